@@ -1,0 +1,102 @@
+"""One stored tensor: its name, its identity, its type, and where its bytes are."""
+
+import base64
+import os
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol, Self, TypeAlias
+
+import torch
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+Kind: TypeAlias = Literal["parameter", "buffer", "transient", "extra", "tensor"]
+"""A parameter, a persistent buffer, a non-persistent (*transient*) buffer, a tensor
+inside a module's extra state, or a field of a typed record."""
+
+MemoryFormat: TypeAlias = Literal["channels_last", "channels_last_3d"]
+
+
+class ParamId(str):
+    """Who a parameter is, wherever it stands: 64 random bits as 13 characters."""
+
+    __slots__ = ()
+
+    @classmethod
+    def draw(cls) -> Self:
+        """Return a new ID from the system's random source."""
+        return cls(_base32(os.urandom(8)))
+
+    @classmethod
+    def draw_many(cls, count: int) -> list[Self]:
+        """Return ``count`` new IDs for one call to the system."""
+        bits = os.urandom(8 * count)
+        return [cls(_base32(bits[i : i + 8])) for i in range(0, 8 * count, 8)]
+
+    @staticmethod
+    def is_valid(text: str) -> bool:
+        """Return whether ``text`` is what `draw` could have returned."""
+        return len(text) == 13 and text[12] in _LAST and _DIGITS.issuperset(text)
+
+
+class Param(NamedTuple):
+    """A parameter of a module where it was met first."""
+
+    path: str
+    id: ParamId
+    tensor: "torch.nn.Parameter"
+
+
+class Payload(Protocol):
+    """The bytes of an entry that still lie in a file."""
+
+    def load(self) -> "Tensor":
+        """Return the tensor; verified at the first call unless that was waived.
+
+        Raises `RecordChecksumError` or `RecordFormatError`.
+        """
+        ...
+
+
+@dataclass(slots=True, eq=False)
+class Entry:
+    """A tensor of a record; ``source`` is the tensor itself or its bytes in a file."""
+
+    path: str
+    kind: Kind
+    dtype: torch.dtype
+    shape: tuple[int, ...]
+    source: "Tensor | Payload"
+    id: ParamId | None = None
+    requires_grad: bool = False
+    ties: tuple[str, ...] = ()
+    """Other paths at which the same tensor stands."""
+    memory_format: MemoryFormat | None = None
+
+    def tensor(self) -> "Tensor":
+        """Return the tensor: the live one, or the stored one, read when first asked."""
+        if not isinstance(self.source, torch.Tensor):
+            self.source = self.source.load()
+        return self.source
+
+    @property
+    def nbytes(self) -> int:
+        """How many bytes the values take at this dtype."""
+        count = self.dtype.itemsize
+        for size in self.shape:
+            count *= size
+        return count
+
+
+def trainable(entry: Entry) -> bool:
+    """Return whether the entry is a parameter that training changes; a pattern."""
+    return entry.requires_grad
+
+
+# 64 bits are 12 digits of 5 bits and one of 4, so the last digit is an even one.
+_DIGITS = frozenset("abcdefghijklmnopqrstuvwxyz234567")
+_LAST = frozenset("acegikmoqsuwy246")
+
+
+def _base32(bits: bytes) -> str:
+    return base64.b32encode(bits)[:13].decode().lower()

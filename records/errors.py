@@ -1,0 +1,88 @@
+"""What can be wrong with a stored record.
+
+RecordError
+├── RecordFormatError       the bytes are no file that we read
+├── RecordVersionError      written by a newer version of the format or of the class
+├── RecordMismatchError     the content does not fit what it is loaded into
+├── RecordChecksumError     the bytes are not those that were written
+└── PrecisionError          a value does not fit the dtype asked for
+
+A wrong argument is a ValueError or a TypeError; a missing file stays an OSError.
+"""
+
+from collections.abc import Sequence
+
+
+class RecordError(Exception):
+    """A record cannot be stored or read; nothing was changed."""
+
+
+class RecordFormatError(RecordError):
+    """A file is damaged, hostile, or of another format than its name says."""
+
+    def __init__(self, file: str, found: str, expected: str = "", cure: str = "") -> None:
+        super().__init__(file, found, expected, cure)
+        self.file, self.found, self.expected, self.cure = file, found, expected, cure
+
+    def __str__(self) -> str:
+        expected = f", expected {self.expected}" if self.expected else ""
+        cure = f" {self.cure}" if self.cure else ""
+        return f"{self.file}: {self.found}{expected}.{cure}"
+
+
+class RecordVersionError(RecordError):
+    """A file is newer than the program that reads it."""
+
+    def __init__(self, file: str, found: object, newest: object, what: str) -> None:
+        super().__init__(file, found, newest, what)
+        self.file, self.found, self.newest, self.what = file, found, newest, what
+
+    def __str__(self) -> str:
+        return (
+            f"{self.file}: {self.what} is version {self.found}, and the newest that "
+            f"this program reads is {self.newest}. Upgrade the program that reads it, "
+            "or save the file again with an older one."
+        )
+
+
+class RecordMismatchError(RecordError):
+    """Stored entries and their destination differ; the destination is unchanged."""
+
+    def __init__(self, file: str, problems: Sequence[str], cure: str = "") -> None:
+        super().__init__(file, tuple(problems), cure)
+        self.file, self.problems, self.cure = file, tuple(problems), cure
+
+    def __str__(self) -> str:
+        cure = f"\n{self.cure}" if self.cure else ""
+        if len(self.problems) == 1:
+            return f"{self.file}: {self.problems[0]}{cure}"
+        shown = "".join(f"\n  {problem}" for problem in self.problems[:20])
+        rest = len(self.problems) - 20
+        more = f"\n  and {rest} more" if rest > 0 else ""
+        return f"{self.file}: {len(self.problems)} problems{shown}{more}{cure}"
+
+
+class RecordChecksumError(RecordError):
+    """Stored bytes differ from those that were written."""
+
+    def __init__(self, file: str, where: str) -> None:
+        super().__init__(file, where)
+        self.file, self.where = file, where
+
+    def __str__(self) -> str:
+        return (
+            f"{self.file}: the bytes of {self.where} are not those that were written "
+            "(their checksum differs). Copy the file again or use an older one; "
+            "verify=False reads it as it is."
+        )
+
+
+class PrecisionError(RecordError):
+    """A finite value would become infinite in the dtype asked for."""
+
+    def __init__(self, path: str, value: float, dtype: str, cure: str) -> None:
+        super().__init__(path, value, dtype, cure)
+        self.path, self.value, self.dtype, self.cure = path, value, dtype, cure
+
+    def __str__(self) -> str:
+        return f"{self.path}: {self.value:g} does not fit {self.dtype}. {self.cure}"
