@@ -1,0 +1,138 @@
+"""Branch: the typed view of a record, made when someone touches it."""
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+from .entry import Entry
+from .tree import Node, decode, tag_of
+
+Leaf = Callable[[str, int], object]
+
+
+class Branch:
+    """What stands below one name of a record, by attribute, item or path."""
+
+    def __init__(self, index: dict[str, Any], leaf: Leaf) -> None:
+        self._index, self._leaf = index, leaf
+
+    def at(self, path: str) -> Any:
+        """Return what stands at the dotted ``path``; KeyError if nothing does."""
+        found: Any = self._index
+        for part in split(path):
+            if not isinstance(found, dict):
+                raise KeyError(path)
+            found = found[part]
+        return self._value(found)
+
+    def has(self, path: object) -> bool:
+        """Return whether anything stands at ``path``."""
+        found: Any = self._index
+        for part in split(path) if isinstance(path, str) else [""]:
+            if not isinstance(found, dict) or part not in found:
+                return False
+            found = found[part]
+        return True
+
+    def __getitem__(self, key: str | int) -> Any:
+        if isinstance(key, int) and key < 0:
+            key += len(self)
+        key = str(key)
+        return self._value(self._index[key]) if key in self._index else self.at(key)
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__") or name not in self._index:
+            raise AttributeError(
+                f"nothing is stored as {name!r}; there are {', '.join(self._index)}"
+            )
+        return self[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._index)
+
+    def __len__(self) -> int:
+        return len(self._index)
+
+    def __contains__(self, path: object) -> bool:
+        return self.has(path)
+
+    def __dir__(self) -> list[str]:
+        return list(self._index)
+
+    def __repr__(self) -> str:
+        return f"<branch with {', '.join(self._index)}>"
+
+    def _value(self, found: Any) -> Any:
+        if isinstance(found, dict):
+            return Branch(found, self._leaf)  # pyright: ignore[reportUnknownArgumentType]  # a nested index
+        if isinstance(found, Entry):
+            return found.tensor()
+        return decode(found.node, self._leaf) if isinstance(found, _Plain) else found
+
+
+class _Plain:
+    """A node at the end of a path."""
+
+    __slots__ = ("node",)
+
+    def __init__(self, node: Node) -> None:
+        self.node = node
+
+
+def index_of(entries: Sequence[Entry], tree: Node, *, typed: bool) -> dict[str, Any]:
+    """Return nested dicts by part of path; at their ends entries and nodes."""
+    index: dict[str, Any] = {}
+    if typed:
+        nested = _nested(tree)
+        return nested if isinstance(nested, dict) else {"": nested}
+    for entry in entries:
+        if entry.kind != "extra":
+            for path in (entry.path, *entry.ties):
+                _put(index, path, entry)
+    for path, node in (tree or {}).items():
+        _put(index, path, _Plain(node))
+    return index
+
+
+def split(path: str) -> list[str]:
+    """Return the parts of a path; a dot inside a part is written ``\\.``."""
+    if "\\" not in path:
+        return path.split(".")
+    parts, part, it = list[str](), "", iter(path)
+    for char in it:
+        if char == "\\":
+            part += next(it, "")
+        elif char == ".":
+            parts.append(part)
+            part = ""
+        else:
+            part += char
+    return [*parts, part]
+
+
+def _put(index: dict[str, Any], path: str, leaf: object) -> None:
+    *parents, last = path.split(".")
+    for part in parents:
+        below = index.get(part)
+        if not isinstance(below, dict):
+            below = index[part] = {} if below is None else {"": below}
+        index = below
+    index[last] = leaf
+
+
+def _nested(node: Node) -> Any:
+    if isinstance(node, list):
+        return {str(i): _nested(item) for i, item in enumerate(node)}  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]  # any node
+    if not isinstance(node, dict):
+        return _Plain(node)
+    tag, content = tag_of(node)
+    if tag is None:
+        return {key: _nested(item) for key, item in content.items()}
+    if tag == "$record":
+        return {key: _nested(item) for key, item in content[1].items()}
+    if tag == "$tuple":
+        return {str(i): _nested(item) for i, item in enumerate(content)}
+    if tag == "$dict":
+        return {key: _nested(item) for key, item in content}
+    return _Plain(node)
+
+

@@ -1,0 +1,201 @@
+"""Record: the typed value of what is stored; a subclass declares its fields."""
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, ClassVar, Self, dataclass_transform
+
+from .entry import Entry
+from .tree import Encoder, Node
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from ..config.path import Patterns
+    from .flat import FlatRecord
+    from .open import Source
+    from .precision import PrecisionLike
+    from .recorder import Recorder
+    from .storage import Destination, Progress
+
+
+@dataclass_transform(eq_default=False)
+class Record:
+    """What is stored: tensors and plain data, each field by its name.
+
+    A subclass is a dataclass: ``class AdamState(Record): t: int; m: Tensor``. Fields
+    are tensors, numpy arrays, records, numbers, strings, bytes, None, enums,
+    ``Optional``, lists, tuples, and dicts with str keys. Tensors are referred to,
+    never copied, until `clone` or a save.
+    """
+
+    __match_args__: ClassVar[tuple[str, ...]] = ()
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        taken = [
+            name for name in cls.__dict__.get("__annotations__", {}) if name in _METHODS
+        ]
+        if taken:
+            raise TypeError(
+                f"{cls.__qualname__}: a field called {taken[0]!r} would hide the "
+                "method of that name; give it another name"
+            )
+        dataclasses.dataclass(eq=False, repr=False)(cls)
+        # A default left on the class would hide a field that is still in the file.
+        for name in cls.__dataclass_fields__:  # type: ignore[attr-defined]  # set by dataclass()
+            if name in cls.__dict__:
+                delattr(cls, name)
+
+    def fields(self) -> dict[str, Any]:
+        """Return the declared fields and their values, in order of declaration."""
+        declared = dataclasses.fields(self)  # type: ignore[arg-type]  # every subclass is a dataclass
+        return {field.name: getattr(self, field.name) for field in declared}
+
+    def flat(self) -> "FlatRecord":
+        """Return the record as entries and a tree; tensors are shared, not copied."""
+        from .flat import FlatRecord
+
+        encoder = Encoder()
+        tree = encoder.record(self, "")
+        return FlatRecord.of(
+            encoder.entries,
+            tree=tree,
+            metadata=self.metadata,
+            type_name=type(self).__qualname__,
+            typed=True,
+        )
+
+    @property
+    def metadata(self) -> dict[str, Any]:
+        """What the file says about the record; the user's keys, ours under "burnish"."""
+        return self.__dict__.setdefault("_metadata", {})
+
+    def entries(self) -> list[Entry]:
+        """Return one entry per stored tensor; tied tensors are one entry."""
+        return self.flat().entries()
+
+    def __getitem__(self, path: str) -> Any:
+        """Return what stands at ``path`` (``"layers.0.weight"``); KeyError if nothing.
+
+        A tensor is the same object as by attributes; any child name works.
+        """
+        return self.flat()[path]
+
+    def __contains__(self, path: object) -> bool:
+        return path in self.flat()
+
+    def select(
+        self, *, only: "Patterns | None" = None, exclude: "Patterns | None" = None
+    ) -> "FlatRecord":
+        """Return the entries that ``only`` matches and ``exclude`` does not.
+
+        ValueError for a pattern that matches nothing.
+        """
+        return self.flat().select(only=only, exclude=exclude)
+
+    def map_tensors(self, fn: "Callable[[Tensor], Tensor]") -> Self:
+        """Return the same record with ``fn`` applied once to every stored tensor."""
+        mapped = self.flat().map_tensors(fn)
+        return mapped.typed(type(self))
+
+    def clone(self) -> Self:
+        """Return a snapshot: the same record in memory of its own, ties kept."""
+        return self.map_tensors(lambda tensor: tensor.detach().clone())
+
+    def to_state_dict(self) -> "dict[str, Tensor]":
+        """Return torch's state dict: path to tensor, without non-persistent buffers.
+
+        The tensors are those of the record; a tied tensor stands at every path.
+        """
+        return self.flat().to_state_dict()
+
+    @classmethod
+    def from_state_dict(cls, state_dict: "Mapping[str, Any]") -> "FlatRecord":
+        """Return the record of a state dict of torch, its tensors shared."""
+        from .flat import FlatRecord
+
+        return FlatRecord.of_state_dict(state_dict)
+
+    @classmethod
+    def from_entries(
+        cls,
+        entries: list[Entry],
+        *,
+        tree: Node = None,
+        metadata: dict[str, Any] | None = None,
+        type_name: str = "",
+    ) -> "FlatRecord":
+        """Return a record over ``entries``, whose paths are its only structure.
+
+        ``tree`` holds plain data by path (a module's extra state), as nodes.
+        """
+        from .flat import FlatRecord
+
+        return FlatRecord.of(
+            entries, tree=tree, metadata=metadata, type_name=type_name, typed=False
+        )
+
+    def save(
+        self,
+        file: "Destination" = ...,  # type: ignore[assignment]  # ... means bytes; None must be an error
+        *,
+        precision: "PrecisionLike" = None,
+        recorder: "Recorder | str | None" = None,
+        metadata: Mapping[str, Any] | None = None,
+        progress: "Progress | None" = None,
+    ) -> bytes | None:
+        """Write the record to ``file``, or return it as bytes when that is left out.
+
+        The suffix names the format unless a recorder does. Tensors are converted to
+        ``precision`` chunk by chunk while writing. A failed save leaves the old file.
+        Raises `PrecisionError` for a finite value that would become infinite.
+        """
+        from .recorder import save
+
+        return save(
+            self.flat(),
+            file,
+            precision=precision,
+            recorder=recorder,
+            metadata=metadata,
+            progress=progress,
+        )
+
+    @classmethod
+    def load(cls, file: "Source") -> Self:
+        """Return the record in ``file``; each field is read and verified when touched.
+
+        Raises `RecordMismatchError` where the file's fields are not the declared ones.
+        """
+        from .open import open_record
+
+        return open_record(file).typed(cls)
+
+    def __getattr__(self, name: str) -> Any:
+        if TYPE_CHECKING:
+            raise AttributeError
+        pending = self.__dict__.get("_pending")
+        if pending is None or name not in pending:
+            raise AttributeError(
+                f"{type(self).__qualname__} has no field {name!r}; it has "
+                f"{', '.join(self.__dataclass_fields__)}",
+                name=name,
+                obj=self,
+            )
+        value = pending[name]()
+        setattr(self, name, value)
+        del pending[name]
+        return value
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.fields(), "_metadata": self.metadata}
+
+    def __repr__(self) -> str:
+        from .show import show_fields
+
+        return show_fields(type(self).__qualname__, self.fields())
+
+
+_METHODS = frozenset(
+    name for name in vars(Record) if not name.startswith("__")
+)

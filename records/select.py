@@ -1,0 +1,42 @@
+"""Which entries a pattern chooses."""
+
+from collections.abc import Callable, Sequence
+
+from ..config.path import Patterns, as_patterns, did_you_mean, matchers
+from .entry import Entry
+
+
+def selected(item: Entry | str, only: Patterns | None, exclude: Patterns | None) -> bool:
+    """Return whether ``item`` is chosen: any of its paths matches, none is excluded."""
+    if only is not None and not _any(matchers(only), item):
+        return False
+    return exclude is None or not _any(matchers(exclude), item)
+
+
+def check_selection(
+    only: Patterns | None,
+    exclude: Patterns | None,
+    paths: Sequence[str],
+    entries: Sequence[Entry],
+) -> None:
+    """Raise ValueError for a pattern that chooses nothing: it is a typing error."""
+    for name, patterns in (("only", only), ("exclude", exclude)):
+        if patterns is None:
+            continue
+        for pattern, match in zip(as_patterns(patterns), matchers(patterns), strict=True):
+            if callable(pattern):
+                continue
+            if not any(match(path, None) for path in paths):
+                inside = f"{pattern}.**"
+                if any(m(path, None) for m in matchers(inside) for path in paths):
+                    hint = f" To choose all that is in it, write {inside!r}."
+                else:
+                    hint = did_you_mean(pattern, paths)
+                raise ValueError(f"{name}={pattern!r} matches nothing.{hint}")
+
+
+def _any(tests: Sequence[Callable[[str, object], bool]], item: Entry | str) -> bool:
+    if isinstance(item, str):
+        return any(test(item, None) for test in tests)
+    paths = (item.path, *item.ties)
+    return any(test(path, item) for test in tests for path in paths)

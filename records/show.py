@@ -1,0 +1,63 @@
+"""A record on one screen."""
+
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from .entry import Entry
+
+if TYPE_CHECKING:
+    from .flat import FlatRecord
+
+_ROWS = 24
+"""How many lines of entries fit one screen."""
+
+
+def show_entries(record: "FlatRecord") -> str:
+    """Return a table of the record's entries: path, dtype, shape, kind."""
+    entries = record.entries()
+    size = sum(entry.nbytes for entry in entries)
+    name = record.type_name or "Record"
+    head = f"{name}: {len(entries)} entries, {show_size(size)}"
+    shown = entries if len(entries) <= _ROWS else [*entries[:16], *entries[-6:]]
+    width = max((len(entry.path) for entry in shown), default=0)
+    lines = [_row(entry, min(width, 50)) for entry in shown]
+    if len(shown) < len(entries):
+        lines.insert(16, f"  ... {len(entries) - len(shown)} more ...")
+    return "\n".join([head, *lines])
+
+
+def show_fields(name: str, fields: dict[str, Any]) -> str:
+    """Return ``Name(field=..., ...)`` with tensors as their dtype and shape."""
+    return f"{name}({', '.join(f'{k}={_short(v)}' for k, v in fields.items())})"
+
+
+def show_size(count: float) -> str:
+    """Return a number of bytes as people read it."""
+    for unit in ("B", "KiB", "MiB", "GiB"):
+        if count < 1024 or unit == "GiB":
+            break
+        count /= 1024
+    return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
+
+
+def show_dtype(dtype: torch.dtype) -> str:
+    """Return a dtype's name without ``torch.``."""
+    return str(dtype).removeprefix("torch.")
+
+
+def _row(entry: Entry, width: int) -> str:
+    shape = "x".join(map(str, entry.shape)) or "scalar"
+    ties = f"  = {', '.join(entry.ties)}" if entry.ties else ""
+    return f"  {entry.path:<{width}}  {show_dtype(entry.dtype):<9} {shape:<14} {entry.kind}{ties}"
+
+
+def _short(value: object) -> str:
+    if isinstance(value, torch.Tensor):
+        return f"{show_dtype(value.dtype)}[{'x'.join(map(str, value.shape))}]"
+    if isinstance(value, list | tuple | dict) and len(value) > 4:  # pyright: ignore[reportUnknownArgumentType]  # any container
+        return f"{type(value).__name__} of {len(value)}"  # pyright: ignore[reportUnknownArgumentType, reportUnknownVariableType]  # any container
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{k!r}: {_short(v)}" for k, v in value.items()) + "}"  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]  # any dict
+    text = repr(value)
+    return text if len(text) <= 60 else text[:57] + "..."

@@ -1,0 +1,289 @@
+"""Values as plain data: what stands around the tensors of a record in every format.
+
+A node is what JSON and MessagePack both can say: None, bool, int, float, str, lists,
+and maps with string keys. Everything else is a map of one key that begins with ``$``:
+
+    {"$tensor": i}  {"$array": i}  {"$bytes": i}    entry number i, as what
+    {"$record": [name, {field: node}]}              a nested record
+    {"$tuple": [...]}  {"$enum": name}  {"$int": digits}  {"$float": "nan"}
+    {"$dict": [[key, node], ...]}                   a dict with a key that begins with $
+"""
+
+import dataclasses
+import enum
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import torch
+
+from ..config.path import join
+from .entry import Entry
+
+if TYPE_CHECKING:
+    from .flat import FlatRecord
+    from .record import Record
+
+Node: TypeAlias = Any
+"""Plain data as above; unknown until it is read."""
+
+MAX_DEPTH = 64
+"""How deep values may nest, on writing and on reading."""
+
+_FLOATS = {"nan": math.nan, "inf": math.inf, "-inf": -math.inf}
+
+
+class Encoder:
+    """Turns values into nodes, and collects the tensors that it meets as entries."""
+
+    def __init__(self) -> None:
+        self.entries: list[Entry] = []
+        self._known: dict[tuple[object, ...], int] = {}
+
+    def encode(self, value: object, path: str, depth: int = 0) -> Node:
+        """Return ``value`` as a node; TypeError names the path of what is no data."""
+        if value is None or isinstance(value, bool) or type(value) in (str, float):
+            return value
+        if isinstance(value, torch.Tensor):
+            return {"$tensor": self._entry(value, path)}
+        if depth >= MAX_DEPTH:
+            raise TypeError(f"{path}: nested deeper than {MAX_DEPTH} levels")
+        if isinstance(value, enum.Enum):
+            return {"$enum": value.name}
+        if isinstance(value, int):
+            return int(value) if -(2**63) <= value < 2**63 else {"$int": str(value)}
+        if isinstance(value, str | float):
+            return str(value) if isinstance(value, str) else float(value)
+        if isinstance(value, bytes | bytearray | memoryview):
+            return {"$bytes": self._entry(_as_tensor(bytes(value)), path)}
+        if isinstance(value, Mapping):
+            return self._mapping(value, path, depth)  # pyright: ignore[reportUnknownArgumentType]  # checked key by key
+        if isinstance(value, list | tuple):
+            nodes = [
+                self.encode(item, join(path, i), depth + 1)
+                for i, item in enumerate(value)  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]  # items are any value
+            ]
+            return nodes if isinstance(value, list) else {"$tuple": nodes}
+        return self._other(value, path, depth)
+
+    def _mapping(self, value: Mapping[Any, Any], path: str, depth: int) -> Node:
+        for key in value:
+            if not isinstance(key, str):
+                raise TypeError(f"{path}: a dict needs str keys here, found {key!r}")
+        nodes = {
+            key: self.encode(item, join(path, escape(key)), depth + 1)
+            for key, item in value.items()
+        }
+        if any(key.startswith("$") for key in nodes):
+            return {"$dict": [[key, node] for key, node in nodes.items()]}
+        return nodes
+
+    def _other(self, value: object, path: str, depth: int) -> Node:
+        import numpy as np
+
+        from .record import Record
+
+        if isinstance(value, Record):
+            return self.record(value, path, depth)
+        if isinstance(value, np.ndarray):
+            if value.dtype.kind not in "biufc":
+                raise TypeError(
+                    f"{path}: an array of dtype {value.dtype} is no plain numbers"
+                )
+            native = np.ascontiguousarray(value, value.dtype.newbyteorder("=")).copy()
+            tensor = torch.from_numpy(native.reshape(value.shape))
+            return {"$array": self._entry(tensor, path)}
+        if isinstance(value, np.generic):
+            return self.encode(value.item(), path, depth)
+        raise TypeError(
+            f"{path}: a {type(value).__module__}.{type(value).__qualname__} cannot be "
+            "stored; records hold tensors, numpy arrays, records, numbers, strings, "
+            "bytes, None, enums, lists, tuples and dicts with str keys"
+        )
+
+    def record(self, value: "Record", path: str, depth: int = 0) -> Node:
+        """Return the record's fields as a node, entries' paths under ``path``."""
+        from .flat import FlatRecord
+
+        if isinstance(value, FlatRecord):
+            return self._flat(value, path)
+        fields = {
+            name: self.encode(item, join(path, name), depth + 1)
+            for name, item in value.fields().items()
+        }
+        return {"$record": [type(value).__qualname__, fields]}
+
+    def _flat(self, value: "FlatRecord", path: str) -> Node:
+        number = dict[int, int]()
+        for i, entry in enumerate(value.entries()):
+            number[i] = len(self.entries)
+            ties = tuple(join(path, tie) for tie in entry.ties)
+            moved = dataclasses.replace(entry, path=join(path, entry.path), ties=ties)
+            self.entries.append(moved)
+        if value.is_typed:
+            return renumbered(value.tree, number)
+        nested: dict[str, Any] = {}
+        for i, entry in enumerate(value.entries()):
+            if entry.kind != "extra":
+                for place in (entry.path, *entry.ties):
+                    _nest(nested, place, {"$tensor": number[i]})
+        for place, node in (value.tree or {}).items():
+            _nest(nested, place, renumbered(node, number))
+        return {"$record": [value.type_name, nested]}
+
+    def _entry(self, tensor: torch.Tensor, path: str) -> int:
+        key = tie_key(tensor)
+        index = self._known.get(key) if key is not None else None
+        if index is not None:
+            self.entries[index].ties += (path,)
+            return index
+        index = len(self.entries)
+        self.entries.append(
+            Entry(path, "tensor", tensor.dtype, tuple(tensor.shape), tensor)
+        )
+        if key is not None:
+            self._known[key] = index
+        return index
+
+
+def tie_key(tensor: torch.Tensor) -> tuple[object, ...] | None:
+    """Return what two tensors have in common that are the same memory seen alike.
+
+    None for tensors without memory of their own (empty, meta, wrapper subclasses).
+    """
+    if tensor.numel() == 0 or tensor.device.type == "meta":
+        return None
+    try:
+        return (tensor.data_ptr(), tensor.dtype, tensor.device, tensor.shape, tensor.stride())
+    except RuntimeError:
+        return None
+
+
+def decode(node: Node, leaf: Callable[[str, int], object], depth: int = 0) -> Any:
+    """Return the value of ``node`` without knowing its type: records become dicts.
+
+    ``leaf`` makes the value of a tensor, array or bytes from its tag and number.
+    ValueError says what is wrong with the node.
+    """
+    if node is None or isinstance(node, bool | int | float | str):
+        return node
+    if depth > MAX_DEPTH:
+        raise ValueError(f"nested deeper than {MAX_DEPTH} levels")
+    if isinstance(node, list):
+        return [decode(item, leaf, depth + 1) for item in node]  # pyright: ignore[reportUnknownVariableType]  # any node
+    tag, content = tag_of(node)
+    if tag is None:
+        return {key: decode(item, leaf, depth + 1) for key, item in content.items()}
+    if tag in LEAVES:
+        return leaf(tag, content)
+    if tag == "$record":
+        return {k: decode(item, leaf, depth + 1) for k, item in content[1].items()}
+    if tag == "$tuple":
+        return tuple(decode(item, leaf, depth + 1) for item in content)
+    if tag == "$dict":
+        return {key: decode(item, leaf, depth + 1) for key, item in content}
+    return scalar(tag, content)
+
+
+def renumbered(node: Node, number: Mapping[int, int]) -> Node:
+    """Return ``node`` with the entries' numbers replaced."""
+    if isinstance(node, list):
+        return [renumbered(item, number) for item in node]  # pyright: ignore[reportUnknownVariableType]  # any node
+    if not isinstance(node, dict):
+        return node
+    for tag in LEAVES:
+        if tag in node:
+            return {tag: number[node[tag]]}  # pyright: ignore[reportUnknownArgumentType]  # any node
+    return {key: renumbered(item, number) for key, item in node.items()}  # pyright: ignore[reportUnknownVariableType]  # any node
+
+
+LEAVES = frozenset({"$tensor", "$array", "$bytes"})
+
+
+def tag_of(node: Node) -> tuple[str | None, Any]:
+    """Return a map's tag and checked content, or None and the map itself."""
+    if not isinstance(node, dict):
+        raise ValueError(f"found a {type(node).__name__} where plain data must stand")
+    mapping: dict[Any, Any] = node
+    if not all(isinstance(key, str) for key in mapping):
+        raise ValueError("a map has a key that is no string")
+    tags = [key for key in mapping if key.startswith("$")]
+    if not tags:
+        return None, mapping
+    if len(mapping) != 1 or tags[0] not in _CONTENT:
+        raise ValueError(f"a map has the unknown tag {tags[0]!r}")
+    content = mapping[tags[0]]
+    if not _CONTENT[tags[0]](content):
+        raise ValueError(f"the tag {tags[0]!r} holds something else than it must")
+    return tags[0], content
+
+
+def scalar(tag: str, content: Any) -> object:
+    """Return the number or the name that a tagged scalar stands for."""
+    if tag == "$int":
+        return int(content)
+    return _FLOATS[content] if tag == "$float" else content
+
+
+def escape(key: str) -> str:
+    """Return a dict's key as one part of a path."""
+    return key.replace("\\", "\\\\").replace(".", "\\.")
+
+
+def _nest(nested: dict[str, Any], path: str, node: Node) -> None:
+    *parents, last = path.split(".")
+    for part in parents:
+        nested = nested.setdefault(part, {})
+    nested[last] = node
+
+
+def _as_tensor(data: bytes) -> torch.Tensor:
+    if not data:
+        return torch.empty(0, dtype=torch.uint8)
+    return torch.frombuffer(bytearray(data), dtype=torch.uint8)
+
+
+def _is_index(content: Any) -> bool:
+    return type(content) is int and content >= 0
+
+
+def _is_digits(content: Any) -> bool:
+    # 4,000 digits stay below Python's own limit for reading an int.
+    return (
+        isinstance(content, str)
+        and len(content) <= 4000
+        and content.lstrip("-").isdecimal()
+        and content.isascii()
+        and content.count("-") == content.startswith("-")
+    )
+
+
+def _is_record(content: Any) -> bool:
+    return (
+        isinstance(content, list)
+        and len(content) == 2  # pyright: ignore[reportUnknownArgumentType]  # any list
+        and isinstance(content[0], str)
+        and isinstance(content[1], dict)
+        and all(isinstance(key, str) for key in content[1])  # pyright: ignore[reportUnknownVariableType]  # any dict
+    )
+
+
+def _is_pairs(content: Any) -> bool:
+    pairs: Sequence[Any] = content if isinstance(content, list) else [None]
+    return all(
+        isinstance(p, list) and len(p) == 2 and isinstance(p[0], str)  # pyright: ignore[reportUnknownArgumentType]  # any list
+        for p in pairs
+    ) and len({p[0] for p in pairs}) == len(pairs)
+
+
+_CONTENT: dict[str, Callable[[Any], bool]] = {
+    "$tensor": _is_index,
+    "$array": _is_index,
+    "$bytes": _is_index,
+    "$record": _is_record,
+    "$tuple": lambda content: isinstance(content, list),
+    "$dict": _is_pairs,
+    "$enum": lambda content: isinstance(content, str),
+    "$int": _is_digits,
+    "$float": lambda content: isinstance(content, str) and content in _FLOATS,
+}

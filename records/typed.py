@@ -1,0 +1,210 @@
+"""From a stored tree to a record with declared fields, each checked when touched."""
+
+import enum
+import types
+import typing
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+
+from ..config.path import did_you_mean, join
+from .errors import RecordMismatchError
+from .flat import FlatRecord, leaf_value
+from .entry import Entry
+from .record import Record
+from .tree import LEAVES, Node, decode, escape, scalar, tag_of
+
+R = TypeVar("R", bound=Record)
+
+
+def build(cls: type[R], flat: FlatRecord) -> R:
+    """Return ``flat`` as a ``cls``; names of fields are checked now, values later.
+
+    Raises `RecordMismatchError` for unknown and missing fields.
+    """
+    file = flat.metadata.get("burnish", {}).get("file", "record")
+    if not flat.is_typed:
+        raise RecordMismatchError(
+            file,
+            [f"found the record of a module, expected a {cls.__qualname__}"],
+            "Load it with from_record or load_record of the module.",
+        )
+    return _record(cls, flat.tree, flat, file, "")
+
+
+def _record(cls: type[R], node: Node, flat: FlatRecord, file: str, path: str) -> R:
+    tag, content = tag_of(node)
+    if tag != "$record":
+        raise _mismatch(file, path, _name(node), cls.__qualname__)
+    name, nodes = content
+    declared = cls.__dataclass_fields__
+    unknown = [f for f in nodes if f not in declared]
+    missing = [
+        f.name
+        for f in declared.values()
+        if f.name not in nodes and not _has_default(f)
+    ]
+    if unknown or missing:
+        problems = [
+            f"{join(path, f)}: stored in the {name}, but {cls.__qualname__} has no "
+            f"such field.{did_you_mean(f, missing or declared)}"
+            for f in unknown
+        ] + [f"{join(path, f)}: missing in the stored {name}" for f in missing]
+        raise RecordMismatchError(file, problems)
+    made = cls.__new__(cls)
+    made.__dict__["_metadata"] = flat.metadata
+    hints = typing.get_type_hints(cls)
+    pending: dict[str, Callable[[], Any]] = {}
+    for field in declared.values():
+        if field.name not in nodes:
+            default = field.default_factory
+            pending[field.name] = (lambda f=field: f.default) if _is_missing(default) else default
+            continue
+        pending[field.name] = lambda f=field.name: _value(
+            hints[f], nodes[f], flat, file, join(path, f)
+        )
+    made.__dict__["_pending"] = pending
+    return made
+
+
+def _value(hint: Any, node: Node, flat: FlatRecord, file: str, path: str) -> Any:
+    def leaf(tag: str, number: int) -> object:
+        return leaf_value(flat.entries(), tag, number)
+
+    origin, args = typing.get_origin(hint), typing.get_args(hint)
+    if origin is typing.Annotated:
+        return _value(args[0], node, flat, file, path)
+    if origin in (typing.Union, types.UnionType):
+        return _union(args, node, flat, file, path)
+    tag, content = tag_of(node) if isinstance(node, dict) else (None, node)
+    if isinstance(hint, type) and issubclass(hint, Record):
+        if hint is Record or issubclass(hint, FlatRecord):
+            return _flat(node, flat, file, path)
+        return _record(hint, node, flat, file, path)
+    if tag == "$record" and hint in (Any, object):
+        return _flat(node, flat, file, path)
+    if isinstance(hint, type) and issubclass(hint, enum.Enum):
+        if tag != "$enum" or content not in hint.__members__:
+            raise _mismatch(file, path, _name(node), f"a member of {hint.__qualname__}")
+        return hint[content]
+    container = origin or hint
+    if container in (list, tuple, dict) and args:
+        return _container(container, args, node, flat, file, path)
+    if hint in (Any, object, typing.Any) or isinstance(hint, TypeVar):
+        return decode(node, leaf)
+    value = decode(node, leaf) if tag not in LEAVES else leaf(str(tag), content)
+    if hint is float and type(value) is int:
+        return float(value)
+    expected = container if isinstance(container, type) else object
+    wrong_bool = isinstance(value, bool) and expected is not bool and expected is not object
+    if not isinstance(value, expected) or wrong_bool:
+        raise _mismatch(file, path, _name(node), getattr(hint, "__name__", str(hint)))
+    return value
+
+
+def _union(args: Any, node: Node, flat: FlatRecord, file: str, path: str) -> Any:
+    if node is None and type(None) in args:
+        return None
+    problems: list[RecordMismatchError] = []
+    for arg in args:
+        if arg is type(None):
+            continue
+        # An int is no float where the union knows int, and the reverse.
+        if arg is float and type(node) is int and int in args:
+            continue
+        try:
+            return _value(arg, node, flat, file, path)
+        except RecordMismatchError as problem:
+            problems.append(problem)
+    if not problems:
+        raise _mismatch(file, path, _name(node), "None")
+    if len(problems) == 1:
+        raise problems[0]
+    names = " or ".join(getattr(arg, "__name__", str(arg)) for arg in args)
+    raise _mismatch(file, path, _name(node), names)
+
+
+def _container(
+    kind: Any, args: Any, node: Node, flat: FlatRecord, file: str, path: str
+) -> Any:
+    tag, content = tag_of(node) if isinstance(node, dict) else (None, node)
+    if kind is dict:
+        pairs = content if tag == "$dict" else list(content.items()) if isinstance(content, dict) and tag is None else None
+        if pairs is None:
+            raise _mismatch(file, path, _name(node), "dict")
+        return {
+            key: _value(args[1], item, flat, file, join(path, escape(key)))
+            for key, item in pairs
+        }
+    if (kind is tuple) != (tag == "$tuple") or not isinstance(content, list):
+        raise _mismatch(file, path, _name(node), kind.__name__)
+    if kind is list or args[-1] is Ellipsis:
+        hints: list[Any] = [args[0]] * len(content)
+    else:
+        hints = list(args)
+    if len(hints) != len(content):
+        raise _mismatch(file, path, f"{len(content)} items", f"{len(hints)} items")
+    values = [
+        _value(hint, item, flat, file, join(path, i))
+        for i, (hint, item) in enumerate(zip(hints, content, strict=True))
+    ]
+    return values if kind is list else tuple(values)
+
+
+def _flat(node: Node, flat: FlatRecord, file: str, path: str) -> FlatRecord:
+    """Return a nested record without declared fields as one over its own entries."""
+    tag, content = tag_of(node)
+    if tag != "$record":
+        raise _mismatch(file, path, _name(node), "a record")
+    entries: dict[int, Entry] = {}
+    plain: dict[str, Node] = {}
+
+    def collect(part: Node, at: str) -> None:
+        if isinstance(part, dict):
+            tag, inner = tag_of(part)
+            if tag == "$tensor":
+                if inner in entries:
+                    entries[inner].ties += (at,)
+                    return
+                e = flat.entries()[inner]
+                entries[inner] = Entry(
+                    at, e.kind, e.dtype, e.shape, e.source, e.id, e.requires_grad,
+                    (), e.memory_format,
+                )
+                return
+            if tag is None and inner:
+                for key, item in inner.items():
+                    collect(item, join(at, escape(key)))
+                return
+        plain[at] = part
+
+    collect(content[1], "")
+    return FlatRecord.of(
+        list(entries.values()), tree=plain, metadata={}, type_name=content[0]
+    )
+
+
+def _mismatch(file: str, path: str, found: str, expected: str) -> RecordMismatchError:
+    return RecordMismatchError(file, [f"{path or 'record'}: found {found}, expected {expected}"])
+
+
+def _name(node: Node) -> str:
+    if isinstance(node, dict) and len(node) == 1:  # pyright: ignore[reportUnknownArgumentType]  # any map
+        tag, content = tag_of(node)
+        if tag == "$record":
+            return f"a {content[0]}"
+        if tag is not None:
+            return f"a {tag[1:]}"
+    return f"{node!r:.60}" if not isinstance(node, dict | list) else f"a {type(node).__name__}"
+
+
+def _has_default(field: Any) -> bool:
+    return not (_is_missing(field.default) and _is_missing(field.default_factory))
+
+
+def _is_missing(value: object) -> bool:
+    import dataclasses
+
+    return value is dataclasses.MISSING
+
+
