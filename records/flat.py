@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
+    from .source import Source
+
 R = TypeVar("R", bound=Record)
 
 
@@ -45,7 +47,8 @@ class FlatRecord(Record):
             _type_name=type_name,
             _typed=typed,
             _verified="live",
-            _close=None,
+            _source=None,
+            _check=None,
         )
         return rec
 
@@ -180,12 +183,30 @@ class FlatRecord(Record):
 
         return build(cls, self)
 
+    def hold(self, source: "Source", check: Callable[[], None] | None = None) -> None:
+        """Say where the entries lie; ``check`` raises for damage between payloads."""
+        self.__dict__.update(_source=source, _check=check)
+
+    def load_all(self) -> None:
+        """Read and verify every entry, and all that lies between them.
+
+        For loads that use all of a file: mapped where possible, so that no byte is
+        copied. Raises `RecordChecksumError` or `RecordFormatError`.
+        """
+        source = self.__dict__.get("_source")
+        if source is not None:
+            source.map()
+            check = self._get("_check")
+            if check is not None and source.verify:
+                check()
+        for entry in self.entries():
+            entry.tensor()
+
     def close(self) -> None:
-        """Let go of the file; fields that were not read yet can no longer be."""
-        close = self._get("_close")
-        if close is not None:
-            close()
-            self.__dict__["_close"] = None
+        """Let go of the file; what was not read yet can no longer be."""
+        source = self.__dict__.get("_source")
+        if source is not None:
+            source.close()
 
     def __enter__(self) -> Self:
         return self
@@ -231,9 +252,9 @@ class FlatRecord(Record):
     def __getstate__(self) -> dict[str, Any]:
         for entry in self.entries():
             entry.tensor()
-        dropped = ("_close", "_branch_index", "_by_path")
+        dropped = ("_source", "_check", "_branch_index", "_by_path")
         state = {k: v for k, v in self.__dict__.items() if k not in dropped}
-        return {**state, "_close": None}
+        return {**state, "_source": None, "_check": None}
 
     def __dir__(self) -> list[str]:
         return [*super().__dir__(), *self._branch]
@@ -266,7 +287,8 @@ class FlatRecord(Record):
             type_name=self.type_name,
             typed=self.is_typed and tree is self.tree,
         )
-        other.__dict__["_verified"] = self.verified
+        for name in ("_verified", "_source", "_check"):
+            other.__dict__[name] = self.__dict__[name]
         return other
 
 

@@ -1,0 +1,96 @@
+"""Format: the contract of a file format, and the table of those that there are."""
+
+import importlib
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+from .entry import Entry
+from .flat import FlatRecord
+from .precision import Precision
+from .sink import Progress, Sink
+from .source import Source
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WriteOptions:
+    """How a record is written."""
+
+    precision: Precision
+    level: int | None = None
+    """Of the format's compression; None is the format's own choice."""
+    progress: Progress | None = None
+    options: tuple[tuple[str, object], ...] = ()
+    """What only some formats know, such as JSON's ``payload``."""
+
+    def stored_dtypes(self, entries: Sequence[Entry]) -> list:  # type: ignore[type-arg]
+        """Return the dtype of each entry in the file."""
+        return [self.precision.stored_dtype(entry) for entry in entries]
+
+
+class Format(ABC):
+    """One file format: subclass it, then call `register` once.
+
+    ``write`` streams: it asks for one entry's bytes at a time (``payload.py``), so
+    that the memory it needs does not grow with the record. ``read`` returns at once,
+    with entries whose sources load their bytes when asked. ``read`` trusts nothing:
+    every failure is a `RecordError`, and memory stays in proportion to the file.
+    """
+
+    name: ClassVar[str]
+    """What ``Recorder(format=...)`` calls it."""
+    suffixes: ClassVar[tuple[str, ...]]
+    """Endings of its files, the preferred one first."""
+    magic: ClassVar[bytes] = b""
+    """The first bytes of its files; empty if `recognizes` looks for something else."""
+    is_writable: ClassVar[bool] = True
+    typed: ClassVar[bool] = True
+    """Whether records with declared fields can be written, besides modules'."""
+
+    def recognizes(self, head: bytes, source: Source) -> bool:
+        """Return whether a file that begins with ``head`` (up to 64 bytes) is of it."""
+        return bool(self.magic) and head.startswith(self.magic)
+
+    @abstractmethod
+    def write(self, record: FlatRecord, sink: Sink, options: WriteOptions) -> None:
+        """Write ``record``; raise before the first byte whatever can be known then."""
+
+    @abstractmethod
+    def read(self, source: Source) -> FlatRecord:
+        """Return the record in ``source``, its payloads still there."""
+
+    @classmethod
+    def register(cls) -> None:
+        """Make the format known, by its name, its suffixes and its magic."""
+        _formats[cls.name] = cls()
+
+
+def formats() -> list[Format]:
+    """Return every format, those that were registered last first."""
+    for name, module in _BUILT_IN.items():
+        if name not in _formats:
+            importlib.import_module(module, __package__)
+    return list(reversed(_formats.values()))
+
+
+def format_named(name: str) -> Format:
+    """Return the format called ``name``; ValueError lists those that there are."""
+    if name in _BUILT_IN and name not in _formats:
+        importlib.import_module(_BUILT_IN[name], __package__)
+    if name not in _formats:
+        known = ", ".join(sorted({*_formats, *_BUILT_IN}))
+        raise ValueError(f"there is no format {name!r}; there are {known}")
+    return _formats[name]
+
+
+_formats: dict[str, Format] = {}
+
+# Imported when first asked for, so that reading .mpk does not pay for JSON.
+_BUILT_IN = {
+    "json": ".formats.json",
+    "safetensors": ".formats.safetensors",
+    "torch": ".formats.torch_archive",
+    "mpk.zst": ".formats.zstd_messagepack",
+    "mpk": ".formats.messagepack",
+}

@@ -1,0 +1,278 @@
+"""`.mpk`: one valid MessagePack document with aligned payloads (docs/format.md).
+
+    {"burnish": 1, "header": bin, "header_xxh3": bin, "data": [pad, payload, ...],
+     "checksums": bin, "checksums_xxh3": bin}
+
+Every byte is covered by a sum or has one legal value. Payloads start at multiples of
+64 bytes, so that a memory map of the file holds the tensors as they are used.
+"""
+
+import struct
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+import xxhash
+
+from ..entry import Entry
+from ..errors import (
+    RecordChecksumError,
+    RecordError,
+    RecordFormatError,
+    RecordVersionError,
+)
+from ..flat import FlatRecord
+from ..format import Format, WriteOptions
+from ..header import header_of, record_of
+from ..bounded_msgpack import pack_bounded, unpack_bounded
+from ..payload import PART, stored_size, write_payloads
+from ..planes import PLANED
+from ..sink import Sink
+from ..source import Source
+from .stored import Stored
+
+ALIGN = 64
+LONGEST_BIN = 2**32 - 1
+MAX_HEADER = 100_000_000
+
+VERSION = 1
+MAGIC = b"\x86\xa7burnish"
+
+_HEADER = b"\xa6header\xc6"
+_HEADER_SUM = b"\xabheader_xxh3\xc4\x08"
+_DATA = b"\xa4data\xdd"
+_SUMS = b"\xa9checksums\xc6"
+_SUMS_SUM = b"\xaechecksums_xxh3\xc4\x08"
+_BEFORE_HEADER = len(MAGIC) + 1 + len(_HEADER) + 4
+_AFTER_HEADER = len(_HEADER_SUM) + 8 + len(_DATA)
+_FRAME = 7
+"""Bytes of an empty pad and of the head of a payload."""
+
+
+class MessagePack(Format):
+    """The default format: self-describing, memory-mapped, every byte checked."""
+
+    name = "mpk"
+    suffixes = (".mpk",)
+    magic = MAGIC
+
+    def write(self, record: FlatRecord, sink: Sink, options: WriteOptions) -> None:
+        """Write one document: the header first, the sums of the payloads last."""
+        entries = record.entries()
+        dtypes = options.stored_dtypes(entries)
+        layout = Layout.of([stored_size(e, d) for e, d in zip(entries, dtypes, strict=True)])
+        sink.write(document_head(record, dtypes, layout, planes=()))
+        sums = write_payloads(
+            entries,
+            dtypes,
+            layout.frames,
+            sink,
+            parts=layout.parts,
+            precision=options.precision,
+            progress=options.progress,
+        )
+        sink.write(document_tail(sums))
+
+    def read(self, source: Source) -> FlatRecord:
+        """Return the record; its header is checked whole, its payloads when read."""
+        return read_document(source)
+
+
+@dataclass(slots=True)
+class Layout:
+    """Where each payload of a document lies, counted from the start of `data`."""
+
+    sizes: list[int]
+    starts: list[int]
+    frames: list[bytes]
+    """The pad and the head before each payload."""
+    parts: dict[int, list[bytes]]
+    """For the few payloads of several parts, the frames of the parts after the first."""
+    end: int
+
+    @classmethod
+    def of(cls, sizes: list[int]) -> "Layout":
+        """Return the layout of payloads of ``sizes`` bytes, in their order."""
+        starts: list[int] = []
+        frames: list[bytes] = []
+        parts: dict[int, list[bytes]] = {}
+        at = 5
+        for i, size in enumerate(sizes):
+            start = -(-(at + _FRAME) // ALIGN) * ALIGN
+            starts.append(start)
+            if size <= LONGEST_BIN:
+                frames.append(_frame(start - at - _FRAME, size))
+                at = start + size
+                continue
+            lengths = [min(PART, size - done) for done in range(0, size, PART)]
+            frames.append(_frame(start - at - _FRAME, lengths[0]))
+            # A part ends on a multiple of 64, so each pad after it is a full one.
+            parts[i] = [_frame(ALIGN - _FRAME, length) for length in lengths[1:]]
+            at = start + size + ALIGN * (len(lengths) - 1)
+        return cls(sizes, starts, frames, parts, at)
+
+    @property
+    def n_items(self) -> int:
+        """How many pads and payloads there are in `data`."""
+        return 2 * (len(self.sizes) + sum(map(len, self.parts.values())))
+
+
+def document_head(
+    record: FlatRecord,
+    dtypes: Sequence[torch.dtype],
+    layout: Layout,
+    *,
+    planes: Sequence[int],
+) -> bytes:
+    """Return the document up to its first pad; ``planes`` are entries stored as such."""
+    plain = header_of(record, dtypes)
+    plain["tensors"]["offset"] = layout.starts
+    plain["tensors"]["planes"] = list(planes)
+    plain["pad"] = b""
+    header = pack_bounded(plain, MAX_HEADER)
+    # The pad is the header's last value: it brings `data` to a multiple of 64.
+    pad = -(_BEFORE_HEADER + len(header) + _AFTER_HEADER - 1) % ALIGN
+    header = header[:-1] + bytes([pad]) + bytes(pad)
+    return b"".join(
+        (
+            MAGIC,
+            bytes([VERSION]),
+            _HEADER,
+            struct.pack(">I", len(header)),
+            header,
+            _HEADER_SUM,
+            xxhash.xxh3_64_digest(header),
+            _DATA,
+            struct.pack(">I", layout.n_items),
+        )
+    )
+
+
+def document_tail(sums: bytes) -> bytes:
+    """Return the document after its last payload."""
+    if len(sums) > LONGEST_BIN:
+        raise RecordError(f"{len(sums) // 8:,} entries are more than one file may have")
+    digest = xxhash.xxh3_64_digest(sums)
+    return b"".join((_SUMS, struct.pack(">I", len(sums)), sums, _SUMS_SUM, digest))
+
+
+def read_document(source: Source) -> FlatRecord:
+    """Return the record of the document in ``source``, which fills it to its end."""
+    header, data = _read_header(source)
+    record = record_of(header, source.name, columns=("offset", "planes"))
+    entries = record.entries()
+    layout = _checked_layout(header["tensors"], entries, source, data)
+    planes = _checked_planes(header["tensors"]["planes"], entries, source.name)
+    sums = data + layout.end + len(_SUMS) + 4
+    for i, entry in enumerate(entries):
+        start, size = data + layout.starts[i], layout.sizes[i]
+        if i in layout.parts:
+            step = PART + ALIGN
+            pieces = tuple(
+                (start + n * step, min(PART, size - n * PART))
+                for n in range(1 + len(layout.parts[i]))
+            )
+        else:
+            pieces = ((start, size),)
+        entry.source = Stored(
+            source, entry.path, entry.dtype, entry.shape, pieces, sums + 8 * i, i in planes
+        )
+    record.hold(source, lambda: _check_framing(source, layout, data))
+    return record
+
+
+def _read_header(source: Source) -> tuple[Any, int]:
+    """Return the header and where `data` begins."""
+    head = source.read(0, min(source.size, _FIRST_READ))
+    if bytes(head[: len(MAGIC)]) != MAGIC:
+        raise RecordFormatError(source.name, "other first bytes", "those of an .mpk file")
+    if len(head) < _BEFORE_HEADER:
+        raise RecordFormatError(source.name, f"only {len(head)} bytes")
+    version = head[len(MAGIC)]
+    if version != VERSION:
+        raise RecordVersionError(source.name, version, VERSION, "the file's format")
+    if bytes(head[len(MAGIC) + 1 : _BEFORE_HEADER - 4]) != _HEADER:
+        raise RecordFormatError(source.name, "no header after the version")
+    length = int.from_bytes(head[_BEFORE_HEADER - 4 : _BEFORE_HEADER], "big")
+    data = _BEFORE_HEADER + length + _AFTER_HEADER - 1
+    if length > MAX_HEADER or data + 5 > source.size:
+        raise RecordFormatError(
+            source.name, f"a header of {length:,} bytes in a file of {source.size:,}"
+        )
+    rest = b"" if data + 5 <= len(head) else source.read(len(head), data + 5 - len(head))
+    head = memoryview(b"".join((head, rest)))
+    packed = head[_BEFORE_HEADER : _BEFORE_HEADER + length]
+    after = bytes(head[_BEFORE_HEADER + length : data])
+    if after[: len(_HEADER_SUM)] != _HEADER_SUM or after[-len(_DATA) + 1 :] != _DATA[:-1]:
+        raise RecordFormatError(source.name, "something else than a checksum and data")
+    if after[len(_HEADER_SUM) : len(_HEADER_SUM) + 8] != xxhash.xxh3_64_digest(packed):
+        raise RecordChecksumError(source.name, "the header")
+    header = unpack_bounded(packed, source.name, source.size)
+    pad = header.pop("pad", None) if isinstance(header, dict) else None
+    if not isinstance(pad, bytes) or any(pad) or len(pad) >= ALIGN or data % ALIGN:
+        raise RecordFormatError(source.name, "a header that does not end in its pad")
+    return header, data
+
+
+def _checked_layout(
+    table: dict[str, Any], entries: Sequence[Entry], source: Source, data: int
+) -> Layout:
+    sizes = [entry.nbytes for entry in entries]
+    if sum(sizes) > source.size:
+        raise RecordFormatError(
+            source.name, f"entries of {sum(sizes):,} bytes in a file of {source.size:,}"
+        )
+    layout = Layout.of(sizes)
+    if table["offset"] != layout.starts:
+        raise RecordFormatError(source.name, "payloads at other places than they must be")
+    size = data + layout.end + len(document_tail(b"")) + 8 * len(entries)
+    if size != source.size:
+        raise RecordFormatError(
+            source.name,
+            f"{source.size:,} bytes",
+            f"{size:,}",
+            "The file was cut short or something was added to it.",
+        )
+    return layout
+
+
+def _checked_planes(planes: Any, entries: Sequence[Entry], file: str) -> set[int]:
+    numbers: set[int] = set()
+    for number in planes:
+        if type(number) is not int or not 0 <= number < len(entries) or number in numbers:
+            raise RecordFormatError(file, "a damaged column of planes")
+        if entries[number].dtype not in PLANED:
+            raise RecordFormatError(
+                file, f"{entries[number].path!r:.80} in planes, with its dtype"
+            )
+        numbers.add(number)
+    return numbers
+
+
+def _check_framing(source: Source, layout: Layout, data: int) -> None:
+    """Raise unless every byte between the payloads, and every sum, is as it must be."""
+    items = struct.pack(">BI", _DATA[-1], layout.n_items)
+    if bytes(source.read(data, 5)) != items:
+        raise RecordFormatError(source.name, "another number of payloads than it says")
+    for i, (start, frame) in enumerate(zip(layout.starts, layout.frames, strict=True)):
+        if source.read(data + start - len(frame), len(frame)) != frame:
+            raise RecordFormatError(source.name, f"damage before payload {i}")
+        for n, more in enumerate(layout.parts.get(i, ()), 1):
+            at = data + start + n * (PART + ALIGN) - ALIGN
+            if source.read(at, len(more)) != more:
+                raise RecordFormatError(source.name, f"damage before payload {i}")
+    tail = bytes(source.read(data + layout.end, source.size - data - layout.end))
+    sums = tail[len(_SUMS) + 4 : len(_SUMS) + 4 + 8 * len(layout.sizes)]
+    if tail != document_tail(sums):
+        raise RecordChecksumError(source.name, "the checksums")
+
+
+def _frame(pad: int, size: int) -> bytes:
+    return b"\xc4" + bytes([pad]) + _ZEROS[:pad] + struct.pack(">BI", 0xC6, size)
+
+
+_ZEROS = bytes(ALIGN)
+_FIRST_READ = 4096
+
+MessagePack.register()

@@ -1,0 +1,314 @@
+"""The bytes of entries, one chunk at a time: converted, checked, hashed, written."""
+
+import ctypes
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import torch
+import xxhash
+
+from .entry import Entry
+from .errors import PrecisionError, RecordError
+from .precision import Precision
+from .show import show_dtype
+from .sink import Buffer, Progress, Sink
+
+CHUNK = 1 << 20
+"""Bytes of output that are converted at once: they fit a core's own cache."""
+
+PART = 1 << 30
+"""Bytes of each part of a payload that is too long for one piece of its format."""
+
+
+def write_payloads(
+    entries: Sequence[Entry],
+    dtypes: Sequence[torch.dtype],
+    frames: Sequence[bytes],
+    sink: Sink,
+    *,
+    precision: Precision,
+    parts: Mapping[int, Sequence[bytes]] = {},  # noqa: B006  # never changed
+    progress: Progress | None = None,
+) -> bytes:
+    """Write each entry's frame and bytes; return their xxh3-64 sums, 8 bytes each.
+
+    The bytes of an entry are its values in row-major order, little-endian. ``parts``
+    gives, by number of entry, the frames before each further `PART` of its bytes.
+    """
+    writer = _Writer(sink, precision)
+    total = sum(stored_size(e, d) for e, d in zip(entries, dtypes, strict=True))
+    done = 0
+    for i, (entry, dtype, frame) in enumerate(zip(entries, dtypes, frames, strict=True)):
+        if i in parts:
+            writer.add_parts(entry, dtype, [frame, *parts[i]])
+        else:
+            writer.add(entry, dtype, frame)
+        if progress is not None:
+            done += storedstored_size(entry, dtype)
+            progress(done, total, entry.path)
+    writer.flush()
+    return b"".join(writer.sums)
+
+
+def chunks(
+    entry: Entry, dtype: torch.dtype, precision: Precision
+) -> Iterator[torch.Tensor]:
+    """Return the entry's values at ``dtype`` as flat tensors of about `CHUNK` bytes.
+
+    A chunk is valid until the next one is asked for.
+    """
+    tensor = stored_tensor(entry)
+    limit = CHUNK // dtype.itemsize
+    if tensor.dtype is dtype and _is_plain(tensor):
+        yield from tensor.detach().view(-1).split(limit) if tensor.numel() else ()
+        return
+    scratch = torch.empty(min(limit, tensor.numel()), dtype=dtype)
+    for piece in _pieces(tensor.detach(), limit):
+        out = scratch[: piece.numel()]
+        convert(piece.reshape(-1), out, entry, precision)
+        yield out
+
+
+def convert(
+    values: torch.Tensor, out: torch.Tensor, entry: Entry, precision: Precision
+) -> None:
+    """Copy ``values`` into ``out``, a flat tensor of the same length.
+
+    Raises `PrecisionError` if a finite value would become infinite, unless
+    ``precision.overflow`` says what becomes of it.
+    """
+    narrows = values.dtype is not out.dtype and out.dtype.is_floating_point
+    if not narrows or precision.overflow == "allow" or not _may_overflow(values, out):
+        out.copy_(values)
+        return
+    values = values.cpu()
+    out.copy_(values)
+    lost = values.isfinite() & ~out.to(torch.float32).isfinite()
+    if not lost.any():
+        return
+    if precision.overflow == "saturate":
+        most = torch.finfo(out.dtype).max
+        out[lost] = values[lost].clamp(-most, most).to(out.dtype)
+        return
+    name = show_dtype(out.dtype)
+    raise PrecisionError(
+        entry.path,
+        float(values[lost][0]),
+        name,
+        "Save with precision='bfloat16', which has the range of float32, keep this "
+        f"entry (Precision(param=..., keep=[{entry.path!r}])), or say what becomes of "
+        "such values with overflow='saturate' or 'allow'.",
+    )
+
+
+def stored_tensor(entry: Entry) -> torch.Tensor:
+    """Return the entry's tensor as strided memory; RecordError if it has none.
+
+    What an entry reads from a file is not kept, so that a copy streams.
+    """
+    tensor = entry.source if isinstance(entry.source, torch.Tensor) else entry.source.load()
+    if type(tensor) is torch.Tensor or type(tensor) is torch.nn.Parameter:
+        if tensor.device.type != "meta" and tensor.layout is torch.strided:
+            return tensor
+    return _materialized(tensor, entry.path)
+
+
+def byte_view(tensor: torch.Tensor) -> memoryview:
+    """Return the bytes of a contiguous tensor in CPU memory, shared with it."""
+    count = tensor.numel() * tensor.element_size()
+    if not count:
+        return memoryview(b"")
+    return memoryview((ctypes.c_char * count).from_address(tensor.data_ptr())).cast("B")
+
+
+class _Writer:
+    """Gathers small entries, so that they share system calls and conversions."""
+
+    def __init__(self, sink: Sink, precision: Precision) -> None:
+        self.sums: list[bytes] = []
+        self._sink, self._precision = sink, precision
+        self._buffers: list[Buffer] = []
+        self._alive: list[torch.Tensor] = []
+        self._pending = 0
+        self._group: list[tuple[Entry, torch.Tensor, bytes]] = []
+        self._group_types: tuple[torch.dtype, torch.dtype] | None = None
+        self._group_size = 0
+        self._scratch: dict[torch.dtype, torch.Tensor] = {}
+
+    def add(self, entry: Entry, dtype: torch.dtype, frame: bytes) -> None:
+        tensor = stored_tensor(entry)
+        size = tensor.numel() * dtype.itemsize
+        if size <= CHUNK // 4 and _is_plain(tensor):
+            if tensor.dtype is dtype:
+                self._add_small(tensor, size, frame)
+            else:
+                self._add_to_group(entry, tensor, dtype, size, frame)
+            return
+        self.add_parts(entry, dtype, [frame])
+
+    def add_parts(self, entry: Entry, dtype: torch.dtype, frames: Sequence[bytes]) -> None:
+        self.flush()
+        total, following = xxhash.xxh3_64(), iter(frames)
+        room = each = PART if len(frames) > 1 else sys.maxsize
+        self._sink.write(next(following))
+        for chunk in chunks(entry, dtype, self._precision):
+            buffer = byte_view(chunk)
+            total.update(buffer)
+            while len(buffer) > room:
+                self._sink.writev((buffer[:room], next(following)))
+                buffer, room = buffer[room:], each
+            self._sink.write(buffer)
+            room -= len(buffer)
+        self.sums.append(total.digest())
+
+    def flush(self) -> None:
+        self._close_group()
+        if self._buffers:
+            self._sink.writev(self._buffers)
+            self._buffers, self._alive, self._pending = [], [], 0
+
+    def _add_small(self, tensor: torch.Tensor, size: int, frame: bytes) -> None:
+        if self._group:
+            self._close_group()
+        self._buffers.append(frame)
+        if size:
+            # From the address: building a memoryview of a tensor costs four times more.
+            buffer = _bytes_type(size).from_address(tensor.data_ptr())
+            self.sums.append(xxhash.xxh3_64_digest(buffer))
+            self._buffers.append(buffer)
+        else:
+            self.sums.append(xxhash.xxh3_64_digest(b""))
+        self._alive.append(tensor)
+        self._pending += size
+        if self._pending > CHUNK:
+            self.flush()
+
+    def _add_to_group(
+        self, entry: Entry, tensor: torch.Tensor, dtype: torch.dtype, size: int, frame: bytes
+    ) -> None:
+        types = (tensor.dtype, dtype)
+        if types != self._group_types or self._group_size + size > CHUNK:
+            self._close_group()
+            self._group_types = types
+        self._group.append((entry, tensor, frame))
+        self._group_size += size
+
+    def _close_group(self) -> None:
+        """Convert the group in one call, then write its entries one by one."""
+        if not self._group or self._group_types is None:
+            return
+        group, (_, dtype) = self._group, self._group_types
+        self._group, self._group_types, self._group_size = [], None, 0
+        if self._buffers:
+            self._sink.writev(self._buffers)
+            self._buffers, self._alive, self._pending = [], [], 0
+        tensors = [tensor.detach() for _, tensor, _ in group]
+        flat = torch._utils._flatten_dense_tensors(tensors)
+        scratch = self._scratch.get(dtype)
+        if scratch is None:
+            scratch = self._scratch[dtype] = torch.empty(CHUNK // dtype.itemsize, dtype=dtype)
+        out = scratch[: flat.numel()]
+        try:
+            convert(flat, out, group[0][0], self._precision)
+        except PrecisionError:
+            self._blame(group, dtype)
+            raise
+        buffers: list[Buffer] = []
+        address = out.data_ptr()
+        for _, tensor, frame in group:
+            size = tensor.numel() * dtype.itemsize
+            buffer = _bytes_type(size).from_address(address)
+            address += size
+            self.sums.append(xxhash.xxh3_64_digest(buffer))
+            buffers += (frame, buffer)
+        self._sink.writev(buffers)
+
+    def _blame(
+        self, group: Sequence[tuple[Entry, torch.Tensor, bytes]], dtype: torch.dtype
+    ) -> None:
+        """Raise for the entry of the group whose value does not fit."""
+        for entry, tensor, _ in group:
+            for _ in chunks(entry, dtype, self._precision):
+                del tensor
+                break
+
+
+_types: dict[int, Any] = {}
+
+
+def _bytes_type(size: int) -> Any:
+    made = _types.get(size)
+    if made is None:
+        made = _types[size] = ctypes.c_char * size
+    return made
+
+
+def stored_size(entry: Entry, dtype: torch.dtype) -> int:
+    return entry.nbytes // entry.dtype.itemsize * dtype.itemsize
+
+
+def _is_plain(tensor: torch.Tensor) -> bool:
+    """Return whether the tensor's bytes lie in memory in row-major order."""
+    return (
+        tensor.is_contiguous()
+        and tensor.device.type == "cpu"
+        and not tensor.is_conj()
+        and not tensor.is_neg()
+    )
+
+
+def _pieces(tensor: torch.Tensor, limit: int) -> Iterator[torch.Tensor]:
+    """Return the tensor in row-major order as parts of at most ``limit`` values."""
+    if tensor.numel() <= limit or not tensor.ndim:
+        if tensor.numel():
+            yield tensor
+        return
+    if tensor.is_contiguous():
+        yield from tensor.view(-1).split(limit)
+        return
+    row = tensor.numel() // tensor.shape[0]
+    if row > limit:
+        for part in tensor.unbind(0):
+            yield from _pieces(part, limit)
+        return
+    yield from tensor.split(max(1, limit // row))
+
+
+def _may_overflow(values: torch.Tensor, out: torch.Tensor) -> bool:
+    if not values.numel():
+        return False
+    if values.dtype.itemsize == 1 or torch.finfo(values.dtype).max <= torch.finfo(out.dtype).max:
+        return values.dtype.itemsize == 1 and out.dtype.itemsize == 1
+    low, high = torch.aminmax(values)
+    most = torch.finfo(out.dtype).max
+    # A NaN hides the others, and compares as False.
+    return not (-most <= float(low) and float(high) <= most)
+
+
+def _materialized(tensor: torch.Tensor, path: str) -> torch.Tensor:
+    if hasattr(tensor, "full_tensor"):
+        return tensor.full_tensor()  # type: ignore[no-any-return]  # DTensor, without its import
+    if tensor.device.type == "meta":
+        raise RecordError(
+            f"{path}: a tensor on the meta device has no values to store. Load or "
+            "initialize the module first (to_empty, from_record)."
+        )
+    if tensor.layout is not torch.strided:
+        raise RecordError(
+            f"{path}: a tensor of layout {tensor.layout} cannot be stored; store "
+            "tensor.to_dense(), or its indices and values as tensors"
+        )
+    if tensor.is_quantized:
+        raise RecordError(
+            f"{path}: a quantized tensor cannot be stored; store its integers "
+            "(int_repr()), scales and zero points as tensors"
+        )
+    try:
+        tensor.data_ptr()
+    except RuntimeError as error:
+        raise RecordError(
+            f"{path}: a {type(tensor).__name__} has no memory of its own to store; "
+            "store the tensors that it is made of"
+        ) from error
+    return tensor
