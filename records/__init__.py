@@ -1,0 +1,80 @@
+"""What is stored: records, precisions, recorders and formats; tensors, never modules."""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .entry import Entry, Param, ParamId, trainable
+    from .errors import (
+        PrecisionError,
+        RecordChecksumError,
+        RecordError,
+        RecordFormatError,
+        RecordMismatchError,
+        RecordVersionError,
+    )
+    from .flat import FlatRecord
+    from .format import Format, WriteOptions
+    from .open import Verified, open_record, verify_file
+    from .precision import Precision
+    from .record import Record
+    from .recorder import COMPACT, DEBUG, DEFAULT, Recorder
+    from .report import LoadReport
+
+__all__ = [
+    "COMPACT",
+    "DEBUG",
+    "DEFAULT",
+    "Entry",
+    "FlatRecord",
+    "Format",
+    "LoadReport",
+    "Param",
+    "ParamId",
+    "Precision",
+    "PrecisionError",
+    "Record",
+    "RecordChecksumError",
+    "RecordError",
+    "RecordFormatError",
+    "RecordMismatchError",
+    "RecordVersionError",
+    "Recorder",
+    "Verified",
+    "WriteOptions",
+    "open_record",
+    "trainable",
+    "verify_file",
+]
+
+_MODULES = {
+    "entry": ("Entry", "Param", "ParamId", "trainable"),
+    "errors": (
+        "PrecisionError",
+        "RecordChecksumError",
+        "RecordError",
+        "RecordFormatError",
+        "RecordMismatchError",
+        "RecordVersionError",
+    ),
+    "flat": ("FlatRecord",),
+    "format": ("Format", "WriteOptions"),
+    "open": ("Verified", "open_record", "verify_file"),
+    "precision": ("Precision",),
+    "record": ("Record",),
+    "recorder": ("COMPACT", "DEBUG", "DEFAULT", "Recorder"),
+    "report": ("LoadReport",),
+}
+_HOME = {name: module for module, names in _MODULES.items() for name in names}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(f".{_HOME[name]}", __name__), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return __all__

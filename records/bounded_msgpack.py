@@ -16,7 +16,7 @@ _FREE = 32 << 20
 
 def pack_bounded(plain: Any, limit: int) -> bytes:
     """Return ``plain`` as MessagePack; RecordError if `unpack_bounded` would refuse it."""
-    packer = msgpack.Packer(autoreset=False, use_bin_type=True, strict_types=True)
+    packer = msgpack.Packer(autoreset=False, use_bin_type=True)
     try:
         packer.pack(plain)
     except ValueError as error:

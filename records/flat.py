@@ -1,7 +1,8 @@
 """FlatRecord: entries by path, as modules give them and files hold them."""
 
 from collections.abc import Callable, Iterator, Mapping
-from typing import TYPE_CHECKING, Any, Self, TypeVar
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar
 
 import torch
 
@@ -20,6 +21,20 @@ if TYPE_CHECKING:
     from .source import Source
 
 R = TypeVar("R", bound=Record)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reading:
+    """How a record was opened, for those who load it into something."""
+
+    file: str = "record"
+    """The file's name, for messages."""
+    dtype: "torch.dtype | Literal['stored'] | None" = None
+    """Of floating parameters; None leaves the choice to the module that is loaded."""
+    device: torch.device | None = None
+    """Where tensors go; None leaves them in memory or where the module is."""
+    renamed: Mapping[str, str] = field(default_factory=dict[str, str])
+    """Path in the file to the path that a rename gave it."""
 
 
 class FlatRecord(Record):
@@ -49,6 +64,7 @@ class FlatRecord(Record):
             _verified="live",
             _source=None,
             _check=None,
+            _reading=None,
         )
         return rec
 
@@ -183,9 +199,46 @@ class FlatRecord(Record):
 
         return build(cls, self)
 
-    def hold(self, source: "Source", check: Callable[[], None] | None = None) -> None:
+    def hold(
+        self,
+        source: "Source",
+        check: Callable[[], None] | None = None,
+        *,
+        has_sums: bool = True,
+    ) -> None:
         """Say where the entries lie; ``check`` raises for damage between payloads."""
-        self.__dict__.update(_source=source, _check=check)
+        verified = "touched" if has_sums and source.verify else "none"
+        self.__dict__.update(_source=source, _check=check, _verified=verified)
+
+    @property
+    def reading(self) -> "Reading":
+        """How the record was opened."""
+        return self.__dict__.get("_reading") or Reading()
+
+    def with_metadata(self, metadata: dict[str, Any]) -> Self:
+        """Return the same record with other metadata."""
+        other = self._with(self.entries(), self.tree)
+        other.__dict__["_metadata"] = metadata
+        return other
+
+    def replaced(self, entries: list[Entry], tree: Node) -> Self:
+        """Return a record of the same file and metadata with other content."""
+        return self._with(entries, tree)
+
+    def opened(self, reading: Reading) -> Self:
+        """Return the same record, opened as ``reading`` says."""
+        other = self._with(self.entries(), self.tree)
+        other.__dict__["_reading"] = reading
+        return other
+
+    def check(self) -> None:
+        """Map the file, and raise for damage between its payloads."""
+        source = self.__dict__.get("_source")
+        if source is not None:
+            source.map()
+            check = self._get("_check")
+            if check is not None and source.verify:
+                check()
 
     def load_all(self) -> None:
         """Read and verify every entry, and all that lies between them.
@@ -193,14 +246,11 @@ class FlatRecord(Record):
         For loads that use all of a file: mapped where possible, so that no byte is
         copied. Raises `RecordChecksumError` or `RecordFormatError`.
         """
-        source = self.__dict__.get("_source")
-        if source is not None:
-            source.map()
-            check = self._get("_check")
-            if check is not None and source.verify:
-                check()
+        self.check()
         for entry in self.entries():
             entry.tensor()
+        if self.verified == "touched":
+            self.__dict__["_verified"] = "all"
 
     def close(self) -> None:
         """Let go of the file; what was not read yet can no longer be."""
@@ -287,7 +337,7 @@ class FlatRecord(Record):
             type_name=self.type_name,
             typed=self.is_typed and tree is self.tree,
         )
-        for name in ("_verified", "_source", "_check"):
+        for name in ("_verified", "_source", "_check", "_reading"):
             other.__dict__[name] = self.__dict__[name]
         return other
 

@@ -2,9 +2,11 @@
 
 import importlib
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
+
+import torch
 
 from .entry import Entry
 from .flat import FlatRecord
@@ -21,10 +23,10 @@ class WriteOptions:
     level: int | None = None
     """Of the format's compression; None is the format's own choice."""
     progress: Progress | None = None
-    options: tuple[tuple[str, object], ...] = ()
-    """What only some formats know, such as JSON's ``payload``."""
+    payload: str | None = None
+    """JSON's "numbers" or "base64"; None is the format's own choice."""
 
-    def stored_dtypes(self, entries: Sequence[Entry]) -> list:  # type: ignore[type-arg]
+    def stored_dtypes(self, entries: Sequence[Entry]) -> list[torch.dtype]:
         """Return the dtype of each entry in the file."""
         return [self.precision.stored_dtype(entry) for entry in entries]
 
@@ -66,31 +68,41 @@ class Format(ABC):
         _formats[cls.name] = cls()
 
 
-def formats() -> list[Format]:
-    """Return every format, those that were registered last first."""
-    for name, module in _BUILT_IN.items():
-        if name not in _formats:
-            importlib.import_module(module, __package__)
-    return list(reversed(_formats.values()))
+def formats() -> Iterator[Format]:
+    """Return every format, users' own first; built-in ones are imported as they come."""
+    yield from (form for name, form in _formats.items() if name not in _BUILT_IN)
+    for name in _BUILT_IN:
+        yield format_named(name)
 
 
 def format_named(name: str) -> Format:
     """Return the format called ``name``; ValueError lists those that there are."""
-    if name in _BUILT_IN and name not in _formats:
-        importlib.import_module(_BUILT_IN[name], __package__)
+    check_format_name(name)
     if name not in _formats:
+        importlib.import_module(f".formats.{_BUILT_IN[name][0]}", __package__)
+    return _formats[name]
+
+
+def check_format_name(name: str) -> None:
+    """Raise ValueError, which lists those that there are, for an unknown format."""
+    if name not in _formats and name not in _BUILT_IN:
         known = ", ".join(sorted({*_formats, *_BUILT_IN}))
         raise ValueError(f"there is no format {name!r}; there are {known}")
-    return _formats[name]
+
+
+def suffixes() -> dict[str, str]:
+    """Return the name of the format of each suffix, without importing any format."""
+    known = {end: name for name, (_, ends) in _BUILT_IN.items() for end in ends}
+    return known | {end: form.name for form in _formats.values() for end in form.suffixes}
 
 
 _formats: dict[str, Format] = {}
 
 # Imported when first asked for, so that reading .mpk does not pay for JSON.
-_BUILT_IN = {
-    "json": ".formats.json",
-    "safetensors": ".formats.safetensors",
-    "torch": ".formats.torch_archive",
-    "mpk.zst": ".formats.zstd_messagepack",
-    "mpk": ".formats.messagepack",
+_BUILT_IN: dict[str, tuple[str, tuple[str, ...]]] = {
+    "mpk": ("messagepack", (".mpk",)),
+    "mpk.zst": ("zstd_messagepack", (".mpk.zst",)),
+    "safetensors": ("safetensors", (".safetensors",)),
+    "json": ("json", (".json",)),
+    "torch": ("torch_archive", (".pt", ".pth", ".bin", ".ckpt")),
 }

@@ -144,8 +144,10 @@ class MemorySource:
 class StreamSource:
     """A seekable binary file object, from where it stands to its end."""
 
-    def __init__(self, file: BinaryIO, *, verify: bool = True) -> None:
-        self.name = str(getattr(file, "name", "file object"))
+    def __init__(
+        self, file: BinaryIO, *, verify: bool = True, name: str | None = None
+    ) -> None:
+        self.name = name or str(getattr(file, "name", "file object"))
         self.verify, self._file = verify, file
         self._start = file.tell()
         self.size = file.seek(0, io.SEEK_END) - self._start

@@ -22,7 +22,7 @@ def build(cls: type[R], flat: FlatRecord) -> R:
 
     Raises `RecordMismatchError` for unknown and missing fields.
     """
-    file = flat.metadata.get("burnish", {}).get("file", "record")
+    file = flat.reading.file
     if not flat.is_typed:
         raise RecordMismatchError(
             file,

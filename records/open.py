@@ -1,0 +1,273 @@
+"""open_record: a file of any format as a lazy record."""
+
+import dataclasses
+import io
+import os
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, BinaryIO, Literal, Protocol, TypeAlias
+
+import torch
+
+from ..config.path import Patterns, did_you_mean
+from .compression import decompressed
+from .entry import Entry, Payload
+from .errors import RecordFormatError, RecordMismatchError
+from .flat import FlatRecord, Reading
+from .format import Format, formats
+from .payload import convert
+from .precision import Precision
+from .record import Record
+from .source import FileSource, MemorySource, Source, StreamSource
+from .suffix import format_of_suffix
+
+Readable: TypeAlias = str | os.PathLike[str] | BinaryIO | bytes | bytearray | memoryview | Record
+"""A path, a URL, a binary file, bytes, or a record: whatever can be opened."""
+
+
+class RenameRule(Protocol):
+    """What a rewrite rule says of one path."""
+
+    def rename(self, path: str) -> str | None:
+        """Return the new path, the same one, or None to drop the entry."""
+        ...
+
+
+Renames: TypeAlias = Mapping[str, str] | Iterable[RenameRule]
+"""Old paths (or beginnings of them) to new ones, or rewrite rules in their order."""
+
+
+def open_record(
+    file: Readable,
+    *,
+    verify: bool = True,
+    mmap: bool | None = None,
+    only: Patterns | None = None,
+    exclude: Patterns | None = None,
+    rename: Renames | None = None,
+    dtype: "torch.dtype | Literal['stored'] | None" = None,
+    device: torch.device | str | int | None = None,
+) -> FlatRecord:
+    """Return the record in ``file``, lazily: a tensor is read when it is touched.
+
+    A context manager, and accepted wherever a file is. The content decides which
+    format it is. ``verify`` compares what is read with its checksums; ``mmap`` maps
+    the file (None: unless it lies on a network). ``only`` and ``exclude`` are patterns
+    of the names after ``rename``. ``dtype`` is that of floating parameters ("stored":
+    the file's own), ``device`` where tensors go. Raises `RecordError` for a damaged
+    file, and OSError for a missing one.
+    """
+    if isinstance(file, Record):
+        record = file.flat()
+        name = record.reading.file
+    else:
+        source = _source_of(file, verify, mmap)
+        name = source.name
+        record = _read(source, file)
+    given = record.reading
+    renamed = dict(given.renamed)
+    if rename is not None:
+        record, renamed = _renamed(record, rename, name)
+    record = record.select(only=only, exclude=exclude)
+    target = torch.device(device) if device is not None else given.device
+    wanted = dtype if dtype is not None else given.dtype
+    if wanted is not None and wanted != "stored" or target is not None:
+        record = _converted(record, wanted, target)
+    reading = Reading(file=name, dtype=wanted, device=target, renamed=renamed)
+    return record.opened(reading)
+
+
+def verify_file(file: Readable) -> "Verified":
+    """Check every byte of ``file`` against its checksums, and build nothing.
+
+    Raises `RecordError` that names the damaged entry.
+    """
+    with open_record(file) as record:
+        record.check()
+        size = 0
+        for entry in record.entries():
+            # Not kept: a compressed file may be larger than memory.
+            if not isinstance(entry.source, torch.Tensor):
+                entry.source.load()
+            size += entry.nbytes
+        sums = record.verified
+    checked: Literal["all", "none"] = "all" if sums == "touched" else "none"
+    return Verified(record.reading.file, len(record.entries()), size, checked)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Verified:
+    """A file that was read to its end."""
+
+    file: str
+    n_entries: int
+    nbytes: int
+    """Of all entries together, uncompressed."""
+    verified: Literal["all", "none"]
+    """"none": the format has no checksums; only its framing was checked."""
+
+
+def _source_of(file: Any, verify: bool, map_file: bool | None) -> Source:
+    if isinstance(file, bytes | bytearray | memoryview):
+        return MemorySource(file, verify=verify)
+    if isinstance(file, str) and "://" in file:
+        return StreamSource(_open_url(file), verify=verify, name=file)
+    if isinstance(file, str | os.PathLike):
+        path: str | bytes = os.fspath(file)
+        if os.path.isdir(path):
+            raise IsADirectoryError(
+                f"{path!r} is a folder; name the file in it, or use from_pretrained"
+            )
+        return FileSource(os.fsdecode(path), verify=verify, map_file=map_file)
+    if not hasattr(file, "read"):
+        raise TypeError(
+            f"a record is read from a path, a binary file, bytes or a record; got {file!r:.80}"
+        )
+    if isinstance(file, io.TextIOBase):
+        raise TypeError("the file is open for text; open it with mode 'rb'")
+    if hasattr(file, "seekable") and file.seekable():
+        return StreamSource(file, verify=verify)
+    return MemorySource(file.read(), name=str(getattr(file, "name", "file object")), verify=verify)
+
+
+def _open_url(url: str) -> BinaryIO:
+    try:
+        import fsspec  # type: ignore[import-untyped]  # it ships no types
+    except ImportError:
+        raise ImportError(f"reading {url} needs fsspec: pip install fsspec") from None
+    return fsspec.open(url, "rb").open()  # type: ignore[no-any-return]  # untyped
+
+
+def _read(source: Source, file: object) -> FlatRecord:
+    form, inner = _format_of(source)
+    if isinstance(file, str | os.PathLike):
+        _check_suffix(os.fspath(file), form, compressed=inner is not source)
+    try:
+        record = form.read(inner)
+    except BaseException:
+        source.close()
+        raise
+    return record
+
+
+def _format_of(source: Source) -> tuple[Format, Source]:
+    """Return the format of the content, and the content without its compression."""
+    if not source.size:
+        raise RecordFormatError(source.name, "an empty file")
+    for content in (source, decompressed(source)):
+        if content is None:
+            break
+        head = bytes(content.read(0, min(64, content.size)))
+        for form in formats():
+            if form.recognizes(head, content):
+                return form, content
+    raise RecordFormatError(
+        source.name,
+        f"first bytes {bytes(source.read(0, min(8, source.size)))!r}",
+        "those of a known format",
+        "Known are .mpk, .mpk.zst, .json, .safetensors and torch's own files.",
+    )
+
+
+def _check_suffix(path: Any, form: Format, *, compressed: bool) -> None:
+    said = format_of_suffix(os.fsdecode(path))
+    if said is None or (said[0] == form.name and bool(said[1]) == compressed):
+        return
+    found = f"{form.name}, compressed as a whole" if compressed else form.name
+    expected = f"{said[0]}, compressed as {said[1]}" if said[1] else said[0]
+    raise RecordFormatError(
+        os.fsdecode(path),
+        f"content in the format {found}",
+        f"{expected}, as the name says",
+        "Rename the file, or open it as a file object.",
+    )
+
+
+def _renamed(
+    record: FlatRecord, rename: Renames, file: str
+) -> tuple[FlatRecord, dict[str, str]]:
+    renamer = _renamer(record, rename)
+    renamed: dict[str, str] = {}
+    owner: dict[str, str] = {}
+    entries: list[Entry] = []
+
+    def new_name(path: str) -> str | None:
+        new = renamer(path)
+        if new is not None:
+            if new in owner:
+                raise RecordMismatchError(
+                    file, [f"{owner[new]} and {path} are both renamed to {new}"]
+                )
+            owner[new] = path
+            if new != path:
+                renamed[path] = new
+        return new
+
+    for entry in record.entries():
+        paths = [n for p in (entry.path, *entry.ties) if (n := new_name(p)) is not None]
+        if paths:
+            moved = dataclasses.replace(entry, path=paths[0], ties=tuple(paths[1:]))
+            entries.append(moved)
+    if record.is_typed:
+        raise ValueError("rename= is for records of modules; this one has declared fields")
+    tree = {n: v for p, v in (record.tree or {}).items() if (n := new_name(p)) is not None}
+    return record.replaced(entries, tree), renamed
+
+
+def _renamer(record: FlatRecord, rename: Renames) -> Callable[[str], str | None]:
+    if not isinstance(rename, Mapping):
+        rules = list(rename)
+
+        def by_rules(path: str) -> str | None:
+            for rule in rules:
+                new = rule.rename(path)
+                if new is None:
+                    return None
+                path = new
+            return path
+
+        return by_rules
+    for old in rename:
+        if not any(p == old or p.startswith(old + ".") for p in record.by_path()):
+            hint = did_you_mean(old, record.by_path())
+            raise ValueError(f"rename: nothing is stored at {old!r}.{hint}")
+    longest = sorted(rename, key=len, reverse=True)
+
+    def by_prefix(path: str) -> str | None:
+        for old in longest:
+            if path == old or path.startswith(old + "."):
+                return rename[old] + path[len(old) :]
+        return path
+
+    return by_prefix
+
+
+class _Converted:
+    """A payload at another dtype or on another device, converted when it is read."""
+
+    def __init__(self, entry: Entry, dtype: torch.dtype, device: torch.device | None) -> None:
+        self._entry, self._dtype, self._device = entry, dtype, device
+
+    def load(self) -> torch.Tensor:
+        """Return the converted tensor; a `PrecisionError` names the entry."""
+        source = self._entry.source
+        tensor = source if isinstance(source, torch.Tensor) else source.load()
+        if tensor.dtype is not self._dtype:
+            out = torch.empty(tensor.shape, dtype=self._dtype)
+            convert(tensor.reshape(-1), out.view(-1), self._entry, Precision())
+            tensor = out
+        return tensor if self._device is None else tensor.to(self._device)
+
+
+def _converted(
+    record: FlatRecord, dtype: Any, device: torch.device | None
+) -> FlatRecord:
+    precision = Precision(param=None if dtype == "stored" else dtype)
+    entries: list[Entry] = []
+    for entry in record.entries():
+        wanted = precision.stored_dtype(entry)
+        if wanted is entry.dtype and device is None:
+            entries.append(entry)
+            continue
+        source: Payload = _Converted(entry, wanted, device)
+        entries.append(dataclasses.replace(entry, dtype=wanted, source=source))
+    return record.replaced(entries, record.tree)

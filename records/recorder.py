@@ -1,0 +1,184 @@
+"""Recorder: which format, compression and precision a record is written with."""
+
+import io
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, BinaryIO
+
+from .compression import Codec, codec_named
+from .flat import FlatRecord
+from .format import Format, WriteOptions, check_format_name, format_named
+from .precision import Precision, PrecisionLike
+from .record import Record
+from .sink import Destination, Progress, StreamSink, open_sink
+from .suffix import recorder_of_suffix
+
+LIBRARY = "burnish 0.1.0"
+"""The library and its version, as every file says it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Recorder:
+    """How records become bytes: a format, a compression, a precision."""
+
+    format: str = "mpk"
+    """"mpk", "json", "safetensors", or the name of a format that was registered."""
+    compression: str | None = None
+    """"zst" or "gz", where the format can be compressed."""
+    precision: PrecisionLike = None
+    """Of floating parameters; None leaves every value as it is."""
+    level: int | None = None
+    """Of the compression; None is its own choice."""
+    payload: str | None = None
+    """For JSON: "numbers" (the default) or "base64", which is faster."""
+
+    def __post_init__(self) -> None:
+        Precision.of(self.precision)
+        check_format_name(self.format)
+        if self.compression is not None and not self._is_seekable_zstd():
+            codec_named(self.compression, self.format)
+        if self.level is not None and self.compression is None:
+            raise ValueError("level= is the compression's; give compression= as well")
+
+    def parts(self) -> tuple[Format, Codec | None]:
+        """Return the format, and the codec around the whole file if there is one."""
+        if self._is_seekable_zstd():
+            return format_named("mpk.zst"), None
+        codec = self.compression and codec_named(self.compression, self.format)
+        return format_named(self.format), codec or None
+
+    def _is_seekable_zstd(self) -> bool:
+        """Return whether this is the format whose entries are compressed one by one."""
+        return (self.format, self.compression) == ("mpk", "zst")
+
+    def save(
+        self,
+        record: Record,
+        file: str | os.PathLike[str] | BinaryIO,
+        *,
+        precision: PrecisionLike = None,
+        metadata: Mapping[str, Any] | None = None,
+        progress: Progress | None = None,
+    ) -> None:
+        """Write ``record`` to ``file``; a path stays as it was if that fails."""
+        flat = _described(record, self, precision, metadata)
+        with open_sink(file) as sink:
+            self._write(flat, sink, precision, progress)
+
+    def dumps(
+        self,
+        record: Record,
+        *,
+        precision: PrecisionLike = None,
+        metadata: Mapping[str, Any] | None = None,
+        progress: Progress | None = None,
+    ) -> bytes:
+        """Return ``record`` as bytes."""
+        flat = _described(record, self, precision, metadata)
+        memory = io.BytesIO()
+        self._write(flat, StreamSink(memory), precision, progress)
+        return memory.getvalue()
+
+    def load(self, file: Any) -> FlatRecord:
+        """Return the record in ``file``, lazily, whatever its format is."""
+        from .open import open_record
+
+        return open_record(file)
+
+    def loads(self, data: bytes) -> FlatRecord:
+        """Return the record in ``data``, lazily, whatever its format is."""
+        from .open import open_record
+
+        return open_record(data)
+
+    def _write(
+        self, flat: FlatRecord, sink: Any, precision: PrecisionLike, progress: Progress | None
+    ) -> None:
+        form, codec = self.parts()
+        if not form.is_writable:
+            raise ValueError(
+                f"the format {form.name!r} is only read; write 'mpk' or 'safetensors'"
+            )
+        options = WriteOptions(
+            precision=Precision.of(precision if precision is not None else self.precision),
+            level=self.level,
+            progress=progress,
+            payload=self.payload,
+        )
+        if flat.is_typed and not form.typed:
+            raise ValueError(
+                f"a {flat.type_name} has fields that are no tensors, which "
+                f"{form.name} cannot hold; write it as .mpk or .json"
+            )
+        if codec is None:
+            form.write(flat, sink, options)
+            return
+        with codec.compressed(sink, self.level) as inner:
+            form.write(flat, inner, options)
+
+
+DEFAULT = Recorder()
+"""MessagePack, every value as it is."""
+COMPACT = Recorder(compression="zst", precision="half")
+"""Compressed MessagePack with parameters in half precision."""
+DEBUG = Recorder(format="json")
+"""JSON that people read."""
+
+PRESETS = {"default": DEFAULT, "compact": COMPACT, "debug": DEBUG}
+
+
+def save(
+    record: Record,
+    file: Destination = ...,
+    *,
+    precision: PrecisionLike = None,
+    recorder: Recorder | str | None = None,
+    metadata: Mapping[str, Any] | None = None,
+    progress: Progress | None = None,
+) -> bytes | None:
+    """Write ``record`` to ``file``, or return it as bytes when that is left out.
+
+    Without ``recorder`` the suffix says how. Raises ValueError for a suffix that says
+    nothing, and TypeError for None.
+    """
+    if file is None:
+        raise TypeError("file is None; leave it out to get the record as bytes")
+    chosen = _chosen(recorder)
+    if file is ...:
+        return (chosen or DEFAULT).dumps(
+            record, precision=precision, metadata=metadata, progress=progress
+        )
+    if chosen is None:
+        named = file if isinstance(file, str | os.PathLike) else None
+        chosen = DEFAULT if named is None else recorder_of_suffix(os.fspath(named))
+    chosen.save(record, file, precision=precision, metadata=metadata, progress=progress)
+    return None
+
+
+def _chosen(recorder: Recorder | str | None) -> Recorder | None:
+    if recorder is None or isinstance(recorder, Recorder):
+        return recorder
+    if isinstance(recorder, str) and recorder.lower() in PRESETS:  # pyright: ignore[reportUnnecessaryIsInstance]  # users pass anything
+        return PRESETS[recorder.lower()]
+    raise ValueError(
+        f"recorder={recorder!r} is neither a Recorder nor one of {', '.join(PRESETS)}"
+    )
+
+
+def _described(
+    record: Record,
+    recorder: Recorder,
+    precision: PrecisionLike,
+    metadata: Mapping[str, Any] | None,
+) -> FlatRecord:
+    """Return the record with what its file says about it."""
+    chosen = Precision.of(precision if precision is not None else recorder.precision)
+    flat = record.flat()
+    users = {**flat.metadata, **(metadata or {})}
+    ours = dict(users.pop("burnish", None) or {})
+    ours.pop("precision", None)
+    ours = {"library": LIBRARY, "type": flat.type_name, **ours}
+    if chosen.describe() is not None:
+        ours["precision"] = chosen.describe()
+    return flat.with_metadata({"burnish": ours, **users})

@@ -1,0 +1,69 @@
+"""LoadReport: what a load did, path by path."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Literal
+
+import torch
+
+from .show import show_dtype
+
+
+@dataclass(slots=True)
+class LoadReport:
+    """What was loaded, and what was not; unpacks as torch's missing, unexpected keys."""
+
+    loaded: list[str] = field(default_factory=list[str])
+    """Paths of the module that were filled."""
+    missing: list[str] = field(default_factory=list[str])
+    """Paths of the module that the record does not have."""
+    unexpected: list[str] = field(default_factory=list[str])
+    """Paths of the record that the module does not have."""
+    mismatched: list[str] = field(default_factory=list[str])
+    """Paths whose shape or dtype did not fit; always empty unless they were excluded."""
+    converted: dict[str, tuple[torch.dtype, torch.dtype]] = field(
+        default_factory=dict[str, tuple[torch.dtype, torch.dtype]]
+    )
+    """Path to (stored dtype, dtype in the module)."""
+    renamed: dict[str, str] = field(default_factory=dict[str, str])
+    """Path in the file to path in the module."""
+    initialized: list[str] = field(default_factory=list[str])
+    """Paths that real initializers filled, since the record does not have them."""
+    changed: list[str] = field(default_factory=list[str])
+    """What else differs from what was stored, in words."""
+    verified: Literal["live", "all", "touched", "none"] = "live"
+    """"all": every byte was compared with its checksum; "none": the file has none."""
+
+    @property
+    def missing_keys(self) -> list[str]:
+        """What ``load_state_dict`` of torch calls `missing`."""
+        return self.missing
+
+    @property
+    def unexpected_keys(self) -> list[str]:
+        """What ``load_state_dict`` of torch calls `unexpected`."""
+        return self.unexpected
+
+    def __iter__(self) -> Iterator[list[str]]:
+        return iter((self.missing, self.unexpected))
+
+    def __repr__(self) -> str:
+        lines = [f"loaded {len(self.loaded)} entries, verified: {self.verified}"]
+        for name in ("missing", "unexpected", "mismatched", "initialized", "changed"):
+            lines += _listed(name, getattr(self, name))
+        lines += _listed("renamed", [f"{a} -> {b}" for a, b in self.renamed.items()])
+        lines += _listed(
+            "converted",
+            [
+                f"{path} ({show_dtype(a)} -> {show_dtype(b)})"
+                for path, (a, b) in self.converted.items()
+            ],
+        )
+        return "\n".join(lines)
+
+
+def _listed(name: str, items: list[str]) -> list[str]:
+    if not items:
+        return []
+    more = f", and {len(items) - 6} more" if len(items) > 6 else ""
+    return [f"  {name} ({len(items)}): {', '.join(items[:6])}{more}"]

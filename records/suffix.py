@@ -1,0 +1,58 @@
+"""What the end of a file's name says about its content."""
+
+import os
+from typing import TYPE_CHECKING
+
+from .format import format_named, suffixes
+
+if TYPE_CHECKING:
+    from .recorder import Recorder
+
+_CODECS = ("gz", "zst")
+
+
+def format_of_suffix(file: str) -> tuple[str, str | None] | None:
+    """Return the format's name and the outer compression, or None if the name says none.
+
+    ``model.json.gz`` is ``("json", "gz")``; ``.mpk.zst`` is a format of its own.
+    """
+    name = os.path.basename(file).lower()
+    stem, _, codec = name.rpartition(".")
+    ending = _ending(name)
+    if ending:
+        return suffixes()[ending], None
+    if codec in _CODECS and (ending := _ending(stem)):
+        return suffixes()[ending], codec
+    return None
+
+
+def recorder_of_suffix(file: str) -> "Recorder":
+    """Return the recorder that writes files with this name's suffix.
+
+    ValueError for no suffix, an unknown one, or one that is only read.
+    """
+    from .recorder import Recorder
+
+    found = format_of_suffix(file)
+    if found is None:
+        raise ValueError(
+            f"{file}: the name must say the format. Write {file + '.mpk'!r} for "
+            "MessagePack; there are also .mpk.zst, .mpk.gz, .safetensors, .json, "
+            ".json.gz and .json.zst. With recorder= any name goes."
+        )
+    name, codec = found
+    if not format_named(name).is_writable:
+        stem = file[: -len(_ending(file.lower()))]
+        raise ValueError(
+            f"{file}: such files are only read. Write {stem + '.mpk'!r}, or "
+            f"{stem + '.safetensors'!r} for other libraries."
+        )
+    if name == "mpk.zst":
+        return Recorder("mpk", "zst")
+    return Recorder(name, codec)
+
+
+def _ending(name: str) -> str:
+    """Return the longest known suffix that ``name`` has after something."""
+    known = [s for s in suffixes() if name.endswith(s) and len(name) > len(s)]
+    return max(known, key=len, default="")
