@@ -1,0 +1,50 @@
+# Every target sets up what it needs in .venv; nothing else is needed first.
+PYTHON ?= python3
+PY := .venv/bin/python
+READY := .venv/.ready
+CPUS := $(shell nproc 2>/dev/null || echo 2)
+WHEEL := $(CURDIR)/.wheel
+TESTS := -n $(CPUS) --dist worksteal -q
+
+.PHONY: demo test check bench docs wheel-test format clean
+
+demo: $(READY)
+	$(PY) examples/digits.py
+	$(PY) examples/gpt2.py
+
+test: $(READY)
+	$(PY) -m pytest $(TESTS)
+
+check: $(READY)
+	.venv/bin/ruff format --check
+	.venv/bin/ruff check
+	.venv/bin/mypy
+	.venv/bin/pyright
+
+bench: $(READY)
+	$(PY) benches/run.py
+
+# The pages of docs/ are Markdown; their examples run as tests.
+docs: $(READY)
+	$(PY) -m pytest -q tests/docs
+
+# The tests once more, against the wheel as a user installs it.
+wheel-test: $(READY)
+	rm -rf dist .wheel
+	$(PY) -m build --wheel --outdir dist . > /dev/null
+	$(PY) -m pip install --quiet --no-deps --target .wheel dist/*.whl
+	cd / && PYTHONPATH=$(WHEEL) $(CURDIR)/$(PY) -c "import burnish; assert burnish.__file__.startswith('$(WHEEL)')"
+	PYTHONPATH=$(WHEEL) $(PY) -m pytest -o pythonpath= $(TESTS)
+
+format: $(READY)
+	.venv/bin/ruff format
+	.venv/bin/ruff check --fix
+
+clean:
+	rm -rf .venv .wheel dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
+
+$(READY): pyproject.toml constraints.txt
+	$(PYTHON) -m venv .venv
+	$(PY) -m pip install --quiet --upgrade pip
+	$(PY) -m pip install --quiet --constraint constraints.txt --editable '.[yaml,plot]' --group dev
+	touch $@
