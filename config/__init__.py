@@ -1,0 +1,84 @@
+"""Names and typed values: hyperparameters, their files, versions and schedules."""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .description import describe
+    from .errors import ConfigError, ConfigSyntaxError, ConfigVersionError, Problem
+    from .files import dump, dumps, load, loads
+    from .hparams import Hparam, Hparams
+    from .program import command
+    from .rules import (
+        AddDefault,
+        ChangeDefault,
+        CheckValue,
+        DeleteField,
+        MapFieldValue,
+        RejectValues,
+        RenameField,
+        RewriteRule,
+    )
+    from .schedule import Schedule
+    from .schema.commands import schema_evolution_cli
+    from .versioned import Versioned
+
+__all__ = [
+    "AddDefault",
+    "ChangeDefault",
+    "CheckValue",
+    "ConfigError",
+    "ConfigSyntaxError",
+    "ConfigVersionError",
+    "DeleteField",
+    "Hparam",
+    "Hparams",
+    "MapFieldValue",
+    "Problem",
+    "RejectValues",
+    "RenameField",
+    "RewriteRule",
+    "Schedule",
+    "Versioned",
+    "command",
+    "describe",
+    "dump",
+    "dumps",
+    "load",
+    "loads",
+    "schema_evolution_cli",
+]
+
+_MODULES = {
+    "description": ["describe"],
+    "errors": ["ConfigError", "ConfigSyntaxError", "ConfigVersionError", "Problem"],
+    "files": ["dump", "dumps", "load", "loads"],
+    "hparams": ["Hparam", "Hparams"],
+    "program": ["command"],
+    "rules": [
+        "AddDefault",
+        "ChangeDefault",
+        "CheckValue",
+        "DeleteField",
+        "MapFieldValue",
+        "RejectValues",
+        "RenameField",
+        "RewriteRule",
+    ],
+    "schedule": ["Schedule"],
+    "schema.commands": ["schema_evolution_cli"],
+    "versioned": ["Versioned"],
+}
+_WHERE = {name: module for module, names in _MODULES.items() for name in names}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _WHERE:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(f".{_WHERE[name]}", __name__), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,6 +1,7 @@
 """Names of things in a tree: dotted paths, patterns over them, and nearest names."""
 
 import difflib
+import json
 import re
 from collections.abc import Callable, Iterable, Sequence
 from functools import lru_cache
@@ -13,9 +14,49 @@ Patterns: TypeAlias = Pattern | Sequence[Pattern]
 """One pattern, or several of which any may match."""
 
 
+_WILD = re.compile(r"\*|\{[^{}]*\}")
+_PART = re.compile(
+    r"""(?P<dot>\.)?(?P<name>[^.\[\]"=]+)|\[(?:(?P<index>-?\d+)|(?P<quoted>"(?:[^"\\]|\\.)*"))\]"""
+)
+
+
 def join(*parts: str | int) -> str:
     """Return the dotted path through ``parts``, without the empty ones."""
     return ".".join(str(part) for part in parts if part != "")
+
+
+def child(path: str, key: object) -> str:
+    """Return the path of the item ``key`` of what is at ``path``.
+
+    List items read ``[0]``, and keys that hold a dot or a bracket ``["a.b"]``.
+    """
+    if isinstance(key, int) and not isinstance(key, bool):
+        return f"{path}[{key}]"
+    name = str(key)
+    if not name or any(mark in name for mark in '.[]="'):
+        return f"{path}[{json.dumps(name)}]"
+    return join(path, name)
+
+
+def parts(path: str) -> tuple[str, ...]:
+    """Return the names on the way along ``path``: ``a.b``, ``xs[0]``, ``d["a.b"]``.
+
+    Raises ValueError for a path with an empty or unfinished part.
+    """
+    found: list[str] = []
+    end = 0
+    while end < len(path) or not found:
+        match = _PART.match(path, end)
+        if match is None or (match["dot"] and not found):
+            hint = "write names with dots between them, as in 'a.b' or 'xs[0]'"
+            raise ValueError(f"path {path!r}: {hint}")
+        quoted = match["quoted"]
+        name = json.loads(quoted) if quoted else match["index"] or match["name"]
+        if not (match["dot"] or quoted or match["index"] or not found):
+            raise ValueError(f"path {path!r}: a '.' is missing before {name!r}")
+        found.append(name)
+        end = match.end()
+    return tuple(found)
 
 
 def matches(patterns: Patterns, path: str, item: object = None) -> bool:
@@ -38,6 +79,43 @@ def as_patterns(patterns: Patterns) -> tuple[Pattern, ...]:
     if not isinstance(patterns, Iterable):  # pyright: ignore[reportUnnecessaryIsInstance]  # users pass anything
         raise TypeError(f"a pattern is a str or a predicate, got {patterns!r}")
     return tuple(patterns)
+
+
+def bind(pattern: Sequence[str], names: Sequence[str]) -> tuple[str, ...] | None:
+    """Return what each wildcard of ``pattern`` stands for in ``names``, or None.
+
+    Both are parts of paths; ``*`` and ``{a,b}`` stand for text within one part and
+    ``**`` for any number of whole parts, fewest first.
+    """
+    if not pattern:
+        return None if names else ()
+    first, rest = pattern[0], pattern[1:]
+    if first != "**":
+        found = _part(first).fullmatch(names[0]) if names else None
+        tail = None if found is None else bind(rest, names[1:])
+        return None if found is None or tail is None else (*found.groups(), *tail)
+    for n_parts in range(len(names) + 1):
+        tail = bind(rest, names[n_parts:])
+        if tail is not None:
+            return (".".join(names[:n_parts]), *tail)
+    return None
+
+
+def n_wildcards(pattern: Sequence[str]) -> int:
+    """Return how many values `bind` gives for ``pattern``."""
+    return sum(1 if part == "**" else _part(part).groups for part in pattern)
+
+
+def fill(pattern: Sequence[str], values: Sequence[str]) -> tuple[str, ...]:
+    """Return the parts that ``pattern`` names with ``values`` for its wildcards."""
+    left = iter(values)
+    names: list[str] = []
+    for part in pattern:
+        if part == "**":
+            names.extend(name for name in next(left).split(".") if name)
+        else:
+            names.append(_WILD.sub(lambda _: next(left), part))
+    return tuple(names)
 
 
 def is_pattern(path: str) -> bool:
@@ -68,6 +146,18 @@ def _matcher(pattern: Pattern) -> Callable[[str, object], bool]:
 def _compile(pattern: str) -> re.Pattern[str]:
     alternatives = _expand(pattern)
     return re.compile("|".join(_expression(one) for one in alternatives))
+
+
+@lru_cache(maxsize=1024)
+def _part(part: str) -> re.Pattern[str]:
+    """Return the expression for one part, with a group for each wildcard."""
+    expression, end = "", 0
+    for wild in _WILD.finditer(part):
+        choices = wild[0].strip("{}").split(",")
+        any_of = ".*" if wild[0] == "*" else "|".join(map(re.escape, choices))
+        expression += f"{re.escape(part[end : wild.start()])}({any_of})"
+        end = wild.end()
+    return re.compile(expression + re.escape(part[end:]), re.DOTALL)
 
 
 def _expand(pattern: str) -> list[str]:

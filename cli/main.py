@@ -1,0 +1,55 @@
+"""The ``burnish`` command: one word, and what follows goes to that word's module."""
+
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from importlib import import_module
+
+COMMANDS: Mapping[str, tuple[str, str]] = {
+    "schema": ("schema", "keep a config class and its older files together"),
+}
+"""Each subcommand: its module here, imported only when asked for, and what it does.
+
+The module has ``main(argv) -> int``, which returns the exit status.
+"""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the subcommand that ``argv`` begins with, and return the exit status."""
+    words = list(sys.argv[1:] if argv is None else argv)
+    if words and words[0] in COMMANDS:
+        return _run(words[0], words[1:])
+    if words and words[0] in ("-h", "--help", "help"):
+        print(_usage())
+        return 0
+    print(_unknown(words[0]) if words else _usage(), file=sys.stderr)
+    return 2
+
+
+def _run(name: str, words: Sequence[str]) -> int:
+    module = import_module(f".{COMMANDS[name][0]}", __package__)
+    try:
+        return int(module.main(words))
+    except KeyboardInterrupt:
+        return 130
+    except BrokenPipeError:
+        # The reader has gone (`| head`): no more output, not even at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+
+
+def _usage() -> str:
+    width = max(map(len, COMMANDS))
+    lines = [f"  {name:<{width}}  {about}" for name, (_, about) in COMMANDS.items()]
+    head = "usage: burnish COMMAND ...\n\ncommands (each has --help):\n"
+    return head + "\n".join(lines)
+
+
+def _unknown(word: str) -> str:
+    from ..config.path import did_you_mean
+
+    return f"error: unknown command {word!r}.{did_you_mean(word, COMMANDS)}\n{_usage()}"
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

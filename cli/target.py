@@ -1,0 +1,69 @@
+"""A class that a person names on the command line: ``file.py:Name``, ``module:Name``."""
+
+import importlib
+import importlib.util
+import os
+import sys
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+
+class TargetError(ValueError):
+    """A name on the command line that leads to nothing."""
+
+
+def find_target(text: str) -> Any:
+    """Return the object called ``text``; its file or module is imported.
+
+    Raises TargetError that says which part is wrong.
+    """
+    where, colon, name = text.rpartition(":")
+    if not colon or not where or not name:
+        hint = "expected file.py:Name or module:Name"
+        raise TargetError(f"{text!r}: {hint}")
+    found: Any = _file(Path(where)) if where.endswith(".py") else _module(where)
+    for part in name.split("."):
+        if not hasattr(found, part):
+            raise TargetError(f"{text}: {_no_name(found, part)}")
+        found = getattr(found, part)
+    return found
+
+
+def _no_name(owner: Any, name: str) -> str:
+    from ..config.path import did_you_mean
+
+    names = [n for n in vars(owner) if not n.startswith("_")]
+    return f"{owner.__name__} has no {name!r}.{did_you_mean(name, names)}"
+
+
+def _file(file: Path) -> ModuleType:
+    """Return the module that ``file`` holds; its folder is importable meanwhile."""
+    if not file.exists():
+        raise TargetError(f"{file} does not exist")
+    # Never in the place of a module that is loaded already, such as json.
+    name = file.stem if file.stem not in sys.modules else f"{file.stem}_target"
+    spec = importlib.util.spec_from_file_location(name, file)
+    if spec is None or spec.loader is None:
+        raise TargetError(f"{file} is no Python file")
+    module = importlib.util.module_from_spec(spec)
+    sys.path.insert(0, str(file.resolve().parent))
+    # Under its own name, since dataclasses look their module up.
+    sys.modules[name] = module
+    try:
+        spec.loader.exec_module(module)
+    except Exception as failed:  # a user's file may raise anything
+        raise TargetError(f"{file} cannot be imported: {_told(failed)}") from failed
+    return module
+
+
+def _module(name: str) -> ModuleType:
+    sys.path.insert(0, os.getcwd())
+    try:
+        return importlib.import_module(name)
+    except Exception as failed:  # a user's module may raise anything
+        raise TargetError(f"{name} cannot be imported: {_told(failed)}") from failed
+
+
+def _told(failed: Exception) -> str:
+    return f"{type(failed).__name__}: {failed}"

@@ -1,0 +1,125 @@
+"""A configuration as a page of help: names, types, defaults and docs."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, get_args
+
+from .docs import docs_of
+from .encode import encode
+from .errors import ConfigError
+from .fields import Field, fields_of, is_struct, is_struct_value, members
+from .path import child
+from .schema.derive import type_of
+from .similarity import similarity
+from .tree import Struct
+
+_COLUMN = 40
+
+
+def describe(cls: type, query: str = "") -> str:
+    """Return one line for each field of ``cls``: name, type, default, doc.
+
+    Structs are indented below their field.  With a ``query`` only the fields whose
+    names are like it, most alike first, with their whole paths.
+    """
+    lines = list(_lines(cls, "", 0, ()))
+    if not query:
+        return "\n".join(_render(line.indented, line) for line in lines)
+    return "\n".join(_found(lines, query))
+
+
+@dataclass(frozen=True, slots=True)
+class _Line:
+    """One field, on its way to a page."""
+
+    path: str
+    name: str
+    depth: int
+    kind: str
+    default: str
+    doc: str
+
+    @property
+    def indented(self) -> str:
+        return "  " * self.depth + self.name
+
+
+def _lines(
+    cls: type, path: str, depth: int, above: tuple[type, ...]
+) -> Iterator[_Line]:
+    docs = docs_of(cls)
+    for field in fields_of(cls).values():
+        here = child(path, field.name)
+        below = _struct_in(field.annotation)
+        yield _Line(
+            here,
+            field.name,
+            depth,
+            str(type_of(field.annotation)),
+            _default(field, below),
+            docs.get(field.attribute, ""),
+        )
+        if below is not None and below not in (*above, cls):
+            yield from _lines(below, here, depth + 1, (*above, cls))
+
+
+def _struct_in(annotation: Any) -> type | None:
+    """Return the only class with fields that is in ``annotation``, however deep."""
+    found: list[type] = []
+    for member in members(annotation):
+        if is_struct(member):
+            found.append(member)
+        elif inner := [s for arg in get_args(member) if (s := _struct_in(arg))]:
+            found.extend(inner)
+    return found[0] if len(found) == 1 else None
+
+
+def _default(field: Field, below: type | None) -> str:
+    if not field.has_default:
+        return ""
+    default = field.make_default()
+    if below is not None and (is_struct_value(default) or not default):
+        # Its fields stand below, with the defaults that they have.
+        differing = _differing(default)
+        return " = None" if default is None else f" = {differing}" if differing else ""
+    try:
+        return f" = {_plain(encode(default))!r}"
+    except ConfigError:
+        return f" = {default!r}"
+
+
+def _differing(default: Any) -> str:
+    """Return the fields of a struct that are not at their own defaults."""
+    tree = encode(default, elide_defaults=True) if is_struct_value(default) else {}
+    given = [f"{name}={_plain(v)!r}" for name, v in tree.items() if name != "version"]
+    return f"{type(default).__name__}({', '.join(given)})" if given else ""
+
+
+def _plain(tree: Any) -> Any:
+    return dict(tree) if isinstance(tree, Struct) else tree
+
+
+def _render(name: str, line: _Line) -> str:
+    text = f"{name}: {line.kind}{line.default}"
+    return f"{text:<{_COLUMN}}  # {line.doc}" if line.doc else text
+
+
+def _found(lines: list[_Line], query: str) -> Iterator[str]:
+    """Return the lines that ``query`` may mean, until they are clearly others."""
+    word = query.rsplit(".", 1)[-1]
+    scored = sorted(
+        ((_score(line, query, word), line) for line in lines), key=lambda pair: -pair[0]
+    )
+    best = scored[0][0] if scored else 0.0
+    for rank, (score, line) in enumerate(scored):
+        is_far = score < 0.4 or best >= 1 or best - score > 0.2 or rank > 3
+        if score < 1 and word not in line.name and is_far:
+            return
+        yield _render(line.path, line)
+
+
+def _score(line: _Line, query: str, word: str) -> float:
+    if query == line.path or line.path.startswith(f"{query}."):
+        return 1.2
+    alike = similarity(line.name, word)
+    return max(alike, 0.9) if word in line.name else alike

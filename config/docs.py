@@ -1,0 +1,78 @@
+"""What the source of a class says about its fields."""
+
+import ast
+import inspect
+import re
+import textwrap
+from collections.abc import Mapping
+from functools import cache
+
+from .fields import fields_of
+
+_SECTION = re.compile(r"^\s*(?:Attributes|Args|Arguments|Fields|Parameters):\s*$")
+_ENTRY = re.compile(r"^(\s*)`{0,2}(\w+)`{0,2}(?:\s*\([^)]*\))?\s*:\s*(.*)$")
+
+
+@cache
+def docs_of(cls: type) -> Mapping[str, str]:
+    """Return one line about each field, by attribute; inherited ones too.
+
+    It is the field's own description, else the string that follows it in the source,
+    else its line under ``Attributes:`` in the class's docstring.
+    """
+    docs: dict[str, str] = {}
+    for base in reversed(cls.__mro__):
+        if base is not object:
+            docs |= _listed(base.__doc__ or "") | _written_below(base)
+    own = {f.attribute: _one_line(f.doc) for f in fields_of(cls).values() if f.doc}
+    return docs | own
+
+
+def summary_of(cls: type) -> str:
+    """Return the first line of the docstring, unless Python or pydantic wrote it."""
+    doc = cls.__dict__.get("__doc__") or ""
+    first = inspect.cleandoc(doc).split("\n", 1)[0]
+    return "" if first.startswith(f"{cls.__name__}(") else first
+
+
+def _listed(doc: str) -> dict[str, str]:
+    """Return the entries of the ``Attributes:`` section of ``doc``."""
+    docs: dict[str, str] = {}
+    name, inside, indent = "", False, 0
+    for line in inspect.cleandoc(doc).splitlines():
+        entry = _ENTRY.match(line)
+        if _SECTION.match(line):
+            inside, name = True, ""
+            indent = len(line) - len(line.lstrip())
+        elif inside and line.strip() and len(line) - len(line.lstrip()) <= indent:
+            inside = False
+        elif inside and entry and (not name or len(entry[1]) <= depth):
+            name, depth = entry[2], len(entry[1])
+            docs[name] = entry[3].strip()
+        elif inside and name and line.strip():
+            docs[name] = f"{docs[name]} {line.strip()}".strip()
+    return docs
+
+
+def _written_below(cls: type) -> dict[str, str]:
+    """Return the strings that stand below the fields in the source of ``cls``."""
+    try:
+        tree = ast.parse(textwrap.dedent(inspect.getsource(cls)))
+    except (OSError, TypeError, SyntaxError):
+        return {}
+    body = getattr(tree.body[0], "body", []) if tree.body else []
+    docs: dict[str, str] = {}
+    for field, below in zip(body, body[1:], strict=False):
+        if (
+            isinstance(field, ast.AnnAssign)
+            and isinstance(field.target, ast.Name)
+            and isinstance(below, ast.Expr)
+            and isinstance(below.value, ast.Constant)
+            and isinstance(below.value.value, str)
+        ):
+            docs[field.target.id] = _one_line(below.value.value)
+    return docs
+
+
+def _one_line(text: str) -> str:
+    return " ".join(inspect.cleandoc(text).split("\n\n", 1)[0].split())

@@ -1,0 +1,127 @@
+"""From configured objects to trees, without looking at annotations."""
+
+import dataclasses
+import enum
+from collections.abc import Mapping, Set
+from typing import Any
+
+from .errors import ConfigError, Problem
+from .fields import MISSING, Field, fields_of, is_model, is_struct_value
+from .path import child
+from .schedule.number import text_of
+from .tree import MAX_DEPTH, Struct
+from .versioned import version_of
+
+_PLAIN = (type(None), bool, int, float, str)
+
+
+def encode(obj: Any, *, elide_defaults: bool = False) -> Any:
+    """Return ``obj`` as a tree; schedules become their text, enums their values.
+
+    With ``elide_defaults`` fields that equal their default are left out.  Raises
+    ConfigError for a value that has no form as text, with its path.
+    """
+    return _value(obj, "", elide_defaults, 0)
+
+
+def to_plain(tree: Any) -> Any:
+    """Return ``tree`` as JSON has it: structs as dicts, tuples as lists."""
+    if isinstance(tree, dict):
+        return {key: to_plain(item) for key, item in tree.items()}  # pyright: ignore[reportUnknownVariableType]  # data
+    if isinstance(tree, list | tuple):
+        return [to_plain(item) for item in tree]  # pyright: ignore[reportUnknownVariableType]  # data
+    return tree
+
+
+def is_default(field: Field, value: Any) -> bool:
+    """Return whether ``value`` is what the field would have if left out."""
+    default = field.make_default()
+    if default is MISSING:
+        return False
+    # Compared as trees: NaN equals NaN, and 1 is neither 1.0 nor True.
+    return _same(encode(value), encode(default))
+
+
+def _value(obj: Any, path: str, elide: bool, depth: int) -> Any:
+    if depth > MAX_DEPTH:
+        raise _unfit(path, f"nested over {MAX_DEPTH} levels deep, or within itself")
+    scheduled = text_of(obj)
+    if scheduled is not None:
+        return scheduled
+    if type(obj) in _PLAIN:
+        return obj
+    if is_struct_value(obj):
+        return _struct(obj, path, elide, depth)
+    if isinstance(obj, enum.Enum):
+        return _enum(obj)
+    if isinstance(obj, Mapping):
+        return {
+            _key(key, path): _value(item, child(path, key), elide, depth + 1)  # pyright: ignore[reportUnknownArgumentType]  # data
+            for key, item in obj.items()  # pyright: ignore[reportUnknownVariableType]  # data
+        }
+    if isinstance(obj, list | tuple | Set):
+        items = [
+            _value(item, child(path, i), elide, depth + 1)
+            for i, item in enumerate(obj)  # pyright: ignore[reportUnknownArgumentType, reportUnknownVariableType]  # data
+        ]
+        return tuple(items) if isinstance(obj, tuple) else items
+    return _leaf(obj, path)
+
+
+def _struct(obj: Any, path: str, elide: bool, depth: int) -> Struct:
+    cls: type = type(obj)
+    struct = Struct(cls.__name__)
+    version = version_of(cls)
+    if version is not None:
+        struct["version"] = version
+    for field in fields_of(cls).values():
+        value = getattr(obj, field.attribute)
+        if elide and is_default(field, value):
+            continue
+        encoded = _value(value, child(path, field.name), elide, depth + 1)
+        if not (elide and _says_nothing(field, encoded)):
+            struct[field.name] = encoded
+    for name, value in (getattr(obj, "__pydantic_extra__", None) or {}).items():
+        struct[name] = _value(value, child(path, name), elide, depth + 1)
+    return struct
+
+
+def _says_nothing(field: Field, encoded: Any) -> bool:
+    """Return whether a nested struct without a default of its own is all defaults."""
+    return not field.has_default and isinstance(encoded, Struct) and not encoded
+
+
+def _enum(member: enum.Enum) -> Any:
+    """Return the value of ``member``, or its name where the value is an object."""
+    return member.value if type(member.value) in _PLAIN else member.name
+
+
+def _key(key: Any, path: str) -> Any:
+    key = _enum(key) if isinstance(key, enum.Enum) else key
+    if isinstance(key, tuple):
+        return tuple(_key(part, path) for part in key)  # pyright: ignore[reportUnknownVariableType]  # data
+    return key if type(key) in _PLAIN else _leaf(key, path)
+
+
+def _leaf(obj: Any, path: str) -> Any:
+    """Return a subclass of a plain type, or what pydantic has a text for."""
+    if dataclasses.is_dataclass(obj) or is_model(obj) or callable(obj):
+        raise _unfit(path, f"{obj!r:.60} is code, not a value")
+    for kind in (int, float, str):
+        if isinstance(obj, kind):
+            return kind(obj)
+    from pydantic_core import PydanticSerializationError, to_jsonable_python
+
+    try:
+        return to_jsonable_python(obj)
+    except (PydanticSerializationError, ValueError, RecursionError):
+        name = type(obj).__qualname__
+        raise _unfit(path, f"a {name} has no form as text: {obj!r:.60}") from None
+
+
+def _same(a: Any, b: Any) -> bool:
+    return repr(a) == repr(b) if type(a) is type(b) else False
+
+
+def _unfit(path: str, message: str) -> ConfigError:
+    return ConfigError("", [Problem(path, message)])

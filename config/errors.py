@@ -1,0 +1,68 @@
+"""What can be wrong with a configuration, said to the person who wrote it.
+
+ValueError
+└── ConfigError            values that do not fit the class, all of them at once
+    ├── ConfigSyntaxError  text that is not JSON, YAML or RON
+    └── ConfigVersionError a file of another version than the class can read
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One thing that is wrong, at one place of a configuration."""
+
+    path: str
+    """Where, as a dotted path with ``[0]`` for list items; empty for the whole."""
+
+    message: str
+    """What was found and what is allowed."""
+
+    def __str__(self) -> str:
+        return f"{self.path}: {self.message}" if self.path else self.message
+
+
+class ConfigError(ValueError):
+    """Values that do not fit their class; ``problems`` lists every one."""
+
+    def __init__(self, source: str, problems: Sequence[Problem]) -> None:
+        super().__init__(source, problems)
+        self.source, self.problems = source, tuple(problems)
+
+    def __str__(self) -> str:
+        where = f"{self.source}: " if self.source else ""
+        if len(self.problems) == 1:
+            return f"{where}{self.problems[0]}"
+        lines = "".join(f"\n  {problem}" for problem in self.problems)
+        return f"{where}{len(self.problems)} problems{lines}"
+
+
+class ConfigSyntaxError(ConfigError):
+    """Text that its format does not allow; lines and columns count from 1."""
+
+    def __init__(
+        self,
+        message: str,
+        line: int | None = None,
+        column: int | None = None,
+        source: str = "",
+    ) -> None:
+        super().__init__(source, [Problem("", message)])
+        self.args = (message, line, column, source)
+        self.message, self.line, self.column = message, line, column
+
+    def __str__(self) -> str:
+        where = self.source
+        if self.line is not None:
+            where += f"{', ' if where else ''}line {self.line}, column {self.column}"
+        return f"{where}: {self.message}" if where else self.message
+
+    def within(self, source: str) -> "ConfigSyntaxError":
+        """Return the same error, said of the file ``source``."""
+        return ConfigSyntaxError(self.message, self.line, self.column, source)
+
+
+class ConfigVersionError(ConfigError):
+    """A version that the class cannot read."""

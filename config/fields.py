@@ -1,0 +1,222 @@
+"""What a class of configuration consists of: its fields, by name, type and default.
+
+Pydantic models (`Hparams` among them) and plain dataclasses look alike from here.
+"""
+
+import dataclasses
+import sys
+import types
+import typing
+from collections.abc import Callable, Mapping, Sequence
+from functools import cache
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
+
+MISSING: Any = dataclasses.MISSING
+"""Stands for a default that there is not."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Field:
+    """One field of a struct."""
+
+    name: str
+    """How files and overrides call it."""
+
+    attribute: str
+    """How instances store it; another word only for reserved names and aliases."""
+
+    annotation: Any
+    """Its type, resolved."""
+
+    names: frozenset[str]
+    """Every name that a file may use for it."""
+
+    default: Any = MISSING
+    """The value, if a value it is."""
+
+    factory: Callable[[], Any] | None = None
+    """What makes the default, if it is made anew each time."""
+
+    doc: str = ""
+    """Its description, if the class declares one itself."""
+
+    @property
+    def has_default(self) -> bool:
+        """Whether a file may leave the field out."""
+        return self.default is not MISSING or self.factory is not None
+
+    def make_default(self) -> Any:
+        """Return the default, made anew if it can change; MISSING if there is none."""
+        return self.factory() if self.factory is not None else self.default
+
+
+def is_struct(annotation: Any) -> bool:
+    """Return whether ``annotation`` is a class with fields."""
+    if not isinstance(annotation, type):
+        return False
+    return dataclasses.is_dataclass(annotation) or is_model(annotation)
+
+
+def is_model(annotation: Any) -> bool:
+    """Return whether ``annotation`` is a pydantic model; pydantic stays unloaded."""
+    pydantic = sys.modules.get("pydantic")
+    return (
+        pydantic is not None
+        and isinstance(annotation, type)
+        and issubclass(annotation, pydantic.BaseModel)
+    )
+
+
+def is_struct_value(value: object) -> bool:
+    """Return whether ``value`` is an instance of a class with fields."""
+    return not isinstance(value, type) and is_struct(type(value))
+
+
+@cache
+def fields_of(cls: type) -> Mapping[str, Field]:
+    """Return the fields of a model or dataclass, in order, by the name in files.
+
+    Raises TypeError if an annotation cannot be resolved.
+    """
+    fields = _model_fields(cls) if is_model(cls) else _dataclass_fields(cls)
+    return types.MappingProxyType({field.name: field for field in fields})
+
+
+@cache
+def computed_of(cls: type) -> frozenset[str]:
+    """Return the names of fields that are computed from others."""
+    return frozenset(getattr(cls, "model_computed_fields", ()) if is_model(cls) else ())
+
+
+def allows_extra(cls: type) -> bool:
+    """Return whether ``cls`` keeps fields that it does not declare."""
+    config = getattr(cls, "model_config", {}) if is_model(cls) else {}
+    return config.get("extra") == "allow"
+
+
+def members(annotation: Any) -> tuple[Any, ...]:
+    """Return the alternatives of a union, or the one type that there is.
+
+    ``Annotated``, ``Final`` and type aliases are looked through.
+    """
+    annotation = plain(annotation)
+    if get_origin(annotation) in (Union, types.UnionType):
+        return tuple(m for one in get_args(annotation) for m in members(one))
+    return (annotation,)
+
+
+def plain(annotation: Any) -> Any:
+    """Return ``annotation`` without what does not change the values it allows."""
+    while True:
+        if type(annotation).__name__ == "TypeAliasType":  # typing's from Python 3.12 on
+            annotation = annotation.__value__
+        elif get_origin(annotation) in (Annotated, typing.Final, typing.ClassVar):
+            annotation = get_args(annotation)[0]
+        elif isinstance(annotation, dataclasses.InitVar):
+            annotation = annotation.type
+        elif isinstance(annotation, typing.NewType):
+            annotation = annotation.__supertype__
+        else:
+            return annotation
+
+
+def allows_none(annotation: Any) -> bool:
+    """Return whether ``None`` is among the values."""
+    return any(m is None or m is type(None) or m is Any for m in members(annotation))
+
+
+def item_type(annotation: Any, key: Any) -> Any:
+    """Return the type of the item at ``key`` of a container, Any if unknown."""
+    args = get_args(annotation)
+    origin = get_origin(annotation) or annotation
+    if not args or not isinstance(origin, type):
+        return Any
+    if issubclass(origin, Mapping):
+        return args[1] if len(args) > 1 else Any
+    if issubclass(origin, tuple) and args[-1] is not Ellipsis:
+        return (
+            args[key] if isinstance(key, int) and -len(args) <= key < len(args) else Any
+        )
+    return args[0]
+
+
+def is_mapping(annotation: Any) -> bool:
+    """Return whether ``annotation`` is a dict or another mapping of items."""
+    origin = get_origin(annotation) or annotation
+    return isinstance(origin, type) and issubclass(origin, Mapping)
+
+
+def is_sequence(annotation: Any) -> bool:
+    """Return whether ``annotation`` is a list, a tuple, a set or the like."""
+    origin = get_origin(annotation) or annotation
+    kinds = (Sequence, set, frozenset)
+    text = (str, bytes, bytearray)
+    return (
+        isinstance(origin, type)
+        and issubclass(origin, kinds)
+        and not issubclass(origin, text)
+    )
+
+
+def literals(annotation: Any) -> tuple[Any, ...]:
+    """Return the values of a ``Literal``, none if it is something else."""
+    return get_args(annotation) if get_origin(annotation) is Literal else ()
+
+
+def _dataclass_fields(cls: Any) -> list[Field]:
+    hints = _hints(cls)
+    return [
+        Field(
+            name=field.name,
+            attribute=field.name,
+            annotation=hints[field.name],
+            names=frozenset([field.name]),
+            default=field.default,
+            factory=None if field.default_factory is MISSING else field.default_factory,
+            doc=str(field.metadata.get("doc", "")),
+        )
+        for field in dataclasses.fields(cls)
+        if field.init
+    ]
+
+
+def _hints(cls: type) -> dict[str, Any]:
+    try:
+        return typing.get_type_hints(cls, include_extras=True)
+    except NameError as unknown:
+        raise TypeError(
+            f"{cls.__qualname__}: the annotation {unknown.name!r} cannot be resolved. "
+            "Define it in the same module, outside of functions."
+        ) from unknown
+
+
+def _model_fields(cls: Any) -> list[Field]:
+    if not cls.__pydantic_complete__:
+        cls.model_rebuild()
+    return [_model_field(cls, name, info) for name, info in cls.model_fields.items()]
+
+
+def _model_field(cls: Any, attribute: str, info: Any) -> Field:
+    alias = info.validation_alias or info.alias
+    choices = [c for c in getattr(alias, "choices", [alias]) if isinstance(c, str)]
+    by_name = cls.model_config.get("populate_by_name") or cls.model_config.get(
+        "validate_by_name"
+    )
+    names = [*choices, *([attribute] if by_name or not choices else [])]
+    required, made = info.is_required(), info.default_factory is not None
+    return Field(
+        name=names[0],
+        attribute=attribute,
+        annotation=info.rebuild_annotation(),
+        names=frozenset(names),
+        default=MISSING if required or made else info.default,
+        factory=_factory(info) if made else None,
+        doc=info.description or "",
+    )
+
+
+def _factory(info: Any) -> Callable[[], Any]:
+    """Return a factory without arguments; one of the data sees no data."""
+    if info.default_factory_takes_validated_data:
+        return lambda: info.default_factory({})
+    return info.default_factory  # type: ignore[no-any-return]  # pydantic's untyped

@@ -1,0 +1,165 @@
+"""Configurations in files and texts: `load` and `dump`, `loads` and `dumps`."""
+
+import os
+import tempfile
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+from .encode import encode
+from .errors import ConfigError, ConfigSyntaxError, Problem
+from .formats import Format, format_named, format_of
+from .path import child, did_you_mean, parts
+from .validate import build, build_plain
+
+T = TypeVar("T")
+Source = str | os.PathLike[str] | Mapping[str, Any] | None
+
+MAX_BYTES = 64 * 2**20
+"""The largest file that is read as a configuration."""
+
+
+def load(
+    cls: type[T],
+    file: Source = None,
+    overrides: Iterable[str] = (),
+    ignore_extra: bool = False,
+    *,
+    key: str | None = None,
+) -> T:
+    """Return the config in ``file``, its format told by the suffix.
+
+    ``overrides`` are texts ``path=value``; ``key`` is the path of the part of the
+    file to read; ``ignore_extra`` drops fields that ``cls`` does not have.  Instead
+    of a file a mapping or OmegaConf's ``DictConfig`` does; None gives the defaults.
+    Raises ConfigError with every problem and its path.
+    """
+    options: dict[str, Any] = {"overrides": overrides, "ignore_extra": ignore_extra}
+    if file is None:
+        return _built(build(cls, {}, **options))
+    if isinstance(file, Mapping) or _is_omegaconf(file):
+        return _built(build(cls, _part(_container(file), key, ""), **options))
+    tree, form = read_tree(file)
+    name = os.fspath(file)
+    part = _part(tree, key, name)
+    if overrides or ignore_extra or form.has_structs:
+        return _built(build(cls, part, source=name, **options))
+    return _built(build_plain(cls, part, name))
+
+
+def loads(
+    cls: type[T],
+    text: str,
+    format: str = "ron",
+    overrides: Iterable[str] = (),
+    ignore_extra: bool = False,
+) -> T:
+    """Return the config in ``text``, which is RON, JSON or YAML (``format``)."""
+    tree = format_named(format).read(text)
+    built = build(cls, tree, overrides=overrides, ignore_extra=ignore_extra)
+    return _built(built)
+
+
+def dump(
+    obj: Any, file: str | os.PathLike[str], *, elide_defaults: bool = False
+) -> None:
+    """Write ``obj`` to ``file`` in the format of its suffix; whole, or not at all."""
+    path = Path(file)
+    text = format_of(path).write(encode(obj, elide_defaults=elide_defaults))
+    write_text(path, text)
+
+
+def dumps(obj: Any, format: str = "ron", *, elide_defaults: bool = False) -> str:
+    """Return ``obj`` as RON, JSON or YAML text, without fields at their default if so.
+
+    Schedules are their text, enums their value; a versioned config begins with its
+    version.
+    """
+    text = format_named(format).write(encode(obj, elide_defaults=elide_defaults))
+    return text.removesuffix("\n")
+
+
+def read_tree(file: str | os.PathLike[str]) -> tuple[Any, Format]:
+    """Return what ``file`` says, before any class has looked at it, and its format."""
+    path = Path(file)
+    form = format_of(path)
+    try:
+        return form.read(_read_text(path)), form
+    except ConfigSyntaxError as wrong:
+        raise wrong.within(str(path)) from None
+
+
+def write_text(path: Path, text: str) -> None:
+    """Replace the file at ``path`` by one that holds ``text``, in one step."""
+    target = Path(os.path.realpath(path))
+    handle, scratch = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
+    try:
+        with open(handle, "w", encoding="utf-8", newline="\n") as stream:
+            stream.write(text)
+        os.chmod(scratch, _mode(target))
+        os.replace(scratch, target)
+    except BaseException:
+        os.unlink(scratch)
+        raise
+
+
+def _read_text(path: Path) -> str:
+    with path.open("rb") as stream:
+        data = stream.read(MAX_BYTES + 1)
+    if len(data) > MAX_BYTES:
+        raise ConfigSyntaxError(f"larger than {MAX_BYTES >> 20} MiB")
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError as wrong:
+        line = data.count(b"\n", 0, wrong.start) + 1
+        column = wrong.start - data.rfind(b"\n", 0, wrong.start)
+        message = f"byte {data[wrong.start]:#04x} is not UTF-8 text"
+        raise ConfigSyntaxError(message, line, column) from None
+
+
+def _mode(target: Path) -> int:
+    """Return the permissions of the file to be replaced, or a new file's."""
+    if target.exists():
+        return target.stat().st_mode & 0o7777
+    mask = os.umask(0)
+    os.umask(mask)
+    return 0o666 & ~mask
+
+
+def _part(tree: Any, key: str | None, source: str) -> Any:
+    """Return what stands at ``key`` of ``tree``."""
+    if key is None:
+        return tree
+    path = ""
+    for name in parts(key):
+        names = [str(n) for n in tree] if isinstance(tree, Mapping) else []
+        path = child(path, name)
+        if name not in names:
+            hint = did_you_mean(name, names) or f" Found: {', '.join(names) or 'none'}."
+            raise ConfigError(source, [Problem(path, f"no such key.{hint}")])
+        tree = next(item for n, item in tree.items() if str(n) == name)
+    return {} if tree is None else tree
+
+
+def _is_omegaconf(source: Any) -> bool:
+    return type(source).__module__.split(".")[0] == "omegaconf"
+
+
+def _container(source: Any) -> Any:
+    """Return a tree of plain containers, interpolations of OmegaConf resolved."""
+    if not _is_omegaconf(source):
+        return source if type(source) is dict else dict(source)
+    from omegaconf import OmegaConf
+    from omegaconf.errors import OmegaConfBaseException
+
+    try:
+        return OmegaConf.to_container(source, resolve=True, throw_on_missing=True)
+    except OmegaConfBaseException as wrong:
+        path = str(getattr(wrong, "full_key", "") or "")
+        message = str(getattr(wrong, "msg", "") or wrong).split("\n", 1)[0]
+        raise ConfigError("", [Problem(path, message)]) from None
+
+
+def _built(value: Any) -> Any:
+    """Return ``value`` as what the class given promises it is."""
+    return value

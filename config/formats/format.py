@@ -1,0 +1,102 @@
+"""What a text format can do, and which one a file has."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import PurePath
+from typing import Any
+
+from ..path import did_you_mean
+from ..tree import Struct
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Format:
+    """A reader and a writer of trees."""
+
+    name: str
+    suffixes: tuple[str, ...]
+
+    read: Callable[[str], Any]
+    """From text to a tree; raises ConfigSyntaxError with line and column."""
+
+    write: Callable[[Any], str]
+    """From a tree to text that ends with a line break."""
+
+    @property
+    def has_structs(self) -> bool:
+        """Whether trees from it hold `Struct` and `Ident`."""
+        return self.name == "ron"
+
+
+def format_named(name: str) -> Format:
+    """Return the format called ``name``: json, yaml or ron.
+
+    Raises ValueError for any other name.
+    """
+    found = next((f for f in FORMATS if f.name == name.lower()), None)
+    if found is None:
+        names = [f.name for f in FORMATS]
+        hint = did_you_mean(name, names)
+        raise ValueError(
+            f"unknown format {name!r}; known are {', '.join(names)}.{hint}"
+        )
+    return found
+
+
+def format_of(file: PurePath) -> Format:
+    """Return the format that the suffix of ``file`` says.
+
+    Raises ValueError for a suffix that says none.
+    """
+    suffix = file.suffix.lower()
+    found = next((f for f in FORMATS if suffix in f.suffixes), None)
+    if found is None:
+        known = ", ".join(suffix for f in FORMATS for suffix in f.suffixes)
+        what = f"suffix {suffix!r}" if suffix else "no suffix"
+        raise ValueError(f"{file}: found {what}, expected one of {known}")
+    return found
+
+
+def _read_json(text: str) -> Any:
+    from .json import read
+
+    return read(text)
+
+
+def _write_json(tree: Any) -> str:
+    from .json import write
+
+    return write(tree)
+
+
+def _read_yaml(text: str) -> Any:
+    from .yaml import read
+
+    tree = read(text)
+    return {} if tree is None else tree
+
+
+def _write_yaml(tree: Any) -> str:
+    from .yaml import write
+
+    return write(tree)
+
+
+def _read_ron(text: str) -> Any:
+    from ..ron import read
+
+    return read(text) if text.strip() else Struct()
+
+
+def _write_ron(tree: Any) -> str:
+    from ..ron import write
+
+    return write(tree) + "\n"
+
+
+FORMATS = (
+    Format(name="json", suffixes=(".json",), read=_read_json, write=_write_json),
+    Format(name="yaml", suffixes=(".yaml", ".yml"), read=_read_yaml, write=_write_yaml),
+    Format(name="ron", suffixes=(".ron",), read=_read_ron, write=_write_ron),
+)
+"""Every format that `load` and `dump` know."""

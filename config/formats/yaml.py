@@ -1,0 +1,82 @@
+"""YAML 1.2 as a tree, through ruamel.yaml (an extra): ``1e-3`` is a number.
+
+Dates stay text, and tags that would make objects are refused.
+"""
+
+import io
+from typing import TYPE_CHECKING, Any
+
+from ..encode import to_plain
+from ..errors import ConfigSyntaxError
+from ..tree import check_bounds
+
+if TYPE_CHECKING:
+    from ruamel.yaml import YAML
+
+
+def read(text: str) -> Any:
+    """Return the value that ``text`` stands for, None for an empty text."""
+    yaml = _yaml()
+    from ruamel.yaml.error import MarkedYAMLError, YAMLError
+
+    try:
+        tree = yaml.load(text)
+    except MarkedYAMLError as wrong:
+        raise _syntax_error(wrong) from None
+    except YAMLError as wrong:
+        raise ConfigSyntaxError(_first_line(wrong)) from None
+    except RecursionError:
+        raise ConfigSyntaxError("nested too deep") from None
+    except (ValueError, TypeError, OverflowError) as wrong:
+        raise ConfigSyntaxError(f"a value cannot be read: {wrong}") from None
+    check_bounds(tree)
+    return tree
+
+
+def write(tree: Any) -> str:
+    """Return ``tree`` as text; tuples become lists."""
+    text = io.StringIO()
+    _yaml().dump(to_plain(tree), text)
+    return text.getvalue()
+
+
+def _yaml() -> "YAML":
+    """Return a reader and writer; each is used for one text only."""
+    try:
+        from ruamel.yaml import YAML, SafeConstructor, SafeRepresenter
+    except ImportError as missing:
+        hint = "reading YAML needs ruamel.yaml: pip install 'burnish[yaml]'"
+        raise ImportError(hint) from missing
+
+    class Constructor(SafeConstructor):
+        pass
+
+    class Representer(SafeRepresenter):
+        def ignore_aliases(self, data: Any) -> bool:
+            return True
+
+    Constructor.add_constructor("tag:yaml.org,2002:timestamp", _as_text)
+    yaml = YAML(typ="safe", pure=True)
+    yaml.Constructor = Constructor
+    yaml.Representer = Representer
+    yaml.default_flow_style = False
+    yaml.allow_unicode = True
+    yaml.width = 2**20
+    yaml.sort_base_mapping_type_on_output = False  # type: ignore[assignment]  # untyped
+    return yaml
+
+
+def _as_text(constructor: Any, node: Any) -> str:
+    return str(constructor.construct_scalar(node))
+
+
+def _syntax_error(wrong: Any) -> ConfigSyntaxError:
+    mark = wrong.problem_mark or wrong.context_mark
+    message = wrong.problem or wrong.context or _first_line(wrong)
+    if mark is None:
+        return ConfigSyntaxError(message)
+    return ConfigSyntaxError(message, mark.line + 1, mark.column + 1)
+
+
+def _first_line(wrong: Exception) -> str:
+    return str(wrong).strip().split("\n", 1)[0]

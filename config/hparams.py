@@ -1,0 +1,208 @@
+"""Typed hyperparameters: a checked pydantic model that is a correct mapping too."""
+
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import Field as Hparam
+from typing_extensions import Self
+
+from .encode import encode, to_plain
+from .errors import ConfigError
+from .fields import fields_of
+from .files import dump, dumps, load, loads
+from .path import did_you_mean
+from .prepare import Place, Preparation
+from .reserved import HparamsMeta
+from .schedule.number import ScheduledFloat, ScheduledInt
+from .validate import build, put_back
+
+__all__ = ["Hparam", "Hparams", "define_hparams"]
+
+_SPECIAL = (str, ScheduledFloat, ScheduledInt)
+
+
+class Hparams(BaseModel, Mapping[str, Any], metaclass=HparamsMeta):
+    """Base of classes of hyperparameters: annotate the fields, and give defaults.
+
+    Values are checked when made and when assigned, and unknown fields are refused.
+    An instance is a mapping from field names to values: ``Net(**hparams)``.
+    """
+
+    model_config = ConfigDict(
+        extra="forbid", validate_assignment=True, protected_namespaces=()
+    )
+
+    def __init__(self, /, **values: Any) -> None:
+        try:
+            self.__pydantic_validator__.validate_python(values, self_instance=self)
+        except ValidationError:
+            if not self._fill_scheduled(values):
+                raise
+        else:
+            if any(map(_may_carry, values.values())):
+                self._fill_scheduled(values)
+
+    # Tells pydantic that this is no custom constructor, so that nested models are
+    # still made without a call into Python.
+    __init__.__pydantic_base_init__ = True  # type: ignore[attr-defined]
+
+    @classmethod
+    def load(
+        cls,
+        file: str | os.PathLike[str],
+        *,
+        key: str | None = None,
+        overrides: Iterable[str] = (),
+        ignore_extra: bool = False,
+    ) -> Self:
+        """Return the hyperparameters in ``file``, or in the part of it at ``key``.
+
+        The suffix tells the format: ``.json``, ``.yaml``, ``.yml`` or ``.ron``.
+        """
+        return load(cls, file, overrides, ignore_extra, key=key)
+
+    @classmethod
+    def loads(cls, text: str, format: str = "ron") -> Self:
+        """Return the hyperparameters in ``text``."""
+        return loads(cls, text, format)
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Self:
+        """Return the hyperparameters in a dict, nested ones as dicts or objects."""
+        return load(cls, values)
+
+    @classmethod
+    def from_json(cls, file: str | os.PathLike[str], key: str | None = None) -> Self:
+        """Return the hyperparameters in a JSON file."""
+        return load(cls, file, key=key)
+
+    @classmethod
+    def from_yaml(cls, file: str | os.PathLike[str], key: str | None = None) -> Self:
+        """Return the hyperparameters in a YAML file, or in its part at ``key``."""
+        return load(cls, file, key=key)
+
+    @classmethod
+    def from_ron(cls, file: str | os.PathLike[str], key: str | None = None) -> Self:
+        """Return the hyperparameters in a RON file."""
+        return load(cls, file, key=key)
+
+    @classmethod
+    def from_config(
+        cls, config: Any, key: str | None = None, *, ignore_extra: bool = False
+    ) -> Self:
+        """Return the hyperparameters in OmegaConf's ``config``, interpolations resolved.
+
+        With ``ignore_extra`` keys that are not fields may stand beside them.
+        """
+        return load(cls, config, ignore_extra=ignore_extra, key=key)
+
+    def to_dict(self, *, computed: bool = False) -> dict[str, Any]:
+        """Return a JSON-ready dict that `from_dict` turns into an equal object.
+
+        With ``computed`` it holds the computed fields too.
+        """
+        values: dict[str, Any] = to_plain(encode(self))
+        return values | to_plain(_computed(self, values)) if computed else values
+
+    def dump(
+        self, file: str | os.PathLike[str], *, elide_defaults: bool = False
+    ) -> None:
+        """Write to ``file`` in the format of its suffix; whole, or not at all."""
+        dump(self, file, elide_defaults=elide_defaults)
+
+    def dumps(self, format: str = "ron", *, elide_defaults: bool = False) -> str:
+        """Return RON, JSON or YAML text."""
+        return dumps(self, format, elide_defaults=elide_defaults)
+
+    def __getitem__(self, name: str) -> Any:
+        field = fields_of(type(self)).get(name) if isinstance(name, str) else None  # pyright: ignore[reportUnnecessaryIsInstance]  # users pass anything
+        if field is None:
+            hint = did_you_mean(str(name), self)
+            raise KeyError(f"{type(self).__name__} has no field {name!r}.{hint}")
+        return getattr(self, field.attribute)
+
+    def __iter__(self) -> Iterator[str]:  # type: ignore[override]  # names, as mappings
+        return iter(fields_of(type(self)))
+
+    def __len__(self) -> int:
+        return len(fields_of(type(self)))
+
+    def __contains__(self, name: object) -> bool:
+        return name in fields_of(type(self))
+
+    def __eq__(self, other: Any) -> bool:
+        if isinstance(other, Mapping) and not isinstance(other, BaseModel):
+            return dict(self.items()) == dict(other.items())  # pyright: ignore[reportUnknownArgumentType]  # any mapping
+        return super().__eq__(other)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        field = fields_of(type(self)).get(name)
+        attribute = name if field is None else field.attribute
+        if field is None or not isinstance(value, _SPECIAL):
+            super().__setattr__(attribute, value)
+            return
+        preparation = Preparation()
+        prepared = preparation.value(field.annotation, value, name, (name,))
+        if preparation.schedules and not preparation.problems:
+            super().__setattr__(attribute, prepared)
+            put_back(self, preparation.schedules)
+        else:
+            super().__setattr__(attribute, value)
+
+    def __repr_args__(self) -> Any:
+        names = {f.attribute: f.name for f in fields_of(type(self)).values()}
+        for attribute, value in super().__repr_args__():
+            yield names.get(attribute or "", attribute), value
+
+    def _fill_scheduled(self, values: Mapping[str, Any]) -> bool:
+        """Fill this object from ``values``; return False if no schedule is in them."""
+        preparation = Preparation()
+        prepared = preparation.value(type(self), values)
+        places: list[Place] = preparation.schedules
+        if not places or preparation.problems:
+            return False
+        self.__pydantic_validator__.validate_python(prepared, self_instance=self)
+        put_back(self, places)
+        return True
+
+
+def define_hparams(
+    name: str,
+    fields: Mapping[str, tuple[Any, Any]],
+    *,
+    base: type[Hparams] = Hparams,
+    module: str = __name__,
+    doc: str = "",
+) -> type[Hparams]:
+    """Return a class with ``fields``, each an annotation and a default (``...``: none).
+
+    Every name works, as in a class that is written out.
+    """
+    namespace: dict[str, Any] = {"__module__": module, "__qualname__": name}
+    namespace["__doc__"] = doc or None
+    namespace["__annotations__"] = {n: hint for n, (hint, _) in fields.items()}
+    namespace |= {
+        n: default for n, (_, default) in fields.items() if default is not ...
+    }
+    return HparamsMeta(name, (base,), namespace)  # type: ignore[return-value]  # as its base
+
+
+def _may_carry(value: Any) -> bool:
+    """Return whether a scheduled number may be in ``value``, outside of structs."""
+    if isinstance(value, dict | list | tuple):
+        items = value.values() if isinstance(value, dict) else value  # pyright: ignore[reportUnknownVariableType]  # data
+        return any(_may_carry(item) for item in items)  # pyright: ignore[reportUnknownArgumentType, reportUnknownVariableType]  # data
+    return isinstance(value, ScheduledFloat | ScheduledInt)
+
+
+def _computed(hparams: Hparams, values: dict[str, Any]) -> dict[str, Any]:
+    """Return the computed fields of ``hparams``, and of what is nested in it."""
+    found: dict[str, Any] = {}
+    for name, field in fields_of(type(hparams)).items():
+        value = getattr(hparams, field.attribute)
+        if isinstance(value, Hparams):
+            found[name] = values[name] | _computed(value, values[name])
+    names = type(hparams).model_computed_fields
+    return found | {name: encode(getattr(hparams, name)) for name in names}

@@ -1,0 +1,96 @@
+"""A value written as text, read as its field's type says."""
+
+import enum
+from typing import Any
+
+from .errors import ConfigError, ConfigSyntaxError, Problem
+from .fields import allows_none, is_mapping, is_sequence, is_struct, literals, members
+from .ron import read
+from .schedule.schedule import looks_scheduled
+from .tree import Ident
+
+_BOOLS = {
+    **dict.fromkeys(("true", "True", "TRUE", "t", "T", "1"), True),
+    **dict.fromkeys(("false", "False", "FALSE", "f", "F", "0"), False),
+}
+_NONES = ("None", "null")
+
+
+def from_text(annotation: Any, text: str, path: str) -> Any:
+    """Return the tree that ``text`` stands for in a field of type ``annotation``.
+
+    A ``str`` field takes the text as it stands.  All else is read as RON, and where
+    that fails, or the field cannot hold what it gives, the text itself is tried.
+    Raises ConfigError naming ``path``.
+    """
+    kinds = [m for m in members(annotation) if m is not type(None)]
+    if kinds == [str] and not allows_none(annotation):
+        return text
+    bare = text.strip()
+    if allows_none(annotation) and bare in _NONES:
+        return None
+    if bool in kinds and bare in _BOOLS and not _is_number(kinds, bare):
+        return _BOOLS[bare]
+    if kinds == [bool]:
+        return _bool(annotation, bare, path)
+    return _fitting(kinds, bare, text, path)
+
+
+def _is_number(kinds: list[Any], text: str) -> bool:
+    return text in "01" and (int in kinds or float in kinds)
+
+
+def _bool(annotation: Any, text: str, path: str) -> Any:
+    """Return the bool in ``Some(true)``; all else is refused."""
+    try:
+        value = read(text)
+    except ConfigSyntaxError:
+        value = None
+    if isinstance(value, bool):
+        return value
+    allowed = "true, t, 1, false, f or 0"
+    if allows_none(annotation):
+        allowed += ", or None"
+    raise ConfigError("", [Problem(path, f"expected {allowed}, found {text!r}")])
+
+
+def _fitting(kinds: list[Any], bare: str, text: str, path: str) -> Any:
+    if any(text in literals(kind) for kind in kinds):
+        return text
+    try:
+        value = read(bare)
+    except ConfigSyntaxError as wrong:
+        if all(_needs_ron(kind) for kind in kinds) and not looks_scheduled(text):
+            message = f"{text!r:.60} cannot be read: {wrong.message}"
+            raise ConfigError("", [Problem(path, message)]) from None
+        return text
+    if isinstance(value, Ident):
+        return _ident(kinds, value)
+    if isinstance(value, str) or any(_may_hold(kind, value) for kind in kinds):
+        return value
+    return text if any(not _needs_ron(kind) for kind in kinds) else value
+
+
+def _ident(kinds: list[Any], word: Ident) -> Any:
+    if Any in kinds and (word in _BOOLS or word in _NONES):
+        return _BOOLS.get(word)
+    return word
+
+
+def _needs_ron(kind: Any) -> bool:
+    """Return whether only structured text makes sense for ``kind``."""
+    numbers = kind in (int, float, bool)
+    return numbers or is_struct(kind) or is_mapping(kind) or is_sequence(kind)
+
+
+def _may_hold(kind: Any, value: Any) -> bool:
+    if kind is Any or kind is object:
+        return True
+    if isinstance(value, bool):
+        return kind is bool or value in literals(kind)
+    if isinstance(value, int | float):
+        is_enum = isinstance(kind, type) and issubclass(kind, enum.Enum)
+        return kind in (int, float, bool) or value in literals(kind) or is_enum
+    if isinstance(value, dict):
+        return is_struct(kind) or is_mapping(kind)
+    return is_sequence(kind) or (value == () and is_struct(kind))

@@ -1,0 +1,176 @@
+"""Overrides: ``a.b.0.c=value``, put into a tree before it is checked."""
+
+import copy
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from .alternatives import struct_for
+from .encode import encode
+from .errors import ConfigError, Problem
+from .fields import (
+    Field,
+    allows_extra,
+    fields_of,
+    is_mapping,
+    is_sequence,
+    is_struct,
+    item_type,
+    members,
+)
+from .literal import from_text
+from .path import child, did_you_mean, parts
+from .tree import Ident, Struct
+from .versioned import upgrade
+
+
+@dataclass(frozen=True, slots=True)
+class Overridden:
+    """A tree with overrides in it, and what was wrong with the others."""
+
+    tree: Any
+    problems: list[Problem]
+
+
+def apply_overrides(annotation: Any, tree: Any, overrides: Iterable[str]) -> Overridden:
+    """Return a copy of ``tree`` with each of ``overrides`` put in, later ones last.
+
+    Values are read as the field's type says: text as it stands for ``str``, else RON.
+    Structs, lists and dicts that the tree leaves out begin as their defaults.
+    """
+    if isinstance(overrides, str):
+        raise TypeError(f"overrides are a list of texts, got one text: {overrides!r}")
+    texts = list(overrides)
+    if not texts:
+        return Overridden(tree, [])
+    root: dict[str, Any] = {"": copy.deepcopy(tree)}
+    problems: list[Problem] = []
+    for text in texts:
+        try:
+            _apply(annotation, root, text)
+        except ConfigError as wrong:
+            problems.extend(wrong.problems)
+    return Overridden(root[""], problems)
+
+
+def _apply(annotation: Any, root: dict[str, Any], text: str) -> None:
+    path, equals, value = _split(text)
+    if not equals:
+        raise _problem("", f"override {text!r}: expected the form field.name=value")
+    try:
+        names = parts(path)
+    except ValueError as wrong:
+        raise _problem("", f"override {text!r}: {wrong}") from None
+    cursor = _Cursor(root, "", annotation, "")
+    for name in names:
+        cursor = cursor.enter(name)
+    cursor.container[cursor.key] = from_text(cursor.annotation, value, cursor.path)
+
+
+def _split(text: str) -> tuple[str, str, str]:
+    """Return path, sign and value; a quoted key may hold an equals sign."""
+    quoted = False
+    for i, character in enumerate(text):
+        if character == '"' and (i == 0 or text[i - 1] != "\\"):
+            quoted = not quoted
+        elif character == "=" and not quoted:
+            return text[:i].strip(), "=", text[i + 1 :]
+    return text, "", ""
+
+
+@dataclass(slots=True)
+class _Cursor:
+    """A place that is about to be set, or entered."""
+
+    container: Any
+    key: Any
+    annotation: Any
+    path: str
+
+    def enter(self, name: str) -> "_Cursor":
+        """Return the place called ``name`` within this one, which is made if absent."""
+        value = self._value(name)
+        struct = struct_for(self.annotation, value)
+        if struct is not None:
+            return self._enter_struct(struct, value, name)
+        for member in members(self.annotation):
+            if isinstance(value, list | tuple) and is_sequence(member):
+                return self._enter_list(member, value, name)  # pyright: ignore[reportUnknownArgumentType]  # data
+            if isinstance(value, dict) and (is_mapping(member) or member is Any):
+                key = self._key(value, name)  # pyright: ignore[reportUnknownArgumentType]  # data
+                kind = item_type(member, key)
+                return _Cursor(value, key, kind, child(self.path, key))
+        raise self._no_field(name)
+
+    def _value(self, name: str) -> Any:
+        """Return what stands here, an empty struct or dict if nothing does."""
+        try:
+            value = self.container[self.key]
+        except (KeyError, IndexError):
+            value = None
+        if value is None or value == () or isinstance(value, Ident):
+            empty = self._empty(name)
+            value = value if empty is None else empty
+        if isinstance(value, tuple):
+            value = list(value)  # pyright: ignore[reportUnknownArgumentType, reportUnknownVariableType]  # data
+        self.container[self.key] = value
+        return value  # pyright: ignore[reportUnknownVariableType]  # data
+
+    def _empty(self, name: str) -> Any:
+        kinds = members(self.annotation)
+        knowing = [m for m in kinds if is_struct(m) and _field(m, name) is not None]
+        structs = knowing or [m for m in kinds if is_struct(m)]
+        if structs:
+            return Struct(structs[0].__name__)
+        if any(is_mapping(m) or m is Any for m in kinds):
+            return {}
+        return [] if any(is_sequence(m) for m in kinds) else None
+
+    def _enter_struct(self, cls: type, tree: Any, name: str) -> "_Cursor":
+        field = _field(cls, name)
+        if field is None:
+            if allows_extra(cls):
+                return _Cursor(tree, name, Any, child(self.path, name))
+            raise self._no_field(name, cls)
+        key = next((n for n in field.names if n in tree), field.name)
+        if key not in tree and field.has_default:
+            default = encode(field.make_default())
+            if isinstance(default, dict | list | tuple):
+                tree[key] = upgrade(field.annotation, default)
+        return _Cursor(tree, key, field.annotation, child(self.path, field.name))
+
+    def _enter_list(self, annotation: Any, items: list[Any], name: str) -> "_Cursor":
+        path = f"{self.path}[{name}]"
+        if not name.lstrip("-").isdigit():
+            message = f"expected the number of an item, 0 to {len(items)}"
+            raise _problem(child(self.path, name), message)
+        index = int(name)
+        if not -len(items) <= index <= len(items):
+            message = f"there are {len(items)} items; the next to add is {len(items)}"
+            raise _problem(path, message)
+        if index == len(items):
+            items.append(None)
+        return _Cursor(items, index, item_type(annotation, index), path)
+
+    def _key(self, items: dict[Any, Any], name: str) -> Any:
+        """Return the key that is written ``name``, be it text or a number."""
+        return next((key for key in items if str(key) == name), name)
+
+    def _no_field(self, name: str, cls: type | None = None) -> ConfigError:
+        path = child(self.path, name)
+        if cls is None:
+            kind = getattr(self.annotation, "__name__", str(self.annotation))
+            where = self.path or "the configuration"
+            return _problem(path, f"unknown field: {where} is {kind}, without fields")
+        known = fields_of(cls)
+        hint = did_you_mean(name, known) or f" Its fields are: {', '.join(known)}."
+        return _problem(path, f"unknown field for {cls.__name__}.{hint}")
+
+
+def _field(cls: type, name: str) -> Field | None:
+    found = (f for f in fields_of(cls).values() if name in f.names)
+    return next(found, None)
+
+
+def _problem(path: str, message: str) -> ConfigError:
+    return ConfigError("", [Problem(path, message)])

@@ -1,0 +1,226 @@
+"""A raw tree made ready for its class: what pydantic does not do by itself.
+
+Unknown fields are refused with the nearest name, nested structs that are left out are
+built from their defaults, enum members go by value or name, and schedules are taken
+out of number fields, to be put back once the values are checked.
+"""
+
+import enum
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from .alternatives import struct_for
+from .encode import encode, is_default
+from .errors import Problem
+from .fields import (
+    Field,
+    allows_extra,
+    allows_none,
+    computed_of,
+    fields_of,
+    is_mapping,
+    is_sequence,
+    is_struct,
+    is_struct_value,
+    item_type,
+    literals,
+    members,
+)
+from .path import child, did_you_mean
+from .schedule.number import schedule_of, start_of
+from .schedule.schedule import Schedule, looks_scheduled
+from .tree import Ident, Weak
+from .versioned import upgrade
+
+Step = str | int
+"""A field's name, or the position of an item in a list, a tuple or a dict."""
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a schedule was taken out."""
+
+    steps: tuple[Step, ...]
+    schedule: Schedule
+    kind: type
+
+
+@dataclass(slots=True, kw_only=True)
+class Preparation:
+    """Makes one tree ready, and notes what it found on the way."""
+
+    ignore_extra: bool = False
+    problems: list[Problem] = field(default_factory=lambda: [])
+    schedules: list[Place] = field(default_factory=lambda: [])
+
+    def value(
+        self, annotation: Any, tree: Any, path: str = "", steps: tuple[Step, ...] = ()
+    ) -> Any:
+        """Return ``tree`` as pydantic takes it for ``annotation``."""
+        if schedule_of(tree) is not None or isinstance(tree, str):
+            return self._text(annotation, tree, path, steps)
+        if is_struct_value(tree):
+            return tree
+        struct = struct_for(annotation, tree)
+        if struct is not None:
+            return self._struct(struct, tree, path, steps)
+        for member in members(annotation):
+            if isinstance(tree, dict) and is_mapping(member):
+                return self._dict(member, tree, path, steps)  # pyright: ignore[reportUnknownArgumentType]  # data
+            if isinstance(tree, list | tuple) and is_sequence(member):
+                items = [
+                    self.value(item_type(member, i), item, child(path, i), (*steps, i))
+                    for i, item in enumerate(tree)  # pyright: ignore[reportUnknownArgumentType, reportUnknownVariableType]  # data
+                ]
+                return items if isinstance(tree, list) else tuple(items)
+        return _bare(tree)
+
+    def _struct(
+        self, cls: type, tree: Any, path: str, steps: tuple[Step, ...]
+    ) -> dict[str, Any]:
+        given: Mapping[Any, Any] = tree if isinstance(tree, dict) else {}
+        fields = fields_of(cls)
+        known = {name: f for f in fields.values() for name in f.names}
+        prepared: dict[str, Any] = {}
+        for name, item in given.items():
+            if name in known:
+                self._field(known[name], name, item, path, steps, prepared)
+            elif allows_extra(cls):
+                prepared[name] = _bare(item)
+            elif name not in computed_of(cls) and not self.ignore_extra:
+                self._unknown(cls, name, path, known)
+        for f in fields.values():
+            if not f.has_default and not f.names & given.keys():
+                self._absent(f, path, steps, prepared)
+        return prepared
+
+    def _field(
+        self,
+        f: Field,
+        name: str,
+        item: Any,
+        path: str,
+        steps: tuple[Step, ...],
+        prepared: dict[str, Any],
+    ) -> None:
+        if isinstance(item, Weak):
+            item = _resolve(f, item)
+            if item is None:
+                return
+        below = child(path, f.name)
+        prepared[name] = self.value(f.annotation, item, below, (*steps, f.name))
+
+    def _absent(
+        self, f: Field, path: str, steps: tuple[Step, ...], prepared: dict[str, Any]
+    ) -> None:
+        """Build a struct that is left out from its own defaults."""
+        structs = [m for m in members(f.annotation) if is_struct(m)]
+        if len(structs) == 1 and not allows_none(f.annotation):
+            self._field(f, f.name, {}, path, steps, prepared)
+
+    def _unknown(
+        self, cls: type, name: Any, path: str, known: Mapping[str, Field]
+    ) -> None:
+        hint = did_you_mean(str(name), known) or _list_of(known)
+        message = f"unknown field for {cls.__name__}.{hint}"
+        self.problems.append(Problem(child(path, str(name)), message))
+
+    def _dict(
+        self, annotation: Any, tree: dict[Any, Any], path: str, steps: tuple[Step, ...]
+    ) -> dict[Any, Any]:
+        keys: Any = (getattr(annotation, "__args__", None) or (Any,))[0]
+        return {
+            _word(keys, key): self.value(
+                item_type(annotation, key), item, child(path, key), (*steps, i)
+            )
+            for i, (key, item) in enumerate(tree.items())
+        }
+
+    def _text(
+        self, annotation: Any, text: Any, path: str, steps: tuple[Step, ...]
+    ) -> Any:
+        schedule = schedule_of(text)
+        if schedule is None:
+            struct = struct_for(annotation, text)
+            if struct is not None and not _takes_text(annotation, text):
+                return self._struct(struct, {}, path, steps)
+            if not _may_be_scheduled(annotation, text):
+                return _word(annotation, text)
+            try:
+                schedule = Schedule.parse(str(text))
+            except ValueError as wrong:
+                self.problems.append(Problem(path, str(wrong)))
+                return 0
+        kind = float if float in members(annotation) else int
+        self.schedules.append(Place(steps, schedule, kind))
+        # A number that already follows its schedule stays where it is.
+        now = text if isinstance(text, int | float) else start_of(schedule)
+        return kind(now)
+
+
+def _takes_text(annotation: Any, text: str) -> bool:
+    return any(
+        m in (str, Any, object) or text in literals(m) for m in members(annotation)
+    )
+
+
+def _may_be_scheduled(annotation: Any, text: str) -> bool:
+    kinds = members(annotation)
+    numeric = int in kinds or float in kinds
+    return numeric and not _takes_text(annotation, text) and looks_scheduled(text)
+
+
+def _word(annotation: Any, word: Any) -> Any:
+    """Return the enum's member that ``word`` is, by value or by name, else a str."""
+    if not isinstance(word, str):
+        return word
+    for member in members(annotation):
+        if isinstance(member, type) and issubclass(member, enum.Enum):
+            by_value = [m for m in member if m.value == word]
+            by_name = member.__members__.get(word)
+            if by_value or by_name is not None:
+                return by_value[0] if by_value else by_name
+    return str(word)
+
+
+def _resolve(f: Field, weak: Weak) -> dict[str, Any] | None:
+    """Return a struct that the file leaves out as it was by its old defaults."""
+    default = f.make_default() if f.has_default else None
+    if is_struct_value(default):
+        tree = upgrade(f.annotation, encode(default))
+        return _with_old(type(default), default, tree, weak)
+    return None if f.has_default or allows_none(f.annotation) else weak
+
+
+def _with_old(
+    cls: type, default: Any, tree: dict[str, Any], weak: Weak
+) -> dict[str, Any]:
+    """Return the default with old values where it says no more than its class."""
+    for name, old in weak.items():
+        f = fields_of(cls).get(name)
+        if f is None:
+            tree[name] = old
+            continue
+        value = getattr(default, f.attribute)
+        if isinstance(old, Weak) and is_struct_value(value):
+            tree[name] = _with_old(type(value), value, tree[name], old)
+        elif is_default(f, value):
+            tree[name] = old
+    return tree
+
+
+def _bare(tree: Any) -> Any:
+    """Return ``tree`` of plain dicts and strings, for a type that says no more."""
+    if isinstance(tree, Ident):
+        return str(tree)
+    if isinstance(tree, dict):
+        return {_bare(k): _bare(item) for k, item in tree.items()}  # pyright: ignore[reportUnknownVariableType]  # data
+    if type(tree) in (list, tuple):
+        return type(tree)(_bare(item) for item in tree)
+    return tree
+
+
+def _list_of(names: Mapping[str, Any]) -> str:
+    shown = ", ".join(list(names)[:12])
+    return f" Its fields are: {shown}{', ...' if len(names) > 12 else ''}."

@@ -1,0 +1,90 @@
+"""A command line for a function of one configuration, in three lines."""
+
+import functools
+import os
+import sys
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
+
+from .description import describe
+from .docs import summary_of
+from .errors import ConfigError
+from .files import load
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+
+def command(cls: type[T]) -> Callable[[Callable[[T], R]], Callable[..., R]]:
+    """Make a function of a config a program: ``--config FILE a.b=value ... --help``.
+
+    The decorated function reads the command line when called without arguments, or
+    the list of words that it is given; called with a config it is what it was.
+    Mistakes are told on stderr with exit status 1 (2 for wrong options).
+    """
+
+    def decorate(function: Callable[[T], R]) -> Callable[..., R]:
+        @functools.wraps(function)
+        def program(argv: Sequence[str] | T | None = None) -> R:
+            if isinstance(argv, cls):
+                return function(argv)
+            words: Any = sys.argv[1:] if argv is None else argv
+            return function(_config(cls, function, list(words)))
+
+        return program
+
+    return decorate
+
+
+def _config(cls: type[T], function: Callable[..., Any], words: list[str]) -> T:
+    """Return the config that the command line asks for, or end the program."""
+    from argparse import ArgumentParser, RawDescriptionHelpFormatter
+
+    parser = ArgumentParser(
+        prog=os.path.basename(sys.argv[0]),
+        description=function.__doc__ or summary_of(cls) or None,
+        usage="%(prog)s [--config FILE] [path=value ...] [--help [NAME]]",
+        formatter_class=RawDescriptionHelpFormatter,
+        add_help=False,
+        allow_abbrev=False,
+    )
+    add = parser.add_argument
+    add("--config", metavar="FILE", help="a .json, .yaml or .ron file to start from")
+    add("overrides", nargs="*", metavar="path=value", help="set a field, as in a.b=1")
+    # Words that begin with a dash and hold '=' are values too: none is an option.
+    about = "show this, or the fields with names like NAME"
+    add("-h", "--help", nargs="?", const="", metavar="NAME", help=about)
+    given = parser.parse_intermixed_args(words)
+    if given.help is not None:
+        _show_help(parser, cls, given.help)
+        raise SystemExit(0)
+    try:
+        return load(cls, given.config, given.overrides)
+    except (ConfigError, OSError, ValueError, ImportError) as wrong:
+        print(f"error: {_said(wrong)}", file=sys.stderr)
+        print(_similar(cls, wrong), end="", file=sys.stderr)
+        raise SystemExit(1) from None
+
+
+def _show_help(parser: Any, cls: type, query: str) -> None:
+    if query:
+        print(describe(cls, query) or f"no field is called anything like {query!r}")
+        return
+    print(parser.format_help())
+    print("fields:")
+    print("\n".join(f"  {line}" for line in describe(cls).splitlines()))
+
+
+def _said(wrong: Exception) -> str:
+    if isinstance(wrong, OSError) and wrong.filename:
+        return f"{wrong.filename}: {wrong.strerror}"
+    return str(wrong)
+
+
+def _similar(cls: type, wrong: Exception) -> str:
+    """Return the fields most like each unknown one, a line each."""
+    problems = wrong.problems if isinstance(wrong, ConfigError) else ()
+    unknown = [p.path for p in problems if "unknown field" in p.message]
+    found = [describe(cls, path) for path in unknown]
+    similar = "\n".join(text for text in found if text)
+    return f"Most similar fields:\n{similar}\n" if similar else ""

@@ -1,0 +1,79 @@
+"""Field names that pydantic or the mapping need, kept under safe ones with aliases."""
+
+from typing import Any, ClassVar, get_origin
+
+from pydantic import BaseModel
+from pydantic._internal._model_construction import ModelMetaclass
+from pydantic.fields import ModelPrivateAttr
+
+
+class HparamsMeta(ModelMetaclass):
+    """Makes a field of any name a field: ``keys``, ``model_config``, ``_weight``.
+
+    Such a field is stored as ``keys_``; files, ``h["keys"]`` and ``H(keys=...)`` use
+    its own name, and ``h.keys`` stays the method.
+    """
+
+    def __new__(
+        mcs,
+        name: str,
+        bases: tuple[type, ...],
+        namespace: dict[str, Any],
+        **options: Any,
+    ) -> type:
+        """Return the class, with its annotations made safe first."""
+        hints: dict[str, Any] = namespace.get("__annotations__", {})
+        base = next((b for b in bases if isinstance(b, HparamsMeta)), None)
+        if base is not None:
+            taken = _reserved(base)
+            safe = {n: _safe(n, hints) for n in hints if _clashes(n, namespace, taken)}
+            if safe:
+                _rename(namespace, safe, _names_of(bases))
+        return super().__new__(mcs, name, bases, namespace, **options)
+
+
+def _rename(
+    namespace: dict[str, Any], safe: dict[str, str], inherited: dict[str, str]
+) -> None:
+    """Put safe names in the place of the reserved ones, which become aliases."""
+    hints = namespace["__annotations__"]
+    namespace["__annotations__"] = {safe.get(n, n): h for n, h in hints.items()}
+    for old, new in safe.items():
+        if old in namespace:
+            namespace[new] = namespace.pop(old)
+    names = inherited | {new: old for old, new in safe.items()}
+    config = {"alias_generator": lambda attribute: names.get(attribute, attribute)}
+    namespace["model_config"] = namespace.get("model_config", {}) | config
+    namespace["__names__"] = names
+
+
+def _names_of(bases: tuple[type, ...]) -> dict[str, str]:
+    """Return the reserved names of the fields that the bases have, by safe name."""
+    names: dict[str, str] = {}
+    for base in bases:
+        names |= getattr(base, "__names__", {})
+    return names
+
+
+def _reserved(base: type) -> frozenset[str]:
+    """Return the names that every class of hyperparameters has already."""
+    root = next(c for c in reversed(base.__mro__) if isinstance(c, HparamsMeta))
+    return (
+        frozenset(dir(root)) | frozenset(dir(HparamsMeta)) | frozenset(dir(BaseModel))
+    )
+
+
+def _clashes(name: str, namespace: dict[str, Any], taken: frozenset[str]) -> bool:
+    hint, value = namespace["__annotations__"][name], namespace.get(name)
+    is_class_var = get_origin(hint) is ClassVar or hint is ClassVar
+    is_class_var |= isinstance(hint, str) and "ClassVar" in hint.split("[")[0]
+    if is_class_var or isinstance(value, ModelPrivateAttr) or name.startswith("__"):
+        return False
+    return name in taken or name.startswith("_")
+
+
+def _safe(name: str, hints: dict[str, Any]) -> str:
+    safe = f"{name.lstrip('_') or 'field'}_"
+    while safe in hints or safe[0].isdigit():
+        safe = f"field_{safe}"
+    return safe

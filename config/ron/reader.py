@@ -1,0 +1,132 @@
+"""From RON text to a tree."""
+
+from typing import Any
+
+from ..tree import MAX_DEPTH, Ident, Struct, too_deep
+from .scanner import Scanner
+
+_WORDS = {
+    "true": True,
+    "false": False,
+    "None": None,
+    "inf": float("inf"),
+    "NaN": float("nan"),
+}
+
+
+def read(text: str) -> Any:
+    """Return the value that ``text`` stands for.
+
+    Named structs become `Struct`, bare words `Ident`, ``Some(x)`` is ``x``, and
+    ``()`` is the empty tuple.  Raises ConfigSyntaxError with line and column.
+    """
+    scanner = Scanner(text)
+    value = _value(scanner, 0)
+    if scanner.kind != "end":
+        scanner.fail(f"expected the end of the text, found {scanner.found()}")
+    return value
+
+
+def _value(scanner: Scanner, depth: int) -> Any:
+    kind = scanner.kind
+    if kind == "value":
+        value = scanner.value
+        scanner.advance()
+        return value
+    if depth >= MAX_DEPTH:
+        raise too_deep(*scanner.place(scanner.start))
+    if kind == "ident":
+        return _named(scanner, depth)
+    if kind == "(":
+        return _parenthesis(scanner, "", depth)
+    if kind == "[":
+        return _list(scanner, depth)
+    if kind == "{":
+        return _map(scanner, depth)
+    return scanner.fail(f"expected a value, found {scanner.found()}")
+
+
+def _named(scanner: Scanner, depth: int) -> Any:
+    name: str = scanner.value
+    scanner.advance()
+    if scanner.kind == "(":
+        return _parenthesis(scanner, name, depth)
+    return _WORDS[name] if name in _WORDS else Ident(name)
+
+
+def _parenthesis(scanner: Scanner, name: str, depth: int) -> Any:
+    """Return the struct or the tuple that begins here."""
+    scanner.advance()
+    if scanner.kind == ")":
+        scanner.advance()
+        return Struct(name) if name else ()
+    if scanner.kind == "ident" and scanner.followed_by_colon():
+        return _fields(scanner, name, depth)
+    items = _items(scanner, ")", depth)
+    return items[0] if name == "Some" and len(items) == 1 else tuple(items)
+
+
+def _fields(scanner: Scanner, name: str, depth: int) -> Struct:
+    struct = Struct(name)
+    while scanner.kind != ")":
+        if scanner.kind != "ident":
+            scanner.fail(f"expected a field's name, found {scanner.found()}")
+        field: str = scanner.value
+        if field in struct:
+            scanner.fail(f"field {field!r} is written twice")
+        scanner.advance()
+        if scanner.kind != ":":
+            scanner.fail(f"expected ':' after {field!r}, found {scanner.found()}")
+        scanner.advance()
+        struct[field] = _value(scanner, depth + 1)
+        _separate(scanner, ")")
+    scanner.advance()
+    return struct
+
+
+def _list(scanner: Scanner, depth: int) -> list[Any]:
+    scanner.advance()
+    return _items(scanner, "]", depth)
+
+
+def _items(scanner: Scanner, end: str, depth: int) -> list[Any]:
+    items: list[Any] = []
+    while scanner.kind != end:
+        items.append(_value(scanner, depth + 1))
+        _separate(scanner, end)
+    scanner.advance()
+    return items
+
+
+def _map(scanner: Scanner, depth: int) -> dict[Any, Any]:
+    scanner.advance()
+    items: dict[Any, Any] = {}
+    while scanner.kind != "}":
+        start = scanner.start
+        key = _key(scanner, depth)
+        if key in items:
+            scanner.fail(f"key {key!r} is written twice", start)
+        if scanner.kind != ":":
+            scanner.fail(f"expected ':' after the key, found {scanner.found()}")
+        scanner.advance()
+        items[key] = _value(scanner, depth + 1)
+        _separate(scanner, "}")
+    scanner.advance()
+    return items
+
+
+def _key(scanner: Scanner, depth: int) -> Any:
+    start = scanner.start
+    key = _value(scanner, depth + 1)
+    try:
+        hash(key)
+    except TypeError:
+        scanner.fail("a list, a map or a struct cannot be a key", start)
+    return key
+
+
+def _separate(scanner: Scanner, end: str) -> None:
+    if scanner.kind == ",":
+        scanner.advance()
+    elif scanner.kind != end:
+        scanner.fail(f"expected ',' or '{end}', found {scanner.found()}")

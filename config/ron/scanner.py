@@ -1,0 +1,184 @@
+"""RON text as tokens: where each begins, of which kind, and what it stands for."""
+
+import re
+from typing import Any, NoReturn
+
+from ..errors import ConfigSyntaxError
+
+_TOKEN = re.compile(
+    r"""
+    (?P<space>[ \t\r\n\ufeff]+|//[^\n]*)
+  | (?P<string>"[^"\\]*(?:\\.[^"\\]*)*")
+  | (?P<number>
+        (?:[+-]?(?:0x[0-9A-Fa-f_]+|0b[01_]+|0o[0-7_]+)(?:[iu](?:8|16|32|64|128|size))?
+          |[+-]?(?:[0-9][0-9_]*(?:\.[0-9_]*)?|\.[0-9][0-9_]*)(?:[eE][+-]?[0-9_]+)?
+           (?:[iu](?:8|16|32|64|128|size)|f(?:32|64))?)
+        (?![\w.]))
+  | (?P<signed>[+-](?:inf|NaN)\b)
+  | (?P<raw>r(?P<hashes>\#*)"(?P<text>.*?)"(?P=hashes))
+  | (?P<ident>r\#[\w.+-]+|[^\W\d]\w*)
+  | (?P<mark>[()\[\]{},:])
+  | (?P<char>'(?:[^'\\]|\\(?:u\{[0-9A-Fa-f_]+\}|x[0-9A-Fa-f]{2}|.))')
+  | (?P<attribute>\#!\[[^\]\n]*\])
+  | (?P<block>/\*)
+    """,
+    re.VERBOSE | re.DOTALL,
+)
+_COMMENT = re.compile(r"/\*|\*/")
+_ESCAPE = re.compile(r"\\(?:u\{([0-9A-Fa-f_]+)\}|x([0-9A-Fa-f]{2})|\r?\n\s*|(.))", re.S)
+_PLAIN = {
+    "n": "\n",
+    "r": "\r",
+    "t": "\t",
+    "0": "\0",
+    "b": "\b",
+    "f": "\f",
+    "\\": "\\",
+    '"': '"',
+    "'": "'",
+    "/": "/",
+}
+_EXTENSIONS = {"implicit_some", "unwrap_newtypes", "unwrap_variant_newtypes"}
+_SUFFIX = re.compile(r"([iu](?:8|16|32|64|128|size)|f(?:32|64))$")
+
+
+class Scanner:
+    """Tokens of ``text``, one at a time: `kind`, `value`, and `start` of this one.
+
+    A kind is ``value`` (strings and numbers), ``ident``, ``end``, or the mark itself.
+    """
+
+    __slots__ = ("_end", "kind", "start", "text", "value")
+
+    def __init__(self, text: str) -> None:
+        self.text, self._end = text, 0
+        self.kind, self.value, self.start = "", None, 0
+        self.advance()
+
+    kind: str
+    value: Any
+    start: int
+
+    def advance(self) -> None:
+        """Go to the next token; at the end of the text its kind is ``end``."""
+        while True:
+            start = self.start = self._end
+            match = _TOKEN.match(self.text, start)
+            if match is None:
+                self._stop(start)
+                return
+            self._end = match.end()
+            name = match.lastgroup
+            if name == "space":
+                continue
+            if name == "mark":
+                self.kind = match[0]
+            elif name == "number":
+                self.kind, self.value = "value", self._number(match[0])
+            elif name == "ident":
+                self.kind, self.value = "ident", match[0].removeprefix("r#")
+            elif not self._rare(match):
+                continue
+            return
+
+    def followed_by_colon(self) -> bool:
+        """Return whether the token after this one is a colon."""
+        kind, value, start, end = self.kind, self.value, self.start, self._end
+        self.advance()
+        found = self.kind == ":"
+        self.kind, self.value, self.start, self._end = kind, value, start, end
+        return found
+
+    def found(self) -> str:
+        """Return this token as a person would point at it."""
+        if self.kind == "end":
+            return "the end of the text"
+        token = self.text[self.start : self._end]
+        return repr(token if len(token) <= 20 else token[:20] + "...")
+
+    def fail(self, message: str, start: int | None = None) -> NoReturn:
+        """Raise the error that ``message`` describes, at this token or ``start``."""
+        line, column = self.place(self.start if start is None else start)
+        raise ConfigSyntaxError(message, line, column)
+
+    def place(self, start: int) -> tuple[int, int]:
+        """Return line and column of the character ``start``, from 1."""
+        before = self.text.rfind("\n", 0, start)
+        return self.text.count("\n", 0, start) + 1, start - before
+
+    def _rare(self, match: re.Match[str]) -> bool:
+        """Take a token of a rarer kind; return whether it counts."""
+        name, token = match.lastgroup, match[0]
+        if name == "block":
+            self._skip_comment()
+            return False
+        if name == "attribute":
+            self._check_extensions(token)
+            return False
+        self.kind = "value"
+        if name == "raw" or name == "text":
+            self.value = match["text"]
+        elif name == "signed":
+            self.value = float(token)
+        else:
+            self.value = self._unescape(token[1:-1])
+        return True
+
+    def _unescape(self, text: str) -> str:
+        return _ESCAPE.sub(self._character, text) if "\\" in text else text
+
+    def _character(self, match: re.Match[str]) -> str:
+        code, byte, plain = match.groups()
+        if code or byte:
+            number = int((code or byte).replace("_", "") or "0", 16)
+            if number > 0x10FFFF:
+                self.fail(f"{match[0]} is not a character: the last is \\u{{10FFFF}}")
+            return chr(number)
+        if plain is None:
+            return ""
+        if plain not in _PLAIN:
+            self.fail(f"unknown escape {match[0]!r}; a backslash itself is '\\\\'")
+        return _PLAIN[plain]
+
+    def _number(self, token: str) -> int | float:
+        bare = token.replace("_", "").lstrip("+")
+        base = {"0x": 16, "0b": 2, "0o": 8}.get(bare.lstrip("-")[:2])
+        suffix = _SUFFIX.search(bare)
+        # In 0x1f32 the f32 is digits, not a type; the pattern took [iu] types only.
+        if suffix and not (base == 16 and suffix[0][0] == "f"):
+            bare = bare.removesuffix(suffix[0])
+        try:
+            if base:
+                return int(bare, base)
+            if any(mark in bare for mark in ".eE") or (suffix and suffix[0][0] == "f"):
+                return float(bare)
+            return int(bare)
+        except ValueError:
+            self.fail(f"{token[:40]!r} is not a number that can be read")
+
+    def _skip_comment(self) -> None:
+        depth, end = 1, self._end
+        while depth:
+            match = _COMMENT.search(self.text, end)
+            if match is None:
+                self.fail("this comment has no end '*/'")
+            depth += 1 if match[0] == "/*" else -1
+            end = match.end()
+        self._end = end
+
+    def _check_extensions(self, token: str) -> None:
+        match = re.fullmatch(r"#!\[\s*enable\(([\w\s,]*)\)\s*\]", token)
+        names = {name.strip() for name in match[1].split(",")} if match else {token}
+        unknown = names - _EXTENSIONS - {""}
+        if unknown:
+            known = ", ".join(sorted(_EXTENSIONS))
+            self.fail(f"unknown extension {min(unknown)!r}; known are {known}")
+
+    def _stop(self, start: int) -> None:
+        if start < len(self.text):
+            token = self.text[start]
+            what = "this text has no closing quote" if token == '"' else None
+            self.fail(
+                what or f"{self.text[start : start + 10]!r} has no meaning in RON"
+            )
+        self.kind, self.value = "end", None

@@ -1,0 +1,135 @@
+"""Numbers in a configuration that know the schedule they follow."""
+
+import copy
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
+
+from ..fields import fields_of, is_model, is_struct_value
+from .schedule import Schedule
+
+C = TypeVar("C")
+
+
+class ScheduledFloat(float):
+    """A float as its schedule has it now; it equals the number that it is now."""
+
+    schedule: Schedule
+
+    def __eq__(self, other: object) -> bool:
+        return _equal(self, other) and super().__eq__(other)
+
+    def __ne__(self, other: object) -> bool:
+        return not self == other
+
+    __hash__ = float.__hash__
+
+
+class ScheduledInt(int):
+    """An int as its schedule has it now, cut off towards zero."""
+
+    schedule: Schedule
+
+    def __eq__(self, other: object) -> bool:
+        return _equal(self, other) and super().__eq__(other)
+
+    def __ne__(self, other: object) -> bool:
+        return not self == other
+
+    __hash__ = int.__hash__
+
+
+def scheduled(schedule: Schedule, kind: type, value: float) -> Any:
+    """Return ``value`` as an int or a float (``kind``) that knows its schedule."""
+    number: Any = ScheduledInt(value) if kind is int else ScheduledFloat(value)
+    number.schedule = schedule
+    return number
+
+
+def schedule_of(value: object) -> Schedule | None:
+    """Return the schedule that ``value`` follows, None for a constant."""
+    if isinstance(value, ScheduledFloat | ScheduledInt):
+        return value.schedule
+    return None
+
+
+def text_of(value: object) -> str | None:
+    """Return the text of a schedule or a scheduled number, None for all else."""
+    schedule = value if isinstance(value, Schedule) else schedule_of(value)
+    return None if schedule is None else schedule.text
+
+
+def start_of(schedule: Schedule) -> float:
+    """Return the value before there is a state: the one at x = 0."""
+    return schedule(0)
+
+
+def at(config: C, state: Any) -> C:
+    """Return ``config`` with every scheduled number as ``state`` asks for it.
+
+    ``config`` stays as it is, and is what is returned if nothing is scheduled.
+    Raises ValueError if ``state`` lacks a schedule's key.
+    """
+
+    def advance(value: Any) -> Any:
+        schedule = schedule_of(value)
+        if schedule is None:
+            return value
+        kind = int if isinstance(value, int) else float
+        return scheduled(schedule, kind, schedule.at(state))
+
+    return replace_numbers(config, advance)  # type: ignore[no-any-return]  # of one type
+
+
+def replace_numbers(value: Any, change: Callable[[Any], Any]) -> Any:
+    """Return a copy of ``value`` with ``change`` done to each scheduled number.
+
+    What holds no such number is shared with the copy.  Nothing is validated anew.
+    """
+    if isinstance(value, ScheduledFloat | ScheduledInt):
+        return change(value)
+    if is_struct_value(value):
+        return _replace_fields(value, change)
+    if isinstance(value, Mapping):
+        return _replace_items(value, change)  # pyright: ignore[reportUnknownArgumentType]  # data
+    if isinstance(value, list | tuple):
+        items = [replace_numbers(item, change) for item in value]  # pyright: ignore[reportUnknownVariableType]  # data
+        if all(new is old for new, old in zip(items, value, strict=True)):  # pyright: ignore[reportUnknownArgumentType, reportUnknownVariableType]  # data
+            return value  # pyright: ignore[reportUnknownVariableType]  # data
+        return _rebuild(value, items)
+    return value
+
+
+def _rebuild(value: list[Any] | tuple[Any, ...], items: list[Any]) -> Any:
+    make = getattr(type(value), "_make", type(value))
+    return make(items)
+
+
+def _replace_items(value: Mapping[Any, Any], change: Callable[[Any], Any]) -> Any:
+    items = {key: replace_numbers(item, change) for key, item in value.items()}
+    return items if any(items[key] is not value[key] for key in items) else value
+
+
+def _replace_fields(value: Any, change: Callable[[Any], Any]) -> Any:
+    changed: dict[str, Any] = {}
+    for field in fields_of(type(value)).values():
+        old = getattr(value, field.attribute)
+        new = replace_numbers(old, change)
+        if new is not old:
+            changed[field.attribute] = new
+    return with_attributes(value, changed) if changed else value
+
+
+def with_attributes(value: Any, changed: Mapping[str, Any]) -> Any:
+    """Return a copy of a struct with other values, frozen or not, unchecked."""
+    if is_model(type(value)):
+        return value.model_copy(update=changed)
+    changed_copy = copy.copy(value)
+    for name, new in changed.items():
+        object.__setattr__(changed_copy, name, new)
+    return changed_copy
+
+
+def _equal(number: ScheduledFloat | ScheduledInt, other: object) -> bool:
+    """Return whether ``other`` follows the same schedule, or none at all."""
+    schedule = schedule_of(other)
+    return schedule is None or schedule.text == number.schedule.text

@@ -1,0 +1,187 @@
+"""The value of a number at each point of a run."""
+
+import math
+import re
+from bisect import bisect_right
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from ..path import did_you_mean, parts
+
+_NUMBER = r"[+-]?(?:\d[\d_]*\.?\d*|\.\d+)(?:[eE][+-]?\d+)?"
+_POINT = re.compile(rf"(?P<value>{_NUMBER})@(?P<x>{_NUMBER})")
+_LOOKS = re.compile(r"\s*[\w.\[\]\"]*\s*:|.*@", re.DOTALL)
+
+JOINS: Mapping[str, Callable[[float, float, float], float]] = {
+    "lin": lambda a, b, t: a + (b - a) * t,
+    "cos": lambda a, b, t: b + (a - b) * (1 + math.cos(math.pi * t)) / 2,
+    "exp": lambda a, b, t: a * (b / a) ** t,
+    "step": lambda a, b, t: a,
+}
+"""From one point's value to the next's, at the share ``t`` of the way, below 1."""
+
+
+@dataclass(frozen=True, slots=True)
+class Schedule:
+    """Points of (x, value), joined, over one number of the training state.
+
+    Before the first point the first value holds, from the last point on the last.
+    ``Schedule.parse`` reads ``"step: 1.0@0 lin 0.1@1000"``, and ``str`` gives the
+    text back.
+    """
+
+    key: str
+    """Path of the number in the state: ``step``, or ``progress.epoch``."""
+
+    points: tuple[tuple[float, float], ...]
+    """x, which grows, and value; at least one, all finite."""
+
+    joins: tuple[str, ...] = ()
+    """How each point is joined to the next: ``lin``, ``cos``, ``exp`` or ``step``."""
+
+    text: str = ""
+    """As it was written; made from the points if left out."""
+
+    def __post_init__(self) -> None:
+        _check(self)
+        if not self.text:
+            object.__setattr__(self, "text", _render(self))
+
+    @classmethod
+    def parse(cls, text: str) -> "Schedule":
+        """Return the schedule that ``text`` describes; ``lin`` need not be said.
+
+        Raises ValueError that quotes the text.
+        """
+        key, colon, rest = text.partition(":")
+        if not colon or "@" in key:
+            raise _wrong(text, "begin with the state's key, as in 'step: 1@0 lin 0@9'")
+        points, joins = _read_points(text, rest.split())
+        try:
+            return cls(key.strip(), points, joins, text)
+        except ValueError as wrong:
+            raise _wrong(text, str(wrong)) from None
+
+    def __call__(self, x: float) -> float:
+        """Return the value at ``x``."""
+        after = bisect_right(self.points, x, key=lambda point: point[0])
+        if after == 0 or after == len(self.points):
+            return self.points[max(after - 1, 0)][1]
+        (x0, a), (x1, b) = self.points[after - 1], self.points[after]
+        return JOINS[self.joins[after - 1]](a, b, (x - x0) / (x1 - x0))
+
+    def at(self, state: Any) -> float:
+        """Return the value that ``state`` asks for, found there at the key."""
+        return self(self.find(state))
+
+    def find(self, state: Any) -> float:
+        """Return the number at the key of ``state``: attributes, items, or both.
+
+        Raises ConfigError-like ValueError that quotes the schedule and names the key.
+        """
+        found = state
+        for name in parts(self.key):
+            found = self._step(found, name)
+        if isinstance(found, bool) or not isinstance(found, int | float):
+            raise _wrong(self.text, f"the state's {self.key!r} is {found!r:.40}")
+        return found
+
+    def sparkline(self, width: int = 40) -> str:
+        """Return one line of blocks that shows the values from first to last point."""
+        from .view import sparkline
+
+        return sparkline(self, width)
+
+    def __str__(self) -> str:
+        return self.text
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: Any, handler: Any) -> Any:
+        """Let a field be annotated ``Schedule`` and given as text."""
+        from pydantic_core import core_schema
+
+        return core_schema.no_info_plain_validator_function(
+            lambda v: v if isinstance(v, cls) else cls.parse(str(v)),
+            serialization=core_schema.to_string_ser_schema(),
+        )
+
+    def _step(self, state: Any, name: str) -> Any:
+        if isinstance(state, Mapping) and name in state:
+            return state[name]  # pyright: ignore[reportUnknownVariableType]  # any state
+        if isinstance(state, list | tuple) and name.isdigit():
+            return state[int(name)]  # pyright: ignore[reportUnknownVariableType]  # any state
+        if hasattr(state, name):
+            return getattr(state, name)
+        names = list(state) if isinstance(state, Mapping) else list(vars_of(state))  # pyright: ignore[reportUnknownArgumentType, reportUnknownVariableType]  # any state
+        hint = did_you_mean(name, map(str, names))
+        raise _wrong(self.text, f"the state has no {self.key!r}.{hint}")
+
+
+def looks_scheduled(text: str) -> bool:
+    """Return whether ``text`` was meant as a schedule, not as a number."""
+    return _LOOKS.match(text) is not None
+
+
+def vars_of(state: Any) -> list[str]:
+    """Return the names of the public attributes of ``state``."""
+    return [name for name in dir(state) if not name.startswith("_")]
+
+
+def _read_points(
+    text: str, words: list[str]
+) -> tuple[tuple[tuple[float, float], ...], tuple[str, ...]]:
+    points: list[tuple[float, float]] = []
+    joins: list[str] = []
+    join, pending = "lin", False
+    for word in words:
+        match = _POINT.fullmatch(word)
+        if match:
+            if points:
+                joins.append(join)
+            points.append((_float(match["x"]), _float(match["value"])))
+            pending = False
+        elif "@" in word or not word.isalpha():
+            raise _wrong(text, f"{word!r} is not a point: write value@x, as in 0.1@100")
+        elif word not in JOINS:
+            raise _wrong(text, f"unknown join {word!r}; known are {', '.join(JOINS)}")
+        elif pending or not points:
+            raise _wrong(text, f"{word!r} must stand between two points")
+        else:
+            join, pending = word, True
+    if pending:
+        raise _wrong(text, f"a point is missing after {join!r}")
+    return tuple(points), tuple(joins)
+
+
+def _float(digits: str) -> float:
+    return float(digits.replace("_", ""))
+
+
+def _check(schedule: Schedule) -> None:
+    points, joins = schedule.points, schedule.joins
+    if not points:
+        raise ValueError("at least one point value@x is needed")
+    parts(schedule.key)
+    if len(joins) != len(points) - 1 or any(j not in JOINS for j in joins):
+        raise ValueError(f"{len(points)} points need {len(points) - 1} of {set(JOINS)}")
+    if not all(math.isfinite(n) for point in points for n in point):
+        raise ValueError("every value and x must be finite")
+    for (x0, a), (x1, b), join in zip(points, points[1:], joins, strict=False):
+        if x1 <= x0:
+            raise ValueError(
+                f"x must grow from point to point, got {x1:g} after {x0:g}"
+            )
+        if join == "exp" and not a * b > 0:
+            raise ValueError(f"'exp' needs two values of one sign, got {a:g} and {b:g}")
+
+
+def _render(schedule: Schedule) -> str:
+    words = [f"{schedule.points[0][1]!r}@{schedule.points[0][0]!r}"]
+    for join, (x, value) in zip(schedule.joins, schedule.points[1:], strict=True):
+        words.append(f"{join} {value!r}@{x!r}")
+    return f"{schedule.key}: {' '.join(words)}"
+
+
+def _wrong(text: str, message: str) -> ValueError:
+    return ValueError(f"schedule {text!r}: {message}")

@@ -1,0 +1,71 @@
+"""Schedules to look at: a line of blocks in the terminal, a curve in a file."""
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from ..path import child
+from .number import schedule_of
+from .schedule import Schedule
+
+_BLOCKS = "▁▂▃▄▅▆▇█"
+
+
+def sparkline(schedule: Schedule, width: int = 40) -> str:
+    """Return one line of ``width`` blocks from the first point to the last."""
+    values = [value for _, value in _samples(schedule, max(width, 1))]
+    low, span = min(values), max(values) - min(values)
+    top = len(_BLOCKS) - 1
+    if not span:
+        return _BLOCKS[top // 2] * len(values)
+    return "".join(_BLOCKS[round((value - low) / span * top)] for value in values)
+
+
+def plot(source: Any, file: str | Path | None = None) -> Any:
+    """Draw a schedule, or every schedule of a config, and return the figure.
+
+    With ``file`` the picture is written there, in the format of its suffix.
+    """
+    try:
+        from matplotlib.figure import Figure
+    except ImportError as missing:
+        hint = "drawing schedules needs matplotlib: pip install 'burnish[plot]'"
+        raise ImportError(hint) from missing
+    named = list(_schedules(source, ""))
+    if not named:
+        raise ValueError(f"nothing is scheduled in {source!r:.80}")
+    figure: Any = Figure(figsize=(6, 2.4 * len(named)), layout="constrained")
+    all_axes = figure.subplots(len(named), squeeze=False)[:, 0]
+    for axes, (path, schedule) in zip(all_axes, named, strict=True):
+        xs, values = zip(*_samples(schedule, 400), strict=True)
+        axes.plot(xs, values)
+        axes.set(xlabel=schedule.key, ylabel=path or "value", title=schedule.text)
+    if file is not None:
+        figure.savefig(file)
+    return figure
+
+
+def _samples(schedule: Schedule, n_samples: int) -> Iterable[tuple[float, float]]:
+    start, end = schedule.points[0][0], schedule.points[-1][0]
+    if start == end:
+        start, end = start - 1, end + 1
+    xs = [start + (end - start) * i / max(n_samples - 1, 1) for i in range(n_samples)]
+    return [(x, schedule(x)) for x in xs]
+
+
+def _schedules(source: Any, path: str) -> Iterable[tuple[str, Schedule]]:
+    from ..fields import fields_of, is_struct_value
+
+    schedule = source if isinstance(source, Schedule) else schedule_of(source)
+    if schedule is not None:
+        yield path, schedule
+    elif is_struct_value(source):
+        for field in fields_of(type(source)).values():
+            value = getattr(source, field.attribute)
+            yield from _schedules(value, child(path, field.name))
+    elif isinstance(source, dict):
+        for key, item in source.items():  # pyright: ignore[reportUnknownVariableType]  # data
+            yield from _schedules(item, child(path, key))  # pyright: ignore[reportUnknownArgumentType]  # data
+    elif isinstance(source, list | tuple):
+        for i, item in enumerate(source):  # pyright: ignore[reportUnknownArgumentType, reportUnknownVariableType]  # data
+            yield from _schedules(item, child(path, i))

@@ -1,0 +1,17 @@
+"""Schemas of configurations: stored, compared, and the rules that bridge them."""
+
+from .change import Change, Severity
+from .checker import SchemaChecker, assert_compatible
+from .derive import schema_of, type_of
+from .storage import dump_schema, load_schema
+
+__all__ = [
+    "Change",
+    "SchemaChecker",
+    "Severity",
+    "assert_compatible",
+    "dump_schema",
+    "load_schema",
+    "schema_of",
+    "type_of",
+]

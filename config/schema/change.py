@@ -1,0 +1,286 @@
+"""Differences between two schemas: how bad each is, and the rule that bridges it."""
+
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import Any
+
+from ..path import join
+from ..rules import (
+    AddDefault,
+    ChangeDefault,
+    CheckValue,
+    DeleteField,
+    MapFieldValue,
+    RejectValues,
+    RenameField,
+    RewriteRule,
+)
+from . import types as t
+
+
+class Severity(IntEnum):
+    """What a change does to files that are older."""
+
+    INFO = 1
+    """They load as they are."""
+
+    WARN = 2
+    """They load with a rule that is proposed."""
+
+    ERROR = 3
+    """They may not load; no rule is known."""
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One difference; of severity WARN if a rule is proposed, else ERROR."""
+
+    field: tuple[str, ...]
+    """Path in the old schema, or of an added field in the new one; ``*``: any item."""
+
+    @property
+    def severity(self) -> Severity:
+        """What the change does to older files."""
+        return Severity.WARN if self.proposed_fix() is not None else Severity.ERROR
+
+    def proposed_fix(self) -> RewriteRule | None:
+        """Return the rule with which older files load, if one is known."""
+        return None
+
+    def diagnostic(self) -> str:
+        """Return what has happened, without the field's name."""
+        raise NotImplementedError
+
+    def __str__(self) -> str:
+        return f"{self.diagnostic()}: {join(*self.field) or '(the config itself)'}"
+
+
+@dataclass(frozen=True, slots=True)
+class Info(Change):
+    """A difference that older files do not notice."""
+
+    @property
+    def severity(self) -> Severity:
+        """Always INFO."""
+        return Severity.INFO
+
+
+@dataclass(frozen=True, slots=True)
+class FieldAdded(Change):
+    """A field that older files lack."""
+
+    type: t.Type
+    default: Any = None
+    has_default: bool = False
+    is_covered: bool = False
+    """Whether a struct around it has a default, so that files may leave it out."""
+
+    @property
+    def severity(self) -> Severity:
+        """INFO if files may leave it out."""
+        is_optional = self.has_default or self.is_covered
+        return Severity.INFO if is_optional else Change.severity.__get__(self)
+
+    def proposed_fix(self) -> RewriteRule | None:
+        """Return the default that follows from the type."""
+        if self.has_default or self.is_covered:
+            return None
+        if isinstance(self.type, t.Option):
+            return AddDefault(self.field, None)
+        if isinstance(self.type, t.List):
+            return AddDefault(self.field, [])
+        return AddDefault(self.field, {}) if isinstance(self.type, t.Dict) else None
+
+    def diagnostic(self) -> str:
+        """Return whether it has a default."""
+        return f"new field with{'' if self.has_default else 'out'} default value"
+
+
+@dataclass(frozen=True, slots=True)
+class FieldRemoved(Change):
+    """A field that only older files have."""
+
+    type: t.Type
+    default: Any = None
+    has_default: bool = False
+
+    def proposed_fix(self) -> RewriteRule:
+        """Return the rule that drops it."""
+        return DeleteField(self.field)
+
+    def diagnostic(self) -> str:
+        """Return that it is gone."""
+        return "field removed"
+
+
+@dataclass(frozen=True, slots=True)
+class FieldRenamed(Change):
+    """A field that has another name, or stands in another struct."""
+
+    new_name: tuple[str, ...]
+
+    def proposed_fix(self) -> RewriteRule:
+        """Return the rule that moves it."""
+        return RenameField(self.field, self.new_name)
+
+    def diagnostic(self) -> str:
+        """Return where it has gone."""
+        return f"field renamed to {join(*self.new_name)}"
+
+
+@dataclass(frozen=True, slots=True)
+class DefaultValueChanged(Change):
+    """Another default: files that left the field out meant the old one."""
+
+    old: Any
+    new: Any
+
+    def proposed_fix(self) -> RewriteRule:
+        """Return the rule that keeps the old one in older files."""
+        return ChangeDefault(self.field, self.old, self.new)
+
+    def diagnostic(self) -> str:
+        """Return both."""
+        return f"default value changed from {self.old!r} to {self.new!r}"
+
+
+@dataclass(frozen=True, slots=True)
+class DefaultValueRemoved(Change):
+    """No default any more: files that left the field out lack it now."""
+
+    old: Any
+
+    def proposed_fix(self) -> RewriteRule:
+        """Return the rule that writes the old one into older files."""
+        return AddDefault(self.field, self.old)
+
+    def diagnostic(self) -> str:
+        """Return what it was."""
+        return f"default value removed: {self.old!r}"
+
+
+@dataclass(frozen=True, slots=True)
+class TypeChanged(Change):
+    """Another type of value."""
+
+    old: t.Type
+    new: t.Type
+
+    @property
+    def severity(self) -> Severity:
+        """INFO if every old value is a new one as it stands."""
+        is_wider = t.is_subtype(self.old, self.new)
+        return Severity.INFO if is_wider else Change.severity.__get__(self)
+
+    def proposed_fix(self) -> RewriteRule | None:
+        """Return the mapping or the check that carries old values over."""
+        if t.is_subtype(self.old, self.new):
+            return None
+        match self.old, self.new:
+            case old, t.List(inner) if t.is_subtype(old, inner):
+                return _map(self.field, lambda x: [x], "lambda x: [x]")
+            case t.Primitive("float"), t.Primitive("int"):
+                return _map(
+                    self.field,
+                    lambda x: int(x) if isinstance(x, float) else x,
+                    "lambda x: int(x) if isinstance(x, float) else x",
+                )
+            case t.Primitive("str" | "int" | "bool") | t.Enum(), t.Literal(values):
+                return CheckValue(self.field, values)
+            case _:
+                return None
+
+    def diagnostic(self) -> str:
+        """Return both."""
+        return f"type changed from {self.old} to {self.new}"
+
+
+@dataclass(frozen=True, slots=True)
+class EnumVariantAdded(Info):
+    """An enum's member that older files do not use."""
+
+    enum_name: str
+    variant: str
+    value: Any
+
+    def diagnostic(self) -> str:
+        """Return its name."""
+        return f"variant {self.variant} of {self.enum_name} added"
+
+
+@dataclass(frozen=True, slots=True)
+class EnumVariantRenamed(Info):
+    """An enum's member of another name; files hold its value, which is as it was."""
+
+    enum_name: str
+    old_variant: str
+    new_variant: str
+
+    def diagnostic(self) -> str:
+        """Return both names."""
+        old, new = self.old_variant, self.new_variant
+        return f"variant {old} of {self.enum_name} renamed to {new}"
+
+
+@dataclass(frozen=True, slots=True)
+class EnumVariantRemoved(Change):
+    """An enum's member that older files may use."""
+
+    enum_name: str
+    variant: str
+    value: Any
+
+    def diagnostic(self) -> str:
+        """Return its name."""
+        return f"variant {self.variant} of {self.enum_name} removed"
+
+
+@dataclass(frozen=True, slots=True)
+class EnumVariantValueChanged(Change):
+    """An enum's member that is written otherwise in files."""
+
+    enum_name: str
+    variant: str
+    old_value: Any
+    new_value: Any
+
+    def proposed_fix(self) -> RewriteRule:
+        """Return the mapping from the old value to the new one."""
+        old, new = self.old_value, self.new_value
+        source = f"lambda x: x if x != {old!r} else {new!r}"
+        return _map(self.field, lambda x: x if x != old else new, source)
+
+    def diagnostic(self) -> str:
+        """Return both values."""
+        name = f"{self.enum_name}.{self.variant}"
+        return f"value of {name} changed from {self.old_value!r} to {self.new_value!r}"
+
+
+@dataclass(frozen=True, slots=True)
+class LiteralValuesAdded(Info):
+    """Values that older files do not have."""
+
+    values: tuple[Any, ...]
+
+    def diagnostic(self) -> str:
+        """Return them."""
+        return f"allowed values added: {', '.join(map(repr, self.values))}"
+
+
+@dataclass(frozen=True, slots=True)
+class LiteralValuesRemoved(Change):
+    """Values that older files may have."""
+
+    values: tuple[Any, ...]
+
+    def proposed_fix(self) -> RewriteRule:
+        """Return the rule that refuses just these."""
+        return RejectValues(self.field, self.values)
+
+    def diagnostic(self) -> str:
+        """Return them."""
+        return f"allowed values removed: {', '.join(map(repr, self.values))}"
+
+
+def _map(field: tuple[str, ...], map_fn: Any, source: str) -> RewriteRule:
+    return MapFieldValue(field, map_fn, rendered=source)

@@ -1,0 +1,129 @@
+"""The commands that keep a config class and its old files together."""
+
+import difflib
+import sys
+from argparse import ArgumentParser, Namespace
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from ..encode import encode
+from ..errors import ConfigError
+from ..files import load, read_tree, write_text
+from .change import Severity
+from .checker import SchemaChecker
+from .storage import dump_schema, load_schema
+from .terminal import paint
+
+DEFAULT_FILE = "config-schema.ron"
+
+
+def schema_evolution_cli(cls: type, argv: Sequence[str] | None = None) -> None:
+    """Run the schema commands for ``cls`` from the command line, and end the program.
+
+    The exit status is 0 only if all is well: 1 for an incompatible schema or a file
+    that cannot be read, 2 for a wrong command.
+    """
+    parser = ArgumentParser(description=f"Schema and config files of {cls.__name__}.")
+    commands = parser.add_subparsers(dest="command", required=True)
+    for name, (about, add_arguments, _) in COMMANDS.items():
+        full = name if name == "upgrade-config" else f"{name}-schema"
+        add_arguments(commands.add_parser(full, help=about, description=about))
+    given = parser.parse_args(argv)
+    name = given.command.removesuffix("-schema")
+    raise SystemExit(run(cls, name, given))
+
+
+def run(cls: type, name: str, given: Namespace) -> int:
+    """Run one of `COMMANDS`, tell mistakes on stderr, and return the exit status."""
+    try:
+        return COMMANDS[name][2](cls, given)
+    except (ConfigError, OSError, ValueError, TypeError, ImportError) as wrong:
+        print(f"error: {_said(wrong)}", file=sys.stderr)
+        return 1
+
+
+def _add_file(parser: ArgumentParser) -> None:
+    about = f"the schema's file (default: {DEFAULT_FILE})"
+    parser.add_argument("file", nargs="?", default=DEFAULT_FILE, help=about)
+
+
+def _add_configs(parser: ArgumentParser) -> None:
+    add = parser.add_argument
+    add("files", nargs="+", help="config files of any older version")
+    about = "write fields that are at their default too"
+    add("--include-defaults", action="store_true", help=about)
+    add("--dry-run", action="store_true", help="show the differences, write nothing")
+
+
+def _dump(cls: type, given: Namespace) -> int:
+    dump_schema(cls, given.file)
+    return 0
+
+
+def _check(cls: type, given: Namespace) -> int:
+    checker = SchemaChecker(_stored(given.file), cls)
+    checker.print_report()
+    return 0 if checker.compatible else 1
+
+
+def _upgrade(cls: type, given: Namespace) -> int:
+    checker = SchemaChecker(_stored(given.file), cls)
+    if checker.severity() >= Severity.WARN:
+        checker.print_report()
+        return 1
+    dump_schema(cls, given.file)
+    print(paint("Schema updated", sys.stdout))
+    return 0
+
+
+def _upgrade_config(cls: type, given: Namespace) -> int:
+    status = 0
+    for file in map(Path, given.files):
+        print(file)
+        try:
+            _upgrade_file(cls, file, not given.include_defaults, given.dry_run)
+        except (ConfigError, OSError, ValueError) as wrong:
+            print(f"error: {_said(wrong)}", file=sys.stderr)
+            status = 1
+    return status
+
+
+def _upgrade_file(cls: type, file: Path, elide: bool, dry_run: bool) -> None:
+    """Rewrite ``file`` at the newest version; comments in it are lost."""
+    config = load(cls, file)
+    _, form = read_tree(file)
+    text = form.write(encode(config, elide_defaults=elide))
+    if not dry_run:
+        write_text(file, text)
+        return
+    before = file.read_text(encoding="utf-8-sig").splitlines()
+    lines = list(difflib.unified_diff(before, text.splitlines(), lineterm=""))[2:]
+    print(paint("\n".join(lines) or "no differences", sys.stdout))
+
+
+def _stored(file: str) -> Any:
+    if not Path(file).exists():
+        raise ValueError(f"{file} does not exist; write it with the dump command first")
+    return load_schema(file)
+
+
+def _said(wrong: Exception) -> str:
+    if isinstance(wrong, OSError) and wrong.filename:
+        return f"{wrong.filename}: {wrong.strerror}"
+    return str(wrong)
+
+
+Command = tuple[str, Callable[[ArgumentParser], None], Callable[[type, Namespace], int]]
+
+COMMANDS: Mapping[str, Command] = {
+    "dump": ("write the schema of the class to a file", _add_file, _dump),
+    "check": ("compare the class with a stored schema", _add_file, _check),
+    "upgrade": ("store the class's schema if it is compatible", _add_file, _upgrade),
+    "upgrade-config": (
+        "rewrite config files at the newest version",
+        _add_configs,
+        _upgrade_config,
+    ),
+}
+"""Each command: what it does, its arguments, and itself."""

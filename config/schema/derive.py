@@ -1,0 +1,105 @@
+"""From a class or an annotation to its type as data."""
+
+import enum
+from typing import Any, get_args
+
+from ..docs import docs_of
+from ..encode import encode, to_plain
+from ..errors import ConfigError
+from ..fields import (
+    Field,
+    fields_of,
+    is_mapping,
+    is_sequence,
+    is_struct,
+    is_struct_value,
+    literals,
+    members,
+)
+from ..versioned import version_of
+from . import types as t
+
+
+def schema_of(cls: type) -> t.Struct:
+    """Return the schema of a config class: fields, types, defaults, docs, version."""
+    return _struct(cls, ())
+
+
+def type_of(annotation: Any) -> t.Type:
+    """Return the type that ``annotation`` stands for."""
+    return _type(annotation, ())
+
+
+def _type(annotation: Any, above: tuple[type, ...]) -> t.Type:
+    kinds = [m for m in members(annotation) if m is not type(None) and m is not None]
+    found = _unique(_single(kind, above) for kind in kinds)
+    if not found:
+        return t.Primitive("None")
+    inner = found[0] if len(found) == 1 else t.Union(tuple(found))
+    return t.Option(inner) if len(kinds) < len(members(annotation)) else inner
+
+
+def _single(kind: Any, above: tuple[type, ...]) -> t.Type:
+    args = get_args(kind)
+    if is_struct(kind):
+        return t.Ref(kind.__name__) if kind in above else _struct(kind, above)
+    if literals(kind):
+        return t.Literal(tuple(_value(value) for value in args))
+    if isinstance(kind, type) and issubclass(kind, enum.Enum):
+        variants = {name: _value(member) for name, member in kind.__members__.items()}
+        return t.Enum(kind.__name__, variants)
+    if is_mapping(kind):
+        key, value = args if len(args) == 2 else (Any, Any)
+        return t.Dict(_type(key, above), _type(value, above))
+    if is_sequence(kind):
+        return _sequence(kind, args, above)
+    return t.Primitive(getattr(kind, "__name__", None) or str(kind))
+
+
+def _sequence(kind: Any, args: tuple[Any, ...], above: tuple[type, ...]) -> t.Type:
+    origin = getattr(kind, "__origin__", kind)
+    if issubclass(origin, tuple) and args and args[-1] is not Ellipsis:
+        return t.Tuple(tuple(_type(arg, above) for arg in args if arg != ()))
+    return t.List(_type(args[0] if args else Any, above))
+
+
+def _struct(cls: type, above: tuple[type, ...]) -> t.Struct:
+    docs = docs_of(cls)
+    fields = {
+        field.name: t.Field(
+            field.name,
+            _type(field.annotation, (*above, cls)),
+            _default(field),
+            field.has_default,
+            docs.get(field.attribute, ""),
+        )
+        for field in fields_of(cls).values()
+    }
+    return t.Struct(cls.__name__, fields, version_of(cls))
+
+
+def _default(field: Field) -> Any:
+    """Return the default as a tree; of a struct only what its class does not say."""
+    default = field.make_default()
+    if not field.has_default:
+        return None
+    tree = _value(default)
+    if is_struct_value(default):
+        return {name: value for name, value in tree.items() if name != "version"}
+    return tree
+
+
+def _value(value: Any) -> Any:
+    try:
+        return to_plain(encode(value, elide_defaults=True))
+    except ConfigError:
+        return repr(value)
+
+
+def _unique(types: Any) -> list[t.Type]:
+    """Return each of ``types`` once; dicts of fields cannot be hashed."""
+    found: list[t.Type] = []
+    for one in types:
+        if one not in found:
+            found.append(one)
+    return found

@@ -1,0 +1,183 @@
+"""Types of fields as data, so that an old class can be compared with a new one.
+
+Type
+├── Primitive   int, float, str, bool, and what is only known by its name
+├── Option      a type, or None
+├── List, Dict, Tuple
+├── Literal, Enum
+├── Union
+├── Struct      named fields, maybe with a version
+└── Ref         a struct within itself
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+
+class Type:
+    """What values a field may have; ``str`` writes it as an annotation."""
+
+    __slots__ = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Primitive(Type):
+    """A type without parts, by its name."""
+
+    type: str
+
+    def __str__(self) -> str:
+        return self.type
+
+
+@dataclass(frozen=True, slots=True)
+class Option(Type):
+    """A type, or None."""
+
+    type: Type
+
+    def __str__(self) -> str:
+        return f"{self.type} | None"
+
+
+@dataclass(frozen=True, slots=True)
+class List(Type):
+    """Any number of items of one type; sets and open tuples too."""
+
+    inner: Type
+
+    def __str__(self) -> str:
+        return f"list[{self.inner}]"
+
+
+@dataclass(frozen=True, slots=True)
+class Dict(Type):
+    """Items of one type by key."""
+
+    key: Type
+    value: Type
+
+    def __str__(self) -> str:
+        return f"dict[{self.key}, {self.value}]"
+
+
+@dataclass(frozen=True, slots=True)
+class Tuple(Type):
+    """A fixed number of items, each of a type of its own."""
+
+    items: tuple[Type, ...]
+
+    def __str__(self) -> str:
+        return f"tuple[{', '.join(map(str, self.items)) or '()'}]"
+
+
+@dataclass(frozen=True, slots=True)
+class Literal(Type):
+    """One of some values."""
+
+    allowed_values: tuple[Any, ...]
+
+    def __str__(self) -> str:
+        return "|".join(map(repr, self.allowed_values))
+
+
+@dataclass(frozen=True, slots=True)
+class Enum(Type):
+    """One of some named values; files hold the value."""
+
+    name: str
+    variants: Mapping[str, Any]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+@dataclass(frozen=True, slots=True)
+class Union(Type):
+    """A value of one of several types."""
+
+    members: tuple[Type, ...]
+
+    def __str__(self) -> str:
+        return " | ".join(map(str, self.members))
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """One field of a struct."""
+
+    name: str
+    type: Type
+    default: Any = None
+    """The default as a tree, if it has one."""
+
+    has_default: bool = False
+    docstring: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Struct(Type):
+    """Named fields, in order."""
+
+    name: str
+    fields: dict[str, Field] = field(default_factory=lambda: {})
+    version: int | None = None
+    """The version of a class that has one."""
+
+    def __str__(self) -> str:
+        return self.name
+
+
+@dataclass(frozen=True, slots=True)
+class Ref(Type):
+    """A struct that this is part of, by name."""
+
+    name: str
+
+    def __str__(self) -> str:
+        return self.name
+
+
+def is_subtype(old: Type, new: Type) -> bool:
+    """Return whether every value of ``old`` is a value of ``new`` as it stands."""
+    if old == new or new == Primitive("Any"):
+        return True
+    if isinstance(old, Option):
+        return _takes_none(new) and is_subtype(old.type, new)
+    if isinstance(old, Union):
+        return all(is_subtype(member, new) for member in old.members)
+    if isinstance(new, Option):
+        return is_subtype(old, new.type)
+    if isinstance(new, Union):
+        return any(is_subtype(old, member) for member in new.members)
+    return _is_narrower(old, new)
+
+
+def _is_narrower(old: Type, new: Type) -> bool:
+    match old, new:
+        case Primitive("int"), Primitive("float"):
+            return True
+        case Literal(values), Literal(wider):
+            return set(values) <= set(wider)
+        case Literal(values), Primitive(name):
+            return all(_fits(value, name) for value in values)
+        case List(a), List(b):
+            return is_subtype(a, b)
+        case Tuple(items), List(b):
+            return all(is_subtype(item, b) for item in items)
+        case Tuple(a), Tuple(b):
+            return len(a) == len(b) and all(map(is_subtype, a, b))
+        case Dict(key, value), Dict(wide_key, wide_value):
+            return is_subtype(key, wide_key) and is_subtype(value, wide_value)
+        case _:
+            return False
+
+
+def _fits(value: Any, name: str) -> bool:
+    kind = type(value).__name__
+    return kind == name or (kind, name) == ("int", "float")
+
+
+def _takes_none(new: Type) -> bool:
+    return isinstance(new, Option) or new == Primitive("Any")

@@ -1,0 +1,29 @@
+"""How alike two names are, as a person who renames or mistypes one would say."""
+
+
+def similarity(a: str, b: str) -> float:
+    """Return 1.1 for equal names, 1 for initials or underscores apart, else below 1."""
+    if a == b:
+        return 1.1
+    if a.replace("_", "") == b.replace("_", "") or a == initials(b) or b == initials(a):
+        return 1.0
+    return 1 - _distance(a, b) / max(len(a), len(b), 1)
+
+
+def initials(name: str) -> str:
+    """Return the first letters of the words of ``name``: ``lr`` of learning_rate."""
+    return "".join(word[0] for word in name.split("_") if word)
+
+
+def _distance(a: str, b: str) -> float:
+    """Return the Levenshtein distance, where a change of case alone costs 0.25."""
+    previous = [float(i) for i in range(len(b) + 1)]
+    for i, x in enumerate(a, 1):
+        current = [float(i)]
+        for j, y in enumerate(b, 1):
+            swap = 0.0 if x == y else 0.25 if x.lower() == y.lower() else 1.0
+            current.append(
+                min(previous[j] + 1, current[j - 1] + 1, previous[j - 1] + swap)
+            )
+        previous = current
+    return previous[-1]

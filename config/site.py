@@ -1,0 +1,151 @@
+"""Places in a raw tree: finding them by pattern, and changing what is there."""
+
+import copy
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from .errors import ConfigError, Problem
+from .path import bind, child, is_pattern
+from .tree import Weak
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """One item of a container somewhere in a tree."""
+
+    container: Any
+    key: Any
+    parent: "Site | None"
+
+    @property
+    def value(self) -> Any:
+        """What stands here."""
+        return self.container[self.key]
+
+    @property
+    def path(self) -> str:
+        """The path of this place from the root."""
+        return child(self.parent.path if self.parent else "", self.key)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The parts of the path from the root."""
+        return (*(self.parent.names if self.parent else ()), str(self.key))
+
+    @property
+    def is_weak(self) -> bool:
+        """Whether this value is a default inside a struct that is not there."""
+        return isinstance(self.container, Weak)
+
+    def set(self, value: Any) -> None:
+        """Put ``value`` here; a tuple around it is replaced in its own container."""
+        if isinstance(self.container, tuple) and self.parent:
+            items = list(self.container)  # pyright: ignore[reportUnknownArgumentType, reportUnknownVariableType]  # data
+            items[self.key] = value
+            self.parent.set(tuple(items))  # pyright: ignore[reportUnknownArgumentType]  # data
+        else:
+            self.container[self.key] = value
+
+    def remove(self) -> None:
+        """Take the value away."""
+        if isinstance(self.container, tuple):
+            raise _problem(self.path, "an item of a tuple cannot be taken away")
+        del self.container[self.key]
+
+
+def find(tree: Any, pattern: Sequence[str]) -> list[tuple[Site, tuple[str, ...]]]:
+    """Return the places that ``pattern`` names, with what its wildcards stand for."""
+    found: list[tuple[Site, tuple[str, ...]]] = []
+    deep = "**" in pattern
+    level = _children(tree, None)
+    depth = 1
+    while level and (deep or depth <= len(pattern)):
+        for site in level:
+            bound = bind(pattern, site.names) if deep or depth == len(pattern) else None
+            if bound is not None:
+                found.append((site, bound))
+        level = [
+            below
+            for site in level
+            if deep or bind(pattern[:depth], site.names) is not None
+            for below in _children(site.value, site)
+        ]
+        depth += 1
+    return found
+
+
+def create(tree: Any, names: Sequence[str], value: Any, *, weak: bool) -> None:
+    """Put ``value`` at ``names``, where nothing may stand yet; make what is missing.
+
+    What is made for a weak value is weak too.
+    """
+    container, path = tree, ""
+    for name in names[:-1]:
+        container = _enter(container, name, path, weak)
+        path = child(path, name)
+    last = child(path, names[-1])
+    if isinstance(container, list):
+        raise _problem(last, "a rule cannot move a value into a list")
+    # An empty struct is what moving its last field out has left behind.
+    there = container.get(names[-1])
+    if names[-1] in container and there != {} and not isinstance(there, Weak):
+        if weak:
+            return
+        message = (
+            f"stands there already ({there!r:.40}), but a rule moves {value!r:.40}"
+        )
+        raise _problem(last, f"{message} there. Keep one of the two")
+    container[names[-1]] = value
+
+
+def supply(tree: Any, field: Sequence[str], default: Any) -> None:
+    """Insert ``default`` at every place of the pattern that has no value."""
+    wild = [i for i, part in enumerate(field) if is_pattern(part)]
+    if not wild:
+        _supply_at(tree, field, default)
+        return
+    start = wild[-1] + 1
+    if start == len(field):
+        raise ValueError(f"the default of {'.'.join(field)!r} needs a name at its end")
+    for site, _ in find(tree, field[:start]):
+        _supply_at(site.value, field[start:], default)
+
+
+def _supply_at(container: Any, names: Sequence[str], default: Any) -> None:
+    for name in names[:-1]:
+        if not isinstance(container, dict):
+            return
+        container = container.setdefault(name, Weak())  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]  # data
+    if isinstance(container, dict):
+        container.setdefault(names[-1], copy.deepcopy(default))  # pyright: ignore[reportUnknownMemberType]  # data
+
+
+def _enter(container: Any, name: str, path: str, weak: bool) -> Any:
+    if isinstance(container, list | tuple):
+        items: Sequence[Any] = container  # pyright: ignore[reportUnknownVariableType]  # data
+        if name.isdigit() and int(name) < len(items):
+            return items[int(name)]
+        raise _problem(child(path, name), f"there are only {len(items)} items")
+    if container.get(name) is None or container.get(name) == ():
+        container[name] = Weak() if weak else {}
+    elif isinstance(container[name], Weak) and not weak:
+        container[name] = dict(container[name])
+    entered = container[name]
+    if not isinstance(entered, dict | list | tuple):
+        message = f"is {entered!r:.40}, but a rule moves a value into it"
+        raise _problem(child(path, name), message)
+    return entered  # pyright: ignore[reportUnknownVariableType]  # data
+
+
+def _children(value: Any, parent: Site | None) -> list[Site]:
+    keys: Iterable[Any] = ()
+    if isinstance(value, dict):
+        keys = list(value)  # pyright: ignore[reportUnknownArgumentType, reportUnknownVariableType]  # data
+    elif isinstance(value, list | tuple):
+        keys = range(len(value))  # pyright: ignore[reportUnknownArgumentType]  # data
+    return [Site(value, key, parent) for key in keys]
+
+
+def _problem(path: str, message: str) -> ConfigError:
+    return ConfigError("", [Problem(path, message)])

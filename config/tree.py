@@ -1,0 +1,81 @@
+"""Raw trees: what a configuration file says, before any class has looked at it.
+
+A tree is made of ``None bool int float str list tuple dict``, and of `Struct` and
+`Ident`, which RON adds to what JSON and YAML have; rewrite rules add `Weak`.
+"""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from .errors import ConfigSyntaxError
+
+MAX_DEPTH = 128
+"""Levels of nesting that a file may have."""
+
+MAX_NODES = 4_000_000
+"""Values that a file may stand for, aliases followed."""
+
+
+class Struct(dict[str, Any]):
+    """Named fields, with the name of the class that they were written for."""
+
+    __slots__ = ("name",)
+
+    def __init__(
+        self, name: str = "", fields: Mapping[str, Any] | Iterable[Any] = ()
+    ) -> None:
+        super().__init__(fields)
+        self.name = name
+
+    def __eq__(self, other: object) -> bool:
+        same_name = not isinstance(other, Struct) or self.name == other.name
+        return same_name and super().__eq__(other)
+
+    def __ne__(self, other: object) -> bool:
+        return not self == other
+
+    __hash__ = None  # type: ignore[assignment]  # a dict has no hash either
+
+    def __repr__(self) -> str:
+        return f"Struct({self.name!r}, {super().__repr__()})"
+
+
+class Weak(dict[str, Any]):
+    """Old defaults inside a struct that the file leaves out.
+
+    They hold if the struct comes to be, and do not make an optional one be.
+    """
+
+    __slots__ = ()
+
+
+class Ident(str):
+    """A bare word: a struct without fields, an enum's member, or a word of text."""
+
+    __slots__ = ()
+
+
+def check_bounds(tree: Any) -> None:
+    """Raise ConfigSyntaxError if ``tree`` is nested too deep or stands for too much."""
+    level: list[Any] = [tree]
+    n_nodes = 0
+    for _ in range(MAX_DEPTH + 1):
+        level = [item for node in level for item in _items(node)]
+        n_nodes += len(level)
+        if n_nodes > MAX_NODES:
+            raise ConfigSyntaxError(f"stands for over {MAX_NODES:,} values")
+        if not level:
+            return
+    raise too_deep()
+
+
+def too_deep(line: int | None = None, column: int | None = None) -> ConfigSyntaxError:
+    """Return the error for nesting beyond `MAX_DEPTH`."""
+    message = f"nested over {MAX_DEPTH} levels deep, which no configuration needs"
+    return ConfigSyntaxError(message, line, column)
+
+
+def _items(node: Any) -> Iterable[Any]:
+    if isinstance(node, dict):
+        return node.values()  # pyright: ignore[reportUnknownVariableType]  # data
+    return node if isinstance(node, list | tuple) else ()  # pyright: ignore[reportUnknownVariableType]  # data

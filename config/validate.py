@@ -1,0 +1,180 @@
+"""The one way from a raw tree to a checked object: upgrade, override, prepare, check."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from functools import cache
+from typing import Any
+
+from .errors import ConfigError, Problem
+from .fields import fields_of, is_mapping, is_model, is_sequence, is_struct, members
+from .overrides import apply_overrides
+from .path import child
+from .prepare import Place, Preparation, Step
+from .schedule.number import scheduled
+from .versioned import has_versions, upgrade
+
+_has_versions = cache(has_versions)
+
+
+def build(
+    annotation: Any,
+    tree: Any,
+    *,
+    source: str = "",
+    overrides: Iterable[str] = (),
+    ignore_extra: bool = False,
+) -> Any:
+    """Return the object of type ``annotation`` that ``tree`` describes.
+
+    Raises ConfigError with every problem at once, each with its path.
+    """
+    try:
+        upgraded = upgrade(annotation, tree) if _has_versions(annotation) else tree
+        overridden = apply_overrides(annotation, upgraded, overrides)
+        preparation = Preparation(ignore_extra=ignore_extra)
+        prepared = preparation.value(annotation, overridden.tree)
+        problems = [*overridden.problems, *preparation.problems]
+        built = check(annotation, prepared, problems)
+    except ConfigError as wrong:
+        raise type(wrong)(source or wrong.source, wrong.problems) from wrong.__cause__
+    return put_back(built, preparation.schedules)
+
+
+def build_plain(annotation: Any, tree: Any, source: str) -> Any:
+    """Return the same as `build` of ``tree``, faster where pydantic does all of it.
+
+    ``tree`` is what a JSON or YAML text says: dicts, lists, strings and numbers.
+    """
+    if _is_strict(annotation) and not _has_versions(annotation):
+        from pydantic import ValidationError
+
+        try:
+            return validator_of(annotation).validate_python(tree)
+        except ValidationError:
+            pass  # What is missing may be a schedule, or the error to be told better.
+    return build(annotation, tree, source=source)
+
+
+def check(annotation: Any, tree: Any, problems: Sequence[Problem] = ()) -> Any:
+    """Return what pydantic makes of ``tree``.
+
+    Raises ConfigError with the ``problems`` found so far and pydantic's own.
+    """
+    from pydantic import ValidationError
+
+    try:
+        built = validator_of(annotation).validate_python(tree)
+    except ValidationError as wrong:
+        taken = {problem.path for problem in problems}
+        found = [p for p in _problems(tree, wrong) if p.path not in taken]
+        raise ConfigError("", [*problems, *found]) from None
+    if problems:
+        raise ConfigError("", problems)
+    return built
+
+
+@cache
+def validator_of(annotation: Any) -> Any:
+    """Return what validates values of ``annotation``.
+
+    Raises TypeError for a type that no configuration can have.
+    """
+    from pydantic import PydanticUserError, TypeAdapter
+
+    try:
+        if is_model(annotation):
+            fields_of(annotation)
+            return annotation.__pydantic_validator__
+        return TypeAdapter(annotation)
+    except PydanticUserError as unsupported:
+        name = getattr(annotation, "__qualname__", str(annotation))
+        reason = str(unsupported).split("\n", 1)[0]
+        raise TypeError(f"{name} cannot be a configuration: {reason}") from unsupported
+
+
+def put_back(built: Any, places: Iterable[Place]) -> Any:
+    """Return ``built`` with its schedules in place again, in the same object."""
+    for place in places:
+        built = _put(built, place.steps, place)
+    return built
+
+
+def _put(value: Any, steps: tuple[Step, ...], place: Place) -> Any:
+    if not steps:
+        return scheduled(place.schedule, place.kind, value)
+    step, rest = steps[0], steps[1:]
+    if isinstance(step, str):
+        attribute = fields_of(type(value))[step].attribute
+        new = _put(getattr(value, attribute), rest, place)
+        if is_model(type(value)):
+            value.__dict__[attribute] = new
+        else:
+            object.__setattr__(value, attribute, new)
+    elif isinstance(value, Mapping):
+        key: Any = list(value)[step]  # pyright: ignore[reportUnknownArgumentType, reportUnknownVariableType]  # data
+        value[key] = _put(value[key], rest, place)  # type: ignore[index]  # a fresh dict
+    elif isinstance(value, tuple):
+        items: list[Any] = list(value)  # pyright: ignore[reportUnknownArgumentType]  # data
+        items[step] = _put(items[step], rest, place)
+        return getattr(type(value), "_make", type(value))(items)  # pyright: ignore[reportUnknownArgumentType]  # data
+    else:
+        value[step] = _put(value[step], rest, place)
+    return value
+
+
+@cache
+def _is_strict(annotation: Any) -> bool:
+    """Return whether pydantic alone refuses all that `build` refuses."""
+    return _strict(annotation, set())
+
+
+def _strict(annotation: Any, seen: set[Any]) -> bool:
+    for member in members(annotation):
+        if is_mapping(member) or is_sequence(member):
+            args = getattr(member, "__args__", ())
+            if not all(_strict(arg, seen) for arg in args):
+                return False
+        elif is_struct(member) and member not in seen:
+            seen.add(member)
+            if not is_model(member) or member.model_config.get("extra") != "forbid":
+                return False
+            fields = fields_of(member).values()
+            if not all(_strict(field.annotation, seen) for field in fields):
+                return False
+    return True
+
+
+def _problems(tree: Any, wrong: Any) -> list[Problem]:
+    """Return pydantic's errors, those of one place (a union's) as one."""
+    said: dict[str, list[str]] = {}
+    for error in wrong.errors(include_url=False, include_context=False):
+        path = _path(tree, error["loc"], error["type"])
+        message = _message(error)
+        if message not in said.setdefault(path, []):
+            said[path].append(message)
+    return [Problem(path, "; or ".join(messages)) for path, messages in said.items()]
+
+
+def _message(error: Mapping[str, Any]) -> str:
+    if error["type"] == "missing":
+        return "missing value"
+    message = str(error["msg"]).removeprefix("Value error, ")
+    return (
+        message
+        if error["input"] is None
+        else f"{message}, found {error['input']!r:.60}"
+    )
+
+
+def _path(tree: Any, loc: Sequence[str | int], kind: str) -> str:
+    """Return the path of an error, without pydantic's names for a union's members."""
+    path = ""
+    for i, step in enumerate(loc):
+        is_last = i == len(loc) - 1
+        if isinstance(tree, dict) and step in tree:
+            tree = tree[step]  # pyright: ignore[reportUnknownVariableType]  # data
+        elif isinstance(tree, list | tuple) and isinstance(step, int):
+            tree = tree[step] if step < len(tree) else None  # pyright: ignore[reportUnknownArgumentType, reportUnknownVariableType]  # data
+        elif not (is_last and kind == "missing"):
+            continue
+        path = child(path, step)
+    return path

@@ -1,0 +1,158 @@
+"""Classes of configuration that have a version, and files that are older."""
+
+import copy
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from .alternatives import struct_for
+from .errors import ConfigError, ConfigVersionError, Problem
+from .fields import fields_of, is_mapping, is_sequence, item_type, members
+from .path import child
+from .rules import RewriteRule
+from .tree import Weak
+
+
+class Versioned:
+    """Base of a config whose files of older versions are still read.
+
+    Raise ``version`` with every change that old files would not survive, and say in
+    ``upgrade_rules`` how they do; ``burnish schema check`` proposes the rules.
+    """
+
+    @classmethod
+    def version(cls) -> int:
+        """Return the version of the class as it is now, 0 or more."""
+        raise NotImplementedError(f"{cls.__qualname__} is Versioned: define version()")
+
+    @classmethod
+    def minimum_version(cls) -> int:
+        """Return the oldest version that is still read."""
+        return 0
+
+    @classmethod
+    def upgrade_rules(cls) -> Mapping[int, Sequence[RewriteRule]]:
+        """Return for each old version the rules that lead to the next one, in order."""
+        return {}
+
+
+def version_of(cls: type) -> int | None:
+    """Return the version of ``cls``, None if it has none."""
+    return cls.version() if issubclass(cls, Versioned) else None
+
+
+def rules_of(cls: type[Versioned]) -> Mapping[int, Sequence[RewriteRule]]:
+    """Return the upgrade rules of ``cls``.
+
+    Raises ValueError for rules that start at the class's version or above it.
+    """
+    rules, current = cls.upgrade_rules(), cls.version()
+    for version in rules:
+        if not 0 <= version < current:
+            raise ValueError(
+                f"{cls.__qualname__}: upgrade_rules() has rules for version {version}, "
+                f"but version() is {current}. Rules lead from a version to the next."
+            )
+    return rules
+
+
+def upgrade(annotation: Any, tree: Any) -> Any:
+    """Return a copy of ``tree`` in which every versioned struct is the newest one.
+
+    The versions themselves are taken out; a struct without one is of version 0.
+    Raises ConfigVersionError for one that is newer than its class.
+    """
+    return _upgrade(annotation, copy.deepcopy(tree), "")
+
+
+def has_versions(annotation: Any) -> bool:
+    """Return whether a versioned class is anywhere in ``annotation``."""
+    return _has_versions(annotation, set())
+
+
+def _upgrade(annotation: Any, tree: Any, path: str) -> Any:
+    for member in members(annotation):
+        if isinstance(tree, list | tuple) and is_sequence(member):
+            items = [
+                _upgrade(item_type(member, i), item, child(path, i))
+                for i, item in enumerate(tree)  # pyright: ignore[reportUnknownArgumentType, reportUnknownVariableType]  # data
+            ]
+            return items if isinstance(tree, list) else tuple(items)
+        if isinstance(tree, dict) and is_mapping(member):
+            for key in list(tree):  # pyright: ignore[reportUnknownArgumentType, reportUnknownVariableType]  # data
+                kind = item_type(member, key)
+                tree[key] = _upgrade(kind, tree[key], child(path, key))
+            return tree  # pyright: ignore[reportUnknownVariableType]  # data
+    struct = struct_for(annotation, tree)
+    return tree if struct is None else _upgrade_struct(struct, tree, path)
+
+
+def _upgrade_struct(cls: type, tree: Any, path: str) -> Any:
+    if issubclass(cls, Versioned):
+        tree = {} if tree == () else tree
+        version = _take_version(cls, tree, path)
+        rules = rules_of(cls)
+        for step in range(version, cls.version()):
+            for rule in rules.get(step, ()):
+                _apply(rule, tree, path)
+    if isinstance(tree, dict):
+        for field in fields_of(cls).values():
+            for name in field.names & tree.keys():  # pyright: ignore[reportUnknownVariableType]  # data
+                below = tree[name]
+                tree[name] = _upgrade(field.annotation, below, child(path, field.name))
+    return tree
+
+
+def _take_version(cls: type[Versioned], tree: Any, path: str) -> int:
+    current = cls.version()
+    if isinstance(tree, Weak) or not isinstance(tree, dict):
+        return current
+    version: Any = tree.pop("version", 0)  # pyright: ignore[reportUnknownMemberType]  # data
+    here = child(path, "version")
+    if isinstance(version, bool) or not isinstance(version, int) or version < 0:
+        raise _refused(here, f"expected a number from 0 on, found {version!r:.40}")
+    if version > current:
+        hint = f"{cls.__qualname__} is at {current}. Update the code that reads it"
+        raise _refused(here, f"the file is of version {version}, but {hint}")
+    if version < cls.minimum_version():
+        hint = f"{cls.__qualname__} reads {cls.minimum_version()} and later"
+        raise _refused(here, f"the file is of version {version}, but {hint}")
+    return version
+
+
+def _apply(rule: RewriteRule, tree: Any, path: str) -> None:
+    try:
+        rule.apply(tree)
+    except ConfigError as wrong:
+        inside = [Problem(_under(path, p.path), p.message) for p in wrong.problems]
+        raise ConfigError(wrong.source, inside) from wrong.__cause__
+
+
+def _under(path: str, below: str) -> str:
+    return below if not path else path + ("" if below[:1] == "[" else ".") + below
+
+
+def _has_versions(annotation: Any, seen: set[Any]) -> bool:
+    for member in members(annotation):
+        if is_sequence(member) or is_mapping(member):
+            args = getattr(member, "__args__", ())
+            if any(_has_versions(arg, seen) for arg in args):
+                return True
+        elif isinstance(member, type) and member not in seen:
+            seen.add(member)
+            if issubclass(member, Versioned):
+                return True
+            if _fields_have_versions(member, seen):
+                return True
+    return False
+
+
+def _fields_have_versions(cls: type, seen: set[Any]) -> bool:
+    from .fields import is_struct
+
+    return is_struct(cls) and any(
+        _has_versions(field.annotation, seen) for field in fields_of(cls).values()
+    )
+
+
+def _refused(path: str, message: str) -> ConfigVersionError:
+    return ConfigVersionError("", [Problem(path, message)])
