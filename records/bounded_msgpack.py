@@ -11,7 +11,8 @@ _CONTAINER_BYTES = 72
 """What an empty list takes, with its place in another one."""
 _VALUE_BYTES = 64
 """What a short string, a float or a large int takes, with its place."""
-_FREE = 32 << 20
+FREE = 32 << 20
+"""Memory that is granted whatever the file's size is."""
 
 
 def pack_bounded(plain: Any, limit: int) -> bytes:
@@ -35,7 +36,7 @@ def unpack_bounded(data: memoryview, file: str, budget: int) -> Any:
     ``budget`` is how many bytes of memory it may take beyond 32 MiB. Raises
     `RecordFormatError` for anything else than plain data with string keys.
     """
-    _check_budget(data, file, budget + _FREE)
+    _check_budget(data, file, budget + FREE)
     unpacker = msgpack.Unpacker(
         raw=False,
         strict_map_key=True,

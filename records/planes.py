@@ -14,7 +14,7 @@ A tensor in planes takes as many bytes as one in order. Exponents of weights tak
 about 2.6 bits each when compressed; nothing else of them can be.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 
 import torch
 
@@ -52,9 +52,31 @@ def join_planes(data: memoryview, dtype: torch.dtype) -> torch.Tensor:
     planes = torch.frombuffer(data, dtype=torch.uint8)
     out = torch.empty(len(data) // dtype.itemsize, dtype=dtype)
     codec, step = Planes(dtype), BLOCK * dtype.itemsize
-    for part, values in zip(planes.split(step), out.split(BLOCK), strict=True):
-        codec.join(part, values)
+    for n in range(-(-len(data) // step)):
+        part = planes[n * step : (n + 1) * step]
+        codec.join(part, out[n * BLOCK : (n + 1) * BLOCK])
     return out
+
+
+def blocks(pieces: Iterable[torch.Tensor]) -> Iterator[torch.Tensor]:
+    """Return the values of flat ``pieces`` as blocks; each is valid until the next."""
+    staged, n = torch.empty(0), 0
+    for piece in pieces:
+        at, end = 0, piece.numel()
+        while at < end:
+            count = min(BLOCK - n, end - at)
+            if count == BLOCK:
+                yield piece[at : at + BLOCK]
+            else:
+                staged = staged if n else torch.empty(BLOCK, dtype=piece.dtype)
+                staged[n : n + count] = piece[at : at + count]
+                n += count
+            if n == BLOCK:
+                yield staged
+                n = 0
+            at += count
+    if n:
+        yield staged[:n]
 
 
 _Scratch = tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]

@@ -9,7 +9,6 @@ Every byte is covered by a sum or has one legal value. Payloads start at multipl
 
 import struct
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -25,15 +24,14 @@ from ..errors import (
 from ..flat import FlatRecord
 from ..format import Format, WriteOptions
 from ..header import header_of, record_of
-from ..bounded_msgpack import pack_bounded, unpack_bounded
+from ..bounded_msgpack import FREE, pack_bounded, unpack_bounded
 from ..payload import PART, stored_size, write_payloads
 from ..planes import PLANED
 from ..sink import Sink
 from ..source import Source
+from .layout import ALIGN, LONGEST_BIN, Layout
 from .stored import Stored
 
-ALIGN = 64
-LONGEST_BIN = 2**32 - 1
 MAX_HEADER = 100_000_000
 
 VERSION = 1
@@ -46,8 +44,6 @@ _SUMS = b"\xa9checksums\xc6"
 _SUMS_SUM = b"\xaechecksums_xxh3\xc4\x08"
 _BEFORE_HEADER = len(MAGIC) + 1 + len(_HEADER) + 4
 _AFTER_HEADER = len(_HEADER_SUM) + 8 + len(_DATA)
-_FRAME = 7
-"""Bytes of an empty pad and of the head of a payload."""
 
 
 class MessagePack(Format):
@@ -61,7 +57,9 @@ class MessagePack(Format):
         """Write one document: the header first, the sums of the payloads last."""
         entries = record.entries()
         dtypes = options.stored_dtypes(entries)
-        layout = Layout.of([stored_size(e, d) for e, d in zip(entries, dtypes, strict=True)])
+        layout = Layout.of(
+            [stored_size(e, d) for e, d in zip(entries, dtypes, strict=True)]
+        )
         sink.write(document_head(record, dtypes, layout, planes=()))
         sums = write_payloads(
             entries,
@@ -77,45 +75,6 @@ class MessagePack(Format):
     def read(self, source: Source) -> FlatRecord:
         """Return the record; its header is checked whole, its payloads when read."""
         return read_document(source)
-
-
-@dataclass(slots=True)
-class Layout:
-    """Where each payload of a document lies, counted from the start of `data`."""
-
-    sizes: list[int]
-    starts: list[int]
-    frames: list[bytes]
-    """The pad and the head before each payload."""
-    parts: dict[int, list[bytes]]
-    """For the few payloads of several parts, the frames of the parts after the first."""
-    end: int
-
-    @classmethod
-    def of(cls, sizes: list[int]) -> "Layout":
-        """Return the layout of payloads of ``sizes`` bytes, in their order."""
-        starts: list[int] = []
-        frames: list[bytes] = []
-        parts: dict[int, list[bytes]] = {}
-        at = 5
-        for i, size in enumerate(sizes):
-            start = -(-(at + _FRAME) // ALIGN) * ALIGN
-            starts.append(start)
-            if size <= LONGEST_BIN:
-                frames.append(_frame(start - at - _FRAME, size))
-                at = start + size
-                continue
-            lengths = [min(PART, size - done) for done in range(0, size, PART)]
-            frames.append(_frame(start - at - _FRAME, lengths[0]))
-            # A part ends on a multiple of 64, so each pad after it is a full one.
-            parts[i] = [_frame(ALIGN - _FRAME, length) for length in lengths[1:]]
-            at = start + size + ALIGN * (len(lengths) - 1)
-        return cls(sizes, starts, frames, parts, at)
-
-    @property
-    def n_items(self) -> int:
-        """How many pads and payloads there are in `data`."""
-        return 2 * (len(self.sizes) + sum(map(len, self.parts.values())))
 
 
 def document_head(
@@ -157,9 +116,13 @@ def document_tail(sums: bytes) -> bytes:
     return b"".join((_SUMS, struct.pack(">I", len(sums)), sums, _SUMS_SUM, digest))
 
 
-def read_document(source: Source) -> FlatRecord:
-    """Return the record of the document in ``source``, which fills it to its end."""
-    header, data = _read_header(source)
+def read_document(source: Source, budget: int | None = None) -> FlatRecord:
+    """Return the record of the document in ``source``, which fills it to its end.
+
+    ``budget`` is how many bytes the header, and again its values, may take beyond 32
+    MiB each; the default is the size of the source.
+    """
+    header, data = _read_header(source, source.size if budget is None else budget)
     record = record_of(header, source.name, columns=("offset", "planes"))
     entries = record.entries()
     layout = _checked_layout(header["tensors"], entries, source, data)
@@ -176,17 +139,25 @@ def read_document(source: Source) -> FlatRecord:
         else:
             pieces = ((start, size),)
         entry.source = Stored(
-            source, entry.path, entry.dtype, entry.shape, pieces, sums + 8 * i, i in planes
+            source,
+            entry.path,
+            entry.dtype,
+            entry.shape,
+            pieces,
+            sums + 8 * i,
+            i in planes,
         )
     record.hold(source, lambda: _check_framing(source, layout, data))
     return record
 
 
-def _read_header(source: Source) -> tuple[Any, int]:
+def _read_header(source: Source, budget: int) -> tuple[Any, int]:
     """Return the header and where `data` begins."""
     head = source.read(0, min(source.size, _FIRST_READ))
     if bytes(head[: len(MAGIC)]) != MAGIC:
-        raise RecordFormatError(source.name, "other first bytes", "those of an .mpk file")
+        raise RecordFormatError(
+            source.name, "other first bytes", "those of an .mpk file"
+        )
     if len(head) < _BEFORE_HEADER:
         raise RecordFormatError(source.name, f"only {len(head)} bytes")
     version = head[len(MAGIC)]
@@ -196,19 +167,24 @@ def _read_header(source: Source) -> tuple[Any, int]:
         raise RecordFormatError(source.name, "no header after the version")
     length = int.from_bytes(head[_BEFORE_HEADER - 4 : _BEFORE_HEADER], "big")
     data = _BEFORE_HEADER + length + _AFTER_HEADER - 1
-    if length > MAX_HEADER or data + 5 > source.size:
+    if length > min(MAX_HEADER, budget + FREE) or data + 5 > source.size:
         raise RecordFormatError(
             source.name, f"a header of {length:,} bytes in a file of {source.size:,}"
         )
-    rest = b"" if data + 5 <= len(head) else source.read(len(head), data + 5 - len(head))
+    rest = (
+        b"" if data + 5 <= len(head) else source.read(len(head), data + 5 - len(head))
+    )
     head = memoryview(b"".join((head, rest)))
     packed = head[_BEFORE_HEADER : _BEFORE_HEADER + length]
     after = bytes(head[_BEFORE_HEADER + length : data])
-    if after[: len(_HEADER_SUM)] != _HEADER_SUM or after[-len(_DATA) + 1 :] != _DATA[:-1]:
+    if (
+        after[: len(_HEADER_SUM)] != _HEADER_SUM
+        or after[-len(_DATA) + 1 :] != _DATA[:-1]
+    ):
         raise RecordFormatError(source.name, "something else than a checksum and data")
     if after[len(_HEADER_SUM) : len(_HEADER_SUM) + 8] != xxhash.xxh3_64_digest(packed):
         raise RecordChecksumError(source.name, "the header")
-    header = unpack_bounded(packed, source.name, source.size)
+    header = unpack_bounded(packed, source.name, budget)
     pad = header.pop("pad", None) if isinstance(header, dict) else None
     if not isinstance(pad, bytes) or any(pad) or len(pad) >= ALIGN or data % ALIGN:
         raise RecordFormatError(source.name, "a header that does not end in its pad")
@@ -225,7 +201,9 @@ def _checked_layout(
         )
     layout = Layout.of(sizes)
     if table["offset"] != layout.starts:
-        raise RecordFormatError(source.name, "payloads at other places than they must be")
+        raise RecordFormatError(
+            source.name, "payloads at other places than they must be"
+        )
     size = data + layout.end + len(document_tail(b"")) + 8 * len(entries)
     if size != source.size:
         raise RecordFormatError(
@@ -240,7 +218,11 @@ def _checked_layout(
 def _checked_planes(planes: Any, entries: Sequence[Entry], file: str) -> set[int]:
     numbers: set[int] = set()
     for number in planes:
-        if type(number) is not int or not 0 <= number < len(entries) or number in numbers:
+        if (
+            type(number) is not int
+            or not 0 <= number < len(entries)
+            or number in numbers
+        ):
             raise RecordFormatError(file, "a damaged column of planes")
         if entries[number].dtype not in PLANED:
             raise RecordFormatError(
@@ -268,11 +250,6 @@ def _check_framing(source: Source, layout: Layout, data: int) -> None:
         raise RecordChecksumError(source.name, "the checksums")
 
 
-def _frame(pad: int, size: int) -> bytes:
-    return b"\xc4" + bytes([pad]) + _ZEROS[:pad] + struct.pack(">BI", 0xC6, size)
-
-
-_ZEROS = bytes(ALIGN)
 _FIRST_READ = 4096
 
 MessagePack.register()

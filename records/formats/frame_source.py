@@ -1,0 +1,115 @@
+"""FrameSource: the content of a file of zstd frames, with random access."""
+
+import threading
+from collections import OrderedDict
+from typing import Any
+
+import numpy as np
+import torch
+import zstandard
+
+from ..errors import RecordChecksumError, RecordFormatError
+from ..source import Source, check_range
+from .zstd_frames import MARK, MOST_CONTENT, decompressor, read_table
+
+_MOST_KEPT = 4
+"""Decoded frames that are kept: that of the last payload, of the sums, the header's."""
+
+
+class FrameSource:
+    """What `zstd -d` would give; reading decodes only the frames that are touched.
+
+    Each frame has a checksum of its own, which zstd checks. Safe for threads.
+    """
+
+    def __init__(self, inner: Source) -> None:
+        self.name, self.verify = inner.name, inner.verify
+        self._inner = inner
+        self._lock = threading.Lock()
+        self._kept: OrderedDict[int, bytes] = OrderedDict()
+        rows = read_table(lambda n: inner.read(inner.size - n, n), inner.size)
+        if isinstance(rows, str):
+            raise RecordFormatError(
+                inner.name, rows, cure="Copy the file again or use an older one."
+            )
+        if inner.read(0, len(MARK)) != MARK:
+            raise RecordFormatError(
+                inner.name, "other first bytes than an .mpk.zst has"
+            )
+        self._frames: np.ndarray[Any, Any] = _starts(rows[:, 0])
+        self._contents: np.ndarray[Any, Any] = _starts(rows[:, 1])
+        self.size = int(self._contents[-1])
+
+    def read(self, offset: int, count: int) -> memoryview:
+        """Return ``count`` bytes of the content at ``offset``, decoded."""
+        check_range(self, offset, count)
+        buffer: Any = torch.empty(count, dtype=torch.uint8).numpy()
+        out, done = memoryview(buffer), 0
+        # Equal starts are empty frames before the one that is meant.
+        number = int(np.searchsorted(self._contents, offset, "right")) - 1
+        while done < count:
+            start = offset + done - int(self._contents[number])
+            size = int(self._contents[number + 1] - self._contents[number])
+            length = min(count - done, size - start)
+            content = self._content(number, keep=length < size)
+            out[done : done + length] = memoryview(content)[start : start + length]
+            done += length
+            number += 1
+        return out
+
+    def view(self, offset: int, count: int) -> memoryview:
+        """Return the same: compressed content cannot be mapped."""
+        return self.read(offset, count)
+
+    def map(self) -> None:
+        """Map the compressed file."""
+        self._inner.map()
+
+    def close(self) -> None:
+        """Let go of the file."""
+        self._inner.close()
+
+    def stored_size(self, end: int) -> int:
+        """Return how many bytes of the file hold the content before ``end``."""
+        number = int(np.searchsorted(self._contents, end, "left"))
+        return int(self._frames[number])
+
+    def _content(self, number: int, *, keep: bool) -> bytes:
+        with self._lock:
+            if number in self._kept:
+                self._kept.move_to_end(number)
+                return self._kept[number]
+            start, end = int(self._frames[number]), int(self._frames[number + 1])
+            frame = self._inner.read(start, end - start)
+        size = int(self._contents[number + 1] - self._contents[number])
+        content = _decoded(frame, size, self.name)
+        if keep:
+            with self._lock:
+                self._kept[number] = content
+                while len(self._kept) > _MOST_KEPT:
+                    self._kept.popitem(last=False)
+        return content
+
+
+def _decoded(frame: memoryview, size: int, file: str) -> bytes:
+    # A frame that states its size is decoded into that much memory, whatever limit is
+    # given: so the size must be the table's, which has one.
+    try:
+        stated = zstandard.get_frame_parameters(frame)
+        if (
+            stated.content_size != size
+            or not stated.has_checksum
+            or stated.dict_id
+            or stated.window_size > 8 * MOST_CONTENT
+        ):
+            raise RecordFormatError(file, "a frame that is not what its table says")
+        content = decompressor().decompress(frame, allow_extra_data=False)
+    except zstandard.ZstdError as error:
+        raise RecordChecksumError(file, "a compressed frame") from error
+    if len(content) != size:
+        raise RecordFormatError(file, "a frame that is not what its table says")
+    return content
+
+
+def _starts(sizes: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    return np.concatenate((np.zeros(1, np.int64), np.cumsum(sizes)))

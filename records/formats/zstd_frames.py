@@ -1,0 +1,157 @@
+"""Independent zstd frames, and the table that tells where each one lies.
+
+A file of frames is any zstd decoder's file: `zstd -d` gives its content. The table is
+that of zstd's seekable format, a skippable frame at the file's end.
+"""
+
+import struct
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import xxhash
+import zstandard
+
+from ..sink import Buffer, Sink
+
+MOST_CONTENT = 1 << 20
+"""Bytes of content in a frame, at most: what is decoded to read a single one."""
+MOST_FRAME = MOST_CONTENT + (1 << 16)
+
+MARK = struct.pack("<II", 0x184D2A50, 8) + b"burnish\x01"
+"""A skippable frame at the file's beginning: what it is, and the format's version."""
+
+_TABLE = 0x184D2A5E
+_TABLE_MAGIC = 0x8F92EAB1
+_HEAD = struct.Struct("<II")
+_FOOT = struct.Struct("<IBI")
+_LONGEST_BLOCK = 1 << 17
+
+
+class FrameWriter:
+    """Writes frames, and remembers their sizes for the table."""
+
+    def __init__(self, sink: Sink, level: int) -> None:
+        self._sink, self._level = sink, level
+        self._sizes = [(len(MARK), 0)]
+        sink.write(MARK)
+
+    def raw(self, content: Buffer) -> None:
+        """Write ``content`` uncompressed."""
+        data = memoryview(content).cast("B")
+        for start in range(0, len(data), MOST_CONTENT):
+            part = data[start : start + MOST_CONTENT]
+            buffers = raw_frame(part)
+            self._sink.writev(buffers)
+            self._sizes.append((sum(map(len, buffers)), len(part)))
+
+    def literals(self, content: Buffer) -> None:
+        """Write ``content`` as Huffman codes of its bytes: it has no repetitions."""
+        self._write(content, literal_compressor().compress)
+
+    def matches(self, content: Buffer) -> None:
+        """Write ``content`` compressed at the writer's level."""
+        self._write(content, compressor(self._level).compress)
+
+    def close(self) -> None:
+        """Write the table."""
+        sizes = np.array(self._sizes, np.uint32)
+        head = _HEAD.pack(_TABLE, sizes.nbytes + _FOOT.size)
+        foot = _FOOT.pack(len(sizes), 0, _TABLE_MAGIC)
+        self._sink.write(b"".join((head, sizes.astype("<u4").tobytes(), foot)))
+
+    def _write(self, content: Buffer, compress: Callable[[Any], bytes]) -> None:
+        data = memoryview(content).cast("B")
+        for start in range(0, len(data), MOST_CONTENT):
+            part = data[start : start + MOST_CONTENT]
+            frame = compress(part)
+            self._sink.write(frame)
+            self._sizes.append((len(frame), len(part)))
+
+
+def raw_frame(content: memoryview) -> list[Buffer]:
+    """Return a frame of uncompressed blocks; ``content`` is not copied."""
+    buffers: list[Buffer] = [b"\x28\xb5\x2f\xfd\xa4" + struct.pack("<I", len(content))]
+    for start in range(0, len(content), _LONGEST_BLOCK):
+        block = content[start : start + _LONGEST_BLOCK]
+        is_last = start + len(block) == len(content)
+        buffers += ((len(block) << 3 | is_last).to_bytes(3, "little"), block)
+    digest = xxhash.xxh64_intdigest(content) & 0xFFFFFFFF
+    buffers.append(struct.pack("<I", digest))
+    return buffers
+
+
+def compressor(level: int) -> zstandard.ZstdCompressor:
+    """Return this thread's compressor: one used by two threads ends the process."""
+    known: dict[int, zstandard.ZstdCompressor] = _of_thread("compressors", dict)
+    if level not in known:
+        known[level] = zstandard.ZstdCompressor(level=level, write_checksum=True)
+    return known[level]
+
+
+def literal_compressor() -> zstandard.ZstdCompressor:
+    """Return this thread's compressor that looks for no repetitions."""
+    return _of_thread("literals", _literal_compressor)
+
+
+def decompressor() -> zstandard.ZstdDecompressor:
+    """Return this thread's decompressor."""
+    return _of_thread("decompressor", zstandard.ZstdDecompressor)
+
+
+def read_table(
+    tail: Callable[[int], memoryview], size: int
+) -> np.ndarray[Any, Any] | str:
+    """Return each frame's size and its content's, as rows, or what is wrong.
+
+    ``tail`` returns the last so many bytes of the file of ``size`` bytes.
+    """
+    if size < len(MARK) + _HEAD.size + 8 + _FOOT.size:
+        return "a file that is cut short"
+    count, descriptor, magic = _FOOT.unpack(tail(_FOOT.size))
+    length = 8 * count + _FOOT.size
+    if magic != _TABLE_MAGIC or descriptor or _HEAD.size + length > size or not count:
+        return "a file that is cut short: its table of frames is not at its end"
+    table = tail(_HEAD.size + length)
+    if _HEAD.unpack(table[: _HEAD.size]) != (_TABLE, length):
+        return "a damaged table of frames"
+    rows = np.frombuffer(table, "<u4", 2 * count, _HEAD.size).reshape(-1, 2)
+    rows = rows.astype(np.int64)
+    contents = rows[1:, 1]
+    if (
+        tuple(rows[0]) != (len(MARK), 0)
+        or int(rows[:, 0].sum()) + len(table) != size
+        or (
+            len(contents) and not (0 < contents.min() <= contents.max() <= MOST_CONTENT)
+        )
+        or rows[:, 0].max() > MOST_FRAME
+    ):
+        return "a table of frames that do not fill the file"
+    return rows
+
+
+def _literal_compressor() -> zstandard.ZstdCompressor:
+    # The smallest hash table and the longest least match: nearly nothing repeats, so
+    # that zstd only codes single bytes. Levels below 1 would leave out that code.
+    params = zstandard.ZstdCompressionParameters.from_level(
+        1,
+        strategy=zstandard.STRATEGY_FAST,
+        min_match=7,
+        hash_log=6,
+        chain_log=6,
+        window_log=18,
+        write_checksum=True,
+    )
+    return zstandard.ZstdCompressor(compression_params=params)
+
+
+_local = threading.local()
+
+
+def _of_thread(name: str, make: Callable[[], Any]) -> Any:
+    found = getattr(_local, name, None)
+    if found is None:
+        found = make()
+        setattr(_local, name, found)
+    return found
