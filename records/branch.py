@@ -134,5 +134,3 @@ def _nested(node: Node) -> Any:
     if tag == "$dict":
         return {key: _nested(item) for key, item in content}
     return _Plain(node)
-
-

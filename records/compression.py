@@ -76,7 +76,9 @@ class _File(io.RawIOBase):
 
 def _gzip_writer(file: Any, level: int) -> Any:
     # No clock and no name: equal records give equal bytes.
-    return gzip.GzipFile(filename="", mode="wb", compresslevel=level, fileobj=file, mtime=0)
+    return gzip.GzipFile(
+        filename="", mode="wb", compresslevel=level, fileobj=file, mtime=0
+    )
 
 
 def _gzip_reader(source: Source, limit: int) -> bytearray:
@@ -91,7 +93,9 @@ def _gzip_reader(source: Source, limit: int) -> bytearray:
                 if len(content) > limit:
                     raise _too_long(source, limit)
             if inflate.eof and (inflate.unused_data or at + (1 << 20) < source.size):
-                raise RecordFormatError(source.name, "bytes after the compressed content")
+                raise RecordFormatError(
+                    source.name, "bytes after the compressed content"
+                )
     except zlib.error as error:
         raise RecordFormatError(source.name, f"damaged gzip ({error})") from error
     if not inflate.eof:
@@ -113,13 +117,17 @@ def _zstd_reader(source: Source, limit: int) -> bytearray:
     content = bytearray()
     try:
         for at in range(0, source.size, 1 << 14):
-            content += decompressor.decompress(bytes(source.read(at, min(1 << 14, source.size - at))))
+            content += decompressor.decompress(
+                bytes(source.read(at, min(1 << 14, source.size - at)))
+            )
             if len(content) > limit:
                 raise _too_long(source, limit)
             if decompressor.eof and (
                 decompressor.unused_data or at + (1 << 14) < source.size
             ):
-                raise RecordFormatError(source.name, "bytes after the compressed content")
+                raise RecordFormatError(
+                    source.name, "bytes after the compressed content"
+                )
     except zstandard.ZstdError as error:
         raise RecordFormatError(source.name, f"damaged zstd ({error})") from error
     if not decompressor.eof:

@@ -1,6 +1,7 @@
 """One stored tensor: its name, its identity, its type, and where its bytes are."""
 
 import base64
+import math
 import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol, Self, TypeAlias
@@ -82,10 +83,7 @@ class Entry:
     @property
     def nbytes(self) -> int:
         """How many bytes the values take at this dtype."""
-        count = self.dtype.itemsize
-        for size in self.shape:
-            count *= size
-        return count
+        return math.prod(self.shape) * self.dtype.itemsize
 
 
 def trainable(entry: Entry) -> bool:

@@ -20,7 +20,9 @@ class RecordError(Exception):
 class RecordFormatError(RecordError):
     """A file is damaged, hostile, or of another format than its name says."""
 
-    def __init__(self, file: str, found: str, expected: str = "", cure: str = "") -> None:
+    def __init__(
+        self, file: str, found: str, expected: str = "", cure: str = ""
+    ) -> None:
         super().__init__(file, found, expected, cure)
         self.file, self.found, self.expected, self.cure = file, found, expected, cure
 

@@ -171,8 +171,15 @@ class FlatRecord(Record):
             tensor = fn(e.tensor())
             mapped.append(
                 Entry(
-                    e.path, e.kind, tensor.dtype, tuple(tensor.shape), tensor,
-                    e.id, e.requires_grad, e.ties, e.memory_format,
+                    e.path,
+                    e.kind,
+                    tensor.dtype,
+                    tuple(tensor.shape),
+                    tensor,
+                    e.id,
+                    e.requires_grad,
+                    e.ties,
+                    e.memory_format,
                 )
             )
         return self._with(mapped, self.tree)

@@ -28,6 +28,8 @@ class WriteOptions:
 
     def stored_dtypes(self, entries: Sequence[Entry]) -> list[torch.dtype]:
         """Return the dtype of each entry in the file."""
+        if self.precision.param is None and self.precision.buffer is None:
+            return [entry.dtype for entry in entries]
         return [self.precision.stored_dtype(entry) for entry in entries]
 
 
@@ -93,7 +95,9 @@ def check_format_name(name: str) -> None:
 def suffixes() -> dict[str, str]:
     """Return the name of the format of each suffix, without importing any format."""
     known = {end: name for name, (_, ends) in _BUILT_IN.items() for end in ends}
-    return known | {end: form.name for form in _formats.values() for end in form.suffixes}
+    return known | {
+        end: form.name for form in _formats.values() for end in form.suffixes
+    }
 
 
 _formats: dict[str, Format] = {}

@@ -183,13 +183,39 @@ def _add_sparse(entries: list[Entry], table: Plain, file: str) -> None:
 
 
 def _check_names(entries: Sequence[Entry], file: str) -> None:
+    if not _are_fine([e.path for e in entries], [e.id for e in entries if e.id]) or any(
+        e.ties for e in entries
+    ):
+        _check_each_name(entries, file)
+
+
+def _are_fine(paths: list[str], ids: list[ParamId]) -> bool:
+    """Return whether all names are good and different, at the price of three joins."""
+    try:
+        joined = "\n".join(paths)
+    except TypeError:
+        return False
+    return (
+        len(set(paths)) == len(paths)
+        and len(set(ids)) == len(ids)
+        and "" not in paths
+        and "\0" not in joined
+        and ".." not in joined
+        and (not paths or max(map(len, paths)) <= _MOST_PATH_BYTES // 4)
+    )
+
+
+def _check_each_name(entries: Sequence[Entry], file: str) -> None:
     paths: set[str] = set()
     ids: set[str] = set()
     for entry in entries:
         for path in (entry.path, *entry.ties):
             if type(path) is not str or not path or "\0" in path or ".." in path:
                 raise RecordFormatError(file, f"an entry called {path!r:.80}")
-            if len(path) > _MOST_PATH_BYTES // 4 and len(path.encode()) > _MOST_PATH_BYTES:
+            if (
+                len(path) > _MOST_PATH_BYTES // 4
+                and len(path.encode()) > _MOST_PATH_BYTES
+            ):
                 raise RecordFormatError(
                     file, f"a path of over {_MOST_PATH_BYTES} bytes: {path[:40]!r}..."
                 )

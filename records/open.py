@@ -20,7 +20,9 @@ from .record import Record
 from .source import FileSource, MemorySource, Source, StreamSource
 from .suffix import format_of_suffix
 
-Readable: TypeAlias = str | os.PathLike[str] | BinaryIO | bytes | bytearray | memoryview | Record
+Readable: TypeAlias = (
+    str | os.PathLike[str] | BinaryIO | bytes | bytearray | memoryview | Record
+)
 """A path, a URL, a binary file, bytes, or a record: whatever can be opened."""
 
 
@@ -126,7 +128,9 @@ def _source_of(file: Any, verify: bool, map_file: bool | None) -> Source:
         raise TypeError("the file is open for text; open it with mode 'rb'")
     if hasattr(file, "seekable") and file.seekable():
         return StreamSource(file, verify=verify)
-    return MemorySource(file.read(), name=str(getattr(file, "name", "file object")), verify=verify)
+    return MemorySource(
+        file.read(), name=str(getattr(file, "name", "file object")), verify=verify
+    )
 
 
 def _open_url(url: str) -> BinaryIO:
@@ -208,8 +212,12 @@ def _renamed(
             moved = dataclasses.replace(entry, path=paths[0], ties=tuple(paths[1:]))
             entries.append(moved)
     if record.is_typed:
-        raise ValueError("rename= is for records of modules; this one has declared fields")
-    tree = {n: v for p, v in (record.tree or {}).items() if (n := new_name(p)) is not None}
+        raise ValueError(
+            "rename= is for records of modules; this one has declared fields"
+        )
+    tree = {
+        n: v for p, v in (record.tree or {}).items() if (n := new_name(p)) is not None
+    }
     return record.replaced(entries, tree), renamed
 
 
@@ -244,7 +252,9 @@ def _renamer(record: FlatRecord, rename: Renames) -> Callable[[str], str | None]
 class _Converted:
     """A payload at another dtype or on another device, converted when it is read."""
 
-    def __init__(self, entry: Entry, dtype: torch.dtype, device: torch.device | None) -> None:
+    def __init__(
+        self, entry: Entry, dtype: torch.dtype, device: torch.device | None
+    ) -> None:
         self._entry, self._dtype, self._device = entry, dtype, device
 
     def load(self) -> torch.Tensor:

@@ -1,6 +1,7 @@
 """The bytes of entries, one chunk at a time: converted, checked, hashed, written."""
 
 import ctypes
+import math
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -16,6 +17,9 @@ from .sink import Buffer, Progress, Sink
 
 CHUNK = 1 << 20
 """Bytes of output that are converted at once: they fit a core's own cache."""
+
+_SMALL = CHUNK // 4
+"""Entries up to this many bytes share system calls."""
 
 PART = 1 << 30
 """Bytes of each part of a payload that is too long for one piece of its format."""
@@ -37,16 +41,25 @@ def write_payloads(
     gives, by number of entry, the frames before each further `PART` of its bytes.
     """
     writer = _Writer(sink, precision)
-    total = sum(stored_size(e, d) for e, d in zip(entries, dtypes, strict=True))
-    done = 0
-    for i, (entry, dtype, frame) in enumerate(zip(entries, dtypes, frames, strict=True)):
-        if i in parts:
-            writer.add_parts(entry, dtype, [frame, *parts[i]])
+    if progress is not None:
+        writer.report(progress, entries, dtypes)
+    for i, (entry, dtype, frame) in enumerate(
+        zip(entries, dtypes, frames, strict=True)
+    ):
+        tensor = entry.source
+        if type(tensor) not in _ORDINARY:
+            tensor = stored_tensor(entry)
+        size = (
+            tensor.nbytes if tensor.dtype is dtype else tensor.numel() * dtype.itemsize
+        )
+        if size > _SMALL or not _is_plain(tensor):
+            writer.add(entry, dtype, [frame, *parts.get(i, ())])
+        elif tensor.dtype is dtype:
+            writer.add_small(tensor, size, frame)
         else:
-            writer.add(entry, dtype, frame)
+            writer.add_to_group(entry, tensor, dtype, size, frame)
         if progress is not None:
-            done += storedstored_size(entry, dtype)
-            progress(done, total, entry.path)
+            writer.advance(entry.path, size)
     writer.flush()
     return b"".join(writer.sums)
 
@@ -107,8 +120,10 @@ def stored_tensor(entry: Entry) -> torch.Tensor:
 
     What an entry reads from a file is not kept, so that a copy streams.
     """
-    tensor = entry.source if isinstance(entry.source, torch.Tensor) else entry.source.load()
-    if type(tensor) is torch.Tensor or type(tensor) is torch.nn.Parameter:
+    tensor = (
+        entry.source if isinstance(entry.source, torch.Tensor) else entry.source.load()
+    )
+    if type(tensor) in _ORDINARY:
         if tensor.device.type != "meta" and tensor.layout is torch.strided:
             return tensor
     return _materialized(tensor, entry.path)
@@ -136,18 +151,21 @@ class _Writer:
         self._group_size = 0
         self._scratch: dict[torch.dtype, torch.Tensor] = {}
 
-    def add(self, entry: Entry, dtype: torch.dtype, frame: bytes) -> None:
-        tensor = stored_tensor(entry)
-        size = tensor.numel() * dtype.itemsize
-        if size <= CHUNK // 4 and _is_plain(tensor):
-            if tensor.dtype is dtype:
-                self._add_small(tensor, size, frame)
-            else:
-                self._add_to_group(entry, tensor, dtype, size, frame)
-            return
-        self.add_parts(entry, dtype, [frame])
+    def report(
+        self,
+        progress: Progress,
+        entries: Sequence[Entry],
+        dtypes: Sequence[torch.dtype],
+    ) -> None:
+        self._progress, self._done = progress, 0
+        self._total = sum(map(stored_size, entries, dtypes))
 
-    def add_parts(self, entry: Entry, dtype: torch.dtype, frames: Sequence[bytes]) -> None:
+    def advance(self, path: str, size: int) -> None:
+        self._done += size
+        self._progress(self._done, self._total, path)
+
+    def add(self, entry: Entry, dtype: torch.dtype, frames: Sequence[bytes]) -> None:
+        """Write an entry chunk by chunk, a frame before each of its parts."""
         self.flush()
         total, following = xxhash.xxh3_64(), iter(frames)
         room = each = PART if len(frames) > 1 else sys.maxsize
@@ -162,31 +180,29 @@ class _Writer:
             room -= len(buffer)
         self.sums.append(total.digest())
 
-    def flush(self) -> None:
-        self._close_group()
-        if self._buffers:
-            self._sink.writev(self._buffers)
-            self._buffers, self._alive, self._pending = [], [], 0
-
-    def _add_small(self, tensor: torch.Tensor, size: int, frame: bytes) -> None:
+    def add_small(self, tensor: torch.Tensor, size: int, frame: bytes) -> None:
+        """Write an entry that is stored as it is, together with its neighbours."""
         if self._group:
             self._close_group()
-        self._buffers.append(frame)
-        if size:
-            # From the address: building a memoryview of a tensor costs four times more.
-            buffer = _bytes_type(size).from_address(tensor.data_ptr())
-            self.sums.append(xxhash.xxh3_64_digest(buffer))
-            self._buffers.append(buffer)
-        else:
-            self.sums.append(xxhash.xxh3_64_digest(b""))
+        # From the address: a memoryview of the tensor would cost four times more.
+        made = _types.get(size) or _bytes_type(size)
+        buffer = made.from_address(tensor.data_ptr()) if size else b""
+        self.sums.append(xxhash.xxh3_64_digest(buffer))
+        self._buffers += (frame, buffer)
         self._alive.append(tensor)
-        self._pending += size
+        self._pending += size + len(frame)
         if self._pending > CHUNK:
-            self.flush()
+            self._write_buffers()
 
-    def _add_to_group(
-        self, entry: Entry, tensor: torch.Tensor, dtype: torch.dtype, size: int, frame: bytes
+    def add_to_group(
+        self,
+        entry: Entry,
+        tensor: torch.Tensor,
+        dtype: torch.dtype,
+        size: int,
+        frame: bytes,
     ) -> None:
+        """Write a small entry that is converted, together with its neighbours."""
         types = (tensor.dtype, dtype)
         if types != self._group_types or self._group_size + size > CHUNK:
             self._close_group()
@@ -194,67 +210,71 @@ class _Writer:
         self._group.append((entry, tensor, frame))
         self._group_size += size
 
+    def flush(self) -> None:
+        self._close_group()
+        self._write_buffers()
+
+    def _write_buffers(self) -> None:
+        if self._buffers:
+            self._sink.writev(self._buffers)
+            self._buffers, self._alive, self._pending = [], [], 0
+
     def _close_group(self) -> None:
         """Convert the group in one call, then write its entries one by one."""
         if not self._group or self._group_types is None:
             return
         group, (_, dtype) = self._group, self._group_types
         self._group, self._group_types, self._group_size = [], None, 0
-        if self._buffers:
-            self._sink.writev(self._buffers)
-            self._buffers, self._alive, self._pending = [], [], 0
-        tensors = [tensor.detach() for _, tensor, _ in group]
-        flat = torch._utils._flatten_dense_tensors(tensors)
+        self._write_buffers()
+        with torch.no_grad():
+            flat = torch._utils._flatten_dense_tensors(
+                [tensor for _, tensor, _ in group]
+            )
         scratch = self._scratch.get(dtype)
         if scratch is None:
-            scratch = self._scratch[dtype] = torch.empty(CHUNK // dtype.itemsize, dtype=dtype)
+            scratch = self._scratch[dtype] = torch.empty(
+                CHUNK // dtype.itemsize, dtype=dtype
+            )
         out = scratch[: flat.numel()]
         try:
             convert(flat, out, group[0][0], self._precision)
         except PrecisionError:
-            self._blame(group, dtype)
+            for entry, _, _ in group:
+                next(chunks(entry, dtype, self._precision), None)
             raise
-        buffers: list[Buffer] = []
         address = out.data_ptr()
         for _, tensor, frame in group:
             size = tensor.numel() * dtype.itemsize
-            buffer = _bytes_type(size).from_address(address)
+            buffer = (_types.get(size) or _bytes_type(size)).from_address(address)
             address += size
             self.sums.append(xxhash.xxh3_64_digest(buffer))
-            buffers += (frame, buffer)
-        self._sink.writev(buffers)
+            self._buffers += (frame, buffer)
+        self._write_buffers()
 
-    def _blame(
-        self, group: Sequence[tuple[Entry, torch.Tensor, bytes]], dtype: torch.dtype
-    ) -> None:
-        """Raise for the entry of the group whose value does not fit."""
-        for entry, tensor, _ in group:
-            for _ in chunks(entry, dtype, self._precision):
-                del tensor
-                break
 
+_ORDINARY = frozenset({torch.Tensor, torch.nn.Parameter})
 
 _types: dict[int, Any] = {}
 
 
 def _bytes_type(size: int) -> Any:
-    made = _types.get(size)
-    if made is None:
-        made = _types[size] = ctypes.c_char * size
+    made = _types[size] = ctypes.c_char * size
     return made
 
 
 def stored_size(entry: Entry, dtype: torch.dtype) -> int:
-    return entry.nbytes // entry.dtype.itemsize * dtype.itemsize
+    """Return how many bytes the entry takes when it is stored as ``dtype``."""
+    return math.prod(entry.shape) * dtype.itemsize
 
 
 def _is_plain(tensor: torch.Tensor) -> bool:
     """Return whether the tensor's bytes lie in memory in row-major order."""
     return (
-        tensor.is_contiguous()
-        and tensor.device.type == "cpu"
-        and not tensor.is_conj()
+        tensor.is_cpu
+        and tensor.layout is torch.strided
+        and tensor.is_contiguous()
         and not tensor.is_neg()
+        and not tensor.is_conj()
     )
 
 
@@ -278,7 +298,10 @@ def _pieces(tensor: torch.Tensor, limit: int) -> Iterator[torch.Tensor]:
 def _may_overflow(values: torch.Tensor, out: torch.Tensor) -> bool:
     if not values.numel():
         return False
-    if values.dtype.itemsize == 1 or torch.finfo(values.dtype).max <= torch.finfo(out.dtype).max:
+    if (
+        values.dtype.itemsize == 1
+        or torch.finfo(values.dtype).max <= torch.finfo(out.dtype).max
+    ):
         return values.dtype.itemsize == 1 and out.dtype.itemsize == 1
     low, high = torch.aminmax(values)
     most = torch.finfo(out.dtype).max

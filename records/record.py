@@ -196,6 +196,4 @@ class Record:
         return show_fields(type(self).__qualname__, self.fields())
 
 
-_METHODS = frozenset(
-    name for name in vars(Record) if not name.startswith("__")
-)
+_METHODS = frozenset(name for name in vars(Record) if not name.startswith("__"))

@@ -93,7 +93,11 @@ class Recorder:
         return open_record(data)
 
     def _write(
-        self, flat: FlatRecord, sink: Any, precision: PrecisionLike, progress: Progress | None
+        self,
+        flat: FlatRecord,
+        sink: Any,
+        precision: PrecisionLike,
+        progress: Progress | None,
     ) -> None:
         form, codec = self.parts()
         if not form.is_writable:
@@ -101,7 +105,9 @@ class Recorder:
                 f"the format {form.name!r} is only read; write 'mpk' or 'safetensors'"
             )
         options = WriteOptions(
-            precision=Precision.of(precision if precision is not None else self.precision),
+            precision=Precision.of(
+                precision if precision is not None else self.precision
+            ),
             level=self.level,
             progress=progress,
             payload=self.payload,

@@ -6,7 +6,9 @@ from ..config.path import Patterns, as_patterns, did_you_mean, matchers
 from .entry import Entry
 
 
-def selected(item: Entry | str, only: Patterns | None, exclude: Patterns | None) -> bool:
+def selected(
+    item: Entry | str, only: Patterns | None, exclude: Patterns | None
+) -> bool:
     """Return whether ``item`` is chosen: any of its paths matches, none is excluded."""
     if only is not None and not _any(matchers(only), item):
         return False
@@ -23,7 +25,9 @@ def check_selection(
     for name, patterns in (("only", only), ("exclude", exclude)):
         if patterns is None:
             continue
-        for pattern, match in zip(as_patterns(patterns), matchers(patterns), strict=True):
+        for pattern, match in zip(
+            as_patterns(patterns), matchers(patterns), strict=True
+        ):
             if callable(pattern):
                 continue
             if not any(match(path, None) for path in paths):

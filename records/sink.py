@@ -13,7 +13,7 @@ from types import EllipsisType
 from typing import Any, BinaryIO, Protocol, TypeAlias
 
 Buffer: TypeAlias = Any
-"""Anything with the buffer protocol: bytes, memoryview, a ctypes array."""
+"""Bytes, a memoryview or a ctypes array whose length is its number of bytes."""
 
 Destination: TypeAlias = str | os.PathLike[str] | BinaryIO | EllipsisType
 """A path, a writable binary file; left out: bytes are returned."""
@@ -54,9 +54,9 @@ class FileSink:
         """Write all of ``buffers``, in order, in as few system calls as possible."""
         for start in range(0, len(buffers), _MOST_BUFFERS):
             batch = buffers[start : start + _MOST_BUFFERS]
-            expected = sum(map(_size, batch))
             done = os.writev(self._fd, batch)
-            if done != expected:
+            # A length per buffer would cost more than the call; c_char arrays have it.
+            if done != sum(map(len, batch)):
                 self._finish(batch, done)
 
     def _finish(self, batch: Sequence[Buffer], done: int) -> None:
@@ -151,7 +151,9 @@ def _scratch(folder: str, name: str) -> tuple[int, str]:
 
 def _sweep(folder: str, name: str) -> None:
     """Remove the temporaries of writers that are dead: nobody holds their lock."""
-    pattern = os.path.join(glob.escape(folder), f".{glob.escape(name[:200])}.????????.tmp")
+    pattern = os.path.join(
+        glob.escape(folder), f".{glob.escape(name[:200])}.????????.tmp"
+    )
     for scratch in glob.glob(pattern):
         with suppress(OSError):
             fd = os.open(scratch, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
@@ -190,7 +192,3 @@ def _explained(error: OSError, path: str) -> OSError:
         errno.EDQUOT: "the disk quota is used up; what was saved before is unchanged",
     }.get(error.errno or 0)
     return error if what is None else OSError(error.errno, what, path)
-
-
-def _size(buffer: Buffer) -> int:
-    return memoryview(buffer).nbytes

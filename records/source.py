@@ -187,7 +187,18 @@ def check_range(source: Source, offset: int, count: int) -> None:
         )
 
 
-_REMOTE = ("nfs", "cifs", "smb", "fuse", "lustre", "gpfs", "ceph", "9p", "afs", "beegfs")
+_REMOTE = (
+    "nfs",
+    "cifs",
+    "smb",
+    "fuse",
+    "lustre",
+    "gpfs",
+    "ceph",
+    "9p",
+    "afs",
+    "beegfs",
+)
 
 
 def _is_remote(device: int) -> bool:

@@ -154,7 +154,13 @@ def tie_key(tensor: torch.Tensor) -> tuple[object, ...] | None:
     if tensor.numel() == 0 or tensor.device.type == "meta":
         return None
     try:
-        return (tensor.data_ptr(), tensor.dtype, tensor.device, tensor.shape, tensor.stride())
+        return (
+            tensor.data_ptr(),
+            tensor.dtype,
+            tensor.device,
+            tensor.shape,
+            tensor.stride(),
+        )
     except RuntimeError:
         return None
 

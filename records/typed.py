@@ -40,9 +40,7 @@ def _record(cls: type[R], node: Node, flat: FlatRecord, file: str, path: str) ->
     declared = cls.__dataclass_fields__
     unknown = [f for f in nodes if f not in declared]
     missing = [
-        f.name
-        for f in declared.values()
-        if f.name not in nodes and not _has_default(f)
+        f.name for f in declared.values() if f.name not in nodes and not _has_default(f)
     ]
     if unknown or missing:
         problems = [
@@ -58,7 +56,9 @@ def _record(cls: type[R], node: Node, flat: FlatRecord, file: str, path: str) ->
     for field in declared.values():
         if field.name not in nodes:
             default = field.default_factory
-            pending[field.name] = (lambda f=field: f.default) if _is_missing(default) else default
+            pending[field.name] = (
+                (lambda f=field: f.default) if _is_missing(default) else default
+            )
             continue
         pending[field.name] = lambda f=field.name: _value(
             hints[f], nodes[f], flat, file, join(path, f)
@@ -96,7 +96,9 @@ def _value(hint: Any, node: Node, flat: FlatRecord, file: str, path: str) -> Any
     if hint is float and type(value) is int:
         return float(value)
     expected = container if isinstance(container, type) else object
-    wrong_bool = isinstance(value, bool) and expected is not bool and expected is not object
+    wrong_bool = (
+        isinstance(value, bool) and expected is not bool and expected is not object
+    )
     if not isinstance(value, expected) or wrong_bool:
         raise _mismatch(file, path, _name(node), getattr(hint, "__name__", str(hint)))
     return value
@@ -129,7 +131,13 @@ def _container(
 ) -> Any:
     tag, content = tag_of(node) if isinstance(node, dict) else (None, node)
     if kind is dict:
-        pairs = content if tag == "$dict" else list(content.items()) if isinstance(content, dict) and tag is None else None
+        pairs = (
+            content
+            if tag == "$dict"
+            else list(content.items())
+            if isinstance(content, dict) and tag is None
+            else None
+        )
         if pairs is None:
             raise _mismatch(file, path, _name(node), "dict")
         return {
@@ -168,8 +176,15 @@ def _flat(node: Node, flat: FlatRecord, file: str, path: str) -> FlatRecord:
                     return
                 e = flat.entries()[inner]
                 entries[inner] = Entry(
-                    at, e.kind, e.dtype, e.shape, e.source, e.id, e.requires_grad,
-                    (), e.memory_format,
+                    at,
+                    e.kind,
+                    e.dtype,
+                    e.shape,
+                    e.source,
+                    e.id,
+                    e.requires_grad,
+                    (),
+                    e.memory_format,
                 )
                 return
             if tag is None and inner:
@@ -185,7 +200,9 @@ def _flat(node: Node, flat: FlatRecord, file: str, path: str) -> FlatRecord:
 
 
 def _mismatch(file: str, path: str, found: str, expected: str) -> RecordMismatchError:
-    return RecordMismatchError(file, [f"{path or 'record'}: found {found}, expected {expected}"])
+    return RecordMismatchError(
+        file, [f"{path or 'record'}: found {found}, expected {expected}"]
+    )
 
 
 def _name(node: Node) -> str:
@@ -195,7 +212,11 @@ def _name(node: Node) -> str:
             return f"a {content[0]}"
         if tag is not None:
             return f"a {tag[1:]}"
-    return f"{node!r:.60}" if not isinstance(node, dict | list) else f"a {type(node).__name__}"
+    return (
+        f"{node!r:.60}"
+        if not isinstance(node, dict | list)
+        else f"a {type(node).__name__}"
+    )
 
 
 def _has_default(field: Any) -> bool:
@@ -206,5 +227,3 @@ def _is_missing(value: object) -> bool:
     import dataclasses
 
     return value is dataclasses.MISSING
-
-
