@@ -6,7 +6,15 @@ from collections.abc import Mapping, Set
 from typing import Any
 
 from .errors import ConfigError, Problem
-from .fields import MISSING, Field, fields_of, is_model, is_struct_value
+from .fields import (
+    MISSING,
+    Field,
+    fields_of,
+    is_model,
+    is_struct,
+    is_struct_value,
+    members,
+)
 from .path import child
 from .schedule.number import text_of
 from .tree import MAX_DEPTH, Struct
@@ -64,6 +72,8 @@ def _value(obj: Any, path: str, elide: bool, depth: int) -> Any:
             _value(item, child(path, i), elide, depth + 1)
             for i, item in enumerate(obj)  # pyright: ignore[reportUnknownArgumentType, reportUnknownVariableType]  # data
         ]
+        if isinstance(obj, Set):
+            items.sort(key=repr)
         return tuple(items) if isinstance(obj, tuple) else items
     return _leaf(obj, path)
 
@@ -78,7 +88,9 @@ def _struct(obj: Any, path: str, elide: bool, depth: int) -> Struct:
         value = getattr(obj, field.attribute)
         if elide and is_default(field, value):
             continue
-        encoded = _value(value, child(path, field.name), elide, depth + 1)
+        # Among several classes the fields must tell which one it is.
+        below = elide and sum(map(is_struct, members(field.annotation))) < 2
+        encoded = _value(value, child(path, field.name), below, depth + 1)
         if not (elide and _says_nothing(field, encoded)):
             struct[field.name] = encoded
     for name, value in (getattr(obj, "__pydantic_extra__", None) or {}).items():

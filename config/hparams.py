@@ -9,14 +9,13 @@ from pydantic import Field as Hparam
 from typing_extensions import Self
 
 from .encode import encode, to_plain
-from .errors import ConfigError
 from .fields import fields_of
 from .files import dump, dumps, load, loads
 from .path import did_you_mean
 from .prepare import Place, Preparation
 from .reserved import HparamsMeta
 from .schedule.number import ScheduledFloat, ScheduledInt
-from .validate import build, put_back
+from .validate import put_back
 
 __all__ = ["Hparam", "Hparams", "define_hparams"]
 
@@ -92,7 +91,7 @@ class Hparams(BaseModel, Mapping[str, Any], metaclass=HparamsMeta):
     def from_config(
         cls, config: Any, key: str | None = None, *, ignore_extra: bool = False
     ) -> Self:
-        """Return the hyperparameters in OmegaConf's ``config``, interpolations resolved.
+        """Return the hyperparameters in OmegaConf's ``config``, resolved.
 
         With ``ignore_extra`` keys that are not fields may stand beside them.
         """

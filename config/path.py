@@ -38,6 +38,11 @@ def child(path: str, key: object) -> str:
     return join(path, name)
 
 
+def under(path: str, below: str) -> str:
+    """Return the path of ``below`` as seen from the root, not from ``path``."""
+    return path + below if not path or below[:1] == "[" else join(path, below)
+
+
 def parts(path: str) -> tuple[str, ...]:
     """Return the names on the way along ``path``: ``a.b``, ``xs[0]``, ``d["a.b"]``.
 

@@ -11,8 +11,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from .alternatives import struct_for
+from .check import check
 from .encode import encode, is_default
-from .errors import Problem
+from .errors import ConfigError, Problem
 from .fields import (
     Field,
     allows_extra,
@@ -27,7 +28,7 @@ from .fields import (
     literals,
     members,
 )
-from .path import child, did_you_mean
+from .path import child, did_you_mean, under
 from .schedule.number import schedule_of, start_of
 from .schedule.schedule import Schedule, looks_scheduled
 from .tree import Ident, Weak
@@ -64,7 +65,8 @@ class Preparation:
             return tree
         struct = struct_for(annotation, tree)
         if struct is not None:
-            return self._struct(struct, tree, path, steps)
+            prepared = self._struct(struct, tree, path, steps)
+            return self._chosen(annotation, struct, prepared, path)
         for member in members(annotation):
             if isinstance(tree, dict) and is_mapping(member):
                 return self._dict(member, tree, path, steps)  # pyright: ignore[reportUnknownArgumentType]  # data
@@ -94,6 +96,19 @@ class Preparation:
             if not f.has_default and not f.names & given.keys():
                 self._absent(f, path, steps, prepared)
         return prepared
+
+    def _chosen(
+        self, annotation: Any, cls: type, prepared: dict[str, Any], path: str
+    ) -> Any:
+        """Return what is certain to become ``cls``, and not another of a union."""
+        if sum(map(is_struct, members(annotation))) < 2:
+            return prepared
+        try:
+            return check(cls, prepared)
+        except ConfigError as wrong:
+            problems = [Problem(under(path, p.path), p.message) for p in wrong.problems]
+            self.problems.extend(problems)
+            return prepared
 
     def _field(
         self,

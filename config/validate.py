@@ -1,13 +1,13 @@
-"""The one way from a raw tree to a checked object: upgrade, override, prepare, check."""
+"""The one way from a raw tree to an object: upgrade, override, prepare, check."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from typing import Any
 
-from .errors import ConfigError, Problem
+from .check import check, validator_of
+from .errors import ConfigError
 from .fields import fields_of, is_mapping, is_model, is_sequence, is_struct, members
 from .overrides import apply_overrides
-from .path import child
 from .prepare import Place, Preparation, Step
 from .schedule.number import scheduled
 from .versioned import has_versions, upgrade
@@ -52,43 +52,6 @@ def build_plain(annotation: Any, tree: Any, source: str) -> Any:
         except ValidationError:
             pass  # What is missing may be a schedule, or the error to be told better.
     return build(annotation, tree, source=source)
-
-
-def check(annotation: Any, tree: Any, problems: Sequence[Problem] = ()) -> Any:
-    """Return what pydantic makes of ``tree``.
-
-    Raises ConfigError with the ``problems`` found so far and pydantic's own.
-    """
-    from pydantic import ValidationError
-
-    try:
-        built = validator_of(annotation).validate_python(tree)
-    except ValidationError as wrong:
-        taken = {problem.path for problem in problems}
-        found = [p for p in _problems(tree, wrong) if p.path not in taken]
-        raise ConfigError("", [*problems, *found]) from None
-    if problems:
-        raise ConfigError("", problems)
-    return built
-
-
-@cache
-def validator_of(annotation: Any) -> Any:
-    """Return what validates values of ``annotation``.
-
-    Raises TypeError for a type that no configuration can have.
-    """
-    from pydantic import PydanticUserError, TypeAdapter
-
-    try:
-        if is_model(annotation):
-            fields_of(annotation)
-            return annotation.__pydantic_validator__
-        return TypeAdapter(annotation)
-    except PydanticUserError as unsupported:
-        name = getattr(annotation, "__qualname__", str(annotation))
-        reason = str(unsupported).split("\n", 1)[0]
-        raise TypeError(f"{name} cannot be a configuration: {reason}") from unsupported
 
 
 def put_back(built: Any, places: Iterable[Place]) -> Any:
@@ -141,40 +104,3 @@ def _strict(annotation: Any, seen: set[Any]) -> bool:
             if not all(_strict(field.annotation, seen) for field in fields):
                 return False
     return True
-
-
-def _problems(tree: Any, wrong: Any) -> list[Problem]:
-    """Return pydantic's errors, those of one place (a union's) as one."""
-    said: dict[str, list[str]] = {}
-    for error in wrong.errors(include_url=False, include_context=False):
-        path = _path(tree, error["loc"], error["type"])
-        message = _message(error)
-        if message not in said.setdefault(path, []):
-            said[path].append(message)
-    return [Problem(path, "; or ".join(messages)) for path, messages in said.items()]
-
-
-def _message(error: Mapping[str, Any]) -> str:
-    if error["type"] == "missing":
-        return "missing value"
-    message = str(error["msg"]).removeprefix("Value error, ")
-    return (
-        message
-        if error["input"] is None
-        else f"{message}, found {error['input']!r:.60}"
-    )
-
-
-def _path(tree: Any, loc: Sequence[str | int], kind: str) -> str:
-    """Return the path of an error, without pydantic's names for a union's members."""
-    path = ""
-    for i, step in enumerate(loc):
-        is_last = i == len(loc) - 1
-        if isinstance(tree, dict) and step in tree:
-            tree = tree[step]  # pyright: ignore[reportUnknownVariableType]  # data
-        elif isinstance(tree, list | tuple) and isinstance(step, int):
-            tree = tree[step] if step < len(tree) else None  # pyright: ignore[reportUnknownArgumentType, reportUnknownVariableType]  # data
-        elif not (is_last and kind == "missing"):
-            continue
-        path = child(path, step)
-    return path

@@ -7,7 +7,7 @@ from typing import Any
 from .alternatives import struct_for
 from .errors import ConfigError, ConfigVersionError, Problem
 from .fields import fields_of, is_mapping, is_sequence, item_type, members
-from .path import child
+from .path import child, under
 from .rules import RewriteRule
 from .tree import Weak
 
@@ -123,12 +123,8 @@ def _apply(rule: RewriteRule, tree: Any, path: str) -> None:
     try:
         rule.apply(tree)
     except ConfigError as wrong:
-        inside = [Problem(_under(path, p.path), p.message) for p in wrong.problems]
+        inside = [Problem(under(path, p.path), p.message) for p in wrong.problems]
         raise ConfigError(wrong.source, inside) from wrong.__cause__
-
-
-def _under(path: str, below: str) -> str:
-    return below if not path else path + ("" if below[:1] == "[" else ".") + below
 
 
 def _has_versions(annotation: Any, seen: set[Any]) -> bool:

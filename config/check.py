@@ -1,0 +1,83 @@
+"""Values checked by pydantic, and its errors in our words."""
+
+from collections.abc import Mapping, Sequence
+from functools import cache
+from typing import Any
+
+from .errors import ConfigError, Problem
+from .fields import fields_of, is_model
+from .path import child
+
+
+def check(annotation: Any, tree: Any, problems: Sequence[Problem] = ()) -> Any:
+    """Return what pydantic makes of ``tree``.
+
+    Raises ConfigError with the ``problems`` found so far and pydantic's own.
+    """
+    from pydantic import ValidationError
+
+    try:
+        built = validator_of(annotation).validate_python(tree)
+    except ValidationError as wrong:
+        taken = {problem.path for problem in problems}
+        found = [p for p in _problems(tree, wrong) if p.path not in taken]
+        raise ConfigError("", [*problems, *found]) from None
+    if problems:
+        raise ConfigError("", problems)
+    return built
+
+
+@cache
+def validator_of(annotation: Any) -> Any:
+    """Return what validates values of ``annotation``.
+
+    Raises TypeError for a type that no configuration can have.
+    """
+    from pydantic import PydanticUserError, TypeAdapter
+
+    try:
+        if is_model(annotation):
+            fields_of(annotation)
+            return annotation.__pydantic_validator__
+        return TypeAdapter(annotation)
+    except PydanticUserError as unsupported:
+        name = getattr(annotation, "__qualname__", str(annotation))
+        reason = str(unsupported).split("\n", 1)[0]
+        raise TypeError(f"{name} cannot be a configuration: {reason}") from unsupported
+
+
+def _problems(tree: Any, wrong: Any) -> list[Problem]:
+    """Return pydantic's errors, those of one place (a union's) as one."""
+    said: dict[str, list[str]] = {}
+    for error in wrong.errors(include_url=False, include_context=False):
+        path = _path(tree, error["loc"], error["type"])
+        message = _message(error)
+        if message not in said.setdefault(path, []):
+            said[path].append(message)
+    return [Problem(path, "; or ".join(messages)) for path, messages in said.items()]
+
+
+def _message(error: Mapping[str, Any]) -> str:
+    if error["type"] == "missing":
+        return "missing value"
+    message = str(error["msg"]).removeprefix("Value error, ")
+    return (
+        message
+        if error["input"] is None
+        else f"{message}, found {error['input']!r:.60}"
+    )
+
+
+def _path(tree: Any, loc: Sequence[str | int], kind: str) -> str:
+    """Return the path of an error, without pydantic's names for a union's members."""
+    path = ""
+    for i, step in enumerate(loc):
+        is_last = i == len(loc) - 1
+        if isinstance(tree, dict) and step in tree:
+            tree = tree[step]  # pyright: ignore[reportUnknownVariableType]  # data
+        elif isinstance(tree, list | tuple) and isinstance(step, int):
+            tree = tree[step] if step < len(tree) else None  # pyright: ignore[reportUnknownArgumentType, reportUnknownVariableType]  # data
+        elif not (is_last and kind == "missing"):
+            continue
+        path = child(path, step)
+    return path

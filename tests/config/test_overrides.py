@@ -1,0 +1,342 @@
+import enum
+import math
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal, Optional
+
+import pytest
+from burnish.config import ConfigError, Hparams, dumps, load, loads
+
+
+class Color(enum.Enum):
+    RED = "red"
+    BLUE = "blue"
+
+
+@dataclass
+class Opt:
+    lr: float = 0.003
+    bs: int = 512
+
+
+@dataclass
+class Inner:
+    x: int = 1
+
+
+@dataclass
+class Ppo:
+    inner: Inner
+    y: int = 2
+
+
+@dataclass
+class Cfg:
+    opt: Opt
+    name: str = "n"
+    flag: bool = False
+    n: int = 0
+    f: float = 0.0
+    xs: list[int] = field(default_factory=list)
+    d: dict[str, int] = field(default_factory=dict)
+    on: int | None = None
+    os: str | None = None
+    ob: Optional[bool] = None  # noqa: UP045  # the older spelling is a type too
+    tup: tuple[float, float] = (0.0, 0.0)
+    lit: Literal["x", "y", 5] = "x"
+    col: Color = Color.RED
+    ppo: Ppo | None = None
+    layers: list[Opt] = field(default_factory=lambda: [Opt(), Opt(bs=7)])
+    extra: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass
+class Required:
+    a: int
+    opt: Opt
+
+
+@dataclass
+class Outer:
+    inner: Required
+
+
+def over(*overrides: str) -> Cfg:
+    return load(Cfg, None, overrides)
+
+
+@pytest.mark.parametrize(
+    ("override", "attribute", "expected"),
+    [
+        ("opt.lr=0.1", "opt", Opt(lr=0.1)),
+        ("n=3.0", "n", 3),
+        ("opt.bs=1e3", "opt", Opt(bs=1000)),
+        ("f=3", "f", 3.0),
+        ("layers.1.lr=1", "layers", [Opt(), Opt(lr=1.0, bs=7)]),
+        ("layers[0].bs=1", "layers", [Opt(bs=1), Opt(bs=7)]),
+        ("extra.a=1e-3", "extra", {"a": 0.001}),
+        ('extra["a.b=c"]=true', "extra", {"a.b=c": True}),
+    ],
+)
+def test_f1_numbers_are_typed_by_the_field(
+    override: str, attribute: str, expected: object
+) -> None:
+    value = getattr(over(override), attribute)
+
+    assert value == expected
+    assert type(value) is type(expected)
+
+
+@pytest.mark.parametrize("text", ["3.5", "abc"])
+def test_f1_what_is_no_int_is_an_error_with_the_path(text: str) -> None:
+    with pytest.raises(ConfigError, match=rf"n: .*integer.*{text}"):
+        over(f"n={text}")
+
+
+@pytest.mark.parametrize("text", ["hello world", "a=b", "", '"quoted"', "5", "(x"])
+def test_f2_text_is_taken_verbatim(text: str) -> None:
+    assert over(f"name={text}").name == text
+
+
+@pytest.mark.parametrize("text", ["true", "True", "1", "t", "T"])
+def test_f2_words_for_true(text: str) -> None:
+    assert over(f"flag={text}").flag is True
+
+
+@pytest.mark.parametrize("text", ["false", "False", "0", "f", "F"])
+def test_f2_words_for_false(text: str) -> None:
+    assert over("flag=true", f"flag={text}").flag is False
+
+
+def test_f2_another_word_is_refused_with_the_words_allowed() -> None:
+    with pytest.raises(ConfigError, match=r"flag: expected true, t, 1, .*found 'yes'"):
+        over("flag=yes")
+
+
+@pytest.mark.parametrize(
+    ("override", "attribute", "expected"),
+    [
+        ("xs=[1,2,3]", "xs", [1, 2, 3]),
+        ('d={"a":1}', "d", {"a": 1}),
+        ("d.a=1", "d", {"a": 1}),
+        ("tup=(0.5,0.6)", "tup", (0.5, 0.6)),
+        ("tup=[0.5,0.6]", "tup", (0.5, 0.6)),
+        ("opt=(lr:0.5)", "opt", Opt(lr=0.5, bs=512)),
+        ("on=5", "on", 5),
+        ("on=None", "on", None),
+        ("on=Some(5)", "on", 5),
+        ("ob=True", "ob", True),
+        ("os=hello", "os", "hello"),
+        ("os=hello world", "os", "hello world"),
+        ("os=5", "os", "5"),
+        ("os=None", "os", None),
+        ('os="None"', "os", "None"),
+    ],
+)
+def test_f3_containers_and_optionals(
+    override: str, attribute: str, expected: object
+) -> None:
+    assert getattr(over(override), attribute) == expected
+
+
+@pytest.mark.parametrize(("text", "value"), [("y", "y"), ('"y"', "y"), ("5", 5)])
+def test_f4_literals_with_and_without_quotes(text: str, value: object) -> None:
+    assert over(f"lit={text}").lit == value
+
+
+def test_f4_another_literal_is_refused_with_those_allowed() -> None:
+    with pytest.raises(ConfigError, match=r"lit: .*'x'.*'y'.*5.*found 'z'"):
+        over("lit=z")
+
+
+@pytest.mark.parametrize("text", ["RED", "red", '"red"'])
+def test_f4_enums_by_name_and_by_value(text: str) -> None:
+    assert over("col=BLUE", f"col={text}").col is Color.RED
+    assert loads(Cfg, f"(col: {text})").col is Color.RED
+
+
+def test_f4_an_item_of_the_wrong_type_is_named() -> None:
+    with pytest.raises(ConfigError, match=r"xs\[1\]: .*'a'"):
+        over('xs=[1,"a"]')
+
+
+def test_f5_an_absent_optional_struct_is_made() -> None:
+    assert over("ppo.inner.x=10").ppo == Ppo(Inner(10), 2)
+
+
+def test_f6_an_unknown_field_is_named_with_the_nearest() -> None:
+    with pytest.raises(ConfigError, match=r"opt\.lrx: .*Did you mean 'lr'"):
+        over("opt.lrx=1")
+
+
+def test_f6_all_bad_overrides_are_told_at_once() -> None:
+    with pytest.raises(ConfigError) as told:
+        over("opt.nope=1", "zz=2", "n=abc", "flag=yes")
+
+    assert [p.path for p in told.value.problems] == ["opt.nope", "zz", "flag", "n"]
+
+
+def test_f6_an_override_without_a_value_says_the_form() -> None:
+    with pytest.raises(ConfigError, match=r"'opt\.lr'.*field\.name=value"):
+        over("opt.lr")
+
+
+@pytest.mark.parametrize("override", ["=1", "a..b=1", ".a=1", "a.=1", "a[x]=1"])
+def test_f6_a_malformed_path_is_quoted(override: str) -> None:
+    with pytest.raises(ConfigError, match="path"):
+        over(override)
+
+
+@pytest.mark.parametrize(
+    ("override", "path"),
+    [("layers.5.lr=1", r"layers\[5\]"), ("xs.a=1", r"xs\.a"), ("n.a=1", r"n\.a")],
+)
+def test_f6_a_path_to_nowhere_is_named(override: str, path: str) -> None:
+    with pytest.raises(ConfigError, match=path):
+        over(override)
+
+
+def test_f7_a_missing_leaf_is_named_with_its_whole_path() -> None:
+    with pytest.raises(ConfigError, match=r"inner\.a: missing"):
+        loads(Outer, "()")
+
+
+def test_f7_a_nested_struct_without_default_is_built_from_its_own() -> None:
+    assert loads(Outer, "(inner: (a: 1))") == Outer(Required(1, Opt()))
+
+
+def test_f7_unknown_fields_are_refused_or_ignored_at_any_depth() -> None:
+    text = "(zz: 1, inner: (a: 1, opt: (lr: 1, q: 2)))"
+
+    with pytest.raises(ConfigError) as told:
+        loads(Outer, text)
+    ignoring = loads(Outer, text, ignore_extra=True)
+
+    assert [p.path for p in told.value.problems] == ["zz", "inner.opt.q"]
+    assert ignoring == Outer(Required(1, Opt(lr=1.0)))
+
+
+@pytest.mark.parametrize("text", ["Cfg(n: 4)", "Other(n: 4)", "(n: 4,)", "// c\n(n: 4)"])
+def test_f8_names_of_structs_and_comments_do_not_matter(text: str) -> None:
+    assert loads(Cfg, text).n == 4
+
+
+@pytest.mark.parametrize("text", ["(opt: ())", "(opt: Opt)", "(opt: Opt())", "()", ""])
+def test_f8_an_empty_struct_is_all_defaults(text: str) -> None:
+    assert loads(Cfg, text).opt == Opt()
+
+
+FULL = Cfg(
+    opt=Opt(lr=-0.0, bs=2**63),
+    name="ü\u2028\x00\x1b\t\"\\'\n",
+    flag=True,
+    n=-1,
+    f=math.inf,
+    xs=[],
+    d={"": 1, "a b": 2},
+    on=0,
+    os="None",
+    ob=False,
+    tup=(1e-300, -math.inf),
+    lit=5,
+    col=Color.BLUE,
+    ppo=Ppo(Inner(3)),
+    layers=[],
+    extra={"deep": [{"a": None}, [], {}], "x": 1.5},
+)
+
+
+@pytest.mark.parametrize("format", ["json", "yaml", "ron"])
+@pytest.mark.parametrize("elide", [True, False])
+def test_f9_loading_what_was_dumped_is_the_identity(format: str, elide: bool) -> None:
+    again = loads(Cfg, dumps(FULL, format, elide_defaults=elide), format)
+
+    assert again == FULL
+    assert math.copysign(1, again.opt.lr) == -1
+
+
+@pytest.mark.parametrize("format", ["json", "yaml", "ron"])
+def test_f9_nan_and_a_tuple_of_one_survive(format: str) -> None:
+    @dataclass
+    class One:
+        t: tuple[float]
+        u: tuple[int, ...] = (1,)
+
+    again = loads(One, dumps(One((math.nan,)), format), format)
+
+    assert math.isnan(again.t[0])
+    assert again.u == (1,)
+
+
+def test_f10_defaults_are_left_out_on_demand() -> None:
+    assert dumps(Cfg(Opt()), elide_defaults=True) == "Cfg()"
+    text = dumps(Cfg(Opt(bs=1)), elide_defaults=True)
+    assert text == "Cfg(\n    opt: Opt(\n        bs: 1,\n    ),\n)"
+
+
+def test_f11_postponed_annotations_and_new_spellings_work(tmp_path: Path) -> None:
+    file = tmp_path / "postponed.py"
+    file.write_text(
+        "from __future__ import annotations\n"
+        "from dataclasses import dataclass, field\n"
+        "@dataclass\nclass Inner:\n    x: int | None = None\n"
+        "@dataclass\nclass Late:\n"
+        "    inner: Inner\n    xs: list[int] = field(default_factory=list)\n"
+    )
+    from burnish.cli.target import find_target
+
+    late = find_target(f"{file}:Late")
+
+    assert load(late, None, ["inner.x=3", "xs=[1]"]).inner.x == 3
+
+
+def test_f11_a_type_that_no_file_can_hold_is_an_error() -> None:
+    class Handle:
+        pass
+
+    @dataclass
+    class Bad:
+        handle: Handle
+
+    with pytest.raises(TypeError, match=r"Bad cannot be a configuration.*Handle"):
+        loads(Bad, "(handle: 1)")
+
+
+def test_an_override_changes_what_the_default_says_and_nothing_else() -> None:
+    @dataclass
+    class WithDefault:
+        opt: Opt = field(default_factory=lambda: Opt(lr=9.0, bs=9))
+
+    assert load(WithDefault, None, ["opt.lr=1"]).opt == Opt(lr=1.0, bs=9)
+
+
+def test_overrides_come_after_the_file(tmp_path: Path) -> None:
+    file = tmp_path / "c.ron"
+    file.write_text("(n: 1, f: 2.5)")
+
+    cfg = load(Cfg, file, ["n=2"])
+
+    assert (cfg.n, cfg.f) == (2, 2.5)
+
+
+def test_unions_are_told_apart_by_name_and_by_fields() -> None:
+    class Sgd(Hparams):
+        lr: float = 0.1
+
+    class Adam(Hparams):
+        lr: float = 0.1
+        beta: float = 0.9
+
+    class Train(Hparams):
+        optim: Sgd | Adam = Sgd()
+
+    assert loads(Train, "(optim: Adam(lr: 1))").optim == Adam(lr=1)
+    assert loads(Train, '{"optim": {"beta": 0.5}}', "json").optim == Adam(beta=0.5)
+    assert load(Train, None, ["optim=Adam(lr: 2)"]).optim == Adam(lr=2)
+    with pytest.raises(ConfigError, match=r"optim\.bta"):
+        loads(Train, "(optim: Adam(bta: 1))")
+
+
+def test_a_list_of_overrides_is_expected_not_one_text() -> None:
+    with pytest.raises(TypeError, match="list of texts"):
+        load(Cfg, None, "n=1")
