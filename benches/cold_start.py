@@ -1,0 +1,111 @@
+"""How soon does a fresh process hold a module with its weights?
+
+Each run is a forked process that has imported the libraries and nothing else. Peers:
+the meta device with safetensors, and `__init__` with `torch.load`.
+"""
+
+from collections.abc import Callable
+
+import torch
+from harness import Row, forked, race, scratch
+from models import ManyBlocks, gpt2
+from peers import load_safetensors, load_torch, save_safetensors, save_torch
+from torch import nn
+
+import burnish
+
+Build = Callable[[], nn.Module]
+
+
+def run() -> list[Row]:
+    torch.set_num_threads(1)
+    rows: list[Row] = []
+    with scratch() as folder:
+        write(gpt2(), folder)
+        rows += gpt2_rows(folder)
+    with scratch() as folder:
+        write(ManyBlocks(), folder)
+        rows += many_rows(folder)
+    return rows
+
+
+def gpt2_rows(folder: str) -> list[Row]:
+    case = "GPT-2"
+    times = race(
+        {
+            "lazy": lambda: ours(gpt2, folder, verify=False),
+            "verified": lambda: ours(gpt2, folder, verify=True),
+            "meta": lambda: meta_and_safetensors(folder),
+            "init": lambda: init_and_torch(gpt2, folder),
+        },
+        isolated=True,
+    )
+    assert_equal(gpt2, folder)
+    lazy, verified = times["lazy"], times["verified"]
+    meta, init = times["meta"], times["init"]
+    return [
+        Row.timed("verify=False / meta + safetensors", case, lazy, meta, at_most=0.45),
+        Row.timed("verified / init + torch.load", case, verified, init, at_most=0.1),
+        Row.timed("verified / meta + safetensors", case, verified, meta),
+    ]
+
+
+def many_rows(folder: str) -> list[Row]:
+    case = "5,000 modules"
+    times = race(
+        {
+            "verified": lambda: ours(ManyBlocks, folder, verify=True),
+            "init": lambda: init_and_torch(ManyBlocks, folder),
+        },
+        isolated=True,
+    )
+    assert_equal(ManyBlocks, folder)
+    verified, init = times["verified"], times["init"]
+    return [
+        Row.timed("verified / init + torch.load", case, verified, init, at_most=0.2)
+    ]
+
+
+def write(module: nn.Module, folder: str) -> None:
+    state = module.state_dict()
+    save_torch(state, f"{folder}/net.pt")
+    state.pop("lm_head.weight", None)
+    save_safetensors(state, f"{folder}/net.safetensors")
+    burnish.save_record(module, f"{folder}/net.mpk")
+
+
+def ours(build: Build, folder: str, *, verify: bool) -> nn.Module:
+    file = burnish.open_record(f"{folder}/net.mpk", verify=verify)
+    return burnish.from_record(build, file)
+
+
+def init_and_torch(build: Build, folder: str) -> nn.Module:
+    module = build()
+    module.load_state_dict(load_torch(f"{folder}/net.pt"))
+    return module
+
+
+def meta_and_safetensors(folder: str) -> nn.Module:
+    with torch.device("meta"):
+        module = gpt2()
+    state = load_safetensors(f"{folder}/net.safetensors")
+    state["lm_head.weight"] = state["transformer.wte.weight"]
+    module.load_state_dict(state, assign=True, strict=False)
+    module.get_submodule("lm_head").weight = module.get_parameter(
+        "transformer.wte.weight"
+    )
+    return module
+
+
+def assert_equal(build: Build, folder: str) -> None:
+    """Raise unless our module holds what torch's own loading gives."""
+
+    def compare() -> bool:
+        mine = ours(build, folder, verify=True).state_dict()
+        theirs = load_torch(f"{folder}/net.pt")
+        return mine.keys() == theirs.keys() and all(
+            torch.equal(mine[path], theirs[path]) for path in theirs
+        )
+
+    if not forked(compare):
+        raise RuntimeError("the module that was built differs from the one saved")

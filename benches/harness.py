@@ -1,0 +1,277 @@
+"""Fair comparisons: alternating runs, CPU time, memory, and bytes that were asked for.
+
+What a runner returns is freed outside the timed part. Ratios are ours / peer of each
+round, so that whatever else the machine does falls on both sides alike.
+"""
+
+import ctypes
+import gc
+import json
+import os
+import statistics
+import tempfile
+import time
+import traceback
+from collections.abc import Callable, Generator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any, Literal, Self, TypeAlias
+from unittest import mock
+
+MIB = 1 << 20
+PAIRS = 9
+
+Clock: TypeAlias = Callable[[], float]
+
+
+@dataclass(slots=True)
+class Samples:
+    """Times of one runner, in seconds, one per round."""
+
+    cpu: list[float] = field(default_factory=list[float])
+    wall: list[float] = field(default_factory=list[float])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Row:
+    """One answer of a bench: a figure of ours, beside a peer's where there is one."""
+
+    question: str
+    case: str
+    ours: float
+    peer: float | None = None
+    unit: str
+    ratio: float | None = None
+    spread: tuple[float, float] | None = None
+    """Lower and upper quartile of the ratio."""
+    target: str = ""
+    met: bool | None = None
+    """None where no target was set."""
+
+    @classmethod
+    def timed(
+        cls,
+        question: str,
+        case: str,
+        ours: Samples,
+        peer: Samples,
+        *,
+        at_most: float | None = None,
+        by: Literal["cpu", "wall"] = "cpu",
+    ) -> Self:
+        """Return the row of two runners of one race; ``at_most`` bounds the ratio."""
+        left, right = getattr(ours, by), getattr(peer, by)
+        ratios = [a / b for a, b in zip(left, right, strict=True)]
+        low, ratio, high = statistics.quantiles(ratios, n=4, method="inclusive")
+        return cls(
+            question=question,
+            case=case,
+            ours=1e3 * statistics.median(left),
+            peer=1e3 * statistics.median(right),
+            unit=f"ms {by}",
+            ratio=ratio,
+            spread=(low, high),
+            target=_target(at_most, "x"),
+            met=None if at_most is None else ratio <= at_most,
+        )
+
+    @classmethod
+    def sized(
+        cls,
+        question: str,
+        case: str,
+        ours: float,
+        peer: float,
+        unit: str,
+        *,
+        at_most: float | None = None,
+    ) -> Self:
+        """Return the row of two amounts; ``at_most`` bounds their ratio."""
+        return cls(
+            question=question,
+            case=case,
+            ours=ours,
+            peer=peer,
+            unit=unit,
+            ratio=ours / peer,
+            target=_target(at_most, "x"),
+            met=None if at_most is None else ours / peer <= at_most,
+        )
+
+    @classmethod
+    def bounded(
+        cls,
+        question: str,
+        case: str,
+        ours: float,
+        unit: str,
+        *,
+        at_most: float,
+        peer: float | None = None,
+    ) -> Self:
+        """Return the row of an amount that ``at_most`` bounds itself."""
+        return cls(
+            question=question,
+            case=case,
+            ours=ours,
+            peer=peer,
+            unit=unit,
+            target=_target(at_most, f" {unit}"),
+            met=ours <= at_most,
+        )
+
+
+def race(
+    runners: Mapping[str, Callable[[], object]],
+    *,
+    pairs: int = PAIRS,
+    before: Callable[[], object] = lambda: None,
+    clock: Clock = time.process_time,
+    isolated: bool = False,
+) -> dict[str, Samples]:
+    """Run the runners in turn, each ``pairs`` times after a warm-up, order alternating.
+
+    ``before`` is called ahead of each run, untimed. ``clock`` is that of the CPU:
+    `time.thread_time` leaves other threads out. With ``isolated``, each run has a
+    forked process of its own, which has imported what this one has, and no more.
+    """
+    samples = {name: Samples() for name in runners}
+    for round_ in range(pairs + 1):
+        for name in [*runners][:: 1 if round_ % 2 else -1]:
+            before()
+            time_it = partial(_timed, runners[name], clock)
+            cpu, wall = forked(time_it) if isolated else time_it()
+            if round_:
+                samples[name].cpu.append(cpu)
+                samples[name].wall.append(wall)
+    return samples
+
+
+def _timed(run: Callable[[], object], clock: Clock) -> tuple[float, float]:
+    gc.collect()
+    gc.disable()
+    try:
+        wall, cpu = time.perf_counter(), clock()
+        result = run()
+        cpu, wall = clock() - cpu, time.perf_counter() - wall
+        del result
+    finally:
+        gc.enable()
+    return cpu, wall
+
+
+def forked(run: Callable[[], Any]) -> Any:
+    """Return what ``run`` returns in a forked process, which must fit JSON."""
+    reading, writing = os.pipe()
+    child = os.fork()
+    if not child:
+        answer: dict[str, object] = {}
+        try:
+            os.close(reading)
+            answer["value"] = run()
+        except BaseException:
+            answer["error"] = traceback.format_exc()
+        finally:
+            with os.fdopen(writing, "w") as pipe:
+                json.dump(answer, pipe)
+            os._exit(0)
+    os.close(writing)
+    with os.fdopen(reading) as pipe:
+        text = pipe.read()
+    _, status = os.waitpid(child, 0)
+    answer = json.loads(text) if text else {"error": f"exit status {status}"}
+    if "error" in answer:
+        raise RuntimeError(f"in a forked process: {answer['error']}")
+    return answer["value"]
+
+
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """What a run adds to the memory of its process, in bytes."""
+
+    peak: int
+    """Most at any time, with the pages of mapped files, which can be evicted."""
+    own: int
+    """What its result keeps, mapped files not counted."""
+
+
+def extra_memory(run: Callable[[], object]) -> Memory:
+    """Return what ``run`` needs in a forked process, where it has run once before."""
+
+    def measure() -> tuple[int, int]:
+        run()
+        gc.collect()
+        ctypes.CDLL(None).malloc_trim(0)
+        with open("/proc/self/clear_refs", "w") as clear:
+            clear.write("5")
+        resident, anonymous = _status("VmRSS"), _status("RssAnon")
+        result = run()
+        peak, kept = _status("VmHWM") - resident, _status("RssAnon") - anonymous
+        del result
+        return peak, kept
+
+    return Memory(*forked(measure))
+
+
+def bytes_requested(run: Callable[[], object]) -> int:
+    """Return how many bytes ``run`` asks the system to read; maps are not counted."""
+    start = _read_so_far()
+    overhead = _read_so_far() - start
+    start = _read_so_far()
+    run()
+    return _read_so_far() - start - overhead
+
+
+def drop_cache(file: str) -> None:
+    """Make the next read of ``file`` come from its disk."""
+    descriptor = os.open(file, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+        os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
+    finally:
+        os.close(descriptor)
+
+
+@contextmanager
+def no_fsync() -> Generator[None]:
+    """Turn `os.fsync` off, for comparisons with libraries that never call it."""
+    with mock.patch("os.fsync", return_value=None):
+        yield
+
+
+@contextmanager
+def scratch(kind: Literal["memory", "disk"] = "memory") -> Generator[str]:
+    """Return a folder in memory or on a disk that is removed at the end."""
+    for folder in ("/dev/shm", tempfile.gettempdir(), "/var/tmp", os.getcwd()):
+        if os.access(folder, os.W_OK) and (_is_tmpfs(folder) == (kind == "memory")):
+            with tempfile.TemporaryDirectory(dir=folder, prefix="burnish-") as made:
+                yield made
+            return
+    raise OSError(f"no writable folder lies on {kind}")
+
+
+def _is_tmpfs(folder: str) -> bool:
+    with open("/proc/self/mounts", encoding="utf-8") as lines:
+        mounts = {line.split()[1]: line.split()[2] for line in lines}
+    path = Path(folder).resolve()
+    kinds = (mounts[str(p)] for p in (path, *path.parents) if str(p) in mounts)
+    return next(kinds) == "tmpfs"
+
+
+def _status(key: str) -> int:
+    with open("/proc/self/status", encoding="ascii") as lines:
+        for line in lines:
+            if line.startswith(f"{key}:"):
+                return int(line.split()[1]) * 1024
+    raise OSError(f"/proc/self/status has no {key}")
+
+
+def _read_so_far() -> int:
+    with open("/proc/self/io", "rb", buffering=0) as file:
+        return int(file.read(4096).split()[1])
+
+
+def _target(at_most: float | None, unit: str) -> str:
+    return "" if at_most is None else f"<= {at_most:.3g}{unit}"

@@ -1,0 +1,63 @@
+"""Run the benches that are named, or all of them, each in a process of its own."""
+
+import argparse
+import ast
+import importlib
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import cast
+
+from harness import Row
+from results import table, write_section
+
+_HERE = Path(__file__).parent
+
+
+def main() -> int:
+    """Run, print and write down what was asked for; 1 if a bench broke."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("names", nargs="*", metavar="NAME")
+    parser.add_argument("--here", action="store_true", help="no process of its own")
+    arguments = parser.parse_args()
+    known = questions()
+    if unknown := set(arguments.names) - set(known):
+        parser.error(f"no bench {', '.join(sorted(unknown))}; there are {[*known]}")
+    names = arguments.names or [*known]
+    if arguments.here:
+        for name in names:
+            run_here(name, known[name])
+        return 0
+    command = [sys.executable, __file__, "--here"]
+    broken = [name for name in names if subprocess.run([*command, name]).returncode]
+    if broken:
+        print(f"broken: {', '.join(broken)}", file=sys.stderr)
+    return int(bool(broken))
+
+
+def questions() -> dict[str, str]:
+    """Return each bench and its question: files whose first line ends with one."""
+    found: dict[str, str] = {}
+    for file in sorted(_HERE.glob("*.py")):
+        text = ast.get_docstring(ast.parse(file.read_text(encoding="utf-8"))) or ""
+        first = text.partition("\n")[0]
+        if first.endswith("?"):
+            found[file.stem] = first
+    return found
+
+
+def run_here(name: str, question: str) -> None:
+    """Run one bench in this process, print its table, and write it down."""
+    began = time.perf_counter()
+    run = cast("Callable[[], list[Row]]", importlib.import_module(name).run)
+    rows = run()
+    write_section(name, question, rows)
+    missed = sum(row.met is False for row in rows)
+    seconds = time.perf_counter() - began
+    print(f"\n{name}: {question}  ({seconds:.0f} s, {missed} missed)\n\n{table(rows)}")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
