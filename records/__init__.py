@@ -1,4 +1,4 @@
-"""What is stored: records, precisions, recorders and formats; tensors, never modules."""
+"""What is stored: records, precisions, recorders, formats. Tensors, never modules."""
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-import msgpack
+import msgpack  # type: ignore[import-untyped]  # it ships no types
 import numpy as np
 
 from .errors import RecordError, RecordFormatError
@@ -16,7 +16,7 @@ FREE = 32 << 20
 
 
 def pack_bounded(plain: Any, limit: int) -> bytes:
-    """Return ``plain`` as MessagePack; RecordError if `unpack_bounded` would refuse it."""
+    """Return ``plain`` as MessagePack; RecordError if it could not be read back."""
     packer = msgpack.Packer(autoreset=False, use_bin_type=True)
     try:
         packer.pack(plain)
@@ -27,7 +27,8 @@ def pack_bounded(plain: Any, limit: int) -> bytes:
             f"the header would take {len(packer.getbuffer()):,} bytes, and files may "
             f"have {limit:,}; store fewer entries or less metadata in one file"
         )
-    return packer.bytes()
+    packed: bytes = packer.bytes()
+    return packed
 
 
 def unpack_bounded(data: memoryview, file: str, budget: int) -> Any:

@@ -63,7 +63,7 @@ class Branch:
 
     def _value(self, found: Any) -> Any:
         if isinstance(found, dict):
-            return Branch(found, self._leaf)  # pyright: ignore[reportUnknownArgumentType]  # a nested index
+            return Branch(found, self._leaf)
         if isinstance(found, Entry):
             return found.tensor()
         return decode(found.node, self._leaf) if isinstance(found, _Plain) else found
@@ -94,7 +94,7 @@ def index_of(entries: Sequence[Entry], tree: Node, *, typed: bool) -> dict[str, 
 
 
 def split(path: str) -> list[str]:
-    """Return the parts of a path; a dot inside a part is written ``\\.``."""
+    """Return the parts of a path; a backslash takes the dot after it into a part."""
     if "\\" not in path:
         return path.split(".")
     parts, part, it = list[str](), "", iter(path)
@@ -121,7 +121,7 @@ def _put(index: dict[str, Any], path: str, leaf: object) -> None:
 
 def _nested(node: Node) -> Any:
     if isinstance(node, list):
-        return {str(i): _nested(item) for i, item in enumerate(node)}  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]  # any node
+        return {str(i): _nested(item) for i, item in enumerate(node)}
     if not isinstance(node, dict):
         return _Plain(node)
     tag, content = tag_of(node)

@@ -3,7 +3,7 @@
 import gzip
 import io
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -32,21 +32,21 @@ class Codec:
     """Returns the content of a source, at most so many bytes of it."""
 
     @contextmanager
-    def compressed(self, sink: Sink, level: int | None) -> Iterator[Sink]:
+    def compressed(self, sink: Sink, level: int | None) -> Generator[Sink]:
         """Return a sink whose bytes arrive compressed in ``sink``."""
-        with self.writer(_File(sink), self.level if level is None else level) as file:
+        level = self.level if level is None else level
+        with self.writer(_File(sink), level) as file:
             yield StreamSink(file)
 
 
 def codec_named(name: str, form: str) -> Codec:
-    """Return the codec ``name`` around the format ``form``; ValueError if there is none."""
+    """Return the codec ``name`` around the format ``form``, or raise ValueError."""
     for codec in CODECS:
         if codec.name == name and form in codec.formats:
             return codec
-    known = [f"{f}.{codec.name}" for codec in CODECS for f in codec.formats]
-    raise ValueError(
-        f"{form!r} cannot be compressed by {name!r}; there are mpk.zst, {', '.join(known)}"
-    )
+    pairs = [f"{f}.{codec.name}" for codec in CODECS for f in codec.formats]
+    known = ", ".join(["mpk.zst", *pairs])
+    raise ValueError(f"{form!r} cannot be compressed by {name!r}; there are {known}")
 
 
 def decompressed(source: Source) -> Source | None:

@@ -1,17 +1,16 @@
 """FlatRecord: entries by path, as modules give them and files hold them."""
 
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar
-
-import torch
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from ..config.path import Patterns, did_you_mean
 from .branch import Branch, index_of
 from .entry import Entry
+from .reading import Reading, VerifiedBy
 from .record import Record
 from .select import check_selection, selected
-from .tree import Encoder, Node, decode, renumbered, tie_key
+from .tree import Node, decode, renumbered
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -23,18 +22,19 @@ if TYPE_CHECKING:
 R = TypeVar("R", bound=Record)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Reading:
-    """How a record was opened, for those who load it into something."""
+@dataclass(slots=True, kw_only=True)
+class _Held:
+    """What a flat record consists of."""
 
-    file: str = "record"
-    """The file's name, for messages."""
-    dtype: "torch.dtype | Literal['stored'] | None" = None
-    """Of floating parameters; None leaves the choice to the module that is loaded."""
-    device: torch.device | None = None
-    """Where tensors go; None leaves them in memory or where the module is."""
-    renamed: Mapping[str, str] = field(default_factory=dict[str, str])
-    """Path in the file to the path that a rename gave it."""
+    entries: list[Entry]
+    tree: Node
+    metadata: dict[str, Any]
+    type_name: str
+    typed: bool
+    verified: VerifiedBy = "live"
+    reading: Reading = field(default_factory=Reading)
+    source: "Source | None" = None
+    check: Callable[[], None] | None = None
 
 
 class FlatRecord(Record):
@@ -53,54 +53,35 @@ class FlatRecord(Record):
         type_name: str = "",
         typed: bool = False,
     ) -> Self:
-        """Return a record over ``entries``; ``typed`` says that the tree is all of it."""
-        rec = cls.__new__(cls)
-        rec.__dict__.update(
-            _entries=entries,
-            _tree=tree,
-            _metadata=metadata if metadata is not None else {},
-            _type_name=type_name,
-            _typed=typed,
-            _verified="live",
-            _source=None,
-            _check=None,
-            _reading=None,
+        """Return a record over ``entries``; if ``typed``, ``tree`` is all of it."""
+        held = _Held(
+            entries=entries,
+            tree=tree,
+            metadata=metadata if metadata is not None else {},
+            type_name=type_name,
+            typed=typed,
         )
-        return rec
+        return cls._of(held)
 
     @classmethod
-    def of_state_dict(cls, state_dict: Mapping[str, Any]) -> "FlatRecord":
-        """Return the record of a state dict; values that are no tensors stay beside."""
-        encoder, extra = Encoder(), dict[str, Node]()
-        known: dict[tuple[object, ...], Entry] = {}
-        entries: list[Entry] = []
-        for path, value in state_dict.items():
-            if not isinstance(path, str):  # pyright: ignore[reportUnnecessaryIsInstance]  # users pass anything
-                raise TypeError(f"a state dict has str keys, found {path!r}")
-            if not isinstance(value, torch.Tensor):
-                extra[path] = encoder.encode(value, path)
-                continue
-            key = tie_key(value)
-            if key is not None and key in known:
-                known[key].ties += (path,)
-                continue
-            is_parameter = isinstance(value, torch.nn.Parameter)
-            kind = "parameter" if is_parameter else "tensor"
-            entry = Entry(path, kind, value.dtype, tuple(value.shape), value)
-            entry.requires_grad = is_parameter and value.requires_grad
-            entries.append(entry)
-            if key is not None:
-                known[key] = entry
-        if encoder.entries:
-            raise TypeError(
-                f"{encoder.entries[0].path}: a tensor inside the plain data of a state "
-                "dict; give it a key of its own"
-            )
-        return cls.of(entries, tree=extra, type_name="state dict")
+    def _of(cls, held: _Held) -> Self:
+        rec = cls.__new__(cls)
+        rec.__dict__["_flat"] = held
+        return rec
+
+    @property
+    def _held(self) -> _Held:
+        held: _Held = self.__dict__["_flat"]
+        return held
+
+    @property
+    def metadata(self) -> dict[str, Any]:
+        """What a file says of the record: the user's keys, and ours in "burnish"."""
+        return self._held.metadata
 
     def entries(self) -> list[Entry]:
         """Return the entries in the order in which they are stored."""
-        return self._get("_entries")
+        return self._held.entries
 
     def flat(self) -> "FlatRecord":
         """Return the record itself."""
@@ -113,22 +94,22 @@ class FlatRecord(Record):
     @property
     def tree(self) -> Node:
         """Plain data beside the entries, as nodes (see ``records/tree.py``)."""
-        return self._get("_tree")
+        return self._held.tree
 
     @property
     def is_typed(self) -> bool:
         """Whether this is a record with declared fields, rather than a module's."""
-        return self._get("_typed")
+        return self._held.typed
 
     @property
     def type_name(self) -> str:
         """What class the record was made from."""
-        return self._get("_type_name")
+        return self._held.type_name
 
     @property
-    def verified(self) -> str:
+    def verified(self) -> VerifiedBy:
         """What was checked: "live" (never stored), "all", "touched", or "none"."""
-        return self._get("_verified")
+        return self._held.verified
 
     def by_path(self) -> dict[str, Entry]:
         """Return each entry under each of its paths, ties included; cached."""
@@ -162,7 +143,8 @@ class FlatRecord(Record):
         number = {
             i: place[id(e)] for i, e in enumerate(self.entries()) if id(e) in place
         }
-        return self._with(kept, {p: renumbered(n, number) for p, n in extra.items()})
+        extra = {p: renumbered(node, number) for p, node in extra.items()}
+        return self.replaced(entries=kept, tree=extra)
 
     def map_tensors(self, fn: "Callable[[Tensor], Tensor]") -> Self:
         """Return the same record with ``fn`` applied once to every stored tensor."""
@@ -182,19 +164,13 @@ class FlatRecord(Record):
                     e.memory_format,
                 )
             )
-        return self._with(mapped, self.tree)
+        return self.replaced(entries=mapped)
 
     def to_state_dict(self) -> "dict[str, Tensor]":
         """Return torch's state dict: path to tensor, without non-persistent buffers."""
-        state: dict[str, Any] = {}
-        for entry in self.entries():
-            if entry.kind in ("transient", "extra"):
-                continue
-            tensor = entry.tensor().detach()
-            for path in (entry.path, *entry.ties):
-                state[path] = tensor
-        state.update(self.extra())
-        return state
+        from .state_dict import state_dict_of
+
+        return state_dict_of(self)
 
     def typed(self, cls: type[R]) -> R:
         """Return the record as ``cls``, its fields checked; read when touched."""
@@ -214,38 +190,44 @@ class FlatRecord(Record):
         has_sums: bool = True,
     ) -> None:
         """Say where the entries lie; ``check`` raises for damage between payloads."""
-        verified = "touched" if has_sums and source.verify else "none"
-        self.__dict__.update(_source=source, _check=check, _verified=verified)
+        held = self._held
+        held.source, held.check = source, check
+        held.verified = "touched" if has_sums and source.verify else "none"
 
     @property
     def reading(self) -> "Reading":
         """How the record was opened."""
-        return self.__dict__.get("_reading") or Reading()
+        return self._held.reading
 
-    def with_metadata(self, metadata: dict[str, Any]) -> Self:
-        """Return the same record with other metadata."""
-        other = self._with(self.entries(), self.tree)
-        other.__dict__["_metadata"] = metadata
-        return other
-
-    def replaced(self, entries: list[Entry], tree: Node) -> Self:
-        """Return a record of the same file and metadata with other content."""
-        return self._with(entries, tree)
-
-    def opened(self, reading: Reading) -> Self:
-        """Return the same record, opened as ``reading`` says."""
-        other = self._with(self.entries(), self.tree)
-        other.__dict__["_reading"] = reading
-        return other
+    def replaced(
+        self,
+        *,
+        entries: list[Entry] | None = None,
+        tree: Node = ...,
+        metadata: dict[str, Any] | None = None,
+        reading: Reading | None = None,
+    ) -> Self:
+        """Return the same record, of the same file, with other parts."""
+        held = self._held
+        is_whole = tree is ... or tree is held.tree
+        return self._of(
+            replace(
+                held,
+                entries=held.entries if entries is None else entries,
+                tree=held.tree if tree is ... else tree,
+                metadata=held.metadata if metadata is None else metadata,
+                reading=held.reading if reading is None else reading,
+                typed=held.typed and is_whole,
+            )
+        )
 
     def check(self) -> None:
         """Map the file, and raise for damage between its payloads."""
-        source = self.__dict__.get("_source")
-        if source is not None:
-            source.map()
-            check = self._get("_check")
-            if check is not None and source.verify:
-                check()
+        held = self._held
+        if held.source is not None:
+            held.source.map()
+            if held.check is not None and held.source.verify:
+                held.check()
 
     def load_all(self) -> None:
         """Read and verify every entry, and all that lies between them.
@@ -257,13 +239,12 @@ class FlatRecord(Record):
         for entry in self.entries():
             entry.tensor()
         if self.verified == "touched":
-            self.__dict__["_verified"] = "all"
+            self._held.verified = "all"
 
     def close(self) -> None:
         """Let go of the file; what was not read yet can no longer be."""
-        source = self.__dict__.get("_source")
-        if source is not None:
-            source.close()
+        if self._held.source is not None:
+            self._held.source.close()
 
     def __enter__(self) -> Self:
         return self
@@ -309,9 +290,7 @@ class FlatRecord(Record):
     def __getstate__(self) -> dict[str, Any]:
         for entry in self.entries():
             entry.tensor()
-        dropped = ("_source", "_check", "_branch_index", "_by_path")
-        state = {k: v for k, v in self.__dict__.items() if k not in dropped}
-        return {**state, "_source": None, "_check": None}
+        return {"_flat": replace(self._held, source=None, check=None)}
 
     def __dir__(self) -> list[str]:
         return [*super().__dir__(), *self._branch]
@@ -330,23 +309,8 @@ class FlatRecord(Record):
             branch = self.__dict__["_branch_index"] = Branch(index, self._leaf)
         return branch
 
-    def _get(self, name: str) -> Any:
-        return self.__dict__[name]
-
     def _leaf(self, tag: str, number: int) -> object:
         return leaf_value(self.entries(), tag, number)
-
-    def _with(self, entries: list[Entry], tree: Node) -> Self:
-        other = type(self).of(
-            entries,
-            tree=tree,
-            metadata=self.metadata,
-            type_name=self.type_name,
-            typed=self.is_typed and tree is self.tree,
-        )
-        for name in ("_verified", "_source", "_check", "_reading"):
-            other.__dict__[name] = self.__dict__[name]
-        return other
 
 
 def leaf_value(entries: list[Entry], tag: str, number: int) -> object:

@@ -71,7 +71,7 @@ class Format(ABC):
 
 
 def formats() -> Iterator[Format]:
-    """Return every format, users' own first; built-in ones are imported as they come."""
+    """Return every format, users' own first; built-in ones are imported on the way."""
     yield from (form for name, form in _formats.items() if name not in _BUILT_IN)
     for name in _BUILT_IN:
         yield format_named(name)

@@ -27,7 +27,7 @@ _MOST_DIMENSIONS = 64
 
 
 def header_of(record: FlatRecord, dtypes: Sequence[torch.dtype]) -> Plain:
-    """Return the header of ``record`` stored as ``dtypes``; it is checked as on reading.
+    """Return the header of ``record`` stored as ``dtypes``, checked as on reading.
 
     Raises `RecordError` for what its own reader would refuse.
     """
@@ -91,7 +91,7 @@ def record_of(plain: Node, file: str, *, columns: Sequence[str] = ()) -> FlatRec
 
 
 def check_tree(tree: Node, n_entries: int, *, is_typed: bool) -> None:
-    """Raise ValueError unless ``tree`` is a tree of nodes that name existing entries."""
+    """Raise ValueError unless ``tree`` consists of nodes that name existing entries."""
     if is_typed:
         tag, _ = tag_of(tree)
         if tag != "$record":
@@ -109,7 +109,7 @@ def check_tree(tree: Node, n_entries: int, *, is_typed: bool) -> None:
         if depth > 2 * MAX_DEPTH:
             raise ValueError(f"nested deeper than {MAX_DEPTH} levels")
         if isinstance(node, list):
-            stack += [(item, depth + 1) for item in node]  # pyright: ignore[reportUnknownVariableType]  # any node
+            stack += [(item, depth + 1) for item in node]
             continue
         tag, content = tag_of(node)
         if tag in LEAVES:
@@ -126,12 +126,12 @@ def check_tree(tree: Node, n_entries: int, *, is_typed: bool) -> None:
 
 
 def _checked_shape(plain: Node, file: str, added: set[str]) -> Plain:
-    if not isinstance(plain, dict) or set(plain) != _KEYS:  # pyright: ignore[reportUnknownArgumentType]  # any map
+    if not isinstance(plain, dict) or set(plain) != _KEYS:
         raise RecordFormatError(file, "a header with other keys than it must have")
     if plain["kind"] not in ("module", "record") or not isinstance(plain["type"], str):
         raise RecordFormatError(file, "a header of unknown kind")
     table: Node = plain["tensors"]
-    if not isinstance(table, dict) or set(table) != _COLUMNS | _SPARSE | added:  # pyright: ignore[reportUnknownArgumentType]  # any map
+    if not isinstance(table, dict) or set(table) != _COLUMNS | _SPARSE | added:
         raise RecordFormatError(file, "a table with other columns than it must have")
     columns: Plain = table
     if not all(isinstance(column, list) for column in columns.values()):
@@ -175,7 +175,7 @@ def _add_sparse(entries: list[Entry], table: Plain, file: str) -> None:
             if column == "ties":
                 if not isinstance(value, list) or not value:
                     raise RecordFormatError(file, f"ties of {entry.path!r:.80}")
-                entry.ties = tuple(value)  # pyright: ignore[reportUnknownArgumentType]  # checked as names
+                entry.ties = tuple(value)
             elif _MEMORY_FORMATS.get(value) == len(entry.shape):
                 entry.memory_format = value
             else:
@@ -234,15 +234,15 @@ def is_shape(shape: object) -> TypeGuard[list[int]]:
     """Return whether ``shape`` is a list of sizes."""
     return (
         isinstance(shape, list)
-        and len(shape) <= _MOST_DIMENSIONS  # pyright: ignore[reportUnknownArgumentType]  # any list
-        and all(type(size) is int and 0 <= size < 2**62 for size in shape)  # pyright: ignore[reportUnknownVariableType]  # any list
+        and len(shape) <= _MOST_DIMENSIONS
+        and all(type(size) is int and 0 <= size < 2**62 for size in shape)
     )
 
 
 def _is_pair(pair: Any, n_entries: int) -> bool:
     return (
         isinstance(pair, list)
-        and len(pair) == 2  # pyright: ignore[reportUnknownArgumentType]  # any list
+        and len(pair) == 2
         and type(pair[0]) is int
         and 0 <= pair[0] < n_entries
         and isinstance(pair[1], list | str)

@@ -10,12 +10,13 @@ import torch
 
 from ..config.path import Patterns, did_you_mean
 from .compression import decompressed
+from .conversion import convert
 from .entry import Entry, Payload
 from .errors import RecordFormatError, RecordMismatchError
-from .flat import FlatRecord, Reading
+from .flat import FlatRecord
 from .format import Format, formats
-from .payload import convert
 from .precision import Precision
+from .reading import Reading
 from .record import Record
 from .source import FileSource, MemorySource, Source, StreamSource
 from .suffix import format_of_suffix
@@ -72,10 +73,10 @@ def open_record(
     record = record.select(only=only, exclude=exclude)
     target = torch.device(device) if device is not None else given.device
     wanted = dtype if dtype is not None else given.dtype
-    if wanted is not None and wanted != "stored" or target is not None:
+    if (wanted is not None and wanted != "stored") or target is not None:
         record = _converted(record, wanted, target)
     reading = Reading(file=name, dtype=wanted, device=target, renamed=renamed)
-    return record.opened(reading)
+    return record.replaced(reading=reading)
 
 
 def verify_file(file: Readable) -> "Verified":
@@ -122,7 +123,8 @@ def _source_of(file: Any, verify: bool, map_file: bool | None) -> Source:
         return FileSource(os.fsdecode(path), verify=verify, map_file=map_file)
     if not hasattr(file, "read"):
         raise TypeError(
-            f"a record is read from a path, a binary file, bytes or a record; got {file!r:.80}"
+            "a record is read from a path, a binary file, bytes or a record; got "
+            f"{file!r:.80}"
         )
     if isinstance(file, io.TextIOBase):
         raise TypeError("the file is open for text; open it with mode 'rb'")
@@ -218,7 +220,7 @@ def _renamed(
     tree = {
         n: v for p, v in (record.tree or {}).items() if (n := new_name(p)) is not None
     }
-    return record.replaced(entries, tree), renamed
+    return record.replaced(entries=entries, tree=tree), renamed
 
 
 def _renamer(record: FlatRecord, rename: Renames) -> Callable[[str], str | None]:
@@ -234,16 +236,17 @@ def _renamer(record: FlatRecord, rename: Renames) -> Callable[[str], str | None]
             return path
 
         return by_rules
-    for old in rename:
+    names: Mapping[str, str] = rename
+    for old in names:
         if not any(p == old or p.startswith(old + ".") for p in record.by_path()):
             hint = did_you_mean(old, record.by_path())
             raise ValueError(f"rename: nothing is stored at {old!r}.{hint}")
-    longest = sorted(rename, key=len, reverse=True)
+    longest = sorted(names, key=len, reverse=True)
 
     def by_prefix(path: str) -> str | None:
         for old in longest:
             if path == old or path.startswith(old + "."):
-                return rename[old] + path[len(old) :]
+                return names[old] + path[len(old) :]
         return path
 
     return by_prefix
@@ -280,4 +283,4 @@ def _converted(
             continue
         source: Payload = _Converted(entry, wanted, device)
         entries.append(dataclasses.replace(entry, dtype=wanted, source=source))
-    return record.replaced(entries, record.tree)
+    return record.replaced(entries=entries)

@@ -9,10 +9,10 @@ from typing import Any
 import torch
 import xxhash
 
+from .conversion import convert
 from .entry import Entry
 from .errors import PrecisionError, RecordError
 from .precision import Precision
-from .show import show_dtype
 from .sink import Buffer, Progress, Sink
 
 CHUNK = 1 << 20
@@ -32,7 +32,7 @@ def write_payloads(
     sink: Sink,
     *,
     precision: Precision,
-    parts: Mapping[int, Sequence[bytes]] = {},  # noqa: B006  # never changed
+    parts: Mapping[int, Sequence[bytes]] = {},  # never changed
     progress: Progress | None = None,
 ) -> bytes:
     """Write each entry's frame and bytes; return their xxh3-64 sums, 8 bytes each.
@@ -46,7 +46,7 @@ def write_payloads(
     for i, (entry, dtype, frame) in enumerate(
         zip(entries, dtypes, frames, strict=True)
     ):
-        tensor = entry.source
+        tensor: Any = entry.source
         if type(tensor) not in _ORDINARY:
             tensor = stored_tensor(entry)
         size = (
@@ -74,45 +74,15 @@ def chunks(
     tensor = stored_tensor(entry)
     limit = CHUNK // dtype.itemsize
     if tensor.dtype is dtype and _is_plain(tensor):
-        yield from tensor.detach().view(-1).split(limit) if tensor.numel() else ()
+        yield from (
+            torch.split(tensor.detach().view(-1), limit) if tensor.numel() else ()
+        )
         return
     scratch = torch.empty(min(limit, tensor.numel()), dtype=dtype)
     for piece in _pieces(tensor.detach(), limit):
         out = scratch[: piece.numel()]
         convert(piece.reshape(-1), out, entry, precision)
         yield out
-
-
-def convert(
-    values: torch.Tensor, out: torch.Tensor, entry: Entry, precision: Precision
-) -> None:
-    """Copy ``values`` into ``out``, a flat tensor of the same length.
-
-    Raises `PrecisionError` if a finite value would become infinite, unless
-    ``precision.overflow`` says what becomes of it.
-    """
-    narrows = values.dtype is not out.dtype and out.dtype.is_floating_point
-    if not narrows or precision.overflow == "allow" or not _may_overflow(values, out):
-        out.copy_(values)
-        return
-    values = values.cpu()
-    out.copy_(values)
-    lost = values.isfinite() & ~out.to(torch.float32).isfinite()
-    if not lost.any():
-        return
-    if precision.overflow == "saturate":
-        most = torch.finfo(out.dtype).max
-        out[lost] = values[lost].clamp(-most, most).to(out.dtype)
-        return
-    name = show_dtype(out.dtype)
-    raise PrecisionError(
-        entry.path,
-        float(values[lost][0]),
-        name,
-        "Save with precision='bfloat16', which has the range of float32, keep this "
-        f"entry (Precision(param=..., keep=[{entry.path!r}])), or say what becomes of "
-        "such values with overflow='saturate' or 'allow'.",
-    )
 
 
 def stored_tensor(entry: Entry) -> torch.Tensor:
@@ -123,9 +93,9 @@ def stored_tensor(entry: Entry) -> torch.Tensor:
     tensor = (
         entry.source if isinstance(entry.source, torch.Tensor) else entry.source.load()
     )
-    if type(tensor) in _ORDINARY:
-        if tensor.device.type != "meta" and tensor.layout is torch.strided:
-            return tensor
+    plain = type(tensor) in _ORDINARY and tensor.layout is torch.strided
+    if plain and not tensor.is_meta:
+        return tensor
     return _materialized(tensor, entry.path)
 
 
@@ -227,7 +197,7 @@ class _Writer:
         self._group, self._group_types, self._group_size = [], None, 0
         self._write_buffers()
         with torch.no_grad():
-            flat = torch._utils._flatten_dense_tensors(
+            flat: torch.Tensor = torch._utils._flatten_dense_tensors(  # type: ignore[no-untyped-call]  # one call for all
                 [tensor for _, tensor, _ in group]
             )
         scratch = self._scratch.get(dtype)
@@ -285,28 +255,14 @@ def _pieces(tensor: torch.Tensor, limit: int) -> Iterator[torch.Tensor]:
             yield tensor
         return
     if tensor.is_contiguous():
-        yield from tensor.view(-1).split(limit)
+        yield from torch.split(tensor.view(-1), limit)
         return
     row = tensor.numel() // tensor.shape[0]
     if row > limit:
         for part in tensor.unbind(0):
             yield from _pieces(part, limit)
         return
-    yield from tensor.split(max(1, limit // row))
-
-
-def _may_overflow(values: torch.Tensor, out: torch.Tensor) -> bool:
-    if not values.numel():
-        return False
-    if (
-        values.dtype.itemsize == 1
-        or torch.finfo(values.dtype).max <= torch.finfo(out.dtype).max
-    ):
-        return values.dtype.itemsize == 1 and out.dtype.itemsize == 1
-    low, high = torch.aminmax(values)
-    most = torch.finfo(out.dtype).max
-    # A NaN hides the others, and compares as False.
-    return not (-most <= float(low) and float(high) <= most)
+    yield from torch.split(tensor, max(1, limit // row))
 
 
 def _materialized(tensor: torch.Tensor, path: str) -> torch.Tensor:

@@ -14,6 +14,7 @@ A tensor in planes takes as many bytes as one in order. Exponents of weights tak
 about 2.6 bits each when compressed; nothing else of them can be.
 """
 
+import threading
 from collections.abc import Callable, Iterable, Iterator
 
 import torch
@@ -47,15 +48,14 @@ class Planes:
         return self._wide[:n], self._half[0, :n], self._half[1, :n], self._byte[:n]
 
 
-def join_planes(data: memoryview, dtype: torch.dtype) -> torch.Tensor:
-    """Return the flat tensor whose planes are ``data``; its memory is its own."""
-    planes = torch.frombuffer(data, dtype=torch.uint8)
-    out = torch.empty(len(data) // dtype.itemsize, dtype=dtype)
-    codec, step = Planes(dtype), BLOCK * dtype.itemsize
-    for n in range(-(-len(data) // step)):
-        part = planes[n * step : (n + 1) * step]
-        codec.join(part, out[n * BLOCK : (n + 1) * BLOCK])
-    return out
+def planes_of(dtype: torch.dtype) -> Planes:
+    """Return this thread's codec of ``dtype``."""
+    if not hasattr(_local, "codecs"):
+        _local.codecs = {}
+    codecs: dict[torch.dtype, Planes] = _local.codecs
+    if dtype not in codecs:
+        codecs[dtype] = Planes(dtype)
+    return codecs[dtype]
 
 
 def blocks(pieces: Iterable[torch.Tensor]) -> Iterator[torch.Tensor]:
@@ -81,6 +81,8 @@ def blocks(pieces: Iterable[torch.Tensor]) -> Iterator[torch.Tensor]:
 
 _Scratch = tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]
 _Step = Callable[[torch.Tensor, torch.Tensor, _Scratch], None]
+
+_local = threading.local()
 
 _SIGN = 0x80
 _REST = 0x7F

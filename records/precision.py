@@ -31,7 +31,7 @@ class Precision:
     """Of floating parameters, and of the tensors of records; None leaves them."""
 
     buffer: torch.dtype | PrecisionName | None = None
-    """Of floating persistent buffers; None leaves them, which is nearly always right."""
+    """Of floating persistent buffers; None leaves them, nearly always rightly."""
 
     keep: Patterns = field(default=())
     """Patterns of entries that stay as they are."""

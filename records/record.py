@@ -1,6 +1,7 @@
 """Record: the typed value of what is stored; a subclass declares its fields."""
 
 import dataclasses
+import inspect
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, Self, dataclass_transform
 
@@ -12,10 +13,10 @@ if TYPE_CHECKING:
 
     from ..config.path import Patterns
     from .flat import FlatRecord
-    from .open import Source
+    from .open import Readable
     from .precision import PrecisionLike
     from .recorder import Recorder
-    from .storage import Destination, Progress
+    from .sink import Destination, Progress
 
 
 @dataclass_transform(eq_default=False)
@@ -29,12 +30,11 @@ class Record:
     """
 
     __match_args__: ClassVar[tuple[str, ...]] = ()
+    __dataclass_fields__: ClassVar[dict[str, dataclasses.Field[Any]]]
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
-        taken = [
-            name for name in cls.__dict__.get("__annotations__", {}) if name in _METHODS
-        ]
+        taken = [name for name in inspect.get_annotations(cls) if name in _METHODS]
         if taken:
             raise TypeError(
                 f"{cls.__qualname__}: a field called {taken[0]!r} would hide the "
@@ -42,13 +42,13 @@ class Record:
             )
         dataclasses.dataclass(eq=False, repr=False)(cls)
         # A default left on the class would hide a field that is still in the file.
-        for name in cls.__dataclass_fields__:  # type: ignore[attr-defined]  # set by dataclass()
+        for name in cls.__dataclass_fields__:
             if name in cls.__dict__:
                 delattr(cls, name)
 
     def fields(self) -> dict[str, Any]:
         """Return the declared fields and their values, in order of declaration."""
-        declared = dataclasses.fields(self)  # type: ignore[arg-type]  # every subclass is a dataclass
+        declared = dataclasses.fields(self)
         return {field.name: getattr(self, field.name) for field in declared}
 
     def flat(self) -> "FlatRecord":
@@ -67,8 +67,9 @@ class Record:
 
     @property
     def metadata(self) -> dict[str, Any]:
-        """What the file says about the record; the user's keys, ours under "burnish"."""
-        return self.__dict__.setdefault("_metadata", {})
+        """What a file says of the record: the user's keys, and ours in "burnish"."""
+        metadata: dict[str, Any] = self.__dict__.setdefault("_metadata", {})
+        return metadata
 
     def entries(self) -> list[Entry]:
         """Return one entry per stored tensor; tied tensors are one entry."""
@@ -112,9 +113,9 @@ class Record:
     @classmethod
     def from_state_dict(cls, state_dict: "Mapping[str, Any]") -> "FlatRecord":
         """Return the record of a state dict of torch, its tensors shared."""
-        from .flat import FlatRecord
+        from .state_dict import record_of_state_dict
 
-        return FlatRecord.of_state_dict(state_dict)
+        return record_of_state_dict(state_dict)
 
     @classmethod
     def from_entries(
@@ -137,7 +138,7 @@ class Record:
 
     def save(
         self,
-        file: "Destination" = ...,  # type: ignore[assignment]  # ... means bytes; None must be an error
+        file: "Destination" = ...,
         *,
         precision: "PrecisionLike" = None,
         recorder: "Recorder | str | None" = None,
@@ -162,7 +163,7 @@ class Record:
         )
 
     @classmethod
-    def load(cls, file: "Source") -> Self:
+    def load(cls, file: "Readable") -> Self:
         """Return the record in ``file``; each field is read and verified when touched.
 
         Raises `RecordMismatchError` where the file's fields are not the declared ones.

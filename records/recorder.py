@@ -148,7 +148,7 @@ def save(
     Without ``recorder`` the suffix says how. Raises ValueError for a suffix that says
     nothing, and TypeError for None.
     """
-    if file is None:
+    if file is None:  # pyright: ignore[reportUnnecessaryComparison]  # a usual mistake
         raise TypeError("file is None; leave it out to get the record as bytes")
     chosen = _chosen(recorder)
     if file is ...:
@@ -187,4 +187,4 @@ def _described(
     ours = {"library": LIBRARY, "type": flat.type_name, **ours}
     if chosen.describe() is not None:
         ours["precision"] = chosen.describe()
-    return flat.with_metadata({"burnish": ours, **users})
+    return flat.replaced(metadata={"burnish": ours, **users})

@@ -2,16 +2,16 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Literal
 
 import torch
 
+from .reading import VerifiedBy
 from .show import show_dtype
 
 
 @dataclass(slots=True)
 class LoadReport:
-    """What was loaded, and what was not; unpacks as torch's missing, unexpected keys."""
+    """What was loaded and what was not; unpacks as torch's (missing, unexpected)."""
 
     loaded: list[str] = field(default_factory=list[str])
     """Paths of the module that were filled."""
@@ -20,7 +20,7 @@ class LoadReport:
     unexpected: list[str] = field(default_factory=list[str])
     """Paths of the record that the module does not have."""
     mismatched: list[str] = field(default_factory=list[str])
-    """Paths whose shape or dtype did not fit; always empty unless they were excluded."""
+    """Paths whose shape or dtype did not fit; empty unless they were excluded."""
     converted: dict[str, tuple[torch.dtype, torch.dtype]] = field(
         default_factory=dict[str, tuple[torch.dtype, torch.dtype]]
     )
@@ -31,7 +31,7 @@ class LoadReport:
     """Paths that real initializers filled, since the record does not have them."""
     changed: list[str] = field(default_factory=list[str])
     """What else differs from what was stored, in words."""
-    verified: Literal["live", "all", "touched", "none"] = "live"
+    verified: VerifiedBy = "live"
     """"all": every byte was compared with its checksum; "none": the file has none."""
 
     @property

@@ -49,15 +49,16 @@ def show_dtype(dtype: torch.dtype) -> str:
 def _row(entry: Entry, width: int) -> str:
     shape = "x".join(map(str, entry.shape)) or "scalar"
     ties = f"  = {', '.join(entry.ties)}" if entry.ties else ""
-    return f"  {entry.path:<{width}}  {show_dtype(entry.dtype):<9} {shape:<14} {entry.kind}{ties}"
+    kind = f"{show_dtype(entry.dtype):<9} {shape:<14} {entry.kind}"
+    return f"  {entry.path:<{width}}  {kind}{ties}"
 
 
 def _short(value: object) -> str:
     if isinstance(value, torch.Tensor):
         return f"{show_dtype(value.dtype)}[{'x'.join(map(str, value.shape))}]"
-    if isinstance(value, list | tuple | dict) and len(value) > 4:  # pyright: ignore[reportUnknownArgumentType]  # any container
-        return f"{type(value).__name__} of {len(value)}"  # pyright: ignore[reportUnknownArgumentType, reportUnknownVariableType]  # any container
+    if isinstance(value, list | tuple | dict) and len(value) > 4:
+        return f"{type(value).__name__} of {len(value)}"
     if isinstance(value, dict):
-        return "{" + ", ".join(f"{k!r}: {_short(v)}" for k, v in value.items()) + "}"  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]  # any dict
+        return "{" + ", ".join(f"{k!r}: {_short(v)}" for k, v in value.items()) + "}"
     text = repr(value)
     return text if len(text) <= 60 else text[:57] + "..."

@@ -7,7 +7,7 @@ import io
 import os
 import secrets
 import stat
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager, suppress
 from types import EllipsisType
 from typing import Any, BinaryIO, Protocol, TypeAlias
@@ -78,11 +78,12 @@ class StreamSink:
     def write(self, buffer: Buffer) -> None:
         """Write all of ``buffer``."""
         view = memoryview(buffer).cast("B")
-        done = self._file.write(view)
-        # A raw file may write less than asked; a buffered one returns all or None.
-        while done is not None and done < len(view):
-            view = view[done:]
-            done = self._file.write(view)
+        while len(view):
+            # A raw file may write less than asked; files that return None wrote all.
+            done: int | None = self._file.write(view)
+            if done == 0:
+                raise OSError(f"{self._file} takes no more bytes")
+            view = view[len(view) if done is None else done :]
 
     def writev(self, buffers: Sequence[Buffer]) -> None:
         """Write all of ``buffers``, in order."""
@@ -91,8 +92,8 @@ class StreamSink:
 
 
 @contextmanager
-def open_sink(file: str | os.PathLike[str] | BinaryIO) -> Iterator[Sink]:
-    """Open ``file`` for writing; a path appears whole at the end, or stays as it was."""
+def open_sink(file: str | os.PathLike[str] | BinaryIO) -> Generator[Sink]:
+    """Open ``file`` for writing; a path appears whole at the end or stays as it was."""
     if not isinstance(file, str | os.PathLike):
         yield StreamSink(file)
         return
@@ -115,7 +116,7 @@ def open_sink(file: str | os.PathLike[str] | BinaryIO) -> Iterator[Sink]:
 
 
 @contextmanager
-def _replacing(path: str, mode: int | None) -> Iterator[FileSink]:
+def _replacing(path: str, mode: int | None) -> Generator[FileSink]:
     folder, name = os.path.split(path)
     _sweep(folder, name)
     fd, scratch = _scratch(folder, name)

@@ -15,7 +15,7 @@ _WINDOW = 1 << 20
 
 
 class Source(Protocol):
-    """Bytes with random access; what it returns may be written to, the file never is."""
+    """Bytes with random access; what it returns may be changed, the file never is."""
 
     name: str
     size: int
@@ -23,7 +23,7 @@ class Source(Protocol):
     """Whether payloads are compared with their checksums."""
 
     def read(self, offset: int, count: int) -> memoryview:
-        """Return ``count`` bytes at ``offset``; `RecordFormatError` if there are less."""
+        """Return ``count`` bytes at ``offset``; RecordFormatError if there are less."""
         ...
 
     def view(self, offset: int, count: int) -> memoryview:
@@ -42,7 +42,9 @@ class Source(Protocol):
 class FileSource:
     """A file on disk: mapped copy-on-write, or read where mapping is unwise."""
 
-    def __init__(self, path: str, *, verify: bool = True, map_file: bool | None = None):
+    def __init__(
+        self, path: str, *, verify: bool = True, map_file: bool | None = None
+    ) -> None:
         self.name, self.verify = path, verify
         self._map: memoryview | None = None
         fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
@@ -60,14 +62,13 @@ class FileSource:
             self.map()
 
     def read(self, offset: int, count: int) -> memoryview:
-        """Return ``count`` bytes at ``offset``; `RecordFormatError` if there are less."""
+        """Return ``count`` bytes at ``offset``; RecordFormatError if there are less."""
         check_range(self, offset, count)
         if self._map is not None:
             return self._map[offset : offset + count]
         if self._fd is None:
             raise ValueError(f"{self.name} is closed; read what you need before that")
-        # torch.empty leaves its pages untouched, where a bytearray would clear them.
-        buffer = memoryview(torch.empty(count, dtype=torch.uint8).numpy())
+        buffer = fresh_memory(count)
         done = 0
         while done < count:
             got = os.preadv(self._fd, [buffer[done : done + (1 << 30)]], offset + done)
@@ -130,7 +131,7 @@ class MemorySource:
         found = self.read(offset, count)
         if not count:
             return found
-        copy = memoryview(torch.empty(count, dtype=torch.uint8).numpy())
+        copy = fresh_memory(count)
         copy[:] = found
         return copy
 
@@ -154,7 +155,7 @@ class StreamSource:
         file.seek(self._start)
 
     def read(self, offset: int, count: int) -> memoryview:
-        """Return ``count`` bytes at ``offset``; `RecordFormatError` if there are less."""
+        """Return ``count`` bytes at ``offset``; RecordFormatError if there are less."""
         check_range(self, offset, count)
         self._file.seek(self._start + offset)
         pieces = bytearray()
@@ -185,6 +186,12 @@ def check_range(source: Source, offset: int, count: int) -> None:
             f"at least {offset + count:,}",
             "The file was cut short; copy or save it again.",
         )
+
+
+def fresh_memory(count: int) -> memoryview:
+    """Return ``count`` writable bytes; their pages are not touched before use."""
+    memory: Any = torch.empty(count, dtype=torch.uint8).numpy()
+    return memoryview(memory)
 
 
 _REMOTE = (

@@ -12,7 +12,7 @@ _CODECS = ("gz", "zst")
 
 
 def format_of_suffix(file: str) -> tuple[str, str | None] | None:
-    """Return the format's name and the outer compression, or None if the name says none.
+    """Return the format's name and the outer compression; None if the name says none.
 
     ``model.json.gz`` is ``("json", "gz")``; ``.mpk.zst`` is a format of its own.
     """

@@ -57,11 +57,11 @@ class Encoder:
         if isinstance(value, bytes | bytearray | memoryview):
             return {"$bytes": self._entry(_as_tensor(bytes(value)), path)}
         if isinstance(value, Mapping):
-            return self._mapping(value, path, depth)  # pyright: ignore[reportUnknownArgumentType]  # checked key by key
+            return self._mapping(value, path, depth)
         if isinstance(value, list | tuple):
             nodes = [
                 self.encode(item, join(path, i), depth + 1)
-                for i, item in enumerate(value)  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]  # items are any value
+                for i, item in enumerate(value)
             ]
             return nodes if isinstance(value, list) else {"$tuple": nodes}
         return self._other(value, path, depth)
@@ -176,7 +176,7 @@ def decode(node: Node, leaf: Callable[[str, int], object], depth: int = 0) -> An
     if depth > MAX_DEPTH:
         raise ValueError(f"nested deeper than {MAX_DEPTH} levels")
     if isinstance(node, list):
-        return [decode(item, leaf, depth + 1) for item in node]  # pyright: ignore[reportUnknownVariableType]  # any node
+        return [decode(item, leaf, depth + 1) for item in node]
     tag, content = tag_of(node)
     if tag is None:
         return {key: decode(item, leaf, depth + 1) for key, item in content.items()}
@@ -194,13 +194,13 @@ def decode(node: Node, leaf: Callable[[str, int], object], depth: int = 0) -> An
 def renumbered(node: Node, number: Mapping[int, int]) -> Node:
     """Return ``node`` with the entries' numbers replaced."""
     if isinstance(node, list):
-        return [renumbered(item, number) for item in node]  # pyright: ignore[reportUnknownVariableType]  # any node
+        return [renumbered(item, number) for item in node]
     if not isinstance(node, dict):
         return node
     for tag in LEAVES:
         if tag in node:
-            return {tag: number[node[tag]]}  # pyright: ignore[reportUnknownArgumentType]  # any node
-    return {key: renumbered(item, number) for key, item in node.items()}  # pyright: ignore[reportUnknownVariableType]  # any node
+            return {tag: number[node[tag]]}
+    return {key: renumbered(item, number) for key, item in node.items()}
 
 
 LEAVES = frozenset({"$tensor", "$array", "$bytes"})
@@ -267,18 +267,17 @@ def _is_digits(content: Any) -> bool:
 def _is_record(content: Any) -> bool:
     return (
         isinstance(content, list)
-        and len(content) == 2  # pyright: ignore[reportUnknownArgumentType]  # any list
+        and len(content) == 2
         and isinstance(content[0], str)
         and isinstance(content[1], dict)
-        and all(isinstance(key, str) for key in content[1])  # pyright: ignore[reportUnknownVariableType]  # any dict
+        and all(isinstance(key, str) for key in content[1])
     )
 
 
 def _is_pairs(content: Any) -> bool:
     pairs: Sequence[Any] = content if isinstance(content, list) else [None]
     return all(
-        isinstance(p, list) and len(p) == 2 and isinstance(p[0], str)  # pyright: ignore[reportUnknownArgumentType]  # any list
-        for p in pairs
+        isinstance(p, list) and len(p) == 2 and isinstance(p[0], str) for p in pairs
     ) and len({p[0] for p in pairs}) == len(pairs)
 
 

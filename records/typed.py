@@ -1,18 +1,19 @@
 """From a stored tree to a record with declared fields, each checked when touched."""
 
+import dataclasses
 import enum
 import types
 import typing
 from collections.abc import Callable
+from functools import partial
 from typing import Any, TypeVar
 
-
 from ..config.path import did_you_mean, join
+from .entry import Entry
 from .errors import RecordMismatchError
 from .flat import FlatRecord, leaf_value
-from .entry import Entry
 from .record import Record
-from .tree import LEAVES, Node, decode, escape, scalar, tag_of
+from .tree import LEAVES, Node, decode, escape, tag_of
 
 R = TypeVar("R", bound=Record)
 
@@ -55,13 +56,15 @@ def _record(cls: type[R], node: Node, flat: FlatRecord, file: str, path: str) ->
     pending: dict[str, Callable[[], Any]] = {}
     for field in declared.values():
         if field.name not in nodes:
-            default = field.default_factory
-            pending[field.name] = (
-                (lambda f=field: f.default) if _is_missing(default) else default
-            )
+            pending[field.name] = partial(_default, field)
             continue
-        pending[field.name] = lambda f=field.name: _value(
-            hints[f], nodes[f], flat, file, join(path, f)
+        pending[field.name] = partial(
+            _value,
+            hints[field.name],
+            nodes[field.name],
+            flat,
+            file,
+            join(path, field.name),
         )
     made.__dict__["_pending"] = pending
     return made
@@ -206,7 +209,7 @@ def _mismatch(file: str, path: str, found: str, expected: str) -> RecordMismatch
 
 
 def _name(node: Node) -> str:
-    if isinstance(node, dict) and len(node) == 1:  # pyright: ignore[reportUnknownArgumentType]  # any map
+    if isinstance(node, dict) and len(node) == 1:
         tag, content = tag_of(node)
         if tag == "$record":
             return f"a {content[0]}"
@@ -219,11 +222,13 @@ def _name(node: Node) -> str:
     )
 
 
-def _has_default(field: Any) -> bool:
-    return not (_is_missing(field.default) and _is_missing(field.default_factory))
+def _has_default(field: "dataclasses.Field[Any]") -> bool:
+    missing = dataclasses.MISSING
+    return field.default is not missing or field.default_factory is not missing
 
 
-def _is_missing(value: object) -> bool:
-    import dataclasses
-
-    return value is dataclasses.MISSING
+def _default(field: "dataclasses.Field[Any]") -> Any:
+    if field.default is not dataclasses.MISSING:
+        return field.default
+    factory: Any = field.default_factory
+    return factory()

@@ -26,7 +26,7 @@ class Layout:
     frames: list[bytes]
     """The pad and the head before each payload."""
     parts: dict[int, list[bytes]]
-    """For the few payloads of several parts, the frames of the parts after the first."""
+    """Of the few payloads that have several parts: the frames of all but the first."""
     end: int
 
     @classmethod

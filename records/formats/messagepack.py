@@ -14,6 +14,7 @@ from typing import Any
 import torch
 import xxhash
 
+from ..bounded_msgpack import FREE, pack_bounded, unpack_bounded
 from ..entry import Entry
 from ..errors import (
     RecordChecksumError,
@@ -24,7 +25,6 @@ from ..errors import (
 from ..flat import FlatRecord
 from ..format import Format, WriteOptions
 from ..header import header_of, record_of
-from ..bounded_msgpack import FREE, pack_bounded, unpack_bounded
 from ..payload import PART, stored_size, write_payloads
 from ..planes import PLANED
 from ..sink import Sink
@@ -84,7 +84,7 @@ def document_head(
     *,
     planes: Sequence[int],
 ) -> bytes:
-    """Return the document up to its first pad; ``planes`` are entries stored as such."""
+    """Return the document up to its first pad; ``planes`` are the entries in planes."""
     plain = header_of(record, dtypes)
     plain["tensors"]["offset"] = layout.starts
     plain["tensors"]["planes"] = list(planes)
@@ -238,11 +238,11 @@ def _check_framing(source: Source, layout: Layout, data: int) -> None:
     if bytes(source.read(data, 5)) != items:
         raise RecordFormatError(source.name, "another number of payloads than it says")
     for i, (start, frame) in enumerate(zip(layout.starts, layout.frames, strict=True)):
-        if source.read(data + start - len(frame), len(frame)) != frame:
+        if bytes(source.read(data + start - len(frame), len(frame))) != frame:
             raise RecordFormatError(source.name, f"damage before payload {i}")
         for n, more in enumerate(layout.parts.get(i, ()), 1):
             at = data + start + n * (PART + ALIGN) - ALIGN
-            if source.read(at, len(more)) != more:
+            if bytes(source.read(at, len(more))) != more:
                 raise RecordFormatError(source.name, f"damage before payload {i}")
     tail = bytes(source.read(data + layout.end, source.size - data - layout.end))
     sums = tail[len(_SUMS) + 4 : len(_SUMS) + 4 + 8 * len(layout.sizes)]

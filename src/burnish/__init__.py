@@ -3,10 +3,10 @@
 Every name is imported when it is first used; `import burnish` imports nothing else.
 """
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
-
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
     from . import cli, config, core, optim, records, train
     from .core import (
         Module,
@@ -62,7 +62,9 @@ _HOME = {
 }
 
 
-def __getattr__(name: str) -> Any:
+def __getattr__(name: str) -> "Any":
+    from importlib import import_module
+
     if name in _PACKAGES:
         return import_module(f".{name}", __name__)
     if name not in _HOME:

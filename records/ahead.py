@@ -1,0 +1,39 @@
+"""ahead: work for several threads, results in order, few of them waiting."""
+
+import os
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import TypeVar
+
+_T = TypeVar("_T")
+_R = TypeVar("_R")
+
+_FEW = 32
+"""Up to so many items are not worth the start of threads."""
+_MOST_THREADS = 4
+
+
+def ahead(work: Callable[[_T], _R], items: Sequence[_T]) -> Iterator[_R]:
+    """Return ``work`` of each item, in order; threads do the next ones meanwhile.
+
+    For work that lets go of Python's lock. An exception of ``work`` is raised when its
+    result is due, and the rest is not begun.
+    """
+    n_threads = min(_MOST_THREADS, os.cpu_count() or 1)
+    if len(items) <= _FEW or n_threads < 2:
+        yield from map(work, items)
+        return
+    # A pool of its own: one that outlives this call would be dead after a fork.
+    with ThreadPoolExecutor(n_threads, "burnish") as pool:
+        waiting: deque[Future[_R]] = deque()
+        try:
+            for item in items:
+                waiting.append(pool.submit(work, item))
+                if len(waiting) > n_threads:
+                    yield waiting.popleft().result()
+            while waiting:
+                yield waiting.popleft().result()
+        finally:
+            for future in waiting:
+                future.cancel()

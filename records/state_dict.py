@@ -1,0 +1,67 @@
+"""Torch's state dicts and records, each as the other."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+
+from .entry import Entry
+from .flat import FlatRecord
+from .tree import Encoder, Node, tie_key
+
+
+def record_of_state_dict(state_dict: Mapping[str, Any]) -> FlatRecord:
+    """Return the record of a state dict; its tensors are shared, ties are found.
+
+    Values that are no tensors become plain data beside the entries; TypeError names
+    those that are no plain data.
+    """
+    encoder, extra = Encoder(), dict[str, Node]()
+    known: dict[tuple[object, ...], Entry] = {}
+    entries: list[Entry] = []
+    for path, value in state_dict.items():
+        if not isinstance(path, str):  # pyright: ignore[reportUnnecessaryIsInstance]  # users pass anything
+            raise TypeError(f"a state dict has str keys, found {path!r}")
+        if not isinstance(value, torch.Tensor):
+            extra[path] = encoder.encode(value, path)
+            continue
+        key = tie_key(value)
+        if key is not None and key in known:
+            known[key].ties += (path,)
+            continue
+        entry = _entry(path, value)
+        entries.append(entry)
+        if key is not None:
+            known[key] = entry
+    if encoder.entries:
+        raise TypeError(
+            f"{encoder.entries[0].path}: a tensor inside the plain data of a state "
+            "dict; give it a key of its own"
+        )
+    return FlatRecord.of(entries, tree=extra, type_name="state dict")
+
+
+def state_dict_of(record: FlatRecord) -> dict[str, Any]:
+    """Return path to tensor, ties at each path, without non-persistent buffers."""
+    state: dict[str, Any] = {}
+    for entry in record.entries():
+        if entry.kind in ("transient", "extra"):
+            continue
+        tensor = entry.tensor().detach()
+        for path in (entry.path, *entry.ties):
+            state[path] = tensor
+    state.update(record.extra())
+    return state
+
+
+def _entry(path: str, value: torch.Tensor) -> Entry:
+    # A state dict tells parameters from buffers only if keep_vars was used.
+    is_parameter = isinstance(value, torch.nn.Parameter)
+    return Entry(
+        path,
+        "parameter" if is_parameter else "tensor",
+        value.dtype,
+        tuple(value.shape),
+        value,
+        requires_grad=is_parameter and value.requires_grad,
+    )
