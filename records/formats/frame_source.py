@@ -32,7 +32,7 @@ class FrameSource:
             raise RecordFormatError(
                 inner.name, rows, cure="Copy the file again or use an older one."
             )
-        if inner.read(0, len(MARK)) != MARK:
+        if bytes(inner.read(0, len(MARK))) != MARK:
             raise RecordFormatError(
                 inner.name, "other first bytes than an .mpk.zst has"
             )

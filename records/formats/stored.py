@@ -5,9 +5,10 @@ from dataclasses import dataclass
 import torch
 import xxhash
 
+from ..ahead import ahead
 from ..errors import RecordChecksumError, RecordFormatError
-from ..planes import join_planes
-from ..source import Source
+from ..planes import BLOCK, planes_of
+from ..source import Source, fresh_memory
 
 
 @dataclass(slots=True, eq=False)
@@ -26,34 +27,64 @@ class Stored:
 
     def load(self) -> torch.Tensor:
         """Return the tensor; its memory is its own or a private map of the file."""
-        data = self._bytes()
-        if self.source.verify and self.sum_at is not None:
-            expected = self.source.read(self.sum_at, 8)
-            if xxhash.xxh3_64_digest(data) != expected:
-                raise RecordChecksumError(self.source.name, self.path)
-        return tensor_of(data, self, planes=self.is_planes)
+        try:
+            if self.is_planes:
+                return self._joined()
+            data = self._bytes()
+            self._check(xxhash.xxh3_64(data) if self._is_checked else None)
+            return tensor_of(data, self)
+        except RecordChecksumError as error:
+            # Compressed content knows its frames, and not whose they are.
+            raise RecordChecksumError(self.source.name, self.path) from error
+
+    @property
+    def _is_checked(self) -> bool:
+        return self.source.verify and self.sum_at is not None
+
+    def _check(self, found: xxhash.xxh3_64 | None) -> None:
+        if found is None or self.sum_at is None:
+            return
+        if found.digest() != bytes(self.source.read(self.sum_at, 8)):
+            raise RecordChecksumError(self.source.name, self.path)
 
     def _bytes(self) -> memoryview:
         if len(self.pieces) == 1:
             offset, count = self.pieces[0]
             return self.source.view(offset, count)
-        whole = torch.empty(sum(n for _, n in self.pieces), dtype=torch.uint8)
-        data, done = memoryview(whole.numpy()), 0
+        data, done = fresh_memory(sum(n for _, n in self.pieces)), 0
         for offset, count in self.pieces:
             data[done : done + count] = self.source.read(offset, count)
             done += count
         return data
 
+    def _joined(self) -> torch.Tensor:
+        """Return the values of planes, block by block: none is held twice."""
+        out = torch.empty(self.shape, dtype=self.dtype)
+        flat, done = out.view(-1), 0
+        codec, step = planes_of(self.dtype), BLOCK * self.dtype.itemsize
+        total = xxhash.xxh3_64() if self._is_checked else None
+        blocks = [
+            (at, min(step, offset + count - at))
+            for offset, count in self.pieces
+            for at in range(offset, offset + count, step)
+        ]
+        for data in ahead(lambda block: self.source.read(*block), blocks):
+            if total is not None:
+                total.update(data)
+            values = flat[done : done + len(data) // self.dtype.itemsize]
+            codec.join(torch.frombuffer(data, dtype=torch.uint8), values)
+            done += len(values)
+        self._check(total)
+        return out
 
-def tensor_of(data: memoryview, stored: "Stored", *, planes: bool) -> torch.Tensor:
+
+def tensor_of(data: memoryview, stored: Stored) -> torch.Tensor:
     """Return ``data`` as a tensor of the stored dtype and shape, without a copy.
 
     Raises `RecordFormatError` for bytes that are no booleans.
     """
     if not len(data):
         return torch.empty(stored.shape, dtype=stored.dtype)
-    if planes:
-        return join_planes(data, stored.dtype).view(stored.shape)
     if stored.dtype is torch.bool:
         raw = torch.frombuffer(data, dtype=torch.uint8)
         if int(raw.max()) > 1:

@@ -7,7 +7,7 @@ that of zstd's seekable format, a skippable frame at the file's end.
 import struct
 import threading
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import xxhash
@@ -84,7 +84,7 @@ def raw_frame(content: memoryview) -> list[Buffer]:
 
 def compressor(level: int) -> zstandard.ZstdCompressor:
     """Return this thread's compressor: one used by two threads ends the process."""
-    known: dict[int, zstandard.ZstdCompressor] = _of_thread("compressors", dict)
+    known = _of_thread("compressors", dict[int, zstandard.ZstdCompressor])
     if level not in known:
         known[level] = zstandard.ZstdCompressor(level=level, write_checksum=True)
     return known[level]
@@ -146,11 +146,12 @@ def _literal_compressor() -> zstandard.ZstdCompressor:
     return zstandard.ZstdCompressor(compression_params=params)
 
 
+_T = TypeVar("_T")
 _local = threading.local()
 
 
-def _of_thread(name: str, make: Callable[[], Any]) -> Any:
-    found = getattr(_local, name, None)
+def _of_thread(name: str, make: Callable[[], _T]) -> _T:
+    found: _T | None = getattr(_local, name, None)
     if found is None:
         found = make()
         setattr(_local, name, found)

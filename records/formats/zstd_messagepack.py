@@ -14,12 +14,13 @@ from ..entry import Entry
 from ..flat import FlatRecord
 from ..format import Format, WriteOptions
 from ..payload import PART, byte_view, chunks, stored_size
-from ..planes import BLOCK, PLANED, Planes, blocks
+from ..planes import BLOCK, PLANED, blocks, planes_of
 from ..precision import Precision
 from ..sink import Sink
 from ..source import Source
 from .frame_source import FrameSource
-from .messagepack import Layout, document_head, document_tail, read_document
+from .layout import Layout
+from .messagepack import document_head, document_tail, read_document
 from .zstd_frames import MARK, FrameWriter, compressor, literal_compressor
 
 MOST_RATIO = 16
@@ -71,7 +72,6 @@ class _Writer:
     def __init__(self, sink: Sink, level: int) -> None:
         self._frames = FrameWriter(sink, level)
         self._level = level
-        self._codecs: dict[torch.dtype, Planes] = {}
         self._gathered = bytearray()
         self._n_raw = 0
         self._planes = torch.empty(BLOCK * 4, dtype=torch.uint8)
@@ -93,7 +93,7 @@ class _Writer:
         frames: Sequence[bytes],
         precision: Precision,
     ) -> bytes:
-        """Write an entry, with the document's bytes before its parts; return its sum."""
+        """Write an entry, framed as the document has it; return its sum."""
         total, following = xxhash.xxh3_64(), iter(frames)
         room = PART if len(frames) > 1 else sys.maxsize
         self._gather(next(following))
@@ -121,11 +121,10 @@ class _Writer:
         if dtype not in PLANED:
             yield from pieces
             return
-        if dtype not in self._codecs:
-            self._codecs[dtype] = Planes(dtype)
+        codec = planes_of(dtype)
         for block in blocks(pieces):
             planes = self._planes[: block.numel() * dtype.itemsize]
-            self._codecs[dtype].split(block, planes)
+            codec.split(block, planes)
             yield planes
 
     def _write(self, data: memoryview, dtype: torch.dtype) -> None:
