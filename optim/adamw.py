@@ -1,0 +1,43 @@
+"""AdamW (Loshchilov and Hutter, 2019), and cautious weight decay (arXiv 2510.12402)."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from .adam import AdamState, adam_state, adam_update, next_moments
+from .simple import SimpleOptimizer, check_betas, check_range
+
+
+@dataclass(frozen=True, kw_only=True)
+class AdamW(SimpleOptimizer[AdamState]):
+    """Adam whose weight decay shrinks the weights, not the gradient."""
+
+    betas: tuple[float, float] = (0.9, 0.999)
+    """Shares of the first and second moment that are kept, each in [0, 1)."""
+    eps: float = 1e-8
+    """Added to the denominator, at least 0."""
+    weight_decay: float = 1e-2
+    """Weights shrink by this times the learning rate; at least 0."""
+    amsgrad: bool = False
+    """Divide by the greatest second moment so far."""
+    cautious: bool = False
+    """Decay only the weights whose sign is that of their first moment."""
+
+    def __post_init__(self) -> None:
+        check_betas(self.betas)
+        check_range("eps", self.eps, 0.0)
+        check_range("weight_decay", self.weight_decay, 0.0)
+
+    def init(self, tensor: Tensor) -> AdamState:
+        return adam_state(tensor, self.amsgrad)
+
+    def step(
+        self, lr: float, tensor: Tensor, grad: Tensor, state: AdamState
+    ) -> tuple[Tensor, AdamState]:
+        state = next_moments(grad, state, self.betas)
+        decayed = tensor * (1 - lr * self.weight_decay)
+        if self.cautious:
+            agree = (tensor >= 0) == (state.exp_avg >= 0)
+            decayed = torch.where(agree, decayed, tensor)
+        return adam_update(lr, decayed, state, self.betas, self.eps), state

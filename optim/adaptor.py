@@ -1,0 +1,371 @@
+"""OptimizerAdaptor: a simple optimizer over a module, as a torch.optim.Optimizer."""
+
+from collections.abc import Callable, Mapping, Sequence
+from itertools import chain
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
+
+import torch
+from torch import Tensor, nn
+from torch.optim import optimizer as torch_optimizer
+
+from .binding import Binding, warn_replaced
+from .clipping import Clip, Clipped
+from .engines.bucket import Job
+from .engines.loop import plain, state_of
+from .engines.step import Step
+from .errors import NonFiniteGradientError
+from .groups import Group, place
+from .hyper import Hyper
+from .schedulers.scheduler import Scheduler
+from .simple import SimpleOptimizer, check_range
+from .stepper import Stepper
+
+if TYPE_CHECKING:
+    from ..records.open import Source
+    from ..records.report import LoadReport
+    from .gradients import Gradients
+    from .state import OptimizerRecord
+
+M = TypeVar("M", bound=nn.Module)
+
+
+class OptimizerAdaptor(torch.optim.Optimizer):
+    """Steps a module with a simple optimizer; torch's schedulers and tools take it.
+
+    For each parameter with a gradient: clip, bring state and gradient to its device,
+    call the simple step on plain tensors, write the parameter in place, keep the
+    state in storage of its own. A parameter without a gradient, and its state, stay
+    as they are; without any gradient `step` does nothing, as in torch. Sparse
+    gradients are made dense; complex parameters are stepped as pairs of real ones.
+
+    ``nonfinite`` says what a gradient that is not finite does: ``"pass"`` it on,
+    ``"skip"`` the whole step, or raise an ``"error"``. ``state_dtype`` is what state
+    is kept and steps are computed in. ``fused=None`` compiles nothing; True compiles
+    the recorded step to C; False runs the step as it is written.
+    """
+
+    def __init__(
+        self,
+        optimizer: SimpleOptimizer[Any],
+        module: nn.Module,
+        *,
+        lr: float | Scheduler,
+        groups: Sequence[Group] = (),
+        clip: Clip | None = None,
+        maximize: bool = False,
+        state_dtype: torch.dtype | None = None,
+        nonfinite: Literal["pass", "skip", "error"] = "pass",
+        fused: bool | None = None,
+    ) -> None:
+        _check_arguments(optimizer, module, nonfinite, state_dtype)
+        self.nonfinite, self.clip, self.fused = nonfinite, clip, fused
+        self.state_dtype = state_dtype
+        self.is_training = True
+        self._base = optimizer
+        self._binding = Binding(module)
+        self._stepper = Stepper(fused, state_dtype, self._binding.path_of)
+        self._hypers: list[Hyper] = []
+        self._clips: list[Clip | None] = []
+        self._schedules: list[Scheduler | None] = []
+        placed = place(module, self._binding.params, groups, optimizer, lr)
+        for one in placed:
+            for param in one.params:
+                self._stepper.blank(one.optimizer, param.tensor)
+        groups_of_torch: list[dict[str, Any]] = [
+            {
+                "params": [param.tensor for param in one.params],
+                "optimizer": one.optimizer,
+                "lr": one.lr,
+                "clip": one.clip,
+            }
+            for one in placed
+        ]
+        defaults = {"lr": _rate(lr), **Hyper(optimizer).values(), "maximize": maximize}
+        super().__init__(groups_of_torch, defaults)
+
+    def add_param_group(self, param_group: dict[str, Any]) -> None:
+        """Add parameters; ``optimizer``, ``lr`` and hyperparameters may differ."""
+        group = dict(param_group)
+        simple = group.pop("optimizer", None)
+        simple = self._base if not isinstance(simple, SimpleOptimizer) else simple
+        lr = group.get("lr", self.defaults["lr"])
+        hyper = Hyper(simple)
+        group["lr"] = _rate(lr)
+        clip = group.pop("clip", None)
+        group = {**hyper.values(), **group, "kind": type(simple).__name__}
+        super().add_param_group(group)
+        self._hypers.append(hyper)
+        self._clips.append(clip)
+        self._schedules.append(lr if isinstance(lr, Scheduler) else None)
+        for param in self.param_groups[-1]["params"]:
+            self._binding.add(param)
+
+    # torch's own wrapper costs as much as a small step; `step` calls the hooks itself.
+    def step(self, closure: Callable[[], Any] | None = None) -> Any:  # type: ignore[override]  # torch's overloads say the same
+        """Update every parameter that has a gradient; return what ``closure`` does.
+
+        Raises before anything is changed: `ImpureStepError`, `NonFiniteGradientError`.
+        """
+        if not (torch.autograd._profiler_enabled() or self._has_hooks()):
+            return self._step(closure)
+        name = f"Optimizer.step#{type(self).__name__}.step"
+        with torch.autograd.profiler.record_function(name):
+            return self._hooked_step(closure)
+
+    step.hooked = True  # type: ignore[attr-defined]  # tells torch not to wrap it
+
+    def apply_gradients(
+        self, lr: float | None, module: M, grads: "Gradients | Mapping[str, Tensor]"
+    ) -> M:
+        """Step with ``grads`` (by parameter ID) instead of ``.grad``; return ``module``.
+
+        ``lr=None`` takes the groups' own learning rates.
+        """
+        if module is not self._binding.module:
+            raise ValueError("this optimizer was bound to another module")
+        by_param = self._binding.by_param(grads)
+        self._advance(by_param, None if lr is None else float(lr))
+        return module
+
+    def eval(self) -> None:
+        """Move the parameters to where they are evaluated (averages, if any)."""
+        self._move(to_train=False)
+
+    def train(self) -> None:
+        """Move the parameters back to where they are trained."""
+        self._move(to_train=True)
+
+    def into_record(self) -> "OptimizerRecord":
+        """Return the state by parameter ID; it refers to the live tensors."""
+        from .state import into_record
+
+        return into_record(self)
+
+    def save_record(self, *args: Any, **kwargs: Any) -> bytes | None:
+        """Write `into_record` to a file, or return bytes, as `Record.save` does."""
+        return self.into_record().save(*args, **kwargs)
+
+    def load_record(
+        self,
+        source: "Source | OptimizerRecord",
+        *,
+        hyperparameters: Literal["keep", "restore"] = "keep",
+        strict: bool = True,
+    ) -> "LoadReport":
+        """Take over the state in ``source``, matched by ID, then by path.
+
+        ``"keep"`` leaves hyperparameters as they were constructed and reports the
+        differences; ``"restore"`` takes the stored ones. Raises RecordMismatchError,
+        with nothing changed, for another optimizer's record, another shape, and,
+        unless ``strict=False``, for states without a parameter.
+        """
+        from .state import load_record
+
+        return load_record(self, source, hyperparameters, strict)
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Load what ``state_dict()`` gave, or that of the torch optimizer of this kind.
+
+        Unlike torch's, it keeps the dtypes of the state.
+        """
+        from .torch_state import load_state_dict
+
+        load_state_dict(self, state_dict, super().load_state_dict)
+
+    def __getstate__(self) -> dict[str, Any]:
+        # Hooks are torch's to leave out; plans are made anew.
+        kept = {k: v for k, v in vars(self).items() if not k.startswith("_optimizer_")}
+        return {k: v for k, v in kept.items() if k not in ("_stepper", "step")}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__(state)
+        old = vars(self).get("_stepper")
+        if old is None:
+            self._stepper = Stepper(
+                self.fused, self.state_dtype, self._binding.path_of
+            )
+
+    def __repr__(self) -> str:
+        names = ", ".join(dict.fromkeys(repr(h.template) for h in self._hypers))
+        count = sum(len(g["params"]) for g in self.param_groups)
+        return f"OptimizerAdaptor({names}, {count} parameters, fused={self.fused})"
+
+    def _has_hooks(self) -> bool:
+        return bool(
+            self._optimizer_step_pre_hooks
+            or self._optimizer_step_post_hooks
+            or torch_optimizer._global_optimizer_pre_hooks
+            or torch_optimizer._global_optimizer_post_hooks
+        )
+
+    def _hooked_step(self, *args: Any, **kwargs: Any) -> Any:
+        before = torch_optimizer._global_optimizer_pre_hooks.values()
+        for hook in chain(before, self._optimizer_step_pre_hooks.values()):
+            changed = hook(self, args, kwargs)
+            if changed is not None:
+                args, kwargs = changed
+        result = self._step(*args, **kwargs)
+        after = torch_optimizer._global_optimizer_post_hooks.values()
+        for done in chain(self._optimizer_step_post_hooks.values(), after):
+            done(self, args, kwargs)
+        return result
+
+    def _step(self, closure: Callable[[], Any] | None = None) -> Any:
+        loss = None
+        if closure is not None:
+            with torch.enable_grad():
+                loss = closure()
+        self._advance(None, None)
+        return loss
+
+    @torch.no_grad()
+    def _advance(self, given: Mapping[Tensor, Tensor] | None, lr: float | None) -> None:
+        if not self.is_training:
+            raise RuntimeError(
+                "the parameters stand where they are evaluated; call optim.train() "
+                "before optim.step()"
+            )
+        grads = self._gradients(given)
+        if self._has_replaced(grads):
+            self._rebind()
+            grads = self._gradients(given)
+        if self.nonfinite != "pass" and not self._is_finite(grads):
+            return
+        jobs: list[Job] = []
+        for index, (own, scale, limit) in enumerate(self._clipped(grads)):
+            call = self._call(index, lr, scale, limit)
+            params = self.param_groups[index]["params"]
+            jobs += self._stepper.jobs(index, params, own, self.state, call)
+        for job in jobs:
+            job()
+        if lr is None:
+            self._advance_schedules()
+
+    def _gradients(
+        self, given: Mapping[Tensor, Tensor] | None
+    ) -> list[list[Tensor | None]]:
+        if given is None:
+            return [[p.grad for p in g["params"]] for g in self.param_groups]
+        return [[given.get(p) for p in g["params"]] for g in self.param_groups]
+
+    def _call(
+        self, index: int, lr: float | None, scale: float | None, limit: float | None
+    ) -> Step:
+        group = self.param_groups[index]
+        schedule = self._schedules[index]
+        if lr is None and schedule is not None:
+            group["lr"] = schedule.lr()
+        rate = group["lr"] if lr is None else lr
+        simple = self._hypers[index].current(group)
+        return Step(simple, float(rate), bool(group["maximize"]), scale, limit)
+
+    def _advance_schedules(self) -> None:
+        # Groups may share one schedule; it advances once a step.
+        for schedule in {id(s): s for s in self._schedules if s is not None}.values():
+            schedule.advance()
+
+    def _clipped(
+        self, grads: list[list[Tensor | None]]
+    ) -> list[tuple[list[Tensor | None], float | None, float | None]]:
+        """Return by group the gradients, their factor and their limit."""
+        if self.clip is None and not any(self._clips):
+            return [(own, None, None) for own in grads]
+        results: dict[int, tuple[list[Tensor | None], float | None, float | None]] = {}
+        shared = [i for i, own in enumerate(self._clips) if own is None]
+        for clip, members in [
+            (self.clip, shared),
+            *((own, [i]) for i, own in enumerate(self._clips) if own is not None),
+        ]:
+            present = [g for i in members for g in grads[i] if g is not None]
+            done = Clipped(present) if clip is None else clip.clip(present)
+            left = iter(done.grads)
+            for i in members:
+                own = [None if g is None else next(left) for g in grads[i]]
+                results[i] = (own, done.scale, done.limit)
+        return [results[i] for i in range(len(grads))]
+
+    def _is_finite(self, grads: list[list[Tensor | None]]) -> bool:
+        """Return whether all gradients are finite; raise if the policy is an error."""
+        params = [p for group in self.param_groups for p in group["params"]]
+        bad = [
+            self._binding.path_of(p)
+            for p, g in zip(params, chain.from_iterable(grads), strict=True)
+            if g is not None and not is_finite(g)
+        ]
+        if bad and self.nonfinite == "error":
+            raise NonFiniteGradientError(bad)
+        return not bad
+
+    def _has_replaced(self, grads: list[list[Tensor | None]]) -> bool:
+        """Whether a parameter without gradient is no longer the module's."""
+        for group, own in zip(self.param_groups, grads, strict=True):
+            if None not in {None if g is None else 0 for g in own}:
+                continue
+            for param, grad in zip(group["params"], own, strict=True):
+                if grad is None and not self._binding.is_live(param):
+                    return True
+        return False
+
+    def _rebind(self) -> None:
+        """Step what stands in the module now where a held parameter was replaced."""
+        replaced = self._binding.replaced()
+        paths = [self._binding.path_of(old) for old in replaced]
+        for group in self.param_groups:
+            group["params"] = [replaced.get(p, p) for p in group["params"]]
+        for old, new in replaced.items():
+            stored = self.state.pop(old, None)
+            if stored is not None and new.shape == old.shape:
+                self.state[new] = stored
+            self._binding.rebind(old, new)
+        if paths:
+            warn_replaced(paths)
+
+    @torch.no_grad()
+    def _move(self, *, to_train: bool) -> None:
+        if self.is_training is to_train:
+            return
+        for index, group in enumerate(self.param_groups):
+            simple = self._hypers[index].current(group)
+            move = simple.to_train if to_train else simple.to_eval
+            for param in group["params"]:
+                stored = self.state.get(param)
+                blank = self._stepper.blank(simple, param)
+                if not stored or blank is None:
+                    continue
+                tensor = plain(param)
+                moved = move(tensor, state_of(type(blank), stored))
+                if moved is not tensor:
+                    tensor.copy_(moved)
+        self.is_training = to_train
+
+
+def _check_arguments(
+    optimizer: object, module: object, nonfinite: str, state_dtype: torch.dtype | None
+) -> None:
+    if not isinstance(optimizer, SimpleOptimizer):
+        raise TypeError(
+            f"the first argument is a SimpleOptimizer, got {type(optimizer).__name__}: "
+            "OptimizerAdaptor(AdamW(), net, lr=1e-3)"
+        )
+    if not isinstance(module, nn.Module):
+        raise TypeError(
+            f"an optimizer is bound to a module, got {type(module).__name__}; pass the "
+            "module itself, as in AdamW().bind(net, lr=1e-3)"
+        )
+    if nonfinite not in ("pass", "skip", "error"):
+        raise ValueError(f"nonfinite is 'pass', 'skip' or 'error', got {nonfinite!r}")
+    if state_dtype is not None and not state_dtype.is_floating_point:
+        raise ValueError(f"state_dtype must be a floating dtype, got {state_dtype}")
+
+
+def _rate(lr: "float | Tensor | Scheduler") -> Any:
+    """Return the learning rate that a group starts with. Raises ValueError."""
+    rate = lr.lr() if isinstance(lr, Scheduler) else lr
+    check_range("lr", float(rate), 0.0)
+    return rate
+
+
+def is_finite(grad: Tensor) -> bool:
+    """Return whether a gradient holds neither infinities nor NaN."""
+    values = grad.coalesce().values() if grad.is_sparse else grad
+    return bool(torch.isfinite(values).all())

@@ -1,0 +1,114 @@
+"""Binding: which parameters of a module an optimizer holds, by path and ID."""
+
+import warnings
+from collections.abc import Mapping
+from typing import Any
+
+from torch import Tensor, nn
+
+from ..core.identity import named_params
+from ..records.entry import Param, ParamId
+
+
+class Binding:
+    """The parameters of a module that can be stepped: floating and complex ones."""
+
+    def __init__(self, module: nn.Module) -> None:
+        self.module: nn.Module | None = module
+        self.params = _steppable(module)
+        if not self.params:
+            raise ValueError(
+                f"{type(module).__name__} has no floating parameter to optimize"
+            )
+        self.known = {param.tensor: param for param in self.params}
+
+    def __getstate__(self) -> dict[str, Any]:
+        # The module may hold what cannot be copied; the parameters are the optimizer's.
+        return {**self.__dict__, "module": None}
+
+    def path_of(self, tensor: Tensor, fallback: str = "a parameter") -> str:
+        """Return the dotted path at which ``tensor`` was met."""
+        known = self.known.get(tensor)  # type: ignore[call-overload]  # a Parameter
+        return known.path if known is not None else fallback
+
+    def current(self) -> list[Param]:
+        """Return the held parameters, with the paths and IDs they have by now."""
+        if self.module is not None:
+            for param in _steppable(self.module):
+                if param.tensor in self.known:
+                    self.known[param.tensor] = param
+        return list(self.known.values())
+
+    def add(self, tensor: Tensor) -> None:
+        """Hold a parameter that was added later; its path is looked up."""
+        if tensor in self.known or not isinstance(tensor, nn.Parameter):
+            return
+        found = {}
+        if self.module is not None:
+            found = {p.tensor: p for p in _steppable(self.module)}
+        fresh = Param(f"param_{len(self.known)}", ParamId.draw(), tensor)
+        self.known[tensor] = found.get(tensor, fresh)
+
+    def by_param(self, grads: Mapping[str, Tensor]) -> dict[Tensor, Tensor]:
+        """Return gradients, given by ID or path, by parameter.
+
+        Raises KeyError for one that names no held parameter.
+        """
+        held = self.current()
+        by_name = {p.id: p.tensor for p in held} | {p.path: p.tensor for p in held}
+        unknown = [name for name in grads if name not in by_name]
+        if unknown:
+            raise KeyError(f"{unknown[0]!r} is no ID or path of a held parameter")
+        return {by_name[name]: grad for name, grad in grads.items()}
+
+    def replaced(self) -> dict[Tensor, nn.Parameter]:
+        """Return held parameters that the module replaced, with what stands there now."""
+        if self.module is None:
+            return {}
+        live = _steppable(self.module)
+        held = {id(param.tensor) for param in live}
+        by_path = {param.path: param.tensor for param in live}
+        return {
+            tensor: by_path[param.path]
+            for tensor, param in self.known.items()
+            if id(tensor) not in held and param.path in by_path
+        }
+
+    def rebind(self, old: Tensor, new: nn.Parameter) -> None:
+        """Hold ``new`` where ``old`` was."""
+        param = self.known.pop(old)  # type: ignore[arg-type]  # a Parameter
+        self.known[new] = Param(param.path, param.id, new)
+
+    def is_live(self, tensor: Tensor) -> bool:
+        """Return whether ``tensor`` still stands at its path in the module."""
+        param = self.known.get(tensor)  # type: ignore[call-overload]  # a Parameter
+        if self.module is None or param is None:
+            return True
+        *parents, name = param.path.split(".")
+        part: Any = self.module
+        for parent in parents:
+            part = part._modules.get(parent)
+            if part is None:
+                # A wrapper's prefix is not in the path; a full walk knows.
+                return not self.replaced()
+        return part._parameters.get(name) is tensor
+
+
+def warn_replaced(paths: list[str]) -> None:
+    """Say that parameters were replaced after the optimizer was made."""
+    shown = ", ".join(paths[:4]) + (", ..." if len(paths) > 4 else "")
+    warnings.warn(
+        f"{shown} was replaced in the module after the optimizer was made "
+        "(load_state_dict(assign=True), a new layer); the optimizer now steps the new "
+        "parameter, with the old one's state where the shape is the same",
+        RuntimeWarning,
+        stacklevel=2,
+    )
+
+
+def _steppable(module: nn.Module) -> list[Param]:
+    return [
+        param
+        for param in named_params(module)
+        if param.tensor.is_floating_point() or param.tensor.is_complex()
+    ]

@@ -1,0 +1,78 @@
+"""Clipping: gradients made smaller before a step; the gradients themselves stay."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from .simple import check_range
+
+
+@dataclass(frozen=True)
+class ClipValue:
+    """Clamp every element of a gradient to [-limit, limit]."""
+
+    limit: float
+
+    def __post_init__(self) -> None:
+        check_range("limit", self.limit, 0.0)
+
+    def clip(self, grads: list[Tensor]) -> "Clipped":
+        """Return the gradients, and what the step does to them."""
+        return Clipped(grads, limit=self.limit)
+
+
+@dataclass(frozen=True)
+class ClipNorm:
+    """Scale the gradient of each parameter to a norm of at most ``max_norm``."""
+
+    max_norm: float
+
+    def __post_init__(self) -> None:
+        check_range("max_norm", self.max_norm, 0.0)
+
+    def clip(self, grads: list[Tensor]) -> "Clipped":
+        """Return gradients of which the long ones are shortened copies."""
+        lengths = [float(torch.linalg.vector_norm(_dense(g))) for g in grads]
+        clipped = [
+            g * (self.max_norm / n) if self.max_norm < n < float("inf") else g
+            for g, n in zip(grads, lengths, strict=True)
+        ]
+        return Clipped(clipped)
+
+
+@dataclass(frozen=True)
+class ClipGlobalNorm:
+    """Scale all gradients so that together they have a norm of at most ``max_norm``.
+
+    The factor is that of `torch.nn.utils.clip_grad_norm_`.
+    """
+
+    max_norm: float
+
+    def __post_init__(self) -> None:
+        check_range("max_norm", self.max_norm, 0.0)
+
+    def clip(self, grads: list[Tensor]) -> "Clipped":
+        """Return the gradients, and what the step multiplies them by."""
+        if not grads:
+            return Clipped(grads)
+        norm = float(torch.nn.utils.get_total_norm([_dense(g) for g in grads]))
+        factor = self.max_norm / (norm + 1e-6)
+        return Clipped(grads, scale=factor if factor < 1.0 else None)
+
+
+Clip = ClipValue | ClipNorm | ClipGlobalNorm
+
+
+@dataclass(frozen=True, slots=True)
+class Clipped:
+    """Gradients, and what remains to be done to them within the step."""
+
+    grads: list[Tensor]
+    scale: float | None = None
+    limit: float | None = None
+
+
+def _dense(grad: Tensor) -> Tensor:
+    return grad.coalesce().values() if grad.is_sparse else grad

@@ -1,0 +1,52 @@
+"""A generated program against the step as written, on made-up numbers, at first use."""
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from .step import Step
+from .trace import Layout, Trace
+
+_COUNT = 257
+_TOLERANCE = {
+    torch.float64: 1e-10,
+    torch.float32: 1e-4,
+    torch.bfloat16: 5e-2,
+    torch.float16: 1e-2,
+}
+
+
+def agrees(
+    run: Callable[[list[Tensor], list[float]], None],
+    made: Trace,
+    layout: Layout,
+    step: Step,
+    scalars: dict[str, Any],
+) -> bool:
+    """Return whether ``run`` over made-up tensors gives what ``step`` gives on them.
+
+    A step that reads shapes may take another path on these; it counts as agreeing.
+    """
+    if made.tape.reads_shape:
+        return True
+    generator = torch.Generator().manual_seed(0)
+    tensors = [
+        torch.randn(_COUNT, generator=generator, dtype=torch.float64)
+        for _ in layout.dtypes
+    ]
+    # Second moments are never negative.
+    ours = [(t.abs() if i > 1 else t).to(d) for i, (t, d) in enumerate(zip(tensors, layout.dtypes, strict=True))]
+    theirs = [t.clone() for t in ours]
+    tensor, state = step(theirs[0], theirs[1], layout.state(theirs[2:], scalars))
+    expected = [tensor, *(vars(state)[name] for name in layout.tensors)]
+    run(ours, made.tape.constants)
+    return all(_close(a, b) for a, b in zip([ours[0], *ours[2:]], expected, strict=True))
+
+
+def _close(a: Tensor, b: Tensor) -> bool:
+    tolerance = _TOLERANCE[a.dtype]
+    return torch.allclose(
+        a.double(), b.double(), rtol=tolerance, atol=tolerance, equal_nan=True
+    )

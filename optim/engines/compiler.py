@@ -1,0 +1,129 @@
+"""The system's C compiler: found once, run only for a source it has not met before."""
+
+import ctypes
+import hashlib
+import os
+import platform
+import shutil
+import stat
+import subprocess
+import tempfile
+from functools import cache
+from pathlib import Path
+
+FLAGS = (
+    "-O3 -march=native -fno-math-errno -fno-trapping-math -ffp-contract=off "
+    "-shared -fPIC -pthread"
+).split()
+_WIDE = ["-mprefer-vector-width=512"]
+
+
+class CompileError(Exception):
+    """No program could be made of a source; the message says why."""
+
+
+def load(source: str) -> ctypes.CDLL:
+    """Return the library that ``source`` compiles to, from the cache if it is there.
+
+    Raises CompileError.
+    """
+    compiler = _compiler()
+    if compiler is None:
+        raise CompileError(
+            "no C compiler found (looked at $CC, cc, gcc, clang); install one"
+        )
+    folder = _folder()
+    file = folder / f"{_key(source, compiler)}.so"
+    if not _is_whole(file):
+        _compile(compiler, source, file)
+    try:
+        return ctypes.CDLL(str(file))
+    except OSError as error:
+        raise CompileError(f"the compiled program does not load: {error}") from error
+
+
+@cache
+def _compiler() -> str | None:
+    wanted = [os.environ.get("CC", ""), "cc", "gcc", "clang"]
+    return next((found for name in wanted if name and (found := shutil.which(name))), None)
+
+
+def _folder() -> Path:
+    """Return the private folder of compiled programs; nobody else may write there."""
+    base = os.environ.get("BURNISH_CACHE")
+    if base is None:
+        home = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
+        base = os.path.join(home, "burnish")
+    folder = Path(base) / "programs"
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        found = folder.stat()
+    except OSError as error:
+        raise CompileError(f"the cache folder cannot be made: {error}") from error
+    if found.st_uid != os.getuid() or stat.S_IMODE(found.st_mode) & 0o022:
+        raise CompileError(
+            f"the cache folder {folder} can be written by others; set its mode to 700, "
+            "or name another in $BURNISH_CACHE"
+        )
+    return folder
+
+
+def _key(source: str, compiler: str) -> str:
+    binary = os.stat(os.path.realpath(compiler))
+    version = f"{os.path.realpath(compiler)} {binary.st_size} {binary.st_mtime_ns}"
+    parts = [source, *FLAGS, *_WIDE, version, _cpu()]
+    return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:32]
+
+
+@cache
+def _cpu() -> str:
+    """Return what tells this processor from others that share the cache folder."""
+    try:
+        text = Path("/proc/cpuinfo").read_text()
+    except OSError:
+        return f"{platform.machine()} {platform.processor()} {platform.node()}"
+    wanted = ("model name", "flags", "Features", "CPU part")
+    lines = {line for line in text.splitlines() if line.startswith(wanted)}
+    return platform.machine() + "".join(sorted(lines))
+
+
+def _is_whole(file: Path) -> bool:
+    """Whether ``file`` holds what was compiled; loading a cut library can crash."""
+    try:
+        return _sum(file) == file.with_suffix(".sum").read_text()
+    except OSError:
+        return False
+
+
+def _sum(file: Path) -> str:
+    return hashlib.sha256(file.read_bytes()).hexdigest()
+
+
+def _compile(compiler: str, source: str, file: Path) -> None:
+    try:
+        with tempfile.TemporaryDirectory(dir=file.parent) as scratch:
+            made = Path(scratch) / "program.so"
+            text = Path(scratch) / "program.c"
+            text.write_text(source)
+            problems = [
+                problem
+                for flags in ([*FLAGS, *_WIDE], FLAGS)
+                if not made.exists()
+                and (problem := _run([compiler, *flags, str(text), "-o", str(made), "-lm"]))
+            ]
+            if not made.exists():
+                raise CompileError(f"{compiler} failed: {problems[-1][:300]}")
+            made.with_suffix(".sum").write_text(_sum(made))
+            os.replace(made, file)
+            os.replace(made.with_suffix(".sum"), file.with_suffix(".sum"))
+    except OSError as error:
+        raise CompileError(f"the cache folder cannot be written: {error}") from error
+
+
+def _run(command: list[str]) -> str:
+    """Return what the compiler complains of, or nothing."""
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    except (OSError, subprocess.TimeoutExpired) as error:
+        return str(error)
+    return done.stderr.strip() or f"exit status {done.returncode}" if done.returncode else ""

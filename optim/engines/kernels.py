@@ -1,0 +1,129 @@
+"""torch's own fused kernels, for the shipped optimizers that have one."""
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ..adagrad import Adagrad
+from ..adam import Adam
+from ..adamw import AdamW
+from ..sgd import SGD
+from .bucket import Bucket, Job
+from .step import Step
+from .trace import Layout
+
+Kernel = Callable[[Step, Bucket, list[Tensor]], None]
+"""Updates the bucket's tensors and states; the numbers are the caller's."""
+
+
+class Fused:
+    """Runs a bucket through one call of a kernel."""
+
+    name = "torch fused"
+
+    def __init__(self, kernel: Kernel) -> None:
+        self.kernel = kernel
+
+    def prepare(self, bucket: Bucket, grads: list[Tensor], step: Step) -> Job:
+        bucket.locate(grads)
+
+        def job() -> None:
+            self.kernel(step, bucket, grads)
+            numbers = dict(bucket.scalars)
+            if "step" in numbers:
+                numbers["step"] += 1
+            if "started" in numbers:
+                numbers["started"] = True
+            bucket.commit(numbers)
+
+        return job
+
+
+def kernel_of(step: Step, layout: Layout) -> Kernel | None:
+    """Return the kernel that does exactly what ``step`` does, if torch has it."""
+    simple = step.simple
+    kernel = _KERNELS.get(type(simple))
+    if kernel is None or not step.is_plain or layout.like.device.type not in _DEVICES:
+        return None
+    if len(set(layout.dtypes)) != 1 or getattr(simple, "cautious", False):
+        return None
+    if isinstance(simple, Adagrad) and layout.like.device.type != "cpu":
+        return None
+    if isinstance(simple, SGD) and simple.nesterov and simple.dampening:
+        return None
+    # A momentum that a schedule turned off or on has no state for the kernel.
+    if isinstance(simple, SGD) and (simple.momentum != 0.0) != bool(layout.tensors):
+        return None
+    return kernel
+
+
+_DEVICES = frozenset({"cpu", "cuda", "mps", "xpu"})
+
+
+def _steps(bucket: Bucket) -> list[Tensor]:
+    step = torch.tensor(
+        float(bucket.scalars["step"] + 1), device=bucket.layout.like.device
+    )
+    return [step] * len(bucket.params)
+
+
+def _adam(step: Step, bucket: Bucket, grads: list[Tensor]) -> None:
+    simple: Any = step.simple
+    means, squares, *greatest = bucket.columns
+    kernel = torch._fused_adamw_ if isinstance(simple, AdamW) else torch._fused_adam_
+    kernel(
+        bucket.params,
+        grads,
+        means,
+        squares,
+        greatest[0] if simple.amsgrad else [],
+        _steps(bucket),
+        amsgrad=simple.amsgrad,
+        lr=step.lr,
+        beta1=simple.betas[0],
+        beta2=simple.betas[1],
+        weight_decay=simple.weight_decay,
+        eps=simple.eps,
+        maximize=step.maximize,
+    )
+
+
+def _sgd(step: Step, bucket: Bucket, grads: list[Tensor]) -> None:
+    simple: Any = step.simple
+    torch._fused_sgd_(
+        bucket.params,
+        grads,
+        bucket.columns[0] if bucket.columns else [],
+        weight_decay=simple.weight_decay,
+        momentum=simple.momentum,
+        lr=step.lr,
+        dampening=simple.dampening,
+        nesterov=simple.nesterov,
+        maximize=step.maximize,
+        is_first_step=not bucket.scalars.get("started", True),
+    )
+
+
+def _adagrad(step: Step, bucket: Bucket, grads: list[Tensor]) -> None:
+    simple: Any = step.simple
+    torch._fused_adagrad_(
+        bucket.params,
+        grads,
+        bucket.columns[0],
+        _steps(bucket),
+        lr=step.lr,
+        lr_decay=simple.lr_decay,
+        weight_decay=simple.weight_decay,
+        eps=simple.eps,
+        maximize=step.maximize,
+    )
+
+
+_KERNELS: dict[type, Kernel] = {
+    Adam: _adam,
+    AdamW: _adam,
+    SGD: _sgd,
+    Adagrad: _adagrad,
+}

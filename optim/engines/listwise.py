@@ -1,0 +1,89 @@
+"""List replay: a recorded step, each operation over all tensors at once (foreach).
+
+For accelerators, where a call costs more than the memory traffic between calls.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from .bucket import Bucket, Job
+from .program import Program, contracted, program
+from .step import Step
+from .trace import trace
+
+_Run = Callable[[list[list[Tensor]], list[float]], list[list[Tensor]]]
+_programs: dict[tuple[Any, ...], _Run] = {}
+
+
+class Listwise:
+    """Runs a bucket through torch's foreach operations."""
+
+    name = "foreach"
+
+    def prepare(self, bucket: Bucket, grads: list[Tensor], step: Step) -> Job:
+        made = trace(step, bucket.layout, bucket.scalars)
+        key = (made.key, bucket.layout.dtypes)
+        if key not in _programs:
+            _programs[key] = _generate(contracted(program(made.tape, made.outs)))
+        run = _programs[key]
+        constants = made.tape.constants
+
+        def job() -> None:
+            targets = [bucket.params, *bucket.columns]
+            results = run([bucket.params, grads, *bucket.columns], constants)
+            for target, result in zip(targets, results, strict=True):
+                if result is not target:
+                    torch._foreach_copy_(target, result)
+            bucket.commit(made.scalars)
+
+        return job
+
+
+def _generate(made: Program) -> _Run:
+    """Return a function from lists of inputs and constants to lists of results."""
+    lines = [f"v{i} = ins[{i}]" for i in range(made.n_inputs)]
+    last = made.last_uses()
+    for i, (name, args) in made.ops.items():
+        texts = [f"v{a}" if type(a) is int else str(a) for a in args]
+        lists = [t for t, a in zip(texts, args, strict=True) if type(a) is int]
+        lines.append(f"v{i} = {_call(name, texts, lists, made.dtypes[i])}")
+        dead = [
+            a for a in set(args)
+            if type(a) is int and a >= made.n_inputs and last[a] == i and a not in made.outs
+        ]
+        lines += [f"del v{a}" for a in dead]
+    results = ", ".join(f"v{out}" for out in made.outs)
+    body = "".join(f"    {line}\n" for line in [*lines, f"return [{results}]"])
+    scope: dict[str, Any] = {"torch": torch, "inf": float("inf"), "nan": float("nan")}
+    exec(compile(f"def run(ins, c):\n{body}", "<step replayed on lists>", "exec"), scope)
+    return scope["run"]
+
+
+def _call(name: str, texts: list[str], lists: list[str], dtype: torch.dtype) -> str:
+    if name.endswith("_alpha"):
+        return f"torch._foreach_{name[:-6]}({texts[0]}, {texts[1]}, alpha={texts[2]})"
+    if name in ("addcmul", "addcdiv", "lerp") or name in _FOREACH and texts[0][0] == "v":
+        return f"torch._foreach_{_FOREACH.get(name, name)}({', '.join(texts)})"
+    if name.startswith("pow:"):
+        return f"torch._foreach_pow({texts[0]}, {name[4:]})"
+    each = f"for {', '.join(f'x{k}' for k in range(len(lists)))}, in zip({', '.join(lists)})"
+    named = {text: f"x{k}" for k, text in enumerate(lists)}
+    inner = [named.get(text, text) for text in texts]
+    if name == "copy":
+        return f"[x0.clone() {each}]"
+    if name == "fill":
+        return f"[torch.full_like(x, {texts[0]}, dtype={dtype}) for x in v0]"
+    if name.startswith("to:"):
+        return f"[x0.to(torch.{name[3:]}) {each}]"
+    return f"[torch.{name}({', '.join(inner)}) {each}]"
+
+
+_FOREACH = {
+    **{n: n for n in "add sub mul div neg abs sqrt rsqrt reciprocal sign exp log".split()},
+    **{n: n for n in "log1p expm1 tanh sigmoid maximum minimum".split()},
+    "clamp_min": "clamp_min",
+    "clamp_max": "clamp_max",
+}

@@ -1,0 +1,139 @@
+"""The plain loop: the step as it is written, one parameter after the other."""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from .bucket import Bucket, Job
+from .recording import ImpureStepError
+from .step import Step
+
+
+class Loop:
+    """Runs the step on each parameter and copies what it returns."""
+
+    name = "loop"
+
+    def prepare(self, bucket: Bucket, grads: list[Tensor], step: Step) -> Job:
+        def job() -> None:
+            for i, grad in enumerate(grads):
+                _one(bucket, i, grad, step)
+
+        return job
+
+
+def _one(bucket: Bucket, i: int, grad: Tensor, step: Step) -> None:
+    param, stored = bucket.params[i], bucket.states[i]
+    tensor = plain(param)
+    grad = settled(grad, tensor)
+    state = state_of(bucket.layout.state_type, stored)
+    before = versions(tensor, grad, state)
+    new, new_state = step(tensor, grad, state)
+    verify(tensor, new, state, new_state)
+    if versions(tensor, grad, state) != before:
+        raise ImpureStepError(_CHANGED)
+    keep(stored, new_state, tensor)
+    if new is not tensor:
+        tensor.copy_(new)
+
+
+_CHANGED = (
+    "step() changes one of its arguments in place; they must stay as they are. "
+    "Return new tensors: a * b, a.lerp(...), torch.add(...)"
+)
+
+
+def plain(param: Tensor) -> Tensor:
+    """Return the parameter's memory without autograd; a complex one as real pairs."""
+    tensor = param.detach()
+    return torch.view_as_real(tensor) if tensor.is_complex() else tensor
+
+
+def settled(grad: Tensor, tensor: Tensor) -> Tensor:
+    """Return a gradient as ``tensor`` is: dense, real, of its dtype and device."""
+    grad = grad.detach()
+    if grad.is_sparse or grad.layout is not torch.strided:
+        grad = grad.to_dense()
+    if grad.is_complex():
+        grad = torch.view_as_real(grad.resolve_conj())
+    if grad.dtype != tensor.dtype or grad.device != tensor.device:
+        grad = grad.to(tensor.device, tensor.dtype)
+    return grad
+
+
+def state_of(state_type: type | None, stored: dict[str, Any]) -> Any:
+    """Return a state with the stored fields; a field that is not stored is None."""
+    if state_type is None:
+        return None
+    state = state_type.__new__(state_type)
+    names = state_type.__dataclass_fields__  # type: ignore[attr-defined]  # records are dataclasses
+    vars(state).update({name: stored.get(name) for name in names})
+    return state
+
+
+def versions(tensor: Tensor, grad: Tensor, state: Any) -> list[int]:
+    """Return counters that change when a tensor is written to."""
+    tensors = [tensor, grad]
+    if state is not None:
+        tensors += [v for v in vars(state).values() if isinstance(v, Tensor)]
+    return [t._version for t in tensors if not t.is_inference()]
+
+
+def verify(tensor: Tensor, new: Any, state: Any, new_state: Any) -> None:
+    """Raise ImpureStepError unless results have the shape and dtype of what came."""
+    _same("tensor", tensor, new)
+    if new_state is not None and not hasattr(new_state, "__dataclass_fields__"):
+        raise ImpureStepError(
+            f"step() returns a state of type {type(new_state).__name__}, and a state is "
+            "a Record (class MyState(burnish.Record): ...) or None"
+        )
+    if state is not None and type(new_state) is not type(state):
+        raise ImpureStepError(
+            f"step() returns a {type(new_state).__name__} as state, and it came as a "
+            f"{type(state).__name__}"
+        )
+    for name, value in vars(state).items() if state is not None else ():
+        if isinstance(value, Tensor):
+            _same(f"state.{name}", value, vars(new_state).get(name))
+
+
+def _same(name: str, old: Tensor, new: Any) -> None:
+    if not isinstance(new, Tensor):
+        raise ImpureStepError(f"step() returns {new!r:.40} for {name}, not a tensor")
+    if new.shape != old.shape or new.dtype != old.dtype:
+        raise ImpureStepError(
+            f"step() returns {name} as {new.dtype} of shape {tuple(new.shape)}, and it "
+            f"came as {old.dtype} of shape {tuple(old.shape)}; keep both as they are"
+        )
+
+
+def keep(stored: dict[str, Any], state: Any, tensor: Tensor) -> None:
+    """Write a returned state into the stored one, in storage of its own."""
+    if state is None:
+        return
+    values = {k: v for k, v in vars(state).items() if not k.startswith("_")}
+    ours = {t.data_ptr() for t in stored.values() if isinstance(t, Tensor)}
+    for name, value in values.items():
+        kept = stored.get(name)
+        if isinstance(value, Tensor) and value is not kept and value.data_ptr() in ours:
+            values[name] = value.clone()
+    for name, value in values.items():
+        kept = stored.get(name)
+        if value is None:
+            stored.pop(name, None)
+        elif not isinstance(value, Tensor) or kept is None:
+            stored[name] = owned(value)
+        elif value is not kept:
+            kept.copy_(value)
+
+
+def owned(value: Any) -> Any:
+    """Return a value whose tensors have storage of their own."""
+    if isinstance(value, Tensor):
+        return value.detach().clone(memory_format=torch.preserve_format)
+    if isinstance(value, list | tuple):
+        return type(value)(owned(item) for item in value)  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]  # items are any value
+    if isinstance(value, dict):
+        return {key: owned(item) for key, item in value.items()}  # pyright: ignore[reportUnknownVariableType]  # items are any value
+    return value

@@ -1,0 +1,110 @@
+"""The compiled loop: a recorded step as C, run over a table of addresses."""
+
+import ctypes
+import warnings
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from .bucket import Bucket, Job
+from .check import agrees
+from .compiler import CompileError, load
+from .program import program
+from .recording import NotElementwise
+from .replay import Replay
+from .source import c_source
+from .step import Step
+from .trace import Layout, Trace, trace
+
+_PARALLEL = 200_000
+_programs: dict[tuple[Any, ...], Any] = {}
+_warned = set[str]()
+
+
+class Native:
+    """Runs a bucket through a compiled program; constants are handed in each time."""
+
+    name = "compiled"
+
+    def __init__(self) -> None:
+        self.fallback = Replay()
+        self.table = np.empty((0, 0), dtype=np.int64)
+        self.rows = np.empty(0, dtype=np.int64)
+        self.total = 0
+
+    def prepare(self, bucket: Bucket, grads: list[Tensor], step: Step) -> Job:
+        made = trace(step, bucket.layout, bucket.scalars)
+        run = compiled(made, bucket.layout, step, bucket.scalars)
+        if run is None:
+            return self.fallback.prepare(bucket, grads, step)
+        if bucket.locate(grads):
+            self._tabulate(bucket)
+        count = len(made.tape.constants)
+        constants = (ctypes.c_double * count)(*made.tape.constants)
+        threads = torch.get_num_threads() if self.total > _PARALLEL else 1
+
+        def job() -> None:
+            run(self.table.ctypes.data, len(self.table), constants, threads)
+            bucket.commit(made.scalars)
+
+        return job
+
+    def _tabulate(self, bucket: Bucket) -> None:
+        params, grads = bucket.addresses
+        if not len(self.table):
+            sizes = np.array(bucket.sizes, dtype=np.int64)
+            states = [[t.data_ptr() for t in column] for column in bucket.columns]
+            base = np.cumsum(sizes) - sizes
+            columns = [base, sizes, np.zeros_like(base), np.zeros_like(base)]
+            columns += [np.array(column, dtype=np.int64) for column in states]
+            table = np.stack(columns, axis=1)
+            self.rows = np.flatnonzero(sizes)
+            self.table = np.ascontiguousarray(table[self.rows])
+            self.total = int(sizes.sum())
+        self.table[:, 2] = np.array(params, dtype=np.int64)[self.rows]
+        self.table[:, 3] = np.array(grads, dtype=np.int64)[self.rows]
+
+
+def compiled(
+    made: Trace, layout: Layout, step: Step, scalars: dict[str, Any]
+) -> Any | None:
+    """Return the compiled program of a trace, or None, after one warning."""
+    key = (made.key, layout.dtypes)
+    if key not in _programs:
+        _programs[key] = _compile(made, layout, step, scalars)
+    return _programs[key]
+
+
+def _compile(
+    made: Trace, layout: Layout, step: Step, scalars: dict[str, Any]
+) -> Any | None:
+    try:
+        run = load(c_source(program(made.tape, made.outs))).run
+    except (NotElementwise, CompileError) as problem:
+        _warn(str(problem))
+        return None
+    run.argtypes = [ctypes.c_void_p, ctypes.c_int64, ctypes.c_void_p, ctypes.c_int64]
+    run.restype = None
+
+    def over(tensors: list[Tensor], constants: list[float]) -> None:
+        row = [0, tensors[0].numel(), *(t.data_ptr() for t in tensors)]
+        table = np.array([row], dtype=np.int64)
+        numbers = (ctypes.c_double * len(constants))(*constants)
+        run(table.ctypes.data, 1, numbers, 1)
+
+    if not agrees(over, made, layout, step, scalars):
+        _warn("the compiled step gave other numbers than the step as written")
+        return None
+    return run
+
+
+def _warn(reason: str) -> None:
+    if reason not in _warned:
+        _warned.add(reason)
+        warnings.warn(
+            f"fused=True falls back to the default engine: {reason}",
+            RuntimeWarning,
+            stacklevel=2,
+        )

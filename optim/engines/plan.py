@@ -1,0 +1,250 @@
+"""Plan: which parameters of a group are stepped together, and by which engine."""
+
+from dataclasses import dataclass, field, replace
+from operator import is_
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from .arena import is_dense, is_plain
+from .batched import SIDE, Batched
+from .bucket import Bucket, Engine, Unfit
+from .kernels import Fused, kernel_of
+from .listwise import Listwise
+from .loop import Loop, plain, settled, state_of, verify, versions
+from .native import Native, compiled
+from .recording import ImpureStepError, NotElementwise
+from .replay import Replay, replayable
+from .step import Step
+from .trace import Layout, Trace, trace
+
+Stored = dict[str, Any]
+_NUMBERS = (int, float, bool, str)
+
+
+@dataclass(slots=True)
+class Plan:
+    """The buckets of a group, for as long as its parameters stay what they are."""
+
+    simple_type: type
+    params: list[Tensor]
+    missing: list[bool]
+    """Whether each parameter has no gradient."""
+    buckets: list[Bucket] = field(default_factory=list)
+    is_passing: bool = False
+    """Whether it holds for one call only, because of what a gradient was."""
+
+    def holds(
+        self, params: list[Tensor], missing: list[bool], states: list[Stored | None]
+    ) -> bool:
+        """Return whether the plan was made for these parameters and states."""
+        return (
+            not self.is_passing
+            and len(params) == len(self.params)
+            and missing == self.missing
+            and all(map(is_, params, self.params))
+            and all(bucket.holds(states) for bucket in self.buckets)
+        )
+
+
+class Planner:
+    """Makes plans; remembers which steps it has tried on copies."""
+
+    def __init__(self, fused: bool | None) -> None:
+        self.fused = fused
+        self.tried = set[tuple[Any, ...]]()
+
+    def plan(
+        self,
+        params: list[Tensor],
+        grads: list[Tensor | None],
+        states: list[Stored],
+        types: list[type | None],
+        computes: list[torch.dtype | None],
+        step: Step,
+    ) -> Plan:
+        """Return the plan of a group. Raises ImpureStepError, before any change."""
+        made = Plan(type(step.simple), list(params), [g is None for g in grads])
+        together: dict[tuple[Any, ...], list[int]] = {}
+        why: dict[tuple[Any, ...], str] = {}
+        layouts: dict[tuple[Any, ...], tuple[Layout, dict[str, Any]]] = {}
+        for i, grad in enumerate(grads):
+            if grad is None:
+                continue
+            reason, passing = _obstacle(params[i], grad, states[i])
+            made.is_passing |= passing
+            layout, numbers = _layout(params[i], grad, states[i], types[i])
+            key = _key(layout, numbers) if not reason else (types[i], reason)
+            key = (*key, computes[i])
+            together.setdefault(key, []).append(i)
+            layouts.setdefault(key, (layout, numbers))
+            why[key] = reason
+        for key, positions in together.items():
+            layout, numbers = layouts[key]
+            compute = computes[positions[0]]
+            own = step if compute is None else replace(step, compute=compute)
+            buckets = self._buckets(
+                params, grads, states, positions, layout, numbers, own, why[key]
+            )
+            for bucket in buckets:
+                bucket.compute = compute
+            made.buckets += buckets
+        return made
+
+    def _buckets(
+        self,
+        params: list[Tensor],
+        grads: list[Tensor | None],
+        states: list[Stored],
+        positions: list[int],
+        layout: Layout,
+        numbers: dict[str, Any],
+        step: Step,
+        reason: str,
+    ) -> list[Bucket]:
+        def bucket(engine: Engine, why: str, some: list[int], like: Layout) -> Bucket:
+            columns = [[states[i][name] for i in some] for name in like.tensors]
+            own = [params[i] for i in some]
+            stored = [states[i] for i in some]
+            return Bucket(like, own, some, stored, columns, numbers, engine, why)
+
+        def looped(why: str) -> Bucket:
+            bare = Layout(layout.like, layout.state_type, (), layout.dtypes[:2])
+            made = bucket(Loop(), why, positions, bare)
+            made.scalars = {}
+            self._try(made, [g for i in positions if (g := grads[i]) is not None], step)
+            return made
+
+        if reason or self.fused is False:
+            return [looped(reason or "fused=False")]
+        engine, why, reads_shape = choose(step, layout, numbers, self.fused)
+        if engine is None:
+            if step.simple.batched and step.is_plain:
+                return self._stacked(params, positions, layout, bucket, why) or [looped(why)]
+            return [looped(why)]
+        parts = _by_shape(params, positions) if reads_shape else [positions]
+        made: list[Bucket] = []
+        for part in parts:
+            like = Layout(
+                params[part[0]], layout.state_type, layout.tensors, layout.dtypes, layout.absent
+            )
+            one = bucket(type(engine)() if not isinstance(engine, Fused) else engine, why, part, like)
+            try:
+                one.locate([g for i in part if (g := grads[i]) is not None])
+            except Unfit as unfit:
+                return [looped(str(unfit))]
+            one.addresses = ([], [])
+            made.append(one)
+        return made
+
+    def _stacked(
+        self, params: list[Tensor], positions: list[int], layout: Layout, bucket: Any, why: str
+    ) -> list[Bucket]:
+        """Return buckets of equal matrices, or none if any is too large for that."""
+        parts = _by_shape(params, positions)
+        if any(p.ndim != 2 or max(p.shape) > SIDE for p in map(params.__getitem__, positions)):
+            return []
+        return [bucket(Batched(), f"equal small matrices; {why}", part, layout) for part in parts]
+
+    def _try(self, bucket: Bucket, grads: list[Tensor], step: Step) -> None:
+        """Run the step once on copies of the smallest parameter and check results."""
+        key = (type(step.simple), bucket.layout.state_type, bucket.layout.dtypes)
+        if key in self.tried:
+            return
+        i = min(range(len(bucket.params)), key=bucket.sizes.__getitem__)
+        tensor = plain(bucket.params[i]).clone()
+        grad = settled(grads[i], tensor).clone()
+        stored = {
+            k: v.clone() if isinstance(v, Tensor) else v for k, v in bucket.states[i].items()
+        }
+        state = state_of(bucket.layout.state_type, stored)
+        before = versions(tensor, grad, state)
+        with torch.no_grad():
+            new, new_state = step(tensor, grad, state)
+        verify(tensor, new, state, new_state)
+        if versions(tensor, grad, state) != before:
+            raise ImpureStepError(
+                f"{type(step.simple).__qualname__}.step() changes one of its arguments "
+                "in place; they must stay as they are. Return new tensors: a * b, "
+                "a.lerp(...), torch.add(...)"
+            )
+        self.tried.add(key)
+
+
+def choose(
+    step: Step, layout: Layout, numbers: dict[str, Any], fused: bool | None
+) -> tuple[Engine | None, str, bool]:
+    """Return an engine (None: no elementwise one), why, and if the step reads shapes."""
+    is_cpu = layout.like.device.type == "cpu"
+    kernel = kernel_of(step, layout) if fused is None or not is_cpu else None
+    if kernel is not None:
+        return Fused(kernel), "torch has a kernel for it", False
+    try:
+        made = trace(step, layout, numbers)
+    except NotElementwise as reason:
+        return None, str(reason), False
+    reads = made.tape.reads_shape
+    if not is_cpu:
+        return Listwise(), "elementwise, on an accelerator", reads
+    if fused and compiled(made, layout, step, numbers) is not None:
+        return Native(), "elementwise", reads
+    return _replay(made, layout, step, numbers, reads)
+
+
+def _replay(
+    made: Trace, layout: Layout, step: Step, numbers: dict[str, Any], reads: bool
+) -> tuple[Engine | None, str, bool]:
+    try:
+        replayable(made, layout, step, numbers)
+    except Unfit as unfit:
+        return None, str(unfit), reads
+    return Replay(), "elementwise", reads
+
+
+def _obstacle(param: Tensor, grad: Tensor, stored: Stored) -> tuple[str, bool]:
+    """Return why only the loop can step this, and whether the gradient is why."""
+    if param.is_complex() or not (is_plain(param) or _is_fake(param)):
+        return f"the parameter is a {type(param).__name__} of {param.dtype}", False
+    if not is_dense(param):
+        return "the parameter's elements do not fill one run of memory", False
+    for name, value in stored.items():
+        if isinstance(value, Tensor):
+            if value.shape != param.shape or value.stride() != param.stride():
+                return f"state.{name} has not the parameter's shape", False
+        elif not isinstance(value, _NUMBERS):
+            return f"state.{name} is a {type(value).__name__}", False
+    if grad.layout is not torch.strided:
+        return "the gradient is sparse", True
+    if grad.dtype != param.dtype or grad.device != param.device:
+        return "the gradient has another dtype or device", True
+    if grad.shape != param.shape or grad.stride() != param.stride():
+        return "the gradient has another memory format", True
+    return "", False
+
+
+def _is_fake(tensor: Tensor) -> bool:
+    return type(tensor).__name__ == "FakeTensor"
+
+
+def _layout(
+    param: Tensor, grad: Tensor, stored: Stored, state_type: type | None
+) -> tuple[Layout, dict[str, Any]]:
+    names = tuple(k for k, v in stored.items() if isinstance(v, Tensor))
+    numbers = {k: v for k, v in stored.items() if isinstance(v, _NUMBERS)}
+    dtypes = (param.dtype, grad.dtype, *(stored[name].dtype for name in names))
+    fields = () if state_type is None else state_type.__dataclass_fields__  # type: ignore[attr-defined]  # records are dataclasses
+    absent = {name: None for name in fields if name not in stored}
+    return Layout(param, state_type, names, dtypes, absent), numbers
+
+
+def _key(layout: Layout, numbers: dict[str, Any]) -> tuple[Any, ...]:
+    described = (layout.like.device, layout.dtypes, layout.state_type, layout.tensors)
+    return (*described, tuple(numbers.items()), tuple(layout.absent))
+
+
+def _by_shape(params: list[Tensor], positions: list[int]) -> list[list[int]]:
+    parts: dict[tuple[int, ...], list[int]] = {}
+    for i in positions:
+        parts.setdefault(tuple(params[i].shape), []).append(i)
+    return list(parts.values())

@@ -1,0 +1,140 @@
+"""Program: recorded operations made ready to generate code from."""
+
+from dataclasses import dataclass, field
+
+import torch
+
+from .recording import Op, Recording
+
+Arg = int | str
+"""A value's number, or an expression of constants (``c[3]``, ``-c[3]``, ``1.0``)."""
+
+
+@dataclass(slots=True)
+class Program:
+    """Straight-line code: value ``i`` is an input, or the result of one operation.
+
+    Inputs are the tensor, the gradient, then the tensors of the state. ``outs`` are
+    the values that become the tensor and the tensors of the state, in that order.
+    """
+
+    n_inputs: int
+    dtypes: list[torch.dtype]
+    ops: dict[int, tuple[str, tuple[Arg, ...]]] = field(default_factory=dict)
+    outs: list[int] = field(default_factory=list)
+
+    def last_uses(self) -> dict[int, int]:
+        """Return by value the operation that reads it last."""
+        return {a: i for i, (_, args) in self.ops.items() for a in args if type(a) is int}
+
+    def counts(self) -> dict[int, int]:
+        """Return by value how often it is read; a result counts as read."""
+        count = dict.fromkeys(range(len(self.dtypes)), 0)
+        for out in self.outs:
+            count[out] += 1
+        for _, args in self.ops.values():
+            for arg in args:
+                if type(arg) is int:
+                    count[arg] += 1
+        return count
+
+
+def program(tape: Recording, outs: tuple[int, ...]) -> Program:
+    """Return what ``tape`` recorded, without operations that nothing reads.
+
+    Every result that is an input, other than the slot's own, becomes a copy, so that
+    exchanged and shared results are right whatever the order of the writes.
+    """
+    made = Program(tape.n_inputs, list(tape.dtypes))
+    for i, op in enumerate(tape.ops, tape.n_inputs):
+        made.ops[i] = (op[0], _arguments(op))
+    taken = set[int]()
+    for slot, out in zip(slots(made), outs, strict=True):
+        if (out < made.n_inputs and out != slot) or out in taken:
+            made.dtypes.append(made.dtypes[out])
+            made.ops[len(made.dtypes) - 1] = ("copy", (out,))
+            out = len(made.dtypes) - 1
+        taken.add(out)
+        made.outs.append(out)
+    return _without_unread(made)
+
+
+def slots(made: Program) -> list[int]:
+    """Return the inputs that the results overwrite: all but the gradient."""
+    return [0, *range(2, made.n_inputs)]
+
+
+def _arguments(op: Op) -> tuple[Arg, ...]:
+    return tuple(a if a >= 0 else f"c[{~a}]" for a in op[1:])
+
+
+def _without_unread(made: Program) -> Program:
+    read = set(made.outs)
+    for i in reversed(made.ops):
+        if i in read:
+            read.update(a for a in made.ops[i][1] if type(a) is int)
+    made.ops = {i: op for i, op in made.ops.items() if i in read}
+    return made
+
+
+def contracted(made: Program) -> Program:
+    """Return the program with products and quotients drawn into the sums over them.
+
+    ``x + a * b * c`` becomes one addcmul: fewer passes over memory, and a last digit
+    that may differ. Half precisions, which round after every operation, stay as they
+    are.
+    """
+    count = made.counts()
+    result = Program(made.n_inputs, made.dtypes, dict(made.ops), made.outs)
+    for i, (name, args) in made.ops.items():
+        if name not in ("add", "sub") or made.dtypes[i] not in _EXACT:
+            continue
+        x, y = args
+        if type(x) is not int or type(y) is not int or x == y:
+            continue
+        drawn = _term(result, count, y, made.dtypes[i], negative=name == "sub")
+        other = None
+        if name == "add":
+            other = _term(result, count, x, made.dtypes[i], negative=False)
+        if other is not None and (drawn is None or len(other[1]) > len(drawn[1])):
+            drawn, x = other, y
+        if drawn is not None:
+            result.ops[i] = (drawn[0], (x, *drawn[1]))
+    return _without_unread(result)
+
+
+_EXACT = frozenset({torch.float32, torch.float64})
+
+
+def _term(
+    made: Program, count: dict[int, int], y: int, dtype: torch.dtype, *, negative: bool
+) -> tuple[str, tuple[Arg, ...]] | None:
+    """Return how to add the value ``y`` without computing it by itself first."""
+    node, factor = _unscaled(made, count, y, dtype)
+    name, args = made.ops.get(node, ("", ()))
+    is_own = count[node] == 1 and made.dtypes[node] is dtype
+    if is_own and name in ("mul", "div") and all(type(a) is int for a in args):
+        a, b = args
+        if factor is None:
+            a, factor = _unscaled(made, count, a, dtype)
+        if factor is None and name == "mul":
+            b, factor = _unscaled(made, count, b, dtype)
+        fused = "addcmul" if name == "mul" else "addcdiv"
+        return fused, (a, b, _signed(factor or "1.0", negative))
+    return None if factor is None else ("add_alpha", (node, _signed(factor, negative)))
+
+
+def _unscaled(
+    made: Program, count: dict[int, int], y: Arg, dtype: torch.dtype
+) -> tuple[int, str | None]:
+    """Return ``y`` without the constant that it was multiplied by, and the constant."""
+    value = int(y)
+    name, args = made.ops.get(value, ("", ()))
+    is_own = count[value] == 1 and made.dtypes[value] is dtype
+    if is_own and name == "mul" and type(args[1]) is str:
+        return int(args[0]), args[1]
+    return value, None
+
+
+def _signed(factor: str, negative: bool) -> str:
+    return f"-{factor}" if negative else factor

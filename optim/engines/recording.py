@@ -1,0 +1,351 @@
+"""Recording: a step for one tensor, run on stand-ins, becomes a list of operations.
+
+The operations are the key of a compiled program; the numbers among them (learning
+rate, bias corrections) are kept apart, so that schedules never compile anything.
+"""
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import torch
+
+Op = tuple[Any, ...]
+"""``(name, *arguments)``: a value's number, or ``~i`` for constant number ``i``."""
+
+
+class NotElementwise(Exception):
+    """The step does what cannot be done one element at a time; it runs as written."""
+
+
+class ImpureStepError(TypeError):
+    """A step changed one of its arguments, or returned what does not fit."""
+
+
+class Recording:
+    """The operations of one step, in order; value ``i`` is input ``i`` or an op's."""
+
+    __slots__ = ("constants", "dtypes", "n_inputs", "names", "ops", "reads_shape")
+
+    def __init__(self, names: tuple[str, ...], dtypes: tuple[torch.dtype, ...]) -> None:
+        self.ops: list[Op] = []
+        self.constants: list[float] = []
+        self.dtypes = list(dtypes)
+        self.names = names
+        self.n_inputs = len(dtypes)
+        self.reads_shape = False
+
+    def constant(self, value: Any) -> int:
+        """Keep a number apart and return how an operation refers to it."""
+        if type(value) is not float:
+            value = _number(value)
+        constants = self.constants
+        constants.append(value)
+        return -len(constants)
+
+
+class StandIn:
+    """What a step sees in place of a tensor; every operation on it is written down."""
+
+    __slots__ = ("dtype", "id", "like", "tape")
+    tape: Recording
+    id: int
+    dtype: torch.dtype
+    like: torch.Tensor
+
+    __class__ = property(lambda self: torch.Tensor)  # type: ignore[assignment]  # isinstance(x, Tensor) must hold
+    __array_ufunc__ = None
+    __hash__ = object.__hash__
+
+    def __init__(
+        self, tape: Recording, number: int, dtype: torch.dtype, like: torch.Tensor
+    ) -> None:
+        self.tape, self.id, self.dtype, self.like = tape, number, dtype, like
+
+    @property
+    def shape(self) -> torch.Size:
+        self.tape.reads_shape = True
+        return self.like.shape
+
+    @property
+    def ndim(self) -> int:
+        self.tape.reads_shape = True
+        return self.like.ndim
+
+    @property
+    def device(self) -> torch.device:
+        return self.like.device
+
+    requires_grad = property(lambda self: False)
+    is_sparse = property(lambda self: False)
+    layout = property(lambda self: torch.strided)
+    grad = property(lambda self: None)
+    data = property(lambda self: self)
+
+    def size(self, dim: int | None = None) -> Any:
+        return self.shape if dim is None else self.shape[dim]
+
+    def numel(self) -> int:
+        self.tape.reads_shape = True
+        return self.like.numel()
+
+    nelement = numel
+
+    def dim(self) -> int:
+        return self.ndim
+
+    def is_floating_point(self) -> bool:
+        return self.dtype.is_floating_point
+
+    def is_complex(self) -> bool:
+        return False
+
+    def element_size(self) -> int:
+        return self.dtype.itemsize
+
+    def detach(self) -> "StandIn":
+        return self
+
+    contiguous = detach
+
+    def clone(self, **kwargs: Any) -> "StandIn":
+        """Return a value of its own: changing it in place leaves this one."""
+        return StandIn(self.tape, self.id, self.dtype, self.like)
+
+    def to(self, *args: Any, **kwargs: Any) -> "StandIn":
+        wanted = [*args, *kwargs.values()]
+        if len(wanted) != 1 or "device" in kwargs or type(wanted[0]) is bool:
+            raise NotElementwise("it calls to() with more than a dtype")
+        target = wanted[0]
+        dtype = target if isinstance(target, torch.dtype) else target.dtype
+        if type(target) is not torch.dtype and type(target) is not StandIn:
+            raise NotElementwise("it calls to() with more than a dtype")
+        return _cast(self, dtype)
+
+    def type_as(self, other: "StandIn") -> "StandIn":
+        return _cast(self, other.dtype)
+
+    def __bool__(self) -> bool:
+        raise NotElementwise("it branches on the values of a tensor")
+
+    def __float__(self) -> float:
+        raise NotElementwise("it reads the value of a tensor")
+
+    __int__ = __index__ = item = tolist = __len__ = __iter__ = __float__  # type: ignore[assignment]  # all refuse
+
+    def __getattr__(self, name: str) -> Any:
+        raise NotElementwise(f"it uses Tensor.{name}")
+
+    def __pow__(self, exponent: Any) -> "StandIn":
+        if type(exponent) in (int, float) and float(exponent) in _POWERS:
+            return _emit(self, f"pow:{float(exponent)}", self.dtype, (self.id,))
+        raise NotElementwise(f"it raises a tensor to the power {exponent!r}")
+
+    pow = __pow__
+
+    def __rsub__(self, other: Any) -> "StandIn":
+        return -self + other  # type: ignore[operator]  # methods are added below
+
+    def __rtruediv__(self, other: Any) -> "StandIn":
+        return self.reciprocal() * other
+
+    def lerp(self, end: "StandIn", weight: Any) -> "StandIn":
+        return _emit(self, "lerp", self.dtype, (self.id, *_refs(self, end, weight)))
+
+    def addcmul(self, a: "StandIn", b: "StandIn", *, value: Any = 1.0) -> "StandIn":
+        return _emit(self, "addcmul", self.dtype, (self.id, *_refs(self, a, b, value)))
+
+    def addcdiv(self, a: "StandIn", b: "StandIn", *, value: Any = 1.0) -> "StandIn":
+        return _emit(self, "addcdiv", self.dtype, (self.id, *_refs(self, a, b, value)))
+
+    def clamp(self, min: Any = None, max: Any = None) -> "StandIn":
+        low = self if min is None else self.clamp_min(min)
+        return low.clone() if max is None else low.clamp_max(max)
+
+    clip = clamp
+
+    def where(self, condition: "StandIn", other: Any) -> "StandIn":
+        return _where(condition, self, other)
+
+    def masked_fill(self, mask: "StandIn", value: Any) -> "StandIn":
+        return _where(mask, value, self)
+
+    @classmethod
+    def __torch_function__(
+        cls, func: Any, types: Any, args: Any = (), kwargs: Any = None
+    ) -> "StandIn":
+        kwargs = kwargs or {}
+        name = getattr(func, "__name__", str(func))
+        function = _FUNCTIONS.get(name)
+        if function is not None and "out" not in kwargs:
+            return function(*args, **kwargs)
+        if args and type(args[0]) is not StandIn and name in _SWAPPED and len(args) == 2:
+            return getattr(args[1], _SWAPPED[name])(args[0])
+        if not args or type(args[0]) is not StandIn or name not in _METHODS:
+            raise NotElementwise(f"it calls torch.{name}")
+        if kwargs.keys() - {"alpha", "value", "min", "max", "weight", "exponent"}:
+            raise NotElementwise(f"it calls torch.{name} with {', '.join(kwargs)}")
+        return getattr(args[0], name)(*args[1:], **kwargs)
+
+
+_POWERS = frozenset({2.0, 0.5, 3.0, -0.5, -1.0, -2.0})
+_UNARY = frozenset(
+    "neg abs sqrt rsqrt reciprocal square sign exp log log1p expm1 tanh sigmoid relu".split()
+)
+_BINARY = frozenset("add sub mul div maximum minimum clamp_min clamp_max".split())
+_COMPARE = frozenset("gt ge lt le eq ne".split())
+_METHODS = {
+    *(_UNARY | _BINARY | _COMPARE),
+    *"lerp addcmul addcdiv clamp clip pow clone detach masked_fill".split(),
+    *"multiply subtract divide true_divide absolute negative rsub".split(),
+}
+_SWAPPED = {"add": "add", "mul": "mul", "sub": "__rsub__", "div": "__rtruediv__"}
+_SWAPPED |= {"maximum": "maximum", "minimum": "minimum", "rsub": "sub"}
+_FLOATS = frozenset({torch.float32, torch.float64, torch.bfloat16, torch.float16})
+
+
+def _number(value: Any) -> float:
+    if type(value) is StandIn or isinstance(value, complex | str):
+        raise NotElementwise("it mixes tensors of its own with the parameter's")
+    if isinstance(value, torch.Tensor) and (value.ndim or value.device.type != "cpu"):
+        raise NotElementwise("it uses a tensor that is neither argument nor state")
+    try:
+        return float(value)
+    except (TypeError, ValueError, RuntimeError):
+        raise NotElementwise(f"it computes with {value!r:.40}") from None
+
+
+def _emit(first: StandIn, name: str, dtype: torch.dtype, refs: Op) -> StandIn:
+    tape = first.tape
+    tape.ops.append((name, *refs))
+    dtypes = tape.dtypes
+    dtypes.append(dtype)
+    return StandIn(tape, len(dtypes) - 1, dtype, first.like)
+
+
+def _refs(first: StandIn, *others: Any) -> list[int]:
+    """Return references for an operation whose tensors must all have one dtype."""
+    refs: list[int] = []
+    for other in others:
+        if type(other) is not StandIn:
+            refs.append(first.tape.constant(other))
+        elif other.dtype is first.dtype:
+            refs.append(other.id)
+        else:
+            raise NotElementwise("it mixes dtypes where torch does not")
+    return refs
+
+
+def _cast(value: StandIn, dtype: torch.dtype) -> StandIn:
+    if dtype is value.dtype:
+        return value.clone()
+    if dtype not in _FLOATS:
+        raise NotElementwise(f"it converts to {dtype}")
+    return _emit(value, f"to:{str(dtype)[6:]}", dtype, (value.id,))
+
+
+def _unary(name: str) -> Callable[[StandIn], StandIn]:
+    def method(self: StandIn) -> StandIn:
+        return _emit(self, name, self.dtype, (self.id,))
+
+    return method
+
+
+def _binary(name: str) -> Callable[..., StandIn]:
+    def method(self: StandIn, other: Any, alpha: Any = None) -> StandIn:
+        tape = self.tape
+        dtype = self.dtype
+        if type(other) is StandIn:
+            ref = other.id
+            if other.dtype is not dtype:
+                dtype = torch.promote_types(dtype, other.dtype)
+        else:
+            ref = tape.constant(other)
+        if dtype not in _FLOATS:
+            raise NotElementwise(f"it computes in {dtype}")
+        op = (name, self.id, ref)
+        if alpha is not None:
+            op = (name + "_alpha", self.id, ref, tape.constant(alpha))
+        tape.ops.append(op)
+        dtypes = tape.dtypes
+        dtypes.append(dtype)
+        return StandIn(tape, len(dtypes) - 1, dtype, self.like)
+
+    return method
+
+
+def _comparison(name: str) -> Callable[[StandIn, Any], StandIn]:
+    def method(self: StandIn, other: Any) -> StandIn:
+        return _emit(self, name, torch.bool, (self.id, *_refs(self, other)))
+
+    return method
+
+
+def _in_place(method: Callable[..., StandIn]) -> Callable[..., StandIn]:
+    def changed(self: StandIn, *args: Any, **kwargs: Any) -> StandIn:
+        tape = self.tape
+        if self.id < tape.n_inputs:
+            raise ImpureStepError(
+                f"step() changes {tape.names[self.id]} in place; an argument must stay "
+                "as it is. Return a new tensor: a * b, a.lerp(...), torch.add(...)"
+            )
+        result = method(self, *args, **kwargs)
+        if result.dtype is not self.dtype:
+            raise NotElementwise("it changes a tensor in place into another dtype")
+        self.id = result.id
+        return self
+
+    return changed
+
+
+def _where(condition: StandIn, a: Any, b: Any) -> StandIn:
+    like = a if type(a) is StandIn else b
+    if type(condition) is not StandIn or type(like) is not StandIn:
+        raise NotElementwise("it calls torch.where with other tensors")
+    return _emit(condition, "where", like.dtype, (condition.id, *_refs(like, a, b)))
+
+
+def _filled(value: Any) -> Callable[..., StandIn]:
+    def function(like: StandIn, fill: Any = value, *, dtype: Any = None) -> StandIn:
+        dtype = like.dtype if dtype is None else dtype
+        if dtype not in _FLOATS:
+            raise NotElementwise(f"it makes a tensor of {dtype}")
+        return _emit(like, "fill", dtype, (like.tape.constant(fill),))
+
+    return function
+
+
+_FUNCTIONS: dict[str, Callable[..., StandIn]] = {
+    "where": _where,
+    "zeros_like": _filled(0.0),
+    "ones_like": _filled(1.0),
+    "full_like": _filled(math.nan),
+}
+
+
+def _add_methods() -> None:
+    methods: dict[str, Any] = {name: _unary(name) for name in _UNARY}
+    methods |= {name: _binary(name) for name in _BINARY}
+    methods |= {name: _comparison(name) for name in _COMPARE}
+    aliases = {"multiply": "mul", "subtract": "sub", "divide": "div"}
+    aliases |= {"true_divide": "div", "absolute": "abs", "negative": "neg"}
+    methods |= {alias: methods[name] for alias, name in aliases.items()}
+    kept = "lerp addcmul addcdiv clamp clip pow masked_fill".split()
+    changing = {**methods, **{name: getattr(StandIn, name) for name in kept}}
+    for name in _COMPARE:
+        del changing[name]
+        setattr(StandIn, f"__{name}__", methods[name])
+    for name, method in changing.items():
+        setattr(StandIn, f"{name}_", _in_place(method))
+    for name in ("add", "sub", "mul", "truediv"):
+        method = methods["div" if name == "truediv" else name]
+        setattr(StandIn, f"__{name}__", method)
+        setattr(StandIn, f"__i{name}__", _in_place(method))
+    for name in ("add", "mul"):
+        setattr(StandIn, f"__r{name}__", methods[name])
+    for name, method in methods.items():
+        setattr(StandIn, name, method)
+    StandIn.__neg__, StandIn.__abs__ = methods["neg"], methods["abs"]  # type: ignore[attr-defined]  # operators of every tensor
+
+
+_add_methods()

@@ -1,0 +1,200 @@
+"""Block replay: a recorded step over blocks that stay in cache; nothing is compiled.
+
+Small parameters whose states lie side by side are gathered into one block.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from .blocks import Run, generate
+from .bucket import Bucket, Job, Unfit
+from .check import agrees
+from .program import contracted, program
+from .step import Step
+from .trace import Layout, Trace, trace
+
+BLOCK = 128 * 1024
+"""Elements of a block: a few of them fit the shared cache, calls cost little."""
+
+SMALL = BLOCK // 2
+_programs: dict[tuple[Any, ...], tuple[Run, list[torch.dtype]] | str] = {}
+
+
+class Replay:
+    """Runs a bucket's recorded step block by block, results written where they stay."""
+
+    name = "blocks"
+
+    def __init__(self) -> None:
+        self.pieces: list[_Piece] = []
+        self.scratch = _Scratch()
+
+    def prepare(self, bucket: Bucket, grads: list[Tensor], step: Step) -> Job:
+        made = trace(step, bucket.layout, bucket.scalars)
+        run, registers = replayable(made, bucket.layout, step, bucket.scalars)
+        old = bucket.addresses[0]
+        if bucket.locate(grads) and bucket.addresses[0] != old:
+            self.pieces = _pieces(bucket)
+        constants = made.tape.constants
+
+        def job() -> None:
+            for piece in self.pieces:
+                piece.run(run, grads, self.scratch, registers, constants)
+            bucket.commit(made.scalars)
+
+        return job
+
+
+def replayable(
+    made: Trace, layout: Layout, step: Step, scalars: dict[str, Any]
+) -> tuple[Run, list[torch.dtype]]:
+    """Return the generated function for a trace; Unfit if it is not to be trusted."""
+    key = (made.key, layout.dtypes)
+    found = _programs.get(key)
+    if found is None:
+        found = _programs[key] = _generate(made, layout, step, scalars)
+    if isinstance(found, str):
+        raise Unfit(found)
+    return found
+
+
+def _generate(
+    made: Trace, layout: Layout, step: Step, scalars: dict[str, Any]
+) -> tuple[Run, list[torch.dtype]] | str:
+    run, registers = generate(contracted(program(made.tape, made.outs)))
+
+    def over(tensors: list[Tensor], constants: list[float]) -> None:
+        run(*tensors, [torch.empty(len(tensors[0]), dtype=d) for d in registers], constants)
+
+    try:
+        trusted = agrees(over, made, layout, step, scalars)
+    except RuntimeError as error:
+        return f"an operation has no form that writes in place ({error!s:.60})"
+    return (run, registers) if trusted else "the replay gave other numbers than the step"
+
+
+class _Scratch:
+    """Registers of a block, made when first needed and kept."""
+
+    def __init__(self) -> None:
+        self.whole: dict[tuple[str | int, torch.dtype], Tensor] = {}
+        self.cut: dict[tuple[str | int, torch.dtype, int], Tensor] = {}
+
+    def take(self, name: str | int, dtype: torch.dtype, count: int) -> Tensor:
+        """Return the first ``count`` elements of a register."""
+        found = self.cut.get((name, dtype, count))
+        if found is None:
+            whole = self.whole.get((name, dtype))
+            if whole is None or len(whole) < count:
+                whole = self.whole[name, dtype] = torch.empty(count, dtype=dtype)
+                self.cut = {k: t for k, t in self.cut.items() if k[:2] != (name, dtype)}
+            if len(self.cut) > 256:
+                self.cut.clear()
+            found = self.cut[name, dtype, count] = whole[:count]
+        return found
+
+    def registers(self, dtypes: list[torch.dtype], count: int) -> list[Tensor]:
+        return [self.take(i, dtype, count) for i, dtype in enumerate(dtypes)]
+
+
+class _Piece:
+    """A part of a bucket that is stepped in blocks."""
+
+    def run(
+        self,
+        run: Run,
+        grads: list[Tensor],
+        scratch: _Scratch,
+        registers: list[torch.dtype],
+        constants: list[float],
+    ) -> None:
+        raise NotImplementedError
+
+
+@dataclass(slots=True)
+class _Large(_Piece):
+    """One parameter, cut into blocks."""
+
+    position: int
+    rows: list[tuple[Tensor, ...]]
+    """The blocks of tensor and states."""
+
+    def run(self, run: Run, grads: list[Tensor], scratch: _Scratch, registers: list[torch.dtype], constants: list[float]) -> None:
+        blocks = flat(grads[self.position]).split(BLOCK)
+        for grad, (tensor, *states) in zip(blocks, self.rows, strict=True):
+            run(tensor, grad, *states, scratch.registers(registers, len(grad)), constants)
+
+
+@dataclass(slots=True)
+class _Packed(_Piece):
+    """Small parameters whose states are one run of memory."""
+
+    positions: list[int]
+    tensors: list[Tensor]
+    states: list[Tensor]
+    sizes: list[int]
+
+    def run(self, run: Run, grads: list[Tensor], scratch: _Scratch, registers: list[torch.dtype], constants: list[float]) -> None:
+        count = sum(self.sizes)
+        first, flats = self.tensors[0], [flat(grads[i]) for i in self.positions]
+        tensor = scratch.take("tensor", first.dtype, count)
+        grad = scratch.take("grad", flats[0].dtype, count)
+        torch.cat(self.tensors, out=tensor)
+        torch.cat(flats, out=grad)
+        run(tensor, grad, *self.states, scratch.registers(registers, count), constants)
+        torch._foreach_copy_(self.tensors, list(tensor.split(self.sizes)))
+
+
+def flat(tensor: Tensor) -> Tensor:
+    """Return the elements of a dense tensor in the order of its memory."""
+    if tensor.is_contiguous():
+        return tensor.detach().view(-1)
+    return tensor.detach().as_strided((tensor.numel(),), (1,))
+
+
+def _pieces(bucket: Bucket) -> list[_Piece]:
+    pieces: list[_Piece] = []
+    pack: list[int] = []
+    for i, size in enumerate(bucket.sizes):
+        if pack and not _joins(bucket, pack, i):
+            pieces.append(_packed(bucket, pack))
+            pack = []
+        if size >= SMALL:
+            pieces.append(_large(bucket, i))
+        elif size:
+            pack.append(i)
+    return [*pieces, _packed(bucket, pack)] if pack else pieces
+
+
+def _joins(bucket: Bucket, pack: list[int], i: int) -> bool:
+    """Whether parameter ``i`` fits the pack, and its states follow in memory."""
+    sizes = bucket.sizes
+    fits = sizes[i] < SMALL and sum(sizes[j] for j in pack) + sizes[i] <= BLOCK
+    return fits and all(
+        _follows(column[pack[-1]], column[i]) for column in bucket.columns
+    )
+
+
+def _follows(before: Tensor, after: Tensor) -> bool:
+    return (
+        before.untyped_storage().data_ptr() == after.untyped_storage().data_ptr()
+        and before.storage_offset() + before.numel() == after.storage_offset()
+    )
+
+
+def _large(bucket: Bucket, i: int) -> _Large:
+    tensors = [bucket.params[i], *(column[i] for column in bucket.columns)]
+    rows = list(zip(*(flat(t).split(BLOCK) for t in tensors), strict=True))
+    return _Large(i, rows)
+
+
+def _packed(bucket: Bucket, pack: list[int]) -> _Packed:
+    sizes = [bucket.sizes[i] for i in pack]
+    tensors = [flat(bucket.params[i]) for i in pack]
+    count = sum(sizes)
+    states = [column[pack[0]].as_strided((count,), (1,)) for column in bucket.columns]
+    return _Packed(pack, tensors, states, sizes)

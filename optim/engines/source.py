@@ -1,0 +1,214 @@
+"""A program as C source: one loop that reads and writes every element once.
+
+The order of operations and the rounding after each are those of eager torch: a half
+precision is rounded after every operation, and nothing is contracted. Square roots are
+IEEE-rounded, which torch's own on CPU are not always.
+"""
+
+import torch
+
+from .program import Arg, Program, slots
+from .recording import NotElementwise
+
+MEMORY = {
+    torch.float32: "float",
+    torch.float64: "double",
+    torch.bfloat16: "uint16_t",
+    torch.float16: "_Float16",
+}
+_COMPARE = {"gt": ">", "ge": ">=", "lt": "<", "le": "<=", "eq": "==", "ne": "!="}
+_INFIX = {"add": "+", "sub": "-", "mul": "*", "div": "/"}
+_CALLS = {"exp", "log", "log1p", "expm1", "tanh"}
+
+
+def c_source(made: Program) -> str:
+    """Return the source of ``run(table, rows, constants, n_constants, threads)``.
+
+    A row of the table holds how many elements stand in the rows before, the number of
+    its own, and the addresses of tensor, gradient and state.
+    """
+    written = set(slots(made))
+    pointers = ", ".join(
+        f"{'' if i in written else 'const '}{MEMORY[made.dtypes[i]]} *restrict b{i}"
+        for i in range(made.n_inputs)
+    )
+    wide = any(d is torch.float64 for d in made.dtypes)
+    scalar = "double" if wide else "float"
+    n_constants = 1 + max((_highest(args) for _, args in made.ops.values()), default=-1)
+    lines = [
+        f"const {_compute(made, i)} v{i} = {_load(made, i)};"
+        for i in range(made.n_inputs)
+    ]
+    lines += [_statement(made, i, *op) for i, op in made.ops.items()]
+    lines += [
+        f"b{slot}[i] = {_store(made, slot, out)};"
+        for slot, out in zip(slots(made), made.outs, strict=True)
+        if slot != out
+    ]
+    arguments = ", ".join(
+        f"({MEMORY[made.dtypes[i]]} *)row[{i + 2}] + from" for i in range(made.n_inputs)
+    )
+    body = "\n    ".join(lines)
+    return _FRAME % {
+        "pointers": pointers,
+        "constants": _constants(n_constants, scalar),
+        "body": body,
+        "arguments": arguments,
+        "width": made.n_inputs + 2,
+    }
+
+
+def _highest(args: tuple[Arg, ...]) -> int:
+    numbers = [int(a.strip("-c[]")) for a in args if type(a) is str and "c" in a]
+    return max(numbers, default=-1)
+
+
+def _constants(count: int, scalar: str) -> str:
+    return " ".join(f"const {scalar} c{k} = ({scalar})c[{k}];" for k in range(count))
+
+
+def _compute(made: Program, i: int) -> str:
+    dtype = made.dtypes[i]
+    if dtype is torch.bool:
+        return "int"
+    return "double" if dtype is torch.float64 else "float"
+
+
+def _load(made: Program, i: int) -> str:
+    if made.dtypes[i] is torch.bfloat16:
+        return f"from_bfloat16(b{i}[i])"
+    return f"({_compute(made, i)})b{i}[i]"
+
+
+def _store(made: Program, slot: int, out: int) -> str:
+    if made.dtypes[slot] is torch.bfloat16:
+        return f"to_bfloat16(v{out})"
+    return f"({MEMORY[made.dtypes[slot]]})v{out}"
+
+
+def _statement(made: Program, i: int, name: str, args: tuple[Arg, ...]) -> str:
+    kind = _compute(made, i)
+    texts = [_argument(a, kind) for a in args]
+    value = _expression(name, texts, "f" if kind == "float" else "")
+    if made.dtypes[i] is torch.bfloat16:
+        value = f"from_bfloat16(to_bfloat16({value}))"
+    elif made.dtypes[i] is torch.float16:
+        value = f"(float)(_Float16)({value})"
+    return f"const {kind} v{i} = {value};"
+
+
+def _argument(a: Arg, kind: str) -> str:
+    if type(a) is int:
+        return f"v{a}"
+    text = str(a).replace("[", "").replace("]", "")
+    # A comparison's operands are no ints, though its result is.
+    return text if kind == "int" else f"({kind})({text})"
+
+
+def _expression(name: str, x: list[str], f: str) -> str:
+    if name in _INFIX:
+        return f"{x[0]} {_INFIX[name]} {x[1]}"
+    if name in _COMPARE:
+        return f"{x[0]} {_COMPARE[name]} {x[1]}"
+    if name in _CALLS:
+        return f"{name}{f}({x[0]})"
+    if name.startswith("to:") or name in ("copy", "fill"):
+        return x[0]
+    forms = {
+        "add_alpha": "fma{f}({1}, {2}, {0})",
+        "sub_alpha": "fma{f}({1}, -{2}, {0})",
+        "addcmul": "{0} + {3} * {1} * {2}",
+        "addcdiv": "{0} + {3} * {1} / {2}",
+        "lerp": "(fabs{f}({2}) < 0.5{f} ? fma{f}({2}, {1} - {0}, {0})"
+        " : fma{f}({2} - 1, {1} - {0}, {1}))",
+        "neg": "-{0}",
+        "abs": "fabs{f}({0})",
+        "sqrt": "sqrt{f}({0})",
+        "rsqrt": "1 / sqrt{f}({0})",
+        "reciprocal": "1 / {0}",
+        "square": "{0} * {0}",
+        "sign": "({0} > 0) - ({0} < 0)",
+        "sigmoid": "1 / (1 + exp{f}(-{0}))",
+        "relu": "({0} < 0 ? 0 : {0})",
+        "maximum": "({0} != {0} || {0} > {1} ? {0} : {1})",
+        "minimum": "({0} != {0} || {0} < {1} ? {0} : {1})",
+        "clamp_min": "({0} < {1} ? {1} : {0})",
+        "clamp_max": "({0} > {1} ? {1} : {0})",
+        "where": "({0} ? {1} : {2})",
+        "pow:2.0": "{0} * {0}",
+        "pow:3.0": "{0} * {0} * {0}",
+        "pow:0.5": "sqrt{f}({0})",
+        "pow:-0.5": "1 / sqrt{f}({0})",
+        "pow:-1.0": "1 / {0}",
+        "pow:-2.0": "1 / ({0} * {0})",
+    }
+    if name not in forms:
+        raise NotElementwise(f"there is no C form of {name}")
+    return forms[name].format(*x, f=f)
+
+
+_FRAME = """\
+#include <math.h>
+#include <pthread.h>
+#include <stdint.h>
+#include <string.h>
+
+static inline float from_bfloat16(uint16_t h) {
+  uint32_t u = (uint32_t)h << 16; float x; memcpy(&x, &u, 4); return x;
+}
+static inline uint16_t to_bfloat16(float x) {
+  uint32_t u; memcpy(&u, &x, 4);
+  uint16_t h = (uint16_t)((u + 0x7fff + ((u >> 16) & 1)) >> 16);
+  return x != x ? 0x7fc0 : h;
+}
+
+static void block(%(pointers)s, int64_t n, const double *c) {
+  %(constants)s
+  _Pragma("GCC ivdep")
+  for (int64_t i = 0; i < n; i++) {
+    %(body)s
+  }
+}
+
+static void range(const int64_t *table, int64_t rows, int64_t low, int64_t high,
+                  const double *c) {
+  int64_t a = 0, b = rows - 1;
+  while (a < b) {
+    int64_t middle = (a + b + 1) / 2;
+    if (table[middle * %(width)d] <= low) a = middle; else b = middle - 1;
+  }
+  for (; a < rows; a++) {
+    const int64_t *row = table + a * %(width)d;
+    if (row[0] >= high) break;
+    int64_t from = low > row[0] ? low - row[0] : 0;
+    int64_t to = high - row[0] < row[1] ? high - row[0] : row[1];
+    if (from < to) block(%(arguments)s, to - from, c);
+  }
+}
+
+enum { BLOCK = 1 << 18, THREADS = 64 };
+struct work { const int64_t *table; int64_t rows, total, next; const double *c; };
+
+static void *steal(void *argument) {
+  struct work *w = argument;
+  for (;;) {
+    int64_t low = __atomic_fetch_add(&w->next, BLOCK, __ATOMIC_RELAXED);
+    if (low >= w->total) return 0;
+    int64_t high = low + BLOCK < w->total ? low + BLOCK : w->total;
+    range(w->table, w->rows, low, high, w->c);
+  }
+}
+
+void run(const int64_t *table, int64_t rows, const double *c, int64_t threads) {
+  if (!rows) return;
+  const int64_t *last = table + (rows - 1) * %(width)d;
+  struct work w = {table, rows, last[0] + last[1], 0, c};
+  pthread_t team[THREADS];
+  int started = 0;
+  if (threads > w.total / BLOCK + 1) threads = w.total / BLOCK + 1;
+  while (started < threads - 1 && started < THREADS)
+    if (pthread_create(&team[started], 0, steal, &w)) break; else started++;
+  if (threads > 1) steal(&w); else range(table, rows, 0, w.total, c);
+  while (started) pthread_join(team[--started], 0);
+}
+"""

@@ -1,0 +1,47 @@
+"""One call of a step: the optimizer, the learning rate, and what is done around it."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from ..simple import SimpleOptimizer
+
+
+@dataclass(slots=True)
+class Step:
+    """Call it with a tensor, its gradient and state; it gives the new tensor and state.
+
+    It serves tensors and the stand-ins of a recording alike.
+    """
+
+    simple: SimpleOptimizer[Any]
+    lr: float
+    maximize: bool = False
+    scale: float | None = None
+    """What gradients are multiplied by (clipping by their norm)."""
+    limit: float | None = None
+    """What elements of gradients are clamped to, on both sides."""
+    compute: torch.dtype | None = None
+    """The dtype to compute and keep state in; None for the parameter's."""
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether nothing is done to gradient and tensor before the optimizer."""
+        return self.scale is None and self.limit is None and self.compute is None
+
+    def __call__(self, tensor: Any, grad: Any, state: Any) -> tuple[Any, Any]:
+        """Return the new tensor and the new state."""
+        if self.is_plain and not self.maximize:
+            return self.simple.step(self.lr, tensor, grad, state)
+        dtype = tensor.dtype
+        if self.compute is not None:
+            tensor, grad = tensor.to(self.compute), grad.to(self.compute)
+        if self.scale is not None:
+            grad = grad * self.scale
+        if self.limit is not None:
+            grad = grad.clamp(-self.limit, self.limit)
+        if self.maximize:
+            grad = -grad
+        new, state = self.simple.step(self.lr, tensor, grad, state)
+        return (new if self.compute is None else new.to(dtype)), state

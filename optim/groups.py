@@ -1,0 +1,135 @@
+"""Groups: which parameters are stepped how, declared by pattern and type."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from torch import nn
+
+from ..config.path import Patterns, did_you_mean, matches
+from .simple import SimpleOptimizer, hyperparameters
+
+if TYPE_CHECKING:
+    from ..records.entry import Param
+    from .clipping import Clip
+    from .schedulers.scheduler import Scheduler
+
+NORMS: tuple[type[nn.Module], ...] = (
+    nn.modules.batchnorm._NormBase,
+    nn.LayerNorm,
+    nn.GroupNorm,
+    nn.RMSNorm,
+)
+"""The normalization layers of torch.nn."""
+
+
+class Group:
+    """Parameters that a pattern, a type of layer, or both pick, and what they get.
+
+    ``Group("**.bias", weight_decay=0.0)``; ``Group(type=NORMS, weight_decay=0.0)``;
+    ``Group("head.**", optimizer=Muon(), lr=0.02)``. The last group that matches wins.
+    """
+
+    def __init__(
+        self,
+        pattern: "Patterns | None" = None,
+        *,
+        type: "type[nn.Module] | tuple[type[nn.Module], ...] | None" = None,
+        optimizer: SimpleOptimizer[Any] | None = None,
+        lr: "float | Scheduler | None" = None,
+        clip: "Clip | None" = None,
+        **changes: Any,
+    ) -> None:
+        if pattern is None and type is None:
+            raise TypeError(
+                "a Group needs a pattern, a type, or both: Group('**.bias', ...), "
+                "Group(type=NORMS, ...)"
+            )
+        self.pattern, self.type = pattern, type
+        self.optimizer, self.lr, self.clip, self.changes = optimizer, lr, clip, changes
+
+    def __repr__(self) -> str:
+        parts = [repr(self.pattern)] if self.pattern is not None else []
+        parts += [f"type={self.type}"] if self.type is not None else []
+        return f"Group({', '.join(parts)})"
+
+    def optimizer_of(self, base: SimpleOptimizer[Any]) -> SimpleOptimizer[Any]:
+        """Return the group's optimizer, with its changes of hyperparameters."""
+        import dataclasses
+
+        chosen = base if self.optimizer is None else self.optimizer
+        known = hyperparameters(chosen)
+        for name in self.changes:
+            if name not in known:
+                raise ValueError(
+                    f"{self!r}: {type(chosen).__qualname__} has no hyperparameter "
+                    f"{name!r}; it has {', '.join(known)}.{did_you_mean(name, known)}"
+                )
+        return dataclasses.replace(chosen, **self.changes) if self.changes else chosen
+
+
+@dataclass(slots=True)
+class Placed:
+    """A group with the parameters that are in it."""
+
+    optimizer: SimpleOptimizer[Any]
+    lr: "float | Scheduler"
+    clip: "Clip | None"
+    params: "list[Param]"
+
+
+def place(
+    module: nn.Module,
+    params: "Sequence[Param]",
+    groups: Sequence[Group],
+    base: SimpleOptimizer[Any],
+    lr: "float | Scheduler",
+) -> list[Placed]:
+    """Return every parameter in one group: the last that matches, or the first of all.
+
+    Groups that later ones leave without a parameter are dropped. Raises ValueError
+    for a group that nothing matches.
+    """
+    owners = _types(module)
+    placed = [Placed(base, lr, None, [])]
+    for group in groups:
+        own_lr = lr if group.lr is None else group.lr
+        placed.append(Placed(group.optimizer_of(base), own_lr, group.clip, []))
+    found = [False] * len(groups)
+    for param in params:
+        chosen = 0
+        for i, group in enumerate(groups):
+            if _matches(group, param, owners.get(id(param.tensor), ())):
+                chosen, found[i] = i + 1, True
+        placed[chosen].params.append(param)
+    for group, any_match in zip(groups, found, strict=True):
+        if not any_match:
+            raise ValueError(_no_match(group, params))
+    return [one for one in placed if one.params]
+
+
+def _matches(
+    group: Group, param: "Param", owners: "tuple[nn.Module, ...] | list[nn.Module]"
+) -> bool:
+    by_path = group.pattern is None or matches(group.pattern, param.path, param)
+    by_type = group.type is None or any(isinstance(o, group.type) for o in owners)
+    return by_path and by_type
+
+
+def _types(module: nn.Module) -> dict[int, list[nn.Module]]:
+    """Return the modules that own each parameter, by the parameter's identity."""
+    owners: dict[int, list[nn.Module]] = {}
+    for part in module.modules():
+        for parameter in part._parameters.values():
+            if parameter is not None:
+                owners.setdefault(id(parameter), []).append(part)
+    return owners
+
+
+def _no_match(group: Group, params: "Sequence[Param]") -> str:
+    paths = [param.path for param in params]
+    hint = did_you_mean(group.pattern, paths) if isinstance(group.pattern, str) else ""
+    return (
+        f"{group!r} matches no parameter; there are {', '.join(paths[:8])}"
+        f"{', ...' if len(paths) > 8 else ''}.{hint}"
+    )

@@ -1,0 +1,63 @@
+"""Hyper: the hyperparameters of a simple optimizer, as keys of a param group."""
+
+import dataclasses
+from typing import Any
+
+from .simple import SimpleOptimizer, hyperparameters
+
+_RESERVED = frozenset({"params", "lr", "kind", "maximize"})
+_PAIRS = (("b1", "b2"), ("beta1", "beta2"), ("beta_1", "beta_2"))
+
+
+class Hyper:
+    """Rebuilds the optimizer when a schedule or the user writes to the group.
+
+    Torch's cyclic schedules look for ``betas``; an optimizer that has two separate
+    ones gets that key too, and a change of either is taken over.
+    """
+
+    def __init__(self, template: SimpleOptimizer[Any]) -> None:
+        self.template = template
+        initial = hyperparameters(template)
+        taken = _RESERVED & initial.keys()
+        if taken:
+            raise TypeError(
+                f"{type(template).__qualname__} has a hyperparameter {min(taken)!r}, "
+                "and param groups use that name; rename it"
+            )
+        self.names = tuple(initial)
+        self.pair = next(
+            (p for p in _PAIRS if initial.keys() >= set(p) and "betas" not in initial), None
+        )
+        self._made = template
+        self._from = [initial[name] for name in self.names]
+        self._betas = tuple(initial[name] for name in self.pair or ())
+
+    def values(self) -> dict[str, Any]:
+        """Return what the group holds at first."""
+        values = hyperparameters(self.template)
+        return {**values, "betas": self._betas} if self.pair else values
+
+    def current(self, group: dict[str, Any]) -> SimpleOptimizer[Any]:
+        """Return the optimizer with the hyperparameters that ``group`` holds now.
+
+        Raises ValueError where one is out of range, as its constructor does.
+        """
+        if self.pair is not None:
+            self._share_betas(group, self.pair)
+        found = [group[name] for name in self.names]
+        if found != self._from:
+            values = {
+                name: tuple(value) if isinstance(value, list) else value  # pyright: ignore[reportUnknownArgumentType]  # items are any value
+                for name, value in zip(self.names, found, strict=True)
+            }
+            self._made = dataclasses.replace(self.template, **values)  # type: ignore[type-var]  # names are fields, so it is a dataclass
+            self._from = found
+        return self._made
+
+    def _share_betas(self, group: dict[str, Any], pair: tuple[str, str]) -> None:
+        betas = tuple(group.get("betas", self._betas))
+        if betas != self._betas:
+            group[pair[0]], group[pair[1]] = betas
+        self._betas = (group[pair[0]], group[pair[1]])
+        group["betas"] = self._betas

@@ -1,0 +1,66 @@
+"""LAMB (You et al., 2020, "Large Batch Optimization for Deep Learning")."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from ..records.record import Record
+from .simple import SimpleOptimizer, check_betas, check_range
+
+_GREATEST_NORM = 10.0
+
+
+class LAMBState(Record):
+    """Running means of the gradient and of its square."""
+
+    step: int
+    exp_avg: Tensor
+    exp_avg_sq: Tensor
+
+
+@dataclass(frozen=True, kw_only=True)
+class LAMB(SimpleOptimizer[LAMBState]):
+    """Adam's direction, as long as the layer's weights are large.
+
+    The first moment alone is bias-corrected, and a layer counts as at most 10 large,
+    as in the authors' later code.
+    """
+
+    betas: tuple[float, float] = (0.9, 0.999)
+    """Shares of the first and second moment that are kept, each in [0, 1)."""
+    eps: float = 1e-6
+    """Added to the denominators, at least 0."""
+    weight_decay: float = 0.0
+    """Added to the direction before it is scaled, times the weights; at least 0."""
+
+    def __post_init__(self) -> None:
+        check_betas(self.betas)
+        check_range("eps", self.eps, 0.0)
+        check_range("weight_decay", self.weight_decay, 0.0)
+
+    def init(self, tensor: Tensor) -> LAMBState:
+        zeros = torch.zeros_like(tensor)
+        return LAMBState(0, zeros, zeros)
+
+    def step(
+        self, lr: float, tensor: Tensor, grad: Tensor, state: LAMBState
+    ) -> tuple[Tensor, LAMBState]:
+        b1, b2 = self.betas
+        t = state.step + 1
+        mean = (state.exp_avg * b1).add(grad, alpha=1 - b1)
+        square = (state.exp_avg_sq * b2).addcmul(grad, grad, value=1 - b2)
+        direction = mean / (square.sqrt() + self.eps)
+        if self.weight_decay != 0.0:
+            direction = direction.add(tensor, alpha=self.weight_decay)
+        ratio = _trust(tensor, direction, self.eps)
+        moved = tensor - direction * (ratio * (lr / (1 - b1**t)))
+        return moved, LAMBState(t, mean, square)
+
+
+def _trust(tensor: Tensor, direction: Tensor, eps: float) -> Tensor:
+    """Return the norm of the weights over that of the step; 1 where either is 0."""
+    weights = torch.linalg.vector_norm(tensor).clamp_max(_GREATEST_NORM)
+    length = torch.linalg.vector_norm(direction)
+    ratio = weights / (length + eps)
+    return torch.where((weights == 0) | (length == 0), torch.ones_like(ratio), ratio)

@@ -1,0 +1,102 @@
+"""Muon (Jordan et al., 2024): momentum, orthogonalized by Newton-Schulz iterations."""
+
+import math
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from ..records.record import Record
+from .simple import SimpleOptimizer, check_range
+
+_LEARNING_RATES = (None, "original", "match_rms_adamw")
+
+
+class MuonState(Record):
+    """The running mean of the gradient."""
+
+    momentum_buffer: Tensor
+
+
+@dataclass(frozen=True, kw_only=True)
+class Muon(SimpleOptimizer[MuonState]):
+    """Step matrices by the orthogonal matrix nearest to their mean gradient.
+
+    For hidden layers; give embeddings, heads, biases and norms to another optimizer
+    with a `Group`. The iterations run in bfloat16, as torch's do.
+    """
+
+    batched: ClassVar[bool] = True
+
+    weight_decay: float = 0.1
+    """Weights shrink by this times the learning rate; at least 0."""
+    momentum: float = 0.95
+    """Share of the mean gradient that is kept, at least 0."""
+    nesterov: bool = True
+    """Look ahead by one step of the mean."""
+    ns_coefficients: tuple[float, float, float] = (3.4445, -4.7750, 2.0315)
+    """Of the quintic polynomial that is iterated."""
+    eps: float = 1e-7
+    """Least norm to divide by."""
+    ns_steps: int = 5
+    """Iterations, below 100."""
+    adjust_lr_fn: str | None = None
+    """``"original"`` (None): lr * sqrt(max(1, rows / columns)); ``"match_rms_adamw"``:
+    lr * 0.2 * sqrt(max(rows, columns))."""
+
+    def __post_init__(self) -> None:
+        for name in ("weight_decay", "momentum", "eps"):
+            check_range(name, getattr(self, name), 0.0)
+        check_range("ns_steps", self.ns_steps, 0, 100)
+        if self.adjust_lr_fn not in _LEARNING_RATES:
+            raise ValueError(
+                f"adjust_lr_fn must be one of {_LEARNING_RATES}, got {self.adjust_lr_fn!r}"
+            )
+
+    def init(self, tensor: Tensor) -> MuonState:
+        if tensor.ndim != 2:
+            raise ValueError(
+                f"Muon takes matrices, and this tensor is {tensor.ndim}-D; give it to "
+                "another optimizer: groups=[Group('**.bias', optimizer=AdamW(), lr=...)]"
+            )
+        return MuonState(torch.zeros_like(tensor))
+
+    def step(
+        self, lr: float, tensor: Tensor, grad: Tensor, state: MuonState
+    ) -> tuple[Tensor, MuonState]:
+        mean = state.momentum_buffer.lerp(grad, 1 - self.momentum)
+        ahead = grad.lerp(mean, self.momentum) if self.nesterov else mean
+        update = orthogonalized(ahead, self.ns_coefficients, self.ns_steps, self.eps)
+        size = lr * adjusted(self.adjust_lr_fn, *tensor.shape[-2:])
+        decayed = tensor * (1 - lr * self.weight_decay)
+        return decayed.add(update, alpha=-size), MuonState(mean)
+
+
+def adjusted(rule: str | None, rows: int, columns: int) -> float:
+    """Return the factor by which the learning rate grows with a matrix."""
+    if rule == "match_rms_adamw":
+        return 0.2 * math.sqrt(max(rows, columns))
+    return math.sqrt(max(1, rows / columns))
+
+
+def orthogonalized(
+    matrix: Tensor, coefficients: tuple[float, float, float], steps: int, eps: float
+) -> Tensor:
+    """Return matrices with singular values near 1, in bfloat16; any leading dimension.
+
+    Raises ValueError for what is no matrix.
+    """
+    if matrix.ndim < 2:
+        raise ValueError(
+            f"Newton-Schulz iteration requires 2D tensors, got {matrix.ndim}D"
+        )
+    a, b, c = coefficients
+    multiply_add = torch.addmm if matrix.ndim == 2 else torch.baddbmm
+    tall = matrix.size(-2) > matrix.size(-1)
+    x = matrix.bfloat16().mT if tall else matrix.bfloat16()
+    x = x / torch.linalg.vector_norm(x, dim=(-2, -1), keepdim=True).clamp(min=eps)
+    for _ in range(steps):
+        gram = x @ x.mT
+        x = multiply_add(x, multiply_add(gram, gram, gram, beta=b, alpha=c), x, beta=a)
+    return x.mT if tall else x

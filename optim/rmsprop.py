@@ -1,0 +1,64 @@
+"""RMSprop (Hinton, 2012, lecture 6), centered as in Graves (2013)."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from ..records.record import Record
+from .simple import SimpleOptimizer, check_range
+
+
+class RMSpropState(Record):
+    """The running mean of the squared gradient; the rest where it is asked for."""
+
+    step: int
+    square_avg: Tensor
+    momentum_buffer: Tensor | None = None
+    grad_avg: Tensor | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class RMSprop(SimpleOptimizer[RMSpropState]):
+    """Step by the gradient over the root of its mean square."""
+
+    alpha: float = 0.99
+    """Share of the mean square that is kept, at least 0."""
+    eps: float = 1e-8
+    """Added to the denominator, at least 0."""
+    weight_decay: float = 0.0
+    """L2 penalty, added to the gradient; at least 0."""
+    momentum: float = 0.0
+    """Share of the velocity that is kept, at least 0; 0 keeps none."""
+    centered: bool = False
+    """Divide by an estimate of the gradient's deviation from its mean."""
+
+    def __post_init__(self) -> None:
+        for name in ("alpha", "eps", "weight_decay", "momentum"):
+            check_range(name, getattr(self, name), 0.0)
+
+    def init(self, tensor: Tensor) -> RMSpropState:
+        zeros = torch.zeros_like(tensor)
+        velocity = zeros if self.momentum > 0 else None
+        return RMSpropState(0, zeros, velocity, zeros if self.centered else None)
+
+    def step(
+        self, lr: float, tensor: Tensor, grad: Tensor, state: RMSpropState
+    ) -> tuple[Tensor, RMSpropState]:
+        if self.weight_decay != 0.0:
+            grad = grad.add(tensor, alpha=self.weight_decay)
+        square = (state.square_avg * self.alpha).addcmul(
+            grad, grad, value=1 - self.alpha
+        )
+        spread, mean = square, state.grad_avg
+        if mean is not None and self.centered:
+            mean = mean.lerp(grad, 1 - self.alpha)
+            spread = square.addcmul(mean, mean, value=-1.0)
+        root = spread.sqrt() + self.eps
+        velocity = state.momentum_buffer
+        if velocity is None:
+            moved = tensor.addcdiv(grad, root, value=-lr)
+        else:
+            velocity = (velocity * self.momentum).addcdiv(grad, root)
+            moved = tensor.add(velocity, alpha=-lr)
+        return moved, RMSpropState(state.step + 1, square, velocity, mean)

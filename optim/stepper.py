@@ -1,0 +1,197 @@
+"""Stepper: from gradients to jobs; it makes states and plans where they are lacking."""
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from .engines.arena import Arena, is_plain
+from .engines.bucket import Bucket, Job, Unfit
+from .engines.loop import Loop, plain
+from .engines.plan import Plan, Planner, Stored
+from .engines.recording import NotElementwise
+from .engines.step import Step
+from .simple import SimpleOptimizer
+
+States = dict[Tensor, Stored]
+PathOf = Callable[[Tensor], str]
+
+
+class Stepper:
+    """Prepares the steps of one optimizer's groups; a job writes what was prepared."""
+
+    def __init__(
+        self, fused: bool | None, state_dtype: torch.dtype | None, path_of: PathOf
+    ) -> None:
+        self.state_dtype, self.path_of = state_dtype, path_of
+        self.planner = Planner(fused)
+        self.plans: dict[int, Plan] = {}
+        self._blanks: dict[tuple[Any, ...], Any] = {}
+
+    def jobs(
+        self,
+        index: int,
+        params: list[Tensor],
+        grads: list[Tensor | None],
+        states: States,
+        call: Step,
+    ) -> list[Job]:
+        """Return what writes the step of group ``index``; states are made before.
+
+        Raises what the author's step raises; parameters and states are as they were.
+        """
+        plan = self._plan(index, params, grads, states, call)
+        jobs: list[Job] = []
+        for bucket in plan.buckets:
+            given = _given(bucket, grads)
+            own = call
+            if bucket.compute is not None:
+                own = dataclasses.replace(call, compute=bucket.compute)
+            try:
+                jobs.append(bucket.engine.prepare(bucket, given, own))
+            except (Unfit, NotElementwise):
+                jobs.append(Loop().prepare(bucket, given, own))
+        return jobs
+
+    def blank(self, simple: SimpleOptimizer[Any], param: Tensor) -> Any:
+        """Return the state of ``param`` before the first step, without its values.
+
+        Raises what `init` raises for a parameter that it does not take, and TypeError
+        for a state that is no record.
+        """
+        dtype = self.state_dtype or param.dtype
+        key = (type(simple), simple, param.shape, param.dtype)
+        try:
+            known = key in self._blanks
+        except TypeError:  # a hyperparameter that has no hash
+            key = (type(simple), repr(simple), param.shape, param.dtype)
+            known = key in self._blanks
+        if not known:
+            self._blanks[key] = _blank(simple, param, dtype, self.path_of)
+        return self._blanks[key]
+
+    def _plan(
+        self,
+        index: int,
+        params: list[Tensor],
+        grads: list[Tensor | None],
+        states: States,
+        call: Step,
+    ) -> Plan:
+        missing = [g is None for g in grads]
+        stored = list(map(states.get, params))
+        plan = self.plans.get(index)
+        if (
+            plan is not None
+            and plan.simple_type is type(call.simple)
+            and plan.holds(params, missing, stored)
+            and all(_fits(bucket, grads) for bucket in plan.buckets)
+        ):
+            return plan
+        blanks = [self.blank(call.simple, p) for p in params]
+        self._initialize(params, missing, states, blanks, call)
+        kept = [states.get(p, {}) for p in params]
+        types = [type(b) if b is not None else None for b in blanks]
+        computes = [self._compute(p, s, b) for p, s, b in zip(params, kept, blanks, strict=True)]
+        plan = self.planner.plan(params, grads, kept, types, computes, call)
+        self.plans[index] = plan
+        return plan
+
+    def _initialize(
+        self,
+        params: list[Tensor],
+        missing: list[bool],
+        states: States,
+        blanks: list[Any],
+        call: Step,
+    ) -> None:
+        """Make the states that are lacking; bring the others to their parameters."""
+        new: list[Tensor] = []
+        for param, absent, blank in zip(params, missing, blanks, strict=True):
+            if absent:
+                continue
+            known = states.get(param)
+            if known is None or (not known and blank is not None):
+                new.append(param)
+            else:
+                settle(param, known)
+        arena = Arena(new)
+        made: States = {}
+        for param in new:
+            tensor = plain(param)
+            if self.state_dtype is not None:
+                tensor = tensor.to(self.state_dtype)
+            state = call.simple.init(tensor)
+            fields = {} if state is None else fields_of(state)
+            made[param] = arena.house(param, fields)
+        states.update(made)
+
+    def _compute(self, param: Tensor, stored: Stored, blank: Any) -> torch.dtype | None:
+        """Return the dtype to compute in where it is not the parameter's."""
+        if self.state_dtype is not None:
+            return None if self.state_dtype == param.dtype else self.state_dtype
+        wide: torch.dtype | None = None
+        for name, value in stored.items():
+            if isinstance(value, Tensor) and value.dtype != param.dtype:
+                usual = getattr(blank, name, None)
+                if isinstance(usual, Tensor) and usual.dtype != value.dtype:
+                    wide = torch.promote_types(wide or value.dtype, value.dtype)
+        return wide
+
+
+def fields_of(state: Any) -> dict[str, Any]:
+    """Return the fields of a state by name."""
+    return {name: getattr(state, name) for name in type(state).__dataclass_fields__}
+
+
+def settle(param: Tensor, stored: Stored) -> None:
+    """Bring the tensors of a state to the parameter's device and memory format."""
+    for name, value in stored.items():
+        if not isinstance(value, Tensor):
+            continue
+        if value.device != param.device:
+            stored[name] = value = value.to(param.device)
+        same = value.shape == param.shape and is_plain(param) and is_plain(value)
+        if same and value.stride() != param.stride():
+            room = torch.empty_strided(
+                param.shape, param.stride(), dtype=value.dtype, device=value.device
+            )
+            stored[name] = room.copy_(value)
+
+
+def _given(bucket: Bucket, grads: list[Tensor | None]) -> list[Tensor]:
+    if len(bucket.positions) == len(grads):
+        return grads  # type: ignore[return-value]  # all are present
+    return [grads[i] for i in bucket.positions]  # type: ignore[misc]  # those are present
+
+
+def _fits(bucket: Bucket, grads: list[Tensor | None]) -> bool:
+    return isinstance(bucket.engine, Loop) or bucket.fits(_given(bucket, grads))
+
+
+def _blank(
+    simple: SimpleOptimizer[Any], param: Tensor, dtype: torch.dtype, path_of: PathOf
+) -> Any:
+    tensor = plain(param)
+    dtype = tensor.dtype if param.is_complex() else dtype
+    if is_plain(param):
+        like = torch.empty_like(tensor, dtype=dtype, device="meta")
+    else:
+        like = torch.zeros_like(tensor, dtype=dtype)
+    try:
+        with torch.no_grad():
+            state = simple.init(like)
+    except (ValueError, TypeError) as error:
+        raise type(error)(f"{path_of(param)}: {error}") from error
+    except Exception:
+        # What computes with values has to see some.
+        with torch.no_grad():
+            state = simple.init(torch.zeros_like(tensor, dtype=like.dtype))
+    if state is not None and not hasattr(type(state), "__dataclass_fields__"):
+        raise TypeError(
+            f"{type(simple).__qualname__}.init() returns a {type(state).__name__}, and a "
+            "state is a Record (class MyState(burnish.Record): ...) or None"
+        )
+    return state
