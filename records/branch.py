@@ -93,6 +93,14 @@ def index_of(entries: Sequence[Entry], tree: Node, *, typed: bool) -> dict[str, 
     return index
 
 
+def leaf_value(entries: list[Entry], tag: str, number: int) -> object:
+    """Return entry ``number`` as the tensor, array or bytes that its tag says."""
+    tensor = entries[number].tensor()
+    if tag == "$bytes":
+        return tensor.numpy().tobytes()
+    return tensor.numpy() if tag == "$array" else tensor
+
+
 def split(path: str) -> list[str]:
     """Return the parts of a path; a backslash takes the dot after it into a part."""
     if "\\" not in path:

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from ..config.path import Patterns, did_you_mean
-from .branch import Branch, index_of
+from .branch import Branch, index_of, leaf_value
 from .entry import Entry
 from .reading import Reading, VerifiedBy
 from .record import Record
@@ -148,22 +148,11 @@ class FlatRecord(Record):
 
     def map_tensors(self, fn: "Callable[[Tensor], Tensor]") -> Self:
         """Return the same record with ``fn`` applied once to every stored tensor."""
-        mapped = []
+        mapped: list[Entry] = []
         for e in self.entries():
             tensor = fn(e.tensor())
-            mapped.append(
-                Entry(
-                    e.path,
-                    e.kind,
-                    tensor.dtype,
-                    tuple(tensor.shape),
-                    tensor,
-                    e.id,
-                    e.requires_grad,
-                    e.ties,
-                    e.memory_format,
-                )
-            )
+            shape = tuple(tensor.shape)
+            mapped.append(replace(e, dtype=tensor.dtype, shape=shape, source=tensor))
         return self.replaced(entries=mapped)
 
     def to_state_dict(self) -> "dict[str, Tensor]":
@@ -292,9 +281,6 @@ class FlatRecord(Record):
             entry.tensor()
         return {"_flat": replace(self._held, source=None, check=None)}
 
-    def __dir__(self) -> list[str]:
-        return [*super().__dir__(), *self._branch]
-
     def __repr__(self) -> str:
         from .show import show_entries
 
@@ -311,11 +297,3 @@ class FlatRecord(Record):
 
     def _leaf(self, tag: str, number: int) -> object:
         return leaf_value(self.entries(), tag, number)
-
-
-def leaf_value(entries: list[Entry], tag: str, number: int) -> object:
-    """Return entry ``number`` as the tensor, array or bytes that its tag says."""
-    tensor = entries[number].tensor()
-    if tag == "$bytes":
-        return tensor.numpy().tobytes()
-    return tensor.numpy() if tag == "$array" else tensor

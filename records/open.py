@@ -236,7 +236,7 @@ def _renamer(record: FlatRecord, rename: Renames) -> Callable[[str], str | None]
             return path
 
         return by_rules
-    names: Mapping[str, str] = rename
+    names: dict[str, str] = {str(old): new for old, new in rename.items()}
     for old in names:
         if not any(p == old or p.startswith(old + ".") for p in record.by_path()):
             hint = did_you_mean(old, record.by_path())

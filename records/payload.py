@@ -49,9 +49,12 @@ def write_payloads(
         tensor: Any = entry.source
         if type(tensor) not in _ORDINARY:
             tensor = stored_tensor(entry)
-        size = (
-            tensor.nbytes if tensor.dtype is dtype else tensor.numel() * dtype.itemsize
-        )
+        if tensor.shape != entry.shape:
+            raise RecordError(
+                f"{entry.path}: the tensor's shape became {tuple(tensor.shape)} after its "
+                f"record was made with {entry.shape}; make the record again"
+            )
+        size = tensor.numel() * dtype.itemsize
         if size > _SMALL or not _is_plain(tensor):
             writer.add(entry, dtype, [frame, *parts.get(i, ())])
         elif tensor.dtype is dtype:

@@ -80,7 +80,7 @@ class StreamSink:
         view = memoryview(buffer).cast("B")
         while len(view):
             # A raw file may write less than asked; files that return None wrote all.
-            done: int | None = self._file.write(view)
+            done: Any = self._file.write(view)
             if done == 0:
                 raise OSError(f"{self._file} takes no more bytes")
             view = view[len(view) if done is None else done :]

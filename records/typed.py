@@ -9,9 +9,10 @@ from functools import partial
 from typing import Any, TypeVar
 
 from ..config.path import did_you_mean, join
+from .branch import leaf_value
 from .entry import Entry
 from .errors import RecordMismatchError
-from .flat import FlatRecord, leaf_value
+from .flat import FlatRecord
 from .record import Record
 from .tree import LEAVES, Node, decode, escape, tag_of
 

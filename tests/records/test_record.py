@@ -1,0 +1,297 @@
+"""Typed records: fields in, entries out, and back."""
+
+import copy
+import enum
+import pickle
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor
+
+from burnish.records import FlatRecord, Record, RecordMismatchError, open_record
+
+
+class Mode(enum.Enum):
+    TRAIN = 1
+    EVAL = "eval"
+
+
+class Moments(Record):
+    m: Tensor
+    v: Tensor | None = None
+
+
+class State(Record):
+    t: int
+    moments: dict[str, Moments]
+    history: list[float]
+    mode: Mode = Mode.TRAIN
+    table: np.ndarray[Any, Any] | None = None
+    blob: bytes = b""
+    pair: tuple[int, str] = (1, "a")
+    big: int = 0
+
+
+class Anything(Record):
+    value: Any
+
+
+def example() -> State:
+    return State(
+        t=3,
+        moments={"a.b": Moments(m=torch.ones(2, 3)), "$odd": Moments(m=torch.zeros(1))},
+        history=[1.0, float("nan"), float("-inf")],
+        mode=Mode.EVAL,
+        table=np.arange(6, dtype=np.int16).reshape(2, 3),
+        blob=b"\x00\xff",
+        pair=(7, "x"),
+        big=-(2**90),
+    )
+
+
+@pytest.mark.parametrize("suffix", [".mpk", ".mpk.zst", ".mpk.gz", ".json", ".json.gz"])
+def test_every_kind_of_field_comes_back(suffix: str, tmp_path: Path) -> None:
+    file = tmp_path / f"state{suffix}"
+
+    example().save(file)
+    back = State.load(file)
+
+    assert (back.t, back.mode, back.blob) == (3, Mode.EVAL, b"\x00\xff")
+    assert (back.pair, back.big) == ((7, "x"), -(2**90))
+    assert back.history[0] == 1.0
+    assert np.isnan(back.history[1])
+    assert back.history[2] == float("-inf")
+    assert back.table is not None
+    assert back.table.dtype == np.int16
+    assert (back.table == np.arange(6).reshape(2, 3)).all()
+    assert list(back.moments) == ["a.b", "$odd"]
+    assert torch.equal(back.moments["a.b"].m, torch.ones(2, 3))
+    assert back.moments["a.b"].v is None
+
+
+def test_a_field_is_the_tensor_itself_and_not_a_copy() -> None:
+    tensor = torch.ones(2)
+
+    record = Moments(m=tensor)
+
+    assert record.m is tensor
+    assert record["m"] is tensor
+
+
+def test_items_reach_into_lists_dicts_and_records_by_path() -> None:
+    record = example()
+
+    assert record["history.0"] == 1.0
+    assert torch.equal(record["moments.a\\.b.m"], torch.ones(2, 3))
+    assert "moments.a\\.b.m" in record
+    assert "moments.c" not in record
+    with pytest.raises(KeyError, match="nothing is stored at 'history.9'"):
+        record["history.9"]
+
+
+def test_a_clone_is_a_snapshot_in_memory_of_its_own() -> None:
+    tensor = torch.zeros(3)
+    record = Moments(m=tensor, v=tensor)
+
+    snapshot = record.clone()
+    tensor.fill_(1)
+
+    assert torch.equal(snapshot.m, torch.zeros(3))
+    assert snapshot.v is snapshot.m
+
+
+def test_one_tensor_in_two_fields_is_stored_once_and_tied_again() -> None:
+    tensor = torch.ones(1000)
+    record = Moments(m=tensor, v=tensor)
+
+    data = record.save()
+    back = Moments.load(data)
+
+    assert isinstance(data, bytes)
+    assert len(data) < 6000
+    assert back.m is back.v
+
+
+def test_records_survive_pickle_and_deepcopy_before_they_are_read() -> None:
+    data = example().save()
+    assert data is not None
+
+    for copied in (
+        pickle.loads(pickle.dumps(State.load(data))),
+        copy.deepcopy(State.load(data)),
+        pickle.loads(pickle.dumps(open_record(data))).typed(State),
+    ):
+        assert copied.mode is Mode.EVAL
+        assert torch.equal(copied.moments["a.b"].m, torch.ones(2, 3))
+
+
+def test_a_field_is_read_when_touched_and_only_then(tmp_path: Path) -> None:
+    file = tmp_path / "two.mpk"
+    Moments(m=torch.zeros(64), v=torch.ones(64)).save(file)
+    content = bytearray(file.read_bytes())
+    at = content.rfind(torch.ones(64).numpy().tobytes())
+    content[at] ^= 1
+    file.write_bytes(content)
+
+    record = Moments.load(file)
+
+    assert torch.equal(record.m, torch.zeros(64))
+    with pytest.raises(Exception, match=r"two\.mpk: the bytes of v are not those"):
+        _ = record.v
+
+
+def test_unknown_and_missing_fields_name_both_sides() -> None:
+    class Old(Record):
+        t: int
+        mm: Tensor
+
+    class New(Record):
+        t: int
+        m: Tensor
+
+    data = Old(t=1, mm=torch.ones(1)).save()
+    assert data is not None
+
+    with pytest.raises(RecordMismatchError) as caught:
+        New.load(data)
+
+    assert "mm: stored in the" in str(caught.value)
+    assert "m: missing in the stored" in str(caught.value)
+    assert "Did you mean 'm'?" in str(caught.value)
+
+
+def test_a_field_of_another_type_names_the_path_and_both_types() -> None:
+    data = Anything(value={"inner": "text"}).save()
+    assert data is not None
+
+    class Wanted(Record):
+        value: dict[str, int]
+
+    with pytest.raises(
+        RecordMismatchError, match=r"value\.inner: found 'text', expected"
+    ):
+        _ = Wanted.load(data).value
+
+
+def test_a_bool_is_no_int_and_an_int_is_a_float() -> None:
+    class Number(Record):
+        x: float
+
+    class Whole(Record):
+        x: int
+
+    data = Anything(value=2)
+    stored = Number.load(Number(x=2).save() or b"")
+
+    assert stored.x == 2.0
+    with pytest.raises(RecordMismatchError, match="x: found True, expected int"):
+        _ = Whole.load(Whole(x=True).save() or b"").x
+    assert data.value == 2
+
+
+def test_a_default_stands_in_for_a_field_that_the_file_lacks() -> None:
+    class Before(Record):
+        t: int
+
+    class After(Record):
+        t: int
+        added: Tensor | None = None
+        name: str = "new"
+
+    back = After.load(Before(t=4).save() or b"")
+
+    assert (back.t, back.added, back.name) == (4, None, "new")
+
+
+def test_a_nested_record_without_declared_fields_keeps_its_entries() -> None:
+    class Run(Record):
+        model: Record
+        step: int
+
+    model = Record.from_state_dict(
+        {"layers.0.weight": torch.ones(2), "bias": torch.zeros(1)}
+    )
+
+    back = Run.load(Run(model=model, step=5).save() or b"")
+
+    assert isinstance(back.model, FlatRecord)
+    assert torch.equal(back.model["layers.0.weight"], torch.ones(2))
+    assert torch.equal(back.model.layers[0].weight, torch.ones(2))
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        (object(), r"value: a builtins\.object cannot be stored"),
+        ({1: "x"}, "value: a dict needs str keys here, found 1"),
+        ([lambda: 1], r"value\.0: a builtins\.function cannot be stored"),
+        (np.array(["a"]), "value: an array of dtype <U1 is no plain numbers"),
+        (
+            torch.ones(2, device="meta"),
+            "value: a tensor on the meta device has no values",
+        ),
+        (torch.eye(3).to_sparse(), "value: a tensor of layout torch.sparse_coo"),
+    ],
+)
+def test_what_cannot_be_stored_is_named_by_its_path(value: Any, message: str) -> None:
+    with pytest.raises(Exception, match=message):
+        Anything(value=value).save()
+
+
+def test_data_that_contains_itself_is_an_error_and_no_crash() -> None:
+    loop: list[Any] = []
+    loop.append(loop)
+
+    with pytest.raises(TypeError, match="nested deeper than 64 levels"):
+        Anything(value=loop).save()
+
+
+def test_a_field_that_would_hide_a_method_is_refused_when_declared() -> None:
+    with pytest.raises(TypeError, match="a field called 'save' would hide the method"):
+
+        class Bad(Record):  # pyright: ignore[reportUnusedClass]  # never made
+            save: int  # type: ignore[assignment]  # what is tested
+
+
+def test_an_unknown_attribute_lists_the_fields() -> None:
+    with pytest.raises(AttributeError, match="Moments has no field 'w'; it has m, v"):
+        _ = Moments(m=torch.ones(1)).w  # type: ignore[attr-defined]  # pyright: ignore[reportAttributeAccessIssue]
+
+
+def test_none_is_no_file() -> None:
+    with pytest.raises(TypeError, match="file is None; leave it out"):
+        Moments(m=torch.ones(1)).save(None)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+
+
+def test_a_repr_is_one_line_of_dtypes_and_shapes() -> None:
+    assert repr(Moments(m=torch.ones(2, 3))) == "Moments(m=float32[2x3], v=None)"
+
+
+PLAIN = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats(allow_nan=False)
+    | st.text()
+    | st.binary(max_size=20),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(st.text(max_size=4), inner, max_size=3)
+        | st.tuples(inner, inner)
+    ),
+    max_leaves=12,
+)
+
+
+@settings(max_examples=200, deadline=None)
+@given(PLAIN)
+def test_any_plain_value_comes_back_from_messagepack(value: Any) -> None:
+    back = Anything.load(Anything(value=value).save() or b"")
+
+    assert back.value == value
+    assert type(back.value) is type(value)
