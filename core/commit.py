@@ -1,0 +1,119 @@
+"""Values into the tensors of a module: all of them, or none."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, TypeAlias
+
+import torch
+from torch import Tensor
+
+Filling: TypeAlias = tuple[list[Tensor], Tensor]
+"""Tensors over one memory, and the values that they get."""
+
+
+def copy_all(fillings: Sequence[Filling]) -> None:
+    """Copy values into the memory of their tensors; undo all if one copy fails.
+
+    A tensor whose dtype is to change gets new memory, and stays the same object.
+    """
+    old: list[tuple[Tensor, Tensor, bool]] = []
+    try:
+        for tensors, values in fillings:
+            if tensors[0].dtype is not values.dtype:
+                old += [(tensor, tensor.data, True) for tensor in tensors]
+                assign(tensors, values)
+            else:
+                old.append((tensors[0], tensors[0].detach().clone(), False))
+                copy_into(tensors[0], values)
+    except BaseException:
+        for tensor, values, is_replaced in reversed(old):
+            if is_replaced:
+                tensor.data = values
+            else:
+                copy_into(tensor, values)
+        raise
+
+
+def assign_all(fillings: Iterable[Filling]) -> None:
+    """Make the values the memory of their tensors, without a copy where that is safe.
+
+    Where somebody else sees the same memory (a view in a plain list, another process),
+    the values are copied into it instead.
+    """
+    for tensors, values in fillings:
+        if tensors[0].dtype is not values.dtype or _is_alone(tensors):
+            assign(tensors, values)
+        else:
+            copy_into(tensors[0], values)
+
+
+def assign(tensors: Iterable[Tensor], values: Tensor) -> None:
+    """Let every one of ``tensors`` stand on the memory of ``values``."""
+    for tensor in tensors:
+        tensor.data = values
+
+
+def copy_into(tensor: Tensor, values: Tensor) -> None:
+    """Overwrite what ``tensor`` holds, whatever its layout and device."""
+    with _writing(tensor):
+        if hasattr(tensor, "device_mesh"):
+            _scatter_into(tensor, values)
+            return
+        repeated = [
+            i
+            for i, (size, stride) in enumerate(
+                zip(tensor.shape, tensor.stride(), strict=True)
+            )
+            if stride == 0 and size > 1
+        ]
+        if repeated and not _is_constant(values, repeated):
+            tensor.data = values.to(tensor.device)
+            return
+        target = tensor
+        for dim in repeated:
+            target, values = target.narrow(dim, 0, 1), values.narrow(dim, 0, 1)
+        target.copy_(values)
+
+
+@contextmanager
+def _writing(tensor: Tensor) -> Iterator[None]:
+    with torch.inference_mode(tensor.is_inference()), torch.no_grad():
+        yield
+
+
+def _is_constant(values: Tensor, dims: list[int]) -> bool:
+    """Return whether ``values`` do not change along ``dims``, NaN being like NaN."""
+    for dim in dims:
+        first = values.narrow(dim, 0, 1)
+        same = (values == first) | ((values != values) & (first != first))
+        if not bool(same.all()):
+            return False
+    return True
+
+
+def _scatter_into(tensor: Any, values: Tensor) -> None:
+    """Keep this process's share of ``values``, which every process has whole."""
+    from torch.distributed.tensor import distribute_tensor
+
+    shared = distribute_tensor(
+        values.to(tensor.device_mesh.device_type),
+        tensor.device_mesh,
+        tensor.placements,
+        src_data_rank=None,
+    )
+    tensor.to_local().copy_(shared.to_local())
+
+
+def _is_alone(tensors: list[Tensor]) -> bool:
+    """Return whether nothing else stands on the memory of ``tensors``."""
+    first = tensors[0]
+    if type(first) is not torch.Tensor and type(first) is not torch.nn.Parameter:
+        return False
+    # The storage object that is asked for counts as one more.
+    users = _n_users(first.untyped_storage()._cdata)
+    return users == len(tensors) + 1 and not first.is_shared()
+
+
+def _n_users(storage: int) -> int:
+    count: int = torch._C._storage_Use_Count(storage)  # type: ignore[attr-defined]  # of C, not in its stubs
+    return count

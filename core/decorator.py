@@ -1,0 +1,237 @@
+"""`@burnish.module` and `burnish.Module`: what a class of modules gains."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeVar, cast, overload
+
+from torch import nn
+
+from ..config.path import Patterns, as_patterns, matchers
+from .capture import capture
+from .hparams import factory_of, hparams_of
+from .loading import from_record as _from_record
+from .loading import load_record as _load_record
+from .record_type import RecordOfClass
+from .registry import register_class
+from .saving import into_record as _into_record
+from .saving import save_record as _save_record
+
+if TYPE_CHECKING:
+    from ..records.flat import FlatRecord
+    from ..records.open import Readable
+    from ..records.precision import PrecisionLike
+    from ..records.recorder import Recorder
+    from ..records.report import LoadReport
+    from ..records.sink import Destination, Progress
+
+_C = TypeVar("_C", bound=type[nn.Module])
+
+
+class _Methods:
+    """The methods of a decorated class; each is the plain function of its name."""
+
+    def into_record(self) -> "FlatRecord":
+        """Return a record of the live tensors: it changes as the module does.
+
+        ``clone()`` of it is a snapshot.
+        """
+        return _into_record(cast(nn.Module, self))
+
+    def save_record(
+        self,
+        file: "Destination" = ...,
+        *,
+        precision: "PrecisionLike" = None,
+        recorder: "Recorder | str | None" = None,
+        only: Patterns | None = None,
+        exclude: Patterns | None = None,
+        metadata: Mapping[str, Any] | None = None,
+        progress: "Progress | None" = None,
+    ) -> bytes | None:
+        """Write the record to ``file``, or return it as bytes when that is left out.
+
+        See `burnish.save_record`.
+        """
+        return _save_record(
+            cast(nn.Module, self),
+            file,
+            precision=precision,
+            recorder=recorder,
+            only=only,
+            exclude=exclude,
+            metadata=metadata,
+            progress=progress,
+        )
+
+    def load_record(
+        self,
+        source: "Readable",
+        *,
+        strict: bool = True,
+        allow_missing: Patterns | None = None,
+        allow_unexpected: Patterns | None = None,
+    ) -> "LoadReport":
+        """Fill the module with a record, or raise and leave it exactly as it was.
+
+        See `burnish.load_record`.
+        """
+        return _load_record(
+            cast(nn.Module, self),
+            source,
+            strict=strict,
+            allow_missing=allow_missing,
+            allow_unexpected=allow_unexpected,
+        )
+
+    @classmethod
+    def from_record(cls, source: "Readable", /, *args: Any, **kwargs: Any) -> Self:
+        """Return a module built without init and filled from the record.
+
+        The arguments are the constructor's; without any, they are the hyperparameters
+        in the file. See `burnish.from_record`.
+        """
+        from ..records.open import open_record
+
+        record = open_record(source)
+        build = factory_of(cast(type[nn.Module], cls), record, args, kwargs)
+        return cast(Self, _from_record(build, record))
+
+    @property
+    def hparams(self) -> Mapping[str, Any]:
+        """What the module is: its class and the arguments of its constructor."""
+        own = self.__dict__.get("hparams", _nothing)
+        return hparams_of(cast(nn.Module, self)) if own is _nothing else own
+
+    @hparams.setter
+    def hparams(self, value: Any) -> None:
+        # Many modules keep their arguments under this name; theirs comes first.
+        self.__dict__["hparams"] = value
+
+
+_nothing = object()
+
+_OURS = ("into_record", "save_record", "load_record", "from_record")
+"""A class that has one of these of its own cannot be given ours."""
+
+
+@overload
+def module(cls: _C) -> _C: ...
+@overload
+def module(
+    cls: None = None,
+    *,
+    name: str | None = None,
+    version: int = 0,
+    upgrade_rules: Mapping[int, Sequence[Any]] | None = None,
+    skip: Patterns = (),
+) -> Callable[[_C], _C]: ...
+def module(
+    cls: Any = None,
+    *,
+    name: str | None = None,
+    version: int = 0,
+    upgrade_rules: Mapping[int, Sequence[Any]] | None = None,
+    skip: Patterns = (),
+) -> Any:
+    """Give a class of modules records, captured hyperparameters and their methods.
+
+    ``name`` is what files call the class, wherever it moves; ``version`` and
+    ``upgrade_rules`` tell how to read files of older versions; ``skip`` are patterns of
+    fields that are never stored. ``forward`` and the class itself stay the same, and
+    attributes that it inherits from elsewhere are left alone.
+    """
+    if cls is not None:
+        return _decorate(cls, name, version, upgrade_rules, skip)
+    return lambda cls: _decorate(cls, name, version, upgrade_rules, skip)
+
+
+class Module(nn.Module, _Methods):
+    """``nn.Module`` with the methods of `module`, seen by type checkers.
+
+    The decorator's arguments go into the class statement:
+    ``class Net(burnish.Module, name="acme/net")``.
+    """
+
+    Record: ClassVar[type["FlatRecord"]] = cast("type[FlatRecord]", RecordOfClass())
+    _burnish_skip: ClassVar[tuple[Any, ...]] = ()
+    _burnish_version: ClassVar[int] = 0
+    _burnish_rules: ClassVar[Mapping[int, Sequence[Any]]] = {}
+    __jit_unused_properties__: ClassVar[list[str]] = ["hparams"]
+
+    def __init_subclass__(
+        cls,
+        *,
+        name: str | None = None,
+        version: int = 0,
+        upgrade_rules: Mapping[int, Sequence[Any]] | None = None,
+        skip: Patterns = (),
+        **kwargs: Any,
+    ) -> None:
+        super().__init_subclass__(**kwargs)
+        _decorate(cls, name, version, upgrade_rules, skip)
+
+
+def _decorate(
+    cls: Any,
+    name: str | None,
+    version: int,
+    rules: Mapping[int, Sequence[Any]] | None,
+    skip: Patterns,
+) -> Any:
+    if not (isinstance(cls, type) and issubclass(cls, nn.Module)):
+        raise TypeError(f"@burnish.module is for classes of modules, got {cls!r:.80}")
+    if isinstance(version, bool) or not isinstance(version, int) or version < 0:  # pyright: ignore[reportUnnecessaryIsInstance]  # users pass anything
+        raise ValueError(f"version is an int from 0 on, got {version!r}")
+    clashes = [n for n in _OURS if n in cls.__dict__ and not _is_ours(cls.__dict__[n])]
+    if clashes:
+        raise TypeError(
+            f"{cls.__qualname__} defines {clashes[0]!r}, which @burnish.module adds; "
+            "rename it, or leave the class undecorated and use the plain functions: "
+            f"burnish.{'save_record' if clashes[0] == 'into_record' else clashes[0]}"
+            "(...)"
+        )
+    matchers(skip)
+    _add_members(cls)
+    if skip or "_burnish_skip" not in cls.__dict__:
+        # What a parent skips stays skipped: its fields are there as well.
+        inherited = getattr(cls, "_burnish_skip", ())
+        cls._burnish_skip = (*inherited, *as_patterns(skip))
+    cls._burnish_version = version
+    cls._burnish_rules = dict(rules or {})
+    capture(cls)
+    _capture_subclasses(cls)
+    register_class(cls, name=name)
+    return cls
+
+
+def _add_members(cls: Any) -> None:
+    for member in (*_OURS, "hparams"):
+        found = getattr(cls, member, None)
+        if found is None:
+            setattr(cls, member, _Methods.__dict__[member])
+    if not hasattr(cls, "Record"):
+        cls.Record = RecordOfClass()
+    if cls.hparams is _Methods.__dict__["hparams"]:
+        unused = list(getattr(cls, "__jit_unused_properties__", ()))
+        if "hparams" not in unused:
+            cls.__jit_unused_properties__ = [*unused, "hparams"]
+
+
+def _is_ours(value: object) -> bool:
+    return any(value is method for method in vars(_Methods).values())
+
+
+def _capture_subclasses(cls: Any) -> None:
+    """Make subclasses that nobody decorates note their own arguments as well."""
+    if issubclass(cls, Module) or getattr(cls, "_burnish_watches", False):
+        return
+    inherited = cls.__dict__.get("__init_subclass__")
+
+    def __init_subclass__(sub: Any, **kwargs: Any) -> None:
+        if inherited is None:
+            super(cls, sub).__init_subclass__(**kwargs)
+        else:
+            inherited.__func__(sub, **kwargs)
+        capture(sub)
+
+    cls.__init_subclass__ = classmethod(__init_subclass__)
+    cls._burnish_watches = True

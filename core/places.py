@@ -1,0 +1,77 @@
+"""Where each submodule of a module stands: its path, without wrappers."""
+
+from typing import TypeAlias
+
+from torch import nn
+
+Places: TypeAlias = list[tuple[str, nn.Module]]
+"""The beginning of the paths in a module ("", "layers.0."), and the module there."""
+
+WRAPPING = frozenset(
+    {
+        "_orig_mod",
+        "_fsdp_wrapped_module",
+        "_checkpoint_wrapped_module",
+        "_forward_module",
+        "_original_module",
+    }
+)
+"""Names under which torch.compile, FSDP, checkpointing and Fabric keep a module."""
+
+_WRAPPERS = frozenset(
+    {
+        "DataParallel",
+        "DeepSpeedEngine",
+        "DistributedDataParallel",
+        "FullyShardedDataParallel",
+        "LightningDistributedDataParallel",
+        "ShardedDataParallel",
+    }
+)
+
+
+def places_of(module: nn.Module) -> Places:
+    """Return every submodule by path, parents first; a shared one at each of its paths.
+
+    A wrapper adds nothing to a path. A module that contains itself is met once.
+    """
+    places: Places = []
+    above: set[int] = set()
+    unwrapped: set[tuple[str, int]] = set()
+
+    def visit(prefix: str, owner: nn.Module) -> None:
+        places.append((prefix, owner))
+        children = owner._modules
+        if not children:
+            return
+        above.add(id(owner))
+        for name, child in children.items():
+            if child is None or id(child) in above:
+                continue
+            if not wraps(owner, name):
+                visit(f"{prefix}{name}.", child)
+            elif (prefix, id(child)) not in unwrapped:
+                unwrapped.add((prefix, id(child)))
+                visit(prefix, child)
+        above.discard(id(owner))
+
+    visit("", module)
+    return places
+
+
+def unwrapped(module: nn.Module) -> nn.Module:
+    """Return the module inside all wrappers."""
+    for name, child in module._modules.items():
+        if child is not None and wraps(module, name):
+            return unwrapped(child)
+    return module
+
+
+def wraps(owner: nn.Module, name: str) -> bool:
+    """Return whether ``owner`` only wraps its child ``name``, as DDP and FSDP do.
+
+    A user's own module that has a child called ``module`` does not.
+    """
+    if name != "module":
+        return name in WRAPPING
+    return any(base.__name__ in _WRAPPERS for base in type(owner).__mro__)

@@ -1,0 +1,41 @@
+"""`Net.Record`: the type of the records of one module class."""
+
+from typing import Any
+
+from torch import nn
+
+from ..records.flat import FlatRecord
+
+_TYPE = "_burnish_record_type"
+
+
+def record_type(cls: type[nn.Module]) -> type[FlatRecord]:
+    """Return the type of records of ``cls``: one class each, made at first use.
+
+    The type of a subclass is a subclass. Modules that nobody decorated share one.
+    """
+    known = cls.__dict__.get(_TYPE)
+    if known is not None:
+        return known  # type: ignore[no-any-return]  # only set below
+    if not hasattr(cls, "_burnish_skip"):
+        return FlatRecord
+    bases = [record_type(base) for base in cls.__bases__ if issubclass(base, nn.Module)]
+    parents = tuple(b for b in dict.fromkeys(bases) if b is not FlatRecord)
+    made = type(
+        "Record",
+        parents or (FlatRecord,),
+        {
+            "__module__": cls.__module__,
+            "__qualname__": f"{cls.__qualname__}.Record",
+            "__doc__": f"What a {cls.__qualname__} has learned.",
+        },
+    )
+    setattr(cls, _TYPE, made)
+    return made
+
+
+class RecordOfClass:
+    """The class attribute ``Record`` of a decorated class."""
+
+    def __get__(self, module: Any, cls: type[nn.Module]) -> type[FlatRecord]:
+        return record_type(cls)

@@ -1,0 +1,112 @@
+"""Building modules without running the initializers of their parameters."""
+
+import gc
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import nn
+
+from .unfilled import Build, UnfilledParameter, build_of, is_unfilled, note
+
+
+@contextmanager
+def skip_init() -> Iterator[None]:
+    """Build modules whose parameters are allocated and not filled: load them next.
+
+    Only this thread's ``nn.Parameter`` are concerned; buffers and plain tensors are
+    computed as ever. What reads a parameter inside the block sees it initialized.
+    Values that nobody loads afterwards are whatever the memory holds; `from_record`
+    fills them. The draws that are not made leave torch's generators where they were.
+    """
+    with _building(Build()) as build:
+        try:
+            yield
+        finally:
+            build.finish()
+
+
+@contextmanager
+def unfilled_build() -> Iterator[Build]:
+    """Build as under `skip_init`, without garbage collection; yield what was noted."""
+    collecting = gc.isenabled()
+    gc.disable()
+    try:
+        with _building(Build()) as build:
+            try:
+                yield build
+            finally:
+                build.finish()
+    finally:
+        if collecting:
+            gc.enable()
+
+
+@contextmanager
+def real_build() -> Iterator[None]:
+    """Build with real initializers, also inside `skip_init`."""
+    with _building(None):
+        yield
+
+
+class _Local(threading.local):
+    build: Build | None = None
+
+
+_local = _Local()
+_lock = threading.Lock()
+_active = 0
+_parameter_new: Any = nn.Parameter.__new__
+_truncated_normal: Any = nn.init._no_grad_trunc_normal_
+
+
+@contextmanager
+def _building(build: Build | None) -> Iterator[Any]:
+    outer = _local.build
+    _local.build = build
+    _patch(1)
+    try:
+        yield build
+    finally:
+        _patch(-1)
+        _local.build = outer
+
+
+def _patch(step: int) -> None:
+    """Count the builds of all threads; the patches stand while there is one."""
+    global _active
+    with _lock:
+        _active += step
+        if step == 1 and _active == 1:
+            nn.Parameter.__new__ = _new_parameter
+            nn.init._no_grad_trunc_normal_ = _noted_truncated_normal
+        elif _active == 0:
+            nn.Parameter.__new__ = _parameter_new
+            nn.init._no_grad_trunc_normal_ = _truncated_normal
+
+
+def _new_parameter(
+    cls: type[nn.Parameter], data: Any = None, requires_grad: bool = True
+) -> Any:
+    if is_unfilled(data):
+        return build_of(data).parameter(data, requires_grad)
+    if cls is UnfilledParameter:
+        cls = nn.Parameter
+    build = _local.build
+    if (
+        build is None
+        or cls is not nn.Parameter
+        or type(data) not in (torch.Tensor, nn.Parameter)
+        or data.is_meta
+    ):
+        return _parameter_new(cls, data, requires_grad)
+    return build.parameter(data, requires_grad)
+
+
+def _noted_truncated_normal(tensor: torch.Tensor, *args: Any, **kwargs: Any) -> Any:
+    """Note the one initializer of torch that reads what it has just drawn."""
+    if note(_truncated_normal, tensor, *args, **kwargs):
+        return tensor
+    return _truncated_normal(tensor, *args, **kwargs)
