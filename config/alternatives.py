@@ -3,7 +3,7 @@
 from typing import Any
 
 from .fields import Field, fields_of, is_struct, literals, members
-from .tree import Ident, Struct
+from .tree import Ident, Struct, is_dict
 
 
 def struct_for(annotation: Any, tree: Any) -> type | None:
@@ -26,9 +26,9 @@ def _named(structs: list[type], tree: Any) -> type | None:
 
 
 def _most_alike(structs: list[type], tree: Any) -> type | None:
-    if not isinstance(tree, dict):
+    if not is_dict(tree):
         return None if isinstance(tree, Ident) else structs[0]
-    return max(structs, key=lambda cls: _likeness(cls, tree))  # pyright: ignore[reportUnknownArgumentType, reportUnknownLambdaType]  # data
+    return max(structs, key=lambda cls: _likeness(cls, tree))
 
 
 def _likeness(cls: type, tree: dict[str, Any]) -> tuple[bool, int, int]:

@@ -7,6 +7,7 @@ from typing import Any
 from .errors import ConfigError, Problem
 from .fields import fields_of, is_model
 from .path import child
+from .tree import is_dict, is_items
 
 
 def check(annotation: Any, tree: Any, problems: Sequence[Problem] = ()) -> Any:
@@ -73,10 +74,10 @@ def _path(tree: Any, loc: Sequence[str | int], kind: str) -> str:
     path = ""
     for i, step in enumerate(loc):
         is_last = i == len(loc) - 1
-        if isinstance(tree, dict) and step in tree:
-            tree = tree[step]  # pyright: ignore[reportUnknownVariableType]  # data
-        elif isinstance(tree, list | tuple) and isinstance(step, int):
-            tree = tree[step] if step < len(tree) else None  # pyright: ignore[reportUnknownArgumentType, reportUnknownVariableType]  # data
+        if is_dict(tree) and step in tree:
+            tree = tree[step]
+        elif is_items(tree) and isinstance(step, int):
+            tree = tree[step] if step < len(tree) else None
         elif not (is_last and kind == "missing"):
             continue
         path = child(path, step)

@@ -38,7 +38,7 @@ def summary_of(cls: type) -> str:
 def _listed(doc: str) -> dict[str, str]:
     """Return the entries of the ``Attributes:`` section of ``doc``."""
     docs: dict[str, str] = {}
-    name, inside, indent = "", False, 0
+    name, inside, indent, depth = "", False, 0, 0
     for line in inspect.cleandoc(doc).splitlines():
         entry = _ENTRY.match(line)
         if _SECTION.match(line):

@@ -2,7 +2,7 @@
 
 import dataclasses
 import enum
-from collections.abc import Mapping, Set
+from collections.abc import Set
 from typing import Any
 
 from .errors import ConfigError, Problem
@@ -17,7 +17,7 @@ from .fields import (
 )
 from .path import child
 from .schedule.number import text_of
-from .tree import MAX_DEPTH, Struct
+from .tree import MAX_DEPTH, Struct, is_dict, is_items, is_mapping_value
 from .versioned import version_of
 
 _PLAIN = (type(None), bool, int, float, str)
@@ -34,10 +34,10 @@ def encode(obj: Any, *, elide_defaults: bool = False) -> Any:
 
 def to_plain(tree: Any) -> Any:
     """Return ``tree`` as JSON has it: structs as dicts, tuples as lists."""
-    if isinstance(tree, dict):
-        return {key: to_plain(item) for key, item in tree.items()}  # pyright: ignore[reportUnknownVariableType]  # data
-    if isinstance(tree, list | tuple):
-        return [to_plain(item) for item in tree]  # pyright: ignore[reportUnknownVariableType]  # data
+    if is_dict(tree):
+        return {key: to_plain(item) for key, item in tree.items()}
+    if is_items(tree):
+        return [to_plain(item) for item in tree]
     return tree
 
 
@@ -62,15 +62,14 @@ def _value(obj: Any, path: str, elide: bool, depth: int) -> Any:
         return _struct(obj, path, elide, depth)
     if isinstance(obj, enum.Enum):
         return _enum(obj)
-    if isinstance(obj, Mapping):
+    if is_mapping_value(obj):
         return {
-            _key(key, path): _value(item, child(path, key), elide, depth + 1)  # pyright: ignore[reportUnknownArgumentType]  # data
-            for key, item in obj.items()  # pyright: ignore[reportUnknownVariableType]  # data
+            _key(key, path): _value(item, child(path, key), elide, depth + 1)
+            for key, item in obj.items()
         }
     if isinstance(obj, list | tuple | Set):
         items = [
-            _value(item, child(path, i), elide, depth + 1)
-            for i, item in enumerate(obj)  # pyright: ignore[reportUnknownArgumentType, reportUnknownVariableType]  # data
+            _value(item, child(path, i), elide, depth + 1) for i, item in enumerate(obj)
         ]
         if isinstance(obj, Set):
             items.sort(key=repr)
@@ -111,7 +110,7 @@ def _enum(member: enum.Enum) -> Any:
 def _key(key: Any, path: str) -> Any:
     key = _enum(key) if isinstance(key, enum.Enum) else key
     if isinstance(key, tuple):
-        return tuple(_key(part, path) for part in key)  # pyright: ignore[reportUnknownVariableType]  # data
+        return tuple(_key(part, path) for part in key)
     return key if type(key) in _PLAIN else _leaf(key, path)
 
 

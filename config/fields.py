@@ -72,12 +72,16 @@ def is_struct_value(value: object) -> bool:
     return not isinstance(value, type) and is_struct(type(value))
 
 
-@cache
-def fields_of(cls: type) -> Mapping[str, Field]:
+def fields_of(cls: type[Any]) -> Mapping[str, Field]:
     """Return the fields of a model or dataclass, in order, by the name in files.
 
     Raises TypeError if an annotation cannot be resolved.
     """
+    return _fields_of(cls)
+
+
+@cache
+def _fields_of(cls: Any) -> Mapping[str, Field]:
     fields = _model_fields(cls) if is_model(cls) else _dataclass_fields(cls)
     return types.MappingProxyType({field.name: field for field in fields})
 
@@ -141,9 +145,10 @@ def item_type(annotation: Any, key: Any) -> Any:
 
 
 def is_mapping(annotation: Any) -> bool:
-    """Return whether ``annotation`` is a dict or another mapping of items."""
+    """Return whether ``annotation`` is a dict or another mapping, but no struct."""
     origin = get_origin(annotation) or annotation
-    return isinstance(origin, type) and issubclass(origin, Mapping)
+    is_kind = isinstance(origin, type) and issubclass(origin, Mapping)
+    return is_kind and not is_struct(origin)
 
 
 def is_sequence(annotation: Any) -> bool:
@@ -172,12 +177,16 @@ def _dataclass_fields(cls: Any) -> list[Field]:
             annotation=hints[field.name],
             names=frozenset([field.name]),
             default=field.default,
-            factory=None if field.default_factory is MISSING else field.default_factory,
+            factory=_known(field.default_factory),
             doc=str(field.metadata.get("doc", "")),
         )
         for field in dataclasses.fields(cls)
         if field.init
     ]
+
+
+def _known(factory: Any) -> Callable[[], Any] | None:
+    return None if factory is MISSING else factory
 
 
 def _hints(cls: type) -> dict[str, Any]:

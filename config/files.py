@@ -10,6 +10,7 @@ from .encode import encode
 from .errors import ConfigError, ConfigSyntaxError, Problem
 from .formats import Format, format_named, format_of
 from .path import child, did_you_mean, parts
+from .tree import is_mapping_value
 from .validate import build, build_plain
 
 T = TypeVar("T")
@@ -36,15 +37,15 @@ def load(
     """
     options: dict[str, Any] = {"overrides": overrides, "ignore_extra": ignore_extra}
     if file is None:
-        return _built(build(cls, {}, **options))
-    if isinstance(file, Mapping) or _is_omegaconf(file):
-        return _built(build(cls, _part(_container(file), key, ""), **options))
+        return build(cls, {}, **options)
+    if is_mapping_value(file) or _is_omegaconf(file):
+        return build(cls, _part(_container(file), key, ""), **options)
     tree, form = read_tree(file)
     name = os.fspath(file)
     part = _part(tree, key, name)
     if overrides or ignore_extra or form.has_structs:
-        return _built(build(cls, part, source=name, **options))
-    return _built(build_plain(cls, part, name))
+        return build(cls, part, source=name, **options)
+    return build_plain(cls, part, name)
 
 
 def loads(
@@ -57,7 +58,7 @@ def loads(
     """Return the config in ``text``, which is RON, JSON or YAML (``format``)."""
     tree = format_named(format).read(text)
     built = build(cls, tree, overrides=overrides, ignore_extra=ignore_extra)
-    return _built(built)
+    return built
 
 
 def dump(
@@ -132,7 +133,7 @@ def _part(tree: Any, key: str | None, source: str) -> Any:
         return tree
     path = ""
     for name in parts(key):
-        names = [str(n) for n in tree] if isinstance(tree, Mapping) else []
+        names = [str(n) for n in tree] if is_mapping_value(tree) else []
         path = child(path, name)
         if name not in names:
             hint = did_you_mean(name, names) or f" Found: {', '.join(names) or 'none'}."
@@ -158,8 +159,3 @@ def _container(source: Any) -> Any:
         path = str(getattr(wrong, "full_key", "") or "")
         message = str(getattr(wrong, "msg", "") or wrong).split("\n", 1)[0]
         raise ConfigError("", [Problem(path, message)]) from None
-
-
-def _built(value: Any) -> Any:
-    """Return ``value`` as what the class given promises it is."""
-    return value

@@ -2,11 +2,10 @@
 
 import os
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any
+from typing import Any, Self
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 from pydantic import Field as Hparam
-from typing_extensions import Self
 
 from .encode import encode, to_plain
 from .fields import fields_of
@@ -15,6 +14,7 @@ from .path import did_you_mean
 from .prepare import Place, Preparation
 from .reserved import HparamsMeta
 from .schedule.number import ScheduledFloat, ScheduledInt
+from .tree import is_dict, is_mapping_value
 from .validate import put_back
 
 __all__ = ["Hparam", "Hparams", "define_hparams"]
@@ -132,8 +132,8 @@ class Hparams(BaseModel, Mapping[str, Any], metaclass=HparamsMeta):
         return name in fields_of(type(self))
 
     def __eq__(self, other: Any) -> bool:
-        if isinstance(other, Mapping) and not isinstance(other, BaseModel):
-            return dict(self.items()) == dict(other.items())  # pyright: ignore[reportUnknownArgumentType]  # any mapping
+        if is_mapping_value(other) and not isinstance(other, BaseModel):
+            return dict(self.items()) == dict(other.items())
         return super().__eq__(other)
 
     def __setattr__(self, name: str, value: Any) -> None:
@@ -191,8 +191,8 @@ def define_hparams(
 def _may_carry(value: Any) -> bool:
     """Return whether a scheduled number may be in ``value``, outside of structs."""
     if isinstance(value, dict | list | tuple):
-        items = value.values() if isinstance(value, dict) else value  # pyright: ignore[reportUnknownVariableType]  # data
-        return any(_may_carry(item) for item in items)  # pyright: ignore[reportUnknownArgumentType, reportUnknownVariableType]  # data
+        items = value.values() if is_dict(value) else value
+        return any(_may_carry(item) for item in items)
     return isinstance(value, ScheduledFloat | ScheduledInt)
 
 

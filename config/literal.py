@@ -7,7 +7,7 @@ from .errors import ConfigError, ConfigSyntaxError, Problem
 from .fields import allows_none, is_mapping, is_sequence, is_struct, literals, members
 from .ron import read
 from .schedule.schedule import looks_scheduled
-from .tree import Ident
+from .tree import Ident, is_dict
 
 _BOOLS = {
     **dict.fromkeys(("true", "True", "TRUE", "t", "T", "1"), True),
@@ -91,6 +91,6 @@ def _may_hold(kind: Any, value: Any) -> bool:
     if isinstance(value, int | float):
         is_enum = isinstance(kind, type) and issubclass(kind, enum.Enum)
         return kind in (int, float, bool) or value in literals(kind) or is_enum
-    if isinstance(value, dict):
+    if is_dict(value):
         return is_struct(kind) or is_mapping(kind)
     return is_sequence(kind) or (value == () and is_struct(kind))

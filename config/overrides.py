@@ -20,7 +20,7 @@ from .fields import (
 )
 from .literal import from_text
 from .path import child, did_you_mean, parts
-from .tree import Ident, Struct
+from .tree import Ident, Struct, is_dict, is_items
 from .versioned import upgrade
 
 
@@ -94,10 +94,10 @@ class _Cursor:
         if struct is not None:
             return self._enter_struct(struct, value, name)
         for member in members(self.annotation):
-            if isinstance(value, list | tuple) and is_sequence(member):
-                return self._enter_list(member, value, name)  # pyright: ignore[reportUnknownArgumentType]  # data
-            if isinstance(value, dict) and (is_mapping(member) or member is Any):
-                key = self._key(value, name)  # pyright: ignore[reportUnknownArgumentType]  # data
+            if is_items(value) and is_sequence(member):
+                return self._enter_list(member, value, name)
+            if is_dict(value) and (is_mapping(member) or member is Any):
+                key = self._key(value, name)
                 kind = item_type(member, key)
                 return _Cursor(value, key, kind, child(self.path, key))
         raise self._no_field(name)
@@ -112,9 +112,9 @@ class _Cursor:
             empty = self._empty(name)
             value = value if empty is None else empty
         if isinstance(value, tuple):
-            value = list(value)  # pyright: ignore[reportUnknownArgumentType, reportUnknownVariableType]  # data
+            value = list(value)
         self.container[self.key] = value
-        return value  # pyright: ignore[reportUnknownVariableType]  # data
+        return value
 
     def _empty(self, name: str) -> Any:
         kinds = members(self.annotation)

@@ -31,7 +31,7 @@ from .fields import (
 from .path import child, did_you_mean, under
 from .schedule.number import schedule_of, start_of
 from .schedule.schedule import Schedule, looks_scheduled
-from .tree import Ident, Weak
+from .tree import Ident, Weak, is_dict, is_items
 from .versioned import upgrade
 
 Step = str | int
@@ -68,12 +68,12 @@ class Preparation:
             prepared = self._struct(struct, tree, path, steps)
             return self._chosen(annotation, struct, prepared, path)
         for member in members(annotation):
-            if isinstance(tree, dict) and is_mapping(member):
-                return self._dict(member, tree, path, steps)  # pyright: ignore[reportUnknownArgumentType]  # data
-            if isinstance(tree, list | tuple) and is_sequence(member):
+            if is_dict(tree) and is_mapping(member):
+                return self._dict(member, tree, path, steps)
+            if is_items(tree) and is_sequence(member):
                 items = [
                     self.value(item_type(member, i), item, child(path, i), (*steps, i))
-                    for i, item in enumerate(tree)  # pyright: ignore[reportUnknownArgumentType, reportUnknownVariableType]  # data
+                    for i, item in enumerate(tree)
                 ]
                 return items if isinstance(tree, list) else tuple(items)
         return _bare(tree)
@@ -81,7 +81,7 @@ class Preparation:
     def _struct(
         self, cls: type, tree: Any, path: str, steps: tuple[Step, ...]
     ) -> dict[str, Any]:
-        given: Mapping[Any, Any] = tree if isinstance(tree, dict) else {}
+        given: Mapping[Any, Any] = tree if is_dict(tree) else {}
         fields = fields_of(cls)
         known = {name: f for f in fields.values() for name in f.names}
         prepared: dict[str, Any] = {}
@@ -229,8 +229,8 @@ def _bare(tree: Any) -> Any:
     """Return ``tree`` of plain dicts and strings, for a type that says no more."""
     if isinstance(tree, Ident):
         return str(tree)
-    if isinstance(tree, dict):
-        return {_bare(k): _bare(item) for k, item in tree.items()}  # pyright: ignore[reportUnknownVariableType]  # data
+    if is_dict(tree):
+        return {_bare(k): _bare(item) for k, item in tree.items()}
     if type(tree) in (list, tuple):
         return type(tree)(_bare(item) for item in tree)
     return tree

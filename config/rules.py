@@ -13,6 +13,7 @@ from typing import Any, TypeAlias
 from . import site
 from .errors import ConfigError, Problem
 from .path import bind, fill, join, n_wildcards, parts
+from .tree import is_dict
 
 Path: TypeAlias = str | Sequence[str]
 
@@ -197,11 +198,11 @@ def as_source(value: Any) -> str:
     """Return ``value`` as Python source, infinities and NaN too."""
     if isinstance(value, float) and not math.isfinite(value):
         return f"float({str(value)!r})"
-    if isinstance(value, dict):
-        items = [f"{as_source(k)}: {as_source(v)}" for k, v in value.items()]  # pyright: ignore[reportUnknownVariableType]  # data
+    if is_dict(value):
+        items = [f"{as_source(k)}: {as_source(v)}" for k, v in value.items()]
         return f"{{{', '.join(items)}}}"
     if isinstance(value, list):
-        return f"[{', '.join(map(as_source, value))}]"  # pyright: ignore[reportUnknownArgumentType]  # data
+        return f"[{', '.join(map(as_source, value))}]"
     return repr(value)
 
 
@@ -223,7 +224,7 @@ def _freeze(rule: RewriteRule, name: str) -> None:
             f"{type(rule).__name__}: {name} is a list of values, got a str"
         )
     if isinstance(values, set | frozenset):
-        values = sorted(values, key=repr)  # pyright: ignore[reportUnknownArgumentType]  # any values
+        values = sorted(values, key=repr)
     object.__setattr__(rule, name, tuple(values))
 
 

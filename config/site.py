@@ -7,7 +7,7 @@ from typing import Any
 
 from .errors import ConfigError, Problem
 from .path import bind, child, is_pattern
-from .tree import Weak
+from .tree import Weak, is_dict, is_items
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,9 +41,9 @@ class Site:
     def set(self, value: Any) -> None:
         """Put ``value`` here; a tuple around it is replaced in its own container."""
         if isinstance(self.container, tuple) and self.parent:
-            items = list(self.container)  # pyright: ignore[reportUnknownArgumentType, reportUnknownVariableType]  # data
+            items = list(self.container)
             items[self.key] = value
-            self.parent.set(tuple(items))  # pyright: ignore[reportUnknownArgumentType]  # data
+            self.parent.set(tuple(items))
         else:
             self.container[self.key] = value
 
@@ -114,16 +114,16 @@ def supply(tree: Any, field: Sequence[str], default: Any) -> None:
 
 def _supply_at(container: Any, names: Sequence[str], default: Any) -> None:
     for name in names[:-1]:
-        if not isinstance(container, dict):
+        if not is_dict(container):
             return
-        container = container.setdefault(name, Weak())  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]  # data
-    if isinstance(container, dict):
-        container.setdefault(names[-1], copy.deepcopy(default))  # pyright: ignore[reportUnknownMemberType]  # data
+        container = container.setdefault(name, Weak())
+    if is_dict(container):
+        container.setdefault(names[-1], copy.deepcopy(default))
 
 
 def _enter(container: Any, name: str, path: str, weak: bool) -> Any:
-    if isinstance(container, list | tuple):
-        items: Sequence[Any] = container  # pyright: ignore[reportUnknownVariableType]  # data
+    if is_items(container):
+        items: Sequence[Any] = container
         if name.isdigit() and int(name) < len(items):
             return items[int(name)]
         raise _problem(child(path, name), f"there are only {len(items)} items")
@@ -135,15 +135,15 @@ def _enter(container: Any, name: str, path: str, weak: bool) -> Any:
     if not isinstance(entered, dict | list | tuple):
         message = f"is {entered!r:.40}, but a rule moves a value into it"
         raise _problem(child(path, name), message)
-    return entered  # pyright: ignore[reportUnknownVariableType]  # data
+    return entered
 
 
 def _children(value: Any, parent: Site | None) -> list[Site]:
     keys: Iterable[Any] = ()
-    if isinstance(value, dict):
-        keys = list(value)  # pyright: ignore[reportUnknownArgumentType, reportUnknownVariableType]  # data
-    elif isinstance(value, list | tuple):
-        keys = range(len(value))  # pyright: ignore[reportUnknownArgumentType]  # data
+    if is_dict(value):
+        keys = list(value)
+    elif is_items(value):
+        keys = range(len(value))
     return [Site(value, key, parent) for key in keys]
 
 

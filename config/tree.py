@@ -5,7 +5,7 @@ A tree is made of ``None bool int float str list tuple dict``, and of `Struct` a
 """
 
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, TypeGuard
 
 from .errors import ConfigSyntaxError
 
@@ -34,7 +34,7 @@ class Struct(dict[str, Any]):
     def __ne__(self, other: object) -> bool:
         return not self == other
 
-    __hash__ = None  # type: ignore[assignment]  # a dict has no hash either
+    __hash__ = None
 
     def __repr__(self) -> str:
         return f"Struct({self.name!r}, {super().__repr__()})"
@@ -75,7 +75,22 @@ def too_deep(line: int | None = None, column: int | None = None) -> ConfigSyntax
     return ConfigSyntaxError(message, line, column)
 
 
+def is_dict(value: object) -> TypeGuard[dict[Any, Any]]:
+    """Return whether ``value`` is a dict, of data that nobody has checked."""
+    return isinstance(value, dict)
+
+
+def is_items(value: object) -> TypeGuard[list[Any] | tuple[Any, ...]]:
+    """Return whether ``value`` is a list or a tuple, of data that nobody has checked."""
+    return isinstance(value, list | tuple)
+
+
+def is_mapping_value(value: object) -> TypeGuard[Mapping[Any, Any]]:
+    """Return whether ``value`` is a mapping, of data that nobody has checked."""
+    return isinstance(value, Mapping)
+
+
 def _items(node: Any) -> Iterable[Any]:
-    if isinstance(node, dict):
-        return node.values()  # pyright: ignore[reportUnknownVariableType]  # data
-    return node if isinstance(node, list | tuple) else ()  # pyright: ignore[reportUnknownVariableType]  # data
+    if is_dict(node):
+        return node.values()
+    return node if is_items(node) else ()

@@ -1,8 +1,8 @@
 """The one way from a raw tree to an object: upgrade, override, prepare, check."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable
 from functools import cache
-from typing import Any
+from typing import Any, TypeVar
 
 from .check import check, validator_of
 from .errors import ConfigError
@@ -10,19 +10,22 @@ from .fields import fields_of, is_mapping, is_model, is_sequence, is_struct, mem
 from .overrides import apply_overrides
 from .prepare import Place, Preparation, Step
 from .schedule.number import scheduled
+from .tree import is_mapping_value
 from .versioned import has_versions, upgrade
+
+T = TypeVar("T")
 
 _has_versions = cache(has_versions)
 
 
 def build(
-    annotation: Any,
+    annotation: type[T],
     tree: Any,
     *,
     source: str = "",
     overrides: Iterable[str] = (),
     ignore_extra: bool = False,
-) -> Any:
+) -> T:
     """Return the object of type ``annotation`` that ``tree`` describes.
 
     Raises ConfigError with every problem at once, each with its path.
@@ -39,7 +42,7 @@ def build(
     return put_back(built, preparation.schedules)
 
 
-def build_plain(annotation: Any, tree: Any, source: str) -> Any:
+def build_plain(annotation: type[T], tree: Any, source: str) -> T:
     """Return the same as `build` of ``tree``, faster where pydantic does all of it.
 
     ``tree`` is what a JSON or YAML text says: dicts, lists, strings and numbers.
@@ -72,13 +75,13 @@ def _put(value: Any, steps: tuple[Step, ...], place: Place) -> Any:
             value.__dict__[attribute] = new
         else:
             object.__setattr__(value, attribute, new)
-    elif isinstance(value, Mapping):
-        key: Any = list(value)[step]  # pyright: ignore[reportUnknownArgumentType, reportUnknownVariableType]  # data
+    elif is_mapping_value(value):
+        key: Any = list(value)[step]
         value[key] = _put(value[key], rest, place)  # type: ignore[index]  # a fresh dict
     elif isinstance(value, tuple):
-        items: list[Any] = list(value)  # pyright: ignore[reportUnknownArgumentType]  # data
+        items: list[Any] = list(value)
         items[step] = _put(items[step], rest, place)
-        return getattr(type(value), "_make", type(value))(items)  # pyright: ignore[reportUnknownArgumentType]  # data
+        return getattr(type(value), "_make", type(value))(items)
     else:
         value[step] = _put(value[step], rest, place)
     return value

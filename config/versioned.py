@@ -9,7 +9,7 @@ from .errors import ConfigError, ConfigVersionError, Problem
 from .fields import fields_of, is_mapping, is_sequence, item_type, members
 from .path import child, under
 from .rules import RewriteRule
-from .tree import Weak
+from .tree import Weak, is_dict, is_items
 
 
 class Versioned:
@@ -71,17 +71,17 @@ def has_versions(annotation: Any) -> bool:
 
 def _upgrade(annotation: Any, tree: Any, path: str) -> Any:
     for member in members(annotation):
-        if isinstance(tree, list | tuple) and is_sequence(member):
+        if is_items(tree) and is_sequence(member):
             items = [
                 _upgrade(item_type(member, i), item, child(path, i))
-                for i, item in enumerate(tree)  # pyright: ignore[reportUnknownArgumentType, reportUnknownVariableType]  # data
+                for i, item in enumerate(tree)
             ]
             return items if isinstance(tree, list) else tuple(items)
-        if isinstance(tree, dict) and is_mapping(member):
-            for key in list(tree):  # pyright: ignore[reportUnknownArgumentType, reportUnknownVariableType]  # data
+        if is_dict(tree) and is_mapping(member):
+            for key in list(tree):
                 kind = item_type(member, key)
                 tree[key] = _upgrade(kind, tree[key], child(path, key))
-            return tree  # pyright: ignore[reportUnknownVariableType]  # data
+            return tree
     struct = struct_for(annotation, tree)
     return tree if struct is None else _upgrade_struct(struct, tree, path)
 
@@ -94,9 +94,9 @@ def _upgrade_struct(cls: type, tree: Any, path: str) -> Any:
         for step in range(version, cls.version()):
             for rule in rules.get(step, ()):
                 _apply(rule, tree, path)
-    if isinstance(tree, dict):
+    if is_dict(tree):
         for field in fields_of(cls).values():
-            for name in field.names & tree.keys():  # pyright: ignore[reportUnknownVariableType]  # data
+            for name in field.names & tree.keys():
                 below = tree[name]
                 tree[name] = _upgrade(field.annotation, below, child(path, field.name))
     return tree
@@ -104,9 +104,9 @@ def _upgrade_struct(cls: type, tree: Any, path: str) -> Any:
 
 def _take_version(cls: type[Versioned], tree: Any, path: str) -> int:
     current = cls.version()
-    if isinstance(tree, Weak) or not isinstance(tree, dict):
+    if isinstance(tree, Weak) or not is_dict(tree):
         return current
-    version: Any = tree.pop("version", 0)  # pyright: ignore[reportUnknownMemberType]  # data
+    version: Any = tree.pop("version", 0)
     here = child(path, "version")
     if isinstance(version, bool) or not isinstance(version, int) or version < 0:
         raise _refused(here, f"expected a number from 0 on, found {version!r:.40}")

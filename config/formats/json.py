@@ -9,7 +9,7 @@ from typing import Any
 from ..encode import to_plain
 from ..errors import ConfigError, ConfigSyntaxError, Problem
 from ..path import child
-from ..tree import MAX_DEPTH, check_bounds, too_deep
+from ..tree import MAX_DEPTH, check_bounds, is_dict, too_deep
 
 
 def read(text: str) -> Any:
@@ -73,13 +73,13 @@ def _place_of_second(text: str, key: str) -> tuple[int | None, int | None]:
 
 def _check_keys(tree: Any, path: str) -> None:
     if isinstance(tree, list):
-        for i, item in enumerate(tree):  # pyright: ignore[reportUnknownArgumentType, reportUnknownVariableType]  # data
+        for i, item in enumerate(tree):
             _check_keys(item, child(path, i))
-    elif isinstance(tree, dict):
-        for key, item in tree.items():  # pyright: ignore[reportUnknownVariableType]  # data
+    elif is_dict(tree):
+        for key, item in tree.items():
             if not isinstance(key, str | int | float | bool | None):
                 message = (
                     f"JSON keys are text, found {key!r:.40}; RON has tuples as keys"
                 )
                 raise ConfigError("", [Problem(path, message)])
-            _check_keys(item, child(path, key))  # pyright: ignore[reportUnknownArgumentType]  # data
+            _check_keys(item, child(path, key))

@@ -43,7 +43,9 @@ def write(tree: Any) -> str:
 def _yaml() -> "YAML":
     """Return a reader and writer; each is used for one text only."""
     try:
-        from ruamel.yaml import YAML, SafeConstructor, SafeRepresenter
+        from ruamel.yaml import YAML
+        from ruamel.yaml.constructor import SafeConstructor
+        from ruamel.yaml.representer import SafeRepresenter
     except ImportError as missing:
         hint = "reading YAML needs ruamel.yaml: pip install 'burnish[yaml]'"
         raise ImportError(hint) from missing
@@ -55,6 +57,7 @@ def _yaml() -> "YAML":
         def ignore_aliases(self, data: Any) -> bool:
             return True
 
+    Representer.add_representer(str, _quoted_if_odd)
     Constructor.add_constructor("tag:yaml.org,2002:timestamp", _as_text)
     yaml = YAML(typ="safe", pure=True)
     yaml.Constructor = Constructor
@@ -68,6 +71,12 @@ def _yaml() -> "YAML":
 
 def _as_text(constructor: Any, node: Any) -> str:
     return str(constructor.construct_scalar(node))
+
+
+def _quoted_if_odd(representer: Any, text: str) -> Any:
+    # In single quotes the writer lets U+0085 be folded to a space.
+    style = None if text.isprintable() else '"'
+    return representer.represent_scalar("tag:yaml.org,2002:str", text, style=style)
 
 
 def _syntax_error(wrong: Any) -> ConfigSyntaxError:

@@ -6,7 +6,7 @@ from decimal import Decimal
 from typing import Any
 
 from ..errors import ConfigError, Problem
-from ..tree import MAX_DEPTH, Ident, Struct
+from ..tree import MAX_DEPTH, Ident, Struct, is_dict
 
 _NAME = re.compile(r"[^\W\d]\w*")
 _RAW_NAME = re.compile(r"[\w.+-]+")
@@ -43,14 +43,14 @@ def _collection(value: Any, indent: str) -> str:
     if isinstance(value, Struct) and all(map(_field_name, value)):
         fields = [f"{_field_name(k)}: {_value(v, inner)}" for k, v in value.items()]
         return f"{_type_name(value.name)}{_block('(', fields, ')', indent)}"
-    if isinstance(value, dict):
-        pairs = [f"{_value(k, inner)}: {_value(v, inner)}" for k, v in value.items()]  # pyright: ignore[reportUnknownVariableType]  # data
+    if is_dict(value):
+        pairs = [f"{_value(k, inner)}: {_value(v, inner)}" for k, v in value.items()]
         return _block("{", pairs, "}", indent)
     if isinstance(value, tuple):
-        items = [_value(item, indent) for item in value]  # pyright: ignore[reportUnknownVariableType]  # data
+        items = [_value(item, indent) for item in value]
         return f"({', '.join(items)}{',' if len(items) == 1 else ''})"
     if isinstance(value, list):
-        return _block("[", [_value(item, inner) for item in value], "]", indent)  # pyright: ignore[reportUnknownVariableType]  # data
+        return _block("[", [_value(item, inner) for item in value], "]", indent)
     message = f"RON has no form for a {type(value).__name__}: {value!r:.60}"
     raise ConfigError("", [Problem("", message)])
 

@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
 from ..fields import fields_of, is_model, is_struct_value
+from ..tree import is_items, is_mapping_value
 from .schedule import Schedule
 
 C = TypeVar("C")
@@ -89,12 +90,12 @@ def replace_numbers(value: Any, change: Callable[[Any], Any]) -> Any:
         return change(value)
     if is_struct_value(value):
         return _replace_fields(value, change)
-    if isinstance(value, Mapping):
-        return _replace_items(value, change)  # pyright: ignore[reportUnknownArgumentType]  # data
-    if isinstance(value, list | tuple):
-        items = [replace_numbers(item, change) for item in value]  # pyright: ignore[reportUnknownVariableType]  # data
-        if all(new is old for new, old in zip(items, value, strict=True)):  # pyright: ignore[reportUnknownArgumentType, reportUnknownVariableType]  # data
-            return value  # pyright: ignore[reportUnknownVariableType]  # data
+    if is_mapping_value(value):
+        return _replace_items(value, change)
+    if is_items(value):
+        items = [replace_numbers(item, change) for item in value]
+        if all(new is old for new, old in zip(items, value, strict=True)):
+            return value
         return _rebuild(value, items)
     return value
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..path import did_you_mean, parts
+from ..tree import is_items, is_mapping_value
 
 _NUMBER = r"[+-]?(?:\d[\d_]*\.?\d*|\.\d+)(?:[eE][+-]?\d+)?"
 _POINT = re.compile(rf"(?P<value>{_NUMBER})@(?P<x>{_NUMBER})")
@@ -107,13 +108,13 @@ class Schedule:
         )
 
     def _step(self, state: Any, name: str) -> Any:
-        if isinstance(state, Mapping) and name in state:
-            return state[name]  # pyright: ignore[reportUnknownVariableType]  # any state
-        if isinstance(state, list | tuple) and name.isdigit():
-            return state[int(name)]  # pyright: ignore[reportUnknownVariableType]  # any state
+        if is_mapping_value(state) and name in state:
+            return state[name]
+        if is_items(state) and name.isdigit():
+            return state[int(name)]
         if hasattr(state, name):
             return getattr(state, name)
-        names = list(state) if isinstance(state, Mapping) else list(vars_of(state))  # pyright: ignore[reportUnknownArgumentType, reportUnknownVariableType]  # any state
+        names = list(state) if is_mapping_value(state) else list(vars_of(state))
         hint = did_you_mean(name, map(str, names))
         raise _wrong(self.text, f"the state has no {self.key!r}.{hint}")
 

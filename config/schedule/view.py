@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from ..path import child
+from ..tree import is_dict, is_items
 from .number import schedule_of
 from .schedule import Schedule
 
@@ -63,9 +64,9 @@ def _schedules(source: Any, path: str) -> Iterable[tuple[str, Schedule]]:
         for field in fields_of(type(source)).values():
             value = getattr(source, field.attribute)
             yield from _schedules(value, child(path, field.name))
-    elif isinstance(source, dict):
-        for key, item in source.items():  # pyright: ignore[reportUnknownVariableType]  # data
-            yield from _schedules(item, child(path, key))  # pyright: ignore[reportUnknownArgumentType]  # data
-    elif isinstance(source, list | tuple):
-        for i, item in enumerate(source):  # pyright: ignore[reportUnknownArgumentType, reportUnknownVariableType]  # data
+    elif is_dict(source):
+        for key, item in source.items():
+            yield from _schedules(item, child(path, key))
+    elif is_items(source):
+        for i, item in enumerate(source):
             yield from _schedules(item, child(path, i))

@@ -9,7 +9,7 @@ from ..errors import ConfigError, Problem
 from ..files import read_tree, write_text
 from ..path import child
 from ..ron import write
-from ..tree import Struct
+from ..tree import Struct, is_dict
 from . import types as t
 from .derive import schema_of
 
@@ -65,8 +65,8 @@ def _checked(file: str | os.PathLike[str]) -> Path:
 def _decode(tree: Any, path: str) -> Any:
     if isinstance(tree, Struct):
         return _make(tree, path)
-    if isinstance(tree, dict):
-        return {k: _decode(item, child(path, k)) for k, item in tree.items()}  # pyright: ignore[reportUnknownArgumentType, reportUnknownVariableType]  # data
+    if is_dict(tree):
+        return {k: _decode(item, child(path, k)) for k, item in tree.items()}
     if type(tree) in (list, tuple):
         return type(tree)(_decode(item, child(path, i)) for i, item in enumerate(tree))
     return tree

@@ -1,0 +1,208 @@
+import pickle
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+from burnish.config import (
+    ConfigError,
+    ConfigSyntaxError,
+    Hparams,
+    dump,
+    dumps,
+    load,
+    loads,
+)
+from omegaconf import OmegaConf
+
+
+@dataclass
+class Part:
+    lr: float = 0.1
+
+
+@dataclass
+class Config:
+    part: Part = field(default_factory=Part)
+    n: int = 1
+    name: str = "x"
+    data: Any = None
+
+
+@pytest.mark.parametrize("suffix", ["json", "yaml", "yml", "ron", "JSON"])
+def test_the_suffix_tells_the_format(tmp_path: Path, suffix: str) -> None:
+    file = tmp_path / f"c.{suffix}"
+    config = Config(Part(0.5), 3, "ü")
+
+    dump(config, file)
+
+    assert load(Config, file) == config
+    assert load(Config, str(file)) == config
+
+
+@pytest.mark.parametrize("name", ["c.toml", "c", "c.tar.gz"])
+def test_another_suffix_is_refused_with_those_known(tmp_path: Path, name: str) -> None:
+    for act in (lambda: dump(Config(), tmp_path / name), lambda: load(Config, name)):
+        with pytest.raises(ValueError, match=r"expected one of \.json, \.yaml"):
+            act()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_missing_file_is_named() -> None:
+    with pytest.raises(FileNotFoundError, match=r"nowhere\.ron"):
+        load(Config, "nowhere.ron")
+
+
+def test_an_unknown_format_is_refused_with_the_nearest() -> None:
+    with pytest.raises(ValueError, match="'jason'.*Did you mean 'json'"):
+        loads(Config, "{}", "jason")
+
+
+def test_no_file_gives_the_defaults_and_empty_files_do_too(tmp_path: Path) -> None:
+    for name in ("c.yaml", "c.ron"):
+        (tmp_path / name).write_text("")
+        assert load(Config, tmp_path / name) == load(Config) == Config()
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "line", "column"),
+    [
+        ("c.json", '{\n  "n": }', 2, 8),
+        ("c.json", '{"n": 1,\n "n": 2}', 2, 2),
+        ("c.json", "", 1, 1),
+        ("c.yaml", "n: [1\nname: x", 2, 5),
+        ("c.yaml", "n: 1\nn: 2", 2, 1),
+        ("c.yaml", "n: !!python/name:os.system x", 1, 4),
+        ("c.ron", "(\n  n: @)", 2, 6),
+    ],
+)
+def test_a_syntax_error_names_file_line_and_column(
+    tmp_path: Path, name: str, text: str, line: int, column: int
+) -> None:
+    file = tmp_path / name
+    file.write_text(text)
+
+    with pytest.raises(ConfigSyntaxError) as told:
+        load(Config, file)
+
+    assert str(told.value).startswith(f"{file}, line {line}, column {column}: ")
+
+
+def test_bytes_that_are_no_text_are_an_error(tmp_path: Path) -> None:
+    file = tmp_path / "c.json"
+    file.write_bytes(b'{"name":\n "\xff"}')
+
+    with pytest.raises(ConfigSyntaxError, match=r"line 2, column 3: byte 0xff"):
+        load(Config, file)
+
+
+def test_a_byte_order_mark_is_no_error(tmp_path: Path) -> None:
+    for name, text in (("c.json", '{"n": 5}'), ("c.yaml", "n: 5"), ("c.ron", "(n: 5)")):
+        (tmp_path / name).write_bytes(b"\xef\xbb\xbf" + text.encode())
+        assert load(Config, tmp_path / name).n == 5
+
+
+@pytest.mark.parametrize(
+    ("format", "text"),
+    [
+        ("json", '{"data": ' + "[" * 300 + "]" * 300 + "}"),
+        ("json", "[" * 100_000),
+        ("json", '{"n": ' + "9" * 5000 + "}"),
+        ("yaml", "data: " + "[" * 300 + "]" * 300),
+        ("yaml", "data: &a [*a]"),
+        (
+            "yaml",
+            "a0: &a0 [1,1,1,1,1,1,1,1,1,1]\n"
+            + "".join(f"a{i}: &a{i} [{','.join([f'*a{i - 1}'] * 10)}]\n" for i in range(1, 9)),
+        ),
+        ("ron", "(data: " + "[" * 300),
+    ],
+)
+def test_depth_and_size_are_bounded(format: str, text: str) -> None:
+    with pytest.raises(ConfigSyntaxError):
+        loads(Config, text, format)
+
+
+def test_all_problems_of_a_file_are_told_at_once(tmp_path: Path) -> None:
+    file = tmp_path / "c.json"
+    file.write_text('{"nn": 1, "n": "abc", "part": {"lr": [], "x": 1}}')
+
+    with pytest.raises(ConfigError) as told:
+        load(Config, file)
+
+    assert {p.path for p in told.value.problems} == {"nn", "n", "part.lr", "part.x"}
+    assert str(file) in str(told.value)
+
+
+@pytest.mark.parametrize("text", ["[1]", "3", '"x"', "null"])
+def test_a_file_that_holds_no_struct_is_an_error(text: str) -> None:
+    with pytest.raises(ConfigError):
+        loads(Config, text, "json")
+
+
+def test_a_failed_dump_leaves_the_old_file(tmp_path: Path) -> None:
+    file = tmp_path / "c.json"
+    dump(Config(n=5), file)
+
+    with pytest.raises(ConfigError, match=r"data\.f"):
+        dump(Config(data={"f": lambda: None}), file)
+
+    assert load(Config, file).n == 5
+    assert [f.name for f in tmp_path.iterdir()] == ["c.json"]
+
+
+def test_dumping_through_a_link_keeps_the_link(tmp_path: Path) -> None:
+    file, link = tmp_path / "c.json", tmp_path / "link.json"
+    dump(Config(), file)
+    link.symlink_to(file)
+
+    dump(Config(n=9), link)
+
+    assert link.is_symlink()
+    assert load(Config, file).n == 9
+
+
+def test_a_circle_is_refused() -> None:
+    circle: dict[str, Any] = {}
+    circle["again"] = circle
+
+    with pytest.raises(ConfigError, match="128 levels"):
+        dumps(Config(data=circle))
+
+
+def test_dates_and_words_stay_text_in_yaml() -> None:
+    for text in ("2024-01-01", "yes", "off", "12:30:45", "1.2.3"):
+        assert loads(Config, f"name: {text}", "yaml").name == text
+    for text in ("2024-01-01", "true", "1e3", "null", "~", "", " x", "a: b", "#", "\t"):
+        assert loads(Config, dumps(Config(name=text), "yaml"), "yaml").name == text
+
+
+def test_omegaconf_is_a_source_too() -> None:
+    source = OmegaConf.create({"n": 3, "part": {"lr": "${rate}"}, "rate": 0.25})
+
+    config = load(Config, source, ignore_extra=True)
+
+    assert (config.n, config.part.lr) == (3, 0.25)
+
+
+def test_values_that_pydantic_knows_have_a_text() -> None:
+    from datetime import timedelta
+
+    class Paths(Hparams):
+        folder: Path = Path("a/b")
+        every: timedelta = timedelta(hours=1)
+        tags: set[str] = {"b", "a"}
+
+    for format in ("json", "yaml", "ron"):
+        paths = Paths(folder=Path("x y"), tags={"q"})
+        assert loads(Paths, dumps(paths, format), format) == paths
+    assert load(Paths, None, ["folder=5", "tags=[z]"]).folder == Path("5")
+
+
+def test_errors_survive_pickling() -> None:
+    for text in ("(n: abc, q: 1)", "(n: "):
+        with pytest.raises(ConfigError) as told:
+            loads(Config, text)
+        twin = pickle.loads(pickle.dumps(told.value))
+        assert type(twin) is type(told.value)
+        assert str(twin) == str(told.value)

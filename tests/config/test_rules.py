@@ -1,0 +1,122 @@
+from typing import Any
+
+import pytest
+from burnish.config import (
+    AddDefault,
+    ChangeDefault,
+    CheckValue,
+    DeleteField,
+    MapFieldValue,
+    RejectValues,
+    RenameField,
+)
+from burnish.config.path import bind, child, fill, parts
+
+
+@pytest.mark.parametrize(
+    ("rule", "path", "expected"),
+    [
+        (RenameField("fc1", "head"), "fc1.weight", "head.weight"),
+        (RenameField("fc1", "head"), "fc10.weight", "fc10.weight"),
+        (RenameField("fc1", "head"), "x.fc1.weight", "x.fc1.weight"),
+        (RenameField("**.fc1", "**.head"), "x.y.fc1.w", "x.y.head.w"),
+        (RenameField("**.fc1", "**.head"), "fc1.w", "head.w"),
+        (RenameField("l.*.attn", "blocks.*.a"), "l.3.attn.q.w", "blocks.3.a.q.w"),
+        (RenameField("{q,k}_proj", "attn.{q,k}"), "q_proj.w", "attn.q.w"),
+        (RenameField("a", "a.b"), "a.w", "a.b.w"),
+        (DeleteField("ema"), "ema.weight", None),
+        (DeleteField("**.bias"), "x.bias", None),
+        (DeleteField("ema"), "emas.weight", "emas.weight"),
+        (AddDefault("x", 1), "x", "x"),
+        (ChangeDefault("x", 1, 2), "x", "x"),
+        (MapFieldValue("x", str), "x", "x"),
+    ],
+)
+def test_rules_map_the_paths_of_flat_entries(
+    rule: Any, path: str, expected: str | None
+) -> None:
+    assert rule.rename(path) == expected
+
+
+@pytest.mark.parametrize(
+    "rule",
+    [
+        RenameField(old_field=("lr",), new_field=("learning_rate",)),
+        RenameField("a.*.b", "a.*.c"),
+        DeleteField("x.y"),
+        AddDefault("x", float("inf")),
+        AddDefault("x", {"a": [float("nan"), None]}),
+        ChangeDefault("x", "old", "new"),
+        CheckValue("x", {"b", "a"}),
+        RejectValues("x", [1, None]),
+    ],
+)
+def test_rules_are_written_as_the_source_that_makes_them(rule: Any) -> None:
+    names = {cls.__name__: cls for cls in type(rule).__mro__}
+
+    again = eval(repr(rule), names)
+
+    assert repr(again) == repr(rule)
+
+
+def test_the_form_of_a_rule_is_fixed() -> None:
+    rule = RenameField("lr", "opt.learning_rate")
+
+    expected = "RenameField(old_field=('lr',), new_field=('opt', 'learning_rate'))"
+    assert repr(rule) == expected
+    mapped = MapFieldValue(("x",), lambda x: [x], rendered="lambda x: [x]")
+    assert repr(mapped) == "MapFieldValue(field=('x',), map_fn=lambda x: [x])"
+
+
+def test_wrong_rules_are_refused_when_made() -> None:
+    with pytest.raises(ValueError, match="same wildcards"):
+        RenameField("a.*", "b")
+    with pytest.raises(ValueError, match="list of values"):
+        CheckValue("x", "abc")
+    with pytest.raises(ValueError, match="path"):
+        DeleteField("a..b")
+    with pytest.raises(ValueError, match="names no field"):
+        DeleteField(())
+
+
+def test_a_tree_that_a_rule_does_not_concern_stays_as_it_is() -> None:
+    tree = {"a": [1, {"b": (1, 2)}], "c": None}
+
+    for rule in (RenameField("x.y", "z"), DeleteField("a.b"), MapFieldValue("c.d", str)):
+        rule.apply(tree)
+
+    assert tree == {"a": [1, {"b": (1, 2)}], "c": None}
+
+
+def test_values_within_tuples_are_mapped() -> None:
+    tree = {"a": (1, (2, 3))}
+
+    MapFieldValue("a.1.0", lambda x: x * 10).apply(tree)
+
+    assert tree == {"a": (1, (20, 3))}
+
+
+@pytest.mark.parametrize(
+    ("path", "names"),
+    [
+        ("a.b.0.c", ("a", "b", "0", "c")),
+        ("xs[0].b", ("xs", "0", "b")),
+        ('d["a.b"][-1]', ("d", "a.b", "-1")),
+    ],
+)
+def test_paths_come_apart_in_either_spelling(path: str, names: tuple[str, ...]) -> None:
+    assert parts(path) == names
+
+
+def test_paths_that_children_are_given_come_apart_again() -> None:
+    path = child(child(child("", "a"), 0), 'x."y"=')
+
+    assert parts(path) == ("a", "0", 'x."y"=')
+
+
+def test_wildcards_are_bound_and_filled() -> None:
+    found = bind(("a", "*", "**", "{x,y}_z"), ("a", "1", "b", "c", "x_z"))
+
+    assert found == ("1", "b.c", "x")
+    assert fill(("**", "*", "w_*"), ("b.c", "1", "x")) == ("b", "c", "1", "w_x")
+    assert bind(("a", "*"), ("b", "1")) is None

@@ -1,0 +1,256 @@
+import math
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+from burnish.config import ConfigError, Hparam, Hparams, Schedule, dumps, load, loads
+from burnish.config.schedule import at, plot, schedule_of, sparkline
+
+
+@dataclass(frozen=True)
+class Leaf:
+    lr: float = 0.1
+    n: int = 1
+
+
+@dataclass(frozen=True)
+class Middle:
+    leaf: Leaf = Leaf()
+
+
+@dataclass(frozen=True, slots=True)
+class Deep:
+    middle: Middle = Middle()
+    xs: list[float] = field(default_factory=list)
+    leaves: tuple[Leaf, ...] = ()
+    by_name: dict[str, float] = field(default_factory=dict)
+    maybe: int | None = None
+    name: str = ""
+    either: str | float = 0.0
+
+
+class Frozen(Hparams, frozen=True):
+    lr: float = Hparam(default=0.1, gt=0)
+
+
+@dataclass
+class State:
+    step: int = 0
+    progress: dict[str, Any] = field(default_factory=dict)
+
+
+LIN = "step: 1.0@0 lin 0.1@1000"
+
+
+@pytest.mark.parametrize(
+    ("x", "y"),
+    [(-5, 1.0), (0, 1.0), (25, 0.9775), (500, 0.55), (1000, 0.1), (2000, 0.1)],
+)
+def test_i1_linear_is_the_default_join_and_ends_are_held(x: float, y: float) -> None:
+    assert Schedule.parse(LIN)(x) == pytest.approx(y)
+    assert Schedule.parse("step: 1.0@0 0.1@1000")(x) == pytest.approx(y)
+
+
+@pytest.mark.parametrize(("x", "y"), [(25, 0.85355), (50, 0.5), (100, 0), (150, 0)])
+def test_i2_cosine(x: float, y: float) -> None:
+    schedule = Schedule.parse("step: 1.0@0 cos 0.0@100")
+
+    assert schedule(x) == pytest.approx(y, abs=1e-5)
+
+
+@pytest.mark.parametrize(("x", "y"), [(99, 0.1), (100, 0.0), (150, 0.0)])
+def test_i3_a_step_reaches_its_last_value(x: float, y: float) -> None:
+    assert Schedule.parse("step: 0.1@0 step 0.0@100")(x) == y
+
+
+def test_i3_one_point_is_a_constant() -> None:
+    schedule = Schedule.parse("step: 1@0")
+
+    assert schedule(-1) == schedule(7) == 1.0
+
+
+def test_exponential_joins_multiply_by_equal_factors() -> None:
+    schedule = Schedule.parse("step: 1@0 exp 0.01@100")
+
+    assert schedule(50) == pytest.approx(0.1)
+
+
+def test_a_join_stays_in_force_for_the_points_that_follow() -> None:
+    schedule = Schedule.parse("step: 1@0 step 2@10 3@20 lin 4@30")
+
+    assert [schedule(x) for x in (5, 15, 25)] == [1.0, 2.0, 3.5]
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("step: 1@0 quad 0@9", "quad"),
+        ("step: 1@9 0@0", "grow"),
+        ("step: 1@0 0@0", "grow"),
+        ("step: 1 0@9", "'1' is not a point"),
+        ("1@0 lin 0@9", "key"),
+        (": 1@0", "path"),
+        ("step:", "at least one point"),
+        ("step: lin 1@0", "between two points"),
+        ("step: 1@0 lin", "missing after"),
+        ("step: 1@0 lin cos 2@9", "between"),
+        ("step: 1@0 exp 0@9", "one sign"),
+        ("step: 1e999@0", "finite"),
+        ("step: @0", "not a point"),
+    ],
+)
+def test_i3_bad_text_is_quoted_with_the_reason(text: str, why: str) -> None:
+    with pytest.raises(ValueError, match=why) as told:
+        Schedule.parse(text)
+    with pytest.raises(ConfigError, match=why) as in_config:
+        loads(Leaf, f'(lr: "{text}")')
+
+    assert repr(text) in str(told.value)
+    assert in_config.value.problems[0].path == "lr"
+
+
+def test_i3_a_state_without_the_key_is_told_which() -> None:
+    config = loads(Leaf, '(lr: "stepp: 1@0 0@9")')
+
+    with pytest.raises(ValueError, match=r"stepp: 1@0 0@9.*Did you mean 'step'"):
+        at(config, State())
+
+
+def test_i4_an_int_is_cut_off_and_stays_an_int() -> None:
+    config = at(loads(Leaf, '(n: "step: 10@0 lin 0@100")'), State(55))
+
+    assert config.n == 4
+    assert isinstance(config.n, int)
+
+
+def test_i4_schedules_work_at_any_depth_and_in_containers() -> None:
+    text = f"""(middle: (leaf: (lr: "{LIN}")), xs: [1, "{LIN}"], maybe: "{LIN}",
+        leaves: [(lr: "{LIN}"), ()], by_name: {{"a": "{LIN}"}})"""
+    config = loads(Deep, text)
+
+    later = at(config, State(500))
+
+    assert config.middle.leaf.lr == 1.0
+    assert later.middle.leaf.lr == pytest.approx(0.55)
+    assert later.xs == pytest.approx([1, 0.55])
+    assert [leaf.lr for leaf in later.leaves] == pytest.approx([0.55, 0.1])
+    assert later.by_name["a"] == pytest.approx(0.55)
+    assert later.maybe == 0
+
+
+def test_i5_an_override_gives_a_schedule_and_takes_it_away() -> None:
+    scheduled = load(Leaf, None, [f"lr={LIN}"])
+    constant = loads(Leaf, dumps(scheduled), overrides=["lr=0.5"])
+
+    assert at(scheduled, State(1000)).lr == pytest.approx(0.1)
+    assert at(constant, State(1000)).lr == 0.5
+    assert schedule_of(constant.lr) is None
+
+
+@pytest.mark.parametrize("format", ["json", "yaml", "ron"])
+def test_i6_a_dump_keeps_the_text_and_a_resumed_run_goes_on(format: str) -> None:
+    text = "step: 0.1@0 0.0@100"
+    running = at(load(Leaf, None, [f"lr={text}"]), State(50))
+
+    again = loads(Leaf, dumps(running, format), format)
+
+    assert text in dumps(running, format)
+    assert at(again, State(50)).lr == pytest.approx(0.05)
+
+
+def test_i7_frozen_configs_are_evaluated_into_new_ones() -> None:
+    config = Frozen(lr=LIN)  # type: ignore[arg-type]  # a schedule's text
+
+    later = at(config, {"step": 1000})
+
+    assert (config.lr, later.lr) == (1.0, pytest.approx(0.1))
+    assert later.dumps() == config.dumps()
+
+
+def test_i7_the_key_may_be_a_path_into_the_state() -> None:
+    config = load(Leaf, None, ["lr=progress.epoch: 1@0 0@10"])
+
+    assert at(config, State(progress={"epoch": 5})).lr == 0.5
+
+
+def test_i7_text_with_an_at_sign_in_a_text_field_is_text() -> None:
+    config = loads(Deep, '(name: "me: a@b", either: "x: 1@0")')
+
+    assert (config.name, config.either) == ("me: a@b", "x: 1@0")
+
+
+def test_a_config_without_schedules_is_returned_as_it_is() -> None:
+    config = Deep()
+
+    assert at(config, State(5)) is config
+
+
+def test_hparams_take_schedules_wherever_they_take_numbers() -> None:
+    class Net(Hparams):
+        lr: float = Hparam(default=0.1, gt=0)
+        inner: Frozen = Frozen()
+        xs: list[float] = []
+
+    made = Net(lr=LIN, inner={"lr": LIN}, xs=[LIN])  # type: ignore[arg-type, list-item]  # text
+    copied = Net(**made)
+    assigned = Net()
+    assigned.lr = LIN  # type: ignore[assignment]  # a schedule's text
+
+    assert schedule_of(made.lr) == schedule_of(copied.lr) == schedule_of(assigned.lr)
+    assert schedule_of(copied.xs[0]) == schedule_of(copied.inner.lr) is not None
+    assert (assigned.lr, made.lr * 2) == (1.0, 2.0)
+    assert Net.from_dict(made.to_dict()) == made
+    with pytest.raises(ValueError, match="lr"):
+        Net(lr="step: 0@0 1@9")  # type: ignore[arg-type]  # not above 0 at the start
+
+
+def test_two_schedules_of_one_value_are_not_equal() -> None:
+    a = load(Leaf, None, ["lr=step: 1@0 0@9"])
+    b = load(Leaf, None, ["lr=step: 1@0 0@10"])
+
+    assert a != b
+    assert a == load(Leaf, None, ["lr=step: 1@0 0@9"])
+    assert a.lr == 1.0
+
+
+def test_a_field_may_be_a_schedule_itself() -> None:
+    class Plan(Hparams):
+        lr: Schedule = Schedule.parse("step: 1@0")
+
+    plan = loads(Plan, f'(lr: "{LIN}")')
+
+    assert plan.lr(500) == pytest.approx(0.55)
+    assert loads(Plan, dumps(plan)) == plan
+
+
+def test_schedules_made_from_points_have_a_text() -> None:
+    schedule = Schedule("step", ((0, 1.0), (10, 0.5)), ("cos",))
+
+    assert Schedule.parse(str(schedule)).points == schedule.points
+    with pytest.raises(ValueError, match="points"):
+        Schedule("step", ((0, 1.0), (10, 0.5)))
+
+
+def test_a_sparkline_shows_the_shape() -> None:
+    line = sparkline(Schedule.parse("step: 0@0 1@100"), width=8)
+
+    assert line == "▁▂▃▄▅▆▇█"
+    assert Schedule.parse("step: 1@0").sparkline(3) == "▄▄▄"
+
+
+def test_plots_are_files_or_figures(tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib")
+    file = tmp_path / "lr.svg"
+
+    plot(load(Leaf, None, [f"lr={LIN}", "n=step: 1@0 step 9@5"]), file)
+
+    assert "<svg" in file.read_text()
+    with pytest.raises(ValueError, match="nothing is scheduled"):
+        plot(Leaf())
+
+
+def test_values_are_finite_everywhere() -> None:
+    schedule = Schedule.parse("step: -1@-150e6 cos 1@150e6 exp 1e-300@151e6")
+
+    assert all(math.isfinite(schedule(x * 1e6)) for x in range(-200, 200))

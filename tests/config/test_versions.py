@@ -1,0 +1,380 @@
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+from burnish.config import (
+    AddDefault,
+    ChangeDefault,
+    CheckValue,
+    ConfigError,
+    ConfigVersionError,
+    DeleteField,
+    Hparams,
+    MapFieldValue,
+    RejectValues,
+    RenameField,
+    RewriteRule,
+    Versioned,
+    dumps,
+    loads,
+)
+
+Rules = Mapping[int, Sequence[RewriteRule]]
+
+
+@dataclass
+class Config(Versioned):
+    step_size: float = 0.1
+
+    @classmethod
+    def version(cls) -> int:
+        return 2
+
+    @classmethod
+    def upgrade_rules(cls) -> Rules:
+        return {
+            0: [RenameField(old_field=("lr",), new_field=("learning_rate",))],
+            1: [RenameField("learning_rate", "step_size")],
+        }
+
+
+class AsHparams(Hparams, Versioned):
+    step_size: float = 0.1
+
+    @classmethod
+    def version(cls) -> int:
+        return 2
+
+    @classmethod
+    def upgrade_rules(cls) -> Rules:
+        return Config.upgrade_rules()
+
+
+@dataclass
+class Net:
+    dmodel: int = 64
+    nlayer: int = 2
+
+
+@dataclass
+class Inner(Versioned):
+    size: int = 1
+
+    @classmethod
+    def version(cls) -> int:
+        return 1
+
+    @classmethod
+    def upgrade_rules(cls) -> Rules:
+        return {0: [RenameField("width", "size")]}
+
+
+@dataclass
+class Outer(Versioned):
+    inner: Inner = field(default_factory=Inner)
+    inners: list[Inner] = field(default_factory=list)
+    by_name: dict[str, Inner] = field(default_factory=dict)
+    maybe: Inner | None = None
+
+    @classmethod
+    def version(cls) -> int:
+        return 3
+
+    @classmethod
+    def upgrade_rules(cls) -> Rules:
+        return {2: [RenameField("nested", "inner")]}
+
+
+def with_rules(cls: type, *rules: RewriteRule) -> Any:
+    """Return a version 1 of ``cls`` that these rules lead to from version 0."""
+
+    @dataclass
+    class Newer(cls, Versioned):  # type: ignore[misc]  # of any class
+        @classmethod
+        def version(cls) -> int:
+            return 1
+
+        @classmethod
+        def upgrade_rules(cls) -> Rules:
+            return {0: rules}
+
+    return Newer
+
+
+@pytest.mark.parametrize("cls", [Config, AsHparams])
+def test_g1_an_old_name_loads_and_the_dump_begins_with_the_version(cls: Any) -> None:
+    config = loads(cls, "(version: 0, lr: 0.5)")
+
+    assert config.step_size == 0.5
+    head = f"{cls.__name__}(\n    version: 2,\n    step_size: 0.5,\n"
+    assert dumps(config).startswith(head)
+    assert loads(cls, dumps(config)) == config
+
+
+@pytest.mark.parametrize("format", ["json", "yaml", "ron"])
+def test_g1_every_format_keeps_the_version(format: str) -> None:
+    config = Config(0.5)
+
+    assert "version" in dumps(config, format)
+    assert loads(Config, dumps(config, format), format) == config
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "(version: 0, lr: 0.5)",
+        "(version: 1, learning_rate: 0.5)",
+        "(version: 2, step_size: 0.5)",
+    ],
+)
+def test_g2_every_version_of_a_chain_loads_equal(text: str) -> None:
+    assert loads(Config, text) == Config(0.5)
+
+
+def test_g3_no_version_is_version_zero() -> None:
+    assert loads(Config, "(lr: 0.5)") == Config(0.5)
+    assert AsHparams.from_dict({"lr": 0.5}) == AsHparams(step_size=0.5)
+
+
+def test_g4_a_newer_file_is_refused_with_both_versions() -> None:
+    with pytest.raises(ConfigVersionError, match=r"version: .*version 3.*Config is at 2"):
+        loads(Config, "(version: 3)")
+
+
+@pytest.mark.parametrize("version", ["-1", "1.5", '"1"', "true", "None"])
+def test_g4_what_is_no_version_is_refused(version: str) -> None:
+    with pytest.raises(ConfigVersionError, match="version"):
+        loads(Config, f"(version: {version})")
+
+
+def test_g5_an_override_of_the_new_name_wins_over_the_old_file() -> None:
+    config = loads(Config, "(lr: 0.5)", overrides=["step_size=0.75"])
+
+    assert config == Config(0.75)
+
+
+@dataclass
+class OneNumber:
+    n: int = 2
+
+
+def test_g6_a_changed_default_stays_old_in_old_files() -> None:
+    cls = with_rules(OneNumber, ChangeDefault("n", 1, 2))
+
+    assert loads(cls, "()").n == 1
+    assert loads(cls, "(n: 7)").n == 7
+    assert loads(cls, "(version: 1)").n == 2
+
+
+@dataclass
+class OptionalNet:
+    vf: Net | None = None
+
+
+@dataclass
+class RequiredNet:
+    vf: Net
+
+
+@dataclass
+class DefaultNet:
+    vf: Net = field(default_factory=Net)
+
+
+@dataclass
+class OtherNet:
+    vf: Net = field(default_factory=lambda: Net(dmodel=7, nlayer=9))
+
+
+CHANGED = ChangeDefault("vf.nlayer", 1, 2)
+
+
+def test_g6_an_absent_optional_struct_stays_absent() -> None:
+    assert loads(with_rules(OptionalNet, CHANGED), "()").vf is None
+    assert loads(with_rules(OptionalNet, CHANGED), "(vf: None)").vf is None
+
+
+@pytest.mark.parametrize("cls", [OptionalNet, RequiredNet, DefaultNet, OtherNet])
+def test_g6_a_present_struct_gets_the_old_default(cls: type) -> None:
+    config = loads(with_rules(cls, CHANGED), "(vf: (dmodel: 32))")
+
+    assert config.vf == Net(dmodel=32, nlayer=1)
+
+
+def test_g6_a_struct_that_is_built_anyway_is_as_it_was() -> None:
+    assert loads(with_rules(RequiredNet, CHANGED), "()").vf == Net(64, 1)
+    assert loads(with_rules(DefaultNet, CHANGED), "()").vf == Net(64, 1)
+    assert loads(with_rules(OtherNet, CHANGED), "()").vf == Net(7, 9)
+
+
+@dataclass
+class Choice:
+    mode: str = "a"
+    n: int = 0
+
+
+def test_g7_added_defaults_fill_only_what_is_absent() -> None:
+    cls = with_rules(Choice, AddDefault("n", 5))
+
+    assert (loads(cls, "()").n, loads(cls, "(n: 1)").n) == (5, 1)
+
+
+def test_g7_deleted_fields_are_dropped() -> None:
+    cls = with_rules(Choice, DeleteField("gone"), DeleteField("also.gone"))
+
+    assert loads(cls, "(gone: [1], n: 1)").n == 1
+
+
+def test_g7_values_are_mapped_only_if_present() -> None:
+    cls = with_rules(Choice, MapFieldValue("n", lambda n: n * 10))
+
+    assert (loads(cls, "()").n, loads(cls, "(n: 3)").n) == (0, 30)
+
+
+def test_g7_a_mapping_that_fails_names_the_value() -> None:
+    cls = with_rules(Choice, MapFieldValue("n", lambda n: 1 // n))
+
+    with pytest.raises(ConfigError, match=r"n: 0 could not be mapped"):
+        loads(cls, "(n: 0)")
+
+
+def test_g7_a_value_that_is_not_allowed_any_more_lists_those_that_are() -> None:
+    cls = with_rules(Choice, CheckValue("mode", ["a", "b"]))
+
+    assert loads(cls, "(mode: b)").mode == "b"
+    with pytest.raises(ConfigError, match=r"mode: 'c'.*allowed: \('a', 'b'\)"):
+        loads(cls, "(mode: c)")
+
+
+def test_g7_rejected_values_are_refused_and_the_others_kept() -> None:
+    cls = with_rules(Choice, RejectValues("mode", {"c"}))
+
+    assert loads(cls, "(mode: b)").mode == "b"
+    with pytest.raises(ConfigError, match=r"mode: 'c'"):
+        loads(cls, "(mode: c)")
+
+
+@dataclass
+class Flat:
+    lr: float = 0.1
+    optimizer: str = "adam"
+
+
+@dataclass
+class Part:
+    lr: float = 0.1
+    optimizer: str = "adam"
+
+
+@dataclass
+class Grouped:
+    optimizer: Part = field(default_factory=Part)
+
+
+def test_g8_fields_move_into_a_struct_and_back_out() -> None:
+    into = with_rules(
+        Grouped,
+        RenameField("optimizer", "optimizer.optimizer"),
+        RenameField("lr", "optimizer.lr"),
+    )
+    out = with_rules(
+        Flat,
+        RenameField("optimizer.lr", "lr"),
+        RenameField("optimizer.optimizer", "optimizer"),
+    )
+
+    grouped = loads(into, '(lr: 0.5, optimizer: "sgd")')
+    flat = loads(out, '(optimizer: (lr: 0.5, optimizer: "sgd"))')
+
+    assert grouped.optimizer == Part(0.5, "sgd")
+    assert (flat.lr, flat.optimizer) == (0.5, "sgd")
+
+
+def test_g8_a_move_onto_a_value_is_refused() -> None:
+    cls = with_rules(Flat, RenameField("rate", "lr"))
+
+    with pytest.raises(ConfigError, match=r"lr: stands there already \(0\.5\)"):
+        loads(cls, "(rate: 0.1, lr: 0.5)")
+
+
+def test_g8_a_move_into_a_union_chooses_its_class() -> None:
+    @dataclass
+    class Sgd:
+        momentum: float = 0.0
+
+    @dataclass
+    class Adam:
+        beta: float = 0.9
+
+    @dataclass
+    class Either:
+        optim: Sgd | Adam = field(default_factory=Sgd)
+
+    cls = with_rules(Either, RenameField("beta", "optim.beta"))
+
+    assert loads(cls, "(beta: 0.5)").optim == Adam(0.5)
+
+
+def test_g9_rules_for_the_current_version_are_an_error() -> None:
+    @dataclass
+    class Wrong(Versioned):
+        @classmethod
+        def version(cls) -> int:
+            return 1
+
+        @classmethod
+        def upgrade_rules(cls) -> Rules:
+            return {1: []}
+
+    with pytest.raises(ValueError, match=r"rules for version 1, but version\(\) is 1"):
+        loads(Wrong, "()")
+
+
+@dataclass
+class Lists:
+    layers: list[Part] = field(default_factory=list)
+    by_name: dict[str, Part] = field(default_factory=dict)
+
+
+@pytest.mark.parametrize("item", ["*", "[]"])
+def test_g9_rules_reach_into_lists_and_dicts(item: str) -> None:
+    cls = with_rules(
+        Lists,
+        RenameField(("layers", item, "rate"), ("layers", item, "lr")),
+        MapFieldValue("by_name.*.lr", lambda lr: lr / 2),
+        AddDefault(("layers", item, "optimizer"), "sgd"),
+        DeleteField("**.gone"),
+    )
+
+    config = loads(
+        cls, '(layers: [(rate: 1, gone: 2), (lr: 3)], by_name: {"a": (lr: 4, gone: 1)})'
+    )
+
+    assert config.layers == [Part(1.0, "sgd"), Part(3.0, "sgd")]
+    assert config.by_name == {"a": Part(2.0)}
+
+
+def test_g10_nested_versions_upgrade_on_their_own() -> None:
+    text = """(version: 2, nested: (width: 5), inners: [(width: 6), (version: 1, size: 7)],
+        by_name: {"a": (width: 8)}, maybe: (version: 0, width: 9))"""
+
+    outer = loads(Outer, text)
+
+    sizes = [outer.inner, *outer.inners, outer.by_name["a"], outer.maybe]
+    assert sizes == [Inner(5), Inner(6), Inner(7), Inner(8), Inner(9)]
+    assert dumps(outer).count("version: 1") == 5
+    assert loads(Outer, dumps(outer)) == outer
+
+
+def test_g10_an_error_in_a_nested_version_has_its_path() -> None:
+    with pytest.raises(ConfigVersionError, match=r"inners\[0\]\.version.*Inner is at 1"):
+        loads(Outer, "(version: 3, inners: [(version: 2)])")
+
+
+def test_reading_never_changes_what_it_was_given() -> None:
+    given: dict[str, Any] = {"lr": 0.5}
+
+    AsHparams.from_dict(given)
+
+    assert given == {"lr": 0.5}
