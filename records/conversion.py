@@ -1,5 +1,7 @@
 """Values from one dtype to another, refusing to make finite ones infinite."""
 
+import math
+
 import torch
 
 from .entry import Entry
@@ -22,7 +24,10 @@ def convert(
         return
     values = values.cpu()
     out.copy_(values)
-    lost = values.isfinite() & ~out.to(torch.float32).isfinite()
+    lost = values.isfinite() & ~out.to(torch.float64).isfinite()
+    if out.dtype.itemsize == 1:
+        # Some float8 dtypes have no infinity: torch gives their largest value instead.
+        lost |= values.isfinite() & (values.abs() > _largest(out.dtype))
     if not lost.any():
         return
     if precision.overflow == "saturate":
@@ -52,3 +57,10 @@ def _may_overflow(values: torch.Tensor, out: torch.Tensor) -> bool:
     most = torch.finfo(out.dtype).max
     # A NaN hides the others, and compares as False.
     return not (-most <= float(low) and float(high) <= most)
+
+
+def _largest(dtype: torch.dtype) -> float:
+    """Return the largest value that still rounds to a finite one of ``dtype``."""
+    limits = torch.finfo(dtype)
+    half_a_step: float = limits.eps * 2.0 ** math.floor(math.log2(limits.max)) / 2
+    return limits.max + half_a_step

@@ -239,7 +239,7 @@ def _renamer(record: FlatRecord, rename: Renames) -> Callable[[str], str | None]
     names: dict[str, str] = {str(old): new for old, new in rename.items()}
     for old in names:
         if not any(p == old or p.startswith(old + ".") for p in record.by_path()):
-            hint = did_you_mean(old, record.by_path())
+            hint = did_you_mean(old, _beginnings(record.by_path()))
             raise ValueError(f"rename: nothing is stored at {old!r}.{hint}")
     longest = sorted(names, key=len, reverse=True)
 
@@ -250,6 +250,15 @@ def _renamer(record: FlatRecord, rename: Renames) -> Callable[[str], str | None]
         return path
 
     return by_prefix
+
+
+def _beginnings(paths: Iterable[str]) -> set[str]:
+    """Return every path, and every path that others lie below."""
+    return {
+        ".".join(parts[:n])
+        for parts in (path.split(".") for path in paths)
+        for n in range(1, len(parts) + 1)
+    }
 
 
 class _Converted:

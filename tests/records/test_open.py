@@ -1,0 +1,288 @@
+"""Opening: any source, lazily, with every option in one place."""
+
+import io
+from pathlib import Path
+
+import pytest
+import torch
+
+from burnish.records import (
+    COMPACT,
+    FlatRecord,
+    Record,
+    RecordChecksumError,
+    RecordFormatError,
+    RecordMismatchError,
+    RecordVersionError,
+    open_record,
+    verify_file,
+)
+
+TENSORS = {
+    "encoder.0.weight": torch.arange(12.0).reshape(3, 4),
+    "encoder.0.bias": torch.ones(3),
+    "head.weight": torch.full((2, 2), 7.0),
+    "steps": torch.tensor(5),
+}
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    file = tmp_path / "model.mpk"
+    Record.from_state_dict(TENSORS).save(
+        file, metadata={"epoch": 3, "note": {"a": [1]}}
+    )
+    return file
+
+
+def test_every_kind_of_source_gives_the_same_record(file: Path) -> None:
+    data = file.read_bytes()
+    with file.open("rb") as opened:
+        opened.seek(0)
+        sources = [file, str(file), opened, io.BytesIO(data), data, bytearray(data)]
+        for source in [*sources, memoryview(data), open_record(data)]:
+            found = open_record(source).to_state_dict()  # type: ignore[arg-type]  # each kind
+
+            assert list(found) == list(TENSORS)
+            assert all(torch.equal(found[k], v) for k, v in TENSORS.items())
+
+
+def test_a_file_object_is_read_from_where_it_stands(file: Path) -> None:
+    stream = io.BytesIO(b"before" + file.read_bytes())
+    stream.seek(6)
+
+    assert torch.equal(open_record(stream)["head.weight"], TENSORS["head.weight"])
+
+
+def test_attributes_items_and_numbers_reach_the_same_tensor(file: Path) -> None:
+    with open_record(file) as record:
+        assert record.encoder[0].weight is record["encoder.0.weight"]
+        assert record.encoder["0"].weight is record["encoder.0.weight"]
+        assert record.encoder[0].weight is record.encoder["0.weight"]
+        with pytest.raises(AttributeError, match=r"no 'heads'\. Did you mean 'head'"):
+            _ = record.heads
+        with pytest.raises(
+            KeyError, match=r"'head\.wieght'. Did you mean 'head\.weight'"
+        ):
+            record["head.wieght"]
+
+
+def test_metadata_holds_the_users_keys_and_ours_apart(file: Path) -> None:
+    metadata = open_record(file).metadata
+
+    assert metadata["epoch"] == 3
+    assert metadata["note"] == {"a": [1]}
+    assert metadata["burnish"]["type"] == "state dict"
+    assert metadata["burnish"]["library"].startswith("burnish ")
+
+
+def test_metadata_that_is_no_plain_data_is_refused() -> None:
+    with pytest.raises(Exception, match=r"metadata\.x: metadata holds plain data only"):
+        Record.from_state_dict(TENSORS).save(metadata={"x": torch.ones(1)})
+
+
+def test_only_and_exclude_choose_entries(file: Path) -> None:
+    assert list(open_record(file, only="encoder.**")) == [
+        "encoder.0.weight",
+        "encoder.0.bias",
+    ]
+    assert list(open_record(file, exclude=["**.weight", "steps"])) == ["encoder.0.bias"]
+    assert list(open_record(file, only=lambda e: e.dtype is torch.int64)) == ["steps"]
+
+
+def test_a_pattern_that_matches_nothing_is_a_mistake(file: Path) -> None:
+    with pytest.raises(
+        ValueError, match=r"only='encoder' matches nothing.*'encoder\.\*\*'"
+    ):
+        open_record(file, only="encoder")
+    with pytest.raises(
+        ValueError, match=r"exclude='head\.wait' matches .*'head\.weight'"
+    ):
+        open_record(file, exclude="head.wait")
+
+
+def test_rename_takes_whole_names_and_beginnings(file: Path) -> None:
+    renamed = open_record(file, rename={"encoder": "trunk", "head.weight": "out.w"})
+
+    assert list(renamed) == ["trunk.0.weight", "trunk.0.bias", "out.w", "steps"]
+    assert renamed.reading.renamed["head.weight"] == "out.w"
+
+
+def test_rename_refuses_unknown_names_and_collisions(file: Path) -> None:
+    with pytest.raises(
+        ValueError, match=r"nothing is stored at 'heda'\. Did you mean 'head'"
+    ):
+        open_record(file, rename={"heda": "x"})
+    with pytest.raises(RecordMismatchError, match="are both renamed to steps"):
+        open_record(file, rename={"head.weight": "steps"})
+
+
+def test_rewrite_rules_rename_and_drop(file: Path) -> None:
+    class Rule:
+        def rename(self, path: str) -> str | None:
+            return None if path == "steps" else path.replace("encoder", "body")
+
+    record = open_record(file, rename=[Rule()])
+
+    assert list(record) == ["body.0.weight", "body.0.bias", "head.weight"]
+
+
+def test_dtype_converts_floating_values_when_they_are_touched(file: Path) -> None:
+    record = open_record(file, dtype=torch.bfloat16)
+
+    assert record["head.weight"].dtype is torch.bfloat16
+    assert record["steps"].dtype is torch.int64
+    assert record.reading.dtype is torch.bfloat16
+
+
+def test_device_moves_tensors(file: Path) -> None:
+    assert open_record(file, device="meta")["head.weight"].is_meta
+
+
+@pytest.mark.parametrize("mmap", [True, False, None])
+def test_a_loaded_tensor_may_be_changed_and_the_file_never_is(
+    mmap: bool | None, tmp_path: Path
+) -> None:
+    file = tmp_path / "big.mpk"
+    Record.from_state_dict({"w": torch.zeros(1 << 19)}).save(file)
+    before = file.read_bytes()
+
+    tensor = open_record(file, mmap=mmap)["w"]
+    tensor.fill_(1)
+
+    assert file.read_bytes() == before
+    assert tensor.untyped_storage().nbytes() == tensor.nbytes
+
+
+def test_bytes_that_were_given_never_change() -> None:
+    data = Record.from_state_dict({"w": torch.zeros(3)}).save()
+    assert data is not None
+    before = bytes(data)
+
+    open_record(data)["w"].fill_(1)
+
+    assert data == before
+
+
+def test_a_map_outlives_the_record_and_the_replacement_of_the_file(file: Path) -> None:
+    record = open_record(file, mmap=True)
+    tensor = record["head.weight"]
+    record.close()
+
+    Record.from_state_dict({"other": torch.zeros(100)}).save(file)
+
+    assert torch.equal(tensor, TENSORS["head.weight"])
+
+
+def test_a_closed_record_says_so(file: Path) -> None:
+    with open_record(file) as record:
+        pass
+
+    with pytest.raises(ValueError, match="is closed; read what you need before that"):
+        _ = record["head.weight"]
+
+
+def test_a_flipped_bit_is_caught_and_can_be_waived(file: Path) -> None:
+    content = bytearray(file.read_bytes())
+    content[content.find(TENSORS["head.weight"].numpy().tobytes())] ^= 4
+    file.write_bytes(content)
+
+    with pytest.raises(
+        RecordChecksumError, match=r"model\.mpk: the bytes of head\.weight"
+    ):
+        _ = open_record(file)["head.weight"]
+    with pytest.raises(RecordChecksumError, match=r"head\.weight"):
+        verify_file(file)
+    assert open_record(file, verify=False)["head.weight"].shape == (2, 2)
+    assert torch.equal(open_record(file)["steps"], TENSORS["steps"])
+
+
+@pytest.mark.parametrize("suffix", [".mpk", ".mpk.zst"])
+def test_verify_file_counts_what_it_checked(suffix: str, tmp_path: Path) -> None:
+    file = tmp_path / f"model{suffix}"
+    Record.from_state_dict(TENSORS).save(file)
+
+    checked = verify_file(file)
+
+    assert (checked.n_entries, checked.nbytes, checked.verified) == (4, 84, "all")
+
+
+def test_verified_goes_from_touched_to_all(file: Path) -> None:
+    record = open_record(file)
+    assert record.verified == "touched"
+
+    record.load_all()
+
+    assert record.verified == "all"
+
+
+def test_a_newer_format_names_both_versions(file: Path) -> None:
+    content = bytearray(file.read_bytes())
+    content[9] = 2
+    file.write_bytes(content)
+
+    with pytest.raises(RecordVersionError, match=r"version 2, and the newest .* is 1"):
+        open_record(file)
+
+
+def test_a_suffix_that_disagrees_with_the_content_names_both(file: Path) -> None:
+    wrong = file.with_suffix(".json")
+    file.rename(wrong)
+
+    with pytest.raises(RecordFormatError, match=r"in the format mpk, expected json"):
+        open_record(wrong)
+    with wrong.open("rb") as opened:
+        assert "steps" in open_record(opened)
+
+
+@pytest.mark.parametrize("content", [b"", b"hello", b"\x00" * 100, b"PK", b"{"])
+def test_what_is_no_record_is_a_format_error(content: bytes, tmp_path: Path) -> None:
+    file = tmp_path / "x.mpk"
+    file.write_bytes(content)
+
+    with pytest.raises(RecordFormatError, match=r"x\.mpk"):
+        open_record(file)
+
+
+def test_missing_files_folders_and_text_files_say_what_they_are(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match="none.mpk"):
+        open_record(tmp_path / "none.mpk")
+    with pytest.raises(IsADirectoryError, match="is a folder"):
+        open_record(tmp_path)
+    with pytest.raises(TypeError, match="open it with mode 'rb'"):
+        open_record(io.StringIO("x"))  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]  # what is tested
+    with pytest.raises(TypeError, match="got 3"):
+        open_record(3)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]  # what is tested
+
+
+def test_an_opened_record_converts_to_another_format(
+    file: Path, tmp_path: Path
+) -> None:
+    record = open_record(file, exclude="steps")
+
+    COMPACT.save(record, tmp_path / "small.mpk.zst")
+
+    small = open_record(tmp_path / "small.mpk.zst")
+    assert isinstance(small, FlatRecord)
+    assert small["head.weight"].dtype is torch.float16
+    assert small.metadata["epoch"] == 3
+    assert small.metadata["burnish"]["precision"] == "half"
+
+
+def test_one_tensor_of_many_is_read_without_the_others(tmp_path: Path) -> None:
+    file = tmp_path / "many.mpk"
+    Record.from_state_dict({f"l.{i}": torch.ones(4096) for i in range(200)}).save(file)
+    header = int.from_bytes(file.read_bytes()[17:21], "big")
+
+    before = read_so_far()
+    with open_record(file) as record:
+        _ = record["l.117"]
+    requested = read_so_far() - before
+
+    # Reading the counter itself takes some bytes as well.
+    assert requested <= header + 4 * 4096 + 4096 + 512
+
+
+def read_so_far() -> int:
+    text = Path("/proc/self/io").read_text()
+    return int(text.split("rchar: ")[1].split()[0])

@@ -1,0 +1,214 @@
+"""Precision: what is converted, what never is, and what does not fit."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from burnish.records import (
+    Entry,
+    FlatRecord,
+    Precision,
+    PrecisionError,
+    Record,
+    open_record,
+)
+
+DTYPES = {
+    "full": torch.float32,
+    "half": torch.float16,
+    "bfloat16": torch.bfloat16,
+    "double": torch.float64,
+}
+
+
+def record_of(
+    tensor: torch.Tensor, kind: str = "parameter", path: str = "w"
+) -> FlatRecord:
+    entry = Entry(path, kind, tensor.dtype, tuple(tensor.shape), tensor)  # type: ignore[arg-type]  # a Kind
+    return Record.from_entries([entry])
+
+
+def stored(record: Record, precision: object) -> torch.Tensor:
+    data = record.save(precision=precision)  # type: ignore[arg-type]  # any precision
+    assert data is not None
+    tensor: torch.Tensor = open_record(data)["w"]
+    return tensor
+
+
+@pytest.mark.parametrize("name", DTYPES)
+@pytest.mark.parametrize(
+    "source", [torch.float32, torch.float16, torch.bfloat16, torch.float64]
+)
+def test_parameters_are_stored_as_torch_would_convert_them(
+    name: str, source: torch.dtype
+) -> None:
+    values = torch.randn(300, 7).to(source)
+
+    found = stored(record_of(values), name)
+
+    assert found.dtype is DTYPES[name]
+    assert torch.equal(found, values.to(DTYPES[name]))
+
+
+@pytest.mark.parametrize("kind", ["buffer", "transient", "extra"])
+def test_buffers_stay_as_they_are(kind: str) -> None:
+    values = torch.tensor([1e-9, 3e38])
+
+    found = stored(record_of(values, kind), "half")
+
+    assert found.dtype is torch.float32
+    assert torch.equal(found, values)
+
+
+def test_persistent_buffers_are_converted_when_asked_and_others_never() -> None:
+    half = Precision(param="half", buffer="half")
+
+    assert stored(record_of(torch.ones(2), "buffer"), half).dtype is torch.float16
+    assert stored(record_of(torch.ones(2), "transient"), half).dtype is torch.float32
+
+
+@pytest.mark.parametrize(
+    "dtype", [torch.int64, torch.bool, torch.uint8, torch.complex64]
+)
+def test_integers_booleans_and_complex_numbers_are_never_touched(
+    dtype: torch.dtype,
+) -> None:
+    values = torch.ones(5).to(dtype)
+
+    assert stored(record_of(values), "half").dtype is dtype
+
+
+def test_entries_to_keep_are_chosen_by_pattern() -> None:
+    precision = Precision(param=torch.float16, keep=["**.norm.*"])
+
+    kept = record_of(torch.ones(2), path="a.norm.weight").save(precision=precision)
+    converted = record_of(torch.ones(2), path="a.lin.weight").save(precision=precision)
+
+    assert open_record(kept or b"")["a.norm.weight"].dtype is torch.float32
+    assert open_record(converted or b"")["a.lin.weight"].dtype is torch.float16
+
+
+@pytest.mark.parametrize("size", [1, 100, 3_000_000])
+@pytest.mark.parametrize("value", [1e6, -7e4, 65520.0])
+def test_a_finite_value_that_would_become_infinite_is_refused(
+    size: int, value: float
+) -> None:
+    values = torch.zeros(size)
+    values[size // 2] = value
+
+    with pytest.raises(
+        PrecisionError, match=r"w: .* does not fit float16\. .*bfloat16"
+    ) as caught:
+        record_of(values).save(precision="half")
+
+    assert caught.value.path == "w"
+    assert caught.value.value == value
+
+
+def test_the_refusal_names_the_entry_among_many_small_ones() -> None:
+    tensors = {f"layers.{i}.w": torch.zeros(10) for i in range(50)}
+    tensors["layers.31.w"][3] = 1e30
+
+    with pytest.raises(PrecisionError, match=r"layers\.31\.w: 1e\+30"):
+        Record.from_state_dict(tensors).save(precision="half")
+
+
+@pytest.mark.parametrize(
+    "value", [65504.0, 65519.0, float("inf"), float("-inf"), float("nan")]
+)
+def test_values_that_fit_and_those_that_were_never_finite_pass(value: float) -> None:
+    values = torch.tensor([value, 1.0])
+
+    found = stored(record_of(values), "half")
+
+    assert torch.equal(found.nan_to_num(7), values.half().nan_to_num(7))
+
+
+def test_an_overflow_hidden_behind_a_nan_is_still_refused() -> None:
+    with pytest.raises(PrecisionError, match=r"w: 1e\+10"):
+        record_of(torch.tensor([float("nan"), 1e10])).save(precision="half")
+
+
+@pytest.mark.parametrize(
+    ("overflow", "expected"), [("saturate", 65504.0), ("allow", float("inf"))]
+)
+def test_overflow_can_saturate_or_be_allowed(overflow: str, expected: float) -> None:
+    precision = Precision(param="half", overflow=overflow)  # type: ignore[arg-type]  # parametrized
+    values = torch.tensor([1e6, -1e6, 2.0, float("inf")])
+
+    found = stored(record_of(values), precision)
+
+    assert found.tolist() == [expected, -expected, 2.0, float("inf")]
+
+
+@pytest.mark.parametrize("dtype", [torch.float8_e4m3fn, torch.float8_e5m2])
+def test_float8_is_a_precision_too(dtype: torch.dtype) -> None:
+    values = torch.randn(1000)
+
+    found = stored(record_of(values), Precision(param=dtype))
+
+    assert found.dtype is dtype
+    assert torch.equal(found.float(), values.to(dtype).float())
+    with pytest.raises(PrecisionError, match="float8"):
+        record_of(torch.tensor([1e9])).save(precision=dtype)
+
+
+@pytest.mark.parametrize("wrong", ["float17", torch.int8, 3])
+def test_what_is_no_precision_is_refused_with_the_names_that_are(wrong: object) -> None:
+    with pytest.raises(ValueError, match=r"full, half|a floating dtype"):
+        record_of(torch.ones(1)).save(precision=wrong)  # type: ignore[arg-type]  # what is tested
+
+
+VIEWS: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
+    "transposed": lambda t: t.transpose(0, 1),
+    "sliced": lambda t: t[1:, ::2],
+    "expanded": lambda t: t[:1].expand(50, *t.shape[1:]),
+    "channels_last": lambda t: t[None, None].to(memory_format=torch.channels_last),
+    "conjugated": lambda t: torch.complex(t, t).conj(),
+    "imaginary": lambda t: torch.complex(t, t).conj().imag,
+    "flipped": lambda t: t.flip(0),
+}
+
+
+@pytest.mark.parametrize("view", VIEWS)
+@pytest.mark.parametrize("precision", [None, "half"])
+@pytest.mark.parametrize("shape", [(4, 6), (700, 900)])
+def test_views_of_every_kind_store_their_values(
+    view: str, precision: str | None, shape: tuple[int, ...]
+) -> None:
+    values = VIEWS[view](torch.randn(shape))
+    expected = values.half() if precision and values.is_floating_point() else values
+
+    found = stored(record_of(values), precision)
+
+    assert torch.equal(found, expected)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    shape=st.lists(st.integers(0, 5), max_size=4),
+    source=st.sampled_from(sorted(DTYPES)),
+    target=st.sampled_from([None, *sorted(DTYPES)]),
+)
+def test_any_shape_and_pair_of_dtypes_comes_back(
+    shape: list[int], source: str, target: str | None
+) -> None:
+    values = torch.randn(shape).to(DTYPES[source])
+
+    found = stored(record_of(values), target)
+
+    assert torch.equal(found, values.to(DTYPES[target] if target else values.dtype))
+
+
+def test_all_16_bit_patterns_survive_unconverted(tmp_path: Path) -> None:
+    patterns = torch.arange(-(2**15), 2**15, dtype=torch.int32).to(torch.int16)
+    for dtype in (torch.float16, torch.bfloat16):
+        file = tmp_path / f"{dtype}.mpk"
+
+        record_of(patterns.view(dtype)).save(file)
+
+        assert torch.equal(open_record(file)["w"].view(torch.int16), patterns)
