@@ -62,6 +62,11 @@ class RenameField(RewriteRule):
             value, weak = place.value, place.is_weak
             place.remove()
             site.create(tree, fill(self.new_field, found), value, weak=weak)
+        if tuple(self.old_field[: len(self.new_field)]) == self.new_field:
+            # The field takes its struct's place: without it, an empty one is left.
+            for place, _ in reversed(site.find(tree, self.new_field)):
+                if place.value == {}:
+                    place.remove()
 
     def rename(self, path: str) -> str | None:
         """Return ``path`` with the renamed part replaced."""

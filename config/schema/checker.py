@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from ..path import join
 from ..rules import AddDefault, ChangeDefault, DeleteField, RenameField, RewriteRule
 from . import types as t
-from .change import Change, FieldAdded, Severity
-from .compare import Comparison, compare
+from .change import Change, FieldAdded, FieldRemoved, FieldRenamed, Severity
+from .compare import Comparison, compare, holds_struct
 from .derive import schema_of
 from .storage import load_schema
 from .upgrade import upgrade_schema
@@ -104,19 +104,44 @@ def fixes(comparison: Comparison) -> list[RewriteRule]:
     """Return the proposed rules of one struct, in an order in which they work.
 
     Old defaults come first, so that what follows sees them; values are mapped and
-    checked where they were; a struct is emptied before another takes its name.
+    checked where they were; a struct is emptied before it goes, or another field
+    takes its name.
     """
-    staged: list[tuple[int, RewriteRule]] = []
+    gone = _structs_gone(comparison)
+    staged: list[tuple[int, RewriteRule]] = [(6, DeleteField(path)) for path in gone]
     for change in comparison.changes:
         rule = change.proposed_fix()
-        if rule is not None:
+        covered = isinstance(change, FieldRemoved) and any(
+            change.field[: len(path)] == path for path in gone
+        )
+        if rule is not None and not covered:
             staged.append((_stage(change, rule), rule))
     return [rule for _, rule in sorted(staged, key=lambda pair: pair[0])]
 
 
+def _structs_gone(comparison: Comparison) -> list[tuple[str, ...]]:
+    """Return the outermost structs whose name is no field, or another new one, now."""
+    taken = {c.new_name for c in comparison.changes if isinstance(c, FieldRenamed)}
+    found: list[tuple[str, ...]] = []
+    pending: list[tuple[tuple[str, ...], t.Struct, t.Struct]]
+    pending = [((), comparison.old, comparison.new)]
+    while pending:
+        path, old, new = pending.pop()
+        for name, field in old.fields.items():
+            here = (*path, name)
+            if not isinstance(field.type, t.Struct):
+                continue
+            after = new.fields[name].type if name in new.fields else None
+            if isinstance(after, t.Struct):
+                pending.append((here, field.type, after))
+            elif here not in taken and not holds_struct(after):
+                found.append(here)
+    return found
+
+
 def _stage(change: Change, rule: RewriteRule) -> int:
     if isinstance(change, FieldAdded):
-        return 6
+        return 7
     if isinstance(rule, AddDefault | ChangeDefault):
         return 0
     if isinstance(rule, DeleteField):

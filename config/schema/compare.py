@@ -68,7 +68,7 @@ class _Walk:
         if old.type == SUPPLIED:
             return
         if isinstance(old.type, t.Struct) != isinstance(new.type, t.Struct) and not (
-            _holds_struct(old.type) and _holds_struct(new.type)
+            holds_struct(old.type) and holds_struct(new.type)
         ):
             yield from _added(new, path, False)
             yield from _removed(old, path)
@@ -119,6 +119,11 @@ class _Walk:
             yield from self.type(a, b, path)
         if not (is_wider and pairs) or isinstance(new, t.Option):
             yield TypeChanged(path, _without(old, pairs), new)
+
+
+def holds_struct(one: t.Type | None) -> bool:
+    """Return whether a value of this type may be a struct."""
+    return one is not None and any(isinstance(m, t.Struct) for m in _members(one))
 
 
 def _added(field: t.Field, path: Path, is_covered: bool) -> Iterator[Change]:
@@ -173,10 +178,6 @@ def _without(old: t.Type, pairs: list[tuple[t.Type, t.Type]]) -> t.Type:
 def _is_one_struct(a: t.Type, b: t.Type) -> bool:
     """Return whether two members of unions are versions of one struct."""
     return isinstance(a, t.Struct) and isinstance(b, t.Struct) and a.name == b.name
-
-
-def _holds_struct(one: t.Type) -> bool:
-    return any(isinstance(member, t.Struct) for member in _members(one))
 
 
 def _is_built_anyway(one: t.Type) -> bool:

@@ -113,7 +113,9 @@ def test_a_byte_order_mark_is_no_error(tmp_path: Path) -> None:
         (
             "yaml",
             "a0: &a0 [1,1,1,1,1,1,1,1,1,1]\n"
-            + "".join(f"a{i}: &a{i} [{','.join([f'*a{i - 1}'] * 10)}]\n" for i in range(1, 9)),
+            + "".join(
+                f"a{i}: &a{i} [{','.join([f'*a{i - 1}'] * 10)}]\n" for i in range(1, 9)
+            ),
         ),
         ("ron", "(data: " + "[" * 300),
     ],

@@ -216,7 +216,9 @@ def test_f7_unknown_fields_are_refused_or_ignored_at_any_depth() -> None:
     assert ignoring == Outer(Required(1, Opt(lr=1.0)))
 
 
-@pytest.mark.parametrize("text", ["Cfg(n: 4)", "Other(n: 4)", "(n: 4,)", "// c\n(n: 4)"])
+@pytest.mark.parametrize(
+    "text", ["Cfg(n: 4)", "Other(n: 4)", "(n: 4,)", "// c\n(n: 4)"]
+)
 def test_f8_names_of_structs_and_comments_do_not_matter(text: str) -> None:
     assert loads(Cfg, text).n == 4
 

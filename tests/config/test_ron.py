@@ -120,7 +120,9 @@ def test_r3_nan_is_a_float() -> None:
     ],
 )
 def test_r4_an_error_has_line_and_column(text: str, line: int, column: int) -> None:
-    with pytest.raises(ConfigSyntaxError, match=f"line {line}, column {column}") as told:
+    with pytest.raises(
+        ConfigSyntaxError, match=f"line {line}, column {column}"
+    ) as told:
         read(text)
 
     assert (told.value.line, told.value.column) == (line, column)

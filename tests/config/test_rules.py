@@ -82,7 +82,11 @@ def test_wrong_rules_are_refused_when_made() -> None:
 def test_a_tree_that_a_rule_does_not_concern_stays_as_it_is() -> None:
     tree = {"a": [1, {"b": (1, 2)}], "c": None}
 
-    for rule in (RenameField("x.y", "z"), DeleteField("a.b"), MapFieldValue("c.d", str)):
+    for rule in (
+        RenameField("x.y", "z"),
+        DeleteField("a.b"),
+        MapFieldValue("c.d", str),
+    ):
         rule.apply(tree)
 
     assert tree == {"a": [1, {"b": (1, 2)}], "c": None}

@@ -138,7 +138,9 @@ def test_g3_no_version_is_version_zero() -> None:
 
 
 def test_g4_a_newer_file_is_refused_with_both_versions() -> None:
-    with pytest.raises(ConfigVersionError, match=r"version: .*version 3.*Config is at 2"):
+    with pytest.raises(
+        ConfigVersionError, match=r"version: .*version 3.*Config is at 2"
+    ):
         loads(Config, "(version: 3)")
 
 
@@ -368,7 +370,9 @@ def test_g10_nested_versions_upgrade_on_their_own() -> None:
 
 
 def test_g10_an_error_in_a_nested_version_has_its_path() -> None:
-    with pytest.raises(ConfigVersionError, match=r"inners\[0\]\.version.*Inner is at 1"):
+    with pytest.raises(
+        ConfigVersionError, match=r"inners\[0\]\.version.*Inner is at 1"
+    ):
         loads(Outer, "(version: 3, inners: [(version: 2)])")
 
 

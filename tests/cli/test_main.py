@@ -1,0 +1,47 @@
+import subprocess
+import sys
+
+import pytest
+from burnish.cli.main import COMMANDS, main
+
+
+def test_without_a_command_the_usage_is_told(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert main([]) == 2
+    assert "schema" in capsys.readouterr().err
+
+
+def test_help_is_no_error(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--help"]) == 0
+    assert all(name in capsys.readouterr().out for name in COMMANDS)
+
+
+def test_an_unknown_command_is_told_the_nearest(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert main(["shcema"]) == 2
+    assert "'shcema'. Did you mean 'schema'?" in capsys.readouterr().err
+
+
+def test_a_command_is_imported_only_when_it_is_asked_for() -> None:
+    code = (
+        "import sys; from burnish.cli.main import main; main(['--help']);"
+        "print([m for m in sys.modules if m.startswith('burnish.cli.')])"
+    )
+
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    )
+
+    assert done.stdout.splitlines()[-1] == "['burnish.cli.main']"
+
+
+def test_a_reader_that_goes_away_is_no_traceback() -> None:
+    command = f"{sys.executable} -m burnish.cli.main schema --help | true"
+
+    done = subprocess.run(
+        command, shell=True, capture_output=True, text=True, check=True
+    )
+
+    assert "Traceback" not in done.stderr

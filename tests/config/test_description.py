@@ -1,0 +1,111 @@
+from dataclasses import dataclass, field
+from typing import Literal
+
+from burnish.config import Hparam, Hparams, describe
+
+
+@dataclass
+class Optimizer:
+    """How the weights move.
+
+    Attributes:
+        lr: size of a step
+        anneal: whether the step shrinks
+        max_norm: largest norm
+            of a gradient
+    """
+
+    lr: float = 1e-4
+    anneal: bool = True
+    max_norm: float = 100.0
+
+
+@dataclass
+class Faster(Optimizer):
+    """Faster.
+
+    Attributes:
+        momentum: share that is kept
+    """
+
+    momentum: float = 0.9
+
+
+@dataclass
+class Tracking:
+    track: bool = False
+    """Whether metrics are sent.
+
+    More of it.
+    """
+
+    project: str = "mine"
+
+
+@dataclass
+class Config:
+    """All of it.
+
+    Attributes:
+        data: where examples are read from
+        loss: "kl" or "mse"
+    """
+
+    optimizer: Faster
+    data: str
+    loss: Literal["kl", "mse"] = "mse"
+    tracking: Tracking | None = None
+    stages: list[Optimizer] = field(default_factory=list)
+
+
+class Described(Hparams):
+    lr: float = Hparam(default=0.1, gt=0, description="Size of a step.")
+    copy: int = Hparam(default=1, description="A reserved name.")
+    width: int
+    """Below the field."""
+
+
+def test_h7_every_field_stands_on_its_line_with_inherited_docs() -> None:
+    assert (
+        describe(Config)
+        == """\
+optimizer: Faster
+  lr: float = 0.0001                      # size of a step
+  anneal: bool = True                     # whether the step shrinks
+  max_norm: float = 100.0                 # largest norm of a gradient
+  momentum: float = 0.9                   # share that is kept
+data: str                                 # where examples are read from
+loss: 'kl'|'mse' = 'mse'                  # "kl" or "mse"
+tracking: Tracking | None = None
+  track: bool = False                     # Whether metrics are sent.
+  project: str = 'mine'
+stages: list[Optimizer]
+  lr: float = 0.0001                      # size of a step
+  anneal: bool = True                     # whether the step shrinks
+  max_norm: float = 100.0                 # largest norm of a gradient"""
+    )
+
+
+def test_h7_a_query_finds_names_that_are_like_it() -> None:
+    assert "optimizer.lr: float = 0.0001" in describe(Config, "lrr")
+    assert describe(Config, "trak").startswith("tracking.track: bool = False")
+    assert describe(Config, "optimizer.lr").splitlines()[0].startswith("optimizer.lr:")
+    assert describe(Config, "xyzzy42") == ""
+
+
+def test_docs_come_from_descriptions_and_from_below_the_field() -> None:
+    lines = describe(Described).splitlines()
+
+    assert lines[0].endswith("# Size of a step.")
+    assert lines[1].startswith("copy: int = 1")
+    assert lines[1].endswith("# A reserved name.")
+    assert lines[2].endswith("# Below the field.")
+
+
+def test_a_struct_within_itself_is_described_once() -> None:
+    assert describe(Tree).count("children") == 1
+
+
+class Tree(Hparams):
+    children: list["Tree"] = []
+    name: str = ""
