@@ -1,0 +1,331 @@
+"""Hyperparameters read into a plan: which constructors run, and on what.
+
+Every name and every argument is looked at before the first constructor runs.
+"""
+
+from collections import OrderedDict
+from collections.abc import Mapping
+from dataclasses import dataclass
+from inspect import Parameter
+from typing import Any
+
+from torch import nn
+
+from ..config.path import did_you_mean, join
+from . import plain
+from .errors import HyperparameterError
+from .registry import MODULE, NAME, class_named
+from .signature import VARIADIC, parameters_of
+from .torch_layers import Values, is_torch_layer
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """A constructor that is going to run."""
+
+    cls: type[nn.Module]
+    path: str
+    arguments: dict[str, Any]
+    node: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Container:
+    """A container of modules, planned by its items."""
+
+    cls: type[nn.Module]
+    path: str
+    items: Any
+
+
+@dataclass(frozen=True, slots=True)
+class Ref:
+    """The module that stands at another path."""
+
+    path: str
+    target: str
+
+
+@dataclass(frozen=True, slots=True)
+class Partial:
+    """A class with some of its arguments."""
+
+    cls: type[nn.Module]
+    arguments: dict[str, Any]
+
+
+class Planner:
+    """Finds the class and the arguments of each module; runs nothing of them."""
+
+    def __init__(self, moved: Mapping[str, str]) -> None:
+        self._moved = moved
+        self._planned: set[str] = set()
+
+    def module(
+        self,
+        node: Mapping[str, Any],
+        path: str,
+        depth: int,
+        cls: type[nn.Module] | None = None,
+    ) -> Plan:
+        """Return the plan of the module that ``node`` describes."""
+        cls = cls or class_named(node, path, moved=self._moved)
+        arguments = self._arguments(cls, node, path, depth)
+        self._planned.add(path)
+        return Plan(cls, path, arguments, node)
+
+    def _arguments(
+        self, cls: type[nn.Module], node: Mapping[str, Any], path: str, depth: int
+    ) -> dict[str, Any]:
+        parameters, hints = parameters_of(cls), plain.hints_of(cls)
+        containers = _containers_of(node, path)
+        found: dict[str, Any] = {}
+        for name, value in node.items():
+            parameter = parameters.get(name)
+            if parameter is None:
+                _check_no_argument(cls, node, name, path)
+                continue
+            where, hint = join(path, name), hints.get(name, Any)
+            kind = containers.get(name) or _declared_container(hint, value)
+            if kind is not None:
+                found[name] = self._container(kind, value, where, depth + 1)
+            elif is_torch_layer(cls):
+                found[name] = self._for_torch(cls, name, value, hint, where, depth + 1)
+            else:
+                found[name] = self._argument(parameter, value, hint, where, depth + 1)
+        _check_complete(cls, found, path)
+        return found
+
+    def _argument(
+        self, parameter: Parameter, value: Any, hint: Any, path: str, depth: int
+    ) -> Any:
+        if parameter.kind is Parameter.VAR_POSITIONAL:
+            if not isinstance(value, list | tuple):
+                raise HyperparameterError(path, f"expected a list, found {value!r:.60}")
+            hint = tuple[hint, ...]
+        elif parameter.kind is Parameter.VAR_KEYWORD:
+            if not isinstance(value, Mapping):
+                raise HyperparameterError(path, f"expected a dict, found {value!r:.60}")
+            hint = dict[str, hint]
+        return self.value(value, hint, path, depth)
+
+    def _for_torch(
+        self,
+        cls: type[nn.Module],
+        name: str,
+        value: Any,
+        hint: Any,
+        path: str,
+        depth: int,
+    ) -> Any:
+        """Plan an argument of torch's own: sizes are tuples, whatever is declared."""
+        planned = self.value(value, hint, path, depth)
+        if name == "cutoffs" or (name == "options" and isinstance(planned, dict)):
+            return planned
+        if isinstance(planned, dict):
+            return OrderedDict(planned)  # pyright: ignore[reportUnknownArgumentType]  # data
+        if cls is nn.Sequential and name == "args":
+            is_named = planned and isinstance(planned[0], dict)
+            return (OrderedDict(planned[0]),) if is_named else planned
+        return _tuples(planned) if isinstance(planned, list) else planned
+
+    def value(self, value: Any, hint: Any, path: str, depth: int) -> Any:
+        """Return ``value`` with a plan for each module in it."""
+        self.check_depth(path, depth)
+        if isinstance(value, Mapping):
+            return self._mapping(value, hint, path, depth)
+        if not isinstance(value, list | tuple):
+            return _rich(plain.restored(value, hint), hint, path)
+        items = [
+            self.value(item, plain.item_hint(hint, i), join(path, i), depth + 1)
+            for i, item in enumerate(value)
+        ]
+        return _rich(plain.collected(items, hint), hint, path)
+
+    def _mapping(self, value: Any, hint: Any, path: str, depth: int) -> Any:
+        if plain.REF in value:
+            return self._reference(value, path)
+        if plain.CLASS in value:
+            return self._class(value, path, depth)
+        if plain.TENSOR in value:
+            return _values(value, path)
+        if MODULE in value or NAME in value:
+            return self.module(value, path, depth)
+        if plain.needs_class(hint):
+            return _rich(dict(value), hint, path)
+        return {
+            key: self.value(
+                item, plain.item_hint(hint, key), join(path, key), depth + 1
+            )
+            for key, item in value.items()
+        }
+
+    def _reference(self, value: Mapping[str, Any], path: str) -> Ref:
+        target = value[plain.REF]
+        if not isinstance(target, str) or len(value) > 1:
+            raise HyperparameterError(
+                path,
+                f"expected {{{plain.REF!r}: path}} alone, found {dict(value)!r:.80}",
+            )
+        if not any(
+            target == p or target.startswith(f"{p}.") for p in self._planned if p
+        ):
+            raise HyperparameterError(
+                path, f"refers to {target!r:.80}, and no module before it stands there"
+            )
+        return Ref(path, target)
+
+    def _class(self, value: Mapping[str, Any], path: str, depth: int) -> Any:
+        node = value[plain.CLASS]
+        if not isinstance(node, Mapping) or len(value) > 1:
+            raise HyperparameterError(
+                path, f"expected a class, found {dict(value)!r:.80}"
+            )
+        cls = class_named(node, path, moved=self._moved)
+        parameters, hints = parameters_of(cls), plain.hints_of(cls)
+        arguments: dict[str, Any] = {}
+        for name, item in node.items():
+            if name in parameters:
+                where, hint = join(path, name), hints.get(name, Any)
+                arguments[name] = self.value(item, hint, where, depth + 1)
+            elif name not in plain.OWN:
+                _check_no_argument(cls, {}, name, path)
+        return Partial(cls, arguments) if arguments else cls
+
+    def _container(
+        self, cls: type[nn.Module], value: Any, path: str, depth: int
+    ) -> Container:
+        self.check_depth(path, depth)
+        expected = Mapping if cls is nn.ModuleDict else list | tuple | Mapping
+        if not isinstance(value, expected):
+            raise HyperparameterError(
+                path, f"expected the items of a {cls.__name__}, found {value!r:.60}"
+            )
+        is_named = isinstance(value, Mapping)
+        pairs = (
+            value.items() if is_named else ((str(i), v) for i, v in enumerate(value))
+        )
+        items: dict[str, Any] = {}
+        for name, item in pairs:
+            where = join(path, name)
+            if not isinstance(name, str) or not isinstance(item, Mapping):
+                raise HyperparameterError(
+                    where, f"expected a module, found {item!r:.60}"
+                )
+            items[name] = self.value(item, Any, where, depth + 1)
+        self._planned.add(path)
+        return Container(cls, path, items if is_named else list(items.values()))
+
+    def check_depth(self, path: str, depth: int) -> None:
+        """Raise for what is nested deeper than any module is."""
+        if depth > plain.MAX_DEPTH:
+            raise HyperparameterError(
+                f"{path:.120}", f"nested over {plain.MAX_DEPTH} levels deep"
+            )
+
+
+def _containers_of(node: Mapping[str, Any], path: str) -> dict[str, type[nn.Module]]:
+    told = node.get(plain.CONTAINERS, {})
+    known = {cls.__name__: cls for cls in plain.CONTAINERS_OF_TORCH}
+    if not isinstance(told, Mapping) or not all(
+        isinstance(kind, str) and kind in known for kind in told.values()
+    ):
+        raise HyperparameterError(
+            join(path, plain.CONTAINERS), f"expected {list(known)}, found {told!r:.80}"
+        )
+    return {name: known[kind] for name, kind in told.items()}
+
+
+def _declared_container(hint: Any, value: object) -> type[nn.Module] | None:
+    """Return the container that is declared where the items of one stand."""
+    declared = [m for m in plain.members(hint) if m in plain.CONTAINERS_OF_TORCH]
+    is_items = isinstance(value, list | tuple) or (
+        isinstance(value, Mapping) and not plain.is_node(value)
+    )
+    return declared[0] if declared and is_items else None
+
+
+def _check_no_argument(
+    cls: type[nn.Module], node: Mapping[str, Any], name: str, path: str
+) -> None:
+    """Refuse an entry that is neither an argument nor what the constructor made."""
+    if name in plain.OWN or plain.is_child(node.get(name, "")):
+        return
+    if _is_computed(cls, node, name, path):
+        return
+    parameters = parameters_of(cls)
+    hint = did_you_mean(name, parameters) if isinstance(name, str) else ""  # pyright: ignore[reportUnnecessaryIsInstance]  # files say anything
+    takes = ", ".join(parameters) or "nothing"
+    raise HyperparameterError(
+        join(path, f"{name!s:.60}"),
+        f"{cls.__qualname__} takes no such argument.{hint} It takes: {takes}.",
+    )
+
+
+def _is_computed(
+    cls: type[nn.Module], node: Mapping[str, Any], name: str, path: str
+) -> bool:
+    from .declared import computed_fields
+
+    computed = computed_fields(cls, node)
+    if name not in computed:
+        return False
+    if computed[name] != node[name]:
+        raise HyperparameterError(
+            join(path, name),
+            f"is computed as {computed[name]!r:.60}, found {node[name]!r:.60}",
+        )
+    return True
+
+
+def _check_complete(cls: type[nn.Module], found: Mapping[str, Any], path: str) -> None:
+    missing = [
+        name
+        for name, parameter in parameters_of(cls).items()
+        if parameter.default is Parameter.empty
+        and parameter.kind not in VARIADIC
+        and name not in found
+    ]
+    if missing:
+        raise HyperparameterError(
+            join(path, missing[0]), f"{cls.__qualname__} needs this argument"
+        )
+
+
+def _rich(value: Any, hint: Any, path: str) -> Any:
+    """Return ``value`` as the enum, dataclass or set that ``hint`` declares."""
+    if not plain.needs_class(hint) or _has_plans(value):
+        return value
+    from ..config.errors import ConfigError
+    from ..config.validate import build
+
+    try:
+        return build(hint, value)
+    except (ConfigError, TypeError) as error:
+        raise HyperparameterError(path, str(error)) from error
+
+
+def _has_plans(value: Any) -> bool:
+    if isinstance(value, dict):
+        return any(map(_has_plans, value.values()))  # pyright: ignore[reportUnknownArgumentType]  # data
+    if isinstance(value, list | tuple):
+        return any(map(_has_plans, value))  # pyright: ignore[reportUnknownArgumentType]  # data
+    return isinstance(value, Plan | Ref | Container | Partial | Values | type)
+
+
+def _tuples(items: list[Any]) -> tuple[Any, ...]:
+    return tuple(_tuples(i) if isinstance(i, list) else i for i in items)  # pyright: ignore[reportUnknownArgumentType]  # data
+
+
+def _values(value: Mapping[str, Any], path: str) -> Values:
+    form = value[plain.TENSOR]
+    shape = form.get("shape") if isinstance(form, Mapping) else None
+    dtype = plain.DTYPES.get(form.get("dtype")) if isinstance(form, Mapping) else None
+    is_shape = isinstance(shape, list | tuple) and all(
+        type(n) is int and 0 <= n < 2**40 for n in shape
+    )
+    if not is_shape or dtype is None or len(value) > 1:
+        raise HyperparameterError(
+            path, f"expected the shape and dtype of a tensor, found {dict(value)!r:.80}"
+        )
+    return Values(tuple(shape), dtype, form.get("parameter") is True)

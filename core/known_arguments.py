@@ -1,0 +1,74 @@
+"""Who knows what a module was made of, other than the module."""
+
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
+
+from torch import nn
+
+from . import capture
+from .torch_layers import arguments_of, is_torch_layer
+
+M = TypeVar("M", bound=nn.Module)
+
+Getter = Callable[[Any], Mapping[str, Any]]
+"""Returns the arguments that make a module like the one it is given."""
+
+Builder = Callable[[type[Any], Mapping[str, Any]], nn.Module]
+"""Makes a module of a class from its arguments, where a call of the class does not."""
+
+
+def register_hparams(
+    cls: type[M],
+    getter: Getter,
+    *,
+    build: Builder | None = None,
+    subclasses: bool = False,
+) -> None:
+    """Let ``getter`` tell the hyperparameters of modules of ``cls``.
+
+    It returns the arguments of the constructor: plain data and modules.  ``build``
+    makes a module of them where ``cls(**arguments)`` does not.  Files may name
+    ``cls`` once `register_class` was told of it too.
+    """
+    if not (isinstance(cls, type) and issubclass(cls, nn.Module)):  # pyright: ignore[reportUnnecessaryIsInstance]  # users pass anything
+        raise TypeError(f"hyperparameters are those of module classes, got {cls!r:.80}")
+    _getters[cls] = (getter, build, subclasses)
+
+
+def builder_of(cls: type[nn.Module]) -> Builder | None:
+    """Return what makes modules of ``cls`` instead of a call, if anything does."""
+    registered = _registered(cls, exact=False)
+    return registered[1] if registered is not None else None
+
+
+def known_arguments(
+    module: nn.Module, cls: type[nn.Module]
+) -> Mapping[str, Any] | None:
+    """Return the arguments that ``module``, a ``cls``, was made of; None if unknown."""
+    registered = _registered(cls, exact=True)
+    if registered is None:
+        captured = capture.arguments_of(module)
+        if captured is not None:
+            return captured
+        registered = _registered(cls, exact=False)
+    if registered is not None:
+        return registered[0](module)
+    if is_torch_layer(cls):
+        return arguments_of(module)
+    told = getattr(module, "hparams", None)
+    return told if isinstance(told, Mapping) else None  # pyright: ignore[reportUnknownVariableType]  # a user's mapping
+
+
+_getters: dict[type[nn.Module], tuple[Getter, Builder | None, bool]] = {}
+
+
+def _registered(
+    cls: type[nn.Module], *, exact: bool
+) -> tuple[Getter, Builder | None, bool] | None:
+    if exact:
+        return _getters.get(cls)
+    for base in cls.__mro__:
+        found = _getters.get(base) if issubclass(base, nn.Module) else None
+        if found is not None and (base is cls or found[2]):
+            return found
+    return None

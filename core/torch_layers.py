@@ -1,0 +1,266 @@
+"""What the layers of torch were made of, read back from their attributes.
+
+Almost all keep each argument under its own name; the table has those that do not.
+Three have no data that makes them again, and say so: a function of the user's as the
+activation of a transformer's layer or as the distance of a triplet loss, a
+``TransformerEncoder`` or ``TransformerDecoder`` of no layers.  What a machine says
+(devices, process groups) is left out.
+"""
+
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+from torch.nn.modules.linear import NonDynamicallyQuantizableLinear
+
+from .signature import VARIADIC, parameters_of
+
+
+@dataclass(frozen=True, slots=True)
+class Values:
+    """Tensors that were arguments: a record has their values, this their form."""
+
+    shape: tuple[int, ...]
+    dtype: torch.dtype
+    is_parameter: bool
+
+    @classmethod
+    def of(cls, tensor: Tensor) -> "Values":
+        """Return the form of ``tensor``."""
+        return cls(tuple(tensor.shape), tensor.dtype, isinstance(tensor, nn.Parameter))
+
+    def make(self) -> Tensor:
+        """Return a tensor of ones, which as weights of a loss are no weights."""
+        ones = torch.ones(self.shape, dtype=self.dtype)
+        learns = ones.is_floating_point() or ones.is_complex()
+        return nn.Parameter(ones, requires_grad=learns) if self.is_parameter else ones
+
+
+@dataclass(frozen=True, slots=True)
+class Template:
+    """A module of which the constructor makes copies."""
+
+    module: nn.Module
+
+
+@cache
+def torch_classes() -> frozenset[type[nn.Module]]:
+    """Return the public module classes of ``torch.nn``."""
+    public = (getattr(nn, name) for name in dir(nn))
+    found = {c for c in public if isinstance(c, type) and issubclass(c, nn.Module)}
+    return frozenset(found - {nn.DataParallel} | {NonDynamicallyQuantizableLinear})
+
+
+def is_torch_layer(cls: type[nn.Module]) -> bool:
+    """Return whether `arguments_of` knows what ``cls`` takes.
+
+    A subclass that leaves the constructor to its base takes what the base takes.
+    """
+    base = _known_base(cls)
+    return base is not None and cls.__init__ is base.__init__
+
+
+def arguments_of(module: nn.Module) -> dict[str, Any]:
+    """Return the arguments that make a layer like ``module``, a layer of torch.
+
+    Submodules and tensors among them are live ones, `Template` or `Values`.
+    """
+    base = _known_base(type(module))
+    getter = _GETTERS.get(base, _from_attributes) if base else _from_attributes
+    found = getter(module)
+    dtype = _dtype_of(module)
+    if dtype is not torch.float32 and "dtype" in parameters_of(type(module)):
+        found["dtype"] = dtype
+    return found
+
+
+def _known_base(cls: type[nn.Module]) -> type[nn.Module] | None:
+    known = torch_classes()
+    base = next((base for base in cls.__mro__ if base in known), None)
+    return base if base is not nn.Module or cls is nn.Module else None
+
+
+_MACHINE = frozenset(
+    {"device", "dtype", "process_group", "size_average", "reduce", "_weight", "_freeze"}
+)
+"""Arguments that are no property of the layer, or that another one stands for."""
+
+
+def _from_attributes(module: nn.Module) -> dict[str, Any]:
+    return {
+        name: _attribute(module, name)
+        for name, parameter in parameters_of(type(module)).items()
+        if name not in _MACHINE and parameter.kind not in VARIADIC
+    }
+
+
+def _attribute(module: nn.Module, name: str) -> Any:
+    value = getattr(module, name)
+    if name == "bias" and not isinstance(value, bool):
+        return value is not None
+    return Values.of(value) if isinstance(value, Tensor) else value
+
+
+def _dtype_of(module: nn.Module) -> torch.dtype:
+    """Return the dtype of the parameters, of the buffers where there are none."""
+    tensors = [*module.parameters(), *module.buffers()]
+    floating = (t.dtype for t in tensors if t.is_floating_point() or t.is_complex())
+    return next(floating, torch.float32)
+
+
+def _sequential(module: nn.Sequential) -> dict[str, Any]:
+    named = OrderedDict(module._modules)
+    is_numbered = list(named) == [str(i) for i in range(len(named))]
+    return {"args": list(named.values()) if is_numbered else [named]}
+
+
+def _module_list(module: nn.ModuleList) -> dict[str, Any]:
+    return {"modules": list(module)}
+
+
+def _module_dict(module: nn.ModuleDict) -> dict[str, Any]:
+    return {"modules": dict(module.items())}
+
+
+def _container(module: nn.Module) -> dict[str, Any]:
+    return {"kwargs": dict(module.named_children())}
+
+
+def _parameter_list(module: nn.ParameterList) -> dict[str, Any]:
+    return {"values": [_held(value) for value in module]}
+
+
+def _parameter_dict(module: nn.ParameterDict) -> dict[str, Any]:
+    return {"parameters": {name: _held(value) for name, value in module.items()}}
+
+
+def _held(value: Any) -> Any:
+    return Values.of(value) if isinstance(value, Tensor) else value
+
+
+def _attention(module: nn.MultiheadAttention) -> dict[str, Any]:
+    has_bias, has_bias_kv = module.in_proj_bias is not None, module.bias_k is not None
+    names = ["embed_dim", "num_heads", "dropout", "add_zero_attn", "kdim", "vdim"]
+    found = {name: getattr(module, name) for name in [*names, "batch_first"]}
+    return found | {"bias": has_bias, "add_bias_kv": has_bias_kv}
+
+
+def _rnn_cell_base(module: nn.RNNCellBase) -> dict[str, Any]:
+    n_chunks = module.weight_hh.shape[0] // max(module.hidden_size, 1)
+    found = {name: getattr(module, name) for name in ("input_size", "hidden_size")}
+    return found | {"bias": bool(module.bias), "num_chunks": n_chunks}
+
+
+def _hardtanh(module: nn.Hardtanh) -> dict[str, Any]:
+    return {name: getattr(module, name) for name in ("min_val", "max_val", "inplace")}
+
+
+def _pairwise_distance(module: nn.PairwiseDistance) -> dict[str, Any]:
+    return {"p": module.norm, "eps": module.eps, "keepdim": module.keepdim}
+
+
+def _adaptive_softmax(module: nn.AdaptiveLogSoftmaxWithLoss) -> dict[str, Any]:
+    names = ("in_features", "n_classes", "div_value", "head_bias")
+    found = {name: getattr(module, name) for name in names}
+    return found | {"cutoffs": list(module.cutoffs[:-1])}
+
+
+def _linear_cross_entropy(module: Any) -> dict[str, Any]:
+    linear: nn.Linear = module.linear
+    names = ("num_classes", "out_features", "reduction", "ignore_index")
+    found = {name: getattr(module, name) for name in (*names, "label_smoothing")}
+    weight = None if module.weight is None else Values.of(module.weight)
+    found |= {"in_features": linear.in_features, "bias": linear.bias is not None}
+    return found | {"weight": weight, "options": module.options}
+
+
+def _transformer_layer(module: Any) -> dict[str, Any]:
+    attention: nn.MultiheadAttention = module.self_attn
+    return {
+        "d_model": attention.embed_dim,
+        "nhead": attention.num_heads,
+        "dim_feedforward": module.linear1.out_features,
+        "dropout": module.dropout.p,
+        "activation": _activation(module.activation),
+        "layer_norm_eps": module.norm1.eps,
+        "batch_first": attention.batch_first,
+        "norm_first": module.norm_first,
+        "bias": module.linear1.bias is not None,
+    }
+
+
+def _activation(activation: Any) -> Any:
+    named = {functional.relu: "relu", functional.gelu: "gelu"}
+    is_function = callable(activation) and not isinstance(activation, nn.Module)
+    return named.get(activation, activation) if is_function else activation
+
+
+def _stack(name: str, *names: str) -> Callable[[Any], dict[str, Any]]:
+    def getter(module: Any) -> dict[str, Any]:
+        if not module.layers:
+            raise NotImplementedError(
+                f"a {type(module).__qualname__} of no layers does not say of what "
+                "layers it would be made; leave it out, or keep one layer"
+            )
+        found = {n: getattr(module, n) for n in names}
+        norm = module.norm
+        return {name: Template(module.layers[0]), "norm": norm} | found
+
+    return getter
+
+
+def _transformer(module: nn.Transformer) -> dict[str, Any]:
+    found: dict[str, Any] = {"d_model": module.d_model, "nhead": module.nhead}
+    found["batch_first"] = module.batch_first
+    for side in ("encoder", "decoder"):
+        stack = getattr(module, side)
+        layer = _usual_layer(stack)
+        if layer is None:
+            found[f"custom_{side}"] = stack
+            continue
+        found[f"num_{side}_layers"] = stack.num_layers
+        of_layer = _transformer_layer(layer)
+        found |= {k: v for k, v in of_layer.items() if k not in found}
+    return found
+
+
+def _usual_layer(stack: nn.Module) -> nn.Module | None:
+    """Return the first layer of a stack that `nn.Transformer` makes by itself."""
+    usual = {
+        nn.TransformerEncoder: nn.TransformerEncoderLayer,
+        nn.TransformerDecoder: nn.TransformerDecoderLayer,
+    }
+    layers: Any = getattr(stack, "layers", None)
+    made = usual.get(type(stack))  # type: ignore[call-overload]  # any class may be asked for
+    if made is None or not layers or any(type(layer) is not made for layer in layers):
+        return None
+    return layers[0] if type(getattr(stack, "norm", None)) is nn.LayerNorm else None
+
+
+_GETTERS: dict[type[nn.Module], Callable[[Any], dict[str, Any]]] = {
+    nn.Sequential: _sequential,
+    nn.ModuleList: _module_list,
+    nn.ModuleDict: _module_dict,
+    nn.Container: _container,
+    nn.ParameterList: _parameter_list,
+    nn.ParameterDict: _parameter_dict,
+    nn.MultiheadAttention: _attention,
+    nn.RNNCellBase: _rnn_cell_base,
+    nn.Hardtanh: _hardtanh,
+    nn.PairwiseDistance: _pairwise_distance,
+    nn.AdaptiveLogSoftmaxWithLoss: _adaptive_softmax,
+    nn.TransformerEncoderLayer: _transformer_layer,
+    nn.TransformerDecoderLayer: _transformer_layer,
+    nn.TransformerEncoder: _stack(
+        "encoder_layer", "num_layers", "enable_nested_tensor", "mask_check"
+    ),
+    nn.TransformerDecoder: _stack("decoder_layer", "num_layers"),
+    nn.Transformer: _transformer,
+}
+if hasattr(nn, "LinearCrossEntropyLoss"):
+    _GETTERS[nn.LinearCrossEntropyLoss] = _linear_cross_entropy
