@@ -1,0 +1,49 @@
+"""What does a durable save cost beyond write() and fsync of the very same bytes?
+
+On a disk, so by the clock on the wall: a save waits for the disk as long as it works.
+"""
+
+import os
+from pathlib import Path
+
+import torch
+from harness import MIB, Row, race, scratch
+from models import ManyLinear, gpt2, many_tensors
+from save import Save, of_dict, of_module, remove
+
+
+def run() -> list[Row]:
+    torch.set_num_threads(1)
+    cases = [
+        ("GPT-2, 124 M", of_module(gpt2())),
+        ("5,000 of 64x64, module", of_module(ManyLinear())),
+        ("5,000 of 64x64, record", of_dict(many_tensors())),
+    ]
+    rows: list[Row] = []
+    for case, save in cases:
+        with scratch("disk") as folder:
+            rows += durable_rows(folder, case, save)
+    return rows
+
+
+def durable_rows(folder: str, case: str, save: Save) -> list[Row]:
+    mine, theirs = f"{folder}/net.mpk", f"{folder}/plain"
+    save(mine)
+    content = memoryview(Path(mine).read_bytes())
+
+    def peer() -> None:
+        with open(theirs, "wb", buffering=0) as file:
+            for start in range(0, len(content), MIB):
+                file.write(content[start : start + MIB])
+            os.fsync(file.fileno())
+
+    def settle() -> None:
+        remove(mine, theirs)
+        os.sync()
+
+    times = race({"ours": lambda: save(mine), "peer": peer}, before=settle)
+    ours, other = times["ours"], times["peer"]
+    return [
+        Row.timed("durable save", case, ours, other, at_most=1.15, by="wall"),
+        Row.timed("durable save", case, ours, other, by="cpu"),
+    ]
