@@ -1,0 +1,1 @@
+"""The ``burnish`` command, one file for each subcommand."""

@@ -1,4 +1,4 @@
-"""A class that a person names on the command line: ``file.py:Name``, ``module:Name``."""
+"""A class named on the command line: ``file.py:Name`` or ``module:Name``."""
 
 import importlib
 import importlib.util

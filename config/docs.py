@@ -6,6 +6,7 @@ import re
 import textwrap
 from collections.abc import Mapping
 from functools import cache
+from itertools import pairwise
 
 from .fields import fields_of
 
@@ -24,8 +25,10 @@ def docs_of(cls: type) -> Mapping[str, str]:
     for base in reversed(cls.__mro__):
         if base is not object:
             docs |= _listed(base.__doc__ or "") | _written_below(base)
-    own = {f.attribute: _one_line(f.doc) for f in fields_of(cls).values() if f.doc}
-    return docs | own
+    return {
+        f.attribute: _one_line(f.doc) or docs.get(f.attribute) or docs.get(f.name, "")
+        for f in fields_of(cls).values()
+    }
 
 
 def summary_of(cls: type) -> str:
@@ -62,7 +65,7 @@ def _written_below(cls: type) -> dict[str, str]:
         return {}
     body = getattr(tree.body[0], "body", []) if tree.body else []
     docs: dict[str, str] = {}
-    for field, below in zip(body, body[1:], strict=False):
+    for field, below in pairwise(body):
         if (
             isinstance(field, ast.AnnAssign)
             and isinstance(field.target, ast.Name)

@@ -77,7 +77,8 @@ def fields_of(cls: type[Any]) -> Mapping[str, Field]:
 
     Raises TypeError if an annotation cannot be resolved.
     """
-    return _fields_of(cls)
+    named: Any = cls
+    return _fields_of(named)
 
 
 @cache

@@ -35,17 +35,19 @@ def load(
     of a file a mapping or OmegaConf's ``DictConfig`` does; None gives the defaults.
     Raises ConfigError with every problem and its path.
     """
-    options: dict[str, Any] = {"overrides": overrides, "ignore_extra": ignore_extra}
-    if file is None:
-        return build(cls, {}, **options)
-    if is_mapping_value(file) or _is_omegaconf(file):
-        return build(cls, _part(_container(file), key, ""), **options)
-    tree, form = read_tree(file)
-    name = os.fspath(file)
+    loaded: T
+    if not isinstance(file, str | os.PathLike):
+        name, plain, tree = "", False, {} if file is None else _container(file)
+    else:
+        tree, form = read_tree(file)
+        name, plain = os.fspath(file), not form.has_structs
     part = _part(tree, key, name)
-    if overrides or ignore_extra or form.has_structs:
-        return build(cls, part, source=name, **options)
-    return build_plain(cls, part, name)
+    if plain and not overrides and not ignore_extra:
+        loaded = build_plain(cls, part, name)
+    else:
+        options: dict[str, Any] = {"overrides": overrides, "ignore_extra": ignore_extra}
+        loaded = build(cls, part, source=name, **options)
+    return loaded
 
 
 def loads(
@@ -57,8 +59,9 @@ def loads(
 ) -> T:
     """Return the config in ``text``, which is RON, JSON or YAML (``format``)."""
     tree = format_named(format).read(text)
-    built = build(cls, tree, overrides=overrides, ignore_extra=ignore_extra)
-    return built
+    loaded: T
+    loaded = build(cls, tree, overrides=overrides, ignore_extra=ignore_extra)
+    return loaded
 
 
 def dump(

@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any, Self
+from typing import Any, Self, cast
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 from pydantic import Field as Hparam
@@ -185,7 +185,8 @@ def define_hparams(
     namespace |= {
         n: default for n, (_, default) in fields.items() if default is not ...
     }
-    return HparamsMeta(name, (base,), namespace)  # type: ignore[return-value]  # as its base
+    made: Any = type(base)
+    return cast(type[Hparams], made(name, (base,), namespace))
 
 
 def _may_carry(value: Any) -> bool:

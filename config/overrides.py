@@ -139,7 +139,7 @@ class _Cursor:
                 tree[key] = upgrade(field.annotation, default)
         return _Cursor(tree, key, field.annotation, child(self.path, field.name))
 
-    def _enter_list(self, annotation: Any, items: list[Any], name: str) -> "_Cursor":
+    def _enter_list(self, annotation: Any, items: Any, name: str) -> "_Cursor":
         path = f"{self.path}[{name}]"
         if not name.lstrip("-").isdigit():
             message = f"expected the number of an item, 0 to {len(items)}"

@@ -8,7 +8,7 @@ from functools import lru_cache
 from typing import Any, TypeAlias
 
 Pattern: TypeAlias = str | Callable[[Any], bool]
-"""A path with ``*`` (within one part), ``**`` (any depth), ``{a,b}``; or a predicate."""
+"""A path with ``*`` (in one part), ``**`` (any depth), ``{a,b}``; or a predicate."""
 
 Patterns: TypeAlias = Pattern | Sequence[Pattern]
 """One pattern, or several of which any may match."""

@@ -1,12 +1,13 @@
 """Field names that pydantic or the mapping need, kept under safe ones with aliases."""
 
-from typing import Any, ClassVar, get_origin
+from typing import Any, ClassVar, dataclass_transform, get_origin
 
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 from pydantic._internal._model_construction import ModelMetaclass
 from pydantic.fields import ModelPrivateAttr
 
 
+@dataclass_transform(kw_only_default=True, field_specifiers=(Field,))
 class HparamsMeta(ModelMetaclass):
     """Makes a field of any name a field: ``keys``, ``model_config``, ``_weight``.
 

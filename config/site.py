@@ -40,8 +40,9 @@ class Site:
 
     def set(self, value: Any) -> None:
         """Put ``value`` here; a tuple around it is replaced in its own container."""
-        if isinstance(self.container, tuple) and self.parent:
-            items = list(self.container)
+        container = self.container
+        if isinstance(container, tuple) and self.parent:
+            items = list(container)
             items[self.key] = value
             self.parent.set(tuple(items))
         else:

@@ -81,7 +81,7 @@ def is_dict(value: object) -> TypeGuard[dict[Any, Any]]:
 
 
 def is_items(value: object) -> TypeGuard[list[Any] | tuple[Any, ...]]:
-    """Return whether ``value`` is a list or a tuple, of data that nobody has checked."""
+    """Return whether ``value`` is a list or a tuple, of unchecked data."""
     return isinstance(value, list | tuple)
 
 

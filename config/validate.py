@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 from functools import cache
-from typing import Any, TypeVar
+from typing import Any
 
 from .check import check, validator_of
 from .errors import ConfigError
@@ -13,19 +13,17 @@ from .schedule.number import scheduled
 from .tree import is_mapping_value
 from .versioned import has_versions, upgrade
 
-T = TypeVar("T")
-
 _has_versions = cache(has_versions)
 
 
 def build(
-    annotation: type[T],
+    annotation: Any,
     tree: Any,
     *,
     source: str = "",
     overrides: Iterable[str] = (),
     ignore_extra: bool = False,
-) -> T:
+) -> Any:
     """Return the object of type ``annotation`` that ``tree`` describes.
 
     Raises ConfigError with every problem at once, each with its path.
@@ -42,7 +40,7 @@ def build(
     return put_back(built, preparation.schedules)
 
 
-def build_plain(annotation: type[T], tree: Any, source: str) -> T:
+def build_plain(annotation: Any, tree: Any, source: str) -> Any:
     """Return the same as `build` of ``tree``, faster where pydantic does all of it.
 
     ``tree`` is what a JSON or YAML text says: dicts, lists, strings and numbers.

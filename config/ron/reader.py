@@ -75,9 +75,7 @@ def _fields(scanner: Scanner, name: str, depth: int) -> Struct:
         if field in struct:
             scanner.fail(f"field {field!r} is written twice")
         scanner.advance()
-        if scanner.kind != ":":
-            scanner.fail(f"expected ':' after {field!r}, found {scanner.found()}")
-        scanner.advance()
+        _colon(scanner, field)
         struct[field] = _value(scanner, depth + 1)
         _separate(scanner, ")")
     scanner.advance()
@@ -106,9 +104,7 @@ def _map(scanner: Scanner, depth: int) -> dict[Any, Any]:
         key = _key(scanner, depth)
         if key in items:
             scanner.fail(f"key {key!r} is written twice", start)
-        if scanner.kind != ":":
-            scanner.fail(f"expected ':' after the key, found {scanner.found()}")
-        scanner.advance()
+        _colon(scanner, key)
         items[key] = _value(scanner, depth + 1)
         _separate(scanner, "}")
     scanner.advance()
@@ -123,6 +119,12 @@ def _key(scanner: Scanner, depth: int) -> Any:
     except TypeError:
         scanner.fail("a list, a map or a struct cannot be a key", start)
     return key
+
+
+def _colon(scanner: Scanner, name: object) -> None:
+    if scanner.kind != ":":
+        scanner.fail(f"expected ':' after {name!r}, found {scanner.found()}")
+    scanner.advance()
 
 
 def _separate(scanner: Scanner, end: str) -> None:

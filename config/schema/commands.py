@@ -91,7 +91,7 @@ def _upgrade_config(cls: type, given: Namespace) -> int:
 
 def _upgrade_file(cls: type, file: Path, elide: bool, dry_run: bool) -> None:
     """Rewrite ``file`` at the newest version; comments in it are lost."""
-    config = load(cls, file)
+    config: object = load(cls, file)
     _, form = read_tree(file)
     text = form.write(encode(config, elide_defaults=elide))
     if not dry_run:

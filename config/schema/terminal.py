@@ -16,7 +16,7 @@ _COLORS = {
 
 
 def paint(text: str, stream: TextIO) -> str:
-    """Return ``text`` with colored lines if ``stream`` is a terminal that shows them."""
+    """Return ``text`` with colored lines if ``stream`` is a terminal."""
     if not stream.isatty() or "NO_COLOR" in os.environ:
         return text
     return "\n".join(_painted(line) for line in text.splitlines())

@@ -76,7 +76,7 @@ def _upgrade_type(annotation: Any, old: t.Type) -> t.Type:
 
 @singledispatch
 def _apply(rule: RewriteRule, struct: t.Struct) -> None:
-    """Change ``struct`` as ``rule`` changes files; a user's own rule changes nothing."""
+    """Change ``struct`` as ``rule`` changes files; a user's own rule does nothing."""
 
 
 @_apply.register
@@ -100,7 +100,7 @@ def _(rule: DeleteField, struct: t.Struct) -> None:
 
 @_apply.register
 def _(rule: AddDefault, struct: t.Struct) -> None:
-    *parents, last = rule.field
+    *parents, last = tuple(rule.field)
     for owner in _owners(struct, parents):
         field = owner.fields.get(last, t.Field(last, SUPPLIED))
         owner.fields[last] = replace(field, default=None, has_default=False)

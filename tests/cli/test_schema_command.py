@@ -1,6 +1,7 @@
 from pathlib import Path
 
 import pytest
+
 from burnish.cli.main import main
 
 OLD = """\
@@ -20,7 +21,7 @@ number = 3
 RENAMED = OLD.replace("lr: float", "learning_rate: float")
 FIXED = RENAMED.replace("return 0", "return 1") + (
     "Config.upgrade_rules = classmethod(\n"
-    "    lambda cls: {0: [RenameField(old_field=('lr',), new_field=('learning_rate',))]}\n"
+    "    lambda cls: {0: [RenameField(('lr',), ('learning_rate',))]}\n"
     ")\n"
 )
 

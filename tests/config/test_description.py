@@ -60,7 +60,7 @@ class Config:
 
 class Described(Hparams):
     lr: float = Hparam(default=0.1, gt=0, description="Size of a step.")
-    copy: int = Hparam(default=1, description="A reserved name.")
+    _copy: int = Hparam(default=1, description="A reserved name.")
     width: int
     """Below the field."""
 
@@ -97,7 +97,7 @@ def test_docs_come_from_descriptions_and_from_below_the_field() -> None:
     lines = describe(Described).splitlines()
 
     assert lines[0].endswith("# Size of a step.")
-    assert lines[1].startswith("copy: int = 1")
+    assert lines[1].startswith("_copy: int = 1")
     assert lines[1].endswith("# A reserved name.")
     assert lines[2].endswith("# Below the field.")
 
@@ -107,5 +107,5 @@ def test_a_struct_within_itself_is_described_once() -> None:
 
 
 class Tree(Hparams):
-    children: list["Tree"] = []
+    children: list["Tree"] = Hparam(default_factory=list)
     name: str = ""

@@ -4,16 +4,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from omegaconf import OmegaConf
+
 from burnish.config import (
     ConfigError,
     ConfigSyntaxError,
+    Hparam,
     Hparams,
     dump,
     dumps,
     load,
     loads,
 )
-from omegaconf import OmegaConf
 
 
 @dataclass
@@ -54,7 +56,7 @@ def test_a_missing_file_is_named() -> None:
 
 
 def test_an_unknown_format_is_refused_with_the_nearest() -> None:
-    with pytest.raises(ValueError, match="'jason'.*Did you mean 'json'"):
+    with pytest.raises(ValueError, match=r"'jason'.*Did you mean 'json'"):
         loads(Config, "{}", "jason")
 
 
@@ -193,7 +195,7 @@ def test_values_that_pydantic_knows_have_a_text() -> None:
     class Paths(Hparams):
         folder: Path = Path("a/b")
         every: timedelta = timedelta(hours=1)
-        tags: set[str] = {"b", "a"}
+        tags: set[str] = Hparam(default_factory=lambda: {"b", "a"})
 
     for format in ("json", "yaml", "ron"):
         paths = Paths(folder=Path("x y"), tags={"q"})

@@ -6,10 +6,11 @@ from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 import pytest
-from burnish.config import ConfigError, Hparam, Hparams
-from burnish.config.hparams import define_hparams
 from omegaconf import OmegaConf
 from pydantic import ValidationError, computed_field
+
+from burnish.config import ConfigError, Hparam, Hparams
+from burnish.config.hparams import define_hparams
 
 
 class Plain(Hparams):
@@ -26,7 +27,7 @@ class Nested(Hparams):
 
 class OptimizerPart(Hparams):
     module_name: str = "torch.optim.Adam"
-    kwargs: dict[str, Any] = {}
+    kwargs: dict[str, Any] = Hparam(default_factory=dict)
 
 
 class Run(Hparams):
@@ -36,6 +37,8 @@ class Run(Hparams):
     patience: int = Hparam(default=3, ge=0)
 
 
+# As text, since type checkers rightly see that these fields hide methods.
+AWKWARD = """
 class Awkward(Hparams):
     keys: int = 1
     items: str = "i"
@@ -47,9 +50,18 @@ class Awkward(Hparams):
     _weight: float = Hparam(default=0.5, gt=0)
     at: int = 7
 
-
 class MoreAwkward(Awkward):
     values: int = 3
+"""
+
+
+def awkward(name: str) -> Any:
+    """Return the class that is called ``name`` above; no warning may be given."""
+    namespace = {"Hparams": Hparams, "Hparam": Hparam, "__name__": __name__}
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        exec(AWKWARD, namespace)
+    return namespace[name]
 
 
 class Heads(Hparams):
@@ -220,11 +232,9 @@ def test_loading_takes_a_key_and_overrides(tmp_path: Path) -> None:
 
 
 def test_names_that_pydantic_or_the_mapping_need_are_fields_all_the_same() -> None:
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        hparams = MoreAwkward(
-            keys=5, model_config={"a": 1}, _weight=0.25, validate=[1], values=4
-        )
+    cls = awkward("MoreAwkward")
+
+    hparams = cls(keys=5, model_config={"a": 1}, _weight=0.25, validate=[1], values=4)
 
     assert dict(hparams) == {
         "keys": 5,
@@ -241,14 +251,16 @@ def test_names_that_pydantic_or_the_mapping_need_are_fields_all_the_same() -> No
     assert callable(hparams.keys)
     assert "_weight=0.25" in repr(hparams)
     for format in ("json", "yaml", "ron"):
-        assert MoreAwkward.loads(hparams.dumps(format), format) == hparams
+        assert cls.loads(hparams.dumps(format), format) == hparams
 
 
 def test_constraints_hold_for_reserved_names() -> None:
+    cls = awkward("Awkward")
+
     with pytest.raises(ValueError, match="_weight"):
-        Awkward(_weight=-1)
+        cls(_weight=-1)
     with pytest.raises(ConfigError, match="_weight"):
-        Awkward.from_dict({"_weight": -1})
+        cls.from_dict({"_weight": -1})
 
 
 def test_classes_can_be_made_from_names_and_types() -> None:

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any, Literal, Optional
 
 import pytest
+
 from burnish.config import ConfigError, Hparams, dumps, load, loads
 
 

@@ -1,10 +1,16 @@
+import copy
 import dataclasses
 import enum
+from functools import partial
 from typing import Any, Literal
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
 from burnish.config import (
     ChangeDefault,
+    Hparam,
     Hparams,
     MapFieldValue,
     RenameField,
@@ -14,8 +20,6 @@ from burnish.config import (
     loads,
 )
 from burnish.config.formats import format_named
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 
 class Color(enum.Enum):
@@ -56,7 +60,7 @@ def dataclass_values(draw: st.DrawFn, depth: int = 2) -> Any:
         value, default = draw(strategy), draw(strategy)
         values[f"f{i}"] = value
         has_default = draw(st.booleans())
-        made = dataclasses.field(default_factory=lambda default=default: default)
+        made = dataclasses.field(default_factory=partial(copy.copy, default))
         fields.append((f"f{i}", kind, made if has_default else dataclasses.field()))
     if depth and draw(st.booleans()):
         inner = draw(dataclass_values(depth=depth - 1))
@@ -105,7 +109,7 @@ class Target(Hparams):
     f: float = 0.0
     flag: bool = False
     name: str = ""
-    xs: list[int] = []
+    xs: list[int] = Hparam(default_factory=list)
     inner: "Inner | None" = None
 
 
@@ -158,7 +162,7 @@ class V1(Hparams, Versioned):
 
 class Part(Hparams):
     rate: float = 0.2
-    sizes: list[int] = [1]
+    sizes: list[int] = Hparam(default_factory=lambda: [1])
 
 
 class V2(Hparams, Versioned):

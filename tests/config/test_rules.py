@@ -1,6 +1,7 @@
 from typing import Any
 
 import pytest
+
 from burnish.config import (
     AddDefault,
     ChangeDefault,

@@ -1,15 +1,19 @@
+import copy
 import enum
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, make_dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
-import burnish.config
 import pytest
+
+import burnish.config
 from burnish.config import (
     ConfigError,
     ConfigVersionError,
+    Hparam,
     Hparams,
     RenameField,
     RewriteRule,
@@ -57,7 +61,9 @@ class Fewer(enum.Enum):
 def struct(*fields: tuple[Any, ...], version: int = 0, rules: Any = ()) -> Any:
     """Return a versioned dataclass of fields (name, type[, default])."""
     made = [
-        (f[0], f[1], field(default_factory=lambda d=f[2]: d) if len(f) > 2 else field())
+        (f[0], f[1], field(default_factory=partial(copy.copy, f[2])))
+        if len(f) > 2
+        else (f[0], f[1], field())
         for f in fields
     ]
     methods = {
@@ -288,14 +294,14 @@ class Leaf:
 
 
 class Everything(Hparams):
-    a: dict[str, int] = {}
+    a: dict[str, int] = Hparam(default_factory=dict)
     b: tuple[float, str] = (1.0, "x")
     c: int | list[float] | None = None
     d: Literal["x", 5] = "x"
     e: Old = Old.MAZE
     leaf: Leaf = Leaf()
-    leaves: list[Leaf] = [Leaf(2.0)]
-    by_name: dict[str, Leaf] = {}
+    leaves: list[Leaf] = Hparam(default_factory=lambda: [Leaf(2.0)])
+    by_name: dict[str, Leaf] = Hparam(default_factory=dict)
     either: Leaf | Literal["none"] = "none"
     tree: "Everything | None" = None
     path: Path = Path("x")
@@ -520,7 +526,7 @@ def test_a_class_without_a_version_is_told_to_get_one() -> None:
 
 
 def test_a_newer_schema_is_refused() -> None:
-    with pytest.raises(ConfigVersionError, match="version 1.*at 0"):
+    with pytest.raises(ConfigVersionError, match=r"version 1.*at 0"):
         check(FIXED, OLD)
 
 

@@ -3,6 +3,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
+
 from burnish.config import (
     AddDefault,
     ChangeDefault,
@@ -358,8 +359,8 @@ def test_g9_rules_reach_into_lists_and_dicts(item: str) -> None:
 
 
 def test_g10_nested_versions_upgrade_on_their_own() -> None:
-    text = """(version: 2, nested: (width: 5), inners: [(width: 6), (version: 1, size: 7)],
-        by_name: {"a": (width: 8)}, maybe: (version: 0, width: 9))"""
+    text = """(version: 2, nested: (width: 5),
+        inners: [(width: 6), (version: 1, size: 7)], by_name: {"a": (width: 8)}, maybe: (version: 0, width: 9))"""
 
     outer = loads(Outer, text)
 
