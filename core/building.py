@@ -9,7 +9,7 @@ from torch import nn
 
 from ..config.path import join
 from .errors import HyperparameterError
-from .hparams_reader import Container, Partial, Plan, Planner, Ref
+from .hparams_reader import Container, Partial, Plan, Planner, Ref, Struct
 from .known_arguments import builder_of
 from .registry import MODULE, NAME, class_named
 from .signature import call
@@ -85,12 +85,24 @@ class _Build:
             return functools.partial(value.cls, **given)
         if isinstance(value, Values):
             return value.make()
+        if isinstance(value, Struct):
+            return self._struct(value)
         if isinstance(value, dict):
             items = ((key, self.value(item)) for key, item in value.items())  # pyright: ignore[reportUnknownArgumentType, reportUnknownVariableType]  # data
             return type(value)(items)  # pyright: ignore[reportUnknownVariableType]  # a dict or an OrderedDict
         if type(value) in (list, tuple):
             return type(value)(self.value(item) for item in value)
         return value
+
+    def _struct(self, planned: Struct) -> Any:
+        fields = {name: self.value(item) for name, item in planned.fields.items()}
+        try:
+            return planned.cls(**fields)
+        except Exception as error:
+            name = planned.cls.__qualname__
+            raise HyperparameterError(
+                planned.path, f"{name} cannot be made of this: {_told(error)}"
+            ) from error
 
     def _container(self, planned: Container) -> nn.Module:
         items = self.value(planned.items)

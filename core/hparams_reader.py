@@ -11,6 +11,8 @@ from typing import Any
 
 from torch import nn
 
+from ..config.alternatives import struct_for
+from ..config.fields import fields_of
 from ..config.path import did_you_mean, join
 from . import plain
 from .errors import HyperparameterError
@@ -52,6 +54,15 @@ class Partial:
 
     cls: type[nn.Module]
     arguments: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Struct:
+    """An object of a dataclass that an argument declares."""
+
+    cls: type
+    path: str
+    fields: dict[str, Any]
 
 
 class Planner:
@@ -120,7 +131,7 @@ class Planner:
     ) -> Any:
         """Plan an argument of torch's own: sizes are tuples, whatever is declared."""
         planned = self.value(value, hint, path, depth)
-        if name == "cutoffs" or (name == "options" and isinstance(planned, dict)):
+        if name == "cutoffs":
             return planned
         if isinstance(planned, dict):
             return OrderedDict(planned)  # pyright: ignore[reportUnknownArgumentType]  # data
@@ -151,6 +162,9 @@ class Planner:
             return _values(value, path)
         if MODULE in value or NAME in value:
             return self.module(value, path, depth)
+        struct = struct_for(hint, value)
+        if plain.is_plain_struct(struct):
+            return self._struct(struct, value, path, depth)
         if plain.needs_class(hint):
             return _rich(dict(value), hint, path)
         return {
@@ -159,6 +173,18 @@ class Planner:
             )
             for key, item in value.items()
         }
+
+    def _struct(
+        self, cls: Any, value: Mapping[str, Any], path: str, depth: int
+    ) -> "Struct":
+        fields, found = fields_of(cls), dict[str, Any]()
+        for name, item in value.items():
+            where = join(path, f"{name!s:.60}")
+            if name not in fields:
+                hint = did_you_mean(str(name), fields)
+                raise HyperparameterError(where, f"no field of {cls.__name__}.{hint}")
+            found[name] = self.value(item, fields[name].annotation, where, depth + 1)
+        return Struct(cls, path, found)
 
     def _reference(self, value: Mapping[str, Any], path: str) -> Ref:
         target = value[plain.REF]
@@ -294,7 +320,7 @@ def _check_complete(cls: type[nn.Module], found: Mapping[str, Any], path: str) -
 
 def _rich(value: Any, hint: Any, path: str) -> Any:
     """Return ``value`` as the enum, dataclass or set that ``hint`` declares."""
-    if not plain.needs_class(hint) or _has_plans(value):
+    if value is None or not plain.needs_class(hint) or _has_plans(value):
         return value
     from ..config.errors import ConfigError
     from ..config.validate import build
@@ -310,7 +336,7 @@ def _has_plans(value: Any) -> bool:
         return any(map(_has_plans, value.values()))  # pyright: ignore[reportUnknownArgumentType]  # data
     if isinstance(value, list | tuple):
         return any(map(_has_plans, value))  # pyright: ignore[reportUnknownArgumentType]  # data
-    return isinstance(value, Plan | Ref | Container | Partial | Values | type)
+    return isinstance(value, Plan | Ref | Container | Partial | Struct | Values | type)
 
 
 def _tuples(items: list[Any]) -> tuple[Any, ...]:

@@ -7,6 +7,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from ..config.fields import fields_of
 from ..config.path import join
 from . import plain
 from .declared_class import declared_class
@@ -125,6 +126,8 @@ class Writer:
             return _tensor(value)
         if isinstance(value, type | functools.partial):
             return self._class(value, path, depth)  # pyright: ignore[reportUnknownArgumentType]  # any class
+        if plain.is_plain_struct(type(value)):
+            return self._struct(value, hint, path, depth)
         if plain.is_struct_value(value) or isinstance(value, Tensor):
             return plain.simple(value, hint, path)
         if isinstance(value, Mapping):
@@ -148,6 +151,14 @@ class Writer:
             name = plain.key(key, hint, path)
             inner = plain.item_hint(hint, key)
             found[name] = self.value(item, inner, join(path, name), depth + 1)
+        return found
+
+    def _struct(self, value: Any, hint: Any, path: str, depth: int) -> HparamsDict:
+        plain.check_declared(value, hint, path)
+        found = HparamsDict()
+        for name, field in fields_of(type(value)).items():
+            where, item = join(path, name), getattr(value, name)
+            found[name] = self.value(item, field.annotation, where, depth + 1)
         return found
 
     def _class(self, value: Any, path: str, depth: int) -> HparamsDict:

@@ -22,7 +22,8 @@ from typing import Any, TypeGuard
 import torch
 from torch import nn
 
-from ..config.fields import is_struct, is_struct_value, item_type, members
+from ..config.fields import is_model, is_struct, is_struct_value, item_type, members
+from ..config.versioned import Versioned
 from .signature import parameters_of
 
 REF, CLASS, TENSOR, CONTAINERS = "__ref__", "__class__", "__tensor__", "__containers__"
@@ -115,11 +116,25 @@ def takes(hint: Any, *kinds: Any) -> bool:
     return any((typing.get_origin(m) or m) in kinds for m in members(hint))
 
 
+def is_plain_struct(cls: Any) -> bool:
+    """Return whether ``cls`` is a dataclass that is its fields and nothing more."""
+    is_dataclass = isinstance(cls, type) and is_struct(cls) and not is_model(cls)
+    return is_dataclass and not issubclass(cls, Versioned)
+
+
+def check_declared(value: object, hint: Any, where: str) -> None:
+    """Raise TypeError if the argument does not declare the class of ``value``."""
+    if type(value) not in members(hint):
+        name = type(value).__qualname__
+        raise TypeError(
+            f"{where}: an object of {name} is read back only where the argument is "
+            f"annotated with it: {where.rpartition('.')[2]}: {name}."
+        )
+
+
 def declares(hint: Any, value: object) -> bool:
     """Return whether ``hint`` names the class of ``value``."""
-    return any(
-        isinstance(m, type) and isinstance(value, m) for m in members(hint)
-    ) or any(typing.get_origin(m) is type(value) for m in members(hint))
+    return any(isinstance(m, type) and isinstance(value, m) for m in members(hint))
 
 
 def simple(value: Any, hint: Any, where: str) -> Any:
@@ -197,11 +212,7 @@ def _struct(value: Any, hint: Any, where: str) -> Any:
     from ..config.encode import encode, to_plain
     from ..config.errors import ConfigError
 
-    if not declares(hint, value):
-        raise TypeError(
-            f"{where}: an object of {type(value).__qualname__} is read back only where "
-            f"the argument is annotated with it: {where}: {type(value).__name__}."
-        )
+    check_declared(value, hint, where)
     try:
         return to_plain(encode(value))
     except ConfigError as error:
