@@ -8,7 +8,7 @@ if TYPE_CHECKING:
     from .identity import map_params, named_params
     from .loading import from_record, load_record, report_of
     from .saving import into_record, save_record
-    from .skip_init import skip_init
+    from .uninitialized import skip_init
 
 __all__ = [
     "Module",
@@ -33,7 +33,7 @@ _HOME = {
     "named_params": "identity",
     "report_of": "loading",
     "save_record": "saving",
-    "skip_init": "skip_init",
+    "skip_init": "uninitialized",
 }
 
 

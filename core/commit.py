@@ -1,6 +1,6 @@
 """Values into the tensors of a module: all of them, or none."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, TypeAlias
 
@@ -109,11 +109,11 @@ def _is_alone(tensors: list[Tensor]) -> bool:
     first = tensors[0]
     if type(first) is not torch.Tensor and type(first) is not torch.nn.Parameter:
         return False
-    # The storage object that is asked for counts as one more.
-    users = _n_users(first.untyped_storage()._cdata)
-    return users == len(tensors) + 1 and not first.is_shared()
+    storage = first.untyped_storage()
+    # The storage object that is asked counts as one more.
+    return _n_users(storage._cdata) == len(tensors) + 1 and not (
+        first.is_cpu and storage.is_shared()
+    )
 
 
-def _n_users(storage: int) -> int:
-    count: int = torch._C._storage_Use_Count(storage)  # type: ignore[attr-defined]  # of C, not in its stubs
-    return count
+_n_users: Callable[[int], int] = torch._C._storage_Use_Count  # type: ignore[attr-defined]  # of C, not in its stubs

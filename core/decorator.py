@@ -7,7 +7,8 @@ from torch import nn
 
 from ..config.path import Patterns, as_patterns, matchers
 from .capture import capture
-from .hparams import factory_of, hparams_of
+from .hparams import factory_of
+from .hyperparameters import hparams_of
 from .loading import from_record as _from_record
 from .loading import load_record as _load_record
 from .record_type import RecordOfClass

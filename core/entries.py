@@ -28,6 +28,8 @@ class Content:
     """The modules that have extra state, by its path."""
     twins: dict[str, list[Tensor]] = field(default_factory=dict[str, list[Tensor]])
     """Other tensors over the memory of an entry, by its path."""
+    is_partial: bool = False
+    """Whether a class said to skip fields."""
 
 
 def content_of(
@@ -168,6 +170,7 @@ def _leave_out(content: Content, places: Places) -> None:
     ]
     if not skipped:
         return
+    content.is_partial = True
     is_skipped = _Skips(skipped)
     kept: list[Entry] = []
     for entry in content.entries:

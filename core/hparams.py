@@ -6,20 +6,15 @@ from typing import Any, TypeVar
 
 from torch import nn
 
-from ..records.errors import RecordMismatchError
+from ..records.errors import RecordError, RecordMismatchError
 from ..records.flat import FlatRecord
 from ..records.tree import Encoder
-from .capture import ARGUMENTS, arguments_of
-from .registry import MODULE, NAME, REGISTERED, names_of
-from .signature import call
+from .building import planned
+from .capture import ARGUMENTS
+from .hyperparameters import hparams_of
+from .registry import NAME
 
 M = TypeVar("M", bound=nn.Module)
-
-
-def hparams_of(module: nn.Module) -> dict[str, Any]:
-    """Return the class of ``module`` and the arguments that it was built with."""
-    arguments = arguments_of(module) or {}
-    return {**names_of(type(module)), **arguments}
 
 
 def recorded_hparams(module: nn.Module) -> dict[str, Any] | None:
@@ -29,11 +24,10 @@ def recorded_hparams(module: nn.Module) -> dict[str, Any] | None:
     """
     if module.__dict__.get(ARGUMENTS) is None:
         return None
-    hparams = hparams_of(module)
     encoder = Encoder()
     try:
-        node: Any = encoder.encode(hparams, "hparams")
-    except TypeError:
+        node: Any = encoder.encode(hparams_of(module), "hparams")
+    except (TypeError, ValueError, NotImplementedError, RecordError):
         return None
     return None if encoder.entries else node
 
@@ -58,18 +52,17 @@ def factory_of(
             [f"found no hyperparameters, expected those of {cls.__qualname__}"],
             f"Pass them: {cls.__qualname__}.from_record(file, ...) ({problem}).",
         )
-    arguments = {k: v for k, v in stored.items() if k not in (MODULE, NAME, REGISTERED)}
-    unknown = [k for k in arguments if k not in inspect.signature(cls).parameters]
-    if unknown:
+    try:
+        return planned(stored, cls)  # type: ignore[return-value]  # it builds the class that it is given
+    except (RecordError, TypeError) as error:
         raise RecordMismatchError(
             file,
             [
-                f"found hyperparameters of {stored.get(NAME)}, among them "
-                f"{unknown[0]!r}, expected those of {cls.__qualname__}"
+                f"found hyperparameters of {stored.get(NAME)}, expected those of "
+                f"{cls.__qualname__}: {error}"
             ],
             "Load it with its own class, or pass the arguments to from_record.",
-        )
-    return lambda: call(cls, arguments)  # type: ignore[return-value]  # call builds its first argument
+        ) from error
 
 
 def _stored(record: FlatRecord) -> Mapping[str, Any] | None:

@@ -23,7 +23,7 @@ from .extra_state import extra_state
 from .identity import adopt
 from .places import Places, places_of
 from .plan import Allowed, Plan, plan_load
-from .skip_init import real_build, unfilled_build
+from .uninitialized import paused_collection, real_build, unfilled_build
 from .unfilled import Build
 
 M = TypeVar("M", bound=nn.Module)
@@ -78,7 +78,20 @@ def from_record(
     The draws that are not made leave torch's generators where they were: seed after
     loading if what follows must be reproducible. Raises as `load_record` does.
     """
-    record = _opened(source)
+    allowed = Allowed(strict, allow_missing, allow_unexpected)
+    with paused_collection():
+        return _from_record(factory, _opened(source), allowed)
+
+
+def report_of(module: nn.Module) -> LoadReport | None:
+    """Return what `from_record` did to build ``module``; None if it did not."""
+    return _reports.get(module)
+
+
+_reports: WeakKeyDictionary[nn.Module, LoadReport] = WeakKeyDictionary()
+
+
+def _from_record(factory: Callable[[], M], record: FlatRecord, allowed: Allowed) -> M:
     module, build = _built(factory, record.reading.device)
     if not isinstance(module, nn.Module):  # pyright: ignore[reportUnnecessaryIsInstance]  # users return anything
         raise TypeError(
@@ -87,7 +100,6 @@ def from_record(
         )
     places = places_of(module)
     content = content_of(places, encode=False)
-    allowed = Allowed(strict, allow_missing, allow_unexpected)
     plan = plan_load(content, record, allowed)
     fillings = _fillings(plan, record, is_kept=True)
     if build is not None:
@@ -97,17 +109,10 @@ def from_record(
         build.fill()
     _set_extra_state(content, plan, record)
     adopt(places, plan.ids)
-    plan.report.initialized = _not_supplied(places, content, fillings)
+    if plan.missing or content.is_partial:
+        plan.report.initialized = _not_supplied(places, content, fillings)
     _reports[module] = plan.report
     return module
-
-
-def report_of(module: nn.Module) -> LoadReport | None:
-    """Return what `from_record` did to build ``module``; None if it did not."""
-    return _reports.get(module)
-
-
-_reports: WeakKeyDictionary[nn.Module, LoadReport] = WeakKeyDictionary()
 
 
 def _opened(source: Readable) -> FlatRecord:

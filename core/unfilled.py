@@ -51,17 +51,16 @@ class Build:
 
     def parameter(self, data: torch.Tensor, requires_grad: bool) -> nn.Parameter:
         """Return ``data`` as a parameter that notes its initializers."""
-        if isinstance(data, _Unfilled):
-            with torch._C.DisableTorchFunctionSubclass():
-                made = torch.Tensor._make_subclass(
-                    UnfilledParameter, data, requires_grad
-                )
-            tape = data._tape
-        else:
-            made = torch.Tensor._make_subclass(UnfilledParameter, data, requires_grad)
-            tape = Tape(self)
-        made._tape = tape
+        made = _make_subclass(UnfilledParameter, data, requires_grad)
+        made._tape = Tape(self)
         self._born.append(made)
+        return made
+
+    def alias(self, data: Any, requires_grad: bool) -> nn.Parameter:
+        """Return an unfilled tensor as a parameter on the same memory and tape."""
+        with torch._C.DisableTorchFunctionSubclass():
+            made = self.parameter(data, requires_grad)
+        made._tape = data._tape  # type: ignore[attr-defined]  # an UnfilledParameter
         return made
 
     def view(self, tensor: torch.Tensor, tape: Tape) -> torch.Tensor:
@@ -246,6 +245,8 @@ _PLAIN = (
     torch.memory_format,
 )
 
+_make_subclass: Any = torch.Tensor._make_subclass
+
 _NO_VALUES, _NOTED, _VIEW, _SET_DATA = range(4)
 
 _INITIALIZERS: dict[str, Function] = {
@@ -298,7 +299,10 @@ def _method(name: str) -> Function:
     function: Function = getattr(torch.Tensor, name)
 
     def noted(self: _Unfilled, *args: Any, **kwargs: Any) -> torch.Tensor:
-        if (args or kwargs) and not _is_plain((*args, *kwargs.values())):
+        # Torch turns its functions off for subclasses while a tape is played.
+        if not torch._C._is_torch_function_enabled() or not _is_plain(
+            (*args, *kwargs.values())
+        ):
             result: torch.Tensor = function(self, *args, **kwargs)
             return result
         self._tape.steps.append((function, (self, *args), kwargs))

@@ -21,24 +21,27 @@ def skip_init() -> Iterator[None]:
     Values that nobody loads afterwards are whatever the memory holds; `from_record`
     fills them. The draws that are not made leave torch's generators where they were.
     """
+    with unfilled_build():
+        yield
+
+
+@contextmanager
+def unfilled_build() -> Iterator[Build]:
+    """Build as under `skip_init`; yield what knows the initializers that wait."""
     with _building(Build()) as build:
         try:
-            yield
+            yield build
         finally:
             build.finish()
 
 
 @contextmanager
-def unfilled_build() -> Iterator[Build]:
-    """Build as under `skip_init`, without garbage collection; yield what was noted."""
+def paused_collection() -> Iterator[None]:
+    """Collect no garbage meanwhile: thousands of new objects, and none of them is."""
     collecting = gc.isenabled()
     gc.disable()
     try:
-        with _building(Build()) as build:
-            try:
-                yield build
-            finally:
-                build.finish()
+        yield
     finally:
         if collecting:
             gc.enable()
@@ -90,19 +93,16 @@ def _patch(step: int) -> None:
 def _new_parameter(
     cls: type[nn.Parameter], data: Any = None, requires_grad: bool = True
 ) -> Any:
-    if is_unfilled(data):
-        return build_of(data).parameter(data, requires_grad)
-    if cls is UnfilledParameter:
-        cls = nn.Parameter
     build = _local.build
-    if (
-        build is None
-        or cls is not nn.Parameter
-        or type(data) not in (torch.Tensor, nn.Parameter)
-        or data.is_meta
-    ):
-        return _parameter_new(cls, data, requires_grad)
-    return build.parameter(data, requires_grad)
+    if build is not None and cls is nn.Parameter and type(data) is torch.Tensor:
+        if not data.is_meta:
+            return build.parameter(data, requires_grad)
+    if is_unfilled(data):
+        return build_of(data).alias(data, requires_grad)
+    if cls is UnfilledParameter:
+        # A copy of an unfilled parameter, whose values have been needed for it.
+        cls = nn.Parameter
+    return _parameter_new(cls, data, requires_grad)
 
 
 def _noted_truncated_normal(tensor: torch.Tensor, *args: Any, **kwargs: Any) -> Any:
