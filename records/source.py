@@ -34,6 +34,10 @@ class Source(Protocol):
         """Say that most of the content will be used, so that `view` costs little."""
         ...
 
+    def unmap(self) -> None:
+        """Forget the map; views that were returned stay valid, and are nobody else's."""
+        ...
+
     def close(self) -> None:
         """Let go of the file; views that were returned stay valid."""
         ...
@@ -57,7 +61,7 @@ class FileSource:
             raise
         self._fd: int | None = fd
         self.size = status.st_size
-        self._may_map = not _is_remote(status.st_dev) if map_file is None else map_file
+        self.may_map = not _is_remote(status.st_dev) if map_file is None else map_file
         if map_file:
             self.map()
 
@@ -79,7 +83,9 @@ class FileSource:
 
     def view(self, offset: int, count: int) -> memoryview:
         """Return ``count`` bytes at ``offset``, mapped if they are many."""
-        if self._map is None and self._may_map and count >= _WINDOW:
+        if self._map is not None and 0 <= offset <= offset + count <= self.size:
+            return self._map[offset : offset + count]
+        if self._map is None and self.may_map and count >= _WINDOW:
             check_range(self, offset, count)
             start = offset - offset % mmap.ALLOCATIONGRANULARITY
             return self._mapped(start, offset - start + count)[offset - start :]
@@ -87,8 +93,12 @@ class FileSource:
 
     def map(self) -> None:
         """Map the whole file, if it may be mapped at all."""
-        if self._map is None and self._may_map and self.size:
+        if self._map is None and self.may_map and self.size:
             self._map = self._mapped(0, self.size)
+
+    def unmap(self) -> None:
+        """Forget the map; views that were returned stay valid."""
+        self._map = None
 
     def close(self) -> None:
         """Let go of the file; views that were returned stay valid."""
@@ -138,6 +148,9 @@ class MemorySource:
     def map(self) -> None:
         """Do nothing: memory is at hand."""
 
+    def unmap(self) -> None:
+        """Do nothing: views are copies."""
+
     def close(self) -> None:
         """Do nothing: memory has no handle."""
 
@@ -172,6 +185,9 @@ class StreamSource:
 
     def map(self) -> None:
         """Do nothing: a file object is always read."""
+
+    def unmap(self) -> None:
+        """Do nothing: views are copies."""
 
     def close(self) -> None:
         """Do nothing: who opened the file closes it."""

@@ -65,6 +65,13 @@ class FrameSource:
         """Map the compressed file."""
         self._inner.map()
 
+    def unmap(self) -> None:
+        """Forget the map of the compressed file."""
+        self._inner.unmap()
+
+    def unmap(self) -> None:
+        """Do nothing: what was decoded is nobody else's."""
+
     def close(self) -> None:
         """Let go of the file."""
         self._inner.close()

@@ -21,8 +21,8 @@ class Stored:
     shape: tuple[int, ...]
     pieces: tuple[tuple[int, int], ...]
     """Offset and length of each part; nearly always one."""
-    sum_at: int | None
-    """Where the 8 bytes of the xxh3-64 sum lie; None for formats without sums."""
+    sum: int | bytes | None
+    """The xxh3-64 sum, or where its 8 bytes lie; None for formats without sums."""
     is_planes: bool = False
 
     def load(self) -> torch.Tensor:
@@ -31,20 +31,17 @@ class Stored:
             if self.is_planes:
                 return self._joined()
             data = self._bytes()
-            self._check(xxhash.xxh3_64(data) if self._is_checked else None)
+            if self.source.verify and self.sum is not None:
+                self._compare(xxhash.xxh3_64_digest(data), self.sum)
             return tensor_of(data, self)
         except RecordChecksumError as error:
             # Compressed content knows its frames, and not whose they are.
             raise RecordChecksumError(self.source.name, self.path) from error
 
-    @property
-    def _is_checked(self) -> bool:
-        return self.source.verify and self.sum_at is not None
-
-    def _check(self, found: xxhash.xxh3_64 | None) -> None:
-        if found is None or self.sum_at is None:
-            return
-        if found.digest() != bytes(self.source.read(self.sum_at, 8)):
+    def _compare(self, found: bytes, expected: int | bytes) -> None:
+        if isinstance(expected, int):
+            expected = bytes(self.source.read(expected, 8))
+        if found != expected:
             raise RecordChecksumError(self.source.name, self.path)
 
     def _bytes(self) -> memoryview:
@@ -62,7 +59,7 @@ class Stored:
         out = torch.empty(self.shape, dtype=self.dtype)
         flat, done = out.view(-1), 0
         codec, step = planes_of(self.dtype), BLOCK * self.dtype.itemsize
-        total = xxhash.xxh3_64() if self._is_checked else None
+        total = xxhash.xxh3_64() if self.source.verify else None
         blocks = [
             (at, min(step, offset + count - at))
             for offset, count in self.pieces
@@ -74,7 +71,8 @@ class Stored:
             values = flat[done : done + len(data) // self.dtype.itemsize]
             codec.join(torch.frombuffer(data, dtype=torch.uint8), values)
             done += len(values)
-        self._check(total)
+        if total is not None and self.sum is not None:
+            self._compare(total.digest(), self.sum)
         return out
 
 
@@ -91,4 +89,7 @@ def tensor_of(data: memoryview, stored: Stored) -> torch.Tensor:
             raise RecordFormatError(
                 stored.source.name, f"{stored.path}: a byte that is no boolean"
             )
-    return torch.frombuffer(data, dtype=stored.dtype).view(stored.shape)
+    tensor = torch.frombuffer(data, dtype=stored.dtype)
+    if tensor.data_ptr() % stored.dtype.itemsize:
+        tensor = torch.frombuffer(data, dtype=torch.uint8).clone().view(stored.dtype)
+    return tensor.view(stored.shape)

@@ -1,0 +1,235 @@
+"""`.json`: a record for people, as numbers that are exact (docs/format.md).
+
+    {"burnish": 1, "kind": ..., "type": ..., "metadata": ..., "tree": ...,
+     "tensors": [{"path": ..., "dtype": ..., "shape": ..., "values": [...],
+                  "xxh3": ...}, ...]}
+
+Keys may stand in any order and spaces anywhere. Who edits values by hand deletes the
+`xxh3` of that tensor.
+"""
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+import xxhash
+
+from ..entry import Entry
+from ..errors import RecordError, RecordFormatError, RecordVersionError
+from ..flat import FlatRecord
+from ..format import Format, WriteOptions
+from ..header import header_of, record_of
+from ..payload import byte_view, chunks, stored_size
+from ..precision import Precision
+from ..sink import Sink
+from ..source import Source
+from .json_reader import FREE, JsonReader
+from .json_text import plain_text
+from .json_values import Text, base64_text, number_lines
+
+VERSION = 1
+
+MOST_TENSORS = 100_000
+"""In one file: each takes memory of its own to read."""
+
+_ROW_COST = 300
+_TOP = ("kind", "type", "metadata", "tree")
+_ROW: dict[str, object] = {
+    "path": None,
+    "kind": None,
+    "id": None,
+    "dtype": None,
+    "shape": None,
+    "requires_grad": False,
+    "ties": [],
+    "memory_format": None,
+    "xxh3": None,
+}
+"""What a row may say, and what it says by leaving it out."""
+_COLUMNS = ("path", "kind", "id", "dtype", "shape", "requires_grad")
+_SPARSE = ("ties", "memory_format")
+
+_BEGIN = re.compile(rb'(\xef\xbb\xbf)?\s*\{\s*["}]')
+_SUM = re.compile("[0-9a-f]{16}")
+
+
+class Json(Format):
+    """Readable and exact; for small records, or with ``payload="base64"``."""
+
+    name = "json"
+    suffixes = (".json",)
+
+    def recognizes(self, head: bytes, source: Source) -> bool:
+        """Return whether the file begins as a JSON map does."""
+        return _BEGIN.match(head) is not None
+
+    def write(self, record: FlatRecord, sink: Sink, options: WriteOptions) -> None:
+        """Write a line for what is plain, then each tensor's values in lines."""
+        if options.payload not in (None, "numbers", "base64"):
+            raise ValueError(
+                f"payload is 'numbers' or 'base64' in JSON, got {options.payload!r}"
+            )
+        entries = record.entries()
+        if len(entries) > MOST_TENSORS:
+            raise RecordError(
+                f"JSON holds at most {MOST_TENSORS:,} tensors, got {len(entries):,}; "
+                "write .mpk"
+            )
+        dtypes = options.stored_dtypes(entries)
+        header = header_of(record, dtypes)
+        sink.write(_head_text(header))
+        total = sum(stored_size(e, d) for e, d in zip(entries, dtypes, strict=True))
+        done = 0
+        for i, (entry, row) in enumerate(zip(entries, _rows_of(header), strict=True)):
+            sink.write(b",\n" if i else b"\n")
+            _write_row(entry, dtypes[i], row, sink, options)
+            if options.progress is not None:
+                done += stored_size(entry, dtypes[i])
+                options.progress(done, total, entry.path)
+        sink.write(b"\n]}\n")
+
+    def read(self, source: Source) -> FlatRecord:
+        """Return the record; the text is read to its end, the numbers when touched."""
+        reader = JsonReader(source)
+        plain: dict[str, Any] = {}
+        texts: list[Text] = []
+        for key in reader.members():
+            if key == "burnish":
+                _check_version(reader.value(), source.name)
+                plain[key] = VERSION
+            elif key == "tensors":
+                plain[key] = _read_table(reader, source, texts)
+            elif key in _TOP:
+                plain[key] = reader.value()
+            else:
+                raise reader.error(f"the unknown key {key!r:.80}")
+        if reader.next():
+            raise reader.error("something after the end")
+        if plain.pop("burnish", None) is None:
+            raise RecordFormatError(
+                source.name,
+                "JSON without the key 'burnish'",
+                "a record",
+                "It is no record.",
+            )
+        record = record_of({"tree": None, "metadata": {}, **plain}, source.name)
+        for entry, text in zip(record.entries(), texts, strict=True):
+            text.dtype, text.shape = entry.dtype, entry.shape
+            entry.source = text
+        record.hold(source, has_sums=all(text.sum is not None for text in texts))
+        return record
+
+
+def _head_text(header: dict[str, Any]) -> bytes:
+    lines = [b'{"burnish": %d' % VERSION]
+    for key in _TOP:
+        lines.append(b'"%b": %b' % (key.encode(), plain_text(header[key])))
+    lines.append(b'"tensors": [')
+    text = b",\n".join(lines)
+    taken = 240 * text.count(b"{") + 72 * text.count(b"[") + 64 * text.count(b",")
+    if taken + 64 * text.count(b":") > FREE:
+        raise RecordError(
+            "metadata or plain data of too many values for JSON; write .mpk, or store "
+            "long lists of numbers as tensors"
+        )
+    return text
+
+
+def _rows_of(header: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    table = header["tensors"]
+    sparse = {name: dict(table[name]) for name in _SPARSE}
+    for i, values in enumerate(zip(*(table[name] for name in _COLUMNS), strict=True)):
+        row = dict(zip(_COLUMNS, values, strict=True))
+        row |= {name: sparse[name].get(i, _ROW[name]) for name in _SPARSE}
+        yield {k: v for k, v in row.items() if k in ("path", "kind") or v != _ROW[k]}
+
+
+def _write_row(
+    entry: Entry,
+    dtype: torch.dtype,
+    row: dict[str, Any],
+    sink: Sink,
+    options: WriteOptions,
+) -> None:
+    total = xxhash.xxh3_64()
+    pieces = _hashed(entry, dtype, options.precision, total)
+    sink.write(plain_text(row)[:-1])
+    if options.payload == "base64":
+        sink.write(b', "base64": "')
+        for text in base64_text(pieces):
+            sink.write(text)
+        sink.write(b'"')
+    else:
+        sink.write(b', "values": [')
+        for text in number_lines(pieces, stored_size(entry, dtype) // dtype.itemsize):
+            sink.write(text)
+        sink.write(b"]")
+    sink.write(b', "xxh3": "%b"}' % total.hexdigest().encode())
+
+
+def _hashed(
+    entry: Entry, dtype: torch.dtype, precision: Precision, total: xxhash.xxh3_64
+) -> Iterator[torch.Tensor]:
+    for values in chunks(entry, dtype, precision):
+        total.update(byte_view(values))
+        yield values
+
+
+def _read_table(
+    reader: JsonReader, source: Source, texts: list[Text]
+) -> dict[str, Any]:
+    table: dict[str, list[Any]] = {name: [] for name in (*_COLUMNS, *_SPARSE)}
+    for i, _ in enumerate(reader.items()):
+        before = reader.spent
+        row, text = _read_row(reader, source)
+        for name in _COLUMNS:
+            table[name].append(row[name])
+        for name in _SPARSE:
+            if row[name] != _ROW[name]:
+                table[name].append([i, row[name]])
+        texts.append(text)
+        kept = _ROW_COST + 4 * len(text.path) + 80 * len(row["ties"] or ())
+        reader.settle(before + kept)
+    return table
+
+
+def _read_row(reader: JsonReader, source: Source) -> tuple[dict[str, Any], Text]:
+    row, place = dict(_ROW), None
+    for key in reader.members():
+        if key in ("values", "base64"):
+            if place is not None:
+                raise reader.error("values twice")
+            place = _place(reader, is_base64=key == "base64")
+        elif key in _ROW:
+            row[key] = reader.value()
+        else:
+            raise reader.error(f"the unknown key {key!r:.80}")
+    total = row.pop("xxh3")
+    if place is None or not isinstance(row["path"], str):
+        raise reader.error("a tensor without a path or values")
+    if total is not None and not (isinstance(total, str) and _SUM.fullmatch(total)):
+        raise reader.error("an xxh3 that is not 16 hexadecimal digits")
+    if not isinstance(row["ties"], list) or not isinstance(row["kind"], str):
+        raise reader.error("a tensor with damaged ties or kind")
+    digest = bytes.fromhex(total) if total is not None else None
+    return row, Text(source, row["path"], *place, digest)
+
+
+def _place(reader: JsonReader, *, is_base64: bool) -> tuple[int, int, bool]:
+    first, last = (b'"', b'"') if is_base64 else (b"[", b"]")
+    reader.take(first)
+    start = reader.position
+    end = reader.skip_to(last)
+    reader.take(last)
+    return start, end, is_base64
+
+
+def _check_version(version: object, file: str) -> None:
+    if type(version) is not int or version < 1:
+        raise RecordFormatError(file, f"the version {version!r:.40}", str(VERSION))
+    if version > VERSION:
+        raise RecordVersionError(file, version, VERSION, "the file's format")
+
+
+Json.register()

@@ -1,0 +1,128 @@
+"""Numbers as JSON text, exactly: what is written is what is read, bit for bit.
+
+Floats are written with the fewest digits that give them back as float32 (float64 for
+float64), which is exact for every narrower dtype too. What JSON has no number for is a
+string: "inf", "-inf", "nan", and "nan:7fc00001" for a NaN with other bits than usual.
+"""
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import orjson
+import torch
+
+from ..dtypes import NAME_OF
+
+LINE = 1 << 16
+"""Numbers in a line, at most."""
+
+_BITS = {1: torch.uint8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
+_NAN = re.compile("nan:[0-9a-f]+")
+_MINUS_ZERO = re.compile(rb"-0(?![.eE0-9])")
+
+
+def parts_of(values: torch.Tensor) -> torch.Tensor:
+    """Return complex values as real and imaginary ones in turn; others unchanged."""
+    return torch.view_as_real(values).view(-1) if values.is_complex() else values
+
+
+def text_of(values: torch.Tensor) -> bytes:
+    """Return the flat, real ``values`` as JSON numbers separated by commas."""
+    if not values.dtype.is_floating_point:
+        return _dumps(values)
+    shown = _wide(values)
+    text = _dumps(shown)
+    odd = ~shown.isfinite()
+    if not odd.any():
+        return text
+    pieces = text.split(b"null")
+    joined = [pieces[0]]
+    for name, piece in zip(_names(values[odd], shown[odd]), pieces[1:], strict=True):
+        joined += (name, piece)
+    return b"".join(joined)
+
+
+def numbers_of(text: bytes, dtype: torch.dtype) -> torch.Tensor:
+    """Return the real numbers in ``text`` as ``dtype``; ValueError if they are none."""
+    # JSON's -0 is an integer to most parsers, and loses its sign.
+    if b"-0" in text and dtype.is_floating_point:
+        text = _MINUS_ZERO.sub(b"-0.0", text)
+    found: Any = orjson.loads(b"[%b]" % text)
+    types = set(map(type, found))
+    if dtype is torch.bool:
+        _check_types(types, {bool}, "true or false")
+        return torch.tensor(found, dtype=dtype)
+    if not dtype.is_floating_point:
+        _check_types(types, {int}, "an integer")
+        return _integers(found, dtype)
+    named = [i for i, x in enumerate(found) if type(x) is str] if str in types else []
+    bits = [_bits_of(found[i], dtype) for i in named]
+    for i in named:
+        found[i] = 0.0
+    _check_types(types, {int, float, str}, "a number")
+    values = torch.from_numpy(np.array(found, np.float64)).to(dtype)
+    if not bool(_wide(values).isfinite().all()):
+        raise ValueError(f"a number too large for {NAME_OF[dtype]}")
+    if named:
+        array: Any = np.array(bits, np.uint64).astype(f"u{dtype.itemsize}")
+        raw = torch.from_numpy(array).view(_BITS[dtype.itemsize])
+        values.view(raw.dtype)[torch.tensor(named)] = raw
+    return values
+
+
+def _integers(found: list[int], dtype: torch.dtype) -> torch.Tensor:
+    least, most = torch.iinfo(dtype).min, torch.iinfo(dtype).max
+    if found and not least <= min(found) <= max(found) <= most:
+        raise ValueError(f"an integer that is no {NAME_OF[dtype]}")
+    return torch.from_numpy(np.array(found, NAME_OF[dtype]))
+
+
+def _check_types(types: set[type], allowed: set[type], what: str) -> None:
+    if not types <= allowed:
+        other = (types - allowed).pop().__name__
+        raise ValueError(f"found {other} where {what} must stand")
+
+
+def _names(values: torch.Tensor, wide: torch.Tensor) -> Iterator[bytes]:
+    """Return what each of the ``values``, none of them finite, is called."""
+    digits, usual = 2 * values.itemsize, _bits_of("nan", values.dtype)
+    raw = values.view(_BITS[values.itemsize]).tolist()
+    for bits, value in zip(raw, wide.tolist(), strict=True):
+        bits &= (1 << 4 * digits) - 1
+        if value == value:
+            yield b'"inf"' if value > 0 else b'"-inf"'
+        else:
+            yield b'"nan"' if bits == usual else b'"nan:%0*x"' % (digits, bits)
+
+
+def _bits_of(name: str, dtype: torch.dtype) -> int:
+    """Return the bits of the value called ``name``; ValueError if there is none."""
+    if name in ("nan", "inf", "-inf"):
+        value = torch.tensor(float(name)).to(dtype)
+        if _wide(value).isnan() == (name == "nan"):
+            return _unsigned(value)
+    elif _NAN.fullmatch(name) and len(name) == 4 + 2 * dtype.itemsize:
+        bits = int(name[4:], 16)
+        raw = torch.frombuffer(
+            bytearray(bits.to_bytes(dtype.itemsize, "little")), dtype=dtype
+        )
+        if _wide(raw).isnan():
+            return bits
+    raise ValueError(f"{name!r:.40}, which no {NAME_OF[dtype]} is called")
+
+
+def _unsigned(value: torch.Tensor) -> int:
+    bits = int(value.view(_BITS[value.itemsize]))
+    return bits & (1 << 8 * value.itemsize) - 1
+
+
+def _wide(values: torch.Tensor) -> torch.Tensor:
+    """Return floats as a dtype that knows `isfinite`, exactly."""
+    return values if values.dtype is torch.float64 else values.to(torch.float32)
+
+
+def _dumps(values: torch.Tensor) -> bytes:
+    array: Any = np.ascontiguousarray(values.detach().numpy())
+    return orjson.dumps(array, option=orjson.OPT_SERIALIZE_NUMPY)[1:-1]

@@ -1,0 +1,186 @@
+"""JsonReader: JSON read step by step, with memory in proportion to the text."""
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import orjson
+
+from ..errors import RecordFormatError
+from ..source import Source
+from ..tree import MAX_DEPTH
+
+FREE = 32 << 20
+"""Memory that plain values may take whatever the text's length is."""
+
+_PIECE = 1 << 20
+_AHEAD = 1 << 12
+"""Bytes in sight when a token begins: no number is longer."""
+_DEEPEST = 2 * MAX_DEPTH + 8
+"""Levels of lists and maps: a value may be a tagged map around its content."""
+
+_COST = {list: 72, dict: 240, str: 64}
+_SPACE = re.compile(rb"[ \t\r\n]*+")
+_NUMBER = re.compile(rb"-?(?:0|[1-9][0-9]*+)(\.[0-9]++)?([eE][+-]?[0-9]++)?")
+_STRING = re.compile(rb'"(?>[^"\\\x00-\x1f]++|\\.)*+"', re.DOTALL)
+_WORDS = {b"t": (b"true", True), b"f": (b"false", False), b"n": (b"null", None)}
+
+
+class JsonReader:
+    """A position in the text of a file, moved by what is read."""
+
+    def __init__(self, source: Source, budget: int | None = None) -> None:
+        self._source = source
+        self._window, self._start, self._at = b"", 0, 0
+        self._spent = 0
+        self._budget = FREE + (source.size if budget is None else budget)
+        if bytes(source.read(0, min(3, source.size))) == b"\xef\xbb\xbf":
+            self._start = 3
+
+    @property
+    def position(self) -> int:
+        """Where in the file the next byte is."""
+        return self._start + self._at
+
+    def next(self) -> bytes:
+        """Return the next byte that is no space, without reading it; b"" at the end."""
+        while True:
+            self._look_ahead()
+            self._at = self._match(_SPACE).end()
+            if self._at < len(self._window) or not self._more():
+                return self._window[self._at : self._at + 1]
+
+    def take(self, byte: bytes) -> None:
+        """Read ``byte``."""
+        if self.next() != byte:
+            raise self.error(f"expected {byte.decode()}")
+        self._at += 1
+
+    def members(self) -> Iterator[str]:
+        """Return the keys of a map; each one's value must be read before the next."""
+        seen: set[str] = set()
+        for _ in self._items(b"{", b"}"):
+            if self.next() != b'"':
+                raise self.error("expected a key")
+            key = self._string()
+            if key in seen:
+                raise self.error(f"the key {key!r:.80} twice")
+            seen.add(key)
+            self.take(b":")
+            yield key
+
+    def items(self) -> Iterator[None]:
+        """Return once for each item of a list, which must be read before the next."""
+        return self._items(b"[", b"]")
+
+    def value(self, depth: int = 0) -> Any:
+        """Read any value; maps have each key once, numbers are finite."""
+        byte = self.next()
+        if byte in (b"[", b"{"):
+            if depth > _DEEPEST:
+                raise self.error(f"nested deeper than {MAX_DEPTH} levels")
+            if byte == b"[":
+                self._spend(_COST[list])
+                return [self.value(depth + 1) for _ in self.items()]
+            self._spend(_COST[dict])
+            return {key: self.value(depth + 1) for key in self.members()}
+        if byte == b'"':
+            return self._string()
+        if byte in _WORDS:
+            word, value = _WORDS[byte]
+            if self._window[self._at : self._at + len(word)] != word:
+                raise self.error("expected a value")
+            self._at += len(word)
+            return value
+        return self._number()
+
+    def skip_to(self, byte: bytes) -> int:
+        """Move to the next ``byte``, whatever is before it; return where it is."""
+        while (found := self._window.find(byte, self._at)) < 0:
+            self._at = len(self._window)
+            if not self._more():
+                raise self.error(f"expected {byte.decode()}")
+        self._at = found
+        return self.position
+
+    @property
+    def spent(self) -> int:
+        """How much memory was taken by what was read, by a careful estimate."""
+        return self._spent
+
+    def settle(self, spent: int) -> None:
+        """Say that what is kept takes ``spent`` bytes in all, the rest being gone."""
+        self._spent = 0
+        self._spend(spent)
+
+    def error(self, problem: str) -> RecordFormatError:
+        """Return the error that ``problem`` was found here."""
+        return RecordFormatError(
+            self._source.name,
+            f"JSON that is damaged at byte {self.position:,}: {problem}",
+        )
+
+    def _items(self, first: bytes, last: bytes) -> Iterator[None]:
+        self.take(first)
+        if self.next() != last:
+            yield
+            while self.next() == b",":
+                self._at += 1
+                yield
+        self.take(last)
+
+    def _string(self) -> str:
+        while (found := _STRING.match(self._window, self._at)) is None:
+            held = len(self._window) - self._at
+            if held > self._budget or not self._more(held):
+                raise self.error("expected a string and its end")
+        self._at = found.end()
+        self._spend(_COST[str] + len(found[0]))
+        try:
+            value = orjson.loads(found[0])
+        except orjson.JSONDecodeError as error:
+            raise self.error(str(error)) from error
+        return str(value)
+
+    def _number(self) -> int | float:
+        self._look_ahead()
+        found = _NUMBER.match(self._window, self._at)
+        if found is None or found.end() - self._at >= _AHEAD // 2:
+            raise self.error("expected a value")
+        self._spend(_COST[str])
+        try:
+            value = orjson.loads(found[0])
+        except orjson.JSONDecodeError as error:
+            raise self.error(str(error)) from error
+        # Some tools write -0.0 as -0.
+        is_whole = found[1] is None and found[2] is None and found[0] != b"-0"
+        if is_whole and not isinstance(value, int):
+            raise self.error("an integer of more than 64 bits")
+        self._at = found.end()
+        return int(value) if is_whole else float(found[0])
+
+    def _match(self, pattern: re.Pattern[bytes]) -> re.Match[bytes]:
+        found = pattern.match(self._window, self._at)
+        if found is None:
+            raise self.error("expected something else")
+        return found
+
+    def _spend(self, count: int) -> None:
+        self._spent += count
+        if self._spent > self._budget:
+            raise self.error(f"values that would fill over {self._budget:,} bytes")
+
+    def _look_ahead(self) -> None:
+        if len(self._window) - self._at < _AHEAD:
+            self._more()
+
+    def _more(self, piece: int = 0) -> bool:
+        """Take the next piece of the text into the window, and drop what was read."""
+        end = self._start + len(self._window)
+        count = min(max(_PIECE, piece), self._source.size - end)
+        if not count:
+            return False
+        more = self._source.read(end, count)
+        self._window = b"".join((self._window[self._at :], more))
+        self._start, self._at = end - (len(self._window) - count), 0
+        return True

@@ -1,0 +1,30 @@
+"""Plain data as JSON text that every tool gives back unchanged."""
+
+import math
+from typing import Any
+
+import orjson
+
+from ..errors import RecordError
+from ..tree import Node
+
+
+def plain_text(plain: Any) -> bytes:
+    """Return ``plain`` in one line; RecordError for what JSON cannot hold."""
+    try:
+        return orjson.dumps(portable(plain))
+    except (TypeError, ValueError) as error:
+        raise RecordError(f"plain data that JSON cannot hold: {error}") from error
+
+
+def portable(node: Node) -> Node:
+    """Return ``node`` with the numbers that JSON has not, or tools change, as tags."""
+    if isinstance(node, float) and not math.isfinite(node):
+        return {"$float": "nan" if node != node else "inf" if node > 0 else "-inf"}
+    if type(node) is int and abs(node) > 2**53:
+        return {"$int": str(node)}
+    if isinstance(node, list):
+        return [portable(item) for item in node]  # pyright: ignore[reportUnknownVariableType]  # any node
+    if isinstance(node, dict):
+        return {key: portable(item) for key, item in node.items()}  # pyright: ignore[reportUnknownVariableType]  # any node
+    return node

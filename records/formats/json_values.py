@@ -1,0 +1,137 @@
+"""The values of an entry in a JSON file: written line by line, read piece by piece."""
+
+import binascii
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+import xxhash
+
+from ..errors import RecordChecksumError, RecordFormatError
+from ..payload import byte_view
+from ..source import Source
+from .json_numbers import LINE, numbers_of, parts_of, text_of
+
+_PIECE = 1 << 20
+_ONE_LINE = 16
+
+
+def number_lines(pieces: Iterator[torch.Tensor], count: int) -> Iterator[bytes]:
+    """Return the ``count`` values of flat ``pieces`` as the text between brackets."""
+    separator = line = b"" if count <= _ONE_LINE else b"\n"
+    for piece in pieces:
+        parts = parts_of(piece.cpu())
+        for start in range(0, parts.numel(), LINE):
+            yield separator
+            yield text_of(parts[start : start + LINE])
+            separator = b"," + line
+    yield line
+
+
+def base64_text(pieces: Iterator[torch.Tensor]) -> Iterator[bytes]:
+    """Return the bytes of flat ``pieces`` as one base64 text, in parts."""
+    rest = b""
+    for piece in pieces:
+        data = rest + bytes(byte_view(piece))
+        whole = len(data) - len(data) % 3
+        yield binascii.b2a_base64(data[:whole], newline=False)
+        rest = data[whole:]
+    yield binascii.b2a_base64(rest, newline=False)
+
+
+@dataclass(slots=True, eq=False)
+class Text:
+    """Where the values of one entry stand in the text, and what they must be."""
+
+    source: Source
+    path: str
+    start: int
+    end: int
+    is_base64: bool
+    sum: bytes | None
+    """The xxh3-64 sum of the payload; None if a hand took it out."""
+    dtype: torch.dtype = torch.float32
+    shape: tuple[int, ...] = ()
+
+    def load(self) -> torch.Tensor:
+        """Return the tensor that the text says, compared with its sum."""
+        try:
+            values = self._decoded() if self.is_base64 else self._parsed()
+        except (ValueError, binascii.Error) as error:
+            raise RecordFormatError(
+                self.source.name, f"damaged values of {self.path!r:.80}: {error}"
+            ) from error
+        if self.source.verify and self.sum is not None:
+            self._check(values)
+        return values.view(self.shape)
+
+    def _check(self, values: torch.Tensor) -> None:
+        if xxhash.xxh3_64_digest(byte_view(values)) != self.sum:
+            raise RecordChecksumError(self.source.name, self.path)
+
+    def _decoded(self) -> torch.Tensor:
+        size = self._count * self.dtype.itemsize
+        if self.end - self.start != 4 * -(-size // 3):
+            raise ValueError(f"base64 of another length than {size:,} bytes have")
+        values = torch.empty(self._count, dtype=self.dtype)
+        out, done = byte_view(values), 0
+        for text in self._pieces():
+            data = binascii.a2b_base64(text, strict_mode=True)
+            out[done : done + len(data)] = data
+            done += len(data)
+        if self.dtype is torch.bool and size and max(out) > 1:
+            raise ValueError("a byte that is no boolean")
+        return values
+
+    def _parsed(self) -> torch.Tensor:
+        count = self._count * (2 if self.dtype.is_complex else 1)
+        # A number takes a digit and a comma: so memory stays in proportion to the text.
+        if 2 * count - 1 > self.end - self.start:
+            raise ValueError(f"fewer than {count:,} numbers")
+        real = self.dtype.to_real() if self.dtype.is_complex else self.dtype
+        values, done = torch.empty(count, dtype=real), 0
+        for text in self._number_texts():
+            found = numbers_of(text, real)
+            if len(found) > count - done:
+                raise ValueError(f"more than {count:,} numbers")
+            values[done : done + len(found)] = found
+            done += len(found)
+        if done != count:
+            raise ValueError(f"{done:,} numbers instead of {count:,}")
+        return (
+            torch.view_as_complex(values.view(-1, 2))
+            if self.dtype.is_complex
+            else values
+        )
+
+    def _number_texts(self) -> Iterator[bytes]:
+        """Return the text in pieces that end where a comma was."""
+        rest = b""
+        for piece in self._pieces():
+            at = piece.rfind(b",")
+            if at < 0:
+                rest += piece
+                if len(rest) > 2 * _PIECE:
+                    raise ValueError("a number of over a million characters")
+                continue
+            yield _some(rest + piece[:at])
+            rest = piece[at + 1 :]
+        if self._count or rest.strip():
+            yield _some(rest)
+
+    def _pieces(self) -> Iterator[bytes]:
+        for at in range(self.start, self.end, _PIECE):
+            yield bytes(self.source.read(at, min(_PIECE, self.end - at)))
+
+    @property
+    def _count(self) -> int:
+        count = 1
+        for size in self.shape:
+            count *= size
+        return count
+
+
+def _some(text: bytes) -> bytes:
+    if not text.strip():
+        raise ValueError("a comma with no number beside it")
+    return text

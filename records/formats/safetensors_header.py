@@ -1,0 +1,133 @@
+"""The header of a `.safetensors` file: read, and checked before anything is."""
+
+from typing import Any
+
+import torch
+
+from ..errors import RecordFormatError
+from ..header import is_shape
+from ..source import MemorySource, Source
+from .json_reader import JsonReader
+
+MAX_HEADER = 100_000_000
+"""Bytes of a header, at most: the library's own limit."""
+
+# In the order of the library: the widest come first, so that all are aligned.
+DTYPES: dict[str, torch.dtype] = {
+    name: getattr(torch, dtype)
+    for name, dtype in (
+        ("U64", "uint64"),
+        ("I64", "int64"),
+        ("F64", "float64"),
+        ("C64", "complex64"),
+        ("F32", "float32"),
+        ("U32", "uint32"),
+        ("I32", "int32"),
+        ("BF16", "bfloat16"),
+        ("F16", "float16"),
+        ("U16", "uint16"),
+        ("I16", "int16"),
+        ("F8_E5M2FNUZ", "float8_e5m2fnuz"),
+        ("F8_E4M3FNUZ", "float8_e4m3fnuz"),
+        ("F8_E8M0", "float8_e8m0fnu"),
+        ("F8_E4M3", "float8_e4m3fn"),
+        ("F8_E5M2", "float8_e5m2"),
+        ("I8", "int8"),
+        ("U8", "uint8"),
+        ("BOOL", "bool"),
+    )
+    if hasattr(torch, dtype)
+}
+
+Tensor = tuple[torch.dtype, list[int], tuple[int, int]]
+"""Dtype, shape, and where the bytes begin and end, counted from the header's end."""
+
+
+_ROW_COST = 400
+
+
+def read_header(source: Source) -> tuple[dict[str, Tensor], dict[str, str], int]:
+    """Return the tensors, the metadata, and where the data begins."""
+    length = int.from_bytes(source.read(0, 8), "little")
+    if length > min(MAX_HEADER, source.size - 8):
+        raise RecordFormatError(
+            source.name,
+            f"a header of {length:,} bytes in a file of {source.size:,}",
+            cure="The file was cut short; copy or save it again.",
+        )
+    header = MemorySource(source.read(8, length), name=source.name)
+    reader = JsonReader(header, budget=source.size)
+    tensors: dict[str, Tensor] = {}
+    metadata: dict[str, str] = {}
+    for key in reader.members():
+        before = reader.spent
+        value = reader.value()
+        if key == "__metadata__":
+            metadata = _checked_metadata(value, source.name)
+            continue
+        tensors[key] = _checked_tensor(key, value, source.name)
+        reader.settle(before + _ROW_COST)
+    if reader.next():
+        raise reader.error("something after the end")
+    return tensors, metadata, 8 + length
+
+
+def _checked_metadata(value: Any, file: str) -> dict[str, str]:
+    if not isinstance(value, dict) or not all(
+        isinstance(text, str)
+        for text in value.values()  # pyright: ignore[reportUnknownVariableType]  # any map
+    ):
+        raise RecordFormatError(file, "metadata that is no map of texts")
+    return value  # pyright: ignore[reportUnknownVariableType]  # checked above
+
+
+def _checked_tensor(name: str, value: Any, file: str) -> Tensor:
+    found = f"{name!r:.80}"
+    if not isinstance(value, dict) or set(value) != {"dtype", "shape", "data_offsets"}:  # pyright: ignore[reportUnknownArgumentType]  # any map
+        raise RecordFormatError(file, f"{found} has other keys than a tensor must have")
+    fields: dict[str, Any] = value
+    dtype = DTYPES.get(fields["dtype"]) if isinstance(fields["dtype"], str) else None
+    if dtype is None:
+        raise RecordFormatError(
+            file,
+            f"{found} has the dtype {fields['dtype']!r:.40}",
+            f"one of {', '.join(DTYPES)}",
+        )
+    if not is_shape(fields["shape"]):
+        raise RecordFormatError(file, f"{found} has the shape {fields['shape']!r:.80}")
+    place = fields["data_offsets"]
+    if not is_shape(place) or len(place) != 2 or place[0] > place[1]:
+        raise RecordFormatError(file, f"{found} has the offsets {place!r:.80}")
+    size = dtype.itemsize
+    for n in fields["shape"]:
+        size *= n
+    if place[1] - place[0] != size:
+        raise RecordFormatError(
+            file,
+            f"{found} has {place[1] - place[0]:,} bytes",
+            f"{size:,}, by its shape",
+        )
+    return dtype, fields["shape"], (place[0], place[1])
+
+
+def check_places(tensors: dict[str, Tensor], source: Source, data: int) -> None:
+    """Raise unless the tensors lie one after the other and fill the file."""
+    at = 0
+    for name, (_, _, (start, end)) in sorted(
+        tensors.items(), key=lambda item: item[1][2]
+    ):
+        if start != at:
+            what = (
+                "overlaps the one before it"
+                if start < at
+                else "leaves a hole before it"
+            )
+            raise RecordFormatError(source.name, f"{name!r:.80} {what}")
+        at = end
+    if data + at != source.size:
+        raise RecordFormatError(
+            source.name,
+            f"{source.size:,} bytes",
+            f"{data + at:,}",
+            "The file was cut short or something was added to it.",
+        )

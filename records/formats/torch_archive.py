@@ -1,0 +1,231 @@
+"""`.pt .pth .bin .ckpt`: torch's own files, only read, never unpickled freely.
+
+Files of torch before 1.6 and those inside a compressed file are read into memory.
+"""
+
+import io
+import re
+import warnings
+import zipfile
+from collections.abc import Mapping
+from typing import Any, cast
+
+import torch
+
+from ..dtypes import NAME_OF
+from ..entry import Entry
+from ..errors import RecordError, RecordFormatError
+from ..flat import FlatRecord
+from ..format import Format, WriteOptions
+from ..sink import Sink
+from ..source import FileSource, Source
+from ..state_dict import record_of_state_dict
+
+_SAFE = (2, 10)
+"""From this torch on, reading a hostile file is no danger to memory either."""
+
+_ZIP = b"PK\x03\x04"
+_LEGACY = b"\x80\x02"
+_USUAL = ("state_dict", "model_state_dict", "model", "module", "params_ema", "params")
+_DEEPEST = 4
+_FREE = 48 << 20
+_GLOBAL = re.compile(r"GLOBAL (\S+) was not an allowed global")
+
+
+class TorchArchive(Format):
+    """Weights from elsewhere: a state dict, wherever in the file it is."""
+
+    name = "torch"
+    suffixes = (".pt", ".pth", ".bin", ".ckpt")
+    is_writable = False
+
+    def recognizes(self, head: bytes, source: Source) -> bool:
+        """Return whether this is a zip archive, or torch's older pickle."""
+        return head.startswith((_ZIP, _LEGACY))
+
+    def write(self, record: FlatRecord, sink: Sink, options: WriteOptions) -> None:
+        """Raise: pickled files are only read."""
+        raise RecordError("torch's files are only read; write .mpk or .safetensors")
+
+    def read(self, source: Source) -> FlatRecord:
+        """Return the state dict, and beside it what plain data stands in it.
+
+        Raises `RecordFormatError` for objects that are neither, and for two state
+        dicts of which none is the model's.
+        """
+        _warn_of_old_torch()
+        try:
+            found = _state_dict(_load(source), source.name)
+            record = record_of_state_dict(found)
+        except (TypeError, RecursionError) as error:
+            raise RecordFormatError(
+                source.name, f"a state dict with something else: {error}"
+            ) from error
+        for entry in record.entries():
+            _check(entry, source.name)
+        record.hold(source, has_sums=False)
+        return record
+
+
+def _warn_of_old_torch() -> None:
+    version = tuple(int(part) for part in torch.__version__.split(".")[:2])
+    if version < _SAFE:
+        warnings.warn(
+            f"torch {torch.__version__} may be harmed by a hostile file of its own "
+            "format; read only files that you trust, or upgrade to torch "
+            f"{_SAFE[0]}.{_SAFE[1]}",
+            stacklevel=6,
+        )
+
+
+def _load(source: Source) -> Any:
+    is_zip = bytes(source.read(0, min(4, source.size))) == _ZIP
+    try:
+        file, is_mapped = _opened(source, is_zip=is_zip)
+        if is_zip:
+            _check_archive(file, source)
+        else:
+            _check_pickle(bytes(source.read(0, source.size)), source)
+        with warnings.catch_warnings():
+            # Of its own deprecated storages, which files of that age are made of.
+            warnings.simplefilter("ignore")
+            return torch.load(
+                file, map_location="cpu", weights_only=True, mmap=is_mapped
+            )
+    except RecordError:
+        raise
+    # A damaged pickle raises whatever its opcodes lead to.
+    except Exception as error:
+        raise RecordFormatError(source.name, *_explained(error)) from error
+
+
+def _opened(source: Source, *, is_zip: bool) -> tuple[Any, bool]:
+    """Return what torch.load takes, and whether it may map it."""
+    if isinstance(source, FileSource):
+        return source.name, is_zip and source.may_map
+    return io.BytesIO(source.read(0, source.size)), False
+
+
+def _check_archive(file: Any, source: Source) -> None:
+    """Refuse an archive that is larger when it is unpacked; torch packs nothing."""
+    with zipfile.ZipFile(file) as archive:
+        members = archive.infolist()
+        if any(m.compress_type != zipfile.ZIP_STORED for m in members):
+            raise RecordFormatError(
+                source.name, "a compressed archive, which torch writes not"
+            )
+        if sum(m.file_size for m in members) > source.size:
+            raise RecordFormatError(source.name, "an archive whose members overlap")
+        for member in members:
+            if member.filename.endswith("data.pkl"):
+                _check_pickle(archive.read(member), source)
+    if not isinstance(file, str):
+        file.seek(0)
+
+
+def _check_pickle(data: bytes, source: Source) -> None:
+    """Refuse a pickle of so many small objects that they fill the memory."""
+    lists = sum(map(data.count, (b"]", b"}", b"\x85", b"\x86", b"\x87")))
+    if 64 * lists + 232 * data.count(b")R") > _FREE + 2 * source.size:
+        raise RecordFormatError(
+            source.name, "a pickle of too many objects for its length"
+        )
+
+
+def _explained(error: Exception) -> tuple[str, str, str]:
+    text = str(error)
+    found = _GLOBAL.search(text)
+    if found is not None:
+        return (
+            f"an object of the class {found[1]}, which is code and not data",
+            "tensors and plain data",
+            "If you trust the file, load it with torch.load(..., weights_only=False) "
+            "and save its state_dict().",
+        )
+    if "TorchScript" in text:
+        cure = "Open it with torch.jit.load and save its state_dict()."
+        return "a TorchScript program", "a state dict", cure
+    return f"a damaged file of torch ({type(error).__name__}: {text[:120]})", "", ""
+
+
+def _state_dict(content: Any, file: str) -> Mapping[str, Any]:
+    """Return the state dict that is nearest to the top; error if there are several."""
+    level: dict[str, Any] = {"": content}
+    for _ in range(_DEEPEST):
+        found = {path: item for path, item in level.items() if _is_state_dict(item)}
+        if len(found) > 1:
+            usual = [path for path in found if path.rpartition(".")[2] in _USUAL]
+            if len(usual) != 1:
+                raise _ambiguous(list(found), file)
+            return cast("Mapping[str, Any]", found[usual[0]])
+        if found:
+            return cast("Mapping[str, Any]", next(iter(found.values())))
+        level = {
+            f"{path}.{key}" if path else str(key): value
+            for path, item in level.items()
+            if isinstance(item, Mapping)
+            for key, value in item.items()
+        }
+    raise RecordFormatError(
+        file, f"a {type(content).__name__} without a state dict", "names and tensors"
+    )
+
+
+def _is_state_dict(item: Any) -> bool:
+    if not isinstance(item, Mapping):
+        return False
+    mapping = item
+    return (
+        all(isinstance(key, str) for key in mapping)
+        and any(isinstance(value, torch.Tensor) for value in mapping.values())
+        and not any(_holds_tensors(value) for value in mapping.values())
+    )
+
+
+def _holds_tensors(value: Any) -> bool:
+    """Return whether there are tensors inside a map or a list."""
+    stack, seen = [value], set[int]()
+    while stack:
+        item = stack.pop()
+        if isinstance(item, Mapping):
+            inner = list(item.values())
+        elif isinstance(item, list | tuple | set):
+            inner = list(cast("list[Any]", item))
+        else:
+            continue
+        # A pickle may hold a list that holds itself.
+        if id(item) not in seen:
+            seen.add(id(item))
+            if any(isinstance(x, torch.Tensor) for x in inner):
+                return True
+            stack += inner
+    return False
+
+
+def _ambiguous(paths: list[str], file: str) -> RecordFormatError:
+    keys = "".join(f"[{part!r}]" for part in paths[0].split("."))
+    shown = ", ".join(paths[:10]) + (", ..." if len(paths) > 10 else "")
+    return RecordFormatError(
+        file,
+        f"{len(paths)} state dicts: {shown}",
+        "one",
+        "Choose one: Record.from_state_dict("
+        f"torch.load({file!r}, weights_only=True){keys}).",
+    )
+
+
+def _check(entry: Entry, file: str) -> None:
+    tensor = entry.tensor()
+    if tensor.layout is not torch.strided or tensor.dtype not in NAME_OF:
+        raise RecordFormatError(
+            file, f"{entry.path!r:.80} is a tensor of {tensor.dtype}, {tensor.layout}"
+        )
+    last = tensor.storage_offset() + 1
+    last += sum(
+        (n - 1) * step for n, step in zip(tensor.shape, tensor.stride(), strict=True)
+    )
+    if tensor.numel() and last * tensor.itemsize > tensor.untyped_storage().nbytes():
+        raise RecordFormatError(file, f"{entry.path!r:.80} reaches beyond its memory")
+
+
+TorchArchive.register()
