@@ -15,7 +15,6 @@ from ..records.errors import RecordMismatchError
 from ..records.flat import FlatRecord
 from ..records.open import Readable, open_record
 from ..records.report import LoadReport
-from ..records.source import FileSource
 from .commit import Filling, assign_all, copy_all
 from .conversion import converted
 from .entries import Content, content_of
@@ -163,7 +162,7 @@ def _fillings(
                 made = values.detach().clone()
             fillings.append((step.tensors, made))
     if is_kept:
-        _take_memory(record)
+        record.hand_over()
     if record.verified == "touched":
         plan.report.verified = "all"
     return fillings
@@ -177,16 +176,6 @@ def _values(entry: Entry) -> Tensor:
 
 def _is_live(entry: Entry) -> bool:
     return isinstance(entry.source, Tensor)
-
-
-def _take_memory(record: FlatRecord) -> None:
-    """Let the record read from a map of its own from now on.
-
-    Its memory belongs to a module that will train, and the file does not change.
-    """
-    source = record.__dict__.get("_source")
-    if isinstance(source, FileSource):
-        source._map = None  # pyright: ignore[reportPrivateUsage]  # nothing else can hand memory over
 
 
 def _set_extra_state(

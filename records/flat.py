@@ -230,6 +230,11 @@ class FlatRecord(Record):
         if self.verified == "touched":
             self._held.verified = "all"
 
+    def hand_over(self) -> None:
+        """Read from a new map from now on: the old one's memory is somebody's own."""
+        if self._held.source is not None:
+            self._held.source.unmap()
+
     def close(self) -> None:
         """Let go of the file; what was not read yet can no longer be."""
         if self._held.source is not None:

@@ -5,6 +5,7 @@ length; what few entries have (ties, memory formats) are pairs of number and val
 """
 
 from collections.abc import Sequence
+from itertools import chain
 from typing import Any, TypeGuard
 
 import torch
@@ -142,26 +143,61 @@ def _checked_shape(plain: Node, file: str, added: set[str]) -> Plain:
 
 
 def _entries(table: Plain, file: str) -> list[Entry]:
-    entries: list[Entry] = []
-    names = ("path", "kind", "id", "dtype", "shape", "requires_grad")
-    for path, kind, id_, dtype_name, shape, grad in zip(
-        *(table[name] for name in names), strict=True
+    try:
+        _check_columns(table)
+        dtypes = [BY_NAME[name] for name in table["dtype"]]
+    except (KeyError, TypeError, ValueError):
+        raise _damaged_row(table, file) from None
+    ids = [None if i is None else ParamId(i) for i in table["id"]]
+    shapes = map(tuple, table["shape"])
+    return [
+        Entry(path, kind, dtype, shape, NOWHERE, id_, grad)
+        for path, kind, dtype, shape, id_, grad in zip(
+            table["path"],
+            table["kind"],
+            dtypes,
+            shapes,
+            ids,
+            table["requires_grad"],
+            strict=True,
+        )
+    ]
+
+
+def _check_columns(table: Plain) -> None:
+    """Raise ValueError or TypeError for a wrong value: column by column, it is fast."""
+    sizes = list(chain.from_iterable(table["shape"]))
+    ids = [i for i in table["id"] if i is not None]
+    if not (
+        set(map(type, table["path"])) <= {str}
+        and set(table["kind"]) <= _KINDS
+        and set(map(type, table["requires_grad"])) <= {bool}
+        and set(map(type, table["shape"])) <= {list}
+        and set(map(type, sizes)) <= {int}
+        and (not sizes or (min(sizes) >= 0 and max(sizes) < 2**62))
+        and max(map(len, table["shape"]), default=0) <= _MOST_DIMENSIONS
+        and set(map(type, ids)) <= {str}
+        and all(map(ParamId.is_valid, ids))
     ):
-        dtype = BY_NAME.get(dtype_name) if isinstance(dtype_name, str) else None
-        if dtype is None:
-            raise RecordFormatError(
-                file, f"{path!r:.80} has the unknown dtype {dtype_name!r:.40}"
+        raise ValueError
+
+
+def _damaged_row(table: Plain, file: str) -> RecordFormatError:
+    """Return the error that names the first wrong row."""
+    for row in zip(*(table[name] for name in sorted(_COLUMNS)), strict=True):
+        dtype, id_, kind, path, grad, shape = row
+        if not isinstance(dtype, str) or dtype not in BY_NAME:
+            return RecordFormatError(
+                file, f"{path!r:.80} has the unknown dtype {dtype!r:.40}"
             )
-        if type(path) is not str or kind not in _KINDS or type(grad) is not bool:
-            raise RecordFormatError(file, f"a damaged row of the table: {path!r:.80}")
         if not is_shape(shape):
-            raise RecordFormatError(file, f"{path!r:.80} has the shape {shape!r:.80}")
-        if id_ is not None:
-            if not isinstance(id_, str) or not ParamId.is_valid(id_):
-                raise RecordFormatError(file, f"{path!r:.80} has the ID {id_!r:.40}")
-            id_ = ParamId(id_)
-        entries.append(Entry(path, kind, dtype, tuple(shape), NOWHERE, id_, grad))
-    return entries
+            return RecordFormatError(file, f"{path!r:.80} has the shape {shape!r:.80}")
+        if id_ is not None and not (isinstance(id_, str) and ParamId.is_valid(id_)):
+            return RecordFormatError(file, f"{path!r:.80} has the ID {id_!r:.40}")
+        known = isinstance(kind, str) and kind in _KINDS
+        if type(path) is not str or not known or type(grad) is not bool:
+            break
+    return RecordFormatError(file, f"a damaged row of the table: {path!r:.80}")
 
 
 def _add_sparse(entries: list[Entry], table: Plain, file: str) -> None:

@@ -9,13 +9,10 @@ from typing import Any, BinaryIO, Literal, Protocol, TypeAlias
 import torch
 
 from ..config.path import Patterns, did_you_mean
-from .compression import decompressed
-from .conversion import convert
 from .entry import Entry, Payload
 from .errors import RecordFormatError, RecordMismatchError
 from .flat import FlatRecord
 from .format import Format, formats
-from .precision import Precision
 from .reading import Reading
 from .record import Record
 from .source import FileSource, MemorySource, Source, StreamSource
@@ -159,19 +156,26 @@ def _format_of(source: Source) -> tuple[Format, Source]:
     """Return the format of the content, and the content without its compression."""
     if not source.size:
         raise RecordFormatError(source.name, "an empty file")
-    for content in (source, decompressed(source)):
-        if content is None:
-            break
-        head = bytes(content.read(0, min(64, content.size)))
-        for form in formats():
-            if form.recognizes(head, content):
-                return form, content
+    form = _recognized(source)
+    if form is not None:
+        return form, source
+    from .compression import decompressed
+
+    content = decompressed(source)
+    form = None if content is None else _recognized(content)
+    if content is not None and form is not None:
+        return form, content
     raise RecordFormatError(
         source.name,
         f"first bytes {bytes(source.read(0, min(8, source.size)))!r}",
         "those of a known format",
         "Known are .mpk, .mpk.zst, .json, .safetensors and torch's own files.",
     )
+
+
+def _recognized(source: Source) -> Format | None:
+    head = bytes(source.read(0, min(64, source.size)))
+    return next((form for form in formats() if form.recognizes(head, source)), None)
 
 
 def _check_suffix(path: Any, form: Format, *, compressed: bool) -> None:
@@ -274,6 +278,9 @@ class _Converted:
         source = self._entry.source
         tensor = source if isinstance(source, torch.Tensor) else source.load()
         if tensor.dtype is not self._dtype:
+            from .conversion import convert
+            from .precision import Precision
+
             out = torch.empty(tensor.shape, dtype=self._dtype)
             convert(tensor.reshape(-1), out.view(-1), self._entry, Precision())
             tensor = out
@@ -283,6 +290,8 @@ class _Converted:
 def _converted(
     record: FlatRecord, dtype: Any, device: torch.device | None
 ) -> FlatRecord:
+    from .precision import Precision
+
     precision = Precision(param=None if dtype == "stored" else dtype)
     entries: list[Entry] = []
     for entry in record.entries():

@@ -21,9 +21,6 @@ CHUNK = 1 << 20
 _SMALL = CHUNK // 4
 """Entries up to this many bytes share system calls."""
 
-PART = 1 << 30
-"""Bytes of each part of a payload that is too long for one piece of its format."""
-
 
 def write_payloads(
     entries: Sequence[Entry],
@@ -33,14 +30,15 @@ def write_payloads(
     *,
     precision: Precision,
     parts: Mapping[int, Sequence[bytes]] = {},  # never changed
+    part_size: int = sys.maxsize,
     progress: Progress | None = None,
 ) -> bytes:
     """Write each entry's frame and bytes; return their xxh3-64 sums, 8 bytes each.
 
     The bytes of an entry are its values in row-major order, little-endian. ``parts``
-    gives, by number of entry, the frames before each further `PART` of its bytes.
+    gives, by number of entry, the frames before each further ``part_size`` bytes.
     """
-    writer = _Writer(sink, precision)
+    writer = _Writer(sink, precision, part_size)
     if progress is not None:
         writer.report(progress, entries, dtypes)
     for i, (entry, dtype, frame) in enumerate(
@@ -113,9 +111,9 @@ def byte_view(tensor: torch.Tensor) -> memoryview:
 class _Writer:
     """Gathers small entries, so that they share system calls and conversions."""
 
-    def __init__(self, sink: Sink, precision: Precision) -> None:
+    def __init__(self, sink: Sink, precision: Precision, part_size: int) -> None:
         self.sums: list[bytes] = []
-        self._sink, self._precision = sink, precision
+        self._sink, self._precision, self._part_size = sink, precision, part_size
         self._buffers: list[Buffer] = []
         self._alive: list[torch.Tensor] = []
         self._pending = 0
@@ -141,7 +139,7 @@ class _Writer:
         """Write an entry chunk by chunk, a frame before each of its parts."""
         self.flush()
         total, following = xxhash.xxh3_64(), iter(frames)
-        room = each = PART if len(frames) > 1 else sys.maxsize
+        room = each = self._part_size if len(frames) > 1 else sys.maxsize
         self._sink.write(next(following))
         for chunk in chunks(entry, dtype, self._precision):
             buffer = byte_view(chunk)

@@ -4,12 +4,13 @@ import struct
 from dataclasses import dataclass
 from functools import lru_cache
 
-from ..payload import PART
-
 ALIGN = 64
 """Payloads begin at multiples of this: a cache line, and the widest vector."""
 LONGEST_BIN = 2**32 - 1
 """What MessagePack's `bin` can hold; a longer payload has several parts."""
+
+PART = 1 << 30
+"""Bytes of each part of such a payload but the last."""
 
 _ARRAY = 5
 """Bytes of the head of the array of pads and payloads."""

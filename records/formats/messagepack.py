@@ -25,11 +25,10 @@ from ..errors import (
 from ..flat import FlatRecord
 from ..format import Format, WriteOptions
 from ..header import header_of, record_of
-from ..payload import PART, stored_size, write_payloads
 from ..planes import PLANED
 from ..sink import Sink
 from ..source import Source
-from .layout import ALIGN, LONGEST_BIN, Layout
+from .layout import ALIGN, LONGEST_BIN, PART, Layout
 from .stored import Stored
 
 MAX_HEADER = 100_000_000
@@ -55,6 +54,8 @@ class MessagePack(Format):
 
     def write(self, record: FlatRecord, sink: Sink, options: WriteOptions) -> None:
         """Write one document: the header first, the sums of the payloads last."""
+        from ..payload import stored_size, write_payloads
+
         entries = record.entries()
         dtypes = options.stored_dtypes(entries)
         layout = Layout.of(
@@ -67,6 +68,7 @@ class MessagePack(Format):
             layout.frames,
             sink,
             parts=layout.parts,
+            part_size=PART,
             precision=options.precision,
             progress=options.progress,
         )

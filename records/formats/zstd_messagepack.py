@@ -13,13 +13,13 @@ import xxhash
 from ..entry import Entry
 from ..flat import FlatRecord
 from ..format import Format, WriteOptions
-from ..payload import PART, byte_view, chunks, stored_size
+from ..payload import byte_view, chunks, stored_size
 from ..planes import BLOCK, PLANED, blocks, planes_of
 from ..precision import Precision
 from ..sink import Sink
 from ..source import Source
 from .frame_source import FrameSource
-from .layout import Layout
+from .layout import PART, Layout
 from .messagepack import document_head, document_tail, read_document
 from .zstd_frames import MARK, FrameWriter, compressor, literal_compressor
 
