@@ -35,19 +35,13 @@ def load(
     of a file a mapping or OmegaConf's ``DictConfig`` does; None gives the defaults.
     Raises ConfigError with every problem and its path.
     """
-    loaded: T
+    name, form = "", None
     if not isinstance(file, str | os.PathLike):
-        name, plain, tree = "", False, {} if file is None else _container(file)
+        tree = {} if file is None else _container(file)
     else:
         tree, form = read_tree(file)
-        name, plain = os.fspath(file), not form.has_structs
-    part = _part(tree, key, name)
-    if plain and not overrides and not ignore_extra:
-        loaded = build_plain(cls, part, name)
-    else:
-        options: dict[str, Any] = {"overrides": overrides, "ignore_extra": ignore_extra}
-        loaded = build(cls, part, source=name, **options)
-    return loaded
+        name = os.fspath(file)
+    return _build(cls, _part(tree, key, name), form, name, overrides, ignore_extra)
 
 
 def loads(
@@ -58,10 +52,8 @@ def loads(
     ignore_extra: bool = False,
 ) -> T:
     """Return the config in ``text``, which is RON, JSON or YAML (``format``)."""
-    tree = format_named(format).read(text)
-    loaded: T
-    loaded = build(cls, tree, overrides=overrides, ignore_extra=ignore_extra)
-    return loaded
+    form = format_named(format)
+    return _build(cls, form.read(text), form, "", overrides, ignore_extra)
 
 
 def dump(
@@ -107,9 +99,30 @@ def write_text(path: Path, text: str) -> None:
         raise
 
 
+def _build(
+    cls: type[T],
+    tree: Any,
+    form: Format | None,
+    name: str,
+    overrides: Iterable[str],
+    ignore_extra: bool,
+) -> T:
+    """Return the object in ``tree``, which came from ``form`` and the file ``name``."""
+    built: T
+    is_plain = form is not None and not form.has_structs
+    if is_plain and not overrides and not ignore_extra:
+        built = build_plain(cls, tree, name)
+    else:
+        options: dict[str, Any] = {"overrides": overrides, "ignore_extra": ignore_extra}
+        built = build(cls, tree, source=name, **options)
+    return built
+
+
 def _read_text(path: Path) -> str:
     with path.open("rb") as stream:
-        data = stream.read(MAX_BYTES + 1)
+        size = os.fstat(stream.fileno()).st_size
+        # A pipe has no size; a file may grow while it is read.
+        data = stream.read(size + 1 if 0 < size <= MAX_BYTES else MAX_BYTES + 1)
     if len(data) > MAX_BYTES:
         raise ConfigSyntaxError(f"larger than {MAX_BYTES >> 20} MiB")
     try:

@@ -43,7 +43,7 @@ def apply_overrides(annotation: Any, tree: Any, overrides: Iterable[str]) -> Ove
     texts = list(overrides)
     if not texts:
         return Overridden(tree, [])
-    root: dict[str, Any] = {"": copy.deepcopy(tree)}
+    root: dict[str, Any] = {"": tree}
     problems: list[Problem] = []
     for text in texts:
         try:
@@ -111,8 +111,8 @@ class _Cursor:
         if value is None or value == () or isinstance(value, Ident):
             empty = self._empty(name)
             value = value if empty is None else empty
-        if isinstance(value, tuple):
-            value = list(value)
+        # Only what lies on the path is copied; the rest is shared with the tree given.
+        value = list(value) if isinstance(value, tuple) else copy.copy(value)
         self.container[self.key] = value
         return value
 

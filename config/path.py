@@ -30,6 +30,8 @@ def child(path: str, key: object) -> str:
 
     List items read ``[0]``, and keys that hold a dot or a bracket ``["a.b"]``.
     """
+    if isinstance(key, str) and key.isidentifier():
+        return f"{path}.{key}" if path else key
     if isinstance(key, int) and not isinstance(key, bool):
         return f"{path}[{key}]"
     name = str(key)

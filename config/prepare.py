@@ -59,6 +59,8 @@ class Preparation:
         self, annotation: Any, tree: Any, path: str = "", steps: tuple[Step, ...] = ()
     ) -> Any:
         """Return ``tree`` as pydantic takes it for ``annotation``."""
+        if tree is None or type(tree) in (int, float, bool) or annotation is type(tree):
+            return tree
         if schedule_of(tree) is not None or isinstance(tree, str):
             return self._text(annotation, tree, path, steps)
         if is_struct_value(tree):

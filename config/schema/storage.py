@@ -83,26 +83,44 @@ def _make(tree: Struct, path: str) -> Any:
     except TypeError as wrong:
         message = str(wrong).replace("__init__()", tree.name)
         raise ConfigError("", [Problem(path, message)]) from None
-    _check_parts(made, path)
+    for name, part in values.items():
+        _check_part(tree.name, name, part, path)
     return made
 
 
-def _check_parts(made: Any, path: str) -> None:
-    """Raise ConfigError if a part that must be a type or a field is something else."""
-    inner: list[Any] = []
-    match made:
-        case t.Field(_, inner_type) | t.Option(inner_type) | t.List(inner_type):
-            inner = [inner_type]
-        case t.Dict(key, value):
-            inner = [key, value]
-        case t.Tuple(items) | t.Union(items):
-            inner = list(items)
-        case t.Struct(_, fields):
-            wrong = [f for f in fields.values() if not isinstance(f, t.Field)]  # pyright: ignore[reportUnnecessaryIsInstance]  # from a file
-            inner = wrong
-        case _:
-            pass
-    bad = next((part for part in inner if not isinstance(part, t.Type)), None)
-    if bad is not None or (isinstance(made, t.Struct) and inner):
-        message = f"{type(made).__name__} holds {bad!r:.40}, which is no type"
+def _check_part(kind: str, name: str, part: Any, path: str) -> None:
+    """Raise ConfigError if a part of a type is not what its class says."""
+    if kind == "Field" and name == "type":
+        fits = isinstance(part, t.Type)
+    elif (kind, name) in _PARTS:
+        expected, items = _PARTS[kind, name]
+        inner = part.values() if isinstance(part, dict) else part
+        fits = isinstance(part, expected)
+        fits = fits and (items is None or all(isinstance(i, items) for i in inner))
+    else:
+        fits = True
+    if not fits:
+        message = f"{kind} has {part!r:.40} as its {name}"
         raise ConfigError("", [Problem(path, message)])
+
+
+_PARTS: dict[tuple[str, str], tuple[Any, Any]] = {
+    ("Primitive", "type"): (str, None),
+    ("Option", "type"): (t.Type, None),
+    ("List", "inner"): (t.Type, None),
+    ("Dict", "key"): (t.Type, None),
+    ("Dict", "value"): (t.Type, None),
+    ("Tuple", "items"): (tuple, t.Type),
+    ("Union", "members"): (tuple, t.Type),
+    ("Literal", "allowed_values"): (tuple, str | int | bytes | None),
+    ("Enum", "name"): (str, None),
+    ("Enum", "variants"): (dict, None),
+    ("Struct", "name"): (str, None),
+    ("Struct", "fields"): (dict, t.Field),
+    ("Struct", "version"): (int | None, None),
+    ("Ref", "name"): (str, None),
+    ("Field", "name"): (str, None),
+    ("Field", "docstring"): (str, None),
+    ("Field", "has_default"): (bool, None),
+}
+"""What each part must be, and each item of it where it has items."""

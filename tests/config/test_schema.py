@@ -61,10 +61,10 @@ class Fewer(enum.Enum):
 def struct(*fields: tuple[Any, ...], version: int = 0, rules: Any = ()) -> Any:
     """Return a versioned dataclass of fields (name, type[, default])."""
     made = [
-        (f[0], f[1], field(default_factory=partial(copy.copy, f[2])))
-        if len(f) > 2
-        else (f[0], f[1], field())
-        for f in fields
+        (name, kind, field(default_factory=partial(copy.copy, default[0])))
+        if default
+        else (name, kind, field())
+        for name, kind, *default in fields
     ]
     methods = {
         "version": classmethod(lambda cls: version),
@@ -545,3 +545,27 @@ def test_foreign_files_are_refused_as_schemas(tmp_path: Path) -> None:
 
     with pytest.raises(ConfigError, match="not a schema"):
         load_schema(file)
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ('Struct(name: "x", fields: [])', r"Struct has \[\] as its fields"),
+        ('Struct(name: "x", fields: {"a": 1})', "as its fields"),
+        ("Struct(name: 3, fields: {})", "3 as its name"),
+        ('Struct(name: "x", fields: {}, version: "1")', "'1' as its version"),
+        ('Struct(name: "x", fields: {"a": Field(name: "a", type: 3)})', "as its type"),
+        ("Struct(fields: {})", "name"),
+        ("Blob(x: 1)", "unknown kind 'Blob'"),
+    ],
+)
+def test_an_edited_schema_that_makes_no_sense_is_told(
+    tmp_path: Path, text: str, why: str
+) -> None:
+    file = tmp_path / "s.ron"
+    file.write_text(text)
+
+    with pytest.raises(ConfigError, match=why) as told:
+        load_schema(file)
+
+    assert str(file) in str(told.value)

@@ -360,7 +360,8 @@ def test_g9_rules_reach_into_lists_and_dicts(item: str) -> None:
 
 def test_g10_nested_versions_upgrade_on_their_own() -> None:
     text = """(version: 2, nested: (width: 5),
-        inners: [(width: 6), (version: 1, size: 7)], by_name: {"a": (width: 8)}, maybe: (version: 0, width: 9))"""
+        inners: [(width: 6), (version: 1, size: 7)], by_name: {"a": (width: 8)},
+        maybe: (version: 0, width: 9))"""
 
     outer = loads(Outer, text)
 
