@@ -1,0 +1,98 @@
+"""Optimizers written for one tensor, run over a module; schedules, clipping, groups."""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from . import schedulers
+    from .adafactor import Adafactor
+    from .adagrad import Adagrad
+    from .adam import Adam
+    from .adamw import AdamW
+    from .adan import Adan
+    from .adaptor import OptimizerAdaptor
+    from .clipping import ClipGlobalNorm, ClipNorm, ClipValue
+    from .report import engine_report
+    from .errors import ImpureStepError, NonFiniteGradientError
+    from .gradients import Gradients, GradientsAccumulator
+    from .groups import NORMS, Group
+    from .lamb import LAMB
+    from .lbfgs import LBFGS
+    from .lion import Lion
+    from .muon import Muon
+    from .rmsprop import RMSprop
+    from .schedule_free import ScheduleFreeAdamW
+    from .sgd import SGD
+    from .simple import SimpleOptimizer
+    from .state import OptimizerRecord
+
+__all__ = [
+    "LAMB",
+    "LBFGS",
+    "NORMS",
+    "SGD",
+    "Adafactor",
+    "Adagrad",
+    "Adam",
+    "AdamW",
+    "Adan",
+    "ClipGlobalNorm",
+    "ClipNorm",
+    "ClipValue",
+    "Gradients",
+    "GradientsAccumulator",
+    "Group",
+    "ImpureStepError",
+    "Lion",
+    "Muon",
+    "NonFiniteGradientError",
+    "OptimizerAdaptor",
+    "OptimizerRecord",
+    "RMSprop",
+    "ScheduleFreeAdamW",
+    "SimpleOptimizer",
+    "engine_report",
+    "schedulers",
+]
+
+_HOME = {
+    "LAMB": "lamb",
+    "LBFGS": "lbfgs",
+    "NORMS": "groups",
+    "SGD": "sgd",
+    "Adafactor": "adafactor",
+    "Adagrad": "adagrad",
+    "Adam": "adam",
+    "AdamW": "adamw",
+    "Adan": "adan",
+    "ClipGlobalNorm": "clipping",
+    "ClipNorm": "clipping",
+    "ClipValue": "clipping",
+    "Gradients": "gradients",
+    "GradientsAccumulator": "gradients",
+    "Group": "groups",
+    "ImpureStepError": "errors",
+    "Lion": "lion",
+    "Muon": "muon",
+    "NonFiniteGradientError": "errors",
+    "OptimizerAdaptor": "adaptor",
+    "OptimizerRecord": "state",
+    "RMSprop": "rmsprop",
+    "ScheduleFreeAdamW": "schedule_free",
+    "SimpleOptimizer": "simple",
+    "engine_report": "report",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name == "schedulers":
+        return import_module(".schedulers", __name__)
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    found = getattr(import_module(f".{_HOME[name]}", __name__), name)
+    globals()[name] = found
+    return found
+
+
+def __dir__() -> list[str]:
+    return __all__

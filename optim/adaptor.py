@@ -12,19 +12,21 @@ from .binding import Binding, warn_replaced
 from .clipping import Clip, Clipped
 from .engines.bucket import Job
 from .engines.loop import plain, state_of
+from .engines.plan import Plan
 from .engines.step import Step
 from .errors import NonFiniteGradientError
 from .groups import Group, place
 from .hyper import Hyper
 from .schedulers.scheduler import Scheduler
 from .simple import SimpleOptimizer, check_range
-from .stepper import Stepper
+from .stepper import Replaced, Stepper
 
 if TYPE_CHECKING:
+    from ..records.entry import Param
     from ..records.open import Source
     from ..records.report import LoadReport
     from .gradients import Gradients
-    from .state import OptimizerRecord
+    from .state import OptimizerRecord, Rename
 
 M = TypeVar("M", bound=nn.Module)
 
@@ -63,7 +65,7 @@ class OptimizerAdaptor(torch.optim.Optimizer):
         self.is_training = True
         self._base = optimizer
         self._binding = Binding(module)
-        self._stepper = Stepper(fused, state_dtype, self._binding.path_of)
+        self._stepper = Stepper(fused, state_dtype, self._binding)
         self._hypers: list[Hyper] = []
         self._clips: list[Clip | None] = []
         self._schedules: list[Scheduler | None] = []
@@ -150,18 +152,28 @@ class OptimizerAdaptor(torch.optim.Optimizer):
         source: "Source | OptimizerRecord",
         *,
         hyperparameters: Literal["keep", "restore"] = "keep",
-        strict: bool = True,
+        rename: "Rename | None" = None,
+        strict: bool = False,
     ) -> "LoadReport":
         """Take over the state in ``source``, matched by ID, then by path.
 
         ``"keep"`` leaves hyperparameters as they were constructed and reports the
-        differences; ``"restore"`` takes the stored ones. Raises RecordMismatchError,
-        with nothing changed, for another optimizer's record, another shape, and,
-        unless ``strict=False``, for states without a parameter.
+        differences; ``"restore"`` takes the stored ones. ``rename`` maps stored paths
+        to those of the module. Raises RecordMismatchError, with nothing changed, for
+        another optimizer's record, another shape, and, if ``strict``, for the state of
+        a parameter that is no longer there.
         """
         from .state import load_record
 
-        return load_record(self, source, hyperparameters, strict)
+        return load_record(self, source, hyperparameters, rename, strict)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return torch's state dict; schedules given as ``lr`` are in their groups."""
+        made = super().state_dict()
+        for group, schedule in zip(made["param_groups"], self.schedules(), strict=True):
+            if schedule is not None:
+                group["schedule"] = schedule
+        return made
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Load what ``state_dict()`` gave, or that of the torch optimizer of this kind.
@@ -172,6 +184,43 @@ class OptimizerAdaptor(torch.optim.Optimizer):
 
         load_state_dict(self, state_dict, super().load_state_dict)
 
+    def path_of(self, param: Tensor) -> str:
+        """Return the dotted path of a held parameter."""
+        return self._binding.path_of(param)
+
+    def held(self) -> "list[Param]":
+        """Return the held parameters with their paths and IDs."""
+        return self._binding.current()
+
+    def blank(self, index: int, param: Tensor) -> Any:
+        """Return the state that ``param`` has in group ``index``, without values."""
+        group = self.param_groups[index]
+        return self._stepper.blank(self._hypers[index].current(group), param)
+
+    def plans(self) -> list[Plan]:
+        """Return by group how it was stepped last, or would be first."""
+        calls = [self._call(i, None, None, None) for i in range(len(self.param_groups))]
+        return [
+            self._stepper.plan_of(i, self.param_groups[i]["params"], self.state, call)
+            for i, call in enumerate(calls)
+        ]
+
+    def adopt(self, states: dict[Tensor, dict[str, Any]], is_training: bool) -> None:
+        """Replace all states."""
+        self.state.clear()
+        self.state.update(states)
+        self.is_training = is_training
+
+    def schedules(self) -> list[dict[str, Any] | None]:
+        """Return by group the schedule given as ``lr``, as data."""
+        return [s if s is None else s.state_dict() for s in self._schedules]
+
+    def load_schedules(self, stored: list[dict[str, Any] | None]) -> None:
+        """Take over what `schedules` gave; groups without stay as they are."""
+        for schedule, data in zip(self._schedules, stored, strict=True):
+            if schedule is not None and data is not None:
+                schedule.load_state_dict(data)
+
     def __getstate__(self) -> dict[str, Any]:
         # Hooks are torch's to leave out; plans are made anew.
         kept = {k: v for k, v in vars(self).items() if not k.startswith("_optimizer_")}
@@ -181,9 +230,7 @@ class OptimizerAdaptor(torch.optim.Optimizer):
         super().__setstate__(state)
         old = vars(self).get("_stepper")
         if old is None:
-            self._stepper = Stepper(
-                self.fused, self.state_dtype, self._binding.path_of
-            )
+            self._stepper = Stepper(self.fused, self.state_dtype, self._binding)
 
     def __repr__(self) -> str:
         names = ", ".join(dict.fromkeys(repr(h.template) for h in self._hypers))
@@ -218,17 +265,26 @@ class OptimizerAdaptor(torch.optim.Optimizer):
         self._advance(None, None)
         return loss
 
-    @torch.no_grad()
     def _advance(self, given: Mapping[Tensor, Tensor] | None, lr: float | None) -> None:
         if not self.is_training:
             raise RuntimeError(
                 "the parameters stand where they are evaluated; call optim.train() "
                 "before optim.step()"
             )
-        grads = self._gradients(given)
-        if self._has_replaced(grads):
-            self._rebind()
-            grads = self._gradients(given)
+        # torch.no_grad() costs a tenth of a small step.
+        was_enabled = torch.is_grad_enabled()
+        torch._C._set_grad_enabled(False)
+        try:
+            try:
+                self._write(self._gradients(given), lr)
+            except Replaced:
+                self._rebind()
+                self._write(self._gradients(given), lr)
+        finally:
+            torch._C._set_grad_enabled(was_enabled)
+
+    def _write(self, grads: list[list[Tensor | None]], lr: float | None) -> None:
+        """Prepare every group, which may raise, then write them."""
         if self.nonfinite != "pass" and not self._is_finite(grads):
             return
         jobs: list[Job] = []
@@ -238,7 +294,7 @@ class OptimizerAdaptor(torch.optim.Optimizer):
             jobs += self._stepper.jobs(index, params, own, self.state, call)
         for job in jobs:
             job()
-        if lr is None:
+        if lr is None and any(self._schedules):
             self._advance_schedules()
 
     def _gradients(
@@ -295,16 +351,6 @@ class OptimizerAdaptor(torch.optim.Optimizer):
         if bad and self.nonfinite == "error":
             raise NonFiniteGradientError(bad)
         return not bad
-
-    def _has_replaced(self, grads: list[list[Tensor | None]]) -> bool:
-        """Whether a parameter without gradient is no longer the module's."""
-        for group, own in zip(self.param_groups, grads, strict=True):
-            if None not in {None if g is None else 0 for g in own}:
-                continue
-            for param, grad in zip(group["params"], own, strict=True):
-                if grad is None and not self._binding.is_live(param):
-                    return True
-        return False
 
     def _rebind(self) -> None:
         """Step what stands in the module now where a held parameter was replaced."""

@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from .binding import Binding
 from .engines.arena import Arena, is_plain
 from .engines.bucket import Bucket, Job, Unfit
 from .engines.loop import Loop, plain
@@ -19,13 +20,18 @@ States = dict[Tensor, Stored]
 PathOf = Callable[[Tensor], str]
 
 
+class Replaced(Exception):
+    """A parameter without gradient is no longer the module's."""
+
+
 class Stepper:
     """Prepares the steps of one optimizer's groups; a job writes what was prepared."""
 
     def __init__(
-        self, fused: bool | None, state_dtype: torch.dtype | None, path_of: PathOf
+        self, fused: bool | None, state_dtype: torch.dtype | None, binding: Binding
     ) -> None:
-        self.state_dtype, self.path_of = state_dtype, path_of
+        self.state_dtype = state_dtype
+        self.path_of, self.is_live = binding.path_of, binding.is_live
         self.planner = Planner(fused)
         self.plans: dict[int, Plan] = {}
         self._blanks: dict[tuple[Any, ...], Any] = {}
@@ -54,6 +60,23 @@ class Stepper:
             except (Unfit, NotElementwise):
                 jobs.append(Loop().prepare(bucket, given, own))
         return jobs
+
+    def plan_of(
+        self, index: int, params: list[Tensor], states: States, call: Step
+    ) -> Plan:
+        """Return the plan of the last step, or that of a first one to come."""
+        plan = self.plans.get(index)
+        if plan is not None and plan.buckets:
+            return plan
+        blanks = [self.blank(call.simple, p) for p in params]
+        kept = [
+            states.get(p) or {k: v for k, v in (fields_of(b) if b is not None else {}).items() if v is not None}
+            for p, b in zip(params, blanks, strict=True)
+        ]
+        types = [type(b) if b is not None else None for b in blanks]
+        computes = [self._compute(p, s, b) for p, s, b in zip(params, kept, blanks, strict=True)]
+        grads: list[Tensor | None] = [p.detach() for p in params]
+        return self.planner.plan(params, grads, kept, types, computes, call, dry=True)
 
     def blank(self, simple: SimpleOptimizer[Any], param: Tensor) -> Any:
         """Return the state of ``param`` before the first step, without its values.
@@ -90,6 +113,10 @@ class Stepper:
             and all(_fits(bucket, grads) for bucket in plan.buckets)
         ):
             return plan
+        if any(missing) and not all(
+            self.is_live(p) for p, lacks in zip(params, missing, strict=True) if lacks
+        ):
+            raise Replaced
         blanks = [self.blank(call.simple, p) for p in params]
         self._initialize(params, missing, states, blanks, call)
         kept = [states.get(p, {}) for p in params]
@@ -139,6 +166,12 @@ class Stepper:
                 if isinstance(usual, Tensor) and usual.dtype != value.dtype:
                     wide = torch.promote_types(wide or value.dtype, value.dtype)
         return wide
+
+
+def housed(states: States) -> States:
+    """Return the states with their tensors copied into storage of their own."""
+    arena = Arena(list(states))
+    return {param: arena.house(param, stored) for param, stored in states.items()}
 
 
 def fields_of(state: Any) -> dict[str, Any]:

@@ -2,7 +2,8 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from operator import is_
+from itertools import chain
+from operator import is_, itemgetter
 from typing import Any, Protocol
 
 import numpy as np
@@ -49,16 +50,29 @@ class Bucket:
     why: str
     compute: torch.dtype | None = None
     """What to compute in, where that is not the parameters' dtype."""
-    forms: list[tuple[Any, ...]] = field(init=False)
     sizes: list[int] = field(init=False)
-    addresses: tuple[list[int], list[int]] = ([], [])
+    addresses: list[int] = field(default_factory=list[int])
+    """Where the tensors, then the gradients were when last looked at."""
     overlaps: bool = False
-    contiguous: bool = field(init=False)
+    _found: list[int] = field(default_factory=list[int])
+    _kept: list[Tensor] = field(init=False)
+    _fields: Callable[[Any], Any] = field(init=False)
+    _dtypes: list[torch.dtype] = field(init=False)
+    _counts: list[int] = field(init=False)
+    _strides: list[tuple[int, ...]] | None = field(init=False)
+    """None where everything is contiguous."""
 
     def __post_init__(self) -> None:
         self.sizes = [p.numel() for p in self.params]
-        self.contiguous = all(p.is_contiguous() for p in self.params)
-        self.forms = [(p.shape, p.stride()) for p in self.params]
+        n = len(self.params)
+        self._counts = self.sizes * 2
+        self._dtypes = [self.layout.dtypes[0]] * n + [self.layout.dtypes[1]] * n
+        contiguous = all(p.is_contiguous() for p in self.params)
+        self._strides = None if contiguous else [p.stride() for p in self.params] * 2
+        names = self.layout.tensors
+        self._fields = itemgetter(*names) if names else lambda state: ()
+        columns = zip(*self.columns, strict=True)
+        self._kept = [tensor for row in columns for tensor in row]
 
     def holds(self, states: Sequence[dict[str, Any] | None]) -> bool:
         """Return whether the group's states are still the ones planned for."""
@@ -66,62 +80,53 @@ class Bucket:
             states = [states[i] for i in self.positions]
         if not all(map(is_, states, self.states)):
             return False
-        for name, column in zip(self.layout.tensors, self.columns, strict=True):
-            if not all(map(is_, [s.get(name) for s in self.states], column)):
+        try:
+            found = map(self._fields, self.states)
+            rows = chain.from_iterable(found) if len(self.columns) != 1 else found
+            if not all(map(is_, rows, self._kept)):
                 return False
-        count = len(self.states)
-        return all(
-            [s.get(name) for s in self.states].count(value) == count
-            for name, value in self.scalars.items()
-        )
+            for name, value in self.scalars.items():
+                if [s[name] for s in self.states].count(value) != len(self.states):
+                    return False
+        except KeyError:
+            return False
+        return True
 
     def fits(self, grads: list[Tensor]) -> bool:
         """Return whether tensors and gradients still have the planned forms."""
-        dtype, grad_dtype = self.layout.dtypes[:2]
-        params = self.params
+        both = self.params + grads
         try:
-            return (
-                all([p.dtype is dtype for p in params])
-                and all([g.dtype is grad_dtype for g in grads])
-                and list(map(_numel, params)) == self.sizes
-                and list(map(_numel, grads)) == self.sizes
-                and self._same_strides(grads)
-                and self._same_device(grads)
-            )
+            if (
+                [t.dtype for t in both] != self._dtypes
+                or list(map(_numel, both)) != self._counts
+                or not self._same_strides(both)
+            ):
+                return False
         except RuntimeError:  # a sparse gradient has no strides
             return False
-
-    def _same_strides(self, grads: list[Tensor]) -> bool:
-        if self.contiguous:
-            contiguous = torch.Tensor.is_contiguous
-            return all(map(contiguous, self.params)) and all(map(contiguous, grads))
-        return all(
-            p.shape == shape and p.stride() == stride and g.stride() == stride
-            for p, g, (shape, stride) in zip(self.params, grads, self.forms, strict=True)
-        )
-
-    def _same_device(self, grads: list[Tensor]) -> bool:
         device = self.layout.like.device
-        if device.type == "cpu":
-            return all([p.is_cpu for p in self.params]) and all([g.is_cpu for g in grads])
-        return all(p.device == device == g.device for p, g in zip(self.params, grads, strict=True))
+        if device.type != "cpu":
+            return all([t.device == device for t in both])
+        self._found = list(map(_address, both))
+        # What has not moved has not changed its device.
+        return self._found == self.addresses or all([t.is_cpu for t in both])
 
-    def locate(self, grads: list[Tensor]) -> bool:
-        """Read all addresses; return whether any changed. Raises Unfit on overlaps."""
-        if self.layout.like.device.type != "cpu":
-            return False
-        found = (list(map(_address, self.params)), list(map(_address, grads)))
-        changed = found != self.addresses
-        if changed:
-            self.overlaps = _overlap(*found, self._bytes())
-            self.addresses = found
+    def _same_strides(self, both: list[Tensor]) -> bool:
+        if self._strides is None:
+            return all(map(_is_contiguous, both))
+        return [t.stride() for t in both] == self._strides
+
+    def locate(self) -> None:
+        """Take over the addresses that `fits` found; a new list if any changed.
+
+        Raises Unfit where a parameter shares memory with another or with a gradient.
+        """
+        if self._found != self.addresses:
+            width = self.layout.dtypes[0].itemsize
+            self.overlaps = _overlap(self._found, [size * width for size in self.sizes])
+            self.addresses = self._found
         if self.overlaps:
             raise Unfit("tensors share memory")
-        return changed
-
-    def _bytes(self) -> Sequence[int]:
-        width = self.layout.dtypes[0].itemsize
-        return [size * width for size in self.sizes]
 
     def commit(self, scalars: dict[str, Any]) -> None:
         """Store the numbers of the states after a step."""
@@ -133,18 +138,19 @@ class Bucket:
 
 _numel = torch.Tensor.numel
 _address = torch.Tensor.data_ptr
+_is_contiguous = torch.Tensor.is_contiguous
 
 
-def _overlap(params: list[int], grads: list[int], nbytes: Sequence[int]) -> bool:
+def _overlap(addresses: list[int], nbytes: Sequence[int]) -> bool:
     """Return whether a parameter shares memory with another or with a gradient."""
-    starts = np.array(params, dtype=np.int64)
+    starts = np.array(addresses[: len(nbytes)], dtype=np.int64)
     size = np.array(nbytes, dtype=np.int64)
     order = np.argsort(starts, kind="stable")
     starts = starts[order]
     ends = starts + size[order]
     if bool(np.any(ends[:-1] > starts[1:])):
         return True
-    low = np.array(grads, dtype=np.int64)
+    low = np.array(addresses[len(nbytes) :], dtype=np.int64)
     # A gradient overlaps the first parameter that ends behind its start, or none.
     after = np.searchsorted(ends, low, side="right")
     inside = after < len(starts)

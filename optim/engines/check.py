@@ -29,7 +29,7 @@ def agrees(
 
     A step that reads shapes may take another path on these; it counts as agreeing.
     """
-    if made.tape.reads_shape:
+    if made.reads_shape:
         return True
     generator = torch.Generator().manual_seed(0)
     tensors = [
@@ -41,7 +41,7 @@ def agrees(
     theirs = [t.clone() for t in ours]
     tensor, state = step(theirs[0], theirs[1], layout.state(theirs[2:], scalars))
     expected = [tensor, *(vars(state)[name] for name in layout.tensors)]
-    run(ours, made.tape.constants)
+    run(ours, made.constants)
     return all(_close(a, b) for a, b in zip([ours[0], *ours[2:]], expected, strict=True))
 
 

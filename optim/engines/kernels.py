@@ -27,7 +27,7 @@ class Fused:
         self.kernel = kernel
 
     def prepare(self, bucket: Bucket, grads: list[Tensor], step: Step) -> Job:
-        bucket.locate(grads)
+        bucket.locate()
 
         def job() -> None:
             self.kernel(step, bucket, grads)

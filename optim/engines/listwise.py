@@ -25,11 +25,11 @@ class Listwise:
 
     def prepare(self, bucket: Bucket, grads: list[Tensor], step: Step) -> Job:
         made = trace(step, bucket.layout, bucket.scalars)
-        key = (made.key, bucket.layout.dtypes)
+        key = made.key()
         if key not in _programs:
             _programs[key] = _generate(contracted(program(made.tape, made.outs)))
         run = _programs[key]
-        constants = made.tape.constants
+        constants = made.constants
 
         def job() -> None:
             targets = [bucket.params, *bucket.columns]

@@ -53,6 +53,7 @@ class Planner:
 
     def __init__(self, fused: bool | None) -> None:
         self.fused = fused
+        self.dry = False
         self.tried = set[tuple[Any, ...]]()
 
     def plan(
@@ -63,8 +64,14 @@ class Planner:
         types: list[type | None],
         computes: list[torch.dtype | None],
         step: Step,
+        *,
+        dry: bool = False,
     ) -> Plan:
-        """Return the plan of a group. Raises ImpureStepError, before any change."""
+        """Return the plan of a group. Raises ImpureStepError, before any change.
+
+        A dry one is for looking at: nothing is run on its tensors.
+        """
+        self.dry = dry
         made = Plan(type(step.simple), list(params), [g is None for g in grads])
         together: dict[tuple[Any, ...], list[int]] = {}
         why: dict[tuple[Any, ...], str] = {}
@@ -130,11 +137,15 @@ class Planner:
                 params[part[0]], layout.state_type, layout.tensors, layout.dtypes, layout.absent
             )
             one = bucket(type(engine)() if not isinstance(engine, Fused) else engine, why, part, like)
+            if self.dry:
+                made.append(one)
+                continue
             try:
-                one.locate([g for i in part if (g := grads[i]) is not None])
+                one.fits([g for i in part if (g := grads[i]) is not None])
+                one.locate()
             except Unfit as unfit:
                 return [looped(str(unfit))]
-            one.addresses = ([], [])
+            one.addresses = []
             made.append(one)
         return made
 
@@ -150,7 +161,7 @@ class Planner:
     def _try(self, bucket: Bucket, grads: list[Tensor], step: Step) -> None:
         """Run the step once on copies of the smallest parameter and check results."""
         key = (type(step.simple), bucket.layout.state_type, bucket.layout.dtypes)
-        if key in self.tried:
+        if key in self.tried or self.dry:
             return
         i = min(range(len(bucket.params)), key=bucket.sizes.__getitem__)
         tensor = plain(bucket.params[i]).clone()
@@ -184,7 +195,7 @@ def choose(
         made = trace(step, layout, numbers)
     except NotElementwise as reason:
         return None, str(reason), False
-    reads = made.tape.reads_shape
+    reads = made.reads_shape
     if not is_cpu:
         return Listwise(), "elementwise, on an accelerator", reads
     if fused and compiled(made, layout, step, numbers) is not None:

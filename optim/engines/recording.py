@@ -25,14 +25,37 @@ class ImpureStepError(TypeError):
 class Recording:
     """The operations of one step, in order; value ``i`` is input ``i`` or an op's."""
 
-    __slots__ = ("constants", "dtypes", "n_inputs", "names", "ops", "reads_shape")
+    __slots__ = (
+        "constants",
+        "dtypes",
+        "inputs",
+        "like",
+        "n_inputs",
+        "names",
+        "ops",
+        "reads_shape",
+    )
 
-    def __init__(self, names: tuple[str, ...], dtypes: tuple[torch.dtype, ...]) -> None:
+    def __init__(
+        self,
+        names: tuple[str, ...],
+        dtypes: tuple[torch.dtype, ...],
+        like: torch.Tensor,
+    ) -> None:
         self.ops: list[Op] = []
         self.constants: list[float] = []
         self.dtypes = list(dtypes)
         self.names = names
+        self.like = like
         self.n_inputs = len(dtypes)
+        self.reads_shape = False
+        self.inputs = [StandIn(self, i, dtype) for i, dtype in enumerate(dtypes)]
+
+    def clear(self) -> None:
+        """Forget what was recorded; the inputs stay."""
+        self.ops = []
+        self.constants = []
+        del self.dtypes[self.n_inputs :]
         self.reads_shape = False
 
     def constant(self, value: Any) -> int:
@@ -47,34 +70,33 @@ class Recording:
 class StandIn:
     """What a step sees in place of a tensor; every operation on it is written down."""
 
-    __slots__ = ("dtype", "id", "like", "tape")
+    __slots__ = ("dtype", "id", "tape")
     tape: Recording
     id: int
     dtype: torch.dtype
-    like: torch.Tensor
 
     __class__ = property(lambda self: torch.Tensor)  # type: ignore[assignment]  # isinstance(x, Tensor) must hold
     __array_ufunc__ = None
     __hash__ = object.__hash__
 
-    def __init__(
-        self, tape: Recording, number: int, dtype: torch.dtype, like: torch.Tensor
-    ) -> None:
-        self.tape, self.id, self.dtype, self.like = tape, number, dtype, like
+    def __init__(self, tape: Recording, number: int, dtype: torch.dtype) -> None:
+        self.tape = tape
+        self.id = number
+        self.dtype = dtype
 
     @property
     def shape(self) -> torch.Size:
         self.tape.reads_shape = True
-        return self.like.shape
+        return self.tape.like.shape
 
     @property
     def ndim(self) -> int:
         self.tape.reads_shape = True
-        return self.like.ndim
+        return self.tape.like.ndim
 
     @property
     def device(self) -> torch.device:
-        return self.like.device
+        return self.tape.like.device
 
     requires_grad = property(lambda self: False)
     is_sparse = property(lambda self: False)
@@ -87,7 +109,7 @@ class StandIn:
 
     def numel(self) -> int:
         self.tape.reads_shape = True
-        return self.like.numel()
+        return self.tape.like.numel()
 
     nelement = numel
 
@@ -110,7 +132,7 @@ class StandIn:
 
     def clone(self, **kwargs: Any) -> "StandIn":
         """Return a value of its own: changing it in place leaves this one."""
-        return StandIn(self.tape, self.id, self.dtype, self.like)
+        return StandIn(self.tape, self.id, self.dtype)
 
     def to(self, *args: Any, **kwargs: Any) -> "StandIn":
         wanted = [*args, *kwargs.values()]
@@ -220,7 +242,7 @@ def _emit(first: StandIn, name: str, dtype: torch.dtype, refs: Op) -> StandIn:
     tape.ops.append((name, *refs))
     dtypes = tape.dtypes
     dtypes.append(dtype)
-    return StandIn(tape, len(dtypes) - 1, dtype, first.like)
+    return StandIn(tape, len(dtypes) - 1, dtype)
 
 
 def _refs(first: StandIn, *others: Any) -> list[int]:
@@ -252,10 +274,16 @@ def _unary(name: str) -> Callable[[StandIn], StandIn]:
 
 
 def _binary(name: str) -> Callable[..., StandIn]:
+    with_alpha = f"{name}_alpha"
+
     def method(self: StandIn, other: Any, alpha: Any = None) -> StandIn:
         tape = self.tape
         dtype = self.dtype
-        if type(other) is StandIn:
+        if type(other) is float:
+            constants = tape.constants
+            constants.append(other)
+            ref = -len(constants)
+        elif type(other) is StandIn:
             ref = other.id
             if other.dtype is not dtype:
                 dtype = torch.promote_types(dtype, other.dtype)
@@ -263,13 +291,13 @@ def _binary(name: str) -> Callable[..., StandIn]:
             ref = tape.constant(other)
         if dtype not in _FLOATS:
             raise NotElementwise(f"it computes in {dtype}")
-        op = (name, self.id, ref)
-        if alpha is not None:
-            op = (name + "_alpha", self.id, ref, tape.constant(alpha))
-        tape.ops.append(op)
+        if alpha is None:
+            tape.ops.append((name, self.id, ref))
+        else:
+            tape.ops.append((with_alpha, self.id, ref, tape.constant(alpha)))
         dtypes = tape.dtypes
         dtypes.append(dtype)
-        return StandIn(tape, len(dtypes) - 1, dtype, self.like)
+        return StandIn(tape, len(dtypes) - 1, dtype)
 
     return method
 

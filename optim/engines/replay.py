@@ -31,15 +31,17 @@ class Replay:
 
     def __init__(self) -> None:
         self.pieces: list[_Piece] = []
+        self.seen: list[int] = []
         self.scratch = _Scratch()
 
     def prepare(self, bucket: Bucket, grads: list[Tensor], step: Step) -> Job:
         made = trace(step, bucket.layout, bucket.scalars)
         run, registers = replayable(made, bucket.layout, step, bucket.scalars)
-        old = bucket.addresses[0]
-        if bucket.locate(grads) and bucket.addresses[0] != old:
-            self.pieces = _pieces(bucket)
-        constants = made.tape.constants
+        bucket.locate()
+        places = bucket.addresses[: len(bucket.params)]
+        if places != self.seen:
+            self.seen, self.pieces = places, _pieces(bucket)
+        constants = made.constants
 
         def job() -> None:
             for piece in self.pieces:
@@ -53,7 +55,7 @@ def replayable(
     made: Trace, layout: Layout, step: Step, scalars: dict[str, Any]
 ) -> tuple[Run, list[torch.dtype]]:
     """Return the generated function for a trace; Unfit if it is not to be trusted."""
-    key = (made.key, layout.dtypes)
+    key = made.key()
     found = _programs.get(key)
     if found is None:
         found = _programs[key] = _generate(made, layout, step, scalars)

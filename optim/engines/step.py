@@ -1,6 +1,6 @@
 """One call of a step: the optimizer, the learning rate, and what is done around it."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -24,15 +24,17 @@ class Step:
     """What elements of gradients are clamped to, on both sides."""
     compute: torch.dtype | None = None
     """The dtype to compute and keep state in; None for the parameter's."""
+    is_plain: bool = field(init=False)
+    """Whether nothing is done to gradient and tensor before the optimizer."""
 
-    @property
-    def is_plain(self) -> bool:
-        """Whether nothing is done to gradient and tensor before the optimizer."""
-        return self.scale is None and self.limit is None and self.compute is None
+    def __post_init__(self) -> None:
+        self.is_plain = (
+            self.scale is None and self.limit is None and self.compute is None
+        )
 
     def __call__(self, tensor: Any, grad: Any, state: Any) -> tuple[Any, Any]:
         """Return the new tensor and the new state."""
-        if self.is_plain and not self.maximize:
+        if not self.maximize and self.is_plain:
             return self.simple.step(self.lr, tensor, grad, state)
         dtype = tensor.dtype
         if self.compute is not None:

@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .recording import ImpureStepError, NotElementwise, Recording, StandIn
+from .recording import ImpureStepError, NotElementwise, Op, Recording, StandIn
 from .step import Step
 
 
@@ -23,19 +23,23 @@ class Layout:
     """Of the tensor, the gradient, and the tensors of the state."""
     absent: dict[str, None] = field(default_factory=dict)
     """The fields of the state that are None."""
-    names: tuple[str, ...] = field(init=False)
+    tape: Recording = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
-        self.names = ("tensor", "grad", *(f"state.{name}" for name in self.tensors))
+        names = ("tensor", "grad", *(f"state.{name}" for name in self.tensors))
+        self.tape = Recording(names, self.dtypes, self.like)
 
     def state(self, tensors: Any, scalars: dict[str, Any]) -> Any:
         """Return a state that holds ``tensors`` and ``scalars``, unchecked."""
         if self.state_type is None:
             return None
         state = self.state_type.__new__(self.state_type)
-        vars(state).update(zip(self.tensors, tensors, strict=True))
-        vars(state).update(scalars)
-        vars(state).update(self.absent)
+        fields = state.__dict__
+        for name, tensor in zip(self.tensors, tensors, strict=True):
+            fields[name] = tensor
+        fields.update(scalars)
+        if self.absent:
+            fields.update(self.absent)
         return state
 
 
@@ -43,14 +47,17 @@ class Layout:
 class Trace:
     """One recorded step: its operations, which results go where, the new numbers."""
 
-    tape: Recording
+    ops: list[Op]
+    constants: list[float]
     outs: tuple[int, ...]
     scalars: dict[str, Any]
+    reads_shape: bool
+    tape: Recording
+    """Where it was recorded; holds the operations until the next trace."""
 
-    @property
     def key(self) -> tuple[Any, ...]:
-        """What two steps share when one program serves both."""
-        return (tuple(self.tape.ops), self.outs)
+        """Return what two steps share when one program serves both."""
+        return (tuple(self.ops), self.outs, tuple(self.tape.dtypes))
 
 
 def trace(step: Step, layout: Layout, scalars: dict[str, Any]) -> Trace:
@@ -59,9 +66,9 @@ def trace(step: Step, layout: Layout, scalars: dict[str, Any]) -> Trace:
     Raises NotElementwise where it has to run as it is written, and ImpureStepError
     where it breaks its contract.
     """
-    tape = Recording(layout.names, layout.dtypes)
-    like = layout.like
-    ins = [StandIn(tape, i, dtype, like) for i, dtype in enumerate(layout.dtypes)]
+    tape = layout.tape
+    tape.clear()
+    ins = tape.inputs
     try:
         tensor, state = step(ins[0], ins[1], layout.state(ins[2:], scalars))
     except (NotElementwise, ImpureStepError):
@@ -72,31 +79,30 @@ def trace(step: Step, layout: Layout, scalars: dict[str, Any]) -> Trace:
     if type(state) is not (layout.state_type or type(None)):
         raise NotElementwise("it returns a state of another type")
     outs = [tensor]
-    changed = dict(scalars)
+    changed = scalars
     if state is not None:
-        values = vars(state)
+        values = state.__dict__
         outs += [values[name] for name in layout.tensors]
-        for name in scalars:
-            changed[name] = values[name]
-            if type(values[name]) not in _NUMBERS:
-                raise NotElementwise(f"it makes state.{name} something else")
-        if any(values[name] is not None for name in layout.absent):
+        changed = {name: values[name] for name in scalars}
+        if not all([type(value) in _NUMBERS for value in changed.values()]):
+            raise NotElementwise("it makes a number of the state something else")
+        if any([values[name] is not None for name in layout.absent]):
             raise NotElementwise("it adds a tensor to the state")
-    return Trace(tape, _results(layout, outs), changed)
+    outs_at = _results(layout, outs)
+    return Trace(tape.ops, tape.constants, outs_at, changed, tape.reads_shape, tape)
 
 
 _NUMBERS = frozenset({int, float, bool, str})
 
 
 def _results(layout: Layout, outs: list[Any]) -> tuple[int, ...]:
-    numbers: list[int] = []
-    for slot, out in zip((0, *range(2, len(layout.dtypes))), outs, strict=True):
+    tape = layout.tape
+    for slot, out in zip((0, *range(2, tape.n_inputs)), outs, strict=True):
         if type(out) is not StandIn:
-            raise NotElementwise(f"it returns no tensor for {layout.names[slot]}")
+            raise NotElementwise(f"it returns no tensor for {tape.names[slot]}")
         if out.dtype is not layout.dtypes[slot]:
             raise ImpureStepError(
-                f"step() returns {layout.names[slot]} as {out.dtype}, and it came as "
+                f"step() returns {tape.names[slot]} as {out.dtype}, and it came as "
                 f"{layout.dtypes[slot]}; convert it back: value.to(tensor.dtype)"
             )
-        numbers.append(out.id)
-    return tuple(numbers)
+    return tuple([out.id for out in outs])

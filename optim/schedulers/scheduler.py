@@ -1,29 +1,92 @@
 """Scheduler: the learning rate of each step, and where a run stands in it."""
 
+from typing import Any, Self
+
+from ...config.path import did_you_mean
 from ...records.record import Record
 
 
 class Scheduler(Record):
     """A learning rate over steps; its fields are what it is and where it stands.
 
-    Give it as ``lr`` to ``bind`` or a `Group` and every ``optim.step()`` takes the
-    next; or call `step` yourself. Saved and loaded as any record.
+    Give it as ``lr`` to ``bind`` or a `Group`, and every ``optim.step()`` takes the
+    next one; or call `step` yourself. It is saved and loaded as any record.
     """
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        _KINDS[cls.__qualname__] = cls
 
     def at(self, index: int) -> float:
         """Return the learning rate of step ``index``, counted from 0."""
         raise NotImplementedError(f"{type(self).__qualname__} does not define at()")
 
+    def position(self) -> int:
+        """Return how many steps were taken."""
+        return self.__dict__["n_steps"] if "n_steps" in self.__dict__ else getattr(self, "n_steps")  # noqa: B009  # the field is a subclass's
+
     def lr(self) -> float:
         """Return the learning rate of the coming step."""
-        return self.at(getattr(self, "n_steps"))
+        return self.at(self.position())
 
     def advance(self) -> None:
         """Go on to the next step."""
-        setattr(self, "n_steps", getattr(self, "n_steps") + 1)
+        self.__dict__["n_steps"] = self.position() + 1
 
     def step(self) -> float:
-        """Return the learning rate of this step, and go on to the next."""
+        """Return the learning rate of this step, and go on; the first is the initial."""
         lr = self.lr()
         self.advance()
         return lr
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the fields as plain data, with the kind of the schedule."""
+        return {"kind": type(self).__qualname__, **self.fields()}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Take over what `state_dict` gave. Raises ValueError for another kind."""
+        restored = scheduler_of(state_dict)
+        if type(restored) is not type(self):
+            raise ValueError(
+                f"the state is of a {type(restored).__qualname__}, and this is a "
+                f"{type(self).__qualname__}"
+            )
+        self.__dict__.clear()
+        self.__dict__.update(restored.__dict__)
+
+    @classmethod
+    def from_state_dict(cls, state_dict: dict[str, Any]) -> Self:
+        """Return the schedule that `state_dict` was taken of."""
+        restored = scheduler_of(state_dict)
+        if not isinstance(restored, cls):
+            raise ValueError(f"{state_dict.get('kind')!r} is no {cls.__qualname__}")
+        return restored
+
+
+_KINDS: dict[str, type[Scheduler]] = {}
+
+
+def scheduler_of(data: "dict[str, Any] | Scheduler") -> Scheduler:
+    """Return the schedule that plain data describes. Raises ValueError."""
+    if isinstance(data, Scheduler):
+        return data
+    fields = dict(data)
+    kind = fields.pop("kind", None)
+    if kind not in _KINDS:
+        known = did_you_mean(str(kind), _KINDS)
+        raise ValueError(f"{kind!r} is no schedule that is defined here.{known}")
+    return _KINDS[kind](**fields)
+
+
+def check_initial_lr(value: float) -> None:
+    """Raise ValueError unless ``value`` can be a schedule's first learning rate."""
+    if not 0.0 < value <= 1.0:
+        raise ValueError(
+            f"Initial learning rate must be greater than 0 and at most 1, got {value}"
+        )
+
+
+def check_n_iters(value: int) -> None:
+    """Raise ValueError unless a schedule has at least one step."""
+    if value < 1:
+        raise ValueError(f"Number of iterations must be at least 1, got {value}")

@@ -1,0 +1,64 @@
+"""Gradients as values: by parameter ID, beside the module and not inside it."""
+
+from collections.abc import Iterator, Mapping
+
+import torch
+from torch import Tensor, nn
+
+from ..core.identity import named_params
+from ..records.entry import ParamId
+
+
+class Gradients(Mapping[str, Tensor]):
+    """The gradients of a module's parameters, by parameter ID."""
+
+    def __init__(self, by_id: Mapping[str, Tensor]) -> None:
+        self._by_id = dict(by_id)
+
+    @classmethod
+    def from_backward(cls, loss: Tensor, module: nn.Module) -> "Gradients":
+        """Return the gradients of ``loss``; ``.grad`` of the parameters stays as it is.
+
+        Parameters that ``loss`` does not depend on are left out.
+        """
+        params = [p for p in named_params(module) if p.tensor.requires_grad]
+        grads = torch.autograd.grad(loss, [p.tensor for p in params], allow_unused=True)
+        pairs = zip(params, grads, strict=True)
+        return cls({p.id: g for p, g in pairs if g is not None})
+
+    @classmethod
+    def from_module(cls, module: nn.Module) -> "Gradients":
+        """Return what ``.grad`` of the parameters refers to."""
+        params = named_params(module)
+        return cls({p.id: p.tensor.grad for p in params if p.tensor.grad is not None})
+
+    def __getitem__(self, param_id: str) -> Tensor:
+        return self._by_id[param_id]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._by_id)
+
+    def __len__(self) -> int:
+        return len(self._by_id)
+
+    def to(self, device: torch.device | str) -> "Gradients":
+        """Return the gradients on ``device``."""
+        return Gradients({name: grad.to(device) for name, grad in self.items()})
+
+
+class GradientsAccumulator:
+    """Sums the gradients of several batches; nothing is averaged."""
+
+    def __init__(self) -> None:
+        self._sums: dict[str, Tensor] = {}
+
+    def accumulate(self, grads: Mapping[str, Tensor]) -> None:
+        """Add ``grads`` to the sums; the tensors given stay as they are."""
+        for name, grad in grads.items():
+            known = self._sums.get(name)
+            self._sums[ParamId(name)] = grad if known is None else known + grad
+
+    def grads(self) -> Gradients:
+        """Return the sums, and begin anew."""
+        sums, self._sums = self._sums, {}
+        return Gradients(sums)

@@ -1,0 +1,54 @@
+"""What each group of an optimizer runs on, and why."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from .adaptor import OptimizerAdaptor
+
+
+@dataclass(frozen=True, slots=True)
+class EngineRow:
+    """Parameters of one group that one engine steps together."""
+
+    group: int
+    optimizer: str
+    n_params: int
+    engine: str
+    """``compiled``, ``torch fused``, ``blocks``, ``foreach``, ``stacked`` or ``loop``."""
+    why: str
+
+    def __str__(self) -> str:
+        return (
+            f"group {self.group} ({self.optimizer}): {self.n_params} parameters on "
+            f"{self.engine}: {self.why}"
+        )
+
+
+class EngineReport(tuple[EngineRow, ...]):
+    """The rows; its repr is one line each."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return "\n".join(map(str, self)) or "nothing to step"
+
+
+def engine_report(adaptor: "OptimizerAdaptor") -> EngineReport:
+    """Return what each group ran on at the last step, or would run on at the first."""
+    rows: list[EngineRow] = []
+    for index, plan in enumerate(adaptor.plans()):
+        name = str(adaptor.param_groups[index]["kind"])
+        for bucket in plan.buckets:
+            count = len(bucket.params)
+            rows.append(EngineRow(index, name, count, bucket.engine.name, bucket.why))
+    return EngineReport(rows)
+
+
+def engines(adaptor: "OptimizerAdaptor") -> list[str]:
+    """Return by group the engines in use, joined where there are several."""
+    names: list[list[str]] = [[] for _ in adaptor.param_groups]
+    for row in engine_report(adaptor):
+        if row.engine not in names[row.group]:
+            names[row.group].append(row.engine)
+    return ["+".join(sorted(own)) for own in names]

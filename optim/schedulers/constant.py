@@ -1,0 +1,17 @@
+"""Constant: one learning rate for all steps."""
+
+from ..simple import check_range
+from .scheduler import Scheduler
+
+
+class Constant(Scheduler):
+    """The same learning rate at every step."""
+
+    value: float
+    n_steps: int = 0
+
+    def __post_init__(self) -> None:
+        check_range("value", self.value, 0.0)
+
+    def at(self, index: int) -> float:
+        return self.value

@@ -1,0 +1,27 @@
+"""Cosine annealing (Loshchilov and Hutter, 2017), without restarts."""
+
+import math
+
+from .scheduler import Scheduler, check_initial_lr, check_n_iters
+
+
+class Cosine(Scheduler):
+    """Half a cosine from ``initial_lr`` to ``min_lr``; further steps follow the wave."""
+
+    initial_lr: float
+    n_iters: int
+    min_lr: float = 0.0
+    n_steps: int = 0
+
+    def __post_init__(self) -> None:
+        check_initial_lr(self.initial_lr)
+        if not 0.0 <= self.min_lr <= self.initial_lr:
+            raise ValueError(
+                "Minimum learning rate must be at least 0 and at most equal to the "
+                f"initial learning rate {self.initial_lr}, got {self.min_lr}"
+            )
+        check_n_iters(self.n_iters)
+
+    def at(self, index: int) -> float:
+        wave = (1 + math.cos(math.pi * index / self.n_iters)) / 2
+        return self.min_lr + (self.initial_lr - self.min_lr) * wave

@@ -1,0 +1,219 @@
+"""The state of an optimizer as a record: by parameter ID, with the path beside it."""
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from torch import Tensor
+
+from ..records.entry import Param
+from ..records.errors import RecordMismatchError
+from ..records.record import Record
+from ..records.report import LoadReport
+from .report import engines
+from .fitting import fitted
+from .stepper import Stored, housed
+
+if TYPE_CHECKING:
+    from .adaptor import OptimizerAdaptor
+
+Rename = Mapping[str, str] | Callable[[str], str]
+
+
+class ParamState(Record):
+    """The state of one parameter."""
+
+    path: str
+    group: int
+    values: dict[str, Any]
+    """The fields of the state: tensors and numbers."""
+
+
+class GroupState(Record):
+    """What a group is stepped with."""
+
+    kind: str
+    hyperparameters: dict[str, Any]
+    engine: str
+    schedule: dict[str, Any] | None = None
+
+
+class OptimizerRecord(Record):
+    """The state of an optimizer: groups, and states by parameter ID."""
+
+    kind: str
+    is_training: bool
+    groups: list[GroupState]
+    states: dict[str, ParamState]
+
+
+def into_record(adaptor: "OptimizerAdaptor") -> OptimizerRecord:
+    """Return the state; it refers to the live tensors."""
+    used = engines(adaptor)
+    schedules = adaptor.schedules()
+    groups = [
+        GroupState(group["kind"], _plain(group), used[i], schedules[i])
+        for i, group in enumerate(adaptor.param_groups)
+    ]
+    states: dict[str, ParamState] = {}
+    held = {param.tensor: param for param in adaptor.held()}
+    for i, group in enumerate(adaptor.param_groups):
+        for tensor in group["params"]:
+            stored = adaptor.state.get(tensor)
+            if stored is not None:
+                param = held[tensor]
+                states[param.id] = ParamState(param.path, i, dict(stored))
+    record = OptimizerRecord(groups[0].kind, adaptor.is_training, groups, states)
+    record.metadata["optimizer"] = {
+        "kind": [group.kind for group in groups],
+        "hyperparameters": [group.hyperparameters for group in groups],
+        "engine": used,
+    }
+    return record
+
+
+def load_record(
+    adaptor: "OptimizerAdaptor",
+    source: Any,
+    hyperparameters: str,
+    rename: Rename | None,
+    strict: bool,
+) -> LoadReport:
+    """Plan, check everything, then change. Raises RecordMismatchError."""
+    if hyperparameters not in ("keep", "restore"):
+        raise ValueError(
+            f"hyperparameters is 'keep' or 'restore', got {hyperparameters!r}"
+        )
+    is_record = isinstance(source, OptimizerRecord)
+    record = source if is_record else OptimizerRecord.load(source)
+    where = "record" if is_record else f"{source!s:.200}"
+    report = LoadReport(verified="live" if is_record else "all")
+    problems: list[str] = []
+    matched = _match(adaptor, record, _renamer(rename), report)
+    states: dict[Tensor, Stored] = {}
+    places = {p: i for i, g in enumerate(adaptor.param_groups) for p in g["params"]}
+    for param, stored in matched:
+        index = places[param.tensor]
+        kind, own = record.groups[stored.group].kind, adaptor.param_groups[index]["kind"]
+        if kind != own:
+            problems.append(
+                f"{param.path}: found the state of {kind}, and this optimizer steps it "
+                f"with {own}"
+            )
+            continue
+        states[param.tensor] = fitted(
+            adaptor, index, param.tensor, param.path, stored.values, problems
+        )
+        report.loaded.append(param.path)
+    problems += _nothing_fits(adaptor, record, matched)
+    if strict:
+        problems += [f"{path}: stored, and no parameter is it" for path in report.unexpected]
+    if problems:
+        raise RecordMismatchError(where, problems)
+    own = housed(states)
+    adaptor.adopt(own, record.is_training)
+    _settle_groups(adaptor, record, matched, hyperparameters, report)
+    return report
+
+
+def _match(
+    adaptor: "OptimizerAdaptor",
+    record: OptimizerRecord,
+    renamed: Callable[[str], str],
+    report: LoadReport,
+) -> list[tuple[Param, ParamState]]:
+    """Return parameters with their stored states: by ID first, then by path."""
+    held = adaptor.held()
+    by_id = {param.id: param for param in held}
+    left: dict[str, ParamState] = {}
+    matched: list[tuple[Param, ParamState]] = []
+    for param_id, stored in record.states.items():
+        param = by_id.pop(param_id, None)  # type: ignore[call-overload]  # an ID is a str
+        if param is None:
+            left[renamed(stored.path)] = stored
+        else:
+            matched.append((param, stored))
+    by_path = {param.path: param for param in by_id.values()}
+    for path, stored in left.items():
+        param = by_path.pop(path, None)
+        if param is None:
+            report.unexpected.append(stored.path)
+        else:
+            matched.append((param, stored))
+    report.renamed |= {s.path: p.path for p, s in matched if s.path != p.path}
+    if record.states:
+        report.missing += by_path
+    return matched
+
+
+def _nothing_fits(
+    adaptor: "OptimizerAdaptor", record: OptimizerRecord, matched: list[Any]
+) -> list[str]:
+    if matched or not record.states:
+        return []
+    stored = next(iter(record.states.values())).path
+    return [
+        f"none of the {len(record.states)} stored states belongs to a parameter of "
+        f"this optimizer; the first is that of {stored}, and the optimizer's first is "
+        f"{adaptor.held()[0].path}"
+    ]
+
+
+def _settle_groups(
+    adaptor: "OptimizerAdaptor",
+    record: OptimizerRecord,
+    matched: list[tuple[Param, ParamState]],
+    hyperparameters: str,
+    report: LoadReport,
+) -> None:
+    """Restore or compare the groups' hyperparameters, schedules and engines."""
+    sources: dict[int, int] = {}
+    if len(record.groups) == len(adaptor.param_groups):
+        sources = {i: i for i in range(len(record.groups))}
+    places = {p: i for i, g in enumerate(adaptor.param_groups) for p in g["params"]}
+    for param, stored in matched:
+        sources[places[param.tensor]] = stored.group
+    schedules: list[dict[str, Any] | None] = [None] * len(adaptor.param_groups)
+    for index, source in sorted(sources.items()):
+        group, stored_group = adaptor.param_groups[index], record.groups[source]
+        if stored_group.kind != group["kind"]:
+            continue
+        schedules[index] = stored_group.schedule
+        for name, value in stored_group.hyperparameters.items():
+            now = _plain(group).get(name)
+            if now == value:
+                continue
+            if hyperparameters == "restore":
+                group[name] = value
+            else:
+                report.changed.append(
+                    f"group {index}: {name} is {now}, and was {value} when saved"
+                )
+    adaptor.load_schedules(schedules)
+    for index, used in enumerate(engines(adaptor)):
+        before = record.groups[sources[index]].engine if index in sources else used
+        if used and before and used != before:
+            report.changed.append(
+                f"group {index}: saved on the engine {before!r}, goes on on {used!r}; "
+                "the last digits may differ from an uninterrupted run's"
+            )
+
+
+def _plain(group: dict[str, Any]) -> dict[str, Any]:
+    """Return the group's hyperparameters as data."""
+    plain: dict[str, Any] = {}
+    for name, value in group.items():
+        if name in ("params", "kind"):
+            continue
+        if isinstance(value, Tensor) and value.numel() == 1:
+            value = value.item()
+        if value is None or isinstance(value, bool | int | float | str | tuple | list):
+            plain[name] = value
+    return plain
+
+
+def _renamer(rename: Rename | None) -> Callable[[str], str]:
+    if rename is None:
+        return lambda path: path
+    if callable(rename):
+        return rename
+    return lambda path: rename.get(path, path)

@@ -1,0 +1,77 @@
+"""State dicts of torch: loaded without a change of dtype, checked before."""
+
+from collections.abc import Callable
+from itertools import chain
+from typing import TYPE_CHECKING, Any
+
+from torch import Tensor
+
+from ..records.errors import RecordMismatchError
+from .fitting import fitted
+from .stepper import Stored, housed
+
+if TYPE_CHECKING:
+    from .adaptor import OptimizerAdaptor
+
+_WHERE = "the state dict"
+
+
+def load_state_dict(
+    adaptor: "OptimizerAdaptor",
+    state_dict: dict[str, Any],
+    load: Callable[[dict[str, Any]], None],
+) -> None:
+    """Let torch load, then put states back as they were saved, in storage of their own.
+
+    Raises RecordMismatchError, with nothing changed, where a state does not fit.
+    """
+    old = [dict(group) for group in adaptor.param_groups]
+    states: dict[Tensor, Stored] = {}
+
+    def check(_: Any, given: dict[str, Any]) -> None:
+        # The last of the hooks: it sees what those of the user made of the dict.
+        states.update(_states(adaptor, given))
+
+    def restore(_: Any) -> None:
+        adaptor.state.clear()
+        adaptor.state.update(housed(states))
+        for group, before in zip(adaptor.param_groups, old, strict=True):
+            for name, value in before.items():
+                group.setdefault(name, value)
+        adaptor.load_schedules([g.pop("schedule", None) for g in adaptor.param_groups])
+
+    before = adaptor.register_load_state_dict_pre_hook(check)
+    after = adaptor.register_load_state_dict_post_hook(restore, prepend=True)
+    try:
+        load(state_dict)
+    finally:
+        before.remove()
+        after.remove()
+
+
+def _states(
+    adaptor: "OptimizerAdaptor", given: dict[str, Any]
+) -> dict[Tensor, Stored]:
+    """Return the states by parameter, as they are to be kept."""
+    ours, theirs = adaptor.param_groups, given["param_groups"]
+    if [len(g["params"]) for g in ours] != [len(g["params"]) for g in theirs]:
+        return {}  # torch raises, in its own words
+    problems: list[str] = []
+    states: dict[Tensor, Stored] = {}
+    numbers = chain.from_iterable(g["params"] for g in theirs)
+    params = [(i, p) for i, g in enumerate(ours) for p in g["params"]]
+    for index, group in enumerate(theirs):
+        kind, own = group.get("kind"), ours[index]["kind"]
+        if kind is not None and kind != own:
+            problems.append(
+                f"group {index}: found the state of {kind}, expected that of {own}"
+            )
+    for number, (index, param) in zip(numbers, params, strict=True):
+        stored = given["state"].get(number)
+        if stored is None or problems:
+            continue
+        path = adaptor.path_of(param)
+        states[param] = fitted(adaptor, index, param, path, stored, problems)
+    if problems:
+        raise RecordMismatchError(_WHERE, problems)
+    return states
