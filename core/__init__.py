@@ -4,20 +4,29 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from .building import from_hyperparameters
     from .decorator import Module, module
+    from .hyperparameters import get_hparams
     from .identity import map_params, named_params
+    from .known_arguments import register_hparams
     from .loading import from_record, load_record, report_of
+    from .registry import allow_classes, register_class
     from .saving import into_record, save_record
     from .uninitialized import skip_init
 
 __all__ = [
     "Module",
+    "allow_classes",
+    "from_hyperparameters",
     "from_record",
+    "get_hparams",
     "into_record",
     "load_record",
     "map_params",
     "module",
     "named_params",
+    "register_class",
+    "register_hparams",
     "report_of",
     "save_record",
     "skip_init",
@@ -25,12 +34,17 @@ __all__ = [
 
 _HOME = {
     "Module": "decorator",
+    "allow_classes": "registry",
+    "from_hyperparameters": "building",
     "from_record": "loading",
+    "get_hparams": "hyperparameters",
     "into_record": "saving",
     "load_record": "loading",
     "map_params": "identity",
     "module": "decorator",
     "named_params": "identity",
+    "register_class": "registry",
+    "register_hparams": "known_arguments",
     "report_of": "loading",
     "save_record": "saving",
     "skip_init": "uninitialized",

@@ -4,9 +4,14 @@ import copy
 import functools
 import inspect
 import pickle
+from collections.abc import Callable
 from typing import Any
 
+import torch
 from torch import nn
+
+from ..config.fields import is_struct_value
+from .declared_type import checker_of
 
 ARGUMENTS = "_burnish_arguments"
 """Where a module keeps what its constructor was called with."""
@@ -37,6 +42,14 @@ class Arguments:
         bound = signature.bind(None, *self.args, **self.kwargs)
         bound.apply_defaults()
         return dict(list(bound.arguments.items())[1:])
+
+    def check(self, check: Callable[[dict[str, Any]], None]) -> None:
+        """Let ``check`` raise for them, if they fit the constructor at all."""
+        try:
+            bound = self.bound()
+        except TypeError:
+            return
+        check(bound)
 
     def __deepcopy__(self, memo: dict[int, Any]) -> "Arguments":
         args = tuple(_copied(value, memo) for value in self.args)
@@ -75,13 +88,17 @@ def capture(cls: type[nn.Module]) -> None:
         if state.get(ARGUMENTS, _nothing) is None:
             init(self, *args, **kwargs)
             return
+        noted = Arguments(cls, *_as_passed(args, kwargs))
+        check = checker_of(type(self))
+        if check is not None:
+            noted.check(check)
         state[ARGUMENTS] = None
         try:
             init(self, *args, **kwargs)
         except BaseException:
             state.pop(ARGUMENTS, None)
             raise
-        state[ARGUMENTS] = Arguments(cls, args, kwargs)
+        state[ARGUMENTS] = noted
 
     setattr(__init__, _MARK, cls)
     cls.__init__ = __init__  # type: ignore[method-assign]  # that is what capturing is
@@ -94,6 +111,30 @@ def arguments_of(module: nn.Module) -> dict[str, Any] | None:
 
 
 _nothing = object()
+_LASTING = frozenset({int, float, str, bool, type(None), tuple, type, torch.dtype})
+"""Types whose values stay as they were passed."""
+
+
+def _as_passed(
+    args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """Return the arguments so that nobody who changes them later changes the note."""
+    if not _LASTING.issuperset(map(type, args)):
+        args = tuple(map(_snapshot, args))
+    if not _LASTING.issuperset(map(type, kwargs.values())):
+        kwargs = {name: _snapshot(value) for name, value in kwargs.items()}
+    return args, kwargs
+
+
+def _snapshot(value: Any) -> Any:
+    kind = type(value)
+    if kind is list:
+        return [_snapshot(item) for item in value]
+    if kind is dict:
+        return {key: _snapshot(item) for key, item in value.items()}
+    if kind is set or (not isinstance(value, nn.Module) and is_struct_value(value)):
+        return _copied(value, {})
+    return value
 
 
 def _delegate(cls: type[nn.Module]) -> Any:

@@ -1,7 +1,7 @@
 """Values into the tensors of a module: all of them, or none."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any, TypeAlias
 
 import torch
@@ -27,10 +27,9 @@ def copy_all(fillings: Sequence[Filling]) -> None:
                 copy_into(tensors[0], values)
     except BaseException:
         for tensor, values, is_replaced in reversed(old):
-            if is_replaced:
-                tensor.data = values
-            else:
-                copy_into(tensor, values)
+            # The tensor that refused its new values refuses its old ones as well.
+            with suppress(Exception):
+                assign([tensor], values) if is_replaced else copy_into(tensor, values)
         raise
 
 

@@ -6,7 +6,9 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeVar, cast, overload
 from torch import nn
 
 from ..config.path import Patterns, as_patterns, matchers
+from .building import from_hyperparameters
 from .capture import capture
+from .declared_type import HparamsOfClass
 from .hparams import factory_of
 from .hyperparameters import hparams_of
 from .loading import from_record as _from_record
@@ -96,6 +98,14 @@ class _Methods:
         build = factory_of(cast(type[nn.Module], cls), record, args, kwargs)
         return cast(Self, _from_record(build, record))
 
+    @classmethod
+    def from_hyperparameters(cls, hparams: Mapping[str, Any]) -> Self:
+        """Return a module built by its constructor from the dict ``hparams``.
+
+        See `burnish.from_hyperparameters`; the class in hand is trusted.
+        """
+        return cast(Self, from_hyperparameters(hparams, cast(type[nn.Module], cls)))
+
     @property
     def hparams(self) -> Mapping[str, Any]:
         """What the module is: its class and the arguments of its constructor."""
@@ -153,6 +163,7 @@ class Module(nn.Module, _Methods):
     """
 
     Record: ClassVar[type["FlatRecord"]] = cast("type[FlatRecord]", RecordOfClass())
+    Hparams: ClassVar[Any] = HparamsOfClass()
     _burnish_skip: ClassVar[tuple[Any, ...]] = ()
     _burnish_version: ClassVar[int] = 0
     _burnish_rules: ClassVar[Mapping[int, Sequence[Any]]] = {}
@@ -205,12 +216,14 @@ def _decorate(
 
 
 def _add_members(cls: Any) -> None:
-    for member in (*_OURS, "hparams"):
+    for member in (*_OURS, "from_hyperparameters", "hparams"):
         found = getattr(cls, member, None)
         if found is None:
             setattr(cls, member, _Methods.__dict__[member])
     if not hasattr(cls, "Record"):
         cls.Record = RecordOfClass()
+    if not hasattr(cls, "Hparams"):
+        cls.Hparams = HparamsOfClass()
     if cls.hparams is _Methods.__dict__["hparams"]:
         unused = list(getattr(cls, "__jit_unused_properties__", ()))
         if "hparams" not in unused:

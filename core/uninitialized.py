@@ -94,9 +94,9 @@ def _new_parameter(
     cls: type[nn.Parameter], data: Any = None, requires_grad: bool = True
 ) -> Any:
     build = _local.build
-    if build is not None and cls is nn.Parameter and type(data) is torch.Tensor:
-        if not data.is_meta:
-            return build.parameter(data, requires_grad)
+    is_plain = cls is nn.Parameter and type(data) is torch.Tensor
+    if build is not None and is_plain and not data.is_meta:
+        return build.parameter(data, requires_grad)
     if is_unfilled(data):
         return build_of(data).alias(data, requires_grad)
     if cls is UnfilledParameter:
