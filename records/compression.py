@@ -3,18 +3,23 @@
 import gzip
 import io
 import zlib
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from .errors import RecordFormatError
+from .errors import RecordError, RecordFormatError
 from .sink import Sink, StreamSink
 from .source import MemorySource, Source
 
-MOST_RATIO = 1000
-"""Content may be this much longer than its file, and 64 MiB more; a bomb is longer."""
-_FREE = 64 << 20
+MOST_RATIO = 1100
+"""Content may be this much longer than its file, and 32 MiB more; a bomb is longer.
+Deflate never is."""
+_FREE = 32 << 20
+
+_WINDOW = 32 << 20
+"""What zstd may look back, in bytes, and takes in memory for it."""
+_PIECE = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,8 +40,15 @@ class Codec:
     def compressed(self, sink: Sink, level: int | None) -> Generator[Sink]:
         """Return a sink whose bytes arrive compressed in ``sink``."""
         level = self.level if level is None else level
-        with self.writer(_File(sink), level) as file:
-            yield StreamSink(file)
+        packed = _File(sink)
+        with self.writer(packed, level) as file:
+            content = _File(StreamSink(file))
+            yield StreamSink(content)
+        if content.written > _FREE + MOST_RATIO * packed.written:
+            raise RecordError(
+                f"the file would be over {MOST_RATIO} times shorter than its content, "
+                "which looks like a bomb to its reader; write .mpk.zst"
+            )
 
 
 def codec_named(name: str, form: str) -> Codec:
@@ -65,13 +77,16 @@ class _File(io.RawIOBase):
 
     def __init__(self, sink: Sink) -> None:
         self._sink = sink
+        self.written = 0
 
     def writable(self) -> bool:
         return True
 
     def write(self, data: Any) -> int:
         self._sink.write(data)
-        return memoryview(data).nbytes
+        length = memoryview(data).nbytes
+        self.written += length
+        return length
 
 
 def _gzip_writer(file: Any, level: int) -> Any:
@@ -83,24 +98,20 @@ def _gzip_writer(file: Any, level: int) -> Any:
 
 def _gzip_reader(source: Source, limit: int) -> bytearray:
     inflate = zlib.decompressobj(wbits=31)
-    content = bytearray()
+
+    def decode(data: bytes) -> Iterator[bytes]:
+        while True:
+            piece = inflate.decompress(data, _PIECE)
+            yield piece
+            data = inflate.unconsumed_tail
+            # What did not fit may wait inside when no input is left.
+            if not data and len(piece) < _PIECE:
+                return
+
     try:
-        for at in range(0, source.size, 1 << 20):
-            data: Any = source.read(at, min(1 << 20, source.size - at))
-            while data and not inflate.eof:
-                content += inflate.decompress(data, 1 << 20)
-                data = inflate.unconsumed_tail
-                if len(content) > limit:
-                    raise _too_long(source, limit)
-            if inflate.eof and (inflate.unused_data or at + (1 << 20) < source.size):
-                raise RecordFormatError(
-                    source.name, "bytes after the compressed content"
-                )
+        return _content(source, limit, inflate, decode, _PIECE)
     except zlib.error as error:
         raise RecordFormatError(source.name, f"damaged gzip ({error})") from error
-    if not inflate.eof:
-        raise RecordFormatError(source.name, "gzip that ends before its content")
-    return content
 
 
 def _zstd_writer(file: Any, level: int) -> Any:
@@ -113,33 +124,47 @@ def _zstd_writer(file: Any, level: int) -> Any:
 def _zstd_reader(source: Source, limit: int) -> bytearray:
     import zstandard
 
-    decompressor = zstandard.ZstdDecompressor(max_window_size=1 << 27).decompressobj()
-    content = bytearray()
+    context = zstandard.ZstdDecompressor(max_window_size=_WINDOW)
+    decoder = context.decompressobj()
+
+    def decode(data: bytes) -> Iterator[bytes]:
+        yield decoder.decompress(data)
+
     try:
-        for at in range(0, source.size, 1 << 14):
-            content += decompressor.decompress(
-                bytes(source.read(at, min(1 << 14, source.size - at)))
-            )
-            if len(content) > limit:
-                raise _too_long(source, limit)
-            if decompressor.eof and (
-                decompressor.unused_data or at + (1 << 14) < source.size
-            ):
-                raise RecordFormatError(
-                    source.name, "bytes after the compressed content"
-                )
+        # The shortest block, of 4 bytes, becomes 128 KiB: so 1 KiB is 32 MiB at most.
+        return _content(source, limit, decoder, decode, 1 << 10)
     except zstandard.ZstdError as error:
         raise RecordFormatError(source.name, f"damaged zstd ({error})") from error
-    if not decompressor.eof:
-        raise RecordFormatError(source.name, "zstd that ends before its content")
-    return content
+
+
+def _content(
+    source: Source,
+    limit: int,
+    decoder: Any,
+    decode: Callable[[bytes], Iterator[bytes]],
+    step: int,
+) -> bytearray:
+    """Return what ``decode`` makes of the source, which is one frame and no more."""
+    content = bytearray()
+    for at in range(0, source.size, step):
+        data = bytes(source.read(at, min(step, source.size - at)))
+        for piece in decode(data):
+            content += piece
+            if len(content) > limit:
+                raise _too_long(source, limit)
+        if decoder.eof:
+            if decoder.unused_data or at + len(data) < source.size:
+                found = "bytes after the compressed content"
+                raise RecordFormatError(source.name, found)
+            return content
+    raise RecordFormatError(source.name, "a file that ends before its content")
 
 
 def _too_long(source: Source, limit: int) -> RecordFormatError:
     return RecordFormatError(
         source.name,
         f"content of over {limit:,} bytes in a file of {source.size:,}",
-        f"at most {MOST_RATIO} times the file and 64 MiB",
+        f"at most {MOST_RATIO} times the file and 32 MiB",
     )
 
 

@@ -69,17 +69,9 @@ class FrameSource:
         """Forget the map of the compressed file."""
         self._inner.unmap()
 
-    def unmap(self) -> None:
-        """Do nothing: what was decoded is nobody else's."""
-
     def close(self) -> None:
         """Let go of the file."""
         self._inner.close()
-
-    def stored_size(self, end: int) -> int:
-        """Return how many bytes of the file hold the content before ``end``."""
-        number = int(np.searchsorted(self._contents, end, "left"))
-        return int(self._frames[number])
 
     def _content(self, number: int, *, keep: bool) -> bytes:
         with self._lock:
