@@ -42,7 +42,7 @@ class Codec:
         level = self.level if level is None else level
         packed = _File(sink)
         with self.writer(packed, level) as file:
-            content = _File(StreamSink(file))
+            content: Any = _File(StreamSink(file))
             yield StreamSink(content)
         if content.written > _FREE + MOST_RATIO * packed.written:
             raise RecordError(
