@@ -245,7 +245,7 @@ def test_what_is_no_record_is_a_format_error(content: bytes, tmp_path: Path) -> 
 
 
 def test_missing_files_folders_and_text_files_say_what_they_are(tmp_path: Path) -> None:
-    with pytest.raises(FileNotFoundError, match="none.mpk"):
+    with pytest.raises(FileNotFoundError, match=r"none\.mpk"):
         open_record(tmp_path / "none.mpk")
     with pytest.raises(IsADirectoryError, match="is a folder"):
         open_record(tmp_path)

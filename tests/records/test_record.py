@@ -90,7 +90,7 @@ def test_items_reach_into_lists_dicts_and_records_by_path() -> None:
     assert torch.equal(record["moments.a\\.b.m"], torch.ones(2, 3))
     assert "moments.a\\.b.m" in record
     assert "moments.c" not in record
-    with pytest.raises(KeyError, match="nothing is stored at 'history.9'"):
+    with pytest.raises(KeyError, match=r"nothing is stored at 'history\.9'"):
         record["history.9"]
 
 

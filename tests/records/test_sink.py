@@ -114,8 +114,8 @@ def test_a_write_that_takes_only_a_part_is_finished(
 def test_an_unwritable_folder_and_a_missing_one_are_named(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match=r"the folder .*/none does not exist"):
         record(1.0).save(tmp_path / "none" / "model.mpk")
+    (tmp_path / "taken.mpk").mkdir()
     with pytest.raises(IsADirectoryError, match="a folder is in the way"):
-        (tmp_path / "taken.mpk").mkdir()
         record(1.0).save(tmp_path / "taken.mpk")
 
 
