@@ -1,16 +1,16 @@
 """Where bytes go: a file that appears whole or not at all, an open file, memory."""
 
 import errno
-import fcntl
 import glob
 import io
 import os
-import secrets
 import stat
 from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager, suppress
 from types import EllipsisType
 from typing import Any, BinaryIO, Protocol, TypeAlias
+
+from .scratch import abandoned, explained, make_locked, sync_folder
 
 Buffer: TypeAlias = Any
 """Bytes, a memoryview or a ctypes array whose length is its number of bytes."""
@@ -112,14 +112,16 @@ def open_sink(file: str | os.PathLike[str] | BinaryIO) -> Generator[Sink]:
         with _replacing(path, mode) as sink:
             yield sink
     except OSError as error:
-        raise _explained(error, path) from error
+        raise explained(error, path) from error
 
 
 @contextmanager
 def _replacing(path: str, mode: int | None) -> Generator[FileSink]:
     folder, name = os.path.split(path)
-    _sweep(folder, name)
-    fd, scratch = _scratch(folder, name)
+    for left_behind in abandoned(folder, glob.escape(name[:200])):
+        with suppress(OSError):
+            os.unlink(left_behind)
+    fd, scratch = make_locked(folder, name, _open_new)
     try:
         if mode is not None:
             os.fchmod(fd, stat.S_IMODE(mode))
@@ -133,63 +135,8 @@ def _replacing(path: str, mode: int | None) -> Generator[FileSink]:
         raise
     finally:
         os.close(fd)
-    _sync_folder(folder)
+    sync_folder(folder)
 
 
-def _scratch(folder: str, name: str) -> tuple[int, str]:
-    """Return a new locked file beside ``name``; the lock says that its writer lives."""
-    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
-    while True:
-        # Names have at most 255 bytes, and the temporary needs 14 more than the file.
-        scratch = os.path.join(folder, f".{name[:200]}.{secrets.token_hex(4)}.tmp")
-        fd = os.open(scratch, flags, 0o666)
-        with suppress(OSError):
-            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        if _is_same_file(fd, scratch):
-            return fd, scratch
-        os.close(fd)
-
-
-def _sweep(folder: str, name: str) -> None:
-    """Remove the temporaries of writers that are dead: nobody holds their lock."""
-    pattern = os.path.join(
-        glob.escape(folder), f".{glob.escape(name[:200])}.????????.tmp"
-    )
-    for scratch in glob.glob(pattern):
-        with suppress(OSError):
-            fd = os.open(scratch, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
-            try:
-                fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                if _is_same_file(fd, scratch):
-                    os.unlink(scratch)
-            finally:
-                os.close(fd)
-
-
-def _is_same_file(fd: int, path: str) -> bool:
-    try:
-        return os.path.samestat(os.fstat(fd), os.stat(path, follow_symlinks=False))
-    except OSError:
-        return False
-
-
-def _sync_folder(folder: str) -> None:
-    fd = os.open(folder or ".", os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        # Some network file systems cannot sync a folder; the file itself is synced.
-        with suppress(OSError):
-            os.fsync(fd)
-    finally:
-        os.close(fd)
-
-
-def _explained(error: OSError, path: str) -> OSError:
-    folder = os.path.dirname(path) or "."
-    what = {
-        errno.ENOENT: f"the folder {folder} does not exist; make it first",
-        errno.EACCES: f"the folder {folder} is not writable",
-        errno.EROFS: f"the folder {folder} is read-only",
-        errno.ENOSPC: "the disk is full; what was saved there before is unchanged",
-        errno.EDQUOT: "the disk quota is used up; what was saved before is unchanged",
-    }.get(error.errno or 0)
-    return error if what is None else OSError(error.errno, what, path)
+def _open_new(path: str) -> int:
+    return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
