@@ -93,10 +93,11 @@ def computed_of(cls: type) -> frozenset[str]:
     return frozenset(getattr(cls, "model_computed_fields", ()) if is_model(cls) else ())
 
 
-def allows_extra(cls: type) -> bool:
-    """Return whether ``cls`` keeps fields that it does not declare."""
+def extra_of(cls: type) -> str | None:
+    """Return what ``cls`` says of fields that it lacks: allow, ignore, forbid, None."""
     config = getattr(cls, "model_config", {}) if is_model(cls) else {}
-    return config.get("extra") == "allow"
+    extra: str | None = config.get("extra")
+    return extra
 
 
 def members(annotation: Any) -> tuple[Any, ...]:

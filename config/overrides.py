@@ -10,7 +10,7 @@ from .encode import encode
 from .errors import ConfigError, Problem
 from .fields import (
     Field,
-    allows_extra,
+    extra_of,
     fields_of,
     is_mapping,
     is_sequence,
@@ -129,7 +129,7 @@ class _Cursor:
     def _enter_struct(self, cls: type, tree: Any, name: str) -> "_Cursor":
         field = _field(cls, name)
         if field is None:
-            if allows_extra(cls):
+            if extra_of(cls) == "allow":
                 return _Cursor(tree, name, Any, child(self.path, name))
             raise self._no_field(name, cls)
         key = next((n for n in field.names if n in tree), field.name)

@@ -16,9 +16,9 @@ from .encode import encode, is_default
 from .errors import ConfigError, Problem
 from .fields import (
     Field,
-    allows_extra,
     allows_none,
     computed_of,
+    extra_of,
     fields_of,
     is_mapping,
     is_sequence,
@@ -84,15 +84,16 @@ class Preparation:
         self, cls: type, tree: Any, path: str, steps: tuple[Step, ...]
     ) -> dict[str, Any]:
         given: Mapping[Any, Any] = tree if is_dict(tree) else {}
-        fields = fields_of(cls)
+        fields, extra = fields_of(cls), extra_of(cls)
+        ignored = self.ignore_extra or extra == "ignore"
         known = {name: f for f in fields.values() for name in f.names}
         prepared: dict[str, Any] = {}
         for name, item in given.items():
             if name in known:
                 self._field(known[name], name, item, path, steps, prepared)
-            elif allows_extra(cls):
+            elif extra == "allow":
                 prepared[name] = _bare(item)
-            elif name not in computed_of(cls) and not self.ignore_extra:
+            elif name not in computed_of(cls) and not ignored:
                 self._unknown(cls, name, path, known)
         for f in fields.values():
             if not f.has_default and not f.names & given.keys():

@@ -97,6 +97,8 @@ def _check_part(kind: str, name: str, part: Any, path: str) -> None:
         inner = part.values() if isinstance(part, dict) else part
         fits = isinstance(part, expected)
         fits = fits and (items is None or all(isinstance(i, items) for i in inner))
+        # Fields, variants: their keys are names.
+        fits = fits and (expected is not dict or all(isinstance(k, str) for k in part))
     else:
         fits = True
     if not fits:

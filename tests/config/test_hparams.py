@@ -295,6 +295,26 @@ def test_computed_fields_are_only_in_the_extended_dict_which_loads_too() -> None
     assert Heads.from_dict(hparams.to_dict(computed=True)) == hparams
 
 
+def test_a_class_may_allow_or_ignore_what_it_does_not_declare() -> None:
+    class Open(Hparams, extra="allow"):
+        a: int = 1
+
+    class Lenient(Hparams, extra="ignore"):
+        a: int = 1
+
+    opened = Open.loads("(a: 2, b: (c: x))")
+    assert opened.model_extra == {"b": {"c": "x"}}
+    assert Open.loads(opened.dumps()) == opened
+    assert Lenient.loads("(a: 2, b: 3)") == Lenient(a=2)
+
+
+def test_frozen_ones_can_be_keys() -> None:
+    class Key(Hparams, frozen=True):
+        a: int = 1
+
+    assert {Key(): 1}[Key(a=1)] == 1
+
+
 def test_copies_and_pickles_are_equal() -> None:
     hparams = Nested(optimizer=Plain(lr="step: 1@0 lin 0.1@9"))  # type: ignore[arg-type]  # text
 

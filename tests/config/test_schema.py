@@ -556,6 +556,10 @@ def test_foreign_files_are_refused_as_schemas(tmp_path: Path) -> None:
         ('Struct(name: "x", fields: {}, version: "1")', "'1' as its version"),
         ('Struct(name: "x", fields: {"a": Field(name: "a", type: 3)})', "as its type"),
         ("Struct(fields: {})", "name"),
+        (
+            'Struct(name: "x", fields: {None: Field(name: "a", type: Ref(name: ""))})',
+            "as its fields",
+        ),
         ("Blob(x: 1)", "unknown kind 'Blob'"),
     ],
 )
