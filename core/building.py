@@ -45,7 +45,6 @@ def planned(
     try:
         if cls is not None:
             _check_class(cls, hparams)
-            planner.check_depth("", 0)
         plan = planner.module(hparams, "", 0, cls)
     except RecursionError:
         raise HyperparameterError("", "nested too deep to be a module") from None
@@ -61,8 +60,10 @@ class _Build:
     def module(self, plan: Plan) -> nn.Module:
         arguments = {name: self.value(v) for name, v in plan.arguments.items()}
         try:
-            build = builder_of(plan.cls) or call
-            module = build(plan.cls, arguments)
+            if plan.read is not None:
+                module = plan.read(dict(plan.node))
+            else:
+                module = (builder_of(plan.cls) or call)(plan.cls, arguments)
         except HyperparameterError:
             raise
         except Exception as error:
@@ -105,11 +106,9 @@ class _Build:
             ) from error
 
     def _container(self, planned: Container) -> nn.Module:
-        items = self.value(planned.items)
         container = planned.cls()
-        pairs = items.items() if isinstance(items, dict) else enumerate(items)  # pyright: ignore[reportUnknownVariableType]  # data
-        for name, item in pairs:  # pyright: ignore[reportUnknownVariableType]  # data
-            container.add_module(str(name), item)  # pyright: ignore[reportUnknownArgumentType]  # data
+        for name, item in planned.items.items():
+            container.add_module(name, self.value(item))
         self.built[planned.path] = container
         return container
 

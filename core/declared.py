@@ -7,18 +7,20 @@ are tagged dicts in it, dtypes and devices texts, and what pydantic does not kno
 import functools
 import json
 import operator
+import os
 import types
 import typing
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from inspect import Parameter
-from typing import Annotated, Any, Union
+from typing import Annotated, Any, Self, Union
 
 import torch
-from pydantic import TypeAdapter, ValidationError, model_validator
+from pydantic import TypeAdapter, ValidationError
 from torch import nn
 
 from ..config.encode import encode, to_plain
 from ..config.fields import computed_of, fields_of, is_struct
+from ..config.files import load
 from ..config.hparams import Hparams, define_hparams
 from . import plain
 from .declared_type import declared_type
@@ -28,17 +30,33 @@ from .signature import parameters_of
 
 
 class ModuleHparams(Hparams):
-    """Base of the classes made from a signature; takes the dicts of modules too."""
+    """Base of the classes made from a signature; reads a module's dict and file too."""
 
-    @model_validator(mode="before")
     @classmethod
-    def _without_what_is_no_argument(cls, values: Any) -> Any:
-        if not isinstance(values, Mapping):
-            return values
+    def from_dict(cls, values: Mapping[str, Any]) -> Self:
+        """Return the hyperparameters in a dict, also in that of a module."""
+        return load(cls, cls._arguments(values))
+
+    @classmethod
+    def load(
+        cls,
+        file: str | os.PathLike[str],
+        *,
+        key: str | None = None,
+        overrides: Iterable[str] = (),
+        ignore_extra: bool = False,
+    ) -> Self:
+        """Return the hyperparameters in ``file``, also in a module's config.json."""
+        values: Any = load(dict[str, Any], file, key=key)
+        return load(cls, cls._arguments(values), overrides, ignore_extra)
+
+    @classmethod
+    def _arguments(cls, values: Any) -> Any:
+        """Return ``values`` without what a module's dict has beside arguments."""
         known = fields_of(cls)
         return {
             name: value
-            for name, value in values.items()  # pyright: ignore[reportUnknownVariableType]  # data
+            for name, value in values.items()
             if name in known or not (name in plain.OWN or plain.is_child(value))
         }
 
@@ -144,9 +162,9 @@ def _field(cls: type[nn.Module], parameter: Parameter, hint: Any) -> tuple[Any, 
     """Return the annotation and the default of one argument."""
     annotation = json_hint(hint)
     if parameter.kind is Parameter.VAR_POSITIONAL:
-        return list[annotation], []
+        return plain.list_of(annotation), []
     if parameter.kind is Parameter.VAR_KEYWORD:
-        return dict[str, annotation], {}
+        return plain.dict_of(annotation), {}
     if parameter.default is Parameter.empty:
         return annotation, ...
     if parameter.default is None:

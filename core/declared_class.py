@@ -1,12 +1,13 @@
 """The class that a program declares, without what torch derives from it at run time."""
 
 import sys
-from functools import lru_cache
 
 from torch import nn
 
+from .by_class import by_class
 
-@lru_cache(maxsize=4096)
+
+@by_class
 def declared_class(cls: type[nn.Module]) -> type[nn.Module]:
     """Return ``Linear`` for ``ParametrizedLinear`` and ``FSDPLinear``, else ``cls``."""
     modules = (base for base in cls.__mro__ if issubclass(base, nn.Module))

@@ -2,12 +2,12 @@
 
 import inspect
 from collections.abc import Callable, Mapping
-from functools import lru_cache
 from typing import Any
 
 from torch import nn
 
 from . import plain
+from .by_class import by_class
 from .signature import parameters_of
 
 
@@ -24,7 +24,7 @@ def declared_type(cls: type[nn.Module]) -> type | None:
     return found if isinstance(found, type) else None
 
 
-@lru_cache(maxsize=4096)
+@by_class
 def checker_of(cls: type[nn.Module]) -> Callable[[Mapping[str, Any]], None] | None:
     """Return what checks the arguments of ``cls`` before its constructor runs.
 
@@ -41,7 +41,7 @@ def checker_of(cls: type[nn.Module]) -> Callable[[Mapping[str, Any]], None] | No
     return checker(cls)
 
 
-@lru_cache(maxsize=4096)
+@by_class
 def _made(cls: type[nn.Module]) -> Any:
     from .declared import made_type
 

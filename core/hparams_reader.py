@@ -4,7 +4,7 @@ Every name and every argument is looked at before the first constructor runs.
 """
 
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from inspect import Parameter
 from typing import Any
@@ -12,7 +12,7 @@ from typing import Any
 from torch import nn
 
 from ..config.alternatives import struct_for
-from ..config.fields import fields_of
+from ..config.fields import fields_of, members
 from ..config.path import did_you_mean, join
 from . import plain
 from .errors import HyperparameterError
@@ -29,6 +29,8 @@ class Plan:
     path: str
     arguments: dict[str, Any]
     node: Mapping[str, Any]
+    read: Callable[[Any], nn.Module] | None = None
+    """The class's own ``from_hyperparameters``, which takes the node as it is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +39,7 @@ class Container:
 
     cls: type[nn.Module]
     path: str
-    items: Any
+    items: dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,10 +82,13 @@ class Planner:
         cls: type[nn.Module] | None = None,
     ) -> Plan:
         """Return the plan of the module that ``node`` describes."""
-        cls = cls or class_named(node, path, moved=self._moved)
-        arguments = self._arguments(cls, node, path, depth)
+        self.check_depth(path, depth)
+        named = cls or class_named(node, path, moved=self._moved)
+        # The class in hand may be asking; others that read by themselves are asked.
+        read = None if cls is not None else _reader_of(named)
+        arguments = {} if read else self._arguments(named, node, path, depth)
         self._planned.add(path)
-        return Plan(cls, path, arguments, node)
+        return Plan(named, path, arguments, node, read)
 
     def _arguments(
         self, cls: type[nn.Module], node: Mapping[str, Any], path: str, depth: int
@@ -113,11 +118,11 @@ class Planner:
         if parameter.kind is Parameter.VAR_POSITIONAL:
             if not isinstance(value, list | tuple):
                 raise HyperparameterError(path, f"expected a list, found {value!r:.60}")
-            hint = tuple[hint, ...]
+            hint = plain.list_of(hint)
         elif parameter.kind is Parameter.VAR_KEYWORD:
             if not isinstance(value, Mapping):
                 raise HyperparameterError(path, f"expected a dict, found {value!r:.60}")
-            hint = dict[str, hint]
+            hint = plain.dict_of(hint)
         return self.value(value, hint, path, depth)
 
     def _for_torch(
@@ -167,12 +172,16 @@ class Planner:
             return self._struct(struct, value, path, depth)
         if plain.needs_class(hint):
             return _rich(dict(value), hint, path)
-        return {
-            key: self.value(
-                item, plain.item_hint(hint, key), join(path, key), depth + 1
-            )
-            for key, item in value.items()
-        }
+        found: dict[Any, Any] = {}
+        for key, item in value.items():
+            if not isinstance(key, str):
+                raise HyperparameterError(
+                    path, f"expected a text as key, found {key!r:.60}"
+                )
+            inner = plain.item_hint(hint, key)
+            item = self.value(item, inner, join(path, key), depth + 1)
+            found[plain.restored_key(key, hint)] = item
+        return found
 
     def _struct(
         self, cls: Any, value: Mapping[str, Any], path: str, depth: int
@@ -222,15 +231,16 @@ class Planner:
         self, cls: type[nn.Module], value: Any, path: str, depth: int
     ) -> Container:
         self.check_depth(path, depth)
-        expected = Mapping if cls is nn.ModuleDict else list | tuple | Mapping
-        if not isinstance(value, expected):
+        if isinstance(value, list | tuple) and cls is not nn.ModuleDict:
+            pairs: Iterable[tuple[Any, Any]] = (
+                (str(i), v) for i, v in enumerate(value)
+            )
+        elif isinstance(value, Mapping):
+            pairs = value.items()
+        else:
             raise HyperparameterError(
                 path, f"expected the items of a {cls.__name__}, found {value!r:.60}"
             )
-        is_named = isinstance(value, Mapping)
-        pairs = (
-            value.items() if is_named else ((str(i), v) for i, v in enumerate(value))
-        )
         items: dict[str, Any] = {}
         for name, item in pairs:
             where = join(path, name)
@@ -240,7 +250,7 @@ class Planner:
                 )
             items[name] = self.value(item, Any, where, depth + 1)
         self._planned.add(path)
-        return Container(cls, path, items if is_named else list(items.values()))
+        return Container(cls, path, items)
 
     def check_depth(self, path: str, depth: int) -> None:
         """Raise for what is nested deeper than any module is."""
@@ -248,6 +258,19 @@ class Planner:
             raise HyperparameterError(
                 f"{path:.120}", f"nested over {plain.MAX_DEPTH} levels deep"
             )
+
+
+def _reader_of(cls: type[nn.Module]) -> Callable[[Any], nn.Module] | None:
+    """Return ``from_hyperparameters`` of ``cls`` if its author wrote it."""
+    for base in cls.__mro__:
+        found = base.__dict__.get("from_hyperparameters")
+        if found is not None:
+            own = not str(getattr(found, "__module__", "")).startswith(
+                __package__ or "."
+            )
+            asked: Any = cls
+            return asked.from_hyperparameters if own else None
+    return None
 
 
 def _containers_of(node: Mapping[str, Any], path: str) -> dict[str, type[nn.Module]]:
@@ -264,7 +287,7 @@ def _containers_of(node: Mapping[str, Any], path: str) -> dict[str, type[nn.Modu
 
 def _declared_container(hint: Any, value: object) -> type[nn.Module] | None:
     """Return the container that is declared where the items of one stand."""
-    declared = [m for m in plain.members(hint) if m in plain.CONTAINERS_OF_TORCH]
+    declared = [m for m in members(hint) if m in plain.CONTAINERS_OF_TORCH]
     is_items = isinstance(value, list | tuple) or (
         isinstance(value, Mapping) and not plain.is_node(value)
     )
@@ -344,13 +367,13 @@ def _tuples(items: list[Any]) -> tuple[Any, ...]:
 
 
 def _values(value: Mapping[str, Any], path: str) -> Values:
-    form = value[plain.TENSOR]
-    shape = form.get("shape") if isinstance(form, Mapping) else None
-    dtype = plain.DTYPES.get(form.get("dtype")) if isinstance(form, Mapping) else None
+    told = value[plain.TENSOR]
+    form: Mapping[str, Any] = told if isinstance(told, Mapping) else {}
+    shape, dtype = form.get("shape"), plain.DTYPES.get(str(form.get("dtype")))
     is_shape = isinstance(shape, list | tuple) and all(
         type(n) is int and 0 <= n < 2**40 for n in shape
     )
-    if not is_shape or dtype is None or len(value) > 1:
+    if shape is None or not is_shape or dtype is None or len(value) > 1:
         raise HyperparameterError(
             path, f"expected the shape and dtype of a tensor, found {dict(value)!r:.80}"
         )

@@ -7,7 +7,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from ..config.fields import fields_of
+from ..config.fields import fields_of, is_struct_value
 from ..config.path import join
 from . import plain
 from .declared_class import declared_class
@@ -65,9 +65,9 @@ class Writer:
             hint = hints.get(name, Any)
             where, inside = join(path, name), depth + 1
             if kind is Parameter.VAR_POSITIONAL:
-                node[name] = self._items(value, tuple[hint, ...], where, inside)
+                node[name] = self._items(value, plain.list_of(hint), where, inside)
             elif kind is Parameter.VAR_KEYWORD:
-                node[name] = self._mapping(value, dict[str, hint], where, inside)
+                node[name] = self._mapping(value, plain.dict_of(hint), where, inside)
             elif (
                 isinstance(value, plain.CONTAINERS_OF_TORCH)
                 and type(value) in plain.CONTAINERS_OF_TORCH
@@ -109,7 +109,8 @@ class Writer:
         self.met[id(container)] = path
         _check_depth(path, depth)
         items = {name: m for name, m in container._modules.items() if m is not None}
-        nodes = {n: self._child(m, join(path, n), depth + 1) for n, m in items.items()}
+        write = self.node if named else self._child
+        nodes = {n: write(m, join(path, n), depth + 1) for n, m in items.items()}
         is_numbered = list(items) == [str(i) for i in range(len(items))]
         if isinstance(container, plain.LISTS) and (is_numbered or not named):
             return list(nodes.values())
@@ -128,7 +129,7 @@ class Writer:
             return self._class(value, path, depth)  # pyright: ignore[reportUnknownArgumentType]  # any class
         if plain.is_plain_struct(type(value)):
             return self._struct(value, hint, path, depth)
-        if plain.is_struct_value(value) or isinstance(value, Tensor):
+        if is_struct_value(value) or isinstance(value, Tensor):
             return plain.simple(value, hint, path)
         if isinstance(value, Mapping):
             return self._mapping(value, hint, path, depth)

@@ -8,6 +8,7 @@ constructor, defaults filled, and every direct child: a dict, a list of dicts fo
 from torch import nn
 
 from .declared_class import declared_class
+from .errors import HyperparameterError
 from .hparams_dict import HparamsDict
 from .hparams_writer import Writer
 from .known_arguments import known_arguments
@@ -27,7 +28,10 @@ def get_hparams(module: nn.Module, *, extended: bool = False) -> HparamsDict:
     cls = declared_class(type(module))
     if known_arguments(module, cls) is None:
         raise NotImplementedError(_unknown(cls))
-    return Writer(extended).node(module, "")
+    try:
+        return Writer(extended).node(module, "")
+    except RecursionError:
+        raise HyperparameterError("", "nested too deep to be told") from None
 
 
 def hparams_of(module: nn.Module) -> HparamsDict:

@@ -16,7 +16,6 @@ import os
 import pathlib
 import typing
 from collections.abc import Mapping, Sequence
-from functools import lru_cache
 from typing import Any, TypeGuard
 
 import torch
@@ -24,6 +23,7 @@ from torch import nn
 
 from ..config.fields import is_model, is_struct, is_struct_value, item_type, members
 from ..config.versioned import Versioned
+from .by_class import by_class
 from .signature import parameters_of
 
 REF, CLASS, TENSOR, CONTAINERS = "__ref__", "__class__", "__tensor__", "__containers__"
@@ -47,7 +47,7 @@ MAX_DEPTH = 64
 DTYPES = {str(d): d for d in vars(torch).values() if isinstance(d, torch.dtype)}
 
 
-@lru_cache(maxsize=4096)
+@by_class
 def hints_of(cls: type[nn.Module]) -> Mapping[str, Any]:
     """Return what each argument of ``cls`` is declared to be, Any where it is not.
 
@@ -111,6 +111,16 @@ def needs_class(hint: Any) -> bool:
     return False
 
 
+def list_of(hint: Any) -> Any:
+    """Return what a list of values of ``hint`` is declared as."""
+    return list[hint]
+
+
+def dict_of(hint: Any) -> Any:
+    """Return what a dict of values of ``hint`` is declared as."""
+    return dict[str, hint]
+
+
 def takes(hint: Any, *kinds: Any) -> bool:
     """Return whether values of any of ``kinds`` are declared by ``hint``."""
     return any((typing.get_origin(m) or m) in kinds for m in members(hint))
@@ -163,8 +173,7 @@ def simple(value: Any, hint: Any, where: str) -> Any:
 
 def key(value: Any, hint: Any, where: str) -> str:
     """Return a key of a dict as the text that JSON makes of it."""
-    keys = (*(a for m in members(hint) for a in typing.get_args(m)[:1]),)
-    is_declared = isinstance(value, int) and int in keys
+    is_declared = isinstance(value, int) and int in _key_types(hint)
     if not isinstance(value, str) and not is_declared:
         raise TypeError(
             f"{where}: the key {value!r:.60} of a dict is a {type(value).__name__}, "
@@ -191,11 +200,22 @@ def restored(value: Any, hint: Any) -> Any:
     return value
 
 
+def restored_key(key: str, hint: Any) -> Any:
+    """Return the key of a dict as the type that ``hint`` declares for keys."""
+    keys = _key_types(hint)
+    is_number = int in keys and str not in keys and key.lstrip("-").isdecimal()
+    return int(key) if is_number and len(key) < 20 else key
+
+
 def collected(items: Sequence[Any], hint: Any) -> Any:
     """Return ``items`` as the kind of sequence that is declared."""
     if takes(hint, tuple, torch.Size) and not takes(hint, list):
         return tuple(items)
     return list(items)
+
+
+def _key_types(hint: Any) -> tuple[Any, ...]:
+    return tuple(arg for m in members(hint) for arg in typing.get_args(m)[:1])
 
 
 def _enum(value: enum.Enum, hint: Any, where: str) -> Any:

@@ -3,16 +3,17 @@
 import inspect
 import types
 from collections.abc import Mapping
-from functools import lru_cache
 from inspect import Parameter
 from typing import Any
 
 from torch import nn
 
+from .by_class import by_class
+
 VARIADIC = (Parameter.VAR_POSITIONAL, Parameter.VAR_KEYWORD)
 
 
-@lru_cache(maxsize=4096)
+@by_class
 def parameters_of(cls: type[nn.Module]) -> Mapping[str, Parameter]:
     """Return the parameters of ``cls.__init__`` without ``self``, by name.
 

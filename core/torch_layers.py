@@ -73,9 +73,9 @@ def arguments_of(module: nn.Module) -> dict[str, Any]:
     base = _known_base(type(module))
     getter = _GETTERS.get(base, _from_attributes) if base else _from_attributes
     found = getter(module)
-    dtype = _dtype_of(module)
-    if dtype is not torch.float32 and "dtype" in parameters_of(type(module)):
-        found["dtype"] = dtype
+    if "dtype" in parameters_of(type(module)):
+        dtype = _dtype_of(module)
+        found |= {} if dtype is torch.float32 else {"dtype": dtype}
     return found
 
 
