@@ -8,7 +8,7 @@ from typing import Any, BinaryIO, Protocol
 
 import torch
 
-from .errors import RecordFormatError
+from .errors import RecordError, RecordFormatError
 
 _WINDOW = 1 << 20
 """From this size on, a single tensor is mapped rather than read."""
@@ -35,7 +35,7 @@ class Source(Protocol):
         ...
 
     def unmap(self) -> None:
-        """Forget the map; views that were returned stay valid, and are nobody else's."""
+        """Forget the map; views that were returned stay valid."""
         ...
 
     def close(self) -> None:
@@ -206,7 +206,10 @@ def check_range(source: Source, offset: int, count: int) -> None:
 
 def fresh_memory(count: int) -> memoryview:
     """Return ``count`` writable bytes; their pages are not touched before use."""
-    memory: Any = torch.empty(count, dtype=torch.uint8).numpy()
+    try:
+        memory: Any = torch.empty(count, dtype=torch.uint8).numpy()
+    except (RuntimeError, MemoryError) as error:
+        raise RecordError(f"there are no {count:,} bytes of free memory") from error
     return memoryview(memory)
 
 

@@ -56,8 +56,10 @@ class Stored:
 
     def _joined(self) -> torch.Tensor:
         """Return the values of planes, block by block: none is held twice."""
-        out = torch.empty(self.shape, dtype=self.dtype)
-        flat, done = out.view(-1), 0
+        size = sum(count for _, count in self.pieces)
+        if not size:
+            return torch.empty(self.shape, dtype=self.dtype)
+        flat, done = torch.frombuffer(fresh_memory(size), dtype=self.dtype), 0
         codec, step = planes_of(self.dtype), BLOCK * self.dtype.itemsize
         total = xxhash.xxh3_64() if self.source.verify else None
         blocks = [
@@ -73,7 +75,7 @@ class Stored:
             done += len(values)
         if total is not None and self.sum is not None:
             self._compare(total.digest(), self.sum)
-        return out
+        return flat.view(self.shape)
 
 
 def tensor_of(data: memoryview, stored: Stored) -> torch.Tensor:
