@@ -34,6 +34,8 @@ from .schedule.schedule import Schedule, looks_scheduled
 from .tree import Ident, Weak, is_dict, is_items
 from .versioned import upgrade
 
+_NUMBERS = (int, float, bool)
+
 Step = str | int
 """A field's name, or the position of an item in a list, a tuple or a dict."""
 
@@ -59,7 +61,7 @@ class Preparation:
         self, annotation: Any, tree: Any, path: str = "", steps: tuple[Step, ...] = ()
     ) -> Any:
         """Return ``tree`` as pydantic takes it for ``annotation``."""
-        if tree is None or type(tree) in (int, float, bool) or annotation is type(tree):
+        if tree is None or type(tree) in _NUMBERS or annotation is type(tree) is str:
             return tree
         if schedule_of(tree) is not None or isinstance(tree, str):
             return self._text(annotation, tree, path, steps)

@@ -79,7 +79,7 @@ class Schedule:
     def find(self, state: Any) -> float:
         """Return the number at the key of ``state``: attributes, items, or both.
 
-        Raises ConfigError-like ValueError that quotes the schedule and names the key.
+        Raises ValueError that quotes the schedule and names the key.
         """
         found = state
         for name in parts(self.key):

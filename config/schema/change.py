@@ -41,7 +41,7 @@ class Change:
     @property
     def severity(self) -> Severity:
         """What the change does to older files."""
-        return Severity.WARN if self.proposed_fix() is not None else Severity.ERROR
+        return _by_fix(self)
 
     def proposed_fix(self) -> RewriteRule | None:
         """Return the rule with which older files load, if one is known."""
@@ -79,7 +79,7 @@ class FieldAdded(Change):
     def severity(self) -> Severity:
         """INFO if files may leave it out."""
         is_optional = self.has_default or self.is_covered
-        return Severity.INFO if is_optional else Change.severity.__get__(self)
+        return Severity.INFO if is_optional else _by_fix(self)
 
     def proposed_fix(self) -> RewriteRule | None:
         """Return the default that follows from the type."""
@@ -170,7 +170,7 @@ class TypeChanged(Change):
     def severity(self) -> Severity:
         """INFO if every old value is a new one as it stands."""
         is_wider = t.is_subtype(self.old, self.new)
-        return Severity.INFO if is_wider else Change.severity.__get__(self)
+        return Severity.INFO if is_wider else _by_fix(self)
 
     def proposed_fix(self) -> RewriteRule | None:
         """Return the mapping or the check that carries old values over."""
@@ -280,6 +280,10 @@ class LiteralValuesRemoved(Change):
     def diagnostic(self) -> str:
         """Return them."""
         return f"allowed values removed: {', '.join(map(repr, self.values))}"
+
+
+def _by_fix(change: Change) -> Severity:
+    return Severity.WARN if change.proposed_fix() is not None else Severity.ERROR
 
 
 def _map(field: tuple[str, ...], map_fn: Any, source: str) -> RewriteRule:

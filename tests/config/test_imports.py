@@ -49,6 +49,12 @@ def test_every_public_name_is_there_and_sorted() -> None:
         assert all(hasattr(package, name) for name in names)
 
 
+def test_the_packages_within_are_there_without_an_import_of_their_own() -> None:
+    code = "import burnish.config as c; print(c.schema.schema_of, c.schedule.plot)"
+
+    assert "function" in _run(code)
+
+
 def test_functions_are_not_hidden_by_modules_of_their_name() -> None:
     code = (
         "import burnish.config.description, burnish.config.program;"

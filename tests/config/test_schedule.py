@@ -207,6 +207,25 @@ def test_hparams_take_schedules_wherever_they_take_numbers() -> None:
         Net(lr="step: 0@0 1@9")  # type: ignore[arg-type]  # not above 0 at the start
 
 
+def test_schedules_work_in_the_chosen_class_of_a_union() -> None:
+    class Sgd(Hparams):
+        lr: float = 0.1
+
+    class Adam(Hparams):
+        lr: float = 0.1
+        beta: float = 0.9
+
+    class Train(Hparams):
+        optim: Sgd | Adam = Adam()
+        optims: list[Sgd | Adam] = Hparam(default_factory=list)
+
+    train = load(Train, None, [f"optim.lr={LIN}", f'optims=[Adam(beta: "{LIN}")]'])
+
+    assert at(train, State(1000)).optim == Adam(lr=0.1)
+    assert schedule_of(train.optims[0]["beta"]) is not None
+    assert loads(Train, dumps(train)) == train
+
+
 def test_two_schedules_of_one_value_are_not_equal() -> None:
     a = load(Leaf, None, ["lr=step: 1@0 0@9"])
     b = load(Leaf, None, ["lr=step: 1@0 0@10"])
