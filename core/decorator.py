@@ -1,7 +1,7 @@
 """`@burnish.module` and `burnish.Module`: what a class of modules gains."""
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeVar, cast, overload
+from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeVar, Unpack, cast, overload
 
 from torch import nn
 
@@ -21,10 +21,9 @@ from .saving import save_record as _save_record
 if TYPE_CHECKING:
     from ..records.flat import FlatRecord
     from ..records.open import Readable
-    from ..records.precision import PrecisionLike
-    from ..records.recorder import Recorder
     from ..records.report import LoadReport
-    from ..records.sink import Destination, Progress
+    from ..records.sink import Destination, File
+    from .saving import ModuleSaveOptions
 
 _C = TypeVar("_C", bound=type[nn.Module])
 
@@ -39,31 +38,22 @@ class _Methods:
         """
         return _into_record(cast(nn.Module, self))
 
+    @overload
+    def save_record(self, **options: "Unpack[ModuleSaveOptions]") -> bytes: ...
+    @overload
     def save_record(
-        self,
-        file: "Destination" = ...,
-        *,
-        precision: "PrecisionLike" = None,
-        recorder: "Recorder | str | None" = None,
-        only: Patterns | None = None,
-        exclude: Patterns | None = None,
-        metadata: Mapping[str, Any] | None = None,
-        progress: "Progress | None" = None,
+        self, file: "File", **options: "Unpack[ModuleSaveOptions]"
+    ) -> None: ...
+    def save_record(
+        self, file: "Destination" = ..., **options: "Unpack[ModuleSaveOptions]"
     ) -> bytes | None:
         """Write the record to ``file``, or return it as bytes when that is left out.
 
-        See `burnish.save_record`.
+        The options are those of `burnish.save_record`.
         """
-        return _save_record(
-            cast(nn.Module, self),
-            file,
-            precision=precision,
-            recorder=recorder,
-            only=only,
-            exclude=exclude,
-            metadata=metadata,
-            progress=progress,
-        )
+        module, save = cast(nn.Module, self), cast(Any, _save_record)
+        saved: bytes | None = save(module, file, **options)
+        return saved
 
     def load_record(
         self,
@@ -119,6 +109,7 @@ class _Methods:
 
 
 _nothing = object()
+_set: Callable[[Any, str, Any], None] = setattr
 
 _OURS = ("into_record", "save_record", "load_record", "from_record")
 """A class that has one of these of its own cannot be given ours."""
@@ -206,9 +197,9 @@ def _decorate(
     if skip or "_burnish_skip" not in cls.__dict__:
         # What a parent skips stays skipped: its fields are there as well.
         inherited = getattr(cls, "_burnish_skip", ())
-        cls._burnish_skip = (*inherited, *as_patterns(skip))
-    cls._burnish_version = version
-    cls._burnish_rules = dict(rules or {})
+        _set(cls, "_burnish_skip", (*inherited, *as_patterns(skip)))
+    _set(cls, "_burnish_version", version)
+    _set(cls, "_burnish_rules", dict(rules or {}))
     capture(cls)
     _capture_subclasses(cls)
     register_class(cls, name=name)
@@ -225,7 +216,7 @@ def _add_members(cls: Any) -> None:
     if not hasattr(cls, "Hparams"):
         cls.Hparams = HparamsOfClass()
     if cls.hparams is _Methods.__dict__["hparams"]:
-        unused = list(getattr(cls, "__jit_unused_properties__", ()))
+        unused: list[str] = list(getattr(cls, "__jit_unused_properties__", ()))
         if "hparams" not in unused:
             cls.__jit_unused_properties__ = [*unused, "hparams"]
 
@@ -240,7 +231,7 @@ def _capture_subclasses(cls: Any) -> None:
         return
     inherited = cls.__dict__.get("__init_subclass__")
 
-    def __init_subclass__(sub: Any, **kwargs: Any) -> None:
+    def __init_subclass__(sub: Any, /, **kwargs: Any) -> None:
         if inherited is None:
             super(cls, sub).__init_subclass__(**kwargs)
         else:

@@ -1,15 +1,15 @@
 """The ways out of a module: its record, and its record in a file."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Unpack, overload
 
 from torch import nn
 
 from ..config.path import Patterns
 from ..records.flat import FlatRecord
 from ..records.precision import PrecisionLike
-from ..records.recorder import Recorder
-from ..records.sink import Destination, Progress
+from ..records.recorder import Recorder, SaveOptions, save
+from ..records.sink import Destination, File, Progress
 from .entries import content_of
 from .hparams import recorded_hparams
 from .identity import identify
@@ -39,6 +39,21 @@ def into_record(module: nn.Module) -> FlatRecord:
     )
 
 
+class ModuleSaveOptions(SaveOptions, total=False):
+    """How the record of a module is saved."""
+
+    only: Patterns | None
+    """Patterns of the paths to store; None: all."""
+    exclude: Patterns | None
+    """Patterns of the paths to leave out."""
+
+
+@overload
+def save_record(module: nn.Module, **options: Unpack[ModuleSaveOptions]) -> bytes: ...
+@overload
+def save_record(
+    module: nn.Module, file: File, **options: Unpack[ModuleSaveOptions]
+) -> None: ...
 def save_record(
     module: nn.Module,
     file: Destination = ...,
@@ -59,7 +74,8 @@ def save_record(
     if file is None:
         raise TypeError("file is None; leave it out to get the record as bytes")
     record = into_record(module).select(only=only, exclude=exclude)
-    return record.save(
+    return save(
+        record,
         file,
         precision=precision,
         recorder=recorder,

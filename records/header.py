@@ -4,6 +4,7 @@ As plain data, the same for MessagePack and JSON. The table is made of columns o
 length; what few entries have (ties, memory formats) are pairs of number and value.
 """
 
+import re
 from collections.abc import Sequence
 from itertools import chain
 from typing import Any, TypeGuard
@@ -246,7 +247,7 @@ def _check_each_name(entries: Sequence[Entry], file: str) -> None:
     ids: set[str] = set()
     for entry in entries:
         for path in (entry.path, *entry.ties):
-            if type(path) is not str or not path or "\0" in path or ".." in path:
+            if type(path) is not str or not path or "\0" in path or _has_gap(path):
                 raise RecordFormatError(file, f"an entry called {path!r:.80}")
             if (
                 len(path) > _MOST_PATH_BYTES // 4
@@ -264,6 +265,11 @@ def _check_each_name(entries: Sequence[Entry], file: str) -> None:
                     file, f"two entries with the ID {entry.id} ({entry.path!r:.80})"
                 )
             ids.add(entry.id)
+
+
+def _has_gap(path: str) -> bool:
+    """Return whether a part of the path is empty; an escaped dot is part of a part."""
+    return ".." in path and ".." in re.sub(r"\\.", "", path)
 
 
 def is_shape(shape: object) -> TypeGuard[list[int]]:

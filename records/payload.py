@@ -49,8 +49,8 @@ def write_payloads(
             tensor = stored_tensor(entry)
         if tensor.shape != entry.shape:
             raise RecordError(
-                f"{entry.path}: the tensor's shape became {tuple(tensor.shape)} after its "
-                f"record was made with {entry.shape}; make the record again"
+                f"{entry.path}: the tensor's shape became {tuple(tensor.shape)} after "
+                f"its record was made with {entry.shape}; make the record again"
             )
         size = tensor.numel() * dtype.itemsize
         if size > _SMALL or not _is_plain(tensor):

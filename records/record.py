@@ -3,7 +3,15 @@
 import dataclasses
 import inspect
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any, ClassVar, Self, dataclass_transform
+from typing import (
+    TYPE_CHECKING,
+    Any,
+    ClassVar,
+    Self,
+    Unpack,
+    dataclass_transform,
+    overload,
+)
 
 from .entry import Entry
 from .tree import Encoder, Node
@@ -14,9 +22,8 @@ if TYPE_CHECKING:
     from ..config.path import Patterns
     from .flat import FlatRecord
     from .open import Readable
-    from .precision import PrecisionLike
-    from .recorder import Recorder
-    from .sink import Destination, Progress
+    from .recorder import SaveOptions
+    from .sink import Destination, File
 
 
 @dataclass_transform(eq_default=False)
@@ -136,31 +143,23 @@ class Record:
             entries, tree=tree, metadata=metadata, type_name=type_name, typed=False
         )
 
+    @overload
+    def save(self, **options: "Unpack[SaveOptions]") -> bytes: ...
+    @overload
+    def save(self, file: "File", **options: "Unpack[SaveOptions]") -> None: ...
     def save(
-        self,
-        file: "Destination" = ...,
-        *,
-        precision: "PrecisionLike" = None,
-        recorder: "Recorder | str | None" = None,
-        metadata: Mapping[str, Any] | None = None,
-        progress: "Progress | None" = None,
+        self, file: "Destination" = ..., **options: "Unpack[SaveOptions]"
     ) -> bytes | None:
         """Write the record to ``file``, or return it as bytes when that is left out.
 
         The suffix names the format unless a recorder does. Tensors are converted to
         ``precision`` chunk by chunk while writing. A failed save leaves the old file.
-        Raises `PrecisionError` for a finite value that would become infinite.
+        The options are those of `SaveOptions`. Raises `PrecisionError` for a finite
+        value that would become infinite.
         """
         from .recorder import save
 
-        return save(
-            self.flat(),
-            file,
-            precision=precision,
-            recorder=recorder,
-            metadata=metadata,
-            progress=progress,
-        )
+        return save(self.flat(), file, **options)
 
     @classmethod
     def load(cls, file: "Readable") -> Self:

@@ -4,15 +4,29 @@ import io
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, BinaryIO
+from typing import Any, TypedDict
 
 from .compression import Codec, codec_named
 from .flat import FlatRecord
 from .format import Format, WriteOptions, check_format_name, format_named
 from .precision import Precision, PrecisionLike
 from .record import Record
-from .sink import Destination, Progress, StreamSink, open_sink
+from .sink import Destination, File, Progress, StreamSink, open_sink
 from .suffix import recorder_of_suffix
+
+
+class SaveOptions(TypedDict, total=False):
+    """How a record is saved."""
+
+    precision: PrecisionLike
+    """Of floating parameters; None leaves every value as it is."""
+    recorder: "Recorder | str | None"
+    """The recorder or the name of a preset; None: what the suffix says."""
+    metadata: Mapping[str, Any] | None
+    """Plain data to keep with the record, beside what it already has."""
+    progress: Progress | None
+    """Called with (bytes done, bytes in all, path of the entry)."""
+
 
 LIBRARY = "burnish 0.1.0"
 """The library and its version, as every file says it."""
@@ -55,7 +69,7 @@ class Recorder:
     def save(
         self,
         record: Record,
-        file: str | os.PathLike[str] | BinaryIO,
+        file: File,
         *,
         precision: PrecisionLike = None,
         metadata: Mapping[str, Any] | None = None,

@@ -15,8 +15,11 @@ from .scratch import abandoned, explained, make_locked, sync_folder
 Buffer: TypeAlias = Any
 """Bytes, a memoryview or a ctypes array whose length is its number of bytes."""
 
-Destination: TypeAlias = str | os.PathLike[str] | BinaryIO | EllipsisType
-"""A path, a writable binary file; left out: bytes are returned."""
+File: TypeAlias = str | os.PathLike[str] | BinaryIO
+"""A path, or a binary file that is open for writing."""
+
+Destination: TypeAlias = File | EllipsisType
+"""A file; left out: bytes are returned."""
 
 Progress: TypeAlias = Callable[[int, int, str], object]
 """Called with (bytes done, bytes in all, path of the entry)."""
@@ -92,7 +95,7 @@ class StreamSink:
 
 
 @contextmanager
-def open_sink(file: str | os.PathLike[str] | BinaryIO) -> Generator[Sink]:
+def open_sink(file: File) -> Generator[Sink]:
     """Open ``file`` for writing; a path appears whole at the end or stays as it was."""
     if not isinstance(file, str | os.PathLike):
         yield StreamSink(file)

@@ -42,7 +42,7 @@ def test_records_never_name_a_module_of_torch() -> None:
 
 
 def imported_parts(file: Path) -> list[tuple[int, str]]:
-    """Return (line, part of burnish) of every import in ``file``; absolute ones fail."""
+    """Return (line, part of burnish) of every import; an absolute one is an error."""
     package = ("burnish", *file.relative_to(ROOT).parent.parts)
     found: list[tuple[int, str]] = []
     for node in ast.walk(ast.parse(file.read_text())):

@@ -119,7 +119,6 @@ def test_one_tensor_in_two_fields_is_stored_once_and_tied_again() -> None:
 
 def test_records_survive_pickle_and_deepcopy_before_they_are_read() -> None:
     data = example().save()
-    assert data is not None
 
     for copied in (
         pickle.loads(pickle.dumps(State.load(data))),
@@ -155,7 +154,6 @@ def test_unknown_and_missing_fields_name_both_sides() -> None:
         m: Tensor
 
     data = Old(t=1, mm=torch.ones(1)).save()
-    assert data is not None
 
     with pytest.raises(RecordMismatchError) as caught:
         New.load(data)
@@ -167,7 +165,6 @@ def test_unknown_and_missing_fields_name_both_sides() -> None:
 
 def test_a_field_of_another_type_names_the_path_and_both_types() -> None:
     data = Anything(value={"inner": "text"}).save()
-    assert data is not None
 
     class Wanted(Record):
         value: dict[str, int]
@@ -186,11 +183,11 @@ def test_a_bool_is_no_int_and_an_int_is_a_float() -> None:
         x: int
 
     data = Anything(value=2)
-    stored = Number.load(Number(x=2).save() or b"")
+    stored = Number.load(Number(x=2).save())
 
     assert stored.x == 2.0
     with pytest.raises(RecordMismatchError, match="x: found True, expected int"):
-        _ = Whole.load(Whole(x=True).save() or b"").x
+        _ = Whole.load(Whole(x=True).save()).x
     assert data.value == 2
 
 
@@ -203,7 +200,7 @@ def test_a_default_stands_in_for_a_field_that_the_file_lacks() -> None:
         added: Tensor | None = None
         name: str = "new"
 
-    back = After.load(Before(t=4).save() or b"")
+    back = After.load(Before(t=4).save())
 
     assert (back.t, back.added, back.name) == (4, None, "new")
 
@@ -217,7 +214,7 @@ def test_a_nested_record_without_declared_fields_keeps_its_entries() -> None:
         {"layers.0.weight": torch.ones(2), "bias": torch.zeros(1)}
     )
 
-    back = Run.load(Run(model=model, step=5).save() or b"")
+    back = Run.load(Run(model=model, step=5).save())
 
     assert isinstance(back.model, FlatRecord)
     assert torch.equal(back.model["layers.0.weight"], torch.ones(2))
@@ -291,7 +288,7 @@ PLAIN = st.recursive(
 @settings(max_examples=200, deadline=None)
 @given(PLAIN)
 def test_any_plain_value_comes_back_from_messagepack(value: Any) -> None:
-    back = Anything.load(Anything(value=value).save() or b"")
+    back = Anything.load(Anything(value=value).save())
 
     assert back.value == value
     assert type(back.value) is type(value)

@@ -62,7 +62,7 @@ def test_whichever_call_fails_the_old_file_stays(
 ) -> None:
     file = tmp_path / "model.mpk"
     record(1.0).save(file)
-    real = getattr(os, call)
+    real, n = getattr(os, call), 0
     for n in range(1, 20):
         calls = 0
 
