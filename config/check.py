@@ -62,11 +62,7 @@ def _message(error: Mapping[str, Any]) -> str:
     if error["type"] == "missing":
         return "missing value"
     message = str(error["msg"]).removeprefix("Value error, ")
-    return (
-        message
-        if error["input"] is None
-        else f"{message}, found {error['input']!r:.60}"
-    )
+    return f"{message}, found {error['input']!r:.60}"
 
 
 def _path(tree: Any, loc: Sequence[str | int], kind: str) -> str:
