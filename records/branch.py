@@ -108,13 +108,18 @@ def split(path: str) -> list[str]:
     parts, part, it = list[str](), "", iter(path)
     for char in it:
         if char == "\\":
-            part += next(it, "")
+            char = next(it, "")
+            part += _ESCAPED.get(char, char)
         elif char == ".":
             parts.append(part)
             part = ""
         else:
             part += char
     return [*parts, part]
+
+
+_ESCAPED = {"e": "", "0": "\0"}
+"""An empty key and a NUL have a letter; every other character stands for itself."""
 
 
 def _put(index: dict[str, Any], path: str, leaf: object) -> None:

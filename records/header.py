@@ -4,7 +4,6 @@ As plain data, the same for MessagePack and JSON. The table is made of columns o
 length; what few entries have (ties, memory formats) are pairs of number and value.
 """
 
-import re
 from collections.abc import Sequence
 from itertools import chain
 from typing import Any, TypeGuard
@@ -15,6 +14,7 @@ from .dtypes import BY_NAME, NAME_OF
 from .entry import Entry, ParamId
 from .errors import RecordError, RecordFormatError
 from .flat import FlatRecord
+from .names import check_names
 from .tree import LEAVES, MAX_DEPTH, Encoder, Node, decode, tag_of
 
 Plain = dict[str, Any]
@@ -24,7 +24,6 @@ _COLUMNS = {"path", "kind", "id", "dtype", "shape", "requires_grad"}
 _SPARSE = {"ties", "memory_format"}
 _KINDS = {"parameter", "buffer", "transient", "extra", "tensor"}
 _MEMORY_FORMATS = {"channels_last": 4, "channels_last_3d": 5}
-_MOST_PATH_BYTES = 4096
 _MOST_DIMENSIONS = 64
 
 
@@ -60,7 +59,7 @@ def header_of(record: FlatRecord, dtypes: Sequence[torch.dtype]) -> Plain:
         },
     }
     try:
-        _check_names(entries, "record")
+        check_names(entries, "record")
     except RecordFormatError as error:
         raise RecordError(f"cannot be stored: {error.found}. {error.cure}") from None
     return plain
@@ -74,7 +73,7 @@ def record_of(plain: Node, file: str, *, columns: Sequence[str] = ()) -> FlatRec
     table = _checked_shape(plain, file, set(columns))
     entries = _entries(table, file)
     _add_sparse(entries, table, file)
-    _check_names(entries, file)
+    check_names(entries, file)
     is_typed = plain["kind"] == "record"
     try:
         check_tree(plain["tree"], len(entries), is_typed=is_typed)
@@ -217,59 +216,6 @@ def _add_sparse(entries: list[Entry], table: Plain, file: str) -> None:
                 entry.memory_format = value
             else:
                 raise RecordFormatError(file, f"memory format of {entry.path!r:.80}")
-
-
-def _check_names(entries: Sequence[Entry], file: str) -> None:
-    if not _are_fine([e.path for e in entries], [e.id for e in entries if e.id]) or any(
-        e.ties for e in entries
-    ):
-        _check_each_name(entries, file)
-
-
-def _are_fine(paths: list[str], ids: list[ParamId]) -> bool:
-    """Return whether all names are good and different, at the price of three joins."""
-    try:
-        joined = "\n".join(paths)
-    except TypeError:
-        return False
-    return (
-        len(set(paths)) == len(paths)
-        and len(set(ids)) == len(ids)
-        and "" not in paths
-        and "\0" not in joined
-        and ".." not in joined
-        and (not paths or max(map(len, paths)) <= _MOST_PATH_BYTES // 4)
-    )
-
-
-def _check_each_name(entries: Sequence[Entry], file: str) -> None:
-    paths: set[str] = set()
-    ids: set[str] = set()
-    for entry in entries:
-        for path in (entry.path, *entry.ties):
-            if type(path) is not str or not path or "\0" in path or _has_gap(path):
-                raise RecordFormatError(file, f"an entry called {path!r:.80}")
-            if (
-                len(path) > _MOST_PATH_BYTES // 4
-                and len(path.encode()) > _MOST_PATH_BYTES
-            ):
-                raise RecordFormatError(
-                    file, f"a path of over {_MOST_PATH_BYTES} bytes: {path[:40]!r}..."
-                )
-            if path in paths:
-                raise RecordFormatError(file, f"two entries called {path!r:.80}")
-            paths.add(path)
-        if entry.id is not None:
-            if entry.id in ids:
-                raise RecordFormatError(
-                    file, f"two entries with the ID {entry.id} ({entry.path!r:.80})"
-                )
-            ids.add(entry.id)
-
-
-def _has_gap(path: str) -> bool:
-    """Return whether a part of the path is empty; an escaped dot is part of a part."""
-    return ".." in path and ".." in re.sub(r"\\.", "", path)
 
 
 def is_shape(shape: object) -> TypeGuard[list[int]]:

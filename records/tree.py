@@ -232,8 +232,10 @@ def scalar(tag: str, content: Any) -> object:
 
 
 def escape(key: str) -> str:
-    """Return a dict's key as one part of a path."""
-    return key.replace("\\", "\\\\").replace(".", "\\.")
+    """Return a dict's key as one part of a path; ``records/branch.py`` splits it."""
+    if not key:
+        return "\\e"
+    return key.replace("\\", "\\\\").replace(".", "\\.").replace("\0", "\\0")
 
 
 def _nest(nested: dict[str, Any], path: str, node: Node) -> None:
