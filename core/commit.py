@@ -1,6 +1,8 @@
+# pyright: reportPrivateUsage=false
+# Storages have no public address.
 """Values into the tensors of a module: all of them, or none."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any, TypeAlias
 
@@ -75,7 +77,7 @@ def copy_into(tensor: Tensor, values: Tensor) -> None:
 
 
 @contextmanager
-def _writing(tensor: Tensor) -> Iterator[None]:
+def _writing(tensor: Tensor) -> Generator[None]:
     with torch.inference_mode(tensor.is_inference()), torch.no_grad():
         yield
 
@@ -115,4 +117,4 @@ def _is_alone(tensors: list[Tensor]) -> bool:
     )
 
 
-_n_users: Callable[[int], int] = torch._C._storage_Use_Count  # type: ignore[attr-defined]  # of C, not in its stubs
+_n_users: Callable[[int], int] = torch._C._storage_Use_Count

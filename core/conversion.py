@@ -2,9 +2,9 @@
 
 import torch
 
+from ..records.conversion import convert
 from ..records.entry import Entry
 from ..records.errors import PrecisionError
-from ..records.payload import convert
 from ..records.precision import Precision
 from ..records.show import show_dtype
 

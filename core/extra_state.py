@@ -1,3 +1,5 @@
+# pyright: reportPrivateUsage=false
+# Nn.Module's tables have no public names.
 """What a module keeps beside parameters and buffers: torch's ``get_extra_state``."""
 
 from typing import Any

@@ -1,3 +1,5 @@
+# pyright: reportPrivateUsage=false
+# Nn.Module's tables have no public names.
 """The ways into a module: fill a living one, or build one without init."""
 
 import copy
@@ -22,8 +24,8 @@ from .extra_state import extra_state
 from .identity import adopt
 from .places import Places, places_of
 from .plan import Allowed, Plan, plan_load
-from .uninitialized import paused_collection, real_build, unfilled_build
 from .unfilled import Build
+from .uninitialized import paused_collection, real_build, unfilled_build
 
 M = TypeVar("M", bound=nn.Module)
 
@@ -194,16 +196,15 @@ def _set_extra_state(
     if not plan.extra:
         return undo
     stored = record.extra()
-    try:
-        for path in plan.extra:
-            module = content.extra[path]
-            old = copy.deepcopy(extra_state(module))
-            done.append((module, old))
+    for path in plan.extra:
+        module = content.extra[path]
+        try:
+            done.append((module, copy.deepcopy(extra_state(module))))
             module.set_extra_state(copy.deepcopy(stored[path]))
-    except Exception as error:
-        undo()
-        problem = f"{path}: set_extra_state failed with {error!r}"
-        raise RecordMismatchError(record.reading.file, [problem]) from error
+        except Exception as error:
+            undo()
+            problem = f"{path}: set_extra_state failed with {error!r}"
+            raise RecordMismatchError(record.reading.file, [problem]) from error
     return undo
 
 

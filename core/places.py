@@ -1,3 +1,5 @@
+# pyright: reportPrivateUsage=false
+# Nn.Module's tables have no public names.
 """Where each submodule of a module stands: its path, without wrappers."""
 
 from typing import TypeAlias

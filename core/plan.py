@@ -248,7 +248,7 @@ def _finish_report(plan: Plan, record: FlatRecord) -> None:
     report = plan.report
     report.loaded = [step.target.path for step in plan.steps] + plan.extra
     report.renamed = {**record.reading.renamed, **report.renamed}
-    report.verified = record.verified  # type: ignore[assignment]  # one of the literals
+    report.verified = record.verified
     report.converted = {
         step.target.path: (step.stored.dtype, step.dtype)
         for step in plan.steps

@@ -1,3 +1,5 @@
+# pyright: reportPrivateUsage=false
+# Torch's switches have no public names.
 """Parameters whose initializers are noted instead of run.
 
 While a module is built without init, ``nn.Parameter`` makes an `UnfilledParameter`.
@@ -51,7 +53,7 @@ class Build:
 
     def parameter(self, data: torch.Tensor, requires_grad: bool) -> nn.Parameter:
         """Return ``data`` as a parameter that notes its initializers."""
-        made = _make_subclass(UnfilledParameter, data, requires_grad)
+        made: UnfilledParameter = _make_subclass(UnfilledParameter, data, requires_grad)
         made._tape = Tape(self)
         self._born.append(made)
         return made
@@ -59,9 +61,10 @@ class Build:
     def alias(self, data: Any, requires_grad: bool) -> nn.Parameter:
         """Return an unfilled tensor as a parameter on the same memory and tape."""
         with torch._C.DisableTorchFunctionSubclass():
-            made = self.parameter(data, requires_grad)
-        made._tape = data._tape  # type: ignore[attr-defined]  # an UnfilledParameter
-        return made
+            made: Any = self.parameter(data, requires_grad)
+        made._tape = data._tape
+        parameter: nn.Parameter = made
+        return parameter
 
     def view(self, tensor: torch.Tensor, tape: Tape) -> torch.Tensor:
         """Return ``tensor``, which is memory of another one, made to share its tape."""
@@ -75,10 +78,10 @@ class Build:
         """Make plain parameters and tensors of all; the values may still be missing."""
         born, self._born = self._born, []
         for tensor in born:
-            tape: Tape = tensor.__dict__.pop("_tape")
+            tape = tensor._tape
             if tape.steps:
                 self._waiting[id(tensor)] = (tensor, tape)
-            tensor.__class__ = tensor.plain
+            make_plain(tensor)
 
     def forget(self, supplied: Iterable[torch.Tensor]) -> None:
         """Drop the notes of tensors whose values come from elsewhere."""
@@ -159,14 +162,15 @@ def note(function: Function, tensor: torch.Tensor, *args: Any, **kwargs: Any) ->
     return True
 
 
-def is_unfilled(tensor: object) -> bool:
-    """Return whether ``tensor`` notes its initializers."""
-    return isinstance(tensor, _Unfilled)
+def build_of(tensor: object) -> Build | None:
+    """Return the build in which ``tensor`` was made; None if it is no unfilled one."""
+    return tensor._tape.build if isinstance(tensor, _Unfilled) else None
 
 
-def build_of(tensor: Any) -> Build:
-    """Return the build in which the unfilled ``tensor`` was made."""
-    return tensor._tape.build
+def make_plain(tensor: Any) -> None:
+    """Make the unfilled ``tensor`` what it would have been, with the memory it has."""
+    del tensor._tape
+    tensor.__class__ = tensor.plain
 
 
 def _options(args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[Any]:
@@ -255,43 +259,47 @@ _INITIALIZERS: dict[str, Function] = {
     if name.endswith("_") and not name.startswith("_")
 }
 
-_KINDS: dict[Function, int] = {}
+_KINDS: dict[Function, int] = {
+    # Need no values.
+    **dict.fromkeys(
+        _functions(
+            "shape size dim ndim ndimension numel nelement dtype device layout "
+            "requires_grad requires_grad_ is_leaf grad grad_fn stride "
+            "storage_offset is_contiguous is_floating_point is_complex "
+            "is_signed element_size itemsize nbytes is_meta is_cuda is_cpu "
+            "is_mps is_xpu is_sparse is_quantized is_shared is_pinned is_conj "
+            "is_neg is_inference is_nested is_same_size __len__ _version _base "
+            "_is_view output_nr retains_grad get_device data_ptr new_empty "
+            "new_zeros new_ones new_full new_tensor empty_like zeros_like "
+            "ones_like full_like rand_like randn_like register_hook "
+            "register_post_accumulate_grad_hook"
+        ),
+        _NO_VALUES,
+    ),
+    **dict.fromkeys(_setters("requires_grad grad"), _NO_VALUES),
+    **dict.fromkeys(_setters("data"), _SET_DATA),
+    # Give back memory of their first argument, unless a tensor or a list indexes it.
+    **dict.fromkeys(
+        _functions(
+            "data detach view t T mT transpose permute unsqueeze squeeze narrow "
+            "select expand chunk split unbind __getitem__"
+        ),
+        _VIEW,
+    ),
+    # These change their first argument and give back nothing else.
+    **dict.fromkeys(
+        _functions(
+            "normal_ uniform_ fill_ zero_ mul_ div_ add_ sub_ clamp_ clamp_min_ "
+            "clamp_max_ clip_ erfinv_ bernoulli_ exponential_ random_ "
+            "log_normal_ cauchy_ geometric_ pow_ sqrt_ exp_ log_ neg_ abs_ "
+            "sign_ tanh_ sigmoid_ round_ floor_ tril_ triu_ fill_diagonal_ "
+            "__setitem__ __imul__ __itruediv__ __iadd__ __isub__"
+        ),
+        _NOTED,
+    ),
+    **dict.fromkeys(_INITIALIZERS.values(), _NOTED),
+}
 """What a function does with an unfilled tensor; one that is not here reads it."""
-
-_KINDS |= dict.fromkeys(
-    _functions(
-        "shape size dim ndim ndimension numel nelement dtype device layout "
-        "requires_grad requires_grad_ is_leaf grad grad_fn stride storage_offset "
-        "is_contiguous is_floating_point is_complex is_signed element_size itemsize "
-        "nbytes is_meta is_cuda is_cpu is_mps is_xpu is_sparse is_quantized is_shared "
-        "is_pinned is_conj is_neg is_inference is_nested is_same_size __len__ _version "
-        "_base _is_view output_nr retains_grad get_device data_ptr new_empty new_zeros "
-        "new_ones new_full new_tensor empty_like zeros_like ones_like full_like "
-        "rand_like randn_like register_hook register_post_accumulate_grad_hook"
-    ),
-    _NO_VALUES,
-)
-_KINDS |= dict.fromkeys(_setters("requires_grad grad"), _NO_VALUES)
-_KINDS |= dict.fromkeys(_setters("data"), _SET_DATA)
-# These give back memory of their first argument, unless a tensor or a list indexes it.
-_KINDS |= dict.fromkeys(
-    _functions(
-        "data detach view t T mT transpose permute unsqueeze squeeze narrow select "
-        "expand chunk split unbind __getitem__"
-    ),
-    _VIEW,
-)
-# These change their first argument and give back nothing else.
-_KINDS |= dict.fromkeys(
-    _functions(
-        "normal_ uniform_ fill_ zero_ mul_ div_ add_ sub_ clamp_ clamp_min_ clamp_max_ "
-        "clip_ erfinv_ bernoulli_ exponential_ random_ log_normal_ cauchy_ geometric_ "
-        "pow_ sqrt_ exp_ log_ neg_ abs_ sign_ tanh_ sigmoid_ round_ floor_ tril_ triu_ "
-        "fill_diagonal_ __setitem__ __imul__ __itruediv__ __iadd__ __isub__"
-    ),
-    _NOTED,
-)
-_KINDS |= dict.fromkeys(_INITIALIZERS.values(), _NOTED)
 
 
 def _method(name: str) -> Function:

@@ -1,19 +1,21 @@
+# pyright: reportPrivateUsage=false
+# Torch's initializers call a private one.
 """Building modules without running the initializers of their parameters."""
 
 import gc
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from typing import Any
 
 import torch
 from torch import nn
 
-from .unfilled import Build, UnfilledParameter, build_of, is_unfilled, note
+from .unfilled import Build, UnfilledParameter, build_of, note
 
 
 @contextmanager
-def skip_init() -> Iterator[None]:
+def skip_init() -> Generator[None]:
     """Build modules whose parameters are allocated and not filled: load them next.
 
     Only this thread's ``nn.Parameter`` are concerned; buffers and plain tensors are
@@ -26,7 +28,7 @@ def skip_init() -> Iterator[None]:
 
 
 @contextmanager
-def unfilled_build() -> Iterator[Build]:
+def unfilled_build() -> Generator[Build]:
     """Build as under `skip_init`; yield what knows the initializers that wait."""
     with _building(Build()) as build:
         try:
@@ -36,7 +38,7 @@ def unfilled_build() -> Iterator[Build]:
 
 
 @contextmanager
-def paused_collection() -> Iterator[None]:
+def paused_collection() -> Generator[None]:
     """Collect no garbage meanwhile: thousands of new objects, and none of them is."""
     collecting = gc.isenabled()
     gc.disable()
@@ -48,7 +50,7 @@ def paused_collection() -> Iterator[None]:
 
 
 @contextmanager
-def real_build() -> Iterator[None]:
+def real_build() -> Generator[None]:
     """Build with real initializers, also inside `skip_init`."""
     with _building(None):
         yield
@@ -63,10 +65,11 @@ _lock = threading.Lock()
 _active = 0
 _parameter_new: Any = nn.Parameter.__new__
 _truncated_normal: Any = nn.init._no_grad_trunc_normal_
+_set: Callable[[Any, str, Any], None] = setattr
 
 
 @contextmanager
-def _building(build: Build | None) -> Iterator[Any]:
+def _building(build: Build | None) -> Generator[Any]:
     outer = _local.build
     _local.build = build
     _patch(1)
@@ -83,11 +86,11 @@ def _patch(step: int) -> None:
     with _lock:
         _active += step
         if step == 1 and _active == 1:
-            nn.Parameter.__new__ = _new_parameter
-            nn.init._no_grad_trunc_normal_ = _noted_truncated_normal
+            _set(nn.Parameter, "__new__", _new_parameter)
+            _set(nn.init, "_no_grad_trunc_normal_", _noted_truncated_normal)
         elif _active == 0:
-            nn.Parameter.__new__ = _parameter_new
-            nn.init._no_grad_trunc_normal_ = _truncated_normal
+            _set(nn.Parameter, "__new__", _parameter_new)
+            _set(nn.init, "_no_grad_trunc_normal_", _truncated_normal)
 
 
 def _new_parameter(
@@ -97,8 +100,9 @@ def _new_parameter(
     is_plain = cls is nn.Parameter and type(data) is torch.Tensor
     if build is not None and is_plain and not data.is_meta:
         return build.parameter(data, requires_grad)
-    if is_unfilled(data):
-        return build_of(data).alias(data, requires_grad)
+    origin = build_of(data)
+    if origin is not None:
+        return origin.alias(data, requires_grad)
     if cls is UnfilledParameter:
         # A copy of an unfilled parameter, whose values have been needed for it.
         cls = nn.Parameter

@@ -18,6 +18,8 @@ def _add(cls: type[nn.Module]) -> type[nn.Module]:
 
 @_add
 class NonPersistent(nn.Module):
+    f: Tensor
+
     def __init__(self) -> None:
         super().__init__()
         self.l = nn.Linear(4, 4)
@@ -119,6 +121,8 @@ class FillsSlices(nn.Module):
 
 @_add
 class BufferFromParameter(nn.Module):
+    n: Tensor
+
     def __init__(self) -> None:
         super().__init__()
         self.l = nn.Linear(4, 4)
@@ -266,6 +270,8 @@ class Embeddings(nn.Module):
 
 @_add
 class CheckedConstant(nn.Module):
+    mask: Tensor
+
     def __init__(self) -> None:
         super().__init__()
         self.l = nn.Linear(4, 4)
@@ -293,6 +299,10 @@ class SharedSubmodule(nn.Module):
 
 @_add
 class TiedBuffers(nn.Module):
+    a: Tensor
+    b: Tensor
+    view: Tensor
+
     def __init__(self) -> None:
         super().__init__()
         self.l = nn.Linear(4, 4)
@@ -322,6 +332,9 @@ class ParameterCollections(nn.Module):
 
 @_add
 class Expanded(nn.Module):
+    scale: Tensor
+    ids: Tensor
+
     def __init__(self) -> None:
         super().__init__()
         self.l = nn.Linear(4, 4)
@@ -349,6 +362,8 @@ class ChannelsLast(nn.Module):
 
 @_add
 class Complex(nn.Module):
+    z: Tensor
+
     def __init__(self) -> None:
         super().__init__()
         self.w = nn.Parameter(torch.randn(4, 4, dtype=torch.complex64))
@@ -372,6 +387,8 @@ class Float8(nn.Module):
 
 @_add
 class ScalarsAndEmpty(nn.Module):
+    count: Tensor
+
     def __init__(self) -> None:
         super().__init__()
         self.scale = nn.Parameter(torch.tensor(1.0))
@@ -429,6 +446,9 @@ class ViewInAList(nn.Module):
 
 @_add
 class BufferOverParameter(nn.Module):
+    same: Tensor
+    flat: Tensor
+
     def __init__(self) -> None:
         super().__init__()
         self.l = nn.Linear(4, 4)

@@ -239,7 +239,7 @@ def test_a_decorated_module_is_scripted() -> None:
 
 def test_a_decorated_module_is_compiled_and_saved_under_its_own_paths() -> None:
     net = Net()
-    compiled = torch.compile(net, backend="eager")
+    compiled: Any = torch.compile(net, backend="eager")
     x = torch.ones(1, 4)
 
     assert torch.equal(compiled(x), net(x))

@@ -84,7 +84,7 @@ def test_a_module_that_contains_itself_is_met_once() -> None:
 
 
 def test_a_child_may_have_the_name_of_a_method_or_of_a_wrapper() -> None:
-    module = nn.ModuleDict({"save": nn.Linear(2, 2), "module": nn.Linear(2, 2)})
+    module: Any = nn.ModuleDict({"save": nn.Linear(2, 2), "module": nn.Linear(2, 2)})
 
     record = into_record(module)
 

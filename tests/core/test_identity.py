@@ -1,5 +1,6 @@
 import copy
 import pickle
+from typing import Any
 
 import pytest
 import torch
@@ -10,7 +11,7 @@ from burnish.core import into_record, load_record, map_params, named_params
 from burnish.records import Param, ParamId
 
 
-def net() -> nn.Sequential:
+def net() -> Any:
     return nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4), nn.Linear(4, 2))
 
 
@@ -65,7 +66,7 @@ def test_of_cloned_layers_the_first_keeps_its_ids_and_the_others_draw_anew() -> 
 
 
 def test_a_tied_parameter_has_one_id_from_wherever_one_looks() -> None:
-    module = nn.ModuleDict({"a": nn.Linear(2, 2), "b": nn.Linear(2, 2)})
+    module: Any = nn.ModuleDict({"a": nn.Linear(2, 2), "b": nn.Linear(2, 2)})
     module["b"].weight = module["a"].weight
     through_b = ids(module["b"])["weight"]
 
@@ -105,7 +106,7 @@ def test_parametrizing_a_weight_keeps_the_module_identifiable() -> None:
 
 
 def test_mapping_replaces_values_and_keeps_the_parameters() -> None:
-    module = nn.ModuleDict({"a": nn.Linear(2, 2), "b": nn.Linear(2, 2)})
+    module: Any = nn.ModuleDict({"a": nn.Linear(2, 2), "b": nn.Linear(2, 2)})
     module["b"].weight = module["a"].weight
     parameters = list(module.parameters())
     expected = module["a"].weight.detach() * 2

@@ -18,7 +18,7 @@ from burnish.records import (
 )
 
 
-def net(width: int = 4) -> nn.Sequential:
+def net(width: int = 4) -> Any:
     return nn.Sequential(
         nn.Linear(3, width), nn.BatchNorm1d(width), nn.Linear(width, 2)
     )
@@ -66,8 +66,8 @@ def test_a_wrong_shape_changes_nothing_and_names_path_and_both_shapes() -> None:
 
 
 def test_missing_entries_are_grouped_and_name_what_was_probably_meant() -> None:
-    old = nn.ModuleDict({"fc": nn.ModuleList(nn.Linear(2, 2) for _ in range(24))})
-    new = nn.ModuleDict({"fcs": nn.ModuleList(nn.Linear(2, 2) for _ in range(24))})
+    old: Any = nn.ModuleDict({"fc": nn.ModuleList(nn.Linear(2, 2) for _ in range(24))})
+    new: Any = nn.ModuleDict({"fcs": nn.ModuleList(nn.Linear(2, 2) for _ in range(24))})
 
     with pytest.raises(RecordMismatchError) as caught:
         load_record(new, stored(old))
@@ -80,8 +80,8 @@ def test_missing_entries_are_grouped_and_name_what_was_probably_meant() -> None:
 
 
 def test_patterns_allow_some_differences_and_not_others() -> None:
-    old = nn.ModuleDict({"body": nn.Linear(2, 2), "old": nn.Linear(2, 2)})
-    new = nn.ModuleDict({"body": nn.Linear(2, 2), "head": nn.Linear(2, 2)})
+    old: Any = nn.ModuleDict({"body": nn.Linear(2, 2), "old": nn.Linear(2, 2)})
+    new: Any = nn.ModuleDict({"body": nn.Linear(2, 2), "head": nn.Linear(2, 2)})
     data = stored(old)
 
     with pytest.raises(RecordMismatchError, match=r"head\.weight"):
@@ -242,7 +242,7 @@ def test_a_module_that_refuses_its_extra_state_leaves_all_as_it_was() -> None:
                 raise ValueError("not seven")
 
     data = stored(nn.ModuleList([Counts(5), Counts(7)]))
-    module = nn.ModuleList([Counts(1), Counts(2, fails=True)])
+    module: Any = nn.ModuleList([Counts(1), Counts(2, fails=True)])
     before = state(module[0].l)
 
     with pytest.raises(RecordMismatchError, match=r"1\._extra_state.*not seven"):
@@ -274,10 +274,10 @@ def test_two_values_for_one_tied_tensor_are_refused_unless_they_are_equal() -> N
 
 
 def test_what_is_tied_in_the_file_alone_gets_memory_of_its_own() -> None:
-    tied = nn.ModuleDict({"a": nn.Linear(2, 2), "b": nn.Linear(2, 2)})
+    tied: Any = nn.ModuleDict({"a": nn.Linear(2, 2), "b": nn.Linear(2, 2)})
     tied["b"].weight = tied["a"].weight
 
-    loaded = from_record(
+    loaded: Any = from_record(
         lambda: nn.ModuleDict({"a": nn.Linear(2, 2), "b": nn.Linear(2, 2)}),
         stored(tied),
     )
@@ -318,7 +318,7 @@ def test_a_typed_record_is_no_record_of_a_module() -> None:
         step: int
         m: Tensor
 
-    with pytest.raises(RecordMismatchError, match="a record of type .*State"):
+    with pytest.raises(RecordMismatchError, match=r"a record of type .*State"):
         load_record(nn.Linear(2, 2), State(1, torch.ones(2)))
 
 
