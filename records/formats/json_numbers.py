@@ -101,7 +101,8 @@ def _bits_of(name: str, dtype: torch.dtype) -> int:
     """Return the bits of the value called ``name``; ValueError if there is none."""
     if name in ("nan", "inf", "-inf"):
         value = torch.tensor(float(name)).to(dtype)
-        if _wide(value).isnan() == (name == "nan"):
+        wide = _wide(value)
+        if wide.isnan() if name == "nan" else wide.isinf():
             return _unsigned(value)
     elif _NAN.fullmatch(name) and len(name) == 4 + 2 * dtype.itemsize:
         bits = int(name[4:], 16)
