@@ -12,6 +12,7 @@ from .errors import HyperparameterError
 from .hparams_reader import Container, Partial, Plan, Planner, Ref, Struct
 from .known_arguments import builder_of
 from .registry import MODULE, NAME, class_named
+from .shown import shown
 from .signature import call
 from .torch_layers import Values
 
@@ -40,7 +41,7 @@ def planned(
 ) -> Callable[[], nn.Module]:
     """Return what builds the module, once everything was found good."""
     if not isinstance(hparams, Mapping):  # pyright: ignore[reportUnnecessaryIsInstance]  # files say anything
-        raise HyperparameterError("", f"expected a dict, found {hparams!r:.60}")
+        raise HyperparameterError("", f"expected a dict, found {shown(hparams)}")
     planner = Planner(_moved(hparams, cls))
     try:
         if cls is not None:
@@ -119,14 +120,14 @@ class _Build:
                 return self._below(self.built[path], rest, ref)
             path, _, last = path.rpartition(".")
             rest = join(last, rest)
-        raise HyperparameterError(ref.path, f"nothing was built at {ref.target!r:.80}")
+        raise HyperparameterError(ref.path, f"nothing was built at {shown(ref.target)}")
 
     def _below(self, module: nn.Module, rest: str, ref: Ref) -> nn.Module:
         for name in rest.split(".") if rest else ():
             child = module._modules.get(name)
             if child is None:
                 raise HyperparameterError(
-                    ref.path, f"{ref.target!r:.80} has no module {name!r:.40}"
+                    ref.path, f"{shown(ref.target)} has no module {shown(name)}"
                 )
             module = child
         return module
@@ -143,7 +144,7 @@ def _moved(hparams: Mapping[str, Any], cls: type[nn.Module] | None) -> dict[str,
 def _check_class(cls: type[nn.Module], hparams: Mapping[str, Any]) -> None:
     """Refuse hyperparameters that are known to be those of an unrelated class."""
     if not (isinstance(cls, type) and issubclass(cls, nn.Module)):  # pyright: ignore[reportUnnecessaryIsInstance]  # users pass anything
-        raise TypeError(f"cls is a class of modules, got {cls!r:.80}")
+        raise TypeError(f"cls is a class of modules, got {shown(cls)}")
     if NAME not in hparams or hparams[NAME] == cls.__qualname__:
         return
     try:

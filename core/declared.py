@@ -26,6 +26,7 @@ from . import plain
 from .declared_type import declared_type
 from .errors import HyperparameterError
 from .hparams_writer import Writer
+from .shown import shown
 from .signature import parameters_of
 
 
@@ -154,7 +155,7 @@ def _problems(wrong: ValidationError, untold: set[str]) -> str:
         where = ".".join(map(str, error["loc"]))
         if not untold or (error["loc"] and error["loc"][0] not in untold):
             said = str(error["msg"]).removeprefix("Value error, ")
-            found.append(f"{where}: {said}, found {error['input']!r:.60}")
+            found.append(f"{where}: {said}, found {shown(error['input'])}")
     return "; ".join(found)
 
 
@@ -173,7 +174,8 @@ def _field(cls: type[nn.Module], parameter: Parameter, hint: Any) -> tuple[Any, 
         default = Writer().value(parameter.default, hint, parameter.name, 0)
     except (TypeError, HyperparameterError):
         return Any, parameter.default
-    return annotation, parameter.default if plain.needs_class(hint) else default
+    told_otherwise = isinstance(parameter.default, torch.dtype | torch.device | type)
+    return annotation, default if told_otherwise else parameter.default
 
 
 def json_hint(hint: Any) -> Any:

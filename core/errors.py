@@ -18,7 +18,7 @@ class HyperparameterError(RecordError, ValueError):
         self.path, self.message = path, message
 
     def __str__(self) -> str:
-        return f"{self.path}: {self.message}" if self.path else self.message
+        return f"{self.path:.200}: {self.message}" if self.path else self.message
 
 
 class UnknownClassError(HyperparameterError):

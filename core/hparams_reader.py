@@ -17,6 +17,7 @@ from ..config.path import did_you_mean, join
 from . import plain
 from .errors import HyperparameterError
 from .registry import MODULE, NAME, class_named
+from .shown import shown
 from .signature import VARIADIC, parameters_of
 from .torch_layers import Values, is_torch_layer
 
@@ -117,11 +118,15 @@ class Planner:
     ) -> Any:
         if parameter.kind is Parameter.VAR_POSITIONAL:
             if not isinstance(value, list | tuple):
-                raise HyperparameterError(path, f"expected a list, found {value!r:.60}")
+                raise HyperparameterError(
+                    path, f"expected a list, found {shown(value)}"
+                )
             hint = plain.list_of(hint)
         elif parameter.kind is Parameter.VAR_KEYWORD:
             if not isinstance(value, Mapping):
-                raise HyperparameterError(path, f"expected a dict, found {value!r:.60}")
+                raise HyperparameterError(
+                    path, f"expected a dict, found {shown(value)}"
+                )
             hint = plain.dict_of(hint)
         return self.value(value, hint, path, depth)
 
@@ -176,7 +181,7 @@ class Planner:
         for key, item in value.items():
             if not isinstance(key, str):
                 raise HyperparameterError(
-                    path, f"expected a text as key, found {key!r:.60}"
+                    path, f"expected a text as key, found {shown(key)}"
                 )
             inner = plain.item_hint(hint, key)
             item = self.value(item, inner, join(path, key), depth + 1)
@@ -190,7 +195,7 @@ class Planner:
         for name, item in value.items():
             where = join(path, f"{name!s:.60}")
             if name not in fields:
-                hint = did_you_mean(str(name), fields)
+                hint = did_you_mean(str(name)[:80], fields)
                 raise HyperparameterError(where, f"no field of {cls.__name__}.{hint}")
             found[name] = self.value(item, fields[name].annotation, where, depth + 1)
         return Struct(cls, path, found)
@@ -200,13 +205,13 @@ class Planner:
         if not isinstance(target, str) or len(value) > 1:
             raise HyperparameterError(
                 path,
-                f"expected {{{plain.REF!r}: path}} alone, found {dict(value)!r:.80}",
+                f"expected {{{plain.REF!r}: path}} alone, found {shown(dict(value))}",
             )
         if not any(
             target == p or target.startswith(f"{p}.") for p in self._planned if p
         ):
             raise HyperparameterError(
-                path, f"refers to {target!r:.80}, and no module before it stands there"
+                path, f"refers to {shown(target)}, and no module before it stands there"
             )
         return Ref(path, target)
 
@@ -214,7 +219,7 @@ class Planner:
         node = value[plain.CLASS]
         if not isinstance(node, Mapping) or len(value) > 1:
             raise HyperparameterError(
-                path, f"expected a class, found {dict(value)!r:.80}"
+                path, f"expected a class, found {shown(dict(value))}"
             )
         cls = class_named(node, path, moved=self._moved)
         parameters, hints = parameters_of(cls), plain.hints_of(cls)
@@ -239,14 +244,14 @@ class Planner:
             pairs = value.items()
         else:
             raise HyperparameterError(
-                path, f"expected the items of a {cls.__name__}, found {value!r:.60}"
+                path, f"expected the items of a {cls.__name__}, found {shown(value)}"
             )
         items: dict[str, Any] = {}
         for name, item in pairs:
             where = join(path, name)
             if not isinstance(name, str) or not isinstance(item, Mapping):
                 raise HyperparameterError(
-                    where, f"expected a module, found {item!r:.60}"
+                    where, f"expected a module, found {shown(item)}"
                 )
             items[name] = self.value(item, Any, where, depth + 1)
         self._planned.add(path)
@@ -280,7 +285,7 @@ def _containers_of(node: Mapping[str, Any], path: str) -> dict[str, type[nn.Modu
         isinstance(kind, str) and kind in known for kind in told.values()
     ):
         raise HyperparameterError(
-            join(path, plain.CONTAINERS), f"expected {list(known)}, found {told!r:.80}"
+            join(path, plain.CONTAINERS), f"expected {list(known)}, found {shown(told)}"
         )
     return {name: known[kind] for name, kind in told.items()}
 
@@ -303,7 +308,7 @@ def _check_no_argument(
     if _is_computed(cls, node, name, path):
         return
     parameters = parameters_of(cls)
-    hint = did_you_mean(name, parameters) if isinstance(name, str) else ""  # pyright: ignore[reportUnnecessaryIsInstance]  # files say anything
+    hint = did_you_mean(name[:80], parameters) if isinstance(name, str) else ""  # pyright: ignore[reportUnnecessaryIsInstance]  # files say anything
     takes = ", ".join(parameters) or "nothing"
     raise HyperparameterError(
         join(path, f"{name!s:.60}"),
@@ -322,7 +327,7 @@ def _is_computed(
     if computed[name] != node[name]:
         raise HyperparameterError(
             join(path, name),
-            f"is computed as {computed[name]!r:.60}, found {node[name]!r:.60}",
+            f"is computed as {shown(computed[name])}, found {shown(node[name])}",
         )
     return True
 
@@ -375,6 +380,7 @@ def _values(value: Mapping[str, Any], path: str) -> Values:
     )
     if shape is None or not is_shape or dtype is None or len(value) > 1:
         raise HyperparameterError(
-            path, f"expected the shape and dtype of a tensor, found {dict(value)!r:.80}"
+            path,
+            f"expected the shape and dtype of a tensor, found {shown(dict(value))}",
         )
     return Values(tuple(shape), dtype, form.get("parameter") is True)

@@ -16,6 +16,7 @@ from .hparams_dict import HparamsDict
 from .known_arguments import known_arguments
 from .places import unwrapped
 from .registry import class_named, names_of
+from .shown import shown
 from .signature import VARIADIC, parameters_of
 from .torch_layers import Template, Values
 
@@ -166,7 +167,7 @@ class Writer:
         cls: Any = value.func if isinstance(value, functools.partial) else value
         if not (isinstance(cls, type) and issubclass(cls, nn.Module)):
             raise TypeError(
-                f"{path}: {value!r:.80} is no plain data. Of classes and functions, "
+                f"{path}: {shown(value)} is no plain data. Of classes and functions, "
                 "only those of modules and partials of them by keyword can be kept."
             )
         node = HparamsDict(names_of(cls))

@@ -6,6 +6,7 @@ from typing import Any, TypeVar
 from torch import nn
 
 from . import capture
+from .shown import shown
 from .torch_layers import arguments_of, is_torch_layer
 
 M = TypeVar("M", bound=nn.Module)
@@ -31,7 +32,9 @@ def register_hparams(
     ``cls`` once `register_class` was told of it too.
     """
     if not (isinstance(cls, type) and issubclass(cls, nn.Module)):  # pyright: ignore[reportUnnecessaryIsInstance]  # users pass anything
-        raise TypeError(f"hyperparameters are those of module classes, got {cls!r:.80}")
+        raise TypeError(
+            f"hyperparameters are those of module classes, got {shown(cls)}"
+        )
     _getters[cls] = (getter, build, subclasses)
 
 

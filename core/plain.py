@@ -24,6 +24,7 @@ from torch import nn
 from ..config.fields import is_model, is_struct, is_struct_value, item_type, members
 from ..config.versioned import Versioned
 from .by_class import by_class
+from .shown import shown
 from .signature import parameters_of
 
 REF, CLASS, TENSOR, CONTAINERS = "__ref__", "__class__", "__tensor__", "__containers__"
@@ -176,7 +177,7 @@ def key(value: Any, hint: Any, where: str) -> str:
     is_declared = isinstance(value, int) and int in _key_types(hint)
     if not isinstance(value, str) and not is_declared:
         raise TypeError(
-            f"{where}: the key {value!r:.60} of a dict is a {type(value).__name__}, "
+            f"{where}: the key {shown(value)} of a dict is a {type(value).__name__}, "
             "and files have texts as keys. Use texts, or annotate dict[int, ...]."
         )
     if value in MARKS:
@@ -241,7 +242,7 @@ def _struct(value: Any, hint: Any, where: str) -> Any:
 
 def _unfit(value: Any, where: str) -> TypeError:
     return TypeError(
-        f"{where}: {_a(type(value).__name__)} is no plain data: {value!r:.60}. "
+        f"{where}: {_a(type(value).__name__)} is no plain data: {shown(value)}. "
         "Hyperparameters are numbers, texts, None, lists, dicts, dtypes, modules and "
         "their classes. Pass what it is made from, or set it after building."
     )

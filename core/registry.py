@@ -12,6 +12,7 @@ from torch import nn
 
 from ..config.path import did_you_mean
 from .errors import UnknownClassError
+from .shown import shown
 from .torch_layers import torch_classes
 
 _M = TypeVar("_M", bound=nn.Module)
@@ -133,15 +134,15 @@ def _torch_places() -> Mapping[tuple[str, str], type[nn.Module]]:
 def _check(cls: Any) -> None:
     if not (isinstance(cls, type) and issubclass(cls, nn.Module)):
         raise TypeError(
-            f"only classes of modules can be known to files, got {cls!r:.80}"
+            f"only classes of modules can be known to files, got {shown(cls)}"
         )
 
 
 def _refusal(module: str, name: str, registered: Any) -> str:
     where = f"{module}.{name}"
-    said = f"the class {where!r:.200} is not known here"
+    said = f"the class {shown(where)} is not known here"
     if isinstance(registered, str):
-        said = f"no class is registered as {registered!r:.100}, and {said}"
+        said = f"no class is registered as {shown(registered)}, and {said}"
     said += ". Files import nothing: "
     if module == "__main__":
         return said + (
@@ -150,12 +151,12 @@ def _refusal(module: str, name: str, registered: Any) -> str:
             f"{name:.60}.from_pretrained(...)."
         )
     if module not in sys.modules:
-        hint = did_you_mean(name, {n for _, n in _places})
+        hint = did_you_mean(name[:80], {n for _, n in _places})
         return said + f"first import the module that defines it.{hint}"
     if module.partition(".")[0] == "torch":
-        hint = did_you_mean(name, {n for _, n in _torch_places()})
+        hint = did_you_mean(name[:80], {n for _, n in _torch_places()})
         return said + f"register it with burnish.register_class(...).{hint}"
-    hint = did_you_mean(name, {n for m, n in _places if m == module})
+    hint = did_you_mean(name[:80], {n for m, n in _places if m == module})
     return said + (
         "if you trust it, decorate it with @burnish.module or call "
         f"burnish.register_class(...) with it.{hint}"
@@ -163,7 +164,7 @@ def _refusal(module: str, name: str, registered: Any) -> str:
 
 
 def _shown(node: Mapping[str, Any]) -> str:
-    return f"{dict(node)!r:.80}"
+    return f"{shown(dict(node))}"
 
 
 _lock = threading.Lock()
