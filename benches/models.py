@@ -1,7 +1,5 @@
 """The models that the benches save and load."""
 
-import warnings
-
 import torch
 from torch import Tensor, nn
 
@@ -10,9 +8,7 @@ def gpt2() -> nn.Module:
     """Return GPT-2 small: 124 M parameters in 148 tensors, one of them tied."""
     from transformers import GPT2Config, GPT2LMHeadModel
 
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        model: nn.Module = GPT2LMHeadModel(GPT2Config())
+    model: nn.Module = GPT2LMHeadModel(GPT2Config())
     return model.eval()
 
 

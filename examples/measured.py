@@ -1,7 +1,6 @@
 """One line of the tables of digits.py and gpt2.py, and how it is measured."""
 
 import ctypes
-import gc
 import re
 import time
 from collections.abc import Callable, Sequence
@@ -29,7 +28,9 @@ class Run(Generic[T_co]):
     result: T_co
     seconds: float
     memory: int
-    """Most bytes that it added to the process at any time."""
+    """Most bytes that it added to the process at any time, mapped files included."""
+    own: int
+    """Bytes that it left in the process, mapped files not included."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,12 +66,15 @@ class Measured:
 
 def run(call: Callable[[], T]) -> Run[T]:
     """Return what ``call`` returns, with its time and its peak of extra memory."""
-    gc.collect()
-    before = _resident_after_reset()
+    ctypes.CDLL(None).malloc_trim(0)
+    # From here on the kernel counts the peak anew.
+    Path("/proc/self/clear_refs").write_text("5")
+    resident, own = _memory("VmRSS"), _memory("RssAnon")
     start = time.perf_counter()
     result = call()
     seconds = time.perf_counter() - start
-    return Run(result, seconds, max(0, _kib("VmHWM") * 1024 - before))
+    peak, kept = _memory("VmHWM") - resident, _memory("RssAnon") - own
+    return Run(result, seconds, max(0, peak), max(0, kept))
 
 
 def largest_difference(module: nn.Module, other: nn.Module) -> float:
@@ -78,10 +82,7 @@ def largest_difference(module: nn.Module, other: nn.Module) -> float:
     values, others = module.state_dict(), other.state_dict()
     if values.keys() != others.keys():
         raise ValueError(f"other names: {sorted(values.keys() ^ others.keys())}")
-    return max(
-        float((values[path].double() - others[path].double()).abs().max())
-        for path in values
-    )
+    return max(float((values[path] - others[path]).abs().max()) for path in values)
 
 
 def allowed_difference(module: nn.Module, precision: Precision) -> float:
@@ -96,46 +97,48 @@ def allowed_difference(module: nn.Module, precision: Precision) -> float:
 
 
 def show(title: str, rows: Sequence[Measured], *, score: str, memory: bool) -> None:
-    """Print the rows as one table."""
-    table = Table(title=title, title_justify="left")
-    table.add_column("format")
-    table.add_column("precision")
-    names = ["size", "save", "load", "largest difference", score]
+    """Print the rows as one table, a line under each format."""
+    names = ["size", "save, ms", "load, ms", "largest diff.", score]
     if memory:
-        names += ["memory to save", "memory to load"]
+        names += ["RAM to save", "to load", "to hold"]
+    table = Table(title=title, title_justify="left")
+    for name in ("format", "precision"):
+        table.add_column(name, no_wrap=True)
     for name in names:
-        table.add_column(name, justify="right")
+        table.add_column(name, justify="right", no_wrap=True)
     for row, following in zip(rows, [*rows[1:], None], strict=True):
-        cells = [
-            row.format,
-            row.precision or "as it is",
-            _size(row.size),
-            f"{row.save.seconds * 1e3:,.1f} ms",
-            f"{row.load.seconds * 1e3:,.1f} ms",
-            f"{row.difference:.1e}" if row.difference else "0",
-            f"{row.score:.2%}",
-        ]
-        if memory:
-            cells += [_size(row.save.memory), _size(row.load.memory)]
         is_last = following is not None and following.format != row.format
-        table.add_row(*cells, end_section=is_last)
+        table.add_row(*_cells(row, memory=memory), end_section=is_last)
     console = Console()
-    console.width = max(console.width, 120)
+    console.width = max(console.width, 110)
     console.print(table)
 
 
+def _cells(row: Measured, *, memory: bool) -> list[str]:
+    cells = [
+        row.format,
+        row.precision or "as it is",
+        _size(row.size),
+        f"{row.save.seconds * 1e3:,.1f}",
+        f"{row.load.seconds * 1e3:,.1f}",
+        f"{row.difference:.1e}" if row.difference else "0",
+        f"{row.score:.2%}",
+    ]
+    if memory:
+        cells += map(_size, (row.save.memory, row.load.memory, row.load.own))
+    return cells
+
+
 def _size(count: int) -> str:
-    return f"{count / 1024:,.1f} KiB" if count < 10 << 20 else f"{count >> 20:,} MiB"
+    return (
+        f"{count / 1024:,.1f} KiB"
+        if count < 1 << 20
+        else f"{count / (1 << 20):,.1f} MiB"
+    )
 
 
-def _resident_after_reset() -> int:
-    """Return the bytes in memory, from where the kernel now counts the peak."""
-    ctypes.CDLL(None).malloc_trim(0)
-    Path("/proc/self/clear_refs").write_text("5")
-    return _kib("VmRSS") * 1024
-
-
-def _kib(key: str) -> int:
+def _memory(key: str) -> int:
+    """Return a line of the process's status, in bytes."""
     status = Path("/proc/self/status").read_text(encoding="ascii")
     found = re.search(rf"{key}:\s+(\d+)", status)
-    return int(found[1]) if found else 0
+    return int(found[1]) * 1024 if found else 0
