@@ -1,0 +1,147 @@
+"""Checkpoint: one saved point of a run, to look into or to restore from."""
+
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ..config.path import did_you_mean
+from ..records.errors import RecordError, RecordMismatchError
+from ..records.flat import FlatRecord
+from ..records.open import open_record
+from .manifest import Manifest
+from .parts import VALUE, fill, kind_of, record_of_part, undo_of
+from .plain import value_of
+
+Number = int | float
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint(os.PathLike[str]):
+    """A folder with one record per part; ``checkpoint["model"]`` opens a part."""
+
+    folder: Path
+    manifest: Manifest
+
+    @classmethod
+    def read(cls, folder: str | os.PathLike[str]) -> "Checkpoint":
+        """Return the checkpoint in ``folder``; FileNotFoundError if there is none."""
+        path = Path(folder)
+        return cls(path, Manifest.read(path))
+
+    @classmethod
+    def write(
+        cls,
+        folder: Path,
+        step: int,
+        parts: Mapping[str, object],
+        values: Mapping[str, Number],
+        *,
+        suffix: str = ".mpk",
+        info: Mapping[str, Any] | None = None,
+    ) -> None:
+        """Write one record per part into ``folder``, then what it holds."""
+        kinds: dict[str, tuple[str, str]] = {}
+        for name, part in parts.items():
+            kinds[name] = (f"{name}{suffix}", kind_of(part))
+            record_of_part(name, part).save(folder / f"{name}{suffix}")
+        manifest = Manifest(
+            step=step, values=dict(values), parts=kinds, info=dict(info or {})
+        )
+        manifest.write(folder)
+
+    @property
+    def step(self) -> int:
+        """The step at which it was saved."""
+        return self.manifest.step
+
+    @property
+    def values(self) -> dict[str, Number]:
+        """The numbers that were saved with it."""
+        return self.manifest.values
+
+    @property
+    def parts(self) -> list[str]:
+        """The names of what can be restored."""
+        return [*self.manifest.parts]
+
+    def file(self, name: str) -> Path:
+        """Return the record file of a part. KeyError if there is no such part."""
+        if name not in self.manifest.parts:
+            hint = did_you_mean(name, self.manifest.parts)
+            found = ", ".join(self.manifest.parts) or "nothing"
+            raise KeyError(f"{self.folder} has no part {name!r}, but {found}.{hint}")
+        return self.folder / self.manifest.parts[name][0]
+
+    def __getitem__(self, name: str) -> Any:
+        """Return a number, plain data, or the record of a part, opened lazily."""
+        if name in self.values:
+            return self.values[name]
+        record = open_record(self.file(name))
+        return value_of(record) if self.manifest.parts[name][1] == VALUE else record
+
+    def restore(self, parts: Mapping[str, object]) -> None:
+        """Fill every one of ``parts``, or raise and leave all of them as they were.
+
+        All files are read and verified before anything is changed.
+        """
+        records = {name: self._opened(name) for name in parts}
+        for record in records.values():
+            record.load_all()
+        undo: list[Callable[[], object]] = []
+        try:
+            for i, (name, part) in enumerate(parts.items()):
+                # The last part need not be kept: its own load is all or nothing.
+                if i < len(parts) - 1 or not _is_atomic(part):
+                    undo.append(undo_of(part))
+                self._fill(name, part, records[name])
+        except BaseException:
+            for put_back in reversed(undo):
+                put_back()
+            raise
+
+    def __fspath__(self) -> str:
+        return str(self.folder)
+
+    def __repr__(self) -> str:
+        numbers = "".join(f", {n}={v:.6g}" for n, v in self.values.items())
+        return f"Checkpoint({str(self.folder)!r}: {', '.join(self.parts)}{numbers})"
+
+    def _opened(self, name: str) -> FlatRecord:
+        if name not in self.manifest.parts:
+            found = ", ".join(self.manifest.parts) or "nothing"
+            hint = did_you_mean(name, self.manifest.parts)
+            raise RecordMismatchError(
+                str(self.folder),
+                [f"{name}: not in the checkpoint, which holds {found}.{hint}"],
+            )
+        return open_record(self.file(name))
+
+    def _fill(self, name: str, part: object, record: FlatRecord) -> None:
+        file = str(self.file(name))
+        try:
+            fill(name, part, record, self.manifest.parts[name][1])
+        except (RecordError, OSError, MemoryError):
+            raise
+        except TypeError as error:
+            if "cannot be filled in place" in str(error):
+                raise
+            raise _refused(file, name, part, error) from error
+        except Exception as error:  # a part's own load_state_dict may raise anything
+            raise _refused(file, name, part, error) from error
+
+
+def _is_atomic(part: object) -> bool:
+    return kind_of(part) in ("module", "record")
+
+
+def _refused(
+    file: str, name: str, part: object, error: Exception
+) -> RecordMismatchError:
+    return RecordMismatchError(
+        file,
+        [f"{name}: the {type(part).__name__} refused its state: {error!s:.300}"],
+        "Nothing was changed. Build it as it was when the checkpoint was saved, or "
+        "restore the other parts alone.",
+    )

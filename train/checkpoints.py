@@ -1,0 +1,218 @@
+"""Checkpoints: save a run in any loop, and continue it as if it had never stopped."""
+
+import math
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+
+from ..config.path import did_you_mean
+from .checkpoint import Checkpoint
+from .folders import Folders
+from .manifest import FILE
+from .rng import Generators
+
+RNG = "rng"
+"""The name under which the random generators are kept."""
+
+
+class Checkpoints:
+    """The checkpoints of one run, each a folder that appears whole or not at all.
+
+    ``save`` takes whatever the run consists of: modules, optimizers, schedulers,
+    scalers, samplers, generators, plain data, and numbers to rank checkpoints by.
+    The newest ``keep_last`` stay (None: all), and the best: ``("loss", 1)`` keeps the
+    one with the lowest loss, ``("accuracy", 3, "max")`` the three with the highest
+    accuracy. Under `torch.distributed` the first process writes and the others wait.
+    """
+
+    def __init__(
+        self,
+        folder: str | os.PathLike[str],
+        *,
+        keep_last: int | None = 3,
+        keep_best: "str | tuple[str, int] | tuple[str, int, str] | None" = None,
+        suffix: str = ".mpk",
+    ) -> None:
+        if keep_last is not None and keep_last < 1:
+            raise ValueError(f"keep_last must be at least 1 or None, got {keep_last}")
+        self.keep_last = keep_last
+        self.keep_best = None if keep_best is None else _ranking(keep_best)
+        self.suffix = suffix
+        self._folders = Folders(root=Path(folder), marker=FILE)
+
+    @property
+    def folder(self) -> Path:
+        """Where the checkpoints lie."""
+        return self._folders.root
+
+    @property
+    def steps(self) -> list[int]:
+        """The steps that can be restored, in order."""
+        return [*self._folders.found()]
+
+    @property
+    def latest(self) -> int | None:
+        """The newest step, None if nothing is saved."""
+        return max(self._folders.found(), default=None)
+
+    @property
+    def best(self) -> int | None:
+        """The best step by ``keep_best``, None if none has that number."""
+        return next(iter(self._ranked()), None)
+
+    def __getitem__(self, step: "int | Literal['latest', 'best']") -> Checkpoint:
+        """Return a checkpoint to look into. KeyError if there is none."""
+        found = self._folders.found()
+        number = getattr(self, step) if step in ("latest", "best") else step
+        if number not in found:
+            there = f"there are {', '.join(map(str, found))}" if found else "none is"
+            raise KeyError(f"{self.folder}: nothing is saved as {step!r}; {there}")
+        return Checkpoint.read(found[number])
+
+    def __contains__(self, step: object) -> bool:
+        return step in self._folders.found()
+
+    def save(self, step: int, /, *, rng: bool = False, **parts: Any) -> Checkpoint:
+        """Write ``parts`` as the checkpoint of ``step``, in one atomic commit.
+
+        Numbers (``loss=loss``) are kept for ranking and reading; ``rng=True`` keeps
+        the random generators. A step that is there already is replaced. Then older
+        checkpoints beyond what is to be kept are removed. A failed or killed save
+        leaves all others as they were. TypeError names the path of what is no data.
+        """
+        number = _step(step)
+        _check_rng(rng)
+        values = {n: v for n, p in parts.items() if (v := _as_number(p)) is not None}
+        objects = {n: p for n, p in parts.items() if n not in values}
+        for name in objects:
+            _check_name(name)
+        self._check_ranking(values)
+        if rng:
+            objects[RNG] = Generators()
+        if _is_writer():
+            self._folders.root.mkdir(parents=True, exist_ok=True)
+            self._folders.sweep()
+            with self._folders.new(self._folders.name(number)) as scratch:
+                Checkpoint.write(scratch, number, objects, values, suffix=self.suffix)
+            self._forget(number)
+        _wait_for_writer()
+        return self[number]
+
+    def restore(
+        self,
+        step: "int | Literal['latest', 'best']" = "latest",
+        /,
+        *,
+        rng: bool = False,
+        **parts: Any,
+    ) -> int:
+        """Fill ``parts`` from a checkpoint and return its step; 0 if none is saved yet.
+
+        Everything is verified first, and if anything does not fit, nothing is changed.
+        Raises `RecordMismatchError` naming the part, `RecordChecksumError` for damage.
+        """
+        _check_rng(rng)
+        if step == "latest" and self.latest is None:
+            return 0
+        checkpoint = self[step]
+        # Loading may draw random numbers, so the generators come last.
+        filled = {**parts, **({RNG: Generators()} if rng else {})}
+        checkpoint.restore(filled)
+        return checkpoint.step
+
+    def __repr__(self) -> str:
+        return f"Checkpoints({str(self.folder)!r}, steps={self.steps})"
+
+    def _forget(self, newest: int) -> None:
+        """Remove what is beyond ``keep_last`` and not among the best."""
+        found = self._folders.found()
+        if self.keep_last is None:
+            return
+        # A run that went back to an earlier step goes on from there.
+        kept = {newest, *[*found][-self.keep_last :]}
+        if self.keep_best is not None:
+            kept.update(self._ranked()[: self.keep_best[1]])
+        for number, folder in found.items():
+            if number not in kept:
+                self._folders.remove(folder)
+
+    def _ranked(self) -> list[int]:
+        """Return the steps that have the number to rank by, the best first."""
+        if self.keep_best is None:
+            return []
+        name, _, mode = self.keep_best
+        sign = 1 if mode == "min" else -1
+        scores: dict[int, float] = {}
+        for number, folder in self._folders.found().items():
+            value = Checkpoint.read(folder).values.get(name)
+            if value is not None and not math.isnan(value):
+                scores[number] = sign * value
+        return sorted(scores, key=lambda number: (scores[number], number))
+
+    def _check_ranking(self, values: Mapping[str, float]) -> None:
+        if self.keep_best is None or not values or self.keep_best[0] in values:
+            return
+        name = self.keep_best[0]
+        raise ValueError(
+            f"keep_best ranks by {name!r}, but the numbers given are "
+            f"{', '.join(values)}.{did_you_mean(name, values)}"
+        )
+
+
+def _ranking(given: Any) -> tuple[str, int, str]:
+    parts: tuple[Any, ...] = (given,) if isinstance(given, str) else tuple(given)
+    defaults: tuple[Any, ...] = ("", 1, "min")
+    name, count, mode = parts + defaults[len(parts) :]
+    if not isinstance(name, str) or type(count) is not int or count < 1:
+        raise ValueError(f"keep_best is like ('loss', 1), got {given!r}")
+    if mode not in ("min", "max"):
+        raise ValueError(f"keep_best: the mode is 'min' or 'max', got {mode!r}")
+    return name, count, mode
+
+
+def _step(step: Any) -> int:
+    value = step.item() if isinstance(step, torch.Tensor) else step
+    if isinstance(value, bool) or not hasattr(value, "__index__") or int(value) < 0:
+        raise ValueError(f"a step is a whole number from 0 on, got {step!r:.60}")
+    return int(value)
+
+
+def _as_number(part: Any) -> int | float | None:
+    """Return ``part`` as a number if it is one: also in a tensor without dimensions."""
+    import numpy as np
+
+    if isinstance(part, torch.Tensor | np.ndarray | np.generic) and part.ndim == 0:
+        part = part.item()
+    if isinstance(part, bool):
+        return int(part)
+    return part if isinstance(part, int | float) else None
+
+
+def _check_name(name: str) -> None:
+    if not name.isidentifier() or len(name) > 200:
+        raise ValueError(
+            f"a part is named like a variable, since files are; got {name!r}"
+        )
+
+
+def _check_rng(rng: object) -> None:
+    if not isinstance(rng, bool):
+        raise TypeError(
+            "rng=True keeps the random generators of the process; give a generator of "
+            f"your own under another name, got {rng!r:.60}"
+        )
+
+
+def _is_writer() -> bool:
+    distributed = torch.distributed
+    is_running = distributed.is_available() and distributed.is_initialized()
+    return not is_running or distributed.get_rank() == 0
+
+
+def _wait_for_writer() -> None:
+    distributed = torch.distributed
+    if distributed.is_available() and distributed.is_initialized():
+        distributed.barrier()

@@ -1,0 +1,88 @@
+"""checkpoint.json: what a checkpoint's folder holds, for people and programs."""
+
+import json
+import math
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ..records.errors import RecordFormatError, RecordVersionError
+
+FILE = "checkpoint.json"
+
+VERSION = 1
+"""Of the manifest; a newer one is refused."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Manifest:
+    """What stands in a checkpoint beside its records."""
+
+    step: int
+    values: dict[str, int | float]
+    """The numbers that were saved with it: metrics, counters."""
+    parts: dict[str, tuple[str, str]]
+    """Each part's file and kind."""
+    info: dict[str, Any] = field(default_factory=dict[str, Any])
+    """JSON-ready data for people to read."""
+
+    def write(self, folder: Path) -> None:
+        """Write the manifest into ``folder``."""
+        tree = {
+            "burnish": VERSION,
+            "step": self.step,
+            "values": {name: _written(number) for name, number in self.values.items()},
+            "parts": {
+                name: {"file": file, "kind": kind}
+                for name, (file, kind) in self.parts.items()
+            },
+            **({"info": self.info} if self.info else {}),
+        }
+        text = json.dumps(tree, indent=2, ensure_ascii=False, allow_nan=False)
+        (folder / FILE).write_text(text + "\n", encoding="utf-8")
+
+    @classmethod
+    def read(cls, folder: Path) -> "Manifest":
+        """Return the manifest in ``folder``. Raises `RecordError` for a damaged one."""
+        file = folder / FILE
+        try:
+            tree = json.loads(file.read_bytes()[: 64 << 20])
+            version = tree["burnish"]
+            if type(version) is not int or version > VERSION:
+                raise RecordVersionError(str(file), version, VERSION, "the checkpoint")
+            return cls(
+                step=int(tree["step"]),
+                values={str(n): _number(v) for n, v in dict(tree["values"]).items()},
+                parts={
+                    str(name): (_inside(part["file"]), str(part["kind"]))
+                    for name, part in dict(tree["parts"]).items()
+                },
+                info=dict(tree.get("info", {})),
+            )
+        except (ValueError, TypeError, KeyError, RecursionError) as error:
+            raise RecordFormatError(
+                str(file),
+                f"a manifest that cannot be read ({error!r:.200})",
+                "the one that was saved",
+                "Restore an older step, or a copy of the folder.",
+            ) from error
+
+
+def _inside(file: object) -> str:
+    """Return the name of a file that lies in the folder itself."""
+    if not isinstance(file, str) or Path(file).name != file:
+        raise ValueError(f"{file!r} is no name of a file in the folder")
+    return file
+
+
+def _written(number: float) -> int | float | str:
+    # JSON has no NaN and no infinities.
+    return number if math.isfinite(number) else repr(float(number))
+
+
+def _number(value: object) -> int | float:
+    if isinstance(value, str) and value in ("nan", "inf", "-inf"):
+        return float(value)
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise ValueError(f"{value!r} is no number")
+    return value
