@@ -71,7 +71,7 @@ def save_record(
     writing. ``only`` and ``exclude`` are patterns of paths. A failed save leaves the
     old file whole. Raises as `into_record` and `Record.save` do.
     """
-    if file is None:
+    if file is None:  # pyright: ignore[reportUnnecessaryComparison]  # users pass anything
         raise TypeError("file is None; leave it out to get the record as bytes")
     record = into_record(module).select(only=only, exclude=exclude)
     return save(

@@ -240,7 +240,11 @@ class ClosureHook(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.l = nn.Linear(4, 4)
-        self.l.register_forward_hook(lambda module, inputs, output: output * 3)
+
+        def tripled(module: nn.Module, inputs: Any, output: Any) -> Any:
+            return output * 3
+
+        self.l.register_forward_hook(tripled)
 
     def forward(self, x: Tensor) -> Any:
         return self.l(x)
@@ -472,7 +476,8 @@ class SharedMemory(nn.Module):
         self.l.share_memory()
 
     def forward(self, x: Tensor) -> Any:
-        return self.l(x) if self.l.weight.is_shared() else x * math.nan
+        is_shared = self.l.weight.untyped_storage().is_shared()
+        return self.l(x) if is_shared else x * math.nan
 
 
 @_add

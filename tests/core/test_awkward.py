@@ -8,9 +8,19 @@ from torch import Tensor, nn
 
 import burnish
 
-from .awkward import ZOO, example
+from .awkward import ZOO, example  # noqa: TID251  # a neighbour, not the package
 
-FORMATS = ["mpk"]
+FORMATS = ["mpk", "mpk.zst", "json", "safetensors"]
+
+NOT_IN_SAFETENSORS = {"BufferFromParameter", "Complex", "ExtraState"}
+"""Modules whose transient buffers, complex numbers or extra state would be lost."""
+
+CASES = [
+    (name, suffix)
+    for suffix in FORMATS
+    for name in ZOO
+    if suffix != "safetensors" or name not in NOT_IN_SAFETENSORS
+]
 
 
 @pytest.fixture(autouse=True)
@@ -32,8 +42,7 @@ def output(module: nn.Module) -> Tensor:
     return result
 
 
-@pytest.mark.parametrize("suffix", FORMATS)
-@pytest.mark.parametrize("name", ZOO)
+@pytest.mark.parametrize(("name", "suffix"), CASES)
 def test_an_awkward_module_is_built_from_its_record(
     name: str, suffix: str, tmp_path: Path
 ) -> None:
@@ -49,13 +58,10 @@ def test_an_awkward_module_is_built_from_its_record(
     assert_same_tensors(loaded, module)
 
 
-@pytest.mark.parametrize("suffix", FORMATS)
 @pytest.mark.parametrize("name", ZOO)
-def test_an_awkward_module_is_filled_from_its_record(
-    name: str, suffix: str, tmp_path: Path
-) -> None:
+def test_an_awkward_module_is_filled_from_its_record(name: str, tmp_path: Path) -> None:
     module = built(ZOO[name], seed=1)
-    file = tmp_path / f"net.{suffix}"
+    file = tmp_path / "net.mpk"
     burnish.save_record(module, file)
     other = built(ZOO[name], seed=2)
     tensors = [*other.parameters(), *other.buffers()]

@@ -82,7 +82,7 @@ def test_a_sharded_module_keeps_its_ids_and_loads_records_of_whole_ones() -> Non
 
     for path, parameter in sharded.named_parameters():
         expected = module.get_parameter(path)
-        assert torch.equal(parameter.full_tensor(), expected)  # type: ignore[operator]  # a DTensor
+        assert torch.equal(parameter.full_tensor(), expected)
     again = from_record(net, stored(sharded))
     assert torch.equal(again[0].weight, module[0].weight)
 
