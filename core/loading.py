@@ -22,8 +22,9 @@ from .conversion import converted
 from .entries import Content, content_of
 from .extra_state import extra_state
 from .identity import adopt
-from .places import Places, places_of
+from .places import Places, places_of, unwrapped
 from .plan import Allowed, Plan, plan_load
+from .record_type import check_version
 from .unfilled import Build
 from .uninitialized import paused_collection, real_build, unfilled_build
 
@@ -49,6 +50,7 @@ def load_record(
     """
     record = _opened(source)
     allowed = Allowed(strict, allow_missing, allow_unexpected)
+    check_version(unwrapped(module), record)
     places = places_of(module)
     content = content_of(places, encode=False)
     plan = plan_load(content, record, allowed)
@@ -99,6 +101,7 @@ def _from_record(factory: Callable[[], M], record: FlatRecord, allowed: Allowed)
             f"the factory returned a {type(module).__name__}, expected an nn.Module; "
             "pass a function without arguments: lambda: Net(width=128)"
         )
+    check_version(unwrapped(module), record)
     places = places_of(module)
     content = content_of(places, encode=False)
     plan = plan_load(content, record, allowed)

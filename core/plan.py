@@ -103,6 +103,7 @@ def _match(
     problems: list[str],
 ) -> set[int]:
     used: set[int] = set()
+    misfits: dict[str, list[str]] = {}
     keeps_stored = record.reading.dtype is not None
     for target in content.entries:
         found = stored.get(target.path)
@@ -117,12 +118,14 @@ def _match(
             dtype = found.dtype
         problem = misfit(found, target, dtype)
         if problem is not None:
-            problems.append(f"{target.path}: {problem}")
+            misfits.setdefault(problem, []).append(target.path)
         tensors: list[Tensor] = [target.source]  # type: ignore[list-item]  # a module's are live
         if target.path in content.twins:
             tensors += content.twins[target.path]
         plan.steps.append(Step(target, found, dtype, tensors, id(found) in used))
         used.add(id(found))
+    for problem, paths in misfits.items():
+        problems += [f"{name}: {problem}" for name in grouped(paths)]
     return used
 
 

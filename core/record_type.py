@@ -4,6 +4,7 @@ from typing import Any
 
 from torch import nn
 
+from ..records.errors import RecordVersionError
 from ..records.flat import FlatRecord
 
 _TYPE = "_burnish_record_type"
@@ -32,6 +33,26 @@ def record_type(cls: type[nn.Module]) -> type[FlatRecord]:
     )
     setattr(cls, _TYPE, made)
     return made
+
+
+def class_version(module: nn.Module) -> int:
+    """Return the version of the class of ``module``; 0 for one that states none."""
+    version: int = getattr(type(module), "_burnish_version", 0)
+    return version
+
+
+def check_version(module: nn.Module, record: FlatRecord) -> None:
+    """Raise `RecordVersionError` if a newer version of the class wrote ``record``."""
+    ours: Any = record.metadata.get("burnish")
+    name = type(module).__qualname__
+    if not isinstance(ours, dict) or record.type_name != name:
+        return
+    found: Any = ours.get("version", 0)  # pyright: ignore[reportUnknownMemberType]  # a file says anything
+    if isinstance(found, int) and found > class_version(module):
+        what = f"the record of a {name}"
+        raise RecordVersionError(
+            record.reading.file, found, class_version(module), what
+        )
 
 
 class RecordOfClass:

@@ -14,7 +14,7 @@ from .entries import content_of
 from .hparams import recorded_hparams
 from .identity import identify
 from .places import places_of, unwrapped
-from .record_type import record_type
+from .record_type import class_version, record_type
 
 
 def into_record(module: nn.Module) -> FlatRecord:
@@ -27,10 +27,14 @@ def into_record(module: nn.Module) -> FlatRecord:
     places = places_of(module)
     content = content_of(places, identify(places))
     inner = unwrapped(module)
-    metadata: dict[str, Any] = {}
+    ours: dict[str, Any] = {}
+    version = class_version(inner)
+    if version:
+        ours["version"] = version
     hparams = recorded_hparams(inner)
     if hparams is not None:
-        metadata["burnish"] = {"hparams": hparams}
+        ours["hparams"] = hparams
+    metadata = {"burnish": ours} if ours else {}
     return record_type(type(inner)).of(
         content.entries,
         tree=content.tree,

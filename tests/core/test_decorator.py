@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 import burnish
-from burnish.records import RecordMismatchError
+from burnish.records import RecordMismatchError, RecordVersionError
 
 
 @burnish.module
@@ -268,3 +268,20 @@ def test_the_base_class_gives_typed_methods_and_takes_the_decorators_arguments()
     assert torch.equal(loaded.l.weight, net.l.weight)
     assert isinstance(net.into_record(), Typed.Record)
     assert net.load_record(data).loaded == ["l.weight", "l.bias"]
+
+
+def test_a_record_of_a_newer_version_of_the_class_is_refused() -> None:
+    def versioned(version: int) -> type[nn.Module]:
+        class Grows(nn.Module):
+            def __init__(self) -> None:
+                super().__init__()
+                self.l = nn.Linear(2, 2)
+
+        return burnish.module(version=version)(Grows)
+
+    old, new = versioned(1), versioned(2)
+    data = burnish.save_record(new())
+
+    with pytest.raises(RecordVersionError, match=r"Grows is version 2.* is 1\."):
+        burnish.load_record(old(), data)
+    assert burnish.load_record(new(), burnish.save_record(old())).loaded

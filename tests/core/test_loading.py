@@ -64,6 +64,18 @@ def test_a_wrong_shape_changes_nothing_and_names_path_and_both_shapes() -> None:
     assert same(state(module), before)
 
 
+def test_many_wrong_shapes_are_one_problem() -> None:
+    old, new = (nn.ModuleList(nn.Linear(2, n) for _ in range(24)) for n in (2, 3))
+
+    with pytest.raises(RecordMismatchError) as caught:
+        load_record(new, stored(old))
+
+    assert caught.value.problems == (
+        "{0...23}.weight: found shape (2, 2), expected (3, 2)",
+        "{0...23}.bias: found shape (2,), expected (3,)",
+    )
+
+
 def test_missing_entries_are_grouped_and_name_what_was_probably_meant() -> None:
     old: Any = nn.ModuleDict({"fc": nn.ModuleList(nn.Linear(2, 2) for _ in range(24))})
     new: Any = nn.ModuleDict({"fcs": nn.ModuleList(nn.Linear(2, 2) for _ in range(24))})
