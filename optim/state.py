@@ -178,9 +178,10 @@ def _settle_groups(
         if stored_group.kind != group["kind"]:
             continue
         schedules[index] = stored_group.schedule
+        follows = stored_group.schedule is not None
         for name, value in stored_group.hyperparameters.items():
             now = _plain(group).get(name)
-            if now == value:
+            if now == value or (name == "lr" and follows):
                 continue
             if hyperparameters == "restore":
                 group[name] = value

@@ -157,15 +157,14 @@ class Stepper:
 
     def _compute(self, param: Tensor, stored: Stored, blank: Any) -> torch.dtype | None:
         """Return the dtype to compute in where it is not the parameter's."""
-        if self.state_dtype is not None:
-            return None if self.state_dtype == param.dtype else self.state_dtype
-        wide: torch.dtype | None = None
+        wide = torch.promote_types(self.state_dtype or param.dtype, param.dtype)
+        differs = self.state_dtype is not None and self.state_dtype != param.dtype
         for name, value in stored.items():
             if isinstance(value, Tensor) and value.dtype != param.dtype:
                 usual = getattr(blank, name, None)
                 if isinstance(usual, Tensor) and usual.dtype != value.dtype:
-                    wide = torch.promote_types(wide or value.dtype, value.dtype)
-        return wide
+                    wide, differs = torch.promote_types(wide, value.dtype), True
+        return wide if differs and not param.is_complex() else None
 
 
 def housed(states: States) -> States:
@@ -201,7 +200,9 @@ def _given(bucket: Bucket, grads: list[Tensor | None]) -> list[Tensor]:
 
 
 def _fits(bucket: Bucket, grads: list[Tensor | None]) -> bool:
-    return isinstance(bucket.engine, Loop) or bucket.fits(_given(bucket, grads))
+    if isinstance(bucket.engine, Loop):
+        return bucket.keeps()
+    return bucket.fits(_given(bucket, grads))
 
 
 def _blank(

@@ -57,6 +57,7 @@ class Bucket:
     _found: list[int] = field(default_factory=list[int])
     _kept: list[Tensor] = field(init=False)
     _fields: Callable[[Any], Any] = field(init=False)
+    _forms: list[tuple[Any, ...]] = field(init=False)
     _dtypes: list[torch.dtype] = field(init=False)
     _counts: list[int] = field(init=False)
     _strides: list[tuple[int, ...]] | None = field(init=False)
@@ -64,6 +65,7 @@ class Bucket:
 
     def __post_init__(self) -> None:
         self.sizes = [p.numel() for p in self.params]
+        self._forms = [_form(p) for p in self.params]
         n = len(self.params)
         self._counts = self.sizes * 2
         self._dtypes = [self.layout.dtypes[0]] * n + [self.layout.dtypes[1]] * n
@@ -91,6 +93,10 @@ class Bucket:
         except KeyError:
             return False
         return True
+
+    def keeps(self) -> bool:
+        """Return whether the parameters still have their dtypes, shapes, devices."""
+        return [_form(p) for p in self.params] == self._forms
 
     def fits(self, grads: list[Tensor]) -> bool:
         """Return whether tensors and gradients still have the planned forms."""
@@ -134,6 +140,10 @@ class Bucket:
         for name, value in scalars.items():
             for state in self.states:
                 state[name] = value
+
+
+def _form(tensor: Tensor) -> tuple[Any, ...]:
+    return tensor.dtype, tensor.shape, tensor.device
 
 
 _numel = torch.Tensor.numel

@@ -4,6 +4,7 @@ The operations are the key of a compiled program; the numbers among them (learni
 rate, bias corrections) are kept apart, so that schedules never compile anything.
 """
 
+import builtins
 import math
 from collections.abc import Callable
 from typing import Any
@@ -144,16 +145,36 @@ class StandIn:
             raise NotElementwise("it calls to() with more than a dtype")
         return _cast(self, dtype)
 
+    def float(self) -> "StandIn":
+        return _cast(self, torch.float32)
+
+    def double(self) -> "StandIn":
+        return _cast(self, torch.float64)
+
+    def half(self) -> "StandIn":
+        return _cast(self, torch.float16)
+
+    def bfloat16(self) -> "StandIn":
+        return _cast(self, torch.bfloat16)
+
     def type_as(self, other: "StandIn") -> "StandIn":
         return _cast(self, other.dtype)
 
     def __bool__(self) -> bool:
         raise NotElementwise("it branches on the values of a tensor")
 
-    def __float__(self) -> float:
+    def __float__(self) -> "builtins.float":
         raise NotElementwise("it reads the value of a tensor")
 
     __int__ = __index__ = item = tolist = __len__ = __iter__ = __float__  # type: ignore[assignment]  # all refuse
+
+    def __getitem__(self, index: Any) -> "StandIn":
+        raise NotElementwise("it uses indexing")
+
+    def __matmul__(self, other: Any) -> "StandIn":
+        raise NotElementwise("it multiplies matrices")
+
+    __rmatmul__ = __matmul__
 
     def __getattr__(self, name: str) -> Any:
         raise NotElementwise(f"it uses Tensor.{name}")
@@ -260,7 +281,7 @@ def _refs(first: StandIn, *others: Any) -> list[int]:
 
 def _cast(value: StandIn, dtype: torch.dtype) -> StandIn:
     if dtype is value.dtype:
-        return value.clone()
+        return value
     if dtype not in _FLOATS:
         raise NotElementwise(f"it converts to {dtype}")
     return _emit(value, f"to:{str(dtype)[6:]}", dtype, (value.id,))
@@ -312,7 +333,7 @@ def _comparison(name: str) -> Callable[[StandIn, Any], StandIn]:
 def _in_place(method: Callable[..., StandIn]) -> Callable[..., StandIn]:
     def changed(self: StandIn, *args: Any, **kwargs: Any) -> StandIn:
         tape = self.tape
-        if self.id < tape.n_inputs:
+        if self.id < tape.n_inputs and self is tape.inputs[self.id]:
             raise ImpureStepError(
                 f"step() changes {tape.names[self.id]} in place; an argument must stay "
                 "as it is. Return a new tensor: a * b, a.lerp(...), torch.add(...)"

@@ -1,5 +1,6 @@
 """One call of a step: the optimizer, the learning rate, and what is done around it."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -23,7 +24,7 @@ class Step:
     limit: float | None = None
     """What elements of gradients are clamped to, on both sides."""
     compute: torch.dtype | None = None
-    """The dtype to compute and keep state in; None for the parameter's."""
+    """The dtype to compute in; None for the parameter's. State keeps its own."""
     is_plain: bool = field(init=False)
     """Whether nothing is done to gradient and tensor before the optimizer."""
 
@@ -36,9 +37,10 @@ class Step:
         """Return the new tensor and the new state."""
         if not self.maximize and self.is_plain:
             return self.simple.step(self.lr, tensor, grad, state)
-        dtype = tensor.dtype
+        dtype, old = tensor.dtype, state
         if self.compute is not None:
             tensor, grad = tensor.to(self.compute), grad.to(self.compute)
+            state = _cast(state, lambda name: self.compute)
         if self.scale is not None:
             grad = grad * self.scale
         if self.limit is not None:
@@ -46,4 +48,21 @@ class Step:
         if self.maximize:
             grad = -grad
         new, state = self.simple.step(self.lr, tensor, grad, state)
-        return (new if self.compute is None else new.to(dtype)), state
+        if self.compute is not None:
+            new = new.to(dtype)
+            kept = {} if old is None else vars(old)
+            state = _cast(state, lambda name: getattr(kept.get(name), "dtype", None))
+        return new, state
+
+
+def _cast(state: Any, dtype_of: Callable[[str], torch.dtype | None]) -> Any:
+    """Return the state with its floating tensors in other dtypes; None keeps one."""
+    if state is None:
+        return None
+    made = type(state).__new__(type(state))
+    for name, value in vars(state).items():
+        dtype = dtype_of(name)
+        if dtype is not None and isinstance(value, torch.Tensor):
+            value = value.to(dtype) if value.is_floating_point() else value
+        made.__dict__[name] = value
+    return made

@@ -1,0 +1,231 @@
+"""Every optimizer against its oracle: 50 steps, every option, every engine."""
+
+import warnings
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from burnish.optim import (
+    LAMB,
+    SGD,
+    Adafactor,
+    Adagrad,
+    Adam,
+    AdamW,
+    Adan,
+    Lion,
+    Muon,
+    RMSprop,
+    ScheduleFreeAdamW,
+    SimpleOptimizer,
+    engine_report,
+)
+
+from .nets import Net, distance, drive
+
+Peer = Callable[[Iterable[Tensor]], torch.optim.Optimizer]
+Case = tuple[SimpleOptimizer[Any], Peer]
+
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore")
+    import pytorch_optimizer
+    import schedulefree
+    from lion_pytorch import Lion as ReferenceLion
+
+
+def torch_case(ours: type[Any], theirs: type[Any], **options: Any) -> Any:
+    peer_only = {"foreach": False} if theirs is not torch.optim.Muon else {}
+    made = ours(**options)
+    name = f"{ours.__name__}-{'-'.join(options) or 'defaults'}"
+    return pytest.param(
+        made, lambda ps: theirs(ps, lr=1e-2, **options, **peer_only), id=name
+    )
+
+
+O = torch.optim
+TORCH = [
+    torch_case(SGD, O.SGD),
+    torch_case(SGD, O.SGD, weight_decay=0.1),
+    torch_case(SGD, O.SGD, momentum=0.9),
+    torch_case(SGD, O.SGD, momentum=0.9, dampening=0.2, weight_decay=0.1),
+    torch_case(SGD, O.SGD, momentum=0.9, nesterov=True, weight_decay=0.1),
+    torch_case(Adam, O.Adam),
+    torch_case(Adam, O.Adam, betas=(0.7, 0.9), eps=1e-6, weight_decay=0.1),
+    torch_case(Adam, O.Adam, amsgrad=True, weight_decay=0.1),
+    torch_case(AdamW, O.AdamW),
+    torch_case(AdamW, O.AdamW, betas=(0.7, 0.9), eps=1e-6, weight_decay=0.3),
+    torch_case(AdamW, O.AdamW, amsgrad=True),
+    torch_case(Adagrad, O.Adagrad),
+    torch_case(
+        Adagrad, O.Adagrad, lr_decay=0.1, weight_decay=0.1, initial_accumulator_value=0.5
+    ),
+    torch_case(RMSprop, O.RMSprop),
+    torch_case(RMSprop, O.RMSprop, centered=True, eps=1e-3),
+    torch_case(RMSprop, O.RMSprop, momentum=0.9, weight_decay=0.1, alpha=0.9),
+    torch_case(
+        RMSprop, O.RMSprop, momentum=0.9, centered=True, weight_decay=0.1, eps=1e-3
+    ),
+    torch_case(Adafactor, O.Adafactor),
+    torch_case(Adafactor, O.Adafactor, d=2.0, weight_decay=0.1, beta2_decay=-0.6),
+    torch_case(Adafactor, O.Adafactor, eps=(1e-4, 1e-2)),
+]
+
+
+def adan(**options: Any) -> Peer:
+    return lambda ps: pytorch_optimizer.Adan(ps, lr=1e-2, foreach=False, **options)  # type: ignore[arg-type]  # their type of parameters
+
+
+def lamb(**options: Any) -> Peer:
+    return lambda ps: pytorch_optimizer.Lamb(  # type: ignore[call-arg]  # their signature
+        ps, lr=1e-2, foreach=False, weight_decouple=False, **options  # type: ignore[arg-type]  # their type of parameters
+    )
+
+
+def schedule_free(**options: Any) -> Peer:
+    def made(parameters: Iterable[Tensor]) -> torch.optim.Optimizer:
+        peer: Any = schedulefree.AdamWScheduleFree(
+            list(parameters), lr=1e-2, foreach=False, **options
+        )
+        peer.train()
+        return peer
+
+    return made
+
+
+def lion(**options: Any) -> Peer:
+    return lambda ps: ReferenceLion(ps, lr=1e-2, **options)
+
+
+REFERENCES = [
+    pytest.param(Lion(), lion(), id="Lion"),
+    pytest.param(
+        Lion(betas=(0.8, 0.95), weight_decay=0.1),
+        lion(betas=(0.8, 0.95), weight_decay=0.1),
+        id="Lion-options",
+    ),
+    pytest.param(Adan(), adan(), id="Adan"),
+    pytest.param(Adan(weight_decay=0.1), adan(weight_decay=0.1), id="Adan-decay"),
+    pytest.param(
+        Adan(weight_decay=0.1, no_prox=True, betas=(0.9, 0.8, 0.95)),
+        adan(weight_decay=0.1, weight_decouple=True, betas=(0.9, 0.8, 0.95)),
+        id="Adan-no_prox",
+    ),
+    pytest.param(LAMB(), lamb(), id="LAMB"),
+    pytest.param(
+        LAMB(betas=(0.8, 0.9), weight_decay=0.1),
+        lamb(betas=(0.8, 0.9), weight_decay=0.1),
+        id="LAMB-options",
+    ),
+    pytest.param(ScheduleFreeAdamW(), schedule_free(), id="ScheduleFreeAdamW"),
+    pytest.param(
+        ScheduleFreeAdamW(warmup_steps=7, weight_decay=0.1, r=1.0, betas=(0.8, 0.9)),
+        schedule_free(warmup_steps=7, weight_decay=0.1, r=1.0, betas=(0.8, 0.9)),
+        id="ScheduleFreeAdamW-options",
+    ),
+]
+
+
+@pytest.mark.parametrize("fused", [False, None, True])
+@pytest.mark.parametrize(
+    ("dtype", "tolerance"), [(torch.float32, 2e-6), (torch.float64, 1e-12)]
+)
+@pytest.mark.parametrize(("ours", "peer"), [*TORCH, *REFERENCES])
+def test_fifty_steps_are_those_of_the_oracle(
+    ours: SimpleOptimizer[Any],
+    peer: Peer,
+    dtype: torch.dtype,
+    tolerance: float,
+    fused: bool | None,
+) -> None:
+    left, right = Net(dtype, large=False), Net(dtype, large=False)
+    if isinstance(ours, LAMB | Adafactor | Lion):
+        # Their references take the norm of nothing, or the sign of rounding.
+        del left.empty, right.empty
+    adaptor = ours.bind(left, lr=1e-2, fused=fused)
+    oracle = peer(right.parameters())
+
+    drive(adaptor, left, *range(50))
+    drive(oracle, right, *range(50))
+
+    scale = 1.0 + max(p.detach().abs().max().item() for p in right.parameters() if p.numel())
+    assert distance(left, right) <= tolerance * scale
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{}, {"nesterov": False, "weight_decay": 0.0}, {"adjust_lr_fn": "match_rms_adamw"}],
+)
+@pytest.mark.parametrize("fused", [False, None])
+def test_muon_is_that_of_torch(options: dict[str, Any], fused: bool | None) -> None:
+    left, right = matrices(), matrices()
+    adaptor = Muon(**options).bind(left, lr=1e-2, fused=fused)
+    oracle = torch.optim.Muon(right.parameters(), lr=1e-2, **options)
+
+    drive(adaptor, left, *range(20))
+    drive(oracle, right, *range(20))
+
+    # A stack is multiplied by another routine, which rounds bfloat16 elsewhere.
+    assert distance(left, right) <= (2e-6 if fused is False else 2e-2)
+
+
+def matrices() -> nn.Module:
+    torch.manual_seed(0)
+    return nn.ParameterList([torch.randn(8, 5), torch.randn(5, 8), torch.randn(8, 5)])
+
+
+def test_equal_small_matrices_are_stacked_and_large_ones_are_not() -> None:
+    small = Muon().bind(matrices(), lr=0.1)
+    large = Muon().bind(nn.Linear(200, 200, bias=False), lr=0.1)
+
+    names = [[row.engine for row in engine_report(o)] for o in (small, large)]
+
+    assert names == [["stacked", "stacked"], ["loop"]]
+
+
+def test_maximizing_is_minimizing_with_the_gradient_turned() -> None:
+    for fused in (False, None, True):
+        up, down = Net(large=False), Net(large=False)
+        adaptor = AdamW().bind(up, lr=1e-2, maximize=True, fused=fused)
+        oracle = torch.optim.AdamW(down.parameters(), lr=1e-2, maximize=True)
+
+        drive(adaptor, up, *range(10))
+        drive(oracle, down, *range(10))
+
+        assert distance(up, down) <= 2e-6
+
+
+def test_cautious_decay_spares_weights_that_move_away_from_zero() -> None:
+    module = nn.Linear(2, 1, bias=False)
+    module.weight.data = torch.tensor([[1.0, -1.0]])
+    adaptor = AdamW(weight_decay=0.5, cautious=True).bind(module, lr=0.1, fused=False)
+    module.weight.grad = torch.tensor([[1.0, 1.0]])
+
+    adaptor.step()
+
+    # Both move by lr; the first, of the moment's sign, decays by lr * 0.5 as well.
+    expected = torch.tensor([[0.95 - 0.1, -1.0 - 0.1]])
+    assert torch.allclose(module.weight.detach(), expected, atol=1e-6)
+
+
+def test_weights_of_schedule_free_are_averages_in_eval_and_come_back() -> None:
+    left, right = Net(torch.float64, large=False), Net(torch.float64, large=False)
+    adaptor = ScheduleFreeAdamW().bind(left, lr=1e-2)
+    peer: Any = schedule_free()(right.parameters())
+    drive(adaptor, left, *range(5))
+    drive(peer, right, *range(5))
+
+    adaptor.eval()
+    peer.eval()
+    in_eval = distance(left, right)
+    with pytest.raises(RuntimeError, match=r"optim\.train\(\)"):
+        adaptor.step()
+    adaptor.train()
+    peer.train()
+    drive(adaptor, left, 6)
+    drive(peer, right, 6)
+
+    assert in_eval <= 1e-12
+    assert distance(left, right) <= 1e-12
