@@ -9,14 +9,22 @@ memory that no initializer has filled. Its views (``p.data``, ``p[0]``) share th
 """
 
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable
 from types import FunctionType
 from typing import Any, ClassVar
 
 import torch
 from torch import nn
 
-Function = Callable[..., Any]
+from .tensor_functions import (
+    INITIALIZERS,
+    KINDS,
+    NO_VALUES,
+    NOTED,
+    SET_DATA,
+    VIEW,
+    Function,
+)
 
 
 class Tape:
@@ -117,22 +125,22 @@ class _Unfilled(torch.Tensor):
         args: tuple[Any, ...] = (),
         kwargs: dict[str, Any] | None = None,
     ) -> Any:
-        kind = _KINDS.get(func)
-        if kind is _NO_VALUES:
+        kind = KINDS.get(func)
+        if kind is NO_VALUES:
             with torch._C.DisableTorchFunctionSubclass():
                 return func(*args, **(kwargs or {}))
         kwargs = kwargs or {}
         if kind is None and type(func) is FunctionType:
             # A library's wrapper may refuse to run again when the tape is played.
-            func = _INITIALIZERS.get(func.__name__, func)
-            kind = _KINDS.get(func)
-        if kind is _NOTED and _is_plain((*args[1:], *_options(args, kwargs))):
+            func = INITIALIZERS.get(func.__name__, func)
+            kind = KINDS.get(func)
+        if kind is NOTED and _is_plain((*args[1:], *_options(args, kwargs))):
             target: _Unfilled = args[0] if args else kwargs["tensor"]
             target._tape.steps.append((func, args, kwargs))
             return target
-        if kind is _VIEW and _is_plain(args[1:]) and isinstance(args[0], _Unfilled):
+        if kind is VIEW and _is_plain(args[1:]) and isinstance(args[0], _Unfilled):
             return _view(func, args, kwargs)
-        if kind is _SET_DATA:
+        if kind is SET_DATA:
             return _set_data(args[0], args[1])
         _play_all((*args, *kwargs.values()))
         with torch._C.DisableTorchFunctionSubclass():
@@ -219,20 +227,6 @@ def _play_all(values: Iterable[Any]) -> None:
             _play_all(value.values())
 
 
-def _functions(names: str) -> Iterator[Function]:
-    for name in names.split():
-        found = getattr(torch.Tensor, name, None)
-        if found is not None:
-            yield found if callable(found) else found.__get__
-        in_torch = getattr(torch, name, None)
-        if in_torch is not None and callable(in_torch):
-            yield in_torch
-
-
-def _setters(names: str) -> Iterator[Function]:
-    return (getattr(torch.Tensor, name).__set__ for name in names.split())
-
-
 _PLAIN = (
     int,
     float,
@@ -250,56 +244,6 @@ _PLAIN = (
 )
 
 _make_subclass: Any = torch.Tensor._make_subclass
-
-_NO_VALUES, _NOTED, _VIEW, _SET_DATA = range(4)
-
-_INITIALIZERS: dict[str, Function] = {
-    name: function
-    for name, function in vars(nn.init).items()
-    if name.endswith("_") and not name.startswith("_")
-}
-
-_KINDS: dict[Function, int] = {
-    # Need no values.
-    **dict.fromkeys(
-        _functions(
-            "shape size dim ndim ndimension numel nelement dtype device layout "
-            "requires_grad requires_grad_ is_leaf grad grad_fn stride "
-            "storage_offset is_contiguous is_floating_point is_complex "
-            "is_signed element_size itemsize nbytes is_meta is_cuda is_cpu "
-            "is_mps is_xpu is_sparse is_quantized is_shared is_pinned is_conj "
-            "is_neg is_inference is_nested is_same_size __len__ _version _base "
-            "_is_view output_nr retains_grad get_device data_ptr new_empty "
-            "new_zeros new_ones new_full new_tensor empty_like zeros_like "
-            "ones_like full_like rand_like randn_like register_hook "
-            "register_post_accumulate_grad_hook"
-        ),
-        _NO_VALUES,
-    ),
-    **dict.fromkeys(_setters("requires_grad grad"), _NO_VALUES),
-    **dict.fromkeys(_setters("data"), _SET_DATA),
-    # Give back memory of their first argument, unless a tensor or a list indexes it.
-    **dict.fromkeys(
-        _functions(
-            "data detach view t T mT transpose permute unsqueeze squeeze narrow "
-            "select expand chunk split unbind __getitem__"
-        ),
-        _VIEW,
-    ),
-    # These change their first argument and give back nothing else.
-    **dict.fromkeys(
-        _functions(
-            "normal_ uniform_ fill_ zero_ mul_ div_ add_ sub_ clamp_ clamp_min_ "
-            "clamp_max_ clip_ erfinv_ bernoulli_ exponential_ random_ "
-            "log_normal_ cauchy_ geometric_ pow_ sqrt_ exp_ log_ neg_ abs_ "
-            "sign_ tanh_ sigmoid_ round_ floor_ tril_ triu_ fill_diagonal_ "
-            "__setitem__ __imul__ __itruediv__ __iadd__ __isub__"
-        ),
-        _NOTED,
-    ),
-    **dict.fromkeys(_INITIALIZERS.values(), _NOTED),
-}
-"""What a function does with an unfilled tensor; one that is not here reads it."""
 
 
 def _method(name: str) -> Function:
