@@ -287,15 +287,30 @@ class OptimizerAdaptor(torch.optim.Optimizer):
         """Prepare every group, which may raise, then write them."""
         if self.nonfinite != "pass" and not self._is_finite(grads):
             return
+        is_probe = self._is_probe(grads)
         jobs: list[Job] = []
         for index, (own, scale, limit) in enumerate(self._clipped(grads)):
             call = self._call(index, lr, scale, limit)
             params = self.param_groups[index]["params"]
+            if is_probe:
+                self._stepper.initialize(params, own, self.state, call)
+                continue
             jobs += self._stepper.jobs(index, params, own, self.state, call)
         for job in jobs:
             job()
         if lr is None and any(self._schedules):
             self._advance_schedules()
+
+    def _is_probe(self, grads: list[list[Tensor | None]]) -> bool:
+        """Whether a tool only wants the states to be made.
+
+        torch.distributed.checkpoint takes a first step of zero gradients with a
+        learning rate of zero for that, and expects the weights to stay.
+        """
+        if self.state or any(group["lr"] != 0.0 for group in self.param_groups):
+            return False
+        present = [g for own in grads for g in own if g is not None]
+        return bool(present) and not any(bool(g.any()) for g in present)
 
     def _gradients(
         self, given: Mapping[Tensor, Tensor] | None

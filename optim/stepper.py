@@ -61,6 +61,14 @@ class Stepper:
                 jobs.append(Loop().prepare(bucket, given, own))
         return jobs
 
+    def initialize(
+        self, params: list[Tensor], grads: list[Tensor | None], states: States, call: Step
+    ) -> list[Any]:
+        """Make the states that are lacking; return what each looks like at first."""
+        blanks = [self.blank(call.simple, p) for p in params]
+        self._initialize(params, [g is None for g in grads], states, blanks, call)
+        return blanks
+
     def plan_of(
         self, index: int, params: list[Tensor], states: States, call: Step
     ) -> Plan:
@@ -117,8 +125,7 @@ class Stepper:
             self.is_live(p) for p, lacks in zip(params, missing, strict=True) if lacks
         ):
             raise Replaced
-        blanks = [self.blank(call.simple, p) for p in params]
-        self._initialize(params, missing, states, blanks, call)
+        blanks = self.initialize(params, grads, states, call)
         kept = [states.get(p, {}) for p in params]
         types = [type(b) if b is not None else None for b in blanks]
         computes = [self._compute(p, s, b) for p, s, b in zip(params, kept, blanks, strict=True)]

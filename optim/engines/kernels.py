@@ -10,7 +10,7 @@ from ..adagrad import Adagrad
 from ..adam import Adam
 from ..adamw import AdamW
 from ..sgd import SGD
-from .bucket import Bucket, Job
+from .bucket import Bucket, Job, Unfit
 from .step import Step
 from .trace import Layout
 
@@ -27,6 +27,8 @@ class Fused:
         self.kernel = kernel
 
     def prepare(self, bucket: Bucket, grads: list[Tensor], step: Step) -> Job:
+        if kernel_of(step, bucket.layout) is not self.kernel:
+            raise Unfit("the hyperparameters changed to what the kernel does not do")
         bucket.locate()
 
         def job() -> None:
