@@ -208,7 +208,8 @@ class _Writer:
             )
         out = scratch[: flat.numel()]
         try:
-            convert(flat, out, group[0][0], self._precision)
+            # A group of one 1-d parameter is that parameter itself.
+            convert(flat.detach(), out, group[0][0], self._precision)
         except PrecisionError:
             for entry, _, _ in group:
                 next(chunks(entry, dtype, self._precision), None)
