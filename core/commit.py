@@ -13,11 +13,41 @@ Filling: TypeAlias = tuple[list[Tensor], Tensor]
 """Tensors over one memory, and the values that they get."""
 
 
-def copy_all(fillings: Sequence[Filling]) -> None:
-    """Copy values into the memory of their tensors; undo all if one copy fails.
+def copy_all(fillings: Sequence[Filling], afterwards: Callable[[], None]) -> None:
+    """Copy values into the memory of their tensors, then do what comes ``afterwards``.
 
-    A tensor whose dtype is to change gets new memory, and stays the same object.
+    All of it or nothing: what may fail comes first and is undone, and what cannot fail
+    is finished even when Ctrl-C comes between. A tensor whose dtype is to change gets
+    new memory, and stays the same object.
     """
+    ordinary = [filling for filling in fillings if _cannot_fail(*filling)]
+    _copy_or_undo([filling for filling in fillings if not _cannot_fail(*filling)])
+    n_done = 0
+    try:
+        for tensors, values in ordinary:
+            copy_into(tensors[0], values)
+            n_done += 1
+    finally:
+        for tensors, values in ordinary[n_done:]:
+            copy_into(tensors[0], values)
+        afterwards()
+
+
+def _cannot_fail(tensors: list[Tensor], values: Tensor) -> bool:
+    """Return whether the copy is one of plain memory of one dtype, shape and device."""
+    tensor = tensors[0]
+    return (
+        type(tensor) in (Tensor, torch.nn.Parameter)
+        and type(values) in (Tensor, torch.nn.Parameter)
+        and tensor.dtype is values.dtype
+        and tensor.shape == values.shape
+        and tensor.device == values.device
+        and tensor.layout is torch.strided
+        and 0 not in tensor.stride()
+    )
+
+
+def _copy_or_undo(fillings: Iterable[Filling]) -> None:
     old: list[tuple[Tensor, Tensor, bool]] = []
     try:
         for tensors, values in fillings:

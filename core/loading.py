@@ -43,10 +43,9 @@ def load_record(
 
     Values are copied into the memory that the module has, so that its optimizer, ties
     and views stay; each keeps its dtype unless the record was opened with another.
-    Memory for one more copy of the module is used meanwhile. ``strict=False`` allows
-    missing and unexpected entries, a pattern some of them; a wrong shape is never
-    allowed. Raises `RecordMismatchError`, `RecordChecksumError`, `PrecisionError`.
-    State-dict hooks of the module are not run.
+    ``strict=False`` allows missing and unexpected entries, a pattern some of them; a
+    wrong shape is never allowed. State-dict hooks of the module are not run. Raises
+    `RecordMismatchError`, `RecordChecksumError`, `PrecisionError`.
     """
     record = _opened(source)
     allowed = Allowed(strict, allow_missing, allow_unexpected)
@@ -57,11 +56,10 @@ def load_record(
     fillings = _fillings(plan, record)
     undo = _set_extra_state(content, plan, record)
     try:
-        copy_all(fillings)
-    except BaseException:
+        copy_all(fillings, lambda: adopt(places, plan.ids))
+    except Exception:
         undo()
         raise
-    adopt(places, plan.ids)
     return plan.report
 
 

@@ -199,8 +199,8 @@ def _check_left_over(
 
 def _left_out(record: FlatRecord) -> Callable[[Entry | str], bool]:
     """Return whether the reader of the file asked not to have an item."""
-    only = getattr(record.reading, "only", None)
-    exclude = getattr(record.reading, "exclude", None)
+    only = record.reading.only
+    exclude = record.reading.exclude
     return lambda item: not selected(item, only, exclude)
 
 

@@ -26,13 +26,16 @@ class ParamId(str):
     @classmethod
     def draw(cls) -> Self:
         """Return a new ID from the system's random source."""
-        return cls(_base32(os.urandom(8)))
+        return cls.draw_many(1)[0]
 
     @classmethod
     def draw_many(cls, count: int) -> list[Self]:
         """Return ``count`` new IDs for one call to the system."""
         bits = os.urandom(8 * count)
-        return [cls(_base32(bits[i : i + 8])) for i in range(0, 8 * count, 8)]
+        # Padded to 10 bytes, each ID is 16 characters of one long encoding.
+        padded = b"".join(bits[i : i + 8] + b"\0\0" for i in range(0, 8 * count, 8))
+        text = base64.b32encode(padded).decode().lower()
+        return [cls(text[i : i + 13]) for i in range(0, 16 * count, 16)]
 
     @staticmethod
     def is_valid(text: str) -> bool:
@@ -94,7 +97,3 @@ def trainable(entry: Entry) -> bool:
 # 64 bits are 12 digits of 5 bits and one of 4, so the last digit is an even one.
 _DIGITS = frozenset("abcdefghijklmnopqrstuvwxyz234567")
 _LAST = frozenset("acegikmoqsuwy246")
-
-
-def _base32(bits: bytes) -> str:
-    return base64.b32encode(bits)[:13].decode().lower()

@@ -72,7 +72,14 @@ def open_record(
     wanted = dtype if dtype is not None else given.dtype
     if (wanted is not None and wanted != "stored") or target is not None:
         record = _converted(record, wanted, target)
-    reading = Reading(file=name, dtype=wanted, device=target, renamed=renamed)
+    reading = Reading(
+        file=name,
+        dtype=wanted,
+        device=target,
+        only=only if only is not None else given.only,
+        exclude=exclude if exclude is not None else given.exclude,
+        renamed=renamed,
+    )
     return record.replaced(reading=reading)
 
 

@@ -6,6 +6,8 @@ from typing import Literal, TypeAlias
 
 import torch
 
+from ..config.path import Patterns
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reading:
@@ -17,6 +19,10 @@ class Reading:
     """Of floating parameters; None leaves the choice to the module that is loaded."""
     device: torch.device | None = None
     """Where tensors go; None leaves them in memory or where the module is."""
+    only: Patterns | None = None
+    """Patterns of the entries that were chosen; None: all."""
+    exclude: Patterns | None = None
+    """Patterns of the entries that were left out."""
     renamed: Mapping[str, str] = field(default_factory=dict[str, str])
     """Path in the file to the path that a rename gave it."""
 
