@@ -57,6 +57,7 @@ class Bucket:
     _found: list[int] = field(default_factory=list[int])
     _kept: list[Tensor] = field(init=False)
     _fields: Callable[[Any], Any] = field(init=False)
+    _lengths: list[int] = field(init=False)
     _forms: list[tuple[Any, ...]] = field(init=False)
     _dtypes: list[torch.dtype] = field(init=False)
     _counts: list[int] = field(init=False)
@@ -65,6 +66,7 @@ class Bucket:
 
     def __post_init__(self) -> None:
         self.sizes = [p.numel() for p in self.params]
+        self._lengths = list(map(len, self.states))
         self._forms = [_form(p) for p in self.params]
         n = len(self.params)
         self._counts = self.sizes * 2
@@ -81,6 +83,8 @@ class Bucket:
         if len(states) != len(self.positions):
             states = [states[i] for i in self.positions]
         if not all(map(is_, states, self.states)):
+            return False
+        if list(map(len, self.states)) != self._lengths:
             return False
         try:
             found = map(self._fields, self.states)

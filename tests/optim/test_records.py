@@ -1,0 +1,358 @@
+"""State as records: by ID, then path; resumed to the bit; all or nothing."""
+
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+
+from burnish.core.identity import named_params
+from burnish.optim import (
+    LAMB,
+    LBFGS,
+    SGD,
+    Adafactor,
+    Adagrad,
+    Adam,
+    AdamW,
+    Adan,
+    Group,
+    Lion,
+    Muon,
+    OptimizerRecord,
+    RMSprop,
+    ScheduleFreeAdamW,
+    SimpleOptimizer,
+)
+from burnish.optim.schedulers import Cosine, Linear
+from burnish.records import RecordMismatchError
+
+from .nets import Net, UserAdamW, distance, drive, equal, layers, values
+
+ALL: list[SimpleOptimizer[Any]] = [
+    SGD(),
+    SGD(momentum=0.9, nesterov=True),
+    Adam(amsgrad=True),
+    AdamW(cautious=True),
+    AdamW(),
+    Adan(),
+    Adagrad(),
+    RMSprop(centered=True, momentum=0.9),
+    Lion(),
+    Adafactor(),
+    LAMB(),
+    ScheduleFreeAdamW(warmup_steps=3),
+    UserAdamW(),
+]
+
+
+@pytest.mark.parametrize("fused", [False, None, True])
+@pytest.mark.parametrize("saved_after", [0, 1, 3])
+@pytest.mark.parametrize("simple", ALL, ids=lambda s: type(s).__name__)
+def test_saved_and_loaded_steps_are_the_uninterrupted_ones_to_the_bit(
+    simple: SimpleOptimizer[Any], saved_after: int, fused: bool | None, tmp_path: Path
+) -> None:
+    straight, broken = Net(large=fused is None), Net(large=fused is None)
+    first = simple.bind(straight, lr=1e-2, fused=fused)
+    second = simple.bind(broken, lr=1e-2, fused=fused)
+    drive(first, straight, *range(saved_after + 3))
+    drive(second, broken, *range(saved_after))
+
+    second.save_record(tmp_path / "optim.mpk")
+    third = simple.bind(broken, lr=1e-2, fused=fused)
+    report = third.load_record(tmp_path / "optim.mpk")
+    drive(third, broken, *range(saved_after, saved_after + 3))
+
+    assert equal(straight, broken)
+    assert report.changed == []
+
+
+@pytest.mark.parametrize("fused", [False, None])
+def test_muon_resumes_to_the_bit(fused: bool | None) -> None:
+    nets = [nn.ParameterList([torch.ones(4, 3), torch.eye(4)]) for _ in "ab"]
+    first, second = (Muon().bind(net, lr=0.1, fused=fused) for net in nets)
+    drive(first, nets[0], *range(5))
+    drive(second, nets[1], *range(2))
+
+    third = Muon().bind(nets[1], lr=0.1, fused=fused)
+    third.load_record(second.save_record())
+    drive(third, nets[1], *range(2, 5))
+
+    assert equal(*nets)
+
+
+SCRIPT = """
+import sys
+import torch
+from tests.optim.nets import UserAdamW, Net, drive
+torch.set_num_threads(1)
+fused = {"False": False, "None": None, "True": True}[sys.argv[1]]
+net = Net(large=False)
+net.load_state_dict(torch.load(sys.argv[2] + "/net.pt", weights_only=True))
+optim = UserAdamW().bind(net, lr=1e-2, fused=fused)
+optim.load_record(sys.argv[2] + "/optim.mpk")
+drive(optim, net, 2, 3)
+torch.save(net.state_dict(), sys.argv[2] + "/after.pt")
+"""
+
+
+@pytest.mark.parametrize("fused", [False, None, True])
+def test_a_new_process_goes_on_to_the_bit(fused: bool | None, tmp_path: Path) -> None:
+    net = Net(large=False)
+    adaptor = UserAdamW().bind(net, lr=1e-2, fused=fused)
+    drive(adaptor, net, 0, 1)
+    adaptor.save_record(tmp_path / "optim.mpk")
+    torch.save(net.state_dict(), tmp_path / "net.pt")
+    drive(adaptor, net, 2, 3)
+
+    root = Path(__file__).parents[2]
+    command = [sys.executable, "-c", SCRIPT, str(fused), str(tmp_path)]
+    subprocess.run(command, check=True, cwd=root)
+
+    after = torch.load(tmp_path / "after.pt", weights_only=True)
+    assert all(torch.equal(v, after[k]) for k, v in net.state_dict().items())
+
+
+def test_state_follows_the_parameter_when_the_declaration_is_reordered() -> None:
+    one = nn.ModuleDict({"a": nn.Linear(3, 3), "b": nn.Linear(3, 3)})
+    two = nn.ModuleDict({"b": nn.Linear(3, 3), "a": nn.Linear(3, 3)})
+    first = AdamW().bind(one, lr=1e-2)
+    drive(first, one, 1)
+
+    second = AdamW().bind(two, lr=1e-2)
+    second.load_record(first.into_record())
+
+    ours, theirs = one["a"].weight, two["a"].weight
+    assert torch.equal(first.state[ours]["exp_avg"], second.state[theirs]["exp_avg"])
+
+
+def test_state_follows_the_id_when_the_layer_is_renamed() -> None:
+    one = nn.ModuleDict({"fc1": nn.Linear(3, 3), "fc2": nn.Linear(3, 3)})
+    first = AdamW().bind(one, lr=1e-2)
+    drive(first, one, 1)
+    data = first.save_record()
+
+    two = nn.ModuleDict({"head": one["fc1"], "fc2": one["fc2"]})
+    second = AdamW().bind(two, lr=1e-2)
+    report = second.load_record(data)
+
+    assert report.renamed == {"fc1.weight": "head.weight", "fc1.bias": "head.bias"}
+    assert second.state[one["fc1"].weight]["step"] == 1
+
+
+def test_a_rename_rule_finds_the_path_of_a_fresh_module() -> None:
+    one = nn.ModuleDict({"fc1": nn.Linear(3, 3)})
+    two = nn.ModuleDict({"head": nn.Linear(3, 3)})
+    first, second = (AdamW().bind(net, lr=1e-2) for net in (one, two))
+    drive(first, one, 1)
+
+    report = second.load_record(
+        first.into_record(), rename=lambda path: path.replace("fc1", "head")
+    )
+
+    assert sorted(report.loaded) == ["head.bias", "head.weight"]
+    assert second.state[two["head"].weight]["step"] == 1
+
+
+def test_new_and_removed_layers_are_reported_and_the_rest_is_loaded() -> None:
+    one = nn.ModuleDict({"a": nn.Linear(3, 3), "old": nn.Linear(2, 2)})
+    two = nn.ModuleDict({"a": nn.Linear(3, 3), "new": nn.Linear(2, 2)})
+    first, second = (AdamW().bind(net, lr=1e-2) for net in (one, two))
+    drive(first, one, 1)
+
+    report = second.load_record(first.into_record())
+
+    assert report.loaded == ["a.weight", "a.bias"]
+    assert report.missing == ["new.weight", "new.bias"]
+    assert report.unexpected == ["old.weight", "old.bias"]
+    with pytest.raises(RecordMismatchError, match=r"old\.weight"):
+        second.load_record(first.into_record(), strict=True)
+
+
+def test_wide_state_of_a_narrow_model_is_stored_and_loaded_wide() -> None:
+    wide = torch.float32
+    one, two = layers(torch.bfloat16), layers(torch.bfloat16)
+    first = AdamW().bind(one, lr=1e-2, state_dtype=wide)
+    drive(first, one, 1)
+
+    second = AdamW().bind(two, lr=1e-2)
+    second.load_record(first.save_record())
+    drive(second, two, 2)
+
+    assert second.state[two[0].weight]["exp_avg"].dtype == wide
+
+
+def test_a_record_of_another_optimizer_is_refused_with_the_reason() -> None:
+    net = layers()
+    adam, sgd = AdamW().bind(net, lr=1e-2), SGD(momentum=0.9).bind(net, lr=1e-2)
+    drive(adam, net, 1)
+    drive(sgd, net, 1)
+    before = sgd.state[net[0].weight]["momentum_buffer"].clone()
+
+    with pytest.raises(RecordMismatchError, match=r"0\.weight: found .*AdamW.*SGD"):
+        sgd.load_record(adam.save_record())
+
+    assert torch.equal(sgd.state[net[0].weight]["momentum_buffer"], before)
+
+
+def test_a_record_of_other_shapes_is_refused_with_the_reason() -> None:
+    one, two = nn.Linear(3, 4), nn.Linear(5, 4)
+    first, second = AdamW().bind(one, lr=1e-2), AdamW().bind(two, lr=1e-2)
+    drive(first, one, 1)
+
+    with pytest.raises(RecordMismatchError, match=r"weight.*\(4, 3\).*\(4, 5\)"):
+        second.load_record(first.into_record())
+
+    assert not second.state
+
+
+def test_a_record_of_an_unrelated_module_is_refused() -> None:
+    one, two = nn.ModuleDict({"a": nn.Linear(2, 2)}), nn.ModuleDict({"b": nn.Linear(2, 2)})
+    first, second = AdamW().bind(one, lr=1e-2), AdamW().bind(two, lr=1e-2)
+    drive(first, one, 1)
+
+    with pytest.raises(RecordMismatchError, match=r"none of the 2 .* a\.weight"):
+        second.load_record(first.into_record())
+
+
+def test_a_damaged_file_leaves_the_state_as_it_was(tmp_path: Path) -> None:
+    net = Net()
+    adaptor = AdamW().bind(net, lr=1e-2)
+    drive(adaptor, net, 1)
+    file = tmp_path / "optim.mpk"
+    adaptor.save_record(file)
+    data = bytearray(file.read_bytes())
+    data[len(data) // 2] ^= 1
+    file.write_bytes(bytes(data))
+    drive(adaptor, net, 2)
+    before = adaptor.state[net.large]["exp_avg"].clone()
+
+    with pytest.raises(Exception, match="checksum"):
+        adaptor.load_record(file)
+
+    assert torch.equal(adaptor.state[net.large]["exp_avg"], before)
+
+
+def test_hyperparameters_are_kept_and_reported_or_restored() -> None:
+    net = layers()
+    saved = AdamW(weight_decay=0.3).bind(net, lr=1e-2).into_record()
+
+    keeping, restoring = (AdamW().bind(net, lr=1e-4) for _ in "ab")
+    report = keeping.load_record(saved)
+    restoring.load_record(saved, hyperparameters="restore")
+
+    assert keeping.param_groups[0]["lr"] == 1e-4
+    assert "group 0: weight_decay is 0.01, and was 0.3 when saved" in report.changed
+    assert restoring.param_groups[0]["lr"] == 1e-2
+    assert restoring.param_groups[0]["weight_decay"] == 0.3
+    with pytest.raises(ValueError, match="'keep' or 'restore'"):
+        keeping.load_record(saved, hyperparameters="both")  # type: ignore[arg-type]  # the point
+
+
+def test_a_change_of_engine_is_reported() -> None:
+    net = layers()
+    saved = UserAdamW().bind(net, lr=1e-2, fused=True).save_record()
+
+    report = UserAdamW().bind(net, lr=1e-2, fused=False).load_record(saved)
+
+    assert any("'compiled'" in line and "'loop'" in line for line in report.changed)
+
+
+def test_a_file_says_what_it_is_of() -> None:
+    net = layers()
+    adaptor = AdamW().bind(net, lr=1e-2, groups=[Group("**.bias", optimizer=SGD())])
+    drive(adaptor, net, 1)
+
+    record = OptimizerRecord.load(adaptor.save_record())  # type: ignore[arg-type]  # bytes, since no file was given
+
+    described = record.metadata["optimizer"]
+    assert described["kind"] == ["AdamW", "SGD"]
+    assert described["engine"] == ["torch fused", "torch fused"]
+    assert described["hyperparameters"][0]["lr"] == 1e-2
+    ids = {param.id: param.path for param in named_params(net)}
+    assert {i: s.path for i, s in record.states.items()} == ids
+
+
+def test_groups_with_optimizers_of_their_own_resume_to_the_bit() -> None:
+    groups = [Group("2.weight", optimizer=Muon(), lr=0.02), Group("**.bias", optimizer=SGD(momentum=0.5))]
+    nets = [layers(), layers()]
+    first, second = (AdamW().bind(net, lr=1e-2, groups=groups) for net in nets)
+    drive(first, nets[0], *range(5))
+    drive(second, nets[1], *range(2))
+
+    third = AdamW().bind(nets[1], lr=1e-2, groups=groups)
+    third.load_record(second.save_record())
+    drive(third, nets[1], *range(2, 5))
+
+    assert equal(*nets)
+
+
+@pytest.mark.parametrize("through", ["record", "state_dict"])
+def test_schedules_given_as_lr_are_saved_and_resumed(through: str) -> None:
+    def bound(net: nn.Module) -> Any:
+        groups = [Group("**.bias", lr=Linear(0.1, 0.01, 4))]
+        return AdamW().bind(net, lr=Cosine(0.1, 10), groups=groups)
+
+    nets = [layers(), layers()]
+    first, second = (bound(net) for net in nets)
+    drive(first, nets[0], *range(5))
+    drive(second, nets[1], *range(2))
+
+    third = bound(nets[1])
+    if through == "record":
+        third.load_record(second.save_record())
+    else:
+        third.load_state_dict(second.state_dict())
+    drive(third, nets[1], *range(2, 5))
+
+    assert equal(*nets)
+    assert [g["lr"] for g in third.param_groups] == [g["lr"] for g in first.param_groups]
+
+
+def test_lbfgs_goes_on_from_its_record_even_in_another_order(tmp_path: Path) -> None:
+    x = torch.tensor([[1.0, 0.5], [2.0, -1.0], [3.0, 0.1]])
+    one = nn.ModuleDict({"a": nn.Linear(2, 3), "b": nn.Linear(3, 1)})
+    two = nn.ModuleDict({"b": nn.Linear(3, 1), "a": nn.Linear(2, 3)})
+
+    def closure(net: nn.ModuleDict, optimizer: Any) -> Callable[[], Any]:
+        def loss() -> Any:
+            optimizer.zero_grad()
+            found = (net["b"](net["a"](x).tanh()) - 1).square().sum()
+            found.backward()
+            return found
+
+        return loss
+
+    first = LBFGS(one, max_iter=5, line_search_fn="strong_wolfe")
+    first.step(closure(one, first))
+    first.save_record(tmp_path / "lbfgs.mpk")
+    two.load_state_dict(one.state_dict())
+    second = LBFGS(two, max_iter=5, line_search_fn="strong_wolfe")
+    second.load_record(tmp_path / "lbfgs.mpk")
+    losses = [o.step(closure(n, o)).item() for o, n in ((first, one), (second, two))]
+
+    assert losses[0] == pytest.approx(losses[1], abs=1e-6)
+    assert torch.allclose(one["a"].weight, two["a"].weight, atol=1e-5)
+    with pytest.raises(RecordMismatchError, match="not stored"):
+        LBFGS(nn.Linear(2, 2)).load_record(tmp_path / "lbfgs.mpk")
+
+
+def test_loading_replaces_all_state(tmp_path: Path) -> None:
+    net = Net(large=False)
+    adaptor = AdamW().bind(net, lr=1e-2)
+    empty = adaptor.save_record()
+    drive(adaptor, net, 1, 2)
+    kept = values(net)
+
+    adaptor.load_record(empty)
+
+    assert not adaptor.state
+    assert all(torch.equal(a, b) for a, b in zip(kept, values(net), strict=True))
+
+
+def test_distance_sees_differences() -> None:
+    assert distance(Net(), Net()) == 0.0
