@@ -13,10 +13,9 @@ import torch
 from measured import (
     Measured,
     Precision,
-    Run,
     allowed_difference,
     largest_difference,
-    run,
+    measure,
     show,
 )
 from sklearn.datasets import load_digits  # type: ignore[import-untyped]  # no types
@@ -117,24 +116,23 @@ def measured(
 ) -> Measured:
     """Save ``net`` and build it again, without running its initializers."""
     source: Path | bytes
-    saving: Run[object]
     if format_ == "bytes":
-        saving = made = run(lambda: burnish.save_record(net, precision=precision))
-        source, size = made.result, len(made.result)
+        packed, saving = measure(lambda: burnish.save_record(net, precision=precision))
+        source, size = packed, len(packed)
     else:
         source = file = folder / f"digits{format_}"
-        saving = run(lambda: burnish.save_record(net, file, precision=precision))
+        _, saving = measure(lambda: burnish.save_record(net, file, precision=precision))
         size = file.stat().st_size
-    loading = run(lambda: burnish.from_record(Digits, source).eval())
+    loaded, loading = measure(lambda: burnish.from_record(Digits, source).eval())
     return Measured(
         format=format_,
         precision=precision,
         size=size,
         save=saving,
         load=loading,
-        difference=largest_difference(net, loading.result),
+        difference=largest_difference(net, loaded),
         allowed=allowed_difference(net, precision),
-        score=accuracy(loading.result, data),
+        score=accuracy(loaded, data),
     )
 
 

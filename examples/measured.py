@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Generic, Literal, TypeAlias, TypeVar
+from typing import Literal, TypeAlias, TypeVar
 
 import torch
 from rich.console import Console
@@ -16,16 +16,17 @@ from torch import nn
 from burnish.records.precision import NAMED
 
 T = TypeVar("T")
-T_co = TypeVar("T_co", covariant=True)
+
+_MMAP_THRESHOLD = -3
+"""M_MMAP_THRESHOLD of malloc.h."""
 
 Precision: TypeAlias = Literal["full", "half", "bfloat16", "double"] | None
 
 
 @dataclass(frozen=True, slots=True)
-class Run(Generic[T_co]):
-    """What a call returned, and what it took."""
+class Cost:
+    """What a call took."""
 
-    result: T_co
     seconds: float
     memory: int
     """Most bytes that it added to the process at any time, mapped files included."""
@@ -41,8 +42,8 @@ class Measured:
     precision: Precision
     size: int
     """Bytes."""
-    save: Run[object]
-    load: Run[nn.Module]
+    save: Cost
+    load: Cost
     difference: float
     """Largest between a weight before and after."""
     allowed: float
@@ -64,8 +65,16 @@ class Measured:
         return found
 
 
-def run(call: Callable[[], T]) -> Run[T]:
-    """Return what ``call`` returns, with its time and its peak of extra memory."""
+def return_freed_memory() -> None:
+    """Have blocks from 256 KiB on go back to the system as soon as they are freed.
+
+    Else the allocator keeps what one measurement frees, and the next one uses it.
+    """
+    ctypes.CDLL(None).mallopt(_MMAP_THRESHOLD, 1 << 18)
+
+
+def measure(call: Callable[[], T]) -> tuple[T, Cost]:
+    """Return what ``call`` returns, and what it took."""
     ctypes.CDLL(None).malloc_trim(0)
     # From here on the kernel counts the peak anew.
     Path("/proc/self/clear_refs").write_text("5")
@@ -74,7 +83,7 @@ def run(call: Callable[[], T]) -> Run[T]:
     result = call()
     seconds = time.perf_counter() - start
     peak, kept = _memory("VmHWM") - resident, _memory("RssAnon") - own
-    return Run(result, seconds, max(0, peak), max(0, kept))
+    return result, Cost(seconds, max(0, peak), max(0, kept))
 
 
 def largest_difference(module: nn.Module, other: nn.Module) -> float:
@@ -98,9 +107,9 @@ def allowed_difference(module: nn.Module, precision: Precision) -> float:
 
 def show(title: str, rows: Sequence[Measured], *, score: str, memory: bool) -> None:
     """Print the rows as one table, a line under each format."""
-    names = ["size", "save, ms", "load, ms", "largest diff.", score]
+    names = ["size", "save,\nms", "load,\nms", "largest\ndifference", score]
     if memory:
-        names += ["RAM to save", "to load", "to hold"]
+        names += ["memory\nto save", "memory\nto load", "memory\nto hold"]
     table = Table(title=title, title_justify="left")
     for name in ("format", "precision"):
         table.add_column(name, no_wrap=True)
@@ -110,7 +119,8 @@ def show(title: str, rows: Sequence[Measured], *, score: str, memory: bool) -> N
         is_last = following is not None and following.format != row.format
         table.add_row(*_cells(row, memory=memory), end_section=is_last)
     console = Console()
-    console.width = max(console.width, 110)
+    # A line that the terminal breaks is easier to read than cells without their ends.
+    console.width = max(console.width, 120)
     console.print(table)
 
 
@@ -130,11 +140,8 @@ def _cells(row: Measured, *, memory: bool) -> list[str]:
 
 
 def _size(count: int) -> str:
-    return (
-        f"{count / 1024:,.1f} KiB"
-        if count < 1 << 20
-        else f"{count / (1 << 20):,.1f} MiB"
-    )
+    kib = count / 1024
+    return f"{kib:.3g} KiB" if kib < 1024 else f"{kib / 1024:.3g} MiB"
 
 
 def _memory(key: str) -> int:
