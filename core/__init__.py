@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from .identity import map_params, named_params
     from .known_arguments import register_hparams
     from .loading import from_record, load_record, report_of
+    from .pretrained import from_pretrained, save_pretrained
     from .registry import allow_classes, register_class
     from .saving import into_record, save_record
     from .uninitialized import skip_init
@@ -18,6 +19,7 @@ __all__ = [
     "Module",
     "allow_classes",
     "from_hyperparameters",
+    "from_pretrained",
     "from_record",
     "get_hparams",
     "into_record",
@@ -28,6 +30,7 @@ __all__ = [
     "register_class",
     "register_hparams",
     "report_of",
+    "save_pretrained",
     "save_record",
     "skip_init",
 ]
@@ -36,6 +39,7 @@ _HOME = {
     "Module": "decorator",
     "allow_classes": "registry",
     "from_hyperparameters": "building",
+    "from_pretrained": "pretrained",
     "from_record": "loading",
     "get_hparams": "hyperparameters",
     "into_record": "saving",
@@ -46,6 +50,7 @@ _HOME = {
     "register_class": "registry",
     "register_hparams": "known_arguments",
     "report_of": "loading",
+    "save_pretrained": "pretrained",
     "save_record": "saving",
     "skip_init": "uninitialized",
 }

@@ -19,10 +19,13 @@ from .saving import into_record as _into_record
 from .saving import save_record as _save_record
 
 if TYPE_CHECKING:
+    import os
+
     from ..records.flat import FlatRecord
     from ..records.open import Readable
     from ..records.report import LoadReport
     from ..records.sink import Destination, File
+    from .pretrained import FolderOptions, LoadOptions
     from .saving import ModuleSaveOptions
 
 _C = TypeVar("_C", bound=type[nn.Module])
@@ -96,6 +99,30 @@ class _Methods:
         """
         return cast(Self, from_hyperparameters(hparams, cast(type[nn.Module], cls)))
 
+    def save_pretrained(
+        self, folder: "str | os.PathLike[str]", **options: "Unpack[FolderOptions]"
+    ) -> None:
+        """Write the module into ``folder``: `config.json` and `model.safetensors`.
+
+        The options are those of `burnish.save_pretrained`.
+        """
+        from .pretrained import save_pretrained
+
+        save_pretrained(cast(nn.Module, self), folder, **options)
+
+    @classmethod
+    def from_pretrained(
+        cls, folder: "str | os.PathLike[str]", **options: "Unpack[LoadOptions]"
+    ) -> Self:
+        """Return the module in ``folder``, built without init and filled.
+
+        The options are those of `burnish.from_pretrained`; the class is trusted.
+        """
+        from .pretrained import from_pretrained
+
+        own = cast(type[nn.Module], cls)
+        return cast(Self, from_pretrained(folder, own, **options))
+
     @property
     def hparams(self) -> Mapping[str, Any]:
         """What the module is: its class and the arguments of its constructor."""
@@ -113,6 +140,9 @@ _set: Callable[[Any, str, Any], None] = setattr
 
 _OURS = ("into_record", "save_record", "load_record", "from_record")
 """A class that has one of these of its own cannot be given ours."""
+
+_MORE = ("from_hyperparameters", "save_pretrained", "from_pretrained", "hparams")
+"""A class that has one of these, from whomever, keeps it."""
 
 
 @overload
@@ -207,7 +237,7 @@ def _decorate(
 
 
 def _add_members(cls: Any) -> None:
-    for member in (*_OURS, "from_hyperparameters", "hparams"):
+    for member in (*_OURS, *_MORE):
         found = getattr(cls, member, None)
         if found is None:
             setattr(cls, member, _Methods.__dict__[member])

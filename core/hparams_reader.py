@@ -16,6 +16,7 @@ from ..config.fields import fields_of, members
 from ..config.path import did_you_mean, join
 from . import plain
 from .errors import HyperparameterError
+from .known_arguments import builder_of
 from .registry import MODULE, NAME, class_named
 from .shown import shown
 from .signature import VARIADIC, parameters_of
@@ -94,6 +95,8 @@ class Planner:
     def _arguments(
         self, cls: type[nn.Module], node: Mapping[str, Any], path: str, depth: int
     ) -> dict[str, Any]:
+        if builder_of(cls) is not None:
+            return self._for_builder(cls, node, path, depth)
         parameters, hints = parameters_of(cls), plain.hints_of(cls)
         containers = _containers_of(node, path)
         found: dict[str, Any] = {}
@@ -129,6 +132,17 @@ class Planner:
                 )
             hint = plain.dict_of(hint)
         return self.value(value, hint, path, depth)
+
+    def _for_builder(
+        self, cls: type[nn.Module], node: Mapping[str, Any], path: str, depth: int
+    ) -> dict[str, Any]:
+        """Plan what somebody's builder takes: all that is no child."""
+        parameters = parameters_of(cls)
+        return {
+            name: self.value(value, Any, join(path, str(name)), depth + 1)
+            for name, value in node.items()
+            if name in parameters or not (name in plain.OWN or plain.is_child(value))
+        }
 
     def _for_torch(
         self,

@@ -1,5 +1,7 @@
 """Who knows what a module was made of, other than the module."""
 
+import importlib
+import sys
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
@@ -40,6 +42,7 @@ def register_hparams(
 
 def builder_of(cls: type[nn.Module]) -> Builder | None:
     """Return what makes modules of ``cls`` instead of a call, if anything does."""
+    _know_other_libraries()
     registered = _registered(cls, exact=False)
     return registered[1] if registered is not None else None
 
@@ -50,6 +53,7 @@ def known_arguments(
     """Return the arguments that ``module``, a ``cls``, was made of; None if unknown."""
     registered = _registered(cls, exact=True)
     if registered is None:
+        _know_other_libraries()
         captured = capture.arguments_of(module)
         if captured is not None:
             return captured
@@ -63,6 +67,18 @@ def known_arguments(
 
 
 _getters: dict[type[nn.Module], tuple[Getter, Builder | None, bool]] = {}
+
+
+_waiting = {"transformers.modeling_utils": ".transformers_models"}
+"""Modules of other libraries, and ours that know what they are made of."""
+
+
+def _know_other_libraries() -> None:
+    """Register what is made by libraries that the program has loaded by now."""
+    for theirs in [name for name in _waiting if name in sys.modules]:
+        ours = importlib.import_module(_waiting[theirs], __package__)
+        if ours.register_models():
+            del _waiting[theirs]
 
 
 def _registered(

@@ -28,13 +28,21 @@ from .shown import shown
 from .signature import parameters_of
 
 REF, CLASS, TENSOR, CONTAINERS = "__ref__", "__class__", "__tensor__", "__containers__"
-CHILDREN, VERSION = "__children__", "__version__"
+CHILDREN, VERSION, SAVE = "__children__", "__version__", "__save__"
 
 MARKS = frozenset({"__module__", "__name__", REF, CLASS, TENSOR})
 """Keys that a dict of plain data cannot have."""
 
 OWN = frozenset(
-    {"__module__", "__name__", "__registered__", CONTAINERS, CHILDREN, VERSION}
+    {
+        "__module__",
+        "__name__",
+        "__registered__",
+        CONTAINERS,
+        CHILDREN,
+        VERSION,
+        SAVE,
+    }
 )
 """Keys of a module's hyperparameters that are no argument."""
 

@@ -58,6 +58,11 @@ def allow_classes(*classes: type[nn.Module]) -> Iterator[None]:
         _allowed.reset(token)
 
 
+def known_classes() -> list[type[nn.Module]]:
+    """Return the classes of the program that files may name, the newest first."""
+    return [*_allowed.get().values(), *reversed(_places.values())]
+
+
 def names_of(cls: type[nn.Module]) -> dict[str, str]:
     """Return what stands for ``cls`` in hyperparameters."""
     found = {MODULE: cls.__module__, NAME: cls.__qualname__}
