@@ -11,7 +11,7 @@ _CONTAINER_BYTES = 72
 """What an empty list takes, with its place in another one."""
 _VALUE_BYTES = 64
 """What a short string, a float or a large int takes, with its place."""
-FREE = 32 << 20
+FREE = 48 << 20
 """Memory that is granted whatever the file's size is."""
 
 
@@ -31,10 +31,21 @@ def pack_bounded(plain: Any, limit: int) -> bytes:
     return packed
 
 
+def check_readable(packed: bytes, budget: int) -> None:
+    """Raise RecordError if `unpack_bounded` would refuse ``packed`` at this budget."""
+    try:
+        _check_budget(memoryview(packed), "", budget + FREE)
+    except RecordFormatError as error:
+        raise RecordError(
+            "too many names and values for so few bytes of tensors: no reader would "
+            "take it. Store fewer, longer tensors, or several files."
+        ) from error
+
+
 def unpack_bounded(data: memoryview, file: str, budget: int) -> Any:
     """Return the one value that ``data`` holds.
 
-    ``budget`` is how many bytes of memory it may take beyond 32 MiB. Raises
+    ``budget`` is how many bytes of memory it may take beyond 48 MiB. Raises
     `RecordFormatError` for anything else than plain data with string keys.
     """
     _check_budget(data, file, budget + FREE)

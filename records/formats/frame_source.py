@@ -1,15 +1,13 @@
 """FrameSource: the content of a file of zstd frames, with random access."""
 
 import threading
-from collections import OrderedDict
 from typing import Any
 
 import numpy as np
-import torch
 import zstandard
 
 from ..errors import RecordChecksumError, RecordFormatError
-from ..source import Source, check_range
+from ..source import Source, check_range, fresh_memory
 from .zstd_frames import MARK, MOST_CONTENT, decompressor, read_table
 
 _MOST_KEPT = 4
@@ -26,7 +24,7 @@ class FrameSource:
         self.name, self.verify = inner.name, inner.verify
         self._inner = inner
         self._lock = threading.Lock()
-        self._kept: OrderedDict[int, bytes] = OrderedDict()
+        self._kept: list[tuple[int, bytes]] = []
         rows = read_table(lambda n: inner.read(inner.size - n, n), inner.size)
         if isinstance(rows, str):
             raise RecordFormatError(
@@ -43,8 +41,11 @@ class FrameSource:
     def read(self, offset: int, count: int) -> memoryview:
         """Return ``count`` bytes of the content at ``offset``, decoded."""
         check_range(self, offset, count)
-        buffer: Any = torch.empty(count, dtype=torch.uint8).numpy()
-        out, done = memoryview(buffer), 0
+        for start, content in self._kept:
+            if start <= offset and offset + count <= start + len(content):
+                part = memoryview(content)[offset - start :][:count]
+                return memoryview(bytearray(part))
+        out, done = fresh_memory(count), 0
         # Equal starts are empty frames before the one that is meant.
         number = int(np.searchsorted(self._contents, offset, "right")) - 1
         while done < count:
@@ -74,19 +75,17 @@ class FrameSource:
         self._inner.close()
 
     def _content(self, number: int, *, keep: bool) -> bytes:
+        first = int(self._contents[number])
+        for begin, content in self._kept:
+            if begin == first:
+                return content
+        start, end = int(self._frames[number]), int(self._frames[number + 1])
         with self._lock:
-            if number in self._kept:
-                self._kept.move_to_end(number)
-                return self._kept[number]
-            start, end = int(self._frames[number]), int(self._frames[number + 1])
             frame = self._inner.read(start, end - start)
-        size = int(self._contents[number + 1] - self._contents[number])
-        content = _decoded(frame, size, self.name)
+        content = _decoded(frame, int(self._contents[number + 1]) - first, self.name)
         if keep:
-            with self._lock:
-                self._kept[number] = content
-                while len(self._kept) > _MOST_KEPT:
-                    self._kept.popitem(last=False)
+            # Replaced, never changed: another thread may be looking through it.
+            self._kept = [(first, content), *self._kept[: _MOST_KEPT - 1]]
         return content
 
 

@@ -14,7 +14,7 @@ from typing import Any
 import torch
 import xxhash
 
-from ..bounded_msgpack import FREE, pack_bounded, unpack_bounded
+from ..bounded_msgpack import FREE, check_readable, pack_bounded, unpack_bounded
 from ..entry import Entry
 from ..errors import (
     RecordChecksumError,
@@ -61,7 +61,9 @@ class MessagePack(Format):
         layout = Layout.of(
             [stored_size(e, d) for e, d in zip(entries, dtypes, strict=True)]
         )
-        sink.write(document_head(record, dtypes, layout, planes=()))
+        head = document_head(record, dtypes, layout, planes=())
+        check_readable(header_in(head), len(head) + layout.end)
+        sink.write(head)
         sums = write_payloads(
             entries,
             dtypes,
@@ -110,6 +112,11 @@ def document_head(
     )
 
 
+def header_in(head: bytes) -> bytes:
+    """Return the header inside what `document_head` returned."""
+    return head[_BEFORE_HEADER : -_AFTER_HEADER - 4]
+
+
 def document_tail(sums: bytes) -> bytes:
     """Return the document after its last payload."""
     if len(sums) > LONGEST_BIN:
@@ -121,7 +128,7 @@ def document_tail(sums: bytes) -> bytes:
 def read_document(source: Source, budget: int | None = None) -> FlatRecord:
     """Return the record of the document in ``source``, which fills it to its end.
 
-    ``budget`` is how many bytes the header, and again its values, may take beyond 32
+    ``budget`` is how many bytes the header, and again its values, may take beyond 48
     MiB each; the default is the size of the source.
     """
     header, data = _read_header(source, source.size if budget is None else budget)

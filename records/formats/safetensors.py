@@ -30,6 +30,8 @@ _NAMES = {dtype: name for name, dtype in DTYPES.items()}
 _RANKS = {dtype: rank for rank, dtype in enumerate(DTYPES.values())}
 
 _OURS = "burnish"
+_MANY = 20_000
+"""Tensors from which on a header may take too much memory to read."""
 
 
 class SafeTensors(Format):
@@ -54,16 +56,19 @@ class SafeTensors(Format):
             key=lambda i: (_rank(dtypes[i], entries[i]), _name(entries[i])),
         )
         sums = _payloads(entries, dtypes, range(len(entries)), _Unwritten(), options)
-        sink.write(_header(record, dtypes, order, sums))
+        header = _header(record, dtypes, order, sums)
+        if len(entries) > _MANY:
+            _check_readable(header, sum(map(stored_size, entries, dtypes)))
+        sink.write(header)
         _payloads(entries, dtypes, order, sink, options)
 
     def read(self, source: Source) -> FlatRecord:
         """Return the record; sums are checked if there are any, framing always."""
-        tensors, metadata, data = read_header(source)
+        tensors, metadata, data = read_header(source, source.size)
         check_places(tensors, source, data)
         sums: dict[str, bytes] = {}
         if _OURS in metadata:
-            record, sums = _our_record(tensors, metadata, source)
+            record, sums = _our_record(tensors, metadata, source.name, source.size)
         else:
             record = _foreign_record(tensors, metadata, source)
         for entry in record.entries():
@@ -171,33 +176,46 @@ def _header(
     return struct.pack("<Q", len(text)) + text
 
 
+def _check_readable(header: bytes, size: int) -> None:
+    """Raise RecordError if the reader would refuse a file that begins so."""
+    budget = len(header) + size
+    try:
+        tensors, metadata, _ = read_header(MemorySource(header), budget)
+        _our_record(tensors, metadata, "", budget)
+    except RecordFormatError as error:
+        raise RecordError(
+            "too many tensors for one .safetensors file of so few bytes; write .mpk, "
+            "or several files"
+        ) from error
+
+
 def _our_record(
-    tensors: dict[str, Tensor], metadata: dict[str, str], source: Source
+    tensors: dict[str, Tensor], metadata: dict[str, str], file: str, budget: int
 ) -> tuple[FlatRecord, dict[str, bytes]]:
-    text = MemorySource(metadata[_OURS].encode(), name=source.name)
-    reader = JsonReader(text, budget=source.size)
+    text = MemorySource(metadata[_OURS].encode(), name=file)
+    reader = JsonReader(text, budget)
     plain = reader.value()
     if reader.next() or not isinstance(plain, dict):
         raise reader.error("something else than one map under the key 'burnish'")
     fields: dict[str, Any] = plain
     version, table = fields.pop(_OURS, None), fields.get("tensors")
     if type(version) is int and version > VERSION:
-        raise RecordVersionError(source.name, version, VERSION, "its key 'burnish'")
+        raise RecordVersionError(file, version, VERSION, "its key 'burnish'")
     if version != VERSION or not isinstance(table, dict):
-        raise RecordFormatError(source.name, "damaged metadata under the key 'burnish'")
+        raise RecordFormatError(file, "damaged metadata under the key 'burnish'")
     columns: dict[str, Any] = table
-    names = _stored_names(columns, tensors, source.name)
-    record = record_of(fields, source.name, columns=("xxh3",))
+    names = _stored_names(columns, tensors, file)
+    record = record_of(fields, file, columns=("xxh3",))
     for name, entry in zip(names, record.entries(), strict=True):
         if tensors[name][:2] != (entry.dtype, list(entry.shape)):
             raise RecordFormatError(
-                source.name, f"another dtype or shape of {name!r:.80} than was written"
+                file, f"another dtype or shape of {name!r:.80} than was written"
             )
     aliases = {p for e in record.entries() for p in (e.path, *e.ties)} - tensors.keys()
     for key, value in metadata.items():
         if key not in aliases and key not in ("format", _OURS):
             record.metadata[key] = value
-    return record, _sums(names, columns["xxh3"], source.name)
+    return record, _sums(names, columns["xxh3"], file)
 
 
 def _stored_names(

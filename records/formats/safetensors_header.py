@@ -46,8 +46,13 @@ Tensor = tuple[torch.dtype, list[int], tuple[int, int]]
 _ROW_COST = 400
 
 
-def read_header(source: Source) -> tuple[dict[str, Tensor], dict[str, str], int]:
-    """Return the tensors, the metadata, and where the data begins."""
+def read_header(
+    source: Source, budget: int
+) -> tuple[dict[str, Tensor], dict[str, str], int]:
+    """Return the tensors, the metadata, and where the data begins.
+
+    ``budget`` is how much memory they may take beyond what every file may.
+    """
     length = int.from_bytes(source.read(0, 8), "little")
     if length > min(MAX_HEADER, source.size - 8):
         raise RecordFormatError(
@@ -56,7 +61,7 @@ def read_header(source: Source) -> tuple[dict[str, Tensor], dict[str, str], int]
             cure="The file was cut short; copy or save it again.",
         )
     header = MemorySource(source.read(8, length), name=source.name)
-    reader = JsonReader(header, budget=source.size)
+    reader = JsonReader(header, budget)
     tensors: dict[str, Tensor] = {}
     metadata: dict[str, str] = {}
     for key in reader.members():

@@ -67,7 +67,7 @@ class Stored:
             for offset, count in self.pieces
             for at in range(offset, offset + count, step)
         ]
-        for data in ahead(lambda block: self.source.read(*block), blocks):
+        for data in ahead(lambda block: self.source.view(*block), blocks):
             if total is not None:
                 total.update(data)
             values = flat[done : done + len(data) // self.dtype.itemsize]

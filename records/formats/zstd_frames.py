@@ -54,12 +54,14 @@ class FrameWriter:
         """Write ``content`` compressed at the writer's level."""
         self._write(content, compressor(self._level).compress)
 
-    def close(self) -> None:
-        """Write the table."""
+    def close(self) -> int:
+        """Write the table; return how many bytes were written in all."""
         sizes = np.array(self._sizes, np.uint32)
         head = _HEAD.pack(_TABLE, sizes.nbytes + _FOOT.size)
         foot = _FOOT.pack(len(sizes), 0, _TABLE_MAGIC)
-        self._sink.write(b"".join((head, sizes.astype("<u4").tobytes(), foot)))
+        table = b"".join((head, sizes.astype("<u4").tobytes(), foot))
+        self._sink.write(table)
+        return int(sizes[:, 0].sum(dtype=np.int64)) + len(table)
 
     def _write(self, content: Buffer, compress: Callable[[Any], bytes]) -> None:
         data = memoryview(content).cast("B")

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 import torch
 import xxhash
 
+from ..bounded_msgpack import check_readable
 from ..entry import Entry
 from ..flat import FlatRecord
 from ..format import Format, WriteOptions
@@ -20,7 +21,7 @@ from ..sink import Sink
 from ..source import Source
 from .frame_source import FrameSource
 from .layout import PART, Layout
-from .messagepack import document_head, document_tail, read_document
+from .messagepack import document_head, document_tail, header_in, read_document
 from .zstd_frames import MARK, FrameWriter, compressor, literal_compressor
 
 MOST_RATIO = 16
@@ -59,7 +60,7 @@ class ZstdMessagePack(Format):
             if options.progress is not None:
                 options.progress(done, total, entry.path)
         writer.plain(document_tail(b"".join(sums)))
-        writer.close()
+        check_readable(header_in(head), MOST_RATIO * writer.close())
 
     def read(self, source: Source) -> FlatRecord:
         """Return the record; what is not touched stays compressed."""
@@ -109,10 +110,10 @@ class _Writer:
             room -= len(data)
         return total.digest()
 
-    def close(self) -> None:
-        """Write the table."""
+    def close(self) -> int:
+        """Write the table; return how many bytes the file has."""
         self._flush()
-        self._frames.close()
+        return self._frames.close()
 
     def _pieces(
         self, entry: Entry, dtype: torch.dtype, precision: Precision
