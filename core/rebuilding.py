@@ -30,10 +30,10 @@ def check_rebuilds(module: nn.Module, hparams: Mapping[str, Any]) -> None:
             problems.append(f"{path} of shape {has[path]} instead of {made[path]}")
     if problems:
         name = type(unwrapped(module)).__qualname__
-        more = f" and {len(problems) - 5} more" if len(problems) > 5 else ""
+        more = f" and {len(problems) - 8} more" if len(problems) > 8 else ""
         raise HyperparameterError(
             "",
-            f"{name} was changed after it was built: {'; '.join(sorted(problems)[:5])}"
+            f"{name} was changed after it was built: {'; '.join(sorted(problems)[:8])}"
             f"{more}. Its hyperparameters do not tell of that, so it could not be "
             "loaded. Make the change in __init__ (from an argument), or keep "
             "the weights alone: save_record(file), later from_record(factory, file), "
