@@ -1,0 +1,142 @@
+"""Arguments of constructors by name: bound, spread, and fitted to another class."""
+
+import inspect
+from collections.abc import Iterable, Mapping
+from functools import lru_cache
+from inspect import Parameter
+from typing import Any, TypeAlias
+
+from torch import nn
+
+from ..signature import VARIADIC, parameters_of
+
+Arguments: TypeAlias = dict[str, Any]
+"""By name; those of ``*args`` are one tuple, those of ``**kwargs`` one dict."""
+
+_SAME_SIZE = ("num_features", "num_channels", "normalized_shape")
+"""What the norms of torch call the number of channels."""
+
+
+def bind(
+    cls: type[nn.Module], args: tuple[Any, ...], kwargs: Mapping[str, Any]
+) -> Arguments:
+    """Return what was passed by name, without defaults; some may be missing."""
+    if not args and not kwargs:
+        return {}
+    return dict(_signature(cls).bind_partial(*args, **kwargs).arguments)
+
+
+def spread(
+    cls: type[nn.Module], arguments: Mapping[str, Any]
+) -> tuple[list[Any], dict[str, Any]]:
+    """Return ``arguments`` as a call of ``cls`` takes them."""
+    args: list[Any] = []
+    kwargs: dict[str, Any] = {}
+    parameters = parameters_of(cls)
+    by_position = any(
+        p.kind is Parameter.VAR_POSITIONAL and arguments.get(p.name)
+        for p in parameters.values()
+    )
+    for name, parameter in parameters.items():
+        if parameter.kind is Parameter.VAR_POSITIONAL:
+            args += arguments.get(name, ())
+            by_position = False
+        elif parameter.kind is Parameter.VAR_KEYWORD:
+            kwargs |= arguments.get(name, {})
+        elif parameter.kind is Parameter.POSITIONAL_ONLY or by_position:
+            if name in arguments:
+                args.append(arguments[name])
+            elif parameter.default is not Parameter.empty:
+                args.append(parameter.default)
+        elif name in arguments:
+            kwargs[name] = arguments[name]
+    return args, kwargs
+
+
+def names_of(cls: type[nn.Module]) -> list[str]:
+    """Return the arguments of ``cls`` that have a name."""
+    return [n for n, p in parameters_of(cls).items() if p.kind not in VARIADIC]
+
+
+def takes(cls: type[nn.Module], name: str) -> bool:
+    """Return whether ``cls`` takes an argument called ``name``."""
+    parameter = parameters_of(cls).get(name)
+    if parameter is not None and parameter.kind not in VARIADIC:
+        return True
+    return rest_of(cls) is not None
+
+
+def rest_of(cls: type[nn.Module]) -> str | None:
+    """Return what ``cls`` calls its ``**kwargs``, None if it has none."""
+    kinds = ((n, p.kind) for n, p in parameters_of(cls).items())
+    return next((n for n, kind in kinds if kind is Parameter.VAR_KEYWORD), None)
+
+
+def merged(
+    cls: type[nn.Module], arguments: Mapping[str, Any], more: Mapping[str, Any]
+) -> Arguments:
+    """Return ``arguments`` with ``more``, unknown names among ``**kwargs``."""
+    found = dict(arguments)
+    parameters, rest = parameters_of(cls), rest_of(cls)
+    for name, value in more.items():
+        known = (
+            name in parameters and parameters[name].kind is not Parameter.VAR_KEYWORD
+        )
+        if known or rest is None or name == rest:
+            found[name] = value
+        else:
+            found[rest] = {**found.get(rest, {}), name: value}
+    return found
+
+
+def fitting(
+    arguments: Mapping[str, Any], old: type[nn.Module], new: type[nn.Module]
+) -> Arguments:
+    """Return those of ``arguments`` of ``old`` that ``new`` has too."""
+    theirs, ours = parameters_of(old), parameters_of(new)
+    found: Arguments = {}
+    for name, value in arguments.items():
+        kind = theirs[name].kind if name in theirs else Parameter.KEYWORD_ONLY
+        if kind in VARIADIC:
+            same = [n for n, p in ours.items() if p.kind is kind]
+            found |= dict.fromkeys(same, value)
+        elif name in ours and ours[name].kind not in VARIADIC:
+            found[name] = value
+        elif name in _SAME_SIZE:
+            found |= {n: value for n in _SAME_SIZE if n in ours and n not in arguments}
+    return found
+
+
+def missing(cls: type[nn.Module], arguments: Iterable[str]) -> list[str]:
+    """Return the arguments without a default that are not among ``arguments``."""
+    given = set(arguments)
+    return [
+        name
+        for name, parameter in parameters_of(cls).items()
+        if parameter.default is Parameter.empty
+        and parameter.kind not in VARIADIC
+        and name not in given
+    ]
+
+
+def check_configurable(cls: type[nn.Module]) -> None:
+    """Raise TypeError for a constructor whose arguments cannot be told by name."""
+    kinds = {p.kind for p in parameters_of(cls).values()}
+    if {Parameter.POSITIONAL_ONLY, Parameter.VAR_POSITIONAL} <= kinds:
+        raise TypeError(
+            f"{cls.__qualname__} takes arguments by position only next to *args: they "
+            "cannot be set by name. Remove the '/' from its constructor."
+        )
+
+
+@lru_cache(maxsize=4096)
+def _signature(cls: type[nn.Module]) -> inspect.Signature:
+    parameters = sorted(parameters_of(cls).values(), key=lambda p: p.kind)
+    by_default = [_without_default(p) for p in parameters]
+    return inspect.Signature(by_default)
+
+
+def _without_default(parameter: Parameter) -> Parameter:
+    # Parameters of torch's recurrent layers are put together from two signatures,
+    # where one with a default may stand before one without.
+    return parameter.replace(default=Parameter.empty)

@@ -1,0 +1,139 @@
+"""What a call of ``configure`` asks for, as entries of the tape."""
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from torch import nn
+
+from ...config.path import did_you_mean
+from .arguments import check_configurable, names_of, rest_of, takes
+from .entry import Entry, Setting, Target
+from .errors import SettingError
+from .made import Made
+from .values import as_blueprint, class_and_arguments, is_blueprint, stands_for_module
+
+if TYPE_CHECKING:
+    from .selection import Selection
+
+
+def entries_of(
+    selection: "Selection", args: Sequence[Any], kwargs: Mapping[str, Any]
+) -> list[Entry]:
+    """Return the entries for ``selection.configure(*args, **kwargs)``."""
+    if kwargs:
+        is_swap = bool(args) and stands_for_module(args[-1])
+        if is_swap:
+            part = _part(selection, args[:-1])
+            return swap(part._target, args[-1], kwargs)
+        return _named(_part(selection, args), kwargs)
+    if len(args) == 1 and stands_for_module(args[0]):
+        return swap(selection._target, args[0], {})
+    if len(args) == 1 and isinstance(args[0], Mapping):
+        pairs = args[0].items()
+        return [
+            e for key, value in pairs for e in entries_of(selection, [key, value], {})
+        ]
+    if len(args) < 2:
+        raise TypeError(
+            "configure what? configure(width=8), configure('width', 8), "
+            "configure('layers.*', bias=False) or configure('**.act', nn.GELU)"
+        )
+    return _valued(selection, args[:-1], args[-1])
+
+
+def swap(
+    target: Target, value: Any, arguments: Mapping[str, Any], *, keep: bool = True
+) -> list[Entry]:
+    """Return the entries that put ``value`` in the place of what is at ``target``."""
+    if is_blueprint(value):
+        draft = as_blueprint(value)._draft
+        cls, given = draft.tree.asked, dict(draft.given)
+        inner = [e for entry in draft.entries for e in entry.below(target)]
+        keep = False
+    else:
+        cls, given = class_and_arguments(value)
+        inner = []
+        keep = keep and not isinstance(value, nn.Module)
+    check_configurable(cls)
+    first = Setting(target=target, cls=cls, arguments=given, keep=keep)
+    more = [Setting(target=target, arguments=arguments)] if arguments else []
+    if not inner:
+        merged = {**given, **arguments}
+        return [Setting(target=target, cls=cls, arguments=merged, keep=keep)]
+    return [first, *inner, *more]
+
+
+def _part(selection: "Selection", parts: Sequence[Any]) -> "Selection":
+    return selection[tuple(parts)] if parts else selection
+
+
+def _valued(selection: "Selection", parts: Sequence[Any], value: Any) -> list[Entry]:
+    """Return the entries for a path or a name, and one value."""
+    last = parts[-1]
+    whole = _part(selection, parts)
+    is_module = stands_for_module(value)
+    if not isinstance(last, str):
+        return swap(whole._target, value, {})
+    head, _, name = last.rpartition(".")
+    owner = _part(selection, [*parts[:-1], head] if head else parts[:-1])
+    owners = owner._made()
+    names = bool(owners) and all(name in names_of(made.cls) for made in owners)
+    is_name = len(parts) == 1 and not head
+    is_argument = names and is_name and _holds_modules(owners, name)
+    if is_module and not is_argument and whole._made():
+        return swap(whole._target, value, {})
+    if names or (owners and all(takes(made.cls, name) for made in owners)):
+        return [Setting(target=owner._target, arguments={name: _kept(value)})]
+    if whole._made():
+        raise SettingError(
+            last, f"expected a module class or a blueprint, found {value!r:.80}."
+        )
+    if is_module or not owners:
+        raise selection._draft.nothing_at(whole._target)
+    raise _unknown(owners[0], name, owner)
+
+
+def _named(selection: "Selection", kwargs: Mapping[str, Any]) -> list[Entry]:
+    """Return the entries for values by name: of arguments, or of children."""
+    made = selection._made()
+    arguments: dict[str, Any] = {}
+    swaps: list[Entry] = []
+    for name, value in kwargs.items():
+        is_argument = all(name in names_of(m.cls) for m in made)
+        if not is_argument and stands_for_module(value) and selection[name]._made():
+            swaps += swap(selection[name]._target, value, {})
+            continue
+        unfit = next((m for m in made if not takes(m.cls, name)), None)
+        if unfit is not None and name != rest_of(unfit.cls):
+            raise _unknown(unfit, name, selection)
+        arguments[name] = _kept(value)
+    own = [Setting(target=selection._target, arguments=arguments)] if arguments else []
+    return [*own, *swaps]
+
+
+def _holds_modules(owners: Sequence[Made], name: str) -> bool:
+    """Return whether the argument ``name`` is one for modules or their classes."""
+    values = [made.arguments.get(name) for made in owners]
+    return all(v is None or callable(v) or stands_for_module(v) for v in values)
+
+
+def _kept(value: Any) -> Any:
+    """Return ``value`` so that later changes of it change no blueprint."""
+    if is_blueprint(value):
+        return value.new()
+    if type(value) in (list, tuple):
+        return type(value)(map(_kept, value))
+    if type(value) is dict:
+        return {key: _kept(item) for key, item in value.items()}
+    return value
+
+
+def _unknown(made: Made, name: str, selection: "Selection") -> SettingError:
+    names, children = names_of(made.cls), selection._child_names()
+    there = ", ".join(names) or "nothing"
+    parts = f" Its parts are: {', '.join(children[:12])}." if children else ""
+    return SettingError(
+        made.path,
+        f"{made.cls.__qualname__} takes no argument {name!r}."
+        f"{did_you_mean(name, [*names, *children])} It takes: {there}.{parts}",
+    )

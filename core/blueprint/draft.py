@@ -1,0 +1,291 @@
+"""A blueprint's tree and tape, which change together or not at all."""
+
+import operator
+from collections.abc import Sequence
+from typing import Any
+
+from torch import nn
+
+from ...config.path import is_pattern, nearest
+from ..torch_layers import torch_classes
+from ..uninitialized import skip_init
+from .arguments import Arguments, missing, spread
+from .compaction import superseded
+from .declaring import failure, settled
+from .entry import Call, Edit, Entry, Setting, Tap, Target, replaced
+from .errors import SettingError
+from .folding import Folded, check, fold_made
+from .made import Made, described, is_repeatable
+from .selecting import children
+from .shifting import shifted
+from .sizes import missing_sizes, stand_ins
+from .targets import Plans, matches, paths_of
+from .values import resolved
+
+
+class Draft:
+    """What is to be built: the tree of constructions, and what changes them."""
+
+    def __init__(self, cls: type[nn.Module], given: Arguments) -> None:
+        self.entries: list[Entry] = []
+        self.given = given
+        self.known: set[type[nn.Module]] = {cls}
+        self.is_stale = False
+        """Whether a maker may have seen its parts change since the tree was made."""
+        self.tree = Made(
+            cls, given=given, cls=cls, arguments=given, paths=("",), ranks=((),)
+        )
+        self.is_complete = False
+        """Whether the arguments of the root suffice to construct it."""
+        self._places: dict[str, Made] | None = None
+        self._matched: dict[Target, list[Made]] = {}
+        self._tried: set[Any] = set()
+        self._settle_if_complete(self.tree, [])
+
+    def copy(self) -> "Draft":
+        """Return the same, to be changed without changing this."""
+        draft = Draft.__new__(Draft)
+        draft.__dict__.update(self.__dict__)
+        draft.entries, draft.known = list(self.entries), set(self.known)
+        draft.tree, draft._tried = self.tree.copy(), set(self._tried)
+        draft._places, draft._matched = None, {}
+        return draft
+
+    def become(self, other: "Draft") -> None:
+        """Take over all of ``other``, which is not used any more."""
+        self.__dict__.update(other.__dict__)
+
+    @property
+    def places(self) -> dict[str, Made]:
+        """The construction at each path, in the order of the module."""
+        if self._places is None:
+            found = [
+                (rank, path, made)
+                for made in self.tree.walk()
+                for path, rank in zip(made.paths, made.ranks, strict=True)
+            ]
+            found.sort(key=operator.itemgetter(0))
+            self._places = {path: made for _, path, made in found}
+        return self._places
+
+    def match(self, target: Target) -> list[Made]:
+        """Return the constructions that ``target`` means, in the order of the tree."""
+        found = self._matched.get(target)
+        if found is None:
+            found = self._matched[target] = self._match(target)
+        return found
+
+    def matched(self, target: Target) -> list[Made]:
+        """Return what `match` does, after looking again if there is nothing."""
+        found = self.match(target)
+        if not found and self.is_stale:
+            self.refresh()
+            found = self.match(target)
+        return found
+
+    def add(self, entry: Entry, *, allow_empty: bool = False) -> None:
+        """Take ``entry`` in, or raise and change nothing."""
+        made = self.matched(entry.target)
+        if not made and not allow_empty:
+            raise self.nothing_at(entry.target)
+        if isinstance(entry, Edit):
+            sizes = [(m.path, len(children([*self.places], m.path))) for m in made]
+            old = shifted(self.entries, entry, sizes)
+        else:
+            old = superseded(self.entries, entry)
+        entries = [*replaced(self.entries, old), entry] if old else None
+        later = isinstance(entry, Tap) or (
+            isinstance(entry, Call) and entry.moment != "after_init"
+        )
+        if later or not made:
+            self._take(entries, entry)
+        elif not self._add_to_leaves(made, old, entry):
+            self._settle_with(made, old, entry, entries or [*self.entries, entry])
+        else:
+            self._take(entries, entry)
+
+    def add_all(self, entries: Sequence[Entry], *, allow_empty: bool = False) -> None:
+        """Take in ``entries``, of which the first makes room for the others."""
+        if len(entries) == 1:
+            self.add(entries[0], allow_empty=allow_empty)
+            return
+        draft = self.copy()
+        draft.add(entries[0], allow_empty=allow_empty)
+        for entry in entries[1:]:
+            draft.add(entry)
+        self.become(draft)
+
+    def replay(self, entries: Sequence[Entry]) -> None:
+        """Take in entries that were good together, without the steps between."""
+        draft = self.copy()
+        draft.entries += entries
+        draft._settle_if_complete(draft.tree, draft.entries)
+        for entry in entries:
+            for made in draft.match(entry.target) if isinstance(entry, Setting) else ():
+                check(fold_made(made, made.plan), made.path, entry)
+        self.become(draft)
+
+    def refresh(self) -> None:
+        """Run the constructors again, where makers may have seen their parts change."""
+        if self.is_stale:
+            self._adopt(settled(self.tree.copy(), self.entries, self.known))
+
+    def nothing_at(self, target: Target) -> SettingError:
+        """Return the error for a path or pattern that means nothing."""
+        shown = target if isinstance(target, str) else ", ".join(target)
+        near = nearest(shown, self.places)
+        hint = f" Did you mean {near!r}?" if near else ""
+        kids = [p for p in self.places if p and "." not in p]
+        there = ", ".join(kids[:12]) or "nothing"
+        kind = "pattern" if is_pattern(shown) else "path"
+        return SettingError(
+            shown,
+            f"no module is constructed at this {kind}.{hint} "
+            f"At the top there are: {there}. allow_empty=True permits it.",
+        )
+
+    def _match(self, target: Target) -> list[Made]:
+        if isinstance(target, str) and is_pattern(target):
+            hit = (m for path, m in self.places.items() if matches(target, path))
+        else:
+            hit = (self.places[p] for p in paths_of(target) if p in self.places)
+        return list(dict.fromkeys(hit))
+
+    def _take(self, entries: list[Entry] | None, entry: Entry) -> None:
+        if entries is None:
+            self.entries.append(entry)
+        else:
+            self.entries = entries
+
+    def _add_to_leaves(
+        self, matched: list[Made], old: dict[int, Entry | None], entry: Entry
+    ) -> bool:
+        """Change constructions that make no others in place; False if some do."""
+        if not isinstance(entry, Setting) or not self.is_complete:
+            return False
+        changes: list[tuple[Made, tuple[Entry, ...], Folded]] = []
+        for made in matched:
+            if made.kids or made.is_copied or not is_repeatable(made.given):
+                return False
+            plan = (*replaced(made.plan, old), entry)
+            folded = fold_made(made, plan)
+            check(folded, made.path, entry)
+            if not self._is_leaf(folded, made.path):
+                return False
+            changes.append((made, plan, folded))
+        for made, plan, folded in changes:
+            made.plan, made.cls = plan, folded.cls
+            made.arguments = described(folded.arguments)
+            made.missing = missing_sizes(folded.cls, folded.arguments)
+            self.is_stale = self.is_stale or made is not self.tree
+        return True
+
+    def _is_leaf(self, folded: Folded, path: str) -> bool:
+        """Return whether a layer of torch is made, which makes no others; try it."""
+        cls = folded.cls
+        if cls not in torch_classes() or cls in _MAKERS:
+            return False
+        key = _key(folded)
+        if key is not None and key in self._tried:
+            return True
+        arguments = folded.arguments | stand_ins(cls, folded.arguments)
+        try:
+            args, kwargs = spread(cls, {n: resolved(v) for n, v in arguments.items()})
+            with skip_init():
+                cls(*args, **kwargs)
+        except Exception as error:
+            raise failure(path, cls, error) from error
+        if key is not None:
+            self._tried.add(key)
+        return True
+
+    def _settle_with(
+        self,
+        matched: list[Made],
+        old: dict[int, Entry | None],
+        entry: Entry,
+        entries: list[Entry],
+    ) -> None:
+        """Construct again what changes, and keep it if all went well."""
+        for made in matched:
+            if isinstance(entry, Setting):
+                plan = (*replaced(made.plan, old), entry)
+                check(fold_made(made, plan), made.path, entry)
+        # A list is changed once its owner has filled it.
+        changed = self._owners(matched) if isinstance(entry, Edit) else matched
+        unit = self._unit(changed)
+        copy = unit.copy()
+        if unit is self.tree:
+            self._settle_if_complete(copy, entries)
+        else:
+            found = settled(copy, entries, self.known)
+            for name in ("kids", "plan", "below", "cls", "arguments", "missing"):
+                setattr(unit, name, getattr(found, name))
+            self.is_stale, self._places, self._matched = True, None, {}
+        self.entries = entries
+
+    def _settle_if_complete(self, tree: Made, entries: list[Entry]) -> None:
+        folded = fold_made(tree, Plans(entries).of(tree))
+        sizes = missing_sizes(folded.cls, folded.arguments)
+        self.is_complete = not missing(folded.cls, [*folded.arguments, *sizes])
+        if self.is_complete:
+            tree = settled(tree, entries, self.known)
+        else:
+            tree.cls, tree.arguments = folded.cls, described(folded.arguments)
+        self._adopt(tree)
+
+    def _adopt(self, tree: Made) -> None:
+        self.tree, self.is_stale = tree, False
+        self._places, self._matched = None, {}
+
+    def _owners(self, matched: list[Made]) -> list[Made]:
+        chosen = {id(made) for made in matched}
+        makers = [m for m in self.tree.walk() if any(id(k) in chosen for k in m.kids)]
+        return makers if len(makers) == len(matched) else [self.tree]
+
+    def _unit(self, matched: list[Made]) -> Made:
+        """Return what has to be constructed again when ``matched`` change.
+
+        That is a part that can be, or everything.
+        """
+        if len(matched) != 1 or len(matched[0].paths) != 1 or matched[0].is_copied:
+            return self.tree
+        unit = matched[0]
+        if not is_repeatable(unit.given) or unit.below or unit is self.tree:
+            return self.tree
+        parts = {id(made) for made in unit.walk()}
+        below = unit.path + "."
+        for made in self.tree.walk():
+            is_part = id(made) in parts
+            for path in made.paths:
+                if path != unit.path and path.startswith(below) is not is_part:
+                    return self.tree
+        return unit
+
+
+def _key(folded: Folded) -> Any:
+    """Return what tells equal constructions apart from others, None if nothing does."""
+    key: list[Any] = [folded.cls]
+    for name, value in folded.arguments.items():
+        kind = type(value)
+        if kind in (tuple, list):
+            key += (name, kind, repr(value))
+        elif value is None or kind in (bool, int, float, str):
+            key += (name, kind, value)
+        else:
+            return None
+    return tuple(key)
+
+
+_MAKERS = {
+    *(nn.Sequential, nn.ModuleList, nn.ModuleDict, nn.Module, nn.MultiheadAttention),
+    *(nn.Transformer, nn.TransformerEncoder, nn.TransformerDecoder),
+    *(nn.TransformerEncoderLayer, nn.TransformerDecoderLayer),
+    *(nn.AdaptiveLogSoftmaxWithLoss, getattr(nn, "LinearCrossEntropyLoss", nn.Module)),
+}
+"""Classes of torch whose constructors make modules, or take them."""
+
+
+def missing_of(draft: Draft) -> dict[str, tuple[str, ...]]:
+    """Return the sizes that only an example can tell, by path."""
+    return {m.path: m.missing for m in draft.tree.walk() if m.missing and m.paths}

@@ -1,0 +1,108 @@
+"""What was asked of a blueprint, one entry each: the tape."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal, Self, TypeAlias
+
+from torch import nn
+
+from ...config.path import is_pattern, join
+
+Target: TypeAlias = str | tuple[str, ...]
+"""A path, a pattern, or the paths of a selection."""
+
+Moment: TypeAlias = Literal["stateful", "after_init", "before_build", "after_build"]
+"""When a call that is on the tape runs."""
+
+
+@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
+class Entry:
+    """One change, and whom it concerns."""
+
+    target: Target
+    by: str = "user"
+    """Who asked for it."""
+    on_tape: bool = True
+    """Whether it is replayed by itself, not by the call that made it."""
+
+    def below(self, prefix: Target) -> "list[Self]":
+        """Return the same for a blueprint that now stands at ``prefix``."""
+        return [replace(self, target=t) for t in under(prefix, self.target)]
+
+
+@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
+class Setting(Entry):
+    """Arguments, or another class, for what is constructed at ``target``."""
+
+    cls: type[nn.Module] | None = None
+    arguments: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    keep: bool = True
+    """Whether another class gets those arguments of the old one that it has too."""
+
+    def __str__(self) -> str:
+        words = [self.cls.__qualname__] if self.cls else []
+        words += [f"{name}={value!r:.60}" for name, value in self.arguments.items()]
+        return ", ".join(words)
+
+
+@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
+class Call(Entry):
+    """A call of a marked method, or of a style."""
+
+    name: str
+    function: Callable[..., Any]
+    moment: Moment = "stateful"
+    is_style: bool = False
+    args: tuple[Any, ...] = ()
+    kwargs: Mapping[str, Any] = field(default_factory=dict[str, Any])
+
+    def __str__(self) -> str:
+        words = [f"{value!r:.40}" for value in self.args]
+        words += [f"{name}={value!r:.40}" for name, value in self.kwargs.items()]
+        return f"{self.name}({', '.join(words)})"
+
+
+@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
+class Edit(Entry):
+    """A change of a list or dict of modules, once its owner has filled it."""
+
+    kind: Literal["insert", "remove"]
+    key: int | str
+    """Where: an index, or the name in a dict."""
+    item: Any = None
+    """What goes in: a blueprint."""
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.key!r}" + (f": {self.item!r}" if self.item else "")
+
+
+@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
+class Tap(Entry):
+    """A forward hook on the built module: a log, or a map of inputs and outputs."""
+
+    kind: Literal["log_input", "log_output", "input_map", "output_map"]
+    keys: tuple[str, ...] = ()
+    named: Mapping[str, Any] = field(default_factory=dict[str, Any])
+
+    def __str__(self) -> str:
+        named = [f"{name}={value!r}" for name, value in self.named.items()]
+        return f"{self.kind}({', '.join([*map(repr, self.keys), *named])})"
+
+
+def under(prefix: Target, target: Target) -> list[Target]:
+    """Return what ``target`` is as seen from where ``prefix`` is seen."""
+    prefixes, targets = _each(prefix), _each(target)
+    joined = [join(p, t) for p in prefixes for t in targets]
+    if len(joined) == 1 or any(map(is_pattern, joined)):
+        return list(joined)
+    return [tuple(joined)]
+
+
+def replaced(entries: Sequence[Entry], old: Mapping[int, Entry | None]) -> list[Entry]:
+    """Return ``entries`` with those of ``old`` (by identity) exchanged or left out."""
+    swapped = (old.get(id(entry), entry) for entry in entries)
+    return [entry for entry in swapped if entry is not None]
+
+
+def _each(target: Target) -> tuple[str, ...]:
+    return (target,) if isinstance(target, str) else target

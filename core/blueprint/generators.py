@@ -1,0 +1,42 @@
+"""The random generators of the process: kept, and put back."""
+
+import random
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+
+
+@contextmanager
+def forked(seed: int) -> Iterator[None]:
+    """Run with generators seeded anew, and leave them as they were.
+
+    With another ``seed`` each time, constructors that depend on chance show it.
+    """
+    put_back = kept()
+    random.seed(seed)
+    torch.default_generator.manual_seed(seed)
+    try:
+        yield
+    finally:
+        put_back()
+
+
+def kept() -> Callable[[], None]:
+    """Return what puts all generators back to where they are now."""
+    python, host = random.getstate(), torch.get_rng_state()
+    numpy: Any = sys.modules.get("numpy.random")
+    numpys = None if numpy is None else numpy.get_state()
+    devices = torch.cuda.get_rng_state_all() if torch.cuda.is_initialized() else []
+
+    def put_back() -> None:
+        random.setstate(python)
+        torch.set_rng_state(host)
+        if numpys is not None:
+            numpy.set_state(numpys)
+        if devices:
+            torch.cuda.set_rng_state_all(devices)
+
+    return put_back

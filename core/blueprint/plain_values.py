@@ -1,0 +1,197 @@
+"""Values of arguments as JSON-ready data that says itself what it was.
+
+What JSON lacks is a dict of one key, as in ``{"__tuple__": [3, 3]}``.
+"""
+
+import functools
+import math
+import os
+import pathlib
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import torch
+from torch import nn
+
+from ...config.fields import is_struct_value
+from ...config.path import join
+from ..plain import DTYPES, MAX_DEPTH, hints_of, simple
+from ..registry import class_named, names_of
+from .errors import FormatError
+from .values import is_blueprint
+
+_TUPLE, _SET, _ITEMS, _FLOAT = "__tuple__", "__set__", "__items__", "__float__"
+_CLASS, _PARTIAL, _BLUEPRINT = "__class__", "__partial__", "__blueprint__"
+_MODULE, _DTYPE, _DEVICE = "__hparams__", "__dtype__", "__device__"
+_PATH, _DECLARED = "__path__", "__declared__"
+
+
+def written_all(
+    cls: type[nn.Module], arguments: Mapping[str, Any], path: str
+) -> dict[str, Any]:
+    """Return the arguments of ``cls`` as data; TypeError names what is none."""
+    hints = {} if cls is nn.Module else hints_of(cls)
+    return {
+        name: written(value, hints.get(name, Any), join(path, name))
+        for name, value in arguments.items()
+    }
+
+
+def written(value: Any, hint: Any, path: str, depth: int = 0) -> Any:
+    """Return ``value`` as data; TypeError names what is none."""
+    if depth > MAX_DEPTH:
+        raise TypeError(f"{path:.120}: nested over {MAX_DEPTH} levels deep")
+    if value is None or type(value) in (bool, int, str):
+        return value
+    if type(value) is float:
+        return value if math.isfinite(value) else {_FLOAT: repr(value)}
+    if is_blueprint(value):
+        return {_BLUEPRINT: value.to_dict()}
+    if isinstance(value, functools.partial):
+        return {_PARTIAL: _written_partial(value, path, depth)}
+    if isinstance(value, type):
+        return {_CLASS: _written_class(value, path)}
+    if isinstance(value, nn.Module):
+        return {_MODULE: _written_module(value)}
+    if type(value) in (list, tuple, set, frozenset):
+        ordered = value if isinstance(value, list | tuple) else sorted(value)
+        items = [
+            written(v, Any, join(path, i), depth + 1) for i, v in enumerate(ordered)
+        ]
+        if isinstance(value, list):
+            return items
+        return {_TUPLE if isinstance(value, tuple) else _SET: items}
+    if type(value) is dict:
+        return _written_dict(value, path, depth)
+    return _written_other(value, hint, path)
+
+
+class Reader:
+    """Reads what `written` gave; classes are known ones, nothing is imported."""
+
+    def __init__(self, blueprint: Callable[[Any], Any]) -> None:
+        self._blueprint = blueprint
+
+    def all(
+        self, cls: type[nn.Module], arguments: Mapping[str, Any], path: str
+    ) -> dict[str, Any]:
+        """Return the arguments of ``cls``."""
+        hints = {} if cls is nn.Module else hints_of(cls)
+        return {
+            name: self.value(value, hints.get(name, Any), join(path, name))
+            for name, value in arguments.items()
+        }
+
+    def value(self, data: Any, hint: Any, path: str, depth: int = 0) -> Any:
+        """Return the value that ``data`` stands for, or raise `FormatError`."""
+        if depth > MAX_DEPTH:
+            raise FormatError(path[:120], f"nested over {MAX_DEPTH} levels deep")
+        if isinstance(data, list):
+            return [
+                self.value(v, Any, join(path, i), depth + 1) for i, v in enumerate(data)
+            ]
+        if not isinstance(data, Mapping):
+            return data
+        if len(data) == 1:
+            ((tag, inner),) = data.items()
+            if tag in _READERS or tag in (_TUPLE, _SET, _ITEMS, _PARTIAL, _BLUEPRINT):
+                return self._tagged(tag, inner, hint, path, depth)
+            if tag == _DECLARED:
+                return _declared(inner, hint, path)
+        return {
+            k: self.value(v, Any, join(path, k), depth + 1) for k, v in data.items()
+        }
+
+    def _tagged(self, tag: str, data: Any, hint: Any, path: str, depth: int) -> Any:
+        try:
+            if tag in _READERS:
+                return _READERS[tag](data)
+            if tag == _BLUEPRINT:
+                return self._blueprint(data)
+            if tag == _PARTIAL:
+                args = [self.value(v, Any, path, depth + 1) for v in data["args"]]
+                named = self.value(dict(data["kwargs"]), Any, path, depth + 1)
+                return functools.partial(class_named(data["class"]), *args, **named)
+            items = self.value(list(data), Any, path, depth + 1)
+            return {_TUPLE: tuple, _SET: set, _ITEMS: dict}[tag](items)
+        except (TypeError, KeyError, AttributeError, RuntimeError) as error:
+            raise FormatError(path, f"{tag} of {data!r:.80}: {error}") from error
+
+
+def _written_dict(value: dict[Any, Any], path: str, depth: int) -> dict[str, Any]:
+    is_plain = all(isinstance(key, str) for key in value)
+    if is_plain and not (len(value) == 1 and next(iter(value)).startswith("__")):
+        items = value.items()
+        return {k: written(v, Any, join(path, k), depth + 1) for k, v in items}
+    pairs = [[k, v] for k, v in value.items()]
+    return {_ITEMS: written(pairs, Any, path, depth + 1)}
+
+
+def _written_partial(
+    value: "functools.partial[Any]", path: str, depth: int
+) -> dict[str, Any]:
+    return {
+        "class": _written_class(value.func, path),
+        "args": [written(v, Any, path, depth + 1) for v in value.args],
+        "kwargs": {
+            n: written(v, Any, path, depth + 1) for n, v in value.keywords.items()
+        },
+    }
+
+
+def _written_class(value: Any, path: str) -> dict[str, str]:
+    if isinstance(value, type) and issubclass(value, nn.Module):
+        return names_of(value)
+    raise TypeError(
+        f"{path}: {value!r:.80} is no plain data; of classes and functions, only "
+        "those of modules are."
+    )
+
+
+def _written_module(value: nn.Module) -> Any:
+    from ..hyperparameters import get_hparams
+
+    return get_hparams(value)
+
+
+def _written_other(value: Any, hint: Any, path: str) -> Any:
+    if isinstance(value, torch.dtype):
+        return {_DTYPE: str(value)}
+    if isinstance(value, torch.device):
+        return {_DEVICE: str(value)}
+    if isinstance(value, os.PathLike):
+        return {_PATH: str(value)}
+    plain = simple(value, hint, path)
+    return {_DECLARED: plain} if is_struct_value(value) or _is_enum(value) else plain
+
+
+def _is_enum(value: object) -> bool:
+    import enum
+
+    return isinstance(value, enum.Enum)
+
+
+def _declared(data: Any, hint: Any, path: str) -> Any:
+    from ...config.errors import ConfigError
+    from ...config.validate import build
+
+    try:
+        return build(hint, data)
+    except (ConfigError, TypeError) as error:
+        raise FormatError(path, str(error)) from error
+
+
+def _read_module(data: Any) -> nn.Module:
+    from ..building import from_hyperparameters
+
+    return from_hyperparameters(data)
+
+
+_READERS: dict[str, Callable[[Any], Any]] = {
+    _FLOAT: {"inf": math.inf, "-inf": -math.inf, "nan": math.nan}.__getitem__,
+    _CLASS: class_named,
+    _MODULE: _read_module,
+    _DTYPE: DTYPES.__getitem__,
+    _DEVICE: torch.device,
+    _PATH: pathlib.Path,
+}

@@ -1,0 +1,226 @@
+"""One run of the constructors of a blueprint, in which its changes take place."""
+
+import itertools
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from torch import nn
+
+from ...config.path import join
+from ..places import places_of
+from .arguments import Arguments, bind, spread
+from .entry import Call, Edit, Entry
+from .folding import fold
+from .lists import apply_edit
+from .made import Made, described
+from .sizes import missing_sizes, stand_ins
+from .taps import Logs
+from .values import resolved
+from .watching import Init, watcher
+
+MARK = "_burnish_made"
+"""Where a module keeps which construction made it, also in its copies."""
+
+_serials = itertools.count()
+
+
+class Frame:
+    """A constructor that is running, as one run sees it."""
+
+    __slots__ = ("edits", "expected", "made")
+
+    def __init__(self, made: Made, expected: Made | None) -> None:
+        self.made, self.expected = made, expected
+        self.edits: list[tuple[nn.Module, Edit]] = []
+
+
+class Run:
+    """What one blueprint sees of a run; several, if some are built inside of others."""
+
+    def __init__(self, expected: Made) -> None:
+        """Expect ``expected``, at the root; its plan tells what is to be changed."""
+        self.expected = expected
+        holder = Made(nn.Module, kids=[expected])
+        self.frames = [Frame(Made(nn.Module), holder)]
+        self.by_serial: dict[int, Made] = {}
+
+    @property
+    def root(self) -> Made:
+        """What was made first."""
+        return self.frames[0].made.kids[0]
+
+    def enter(self, cls: type[nn.Module], serial: int) -> Frame:
+        """Return the frame of the construction that begins."""
+        outer = self.frames[-1]
+        index = len(outer.made.kids)
+        made = Made(cls, cls=cls)
+        outer.made.kids.append(made)
+        expected = None
+        if outer.expected is not None and index < len(outer.expected.kids):
+            expected = outer.expected.kids[index]
+            if expected.asked is cls:
+                made.plan = expected.plan
+            else:
+                expected = None
+        frame = Frame(made, expected)
+        self.frames.append(frame)
+        self.by_serial[serial] = made
+        return frame
+
+    def place(self, module: nn.Module) -> None:
+        """Note where everything that was made ended, from ``module`` on."""
+        prefix, rank = self.expected.path, self.expected.rank
+        places: dict[int, list[tuple[str, tuple[int, ...]]]] = {}
+        bodies: dict[int, set[int]] = {}
+        ranks: dict[str, tuple[int, ...]] = {}
+        n_kids: dict[str, int] = {}
+        for before, part in places_of(module):
+            path = before[:-1]
+            above = path.rpartition(".")[0]
+            n_kids[above] = index = n_kids.get(above, -1) + 1
+            ranks[path] = (*ranks.get(above, rank), index) if path else rank
+            serial = part.__dict__.get(MARK)
+            if serial in self.by_serial:
+                places.setdefault(serial, []).append((join(prefix, path), ranks[path]))
+                bodies.setdefault(serial, set()).add(id(part))
+        for serial, found in places.items():
+            made = self.by_serial[serial]
+            made.paths = tuple(path for path, _ in found)
+            made.ranks = tuple(rank for _, rank in found)
+            made.is_copied = len(bodies[serial]) > 1
+
+
+class Constructions:
+    """The constructions of a thread, as all runs in progress see them."""
+
+    def __init__(self, *, is_described: bool) -> None:
+        """Note arguments too, if ``is_described``."""
+        self.runs: list[Run] = []
+        self.seen: set[type[nn.Module]] = set()
+        self.unknown: set[type[nn.Module]] = set()
+        self.failed: list[Frame] = []
+        """The constructors that were running when one of them raised."""
+        self.modules: list[nn.Module] = []
+        """Everything that was constructed."""
+        self.logs = Logs()
+        """Where this blueprint logs, and those inside of it."""
+        self._is_described = is_described
+        self._modules: list[nn.Module | None] = [None]
+
+    def is_constructing(self, module: nn.Module) -> bool:
+        """Return whether the constructor of ``module`` is the innermost running."""
+        return self._modules[-1] is module
+
+    def meet(self, cls: type[nn.Module]) -> None:
+        """Take note of a class whose constructor was not watched."""
+        self.unknown.add(cls)
+
+    def within(self, run: Run, make: Callable[[], nn.Module]) -> nn.Module:
+        """Return what ``make`` makes as ``run`` has it, inside of the other runs."""
+        self.runs.append(run)
+        self._modules.append(None)
+        try:
+            return make()
+        finally:
+            self._modules.pop()
+            self.runs.pop()
+
+    def construct(
+        self,
+        init: Init,
+        module: nn.Module,
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+    ) -> None:
+        """Run ``init`` on ``module``, or what the runs make of it."""
+        cls, serial = type(module), next(_serials)
+        self.seen.add(cls)
+        module.__dict__[MARK] = serial
+        self.modules.append(module)
+        frames = [run.enter(cls, serial) for run in self.runs]
+        self._modules.append(module)
+        done = False
+        try:
+            # What stands nearest to the root comes last, and wins.
+            plan = [entry for frame in reversed(frames) for entry in frame.made.plan]
+            if self._is_described or plan or len(self.runs[-1].frames) == 2:
+                self._init(init, module, bind(cls, args, kwargs), frames, plan)
+            else:
+                init(module, *args, **kwargs)
+            self._finish(module, frames, plan)
+            done = True
+        finally:
+            if done:
+                self.failed.clear()
+            elif not self.failed:
+                self.failed = self.runs[0].frames[1:]
+            self._modules.pop()
+            for run in self.runs:
+                run.frames.pop()
+
+    def _init(
+        self,
+        init: Init,
+        module: nn.Module,
+        given: Arguments,
+        frames: list[Frame],
+        plan: list[Entry],
+    ) -> None:
+        is_root = len(self.runs[-1].frames) == 2
+        folded = fold(type(module), given, plan)
+        arguments = folded.arguments
+        if self._is_described:
+            arguments = self._describe(frames, given, folded.cls, arguments)
+        if folded.cls is not type(module):
+            module.__class__ = folded.cls
+            init = folded.cls.__init__
+        made = {
+            name: resolved(value) if is_root or name in folded.sources else value
+            for name, value in arguments.items()
+        }
+        args, kwargs = spread(folded.cls, made)
+        init(module, *args, **kwargs)
+
+    def _describe(
+        self,
+        frames: list[Frame],
+        given: Arguments,
+        cls: type[nn.Module],
+        arguments: Arguments,
+    ) -> Arguments:
+        sizes = missing_sizes(cls, arguments)
+        told, passed = described(arguments), described(given)
+        below: tuple[Entry, ...] = ()
+        for frame in reversed(frames):
+            made = frame.made
+            made.given, made.cls, made.arguments = passed, cls, told
+            made.missing, made.below = sizes, below
+            below += made.plan
+        return arguments | stand_ins(cls, arguments) if sizes else arguments
+
+    def _finish(
+        self, module: nn.Module, frames: list[Frame], plan: Iterable[Entry]
+    ) -> None:
+        """Run what comes after the constructor: calls, and changes of its lists."""
+        for entry in plan:
+            if isinstance(entry, Call) and entry.moment == "after_init":
+                entry.function(module, *entry.args, **entry.kwargs)
+        for run, frame in zip(self.runs, frames, strict=True):
+            edits = [e for e in frame.made.plan if isinstance(e, Edit)]
+            if len(run.frames) == 2:
+                frame.edits += [(module, edit) for edit in edits]
+            else:
+                run.frames[-2].edits += [(module, edit) for edit in edits]
+            for owner, edit in frame.edits:
+                apply_edit(owner, edit)
+
+    def unmark(self, module: nn.Module) -> None:
+        """Take the marks off all that was constructed, and off its copies in it."""
+        for part in (*self.modules, *module.modules()):
+            part.__dict__.pop(MARK, None)
+
+
+def constructions() -> Constructions | None:
+    """Return the constructions of this thread, None if no blueprint is building."""
+    found = watcher()
+    return found if isinstance(found, Constructions) else None

@@ -1,0 +1,136 @@
+"""Selectors: ``bp["encoder|decoder", :2]``, ``bp[..., "layer#0"]``, as paths."""
+
+import re
+from collections.abc import Iterable, Sequence
+from types import EllipsisType
+from typing import TypeAlias
+
+from ...config.path import is_pattern, join, matchers
+from .errors import SettingError
+
+Part: TypeAlias = str | int | slice | EllipsisType | list[int]
+Selector: TypeAlias = Part | tuple[Part, ...]
+
+_CHOICE = re.compile(r"^(?P<names>[^#]*)(?:#(?P<which>[-\d:]+))?$")
+
+
+def select(tree: Sequence[str], bases: Iterable[str], selector: Selector) -> list[str]:
+    """Return the paths of ``tree`` that ``selector`` means below ``bases``.
+
+    ``tree`` is in the order of the module. A name may hold ``|`` (either), ``,`` (one
+    after the other), ``#n`` or ``#a:b`` (which of all that match), and patterns.
+    ``...`` is any depth before a name, and all that is below at the end.
+    """
+    parts = selector if isinstance(selector, tuple) else (selector,)
+    found, anywhere = list(bases), False
+    for part in parts:
+        if part is ...:
+            anywhere = True
+            continue
+        reach = _below(tree, found) if anywhere else None
+        found = _step(tree, found, reach, part)
+        anywhere = False
+    if anywhere:
+        reached = {*found, *_below(tree, found)}
+        found = [path for path in tree if path in reached]
+    return found
+
+
+def as_pattern(base: str, selector: Selector) -> str | None:
+    """Return the pattern that means the same whatever the tree, None if none does."""
+    parts = selector if isinstance(selector, tuple) else (selector,)
+    words: list[str] = [base] if base else []
+    for i, part in enumerate(parts):
+        if part is ...:
+            words.append("**")
+            if i == len(parts) - 1 and not words[:-1]:
+                return None
+        elif isinstance(part, bool) or not isinstance(part, str | int):
+            return None
+        elif isinstance(part, int):
+            if part < 0:
+                return None
+            words.append(str(part))
+        elif "#" in part or "," in part:
+            return None
+        else:
+            words.append(
+                "{" + part.replace(" ", "").replace("|", ",") + "}"
+                if "|" in part
+                else part
+            )
+    pattern = ".".join(words)
+    return pattern if is_pattern(pattern) else None
+
+
+def _step(
+    tree: Sequence[str], bases: list[str], reach: list[str] | None, part: Part
+) -> list[str]:
+    if isinstance(part, str):
+        choices = part.split(",") if "{" not in part else [part]
+        hits = [hit for c in choices for hit in _named(tree, bases, reach, c.strip())]
+        return list(dict.fromkeys(hits))
+    if isinstance(part, bool) or not isinstance(part, int | slice | list):
+        raise TypeError(
+            f"a selector is a name, an index, a slice, ... or a tuple, got {part!r:.80}"
+        )
+    owners = bases if reach is None else [*bases, *reach]
+    return [hit for base in owners for hit in _items(children(tree, base), part)]
+
+
+def _named(
+    tree: Sequence[str], bases: list[str], reach: list[str] | None, choice: str
+) -> list[str]:
+    """Return what one choice means: names, then which of the matches."""
+    match = _CHOICE.match(choice)
+    if match is None:
+        raise SettingError(choice, "expected name, name#n or name#a:b after '#'")
+    names = [name.strip() for name in match["names"].split("|")]
+    if reach is None:
+        hits = [h for name in names for h in _under(tree, bases, name)]
+    else:
+        owners = [*bases, *reach]
+        met = {h for name in names for h in _under(tree, owners, name)}
+        hits = [path for path in tree if path in met]
+    return hits if match["which"] is None else _which(hits, match["which"], choice)
+
+
+def _under(tree: Sequence[str], bases: list[str], name: str) -> list[str]:
+    """Return what ``name``, a path or a pattern, means below each of ``bases``."""
+    if not is_pattern(name):
+        there = set(tree)
+        return [path for b in bases if (path := join(b, name)) in there]
+    matcher = matchers(name)[0]
+    found: list[str] = []
+    for base in bases:
+        start = len(base) + 1 if base else 0
+        found += [p for p in _below(tree, [base]) if matcher(p[start:], None)]
+    return found
+
+
+def children(tree: Sequence[str], base: str) -> list[str]:
+    """Return the paths one step below ``base``."""
+    start = f"{base}." if base else ""
+    return [p for p in tree if p and p.startswith(start) and "." not in p[len(start) :]]
+
+
+def _below(tree: Sequence[str], bases: Iterable[str]) -> list[str]:
+    starts = tuple(f"{base}." if base else "" for base in bases)
+    return [path for path in tree if path and path.startswith(starts)]
+
+
+def _items(kids: list[str], part: int | slice | list[int]) -> list[str]:
+    if isinstance(part, slice):
+        return kids[part]
+    wanted = part if isinstance(part, list) else [part]
+    return [kids[i] for i in wanted if -len(kids) <= i < len(kids)]
+
+
+def _which(hits: list[str], which: str, choice: str) -> list[str]:
+    try:
+        numbers = [int(n) if n else None for n in which.split(":")]
+        if len(numbers) == 1:
+            return _items(hits, numbers[0] or 0)
+        return hits[slice(*numbers)]
+    except (TypeError, ValueError):
+        raise SettingError(choice, "expected #n, #a:b or #a:b:step") from None

@@ -1,0 +1,87 @@
+"""Sizes that a layer of torch can take from its input, when they are left out."""
+
+from collections.abc import Callable, Mapping
+from functools import lru_cache
+from typing import Any, TypeAlias
+
+from torch import Tensor, nn
+
+from .arguments import Arguments
+
+Reader: TypeAlias = Callable[[tuple[Tensor, ...], Mapping[str, Any]], dict[str, Any]]
+"""Returns sizes, given the tensors that come in and the arguments that are known."""
+
+
+def missing_sizes(
+    cls: type[nn.Module], arguments: Mapping[str, Any]
+) -> tuple[str, ...]:
+    """Return the sizes that are None or left out, and that an input can tell."""
+    names = _sizes_of(cls)
+    return tuple(name for name in names if arguments.get(name) is None)
+
+
+def stand_ins(cls: type[nn.Module], arguments: Mapping[str, Any]) -> Arguments:
+    """Return the smallest sizes with which ``cls`` can be constructed meanwhile."""
+    divisor = 1
+    for name in ("groups", "num_groups"):
+        if isinstance(arguments.get(name), int):
+            divisor = max(arguments[name], 1)
+    return dict.fromkeys(missing_sizes(cls, arguments), divisor)
+
+
+def read_sizes(
+    cls: type[nn.Module], arguments: Mapping[str, Any], inputs: tuple[Tensor, ...]
+) -> Arguments:
+    """Return the sizes of ``cls`` that ``arguments`` lack, as ``inputs`` have them."""
+    reader = next(
+        reader for base, (_, reader) in _SIZES.items() if issubclass(cls, base)
+    )
+    found = reader(inputs, arguments)
+    return {name: found[name] for name in missing_sizes(cls, arguments)}
+
+
+@lru_cache(maxsize=1024)
+def _sizes_of(cls: type[nn.Module]) -> tuple[str, ...]:
+    # The constructor of a class of the user's may take them from somewhere else.
+    if not cls.__init__.__module__.startswith("torch.nn"):
+        return ()
+    return next((names for b, (names, _) in _SIZES.items() if issubclass(cls, b)), ())
+
+
+def _last(name: str) -> Reader:
+    return lambda inputs, _: {name: inputs[0].shape[-1]}
+
+
+def _channels(name: str, n_dims: int) -> Reader:
+    return lambda inputs, _: {name: inputs[0].shape[-1 - n_dims]}
+
+
+def _second(name: str) -> Reader:
+    return lambda inputs, _: {name: inputs[0].shape[1]}
+
+
+def _both(inputs: tuple[Tensor, ...], _: Mapping[str, Any]) -> dict[str, Any]:
+    return {"in1_features": inputs[0].shape[-1], "in2_features": inputs[1].shape[-1]}
+
+
+_SIZES: dict[type[nn.Module], tuple[tuple[str, ...], Reader]] = {
+    nn.Linear: (("in_features",), _last("in_features")),
+    nn.Bilinear: (("in1_features", "in2_features"), _both),
+    nn.Conv1d: (("in_channels",), _channels("in_channels", 1)),
+    nn.Conv2d: (("in_channels",), _channels("in_channels", 2)),
+    nn.Conv3d: (("in_channels",), _channels("in_channels", 3)),
+    nn.ConvTranspose1d: (("in_channels",), _channels("in_channels", 1)),
+    nn.ConvTranspose2d: (("in_channels",), _channels("in_channels", 2)),
+    nn.ConvTranspose3d: (("in_channels",), _channels("in_channels", 3)),
+    nn.InstanceNorm1d: (("num_features",), _channels("num_features", 1)),
+    nn.InstanceNorm2d: (("num_features",), _channels("num_features", 2)),
+    nn.InstanceNorm3d: (("num_features",), _channels("num_features", 3)),
+    nn.BatchNorm1d: (("num_features",), _second("num_features")),
+    nn.BatchNorm2d: (("num_features",), _second("num_features")),
+    nn.BatchNorm3d: (("num_features",), _second("num_features")),
+    nn.SyncBatchNorm: (("num_features",), _second("num_features")),
+    nn.GroupNorm: (("num_channels",), _second("num_channels")),
+    nn.LayerNorm: (("normalized_shape",), _last("normalized_shape")),
+    nn.RMSNorm: (("normalized_shape",), _last("normalized_shape")),
+    nn.RNNBase: (("input_size",), _last("input_size")),
+}

@@ -1,0 +1,145 @@
+"""Forward hooks of a built module, only where they were asked for: logs and maps."""
+
+import threading
+from collections.abc import Mapping
+from typing import Any
+
+from torch import nn
+
+from .entry import Tap
+from .errors import SettingError
+
+LOGS = "logs"
+"""Where the root keeps what was logged."""
+
+
+class Logs(dict[str, Any]):
+    """The inputs and outputs of the last forward, by the name they are logged under.
+
+    Copies and pickles of it are empty: what it holds is part of a graph.
+    """
+
+    is_used = False
+    """Whether anything is logged here."""
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> "Logs":
+        memo[id(self)] = copy = Logs()
+        return copy
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (Logs, ())
+
+
+class LogInput:
+    """Keeps the inputs: one as it is, several as a tuple."""
+
+    def __init__(self, logs: Logs, name: str) -> None:
+        self.logs, self.name = logs, name
+
+    def __call__(self, module: nn.Module, args: tuple[Any, ...], kwargs: Any) -> None:
+        """Log the inputs; change nothing."""
+        values = (*args, *kwargs.values())
+        self.logs[self.name] = values[0] if len(values) == 1 else values
+
+
+class LogOutput:
+    """Keeps the output."""
+
+    def __init__(self, logs: Logs, name: str) -> None:
+        self.logs, self.name = logs, name
+
+    def __call__(self, module: nn.Module, args: Any, output: Any) -> None:
+        """Log the output; change nothing."""
+        self.logs[self.name] = output
+
+
+class DictMap:
+    """Lets a module take inputs from a dict, and add its outputs to a copy of it."""
+
+    def __init__(self) -> None:
+        self.inputs: tuple[str, ...] = ()
+        self.named_inputs: dict[str, str] = {}
+        self.outputs: tuple[str, ...] = ()
+        self.named_outputs: dict[str, int] = {}
+        self._waiting = threading.local()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        state = {n: v for n, v in self.__dict__.items() if n != "_waiting"}
+        return (_dict_map, (state,))
+
+    def before(
+        self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        """Return the inputs that the dict holds; anything but a dict stays."""
+        is_dict = len(args) == 1 and isinstance(args[0], Mapping)
+        self._stack().append(args[0] if is_dict else None)
+        if not is_dict or not (self.inputs or self.named_inputs):
+            return args, kwargs
+        found = args[0]
+        absent = [
+            key
+            for key in (*self.inputs, *self.named_inputs.values())
+            if key not in found
+        ]
+        if absent:
+            raise KeyError(f"no input {absent[0]!r}; the dict has {list(found)}")
+        named = {name: found[key] for name, key in self.named_inputs.items()}
+        return tuple(found[key] for key in self.inputs), {**kwargs, **named}
+
+    def after(self, module: nn.Module, args: Any, output: Any) -> Any:
+        """Return a new dict with the outputs added, where a dict came in."""
+        stack = self._stack()
+        given = stack.pop() if stack else None
+        if given is None or not (self.outputs or self.named_outputs):
+            return output
+        if len(self.outputs) == 1:
+            added = {self.outputs[0]: output}
+        else:
+            added = dict(zip(self.outputs, output, strict=True)) if self.outputs else {}
+        named = {name: output[index] for name, index in self.named_outputs.items()}
+        return {**given, **added, **named}
+
+    def _stack(self) -> list[Any]:
+        if not hasattr(self._waiting, "stack"):
+            self._waiting.stack = []
+        stack: list[Any] = self._waiting.stack
+        return stack
+
+
+def _dict_map(state: dict[str, Any]) -> DictMap:
+    made = DictMap()
+    made.__dict__.update(state)
+    return made
+
+
+def attach(root: nn.Module, taps: list[tuple[nn.Module, Tap]], logs: Logs) -> None:
+    """Give the modules their hooks, and ``root`` the logs if anything is logged."""
+    maps: dict[int, DictMap] = {}
+    for module, tap in taps:
+        if tap.kind == "log_input":
+            hook = LogInput(logs, tap.keys[0])
+            module.register_forward_pre_hook(hook, with_kwargs=True)
+        elif tap.kind == "log_output":
+            module.register_forward_hook(LogOutput(logs, tap.keys[0]))
+        else:
+            if id(module) not in maps:
+                maps[id(module)] = mapped = DictMap()
+                module.register_forward_pre_hook(mapped.before, with_kwargs=True)
+                module.register_forward_hook(mapped.after, always_call=True)
+            _set_map(maps[id(module)], tap)
+    logs.is_used |= any(tap.kind.startswith("log") for _, tap in taps)
+    if logs.is_used:
+        if getattr(root, LOGS, logs) is not logs:
+            raise SettingError(
+                "",
+                f"{type(root).__qualname__} has {LOGS!r} of its own: nothing can be "
+                "logged there. Rename its attribute.",
+            )
+        root.__dict__[LOGS] = logs
+
+
+def _set_map(mapped: DictMap, tap: Tap) -> None:
+    if tap.kind == "input_map":
+        mapped.inputs, mapped.named_inputs = tap.keys, dict(tap.named)
+    else:
+        mapped.outputs, mapped.named_outputs = tap.keys, dict(tap.named)

@@ -1,0 +1,91 @@
+"""Values of settings that stand for modules: blueprints, classes, ready modules."""
+
+import copy
+import functools
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from torch import nn
+
+from ..capture import arguments_of as captured_arguments
+from ..known_arguments import known_arguments
+from .arguments import Arguments, bind
+
+if TYPE_CHECKING:
+    from .blueprint import Blueprint
+
+
+def resolved(value: Any) -> Any:
+    """Return ``value`` with blueprints built and modules copied: none is shared."""
+    if value is None or isinstance(value, int | float | str | type):
+        return value
+    if is_blueprint(value):
+        return value._built_inside()
+    if isinstance(value, nn.Module | nn.Parameter):
+        return copy.deepcopy(value)
+    if type(value) in (list, tuple):
+        return type(value)(map(resolved, value))
+    if type(value) is dict:
+        return {key: resolved(item) for key, item in value.items()}
+    return value
+
+
+def is_blueprint(value: object) -> bool:
+    """Return whether ``value`` is a blueprint."""
+    from .blueprint import Blueprint
+
+    return isinstance(value, Blueprint)
+
+
+def is_module_class(value: object) -> bool:
+    """Return whether ``value`` makes modules: a class, or a partial of one."""
+    if isinstance(value, functools.partial):
+        return is_module_class(value.func)
+    return isinstance(value, type) and issubclass(value, nn.Module)
+
+
+def stands_for_module(value: object) -> bool:
+    """Return whether ``value`` can take the place of a module."""
+    return is_module_class(value) or isinstance(value, nn.Module) or is_blueprint(value)
+
+
+def class_and_arguments(value: Any) -> tuple[type[nn.Module], Arguments]:
+    """Return what to construct for a class, a partial of one, or a plain module.
+
+    Raises TypeError for a module that has weights: they are no part of a blueprint.
+    """
+    if isinstance(value, functools.partial):
+        cls, before = class_and_arguments(value.func)
+        return cls, before | bind(cls, value.args, value.keywords)
+    if isinstance(value, type):
+        return value, {}
+    if not isinstance(value, nn.Module):
+        raise TypeError(f"expected a module class or a blueprint, got {value!r:.80}")
+    return type(value), _arguments_of(value)
+
+
+def as_blueprint(value: Any) -> "Blueprint":
+    """Return a blueprint of what ``value`` stands for."""
+    from .blueprint import Blueprint
+
+    if isinstance(value, Blueprint):
+        return value.new()
+    cls, arguments = class_and_arguments(value)
+    return Blueprint.of_arguments(cls, arguments)
+
+
+def _arguments_of(module: nn.Module) -> Mapping[str, Any] | Any:
+    name = type(module).__qualname__
+    if next(module.parameters(), None) is not None:
+        raise TypeError(
+            f"this {name} is built and has weights, which are no part of a blueprint. "
+            f"Pass the class, or Blueprint({name}, ...), and load the weights later."
+        )
+    found = captured_arguments(module)
+    if found is None:
+        found = known_arguments(module, type(module))
+    if found is None:
+        raise TypeError(
+            f"what this {name} was made of is not known. Pass Blueprint({name}, ...)."
+        )
+    return dict(found)
