@@ -12,7 +12,6 @@ if TYPE_CHECKING:
     from .adan import Adan
     from .adaptor import OptimizerAdaptor
     from .clipping import ClipGlobalNorm, ClipNorm, ClipValue
-    from .report import engine_report
     from .errors import ImpureStepError, NonFiniteGradientError
     from .gradients import Gradients, GradientsAccumulator
     from .groups import NORMS, Group
@@ -20,17 +19,14 @@ if TYPE_CHECKING:
     from .lbfgs import LBFGS
     from .lion import Lion
     from .muon import Muon
+    from .report import engine_report
     from .rmsprop import RMSprop
     from .schedule_free import ScheduleFreeAdamW
     from .sgd import SGD
     from .simple import SimpleOptimizer
     from .state import OptimizerRecord
 
-__all__ = [
-    "LAMB",
-    "LBFGS",
-    "NORMS",
-    "SGD",
+__all__ = [  # noqa: RUF022  # the order of sorted(), as everywhere
     "Adafactor",
     "Adagrad",
     "Adam",
@@ -43,12 +39,16 @@ __all__ = [
     "GradientsAccumulator",
     "Group",
     "ImpureStepError",
+    "LAMB",
+    "LBFGS",
     "Lion",
     "Muon",
+    "NORMS",
     "NonFiniteGradientError",
     "OptimizerAdaptor",
     "OptimizerRecord",
     "RMSprop",
+    "SGD",
     "ScheduleFreeAdamW",
     "SimpleOptimizer",
     "engine_report",

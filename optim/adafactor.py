@@ -40,6 +40,7 @@ class Adafactor(SimpleOptimizer[AdafactorState]):
         check_range("weight_decay", self.weight_decay, 0.0)
 
     def init(self, tensor: Tensor) -> AdafactorState:
+        """Return the state before the first step."""
         if tensor.ndim < 2:
             return AdafactorState(0, variance=torch.zeros_like(tensor))
         row = tensor.new_zeros((*tensor.shape[:-1], 1))
@@ -49,6 +50,7 @@ class Adafactor(SimpleOptimizer[AdafactorState]):
     def step(
         self, lr: float, tensor: Tensor, grad: Tensor, state: AdafactorState
     ) -> tuple[Tensor, AdafactorState]:
+        """Return the new tensor and state."""
         t = state.step + 1
         least = torch.finfo(tensor.dtype).eps if self.eps[0] is None else self.eps[0]
         new, square = _second_moment(grad, state, float(t) ** self.beta2_decay, least)
@@ -60,7 +62,8 @@ class Adafactor(SimpleOptimizer[AdafactorState]):
 
 
 def _rms(tensor: Tensor) -> Tensor:
-    return tensor.norm(2) / tensor.numel() ** 0.5
+    mean: Tensor = torch.linalg.vector_norm(tensor) / tensor.numel() ** 0.5
+    return mean
 
 
 def _second_moment(

@@ -36,11 +36,13 @@ class Adagrad(SimpleOptimizer[AdagradState]):
         check_range("eps", self.eps, 0.0)
 
     def init(self, tensor: Tensor) -> AdagradState:
+        """Return the state before the first step."""
         return AdagradState(0, torch.full_like(tensor, self.initial_accumulator_value))
 
     def step(
         self, lr: float, tensor: Tensor, grad: Tensor, state: AdagradState
     ) -> tuple[Tensor, AdagradState]:
+        """Return the new tensor and state."""
         if self.weight_decay != 0.0:
             grad = grad.add(tensor, alpha=self.weight_decay)
         size = lr / (1 + state.step * self.lr_decay)

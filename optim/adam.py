@@ -38,11 +38,13 @@ class Adam(SimpleOptimizer[AdamState]):
         check_range("weight_decay", self.weight_decay, 0.0)
 
     def init(self, tensor: Tensor) -> AdamState:
+        """Return the state before the first step."""
         return adam_state(tensor, self.amsgrad)
 
     def step(
         self, lr: float, tensor: Tensor, grad: Tensor, state: AdamState
     ) -> tuple[Tensor, AdamState]:
+        """Return the new tensor and state."""
         if self.weight_decay != 0.0:
             grad = grad.add(tensor, alpha=self.weight_decay)
         state = next_moments(grad, state, self.betas)

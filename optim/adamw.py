@@ -30,11 +30,13 @@ class AdamW(SimpleOptimizer[AdamState]):
         check_range("weight_decay", self.weight_decay, 0.0)
 
     def init(self, tensor: Tensor) -> AdamState:
+        """Return the state before the first step."""
         return adam_state(tensor, self.amsgrad)
 
     def step(
         self, lr: float, tensor: Tensor, grad: Tensor, state: AdamState
     ) -> tuple[Tensor, AdamState]:
+        """Return the new tensor and state."""
         state = next_moments(grad, state, self.betas)
         decayed = tensor * (1 - lr * self.weight_decay)
         if self.cautious:

@@ -38,12 +38,14 @@ class Adan(SimpleOptimizer[AdanState]):
         check_range("weight_decay", self.weight_decay, 0.0)
 
     def init(self, tensor: Tensor) -> AdanState:
+        """Return the state before the first step."""
         zeros = torch.zeros_like(tensor)
         return AdanState(0, zeros, zeros, zeros, zeros)
 
     def step(
         self, lr: float, tensor: Tensor, grad: Tensor, state: AdanState
     ) -> tuple[Tensor, AdanState]:
+        """Return the new tensor and state."""
         b1, b2, b3 = self.betas
         t = state.step + 1
         # The first gradient has not changed from anything.

@@ -1,16 +1,17 @@
 """OptimizerAdaptor: a simple optimizer over a module, as a torch.optim.Optimizer."""
 
 from collections.abc import Callable, Mapping, Sequence
+from importlib import import_module
 from itertools import chain
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import torch
 from torch import Tensor, nn
-from torch.optim import optimizer as torch_optimizer
 
 from .binding import Binding, warn_replaced
 from .clipping import Clip, Clipped
 from .engines.bucket import Job
+from .engines.internals import internals
 from .engines.loop import plain, state_of
 from .engines.plan import Plan
 from .engines.step import Step
@@ -23,10 +24,13 @@ from .stepper import Replaced, Stepper
 
 if TYPE_CHECKING:
     from ..records.entry import Param
-    from ..records.open import Source
+    from ..records.open import Readable
     from ..records.report import LoadReport
     from .gradients import Gradients
     from .state import OptimizerRecord, Rename
+
+_hooks: Any = import_module("torch.optim.optimizer")
+"""The hooks that are of every optimizer."""
 
 M = TypeVar("M", bound=nn.Module)
 
@@ -103,12 +107,12 @@ class OptimizerAdaptor(torch.optim.Optimizer):
             self._binding.add(param)
 
     # torch's own wrapper costs as much as a small step; `step` calls the hooks itself.
-    def step(self, closure: Callable[[], Any] | None = None) -> Any:  # type: ignore[override]  # torch's overloads say the same
+    def step(self, closure: Callable[[], Any] | None = None) -> Any:
         """Update every parameter that has a gradient; return what ``closure`` does.
 
         Raises before anything is changed: `ImpureStepError`, `NonFiniteGradientError`.
         """
-        if not (torch.autograd._profiler_enabled() or self._has_hooks()):
+        if not (internals.autograd._profiler_enabled() or self._has_hooks()):
             return self._step(closure)
         name = f"Optimizer.step#{type(self).__name__}.step"
         with torch.autograd.profiler.record_function(name):
@@ -119,7 +123,7 @@ class OptimizerAdaptor(torch.optim.Optimizer):
     def apply_gradients(
         self, lr: float | None, module: M, grads: "Gradients | Mapping[str, Tensor]"
     ) -> M:
-        """Step with ``grads`` (by parameter ID) instead of ``.grad``; return ``module``.
+        """Step with ``grads`` (by parameter ID), not ``.grad``; return ``module``.
 
         ``lr=None`` takes the groups' own learning rates.
         """
@@ -145,11 +149,12 @@ class OptimizerAdaptor(torch.optim.Optimizer):
 
     def save_record(self, *args: Any, **kwargs: Any) -> bytes | None:
         """Write `into_record` to a file, or return bytes, as `Record.save` does."""
-        return self.into_record().save(*args, **kwargs)
+        written: bytes | None = self.into_record().save(*args, **kwargs)
+        return written
 
     def load_record(
         self,
-        source: "Source | OptimizerRecord",
+        source: "Readable | OptimizerRecord",
         *,
         hyperparameters: Literal["keep", "restore"] = "keep",
         rename: "Rename | None" = None,
@@ -241,18 +246,18 @@ class OptimizerAdaptor(torch.optim.Optimizer):
         return bool(
             self._optimizer_step_pre_hooks
             or self._optimizer_step_post_hooks
-            or torch_optimizer._global_optimizer_pre_hooks
-            or torch_optimizer._global_optimizer_post_hooks
+            or _hooks._global_optimizer_pre_hooks
+            or _hooks._global_optimizer_post_hooks
         )
 
     def _hooked_step(self, *args: Any, **kwargs: Any) -> Any:
-        before = torch_optimizer._global_optimizer_pre_hooks.values()
+        before = _hooks._global_optimizer_pre_hooks.values()
         for hook in chain(before, self._optimizer_step_pre_hooks.values()):
             changed = hook(self, args, kwargs)
             if changed is not None:
                 args, kwargs = changed
         result = self._step(*args, **kwargs)
-        after = torch_optimizer._global_optimizer_post_hooks.values()
+        after = _hooks._global_optimizer_post_hooks.values()
         for done in chain(self._optimizer_step_post_hooks.values(), after):
             done(self, args, kwargs)
         return result
@@ -273,7 +278,7 @@ class OptimizerAdaptor(torch.optim.Optimizer):
             )
         # torch.no_grad() costs a tenth of a small step.
         was_enabled = torch.is_grad_enabled()
-        torch._C._set_grad_enabled(False)
+        internals._C._set_grad_enabled(False)
         try:
             try:
                 self._write(self._gradients(given), lr)
@@ -281,7 +286,7 @@ class OptimizerAdaptor(torch.optim.Optimizer):
                 self._rebind()
                 self._write(self._gradients(given), lr)
         finally:
-            torch._C._set_grad_enabled(was_enabled)
+            internals._C._set_grad_enabled(was_enabled)
 
     def _write(self, grads: list[list[Tensor | None]], lr: float | None) -> None:
         """Prepare every group, which may raise, then write them."""

@@ -20,7 +20,7 @@ class Binding:
             raise ValueError(
                 f"{type(module).__name__} has no floating parameter to optimize"
             )
-        self.known = {param.tensor: param for param in self.params}
+        self.known: dict[Tensor, Param] = {p.tensor: p for p in self.params}
 
     def __getstate__(self) -> dict[str, Any]:
         # The module may hold what cannot be copied; the parameters are the optimizer's.
@@ -28,7 +28,7 @@ class Binding:
 
     def path_of(self, tensor: Tensor, fallback: str = "a parameter") -> str:
         """Return the dotted path at which ``tensor`` was met."""
-        known = self.known.get(tensor)  # type: ignore[call-overload]  # a Parameter
+        known = self.known.get(tensor)
         return known.path if known is not None else fallback
 
     def current(self) -> list[Param]:
@@ -62,7 +62,7 @@ class Binding:
         return {by_name[name]: grad for name, grad in grads.items()}
 
     def replaced(self) -> dict[Tensor, nn.Parameter]:
-        """Return held parameters that the module replaced, with what stands there now."""
+        """Return the held parameters that were replaced, and by what."""
         if self.module is None:
             return {}
         live = _steppable(self.module)
@@ -76,12 +76,12 @@ class Binding:
 
     def rebind(self, old: Tensor, new: nn.Parameter) -> None:
         """Hold ``new`` where ``old`` was."""
-        param = self.known.pop(old)  # type: ignore[arg-type]  # a Parameter
+        param = self.known.pop(old)
         self.known[new] = Param(param.path, param.id, new)
 
     def is_live(self, tensor: Tensor) -> bool:
         """Return whether ``tensor`` still stands at its path in the module."""
-        param = self.known.get(tensor)  # type: ignore[call-overload]  # a Parameter
+        param = self.known.get(tensor)
         if self.module is None or param is None:
             return True
         *parents, name = param.path.split(".")

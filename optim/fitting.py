@@ -36,11 +36,15 @@ def fitted(
             f"{adaptor.param_groups[index]['kind']} has {has}"
         )
         return {}
-    return {
-        name: value
-        for name, usual in expected.items()
-        if (value := _field(path, name, usual, given, blank, problems)) is not None
-    } if given or not expected else {}
+    return (
+        {
+            name: value
+            for name, usual in expected.items()
+            if (value := _field(path, name, usual, given, blank, problems)) is not None
+        }
+        if given or not expected
+        else {}
+    )
 
 
 def _field(
@@ -60,7 +64,9 @@ def _field(
         return usual if default is dataclasses.MISSING else default
     if isinstance(usual, bool | int | float) and isinstance(value, Tensor):
         if value.numel() != 1:
-            problems.append(f"{path}: {name} is a tensor of {value.numel()}, not a number")
+            problems.append(
+                f"{path}: {name} is a tensor of {value.numel()}, not a number"
+            )
             return None
         return type(usual)(value.item())
     if isinstance(usual, Tensor):

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from ..core.identity import named_params
-from ..records.entry import ParamId
+from ..records.entry import Param, ParamId
 
 
 class Gradients(Mapping[str, Tensor]):
@@ -24,13 +24,15 @@ class Gradients(Mapping[str, Tensor]):
         params = [p for p in named_params(module) if p.tensor.requires_grad]
         grads = torch.autograd.grad(loss, [p.tensor for p in params], allow_unused=True)
         pairs = zip(params, grads, strict=True)
-        return cls({p.id: g for p, g in pairs if g is not None})
+        unused_too: list[tuple[Param, Tensor | None]] = list(pairs)
+        return cls({p.id: g for p, g in unused_too if g is not None})
 
     @classmethod
     def from_module(cls, module: nn.Module) -> "Gradients":
         """Return what ``.grad`` of the parameters refers to."""
         params = named_params(module)
-        return cls({p.id: p.tensor.grad for p in params if p.tensor.grad is not None})
+        found = {p.id: p.tensor.grad for p in params}
+        return cls({n: g for n, g in found.items() if g is not None})
 
     def __getitem__(self, param_id: str) -> Tensor:
         return self._by_id[param_id]

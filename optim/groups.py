@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from .schedulers.scheduler import Scheduler
 
 NORMS: tuple[type[nn.Module], ...] = (
-    nn.modules.batchnorm._NormBase,
+    nn.modules.batchnorm._NormBase,  # pyright: ignore[reportPrivateUsage]  # the base of all BatchNorm and InstanceNorm
     nn.LayerNorm,
     nn.GroupNorm,
     nn.RMSNorm,
@@ -65,7 +65,13 @@ class Group:
                     f"{self!r}: {type(chosen).__qualname__} has no hyperparameter "
                     f"{name!r}; it has {', '.join(known)}.{did_you_mean(name, known)}"
                 )
-        return dataclasses.replace(chosen, **self.changes) if self.changes else chosen
+        if not self.changes:
+            return chosen
+        changed: SimpleOptimizer[Any] = dataclasses.replace(
+            chosen,  # type: ignore[type-var]  # pyright: ignore[reportArgumentType]  # it has fields, so it is a dataclass
+            **self.changes,
+        )
+        return changed
 
 
 @dataclass(slots=True)
@@ -120,9 +126,8 @@ def _types(module: nn.Module) -> dict[int, list[nn.Module]]:
     """Return the modules that own each parameter, by the parameter's identity."""
     owners: dict[int, list[nn.Module]] = {}
     for part in module.modules():
-        for parameter in part._parameters.values():
-            if parameter is not None:
-                owners.setdefault(id(parameter), []).append(part)
+        for parameter in part.parameters(recurse=False):
+            owners.setdefault(id(parameter), []).append(part)
     return owners
 
 

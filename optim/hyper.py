@@ -27,7 +27,8 @@ class Hyper:
             )
         self.names = tuple(initial)
         self.pair = next(
-            (p for p in _PAIRS if initial.keys() >= set(p) and "betas" not in initial), None
+            (p for p in _PAIRS if initial.keys() >= set(p) and "betas" not in initial),
+            None,
         )
         self._made = template
         self._from = [initial[name] for name in self.names]

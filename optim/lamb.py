@@ -40,12 +40,14 @@ class LAMB(SimpleOptimizer[LAMBState]):
         check_range("weight_decay", self.weight_decay, 0.0)
 
     def init(self, tensor: Tensor) -> LAMBState:
+        """Return the state before the first step."""
         zeros = torch.zeros_like(tensor)
         return LAMBState(0, zeros, zeros)
 
     def step(
         self, lr: float, tensor: Tensor, grad: Tensor, state: LAMBState
     ) -> tuple[Tensor, LAMBState]:
+        """Return the new tensor and state."""
         b1, b2 = self.betas
         t = state.step + 1
         mean = (state.exp_avg * b1).add(grad, alpha=1 - b1)

@@ -74,7 +74,8 @@ class LBFGS(torch.optim.LBFGS):
 
     def save_record(self, *args: Any, **kwargs: Any) -> bytes | None:
         """Write `into_record` to a file, or return bytes, as `Record.save` does."""
-        return self.into_record().save(*args, **kwargs)
+        written: bytes | None = self.into_record().save(*args, **kwargs)
+        return written
 
     def load_record(
         self, source: Any, *, hyperparameters: Literal["keep", "restore"] = "keep"
@@ -99,7 +100,9 @@ class LBFGS(torch.optim.LBFGS):
         self.state.clear()
         if values:
             device = group["params"][0].device
-            self.state[group["params"][0]] = {k: _to(v, device) for k, v in values.items()}
+            self.state[group["params"][0]] = {
+                k: _to(v, device) for k, v in values.items()
+            }
         return report
 
     def _order(self, record: LBFGSRecord) -> list[int]:
@@ -130,7 +133,14 @@ class LBFGS(torch.optim.LBFGS):
 
     def __getstate__(self) -> dict[str, Any]:
         kept = vars(self)
-        names = ("defaults", "state", "param_groups", "_binding", "_params", "_numel_cache")
+        names = (
+            "defaults",
+            "state",
+            "param_groups",
+            "_binding",
+            "_params",
+            "_numel_cache",
+        )
         return {name: kept[name] for name in names}
 
 
@@ -144,7 +154,7 @@ def _moved(value: Any, sizes: list[int], order: list[int]) -> Any:
         return [_moved(item, sizes, order) for item in value]  # pyright: ignore[reportUnknownVariableType]  # tensors and numbers
     if not isinstance(value, Tensor) or value.ndim == 0:
         return value.clone() if isinstance(value, Tensor) else value
-    parts = value.split(sizes)
+    parts = torch.split(value, sizes)
     return torch.cat([parts[i] for i in order])
 
 

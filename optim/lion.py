@@ -29,11 +29,13 @@ class Lion(SimpleOptimizer[LionState]):
         check_range("weight_decay", self.weight_decay, 0.0)
 
     def init(self, tensor: Tensor) -> LionState:
+        """Return the state before the first step."""
         return LionState(torch.zeros_like(tensor))
 
     def step(
         self, lr: float, tensor: Tensor, grad: Tensor, state: LionState
     ) -> tuple[Tensor, LionState]:
+        """Return the new tensor and state."""
         b1, b2 = self.betas
         direction = (state.exp_avg * b1).add(grad, alpha=1 - b1).sign()
         mean = (state.exp_avg * b2).add(grad, alpha=1 - b2)

@@ -51,20 +51,23 @@ class Muon(SimpleOptimizer[MuonState]):
         check_range("ns_steps", self.ns_steps, 0, 100)
         if self.adjust_lr_fn not in _LEARNING_RATES:
             raise ValueError(
-                f"adjust_lr_fn must be one of {_LEARNING_RATES}, got {self.adjust_lr_fn!r}"
+                f"adjust_lr_fn must be one of {_LEARNING_RATES}, got "
+                f"{self.adjust_lr_fn!r}"
             )
 
     def init(self, tensor: Tensor) -> MuonState:
+        """Return the state before the first step."""
         if tensor.ndim != 2:
             raise ValueError(
                 f"Muon takes matrices, and this tensor is {tensor.ndim}-D; give it to "
-                "another optimizer: groups=[Group('**.bias', optimizer=AdamW(), lr=...)]"
+                "another optimizer: Group('**.bias', optimizer=AdamW(), lr=...)"
             )
         return MuonState(torch.zeros_like(tensor))
 
     def step(
         self, lr: float, tensor: Tensor, grad: Tensor, state: MuonState
     ) -> tuple[Tensor, MuonState]:
+        """Return the new tensor and state."""
         mean = state.momentum_buffer.lerp(grad, 1 - self.momentum)
         ahead = grad.lerp(mean, self.momentum) if self.nesterov else mean
         update = orthogonalized(ahead, self.ns_coefficients, self.ns_steps, self.eps)

@@ -15,7 +15,7 @@ class EngineRow:
     optimizer: str
     n_params: int
     engine: str
-    """``compiled``, ``torch fused``, ``blocks``, ``foreach``, ``stacked`` or ``loop``."""
+    """One of: compiled, torch fused, blocks, foreach, stacked, loop."""
     why: str
 
     def __str__(self) -> str:

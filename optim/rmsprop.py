@@ -38,6 +38,7 @@ class RMSprop(SimpleOptimizer[RMSpropState]):
             check_range(name, getattr(self, name), 0.0)
 
     def init(self, tensor: Tensor) -> RMSpropState:
+        """Return the state before the first step."""
         zeros = torch.zeros_like(tensor)
         velocity = zeros if self.momentum > 0 else None
         return RMSpropState(0, zeros, velocity, zeros if self.centered else None)
@@ -45,6 +46,7 @@ class RMSprop(SimpleOptimizer[RMSpropState]):
     def step(
         self, lr: float, tensor: Tensor, grad: Tensor, state: RMSpropState
     ) -> tuple[Tensor, RMSpropState]:
+        """Return the new tensor and state."""
         if self.weight_decay != 0.0:
             grad = grad.add(tensor, alpha=self.weight_decay)
         square = (state.square_avg * self.alpha).addcmul(

@@ -10,7 +10,7 @@ from .simple import SimpleOptimizer, check_betas, check_range
 
 
 class ScheduleFreeState(Record):
-    """The base sequence, its squared gradients, and the weight of the average so far."""
+    """The base sequence, squared gradients, and the weight of the average so far."""
 
     step: int
     z: Tensor
@@ -48,11 +48,13 @@ class ScheduleFreeAdamW(SimpleOptimizer[ScheduleFreeState]):
             check_range(name, getattr(self, name), 0.0)
 
     def init(self, tensor: Tensor) -> ScheduleFreeState:
+        """Return the state before the first step."""
         return ScheduleFreeState(0, tensor, torch.zeros_like(tensor), 0.0, -1.0)
 
     def step(
         self, lr: float, tensor: Tensor, grad: Tensor, state: ScheduleFreeState
     ) -> tuple[Tensor, ScheduleFreeState]:
+        """Return the new tensor and state."""
         b1, b2 = self.betas
         t = state.step + 1
         lr = lr * t / self.warmup_steps if t <= self.warmup_steps else lr
@@ -70,7 +72,9 @@ class ScheduleFreeAdamW(SimpleOptimizer[ScheduleFreeState]):
         return moved, ScheduleFreeState(t, z, square, weight_sum, lr_max)
 
     def to_eval(self, tensor: Tensor, state: ScheduleFreeState) -> Tensor:
+        """Return the average."""
         return tensor.lerp(state.z, 1 - 1 / self.betas[0])
 
     def to_train(self, tensor: Tensor, state: ScheduleFreeState) -> Tensor:
+        """Return the point at which gradients are taken."""
         return tensor.lerp(state.z, 1 - self.betas[0])

@@ -36,6 +36,7 @@ class SGD(SimpleOptimizer[SGDState | None]):
             raise ValueError("nesterov needs a momentum greater than 0, got 0.0")
 
     def init(self, tensor: Tensor) -> SGDState | None:
+        """Return the state before the first step."""
         if self.momentum == 0.0:
             return None
         return SGDState(torch.zeros_like(tensor), started=False)
@@ -43,6 +44,7 @@ class SGD(SimpleOptimizer[SGDState | None]):
     def step(
         self, lr: float, tensor: Tensor, grad: Tensor, state: SGDState | None
     ) -> tuple[Tensor, SGDState | None]:
+        """Return the new tensor and state."""
         if self.weight_decay != 0.0:
             grad = grad.add(tensor, alpha=self.weight_decay)
         if self.momentum == 0.0:

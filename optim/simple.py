@@ -1,6 +1,7 @@
 """SimpleOptimizer: what the author of an optimizer writes, and nothing else."""
 
 import dataclasses
+import inspect
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, Self, TypeVar
 
@@ -25,12 +26,12 @@ class SimpleOptimizer(Generic[State]):
     """
 
     batched: ClassVar[bool] = False
-    """Whether `step` also takes a stack of matrices; small equal ones then go in one."""
+    """Whether `step` also takes stacks of matrices; small equal ones then go in one."""
 
     def __new__(cls, *args: object, **kwargs: object) -> Self:
+        """Return the result."""
         _refuse_parameters(cls, args, kwargs)
-        annotated = cls.__dict__.get("__annotations__", {})
-        if annotated and "__dataclass_fields__" not in cls.__dict__:
+        if "__dataclass_fields__" not in cls.__dict__ and _own_fields(cls):
             raise TypeError(
                 f"{cls.__qualname__} has hyperparameters but is no dataclass; write "
                 f"@dataclass(frozen=True, kw_only=True) above class {cls.__qualname__}"
@@ -55,7 +56,7 @@ class SimpleOptimizer(Generic[State]):
         raise NotImplementedError(f"{type(self).__qualname__} does not define step()")
 
     def to_eval(self, tensor: "Tensor", state: State) -> "Tensor":
-        """Return the tensor to evaluate with; it is ``tensor`` unless weights average."""
+        """Return the tensor to evaluate with: ``tensor``, unless weights average."""
         return tensor
 
     def to_train(self, tensor: "Tensor", state: State) -> "Tensor":
@@ -94,13 +95,19 @@ def hyperparameters(simple: "SimpleOptimizer[Any]") -> dict[str, Any]:
     """Return the hyperparameters by name."""
     if not dataclasses.is_dataclass(simple):
         return {}
-    return {f.name: getattr(simple, f.name) for f in dataclasses.fields(simple) if f.init}
+    return {
+        f.name: getattr(simple, f.name) for f in dataclasses.fields(simple) if f.init
+    }
 
 
-def check_range(name: str, value: float, low: float, high: float = float("inf")) -> None:
+def check_range(
+    name: str, value: float, low: float, high: float = float("inf")
+) -> None:
     """Raise ValueError unless ``low <= value < high``; an infinite end is left out."""
     if not low <= value < high:
-        bounds = f"at least {low:g}" if high == float("inf") else f"in [{low:g}, {high:g})"
+        bounds = (
+            f"at least {low:g}" if high == float("inf") else f"in [{low:g}, {high:g})"
+        )
         raise ValueError(f"{name} must be {bounds}, got {value}")
 
 
@@ -112,16 +119,35 @@ def check_betas(betas: tuple[float, ...], count: int = 2) -> None:
         check_range(f"betas[{i}]", beta, 0.0, 1.0)
 
 
+def _own_fields(cls: type) -> list[str]:
+    """Return the annotated names of a class that a dataclass would make fields."""
+    return [
+        name
+        for name, hint in inspect.get_annotations(cls).items()
+        if "ClassVar" not in str(hint)
+    ]
+
+
 def _refuse_parameters(
     cls: type, args: tuple[object, ...], kwargs: dict[str, object]
 ) -> None:
     """Raise TypeError for ``AdamW(net.parameters(), lr=1e-3)``, torch's habit."""
-    names = {f.name for f in dataclasses.fields(cls)} if dataclasses.is_dataclass(cls) else set[str]()
-    takes_first = bool(args) and not isinstance(args[0], int | float | str | bool | tuple)
-    if (takes_first and isinstance(args[0], Iterable)) or _is_module(args) or (
-        kwargs.keys() & {"lr", "params"} - names
+    names = (
+        {f.name for f in dataclasses.fields(cls)}
+        if dataclasses.is_dataclass(cls)
+        else set[str]()
+    )
+    takes_first = bool(args) and not isinstance(
+        args[0], int | float | str | bool | tuple
+    )
+    if (
+        (takes_first and isinstance(args[0], Iterable))
+        or _is_module(args)
+        or (kwargs.keys() & {"lr", "params"} - names)
     ):
-        rest = ", ".join(f"{k}={v!r}" for k, v in kwargs.items() if k not in ("lr", "params"))
+        rest = ", ".join(
+            f"{k}={v!r}" for k, v in kwargs.items() if k not in ("lr", "params")
+        )
         lr = kwargs.get("lr", "1e-3")
         raise TypeError(
             f"{cls.__name__} takes hyperparameters only; the module and the learning "

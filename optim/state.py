@@ -9,8 +9,8 @@ from ..records.entry import Param
 from ..records.errors import RecordMismatchError
 from ..records.record import Record
 from ..records.report import LoadReport
-from .report import engines
 from .fitting import fitted
+from .report import engines
 from .stepper import Stored, housed
 
 if TYPE_CHECKING:
@@ -93,7 +93,10 @@ def load_record(
     places = {p: i for i, g in enumerate(adaptor.param_groups) for p in g["params"]}
     for param, stored in matched:
         index = places[param.tensor]
-        kind, own = record.groups[stored.group].kind, adaptor.param_groups[index]["kind"]
+        kind, own = (
+            record.groups[stored.group].kind,
+            adaptor.param_groups[index]["kind"],
+        )
         if kind != own:
             problems.append(
                 f"{param.path}: found the state of {kind}, and this optimizer steps it "
@@ -106,7 +109,9 @@ def load_record(
         report.loaded.append(param.path)
     problems += _nothing_fits(adaptor, record, matched)
     if strict:
-        problems += [f"{path}: stored, and no parameter is it" for path in report.unexpected]
+        problems += [
+            f"{path}: stored, and no parameter is it" for path in report.unexpected
+        ]
     if problems:
         raise RecordMismatchError(where, problems)
     own = housed(states)

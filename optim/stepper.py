@@ -11,10 +11,13 @@ from .binding import Binding
 from .engines.arena import Arena, is_plain
 from .engines.bucket import Bucket, Job, Unfit
 from .engines.loop import Loop, plain
-from .engines.plan import Plan, Planner, Stored
+from .engines.plan import Plan, Planner
 from .engines.recording import NotElementwise
 from .engines.step import Step
 from .simple import SimpleOptimizer
+
+Stored = dict[str, Any]
+"""A state as the fields of a dict, as torch keeps it."""
 
 States = dict[Tensor, Stored]
 PathOf = Callable[[Tensor], str]
@@ -62,7 +65,11 @@ class Stepper:
         return jobs
 
     def initialize(
-        self, params: list[Tensor], grads: list[Tensor | None], states: States, call: Step
+        self,
+        params: list[Tensor],
+        grads: list[Tensor | None],
+        states: States,
+        call: Step,
     ) -> list[Any]:
         """Make the states that are lacking; return what each looks like at first."""
         blanks = [self.blank(call.simple, p) for p in params]
@@ -78,11 +85,18 @@ class Stepper:
             return plan
         blanks = [self.blank(call.simple, p) for p in params]
         kept = [
-            states.get(p) or {k: v for k, v in (fields_of(b) if b is not None else {}).items() if v is not None}
+            states.get(p)
+            or {
+                k: v
+                for k, v in (fields_of(b) if b is not None else {}).items()
+                if v is not None
+            }
             for p, b in zip(params, blanks, strict=True)
         ]
         types = [type(b) if b is not None else None for b in blanks]
-        computes = [self._compute(p, s, b) for p, s, b in zip(params, kept, blanks, strict=True)]
+        computes = [
+            self._compute(p, s, b) for p, s, b in zip(params, kept, blanks, strict=True)
+        ]
         grads: list[Tensor | None] = [p.detach() for p in params]
         return self.planner.plan(params, grads, kept, types, computes, call, dry=True)
 
@@ -93,7 +107,7 @@ class Stepper:
         for a state that is no record.
         """
         dtype = self.state_dtype or param.dtype
-        key = (type(simple), simple, param.shape, param.dtype)
+        key: tuple[Any, ...] = (type(simple), simple, param.shape, param.dtype)
         try:
             known = key in self._blanks
         except TypeError:  # a hyperparameter that has no hash
@@ -128,7 +142,9 @@ class Stepper:
         blanks = self.initialize(params, grads, states, call)
         kept = [states.get(p, {}) for p in params]
         types = [type(b) if b is not None else None for b in blanks]
-        computes = [self._compute(p, s, b) for p, s, b in zip(params, kept, blanks, strict=True)]
+        computes = [
+            self._compute(p, s, b) for p, s, b in zip(params, kept, blanks, strict=True)
+        ]
         plan = self.planner.plan(params, grads, kept, types, computes, call)
         self.plans[index] = plan
         return plan
@@ -232,7 +248,7 @@ def _blank(
             state = simple.init(torch.zeros_like(tensor, dtype=like.dtype))
     if state is not None and not hasattr(type(state), "__dataclass_fields__"):
         raise TypeError(
-            f"{type(simple).__qualname__}.init() returns a {type(state).__name__}, and a "
-            "state is a Record (class MyState(burnish.Record): ...) or None"
+            f"{type(simple).__qualname__}.init() returns a {type(state).__name__}, and "
+            "a state is a Record (class MyState(burnish.Record): ...) or None"
         )
     return state

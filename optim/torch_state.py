@@ -49,9 +49,7 @@ def load_state_dict(
         after.remove()
 
 
-def _states(
-    adaptor: "OptimizerAdaptor", given: dict[str, Any]
-) -> dict[Tensor, Stored]:
+def _states(adaptor: "OptimizerAdaptor", given: dict[str, Any]) -> dict[Tensor, Stored]:
     """Return the states by parameter, as they are to be kept."""
     ours, theirs = adaptor.param_groups, given["param_groups"]
     if [len(g["params"]) for g in ours] != [len(g["params"]) for g in theirs]:

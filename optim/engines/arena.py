@@ -39,7 +39,9 @@ class Arena:
         key = (name, dtype, device)
         block, used = self.open.get(key, (None, 0))
         if block is None or used + count > len(block):
-            block = torch.empty(max(count, min(BLOCK, self.left)), dtype=dtype, device=device)
+            block = torch.empty(
+                max(count, min(BLOCK, self.left)), dtype=dtype, device=device
+            )
             used = 0
         self.open[key] = (block, used + count)
         return block.as_strided(shape, stride, used)

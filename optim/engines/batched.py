@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from .bucket import Bucket, Job
+from .internals import internals
 from .loop import settled, verify, versions
 from .recording import ImpureStepError
 from .step import Step
@@ -22,6 +23,8 @@ class Batched:
     name = "stacked"
 
     def prepare(self, bucket: Bucket, grads: list[Tensor], step: Step) -> Job:
+        """Return what writes the step; see `Engine`."""
+
         def job() -> None:
             count = max(1, _STACK // max(1, bucket.sizes[0]))
             numbers = bucket.scalars
@@ -38,7 +41,9 @@ def _some(
     """Step a part of the bucket and return the new numbers of the states."""
     params = bucket.params[part]
     tensor = torch.stack([p.detach() for p in params])
-    grad = torch.stack([settled(g, p) for g, p in zip(grads[part], params, strict=True)])
+    grad = torch.stack(
+        [settled(g, p) for g, p in zip(grads[part], params, strict=True)]
+    )
     columns = [column[part] for column in bucket.columns]
     state = bucket.layout.state([torch.stack(c) for c in columns], bucket.scalars)
     before = versions(tensor, grad, state)
@@ -47,6 +52,6 @@ def _some(
     if versions(tensor, grad, state) != before:
         raise ImpureStepError("step() changes one of its arguments in place")
     for name, column in zip(bucket.layout.tensors, columns, strict=True):
-        torch._foreach_copy_(column, list(getattr(new_state, name).unbind()))
-    torch._foreach_copy_([p.detach() for p in params], list(new.unbind()))
+        internals._foreach_copy_(column, list(getattr(new_state, name).unbind()))
+    internals._foreach_copy_([p.detach() for p in params], list(new.unbind()))
     return {name: getattr(new_state, name) for name in bucket.scalars}

@@ -24,7 +24,7 @@ def generate(made: Program) -> tuple[Run, list[torch.dtype]]:
 
 
 class _Writer:
-    """Writes one line per operation; a register is used again when its value is dead."""
+    """Writes one line per operation; registers of dead values are used again."""
 
     def __init__(self, made: Program) -> None:
         self.made = made
@@ -64,7 +64,9 @@ class _Writer:
         """Whether nothing reads the old content of ``slot`` after operation ``i``."""
         kept = slot in self.made.outs
         return (
-            dtype is self.made.dtypes[slot] and self.last.get(slot, -1) <= i and not kept
+            dtype is self.made.dtypes[slot]
+            and self.last.get(slot, -1) <= i
+            and not kept
         )
 
     def _register(self, dtype: torch.dtype, dead: list[Arg]) -> str:

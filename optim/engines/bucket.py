@@ -116,10 +116,10 @@ class Bucket:
             return False
         device = self.layout.like.device
         if device.type != "cpu":
-            return all([t.device == device for t in both])
+            return all([t.device == device for t in both])  # noqa: C419  # a list is faster
         self._found = list(map(_address, both))
         # What has not moved has not changed its device.
-        return self._found == self.addresses or all([t.is_cpu for t in both])
+        return self._found == self.addresses or all([t.is_cpu for t in both])  # noqa: C419  # a list is faster
 
     def _same_strides(self, both: list[Tensor]) -> bool:
         if self._strides is None:

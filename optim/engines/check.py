@@ -37,7 +37,10 @@ def agrees(
         for _ in layout.dtypes
     ]
     # Second moments are never negative.
-    ours = [(t.abs() if i > 1 else t).to(d) for i, (t, d) in enumerate(zip(tensors, layout.dtypes, strict=True))]
+    ours = [
+        (t.abs() if i > 1 else t).to(d)
+        for i, (t, d) in enumerate(zip(tensors, layout.dtypes, strict=True))
+    ]
     theirs = [t.clone() for t in ours]
     tensor, state = step(theirs[0], theirs[1], layout.state(theirs[2:], scalars))
     expected = [tensor, *(vars(state)[name] for name in layout.tensors)]

@@ -11,10 +11,16 @@ import tempfile
 from functools import cache
 from pathlib import Path
 
-FLAGS = (
-    "-O3 -march=native -fno-math-errno -fno-trapping-math -ffp-contract=off "
-    "-shared -fPIC -pthread"
-).split()
+FLAGS = [
+    "-O3",
+    "-march=native",
+    "-fno-math-errno",
+    "-fno-trapping-math",
+    "-ffp-contract=off",
+    "-shared",
+    "-fPIC",
+    "-pthread",
+]
 _WIDE = ["-mprefer-vector-width=512"]
 
 
@@ -45,7 +51,9 @@ def load(source: str) -> ctypes.CDLL:
 @cache
 def _compiler() -> str | None:
     wanted = [os.environ.get("CC", ""), "cc", "gcc", "clang"]
-    return next((found for name in wanted if name and (found := shutil.which(name))), None)
+    return next(
+        (found for name in wanted if name and (found := shutil.which(name))), None
+    )
 
 
 def _folder() -> Path:
@@ -109,7 +117,11 @@ def _compile(compiler: str, source: str, file: Path) -> None:
                 problem
                 for flags in ([*FLAGS, *_WIDE], FLAGS)
                 if not made.exists()
-                and (problem := _run([compiler, *flags, str(text), "-o", str(made), "-lm"]))
+                and (
+                    problem := _run(
+                        [compiler, *flags, str(text), "-o", str(made), "-lm"]
+                    )
+                )
             ]
             if not made.exists():
                 raise CompileError(f"{compiler} failed: {problems[-1][:300]}")
@@ -126,4 +138,8 @@ def _run(command: list[str]) -> str:
         done = subprocess.run(command, capture_output=True, text=True, timeout=60)
     except (OSError, subprocess.TimeoutExpired) as error:
         return str(error)
-    return done.stderr.strip() or f"exit status {done.returncode}" if done.returncode else ""
+    return (
+        done.stderr.strip() or f"exit status {done.returncode}"
+        if done.returncode
+        else ""
+    )

@@ -11,6 +11,7 @@ from ..adam import Adam
 from ..adamw import AdamW
 from ..sgd import SGD
 from .bucket import Bucket, Job, Unfit
+from .internals import internals
 from .step import Step
 from .trace import Layout
 
@@ -27,6 +28,7 @@ class Fused:
         self.kernel = kernel
 
     def prepare(self, bucket: Bucket, grads: list[Tensor], step: Step) -> Job:
+        """Return what writes the step; see `Engine`."""
         if kernel_of(step, bucket.layout) is not self.kernel:
             raise Unfit("the hyperparameters changed to what the kernel does not do")
         bucket.locate()
@@ -74,7 +76,9 @@ def _steps(bucket: Bucket) -> list[Tensor]:
 def _adam(step: Step, bucket: Bucket, grads: list[Tensor]) -> None:
     simple: Any = step.simple
     means, squares, *greatest = bucket.columns
-    kernel = torch._fused_adamw_ if isinstance(simple, AdamW) else torch._fused_adam_
+    kernel = (
+        internals._fused_adamw_ if isinstance(simple, AdamW) else internals._fused_adam_
+    )
     kernel(
         bucket.params,
         grads,
@@ -94,7 +98,7 @@ def _adam(step: Step, bucket: Bucket, grads: list[Tensor]) -> None:
 
 def _sgd(step: Step, bucket: Bucket, grads: list[Tensor]) -> None:
     simple: Any = step.simple
-    torch._fused_sgd_(
+    internals._fused_sgd_(
         bucket.params,
         grads,
         bucket.columns[0] if bucket.columns else [],
@@ -110,7 +114,7 @@ def _sgd(step: Step, bucket: Bucket, grads: list[Tensor]) -> None:
 
 def _adagrad(step: Step, bucket: Bucket, grads: list[Tensor]) -> None:
     simple: Any = step.simple
-    torch._fused_adagrad_(
+    internals._fused_adagrad_(
         bucket.params,
         grads,
         bucket.columns[0],

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from .bucket import Bucket, Job
+from .internals import internals
 from .program import Program, contracted, program
 from .step import Step
 from .trace import trace
@@ -24,6 +25,7 @@ class Listwise:
     name = "foreach"
 
     def prepare(self, bucket: Bucket, grads: list[Tensor], step: Step) -> Job:
+        """Return what writes the step; see `Engine`."""
         made = trace(step, bucket.layout, bucket.scalars)
         key = made.key()
         if key not in _programs:
@@ -36,7 +38,7 @@ class Listwise:
             results = run([bucket.params, grads, *bucket.columns], constants)
             for target, result in zip(targets, results, strict=True):
                 if result is not target:
-                    torch._foreach_copy_(target, result)
+                    internals._foreach_copy_(target, result)
             bucket.commit(made.scalars)
 
         return job
@@ -51,25 +53,35 @@ def _generate(made: Program) -> _Run:
         lists = [t for t, a in zip(texts, args, strict=True) if type(a) is int]
         lines.append(f"v{i} = {_call(name, texts, lists, made.dtypes[i])}")
         dead = [
-            a for a in set(args)
-            if type(a) is int and a >= made.n_inputs and last[a] == i and a not in made.outs
+            a
+            for a in set(args)
+            if type(a) is int
+            and a >= made.n_inputs
+            and last[a] == i
+            and a not in made.outs
         ]
         lines += [f"del v{a}" for a in dead]
     results = ", ".join(f"v{out}" for out in made.outs)
     body = "".join(f"    {line}\n" for line in [*lines, f"return [{results}]"])
     scope: dict[str, Any] = {"torch": torch, "inf": float("inf"), "nan": float("nan")}
-    exec(compile(f"def run(ins, c):\n{body}", "<step replayed on lists>", "exec"), scope)
-    return scope["run"]
+    exec(
+        compile(f"def run(ins, c):\n{body}", "<step replayed on lists>", "exec"), scope
+    )
+    run: _Run = scope["run"]
+    return run
 
 
 def _call(name: str, texts: list[str], lists: list[str], dtype: torch.dtype) -> str:
     if name.endswith("_alpha"):
         return f"torch._foreach_{name[:-6]}({texts[0]}, {texts[1]}, alpha={texts[2]})"
-    if name in ("addcmul", "addcdiv", "lerp") or name in _FOREACH and texts[0][0] == "v":
+    if name in ("addcmul", "addcdiv", "lerp") or (
+        name in _FOREACH and texts[0][0] == "v"
+    ):
         return f"torch._foreach_{_FOREACH.get(name, name)}({', '.join(texts)})"
     if name.startswith("pow:"):
         return f"torch._foreach_pow({texts[0]}, {name[4:]})"
-    each = f"for {', '.join(f'x{k}' for k in range(len(lists)))}, in zip({', '.join(lists)})"
+    names = "".join(f"x{k}, " for k in range(len(lists)))
+    each = f"for {names}in zip({', '.join(lists)})"
     named = {text: f"x{k}" for k, text in enumerate(lists)}
     inner = [named.get(text, text) for text in texts]
     if name == "copy":
@@ -82,8 +94,24 @@ def _call(name: str, texts: list[str], lists: list[str], dtype: torch.dtype) -> 
 
 
 _FOREACH = {
-    **{n: n for n in "add sub mul div neg abs sqrt rsqrt reciprocal sign exp log".split()},
-    **{n: n for n in "log1p expm1 tanh sigmoid maximum minimum".split()},
+    **{
+        n: n
+        for n in [
+            "add",
+            "sub",
+            "mul",
+            "div",
+            "neg",
+            "abs",
+            "sqrt",
+            "rsqrt",
+            "reciprocal",
+            "sign",
+            "exp",
+            "log",
+        ]
+    },
+    **{n: n for n in ["log1p", "expm1", "tanh", "sigmoid", "maximum", "minimum"]},
     "clamp_min": "clamp_min",
     "clamp_max": "clamp_max",
 }

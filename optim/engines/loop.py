@@ -16,6 +16,8 @@ class Loop:
     name = "loop"
 
     def prepare(self, bucket: Bucket, grads: list[Tensor], step: Step) -> Job:
+        """Return what writes the step; see `Engine`."""
+
         def job() -> None:
             for i, grad in enumerate(grads):
                 _one(bucket, i, grad, step)
@@ -66,7 +68,7 @@ def state_of(state_type: type | None, stored: dict[str, Any]) -> Any:
     """Return a state with the stored fields; a field that is not stored is None."""
     if state_type is None:
         return None
-    state = state_type.__new__(state_type)
+    state: Any = object.__new__(state_type)
     names = state_type.__dataclass_fields__  # type: ignore[attr-defined]  # records are dataclasses
     vars(state).update({name: stored.get(name) for name in names})
     return state
@@ -85,7 +87,7 @@ def verify(tensor: Tensor, new: Any, state: Any, new_state: Any) -> None:
     _same("tensor", tensor, new)
     if new_state is not None and not hasattr(new_state, "__dataclass_fields__"):
         raise ImpureStepError(
-            f"step() returns a state of type {type(new_state).__name__}, and a state is "
+            f"step() returns a {type(new_state).__name__} as state, and a state is "
             "a Record (class MyState(burnish.Record): ...) or None"
         )
     if state is not None and type(new_state) is not type(state):

@@ -38,6 +38,7 @@ class Native:
         self.last: tuple[list[Op], tuple[int, ...], Any] = ([], (), None)
 
     def prepare(self, bucket: Bucket, grads: list[Tensor], step: Step) -> Job:
+        """Return what writes the step; see `Engine`."""
         made = trace(step, bucket.layout, bucket.scalars)
         ops, outs, run = self.last
         if made.ops != ops or made.outs != outs or run is None:

@@ -128,15 +128,26 @@ class Planner:
         engine, why, reads_shape = choose(step, layout, numbers, self.fused)
         if engine is None:
             if step.simple.batched and step.is_plain:
-                return self._stacked(params, positions, layout, bucket, why) or [looped(why)]
+                return self._stacked(params, positions, layout, bucket, why) or [
+                    looped(why)
+                ]
             return [looped(why)]
         parts = _by_shape(params, positions) if reads_shape else [positions]
         made: list[Bucket] = []
         for part in parts:
             like = Layout(
-                params[part[0]], layout.state_type, layout.tensors, layout.dtypes, layout.absent
+                params[part[0]],
+                layout.state_type,
+                layout.tensors,
+                layout.dtypes,
+                layout.absent,
             )
-            one = bucket(type(engine)() if not isinstance(engine, Fused) else engine, why, part, like)
+            one = bucket(
+                type(engine)() if not isinstance(engine, Fused) else engine,
+                why,
+                part,
+                like,
+            )
             if self.dry:
                 made.append(one)
                 continue
@@ -150,13 +161,24 @@ class Planner:
         return made
 
     def _stacked(
-        self, params: list[Tensor], positions: list[int], layout: Layout, bucket: Any, why: str
+        self,
+        params: list[Tensor],
+        positions: list[int],
+        layout: Layout,
+        bucket: Any,
+        why: str,
     ) -> list[Bucket]:
         """Return buckets of equal matrices, or none if any is too large for that."""
         parts = _by_shape(params, positions)
-        if any(p.ndim != 2 or max(p.shape) > SIDE for p in map(params.__getitem__, positions)):
+        if any(
+            p.ndim != 2 or max(p.shape) > SIDE
+            for p in map(params.__getitem__, positions)
+        ):
             return []
-        return [bucket(Batched(), f"equal small matrices; {why}", part, layout) for part in parts]
+        return [
+            bucket(Batched(), f"equal small matrices; {why}", part, layout)
+            for part in parts
+        ]
 
     def _try(self, bucket: Bucket, grads: list[Tensor], step: Step) -> None:
         """Run the step once on copies of the smallest parameter and check results."""
@@ -167,7 +189,8 @@ class Planner:
         tensor = plain(bucket.params[i]).clone()
         grad = settled(grads[i], tensor).clone()
         stored = {
-            k: v.clone() if isinstance(v, Tensor) else v for k, v in bucket.states[i].items()
+            k: v.clone() if isinstance(v, Tensor) else v
+            for k, v in bucket.states[i].items()
         }
         state = state_of(bucket.layout.state_type, stored)
         before = versions(tensor, grad, state)
@@ -186,7 +209,7 @@ class Planner:
 def choose(
     step: Step, layout: Layout, numbers: dict[str, Any], fused: bool | None
 ) -> tuple[Engine | None, str, bool]:
-    """Return an engine (None: no elementwise one), why, and if the step reads shapes."""
+    """Return an engine (None: none fits), why, and whether the step reads shapes."""
     is_cpu = layout.like.device.type == "cpu"
     kernel = kernel_of(step, layout) if fused is None or not is_cpu else None
     if kernel is not None:

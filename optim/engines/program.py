@@ -25,7 +25,9 @@ class Program:
 
     def last_uses(self) -> dict[int, int]:
         """Return by value the operation that reads it last."""
-        return {a: i for i, (_, args) in self.ops.items() for a in args if type(a) is int}
+        return {
+            a: i for i, (_, args) in self.ops.items() for a in args if type(a) is int
+        }
 
     def counts(self) -> dict[int, int]:
         """Return by value how often it is read; a result counts as read."""

@@ -76,7 +76,7 @@ class StandIn:
     id: int
     dtype: torch.dtype
 
-    __class__ = property(lambda self: torch.Tensor)  # type: ignore[assignment]  # isinstance(x, Tensor) must hold
+    __class__ = property(lambda self: torch.Tensor)  # pyright: ignore[reportIncompatibleMethodOverride]  # isinstance(x, Tensor) must hold
     __array_ufunc__ = None
     __hash__ = object.__hash__
 
@@ -87,16 +87,19 @@ class StandIn:
 
     @property
     def shape(self) -> torch.Size:
+        """Its use is noted: numbers may depend on it."""
         self.tape.reads_shape = True
         return self.tape.like.shape
 
     @property
     def ndim(self) -> int:
+        """Its use is noted: numbers may depend on it."""
         self.tape.reads_shape = True
         return self.tape.like.ndim
 
     @property
     def device(self) -> torch.device:
+        """The device of the tensors that it stands for."""
         return self.tape.like.device
 
     requires_grad = property(lambda self: False)
@@ -106,27 +109,34 @@ class StandIn:
     data = property(lambda self: self)
 
     def size(self, dim: int | None = None) -> Any:
+        """Stand in for `Tensor.size`."""
         return self.shape if dim is None else self.shape[dim]
 
     def numel(self) -> int:
+        """Stand in for `Tensor.numel`."""
         self.tape.reads_shape = True
         return self.tape.like.numel()
 
     nelement = numel
 
     def dim(self) -> int:
+        """Stand in for `Tensor.dim`."""
         return self.ndim
 
     def is_floating_point(self) -> bool:
+        """Stand in for `Tensor.is_floating_point`."""
         return self.dtype.is_floating_point
 
     def is_complex(self) -> bool:
+        """Stand in for `Tensor.is_complex`."""
         return False
 
     def element_size(self) -> int:
+        """Stand in for `Tensor.element_size`."""
         return self.dtype.itemsize
 
     def detach(self) -> "StandIn":
+        """Stand in for `Tensor.detach`."""
         return self
 
     contiguous = detach
@@ -136,6 +146,7 @@ class StandIn:
         return StandIn(self.tape, self.id, self.dtype)
 
     def to(self, *args: Any, **kwargs: Any) -> "StandIn":
+        """Stand in for `Tensor.to` a dtype."""
         wanted = [*args, *kwargs.values()]
         if len(wanted) != 1 or "device" in kwargs or type(wanted[0]) is bool:
             raise NotElementwise("it calls to() with more than a dtype")
@@ -146,18 +157,23 @@ class StandIn:
         return _cast(self, dtype)
 
     def float(self) -> "StandIn":
+        """Stand in for `Tensor.float`."""
         return _cast(self, torch.float32)
 
     def double(self) -> "StandIn":
+        """Stand in for `Tensor.double`."""
         return _cast(self, torch.float64)
 
     def half(self) -> "StandIn":
+        """Stand in for `Tensor.half`."""
         return _cast(self, torch.float16)
 
     def bfloat16(self) -> "StandIn":
+        """Stand in for `Tensor.bfloat16`."""
         return _cast(self, torch.bfloat16)
 
     def type_as(self, other: "StandIn") -> "StandIn":
+        """Stand in for `Tensor.type_as`."""
         return _cast(self, other.dtype)
 
     def __bool__(self) -> bool:
@@ -166,7 +182,7 @@ class StandIn:
     def __float__(self) -> "builtins.float":
         raise NotElementwise("it reads the value of a tensor")
 
-    __int__ = __index__ = item = tolist = __len__ = __iter__ = __float__  # type: ignore[assignment]  # all refuse
+    __int__ = __index__ = item = tolist = __len__ = __iter__ = __float__
 
     def __getitem__(self, index: Any) -> "StandIn":
         raise NotElementwise("it uses indexing")
@@ -187,30 +203,38 @@ class StandIn:
     pow = __pow__
 
     def __rsub__(self, other: Any) -> "StandIn":
-        return -self + other  # type: ignore[operator]  # methods are added below
+        negative: StandIn = getattr(self, "neg")()  # noqa: B009  # added below
+        return _METHOD["add"](negative, other)
 
     def __rtruediv__(self, other: Any) -> "StandIn":
-        return self.reciprocal() * other
+        inverse: StandIn = getattr(self, "reciprocal")()  # noqa: B009  # added below
+        return _METHOD["mul"](inverse, other)
 
     def lerp(self, end: "StandIn", weight: Any) -> "StandIn":
+        """Stand in for `Tensor.lerp`."""
         return _emit(self, "lerp", self.dtype, (self.id, *_refs(self, end, weight)))
 
     def addcmul(self, a: "StandIn", b: "StandIn", *, value: Any = 1.0) -> "StandIn":
+        """Stand in for `Tensor.addcmul`."""
         return _emit(self, "addcmul", self.dtype, (self.id, *_refs(self, a, b, value)))
 
     def addcdiv(self, a: "StandIn", b: "StandIn", *, value: Any = 1.0) -> "StandIn":
+        """Stand in for `Tensor.addcdiv`."""
         return _emit(self, "addcdiv", self.dtype, (self.id, *_refs(self, a, b, value)))
 
     def clamp(self, min: Any = None, max: Any = None) -> "StandIn":
+        """Stand in for `Tensor.clamp`."""
         low = self if min is None else self.clamp_min(min)
         return low.clone() if max is None else low.clamp_max(max)
 
     clip = clamp
 
     def where(self, condition: "StandIn", other: Any) -> "StandIn":
+        """Stand in for `Tensor.where`."""
         return _where(condition, self, other)
 
     def masked_fill(self, mask: "StandIn", value: Any) -> "StandIn":
+        """Stand in for `Tensor.masked_fill`."""
         return _where(mask, value, self)
 
     @classmethod
@@ -222,28 +246,69 @@ class StandIn:
         function = _FUNCTIONS.get(name)
         if function is not None and "out" not in kwargs:
             return function(*args, **kwargs)
-        if args and type(args[0]) is not StandIn and name in _SWAPPED and len(args) == 2:
-            return getattr(args[1], _SWAPPED[name])(args[0])
+        if (
+            args
+            and type(args[0]) is not StandIn
+            and name in _SWAPPED
+            and len(args) == 2
+        ):
+            swapped: StandIn = getattr(args[1], _SWAPPED[name])(args[0])
+            return swapped
         if not args or type(args[0]) is not StandIn or name not in _METHODS:
             raise NotElementwise(f"it calls torch.{name}")
         if kwargs.keys() - {"alpha", "value", "min", "max", "weight", "exponent"}:
             raise NotElementwise(f"it calls torch.{name} with {', '.join(kwargs)}")
-        return getattr(args[0], name)(*args[1:], **kwargs)
+        result: StandIn = getattr(args[0], name)(*args[1:], **kwargs)
+        return result
 
 
 _POWERS = frozenset({2.0, 0.5, 3.0, -0.5, -1.0, -2.0})
 _UNARY = frozenset(
-    "neg abs sqrt rsqrt reciprocal square sign exp log log1p expm1 tanh sigmoid relu".split()
+    [
+        "neg",
+        "abs",
+        "sqrt",
+        "rsqrt",
+        "reciprocal",
+        "square",
+        "sign",
+        "exp",
+        "log",
+        "log1p",
+        "expm1",
+        "tanh",
+        "sigmoid",
+        "relu",
+    ]
 )
-_BINARY = frozenset("add sub mul div maximum minimum clamp_min clamp_max".split())
-_COMPARE = frozenset("gt ge lt le eq ne".split())
+_BINARY = frozenset(
+    ["add", "sub", "mul", "div", "maximum", "minimum", "clamp_min", "clamp_max"]
+)
+_COMPARE = frozenset(["gt", "ge", "lt", "le", "eq", "ne"])
 _METHODS = {
     *(_UNARY | _BINARY | _COMPARE),
-    *"lerp addcmul addcdiv clamp clip pow clone detach masked_fill".split(),
-    *"multiply subtract divide true_divide absolute negative rsub".split(),
+    *[
+        "lerp",
+        "addcmul",
+        "addcdiv",
+        "clamp",
+        "clip",
+        "pow",
+        "clone",
+        "detach",
+        "masked_fill",
+    ],
+    *["multiply", "subtract", "divide", "true_divide", "absolute", "negative", "rsub"],
 }
-_SWAPPED = {"add": "add", "mul": "mul", "sub": "__rsub__", "div": "__rtruediv__"}
-_SWAPPED |= {"maximum": "maximum", "minimum": "minimum", "rsub": "sub"}
+_SWAPPED = {
+    "add": "add",
+    "mul": "mul",
+    "sub": "__rsub__",
+    "div": "__rtruediv__",
+    "maximum": "maximum",
+    "minimum": "minimum",
+    "rsub": "sub",
+}
 _FLOATS = frozenset({torch.float32, torch.float64, torch.bfloat16, torch.float16})
 
 
@@ -379,7 +444,7 @@ def _add_methods() -> None:
     aliases = {"multiply": "mul", "subtract": "sub", "divide": "div"}
     aliases |= {"true_divide": "div", "absolute": "abs", "negative": "neg"}
     methods |= {alias: methods[name] for alias, name in aliases.items()}
-    kept = "lerp addcmul addcdiv clamp clip pow masked_fill".split()
+    kept = ["lerp", "addcmul", "addcdiv", "clamp", "clip", "pow", "masked_fill"]
     changing = {**methods, **{name: getattr(StandIn, name) for name in kept}}
     for name in _COMPARE:
         del changing[name]
@@ -394,7 +459,10 @@ def _add_methods() -> None:
         setattr(StandIn, f"__r{name}__", methods[name])
     for name, method in methods.items():
         setattr(StandIn, name, method)
-    StandIn.__neg__, StandIn.__abs__ = methods["neg"], methods["abs"]  # type: ignore[attr-defined]  # operators of every tensor
+    for name in ("neg", "abs"):
+        setattr(StandIn, f"__{name}__", methods[name])
+    _METHOD.update(methods)
 
 
+_METHOD: dict[str, Callable[..., StandIn]] = {}
 _add_methods()

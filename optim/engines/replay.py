@@ -3,7 +3,6 @@
 Small parameters whose states lie side by side are gathered into one block.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +12,7 @@ from torch import Tensor
 from .blocks import Run, generate
 from .bucket import Bucket, Job, Unfit
 from .check import agrees
+from .internals import internals
 from .program import contracted, program
 from .step import Step
 from .trace import Layout, Trace, trace
@@ -35,6 +35,7 @@ class Replay:
         self.scratch = _Scratch()
 
     def prepare(self, bucket: Bucket, grads: list[Tensor], step: Step) -> Job:
+        """Return what writes the step; see `Engine`."""
         made = trace(step, bucket.layout, bucket.scalars)
         run, registers = replayable(made, bucket.layout, step, bucket.scalars)
         bucket.locate()
@@ -70,13 +71,19 @@ def _generate(
     run, registers = generate(contracted(program(made.tape, made.outs)))
 
     def over(tensors: list[Tensor], constants: list[float]) -> None:
-        run(*tensors, [torch.empty(len(tensors[0]), dtype=d) for d in registers], constants)
+        run(
+            *tensors,
+            [torch.empty(len(tensors[0]), dtype=d) for d in registers],
+            constants,
+        )
 
     try:
         trusted = agrees(over, made, layout, step, scalars)
     except RuntimeError as error:
         return f"an operation has no form that writes in place ({error!s:.60})"
-    return (run, registers) if trusted else "the replay gave other numbers than the step"
+    return (
+        (run, registers) if trusted else "the replay gave other numbers than the step"
+    )
 
 
 class _Scratch:
@@ -125,10 +132,23 @@ class _Large(_Piece):
     rows: list[tuple[Tensor, ...]]
     """The blocks of tensor and states."""
 
-    def run(self, run: Run, grads: list[Tensor], scratch: _Scratch, registers: list[torch.dtype], constants: list[float]) -> None:
-        blocks = flat(grads[self.position]).split(BLOCK)
+    def run(
+        self,
+        run: Run,
+        grads: list[Tensor],
+        scratch: _Scratch,
+        registers: list[torch.dtype],
+        constants: list[float],
+    ) -> None:
+        blocks = torch.split(flat(grads[self.position]), BLOCK)
         for grad, (tensor, *states) in zip(blocks, self.rows, strict=True):
-            run(tensor, grad, *states, scratch.registers(registers, len(grad)), constants)
+            run(
+                tensor,
+                grad,
+                *states,
+                scratch.registers(registers, len(grad)),
+                constants,
+            )
 
 
 @dataclass(slots=True)
@@ -140,7 +160,14 @@ class _Packed(_Piece):
     states: list[Tensor]
     sizes: list[int]
 
-    def run(self, run: Run, grads: list[Tensor], scratch: _Scratch, registers: list[torch.dtype], constants: list[float]) -> None:
+    def run(
+        self,
+        run: Run,
+        grads: list[Tensor],
+        scratch: _Scratch,
+        registers: list[torch.dtype],
+        constants: list[float],
+    ) -> None:
         count = sum(self.sizes)
         first, flats = self.tensors[0], [flat(grads[i]) for i in self.positions]
         tensor = scratch.take("tensor", first.dtype, count)
@@ -148,7 +175,7 @@ class _Packed(_Piece):
         torch.cat(self.tensors, out=tensor)
         torch.cat(flats, out=grad)
         run(tensor, grad, *self.states, scratch.registers(registers, count), constants)
-        torch._foreach_copy_(self.tensors, list(tensor.split(self.sizes)))
+        internals._foreach_copy_(self.tensors, list(torch.split(tensor, self.sizes)))
 
 
 def flat(tensor: Tensor) -> Tensor:
@@ -190,7 +217,7 @@ def _follows(before: Tensor, after: Tensor) -> bool:
 
 def _large(bucket: Bucket, i: int) -> _Large:
     tensors = [bucket.params[i], *(column[i] for column in bucket.columns)]
-    rows = list(zip(*(flat(t).split(BLOCK) for t in tensors), strict=True))
+    rows = list(zip(*(torch.split(flat(t), BLOCK) for t in tensors), strict=True))
     return _Large(i, rows)
 
 

@@ -59,7 +59,7 @@ def _cast(state: Any, dtype_of: Callable[[str], torch.dtype | None]) -> Any:
     """Return the state with its floating tensors in other dtypes; None keeps one."""
     if state is None:
         return None
-    made = type(state).__new__(type(state))
+    made = object.__new__(type(state))
     for name, value in vars(state).items():
         dtype = dtype_of(name)
         if dtype is not None and isinstance(value, torch.Tensor):

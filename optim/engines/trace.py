@@ -33,7 +33,7 @@ class Layout:
         """Return a state that holds ``tensors`` and ``scalars``, unchecked."""
         if self.state_type is None:
             return None
-        state = self.state_type.__new__(self.state_type)
+        state: Any = object.__new__(self.state_type)
         fields = state.__dict__
         for name, tensor in zip(self.tensors, tensors, strict=True):
             fields[name] = tensor
@@ -84,9 +84,9 @@ def trace(step: Step, layout: Layout, scalars: dict[str, Any]) -> Trace:
         values = state.__dict__
         outs += [values[name] for name in layout.tensors]
         changed = {name: values[name] for name in scalars}
-        if not all([type(value) in _NUMBERS for value in changed.values()]):
+        if not all([type(value) in _NUMBERS for value in changed.values()]):  # noqa: C419  # a list is faster
             raise NotElementwise("it makes a number of the state something else")
-        if any([values[name] is not None for name in layout.absent]):
+        if any([values[name] is not None for name in layout.absent]):  # noqa: C419  # a list is faster
             raise NotElementwise("it adds a tensor to the state")
     outs_at = _results(layout, outs)
     return Trace(tape.ops, tape.constants, outs_at, changed, tape.reads_shape, tape)

@@ -23,6 +23,7 @@ class Composed(Parent):
             )
 
     def at(self, index: int) -> float:
+        """Return the learning rate of step ``index``, counted from 0."""
         rates = [child.at(index) for child in self.children]
         if self.reduction == "product":
             return math.prod(rates)

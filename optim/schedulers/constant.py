@@ -14,4 +14,5 @@ class Constant(Scheduler):
         check_range("value", self.value, 0.0)
 
     def at(self, index: int) -> float:
+        """Return the learning rate of step ``index``, counted from 0."""
         return self.value

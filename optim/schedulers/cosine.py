@@ -6,7 +6,7 @@ from .scheduler import Scheduler, check_initial_lr, check_n_iters
 
 
 class Cosine(Scheduler):
-    """Half a cosine from ``initial_lr`` to ``min_lr``; further steps follow the wave."""
+    """Half a cosine from ``initial_lr`` to ``min_lr``; later steps follow the wave."""
 
     initial_lr: float
     n_iters: int
@@ -23,5 +23,6 @@ class Cosine(Scheduler):
         check_n_iters(self.n_iters)
 
     def at(self, index: int) -> float:
+        """Return the learning rate of step ``index``, counted from 0."""
         wave = (1 + math.cos(math.pi * index / self.n_iters)) / 2
         return self.min_lr + (self.initial_lr - self.min_lr) * wave

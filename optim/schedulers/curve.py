@@ -17,6 +17,7 @@ class Curve(Scheduler):
         Schedule.parse(self.text)
 
     def at(self, index: int) -> float:
+        """Return the learning rate of step ``index``, counted from 0."""
         parsed: Schedule | None = self.__dict__.get("_parsed")
         if parsed is None:
             parsed = self.__dict__["_parsed"] = Schedule.parse(self.text)

@@ -18,4 +18,5 @@ class Exponential(Scheduler):
             )
 
     def at(self, index: int) -> float:
+        """Return the learning rate of step ``index``, counted from 0."""
         return self.initial_lr * self.gamma**index

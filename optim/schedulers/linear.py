@@ -4,7 +4,7 @@ from .scheduler import Scheduler, check_initial_lr, check_n_iters
 
 
 class Linear(Scheduler):
-    """Linear from ``initial_lr`` to ``final_lr`` in ``n_iters`` steps; then constant."""
+    """From ``initial_lr`` to ``final_lr`` in ``n_iters`` steps; then constant."""
 
     initial_lr: float
     final_lr: float
@@ -21,5 +21,6 @@ class Linear(Scheduler):
         check_n_iters(self.n_iters)
 
     def at(self, index: int) -> float:
+        """Return the learning rate of step ``index``, counted from 0."""
         done = min(index, self.n_iters) / self.n_iters
         return self.initial_lr + (self.final_lr - self.initial_lr) * done

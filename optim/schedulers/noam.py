@@ -5,7 +5,7 @@ from .scheduler import Scheduler
 
 
 class Noam(Scheduler):
-    """``factor / sqrt(model_size)`` times ``min(k ** -0.5, k * warmup_steps ** -1.5)``."""
+    """``factor / sqrt(model_size)`` times ``min(k**-0.5, k * warmup_steps**-1.5)``."""
 
     factor: float
     warmup_steps: int = 4000
@@ -20,9 +20,12 @@ class Noam(Scheduler):
                 f"0, got {self.warmup_steps}"
             )
         if self.model_size < 1:
-            raise ValueError(f"Model size must be greater than 0, got {self.model_size}")
+            raise ValueError(
+                f"Model size must be greater than 0, got {self.model_size}"
+            )
 
     def at(self, index: int) -> float:
+        """Return the learning rate of step ``index``, counted from 0."""
         k = index + 1
         rise = min(k**-0.5, k * self.warmup_steps**-1.5)
-        return self.factor * self.model_size**-0.5 * rise
+        return float(self.factor * self.model_size**-0.5 * rise)

@@ -41,6 +41,7 @@ class Plateau(Scheduler):
             )
 
     def at(self, index: int) -> float:
+        """Return the learning rate of step ``index``, counted from 0."""
         return self.initial_lr if self.current is None else self.current
 
     def observe(self, metric: float) -> float:

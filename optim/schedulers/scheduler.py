@@ -1,6 +1,6 @@
 """Scheduler: the learning rate of each step, and where a run stands in it."""
 
-from typing import Any, Self
+from typing import Any
 
 from ...config.path import did_you_mean
 from ...records.record import Record
@@ -23,7 +23,8 @@ class Scheduler(Record):
 
     def position(self) -> int:
         """Return how many steps were taken."""
-        return self.__dict__["n_steps"] if "n_steps" in self.__dict__ else getattr(self, "n_steps")  # noqa: B009  # the field is a subclass's
+        taken: int = getattr(self, "n_steps")  # noqa: B009  # the field is a subclass's
+        return taken
 
     def lr(self) -> float:
         """Return the learning rate of the coming step."""
@@ -34,7 +35,7 @@ class Scheduler(Record):
         self.__dict__["n_steps"] = self.position() + 1
 
     def step(self) -> float:
-        """Return the learning rate of this step, and go on; the first is the initial."""
+        """Return the learning rate of this step and go on; the first is the initial."""
         lr = self.lr()
         self.advance()
         return lr
@@ -53,14 +54,6 @@ class Scheduler(Record):
             )
         self.__dict__.clear()
         self.__dict__.update(restored.__dict__)
-
-    @classmethod
-    def from_state_dict(cls, state_dict: dict[str, Any]) -> Self:
-        """Return the schedule that `state_dict` was taken of."""
-        restored = scheduler_of(state_dict)
-        if not isinstance(restored, cls):
-            raise ValueError(f"{state_dict.get('kind')!r} is no {cls.__qualname__}")
-        return restored
 
 
 _KINDS: dict[str, type[Scheduler]] = {}

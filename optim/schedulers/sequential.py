@@ -26,5 +26,6 @@ class Sequential(Parent):
             )
 
     def at(self, index: int) -> float:
+        """Return the learning rate of step ``index``, counted from 0."""
         begun = [m for m in self.milestones if m <= index]
         return self.children[len(begun)].at(index - (begun[-1] if begun else 0))

@@ -19,4 +19,5 @@ class Step(Scheduler):
             raise ValueError(f"Step size must be greater than 0, got {self.step_size}")
 
     def at(self, index: int) -> float:
+        """Return the learning rate of step ``index``, counted from 0."""
         return self.initial_lr * self.gamma ** (index // self.step_size)

@@ -27,6 +27,7 @@ class Warmup(Parent):
             raise ValueError(f"start_factor must be in [0, 1], got {self.start_factor}")
 
     def at(self, index: int) -> float:
+        """Return the learning rate of step ``index``, counted from 0."""
         after = self.children[0]
         if index >= self.n_warmup:
             return after.at(index - self.n_warmup)

@@ -14,7 +14,9 @@ from burnish.records import Record
 class Net(nn.Module):
     """Parameters of every awkward kind: scalar, empty, small, large, 4-D."""
 
-    def __init__(self, dtype: torch.dtype = torch.float32, *, large: bool = True) -> None:
+    def __init__(
+        self, dtype: torch.dtype = torch.float32, *, large: bool = True
+    ) -> None:
         super().__init__()
         generator = torch.Generator().manual_seed(0)
         shapes = {"a": (17, 3), "b": (5,), "scalar": (), "conv": (4, 3, 3, 2)}

@@ -47,11 +47,17 @@ def simple_of(vector: dict[str, Any]) -> Any:
     eps = c.get("epsilon", 1e-5)
     decay = c.get("weight_decay", 0.0)
     if vector["optimizer"] == "Adam":
-        return Adam(betas=betas, eps=eps, weight_decay=decay, amsgrad=c.get("amsgrad", False))
+        return Adam(
+            betas=betas, eps=eps, weight_decay=decay, amsgrad=c.get("amsgrad", False)
+        )
     if vector["optimizer"] == "AdamW":
         cautious = c.get("cautious_weight_decay", False)
         return AdamW(
-            betas=betas, eps=eps, weight_decay=decay, amsgrad=c.get("amsgrad", False), cautious=cautious
+            betas=betas,
+            eps=eps,
+            weight_decay=decay,
+            amsgrad=c.get("amsgrad", False),
+            cautious=cautious,
         )
     if vector["optimizer"] == "Adan":
         three = (c.get("beta_1", 0.98), c.get("beta_2", 0.92), c.get("beta_3", 0.99))
@@ -60,7 +66,9 @@ def simple_of(vector: dict[str, Any]) -> Any:
         return Adagrad(lr_decay=c.get("lr_decay", 0.0), eps=eps, weight_decay=decay)
     assert vector["optimizer"] == "RmsProp"
     momentum = c.get("momentum", 0.9)
-    return RMSprop(alpha=c.get("alpha", 0.99), momentum=momentum, eps=eps, weight_decay=decay)
+    return RMSprop(
+        alpha=c.get("alpha", 0.99), momentum=momentum, eps=eps, weight_decay=decay
+    )
 
 
 def inputs_of(vector: dict[str, Any]) -> list[Tensor]:
@@ -100,7 +108,9 @@ def test_muon_adjusts_the_learning_rate_as_burn_does() -> None:
     rules["Muon.test_adjust_lr_fn_match_rms_adamw"] = "match_rms_adamw"
     for name, rule in rules.items():
         for case in one("muon", name)["cases"]:
-            assert adjusted(rule, *case["shape"]) == pytest.approx(case["ratio"], abs=1e-8)
+            assert adjusted(rule, *case["shape"]) == pytest.approx(
+                case["ratio"], abs=1e-8
+            )
 
 
 def test_muon_refuses_a_vector_in_words() -> None:
@@ -141,7 +151,10 @@ def test_muon_decays_and_stands_a_gradient_of_zero() -> None:
         assert torch.allclose(module.weight, before * (1 - 0.01 * decay), atol=1e-7)
 
 
-LBFGS_IDS = ["LBFGS.test_lbfgs_strong_wolfe_comparison", "LBFGS.test_lbfgs_no_strong_wolfe_comparison"]
+LBFGS_IDS = [
+    "LBFGS.test_lbfgs_strong_wolfe_comparison",
+    "LBFGS.test_lbfgs_no_strong_wolfe_comparison",
+]
 
 
 @pytest.mark.parametrize("vector", by_id("lbfgs", *LBFGS_IDS))
@@ -151,7 +164,9 @@ def test_lbfgs_is_that_of_burn(vector: dict[str, Any]) -> None:
     search = vector["config"]["line_search_fn"]
     # The first loss tells where the vector starts.
     layer.weight.data, layer.bias.data = torch.tensor([[0.5]]), torch.tensor([0.1])
-    optimizer = LBFGS(layer, lr=vector["learning_rate"], max_eval=25, line_search_fn=search)
+    optimizer = LBFGS(
+        layer, lr=vector["learning_rate"], max_eval=25, line_search_fn=search
+    )
     losses: list[float] = []
 
     def closure() -> Tensor:
@@ -165,7 +180,9 @@ def test_lbfgs_is_that_of_burn(vector: dict[str, Any]) -> None:
 
     expected = vector["expected"]
     assert losses[0] == pytest.approx(expected["initial_loss"], abs=1e-4)
-    assert (layer(x) - y).square().sum().item() == pytest.approx(expected["final_loss"], abs=1e-4)
+    assert (layer(x) - y).square().sum().item() == pytest.approx(
+        expected["final_loss"], abs=1e-4
+    )
     assert layer.weight.item() == pytest.approx(expected["weight"], abs=1e-5)
     assert layer.bias.item() == pytest.approx(expected["bias"], abs=1e-5)
 
@@ -185,7 +202,11 @@ NAMES = {"num_iters": "n_iters", "lr": "value"}
 
 
 def schedule_of(vector: dict[str, Any]) -> schedulers.Scheduler:
-    config = {NAMES.get(k, k): v for k, v in vector["config"].items() if not isinstance(v, str)}
+    config = {
+        NAMES.get(k, k): v
+        for k, v in vector["config"].items()
+        if not isinstance(v, str)
+    }
     if vector["scheduler"] == "Sequential":
         children = [schedule(child) for child in config["schedulers"]]
         return schedulers.Sequential(children, config["milestones"])
@@ -198,7 +219,9 @@ WITH_RATES = [v for v in VECTORS["lr_schedulers"] if "expected_lrs" in v]
 
 
 @pytest.mark.parametrize("vector", [pytest.param(v, id=v["id"]) for v in WITH_RATES])
-def test_schedules_give_burns_learning_rates_also_when_resumed(vector: dict[str, Any]) -> None:
+def test_schedules_give_burns_learning_rates_also_when_resumed(
+    vector: dict[str, Any],
+) -> None:
     for saved_at in range(len(vector["expected_lrs"])):
         made = schedule_of(vector)
 
@@ -242,7 +265,10 @@ def test_wrong_schedules_are_refused_in_burns_words(number: int) -> None:
 def test_groups_have_schedules_of_their_own_and_the_last_match_wins() -> None:
     net = nn.ModuleDict({"backbone": nn.Linear(2, 2), "head": nn.Linear(2, 2)})
     lr = schedulers.Linear(0.001, 0.0001, 4)
-    groups = [Group("**", lr=0.5), Group("backbone.**", lr=schedulers.Linear(0.1, 0.01, 4))]
+    groups = [
+        Group("**", lr=0.5),
+        Group("backbone.**", lr=schedulers.Linear(0.1, 0.01, 4)),
+    ]
     adaptor = SGD().bind(net, lr=lr, groups=[groups[1]])
     for parameter in net.parameters():
         parameter.grad = torch.zeros_like(parameter)
@@ -259,7 +285,12 @@ def test_groups_have_schedules_of_their_own_and_the_last_match_wins() -> None:
 
 
 @pytest.mark.parametrize(
-    "vector", by_id("gradient_clipping", "GradientClipping.test_clip_by_value", "GradientClipping.test_clip_by_norm")
+    "vector",
+    by_id(
+        "gradient_clipping",
+        "GradientClipping.test_clip_by_value",
+        "GradientClipping.test_clip_by_norm",
+    ),
 )
 @pytest.mark.parametrize("fused", [False, None, True])
 def test_gradients_are_clipped_to_burns_numbers(

@@ -65,8 +65,16 @@ ELEMENTWISE: dict[str, Callable[[Any, Any, Any, Any], tuple[Any, Any, Any]]] = {
     "where with a tensor": lambda p, g, a, b: (torch.where(g * p >= 0, p, 0.0), a, b),
     "masked": lambda p, g, a, b: (p - g * (g * p > 0).to(p.dtype), a, b),
     "comparisons": lambda p, g, a, b: (p.masked_fill((p > 0) == (g <= 0), 0.5), a, b),
-    "clamps": lambda p, g, a, b: (p - g.clamp(-0.3, 0.3), g.clamp_min(0.1), b.clip(max=2)),
-    "extremes": lambda p, g, a, b: (p - g, torch.maximum(a, g), torch.minimum(b, g.abs())),
+    "clamps": lambda p, g, a, b: (
+        p - g.clamp(-0.3, 0.3),
+        g.clamp_min(0.1),
+        b.clip(max=2),
+    ),
+    "extremes": lambda p, g, a, b: (
+        p - g,
+        torch.maximum(a, g),
+        torch.minimum(b, g.abs()),
+    ),
     "powers": lambda p, g, a, b: (p - g**2 + g**3, (g**2) ** 0.5, b ** (-1)),
     "functions": lambda p, g, a, b: (
         p - torch.tanh(g),
@@ -74,8 +82,16 @@ ELEMENTWISE: dict[str, Callable[[Any, Any, Any, Any], tuple[Any, Any, Any]]] = {
         torch.exp(-g.abs()).log1p() + torch.rsqrt(b.square() + 1),
     ),
     "lerps": lambda p, g, a, b: (p.lerp(g, 0.9), a.lerp(g, 0.1), torch.lerp(b, g, 0.5)),
-    "own tensors in place": lambda p, g, a, b: (p.clone().sub_(g), (a * 1.0).add_(g), b),
-    "a copy changed in place": lambda p, g, a, b: (p - g, a.clone().mul_(2).add_(g), a + 1),
+    "own tensors in place": lambda p, g, a, b: (
+        p.clone().sub_(g),
+        (a * 1.0).add_(g),
+        b,
+    ),
+    "a copy changed in place": lambda p, g, a, b: (
+        p - g,
+        a.clone().mul_(2).add_(g),
+        a + 1,
+    ),
     "torch functions": lambda p, g, a, b: (
         torch.sub(p, g, alpha=0.1),
         torch.addcmul(a, g, g, value=0.5),
@@ -88,7 +104,11 @@ ELEMENTWISE: dict[str, Callable[[Any, Any, Any, Any], tuple[Any, Any, Any]]] = {
     ),
     "an unused result": lambda p, g, a, b: ((p.exp(), p - g)[1], a, b),
     "detached": lambda p, g, a, b: (p.detach() - g.data, a.contiguous(), b),
-    "zeros anew": lambda p, g, a, b: (p - g, torch.full_like(p, 0.25), torch.ones_like(g)),
+    "zeros anew": lambda p, g, a, b: (
+        p - g,
+        torch.full_like(p, 0.25),
+        torch.ones_like(g),
+    ),
 }
 
 
@@ -151,12 +171,18 @@ REFUSED: dict[str, tuple[Callable[[Any, Any, Any, Any], Any], str]] = {
     "norm": (lambda p, g, a, b: (p - g / (g.norm() + 1), a, b), "norm"),
     "sum": (lambda p, g, a, b: (p - g.sum() * 1e-3, a, b), "sum"),
     "item": (lambda p, g, a, b: (p - g * g.sum().item() * 1e-3, a, b), "sum"),
-    "branch on values": (lambda p, g, a, b: (p - g if (g * g).mean() > 9 else p, a, b), "mean"),
+    "branch on values": (
+        lambda p, g, a, b: (p - g if (g * g).mean() > 9 else p, a, b),
+        "mean",
+    ),
     "noise": (lambda p, g, a, b: (p - g + 0 * torch.randn_like(g), a, b), "randn_like"),
     "another power": (lambda p, g, a, b: (p - g.abs() ** 1.3, a, b), "power"),
     "numpy": (lambda p, g, a, b: (p - torch.from_numpy(g.numpy()), a, b), "numpy"),
     "indexing": (lambda p, g, a, b: (p - g[...], a, b), "indexing"),
-    "max of two": (lambda p, g, a, b: (p - g * float(max(g.abs().sum(), 1)) * 1e-4, a, b), "sum"),
+    "max of two": (
+        lambda p, g, a, b: (p - g * float(max(g.abs().sum(), 1)) * 1e-4, a, b),
+        "sum",
+    ),
 }
 
 
@@ -167,7 +193,9 @@ def test_steps_that_are_not_elementwise_run_as_they_are_written(
 ) -> None:
     step, why = REFUSED[name]
     # These read values that an empty tensor does not have.
-    left, right = (nn.ParameterList([torch.ones(3, 2), torch.full((4,), 2.0)]) for _ in "ab")
+    left, right = (
+        nn.ParameterList([torch.ones(3, 2), torch.full((4,), 2.0)]) for _ in "ab"
+    )
     engine = Stepping(fn=step).bind(left, lr=0.1, fused=fused)
     loop = Stepping(fn=step).bind(right, lr=0.1, fused=False)
 
@@ -182,7 +210,9 @@ def test_steps_that_are_not_elementwise_run_as_they_are_written(
 def test_a_tensor_that_is_neither_argument_nor_state_is_refused() -> None:
     closed_over = torch.randn(4)
     module = nn.Linear(4, 1, bias=False)
-    adaptor = Stepping(fn=lambda p, g, a, b: (p - closed_over * g, a, b)).bind(module, lr=1)
+    adaptor = Stepping(fn=lambda p, g, a, b: (p - closed_over * g, a, b)).bind(
+        module, lr=1
+    )
 
     drive(adaptor, module, 1)
 
@@ -195,7 +225,16 @@ class Certificate(TorchDispatchMode):
     def __torch_dispatch__(
         self, func: Any, types: Any, args: Any = (), kwargs: Any = None
     ) -> Any:
-        made = ("zeros_like", "ones_like", "full_like", "detach", "alias", "clone", "_to_copy", "scalar_tensor")
+        made = (
+            "zeros_like",
+            "ones_like",
+            "full_like",
+            "detach",
+            "alias",
+            "clone",
+            "_to_copy",
+            "scalar_tensor",
+        )
         name = func.overloadpacket.__name__
         if torch.Tag.pointwise not in func.tags and name not in made:
             raise NotElementwise(name)
@@ -278,7 +317,9 @@ def test_branches_on_numbers_and_shapes_are_followed_at_every_step() -> None:
 
 
 @pytest.mark.parametrize("fused", [False, None, True])
-def test_a_first_state_that_is_the_gradient_does_not_alias_it(fused: bool | None) -> None:
+def test_a_first_state_that_is_the_gradient_does_not_alias_it(
+    fused: bool | None,
+) -> None:
     module, peer = nn.Linear(3, 2), nn.Linear(3, 2)
     peer.load_state_dict(module.state_dict())
     adaptor = SGD(momentum=0.9).bind(module, lr=0.1, fused=fused)
@@ -317,11 +358,19 @@ def odd_formats() -> nn.ParameterList:
     torch.manual_seed(0)
     conv = torch.randn(4, 3, 5, 5).to(memory_format=torch.channels_last)
     with_gaps = torch.randn(6, 8)[:, ::2]
-    return nn.ParameterList([nn.Parameter(conv), nn.Parameter(torch.randn(5, 4).t()), nn.Parameter(with_gaps)])
+    return nn.ParameterList(
+        [
+            nn.Parameter(conv),
+            nn.Parameter(torch.randn(5, 4).t()),
+            nn.Parameter(with_gaps),
+        ]
+    )
 
 
 @pytest.mark.parametrize("fused", [False, None, True])
-def test_a_gradient_of_another_memory_format_is_stepped_right(fused: bool | None) -> None:
+def test_a_gradient_of_another_memory_format_is_stepped_right(
+    fused: bool | None,
+) -> None:
     module = nn.ParameterList([torch.zeros(2, 3, 4, 4)])
     grad = torch.randn(2, 3, 4, 4)
     adaptor = SGD().bind(module, lr=1.0, fused=fused)
@@ -473,8 +522,12 @@ def test_state_dtype_gives_the_numbers_of_the_loop(fused: bool | None) -> None:
 
 
 @pytest.mark.parametrize("fused", [False, None, True])
-def test_complex_parameters_are_stepped_as_pairs_of_real_ones(fused: bool | None) -> None:
-    left, right = (nn.ParameterList([torch.ones(3, dtype=torch.complex64)]) for _ in "ab")
+def test_complex_parameters_are_stepped_as_pairs_of_real_ones(
+    fused: bool | None,
+) -> None:
+    left, right = (
+        nn.ParameterList([torch.ones(3, dtype=torch.complex64)]) for _ in "ab"
+    )
     adaptor = AdamW().bind(left, lr=0.1, fused=fused)
     oracle = torch.optim.AdamW(right.parameters(), lr=0.1, foreach=False)
 
@@ -529,7 +582,15 @@ def test_a_subclass_of_a_shipped_optimizer_is_stepped_by_its_own_step() -> None:
 
 
 def test_muon_in_stacks_moves_as_muon_alone() -> None:
-    left, right = (nn.ParameterList([torch.randn(6, 4, generator=torch.Generator().manual_seed(i)) for i in range(5)]) for _ in "ab")
+    left, right = (
+        nn.ParameterList(
+            [
+                torch.randn(6, 4, generator=torch.Generator().manual_seed(i))
+                for i in range(5)
+            ]
+        )
+        for _ in "ab"
+    )
 
     drive(Muon().bind(left, lr=0.1), left, 1, 2)
     drive(Muon().bind(right, lr=0.1, fused=False), right, 1, 2)

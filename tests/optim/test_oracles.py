@@ -60,7 +60,11 @@ TORCH = [
     torch_case(AdamW, O.AdamW, amsgrad=True),
     torch_case(Adagrad, O.Adagrad),
     torch_case(
-        Adagrad, O.Adagrad, lr_decay=0.1, weight_decay=0.1, initial_accumulator_value=0.5
+        Adagrad,
+        O.Adagrad,
+        lr_decay=0.1,
+        weight_decay=0.1,
+        initial_accumulator_value=0.5,
     ),
     torch_case(RMSprop, O.RMSprop),
     torch_case(RMSprop, O.RMSprop, centered=True, eps=1e-3),
@@ -80,7 +84,11 @@ def adan(**options: Any) -> Peer:
 
 def lamb(**options: Any) -> Peer:
     return lambda ps: pytorch_optimizer.Lamb(  # type: ignore[call-arg]  # their signature
-        ps, lr=1e-2, foreach=False, weight_decouple=False, **options  # type: ignore[arg-type]  # their type of parameters
+        ps,
+        lr=1e-2,
+        foreach=False,
+        weight_decouple=False,
+        **options,  # type: ignore[arg-type]  # their type of parameters
     )
 
 
@@ -150,7 +158,9 @@ def test_fifty_steps_are_those_of_the_oracle(
     drive(adaptor, left, *range(50))
     drive(oracle, right, *range(50))
 
-    scale = 1.0 + max(p.detach().abs().max().item() for p in right.parameters() if p.numel())
+    scale = 1.0 + max(
+        p.detach().abs().max().item() for p in right.parameters() if p.numel()
+    )
     assert distance(left, right) <= tolerance * scale
 
 

@@ -211,7 +211,10 @@ def test_a_record_of_other_shapes_is_refused_with_the_reason() -> None:
 
 
 def test_a_record_of_an_unrelated_module_is_refused() -> None:
-    one, two = nn.ModuleDict({"a": nn.Linear(2, 2)}), nn.ModuleDict({"b": nn.Linear(2, 2)})
+    one, two = (
+        nn.ModuleDict({"a": nn.Linear(2, 2)}),
+        nn.ModuleDict({"b": nn.Linear(2, 2)}),
+    )
     first, second = AdamW().bind(one, lr=1e-2), AdamW().bind(two, lr=1e-2)
     drive(first, one, 1)
 
@@ -278,7 +281,10 @@ def test_a_file_says_what_it_is_of() -> None:
 
 
 def test_groups_with_optimizers_of_their_own_resume_to_the_bit() -> None:
-    groups = [Group("2.weight", optimizer=Muon(), lr=0.02), Group("**.bias", optimizer=SGD(momentum=0.5))]
+    groups = [
+        Group("2.weight", optimizer=Muon(), lr=0.02),
+        Group("**.bias", optimizer=SGD(momentum=0.5)),
+    ]
     nets = [layers(), layers()]
     first, second = (AdamW().bind(net, lr=1e-2, groups=groups) for net in nets)
     drive(first, nets[0], *range(5))
@@ -310,7 +316,9 @@ def test_schedules_given_as_lr_are_saved_and_resumed(through: str) -> None:
     drive(third, nets[1], *range(2, 5))
 
     assert equal(*nets)
-    assert [g["lr"] for g in third.param_groups] == [g["lr"] for g in first.param_groups]
+    assert [g["lr"] for g in third.param_groups] == [
+        g["lr"] for g in first.param_groups
+    ]
 
 
 def test_lbfgs_goes_on_from_its_record_even_in_another_order(tmp_path: Path) -> None:

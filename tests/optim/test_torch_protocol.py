@@ -179,7 +179,9 @@ def test_a_grad_scaler_unscales_clips_and_steps() -> None:
     assert torch.equal(after, module[0].weight)
 
 
-@pytest.mark.parametrize("how", [copy.deepcopy, lambda o: pickle.loads(pickle.dumps(o))])
+@pytest.mark.parametrize(
+    "how", [copy.deepcopy, lambda o: pickle.loads(pickle.dumps(o))]
+)
 def test_copies_step_on_as_the_original(how: Callable[[Any], Any]) -> None:
     module = layers()
     adaptor = UserAdamW(b1=0.8).bind(module, lr=1e-2)
@@ -277,7 +279,9 @@ def test_a_state_dict_of_another_optimizer_is_refused_before_anything_changes() 
 
     with pytest.raises(RecordMismatchError, match=r"state of AdamW.*SGD"):
         sgd.load_state_dict(adam.state_dict())
-    with pytest.raises(RecordMismatchError, match=r"0\.weight.*exp_avg.*momentum_buffer"):
+    with pytest.raises(
+        RecordMismatchError, match=r"0\.weight.*exp_avg.*momentum_buffer"
+    ):
         sgd.load_state_dict(torch_state(module))
 
     assert {k: dict(v) for k, v in sgd.state.items()}.keys() == before.keys()
