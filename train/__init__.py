@@ -6,12 +6,25 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from .checkpoint import Checkpoint
     from .checkpoints import Checkpoints
+    from .hyperstate import HyperState
+    from .serializable import Blob, Lazy, Serializable
 
-__all__ = ["Checkpoint", "Checkpoints"]
+__all__ = [
+    "Blob",
+    "Checkpoint",
+    "Checkpoints",
+    "HyperState",
+    "Lazy",
+    "Serializable",
+]
 
 _HOME = {
     "Checkpoint": "checkpoint",
     "Checkpoints": "checkpoints",
+    "HyperState": "hyperstate",
+    "Blob": "serializable",
+    "Lazy": "serializable",
+    "Serializable": "serializable",
 }
 
 

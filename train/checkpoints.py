@@ -10,6 +10,7 @@ import torch
 
 from ..config.path import did_you_mean
 from .checkpoint import Checkpoint
+from .distributed import is_writer, wait_for_writer
 from .folders import Folders
 from .manifest import FILE
 from .rng import Generators
@@ -92,13 +93,13 @@ class Checkpoints:
         self._check_ranking(values)
         if rng:
             objects[RNG] = Generators()
-        if _is_writer():
+        if is_writer():
             self._folders.root.mkdir(parents=True, exist_ok=True)
             self._folders.sweep()
             with self._folders.new(self._folders.name(number)) as scratch:
                 Checkpoint.write(scratch, number, objects, values, suffix=self.suffix)
             self._forget(number)
-        _wait_for_writer()
+        wait_for_writer()
         return self[number]
 
     def restore(
@@ -204,15 +205,3 @@ def _check_rng(rng: object) -> None:
             "rng=True keeps the random generators of the process; give a generator of "
             f"your own under another name, got {rng!r:.60}"
         )
-
-
-def _is_writer() -> bool:
-    distributed = torch.distributed
-    is_running = distributed.is_available() and distributed.is_initialized()
-    return not is_running or distributed.get_rank() == 0
-
-
-def _wait_for_writer() -> None:
-    distributed = torch.distributed
-    if distributed.is_available() and distributed.is_initialized():
-        distributed.barrier()

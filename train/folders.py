@@ -20,6 +20,9 @@ from ..records.scratch import (
 DIGITS = 12
 """Of the number in a folder's name, so that names sort as numbers do."""
 
+LATEST = "latest-"
+"""Stands before the name of the newest folder, where that is marked."""
+
 _RETIRED = ".old"
 
 
@@ -41,7 +44,7 @@ class Folders:
     def found(self) -> dict[int, Path]:
         """Return the complete folders by number, in order; recover what a kill left."""
         self._recover()
-        pattern = re.compile(rf"(?:latest-)?{re.escape(self.key)}(\d{{{DIGITS},}})")
+        pattern = re.compile(rf"(?:{LATEST})?{re.escape(self.key)}(\d{{{DIGITS},}})")
         found: dict[int, Path] = {}
         with suppress(FileNotFoundError, NotADirectoryError):
             for entry in sorted(os.scandir(self.root), key=lambda e: e.name):
@@ -57,10 +60,20 @@ class Folders:
             os.rename(folder, doomed)
             shutil.rmtree(doomed, ignore_errors=True)
 
+    def retire(self, newest: Path, *, keep: int) -> None:
+        """Take ``latest-`` from all names but ``newest``'s; remove all but ``keep``."""
+        self.remove(newest.with_name(newest.name.removeprefix(LATEST)))
+        older = [folder for folder in self.found().values() if folder != newest]
+        for folder in older[: max(len(older) - keep, 0)]:
+            self.remove(folder)
+        for folder in older[max(len(older) - keep, 0) :]:
+            if folder.name.startswith(LATEST):
+                os.rename(folder, folder.with_name(folder.name.removeprefix(LATEST)))
+
     def sweep(self) -> None:
         """Remove what killed saves left half-written."""
         self._recover()
-        for name in (f"{self.key}*", f"latest-{self.key}*"):
+        for name in (f"{self.key}*", f"{LATEST}{self.key}*"):
             for scratch in abandoned(str(self.root), name):
                 shutil.rmtree(scratch, ignore_errors=True)
 

@@ -1,0 +1,738 @@
+import os
+import pickle
+import shutil
+from dataclasses import dataclass, field
+from enum import Enum
+from pathlib import Path
+from typing import Any
+
+import msgpack
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from burnish import module
+from burnish.config import ConfigError, Hparams, RenameField, RewriteRule, Versioned
+from burnish.optim import AdamW, ClipGlobalNorm, Group, OptimizerAdaptor
+from burnish.records import RecordError, RecordFormatError, RecordMismatchError
+from burnish.train import Blob, HyperState, Lazy, Serializable
+
+from .killed import killed_everywhere
+
+torch.set_num_threads(1)
+
+
+class Mode(Enum):
+    FAST = "fast"
+    EXACT = "exact"
+
+
+@dataclass
+class Optim:
+    lr: float = 0.1
+    n_warm: int = 3
+
+
+@dataclass
+class Config:
+    optim: Optim = field(default_factory=Optim)
+    width: int = 3
+    mode: Mode = Mode.FAST
+
+
+@module
+class Net(nn.Module):
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.layer = nn.Linear(width, width)
+
+
+@dataclass
+class State:
+    step: int
+    net: Net
+    optim: torch.optim.Optimizer
+    mode: Mode = Mode.EXACT
+    seen: list[int] = field(default_factory=list[int])
+
+
+@dataclass
+class LazyState(Lazy):
+    step: int
+    net: Net
+    other: Net
+
+
+calls: list[Any] = []
+
+
+def begin(config: Config) -> State:
+    calls.append(config)
+    net = Net(config.width)
+    return State(0, net, torch.optim.Adam(net.parameters(), lr=config.optim.lr))
+
+
+def begin_lazy(config: Config) -> LazyState:
+    return LazyState(0, Net(config.width), Net(config.width))
+
+
+def load(folder: Path, **options: Any) -> HyperState[Config, State]:
+    return HyperState.load(Config, State, begin, checkpoint_dir=folder, **options)
+
+
+def advance(run: HyperState[Any, Any], step: int) -> None:
+    run.state.step = step
+    run.step()
+
+
+def weights(module: nn.Module) -> list[float]:
+    return [float(x) for p in module.parameters() for x in p.detach().flatten()]
+
+
+def train(state: State, n_steps: int) -> None:
+    for _ in range(n_steps):
+        state.optim.zero_grad()
+        state.net.layer(torch.randn(4, 3)).square().sum().backward()
+        state.optim.step()
+        state.step += 1
+
+
+def test_j1_one_folder_with_config_state_and_a_file_per_object(tmp_path: Path) -> None:
+    run = load(tmp_path)
+
+    advance(run, 50)
+
+    assert os.listdir(tmp_path) == ["latest-step000000000050"]
+    files = {"config.ron", "state.ron", "state.net.mpk", "state.optim.mpk", "rng.mpk"}
+    assert set(os.listdir(tmp_path / "latest-step000000000050")) == files
+    advance(run, 60)
+    assert os.listdir(tmp_path) == ["latest-step000000000060"]
+
+
+def test_j1_older_ones_are_kept_without_latest_in_their_names(tmp_path: Path) -> None:
+    run = load(tmp_path, keep_last=2)
+
+    for step in (1, 2, 3):
+        advance(run, step)
+
+    assert sorted(os.listdir(tmp_path)) == [
+        "latest-step000000000003",
+        "step000000000002",
+    ]
+
+
+def test_j2_step_twice_at_one_key_keeps_the_checkpoint(tmp_path: Path) -> None:
+    run = load(tmp_path)
+    advance(run, 5)
+    run.state.seen = [1]
+
+    advance(run, 5)
+    again = load(tmp_path)
+    advance(run, 6)
+
+    assert again.state.seen == [1]
+    assert load(tmp_path).state.step == 6
+
+
+def test_j3_a_new_manager_continues_without_the_initial_state(tmp_path: Path) -> None:
+    run = load(tmp_path, overrides=["width=3", "mode=exact"])
+    train(run.state, 2)
+    advance(run, 60)
+    n_calls = len(calls)
+
+    again = load(tmp_path)
+
+    assert len(calls) == n_calls
+    assert again.state.step == 60
+    assert weights(again.state.net) == weights(run.state.net)
+    assert again.config == run.config
+    assert again.state.mode is Mode.EXACT
+
+
+def test_j4_lazy_fields_are_read_when_touched(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = HyperState.load(Config, LazyState, begin_lazy, checkpoint_dir=tmp_path)
+    advance(run, 1)
+    opened: list[str] = []
+    from burnish.train import restoring
+
+    real = restoring.opened
+
+    def counted(file: Path, name: str) -> Any:
+        opened.append(name)
+        return real(file, name)
+
+    monkeypatch.setattr(restoring, "opened", counted)
+
+    again = HyperState.load(Config, LazyState, begin_lazy, checkpoint_dir=tmp_path)
+    assert again.state.step == 1
+    assert opened == []
+    first = again.state.net
+    assert opened == ["net"]
+    assert again.state.net is first
+    assert opened == ["net"]
+    (tmp_path / "latest-step000000000001/state.other.mpk").unlink()
+    with pytest.raises(FileNotFoundError, match=r"'other' is missing.*state\.other"):
+        _ = again.state.other
+    assert again.state.step == 1
+
+
+def test_j4_what_was_never_touched_is_carried_into_new_checkpoints(
+    tmp_path: Path,
+) -> None:
+    run = HyperState.load(Config, LazyState, begin_lazy, checkpoint_dir=tmp_path)
+    advance(run, 1)
+    expected = weights(run.state.other)
+
+    again = HyperState.load(Config, LazyState, begin_lazy, checkpoint_dir=tmp_path)
+    advance(again, 2)
+    advance(again, 3)
+
+    assert weights(again.state.other) == expected
+    last = HyperState.load(Config, LazyState, begin_lazy, checkpoint_dir=tmp_path)
+    assert weights(last.state.other) == expected
+
+
+def test_j4_a_module_trained_through_its_optimizer_is_not_stale(
+    tmp_path: Path,
+) -> None:
+    @dataclass
+    class Trained(Lazy):
+        step: int
+        net: Net
+        optim: torch.optim.Optimizer
+
+    def initial(config: Config) -> Trained:
+        net = Net(config.width)
+        return Trained(0, net, torch.optim.SGD(net.parameters(), lr=1.0))
+
+    run = HyperState.load(Config, Trained, initial, checkpoint_dir=tmp_path)
+    advance(run, 1)
+    before = weights(run.state.net)
+    again = HyperState.load(Config, Trained, initial, checkpoint_dir=tmp_path)
+    for param in again.state.optim.param_groups[0]["params"]:
+        param.grad = torch.ones_like(param)
+
+    again.state.optim.step()
+    advance(again, 2)
+
+    last = HyperState.load(Config, Trained, initial, checkpoint_dir=tmp_path)
+    assert weights(last.state.net) == pytest.approx([w - 1 for w in before])
+
+
+def test_j5_objects_in_lists_and_dicts_and_odd_tensors_come_back(
+    tmp_path: Path,
+) -> None:
+    @dataclass
+    class Many:
+        step: int
+        nets: list[Net]
+        named: dict[str, Net]
+        tensors: dict[str, torch.Tensor]
+        array: np.ndarray[Any, Any]
+        table: Blob[dict[str, list[int]]]
+        twice: Net | None = None
+
+    net = Net(2)
+    base = torch.arange(6.0).reshape(2, 3)
+    tensors = {
+        "bf16": torch.tensor([1.5], dtype=torch.bfloat16),
+        "scalar": torch.tensor(4),
+        "strided": base.t(),
+        "a/b..": base,
+    }
+
+    def initial(config: Config) -> Many:
+        table = {"x": [1, 2]}
+        named = {"a.b": Net(1), "c": Net(2)}
+        array = np.arange(4)[::2]
+        return Many(0, [net, Net(3)], named, tensors, array, table, twice=net)
+
+    run = HyperState.load(Config, Many, initial, checkpoint_dir=tmp_path)
+    advance(run, 1)
+    again = HyperState.load(Config, Many, initial, checkpoint_dir=tmp_path).state
+
+    assert [weights(n) for n in again.nets] == [weights(n) for n in run.state.nets]
+    assert weights(again.named["a.b"]) == weights(run.state.named["a.b"])
+    assert again.twice is again.nets[0]
+    for name, tensor in tensors.items():
+        assert torch.equal(again.tensors[name], tensor)
+        assert again.tensors[name].dtype is tensor.dtype
+    assert np.array_equal(again.array, [0, 2])
+    assert again.table == {"x": [1, 2]}
+
+
+def test_j6_a_checkpoint_as_initial_path_stays_as_it_is(tmp_path: Path) -> None:
+    run = load(tmp_path / "first")
+    advance(run, 7)
+    source = tmp_path / "first/latest-step000000000007"
+    before = {f.name: f.read_bytes() for f in source.iterdir()}
+
+    again = load(tmp_path / "second", path=source)
+    advance(again, 8)
+
+    assert again.state.step == 8
+    assert weights(again.state.net) == weights(run.state.net)
+    assert os.listdir(tmp_path / "second") == ["latest-step000000000008"]
+    assert {f.name: f.read_bytes() for f in source.iterdir()} == before
+
+
+def test_j7_overrides_hold_on_resume(tmp_path: Path) -> None:
+    advance(load(tmp_path), 1)
+
+    again = load(tmp_path, overrides=["optim.lr=0.5"])
+
+    assert again.config.optim.lr == 0.5
+
+
+def test_j7_a_smaller_state_loads_if_extras_are_ignored(tmp_path: Path) -> None:
+    @dataclass
+    class Small:
+        step: int
+
+    run = load(tmp_path)
+    advance(run, 4)
+
+    def open_small(ignore: bool) -> HyperState[Config, Small]:
+        return HyperState.load(
+            Config,
+            Small,
+            lambda _: Small(0),
+            checkpoint_dir=tmp_path,
+            ignore_extra=ignore,
+        )
+
+    assert open_small(True).state == Small(4)
+    with pytest.raises(ConfigError, match=r"state\.ron.*net: unknown field|net"):
+        open_small(False)
+
+
+@pytest.mark.parametrize(
+    ("key", "found"), [("net", "Net"), ("stpe", "'step'"), ("mode", "EXACT")]
+)
+def test_j8_a_key_that_is_no_int_is_told_before_anything_is_written(
+    tmp_path: Path, key: str, found: str
+) -> None:
+    with pytest.raises(ValueError, match=rf"checkpoint_key='{key}'.*{found}"):
+        load(tmp_path / "none", checkpoint_key=key)
+
+    assert not (tmp_path / "none").exists()
+
+
+def test_j8_without_a_folder_step_only_follows_schedules(tmp_path: Path) -> None:
+    overrides = ["optim.lr=step: 0.1@0 0.0@100"]
+    run = HyperState.load(Config, State, begin, overrides=overrides)
+
+    advance(run, 50)
+
+    assert run.config.optim.lr == pytest.approx(0.05)
+    with pytest.raises(ValueError, match="checkpoint_dir="):
+        run.save()
+
+
+def test_j9_foreign_and_half_written_folders_are_not_taken(tmp_path: Path) -> None:
+    run = load(tmp_path)
+    advance(run, 5)
+    for name in (
+        "latest-other999999999999",
+        "latest-step999999999999",
+        "backup-step000000000999",
+        ".latest-step000000000006.00000000.tmp",
+    ):
+        (tmp_path / name).mkdir()
+
+    assert load(tmp_path).state.step == 5
+
+
+def test_j9_a_kill_anywhere_leaves_the_old_or_the_new(tmp_path: Path) -> None:
+    @dataclass
+    class Tiny:
+        step: int
+        tensor: torch.Tensor
+
+    def open_run(folder: Path) -> HyperState[Config, Tiny]:
+        return HyperState.load(
+            Config, Tiny, lambda _: Tiny(0, torch.zeros(2)), checkpoint_dir=folder
+        )
+
+    folder = tmp_path / "run"
+    run = open_run(folder)
+    advance(run, 1)
+    shutil.copytree(folder, tmp_path / "start")
+
+    def prepare() -> Any:
+        shutil.rmtree(folder)
+        shutil.copytree(tmp_path / "start", folder)
+        next_run = open_run(folder)
+        next_run.state.tensor = torch.full((2,), 2.0)
+        return lambda: advance(next_run, 2)
+
+    n_kills = 0
+    for _ in killed_everywhere(prepare):
+        n_kills += 1
+        state = open_run(folder).state
+        assert state.step in (1, 2)
+        assert state.tensor.tolist() == [0.0, 0.0] if state.step == 1 else [2.0, 2.0]
+    assert n_kills > 10
+    assert open_run(folder).state.tensor.tolist() == [2.0, 2.0]
+
+
+def test_j10_numbers_edited_by_hand_are_honoured(tmp_path: Path) -> None:
+    advance(load(tmp_path), 5)
+    folder = tmp_path / "latest-step000000000005"
+    for name, old, new in [
+        ("state.ron", "step: 5", "step: 77"),
+        ("config.ron", "lr: 0.1", "lr: 0.25"),
+    ]:
+        text = (folder / name).read_text()
+        assert old in text
+        (folder / name).write_text(text.replace(old, new))
+
+    again = load(tmp_path)
+
+    assert again.state.step == 77
+    assert again.config.optim.lr == 0.25
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda net: torch.optim.Adam(net.parameters(), lr=0.01),
+        lambda net: torch.optim.SGD(
+            [{"params": [net.layer.weight]}, {"params": [net.layer.bias], "lr": 0.5}],
+            lr=0.1,
+            momentum=0.9,
+        ),
+        lambda net: AdamW(weight_decay=0.1).bind(net, lr=0.1),
+        lambda net: AdamW().bind(net, lr=0.1, groups=[Group("**.bias", lr=0.3)]),
+        lambda net: AdamW().bind(net.layer, lr=0.1, clip=ClipGlobalNorm(0.1)),
+    ],
+    ids=["torch", "groups", "ours", "our groups", "clipped"],
+)
+def test_j11_an_optimizer_steps_the_restored_parameters_to_the_bit(
+    tmp_path: Path, make: Any
+) -> None:
+    def initial(config: Config) -> State:
+        net = Net(config.width)
+        return State(0, net, make(net))
+
+    run = HyperState.load(Config, State, initial, checkpoint_dir=tmp_path)
+    train(run.state, 3)
+    run.step()
+    torch.rand(3)
+
+    again = HyperState.load(Config, State, initial, checkpoint_dir=tmp_path)
+    train(again.state, 3)
+    last = HyperState.load(Config, State, initial, checkpoint_dir=tmp_path)
+    train(last.state, 3)
+
+    assert weights(again.state.net) == weights(last.state.net)
+    assert weights(again.state.net) != weights(run.state.net)
+    again_run = HyperState.load(Config, State, initial, checkpoint_dir=tmp_path)
+    train(run.state, 3)
+    assert weights(run.state.net) == weights(again.state.net)
+    assert again_run.state.step == 3
+
+
+def test_j11_objects_that_only_the_program_can_make_are_filled(tmp_path: Path) -> None:
+    @dataclass
+    class Scheduled:
+        step: int
+        net: nn.Sequential
+        optim: torch.optim.Optimizer
+        schedule: torch.optim.lr_scheduler.LambdaLR
+        scaler: torch.amp.GradScaler
+
+    def initial(config: Config) -> Scheduled:
+        net = nn.Sequential(nn.Linear(3, 3), nn.Dropout(0.5))
+        optim = torch.optim.Adam(net.parameters(), lr=0.1)
+        schedule = torch.optim.lr_scheduler.LambdaLR(optim, lambda n: 0.5**n)
+        return Scheduled(0, net, optim, schedule, torch.amp.GradScaler("cpu"))
+
+    def go(state: Scheduled) -> list[float]:
+        for _ in range(3):
+            state.optim.zero_grad()
+            loss = state.net(torch.randn(4, 3)).square().sum()
+            state.scaler.scale(loss).backward()
+            state.scaler.step(state.optim)
+            state.scaler.update()
+            state.schedule.step()
+            state.step += 1
+        return weights(state.net)
+
+    run = HyperState.load(Config, Scheduled, initial, checkpoint_dir=tmp_path)
+    go(run.state)
+    run.step()
+    expected = go(run.state)
+
+    again = HyperState.load(Config, Scheduled, initial, checkpoint_dir=tmp_path)
+
+    assert go(again.state) == expected
+    assert again.state.schedule.optimizer is again.state.optim
+
+
+class Head(nn.Module, Serializable):
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.zeros(width))
+
+    def serialize(self) -> Any:
+        return self.state_dict()
+
+    @classmethod
+    def deserialize(cls, data: Any, config: Any, state: Any, ctx: Any) -> "Head":
+        head = cls(state.net.layer.in_features)
+        head.load_state_dict(data)
+        ctx["seen"].append(config.width)
+        return head
+
+
+class Old(Serializable):
+    def __init__(self, number: int) -> None:
+        self.number = number
+
+    def serialize(self) -> Any:
+        return {"number": np.array([self.number])}
+
+    @classmethod
+    def deserialize(cls, data: Any, ctx: Any) -> "Old":  # type: ignore[override]  # pyright: ignore[reportIncompatibleMethodOverride]  # the older signature
+        return cls(int(data["number"][0]) + ctx["config"].width)
+
+
+def test_j11_serializable_objects_touch_other_fields_first(tmp_path: Path) -> None:
+    @dataclass
+    class Whole:
+        step: int
+        head: Head
+        net: Net
+        old: Old
+
+    def initial(config: Config, ctx: Any) -> Whole:
+        return Whole(0, Head(config.width), Net(config.width), Old(ctx["n"]))
+
+    options: dict[str, Any] = {"checkpoint_dir": tmp_path, "ctx": {"seen": [], "n": 4}}
+    run = HyperState.load(Config, Whole, initial, **options)
+    nn.init.normal_(run.state.head.weight)
+    advance(run, 1)
+
+    again = HyperState.load(Config, Whole, initial, **options)
+
+    assert weights(again.state.head) == weights(run.state.head)
+    assert again.state.old.number == 4 + 3
+    assert options["ctx"]["seen"] == [3]
+
+
+class Left(Serializable):
+    def serialize(self) -> Any:
+        return {}
+
+    @classmethod
+    def deserialize(cls, data: Any, config: Any, state: Any, ctx: Any) -> "Left":
+        _ = state.right
+        return cls()
+
+
+class Right(Left):
+    @classmethod
+    def deserialize(cls, data: Any, config: Any, state: Any, ctx: Any) -> "Right":
+        _ = state.left
+        return cls()
+
+
+def test_j11_a_circle_is_told_and_is_no_endless_loop(tmp_path: Path) -> None:
+    @dataclass
+    class Circle:
+        step: int
+        left: Left
+        right: Right
+
+    def initial(_: Config) -> Circle:
+        return Circle(0, Left(), Right())
+
+    run = HyperState.load(Config, Circle, initial, checkpoint_dir=tmp_path)
+    advance(run, 1)
+
+    with pytest.raises(RecordMismatchError, match="left -> right -> left"):
+        HyperState.load(Config, Circle, initial, checkpoint_dir=tmp_path)
+
+
+def test_j12_a_pickle_in_the_place_of_an_object_is_never_run(tmp_path: Path) -> None:
+    class Bomb:
+        def __reduce__(self) -> Any:
+            return os.mkdir, (str(tmp_path / "exploded"),)
+
+    advance(load(tmp_path / "run"), 1)
+    folder = tmp_path / "run/latest-step000000000001"
+    (folder / "state.net.mpk").write_bytes(pickle.dumps(Bomb()))
+    with pytest.raises(RecordError, match=r"state\.net\.mpk"):
+        load(tmp_path / "run")
+    torch.save(Bomb(), folder / "state.net.mpk")
+    with pytest.raises(RecordError, match=r"state\.net\.mpk"):
+        load(tmp_path / "run")
+    text = (folder / "state.ron").read_text()
+    (folder / "state.ron").write_text(text.replace("<blob:state.net.mpk>", "<BLOB>"))
+    with pytest.raises(RecordFormatError, match="net is a pickle"):
+        load(tmp_path / "run")
+    hostile = text.replace("<blob:state.net.mpk>", "<blob:../../state.net.mpk>")
+    (folder / "state.ron").write_text(hostile)
+    with pytest.raises((RecordError, ConfigError, TypeError)):
+        _ = load(tmp_path / "run").state.net.layer
+    assert not (tmp_path / "exploded").exists()
+
+
+def test_i6_the_saved_config_keeps_the_schedule_and_resumes_it(tmp_path: Path) -> None:
+    run = load(tmp_path, overrides=["optim.lr=step: 0.1@0 0.0@100"])
+    advance(run, 50)
+
+    text = (tmp_path / "latest-step000000000050/config.ron").read_text()
+    again = load(tmp_path)
+
+    assert '"step: 0.1@0 0.0@100"' in text
+    assert again.config.optim.lr == pytest.approx(0.05)
+    assert load(tmp_path, overrides=["optim.lr=0.25"]).config.optim.lr == 0.25
+
+
+def test_i7_configs_may_be_frozen_or_hparams_and_keys_dotted(tmp_path: Path) -> None:
+    class Typed(Hparams):
+        lr: float = 0.1
+        note: str = "a@b"
+
+    @dataclass
+    class Progress:
+        epoch: int
+
+    @dataclass
+    class Nested:
+        progress: Progress
+
+    def open_run(overrides: list[str]) -> HyperState[Typed, Nested]:
+        return HyperState.load(
+            Typed,
+            Nested,
+            lambda _: Nested(Progress(0)),
+            checkpoint_dir=tmp_path,
+            checkpoint_key="progress.epoch",
+            overrides=overrides,
+        )
+
+    run = open_run(["lr=progress.epoch: 1@0 lin 0@10"])
+    run.state.progress.epoch = 5
+    run.step()
+
+    assert os.listdir(tmp_path) == ["latest-progress.epoch000000000005"]
+    assert run.config.lr == 0.5
+    assert open_run([]).config.note == "a@b"
+    assert open_run([]).state.progress.epoch == 5
+
+
+def test_versions_of_the_state_follow_renamed_fields(tmp_path: Path) -> None:
+    @dataclass
+    class Newer(Versioned):
+        step: int
+        policy: Net
+        optim: torch.optim.Optimizer
+        mode: Mode
+        seen: list[int]
+
+        @classmethod
+        def version(cls) -> int:
+            return 1
+
+        @classmethod
+        def upgrade_rules(cls) -> dict[int, list[RewriteRule]]:
+            return {0: [RenameField(("net",), ("policy",))]}
+
+    @dataclass
+    class Freed(Newer):
+        optim: Any
+
+    run = load(tmp_path)
+    run.state.optim = torch.optim.SGD([torch.zeros(1)], lr=0.1)
+    advance(run, 3)
+
+    def never(_: Config) -> Freed:
+        net = Net(3)
+        optim = torch.optim.SGD([torch.zeros(1)], lr=0.1)
+        return Freed(0, net, optim, Mode.FAST, [])
+
+    again = HyperState.load(Config, Freed, never, checkpoint_dir=tmp_path)
+    assert weights(again.state.policy) == weights(run.state.net)
+    advance(again, 4)
+    text = (tmp_path / "latest-step000000000004/state.ron").read_text()
+    assert "version: 1" in text
+    assert "<blob:state.policy.mpk>" in text
+    last = HyperState.load(Config, Freed, never, checkpoint_dir=tmp_path)
+    assert last.state.step == 4
+
+
+def test_random_generators_go_on_where_they_stood(tmp_path: Path) -> None:
+    run = load(tmp_path)
+    advance(run, 1)
+    expected = torch.rand(2).tolist()
+
+    load(tmp_path)
+    resumed = torch.rand(2).tolist()
+    load(tmp_path, rng=False)
+
+    assert resumed == expected
+    assert torch.rand(2).tolist() != expected
+
+
+def test_an_error_while_saving_leaves_the_last_checkpoint(tmp_path: Path) -> None:
+    run = load(tmp_path)
+    advance(run, 1)
+    run.state.seen = [object()]  # type: ignore[list-item]  # pyright: ignore[reportAttributeAccessIssue]  # wrong on purpose
+
+    with pytest.raises(ConfigError, match=r"seen\[0\]"):
+        advance(run, 2)
+
+    assert os.listdir(tmp_path) == ["latest-step000000000001"]
+    assert load(tmp_path).state.step == 1
+
+
+def test_every_nth_step_can_be_kept(tmp_path: Path) -> None:
+    run = load(tmp_path, every=10, keep_last=5)
+
+    for step in range(35):
+        advance(run, step)
+
+    assert len(os.listdir(tmp_path)) == 4
+    assert load(tmp_path).state.step == 30
+
+
+def test_the_checkpoint_of_the_seed_is_read(tmp_path: Path) -> None:
+    @dataclass
+    class Seeded(Lazy):
+        step: int
+        old: Old
+
+    folder = tmp_path / "latest-step000000000012"
+    folder.mkdir()
+    (folder / "config.ron").write_text("Config(width: 5)")
+    (folder / "state.ron").write_text('Seeded(step: 12, old: "<blob:msgpack>")')
+    array = {b"nd": True, b"type": "<i8", b"kind": b"", b"shape": [1]}
+    packed: Any = msgpack.packb({"number": {**array, b"data": np.array([4]).tobytes()}})
+    (folder / "state.old.msgpack").write_bytes(packed)
+
+    run = HyperState.load(
+        Config, Seeded, lambda _: Seeded(0, Old(0)), checkpoint_dir=tmp_path
+    )
+
+    assert run.state.step == 12
+    assert run.state.old.number == 9
+
+
+def test_a_path_that_is_nothing_is_told_what_is_expected(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match=r"expected config\.ron and state\.ron"):
+        load(tmp_path / "run", path=tmp_path)
+    with pytest.raises(FileNotFoundError):
+        load(tmp_path / "run", path=tmp_path / "none.ron")
+
+
+def test_objects_keep_their_type_in_what_the_checker_sees() -> None:
+    value: Blob[int] = 3
+
+    assert value + 1 == 4
+    assert isinstance(AdamW().bind(Net(2), lr=0.1), OptimizerAdaptor)

@@ -1,0 +1,175 @@
+"""One object of a state as a record file, and how it comes to be again."""
+
+import random
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from ..config.fields import members
+from ..core.hparams import recorded_hparams
+from ..core.loading import from_record
+from ..core.registry import class_named
+from ..records.errors import RecordError, RecordMismatchError
+from ..records.flat import FlatRecord
+from ..records.open import open_record
+from ..records.record import Record
+from .bound import binding_of
+from .parts import MODULE, PLAIN, RECORD, VALUE, kind_of, record_of_part
+from .plain import record_of, value_of
+from .serializable import Serializable
+
+KEY = "blob"
+"""Where a record's metadata says what kind of object it is of."""
+
+SERIALIZED, BOUND, GENERATOR, FILLED = "serialized", "bound", "generator", "filled"
+"""More kinds: what deserializes itself, optimizers over modules of the state,
+generators, and what is filled into the object that ``initial_state`` makes."""
+
+_GENERATORS: Mapping[str, Callable[[], Any]] = {
+    "Generator": torch.Generator,
+    "Random": random.Random,
+    "RandomState": np.random.RandomState,
+    "default_rng": np.random.default_rng,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Described:
+    """What is told about an object beside its record."""
+
+    kind: str
+    """How it comes to be again."""
+    part: str
+    """How its record was made: one of the kinds of `parts`."""
+    about: Any = None
+    """The binding of an optimizer, or the name of a generator."""
+
+    @classmethod
+    def of(cls, value: object, modules: Mapping[str, nn.Module]) -> "Described":
+        """Return what to tell about ``value``, a field beside ``modules``."""
+        part = kind_of(value)
+        if isinstance(value, Serializable):
+            return cls(SERIALIZED, VALUE)
+        if isinstance(value, torch.optim.Optimizer):
+            binding = binding_of(value, modules)
+            return cls(FILLED if binding is None else BOUND, part, binding)
+        if part == MODULE:
+            return cls(MODULE if _builds_itself(value) else FILLED, part)
+        if part == PLAIN:
+            name = _generator_name(value)
+            return cls(FILLED if name is None else GENERATOR, part, name)
+        return cls(part, part)
+
+    @classmethod
+    def read(cls, record: FlatRecord) -> "Described":
+        """Return what ``record`` tells of its object."""
+        told = record.metadata.get(KEY)
+        if not isinstance(told, Mapping) or not isinstance(told.get("kind"), str):
+            raise RecordMismatchError(
+                record.reading.file, ["found no object of a state, expected one"]
+            )
+        return cls(told["kind"], str(told.get("part")), told.get("about"))
+
+    def write(self, name: str, value: object, file: Path) -> None:
+        """Write the record of ``value`` to ``file``. TypeError for what is no data."""
+        if isinstance(value, Serializable):
+            record: Record = record_of(value.serialize(), name)
+        else:
+            record = record_of_part(name, value)
+        told = {"kind": self.kind, "part": self.part, "about": self.about}
+        record.save(file, metadata={KEY: told})
+
+
+def opened(file: Path, name: str) -> FlatRecord:
+    """Return the record at ``file``. FileNotFoundError that names the field."""
+    try:
+        return open_record(file)
+    except FileNotFoundError as error:
+        error.strerror = f"the file of the state's {name!r} is missing"
+        raise
+
+
+def rebuilt(kind: Described, record: FlatRecord, annotation: Any) -> Any:
+    """Return the object of a record that needs nothing else; None if it does."""
+    if kind.kind == VALUE:
+        return value_of(record)
+    if kind.kind == RECORD:
+        return record.typed(_class(annotation, Record))
+    if kind.kind == GENERATOR and kind.about in _GENERATORS:
+        made = _GENERATORS[kind.about]()
+        from .parts import fill
+
+        fill(kind.about, made, record, PLAIN)
+        return made
+    if kind.kind == MODULE:
+        return _module(record, _class(annotation, nn.Module))
+    return None
+
+
+def serializable_class(annotation: Any, file: str) -> Any:
+    """Return the class of ``annotation`` that deserializes itself."""
+    found = _class(annotation, object)
+    if not hasattr(found, "deserialize"):
+        name = getattr(found, "__qualname__", str(found))
+        raise RecordMismatchError(
+            file, [f"the field is a {name}, which has no deserialize"]
+        )
+    return found
+
+
+def _module(record: FlatRecord, cls: type[nn.Module]) -> nn.Module:
+    from ..core.building import planned
+    from ..core.hparams import factory_of
+
+    ours = record.metadata.get("burnish", {})
+    stored = ours.get("hparams") if isinstance(ours, Mapping) else None
+    if stored is None:
+        return from_record(factory_of(cls, record, (), {}), record)
+    return from_record(planned(stored, _actual(cls, stored)), record)
+
+
+def _actual(cls: type[nn.Module], stored: Mapping[str, Any]) -> type[nn.Module] | None:
+    """Return ``cls``, or None where the file names a known subclass of it."""
+    if cls is nn.Module:
+        return None
+    try:
+        named = class_named(stored)
+    except RecordError:
+        return cls
+    return None if issubclass(named, cls) else cls
+
+
+def _builds_itself(value: Any) -> bool:
+    """Return whether a file of ``value`` says how to build it, and can be trusted."""
+    stored = recorded_hparams(value)
+    if stored is None:
+        return False
+    try:
+        return isinstance(value, class_named(stored))
+    except RecordError:
+        return False
+
+
+def _generator_name(value: Any) -> str | None:
+    if isinstance(value, np.random.Generator):
+        is_default = type(value.bit_generator) is np.random.PCG64
+        return "default_rng" if is_default else None
+    if isinstance(value, torch.Generator) and value.device.type != "cpu":
+        return None
+    name = type(value).__name__
+    known = (torch.Generator, random.Random, np.random.RandomState)
+    return name if type(value) in known else None
+
+
+def _class(annotation: Any, base: type) -> Any:
+    """Return the class in ``annotation``, Optional and Blob looked through."""
+    for member in members(annotation):
+        cls = getattr(member, "__origin__", member)
+        if isinstance(cls, type) and cls is not type(None) and issubclass(cls, base):
+            return cls
+    return base

@@ -1,0 +1,83 @@
+"""Fields that are restored when they are first touched."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ..config.fields import fields_of
+from ..config.path import did_you_mean, parts
+from ..config.tree import is_dict, is_items
+from .state_text import blob_file
+
+
+@dataclass(slots=True)
+class Origin:
+    """The checkpoint that a state was restored from."""
+
+    folder: Path
+    """Where its records lie; a newer checkpoint that has them takes its place."""
+    made: dict[str, Any] = field(default_factory=dict[str, Any])
+    """The objects that were restored, by file."""
+
+
+@dataclass(slots=True)
+class Deferred:
+    """A field of a lazy state that nobody has touched yet."""
+
+    load: Callable[[], Any]
+    tree: Any
+    """As it stands in the text, with its markers."""
+    origin: Origin
+
+    @property
+    def is_made(self) -> bool:
+        """Whether something else needed what the field holds: it may have changed."""
+        return any(file in self.origin.made for file in self.files())
+
+    def files(self) -> list[str]:
+        """Return the names of the record files under the field."""
+        return [*dict.fromkeys(_files(self.tree))]
+
+
+class View:
+    """The state as ``deserialize`` sees it: fields are restored when touched."""
+
+    def __init__(
+        self,
+        restore: Callable[[Any, Any, str], Any],
+        cls: Any,
+        tree: Mapping[str, Any],
+    ) -> None:
+        self._restore, self._cls, self._tree = restore, cls, tree
+        self._values: dict[str, Any] = {}
+
+    def __getattr__(self, name: str) -> Any:
+        part = fields_of(self._cls).get(name)
+        if name.startswith("__") or part is None or name not in self._tree:
+            hint = did_you_mean(name, self._tree)
+            raise AttributeError(f"the state has no {name!r}.{hint}")
+        if name not in self._values:
+            self._values[name] = self._restore(part.annotation, self._tree[name], name)
+        return self._values[name]
+
+
+def at(state: Any, path: str) -> Any:
+    """Return what stands at ``path``, by attributes and items; None if nothing does."""
+    found = state
+    for name in parts(path):
+        if isinstance(found, Mapping):
+            found = next((v for k, v in found.items() if str(k) == name), None)
+        elif isinstance(found, list | tuple):
+            found = found[int(name)] if int(name) < len(found) else None
+        else:
+            found = getattr(found, name, None)
+    return found
+
+
+def _files(tree: Any) -> list[str]:
+    file = blob_file(tree)
+    if file is not None:
+        return [file]
+    items: Any = tree.values() if is_dict(tree) else tree if is_items(tree) else ()
+    return [name for item in items for name in _files(item)]

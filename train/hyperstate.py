@@ -1,0 +1,196 @@
+"""HyperState: the config and the state of a run, and their checkpoints."""
+
+import inspect
+import os
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any, Generic, TypeVar
+
+from ..config.files import load
+from ..config.path import did_you_mean
+from ..config.schedule import at as scheduled_at
+from ..config.schedule.number import replace_numbers
+from .deferred import at
+from .distributed import is_writer, wait_for_writer
+from .folders import LATEST, Folders
+from .state_folder import CONFIG, STATE, read_state, restore_generators, write_state
+
+C = TypeVar("C")
+S = TypeVar("S")
+
+
+class HyperState(Generic[C, S]):
+    """The config and the state of a training run; `step` keeps both.
+
+    Make one with `load`. ``config`` is immutable data whose schedules follow the
+    state; ``state`` is yours to change.
+    """
+
+    def __init__(
+        self,
+        config: C,
+        state: S,
+        *,
+        folders: Folders | None = None,
+        keep_last: int = 1,
+        every: int = 1,
+        rng: bool = True,
+    ) -> None:
+        if keep_last < 1 or every < 1:
+            raise ValueError(
+                f"keep_last and every are from 1 on, got {keep_last}, {every}"
+            )
+        self.state = state
+        self._source, self._rng = config, rng
+        self._keep_last, self._every = keep_last, every
+        self._folders = folders
+        self._is_scheduled = _has_schedules(config)
+        self._config = config
+        if folders is not None:
+            self._number()
+        self._follow()
+
+    @classmethod
+    def load(
+        cls,
+        config_cls: type[C],
+        state_cls: type[S],
+        initial_state: Callable[..., S],
+        path: str | os.PathLike[str] | None = None,
+        checkpoint_dir: str | os.PathLike[str] | None = None,
+        checkpoint_key: str | None = None,
+        overrides: Iterable[str] = (),
+        ignore_extra: bool = False,
+        ctx: dict[str, Any] | None = None,
+        *,
+        keep_last: int = 1,
+        every: int = 1,
+        rng: bool = True,
+    ) -> "HyperState[C, S]":
+        """Return the newest checkpoint in ``checkpoint_dir``, or a run that begins.
+
+        A run begins with the config in ``path`` and ``initial_state(config)``; with
+        ``(config, ctx)`` if it takes two. ``path`` may be a checkpoint too, which
+        stays as it is. ``checkpoint_key`` is the path of the int in the state that
+        names checkpoints ("step"). ``overrides`` (``"optimizer.lr=0.1"``) hold for
+        begun and resumed runs alike; ``ignore_extra`` drops stored fields that the
+        classes do not have. The newest ``keep_last`` stay; `step` writes at each
+        multiple of ``every``; with ``rng`` the random generators are kept too.
+        Raises ConfigError, RecordError, or FileNotFoundError, naming file and field.
+        """
+        key = checkpoint_key or "step"
+        folders = None
+        if checkpoint_dir is not None:
+            folders = Folders(root=Path(checkpoint_dir), key=key, marker=STATE)
+        source = _source(path, folders, key)
+        given = None if path is None else Path(path)
+        file = given if source is None else source / CONFIG
+        config = load(config_cls, file, [*overrides], ignore_extra)
+        context = dict(ctx or {})
+
+        def begin() -> S:
+            return _called(initial_state, config, context)
+
+        options: dict[str, Any] = {"keep_last": keep_last, "every": every, "rng": rng}
+        if source is None:
+            return cls(config, begin(), folders=folders, **options)
+        state = read_state(
+            source, state_cls, config, begin, context, ignore_extra=ignore_extra
+        )
+        made = cls(config, state, folders=folders, **options)
+        if rng:
+            restore_generators(source)
+        return made
+
+    @property
+    def config(self) -> C:
+        """The config, its scheduled numbers as the state asked for at the last step."""
+        return self._config
+
+    def step(self) -> None:
+        """Bring schedules up to the state, and keep a checkpoint if there is a folder.
+
+        A checkpoint of the same number is replaced. If writing fails, the ones that
+        were there stay.
+        """
+        if self._is_scheduled:
+            self._follow()
+        if self._folders is not None and self._number() % self._every == 0:
+            self.save()
+
+    def save(self) -> Path:
+        """Write the checkpoint of the state as it is now, and return its folder."""
+        folders = self._folders
+        if folders is None:
+            raise ValueError("there is no folder to save to; load with checkpoint_dir=")
+        name = LATEST + folders.name(self._number())
+        if is_writer():
+            folders.root.mkdir(parents=True, exist_ok=True)
+            folders.sweep()
+            with folders.new(name) as scratch:
+                split = write_state(scratch, self._source, self.state, rng=self._rng)
+            for deferred in split.pending:
+                deferred.origin.folder = folders.root / name
+            folders.retire(folders.root / name, keep=self._keep_last - 1)
+        wait_for_writer()
+        return folders.root / name
+
+    def __repr__(self) -> str:
+        return f"HyperState(config={self._config!r}, state={self.state!r})"
+
+    def _follow(self) -> None:
+        if self._is_scheduled:
+            self._config = scheduled_at(self._source, self.state)
+
+    def _number(self) -> int:
+        """Return the number that names checkpoints. ValueError if it is none."""
+        key = "step" if self._folders is None else self._folders.key
+        found = at(self.state, key)
+        if isinstance(found, bool) or not isinstance(found, int) or found < 0:
+            names = [name for name in dir(self.state) if not name.startswith("_")]
+            hint = did_you_mean(key, names) if found is None else ""
+            raise ValueError(
+                f"checkpoint_key={key!r} must name an int of the state, from 0 on; "
+                f"found {found!r:.60}.{hint}"
+            )
+        return found
+
+
+def _source(
+    path: str | os.PathLike[str] | None, folders: Folders | None, key: str
+) -> Path | None:
+    """Return the checkpoint to restore: the run's newest, or the one at ``path``."""
+    found = {} if folders is None else folders.found()
+    if found:
+        return found[max(found)]
+    if path is None or not Path(path).is_dir():
+        return None
+    given = Path(path)
+    if (given / STATE).exists() and (given / CONFIG).exists():
+        return given
+    inside = Folders(root=given, key=key, marker=STATE).found()
+    if not inside:
+        raise FileNotFoundError(
+            f"{given} is neither a config file nor a checkpoint: expected {CONFIG} and "
+            f"{STATE} in it, or folders like {LATEST}{key}{50:012d}"
+        )
+    return inside[max(inside)]
+
+
+def _called(initial_state: Callable[..., S], config: Any, ctx: dict[str, Any]) -> S:
+    try:
+        inspect.signature(initial_state).bind(config, ctx)
+    except TypeError:
+        return initial_state(config)
+    return initial_state(config, ctx)
+
+
+def _has_schedules(config: Any) -> bool:
+    met: list[Any] = []
+
+    def note(number: Any) -> Any:
+        met.append(number)
+        return number
+
+    replace_numbers(config, note)
+    return bool(met)

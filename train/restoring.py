@@ -1,0 +1,293 @@
+"""A state made again of its text and its records, each object when it is needed."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from ..config.alternatives import struct_for
+from ..config.check import check
+from ..config.errors import ConfigError, Problem
+from ..config.fields import (
+    MISSING,
+    allows_none,
+    fields_of,
+    is_struct,
+    item_type,
+    members,
+)
+from ..config.path import child, did_you_mean, under
+from ..config.prepare import Preparation
+from ..config.tree import is_dict, is_items
+from ..config.validate import put_back
+from ..records.errors import RecordFormatError, RecordMismatchError
+from .blobs import BOUND, FILLED, SERIALIZED, Described, opened, rebuilt
+from .blobs import serializable_class as class_of
+from .bound import built as built_optimizer
+from .deferred import Deferred, Origin, View, at
+from .parts import fill
+from .plain import value_of
+from .rng import kept_generators
+from .seed_blobs import read_seed_blob
+from .serializable import PENDING, Lazy, deserialized
+from .state_text import blob_file, has_blobs, is_marker
+
+SEED_SUFFIX = ".msgpack"
+
+
+@dataclass(slots=True)
+class Restoring:
+    """Makes the objects of one checkpoint, each once, those that it needs first."""
+
+    origin: Origin
+    config: Any
+    initial_state: Callable[[], Any]
+    ctx: dict[str, Any]
+    ignore_extra: bool = False
+    view: Any = None
+    """What ``deserialize`` is given as the state."""
+    n_loaded: int = 0
+    """How many objects were read."""
+    _places: dict[str, tuple[str, Any]] = field(default_factory=lambda: {})
+    _active: list[str] = field(default_factory=lambda: [])
+    _template: Any = None
+
+    @property
+    def folder(self) -> Path:
+        """Where the records lie."""
+        return self.origin.folder
+
+    def state(self, cls: Any, tree: Any) -> Any:
+        """Return the state that ``tree`` describes, its versions upgraded already."""
+        self._collect(cls, tree, "")
+        if self.view is None:
+            self.view = View(self.value, cls, tree)
+        return self.value(cls, tree, "")
+
+    def value(self, annotation: Any, tree: Any, path: str) -> Any:
+        """Return what stands at ``path``. ConfigError has the path of what is wrong."""
+        if is_marker(tree) and path in self._places:
+            return self.blob(path)
+        cls = struct_for(annotation, tree) if not is_marker(tree) else None
+        if cls is not None and (has_blobs(tree) or _holds_objects(cls)):
+            return self._struct(cls, tree, path)
+        if has_blobs(tree):
+            return self._container(annotation, tree, path)
+        if tree is None and allows_none(annotation):
+            return None
+        return self._plain(annotation, tree, path)
+
+    def blob(self, path: str) -> Any:
+        """Return the object at ``path``, made now unless it was before."""
+        file, annotation = self._places[path]
+        if file in self.origin.made:
+            return self.origin.made[file]
+        if path in self._active:
+            circle = " -> ".join([*self._active[self._active.index(path) :], path])
+            raise RecordMismatchError(
+                str(self.folder), [f"these need each other to be restored: {circle}"]
+            )
+        self._active.append(path)
+        try:
+            # What is built on the way may draw numbers that the run did not draw.
+            with kept_generators():
+                made = self._make(path, file, annotation)
+        finally:
+            self._active.pop()
+        self.origin.made[file] = made
+        self.n_loaded += 1
+        return made
+
+    def _make(self, path: str, file: str, annotation: Any) -> Any:
+        if file.endswith(SEED_SUFFIX):
+            data = read_seed_blob(self.folder / file, path)
+            return self._deserialized(data, annotation, file)
+        record = opened(self.folder / file, path)
+        record.load_all()
+        told = Described.read(record)
+        if told.kind == SERIALIZED:
+            made = self._deserialized(value_of(record), annotation, file)
+            return self._moved(path, made) if told.about else made
+        if told.kind == BOUND:
+            return built_optimizer(told.about, record, self._module)
+        if told.kind == FILLED:
+            found = self._found(path)
+            fill(path, found, record, told.part)
+            return found
+        return rebuilt(told, record, annotation)
+
+    def _deserialized(self, data: Any, annotation: Any, file: str) -> Any:
+        cls = class_of(annotation, str(self.folder / file))
+        return deserialized(cls, data, self.config, self.view, self.ctx)
+
+    def _module(self, path: str) -> nn.Module:
+        if path not in self._places:
+            found = ", ".join(self._places)
+            hint = did_you_mean(path, self._places)
+            raise KeyError(f"it steps {path!r}, but the state has {found}.{hint}")
+        made: nn.Module = self.blob(path)
+        return made
+
+    def _moved(self, path: str, made: Any) -> Any:
+        """Return the program's own module with the values of ``made``.
+
+        Other objects of the state are bound to that one.
+        """
+        if not isinstance(made, nn.Module):
+            return made
+        found = self._found(path)
+        found.load_state_dict(made.state_dict())
+        return found
+
+    def _found(self, path: str) -> Any:
+        """Return what the program itself makes at ``path`` at the start of a run."""
+        if self._template is None:
+            self._template = self.initial_state()
+            # They refer to each other, so none is of use without the others.
+            for other in self._places:
+                if other not in self._active:
+                    self.blob(other)
+        found = at(self._template, path)
+        if found is None:
+            raise RecordMismatchError(
+                str(self.folder),
+                [f"{path}: stored, but initial_state makes nothing there to fill"],
+            )
+        return found
+
+    def _collect(self, annotation: Any, tree: Any, path: str) -> None:
+        """Note where objects belong, so that one can ask for another."""
+        if is_marker(tree):
+            if str not in members(annotation):
+                self._places[path] = (
+                    _checked_file(tree, path, self.folder),
+                    annotation,
+                )
+        elif is_dict(tree):
+            cls = struct_for(annotation, tree)
+            fields = {} if cls is None else fields_of(cls)
+            for key, item in tree.items():
+                hint = fields[key].annotation if key in fields else None
+                if cls is None:
+                    hint = _item(annotation, key)
+                if cls is None or key in fields:
+                    self._collect(hint, item, child(path, key))
+        elif is_items(tree):
+            for i, item in enumerate(tree):
+                self._collect(_item(annotation, i), item, child(path, i))
+
+    def _struct(self, cls: Any, tree: Any, path: str) -> Any:
+        values: dict[str, Any] = {}
+        waiting: dict[str, Deferred] = {}
+        problems = self._unknown(cls, tree, path)
+        for part in fields_of(cls).values():
+            below = child(path, part.name)
+            if part.name not in tree:
+                problems += self._absent(part, below, values)
+                continue
+            item = tree[part.name]
+            if issubclass(cls, Lazy) and has_blobs(item):
+                load = partial(self.value, part.annotation, item, below)
+                waiting[part.attribute] = Deferred(load, item, self.origin)
+                continue
+            try:
+                values[part.attribute] = self.value(part.annotation, item, below)
+            except ConfigError as wrong:
+                problems += wrong.problems
+        if problems:
+            raise ConfigError(str(self.folder / "state.ron"), problems)
+        return _lazy(cls, values, waiting) if waiting else cls(**values)
+
+    def _unknown(self, cls: Any, tree: Any, path: str) -> list[Problem]:
+        known = fields_of(cls)
+        if self.ignore_extra:
+            return []
+        return [
+            Problem(
+                child(path, str(name)),
+                f"unknown field for {cls.__name__}.{did_you_mean(str(name), known)}",
+            )
+            for name in tree
+            if name not in known
+        ]
+
+    def _absent(self, part: Any, path: str, values: dict[str, Any]) -> list[Problem]:
+        default = part.make_default() if part.has_default else MISSING
+        if default is MISSING:
+            return [Problem(path, "missing value")]
+        values[part.attribute] = default
+        return []
+
+    def _container(self, annotation: Any, tree: Any, path: str) -> Any:
+        if is_dict(tree):
+            return {
+                key: self.value(_item(annotation, key), item, child(path, key))
+                for key, item in tree.items()
+            }
+        if not is_items(tree):
+            return self._plain(annotation, tree, path)
+        items = [
+            self.value(_item(annotation, i), item, child(path, i))
+            for i, item in enumerate(tree)
+        ]
+        return tuple(items) if isinstance(tree, tuple) else items
+
+    def _plain(self, annotation: Any, tree: Any, path: str) -> Any:
+        """Return plain data, checked against its type as configurations are."""
+        if annotation is None:
+            annotation = Any
+        preparation = Preparation(ignore_extra=self.ignore_extra)
+        try:
+            prepared = preparation.value(annotation, tree)
+            made = check(annotation, prepared, preparation.problems)
+        except ConfigError as wrong:
+            problems = [Problem(under(path, p.path), p.message) for p in wrong.problems]
+            raise ConfigError("", problems) from None
+        except TypeError:
+            # A type that no text has, such as a list of modules that is empty.
+            return tree
+        return put_back(made, preparation.schedules)
+
+
+def _lazy(cls: Any, values: dict[str, Any], waiting: dict[str, Deferred]) -> Any:
+    made = cls.__new__(cls)
+    for name, value in values.items():
+        object.__setattr__(made, name, value)
+    object.__setattr__(made, PENDING, waiting)
+    return made
+
+
+def _checked_file(marker: str, path: str, folder: Path) -> str:
+    """Return the file that a marker stands for; the seed's have the path's name."""
+    if marker in ("<BLOB>", "<blob:pickle>"):
+        raise RecordFormatError(
+            str(folder / "state.ron"),
+            f"{path} is a pickle",
+            "a record",
+            "Pickles run code when they are read; save it again as a record.",
+        )
+    if marker == "<blob:msgpack>":
+        return f"state.{path.replace('[', '_').replace(']', '')}{SEED_SUFFIX}"
+    file = blob_file(marker)
+    return file if file is not None else ""
+
+
+def _holds_objects(cls: Any) -> bool:
+    """Return whether a field's type is one that no text has."""
+    try:
+        check(cls, {}, ())
+    except ConfigError:
+        return False
+    except TypeError:
+        return True
+    return False
+
+
+def _item(annotation: Any, key: Any) -> Any:
+    for member in members(annotation) if annotation is not None else ():
+        if not is_struct(member) and getattr(member, "__args__", None):
+            return item_type(member, key)
+    return None

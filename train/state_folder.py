@@ -1,0 +1,100 @@
+"""The folder of one HyperState checkpoint: texts for people, records for objects."""
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+from torch import nn
+
+from ..config.files import dump, read_tree, write_text
+from ..config.formats import format_named
+from ..config.tree import Struct
+from ..config.versioned import has_versions, upgrade
+from ..records.open import open_record
+from .blobs import BOUND, FILLED, SERIALIZED, Described
+from .deferred import Origin
+from .parts import MODULE
+from .plain import record_of, value_of
+from .restoring import Restoring
+from .rng import Generators
+from .state_text import Split
+
+S = TypeVar("S")
+
+CONFIG, STATE, RNG = "config.ron", "state.ron", "rng.mpk"
+"""The files of a checkpoint, beside one record for each object of the state."""
+
+
+def write_state(folder: Path, config: Any, state: Any, *, rng: bool) -> Split:
+    """Write a checkpoint into ``folder``, and return what it consists of.
+
+    Objects that were not read since the state was restored are copied as files.
+    """
+    split, tree = _split(state)
+    modules = {p: v for p, v in split.blobs.items() if isinstance(v, nn.Module)}
+    told = {p: Described.of(v, modules) for p, v in split.blobs.items()}
+    if any(one.kind == FILLED for one in told.values()):
+        told = {p: _as_filled(one) for p, one in told.items()}
+    for path, value in split.blobs.items():
+        told[path].write(path, value, folder / split.files[id(value)])
+    for deferred in split.pending:
+        for file in deferred.files():
+            shutil.copyfile(deferred.origin.folder / file, folder / file)
+    if rng:
+        record_of(Generators().state_dict()).save(folder / RNG)
+    dump(config, folder / CONFIG)
+    write_text(folder / STATE, format_named("ron").write(tree))
+    return split
+
+
+def read_state(
+    folder: Path,
+    cls: type[S],
+    config: Any,
+    begin: Callable[[], S],
+    ctx: dict[str, Any],
+    *,
+    ignore_extra: bool,
+) -> S:
+    """Return the state in ``folder``; ``begin`` makes one anew where that is needed."""
+    tree, _ = read_tree(folder / STATE)
+    if has_versions(cls):
+        tree = upgrade(cls, tree)
+    restoring = Restoring(Origin(folder), config, begin, ctx, ignore_extra)
+    state: S = restoring.state(cls, tree)
+    return state
+
+
+def restore_generators(folder: Path) -> None:
+    """Put the random generators where they stood, if the checkpoint has them."""
+    if (folder / RNG).exists():
+        Generators().load_state_dict(value_of(open_record(folder / RNG)))
+
+
+def _split(state: Any) -> tuple[Split, Any]:
+    split = Split()
+    tree = split.tree(state)
+    kept = {file.lower() for one in split.pending for file in one.files()}
+    if kept & {file.lower() for file in split.files.values()}:
+        # A field was renamed, and another one has its old name: read it, then write.
+        for deferred in split.pending:
+            deferred.load()
+        return _split(state)
+    if not isinstance(tree, Struct):
+        name = type(state).__qualname__
+        raise TypeError(
+            f"a state is a dataclass or an Hparams, and a {name} is neither"
+        )
+    return split, tree
+
+
+def _as_filled(told: Described) -> Described:
+    """Return how an object comes back beside one that only the program can make.
+
+    Modules and optimizers then are the program's own too, since they are bound
+    together.
+    """
+    if told.kind == SERIALIZED:
+        return Described(SERIALIZED, told.part, about=True)
+    return Described(FILLED, told.part) if told.kind in (MODULE, BOUND) else told

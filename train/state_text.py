@@ -1,0 +1,137 @@
+"""A state as text that people edit, with its large objects as records beside it."""
+
+import copy
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Annotated, Any, get_args, get_origin
+from urllib.parse import quote
+
+import numpy as np
+import torch
+
+from ..config.encode import encode
+from ..config.fields import fields_of, is_struct_value, item_type, members
+from ..config.path import child
+from .parts import VALUE, kind_of
+from .serializable import MARK, PENDING, Lazy, Serializable
+
+_MARKER = re.compile(r"<blob:([^/\\<>\x00]+)>")
+
+SUFFIX = ".mpk"
+
+
+@dataclass(slots=True)
+class Split:
+    """A state in its two halves."""
+
+    blobs: dict[str, Any] = field(default_factory=dict[str, Any])
+    """The objects to store, by path."""
+    pending: list[Any] = field(default_factory=list[Any])
+    """Fields of lazy states that were not touched since they were restored."""
+    files: dict[int, str] = field(default_factory=dict[int, str])
+    """The file of each object met, so that one in two places is stored once."""
+
+    def tree(self, state: Any) -> Any:
+        """Return ``state`` as a tree for a text, a marker in the place of each blob."""
+        return encode(self._without_blobs(state, "", None))
+
+    def _without_blobs(self, value: Any, path: str, annotation: Any) -> Any:
+        if is_marked(annotation) or is_blob(value):
+            return self._marker(value, path)
+        if isinstance(value, np.generic):
+            return value.item()
+        if is_struct_value(value):
+            return self._struct(value, path)
+        if isinstance(value, Mapping):
+            return {
+                key: self._without_blobs(v, child(path, key), _item(annotation, key))
+                for key, v in value.items()
+            }
+        if isinstance(value, list | tuple):
+            items = [
+                self._without_blobs(v, child(path, i), _item(annotation, i))
+                for i, v in enumerate(value)
+            ]
+            return items if isinstance(value, list) else tuple(items)
+        return value
+
+    def _struct(self, value: Any, path: str) -> Any:
+        made = copy.copy(value)
+        waiting: dict[str, Any] = {}
+        if isinstance(value, Lazy):
+            waiting = dict(vars(value).get(PENDING, {}))
+            vars(made).pop(PENDING, None)
+        for part in fields_of(type(value)).values():
+            below = child(path, part.name)
+            deferred = waiting.get(part.attribute)
+            if deferred is not None and not deferred.is_made:
+                self.pending.append(deferred)
+                new = deferred.tree
+            else:
+                old = getattr(value, part.attribute)
+                new = self._without_blobs(old, below, part.annotation)
+            object.__setattr__(made, part.attribute, new)
+        return made
+
+    def _marker(self, value: Any, path: str) -> str | None:
+        if value is None:
+            return None
+        file = self.files.get(id(value))
+        if file is None:
+            file = self.files[id(value)] = self._new_file(path)
+            self.blobs[path] = value
+        return f"<blob:{file}>"
+
+    def _new_file(self, path: str) -> str:
+        """Return a file name that reads like ``path``, and is nobody else's."""
+        names = re.sub(r"\[(-?\d+)\]", r".\1", path)
+        stem = f"state.{quote(names, safe='._- ')[:180]}"
+        taken = {file.lower() for file in self.files.values()}
+        file, n = f"{stem}{SUFFIX}", 2
+        while file.lower() in taken:
+            file, n = f"{stem}~{n}{SUFFIX}", n + 1
+        return file
+
+
+def is_blob(value: object) -> bool:
+    """Return whether ``value`` is stored as a record."""
+    if isinstance(value, Serializable | torch.Tensor | np.ndarray):
+        return True
+    return not is_struct_value(value) and kind_of(value) != VALUE
+
+
+def is_marked(annotation: Any) -> bool:
+    """Return whether ``annotation`` is a ``Blob[T]``, or an optional one."""
+    if get_origin(annotation) is Annotated:
+        return any(mark is MARK for mark in get_args(annotation)[1:])
+    return any(is_marked(a) for a in get_args(annotation) if a is not type(None)) and (
+        len(members(annotation)) > 1
+    )
+
+
+def blob_file(tree: Any) -> str | None:
+    """Return the file that a marker names, None for everything else."""
+    match = _MARKER.fullmatch(tree) if isinstance(tree, str) else None
+    return match[1] if match else None
+
+
+def has_blobs(tree: Any) -> bool:
+    """Return whether a marker is anywhere in ``tree``."""
+    if isinstance(tree, Mapping):
+        return any(map(has_blobs, tree.values()))
+    if isinstance(tree, list | tuple):
+        return any(map(has_blobs, tree))
+    return is_marker(tree)
+
+
+def is_marker(tree: Any) -> bool:
+    """Return whether ``tree`` stands for an object; the seed's markers do too."""
+    return tree == "<BLOB>" or blob_file(tree) is not None
+
+
+def _item(annotation: Any, key: Any) -> Any:
+    for member in members(annotation) if annotation is not None else ():
+        if get_args(member):
+            return item_type(member, key)
+    return None
