@@ -23,7 +23,7 @@ def packed(content: object, **options: Any) -> bytes:
     return memory.getvalue()
 
 
-STATE = OrderedDict(
+STATE: OrderedDict[str, torch.Tensor] = OrderedDict(
     (("fc.weight", torch.arange(6.0).view(2, 3)), ("fc.bias", torch.ones(2)))
 )
 
