@@ -133,18 +133,20 @@ def race(
     before: Callable[[], object] = lambda: None,
     clock: Clock = time.process_time,
     isolated: bool = False,
+    collecting: bool = False,
 ) -> dict[str, Samples]:
     """Run the runners in turn, each ``pairs`` times after a warm-up, order alternating.
 
     ``before`` is called ahead of each run, untimed. ``clock`` is that of the CPU:
     `time.thread_time` leaves other threads out. With ``isolated``, each run has a
     forked process of its own, which has imported what this one has, and no more.
+    Garbage is collected during a run only if ``collecting``, as users have it.
     """
     samples = {name: Samples() for name in runners}
     for round_ in range(pairs + 1):
         for name in [*runners][:: 1 if round_ % 2 else -1]:
             before()
-            time_it = partial(_timed, runners[name], clock)
+            time_it = partial(_timed, runners[name], clock, collecting)
             cpu, wall = forked(time_it) if isolated else time_it()
             if round_:
                 samples[name].cpu.append(cpu)
@@ -152,9 +154,12 @@ def race(
     return samples
 
 
-def _timed(run: Callable[[], object], clock: Clock) -> tuple[float, float]:
+def _timed(
+    run: Callable[[], object], clock: Clock, collecting: bool
+) -> tuple[float, float]:
     gc.collect()
-    gc.disable()
+    if not collecting:
+        gc.disable()
     try:
         wall, cpu = time.perf_counter(), clock()
         result = run()
