@@ -184,6 +184,7 @@ def _check_columns(table: Plain) -> None:
 
 def _damaged_row(table: Plain, file: str) -> RecordFormatError:
     """Return the error that names the first wrong row."""
+    path: object = "?"
     for row in zip(*(table[name] for name in sorted(_COLUMNS)), strict=True):
         dtype, id_, kind, path, grad, shape = row
         if not isinstance(dtype, str) or dtype not in BY_NAME:

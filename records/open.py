@@ -141,7 +141,7 @@ def _source_of(file: Any, verify: bool, map_file: bool | None) -> Source:
 
 def _open_url(url: str) -> BinaryIO:
     try:
-        import fsspec  # type: ignore[import-untyped]  # it ships no types
+        import fsspec
     except ImportError:
         raise ImportError(f"reading {url} needs fsspec: pip install fsspec") from None
     return fsspec.open(url, "rb").open()  # type: ignore[no-any-return]  # untyped

@@ -10,25 +10,38 @@ if TYPE_CHECKING:
     from . import cli, config, core, optim, records, train
     from .core import (
         Module,
+        allow_classes,
+        from_hyperparameters,
+        from_pretrained,
         from_record,
+        get_hparams,
         load_record,
         map_params,
         module,
         named_params,
+        register_class,
+        register_hparams,
+        save_pretrained,
         save_record,
         skip_init,
     )
     from .records import Record, open_record, trainable, verify_file
+    from .train import Checkpoints
 
 __version__ = "0.1.0"
 
 __all__ = [
+    "Checkpoints",
     "Module",
     "Record",
+    "allow_classes",
     "cli",
     "config",
     "core",
+    "from_hyperparameters",
+    "from_pretrained",
     "from_record",
+    "get_hparams",
     "load_record",
     "map_params",
     "module",
@@ -36,6 +49,9 @@ __all__ = [
     "open_record",
     "optim",
     "records",
+    "register_class",
+    "register_hparams",
+    "save_pretrained",
     "save_record",
     "skip_init",
     "train",
@@ -45,20 +61,11 @@ __all__ = [
 
 _PACKAGES = ("cli", "config", "core", "optim", "records", "train")
 _HOME = {
-    **dict.fromkeys(("Record", "open_record", "trainable", "verify_file"), "records"),
-    **dict.fromkeys(
-        (
-            "Module",
-            "from_record",
-            "load_record",
-            "map_params",
-            "module",
-            "named_params",
-            "save_record",
-            "skip_init",
-        ),
-        "core",
-    ),
+    "Checkpoints": "train",
+    "Record": "records",
+    "open_record": "records",
+    "trainable": "records",
+    "verify_file": "records",
 }
 
 
@@ -67,9 +74,9 @@ def __getattr__(name: str) -> "Any":
 
     if name in _PACKAGES:
         return import_module(f".{name}", __name__)
-    if name not in _HOME:
+    if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(import_module(f".{_HOME[name]}", __name__), name)
+    value = getattr(import_module(f".{_HOME.get(name, 'core')}", __name__), name)
     globals()[name] = value
     return value
 

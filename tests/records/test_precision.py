@@ -33,7 +33,7 @@ def record_of(
 
 
 def stored(record: Record, precision: object) -> torch.Tensor:
-    data = record.save(precision=precision)  # type: ignore[arg-type]  # any precision
+    data = record.save(precision=precision)  # type: ignore[call-overload]  # any precision
     tensor: torch.Tensor = open_record(data)["w"]
     return tensor
 
@@ -159,7 +159,7 @@ def test_float8_is_a_precision_too(dtype: torch.dtype) -> None:
 @pytest.mark.parametrize("wrong", ["float17", torch.int8, 3])
 def test_what_is_no_precision_is_refused_with_the_names_that_are(wrong: object) -> None:
     with pytest.raises(ValueError, match=r"full, half|a floating dtype"):
-        record_of(torch.ones(1)).save(precision=wrong)  # type: ignore[arg-type]  # what is tested
+        record_of(torch.ones(1)).save(precision=wrong)  # type: ignore[call-overload]  # what is tested
 
 
 VIEWS: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {

@@ -262,7 +262,7 @@ def test_an_unknown_attribute_lists_the_fields() -> None:
 
 def test_none_is_no_file() -> None:
     with pytest.raises(TypeError, match="file is None; leave it out"):
-        Moments(m=torch.ones(1)).save(None)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+        Moments(m=torch.ones(1)).save(None)  # type: ignore[call-overload]  # pyright: ignore[reportCallIssue, reportArgumentType]
 
 
 def test_a_repr_is_one_line_of_dtypes_and_shapes() -> None:

@@ -240,7 +240,7 @@ def test_any_binary_file_object_can_be_written(tmp_path: Path) -> None:
     memory, raw = io.BytesIO(), Trickle()
 
     record(4.0, 10).save(memory)
-    record(4.0, 10).save(raw)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]  # a raw file is enough
+    record(4.0, 10).save(raw)  # type: ignore[call-overload]  # pyright: ignore[reportCallIssue, reportArgumentType]  # a raw file is enough
 
     assert memory.getvalue() == raw.content
     assert torch.equal(open_record(memory.getvalue())["w"], torch.full((10,), 4.0))
