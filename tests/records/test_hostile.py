@@ -14,7 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import msgpack
+import msgpack  # type: ignore[import-untyped]  # it ships no types
 import pytest
 import torch
 import xxhash
@@ -339,6 +339,10 @@ def table_with(**columns: Any) -> bytes:
     return with_header(FILES["mpk"](), change)
 
 
+def replaced(key: str, value: Any) -> Callable[[Any], Any]:
+    return lambda header: {**header, key: value}
+
+
 def column(name: str) -> list[Any]:
     header: Any = msgpack.unpackb(msgpack.unpackb(FILES["mpk"]())["header"])
     values: list[Any] = header["tensors"][name]
@@ -518,7 +522,7 @@ def test_check_17_ties_and_references_name_what_exists() -> None:
         {"$tensor": 0, "x": 1},
     ):
         tree = {"a": node}
-        assert refused(with_header(FILES["mpk"](), lambda h, t=tree: {**h, "tree": t}))
+        assert refused(with_header(FILES["mpk"](), replaced("tree", tree)))
 
 
 def test_check_18_two_parameters_never_share_an_id() -> None:
@@ -532,7 +536,7 @@ def test_check_18_two_parameters_never_share_an_id() -> None:
 
 def test_check_19_no_name_in_a_file_is_imported() -> None:
     for name in ("antigravity.Net", "os.system", "this"):
-        data = with_header(FILES["mpk"](), lambda h, n=name: {**h, "type": n})
+        data = with_header(FILES["mpk"](), replaced("type", name))
         open_record(data).load_all()
 
     assert not {"antigravity", "this"} & sys.modules.keys()

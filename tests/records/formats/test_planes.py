@@ -53,7 +53,7 @@ def test_blocks_are_full_but_for_the_last_however_the_pieces_come(
 ) -> None:
     whole = torch.arange(sum(lengths))
 
-    found = [block.clone() for block in blocks(whole.split(lengths))]
+    found = [block.clone() for block in blocks(torch.split_with_sizes(whole, lengths))]
 
     assert all(len(block) == BLOCK for block in found[:-1])
     assert torch.equal(torch.cat([*found, whole[:0]]), whole)
@@ -62,7 +62,12 @@ def test_blocks_are_full_but_for_the_last_however_the_pieces_come(
 def test_blocks_do_not_depend_on_how_long_each_piece_is() -> None:
     whole = torch.arange(2 * BLOCK + 10)
 
-    found = [block.clone() for block in blocks(whole.split(100_000))]
+    found = [
+        block.clone()
+        for block in blocks(
+            [whole[i : i + 100_000] for i in range(0, len(whole), 100_000)]
+        )
+    ]
 
     assert [len(block) for block in found] == [BLOCK, BLOCK, 10]
     assert torch.equal(torch.cat(found), whole)
