@@ -10,7 +10,7 @@ from torch import Tensor
 from .binding import Binding
 from .engines.arena import Arena, is_plain
 from .engines.bucket import Bucket, Job, Unfit
-from .engines.loop import Loop, plain
+from .engines.loop import Loop, follow, plain
 from .engines.plan import Plan, Planner
 from .engines.recording import NotElementwise
 from .engines.step import Step
@@ -203,11 +203,10 @@ def fields_of(state: Any) -> dict[str, Any]:
 
 def settle(param: Tensor, stored: Stored) -> None:
     """Bring the tensors of a state to the parameter's device and memory format."""
+    follow(stored, param.device)
     for name, value in stored.items():
         if not isinstance(value, Tensor):
             continue
-        if value.device != param.device:
-            stored[name] = value = value.to(param.device)
         same = value.shape == param.shape and is_plain(param) and is_plain(value)
         if same and value.stride() != param.stride():
             room = torch.empty_strided(

@@ -29,6 +29,7 @@ def _one(bucket: Bucket, i: int, grad: Tensor, step: Step) -> None:
     param, stored = bucket.params[i], bucket.states[i]
     tensor = plain(param)
     grad = settled(grad, tensor)
+    follow(stored, tensor.device)
     state = state_of(bucket.layout.state_type, stored)
     before = versions(tensor, grad, state)
     new, new_state = step(tensor, grad, state)
@@ -50,6 +51,13 @@ def plain(param: Tensor) -> Tensor:
     """Return the parameter's memory without autograd; a complex one as real pairs."""
     tensor = param.detach()
     return torch.view_as_real(tensor) if tensor.is_complex() else tensor
+
+
+def follow(stored: dict[str, Any], device: torch.device) -> None:
+    """Move the tensors of a state to ``device``."""
+    for name, value in stored.items():
+        if isinstance(value, Tensor) and value.device != device:
+            stored[name] = value.to(device)
 
 
 def settled(grad: Tensor, tensor: Tensor) -> Tensor:
@@ -115,10 +123,10 @@ def keep(stored: dict[str, Any], state: Any, tensor: Tensor) -> None:
     if state is None:
         return
     values = {k: v for k, v in vars(state).items() if not k.startswith("_")}
-    ours = {t.data_ptr() for t in stored.values() if isinstance(t, Tensor)}
+    ours = {_memory(t) for t in stored.values() if isinstance(t, Tensor)}
     for name, value in values.items():
         kept = stored.get(name)
-        if isinstance(value, Tensor) and value is not kept and value.data_ptr() in ours:
+        if isinstance(value, Tensor) and value is not kept and _memory(value) in ours:
             values[name] = value.clone()
     for name, value in values.items():
         kept = stored.get(name)
@@ -128,6 +136,12 @@ def keep(stored: dict[str, Any], state: Any, tensor: Tensor) -> None:
             stored[name] = owned(value)
         elif value is not kept:
             kept.copy_(value)
+
+
+def _memory(tensor: Tensor) -> Any:
+    """Return what two tensors have in common that may share memory."""
+    whole = tensor.to_local() if hasattr(tensor, "to_local") else tensor
+    return whole.untyped_storage()._cdata
 
 
 def owned(value: Any) -> Any:

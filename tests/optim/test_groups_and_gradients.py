@@ -1,0 +1,178 @@
+"""Groups, clipping and gradients as values."""
+
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+
+from burnish.core.identity import named_params
+from burnish.optim import (
+    NORMS,
+    SGD,
+    AdamW,
+    ClipGlobalNorm,
+    ClipNorm,
+    ClipValue,
+    Gradients,
+    GradientsAccumulator,
+    Group,
+    Lion,
+)
+
+from .nets import distance, drive, engine_names, layers, set_grads
+
+
+def placed(adaptor: Any) -> dict[str, int]:
+    return {
+        adaptor.path_of(p): i
+        for i, group in enumerate(adaptor.param_groups)
+        for p in group["params"]
+    }
+
+
+def test_every_parameter_is_in_the_last_group_that_matches_it() -> None:
+    groups = [
+        Group("**.bias", weight_decay=0.0),
+        Group(type=NORMS, weight_decay=0.5),
+        Group("2.**", optimizer=Lion(), lr=0.02),
+        Group(lambda param: param.tensor.shape[0] == 4, lr=0.03),
+    ]
+
+    adaptor = AdamW().bind(layers(), lr=1e-3, groups=groups)
+
+    assert placed(adaptor) == {
+        "0.weight": 0,
+        "0.bias": 1,
+        "1.weight": 2,
+        "1.bias": 2,
+        "2.weight": 3,
+        "2.bias": 3,
+    }
+    assert [g["lr"] for g in adaptor.param_groups] == [1e-3, 1e-3, 1e-3, 0.03]
+    assert [g["kind"] for g in adaptor.param_groups] == ["AdamW"] * 4
+    assert [g["weight_decay"] for g in adaptor.param_groups] == [0.01, 0.0, 0.5, 0.01]
+
+
+def test_tied_parameters_are_stepped_once_and_stay_tied() -> None:
+    net = nn.ModuleDict(
+        {"a": nn.Linear(3, 3, bias=False), "b": nn.Linear(3, 3, bias=False)}
+    )
+    net["b"].weight = net["a"].weight
+    before = net["a"].weight.detach().clone()
+    adaptor = SGD().bind(net, lr=1.0)
+    net["a"].weight.grad = torch.ones(3, 3)
+
+    adaptor.step()
+
+    assert net["b"].weight is net["a"].weight
+    assert torch.equal(net["a"].weight, before - 1.0)
+
+
+@pytest.mark.parametrize("fused", [False, None, True])
+def test_the_global_norm_is_clipped_as_torch_does(fused: bool | None) -> None:
+    left, right = layers(), layers()
+    ours = AdamW().bind(left, lr=1e-2, clip=ClipGlobalNorm(0.5), fused=fused)
+    theirs = torch.optim.AdamW(right.parameters(), lr=1e-2, foreach=False)
+
+    for seed in range(4):
+        drive(ours, left, seed)
+        set_grads(right, seed)
+        nn.utils.clip_grad_norm_(right.parameters(), 0.5)
+        theirs.step()
+
+    assert distance(left, right) <= 2e-6
+
+
+@pytest.mark.parametrize("fused", [False, None, True])
+def test_clipping_leaves_the_gradients_and_zero_stays_zero(fused: bool | None) -> None:
+    for clip in (ClipValue(0.1), ClipNorm(1.0), ClipGlobalNorm(1.0)):
+        net = nn.ParameterList([torch.zeros(2), torch.zeros(2)])
+        net[0].grad, net[1].grad = torch.tensor([3.0, 4.0]), torch.zeros(2)
+
+        SGD().bind(net, lr=1.0, clip=clip, fused=fused).step()
+
+        assert torch.equal(net[0].grad, torch.tensor([3.0, 4.0]))
+        assert torch.equal(net[1], torch.zeros(2))
+        assert net[0].norm() <= 1.0 + 1e-6
+
+
+def test_a_group_may_clip_by_itself() -> None:
+    net = nn.ModuleDict(
+        {"a": nn.Linear(2, 2, bias=False), "b": nn.Linear(2, 2, bias=False)}
+    )
+    adaptor = SGD().bind(net, lr=1.0, groups=[Group("a.**", clip=ClipValue(0.01))])
+    before = [p.detach().clone() for p in net.parameters()]
+    for parameter in net.parameters():
+        parameter.grad = torch.ones(2, 2)
+
+    adaptor.step()
+
+    moved = [
+        (a - p).max().item() for a, p in zip(before, net.parameters(), strict=True)
+    ]
+    assert moved == pytest.approx([0.01, 1.0])
+
+
+def test_clips_of_one_kind_over_all_groups_take_one_norm() -> None:
+    net = layers()
+    adaptor = AdamW().bind(
+        net,
+        lr=1e-2,
+        clip=ClipGlobalNorm(0.1),
+        groups=[Group("**.bias", weight_decay=0.0)],
+    )
+    peer = layers()
+    groups = [
+        {"params": [p for n, p in peer.named_parameters() if "weight" in n]},
+        {
+            "params": [p for n, p in peer.named_parameters() if "bias" in n],
+            "weight_decay": 0.0,
+        },
+    ]
+    theirs = torch.optim.AdamW(groups, lr=1e-2, foreach=False)
+
+    drive(adaptor, net, 1)
+    set_grads(peer, 1)
+    nn.utils.clip_grad_norm_(peer.parameters(), 0.1)
+    theirs.step()
+
+    assert distance(net, peer) <= 2e-6
+
+
+def test_gradients_are_values_that_leave_the_module_alone() -> None:
+    net, peer = layers(), layers()
+    x = torch.ones(3, 8)
+    adaptor = AdamW().bind(net, lr=1e-2)
+    theirs = torch.optim.AdamW(peer.parameters(), lr=5e-2, foreach=False)
+
+    grads = Gradients.from_backward(net(x).square().sum(), net)
+    same = adaptor.apply_gradients(5e-2, net, grads)
+    peer(x).square().sum().backward()
+    theirs.step()
+
+    assert same is net
+    assert all(p.grad is None for p in net.parameters())
+    assert set(grads) == {p.id for p in named_params(net)}
+    assert distance(net, peer) <= 1e-6
+    assert adaptor.param_groups[0]["lr"] == 1e-2
+    assert engine_names(adaptor) == {"torch fused"}
+    with pytest.raises(ValueError, match="another module"):
+        adaptor.apply_gradients(None, peer, grads)
+    with pytest.raises(KeyError, match="no ID or path"):
+        adaptor.apply_gradients(None, net, {"unknown": torch.ones(2)})
+
+
+def test_accumulated_gradients_are_sums_and_begin_anew() -> None:
+    net = nn.Linear(20, 20)
+    accumulator = GradientsAccumulator()
+    for scale in (1.0, 2.0):
+        x = torch.full((1, 20), scale)
+        accumulator.accumulate(Gradients.from_backward(net(x).sum(), net))
+
+    sums = accumulator.grads()
+
+    assert len(sums) == 2
+    weight = next(p for p in named_params(net) if p.path == "weight")
+    assert torch.equal(sums[weight.id], torch.full((20, 20), 3.0))
+    assert len(accumulator.grads()) == 0
