@@ -13,8 +13,6 @@ from .select import check_selection, selected
 from .tree import Node, decode, renumbered
 
 if TYPE_CHECKING:
-    from types import TracebackType
-
     from torch import Tensor
 
     from .source import Source
@@ -243,12 +241,7 @@ class FlatRecord(Record):
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: "TracebackType | None",
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         self.close()
 
     def __getitem__(self, path: str) -> Any:
