@@ -36,7 +36,12 @@ class Stored:
             return tensor_of(data, self)
         except RecordChecksumError as error:
             # Compressed content knows its frames, and not whose they are.
-            raise RecordChecksumError(self.source.name, self.path) from error
+            if self.source.verify:
+                raise RecordChecksumError(self.source.name, self.path) from error
+            raise RecordFormatError(
+                self.source.name,
+                f"compressed bytes of {self.path!r:.80} that are damaged",
+            ) from error
 
     def _compare(self, found: bytes, expected: int | bytes) -> None:
         if isinstance(expected, int):

@@ -106,3 +106,12 @@ def test_what_inflates_beyond_one_step_at_the_end_is_read_whole() -> None:
     data = Recorder("mpk", "gz").dumps(Record.from_state_dict({"w": values}))
 
     assert torch.equal(open_record(data)["w"], values)
+
+
+def test_an_mpk_that_the_zstd_tool_compressed_is_read_by_its_name(
+    tmp_path: Path,
+) -> None:
+    file = tmp_path / "m.mpk.zst"
+    file.write_bytes(zstandard.compress(Recorder().dumps(RECORD)))
+
+    assert torch.equal(open_record(file)["n"], torch.arange(5))

@@ -205,3 +205,30 @@ def test_reading_across_frames_gives_the_content_at_any_place() -> None:
         assert source.read(start, count) == content[start : start + count]
     with pytest.raises(RecordFormatError, match="at least"):
         source.read(len(content), 1)
+
+
+def test_damage_is_told_from_a_wrong_sum_when_sums_are_not_compared() -> None:
+    data = bytearray(saved({"first": torch.randn(1 << 16), "second": torch.randn(9)}))
+    data[len(data) // 2] ^= 1
+
+    with pytest.raises(RecordFormatError, match="compressed bytes of 'first'"):
+        open_record(bytes(data), verify=False).load_all()
+
+
+def test_entries_too_long_for_one_piece_are_read_from_several(
+    monkeypatch: pytest.MonkeyPatch, same: Same
+) -> None:
+    for name in ("layout.LONGEST_BIN", "layout.PART", "messagepack.PART"):
+        monkeypatch.setattr(f"burnish.records.formats.{name}", 1 << 20)
+    monkeypatch.setattr("burnish.records.formats.zstd_messagepack.PART", 1 << 20)
+    tensors = {
+        "f": torch.randn((256 << 10) * 3 + 5),
+        "h": torch.randn((512 << 10) * 2 + 1).half(),
+        "i": torch.arange(400_000),
+        "s": torch.randn(3),
+    }
+
+    record = open_record(saved(tensors))
+    record.load_all()
+
+    assert all(same(record[path], tensors[path]) for path in tensors)
