@@ -12,6 +12,7 @@ from ..records.tree import Encoder
 from .building import planned
 from .capture import ARGUMENTS
 from .hyperparameters import hparams_of
+from .plain import ORIGIN
 from .registry import NAME
 
 M = TypeVar("M", bound=nn.Module)
@@ -22,7 +23,7 @@ def recorded_hparams(module: nn.Module) -> dict[str, Any] | None:
 
     A module may be given anything (a database handle), and its weights can be stored.
     """
-    if module.__dict__.get(ARGUMENTS) is None:
+    if module.__dict__.get(ARGUMENTS) is None and ORIGIN not in module.__dict__:
         return None
     encoder = Encoder()
     try:

@@ -13,6 +13,7 @@ from .hparams_dict import HparamsDict
 from .hparams_writer import Writer
 from .known_arguments import known_arguments
 from .places import unwrapped
+from .plain import ORIGIN
 
 
 def get_hparams(module: nn.Module, *, extended: bool = False) -> HparamsDict:
@@ -26,7 +27,7 @@ def get_hparams(module: nn.Module, *, extended: bool = False) -> HparamsDict:
     """
     module = unwrapped(module)
     cls = declared_class(type(module))
-    if known_arguments(module, cls) is None:
+    if known_arguments(module, cls) is None and ORIGIN not in module.__dict__:
         raise NotImplementedError(_unknown(cls))
     try:
         return Writer(extended).node(module, "")

@@ -33,6 +33,12 @@ CHILDREN, VERSION, SAVE = "__children__", "__version__", "__save__"
 MARKS = frozenset({"__module__", "__name__", REF, CLASS, TENSOR})
 """Keys that a dict of plain data cannot have."""
 
+BLUEPRINT = "__blueprint__"
+"""What a module was built from, if that is more than a call of its class."""
+
+ORIGIN = "_burnish_blueprint"
+"""Where a module keeps the blueprint that it was built from."""
+
 OWN = frozenset(
     {
         "__module__",
@@ -42,6 +48,7 @@ OWN = frozenset(
         CHILDREN,
         VERSION,
         SAVE,
+        BLUEPRINT,
     }
 )
 """Keys of a module's hyperparameters that are no argument."""

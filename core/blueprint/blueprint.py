@@ -213,6 +213,10 @@ class Blueprint(Selection, Generic[M]):
         finally:
             self._callers.pop()
 
+    def _is_changed(self) -> bool:
+        """Return whether there is more than a class and its arguments."""
+        return bool(self._draft.entries)
+
     def _check_unbuilt(self) -> None:
         if self._module is not None:
             raise AlreadyBuiltError(

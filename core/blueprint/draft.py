@@ -132,7 +132,9 @@ class Draft:
 
     def nothing_at(self, target: Target) -> SettingError:
         """Return the error for a path or pattern that means nothing."""
-        shown = target if isinstance(target, str) else ", ".join(target)
+        shown = (
+            target if isinstance(target, str) else ", ".join(target) or "the selection"
+        )
         near = nearest(shown, self.places)
         hint = f" Did you mean {near!r}?" if near else ""
         kids = [p for p in self.places if p and "." not in p]

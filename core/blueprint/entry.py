@@ -15,6 +15,10 @@ Moment: TypeAlias = Literal["stateful", "after_init", "before_build", "after_bui
 """When a call that is on the tape runs."""
 
 
+END = 2**31
+"""The index behind the last item of any list."""
+
+
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
 class Entry:
     """One change, and whom it concerns."""
@@ -41,7 +45,7 @@ class Setting(Entry):
 
     def __str__(self) -> str:
         words = [self.cls.__qualname__] if self.cls else []
-        words += [f"{name}={value!r:.60}" for name, value in self.arguments.items()]
+        words += [f"{name}={short(value)}" for name, value in self.arguments.items()]
         return ", ".join(words)
 
 
@@ -57,8 +61,8 @@ class Call(Entry):
     kwargs: Mapping[str, Any] = field(default_factory=dict[str, Any])
 
     def __str__(self) -> str:
-        words = [f"{value!r:.40}" for value in self.args]
-        words += [f"{name}={value!r:.40}" for name, value in self.kwargs.items()]
+        words = [short(value) for value in self.args]
+        words += [f"{name}={short(value)}" for name, value in self.kwargs.items()]
         return f"{self.name}({', '.join(words)})"
 
 
@@ -73,7 +77,8 @@ class Edit(Entry):
     """What goes in: a blueprint."""
 
     def __str__(self) -> str:
-        return f"{self.kind} {self.key!r}" + (f": {self.item!r}" if self.item else "")
+        what = "append" if self.key == END else f"{self.kind} {self.key!r}"
+        return what if self.item is None else f"{what}: {short(self.item)}"
 
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
@@ -87,6 +92,14 @@ class Tap(Entry):
     def __str__(self) -> str:
         named = [f"{name}={value!r}" for name, value in self.named.items()]
         return f"{self.kind}({', '.join([*map(repr, self.keys), *named])})"
+
+
+def short(value: Any) -> str:
+    """Return ``value`` on one short line; classes by their name."""
+    if isinstance(value, type):
+        return value.__qualname__
+    text = repr(value).partition("\n")[0]
+    return text if len(text) <= 60 else text[:57] + "..."
 
 
 def under(prefix: Target, target: Target) -> list[Target]:

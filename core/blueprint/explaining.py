@@ -8,7 +8,7 @@ from ...config.path import did_you_mean, join
 from ..signature import parameters_of
 from .arguments import fitting, names_of
 from .draft import Draft
-from .entry import Entry, Setting
+from .entry import Entry, Setting, short
 from .errors import SettingError
 from .made import Made
 
@@ -44,11 +44,11 @@ class Explanation(Sequence[Source]):  # type: ignore[misc]  # a sequence with a 
 
     def __str__(self) -> str:
         width = max(len(source.who) for source in self.sources)
-        lines = [f"{self.path or 'the whole'} = {_text(self.value)}"]
+        lines = [f"{self.path or 'the whole'} = {short(self.value)}"]
         for i, source in enumerate(self.sources):
             how = f"  ({source.how})" if source.how else ""
             mark = "->" if i == 0 else "  "
-            lines.append(f"{mark} {source.who:<{width}}  {_text(source.value)}{how}")
+            lines.append(f"{mark} {source.who:<{width}}  {short(source.value)}{how}")
         return "\n".join(lines)
 
 
@@ -117,7 +117,3 @@ def _maker(draft: Draft, made: Made) -> str:
         return "user"
     maker = next(m for m in draft.tree.walk() if any(k is made for k in m.kids))
     return f"{join(maker.path, maker.cls.__qualname__)}.__init__"
-
-
-def _text(value: Any) -> str:
-    return value.__qualname__ if isinstance(value, type) else f"{value!r:.60}"

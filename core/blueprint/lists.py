@@ -5,7 +5,7 @@ from typing import Any
 
 from torch import nn
 
-from .entry import Edit
+from .entry import END, Edit
 from .errors import SettingError
 
 LISTS = (nn.ModuleList, nn.Sequential)
@@ -62,10 +62,6 @@ def _index(edit: Edit, names: list[str], path: str) -> int:
     if not 0 <= index <= last:
         raise SettingError(path, f"no item {edit.key}; it has {size} items.")
     return index
-
-
-END = 2**31
-"""The index behind the last item."""
 
 
 def _is_number(name: str) -> bool:

@@ -5,10 +5,11 @@ from typing import TYPE_CHECKING, Any
 
 from torch import nn
 
+from ..checkpoints import keep_blueprint
+from ..plain import BLUEPRINT, ORIGIN
+
 if TYPE_CHECKING:
     from .blueprint import Blueprint
-
-ORIGIN = "_burnish_blueprint"
 
 
 class Origin:
@@ -16,6 +17,14 @@ class Origin:
 
     def __init__(self, blueprint: "Blueprint[Any]") -> None:
         self.blueprint: Blueprint[Any] | None = blueprint
+
+    def told(self, *, is_call_known: bool) -> dict[str, Any]:
+        """Return what hyperparameters tell of it: nothing if a call tells it all."""
+        if self.blueprint is None or (
+            is_call_known and not self.blueprint._is_changed()
+        ):
+            return {}
+        return {BLUEPRINT: self.blueprint.to_dict()}
 
     def __deepcopy__(self, memo: dict[int, Any]) -> "Origin":
         return self
@@ -31,8 +40,9 @@ class Origin:
 
 
 def sign(module: nn.Module, blueprint: "Blueprint[Any]") -> None:
-    """Let ``module`` keep what it was built from, if that is more than a call."""
-    module.__dict__[ORIGIN] = Origin(blueprint._copied(blueprint._draft.copy()))
+    """Let ``module`` keep the ``blueprint`` it was built from, which nobody changes."""
+    module.__dict__[ORIGIN] = origin = Origin(blueprint)
+    keep_blueprint(module, origin)
 
 
 def blueprint_of(module: nn.Module) -> "Blueprint[Any] | None":

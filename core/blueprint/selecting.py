@@ -36,31 +36,22 @@ def select(tree: Sequence[str], bases: Iterable[str], selector: Selector) -> lis
     return found
 
 
-def as_pattern(base: str, selector: Selector) -> str | None:
-    """Return the pattern that means the same whatever the tree, None if none does."""
+def spelled(base: str, selector: Selector) -> str | None:
+    """Return the path or pattern that means the same whatever the tree, if one does."""
     parts = selector if isinstance(selector, tuple) else (selector,)
     words: list[str] = [base] if base else []
-    for i, part in enumerate(parts):
+    for part in parts:
         if part is ...:
             words.append("**")
-            if i == len(parts) - 1 and not words[:-1]:
-                return None
-        elif isinstance(part, bool) or not isinstance(part, str | int):
-            return None
-        elif isinstance(part, int):
-            if part < 0:
-                return None
+        elif isinstance(part, str) and not {"#", ","} & set(part.partition("{")[0]):
+            either = part.replace(" ", "").replace("|", ",")
+            words.append("{" + either + "}" if "|" in part else part)
+        elif type(part) is int and part >= 0:
             words.append(str(part))
-        elif "#" in part or "," in part:
-            return None
         else:
-            words.append(
-                "{" + part.replace(" ", "").replace("|", ",") + "}"
-                if "|" in part
-                else part
-            )
-    pattern = ".".join(words)
-    return pattern if is_pattern(pattern) else None
+            return None
+    # All that is below the root, and the root: no pattern means both.
+    return None if words == ["**"] else ".".join(words)
 
 
 def _step(

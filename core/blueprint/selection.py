@@ -5,15 +5,14 @@ from typing import TYPE_CHECKING, Any, Self
 
 from torch import nn
 
-from ...config.path import did_you_mean, join
+from ...config.path import did_you_mean, is_pattern
 from ..signature import parameters_of
 from .configuring import entries_of, swap
-from .entry import Call, Edit, Entry, Tap, Target
+from .entry import END, Call, Edit, Entry, Tap, Target
 from .errors import SettingError
 from .hooks import marked_methods, moment_of
-from .lists import END
 from .made import Made
-from .selecting import Selector, as_pattern, children, select
+from .selecting import Selector, children, select, spelled
 from .styles import style_named, styles_of
 from .values import as_blueprint
 
@@ -158,8 +157,12 @@ class Selection:
         if not found and self._draft.is_stale:
             self._draft.refresh()
             found = self._select(selector)
-        pattern = as_pattern(self._target, selector) if self._is_lasting() else None
-        return self._of(found, pattern, selector)
+        name = (
+            spelled(self._target, selector) if isinstance(self._target, str) else None
+        )
+        if name is not None and (is_pattern(name) or not found):
+            return Selection(self._blueprint, tuple(found), name)
+        return self._of(found)
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__") or "_blueprint" not in self.__dict__:
@@ -222,18 +225,8 @@ class Selection:
     def _select(self, selector: Selector) -> list[str]:
         return select(list(self._draft.places), self._paths, selector)
 
-    def _is_lasting(self) -> bool:
-        return isinstance(self._target, str)
-
-    def _of(
-        self, paths: list[str], pattern: str | None = None, selector: Any = None
-    ) -> "Selection":
-        if pattern is not None:
-            return Selection(self._blueprint, tuple(paths), pattern)
-        if not paths and isinstance(selector, str):
-            target: Target = join(self._target, selector) if self._is_lasting() else ()
-        else:
-            target = paths[0] if len(paths) == 1 else tuple(paths)
+    def _of(self, paths: list[str]) -> "Selection":
+        target: Target = paths[0] if len(paths) == 1 else tuple(paths)
         return Selection(self._blueprint, tuple(paths), target)
 
     def _child_names(self) -> list[str]:

@@ -4,8 +4,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from ...config.path import is_pattern, join
-from .entry import Edit, Entry, Target
-from .lists import END
+from .entry import END, Edit, Entry, Target
 from .targets import paths_of
 
 

@@ -1,12 +1,11 @@
 """A blueprint as text, as torch prints modules: only what was given is shown."""
 
-from typing import Any
-
 from torch import nn
 
 from ..signature import VARIADIC, parameters_of
 from .arguments import missing
 from .draft import Draft
+from .entry import short
 from .made import Made
 from .selecting import children
 
@@ -23,11 +22,11 @@ def told(made: Made) -> str:
     for name, value in made.arguments.items():
         kind = parameters[name].kind if name in parameters else None
         if kind in VARIADIC and isinstance(value, tuple | list):
-            words += [_short(item) for item in value]
+            words += [short(item) for item in value]
         elif kind in VARIADIC and isinstance(value, dict):
-            words += [f"{n}={_short(item)}" for n, item in value.items()]
+            words += [f"{n}={short(item)}" for n, item in value.items()]
         else:
-            words.append(f"{name}={_short(value)}")
+            words.append(f"{name}={short(value)}")
     words += [f"{name}=?" for name in made.missing if name not in made.arguments]
     if not made.paths:
         words += [f"{n}=?" for n in missing(made.cls, made.arguments)]
@@ -54,10 +53,3 @@ def _lines(draft: Draft, tree: list[str], path: str) -> list[str]:
         lines.append(f"  ({span}): {n}{inside[0]}")
         lines += [f"  {line}" for line in inside[1:]]
     return lines
-
-
-def _short(value: Any) -> str:
-    if isinstance(value, type):
-        return value.__qualname__
-    text = repr(value)
-    return text if len(text) <= 60 else text[:57] + "..."
