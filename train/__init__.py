@@ -7,6 +7,7 @@ if TYPE_CHECKING:
     from .checkpoint import Checkpoint
     from .checkpoints import Checkpoints
     from .hyperstate import HyperState
+    from .loader import ResumableLoader, ResumableSampler
     from .serializable import Blob, Lazy, Serializable
 
 __all__ = [
@@ -15,6 +16,8 @@ __all__ = [
     "Checkpoints",
     "HyperState",
     "Lazy",
+    "ResumableLoader",
+    "ResumableSampler",
     "Serializable",
 ]
 
@@ -22,6 +25,8 @@ _HOME = {
     "Checkpoint": "checkpoint",
     "Checkpoints": "checkpoints",
     "HyperState": "hyperstate",
+    "ResumableLoader": "loader",
+    "ResumableSampler": "loader",
     "Blob": "serializable",
     "Lazy": "serializable",
     "Serializable": "serializable",

@@ -11,7 +11,7 @@ from ..records.errors import RecordFormatError
 
 def read_seed_blob(file: Path, path: str) -> Any:
     """Return the plain data in ``file``. Raises RecordFormatError for other content."""
-    import msgpack  # type: ignore[import-untyped]  # it ships no types
+    import msgpack
 
     try:
         data = file.read_bytes()

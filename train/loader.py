@@ -1,0 +1,162 @@
+"""Shuffled batches that continue in the middle of an epoch, to the sample."""
+
+from collections.abc import Iterator, Sized
+from typing import Any, TypeVar
+
+import torch
+from torch.utils.data import DataLoader, Dataset, Sampler
+
+T = TypeVar("T", covariant=True)
+
+
+class ResumableSampler(Sampler[int]):
+    """Draws every index once an epoch, in an order that seed and epoch decide.
+
+    Its state says how many were drawn, so that a restored sampler draws the rest. It
+    takes nothing from torch's own generator. With ``rank`` and ``n_ranks`` each
+    process draws its share, all of equal length. With workers, which draw ahead, use
+    `ResumableLoader`.
+    """
+
+    def __init__(
+        self,
+        data: Sized | int,
+        *,
+        shuffle: bool = True,
+        seed: int = 0,
+        rank: int = 0,
+        n_ranks: int = 1,
+    ) -> None:
+        if not 0 <= rank < n_ranks:
+            raise ValueError(f"rank is from 0 to {n_ranks - 1}, got {rank}")
+        self.n_samples = data if isinstance(data, int) else len(data)
+        self.shuffle, self.seed = shuffle, seed
+        self.rank, self.n_ranks = rank, n_ranks
+        self.epoch = 0
+        """The epoch that is being drawn, or that comes next."""
+        self.position = 0
+        """How many indices of this epoch were drawn by this process."""
+        self._is_restored = False
+
+    def order(self) -> list[int]:
+        """Return all indices of this epoch that this process draws, in order."""
+        indices = torch.arange(self.n_samples)
+        if self.shuffle:
+            generator = torch.Generator().manual_seed(_mixed(self.seed, self.epoch))
+            indices = torch.randperm(self.n_samples, generator=generator)
+        if self.n_ranks > 1 and self.n_samples:
+            n_each = -(-self.n_samples // self.n_ranks)
+            places = torch.arange(self.rank, n_each * self.n_ranks, self.n_ranks)
+            indices = indices[places % self.n_samples]
+        return [int(index) for index in indices.tolist()]
+
+    def begin(self) -> None:
+        """Go on to the next epoch if this one was left, but not if it was restored."""
+        if self.position and not self._is_restored:
+            self.epoch, self.position = self.epoch + 1, 0
+        self._is_restored = False
+
+    def end(self) -> None:
+        """Go on to the next epoch."""
+        self.epoch, self.position = self.epoch + 1, 0
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return where the sampler stands, as plain data."""
+        return {
+            "epoch": self.epoch,
+            "position": self.position,
+            "seed": self.seed,
+            "n_samples": self.n_samples,
+        }
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Go on where another stood. ValueError if that drew from other data."""
+        if state_dict["n_samples"] != self.n_samples:
+            raise ValueError(
+                f"the sampler stood in data of {state_dict['n_samples']} samples, and "
+                f"there are {self.n_samples} now; restore without it to begin an epoch"
+            )
+        self.epoch, self.position = state_dict["epoch"], state_dict["position"]
+        self.seed = state_dict["seed"]
+        self._is_restored = True
+
+    def __iter__(self) -> Iterator[int]:
+        self.begin()
+        for index in self.order()[self.position :]:
+            self.position += 1
+            yield index
+        self.end()
+
+    def __len__(self) -> int:
+        return -(-self.n_samples // self.n_ranks)
+
+
+class ResumableLoader(DataLoader[T]):
+    """A DataLoader whose state is how many batches it has given, workers or not.
+
+    Its workers are seeded anew in each epoch and when restored; random augmentations
+    that they draw themselves are not continued in the middle of an epoch.
+    """
+
+    def __init__(
+        self,
+        dataset: Dataset[T],
+        batch_size: int = 1,
+        *,
+        shuffle: bool = False,
+        seed: int = 0,
+        **options: Any,
+    ) -> None:
+        self._place = ResumableSampler(_sized(dataset), shuffle=shuffle, seed=seed)
+        # What a loader draws of its own generator is not missing in torch's.
+        options.setdefault("generator", torch.Generator())
+        super().__init__(dataset, batch_size, sampler=_Rest(self._place), **options)
+
+    def __iter__(self) -> Any:
+        place, size = self._place, self.batch_size or 1
+        place.begin()
+        generator: Any = self.generator
+        generator.manual_seed(_mixed(place.seed, place.epoch) ^ 1)
+        for batch in super().__iter__():
+            place.position = min(place.position + size, len(place))
+            yield batch
+        place.end()
+
+    def __len__(self) -> int:
+        n_samples, size = len(self._place), self.batch_size or 1
+        return n_samples // size if self.drop_last else -(-n_samples // size)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return where the loader stands, as plain data."""
+        return self._place.state_dict()
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Go on where another stood. ValueError if that read other data."""
+        self._place.load_state_dict(state_dict)
+
+
+class _Rest(Sampler[int]):
+    """What is left of an epoch; it does not move the place, as it is read ahead."""
+
+    def __init__(self, place: ResumableSampler) -> None:
+        self._place = place
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(self._place.order()[self._place.position :])
+
+    def __len__(self) -> int:
+        return len(self._place)
+
+
+def _mixed(seed: int, epoch: int) -> int:
+    """Return a seed of its own for each epoch; neighbors have nothing in common."""
+    return (seed * 0x9E3779B97F4A7C15 + epoch * 0xBF58476D1CE4E5B9) % (1 << 63)
+
+
+def _sized(dataset: Any) -> int:
+    if not hasattr(dataset, "__len__"):
+        raise TypeError(
+            f"a {type(dataset).__name__} has no length, so its place cannot be kept; "
+            "give the dataset __len__ and __getitem__"
+        )
+    return len(dataset)
