@@ -1,5 +1,6 @@
 """The state of an optimizer as a record: by parameter ID, with the path beside it."""
 
+import os
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -114,7 +115,8 @@ def load_record(
         ]
     if problems:
         raise RecordMismatchError(where, problems)
-    own = housed(states)
+    # A mapped file gives tensors that nobody else has; writes stay in memory.
+    own = housed(states, adopt=isinstance(source, str | os.PathLike))
     adaptor.adopt(own, record.is_training)
     _settle_groups(adaptor, record, matched, hyperparameters, report)
     return report

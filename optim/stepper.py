@@ -190,9 +190,12 @@ class Stepper:
         return wide if differs and not param.is_complex() else None
 
 
-def housed(states: States) -> States:
-    """Return the states with their tensors copied into storage of their own."""
-    arena = Arena(list(states))
+def housed(states: States, *, adopt: bool = False) -> States:
+    """Return the states with their tensors copied into storage of their own.
+
+    ``adopt`` takes large ones over as they are, where nothing else refers to them.
+    """
+    arena = Arena(list(states), adopt=adopt)
     return {param: arena.house(param, stored) for param, stored in states.items()}
 
 

@@ -12,7 +12,9 @@ from .replay import BLOCK, SMALL
 class Arena:
     """Gives tensors of states storage of their own, next to the one before."""
 
-    def __init__(self, params: list[Tensor]) -> None:
+    def __init__(self, params: list[Tensor], *, adopt: bool = False) -> None:
+        """Prepare for ``params``; ``adopt`` takes large tensors over as they are."""
+        self.adopt = adopt
         self.left = sum(p.numel() for p in params if p.numel() < SMALL)
         self.open: dict[tuple[Any, ...], tuple[Tensor, int]] = {}
 
@@ -24,6 +26,13 @@ class Arena:
                 continue
             if not isinstance(value, Tensor) or not _is_like(param, value):
                 housed[name] = owned(value)
+                continue
+            if (
+                self.adopt
+                and param.numel() >= SMALL
+                and value.stride() == param.stride()
+            ):
+                housed[name] = value
                 continue
             housed[name] = self._room(name, param, value).copy_(value)
         if param.numel() < SMALL:
