@@ -12,6 +12,7 @@ import statistics
 import tempfile
 import time
 import traceback
+import warnings
 from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -173,7 +174,10 @@ def _timed(
 def forked(run: Callable[[], Any]) -> Any:
     """Return what ``run`` returns in a forked process, which must fit JSON."""
     reading, writing = os.pipe()
-    child = os.fork()
+    with warnings.catch_warnings():
+        # Newer Pythons warn of forks beside threads; the child makes one call only.
+        warnings.simplefilter("ignore", DeprecationWarning)
+        child = os.fork()
     if not child:
         answer: dict[str, object] = {}
         try:

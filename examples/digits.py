@@ -18,7 +18,7 @@ from measured import (
     measure,
     show,
 )
-from sklearn.datasets import load_digits  # type: ignore[import-untyped]  # no types
+from sklearn.datasets import load_digits
 from torch import Tensor, nn
 from torch.nn import functional
 
