@@ -8,6 +8,7 @@ from torch import nn
 from ..config.path import Patterns, as_patterns, matchers
 from .building import from_hyperparameters
 from .capture import capture
+from .checkpoints import reopen_blueprints
 from .declared_type import HparamsOfClass
 from .hparams import factory_of
 from .hyperparameters import hparams_of
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from ..records.open import Readable
     from ..records.report import LoadReport
     from ..records.sink import Destination, File
+    from .blueprint import Blueprint
     from .pretrained import FolderOptions, LoadOptions
     from .saving import ModuleSaveOptions
 
@@ -123,6 +125,13 @@ class _Methods:
         own = cast(type[nn.Module], cls)
         return cast(Self, from_pretrained(folder, own, **options))
 
+    @classmethod
+    def blueprint(cls, *args: Any, **kwargs: Any) -> "Blueprint[Self]":  # type: ignore[type-var]  # whoever has this is a module
+        """Return the class and the arguments, to be configured and built later."""
+        from .blueprint import Blueprint
+
+        return Blueprint(cls, *args, **kwargs)  # type: ignore[type-var]  # whoever has this is a module
+
     @property
     def hparams(self) -> Mapping[str, Any]:
         """What the module is: its class and the arguments of its constructor."""
@@ -141,7 +150,10 @@ _set: Callable[[Any, str, Any], None] = setattr
 _OURS = ("into_record", "save_record", "load_record", "from_record")
 """A class that has one of these of its own cannot be given ours."""
 
-_MORE = ("from_hyperparameters", "save_pretrained", "from_pretrained", "hparams")
+_MORE = (
+    *("from_hyperparameters", "save_pretrained", "from_pretrained", "hparams"),
+    "blueprint",
+)
 """A class that has one of these, from whomever, keeps it."""
 
 
@@ -228,12 +240,30 @@ def _decorate(
         # What a parent skips stays skipped: its fields are there as well.
         inherited = getattr(cls, "_burnish_skip", ())
         _set(cls, "_burnish_skip", (*inherited, *as_patterns(skip)))
-    _set(cls, "_burnish_version", version)
-    _set(cls, "_burnish_rules", dict(rules or {}))
+    _check_rules(cls, version, rules or {})
+    if version or "_burnish_version" not in dir(cls):
+        _set(cls, "_burnish_version", version)
+        _set(cls, "_burnish_rules", dict(rules or {}))
     capture(cls)
     _capture_subclasses(cls)
     register_class(cls, name=name)
     return cls
+
+
+def _check_rules(cls: type, version: int, rules: Mapping[int, Sequence[Any]]) -> None:
+    for step, of_step in rules.items():
+        if not 0 <= step < version:
+            raise ValueError(
+                f"{cls.__qualname__}: upgrade_rules has rules for version {step}, and "
+                f"the class is of version {version}. Rules lead from a version to the "
+                "next one."
+            )
+        for rule in of_step:
+            if not (hasattr(rule, "rename") and hasattr(rule, "apply")):
+                raise TypeError(
+                    f"{cls.__qualname__}: upgrade_rules has {rule!r:.60}, which is no "
+                    "rule; burnish.config has RenameField, DeleteField and others"
+                )
 
 
 def _add_members(cls: Any) -> None:
@@ -241,6 +271,8 @@ def _add_members(cls: Any) -> None:
         found = getattr(cls, member, None)
         if found is None:
             setattr(cls, member, _Methods.__dict__[member])
+    if hasattr(cls, "load_from_checkpoint"):
+        reopen_blueprints(cls)
     if not hasattr(cls, "Record"):
         cls.Record = RecordOfClass()
     if not hasattr(cls, "Hparams"):

@@ -6,7 +6,7 @@ from typing import Any, TypeVar
 
 from torch import nn
 
-from ..records.errors import RecordError, RecordMismatchError
+from ..records.errors import RecordError, RecordMismatchError, RecordVersionError
 from ..records.flat import FlatRecord
 from ..records.tree import Encoder
 from .building import planned
@@ -55,6 +55,8 @@ def factory_of(
         )
     try:
         return planned(stored, cls)  # type: ignore[return-value]  # it builds the class that it is given
+    except RecordVersionError:
+        raise
     except (RecordError, TypeError) as error:
         raise RecordMismatchError(
             file,

@@ -3,6 +3,7 @@
 Every name and every argument is looked at before the first constructor runs.
 """
 
+import functools
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -21,6 +22,7 @@ from .registry import MODULE, NAME, class_named
 from .shown import shown
 from .signature import VARIADIC, parameters_of
 from .torch_layers import Values, is_torch_layer
+from .upgrading import upgraded_node
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +90,9 @@ class Planner:
         named = cls or class_named(node, path, moved=self._moved)
         # The class in hand may be asking; others that read by themselves are asked.
         read = None if cls is not None else _reader_of(named)
+        node = upgraded_node(named, node, path)
+        if plain.BLUEPRINT in node:
+            read = functools.partial(_from_blueprint, named)
         arguments = {} if read else self._arguments(named, node, path, depth)
         self._planned.add(path)
         return Plan(named, path, arguments, node, read)
@@ -398,3 +403,9 @@ def _values(value: Mapping[str, Any], path: str) -> Values:
             f"expected the shape and dtype of a tensor, found {shown(dict(value))}",
         )
     return Values(tuple(shape), dtype, form.get("parameter") is True)
+
+
+def _from_blueprint(cls: type[nn.Module], node: Mapping[str, Any]) -> nn.Module:
+    from .blueprint import Blueprint
+
+    return Blueprint.from_dict(node[plain.BLUEPRINT], cls).build()

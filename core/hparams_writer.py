@@ -19,6 +19,7 @@ from .registry import class_named, names_of
 from .shown import shown
 from .signature import VARIADIC, parameters_of
 from .torch_layers import Template, Values
+from .upgrading import version_of
 
 
 class Writer:
@@ -42,7 +43,12 @@ class Writer:
         _check_depth(path, depth)
         cls = declared_class(type(module))
         node = HparamsDict(names_of(cls))
+        if version := version_of(cls):
+            node[plain.VERSION] = version
         arguments = known_arguments(module, cls)
+        origin: Any = module.__dict__.get(plain.ORIGIN)
+        if origin is not None:
+            node |= origin.told(is_call_known=arguments is not None)
         if arguments is None:
             return node
         node |= self._told(cls, arguments, path, depth)

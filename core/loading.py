@@ -27,6 +27,7 @@ from .plan import Allowed, Plan, plan_load
 from .record_type import check_version
 from .unfilled import Build
 from .uninitialized import paused_collection, real_build, unfilled_build
+from .upgrading import upgraded
 
 M = TypeVar("M", bound=nn.Module)
 
@@ -51,6 +52,7 @@ def load_record(
     allowed = Allowed(strict, allow_missing, allow_unexpected)
     check_version(unwrapped(module), record)
     places = places_of(module)
+    record = upgraded(record, places)
     content = content_of(places, encode=False)
     plan = plan_load(content, record, allowed)
     fillings = _fillings(plan, record)
@@ -101,6 +103,7 @@ def _from_record(factory: Callable[[], M], record: FlatRecord, allowed: Allowed)
         )
     check_version(unwrapped(module), record)
     places = places_of(module)
+    record = upgraded(record, places)
     content = content_of(places, encode=False)
     plan = plan_load(content, record, allowed)
     fillings = _fillings(plan, record, is_kept=True)

@@ -6,6 +6,7 @@ from torch import nn
 
 from ..records.errors import RecordVersionError
 from ..records.flat import FlatRecord
+from .upgrading import version_of
 
 _TYPE = "_burnish_record_type"
 
@@ -37,8 +38,7 @@ def record_type(cls: type[nn.Module]) -> type[FlatRecord]:
 
 def class_version(module: nn.Module) -> int:
     """Return the version of the class of ``module``; 0 for one that states none."""
-    version: int = getattr(type(module), "_burnish_version", 0)
-    return version
+    return version_of(type(module))
 
 
 def check_version(module: nn.Module, record: FlatRecord) -> None:

@@ -15,6 +15,7 @@ from .hparams import recorded_hparams
 from .identity import identify
 from .places import places_of, unwrapped
 from .record_type import class_version, record_type
+from .upgrading import versions_below
 
 
 def into_record(module: nn.Module) -> FlatRecord:
@@ -31,6 +32,8 @@ def into_record(module: nn.Module) -> FlatRecord:
     version = class_version(inner)
     if version:
         ours["version"] = version
+    if versions := versions_below(places):
+        ours["versions"] = versions
     hparams = recorded_hparams(inner)
     if hparams is not None:
         ours["hparams"] = hparams
