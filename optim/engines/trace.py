@@ -6,7 +6,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .recording import ImpureStepError, NotElementwise, Op, Recording, StandIn
+from . import operations  # noqa: F401  # gives the stand-in its operations
+from .recording import ImpureStepError, NotElementwise, Op, Recording
+from .stand_in import StandIn
 from .step import Step
 
 
@@ -27,7 +29,8 @@ class Layout:
 
     def __post_init__(self) -> None:
         names = ("tensor", "grad", *(f"state.{name}" for name in self.tensors))
-        self.tape = Recording(names, self.dtypes, self.like)
+        tape = self.tape = Recording(names, self.dtypes, self.like)
+        tape.inputs = [StandIn(tape, i, dtype) for i, dtype in enumerate(self.dtypes)]
 
     def state(self, tensors: Any, scalars: dict[str, Any]) -> Any:
         """Return a state that holds ``tensors`` and ``scalars``, unchecked."""
