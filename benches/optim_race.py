@@ -5,6 +5,7 @@ A second team of threads in a process slows torch and flatters its rival.
 
 import time
 from collections.abc import Callable
+from typing import Literal
 
 import torch
 from harness import Row, Samples, forked, race
@@ -50,7 +51,7 @@ def raced(
         for k, (cpu, wall) in forked(measure).items()
     }
     case = f"{name}, {threads} thread{'s' * (threads > 1)}"
-    by = "cpu" if threads == 1 else "wall"
+    by: Literal["cpu", "wall"] = "cpu" if threads == 1 else "wall"
     return Row.timed(
         question, case, samples["ours"], samples["peer"], at_most=at_most, by=by
     )

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
 from itertools import chain
-from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, overload
 
 import torch
 from torch import Tensor, nn
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from ..records.entry import Param
     from ..records.open import Readable
     from ..records.report import LoadReport
+    from ..records.sink import Destination
     from .gradients import Gradients
     from .state import OptimizerRecord, Rename
 
@@ -146,6 +147,12 @@ class OptimizerAdaptor(torch.optim.Optimizer):
         from .state import into_record
 
         return into_record(self)
+
+    @overload
+    def save_record(self, **options: Any) -> bytes: ...
+
+    @overload
+    def save_record(self, file: "Destination", **options: Any) -> None: ...
 
     def save_record(self, *args: Any, **kwargs: Any) -> bytes | None:
         """Write `into_record` to a file, or return bytes, as `Record.save` does."""

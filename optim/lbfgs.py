@@ -1,6 +1,6 @@
 """LBFGS over a whole module: torch's algorithm, with state that is a record."""
 
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, overload
 
 import torch
 from torch import Tensor, nn
@@ -9,6 +9,9 @@ from ..records.errors import RecordMismatchError
 from ..records.record import Record
 from ..records.report import LoadReport
 from .binding import Binding
+
+if TYPE_CHECKING:
+    from ..records.sink import Destination
 
 
 class LBFGSRecord(Record):
@@ -71,6 +74,12 @@ class LBFGS(torch.optim.LBFGS):
             # "al" is scratch that every step writes anew.
             values={k: v for k, v in stored.items() if k != "al" and v is not None},
         )
+
+    @overload
+    def save_record(self, **options: Any) -> bytes: ...
+
+    @overload
+    def save_record(self, file: "Destination", **options: Any) -> None: ...
 
     def save_record(self, *args: Any, **kwargs: Any) -> bytes | None:
         """Write `into_record` to a file, or return bytes, as `Record.save` does."""

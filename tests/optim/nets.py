@@ -18,6 +18,9 @@ class Net(nn.Module):
         self, dtype: torch.dtype = torch.float32, *, large: bool = True
     ) -> None:
         super().__init__()
+        self.a: Any
+        self.b: Any
+        self.large: Any
         generator = torch.Generator().manual_seed(0)
         shapes = {"a": (17, 3), "b": (5,), "scalar": (), "conv": (4, 3, 3, 2)}
         shapes |= {"empty": (0, 4), "tail": (7, 1)}
@@ -28,10 +31,20 @@ class Net(nn.Module):
             setattr(self, name, nn.Parameter(values.to(dtype)))
 
 
-def layers(dtype: torch.dtype = torch.float32) -> nn.Sequential:
+def layers(dtype: torch.dtype = torch.float32) -> Any:
     """Return a small network that can be trained."""
     torch.manual_seed(0)
     return nn.Sequential(nn.Linear(8, 16), nn.LayerNorm(16), nn.Linear(16, 4)).to(dtype)
+
+
+def tree(**children: nn.Module) -> Any:
+    """Return a module of named children."""
+    return nn.ModuleDict(children)
+
+
+def plist(*tensors: Tensor) -> Any:
+    """Return a module of numbered parameters."""
+    return nn.ParameterList(tensors)
 
 
 def set_grads(module: nn.Module, seed: int) -> None:

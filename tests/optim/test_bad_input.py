@@ -28,7 +28,7 @@ from burnish.optim import (
 )
 from burnish.records import Record
 
-from .nets import Moments, UserAdamW, drive, layers, set_grads, values
+from .nets import Moments, UserAdamW, drive, layers, set_grads, tree, values
 
 
 def test_torchs_habit_is_answered_with_the_right_line() -> None:
@@ -143,7 +143,7 @@ def test_a_step_before_any_backward_changes_nothing() -> None:
 
 
 def test_an_empty_match_is_an_error_that_proposes_a_name() -> None:
-    net = nn.ModuleDict({"head": nn.Linear(2, 2)})
+    net = tree(head=nn.Linear(2, 2))
 
     with pytest.raises(ValueError, match=r"'haed\.weight'.*head\.weight"):
         AdamW().bind(net, lr=1e-2, groups=[Group("haed.weight", weight_decay=0.0)])

@@ -25,6 +25,8 @@ from burnish.optim import (
 )
 from burnish.optim.muon import adjusted, orthogonalized
 
+from .nets import plist, tree
+
 VECTORS: dict[str, Any] = json.loads(
     (Path(__file__).parent / "burn_vectors.json").read_text()
 )
@@ -84,7 +86,7 @@ def test_a_layer_trained_by_burn_ends_at_the_same_weights(
     vector: dict[str, Any], fused: bool | None
 ) -> None:
     weight, bias = torch.tensor(vector["weight"]), torch.tensor(vector["bias"])
-    layer = nn.Linear(weight.shape[0], weight.shape[1])
+    layer: Any = nn.Linear(weight.shape[0], weight.shape[1])
     # Burn keeps a linear layer's weight as (inputs, outputs).
     layer.weight.data, layer.bias.data = weight.t().contiguous(), bias
     adaptor = simple_of(vector).bind(layer, lr=vector["learning_rate"], fused=fused)
@@ -160,7 +162,7 @@ LBFGS_IDS = [
 @pytest.mark.parametrize("vector", by_id("lbfgs", *LBFGS_IDS))
 def test_lbfgs_is_that_of_burn(vector: dict[str, Any]) -> None:
     x, y = torch.tensor(vector["x"]), torch.tensor(vector["y"])
-    layer = nn.Linear(1, 1)
+    layer: Any = nn.Linear(1, 1)
     search = vector["config"]["line_search_fn"]
     # The first loss tells where the vector starts.
     layer.weight.data, layer.bias.data = torch.tensor([[0.5]]), torch.tensor([0.1])
@@ -263,7 +265,7 @@ def test_wrong_schedules_are_refused_in_burns_words(number: int) -> None:
 
 
 def test_groups_have_schedules_of_their_own_and_the_last_match_wins() -> None:
-    net = nn.ModuleDict({"backbone": nn.Linear(2, 2), "head": nn.Linear(2, 2)})
+    net = tree(backbone=nn.Linear(2, 2), head=nn.Linear(2, 2))
     lr = schedulers.Linear(0.001, 0.0001, 4)
     groups = [
         Group("**", lr=0.5),
@@ -297,7 +299,7 @@ def test_gradients_are_clipped_to_burns_numbers(
     vector: dict[str, Any], fused: bool | None
 ) -> None:
     grad = torch.tensor(vector["grad"])
-    module = nn.ParameterList([torch.zeros_like(grad)])
+    module = plist(torch.zeros_like(grad))
     module[0].grad = grad.clone()
     clip = {"Value": ClipValue, "Norm": ClipNorm}[vector["kind"]](vector["threshold"])
 

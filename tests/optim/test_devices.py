@@ -36,7 +36,7 @@ def test_the_stand_in_device_refuses_to_mix(mode: FakeTensorMode) -> None:
 def test_state_moves_to_the_parameter_before_the_step(
     mode: FakeTensorMode, simple: SimpleOptimizer[Any], fused: bool | None
 ) -> None:
-    module = nn.Module()
+    module: Any = nn.Module()
     module.weight = nn.Parameter(fake(mode, 4, 3))
     adaptor = simple.bind(module, lr=1e-2, fused=fused)
     module.weight.grad = fake(mode, 4, 3)
@@ -57,7 +57,7 @@ def test_state_moves_to_the_parameter_before_the_step(
 
 
 def test_elementwise_steps_run_on_lists_on_an_accelerator(mode: FakeTensorMode) -> None:
-    module = nn.Module()
+    module: Any = nn.Module()
     for name in ("a", "b"):
         setattr(module, name, nn.Parameter(fake(mode, 4, 3)))
     adaptor = UserAdamW().bind(module, lr=1e-2)
@@ -75,7 +75,7 @@ def test_elementwise_steps_run_on_lists_on_an_accelerator(mode: FakeTensorMode) 
 def test_a_run_goes_on_on_a_gpu(
     simple: SimpleOptimizer[Any], fused: bool | None
 ) -> None:
-    net = nn.Linear(8, 8, bias=False)
+    net: Any = nn.Linear(8, 8, bias=False)
     adaptor = simple.bind(net, lr=1e-2, fused=fused, clip=ClipGlobalNorm(1.0))
     drive(adaptor, net, 1)
 

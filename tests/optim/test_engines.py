@@ -28,7 +28,7 @@ from burnish.optim.engines.step import Step
 from burnish.optim.engines.trace import Layout, trace
 from burnish.records import Record
 
-from .nets import Moments, Net, UserAdamW, distance, drive, engine_names, equal
+from .nets import Moments, Net, UserAdamW, distance, drive, engine_names, equal, plist
 
 
 class Pair(Record):
@@ -193,9 +193,7 @@ def test_steps_that_are_not_elementwise_run_as_they_are_written(
 ) -> None:
     step, why = REFUSED[name]
     # These read values that an empty tensor does not have.
-    left, right = (
-        nn.ParameterList([torch.ones(3, 2), torch.full((4,), 2.0)]) for _ in "ab"
-    )
+    left, right = (plist(torch.ones(3, 2), torch.full((4,), 2.0)) for _ in "ab")
     engine = Stepping(fn=step).bind(left, lr=0.1, fused=fused)
     loop = Stepping(fn=step).bind(right, lr=0.1, fused=False)
 
@@ -209,7 +207,7 @@ def test_steps_that_are_not_elementwise_run_as_they_are_written(
 
 def test_a_tensor_that_is_neither_argument_nor_state_is_refused() -> None:
     closed_over = torch.randn(4)
-    module = nn.Linear(4, 1, bias=False)
+    module: Any = nn.Linear(4, 1, bias=False)
     adaptor = Stepping(fn=lambda p, g, a, b: (p - closed_over * g, a, b)).bind(
         module, lr=1
     )
@@ -354,16 +352,14 @@ def test_channels_last_and_transposed_parameters_keep_their_format(
     assert [p.stride() for p in left] == strides
 
 
-def odd_formats() -> nn.ParameterList:
+def odd_formats() -> Any:
     torch.manual_seed(0)
     conv = torch.randn(4, 3, 5, 5).to(memory_format=torch.channels_last)
     with_gaps = torch.randn(6, 8)[:, ::2]
-    return nn.ParameterList(
-        [
-            nn.Parameter(conv),
-            nn.Parameter(torch.randn(5, 4).t()),
-            nn.Parameter(with_gaps),
-        ]
+    return plist(
+        nn.Parameter(conv),
+        nn.Parameter(torch.randn(5, 4).t()),
+        nn.Parameter(with_gaps),
     )
 
 
@@ -371,7 +367,7 @@ def odd_formats() -> nn.ParameterList:
 def test_a_gradient_of_another_memory_format_is_stepped_right(
     fused: bool | None,
 ) -> None:
-    module = nn.ParameterList([torch.zeros(2, 3, 4, 4)])
+    module = plist(torch.zeros(2, 3, 4, 4))
     grad = torch.randn(2, 3, 4, 4)
     adaptor = SGD().bind(module, lr=1.0, fused=fused)
     module[0].grad = grad.to(memory_format=torch.channels_last)
@@ -410,9 +406,9 @@ def test_parameters_that_share_memory_are_stepped_one_after_the_other(
     assert equal(*modules)
 
 
-def shared_memory() -> nn.ParameterList:
+def shared_memory() -> Any:
     base = torch.arange(12.0)
-    return nn.ParameterList([nn.Parameter(base[:8]), nn.Parameter(base[4:])])
+    return plist(nn.Parameter(base[:8]), nn.Parameter(base[4:]))
 
 
 @pytest.mark.parametrize("fused", [False, None, True])
@@ -421,7 +417,7 @@ def test_a_gradient_inside_another_parameter_is_stepped_as_in_the_loop(
 ) -> None:
     results = []
     for choice in (fused, False):
-        module = nn.ParameterList([torch.ones(6), torch.arange(6.0)])
+        module = plist(torch.ones(6), torch.arange(6.0))
         module[0].grad = module[1].detach()
         module[1].grad = torch.ones(6)
         adaptor = SGD().bind(module, lr=0.5, fused=choice)
@@ -525,9 +521,7 @@ def test_state_dtype_gives_the_numbers_of_the_loop(fused: bool | None) -> None:
 def test_complex_parameters_are_stepped_as_pairs_of_real_ones(
     fused: bool | None,
 ) -> None:
-    left, right = (
-        nn.ParameterList([torch.ones(3, dtype=torch.complex64)]) for _ in "ab"
-    )
+    left, right = (plist(torch.ones(3, dtype=torch.complex64)) for _ in "ab")
     adaptor = AdamW().bind(left, lr=0.1, fused=fused)
     oracle = torch.optim.AdamW(right.parameters(), lr=0.1, foreach=False)
 
@@ -540,7 +534,7 @@ def test_complex_parameters_are_stepped_as_pairs_of_real_ones(
 
 
 def test_two_threads_give_the_numbers_of_one() -> None:
-    big = [nn.ParameterList([torch.ones(1200, 500), torch.ones(7)]) for _ in "ab"]
+    big = [plist(torch.ones(1200, 500), torch.ones(7)) for _ in "ab"]
     for threads, net in zip((1, 2), big, strict=True):
         torch.set_num_threads(threads)
         try:
@@ -583,8 +577,8 @@ def test_a_subclass_of_a_shipped_optimizer_is_stepped_by_its_own_step() -> None:
 
 def test_muon_in_stacks_moves_as_muon_alone() -> None:
     left, right = (
-        nn.ParameterList(
-            [
+        plist(
+            *[
                 torch.randn(6, 4, generator=torch.Generator().manual_seed(i))
                 for i in range(5)
             ]

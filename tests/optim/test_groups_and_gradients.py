@@ -20,7 +20,7 @@ from burnish.optim import (
     Lion,
 )
 
-from .nets import distance, drive, engine_names, layers, set_grads
+from .nets import distance, drive, engine_names, layers, plist, set_grads, tree
 
 
 def placed(adaptor: Any) -> dict[str, int]:
@@ -55,9 +55,7 @@ def test_every_parameter_is_in_the_last_group_that_matches_it() -> None:
 
 
 def test_tied_parameters_are_stepped_once_and_stay_tied() -> None:
-    net = nn.ModuleDict(
-        {"a": nn.Linear(3, 3, bias=False), "b": nn.Linear(3, 3, bias=False)}
-    )
+    net = tree(a=nn.Linear(3, 3, bias=False), b=nn.Linear(3, 3, bias=False))
     net["b"].weight = net["a"].weight
     before = net["a"].weight.detach().clone()
     adaptor = SGD().bind(net, lr=1.0)
@@ -87,7 +85,7 @@ def test_the_global_norm_is_clipped_as_torch_does(fused: bool | None) -> None:
 @pytest.mark.parametrize("fused", [False, None, True])
 def test_clipping_leaves_the_gradients_and_zero_stays_zero(fused: bool | None) -> None:
     for clip in (ClipValue(0.1), ClipNorm(1.0), ClipGlobalNorm(1.0)):
-        net = nn.ParameterList([torch.zeros(2), torch.zeros(2)])
+        net = plist(torch.zeros(2), torch.zeros(2))
         net[0].grad, net[1].grad = torch.tensor([3.0, 4.0]), torch.zeros(2)
 
         SGD().bind(net, lr=1.0, clip=clip, fused=fused).step()
@@ -98,9 +96,7 @@ def test_clipping_leaves_the_gradients_and_zero_stays_zero(fused: bool | None) -
 
 
 def test_a_group_may_clip_by_itself() -> None:
-    net = nn.ModuleDict(
-        {"a": nn.Linear(2, 2, bias=False), "b": nn.Linear(2, 2, bias=False)}
-    )
+    net = tree(a=nn.Linear(2, 2, bias=False), b=nn.Linear(2, 2, bias=False))
     adaptor = SGD().bind(net, lr=1.0, groups=[Group("a.**", clip=ClipValue(0.01))])
     before = [p.detach().clone() for p in net.parameters()]
     for parameter in net.parameters():
@@ -164,7 +160,7 @@ def test_gradients_are_values_that_leave_the_module_alone() -> None:
 
 
 def test_accumulated_gradients_are_sums_and_begin_anew() -> None:
-    net = nn.Linear(20, 20)
+    net: Any = nn.Linear(20, 20)
     accumulator = GradientsAccumulator()
     for scale in (1.0, 2.0):
         x = torch.full((1, 20), scale)

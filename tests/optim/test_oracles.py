@@ -24,7 +24,7 @@ from burnish.optim import (
     engine_report,
 )
 
-from .nets import Net, distance, drive
+from .nets import Net, distance, drive, plist
 
 Peer = Callable[[Iterable[Tensor]], torch.optim.Optimizer]
 Case = tuple[SimpleOptimizer[Any], Peer]
@@ -183,7 +183,7 @@ def test_muon_is_that_of_torch(options: dict[str, Any], fused: bool | None) -> N
 
 def matrices() -> nn.Module:
     torch.manual_seed(0)
-    return nn.ParameterList([torch.randn(8, 5), torch.randn(5, 8), torch.randn(8, 5)])
+    return plist(torch.randn(8, 5), torch.randn(5, 8), torch.randn(8, 5))
 
 
 def test_equal_small_matrices_are_stacked_and_large_ones_are_not() -> None:
@@ -208,7 +208,7 @@ def test_maximizing_is_minimizing_with_the_gradient_turned() -> None:
 
 
 def test_cautious_decay_spares_weights_that_move_away_from_zero() -> None:
-    module = nn.Linear(2, 1, bias=False)
+    module: Any = nn.Linear(2, 1, bias=False)
     module.weight.data = torch.tensor([[1.0, -1.0]])
     adaptor = AdamW(weight_decay=0.5, cautious=True).bind(module, lr=0.1, fused=False)
     module.weight.grad = torch.tensor([[1.0, 1.0]])

@@ -31,7 +31,7 @@ from burnish.optim import (
 from burnish.optim.schedulers import Cosine, Linear
 from burnish.records import RecordMismatchError
 
-from .nets import Net, UserAdamW, distance, drive, equal, layers, values
+from .nets import Net, UserAdamW, distance, drive, equal, layers, plist, tree, values
 
 ALL: list[SimpleOptimizer[Any]] = [
     SGD(),
@@ -73,7 +73,7 @@ def test_saved_and_loaded_steps_are_the_uninterrupted_ones_to_the_bit(
 
 @pytest.mark.parametrize("fused", [False, None])
 def test_muon_resumes_to_the_bit(fused: bool | None) -> None:
-    nets = [nn.ParameterList([torch.ones(4, 3), torch.eye(4)]) for _ in "ab"]
+    nets = [plist(torch.ones(4, 3), torch.eye(4)) for _ in "ab"]
     first, second = (Muon().bind(net, lr=0.1, fused=fused) for net in nets)
     drive(first, nets[0], *range(5))
     drive(second, nets[1], *range(2))
@@ -118,8 +118,8 @@ def test_a_new_process_goes_on_to_the_bit(fused: bool | None, tmp_path: Path) ->
 
 
 def test_state_follows_the_parameter_when_the_declaration_is_reordered() -> None:
-    one = nn.ModuleDict({"a": nn.Linear(3, 3), "b": nn.Linear(3, 3)})
-    two = nn.ModuleDict({"b": nn.Linear(3, 3), "a": nn.Linear(3, 3)})
+    one = tree(a=nn.Linear(3, 3), b=nn.Linear(3, 3))
+    two = tree(b=nn.Linear(3, 3), a=nn.Linear(3, 3))
     first = AdamW().bind(one, lr=1e-2)
     drive(first, one, 1)
 
@@ -131,12 +131,12 @@ def test_state_follows_the_parameter_when_the_declaration_is_reordered() -> None
 
 
 def test_state_follows_the_id_when_the_layer_is_renamed() -> None:
-    one = nn.ModuleDict({"fc1": nn.Linear(3, 3), "fc2": nn.Linear(3, 3)})
+    one = tree(fc1=nn.Linear(3, 3), fc2=nn.Linear(3, 3))
     first = AdamW().bind(one, lr=1e-2)
     drive(first, one, 1)
     data = first.save_record()
 
-    two = nn.ModuleDict({"head": one["fc1"], "fc2": one["fc2"]})
+    two = tree(head=one["fc1"], fc2=one["fc2"])
     second = AdamW().bind(two, lr=1e-2)
     report = second.load_record(data)
 
@@ -145,8 +145,8 @@ def test_state_follows_the_id_when_the_layer_is_renamed() -> None:
 
 
 def test_a_rename_rule_finds_the_path_of_a_fresh_module() -> None:
-    one = nn.ModuleDict({"fc1": nn.Linear(3, 3)})
-    two = nn.ModuleDict({"head": nn.Linear(3, 3)})
+    one = tree(fc1=nn.Linear(3, 3))
+    two = tree(head=nn.Linear(3, 3))
     first, second = (AdamW().bind(net, lr=1e-2) for net in (one, two))
     drive(first, one, 1)
 
@@ -159,8 +159,8 @@ def test_a_rename_rule_finds_the_path_of_a_fresh_module() -> None:
 
 
 def test_new_and_removed_layers_are_reported_and_the_rest_is_loaded() -> None:
-    one = nn.ModuleDict({"a": nn.Linear(3, 3), "old": nn.Linear(2, 2)})
-    two = nn.ModuleDict({"a": nn.Linear(3, 3), "new": nn.Linear(2, 2)})
+    one = tree(a=nn.Linear(3, 3), old=nn.Linear(2, 2))
+    two = tree(a=nn.Linear(3, 3), new=nn.Linear(2, 2))
     first, second = (AdamW().bind(net, lr=1e-2) for net in (one, two))
     drive(first, one, 1)
 
@@ -212,8 +212,8 @@ def test_a_record_of_other_shapes_is_refused_with_the_reason() -> None:
 
 def test_a_record_of_an_unrelated_module_is_refused() -> None:
     one, two = (
-        nn.ModuleDict({"a": nn.Linear(2, 2)}),
-        nn.ModuleDict({"b": nn.Linear(2, 2)}),
+        tree(a=nn.Linear(2, 2)),
+        tree(b=nn.Linear(2, 2)),
     )
     first, second = AdamW().bind(one, lr=1e-2), AdamW().bind(two, lr=1e-2)
     drive(first, one, 1)
@@ -323,10 +323,10 @@ def test_schedules_given_as_lr_are_saved_and_resumed(through: str) -> None:
 
 def test_lbfgs_goes_on_from_its_record_even_in_another_order(tmp_path: Path) -> None:
     x = torch.tensor([[1.0, 0.5], [2.0, -1.0], [3.0, 0.1]])
-    one = nn.ModuleDict({"a": nn.Linear(2, 3), "b": nn.Linear(3, 1)})
-    two = nn.ModuleDict({"b": nn.Linear(3, 1), "a": nn.Linear(2, 3)})
+    one = tree(a=nn.Linear(2, 3), b=nn.Linear(3, 1))
+    two = tree(b=nn.Linear(3, 1), a=nn.Linear(2, 3))
 
-    def closure(net: nn.ModuleDict, optimizer: Any) -> Callable[[], Any]:
+    def closure(net: Any, optimizer: Any) -> Callable[[], Any]:
         def loss() -> Any:
             optimizer.zero_grad()
             found = (net["b"](net["a"](x).tanh()) - 1).square().sum()
