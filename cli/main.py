@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from importlib import import_module
 
 COMMANDS: Mapping[str, tuple[str, str]] = {
-    "schema": ("schema", "keep a config class and its older files together"),
+    "schema": ("schema", "keep a class and its older configs or records together"),
+    "upgrade": ("upgrade", "rewrite records at the newest version of their classes"),
 }
 """Each subcommand: its module here, imported only when asked for, and what it does.
 

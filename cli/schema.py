@@ -1,7 +1,7 @@
 """``burnish schema``: keep a class and the files that it once wrote together."""
 
 import sys
-from argparse import ArgumentParser
+from argparse import ArgumentParser, Namespace
 from collections.abc import Sequence
 from typing import Any
 
@@ -9,18 +9,20 @@ from ..config.fields import is_struct
 from ..config.schema.commands import COMMANDS, run
 from .target import TargetError, find_target
 
-ABOUT = "keep a config class and its older files together"
+ABOUT = "keep a class, of configs or of modules, and its older files together"
 
 
 def main(argv: Sequence[str]) -> int:
     """Run one schema command for a class of the user's, and return the exit status."""
     given = _parser().parse_args(argv)
     try:
-        cls = _config_class(given.target)
+        found = find_target(given.target)
+        if is_struct(found):
+            return run(found, given.command, given)
+        return _run_for_module(found, given)
     except TargetError as wrong:
         print(f"error: {wrong}", file=sys.stderr)
         return 2
-    return run(cls, given.command, given)
 
 
 def _parser() -> ArgumentParser:
@@ -28,15 +30,19 @@ def _parser() -> ArgumentParser:
     commands = parser.add_subparsers(dest="command", required=True)
     for name, (about, add_arguments, _) in COMMANDS.items():
         command = commands.add_parser(name, help=about, description=about)
-        what = "a config class, as file.py:Name or module:Name"
+        what = "a config class or a module, as file.py:Name or module:Name"
         command.add_argument("target", help=what)
         add_arguments(command)
+        about = "JSON with the arguments of a module's class, such as a config.json"
+        command.add_argument("--hparams", help=about)
     return parser
 
 
-def _config_class(text: str) -> type[Any]:
-    found = find_target(text)
-    if not is_struct(found):
-        hint = "expected a class derived from Hparams, or a dataclass"
-        raise TargetError(f"{text} is {found!r:.60}; {hint}")
-    return found  # type: ignore[no-any-return]  # checked above
+def _run_for_module(found: Any, given: Namespace) -> int:
+    if "torch" in sys.modules:
+        from ..core.record_commands import is_target, run_schema
+
+        if is_target(found):
+            return run_schema(found, given.command, given)
+    hint = "expected a class derived from Hparams, a dataclass, or a module"
+    raise TargetError(f"{given.target} is {found!r:.60}; {hint}")

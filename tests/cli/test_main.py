@@ -15,7 +15,9 @@ def test_without_a_command_the_usage_is_told(
 
 def test_help_is_no_error(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--help"]) == 0
-    assert all(name in capsys.readouterr().out for name in COMMANDS)
+
+    told = capsys.readouterr().out
+    assert all(name in told for name in COMMANDS)
 
 
 def test_an_unknown_command_is_told_the_nearest(

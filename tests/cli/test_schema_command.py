@@ -70,7 +70,10 @@ def test_a_module_can_be_named_too(folder: Path) -> None:
         ("conf.py", "expected file.py:Name or module:Name"),
         ("broken.py:Config", "broken.py cannot be imported: ZeroDivisionError"),
         ("conf.py:Confg", "Did you mean 'Config'"),
-        ("conf.py:number", "expected a class derived from Hparams, or a dataclass"),
+        (
+            "conf.py:number",
+            "expected a class derived from Hparams, a dataclass, or a module",
+        ),
     ],
 )
 def test_a_wrong_target_is_told_without_a_traceback(

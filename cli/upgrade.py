@@ -1,0 +1,40 @@
+"""``burnish upgrade``: rewrite records at the newest version of their classes."""
+
+import sys
+from argparse import ArgumentParser
+from collections.abc import Sequence
+
+from .target import TargetError, find_target
+
+ABOUT = "rewrite records at the newest version of their classes"
+
+
+def main(argv: Sequence[str]) -> int:
+    """Rewrite the files that ``argv`` names, and return the exit status."""
+    given = _parser().parse_args(argv)
+    from ..core.record_commands import is_target, run_upgrade
+
+    target = None
+    try:
+        if given.module is not None:
+            target = find_target(given.module)
+            if not is_target(target):
+                raise TargetError(
+                    f"{given.module} is {target!r:.60}; expected a module"
+                )
+    except TargetError as wrong:
+        print(f"error: {wrong}", file=sys.stderr)
+        return 2
+    return run_upgrade(target, given.files)
+
+
+def _parser() -> ArgumentParser:
+    parser = ArgumentParser(
+        prog="burnish upgrade", description=ABOUT.capitalize() + "."
+    )
+    about = (
+        "the module's class, or a function that makes one: file.py:Name, module:Name"
+    )
+    parser.add_argument("--module", "-m", help=about)
+    parser.add_argument("files", nargs="+", help="records of any format and version")
+    return parser
