@@ -3,18 +3,18 @@
 import dataclasses
 import io
 import os
-from collections.abc import Callable, Iterable, Mapping
-from typing import Any, BinaryIO, Literal, Protocol, TypeAlias
+from typing import Any, BinaryIO, Literal, TypeAlias
 
 import torch
 
-from ..config.path import Patterns, did_you_mean
+from ..config.path import Patterns
 from .entry import Entry, Payload
-from .errors import RecordFormatError, RecordMismatchError
+from .errors import RecordFormatError
 from .flat import FlatRecord
 from .format import Format, formats
 from .reading import Reading
 from .record import Record
+from .renaming import Renames, renamed_record
 from .source import FileSource, MemorySource, Source, StreamSource
 from .suffix import format_of_suffix
 
@@ -22,18 +22,6 @@ Readable: TypeAlias = (
     str | os.PathLike[str] | BinaryIO | bytes | bytearray | memoryview | Record
 )
 """A path, a URL, a binary file, bytes, or a record: whatever can be opened."""
-
-
-class RenameRule(Protocol):
-    """What a rewrite rule says of one path."""
-
-    def rename(self, path: str) -> str | None:
-        """Return the new path, the same one, or None to drop the entry."""
-        ...
-
-
-Renames: TypeAlias = Mapping[str, str] | Iterable[RenameRule]
-"""Old paths (or beginnings of them) to new ones, or rewrite rules in their order."""
 
 
 def open_record(
@@ -66,7 +54,7 @@ def open_record(
     given = record.reading
     renamed = dict(given.renamed)
     if rename is not None:
-        record, renamed = _renamed(record, rename, name)
+        record, renamed = renamed_record(record, rename, name)
     record = record.select(only=only, exclude=exclude)
     target = torch.device(device) if device is not None else given.device
     wanted = dtype if dtype is not None else given.dtype
@@ -200,79 +188,6 @@ def _check_suffix(path: Any, form: Format, *, compressed: bool) -> None:
         f"{expected}, as the name says",
         "Rename the file, or open it as a file object.",
     )
-
-
-def _renamed(
-    record: FlatRecord, rename: Renames, file: str
-) -> tuple[FlatRecord, dict[str, str]]:
-    renamer = _renamer(record, rename)
-    renamed: dict[str, str] = {}
-    owner: dict[str, str] = {}
-    entries: list[Entry] = []
-
-    def new_name(path: str) -> str | None:
-        new = renamer(path)
-        if new is not None:
-            if new in owner:
-                raise RecordMismatchError(
-                    file, [f"{owner[new]} and {path} are both renamed to {new}"]
-                )
-            owner[new] = path
-            if new != path:
-                renamed[path] = new
-        return new
-
-    for entry in record.entries():
-        paths = [n for p in (entry.path, *entry.ties) if (n := new_name(p)) is not None]
-        if paths:
-            moved = dataclasses.replace(entry, path=paths[0], ties=tuple(paths[1:]))
-            entries.append(moved)
-    if record.is_typed:
-        raise ValueError(
-            "rename= is for records of modules; this one has declared fields"
-        )
-    tree = {
-        n: v for p, v in (record.tree or {}).items() if (n := new_name(p)) is not None
-    }
-    return record.replaced(entries=entries, tree=tree), renamed
-
-
-def _renamer(record: FlatRecord, rename: Renames) -> Callable[[str], str | None]:
-    if not isinstance(rename, Mapping):
-        rules = list(rename)
-
-        def by_rules(path: str) -> str | None:
-            for rule in rules:
-                new = rule.rename(path)
-                if new is None:
-                    return None
-                path = new
-            return path
-
-        return by_rules
-    names: dict[str, str] = {str(old): new for old, new in rename.items()}
-    for old in names:
-        if not any(p == old or p.startswith(old + ".") for p in record.by_path()):
-            hint = did_you_mean(old, _beginnings(record.by_path()))
-            raise ValueError(f"rename: nothing is stored at {old!r}.{hint}")
-    longest = sorted(names, key=len, reverse=True)
-
-    def by_prefix(path: str) -> str | None:
-        for old in longest:
-            if path == old or path.startswith(old + "."):
-                return names[old] + path[len(old) :]
-        return path
-
-    return by_prefix
-
-
-def _beginnings(paths: Iterable[str]) -> set[str]:
-    """Return every path, and every path that others lie below."""
-    return {
-        ".".join(parts[:n])
-        for parts in (path.split(".") for path in paths)
-        for n in range(1, len(parts) + 1)
-    }
 
 
 class _Converted:

@@ -1,0 +1,100 @@
+"""Entries under other names: what `open_record(rename=...)` does."""
+
+import dataclasses
+from collections.abc import Callable, Iterable, Mapping
+from typing import Protocol, TypeAlias
+
+from ..config.path import did_you_mean
+from .entry import Entry
+from .errors import RecordMismatchError
+from .flat import FlatRecord
+
+
+class RenameRule(Protocol):
+    """What a rewrite rule says of one path."""
+
+    def rename(self, path: str) -> str | None:
+        """Return the new path, the same one, or None to drop the entry."""
+        ...
+
+
+Renames: TypeAlias = Mapping[str, str] | Iterable[RenameRule]
+"""Old paths (or beginnings of them) to new ones, or rewrite rules in their order."""
+
+
+def renamed_record(
+    record: FlatRecord, rename: Renames, file: str
+) -> tuple[FlatRecord, dict[str, str]]:
+    """Return the record under its new names, and old to new name of what changed.
+
+    ValueError for a name that nothing has; `RecordMismatchError` where two entries
+    would get one name. ``file`` is for the messages.
+    """
+    renamer = _renamer(record, rename)
+    renamed: dict[str, str] = {}
+    owner: dict[str, str] = {}
+    entries: list[Entry] = []
+
+    def new_name(path: str) -> str | None:
+        new = renamer(path)
+        if new is not None:
+            if new in owner:
+                raise RecordMismatchError(
+                    file, [f"{owner[new]} and {path} are both renamed to {new}"]
+                )
+            owner[new] = path
+            if new != path:
+                renamed[path] = new
+        return new
+
+    for entry in record.entries():
+        paths = [n for p in (entry.path, *entry.ties) if (n := new_name(p)) is not None]
+        if paths:
+            moved = dataclasses.replace(entry, path=paths[0], ties=tuple(paths[1:]))
+            entries.append(moved)
+    if record.is_typed:
+        raise ValueError(
+            "rename= is for records of modules; this one has declared fields"
+        )
+    tree = {
+        n: v for p, v in (record.tree or {}).items() if (n := new_name(p)) is not None
+    }
+    return record.replaced(entries=entries, tree=tree), renamed
+
+
+def _renamer(record: FlatRecord, rename: Renames) -> Callable[[str], str | None]:
+    if not isinstance(rename, Mapping):
+        rules = list(rename)
+
+        def by_rules(path: str) -> str | None:
+            for rule in rules:
+                new = rule.rename(path)
+                if new is None:
+                    return None
+                path = new
+            return path
+
+        return by_rules
+    names: dict[str, str] = {str(old): new for old, new in rename.items()}
+    for old in names:
+        if not any(p == old or p.startswith(old + ".") for p in record.by_path()):
+            hint = did_you_mean(old, _beginnings(record.by_path()))
+            raise ValueError(f"rename: nothing is stored at {old!r}.{hint}")
+    longest = sorted(names, key=len, reverse=True)
+
+    def by_prefix(path: str) -> str | None:
+        for old in longest:
+            if path == old or path.startswith(old + "."):
+                return names[old] + path[len(old) :]
+        return path
+
+    return by_prefix
+
+
+def _beginnings(paths: Iterable[str]) -> set[str]:
+    """Return every path, and every path that others lie below."""
+    return {
+        ".".join(parts[:n])
+        for parts in (path.split(".") for path in paths)
+        for n in range(1, len(parts) + 1)
+    }
