@@ -3,7 +3,7 @@
 import json
 import os
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import torch
 from torch import nn
@@ -26,7 +26,7 @@ def keep_blueprint(module: nn.Module, origin: "Origin") -> None:
 def reopen_blueprints(cls: Any) -> None:
     """Let ``cls.load_from_checkpoint`` build what a checkpoint says was built."""
     if "load_from_checkpoint" not in cls.__dict__ and _function(cls) is not _load:
-        cls.load_from_checkpoint = classmethod(_load)
+        cls.load_from_checkpoint = classmethod(cast(Any, _load))
 
 
 class _Saving:
@@ -36,8 +36,8 @@ class _Saving:
         self._module, self._origin = module, origin
 
     def __call__(self, checkpoint: dict[str, Any]) -> None:
-        hook: Any = type(self._module).on_save_checkpoint
-        hook(self._module, checkpoint)
+        cls: Any = type(self._module)
+        cls.on_save_checkpoint(self._module, checkpoint)
         told = self._origin.told(is_call_known=False)
         if not told:
             return

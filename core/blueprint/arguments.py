@@ -130,7 +130,7 @@ def check_configurable(cls: type[nn.Module]) -> None:
 
 
 @lru_cache(maxsize=4096)
-def _signature(cls: type[nn.Module]) -> inspect.Signature:
+def _signature(cls: Any) -> inspect.Signature:
     parameters = sorted(parameters_of(cls).values(), key=lambda p: p.kind)
     by_default = [_without_default(p) for p in parameters]
     return inspect.Signature(by_default)

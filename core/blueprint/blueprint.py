@@ -10,10 +10,11 @@ from torch import nn
 from .arguments import Arguments, bind, check_configurable, merged, names_of, takes
 from .construction import construct
 from .draft import Draft
-from .entry import Call, Entry
+from .entry import Call, Entry, Moment
 from .errors import AlreadyBuiltError, SettingError
 from .origin import sign
 from .selection import Selection
+from .values import kept
 
 if TYPE_CHECKING:
     from .diagram import Diagram
@@ -30,6 +31,8 @@ class Blueprint(Selection, Generic[M]):
     parts are constructed: what their maker does next sees the changed part.
     """
 
+    _module: M | None
+
     def __init__(self, cls: type[M], /, *args: Any, **kwargs: Any) -> None:
         if not (isinstance(cls, type) and issubclass(cls, nn.Module)):  # pyright: ignore[reportUnnecessaryIsInstance]  # users pass anything
             raise TypeError(f"a blueprint is one of a module class, got {cls!r:.80}")
@@ -42,7 +45,7 @@ class Blueprint(Selection, Generic[M]):
     ) -> "Blueprint[M]":
         """Return the blueprint of a class and its arguments by name."""
         check_configurable(module_class)
-        made = cast("Blueprint[M]", cls.__new__(cls))
+        made: Blueprint[M] = cls.__new__(cls)
         made._set_up(Draft(module_class, merged(module_class, {}, arguments)))
         return made
 
@@ -52,9 +55,10 @@ class Blueprint(Selection, Generic[M]):
         Inputs as an ``example`` complete the sizes that were left as None. A second
         call returns the same module. Raises what `create` raises.
         """
-        if self._module is None:
-            self._module = self.create(*example, **named)
-        return self._module
+        module = self._module
+        if module is None:
+            self._module = module = self.create(*example, **named)
+        return module
 
     def create(self, *example: Any, **named: Any) -> M:
         """Return a new module, and leave the blueprint as it is.
@@ -64,7 +68,7 @@ class Blueprint(Selection, Generic[M]):
         `NotRepeatedError` where constructors make something else than before.
         """
         source = self
-        calls = [e for e in self._draft.entries if _is_before(e)]
+        calls = _calls(self._draft.entries, "before_build")
         if calls:
             source = self._copied(self._draft.copy())
             for call in calls:
@@ -79,7 +83,7 @@ class Blueprint(Selection, Generic[M]):
         The tape is replayed: calls of methods marked ``stateful`` run again.
         """
         draft = self._draft
-        if not any(_is_now(e) for e in draft.entries):
+        if not _calls(draft.entries, "stateful"):
             return self._copied(draft.copy())
         new = self._copied(Draft(draft.tree.asked, draft.given))
         for entry in draft.entries:
@@ -149,14 +153,13 @@ class Blueprint(Selection, Generic[M]):
 
     def _set_up(self, draft: Draft) -> None:
         Selection.__init__(self, self, ("",), "")
-        self.__dict__["_module"] = None
-        self.__dict__["_drafted"] = draft
-        self.__dict__["_callers"] = []
+        self._module = None
+        self._drafted = draft
+        self._callers: list[str] = []
 
     @property
     def _draft(self) -> Draft:
-        draft: Draft = self.__dict__["_drafted"]
-        return draft
+        return self._drafted
 
     def _copied(self, draft: Draft) -> Self:
         copy = type(self).__new__(type(self))
@@ -187,7 +190,7 @@ class Blueprint(Selection, Generic[M]):
         """Take in a tape; its calls that run at once run again."""
         waiting: list[Entry] = []
         for entry in tape:
-            if _is_now(entry) and isinstance(entry, Call):
+            if isinstance(entry, Call) and entry.moment == "stateful":
                 self._draft.replay(waiting)
                 waiting = []
                 self._record(entry)
@@ -249,15 +252,12 @@ def _bound(
             f"{did_you_mean(unknown, names)} "
             f"It takes: {', '.join(names) or 'nothing'}.",
         )
-    return bind(cls, args, kwargs)
+    return {n: kept(value) for n, value in bind(cls, args, kwargs).items()}
 
 
-def _is_before(entry: Entry) -> bool:
-    return isinstance(entry, Call) and entry.moment == "before_build"
-
-
-def _is_now(entry: Entry) -> bool:
-    return isinstance(entry, Call) and entry.moment == "stateful"
+def _calls(entries: Sequence[Entry], moment: Moment) -> list[Call]:
+    calls = (entry for entry in entries if isinstance(entry, Call))
+    return [call for call in calls if call.moment == moment]
 
 
 def _from_pickle(cls: type[M], data: Mapping[str, Any]) -> "Blueprint[M]":

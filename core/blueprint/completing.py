@@ -31,7 +31,7 @@ def completed(
     found: dict[str, Arguments] = {}
     with generators.forked(0), telling(watching):
         module = constructed(watching, run, draft.known)
-        run.place(module)
+        run.place(module, watching.first)
         try:
             with telling(None), torch.no_grad(), _reading(module, run, found):
                 module(*args, **kwargs)

@@ -10,7 +10,13 @@ from .arguments import check_configurable, names_of, rest_of, takes
 from .entry import Entry, Setting, Target
 from .errors import SettingError
 from .made import Made
-from .values import as_blueprint, class_and_arguments, is_blueprint, stands_for_module
+from .values import (
+    as_blueprint,
+    class_and_arguments,
+    is_blueprint,
+    kept,
+    stands_for_module,
+)
 
 if TYPE_CHECKING:
     from .selection import Selection
@@ -83,12 +89,15 @@ def _valued(selection: "Selection", parts: Sequence[Any], value: Any) -> list[En
     if is_module and not is_argument and whole._made():
         return swap(whole._target, value, {})
     if names or (owners and all(takes(made.cls, name) for made in owners)):
-        return [Setting(target=owner._target, arguments={name: _kept(value)})]
+        return [Setting(target=owner._target, arguments={name: kept(value)})]
     if whole._made():
         raise SettingError(
             last, f"expected a module class or a blueprint, found {value!r:.80}."
         )
-    if is_module or not owners:
+    if is_module:
+        # A pattern may mean parts that come later; if not, that will be said.
+        return swap(whole._target, value, {})
+    if not owners:
         raise selection._draft.nothing_at(whole._target)
     raise _unknown(owners[0], name, owner)
 
@@ -106,7 +115,7 @@ def _named(selection: "Selection", kwargs: Mapping[str, Any]) -> list[Entry]:
         unfit = next((m for m in made if not takes(m.cls, name)), None)
         if unfit is not None and name != rest_of(unfit.cls):
             raise _unknown(unfit, name, selection)
-        arguments[name] = _kept(value)
+        arguments[name] = kept(value)
     own = [Setting(target=selection._target, arguments=arguments)] if arguments else []
     return [*own, *swaps]
 
@@ -115,17 +124,6 @@ def _holds_modules(owners: Sequence[Made], name: str) -> bool:
     """Return whether the argument ``name`` is one for modules or their classes."""
     values = [made.arguments.get(name) for made in owners]
     return all(v is None or callable(v) or stands_for_module(v) for v in values)
-
-
-def _kept(value: Any) -> Any:
-    """Return ``value`` so that later changes of it change no blueprint."""
-    if is_blueprint(value):
-        return value.new()
-    if type(value) in (list, tuple):
-        return type(value)(map(_kept, value))
-    if type(value) is dict:
-        return {key: _kept(item) for key, item in value.items()}
-    return value
 
 
 def _unknown(made: Made, name: str, selection: "Selection") -> SettingError:

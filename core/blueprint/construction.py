@@ -22,9 +22,10 @@ from .watching import telling
 
 def construct(
     draft: Draft, args: tuple[Any, ...], kwargs: Mapping[str, Any]
-) -> nn.Module:
-    """Return a module of ``draft``; its calls after building have run.
+) -> tuple[nn.Module, list[Setting]]:
+    """Return a module of ``draft``, and the sizes that the example told.
 
+    Its calls after building have run.
     Inside the constructor of another blueprint that is building, the module is a part
     of that one, whose settings win.
     """
@@ -78,7 +79,7 @@ def _planned(draft: Draft, sizes: Sequence[Entry]) -> Made:
 def _part(outer: Constructions, expected: Made, draft: Draft) -> tuple[nn.Module, Made]:
     run = Run(expected)
     module = constructed(outer, run, draft.known)
-    run.place(module)
+    run.place(module, outer.first)
     _check_repeated(difference(expected, run.root))
     return module, run.root
 
@@ -100,7 +101,7 @@ def _once(draft: Draft, expected: Made) -> tuple[nn.Module, Made, Logs]:
     run, watching = Run(expected), Constructions(is_described=False)
     with telling(watching):
         module = constructed(watching, run, draft.known)
-    run.place(module)
+    run.place(module, watching.first)
     watching.unmark(module)
     _check_repeated(difference(expected, run.root))
     if watching.unknown:

@@ -34,19 +34,30 @@ def settled(
     The constructors run until what was changed is what should be; classes that they
     call are added to ``known``. Raises `ConstructionError` with the path.
     """
-    plans = Plans(entries)
+    plans, n_rounds = Plans(entries), 0
     _replan(expected, plans)
-    for _ in range(_ROUNDS):
+    while n_rounds < _ROUNDS:
         run, watching = Run(expected), Constructions(is_described=True)
-        with generators.forked(next(_seeds)), skip_init(), telling(watching):
-            module = constructed(watching, run, known)
-        run.place(module)
-        watching.unmark(module)
+        try:
+            with generators.forked(next(_seeds)), skip_init(), telling(watching):
+                module = constructed(watching, run, known)
+        except BlueprintError:
+            # Of a class that was not watched nothing could be changed or completed.
+            if watching.unknown <= known:
+                raise
+            known |= watching.seen | watching.unknown
+            continue
+        # The marks stay: should a later run meet one of these, it was kept somewhere.
+        run.place(module, watching.first)
         found = run.root
+        # Modules and iterators among them were described; these can be passed again.
+        found.given = expected.given
+        is_known = watching.unknown <= known
         known |= watching.seen | watching.unknown
-        if not _replan(found, plans) and not watching.unknown:
+        if not _replan(found, plans) and is_known:
             return found
         expected = found
+        n_rounds += is_known
     raise NotRepeatedError(
         expected.path, f"{expected.asked.__qualname__} makes something else each time."
     )

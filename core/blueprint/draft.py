@@ -120,8 +120,8 @@ class Draft:
         draft = self.copy()
         draft.entries += entries
         draft._settle_if_complete(draft.tree, draft.entries)
-        for entry in entries:
-            for made in draft.match(entry.target) if isinstance(entry, Setting) else ():
+        for entry in (e for e in entries if isinstance(e, Setting)):
+            for made in draft.match(entry.target):
                 check(fold_made(made, made.plan), made.path, entry)
         self.become(draft)
 

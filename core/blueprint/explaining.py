@@ -25,7 +25,7 @@ class Source:
 
 
 @dataclass(frozen=True, slots=True)
-class Explanation(Sequence[Source]):  # type: ignore[misc]  # a sequence with a title
+class Explanation(Sequence[Source]):
     """The sources of one value, of which the first wins."""
 
     path: str

@@ -29,7 +29,7 @@ def kept() -> Callable[[], None]:
     python, host = random.getstate(), torch.get_rng_state()
     numpy: Any = sys.modules.get("numpy.random")
     numpys = None if numpy is None else numpy.get_state()
-    devices = torch.cuda.get_rng_state_all() if torch.cuda.is_initialized() else []
+    devices = torch.cuda.get_rng_state_all() if torch.cuda.is_initialized() else []  # type: ignore[no-untyped-call]  # torch declares nothing
 
     def put_back() -> None:
         random.setstate(python)

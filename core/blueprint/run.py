@@ -10,6 +10,7 @@ from ...config.path import join
 from ..places import places_of
 from .arguments import Arguments, bind, spread
 from .entry import Call, Edit, Entry
+from .errors import NotRepeatedError
 from .folding import fold
 from .lists import apply_edit
 from .made import Made, described
@@ -67,8 +68,11 @@ class Run:
         self.by_serial[serial] = made
         return frame
 
-    def place(self, module: nn.Module) -> None:
-        """Note where everything that was made ended, from ``module`` on."""
+    def place(self, module: nn.Module, first: int) -> None:
+        """Note where everything that was made ended, from ``module`` on.
+
+        Raises `NotRepeatedError` for what was made before ``first``, in another run.
+        """
         prefix, rank = self.expected.path, self.expected.rank
         places: dict[int, list[tuple[str, tuple[int, ...]]]] = {}
         bodies: dict[int, set[int]] = {}
@@ -79,7 +83,9 @@ class Run:
             above = path.rpartition(".")[0]
             n_kids[above] = index = n_kids.get(above, -1) + 1
             ranks[path] = (*ranks.get(above, rank), index) if path else rank
-            serial = part.__dict__.get(MARK)
+            serial = part.__dict__.get(MARK, first)
+            if serial < first:
+                raise NotRepeatedError(join(prefix, path), _OLD)
             if serial in self.by_serial:
                 places.setdefault(serial, []).append((join(prefix, path), ranks[path]))
                 bodies.setdefault(serial, set()).add(id(part))
@@ -96,6 +102,8 @@ class Constructions:
     def __init__(self, *, is_described: bool) -> None:
         """Note arguments too, if ``is_described``."""
         self.runs: list[Run] = []
+        self.first = next(_serials)
+        """Below it are the constructions of earlier runs."""
         self.seen: set[type[nn.Module]] = set()
         self.unknown: set[type[nn.Module]] = set()
         self.failed: list[Frame] = []
@@ -111,9 +119,10 @@ class Constructions:
         """Return whether the constructor of ``module`` is the innermost running."""
         return self._modules[-1] is module
 
-    def meet(self, cls: type[nn.Module]) -> None:
-        """Take note of a class whose constructor was not watched."""
-        self.unknown.add(cls)
+    def meet(self, module: nn.Module) -> None:
+        """Take note of a module whose constructor was not watched."""
+        module.__dict__[MARK] = next(_serials)
+        self.unknown.add(type(module))
 
     def within(self, run: Run, make: Callable[[], nn.Module]) -> nn.Module:
         """Return what ``make`` makes as ``run`` has it, inside of the other runs."""
@@ -218,6 +227,12 @@ class Constructions:
         """Take the marks off all that was constructed, and off its copies in it."""
         for part in (*self.modules, *module.modules()):
             part.__dict__.pop(MARK, None)
+
+
+_OLD = (
+    "was made by an earlier run of the constructors and is used again. Make modules "
+    "in __init__, and keep none in a class or a global."
+)
 
 
 def constructions() -> Constructions | None:

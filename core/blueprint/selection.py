@@ -29,7 +29,7 @@ class Selection:
     """
 
     def __init__(
-        self, blueprint: "Blueprint", paths: tuple[str, ...], target: Target
+        self, blueprint: "Blueprint[Any]", paths: tuple[str, ...], target: Target
     ) -> None:
         self._blueprint, self._paths, self._target = blueprint, paths, target
 

@@ -19,6 +19,7 @@ from ...config.path import join
 from ..errors import UnknownClassError
 from ..plain import MAX_DEPTH
 from ..registry import NAME, allow_classes, class_named, names_of
+from ..signature import parameters_of
 from .arguments import check_configurable
 from .draft import Draft
 from .entry import Call, Edit, Entry, Setting, Tap, Target
@@ -63,6 +64,10 @@ def _read(data: Any, cls: type[nn.Module] | None, depth: int) -> "Blueprint[Any]
     named = _class_of(data, cls)
     reader = Reader(lambda inner: _read(inner, None, depth + 1))
     arguments = reader.all(named, _mapping(data, "arguments"), "arguments")
+    unknown = next((n for n in arguments if n not in parameters_of(named)), None)
+    if unknown is not None:
+        takes = f"{named.__qualname__} takes no such argument"
+        raise FormatError(join("arguments", unknown), takes)
     tape = data.get("tape", [])
     if not isinstance(tape, list):
         raise FormatError("tape", f"expected a list, found {tape!r:.60}")

@@ -41,7 +41,7 @@ def read_sizes(
 
 
 @lru_cache(maxsize=1024)
-def _sizes_of(cls: type[nn.Module]) -> tuple[str, ...]:
+def _sizes_of(cls: Any) -> tuple[str, ...]:
     # The constructor of a class of the user's may take them from somewhere else.
     if not cls.__init__.__module__.startswith("torch.nn"):
         return ()

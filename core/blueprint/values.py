@@ -30,6 +30,17 @@ def resolved(value: Any) -> Any:
     return value
 
 
+def kept(value: Any) -> Any:
+    """Return ``value`` so that later changes of it change no blueprint."""
+    if is_blueprint(value):
+        return value.new()
+    if type(value) in (list, tuple):
+        return type(value)(map(kept, value))
+    if type(value) is dict:
+        return {key: kept(item) for key, item in value.items()}
+    return value
+
+
 def is_blueprint(value: object) -> bool:
     """Return whether ``value`` is a blueprint."""
     from .blueprint import Blueprint
@@ -61,10 +72,10 @@ def class_and_arguments(value: Any) -> tuple[type[nn.Module], Arguments]:
         return value, {}
     if not isinstance(value, nn.Module):
         raise TypeError(f"expected a module class or a blueprint, got {value!r:.80}")
-    return type(value), _arguments_of(value)
+    return type(value), dict(_arguments_of(value))
 
 
-def as_blueprint(value: Any) -> "Blueprint":
+def as_blueprint(value: Any) -> "Blueprint[Any]":
     """Return a blueprint of what ``value`` stands for."""
     from .blueprint import Blueprint
 
@@ -74,18 +85,16 @@ def as_blueprint(value: Any) -> "Blueprint":
     return Blueprint.of_arguments(cls, arguments)
 
 
-def _arguments_of(module: nn.Module) -> Mapping[str, Any] | Any:
+def _arguments_of(module: nn.Module) -> Mapping[str, Any]:
     name = type(module).__qualname__
     if next(module.parameters(), None) is not None:
         raise TypeError(
             f"this {name} is built and has weights, which are no part of a blueprint. "
             f"Pass the class, or Blueprint({name}, ...), and load the weights later."
         )
-    found = captured_arguments(module)
-    if found is None:
-        found = known_arguments(module, type(module))
+    found = captured_arguments(module) or known_arguments(module, type(module))
     if found is None:
         raise TypeError(
             f"what this {name} was made of is not known. Pass Blueprint({name}, ...)."
         )
-    return dict(found)
+    return found

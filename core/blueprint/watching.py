@@ -24,8 +24,8 @@ class Watcher(Protocol):
         """Return whether the constructor of ``module`` is the innermost running."""
         ...
 
-    def meet(self, cls: type[nn.Module]) -> None:
-        """Take note of a class that was not watched, and should have been."""
+    def meet(self, module: nn.Module) -> None:
+        """Take note of a module whose class was not watched, and should have been."""
         ...
 
     def construct(
@@ -68,7 +68,7 @@ def telling(watcher: Watcher | None) -> Iterator[None]:
 @contextmanager
 def watched(classes: Iterable[type[nn.Module]]) -> Iterator[None]:
     """Watch the constructors of ``classes``, and notice those of all others."""
-    chosen = {nn.Module, *classes}
+    chosen: set[type[nn.Module]] = {nn.Module, *classes}
     for cls in chosen:
         # Signatures are kept from here on: a watched constructor is another function.
         parameters_of(cls)
@@ -114,7 +114,7 @@ def _watching(owner: type[nn.Module], init: Init) -> Init:
             watcher.construct(init, self, args, kwargs)
         else:
             # This is a call by super(): the arguments are not those of the class.
-            watcher.meet(type(self))
+            watcher.meet(self)
             init(self, *args, **kwargs)
 
     return __init__

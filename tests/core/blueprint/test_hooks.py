@@ -1,0 +1,190 @@
+import copy
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from burnish.core.blueprint import Blueprint, after_build, register_style
+from burnish.core.blueprint.errors import SettingError
+
+from .models import Coder, Hooked  # a neighbour
+
+
+@pytest.fixture(autouse=True)
+def forget() -> None:
+    Hooked.seen.clear()
+
+
+def test_d20_hooks_run_once_each_in_order_and_see_what_they_should() -> None:
+    blueprint = Blueprint(Hooked)
+    blueprint.freeze("one").prepare("two").freeze("three")
+    assert Hooked.seen == []
+
+    module = blueprint.create()
+
+    assert Hooked.seen == [
+        ("before_build", "two", False),
+        ("after_build", "one", True),
+        ("after_build", "three", True),
+    ]
+    assert isinstance(module.act, nn.Tanh)
+    assert blueprint.act.cls is nn.ReLU
+    assert not any(p.requires_grad for p in module.parameters())
+
+
+def test_d20_hooks_survive_copies_and_creations() -> None:
+    copied = Blueprint(Hooked).freeze("x").prepare("y").new()
+
+    copied.create()
+    copied.build()
+
+    moments = [moment for moment, _, _ in Hooked.seen]
+    assert moments == ["before_build", "after_build"] * 2
+
+
+def test_d20_after_init_runs_at_once_and_after_each_init() -> None:
+    blueprint = Blueprint(Hooked).grow("now")
+    assert Hooked.seen[-1] == ("after_init", "now", True)
+    Hooked.seen.clear()
+
+    blueprint.configure(width=5)
+    assert ("after_init", "now", True) in Hooked.seen
+    Hooked.seen.clear()
+    module: Any = blueprint.configure("extra", bias=False).create()
+
+    assert Hooked.seen.count(("after_init", "now", True)) == 1
+    assert module.extra.bias is None
+
+
+def test_d13_stateful_calls_are_replayed_by_copies() -> None:
+    blueprint = Blueprint(Hooked).widen(7)
+    assert Hooked.seen == [("stateful", "7", False)]
+
+    copied = blueprint.new()
+
+    assert Hooked.seen == [("stateful", "7", False)] * 2
+    assert copied.width == 7
+    assert copied.explain("width").sources[0].who == "widen(7)"
+    assert copied.configure(width=2).create().layers[0].in_features == 2
+
+
+def test_a_stateful_call_that_raises_changes_nothing() -> None:
+    blueprint = Blueprint(Hooked)
+
+    with pytest.raises(SettingError):
+        blueprint.widen("wide")
+
+    assert blueprint.width == 3
+    assert blueprint.new().create().layers[0].in_features == 3
+
+
+class Part(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.lin = nn.Linear(2, 2)
+
+    @after_build
+    def zero(self) -> None:
+        nn.init.zeros_(self.lin.weight)
+
+
+def test_methods_of_parts_are_called_where_they_stand() -> None:
+    blueprint = Blueprint(nn.Sequential, Blueprint(Part), Blueprint(Part))
+    blueprint[1].zero()
+    module: Any = blueprint.create()
+
+    assert module[0].lin.weight.abs().sum() > 0
+    assert module[1].lin.weight.abs().sum() == 0
+
+
+def test_styles_are_calls_by_name() -> None:
+    @register_style(Coder)
+    def slim(blueprint: Any, width: int) -> None:
+        blueprint.configure("**.layer", out_features=width, in_features=width)
+
+    blueprint = Blueprint(Coder).style("slim", width=2)
+
+    assert blueprint.styles() == ["slim"]
+    assert blueprint.create()(torch.zeros(1, 2)).shape == (1, 2)
+    assert blueprint.explain("encoder.0.layer.out_features")[0].who == "slim(width=2)"
+    with pytest.raises(ValueError, match=r"no style 'slm'.*'slim'"):
+        blueprint.style("slm")
+
+
+def test_d21_inputs_and_outputs_are_logged_on_the_root() -> None:
+    blueprint = Blueprint(Coder, depth=1)
+    blueprint.encoder[0].log_input("in").log_output("out")
+    module: Any = blueprint.build()
+    x = torch.ones(2, 4)
+    module(x)
+
+    assert torch.equal(module.logs["in"], x)
+    assert torch.equal(module.logs["out"], module.encoder[0](x))
+    again = copy.deepcopy(module)
+    again(x * 2)
+    assert torch.equal(again.logs["in"], x * 2)
+    assert torch.equal(module.logs["in"], x)
+
+
+def test_d21_logs_are_on_the_root_of_the_larger_module_too() -> None:
+    inner = Blueprint(Coder, depth=1)
+    inner.encoder[0].log_output("out")
+    module: Any = Blueprint(nn.Sequential, inner, Blueprint(nn.ReLU)).build()
+    wrapped: Any = nn.Sequential(inner.create())
+    x = torch.ones(1, 4)
+
+    module(x)
+    wrapped(x)
+
+    assert module.logs["out"].shape == (1, 4)
+    assert wrapped[0].logs["out"].shape == (1, 4)
+
+
+def test_without_logs_no_hook_and_no_attribute_is_added() -> None:
+    module = Blueprint(Coder).build()
+
+    assert not hasattr(module, "logs")
+    assert not any(m._forward_hooks or m._forward_pre_hooks for m in module.modules())
+
+
+def test_d22_a_dict_goes_in_and_a_larger_one_comes_out() -> None:
+    blueprint = Blueprint(nn.Linear, 4, 2)
+    blueprint.set_input_map("x").set_output_map("y", first=0)
+    module = blueprint.build()
+    given = {"x": torch.ones(3, 4)}
+
+    result: Any = module(given)
+
+    assert list(given) == ["x"]
+    assert list(result) == ["x", "y", "first"]
+    assert torch.equal(result["y"], module(given["x"]))
+    assert torch.equal(result["first"], result["y"][0])
+
+
+class Parallel(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.left, self.right = nn.Linear(2, 2), nn.Linear(2, 3)
+
+    def forward(self, given: dict[str, Tensor]) -> dict[str, Tensor]:
+        return {**self.left(given), **self.right(given)}
+
+
+def test_d22_parallel_branches_merge() -> None:
+    blueprint = Blueprint(Parallel)
+    blueprint.left.set_input_map("x").set_output_map("l")
+    blueprint.right.set_input_map(input="x").set_output_map("r")
+    module = blueprint.build()
+    result = module({"x": torch.ones(1, 2)})
+
+    assert list(result) == ["x", "l", "r"]
+    assert result["r"].shape == (1, 3)
+
+
+def test_a_missing_input_names_those_there_are_and_later_calls_work() -> None:
+    module: Any = Blueprint(nn.Linear, 2, 2).set_input_map("x").build()
+
+    with pytest.raises(KeyError, match=r"no input 'x'.*\['z'\]"):
+        module({"z": torch.ones(1, 2)})
+    assert module({"x": torch.ones(1, 2)}).shape == (1, 2)

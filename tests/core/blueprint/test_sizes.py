@@ -1,0 +1,146 @@
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from burnish.core.blueprint import Blueprint
+from burnish.core.blueprint.errors import SettingError
+
+
+def sequence(*parts: Any) -> Any:
+    return Blueprint(nn.Sequential, *parts)
+
+
+def test_d19_a_chain_is_completed_from_an_example() -> None:
+    blueprint = sequence(
+        Blueprint(nn.Linear, None, 4), Blueprint(nn.ReLU), Blueprint(nn.Linear, None, 2)
+    )
+    module = blueprint.build(torch.zeros(3, 7))
+
+    assert [m.weight.shape for m in module if hasattr(m, "weight")] == [(4, 7), (2, 4)]
+
+
+class Chain(nn.Module):
+    """An ordinary module that leaves sizes to whoever builds it."""
+
+    def __init__(self, width: int = 4) -> None:
+        super().__init__()
+        missing: Any = None
+        self.first = nn.Linear(missing, width)
+        self.norm = nn.BatchNorm1d(missing)
+        self.last = nn.Linear(missing, 2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        result: Tensor = self.last(self.norm(self.first(x)))
+        return result
+
+
+def test_d19_an_ordinary_module_is_completed_as_well() -> None:
+    blueprint = Blueprint(Chain).configure(width=5)
+    module = blueprint.create(torch.zeros(3, 7))
+
+    assert module.first.in_features == 7
+    assert module.norm.num_features == 5
+    assert module.last.in_features == 5
+    assert int(module.norm.num_batches_tracked) == 0  # type: ignore[arg-type]  # a buffer
+    assert blueprint["first"].arguments["in_features"] is None
+
+
+def test_sizes_do_not_change_what_is_drawn() -> None:
+    class Known(Chain):
+        def __init__(self) -> None:
+            nn.Module.__init__(self)
+            self.first, self.norm = nn.Linear(7, 4), nn.BatchNorm1d(4)
+            self.last = nn.Linear(4, 2)
+
+    torch.manual_seed(1)
+    by_hand = Known()
+    blueprint = Blueprint(Chain)
+    torch.manual_seed(1)
+    module = blueprint.create(torch.zeros(3, 7))
+
+    for name, value in by_hand.state_dict().items():
+        assert torch.equal(module.state_dict()[name], value), name
+
+
+@pytest.mark.parametrize(
+    ("cls", "arguments", "example", "size"),
+    [
+        (nn.Conv1d, {"out_channels": 4, "kernel_size": 3}, (2, 3, 8), 3),
+        (nn.Conv2d, {"out_channels": 4, "kernel_size": 3}, (3, 8, 8), 3),
+        (
+            nn.Conv2d,
+            {"out_channels": 4, "kernel_size": 3, "groups": 2},
+            (1, 6, 8, 8),
+            6,
+        ),
+        (nn.Conv3d, {"out_channels": 4, "kernel_size": 1}, (2, 3, 4, 4, 4), 3),
+        (nn.ConvTranspose2d, {"out_channels": 4, "kernel_size": 2}, (2, 3, 4, 4), 3),
+        (nn.BatchNorm2d, {}, (2, 3, 4, 4), 3),
+        (nn.InstanceNorm2d, {"affine": True}, (2, 3, 4, 4), 3),
+        (nn.GroupNorm, {"num_groups": 2}, (2, 6, 4), 6),
+        (nn.LayerNorm, {}, (2, 6, 4), 4),
+        (nn.RMSNorm, {}, (2, 6, 4), 4),
+        (nn.GRU, {"hidden_size": 4}, (2, 5, 3), 3),
+        (nn.LSTM, {"hidden_size": 4, "num_layers": 2}, (2, 5, 3), 3),
+    ],
+)
+def test_d19_every_sized_layer_is_completed(
+    cls: Any, arguments: Any, example: tuple[int, ...], size: int
+) -> None:
+    x = torch.randn(example)
+    blueprint = sequence(Blueprint(cls, **arguments))
+    name = blueprint._draft.places["0"].missing[0]
+
+    module = blueprint.create(x)
+
+    expected = (size,) if name == "normalized_shape" else size
+    assert getattr(module[0], name) == expected
+    module(x)
+
+
+def test_d19_bilinear_takes_two_inputs() -> None:
+    module = Blueprint(nn.Bilinear, out_features=3).build(
+        torch.zeros(2, 4), torch.zeros(2, 5)
+    )
+
+    assert module.weight.shape == (3, 4, 5)
+
+
+def test_a_norm_swapped_in_takes_its_size_from_the_example() -> None:
+    blueprint = sequence(Blueprint(nn.Conv2d, 3, 6, 1), Blueprint(nn.Identity))
+    blueprint.configure("1", nn.GroupNorm, num_groups=3)
+
+    assert blueprint.build(torch.zeros(1, 3, 2, 2))[1].num_channels == 6
+
+
+def test_sizes_that_nothing_tells_name_the_path() -> None:
+    blueprint = Blueprint(Chain)
+
+    with pytest.raises(SettingError, match=r"first\.in_features.*build\(example\)"):
+        blueprint.build()
+    with pytest.raises(SettingError, match="does not pass through Chain"):
+        blueprint.build("not a tensor")
+    blueprint.configure("first", in_features=7).configure("norm", num_features=4)
+    assert blueprint.configure("last", in_features=4).build().first.in_features == 7
+
+
+def test_a_layer_that_the_example_does_not_reach_is_named() -> None:
+    class Unused(Chain):
+        def forward(self, x: Tensor) -> Tensor:
+            result: Tensor = self.first(x)
+            return result
+
+    with pytest.raises(SettingError, match=r"norm.*does not reach"):
+        Blueprint(Unused).build(torch.zeros(3, 7))
+
+
+def test_arguments_left_out_at_the_root_may_come_later() -> None:
+    blueprint = Blueprint(nn.Conv2d, 3)
+
+    with pytest.raises(SettingError, match="out_channels, kernel_size"):
+        blueprint.build()
+
+    module = blueprint.configure(out_channels=2, kernel_size=1).build()
+    assert module.weight.shape == (2, 3, 1, 1)
