@@ -140,8 +140,10 @@ def keep(stored: dict[str, Any], state: Any, tensor: Tensor) -> None:
 
 def _memory(tensor: Tensor) -> Any:
     """Return what two tensors have in common that may share memory."""
-    whole = tensor.to_local() if hasattr(tensor, "to_local") else tensor
-    return whole.untyped_storage()._cdata
+    local: Any = tensor
+    if hasattr(tensor, "to_local"):
+        local = local.to_local()
+    return local.untyped_storage()._cdata
 
 
 def owned(value: Any) -> Any:

@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from . import operations  # noqa: F401  # gives the stand-in its operations
+from . import operations  # noqa: F401  # pyright: ignore[reportUnusedImport]  # gives the stand-in its operations
 from .recording import ImpureStepError, NotElementwise, Op, Recording
 from .stand_in import StandIn
 from .step import Step

@@ -33,15 +33,16 @@ from .nets import Moments, UserAdamW, drive, layers, set_grads, tree, values
 
 def test_torchs_habit_is_answered_with_the_right_line() -> None:
     net = layers()
+    habit: Any = AdamW
 
-    for wrong in (
-        lambda: AdamW(net.parameters(), lr=1e-3),  # type: ignore[misc,call-arg]  # the point
-        lambda: AdamW(list(net.parameters())),  # type: ignore[misc]  # the point
-        lambda: AdamW(net, lr=1e-3),  # type: ignore[misc,call-arg]  # the point
-        lambda: AdamW(lr=1e-3),  # type: ignore[call-arg]  # the point
+    for arguments, named in (
+        ((net.parameters(),), {"lr": 1e-3}),
+        ((list(net.parameters()),), {}),
+        ((net,), {"lr": 1e-3}),
+        ((), {"lr": 1e-3}),
     ):
         with pytest.raises(TypeError, match=r"AdamW\(.*\)\.bind\(net, lr="):
-            wrong()
+            habit(*arguments, **named)
     with pytest.raises(TypeError, match="pass the module itself"):
         AdamW().bind(net.parameters(), lr=1e-3)  # type: ignore[arg-type]  # the point
     with pytest.raises(TypeError, match=r"OptimizerAdaptor\(AdamW\(\), net"):
@@ -257,7 +258,7 @@ def test_a_hyperparameter_that_param_groups_use_is_refused() -> None:
     class Own(SimpleOptimizer[None]):
         lr: float = 0.1
 
-    with pytest.raises(TypeError, match="'lr'.*rename"):
+    with pytest.raises(TypeError, match=r"'lr'.*rename"):
         Own().bind(layers(), lr=1.0)
 
 

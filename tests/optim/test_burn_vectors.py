@@ -2,6 +2,7 @@
 
 import json
 import math
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -166,17 +167,18 @@ def test_lbfgs_is_that_of_burn(vector: dict[str, Any]) -> None:
     search = vector["config"]["line_search_fn"]
     # The first loss tells where the vector starts.
     layer.weight.data, layer.bias.data = torch.tensor([[0.5]]), torch.tensor([0.1])
-    optimizer = LBFGS(
+    optimizer: Any = LBFGS(
         layer, lr=vector["learning_rate"], max_eval=25, line_search_fn=search
     )
     losses: list[float] = []
 
     def closure() -> Tensor:
         optimizer.zero_grad()
-        loss = (layer(x) - y).square().sum()
+        loss: Any = (layer(x) - y).square().sum()
         loss.backward()
         losses.append(loss.item())
-        return loss
+        found: Tensor = loss
+        return found
 
     optimizer.step(closure)
 
@@ -204,15 +206,15 @@ NAMES = {"num_iters": "n_iters", "lr": "value"}
 
 
 def schedule_of(vector: dict[str, Any]) -> schedulers.Scheduler:
-    config = {
-        NAMES.get(k, k): v
+    config: dict[str, Any] = {
+        (NAMES[k] if k in NAMES else k): v
         for k, v in vector["config"].items()
         if not isinstance(v, str)
     }
     if vector["scheduler"] == "Sequential":
         children = [schedule(child) for child in config["schedulers"]]
         return schedulers.Sequential(children, config["milestones"])
-    kind = {"CosineAnnealing": "Cosine"}.get(vector["scheduler"], vector["scheduler"])
+    kind: str = vector["scheduler"].replace("CosineAnnealing", "Cosine")
     found: schedulers.Scheduler = getattr(schedulers, kind)(**config)
     return found
 
@@ -240,8 +242,8 @@ def test_noam_rises_to_its_warm_up_and_falls_after() -> None:
 
     rates = [made.step() for _ in range(200)]
 
-    assert all(a < b for a, b in zip(rates[:99], rates[1:100], strict=True))
-    assert all(a > b for a, b in zip(rates[99:-1], rates[100:], strict=True))
+    assert all(a < b for a, b in pairwise(rates[:100]))
+    assert all(a > b for a, b in pairwise(rates[99:]))
     for step, expected in vector["derived_lrs"].items():
         assert rates[int(step) - 1] == pytest.approx(expected, abs=1e-12)
 
@@ -301,7 +303,9 @@ def test_gradients_are_clipped_to_burns_numbers(
     grad = torch.tensor(vector["grad"])
     module = plist(torch.zeros_like(grad))
     module[0].grad = grad.clone()
-    clip = {"Value": ClipValue, "Norm": ClipNorm}[vector["kind"]](vector["threshold"])
+    clip: Any = {"Value": ClipValue, "Norm": ClipNorm}[vector["kind"]](
+        vector["threshold"]
+    )
 
     SGD().bind(module, lr=1.0, clip=clip, fused=fused).step()
 

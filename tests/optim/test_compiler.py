@@ -4,6 +4,7 @@ import os
 import stat
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -25,13 +26,17 @@ def _fresh(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     compiler._compiler.cache_clear()  # pyright: ignore[reportPrivateUsage]  # what the test is about
 
 
+def drive_both(engine: Any, left: Net, right: Net) -> None:
+    drive(engine, left, 1, 2, 3)
+    drive(UserAdamW().bind(right, lr=1e-2, fused=True), right, 1, 2, 3)
+
+
 def falls_back(match: str) -> None:
     left, right = Net(large=False), Net(large=False)
     engine = UserAdamW().bind(left, lr=1e-2, fused=True)
 
     with pytest.warns(RuntimeWarning, match=match) as caught:
-        drive(engine, left, 1, 2, 3)
-        drive(UserAdamW().bind(right, lr=1e-2, fused=True), right, 1, 2, 3)
+        drive_both(engine, left, right)
 
     assert len(caught) == 1
     assert engine_names(engine) == {"blocks"}

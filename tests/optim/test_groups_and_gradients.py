@@ -119,7 +119,7 @@ def test_clips_of_one_kind_over_all_groups_take_one_norm() -> None:
         groups=[Group("**.bias", weight_decay=0.0)],
     )
     peer = layers()
-    groups = [
+    groups: Any = [
         {"params": [p for n, p in peer.named_parameters() if "weight" in n]},
         {
             "params": [p for n, p in peer.named_parameters() if "bias" in n],

@@ -335,11 +335,11 @@ def test_lbfgs_goes_on_from_its_record_even_in_another_order(tmp_path: Path) -> 
 
         return loss
 
-    first = LBFGS(one, max_iter=5, line_search_fn="strong_wolfe")
+    first: Any = LBFGS(one, max_iter=5, line_search_fn="strong_wolfe")
     first.step(closure(one, first))
     first.save_record(tmp_path / "lbfgs.mpk")
     two.load_state_dict(one.state_dict())
-    second = LBFGS(two, max_iter=5, line_search_fn="strong_wolfe")
+    second: Any = LBFGS(two, max_iter=5, line_search_fn="strong_wolfe")
     second.load_record(tmp_path / "lbfgs.mpk")
     losses = [o.step(closure(n, o)).item() for o, n in ((first, one), (second, two))]
 

@@ -105,9 +105,9 @@ def test_a_state_dict_of_another_schedule_is_refused() -> None:
     again.load_state_dict(made.state_dict())
 
     assert again.lr() == made.lr()
-    with pytest.raises(ValueError, match="Cosine.*Constant"):
+    with pytest.raises(ValueError, match=r"Cosine.*Constant"):
         Constant(0.1).load_state_dict(made.state_dict())
-    with pytest.raises(ValueError, match="'Cosin'.*Cosine"):
+    with pytest.raises(ValueError, match=r"'Cosin'.*Cosine"):
         made.load_state_dict({**made.state_dict(), "kind": "Cosin"})
 
 

@@ -156,7 +156,8 @@ def test_a_profile_names_the_step() -> None:
     with torch.autograd.profiler.profile() as profile:
         adaptor.step()
 
-    assert any("OptimizerAdaptor.step" in event.key for event in profile.key_averages())
+    found: Any = profile
+    assert any("OptimizerAdaptor.step" in event.key for event in found.key_averages())
 
 
 def test_a_grad_scaler_unscales_clips_and_steps() -> None:
