@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from ..config.path import Patterns
+from ..records.collecting import paused_collection
 from ..records.entry import Entry
 from ..records.errors import RecordMismatchError
 from ..records.flat import FlatRecord
@@ -26,7 +27,7 @@ from .places import Places, places_of, unwrapped
 from .plan import Allowed, Plan, plan_load
 from .record_type import check_version
 from .unfilled import Build
-from .uninitialized import paused_collection, real_build, unfilled_build
+from .uninitialized import real_build, unfilled_build
 from .upgrading import upgraded
 
 M = TypeVar("M", bound=nn.Module)

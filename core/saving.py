@@ -6,6 +6,7 @@ from typing import Any, Unpack, overload
 from torch import nn
 
 from ..config.path import Patterns
+from ..records.collecting import paused_collection
 from ..records.flat import FlatRecord
 from ..records.precision import PrecisionLike
 from ..records.recorder import Recorder, SaveOptions, save
@@ -80,7 +81,8 @@ def save_record(
     """
     if file is None:  # pyright: ignore[reportUnnecessaryComparison]  # users pass anything
         raise TypeError("file is None; leave it out to get the record as bytes")
-    record = into_record(module).select(only=only, exclude=exclude)
+    with paused_collection():
+        record = into_record(module).select(only=only, exclude=exclude)
     return save(
         record,
         file,

@@ -2,7 +2,6 @@
 # Torch's initializers call a private one.
 """Building modules without running the initializers of their parameters."""
 
-import gc
 import threading
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
@@ -35,18 +34,6 @@ def unfilled_build() -> Generator[Build]:
             yield build
         finally:
             build.finish()
-
-
-@contextmanager
-def paused_collection() -> Generator[None]:
-    """Collect no garbage meanwhile: thousands of new objects, and none of them is."""
-    collecting = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if collecting:
-            gc.enable()
 
 
 @contextmanager

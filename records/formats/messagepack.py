@@ -15,6 +15,7 @@ import torch
 import xxhash
 
 from ..bounded_msgpack import FREE, check_readable, pack_bounded, unpack_bounded
+from ..collecting import paused_collection
 from ..entry import Entry
 from ..errors import (
     RecordChecksumError,
@@ -57,12 +58,12 @@ class MessagePack(Format):
         from ..payload import stored_size, write_payloads
 
         entries = record.entries()
-        dtypes = options.stored_dtypes(entries)
-        layout = Layout.of(
-            [stored_size(e, d) for e, d in zip(entries, dtypes, strict=True)]
-        )
-        head = document_head(record, dtypes, layout, planes=())
-        check_readable(header_in(head), len(head) + layout.end)
+        with paused_collection():
+            dtypes = options.stored_dtypes(entries)
+            sizes = [stored_size(e, d) for e, d in zip(entries, dtypes, strict=True)]
+            layout = Layout.of(sizes)
+            head = document_head(record, dtypes, layout, planes=())
+            check_readable(header_in(head), len(head) + layout.end)
         sink.write(head)
         sums = write_payloads(
             entries,
@@ -78,7 +79,8 @@ class MessagePack(Format):
 
     def read(self, source: Source) -> FlatRecord:
         """Return the record; its header is checked whole, its payloads when read."""
-        return read_document(source)
+        with paused_collection():
+            return read_document(source)
 
 
 def document_head(
