@@ -19,7 +19,7 @@ _HYPERPARAMETERS = "hyper_parameters"
 
 def keep_blueprint(module: nn.Module, origin: "Origin") -> None:
     """Let the checkpoints of a LightningModule hold what ``module`` was built from."""
-    if hasattr(module, "load_from_checkpoint") and origin.blueprint is not None:
+    if hasattr(module, "load_from_checkpoint"):
         module.__dict__["on_save_checkpoint"] = _Saving(module, origin)
 
 
@@ -32,16 +32,15 @@ def reopen_blueprints(cls: Any) -> None:
 class _Saving:
     """Calls the module's own hook, then adds the blueprint."""
 
-    def __init__(self, module: nn.Module, origin: "Origin") -> None:
+    def __init__(self, module: nn.Module, origin: "Origin | None") -> None:
         self._module, self._origin = module, origin
 
     def __call__(self, checkpoint: dict[str, Any]) -> None:
         cls: Any = type(self._module)
         cls.on_save_checkpoint(self._module, checkpoint)
-        told = self._origin.told(is_call_known=False)
-        if not told:
+        if self._origin is None:
             return
-        (blueprint,) = told.values()
+        blueprint = self._origin.to_dict()
         # The blueprint has the arguments that are not plain data, such as classes.
         given = checkpoint.get(_HYPERPARAMETERS, {})
         plain = {name: value for name, value in given.items() if _is_plain(value)}

@@ -49,6 +49,16 @@ class Blueprint(Selection, Generic[M]):
         made._set_up(Draft(module_class, merged(module_class, {}, arguments)))
         return made
 
+    @classmethod
+    def of_tape(
+        cls, module_class: type[M], given: Arguments, tape: Sequence[Entry]
+    ) -> Self:
+        """Return the blueprint of a class, its arguments, and what happened since."""
+        made = cls.__new__(cls)
+        made._set_up(Draft(module_class, given))
+        made._replay([entry for entry in tape if entry.on_tape])
+        return made
+
     def build(self, *example: Any, **named: Any) -> M:
         """Return the module, in place: afterwards this blueprint cannot change.
 
@@ -74,7 +84,7 @@ class Blueprint(Selection, Generic[M]):
             for call in calls:
                 source._run(call)
         module, sizes = construct(source._draft, example, named)
-        sign(module, self._with(sizes))
+        sign(module, self._draft, sizes)
         return cast(M, module)
 
     def new(self) -> Self:
@@ -117,7 +127,8 @@ class Blueprint(Selection, Generic[M]):
         """
         from .serialize import to_dict
 
-        return to_dict(self)
+        draft = self._draft
+        return to_dict(draft.tree.asked, draft.given, draft.entries)
 
     @classmethod
     def from_dict(
@@ -215,6 +226,17 @@ class Blueprint(Selection, Generic[M]):
             yield
         finally:
             self._callers.pop()
+
+    def _check_unbuilt(self) -> None:
+        if self._module is not None:
+            raise AlreadyBuiltError(
+                "this blueprint was built in place and cannot change any more: "
+                "configure blueprint.new(), or use create() instead of build()."
+            )
+
+    def _built_inside(self) -> nn.Module:
+        """Return a module as a part of what is being constructed around it."""
+        return self.create()
 
     def _is_changed(self) -> bool:
         """Return whether there is more than a class and its arguments."""

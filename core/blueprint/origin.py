@@ -1,65 +1,73 @@
 """The blueprint that a module was built from, kept by the module."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from torch import nn
 
 from ..checkpoints import keep_blueprint
 from ..plain import BLUEPRINT, ORIGIN
+from .arguments import Arguments
+from .draft import Draft
+from .entry import Entry
 
 if TYPE_CHECKING:
     from .blueprint import Blueprint
 
 
 class Origin:
-    """A blueprint that does not change; it is pickled as data, or left out."""
+    """A class, its arguments and a tape, as they were; pickled as data, or left out."""
 
-    def __init__(self, blueprint: "Blueprint[Any]") -> None:
-        self.blueprint: Blueprint[Any] | None = blueprint
+    def __init__(
+        self, cls: type[nn.Module], given: Arguments, entries: Sequence[Entry]
+    ) -> None:
+        self.cls, self.given, self.entries = cls, given, entries
 
     def told(self, *, is_call_known: bool) -> dict[str, Any]:
         """Return what hyperparameters tell of it: nothing if a call tells it all."""
-        if self.blueprint is None or (
-            is_call_known and not self.blueprint._is_changed()
-        ):
+        if is_call_known and not self.entries:
             return {}
-        return {BLUEPRINT: self.blueprint.to_dict()}
+        return {BLUEPRINT: self.to_dict()}
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return it as `Blueprint.to_dict` does."""
+        from .serialize import to_dict
+
+        return to_dict(self.cls, self.given, self.entries)
 
     def __deepcopy__(self, memo: dict[int, Any]) -> "Origin":
         return self
 
     def __reduce__(self) -> tuple[Any, ...]:
-        if self.blueprint is None:
-            return (_lost, ())
         try:
-            data = self.blueprint.to_dict()
+            return (_from_pickle, (self.cls, self.to_dict()))
         except TypeError:
             return (_lost, ())
-        return (_from_pickle, (self.blueprint.__reduce__()[1][0], data))
 
 
-def sign(module: nn.Module, blueprint: "Blueprint[Any]") -> None:
-    """Let ``module`` keep the ``blueprint`` it was built from, which nobody changes."""
-    module.__dict__[ORIGIN] = origin = Origin(blueprint)
+def sign(module: nn.Module, draft: Draft, sizes: Sequence[Entry]) -> None:
+    """Let ``module`` keep what it was built from, ``sizes`` by an example included."""
+    entries = (*draft.entries, *sizes)
+    module.__dict__[ORIGIN] = origin = Origin(draft.tree.asked, draft.given, entries)
     keep_blueprint(module, origin)
 
 
 def blueprint_of(module: nn.Module) -> "Blueprint[Any] | None":
     """Return a blueprint of what ``module`` was built from, None if it was not."""
+    from .blueprint import Blueprint
+
     origin = module.__dict__.get(ORIGIN)
-    if not isinstance(origin, Origin) or origin.blueprint is None:
+    if not isinstance(origin, Origin):
         return None
-    return origin.blueprint.new()
-
-
-def _lost() -> Origin:
-    origin = Origin.__new__(Origin)
-    origin.blueprint = None
-    return origin
+    return Blueprint.of_tape(origin.cls, origin.given, origin.entries)
 
 
 def _from_pickle(cls: type[nn.Module], data: Mapping[str, Any]) -> Origin:
-    from .blueprint import Blueprint
+    from .serialize import from_dict
 
-    return Origin(Blueprint.from_dict(data, cls))
+    draft = from_dict(data, cls)._draft
+    return Origin(draft.tree.asked, draft.given, tuple(draft.entries))
+
+
+def _lost() -> None:
+    """Stand for what could not be pickled."""

@@ -9,7 +9,7 @@
 Calls and styles are by name, of methods that carry a mark and of registered functions.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -35,15 +35,15 @@ VERSION = 1
 _TAPS = ("log_input", "log_output", "input_map", "output_map")
 
 
-def to_dict(blueprint: "Blueprint[Any]") -> dict[str, Any]:
-    """Return ``blueprint`` as data; TypeError names what is no plain data."""
-    tree = blueprint._draft.tree
-    tape = [entry for entry in blueprint._draft.entries if entry.on_tape]
+def to_dict(
+    cls: type[nn.Module], given: Mapping[str, Any], entries: Sequence[Entry]
+) -> dict[str, Any]:
+    """Return a blueprint as data; TypeError names what is no plain data."""
     return {
         "blueprint": VERSION,
-        **names_of(tree.asked),
-        "arguments": written_all(tree.asked, blueprint._draft.given, ""),
-        "tape": [_written(entry) for entry in tape],
+        **names_of(cls),
+        "arguments": written_all(cls, given, ""),
+        "tape": [_written(entry) for entry in entries if entry.on_tape],
     }
 
 
