@@ -1,3 +1,5 @@
+# pyright: reportPrivateUsage=false
+# Nn.Module's tables have no public names.
 """From hyperparameters to a module: plan everything, then run the constructors."""
 
 import functools

@@ -182,12 +182,12 @@ def json_hint(hint: Any) -> Any:
     """Return the type that values of ``hint`` have as plain data."""
     origin, args = typing.get_origin(hint), typing.get_args(hint)
     if origin is Annotated:
-        return Annotated[(json_hint(args[0]), *hint.__metadata__)]  # type: ignore[return-value]  # a type is made
+        return Annotated[(json_hint(args[0]), *hint.__metadata__)]
     if origin in (Union, types.UnionType):
         return functools.reduce(operator.or_, map(json_hint, args))
+    container: Any = origin
     if origin in (list, tuple, dict, set, frozenset) and args:
-        made = tuple(a if a is Ellipsis else json_hint(a) for a in args)
-        return origin[made]
+        return container[tuple(a if a is ... else json_hint(a) for a in args)]
     if isinstance(hint, type) and issubclass(hint, nn.Sequential | nn.ModuleList):
         return list[dict[str, Any]] | dict[str, Any]
     if isinstance(hint, type) and issubclass(hint, nn.Module):

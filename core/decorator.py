@@ -11,6 +11,7 @@ from .capture import capture
 from .checkpoints import reopen_blueprints
 from .declared_type import HparamsOfClass
 from .hparams import factory_of
+from .hparams_dict import HparamsDict
 from .hyperparameters import hparams_of
 from .loading import from_record as _from_record
 from .loading import load_record as _load_record
@@ -133,10 +134,11 @@ class _Methods:
         return Blueprint(cls, *args, **kwargs)  # type: ignore[type-var]  # whoever has this is a module
 
     @property
-    def hparams(self) -> Mapping[str, Any]:
+    def hparams(self) -> HparamsDict:
         """What the module is: its class and the arguments of its constructor."""
         own = self.__dict__.get("hparams", _nothing)
-        return hparams_of(cast(nn.Module, self)) if own is _nothing else own
+        told: Any = hparams_of(cast(nn.Module, self)) if own is _nothing else own
+        return cast(HparamsDict, told)
 
     @hparams.setter
     def hparams(self, value: Any) -> None:

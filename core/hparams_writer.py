@@ -1,3 +1,5 @@
+# pyright: reportPrivateUsage=false
+# Nn.Module's tables have no public names.
 """Live modules and their arguments, written as the plain data of hyperparameters."""
 
 import functools
@@ -52,7 +54,7 @@ class Writer:
         if arguments is None:
             return node
         node |= self._told(cls, arguments, path, depth)
-        if cls not in (*plain.CONTAINERS_OF_TORCH, nn.Container):
+        if cls not in plain.CONTAINERS_OF_TORCH:
             self._add_children(node, module, path, depth)
         if self.extended:
             node |= _computed(cls, node)

@@ -8,9 +8,10 @@ import torch
 from torch import nn
 
 from ..config.path import Patterns
-from ..records.open import Renames, open_record
+from ..records.open import open_record
 from ..records.precision import PrecisionLike
 from ..records.recorder import Recorder
+from ..records.renaming import Renames
 from ..records.sink import Progress
 from .building import planned
 from .errors import HyperparameterError
@@ -148,13 +149,14 @@ def from_pretrained(
     if content.is_ours or not _is_of_transformers(content, cls):
         build = _planned(content, cls, path)
         record = open_record(content.record, **reading)
-        return from_record(
+        module: nn.Module = from_record(
             build,
             record,
             strict=strict,
             allow_missing=allow_missing,
             allow_unexpected=allow_unexpected,
         )
+        return module
     from .transformers_models import model_in
 
     return model_in(

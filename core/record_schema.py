@@ -1,3 +1,5 @@
+# pyright: reportPrivateUsage=false
+# Nn.Module's tables have no public names.
 """What the records of a module hold, as a file that a later version is checked with."""
 
 import json
@@ -94,8 +96,8 @@ def dump_schema(
         f"    {json.dumps(path)}: {json.dumps(_as_list(stored))}"
         for path, stored in schema.tensors.items()
     )
-    head = {"record_schema": _FORMAT, "name": schema.name, "version": schema.version}
-    head["versions"] = dict(schema.versions)
+    head: dict[str, Any] = {"record_schema": _FORMAT, "name": schema.name}
+    head |= {"version": schema.version, "versions": dict(schema.versions)}
     text = json.dumps(head, indent=2)[:-2]
     write_text(Path(file), f'{text},\n  "tensors": {{\n{tensors}\n  }}\n}}\n')
 

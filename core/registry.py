@@ -3,7 +3,7 @@
 import sys
 import threading
 import types
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any, TypeVar, overload
@@ -46,7 +46,7 @@ def register_class(cls: Any = None, *, name: str | None = None) -> Any:
 
 
 @contextmanager
-def allow_classes(*classes: type[nn.Module]) -> Iterator[None]:
+def allow_classes(*classes: type[nn.Module]) -> Generator[None]:
     """Let files name ``classes`` inside the block, in this thread or task alone."""
     for cls in classes:
         _check(cls)
@@ -177,4 +177,5 @@ _places: dict[tuple[str, str], type[nn.Module]] = {}
 _names: dict[str, type[nn.Module]] = {}
 _torch: dict[tuple[str, str], type[nn.Module]] = {}
 _nothing: Mapping[tuple[str, str], type[nn.Module]] = types.MappingProxyType({})
+_allowed: ContextVar[Mapping[tuple[str, str], type[nn.Module]]]
 _allowed = ContextVar("_allowed", default=_nothing)

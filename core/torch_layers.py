@@ -1,3 +1,5 @@
+# pyright: reportPrivateUsage=false
+# Nn.Module's tables have no public names.
 """What the layers of torch were made of, read back from their attributes.
 
 Almost all keep each argument under its own name; the table has those that do not.
@@ -127,7 +129,7 @@ def _module_dict(module: nn.ModuleDict) -> dict[str, Any]:
     return {"modules": dict(module.items())}
 
 
-def _container(module: nn.Module) -> dict[str, Any]:
+def _deprecated_container(module: nn.Module) -> dict[str, Any]:
     return {"kwargs": dict(module.named_children())}
 
 
@@ -144,7 +146,8 @@ def _held(value: Any) -> Any:
 
 
 def _attention(module: nn.MultiheadAttention) -> dict[str, Any]:
-    has_bias, has_bias_kv = module.in_proj_bias is not None, module.bias_k is not None
+    biases: tuple[Any, Any] = (module.in_proj_bias, module.bias_k)
+    has_bias, has_bias_kv = (bias is not None for bias in biases)
     names = ["embed_dim", "num_heads", "dropout", "add_zero_attn", "kdim", "vdim"]
     found = {name: getattr(module, name) for name in [*names, "batch_first"]}
     return found | {"bias": has_bias, "add_bias_kv": has_bias_kv}
@@ -171,7 +174,7 @@ def _adaptive_softmax(module: nn.AdaptiveLogSoftmaxWithLoss) -> dict[str, Any]:
 
 
 def _linear_cross_entropy(module: Any) -> dict[str, Any]:
-    linear: nn.Linear = module.linear
+    linear: Any = module.linear
     names = ("num_classes", "out_features", "reduction", "ignore_index")
     found = {name: getattr(module, name) for name in (*names, "label_smoothing")}
     weight = None if module.weight is None else Values.of(module.weight)
@@ -195,9 +198,9 @@ def _transformer_layer(module: Any) -> dict[str, Any]:
 
 
 def _activation(activation: Any) -> Any:
-    named = {functional.relu: "relu", functional.gelu: "gelu"}
-    is_function = callable(activation) and not isinstance(activation, nn.Module)
-    return named.get(activation, activation) if is_function else activation
+    if activation is functional.relu:
+        return "relu"
+    return "gelu" if activation is functional.gelu else activation
 
 
 def _stack(name: str, *names: str) -> Callable[[Any], dict[str, Any]]:
@@ -231,12 +234,12 @@ def _transformer(module: nn.Transformer) -> dict[str, Any]:
 
 def _usual_layer(stack: nn.Module) -> nn.Module | None:
     """Return the first layer of a stack that `nn.Transformer` makes by itself."""
-    usual = {
+    usual: dict[type[nn.Module], type[nn.Module]] = {
         nn.TransformerEncoder: nn.TransformerEncoderLayer,
         nn.TransformerDecoder: nn.TransformerDecoderLayer,
     }
     layers: Any = getattr(stack, "layers", None)
-    made = usual.get(type(stack))  # type: ignore[call-overload]  # any class may be asked for
+    made = usual.get(type(stack))
     if made is None or not layers or any(type(layer) is not made for layer in layers):
         return None
     return layers[0] if type(getattr(stack, "norm", None)) is nn.LayerNorm else None
@@ -246,7 +249,6 @@ _GETTERS: dict[type[nn.Module], Callable[[Any], dict[str, Any]]] = {
     nn.Sequential: _sequential,
     nn.ModuleList: _module_list,
     nn.ModuleDict: _module_dict,
-    nn.Container: _container,
     nn.ParameterList: _parameter_list,
     nn.ParameterDict: _parameter_dict,
     nn.MultiheadAttention: _attention,
@@ -262,5 +264,9 @@ _GETTERS: dict[type[nn.Module], Callable[[Any], dict[str, Any]]] = {
     nn.TransformerDecoder: _stack("decoder_layer", "num_layers"),
     nn.Transformer: _transformer,
 }
-if hasattr(nn, "LinearCrossEntropyLoss"):
-    _GETTERS[nn.LinearCrossEntropyLoss] = _linear_cross_entropy
+_SOMETIMES: dict[str, Callable[[Any], dict[str, Any]]] = {
+    "Container": _deprecated_container,
+    "LinearCrossEntropyLoss": _linear_cross_entropy,
+}
+"""Those that are deprecated, or newer than the oldest torch that we support."""
+_GETTERS.update({getattr(nn, n): g for n, g in _SOMETIMES.items() if hasattr(nn, n)})

@@ -16,7 +16,7 @@ from burnish.core.errors import HyperparameterError
 
 
 class Made(Module):
-    def __init__(
+    def __init__(  # type: ignore[no-untyped-def]  # as people write it
         self,
         width: int,
         act: nn.Module,
@@ -26,7 +26,7 @@ class Made(Module):
         mode: Literal["a", "b"] = "a",
         rate: float = None,  # type: ignore[assignment]  # noqa: RUF013  # as people write it
         pads: tuple[int, int] = (1, 2),
-        undeclared=3,  # type: ignore[no-untyped-def]  # noqa: ANN001  # as people write it
+        undeclared=3,  # noqa: ANN001  # pyright: ignore[reportMissingParameterType]  # so
         **options: str,
     ) -> None:
         super().__init__()

@@ -202,7 +202,8 @@ def test_hyperparameters_are_carried_over_by_the_same_rules(tmp_path: Path) -> N
     assert net.hparams["hidden"] == 7
     assert net.hparams["__version__"] == 1
     assert torch.equal(net.head.weight, old.fc.weight)
-    assert from_hyperparameters(net.hparams).head.in_features == 7
+    again: Any = from_hyperparameters(net.hparams)
+    assert again.head.in_features == 7
     with pytest.raises(RecordVersionError, match=r"version 9, and the newest .* is 1"):
         from_hyperparameters({**net.hparams, "__version__": 9})
 

@@ -30,8 +30,7 @@ from burnish.core import (
 from burnish.core.errors import HyperparameterError
 
 
-@module
-class Net(nn.Module):
+class Net(Module):
     def __init__(self, a: int, b: int = 2, *, c: str = "x") -> None:
         super().__init__()
         self.lin = nn.Linear(a, b)
@@ -141,7 +140,7 @@ def run(folder: Path, code: str, text: str = "") -> str:
     [
         nn.Linear(3, 4, bias=False),
         nn.Conv2d(3, 4, 3, padding="same"),
-        nn.LayerNorm((2, 3)),
+        nn.LayerNorm([2, 3]),
         nn.LSTM(3, 4, 2, batch_first=True, proj_size=2),
         nn.MultiheadAttention(4, 2, bias=False),
         nn.Embedding(5, 3, padding_idx=0),
@@ -199,7 +198,7 @@ def with_computed_field() -> Any:
         dim: int = Hparam(64, ge=1)
         heads: int = 4
 
-        @computed_field
+        @computed_field  # type: ignore[prop-decorator]  # as pydantic says to write it
         @property
         def head_dim(self) -> int:
             return self.dim // self.heads
@@ -322,7 +321,7 @@ def test_c11_changing_the_dict_changes_no_module() -> None:
     assert net.hparams["value"] == [1, {"x": [2]}]
     assert "more" not in net.hparams
     with pytest.raises(AttributeError, match="are a copy"):
-        net.hparams.value = 3  # type: ignore[attr-defined]  # that is refused
+        net.hparams.value = 3
 
 
 def test_c11_plain_dicts_stay_plain_dicts() -> None:
@@ -579,7 +578,7 @@ def test_the_class_in_hand_is_trusted_wherever_it_was() -> None:
 
 def test_the_class_in_hand_needs_no_header() -> None:
     assert Counted.from_hyperparameters({"size": 3}).hparams["size"] == 3
-    assert Net.from_hyperparameters(Net.Hparams(a=5)).lin.in_features == 5  # type: ignore[attr-defined]  # added by the decorator
+    assert Net.from_hyperparameters(Net.Hparams(a=5)).lin.in_features == 5
 
 
 def test_hyperparameters_of_another_class_are_refused() -> None:
