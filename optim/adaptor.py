@@ -8,19 +8,16 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar, overload
 import torch
 from torch import Tensor, nn
 
-from .binding import Binding, warn_replaced
-from .clipping import Clip, Clipped
-from .engines.bucket import Job
+from .binding import Binding
+from .clipping import Clip
 from .engines.internals import internals
-from .engines.loop import plain, state_of
 from .engines.plan import Plan
-from .engines.step import Step
-from .errors import NonFiniteGradientError
 from .groups import Group, place
 from .hyper import Hyper
 from .schedulers.scheduler import Scheduler
 from .simple import SimpleOptimizer, check_range
-from .stepper import Replaced, Stepper
+from .stepper import Stepper
+from .stepping import Stepping
 
 if TYPE_CHECKING:
     from ..records.entry import Param
@@ -36,7 +33,7 @@ _hooks: Any = import_module("torch.optim.optimizer")
 M = TypeVar("M", bound=nn.Module)
 
 
-class OptimizerAdaptor(torch.optim.Optimizer):
+class OptimizerAdaptor(Stepping):
     """Steps a module with a simple optimizer; torch's schedulers and tools take it.
 
     For each parameter with a gradient: clip, bring state and gradient to its device,
@@ -235,13 +232,13 @@ class OptimizerAdaptor(torch.optim.Optimizer):
 
     def __getstate__(self) -> dict[str, Any]:
         # Hooks are torch's to leave out; plans are made anew.
-        kept = {k: v for k, v in vars(self).items() if not k.startswith("_optimizer_")}
-        return {k: v for k, v in kept.items() if k not in ("_stepper", "step")}
+        left = ("_stepper", "step")
+        own = [k for k in vars(self) if not k.startswith("_optimizer_")]
+        return {k: vars(self)[k] for k in own if k not in left}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         super().__setstate__(state)
-        old = vars(self).get("_stepper")
-        if old is None:
+        if "_stepper" not in vars(self):
             self._stepper = Stepper(self.fused, self.state_dtype, self._binding)
 
     def __repr__(self) -> str:
@@ -277,140 +274,6 @@ class OptimizerAdaptor(torch.optim.Optimizer):
         self._advance(None, None)
         return loss
 
-    def _advance(self, given: Mapping[Tensor, Tensor] | None, lr: float | None) -> None:
-        if not self.is_training:
-            raise RuntimeError(
-                "the parameters stand where they are evaluated; call optim.train() "
-                "before optim.step()"
-            )
-        # torch.no_grad() costs a tenth of a small step.
-        was_enabled = torch.is_grad_enabled()
-        internals._C._set_grad_enabled(False)
-        try:
-            try:
-                self._write(self._gradients(given), lr)
-            except Replaced:
-                self._rebind()
-                self._write(self._gradients(given), lr)
-        finally:
-            internals._C._set_grad_enabled(was_enabled)
-
-    def _write(self, grads: list[list[Tensor | None]], lr: float | None) -> None:
-        """Prepare every group, which may raise, then write them."""
-        if self.nonfinite != "pass" and not self._is_finite(grads):
-            return
-        is_probe = self._is_probe(grads)
-        jobs: list[Job] = []
-        for index, (own, scale, limit) in enumerate(self._clipped(grads)):
-            call = self._call(index, lr, scale, limit)
-            params = self.param_groups[index]["params"]
-            if is_probe:
-                self._stepper.initialize(params, own, self.state, call)
-                continue
-            jobs += self._stepper.jobs(index, params, own, self.state, call)
-        for job in jobs:
-            job()
-        if lr is None and any(self._schedules):
-            self._advance_schedules()
-
-    def _is_probe(self, grads: list[list[Tensor | None]]) -> bool:
-        """Whether a tool only wants the states to be made.
-
-        torch.distributed.checkpoint takes a first step of zero gradients with a
-        learning rate of zero for that, and expects the weights to stay.
-        """
-        if self.state or any(group["lr"] != 0.0 for group in self.param_groups):
-            return False
-        present = [g for own in grads for g in own if g is not None]
-        return bool(present) and not any(bool(g.any()) for g in present)
-
-    def _gradients(
-        self, given: Mapping[Tensor, Tensor] | None
-    ) -> list[list[Tensor | None]]:
-        if given is None:
-            return [[p.grad for p in g["params"]] for g in self.param_groups]
-        return [[given.get(p) for p in g["params"]] for g in self.param_groups]
-
-    def _call(
-        self, index: int, lr: float | None, scale: float | None, limit: float | None
-    ) -> Step:
-        group = self.param_groups[index]
-        schedule = self._schedules[index]
-        if lr is None and schedule is not None:
-            group["lr"] = schedule.lr()
-        rate = group["lr"] if lr is None else lr
-        simple = self._hypers[index].current(group)
-        return Step(simple, float(rate), bool(group["maximize"]), scale, limit)
-
-    def _advance_schedules(self) -> None:
-        # Groups may share one schedule; it advances once a step.
-        for schedule in {id(s): s for s in self._schedules if s is not None}.values():
-            schedule.advance()
-
-    def _clipped(
-        self, grads: list[list[Tensor | None]]
-    ) -> list[tuple[list[Tensor | None], float | None, float | None]]:
-        """Return by group the gradients, their factor and their limit."""
-        if self.clip is None and not any(self._clips):
-            return [(own, None, None) for own in grads]
-        results: dict[int, tuple[list[Tensor | None], float | None, float | None]] = {}
-        shared = [i for i, own in enumerate(self._clips) if own is None]
-        for clip, members in [
-            (self.clip, shared),
-            *((own, [i]) for i, own in enumerate(self._clips) if own is not None),
-        ]:
-            present = [g for i in members for g in grads[i] if g is not None]
-            done = Clipped(present) if clip is None else clip.clip(present)
-            left = iter(done.grads)
-            for i in members:
-                own = [None if g is None else next(left) for g in grads[i]]
-                results[i] = (own, done.scale, done.limit)
-        return [results[i] for i in range(len(grads))]
-
-    def _is_finite(self, grads: list[list[Tensor | None]]) -> bool:
-        """Return whether all gradients are finite; raise if the policy is an error."""
-        params = [p for group in self.param_groups for p in group["params"]]
-        bad = [
-            self._binding.path_of(p)
-            for p, g in zip(params, chain.from_iterable(grads), strict=True)
-            if g is not None and not is_finite(g)
-        ]
-        if bad and self.nonfinite == "error":
-            raise NonFiniteGradientError(bad)
-        return not bad
-
-    def _rebind(self) -> None:
-        """Step what stands in the module now where a held parameter was replaced."""
-        replaced = self._binding.replaced()
-        paths = [self._binding.path_of(old) for old in replaced]
-        for group in self.param_groups:
-            group["params"] = [replaced.get(p, p) for p in group["params"]]
-        for old, new in replaced.items():
-            stored = self.state.pop(old, None)
-            if stored is not None and new.shape == old.shape:
-                self.state[new] = stored
-            self._binding.rebind(old, new)
-        if paths:
-            warn_replaced(paths)
-
-    @torch.no_grad()
-    def _move(self, *, to_train: bool) -> None:
-        if self.is_training is to_train:
-            return
-        for index, group in enumerate(self.param_groups):
-            simple = self._hypers[index].current(group)
-            move = simple.to_train if to_train else simple.to_eval
-            for param in group["params"]:
-                stored = self.state.get(param)
-                blank = self._stepper.blank(simple, param)
-                if not stored or blank is None:
-                    continue
-                tensor = plain(param)
-                moved = move(tensor, state_of(type(blank), stored))
-                if moved is not tensor:
-                    tensor.copy_(moved)
-        self.is_training = to_train
-
 
 def _check_arguments(
     optimizer: object, module: object, nonfinite: str, state_dtype: torch.dtype | None
@@ -436,9 +299,3 @@ def _rate(lr: "float | Tensor | Scheduler") -> Any:
     rate = lr.lr() if isinstance(lr, Scheduler) else lr
     check_range("lr", float(rate), 0.0)
     return rate
-
-
-def is_finite(grad: Tensor) -> bool:
-    """Return whether a gradient holds neither infinities nor NaN."""
-    values = grad.coalesce().values() if grad.is_sparse else grad
-    return bool(torch.isfinite(values).all())

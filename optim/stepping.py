@@ -1,0 +1,176 @@
+"""Stepping: what one step of an adaptor does, from gradients to written parameters."""
+
+from collections.abc import Mapping
+from itertools import chain
+from typing import TYPE_CHECKING, Literal
+
+import torch
+from torch import Tensor
+
+from .binding import warn_replaced
+from .clipping import Clip, Clipped
+from .engines.bucket import Job
+from .engines.internals import internals
+from .engines.loop import plain, state_of
+from .engines.step import Step
+from .errors import NonFiniteGradientError
+from .stepper import Replaced
+
+if TYPE_CHECKING:
+    from .binding import Binding
+    from .hyper import Hyper
+    from .schedulers.scheduler import Scheduler
+    from .stepper import Stepper
+
+
+class Stepping(torch.optim.Optimizer):
+    """The inner half of `OptimizerAdaptor`, which sets the attributes."""
+
+    nonfinite: Literal["pass", "skip", "error"]
+    clip: Clip | None
+    is_training: bool
+    _binding: "Binding"
+    _stepper: "Stepper"
+    _hypers: "list[Hyper]"
+    _clips: list[Clip | None]
+    _schedules: "list[Scheduler | None]"
+
+    def _advance(self, given: Mapping[Tensor, Tensor] | None, lr: float | None) -> None:
+        if not self.is_training:
+            raise RuntimeError(
+                "the parameters stand where they are evaluated; call optim.train() "
+                "before optim.step()"
+            )
+        # torch.no_grad() costs a tenth of a small step.
+        was_enabled = torch.is_grad_enabled()
+        internals._C._set_grad_enabled(False)
+        try:
+            try:
+                self._write(self._gradients(given), lr)
+            except Replaced:
+                self._rebind()
+                self._write(self._gradients(given), lr)
+        finally:
+            internals._C._set_grad_enabled(was_enabled)
+
+    def _write(self, grads: list[list[Tensor | None]], lr: float | None) -> None:
+        """Prepare every group, which may raise, then write them."""
+        if self.nonfinite != "pass" and not self._is_finite(grads):
+            return
+        is_probe = self._is_probe(grads)
+        jobs: list[Job] = []
+        for index, (own, scale, limit) in enumerate(self._clipped(grads)):
+            call = self._call(index, lr, scale, limit)
+            params = self.param_groups[index]["params"]
+            if is_probe:
+                self._stepper.initialize(params, own, self.state, call)
+                continue
+            jobs += self._stepper.jobs(index, params, own, self.state, call)
+        for job in jobs:
+            job()
+        if lr is None and any(self._schedules):
+            self._advance_schedules()
+
+    def _is_probe(self, grads: list[list[Tensor | None]]) -> bool:
+        """Whether a tool only wants the states to be made.
+
+        torch.distributed.checkpoint takes a first step of zero gradients with a
+        learning rate of zero for that, and expects the weights to stay.
+        """
+        if self.state or any(group["lr"] != 0.0 for group in self.param_groups):
+            return False
+        present = [g for own in grads for g in own if g is not None]
+        return bool(present) and not any(bool(g.any()) for g in present)
+
+    def _gradients(
+        self, given: Mapping[Tensor, Tensor] | None
+    ) -> list[list[Tensor | None]]:
+        if given is None:
+            return [[p.grad for p in g["params"]] for g in self.param_groups]
+        return [[given.get(p) for p in g["params"]] for g in self.param_groups]
+
+    def _call(
+        self, index: int, lr: float | None, scale: float | None, limit: float | None
+    ) -> Step:
+        group = self.param_groups[index]
+        schedule = self._schedules[index]
+        if lr is None and schedule is not None:
+            group["lr"] = schedule.lr()
+        rate = group["lr"] if lr is None else lr
+        simple = self._hypers[index].current(group)
+        return Step(simple, float(rate), bool(group["maximize"]), scale, limit)
+
+    def _advance_schedules(self) -> None:
+        # Groups may share one schedule; it advances once a step.
+        for schedule in {id(s): s for s in self._schedules if s is not None}.values():
+            schedule.advance()
+
+    def _clipped(
+        self, grads: list[list[Tensor | None]]
+    ) -> list[tuple[list[Tensor | None], float | None, float | None]]:
+        """Return by group the gradients, their factor and their limit."""
+        if self.clip is None and not any(self._clips):
+            return [(own, None, None) for own in grads]
+        results: dict[int, tuple[list[Tensor | None], float | None, float | None]] = {}
+        shared = [i for i, own in enumerate(self._clips) if own is None]
+        for clip, members in [
+            (self.clip, shared),
+            *((own, [i]) for i, own in enumerate(self._clips) if own is not None),
+        ]:
+            present = [g for i in members for g in grads[i] if g is not None]
+            done = Clipped(present) if clip is None else clip.clip(present)
+            left = iter(done.grads)
+            for i in members:
+                own = [None if g is None else next(left) for g in grads[i]]
+                results[i] = (own, done.scale, done.limit)
+        return [results[i] for i in range(len(grads))]
+
+    def _is_finite(self, grads: list[list[Tensor | None]]) -> bool:
+        """Return whether all gradients are finite; raise if the policy is an error."""
+        params = [p for group in self.param_groups for p in group["params"]]
+        bad = [
+            self._binding.path_of(p)
+            for p, g in zip(params, chain.from_iterable(grads), strict=True)
+            if g is not None and not is_finite(g)
+        ]
+        if bad and self.nonfinite == "error":
+            raise NonFiniteGradientError(bad)
+        return not bad
+
+    def _rebind(self) -> None:
+        """Step what stands in the module now where a held parameter was replaced."""
+        replaced = self._binding.replaced()
+        paths = [self._binding.path_of(old) for old in replaced]
+        for group in self.param_groups:
+            group["params"] = [replaced.get(p, p) for p in group["params"]]
+        for old, new in replaced.items():
+            stored = self.state.pop(old, None)
+            if stored is not None and new.shape == old.shape:
+                self.state[new] = stored
+            self._binding.rebind(old, new)
+        if paths:
+            warn_replaced(paths)
+
+    @torch.no_grad()
+    def _move(self, *, to_train: bool) -> None:
+        if self.is_training is to_train:
+            return
+        for index, group in enumerate(self.param_groups):
+            simple = self._hypers[index].current(group)
+            move = simple.to_train if to_train else simple.to_eval
+            for param in group["params"]:
+                stored = self.state.get(param)
+                blank = self._stepper.blank(simple, param)
+                if not stored or blank is None:
+                    continue
+                tensor = plain(param)
+                moved = move(tensor, state_of(type(blank), stored))
+                if moved is not tensor:
+                    tensor.copy_(moved)
+        self.is_training = to_train
+
+
+def is_finite(grad: Tensor) -> bool:
+    """Return whether a gradient holds neither infinities nor NaN."""
+    values = grad.coalesce().values() if grad.is_sparse else grad
+    return bool(torch.isfinite(values).all())
