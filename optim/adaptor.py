@@ -41,7 +41,6 @@ class OptimizerAdaptor(Stepping):
     state in storage of its own. A parameter without a gradient, and its state, stay
     as they are; without any gradient `step` does nothing, as in torch. Sparse
     gradients are made dense; complex parameters are stepped as pairs of real ones.
-
     ``nonfinite`` says what a gradient that is not finite does: ``"pass"`` it on,
     ``"skip"`` the whole step, or raise an ``"error"``. ``state_dtype`` is what state
     is kept and steps are computed in. ``fused=None`` compiles nothing; True compiles
