@@ -11,13 +11,27 @@ if TYPE_CHECKING:
     from .known_arguments import register_hparams
     from .loading import from_record, load_record, report_of
     from .pretrained import from_pretrained, save_pretrained
+    from .record_check import assert_records_load, upgrade_file
     from .registry import allow_classes, register_class
     from .saving import into_record, save_record
+    from .tensor_rules import (
+        MergeTensors,
+        SplitTensor,
+        StackTensors,
+        TransposeTensor,
+        UnstackTensor,
+    )
     from .uninitialized import skip_init
 
 __all__ = [
+    "MergeTensors",
     "Module",
+    "SplitTensor",
+    "StackTensors",
+    "TransposeTensor",
+    "UnstackTensor",
     "allow_classes",
+    "assert_records_load",
     "from_hyperparameters",
     "from_pretrained",
     "from_record",
@@ -33,11 +47,18 @@ __all__ = [
     "save_pretrained",
     "save_record",
     "skip_init",
+    "upgrade_file",
 ]
 
 _HOME = {
+    "MergeTensors": "tensor_rules",
     "Module": "decorator",
+    "SplitTensor": "tensor_rules",
+    "StackTensors": "tensor_rules",
+    "TransposeTensor": "tensor_rules",
+    "UnstackTensor": "tensor_rules",
     "allow_classes": "registry",
+    "assert_records_load": "record_check",
     "from_hyperparameters": "building",
     "from_pretrained": "pretrained",
     "from_record": "loading",
@@ -53,6 +74,7 @@ _HOME = {
     "save_pretrained": "pretrained",
     "save_record": "saving",
     "skip_init": "uninitialized",
+    "upgrade_file": "record_check",
 }
 
 

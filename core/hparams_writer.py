@@ -147,7 +147,9 @@ class Writer:
         return plain.simple(value, hint, path)
 
     def _items(self, items: Any, hint: Any, path: str, depth: int) -> list[Any]:
-        ordered = sorted(items) if isinstance(items, set | frozenset) else items
+        ordered = (
+            sorted(items, key=repr) if isinstance(items, set | frozenset) else items
+        )
         return [
             self.value(item, plain.item_hint(hint, i), join(path, i), depth + 1)
             for i, item in enumerate(ordered)

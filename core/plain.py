@@ -168,6 +168,11 @@ def simple(value: Any, hint: Any, where: str) -> Any:
 
     Raises TypeError that names the argument for one that no file can hold.
     """
+    if isinstance(value, str) and value in DTYPES and not takes(hint, str):
+        raise TypeError(
+            f"{where}: the text {value!r} reads back as the dtype unless the argument "
+            "is annotated with str"
+        )
     if value is None or type(value) in (bool, int, float, str):
         return value
     if isinstance(value, enum.Enum):

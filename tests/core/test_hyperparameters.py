@@ -9,6 +9,7 @@ import sys
 import textwrap
 import warnings
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -16,6 +17,8 @@ from typing import Any
 
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from burnish.config import Hparam, Hparams
@@ -697,6 +700,60 @@ def test_a_module_deeper_than_any_is_refused_not_crashed() -> None:
         get_hparams(deep)
     with pytest.raises(HyperparameterError, match="nested"):
         from_hyperparameters(node)
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text() | st.floats(allow_nan=False),
+    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+    max_leaves=12,
+)
+
+
+@given(value=JSON)
+def test_any_json_comes_back_as_it_was(value: Any) -> None:
+    assert again(Holds(value)).value == value
+
+
+@given(node=JSON)
+def test_no_json_makes_the_reader_crash(node: Any) -> None:
+    with pytest.raises(HyperparameterError):
+        from_hyperparameters(node)
+    for name, found in [("value", node), ("more", node), ("__containers__", node)]:
+        hparams = {**get_hparams(Holds(1)), name: found}
+        with suppress(HyperparameterError):
+            from_hyperparameters(hparams)
+
+
+def test_a_text_that_reads_as_a_dtype_is_refused_where_nothing_is_declared() -> None:
+    class Text(Module):
+        def __init__(self, text: str) -> None:
+            super().__init__()
+
+    with pytest.raises(TypeError, match=r"value: the text 'torch.int8'"):
+        get_hparams(Holds("torch.int8"))
+    assert again(Text("torch.int8")).hparams["text"] == "torch.int8"
+
+
+def test_a_lightning_module_keeps_its_hparams_and_is_told() -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # while the library is imported
+        lightning: Any = pytest.importorskip("lightning.pytorch")
+
+    class Base(lightning.LightningModule):  # type: ignore[misc]  # of any library
+        def __init__(self, width: int = 3, rate: float = 0.1) -> None:
+            super().__init__()
+            self.save_hyperparameters()
+            self.lin = nn.Linear(width, 1)
+
+    plain: Any = register_class(Base)
+    decorated: Any = module(type("Task", (Base,), {"__module__": __name__}))
+
+    for cls in (plain, decorated):
+        net = cls(width=5)
+        made: Any = again(net)
+        assert net.hparams["width"] == 5
+        assert made.lin.in_features == 5
+        assert get_hparams(made)["rate"] == 0.1
 
 
 def test_errors_pickle() -> None:
