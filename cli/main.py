@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from importlib import import_module
 
 COMMANDS: Mapping[str, tuple[str, str]] = {
+    "fit": ("fit", "train the model that a file describes"),
+    "profile": ("profile", "tell where the time of a training step goes"),
     "schema": ("schema", "keep a class and its older configs or records together"),
     "upgrade": ("upgrade", "rewrite records at the newest version of their classes"),
 }

@@ -55,10 +55,7 @@ class Folders:
 
     def remove(self, folder: Path) -> None:
         """Remove a folder: first its name, then what it holds."""
-        doomed = scratch_name(str(self.root), folder.name)
-        with suppress(FileNotFoundError):
-            os.rename(folder, doomed)
-            shutil.rmtree(doomed, ignore_errors=True)
+        remove_folder(folder)
 
     def retire(self, newest: Path, *, keep: int) -> None:
         """Take ``latest-`` from all names but ``newest``'s; remove all but ``keep``."""
@@ -110,6 +107,14 @@ def committed(folder: Path) -> Generator[Path]:
         raise
     finally:
         os.close(fd)
+
+
+def remove_folder(folder: Path) -> None:
+    """Remove ``folder`` at once for those who look for it, and then what it holds."""
+    doomed = scratch_name(str(folder.parent), folder.name)
+    with suppress(FileNotFoundError):
+        os.rename(folder, doomed)
+        shutil.rmtree(doomed, ignore_errors=True)
 
 
 def recover(root: Path) -> None:

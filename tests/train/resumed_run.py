@@ -27,7 +27,7 @@ def optimizer_of(name: str, net: nn.Module) -> Any:
         cls: Any = getattr(torch.optim, name.removeprefix("torch."))
         return cls(net.parameters(), lr=0.01)
     cls = getattr(burnish.optim, name)
-    if issubclass(cls, torch.optim.Optimizer):
+    if name == "LBFGS":
         return cls(net, lr=0.01)
     if name == "Muon":
         matrices = burnish.optim.Group(

@@ -1,0 +1,178 @@
+"""A program on Hydra: its file, its overrides, its run folder; errors for people."""
+
+import os
+import sys
+from argparse import ArgumentParser
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from ..config.path import did_you_mean
+
+Task = Callable[[dict[str, Any], Path], None]
+"""Called with the composed configuration, resolved, and the folder of the run."""
+
+FOLDER_VARIABLE = "HYDRA_CONFIG_PATH"
+
+_SECTIONS = ("model_config", "data_config", "data_config.loader", "run_config")
+_PLACES = (*_SECTIONS, "run_config.trainer", "run_config.logger")
+_SHORT = {"model": ("model_config",), "data": ("data_config", "data_config.loader")}
+
+
+def run(prog: str, about: str, argv: Sequence[str], task: Task) -> int:
+    """Compose what ``argv`` asks for, run ``task`` with it, and return the status.
+
+    Words are Hydra's: ``--config-name X a.b=v +new=v``. Keys may leave out the section
+    that they are in: ``optimizer.kwargs.lr=0.1`` is
+    ``model_config.optimizer.kwargs.lr=0.1``.
+    """
+    try:
+        import hydra  # noqa: F401  # asked for here, so that the cure can be told
+    except ImportError:
+        print(
+            f"error: {prog} needs hydra: pip install 'burnish[train]'", file=sys.stderr
+        )
+        return 2
+    given, words = _parser(prog, about).parse_known_args([*argv])
+    folder = Path(given.config_path or os.environ.get(FOLDER_VARIABLE) or ".").resolve()
+    # Classes of the user's are named relative to where the program is run.
+    for place in (os.getcwd(), str(folder)):
+        if place not in sys.path:
+            sys.path.append(place)
+    try:
+        name = _config_name(given.config_name, folder)
+        words = _completed(folder, name, words)
+    except (ValueError, OSError) as wrong:
+        print(f"error: {wrong}", file=sys.stderr)
+        return 1
+    return _run_hydra(prog, folder, name, words, task)
+
+
+def _parser(prog: str, about: str) -> ArgumentParser:
+    parser = ArgumentParser(
+        prog=prog,
+        description=about,
+        epilog=(
+            f"The file is looked for in --config-path, or {FOLDER_VARIABLE}, or here. "
+            "Keys may leave out their section: optimizer.kwargs.lr=0.0005 "
+            "data.batch_size=64 max_epochs=3; +key=value adds one. Other words are "
+            "Hydra's, such as --multirun and hydra.run.dir=FOLDER."
+        ),
+        usage="%(prog)s --config-name NAME [--config-path FOLDER] [key=value ...]",
+        allow_abbrev=False,
+    )
+    parser.add_argument("--config-name", "-cn", help="the file, without .yaml")
+    parser.add_argument("--config-path", "-cp", help="the folder of the file")
+    return parser
+
+
+def _config_name(name: str | None, folder: Path) -> str:
+    files = sorted(file.stem for file in folder.glob("*.yaml"))
+    there = f"In {folder} there are: {', '.join(files) or 'none'}."
+    if name is None:
+        raise ValueError(f"--config-name is needed. {there}")
+    stem = name.removesuffix(".yaml")
+    if not (folder / f"{stem}.yaml").exists():
+        hint = did_you_mean(stem, files)
+        raise ValueError(f"no configuration {stem!r}.{hint} {there}")
+    return stem
+
+
+def _completed(folder: Path, name: str, words: Sequence[str]) -> list[str]:
+    """Return ``words`` with the full keys of those that leave out their section."""
+    from hydra import compose, initialize_config_dir
+    from hydra.core.global_hydra import GlobalHydra
+    from omegaconf import OmegaConf
+
+    keys = [w for w in words if "=" in w and w[0] not in "+~-"]
+    if not keys:
+        return [*words]
+    GlobalHydra.instance().clear()
+    with initialize_config_dir(str(folder), version_base="1.3"):
+        config = compose(name, return_hydra_config=True)
+    tree: Any = OmegaConf.to_container(config, resolve=False)
+    return [_complete(word, tree) if word in keys else word for word in words]
+
+
+def _complete(word: str, tree: dict[str, Any]) -> str:
+    from ..train.fit_config import known_names, known_path
+
+    key, _, value = word.partition("=")
+    first, _, rest = key.partition(".")
+    candidates = [key, *(f"{place}.{key}" for place in _PLACES)]
+    candidates += [f"{place}.{rest}" for place in _SHORT.get(first, ()) if rest]
+    for candidate in candidates:
+        if _is_in(tree, candidate):
+            return f"{candidate}={value}"
+    for candidate in candidates:
+        if known_path(tree, candidate) is not False:
+            return f"++{candidate}={value}"
+    if first == "hydra":
+        return word
+    names = known_names(tree)
+    shorter = {name.partition(".")[2]: name for name in names}
+    hint = did_you_mean(key, [*names, *shorter])
+    raise ValueError(
+        f"unknown key {key!r}.{hint} +{word} adds a key of your own, and "
+        "--help tells how keys are written"
+    )
+
+
+def _is_in(tree: Any, path: str) -> bool:
+    for part in path.split("."):
+        if not isinstance(tree, dict) or part not in tree:
+            return False
+        tree = tree[part]
+    return True
+
+
+def _run_hydra(
+    prog: str, folder: Path, name: str, words: Sequence[str], task: Task
+) -> int:
+    import hydra
+    from hydra.core.global_hydra import GlobalHydra
+    from hydra.core.hydra_config import HydraConfig
+    from omegaconf import DictConfig, OmegaConf
+
+    status = 0
+
+    def checked(config: DictConfig) -> None:
+        nonlocal status
+        try:
+            tree: Any = OmegaConf.to_container(
+                config, resolve=True, throw_on_missing=True
+            )
+            task(tree, Path(HydraConfig.get().runtime.output_dir))
+        except KeyboardInterrupt:
+            raise
+        except Exception as error:  # a user's model may raise anything
+            if not _is_for_people(error):
+                raise
+            print(f"error: {error}", file=sys.stderr)
+            status = 1
+
+    before = sys.argv
+    sys.argv = [prog, *words]
+    GlobalHydra.instance().clear()
+    try:
+        decorate = hydra.main(
+            version_base="1.3", config_path=str(folder), config_name=name
+        )
+        decorate(checked)()
+    except SystemExit as ended:
+        return ended.code if isinstance(ended.code, int) else 1
+    finally:
+        sys.argv = before
+        GlobalHydra.instance().clear()
+    return status
+
+
+def _is_for_people(error: Exception) -> bool:
+    """Return whether the message tells all, so that no traceback is needed."""
+    from omegaconf.errors import OmegaConfBaseException
+
+    from ..config.errors import ConfigError
+    from ..records.errors import RecordError
+
+    kinds = (ConfigError, RecordError, OSError, ImportError, FloatingPointError)
+    return isinstance(error, (*kinds, OmegaConfBaseException))

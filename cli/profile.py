@@ -1,0 +1,26 @@
+"""``burnish profile``: where the time of one training and one validation batch goes."""
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from .hydra_app import run
+
+ABOUT = "Run one training and one validation batch, and tell where their time goes."
+
+
+def main(argv: Sequence[str]) -> int:
+    """Profile what the words of ``argv`` say, and return the exit status."""
+    return run("burnish profile", ABOUT, argv, _profile)
+
+
+def _profile(tree: dict[str, Any], folder: Path) -> None:
+    from ..train.fit_config import FitConfig
+    from ..train.fitting import profile
+
+    print(f"profile: {profile(FitConfig(tree, 'configuration'), folder)}")
+
+
+if __name__ == "__main__":
+    raise SystemExit(main(sys.argv[1:]))

@@ -1,0 +1,121 @@
+"""DataModule: a dataset, its seeded split, and the loaders."""
+
+from abc import abstractmethod
+from typing import Any, Generic, TypeVar
+
+import torch
+from lightning.pytorch import LightningDataModule
+from torch.utils.data import DataLoader, Dataset, Subset
+
+from .hparams import DataHparams, DataLoaderHparams
+from .loader import ResumableLoader
+from .typed_class import TypedHparams
+
+H = TypeVar("H", bound=DataHparams)
+
+
+class DataModule(TypedHparams, LightningDataModule, Generic[H]):
+    """Base of data: define ``get_dataset``, and the rest follows from ``DataHparams``.
+
+    ``pre_init`` runs before it, to download, say. The split depends on the seed alone,
+    and takes nothing from torch's own generator.
+    """
+
+    hparams_schema = DataHparams
+
+    def __init__(self, hparams: H | dict[str, Any] | None = None) -> None:
+        super().__init__()
+        given = {} if hparams is None else hparams
+        self.thparams: H = self.check_hparams(given, "DataModule")
+        """The hyperparameters, typed; the seed that was drawn is among them."""
+        self.pre_init()
+        self.full: Any = self.get_dataset()
+        """The whole dataset."""
+        parts = self._split()
+        self.train, self.val = parts[0], parts[1]
+        self.test = parts[2] if len(parts) == 3 else None
+        self._train_loader: Any = None
+
+    @abstractmethod
+    def get_dataset(self) -> Dataset[Any]:
+        """Return the dataset; it has a length."""
+        raise NotImplementedError(
+            f"{type(self).__qualname__} does not define get_dataset"
+        )
+
+    def pre_init(self) -> None:
+        """Do what must be done before ``get_dataset``; nothing here."""
+
+    @property
+    def train_loader(self) -> Any:
+        """Training batches, which a checkpoint continues; None without loader."""
+        options = self.thparams.loader
+        if options is None:
+            return None
+        if self._train_loader is None:
+            self._train_loader = ResumableLoader(
+                self.train,
+                options.batch_size,
+                shuffle=options.shuffle,
+                seed=self.thparams.seed,
+                drop_last=options.drop_last,
+                **_workers(options),
+            )
+        return self._train_loader
+
+    @property
+    def val_loader(self) -> Any:
+        """Validation batches, in order and whole; None without loader."""
+        return self._whole(self.val)
+
+    @property
+    def test_loader(self) -> Any:
+        """Test batches, in order and whole; None without loader or test part."""
+        return self._whole(self.test)
+
+    def train_dataloader(self) -> Any:
+        """Return what Lightning trains with."""
+        return self._required(self.train_loader)
+
+    def val_dataloader(self) -> Any:
+        """Return what Lightning validates with."""
+        return self._required(self.val_loader) if self.val is not None else []
+
+    def test_dataloader(self) -> Any:
+        """Return what Lightning tests with."""
+        return self._required(self.test_loader) if self.test is not None else []
+
+    def _whole(self, part: Any) -> Any:
+        options = self.thparams.loader
+        if options is None or part is None:
+            return None
+        return DataLoader(part, options.batch_size, **_workers(options))
+
+    def _required(self, loader: Any) -> Any:
+        if loader is None:
+            raise ValueError(
+                f"{type(self).__qualname__} has no loader: set data.loader, as in "
+                "loader: {batch_size: 64}"
+            )
+        return loader
+
+    def _split(self) -> list[Subset[Any]]:
+        n_samples, shares = len(self.full), self.thparams.split
+        sizes = [int(n_samples * share + 1e-9) for share in shares]
+        for i in range(n_samples - sum(sizes)):
+            sizes[i % len(sizes)] += 1
+        generator = torch.Generator().manual_seed(self.thparams.seed)
+        order = torch.randperm(n_samples, generator=generator).tolist()
+        starts = [sum(sizes[:i]) for i in range(len(sizes))]
+        return [
+            Subset(self.full, order[start : start + size])
+            for start, size in zip(starts, sizes, strict=True)
+        ]
+
+
+def _workers(options: DataLoaderHparams) -> dict[str, Any]:
+    return {
+        "num_workers": options.num_workers,
+        "pin_memory": options.pin_memory,
+        "persistent_workers": options.persistent_workers and options.num_workers > 0,
+    }

@@ -1,0 +1,194 @@
+"""What ``burnish fit`` reads: the sections of its file, and the defaults."""
+
+from typing import Any, Literal
+
+from ..config.errors import ConfigError, Problem
+from ..config.fields import fields_of, is_mapping, is_struct, members
+from ..config.hparams import Hparam, Hparams
+from ..config.path import did_you_mean
+from .named import class_named
+
+MODEL, DATA, RUN = "model_config", "data_config", "run_config"
+SECTIONS = (MODEL, DATA, RUN)
+
+
+class TrainerHparams(Hparams):
+    """Lightning's Trainer, with the defaults of a first run."""
+
+    accelerator: str = "auto"
+    devices: int | list[int] | str = 1
+    precision: int | str = 32
+    max_epochs: int | None = 10
+    max_steps: int = -1
+    max_time: str | None = Hparam(default=None, description="as in 00:12:00:00")
+    accumulate_grad_batches: int = Hparam(default=1, ge=1)
+    gradient_clip_val: float | None = None
+    gradient_clip_algorithm: str | None = None
+    check_val_every_n_epoch: int | None = 1
+    val_check_interval: int | float | None = None
+    log_every_n_steps: int = Hparam(default=10, ge=1)
+    num_sanity_val_steps: int = 0
+    limit_train_batches: int | float = 1.0
+    limit_val_batches: int | float = 1.0
+    limit_test_batches: int | float = 1.0
+    fast_dev_run: bool | int = False
+    enable_progress_bar: bool = True
+    enable_model_summary: bool = True
+    benchmark: bool | None = None
+    deterministic: bool | Literal["warn"] | None = None
+    detect_anomaly: bool = False
+    strategy: str = "auto"
+    profiler: str | None = None
+
+
+class LoggerHparams(Hparams):
+    """Where numbers are logged; nothing needs an account or a network."""
+
+    kind: Literal["csv", "tensorboard", "wandb", "none"] = "csv"
+    name: str = ""
+    version: str | None = None
+    project: str | None = Hparam(default=None, description="of Weights & Biases")
+    offline: bool = Hparam(default=True, description="Weights & Biases without network")
+
+
+class RunHparams(Hparams):
+    """How a run goes."""
+
+    trainer: TrainerHparams = Hparam(default_factory=TrainerHparams)
+    logger: LoggerHparams = Hparam(default_factory=LoggerHparams)
+    resume_from_checkpoint: str | None = Hparam(
+        default=None,
+        description="a checkpoint, a run's folder, or auto: this run's last, if any",
+    )
+    seed: int | None = Hparam(
+        default=0, description="of all generators; null: none is set"
+    )
+
+
+class FitConfig:
+    """The checked configuration of one run, with the classes that it names."""
+
+    def __init__(self, tree: dict[str, Any], source: str) -> None:
+        _check_sections(tree, source)
+        self.model_class, self.data_class = classes_of(tree)
+        self.run = _section(RunHparams, tree, RUN, source)
+        self.model = _section(self.model_class.hparams_schema, tree, MODEL, source)
+        self.data = _section(self.data_class.hparams_schema, tree, DATA, source)
+        rest = {key: value for key, value in tree.items() if key not in SECTIONS}
+        self.extra: dict[str, Any] = rest
+        """What a user added for purposes of their own."""
+
+    def tree(self) -> dict[str, Any]:
+        """Return all of it, defaults included, as a tree that loads again."""
+        return {
+            MODEL: self.model.to_dict(),
+            DATA: self.data.to_dict(),
+            RUN: self.run.to_dict(),
+            **self.extra,
+        }
+
+
+def classes_of(tree: dict[str, Any]) -> tuple[Any, Any]:
+    """Return the classes of model and data that ``tree`` names, imported."""
+    from .data import DataModule
+    from .model import Model
+
+    found: list[Any] = []
+    for section, kind, what in (
+        (MODEL, Model, "a model"),
+        (DATA, DataModule, "a data module"),
+    ):
+        part: Any = tree.get(section)
+        name = part.get("module_name") if isinstance(part, dict) else None
+        path = f"{section}.module_name"
+        if not isinstance(name, str):
+            message = f"missing: the class of {what}, as in my_package.module.Class"
+            raise ConfigError("", [Problem(path, message)])
+        try:
+            cls: Any = class_named(name, kind, what)  # type: ignore[type-abstract]  # subclasses are meant
+        except (ValueError, TypeError) as wrong:
+            raise ConfigError("", [Problem(path, str(wrong))]) from wrong
+        if cls.hparams_schema is None:
+            message = f"{name} does not say its hyperparameters: {kind.__name__}[H]"
+            raise ConfigError("", [Problem(path, message)])
+        found.append(cls)
+    return found[0], found[1]
+
+
+def known_path(tree: Any, path: str) -> bool | None:
+    """Return whether the classes know ``path``; None where a dict takes any name."""
+    section, _, rest = path.partition(".")
+    if section not in SECTIONS or not rest:
+        return False
+    cls: Any = RunHparams
+    if section != RUN:
+        try:
+            model_class, data_class = classes_of(tree)
+        except ConfigError:
+            return False
+        cls = (model_class if section == MODEL else data_class).hparams_schema
+    return _knows(cls, rest.split("."))
+
+
+def known_names(tree: Any) -> list[str]:
+    """Return the paths of all fields, for suggestions."""
+    names: list[str] = []
+    for section in SECTIONS:
+        cls: Any = RunHparams
+        if section != RUN:
+            try:
+                model_class, data_class = classes_of(tree)
+            except ConfigError:
+                continue
+            cls = (model_class if section == MODEL else data_class).hparams_schema
+        names += [f"{section}.{name}" for name in _names(cls)]
+    return names
+
+
+def _knows(cls: Any, parts: list[str]) -> bool | None:
+    fields = fields_of(cls)
+    if parts[0] not in fields:
+        return False
+    kinds = members(fields[parts[0]].annotation)
+    if len(parts) == 1:
+        return True
+    if any(is_mapping(kind) or kind is Any for kind in kinds):
+        return None
+    answers = [_knows(kind, parts[1:]) for kind in kinds if is_struct(kind)]
+    return next((answer for answer in answers if answer is not False), False)
+
+
+def _names(cls: Any) -> list[str]:
+    names: list[str] = []
+    for field in fields_of(cls).values():
+        names.append(field.name)
+        for kind in members(field.annotation):
+            if is_struct(kind):
+                names += [f"{field.name}.{name}" for name in _names(kind)]
+    return names
+
+
+def _section(cls: Any, tree: dict[str, Any], name: str, source: str) -> Any:
+    from ..config.files import load
+
+    try:
+        return load(cls, tree.get(name) or {})
+    except ConfigError as wrong:
+        problems = [Problem(f"{name}.{p.path}", p.message) for p in wrong.problems]
+        raise ConfigError(source, problems) from None
+
+
+def _check_sections(tree: dict[str, Any], source: str) -> None:
+    problems = [
+        Problem(section, f"no such section, and it is needed.{hint}")
+        for section in (MODEL, DATA)
+        if not tree.get(section)
+        and (hint := did_you_mean(section, tree) or f" Found: {', '.join(tree)}.")
+    ]
+    near = [
+        Problem(key, f"unknown section.{hint}")
+        for key in tree
+        if key not in SECTIONS and (hint := did_you_mean(key, SECTIONS))
+    ]
+    if problems or near:
+        raise ConfigError(source, [*near, *problems])

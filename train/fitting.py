@@ -1,0 +1,167 @@
+"""One run of ``burnish fit``: from a checked configuration to a folder of results."""
+
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning.pytorch import Trainer, seed_everything
+
+from ..config.files import write_text
+from ..config.formats import format_named
+from .fit_config import FitConfig, LoggerHparams
+from .history import History
+from .lightning_io import is_checkpoint
+from .record_checkpoint import RecordCheckpoint
+from .report import write_report
+
+LAST = "last"
+
+
+def fit(config: FitConfig, folder: Path) -> Trainer:
+    """Train as ``config`` says, and leave in ``folder`` all that there is to know.
+
+    config.yaml, checkpoints, logs and report.html; the report is written too if
+    training ends with an error, which is raised again.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    text = format_named("yaml").write(config.tree())
+    write_text(folder / "config.yaml", text)
+    if config.run.seed is not None:
+        seed_everything(config.run.seed, verbose=False)
+    data = config.data_class(config.data)
+    model = config.model_class(_with_folder(config.model, folder))
+    history = History()
+    trainer = Trainer(
+        **config.run.trainer,
+        logger=logger_of(config.run.logger, folder),
+        callbacks=[history],
+        enable_checkpointing=config.model.checkpoint is not None,
+        default_root_dir=folder,
+    )
+    resumed = _checkpoint(config.run.resume_from_checkpoint, folder)
+    started, problem = time.monotonic(), ""
+    try:
+        trainer.fit(model, datamodule=data, ckpt_path=resumed)
+        if data.test is not None and len(data.test):
+            trainer.test(model, datamodule=data, verbose=False)
+    except BaseException as error:
+        problem = f"{type(error).__name__}: {error}"
+        raise
+    finally:
+        facts = {
+            "model": config.model.module_name,
+            "parameters": f"{model.num_params:,}",
+            "data": f"{len(data.train):,} training, {len(data.val):,} validation",
+            "epochs": trainer.current_epoch,
+            "steps": trainer.global_step,
+            "time": f"{time.monotonic() - started:.1f} s",
+            "resumed from": resumed or "nothing",
+            **_checkpoint_facts(trainer),
+            **_test_facts(trainer),
+        }
+        write_report(
+            folder / "report.html",
+            title=f"{type(model).__name__}: {folder.name}",
+            curves=history.curves,
+            facts=facts,
+            config=text,
+            problem=problem,
+        )
+    return trainer
+
+
+def profile(config: FitConfig, folder: Path) -> Path:
+    """Run one training and one validation batch, and return the file with the times."""
+    from lightning.pytorch.profilers import SimpleProfiler
+
+    folder.mkdir(parents=True, exist_ok=True)
+    before = {*folder.iterdir()}
+    data = config.data_class(config.data)
+    model = config.model_class(config.model.model_copy(update={"checkpoint": None}))
+    options = {
+        **config.run.trainer,
+        "max_epochs": 1,
+        "limit_train_batches": 1,
+        "limit_val_batches": 1,
+        "enable_progress_bar": False,
+        "profiler": SimpleProfiler(dirpath=folder, filename="profile"),
+    }
+    trainer = Trainer(
+        **options, logger=False, enable_checkpointing=False, default_root_dir=folder
+    )
+    trainer.fit(model, datamodule=data)
+    # Lightning puts a word of its own before the name.
+    made = [f for f in folder.iterdir() if f not in before and f.suffix == ".txt"]
+    file = folder / "profile.txt"
+    made[0].replace(file)
+    return file
+
+
+def logger_of(logger: LoggerHparams, folder: Path) -> Any:
+    """Return Lightning's logger. ImportError with the cure for one not installed."""
+    from lightning.pytorch import loggers
+
+    if logger.kind == "none":
+        return False
+    if logger.kind == "csv":
+        return loggers.CSVLogger(folder, name="logs", version=logger.version or "")
+    try:
+        if logger.kind == "tensorboard":
+            version = logger.version or ""
+            return loggers.TensorBoardLogger(folder, name="logs", version=version)
+        return loggers.WandbLogger(
+            name=logger.name or None,
+            save_dir=folder,
+            version=logger.version,
+            offline=logger.offline,
+            project=logger.project or "burnish",
+        )
+    except (ImportError, ModuleNotFoundError) as missing:
+        extra = "'burnish[wandb]'" if logger.kind == "wandb" else "tensorboard"
+        raise ImportError(
+            f"run_config.logger.kind={logger.kind} needs: pip install {extra}"
+        ) from missing
+
+
+def _with_folder(hparams: Any, folder: Path) -> Any:
+    """Return the model's hyperparameters, its checkpoints in the run's folder."""
+    chosen = hparams.checkpoint
+    if chosen is None or chosen.dirpath is not None:
+        return hparams
+    placed = chosen.model_copy(update={"dirpath": str(folder / "checkpoints")})
+    return hparams.model_copy(update={"checkpoint": placed})
+
+
+def _checkpoint(given: str | None, folder: Path) -> str | None:
+    """Return the checkpoint to go on from. FileNotFoundError if there is none."""
+    if given is None:
+        return None
+    if given == "auto":
+        last = folder / "checkpoints" / LAST
+        return str(last) if is_checkpoint(last) else None
+    for place in (Path(given), Path(given) / "checkpoints" / LAST):
+        if is_checkpoint(place) or place.is_file():
+            return str(place)
+    raise FileNotFoundError(
+        f"run_config.resume_from_checkpoint={given}: no checkpoint is there; give one, "
+        "or the folder of a run, or auto"
+    )
+
+
+def _checkpoint_facts(trainer: Trainer) -> dict[str, Any]:
+    callback = trainer.checkpoint_callback
+    if not isinstance(callback, RecordCheckpoint) or not callback.best_model_path:
+        return {}
+    score = callback.best_model_score
+    best = Path(callback.best_model_path).name
+    value = f" ({callback.monitor} {float(score):.6g})" if score is not None else ""
+    return {"best checkpoint": f"{best}{value}"}
+
+
+def _test_facts(trainer: Trainer) -> dict[str, Any]:
+    return {
+        name: f"{float(value):.6g}"
+        for name, value in trainer.callback_metrics.items()
+        if name.startswith("test/") and isinstance(value, torch.Tensor)
+    }

@@ -1,0 +1,131 @@
+"""Lightning's checkpoints as records: folders that appear whole, and no pickle."""
+
+import json
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+import torch
+from lightning.pytorch import LightningModule
+from lightning.pytorch.plugins.io import CheckpointIO, TorchCheckpointIO
+
+from ..records.record import Record
+from ..records.scratch import abandoned
+from .checkpoint import Checkpoint
+from .folders import committed, recover, remove_folder
+from .manifest import FILE
+
+M = TypeVar("M", bound=LightningModule)
+
+MODEL, TRAINING = "model", "training"
+"""The parts of a checkpoint: the weights alone, and all else to go on training."""
+
+_EXTRA = "state_dict_extra"
+_PEOPLE = ("epoch", "global_step", "hyper_parameters", "datamodule_hyper_parameters")
+
+
+class RecordIO(CheckpointIO):
+    """Reads and writes checkpoints as folders: ``model.mpk``, ``training.mpk``.
+
+    Give it to ``Trainer(plugins=[RecordIO()])``, or use `RecordCheckpoint`, which
+    does. Files that Lightning wrote itself are read too.
+    """
+
+    def save_checkpoint(
+        self,
+        checkpoint: dict[str, Any],
+        path: Any,
+        storage_options: Any | None = None,
+    ) -> None:
+        """Write the folder ``path``, or leave what was there as it was.
+
+        TypeError names the path of what is no plain data.
+        """
+        folder = _local(path)
+        if storage_options is not None:
+            raise TypeError("records are saved without storage_options")
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        recover(folder.parent)
+        for left_behind in abandoned(str(folder.parent), "*"):
+            shutil.rmtree(left_behind, ignore_errors=True)
+        rest = dict(checkpoint)
+        state_dict = dict(rest.pop("state_dict", {}))
+        tensors = {k: v for k, v in state_dict.items() if isinstance(v, torch.Tensor)}
+        rest[_EXTRA] = {k: v for k, v in state_dict.items() if k not in tensors}
+        # A class of OmegaConf; what it held is stored as plain data.
+        rest.pop("hparams_type", None)
+        parts = {MODEL: Record.from_state_dict(tensors), TRAINING: rest}
+        about = _for_people(rest)
+        step = int(checkpoint.get("global_step", 0))
+        if folder.is_file():
+            folder.unlink()
+        with committed(folder) as scratch:
+            Checkpoint.write(scratch, step, parts, {}, info=about)
+
+    def load_checkpoint(
+        self,
+        path: Any,
+        map_location: Any | None = None,
+        weights_only: bool | None = None,
+    ) -> dict[str, Any]:
+        """Return what was saved, every byte verified. Raises `RecordError`."""
+        if not is_checkpoint(path):
+            if Path(path).is_dir():
+                raise FileNotFoundError(f"{path} is a folder without {FILE}")
+            old = TorchCheckpointIO()
+            loaded: dict[str, Any] = old.load_checkpoint(
+                path, map_location or torch.device("cpu"), weights_only
+            )
+            return loaded
+        return read_checkpoint(path, map_location)
+
+    def remove_checkpoint(self, path: Any) -> None:
+        """Remove the folder ``path``."""
+        folder = Path(path)
+        if folder.is_dir():
+            remove_folder(folder)
+        else:
+            folder.unlink(missing_ok=True)
+
+
+def is_checkpoint(path: Any) -> bool:
+    """Return whether ``path`` is a folder that `RecordIO` wrote."""
+    return isinstance(path, str | Path) and (Path(path) / FILE).is_file()
+
+
+def read_checkpoint(path: Any, map_location: Any | None = None) -> dict[str, Any]:
+    """Return a checkpoint as Lightning knows it: a dict with ``state_dict``."""
+    checkpoint = Checkpoint.read(path)
+    record = checkpoint[MODEL]
+    record.load_all()
+    rest: dict[str, Any] = dict(checkpoint[TRAINING])
+    state_dict = {**record.to_state_dict(), **rest.pop(_EXTRA, {})}
+    if isinstance(map_location, str | torch.device):
+        state_dict = {
+            key: value.to(map_location) if isinstance(value, torch.Tensor) else value
+            for key, value in state_dict.items()
+        }
+    return {**rest, "state_dict": state_dict}
+
+
+def _local(path: Any) -> Path:
+    if "://" in str(path):
+        raise ValueError(
+            f"{path}: checkpoints of records are folders on a local or mounted disk; "
+            "use a path, or Lightning's own ModelCheckpoint for URLs"
+        )
+    return Path(path)
+
+
+def _for_people(rest: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what JSON can hold of the things that people look for first."""
+    about: dict[str, Any] = {}
+    for key in _PEOPLE:
+        if rest.get(key) in (None, {}):
+            continue
+        try:
+            about[key] = json.loads(json.dumps(rest[key], allow_nan=False))
+        except (TypeError, ValueError):
+            about[key] = f"{rest[key]!r:.1000}"
+    return about

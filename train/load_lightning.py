@@ -1,0 +1,69 @@
+"""Lightning modules from checkpoints of records, without initializing them."""
+
+import inspect
+from typing import Any, TypeVar
+
+from lightning.pytorch import LightningModule
+
+from ..config.files import read_tree
+from ..core.loading import from_record
+from ..records.record import Record
+from .lightning_io import is_checkpoint, read_checkpoint
+
+M = TypeVar("M", bound=LightningModule)
+
+
+def load_lightning(
+    cls: type[M],
+    path: Any,
+    map_location: Any = None,
+    *,
+    hparams_file: Any = None,
+    strict: bool | None = None,
+    weights_only: bool | None = None,
+    **kwargs: Any,
+) -> M:
+    """Return the module of class ``cls`` that a checkpoint holds.
+
+    For every LightningModule; ``Model.load_from_checkpoint`` is this. Arguments are
+    those of ``load_from_checkpoint``; files that Lightning wrote are loaded by it.
+    """
+    if not is_checkpoint(path):
+        inherited: Any = super(_first_of_ours(cls), cls).load_from_checkpoint
+        loaded: M = inherited(
+            path,
+            map_location=map_location,
+            hparams_file=hparams_file,
+            strict=strict,
+            weights_only=weights_only,
+            **kwargs,
+        )
+        return loaded
+    checkpoint = read_checkpoint(path, map_location)
+    hparams: dict[str, Any] = dict(checkpoint.get("hyper_parameters") or {})
+    if hparams_file is not None:
+        hparams = dict(read_tree(hparams_file)[0])
+    name = checkpoint.get("hparams_name")
+    if name in inspect.signature(cls.__init__).parameters and name not in hparams:
+        hparams = {name: hparams}
+    arguments = _accepted(cls, {**hparams, **kwargs})
+    record = Record.from_state_dict(checkpoint["state_dict"])
+    is_strict = True if strict is None else strict
+    model = from_record(lambda: cls(**arguments), record, strict=is_strict)
+    model.on_load_checkpoint(checkpoint)
+    return model
+
+
+def _accepted(cls: type, arguments: dict[str, Any]) -> dict[str, Any]:
+    """Return the arguments that ``cls`` has; a checkpoint may know of others."""
+    parameters = inspect.signature(cls.__init__).parameters.values()
+    if any(p.kind is p.VAR_KEYWORD for p in parameters):
+        return arguments
+    names = {p.name for p in parameters}
+    return {name: value for name, value in arguments.items() if name in names}
+
+
+def _first_of_ours(cls: type) -> Any:
+    """Return the last class before Lightning's own, whose parent loads its files."""
+    mro = cls.__mro__
+    return mro[mro.index(LightningModule) - 1]

@@ -1,0 +1,215 @@
+"""Model: a LightningModule with typed hyperparameters and everything configured."""
+
+from abc import abstractmethod
+from contextvars import ContextVar
+from typing import Any, Generic, Self, TypeVar
+
+import torch
+from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch.callbacks import EarlyStopping, LearningRateMonitor
+from torch import Tensor
+
+from ..config.path import did_you_mean
+from ..optim.simple import SimpleOptimizer
+from .hparams import ModelHparams
+from .load_lightning import load_lightning
+from .metrics import outputs_and_targets, takes_batch
+from .named import optimizer_named, scheduler_named
+from .record_checkpoint import RecordCheckpoint
+from .typed_class import TypedHparams
+
+H = TypeVar("H", bound=ModelHparams)
+
+_is_loading: ContextVar[bool] = ContextVar("_is_loading", default=False)
+
+
+class Model(TypedHparams, LightningModule, Generic[H]):
+    """Base of models: declare layers, ``forward`` and ``compute_metrics``.
+
+    ``compute_metrics(outputs, targets)`` is called with what ``forward`` makes of the
+    first item of a batch, and the second; ``compute_metrics(batch, batch_idx)`` with
+    the batch. It returns a dict of numbers with ``"loss"`` among them.
+    """
+
+    def __init__(self, hparams: H | dict[str, Any]) -> None:
+        super().__init__()
+        self.thparams: H = self.check_hparams(hparams, "Model")
+        """The hyperparameters, typed."""
+        # A name in a checkpoint is not the user's word.
+        self._may_import = not _is_loading.get()
+        self.save_hyperparameters({"hparams": self.thparams.to_dict()})
+
+    @abstractmethod
+    def compute_metrics(self, *args: Any) -> dict[str, Tensor]:
+        """Return the metrics of a batch by name; "loss" is what is minimized."""
+        raise NotImplementedError(
+            f"{type(self).__qualname__} does not define compute_metrics"
+        )
+
+    def training_step(self, batch: Any, batch_idx: int) -> Tensor:
+        """Return the loss of a batch, and log every metric."""
+        loss = self._step("training", batch, batch_idx)
+        self._check_finite(loss)
+        return loss
+
+    def validation_step(self, batch: Any, batch_idx: int) -> None:
+        """Log every metric of a batch."""
+        self._step("validation", batch, batch_idx)
+
+    def test_step(self, batch: Any, batch_idx: int) -> None:
+        """Log every metric of a batch."""
+        self._step("test", batch, batch_idx)
+
+    def configure_optimizers(self) -> Any:
+        """Return the optimizer, and the scheduler, that the hyperparameters name."""
+        chosen = self.thparams.optimizer
+        cls = optimizer_named(chosen.module_name, may_import=self._may_import)
+        optimizer = self._built(cls, chosen.kwargs)
+        plan = self.thparams.scheduler
+        if plan is None or plan.module_name is None:
+            return {"optimizer": optimizer}
+        scheduler = scheduler_named(plan.module_name, may_import=self._may_import)
+        config: dict[str, Any] = {
+            "scheduler": scheduler(optimizer, **plan.kwargs),
+            "interval": plan.interval,
+            "frequency": plan.frequency,
+        }
+        if plan.monitor is not None:
+            config["monitor"] = plan.monitor
+        return {"optimizer": optimizer, "lr_scheduler": config}
+
+    def configure_callbacks(self) -> list[Callback]:
+        """Return callbacks for checkpoints, early stopping and learning rates."""
+        callbacks: list[Callback] = []
+        if self.thparams.checkpoint is not None:
+            callbacks.append(RecordCheckpoint(**self.thparams.checkpoint))
+        if self.thparams.early_stopping is not None:
+            callbacks.append(EarlyStopping(**self.thparams.early_stopping))
+        if self._trainer is not None and self._trainer.loggers:
+            callbacks.append(LearningRateMonitor())
+        return callbacks
+
+    def setup(self, stage: str) -> None:
+        """Set the precision of matrix products for the run."""
+        torch.set_float32_matmul_precision(self.thparams.matmul_precision)
+
+    @property
+    def num_params(self) -> int:
+        """How many parameters there are."""
+        return sum(p.numel() for p in self.parameters())
+
+    @property
+    def num_params_by_module(self) -> dict[str, int]:
+        """How many parameters are in each direct child; "total" has them all."""
+        counts = {
+            name: sum(p.numel() for p in child.parameters())
+            for name, child in self.named_children()
+        }
+        return {"total": self.num_params, **counts}
+
+    def fit_fast(
+        self,
+        train_loader: Any,
+        val_loader: Any = None,
+        n_epochs: int = 1,
+        lr: float = 1e-3,
+        accelerator: str = "cpu",
+        precision: Any = 32,
+        verbose: bool = True,
+    ) -> Trainer:
+        """Train with Adam for a few epochs, writing no files; return the trainer."""
+        changed = {"module_name": "torch.optim.Adam", "kwargs": {"lr": lr}}
+        before = self.thparams
+        self.thparams = before.model_copy(
+            update={
+                "optimizer": type(before.optimizer).from_dict(changed),
+                "scheduler": None,
+                "checkpoint": None,
+                "early_stopping": None,
+            }
+        )
+        trainer = Trainer(
+            max_epochs=n_epochs,
+            accelerator=accelerator,
+            devices=1,
+            precision=precision,
+            logger=False,
+            enable_checkpointing=False,
+            enable_progress_bar=verbose,
+            enable_model_summary=verbose,
+        )
+        try:
+            trainer.fit(self, train_loader, val_loader)
+        finally:
+            self.thparams = before
+        return trainer
+
+    @classmethod
+    def load_from_checkpoint(  # type: ignore[override]  # Lightning's is no plain method
+        cls,
+        checkpoint_path: Any,
+        map_location: Any = None,
+        hparams_file: Any = None,
+        strict: bool | None = None,
+        weights_only: bool | None = None,
+        **kwargs: Any,
+    ) -> Self:
+        """Return the trained model in a checkpoint, built without initializing it."""
+        token = _is_loading.set(True)
+        try:
+            return load_lightning(
+                cls,
+                checkpoint_path,
+                map_location,
+                hparams_file=hparams_file,
+                strict=strict,
+                weights_only=weights_only,
+                **kwargs,
+            )
+        finally:
+            _is_loading.reset(token)
+
+    def _step(self, stage: str, batch: Any, batch_idx: int) -> Tensor:
+        if takes_batch(type(self).compute_metrics):
+            metrics: Any = self.compute_metrics(batch, batch_idx)
+        else:
+            outputs, targets = outputs_and_targets(self, batch)
+            metrics = self.compute_metrics(outputs, targets)
+        if not isinstance(metrics, dict) or "loss" not in metrics:
+            found = [*metrics] if isinstance(metrics, dict) else metrics
+            hint = did_you_mean("loss", found) if isinstance(found, list) else ""
+            raise ValueError(
+                f"{type(self).__qualname__}.compute_metrics must return a dict with "
+                f"'loss'; found {found!r:.200}.{hint}"
+            )
+        for name, value in metrics.items():
+            self.log(f"{stage}/{name}", value, prog_bar=name == "loss")
+        loss: Tensor = metrics["loss"]
+        return loss
+
+    def _check_finite(self, loss: Tensor) -> None:
+        # On an accelerator looking at the value waits for it: not at each step.
+        step = self._trainer.global_step if self._trainer is not None else 0
+        if loss.device.type != "cpu" and step % 50:
+            return
+        if not bool(torch.isfinite(loss.detach()).all()):
+            raise FloatingPointError(
+                f"training/loss is {loss.detach().float().mean().item()} at step "
+                f"{step}: lower the learning rate, clip gradients "
+                "(trainer.gradient_clip_val), or look for NaN in the data. Checkpoints "
+                "that were saved before are as they were."
+            )
+
+    def _built(self, cls: Any, kwargs: dict[str, Any]) -> Any:
+        try:
+            if issubclass(cls, SimpleOptimizer):
+                options = dict(kwargs)
+                rate = options.pop("lr", 1e-3)
+                return cls(**options).bind(self, lr=rate)
+            if cls.__module__.startswith("burnish."):
+                return cls(self, **kwargs)
+            return cls(self.parameters(), **kwargs)
+        except TypeError as error:
+            raise TypeError(
+                f"optimizer.kwargs do not fit {cls.__qualname__}: {error}"
+            ) from error

@@ -1,0 +1,99 @@
+"""Classes that a configuration names: torch's, ours, registered ones, the user's."""
+
+import importlib
+import sys
+from typing import Any, TypeVar
+
+import torch
+
+from ..config.path import did_you_mean
+from ..optim.simple import SimpleOptimizer
+
+T = TypeVar("T")
+
+_registered: dict[str, type[Any]] = {}
+
+
+def register_named(name: str, cls: type[T]) -> type[T]:
+    """Let configurations and checkpoints name ``cls``, instead of another one."""
+    _registered[name] = cls
+    return cls
+
+
+def optimizer_named(name: str, *, may_import: bool) -> Any:
+    """Return the optimizer class called ``name``: of torch, or a simple one of ours."""
+    from .. import optim
+
+    kinds = (torch.optim.Optimizer, SimpleOptimizer)
+    ours = {n: getattr(optim, n) for n in optim.__all__ if n[0].isupper()}
+    theirs = _classes_in(torch.optim, torch.optim.Optimizer)
+    known = {**ours, **theirs, **_registered}
+    known |= {f"burnish.optim.{n}": cls for n, cls in ours.items()}
+    known |= {f"torch.optim.{n}": cls for n, cls in theirs.items()}
+    return _found(name, known, kinds, "an optimizer", may_import=may_import)
+
+
+def scheduler_named(name: str, *, may_import: bool) -> Any:
+    """Return the class of a schedule of the learning rate called ``name``."""
+    theirs = _classes_in(torch.optim.lr_scheduler, torch.optim.lr_scheduler.LRScheduler)
+    known = {**theirs, **_registered}
+    known |= {f"torch.optim.lr_scheduler.{n}": cls for n, cls in theirs.items()}
+    kinds = (torch.optim.lr_scheduler.LRScheduler,)
+    return _found(name, known, kinds, "a scheduler", may_import=may_import)
+
+
+def class_named(name: str, kind: type[T], what: str) -> type[T]:
+    """Return the class of the user's called ``name``; its module is imported."""
+    found: type[T] = _found(name, dict(_registered), (kind,), what, may_import=True)
+    return found
+
+
+def _classes_in(module: Any, kind: type) -> dict[str, Any]:
+    return {
+        name: value
+        for name, value in vars(module).items()
+        if isinstance(value, type) and issubclass(value, kind) and value is not kind
+    }
+
+
+def _found(
+    name: str,
+    known: dict[str, Any],
+    kinds: tuple[type, ...],
+    what: str,
+    *,
+    may_import: bool,
+) -> Any:
+    found = known.get(name)
+    if found is None and "." in name:
+        found = _imported(name, what, may_import=may_import)
+    if found is None:
+        hint = did_you_mean(name, known)
+        raise ValueError(f"{name!r} is no name of {what}.{hint}")
+    if not (isinstance(found, type) and issubclass(found, kinds)):
+        names = " or ".join(f"{k.__module__}.{k.__qualname__}" for k in kinds)
+        raise TypeError(f"{name!r} is not {what}: expected a subclass of {names}")
+    return found
+
+
+def _imported(name: str, what: str, *, may_import: bool) -> Any:
+    module_name, _, attribute = name.rpartition(".")
+    module = sys.modules.get(module_name)
+    if module is None:
+        if not may_import:
+            raise ValueError(
+                f"{name!r} stands in a checkpoint, and checkpoints import nothing: "
+                f"import {module_name} first, if you trust it"
+            )
+        try:
+            module = importlib.import_module(module_name)
+        except ModuleNotFoundError as missing:
+            raise ValueError(
+                f"{name!r} should be {what}, but there is no module {missing.name!r}; "
+                "give the full path of the class, and run where it can be imported"
+            ) from missing
+    if not hasattr(module, attribute):
+        names = [n for n in vars(module) if not n.startswith("_")]
+        hint = did_you_mean(attribute, names)
+        raise ValueError(f"{module_name} has no {attribute!r}, {what}.{hint}")
+    return getattr(module, attribute)

@@ -1,0 +1,40 @@
+"""Classes whose type parameter is the class of their hyperparameters: ``Model[H]``."""
+
+from collections.abc import Mapping
+from typing import Any, ClassVar, get_args, get_origin
+
+from ..config.hparams import Hparams
+
+
+class TypedHparams:
+    """Gives a class ``hparams_schema``, from its type parameter or its parents'."""
+
+    hparams_schema: ClassVar[Any] = None
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        if "hparams_schema" in cls.__dict__:
+            return
+        for base in getattr(cls, "__orig_bases__", ()):
+            origin, args = get_origin(base), get_args(base)
+            if isinstance(origin, type) and issubclass(origin, TypedHparams) and args:
+                if isinstance(args[0], type) and issubclass(args[0], Hparams):
+                    cls.hparams_schema = args[0]
+                return
+
+    def check_hparams(self, hparams: Any, base: str) -> Any:
+        """Return ``hparams`` as the declared class. TypeError for another."""
+        name, schema = type(self).__qualname__, self.hparams_schema
+        if schema is None:
+            raise TypeError(
+                f"{name} must say what its hyperparameters are: "
+                f"class {name}({base}[MyHparams])"
+            )
+        if isinstance(hparams, schema):
+            return hparams
+        if isinstance(hparams, Mapping) and not isinstance(hparams, Hparams):
+            return schema.from_dict(hparams)
+        raise TypeError(
+            f"{name} takes {schema.__qualname__} or a dict of it, got "
+            f"{type(hparams).__qualname__}"
+        )
