@@ -19,7 +19,7 @@ from .made import Made, described, is_repeatable
 from .selecting import children
 from .shifting import shifted
 from .sizes import missing_sizes, stand_ins
-from .targets import Plans, matches, paths_of
+from .targets import Plans, concerning, matches, paths_of
 from .values import resolved
 
 
@@ -40,6 +40,7 @@ class Draft:
         self._places: dict[str, Made] | None = None
         self._matched: dict[Target, list[Made]] = {}
         self._tried: set[Any] = set()
+        self._leaves: dict[Any, Made] = {}
         self._settle_if_complete(self.tree, [])
 
     def copy(self) -> "Draft":
@@ -48,7 +49,7 @@ class Draft:
         draft.__dict__.update(self.__dict__)
         draft.entries, draft.known = list(self.entries), set(self.known)
         draft.tree, draft._tried = self.tree.copy(), set(self._tried)
-        draft._places, draft._matched = None, {}
+        draft._places, draft._matched, draft._leaves = None, {}, {}
         return draft
 
     def become(self, other: "Draft") -> None:
@@ -165,29 +166,51 @@ class Draft:
         """Change constructions that make no others in place; False if some do."""
         if not isinstance(entry, Setting) or not self.is_complete:
             return False
-        changes: list[tuple[Made, tuple[Entry, ...], Folded]] = []
+        alike: dict[Any, Made | None] = {}
+        changes: list[Made] = []
         for made in matched:
-            if made.kids or made.is_copied or not is_repeatable(made.given):
+            # Equal layers share what was found out for the first of them.
+            key = (made.asked, id(made.plan), id(made.given), made.below)
+            if key not in alike:
+                alike[key] = self._changed_leaf(made, old, entry)
+            changed = alike[key]
+            if changed is None or made.kids or made.is_copied:
                 return False
-            plan = (*replaced(made.plan, old), entry)
-            folded = fold_made(made, plan)
-            check(folded, made.path, entry)
-            if not self._is_leaf(folded, made.path):
-                return False
-            changes.append((made, plan, folded))
-        for made, plan, folded in changes:
-            made.plan, made.cls = plan, folded.cls
-            made.arguments = described(folded.arguments)
-            made.missing = missing_sizes(folded.cls, folded.arguments)
-            self.is_stale = self.is_stale or made is not self.tree
+            changes.append(changed)
+        for made, changed in zip(matched, changes, strict=True):
+            made.plan, made.given, made.cls = changed.plan, changed.given, changed.cls
+            made.arguments, made.missing = changed.arguments, changed.missing
+        self.is_stale = self.is_stale or matched != [self.tree]
         return True
+
+    def _changed_leaf(
+        self, made: Made, old: dict[int, Entry | None], entry: Setting
+    ) -> Made | None:
+        """Return how ``made`` is to be, None if that may make others."""
+        if made.kids or not is_repeatable(made.given):
+            return None
+        plan = (*replaced(made.plan, old), entry)
+        folded = fold_made(made, plan)
+        check(folded, made.path, entry)
+        if not self._is_leaf(folded, made.path):
+            return None
+        changed = made.alone()
+        changed.plan, changed.cls = plan, folded.cls
+        changed.arguments = described(folded.arguments)
+        changed.missing = missing_sizes(folded.cls, folded.arguments)
+        key = (made.asked, plan, made.below, _key(made.asked, made.given))
+        if key[-1] is not None:
+            if len(self._leaves) > _KEPT:
+                self._leaves.clear()
+            return self._leaves.setdefault(key, changed)
+        return changed
 
     def _is_leaf(self, folded: Folded, path: str) -> bool:
         """Return whether a layer of torch is made, which makes no others; try it."""
         cls = folded.cls
         if cls not in torch_classes() or cls in _MAKERS:
             return False
-        key = _key(folded)
+        key = _key(cls, folded.arguments)
         if key is not None and key in self._tried:
             return True
         arguments = folded.arguments | stand_ins(cls, folded.arguments)
@@ -197,6 +220,8 @@ class Draft:
                 cls(*args, **kwargs)
         except Exception as error:
             raise failure(path, cls, error) from error
+        if len(self._tried) > _KEPT:
+            self._tried.clear()
         if key is not None:
             self._tried.add(key)
         return True
@@ -220,7 +245,7 @@ class Draft:
         if unit is self.tree:
             self._settle_if_complete(copy, entries)
         else:
-            found = settled(copy, entries, self.known)
+            found = settled(copy, concerning(entries, unit.path), self.known)
             for name in ("kids", "plan", "below", "cls", "arguments", "missing"):
                 setattr(unit, name, getattr(found, name))
             self.is_stale, self._places, self._matched = True, None, {}
@@ -265,10 +290,10 @@ class Draft:
         return unit
 
 
-def _key(folded: Folded) -> Any:
+def _key(cls: type[nn.Module], arguments: Arguments) -> Any:
     """Return what tells equal constructions apart from others, None if nothing does."""
-    key: list[Any] = [folded.cls]
-    for name, value in folded.arguments.items():
+    key: list[Any] = [cls]
+    for name, value in arguments.items():
         kind = type(value)
         if kind in (tuple, list):
             key += (name, kind, repr(value))
@@ -278,6 +303,9 @@ def _key(folded: Folded) -> Any:
             return None
     return tuple(key)
 
+
+_KEPT = 1000
+"""How many layers are remembered as tried."""
 
 _MAKERS = {
     *(nn.Sequential, nn.ModuleList, nn.ModuleDict, nn.Module, nn.MultiheadAttention),

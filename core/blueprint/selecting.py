@@ -46,8 +46,6 @@ def spelled(base: str, selector: Selector) -> str | None:
         elif isinstance(part, str) and not {"#", ","} & set(part.partition("{")[0]):
             either = part.replace(" ", "").replace("|", ",")
             words.append("{" + either + "}" if "|" in part else part)
-        elif type(part) is int and part >= 0:
-            words.append(str(part))
         else:
             return None
     # All that is below the root, and the root: no pattern means both.

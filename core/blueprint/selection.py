@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from torch import nn
 
-from ...config.path import did_you_mean, is_pattern
+from ...config.path import did_you_mean
 from ..signature import parameters_of
 from .configuring import entries_of, swap
 from .entry import END, Call, Edit, Entry, Tap, Target
@@ -29,9 +29,12 @@ class Selection:
     """
 
     def __init__(
-        self, blueprint: "Blueprint[Any]", paths: tuple[str, ...], target: Target
+        self,
+        blueprint: "Blueprint[Any]",
+        paths: tuple[str, ...] | Callable[[], list[str]],
+        target: Target,
     ) -> None:
-        self._blueprint, self._paths, self._target = blueprint, paths, target
+        self._blueprint, self._named, self._target = blueprint, paths, target
 
     def configure(self, *args: Any, allow_empty: bool = False, **kwargs: Any) -> Self:
         """Set arguments, or put another class in place; all of it or nothing.
@@ -153,16 +156,11 @@ class Selection:
         return list(self._paths)
 
     def __getitem__(self, selector: Selector) -> "Selection":
-        found = self._select(selector)
-        if not found and self._draft.is_stale:
-            self._draft.refresh()
-            found = self._select(selector)
-        name = (
-            spelled(self._target, selector) if isinstance(self._target, str) else None
-        )
-        if name is not None and (is_pattern(name) or not found):
-            return Selection(self._blueprint, tuple(found), name)
-        return self._of(found)
+        base = self._target
+        name = spelled(base, selector) if isinstance(base, str) else None
+        if name is None:
+            return self._of(self._select(selector))
+        return Selection(self._blueprint, lambda: self._select(selector), name)
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__") or "_blueprint" not in self.__dict__:
@@ -201,6 +199,12 @@ class Selection:
         return "\n".join(shown(self._draft, path) for path in self._paths)
 
     @property
+    def _paths(self) -> tuple[str, ...]:
+        if callable(self._named):
+            self._named = tuple(self._named())
+        return self._named
+
+    @property
     def _draft(self) -> "Draft":
         return self._blueprint._draft
 
@@ -223,7 +227,11 @@ class Selection:
         return found[0]
 
     def _select(self, selector: Selector) -> list[str]:
-        return select(list(self._draft.places), self._paths, selector)
+        found = select(list(self._draft.places), self._paths, selector)
+        if not found and self._draft.is_stale:
+            self._draft.refresh()
+            found = select(list(self._draft.places), self._paths, selector)
+        return found
 
     def _of(self, paths: list[str]) -> "Selection":
         target: Target = paths[0] if len(paths) == 1 else tuple(paths)

@@ -52,6 +52,19 @@ def matches(target: Target, path: str) -> bool:
     return matchers(target)[0](path, None)
 
 
+def concerning(entries: Iterable[Entry], path: str) -> list[Entry]:
+    """Return the entries that may concern what is at ``path`` or below."""
+    start = path + "."
+    return [
+        entry
+        for entry in entries
+        if not isinstance(entry.target, str)
+        or entry.target == path
+        or entry.target.startswith(start)
+        or is_pattern(entry.target)
+    ]
+
+
 def paths_of(target: Target) -> tuple[str, ...]:
     """Return the paths that an exact target names."""
     return (target,) if isinstance(target, str) else target
