@@ -69,6 +69,8 @@ def unpack_bounded(data: memoryview, file: str, budget: int) -> Any:
 
 def _check_budget(data: memoryview, file: str, budget: int) -> None:
     """Refuse data that a few bytes blow up to gigabytes, such as a million lists."""
+    if len(data) * _CONTAINER_BYTES <= budget:
+        return
     codes = np.frombuffer(data, np.uint8)
     # Text and small numbers have codes below 0x80. Parts of other values may look
     # like the start of one, so this counts too much, never too little.

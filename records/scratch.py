@@ -39,7 +39,7 @@ def abandoned(folder: str, name: str) -> Generator[str]:
 
     Wildcards in ``name`` must be escaped unless they are meant.
     """
-    pattern = os.path.join(glob.escape(folder), f".{name}.????????.tmp")
+    pattern = os.path.join(glob.escape(folder), f".{name}.{'[0-9a-f]' * 8}.tmp")
     for scratch in glob.glob(pattern):
         with suppress(OSError), taken_over(scratch) as is_free:
             if is_free:

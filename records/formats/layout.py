@@ -18,43 +18,68 @@ _FRAME = 7
 """Bytes of an empty pad and of the head of a payload."""
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class Layout:
     """Where each payload of a document lies, counted from the start of `data`."""
 
     sizes: list[int]
     starts: list[int]
-    frames: list[bytes]
-    """The pad and the head before each payload."""
-    parts: dict[int, list[bytes]]
-    """Of the few payloads that have several parts: the frames of all but the first."""
     end: int
 
     @classmethod
     def of(cls, sizes: list[int]) -> "Layout":
         """Return the layout of payloads of ``sizes`` bytes, in their order."""
         starts: list[int] = []
-        frames: list[bytes] = []
-        parts: dict[int, list[bytes]] = {}
         at = _ARRAY
-        for i, size in enumerate(sizes):
-            start = -(-(at + _FRAME) // ALIGN) * ALIGN
+        for size in sizes:
+            start = (at + _FRAME + ALIGN - 1) // ALIGN * ALIGN
             starts.append(start)
+            at = start + size
+            if size > LONGEST_BIN:
+                at += ALIGN * (len(_lengths(size)) - 1)
+        return cls(sizes, starts, at)
+
+    def frames(self) -> list[bytes]:
+        """Return the pad and the head before each payload."""
+        frames: list[bytes] = []
+        at = _ARRAY
+        for size, start in zip(self.sizes, self.starts, strict=True):
+            pad = start - at - _FRAME
             if size <= LONGEST_BIN:
-                frames.append(_frame(start - at - _FRAME, size))
+                frames.append(_frame(pad, size))
                 at = start + size
-                continue
-            lengths = [min(PART, size - done) for done in range(0, size, PART)]
-            frames.append(_frame(start - at - _FRAME, lengths[0]))
-            # A part ends on a multiple of 64, so each pad after it is a full one.
-            parts[i] = [_frame(ALIGN - _FRAME, length) for length in lengths[1:]]
-            at = start + size + ALIGN * (len(lengths) - 1)
-        return cls(sizes, starts, frames, parts, at)
+            else:
+                lengths = _lengths(size)
+                frames.append(_frame(pad, lengths[0]))
+                at = start + size + ALIGN * (len(lengths) - 1)
+        return frames
+
+    def parts(self) -> dict[int, list[bytes]]:
+        """Return the frames of all parts but the first, by number of payload."""
+        # A part ends on a multiple of 64, so each pad after it is a full one.
+        return {
+            i: [_frame(ALIGN - _FRAME, length) for length in _lengths(size)[1:]]
+            for i, size in enumerate(self.sizes)
+            if size > LONGEST_BIN
+        }
 
     @property
     def n_items(self) -> int:
         """How many pads and payloads there are in `data`."""
-        return 2 * (len(self.sizes) + sum(map(len, self.parts.values())))
+        return 2 * (len(self.sizes) + sum(map(len, self.parts().values())))
+
+
+def pieces_of(start: int, size: int) -> tuple[tuple[int, int], ...]:
+    """Return place and length of each part of a payload; most have one."""
+    if size <= LONGEST_BIN:
+        return ((start, size),)
+    return tuple(
+        (start + n * (PART + ALIGN), length) for n, length in enumerate(_lengths(size))
+    )
+
+
+def _lengths(size: int) -> list[int]:
+    return [min(PART, size - done) for done in range(0, size, PART)]
 
 
 @lru_cache(maxsize=4096)

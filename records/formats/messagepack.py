@@ -29,7 +29,7 @@ from ..header import header_of, record_of
 from ..planes import PLANED
 from ..sink import Sink
 from ..source import Source
-from .layout import ALIGN, LONGEST_BIN, PART, Layout
+from .layout import ALIGN, LONGEST_BIN, PART, Layout, pieces_of
 from .stored import Stored
 
 MAX_HEADER = 100_000_000
@@ -68,9 +68,9 @@ class MessagePack(Format):
         sums = write_payloads(
             entries,
             dtypes,
-            layout.frames,
+            layout.frames(),
             sink,
-            parts=layout.parts,
+            parts=layout.parts(),
             part_size=PART,
             precision=options.precision,
             progress=options.progress,
@@ -141,14 +141,7 @@ def read_document(source: Source, budget: int | None = None) -> FlatRecord:
     sums = data + layout.end + len(_SUMS) + 4
     for i, entry in enumerate(entries):
         start, size = data + layout.starts[i], layout.sizes[i]
-        if i in layout.parts:
-            step = PART + ALIGN
-            pieces = tuple(
-                (start + n * step, min(PART, size - n * PART))
-                for n in range(1 + len(layout.parts[i]))
-            )
-        else:
-            pieces = ((start, size),)
+        pieces = pieces_of(start, size)
         entry.source = Stored(
             source,
             entry.path,
@@ -248,10 +241,13 @@ def _check_framing(source: Source, layout: Layout, data: int) -> None:
     items = struct.pack(">BI", _DATA[-1], layout.n_items)
     if bytes(source.read(data, 5)) != items:
         raise RecordFormatError(source.name, "another number of payloads than it says")
-    for i, (start, frame) in enumerate(zip(layout.starts, layout.frames, strict=True)):
+    parts = layout.parts()
+    for i, (start, frame) in enumerate(
+        zip(layout.starts, layout.frames(), strict=True)
+    ):
         if bytes(source.read(data + start - len(frame), len(frame))) != frame:
             raise RecordFormatError(source.name, f"damage before payload {i}")
-        for n, more in enumerate(layout.parts.get(i, ()), 1):
+        for n, more in enumerate(parts.get(i, ()), 1):
             at = data + start + n * (PART + ALIGN) - ALIGN
             if bytes(source.read(at, len(more))) != more:
                 raise RecordFormatError(source.name, f"damage before payload {i}")

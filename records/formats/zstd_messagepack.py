@@ -52,10 +52,11 @@ class ZstdMessagePack(Format):
         head = document_head(record, dtypes, layout, planes=planes)
         writer = _Writer(sink, _LEVEL if options.level is None else options.level)
         writer.plain(head)
+        frames, parts = layout.frames(), layout.parts()
         total, done, sums = sum(sizes), 0, list[bytes]()
         for i, (entry, dtype) in enumerate(zip(entries, dtypes, strict=True)):
-            frames = (layout.frames[i], *layout.parts.get(i, ()))
-            sums.append(writer.payload(entry, dtype, frames, options.precision))
+            all_frames = (frames[i], *parts.get(i, ()))
+            sums.append(writer.payload(entry, dtype, all_frames, options.precision))
             done += sizes[i]
             if options.progress is not None:
                 options.progress(done, total, entry.path)
