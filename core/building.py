@@ -11,7 +11,8 @@ from torch import nn
 
 from ..config.path import join
 from .errors import HyperparameterError
-from .hparams_reader import Container, Partial, Plan, Planner, Ref, Struct
+from .hparams_plan import Container, Partial, Plan, Ref, Struct
+from .hparams_reader import Planner
 from .known_arguments import builder_of
 from .registry import MODULE, NAME, class_named
 from .shown import shown

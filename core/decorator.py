@@ -19,6 +19,7 @@ from .record_type import RecordOfClass
 from .registry import register_class
 from .saving import into_record as _into_record
 from .saving import save_record as _save_record
+from .upgrading import check_rules
 
 if TYPE_CHECKING:
     import os
@@ -242,7 +243,7 @@ def _decorate(
         # What a parent skips stays skipped: its fields are there as well.
         inherited = getattr(cls, "_burnish_skip", ())
         _set(cls, "_burnish_skip", (*inherited, *as_patterns(skip)))
-    _check_rules(cls, version, rules or {})
+    check_rules(cls, version, rules or {})
     if version or "_burnish_version" not in dir(cls):
         _set(cls, "_burnish_version", version)
         _set(cls, "_burnish_rules", dict(rules or {}))
@@ -250,22 +251,6 @@ def _decorate(
     _capture_subclasses(cls)
     register_class(cls, name=name)
     return cls
-
-
-def _check_rules(cls: type, version: int, rules: Mapping[int, Sequence[Any]]) -> None:
-    for step, of_step in rules.items():
-        if not 0 <= step < version:
-            raise ValueError(
-                f"{cls.__qualname__}: upgrade_rules has rules for version {step}, and "
-                f"the class is of version {version}. Rules lead from a version to the "
-                "next one."
-            )
-        for rule in of_step:
-            if not (hasattr(rule, "rename") and hasattr(rule, "apply")):
-                raise TypeError(
-                    f"{cls.__qualname__}: upgrade_rules has {rule!r:.60}, which is no "
-                    "rule; burnish.config has RenameField, DeleteField and others"
-                )
 
 
 def _add_members(cls: Any) -> None:

@@ -5,8 +5,7 @@ Every name and every argument is looked at before the first constructor runs.
 
 import functools
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
 from inspect import Parameter
 from typing import Any
 
@@ -17,58 +16,15 @@ from ..config.fields import fields_of, members
 from ..config.path import did_you_mean, join
 from . import plain
 from .errors import HyperparameterError
+from .hparams_checks import check_complete, check_no_argument
+from .hparams_plan import Container, Partial, Plan, Ref, Struct, has_plans
 from .known_arguments import builder_of
+from .own_reader import from_blueprint, own_reader
 from .registry import MODULE, NAME, class_named
 from .shown import shown
-from .signature import VARIADIC, parameters_of
+from .signature import parameters_of
 from .torch_layers import Values, is_torch_layer
 from .upgrading import upgraded_node
-
-
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """A constructor that is going to run."""
-
-    cls: type[nn.Module]
-    path: str
-    arguments: dict[str, Any]
-    node: Mapping[str, Any]
-    read: Callable[[Any], nn.Module] | None = None
-    """The class's own ``from_hyperparameters``, which takes the node as it is."""
-
-
-@dataclass(frozen=True, slots=True)
-class Container:
-    """A container of modules, planned by its items."""
-
-    cls: type[nn.Module]
-    path: str
-    items: dict[str, Any]
-
-
-@dataclass(frozen=True, slots=True)
-class Ref:
-    """The module that stands at another path."""
-
-    path: str
-    target: str
-
-
-@dataclass(frozen=True, slots=True)
-class Partial:
-    """A class with some of its arguments."""
-
-    cls: type[nn.Module]
-    arguments: dict[str, Any]
-
-
-@dataclass(frozen=True, slots=True)
-class Struct:
-    """An object of a dataclass that an argument declares."""
-
-    cls: type
-    path: str
-    fields: dict[str, Any]
 
 
 class Planner:
@@ -89,10 +45,10 @@ class Planner:
         self.check_depth(path, depth)
         named = cls or class_named(node, path, moved=self._moved)
         # The class in hand may be asking; others that read by themselves are asked.
-        read = None if cls is not None else _reader_of(named)
+        read = None if cls is not None else own_reader(named)
         node = upgraded_node(named, node, path)
         if plain.BLUEPRINT in node:
-            read = functools.partial(_from_blueprint, named)
+            read = functools.partial(from_blueprint, named)
         arguments = {} if read else self._arguments(named, node, path, depth)
         self._planned.add(path)
         return Plan(named, path, arguments, node, read)
@@ -108,7 +64,7 @@ class Planner:
         for name, value in node.items():
             parameter = parameters.get(name)
             if parameter is None:
-                _check_no_argument(cls, node, name, path)
+                check_no_argument(cls, node, name, path)
                 continue
             where, hint = join(path, name), hints.get(name, Any)
             kind = containers.get(name) or _declared_container(hint, value)
@@ -118,7 +74,7 @@ class Planner:
                 found[name] = self._for_torch(cls, name, value, hint, where, depth + 1)
             else:
                 found[name] = self._argument(parameter, value, hint, where, depth + 1)
-        _check_complete(cls, found, path)
+        check_complete(cls, found, path)
         return found
 
     def _argument(
@@ -248,7 +204,7 @@ class Planner:
                 where, hint = join(path, name), hints.get(name, Any)
                 arguments[name] = self.value(item, hint, where, depth + 1)
             elif name not in plain.OWN:
-                _check_no_argument(cls, {}, name, path)
+                check_no_argument(cls, {}, name, path)
         return Partial(cls, arguments) if arguments else cls
 
     def _container(
@@ -284,19 +240,6 @@ class Planner:
             )
 
 
-def _reader_of(cls: type[nn.Module]) -> Callable[[Any], nn.Module] | None:
-    """Return ``from_hyperparameters`` of ``cls`` if its author wrote it."""
-    for base in cls.__mro__:
-        found = base.__dict__.get("from_hyperparameters")
-        if found is not None:
-            own = not str(getattr(found, "__module__", "")).startswith(
-                __package__ or "."
-            )
-            asked: Any = cls
-            return asked.from_hyperparameters if own else None
-    return None
-
-
 def _containers_of(node: Mapping[str, Any], path: str) -> dict[str, type[nn.Module]]:
     told = node.get(plain.CONTAINERS, {})
     known = {cls.__name__: cls for cls in plain.CONTAINERS_OF_TORCH}
@@ -318,56 +261,9 @@ def _declared_container(hint: Any, value: object) -> type[nn.Module] | None:
     return declared[0] if declared and is_items else None
 
 
-def _check_no_argument(
-    cls: type[nn.Module], node: Mapping[str, Any], name: str, path: str
-) -> None:
-    """Refuse an entry that is neither an argument nor what the constructor made."""
-    if name in plain.OWN or plain.is_child(node.get(name, "")):
-        return
-    if _is_computed(cls, node, name, path):
-        return
-    parameters = parameters_of(cls)
-    hint = did_you_mean(name[:80], parameters) if isinstance(name, str) else ""  # pyright: ignore[reportUnnecessaryIsInstance]  # files say anything
-    takes = ", ".join(parameters) or "nothing"
-    raise HyperparameterError(
-        join(path, f"{name!s:.60}"),
-        f"{cls.__qualname__} takes no such argument.{hint} It takes: {takes}.",
-    )
-
-
-def _is_computed(
-    cls: type[nn.Module], node: Mapping[str, Any], name: str, path: str
-) -> bool:
-    from .declared import computed_fields
-
-    computed = computed_fields(cls, node)
-    if name not in computed:
-        return False
-    if computed[name] != node[name]:
-        raise HyperparameterError(
-            join(path, name),
-            f"is computed as {shown(computed[name])}, found {shown(node[name])}",
-        )
-    return True
-
-
-def _check_complete(cls: type[nn.Module], found: Mapping[str, Any], path: str) -> None:
-    missing = [
-        name
-        for name, parameter in parameters_of(cls).items()
-        if parameter.default is Parameter.empty
-        and parameter.kind not in VARIADIC
-        and name not in found
-    ]
-    if missing:
-        raise HyperparameterError(
-            join(path, missing[0]), f"{cls.__qualname__} needs this argument"
-        )
-
-
 def _rich(value: Any, hint: Any, path: str) -> Any:
     """Return ``value`` as the enum, dataclass or set that ``hint`` declares."""
-    if value is None or not plain.needs_class(hint) or _has_plans(value):
+    if value is None or not plain.needs_class(hint) or has_plans(value):
         return value
     from ..config.errors import ConfigError
     from ..config.validate import build
@@ -376,14 +272,6 @@ def _rich(value: Any, hint: Any, path: str) -> Any:
         return build(hint, value)
     except (ConfigError, TypeError) as error:
         raise HyperparameterError(path, str(error)) from error
-
-
-def _has_plans(value: Any) -> bool:
-    if isinstance(value, dict):
-        return any(map(_has_plans, value.values()))  # pyright: ignore[reportUnknownArgumentType]  # data
-    if isinstance(value, list | tuple):
-        return any(map(_has_plans, value))  # pyright: ignore[reportUnknownArgumentType]  # data
-    return isinstance(value, Plan | Ref | Container | Partial | Struct | Values | type)
 
 
 def _tuples(items: list[Any]) -> tuple[Any, ...]:
@@ -403,9 +291,3 @@ def _values(value: Mapping[str, Any], path: str) -> Values:
             f"expected the shape and dtype of a tensor, found {shown(dict(value))}",
         )
     return Values(tuple(shape), dtype, form.get("parameter") is True)
-
-
-def _from_blueprint(cls: type[nn.Module], node: Mapping[str, Any]) -> nn.Module:
-    from .blueprint import Blueprint
-
-    return Blueprint.from_dict(node[plain.BLUEPRINT], cls).build()

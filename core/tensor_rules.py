@@ -6,16 +6,14 @@ it stands for in the old name it stands for in the new one.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TypeAlias
-
-import torch
-from torch import Tensor
 
 from ..config.path import bind, fill, join, n_wildcards, parts
 from ..config.rules import DeleteField, MapFieldValue, RenameField, RewriteRule
 from ..records.entry import Entry
 from ..records.errors import RecordError
+from .derived import Cut, Joined, Stacked, Taken, Turned, derived
 
 Table: TypeAlias = dict[str, Entry]
 """Entries by path; one that is tied stands at each of its paths."""
@@ -61,8 +59,8 @@ class SplitTensor(TensorRule):
         pieces: Table = {}
         start = 0
         for name, size in zip(self.into, sizes, strict=True):
-            cut = _Cut(self.dim, start, size)
-            pieces[_named(name, found)] = _derived([entry], cut)
+            cut = Cut(self.dim, start, size)
+            pieces[_named(name, found)] = derived([entry], cut)
             start += size
         return pieces
 
@@ -87,7 +85,7 @@ class MergeTensors(TensorRule):
             lacking = [name for name in names if name not in table]
             if lacking:
                 raise RecordError(f"{self}: the record has {names[0]} but {lacking[0]}")
-            made = _derived([table[name] for name in names], _Joined(self.dim))
+            made = derived([table[name] for name in names], Joined(self.dim))
             merged[_named(self.into, found)] = made
             used.update(names)
         return {p: e for p, e in table.items() if p not in used} | merged
@@ -110,7 +108,7 @@ class TransposeTensor(TensorRule):
     def _turned(self, entry: Entry, found: tuple[str, ...]) -> Table:
         for dim in self.dims:
             _length(entry, dim, self)
-        return {_named(self.field, found): _derived([entry], _Turned(*self.dims))}
+        return {_named(self.field, found): derived([entry], Turned(*self.dims))}
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -141,7 +139,7 @@ class StackTensors(TensorRule):
             if [number for number, _ in sorted(numbered)] != list(range(len(paths))):
                 raise RecordError(f"{self}: the numbers of {paths[0]} have gaps")
             entries = [table[path] for path in paths]
-            made[_named(self.into, others)] = _derived(entries, _Stacked(self.dim))
+            made[_named(self.into, others)] = derived(entries, Stacked(self.dim))
             used.update(paths)
         return {p: e for p, e in table.items() if p not in used} | made
 
@@ -163,7 +161,7 @@ class UnstackTensor(TensorRule):
 
     def _layers(self, entry: Entry, found: tuple[str, ...]) -> Table:
         return {
-            _named(self.into, (*found, str(i))): _derived([entry], _Taken(self.dim, i))
+            _named(self.into, (*found, str(i))): derived([entry], Taken(self.dim, i))
             for i in range(_length(entry, self.dim, self))
         }
 
@@ -190,7 +188,7 @@ def apply_rule(rule: RewriteRule, table: Table) -> Table:
 def _mapped(rule: MapFieldValue, table: Table) -> Table:
     pattern = rule.field if isinstance(rule.field, tuple) else parts(str(rule.field))
     changed = {
-        path: _derived([entry], lambda tensors: rule.map_fn(tensors[0]))
+        path: derived([entry], lambda tensors: rule.map_fn(tensors[0]))
         for path, entry in table.items()
         if bind(pattern, path.split(".")) is not None
     }
@@ -219,89 +217,6 @@ def _bindings(
 
 def _named(pattern: str, found: tuple[str, ...]) -> str:
     return join(*fill(parts(pattern), found))
-
-
-@dataclass(slots=True)
-class _Derived:
-    """A payload that is computed from others when it is read."""
-
-    entries: list[Entry]
-    compute: Callable[[list[Tensor]], Tensor]
-
-    def load(self) -> Tensor:
-        """Return the values, in memory of their own."""
-        with torch.no_grad():
-            tensors = [entry.tensor().detach() for entry in self.entries]
-            return self.compute(tensors).clone(memory_format=torch.contiguous_format)
-
-
-def _derived(entries: list[Entry], compute: Callable[[list[Tensor]], Tensor]) -> Entry:
-    """Return an entry whose values ``compute`` gives; now only its form is found."""
-    first = entries[0]
-    if any(entry.dtype != first.dtype for entry in entries):
-        dtypes = ", ".join(f"{e.path}: {e.dtype}" for e in entries)
-        raise RecordError(f"tensors of several dtypes do not make one: {dtypes}")
-    blank = [torch.empty(e.shape, dtype=e.dtype, device="meta") for e in entries]
-    try:
-        form = compute(blank)
-    except Exception as error:
-        shapes = ", ".join(f"{e.path}: {tuple(e.shape)}" for e in entries)
-        raise RecordError(f"{shapes} cannot be put together: {error}") from error
-    return replace(
-        first,
-        dtype=form.dtype,
-        shape=tuple(form.shape),
-        source=_Derived(entries, compute),
-        # The state of an optimizer has the form of the old tensor: a new ID is drawn.
-        id=None,
-        requires_grad=any(entry.requires_grad for entry in entries),
-        ties=(),
-        memory_format=None,
-    )
-
-
-@dataclass(frozen=True, slots=True)
-class _Cut:
-    dim: int
-    start: int
-    size: int
-
-    def __call__(self, tensors: list[Tensor]) -> Tensor:
-        return tensors[0].narrow(self.dim, self.start, self.size)
-
-
-@dataclass(frozen=True, slots=True)
-class _Joined:
-    dim: int
-
-    def __call__(self, tensors: list[Tensor]) -> Tensor:
-        return torch.cat(tensors, self.dim)
-
-
-@dataclass(frozen=True, slots=True)
-class _Stacked:
-    dim: int
-
-    def __call__(self, tensors: list[Tensor]) -> Tensor:
-        return torch.stack(tensors, self.dim)
-
-
-@dataclass(frozen=True, slots=True)
-class _Taken:
-    dim: int
-    number: int
-
-    def __call__(self, tensors: list[Tensor]) -> Tensor:
-        return tensors[0].select(self.dim, self.number)
-
-
-@dataclass(frozen=True, slots=True)
-class _Turned:
-    first: int
-    second: int
-
-    def __call__(self, tensors: list[Tensor]) -> Tensor:
-        return tensors[0].transpose(self.first, self.second)
 
 
 def _length(entry: Entry, dim: int, rule: RewriteRule) -> int:

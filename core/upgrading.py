@@ -1,7 +1,7 @@
 """Older records and hyperparameters carried over to the classes of today."""
 
 import copy
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -24,6 +24,23 @@ def version_of(cls: type[nn.Module]) -> int:
     """Return the version of ``cls``, 0 for a class that states none."""
     version: int = getattr(cls, "_burnish_version", 0)
     return version
+
+
+def check_rules(cls: type, version: int, rules: Mapping[int, Sequence[Any]]) -> None:
+    """Raise for rules that lead from no older version, and for what is no rule."""
+    for step, of_step in rules.items():
+        if not 0 <= step < version:
+            raise ValueError(
+                f"{cls.__qualname__}: upgrade_rules has rules for version {step}, and "
+                f"the class is of version {version}. Rules lead from a version to the "
+                "next one."
+            )
+        for rule in of_step:
+            if not (hasattr(rule, "rename") and hasattr(rule, "apply")):
+                raise TypeError(
+                    f"{cls.__qualname__}: upgrade_rules has {rule!r:.60}, which is no "
+                    "rule; burnish.config has RenameField, DeleteField and others"
+                )
 
 
 def versions_below(places: Places) -> dict[str, int]:
