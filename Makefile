@@ -46,5 +46,5 @@ clean:
 $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
 	$(PY) -m pip install --quiet --upgrade pip
-	$(PY) -m pip install --quiet --constraint constraints.txt --editable '.[yaml,plot]' --group dev
+	$(PY) -m pip install --quiet --constraint constraints.txt --editable '.[yaml,plot,train,hub]' --group dev
 	touch $@
