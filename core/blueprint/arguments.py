@@ -2,12 +2,12 @@
 
 import inspect
 from collections.abc import Iterable, Mapping
-from functools import lru_cache
 from inspect import Parameter
 from typing import Any, TypeAlias
 
 from torch import nn
 
+from ..by_class import by_class
 from ..signature import VARIADIC, parameters_of
 
 Arguments: TypeAlias = dict[str, Any]
@@ -129,8 +129,8 @@ def check_configurable(cls: type[nn.Module]) -> None:
         )
 
 
-@lru_cache(maxsize=4096)
-def _signature(cls: Any) -> inspect.Signature:
+@by_class
+def _signature(cls: type[nn.Module]) -> inspect.Signature:
     parameters = sorted(parameters_of(cls).values(), key=lambda p: p.kind)
     by_default = [_without_default(p) for p in parameters]
     return inspect.Signature(by_default)

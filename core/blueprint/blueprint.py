@@ -238,27 +238,6 @@ class Blueprint(Selection, Generic[M]):
         """Return a module as a part of what is being constructed around it."""
         return self.create()
 
-    def _is_changed(self) -> bool:
-        """Return whether there is more than a class and its arguments."""
-        return bool(self._draft.entries)
-
-    def _check_unbuilt(self) -> None:
-        if self._module is not None:
-            raise AlreadyBuiltError(
-                "this blueprint was built in place and cannot change any more: "
-                "configure blueprint.new(), or use create() instead of build()."
-            )
-
-    def _built_inside(self) -> nn.Module:
-        """Return a module as a part of what is being constructed around it."""
-        return self.create()
-
-    def _with(self, sizes: Sequence[Entry]) -> Self:
-        """Return a copy with the sizes that an example told."""
-        copy = self._copied(self._draft.copy())
-        copy._draft.entries += sizes
-        return copy
-
 
 def _bound(
     cls: type[nn.Module], args: tuple[Any, ...], kwargs: Mapping[str, Any]

@@ -7,20 +7,18 @@ from typing import Any
 from torch import nn
 
 from ...config.path import is_pattern, nearest
-from ..torch_layers import torch_classes
-from ..uninitialized import skip_init
-from .arguments import Arguments, missing, spread
+from .arguments import Arguments, missing
 from .compaction import superseded
-from .declaring import failure, settled
+from .declaring import settled
 from .entry import Call, Edit, Entry, Setting, Tap, Target, replaced
 from .errors import SettingError
-from .folding import Folded, check, fold_made
+from .folding import check, fold_made
+from .leaves import Leaves
 from .made import Made, described, is_repeatable
 from .selecting import children
 from .shifting import shifted
-from .sizes import missing_sizes, stand_ins
+from .sizes import missing_sizes
 from .targets import Plans, concerning, matches, paths_of
-from .values import resolved
 
 
 class Draft:
@@ -38,9 +36,10 @@ class Draft:
         self.is_complete = False
         """Whether the arguments of the root suffice to construct it."""
         self._places: dict[str, Made] | None = None
+        self._closed: dict[str, int] | None = None
+        """How many places are below each, for those that have some."""
         self._matched: dict[Target, list[Made]] = {}
-        self._tried: set[Any] = set()
-        self._leaves: dict[Any, Made] = {}
+        self._leaves = Leaves()
         self._settle_if_complete(self.tree, [])
 
     def copy(self) -> "Draft":
@@ -48,8 +47,9 @@ class Draft:
         draft = Draft.__new__(Draft)
         draft.__dict__.update(self.__dict__)
         draft.entries, draft.known = list(self.entries), set(self.known)
-        draft.tree, draft._tried = self.tree.copy(), set(self._tried)
-        draft._places, draft._matched, draft._leaves = None, {}, {}
+        draft.tree = self.tree.copy()
+        draft._places = draft._closed = None
+        draft._matched, draft._leaves = {}, Leaves()
         return draft
 
     def become(self, other: "Draft") -> None:
@@ -172,7 +172,7 @@ class Draft:
             # Equal layers share what was found out for the first of them.
             key = (made.asked, id(made.plan), id(made.given), made.below)
             if key not in alike:
-                alike[key] = self._changed_leaf(made, old, entry)
+                alike[key] = self._leaves.changed(made, old, entry)
             changed = alike[key]
             if changed is None or made.kids or made.is_copied:
                 return False
@@ -181,49 +181,6 @@ class Draft:
             made.plan, made.given, made.cls = changed.plan, changed.given, changed.cls
             made.arguments, made.missing = changed.arguments, changed.missing
         self.is_stale = self.is_stale or matched != [self.tree]
-        return True
-
-    def _changed_leaf(
-        self, made: Made, old: dict[int, Entry | None], entry: Setting
-    ) -> Made | None:
-        """Return how ``made`` is to be, None if that may make others."""
-        if made.kids or not is_repeatable(made.given):
-            return None
-        plan = (*replaced(made.plan, old), entry)
-        folded = fold_made(made, plan)
-        check(folded, made.path, entry)
-        if not self._is_leaf(folded, made.path):
-            return None
-        changed = made.alone()
-        changed.plan, changed.cls = plan, folded.cls
-        changed.arguments = described(folded.arguments)
-        changed.missing = missing_sizes(folded.cls, folded.arguments)
-        key = (made.asked, plan, made.below, _key(made.asked, made.given))
-        if key[-1] is not None:
-            if len(self._leaves) > _KEPT:
-                self._leaves.clear()
-            return self._leaves.setdefault(key, changed)
-        return changed
-
-    def _is_leaf(self, folded: Folded, path: str) -> bool:
-        """Return whether a layer of torch is made, which makes no others; try it."""
-        cls = folded.cls
-        if cls not in torch_classes() or cls in _MAKERS:
-            return False
-        key = _key(cls, folded.arguments)
-        if key is not None and key in self._tried:
-            return True
-        arguments = folded.arguments | stand_ins(cls, folded.arguments)
-        try:
-            args, kwargs = spread(cls, {n: resolved(v) for n, v in arguments.items()})
-            with skip_init():
-                cls(*args, **kwargs)
-        except Exception as error:
-            raise failure(path, cls, error) from error
-        if len(self._tried) > _KEPT:
-            self._tried.clear()
-        if key is not None:
-            self._tried.add(key)
         return True
 
     def _settle_with(
@@ -246,9 +203,7 @@ class Draft:
             self._settle_if_complete(copy, entries)
         else:
             found = settled(copy, concerning(entries, unit.path), self.known)
-            for name in ("kids", "plan", "below", "cls", "arguments", "missing"):
-                setattr(unit, name, getattr(found, name))
-            self.is_stale, self._places, self._matched = True, None, {}
+            self._graft(unit, found)
         self.entries = entries
 
     def _settle_if_complete(self, tree: Made, entries: list[Entry]) -> None:
@@ -263,7 +218,8 @@ class Draft:
 
     def _adopt(self, tree: Made) -> None:
         self.tree, self.is_stale = tree, False
-        self._places, self._matched = None, {}
+        self._places = self._closed = None
+        self._matched = {}
 
     def _owners(self, matched: list[Made]) -> list[Made]:
         chosen = {id(made) for made in matched}
@@ -280,40 +236,32 @@ class Draft:
         unit = matched[0]
         if not is_repeatable(unit.given) or unit.below or unit is self.tree:
             return self.tree
-        parts = {id(made) for made in unit.walk()}
+        return unit if self._is_closed(unit) else self.tree
+
+    def _is_closed(self, unit: Made) -> bool:
+        """Return whether all that ``unit`` made is below it, and nothing else is."""
+        if self._closed is None:
+            self._closed = {}
+            for path in self.places:
+                for end in (i for i, mark in enumerate(path) if mark == "."):
+                    above = path[:end]
+                    self._closed[above] = self._closed.get(above, 0) + 1
         below = unit.path + "."
-        for made in self.tree.walk():
-            is_part = id(made) in parts
-            for path in made.paths:
-                if path != unit.path and path.startswith(below) is not is_part:
-                    return self.tree
-        return unit
+        paths = [p for made in unit.walk() if made is not unit for p in made.paths]
+        is_inside = all(path.startswith(below) for path in paths)
+        return is_inside and self._closed.get(unit.path, 0) == len(paths)
 
-
-def _key(cls: type[nn.Module], arguments: Arguments) -> Any:
-    """Return what tells equal constructions apart from others, None if nothing does."""
-    key: list[Any] = [cls]
-    for name, value in arguments.items():
-        kind = type(value)
-        if kind in (tuple, list):
-            key += (name, kind, repr(value))
-        elif value is None or kind in (bool, int, float, str):
-            key += (name, kind, value)
+    def _graft(self, unit: Made, found: Made) -> None:
+        """Let ``unit`` be as ``found`` was made in its place."""
+        before = [path for made in unit.walk() for path in made.paths]
+        for name in ("kids", "plan", "below", "cls", "arguments", "missing"):
+            setattr(unit, name, getattr(found, name))
+        self.is_stale, self._matched = True, {}
+        if before == [path for made in unit.walk() for path in made.paths]:
+            for made in unit.walk():
+                self.places.update(dict.fromkeys(made.paths, made))
         else:
-            return None
-    return tuple(key)
-
-
-_KEPT = 1000
-"""How many layers are remembered as tried."""
-
-_MAKERS = {
-    *(nn.Sequential, nn.ModuleList, nn.ModuleDict, nn.Module, nn.MultiheadAttention),
-    *(nn.Transformer, nn.TransformerEncoder, nn.TransformerDecoder),
-    *(nn.TransformerEncoderLayer, nn.TransformerDecoderLayer),
-    *(nn.AdaptiveLogSoftmaxWithLoss, getattr(nn, "LinearCrossEntropyLoss", nn.Module)),
-}
-"""Classes of torch whose constructors make modules, or take them."""
+            self._places = self._closed = None
 
 
 def missing_of(draft: Draft) -> dict[str, tuple[str, ...]]:

@@ -1,11 +1,11 @@
 """Sizes that a layer of torch can take from its input, when they are left out."""
 
 from collections.abc import Callable, Mapping
-from functools import lru_cache
 from typing import Any, TypeAlias
 
 from torch import Tensor, nn
 
+from ..by_class import by_class
 from .arguments import Arguments
 
 Reader: TypeAlias = Callable[[tuple[Tensor, ...], Mapping[str, Any]], dict[str, Any]]
@@ -40,8 +40,8 @@ def read_sizes(
     return {name: found[name] for name in missing_sizes(cls, arguments)}
 
 
-@lru_cache(maxsize=1024)
-def _sizes_of(cls: Any) -> tuple[str, ...]:
+@by_class
+def _sizes_of(cls: type[nn.Module]) -> tuple[str, ...]:
     # The constructor of a class of the user's may take them from somewhere else.
     if not cls.__init__.__module__.startswith("torch.nn"):
         return ()
