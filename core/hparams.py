@@ -11,7 +11,7 @@ from ..records.flat import FlatRecord
 from ..records.tree import Encoder
 from .building import planned
 from .capture import ARGUMENTS
-from .hyperparameters import hparams_of
+from .hyperparameters import get_hparams
 from .plain import ORIGIN
 from .registry import NAME
 
@@ -27,7 +27,7 @@ def recorded_hparams(module: nn.Module) -> dict[str, Any] | None:
         return None
     encoder = Encoder()
     try:
-        node: Any = encoder.encode(hparams_of(module), "hparams")
+        node: Any = encoder.encode(get_hparams(module, bare=True), "hparams")
     except (TypeError, ValueError, NotImplementedError, RecordError):
         return None
     return None if encoder.entries else node

@@ -28,9 +28,13 @@ class Writer:
     """Writes one module; remembers where each submodule was met first."""
 
     def __init__(
-        self, extended: bool = False, met: dict[int, str] | None = None
+        self,
+        extended: bool = False,
+        met: dict[int, str] | None = None,
+        *,
+        bare: bool = False,
     ) -> None:
-        self.extended = extended
+        self.extended, self.bare = extended, bare
         self.met: dict[int, str] = {} if met is None else met
 
     def node(self, module: nn.Module, path: str, depth: int = 0) -> HparamsDict:
@@ -54,7 +58,9 @@ class Writer:
         if arguments is None:
             return node
         node |= self._told(cls, arguments, path, depth)
-        if cls not in plain.CONTAINERS_OF_TORCH:
+        # What arguments of plain data make need not be told: they make it again.
+        is_told = self.bare and len(self.met) == 1
+        if cls not in plain.CONTAINERS_OF_TORCH and not is_told:
             self._add_children(node, module, path, depth)
         if self.extended:
             node |= _computed(cls, node)

@@ -16,13 +16,16 @@ from .places import unwrapped
 from .plain import ORIGIN
 
 
-def get_hparams(module: nn.Module, *, extended: bool = False) -> HparamsDict:
+def get_hparams(
+    module: nn.Module, *, extended: bool = False, bare: bool = False
+) -> HparamsDict:
     """Return the hyperparameters of ``module``, from which an equal one can be built.
 
     Known are decorated classes, every layer of ``torch.nn``, those that
     `register_hparams` was told of, and modules with a mapping in ``hparams``.
     ``extended`` adds the computed fields of ``Hparams``, and under ``__children__``
-    the children that have the name of an argument.  Raises NotImplementedError for
+    the children that have the name of an argument; ``bare`` leaves out the children
+    of a module that is made of plain data alone.  Raises NotImplementedError for
     another class, and TypeError that names the argument for what is no plain data.
     """
     module = unwrapped(module)
@@ -30,7 +33,7 @@ def get_hparams(module: nn.Module, *, extended: bool = False) -> HparamsDict:
     if known_arguments(module, cls) is None and ORIGIN not in module.__dict__:
         raise NotImplementedError(_unknown(cls))
     try:
-        return Writer(extended).node(module, "")
+        return Writer(extended, bare=bare).node(module, "")
     except RecursionError:
         raise HyperparameterError("", "nested too deep to be told") from None
 

@@ -756,6 +756,18 @@ def test_a_lightning_module_keeps_its_hparams_and_is_told() -> None:
         assert get_hparams(made)["rate"] == 0.1
 
 
+def test_bare_hyperparameters_leave_out_what_plain_data_makes() -> None:
+    assert get_hparams(Net(3), bare=True) == {
+        "__module__": __name__,
+        "__name__": "Net",
+        "a": 3,
+        "b": 2,
+        "c": "x",
+    }
+    net = Pair(Net(3), nn.ReLU())
+    assert get_hparams(net, bare=True) == get_hparams(net)
+
+
 def test_errors_pickle() -> None:
     error = HyperparameterError("a.b", "is wrong")
 
