@@ -1,6 +1,7 @@
 """Modules that break what others do to build without init: a table for the tests."""
 
 import math
+import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -187,6 +188,19 @@ class WeightAndSpectralNorm(nn.Module):
 
     def forward(self, x: Tensor) -> Any:
         return self.q(self.l(x))
+
+
+@_add
+class OldWeightNorm(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        with warnings.catch_warnings():
+            # Torch says that it is deprecated; models that use it still have files.
+            warnings.simplefilter("ignore", FutureWarning)
+            self.l = nn.utils.weight_norm(nn.Linear(4, 4))  # type: ignore[no-untyped-call]  # in torch
+
+    def forward(self, x: Tensor) -> Any:
+        return self.l(x)
 
 
 @_add

@@ -5,6 +5,7 @@ import enum
 import torch
 
 from burnish.records import Entry, FlatRecord, ParamId, Record
+from burnish.records.entry import Kind
 
 
 class Mode(enum.Enum):
@@ -43,7 +44,7 @@ def state() -> State:
 
 def record() -> FlatRecord:
     weight = torch.arange(-300.0, 300.0).reshape(20, 30) / 64
-    tensors = {
+    tensors: dict[str, tuple[Kind, torch.Tensor, str | None]] = {
         "encoder.0.weight": ("parameter", weight, "aaaaaaaaaaaaa"),
         "encoder.0.bias": (
             "parameter",
@@ -59,7 +60,7 @@ def record() -> FlatRecord:
     entries = [
         Entry(
             path, kind, t.dtype, tuple(t.shape), t, ParamId(id_) if id_ else None, True
-        )  # type: ignore[arg-type]  # a Kind
+        )
         for path, (kind, t, id_) in tensors.items()
     ]
     entries[0].ties = ("decoder.weight",)

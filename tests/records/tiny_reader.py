@@ -1,42 +1,35 @@
 """What docs/format.md says of `.mpk`, as a reader that knows nothing of burnish."""
 
 from pathlib import Path
-from typing import Any
 
-import msgpack  # type: ignore[import-untyped]  # it ships no types
+import msgpack
 import numpy as np
 import torch
 import xxhash
 
-BLOCK = 262_144
 SHIFTS = {"float32": (23, 24, 16), "bfloat16": (7, 8, 0), "float16": (8, 0, 0)}
 
 
 def joined(raw: bytes, dtype: str) -> bytes:
-    """Return the values whose planes are ``raw``, in order."""
-    width = 4 if dtype == "float32" else 2
-    out: list[bytes] = []
-    for start in range(0, len(raw), BLOCK * width):
-        block = np.frombuffer(raw[start : start + BLOCK * width], np.uint8)
+    width, out, (top, sign, rest) = 4 if dtype == "float32" else 2, b"", SHIFTS[dtype]
+    for start in range(0, len(raw), 262_144 * width):
+        block = np.frombuffer(raw[start : start + 262_144 * width], np.uint8)
         n = len(block) // width
         first, second = block[:n].astype("<u4"), block[n : 2 * n].astype("<u4")
-        top, sign, rest = SHIFTS[dtype]
         bits = first << top | second >> 7 << 7 + sign | (second & 127) << rest
         bits |= block[2 * n :].view("<u2") if width == 4 else 0
-        out.append(bits.astype(f"<u{width}").tobytes())
-    return b"".join(out)
+        out += bits.astype(f"<u{width}").tobytes()
+    return out
 
 
 def read(file: Path) -> dict[str, torch.Tensor]:
-    """Return the tensors in ``file`` by their names, ties included."""
-    document: Any = msgpack.unpackb(file.read_bytes())
+    document = msgpack.unpackb(file.read_bytes())
     assert document["burnish"] == 1
     assert xxhash.xxh3_64_digest(document["header"]) == document["header_xxh3"]
     table, found = msgpack.unpackb(document["header"])["tensors"], {}
     payloads, ties = iter(document["data"][1::2]), dict(table["ties"])
     for i, (path, dtype) in enumerate(zip(table["path"], table["dtype"], strict=True)):
-        shape, kind = table["shape"][i], getattr(torch, dtype)
-        raw = next(payloads)
+        shape, kind, raw = table["shape"][i], getattr(torch, dtype), next(payloads)
         while len(raw) < int(np.prod(shape, dtype=object)) * kind.itemsize:
             raw += next(payloads)
         assert xxhash.xxh3_64_digest(raw) == document["checksums"][8 * i : 8 * i + 8]
