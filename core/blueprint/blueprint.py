@@ -1,6 +1,6 @@
 """`Blueprint`: a module that is not yet built."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar, cast
@@ -220,7 +220,7 @@ class Blueprint(Selection, Generic[M]):
                 call.function(part, *call.args, **call.kwargs)
 
     @contextmanager
-    def _called_by(self, who: str) -> Iterator[None]:
+    def _called_by(self, who: str) -> Generator[None]:
         self._callers.append(who)
         try:
             yield

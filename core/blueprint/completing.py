@@ -1,6 +1,6 @@
 """Sizes left out, completed by sending an example through a throw-away module."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -66,7 +66,7 @@ def not_told(left: Mapping[str, tuple[str, ...]], why: str) -> SettingError:
 @contextmanager
 def _reading(
     module: nn.Module, run: Run, found: dict[str, Arguments]
-) -> Iterator[None]:
+) -> Generator[None]:
     """Complete each layer when its first input arrives, and note the sizes."""
     handles: list[Any] = []
     for part in module.modules():

@@ -1,5 +1,8 @@
 """What a call of ``configure`` asks for, as entries of the tape."""
 
+# pyright: reportPrivateUsage=false
+# A blueprint and its parts are one thing in several files.
+
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -127,7 +130,7 @@ def _holds_modules(owners: Sequence[Made], name: str) -> bool:
 
 
 def _unknown(made: Made, name: str, selection: "Selection") -> SettingError:
-    names, children = names_of(made.cls), selection._child_names()
+    names, children = names_of(made.cls), selection._child_names(made.path)
     there = ", ".join(names) or "nothing"
     parts = f" Its parts are: {', '.join(children[:12])}." if children else ""
     return SettingError(

@@ -2,7 +2,7 @@
 
 import random
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from typing import Any
 
@@ -10,7 +10,7 @@ import torch
 
 
 @contextmanager
-def forked(seed: int) -> Iterator[None]:
+def forked(seed: int) -> Generator[None]:
     """Run with generators seeded anew, and leave them as they were.
 
     With another ``seed`` each time, constructors that depend on chance show it.
@@ -34,7 +34,7 @@ def kept() -> Callable[[], None]:
     def put_back() -> None:
         random.setstate(python)
         torch.set_rng_state(host)
-        if numpys is not None:
+        if numpy is not None:
             numpy.set_state(numpys)
         if devices:
             torch.cuda.set_rng_state_all(devices)

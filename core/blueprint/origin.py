@@ -1,5 +1,8 @@
 """The blueprint that a module was built from, kept by the module."""
 
+# pyright: reportPrivateUsage=false
+# A blueprint and its parts are one thing in several files.
+
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 

@@ -1,5 +1,8 @@
 """A part of a blueprint, or several: what can be configured, read and called."""
 
+# pyright: reportPrivateUsage=false
+# A blueprint and its parts are one thing in several files.
+
 from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Self
 
@@ -237,9 +240,10 @@ class Selection:
         target: Target = paths[0] if len(paths) == 1 else tuple(paths)
         return Selection(self._blueprint, tuple(paths), target)
 
-    def _child_names(self) -> list[str]:
+    def _child_names(self, *paths: str) -> list[str]:
+        """Return the names of the parts of those at ``paths``, or of all."""
         tree = list(self._draft.places)
-        kids = [kid for path in self._paths for kid in children(tree, path)]
+        kids = [kid for path in paths or self._paths for kid in children(tree, path)]
         return list(dict.fromkeys(kid.rpartition(".")[2] for kid in kids))
 
     def _names(self, made: Made) -> list[str]:

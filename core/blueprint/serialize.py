@@ -9,6 +9,9 @@
 Calls and styles are by name, of methods that carry a mark and of registered functions.
 """
 
+# pyright: reportPrivateUsage=false
+# A blueprint and its parts are one thing in several files.
+
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -210,7 +213,8 @@ def _batches(entries: list[Entry]) -> list[list[Entry]]:
     batches: list[list[Entry]] = [[]]
     for entry in entries:
         if isinstance(entry, Call):
-            batches += [[entry], []]
+            batches.append([entry])
+            batches.append([])
         else:
             batches[-1].append(entry)
     return [batch for batch in batches if batch]

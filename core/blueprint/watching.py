@@ -6,7 +6,7 @@ the one that was there. The watch is counted, and taken down with the last one.
 
 import functools
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 from contextlib import contextmanager
 from typing import Any, Protocol
 
@@ -55,7 +55,7 @@ def watcher() -> Watcher | None:
 
 
 @contextmanager
-def telling(watcher: Watcher | None) -> Iterator[None]:
+def telling(watcher: Watcher | None) -> Generator[None]:
     """Tell ``watcher`` of the watched constructions of this thread, and nobody else."""
     outer = _local.watcher
     _local.watcher = watcher
@@ -66,7 +66,7 @@ def telling(watcher: Watcher | None) -> Iterator[None]:
 
 
 @contextmanager
-def watched(classes: Iterable[type[nn.Module]]) -> Iterator[None]:
+def watched(classes: Iterable[type[nn.Module]]) -> Generator[None]:
     """Watch the constructors of ``classes``, and notice those of all others."""
     chosen: set[type[nn.Module]] = {nn.Module, *classes}
     for cls in chosen:

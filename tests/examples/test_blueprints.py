@@ -9,7 +9,7 @@ import torch
 from sklearn.datasets import load_digits  # type: ignore[import-untyped]  # scikit-learn declares nothing
 from torch import nn
 
-EXAMPLES = Path(__file__).parents[2] / "examples" / "blueprints"
+EXAMPLES = Path(__file__).parents[2] / "examples"
 NETWORKS = ["mlp", "encoder_decoder", "resnet", "vit"]
 
 
@@ -19,7 +19,7 @@ def examples() -> Iterator[Any]:
         patch.syspath_prepend(str(EXAMPLES))
         threads = torch.get_num_threads()
         torch.set_num_threads(1)
-        yield importlib.import_module("reconfigured")
+        yield importlib.import_module("blueprint_reconfigured")
         torch.set_num_threads(threads)
 
 
@@ -68,7 +68,7 @@ def test_the_patterns_reach_what_they_name(examples: Any) -> None:
 
 @pytest.mark.parametrize("name", NETWORKS)
 def test_each_network_is_an_ordinary_module_under_80_lines(name: str) -> None:
-    text = (EXAMPLES / f"{name}.py").read_text(encoding="utf-8")
+    text = (EXAMPLES / f"blueprint_{name}.py").read_text(encoding="utf-8")
     imports = [n for n in ast.walk(ast.parse(text)) if isinstance(n, ast.ImportFrom)]
 
     assert len(text.splitlines()) < 80

@@ -67,6 +67,10 @@ class Net(nn.Module):
         return result
 
 
+def is_module(value: Any) -> bool:
+    return isinstance(value, nn.Module)
+
+
 class Hooked(nn.Module):
     """Notes when its marked methods run, and on what."""
 
@@ -78,11 +82,11 @@ class Hooked(nn.Module):
         self.act = nn.ReLU()
 
     def _note(self, moment: str, word: str) -> None:
-        self.seen.append((moment, word, isinstance(self, nn.Module)))
+        self.seen.append((moment, word, is_module(self)))
 
     @stateful
     def widen(self, width: int) -> None:
-        Hooked.seen.append(("stateful", str(width), isinstance(self, nn.Module)))
+        Hooked.seen.append(("stateful", str(width), is_module(self)))
         part: Any = self
         part.configure(width=width)
 
@@ -93,7 +97,7 @@ class Hooked(nn.Module):
 
     @before_build
     def prepare(self, word: str) -> None:
-        Hooked.seen.append(("before_build", word, isinstance(self, nn.Module)))
+        Hooked.seen.append(("before_build", word, is_module(self)))
         part: Any = self
         part.configure("act", nn.Tanh)
 

@@ -236,14 +236,14 @@ def test_d12_each_constructor_runs_once_per_creation() -> None:
 
 
 def test_d12_the_order_of_configuring_does_not_matter_for_the_weights() -> None:
-    settings = [
+    settings: list[dict[str, dict[str, Any]]] = [
         {"blocks.0.0": {"out_features": 6}, "blocks.0.1": {}},
         {"head": {"bias": False}},
         {"": {"depth": 1}},
     ]
     found: list[Tensor] = []
     for order in ([0, 1, 2], [2, 1, 0], [1, 2, 0]):
-        blueprint = Blueprint(Net)
+        blueprint: Any = Blueprint(Net)
         for i in order:
             for path, arguments in settings[i].items():
                 if arguments:
@@ -277,7 +277,8 @@ def test_blueprints_leave_every_generator_where_it_was() -> None:
 
 
 def test_d13_a_copy_is_the_same_and_independent() -> None:
-    blueprint = Blueprint(Net).configure("blocks.*.1", nn.Tanh).configure(depth=3)
+    blueprint: Any = Blueprint(Net)
+    blueprint.configure("blocks.*.1", nn.Tanh).configure(depth=3)
     copy = blueprint.new()
     copy.configure("head", out_features=9)
 
@@ -349,7 +350,7 @@ def test_d16_a_replacement_keeps_nothing_and_brings_its_own_settings() -> None:
 
 
 def test_d17_swapping_a_class_keeps_the_arguments_it_has_too() -> None:
-    blueprint = Blueprint(nn.Linear, 3, 4)
+    blueprint: Any = Blueprint(nn.Linear, 3, 4)
     assert str(blueprint) == "Linear(in_features=3, out_features=4)"
 
     with pytest.raises(ValueError, match="'nope'"):
@@ -411,7 +412,7 @@ def test_d23_build_and_create_give_the_same_forms() -> None:
 
 
 def test_an_empty_match_is_an_error_unless_it_is_allowed() -> None:
-    blueprint = Blueprint(Net)
+    blueprint: Any = Blueprint(Net)
 
     with pytest.raises(SettingError, match=r"\*\*\.act: no module.*pattern"):
         blueprint.configure("**.act", nn.GELU)
@@ -421,7 +422,8 @@ def test_an_empty_match_is_an_error_unless_it_is_allowed() -> None:
 
 
 def test_a_pattern_means_the_parts_that_come_later_as_well() -> None:
-    blueprint = Blueprint(Net).configure("blocks.*.1", nn.GELU).configure(depth=4)
+    blueprint: Any = Blueprint(Net).configure("blocks.*.1", nn.GELU)
+    blueprint.configure(depth=4)
 
     assert all(isinstance(block[1], nn.GELU) for block in blueprint.create().blocks)
 

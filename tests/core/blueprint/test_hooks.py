@@ -145,7 +145,8 @@ def test_without_logs_no_hook_and_no_attribute_is_added() -> None:
     module = Blueprint(Coder).build()
 
     assert not hasattr(module, "logs")
-    assert not any(m._forward_hooks or m._forward_pre_hooks for m in module.modules())
+    hooks = ("_forward_hooks", "_forward_pre_hooks")
+    assert not any(getattr(m, name) for m in module.modules() for name in hooks)
 
 
 def test_d22_a_dict_goes_in_and_a_larger_one_comes_out() -> None:

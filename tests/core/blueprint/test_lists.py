@@ -42,8 +42,8 @@ def test_settings_follow_their_items_when_one_comes_or_goes() -> None:
     blueprint.configure("encoder.1.activation", nn.Tanh)
     blueprint.encoder.insert(0, Layer)
 
-    assert blueprint["encoder.2.activation"].cls is nn.Tanh
-    assert blueprint["encoder.1.activation"].cls is nn.ReLU
+    found = [blueprint[f"encoder.{i}.activation"].cls for i in (1, 2)]
+    assert found == [nn.ReLU, nn.Tanh]
 
     blueprint.encoder.pop(0)
     assert blueprint["encoder.1.activation"].cls is nn.Tanh

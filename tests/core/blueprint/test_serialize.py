@@ -41,7 +41,7 @@ def changed() -> Blueprint[Coder]:
 def test_d25_a_blueprint_is_json_and_reads_back_to_the_same_build() -> None:
     blueprint = changed()
 
-    again = Blueprint.from_dict(json.loads(json.dumps(blueprint.to_dict())))
+    again: Any = Blueprint.from_dict(json.loads(json.dumps(blueprint.to_dict())))
 
     assert str(again) == str(blueprint)
     assert again.to_dict() == blueprint.to_dict()
@@ -55,7 +55,9 @@ def test_calls_are_written_by_name_and_run_again() -> None:
     blueprint = Blueprint(Hooked).widen(5).freeze("x").grow("y").prepare("z")
     Hooked.seen.clear()
 
-    module = Blueprint.from_dict(json.loads(json.dumps(blueprint.to_dict()))).build()
+    module: Any = Blueprint.from_dict(
+        json.loads(json.dumps(blueprint.to_dict()))
+    ).build()
 
     assert module.layers[0].in_features == 5
     assert isinstance(module.act, nn.Tanh)

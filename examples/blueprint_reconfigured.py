@@ -1,6 +1,6 @@
 """Four networks, reconfigured by patterns, trained on digits, saved and reopened.
 
-python examples/blueprints/reconfigured.py
+python examples/blueprint_reconfigured.py
 """
 
 import functools
@@ -9,13 +9,13 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-from encoder_decoder import EncoderDecoder
-from mlp import MLP
-from resnet import ResNet18
+from blueprint_encoder_decoder import EncoderDecoder
+from blueprint_mlp import MLP
+from blueprint_resnet import ResNet18
+from blueprint_vit import ViT
 from rich import print
 from sklearn.datasets import load_digits
 from torch import Tensor, nn
-from vit import ViT
 
 from burnish.core.blueprint import Blueprint
 from burnish.optim import AdamW
@@ -23,21 +23,21 @@ from burnish.optim import AdamW
 
 def mlp() -> Blueprint[MLP]:
     """Return a perceptron that is deeper than its class says, without a ReLU."""
-    blueprint = MLP.blueprint(depth=3)
+    blueprint = Blueprint(MLP, depth=3)
     blueprint.configure("blocks.*.act", nn.SiLU).configure("**.dropout.p", 0.1)
     return blueprint.configure("blocks.2", width=16).configure("head", in_features=16)
 
 
 def encoder_decoder() -> Blueprint[EncoderDecoder]:
     """Return an encoder and decoder with other norms, and leaky in the encoder."""
-    blueprint = EncoderDecoder.blueprint(widths=(8, 16))
+    blueprint = Blueprint(EncoderDecoder, widths=(8, 16))
     blueprint.configure("**.norm", nn.GroupNorm, num_groups=4)
     return blueprint.configure("encoder.*.act", nn.LeakyReLU, negative_slope=0.1)
 
 
 def resnet() -> Blueprint[ResNet18]:
     """Return a slim ResNet-18 for small gray images."""
-    blueprint = ResNet18.blueprint(n_channels=1, n_classes=10, width=8)
+    blueprint = Blueprint(ResNet18, n_channels=1, n_classes=10, width=8)
     blueprint.configure("stem.0", kernel_size=3, stride=1, padding=1)
     blueprint.replace("stem.3", nn.Identity)
     return blueprint.configure("**.act{1,2}", functools.partial(nn.ELU, alpha=0.5))
@@ -45,7 +45,7 @@ def resnet() -> Blueprint[ResNet18]:
 
 def vit() -> Blueprint[ViT]:
     """Return a deeper transformer with RMS norms and narrow blocks."""
-    blueprint = ViT.blueprint(depth=3)
+    blueprint = Blueprint(ViT, depth=3)
     blueprint.configure("blocks.*.norm*", nn.RMSNorm).configure("blocks.*", ratio=2)
     return blueprint.configure("blocks.0.act", nn.ReLU)
 
@@ -57,7 +57,7 @@ def train(net: nn.Module, x: Tensor, loss: Callable[[Tensor], Tensor]) -> list[f
     for _ in range(8):
         value = loss(net(x))
         optimizer.zero_grad()
-        value.backward()
+        value.backward()  # type: ignore[no-untyped-call]  # torch declares nothing
         optimizer.step()
         losses.append(value.item())
     return losses
