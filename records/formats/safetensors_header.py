@@ -1,5 +1,6 @@
 """The header of a `.safetensors` file: read, and checked before anything is."""
 
+from collections.abc import Iterator
 from typing import Any
 
 import torch
@@ -7,7 +8,7 @@ import torch
 from ..errors import RecordFormatError
 from ..header import is_shape
 from ..source import MemorySource, Source
-from .json_reader import JsonReader
+from .json_reader import JsonReader, quick_value
 
 MAX_HEADER = 100_000_000
 """Bytes of a header, at most: the library's own limit."""
@@ -60,21 +61,34 @@ def read_header(
             f"a header of {length:,} bytes in a file of {source.size:,}",
             cure="The file was cut short; copy or save it again.",
         )
-    header = MemorySource(source.read(8, length), name=source.name)
-    reader = JsonReader(header, budget)
+    text = source.read(8, length)
+    quick = quick_value(bytes(text), budget)
+    members = (
+        iter(quick.items())
+        if isinstance(quick, dict)
+        else _members(MemorySource(text, name=source.name), budget)
+    )
     tensors: dict[str, Tensor] = {}
     metadata: dict[str, str] = {}
+    for key, value in members:
+        if key == "__metadata__":
+            metadata = _checked_metadata(value, source.name)
+        else:
+            tensors[key] = _checked_tensor(key, value, source.name)
+    return tensors, metadata, 8 + length
+
+
+def _members(header: Source, budget: int) -> Iterator[tuple[str, Any]]:
+    """Return keys and values one by one, with memory for one of them."""
+    reader = JsonReader(header, budget)
     for key in reader.members():
         before = reader.spent
         value = reader.value()
-        if key == "__metadata__":
-            metadata = _checked_metadata(value, source.name)
-            continue
-        tensors[key] = _checked_tensor(key, value, source.name)
-        reader.settle(before + _ROW_COST)
+        yield key, value
+        if key != "__metadata__":
+            reader.settle(before + _ROW_COST)
     if reader.next():
         raise reader.error("something after the end")
-    return tensors, metadata, 8 + length
 
 
 def _checked_metadata(value: Any, file: str) -> dict[str, str]:
