@@ -15,7 +15,7 @@ from burnish.core.blueprint.errors import (
     SettingError,
 )
 
-from .models import Child, Grand, Net, Parent, weights  # a neighbour
+from .models import Child, Grand, Net, Parent, weights
 
 
 def test_d1_a_derived_setting_follows_what_it_is_derived_from() -> None:

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from burnish.core.blueprint import Blueprint, after_build, register_style
 from burnish.core.blueprint.errors import SettingError
 
-from .models import Coder, Hooked  # a neighbour
+from .models import Coder, Hooked
 
 
 @pytest.fixture(autouse=True)

@@ -7,7 +7,7 @@ from torch import nn
 from burnish.core.blueprint import Blueprint
 from burnish.core.blueprint.errors import SettingError
 
-from .models import Coder, Layer  # a neighbour
+from .models import Coder, Layer
 
 
 def kinds(modules: Any) -> list[type[nn.Module]]:

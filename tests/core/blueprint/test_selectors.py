@@ -6,7 +6,7 @@ from torch import nn
 from burnish.core.blueprint import Blueprint
 from burnish.core.blueprint.errors import SettingError
 
-from .models import Coder  # a neighbour
+from .models import Coder
 
 
 @pytest.fixture

@@ -18,7 +18,7 @@ from burnish.core.blueprint import Blueprint
 from burnish.core.blueprint.errors import FormatError, SettingError
 from burnish.core.errors import UnknownClassError
 
-from .models import Coder, Hooked, Layer, Net, weights  # a neighbour
+from .models import Coder, Hooked, Layer, Net, weights
 
 
 @pytest.fixture(autouse=True)

@@ -1,0 +1,109 @@
+import threading
+from typing import Any
+
+import pytest
+from torch import nn
+
+from burnish.core.blueprint import Blueprint
+
+from .models import Coder, Grand, Net
+
+
+def test_the_text_shows_what_was_given_and_equal_parts_once() -> None:
+    blueprint = Blueprint(Net, depth=3).configure("blocks.2.1", nn.Tanh)
+
+    assert str(blueprint).splitlines() == [
+        "Net(depth=3)",
+        "  (blocks): Sequential",
+        "    (0-1): 2 x Sequential",
+        "      (0): Linear(in_features=4, out_features=4)",
+        "      (1): ReLU()",
+        "    (2): Sequential",
+        "      (0): Linear(in_features=4, out_features=4)",
+        "      (1): Tanh()",
+        "  (head): Linear(in_features=4, out_features=2)",
+    ]
+
+
+def test_explain_lists_the_sources_in_the_order_of_who_wins() -> None:
+    blueprint = Blueprint(Grand).configure("parent", b=8)
+    blueprint.configure("parent.child", b=5)
+
+    sources = blueprint.explain("parent.child.b")
+
+    assert [(s.who, s.value) for s in sources] == [
+        ("user", 5),
+        ("parent.Parent.__init__", 8),
+        ("default", 2),
+    ]
+    assert sources.value == 5
+    assert "-> user" in str(sources)
+    assert [s.who for s in blueprint.explain("parent.b")] == [
+        "user",
+        "Grand.__init__",
+        "default",
+    ]
+
+
+def test_explain_of_a_part_tells_who_chose_its_class() -> None:
+    blueprint = Blueprint(Net).configure("**.1", nn.GELU, allow_empty=True)
+
+    found = blueprint.explain("blocks.0.1")
+
+    assert [s.value for s in found] == [nn.GELU, nn.ReLU]
+    assert found[0].how == "**.1: GELU"
+
+
+@pytest.mark.parametrize("path", ["nothing", "head.nothing", "head.bias.x"])
+def test_explain_of_what_is_not_there_is_an_error(path: str) -> None:
+    with pytest.raises(ValueError, match=path.split(".")[0]):
+        Blueprint(Net).explain(path)
+
+
+def test_the_diagram_draws_what_was_configured_and_by_whom(tmp_path: Any) -> None:
+    blueprint = Blueprint(Net).configure("head", bias=False)
+    diagram = blueprint.diagram()
+
+    lines = str(diagram).splitlines()
+    assert any(
+        "head: Linear" in line and "<- user: bias=False" in line for line in lines
+    )
+    drawn = diagram.svg(tmp_path / "net.svg")
+    assert drawn.startswith("<svg")
+    assert (tmp_path / "net.svg").read_text(encoding="utf-8") == drawn
+
+
+def test_other_threads_construct_as_ever_while_a_blueprint_builds() -> None:
+    wrong: list[object] = []
+
+    def build(depth: int) -> None:
+        for _ in range(4):
+            blueprint = Blueprint(Coder, depth).configure("**.activation", nn.Tanh)
+            module: Any = blueprint.create()
+            kinds = {type(layer.activation) for layer in module.encoder}
+            wrong.extend(kinds - {nn.Tanh})
+
+    def by_hand() -> None:
+        for _ in range(60):
+            module: Any = Coder(2)
+            wrong.extend(
+                {type(layer.activation) for layer in module.encoder} - {nn.ReLU}
+            )
+
+    threads = [threading.Thread(target=build, args=(n,)) for n in (1, 2, 3)]
+    threads.append(threading.Thread(target=by_hand))
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert wrong == []
+
+
+def test_no_class_is_left_changed() -> None:
+    before = {cls: cls.__dict__.get("__init__") for cls in (nn.Module, nn.ReLU, Net)}
+
+    Blueprint(Net).configure("blocks.*.1", nn.Tanh).create()
+
+    assert {cls: cls.__dict__.get("__init__") for cls in before} == before
+    assert "__init__" not in nn.Tanh.__dict__
