@@ -35,8 +35,8 @@ def quick_value(text: bytes, budget: int) -> Any:
     containers = text.count(b"{") + text.count(b"[")
     values = containers + text.count(b",") + text.count(b":")
     taken = containers * _COST[dict] + values * _COST[str] + len(text)
-    # The library lets half a surrogate pass, which is always an escape.
-    if taken > FREE + budget or b"\\u" in text:
+    # The library lets half a surrogate pass, which is always an escape, and any depth.
+    if taken > FREE + budget or b"\\u" in text or b"[[" in text:
         return None
     try:
         return json.loads(

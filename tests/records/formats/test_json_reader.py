@@ -1,4 +1,4 @@
-"""Two parsers of plain JSON: the quick one says nothing that the careful one does not."""
+"""Two parsers of plain JSON: the quick one reads only what the careful one does."""
 
 import json
 from typing import Any
