@@ -141,10 +141,11 @@ class Draft:
         kids = [p for p in self.places if p and "." not in p]
         there = ", ".join(kids[:12]) or "nothing"
         kind = "pattern" if is_pattern(shown) else "path"
+        ready = "" if is_repeatable(self.tree.arguments) else _READY
         return SettingError(
             shown,
             f"no module is constructed at this {kind}.{hint} "
-            f"At the top there are: {there}. allow_empty=True permits it.",
+            f"At the top there are: {there}.{ready} allow_empty=True permits it.",
         )
 
     def _match(self, target: Target) -> list[Made]:
@@ -262,6 +263,9 @@ class Draft:
                 self.places.update(dict.fromkeys(made.paths, made))
         else:
             self._places = self._closed = None
+
+
+_READY = " A module that is passed ready-made stays as it is: pass a Blueprint."
 
 
 def missing_of(draft: Draft) -> dict[str, tuple[str, ...]]:

@@ -1,5 +1,8 @@
 """Values of settings that stand for modules: blueprints, classes, ready modules."""
 
+# pyright: reportPrivateUsage=false
+# Modules keep their tensors, and blueprints their drafts, under such names.
+
 import copy
 import functools
 from collections.abc import Mapping
@@ -9,6 +12,7 @@ from torch import nn
 
 from ..capture import arguments_of as captured_arguments
 from ..known_arguments import known_arguments
+from ..torch_layers import torch_classes
 from .arguments import Arguments, bind
 
 if TYPE_CHECKING:
@@ -34,6 +38,8 @@ def kept(value: Any) -> Any:
     """Return ``value`` so that later changes of it change no blueprint."""
     if is_blueprint(value):
         return value.new()
+    if isinstance(value, nn.Module) and _is_plain_layer(value):
+        return as_blueprint(value)
     if type(value) in (list, tuple):
         return type(value)(map(kept, value))
     if type(value) is dict:
@@ -98,3 +104,10 @@ def _arguments_of(module: nn.Module) -> Mapping[str, Any]:
             f"what this {name} was made of is not known. Pass Blueprint({name}, ...)."
         )
     return found
+
+
+def _is_plain_layer(module: nn.Module) -> bool:
+    """Return whether ``module`` is a layer of torch that its arguments tell wholly."""
+    if type(module) not in torch_classes():
+        return False
+    return not any((module._parameters, module._buffers, module._modules))

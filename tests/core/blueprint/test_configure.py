@@ -315,6 +315,14 @@ def test_d14_a_built_module_that_is_passed_is_copied_for_each_creation() -> None
     assert first.child is not second.child
 
 
+def test_d14_a_layer_without_weights_that_is_passed_can_be_configured() -> None:
+    blueprint: Any = Blueprint(nn.Sequential, nn.ReLU(inplace=True), nn.Linear(2, 2))
+
+    assert type(blueprint.configure("0", nn.ELU).create()[0]) is nn.ELU
+    with pytest.raises(SettingError, match="ready-made"):
+        blueprint.configure("1", bias=False)
+
+
 class TwoNames(nn.Module):
     def __init__(self) -> None:
         super().__init__()

@@ -19,7 +19,8 @@ class Lit(BoringModel):
         super().__init__()
         self.save_hyperparameters()
         layers = [nn.Linear(32, width), act(), nn.Linear(width, 2)]
-        self.layer: nn.Module = nn.Sequential(*layers)
+        whole: Any = nn.Sequential(*layers)
+        self.layer = whole
 
 
 @burnish.module
