@@ -1,9 +1,12 @@
 """A program on Hydra: its file, its overrides, its run folder; errors for people."""
 
+import logging
 import os
 import sys
 from argparse import ArgumentParser
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Sequence
+from contextlib import contextmanager
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +19,7 @@ FOLDER_VARIABLE = "HYDRA_CONFIG_PATH"
 
 _SECTIONS = ("model_config", "data_config", "data_config.loader", "run_config")
 _PLACES = (*_SECTIONS, "run_config.trainer", "run_config.logger")
+_LOGGERS = (None, "lightning", "lightning.pytorch", "lightning.fabric")
 _SHORT = {"model": ("model_config",), "data": ("data_config", "data_config.loader")}
 
 
@@ -27,7 +31,7 @@ def run(prog: str, about: str, argv: Sequence[str], task: Task) -> int:
     ``model_config.optimizer.kwargs.lr=0.1``.
     """
     try:
-        import hydra  # noqa: F401  # asked for here, so that the cure can be told
+        import_module("hydra")
     except ImportError:
         print(
             f"error: {prog} needs hydra: pip install 'burnish[train]'", file=sys.stderr
@@ -152,19 +156,38 @@ def _run_hydra(
             status = 1
 
     before = sys.argv
-    sys.argv = [prog, *words]
+    sys.argv = [prog, f"hydra.job.name={prog.split()[-1]}", *words]
     GlobalHydra.instance().clear()
     try:
-        decorate = hydra.main(
-            version_base="1.3", config_path=str(folder), config_name=name
-        )
-        decorate(checked)()
+        with _own_logging():
+            decorate = hydra.main(
+                version_base="1.3", config_path=str(folder), config_name=name
+            )
+            decorate(checked)()
     except SystemExit as ended:
         return ended.code if isinstance(ended.code, int) else 1
     finally:
         sys.argv = before
         GlobalHydra.instance().clear()
     return status
+
+
+@contextmanager
+def _own_logging() -> Generator[None]:
+    """Leave the program's logging after the block as it was before."""
+    loggers = [logging.getLogger(name) for name in _LOGGERS]
+    kept = [(logger, [*logger.handlers], logger.level) for logger in loggers]
+    # Hydra prints what Lightning says; it need not stand there twice.
+    for logger in loggers[1:]:
+        logger.handlers.clear()
+    try:
+        yield
+    finally:
+        for logger, handlers, level in kept:
+            for handler in [h for h in logger.handlers if h not in handlers]:
+                handler.close()
+            logger.handlers[:] = handlers
+            logger.setLevel(level)
 
 
 def _is_for_people(error: Exception) -> bool:

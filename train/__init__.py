@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     )
     from .hyperstate import HyperState
     from .lightning_io import RecordIO
-    from .load_lightning import load_lightning
+    from .load_module import load_lightning
     from .loader import ResumableLoader, ResumableSampler
     from .model import Model
     from .named import register_named
@@ -69,7 +69,7 @@ _HOME = {
     "ResumableSampler": "loader",
     "SchedulerHparams": "hparams",
     "Serializable": "serializable",
-    "load_lightning": "load_lightning",
+    "load_lightning": "load_module",
     "register_named": "named",
 }
 

@@ -33,7 +33,7 @@ class DataModule(TypedHparams, LightningDataModule, Generic[H]):
         """The whole dataset."""
         parts = self._split()
         self.train, self.val = parts[0], parts[1]
-        self.test = parts[2] if len(parts) == 3 else None
+        self.test: Any = parts[2] if len(parts) == 3 else None
         self._train_loader: Any = None
 
     @abstractmethod
@@ -79,7 +79,7 @@ class DataModule(TypedHparams, LightningDataModule, Generic[H]):
 
     def val_dataloader(self) -> Any:
         """Return what Lightning validates with."""
-        return self._required(self.val_loader) if self.val is not None else []
+        return self._required(self.val_loader)
 
     def test_dataloader(self) -> Any:
         """Return what Lightning tests with."""

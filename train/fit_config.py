@@ -6,7 +6,7 @@ from ..config.errors import ConfigError, Problem
 from ..config.fields import fields_of, is_mapping, is_struct, members
 from ..config.hparams import Hparam, Hparams
 from ..config.path import did_you_mean
-from .named import class_named
+from .named import class_named, optimizer_named, scheduler_named
 
 MODEL, DATA, RUN = "model_config", "data_config", "run_config"
 SECTIONS = (MODEL, DATA, RUN)
@@ -74,6 +74,7 @@ class FitConfig:
         self.run = _section(RunHparams, tree, RUN, source)
         self.model = _section(self.model_class.hparams_schema, tree, MODEL, source)
         self.data = _section(self.data_class.hparams_schema, tree, DATA, source)
+        _check_names(self.model, source)
         rest = {key: value for key, value in tree.items() if key not in SECTIONS}
         self.extra: dict[str, Any] = rest
         """What a user added for purposes of their own."""
@@ -86,6 +87,19 @@ class FitConfig:
             RUN: self.run.to_dict(),
             **self.extra,
         }
+
+
+def _check_names(model: Any, source: str) -> None:
+    """Find what the model names now, before any data are read."""
+    chosen = [("optimizer", model.optimizer, optimizer_named)]
+    if model.scheduler is not None and model.scheduler.module_name is not None:
+        chosen.append(("scheduler", model.scheduler, scheduler_named))
+    for path, hparams, find in chosen:
+        try:
+            find(hparams.module_name, may_import=True)
+        except (ValueError, TypeError) as wrong:
+            problem = Problem(f"{MODEL}.{path}.module_name", str(wrong))
+            raise ConfigError(source, [problem]) from wrong
 
 
 def classes_of(tree: dict[str, Any]) -> tuple[Any, Any]:
@@ -105,7 +119,7 @@ def classes_of(tree: dict[str, Any]) -> tuple[Any, Any]:
             message = f"missing: the class of {what}, as in my_package.module.Class"
             raise ConfigError("", [Problem(path, message)])
         try:
-            cls: Any = class_named(name, kind, what)  # type: ignore[type-abstract]  # subclasses are meant
+            cls: Any = class_named(name, kind, what)
         except (ValueError, TypeError) as wrong:
             raise ConfigError("", [Problem(path, str(wrong))]) from wrong
         if cls.hparams_schema is None:

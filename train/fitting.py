@@ -4,7 +4,6 @@ import time
 from pathlib import Path
 from typing import Any
 
-import torch
 from lightning.pytorch import Trainer, seed_everything
 
 from ..config.files import write_text
@@ -32,8 +31,9 @@ def fit(config: FitConfig, folder: Path) -> Trainer:
     data = config.data_class(config.data)
     model = config.model_class(_with_folder(config.model, folder))
     history = History()
+    options: dict[str, Any] = {**config.run.trainer}
     trainer = Trainer(
-        **config.run.trainer,
+        **options,
         logger=logger_of(config.run.logger, folder),
         callbacks=[history],
         enable_checkpointing=config.model.checkpoint is not None,
@@ -79,7 +79,7 @@ def profile(config: FitConfig, folder: Path) -> Path:
     before = {*folder.iterdir()}
     data = config.data_class(config.data)
     model = config.model_class(config.model.model_copy(update={"checkpoint": None}))
-    options = {
+    options: dict[str, Any] = {
         **config.run.trainer,
         "max_epochs": 1,
         "limit_train_batches": 1,
@@ -163,5 +163,5 @@ def _test_facts(trainer: Trainer) -> dict[str, Any]:
     return {
         name: f"{float(value):.6g}"
         for name, value in trainer.callback_metrics.items()
-        if name.startswith("test/") and isinstance(value, torch.Tensor)
+        if name.startswith("test/")
     }

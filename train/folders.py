@@ -24,6 +24,7 @@ LATEST = "latest-"
 """Stands before the name of the newest folder, where that is marked."""
 
 _RETIRED = ".old"
+_RETIRED_NAME = re.compile(r"\.(.+)\.[0-9a-f]{8}\.old")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -120,9 +121,10 @@ def remove_folder(folder: Path) -> None:
 def recover(root: Path) -> None:
     """Finish or undo the replacements in ``root`` whose writers were killed."""
     for entry in os.scandir(root):
-        if not (entry.name.startswith(".") and entry.name.endswith(_RETIRED)):
+        match = _RETIRED_NAME.fullmatch(entry.name)
+        if match is None:
             continue
-        name = entry.name[1:].rsplit(".", 2)[0]
+        name = match[1]
         with suppress(OSError), taken_over(entry.path) as is_free:
             if not is_free:
                 continue

@@ -3,6 +3,7 @@
 import json
 import shutil
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -74,9 +75,8 @@ class RecordIO(CheckpointIO):
             if Path(path).is_dir():
                 raise FileNotFoundError(f"{path} is a folder without {FILE}")
             old = TorchCheckpointIO()
-            loaded: dict[str, Any] = old.load_checkpoint(
-                path, map_location or torch.device("cpu"), weights_only
-            )
+            place: Any = map_location or torch.device("cpu")
+            loaded: dict[str, Any] = old.load_checkpoint(path, place, weights_only)
             return loaded
         return read_checkpoint(path, map_location)
 
@@ -91,7 +91,12 @@ class RecordIO(CheckpointIO):
 
 def is_checkpoint(path: Any) -> bool:
     """Return whether ``path`` is a folder that `RecordIO` wrote."""
-    return isinstance(path, str | Path) and (Path(path) / FILE).is_file()
+    if not isinstance(path, str | Path):
+        return False
+    if not Path(path).exists():
+        with suppress(OSError):
+            recover(Path(path).parent)
+    return (Path(path) / FILE).is_file()
 
 
 def read_checkpoint(path: Any, map_location: Any | None = None) -> dict[str, Any]:

@@ -1,6 +1,6 @@
 """Model: a LightningModule with typed hyperparameters and everything configured."""
 
-from abc import abstractmethod
+from collections.abc import Callable
 from contextvars import ContextVar
 from typing import Any, Generic, Self, TypeVar
 
@@ -12,7 +12,7 @@ from torch import Tensor
 from ..config.path import did_you_mean
 from ..optim.simple import SimpleOptimizer
 from .hparams import ModelHparams
-from .load_lightning import load_lightning
+from .load_module import load_lightning
 from .metrics import outputs_and_targets, takes_batch
 from .named import optimizer_named, scheduler_named
 from .record_checkpoint import RecordCheckpoint
@@ -21,6 +21,10 @@ from .typed_class import TypedHparams
 H = TypeVar("H", bound=ModelHparams)
 
 _is_loading: ContextVar[bool] = ContextVar("_is_loading", default=False)
+
+
+def _no_metrics(self: Any, *args: Any) -> dict[str, Tensor]:
+    raise NotImplementedError(f"{type(self).__name__} does not define compute_metrics")
 
 
 class Model(TypedHparams, LightningModule, Generic[H]):
@@ -39,12 +43,8 @@ class Model(TypedHparams, LightningModule, Generic[H]):
         self._may_import = not _is_loading.get()
         self.save_hyperparameters({"hparams": self.thparams.to_dict()})
 
-    @abstractmethod
-    def compute_metrics(self, *args: Any) -> dict[str, Tensor]:
-        """Return the metrics of a batch by name; "loss" is what is minimized."""
-        raise NotImplementedError(
-            f"{type(self).__qualname__} does not define compute_metrics"
-        )
+    compute_metrics: Callable[..., dict[str, Tensor]] = _no_metrics
+    """Returns the metrics of a batch by name; "loss" is what is minimized."""
 
     def training_step(self, batch: Any, batch_idx: int) -> Tensor:
         """Return the loss of a batch, and log every metric."""
@@ -145,7 +145,7 @@ class Model(TypedHparams, LightningModule, Generic[H]):
         return trainer
 
     @classmethod
-    def load_from_checkpoint(  # type: ignore[override]  # Lightning's is no plain method
+    def load_from_checkpoint(
         cls,
         checkpoint_path: Any,
         map_location: Any = None,

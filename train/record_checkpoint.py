@@ -11,6 +11,10 @@ from torch import Tensor
 
 from ..config.path import did_you_mean
 from .lightning_io import RecordIO
+from .loader import ResumableLoader
+from .rng import Generators
+
+_GENERATORS = "random_generators"
 
 
 class RecordCheckpoint(ModelCheckpoint):
@@ -34,6 +38,8 @@ class RecordCheckpoint(ModelCheckpoint):
             filename = f"epoch={{epoch}}-{name}={{{monitor}:.4f}}"
             options["auto_insert_metric_name"] = False
         super().__init__(dirpath, filename, monitor, **options)
+        self._generators: dict[str, Any] | None = None
+        self._loaders: list[dict[str, Any]] = []
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Let the trainer read and write records, then do as ``ModelCheckpoint``."""
@@ -42,6 +48,29 @@ class RecordCheckpoint(ModelCheckpoint):
         if type(strategy.checkpoint_io) is TorchCheckpointIO:
             strategy.checkpoint_io = RecordIO()
         super().setup(trainer, pl_module, stage)
+
+    def on_save_checkpoint(
+        self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        """Keep the random generators too, so that a resumed run draws the same."""
+        checkpoint[_GENERATORS] = Generators().state_dict()
+        if trainer.fit_loop.epoch_loop.batch_progress.is_last_batch:
+            _end_epochs(checkpoint)
+
+    def on_load_checkpoint(
+        self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        """Take the generators' state, for when training begins."""
+        self._generators = checkpoint.get(_GENERATORS)
+        self._loaders = _loader_states(checkpoint)
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Put the generators where they stood, then do as ``ModelCheckpoint``."""
+        super().on_train_start(trainer, pl_module)
+        if self._generators is not None:
+            Generators().load_state_dict(self._generators)
+            self._generators = None
+        self._load_loaders(trainer)
 
     def _format_checkpoint_name(
         self,
@@ -57,6 +86,15 @@ class RecordCheckpoint(ModelCheckpoint):
         # A metric's slash would make a folder of the name's first half.
         return name if auto_insert_metric_name is False else name.replace("/", "_")
 
+    def _load_loaders(self, trainer: Trainer) -> None:
+        """Put loaders where they stood; Lightning does so only in mid-epoch."""
+        combined: Any = vars(trainer.fit_loop).get("_combined_loader")
+        loaders = [x for x in combined.flattened if isinstance(x, ResumableLoader)]
+        if len(loaders) == len(self._loaders):
+            for loader, state in zip(loaders, self._loaders, strict=True):
+                loader.load_state_dict(state)
+        self._loaders = []
+
     def _check_names(self, filename: str, metrics: dict[str, Tensor]) -> None:
         """Warn of a metric in the name that was not logged: it would read as 0."""
         for name in re.findall(r"\{([^:}]+)", filename):
@@ -66,3 +104,16 @@ class RecordCheckpoint(ModelCheckpoint):
                     f"the checkpoint's name has {name!r}, which was not logged and "
                     f"will read as 0; there are {known}.{did_you_mean(name, metrics)}"
                 )
+
+
+def _end_epochs(checkpoint: dict[str, Any]) -> None:
+    """Let loaders begin the next epoch: after a last batch Lightning asks no more."""
+    for state in _loader_states(checkpoint):
+        state.update(epoch=state["epoch"] + 1, position=0)
+
+
+def _loader_states(checkpoint: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return where the loaders of ours stood."""
+    loop: Any = checkpoint.get("loops", {}).get("fit_loop", {}).get("state_dict", {})
+    states: list[dict[str, Any]] = loop.get("combined_loader", [])
+    return [state for state in states if state.keys() >= {"epoch", "position", "seed"}]

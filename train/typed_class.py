@@ -24,7 +24,7 @@ class TypedHparams:
 
     def check_hparams(self, hparams: Any, base: str) -> Any:
         """Return ``hparams`` as the declared class. TypeError for another."""
-        name, schema = type(self).__qualname__, self.hparams_schema
+        name, schema = type(self).__name__, self.hparams_schema
         if schema is None:
             raise TypeError(
                 f"{name} must say what its hyperparameters are: "

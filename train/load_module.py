@@ -44,7 +44,8 @@ def load_lightning(
     if hparams_file is not None:
         hparams = dict(read_tree(hparams_file)[0])
     name = checkpoint.get("hparams_name")
-    if name in inspect.signature(cls.__init__).parameters and name not in hparams:
+    known = inspect.signature(cls).parameters
+    if isinstance(name, str) and name in known and name not in hparams:
         hparams = {name: hparams}
     arguments = _accepted(cls, {**hparams, **kwargs})
     record = Record.from_state_dict(checkpoint["state_dict"])
@@ -56,7 +57,7 @@ def load_lightning(
 
 def _accepted(cls: type, arguments: dict[str, Any]) -> dict[str, Any]:
     """Return the arguments that ``cls`` has; a checkpoint may know of others."""
-    parameters = inspect.signature(cls.__init__).parameters.values()
+    parameters = inspect.signature(cls).parameters.values()
     if any(p.kind is p.VAR_KEYWORD for p in parameters):
         return arguments
     names = {p.name for p in parameters}

@@ -1,0 +1,193 @@
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from burnish.cli import fit, profile
+from burnish.cli.main import main
+from burnish.config import load
+from burnish.train import Checkpoint
+
+torch.set_num_threads(1)
+
+EXAMPLES = Path(__file__).parent.parent.parent / "examples/training"
+
+pytestmark = [
+    # Lightning's own use of a class that torch renamed.
+    pytest.mark.filterwarnings("ignore:.*LeafSpec.*:Warning"),
+    # Lightning proposes more worker processes for every loader that has none.
+    pytest.mark.filterwarnings("ignore:.*does not have many workers.*:Warning"),
+    # The folder of checkpoints and logs is not empty when a run is resumed.
+    pytest.mark.filterwarnings("ignore:.*exists and is not empty.*:Warning"),
+    # Hydra's parser of arguments is older than Python's newest.
+    pytest.mark.filterwarnings("ignore::DeprecationWarning:hydra"),
+]
+
+
+@pytest.fixture(autouse=True)
+def quiet(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HYDRA_CONFIG_PATH", str(EXAMPLES))
+
+
+def words(folder: str, *more: str) -> list[str]:
+    short = ["enable_progress_bar=false", "enable_model_summary=false"]
+    name = [] if "--config-name" in more else ["--config-name", "digits"]
+    return [*name, f"hydra.run.dir={folder}", *short, *more]
+
+
+def config_of(folder: str) -> dict[str, Any]:
+    from burnish.config.files import read_tree
+
+    tree: dict[str, Any] = read_tree(Path(folder) / "config.yaml")[0]
+    return tree
+
+
+def test_b11_a_run_folder_holds_all_that_there_is_to_know(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    status = fit.main(
+        words(
+            "run",
+            "optimizer.kwargs.lr=0.0005",
+            "data.batch_size=128",
+            "max_epochs=1",
+            "+new.key=1",
+        )
+    )
+
+    assert status == 0
+    tree = config_of("run")
+    assert tree["model_config"]["optimizer"]["kwargs"]["lr"] == 0.0005
+    assert tree["data_config"]["loader"]["batch_size"] == 128
+    assert tree["new"] == {"key": 1}
+    kept = sorted(os.listdir("run/checkpoints"))
+    assert len(kept) == 2
+    assert kept[0].startswith("epoch=0-validation_loss=")
+    assert not kept[0].endswith("=0.0000")
+    assert kept[1] == "last"
+    assert Path("run/logs/metrics.csv").exists()
+    page = Path("run/report.html").read_text()
+    assert "<svg" in page
+    assert "validation/accuracy" in page
+    assert "http" not in page.replace("http://www.w3.org", "").replace(
+        "http://purl.org", ""
+    ).replace("http://creativecommons.org", "").replace("https://matplotlib.org", "")
+    assert "report.html" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("wrong", "told"),
+    [
+        ("optimizer.kwrgs.lr=1", r"unknown key 'optimizer.kwrgs.lr'.*optimizer.kwargs"),
+        ("max_epoch=1", "unknown key 'max_epoch'.*max_epochs"),
+        ("width=-1", "width"),
+        ("model_config.module_name=digits_model.Digit", "Did you mean 'Digits'"),
+        ("data_config.module_name=nowhere.Data", "no module 'nowhere'"),
+        ("resume_from_checkpoint=gone", "no checkpoint is there"),
+        ("logger.kind=wandb", "pip install 'burnish\\[wandb\\]'"),
+        ("optimizer.module_name=torch.optim.Adm", "Did you mean 'Adam'"),
+    ],
+)
+def test_b11_mistakes_end_with_an_error_that_tells_the_cure(
+    wrong: str, told: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert fit.main(words("run", "max_epochs=1", wrong)) == 1
+
+    import re
+
+    error = capsys.readouterr().err
+    assert re.search(told, error.replace("\n", " ")), error
+    assert "Traceback" not in error
+
+
+def test_b11_a_wrong_name_of_the_file_is_told_the_nearest(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert fit.main(["--config-name", "digit"]) == 1
+    assert "Did you mean 'digits'" in capsys.readouterr().err
+    assert main(["fit"]) == 1
+    assert "--config-name is needed" in capsys.readouterr().err
+
+
+def test_b11_the_blueprint_loads_as_it_is() -> None:
+    few = ["max_epochs=1", "limit_train_batches=2", "log_every_n_steps=1"]
+
+    assert fit.main(words("run", "--config-name", "config_blueprint", *few)) == 0
+    assert config_of("run")["model_config"]["checkpoint"]["save_top_k"] == 3
+
+
+def test_b11_the_config_of_a_run_starts_the_same_run() -> None:
+    assert fit.main(words("first", "max_epochs=1")) == 0
+    again = ["--config-path", "first", "--config-name", "config"]
+
+    assert fit.main([*again, "hydra.run.dir=second"]) == 0
+
+    assert config_of("second") == config_of("first")
+    files = [Path(run) / "checkpoints/last/model.mpk" for run in ("first", "second")]
+    assert files[0].read_bytes() == files[1].read_bytes()
+
+
+def test_b12_two_way_splits_without_checkpoints_and_logs() -> None:
+    more = ["data.split=[0.5,0.5]", "checkpoint=null", "logger.kind=none"]
+
+    assert fit.main(words("run", "max_epochs=1", *more)) == 0
+    assert not Path("run/checkpoints").exists()
+    assert not Path("run/logs").exists()
+
+
+def test_b12_a_run_killed_from_outside_goes_on_to_the_same_bits() -> None:
+    assert fit.main(words("whole", "max_epochs=4", "depth=1")) == 0
+    command = words("part", "max_epochs=4", "depth=1", "resume_from_checkpoint=auto")
+    program = subprocess.Popen(
+        [sys.executable, "-m", "burnish.cli.fit", *command],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        # Sums of several threads differ in their last bits from those of one.
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )
+    end = time.monotonic() + 100
+    while not Path("part/checkpoints/last/checkpoint.json").exists():
+        assert program.poll() is None
+        assert time.monotonic() < end
+        time.sleep(0.01)
+    program.send_signal(signal.SIGKILL)
+    program.wait()
+
+    assert fit.main(command) == 0
+
+    parts = [
+        Checkpoint.read(Path(run) / "checkpoints/last") for run in ("whole", "part")
+    ]
+    assert parts[0].step == parts[1].step
+    for path, tensor in parts[0]["model"].to_state_dict().items():
+        assert torch.equal(tensor, parts[1]["model"][path]), path
+
+
+def test_b13_the_file_that_profile_announces_exists(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert profile.main(words("run")) == 0
+
+    file = Path(capsys.readouterr().out.split("profile: ")[1].strip())
+    assert file.name == "profile.txt"
+    assert "training_step" in file.read_text()
+
+
+def test_a_mistake_in_the_file_names_the_path(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    text = (EXAMPLES / "digits.yaml").read_text()
+    Path("mine.yaml").write_text(text.replace("width:", "widht:"))
+
+    status = fit.main(["--config-path", ".", "--config-name", "mine"])
+
+    assert status == 1
+    assert "model_config.widht: unknown field" in capsys.readouterr().err
+    assert load(dict, {}) == {}
