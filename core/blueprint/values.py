@@ -38,12 +38,12 @@ def kept(value: Any) -> Any:
     """Return ``value`` so that later changes of it change no blueprint."""
     if is_blueprint(value):
         return value.new()
-    if isinstance(value, nn.Module) and _is_plain_layer(value):
-        return as_blueprint(value)
     if type(value) in (list, tuple):
         return type(value)(map(kept, value))
     if type(value) is dict:
         return {key: kept(item) for key, item in value.items()}
+    if isinstance(value, nn.Module) and _is_plain_layer(value):
+        return as_blueprint(value)
     return value
 
 
