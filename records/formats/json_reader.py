@@ -36,7 +36,7 @@ def quick_value(text: bytes, budget: int) -> Any:
     values = containers + text.count(b",") + text.count(b":")
     taken = containers * _COST[dict] + values * _COST[str] + len(text)
     # The library lets half a surrogate pass, which is always an escape, and any depth.
-    if taken > FREE + budget or b"\\u" in text or b"[[" in text:
+    if taken > FREE + budget or b"\\u" in text or b"[[[" in text:
         return None
     try:
         return json.loads(

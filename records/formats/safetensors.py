@@ -19,7 +19,7 @@ from ..header import header_of, record_of
 from ..payload import stored_size, write_payloads
 from ..sink import Buffer, Sink
 from ..source import MemorySource, Source
-from .json_reader import JsonReader
+from .json_reader import JsonReader, quick_value
 from .json_text import plain_text
 from .safetensors_header import DTYPES, MAX_HEADER, Tensor, check_places, read_header
 from .stored import Stored
@@ -192,11 +192,13 @@ def _check_readable(header: bytes, size: int) -> None:
 def _our_record(
     tensors: dict[str, Tensor], metadata: dict[str, str], file: str, budget: int
 ) -> tuple[FlatRecord, dict[str, bytes]]:
-    text = MemorySource(metadata[_OURS].encode(), name=file)
-    reader = JsonReader(text, budget)
-    plain = reader.value()
-    if reader.next() or not isinstance(plain, dict):
-        raise reader.error("something else than one map under the key 'burnish'")
+    text = metadata[_OURS].encode()
+    plain = quick_value(text, budget)
+    if not isinstance(plain, dict):
+        reader = JsonReader(MemorySource(text, name=file), budget)
+        plain = reader.value()
+        if reader.next() or not isinstance(plain, dict):
+            raise reader.error("something else than one map under the key 'burnish'")
     fields: dict[str, Any] = plain
     version, table = fields.pop(_OURS, None), fields.get("tensors")
     if type(version) is int and version > VERSION:
