@@ -1,3 +1,4 @@
+import importlib
 import os
 import signal
 import subprocess
@@ -191,3 +192,16 @@ def test_a_mistake_in_the_file_names_the_path(
     assert status == 1
     assert "model_config.widht: unknown field" in capsys.readouterr().err
     assert load(dict, {}) == {}
+
+
+def test_the_examples_train_and_are_used_for_inference() -> None:
+    assert fit.main(words("digits", "max_epochs=4")) == 0
+    few = ["max_epochs=1", "limit_train_batches=3", "log_every_n_steps=1"]
+    text = ["--config-name", "characters", *few]
+    assert fit.main(words("characters", *text, "n_pieces=128")) == 0
+
+    recognize: Any = importlib.import_module("recognize")
+    continue_text: Any = importlib.import_module("continue_text")
+
+    assert recognize.main("digits") > 0.7
+    assert len(continue_text.main("characters", "The ")) == 64
