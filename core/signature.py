@@ -34,24 +34,32 @@ def takes_nothing_by_name(cls: type[nn.Module]) -> bool:
 
 def call(cls: type[nn.Module], arguments: Mapping[str, Any]) -> nn.Module:
     """Return ``cls`` of ``arguments``, of which the variadic ones come as one each."""
+    args, kwargs = spread(cls, arguments)
+    return cls(*args, **kwargs)
+
+
+def spread(
+    cls: type[nn.Module], arguments: Mapping[str, Any]
+) -> tuple[list[Any], dict[str, Any]]:
+    """Return ``arguments`` as a call of ``cls`` takes them."""
     args: list[Any] = []
     kwargs: dict[str, Any] = {}
     parameters = parameters_of(cls)
-    spread = any(
+    by_position = any(
         p.kind is Parameter.VAR_POSITIONAL and arguments.get(p.name)
         for p in parameters.values()
     )
     for name, parameter in parameters.items():
         if parameter.kind is Parameter.VAR_POSITIONAL:
             args += arguments.get(name, ())
-            spread = False
+            by_position = False
         elif parameter.kind is Parameter.VAR_KEYWORD:
             kwargs |= arguments.get(name, {})
-        elif parameter.kind is Parameter.POSITIONAL_ONLY or spread:
+        elif parameter.kind is Parameter.POSITIONAL_ONLY or by_position:
             args += _positional(cls, parameter, arguments)
         elif name in arguments:
             kwargs[name] = arguments[name]
-    return cls(*args, **kwargs)
+    return args, kwargs
 
 
 def _positional(

@@ -6,7 +6,17 @@ import sys
 
 import pytest
 
-PACKAGES = ["burnish", "burnish.config", "burnish.records", "burnish.core", "burnish.optim"]
+PACKAGES = [
+    "burnish",
+    "burnish.config",
+    "burnish.records",
+    "burnish.core",
+    "burnish.core.blueprint",
+    "burnish.config.schema",
+    "burnish.optim",
+    "burnish.optim.schedulers",
+    "burnish.train",
+]
 
 
 @pytest.mark.parametrize("name", PACKAGES)

@@ -1,4 +1,4 @@
-"""Arguments of constructors by name: bound, spread, and fitted to another class."""
+"""Arguments of constructors by name: bound, and fitted to another class."""
 
 import inspect
 from collections.abc import Iterable, Mapping
@@ -24,33 +24,6 @@ def bind(
     if not args and not kwargs:
         return {}
     return dict(_signature(cls).bind_partial(*args, **kwargs).arguments)
-
-
-def spread(
-    cls: type[nn.Module], arguments: Mapping[str, Any]
-) -> tuple[list[Any], dict[str, Any]]:
-    """Return ``arguments`` as a call of ``cls`` takes them."""
-    args: list[Any] = []
-    kwargs: dict[str, Any] = {}
-    parameters = parameters_of(cls)
-    by_position = any(
-        p.kind is Parameter.VAR_POSITIONAL and arguments.get(p.name)
-        for p in parameters.values()
-    )
-    for name, parameter in parameters.items():
-        if parameter.kind is Parameter.VAR_POSITIONAL:
-            args += arguments.get(name, ())
-            by_position = False
-        elif parameter.kind is Parameter.VAR_KEYWORD:
-            kwargs |= arguments.get(name, {})
-        elif parameter.kind is Parameter.POSITIONAL_ONLY or by_position:
-            if name in arguments:
-                args.append(arguments[name])
-            elif parameter.default is not Parameter.empty:
-                args.append(parameter.default)
-        elif name in arguments:
-            kwargs[name] = arguments[name]
-    return args, kwargs
 
 
 def names_of(cls: type[nn.Module]) -> list[str]:

@@ -8,8 +8,9 @@ import torch
 from torch import Tensor, nn
 
 from ...config.path import join
+from ..signature import spread
 from . import generators
-from .arguments import Arguments, spread
+from .arguments import Arguments
 from .declaring import constructed
 from .draft import Draft, missing_of
 from .entry import Setting

@@ -5,9 +5,9 @@ from collections.abc import Sequence
 
 from torch import nn
 
+from ..signature import spread
 from ..uninitialized import skip_init
 from . import generators
-from .arguments import spread
 from .entry import Entry
 from .errors import (
     BlueprintError,

@@ -4,9 +4,10 @@ from typing import Any
 
 from torch import nn
 
+from ..signature import spread
 from ..torch_layers import torch_classes
 from ..uninitialized import skip_init
-from .arguments import Arguments, spread
+from .arguments import Arguments
 from .declaring import failure
 from .entry import Entry, Setting, replaced
 from .folding import Folded, check, fold_made

@@ -8,7 +8,8 @@ from torch import nn
 
 from ...config.path import join
 from ..places import places_of
-from .arguments import Arguments, bind, spread
+from ..signature import spread
+from .arguments import Arguments, bind
 from .entry import Call, Edit, Entry
 from .errors import NotRepeatedError
 from .folding import fold
