@@ -207,7 +207,7 @@ NAMES = {"num_iters": "n_iters", "lr": "value"}
 
 def schedule_of(vector: dict[str, Any]) -> schedulers.Scheduler:
     config: dict[str, Any] = {
-        (NAMES[k] if k in NAMES else k): v
+        NAMES.get(str(k), str(k)): v
         for k, v in vector["config"].items()
         if not isinstance(v, str)
     }
