@@ -5,6 +5,7 @@ of a record, below the class that has the rules; ``*`` stands for any one part, 
 it stands for in the old name it stands for in the new one.
 """
 
+from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
@@ -24,13 +25,13 @@ class TensorRule(RewriteRule):
 
     __slots__ = ()
 
+    @abstractmethod
     def rewrite(self, table: Table) -> Table:
         """Return the entries under their new names.
 
         Those that the rule does not concern stay.  Raises `RecordError` for tensors
         that it cannot be applied to.
         """
-        raise NotImplementedError
 
 
 @dataclass(frozen=True, slots=True, repr=False)
