@@ -8,9 +8,11 @@ from lightning.pytorch import Trainer, seed_everything
 
 from ..config.files import write_text
 from ..config.formats import format_named
+from ..core.loading import load_record
+from .checkpoint import Checkpoint
 from .fit_config import FitConfig, LoggerHparams
 from .history import History
-from .lightning_io import is_checkpoint
+from .lightning_io import MODEL, is_checkpoint
 from .record_checkpoint import RecordCheckpoint
 from .report import write_report
 
@@ -40,6 +42,9 @@ def fit(config: FitConfig, folder: Path) -> Trainer:
         default_root_dir=folder,
     )
     resumed = _checkpoint(config.run.resume_from_checkpoint, folder)
+    if resumed is not None and is_checkpoint(resumed):
+        # Tells what does not fit, by path, before anything is begun.
+        load_record(model, Checkpoint.read(resumed)[MODEL])
     started, problem = time.monotonic(), ""
     try:
         trainer.fit(model, datamodule=data, ckpt_path=resumed)

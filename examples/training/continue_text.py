@@ -3,13 +3,13 @@
 import sys
 from pathlib import Path
 
-from characters_model import Characters
+from characters_model import Characters  # type: ignore[import-not-found]  # beside it
 
 
 def main(run: str, text: str) -> str:
     """Load the last checkpoint without initializing it, and return the longer text."""
     model = Characters.load_from_checkpoint(Path(run) / "checkpoints/last").eval()
-    longer = model.continued(text)
+    longer: str = model.continued(text)
     print(longer)
     return longer
 

@@ -1,5 +1,6 @@
 """Handwritten digits (scikit-learn's), and a small network that reads them."""
 
+from itertools import pairwise
 from typing import Any
 
 import torch
@@ -27,7 +28,7 @@ class Digits(Model[DigitsHparams]):
         h = self.thparams
         sizes = [64, *[h.width] * h.depth]
         layers: list[nn.Module] = []
-        for n_in, n_out in zip(sizes, sizes[1:], strict=False):
+        for n_in, n_out in pairwise(sizes):
             layers += [nn.Linear(n_in, n_out), nn.ReLU(), nn.Dropout(h.dropout)]
         self.layers = nn.Sequential(*layers, nn.Linear(h.width, 10))
 

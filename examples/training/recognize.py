@@ -4,7 +4,10 @@ import sys
 from pathlib import Path
 
 import torch
-from digits_model import Digits, DigitsData
+from digits_model import (  # type: ignore[import-not-found]  # beside it
+    Digits,
+    DigitsData,
+)
 
 
 def main(run: str) -> float:

@@ -171,6 +171,28 @@ def test_b12_a_run_killed_from_outside_goes_on_to_the_same_bits() -> None:
         assert torch.equal(tensor, parts[1]["model"][path]), path
 
 
+def test_a_checkpoint_of_another_model_is_told_by_path(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert fit.main(words("run", "max_epochs=1")) == 0
+
+    status = fit.main(words("other", "width=32", "resume_from_checkpoint=run"))
+
+    assert status == 1
+    error = capsys.readouterr().err
+    assert "layers.0.weight" in error
+    assert "Traceback" not in error
+
+
+def test_a_folder_that_cannot_be_written_is_told(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    Path("taken").write_text("")
+
+    assert fit.main(words("taken/run", "max_epochs=1")) == 1
+    assert "taken" in capsys.readouterr().err
+
+
 def test_b13_the_file_that_profile_announces_exists(
     capsys: pytest.CaptureFixture[str],
 ) -> None:

@@ -87,7 +87,7 @@ def step_scaled(run: Run, x: torch.Tensor, y: torch.Tensor) -> None:
     run.optim.zero_grad()
     for part in range(ACCUMULATED):
         loss = nn.functional.mse_loss(run.net(x), y) / ACCUMULATED
-        run.scaler.scale(loss).backward()
+        torch.autograd.backward(run.scaler.scale(loss))
         run.losses.append(loss.item() + part)
     run.scaler.step(run.optim)
     run.scaler.update()
@@ -100,7 +100,7 @@ def step_with_closure(run: Run, x: torch.Tensor, y: torch.Tensor) -> None:
     def closure() -> torch.Tensor:
         run.optim.zero_grad()
         loss = nn.functional.mse_loss(run.net(x), y)
-        loss.backward()
+        torch.autograd.backward(loss)
         return loss
 
     run.losses.append(float(run.optim.step(closure).detach()))

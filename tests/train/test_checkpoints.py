@@ -452,3 +452,24 @@ def test_checkpoints_import_nothing_heavy_beyond_torch() -> None:
     )
 
     assert done.stdout.strip() == "[]"
+
+
+def test_with_several_processes_the_first_one_writes(tmp_path: Path) -> None:
+    code = (
+        "import sys, torch; from torch import distributed as d;"
+        "from burnish.train import Checkpoints; rank = int(sys.argv[1]);"
+        "d.init_process_group('gloo', init_method=sys.argv[2], rank=rank,"
+        " world_size=2);"
+        "c = Checkpoints(sys.argv[3]); c.save(1, value=[rank]);"
+        "assert c.steps == [1]; assert c['latest']['value'] == [0];"
+        "d.destroy_process_group()"
+    )
+    meeting = f"file://{tmp_path / 'meeting'}"
+    run = [sys.executable, "-W", "ignore", "-c", code]
+    others = [str(tmp_path / "run")]
+
+    processes = [
+        subprocess.Popen([*run, str(rank), meeting, *others]) for rank in range(2)
+    ]
+
+    assert [process.wait(timeout=120) for process in processes] == [0, 0]

@@ -98,6 +98,11 @@ def train(state: State, n_steps: int) -> None:
         state.step += 1
 
 
+def in_groups(net: Net) -> list[dict[str, Any]]:
+    weight, bias = net.layer.weight, net.layer.bias
+    return [{"params": [weight]}, {"params": [bias], "lr": 0.5}]
+
+
 def test_j1_one_folder_with_config_state_and_a_file_per_object(tmp_path: Path) -> None:
     run = load(tmp_path)
 
@@ -156,9 +161,9 @@ def test_j4_lazy_fields_are_read_when_touched(
     run = HyperState.load(Config, LazyState, begin_lazy, checkpoint_dir=tmp_path)
     advance(run, 1)
     opened: list[str] = []
-    from burnish.train import restoring
+    from burnish.train import blobs, restoring
 
-    real = restoring.opened
+    real = blobs.opened
 
     def counted(file: Path, name: str) -> Any:
         opened.append(name)
@@ -400,11 +405,7 @@ def test_j10_numbers_edited_by_hand_are_honoured(tmp_path: Path) -> None:
     "make",
     [
         lambda net: torch.optim.Adam(net.parameters(), lr=0.01),
-        lambda net: torch.optim.SGD(
-            [{"params": [net.layer.weight]}, {"params": [net.layer.bias], "lr": 0.5}],
-            lr=0.1,
-            momentum=0.9,
-        ),
+        lambda net: torch.optim.SGD(in_groups(net), lr=0.1, momentum=0.9),
         lambda net: AdamW(weight_decay=0.1).bind(net, lr=0.1),
         lambda net: AdamW().bind(net, lr=0.1, groups=[Group("**.bias", lr=0.3)]),
         lambda net: AdamW().bind(net.layer, lr=0.1, clip=ClipGlobalNorm(0.1)),

@@ -169,7 +169,7 @@ def test_b3_steps_return_a_loss_with_grad_and_nothing(
 
 def test_b3_a_model_may_take_the_batch_itself() -> None:
     class Whole(Net):
-        def compute_metrics(self, batch: Any, batch_idx: int) -> dict[str, Tensor]:
+        def compute_metrics(self, batch: Any, batch_idx: int) -> dict[str, Tensor]:  # type: ignore[override]  # pyright: ignore[reportIncompatibleMethodOverride]  # the other way to write it
             return {"loss": self(batch).sum() + batch_idx}
 
     with pytest.raises(TypeError, match="batches of two"):
@@ -553,3 +553,26 @@ def test_without_lightning_the_cure_is_told() -> None:
     )
 
     assert "pip install 'burnish[train]'" in done.stdout
+
+
+@pytest.mark.parametrize("every", [1, 3])
+def test_a_run_resumed_in_the_middle_of_an_epoch_ends_with_the_same_bits(
+    every: int, tmp_path: Path
+) -> None:
+    def run_in(folder: Path, n_steps: int, resume: str | None = None) -> Net:
+        torch.manual_seed(7)
+        model = Net({"checkpoint": None})
+        callback = RecordCheckpoint(
+            dirpath=folder, every_n_train_steps=every, save_last=True, save_top_k=1
+        )
+        run = trainer(folder, 5, max_steps=n_steps, callbacks=[callback])
+        run.fit(model, datamodule=data(), ckpt_path=resume)
+        return model
+
+    whole = run_in(tmp_path / "whole", 12)
+    run_in(tmp_path / "part", 3)
+    torch.rand(5)
+
+    resumed = run_in(tmp_path / "part", 12, str(tmp_path / "part/last"))
+
+    assert torch.equal(whole.layer.weight, resumed.layer.weight)
