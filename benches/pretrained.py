@@ -2,6 +2,7 @@
 
 import tempfile
 from collections.abc import Callable
+from typing import Any
 
 import torch
 import transformers
@@ -58,8 +59,9 @@ def network(decorated: bool, width: int) -> Maker:
 def folder_rows() -> list[Row]:
     model = gpt2()
     cls = type(model)
-    transformers.logging.set_verbosity_error()
-    transformers.utils.logging.disable_progress_bar()
+    quiet: Any = transformers.utils.logging
+    quiet.set_verbosity_error()
+    quiet.disable_progress_bar()
     with scratch() as folder, tempfile.TemporaryDirectory(dir=folder) as own:
         model.save_pretrained(folder)  # type: ignore[operator]  # of transformers
         burnish.save_pretrained(model, own)
