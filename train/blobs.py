@@ -82,7 +82,11 @@ class Described:
         else:
             record = record_of_part(name, value)
         told = {"kind": self.kind, "part": self.part, "about": self.about}
-        record.save(file, metadata={KEY: told})
+        try:
+            record.save(file, metadata={KEY: told})
+        except RecordError as error:
+            error.add_note(f"in {name} of the state")
+            raise
 
 
 def opened(file: Path, name: str) -> FlatRecord:

@@ -45,7 +45,11 @@ class Checkpoint(os.PathLike[str]):
         kinds: dict[str, tuple[str, str]] = {}
         for name, part in parts.items():
             kinds[name] = (f"{name}{suffix}", kind_of(part))
-            record_of_part(name, part).save(folder / f"{name}{suffix}")
+            try:
+                record_of_part(name, part).save(folder / f"{name}{suffix}")
+            except RecordError as error:
+                error.add_note(f"in the part {name!r} of the checkpoint")
+                raise
         manifest = Manifest(
             step=step, values=dict(values), parts=kinds, info=dict(info or {})
         )

@@ -24,6 +24,7 @@ class Checkpoints:
 
     ``save`` takes whatever the run consists of: modules, optimizers, schedulers,
     scalers, samplers, generators, plain data, and numbers to rank checkpoints by.
+    ``latest`` is the highest step, also after a run went back to an earlier one.
     The newest ``keep_last`` stay (None: all), and the best: ``("loss", 1)`` keeps the
     one with the lowest loss, ``("accuracy", 3, "max")`` the three with the highest
     accuracy. Under `torch.distributed` the first process writes and the others wait.
@@ -39,6 +40,8 @@ class Checkpoints:
     ) -> None:
         if keep_last is not None and keep_last < 1:
             raise ValueError(f"keep_last must be at least 1 or None, got {keep_last}")
+        if not suffix.startswith((".mpk", ".json")):
+            raise ValueError(f"suffix is '.mpk', '.mpk.zst' or '.json', got {suffix!r}")
         self.keep_last = keep_last
         self.keep_best = None if keep_best is None else _ranking(keep_best)
         self.suffix = suffix

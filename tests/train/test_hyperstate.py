@@ -737,3 +737,80 @@ def test_objects_keep_their_type_in_what_the_checker_sees() -> None:
 
     assert value + 1 == 4
     assert isinstance(AdamW().bind(Net(2), lr=0.1), OptimizerAdaptor)
+
+
+@dataclass
+class Policy(Lazy):
+    net: Net
+    n_seen: int
+
+
+@dataclass
+class Actor:
+    policy: Policy
+    optim: torch.optim.Optimizer
+    schedule: torch.optim.lr_scheduler.StepLR | None = None
+
+
+@dataclass
+class Nested(Lazy):
+    step: int
+    actors: dict[str, Actor]
+
+
+@pytest.mark.parametrize("is_scheduled", [False, True])
+def test_objects_deep_in_nested_states_stay_bound(
+    tmp_path: Path, is_scheduled: bool
+) -> None:
+    def actor() -> Actor:
+        net = Net(2)
+        optim = torch.optim.SGD(net.parameters(), lr=1.0, momentum=0.5)
+        schedule = torch.optim.lr_scheduler.StepLR(optim, 1) if is_scheduled else None
+        return Actor(Policy(net, 3), optim, schedule)
+
+    def initial(_: Config) -> Nested:
+        return Nested(0, {"a": actor(), "b.c": actor()})
+
+    def open_run() -> HyperState[Config, Nested]:
+        return HyperState.load(Config, Nested, initial, checkpoint_dir=tmp_path)
+
+    run = open_run()
+    advance(run, 1)
+    again = open_run().state.actors["b.c"]
+
+    assert again.policy.n_seen == 3
+    assert weights(again.policy.net) == weights(run.state.actors["b.c"].policy.net)
+    stepped = again.optim.param_groups[0]["params"]
+    assert [id(p) for p in stepped] == [id(p) for p in again.policy.net.parameters()]
+    if again.schedule is not None:
+        assert again.schedule.optimizer is again.optim
+
+
+def test_a_lazy_state_that_only_the_program_can_make_is_filled_whole(
+    tmp_path: Path,
+) -> None:
+    @dataclass
+    class Mixed(Lazy):
+        step: int
+        net: nn.Linear
+        optim: torch.optim.Optimizer
+        schedule: torch.optim.lr_scheduler.StepLR
+
+    def initial(_: Config) -> Mixed:
+        net = nn.Linear(2, 2)
+        optim = torch.optim.SGD(net.parameters(), lr=1.0)
+        return Mixed(0, net, optim, torch.optim.lr_scheduler.StepLR(optim, 1))
+
+    def open_run() -> HyperState[Config, Mixed]:
+        return HyperState.load(Config, Mixed, initial, checkpoint_dir=tmp_path)
+
+    run = open_run()
+    run.state.optim.step()
+    run.state.schedule.step()
+    advance(run, 1)
+    schedule = open_run().state.schedule
+
+    optim: Any = schedule.optimizer
+    assert optim.param_groups[0]["lr"] == pytest.approx(0.1)
+    net = [x for p in optim.param_groups[0]["params"] for x in p.flatten().tolist()]
+    assert net == weights(run.state.net)
