@@ -1,7 +1,8 @@
 """Names and typed values: hyperparameters, their files, versions and schedules."""
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from .lazily import lazily
 
 if TYPE_CHECKING:
     from .description import describe
@@ -69,18 +70,7 @@ _MODULES = {
     "schema.commands": ["schema_evolution_cli"],
     "versioned": ["Versioned"],
 }
-_WHERE = {name: module for module, names in _MODULES.items() for name in names}
+_HOME = {name: module for module, names in _MODULES.items() for name in names}
 
 
-def __getattr__(name: str) -> Any:
-    if name in ("schedule", "schema"):
-        return import_module(f".{name}", __name__)
-    if name not in _WHERE:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(import_module(f".{_WHERE[name]}", __name__), name)
-    globals()[name] = value
-    return value
-
-
-def __dir__() -> list[str]:
-    return sorted(__all__)
+__getattr__, __dir__ = lazily(__name__, _HOME, ("schedule", "schema"))

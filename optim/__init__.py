@@ -1,7 +1,8 @@
 """Optimizers written for one tensor, run over a module; schedules, clipping, groups."""
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from ..config.lazily import lazily
 
 if TYPE_CHECKING:
     from . import schedulers
@@ -84,15 +85,4 @@ _HOME = {
 }
 
 
-def __getattr__(name: str) -> Any:
-    if name == "schedulers":
-        return import_module(".schedulers", __name__)
-    if name not in _HOME:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    found = getattr(import_module(f".{_HOME[name]}", __name__), name)
-    globals()[name] = found
-    return found
-
-
-def __dir__() -> list[str]:
-    return __all__
+__getattr__, __dir__ = lazily(__name__, _HOME, ("schedulers",))
