@@ -110,7 +110,8 @@ def logger_of(logger: LoggerHparams, folder: Path) -> Any:
     if logger.kind == "none":
         return False
     if logger.kind == "csv":
-        return loggers.CSVLogger(folder, name="logs", version=logger.version or "")
+        name = _unused(folder, "logs")
+        return loggers.CSVLogger(folder, name=name, version=logger.version or "")
     try:
         if logger.kind == "tensorboard":
             version = logger.version or ""
@@ -127,6 +128,13 @@ def logger_of(logger: LoggerHparams, folder: Path) -> Any:
         raise ImportError(
             f"run_config.logger.kind={logger.kind} needs: pip install {extra}"
         ) from missing
+
+
+def _unused(folder: Path, name: str) -> str:
+    """Return ``name``, or ``name-2`` and on: a resumed run keeps its older logs."""
+    taken = {file.name for file in folder.iterdir()}
+    names = (name if n == 1 else f"{name}-{n}" for n in range(1, len(taken) + 2))
+    return next(one for one in names if one not in taken)
 
 
 def _with_folder(hparams: Any, folder: Path) -> Any:

@@ -163,6 +163,7 @@ def test_b12_a_run_killed_from_outside_goes_on_to_the_same_bits() -> None:
 
     assert fit.main(command) == 0
 
+    assert Path("part/logs-2/metrics.csv").exists()
     parts = [
         Checkpoint.read(Path(run) / "checkpoints/last") for run in ("whole", "part")
     ]
