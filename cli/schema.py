@@ -40,7 +40,7 @@ def _parser() -> ArgumentParser:
 
 def _run_for_module(found: Any, given: Namespace) -> int:
     if "torch" in sys.modules:
-        from ..core.record_commands import is_target, run_schema
+        from ..core.evolution.record_commands import is_target, run_schema
 
         if is_target(found):
             return run_schema(found, given.command, given)

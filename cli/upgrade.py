@@ -12,7 +12,7 @@ ABOUT = "rewrite records at the newest version of their classes"
 def main(argv: Sequence[str]) -> int:
     """Rewrite the files that ``argv`` names, and return the exit status."""
     given = _parser().parse_args(argv)
-    from ..core.record_commands import is_target, run_upgrade
+    from ..core.evolution.record_commands import is_target, run_upgrade
 
     target = None
     try:

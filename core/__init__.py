@@ -5,24 +5,24 @@ from typing import TYPE_CHECKING
 from ..config.lazily import lazily
 
 if TYPE_CHECKING:
-    from .building import from_hyperparameters
     from .decorator import Module, module
-    from .hyperparameters import get_hparams
-    from .identity import map_params, named_params
-    from .known_arguments import register_hparams
-    from .loading import from_record, load_record, report_of
-    from .pretrained import from_pretrained, save_pretrained
-    from .record_check import assert_records_load, upgrade_file
-    from .registry import allow_classes, register_class
-    from .saving import into_record, save_record
-    from .tensor_rules import (
+    from .evolution.record_check import assert_records_load, upgrade_file
+    from .evolution.tensor_rules import (
         MergeTensors,
         SplitTensor,
         StackTensors,
         TransposeTensor,
         UnstackTensor,
     )
-    from .uninitialized import skip_init
+    from .hyperparameters.building import from_hyperparameters
+    from .hyperparameters.hyperparameters import get_hparams
+    from .hyperparameters.known_arguments import register_hparams
+    from .hyperparameters.registry import allow_classes, register_class
+    from .pretrained.pretrained import from_pretrained, save_pretrained
+    from .state.identity import map_params, named_params
+    from .state.loading import from_record, load_record, report_of
+    from .state.saving import into_record, save_record
+    from .state.uninitialized import skip_init
 
 __all__ = [
     "MergeTensors",
@@ -52,30 +52,30 @@ __all__ = [
 ]
 
 _HOME = {
-    "MergeTensors": "tensor_rules",
+    "MergeTensors": "evolution.tensor_rules",
     "Module": "decorator",
-    "SplitTensor": "tensor_rules",
-    "StackTensors": "tensor_rules",
-    "TransposeTensor": "tensor_rules",
-    "UnstackTensor": "tensor_rules",
-    "allow_classes": "registry",
-    "assert_records_load": "record_check",
-    "from_hyperparameters": "building",
-    "from_pretrained": "pretrained",
-    "from_record": "loading",
-    "get_hparams": "hyperparameters",
-    "into_record": "saving",
-    "load_record": "loading",
-    "map_params": "identity",
+    "SplitTensor": "evolution.tensor_rules",
+    "StackTensors": "evolution.tensor_rules",
+    "TransposeTensor": "evolution.tensor_rules",
+    "UnstackTensor": "evolution.tensor_rules",
+    "allow_classes": "hyperparameters.registry",
+    "assert_records_load": "evolution.record_check",
+    "from_hyperparameters": "hyperparameters.building",
+    "from_pretrained": "pretrained.pretrained",
+    "from_record": "state.loading",
+    "get_hparams": "hyperparameters.hyperparameters",
+    "into_record": "state.saving",
+    "load_record": "state.loading",
+    "map_params": "state.identity",
     "module": "decorator",
-    "named_params": "identity",
-    "register_class": "registry",
-    "register_hparams": "known_arguments",
-    "report_of": "loading",
-    "save_pretrained": "pretrained",
-    "save_record": "saving",
-    "skip_init": "uninitialized",
-    "upgrade_file": "record_check",
+    "named_params": "state.identity",
+    "register_class": "hyperparameters.registry",
+    "register_hparams": "hyperparameters.known_arguments",
+    "report_of": "state.loading",
+    "save_pretrained": "pretrained.pretrained",
+    "save_record": "state.saving",
+    "skip_init": "state.uninitialized",
+    "upgrade_file": "evolution.record_check",
 }
 
 

@@ -6,20 +6,20 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeVar, Unpack, cast, ov
 from torch import nn
 
 from ..config.path import Patterns, as_patterns, matchers
-from .building import from_hyperparameters
-from .capture import capture
-from .checkpoints import reopen_blueprints
-from .declared_type import HparamsOfClass
-from .hparams import factory_of
-from .hparams_dict import HparamsDict
-from .hyperparameters import hparams_of
-from .loading import from_record as _from_record
-from .loading import load_record as _load_record
-from .record_type import RecordOfClass
-from .registry import register_class
-from .saving import into_record as _into_record
-from .saving import save_record as _save_record
-from .upgrading import check_rules
+from .blueprint.checkpoints import reopen_blueprints
+from .evolution.upgrading import check_rules
+from .hyperparameters.building import from_hyperparameters
+from .hyperparameters.capture import capture
+from .hyperparameters.declared_type import HparamsOfClass
+from .hyperparameters.hparams import factory_of
+from .hyperparameters.hparams_dict import HparamsDict
+from .hyperparameters.hyperparameters import hparams_of
+from .hyperparameters.registry import register_class
+from .state.loading import from_record as _from_record
+from .state.loading import load_record as _load_record
+from .state.record_type import RecordOfClass
+from .state.saving import into_record as _into_record
+from .state.saving import save_record as _save_record
 
 if TYPE_CHECKING:
     import os
@@ -29,8 +29,8 @@ if TYPE_CHECKING:
     from ..records.report import LoadReport
     from ..records.sink import Destination, File
     from .blueprint import Blueprint
-    from .pretrained import FolderOptions, LoadOptions
-    from .saving import ModuleSaveOptions
+    from .pretrained.pretrained import FolderOptions, LoadOptions
+    from .state.saving import ModuleSaveOptions
 
 _C = TypeVar("_C", bound=type[nn.Module])
 
@@ -110,7 +110,7 @@ class _Methods:
 
         The options are those of `burnish.save_pretrained`.
         """
-        from .pretrained import save_pretrained
+        from .pretrained.pretrained import save_pretrained
 
         save_pretrained(cast(nn.Module, self), folder, **options)
 
@@ -122,7 +122,7 @@ class _Methods:
 
         The options are those of `burnish.from_pretrained`; the class is trusted.
         """
-        from .pretrained import from_pretrained
+        from .pretrained.pretrained import from_pretrained
 
         own = cast(type[nn.Module], cls)
         return cast(Self, from_pretrained(folder, own, **options))

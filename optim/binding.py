@@ -6,7 +6,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from ..core.identity import named_params
+from ..core.state.identity import named_params
 from ..records.entry import Param, ParamId
 
 

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 import torch
 from torch import Tensor, nn
 
-from ..core.identity import named_params
+from ..core.state.identity import named_params
 from ..records.entry import Param, ParamId
 
 

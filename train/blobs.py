@@ -11,9 +11,9 @@ import torch
 from torch import nn
 
 from ..config.fields import members
-from ..core.hparams import recorded_hparams
-from ..core.loading import from_record
-from ..core.registry import class_named
+from ..core.hyperparameters.hparams import recorded_hparams
+from ..core.hyperparameters.registry import class_named
+from ..core.state.loading import from_record
 from ..records.errors import RecordError, RecordMismatchError
 from ..records.flat import FlatRecord
 from ..records.open import open_record
@@ -127,8 +127,8 @@ def serializable_class(annotation: Any, file: str) -> Any:
 
 
 def _module(record: FlatRecord, cls: type[nn.Module]) -> nn.Module:
-    from ..core.building import planned
-    from ..core.hparams import factory_of
+    from ..core.hyperparameters.building import planned
+    from ..core.hyperparameters.hparams import factory_of
 
     ours = record.metadata.get("burnish", {})
     stored = ours.get("hparams") if isinstance(ours, Mapping) else None

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from ..config.path import did_you_mean
-from ..core.places import unwrapped
+from ..core.state.places import unwrapped
 from ..optim.adaptor import OptimizerAdaptor
 from ..optim.groups import Group
 from ..optim.simple import SimpleOptimizer

@@ -8,7 +8,7 @@ from lightning.pytorch import Trainer, seed_everything
 
 from ..config.files import write_text
 from ..config.formats import format_named
-from ..core.loading import load_record
+from ..core.state.loading import load_record
 from .checkpoint import Checkpoint
 from .fit_config import FitConfig, LoggerHparams
 from .history import History

@@ -6,7 +6,7 @@ from typing import Any, TypeVar
 from lightning.pytorch import LightningModule
 
 from ..config.files import read_tree
-from ..core.loading import from_record
+from ..core.state.loading import from_record
 from ..records.record import Record
 from .lightning_io import is_checkpoint, read_checkpoint
 

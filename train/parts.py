@@ -14,8 +14,8 @@ import numpy as np
 import torch
 from torch import nn
 
-from ..core.loading import load_record
-from ..core.saving import into_record
+from ..core.state.loading import load_record
+from ..core.state.saving import into_record
 from ..records.errors import RecordMismatchError
 from ..records.flat import FlatRecord
 from ..records.record import Record

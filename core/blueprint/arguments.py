@@ -7,8 +7,8 @@ from typing import Any, TypeAlias
 
 from torch import nn
 
-from ..by_class import by_class
-from ..signature import VARIADIC, parameters_of
+from ..hyperparameters.by_class import by_class
+from ..hyperparameters.signature import VARIADIC, parameters_of
 
 Arguments: TypeAlias = dict[str, Any]
 """By name; those of ``*args`` are one tuple, those of ``**kwargs`` one dict."""

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from ...config.path import join
-from ..signature import spread
+from ..hyperparameters.signature import spread
 from . import generators
 from .arguments import Arguments
 from .declaring import constructed

@@ -5,7 +5,7 @@ from typing import Any
 
 from torch import nn
 
-from ..places import places_of
+from ..state.places import places_of
 from . import generators
 from .arguments import missing
 from .completing import completed, not_told

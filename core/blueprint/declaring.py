@@ -5,8 +5,8 @@ from collections.abc import Sequence
 
 from torch import nn
 
-from ..signature import spread
-from ..uninitialized import skip_init
+from ..hyperparameters.signature import spread
+from ..state.uninitialized import skip_init
 from . import generators
 from .entry import Entry
 from .errors import (

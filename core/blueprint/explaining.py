@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ...config.path import did_you_mean, join
-from ..signature import parameters_of
+from ..hyperparameters.signature import parameters_of
 from .arguments import fitting, names_of
 from .draft import Draft
 from .entry import Entry, Setting, short

@@ -7,7 +7,7 @@ from typing import Any
 from torch import nn
 
 from ...config.path import did_you_mean
-from ..signature import parameters_of
+from ..hyperparameters.signature import parameters_of
 from .arguments import Arguments, fitting, merged, names_of, takes
 from .entry import Entry, Setting
 from .errors import SettingError

@@ -4,9 +4,9 @@ from typing import Any
 
 from torch import nn
 
-from ..signature import spread
-from ..torch_layers import torch_classes
-from ..uninitialized import skip_init
+from ..hyperparameters.signature import spread
+from ..hyperparameters.torch_layers import torch_classes
+from ..state.uninitialized import skip_init
 from .arguments import Arguments
 from .declaring import failure
 from .entry import Entry, Setting, replaced

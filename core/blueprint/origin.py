@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 from torch import nn
 
-from ..checkpoints import keep_blueprint
-from ..plain import BLUEPRINT, ORIGIN
+from ..hyperparameters.plain import BLUEPRINT, ORIGIN
 from .arguments import Arguments
+from .checkpoints import keep_blueprint
 from .draft import Draft
 from .entry import Entry
 

@@ -15,8 +15,8 @@ from torch import nn
 
 from ...config.fields import is_struct_value
 from ...config.path import join
-from ..plain import DTYPES, MAX_DEPTH, hints_of, simple
-from ..registry import class_named, names_of
+from ..hyperparameters.plain import DTYPES, MAX_DEPTH, hints_of, simple
+from ..hyperparameters.registry import class_named, names_of
 from .errors import FormatError
 from .values import is_blueprint
 
@@ -149,7 +149,7 @@ def _written_class(value: Any, path: str) -> dict[str, str]:
 
 
 def _written_module(value: nn.Module) -> Any:
-    from ..hyperparameters import get_hparams
+    from ..hyperparameters.hyperparameters import get_hparams
 
     return get_hparams(value)
 
@@ -182,7 +182,7 @@ def _declared(data: Any, hint: Any, path: str) -> Any:
 
 
 def _read_module(data: Any) -> nn.Module:
-    from ..building import from_hyperparameters
+    from ..hyperparameters.building import from_hyperparameters
 
     return from_hyperparameters(data)
 

@@ -7,8 +7,8 @@ from typing import Any
 from torch import nn
 
 from ...config.path import join
-from ..places import places_of
-from ..signature import spread
+from ..hyperparameters.signature import spread
+from ..state.places import places_of
 from .arguments import Arguments, bind
 from .entry import Call, Edit, Entry
 from .errors import NotRepeatedError

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Self
 from torch import nn
 
 from ...config.path import did_you_mean
-from ..signature import parameters_of
+from ..hyperparameters.signature import parameters_of
 from .configuring import entries_of, swap
 from .entry import END, Call, Edit, Entry, Tap, Target
 from .errors import SettingError

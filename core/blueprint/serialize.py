@@ -20,9 +20,9 @@ from torch import nn
 
 from ...config.path import join
 from ..errors import UnknownClassError
-from ..plain import MAX_DEPTH
-from ..registry import NAME, allow_classes, class_named, names_of
-from ..signature import parameters_of
+from ..hyperparameters.plain import MAX_DEPTH
+from ..hyperparameters.registry import NAME, allow_classes, class_named, names_of
+from ..hyperparameters.signature import parameters_of
 from .arguments import check_configurable
 from .draft import Draft
 from .entry import Call, Edit, Entry, Setting, Tap, Target

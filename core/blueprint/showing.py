@@ -2,7 +2,7 @@
 
 from torch import nn
 
-from ..signature import VARIADIC, parameters_of
+from ..hyperparameters.signature import VARIADIC, parameters_of
 from .arguments import missing
 from .draft import Draft
 from .entry import short

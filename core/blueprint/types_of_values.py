@@ -8,7 +8,7 @@ from torch import nn
 
 from ...config.fields import members
 from ...config.path import join
-from ..plain import hints_of
+from ..hyperparameters.plain import hints_of
 from .errors import WrongTypeError
 
 _FITS: dict[Any, tuple[type, ...]] = {

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 from torch import nn
 
-from ..capture import arguments_of as captured_arguments
-from ..known_arguments import known_arguments
-from ..torch_layers import torch_classes
+from ..hyperparameters.capture import arguments_of as captured_arguments
+from ..hyperparameters.known_arguments import known_arguments
+from ..hyperparameters.torch_layers import torch_classes
 from .arguments import Arguments, bind
 
 if TYPE_CHECKING:

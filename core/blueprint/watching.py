@@ -12,7 +12,7 @@ from typing import Any, Protocol
 
 from torch import nn
 
-from ..signature import parameters_of
+from ..hyperparameters.signature import parameters_of
 
 Init = Callable[..., None]
 

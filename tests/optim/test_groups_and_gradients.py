@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from burnish.core.identity import named_params
+from burnish.core.state.identity import named_params
 from burnish.optim import (
     NORMS,
     SGD,

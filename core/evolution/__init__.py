@@ -1,0 +1,1 @@
+"""Records of older versions: rules for tensors, and what a refactor breaks."""

@@ -1,0 +1,169 @@
+"""Whether records that an older version of a module wrote still load."""
+
+import os
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from ...config.rules import RewriteRule
+from ...config.schema.change import Severity
+from ...records.flat import FlatRecord
+from ...records.open import open_record
+from ...records.recorder import save
+from ...records.suffix import recorder_of_suffix
+from ..state.places import places_of, unwrapped
+from .record_changes import Change, changes
+from .record_schema import (
+    RecordSchema,
+    Stored,
+    Target,
+    build_blank,
+    load_schema,
+    schema_of,
+)
+from .upgrading import upgraded, version_of, versions_below
+
+
+class RecordChecker:
+    """The differences between stored records and a module, and the rules they need.
+
+    The upgrade rules of the module's classes are applied first, so what is left is
+    what they do not take care of.
+    """
+
+    def __init__(
+        self,
+        old: RecordSchema,
+        target: Target,
+        hparams: Mapping[str, Any] | None = None,
+    ) -> None:
+        module = build_blank(target, hparams)
+        self.old, self.new = old, schema_of(module)
+        carried = upgraded(old.as_record(), places_of(module))
+        self.changes: list[Change] = changes(_forms(carried), self.new.tensors)
+
+    @property
+    def proposed_rules(self) -> list[RewriteRule]:
+        """The rules with which older records load, in the order to apply them."""
+        return [change.rule for change in self.changes if change.rule is not None]
+
+    @property
+    def compatible(self) -> bool:
+        """Whether records of the stored form load into the module as it is."""
+        worst = max((c.severity for c in self.changes), default=Severity.INFO)
+        return worst == Severity.INFO
+
+    def report(self) -> str:
+        """Return what was found, and what to do about it, line by line."""
+        return "\n".join(self._lines())
+
+    def _lines(self) -> Iterator[str]:
+        yield from map(str, self.changes)
+        if self.compatible:
+            yield "Records compatible"
+            return
+        stale = self.old.version == self.new.version
+        if stale:
+            yield "warn  record changed but version identical"
+        yield "Records incompatible"
+        yield from self._cures(self.old.version if stale else self.new.version - 1)
+
+    def _cures(self, step: int) -> Iterator[str]:
+        yield ""
+        yield "Proposed mitigations"
+        if self.proposed_rules:
+            yield "- add upgrade rules:"
+            yield f"    {max(step, 0)}: ["
+            yield from (f"        {rule!r}," for rule in self.proposed_rules)
+            yield "    ],"
+        if self.old.version == self.new.version:
+            yield f"- bump version to {self.new.version + 1}"
+        left = [c for c in self.changes if c.severity is Severity.ERROR]
+        if left:
+            yield "- decide by hand:"
+            yield from (f"    {change.path}: {change.said}" for change in left)
+
+
+def assert_records_load(
+    file: str | os.PathLike[str],
+    target: Target,
+    hparams: Mapping[str, Any] | None = None,
+) -> None:
+    """Raise AssertionError with a report if old records would not load any more.
+
+    ``file`` is what ``burnish schema dump`` wrote; call this from a test of your own.
+    """
+    checker = RecordChecker(load_schema(file), target, hparams)
+    if not checker.compatible:
+        raise AssertionError(f"{os.fspath(file)}\n{checker.report()}")
+
+
+def upgrade_file(
+    file: str | os.PathLike[str],
+    target: Target | None = None,
+    output: str | os.PathLike[str] | None = None,
+) -> bool:
+    """Rewrite a record at the newest version of its classes; return if it was older.
+
+    Tensors are streamed from the old file to the new one, which takes its place at the
+    end.  Without ``target`` the hyperparameters in the file say what to build.  Raises
+    `RecordError` for a record that cannot be carried over; the file stays then.
+    """
+    name = os.fspath(file)
+    with open_record(name) as record:
+        module = _module_of(record, target)
+        places = places_of(module)
+        newer = upgraded(record, places)
+        ours = dict(record.metadata.get("burnish") or {})
+        version = version_of(type(unwrapped(module)))
+        told = {"version": version, "versions": versions_below(places)}
+        is_older = any(
+            ours.get(key, empty) != told[key] for key, empty in _NONE.items()
+        )
+        if not is_older and output is None:
+            return False
+        ours |= {key: value for key, value in told.items() if value}
+        ours |= _hparams(ours, module)
+        written = newer.replaced(metadata={**record.metadata, "burnish": ours})
+        writer = recorder_of_suffix(os.fspath(output or name))
+        save(written, os.fspath(output or name), recorder=writer)
+    return is_older
+
+
+_NONE: Mapping[str, Any] = {"version": 0, "versions": {}}
+
+
+def _module_of(record: FlatRecord, target: Target | None) -> Any:
+    ours: Any = record.metadata.get("burnish")
+    hparams = ours.get("hparams") if isinstance(ours, Mapping) else None
+    if target is not None:
+        return build_blank(target, hparams if isinstance(target, type) else None)
+    if not isinstance(hparams, Mapping):
+        raise ValueError(
+            f"{record.reading.file} has no hyperparameters, so its class is needed: "
+            "upgrade_file(file, Net), or burnish upgrade --module net.py:Net FILE"
+        )
+    from ..hyperparameters.building import planned
+
+    return build_blank(planned(hparams))
+
+
+def _hparams(ours: Mapping[str, Any], module: Any) -> dict[str, Any]:
+    """Return the hyperparameters as the newest version has them, if there were any."""
+    if "hparams" not in ours:
+        return {}
+    from ..hyperparameters.hparams import recorded_hparams
+
+    found = recorded_hparams(module)
+    return {} if found is None else {"hparams": found}
+
+
+def _forms(record: FlatRecord) -> dict[str, Stored]:
+    from ...records.dtypes import NAME_OF
+
+    return {
+        entry.path: Stored(
+            kind=entry.kind, dtype=NAME_OF[entry.dtype], shape=tuple(entry.shape)
+        )
+        for entry in record.entries()
+        if entry.kind != "transient"
+    }

@@ -1,0 +1,76 @@
+"""The commands that keep a module and its older records together."""
+
+import json
+import sys
+from argparse import Namespace
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from ...config.schema.commands import DEFAULT_FILE as CONFIG_FILE
+from ...records.errors import RecordError
+from .record_check import RecordChecker, upgrade_file
+from .record_schema import Target, dump_schema, load_schema
+
+DEFAULT_FILE = "record-schema.json"
+
+
+def is_target(found: Any) -> bool:
+    """Return whether records can be those of ``found``: a module, or what makes one."""
+    if isinstance(found, type):
+        return issubclass(found, nn.Module)
+    return isinstance(found, nn.Module) or callable(found)
+
+
+def run_schema(target: Target, name: str, given: Namespace) -> int:
+    """Run ``dump``, ``check`` or ``upgrade`` for a module; return the exit status."""
+    file = DEFAULT_FILE if given.file == CONFIG_FILE else given.file
+    try:
+        return _schema(target, name, file, getattr(given, "hparams", None))
+    except (RecordError, OSError, ValueError, TypeError) as wrong:
+        print(f"error: {wrong}", file=sys.stderr)
+        return 1
+
+
+def run_upgrade(target: Target | None, files: list[str]) -> int:
+    """Rewrite ``files`` at the newest version; return 1 if any could not be."""
+    status = 0
+    for file in files:
+        try:
+            was_older = upgrade_file(file, target)
+        except (RecordError, OSError, ValueError, TypeError) as wrong:
+            print(f"error: {wrong}", file=sys.stderr)
+            status = 1
+        else:
+            print(f"{file}: {'rewritten' if was_older else 'is of the newest version'}")
+    return status
+
+
+def _schema(target: Target, name: str, file: str, hparams_file: str | None) -> int:
+    hparams = _hparams(hparams_file)
+    if name == "dump":
+        dump_schema(target, file, hparams)
+        return 0
+    if name not in ("check", "upgrade"):
+        raise ValueError(f"{name} is for config classes; records have dump and check")
+    if not Path(file).exists():
+        raise ValueError(f"{file} does not exist; write it with the dump command first")
+    checker = RecordChecker(load_schema(file), target, hparams)
+    print(checker.report())
+    if not checker.compatible:
+        return 1
+    if name == "upgrade":
+        dump_schema(target, file, hparams)
+        print("Schema updated")
+    return 0
+
+
+def _hparams(file: str | None) -> Mapping[str, Any] | None:
+    if file is None:
+        return None
+    found: Any = json.loads(Path(file).read_text(encoding="utf-8"))
+    if not isinstance(found, dict):
+        raise ValueError(f"{file}: expected a map of hyperparameters")
+    return found  # pyright: ignore[reportUnknownVariableType]  # JSON

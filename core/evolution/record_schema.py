@@ -1,0 +1,188 @@
+# pyright: reportPrivateUsage=false
+# Nn.Module's tables have no public names.
+"""What the records of a module hold, as a file that a later version is checked with."""
+
+import json
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from ...config.files import write_text
+from ...records.dtypes import BY_NAME, NAME_OF
+from ...records.entry import Entry
+from ...records.errors import RecordFormatError
+from ...records.flat import FlatRecord
+from ..errors import HyperparameterError
+from ..hyperparameters.building import planned
+from ..hyperparameters.declared_class import declared_class
+from ..hyperparameters.plain import SAVE
+from ..hyperparameters.registry import names_of
+from ..state.places import Places, places_of, unwrapped
+from .upgrading import version_of, versions_below
+
+_FORMAT = 1
+
+Target = nn.Module | type[nn.Module] | Callable[[], nn.Module]
+"""A module, a class that needs no arguments, or a function that returns a module."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stored:
+    """The form of one stored tensor."""
+
+    kind: str
+    dtype: str
+    shape: tuple[int, ...]
+    ties: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecordSchema:
+    """The tensors of a module by path, and the versions of its classes."""
+
+    name: str
+    """Of the class, with its module."""
+    version: int = 0
+    versions: Mapping[str, int] = field(default_factory=dict[str, int])
+    """Of the classes of submodules, by path."""
+    tensors: Mapping[str, Stored] = field(default_factory=dict[str, Stored])
+
+    def as_record(self) -> FlatRecord:
+        """Return a record of this form, without values."""
+        entries = [
+            Entry(
+                path,
+                stored.kind,  # type: ignore[arg-type]  # checked when it was read
+                BY_NAME[stored.dtype],
+                stored.shape,
+                torch.empty(stored.shape, dtype=BY_NAME[stored.dtype], device="meta"),
+                ties=stored.ties,
+            )
+            for path, stored in self.tensors.items()
+        ]
+        ours = {"version": self.version, "versions": dict(self.versions)}
+        return FlatRecord.of(entries, metadata={"burnish": ours}, type_name=self.name)
+
+
+def schema_of(target: Target, hparams: Mapping[str, Any] | None = None) -> RecordSchema:
+    """Return the form of the records of ``target``, which is built without values.
+
+    ``hparams`` are those of a class that needs arguments.
+    """
+    places = places_of(build_blank(target, hparams))
+    cls = declared_class(type(unwrapped(places[0][1])))
+    names = names_of(cls)
+    return RecordSchema(
+        name=f"{names['__module__']}.{names['__name__']}",
+        version=version_of(cls),
+        versions=versions_below(places),
+        tensors=_tensors(places),
+    )
+
+
+def dump_schema(
+    target: Target,
+    file: str | os.PathLike[str],
+    hparams: Mapping[str, Any] | None = None,
+) -> None:
+    """Write the form of ``target``'s records to ``file``: JSON, a tensor a line."""
+    schema = schema_of(target, hparams)
+    tensors = ",\n".join(
+        f"    {json.dumps(path)}: {json.dumps(_as_list(stored))}"
+        for path, stored in schema.tensors.items()
+    )
+    head: dict[str, Any] = {"record_schema": _FORMAT, "name": schema.name}
+    head |= {"version": schema.version, "versions": dict(schema.versions)}
+    text = json.dumps(head, indent=2)[:-2]
+    write_text(Path(file), f'{text},\n  "tensors": {{\n{tensors}\n  }}\n}}\n')
+
+
+def load_schema(file: str | os.PathLike[str]) -> RecordSchema:
+    """Return the schema in ``file``. Raises `RecordFormatError` for what is none."""
+    name = os.fspath(file)
+    try:
+        told = json.loads(Path(file).read_text(encoding="utf-8"))
+        if told["record_schema"] > _FORMAT:
+            raise RecordFormatError(name, "a schema of a newer version", "", "Upgrade.")
+        return RecordSchema(
+            name=str(told["name"]),
+            version=int(told["version"]),
+            versions={str(p): int(v) for p, v in told["versions"].items()},
+            tensors={str(p): _stored(values) for p, values in told["tensors"].items()},
+        )
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise RecordFormatError(
+            name, f"no schema of records ({error!s:.80})", "what dump_schema wrote"
+        ) from error
+
+
+def build_blank(target: Target, hparams: Mapping[str, Any] | None = None) -> nn.Module:
+    """Return the module of ``target`` on the meta device where that is possible."""
+    if isinstance(target, nn.Module):
+        return target
+    made: Callable[[], nn.Module] = target
+    if isinstance(target, type):
+        told = {k: v for k, v in (hparams or {}).items() if k != SAVE}
+        made = planned(told, target)
+    try:
+        with torch.device("meta"):
+            return _module(made)
+    except HyperparameterError as error:
+        if isinstance(error.__cause__, TypeError):
+            raise
+    except Exception:  # some constructors need values: see below
+        pass
+    from ..state.uninitialized import unfilled_build
+
+    with unfilled_build():
+        return _module(made)
+
+
+def _module(make: Callable[[], nn.Module]) -> nn.Module:
+    module = make()
+    if not isinstance(module, nn.Module):  # pyright: ignore[reportUnnecessaryIsInstance]  # users return anything
+        raise TypeError(f"expected a module, got {module!r:.80}")
+    return module
+
+
+def _tensors(places: Places) -> dict[str, Stored]:
+    """Return the stored tensors; one that is tied once, with its other paths."""
+    found: dict[int, tuple[str, torch.Tensor, str, list[str]]] = {}
+    for prefix, owner in places:
+        transient = owner._non_persistent_buffers_set
+        buffers = {n: b for n, b in owner._buffers.items() if n not in transient}
+        for name, tensor in {**owner._parameters, **buffers}.items():
+            if tensor is None or nn.parameter.is_lazy(tensor):
+                continue
+            path = prefix + name
+            kind = "buffer" if name in buffers else "parameter"
+            known = found.setdefault(id(tensor), (path, tensor, kind, []))
+            if path != known[0]:
+                known[3].append(path)
+    return {
+        path: Stored(
+            kind=kind,
+            dtype=NAME_OF[tensor.dtype],
+            shape=tuple(tensor.shape),
+            ties=tuple(ties),
+        )
+        for path, tensor, kind, ties in found.values()
+    }
+
+
+def _as_list(stored: Stored) -> list[Any]:
+    return [stored.kind, stored.dtype, list(stored.shape), *stored.ties]
+
+
+def _stored(values: Any) -> Stored:
+    kind, dtype, shape, *ties = values
+    if kind not in ("parameter", "buffer") or dtype not in BY_NAME:
+        raise ValueError(f"{kind!r}, {dtype!r}")
+    return Stored(
+        kind=kind, dtype=dtype, shape=tuple(map(int, shape)), ties=tuple(map(str, ties))
+    )

@@ -1,0 +1,254 @@
+"""Rules for tensors that a refactor fuses, splits, stacks or transposes.
+
+They stand beside the rules of `burnish.config` in ``upgrade_rules``.  Paths are those
+of a record, below the class that has the rules; ``*`` stands for any one part, and what
+it stands for in the old name it stands for in the new one.
+"""
+
+from abc import abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from ...config.path import bind, fill, join, n_wildcards, parts
+from ...config.rules import DeleteField, MapFieldValue, RenameField, RewriteRule
+from ...records.entry import Entry
+from ...records.errors import RecordError
+from .derived import Cut, Joined, Stacked, Taken, Turned, derived
+
+Table: TypeAlias = dict[str, Entry]
+"""Entries by path; one that is tied stands at each of its paths."""
+
+
+class TensorRule(RewriteRule):
+    """A rule that computes new tensors from old ones, when they are read."""
+
+    __slots__ = ()
+
+    @abstractmethod
+    def rewrite(self, table: Table) -> Table:
+        """Return the entries under their new names.
+
+        Those that the rule does not concern stay.  Raises `RecordError` for tensors
+        that it cannot be applied to.
+        """
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class SplitTensor(TensorRule):
+    """Cut one tensor into several: a fused ``qkv.weight`` into q, k and v."""
+
+    field: str
+    into: Sequence[str]
+    dim: int = 0
+    sizes: Sequence[int] | None = None
+    """Of the pieces along ``dim``; None: all alike."""
+
+    def __post_init__(self) -> None:
+        _check_names(self, self.field, *self.into)
+
+    def rewrite(self, table: Table) -> Table:
+        """Replace the tensor by its pieces."""
+        return _each(table, self.field, self._pieces)
+
+    def _pieces(self, entry: Entry, found: tuple[str, ...]) -> Table:
+        length = _length(entry, self.dim, self)
+        even = [length // len(self.into)] * len(self.into)
+        sizes = list(self.sizes) if self.sizes is not None else even
+        if sum(sizes) != length or len(sizes) != len(self.into):
+            raise _misfit(self, entry, f"cannot be cut into {sizes}")
+        pieces: Table = {}
+        start = 0
+        for name, size in zip(self.into, sizes, strict=True):
+            cut = Cut(self.dim, start, size)
+            pieces[_named(name, found)] = derived([entry], cut)
+            start += size
+        return pieces
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class MergeTensors(TensorRule):
+    """Put several tensors after each other in one: q, k and v into a fused one."""
+
+    fields: Sequence[str]
+    into: str
+    dim: int = 0
+
+    def __post_init__(self) -> None:
+        _check_names(self, self.into, *self.fields)
+
+    def rewrite(self, table: Table) -> Table:
+        """Replace the tensors by the one that they make."""
+        merged: Table = {}
+        used: set[str] = set()
+        for found in _bindings(table, self.fields):
+            names = [_named(name, found) for name in self.fields]
+            lacking = [name for name in names if name not in table]
+            if lacking:
+                raise RecordError(f"{self}: the record has {names[0]} but {lacking[0]}")
+            made = derived([table[name] for name in names], Joined(self.dim))
+            merged[_named(self.into, found)] = made
+            used.update(names)
+        return {p: e for p, e in table.items() if p not in used} | merged
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class TransposeTensor(TensorRule):
+    """Exchange two dimensions: the weight of a ``Conv1D`` for that of a ``Linear``."""
+
+    field: str
+    dims: tuple[int, int] = (0, 1)
+
+    def __post_init__(self) -> None:
+        _check_names(self, self.field)
+
+    def rewrite(self, table: Table) -> Table:
+        """Replace the tensor by its transpose."""
+        return _each(table, self.field, self._turned)
+
+    def _turned(self, entry: Entry, found: tuple[str, ...]) -> Table:
+        for dim in self.dims:
+            _length(entry, dim, self)
+        return {_named(self.field, found): derived([entry], Turned(*self.dims))}
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class StackTensors(TensorRule):
+    """Put the tensors of numbered layers into one: ``layers.*.w`` into ``w``.
+
+    The last ``*`` of ``fields`` is the number; the others stand in ``into`` as well.
+    """
+
+    fields: str
+    into: str
+    dim: int = 0
+
+    def __post_init__(self) -> None:
+        _check_stack(self, self.fields, self.into)
+
+    def rewrite(self, table: Table) -> Table:
+        """Replace the tensors by their stack."""
+        groups: dict[tuple[str, ...], list[tuple[int, str]]] = {}
+        for path in table:
+            found = bind(parts(self.fields), path.split("."))
+            if found is not None and found[-1].isdecimal():
+                groups.setdefault(found[:-1], []).append((int(found[-1]), path))
+        used: set[str] = set()
+        made: Table = {}
+        for others, numbered in groups.items():
+            paths = [path for _, path in sorted(numbered)]
+            if [number for number, _ in sorted(numbered)] != list(range(len(paths))):
+                raise RecordError(f"{self}: the numbers of {paths[0]} have gaps")
+            entries = [table[path] for path in paths]
+            made[_named(self.into, others)] = derived(entries, Stacked(self.dim))
+            used.update(paths)
+        return {p: e for p, e in table.items() if p not in used} | made
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class UnstackTensor(TensorRule):
+    """Take the stack of ``field`` apart into numbered layers, ``into`` with a ``*``."""
+
+    field: str
+    into: str
+    dim: int = 0
+
+    def __post_init__(self) -> None:
+        _check_stack(self, self.into, self.field)
+
+    def rewrite(self, table: Table) -> Table:
+        """Replace the stack by its tensors."""
+        return _each(table, self.field, self._layers)
+
+    def _layers(self, entry: Entry, found: tuple[str, ...]) -> Table:
+        return {
+            _named(self.into, (*found, str(i))): derived([entry], Taken(self.dim, i))
+            for i in range(_length(entry, self.dim, self))
+        }
+
+
+def apply_rule(rule: RewriteRule, table: Table) -> Table:
+    """Return ``table`` as ``rule`` makes it; rules for plain values change nothing."""
+    if isinstance(rule, TensorRule):
+        return rule.rewrite(table)
+    if isinstance(rule, MapFieldValue):
+        return _mapped(rule, table)
+    if not isinstance(rule, RenameField | DeleteField):
+        return table
+    renamed: Table = {}
+    for path, entry in table.items():
+        new = rule.rename(path)
+        if new is None:
+            continue
+        if new in renamed:
+            raise RecordError(f"{rule}: two entries would be {new}")
+        renamed[new] = entry
+    return renamed
+
+
+def _mapped(rule: MapFieldValue, table: Table) -> Table:
+    pattern = rule.field if isinstance(rule.field, tuple) else parts(str(rule.field))
+    changed = {
+        path: derived([entry], lambda tensors: rule.map_fn(tensors[0]))
+        for path, entry in table.items()
+        if bind(pattern, path.split(".")) is not None
+    }
+    return {path: changed.get(path, entry) for path, entry in table.items()}
+
+
+def _each(
+    table: Table, pattern: str, made_of: Callable[[Entry, tuple[str, ...]], Table]
+) -> Table:
+    """Return the table with every entry that ``pattern`` names replaced."""
+    new: Table = {}
+    names = parts(pattern)
+    for path, entry in table.items():
+        found = bind(names, path.split("."))
+        new |= {path: entry} if found is None else made_of(entry, found)
+    return new
+
+
+def _bindings(
+    table: Mapping[str, Entry], fields: Sequence[str]
+) -> list[tuple[str, ...]]:
+    """Return what the wildcards of any of ``fields`` stand for, each once."""
+    found = (bind(parts(f), path.split(".")) for path in table for f in fields)
+    return list(dict.fromkeys(f for f in found if f is not None))
+
+
+def _named(pattern: str, found: tuple[str, ...]) -> str:
+    return join(*fill(parts(pattern), found))
+
+
+def _length(entry: Entry, dim: int, rule: RewriteRule) -> int:
+    if not -len(entry.shape) <= dim < len(entry.shape):
+        raise _misfit(rule, entry, f"has no dimension {dim}")
+    return entry.shape[dim]
+
+
+def _misfit(rule: RewriteRule, entry: Entry, problem: str) -> RecordError:
+    shape = tuple(entry.shape)
+    return RecordError(f"{rule}: {entry.path} of shape {shape} {problem}")
+
+
+def _check_names(rule: RewriteRule, first: str, *others: str) -> None:
+    counts = {n_wildcards(parts(name)) for name in (first, *others)}
+    if len(counts) > 1:
+        raise ValueError(f"{rule!r}: all names need the same wildcards")
+
+
+def _check_stack(rule: RewriteRule, numbered: str, stack: str) -> None:
+    if n_wildcards(parts(numbered)) != n_wildcards(parts(stack)) + 1:
+        raise ValueError(f"{rule!r}: the numbered name has one '*' more than the stack")
+
+
+__all__ = [
+    "MergeTensors",
+    "SplitTensor",
+    "StackTensors",
+    "Table",
+    "TensorRule",
+    "TransposeTensor",
+    "UnstackTensor",
+    "apply_rule",
+]

@@ -1,0 +1,169 @@
+"""Older records and hyperparameters carried over to the classes of today."""
+
+import copy
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from torch import nn
+
+from ...config.errors import ConfigError
+from ...config.rules import RewriteRule
+from ...records.entry import Entry
+from ...records.errors import RecordError, RecordMismatchError, RecordVersionError
+from ...records.flat import FlatRecord
+from ..errors import HyperparameterError
+from ..hyperparameters.declared_class import declared_class
+from ..hyperparameters.plain import VERSION
+from ..hyperparameters.registry import NAME
+from ..state.places import Places
+from .tensor_rules import Table, apply_rule
+
+
+def version_of(cls: type[nn.Module]) -> int:
+    """Return the version of ``cls``, 0 for a class that states none."""
+    version: int = getattr(cls, "_burnish_version", 0)
+    return version
+
+
+def check_rules(cls: type, version: int, rules: Mapping[int, Sequence[Any]]) -> None:
+    """Raise for rules that lead from no older version, and for what is no rule."""
+    for step, of_step in rules.items():
+        if not 0 <= step < version:
+            raise ValueError(
+                f"{cls.__qualname__}: upgrade_rules has rules for version {step}, and "
+                f"the class is of version {version}. Rules lead from a version to the "
+                "next one."
+            )
+        for rule in of_step:
+            if not (hasattr(rule, "rename") and hasattr(rule, "apply")):
+                raise TypeError(
+                    f"{cls.__qualname__}: upgrade_rules has {rule!r:.60}, which is no "
+                    "rule; burnish.config has RenameField, DeleteField and others"
+                )
+
+
+def versions_below(places: Places) -> dict[str, int]:
+    """Return the version of each submodule's class by path, those above 0."""
+    return {
+        prefix.rstrip("."): version
+        for prefix, owner in places
+        if prefix and (version := version_of(declared_class(type(owner))))
+    }
+
+
+def upgraded(record: FlatRecord, places: Places) -> FlatRecord:
+    """Return ``record`` under the names and in the forms of the module at ``places``.
+
+    The rules of each class are applied from the version that the record has of it (0
+    if it says none) to the newest, a parent's before its children's; tensors are
+    computed when they are read.  Raises `RecordVersionError` for a newer record.
+    """
+    steps = list(_steps(record, places))
+    if not steps:
+        return record
+    table: Table = dict(record.by_path())
+    tree: dict[str, Any] = dict(record.tree or {})
+    try:
+        for prefix, rule in steps:
+            table = _within(table, prefix, rule)
+            tree = {n: v for p, v in tree.items() if (n := _new(p, prefix, rule))}
+    except RecordError as error:
+        raise RecordMismatchError(record.reading.file, [str(error)]) from error
+    entries = _regrouped(table)
+    renamed = _renamed(record, table) | dict(record.reading.renamed)
+    reading = replace(record.reading, renamed=renamed)
+    return record.replaced(entries=entries, tree=tree, reading=reading)
+
+
+def upgraded_node(
+    cls: type[nn.Module], node: Mapping[str, Any], path: str
+) -> Mapping[str, Any]:
+    """Return the hyperparameters of a ``cls`` as its newest version has them."""
+    newest, version = version_of(cls), node.get(VERSION, 0)
+    if newest == 0 and version == 0:
+        return node
+    if type(version) is not int or version < 0:
+        raise HyperparameterError(path, f"{VERSION!r} is no number from 0 on")
+    if version > newest:
+        what = f"what describes a {cls.__qualname__}"
+        raise RecordVersionError(path or "hyperparameters", version, newest, what)
+    # Without a class they were written by hand, for the class as it is now.
+    if version == newest or NAME not in node:
+        return node
+    tree = copy.deepcopy(dict(node))
+    try:
+        for step in range(version, newest):
+            for rule in _rules(cls).get(step, ()):
+                rule.apply(tree)
+    except ConfigError as error:
+        raise HyperparameterError(path, str(error)) from error
+    return tree
+
+
+def _steps(record: FlatRecord, places: Places) -> Iterator[tuple[str, RewriteRule]]:
+    """Yield the rules to apply, each with the beginning of the paths it is for."""
+    told: Any = record.metadata.get("burnish")
+    ours: Mapping[str, Any] = told if isinstance(told, Mapping) else {}
+    below: Any = ours.get("versions")
+    stored: dict[str, Any] = dict(below) if isinstance(below, Mapping) else {}
+    stored[""] = ours.get("version", 0)
+    for prefix, owner in places:
+        cls = declared_class(type(owner))
+        newest = version_of(cls)
+        if not newest:
+            continue
+        version = stored.get(prefix.rstrip("."), 0)
+        if type(version) is not int or version < 0:
+            raise RecordMismatchError(
+                record.reading.file, [f"{prefix}: {version!r:.40} is no version"]
+            )
+        if version > newest:
+            what = f"the record of a {cls.__qualname__}"
+            raise RecordVersionError(record.reading.file, version, newest, what)
+        for step in range(version, newest):
+            for rule in _rules(cls).get(step, ()):
+                yield prefix, rule
+                stored = {_new(p, prefix, rule) or p: v for p, v in stored.items()}
+
+
+def _rules(cls: type[nn.Module]) -> Mapping[int, Any]:
+    return getattr(cls, "_burnish_rules", {})
+
+
+def _within(table: Table, prefix: str, rule: RewriteRule) -> Table:
+    """Return the table with ``rule`` applied to what begins with ``prefix``."""
+    if not prefix:
+        return apply_rule(rule, table)
+    inside = {p[len(prefix) :]: e for p, e in table.items() if p.startswith(prefix)}
+    outside = {p: e for p, e in table.items() if not p.startswith(prefix)}
+    return outside | {prefix + p: e for p, e in apply_rule(rule, inside).items()}
+
+
+def _new(path: str, prefix: str, rule: RewriteRule) -> str | None:
+    if not path.startswith(prefix):
+        return path
+    new = rule.rename(path[len(prefix) :])
+    return None if new is None else prefix + new
+
+
+def _regrouped(table: Table) -> list[Entry]:
+    """Return each entry once, with all the paths at which it stands."""
+    paths: dict[int, list[str]] = {}
+    entries: dict[int, Entry] = {}
+    for path, entry in table.items():
+        paths.setdefault(id(entry), []).append(path)
+        entries[id(entry)] = entry
+    return [
+        replace(entry, path=paths[key][0], ties=tuple(paths[key][1:]))
+        for key, entry in entries.items()
+    ]
+
+
+def _renamed(record: FlatRecord, table: Table) -> dict[str, str]:
+    new = {id(entry): path for path, entry in reversed(table.items())}
+    return {
+        entry.path: new[id(entry)]
+        for entry in record.entries()
+        if id(entry) in new and entry.path not in table
+    }

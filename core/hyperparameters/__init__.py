@@ -1,0 +1,1 @@
+"""A module as data: arguments captured, told as a plain dict, and built from it."""

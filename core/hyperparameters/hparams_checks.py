@@ -1,0 +1,61 @@
+"""Whether entries of hyperparameters are arguments of the class, and all of them."""
+
+from collections.abc import Mapping
+from inspect import Parameter
+from typing import Any
+
+from torch import nn
+
+from ...config.path import did_you_mean, join
+from ..errors import HyperparameterError
+from . import plain
+from .shown import shown
+from .signature import VARIADIC, parameters_of
+
+
+def check_no_argument(
+    cls: type[nn.Module], node: Mapping[str, Any], name: str, path: str
+) -> None:
+    """Refuse an entry that is neither an argument nor what the constructor made."""
+    if name in plain.OWN or plain.is_child(node.get(name, "")):
+        return
+    if _is_computed(cls, node, name, path):
+        return
+    parameters = parameters_of(cls)
+    hint = did_you_mean(name[:80], parameters) if isinstance(name, str) else ""  # pyright: ignore[reportUnnecessaryIsInstance]  # files say anything
+    takes = ", ".join(parameters) or "nothing"
+    raise HyperparameterError(
+        join(path, f"{name!s:.60}"),
+        f"{cls.__qualname__} takes no such argument.{hint} It takes: {takes}.",
+    )
+
+
+def _is_computed(
+    cls: type[nn.Module], node: Mapping[str, Any], name: str, path: str
+) -> bool:
+    from .declared import computed_fields
+
+    computed = computed_fields(cls, node)
+    if name not in computed:
+        return False
+    if computed[name] != node[name]:
+        raise HyperparameterError(
+            join(path, name),
+            f"is computed as {shown(computed[name])}, found {shown(node[name])}",
+        )
+    return True
+
+
+def check_complete(cls: type[nn.Module], found: Mapping[str, Any], path: str) -> None:
+    """Raise for an argument without a default that is not there."""
+    missing = [
+        name
+        for name, parameter in parameters_of(cls).items()
+        if parameter.default is Parameter.empty
+        and parameter.kind not in VARIADIC
+        and name not in found
+    ]
+    if missing:
+        raise HyperparameterError(
+            join(path, missing[0]), f"{cls.__qualname__} needs this argument"
+        )

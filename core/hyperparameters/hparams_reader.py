@@ -1,0 +1,293 @@
+"""Hyperparameters read into a plan: which constructors run, and on what.
+
+Every name and every argument is looked at before the first constructor runs.
+"""
+
+import functools
+from collections import OrderedDict
+from collections.abc import Iterable, Mapping
+from inspect import Parameter
+from typing import Any
+
+from torch import nn
+
+from ...config.alternatives import struct_for
+from ...config.fields import fields_of, members
+from ...config.path import did_you_mean, join
+from ..errors import HyperparameterError
+from ..evolution.upgrading import upgraded_node
+from . import plain
+from .hparams_checks import check_complete, check_no_argument
+from .hparams_plan import Container, Partial, Plan, Ref, Struct, has_plans
+from .known_arguments import builder_of
+from .own_reader import from_blueprint, own_reader
+from .registry import MODULE, NAME, class_named
+from .shown import shown
+from .signature import parameters_of
+from .torch_layers import Values, is_torch_layer
+
+
+class Planner:
+    """Finds the class and the arguments of each module; runs nothing of them."""
+
+    def __init__(self, moved: Mapping[str, str]) -> None:
+        self._moved = moved
+        self._planned: set[str] = set()
+
+    def module(
+        self,
+        node: Mapping[str, Any],
+        path: str,
+        depth: int,
+        cls: type[nn.Module] | None = None,
+    ) -> Plan:
+        """Return the plan of the module that ``node`` describes."""
+        self.check_depth(path, depth)
+        named = cls or class_named(node, path, moved=self._moved)
+        # The class in hand may be asking; others that read by themselves are asked.
+        read = None if cls is not None else own_reader(named)
+        node = upgraded_node(named, node, path)
+        if plain.BLUEPRINT in node:
+            read = functools.partial(from_blueprint, named)
+        arguments = {} if read else self._arguments(named, node, path, depth)
+        self._planned.add(path)
+        return Plan(named, path, arguments, node, read)
+
+    def _arguments(
+        self, cls: type[nn.Module], node: Mapping[str, Any], path: str, depth: int
+    ) -> dict[str, Any]:
+        if builder_of(cls) is not None:
+            return self._for_builder(cls, node, path, depth)
+        parameters, hints = parameters_of(cls), plain.hints_of(cls)
+        containers = _containers_of(node, path)
+        found: dict[str, Any] = {}
+        for name, value in node.items():
+            parameter = parameters.get(name)
+            if parameter is None:
+                check_no_argument(cls, node, name, path)
+                continue
+            where, hint = join(path, name), hints.get(name, Any)
+            kind = containers.get(name) or _declared_container(hint, value)
+            if kind is not None:
+                found[name] = self._container(kind, value, where, depth + 1)
+            elif is_torch_layer(cls):
+                found[name] = self._for_torch(cls, name, value, hint, where, depth + 1)
+            else:
+                found[name] = self._argument(parameter, value, hint, where, depth + 1)
+        check_complete(cls, found, path)
+        return found
+
+    def _argument(
+        self, parameter: Parameter, value: Any, hint: Any, path: str, depth: int
+    ) -> Any:
+        if parameter.kind is Parameter.VAR_POSITIONAL:
+            if not isinstance(value, list | tuple):
+                raise HyperparameterError(
+                    path, f"expected a list, found {shown(value)}"
+                )
+            hint = plain.list_of(hint)
+        elif parameter.kind is Parameter.VAR_KEYWORD:
+            if not isinstance(value, Mapping):
+                raise HyperparameterError(
+                    path, f"expected a dict, found {shown(value)}"
+                )
+            hint = plain.dict_of(hint)
+        return self.value(value, hint, path, depth)
+
+    def _for_builder(
+        self, cls: type[nn.Module], node: Mapping[str, Any], path: str, depth: int
+    ) -> dict[str, Any]:
+        """Plan what somebody's builder takes: all that is no child."""
+        parameters = parameters_of(cls)
+        return {
+            name: self.value(value, Any, join(path, str(name)), depth + 1)
+            for name, value in node.items()
+            if name in parameters or not (name in plain.OWN or plain.is_child(value))
+        }
+
+    def _for_torch(
+        self,
+        cls: type[nn.Module],
+        name: str,
+        value: Any,
+        hint: Any,
+        path: str,
+        depth: int,
+    ) -> Any:
+        """Plan an argument of torch's own: sizes are tuples, whatever is declared."""
+        planned = self.value(value, hint, path, depth)
+        if name == "cutoffs":
+            return planned
+        if isinstance(planned, dict):
+            return OrderedDict(planned)  # pyright: ignore[reportUnknownArgumentType]  # data
+        if cls is nn.Sequential and name == "args":
+            is_named = planned and isinstance(planned[0], dict)
+            return (OrderedDict(planned[0]),) if is_named else planned
+        return _tuples(planned) if isinstance(planned, list) else planned
+
+    def value(self, value: Any, hint: Any, path: str, depth: int) -> Any:
+        """Return ``value`` with a plan for each module in it."""
+        self.check_depth(path, depth)
+        if isinstance(value, Mapping):
+            return self._mapping(value, hint, path, depth)
+        if not isinstance(value, list | tuple):
+            return _rich(plain.restored(value, hint), hint, path)
+        items = [
+            self.value(item, plain.item_hint(hint, i), join(path, i), depth + 1)
+            for i, item in enumerate(value)
+        ]
+        return _rich(plain.collected(items, hint), hint, path)
+
+    def _mapping(self, value: Any, hint: Any, path: str, depth: int) -> Any:
+        if plain.REF in value:
+            return self._reference(value, path)
+        if plain.CLASS in value:
+            return self._class(value, path, depth)
+        if plain.TENSOR in value:
+            return _values(value, path)
+        if MODULE in value or NAME in value:
+            return self.module(value, path, depth)
+        struct = struct_for(hint, value)
+        if plain.is_plain_struct(struct):
+            return self._struct(struct, value, path, depth)
+        if plain.needs_class(hint):
+            return _rich(dict(value), hint, path)
+        found: dict[Any, Any] = {}
+        for key, item in value.items():
+            if not isinstance(key, str):
+                raise HyperparameterError(
+                    path, f"expected a text as key, found {shown(key)}"
+                )
+            inner = plain.item_hint(hint, key)
+            item = self.value(item, inner, join(path, key), depth + 1)
+            found[plain.restored_key(key, hint)] = item
+        return found
+
+    def _struct(
+        self, cls: Any, value: Mapping[str, Any], path: str, depth: int
+    ) -> "Struct":
+        fields, found = fields_of(cls), dict[str, Any]()
+        for name, item in value.items():
+            where = join(path, f"{name!s:.60}")
+            if name not in fields:
+                hint = did_you_mean(str(name)[:80], fields)
+                raise HyperparameterError(where, f"no field of {cls.__name__}.{hint}")
+            found[name] = self.value(item, fields[name].annotation, where, depth + 1)
+        return Struct(cls, path, found)
+
+    def _reference(self, value: Mapping[str, Any], path: str) -> Ref:
+        target = value[plain.REF]
+        if not isinstance(target, str) or len(value) > 1:
+            raise HyperparameterError(
+                path,
+                f"expected {{{plain.REF!r}: path}} alone, found {shown(dict(value))}",
+            )
+        if not any(
+            target == p or target.startswith(f"{p}.") for p in self._planned if p
+        ):
+            raise HyperparameterError(
+                path, f"refers to {shown(target)}, and no module before it stands there"
+            )
+        return Ref(path, target)
+
+    def _class(self, value: Mapping[str, Any], path: str, depth: int) -> Any:
+        node = value[plain.CLASS]
+        if not isinstance(node, Mapping) or len(value) > 1:
+            raise HyperparameterError(
+                path, f"expected a class, found {shown(dict(value))}"
+            )
+        cls = class_named(node, path, moved=self._moved)
+        parameters, hints = parameters_of(cls), plain.hints_of(cls)
+        arguments: dict[str, Any] = {}
+        for name, item in node.items():
+            if name in parameters:
+                where, hint = join(path, name), hints.get(name, Any)
+                arguments[name] = self.value(item, hint, where, depth + 1)
+            elif name not in plain.OWN:
+                check_no_argument(cls, {}, name, path)
+        return Partial(cls, arguments) if arguments else cls
+
+    def _container(
+        self, cls: type[nn.Module], value: Any, path: str, depth: int
+    ) -> Container:
+        self.check_depth(path, depth)
+        if isinstance(value, list | tuple) and cls is not nn.ModuleDict:
+            pairs: Iterable[tuple[Any, Any]] = (
+                (str(i), v) for i, v in enumerate(value)
+            )
+        elif isinstance(value, Mapping):
+            pairs = value.items()
+        else:
+            raise HyperparameterError(
+                path, f"expected the items of a {cls.__name__}, found {shown(value)}"
+            )
+        items: dict[str, Any] = {}
+        for name, item in pairs:
+            where = join(path, name)
+            if not isinstance(name, str) or not isinstance(item, Mapping):
+                raise HyperparameterError(
+                    where, f"expected a module, found {shown(item)}"
+                )
+            items[name] = self.value(item, Any, where, depth + 1)
+        self._planned.add(path)
+        return Container(cls, path, items)
+
+    def check_depth(self, path: str, depth: int) -> None:
+        """Raise for what is nested deeper than any module is."""
+        if depth > plain.MAX_DEPTH:
+            raise HyperparameterError(
+                f"{path:.120}", f"nested over {plain.MAX_DEPTH} levels deep"
+            )
+
+
+def _containers_of(node: Mapping[str, Any], path: str) -> dict[str, type[nn.Module]]:
+    told = node.get(plain.CONTAINERS, {})
+    known = {cls.__name__: cls for cls in plain.CONTAINERS_OF_TORCH}
+    if not isinstance(told, Mapping) or not all(
+        isinstance(kind, str) and kind in known for kind in told.values()
+    ):
+        raise HyperparameterError(
+            join(path, plain.CONTAINERS), f"expected {list(known)}, found {shown(told)}"
+        )
+    return {name: known[kind] for name, kind in told.items()}
+
+
+def _declared_container(hint: Any, value: object) -> type[nn.Module] | None:
+    """Return the container that is declared where the items of one stand."""
+    declared = [m for m in members(hint) if m in plain.CONTAINERS_OF_TORCH]
+    is_items = isinstance(value, list | tuple) or (
+        isinstance(value, Mapping) and not plain.is_node(value)
+    )
+    return declared[0] if declared and is_items else None
+
+
+def _rich(value: Any, hint: Any, path: str) -> Any:
+    """Return ``value`` as the enum, dataclass or set that ``hint`` declares."""
+    if value is None or not plain.needs_class(hint) or has_plans(value):
+        return value
+    from ...config.errors import ConfigError
+    from ...config.validate import build
+
+    try:
+        return build(hint, value)
+    except (ConfigError, TypeError) as error:
+        raise HyperparameterError(path, str(error)) from error
+
+
+def _tuples(items: list[Any]) -> tuple[Any, ...]:
+    return tuple(_tuples(i) if isinstance(i, list) else i for i in items)  # pyright: ignore[reportUnknownArgumentType]  # data
+
+
+def _values(value: Mapping[str, Any], path: str) -> Values:
+    told = value[plain.TENSOR]
+    form: Mapping[str, Any] = told if isinstance(told, Mapping) else {}
+    shape, dtype = form.get("shape"), plain.DTYPES.get(str(form.get("dtype")))
+    is_shape = isinstance(shape, list | tuple) and all(
+        type(n) is int and 0 <= n < 2**40 for n in shape
+    )
+    if shape is None or not is_shape or dtype is None or len(value) > 1:
+        raise HyperparameterError(
+            path,
+            f"expected the shape and dtype of a tensor, found {shown(dict(value))}",
+        )
+    return Values(tuple(shape), dtype, form.get("parameter") is True)

@@ -1,0 +1,215 @@
+# pyright: reportPrivateUsage=false
+# Nn.Module's tables have no public names.
+"""Live modules and their arguments, written as the plain data of hyperparameters."""
+
+import functools
+from collections.abc import Mapping
+from inspect import Parameter
+from typing import Any
+
+from torch import Tensor, nn
+
+from ...config.fields import fields_of, is_struct_value
+from ...config.path import join
+from ..errors import HyperparameterError
+from ..evolution.upgrading import version_of
+from ..state.places import unwrapped
+from . import plain
+from .declared_class import declared_class
+from .hparams_dict import HparamsDict
+from .known_arguments import known_arguments
+from .registry import class_named, names_of
+from .shown import shown
+from .signature import VARIADIC, parameters_of
+from .torch_layers import Template, Values
+
+
+class Writer:
+    """Writes one module; remembers where each submodule was met first."""
+
+    def __init__(
+        self,
+        extended: bool = False,
+        met: dict[int, str] | None = None,
+        *,
+        bare: bool = False,
+    ) -> None:
+        self.extended, self.bare = extended, bare
+        self.met: dict[int, str] = {} if met is None else met
+
+    def node(self, module: nn.Module, path: str, depth: int = 0) -> HparamsDict:
+        """Return the hyperparameters of ``module``, which stands at ``path``.
+
+        Of a class that nobody knows, only what it is called.
+        """
+        module = unwrapped(module)
+        if id(module) in self.met:
+            return HparamsDict({plain.REF: self.met[id(module)]})
+        self.met[id(module)] = path
+        _check_depth(path, depth)
+        cls = declared_class(type(module))
+        node = HparamsDict(names_of(cls))
+        if version := version_of(cls):
+            node[plain.VERSION] = version
+        arguments = known_arguments(module, cls)
+        origin: Any = module.__dict__.get(plain.ORIGIN)
+        if origin is not None:
+            node |= origin.told(is_call_known=arguments is not None)
+        if arguments is None:
+            return node
+        node |= self._told(cls, arguments, path, depth)
+        # What arguments of plain data make need not be told: they make it again.
+        is_told = self.bare and len(self.met) == 1
+        if cls not in plain.CONTAINERS_OF_TORCH and not is_told:
+            self._add_children(node, module, path, depth)
+        if self.extended:
+            node |= _computed(cls, node)
+        return node
+
+    def _told(
+        self, cls: type[nn.Module], arguments: Mapping[str, Any], path: str, depth: int
+    ) -> dict[str, Any]:
+        hints, parameters = plain.hints_of(cls), parameters_of(cls)
+        node: dict[str, Any] = {}
+        containers: dict[str, str] = {}
+        for name, value in arguments.items():
+            parameter = parameters.get(name)
+            kind = Parameter.KEYWORD_ONLY if parameter is None else parameter.kind
+            if kind in VARIADIC and not value:
+                continue
+            hint = hints.get(name, Any)
+            where, inside = join(path, name), depth + 1
+            if kind is Parameter.VAR_POSITIONAL:
+                node[name] = self._items(value, plain.list_of(hint), where, inside)
+            elif kind is Parameter.VAR_KEYWORD:
+                node[name] = self._mapping(value, plain.dict_of(hint), where, inside)
+            elif (
+                isinstance(value, plain.CONTAINERS_OF_TORCH)
+                and type(value) in plain.CONTAINERS_OF_TORCH
+            ):
+                if id(value) not in self.met:
+                    containers[name] = type(value).__name__
+                node[name] = self._container(value, where, inside)
+            else:
+                node[name] = self.value(value, hint, where, inside)
+        if containers:
+            node[plain.CONTAINERS] = containers
+        return node
+
+    def _add_children(
+        self, node: HparamsDict, module: nn.Module, path: str, depth: int
+    ) -> None:
+        hidden: dict[str, Any] = {}
+        for name, child in module._modules.items():
+            if child is None:
+                continue
+            if name not in node:
+                node[name] = self._child(child, join(path, name), depth + 1)
+            elif self.extended and id(unwrapped(child)) not in self.met:
+                hidden[name] = self._child(child, join(path, name), depth + 1)
+        if hidden:
+            node[plain.CHILDREN] = hidden
+
+    def _child(self, child: nn.Module, path: str, depth: int) -> Any:
+        if type(child) in plain.CONTAINERS_OF_TORCH:
+            return self._container(child, path, depth, named=False)
+        return self.node(child, path, depth)
+
+    def _container(
+        self, container: nn.Module, path: str, depth: int, *, named: bool = True
+    ) -> Any:
+        """Return a container by its items; with ``named`` a list keeps odd names."""
+        if id(container) in self.met:
+            return HparamsDict({plain.REF: self.met[id(container)]})
+        self.met[id(container)] = path
+        _check_depth(path, depth)
+        items = {name: m for name, m in container._modules.items() if m is not None}
+        write = self.node if named else self._child
+        nodes = {n: write(m, join(path, n), depth + 1) for n, m in items.items()}
+        is_numbered = list(items) == [str(i) for i in range(len(items))]
+        if isinstance(container, plain.LISTS) and (is_numbered or not named):
+            return list(nodes.values())
+        return HparamsDict(nodes)
+
+    def value(self, value: Any, hint: Any, path: str, depth: int) -> Any:
+        """Return ``value``, an argument or in one, as plain data."""
+        _check_depth(path, depth)
+        if isinstance(value, nn.Module):
+            return self.node(value, path, depth)
+        if isinstance(value, Template):
+            return Writer(self.extended, dict(self.met)).node(value.module, path, depth)
+        if isinstance(value, Values):
+            return _tensor(value)
+        if isinstance(value, type | functools.partial):
+            return self._class(value, path, depth)  # pyright: ignore[reportUnknownArgumentType]  # any class
+        if plain.is_plain_struct(type(value)):
+            return self._struct(value, hint, path, depth)
+        if is_struct_value(value) or isinstance(value, Tensor):
+            return plain.simple(value, hint, path)
+        if isinstance(value, Mapping):
+            return self._mapping(value, hint, path, depth)
+        if isinstance(value, list | tuple | set | frozenset | range):
+            return self._items(value, hint, path, depth)
+        return plain.simple(value, hint, path)
+
+    def _items(self, items: Any, hint: Any, path: str, depth: int) -> list[Any]:
+        ordered = (
+            sorted(items, key=repr) if isinstance(items, set | frozenset) else items
+        )
+        return [
+            self.value(item, plain.item_hint(hint, i), join(path, i), depth + 1)
+            for i, item in enumerate(ordered)
+        ]
+
+    def _mapping(
+        self, mapping: Mapping[Any, Any], hint: Any, path: str, depth: int
+    ) -> HparamsDict:
+        found = HparamsDict()
+        for key, item in mapping.items():
+            name = plain.key(key, hint, path)
+            inner = plain.item_hint(hint, key)
+            found[name] = self.value(item, inner, join(path, name), depth + 1)
+        return found
+
+    def _struct(self, value: Any, hint: Any, path: str, depth: int) -> HparamsDict:
+        plain.check_declared(value, hint, path)
+        found = HparamsDict()
+        for name, field in fields_of(type(value)).items():
+            where, item = join(path, name), getattr(value, name)
+            found[name] = self.value(item, field.annotation, where, depth + 1)
+        return found
+
+    def _class(self, value: Any, path: str, depth: int) -> HparamsDict:
+        cls: Any = value.func if isinstance(value, functools.partial) else value
+        if not (isinstance(cls, type) and issubclass(cls, nn.Module)):
+            raise TypeError(
+                f"{path}: {shown(value)} is no plain data. Of classes and functions, "
+                "only those of modules and partials of them by keyword can be kept."
+            )
+        node = HparamsDict(names_of(cls))
+        if class_named(node, path) is not cls:
+            raise HyperparameterError(path, f"another class is known as {dict(node)}")
+        if isinstance(value, functools.partial):
+            if value.args:
+                raise TypeError(f"{path}: pass arguments of a partial by keyword")
+            node |= self._told(cls, value.keywords, path, depth)
+        return HparamsDict({plain.CLASS: node})
+
+
+def _tensor(values: Values) -> HparamsDict:
+    form = {"shape": list(values.shape), "dtype": str(values.dtype)}
+    return HparamsDict({plain.TENSOR: form | {"parameter": values.is_parameter}})
+
+
+def _computed(cls: type[nn.Module], node: Mapping[str, Any]) -> dict[str, Any]:
+    from .declared import computed_fields
+
+    return computed_fields(cls, node)
+
+
+def _check_depth(path: str, depth: int) -> None:
+    if depth > plain.MAX_DEPTH:
+        raise HyperparameterError(
+            f"{path:.120}",
+            f"nested over {plain.MAX_DEPTH} levels deep, or within itself",
+        )

@@ -1,0 +1,28 @@
+"""Classes that read hyperparameters in a way of their own."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from torch import nn
+
+from . import plain
+
+
+def own_reader(cls: type[nn.Module]) -> Callable[[Any], nn.Module] | None:
+    """Return ``from_hyperparameters`` of ``cls`` if its author wrote it."""
+    for base in cls.__mro__:
+        found = base.__dict__.get("from_hyperparameters")
+        if found is not None:
+            own = not str(getattr(found, "__module__", "")).startswith(
+                __package__ or "."
+            )
+            asked: Any = cls
+            return asked.from_hyperparameters if own else None
+    return None
+
+
+def from_blueprint(cls: type[nn.Module], node: Mapping[str, Any]) -> nn.Module:
+    """Return the module that the blueprint in ``node`` builds."""
+    from ..blueprint import Blueprint
+
+    return Blueprint.from_dict(node[plain.BLUEPRINT], cls).build()

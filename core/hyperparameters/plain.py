@@ -1,0 +1,292 @@
+"""Arguments of modules as plain data and back, by what the constructor declares.
+
+Numbers, texts, None, lists and dicts stand for themselves; dtypes, devices and paths
+are texts, enums their values, dataclasses and pydantic models dicts.  Three kinds of
+dict stand for something else, and each has a key that no other dict may have::
+
+    {"__module__": "net", "__name__": "Net", ...}      a module
+    {"__ref__": "encoder.layers.0"}                    the module that stands there
+    {"__class__": {"__module__": ..., "__name__": ...}}  a class, or a partial of it
+    {"__tensor__": {"shape": [3], "dtype": ..., "parameter": false}}
+"""
+
+import enum
+import inspect
+import os
+import pathlib
+import typing
+from collections.abc import Mapping, Sequence
+from typing import Any, TypeGuard
+
+import torch
+from torch import nn
+
+from ...config.fields import is_model, is_struct, is_struct_value, item_type, members
+from ...config.versioned import Versioned
+from .by_class import by_class
+from .shown import shown
+from .signature import parameters_of
+
+REF, CLASS, TENSOR, CONTAINERS = "__ref__", "__class__", "__tensor__", "__containers__"
+CHILDREN, VERSION, SAVE = "__children__", "__version__", "__save__"
+
+MARKS = frozenset({"__module__", "__name__", REF, CLASS, TENSOR})
+"""Keys that a dict of plain data cannot have."""
+
+BLUEPRINT = "__blueprint__"
+"""What a module was built from, if that is more than a call of its class."""
+
+ORIGIN = "_burnish_blueprint"
+"""Where a module keeps the blueprint that it was built from."""
+
+OWN = frozenset(
+    {
+        "__module__",
+        "__name__",
+        "__registered__",
+        CONTAINERS,
+        CHILDREN,
+        VERSION,
+        SAVE,
+        BLUEPRINT,
+    }
+)
+"""Keys of a module's hyperparameters that are no argument."""
+
+LISTS: tuple[type[nn.Module], ...] = (nn.Sequential, nn.ModuleList)
+CONTAINERS_OF_TORCH: tuple[type[nn.Module], ...] = (*LISTS, nn.ModuleDict)
+"""Containers that stand as lists and dicts in the hyperparameters of their owner."""
+
+MAX_DEPTH = 64
+"""How deep modules, lists and dicts may be nested in each other."""
+
+DTYPES = {str(d): d for d in vars(torch).values() if isinstance(d, torch.dtype)}
+
+
+@by_class
+def hints_of(cls: type[nn.Module]) -> Mapping[str, Any]:
+    """Return what each argument of ``cls`` is declared to be, Any where it is not.
+
+    A default that is no plain data tells as much as an annotation.
+    """
+    try:
+        declared = typing.get_type_hints(cls.__init__, include_extras=True)
+    except Exception:  # an annotation may name anything, also what is not there
+        declared = _hints_one_by_one(cls.__init__)
+    return {
+        name: declared.get(name, _hint_of_default(parameter.default))
+        for name, parameter in parameters_of(cls).items()
+    }
+
+
+def is_node(value: object) -> TypeGuard[Mapping[str, Any]]:
+    """Return whether ``value`` stands for a module, or for one said before."""
+    return isinstance(value, Mapping) and ("__name__" in value or REF in value)
+
+
+def is_child(value: object) -> bool:
+    """Return whether ``value`` is made of modules alone, as the entry of a child is."""
+    if is_node(value):
+        return True
+    if isinstance(value, Mapping):
+        return all(map(is_child, value.values()))  # pyright: ignore[reportUnknownArgumentType]  # data
+    return isinstance(value, list | tuple) and all(map(is_child, value))  # pyright: ignore[reportUnknownArgumentType]  # data
+
+
+def is_constrained(hint: Any) -> bool:
+    """Return whether ``hint`` bounds values too: ``Annotated[int, Hparam(ge=1)]``."""
+    checks = {"pydantic", "annotated_types"}
+    for said in getattr(hint, "__metadata__", ()):
+        if type(said).__module__.partition(".")[0] in checks:
+            return True
+    return any(map(is_constrained, typing.get_args(hint)))
+
+
+def item_hint(hint: Any, key: Any) -> Any:
+    """Return what the item at ``key`` of a list or dict declared as ``hint`` is."""
+    for member in members(hint):
+        found = item_type(member, key)
+        if found is not Any:
+            return found
+    return Any
+
+
+def needs_class(hint: Any) -> bool:
+    """Return whether plain data alone does not make a value of ``hint``."""
+    kinds = (enum.Enum, pathlib.PurePath, set, frozenset)
+    for member in members(hint):
+        origin = typing.get_origin(member) or member
+        if is_struct(origin) or (
+            isinstance(origin, type) and issubclass(origin, kinds)
+        ):
+            return True
+        if origin is not typing.Literal and any(
+            map(needs_class, typing.get_args(member))
+        ):
+            return True
+    return False
+
+
+def list_of(hint: Any) -> Any:
+    """Return what a list of values of ``hint`` is declared as."""
+    return list[hint]
+
+
+def dict_of(hint: Any) -> Any:
+    """Return what a dict of values of ``hint`` is declared as."""
+    return dict[str, hint]
+
+
+def takes(hint: Any, *kinds: Any) -> bool:
+    """Return whether values of any of ``kinds`` are declared by ``hint``."""
+    return any((typing.get_origin(m) or m) in kinds for m in members(hint))
+
+
+def is_plain_struct(cls: Any) -> bool:
+    """Return whether ``cls`` is a dataclass that is its fields and nothing more."""
+    is_dataclass = isinstance(cls, type) and is_struct(cls) and not is_model(cls)
+    return is_dataclass and not issubclass(cls, Versioned)
+
+
+def check_declared(value: object, hint: Any, where: str) -> None:
+    """Raise TypeError if the argument does not declare the class of ``value``."""
+    if type(value) not in members(hint):
+        name = type(value).__qualname__
+        raise TypeError(
+            f"{where}: an object of {name} is read back only where the argument is "
+            f"annotated with it: {where.rpartition('.')[2]}: {name}."
+        )
+
+
+def declares(hint: Any, value: object) -> bool:
+    """Return whether ``hint`` names the class of ``value``."""
+    return any(isinstance(m, type) and isinstance(value, m) for m in members(hint))
+
+
+def simple(value: Any, hint: Any, where: str) -> Any:
+    """Return a value that holds no others as plain data.
+
+    Raises TypeError that names the argument for one that no file can hold.
+    """
+    if isinstance(value, str) and value in DTYPES and not takes(hint, str):
+        raise TypeError(
+            f"{where}: the text {value!r} reads back as the dtype unless the argument "
+            "is annotated with str"
+        )
+    if value is None or type(value) in (bool, int, float, str):
+        return value
+    if isinstance(value, enum.Enum):
+        return _enum(value, hint, where)
+    if isinstance(value, torch.dtype | torch.device):
+        return str(value)
+    if isinstance(value, os.PathLike):
+        return os.fspath(value)  # pyright: ignore[reportUnknownArgumentType, reportUnknownVariableType]  # a path
+    if is_struct_value(value):
+        return _struct(value, hint, where)
+    for kind in (int, float, str):
+        if isinstance(value, kind):
+            return kind(value)
+    item = getattr(value, "item", None)
+    if callable(item) and type(value).__module__ == "numpy" and not value.shape:
+        return simple(item(), hint, where)
+    raise _unfit(value, where)
+
+
+def key(value: Any, hint: Any, where: str) -> str:
+    """Return a key of a dict as the text that JSON makes of it."""
+    is_declared = isinstance(value, int) and int in _key_types(hint)
+    if not isinstance(value, str) and not is_declared:
+        raise TypeError(
+            f"{where}: the key {shown(value)} of a dict is a {type(value).__name__}, "
+            "and files have texts as keys. Use texts, or annotate dict[int, ...]."
+        )
+    if value in MARKS:
+        raise TypeError(
+            f"{where}: a dict with the key {value!r} would read as a module"
+        )
+    return str(value)
+
+
+def restored(value: Any, hint: Any) -> Any:
+    """Return a value without items as the constructor takes it."""
+    if isinstance(value, str) and not takes(hint, str):
+        if value in DTYPES and (
+            takes(hint, torch.dtype) or not takes(hint, torch.device)
+        ):
+            return DTYPES[value]
+        if takes(hint, torch.dtype) and f"torch.{value}" in DTYPES:
+            return DTYPES[f"torch.{value}"]
+        if takes(hint, torch.device):
+            return torch.device(value)
+    return value
+
+
+def restored_key(key: str, hint: Any) -> Any:
+    """Return the key of a dict as the type that ``hint`` declares for keys."""
+    keys = _key_types(hint)
+    is_number = int in keys and str not in keys and key.lstrip("-").isdecimal()
+    return int(key) if is_number and len(key) < 20 else key
+
+
+def collected(items: Sequence[Any], hint: Any) -> Any:
+    """Return ``items`` as the kind of sequence that is declared."""
+    if takes(hint, tuple, torch.Size) and not takes(hint, list):
+        return tuple(items)
+    return list(items)
+
+
+def _key_types(hint: Any) -> tuple[Any, ...]:
+    return tuple(arg for m in members(hint) for arg in typing.get_args(m)[:1])
+
+
+def _enum(value: enum.Enum, hint: Any, where: str) -> Any:
+    plain = value.value if type(value.value) in (bool, int, float, str) else value.name
+    if declares(hint, value) or isinstance(value, int | str):
+        return plain
+    raise TypeError(
+        f"{where}: {value} is read back as {plain!r} unless the argument is annotated "
+        f"with {type(value).__qualname__}."
+    )
+
+
+def _struct(value: Any, hint: Any, where: str) -> Any:
+    from ...config.encode import encode, to_plain
+    from ...config.errors import ConfigError
+
+    check_declared(value, hint, where)
+    try:
+        return to_plain(encode(value))
+    except ConfigError as error:
+        raise TypeError(f"{where}: {error}") from error
+
+
+def _unfit(value: Any, where: str) -> TypeError:
+    return TypeError(
+        f"{where}: {_a(type(value).__name__)} is no plain data: {shown(value)}. "
+        "Hyperparameters are numbers, texts, None, lists, dicts, dtypes, modules and "
+        "their classes. Pass what it is made from, or set it after building."
+    )
+
+
+def _a(name: str) -> str:
+    return f"an {name}" if name[:1].lower() in "aeiou" else f"a {name}"
+
+
+def _hint_of_default(default: Any) -> Any:
+    kinds = (enum.Enum, torch.dtype, torch.device, tuple, pathlib.PurePath)
+    tells = isinstance(default, kinds) or (
+        default is not inspect.Parameter.empty and is_struct_value(default)
+    )
+    return type(default) if tells else Any
+
+
+def _hints_one_by_one(function: Any) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for name, annotation in getattr(function, "__annotations__", {}).items():
+        holder = type("Holder", (), {"__annotations__": {name: annotation}})
+        scope = getattr(function, "__globals__", {})
+        try:
+            found |= typing.get_type_hints(holder, globalns=scope, include_extras=True)
+        except Exception:  # this one cannot be told; the others can
+            found[name] = Any
+    return found

@@ -1,0 +1,181 @@
+"""The classes that files may name: a file finds what is known, and imports nothing."""
+
+import sys
+import threading
+import types
+from collections.abc import Callable, Generator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Any, TypeVar, overload
+
+from torch import nn
+
+from ...config.path import did_you_mean
+from ..errors import UnknownClassError
+from .shown import shown
+from .torch_layers import torch_classes
+
+_M = TypeVar("_M", bound=nn.Module)
+
+NAME, MODULE, REGISTERED = "__name__", "__module__", "__registered__"
+"""The keys of hyperparameters under which the class stands."""
+
+
+@overload
+def register_class(cls: type[_M], *, name: str | None = None) -> type[_M]: ...
+@overload
+def register_class(
+    cls: None = None, *, name: str | None = None
+) -> Callable[[type[_M]], type[_M]]: ...
+def register_class(cls: Any = None, *, name: str | None = None) -> Any:
+    """Let files name ``cls``; by ``name`` too, which outlives moving the class.
+
+    Also a decorator.  What had the name before is forgotten.  `@burnish.module` and
+    `burnish.Module` do this for the classes they are given.
+    """
+    if cls is None:
+        return lambda cls: register_class(cls, name=name)
+    _check(cls)
+    if name is not None and (not isinstance(name, str) or not name.strip()):  # pyright: ignore[reportUnnecessaryIsInstance]  # users pass anything
+        raise TypeError(f"the name of a class is a str with text in it, got {name!r}")
+    with _lock:
+        _places[cls.__module__, cls.__qualname__] = cls
+        if name is not None:
+            _names[name] = cls
+    return cls
+
+
+@contextmanager
+def allow_classes(*classes: type[nn.Module]) -> Generator[None]:
+    """Let files name ``classes`` inside the block, in this thread or task alone."""
+    for cls in classes:
+        _check(cls)
+    places = {(cls.__module__, cls.__qualname__): cls for cls in classes}
+    token = _allowed.set({**_allowed.get(), **places})
+    try:
+        yield
+    finally:
+        _allowed.reset(token)
+
+
+def known_classes() -> list[type[nn.Module]]:
+    """Return the classes of the program that files may name, the newest first."""
+    return [*_allowed.get().values(), *reversed(_places.values())]
+
+
+def names_of(cls: type[nn.Module]) -> dict[str, str]:
+    """Return what stands for ``cls`` in hyperparameters."""
+    found = {MODULE: cls.__module__, NAME: cls.__qualname__}
+    name = next((name for name, known in _names.items() if known is cls), None)
+    return found if name is None else found | {REGISTERED: name}
+
+
+def class_named(
+    node: Mapping[str, Any],
+    path: str = "",
+    *,
+    moved: Mapping[str, str] | None = None,
+) -> type[nn.Module]:
+    """Return the known class that ``node`` names.
+
+    ``moved`` has the modules whose classes are now found in another one.  Raises
+    `UnknownClassError`, which tells what to import or to register, for all else.
+    """
+    registered = node.get(REGISTERED)
+    if isinstance(registered, str) and registered in _names:
+        return _names[registered]
+    module, name = node.get(MODULE), node.get(NAME)
+    if not isinstance(module, str) or not isinstance(name, str):
+        raise UnknownClassError(
+            path,
+            f"no module can be told from {_shown(node)}: it needs {MODULE!r} and "
+            f"{NAME!r}, both texts",
+        )
+    found = _at(module, name)
+    if found is None and moved and module in moved:
+        found = _at(moved[module], name)
+    if found is None:
+        raise UnknownClassError(path, _refusal(module, name, registered))
+    return found
+
+
+def _at(module: str, name: str) -> type[nn.Module] | None:
+    place = (module, name)
+    return (
+        _allowed.get().get(place)
+        or _places.get(place)
+        or _torch_places().get(place)
+        or _heir(place)
+    )
+
+
+def _heir(place: tuple[str, str]) -> type[nn.Module] | None:
+    """Return the newest subclass of a known class that stands at ``place``.
+
+    Whoever makes a class known vouches for its subclasses: they are in the program.
+    """
+    found: type[nn.Module] | None = None
+    known = [*_places.values(), *_allowed.get().values()]
+    seen: set[type[nn.Module]] = set()
+    while known:
+        cls = known.pop()
+        for heir in type.__subclasses__(cls):
+            if heir not in seen:
+                seen.add(heir)
+                known.append(heir)
+                if (heir.__module__, heir.__qualname__) == place:
+                    found = heir
+    return found
+
+
+def _torch_places() -> Mapping[tuple[str, str], type[nn.Module]]:
+    if not _torch:
+        for cls in torch_classes():
+            _torch[cls.__module__, cls.__qualname__] = cls
+            _torch["torch.nn", cls.__qualname__] = cls
+    return _torch
+
+
+def _check(cls: Any) -> None:
+    if not (isinstance(cls, type) and issubclass(cls, nn.Module)):
+        raise TypeError(
+            f"only classes of modules can be known to files, got {shown(cls)}"
+        )
+
+
+def _refusal(module: str, name: str, registered: Any) -> str:
+    where = f"{module}.{name}"
+    said = f"the class {shown(where)} is not known here"
+    if isinstance(registered, str):
+        said = f"no class is registered as {shown(registered)}, and {said}"
+    said += ". Files import nothing: "
+    if module == "__main__":
+        return said + (
+            "it was defined in a program that ran as a script. Give it a name, "
+            "@burnish.module(name=...), or load it through the class, as in "
+            f"{name:.60}.from_pretrained(...)."
+        )
+    if module not in sys.modules:
+        hint = did_you_mean(name[:80], {n for _, n in _places})
+        return said + f"first import the module that defines it.{hint}"
+    if module.partition(".")[0] == "torch":
+        hint = did_you_mean(name[:80], {n for _, n in _torch_places()})
+        return said + f"register it with burnish.register_class(...).{hint}"
+    hint = did_you_mean(name[:80], {n for m, n in _places if m == module})
+    return said + (
+        "if you trust it, decorate it with @burnish.module or call "
+        f"burnish.register_class(...) with it.{hint}"
+    )
+
+
+def _shown(node: Mapping[str, Any]) -> str:
+    return f"{shown(dict(node))}"
+
+
+_lock = threading.Lock()
+_places: dict[tuple[str, str], type[nn.Module]] = {}
+_names: dict[str, type[nn.Module]] = {}
+_torch: dict[tuple[str, str], type[nn.Module]] = {}
+_nothing: Mapping[tuple[str, str], type[nn.Module]] = types.MappingProxyType({})
+_allowed: ContextVar[Mapping[tuple[str, str], type[nn.Module]]]
+_allowed = ContextVar("_allowed", default=_nothing)

@@ -1,0 +1,1 @@
+"""Modules as folders of the ecosystem's layout, written and read."""

@@ -1,0 +1,194 @@
+"""`save_pretrained` and `from_pretrained`: a module as a folder of the ecosystem's."""
+
+import os
+from collections.abc import Mapping
+from typing import Any, Literal, TypedDict, TypeVar, Unpack, overload
+
+import torch
+from torch import nn
+
+from ...config.path import Patterns
+from ...records.open import open_record
+from ...records.precision import PrecisionLike
+from ...records.recorder import Recorder
+from ...records.renaming import Renames
+from ...records.sink import Progress
+from ..errors import HyperparameterError
+from ..hyperparameters.building import planned
+from ..hyperparameters.hyperparameters import get_hparams
+from ..hyperparameters.plain import SAVE
+from ..state.loading import from_record
+from ..state.places import unwrapped
+from ..state.saving import into_record
+from .pretrained_folder import (
+    MPK,
+    SAFETENSORS,
+    Content,
+    digest,
+    read_folder,
+    remove_others,
+    write_config,
+)
+from .rebuilding import check_rebuilds
+from .shards import INDEX, size_of, split, write_shards
+
+M = TypeVar("M", bound=nn.Module)
+
+
+class FolderOptions(TypedDict, total=False):
+    """How a module is saved in a folder."""
+
+    format: Literal["safetensors", "mpk"]
+    precision: PrecisionLike
+    max_shard_size: int | str
+    metadata: Mapping[str, Any] | None
+    progress: Progress | None
+
+
+class ReadOptions(TypedDict, total=False):
+    """How weights are read: the options of `open_record`."""
+
+    verify: bool
+    mmap: bool | None
+    only: Patterns | None
+    exclude: Patterns | None
+    rename: Renames | None
+    dtype: torch.dtype | Literal["stored"] | None
+    device: torch.device | str | int | None
+
+
+class LoadOptions(ReadOptions, total=False):
+    """How a folder is read, and what its weights and the module may differ in."""
+
+    strict: bool
+    allow_missing: Patterns | None
+    allow_unexpected: Patterns | None
+
+
+def save_pretrained(
+    module: nn.Module,
+    folder: str | os.PathLike[str],
+    *,
+    format: Literal["safetensors", "mpk"] = "safetensors",
+    precision: PrecisionLike = None,
+    max_shard_size: int | str = "5GB",
+    metadata: Mapping[str, Any] | None = None,
+    progress: Progress | None = None,
+) -> None:
+    """Write ``module`` into ``folder``: `config.json` and `model.safetensors`.
+
+    IDs, ties and checksums are in the weights' metadata; over ``max_shard_size`` there
+    are several files and an index. Other files in the folder stay. Readers see the old
+    module or the new one. Raises `HyperparameterError` or TypeError for a module that
+    its hyperparameters do not make again, before anything is written.
+    """
+    if format not in ("safetensors", "mpk"):
+        raise ValueError(f"format={format!r} is neither 'safetensors' nor 'mpk'")
+    most = size_of(max_shard_size)
+    hparams = get_hparams(module)
+    check_rebuilds(module, hparams)
+    record = into_record(module)
+    ours = {**record.metadata.get("burnish", {}), "hparams": hparams}
+    record = record.replaced(metadata={"burnish": ours, **(metadata or {})})
+    path = os.path.realpath(os.fspath(folder))
+    os.makedirs(path, exist_ok=True)
+    shards = split(record, most, precision) if format == "safetensors" else []
+    if len(shards) > 1:
+        files = write_shards(
+            record, shards, path, precision=precision, progress=progress
+        )
+        kept = {INDEX, *files}
+    else:
+        name = SAFETENSORS if format == "safetensors" else MPK
+        writer = Recorder(format, precision=precision)
+        writer.save(record, os.path.join(path, name), progress=progress)
+        kept = {name}
+    write_config(path, _config(module, hparams))
+    remove_others(path, kept)
+
+
+@overload
+def from_pretrained(
+    folder: str | os.PathLike[str],
+    cls: type[M],
+    *,
+    strict: bool = True,
+    allow_missing: Patterns | None = None,
+    allow_unexpected: Patterns | None = None,
+    **reading: Unpack[ReadOptions],
+) -> M: ...
+@overload
+def from_pretrained(
+    folder: str | os.PathLike[str],
+    cls: None = None,
+    *,
+    strict: bool = True,
+    allow_missing: Patterns | None = None,
+    allow_unexpected: Patterns | None = None,
+    **reading: Unpack[ReadOptions],
+) -> nn.Module: ...
+def from_pretrained(
+    folder: str | os.PathLike[str],
+    cls: type[nn.Module] | None = None,
+    *,
+    strict: bool = True,
+    allow_missing: Patterns | None = None,
+    allow_unexpected: Patterns | None = None,
+    **reading: Any,
+) -> nn.Module:
+    """Return the module in ``folder``, built without init and filled.
+
+    Without ``cls`` the class is the known one that `config.json` names; given, it is
+    trusted. Folders of transformers are read too. ``reading`` are the options of
+    `open_record` (``verify``, ``dtype``, ``device``, ...). Raises as `from_record` and
+    `from_hyperparameters` do.
+    """
+    path = os.fspath(folder)
+    early = {k: reading.pop(k) for k in ("verify", "mmap") if k in reading}
+    content = read_folder(path, **early)
+    if content.is_ours or not _is_of_transformers(content, cls):
+        build = _planned(content, cls, path)
+        record = open_record(content.record, **reading)
+        module: nn.Module = from_record(
+            build,
+            record,
+            strict=strict,
+            allow_missing=allow_missing,
+            allow_unexpected=allow_unexpected,
+        )
+        return module
+    from ..hyperparameters.transformers_models import model_in
+
+    return model_in(
+        content,
+        cls,
+        strict=strict,
+        allow_missing=allow_missing,
+        allow_unexpected=allow_unexpected,
+        **reading,
+    )
+
+
+def _planned(content: Content, cls: type[nn.Module] | None, folder: str) -> Any:
+    hparams = {k: v for k, v in content.config.items() if k != SAVE}
+    try:
+        return planned(hparams, cls)
+    except HyperparameterError as error:
+        raise type(error)(error.path, f"{error.message} (in {folder})") from error
+
+
+def _is_of_transformers(content: Content, cls: type[nn.Module] | None) -> bool:
+    is_model = cls is not None and hasattr(cls, "config_class")
+    return (
+        "model_type" in content.config or "architectures" in content.config or is_model
+    )
+
+
+def _config(module: nn.Module, hparams: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what `config.json` says: ours, or what transformers itself would say."""
+    config: Any = getattr(unwrapped(module), "config", None)
+    if hasattr(type(unwrapped(module)), "config_class") and hasattr(config, "to_dict"):
+        from ..hyperparameters.transformers_models import config_of
+
+        return config_of(unwrapped(module), hparams) | {SAVE: digest(hparams)}
+    return {**hparams, SAVE: digest(hparams)}

@@ -1,0 +1,174 @@
+"""A folder of a pretrained module: `config.json`, and the weights in one file or more.
+
+One file's replacement makes a new save the folder's content: the weights, or their
+index. They carry the hyperparameters too, so that a reader who meets the moment
+between two replacements, or what a killed save has left, gets a pair that belongs.
+"""
+
+import json
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import xxhash
+
+from ...records.errors import RecordFormatError
+from ...records.flat import FlatRecord
+from ...records.open import open_record
+from ...records.sink import open_sink
+from ..hyperparameters.plain import SAVE
+from .shards import INDEX, open_shards, read_index, shard_names
+
+CONFIG = "config.json"
+SAFETENSORS, MPK = "model.safetensors", "model.mpk"
+KINDS = (
+    SAFETENSORS,
+    INDEX,
+    MPK,
+    "model.mpk.zst",
+    "pytorch_model.bin",
+    "pytorch_model.bin.index.json",
+)
+"""Files that may hold weights, the preferred ones first."""
+
+_OURS = re.compile(r"model(-[0-9a-f]{8})?-\d{5}-of-\d{5}\.safetensors")
+_MAX_CONFIG = 64 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Content:
+    """What a folder holds: a configuration and weights that belong together."""
+
+    config: dict[str, Any]
+    record: FlatRecord
+    is_ours: bool
+    """Whether the hyperparameters are ours; if not, the file is another library's."""
+
+
+def read_folder(folder: str, **reading: Any) -> Content:
+    """Return what ``folder`` holds; ``reading`` is how `open_record` opens the weights.
+
+    A save that takes place meanwhile is waited for: the answer is the old content or
+    the new. Raises FileNotFoundError where a part is missing.
+    """
+    if not os.path.isdir(folder):
+        raise FileNotFoundError(
+            f"{folder} is no folder; save_pretrained writes one, and a single file is "
+            "read by from_record"
+        )
+    attempt = 0
+    while True:
+        before = _state(folder)
+        try:
+            return _content(folder, **reading)
+        except FileNotFoundError:
+            # A save has just put other files in the place of these.
+            attempt += 1
+            if attempt > 100 or _state(folder) == before:
+                raise
+
+
+def digest(hparams: Mapping[str, Any]) -> str:
+    """Return what tells one set of hyperparameters from another."""
+    plain = {key: value for key, value in hparams.items() if key != SAVE}
+    text = json.dumps(plain, sort_keys=True, separators=(",", ":"))
+    return xxhash.xxh3_64_hexdigest(text.encode())
+
+
+def write_config(folder: str, config: Mapping[str, Any]) -> None:
+    """Replace `config.json`."""
+    with open_sink(os.path.join(folder, CONFIG)) as sink:
+        sink.write((json.dumps(config, indent=2) + "\n").encode())
+
+
+def remove_others(folder: str, kept: set[str]) -> None:
+    """Remove the weights of earlier saves, which nothing refers to any more."""
+    for name in os.listdir(folder):
+        is_weights = name in (SAFETENSORS, INDEX, MPK) or _OURS.fullmatch(name)
+        if is_weights and name not in kept:
+            os.unlink(os.path.join(folder, name))
+
+
+def _content(folder: str, **reading: Any) -> Content:
+    config = _config(os.path.join(folder, CONFIG))
+    name = _weights(folder, config)
+    file = os.path.join(folder, name)
+    opened = open_shards(folder, file, **reading) if name.endswith(".json") else None
+    record = opened or open_record(file, **reading)
+    stored = _hparams_in(record.metadata)
+    if stored is None:
+        if config is None:
+            raise FileNotFoundError(f"{os.path.join(folder, CONFIG)} is missing")
+        return Content(config, record, "__module__" in config)
+    if config is None or config.get(SAVE) not in (None, digest(stored)):
+        return Content(dict(stored), record, True)
+    return Content(config, record, "__module__" in config)
+
+
+def _weights(folder: str, config: Mapping[str, Any] | None) -> str:
+    """Return the file with the weights: the one that `config.json` was saved with."""
+    there = [name for name in KINDS if os.path.isfile(os.path.join(folder, name))]
+    if not there:
+        listed = ", ".join(sorted(os.listdir(folder))[:8]) or "nothing"
+        raise FileNotFoundError(
+            f"{folder} holds no weights, only {listed}; expected {SAFETENSORS}, "
+            f"{INDEX} or {MPK}"
+        )
+    said = None if config is None else config.get(SAVE)
+    if len(there) > 1 and said is not None:
+        for name in there:
+            if _saved_with(os.path.join(folder, name)) == said:
+                return name
+    return there[0]
+
+
+def _saved_with(file: str) -> str | None:
+    if file.endswith(".index.json"):
+        index = read_index(file)
+        folder = os.path.dirname(file)
+        names = shard_names(index, file)
+        if not all(os.path.isfile(os.path.join(folder, name)) for name in names):
+            return None
+        metadata: Any = index.get("metadata", {})
+    else:
+        with open_record(file) as record:
+            metadata = record.metadata
+    stored = _hparams_in(metadata)
+    return None if stored is None else digest(stored)
+
+
+def _hparams_in(metadata: Any) -> Mapping[str, Any] | None:
+    ours = metadata.get("burnish") if isinstance(metadata, Mapping) else None
+    stored = ours.get("hparams") if isinstance(ours, Mapping) else None
+    return stored if isinstance(stored, Mapping) else None
+
+
+def _config(file: str) -> dict[str, Any] | None:
+    try:
+        size = os.path.getsize(file)
+        with open(file, "rb") as stream:
+            text = stream.read(_MAX_CONFIG + 1)
+    except FileNotFoundError:
+        return None
+    if size > _MAX_CONFIG:
+        raise RecordFormatError(file, f"{size:,} bytes", "a configuration")
+    try:
+        config = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise RecordFormatError(file, f"no JSON: {error!s:.120}") from error
+    if not isinstance(config, dict):
+        raise RecordFormatError(file, "no map", "a map of hyperparameters")
+    return config  # pyright: ignore[reportUnknownVariableType]  # JSON
+
+
+def _state(folder: str) -> list[tuple[str, int, int]]:
+    found: list[tuple[str, int, int]] = []
+    for entry in os.scandir(folder):
+        try:
+            status = entry.stat()
+        except FileNotFoundError:
+            continue
+        found.append((entry.name, status.st_ino, status.st_mtime_ns))
+    return sorted(found)

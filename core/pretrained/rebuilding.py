@@ -1,0 +1,75 @@
+# pyright: reportPrivateUsage=false
+# Nn.Module's tables have no public names.
+"""Whether hyperparameters make the module that they were taken from."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ...config.path import did_you_mean
+from ..errors import HyperparameterError
+from ..hyperparameters.building import planned
+from ..hyperparameters.declared_class import declared_class
+from ..state.grouping import grouped
+from ..state.places import places_of, unwrapped
+from ..state.uninitialized import unfilled_build
+
+
+def check_rebuilds(module: nn.Module, hparams: Mapping[str, Any]) -> None:
+    """Raise `HyperparameterError` if ``hparams`` do not make the tensors of ``module``.
+
+    The module is built once more, without values, and forgotten: what was added,
+    replaced or reshaped after its constructor is not in its hyperparameters.
+    """
+    made, has = _forms(_skeleton(module, hparams)), _forms(module)
+    problems = [f"{path}, which is new" for path in grouped(has.keys() - made.keys())]
+    for path in grouped(made.keys() - has.keys()):
+        problems.append(f"{path}, which is gone{did_you_mean(path, has)}")
+    for path in has.keys() & made.keys():
+        if None not in (has[path], made[path]) and has[path] != made[path]:
+            problems.append(f"{path} of shape {has[path]} instead of {made[path]}")
+    if problems:
+        name = type(unwrapped(module)).__qualname__
+        more = f" and {len(problems) - 8} more" if len(problems) > 8 else ""
+        raise HyperparameterError(
+            "",
+            f"{name} was changed after it was built: {'; '.join(sorted(problems)[:8])}"
+            f"{more}. Its hyperparameters do not tell of that, so it could not be "
+            "loaded. Make the change in __init__ (from an argument), or keep "
+            "the weights alone: save_record(file), later from_record(factory, file), "
+            "with a factory that makes the change too.",
+        )
+
+
+def _skeleton(module: nn.Module, hparams: Mapping[str, Any]) -> nn.Module:
+    """Return a module of ``hparams`` whose values nobody computed."""
+    build = planned(hparams, declared_class(type(unwrapped(module))))
+    generator = torch.get_rng_state()
+    try:
+        try:
+            with torch.device("meta"):
+                return build()
+        except Exception:
+            # Some constructors need values; they get memory that is never touched.
+            with unfilled_build():
+                return build()
+    finally:
+        torch.set_rng_state(generator)
+
+
+def _forms(module: nn.Module) -> dict[str, tuple[int, ...] | None]:
+    """Return the shape of each tensor that is saved, None where it has none yet."""
+    found: dict[str, tuple[int, ...] | None] = {}
+    for prefix, owner in places_of(module):
+        transient = owner._non_persistent_buffers_set
+        buffers = {n: b for n, b in owner._buffers.items() if n not in transient}
+        for name, tensor in {**owner._parameters, **buffers}.items():
+            if tensor is not None:
+                found[prefix + name] = _shape(tensor)
+    return found
+
+
+def _shape(tensor: Tensor) -> tuple[int, ...] | None:
+    return None if nn.parameter.is_lazy(tensor) else tuple(tensor.shape)

@@ -1,0 +1,206 @@
+"""Weights in several files with an index, as the ecosystem has them."""
+
+import json
+import os
+import re
+import secrets
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from ...config.path import did_you_mean
+from ...records.entry import Entry
+from ...records.errors import RecordFormatError
+from ...records.flat import FlatRecord
+from ...records.format import WriteOptions
+from ...records.open import open_record
+from ...records.payload import stored_size
+from ...records.precision import Precision, PrecisionLike
+from ...records.recorder import Recorder
+from ...records.sink import Progress, open_sink
+
+INDEX = "model.safetensors.index.json"
+
+_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,200}")
+_UNITS = {
+    "": 1,
+    "B": 1,
+    **{"KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12},
+    **{"KIB": 2**10, "MIB": 2**20, "GIB": 2**30, "TIB": 2**40},
+}
+_MAX_INDEX = 256 << 20
+
+
+def size_of(text: int | str) -> int:
+    """Return the bytes that ``5_000_000``, ``"5MB"`` or ``"5 GiB"`` say."""
+    if isinstance(text, int) and not isinstance(text, bool) and text > 0:
+        return text
+    match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([A-Za-z]*)\s*", str(text))
+    if match is None or match[2].upper() not in _UNITS or not float(match[1]):
+        raise ValueError(
+            f"max_shard_size={text!r}: write bytes, or a text such as '5GB' or '500MiB'"
+        )
+    return int(float(match[1]) * _UNITS[match[2].upper()])
+
+
+def split(record: FlatRecord, most: int, precision: PrecisionLike) -> list[list[Entry]]:
+    """Return the entries in groups of at most ``most`` bytes, one entry at least."""
+    kept = [entry for entry in record.entries() if entry.kind != "transient"]
+    dtypes = WriteOptions(precision=Precision.of(precision)).stored_dtypes(kept)
+    shards: list[list[Entry]] = [[]]
+    filled = 0
+    for entry, dtype in zip(kept, dtypes, strict=True):
+        size = stored_size(entry, dtype)
+        if shards[-1] and filled + size > most:
+            shards.append([])
+            filled = 0
+        shards[-1].append(entry)
+        filled += size
+    return shards
+
+
+def write_shards(
+    record: FlatRecord,
+    shards: Sequence[Sequence[Entry]],
+    folder: str,
+    *,
+    precision: PrecisionLike,
+    progress: Progress | None = None,
+) -> list[str]:
+    """Write the shards and then the index; return the names of the files.
+
+    No file that an index names is written over: until the new index takes the place
+    of the old one, the folder is what it was.
+    """
+    names = _names(folder, len(shards))
+    weight_map: dict[str, str] = {}
+    total = 0
+    for i, (name, entries) in enumerate(zip(names, shards, strict=True)):
+        part = record.replaced(
+            entries=list(entries), tree=record.tree if i == 0 else {}, metadata={}
+        )
+        writer = Recorder("safetensors", precision=precision)
+        writer.save(part, os.path.join(folder, name), progress=progress)
+        total += sum(entry.nbytes for entry in entries)
+        weight_map |= {min((e.path, *e.ties)): name for e in entries}
+    metadata = {"total_size": total, **record.metadata}
+    index = {"metadata": metadata, "weight_map": dict(sorted(weight_map.items()))}
+    with open_sink(os.path.join(folder, INDEX)) as sink:
+        sink.write(json.dumps(index, indent=2).encode())
+    return names
+
+
+def shard_names(index: Mapping[str, Any], file: str) -> list[str]:
+    """Return the files that an index names, each once.
+
+    Raises `RecordFormatError` for anything that is no plain name of a file.
+    """
+    weight_map: Any = index.get("weight_map")
+    if not isinstance(weight_map, dict):
+        raise RecordFormatError(file, "no 'weight_map'", "an index of shards")
+    names = list(dict.fromkeys(weight_map.values()))  # pyright: ignore[reportUnknownArgumentType, reportUnknownVariableType]  # checked next
+    for name in names:  # pyright: ignore[reportUnknownVariableType]  # any JSON
+        if not isinstance(name, str) or not _NAME.fullmatch(name) or ".." in name:
+            raise RecordFormatError(
+                file, f"the shard {name!r:.80}", "the name of a file in the same folder"
+            )
+    return [str(name) for name in names]  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]  # checked above
+
+
+def read_index(file: str) -> dict[str, Any]:
+    """Return what an index says. Raises `RecordFormatError` for what is no index."""
+    if os.path.getsize(file) > _MAX_INDEX:
+        raise RecordFormatError(
+            file, f"over {_MAX_INDEX:,} bytes", "an index of shards"
+        )
+    with open(file, "rb") as stream:
+        try:
+            index = json.loads(stream.read())
+        except (ValueError, RecursionError) as error:
+            raise RecordFormatError(file, f"no JSON: {error!s:.120}") from error
+    if not isinstance(index, dict):
+        raise RecordFormatError(file, "no map", "an index of shards")
+    return index  # pyright: ignore[reportUnknownVariableType]  # JSON
+
+
+def open_shards(folder: str, file: str, **reading: Any) -> FlatRecord:
+    """Return one record over all the shards that the index ``file`` names."""
+    index = read_index(file)
+    parts = [
+        open_record(os.path.join(folder, name), **reading)
+        for name in shard_names(index, file)
+    ]
+    if not parts:
+        raise RecordFormatError(file, "an index of no shards")
+    entries = [entry for part in parts for entry in part.entries()]
+    _check_same(index["weight_map"], parts, file)
+    told = index.get("metadata")
+    metadata = {k: v for k, v in told.items() if k != "total_size"} if told else {}
+    tree = {path: node for part in parts for path, node in (part.tree or {}).items()}
+    joined = parts[0].replaced(entries=entries, tree=tree, metadata=metadata)
+    joined.hold(_Joined(parts, file), has_sums=all(p.verified != "none" for p in parts))
+    return joined
+
+
+def _check_same(
+    weight_map: Mapping[str, str], parts: Sequence[FlatRecord], file: str
+) -> None:
+    """Raise for a tensor that the index or a shard knows alone, or two shards have."""
+    stored: set[str] = set()
+    for part in parts:
+        names = {path for e in part.entries() for path in (e.path, *e.ties)}
+        if names & stored:
+            twice = min(names & stored)
+            raise RecordFormatError(file, f"{twice!r:.120} stands in two of its shards")
+        stored |= names
+    for name in weight_map.keys() - stored:
+        hint = did_you_mean(name, stored)
+        raise RecordFormatError(file, f"{name!r:.120} is in none of its shards.{hint}")
+    untold = [e for p in parts for e in p.entries() if not _is_told(e, weight_map)]
+    if untold:
+        raise RecordFormatError(file, f"a shard has {untold[0].path!r:.120} as well")
+
+
+def _is_told(entry: Entry, weight_map: Mapping[str, str]) -> bool:
+    return any(path in weight_map for path in (entry.path, *entry.ties))
+
+
+def _names(folder: str, n_shards: int) -> list[str]:
+    """Return names that no file has: the usual ones, or else with something drawn."""
+    for tag in ("", f"-{secrets.token_hex(4)}"):
+        names = [
+            f"model{tag}-{i:05}-of-{n_shards:05}.safetensors"
+            for i in range(1, n_shards + 1)
+        ]
+        if not any(os.path.lexists(os.path.join(folder, name)) for name in names):
+            break
+    return names
+
+
+class _Joined:
+    """The sources of several records as one."""
+
+    def __init__(self, parts: Sequence[FlatRecord], file: str) -> None:
+        self._parts, self.name = parts, file
+        self.size = 0
+        self.verify = True
+
+    def read(self, offset: int, count: int) -> memoryview:
+        """Say that bytes are read from the shards."""
+        raise RecordFormatError(self.name, "an index, which has no values")
+
+    view = read
+
+    def map(self) -> None:
+        """Map every shard."""
+        for part in self._parts:
+            part.check()
+
+    def unmap(self) -> None:
+        """Forget every map."""
+        for part in self._parts:
+            part.hand_over()
+
+    def close(self) -> None:
+        """Close every shard."""
+        for part in self._parts:
+            part.close()

@@ -1,0 +1,1 @@
+"""A module as a record: entries, identity, building without init, loading, saving."""

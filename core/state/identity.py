@@ -1,0 +1,123 @@
+# pyright: reportPrivateUsage=false
+# Nn.Module's tables have no public names.
+"""Who a parameter is: an ID that outlives its path, its device and its process."""
+
+from collections.abc import Callable, Iterator, Mapping
+
+import torch
+from torch import nn
+
+from ...records.entry import Param, ParamId
+from .places import Places, places_of
+
+IDS = "_burnish_ids"
+"""Where a module keeps the IDs of its own parameters, by name.
+
+An attribute of the module outlives what an attribute of the parameter does not:
+``deepcopy``, ``fully_shard``, ``load_state_dict(assign=True)``.
+"""
+
+
+def named_params(module: nn.Module) -> Iterator[Param]:
+    """Yield each parameter once, where it is met first, with an ID that stays.
+
+    IDs are drawn when they are first asked for, and survive ``.to``, ``deepcopy``,
+    pickle, ``torch.compile``, ``fully_shard`` and ``load_state_dict(assign=True)``.
+    """
+    places = places_of(module)
+    ids = identify(places)
+    for prefix, owner in places:
+        for name, parameter in owner._parameters.items():
+            if parameter is not None and (param_id := ids.pop(id(parameter), None)):
+                yield Param(prefix + name, param_id, parameter)
+
+
+def map_params(module: nn.Module, fn: Callable[[Param], torch.Tensor | None]) -> None:
+    """Replace the values of each parameter by what ``fn`` returns; None keeps them.
+
+    The new values may differ in dtype, device and shape. All are computed before the
+    first is replaced. The parameter stays the same object, so ties, IDs and the
+    optimizer's references stay; TypeError for anything else than a tensor.
+    """
+    mapped: list[tuple[Param, torch.Tensor]] = []
+    with torch.no_grad():
+        for param in named_params(module):
+            values = fn(param)
+            if values is None or values is param.tensor:
+                continue
+            if not isinstance(values, torch.Tensor):  # pyright: ignore[reportUnnecessaryIsInstance]  # users return anything
+                raise TypeError(
+                    f"{param.path}: the function returned a {type(values).__name__}, "
+                    "and a parameter is made of a tensor; return None to keep it"
+                )
+            mapped.append((param, values.detach()))
+        for param, values in mapped:
+            if param.tensor.requires_grad and not _can_have_grad(values):
+                param.tensor.requires_grad_(False)
+            param.tensor.data = values
+
+
+def identify(places: Places) -> dict[int, ParamId]:
+    """Return the ID of each parameter by ``id(parameter)``; draw the missing ones.
+
+    When two parameters have one ID, since a layer was cloned, the first keeps it.
+    """
+    ids: dict[int, ParamId | None] = {}
+    used: set[ParamId] = set()
+    pending: list[tuple[dict[str, ParamId], str, int]] = []
+    for _, owner in places:
+        parameters = owner._parameters
+        if not parameters:
+            continue
+        own: dict[str, ParamId] | None = owner.__dict__.get(IDS)
+        if own is None:
+            own = owner.__dict__[IDS] = {}
+        for name, parameter in parameters.items():
+            if parameter is None:
+                continue
+            key, stored = id(parameter), own.get(name)
+            known = ids.get(key)
+            if known is not None:
+                if stored != known:
+                    own[name] = known
+            elif stored is not None and stored not in used:
+                ids[key] = stored
+                used.add(stored)
+            else:
+                ids[key] = None
+                pending.append((own, name, key))
+    _draw(ids, pending)
+    return ids  # type: ignore[return-value]  # every None has been replaced
+
+
+def adopt(places: Places, adopted: Mapping[int, ParamId]) -> None:
+    """Give parameters the IDs of a record, by ``id(parameter)``.
+
+    A parameter that is not among them and has one of these IDs will draw anew.
+    """
+    if not adopted:
+        return
+    taken = set(adopted.values())
+    for _, owner in places:
+        own: dict[str, ParamId] = owner.__dict__.get(IDS, {})
+        for name, parameter in owner._parameters.items():
+            param_id = adopted.get(id(parameter))
+            if param_id is not None:
+                own[name] = param_id
+            elif own.get(name) in taken:
+                del own[name]
+        if own:
+            owner.__dict__[IDS] = own
+
+
+def _draw(
+    ids: dict[int, ParamId | None], pending: list[tuple[dict[str, ParamId], str, int]]
+) -> None:
+    lacking = [key for key, known in ids.items() if known is None]
+    ids.update(zip(lacking, ParamId.draw_many(len(lacking)), strict=True))
+    for own, name, key in pending:
+        own[name] = ids[key]  # type: ignore[assignment]  # drawn above
+
+
+def _can_have_grad(tensor: torch.Tensor) -> bool:
+    return tensor.is_floating_point() or tensor.is_complex()

@@ -1,0 +1,231 @@
+# pyright: reportPrivateUsage=false
+# Nn.Module's tables have no public names.
+"""The ways into a module: fill a living one, or build one without init."""
+
+import copy
+from collections.abc import Callable, Iterable
+from contextlib import nullcontext
+from typing import Any, TypeVar
+from weakref import WeakKeyDictionary
+
+import torch
+from torch import Tensor, nn
+
+from ...config.path import Patterns
+from ...records.collecting import paused_collection
+from ...records.entry import Entry
+from ...records.errors import RecordMismatchError
+from ...records.flat import FlatRecord
+from ...records.open import Readable, open_record
+from ...records.report import LoadReport
+from ..evolution.upgrading import upgraded
+from .commit import Filling, assign_all, copy_all
+from .conversion import converted
+from .entries import Content, content_of
+from .extra_state import extra_state
+from .identity import adopt
+from .places import Places, places_of, unwrapped
+from .plan import Allowed, Plan, plan_load
+from .record_type import check_version
+from .unfilled import Build
+from .uninitialized import real_build, unfilled_build
+
+M = TypeVar("M", bound=nn.Module)
+
+
+def load_record(
+    module: nn.Module,
+    source: Readable,
+    *,
+    strict: bool = True,
+    allow_missing: Patterns | None = None,
+    allow_unexpected: Patterns | None = None,
+) -> LoadReport:
+    """Fill ``module`` with the record, or raise and leave it exactly as it was.
+
+    Values are copied into the memory that the module has, so that its optimizer, ties
+    and views stay; each keeps its dtype unless the record was opened with another.
+    ``strict=False`` allows missing and unexpected entries, a pattern some of them; a
+    wrong shape is never allowed. State-dict hooks of the module are not run. Raises
+    `RecordMismatchError`, `RecordChecksumError`, `PrecisionError`.
+    """
+    record = _opened(source)
+    allowed = Allowed(strict, allow_missing, allow_unexpected)
+    check_version(unwrapped(module), record)
+    places = places_of(module)
+    record = upgraded(record, places)
+    content = content_of(places, encode=False)
+    plan = plan_load(content, record, allowed)
+    fillings = _fillings(plan, record)
+    undo = _set_extra_state(content, plan, record)
+    try:
+        copy_all(fillings, lambda: adopt(places, plan.ids))
+    except Exception:
+        undo()
+        raise
+    return plan.report
+
+
+def from_record(
+    factory: Callable[[], M],
+    source: Readable,
+    *,
+    strict: bool = True,
+    allow_missing: Patterns | None = None,
+    allow_unexpected: Patterns | None = None,
+) -> M:
+    """Return what ``factory`` builds, filled from the record without initializing it.
+
+    The tensors are the record's own, memory-mapped where the file allows it. What the
+    record does not supply is initialized for real; `report_of` says what. If
+    ``factory`` fails when nothing is initialized, it is called once more as ever.
+    The draws that are not made leave torch's generators where they were: seed after
+    loading if what follows must be reproducible. Raises as `load_record` does.
+    """
+    allowed = Allowed(strict, allow_missing, allow_unexpected)
+    with paused_collection():
+        return _from_record(factory, _opened(source), allowed)
+
+
+def report_of(module: nn.Module) -> LoadReport | None:
+    """Return what `from_record` did to build ``module``; None if it did not."""
+    return _reports.get(module)
+
+
+_reports: WeakKeyDictionary[nn.Module, LoadReport] = WeakKeyDictionary()
+
+
+def _from_record(factory: Callable[[], M], record: FlatRecord, allowed: Allowed) -> M:
+    module, build = _built(factory, record.reading.device)
+    if not isinstance(module, nn.Module):  # pyright: ignore[reportUnnecessaryIsInstance]  # users return anything
+        raise TypeError(
+            f"the factory returned a {type(module).__name__}, expected an nn.Module; "
+            "pass a function without arguments: lambda: Net(width=128)"
+        )
+    check_version(unwrapped(module), record)
+    places = places_of(module)
+    record = upgraded(record, places)
+    content = content_of(places, encode=False)
+    plan = plan_load(content, record, allowed)
+    fillings = _fillings(plan, record, is_kept=True)
+    if build is not None:
+        build.forget(tensor for tensors, _ in fillings for tensor in tensors)
+    assign_all(fillings)
+    if build is not None:
+        build.fill()
+    _set_extra_state(content, plan, record)
+    adopt(places, plan.ids)
+    if plan.missing or content.is_partial:
+        plan.report.initialized = _not_supplied(places, content, fillings)
+    _reports[module] = plan.report
+    return module
+
+
+def _opened(source: Readable) -> FlatRecord:
+    if isinstance(source, FlatRecord):
+        return source
+    return open_record(source)
+
+
+def _built(
+    factory: Callable[[], M], device: torch.device | None
+) -> tuple[M, Build | None]:
+    generator = torch.get_rng_state()
+    with device or nullcontext():
+        try:
+            with unfilled_build() as build:
+                return factory(), build
+        except Exception:
+            # Some modules cannot be built unfilled: they are built as ever, with the
+            # draws that they would have made. If that fails too, it is their own error.
+            torch.set_rng_state(generator)
+        with real_build():
+            return factory(), None
+
+
+def _fillings(
+    plan: Plan, record: FlatRecord, *, is_kept: bool = False
+) -> list[Filling]:
+    """Read, verify and convert all values before anything is changed.
+
+    With ``is_kept`` they become somebody's memory, and are nobody else's.
+    """
+    record.check()
+    fillings: list[Filling] = []
+    read: dict[int, Tensor] = {}
+    with torch.no_grad():
+        for step in plan.steps:
+            entry, first = step.stored, step.tensors[0]
+            values = read.get(id(entry)) if step.is_repeated else None
+            if values is None:
+                values = read[id(entry)] = _values(entry)
+            made = converted(values, entry, step.dtype)
+            if made.device != first.device and not first.is_meta:
+                made = made.to(first.device)
+            wanted = step.target.memory_format or entry.memory_format
+            if is_kept and wanted is not None:
+                made = made.contiguous(memory_format=getattr(torch, wanted))
+            if is_kept and made is values and (step.is_repeated or _is_live(entry)):
+                made = values.detach().clone()
+            fillings.append((step.tensors, made))
+    if is_kept:
+        record.hand_over()
+    if record.verified == "touched":
+        plan.report.verified = "all"
+    return fillings
+
+
+def _values(entry: Entry) -> Tensor:
+    """Return the values, without leaving them in the record that was opened."""
+    source = entry.source
+    return source.detach() if isinstance(source, Tensor) else source.load()
+
+
+def _is_live(entry: Entry) -> bool:
+    return isinstance(entry.source, Tensor)
+
+
+def _set_extra_state(
+    content: Content, plan: Plan, record: FlatRecord
+) -> Callable[[], None]:
+    """Hand stored extra state to its modules; return what takes it back.
+
+    A module that refuses it leaves the others as they were.
+    """
+    done: list[tuple[nn.Module, Any]] = []
+
+    def undo() -> None:
+        for module, old in reversed(done):
+            module.set_extra_state(old)
+
+    if not plan.extra:
+        return undo
+    stored = record.extra()
+    for path in plan.extra:
+        module = content.extra[path]
+        try:
+            done.append((module, copy.deepcopy(extra_state(module))))
+            module.set_extra_state(copy.deepcopy(stored[path]))
+        except Exception as error:
+            undo()
+            problem = f"{path}: set_extra_state failed with {error!r}"
+            raise RecordMismatchError(record.reading.file, [problem]) from error
+    return undo
+
+
+def _not_supplied(
+    places: Places, content: Content, fillings: Iterable[Filling]
+) -> list[str]:
+    """Return the paths of parameters and buffers that are not from the record."""
+    supplied = {id(tensor) for tensors, _ in fillings for tensor in tensors}
+    paths = [
+        entry.path
+        for entry in content.entries
+        if id(entry.source) not in supplied and entry.kind != "transient"
+    ]
+    known = supplied | {id(entry.source) for entry in content.entries}
+    for prefix, owner in places:
+        for name, parameter in owner._parameters.items():
+            if parameter is not None and id(parameter) not in known:
+                paths.append(prefix + name)
+    return paths

@@ -1,0 +1,271 @@
+"""What a load will do, decided and checked before anything is changed."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ...config.path import Patterns, did_you_mean, matches
+from ...records.entry import Entry, ParamId
+from ...records.errors import RecordMismatchError
+from ...records.flat import FlatRecord
+from ...records.report import LoadReport
+from ...records.select import selected
+from ...records.show import show_dtype
+from .conversion import misfit
+from .entries import Content
+from .grouping import grouped
+from .places import WRAPPING
+
+_CURE = (
+    "The module is as it was. Build it from the hyperparameters saved with the record, "
+    "rename paths with open_record(rename=...), leave entries out with "
+    "open_record(exclude=...), or allow them: allow_missing=..., allow_unexpected=..., "
+    "strict=False."
+)
+
+
+@dataclass(slots=True)
+class Step:
+    """One stored entry on its way into the tensors that share one memory."""
+
+    target: Entry
+    stored: Entry
+    dtype: torch.dtype
+    tensors: list[Tensor]
+    is_repeated: bool
+    """Whether another step uses the same stored entry."""
+
+
+@dataclass(slots=True)
+class Plan:
+    """Steps that fit, extra state to hand over, and the report that will be given."""
+
+    steps: list[Step] = field(default_factory=list[Step])
+    extra: list[str] = field(default_factory=list[str])
+    """Paths of extra state that both sides have."""
+    missing: list[Entry | str] = field(default_factory=list[Entry | str])
+    report: LoadReport = field(default_factory=LoadReport)
+
+    @property
+    def ids(self) -> dict[int, ParamId]:
+        """The stored ID of each parameter, by ``id(parameter)``."""
+        return {
+            id(step.tensors[0]): step.stored.id
+            for step in self.steps
+            if step.stored.id is not None and step.target.kind == "parameter"
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Allowed:
+    """Which differences between a record and a module are no error."""
+
+    strict: bool = True
+    missing: Patterns | None = None
+    unexpected: Patterns | None = None
+
+    def allows_missing(self, item: Entry | str) -> bool:
+        """Return whether the record need not have ``item``."""
+        return not self.strict or _matches(self.missing, item)
+
+    def allows_unexpected(self, item: Entry | str) -> bool:
+        """Return whether the module need not have ``item``."""
+        return not self.strict or _matches(self.unexpected, item)
+
+
+def plan_load(content: Content, record: FlatRecord, allowed: Allowed) -> Plan:
+    """Return how ``record`` fills the module of ``content``; change nothing.
+
+    Raises `RecordMismatchError` that lists all that does not fit.
+    """
+    file = record.reading.file
+    if record.is_typed:
+        found = f"a record of type {record.type_name}, which has declared fields"
+        raise RecordMismatchError(file, [f"found {found}, expected one of a module"])
+    plan, problems = Plan(), list[str]()
+    stored = _by_path(record, content, plan)
+    used = _match(content, stored, record, plan, problems)
+    _check_left_over(content, record, stored, used, allowed, plan, problems)
+    if problems:
+        raise RecordMismatchError(file, problems, _CURE)
+    _finish_report(plan, record)
+    return plan
+
+
+def _match(
+    content: Content,
+    stored: dict[str, Entry],
+    record: FlatRecord,
+    plan: Plan,
+    problems: list[str],
+) -> set[int]:
+    used: set[int] = set()
+    misfits: dict[str, list[str]] = {}
+    keeps_stored = record.reading.dtype is not None
+    for target in content.entries:
+        found = stored.get(target.path)
+        if target.ties:
+            found = _only_one(target, stored, used, problems)
+        if found is None:
+            if target.kind != "transient":
+                plan.missing.append(target)
+            continue
+        dtype = target.dtype
+        if keeps_stored and _takes_stored_dtype(target, found, record):
+            dtype = found.dtype
+        problem = misfit(found, target, dtype)
+        if problem is not None:
+            misfits.setdefault(problem, []).append(target.path)
+        tensors: list[Tensor] = [target.source]  # type: ignore[list-item]  # a module's are live
+        if target.path in content.twins:
+            tensors += content.twins[target.path]
+        plan.steps.append(Step(target, found, dtype, tensors, id(found) in used))
+        used.add(id(found))
+    for problem, paths in misfits.items():
+        problems += [f"{name}: {problem}" for name in grouped(paths)]
+    return used
+
+
+def _takes_stored_dtype(target: Entry, found: Entry, record: FlatRecord) -> bool:
+    if not (found.dtype.is_floating_point and target.dtype.is_floating_point):
+        return False
+    return target.kind == "parameter" or record.reading.dtype == "stored"
+
+
+def _only_one(
+    target: Entry, stored: dict[str, Entry], used: set[int], problems: list[str]
+) -> Entry | None:
+    """Return the stored entry of a tied tensor; several must be equal."""
+    found: Entry | None = None
+    for path in (target.path, *target.ties):
+        other = stored.get(path)
+        if other is None or other is found:
+            continue
+        if found is None:
+            found = other
+            continue
+        used.add(id(other))
+        if not _equal(found, other):
+            problems.append(
+                f"{found.path} and {other.path}: found two different tensors, expected "
+                "one, since they are tied in the module; leave one of them out with "
+                "open_record(exclude=...)"
+            )
+    return found
+
+
+def _equal(a: Entry, b: Entry) -> bool:
+    if a.shape != b.shape or a.dtype is not b.dtype:
+        return False
+    return torch.equal(
+        a.tensor().contiguous().reshape(-1).view(torch.uint8),
+        b.tensor().contiguous().reshape(-1).view(torch.uint8),
+    )
+
+
+def _check_left_over(
+    content: Content,
+    record: FlatRecord,
+    stored: dict[str, Entry],
+    used: set[int],
+    allowed: Allowed,
+    plan: Plan,
+    problems: list[str],
+) -> None:
+    tree: dict[str, Any] = record.tree or {}
+    for path in content.extra:
+        (plan.extra if path in tree else plan.missing).append(path)
+    unexpected: list[Entry | str] = [
+        entry
+        for path, entry in stored.items()
+        if id(entry) not in used
+        and entry.kind != "transient"
+        and path not in entry.ties
+    ]
+    unexpected += [path for path in tree if path not in content.extra]
+    plan.report.missing = [_path(item) for item in plan.missing]
+    plan.report.unexpected = [_path(item) for item in unexpected]
+    left_out = _left_out(record)
+    bad_missing = [
+        m for m in plan.missing if not allowed.allows_missing(m) and not left_out(m)
+    ]
+    bad_unexpected = [u for u in unexpected if not allowed.allows_unexpected(u)]
+    problems += _listed(bad_missing, "expected {}, found nothing", bad_unexpected)
+    problems += _listed(bad_unexpected, "found {}, expected nothing", plan.missing)
+
+
+def _left_out(record: FlatRecord) -> Callable[[Entry | str], bool]:
+    """Return whether the reader of the file asked not to have an item."""
+    only = record.reading.only
+    exclude = record.reading.exclude
+    return lambda item: not selected(item, only, exclude)
+
+
+def _listed(
+    items: Iterable[Entry | str], sentence: str, others: Iterable[Entry | str]
+) -> list[str]:
+    by_path = {_path(item): item for item in items}
+    candidates = list(grouped(_path(other) for other in others))[:500]
+    lines: list[str] = []
+    for name, members in grouped(by_path).items():
+        item = by_path[members[0]]
+        what = "extra state" if isinstance(item, str) else _described(item)
+        hint = did_you_mean(name, candidates) if len(lines) < 20 else ""
+        lines.append(f"{name}: {sentence.format(what)}.{hint}")
+    return lines
+
+
+def _described(entry: Entry) -> str:
+    return f"{entry.kind} {show_dtype(entry.dtype)} {entry.shape}"
+
+
+def _by_path(record: FlatRecord, content: Content, plan: Plan) -> dict[str, Entry]:
+    """Return stored entries by path; without wrappers where that makes them fit."""
+    stored = {p: e for p, e in record.by_path().items() if e.kind != "extra"}
+    expected = {p for e in content.entries for p in (e.path, *e.ties)}
+    if not stored or expected.issuperset(stored):
+        return stored
+    wrapped = all(path.startswith("module.") for path in stored)
+    unwrapped: dict[str, Entry] = {}
+    for path, entry in stored.items():
+        name = path if path in expected else _without_wrappers(path, wrapped)
+        if name in unwrapped or name not in expected:
+            name = path
+        if name != path:
+            plan.report.renamed[path] = name
+        unwrapped[name] = entry
+    return unwrapped
+
+
+def _without_wrappers(path: str, wrapped: bool) -> str:
+    parts = path.split(".")
+    if wrapped:
+        parts = parts[1:]
+    return ".".join(part for part in parts if part not in WRAPPING)
+
+
+def _finish_report(plan: Plan, record: FlatRecord) -> None:
+    report = plan.report
+    report.loaded = [step.target.path for step in plan.steps] + plan.extra
+    report.renamed = {**record.reading.renamed, **report.renamed}
+    report.verified = record.verified
+    report.converted = {
+        step.target.path: (step.stored.dtype, step.dtype)
+        for step in plan.steps
+        if step.stored.dtype is not step.dtype
+    }
+
+
+def _path(item: Entry | str) -> str:
+    return item if isinstance(item, str) else item.path
+
+
+def _matches(patterns: Patterns | None, item: Entry | str) -> bool:
+    if patterns is None:
+        return False
+    if isinstance(item, str):
+        return matches(patterns, item)
+    return any(matches(patterns, path, item) for path in (item.path, *item.ties))

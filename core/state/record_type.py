@@ -1,0 +1,62 @@
+"""`Net.Record`: the type of the records of one module class."""
+
+from typing import Any
+
+from torch import nn
+
+from ...records.errors import RecordVersionError
+from ...records.flat import FlatRecord
+from ..evolution.upgrading import version_of
+
+_TYPE = "_burnish_record_type"
+
+
+def record_type(cls: type[nn.Module]) -> type[FlatRecord]:
+    """Return the type of records of ``cls``: one class each, made at first use.
+
+    The type of a subclass is a subclass. Modules that nobody decorated share one.
+    """
+    known = cls.__dict__.get(_TYPE)
+    if known is not None:
+        return known  # type: ignore[no-any-return]  # only set below
+    if not hasattr(cls, "_burnish_skip"):
+        return FlatRecord
+    bases = [record_type(base) for base in cls.__bases__ if issubclass(base, nn.Module)]
+    parents = tuple(b for b in dict.fromkeys(bases) if b is not FlatRecord)
+    made = type(
+        "Record",
+        parents or (FlatRecord,),
+        {
+            "__module__": cls.__module__,
+            "__qualname__": f"{cls.__qualname__}.Record",
+            "__doc__": f"What a {cls.__qualname__} has learned.",
+        },
+    )
+    setattr(cls, _TYPE, made)
+    return made
+
+
+def class_version(module: nn.Module) -> int:
+    """Return the version of the class of ``module``; 0 for one that states none."""
+    return version_of(type(module))
+
+
+def check_version(module: nn.Module, record: FlatRecord) -> None:
+    """Raise `RecordVersionError` if a newer version of the class wrote ``record``."""
+    ours: Any = record.metadata.get("burnish")
+    name = type(module).__qualname__
+    if not isinstance(ours, dict) or record.type_name != name:
+        return
+    found: Any = ours.get("version", 0)  # pyright: ignore[reportUnknownMemberType]  # a file says anything
+    if isinstance(found, int) and found > class_version(module):
+        what = f"the record of a {name}"
+        raise RecordVersionError(
+            record.reading.file, found, class_version(module), what
+        )
+
+
+class RecordOfClass:
+    """The class attribute ``Record`` of a decorated class."""
+
+    def __get__(self, module: Any, cls: type[nn.Module]) -> type[FlatRecord]:
+        return record_type(cls)

@@ -1,0 +1,93 @@
+"""The ways out of a module: its record, and its record in a file."""
+
+from collections.abc import Mapping
+from typing import Any, Unpack, overload
+
+from torch import nn
+
+from ...config.path import Patterns
+from ...records.collecting import paused_collection
+from ...records.flat import FlatRecord
+from ...records.precision import PrecisionLike
+from ...records.recorder import Recorder, SaveOptions, save
+from ...records.sink import Destination, File, Progress
+from ..evolution.upgrading import versions_below
+from ..hyperparameters.hparams import recorded_hparams
+from .entries import content_of
+from .identity import identify
+from .places import places_of, unwrapped
+from .record_type import class_version, record_type
+
+
+def into_record(module: nn.Module) -> FlatRecord:
+    """Return a record of the live tensors: it changes as ``module`` does.
+
+    ``clone()`` of it is a snapshot. Parameters, buffers (non-persistent ones too) and
+    extra state that is plain data are in it; all else in the module is not. Raises
+    `RecordError` for tensors without values and for other extra state.
+    """
+    places = places_of(module)
+    content = content_of(places, identify(places))
+    inner = unwrapped(module)
+    ours: dict[str, Any] = {}
+    version = class_version(inner)
+    if version:
+        ours["version"] = version
+    if versions := versions_below(places):
+        ours["versions"] = versions
+    hparams = recorded_hparams(inner)
+    if hparams is not None:
+        ours["hparams"] = hparams
+    metadata = {"burnish": ours} if ours else {}
+    return record_type(type(inner)).of(
+        content.entries,
+        tree=content.tree,
+        metadata=metadata,
+        type_name=type(inner).__qualname__,
+    )
+
+
+class ModuleSaveOptions(SaveOptions, total=False):
+    """How the record of a module is saved."""
+
+    only: Patterns | None
+    """Patterns of the paths to store; None: all."""
+    exclude: Patterns | None
+    """Patterns of the paths to leave out."""
+
+
+@overload
+def save_record(module: nn.Module, **options: Unpack[ModuleSaveOptions]) -> bytes: ...
+@overload
+def save_record(
+    module: nn.Module, file: File, **options: Unpack[ModuleSaveOptions]
+) -> None: ...
+def save_record(
+    module: nn.Module,
+    file: Destination = ...,
+    *,
+    precision: PrecisionLike = None,
+    recorder: Recorder | str | None = None,
+    only: Patterns | None = None,
+    exclude: Patterns | None = None,
+    metadata: Mapping[str, Any] | None = None,
+    progress: Progress | None = None,
+) -> bytes | None:
+    """Write the record of ``module`` to ``file``, or return it as bytes without one.
+
+    ``precision`` concerns floating parameters and is applied chunk by chunk while
+    writing. ``only`` and ``exclude`` are patterns of paths. A failed save leaves the
+    old file whole. Raises as `into_record` and `Record.save` do.
+    """
+    if file is None:  # pyright: ignore[reportUnnecessaryComparison]  # users pass anything
+        raise TypeError("file is None; leave it out to get the record as bytes")
+    with paused_collection():
+        record = into_record(module).select(only=only, exclude=exclude)
+    return save(
+        record,
+        file,
+        precision=precision,
+        recorder=recorder,
+        metadata=metadata,
+        progress=progress,
+    )
