@@ -1,5 +1,6 @@
 """Differences between two schemas: how bad each is, and the rule that bridges it."""
 
+from abc import abstractmethod
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import Any
@@ -47,9 +48,9 @@ class Change:
         """Return the rule with which older files load, if one is known."""
         return None
 
+    @abstractmethod
     def diagnostic(self) -> str:
         """Return what has happened, without the field's name."""
-        raise NotImplementedError
 
     def __str__(self) -> str:
         return f"{self.diagnostic()}: {join(*self.field) or '(the config itself)'}"

@@ -3,6 +3,7 @@
 Small parameters whose states lie side by side are gathered into one block.
 """
 
+from abc import abstractmethod
 from dataclasses import dataclass
 from typing import Any
 
@@ -113,6 +114,7 @@ class _Scratch:
 class _Piece:
     """A part of a bucket that is stepped in blocks."""
 
+    @abstractmethod
     def run(
         self,
         run: Run,
@@ -121,7 +123,7 @@ class _Piece:
         registers: list[torch.dtype],
         constants: list[float],
     ) -> None:
-        raise NotImplementedError
+        """Step the tensors of the piece."""
 
 
 @dataclass(slots=True)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from .hostile_hparams import ALL  # noqa: TID251  # a neighbour, not the package
+from .hostile_hparams import ALL  # a neighbour, not the package
 
 WATCH = """
 import json, sys, warnings
