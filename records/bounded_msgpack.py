@@ -6,6 +6,7 @@ import msgpack
 import numpy as np
 
 from .errors import RecordError, RecordFormatError
+from .unique import unique
 
 _CONTAINER_BYTES = 72
 """What an empty list takes, with its place in another one."""
@@ -52,7 +53,7 @@ def unpack_bounded(data: memoryview, file: str, budget: int) -> Any:
     unpacker = msgpack.Unpacker(
         raw=False,
         strict_map_key=True,
-        object_pairs_hook=_unique,
+        object_pairs_hook=unique,
         ext_hook=_no_extension,
         max_buffer_size=len(data),
         unicode_errors="strict",
@@ -114,13 +115,6 @@ _FIXED = {
     0xCA: 4, 0xCB: 8, 0xCC: 1, 0xCD: 2, 0xCE: 4, 0xCF: 8, 0xD0: 1, 0xD1: 2, 0xD2: 4,
     0xD3: 8, 0xD4: 2, 0xD5: 3, 0xD6: 5, 0xD7: 9, 0xD8: 17,
 }  # fmt: skip
-
-
-def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    made = dict(pairs)
-    if len(made) != len(pairs):
-        raise ValueError("a map has one key twice")
-    return made
 
 
 def _no_extension(code: int, data: bytes) -> Any:

@@ -83,6 +83,11 @@ class Entry:
             self.source = self.source.load()
         return self.source
 
+    def read(self) -> "Tensor":
+        """Return the tensor as `tensor` does, and keep nothing of what is read."""
+        source = self.source
+        return source if isinstance(source, torch.Tensor) else source.load()
+
     @property
     def nbytes(self) -> int:
         """How many bytes the values take at this dtype."""

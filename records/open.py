@@ -81,8 +81,7 @@ def verify_file(file: Readable) -> "Verified":
         size = 0
         for entry in record.entries():
             # Not kept: a compressed file may be larger than memory.
-            if not isinstance(entry.source, torch.Tensor):
-                entry.source.load()
+            entry.read()
             size += entry.nbytes
         sums = record.verified
     checked: Literal["all", "none"] = "all" if sums == "touched" else "none"
@@ -200,8 +199,7 @@ class _Converted:
 
     def load(self) -> torch.Tensor:
         """Return the converted tensor; a `PrecisionError` names the entry."""
-        source = self._entry.source
-        tensor = source if isinstance(source, torch.Tensor) else source.load()
+        tensor = self._entry.read()
         if tensor.dtype is not self._dtype:
             from .conversion import convert
             from .precision import Precision

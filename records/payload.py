@@ -91,9 +91,7 @@ def stored_tensor(entry: Entry) -> torch.Tensor:
 
     What an entry reads from a file is not kept, so that a copy streams.
     """
-    tensor = (
-        entry.source if isinstance(entry.source, torch.Tensor) else entry.source.load()
-    )
+    tensor = entry.read()
     plain = type(tensor) in _ORDINARY and tensor.layout is torch.strided
     if plain and not tensor.is_meta:
         return tensor

@@ -158,7 +158,10 @@ def _fillings(
             entry, first = step.stored, step.tensors[0]
             values = read.get(id(entry)) if step.is_repeated else None
             if values is None:
-                values = read[id(entry)] = _values(entry)
+                values = entry.read()
+                values = read[id(entry)] = (
+                    values.detach() if _is_live(entry) else values
+                )
             made = converted(values, entry, step.dtype)
             if made.device != first.device and not first.is_meta:
                 made = made.to(first.device)
@@ -173,12 +176,6 @@ def _fillings(
     if record.verified == "touched":
         plan.report.verified = "all"
     return fillings
-
-
-def _values(entry: Entry) -> Tensor:
-    """Return the values, without leaving them in the record that was opened."""
-    source = entry.source
-    return source.detach() if isinstance(source, Tensor) else source.load()
 
 
 def _is_live(entry: Entry) -> bool:

@@ -10,6 +10,7 @@ import orjson
 from ..errors import RecordFormatError
 from ..source import Source
 from ..tree import MAX_DEPTH
+from ..unique import unique
 
 FREE = 32 << 20
 """Memory that plain values may take whatever the text's length is."""
@@ -40,17 +41,10 @@ def quick_value(text: bytes, budget: int) -> Any:
         return None
     try:
         return json.loads(
-            text.decode(), object_pairs_hook=_unique, parse_constant=_refused
+            text.decode(), object_pairs_hook=unique, parse_constant=_refused
         )
     except (ValueError, RecursionError):
         return None
-
-
-def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    made = dict(pairs)
-    if len(made) != len(pairs):
-        raise ValueError
-    return made
 
 
 def _refused(word: str) -> Any:
