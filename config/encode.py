@@ -1,8 +1,8 @@
-"""From configured objects to trees, without looking at annotations."""
+"""From configured objects to trees; annotations say only what may be left out."""
 
 import dataclasses
 import enum
-from collections.abc import Set
+from collections.abc import Mapping, Set
 from typing import Any
 
 from .errors import ConfigError, Problem
@@ -10,9 +10,12 @@ from .fields import (
     MISSING,
     Field,
     fields_of,
+    is_mapping,
     is_model,
+    is_sequence,
     is_struct,
     is_struct_value,
+    item_type,
     members,
 )
 from .path import child
@@ -29,7 +32,7 @@ def encode(obj: Any, *, elide_defaults: bool = False) -> Any:
     With ``elide_defaults`` fields that equal their default are left out.  Raises
     ConfigError for a value that has no form as text, with its path.
     """
-    return _value(obj, "", elide_defaults, 0)
+    return _value(obj, type(obj), "", elide_defaults, 0)
 
 
 def to_plain(tree: Any) -> Any:
@@ -38,6 +41,15 @@ def to_plain(tree: Any) -> Any:
         return {key: to_plain(item) for key, item in tree.items()}
     if is_items(tree):
         return [to_plain(item) for item in tree]
+    return tree
+
+
+def without_names(tree: Any) -> Any:
+    """Return ``tree`` with structs as dicts, as it is in Python: tuples are kept."""
+    if is_dict(tree):
+        return {key: without_names(item) for key, item in tree.items()}
+    if is_items(tree):
+        return type(tree)(without_names(item) for item in tree)
     return tree
 
 
@@ -50,7 +62,7 @@ def is_default(field: Field, value: Any) -> bool:
     return _same(encode(value), encode(default))
 
 
-def _value(obj: Any, path: str, elide: bool, depth: int) -> Any:
+def _value(obj: Any, annotation: Any, path: str, elide: bool, depth: int) -> Any:
     if depth > MAX_DEPTH:
         raise _unfit(path, f"nested over {MAX_DEPTH} levels deep, or within itself")
     scheduled = text_of(obj)
@@ -59,22 +71,46 @@ def _value(obj: Any, path: str, elide: bool, depth: int) -> Any:
     if type(obj) in _PLAIN:
         return obj
     if is_struct_value(obj):
-        return _struct(obj, path, elide, depth)
+        # Among several classes the fields must tell which one it is.
+        return _struct(obj, path, elide and _is_certain(annotation), depth)
     if isinstance(obj, enum.Enum):
         return _enum(obj)
     if is_mapping_value(obj):
-        return {
-            _key(key, path): _value(item, child(path, key), elide, depth + 1)
-            for key, item in obj.items()
-        }
+        return _mapping(obj, annotation, path, elide, depth)
     if isinstance(obj, list | tuple | Set):
-        items = [
-            _value(item, child(path, i), elide, depth + 1) for i, item in enumerate(obj)
-        ]
-        if isinstance(obj, Set):
-            items.sort(key=repr)
-        return tuple(items) if isinstance(obj, tuple) else items
+        return _items(obj, annotation, path, elide, depth)
     return _leaf(obj, path)
+
+
+def _mapping(
+    obj: Mapping[Any, Any], annotation: Any, path: str, elide: bool, depth: int
+) -> dict[Any, Any]:
+    kind = next((m for m in members(annotation) if is_mapping(m)), Any)
+    tree = {
+        _key(key, path): _value(
+            item, item_type(kind, key), child(path, key), elide, depth + 1
+        )
+        for key, item in obj.items()
+    }
+    if len(tree) < len(obj):
+        raise _unfit(path, "two of its keys are written alike")
+    return tree
+
+
+def _items(obj: Any, annotation: Any, path: str, elide: bool, depth: int) -> Any:
+    kind = next((m for m in members(annotation) if is_sequence(m)), Any)
+    items = [
+        _value(item, item_type(kind, i), child(path, i), elide, depth + 1)
+        for i, item in enumerate(obj)
+    ]
+    if isinstance(obj, Set):
+        items.sort(key=repr)
+    return tuple(items) if isinstance(obj, tuple) else items
+
+
+def _is_certain(annotation: Any) -> bool:
+    """Return whether a struct in this place can be of one class only."""
+    return sum(map(is_struct, members(annotation))) == 1
 
 
 def _struct(obj: Any, path: str, elide: bool, depth: int) -> Struct:
@@ -87,13 +123,13 @@ def _struct(obj: Any, path: str, elide: bool, depth: int) -> Struct:
         value = getattr(obj, field.attribute)
         if elide and is_default(field, value):
             continue
-        # Among several classes the fields must tell which one it is.
-        below = elide and sum(map(is_struct, members(field.annotation))) < 2
-        encoded = _value(value, child(path, field.name), below, depth + 1)
+        encoded = _value(
+            value, field.annotation, child(path, field.name), elide, depth + 1
+        )
         if not (elide and _says_nothing(field, encoded)):
             struct[field.name] = encoded
     for name, value in (getattr(obj, "__pydantic_extra__", None) or {}).items():
-        struct[name] = _value(value, child(path, name), elide, depth + 1)
+        struct[name] = _value(value, Any, child(path, name), elide, depth + 1)
     return struct
 
 

@@ -10,6 +10,7 @@ from .encode import encode
 from .errors import ConfigError, ConfigSyntaxError, Problem
 from .formats import Format, format_named, format_of
 from .path import child, did_you_mean, parts
+from .readback import check_read_back
 from .tree import is_mapping_value
 from .validate import build, build_plain
 
@@ -59,20 +60,35 @@ def loads(
 def dump(
     obj: Any, file: str | os.PathLike[str], *, elide_defaults: bool = False
 ) -> None:
-    """Write ``obj`` to ``file`` in the format of its suffix; whole, or not at all."""
+    """Write ``obj`` to ``file`` in the format of its suffix; whole, or not at all.
+
+    Raises ConfigError, with its path, for a value that would be read as another one.
+    """
     path = Path(file)
-    text = format_of(path).write(encode(obj, elide_defaults=elide_defaults))
-    write_text(path, text)
+    write_text(path, written(obj, format_of(path), elide_defaults=elide_defaults))
 
 
 def dumps(obj: Any, format: str = "ron", *, elide_defaults: bool = False) -> str:
     """Return ``obj`` as RON, JSON or YAML text, without fields at their default if so.
 
     Schedules are their text, enums their value; a versioned config begins with its
-    version.
+    version.  Raises ConfigError, with its path, for a value that would be read as
+    another one.
     """
-    text = format_named(format).write(encode(obj, elide_defaults=elide_defaults))
+    text = written(obj, format_named(format), elide_defaults=elide_defaults)
     return text.removesuffix("\n")
+
+
+def written(obj: Any, form: Format, *, elide_defaults: bool) -> str:
+    """Return ``obj`` as text, once reading that text has given ``obj`` again.
+
+    Raises ConfigError, with its path, for a value that would be read as another one.
+    """
+    text = form.write(encode(obj, elide_defaults=elide_defaults))
+    if len(text.encode()) > MAX_BYTES:
+        raise ConfigError("", [Problem("", f"larger than {MAX_BYTES >> 20} MiB")])
+    check_read_back(obj, form.read(text))
+    return text
 
 
 def read_tree(file: str | os.PathLike[str]) -> tuple[Any, Format]:

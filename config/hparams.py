@@ -7,11 +7,12 @@ from typing import Any, Self, cast
 from pydantic import BaseModel, ConfigDict, ValidationError
 from pydantic import Field as Hparam
 
-from .encode import encode, to_plain
+from .encode import encode, to_plain, without_names
 from .fields import fields_of
 from .files import dump, dumps, load, loads
 from .path import did_you_mean
 from .prepare import Place, Preparation
+from .readback import check_read_back
 from .reserved import HparamsMeta
 from .schedule.number import ScheduledFloat, ScheduledInt
 from .tree import is_dict, is_mapping_value
@@ -100,9 +101,13 @@ class Hparams(BaseModel, Mapping[str, Any], metaclass=HparamsMeta):
     def to_dict(self, *, computed: bool = False) -> dict[str, Any]:
         """Return a JSON-ready dict that `from_dict` turns into an equal object.
 
-        With ``computed`` it holds the computed fields too.
+        With ``computed`` it holds the computed fields too.  Raises ConfigError, with
+        its path, for a value that would be read as another one; in a field that may
+        hold anything a tuple is a list.
         """
-        values: dict[str, Any] = to_plain(encode(self))
+        tree = encode(self)
+        check_read_back(self, without_names(tree))
+        values: dict[str, Any] = to_plain(tree)
         return values | to_plain(_computed(self, values)) if computed else values
 
     def dump(

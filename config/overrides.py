@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from .alternatives import struct_for
+from .alternatives import check_declared, struct_for
 from .encode import encode
 from .errors import ConfigError, Problem
 from .fields import (
@@ -134,7 +134,9 @@ class _Cursor:
             raise self._no_field(name, cls)
         key = next((n for n in field.names if n in tree), field.name)
         if key not in tree and field.has_default:
-            default = encode(field.make_default())
+            value = field.make_default()
+            check_declared(field.annotation, value, child(self.path, field.name))
+            default = encode(value)
             if isinstance(default, dict | list | tuple):
                 tree[key] = upgrade(field.annotation, default)
         return _Cursor(tree, key, field.annotation, child(self.path, field.name))

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from .alternatives import struct_for
+from .alternatives import check_declared, struct_for
 from .check import check
 from .encode import encode, is_default
 from .errors import ConfigError, Problem
@@ -125,7 +125,7 @@ class Preparation:
         prepared: dict[str, Any],
     ) -> None:
         if isinstance(item, Weak):
-            item = _resolve(f, item)
+            item = _resolve(f, item, child(path, f.name))
             if item is None:
                 return
         below = child(path, f.name)
@@ -204,10 +204,11 @@ def _word(annotation: Any, word: Any) -> Any:
     return str(word)
 
 
-def _resolve(f: Field, weak: Weak) -> dict[str, Any] | None:
+def _resolve(f: Field, weak: Weak, path: str) -> dict[str, Any] | None:
     """Return a struct that the file leaves out as it was by its old defaults."""
     default = f.make_default() if f.has_default else None
     if is_struct_value(default):
+        check_declared(f.annotation, default, path)
         tree = upgrade(f.annotation, encode(default))
         return _with_old(type(default), default, tree, weak)
     return None if f.has_default or allows_none(f.annotation) else weak

@@ -92,7 +92,11 @@ def _is_strict(annotation: Any) -> bool:
 
 
 def _strict(annotation: Any, seen: set[Any]) -> bool:
-    for member in members(annotation):
+    kinds = members(annotation)
+    # Which class of several is meant is ours to say, and the same for every format.
+    if sum(map(is_struct, kinds)) > 1:
+        return False
+    for member in kinds:
         if is_mapping(member) or is_sequence(member):
             args = getattr(member, "__args__", ())
             if not all(_strict(arg, seen) for arg in args):

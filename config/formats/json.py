@@ -83,3 +83,10 @@ def _check_keys(tree: Any, path: str) -> None:
                 )
                 raise ConfigError("", [Problem(path, message)])
             _check_keys(item, child(path, key))
+        if len({_key_text(key) for key in tree}) < len(tree):
+            message = "two of its keys are one text in JSON; RON keeps them apart"
+            raise ConfigError("", [Problem(path, message)])
+
+
+def _key_text(key: Any) -> str:
+    return key if isinstance(key, str) else json.dumps(key)

@@ -7,9 +7,8 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ..encode import encode
 from ..errors import ConfigError
-from ..files import load, read_tree, write_text
+from ..files import load, read_tree, write_text, written
 from .change import Severity
 from .checker import SchemaChecker
 from .storage import dump_schema, load_schema
@@ -93,7 +92,7 @@ def _upgrade_file(cls: type, file: Path, elide: bool, dry_run: bool) -> None:
     """Rewrite ``file`` at the newest version; comments in it are lost."""
     config: object = load(cls, file)
     _, form = read_tree(file)
-    text = form.write(encode(config, elide_defaults=elide))
+    text = written(config, form, elide_defaults=elide)
     if not dry_run:
         write_text(file, text)
         return

@@ -8,7 +8,7 @@ from ..encode import encode
 from ..errors import ConfigError, Problem
 from ..files import read_tree, write_text
 from ..path import child
-from ..ron import write
+from ..ron import read, write
 from ..tree import Struct, is_dict
 from . import types as t
 from .derive import schema_of
@@ -35,7 +35,12 @@ def dump_schema(schema: t.Struct | type, file: str | os.PathLike[str]) -> None:
     """Write the schema of a class, or one that `schema_of` gave, to a ``.ron`` file."""
     struct = schema if isinstance(schema, t.Struct) else schema_of(schema)
     path = _checked(file)
-    write_text(path, write(encode(struct)) + "\n")
+    text = write(encode(struct)) + "\n"
+    # NaN is no other default than NaN, so the texts are compared.
+    if repr(_decode(read(text), "")) != repr(struct):
+        message = "this schema would be read as another one: a default has no text"
+        raise ConfigError(str(path), [Problem("", message)])
+    write_text(path, text)
 
 
 def load_schema(file: str | os.PathLike[str]) -> t.Struct:

@@ -1,0 +1,179 @@
+"""What is written is read again before it counts: nothing comes back as another value.
+
+Texts know less than objects: JSON has no tuples, and a union's members may look alike.
+Rather than a list of what cannot be told apart, the reader itself decides.
+"""
+
+import enum
+from collections.abc import Mapping, Sequence, Set
+from typing import Any, get_args, get_origin
+
+from .encode import encode, to_plain
+from .errors import ConfigError, Problem
+from .fields import (
+    fields_of,
+    is_mapping,
+    is_sequence,
+    is_struct_value,
+    item_type,
+    members,
+)
+from .fields import literals as literals_of
+from .path import child
+from .schedule.number import text_of
+from .tree import Struct, is_mapping_value
+from .validate import build, build_plain
+
+_HINT = "Declare a type that tells them apart (a Literal field does for classes)"
+_ITEMS = (list, tuple)
+
+
+def check_read_back(value: Any, tree: Any, *, annotation: Any = None) -> None:
+    """Raise ConfigError unless ``tree`` is read as ``value`` where it was written.
+
+    ``annotation`` is what the place declares, the class of ``value`` if left out. A
+    container without a class has no reader, so only its texts and numbers count.
+    """
+    if annotation is None and not is_struct_value(value):
+        _refuse(difference(Any, to_plain(encode(value)), to_plain(tree), ""))
+        return
+    declared = type(value) if annotation is None else annotation
+    read = build if isinstance(tree, Struct) else build_plain
+    try:
+        again = read(declared, tree, source="")
+    except ConfigError as error:
+        problems = [
+            Problem(p.path, f"cannot be read again: {p.message}")
+            for p in error.problems
+        ]
+        raise ConfigError(error.source, problems) from None
+    _refuse(difference(declared, value, again, ""))
+
+
+def difference(annotation: Any, value: Any, again: Any, path: str) -> Problem | None:
+    """Return the first place at which ``again`` is another value than ``value``.
+
+    A value that its field does not declare, such as a list for a tuple in a class
+    that checks nothing, may come back as what the field declares.
+    """
+    if text_of(value) is not None or text_of(again) is not None:
+        return (
+            None if text_of(value) == text_of(again) else _misread(value, again, path)
+        )
+    if is_struct_value(value):
+        return _in_struct(value, again, path)
+    if is_mapping_value(value) and is_mapping_value(again):
+        return _in_mapping(annotation, value, again, path)
+    if isinstance(value, Set) and isinstance(again, Set):
+        return None if _same_sets(value, again) else _misread(value, again, path)
+    if isinstance(value, _ITEMS) and isinstance(again, _ITEMS):
+        return _in_items(annotation, value, again, path)
+    return None if _same(annotation, value, again) else _misread(value, again, path)
+
+
+def _in_struct(value: Any, again: Any, path: str) -> Problem | None:
+    if type(again) is not type(value):
+        return _misread(value, again, path)
+    for field in fields_of(type(value)).values():
+        pair = getattr(value, field.attribute), getattr(again, field.attribute)
+        problem = difference(field.annotation, *pair, child(path, field.name))
+        if problem is not None:
+            return problem
+    extra, extra_again = (
+        getattr(v, "__pydantic_extra__", None) for v in (value, again)
+    )
+    return _in_mapping(Any, extra or {}, extra_again or {}, path)
+
+
+def _in_mapping(
+    annotation: Any, value: Mapping[Any, Any], again: Mapping[Any, Any], path: str
+) -> Problem | None:
+    if len(value) != len(again):
+        return _misread(value, again, path)
+    kind = next((m for m in members(annotation) if is_mapping(m)), Any)
+    keys = (get_args(kind) or (Any,))[0]
+    for (key, item), (key_again, item_again) in zip(
+        value.items(), again.items(), strict=True
+    ):
+        if difference(keys, key, key_again, "") is not None:
+            return _misread(key, key_again, path, "key ")
+        below = difference(item_type(kind, key), item, item_again, child(path, key))
+        if below is not None:
+            return below
+    return None
+
+
+def _in_items(
+    annotation: Any, value: Sequence[Any], again: Sequence[Any], path: str
+) -> Problem | None:
+    is_same_kind = type(value) is type(again) or not _declares(annotation, value)
+    if not is_same_kind or len(value) != len(again):
+        return _misread(value, again, path)
+    kind = next((m for m in members(annotation) if is_sequence(m)), Any)
+    for i, (item, item_again) in enumerate(zip(value, again, strict=True)):
+        below = difference(item_type(kind, i), item, item_again, child(path, i))
+        if below is not None:
+            return below
+    return None
+
+
+def _same_sets(value: Set[Any], again: Set[Any]) -> bool:
+    types = sorted(str(type(item)) for item in value)
+    return value == again or (
+        types == sorted(str(type(item)) for item in again)
+        and sorted(map(repr, value)) == sorted(map(repr, again))
+    )
+
+
+def _same(annotation: Any, value: Any, again: Any) -> bool:
+    """Return whether two values without items are one, as far as the field says."""
+    if type(value) is type(again):
+        return _equal(value, again)
+    is_number = isinstance(value, int | float) and isinstance(again, int | float)
+    if is_number and not isinstance(value, enum.Enum):
+        return type(value) not in members(annotation) and value == again
+    if _declares(annotation, value):
+        return False
+    try:
+        return _equal(to_plain(encode(value)), to_plain(encode(again)))
+    except ConfigError:
+        return False
+
+
+def _equal(value: Any, again: Any) -> bool:
+    try:
+        return bool(value == again) or repr(value) == repr(again)
+    except Exception:  # an object's comparison may raise anything
+        return False
+
+
+def _declares(annotation: Any, value: Any) -> bool:
+    """Return whether ``value`` is what the annotation names, not what it converts."""
+    for member in members(annotation):
+        kind = get_origin(member) or member
+        if kind in (Any, object) or any(
+            type(v) is type(value) and v == value for v in literals_of(member)
+        ):
+            return True
+        if isinstance(kind, type) and _is_instance(value, kind):
+            return True
+    return False
+
+
+def _is_instance(value: Any, kind: type) -> bool:
+    try:
+        return isinstance(value, kind)
+    except TypeError:  # a protocol that is not checked at run time
+        return False
+
+
+def _misread(value: Any, again: Any, path: str, what: str = "") -> Problem:
+    a, b = (f"{type(v).__qualname__} {v!r:.60}" for v in (value, again))
+    return Problem(
+        path, f"the {what}{a} would be read as the {b}. {_HINT}, or write RON"
+    )
+
+
+def _refuse(problem: Problem | None) -> None:
+    if problem is not None:
+        raise ConfigError("", [problem])

@@ -1,0 +1,205 @@
+"""What is written comes back as the same value, or is refused with its path."""
+
+import datetime
+import enum
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal, cast
+
+import pytest
+
+from burnish.config import ConfigError, Hparam, Hparams, dump, dumps, load, loads
+from burnish.config.schema import commands
+
+FORMATS = ["json", "yaml", "ron"]
+
+
+class Cat(Hparams):
+    kind: Literal["cat"] = "cat"
+    n: int = 1
+
+
+class Dog(Hparams):
+    kind: Literal["dog"] = "dog"
+    n: int = 1
+
+
+class Zoo(Hparams):
+    one: Dog | Cat = Dog()
+    pair: tuple[Dog | Cat, Dog | Cat] = (Dog(), Dog())
+    all: list[Dog | Cat] = Hparam(default_factory=list)
+    by_name: dict[str, Dog | Cat] = Hparam(default_factory=dict)
+    deep: list[dict[str, tuple[Dog | Cat | None, ...]]] = Hparam(default_factory=list)
+
+
+ZOO = Zoo(
+    one=Cat(),
+    pair=(Dog(), Cat(n=5)),
+    all=[Cat(n=5), Cat(), Dog()],
+    by_name={"tom": Cat(n=5)},
+    deep=[{"x": (None, Cat(n=5), Dog())}],
+)
+
+
+@pytest.mark.parametrize("format", FORMATS)
+def test_a_member_of_a_union_keeps_its_tag_at_any_depth_without_defaults(
+    format: str,
+) -> None:
+    text = dumps(ZOO, format, elide_defaults=True)
+
+    assert loads(Zoo, text, format) == ZOO
+
+
+@pytest.mark.parametrize("suffix", ["json", "yaml", "ron"])
+def test_upgrade_config_keeps_what_a_file_says(tmp_path: Path, suffix: str) -> None:
+    file = tmp_path / f"zoo.{suffix}"
+    dump(ZOO, file)
+
+    with pytest.raises(SystemExit) as ended:
+        commands.schema_evolution_cli(Zoo, ["upgrade-config", str(file)])
+
+    assert ended.value.code == 0
+    assert load(Zoo, file) == ZOO
+
+
+class Left(Hparams):
+    x: int = 1
+
+
+class Right(Hparams):
+    x: int = 1
+
+
+class Wider(Left):
+    pass
+
+
+class Keyed(enum.Enum):
+    A = (1, 2)
+    B = "A"
+
+
+class Level(enum.IntEnum):
+    LOW = 1
+
+
+@dataclass
+class Holder:
+    value: Any
+
+
+def holder(annotation: Any) -> Any:
+    """Return a dataclass whose only field is of type ``annotation``."""
+    cls: Any = type("Holder", (), {"__annotations__": {"value": annotation}})
+    return dataclass(cls)
+
+
+REFUSED: list[tuple[str, Any, Any, str, str]] = [
+    # what, type of the field, value, formats, path
+    ("subclass", Left, Wider(), "json yaml ron", "value"),
+    ("subclass in a list", list[Left], [Left(), Wider()], "json yaml ron", "value[1]"),
+    ("one shape", Left | Right, Right(), "json yaml", "value"),
+    (
+        "one shape in a dict",
+        dict[str, Left | Right],
+        {"a": Right()},
+        "json yaml",
+        "value.a",
+    ),
+    (
+        "date or text",
+        datetime.date | str,
+        datetime.date(2020, 1, 1),
+        "json yaml ron",
+        "value",
+    ),
+    ("path or text", str | Path, Path("x"), "json yaml ron", "value"),
+    ("two keys, one text", dict[int | str, int], {1: 1, "1": 2}, "json", "value"),
+    ("number or text as key", dict[int | str, int], {1: 1}, "json", "value"),
+    ("no key", dict[str | None, int], {None: 1}, "json", "value"),
+    (
+        "member and its value as keys",
+        dict[Level | int | str, int],
+        {Level.LOW: 1, "1": 2},
+        "json yaml ron",
+        "value",
+    ),
+    ("member with a tuple", Keyed, Keyed.A, "json yaml ron", "value"),
+    ("object of any class", Any, Left(), "json yaml ron", "value"),
+    ("tuple of no type", Any, (1, 2), "json yaml", "value"),
+    ("set of no type", Any, {1, 2}, "json yaml ron", "value"),
+    ("member of no type", Any, Level.LOW, "json yaml ron", "value"),
+    ("list or tuple", list[int] | tuple[int, ...], (1, 2), "json yaml", "value"),
+]
+
+
+@pytest.mark.parametrize("format", FORMATS)
+@pytest.mark.parametrize(
+    ("annotation", "value", "formats", "path"),
+    [row[1:] for row in REFUSED],
+    ids=[row[0] for row in REFUSED],
+)
+def test_what_would_be_read_as_another_value_is_refused_by_path(
+    annotation: Any, value: Any, formats: str, path: str, format: str
+) -> None:
+    config = holder(annotation)(value)
+
+    if format in formats:
+        with pytest.raises(ConfigError) as refused:
+            dumps(config, format)
+        assert refused.value.problems[0].path == path
+    else:
+        assert loads(type(config), dumps(config, format), format) == config
+
+
+def test_a_refused_value_leaves_the_file_as_it_was(tmp_path: Path) -> None:
+    file = tmp_path / "c.yaml"
+    file.write_text("before")
+
+    with pytest.raises(ConfigError, match=r"value: the Right .* read as the Left"):
+        dump(holder(Left | Right)(Right()), file)
+
+    assert file.read_text() == "before"
+
+
+def test_a_dict_for_from_dict_is_checked_too() -> None:
+    class Either(Hparams):
+        side: Left | Right = Left()
+
+    with pytest.raises(ConfigError, match="side"):
+        Either(side=Right()).to_dict()
+
+
+@pytest.mark.parametrize("format", FORMATS)
+def test_values_that_nobody_checked_come_back_as_the_field_says(format: str) -> None:
+    @dataclass
+    class Loose:
+        rate: float = 1
+        folder: Path = "data"  # type: ignore[assignment]  # that is the point
+        pair: tuple[int, ...] = field(default_factory=cast(Any, lambda: [1, 2]))
+
+    again = loads(Loose, dumps(Loose(), format), format)
+
+    assert again == Loose(1.0, Path("data"), (1, 2))
+
+
+@pytest.mark.parametrize("override", ["base.x=2", "bases.0.x=2"])
+def test_an_override_within_a_default_of_a_subclass_is_refused(override: str) -> None:
+    class Based(Hparams):
+        base: Left = Wider()
+        bases: list[Left] = Hparam(default_factory=cast(Any, lambda: [Wider()]))
+
+    with pytest.raises(ConfigError, match=r"a Wider stands where Left is declared"):
+        load(Based, None, [override])
+
+
+def test_of_two_classes_that_fit_the_one_with_all_fields_is_read() -> None:
+    class More(Hparams):
+        x: int = 1
+        y: int = 2
+
+    class Pair(Hparams):
+        one: More | Left = More()
+
+    assert loads(Pair, '{"one": {"x": 3}}', "json").one == Left(x=3)
+    assert loads(Pair, dumps(Pair(one=Left()), "json"), "json").one == Left()
