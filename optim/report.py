@@ -15,7 +15,7 @@ class EngineRow:
     optimizer: str
     n_params: int
     engine: str
-    """One of: compiled, torch fused, blocks, foreach, stacked, loop."""
+    """One of: compiled, torch_fused, blocks, foreach, stacked, loop."""
     why: str
 
     def __str__(self) -> str:

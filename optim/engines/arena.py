@@ -5,8 +5,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from .blocks import BLOCK, SMALL
 from .loop import owned
-from .replay import BLOCK, SMALL
 
 
 class Arena:

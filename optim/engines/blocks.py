@@ -1,114 +1,231 @@
-"""Block replay: recorded operations with ``out=``, over blocks that stay in cache."""
+"""Block replay: a recorded step over blocks that stay in cache; nothing is compiled.
 
-import math
-from collections.abc import Callable
+Small parameters whose states lie side by side are gathered into one block.
+"""
+
+from abc import abstractmethod
+from dataclasses import dataclass
 from typing import Any
 
 import torch
+from torch import Tensor
 
-from .program import Arg, Program, slots
+from .block_code import Run, generate
+from .bucket import Bucket, Job, Unfit
+from .check import agrees
+from .internals import internals
+from .program import contracted, program
+from .step import Step
+from .trace import Layout, Trace, trace
 
-Run = Callable[..., None]
-"""Call as ``run(tensor, grad, *state, registers, c)``; writes tensor and state."""
+BLOCK = 128 * 1024
+"""Elements of a block: a few of them fit the shared cache, calls cost little."""
 
-
-def generate(made: Program) -> tuple[Run, list[torch.dtype]]:
-    """Return the program as a function over flat tensors, and its registers' dtypes."""
-    writer = _Writer(made)
-    for i, (name, args) in made.ops.items():
-        writer.operation(i, name, args)
-    source = writer.source()
-    scope: dict[str, Any] = {"torch": torch, "inf": math.inf, "nan": math.nan}
-    exec(compile(source, "<step replayed in blocks>", "exec"), scope)
-    return scope["run"], writer.registers
+SMALL = BLOCK // 2
+_programs: dict[tuple[Any, ...], tuple[Run, list[torch.dtype]] | str] = {}
 
 
-class _Writer:
-    """Writes one line per operation; registers of dead values are used again."""
+class Replay:
+    """Runs a bucket's recorded step block by block, results written where they stay."""
 
-    def __init__(self, made: Program) -> None:
-        self.made = made
-        self.last = made.last_uses()
-        self.at = {i: f"b{i}" for i in range(made.n_inputs)}
-        self.home = dict(zip(made.outs, slots(made), strict=True))
-        self.registers: list[torch.dtype] = []
-        self.free: list[int] = []
-        self.lines: list[str] = []
-        self.copies: list[str] = []
+    name = "blocks"
 
-    def operation(self, i: int, name: str, args: tuple[Arg, ...]) -> None:
-        texts = [self.at[a] if type(a) is int else str(a) for a in args]
-        dead = [a for a in dict.fromkeys(args) if self._dies(a, i)]
-        target = self._target(i, dead)
-        self.lines.append(_line(name, texts, target))
-        for a in dead:
-            text = self.at[a]  # type: ignore[index]  # a value
-            if text.startswith("r[") and text != target:
-                self.free.append(int(text[2:-1]))
-        self.at[i] = target
+    def __init__(self) -> None:
+        self.pieces: list[_Piece] = []
+        self.seen: list[int] = []
+        self.scratch = _Scratch()
 
-    def _dies(self, a: Arg, i: int) -> bool:
-        return type(a) is int and self.last.get(a) == i and a not in self.home
+    def prepare(self, bucket: Bucket, grads: list[Tensor], step: Step) -> Job:
+        """Return what writes the step; see `Engine`."""
+        made = trace(step, bucket.layout, bucket.scalars)
+        run, registers = replayable(made, bucket.layout, step, bucket.scalars)
+        bucket.locate()
+        places = bucket.addresses[: len(bucket.params)]
+        if places != self.seen:
+            self.seen, self.pieces = places, _pieces(bucket)
+        constants = made.constants
 
-    def _target(self, i: int, dead: list[Arg]) -> str:
-        dtype = self.made.dtypes[i]
-        slot = self.home.get(i)
-        if slot is not None and self._may_overwrite(slot, i, dtype):
-            return f"b{slot}"
-        place = self._register(dtype, dead)
-        if slot is not None:
-            self.copies.append(f"b{slot}.copy_({place})")
-        return place
+        def job() -> None:
+            for piece in self.pieces:
+                piece.run(run, grads, self.scratch, registers, constants)
+            bucket.commit(made.scalars)
 
-    def _may_overwrite(self, slot: int, i: int, dtype: torch.dtype) -> bool:
-        """Whether nothing reads the old content of ``slot`` after operation ``i``."""
-        kept = slot in self.made.outs
-        return (
-            dtype is self.made.dtypes[slot]
-            and self.last.get(slot, -1) <= i
-            and not kept
+        return job
+
+
+def replayable(
+    made: Trace, layout: Layout, step: Step, scalars: dict[str, Any]
+) -> tuple[Run, list[torch.dtype]]:
+    """Return the generated function for a trace; Unfit if it is not to be trusted."""
+    key = made.key()
+    found = _programs.get(key)
+    if found is None:
+        found = _programs[key] = _generate(made, layout, step, scalars)
+    if isinstance(found, str):
+        raise Unfit(found)
+    return found
+
+
+def _generate(
+    made: Trace, layout: Layout, step: Step, scalars: dict[str, Any]
+) -> tuple[Run, list[torch.dtype]] | str:
+    run, registers = generate(contracted(program(made.tape, made.outs)))
+
+    def over(tensors: list[Tensor], constants: list[float]) -> None:
+        run(
+            *tensors,
+            [torch.empty(len(tensors[0]), dtype=d) for d in registers],
+            constants,
         )
 
-    def _register(self, dtype: torch.dtype, dead: list[Arg]) -> str:
-        for a in dead:
-            text = self.at[a]  # type: ignore[index]  # a value
-            if text.startswith("r[") and self.registers[int(text[2:-1])] is dtype:
-                return text
-        for number in self.free:
-            if self.registers[number] is dtype:
-                self.free.remove(number)
-                return f"r[{number}]"
-        self.registers.append(dtype)
-        return f"r[{len(self.registers) - 1}]"
-
-    def source(self) -> str:
-        inputs = ", ".join(f"b{i}" for i in range(self.made.n_inputs))
-        body = [*self.lines, *self.copies] or ["pass"]
-        return f"def run({inputs}, r, c):\n" + "".join(f"    {x}\n" for x in body)
+    try:
+        trusted = agrees(over, made, layout, step, scalars)
+    except RuntimeError as error:
+        return f"an operation has no form that writes in place ({error!s:.60})"
+    return (
+        (run, registers) if trusted else "the replay gave other numbers than the step"
+    )
 
 
-def _line(name: str, texts: list[str], target: str) -> str:
-    if name == "copy" or name.startswith("to:"):
-        return f"{target}.copy_({texts[0]})"
-    if name == "fill":
-        return f"{target}.fill_({texts[0]})"
-    if name.startswith("pow:"):
-        texts, name = [*texts, name[4:]], "pow"
-    if name == "relu":
-        return f"torch.clamp_min({texts[0]}, 0.0, out={target})"
-    if name == "where":
-        # torch.where takes Python scalars, but not together with out=.
-        texts = [texts[0], *(_tensor(t, target) for t in texts[1:])]
-    if name.endswith("_alpha"):
-        return (
-            f"torch.{name[:-6]}({texts[0]}, {texts[1]}, alpha={texts[2]}, out={target})"
-        )
-    if name in ("addcmul", "addcdiv"):
-        head, value = ", ".join(texts[:3]), texts[3]
-        return f"torch.{name}({head}, value={value}, out={target})"
-    return f"torch.{name}({', '.join(texts)}, out={target})"
+class _Scratch:
+    """Registers of a block, made when first needed and kept."""
+
+    def __init__(self) -> None:
+        self.whole: dict[tuple[str | int, torch.dtype], Tensor] = {}
+        self.cut: dict[tuple[str | int, torch.dtype, int], Tensor] = {}
+
+    def take(self, name: str | int, dtype: torch.dtype, count: int) -> Tensor:
+        """Return the first ``count`` elements of a register."""
+        found = self.cut.get((name, dtype, count))
+        if found is None:
+            whole = self.whole.get((name, dtype))
+            if whole is None or len(whole) < count:
+                whole = self.whole[name, dtype] = torch.empty(count, dtype=dtype)
+                self.cut = {k: t for k, t in self.cut.items() if k[:2] != (name, dtype)}
+            if len(self.cut) > 256:
+                self.cut.clear()
+            found = self.cut[name, dtype, count] = whole[:count]
+        return found
+
+    def registers(self, dtypes: list[torch.dtype], count: int) -> list[Tensor]:
+        return [self.take(i, dtype, count) for i, dtype in enumerate(dtypes)]
 
 
-def _tensor(text: str, target: str) -> str:
-    is_constant = not text.startswith(("b", "r["))
-    return f"{target}.new_tensor({text})" if is_constant else text
+class _Piece:
+    """A part of a bucket that is stepped in blocks."""
+
+    @abstractmethod
+    def run(
+        self,
+        run: Run,
+        grads: list[Tensor],
+        scratch: _Scratch,
+        registers: list[torch.dtype],
+        constants: list[float],
+    ) -> None:
+        """Step the tensors of the piece."""
+
+
+@dataclass(slots=True)
+class _Large(_Piece):
+    """One parameter, cut into blocks."""
+
+    position: int
+    rows: list[tuple[Tensor, ...]]
+    """The blocks of tensor and states."""
+
+    def run(
+        self,
+        run: Run,
+        grads: list[Tensor],
+        scratch: _Scratch,
+        registers: list[torch.dtype],
+        constants: list[float],
+    ) -> None:
+        blocks = torch.split(flat(grads[self.position]), BLOCK)
+        for grad, (tensor, *states) in zip(blocks, self.rows, strict=True):
+            run(
+                tensor,
+                grad,
+                *states,
+                scratch.registers(registers, len(grad)),
+                constants,
+            )
+
+
+@dataclass(slots=True)
+class _Packed(_Piece):
+    """Small parameters whose states are one run of memory."""
+
+    positions: list[int]
+    tensors: list[Tensor]
+    states: list[Tensor]
+    sizes: list[int]
+
+    def run(
+        self,
+        run: Run,
+        grads: list[Tensor],
+        scratch: _Scratch,
+        registers: list[torch.dtype],
+        constants: list[float],
+    ) -> None:
+        count = sum(self.sizes)
+        first, flats = self.tensors[0], [flat(grads[i]) for i in self.positions]
+        tensor = scratch.take("tensor", first.dtype, count)
+        grad = scratch.take("grad", flats[0].dtype, count)
+        torch.cat(self.tensors, out=tensor)
+        torch.cat(flats, out=grad)
+        run(tensor, grad, *self.states, scratch.registers(registers, count), constants)
+        internals._foreach_copy_(self.tensors, list(torch.split(tensor, self.sizes)))
+
+
+def flat(tensor: Tensor) -> Tensor:
+    """Return the elements of a dense tensor in the order of its memory."""
+    if tensor.is_contiguous():
+        return tensor.detach().view(-1)
+    return tensor.detach().as_strided((tensor.numel(),), (1,))
+
+
+def _pieces(bucket: Bucket) -> list[_Piece]:
+    pieces: list[_Piece] = []
+    pack: list[int] = []
+    for i, size in enumerate(bucket.sizes):
+        if pack and not _joins(bucket, pack, i):
+            pieces.append(_packed(bucket, pack))
+            pack = []
+        if size >= SMALL:
+            pieces.append(_large(bucket, i))
+        elif size:
+            pack.append(i)
+    return [*pieces, _packed(bucket, pack)] if pack else pieces
+
+
+def _joins(bucket: Bucket, pack: list[int], i: int) -> bool:
+    """Whether parameter ``i`` fits the pack, and its states follow in memory."""
+    sizes = bucket.sizes
+    fits = sizes[i] < SMALL and sum(sizes[j] for j in pack) + sizes[i] <= BLOCK
+    return fits and all(
+        _follows(column[pack[-1]], column[i]) for column in bucket.columns
+    )
+
+
+def _follows(before: Tensor, after: Tensor) -> bool:
+    return (
+        before.untyped_storage().data_ptr() == after.untyped_storage().data_ptr()
+        and before.storage_offset() + before.numel() == after.storage_offset()
+    )
+
+
+def _large(bucket: Bucket, i: int) -> _Large:
+    tensors = [bucket.params[i], *(column[i] for column in bucket.columns)]
+    rows = list(zip(*(torch.split(flat(t), BLOCK) for t in tensors), strict=True))
+    return _Large(i, rows)
+
+
+def _packed(bucket: Bucket, pack: list[int]) -> _Packed:
+    sizes = [bucket.sizes[i] for i in pack]
+    tensors = [flat(bucket.params[i]) for i in pack]
+    count = sum(sizes)
+    states = [column[pack[0]].as_strided((count,), (1,)) for column in bucket.columns]
+    return _Packed(pack, tensors, states, sizes)

@@ -7,16 +7,17 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from .agreement import kernel_agrees
 from .arena import is_dense, is_plain
-from .batched import SIDE, Batched
+from .blocks import Replay, replayable
 from .bucket import Bucket, Engine, Unfit
-from .kernels import Fused, kernel_of
-from .listwise import Listwise
+from .compiled import Native, compiled
+from .foreach import Listwise
 from .loop import Loop, plain, settled, state_of, verify, versions
-from .native import Native, compiled
 from .recording import ImpureStepError, NotElementwise
-from .replay import Replay, replayable
+from .stacked import SIDE, Batched
 from .step import Step
+from .torch_fused import Fused, kernel_of
 from .trace import Layout, Trace, trace
 
 Stored = dict[str, Any]
@@ -212,8 +213,19 @@ def choose(
     """Return an engine (None: none fits), why, and whether the step reads shapes."""
     is_cpu = layout.like.device.type == "cpu"
     kernel = kernel_of(step, layout) if fused is None or not is_cpu else None
-    if kernel is not None:
+    if kernel is not None and kernel_agrees(Fused(kernel), step, layout):
         return Fused(kernel), "torch has a kernel for it", False
+    engine, why, reads_shape = _recorded(step, layout, numbers, fused)
+    if kernel is not None:
+        why += f"; torch's kernel gives other numbers in {layout.dtypes[0]}"
+    return engine, why, reads_shape
+
+
+def _recorded(
+    step: Step, layout: Layout, numbers: dict[str, Any], fused: bool | None
+) -> tuple[Engine | None, str, bool]:
+    """Return the engine for a step that is recorded; see `choose`."""
+    is_cpu = layout.like.device.type == "cpu"
     try:
         made = trace(step, layout, numbers)
     except NotElementwise as reason:

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from burnish.optim import engine_report
-from burnish.optim.engines import compiler, native
+from burnish.optim.engines import compiled, compiler
 
 from .nets import Net, UserAdamW, distance, drive, engine_names
 
@@ -19,8 +19,8 @@ from .nets import Net, UserAdamW, distance, drive, engine_names
 def _fresh(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Forget programs, warnings and the compiler that was found."""
     monkeypatch.setenv("BURNISH_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(native, "_programs", {})
-    monkeypatch.setattr(native, "_warned", set())
+    monkeypatch.setattr(compiled, "_programs", {})
+    monkeypatch.setattr(compiled, "_warned", set())
     compiler._compiler.cache_clear()  # pyright: ignore[reportPrivateUsage]  # what the test is about
     yield
     compiler._compiler.cache_clear()  # pyright: ignore[reportPrivateUsage]  # what the test is about
@@ -100,7 +100,7 @@ def test_programs_are_private_and_compiled_once(
     drive(UserAdamW().bind(net, lr=1e-2, fused=True), net, 1)
     folder = tmp_path / "cache" / "programs"
     files = sorted(folder.iterdir())
-    native._programs.clear()  # pyright: ignore[reportPrivateUsage]  # as in a new process
+    compiled._programs.clear()  # pyright: ignore[reportPrivateUsage]  # as in a new process
     monkeypatch.setattr(compiler, "_compile", None)
 
     adaptor = UserAdamW().bind(net, lr=3e-2, fused=True)
@@ -119,7 +119,7 @@ def test_a_cut_program_is_compiled_again(tmp_path: Path) -> None:
     whole = file.read_bytes()
     file.unlink()
     file.write_bytes(whole[:100])
-    native._programs.clear()  # pyright: ignore[reportPrivateUsage]  # as in a new process
+    compiled._programs.clear()  # pyright: ignore[reportPrivateUsage]  # as in a new process
 
     drive(UserAdamW().bind(net, lr=1e-2, fused=True), net, 2)
 
@@ -128,7 +128,7 @@ def test_a_cut_program_is_compiled_again(tmp_path: Path) -> None:
 
 def test_the_default_never_runs_a_compiler(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(compiler, "load", None)
-    monkeypatch.setattr(native, "load", None)
+    monkeypatch.setattr(compiled, "load", None)
     net = Net(large=False)
 
     drive(UserAdamW().bind(net, lr=1e-2), net, 1)

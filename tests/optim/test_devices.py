@@ -88,7 +88,7 @@ def test_a_run_goes_on_on_a_gpu(
 
 
 def test_lists_give_the_numbers_of_the_loop() -> None:
-    from burnish.optim.engines.listwise import Listwise
+    from burnish.optim.engines.foreach import Listwise
 
     left, right = layers(), layers()
     engine = UserAdamW().bind(left, lr=1e-2)

@@ -563,7 +563,7 @@ def test_a_report_before_the_first_step_says_what_it_will_run_on() -> None:
 
 def test_shipped_optimizers_with_a_kernel_of_torch_run_on_it() -> None:
     for simple in (AdamW(), SGD(momentum=0.9)):
-        assert engine_names(simple.bind(Net(), lr=0.1)) == {"torch fused"}
+        assert engine_names(simple.bind(Net(), lr=0.1)) == {"torch_fused"}
 
 
 def test_a_subclass_of_a_shipped_optimizer_is_stepped_by_its_own_step() -> None:

@@ -152,7 +152,7 @@ def test_gradients_are_values_that_leave_the_module_alone() -> None:
     assert set(grads) == {p.id for p in named_params(net)}
     assert distance(net, peer) <= 1e-6
     assert adaptor.param_groups[0]["lr"] == 1e-2
-    assert engine_names(adaptor) == {"torch fused"}
+    assert engine_names(adaptor) == {"torch_fused"}
     with pytest.raises(ValueError, match="another module"):
         adaptor.apply_gradients(None, peer, grads)
     with pytest.raises(KeyError, match="no ID or path"):

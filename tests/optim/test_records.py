@@ -274,7 +274,7 @@ def test_a_file_says_what_it_is_of() -> None:
 
     described = record.metadata["optimizer"]
     assert described["kind"] == ["AdamW", "SGD"]
-    assert described["engine"] == ["torch fused", "torch fused"]
+    assert described["engine"] == ["torch_fused", "torch_fused"]
     assert described["hyperparameters"][0]["lr"] == 1e-2
     ids = {param.id: param.path for param in named_params(net)}
     assert {i: s.path for i, s in record.states.items()} == ids

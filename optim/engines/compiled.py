@@ -8,13 +8,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from .blocks import Replay
 from .bucket import Bucket, Job
+from .c_code import c_source
 from .check import agrees
 from .compiler import CompileError, load
 from .program import program
 from .recording import NotElementwise, Op
-from .replay import Replay
-from .source import c_source
 from .step import Step
 from .trace import Layout, Trace, trace
 

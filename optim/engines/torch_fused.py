@@ -22,7 +22,7 @@ Kernel = Callable[[Step, Bucket, list[Tensor]], None]
 class Fused:
     """Runs a bucket through one call of a kernel."""
 
-    name = "torch fused"
+    name = "torch_fused"
 
     def __init__(self, kernel: Kernel) -> None:
         self.kernel = kernel

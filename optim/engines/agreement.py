@@ -1,0 +1,151 @@
+"""Agreement: whether a borrowed kernel does what the step as written does.
+
+Asked once for each kernel, dtype, device and branch, on made-up numbers.
+"""
+
+import dataclasses
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from .bucket import Bucket, Engine
+from .step import Step
+from .trace import Layout
+
+_SIZES = [1, 7, 16, 33, 130, 1031]
+"""Whole vectors of every width, their tails, and what is shorter than one."""
+
+_EXACT = {torch.float32: 4e-6, torch.float64: 1e-14}
+"""By how much of their size results may differ from the loop's."""
+
+_answers: dict[tuple[Any, ...], bool] = {}
+
+
+def kernel_agrees(engine: Engine, step: Step, layout: Layout) -> bool:
+    """Return whether ``engine`` may step what has this ``layout``.
+
+    In float32 and float64 it has to give the loop's numbers. In half precisions, where
+    a kernel that rounds once is better than the loop, its error against float64 may be
+    the loop's plus one unit in the last place, and it moves what has to move.
+    """
+    like = torch.empty(0, dtype=layout.dtypes[0], device=layout.like.device)
+    if type(layout.like.detach()) is not torch.Tensor or type(like) is not torch.Tensor:
+        return True  # fake tensors have no numbers to compare
+    typical = _typical(step)
+    key = (typical, step.maximize, like.dtype, like.device.type)
+    if key not in _answers:
+        trial = Step(typical, 0.1, step.maximize)
+        _answers[key] = _agrees(engine, trial, like)
+    return _answers[key]
+
+
+def _typical(step: Step) -> Any:
+    """Return the optimizer with ordinary numbers that take the same branches."""
+    simple: Any = step.simple
+    changes: dict[str, Any] = {}
+    for field in dataclasses.fields(simple):
+        value = getattr(simple, field.name)
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            changes[field.name] = value if isinstance(value, bool) else field.default
+        else:
+            changes[field.name] = (field.default or 0.25) if value else 0.0
+    return dataclasses.replace(simple, **changes)
+
+
+def _agrees(engine: Engine, step: Step, like: Tensor) -> bool:
+    """Compare two steps: the first, and one from the state that it left."""
+    numbers = torch.Generator().manual_seed(0)
+    tensor = _random(numbers, like)
+    stored = _stored(step, tensor)
+    for _ in range(2):
+        grad = _random(numbers, like)
+        loop = _stepped(step, tensor, grad, stored, like.dtype)
+        exact = _stepped(step, tensor, grad, stored, torch.float64)
+        old = [tensor.clone(), *(t.clone() for t in _tensors(stored).values())]
+        _run(engine, step, tensor, grad, stored)
+        new = [tensor, *_tensors(stored).values()]
+        if not all(map(_is_near, old, loop, exact, new)):
+            return False
+    return True
+
+
+def _random(numbers: torch.Generator, like: Tensor) -> Tensor:
+    """Return values of either sign that no dtype takes for 0."""
+    count = sum(_SIZES)
+    values = torch.randn(count, generator=numbers, dtype=torch.float64, device="cpu")
+    return (values + 0.25 * values.sign()).to(like)
+
+
+def _stored(step: Step, tensor: Tensor) -> dict[str, Any]:
+    state = step.simple.init(tensor)
+    fields = {} if state is None else vars(state)
+    return {
+        name: value.clone() if isinstance(value, Tensor) else value
+        for name, value in fields.items()
+        if value is not None and not name.startswith("_")
+    }
+
+
+def _tensors(stored: dict[str, Any]) -> dict[str, Tensor]:
+    return {k: v for k, v in stored.items() if isinstance(v, Tensor)}
+
+
+def _layout(step: Step, tensor: Tensor, stored: dict[str, Any]) -> Layout:
+    state_type = type(step.simple.init(tensor)) if stored else None
+    fields = () if state_type is None else state_type.__dataclass_fields__
+    names = tuple(_tensors(stored))
+    absent = {name: None for name in fields if name not in stored}
+    return Layout(tensor, state_type, names, (tensor.dtype,) * (2 + len(names)), absent)
+
+
+def _scalars(stored: dict[str, Any]) -> dict[str, Any]:
+    return {k: v for k, v in stored.items() if not isinstance(v, Tensor)}
+
+
+def _stepped(
+    step: Step, tensor: Tensor, grad: Tensor, stored: dict[str, Any], dtype: torch.dtype
+) -> list[Tensor]:
+    """Return what the step as written makes of copies in ``dtype``."""
+    layout = _layout(step, tensor, stored)
+    states = [value.to(dtype) for value in _tensors(stored).values()]
+    state = layout.state(states, _scalars(stored))
+    new, state = step(tensor.to(dtype), grad.to(dtype), state)
+    return [new, *(getattr(state, name) for name in layout.tensors)]
+
+
+def _run(
+    engine: Engine, step: Step, tensor: Tensor, grad: Tensor, stored: dict[str, Any]
+) -> None:
+    """Step parts of all sizes in one bucket; they are views, as an arena's are."""
+    parts, grads = torch.split(tensor, _SIZES), list(torch.split(grad, _SIZES))
+    columns = [list(torch.split(value, _SIZES)) for value in _tensors(stored).values()]
+    scalars = _scalars(stored)
+    states = [dict(stored) for _ in parts]
+    layout = _layout(step, tensor, stored)
+    places = [*range(len(parts))]
+    bucket = Bucket(
+        layout, list(parts), places, states, columns, scalars, engine, why=""
+    )
+    bucket.fits(grads)
+    engine.prepare(bucket, grads, step)()
+    stored.update(bucket.scalars)
+
+
+def _is_near(old: Tensor, loop: Tensor, exact: Tensor, new: Tensor) -> bool:
+    if new.dtype in _EXACT:
+        tolerance = _EXACT[new.dtype]
+        return torch.allclose(new, loop, rtol=tolerance, atol=tolerance)
+    unit = _unit(old, exact, new.dtype)
+    finite = loop.isfinite()
+    error = (new.double() - exact).abs() / unit
+    allowed = ((loop.double() - exact).abs() / unit)[finite].amax() + 1.0
+    moves = ((exact - old.double()).abs() > unit) & (loop != old)
+    return bool((error <= allowed).all()) and not bool((moves & (new == old)).any())
+
+
+def _unit(old: Tensor, exact: Tensor, dtype: torch.dtype) -> Tensor:
+    """Return one unit in the last place of the larger operand."""
+    size = torch.maximum(old.double().abs(), exact.abs())
+    limits = torch.finfo(dtype)
+    return limits.eps * size.clamp_min(limits.tiny).log2().floor().exp2()

@@ -1,0 +1,114 @@
+"""Block replay: recorded operations with ``out=``, over blocks that stay in cache."""
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import torch
+
+from .program import Arg, Program, slots
+
+Run = Callable[..., None]
+"""Call as ``run(tensor, grad, *state, registers, c)``; writes tensor and state."""
+
+
+def generate(made: Program) -> tuple[Run, list[torch.dtype]]:
+    """Return the program as a function over flat tensors, and its registers' dtypes."""
+    writer = _Writer(made)
+    for i, (name, args) in made.ops.items():
+        writer.operation(i, name, args)
+    source = writer.source()
+    scope: dict[str, Any] = {"torch": torch, "inf": math.inf, "nan": math.nan}
+    exec(compile(source, "<step replayed in blocks>", "exec"), scope)
+    return scope["run"], writer.registers
+
+
+class _Writer:
+    """Writes one line per operation; registers of dead values are used again."""
+
+    def __init__(self, made: Program) -> None:
+        self.made = made
+        self.last = made.last_uses()
+        self.at = {i: f"b{i}" for i in range(made.n_inputs)}
+        self.home = dict(zip(made.outs, slots(made), strict=True))
+        self.registers: list[torch.dtype] = []
+        self.free: list[int] = []
+        self.lines: list[str] = []
+        self.copies: list[str] = []
+
+    def operation(self, i: int, name: str, args: tuple[Arg, ...]) -> None:
+        texts = [self.at[a] if type(a) is int else str(a) for a in args]
+        dead = [a for a in dict.fromkeys(args) if self._dies(a, i)]
+        target = self._target(i, dead)
+        self.lines.append(_line(name, texts, target))
+        for a in dead:
+            text = self.at[a]  # type: ignore[index]  # a value
+            if text.startswith("r[") and text != target:
+                self.free.append(int(text[2:-1]))
+        self.at[i] = target
+
+    def _dies(self, a: Arg, i: int) -> bool:
+        return type(a) is int and self.last.get(a) == i and a not in self.home
+
+    def _target(self, i: int, dead: list[Arg]) -> str:
+        dtype = self.made.dtypes[i]
+        slot = self.home.get(i)
+        if slot is not None and self._may_overwrite(slot, i, dtype):
+            return f"b{slot}"
+        place = self._register(dtype, dead)
+        if slot is not None:
+            self.copies.append(f"b{slot}.copy_({place})")
+        return place
+
+    def _may_overwrite(self, slot: int, i: int, dtype: torch.dtype) -> bool:
+        """Whether nothing reads the old content of ``slot`` after operation ``i``."""
+        kept = slot in self.made.outs
+        return (
+            dtype is self.made.dtypes[slot]
+            and self.last.get(slot, -1) <= i
+            and not kept
+        )
+
+    def _register(self, dtype: torch.dtype, dead: list[Arg]) -> str:
+        for a in dead:
+            text = self.at[a]  # type: ignore[index]  # a value
+            if text.startswith("r[") and self.registers[int(text[2:-1])] is dtype:
+                return text
+        for number in self.free:
+            if self.registers[number] is dtype:
+                self.free.remove(number)
+                return f"r[{number}]"
+        self.registers.append(dtype)
+        return f"r[{len(self.registers) - 1}]"
+
+    def source(self) -> str:
+        inputs = ", ".join(f"b{i}" for i in range(self.made.n_inputs))
+        body = [*self.lines, *self.copies] or ["pass"]
+        return f"def run({inputs}, r, c):\n" + "".join(f"    {x}\n" for x in body)
+
+
+def _line(name: str, texts: list[str], target: str) -> str:
+    if name == "copy" or name.startswith("to:"):
+        return f"{target}.copy_({texts[0]})"
+    if name == "fill":
+        return f"{target}.fill_({texts[0]})"
+    if name.startswith("pow:"):
+        texts, name = [*texts, name[4:]], "pow"
+    if name == "relu":
+        return f"torch.clamp_min({texts[0]}, 0.0, out={target})"
+    if name == "where":
+        # torch.where takes Python scalars, but not together with out=.
+        texts = [texts[0], *(_tensor(t, target) for t in texts[1:])]
+    if name.endswith("_alpha"):
+        return (
+            f"torch.{name[:-6]}({texts[0]}, {texts[1]}, alpha={texts[2]}, out={target})"
+        )
+    if name in ("addcmul", "addcdiv"):
+        head, value = ", ".join(texts[:3]), texts[3]
+        return f"torch.{name}({head}, value={value}, out={target})"
+    return f"torch.{name}({', '.join(texts)}, out={target})"
+
+
+def _tensor(text: str, target: str) -> str:
+    is_constant = not text.startswith(("b", "r["))
+    return f"{target}.new_tensor({text})" if is_constant else text

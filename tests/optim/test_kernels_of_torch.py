@@ -1,0 +1,152 @@
+"""A borrowed kernel runs only where it agrees with the step as written."""
+
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from burnish.optim import SGD, Adagrad, Adam, AdamW, SimpleOptimizer, engine_report
+from burnish.optim.engines import torch_fused
+
+from .nets import engine_names, plist
+
+DTYPES = [torch.float32, torch.float64, torch.bfloat16, torch.float16]
+SIMPLE: dict[str, SimpleOptimizer[Any]] = {
+    "SGD": SGD(),
+    "SGD, decay": SGD(weight_decay=0.1),
+    "SGD, momentum": SGD(momentum=0.9),
+    "SGD, nesterov": SGD(momentum=0.9, nesterov=True, weight_decay=0.1),
+    "SGD, dampening": SGD(momentum=0.9, dampening=0.3),
+    "Adam": Adam(),
+    "Adam, decay": Adam(weight_decay=0.1),
+    "Adam, amsgrad": Adam(amsgrad=True),
+    "AdamW": AdamW(),
+    "AdamW, amsgrad": AdamW(amsgrad=True),
+    "Adagrad": Adagrad(),
+    "Adagrad, decay": Adagrad(weight_decay=0.1, lr_decay=0.1),
+}
+SIZES = [*range(1, 131), 10_007]
+
+
+def values(size: int, seed: int, dtype: torch.dtype) -> Tensor:
+    """Return values of ordinary size and either sign."""
+    generator = torch.Generator().manual_seed(seed)
+    drawn = torch.randn(size, generator=generator, dtype=torch.float64)
+    return (drawn + 0.25 * drawn.sign()).to(dtype)
+
+
+def stepped(
+    simple: SimpleOptimizer[Any], tensors: list[Tensor], fused: bool | None
+) -> list[Tensor]:
+    """Return the parameters after two steps, each with gradients of its own."""
+    net = plist(*tensors)
+    adaptor = simple.bind(net, lr=0.05, fused=fused)
+    for seed in range(2):
+        for i, p in enumerate(net.parameters()):
+            p.grad = values(p.numel(), 1000 * seed + i, torch.float64).to(p.dtype)
+        adaptor.step()
+    return [p.detach() for p in net.parameters()]
+
+
+def errors(tensors: list[Tensor], exact: list[Tensor]) -> Tensor:
+    """Return each element's error, in units of the larger of 1/4 and the value."""
+    unit = torch.finfo(tensors[0].dtype).eps
+    return torch.cat(
+        [
+            (t.double() - e).abs() / (unit * e.abs().clamp_min(0.25))
+            for t, e in zip(tensors, exact, strict=True)
+        ]
+    )
+
+
+def check(
+    simple: SimpleOptimizer[Any], dtype: torch.dtype, sizes: list[int], threads: int
+) -> None:
+    """Compare the default engine with the loop and with float64."""
+    start = [values(size, size, dtype) for size in sizes]
+    loop = stepped(simple, [t.clone() for t in start], False)
+    exact = stepped(simple, [t.double().clone() for t in start], False)
+    for count in range(1, threads + 1):
+        torch.set_num_threads(count)
+        default = stepped(simple, [t.clone() for t in start], None)
+        torch.set_num_threads(1)
+        compare(start, default, loop, exact)
+
+
+def compare(
+    start: list[Tensor], default: list[Tensor], loop: list[Tensor], exact: list[Tensor]
+) -> None:
+    """Assert what is promised in the dtype of the tensors."""
+    dtype = start[0].dtype
+    if dtype in (torch.float32, torch.float64):
+        assert errors(default, [t.double() for t in loop]).max() <= 16
+        return
+    # Two steps, and each may add one unit.
+    usual = errors(loop, exact)
+    assert errors(default, exact).max() <= usual[usual.isfinite()].max() + 2
+    moves = torch.cat(
+        [
+            (e - s.double()).abs() > 2 * torch.finfo(dtype).eps * s.double().abs()
+            for e, s in zip(exact, start, strict=True)
+        ]
+    )
+    stays = torch.cat([d == s for d, s in zip(default, start, strict=True)])
+    assert not (moves & stays).any()
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("name", SIMPLE)
+def test_every_size_is_stepped_to_the_promise_of_its_dtype(
+    name: str, dtype: torch.dtype
+) -> None:
+    check(SIMPLE[name], dtype, SIZES, threads=1)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("name", ["SGD", "SGD, momentum", "AdamW", "Adagrad"])
+def test_a_million_elements_are_stepped_on_any_number_of_threads(
+    name: str, dtype: torch.dtype
+) -> None:
+    check(SIMPLE[name], dtype, [1_000_003], threads=2)
+
+
+def test_a_kernel_that_gives_other_numbers_is_not_used(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def lazy(step: Any, bucket: Any, grads: list[Tensor]) -> None:
+        """Step all but the last element of long tensors."""
+        for param, grad in zip(bucket.params, grads, strict=True):
+            param[:1000].sub_(grad[:1000], alpha=step.lr)
+
+    monkeypatch.setitem(torch_fused._KERNELS, SGD, lazy)
+    monkeypatch.setattr("burnish.optim.engines.agreement._answers", {})
+    net = plist(torch.ones(2000))
+    adaptor = SGD().bind(net, lr=0.5)
+
+    assert engine_names(adaptor) == {"blocks"}
+    assert "torch's kernel gives other numbers" in engine_report(adaptor)[0].why
+
+
+def test_a_kernel_that_agrees_is_used_and_asked_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    answers: dict[Any, bool] = {}
+    monkeypatch.setattr("burnish.optim.engines.agreement._answers", answers)
+
+    for lr in (0.1, 0.2):
+        net = plist(torch.ones(20))
+        assert engine_names(AdamW().bind(net, lr=lr)) == {"torch_fused"}
+
+    assert list(answers.values()) == [True]
+
+
+def test_asking_a_kernel_draws_no_random_number(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("burnish.optim.engines.agreement._answers", {})
+    state = torch.get_rng_state()
+
+    engine_names(Adam().bind(plist(torch.ones(20)), lr=0.1))
+
+    assert torch.equal(state, torch.get_rng_state())
