@@ -5,6 +5,7 @@ RecordError
 ├── RecordVersionError      written by a newer version of the format or of the class
 ├── RecordMismatchError     the content does not fit what it is loaded into
 ├── RecordChecksumError     the bytes are not those that were written
+│   └── MissingChecksumError    nothing says what was written
 └── PrecisionError          a value does not fit the dtype asked for
 
 A wrong argument is a ValueError or a TypeError; a missing file stays an OSError.
@@ -79,8 +80,23 @@ class RecordChecksumError(RecordError):
         )
 
 
+class MissingChecksumError(RecordChecksumError):
+    """A file that had to be verified has no checksum for each of its tensors."""
+
+    def __init__(self, file: str) -> None:
+        RecordError.__init__(self, file)
+        self.file, self.where = file, "the file"
+
+    def __str__(self) -> str:
+        return (
+            f"{self.file}: it has no checksum for each tensor, so nothing says what "
+            "was written. Save it again as .mpk, .json or .safetensors, or verify it "
+            "without strict=True."
+        )
+
+
 class PrecisionError(RecordError):
-    """A finite value would become infinite in the dtype asked for."""
+    """The dtype asked for cannot hold a value: too large, or no such value in it."""
 
     def __init__(self, path: str, value: float, dtype: str, cure: str) -> None:
         super().__init__(path, value, dtype, cure)

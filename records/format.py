@@ -10,7 +10,7 @@ import torch
 
 from .entry import Entry
 from .flat import FlatRecord
-from .precision import Precision
+from .precision import RecordPrecision
 from .sink import Progress, Sink
 from .source import Source
 
@@ -19,7 +19,7 @@ from .source import Source
 class WriteOptions:
     """How a record is written."""
 
-    precision: Precision
+    precision: RecordPrecision
     level: int | None = None
     """Of the format's compression; None is the format's own choice."""
     progress: Progress | None = None
@@ -28,9 +28,7 @@ class WriteOptions:
 
     def stored_dtypes(self, entries: Sequence[Entry]) -> list[torch.dtype]:
         """Return the dtype of each entry in the file."""
-        if self.precision.param is None and self.precision.buffer is None:
-            return [entry.dtype for entry in entries]
-        return [self.precision.stored_dtype(entry) for entry in entries]
+        return self.precision.stored_dtypes(list(entries))
 
 
 class Format(ABC):

@@ -9,14 +9,14 @@ import torch
 
 from ..config.path import Patterns
 from .entry import Entry, Payload
-from .errors import RecordFormatError
+from .errors import MissingChecksumError, RecordFormatError
 from .flat import FlatRecord
 from .format import Format, formats
 from .reading import Reading
 from .record import Record
 from .renaming import Renames, renamed_record
 from .source import FileSource, MemorySource, Source, StreamSource
-from .suffix import format_of_suffix
+from .suffix import disagreement
 
 Readable: TypeAlias = (
     str | os.PathLike[str] | BinaryIO | bytes | bytearray | memoryview | Record
@@ -46,11 +46,11 @@ def open_record(
     """
     if isinstance(file, Record):
         record = file.flat()
-        name = record.reading.file
+        name, form = record.reading.file, record.reading.format
     else:
         source = _source_of(file, verify, mmap)
         name = source.name
-        record = _read(source, file)
+        record, form = _read(source, file)
     given = record.reading
     renamed = dict(given.renamed)
     if rename is not None:
@@ -62,6 +62,7 @@ def open_record(
         record = _converted(record, wanted, target)
     reading = Reading(
         file=name,
+        format=form,
         dtype=wanted,
         device=target,
         only=only if only is not None else given.only,
@@ -71,12 +72,15 @@ def open_record(
     return record.replaced(reading=reading)
 
 
-def verify_file(file: Readable) -> "Verified":
+def verify_file(file: Readable, *, strict: bool = False) -> "Verified":
     """Check every byte of ``file`` against its checksums, and build nothing.
 
-    Raises `RecordError` that names the damaged entry.
+    Raises `RecordError` that names the damaged entry. A file without checksums is
+    ``verified == "none"``, or if ``strict`` a `RecordChecksumError`.
     """
     with open_record(file) as record:
+        if strict and record.verified in ("none", "live"):
+            raise MissingChecksumError(record.reading.file)
         record.check()
         size = 0
         for entry in record.entries():
@@ -84,7 +88,8 @@ def verify_file(file: Readable) -> "Verified":
             entry.read()
             size += entry.nbytes
         sums = record.verified
-    checked: Literal["all", "none"] = "all" if sums == "touched" else "none"
+    has_sums = sums in ("touched", "all")
+    checked: Literal["all", "none"] = "all" if has_sums else "none"
     return Verified(record.reading.file, len(record.entries()), size, checked)
 
 
@@ -97,7 +102,8 @@ class Verified:
     nbytes: int
     """Of all entries together, uncompressed."""
     verified: Literal["all", "none"]
-    """"none": the format has no checksums; only its framing was checked."""
+    """"none": not every entry has a checksum, or the record was opened with
+    ``verify=False``; only what surrounds the values was checked."""
 
 
 def _source_of(file: Any, verify: bool, map_file: bool | None) -> Source:
@@ -134,7 +140,7 @@ def _open_url(url: str) -> BinaryIO:
     return fsspec.open(url, "rb").open()  # type: ignore[no-any-return]  # untyped
 
 
-def _read(source: Source, file: object) -> FlatRecord:
+def _read(source: Source, file: object) -> tuple[FlatRecord, str]:
     form, inner = _format_of(source)
     if isinstance(file, str | os.PathLike):
         _check_suffix(os.fspath(file), form, compressed=inner is not source)
@@ -143,7 +149,7 @@ def _read(source: Source, file: object) -> FlatRecord:
     except BaseException:
         source.close()
         raise
-    return record
+    return record, form.name
 
 
 def _format_of(source: Source) -> tuple[Format, Source]:
@@ -173,20 +179,16 @@ def _recognized(source: Source) -> Format | None:
 
 
 def _check_suffix(path: Any, form: Format, *, compressed: bool) -> None:
-    said = format_of_suffix(os.fsdecode(path))
-    if said is None or (said[0] == form.name and bool(said[1]) == compressed):
-        return
-    # What the zstd tool makes of an .mpk file, which gets this very name.
-    if said[0] == "mpk.zst" and form.name == "mpk" and compressed:
-        return
-    found = f"{form.name}, compressed as a whole" if compressed else form.name
-    expected = f"{said[0]}, compressed as {said[1]}" if said[1] else said[0]
-    raise RecordFormatError(
-        os.fsdecode(path),
-        f"content in the format {found}",
-        f"{expected}, as the name says",
-        "Rename the file, or open it as a file object.",
-    )
+    file = os.fsdecode(path)
+    difference = disagreement(file, form, compressed=compressed)
+    if difference is not None:
+        content, name = difference
+        raise RecordFormatError(
+            file,
+            f"content in the format {content}",
+            f"{name}, as the name says",
+            "Rename the file, or open it as a file object.",
+        )
 
 
 class _Converted:
@@ -201,11 +203,10 @@ class _Converted:
         """Return the converted tensor; a `PrecisionError` names the entry."""
         tensor = self._entry.read()
         if tensor.dtype is not self._dtype:
-            from .conversion import convert
-            from .precision import Precision
+            from .conversion import convert_loaded
 
             out = torch.empty(tensor.shape, dtype=self._dtype)
-            convert(tensor.reshape(-1), out.view(-1), self._entry, Precision())
+            convert_loaded(tensor, out, self._entry.path)
             tensor = out
         return tensor if self._device is None else tensor.to(self._device)
 
@@ -215,7 +216,8 @@ def _converted(
 ) -> FlatRecord:
     from .precision import Precision
 
-    precision = Precision(param=None if dtype == "stored" else dtype)
+    target = None if dtype == "stored" else dtype
+    precision = Precision(param=target).of_record(record)
     entries: list[Entry] = []
     for entry in record.entries():
         wanted = precision.stored_dtype(entry)

@@ -12,7 +12,7 @@ import xxhash
 from .conversion import convert
 from .entry import Entry
 from .errors import PrecisionError, RecordError
-from .precision import Precision
+from .precision import RecordPrecision
 from .sink import Buffer, Progress, Sink
 
 CHUNK = 1 << 20
@@ -28,7 +28,7 @@ def write_payloads(
     frames: Sequence[bytes],
     sink: Sink,
     *,
-    precision: Precision,
+    precision: RecordPrecision,
     parts: Mapping[int, Sequence[bytes]] = {},  # never changed
     part_size: int = sys.maxsize,
     progress: Progress | None = None,
@@ -57,8 +57,10 @@ def write_payloads(
             writer.add(entry, dtype, [frame, *parts.get(i, ())])
         elif tensor.dtype is dtype:
             writer.add_small(tensor, size, frame)
-        else:
+        elif precision.rounding(entry).underflow == "allow":
             writer.add_to_group(entry, tensor, dtype, size, frame)
+        else:
+            writer.add(entry, dtype, [frame])
         if progress is not None:
             writer.advance(entry.path, size)
     writer.flush()
@@ -66,7 +68,7 @@ def write_payloads(
 
 
 def chunks(
-    entry: Entry, dtype: torch.dtype, precision: Precision
+    entry: Entry, dtype: torch.dtype, precision: RecordPrecision
 ) -> Iterator[torch.Tensor]:
     """Return the entry's values at ``dtype`` as flat tensors of about `CHUNK` bytes.
 
@@ -80,9 +82,11 @@ def chunks(
         )
         return
     scratch = torch.empty(min(limit, tensor.numel()), dtype=dtype)
+    rounding = precision.rounding(entry)
     for piece in _pieces(tensor.detach(), limit):
         out = scratch[: piece.numel()]
-        convert(piece.reshape(-1), out, entry, precision)
+        n_zeroed = convert(piece.reshape(-1), out, entry.path, rounding)
+        precision.count_zeroed(entry.path, n_zeroed)
         yield out
 
 
@@ -109,7 +113,7 @@ def byte_view(tensor: torch.Tensor) -> memoryview:
 class _Writer:
     """Gathers small entries, so that they share system calls and conversions."""
 
-    def __init__(self, sink: Sink, precision: Precision, part_size: int) -> None:
+    def __init__(self, sink: Sink, precision: RecordPrecision, part_size: int) -> None:
         self.sums: list[bytes] = []
         self._sink, self._precision, self._part_size = sink, precision, part_size
         self._buffers: list[Buffer] = []
@@ -207,7 +211,8 @@ class _Writer:
         out = scratch[: flat.numel()]
         try:
             # A group of one 1-d parameter is that parameter itself.
-            convert(flat.detach(), out, group[0][0], self._precision)
+            rounding = self._precision.rounding(group[0][0])
+            convert(flat.detach(), out, group[0][0].path, rounding)
         except PrecisionError:
             for entry, _, _ in group:
                 next(chunks(entry, dtype, self._precision), None)

@@ -1,12 +1,19 @@
 """Precision: the dtype in which floating values are stored."""
 
+import warnings
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal, TypeAlias
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
 import torch
 
 from ..config.path import Patterns, matches
-from .entry import Entry, Kind
+from .conversion import Overflow, Rounding, Underflow
+from .dtypes import NAME_OF
+from .entry import Entry
+
+if TYPE_CHECKING:
+    from .flat import FlatRecord
 
 PrecisionName: TypeAlias = Literal["full", "half", "bfloat16", "double"]
 
@@ -17,37 +24,63 @@ NAMED: dict[str, torch.dtype] = {
     "double": torch.float64,
 }
 
-_PARAMS: frozenset[Kind] = frozenset({"parameter", "tensor"})
+Target: TypeAlias = torch.dtype | PrecisionName | None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Precision:
     """Which floating values are converted when a record is written, and to what.
 
-    Integers, booleans, complex numbers and non-persistent buffers are never touched.
+    Integers, booleans, complex numbers and non-persistent buffers are never touched,
+    and neither is the state of an optimizer, or any record with declared fields,
+    unless ``tensor`` or ``paths`` names it.
     """
 
-    param: torch.dtype | PrecisionName | None = None
-    """Of floating parameters, and of the tensors of records; None leaves them."""
+    param: Target = None
+    """Of floating parameters of modules, and of the tensors of state dicts, which do
+    not say what they are; None leaves them."""
 
-    buffer: torch.dtype | PrecisionName | None = None
+    buffer: Target = None
     """Of floating persistent buffers; None leaves them, nearly always rightly."""
 
-    keep: Patterns = field(default=())
-    """Patterns of entries that stay as they are."""
+    tensor: Target = None
+    """Of floating tensors in records with declared fields, such as the state of an
+    optimizer; None leaves them."""
 
-    overflow: Literal["error", "saturate", "allow"] = "error"
-    """What becomes of a finite value beyond the dtype's range: a `PrecisionError`,
-    the largest finite value, or infinity."""
+    paths: Mapping[str, Target] = field(default_factory=dict[str, Target])
+    """Dtypes by pattern of paths, whatever the kind; the last match decides, and None
+    leaves the entry."""
+
+    keep: Patterns = field(default=())
+    """Patterns of entries that stay as they are, whatever else says."""
+
+    overflow: Overflow = "error"
+    """What becomes of a value that the dtype cannot hold: a `PrecisionError`, the
+    nearest finite value, or infinity (NaN where the dtype has none)."""
+
+    underflow: Underflow | None = None
+    """What becomes of a small value that rounds to 0: "error" is a `PrecisionError`,
+    "warn" counts them in one warning. None allows it in parameters and state dicts
+    only: elsewhere a 0 for a small second moment is a wrong number."""
 
     def __post_init__(self) -> None:
-        for name in ("param", "buffer"):
+        for name in ("param", "buffer", "tensor"):
             object.__setattr__(self, name, _dtype(getattr(self, name), name))
+        paths = {
+            pattern: _dtype(target, f"paths[{pattern!r}]")
+            for pattern, target in dict(self.paths).items()
+        }
+        object.__setattr__(self, "paths", paths)
         if self.overflow not in ("error", "saturate", "allow"):
             raise ValueError(
                 f"overflow is 'error', 'saturate' or 'allow', got {self.overflow!r}"
             )
-        matches(self.keep, "")
+        if self.underflow not in (None, "allow", "warn", "error"):
+            raise ValueError(
+                f"underflow is 'allow', 'warn' or 'error', got {self.underflow!r}"
+            )
+        for pattern in (*paths, self.keep):
+            matches(pattern, "")
 
     @classmethod
     def of(cls, precision: "PrecisionLike") -> "Precision":
@@ -56,31 +89,86 @@ class Precision:
             return precision
         return cls(param=precision)
 
-    def stored_dtype(self, entry: Entry) -> torch.dtype:
-        """Return the dtype in which ``entry`` is written."""
-        if not entry.dtype.is_floating_point:
-            return entry.dtype
-        wanted = self.param if entry.kind in _PARAMS else None
-        if entry.kind == "buffer":
-            wanted = self.buffer
-        if not isinstance(wanted, torch.dtype) or self._keeps(entry):
-            return entry.dtype
-        return wanted
+    def of_record(self, record: "FlatRecord") -> "RecordPrecision":
+        """Return what this means for the entries of ``record``."""
+        return RecordPrecision(self, is_typed=record.is_typed)
 
-    def describe(self) -> str | None:
+    def describe(self, record: "FlatRecord") -> str | None:
         """Return the precision as files name it, or None for "as it is"."""
-        names = {dtype: name for name, dtype in NAMED.items()}
-        if self.param is None:
+        target = self.tensor if record.is_typed else self.param
+        if not isinstance(target, torch.dtype):
             return None
-        return names.get(self.param, str(self.param).removeprefix("torch."))  # type: ignore[arg-type]  # a dtype since __post_init__
-
-    def _keeps(self, entry: Entry) -> bool:
-        return bool(self.keep) and any(
-            matches(self.keep, path, entry) for path in (entry.path, *entry.ties)
-        )
+        names = {dtype: name for name, dtype in NAMED.items()}
+        return names.get(target, NAME_OF[target])
 
 
 PrecisionLike: TypeAlias = Precision | torch.dtype | PrecisionName | None
+
+
+class RecordPrecision:
+    """A precision as it applies to one record; counts the values that become 0."""
+
+    def __init__(self, precision: Precision, *, is_typed: bool) -> None:
+        self._precision, self._is_typed = precision, is_typed
+        self._targets: dict[str, object] = {
+            "parameter": precision.param,
+            "buffer": precision.buffer,
+            "tensor": precision.tensor if is_typed else precision.param,
+        }
+        self._converts = any(self._targets.values()) or bool(precision.paths)
+        default = Rounding(precision.overflow, precision.underflow or "allow")
+        strict = Rounding(precision.overflow, precision.underflow or "error")
+        self._roundings = {"parameter": default, "tensor": default}
+        if is_typed:
+            self._roundings["tensor"] = strict
+        self._strict = strict
+        self._zeroed: dict[str, int] = {}
+
+    def stored_dtypes(self, entries: "list[Entry]") -> list[torch.dtype]:
+        """Return the dtype in which each entry is written."""
+        if not self._converts:
+            return [entry.dtype for entry in entries]
+        return [self.stored_dtype(entry) for entry in entries]
+
+    def stored_dtype(self, entry: Entry) -> torch.dtype:
+        """Return the dtype in which ``entry`` is written."""
+        if not entry.dtype.is_floating_point or entry.kind == "transient":
+            return entry.dtype
+        target = self._targets.get(entry.kind)
+        for pattern, dtype in self._precision.paths.items():
+            if _names(pattern, entry):
+                target = dtype
+        if not isinstance(target, torch.dtype) or self._keeps(entry):
+            return entry.dtype
+        return target
+
+    def rounding(self, entry: Entry) -> Rounding:
+        """Return what becomes of the entry's values that its dtype cannot hold."""
+        return self._roundings.get(entry.kind, self._strict)
+
+    def count_zeroed(self, path: str, count: int) -> None:
+        """Note that so many more values of an entry became 0."""
+        if count:
+            self._zeroed[path] = self._zeroed.get(path, 0) + count
+
+    def warn_of_zeroed(self) -> None:
+        """Warn, once for the whole record, of values that became 0."""
+        if self._zeroed:
+            first = next(iter(self._zeroed))
+            warnings.warn(
+                f"{sum(self._zeroed.values()):,} values other than 0 are stored as 0 "
+                f"in {len(self._zeroed):,} entries, {first} among them: they are too "
+                "small for the precision",
+                stacklevel=2,
+            )
+
+    def _keeps(self, entry: Entry) -> bool:
+        keep = self._precision.keep
+        return bool(keep) and _names(keep, entry)
+
+
+def _names(patterns: Patterns, entry: Entry) -> bool:
+    return any(matches(patterns, path, entry) for path in (entry.path, *entry.ties))
 
 
 def _dtype(value: object, name: str) -> torch.dtype | None:
@@ -95,4 +183,6 @@ def _dtype(value: object, name: str) -> torch.dtype | None:
         return NAMED[value]
     if not isinstance(value, torch.dtype) or not value.is_floating_point:
         raise ValueError(f"{name} is a floating dtype or its name, got {value!r}")
+    if value not in NAME_OF:
+        raise ValueError(f"{name}={value!r} has no values of whole bytes to store")
     return value

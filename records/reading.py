@@ -15,6 +15,8 @@ class Reading:
 
     file: str = "record"
     """The file's name, for messages."""
+    format: str = ""
+    """What the format of its content is called; empty if it was never stored."""
     dtype: torch.dtype | Literal["stored"] | None = None
     """Of floating parameters; None leaves the choice to the module that is loaded."""
     device: torch.device | None = None

@@ -7,12 +7,13 @@ from dataclasses import dataclass
 from typing import Any, TypedDict
 
 from .compression import Codec, codec_named
+from .errors import RecordFormatError
 from .flat import FlatRecord
 from .format import Format, WriteOptions, check_format_name, format_named
 from .precision import Precision, PrecisionLike
 from .record import Record
 from .sink import Destination, File, Progress, StreamSink, open_sink
-from .suffix import recorder_of_suffix
+from .suffix import disagreement, recorder_of_suffix
 
 
 class SaveOptions(TypedDict, total=False):
@@ -75,7 +76,11 @@ class Recorder:
         metadata: Mapping[str, Any] | None = None,
         progress: Progress | None = None,
     ) -> None:
-        """Write ``record`` to ``file``; a path stays as it was if that fails."""
+        """Write ``record`` to ``file``; a path stays as it was if that fails.
+
+        ValueError for a path whose suffix says another format than the recorder's.
+        """
+        self._check_name(file)
         flat = _described(record, self, precision, metadata)
         with open_sink(file) as sink:
             self._write(flat, sink, precision, progress)
@@ -95,16 +100,43 @@ class Recorder:
         return memory.getvalue()
 
     def load(self, file: Any) -> FlatRecord:
-        """Return the record in ``file``, lazily, whatever its format is."""
+        """Return the record in ``file``, lazily.
+
+        Its compression is what it is. `RecordFormatError` for another format than the
+        recorder's: `open_record` reads any.
+        """
         from .open import open_record
 
-        return open_record(file)
+        record = open_record(file)
+        content = record.reading.format
+        if content and content.removesuffix(".zst") != self.format.removesuffix(".zst"):
+            record.close()
+            raise RecordFormatError(
+                record.reading.file,
+                f"content in the format {content}",
+                f"{self.format}, as the recorder has it",
+                "Open it with open_record, or with a recorder of its format.",
+            )
+        return record
 
     def loads(self, data: bytes) -> FlatRecord:
-        """Return the record in ``data``, lazily, whatever its format is."""
-        from .open import open_record
+        """Return the record in ``data`` as `load` does."""
+        return self.load(data)
 
-        return open_record(data)
+    def _check_name(self, file: File) -> None:
+        """Raise ValueError for a name under which the file could not be opened."""
+        if not isinstance(file, str | os.PathLike):
+            return
+        form, codec = self.parts()
+        path = os.fsdecode(os.fspath(file))
+        difference = disagreement(path, form, compressed=codec is not None)
+        if difference is not None and form.is_writable:
+            content, name = difference
+            ending = form.suffixes[0] + (f".{codec.name}" if codec else "")
+            raise ValueError(
+                f"{path}: the name says {name}, and the recorder writes {content}. "
+                f"Name the file *{ending}, or leave recorder= out."
+            )
 
     def _write(
         self,
@@ -118,10 +150,9 @@ class Recorder:
             raise ValueError(
                 f"the format {form.name!r} is only read; write 'mpk' or 'safetensors'"
             )
+        applied = Precision.of(precision if precision is not None else self.precision)
         options = WriteOptions(
-            precision=Precision.of(
-                precision if precision is not None else self.precision
-            ),
+            precision=applied.of_record(flat),
             level=self.level,
             progress=progress,
             payload=self.payload,
@@ -133,9 +164,10 @@ class Recorder:
             )
         if codec is None:
             form.write(flat, sink, options)
-            return
-        with codec.compressed(sink, self.level) as inner:
-            form.write(flat, inner, options)
+        else:
+            with codec.compressed(sink, self.level) as inner:
+                form.write(flat, inner, options)
+        options.precision.warn_of_zeroed()
 
 
 DEFAULT = Recorder()
@@ -199,6 +231,6 @@ def _described(
     ours = dict(users.pop("burnish", None) or {})
     ours.pop("precision", None)
     ours = {"library": LIBRARY, "type": flat.type_name, **ours}
-    if chosen.describe() is not None:
-        ours["precision"] = chosen.describe()
+    if (precision_name := chosen.describe(flat)) is not None:
+        ours["precision"] = precision_name
     return flat.replaced(metadata={"burnish": ours, **users})

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 from .format import format_named, suffixes
 
 if TYPE_CHECKING:
+    from .format import Format
     from .recorder import Recorder
 
 _CODECS = ("gz", "zst")
@@ -50,6 +51,24 @@ def recorder_of_suffix(file: str) -> "Recorder":
     if name == "mpk.zst":
         return Recorder("mpk", "zst")
     return Recorder(name, codec)
+
+
+def disagreement(
+    file: str, form: "Format", *, compressed: bool
+) -> tuple[str, str] | None:
+    """Return content and name in words if ``file`` is called after another format.
+
+    A name that says no format agrees with all of them.
+    """
+    named = format_of_suffix(file)
+    if named is None or (named[0] == form.name and bool(named[1]) == compressed):
+        return None
+    # What the zstd tool makes of an .mpk file, which gets this very name.
+    if named[0] == "mpk.zst" and form.name == "mpk" and compressed:
+        return None
+    content = f"{form.name}, compressed as a whole" if compressed else form.name
+    name = f"{named[0]}, compressed as {named[1]}" if named[1] else named[0]
+    return content, name
 
 
 def _ending(name: str) -> str:

@@ -11,7 +11,6 @@ from ...config.path import did_you_mean
 from ...records.entry import Entry
 from ...records.errors import RecordFormatError
 from ...records.flat import FlatRecord
-from ...records.format import WriteOptions
 from ...records.open import open_record
 from ...records.payload import stored_size
 from ...records.precision import Precision, PrecisionLike
@@ -45,7 +44,7 @@ def size_of(text: int | str) -> int:
 def split(record: FlatRecord, most: int, precision: PrecisionLike) -> list[list[Entry]]:
     """Return the entries in groups of at most ``most`` bytes, one entry at least."""
     kept = [entry for entry in record.entries() if entry.kind != "transient"]
-    dtypes = WriteOptions(precision=Precision.of(precision)).stored_dtypes(kept)
+    dtypes = Precision.of(precision).of_record(record).stored_dtypes(kept)
     shards: list[list[Entry]] = [[]]
     filled = 0
     for entry, dtype in zip(kept, dtypes, strict=True):

@@ -2,10 +2,9 @@
 
 import torch
 
-from ...records.conversion import convert
+from ...records.conversion import convert_loaded
+from ...records.dtypes import NAME_OF
 from ...records.entry import Entry
-from ...records.errors import PrecisionError
-from ...records.precision import Precision
 from ...records.show import show_dtype
 
 _INTEGERS = frozenset(
@@ -27,7 +26,7 @@ def fits(stored: torch.dtype, expected: torch.dtype) -> bool:
     if stored is expected:
         return True
     if stored.is_floating_point and expected.is_floating_point:
-        return True
+        return expected in NAME_OF
     if stored not in _INTEGERS or expected not in _INTEGERS:
         return False
     small, large = torch.iinfo(stored), torch.iinfo(expected)
@@ -49,18 +48,10 @@ def misfit(stored: Entry, expected: Entry, dtype: torch.dtype) -> str | None:
 def converted(tensor: torch.Tensor, entry: Entry, dtype: torch.dtype) -> torch.Tensor:
     """Return ``tensor`` at ``dtype``; itself if it has it already.
 
-    Raises `PrecisionError` if a finite value would become infinite.
+    Raises `PrecisionError` for a value that ``dtype`` cannot hold.
     """
     if tensor.dtype is dtype:
         return tensor
     out = torch.empty(tensor.shape, dtype=dtype, device=tensor.device)
-    try:
-        convert(tensor.reshape(-1), out.view(-1), entry, Precision())
-    except PrecisionError as error:
-        raise PrecisionError(
-            error.path,
-            error.value,
-            error.dtype,
-            "Open the record with dtype='stored', or with a dtype of a wider range.",
-        ) from None
+    convert_loaded(tensor, out, entry.path)
     return out

@@ -21,7 +21,7 @@ from ..flat import FlatRecord
 from ..format import Format, WriteOptions
 from ..header import header_of, record_of
 from ..payload import byte_view, chunks, stored_size
-from ..precision import Precision
+from ..precision import RecordPrecision
 from ..sink import Sink
 from ..source import Source
 from .json_reader import FREE, JsonReader
@@ -169,7 +169,7 @@ def _write_row(
 
 
 def _hashed(
-    entry: Entry, dtype: torch.dtype, precision: Precision, total: xxhash.xxh3_64
+    entry: Entry, dtype: torch.dtype, precision: RecordPrecision, total: xxhash.xxh3_64
 ) -> Iterator[torch.Tensor]:
     for values in chunks(entry, dtype, precision):
         total.update(byte_view(values))

@@ -39,7 +39,10 @@ def text_of(values: torch.Tensor) -> bytes:
         return text
     pieces = text.split(b"null")
     joined = [pieces[0]]
-    for name, piece in zip(_names(values[odd], shown[odd]), pieces[1:], strict=True):
+    # Of the bits: older versions of torch choose no values of 8 bits.
+    raw = values.view(_BITS[values.itemsize])[odd]
+    names = _names(raw, shown[odd], values.dtype)
+    for name, piece in zip(names, pieces[1:], strict=True):
         joined += (name, piece)
     return b"".join(joined)
 
@@ -85,11 +88,12 @@ def _check_types(types: set[type], allowed: set[type], what: str) -> None:
         raise ValueError(f"found {other} where {what} must stand")
 
 
-def _names(values: torch.Tensor, wide: torch.Tensor) -> Iterator[bytes]:
-    """Return what each of the ``values``, none of them finite, is called."""
-    digits, usual = 2 * values.itemsize, _bits_of("nan", values.dtype)
-    raw = values.view(_BITS[values.itemsize]).tolist()
-    for bits, value in zip(raw, wide.tolist(), strict=True):
+def _names(
+    raw: torch.Tensor, wide: torch.Tensor, dtype: torch.dtype
+) -> Iterator[bytes]:
+    """Return what each value, none of them finite, is called, from its ``raw`` bits."""
+    digits, usual = 2 * dtype.itemsize, _bits_of("nan", dtype)
+    for bits, value in zip(raw.tolist(), wide.tolist(), strict=True):
         bits &= (1 << 4 * digits) - 1
         if value == value:
             yield b'"inf"' if value > 0 else b'"-inf"'

@@ -82,7 +82,7 @@ class SafeTensors(Format):
                 ((data + start, end - start),),
                 sums.get(name),
             )
-        record.hold(source, has_sums=bool(sums))
+        record.hold(source, has_sums=_OURS in metadata)
         return record
 
 

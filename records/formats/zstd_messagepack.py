@@ -16,7 +16,7 @@ from ..flat import FlatRecord
 from ..format import Format, WriteOptions
 from ..payload import byte_view, chunks, stored_size
 from ..planes import BLOCK, PLANED, blocks, planes_of
-from ..precision import Precision
+from ..precision import RecordPrecision
 from ..sink import Sink
 from ..source import Source
 from .frame_source import FrameSource
@@ -93,7 +93,7 @@ class _Writer:
         entry: Entry,
         dtype: torch.dtype,
         frames: Sequence[bytes],
-        precision: Precision,
+        precision: RecordPrecision,
     ) -> bytes:
         """Write an entry, framed as the document has it; return its sum."""
         total, following = xxhash.xxh3_64(), iter(frames)
@@ -117,7 +117,7 @@ class _Writer:
         return self._frames.close()
 
     def _pieces(
-        self, entry: Entry, dtype: torch.dtype, precision: Precision
+        self, entry: Entry, dtype: torch.dtype, precision: RecordPrecision
     ) -> Iterator[torch.Tensor]:
         pieces = chunks(entry, dtype, precision)
         if dtype not in PLANED:

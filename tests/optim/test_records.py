@@ -29,7 +29,7 @@ from burnish.optim import (
     SimpleOptimizer,
 )
 from burnish.optim.schedulers import Cosine, Linear
-from burnish.records import RecordMismatchError
+from burnish.records import Precision, PrecisionError, RecordMismatchError
 
 from .nets import Net, UserAdamW, distance, drive, equal, layers, plist, tree, values
 
@@ -364,3 +364,27 @@ def test_loading_replaces_all_state(tmp_path: Path) -> None:
 
 def test_distance_sees_differences() -> None:
     assert distance(Net(), Net()) == 0.0
+
+
+@pytest.mark.parametrize("precision", ["half", Precision(param=torch.float16)])
+def test_a_precision_leaves_the_state_unless_it_names_it(precision: Any) -> None:
+    straight, broken = Net(large=False), Net(large=False)
+    first, second = (AdamW().bind(net, lr=1e-2) for net in (straight, broken))
+    drive(first, straight, *range(4))
+    drive(second, broken, *range(2))
+
+    third = AdamW().bind(broken, lr=1e-2)
+    third.load_record(second.save_record(precision=precision))
+    drive(third, broken, *range(2, 4))
+
+    assert equal(straight, broken)
+
+
+def test_a_second_moment_that_would_become_zero_is_refused_by_name() -> None:
+    net = plist(torch.ones(4))
+    optim = AdamW().bind(net, lr=1e-2)
+    net[0].grad = torch.full((4,), 1e-6)
+    optim.step()
+
+    with pytest.raises(PrecisionError, match=r"exp_avg_sq: 1e-15 .* would become 0"):
+        optim.save_record(precision=Precision(paths={"**.exp_avg_sq": "half"}))

@@ -1,9 +1,11 @@
 """Opening: any source, lazily, with every option in one place."""
 
 import io
+import json
 from pathlib import Path
 
 import pytest
+import safetensors.torch
 import torch
 
 from burnish.records import (
@@ -204,6 +206,39 @@ def test_verify_file_counts_what_it_checked(suffix: str, tmp_path: Path) -> None
     checked = verify_file(file)
 
     assert (checked.n_entries, checked.nbytes, checked.verified) == (4, 84, "all")
+
+
+def test_a_file_without_checksums_is_verified_none_and_an_error_if_strict(
+    tmp_path: Path,
+) -> None:
+    file, foreign = tmp_path / "ours.json", tmp_path / "theirs.safetensors"
+    Record.from_state_dict(TENSORS).save(file)
+    text = json.loads(file.read_text())
+    del text["tensors"][1]["xxh3"]
+    file.write_text(json.dumps(text))
+    safetensors.torch.save_file(TENSORS, foreign)
+    torch.save(TENSORS, tmp_path / "theirs.pt")
+
+    for name in (file, foreign, tmp_path / "theirs.pt"):
+        assert verify_file(name).verified == "none"
+        with pytest.raises(
+            RecordChecksumError, match=rf"{name.name}: it has no checksum for each"
+        ):
+            verify_file(name, strict=True)
+
+
+@pytest.mark.parametrize("suffix", ["mpk", "mpk.zst", "json", "json.gz", "safetensors"])
+@pytest.mark.parametrize("tensors", [TENSORS, {}], ids=["some", "none"])
+def test_every_file_of_ours_passes_a_strict_verification(
+    suffix: str, tensors: dict[str, torch.Tensor], tmp_path: Path
+) -> None:
+    file = tmp_path / f"x.{suffix}"
+    Record.from_state_dict(tensors).save(file)
+
+    assert verify_file(file, strict=True).verified == "all"
+    with open_record(file) as record:
+        record.load_all()
+        assert verify_file(record).verified == "all"
 
 
 def test_verified_goes_from_touched_to_all(file: Path) -> None:

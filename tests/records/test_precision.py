@@ -211,3 +211,111 @@ def test_all_16_bit_patterns_survive_unconverted(tmp_path: Path) -> None:
         record_of(patterns.view(dtype)).save(file)
 
         assert torch.equal(open_record(file)["w"].view(torch.int16), patterns)
+
+
+class Moments(Record):
+    """What an optimizer remembers of one parameter."""
+
+    step: int
+    second: torch.Tensor
+
+
+@pytest.mark.parametrize("precision", ["half", "bfloat16", "double", torch.float16])
+def test_records_with_declared_fields_keep_their_dtypes(precision: object) -> None:
+    moments = Moments(step=3, second=torch.tensor([1e-12, 0.5]))
+
+    data = moments.save(precision=precision)  # type: ignore[call-overload]  # parametrized
+    back = Moments.load(data)
+
+    assert torch.equal(back.second, moments.second)
+    assert "precision" not in open_record(data).metadata["burnish"]
+
+
+@pytest.mark.parametrize(
+    "precision",
+    [Precision(tensor="half"), Precision(paths={"sec*": torch.float16})],
+    ids=["kind", "path"],
+)
+def test_declared_tensors_are_converted_when_their_kind_or_path_is_named(
+    precision: Precision,
+) -> None:
+    second = torch.linspace(0.25, 2, 1000)
+
+    back = Moments.load(Moments(step=3, second=second).save(precision=precision))
+
+    assert torch.equal(back.second, second.half())
+    with pytest.raises(PrecisionError, match=r"second: 1e-12 .* would become 0"):
+        Moments(step=3, second=torch.tensor([0.5, 1e-12])).save(precision=precision)
+
+
+@pytest.mark.parametrize("size", [3, 3_000_000])
+def test_underflow_of_parameters_is_allowed_counted_or_refused_as_asked(
+    size: int,
+) -> None:
+    values = torch.zeros(size)
+    values[1], values[2] = 1e-9, -1e-10
+
+    allowed = stored(record_of(values), "half")
+    with pytest.warns(UserWarning, match="2 values other than 0 .* in 1 entries, w "):
+        warned = stored(record_of(values), Precision(param="half", underflow="warn"))
+
+    assert not allowed.any()
+    assert not warned.any()
+    with pytest.raises(PrecisionError, match=r"w: (1e-09|-1e-10) does not fit"):
+        record_of(values).save(precision=Precision(param="half", underflow="error"))
+
+
+def test_a_buffer_that_is_converted_may_not_become_zero() -> None:
+    half = Precision(buffer="half")
+
+    with pytest.raises(PrecisionError, match="w: 1e-09 does not fit float16"):
+        record_of(torch.tensor([1e-9]), "buffer").save(precision=half)
+
+    allowed = Precision(buffer="half", underflow="allow")
+    assert stored(record_of(torch.tensor([1e-9]), "buffer"), allowed).item() == 0
+
+
+def test_the_tensors_of_a_state_dict_are_converted_as_parameters_are() -> None:
+    state = {"weight": torch.tensor([0.5, 1e-9]), "steps": torch.tensor(3)}
+
+    back = open_record(Record.from_state_dict(state).save(precision="half"))
+
+    assert back["weight"].dtype is torch.float16
+    assert back["steps"].dtype is torch.int64
+
+
+def test_paths_choose_dtypes_over_kinds_the_last_match_first() -> None:
+    precision = Precision(
+        param="half", paths={"**.norm.*": None, "a.**.bias": "bfloat16"}
+    )
+    paths = ["a.lin.weight", "a.norm.weight", "a.norm.bias", "b.norm.bias"]
+
+    dtypes = [
+        open_record(record_of(torch.ones(2), path=p).save(precision=precision))[p].dtype
+        for p in paths
+    ]
+
+    assert dtypes == [torch.float16, torch.float32, torch.bfloat16, torch.float32]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"underflow": "ignore"}, "underflow is 'allow', 'warn' or 'error'"),
+        ({"tensor": "tiny"}, "tensor='tiny' is no precision"),
+        ({"paths": {"a": torch.int8}}, r"paths\['a'\] is a floating dtype"),
+    ],
+)
+def test_a_wrong_precision_is_refused_when_it_is_made(
+    arguments: dict[str, object], message: str
+) -> None:
+    with pytest.raises(ValueError, match=message):
+        Precision(**arguments)  # type: ignore[arg-type]  # what is tested
+
+
+def test_opening_at_another_dtype_leaves_the_state_of_an_optimizer() -> None:
+    data = Moments(step=3, second=torch.tensor([1e-12])).save()
+
+    record = open_record(data, dtype=torch.float16)
+
+    assert record.typed(Moments).second.dtype is torch.float32

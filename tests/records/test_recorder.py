@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -18,6 +19,7 @@ from burnish.records import (
     ParamId,
     Record,
     Recorder,
+    RecordFormatError,
     WriteOptions,
     open_record,
 )
@@ -182,6 +184,65 @@ def test_typed_records_do_not_fit_safetensors() -> None:
 
     with pytest.raises(ValueError, match=r"State has fields .* write it as \.mpk"):
         Recorder("safetensors").dumps(State(step=1, m=torch.ones(1)))
+
+
+@pytest.mark.parametrize("content", RECORDERS)
+@pytest.mark.parametrize("reader", RECORDERS)
+def test_a_recorder_loads_its_own_format_and_names_both_for_another(
+    content: str, reader: str, tmp_path: Path
+) -> None:
+    file = tmp_path / f"x.{content.split()[0]}"
+    RECORDERS[content].save(example(), file)
+    recorder = RECORDERS[reader]
+
+    if RECORDERS[content].format == recorder.format:
+        assert "steps" in recorder.load(file)
+        assert "steps" in recorder.loads(file.read_bytes())
+        return
+    found = open_record(file).reading.format
+    for load in (recorder.load, lambda f: recorder.loads(f.read_bytes())):
+        with pytest.raises(RecordFormatError) as caught:
+            load(file)
+        assert f"content in the format {found}, expected {recorder.format}" in str(
+            caught.value
+        )
+
+
+@pytest.mark.parametrize(
+    ("name", "recorder", "content"),
+    [
+        ("x.mpk", "debug", "json"),
+        ("x.mpk", "compact", r"mpk\.zst"),
+        ("x.mpk", Recorder("mpk", "gz"), "mpk, compressed as a whole"),
+        ("x.json", "default", "mpk"),
+        ("x.json.gz", Recorder("json", "zst"), ""),
+        ("x.pt", Recorder(), "mpk"),
+        ("x.safetensors", Recorder(), "mpk"),
+    ],
+)
+def test_a_name_of_another_format_than_the_recorders_is_refused_on_saving(
+    name: str, recorder: Any, content: str, tmp_path: Path
+) -> None:
+    if not content:
+        # One compression for another is found by its magic, and the file opens.
+        example().save(tmp_path / name, recorder=recorder)
+        assert "steps" in open_record(tmp_path / name)
+        return
+
+    with pytest.raises(ValueError, match=rf"{name}: the name says .* {content}\. Name"):
+        example().save(tmp_path / name, recorder=recorder)
+
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("name", ["x", "x.weights", "x.debug", "net.v1"])
+@pytest.mark.parametrize("recorder", RECORDERS.values(), ids=RECORDERS)
+def test_whatever_a_recorder_writes_under_a_name_opens_under_it(
+    name: str, recorder: Recorder, tmp_path: Path
+) -> None:
+    example().save(tmp_path / name, recorder=recorder)
+
+    assert "steps" in open_record(tmp_path / name)
 
 
 class Lines(Format):
