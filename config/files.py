@@ -1,7 +1,6 @@
 """Configurations in files and texts: `load` and `dump`, `loads` and `dumps`."""
 
 import os
-import tempfile
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
@@ -11,6 +10,8 @@ from .errors import ConfigError, ConfigSyntaxError, Problem
 from .formats import Format, format_named, format_of
 from .path import child, did_you_mean, parts
 from .readback import check_read_back
+from .storage.opening import read_file
+from .storage.replacement import write_text
 from .tree import is_mapping_value
 from .validate import build, build_plain
 
@@ -101,20 +102,6 @@ def read_tree(file: str | os.PathLike[str]) -> tuple[Any, Format]:
         raise wrong.within(str(path)) from None
 
 
-def write_text(path: Path, text: str) -> None:
-    """Replace the file at ``path`` by one that holds ``text``, in one step."""
-    target = Path(os.path.realpath(path))
-    handle, scratch = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
-    try:
-        with open(handle, "w", encoding="utf-8", newline="\n") as stream:
-            stream.write(text)
-        os.chmod(scratch, _mode(target))
-        os.replace(scratch, target)
-    except BaseException:
-        os.unlink(scratch)
-        raise
-
-
 def _build(
     cls: type[T],
     tree: Any,
@@ -135,10 +122,7 @@ def _build(
 
 
 def _read_text(path: Path) -> str:
-    with path.open("rb") as stream:
-        size = os.fstat(stream.fileno()).st_size
-        # A pipe has no size; a file may grow while it is read.
-        data = stream.read(size + 1 if 0 < size <= MAX_BYTES else MAX_BYTES + 1)
+    data = read_file(path, MAX_BYTES)
     if len(data) > MAX_BYTES:
         raise ConfigSyntaxError(f"larger than {MAX_BYTES >> 20} MiB")
     try:
@@ -148,15 +132,6 @@ def _read_text(path: Path) -> str:
         column = wrong.start - data.rfind(b"\n", 0, wrong.start)
         message = f"byte {data[wrong.start]:#04x} is not UTF-8 text"
         raise ConfigSyntaxError(message, line, column) from None
-
-
-def _mode(target: Path) -> int:
-    """Return the permissions of the file to be replaced, or a new file's."""
-    if target.exists():
-        return target.stat().st_mode & 0o7777
-    mask = os.umask(0)
-    os.umask(mask)
-    return 0o666 & ~mask
 
 
 def _part(tree: Any, key: str | None, source: str) -> Any:

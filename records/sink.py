@@ -1,16 +1,12 @@
 """Where bytes go: a file that appears whole or not at all, an open file, memory."""
 
-import errno
-import glob
-import io
 import os
-import stat
 from collections.abc import Callable, Generator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from types import EllipsisType
 from typing import Any, BinaryIO, Protocol, TypeAlias
 
-from .scratch import abandoned, explained, make_locked, sync_folder
+from ..config.storage.replacement import replacement, write_all
 
 Buffer: TypeAlias = Any
 """Bytes, a memoryview or a ctypes array whose length is its number of bytes."""
@@ -48,10 +44,7 @@ class FileSink:
 
     def write(self, buffer: Buffer) -> None:
         """Write all of ``buffer``."""
-        view = memoryview(buffer).cast("B")
-        done = os.write(self._fd, view)
-        while done < len(view):
-            done += os.write(self._fd, view[done:])
+        write_all(self._fd, buffer)
 
     def writev(self, buffers: Sequence[Buffer]) -> None:
         """Write all of ``buffers``, in order, in as few system calls as possible."""
@@ -97,49 +90,13 @@ class StreamSink:
 @contextmanager
 def open_sink(file: File) -> Generator[Sink]:
     """Open ``file`` for writing; a path appears whole at the end or stays as it was."""
-    if not isinstance(file, str | os.PathLike):
+    if isinstance(file, str | os.PathLike):
+        with replacement(file) as fd:
+            yield FileSink(fd)
+    elif hasattr(file, "write"):
         yield StreamSink(file)
-        return
-    path = os.path.realpath(os.fspath(file))
-    try:
-        mode = os.stat(path).st_mode
-    except FileNotFoundError:
-        mode = None
-    if mode is not None and not stat.S_ISREG(mode):
-        if stat.S_ISDIR(mode):
-            raise IsADirectoryError(errno.EISDIR, "a folder is in the way", path)
-        with io.open(path, "wb", buffering=0) as device:  # noqa: UP020  # a raw file
-            yield FileSink(device.fileno())
-        return
-    try:
-        with _replacing(path, mode) as sink:
-            yield sink
-    except OSError as error:
-        raise explained(error, path) from error
-
-
-@contextmanager
-def _replacing(path: str, mode: int | None) -> Generator[FileSink]:
-    folder, name = os.path.split(path)
-    for left_behind in abandoned(folder, glob.escape(name[:200])):
-        with suppress(OSError):
-            os.unlink(left_behind)
-    fd, scratch = make_locked(folder, name, _open_new)
-    try:
-        if mode is not None:
-            os.fchmod(fd, stat.S_IMODE(mode))
-        yield FileSink(fd)
-        os.fsync(fd)
-        # Same folder, so the rename is atomic: a reader sees the old file or the new.
-        os.replace(scratch, path)
-    except BaseException:
-        with suppress(OSError):
-            os.unlink(scratch)
-        raise
-    finally:
-        os.close(fd)
-    sync_folder(folder)
-
-
-def _open_new(path: str) -> int:
-    return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
+    else:
+        raise TypeError(
+            "a record is written to a path or to a binary file that is open, got "
+            f"{file!r:.80}; os.fsdecode makes a path of bytes"
+        )

@@ -3,11 +3,11 @@
 import io
 import mmap
 import os
-import stat
 from typing import Any, BinaryIO, Protocol
 
 import torch
 
+from ..config.storage.opening import IrregularFileError, open_regular
 from .errors import RecordError, RecordFormatError
 
 _WINDOW = 1 << 20
@@ -51,15 +51,12 @@ class FileSource:
     ) -> None:
         self.name, self.verify = path, verify
         self._map: memoryview | None = None
-        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        self._fd: int | None = None
         try:
-            status = os.fstat(fd)
-            if not stat.S_ISREG(status.st_mode):
-                raise RecordFormatError(path, "found something that is no regular file")
-        except BaseException:
-            os.close(fd)
-            raise
-        self._fd: int | None = fd
+            self._fd = open_regular(path)
+        except IrregularFileError as error:
+            raise RecordFormatError(path, str(error.strerror)) from error
+        status = os.fstat(self._fd)
         self.size = status.st_size
         self.may_map = not _is_remote(status.st_dev) if map_file is None else map_file
         if map_file:

@@ -6,8 +6,8 @@ from typing import Any
 
 from lightning.pytorch import Trainer, seed_everything
 
-from ..config.files import write_text
 from ..config.formats import format_named
+from ..config.storage.replacement import write_text
 from ..core.state.loading import load_record
 from .checkpoint import Checkpoint
 from .fit_config import FitConfig, LoggerHparams

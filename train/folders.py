@@ -1,19 +1,25 @@
 """Folders that appear whole or not at all, each the state of a run at one point."""
 
+import errno
 import os
 import re
 import shutil
+import stat
 from collections.abc import Generator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..records.scratch import (
+from ..config.interrupts import uninterrupted
+from ..config.storage.descriptor import Descriptor, open_folder
+from ..config.storage.replacement import explained, sync_folder
+from ..config.storage.scratch import (
+    MOST_BYTES,
+    Scratch,
     abandoned,
-    explained,
-    make_locked,
+    any_scratch,
+    locked_scratch,
     scratch_name,
-    sync_folder,
     taken_over,
 )
 
@@ -24,7 +30,7 @@ LATEST = "latest-"
 """Stands before the name of the newest folder, where that is marked."""
 
 _RETIRED = ".old"
-_RETIRED_NAME = re.compile(r"\.(.+)\.[0-9a-f]{8}\.old")
+_RETIRED_NAME = re.compile(r"\.(.+)\.[0-9a-f]{8}\.old", re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,7 +56,7 @@ class Folders:
         with suppress(FileNotFoundError, NotADirectoryError):
             for entry in sorted(os.scandir(self.root), key=lambda e: e.name):
                 match = pattern.fullmatch(entry.name)
-                if match and (self.root / entry.name / self.marker).exists():
+                if match and (self.root / entry.name / self.marker).is_file():
                     found[int(match[1])] = Path(entry.path)
         return dict(sorted(found.items()))
 
@@ -71,9 +77,7 @@ class Folders:
     def sweep(self) -> None:
         """Remove what killed saves left half-written."""
         self._recover()
-        for name in (f"{self.key}*", f"{LATEST}{self.key}*"):
-            for scratch in abandoned(str(self.root), name):
-                shutil.rmtree(scratch, ignore_errors=True)
+        sweep(self.root, rf"(?:{LATEST})?{re.escape(self.key)}\d+")
 
     @contextmanager
     def new(self, name: str) -> Generator[Path]:
@@ -96,77 +100,114 @@ class Folders:
 
 @contextmanager
 def committed(folder: Path) -> Generator[Path]:
-    """Give an empty folder that takes the place of ``folder`` when the block ends."""
-    root = str(folder.parent)
-    fd, scratch = make_locked(root, folder.name, _make_folder)
-    try:
-        yield Path(scratch)
-        _sync_files(scratch)
-        _put(scratch, folder)
-    except BaseException:
-        shutil.rmtree(scratch, ignore_errors=True)
-        raise
-    finally:
-        os.close(fd)
+    """Give an empty folder that takes the place of ``folder`` when the block ends.
+
+    A file may stand there too; what does is as it was if the block raises.
+    """
+    if len(os.fsencode(scratch_name(folder.name))) == MOST_BYTES:
+        raise OSError(
+            errno.ENAMETOOLONG, "the name is too long for a folder", str(folder)
+        )
+    parent = open_folder(str(folder.parent))
+
+    def make(name: str) -> Descriptor:
+        os.mkdir(name, dir_fd=parent.fd)
+        return open_folder(name, dir_fd=parent.fd)
+
+    def remove(name: str) -> None:
+        shutil.rmtree(folder.parent / name, ignore_errors=True)
+
+    with locked_scratch(parent, folder.name, make, remove) as scratch:
+        yield folder.parent / scratch.name
+        _sync_files(str(folder.parent / scratch.name))
+        with uninterrupted():
+            _put(scratch, parent, folder)
 
 
 def remove_folder(folder: Path) -> None:
     """Remove ``folder`` at once for those who look for it, and then what it holds."""
-    doomed = scratch_name(str(folder.parent), folder.name)
+    doomed = folder.with_name(scratch_name(folder.name))
+    # An interrupt may come in place of either removal, and the other is made.
+    try:
+        try:
+            with suppress(FileNotFoundError):
+                os.rename(folder, doomed)
+        finally:
+            _remove(doomed)
+    finally:
+        _remove(doomed)
+
+
+def sweep(root: Path, names: str) -> None:
+    """Remove what killed saves left of folders whose names match an expression."""
     with suppress(FileNotFoundError):
-        os.rename(folder, doomed)
-        shutil.rmtree(doomed, ignore_errors=True)
+        parent = open_folder(str(root))
+        for scratch in abandoned(parent, any_scratch(names), stat.S_ISDIR):
+            shutil.rmtree(root / scratch, ignore_errors=True)
 
 
 def recover(root: Path) -> None:
     """Finish or undo the replacements in ``root`` whose writers were killed."""
-    for entry in os.scandir(root):
-        match = _RETIRED_NAME.fullmatch(entry.name)
+    parent = open_folder(str(root))
+    for name in os.listdir(parent.fd):
+        match = _RETIRED_NAME.fullmatch(name)
         if match is None:
             continue
-        name = match[1]
-        with suppress(OSError), taken_over(entry.path) as is_free:
-            if not is_free:
-                continue
-            if os.path.lexists(root / name):
-                shutil.rmtree(entry.path, ignore_errors=True)
-            else:
-                os.rename(entry.path, root / name)
+        with suppress(OSError), taken_over(parent, name, _is_ours) as is_free:
+            if is_free:
+                _settle(root / name, root / match[1])
 
 
-def _put(scratch: str, folder: Path) -> None:
-    """Rename ``scratch`` to ``folder``; an older folder waits under another name."""
-    root = str(folder.parent)
-    if not folder.is_dir():
-        os.rename(scratch, folder)
-        sync_folder(root)
+def _put(scratch: Scratch, parent: Descriptor, folder: Path) -> None:
+    """Rename ``scratch`` to ``folder``; an older one waits under another name."""
+    if not os.path.lexists(folder):
+        scratch.rename()
+        sync_folder(parent)
         return
-    retired = scratch_name(root, folder.name).removesuffix(".tmp") + _RETIRED
+    retired = folder.with_name(
+        scratch_name(folder.name).removesuffix(".tmp") + _RETIRED
+    )
     # Locked, so that nobody recovers it between the two renames.
-    with taken_over(str(folder)):
-        os.rename(folder, retired)
+    with taken_over(parent, folder.name, _is_ours):
+        # An interrupt may come in place of either call, and the other is made.
         try:
-            os.rename(scratch, folder)
-        except BaseException:
-            os.rename(retired, folder)
-            raise
-        sync_folder(root)
-        shutil.rmtree(retired, ignore_errors=True)
+            try:
+                os.rename(folder, retired)
+                scratch.rename()
+                sync_folder(parent)
+            finally:
+                _settle(retired, folder)
+        finally:
+            _settle(retired, folder)
 
 
-def _make_folder(path: str) -> int:
-    os.mkdir(path)
-    return os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+def _settle(retired: Path, folder: Path) -> None:
+    """Remove what was replaced, or give it its name back if nothing took that."""
+    if not os.path.lexists(retired):
+        return
+    if os.path.lexists(folder):
+        _remove(retired)
+    else:
+        os.rename(retired, folder)
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        with suppress(OSError):
+            path.unlink()
+
+
+def _is_ours(mode: int) -> bool:
+    return stat.S_ISDIR(mode) or stat.S_ISREG(mode)
 
 
 def _sync_files(folder: str) -> None:
     """Put everything on the disk; of the records it is there already."""
     for entry in os.scandir(folder):
-        if not entry.is_file(follow_symlinks=False):
-            continue
-        fd = os.open(entry.path, os.O_RDONLY | os.O_CLOEXEC)
-        try:
-            os.fsync(fd)
-        finally:
-            os.close(fd)
-    sync_folder(folder)
+        if entry.is_file(follow_symlinks=False):
+            opened = Descriptor(entry.path, os.O_RDONLY)
+            os.fsync(opened.fd)
+            opened.close()
+    sync_folder(open_folder(folder))

@@ -1,7 +1,6 @@
 """Lightning's checkpoints as records: folders that appear whole, and no pickle."""
 
 import json
-import shutil
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -12,9 +11,8 @@ from lightning.pytorch import LightningModule
 from lightning.pytorch.plugins.io import CheckpointIO, TorchCheckpointIO
 
 from ..records.record import Record
-from ..records.scratch import abandoned
 from .checkpoint import Checkpoint
-from .folders import committed, recover, remove_folder
+from .folders import committed, recover, remove_folder, sweep
 from .manifest import FILE
 
 M = TypeVar("M", bound=LightningModule)
@@ -48,8 +46,7 @@ class RecordIO(CheckpointIO):
             raise TypeError("records are saved without storage_options")
         folder.parent.mkdir(parents=True, exist_ok=True)
         recover(folder.parent)
-        for left_behind in abandoned(str(folder.parent), "*"):
-            shutil.rmtree(left_behind, ignore_errors=True)
+        sweep(folder.parent, ".+")
         rest = dict(checkpoint)
         state_dict = dict(rest.pop("state_dict", {}))
         tensors = {k: v for k, v in state_dict.items() if isinstance(v, torch.Tensor)}
@@ -59,8 +56,6 @@ class RecordIO(CheckpointIO):
         parts = {MODEL: Record.from_state_dict(tensors), TRAINING: rest}
         about = _for_people(rest)
         step = int(checkpoint.get("global_step", 0))
-        if folder.is_file():
-            folder.unlink()
         with committed(folder) as scratch:
             Checkpoint.write(scratch, step, parts, {}, info=about)
 

@@ -6,12 +6,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from ..config.storage.opening import read_file
+from ..config.storage.replacement import write_text
 from ..records.errors import RecordFormatError, RecordVersionError
 
 FILE = "checkpoint.json"
 
 VERSION = 1
 """Of the manifest; a newer one is refused."""
+
+_MOST_BYTES = 64 << 20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,14 +43,14 @@ class Manifest:
             **({"info": self.info} if self.info else {}),
         }
         text = json.dumps(tree, indent=2, ensure_ascii=False, allow_nan=False)
-        (folder / FILE).write_text(text + "\n", encoding="utf-8")
+        write_text(folder / FILE, text + "\n")
 
     @classmethod
     def read(cls, folder: Path) -> "Manifest":
         """Return the manifest in ``folder``. Raises `RecordError` for a damaged one."""
         file = folder / FILE
         try:
-            tree = json.loads(file.read_bytes()[: 64 << 20])
+            tree = json.loads(read_file(file, _MOST_BYTES)[:_MOST_BYTES])
             version = tree["burnish"]
             if type(version) is not int or version > VERSION:
                 raise RecordVersionError(str(file), version, VERSION, "the checkpoint")

@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from ..config.storage.replacement import write_text
+
 Curves = Mapping[str, tuple[Sequence[int], Sequence[float]]]
 
 _STYLE = (
@@ -40,7 +42,7 @@ def write_report(
         f"{_pictures(curves)}\n<h2>Last and best values</h2>\n{_table(curves)}\n"
         f"<h2>Configuration</h2><pre>{html.escape(config)}</pre>\n</body></html>\n"
     )
-    file.write_text(page, encoding="utf-8")
+    write_text(file, page)
 
 
 def _table(curves: Curves) -> str:

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from ..config.storage.opening import read_file
 from ..records.errors import RecordFormatError
 
 
@@ -14,7 +15,7 @@ def read_seed_blob(file: Path, path: str) -> Any:
     import msgpack
 
     try:
-        data = file.read_bytes()
+        data = read_file(file, file.stat().st_size)
     except FileNotFoundError as error:
         error.strerror = f"the file of the state's {path!r} is missing"
         raise

@@ -7,8 +7,9 @@ from typing import Any, TypeVar
 
 from torch import nn
 
-from ..config.files import dump, read_tree, write_text
+from ..config.files import dump, read_tree
 from ..config.formats import format_named
+from ..config.storage.replacement import write_text
 from ..config.tree import Struct
 from ..config.versioned import has_versions, upgrade
 from ..records.open import open_record

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import ConfigError
-from ..files import load, read_tree, write_text, written
+from ..files import load, read_tree, written
+from ..storage.replacement import write_text
 from .change import Severity
 from .checker import SchemaChecker
 from .storage import dump_schema, load_schema

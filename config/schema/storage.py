@@ -6,9 +6,10 @@ from typing import Any
 
 from ..encode import encode
 from ..errors import ConfigError, Problem
-from ..files import read_tree, write_text
+from ..files import read_tree
 from ..path import child
 from ..ron import read, write
+from ..storage.replacement import write_text
 from ..tree import Struct, is_dict
 from . import types as t
 from .derive import schema_of

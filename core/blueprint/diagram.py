@@ -3,9 +3,9 @@
 import io
 import os
 from collections.abc import Iterator
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ...config.storage.replacement import write_text
 from .draft import Draft
 from .entry import Entry
 from .made import Made
@@ -29,7 +29,7 @@ class Diagram:
         console.print(self._tree())
         drawn = console.export_svg(title=self._draft.tree.cls.__qualname__)
         if file is not None:
-            Path(file).write_text(drawn, encoding="utf-8")
+            write_text(file, drawn)
         return drawn
 
     def __rich__(self) -> "Tree":

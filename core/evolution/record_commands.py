@@ -10,11 +10,13 @@ from typing import Any
 from torch import nn
 
 from ...config.schema.commands import DEFAULT_FILE as CONFIG_FILE
+from ...config.storage.opening import read_file
 from ...records.errors import RecordError
 from .record_check import RecordChecker, upgrade_file
 from .record_schema import Target, dump_schema, load_schema
 
 DEFAULT_FILE = "record-schema.json"
+_MOST_BYTES = 64 << 20
 
 
 def is_target(found: Any) -> bool:
@@ -70,7 +72,7 @@ def _schema(target: Target, name: str, file: str, hparams_file: str | None) -> i
 def _hparams(file: str | None) -> Mapping[str, Any] | None:
     if file is None:
         return None
-    found: Any = json.loads(Path(file).read_text(encoding="utf-8"))
+    found: Any = json.loads(read_file(file, _MOST_BYTES))
     if not isinstance(found, dict):
         raise ValueError(f"{file}: expected a map of hyperparameters")
     return found  # pyright: ignore[reportUnknownVariableType]  # JSON

@@ -6,13 +6,13 @@ import json
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import torch
 from torch import nn
 
-from ...config.files import write_text
+from ...config.storage.opening import read_file
+from ...config.storage.replacement import write_text
 from ...records.dtypes import BY_NAME, NAME_OF
 from ...records.entry import Entry
 from ...records.errors import RecordFormatError
@@ -26,6 +26,7 @@ from ..state.places import Places, places_of, unwrapped
 from .upgrading import version_of, versions_below
 
 _FORMAT = 1
+_MOST_BYTES = 256 << 20
 
 Target = nn.Module | type[nn.Module] | Callable[[], nn.Module]
 """A module, a class that needs no arguments, or a function that returns a module."""
@@ -99,14 +100,14 @@ def dump_schema(
     head: dict[str, Any] = {"record_schema": _FORMAT, "name": schema.name}
     head |= {"version": schema.version, "versions": dict(schema.versions)}
     text = json.dumps(head, indent=2)[:-2]
-    write_text(Path(file), f'{text},\n  "tensors": {{\n{tensors}\n  }}\n}}\n')
+    write_text(file, f'{text},\n  "tensors": {{\n{tensors}\n  }}\n}}\n')
 
 
 def load_schema(file: str | os.PathLike[str]) -> RecordSchema:
     """Return the schema in ``file``. Raises `RecordFormatError` for what is none."""
     name = os.fspath(file)
     try:
-        told = json.loads(Path(file).read_text(encoding="utf-8"))
+        told = json.loads(read_file(file, _MOST_BYTES))
         if told["record_schema"] > _FORMAT:
             raise RecordFormatError(name, "a schema of a newer version", "", "Upgrade.")
         return RecordSchema(

@@ -14,10 +14,11 @@ from typing import Any
 
 import xxhash
 
+from ...config.storage.opening import read_file
+from ...config.storage.replacement import write_text
 from ...records.errors import RecordFormatError
 from ...records.flat import FlatRecord
 from ...records.open import open_record
-from ...records.sink import open_sink
 from ..hyperparameters.plain import SAVE
 from .shards import INDEX, open_shards, read_index, shard_names
 
@@ -79,8 +80,7 @@ def digest(hparams: Mapping[str, Any]) -> str:
 
 def write_config(folder: str, config: Mapping[str, Any]) -> None:
     """Replace `config.json`."""
-    with open_sink(os.path.join(folder, CONFIG)) as sink:
-        sink.write((json.dumps(config, indent=2) + "\n").encode())
+    write_text(os.path.join(folder, CONFIG), json.dumps(config, indent=2) + "\n")
 
 
 def remove_others(folder: str, kept: set[str]) -> None:
@@ -147,13 +147,11 @@ def _hparams_in(metadata: Any) -> Mapping[str, Any] | None:
 
 def _config(file: str) -> dict[str, Any] | None:
     try:
-        size = os.path.getsize(file)
-        with open(file, "rb") as stream:
-            text = stream.read(_MAX_CONFIG + 1)
+        text = read_file(file, _MAX_CONFIG)
     except FileNotFoundError:
         return None
-    if size > _MAX_CONFIG:
-        raise RecordFormatError(file, f"{size:,} bytes", "a configuration")
+    if len(text) > _MAX_CONFIG:
+        raise RecordFormatError(file, f"over {_MAX_CONFIG:,} bytes", "a configuration")
     try:
         config = json.loads(text)
     except (ValueError, RecursionError) as error:

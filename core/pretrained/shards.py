@@ -8,6 +8,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ...config.path import did_you_mean
+from ...config.storage.opening import read_file
+from ...config.storage.replacement import write_text
 from ...records.entry import Entry
 from ...records.errors import RecordFormatError
 from ...records.flat import FlatRecord
@@ -15,7 +17,7 @@ from ...records.open import open_record
 from ...records.payload import stored_size
 from ...records.precision import Precision, PrecisionLike
 from ...records.recorder import Recorder
-from ...records.sink import Progress, open_sink
+from ...records.sink import Progress
 
 INDEX = "model.safetensors.index.json"
 
@@ -83,8 +85,7 @@ def write_shards(
         weight_map |= {min((e.path, *e.ties)): name for e in entries}
     metadata = {"total_size": total, **record.metadata}
     index = {"metadata": metadata, "weight_map": dict(sorted(weight_map.items()))}
-    with open_sink(os.path.join(folder, INDEX)) as sink:
-        sink.write(json.dumps(index, indent=2).encode())
+    write_text(os.path.join(folder, INDEX), json.dumps(index, indent=2))
     return names
 
 
@@ -107,15 +108,15 @@ def shard_names(index: Mapping[str, Any], file: str) -> list[str]:
 
 def read_index(file: str) -> dict[str, Any]:
     """Return what an index says. Raises `RecordFormatError` for what is no index."""
-    if os.path.getsize(file) > _MAX_INDEX:
+    text = read_file(file, _MAX_INDEX)
+    if len(text) > _MAX_INDEX:
         raise RecordFormatError(
             file, f"over {_MAX_INDEX:,} bytes", "an index of shards"
         )
-    with open(file, "rb") as stream:
-        try:
-            index = json.loads(stream.read())
-        except (ValueError, RecursionError) as error:
-            raise RecordFormatError(file, f"no JSON: {error!s:.120}") from error
+    try:
+        index = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise RecordFormatError(file, f"no JSON: {error!s:.120}") from error
     if not isinstance(index, dict):
         raise RecordFormatError(file, "no map", "an index of shards")
     return index  # pyright: ignore[reportUnknownVariableType]  # JSON

@@ -1,0 +1,1 @@
+"""Files on disk: opened without waiting, replaced whole or not at all."""

@@ -1,0 +1,197 @@
+"""A file that takes the place of another one: whole, or not at all."""
+
+import errno
+import os
+import stat
+from collections.abc import Generator
+from contextlib import AbstractContextManager, contextmanager, suppress
+
+from .descriptor import Descriptor, open_folder
+from .scratch import Scratch, locked_scratch, remove_abandoned
+
+_MOST_LINKS = 40
+
+_CANNOT_SYNC = {errno.EINVAL, errno.ENOTSUP, errno.ENOSYS, errno.EBADF}
+"""What file systems answer that have nothing to sync, such as some of a network."""
+
+
+@contextmanager
+def replacement(path: str | os.PathLike[str]) -> Generator[int]:
+    """Give a descriptor to write to; in the end, its content is what ``path`` holds.
+
+    A reader sees the old file or the new, and after a crash one of them is there. If
+    the block raises, the old one is as it was. Mode, owner, group and attributes of a
+    file stay, and a link leads to it as before; other names of the same file (hard
+    links) keep the old content. A pipe or a device is written to, and stays.
+    """
+    file = os.fsdecode(path)
+    with _said_in_words(file):
+        status = _status(file)
+        if status is not None and not stat.S_ISREG(status.st_mode):
+            opened = _irregular(file, status.st_mode)
+            try:
+                yield opened.fd
+            finally:
+                opened.close()
+            return
+        folder, name = _place(file)
+        remove_abandoned(folder, name)
+        with _scratch(folder, name, is_new=status is None) as scratch:
+            fd = scratch.opened.fd
+            yield fd
+            if status is not None:
+                _inherit(fd, status, file)
+            os.fsync(fd)
+            # In the same folder, so this is atomic: there is the old or the new.
+            scratch.rename()
+            sync_folder(folder)
+
+
+def write_file(path: str | os.PathLike[str], data: bytes) -> None:
+    """Replace the file ``path`` by one that holds ``data``, as `replacement` does."""
+    with replacement(path) as fd:
+        write_all(fd, data)
+
+
+def write_text(path: str | os.PathLike[str], text: str) -> None:
+    """Replace the file ``path`` by one that holds ``text`` in UTF-8."""
+    write_file(path, text.encode())
+
+
+def write_all(fd: int, data: bytes | memoryview) -> None:
+    """Write all of ``data``, in as many calls as that takes."""
+    view = memoryview(data).cast("B")
+    while view:
+        done = os.write(fd, view)
+        if not done:
+            raise OSError(errno.EIO, "the file takes no more bytes")
+        view = view[done:]
+
+
+def sync_folder(folder: Descriptor) -> None:
+    """Put the names in ``folder`` on the disk, where its file system can."""
+    try:
+        os.fsync(folder.fd)
+    except OSError as error:
+        if error.errno not in _CANNOT_SYNC:
+            raise
+
+
+def explained(error: OSError, path: str) -> OSError:
+    """Return ``error`` in words that say what to do about ``path``."""
+    folder = os.path.dirname(path) or "."
+    stays = "what was saved there before is unchanged"
+    words = {
+        errno.ENOENT: f"the folder {folder} does not exist; make it first",
+        errno.ENOTDIR: f"{folder} is no folder; name another one",
+        errno.EACCES: f"the folder {folder} is not writable",
+        errno.EPERM: f"the folder {folder} does not allow this",
+        errno.EROFS: f"the folder {folder} is read-only",
+        errno.EISDIR: "a folder is in the way; remove it or write elsewhere",
+        errno.ENOSPC: f"the disk is full; {stays}",
+        errno.EDQUOT: f"the disk quota is used up; {stays}",
+        errno.EFBIG: f"the file grows beyond what is allowed; {stays}",
+        errno.EIO: "the disk reports an error: the file there is the old or the new",
+        errno.ENAMETOOLONG: "the name is too long; choose a shorter one",
+        errno.ELOOP: "it is a link that leads back to itself; remove it",
+        errno.ENXIO: "nobody reads what is written there; start the reader first",
+    }.get(error.errno or 0)
+    return OSError(error.errno, words or f"{error.strerror}; {stays}", path)
+
+
+@contextmanager
+def _said_in_words(path: str) -> Generator[None]:
+    try:
+        yield
+    except OSError as error:
+        # One that names another file is not about this one.
+        is_another = error.filename is not None and not _is_ours(error.filename, path)
+        if is_another or error.errno is None:
+            raise
+        raise explained(error, path) from error
+
+
+def _is_ours(name: object, path: str) -> bool:
+    """Return whether ``name`` is of this file: itself, its folder or a temporary."""
+    head = os.path.dirname(path) or "."
+    return name in (path, os.path.basename(path), head) or str(name).endswith(".tmp")
+
+
+def _status(file: str) -> os.stat_result | None:
+    try:
+        return os.stat(file)
+    except FileNotFoundError:
+        return None
+
+
+def _irregular(file: str, mode: int) -> Descriptor:
+    """Return the pipe or device ``file`` without waiting for a reader."""
+    if stat.S_ISDIR(mode):
+        raise IsADirectoryError(errno.EISDIR, "a folder is in the way", file)
+    opened = Descriptor(file, os.O_WRONLY | os.O_NONBLOCK)
+    os.set_blocking(opened.fd, True)
+    return opened
+
+
+def _place(file: str) -> tuple[Descriptor, str]:
+    """Return the folder of ``file`` and its name there, behind all links."""
+    folder, name = os.path.split(file.rstrip("/") or file)
+    parent = open_folder(folder)
+    for _ in range(_MOST_LINKS):
+        if name in ("", ".", ".."):
+            raise IsADirectoryError(errno.EISDIR, "a folder is in the way", file)
+        try:
+            target = os.readlink(name, dir_fd=parent.fd)
+        except OSError as error:
+            if error.errno in (errno.EINVAL, errno.ENOENT):
+                return parent, name
+            raise
+        folder, name = os.path.split(target)
+        parent = open_folder(folder, dir_fd=parent.fd)
+    raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), file)
+
+
+def _scratch(
+    folder: Descriptor, name: str, *, is_new: bool
+) -> AbstractContextManager[Scratch]:
+    # What replaces a file is its owner's alone until it gets the mode of that one.
+    mode = 0o666 if is_new else 0o600
+
+    def make(scratch: str) -> Descriptor:
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL
+        return Descriptor(scratch, flags, mode, dir_fd=folder.fd)
+
+    def remove(scratch: str) -> None:
+        os.unlink(scratch, dir_fd=folder.fd)
+
+    return locked_scratch(folder, name, make, remove)
+
+
+def _inherit(fd: int, old: os.stat_result, file: str) -> None:
+    """Give a new file the owner, the mode and the attributes of the old one.
+
+    What this user may not give stays the user's own.
+    """
+    new = os.fstat(fd)
+    mode = stat.S_IMODE(old.st_mode)
+    if (new.st_uid, new.st_gid) != (old.st_uid, old.st_gid):
+        for owner in ((old.st_uid, -1), (-1, old.st_gid)):
+            with suppress(OSError):
+                os.fchown(fd, *owner)
+        mode = _allowed_mode(mode, old, os.fstat(fd))
+    os.fchmod(fd, mode)
+    if hasattr(os, "listxattr"):
+        with suppress(OSError):
+            for name in os.listxattr(file):
+                with suppress(OSError):
+                    os.setxattr(fd, name, os.getxattr(file, name))
+
+
+def _allowed_mode(mode: int, old: os.stat_result, new: os.stat_result) -> int:
+    """Return ``mode`` without what it would give to another owner or group."""
+    if new.st_uid != old.st_uid:
+        mode &= ~stat.S_ISUID
+    if new.st_gid != old.st_gid:
+        # The group that had a share is not this one: it gets what all others have.
+        mode = mode & ~(stat.S_ISGID | stat.S_IRWXG) | (mode & stat.S_IRWXO) << 3
+    return mode

@@ -1,0 +1,187 @@
+"""Temporaries that a save writes to before they take their final name.
+
+Each is locked while its writer lives, so that a later save can tell what a killed one
+has left behind.
+"""
+
+import errno
+import fcntl
+import os
+import re
+import secrets
+import stat
+from collections.abc import Callable, Generator
+from contextlib import contextmanager, suppress
+
+from ..interrupts import uninterrupted
+from .descriptor import Descriptor
+
+MOST_BYTES = 255
+"""Of the name of a file, on every file system in use."""
+
+_ENDING = r"\.[0-9a-f]{8}\.tmp"
+_N_ADDED = len(".") + len(".01234567.tmp")
+_MOST_TRIES = 100
+
+
+def scratch_name(name: str) -> str:
+    """Return the name of a temporary for ``name``, different at each call."""
+    return f".{_shortened(name)}.{secrets.token_hex(4)}.tmp"
+
+
+def scratch_pattern(name: str) -> re.Pattern[str]:
+    """Return what the names of temporaries for ``name`` match as a whole."""
+    return re.compile(re.escape(f".{_shortened(name)}") + _ENDING)
+
+
+def any_scratch(names: str) -> re.Pattern[str]:
+    """Return what temporaries match whose names match the expression ``names``."""
+    return re.compile(rf"\.(?:{names}){_ENDING}", re.DOTALL)
+
+
+class Scratch:
+    """A locked temporary for ``final``, which is a file or folder of another name.
+
+    Its name is noted before it is made: whatever interrupts its writer, `discard`
+    finds all there is.
+    """
+
+    def __init__(
+        self, folder: Descriptor, final: str, remove: Callable[[str], object]
+    ) -> None:
+        self._folder, self._final, self._remove = folder, final, remove
+        self.name = ""
+        """In the folder; empty once there is none."""
+        self.opened: Descriptor
+        """The temporary; its lock, which is held until `discard`, says who writes."""
+
+    def make(self, make: Callable[[str], Descriptor]) -> None:
+        """Make it, under a name that nobody has."""
+        problem = OSError(errno.EEXIST, "no temporary can be made", self._final)
+        for _ in range(_MOST_TRIES):
+            self.name = scratch_name(self._final)
+            try:
+                self.opened = make(self.name)
+            except (FileExistsError, FileNotFoundError) as error:
+                self.name, problem = "", error
+                continue
+            # Another save may take it for an abandoned one until it is locked.
+            if lock(self.opened) and is_same(self.opened, self._folder, self.name):
+                return
+        raise problem
+
+    def rename(self) -> None:
+        """Give it the name that it was made for; a file there is replaced."""
+        folder = self._folder.fd
+        os.replace(self.name, self._final, src_dir_fd=folder, dst_dir_fd=folder)
+        self.name = ""
+
+    def discard(self) -> None:
+        """Remove it, unless it was renamed, and let go of its lock."""
+        if self.name:
+            with suppress(OSError):
+                self._remove(self.name)
+            self.name = ""
+        if hasattr(self, "opened"):
+            with suppress(OSError):
+                self.opened.close()
+
+
+@contextmanager
+def locked_scratch(
+    folder: Descriptor,
+    final: str,
+    make: Callable[[str], Descriptor],
+    remove: Callable[[str], object],
+) -> Generator[Scratch]:
+    """Give a temporary, which is removed after the block unless it was renamed."""
+    scratch = Scratch(folder, final, remove)
+    # An interrupt may come in place of either `discard`, and the other is made.
+    try:
+        try:
+            with uninterrupted():
+                scratch.make(make)
+            yield scratch
+        finally:
+            with uninterrupted():
+                scratch.discard()
+    finally:
+        scratch.discard()
+
+
+def abandoned(
+    folder: Descriptor, pattern: re.Pattern[str], is_kind: Callable[[int], bool]
+) -> Generator[str]:
+    """Yield the names of temporaries in ``folder`` whose writers are dead, each locked.
+
+    ``is_kind`` tells by its mode whether something is of the kind that is looked for:
+    what others put under such a name is left alone.
+    """
+    try:
+        names = [name for name in os.listdir(folder.fd) if pattern.fullmatch(name)]
+    except OSError:
+        return  # A folder that cannot be listed takes files all the same.
+    for name in names:
+        with suppress(OSError), taken_over(folder, name, is_kind) as is_free:
+            if is_free:
+                yield name
+
+
+@contextmanager
+def taken_over(
+    folder: Descriptor, name: str, is_kind: Callable[[int], bool]
+) -> Generator[bool]:
+    """Lock ``name`` for the block; False where a living writer holds its lock."""
+    status = os.stat(name, dir_fd=folder.fd, follow_symlinks=False)
+    if not is_kind(status.st_mode):
+        yield False
+        return
+    # A pipe that has taken the name since would wait for its writer.
+    flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK
+    opened = Descriptor(name, flags, dir_fd=folder.fd)
+    try:
+        is_locked = lock(opened, needs_locks=True)
+        yield (
+            is_locked
+            and is_kind(os.fstat(opened.fd).st_mode)
+            and is_same(opened, folder, name)
+        )
+    finally:
+        opened.close()
+
+
+def lock(opened: Descriptor, *, needs_locks: bool = False) -> bool:
+    """Lock a file for its writer; return whether nobody else has done so.
+
+    On a file system without locks nobody has, unless the answer ``needs_locks``.
+    """
+    try:
+        fcntl.flock(opened.fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError:
+        return not needs_locks
+    return True
+
+
+def is_same(opened: Descriptor, folder: Descriptor, name: str) -> bool:
+    """Return whether ``name`` still is the file that was opened."""
+    try:
+        status = os.stat(name, dir_fd=folder.fd, follow_symlinks=False)
+    except OSError:
+        return False
+    return os.path.samestat(os.fstat(opened.fd), status)
+
+
+def remove_abandoned(folder: Descriptor, name: str) -> None:
+    """Remove the temporaries for the file ``name`` whose writers are dead."""
+    for left_behind in abandoned(folder, scratch_pattern(name), stat.S_ISREG):
+        with suppress(OSError):
+            os.unlink(left_behind, dir_fd=folder.fd)
+
+
+def _shortened(name: str) -> str:
+    """Return ``name``, cut between two characters so that a temporary's fits."""
+    encoded = os.fsencode(name)
+    most = MOST_BYTES - _N_ADDED
+    return name if len(encoded) <= most else encoded[:most].decode("utf-8", "ignore")

@@ -1,0 +1,77 @@
+"""Files that are opened for reading: what is none is an error, at once."""
+
+import os
+import signal
+import socket
+import stat
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from burnish.config.storage import opening
+from burnish.config.storage.opening import IrregularFileError, open_regular, read_file
+
+
+def make(kind: str, place: Path) -> Path:
+    if kind == "pipe":
+        os.mkfifo(place)
+    elif kind == "socket":
+        with socket.socket(socket.AF_UNIX) as server:
+            server.bind(str(place))
+    elif kind == "device":
+        return Path("/dev/zero")
+    else:
+        place.symlink_to(place)
+    return place
+
+
+@pytest.mark.parametrize("kind", ["pipe", "socket", "device"])
+def test_what_is_no_file_is_an_error_that_says_what_it_is(
+    kind: str, tmp_path: Path
+) -> None:
+    place = make(kind, tmp_path / "x")
+
+    with pytest.raises(IrregularFileError, match=f"found a .*{kind}, expected a reg"):
+        at_once(lambda: read_file(place, 100))
+
+
+def test_a_pipe_that_takes_the_place_of_a_file_while_it_is_opened_is_not_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "x"
+    os.mkfifo(file)
+    real = opening._check  # pyright: ignore[reportPrivateUsage]
+    modes = [stat.S_IFREG]
+
+    monkeypatch.setattr(
+        opening, "_check", lambda mode, name: real(modes.pop() if modes else mode, name)
+    )
+    n_open = len(os.listdir("/proc/self/fd"))
+    with pytest.raises(IrregularFileError, match="a named pipe"):
+        at_once(lambda: open_regular(file))
+
+    assert len(os.listdir("/proc/self/fd")) == n_open
+
+
+def test_a_file_is_read_whole_or_to_one_byte_more_than_asked(tmp_path: Path) -> None:
+    file = tmp_path / "x"
+    file.write_bytes(b"0123456789" * 30_000)
+
+    assert read_file(file, 1 << 20) == b"0123456789" * 30_000
+    assert read_file(file, 300_000) == b"0123456789" * 30_000
+    assert read_file(file, 11) == b"012345678901"
+    assert len(read_file("/proc/self/status", 1 << 20)) > 100
+
+
+def at_once(action: Callable[[], object]) -> None:
+    def late(*_: object) -> None:
+        raise AssertionError("this waits for somebody")
+
+    before = signal.signal(signal.SIGALRM, late)
+    signal.setitimer(signal.ITIMER_REAL, 20)
+    try:
+        action()
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
