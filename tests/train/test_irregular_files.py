@@ -48,7 +48,7 @@ def checkpoint(name: str) -> Callable[[Path], object]:
         place = file.parent / "run" / "step000000000001" / name
         place.unlink()
         file.rename(place)
-        return kept[1].restore({"net": net})
+        return kept.restore(1, net=net)
 
     return read
 
