@@ -13,13 +13,17 @@ from typing import Any, TypeAlias
 from . import site
 from .errors import ConfigError, Problem
 from .path import bind, fill, join, n_wildcards, parts
-from .tree import is_dict
+from .tree import is_dict, is_items
 
 Path: TypeAlias = str | Sequence[str]
 
 
 class RewriteRule:
-    """One step from a version to the next; every rule may be applied to any tree."""
+    """One step from a version to the next; every rule may be applied to any tree.
+
+    A rule of a user's own overrides ``apply`` for values, ``rename`` for the names of
+    tensors and of a schema's fields, or both.
+    """
 
     __slots__ = ()
     __match_args__: tuple[str, ...] = ()
@@ -112,7 +116,7 @@ class AddDefault(RewriteRule):
 
     def apply(self, tree: Any) -> None:
         """Insert the default where the field is absent."""
-        site.supply(tree, self.field, self.default)
+        site.supply(tree, self.field, _as_data(self.default))
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -128,7 +132,7 @@ class ChangeDefault(RewriteRule):
 
     def apply(self, tree: Any) -> None:
         """Insert the old default where the field is absent."""
-        site.supply(tree, self.field, self.old_default)
+        site.supply(tree, self.field, _as_data(self.old_default))
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -209,6 +213,25 @@ def as_source(value: Any) -> str:
     if isinstance(value, list):
         return f"[{', '.join(map(as_source, value))}]"
     return repr(value)
+
+
+def _as_data(default: Any) -> Any:
+    """Return a default as the raw tree of a file has it: structs as their fields."""
+    if not _has_struct(default):
+        return default
+    from .encode import encode
+
+    return encode(default)
+
+
+def _has_struct(value: Any) -> bool:
+    from .fields import is_struct_value
+
+    if is_dict(value):
+        return any(map(_has_struct, value.values()))
+    if is_items(value):
+        return any(map(_has_struct, value))
+    return is_struct_value(value)
 
 
 def _normalize(rule: RewriteRule, *names: str) -> None:

@@ -118,8 +118,26 @@ def _supply_at(container: Any, names: Sequence[str], default: Any) -> None:
         if not is_dict(container):
             return
         container = container.setdefault(name, Weak())
-    if is_dict(container):
-        container.setdefault(names[-1], copy.deepcopy(default))
+    if not is_dict(container):
+        return
+    last = names[-1]
+    if last not in container:
+        container[last] = copy.deepcopy(default)
+    elif isinstance(container[last], Weak):
+        # The file leaves the struct out, so what it meant is the old default of the
+        # whole; defaults of fields that earlier rules noted fill what that lacks.
+        container[last] = _completed(copy.deepcopy(default), container[last])
+
+
+def _completed(default: Any, weak: Weak) -> Any:
+    """Return ``default`` with what it lacks of ``weak``, if it is a struct at all."""
+    if is_dict(default):
+        for name, value in weak.items():
+            if isinstance(value, Weak) and name in default:
+                default[name] = _completed(default[name], value)
+            else:
+                default.setdefault(name, value)
+    return default
 
 
 def _enter(container: Any, name: str, path: str, weak: bool) -> Any:

@@ -9,7 +9,7 @@ from typing import Any
 from ..encode import encode, to_plain
 from ..errors import ConfigVersionError, Problem
 from ..fields import fields_of, is_mapping, is_sequence, is_struct, item_type, members
-from ..path import bind, fill
+from ..path import bind, fill, join, parts
 from ..rules import (
     AddDefault,
     ChangeDefault,
@@ -76,7 +76,34 @@ def _upgrade_type(annotation: Any, old: t.Type) -> t.Type:
 
 @singledispatch
 def _apply(rule: RewriteRule, struct: t.Struct) -> None:
-    """Change ``struct`` as ``rule`` changes files; a user's own rule does nothing."""
+    """Change ``struct`` as ``rule`` changes files; a user's own rule moves fields."""
+    if type(rule).rename is RewriteRule.rename:
+        return
+    for owner, name, path in _moves(rule, struct, ()):
+        field = owner.fields.pop(name)
+        new = rule.rename(join(*path))
+        if new is None:
+            continue
+        *parents, last = parts(new)
+        target = struct
+        for part in parents:
+            target = _enter(target, part)
+        target.fields[last] = replace(field, name=last)
+
+
+def _moves(
+    rule: RewriteRule, struct: t.Struct, path: tuple[str, ...]
+) -> list[tuple[t.Struct, str, tuple[str, ...]]]:
+    """Return the fields that ``rule`` renames or deletes, with all that is in them."""
+    found: list[tuple[t.Struct, str, tuple[str, ...]]] = []
+    for name, field in struct.fields.items():
+        here = (*path, name)
+        if rule.rename(join(*here)) != join(*here):
+            found.append((struct, name, here))
+            continue
+        for inner, below in _structs(field.type, here):
+            found += _moves(rule, inner, below)
+    return found
 
 
 @_apply.register

@@ -8,10 +8,10 @@ it stands for in the old name it stands for in the new one.
 from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 from ...config.path import bind, fill, join, n_wildcards, parts
-from ...config.rules import DeleteField, MapFieldValue, RenameField, RewriteRule
+from ...config.rules import MapFieldValue, RewriteRule
 from ...records.entry import Entry
 from ...records.errors import RecordError
 from .derived import Cut, Joined, Stacked, Taken, Turned, derived
@@ -173,17 +173,25 @@ def apply_rule(rule: RewriteRule, table: Table) -> Table:
         return rule.rewrite(table)
     if isinstance(rule, MapFieldValue):
         return _mapped(rule, table)
-    if not isinstance(rule, RenameField | DeleteField):
+    if type(rule).rename is RewriteRule.rename:
         return table
     renamed: Table = {}
     for path, entry in table.items():
-        new = rule.rename(path)
+        new = new_path(rule, path)
         if new is None:
             continue
         if new in renamed:
             raise RecordError(f"{rule}: two entries would be {new}")
         renamed[new] = entry
     return renamed
+
+
+def new_path(rule: RewriteRule, path: str) -> str | None:
+    """Return what ``rule`` renames ``path`` to; raise `RecordError` for no path."""
+    new: Any = rule.rename(path)
+    if new is not None and (not isinstance(new, str) or not new):
+        raise RecordError(f"{rule}: {path} would be named {new!r:.60}, no path")
+    return new
 
 
 def _mapped(rule: MapFieldValue, table: Table) -> Table:
@@ -251,4 +259,5 @@ __all__ = [
     "TransposeTensor",
     "UnstackTensor",
     "apply_rule",
+    "new_path",
 ]

@@ -17,7 +17,7 @@ from ..hyperparameters.declared_class import declared_class
 from ..hyperparameters.plain import VERSION
 from ..hyperparameters.registry import NAME
 from ..state.places import Places
-from .tensor_rules import Table, apply_rule
+from .tensor_rules import Table, apply_rule, new_path
 
 
 def version_of(cls: type[nn.Module]) -> int:
@@ -35,8 +35,14 @@ def check_rules(cls: type, version: int, rules: Mapping[int, Sequence[Any]]) -> 
                 f"the class is of version {version}. Rules lead from a version to the "
                 "next one."
             )
+        if not isinstance(of_step, list | tuple):
+            raise TypeError(
+                f"{cls.__qualname__}: upgrade_rules[{step}] is a list of rules, got "
+                f"{of_step!r:.60}"
+            )
         for rule in of_step:
-            if not (hasattr(rule, "rename") and hasattr(rule, "apply")):
+            is_rule = all(callable(getattr(rule, n, None)) for n in ("rename", "apply"))
+            if isinstance(rule, type) or not is_rule:
                 raise TypeError(
                     f"{cls.__qualname__}: upgrade_rules has {rule!r:.60}, which is no "
                     "rule; burnish.config has RenameField, DeleteField and others"
@@ -59,17 +65,19 @@ def upgraded(record: FlatRecord, places: Places) -> FlatRecord:
     if it says none) to the newest, a parent's before its children's; tensors are
     computed when they are read.  Raises `RecordVersionError` for a newer record.
     """
-    steps = list(_steps(record, places))
-    if not steps:
-        return record
     table: Table = dict(record.by_path())
     tree: dict[str, Any] = dict(record.tree or {})
     try:
+        steps = list(_steps(record, places))
         for prefix, rule in steps:
             table = _within(table, prefix, rule)
             tree = {n: v for p, v in tree.items() if (n := _new(p, prefix, rule))}
+    except (RecordMismatchError, RecordVersionError):
+        raise
     except RecordError as error:
         raise RecordMismatchError(record.reading.file, [str(error)]) from error
+    if not steps:
+        return record
     entries = _regrouped(table)
     renamed = _renamed(record, table) | dict(record.reading.renamed)
     reading = replace(record.reading, renamed=renamed)
@@ -141,9 +149,10 @@ def _within(table: Table, prefix: str, rule: RewriteRule) -> Table:
 
 
 def _new(path: str, prefix: str, rule: RewriteRule) -> str | None:
-    if not path.startswith(prefix):
+    # The empty path is the module that has the rules, which no rule of it renames.
+    if len(path) <= len(prefix) or not path.startswith(prefix):
         return path
-    new = rule.rename(path[len(prefix) :])
+    new = new_path(rule, path[len(prefix) :])
     return None if new is None else prefix + new
 
 

@@ -573,3 +573,65 @@ def test_an_edited_schema_that_makes_no_sense_is_told(
         load_schema(file)
 
     assert str(file) in str(told.value)
+
+
+def test_proposed_rules_keep_old_defaults_of_a_struct_and_of_its_fields() -> None:
+    @dataclass
+    class OldOpt:
+        lr: float = 0.1
+        decay: float = 1.0
+
+    @dataclass
+    class OldRun:
+        opt: OldOpt = field(default_factory=lambda: OldOpt(0.5, 1.0))
+
+    @dataclass
+    class Opt:
+        lr: float = 0.2
+        decay: float = 1.0
+
+    Opt.__name__ = "OldOpt"
+    fixes: list[Any] = []
+
+    @dataclass
+    class Run(Versioned):
+        opt: Opt = field(default_factory=lambda: Opt(7.0, 8.0))
+
+        @classmethod
+        def version(cls) -> int:
+            return 1
+
+        @classmethod
+        def upgrade_rules(cls) -> Any:
+            return {0: fixes}
+
+    fixes += SchemaChecker(schema_of(OldRun), Run).proposed_fixes
+
+    assert len(fixes) >= 2
+    assert loads(Run, "{}", format="json") == Run(Opt(0.5, 1.0))
+    assert loads(Run, '{"opt": {}}', format="json") == Run(Opt(0.1, 1.0))
+
+
+def test_a_rule_of_ones_own_moves_the_fields_of_a_schema() -> None:
+    class Shorter(RewriteRule):
+        def rename(self, path: str) -> str | None:
+            return None if path == "gone" else path.replace("learning_", "")
+
+    @dataclass
+    class Before:
+        learning_rate: float = 0.1
+        gone: int = 1
+
+    @dataclass
+    class After(Versioned):
+        rate: float = 0.1
+
+        @classmethod
+        def version(cls) -> int:
+            return 1
+
+        @classmethod
+        def upgrade_rules(cls) -> Any:
+            return {0: [Shorter()]}
+
+    assert SchemaChecker(schema_of(Before), After).changes == []

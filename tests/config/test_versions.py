@@ -384,3 +384,55 @@ def test_reading_never_changes_what_it_was_given() -> None:
     AsHparams.from_dict(given)
 
     assert given == {"lr": 0.5}
+
+
+@dataclass
+class Opt:
+    lr: float = 0.2
+    decay: float = 3.0
+
+
+@pytest.mark.parametrize("is_object", [True, False])
+def test_an_old_default_of_a_struct_holds_after_a_rule_for_one_of_its_fields(
+    is_object: bool,
+) -> None:
+    old: Any = Opt(0.2, 1.0) if is_object else {"lr": 0.2, "decay": 1.0}
+
+    @dataclass
+    class Run(Versioned):
+        opt: Opt = field(default_factory=lambda: Opt(9.0, 9.0))
+
+        @classmethod
+        def version(cls) -> int:
+            return 2
+
+        @classmethod
+        def upgrade_rules(cls) -> Rules:
+            return {
+                0: [ChangeDefault("opt.lr", 0.1, 0.2)],
+                1: [ChangeDefault("opt", old, Opt(9.0, 9.0))],
+            }
+
+    absent = loads(Run, '{"version": 0}', format="json")
+    empty = loads(Run, '{"version": 0, "opt": {}}', format="json")
+    newer = loads(Run, '{"version": 1}', format="json")
+
+    assert absent == Run(Opt(0.2, 1.0))
+    assert empty == Run(Opt(0.1, 3.0))
+    assert newer == Run(Opt(0.2, 1.0))
+
+
+def test_a_default_that_is_an_object_of_structs_reads_as_their_fields() -> None:
+    @dataclass
+    class Run(Versioned):
+        opts: list[Opt]
+
+        @classmethod
+        def version(cls) -> int:
+            return 1
+
+        @classmethod
+        def upgrade_rules(cls) -> Rules:
+            return {0: [AddDefault("opts", [Opt(1.0, 2.0), Opt()])]}
+
+    assert loads(Run, "{}", format="json") == Run([Opt(1.0, 2.0), Opt()])

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from burnish.config import DeleteField, MapFieldValue, RenameField
+from burnish.config import DeleteField, MapFieldValue, RenameField, RewriteRule
 from burnish.core import from_hyperparameters, load_record, module, report_of
 from burnish.core.errors import HyperparameterError
 from burnish.core.evolution.record_check import (
@@ -540,3 +540,55 @@ def test_a_module_with_arguments_is_checked_with_its_hyperparameters(
     assert schema_of(lambda: cls(3)).tensors["lin.weight"].shape == (1, 3)
     with pytest.raises(HyperparameterError, match=r"width: .*Wide needs"):
         schema_of(cls)
+
+
+class Shorter(RewriteRule):
+    """A rule of a user's own: only the two methods of the contract."""
+
+    def rename(self, path: str) -> str | None:
+        return None if path.startswith("old.") else path.replace("fc1", "head")
+
+    def apply(self, tree: Any) -> None:
+        tree["width"] = tree.pop("size", 2)
+
+
+def test_a_rule_of_ones_own_works_for_records_and_hyperparameters() -> None:
+    class Before(nn.Module):
+        def __init__(self, size: int = 2) -> None:
+            super().__init__()
+            self.fc1, self.old = nn.Linear(size, 2), nn.Linear(1, 1)
+
+    class After(nn.Module):
+        def __init__(self, width: int = 2) -> None:
+            super().__init__()
+            self.head = nn.Linear(width, 2)
+
+    Before.__qualname__ = After.__qualname__ = "Shortened"
+    old: Any = module(Before)(size=3)
+    data = old.save_record()
+
+    new: Any = module(version=1, upgrade_rules={0: [Shorter()]})(After)
+
+    built = new.from_record(data)
+    assert torch.equal(built.head.weight, old.fc1.weight)
+
+
+@pytest.mark.parametrize("path", [7, ""])
+def test_a_rule_that_names_no_path_is_told(path: Any) -> None:
+    class Broken(RewriteRule):
+        def rename(self, path: str) -> Any:
+            return broken
+
+    broken = path
+    old = define(lambda self: setattr(self, "fc", nn.Linear(1, 1)))
+    data = old().save_record()
+    new = define(lambda self: setattr(self, "fc", nn.Linear(1, 1)), 1, {0: [Broken()]})
+
+    with pytest.raises(RecordMismatchError, match=r"fc\.weight would be named"):
+        new().load_record(data)
+
+
+@pytest.mark.parametrize("rules", [{0: [RenameField]}, {0: [object()]}, {0: 3}])
+def test_what_is_no_rule_is_refused_when_the_class_is_decorated(rules: Any) -> None:
+    with pytest.raises(TypeError, match="upgrade_rules"):
+        define(lambda self: None, 1, rules)
