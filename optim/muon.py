@@ -86,9 +86,10 @@ def adjusted(rule: str | None, rows: int, columns: int) -> float:
 def orthogonalized(
     matrix: Tensor, coefficients: tuple[float, float, float], steps: int, eps: float
 ) -> Tensor:
-    """Return matrices with singular values near 1, in bfloat16; any leading dimension.
+    """Return matrices with singular values near 1, computed in bfloat16.
 
-    Raises ValueError for what is no matrix.
+    There may be leading dimensions; the dtype is that of ``matrix``. Raises ValueError
+    for what is no matrix.
     """
     if matrix.ndim < 2:
         raise ValueError(
@@ -102,4 +103,4 @@ def orthogonalized(
     for _ in range(steps):
         gram = x @ x.mT
         x = multiply_add(x, multiply_add(gram, gram, gram, beta=b, alpha=c), x, beta=a)
-    return x.mT if tall else x
+    return (x.mT if tall else x).to(matrix.dtype)

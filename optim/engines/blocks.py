@@ -80,7 +80,7 @@ def _generate(
 
     try:
         trusted = agrees(over, made, layout, step, scalars)
-    except RuntimeError as error:
+    except (RuntimeError, TypeError) as error:
         return f"an operation has no form that writes in place ({error!s:.60})"
     return (
         (run, registers) if trusted else "the replay gave other numbers than the step"

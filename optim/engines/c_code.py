@@ -87,65 +87,91 @@ def _store(made: Program, slot: int, out: int) -> str:
 
 
 def _statement(made: Program, i: int, name: str, args: tuple[Arg, ...]) -> str:
-    kind = _compute(made, i)
-    texts = [_argument(a, kind) for a in args]
-    value = _expression(name, texts, "f" if kind == "float" else "")
-    if made.dtypes[i] is torch.bfloat16:
-        value = f"from_bfloat16(to_bfloat16({value}))"
-    elif made.dtypes[i] is torch.float16:
-        value = f"(float)(_Float16)({value})"
+    dtype, kind = made.dtypes[i], _compute(made, i)
+    if name in _COMPARE:
+        value = _comparison(made, name, args)
+    else:
+        is_rounded = name in _ROUNDED
+        texts = [_argument(a, dtype if is_rounded else None, kind) for a in args]
+        value = _rounded(_expression(name, texts, dtype), dtype)
     return f"const {kind} v{i} = {value};"
 
 
-def _argument(a: Arg, kind: str) -> str:
+def _comparison(made: Program, name: str, args: tuple[Arg, ...]) -> str:
+    dtype = next(made.dtypes[a] for a in args if type(a) is int)
+    kind = "double" if dtype is torch.float64 else "float"
+    x, y = (_argument(a, dtype, kind) for a in args)
+    return f"{x} {_COMPARE[name]} {y}"
+
+
+def _argument(a: Arg, rounded: torch.dtype | None, kind: str) -> str:
+    """Return a value, or a constant at what torch computes with."""
     if type(a) is int:
         return f"v{a}"
-    text = str(a).replace("[", "").replace("]", "")
-    # A comparison's operands are no ints, though its result is.
-    return text if kind == "int" else f"({kind})({text})"
+    text = f"({kind})({str(a).replace('[', '').replace(']', '')})"
+    return text if rounded is None else _rounded(text, rounded)
 
 
-def _expression(name: str, x: list[str], f: str) -> str:
+def _rounded(text: str, dtype: torch.dtype) -> str:
+    if dtype is torch.bfloat16:
+        return f"from_bfloat16(to_bfloat16({text}))"
+    return f"(float)(_Float16)({text})" if dtype is torch.float16 else text
+
+
+def _expression(name: str, x: list[str], dtype: torch.dtype) -> str:
+    f = "" if dtype is torch.float64 else "f"
     if name in _INFIX:
         return f"{x[0]} {_INFIX[name]} {x[1]}"
-    if name in _COMPARE:
-        return f"{x[0]} {_COMPARE[name]} {x[1]}"
     if name in _CALLS:
         return f"{name}{f}({x[0]})"
     if name.startswith("to:") or name in ("copy", "fill"):
         return x[0]
-    forms = {
-        "add_alpha": "fma{f}({1}, {2}, {0})",
-        "sub_alpha": "fma{f}({1}, -{2}, {0})",
-        "addcmul": "{0} + {3} * {1} * {2}",
-        "addcdiv": "{0} + {3} * {1} / {2}",
-        "lerp": "(fabs{f}({2}) < 0.5{f} ? fma{f}({2}, {1} - {0}, {0})"
-        " : fma{f}({2} - 1, {1} - {0}, {1}))",
-        "neg": "-{0}",
-        "abs": "fabs{f}({0})",
-        "sqrt": "sqrt{f}({0})",
-        "rsqrt": "1 / sqrt{f}({0})",
-        "reciprocal": "1 / {0}",
-        "square": "{0} * {0}",
-        "sign": "({0} > 0) - ({0} < 0)",
-        "sigmoid": "1 / (1 + exp{f}(-{0}))",
-        "relu": "({0} < 0 ? 0 : {0})",
-        "maximum": "({0} != {0} || {0} > {1} ? {0} : {1})",
-        "minimum": "({0} != {0} || {0} < {1} ? {0} : {1})",
-        "clamp_min": "({0} < {1} ? {1} : {0})",
-        "clamp_max": "({0} > {1} ? {1} : {0})",
-        "where": "({0} ? {1} : {2})",
-        "pow:2.0": "{0} * {0}",
-        "pow:3.0": "{0} * {0} * {0}",
-        "pow:0.5": "sqrt{f}({0})",
-        "pow:-0.5": "1 / sqrt{f}({0})",
-        "pow:-1.0": "1 / {0}",
-        "pow:-2.0": "1 / ({0} * {0})",
-    }
-    if name not in forms:
+    form = _OF_DTYPE.get(dtype, {}).get(name) or _FORMS.get(name)
+    if form is None:
         raise NotElementwise(f"there is no C form of {name}")
-    return forms[name].format(*x, f=f)
+    return form.format(*x, f=f)
 
+
+_ROUNDED = frozenset({"add", "sub", "add_alpha", "sub_alpha"})
+"""Where torch takes a number to the tensors' dtype before it computes with it."""
+
+_FORMS = {
+    "add_alpha": "fma{f}({1}, {2}, {0})",
+    "sub_alpha": "fma{f}({1}, -{2}, {0})",
+    "addcmul": "{0} + {3} * {1} * {2}",
+    "addcdiv": "{0} + {3} * {1} / {2}",
+    "lerp": "(fabs{f}({2}) < 0.5{f} ? fma{f}({2}, {1} - {0}, {0})"
+    " : fma{f}({2} - 1, {1} - {0}, {1}))",
+    "neg": "-{0}",
+    "abs": "fabs{f}({0})",
+    "sqrt": "sqrt{f}({0})",
+    "rsqrt": "1 / sqrt{f}({0})",
+    "reciprocal": "1 / {0}",
+    "square": "{0} * {0}",
+    "sign": "({0} > 0) - ({0} < 0)",
+    "sigmoid": "1 / (1 + exp{f}(-{0}))",
+    "relu": "({0} < 0 ? 0 : {0})",
+    "maximum": "({0} != {0} || {0} > {1} ? {0} : {1})",
+    "minimum": "({0} != {0} || {0} < {1} ? {0} : {1})",
+    # A limit that is not a number fails the comparison, and is what comes out.
+    "clamp_min": "({0} != {0} || {0} >= {1} ? {0} : {1})",
+    "clamp_max": "({0} != {0} || {0} <= {1} ? {0} : {1})",
+    "where": "({0} ? {1} : {2})",
+    "pow:2.0": "{0} * {0}",
+    "pow:3.0": "{0} * {0} * {0}",
+    "pow:0.5": "sqrt{f}({0})",
+    "pow:-0.5": "1 / sqrt{f}({0})",
+    "pow:-1.0": "1 / {0}",
+    "pow:-2.0": "1 / ({0} * {0})",
+}
+_OF_DTYPE = {
+    torch.bfloat16: {
+        "pow:3.0": "from_bfloat16(to_bfloat16({0} * {0})) * {0}",
+        "pow:-2.0": "1 / from_bfloat16(to_bfloat16({0} * {0}))",
+    },
+    torch.float16: {"pow:0.5": "powf({0}, 0.5f)", "pow:-0.5": "powf({0}, -0.5f)"},
+}
+"""What torch computes otherwise in one dtype."""
 
 _FRAME = """\
 #include <math.h>

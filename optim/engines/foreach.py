@@ -9,14 +9,15 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .bucket import Bucket, Job
+from .bucket import Bucket, Job, Unfit
+from .check import agrees
 from .internals import internals
 from .program import Program, contracted, program
 from .step import Step
-from .trace import trace
+from .trace import Layout, Trace, trace
 
 _Run = Callable[[list[list[Tensor]], list[float]], list[list[Tensor]]]
-_programs: dict[tuple[Any, ...], _Run] = {}
+_programs: dict[tuple[Any, ...], _Run | str] = {}
 
 
 class Listwise:
@@ -27,10 +28,7 @@ class Listwise:
     def prepare(self, bucket: Bucket, grads: list[Tensor], step: Step) -> Job:
         """Return what writes the step; see `Engine`."""
         made = trace(step, bucket.layout, bucket.scalars)
-        key = made.key()
-        if key not in _programs:
-            _programs[key] = _generate(contracted(program(made.tape, made.outs)))
-        run = _programs[key]
+        run = listable(made, bucket.layout, step, bucket.scalars)
         constants = made.constants
 
         def job() -> None:
@@ -42,6 +40,32 @@ class Listwise:
             bucket.commit(made.scalars)
 
         return job
+
+
+def listable(made: Trace, layout: Layout, step: Step, scalars: dict[str, Any]) -> _Run:
+    """Return the generated function for a trace; Unfit if it is not to be trusted."""
+    key = made.key()
+    found = _programs.get(key)
+    if found is None:
+        found = _programs[key] = _checked(made, layout, step, scalars)
+    if isinstance(found, str):
+        raise Unfit(found)
+    return found
+
+
+def _checked(
+    made: Trace, layout: Layout, step: Step, scalars: dict[str, Any]
+) -> _Run | str:
+    run = _generate(contracted(program(made.tape, made.outs)))
+
+    def over(tensors: list[Tensor], constants: list[float]) -> None:
+        results = run([[tensor] for tensor in tensors], constants)
+        targets = [tensors[0], *tensors[2:]]
+        for target, (new,) in zip(targets, results, strict=True):
+            target.copy_(new)
+
+    trusted = agrees(over, made, layout, step, scalars)
+    return run if trusted else "the lists gave other numbers than the step"
 
 
 def _generate(made: Program) -> _Run:

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 
 from .recording import ImpureStepError, NotElementwise, Op
-from .stand_in import StandIn
+from .stand_in import StandIn, result
 
 _POWERS = frozenset({2.0, 0.5, 3.0, -0.5, -1.0, -2.0})
 _UNARY = frozenset(
@@ -34,27 +34,16 @@ _BINARY = frozenset(
 _COMPARE = frozenset(["gt", "ge", "lt", "le", "eq", "ne"])
 _METHODS = {
     *(_UNARY | _BINARY | _COMPARE),
-    *[
-        "lerp",
-        "addcmul",
-        "addcdiv",
-        "clamp",
-        "clip",
-        "pow",
-        "clone",
-        "detach",
-        "masked_fill",
-    ],
+    *["lerp", "addcmul", "addcdiv", "clamp", "clip", "pow"],
+    *["clone", "detach", "masked_fill"],
     *["multiply", "subtract", "divide", "true_divide", "absolute", "negative", "rsub"],
 }
 _SWAPPED = {
     "add": "add",
     "mul": "mul",
     "sub": "__rsub__",
-    "div": "__rtruediv__",
     "maximum": "maximum",
     "minimum": "minimum",
-    "rsub": "sub",
 }
 _FLOATS = frozenset({torch.float32, torch.float64, torch.bfloat16, torch.float16})
 
@@ -79,6 +68,7 @@ def _converting(dtype: torch.dtype) -> Callable[[StandIn], StandIn]:
 
 
 def _pow(self: StandIn, exponent: Any) -> StandIn:
+    _require_float(self)
     if type(exponent) in (int, float) and float(exponent) in _POWERS:
         return _emit(self, f"pow:{float(exponent)}", self.dtype, (self.id,))
     raise NotElementwise(f"it raises a tensor to the power {exponent!r}")
@@ -93,18 +83,21 @@ def _rtruediv(self: StandIn, other: Any) -> StandIn:
 
 
 def _lerp(self: StandIn, end: StandIn, weight: Any) -> StandIn:
+    _require_float(self)
     return _emit(self, "lerp", self.dtype, (self.id, *_refs(self, end, weight)))
 
 
-def _addcmul(self: StandIn, a: StandIn, b: StandIn, *, value: Any = 1.0) -> StandIn:
-    return _emit(self, "addcmul", self.dtype, (self.id, *_refs(self, a, b, value)))
+def _product_added(name: str) -> Callable[..., StandIn]:
+    def method(self: StandIn, a: StandIn, b: StandIn, *, value: Any = 1.0) -> StandIn:
+        _require_float(self)
+        return _emit(self, name, self.dtype, (self.id, *_refs(self, a, b, value)))
 
-
-def _addcdiv(self: StandIn, a: StandIn, b: StandIn, *, value: Any = 1.0) -> StandIn:
-    return _emit(self, "addcdiv", self.dtype, (self.id, *_refs(self, a, b, value)))
+    return method
 
 
 def _clamp(self: StandIn, min: Any = None, max: Any = None) -> StandIn:
+    if min is None and max is None:
+        raise NotElementwise("it clamps without a limit")
     low = self if min is None else _METHOD["clamp_min"](self, min)
     return low.clone() if max is None else _METHOD["clamp_max"](low, max)
 
@@ -122,26 +115,27 @@ def _torch_function(
 ) -> StandIn:
     kwargs = kwargs or {}
     name = getattr(func, "__name__", str(func))
+    if name in ("__get__", "__set__"):
+        raise NotElementwise(f"it uses Tensor.{func.__self__.__name__}")
     function = _FUNCTIONS.get(name)
     if function is not None and "out" not in kwargs:
         return function(*args, **kwargs)
-    if args and type(args[0]) is not StandIn and name in _SWAPPED and len(args) == 2:
+    is_swapped = len(args) == 2 and type(args[0]) is not StandIn and not kwargs
+    if is_swapped and name in _SWAPPED:
         swapped: StandIn = getattr(args[1], _SWAPPED[name])(args[0])
         return swapped
     if not args or type(args[0]) is not StandIn or name not in _METHODS:
         raise NotElementwise(f"it calls torch.{name}")
     if kwargs.keys() - {"alpha", "value", "min", "max", "weight", "exponent"}:
         raise NotElementwise(f"it calls torch.{name} with {', '.join(kwargs)}")
-    result: StandIn = getattr(args[0], name)(*args[1:], **kwargs)
-    return result
+    value: StandIn = getattr(args[0], name)(*args[1:], **kwargs)
+    return value
 
 
 def _emit(first: StandIn, name: str, dtype: torch.dtype, refs: Op) -> StandIn:
     tape = first.tape
     tape.ops.append((name, *refs))
-    dtypes = tape.dtypes
-    dtypes.append(dtype)
-    return StandIn(tape, len(dtypes) - 1, dtype)
+    return result(tape, dtype)
 
 
 def _refs(first: StandIn, *others: Any) -> list[int]:
@@ -157,6 +151,12 @@ def _refs(first: StandIn, *others: Any) -> list[int]:
     return refs
 
 
+def _require_float(value: StandIn) -> None:
+    """Raise NotElementwise for a mask: torch gives it another dtype, or an error."""
+    if value.dtype not in _FLOATS:
+        raise NotElementwise(f"it computes in {value.dtype}")
+
+
 def _cast(value: StandIn, dtype: torch.dtype) -> StandIn:
     if dtype is value.dtype:
         return value
@@ -167,6 +167,7 @@ def _cast(value: StandIn, dtype: torch.dtype) -> StandIn:
 
 def _unary(name: str) -> Callable[[StandIn], StandIn]:
     def method(self: StandIn) -> StandIn:
+        _require_float(self)
         return _emit(self, name, self.dtype, (self.id,))
 
     return method
@@ -175,7 +176,7 @@ def _unary(name: str) -> Callable[[StandIn], StandIn]:
 def _binary(name: str) -> Callable[..., StandIn]:
     with_alpha = f"{name}_alpha"
 
-    def method(self: StandIn, other: Any, alpha: Any = None) -> StandIn:
+    def method(self: StandIn, other: Any, *, alpha: Any = None) -> StandIn:
         tape = self.tape
         dtype = self.dtype
         if type(other) is float:
@@ -192,11 +193,11 @@ def _binary(name: str) -> Callable[..., StandIn]:
             raise NotElementwise(f"it computes in {dtype}")
         if alpha is None:
             tape.ops.append((name, self.id, ref))
+        elif name not in ("add", "sub"):
+            raise NotElementwise(f"it calls {name} with alpha")
         else:
             tape.ops.append((with_alpha, self.id, ref, tape.constant(alpha)))
-        dtypes = tape.dtypes
-        dtypes.append(dtype)
-        return StandIn(tape, len(dtypes) - 1, dtype)
+        return result(tape, dtype)
 
     return method
 
@@ -216,10 +217,10 @@ def _in_place(method: Callable[..., StandIn]) -> Callable[..., StandIn]:
                 f"step() changes {tape.names[self.id]} in place; an argument must stay "
                 "as it is. Return a new tensor: a * b, a.lerp(...), torch.add(...)"
             )
-        result = method(self, *args, **kwargs)
-        if result.dtype is not self.dtype:
+        new = method(self, *args, **kwargs)
+        if new.dtype is not self.dtype:
             raise NotElementwise("it changes a tensor in place into another dtype")
-        self.id = result.id
+        self.id = new.id
         return self
 
     return changed
@@ -229,6 +230,8 @@ def _where(condition: StandIn, a: Any, b: Any) -> StandIn:
     like = a if type(a) is StandIn else b
     if type(condition) is not StandIn or type(like) is not StandIn:
         raise NotElementwise("it calls torch.where with other tensors")
+    if condition.dtype is not torch.bool:
+        raise NotElementwise("it calls torch.where with a condition that is no mask")
     return _emit(condition, "where", like.dtype, (condition.id, *_refs(like, a, b)))
 
 
@@ -258,7 +261,8 @@ def _add_methods() -> None:
     aliases = {"multiply": "mul", "subtract": "sub", "divide": "div"}
     aliases |= {"true_divide": "div", "absolute": "abs", "negative": "neg"}
     computed |= {alias: computed[name] for alias, name in aliases.items()}
-    computed |= {"lerp": _lerp, "addcmul": _addcmul, "addcdiv": _addcdiv, "pow": _pow}
+    computed |= {n: _product_added(n) for n in ("addcmul", "addcdiv")}
+    computed |= {"lerp": _lerp, "pow": _pow}
     computed |= {"clamp": _clamp, "clip": _clamp, "masked_fill": _masked_fill}
     _METHOD.update(computed, **compared)
     for name, method in computed.items():

@@ -31,6 +31,7 @@ class Recording:
         "n_inputs",
         "names",
         "ops",
+        "pool",
         "reads_shape",
     )
 
@@ -49,6 +50,8 @@ class Recording:
         self.reads_shape = False
         self.inputs: list[Any] = []
         """The stand-ins of the inputs."""
+        self.pool: list[Any] = []
+        """Those of the other values, for the next recording."""
 
     def clear(self) -> None:
         """Forget what was recorded; the inputs stay."""
@@ -66,11 +69,17 @@ class Recording:
         return -len(constants)
 
 
+_EXACT = 2**53
+"""Integers up to here are floats."""
+
+
 def _number(value: Any) -> float:
     if isinstance(value, complex | str):
         raise NotElementwise("it mixes tensors of its own with the parameter's")
     if isinstance(value, torch.Tensor) and (value.ndim or value.device.type != "cpu"):
         raise NotElementwise("it uses a tensor that is neither argument nor state")
+    if isinstance(value, int) and abs(value) > _EXACT:
+        raise NotElementwise("it computes with an integer that no float holds")
     try:
         return float(value)
     except (TypeError, ValueError, RuntimeError):

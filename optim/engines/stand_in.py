@@ -1,16 +1,22 @@
 """StandIn: what a step sees in place of a tensor while it is recorded.
 
-It knows what a tensor is asked without its values; operations.py adds what is computed.
+It is a real tensor, on the meta device, so that C++ may unpack it; it knows what a
+tensor is asked without its values, and operations.py adds what is computed.
 """
 
+from sys import getrefcount
 from typing import Any
 
 import torch
+from torch.utils._python_dispatch import _disable_current_modes
 
 from .recording import NotElementwise, Recording
 
+_prototypes: dict[torch.dtype, torch.Tensor] = {}
+_alias: Any = torch.Tensor._make_subclass
 
-class StandIn:
+
+class StandIn(torch.Tensor):
     """What a step sees in place of a tensor; every operation on it is written down."""
 
     __slots__ = ("dtype", "id", "tape")
@@ -18,37 +24,36 @@ class StandIn:
     id: int
     dtype: torch.dtype
 
-    __class__ = property(lambda self: torch.Tensor)  # pyright: ignore[reportIncompatibleMethodOverride]  # isinstance(x, Tensor) must hold
     __array_ufunc__ = None
     __hash__ = object.__hash__
 
-    def __init__(self, tape: Recording, number: int, dtype: torch.dtype) -> None:
-        self.tape = tape
-        self.id = number
-        self.dtype = dtype
-
     @property
-    def shape(self) -> torch.Size:
+    def shape(self) -> torch.Size:  # type: ignore[override]  # an attribute of tensors
         """Its use is noted: numbers may depend on it."""
         self.tape.reads_shape = True
         return self.tape.like.shape
 
     @property
-    def ndim(self) -> int:
+    def ndim(self) -> int:  # type: ignore[override]  # an attribute of tensors
         """Its use is noted: numbers may depend on it."""
         self.tape.reads_shape = True
         return self.tape.like.ndim
 
     @property
-    def device(self) -> torch.device:
+    def device(self) -> torch.device:  # type: ignore[override]  # an attribute of tensors
         """The device of the tensors that it stands for."""
         return self.tape.like.device
 
-    requires_grad = property(lambda self: False)
-    is_sparse = property(lambda self: False)
-    layout = property(lambda self: torch.strided)
-    grad = property(lambda self: None)
-    data = property(lambda self: self)
+    requires_grad: Any = property(lambda self: False)
+    is_sparse: Any = property(lambda self: False)
+    is_leaf: Any = property(lambda self: True)
+    layout: Any = property(lambda self: torch.strided)
+    grad: Any = property(lambda self: None)
+    data: Any = property(lambda self: self)
+    is_cpu: Any = property(lambda self: self.device.type == "cpu")
+    is_cuda: Any = property(lambda self: self.device.type == "cuda")
+    is_meta: Any = property(lambda self: self.device.type == "meta")
+    itemsize: Any = property(lambda self: self.dtype.itemsize)
 
     def size(self, dim: int | None = None) -> Any:
         """Stand in for `Tensor.size`."""
@@ -64,6 +69,8 @@ class StandIn:
     def dim(self) -> int:
         """Stand in for `Tensor.dim`."""
         return self.ndim
+
+    ndimension = dim
 
     def is_floating_point(self) -> bool:
         """Stand in for `Tensor.is_floating_point`."""
@@ -81,11 +88,13 @@ class StandIn:
         """Stand in for `Tensor.detach`."""
         return self
 
-    contiguous = detach
+    def contiguous(self) -> "StandIn":  # type: ignore[override]  # memory formats are left out
+        """Stand in for `Tensor.contiguous`."""
+        return self
 
-    def clone(self, **kwargs: Any) -> "StandIn":
+    def clone(self) -> "StandIn":  # type: ignore[override]  # memory formats are left out
         """Return a value of its own: changing it in place leaves this one."""
-        return StandIn(self.tape, self.id, self.dtype)
+        return stand_in(self.tape, self.id, self.dtype)
 
     def __bool__(self) -> bool:
         raise NotElementwise("it branches on the values of a tensor")
@@ -93,7 +102,16 @@ class StandIn:
     def __float__(self) -> float:
         raise NotElementwise("it reads the value of a tensor")
 
-    __int__ = __index__ = item = tolist = __len__ = __iter__ = __float__
+    __int__: Any = __float__
+    __index__: Any = __float__
+    __complex__: Any = __float__
+    __len__: Any = __float__
+    __iter__: Any = __float__
+    item: Any = __float__
+    tolist: Any = __float__
+
+    def __contains__(self, value: object) -> bool:
+        raise NotElementwise("it reads the value of a tensor")
 
     def __getitem__(self, index: Any) -> "StandIn":
         raise NotElementwise("it uses indexing")
@@ -101,7 +119,64 @@ class StandIn:
     def __matmul__(self, other: Any) -> "StandIn":
         raise NotElementwise("it multiplies matrices")
 
-    __rmatmul__ = __matmul__
+    __rmatmul__: Any = __matmul__
 
-    def __getattr__(self, name: str) -> Any:
-        raise NotElementwise(f"it uses Tensor.{name}")
+    def __str__(self) -> str:
+        raise NotElementwise("it prints a tensor")
+
+    def __format__(self, spec: str) -> str:
+        raise NotElementwise("it prints a tensor")
+
+    def __repr__(self) -> str:  # type: ignore[override]  # there are no contents to show
+        return f"StandIn({self.id}, {self.dtype})"
+
+
+def stand_in(tape: Recording, number: int, dtype: torch.dtype) -> StandIn:
+    """Return a new stand-in for value ``number`` of ``tape``."""
+    prototype = _prototypes.get(dtype)
+    made: StandIn = _alias(StandIn, _new(dtype) if prototype is None else prototype)
+    made.tape = tape
+    made.id = number
+    made.dtype = dtype
+    return made
+
+
+def result(tape: Recording, dtype: torch.dtype) -> StandIn:
+    """Return the stand-in for the value of the operation that was just recorded.
+
+    Making a tensor costs more than all else in a recording, so that of the same place
+    in the last recording serves again, unless the step has kept it.
+    """
+    dtypes, pool = tape.dtypes, tape.pool
+    number = len(dtypes)
+    dtypes.append(dtype)
+    place = number - tape.n_inputs
+    if place < len(pool):
+        usual: StandIn = pool[place]
+        if getrefcount(usual) == _POOLED and usual.dtype is dtype:
+            usual.id = number
+            return usual
+        del pool[place:]
+    made = stand_in(tape, number, dtype)
+    pool.append(made)
+    return made
+
+
+def _references_of_pooled() -> int:
+    """Return how many references `result` sees to what only a pool refers to."""
+    pool: list[object] = [object()]
+    usual: object = pool[0]
+    return getrefcount(usual)
+
+
+_POOLED = _references_of_pooled()
+
+
+def _new(dtype: torch.dtype) -> torch.Tensor:
+    """Return the tensor without memory that all stand-ins of a dtype are aliases of."""
+    # Its shape is like no parameter's: what reads it past the stand-in gives numbers
+    # that the check of the recorded step finds wrong. It outlives the modes it was
+    # made under, so it is made under none.
+    with torch.inference_mode(False), _disable_current_modes():
+        made = torch.empty((2, 3, 5, 7), dtype=dtype, device="meta")
+    return _prototypes.setdefault(dtype, made)

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from . import operations  # noqa: F401  # pyright: ignore[reportUnusedImport]  # gives the stand-in its operations
 from .recording import ImpureStepError, NotElementwise, Op, Recording
-from .stand_in import StandIn
+from .stand_in import StandIn, stand_in
 from .step import Step
 
 
@@ -30,7 +30,7 @@ class Layout:
     def __post_init__(self) -> None:
         names = ("tensor", "grad", *(f"state.{name}" for name in self.tensors))
         tape = self.tape = Recording(names, self.dtypes, self.like)
-        tape.inputs = [StandIn(tape, i, dtype) for i, dtype in enumerate(self.dtypes)]
+        tape.inputs = [stand_in(tape, i, dtype) for i, dtype in enumerate(self.dtypes)]
 
     def state(self, tensors: Any, scalars: dict[str, Any]) -> Any:
         """Return a state that holds ``tensors`` and ``scalars``, unchecked."""
@@ -57,10 +57,17 @@ class Trace:
     reads_shape: bool
     tape: Recording
     """Where it was recorded; holds the operations until the next trace."""
+    author: type
+    """The class of the optimizer whose step it is."""
 
     def key(self) -> tuple[Any, ...]:
-        """Return what two steps share when one program serves both."""
-        return (tuple(self.ops), self.outs, tuple(self.tape.dtypes))
+        """Return what two steps share when one program serves both.
+
+        A program that was found to agree with one optimizer's step may be what a
+        recording of another's missed something of.
+        """
+        ops, dtypes = tuple(self.ops), tuple(self.tape.dtypes)
+        return (self.author, ops, self.outs, dtypes)
 
 
 def trace(step: Step, layout: Layout, scalars: dict[str, Any]) -> Trace:
@@ -92,7 +99,8 @@ def trace(step: Step, layout: Layout, scalars: dict[str, Any]) -> Trace:
         if any([values[name] is not None for name in layout.absent]):  # noqa: C419  # a list is faster
             raise NotElementwise("it adds a tensor to the state")
     outs_at = _results(layout, outs)
-    return Trace(tape.ops, tape.constants, outs_at, changed, tape.reads_shape, tape)
+    reads, author = tape.reads_shape, type(step.simple)
+    return Trace(tape.ops, tape.constants, outs_at, changed, reads, tape, author)
 
 
 _NUMBERS = frozenset({int, float, bool, str})
