@@ -1,9 +1,9 @@
-"""Ctrl-C held back while something must not stop halfway."""
+"""Changes that happen as a whole, whatever interrupts them: Ctrl-C or an error."""
 
 import signal
 import threading
-from collections.abc import Generator
-from contextlib import contextmanager
+from collections.abc import Callable, Generator
+from contextlib import contextmanager, suppress
 from types import FrameType
 from typing import Any
 
@@ -42,6 +42,41 @@ def uninterrupted() -> Generator[None]:
         _restore(handlers)
     for number, frame in held:
         handlers[number](number, frame)
+
+
+def all_or_nothing(
+    attempt: Callable[[list[Callable[[], object]]], object],
+    finish: Callable[[], object],
+) -> None:
+    """Call ``attempt``, then ``finish``; if either raises, nothing was changed.
+
+    ``attempt`` is given a list, and puts there what undoes each of its changes before
+    it makes that. ``finish`` changes nothing if it fails, or may be called again to
+    complete its changes: where it was interrupted, all is done, and then raised.
+    """
+    undos: list[Callable[[], object]] = []
+    is_begun = False
+    try:
+        attempt(undos)
+        with uninterrupted():
+            is_begun = True
+            finish()
+    except BaseException:
+        with uninterrupted():
+            if not (is_begun and _completes(finish)):
+                for undo in reversed(undos):
+                    # What refused its new state may refuse the old one as well.
+                    with suppress(Exception):
+                        undo()
+        raise
+
+
+def _completes(finish: Callable[[], object]) -> bool:
+    try:
+        finish()
+    except Exception:
+        return False
+    return True
 
 
 def _restore(handlers: dict[int, Any]) -> None:

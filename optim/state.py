@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from torch import Tensor
 
+from ..config.interrupts import all_or_nothing
 from ..records.entry import Param
 from ..records.errors import RecordMismatchError
 from ..records.record import Record
@@ -117,9 +118,30 @@ def load_record(
         raise RecordMismatchError(where, problems)
     # A mapped file gives tensors that nobody else has; writes stay in memory.
     own = housed(states, adopt=isinstance(source, str | os.PathLike))
-    adaptor.adopt(own, record.is_training)
-    _settle_groups(adaptor, record, matched, hyperparameters, report)
+
+    def attempt(undos: list[Callable[[], object]]) -> None:
+        undos.append(_undo_of(adaptor))
+        adaptor.adopt(own, record.is_training)
+        _settle_groups(adaptor, record, matched, hyperparameters, report)
+
+    all_or_nothing(attempt, lambda: None)
     return report
+
+
+def _undo_of(adaptor: "OptimizerAdaptor") -> Callable[[], object]:
+    """Return what gives ``adaptor`` the states, groups and schedules of now."""
+    states, is_training = dict(adaptor.state), adaptor.is_training
+    groups = [dict(group) for group in adaptor.param_groups]
+    schedules = adaptor.schedules()
+
+    def undo() -> None:
+        adaptor.adopt(states, is_training)
+        for group, old in zip(adaptor.param_groups, groups, strict=True):
+            group.clear()
+            group.update(old)
+        adaptor.load_schedules(schedules)
+
+    return undo
 
 
 def _match(

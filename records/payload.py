@@ -12,6 +12,7 @@ import xxhash
 from .conversion import convert
 from .entry import Entry
 from .errors import PrecisionError, RecordError
+from .grad_mode import no_grad
 from .precision import RecordPrecision
 from .sink import Buffer, Progress, Sink
 
@@ -199,7 +200,7 @@ class _Writer:
         group, (_, dtype) = self._group, self._group_types
         self._group, self._group_types, self._group_size = [], None, 0
         self._write_buffers()
-        with torch.no_grad():
+        with no_grad():
             flat: torch.Tensor = torch._utils._flatten_dense_tensors(  # type: ignore[no-untyped-call]  # one call for all
                 [tensor for _, tensor, _ in group]
             )

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ..config.interrupts import all_or_nothing
 from ..config.path import did_you_mean
 from ..records.errors import RecordError, RecordMismatchError
 from ..records.flat import FlatRecord
@@ -93,17 +94,20 @@ class Checkpoint(os.PathLike[str]):
         records = {name: self._opened(name) for name in parts}
         for record in records.values():
             record.load_all()
-        undo: list[Callable[[], object]] = []
-        try:
-            for i, (name, part) in enumerate(parts.items()):
-                # The last part need not be kept: its own load is all or nothing.
-                if i < len(parts) - 1 or not _is_atomic(part):
-                    undo.append(undo_of(part))
-                self._fill(name, part, records[name])
-        except BaseException:
-            for put_back in reversed(undo):
-                put_back()
-            raise
+        names = [*parts]
+        # The last part need not be kept: its own load is all or nothing.
+        last = [name for name in names[-1:] if _is_atomic(parts[name])]
+
+        def attempt(undos: list[Callable[[], object]]) -> None:
+            for name in names[: len(names) - len(last)]:
+                undos.append(undo_of(parts[name]))
+                self._fill(name, parts[name], records[name])
+
+        def finish() -> None:
+            for name in last:
+                self._fill(name, parts[name], records[name])
+
+        all_or_nothing(attempt, finish)
 
     def __fspath__(self) -> str:
         return str(self.folder)

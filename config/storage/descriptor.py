@@ -10,13 +10,13 @@ class Descriptor:
     from the call that opens it, so none is lost.
     """
 
-    __slots__ = ("_open",)
+    _open: list[int] | tuple[()] = ()
 
     def __init__(
         self, path: str, flags: int, mode: int = 0o666, *, dir_fd: int | None = None
     ) -> None:
-        self._open: list[int] = []
         flags |= os.O_CLOEXEC | os.O_NOCTTY
+        self._open = []
         self._open.append(os.open(path, flags, mode, dir_fd=dir_fd))
 
     @property
@@ -28,7 +28,9 @@ class Descriptor:
 
     def detach(self) -> int:
         """Return the number, and leave it to the caller to close it."""
-        return self._open.pop()
+        fd = self.fd
+        self._open = ()
+        return fd
 
     def close(self) -> None:
         """Close the file, unless that has been done."""
@@ -36,7 +38,11 @@ class Descriptor:
             os.close(self._open.pop())
 
     def __del__(self) -> None:
-        self.close()
+        # Python drops what is raised here: an interrupt must not cost the descriptor.
+        try:
+            self.close()
+        finally:
+            self.close()
 
 
 def open_folder(path: str, *, dir_fd: int | None = None) -> Descriptor:

@@ -3,34 +3,48 @@
 """Values into the tensors of a module: all of them, or none."""
 
 from collections.abc import Callable, Generator, Iterable, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from typing import Any, TypeAlias
 
 import torch
 from torch import Tensor
 
+from ...config.interrupts import all_or_nothing
+from ...records.grad_mode import no_grad
+
 Filling: TypeAlias = tuple[list[Tensor], Tensor]
 """Tensors over one memory, and the values that they get."""
 
+Undos: TypeAlias = list[Callable[[], object]]
+"""What undoes the changes that were made so far, the last one last."""
 
-def copy_all(fillings: Sequence[Filling], afterwards: Callable[[], None]) -> None:
-    """Copy values into the memory of their tensors, then do what comes ``afterwards``.
+
+def copy_all(
+    fillings: Sequence[Filling],
+    before: Callable[[Undos], object],
+    afterwards: Callable[[], object],
+) -> None:
+    """Copy values into the memory of their tensors, between two other changes.
 
     All of it or nothing: what may fail comes first and is undone, and what cannot fail
     is finished even when Ctrl-C comes between. A tensor whose dtype is to change gets
     new memory, and stays the same object.
     """
     ordinary = [filling for filling in fillings if _cannot_fail(*filling)]
-    _copy_or_undo([filling for filling in fillings if not _cannot_fail(*filling)])
-    n_done = 0
-    try:
+    others = [filling for filling in fillings if not _cannot_fail(*filling)]
+
+    def attempt(undos: Undos) -> None:
+        before(undos)
+        for tensors, values in others:
+            undos.append(_undo_of(tensors, values))
+            _fill(tensors, values)
+
+    def finish() -> None:
         for tensors, values in ordinary:
             copy_into(tensors[0], values)
-            n_done += 1
-    finally:
-        for tensors, values in ordinary[n_done:]:
-            copy_into(tensors[0], values)
         afterwards()
+
+    all_or_nothing(attempt, finish)
 
 
 def _cannot_fail(tensors: list[Tensor], values: Tensor) -> bool:
@@ -47,22 +61,25 @@ def _cannot_fail(tensors: list[Tensor], values: Tensor) -> bool:
     )
 
 
-def _copy_or_undo(fillings: Iterable[Filling]) -> None:
-    old: list[tuple[Tensor, Tensor, bool]] = []
-    try:
-        for tensors, values in fillings:
-            if tensors[0].dtype is not values.dtype:
-                old += [(tensor, tensor.data, True) for tensor in tensors]
-                assign(tensors, values)
-            else:
-                old.append((tensors[0], tensors[0].detach().clone(), False))
-                copy_into(tensors[0], values)
-    except BaseException:
-        for tensor, values, is_replaced in reversed(old):
-            # The tensor that refused its new values refuses its old ones as well.
-            with suppress(Exception):
-                assign([tensor], values) if is_replaced else copy_into(tensor, values)
-        raise
+def _fill(tensors: list[Tensor], values: Tensor) -> None:
+    if tensors[0].dtype is not values.dtype:
+        assign(tensors, values)
+    else:
+        copy_into(tensors[0], values)
+
+
+def _undo_of(tensors: list[Tensor], values: Tensor) -> Callable[[], object]:
+    """Return what gives ``tensors`` back what they hold before ``values`` come."""
+    if tensors[0].dtype is values.dtype:
+        old = tensors[0].detach().clone()
+        return lambda: copy_into(tensors[0], old)
+    memories = [tensor.data for tensor in tensors]
+
+    def undo() -> None:
+        for tensor, memory in zip(tensors, memories, strict=True):
+            assign([tensor], memory)
+
+    return undo
 
 
 def assign_all(fillings: Iterable[Filling]) -> None:
@@ -108,8 +125,13 @@ def copy_into(tensor: Tensor, values: Tensor) -> None:
 
 @contextmanager
 def _writing(tensor: Tensor) -> Generator[None]:
-    with torch.inference_mode(tensor.is_inference()), torch.no_grad():
-        yield
+    is_inference = tensor.is_inference()
+    with no_grad():
+        if torch.is_inference_mode_enabled() is is_inference:
+            yield
+        else:
+            with torch.inference_mode(is_inference):
+                yield
 
 
 def _is_constant(values: Tensor, dims: list[int]) -> bool:

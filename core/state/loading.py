@@ -5,7 +5,8 @@
 import copy
 from collections.abc import Callable, Iterable
 from contextlib import nullcontext
-from typing import Any, TypeVar
+from functools import partial
+from typing import TypeVar
 from weakref import WeakKeyDictionary
 
 import torch
@@ -16,10 +17,11 @@ from ...records.collecting import paused_collection
 from ...records.entry import Entry
 from ...records.errors import RecordMismatchError
 from ...records.flat import FlatRecord
+from ...records.grad_mode import no_grad
 from ...records.open import Readable, open_record
 from ...records.report import LoadReport
 from ..evolution.upgrading import upgraded
-from .commit import Filling, assign_all, copy_all
+from .commit import Filling, Undos, assign_all, copy_all
 from .conversion import converted
 from .entries import Content, content_of
 from .extra_state import extra_state
@@ -57,12 +59,11 @@ def load_record(
     content = content_of(places, encode=False)
     plan = plan_load(content, record, allowed)
     fillings = _fillings(plan, record)
-    undo = _set_extra_state(content, plan, record)
-    try:
-        copy_all(fillings, lambda: adopt(places, plan.ids))
-    except Exception:
-        undo()
-        raise
+    copy_all(
+        fillings,
+        before=lambda undos: _set_extra_state(content, plan, record, undos),
+        afterwards=lambda: adopt(places, plan.ids),
+    )
     return plan.report
 
 
@@ -113,7 +114,7 @@ def _from_record(factory: Callable[[], M], record: FlatRecord, allowed: Allowed)
     assign_all(fillings)
     if build is not None:
         build.fill()
-    _set_extra_state(content, plan, record)
+    _set_extra_state(content, plan, record, [])
     adopt(places, plan.ids)
     if plan.missing or content.is_partial:
         plan.report.initialized = _not_supplied(places, content, fillings)
@@ -153,7 +154,7 @@ def _fillings(
     record.check()
     fillings: list[Filling] = []
     read: dict[int, Tensor] = {}
-    with torch.no_grad():
+    with no_grad():
         for step in plan.steps:
             entry, first = step.stored, step.tensors[0]
             values = read.get(id(entry)) if step.is_repeated else None
@@ -183,31 +184,21 @@ def _is_live(entry: Entry) -> bool:
 
 
 def _set_extra_state(
-    content: Content, plan: Plan, record: FlatRecord
-) -> Callable[[], None]:
-    """Hand stored extra state to its modules; return what takes it back.
-
-    A module that refuses it leaves the others as they were.
-    """
-    done: list[tuple[nn.Module, Any]] = []
-
-    def undo() -> None:
-        for module, old in reversed(done):
-            module.set_extra_state(old)
-
+    content: Content, plan: Plan, record: FlatRecord, undos: Undos
+) -> None:
+    """Hand stored extra state to its modules; ``undos`` get what takes it back."""
     if not plan.extra:
-        return undo
+        return
     stored = record.extra()
     for path in plan.extra:
         module = content.extra[path]
         try:
-            done.append((module, copy.deepcopy(extra_state(module))))
+            old = copy.deepcopy(extra_state(module))
+            undos.append(partial(module.set_extra_state, old))
             module.set_extra_state(copy.deepcopy(stored[path]))
         except Exception as error:
-            undo()
             problem = f"{path}: set_extra_state failed with {error!r}"
             raise RecordMismatchError(record.reading.file, [problem]) from error
-    return undo
 
 
 def _not_supplied(

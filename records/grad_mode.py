@@ -1,0 +1,25 @@
+"""Torch's grad mode for a block, put back whatever interrupts that."""
+
+from collections.abc import Generator
+from contextlib import contextmanager
+
+import torch
+
+
+@contextmanager
+def no_grad() -> Generator[None]:
+    """Record nothing for autograd in the block, as `torch.no_grad` does.
+
+    That one stays in force if Ctrl-C comes at its end, and the program would go on
+    without gradients.
+    """
+    before = torch.is_grad_enabled()
+    # An interrupt may come in place of either call, and the other is made.
+    try:
+        try:
+            torch.set_grad_enabled(False)
+            yield
+        finally:
+            torch.set_grad_enabled(before)
+    finally:
+        torch.set_grad_enabled(before)

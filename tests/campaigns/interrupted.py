@@ -1,0 +1,264 @@
+"""What is saved and loaded while an exception comes at every line of it."""
+
+import copy
+import gc
+import os
+import shutil
+import signal
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+import burnish
+from burnish import config
+from burnish.optim import AdamW
+from burnish.optim.schedulers import Linear
+from burnish.train import Checkpoints
+
+from .injection import injected
+
+SUFFIXES = (
+    ".mpk",
+    ".mpk.zst",
+    ".mpk.gz",
+    ".json",
+    ".json.gz",
+    ".json.zst",
+    ".safetensors",
+)
+"""One of each way in which a record is written."""
+
+
+@dataclass
+class Config:
+    rate: float = 0.1
+    names: list[str] = field(default_factory=lambda: ["a", "b"])
+
+
+@burnish.module
+class Net(nn.Module):
+    """Parameters, a tie, buffers of both kinds, extra state."""
+
+    def __init__(self, width: int = 3) -> None:
+        super().__init__()
+        self.inner = nn.Linear(width, width)
+        self.tied = nn.Linear(width, width)
+        self.tied.weight = self.inner.weight
+        self.norm = nn.BatchNorm1d(width)
+        self.register_buffer("mask", torch.ones(width), persistent=False)
+        self.told: Any = {"n": 0}
+
+    def get_extra_state(self) -> Any:
+        return self.told
+
+    def set_extra_state(self, state: Any) -> None:
+        self.told = state
+
+
+def net_of(value: float) -> Net:
+    """Return a module that is full of ``value``, with IDs."""
+    net = Net()
+    net.told = {"n": value}
+    with torch.no_grad():
+        for tensor in (*net.parameters(), *net.buffers()):
+            tensor.fill_(value)
+    burnish.save_record(net)
+    return net
+
+
+@dataclass
+class Run:
+    """Something that is interrupted, and what must be as before or as after it."""
+
+    action: Callable[[], object]
+    state: Callable[[], Any]
+
+
+Case = Callable[[Path], Run]
+"""Prepares a run in an empty folder."""
+
+
+def cases() -> dict[str, Case]:
+    """Return every way to save and to load."""
+    found: dict[str, Case] = {}
+    for suffix in SUFFIXES:
+        found[f"save{suffix}"] = partial(_saving, f"net{suffix}", burnish.save_record)
+        found[f"load{suffix}"] = partial(_loading, suffix)
+    found["build"] = _building
+    found["save_pretrained"] = partial(_saving, "folder", burnish.save_pretrained)
+    found["dump"] = partial(_saving, "run.ron", _dump)
+    found["optimizer"] = _optimizer
+    found["Checkpoints.save"] = _checkpoint
+    found["Checkpoints.restore"] = _restoring
+    return found
+
+
+def process_state() -> tuple[Any, ...]:
+    """Return what belongs to the process and must be as it was."""
+    return (
+        gc.isenabled(),
+        gc.get_freeze_count(),
+        sorted(os.listdir("/proc/self/fd")),
+        [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)],
+        torch.is_grad_enabled(),
+        torch.is_inference_mode_enabled(),
+        torch.get_default_device(),
+    )
+
+
+def differences(case: Case, root: Path, *, every: int = 1) -> Iterator[str]:
+    """Yield what an exception leaves that is neither as before nor as after the case.
+
+    The same is done once more after each exception, and must succeed.
+    """
+    done = case(_fresh(root))
+    before = done.state()
+    done.action()
+    after = done.state()
+    runs: list[Run] = []
+
+    def prepare() -> Callable[[], object]:
+        runs[:] = [case(_fresh(root))]
+        return runs[0].action
+
+    process = process_state()
+    for place in injected(prepare, every):
+        if process_state() != process:
+            gc.collect()
+        if process_state() != process:
+            yield f"{place}: {process} became {process_state()}"
+        if (found := runs[0].state()) not in (before, after):
+            yield f"{place}: {found!r:.300} is neither the old nor the new"
+        if litter := [*root.rglob("*.tmp"), *root.rglob("*.old")]:
+            yield f"{place}: left {[file.name for file in litter]}"
+        runs[0].action()
+        if runs[0].state() != after:
+            yield f"{place}: the next try did not succeed"
+
+
+def _fresh(root: Path) -> Path:
+    folder = root / "work"
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir()
+    return folder
+
+
+def _saving(file: str, save: Callable[[Any, Path], object], folder: Path) -> Run:
+    save(_OLD, folder / file)
+    return Run(lambda: save(_NEW, folder / file), lambda: _files(folder))
+
+
+def _dump(net: Net, file: Path) -> None:
+    config.dump(Config(net.told["n"]), file)
+
+
+def _files(folder: Path) -> dict[str, bytes]:
+    return {
+        str(file.relative_to(folder)): file.read_bytes()
+        for file in folder.rglob("*")
+        if file.is_file()
+    }
+
+
+def _loading(suffix: str, folder: Path) -> Run:
+    burnish.save_record(_NEW, folder / f"new{suffix}")
+    net = copy.deepcopy(_OLD)
+    tensors = [*net.parameters(), *net.buffers()]
+    return Run(
+        lambda: burnish.load_record(net, folder / f"new{suffix}"),
+        lambda: _content(net, tensors),
+    )
+
+
+def _content(net: nn.Module, tensors: list[torch.Tensor]) -> tuple[Any, ...]:
+    """Return all that a load changes: values, memory, IDs, extra state."""
+    now = [*net.parameters(), *net.buffers()]
+    return (
+        [t.tolist() for t in now],
+        [a is b for a, b in zip(now, tensors, strict=True)],
+        [
+            sorted(inner.__dict__.get("_burnish_ids", {}).items())
+            for inner in net.modules()
+        ],
+        repr(getattr(net, "told", None)),
+    )
+
+
+def _building(folder: Path) -> Run:
+    file = folder / "new.mpk"
+    burnish.save_record(_NEW, file)
+    built: list[Any] = []
+
+    def build() -> None:
+        built[:] = [burnish.from_record(Net, file)]
+
+    def state() -> Any:
+        fresh = nn.Linear(2, 2)
+        is_ordinary = bool(fresh.weight.isfinite().all()) and type(fresh.weight)
+        return is_ordinary, [
+            t.tolist() for t in built[0].parameters()
+        ] if built else None
+
+    return Run(build, state)
+
+
+def _stepped(value: float) -> tuple[Net, Any]:
+    net = copy.deepcopy(_OLD)
+    optimizer = AdamW().bind(net, lr=Linear(value / 10, 0.01, 10))
+    for parameter in net.parameters():
+        parameter.grad = torch.full_like(parameter, value)
+    optimizer.step()
+    return net, optimizer
+
+
+def _state_of(optimizer: Any) -> Any:
+    told = optimizer.state_dict()
+    states = [sorted((k, str(v)) for k, v in s.items()) for s in told["state"].values()]
+    return states, repr(told["param_groups"])
+
+
+def _optimizer(folder: Path) -> Run:
+    _, other = _stepped(3.0)
+    other.save_record(folder / "state.mpk")
+    _, optimizer = _stepped(1.0)
+    return Run(
+        lambda: optimizer.load_record(folder / "state.mpk", hyperparameters="restore"),
+        lambda: _state_of(optimizer),
+    )
+
+
+def _checkpoint(folder: Path) -> Run:
+    kept = Checkpoints(folder, keep_last=2)
+    net, optimizer = _stepped(1.0)
+    for step in (1, 2, 3):
+        kept.save(step, net=net, optimizer=optimizer)
+    net, optimizer = _stepped(3.0)
+
+    def state() -> Any:
+        # Which steps are kept is settled after the new one is there.
+        steps = kept.steps
+        values = [float(kept[step]["net"]["inner.weight"].sum()) for step in steps[-1:]]
+        return max(steps), values
+
+    return Run(lambda: kept.save(4, net=net, optimizer=optimizer), state)
+
+
+def _restoring(folder: Path) -> Run:
+    kept = Checkpoints(folder)
+    net, optimizer = _stepped(3.0)
+    kept.save(1, net=net, optimizer=optimizer, plain={"a": 1})
+    net, optimizer = _stepped(1.0)
+    plain = {"b": 2}
+    tensors = [*net.parameters(), *net.buffers()]
+    return Run(
+        lambda: kept.restore(1, plain=plain, net=net, optimizer=optimizer),
+        lambda: (_content(net, tensors), _state_of(optimizer), dict(plain)),
+    )
+
+
+_OLD, _NEW = net_of(1.0), net_of(2.0)

@@ -1,0 +1,34 @@
+"""Saving and loading, ended by an exception at some of their lines.
+
+`make crash` tries every line.
+"""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from .interrupted import cases, differences
+
+SPARSE = {
+    "Checkpoints.save": 1499,
+    "Checkpoints.restore": 1021,
+    "save_pretrained": 499,
+    "load.json": 401,
+    "load.json.gz": 701,
+    "load.json.zst": 701,
+    "optimizer": 401,
+}
+"""Every which line is tried where there are many, or much is prepared for each."""
+
+
+@pytest.mark.parametrize("name", [name for name in cases() if name != "build"])
+def test_an_exception_at_any_line_leaves_the_old_or_the_new_and_nothing_open(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # It is the same line with and without a disk behind it.
+    monkeypatch.setattr(os, "fsync", lambda fd: None)
+
+    found = [*differences(cases()[name], tmp_path, every=SPARSE.get(name, 131))]
+
+    assert found == []
