@@ -1,5 +1,6 @@
 """OptimizerAdaptor: a simple optimizer over a module, as a torch.optim.Optimizer."""
 
+from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
 from itertools import chain
@@ -14,8 +15,9 @@ from .engines.internals import internals
 from .engines.plan import Plan
 from .groups import Group, place
 from .hyper import Hyper
+from .param_groups import first_rate, new_group, plain_group
 from .schedulers.scheduler import Scheduler
-from .simple import SimpleOptimizer, check_range
+from .simple import SimpleOptimizer
 from .stepper import Stepper
 from .stepping import Stepping
 
@@ -63,13 +65,10 @@ class OptimizerAdaptor(Stepping):
         _check_arguments(optimizer, module, nonfinite, state_dtype)
         self.nonfinite, self.clip, self.fused = nonfinite, clip, fused
         self.state_dtype = state_dtype
-        self.is_training = True
-        self._base = optimizer
+        self._base, self._lr = optimizer, lr
         self._binding = Binding(module)
         self._stepper = Stepper(fused, state_dtype, self._binding)
-        self._hypers: list[Hyper] = []
-        self._clips: list[Clip | None] = []
-        self._schedules: list[Scheduler | None] = []
+        self._hypers = {}
         placed = place(module, self._binding.params, groups, optimizer, lr)
         for one in placed:
             for param in one.params:
@@ -83,23 +82,15 @@ class OptimizerAdaptor(Stepping):
             }
             for one in placed
         ]
-        defaults = {"lr": _rate(lr), **Hyper(optimizer).values(), "maximize": maximize}
+        values = Hyper(optimizer).values()
+        defaults = {"lr": first_rate(lr), **values, "maximize": maximize}
         super().__init__(groups_of_torch, defaults)
 
     def add_param_group(self, param_group: dict[str, Any]) -> None:
         """Add parameters; ``optimizer``, ``lr`` and hyperparameters may differ."""
-        group = dict(param_group)
-        simple = group.pop("optimizer", None)
-        simple = self._base if not isinstance(simple, SimpleOptimizer) else simple
-        lr = group.get("lr", self.defaults["lr"])
-        hyper = Hyper(simple)
-        group["lr"] = _rate(lr)
-        clip = group.pop("clip", None)
-        group = {**hyper.values(), **group, "kind": type(simple).__name__}
+        group = new_group(param_group, self._base, self._lr)
+        group["is_training"] = self.is_training
         super().add_param_group(group)
-        self._hypers.append(hyper)
-        self._clips.append(clip)
-        self._schedules.append(lr if isinstance(lr, Scheduler) else None)
         for param in self.param_groups[-1]["params"]:
             self._binding.add(param)
 
@@ -176,11 +167,16 @@ class OptimizerAdaptor(Stepping):
         return load_record(self, source, hyperparameters, rename, strict)
 
     def state_dict(self) -> dict[str, Any]:
-        """Return torch's state dict; schedules given as ``lr`` are in their groups."""
-        made = super().state_dict()
-        for group, schedule in zip(made["param_groups"], self.schedules(), strict=True):
-            if schedule is not None:
-                group["schedule"] = schedule
+        """Return torch's state dict; what else is of a group stands in it as text."""
+        held = {p for group in self.param_groups for p in group["params"]}
+        states = self.state
+        # The states of parameters whose group was deleted have no number.
+        self.state = defaultdict(dict, {p: s for p, s in states.items() if p in held})
+        try:
+            made = super().state_dict()
+        finally:
+            self.state = states
+        made["param_groups"] = [plain_group(group) for group in made["param_groups"]]
         return made
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
@@ -202,8 +198,7 @@ class OptimizerAdaptor(Stepping):
 
     def blank(self, index: int, param: Tensor) -> Any:
         """Return the state that ``param`` has in group ``index``, without values."""
-        group = self.param_groups[index]
-        return self._stepper.blank(self._hypers[index].current(group), param)
+        return self._stepper.blank(self._simple(self.param_groups[index]), param)
 
     def plans(self) -> list[Plan]:
         """Return by group how it was stepped last, or would be first."""
@@ -219,29 +214,21 @@ class OptimizerAdaptor(Stepping):
         self.state.update(states)
         self.is_training = is_training
 
-    def schedules(self) -> list[dict[str, Any] | None]:
-        """Return by group the schedule given as ``lr``, as data."""
-        return [s if s is None else s.state_dict() for s in self._schedules]
-
-    def load_schedules(self, stored: list[dict[str, Any] | None]) -> None:
-        """Take over what `schedules` gave; groups without stay as they are."""
-        for schedule, data in zip(self._schedules, stored, strict=True):
-            if schedule is not None and data is not None:
-                schedule.load_state_dict(data)
-
     def __getstate__(self) -> dict[str, Any]:
         # Hooks are torch's to leave out; plans are made anew.
-        left = ("_stepper", "step")
+        left = ("_stepper", "_hypers", "step")
         own = [k for k in vars(self) if not k.startswith("_optimizer_")]
         return {k: vars(self)[k] for k in own if k not in left}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         super().__setstate__(state)
         if "_stepper" not in vars(self):
+            self._hypers = {}
             self._stepper = Stepper(self.fused, self.state_dtype, self._binding)
 
     def __repr__(self) -> str:
-        names = ", ".join(dict.fromkeys(repr(h.template) for h in self._hypers))
+        simples = [repr(group["optimizer"]) for group in self.param_groups]
+        names = ", ".join(dict.fromkeys(simples))
         count = sum(len(g["params"]) for g in self.param_groups)
         return f"OptimizerAdaptor({names}, {count} parameters, fused={self.fused})"
 
@@ -291,10 +278,3 @@ def _check_arguments(
         raise ValueError(f"nonfinite is 'pass', 'skip' or 'error', got {nonfinite!r}")
     if state_dtype is not None and not state_dtype.is_floating_point:
         raise ValueError(f"state_dtype must be a floating dtype, got {state_dtype}")
-
-
-def _rate(lr: "float | Tensor | Scheduler") -> Any:
-    """Return the learning rate that a group starts with. Raises ValueError."""
-    rate = lr.lr() if isinstance(lr, Scheduler) else lr
-    check_range("lr", float(rate), 0.0)
-    return rate

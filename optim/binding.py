@@ -21,6 +21,8 @@ class Binding:
                 f"{type(module).__name__} has no floating parameter to optimize"
             )
         self.known: dict[Tensor, Param] = {p.tensor: p for p in self.params}
+        self.foreign = set[Tensor]()
+        """Those that are no parameters of the module; they keep a name of their own."""
 
     def __getstate__(self) -> dict[str, Any]:
         # The module may hold what cannot be copied; the parameters are the optimizer's.
@@ -41,13 +43,17 @@ class Binding:
 
     def add(self, tensor: Tensor) -> None:
         """Hold a parameter that was added later; its path is looked up."""
-        if tensor in self.known or not isinstance(tensor, nn.Parameter):
+        if tensor in self.known:
             return
-        found = {}
+        found: dict[Tensor, Param] = {}
         if self.module is not None:
             found = {p.tensor: p for p in _steppable(self.module)}
-        fresh = Param(f"param_{len(self.known)}", ParamId.draw(), tensor)
-        self.known[tensor] = found.get(tensor, fresh)
+        if tensor in found:
+            self.known[tensor] = found[tensor]
+            return
+        path, param_id = f"param_{len(self.known)}", ParamId.draw()
+        self.known[tensor] = Param(path, param_id, tensor)  # type: ignore[arg-type]  # a tensor that requires grad will do
+        self.foreign.add(tensor)
 
     def by_param(self, grads: Mapping[str, Tensor]) -> dict[Tensor, Tensor]:
         """Return gradients, given by ID or path, by parameter.
@@ -82,7 +88,7 @@ class Binding:
     def is_live(self, tensor: Tensor) -> bool:
         """Return whether ``tensor`` still stands at its path in the module."""
         param = self.known.get(tensor)
-        if self.module is None or param is None:
+        if self.module is None or param is None or tensor in self.foreign:
             return True
         *parents, name = param.path.split(".")
         part: Any = self.module

@@ -5,7 +5,9 @@ from typing import Any
 
 from .simple import SimpleOptimizer, hyperparameters
 
-_RESERVED = frozenset({"params", "lr", "kind", "maximize"})
+_RESERVED = frozenset(
+    ["params", "lr", "kind", "maximize", "optimizer", "schedule", "clip", "is_training"]
+)
 _PAIRS = (("b1", "b2"), ("beta1", "beta2"), ("beta_1", "beta_2"))
 
 

@@ -12,6 +12,7 @@ from ..records.errors import RecordMismatchError
 from ..records.record import Record
 from ..records.report import LoadReport
 from .fitting import fitted
+from .param_groups import as_held, as_stored, restore_schedule
 from .report import engines
 from .stepper import Stored, housed
 
@@ -51,9 +52,8 @@ class OptimizerRecord(Record):
 def into_record(adaptor: "OptimizerAdaptor") -> OptimizerRecord:
     """Return the state; it refers to the live tensors."""
     used = engines(adaptor)
-    schedules = adaptor.schedules()
     groups = [
-        GroupState(group["kind"], _plain(group), used[i], schedules[i])
+        GroupState(group["kind"], _plain(group), used[i], _schedule_of(group))
         for i, group in enumerate(adaptor.param_groups)
     ]
     states: dict[str, ParamState] = {}
@@ -201,24 +201,23 @@ def _settle_groups(
     places = {p: i for i, g in enumerate(adaptor.param_groups) for p in g["params"]}
     for param, stored in matched:
         sources[places[param.tensor]] = stored.group
-    schedules: list[dict[str, Any] | None] = [None] * len(adaptor.param_groups)
     for index, source in sorted(sources.items()):
         group, stored_group = adaptor.param_groups[index], record.groups[source]
         if stored_group.kind != group["kind"]:
             continue
-        schedules[index] = stored_group.schedule
         follows = stored_group.schedule is not None
+        if stored_group.schedule is not None:
+            restore_schedule(group, stored_group.schedule)
         for name, value in stored_group.hyperparameters.items():
             now = _plain(group).get(name)
             if now == value or (name == "lr" and follows):
                 continue
             if hyperparameters == "restore":
-                group[name] = value
+                group[name] = as_held(group.get(name), value)
             else:
                 report.changed.append(
                     f"group {index}: {name} is {now}, and was {value} when saved"
                 )
-    adaptor.load_schedules(schedules)
     for index, used in enumerate(engines(adaptor)):
         before = record.groups[sources[index]].engine if index in sources else used
         if used and before and used != before:
@@ -228,14 +227,20 @@ def _settle_groups(
             )
 
 
+def _schedule_of(group: dict[str, Any]) -> dict[str, Any] | None:
+    schedule = group.get("schedule")
+    return None if schedule is None else schedule.state_dict()
+
+
 def _plain(group: dict[str, Any]) -> dict[str, Any]:
     """Return the group's hyperparameters as data."""
     plain: dict[str, Any] = {}
     for name, value in group.items():
-        if name in ("params", "kind"):
+        if name in ("params", "kind", "is_training"):
             continue
         if isinstance(value, Tensor) and value.numel() == 1:
             value = value.item()
+        value = as_stored(value)
         if value is None or isinstance(value, bool | int | float | str | tuple | list):
             plain[name] = value
     return plain

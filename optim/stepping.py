@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from itertools import chain
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 from torch import Tensor
@@ -14,12 +14,12 @@ from .engines.internals import internals
 from .engines.loop import plain, state_of
 from .engines.step import Step
 from .errors import NonFiniteGradientError
+from .hyper import Hyper
 from .stepper import Replaced
 
 if TYPE_CHECKING:
     from .binding import Binding
-    from .hyper import Hyper
-    from .schedulers.scheduler import Scheduler
+    from .simple import SimpleOptimizer
     from .stepper import Stepper
 
 
@@ -28,12 +28,21 @@ class Stepping(torch.optim.Optimizer):
 
     nonfinite: Literal["pass", "skip", "error"]
     clip: Clip | None
-    is_training: bool
+    _base: "SimpleOptimizer[Any]"
     _binding: "Binding"
     _stepper: "Stepper"
-    _hypers: "list[Hyper]"
-    _clips: list[Clip | None]
-    _schedules: "list[Scheduler | None]"
+    _hypers: "dict[int, Hyper]"
+    """By the identity of a group's dict."""
+
+    @property
+    def is_training(self) -> bool:
+        """Whether the parameters stand where they are trained."""
+        return all(group.get("is_training", True) for group in self.param_groups)
+
+    @is_training.setter
+    def is_training(self, value: bool) -> None:
+        for group in self.param_groups:
+            group["is_training"] = value
 
     def _advance(self, given: Mapping[Tensor, Tensor] | None, lr: float | None) -> None:
         if not self.is_training:
@@ -68,7 +77,7 @@ class Stepping(torch.optim.Optimizer):
             jobs += self._stepper.jobs(index, params, own, self.state, call)
         for job in jobs:
             job()
-        if lr is None and any(self._schedules):
+        if lr is None:
             self._advance_schedules()
 
     def _is_probe(self, grads: list[list[Tensor | None]]) -> bool:
@@ -93,29 +102,46 @@ class Stepping(torch.optim.Optimizer):
         self, index: int, lr: float | None, scale: float | None, limit: float | None
     ) -> Step:
         group = self.param_groups[index]
-        schedule = self._schedules[index]
+        schedule = group.get("schedule")
         if lr is None and schedule is not None:
             group["lr"] = schedule.lr()
         rate = group["lr"] if lr is None else lr
-        simple = self._hypers[index].current(group)
-        return Step(simple, float(rate), bool(group["maximize"]), scale, limit)
+        return Step(
+            self._simple(group), float(rate), bool(group["maximize"]), scale, limit
+        )
 
     def _advance_schedules(self) -> None:
         # Groups may share one schedule; it advances once a step.
-        for schedule in {id(s): s for s in self._schedules if s is not None}.values():
+        schedules = [group.get("schedule") for group in self.param_groups]
+        for schedule in {id(s): s for s in schedules if s is not None}.values():
             schedule.advance()
+
+    def _simple(self, group: dict[str, Any]) -> "SimpleOptimizer[Any]":
+        """Return a group's optimizer with the hyperparameters that it has now."""
+        template = group.get("optimizer", self._base)
+        hyper = self._hypers.get(id(group))
+        if hyper is None or hyper.template is not template:
+            self._forget_groups()
+            hyper = self._hypers[id(group)] = Hyper(template)
+        return hyper.current(group)
+
+    def _forget_groups(self) -> None:
+        """Drop what is known of groups that are no longer there."""
+        present = set(map(id, self.param_groups))
+        self._hypers = {i: h for i, h in self._hypers.items() if i in present}
 
     def _clipped(
         self, grads: list[list[Tensor | None]]
     ) -> list[tuple[list[Tensor | None], float | None, float | None]]:
         """Return by group the gradients, their factor and their limit."""
-        if self.clip is None and not any(self._clips):
+        clips: list[Clip | None] = [g.get("clip") for g in self.param_groups]
+        if self.clip is None and not any(clips):
             return [(own, None, None) for own in grads]
         results: dict[int, tuple[list[Tensor | None], float | None, float | None]] = {}
-        shared = [i for i, own in enumerate(self._clips) if own is None]
+        shared = [i for i, own in enumerate(clips) if own is None]
         for clip, members in [
             (self.clip, shared),
-            *((own, [i]) for i, own in enumerate(self._clips) if own is not None),
+            *((own, [i]) for i, own in enumerate(clips) if own is not None),
         ]:
             present = [g for i in members for g in grads[i] if g is not None]
             done = Clipped(present) if clip is None else clip.clip(present)
@@ -155,8 +181,8 @@ class Stepping(torch.optim.Optimizer):
     def _move(self, *, to_train: bool) -> None:
         if self.is_training is to_train:
             return
-        for index, group in enumerate(self.param_groups):
-            simple = self._hypers[index].current(group)
+        for group in self.param_groups:
+            simple = self._simple(group)
             move = simple.to_train if to_train else simple.to_eval
             for param in group["params"]:
                 stored = self.state.get(param)

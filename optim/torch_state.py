@@ -8,6 +8,7 @@ from torch import Tensor
 
 from ..records.errors import RecordMismatchError
 from .fitting import fitted
+from .param_groups import take_over
 from .stepper import Stored, housed
 
 if TYPE_CHECKING:
@@ -36,9 +37,9 @@ def load_state_dict(
         adaptor.state.clear()
         adaptor.state.update(housed(states))
         for group, before in zip(adaptor.param_groups, old, strict=True):
-            for name, value in before.items():
-                group.setdefault(name, value)
-        adaptor.load_schedules([g.pop("schedule", None) for g in adaptor.param_groups])
+            stored = dict(group)
+            group.update(before)
+            take_over(group, stored)
 
     before = adaptor.register_load_state_dict_pre_hook(check)
     after = adaptor.register_load_state_dict_post_hook(restore, prepend=True)

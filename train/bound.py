@@ -101,7 +101,7 @@ def _is_described(adaptor: OptimizerAdaptor) -> bool:
     """Return whether its record tells all that its constructor was told."""
     plain = (adaptor.clip, adaptor.state_dtype, adaptor.fused) == (None, None, None)
     # Clips of single groups are nowhere else.
-    clips = any(clip is not None for clip in vars(adaptor).get("_clips", ()))
+    clips = any(group.get("clip") is not None for group in adaptor.param_groups)
     is_known = all(
         _simple_class(group["kind"]) is not None for group in adaptor.param_groups
     )

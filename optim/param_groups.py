@@ -1,0 +1,104 @@
+"""What belongs to a group lives in its dict; state dicts hold it as plain data.
+
+Beside torch's keys and the hyperparameters a group has ``optimizer``, ``schedule`` and
+``clip``, which are objects, ``kind`` and ``is_training``.
+"""
+
+import dataclasses
+import json
+from enum import Enum
+from typing import Any
+
+from torch import Tensor
+
+from .clipping import Clip, ClipGlobalNorm, ClipNorm, ClipValue
+from .hyper import Hyper
+from .schedulers.scheduler import Scheduler
+from .simple import SimpleOptimizer, check_range
+
+ParamGroup = dict[str, Any]
+
+_OBJECTS = ("optimizer", "schedule", "clip")
+_CLIPS = {cls.__name__: cls for cls in (ClipValue, ClipNorm, ClipGlobalNorm)}
+
+
+def new_group(
+    options: ParamGroup, base: SimpleOptimizer[Any], lr: "float | Scheduler"
+) -> ParamGroup:
+    """Return a group of ``options``; what they leave out is that of the optimizer."""
+    simple = options.get("optimizer", base)
+    rate = options.get("lr", lr)
+    return {
+        **Hyper(simple).values(),
+        "clip": None,
+        **options,
+        "lr": first_rate(rate),
+        "optimizer": simple,
+        "schedule": rate if isinstance(rate, Scheduler) else None,
+        "kind": type(simple).__name__,
+    }
+
+
+def first_rate(lr: "float | Tensor | Scheduler") -> Any:
+    """Return the learning rate that a group starts with. Raises ValueError."""
+    rate = lr.lr() if isinstance(lr, Scheduler) else lr
+    check_range("lr", float(rate), 0.0)
+    return rate
+
+
+def plain_group(group: ParamGroup) -> ParamGroup:
+    """Return a group as ``torch.load(weights_only=True)`` reads it back."""
+    plain = {
+        name: as_stored(value)
+        for name, value in group.items()
+        if name not in _OBJECTS and _is_storable(value)
+    }
+    schedule: Scheduler | None = group.get("schedule")
+    clip: Clip | None = group.get("clip")
+    if schedule is not None:
+        plain["schedule"] = json.dumps(schedule.state_dict())
+    if clip is not None:
+        described = {"kind": type(clip).__name__, **dataclasses.asdict(clip)}
+        plain["clip"] = json.dumps(described)
+    return plain
+
+
+def take_over(group: ParamGroup, stored: ParamGroup) -> None:
+    """Set in ``group`` what `plain_group` told of another one; parameters stay."""
+    for name, value in stored.items():
+        if name == "schedule":
+            restore_schedule(group, json.loads(value))
+        elif name == "clip":
+            described = json.loads(value)
+            group["clip"] = _CLIPS[described.pop("kind")](**described)
+        elif name not in ("params", "optimizer"):
+            group[name] = as_held(group.get(name), value)
+
+
+def restore_schedule(group: ParamGroup, state: dict[str, Any]) -> None:
+    """Let the group's schedule, if it has one, go on where a stored one stood."""
+    schedule: Scheduler | None = group.get("schedule")
+    if schedule is not None:
+        schedule.load_state_dict(state)
+
+
+def as_stored(value: Any) -> Any:
+    """Return a hyperparameter as plain data; a member of an Enum by its name."""
+    return value.name if isinstance(value, Enum) else value
+
+
+def as_held(held: Any, stored: Any) -> Any:
+    """Return a stored hyperparameter as the kind of value that stands there now."""
+    if isinstance(held, Enum) and isinstance(stored, str):
+        return type(held)[stored]
+    if isinstance(held, tuple) and isinstance(stored, list):
+        return tuple(stored)
+    return stored
+
+
+def _is_storable(value: Any) -> bool:
+    """Whether state dicts may hold it; functions and the like stay the group's."""
+    if isinstance(value, list | tuple):
+        return all(map(_is_storable, value))
+    plain = bool | int | float | str | Tensor | Enum
+    return value is None or isinstance(value, plain)
