@@ -132,14 +132,16 @@ def _undo_of(adaptor: "OptimizerAdaptor") -> Callable[[], object]:
     """Return what gives ``adaptor`` the states, groups and schedules of now."""
     states, is_training = dict(adaptor.state), adaptor.is_training
     groups = [dict(group) for group in adaptor.param_groups]
-    schedules = adaptor.schedules()
+    schedules = [_schedule_of(group) for group in groups]
 
     def undo() -> None:
         adaptor.adopt(states, is_training)
         for group, old in zip(adaptor.param_groups, groups, strict=True):
             group.clear()
             group.update(old)
-        adaptor.load_schedules(schedules)
+        for group, schedule in zip(groups, schedules, strict=True):
+            if schedule is not None:
+                restore_schedule(group, schedule)
 
     return undo
 

@@ -5,7 +5,7 @@ identity; the file names them, and the class. When loaded, the modules are resto
 first, and the optimizer is built over the same parameters of theirs.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -15,7 +15,8 @@ from ..config.path import did_you_mean
 from ..core.state.places import unwrapped
 from ..optim.adaptor import OptimizerAdaptor
 from ..optim.groups import Group
-from ..optim.simple import SimpleOptimizer
+from ..optim.schedulers.scheduler import Scheduler, is_findable, scheduler_of
+from ..optim.simple import SimpleOptimizer, hyperparameters
 from ..records.errors import RecordMismatchError
 from ..records.flat import FlatRecord
 from .plain import value_of
@@ -43,8 +44,15 @@ def binding_of(optimizer: torch.optim.Optimizer, modules: Modules) -> Any:
     kind = type(optimizer).__name__
     if isinstance(optimizer, OptimizerAdaptor):
         at = _place_of(optimizer, modules)
-        is_known = at is not None and _is_described(optimizer)
-        return {"kind": kind, "groups": groups, "module": at} if is_known else None
+        if at is None or not _is_described(optimizer):
+            return None
+        return {
+            "kind": kind,
+            "kinds": [_name_of(type(g["optimizer"])) for g in optimizer.param_groups],
+            "groups": groups,
+            "module": at,
+            "schedules": _schedules_of(optimizer),
+        }
     is_known = getattr(torch.optim, kind, None) is type(optimizer)
     return {"kind": kind, "groups": groups} if is_known else None
 
@@ -100,12 +108,41 @@ def _is_steppable(param: Tensor) -> bool:
 def _is_described(adaptor: OptimizerAdaptor) -> bool:
     """Return whether its record tells all that its constructor was told."""
     plain = (adaptor.clip, adaptor.state_dtype, adaptor.fused) == (None, None, None)
-    # Clips of single groups are nowhere else.
-    clips = any(group.get("clip") is not None for group in adaptor.param_groups)
-    is_known = all(
-        _simple_class(group["kind"]) is not None for group in adaptor.param_groups
+    return (
+        plain
+        and adaptor.nonfinite == "pass"
+        and all(map(_is_described_group, adaptor.param_groups))
     )
-    return plain and not clips and adaptor.nonfinite == "pass" and is_known
+
+
+def _is_described_group(group: Mapping[str, Any]) -> bool:
+    """Return whether the classes can be found again, and the rest is plain data.
+
+    A function, a member of an Enum, or a clip is nowhere in the record.
+    """
+    simple, schedule = group["optimizer"], group.get("schedule")
+    values = [group[name] for name in hyperparameters(simple)]
+    return (
+        group.get("clip") is None
+        and _simple_class(_name_of(type(simple))) is type(simple)
+        and (schedule is None or is_findable(schedule))
+        and all(map(_is_plain, values))
+    )
+
+
+def _is_plain(value: Any) -> bool:
+    if isinstance(value, list | tuple):
+        return all(map(_is_plain, value))
+    return value is None or type(value) in (bool, int, float, str)
+
+
+def _schedules_of(adaptor: OptimizerAdaptor) -> list[int | None]:
+    """Return by group the first group that has the same schedule."""
+    schedules = [group.get("schedule") for group in adaptor.param_groups]
+    at = [id(schedule) for schedule in schedules]
+    return [
+        None if schedule is None else at.index(id(schedule)) for schedule in schedules
+    ]
 
 
 def _built_adaptor(
@@ -118,16 +155,11 @@ def _built_adaptor(
     stored = record.typed(OptimizerRecord)
     at, path = binding["module"]
     module = unwrapped(module_at(at)).get_submodule(path)
-    simples: list[SimpleOptimizer[Any]] = []
-    for group in stored.groups:
-        cls = _simple_class(group.kind)
-        if cls is None:
-            hint = did_you_mean(group.kind, (c.__name__ for c in _simple_classes()))
-            raise ValueError(f"no optimizer {group.kind!r} is defined here.{hint}")
-        known: set[str] = {*getattr(cls, "__dataclass_fields__", ())}
-        values = {n: _frozen(v) for n, v in group.hyperparameters.items() if n in known}
-        simples.append(cls(**values))
-    rates = [float(group.hyperparameters["lr"]) for group in stored.groups]
+    simples = [
+        _built_simple(name, group.hyperparameters)
+        for name, group in zip(binding["kinds"], stored.groups, strict=True)
+    ]
+    rates = _rates(binding["schedules"], stored.groups)
     members = [
         {id(_param(module_at(field), name, "")) for field, name in names}
         for names in binding["groups"]
@@ -142,6 +174,35 @@ def _built_adaptor(
     )
     adaptor.load_record(stored, hyperparameters="restore")
     return adaptor
+
+
+def _built_simple(
+    name: str, hyperparameters: Mapping[str, Any]
+) -> SimpleOptimizer[Any]:
+    cls = _simple_class(name)
+    if cls is None:
+        hint = did_you_mean(name, map(_name_of, _simple_classes()))
+        raise ValueError(
+            f"no optimizer {name!r} is defined here; import the module that defines "
+            f"it.{hint}"
+        )
+    known: set[str] = {*getattr(cls, "__dataclass_fields__", ())}
+    return cls(**{n: _frozen(v) for n, v in hyperparameters.items() if n in known})
+
+
+def _rates(
+    schedules: Sequence[int | None], groups: Sequence[Any]
+) -> list[float | Scheduler]:
+    """Return by group the learning rate, or the schedule, which groups may share."""
+    rates: list[float | Scheduler] = []
+    for first, group in zip(schedules, groups, strict=True):
+        if first is None:
+            rates.append(float(group.hyperparameters["lr"]))
+        elif first < len(rates):
+            rates.append(rates[first])
+        else:
+            rates.append(scheduler_of(group.schedule))
+    return rates
 
 
 def _is_among(ids: set[int]) -> Callable[[Any], bool]:
@@ -168,8 +229,13 @@ def _torch_class(kind: str, file: str) -> Any:
     return cls
 
 
-def _simple_class(kind: str) -> type[SimpleOptimizer[Any]] | None:
-    return next((c for c in _simple_classes() if c.__name__ == kind), None)
+def _name_of(cls: type) -> str:
+    return f"{cls.__module__}:{cls.__qualname__}"
+
+
+def _simple_class(name: str) -> type[SimpleOptimizer[Any]] | None:
+    """Return the newest class of that module and name."""
+    return next((c for c in _simple_classes() if _name_of(c) == name), None)
 
 
 def _simple_classes() -> Iterable[type[SimpleOptimizer[Any]]]:
@@ -183,5 +249,5 @@ def _simple_classes() -> Iterable[type[SimpleOptimizer[Any]]]:
     left = SimpleOptimizer.__subclasses__()
     while left:
         cls = left.pop()
-        left += cls.__subclasses__()
+        left += [c for c in cls.__subclasses__() if c not in left]
         yield cls

@@ -71,6 +71,14 @@ def scheduler_of(data: "dict[str, Any] | Scheduler") -> Scheduler:
     return _KINDS[kind](**fields)
 
 
+def is_findable(schedule: Scheduler) -> bool:
+    """Return whether `scheduler_of` makes an equal one of the schedule's data."""
+    if _KINDS.get(type(schedule).__qualname__) is not type(schedule):
+        return False
+    children: list[Scheduler] = getattr(schedule, "children", [])
+    return all(map(is_findable, children))
+
+
 def check_initial_lr(value: float) -> None:
     """Raise ValueError unless ``value`` can be a schedule's first learning rate."""
     if not 0.0 < value <= 1.0:
