@@ -14,6 +14,7 @@ from .hyperparameters.declared_type import HparamsOfClass
 from .hyperparameters.hparams import factory_of
 from .hyperparameters.hparams_dict import HparamsDict
 from .hyperparameters.hyperparameters import hparams_of
+from .hyperparameters.known_arguments import ask_back
 from .hyperparameters.registry import register_class
 from .state.loading import from_record as _from_record
 from .state.loading import load_record as _load_record
@@ -146,6 +147,8 @@ class _Methods:
         # Many modules keep their arguments under this name; theirs comes first.
         self.__dict__["hparams"] = value
 
+
+ask_back(_Methods.__dict__["hparams"])
 
 _nothing = object()
 _set: Callable[[Any, str, Any], None] = setattr

@@ -11,7 +11,8 @@ import torch
 from torch import nn
 
 from ..config.fields import members
-from ..core.hyperparameters.hparams import recorded_hparams
+from ..core.hyperparameters.building import planned
+from ..core.hyperparameters.hparams import factory_of, recorded_hparams
 from ..core.hyperparameters.registry import class_named
 from ..core.state.loading import from_record
 from ..records.errors import RecordError, RecordMismatchError
@@ -127,9 +128,6 @@ def serializable_class(annotation: Any, file: str) -> Any:
 
 
 def _module(record: FlatRecord, cls: type[nn.Module]) -> nn.Module:
-    from ..core.hyperparameters.building import planned
-    from ..core.hyperparameters.hparams import factory_of
-
     ours = record.metadata.get("burnish", {})
     stored = ours.get("hparams") if isinstance(ours, Mapping) else None
     if stored is None:
@@ -154,9 +152,11 @@ def _builds_itself(value: Any) -> bool:
     if stored is None:
         return False
     try:
-        return isinstance(value, class_named(stored))
-    except RecordError:
+        cls = class_named(stored)
+        planned(stored, cls)
+    except (RecordError, TypeError):
         return False
+    return isinstance(value, cls)
 
 
 def _generator_name(value: Any) -> str | None:

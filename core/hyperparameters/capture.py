@@ -12,6 +12,7 @@ from torch import nn
 
 from ...config.fields import is_struct_value
 from .declared_type import checker_of
+from .unstored import description
 
 ARGUMENTS = "_burnish_arguments"
 """Where a module keeps what its constructor was called with."""
@@ -66,10 +67,16 @@ class NotPickled:
     """Stands for an argument that could not be pickled."""
 
     def __init__(self, description: str) -> None:
-        self.description = description
+        self.burnish_description = description
+        """What the argument was, as files say it."""
 
     def __repr__(self) -> str:
-        return f"<not pickled: {self.description}>"
+        return f"<not pickled: {self.burnish_description}>"
+
+
+def is_decorated(cls: type[nn.Module]) -> bool:
+    """Return whether ``cls`` or a parent is a class of `@burnish.module`."""
+    return hasattr(cls, "_burnish_skip")
 
 
 def capture(cls: type[nn.Module]) -> None:
@@ -143,6 +150,11 @@ def _delegate(cls: type[nn.Module]) -> Any:
 
     @functools.wraps(inherited)
     def __init__(self: nn.Module, *args: Any, **kwargs: Any) -> None:
+        if "__dataclass_fields__" in cls.__dict__:
+            raise TypeError(
+                f"{cls.__qualname__} became a dataclass after @burnish.module, so it "
+                "has no constructor of its fields: put @burnish.module above @dataclass"
+            )
         super(cls, self).__init__(*args, **kwargs)
 
     return __init__
@@ -162,5 +174,5 @@ def _picklable(value: Any) -> Any:
     try:
         pickle.dumps(value)
     except Exception:
-        return NotPickled(f"{type(value).__module__}.{type(value).__qualname__}")
+        return NotPickled(description(value))
     return value

@@ -9,28 +9,50 @@ from torch import nn
 from ...records.errors import RecordError, RecordMismatchError, RecordVersionError
 from ...records.flat import FlatRecord
 from ...records.tree import Encoder
+from ..errors import HyperparameterError
 from .building import planned
-from .capture import ARGUMENTS
-from .hyperparameters import get_hparams
-from .plain import ORIGIN
-from .registry import NAME
+from .capture import ARGUMENTS, is_decorated
+from .declared_class import declared_class
+from .hparams_writer import Writer
+from .plain import ORIGIN, OWN
+from .registry import NAME, names_of
+from .unstored import ALL, UNSTORED, description
 
 M = TypeVar("M", bound=nn.Module)
 
 
 def recorded_hparams(module: nn.Module) -> dict[str, Any] | None:
-    """Return the hyperparameters that a file can hold; None where it cannot.
+    """Return the hyperparameters that a file can hold; None if nobody noted any.
 
-    A module may be given anything (a database handle), and its weights can be stored.
+    A module may be given anything (a database handle), and its weights can be stored:
+    what no file can hold is named under `UNSTORED`, with what it was.
     """
-    if module.__dict__.get(ARGUMENTS) is None and ORIGIN not in module.__dict__:
+    cls = declared_class(type(module))
+    is_noted = module.__dict__.get(ARGUMENTS) is not None or ORIGIN in module.__dict__
+    if not is_noted and not is_decorated(cls):
         return None
-    encoder = Encoder()
     try:
-        node: Any = encoder.encode(get_hparams(module, bare=True), "hparams")
-    except (TypeError, ValueError, NotImplementedError, RecordError):
-        return None
-    return None if encoder.entries else node
+        node = Writer(bare=True, partial=True).node(module, "")
+    except (HyperparameterError, TypeError, RecursionError) as error:
+        return {**names_of(cls), UNSTORED: {ALL: str(error)[:300]}}
+    return _encodable(node)
+
+
+def _encodable(node: dict[str, Any]) -> dict[str, Any]:
+    """Return ``node`` without the arguments that the format of records refuses."""
+    if _is_encodable(node):
+        return node
+    stored = {k: v for k, v in node.items() if k in OWN or _is_encodable(v)}
+    lost = {k: description(v) for k, v in node.items() if k not in stored}
+    return stored | {UNSTORED: {**stored.get(UNSTORED, {}), **lost}}
+
+
+def _is_encodable(value: Any) -> bool:
+    try:
+        Encoder().encode(value, "hparams")
+    except (TypeError, ValueError, RecordError):
+        return False
+    return True
 
 
 def factory_of(
@@ -58,6 +80,9 @@ def factory_of(
     except RecordVersionError:
         raise
     except (RecordError, TypeError) as error:
+        if stored.get(NAME) == cls.__qualname__:
+            cure = f"Pass the arguments: {cls.__qualname__}.from_record(file, ...)."
+            raise RecordMismatchError(file, [str(error)], cure) from error
         raise RecordMismatchError(
             file,
             [

@@ -10,7 +10,8 @@ from ...config.path import did_you_mean, join
 from ..errors import HyperparameterError
 from . import plain
 from .shown import shown
-from .signature import VARIADIC, parameters_of
+from .signature import VARIADIC, parameters_of, takes_any_name
+from .unstored import ALL, UNSTORED
 
 
 def check_no_argument(
@@ -44,6 +45,25 @@ def _is_computed(
             f"is computed as {shown(computed[name])}, found {shown(node[name])}",
         )
     return True
+
+
+def check_stored(cls: type[nn.Module], node: Mapping[str, Any], path: str) -> None:
+    """Raise for arguments that the class takes and that no file could hold."""
+    unstored: Any = node.get(UNSTORED, {})
+    if not isinstance(unstored, Mapping):
+        where = join(path, UNSTORED)
+        raise HyperparameterError(where, f"expected a dict, found {shown(unstored)}")
+    name = cls.__qualname__
+    for argument, what in unstored.items():
+        if argument == ALL:
+            raise HyperparameterError(
+                path, f"the arguments of this {name} are not stored: it {what!s:.300}"
+            )
+        if argument in parameters_of(cls) or takes_any_name(cls):
+            raise HyperparameterError(
+                join(path, f"{argument!s:.60}"),
+                f"this {name} was built with {what!s:.200} here, which no file holds",
+            )
 
 
 def check_complete(cls: type[nn.Module], found: Mapping[str, Any], path: str) -> None:

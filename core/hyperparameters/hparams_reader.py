@@ -17,7 +17,7 @@ from ...config.path import did_you_mean, join
 from ..errors import HyperparameterError
 from ..evolution.upgrading import upgraded_node
 from . import plain
-from .hparams_checks import check_complete, check_no_argument
+from .hparams_checks import check_complete, check_no_argument, check_stored
 from .hparams_plan import Container, Partial, Plan, Ref, Struct, has_plans
 from .known_arguments import builder_of
 from .own_reader import from_blueprint, own_reader
@@ -59,6 +59,7 @@ class Planner:
         if builder_of(cls) is not None:
             return self._for_builder(cls, node, path, depth)
         parameters, hints = parameters_of(cls), plain.hints_of(cls)
+        check_stored(cls, node, path)
         containers = _containers_of(node, path)
         found: dict[str, Any] = {}
         for name, value in node.items():

@@ -9,12 +9,13 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from ...config.fields import fields_of, is_struct_value
+from ...config.fields import fields_of, is_model, is_struct_value
 from ...config.path import join
 from ..errors import HyperparameterError
 from ..evolution.upgrading import version_of
 from ..state.places import unwrapped
 from . import plain
+from .capture import is_decorated
 from .declared_class import declared_class
 from .hparams_dict import HparamsDict
 from .known_arguments import known_arguments
@@ -22,6 +23,7 @@ from .registry import class_named, names_of
 from .shown import shown
 from .signature import VARIADIC, parameters_of
 from .torch_layers import Template, Values
+from .unstored import ALL, UNSTORED, description
 
 
 class Writer:
@@ -33,8 +35,14 @@ class Writer:
         met: dict[int, str] | None = None,
         *,
         bare: bool = False,
+        partial: bool = False,
     ) -> None:
-        self.extended, self.bare = extended, bare
+        """Write computed fields too if ``extended``, no needless children if ``bare``.
+
+        If ``partial``, arguments that are no plain data are named under a key of their
+        own, instead of raising.
+        """
+        self.extended, self.bare, self.partial = extended, bare, partial
         self.met: dict[int, str] = {} if met is None else met
 
     def node(self, module: nn.Module, path: str, depth: int = 0) -> HparamsDict:
@@ -51,7 +59,9 @@ class Writer:
         node = HparamsDict(names_of(cls))
         if version := version_of(cls):
             node[plain.VERSION] = version
-        arguments = known_arguments(module, cls)
+        arguments, unknown = self._arguments(module, cls)
+        if unknown is not None:
+            node[UNSTORED] = {ALL: unknown}
         origin: Any = module.__dict__.get(plain.ORIGIN)
         if origin is not None:
             node |= origin.told(is_call_known=arguments is not None)
@@ -66,35 +76,82 @@ class Writer:
             node |= _computed(cls, node)
         return node
 
+    def _arguments(
+        self, module: nn.Module, cls: type[nn.Module]
+    ) -> tuple[Mapping[str, Any] | None, str | None]:
+        """Return the arguments; if nobody tells those of a decorated class, why."""
+        try:
+            arguments = known_arguments(module, cls)
+        except (TypeError, NotImplementedError) as error:
+            if not self.partial:
+                raise
+            return None, str(error)[:300]
+        if arguments is not None or not self.partial or not parameters_of(cls):
+            return arguments, None
+        return None, NOT_CAPTURED if is_decorated(cls) else _NOT_NOTED
+
     def _told(
         self, cls: type[nn.Module], arguments: Mapping[str, Any], path: str, depth: int
     ) -> dict[str, Any]:
         hints, parameters = plain.hints_of(cls), parameters_of(cls)
         node: dict[str, Any] = {}
         containers: dict[str, str] = {}
+        unstored: dict[str, str] = {}
         for name, value in arguments.items():
             parameter = parameters.get(name)
             kind = Parameter.KEYWORD_ONLY if parameter is None else parameter.kind
             if kind in VARIADIC and not value:
                 continue
-            hint = hints.get(name, Any)
-            where, inside = join(path, name), depth + 1
-            if kind is Parameter.VAR_POSITIONAL:
-                node[name] = self._items(value, plain.list_of(hint), where, inside)
-            elif kind is Parameter.VAR_KEYWORD:
-                node[name] = self._mapping(value, plain.dict_of(hint), where, inside)
-            elif (
-                isinstance(value, plain.CONTAINERS_OF_TORCH)
-                and type(value) in plain.CONTAINERS_OF_TORCH
-            ):
-                if id(value) not in self.met:
-                    containers[name] = type(value).__name__
-                node[name] = self._container(value, where, inside)
-            else:
-                node[name] = self.value(value, hint, where, inside)
+            hint, n_met = hints.get(name, Any), len(self.met)
+            try:
+                told = self._argument(value, kind, hint, join(path, name), depth + 1)
+            except (TypeError, HyperparameterError):
+                # An untouched default is made again by the constructor.
+                is_default = parameter is not None and value is parameter.default
+                if not is_default and not self.partial:
+                    raise
+                self._forget(n_met)
+                if kind is Parameter.VAR_KEYWORD:
+                    node[name] = self._plain_items(name, value, hint, unstored)
+                elif not is_default:
+                    unstored[name] = description(value)
+                continue
+            node[name] = told
+            if type(value) in plain.CONTAINERS_OF_TORCH and plain.REF not in told:
+                containers[name] = type(value).__name__
         if containers:
             node[plain.CONTAINERS] = containers
+        if unstored:
+            node[UNSTORED] = unstored
         return node
+
+    def _argument(self, value: Any, kind: Any, hint: Any, path: str, depth: int) -> Any:
+        if kind is Parameter.VAR_POSITIONAL:
+            return self._items(value, plain.list_of(hint), path, depth)
+        if kind is Parameter.VAR_KEYWORD:
+            return self._mapping(value, plain.dict_of(hint), path, depth)
+        if type(value) in plain.CONTAINERS_OF_TORCH:
+            return self._container(value, path, depth)
+        return self.value(value, hint, path, depth)
+
+    def _plain_items(
+        self, name: str, items: Mapping[str, Any], hint: Any, unstored: dict[str, str]
+    ) -> HparamsDict:
+        """Return those of ``**name`` that are plain data; note the others."""
+        found = HparamsDict()
+        for key, item in items.items():
+            n_met = len(self.met)
+            try:
+                found[key] = self.value(item, hint, join(name, key), 1)
+            except (TypeError, HyperparameterError):
+                self._forget(n_met)
+                unstored[key] = description(item)
+        return found
+
+    def _forget(self, n_met: int) -> None:
+        """Drop what was met after the first ``n_met`` modules: nothing has it."""
+        for key in list(self.met)[n_met:]:
+            del self.met[key]
 
     def _add_children(
         self, node: HparamsDict, module: nn.Module, path: str, depth: int
@@ -137,7 +194,8 @@ class Writer:
         if isinstance(value, nn.Module):
             return self.node(value, path, depth)
         if isinstance(value, Template):
-            return Writer(self.extended, dict(self.met)).node(value.module, path, depth)
+            writer = Writer(self.extended, dict(self.met), partial=self.partial)
+            return writer.node(value.module, path, depth)
         if isinstance(value, Values):
             return _tensor(value)
         if isinstance(value, type | functools.partial):
@@ -145,7 +203,8 @@ class Writer:
         if plain.is_plain_struct(type(value)):
             return self._struct(value, hint, path, depth)
         if is_struct_value(value) or isinstance(value, Tensor):
-            return plain.simple(value, hint, path)
+            told = plain.simple(value, hint, path)
+            return _with_computed(value, told) if self.extended else told
         if isinstance(value, Mapping):
             return self._mapping(value, hint, path, depth)
         if isinstance(value, list | tuple | set | frozenset | range):
@@ -196,6 +255,15 @@ class Writer:
         return HparamsDict({plain.CLASS: node})
 
 
+NOT_CAPTURED = (
+    "was built before its class was decorated, or by another constructor than the one "
+    "that @burnish.module saw"
+)
+"""What is said of an instance of a decorated class whose arguments nobody noted."""
+
+_NOT_NOTED = "is of a class that is not decorated, so nobody noted them"
+
+
 def _tensor(values: Values) -> HparamsDict:
     form = {"shape": list(values.shape), "dtype": str(values.dtype)}
     return HparamsDict({plain.TENSOR: form | {"parameter": values.is_parameter}})
@@ -205,6 +273,15 @@ def _computed(cls: type[nn.Module], node: Mapping[str, Any]) -> dict[str, Any]:
     from .declared import computed_fields
 
     return computed_fields(cls, node)
+
+
+def _with_computed(value: Any, told: Any) -> Any:
+    """Return the fields of a struct with those that it computes of them."""
+    if not is_model(type(value)):
+        return told
+    from ...config.hparams import Hparams
+
+    return value.to_dict(computed=True) if isinstance(value, Hparams) else told
 
 
 def _check_depth(path: str, depth: int) -> None:

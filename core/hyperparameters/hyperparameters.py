@@ -9,9 +9,10 @@ from torch import nn
 
 from ..errors import HyperparameterError
 from ..state.places import unwrapped
+from .capture import is_decorated
 from .declared_class import declared_class
 from .hparams_dict import HparamsDict
-from .hparams_writer import Writer
+from .hparams_writer import NOT_CAPTURED, Writer
 from .known_arguments import known_arguments
 from .plain import ORIGIN
 
@@ -44,6 +45,14 @@ def hparams_of(module: nn.Module) -> HparamsDict:
 
 
 def _unknown(cls: type[nn.Module]) -> str:
+    if cls.__module__.startswith("torch.jit."):
+        return (
+            f"a {cls.__name__} is compiled code that does not know what it was made "
+            "of. Ask the module that was compiled: get_hparams(net) before "
+            "torch.jit.script(net)."
+        )
+    if is_decorated(cls):
+        return f"this {cls.__qualname__} {NOT_CAPTURED}. Build it anew to know them."
     return (
         f"the hyperparameters of {cls.__module__}.{cls.__qualname__} are not known. "
         "Decorate the class with @burnish.module before building it, or tell them "

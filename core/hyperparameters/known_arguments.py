@@ -1,6 +1,7 @@
 """Who knows what a module was made of, other than the module."""
 
 import importlib
+import inspect
 import sys
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
@@ -55,15 +56,32 @@ def known_arguments(
     if registered is None:
         _know_other_libraries()
         captured = capture.arguments_of(module)
-        if captured is not None:
+        if captured is not None and not is_of_library(cls):
             return captured
         registered = _registered(cls, exact=False)
     if registered is not None:
         return registered[0](module)
     if is_torch_layer(cls):
         return arguments_of(module)
+    if _asks_back(module):
+        return None
     told = getattr(module, "hparams", None)
     return told if isinstance(told, Mapping) else None  # pyright: ignore[reportUnknownVariableType]  # a user's mapping
+
+
+def ask_back(attribute: object) -> None:
+    """Take note of a class attribute ``hparams`` that itself asks `known_arguments`."""
+    _asking.append(attribute)
+
+
+def _asks_back(module: nn.Module) -> bool:
+    if "hparams" in module.__dict__:
+        return False
+    found = inspect.getattr_static(type(module), "hparams", None)
+    return any(found is attribute for attribute in _asking)
+
+
+_asking: list[object] = []
 
 
 _getters: dict[type[nn.Module], tuple[Getter, Builder | None, bool]] = {}
@@ -79,6 +97,19 @@ def _know_other_libraries() -> None:
         ours = importlib.import_module(_waiting[theirs], __package__)
         if ours.register_models():
             del _waiting[theirs]
+
+
+def is_of_library(cls: type[nn.Module]) -> bool:
+    """Return whether a library's modules, of which ``cls`` is one, are known here.
+
+    What such a library passes to constructors is no plain data, and its getter knows
+    how to tell it, what a decorated subclass captured included.
+    """
+    return any(base in library_bases for base in cls.__mro__)
+
+
+library_bases: set[type] = set()
+"""The base classes of libraries of which we know what their modules are made of."""
 
 
 def _registered(

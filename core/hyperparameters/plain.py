@@ -26,6 +26,7 @@ from ...config.versioned import Versioned
 from .by_class import by_class
 from .shown import shown
 from .signature import parameters_of
+from .unstored import UNSTORED
 
 REF, CLASS, TENSOR, CONTAINERS = "__ref__", "__class__", "__tensor__", "__containers__"
 CHILDREN, VERSION, SAVE = "__children__", "__version__", "__save__"
@@ -48,6 +49,7 @@ OWN = frozenset(
         CHILDREN,
         VERSION,
         SAVE,
+        UNSTORED,
         BLUEPRINT,
     }
 )

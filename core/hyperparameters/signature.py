@@ -27,9 +27,10 @@ def parameters_of(cls: type[nn.Module]) -> Mapping[str, Parameter]:
     return types.MappingProxyType({p.name: p for p in parameters})
 
 
-def takes_nothing_by_name(cls: type[nn.Module]) -> bool:
-    """Return whether all that ``cls`` takes are ``*args`` and ``**kwargs``."""
-    return all(p.kind in VARIADIC for p in parameters_of(cls).values())
+def takes_any_name(cls: type[nn.Module]) -> bool:
+    """Return whether ``cls`` takes ``**kwargs``."""
+    kinds = (p.kind for p in parameters_of(cls).values())
+    return Parameter.VAR_KEYWORD in kinds
 
 
 def call(cls: type[nn.Module], arguments: Mapping[str, Any]) -> nn.Module:

@@ -17,8 +17,10 @@ from ...records.errors import RecordMismatchError
 from ...records.open import open_record
 from ..errors import UnknownClassError
 from ..state.loading import from_record
-from .known_arguments import register_hparams
+from .capture import arguments_of
+from .known_arguments import library_bases, register_hparams
 from .registry import known_classes
+from .signature import call, parameters_of
 
 if TYPE_CHECKING:
     from ...records.flat import FlatRecord
@@ -34,13 +36,21 @@ def register_models() -> bool:
     if base is None:
         return False
     register_hparams(base, _arguments, build=_build, subclasses=True)
+    library_bases.add(base)
     return True
 
 
-def config_of(model: Any, hparams: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the `config.json` that transformers reads, for ``model``."""
-    config: dict[str, Any] = dict(hparams["config"])
-    return config | {"architectures": [type(model).__name__]}
+def config_of(model: Any, hparams: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Return the `config.json` that transformers reads, for ``model``.
+
+    None for a model that its configuration alone does not make again.
+    """
+    told = [
+        value for name, value in hparams.items() if name in parameters_of(type(model))
+    ]
+    if len(told) != 1 or not _is_told_config(told[0]):
+        return None
+    return {**told[0], "architectures": [type(model).__name__]}
 
 
 def model_in(
@@ -85,7 +95,20 @@ def model_in(
 
 
 def _arguments(model: Any) -> dict[str, Any]:
-    return {"config": _plain(model.config.to_dict())}
+    """Return the configuration, and what else a decorated class was called with."""
+    captured = arguments_of(model) or {"config": model.config}
+    return {name: _told(value, model.config) for name, value in captured.items()}
+
+
+def _told(value: Any, config: Any) -> Any:
+    if not _is_config(value):
+        return value
+    # The model's own may have been changed since it was built.
+    return _plain((config if type(value) is type(config) else value).to_dict())
+
+
+def _is_config(value: Any) -> bool:
+    return hasattr(value, "model_type") and callable(getattr(value, "to_dict", None))
 
 
 def _plain(value: Any) -> Any:
@@ -98,16 +121,33 @@ def _plain(value: Any) -> Any:
 
 
 def _build(cls: Any, arguments: Mapping[str, Any]) -> nn.Module:
-    model: nn.Module = cls(_config(cls, arguments["config"]))
-    return model
+    made = {
+        name: _config(cls, value) if _is_told_config(value) else value
+        for name, value in arguments.items()
+    }
+    return call(cls, made)
+
+
+def _is_told_config(value: Any) -> bool:
+    return isinstance(value, Mapping) and "model_type" in value
 
 
 def _config(cls: Any, config: Mapping[str, Any]) -> Any:
     own = getattr(cls, "config_class", None)
     if own is None:
         raise UnknownClassError("", f"{cls.__qualname__} says no config_class")
+    kind = config.get("model_type", own.model_type)
+    if own.model_type != kind:
+        own = _config_class(kind, own)
     known = {key: value for key, value in config.items() if not key.startswith("__")}
     return own.from_dict(known)
+
+
+def _config_class(kind: Any, own: Any) -> Any:
+    """Return the class of another model's configuration, of those that are loaded."""
+    auto = sys.modules.get("transformers.models.auto.configuration_auto")
+    mapping: Any = getattr(auto, "CONFIG_MAPPING", {})
+    return mapping[kind] if isinstance(kind, str) and kind in mapping else own
 
 
 def _class_of(config: Mapping[str, Any]) -> type[nn.Module]:

@@ -190,5 +190,7 @@ def _config(module: nn.Module, hparams: Mapping[str, Any]) -> dict[str, Any]:
     if hasattr(type(unwrapped(module)), "config_class") and hasattr(config, "to_dict"):
         from ..hyperparameters.transformers_models import config_of
 
-        return config_of(unwrapped(module), hparams) | {SAVE: digest(hparams)}
+        theirs = config_of(unwrapped(module), hparams)
+        if theirs is not None:
+            return theirs | {SAVE: digest(hparams)}
     return {**hparams, SAVE: digest(hparams)}

@@ -1,0 +1,23 @@
+"""Arguments that no file can hold: what stands for them in hyperparameters."""
+
+import functools
+
+UNSTORED = "__unstored__"
+"""The key of the arguments that were no plain data, by name, with what they were."""
+
+ALL = "*"
+"""The name of all arguments together, where nothing tells one from another."""
+
+
+def description(value: object) -> str:
+    """Return what ``value`` is in words that are the same in every process."""
+    if isinstance(value, functools.partial):
+        return f"a partial of {description(value.func)}"
+    name = getattr(value, "__qualname__", None) or getattr(value, "__name__", None)
+    if isinstance(name, str) and callable(value):
+        kind = "the class" if isinstance(value, type) else "the function"
+        return f"{kind} {getattr(value, '__module__', None)}.{name}"[:200]
+    described = getattr(value, "burnish_description", None)
+    if isinstance(described, str):
+        return described
+    return f"an object of {type(value).__module__}.{type(value).__qualname__}"[:200]

@@ -1,0 +1,376 @@
+"""What files say of arguments that they cannot hold, and of those nobody noted."""
+
+import functools
+import pickle
+import subprocess
+import sys
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
+
+import pytest
+import torch
+from pydantic import computed_field
+from torch import nn
+from torch.nn import functional
+
+from burnish import from_hyperparameters, get_hparams, module, open_record
+from burnish.config import Hparams
+from burnish.core.errors import HyperparameterError
+from burnish.records import RecordMismatchError
+
+
+def hparams_in(net: Any) -> dict[str, Any]:
+    """Return the hyperparameters that a file of ``net`` holds."""
+    found: dict[str, Any] = open_record(net.save_record()).metadata["burnish"]
+    return dict(found["hparams"])
+
+
+@module
+class Act(nn.Module):
+    def __init__(
+        self, width: int = 3, act: Any = functional.gelu, **options: Any
+    ) -> None:
+        super().__init__()
+        self.fc = nn.Linear(width, 2)
+        self.act, self.options = act, options
+
+
+@module
+class Outer(nn.Module):
+    def __init__(self, inner: nn.Module, size: int = 1) -> None:
+        super().__init__()
+        self.inner, self.size = inner, size
+
+
+def test_an_untouched_default_that_is_no_plain_data_needs_no_storing() -> None:
+    net: Any = Act(5)
+
+    built = Act.from_record(net.save_record())  # type: ignore[attr-defined]
+
+    assert "act" not in net.hparams
+    assert "__unstored__" not in hparams_in(net)
+    assert built.fc.weight.equal(net.fc.weight)
+    assert from_hyperparameters(net.hparams).fc.in_features == 5
+
+
+def test_what_no_file_holds_is_named_in_the_metadata_and_in_the_later_error() -> None:
+    net: Any = Act(5, functional.relu, handle=sys.stdout, level=1)
+
+    stored = hparams_in(net)
+
+    assert (stored["width"], stored["options"]) == (5, {"level": 1})
+    assert stored["__unstored__"]["act"].startswith("the function torch")
+    assert stored["__unstored__"]["handle"].startswith("an object of ")
+    with pytest.raises(RecordMismatchError, match=r"act: .*relu.*\n.*from_record"):
+        Act.from_record(net.save_record())  # type: ignore[attr-defined]
+
+
+def test_equal_modules_with_unstorable_arguments_give_equal_bytes() -> None:
+    program = (
+        "import sys, torch, burnish\n"
+        "from torch import nn\n"
+        "@burnish.module\n"
+        "class Net(nn.Module):\n"
+        "    def __init__(self, f, g):\n"
+        "        super().__init__()\n"
+        "net = Net(lambda: 1, object())\n"
+        "sys.stdout.write(repr(burnish.open_record(net.save_record()).metadata))\n"
+    )
+
+    texts = {
+        subprocess.run(
+            [sys.executable, "-c", program], capture_output=True, check=True
+        ).stdout
+        for _ in range(2)
+    }
+
+    assert len(texts) == 1
+    assert b"0x" not in next(iter(texts))
+
+
+def test_an_argument_that_a_child_cannot_store_is_named_with_its_path() -> None:
+    net: Any = Outer(Act(3, functional.relu), size=2)
+
+    assert hparams_in(net)["size"] == 2
+    with pytest.raises(RecordMismatchError, match=r"inner\.act"):
+        Outer.from_record(net.save_record())  # type: ignore[attr-defined]
+
+
+def test_arguments_that_were_lost_in_a_pickle_are_said_to_be() -> None:
+    made: Any = Act(5, lambda x: x)
+
+    stored = hparams_in(pickle.loads(pickle.dumps(Pickled(made))).net)
+
+    assert "lambda" in stored["__unstored__"]["act"]
+
+
+class Pickled:
+    """A module without the attribute that no pickle holds."""
+
+    def __init__(self, net: Any) -> None:
+        net.act = None
+        self.net = net
+
+
+def test_an_instance_older_than_the_decoration_says_so_everywhere() -> None:
+    class Net(nn.Module):
+        def __init__(self, width: int = 3) -> None:
+            super().__init__()
+            self.fc = nn.Linear(width, 2)
+
+    early: Any = Net(4)
+    decorated: Any = module(Net)
+
+    with pytest.raises(NotImplementedError, match="built before its class was"):
+        _ = early.hparams
+    with pytest.raises(RecordMismatchError, match="built before its class was"):
+        decorated.from_record(early.save_record())
+    holder: Any = Outer(early)
+    with pytest.raises(RecordMismatchError, match=r"inner: .*built before its class"):
+        Outer.from_record(holder.save_record())  # type: ignore[attr-defined]
+    assert decorated.from_record(early.save_record(), 4).fc.weight.equal(
+        early.fc.weight
+    )
+
+
+def test_hyperparameters_asked_for_inside_of_the_constructor_are_not_known_yet() -> (
+    None
+):
+    @module
+    class Asks(nn.Module):
+        def __init__(self, width: int = 3) -> None:
+            super().__init__()
+            self.fc = nn.Linear(width, 2)
+            with pytest.raises(NotImplementedError):
+                _ = self.hparams
+            self.bytes = self.save_record()  # type: ignore[operator]  # it is ours
+
+    with open_record(Asks(4).bytes) as record:
+        assert "__unstored__" in record.metadata["burnish"]["hparams"]
+
+
+def widened(init: Callable[..., None]) -> Callable[..., None]:
+    """Return a constructor that takes more than its signature shows."""
+
+    @functools.wraps(init)
+    def __init__(self: Any, *args: Any, extra: int = 0, **kwargs: Any) -> None:
+        init(self, *args, **kwargs)
+
+    return __init__
+
+
+def test_a_constructor_that_takes_more_than_it_shows_does_not_lose_it_silently() -> (
+    None
+):
+    @module
+    class Net(nn.Module):
+        @widened
+        def __init__(self, width: int = 3) -> None:
+            super().__init__()
+            self.fc = nn.Linear(width, 2)
+
+    plain, extra = Net(4), Net(4, extra=1)  # type: ignore[call-arg]  # it takes it
+
+    assert hparams_in(plain)["width"] == 4
+    assert "extra" in hparams_in(extra)["__unstored__"]["*"]
+    with pytest.raises(RecordMismatchError, match="extra"):
+        Net.from_record(extra.save_record())  # type: ignore[attr-defined, operator]
+
+
+T = TypeVar("T")
+
+
+class Cooperative:
+    def __init__(self, *, mix: int = 1, **more: Any) -> None:
+        super().__init__(**more)
+        self.mix = mix
+
+
+class Base(nn.Module):
+    def __init__(self, width: int = 2) -> None:
+        super().__init__()
+        self.fc = nn.Linear(width, 2)
+
+
+class Mixed(Cooperative, Base):
+    pass
+
+
+@dataclass(eq=False)
+class Fields(nn.Module):
+    width: int = 2
+
+    def __post_init__(self) -> None:
+        super().__init__()
+        self.fc = nn.Linear(self.width, 2)
+
+
+class Positional(nn.Module):
+    def __init__(self, width: int, /, *sizes: int, **more: int) -> None:
+        super().__init__()
+        self.fc = nn.Linear(width, 2)
+        self.rest = sizes, more
+
+
+class Newed(Base):
+    def __new__(cls, width: int = 2) -> Any:
+        return super().__new__(cls)
+
+
+class Slotted(Base):
+    __slots__ = ("cache",)
+
+
+class Calling(type):
+    def __call__(cls, *args: Any, **kwargs: Any) -> Any:
+        return super().__call__(*args, **kwargs)
+
+
+class Metaclassed(Base, metaclass=Calling):
+    pass
+
+
+class Typed(Base, Generic[T]):
+    pass
+
+
+CLASSES = [Mixed, Fields, Positional, Newed, Slotted, Metaclassed, Typed]
+
+
+@pytest.mark.parametrize("cls", CLASSES)
+def test_every_kind_of_class_comes_back_from_its_file_alone(cls: Any) -> None:
+    decorated: Any = module(type(cls)(f"Own{cls.__name__}", (cls,), {}))
+    arguments: dict[Any, Any] = {
+        Mixed: ((), {"mix": 3, "width": 5}),
+        Positional: ((5, 1, 2), {"deep": 4}),
+    }
+    args, kwargs = arguments.get(cls, ((5,), {}))
+    net = decorated(*args, **kwargs)
+
+    built = decorated.from_record(net.save_record())
+
+    assert built.fc.weight.equal(net.fc.weight)
+    assert getattr(built, "mix", 3) == 3
+    assert getattr(built, "rest", None) == getattr(net, "rest", None)
+
+
+def test_a_dataclass_on_top_of_the_decorator_is_told_to_change_places() -> None:
+    @dataclass(eq=False)
+    @module
+    class Net(nn.Module):
+        width: int = 2
+
+    with pytest.raises(TypeError, match=r"put @burnish\.module above"):
+        Net(4)
+
+
+def test_compiled_modules_say_that_they_do_not_know_their_arguments() -> None:
+    @module
+    class Net(nn.Module):
+        def __init__(self, width: int = 2) -> None:
+            super().__init__()
+            self.fc = nn.Linear(width, 2)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return self.fc(x)  # type: ignore[no-any-return]  # a module's call
+
+    trace: Any = torch.jit.trace
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        traced = trace(Net(3), torch.zeros(1, 3))
+
+    with pytest.raises(NotImplementedError, match=r"before torch\.jit"):
+        get_hparams(traced)
+
+
+class Sizes(Hparams):
+    width: int = 3
+
+    @computed_field  # type: ignore[prop-decorator]  # pydantic's way
+    @property
+    def double(self) -> int:
+        return 2 * self.width
+
+
+class Nested(Hparams):
+    sizes: Sizes = Sizes()
+
+
+@module
+class OfHparams(nn.Module):
+    def __init__(self, sizes: Sizes, nested: Nested) -> None:
+        super().__init__()
+        self.fc = nn.Linear(sizes.width, nested.sizes.width)
+
+
+def test_extended_hyperparameters_have_the_computed_fields_of_an_argument() -> None:
+    net = OfHparams(Sizes(width=5), Nested(sizes=Sizes(width=6)))
+
+    extended = get_hparams(net, extended=True)
+
+    assert extended["sizes"] == {"width": 5, "double": 10}
+    assert extended["nested"] == {"sizes": {"width": 6, "double": 12}}
+    assert get_hparams(net)["sizes"] == {"width": 5}
+    built: Any = from_hyperparameters(extended)
+    assert (built.fc.in_features, built.fc.out_features) == (5, 6)
+
+
+def test_a_decorated_subclass_of_a_transformers_model_keeps_all_its_arguments() -> None:
+    transformers = pytest.importorskip("transformers")
+    config = transformers.BertConfig(
+        hidden_size=8,
+        num_hidden_layers=1,
+        num_attention_heads=2,
+        intermediate_size=8,
+        vocab_size=10,
+    )
+
+    @module
+    class Classifier(transformers.BertPreTrainedModel):  # type: ignore[misc, name-defined]  # of a library without types
+        def __init__(self, settings: Any, n_classes: int = 2) -> None:
+            super().__init__(settings)
+            self.bert = transformers.BertModel(settings)
+            self.head = nn.Linear(8, n_classes)
+
+    net: Any = Classifier(config, 5)
+
+    built: Any = Classifier.from_record(net.save_record())
+
+    assert built.head.out_features == 5
+    assert built.config.hidden_size == 8
+    assert "__unstored__" not in hparams_in(net)
+
+
+def test_a_transformers_model_with_more_arguments_keeps_them_in_a_folder(
+    tmp_path: Any,
+) -> None:
+    transformers = pytest.importorskip("transformers")
+    config = transformers.BertConfig(
+        hidden_size=8,
+        num_hidden_layers=1,
+        num_attention_heads=2,
+        intermediate_size=8,
+        vocab_size=10,
+    )
+
+    @module
+    class Headed(transformers.BertPreTrainedModel):  # type: ignore[misc, name-defined]  # of a library without types
+        def __init__(self, config: Any, n_classes: int = 2) -> None:
+            super().__init__(config)
+            self.head = nn.Linear(config.hidden_size, n_classes)
+
+    from burnish import from_pretrained, save_pretrained
+
+    save_pretrained(Headed(config, 5), tmp_path)
+
+    assert from_pretrained(tmp_path, Headed).head.out_features == 5
+
+
+def test_arguments_of_nested_classes_are_checked_before_any_constructor_runs() -> None:
+    node = dict(get_hparams(Outer(Act(3))))
+    node["inner"] = {**node["inner"], "no_argument": 1}
+
+    with pytest.raises(HyperparameterError, match=r"inner\.no_argument: Act takes no"):
+        from_hyperparameters(node)
