@@ -6,7 +6,7 @@ CPUS := $(shell nproc 2>/dev/null || echo 2)
 WHEEL := $(CURDIR)/.wheel
 TESTS := -n $(CPUS) --dist worksteal -q
 
-.PHONY: demo test check bench docs wheel-test format clean
+.PHONY: demo test check bench docs crash wheel-test format clean
 
 demo: $(READY)
 	$(PY) examples/digits.py
@@ -27,6 +27,10 @@ bench: $(READY)
 # The pages of docs/ are Markdown; their examples run as tests.
 docs: $(READY)
 	$(PY) -m pytest -q tests/docs
+
+# What ends a save or a load halfway, for about an hour; writes docs/reliability.md.
+crash: $(READY)
+	$(PY) -m tests.campaigns.crash
 
 # The tests once more, against the wheel as a user installs it.
 wheel-test: $(READY)

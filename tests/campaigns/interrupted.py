@@ -3,9 +3,12 @@
 import copy
 import gc
 import os
+import random
 import shutil
 import signal
+import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -111,33 +114,72 @@ def process_state() -> tuple[Any, ...]:
     )
 
 
-def differences(case: Case, root: Path, *, every: int = 1) -> Iterator[str]:
+def differences(
+    case: Case,
+    root: Path,
+    *,
+    every: int = 1,
+    tell: Callable[[str], object] = lambda place: None,
+) -> Iterator[str]:
     """Yield what an exception leaves that is neither as before nor as after the case.
 
-    The same is done once more after each exception, and must succeed.
+    The same is done once more after each exception, and must succeed. ``tell`` is
+    called with the place of each.
     """
-    done = case(_fresh(root))
-    before = done.state()
-    done.action()
-    after = done.state()
-    runs: list[Run] = []
+    comparison = Comparison(case, root)
+    for place in injected(comparison.prepare, every):
+        tell(place)
+        yield from comparison.differences(place)
 
-    def prepare() -> Callable[[], object]:
-        runs[:] = [case(_fresh(root))]
-        return runs[0].action
 
-    process = process_state()
-    for place in injected(prepare, every):
-        if process_state() != process:
+def ctrl_c_at_random(case: Case, root: Path, n_times: int) -> Iterator[str]:
+    """Yield the same of an interrupt by a signal, at random moments."""
+    comparison, draw = Comparison(case, root), random.Random(0)
+    comparison.prepare()
+    start = time.perf_counter()
+    comparison.runs[0].action()
+    duration = time.perf_counter() - start
+    handler = signal.signal(signal.SIGALRM, signal.default_int_handler)
+    for i in range(n_times):
+        action = comparison.prepare()
+        with suppress(KeyboardInterrupt):
+            signal.setitimer(signal.ITIMER_REAL, draw.uniform(1e-6, duration))
+            action()
+            signal.setitimer(signal.ITIMER_REAL, 0)
+        yield from comparison.differences(f"Ctrl-C {i}")
+    signal.signal(signal.SIGALRM, handler)
+
+
+class Comparison:
+    """A case before, after, and when an exception ended it."""
+
+    def __init__(self, case: Case, root: Path) -> None:
+        self._case, self._root = case, root
+        done = case(_fresh(root))
+        self._before = done.state()
+        done.action()
+        self._after = done.state()
+        self._process = process_state()
+        self.runs: list[Run] = []
+
+    def prepare(self) -> Callable[[], object]:
+        """Return the action of the case, which is prepared afresh."""
+        self.runs[:] = [self._case(_fresh(self._root))]
+        return self.runs[0].action
+
+    def differences(self, place: str) -> Iterator[str]:
+        """Yield what the action left, which was ended at ``place``."""
+        (run,) = self.runs
+        if process_state() != self._process:
             gc.collect()
-        if process_state() != process:
-            yield f"{place}: {process} became {process_state()}"
-        if (found := runs[0].state()) not in (before, after):
+        if process_state() != self._process:
+            yield f"{place}: {self._process} became {process_state()}"
+        if (found := run.state()) not in (self._before, self._after):
             yield f"{place}: {found!r:.300} is neither the old nor the new"
-        if litter := [*root.rglob("*.tmp"), *root.rglob("*.old")]:
+        if litter := [*self._root.rglob("*.tmp"), *self._root.rglob("*.old")]:
             yield f"{place}: left {[file.name for file in litter]}"
-        runs[0].action()
-        if runs[0].state() != after:
+        run.action()
+        if run.state() != self._after:
             yield f"{place}: the next try did not succeed"
 
 
