@@ -8,6 +8,7 @@ from typing import ClassVar
 
 import torch
 
+from ..config.registry import Registry
 from .entry import Entry
 from .flat import FlatRecord
 from .precision import RecordPrecision
@@ -65,7 +66,7 @@ class Format(ABC):
     @classmethod
     def register(cls) -> None:
         """Make the format known, by its name, its suffixes and its magic."""
-        _formats[cls.name] = cls()
+        _formats.register(cls.name, value=cls())
 
 
 def formats() -> Iterator[Format]:
@@ -98,7 +99,7 @@ def suffixes() -> dict[str, str]:
     }
 
 
-_formats: dict[str, Format] = {}
+_formats: Registry[str, Format] = Registry()
 
 # Imported when first asked for, so that reading .mpk does not pay for JSON.
 _BUILT_IN: dict[str, tuple[str, tuple[str, ...]]] = {

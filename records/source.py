@@ -53,7 +53,7 @@ class FileSource:
         self._map: memoryview | None = None
         self._fd: int | None = None
         try:
-            self._fd = open_regular(path)
+            self._fd = open_regular(path).detach()
         except IrregularFileError as error:
             raise RecordFormatError(path, str(error.strerror)) from error
         status = os.fstat(self._fd)

@@ -7,16 +7,17 @@ from typing import Any, TypeVar
 import torch
 
 from ..config.path import did_you_mean
+from ..config.registry import Registry
 from ..optim.simple import SimpleOptimizer
 
 T = TypeVar("T")
 
-_registered: dict[str, type[Any]] = {}
+_registered: Registry[str, type[Any]] = Registry()
 
 
 def register_named(name: str, cls: type[T]) -> type[T]:
     """Let configurations and checkpoints name ``cls``, instead of another one."""
-    _registered[name] = cls
+    _registered.register(name, value=cls)
     return cls
 
 

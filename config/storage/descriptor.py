@@ -1,23 +1,27 @@
 """Descriptor: a file descriptor with one owner, closed once."""
 
 import os
+from collections.abc import Generator
+from functools import partial
 
 
 class Descriptor:
     """Opens a file and closes it at `close`, or when nobody holds it any more.
 
-    An interrupt may come between any two lines: the descriptor belongs to this object
-    from the call that opens it, so none is lost.
+    The descriptor belongs to this object from the call that opens it, and an interrupt
+    at any moment loses none.
     """
-
-    _open: list[int] | tuple[()] = ()
 
     def __init__(
         self, path: str, flags: int, mode: int = 0o666, *, dir_fd: int | None = None
     ) -> None:
         flags |= os.O_CLOEXEC | os.O_NOCTTY
-        self._open = []
-        self._open.append(os.open(path, flags, mode, dir_fd=dir_fd))
+        self._open: list[int] = []
+        self._closing = _closed_at_the_end(self._open)
+        next(self._closing)
+        # Handlers of signals run between two calls of Python, so this is one of C's.
+        opening = partial(os.open, mode=mode, dir_fd=dir_fd)
+        self._open.extend(map(opening, (path,), (flags,)))
 
     @property
     def fd(self) -> int:
@@ -29,20 +33,33 @@ class Descriptor:
     def detach(self) -> int:
         """Return the number, and leave it to the caller to close it."""
         fd = self.fd
-        self._open = ()
+        self._open.clear()
         return fd
 
     def close(self) -> None:
         """Close the file, unless that has been done."""
-        if self._open:
-            os.close(self._open.pop())
+        _close(self._open)
 
-    def __del__(self) -> None:
-        # Python drops what is raised here: an interrupt must not cost the descriptor.
+
+def _closed_at_the_end(descriptors: list[int]) -> Generator[None]:
+    """Close what is in the list when this generator is no longer held by anybody.
+
+    An interrupt that waits when an object goes away is raised at the first line of its
+    ``__del__``, and dropped there; a generator runs its ``finally`` before.
+    """
+    try:
         try:
-            self.close()
+            yield
         finally:
-            self.close()
+            _close(descriptors)
+    finally:
+        _close(descriptors)
+
+
+def _close(descriptors: list[int]) -> None:
+    if descriptors:
+        # Popped and closed in one call of C, for the same reason.
+        next(map(os.close, iter(descriptors.pop, None)))
 
 
 def open_folder(path: str, *, dir_fd: int | None = None) -> Descriptor:

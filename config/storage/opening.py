@@ -19,8 +19,8 @@ class IrregularFileError(OSError):
     """Something else than a file with content stands where one should be read."""
 
 
-def open_regular(path: str | os.PathLike[str]) -> int:
-    """Return a descriptor of the regular file ``path``, open for reading.
+def open_regular(path: str | os.PathLike[str]) -> Descriptor:
+    """Return the regular file ``path``, open for reading.
 
     A named pipe would wait for its writer, and a device may never end:
     `IrregularFileError` for both, IsADirectoryError for a folder.
@@ -32,7 +32,7 @@ def open_regular(path: str | os.PathLike[str]) -> int:
     # Another file may have taken the name since.
     _check(os.fstat(opened.fd).st_mode, file)
     os.set_blocking(opened.fd, True)
-    return opened.detach()
+    return opened
 
 
 def read_file(path: str | os.PathLike[str], most: int) -> bytes:
@@ -40,17 +40,18 @@ def read_file(path: str | os.PathLike[str], most: int) -> bytes:
 
     Raises as `open_regular` does.
     """
-    with open(open_regular(path), "rb", buffering=0) as stream:
-        # A file may grow while it is read, and some have content but no size.
-        size = os.fstat(stream.fileno()).st_size
-        pieces = bytearray()
-        while len(pieces) <= most:
-            piece = stream.read(min(max(size, 1 << 16), most) + 1 - len(pieces))
-            if not piece:
-                break
-            pieces += piece
-            size = max(size, len(pieces) + (1 << 16))
-    return bytes(pieces)
+    opened = open_regular(path)
+    # A file may grow while it is read, and some have content but no size.
+    size = max(os.fstat(opened.fd).st_size, 1 << 16)
+    content = bytearray()
+    while len(content) <= most:
+        piece = os.read(opened.fd, min(size, most) + 1 - len(content))
+        if not piece:
+            break
+        content += piece
+        size = max(size, len(content) + (1 << 16))
+    opened.close()
+    return bytes(content)
 
 
 def _check(mode: int, file: str) -> None:

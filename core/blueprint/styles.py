@@ -6,11 +6,12 @@ from typing import Any, TypeVar
 from torch import nn
 
 from ...config.path import did_you_mean
+from ...config.registry import Registry
 from .errors import SettingError
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-_styles: dict[type[nn.Module], dict[str, Callable[..., Any]]] = {}
+_styles: Registry[tuple[type[nn.Module], str], Callable[..., Any]] = Registry()
 
 
 def register_style(cls: type[nn.Module], name: str | None = None) -> Callable[[F], F]:
@@ -23,7 +24,7 @@ def register_style(cls: type[nn.Module], name: str | None = None) -> Callable[[F
         raise TypeError(f"styles are those of module classes, got {cls!r:.80}")
 
     def register(function: F) -> F:
-        _styles.setdefault(cls, {})[name or function.__name__] = function
+        _styles.register((cls, name or function.__name__), value=function)
         return function
 
     return register
@@ -31,10 +32,13 @@ def register_style(cls: type[nn.Module], name: str | None = None) -> Callable[[F
 
 def styles_of(cls: type[nn.Module]) -> dict[str, Callable[..., Any]]:
     """Return the styles of ``cls`` and of its bases, by name."""
-    found: dict[str, Callable[..., Any]] = {}
-    for base in reversed(cls.__mro__):
-        found |= _styles.get(base, {})
-    return found
+    known = _styles.snapshot().items()
+    return {
+        name: function
+        for base in reversed(cls.__mro__)
+        for (owner, name), function in known
+        if owner is base
+    }
 
 
 def style_named(cls: type[nn.Module], name: str, path: str) -> Callable[..., Any]:

@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 from torch import nn
 
+from ...config.registry import Registry
 from . import capture
 from .shown import shown
 from .torch_layers import arguments_of, is_torch_layer
@@ -38,7 +39,7 @@ def register_hparams(
         raise TypeError(
             f"hyperparameters are those of module classes, got {shown(cls)}"
         )
-    _getters[cls] = (getter, build, subclasses)
+    _getters.register(cls, value=(getter, build, subclasses))
 
 
 def builder_of(cls: type[nn.Module]) -> Builder | None:
@@ -84,7 +85,7 @@ def _asks_back(module: nn.Module) -> bool:
 _asking: list[object] = []
 
 
-_getters: dict[type[nn.Module], tuple[Getter, Builder | None, bool]] = {}
+_getters: Registry[type[nn.Module], tuple[Getter, Builder | None, bool]] = Registry()
 
 
 _waiting = {"transformers.modeling_utils": ".transformers_models"}
@@ -93,10 +94,13 @@ _waiting = {"transformers.modeling_utils": ".transformers_models"}
 
 def _know_other_libraries() -> None:
     """Register what is made by libraries that the program has loaded by now."""
-    for theirs in [name for name in _waiting if name in sys.modules]:
-        ours = importlib.import_module(_waiting[theirs], __package__)
+    # Another thread may do the same meanwhile: twice is as good as once.
+    for theirs, name in [*_waiting.items()]:
+        if theirs not in sys.modules:
+            continue
+        ours = importlib.import_module(name, __package__)
         if ours.register_models():
-            del _waiting[theirs]
+            _waiting.pop(theirs, None)
 
 
 def is_of_library(cls: type[nn.Module]) -> bool:

@@ -1,7 +1,6 @@
 """The classes that files may name: a file finds what is known, and imports nothing."""
 
 import sys
-import threading
 import types
 from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
@@ -11,6 +10,7 @@ from typing import Any, TypeVar, overload
 from torch import nn
 
 from ...config.path import did_you_mean
+from ...config.registry import Registry
 from ..errors import UnknownClassError
 from .shown import shown
 from .torch_layers import torch_classes
@@ -38,10 +38,9 @@ def register_class(cls: Any = None, *, name: str | None = None) -> Any:
     _check(cls)
     if name is not None and (not isinstance(name, str) or not name.strip()):  # pyright: ignore[reportUnnecessaryIsInstance]  # users pass anything
         raise TypeError(f"the name of a class is a str with text in it, got {name!r}")
-    with _lock:
-        _places[cls.__module__, cls.__qualname__] = cls
-        if name is not None:
-            _names[name] = cls
+    _places.register((cls.__module__, cls.__qualname__), value=cls)
+    if name is not None:
+        _names.register(name, value=cls)
     return cls
 
 
@@ -60,7 +59,7 @@ def allow_classes(*classes: type[nn.Module]) -> Generator[None]:
 
 def known_classes() -> list[type[nn.Module]]:
     """Return the classes of the program that files may name, the newest first."""
-    return [*_allowed.get().values(), *reversed(_places.values())]
+    return [*_allowed.get().values(), *reversed([*_places.values()])]
 
 
 def names_of(cls: type[nn.Module]) -> dict[str, str]:
@@ -130,9 +129,10 @@ def _heir(place: tuple[str, str]) -> type[nn.Module] | None:
 
 def _torch_places() -> Mapping[tuple[str, str], type[nn.Module]]:
     if not _torch:
-        for cls in torch_classes():
-            _torch[cls.__module__, cls.__qualname__] = cls
-            _torch["torch.nn", cls.__qualname__] = cls
+        classes = torch_classes()
+        own = {(cls.__module__, cls.__qualname__): cls for cls in classes}
+        public = {("torch.nn", cls.__qualname__): cls for cls in classes}
+        _torch.register_all(own | public)
     return _torch
 
 
@@ -172,10 +172,9 @@ def _shown(node: Mapping[str, Any]) -> str:
     return f"{shown(dict(node))}"
 
 
-_lock = threading.Lock()
-_places: dict[tuple[str, str], type[nn.Module]] = {}
-_names: dict[str, type[nn.Module]] = {}
-_torch: dict[tuple[str, str], type[nn.Module]] = {}
+_places: Registry[tuple[str, str], type[nn.Module]] = Registry()
+_names: Registry[str, type[nn.Module]] = Registry()
+_torch: Registry[tuple[str, str], type[nn.Module]] = Registry()
 _nothing: Mapping[tuple[str, str], type[nn.Module]] = types.MappingProxyType({})
 _allowed: ContextVar[Mapping[tuple[str, str], type[nn.Module]]]
 _allowed = ContextVar("_allowed", default=_nothing)

@@ -11,6 +11,9 @@ import tempfile
 from functools import cache
 from pathlib import Path
 
+from ...config.storage.opening import read_file
+from ...config.storage.replacement import write_file
+
 FLAGS = [
     "-O3",
     "-march=native",
@@ -22,6 +25,7 @@ FLAGS = [
     "-pthread",
 ]
 _WIDE = ["-mprefer-vector-width=512"]
+_MOST_BYTES = 1 << 28
 
 
 class CompileError(Exception):
@@ -98,18 +102,19 @@ def _cpu() -> str:
 def _is_whole(file: Path) -> bool:
     """Whether ``file`` holds what was compiled; loading a cut library can crash."""
     try:
-        return _sum(file) == file.with_suffix(".sum").read_text()
+        content = read_file(file, _MOST_BYTES)
+        return _sum(content) == read_file(file.with_suffix(".sum"), 1000)
     except OSError:
         return False
 
 
-def _sum(file: Path) -> str:
-    return hashlib.sha256(file.read_bytes()).hexdigest()
+def _sum(content: bytes) -> bytes:
+    return hashlib.sha256(content).hexdigest().encode()
 
 
 def _compile(compiler: str, source: str, file: Path) -> None:
     try:
-        with tempfile.TemporaryDirectory(dir=file.parent) as scratch:
+        with tempfile.TemporaryDirectory() as scratch:
             made = Path(scratch) / "program.so"
             text = Path(scratch) / "program.c"
             text.write_text(source)
@@ -125,9 +130,9 @@ def _compile(compiler: str, source: str, file: Path) -> None:
             ]
             if not made.exists():
                 raise CompileError(f"{compiler} failed: {problems[-1][:300]}")
-            made.with_suffix(".sum").write_text(_sum(made))
-            os.replace(made, file)
-            os.replace(made.with_suffix(".sum"), file.with_suffix(".sum"))
+            content = made.read_bytes()
+            write_file(file, content)
+            write_file(file.with_suffix(".sum"), _sum(content))
     except OSError as error:
         raise CompileError(f"the cache folder cannot be written: {error}") from error
 

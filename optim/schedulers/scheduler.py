@@ -3,6 +3,7 @@
 from typing import Any
 
 from ...config.path import did_you_mean
+from ...config.registry import Registry
 from ...records.record import Record
 
 
@@ -15,7 +16,7 @@ class Scheduler(Record):
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
-        _KINDS[cls.__qualname__] = cls
+        _KINDS.register(cls.__qualname__, value=cls)
 
     def at(self, index: int) -> float:
         """Return the learning rate of step ``index``, counted from 0."""
@@ -56,7 +57,7 @@ class Scheduler(Record):
         self.__dict__.update(restored.__dict__)
 
 
-_KINDS: dict[str, type[Scheduler]] = {}
+_KINDS: Registry[str, type[Scheduler]] = Registry()
 
 
 def scheduler_of(data: "dict[str, Any] | Scheduler") -> Scheduler:

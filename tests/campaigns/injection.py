@@ -9,6 +9,7 @@ from typing import Any
 import burnish
 
 ROOT = str(Path(burnish.__file__).parent)
+_DESTRUCTORS = ("__del__", "_closed_at_the_end")
 
 
 class Injected(BaseException):
@@ -36,7 +37,7 @@ def run_until(action: Callable[[], object], n: int) -> int:
         if not frame.f_code.co_filename.startswith(ROOT):
             return None
         outer: FrameType | None = frame
-        while outer is not None and outer.f_code.co_name != "__del__":
+        while outer is not None and outer.f_code.co_name not in _DESTRUCTORS:
             outer = outer.f_back
         return local if outer is None else None
 

@@ -275,7 +275,7 @@ def lines() -> Iterator[None]:
 
     Lines.register()
     yield
-    del formats._formats["lines"]  # pyright: ignore[reportPrivateUsage]  # undo the registration
+    formats._formats.forget("lines")  # pyright: ignore[reportPrivateUsage]  # undo the registration
 
 
 @pytest.mark.usefixtures("lines")

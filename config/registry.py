@@ -1,0 +1,53 @@
+"""Registry: names and what was registered under them, from any thread."""
+
+import threading
+from collections.abc import Iterator, Mapping
+from typing import Generic, TypeVar
+
+K = TypeVar("K")
+V = TypeVar("V")
+
+
+class Registry(Mapping[K, V], Generic[K, V]):
+    """A mapping that grows while others read it: who iterates sees one moment of it.
+
+    Every table of this library that users register something in is one.
+    """
+
+    def __init__(self) -> None:
+        self._entries: dict[K, V] = {}
+        self._lock = threading.Lock()
+
+    def register(self, *keys: K, value: V) -> None:
+        """Put ``value`` under each of ``keys``, in place of what was there."""
+        self.register_all(dict.fromkeys(keys, value))
+
+    def register_all(self, entries: Mapping[K, V]) -> None:
+        """Put all of ``entries`` there at once: nobody sees a part of them."""
+        with self._lock:
+            # A new dict for readers: the old one is still being iterated over.
+            self._entries = {**self._entries, **entries}
+
+    def forget(self, key: K) -> None:
+        """Take back a registration; who is reading still sees it."""
+        with self._lock:
+            self._entries = {k: v for k, v in self._entries.items() if k != key}
+
+    def __getitem__(self, key: K) -> V:
+        return self._entries[key]
+
+    def __iter__(self) -> Iterator[K]:
+        return iter(self._entries)
+
+    def __reversed__(self) -> Iterator[K]:
+        return reversed(self._entries)
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    def __contains__(self, key: object) -> bool:
+        return key in self._entries
+
+    def snapshot(self) -> dict[K, V]:
+        """Return the entries of this moment, which no longer change."""
+        return self._entries
