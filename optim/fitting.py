@@ -2,9 +2,11 @@
 
 import dataclasses
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_type_hints
 
 from torch import Tensor
+
+from .nested import as_declared
 
 if TYPE_CHECKING:
     from .adaptor import OptimizerAdaptor
@@ -71,7 +73,14 @@ def _field(
         return type(usual)(value.item())
     if isinstance(usual, Tensor):
         return _tensor(path, name, usual, value, problems)
-    return value
+    if not isinstance(value, dict | list | tuple):
+        return value
+    hint = get_type_hints(type(blank)).get(name, Any)
+    try:
+        return as_declared(hint, usual, value)
+    except TypeError as error:
+        problems.append(f"{path}: {name}: {error}")
+        return None
 
 
 def _tensor(

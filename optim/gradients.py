@@ -55,10 +55,11 @@ class GradientsAccumulator:
         self._sums: dict[str, Tensor] = {}
 
     def accumulate(self, grads: Mapping[str, Tensor]) -> None:
-        """Add ``grads`` to the sums; the tensors given stay as they are."""
+        """Add ``grads`` to the sums; the tensors given stay as they are, and free."""
         for name, grad in grads.items():
-            known = self._sums.get(name)
-            self._sums[ParamId(name)] = grad if known is None else known + grad
+            known, grad = self._sums.get(name), grad.detach()
+            # The first is copied: zero_grad() may write to what was given.
+            self._sums[ParamId(name)] = grad.clone() if known is None else known + grad
 
     def grads(self) -> Gradients:
         """Return the sums, and begin anew."""

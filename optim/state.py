@@ -12,6 +12,7 @@ from ..records.errors import RecordMismatchError
 from ..records.record import Record
 from ..records.report import LoadReport
 from .fitting import fitted
+from .nested import as_dicts
 from .param_groups import as_held, as_stored, restore_schedule
 from .report import engines
 from .stepper import Stored, housed
@@ -63,7 +64,7 @@ def into_record(adaptor: "OptimizerAdaptor") -> OptimizerRecord:
             stored = adaptor.state.get(tensor)
             if stored is not None:
                 param = held[tensor]
-                states[param.id] = ParamState(param.path, i, dict(stored))
+                states[param.id] = ParamState(param.path, i, as_dicts(stored))
     record = OptimizerRecord(groups[0].kind, adaptor.is_training, groups, states)
     record.metadata["optimizer"] = {
         "kind": [group.kind for group in groups],

@@ -12,7 +12,8 @@ from .engines.arena import Arena, is_plain
 from .engines.bucket import Bucket, Job, Unfit
 from .engines.loop import Loop, follow, plain
 from .engines.plan import Plan, Planner
-from .engines.recording import NotElementwise
+from .engines.portions import StepFailed
+from .engines.recording import ImpureStepError, NotElementwise
 from .engines.step import Step
 from .simple import SimpleOptimizer
 
@@ -49,7 +50,7 @@ class Stepper:
     ) -> list[Job]:
         """Return what writes the step of group ``index``; states are made before.
 
-        Raises what the author's step raises; parameters and states are as they were.
+        Raises StepFailed; parameters and states are as they were.
         """
         plan = self._plan(index, params, grads, states, call)
         jobs: list[Job] = []
@@ -62,6 +63,8 @@ class Stepper:
                 jobs.append(bucket.engine.prepare(bucket, given, own))
             except (Unfit, NotElementwise):
                 jobs.append(Loop().prepare(bucket, given, own))
+            except ImpureStepError as error:
+                raise StepFailed(bucket.params[0]) from error
         return jobs
 
     def initialize(

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from itertools import chain
+from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal
 
 import torch
@@ -12,6 +13,7 @@ from .clipping import Clip, Clipped
 from .engines.bucket import Job
 from .engines.internals import internals
 from .engines.loop import plain, state_of
+from .engines.portions import InTurn, StepFailed
 from .engines.step import Step
 from .errors import NonFiniteGradientError
 from .hyper import Hyper
@@ -59,6 +61,8 @@ class Stepping(torch.optim.Optimizer):
             except Replaced:
                 self._rebind()
                 self._write(self._gradients(given), lr)
+        except StepFailed as failure:
+            raise self._explained(failure) from None
         finally:
             internals._C._set_grad_enabled(was_enabled)
 
@@ -75,10 +79,33 @@ class Stepping(torch.optim.Optimizer):
                 self._stepper.initialize(params, own, self.state, call)
                 continue
             jobs += self._stepper.jobs(index, params, own, self.state, call)
-        for job in jobs:
-            job()
+        # Those that may still raise go first.
+        jobs.sort(key=lambda job: not isinstance(job, InTurn))
+        try:
+            for job in jobs:
+                job()
+        except StepFailed as failure:
+            failure.moved = [p for j in jobs if isinstance(j, InTurn) for p in j.moved]
+            raise
         if lr is None:
             self._advance_schedules()
+
+    def _explained(self, failure: StepFailed) -> BaseException:
+        """Return what the author's step raised, with a note of where it was."""
+        path_of, error = self._binding.path_of, failure.__cause__ or failure
+        index = next(
+            i
+            for i, group in enumerate(self.param_groups)
+            if any(p is failure.param for p in group["params"])
+        )
+        moved = [path_of(param) for param in failure.moved]
+        shown = ", ".join(moved[:8]) + (", ..." if len(moved) > 8 else "")
+        done = f"{len(moved)} parameters were moved before: {shown}" if moved else ""
+        error.add_note(
+            f"in the step of {self.param_groups[index]['kind']} for "
+            f"{path_of(failure.param)}; {done or 'nothing was changed'}"
+        )
+        return error.with_traceback(_from_author(error.__traceback__))
 
     def _is_probe(self, grads: list[list[Tensor | None]]) -> bool:
         """Whether a tool only wants the states to be made.
@@ -194,6 +221,19 @@ class Stepping(torch.optim.Optimizer):
                 if moved is not tensor:
                     tensor.copy_(moved)
         self.is_training = to_train
+
+
+def _from_author(traceback: TracebackType | None) -> TracebackType | None:
+    """Return a traceback without the frames of ours above the author's step."""
+    place = traceback
+    while place is not None:
+        if not str(place.tb_frame.f_globals.get("__name__")).startswith(_OURS):
+            return place
+        place = place.tb_next
+    return traceback
+
+
+_OURS = __name__.rpartition(".")[0]
 
 
 def is_finite(grad: Tensor) -> bool:

@@ -56,6 +56,8 @@ class Bucket:
     overlaps: bool = False
     _found: list[int] = field(default_factory=list[int])
     _kept: list[Tensor] = field(init=False)
+    _kept_at: list[int] = field(init=False)
+    """Where the tensors of the states are; others may move their storage."""
     _fields: Callable[[Any], Any] = field(init=False)
     _lengths: list[int] = field(init=False)
     _forms: list[tuple[Any, ...]] = field(init=False)
@@ -77,6 +79,7 @@ class Bucket:
         self._fields = itemgetter(*names) if names else lambda state: ()
         columns = zip(*self.columns, strict=True)
         self._kept = [tensor for row in columns for tensor in row]
+        self._kept_at = self._places()
 
     def holds(self, states: Sequence[dict[str, Any] | None]) -> bool:
         """Return whether the group's states are still the ones planned for."""
@@ -91,12 +94,20 @@ class Bucket:
             rows = chain.from_iterable(found) if len(self.columns) != 1 else found
             if not all(map(is_, rows, self._kept)):
                 return False
+            if self._places() != self._kept_at:
+                return False
             for name, value in self.scalars.items():
                 if [s[name] for s in self.states].count(value) != len(self.states):
                     return False
         except KeyError:
             return False
         return True
+
+    def _places(self) -> list[int]:
+        """Return the addresses of the states; accelerators' engines use none."""
+        if self.layout.like.device.type != "cpu":
+            return []
+        return list(map(_address, self._kept))
 
     def keeps(self) -> bool:
         """Return whether the parameters still have their dtypes, shapes, devices."""

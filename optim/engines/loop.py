@@ -1,11 +1,14 @@
 """The plain loop: the step as it is written, one parameter after the other."""
 
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from ...records.record import Record
 from .bucket import Bucket, Job
+from .portions import Portion, StepFailed, Write, job_of, memory_of
 from .recording import ImpureStepError
 from .step import Step
 
@@ -16,35 +19,58 @@ class Loop:
     name = "loop"
 
     def prepare(self, bucket: Bucket, grads: list[Tensor], step: Step) -> Job:
-        """Return what writes the step; see `Engine`."""
+        """Return what writes the step; see `Engine`. Raises StepFailed."""
+        portions = [
+            Portion([bucket.params[i]], partial(_computed, bucket, i, grad, step))
+            for i, grad in enumerate(grads)
+        ]
+        return job_of(portions, [*bucket.params, *grads], _nbytes(bucket))
 
-        def job() -> None:
-            for i, grad in enumerate(grads):
-                _one(bucket, i, grad, step)
 
-        return job
-
-
-def _one(bucket: Bucket, i: int, grad: Tensor, step: Step) -> None:
+def _computed(bucket: Bucket, i: int, grad: Tensor, step: Step) -> Write:
+    """Return what writes the step of one parameter."""
     param, stored = bucket.params[i], bucket.states[i]
     tensor = plain(param)
     grad = settled(grad, tensor)
     follow(stored, tensor.device)
     state = state_of(bucket.layout.state_type, stored)
+    try:
+        new, new_state = checked(step, tensor, grad, state)
+    except Exception as error:
+        raise StepFailed(param) from error
+    if isinstance(new, Tensor) and any(memory_of(new) == m for m in _homes(stored)):
+        new = new.clone()  # or writing the state would change it
+
+    def write() -> None:
+        keep(stored, new_state, tensor)
+        if new is not tensor:
+            tensor.copy_(new)
+
+    return write
+
+
+def checked(step: Step, tensor: Tensor, grad: Tensor, state: Any) -> tuple[Tensor, Any]:
+    """Return what ``step`` gives. Raises ImpureStepError if it breaks its contract."""
     before = versions(tensor, grad, state)
     new, new_state = step(tensor, grad, state)
     verify(tensor, new, state, new_state)
     if versions(tensor, grad, state) != before:
-        raise ImpureStepError(_CHANGED)
-    keep(stored, new_state, tensor)
-    if new is not tensor:
-        tensor.copy_(new)
+        raise ImpureStepError(
+            "step() changes one of its arguments in place; they must stay as they are. "
+            "Return new tensors: a * b, a.lerp(...), torch.add(...)"
+        )
+    return new, new_state
 
 
-_CHANGED = (
-    "step() changes one of its arguments in place; they must stay as they are. "
-    "Return new tensors: a * b, a.lerp(...), torch.add(...)"
-)
+def _nbytes(bucket: Bucket) -> int:
+    """Return how large the results of a bucket are."""
+    states = (t for state in bucket.states for t in state.values())
+    tensors = [*bucket.params, *(t for t in states if isinstance(t, Tensor))]
+    return sum(t.numel() * t.element_size() for t in tensors)
+
+
+def _homes(stored: dict[str, Any]) -> list[Any]:
+    return [memory_of(t) for t in stored.values() if isinstance(t, Tensor)]
 
 
 def plain(param: Tensor) -> Tensor:
@@ -123,10 +149,10 @@ def keep(stored: dict[str, Any], state: Any, tensor: Tensor) -> None:
     if state is None:
         return
     values = {k: v for k, v in vars(state).items() if not k.startswith("_")}
-    ours = {_memory(t) for t in stored.values() if isinstance(t, Tensor)}
+    ours = set(_homes(stored))
     for name, value in values.items():
         kept = stored.get(name)
-        if isinstance(value, Tensor) and value is not kept and _memory(value) in ours:
+        if isinstance(value, Tensor) and value is not kept and memory_of(value) in ours:
             values[name] = value.clone()
     for name, value in values.items():
         kept = stored.get(name)
@@ -138,18 +164,12 @@ def keep(stored: dict[str, Any], state: Any, tensor: Tensor) -> None:
             kept.copy_(value)
 
 
-def _memory(tensor: Tensor) -> Any:
-    """Return what two tensors have in common that may share memory."""
-    local: Any = tensor
-    if hasattr(tensor, "to_local"):
-        local = local.to_local()
-    return local.untyped_storage()._cdata
-
-
 def owned(value: Any) -> Any:
     """Return a value whose tensors have storage of their own."""
     if isinstance(value, Tensor):
         return value.detach().clone(memory_format=torch.preserve_format)
+    if isinstance(value, Record):
+        return value.clone()
     if isinstance(value, list | tuple):
         return type(value)(owned(item) for item in value)  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]  # items are any value
     if isinstance(value, dict):

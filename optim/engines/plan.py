@@ -10,7 +10,8 @@ from torch import Tensor
 from .arena import is_dense, is_plain
 from .bucket import Bucket, Engine, Unfit
 from .choice import choose
-from .loop import Loop, plain, settled, state_of, verify, versions
+from .loop import Loop, checked, plain, settled, state_of
+from .portions import StepFailed
 from .recording import ImpureStepError
 from .stacked import SIDE, Batched
 from .step import Step
@@ -123,7 +124,10 @@ class Planner:
 
         if reason or self.fused is False:
             return [looped(reason or "fused=False")]
-        engine, why, reads_shape = choose(step, layout, numbers, self.fused)
+        try:
+            engine, why, reads_shape = choose(step, layout, numbers, self.fused)
+        except ImpureStepError as error:
+            raise StepFailed(params[positions[0]]) from error
         if engine is None:
             if step.simple.batched and step.is_plain:
                 return self._stacked(params, positions, layout, bucket, why) or [
@@ -191,16 +195,11 @@ class Planner:
             for k, v in bucket.states[i].items()
         }
         state = state_of(bucket.layout.state_type, stored)
-        before = versions(tensor, grad, state)
-        with torch.no_grad():
-            new, new_state = step(tensor, grad, state)
-        verify(tensor, new, state, new_state)
-        if versions(tensor, grad, state) != before:
-            raise ImpureStepError(
-                f"{type(step.simple).__qualname__}.step() changes one of its arguments "
-                "in place; they must stay as they are. Return new tensors: a * b, "
-                "a.lerp(...), torch.add(...)"
-            )
+        try:
+            with torch.no_grad():
+                checked(step, tensor, grad, state)
+        except Exception as error:
+            raise StepFailed(bucket.params[i]) from error
         self.tried.add(key)
 
 

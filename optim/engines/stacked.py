@@ -1,14 +1,14 @@
 """Stacks: small equal matrices as one tensor, for steps that take stacks."""
 
-from typing import Any
+from functools import partial
 
 import torch
 from torch import Tensor
 
 from .bucket import Bucket, Job
 from .internals import internals
-from .loop import settled, verify, versions
-from .recording import ImpureStepError
+from .loop import checked, settled
+from .portions import Portion, StepFailed, Write, job_of
 from .step import Step
 
 SIDE = 128
@@ -24,21 +24,19 @@ class Batched:
 
     def prepare(self, bucket: Bucket, grads: list[Tensor], step: Step) -> Job:
         """Return what writes the step; see `Engine`."""
+        count = max(1, _STACK // max(1, bucket.sizes[0]))
+        portions: list[Portion] = []
+        for start in range(0, len(grads), count):
+            part = slice(start, start + count)
+            compute = partial(_computed, bucket, grads, step, part)
+            portions.append(Portion(bucket.params[part], compute))
+        width = bucket.params[0].element_size() * (1 + len(bucket.columns))
+        nbytes = sum(bucket.sizes) * width
+        return job_of(portions, [*bucket.params, *grads], nbytes)
 
-        def job() -> None:
-            count = max(1, _STACK // max(1, bucket.sizes[0]))
-            numbers = bucket.scalars
-            for start in range(0, len(grads), count):
-                numbers = _some(bucket, grads, step, slice(start, start + count))
-            bucket.commit(numbers)
 
-        return job
-
-
-def _some(
-    bucket: Bucket, grads: list[Tensor], step: Step, part: slice
-) -> dict[str, Any]:
-    """Step a part of the bucket and return the new numbers of the states."""
+def _computed(bucket: Bucket, grads: list[Tensor], step: Step, part: slice) -> Write:
+    """Return what writes the step of a part of the bucket."""
     params = bucket.params[part]
     tensor = torch.stack([p.detach() for p in params])
     grad = torch.stack(
@@ -46,12 +44,16 @@ def _some(
     )
     columns = [column[part] for column in bucket.columns]
     state = bucket.layout.state([torch.stack(c) for c in columns], bucket.scalars)
-    before = versions(tensor, grad, state)
-    new, new_state = step(tensor, grad, state)
-    verify(tensor, new, state, new_state)
-    if versions(tensor, grad, state) != before:
-        raise ImpureStepError("step() changes one of its arguments in place")
-    for name, column in zip(bucket.layout.tensors, columns, strict=True):
-        internals._foreach_copy_(column, list(getattr(new_state, name).unbind()))
-    internals._foreach_copy_([p.detach() for p in params], list(new.unbind()))
-    return {name: getattr(new_state, name) for name in bucket.scalars}
+    try:
+        new, new_state = checked(step, tensor, grad, state)
+    except Exception as error:
+        raise StepFailed(params[0]) from error
+
+    def write() -> None:
+        for name, column in zip(bucket.layout.tensors, columns, strict=True):
+            internals._foreach_copy_(column, list(getattr(new_state, name).unbind()))
+        internals._foreach_copy_([p.detach() for p in params], list(new.unbind()))
+        for stored in bucket.states[part]:
+            stored.update({name: getattr(new_state, name) for name in bucket.scalars})
+
+    return write

@@ -7,6 +7,7 @@ from typing import Any
 import torch
 
 from ..simple import SimpleOptimizer
+from .recording import ImpureStepError
 
 
 @dataclass(slots=True)
@@ -36,7 +37,7 @@ class Step:
     def __call__(self, tensor: Any, grad: Any, state: Any) -> tuple[Any, Any]:
         """Return the new tensor and the new state."""
         if not self.maximize and self.is_plain:
-            return self.simple.step(self.lr, tensor, grad, state)
+            return _pair(self.simple.step(self.lr, tensor, grad, state))
         dtype, old = tensor.dtype, state
         if self.compute is not None:
             tensor, grad = tensor.to(self.compute), grad.to(self.compute)
@@ -47,12 +48,30 @@ class Step:
             grad = grad.clamp(-self.limit, self.limit)
         if self.maximize:
             grad = -grad
-        new, state = self.simple.step(self.lr, tensor, grad, state)
+        new, state = _pair(self.simple.step(self.lr, tensor, grad, state))
         if self.compute is not None:
             new = new.to(dtype)
             kept = {} if old is None else vars(old)
             state = _cast(state, lambda name: getattr(kept.get(name), "dtype", None))
         return new, state
+
+
+def _pair(result: Any) -> tuple[Any, Any]:
+    """Return what a step returned, if it is two values. Raises ImpureStepError."""
+    if type(result) is tuple and len(result) == 2:
+        return result
+    raise ImpureStepError(
+        f"step() returns {_described(result)}, expected the new tensor and the new "
+        "state: return tensor, state (None for an optimizer without state)"
+    )
+
+
+def _described(result: Any) -> str:
+    if isinstance(result, tuple):
+        return f"{len(result)} values"
+    if isinstance(result, torch.Tensor):
+        return "a tensor alone"
+    return "None" if result is None else f"a {type(result).__name__}"
 
 
 def _cast(state: Any, dtype_of: Callable[[str], torch.dtype | None]) -> Any:

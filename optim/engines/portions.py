@@ -1,0 +1,79 @@
+"""Portions: steps that may raise, computed before anything is written if they fit."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from .bucket import Job
+
+ROOM = 64 * 1024 * 1024
+"""How many bytes of results are kept before the first is written."""
+
+Write = Callable[[], None]
+
+
+@dataclass(slots=True)
+class Portion:
+    """What is computed at once: some parameters, and how."""
+
+    params: Sequence[Tensor]
+    compute: Callable[[], Write]
+    """Return what writes the results; change nothing yet."""
+
+
+class StepFailed(Exception):
+    """The author's step raised, or broke its contract; the cause says what.
+
+    It never reaches the user: the cause is raised, with the paths in a note.
+    """
+
+    def __init__(self, param: Tensor) -> None:
+        super().__init__(param)
+        self.param = param
+        self.moved: list[Tensor] = []
+        """What was written before."""
+
+
+@dataclass(slots=True)
+class InTurn:
+    """A job that may raise when some parameters are written already."""
+
+    portions: list[Portion]
+    moved: list[Tensor] = field(default_factory=list[Tensor])
+
+    def __call__(self) -> None:
+        """Step the portions one after the other. Raises StepFailed."""
+        for portion in self.portions:
+            portion.compute()()
+            self.moved += portion.params
+
+
+def job_of(portions: list[Portion], tensors: Sequence[Any], nbytes: int) -> Job:
+    """Return what writes the portions; their results are computed now if they fit.
+
+    ``tensors`` are all that is read and written: where any share memory, one is
+    stepped after the other, as each may read what the other wrote.
+    """
+    if nbytes > ROOM or _share_memory(tensors):
+        return InTurn(portions)
+    writes = [portion.compute() for portion in portions]
+
+    def job() -> None:
+        for write in writes:
+            write()
+
+    return job
+
+
+def _share_memory(tensors: Sequence[Any]) -> bool:
+    places = [memory_of(t) for t in tensors if t.layout is torch.strided and t.numel()]
+    return len(set(places)) != len(places)
+
+
+def memory_of(tensor: Any) -> Any:
+    """Return what two tensors have in common that may share memory."""
+    local = tensor.to_local() if hasattr(tensor, "to_local") else tensor
+    return local.untyped_storage()._cdata
