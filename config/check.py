@@ -50,12 +50,19 @@ def validator_of(annotation: Any) -> Any:
 def _problems(tree: Any, wrong: Any) -> list[Problem]:
     """Return pydantic's errors, those of one place (a union's) as one."""
     said: dict[str, list[str]] = {}
+    kinds: dict[str, set[str]] = {}
     for error in wrong.errors(include_url=False, include_context=False):
         path = _path(tree, error["loc"], error["type"])
         message = _message(error)
+        kinds.setdefault(path, set()).add(error["type"])
         if message not in said.setdefault(path, []):
             said[path].append(message)
-    return [Problem(path, "; or ".join(messages)) for path, messages in said.items()]
+    return [
+        Problem(path, "; or ".join(messages), min(kinds[path], default=""))
+        if len(kinds[path]) == 1
+        else Problem(path, "; or ".join(messages))
+        for path, messages in said.items()
+    ]
 
 
 def _message(error: Mapping[str, Any]) -> str:

@@ -26,13 +26,15 @@ from .versioned import version_of
 _PLAIN = (type(None), bool, int, float, str)
 
 
-def encode(obj: Any, *, elide_defaults: bool = False) -> Any:
+def encode(obj: Any, *, elide_defaults: bool = False, annotation: Any = None) -> Any:
     """Return ``obj`` as a tree; schedules become their text, enums their values.
 
-    With ``elide_defaults`` fields that equal their default are left out.  Raises
+    With ``elide_defaults`` fields that equal their default are left out, but where
+    ``annotation``, the place's type, leaves open of which class a struct is.  Raises
     ConfigError for a value that has no form as text, with its path.
     """
-    return _value(obj, type(obj), "", elide_defaults, 0)
+    declared = type(obj) if annotation is None else annotation
+    return _value(obj, declared, "", elide_defaults, 0)
 
 
 def to_plain(tree: Any) -> Any:

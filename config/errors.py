@@ -7,7 +7,7 @@ ValueError
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,6 +19,9 @@ class Problem:
 
     message: str
     """What was found and what is allowed."""
+
+    kind: str = field(default="", repr=False, compare=False)
+    """What of a value is wrong: pydantic's name for it, or ``rule``; empty: more."""
 
     def __str__(self) -> str:
         return f"{self.path}: {self.message}" if self.path else self.message

@@ -105,6 +105,9 @@ def members(annotation: Any) -> tuple[Any, ...]:
 
     ``Annotated``, ``Final`` and type aliases are looked through.
     """
+    # Most are classes, and a class is what it is.
+    if isinstance(annotation, type) and not hasattr(annotation, "__origin__"):
+        return (annotation,)
     annotation = plain(annotation)
     if get_origin(annotation) in (Union, types.UnionType):
         return tuple(m for one in get_args(annotation) for m in members(one))

@@ -111,7 +111,9 @@ class Preparation:
         try:
             return check(cls, prepared)
         except ConfigError as wrong:
-            problems = [Problem(under(path, p.path), p.message) for p in wrong.problems]
+            problems = [
+                Problem(under(path, p.path), p.message, p.kind) for p in wrong.problems
+            ]
             self.problems.extend(problems)
             return prepared
 

@@ -154,7 +154,7 @@ class MapFieldValue(RewriteRule):
                 place.set(self.map_fn(place.value))
             except Exception as failed:  # a user's function may raise anything
                 message = f"{place.value!r:.40} could not be mapped by {self}: {failed}"
-                raise _problem(place.path, message) from failed
+                raise _problem(place.path, message, "rule") from failed
 
     def __repr__(self) -> str:
         name = getattr(self.map_fn, "__qualname__", repr(self.map_fn))
@@ -178,7 +178,7 @@ class CheckValue(RewriteRule):
         for place, _ in site.find(tree, self.field):
             if place.value not in allowed:
                 message = f"{place.value!r} is no longer allowed; allowed: {allowed}"
-                raise _problem(place.path, message)
+                raise _problem(place.path, message, "rule")
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -200,7 +200,7 @@ class RejectValues(RewriteRule):
                 message = (
                     f"{place.value!r} is no longer allowed; not allowed: {rejected}"
                 )
-                raise _problem(place.path, message)
+                raise _problem(place.path, message, "rule")
 
 
 def as_source(value: Any) -> str:
@@ -256,5 +256,5 @@ def _freeze(rule: RewriteRule, name: str) -> None:
     object.__setattr__(rule, name, tuple(values))
 
 
-def _problem(path: str, message: str) -> ConfigError:
-    return ConfigError("", [Problem(path, message)])
+def _problem(path: str, message: str, kind: str = "") -> ConfigError:
+    return ConfigError("", [Problem(path, message, kind)])

@@ -11,7 +11,7 @@ from .overrides import apply_overrides
 from .prepare import Place, Preparation, Step
 from .schedule.number import scheduled
 from .tree import is_mapping_value
-from .versioned import has_versions, upgrade
+from .versioned import Rules, has_versions, upgrade
 
 _has_versions = cache(has_versions)
 
@@ -23,13 +23,16 @@ def build(
     source: str = "",
     overrides: Iterable[str] = (),
     ignore_extra: bool = False,
+    added: Rules | None = None,
 ) -> Any:
     """Return the object of type ``annotation`` that ``tree`` describes.
 
-    Raises ConfigError with every problem at once, each with its path.
+    ``added`` are upgrade rules to try after those that the classes have.  Raises
+    ConfigError with every problem at once, each with its path.
     """
     try:
-        upgraded = upgrade(annotation, tree) if _has_versions(annotation) else tree
+        is_old = _has_versions(annotation) or added
+        upgraded = upgrade(annotation, tree, added) if is_old else tree
         overridden = apply_overrides(annotation, upgraded, overrides)
         preparation = Preparation(ignore_extra=ignore_extra)
         prepared = preparation.value(annotation, overridden.tree)

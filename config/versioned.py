@@ -55,13 +55,18 @@ def rules_of(cls: type[Versioned]) -> Mapping[int, Sequence[RewriteRule]]:
     return rules
 
 
-def upgrade(annotation: Any, tree: Any) -> Any:
+Rules = Mapping[type, Sequence[RewriteRule]]
+"""Rules by the class that they are for."""
+
+
+def upgrade(annotation: Any, tree: Any, added: Rules | None = None) -> Any:
     """Return a copy of ``tree`` in which every versioned struct is the newest one.
 
     The versions themselves are taken out; a struct without one is of version 0.
-    Raises ConfigVersionError for one that is newer than its class.
+    ``added`` are tried after the rules that the classes have.  Raises
+    ConfigVersionError for a struct that is newer than its class.
     """
-    return _upgrade(annotation, copy.deepcopy(tree), "")
+    return _upgrade(annotation, copy.deepcopy(tree), "", added or {})
 
 
 def has_versions(annotation: Any) -> bool:
@@ -69,24 +74,24 @@ def has_versions(annotation: Any) -> bool:
     return _has_versions(annotation, set())
 
 
-def _upgrade(annotation: Any, tree: Any, path: str) -> Any:
+def _upgrade(annotation: Any, tree: Any, path: str, added: Rules) -> Any:
     for member in members(annotation):
         if is_items(tree) and is_sequence(member):
             items = [
-                _upgrade(item_type(member, i), item, child(path, i))
+                _upgrade(item_type(member, i), item, child(path, i), added)
                 for i, item in enumerate(tree)
             ]
             return items if isinstance(tree, list) else tuple(items)
         if is_dict(tree) and is_mapping(member):
             for key in list(tree):
                 kind = item_type(member, key)
-                tree[key] = _upgrade(kind, tree[key], child(path, key))
+                tree[key] = _upgrade(kind, tree[key], child(path, key), added)
             return tree
     struct = struct_for(annotation, tree)
-    return tree if struct is None else _upgrade_struct(struct, tree, path)
+    return tree if struct is None else _upgrade_struct(struct, tree, path, added)
 
 
-def _upgrade_struct(cls: type, tree: Any, path: str) -> Any:
+def _upgrade_struct(cls: type, tree: Any, path: str, added: Rules) -> Any:
     if issubclass(cls, Versioned):
         tree = {} if tree == () else tree
         version = _take_version(cls, tree, path)
@@ -94,11 +99,14 @@ def _upgrade_struct(cls: type, tree: Any, path: str) -> Any:
         for step in range(version, cls.version()):
             for rule in rules.get(step, ()):
                 _apply(rule, tree, path)
+    for rule in added.get(cls, ()):
+        _apply(rule, tree, path)
     if is_dict(tree):
         for field in fields_of(cls).values():
             for name in field.names & tree.keys():
                 below = tree[name]
-                tree[name] = _upgrade(field.annotation, below, child(path, field.name))
+                here = child(path, field.name)
+                tree[name] = _upgrade(field.annotation, below, here, added)
     return tree
 
 
@@ -123,7 +131,9 @@ def _apply(rule: RewriteRule, tree: Any, path: str) -> None:
     try:
         rule.apply(tree)
     except ConfigError as wrong:
-        inside = [Problem(under(path, p.path), p.message) for p in wrong.problems]
+        inside = [
+            Problem(under(path, p.path), p.message, p.kind) for p in wrong.problems
+        ]
         raise ConfigError(wrong.source, inside) from wrong.__cause__
 
 

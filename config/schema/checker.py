@@ -5,28 +5,41 @@ import sys
 from collections.abc import Iterator
 
 from ..path import join
-from ..rules import AddDefault, ChangeDefault, DeleteField, RenameField, RewriteRule
+from ..rules import RewriteRule
 from . import types as t
-from .change import Change, FieldAdded, FieldRemoved, FieldRenamed, Severity
-from .compare import Comparison, compare, holds_struct
-from .derive import schema_of
+from .change import Change, Severity
+from .compare import Comparison, compare
+from .derive import limits_values, schema_of
+from .fixes import fixes
+from .judging import judge
 from .storage import load_schema
 from .upgrade import upgrade_schema
+
+NOT_JUDGED = (
+    "by names, types and defaults: bounds, patterns, lengths and validators of values "
+    "are not judged"
+)
+"""What a verdict leaves open for a class that has such."""
 
 
 class SchemaChecker:
     """The changes from a stored schema to a class, and the rules they call for.
 
     The class's own upgrade rules are applied first (``perform_upgrade``), so what is
-    left is what they do not take care of.
+    left is what they do not take care of.  Old files of every kind are then tried:
+    changes that they take no notice of are harmless, and rules that do not help are
+    not proposed.  Values are judged by their types, not by bounds or validators.
     """
 
     def __init__(
         self, old: t.Struct, cls: type, *, perform_upgrade: bool = True
     ) -> None:
         self.old, self.cls, self.new = old, cls, schema_of(cls)
-        before = upgrade_schema(cls, old) if perform_upgrade else old
-        self.comparisons = compare(before, self.new)
+        if perform_upgrade:
+            before = upgrade_schema(cls, old)
+            self.comparisons = judge(cls, old, compare(before, self.new))
+        else:
+            self.comparisons = compare(old, self.new)
 
     @property
     def changes(self) -> list[Change]:
@@ -60,8 +73,12 @@ class SchemaChecker:
     def _lines(self) -> Iterator[str]:
         for comparison in self.comparisons:
             yield from _findings(comparison)
-        yield "Schema compatible" if self.compatible else "Schema incompatible"
-        if not self.compatible:
+        if self.compatible:
+            yield "Schema compatible"
+            if limits_values(self.cls):
+                yield f"({NOT_JUDGED})"
+        else:
+            yield "Schema incompatible"
             yield ""
             yield "Proposed mitigations"
             for comparison in self.comparisons:
@@ -71,7 +88,7 @@ class SchemaChecker:
         if _worst(comparison) == Severity.INFO:
             return
         is_nested = bool(comparison.path)
-        version = _stored_version(comparison)
+        version = _step(comparison)
         rules = fixes(comparison)
         if rules:
             to = f" to {comparison.new.name}" if is_nested else ""
@@ -100,60 +117,6 @@ def assert_compatible(file: str | os.PathLike[str], cls: type) -> None:
         raise AssertionError(f"{os.fspath(file)}\n{checker.report()}")
 
 
-def fixes(comparison: Comparison) -> list[RewriteRule]:
-    """Return the proposed rules of one struct, in an order in which they work.
-
-    Old defaults come first, so that what follows sees them; values are mapped and
-    checked where they were; a struct is emptied before it goes, or another field
-    takes its name.
-    """
-    gone = _structs_gone(comparison)
-    staged: list[tuple[int, RewriteRule]] = [(6, DeleteField(path)) for path in gone]
-    for change in comparison.changes:
-        rule = change.proposed_fix()
-        covered = isinstance(change, FieldRemoved) and any(
-            change.field[: len(path)] == path for path in gone
-        )
-        if rule is not None and not covered:
-            staged.append((_stage(change, rule), rule))
-    return [rule for _, rule in sorted(staged, key=lambda pair: pair[0])]
-
-
-def _structs_gone(comparison: Comparison) -> list[tuple[str, ...]]:
-    """Return the outermost structs whose name is no field, or another new one, now."""
-    taken = {c.new_name for c in comparison.changes if isinstance(c, FieldRenamed)}
-    found: list[tuple[str, ...]] = []
-    pending: list[tuple[tuple[str, ...], t.Struct, t.Struct]]
-    pending = [((), comparison.old, comparison.new)]
-    while pending:
-        path, old, new = pending.pop()
-        for name, field in old.fields.items():
-            here = (*path, name)
-            if not isinstance(field.type, t.Struct):
-                continue
-            after = new.fields[name].type if name in new.fields else None
-            if isinstance(after, t.Struct):
-                pending.append((here, field.type, after))
-            elif here not in taken and not holds_struct(after):
-                found.append(here)
-    return found
-
-
-def _stage(change: Change, rule: RewriteRule) -> int:
-    if isinstance(change, FieldAdded):
-        return 7
-    if isinstance(rule, AddDefault | ChangeDefault):
-        return 0
-    if isinstance(rule, DeleteField):
-        return 2
-    if not isinstance(rule, RenameField):
-        return 1
-    old, new = tuple(rule.old_field), tuple(rule.new_field)
-    goes_below = new[: len(old)] == old
-    goes_above = old[: len(new)] == new
-    return 3 if goes_below else 5 if goes_above else 4
-
-
 def _findings(comparison: Comparison) -> Iterator[str]:
     owner = f"{comparison.new.name}: " if comparison.path else ""
     for change in comparison.changes:
@@ -164,6 +127,12 @@ def _findings(comparison: Comparison) -> Iterator[str]:
 
 def _worst(comparison: Comparison) -> Severity:
     return max((c.severity for c in comparison.changes), default=Severity.INFO)
+
+
+def _step(comparison: Comparison) -> int:
+    """Return the version whose rules the proposed ones follow."""
+    stored, now = _stored_version(comparison), comparison.new.version or 0
+    return max(stored, now - 1)
 
 
 def _stored_version(comparison: Comparison) -> int:

@@ -12,6 +12,7 @@ from .change import (
     EnumVariantAdded,
     EnumVariantRemoved,
     EnumVariantValueChanged,
+    ExtraForbidden,
     FieldAdded,
     FieldRemoved,
     LiteralValuesAdded,
@@ -19,6 +20,7 @@ from .change import (
     TypeChanged,
 )
 from .renames import find_renames
+from .samples import can_be_absent, default_of
 
 SUPPLIED = t.Primitive("(what a rule gives)")
 """Type in an old schema of what an upgrade rule computes: nobody can check it."""
@@ -55,6 +57,8 @@ class _Walk:
     """Structs with a version of their own, found on the way."""
 
     def struct(self, old: t.Struct, new: t.Struct, path: Path) -> Iterator[Change]:
+        if old.is_open and not new.is_open:
+            yield ExtraForbidden(path)
         for name, field in new.fields.items():
             if name not in old.fields:
                 yield from _added(field, (*path, name), False)
@@ -67,6 +71,9 @@ class _Walk:
     def _field(self, old: t.Field, new: t.Field, path: Path) -> Iterator[Change]:
         if old.type == SUPPLIED:
             return
+        if isinstance(old.type, t.Struct) and isinstance(new.type, t.Dict):
+            yield from _emptied(old.type, new.type, path)
+            return
         if isinstance(old.type, t.Struct) != isinstance(new.type, t.Struct) and not (
             holds_struct(old.type) and holds_struct(new.type)
         ):
@@ -74,11 +81,7 @@ class _Walk:
             yield from _removed(old, path)
             return
         yield from self.type(old.type, new.type, path)
-        if old.has_default and not new.has_default:
-            if not _is_built_anyway(new.type):
-                yield DefaultValueRemoved(path, old.default)
-        elif old.has_default and not _same(old.default, new.default):
-            yield DefaultValueChanged(path, old.default, new.default)
+        yield from _defaults(old, new, path)
 
     def type(self, old: t.Type, new: t.Type, path: Path) -> Iterator[Change]:
         """Yield the changes between two types of one field."""
@@ -143,6 +146,40 @@ def _removed(field: t.Field, path: Path) -> Iterator[Change]:
         yield FieldRemoved(path, field.type, field.default, field.has_default)
 
 
+def _defaults(old: t.Field, new: t.Field, path: Path) -> Iterator[Change]:
+    """Yield what a file that leaves the field out meant, if it means another now."""
+    if not can_be_absent(old):
+        return
+    before = _versioned(old.type, old.default if old.has_default else {})
+    if new.has_default and old.has_default:
+        if not _same(old.default, new.default):
+            yield DefaultValueChanged(path, before, new.default)
+    elif new.has_default or (old.has_default and can_be_absent(new)):
+        # A struct's own default has come or gone; without one its class's hold.
+        if not _same(default_of(old), default_of(new)):
+            yield DefaultValueRemoved(path, before)
+    elif not can_be_absent(new):
+        yield DefaultValueRemoved(path, before)
+
+
+def _versioned(kind: t.Type, default: Any) -> Any:
+    """Return the default as the old class writes it, with its version."""
+    version = kind.version if isinstance(kind, t.Struct) else None
+    return default if version is None else {"version": version, **default}
+
+
+def _emptied(old: t.Struct, new: t.Dict, path: Path) -> Iterator[Change]:
+    """Yield the changes of a struct that any keys may stand in now.
+
+    What it says stays; what it left out, at its default, is said nowhere any more.
+    """
+    for name, below in old.fields.items():
+        if not t.is_subtype(below.type, new.value):
+            yield TypeChanged((*path, name), below.type, new.value)
+        elif can_be_absent(below):
+            yield DefaultValueRemoved((*path, name), default_of(below))
+
+
 def _variants(old: t.Enum, new: t.Enum, path: Path) -> Iterator[Change]:
     for name, value in new.variants.items():
         if name not in old.variants:
@@ -178,14 +215,6 @@ def _without(old: t.Type, pairs: list[tuple[t.Type, t.Type]]) -> t.Type:
 def _is_one_struct(a: t.Type, b: t.Type) -> bool:
     """Return whether two members of unions are versions of one struct."""
     return isinstance(a, t.Struct) and isinstance(b, t.Struct) and a.name == b.name
-
-
-def _is_built_anyway(one: t.Type) -> bool:
-    """Return whether a file may leave out a field of this type without a default."""
-    return isinstance(one, t.Struct) and all(
-        field.has_default or _is_built_anyway(field.type)
-        for field in one.fields.values()
-    )
 
 
 def _same(a: Any, b: Any) -> bool:

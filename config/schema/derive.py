@@ -1,13 +1,14 @@
 """From a class or an annotation to its type as data."""
 
 import enum
-from typing import Any, get_args
+from typing import Annotated, Any, get_args, get_origin
 
 from ..docs import docs_of
 from ..encode import encode, to_plain
 from ..errors import ConfigError
 from ..fields import (
     Field,
+    extra_of,
     fields_of,
     is_mapping,
     is_sequence,
@@ -28,6 +29,27 @@ def schema_of(cls: type) -> t.Struct:
 def type_of(annotation: Any) -> t.Type:
     """Return the type that ``annotation`` stands for."""
     return _type(annotation, ())
+
+
+def limits_values(annotation: Any) -> bool:
+    """Return whether a value may be refused that is of the type: bounds, validators."""
+    return _limits(annotation, set())
+
+
+def _limits(annotation: Any, seen: set[Any]) -> bool:
+    if get_origin(annotation) is Annotated:
+        return True
+    if not is_struct(annotation) or annotation in seen:
+        args = () if literals(annotation) else get_args(annotation)
+        return any(_limits(arg, seen) for arg in args)
+    seen.add(annotation)
+    decorators = getattr(annotation, "__pydantic_decorators__", None)
+    checks = ("field_validators", "model_validators", "validators", "root_validators")
+    if any(getattr(decorators, name, None) for name in checks):
+        return True
+    return hasattr(annotation, "__post_init__") or any(
+        _limits(field.annotation, seen) for field in fields_of(annotation).values()
+    )
 
 
 def _type(annotation: Any, above: tuple[type, ...]) -> t.Type:
@@ -75,7 +97,8 @@ def _struct(cls: type, above: tuple[type, ...]) -> t.Struct:
         )
         for field in fields_of(cls).values()
     }
-    return t.Struct(cls.__name__, fields, version_of(cls))
+    is_open = extra_of(cls) in ("allow", "ignore")
+    return t.Struct(cls.__name__, fields, version_of(cls), is_open)
 
 
 def _default(field: Field) -> Any:
@@ -83,15 +106,16 @@ def _default(field: Field) -> Any:
     default = field.make_default()
     if not field.has_default:
         return None
-    tree = _value(default)
+    tree = _value(default, field.annotation)
     if is_struct_value(default):
         return {name: value for name, value in tree.items() if name != "version"}
     return tree
 
 
-def _value(value: Any) -> Any:
+def _value(value: Any, annotation: Any = None) -> Any:
     try:
-        return to_plain(encode(value, elide_defaults=True))
+        tree = encode(value, elide_defaults=True, annotation=annotation)
+        return to_plain(tree)
     except ConfigError:
         return repr(value)
 

@@ -36,7 +36,7 @@ def dump_schema(schema: t.Struct | type, file: str | os.PathLike[str]) -> None:
     """Write the schema of a class, or one that `schema_of` gave, to a ``.ron`` file."""
     struct = schema if isinstance(schema, t.Struct) else schema_of(schema)
     path = _checked(file)
-    text = write(encode(struct)) + "\n"
+    text = write(_without_closed(encode(struct))) + "\n"
     # NaN is no other default than NaN, so the texts are compared.
     if repr(_decode(read(text), "")) != repr(struct):
         message = "this schema would be read as another one: a default has no text"
@@ -59,6 +59,18 @@ def load_schema(file: str | os.PathLike[str]) -> t.Struct:
         message = "not a schema: expected a Struct, as dump-schema writes it"
         raise ConfigError(str(path), [Problem("", message)])
     return schema
+
+
+def _without_closed(tree: Any) -> Any:
+    """Return ``tree`` in which only structs that are open say so."""
+    if isinstance(tree, Struct):
+        kept = {k: v for k, v in tree.items() if (k, v) != ("is_open", False)}
+        return Struct(tree.name, {k: _without_closed(v) for k, v in kept.items()})
+    if is_dict(tree):
+        return {k: _without_closed(v) for k, v in tree.items()}
+    if type(tree) in (list, tuple):
+        return type(tree)(map(_without_closed, tree))
+    return tree
 
 
 def _checked(file: str | os.PathLike[str]) -> Path:
@@ -126,6 +138,7 @@ _PARTS: dict[tuple[str, str], tuple[Any, Any]] = {
     ("Struct", "name"): (str, None),
     ("Struct", "fields"): (dict, t.Field),
     ("Struct", "version"): (int | None, None),
+    ("Struct", "is_open"): (bool, None),
     ("Ref", "name"): (str, None),
     ("Field", "name"): (str, None),
     ("Field", "docstring"): (str, None),

@@ -125,6 +125,9 @@ class Struct(Type):
     version: int | None = None
     """The version of a class that has one."""
 
+    is_open: bool = False
+    """Whether files may hold fields that the class lacks."""
+
     def __str__(self) -> str:
         return self.name
 

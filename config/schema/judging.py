@@ -1,0 +1,167 @@
+"""What trials say of the changes between two schemas: harmless, mended, or neither."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from typing import Any
+
+from ..fields import fields_of, is_mapping, is_sequence, is_struct, item_type, members
+from ..path import bind
+from ..rules import RewriteRule
+from ..versioned import Versioned, rules_of
+from . import types as t
+from .change import (
+    ByHand,
+    Change,
+    EnumVariantValueChanged,
+    ExtraForbidden,
+    FieldAdded,
+    FieldRemoved,
+    FieldRenamed,
+    Harmless,
+    Misread,
+    Severity,
+    TypeChanged,
+)
+from .compare import Comparison
+from .fixes import fixes
+from .samples import is_known, samples_of
+from .trial import Finding, Moves, Path, Trial
+
+_N_ROUNDS = 3
+"""How often rules that do not help are taken out and the others tried again."""
+
+
+def judge(cls: type, old: t.Struct, comparisons: list[Comparison]) -> list[Comparison]:
+    """Return ``comparisons`` with each change as old files that were tried show it.
+
+    Where no file can be made up, since a type is not known, changes stay as they are.
+    """
+    if not samples_of(old):
+        return comparisons
+    found = _trial(cls, old, comparisons, with_fixes=False)
+    judged = [_confirmed(one, found) for one in comparisons]
+    judged = _with_misread(judged, _unexplained(judged, found))
+    for _ in range(_N_ROUNDS):
+        found = _trial(cls, old, judged, with_fixes=True)
+        left = [f for f in found if not _is_known_error(judged, f)]
+        if not left:
+            return judged
+        judged = [_without_help(one, left) for one in judged]
+        judged = _with_misread(judged, _unexplained(judged, left))
+    return judged
+
+
+def _trial(
+    cls: type, old: t.Struct, comparisons: Sequence[Comparison], *, with_fixes: bool
+) -> list[Finding]:
+    added: dict[type, list[RewriteRule]] = {}
+    moves: list[Moves] = []
+    for one in comparisons:
+        owner = _class_at(cls, one.path, one.new.name)
+        proposed = fixes(one) if with_fixes else []
+        if owner is not None and proposed:
+            added.setdefault(owner, proposed)
+        moves.append(Moves(one.path, [*_rules(owner, one)], proposed))
+    return Trial(cls, old, moves, added).findings()
+
+
+def _rules(owner: type | None, comparison: Comparison) -> Iterator[RewriteRule]:
+    """Yield the rules that the class has for files of the stored version."""
+    if owner is not None and issubclass(owner, Versioned):
+        rules = rules_of(owner)
+        for step in range(comparison.old.version or 0, owner.version()):
+            yield from rules.get(step, ())
+
+
+def _class_at(annotation: Any, path: Path, name: str) -> type | None:
+    """Return the class called ``name`` at ``path``, where ``*`` is any item."""
+    for member in members(annotation):
+        if is_struct(member) and not path and member.__name__ == name:
+            return member  # type: ignore[no-any-return]  # a class, as checked
+        below: Any = None
+        if is_struct(member) and path and path[0] in fields_of(member):
+            below = fields_of(member)[path[0]].annotation
+        elif path and (is_mapping(member) or is_sequence(member)):
+            below = item_type(member, int(path[0]) if path[0].isdecimal() else 0)
+        found = None if below is None else _class_at(below, path[1:], name)
+        if found is not None:
+            return found
+    return None
+
+
+def _confirmed(comparison: Comparison, found: list[Finding]) -> Comparison:
+    """Return the changes, those harmless that no old file takes notice of."""
+
+    def judged(change: Change) -> Change:
+        is_seen = any(_concerns(comparison.path, change, f) for f in found)
+        if change.severity == Severity.INFO or is_seen or not _is_tried(change):
+            return change
+        return Harmless(change.field, change)
+
+    return replace(comparison, changes=[judged(c) for c in comparison.changes])
+
+
+def _without_help(comparison: Comparison, found: list[Finding]) -> Comparison:
+    """Return the changes, those to be mended by hand whose rules did not help."""
+
+    def judged(change: Change) -> Change:
+        is_seen = any(_concerns(comparison.path, change, f) for f in found)
+        if change.severity != Severity.WARN or not is_seen:
+            return change
+        return ByHand(change.field, change)
+
+    return replace(comparison, changes=[judged(c) for c in comparison.changes])
+
+
+def _unexplained(comparisons: list[Comparison], found: list[Finding]) -> list[Finding]:
+    return [
+        finding
+        for finding in found
+        if not any(
+            c.severity > Severity.INFO and _concerns(one.path, c, finding)
+            for one in comparisons
+            for c in one.changes
+        )
+    ]
+
+
+def _is_known_error(comparisons: list[Comparison], finding: Finding) -> bool:
+    return any(
+        c.severity == Severity.ERROR and _concerns(one.path, c, finding)
+        for one in comparisons
+        for c in one.changes
+    )
+
+
+def _with_misread(
+    comparisons: list[Comparison], found: list[Finding]
+) -> list[Comparison]:
+    """Return the comparisons with what no change explains, as the config's own."""
+    root, *nested = comparisons
+    changes = [*root.changes, *(Misread(f.path, f.message) for f in found)]
+    return [replace(root, changes=changes), *nested]
+
+
+def _concerns(prefix: Path, change: Change, finding: Finding) -> bool:
+    """Return whether ``finding`` is at, above or below where ``change`` is."""
+    paths = [change.field]
+    if isinstance(change, FieldRenamed):
+        paths.append(change.new_name)
+    return any(_meets((*prefix, *path), finding.path) for path in paths)
+
+
+def _meets(pattern: Path, path: Path) -> bool:
+    n_parts = min(len(pattern), len(path))
+    return bind(pattern[:n_parts], path[:n_parts]) is not None
+
+
+def _is_tried(change: Change) -> bool:
+    """Return whether files show all that ``change`` can do.
+
+    Extra fields may be any, and a member's old value may be a name by accident.
+    """
+    if isinstance(change, EnumVariantValueChanged | ExtraForbidden):
+        return False
+    if isinstance(change, FieldAdded | FieldRemoved):
+        return is_known(change.type)
+    return is_known(change.old) if isinstance(change, TypeChanged) else True

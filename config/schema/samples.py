@@ -1,0 +1,188 @@
+"""Files that a class of an old schema may have written, each with what it meant."""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from ..encode import to_plain
+from ..tree import Struct, is_dict, is_items
+from . import types as t
+
+_TEXTS: Mapping[str, tuple[Any, ...]] = {
+    "int": (3, 0, -1, 250),
+    "float": (1.5, 0.0, -2.5),
+    "str": ("text", ""),
+    "bool": (True, False),
+    "Any": (3, "text"),
+    "object": (3, "text"),
+    "None": (None,),
+    "bytes": ("text",),
+    "date": ("2020-01-02",),
+    "datetime": ("2020-01-02T03:04:05",),
+    "time": ("03:04:05",),
+    "timedelta": ("P1DT1S",),
+    "Decimal": ("1.5",),
+    "UUID": ("12345678-1234-5678-1234-567812345678",),
+    "Path": ("a/b",),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """One tree as a file of the old class may hold it."""
+
+    tree: Any
+
+    meaning: Any
+    """The same tree with every default written out."""
+
+
+def samples_of(schema: t.Struct) -> list[Sample]:
+    """Return files that together show every kind of value of every field.
+
+    Fields vary side by side, so that there are few files and not their product. None
+    is returned of a struct with a required field of which no value is known.
+    """
+    slots = {name: _of(below.type) for name, below in schema.fields.items()}
+    required = {n for n, f in schema.fields.items() if not can_be_absent(f)}
+    if any(not slots[name] for name in required):
+        return []
+    known = [name for name, some in slots.items() if some]
+    n_full = max((len(slots[name]) for name in known), default=0)
+    choices = [required, *(set(known[i::2]) | required for i in (0, 1))]
+    choices += [set(known)] * n_full
+    return [
+        _file(schema, {n: slots[n][i % len(slots[n])] for n in known if n in names})
+        for i, names in enumerate(choices)
+    ]
+
+
+def _of(kind: t.Type) -> list[Sample]:
+    """Return samples of ``kind``, none if it is not known what its values are."""
+    match kind:
+        case t.Primitive(name):
+            return [Sample(text, text) for text in _TEXTS.get(name, ())]
+        case t.Literal(values):
+            return [Sample(value, value) for value in values]
+        case t.Enum(_, variants):
+            return [Sample(value, value) for value in variants.values()]
+        case t.Option(inner):
+            return [Sample(None, None), *_of(inner)]
+        case t.Union(inner):
+            # Of one class among several every field is written, to tell which it is.
+            some = [(one, sample) for one in inner for sample in _of(one)]
+            return [
+                Sample(s.meaning, s.meaning) if isinstance(one, t.Struct) else s
+                for one, s in some
+            ]
+        case t.Struct():
+            return samples_of(kind)
+        case t.List(inner):
+            items = _of(inner)
+            return [Sample([], []), *([_joined(list, items)] if items else [])]
+        case t.Dict(key, inner):
+            return _dicts(_of(key), _of(inner))
+        case t.Tuple(kinds):
+            return _side_by_side([_of(one) for one in kinds], tuple)
+        case _:
+            return []  # a struct within itself: what is above shows its fields
+
+
+def _dicts(keys: list[Sample], items: list[Sample]) -> list[Sample]:
+    if keys and all(isinstance(key.tree, str) for key in keys):
+        # As many keys as values, so that each value is seen.
+        keys = [Sample(f"k{i}", f"k{i}") for i in range(len(items))]
+    pairs = list(zip(keys, items, strict=False))
+    full = Sample(
+        {key.tree: item.tree for key, item in pairs},
+        {key.meaning: item.meaning for key, item in pairs},
+    )
+    return [Sample({}, {}), *([full] if pairs else [])]
+
+
+def can_be_absent(field: t.Field) -> bool:
+    """Return whether a file may leave the field out."""
+    return field.has_default or is_built_anyway(field.type)
+
+
+def is_built_anyway(one: t.Type) -> bool:
+    """Return whether a struct of this type is made of its defaults where none is."""
+    return isinstance(one, t.Struct) and all(map(can_be_absent, one.fields.values()))
+
+
+def meaning_of(kind: t.Type, tree: Any) -> Any:
+    """Return ``tree`` with the defaults of the structs in it written out."""
+    match kind:
+        case t.Option(inner):
+            return None if tree is None else meaning_of(inner, tree)
+        case t.Struct() if is_dict(tree):
+            filled = Struct(kind.name)
+            if kind.version is not None:
+                filled["version"] = kind.version
+            for name, below in kind.fields.items():
+                if name in tree:
+                    filled[name] = meaning_of(below.type, tree[name])
+                elif can_be_absent(below):
+                    filled[name] = default_of(below)
+            return filled
+        case t.List(inner) if is_items(tree):
+            return [meaning_of(inner, item) for item in tree]
+        case t.Tuple(kinds) if is_items(tree) and len(tree) == len(kinds):
+            return tuple(map(meaning_of, kinds, tree))
+        case t.Dict(_, inner) if is_dict(tree):
+            return {key: meaning_of(inner, item) for key, item in tree.items()}
+        case _:
+            return tree
+
+
+def default_of(field: t.Field) -> Any:
+    """Return what a file means that leaves the field out, written out in full."""
+    return meaning_of(field.type, field.default if field.has_default else {})
+
+
+def is_known(one: t.Type) -> bool:
+    """Return whether samples show every kind of value of this type."""
+    match one:
+        case t.Primitive(name):
+            return name in _TEXTS
+        case t.Option(inner) | t.List(inner):
+            return is_known(inner)
+        case t.Dict(key, inner):
+            return is_known(key) and is_known(inner)
+        case t.Tuple(kinds) | t.Union(kinds):
+            return all(map(is_known, kinds))
+        case t.Struct():
+            return all(is_known(below.type) for below in one.fields.values())
+        case _:
+            return True
+
+
+def plain(sample: Sample) -> Sample:
+    """Return the sample as JSON and YAML have it: no names of structs, no tuples."""
+    return Sample(to_plain(sample.tree), to_plain(sample.meaning))
+
+
+def _file(schema: t.Struct, chosen: Mapping[str, Sample]) -> Sample:
+    tree, meaning = Struct(schema.name), Struct(schema.name)
+    if schema.version is not None:
+        tree["version"] = meaning["version"] = schema.version
+    for name, below in schema.fields.items():
+        if name in chosen:
+            tree[name], meaning[name] = chosen[name].tree, chosen[name].meaning
+        elif can_be_absent(below):
+            meaning[name] = default_of(below)
+    return Sample(tree, meaning)
+
+
+def _joined(make: Callable[[Iterable[Any]], Any], items: list[Sample]) -> Sample:
+    return Sample(make(i.tree for i in items), make(i.meaning for i in items))
+
+
+def _side_by_side(
+    slots: list[list[Sample]], make: Callable[[Iterable[Any]], Any]
+) -> list[Sample]:
+    if not all(slots):
+        return []
+    n_rows = max(map(len, slots), default=1)
+    rows = [[some[i % len(some)] for some in slots] for i in range(n_rows)]
+    return [_joined(make, row) for row in rows]
