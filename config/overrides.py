@@ -19,7 +19,7 @@ from .fields import (
     members,
 )
 from .literal import from_text
-from .path import child, did_you_mean, parts
+from .path import child, did_you_mean, index_of, parts
 from .tree import Ident, Struct, is_dict, is_items
 from .versioned import upgrade
 
@@ -143,10 +143,10 @@ class _Cursor:
 
     def _enter_list(self, annotation: Any, items: Any, name: str) -> "_Cursor":
         path = f"{self.path}[{name}]"
-        if not name.lstrip("-").isdigit():
+        index = index_of(name)
+        if index is None:
             message = f"expected the number of an item, 0 to {len(items)}"
             raise _problem(child(self.path, name), message)
-        index = int(name)
         if not -len(items) <= index <= len(items):
             message = f"there are {len(items)} items; the next to add is {len(items)}"
             raise _problem(path, message)

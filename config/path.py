@@ -14,6 +14,7 @@ Patterns: TypeAlias = Pattern | Sequence[Pattern]
 """One pattern, or several of which any may match."""
 
 
+_INDEX = re.compile(r"-?[0-9]{1,18}")
 _WILD = re.compile(r"\*|\{[^{}]*\}")
 _PART = re.compile(
     r"""(?P<dot>\.)?(?P<name>[^.\[\]"=]+)|\[(?:(?P<index>-?\d+)|(?P<quoted>"(?:[^"\\]|\\.)*"))\]"""
@@ -64,6 +65,14 @@ def parts(path: str) -> tuple[str, ...]:
         found.append(name)
         end = match.end()
     return tuple(found)
+
+
+def index_of(name: str) -> int | None:
+    """Return the number of the list item that ``name`` calls, None if it is no number.
+
+    Only 0 to 9 are digits here: a ``²`` is one to Python, and no number.
+    """
+    return int(name) if _INDEX.fullmatch(name) else None
 
 
 def matches(patterns: Patterns, path: str, item: object = None) -> bool:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from .errors import ConfigError, Problem
-from .path import bind, child, is_pattern
+from .path import bind, child, index_of, is_pattern
 from .tree import Weak, is_dict, is_items
 
 
@@ -115,9 +115,15 @@ def supply(tree: Any, field: Sequence[str], default: Any) -> None:
 
 def _supply_at(container: Any, names: Sequence[str], default: Any) -> None:
     for name in names[:-1]:
-        if not is_dict(container):
+        if is_items(container):
+            index = index_of(name)
+            if index is None or not 0 <= index < len(container):
+                return
+            container = container[index]
+        elif is_dict(container):
+            container = container.setdefault(name, Weak())
+        else:
             return
-        container = container.setdefault(name, Weak())
     if not is_dict(container):
         return
     last = names[-1]
@@ -143,8 +149,9 @@ def _completed(default: Any, weak: Weak) -> Any:
 def _enter(container: Any, name: str, path: str, weak: bool) -> Any:
     if is_items(container):
         items: Sequence[Any] = container
-        if name.isdigit() and int(name) < len(items):
-            return items[int(name)]
+        index = index_of(name)
+        if index is not None and 0 <= index < len(items):
+            return items[index]
         raise _problem(child(path, name), f"there are only {len(items)} items")
     if container.get(name) is None or container.get(name) == ():
         container[name] = Weak() if weak else {}

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from ..path import did_you_mean, parts
+from ..path import did_you_mean, index_of, parts
 from ..tree import is_items, is_mapping_value
 
 _NUMBER = r"[+-]?(?:\d[\d_]*\.?\d*|\.\d+)(?:[eE][+-]?\d+)?"
@@ -110,8 +110,9 @@ class Schedule:
     def _step(self, state: Any, name: str) -> Any:
         if is_mapping_value(state) and name in state:
             return state[name]
-        if is_items(state) and name.isdigit():
-            return state[int(name)]
+        index = index_of(name)
+        if is_items(state) and index is not None and -len(state) <= index < len(state):
+            return state[index]
         if hasattr(state, name):
             return getattr(state, name)
         names = list(state) if is_mapping_value(state) else list(vars_of(state))

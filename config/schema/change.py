@@ -308,10 +308,11 @@ class ByHand(Change):
     """A change whose usual rule did not help the old files that were tried."""
 
     change: Change
+    message: str
 
     def diagnostic(self) -> str:
-        """Return what the change says."""
-        return self.change.diagnostic()
+        """Return what the change says, and what the reader."""
+        return f"{self.change.diagnostic()} (no rule mends it: {self.message})"
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ from dataclasses import replace
 from typing import Any
 
 from ..fields import fields_of, is_mapping, is_sequence, is_struct, item_type, members
-from ..path import bind
+from ..path import bind, index_of
 from ..rules import RewriteRule
 from ..versioned import Versioned, rules_of
 from . import types as t
@@ -82,7 +82,7 @@ def _class_at(annotation: Any, path: Path, name: str) -> type | None:
         if is_struct(member) and path and path[0] in fields_of(member):
             below = fields_of(member)[path[0]].annotation
         elif path and (is_mapping(member) or is_sequence(member)):
-            below = item_type(member, int(path[0]) if path[0].isdecimal() else 0)
+            below = item_type(member, index_of(path[0]) or 0)
         found = None if below is None else _class_at(below, path[1:], name)
         if found is not None:
             return found
@@ -105,10 +105,10 @@ def _without_help(comparison: Comparison, found: list[Finding]) -> Comparison:
     """Return the changes, those to be mended by hand whose rules did not help."""
 
     def judged(change: Change) -> Change:
-        is_seen = any(_concerns(comparison.path, change, f) for f in found)
-        if change.severity != Severity.WARN or not is_seen:
+        seen = next((f for f in found if _concerns(comparison.path, change, f)), None)
+        if change.severity != Severity.WARN or seen is None:
             return change
-        return ByHand(change.field, change)
+        return ByHand(change.field, change, seen.message)
 
     return replace(comparison, changes=[judged(c) for c in comparison.changes])
 

@@ -1,7 +1,7 @@
 """Files that a class of an old schema may have written, each with what it meant."""
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from ..encode import to_plain
@@ -32,9 +32,16 @@ class Sample:
     """One tree as a file of the old class may hold it."""
 
     tree: Any
+    """As RON has it, which names structs."""
 
     meaning: Any
     """The same tree with every default written out."""
+
+    bare: Any
+    """As JSON and YAML have it, where fields must tell which struct of several it is.
+
+    Names and tuples are still in it.
+    """
 
 
 def samples_of(schema: t.Struct) -> list[Sample]:
@@ -61,25 +68,21 @@ def _of(kind: t.Type) -> list[Sample]:
     """Return samples of ``kind``, none if it is not known what its values are."""
     match kind:
         case t.Primitive(name):
-            return [Sample(text, text) for text in _TEXTS.get(name, ())]
+            return [_value(text) for text in _TEXTS.get(name, ())]
         case t.Literal(values):
-            return [Sample(value, value) for value in values]
+            return [_value(value) for value in values]
         case t.Enum(_, variants):
-            return [Sample(value, value) for value in variants.values()]
+            return [_value(value) for value in variants.values()]
         case t.Option(inner):
-            return [Sample(None, None), *_of(inner)]
+            return [_value(None), *_of(inner)]
         case t.Union(inner):
-            # Of one class among several every field is written, to tell which it is.
-            some = [(one, sample) for one in inner for sample in _of(one)]
-            return [
-                Sample(s.meaning, s.meaning) if isinstance(one, t.Struct) else s
-                for one, s in some
-            ]
+            samples = [sample for one in inner for sample in _of(one)]
+            return [replace(sample, bare=sample.meaning) for sample in samples]
         case t.Struct():
             return samples_of(kind)
         case t.List(inner):
             items = _of(inner)
-            return [Sample([], []), *([_joined(list, items)] if items else [])]
+            return [_value([]), *([_joined(list, items)] if items else [])]
         case t.Dict(key, inner):
             return _dicts(_of(key), _of(inner))
         case t.Tuple(kinds):
@@ -91,13 +94,18 @@ def _of(kind: t.Type) -> list[Sample]:
 def _dicts(keys: list[Sample], items: list[Sample]) -> list[Sample]:
     if keys and all(isinstance(key.tree, str) for key in keys):
         # As many keys as values, so that each value is seen.
-        keys = [Sample(f"k{i}", f"k{i}") for i in range(len(items))]
+        keys = [_value(f"k{i}") for i in range(len(items))]
     pairs = list(zip(keys, items, strict=False))
     full = Sample(
         {key.tree: item.tree for key, item in pairs},
         {key.meaning: item.meaning for key, item in pairs},
+        {key.bare: item.bare for key, item in pairs},
     )
-    return [Sample({}, {}), *([full] if pairs else [])]
+    return [_value({}), *([full] if pairs else [])]
+
+
+def _value(value: Any) -> Sample:
+    return Sample(value, value, value)
 
 
 def can_be_absent(field: t.Field) -> bool:
@@ -159,23 +167,29 @@ def is_known(one: t.Type) -> bool:
 
 def plain(sample: Sample) -> Sample:
     """Return the sample as JSON and YAML have it: no names of structs, no tuples."""
-    return Sample(to_plain(sample.tree), to_plain(sample.meaning))
+    bare, meaning = to_plain(sample.bare), to_plain(sample.meaning)
+    return Sample(bare, meaning, bare)
 
 
 def _file(schema: t.Struct, chosen: Mapping[str, Sample]) -> Sample:
-    tree, meaning = Struct(schema.name), Struct(schema.name)
+    tree, meaning, bare = (Struct(schema.name) for _ in range(3))
     if schema.version is not None:
-        tree["version"] = meaning["version"] = schema.version
+        tree["version"] = meaning["version"] = bare["version"] = schema.version
     for name, below in schema.fields.items():
         if name in chosen:
             tree[name], meaning[name] = chosen[name].tree, chosen[name].meaning
+            bare[name] = chosen[name].bare
         elif can_be_absent(below):
             meaning[name] = default_of(below)
-    return Sample(tree, meaning)
+    return Sample(tree, meaning, bare)
 
 
 def _joined(make: Callable[[Iterable[Any]], Any], items: list[Sample]) -> Sample:
-    return Sample(make(i.tree for i in items), make(i.meaning for i in items))
+    return Sample(
+        make(item.tree for item in items),
+        make(item.meaning for item in items),
+        make(item.bare for item in items),
+    )
 
 
 def _side_by_side(

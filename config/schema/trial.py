@@ -15,7 +15,7 @@ from ..fields import (
     item_type,
     members,
 )
-from ..path import bind, parts
+from ..path import bind, index_of, parts
 from ..readback import difference
 from ..rules import (
     AddDefault,
@@ -271,8 +271,7 @@ def _find(value: Any, annotation: Any, path: Path) -> tuple[Any, Any] | None:
             key = next((k for k in value if str(k) == name), name)
             kind = next((m for m in kinds if is_mapping(m)), Any)
             value, annotation = value.get(key, LOST), item_type(kind, key)
-        elif is_items(value) and name.isdecimal():
-            i = int(name)
+        elif is_items(value) and (i := index_of(name)) is not None:
             kind = next((m for m in kinds if is_sequence(m)), Any)
             value = value[i] if i < len(value) else LOST
             annotation = item_type(kind, i)

@@ -165,6 +165,12 @@ def _is_narrower(old: Type, new: Type) -> bool:
             return set(values) <= set(wider)
         case Literal(values), Primitive(name):
             return all(_fits(value, name) for value in values)
+        case Enum(_, variants), Primitive(name):
+            return all(_fits(value, name) for value in variants.values())
+        case Enum(_, variants), Literal(wider):
+            return all(value in wider for value in variants.values())
+        case Literal(values), Enum(_, variants):
+            return all(value in variants.values() for value in values)
         case List(a), List(b):
             return is_subtype(a, b)
         case Tuple(items), List(b):

@@ -14,11 +14,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, Union, cast
 
-from burnish.config import ConfigError, DeleteField, Versioned, dumps, loads
+from burnish.config import ConfigError, DeleteField, Versioned, dumps, loads, ron
 from burnish.config.encode import encode, to_plain
 from burnish.config.fields import fields_of, members
 from burnish.config.fields import is_struct as is_struct_class
 from burnish.config.schema import SchemaChecker, Severity, schema_of
+from burnish.config.tree import Struct
 
 FORMATS = ("json", "yaml", "ron")
 NOTHING: Any = type("Nothing", (), {})
@@ -362,7 +363,8 @@ def _retype(pair: Pair, draw: Draw, place: Place, slot: Slot, kind: Kind) -> boo
     if _is_tag(place):
         return False
     _become(kind, draw.kind(1))
-    slot.default = draw.default(slot.kind)
+    # Whether a default of another type means the old one nobody can say.
+    slot.default = draw.default(slot.kind) if slot.default is NOTHING else NOTHING
     pair.retyped.add(place.path)
     return True
 
@@ -540,23 +542,24 @@ def old_files(pair: Pair, formats: Sequence[str] = FORMATS) -> list[OldFile]:
                 continue  # refused when written: there is no such file
             files.append(OldFile(value, format, text))
         files.append(OldFile(value, "json", json.dumps(by_hand(value))))
+        files.append(OldFile(value, "ron", ron.write(by_hand(value, named=True))))
     return files
 
 
-def by_hand(value: Any, *, is_certain: bool = True) -> Any:
+def by_hand(value: Any, *, named: bool = False, is_certain: bool = True) -> Any:
     """Return the tree that a person may write: structs stay, defaults in them do not.
 
-    Of one class among several every field is written.
+    Of one class among several every field is written, unless its name is.
     """
     if not dataclasses.is_dataclass(value):
-        return to_plain(encode(value))
-    tree: dict[str, Any] = {}
+        return encode(value) if named else to_plain(encode(value))
+    tree = Struct(type(value).__name__) if named else cast(Any, {})
     for one in fields_of(cast(Any, type(value))).values():
         item, default = getattr(value, one.attribute), one.make_default()
         is_struct = dataclasses.is_dataclass(item)
         if is_struct or not is_certain or item != default:
-            below = sum(map(is_struct_class, members(one.annotation))) == 1
-            tree[one.name] = by_hand(item, is_certain=is_certain and below)
+            below = named or sum(map(is_struct_class, members(one.annotation))) == 1
+            tree[one.name] = by_hand(item, named=named, is_certain=is_certain and below)
     return tree
 
 

@@ -617,6 +617,12 @@ def test_a_rule_of_ones_own_moves_the_fields_of_a_schema() -> None:
         def rename(self, path: str) -> str | None:
             return None if path == "gone" else path.replace("learning_", "")
 
+        def apply(self, tree: Any) -> None:
+            for name in list(tree):
+                value, new = tree.pop(name), self.rename(name)
+                if new is not None:
+                    tree[new] = value
+
     @dataclass
     class Before:
         learning_rate: float = 0.1

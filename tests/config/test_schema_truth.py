@@ -1,0 +1,251 @@
+"""What the schema checker says of a change is what loading old files shows."""
+
+import enum
+from dataclasses import dataclass, field, make_dataclass
+from typing import Any, Literal
+
+import pytest
+from pydantic import AliasChoices
+
+from burnish.config import (
+    ChangeDefault,
+    ConfigError,
+    Hparam,
+    Hparams,
+    Versioned,
+    dumps,
+    loads,
+)
+from burnish.config.schema import (
+    SchemaChecker,
+    Severity,
+    dump_schema,
+    load_schema,
+    schema_of,
+)
+
+from .schema_pairs import disagreement
+
+FORMATS = ["json", "yaml", "ron"]
+
+
+@pytest.mark.parametrize("batch", range(10))
+def test_verdict_and_proposals_agree_with_loading_old_files(batch: int) -> None:
+    seeds = range(30 * batch, 30 * batch + 30)
+
+    disagreements = [text for seed in seeds if (text := disagreement(seed))]
+
+    assert disagreements == []
+
+
+def config(annotation: Any, default: Any = None, rules: Any = None) -> Any:
+    """Return a versioned dataclass with one field ``x``, or more with ``rules``."""
+    made = field() if default is None else field(default_factory=default)
+    methods = {
+        "version": classmethod(lambda cls: 0 if rules is None else 1),
+        "upgrade_rules": classmethod(lambda cls: {0: rules} if rules else {}),
+    }
+    return make_dataclass(
+        "Config", [("x", annotation, made)], bases=(Versioned,), namespace=methods
+    )
+
+
+def check(old: Any, new: Any) -> SchemaChecker:
+    return SchemaChecker(schema_of(old), new)
+
+
+def colors(*names: str) -> Any:
+    functional: Any = enum.IntEnum
+    return functional("Color", list(names))
+
+
+def members_after(before: Any, after: Any) -> list[str]:
+    """Return the names that old files' members have with the rules proposed."""
+    old = config(before)
+    rules = check(old, config(after)).proposed_fixes
+    new = config(after, rules=rules)
+    texts = [dumps(old(x=member)) for member in before]
+    assert len(rules) == 1
+    return [loads(new, text).x.name for text in texts]
+
+
+def test_a_variant_inserted_first_shifts_all_values_at_once() -> None:
+    before, after = (
+        colors("RED", "GREEN", "BLUE"),
+        colors("NEW", "RED", "GREEN", "BLUE"),
+    )
+
+    assert members_after(before, after) == ["RED", "GREEN", "BLUE"]
+
+
+def test_values_that_are_swapped_do_not_collapse() -> None:
+    functional: Any = enum.Enum
+    before = functional("Color", {"RED": 1, "GREEN": 2, "BLUE": 3})
+    after = functional("Color", {"RED": 2, "GREEN": 1, "BLUE": 3})
+
+    assert members_after(before, after) == ["RED", "GREEN", "BLUE"]
+
+
+@dataclass
+class In:
+    x: int = 1
+
+
+@dataclass
+class InName:
+    x: int = 1
+
+
+@dataclass
+class OldIn:
+    x: int = 0
+
+
+def test_a_default_is_changed_through_the_index_of_an_item() -> None:
+    new = config(tuple[In, int], rules=[ChangeDefault("x.0.x", 0, 1)])
+
+    assert loads(new, '{"x": [{}, 5]}', "json").x == (In(0), 5)
+    assert loads(new, '{"x": [{"x": 3}, 5]}', "json").x == (In(3), 5)
+
+
+@pytest.mark.parametrize("format", FORMATS)
+def test_a_struct_s_default_that_comes_or_goes_is_seen_and_kept(format: str) -> None:
+    with_own, without = config(In, lambda: In(x=9)), config(In)
+    for old, new, default, meaning in (
+        (with_own, without, None, In(9)),
+        (without, with_own, lambda: In(x=9), In(1)),
+    ):
+        checker = check(old, new)
+
+        fixed = config(In, default, checker.proposed_fixes)
+
+        assert checker.severity() == Severity.WARN
+        elided = dumps(old(x=meaning), format, elide_defaults=True)
+        assert loads(fixed, elided, format).x == meaning
+        assert loads(fixed, dumps(old(x=In(5)), format), format).x == In(5)
+
+
+def test_a_struct_that_becomes_one_of_two_of_its_shape_is_told() -> None:
+    checker = check(config(In), config(InName | In))
+
+    assert checker.severity() == Severity.ERROR
+    assert "would be read as InName" in checker.report()
+
+
+def test_a_rule_that_would_spoil_another_member_of_a_union_is_not_proposed() -> None:
+    @dataclass
+    class A:
+        kind: Literal["a"] = "a"
+        lr: float = 1.0
+
+    @dataclass
+    class B:
+        kind: Literal["b"] = "b"
+
+    old = config(A | B)
+    a = make_dataclass(
+        "A",
+        [("kind", Literal["a"], field(default="a")), ("lr", float, field(default=2.0))],
+    )
+    checker = check(old, config(a | B))
+
+    assert checker.severity() == Severity.ERROR
+    assert "write rules by hand for:\n    x.lr" in checker.report()
+
+
+def test_a_name_that_is_still_an_alias_needs_no_rule() -> None:
+    class Old(Hparams):
+        lr: float
+
+    class New(Hparams):
+        rate: float = Hparam(validation_alias=AliasChoices("rate", "lr"))
+
+    assert check(Old, New).compatible
+
+
+def test_a_struct_that_becomes_a_dict_keeps_what_it_says() -> None:
+    old = config(In)
+    checker = check(old, config(dict[str, int]))
+
+    fixed = config(dict[str, int], rules=checker.proposed_fixes)
+
+    assert "DeleteField" not in checker.report()
+    assert loads(fixed, dumps(old(x=In(7)))).x == {"x": 7}
+    assert loads(fixed, dumps(old(x=In()), elide_defaults=True)).x == {"x": 1}
+
+
+def test_a_verdict_says_that_values_are_not_judged() -> None:
+    class Old(Hparams):
+        n: int = 1
+        name: str = "x"
+
+    class New(Hparams):
+        n: int = Hparam(default=1, ge=1)
+        name: str = Hparam(default="x", pattern="[a-z]+")
+
+    report = check(Old, New).report()
+
+    assert report.startswith("Schema compatible\n(")
+    assert "bounds, patterns, lengths and validators of values are not judged" in report
+
+
+def test_extra_fields_that_are_forbidden_now_are_an_error(tmp_path: Any) -> None:
+    class Old(Hparams, extra="allow"):
+        n: int = 1
+
+    class New(Hparams):
+        n: int = 1
+
+    file = tmp_path / "config-schema.ron"
+    dump_schema(Old, file)
+
+    checker = SchemaChecker(load_schema(file), New)
+
+    assert checker.severity() == Severity.ERROR
+    assert "allowed and are refused now" in checker.report()
+    assert check(Old, Old).compatible
+
+
+def test_proposals_follow_the_rules_that_are_there() -> None:
+    @dataclass
+    class Config(Versioned):
+        size: int
+        rate: float = 1.0
+
+        @classmethod
+        def version(cls) -> int:
+            return 3
+
+    old = make_dataclass(
+        "Config",
+        [("size", int)],
+        bases=(Versioned,),
+        namespace={"version": classmethod(lambda cls: 1)},
+    )
+
+    report = SchemaChecker(
+        schema_of(
+            make_dataclass(
+                "Config",
+                [("width", int)],
+                bases=(Versioned,),
+                namespace={"version": classmethod(lambda cls: 1)},
+            )
+        ),
+        Config,
+    ).report()
+
+    assert check(old, Config).compatible
+    assert "    2: [" in report
+
+
+def test_a_mapping_of_the_author_s_own_is_not_tried_with_made_up_values() -> None:
+    from burnish.config import MapFieldValue
+
+    table = {"small": 1, "large": 2}
+    new = config(int, rules=[MapFieldValue("x", table.__getitem__)])
+
+    assert check(config(str), new).compatible
+    assert loads(new, '(x: "large")').x == 2
+    with pytest.raises(ConfigError, match="could not be mapped"):
+        loads(new, '(x: "text")')
