@@ -10,20 +10,18 @@ from ..rules import RewriteRule
 from ..versioned import Versioned, rules_of
 from . import types as t
 from .change import (
-    ByHand,
     Change,
     EnumVariantValueChanged,
     ExtraForbidden,
     FieldAdded,
     FieldRemoved,
     FieldRenamed,
-    Harmless,
-    Misread,
     Severity,
     TypeChanged,
 )
 from .compare import Comparison
 from .fixes import fixes
+from .outcome import ByHand, Harmless, Misread
 from .samples import is_known, samples_of
 from .trial import Finding, Moves, Path, Trial
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, Union, cast
 
 from burnish.config import ConfigError, DeleteField, Versioned, dumps, loads, ron
-from burnish.config.encode import encode, to_plain
+from burnish.config.encode import encode
 from burnish.config.fields import fields_of, members
 from burnish.config.fields import is_struct as is_struct_class
 from burnish.config.schema import SchemaChecker, Severity, schema_of
@@ -551,8 +551,12 @@ def by_hand(value: Any, *, named: bool = False, is_certain: bool = True) -> Any:
 
     Of one class among several every field is written, unless its name is.
     """
+    if isinstance(value, dict):
+        return {k: by_hand(v, named=named, is_certain=named) for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        return type(value)(by_hand(v, named=named, is_certain=named) for v in value)
     if not dataclasses.is_dataclass(value):
-        return encode(value) if named else to_plain(encode(value))
+        return encode(value)
     tree = Struct(type(value).__name__) if named else cast(Any, {})
     for one in fields_of(cast(Any, type(value))).values():
         item, default = getattr(value, one.attribute), one.make_default()
