@@ -1,21 +1,11 @@
 """Old files tried with a class: loading decides what a change really does to them."""
 
-import enum
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from ..errors import ConfigError, Problem
-from ..fields import (
-    fields_of,
-    is_mapping,
-    is_sequence,
-    is_struct,
-    is_struct_value,
-    item_type,
-    members,
-)
-from ..path import bind, index_of, parts
+from ..path import bind, parts
 from ..readback import difference
 from ..rules import (
     AddDefault,
@@ -27,10 +17,10 @@ from ..rules import (
     RenameField,
     RewriteRule,
 )
-from ..tree import Struct, is_dict, is_items, is_mapping_value
 from ..validate import build
 from ..versioned import Rules
 from . import types as t
+from .meaning import Path, expected, find, means
 from .samples import Sample, plain, samples_of
 
 _BUILT_IN = (
@@ -62,11 +52,6 @@ _OF_VALUES = frozenset(
     }
 )
 """Problems of a made-up value, or of a value that a rule refuses on purpose."""
-
-Path = tuple[str, ...]
-
-LOST = object()
-"""Stands for an item that a container does not have any more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,12 +134,12 @@ class Trial:
                 yield Finding(path, problem.message)
 
     def _changed(self, named: Any, value: Any) -> Iterator[Finding]:
-        for path, kind, tree in _expected(self.old, named, ()):
+        for path, kind, tree in expected(self.old, named, ()):
             moved = self._moved(path)
-            place = None if moved is None else _find(value, self.cls, moved)
+            place = None if moved is None else find(value, self.cls, moved)
             if moved is None or place is None:
                 continue
-            if not _means(kind, tree, *place):
+            if not means(kind, tree, *place):
                 yield Finding(moved, f"{tree!r:.40} would be read as {place[0]!r:.40}")
 
     @property
@@ -222,84 +207,3 @@ def _maps(move: Moves) -> Iterator[Path]:
 def _is_under(pattern: Sequence[str], path: Path) -> bool:
     lengths = range(len(path) + 1)
     return any(bind(pattern, path[:n]) is not None for n in lengths)
-
-
-def _expected(
-    kind: t.Type, tree: Any, path: Path
-) -> Iterator[tuple[Path, t.Type, Any]]:
-    """Yield the values in ``tree`` of which it is known what they must stay."""
-    match kind:
-        case t.Option(inner) if tree is not None:
-            yield from _expected(inner, tree, path)
-        case t.Struct() if is_dict(tree):
-            yield path, kind, tree
-            for name, below in kind.fields.items():
-                if name in tree:
-                    yield from _expected(below.type, tree[name], (*path, name))
-        case t.Union(kinds) if isinstance(tree, Struct):
-            named = (
-                k for k in kinds if isinstance(k, t.Struct) and k.name == tree.name
-            )
-            for one in named:
-                yield from _expected(one, tree, path)
-        case t.List(inner) if is_items(tree):
-            for i, item in enumerate(tree):
-                yield from _expected(inner, item, (*path, str(i)))
-        case t.Tuple(kinds) if is_items(tree):
-            for i, (part, item) in enumerate(zip(kinds, tree, strict=False)):
-                yield from _expected(part, item, (*path, str(i)))
-        case t.Dict(_, inner) if is_dict(tree):
-            for key, item in tree.items():
-                yield from _expected(inner, item, (*path, str(key)))
-        case t.Primitive() | t.Enum() | t.Literal():
-            yield path, kind, tree
-        case _:
-            return
-
-
-def _find(value: Any, annotation: Any, path: Path) -> tuple[Any, Any] | None:
-    """Return what stands at ``path`` in an object, and how it is declared."""
-    for name in path:
-        kinds = members(annotation)
-        if is_struct_value(value):
-            fields = fields_of(type(value)).values()
-            field = next((f for f in fields if name in f.names), None)
-            if field is None:
-                return None
-            value, annotation = getattr(value, field.attribute), field.annotation
-        elif is_mapping_value(value):
-            key = next((k for k in value if str(k) == name), name)
-            kind = next((m for m in kinds if is_mapping(m)), Any)
-            value, annotation = value.get(key, LOST), item_type(kind, key)
-        elif is_items(value) and (i := index_of(name)) is not None:
-            kind = next((m for m in kinds if is_sequence(m)), Any)
-            value = value[i] if i < len(value) else LOST
-            annotation = item_type(kind, i)
-        else:
-            return None
-    return value, annotation
-
-
-def _means(kind: t.Type, tree: Any, value: Any, annotation: Any) -> bool:
-    """Return whether ``value`` is what ``tree`` was, as far as they can be compared."""
-    if value is LOST:
-        return False
-    if isinstance(kind, t.Struct):
-        names = [m.__name__ for m in members(annotation) if is_struct(m)]
-        return kind.name not in names or type(value).__name__ == kind.name
-    if isinstance(kind, t.Enum) and isinstance(value, enum.Enum):
-        return _is_one_member(kind, tree, value)
-    if isinstance(tree, int | float) and isinstance(value, int | float):
-        return tree == value or tree != tree
-    if isinstance(tree, str) and isinstance(value, str):
-        return tree == str(value) or isinstance(value, enum.Enum)
-    return True
-
-
-def _is_one_member(old: t.Enum, tree: Any, member: enum.Enum) -> bool:
-    """Return whether an old value is read as its member, or as one renamed since."""
-    names = {n for n, v in old.variants.items() if v == tree and type(v) is type(tree)}
-    if member.name in names:
-        return True
-    are_gone = not names & type(member).__members__.keys()
-    return are_gone and member.name not in old.variants

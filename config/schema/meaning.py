@@ -1,0 +1,102 @@
+"""Whether what was read from an old file is what the file said."""
+
+import enum
+from collections.abc import Iterator
+from typing import Any
+
+from ..fields import (
+    fields_of,
+    is_mapping,
+    is_sequence,
+    is_struct,
+    is_struct_value,
+    item_type,
+    members,
+)
+from ..path import index_of
+from ..tree import Struct, is_dict, is_items, is_mapping_value
+from . import types as t
+
+Path = tuple[str, ...]
+
+LOST = object()
+"""Stands for an item that a container does not have any more."""
+
+
+def expected(kind: t.Type, tree: Any, path: Path) -> Iterator[tuple[Path, t.Type, Any]]:
+    """Yield the values in ``tree`` of which it is known what they must stay."""
+    match kind:
+        case t.Option(inner) if tree is not None:
+            yield from expected(inner, tree, path)
+        case t.Struct() if is_dict(tree):
+            yield path, kind, tree
+            for name, below in kind.fields.items():
+                if name in tree:
+                    yield from expected(below.type, tree[name], (*path, name))
+        case t.Union(kinds) if isinstance(tree, Struct):
+            named = (
+                k for k in kinds if isinstance(k, t.Struct) and k.name == tree.name
+            )
+            for one in named:
+                yield from expected(one, tree, path)
+        case t.List(inner) if is_items(tree):
+            for i, item in enumerate(tree):
+                yield from expected(inner, item, (*path, str(i)))
+        case t.Tuple(kinds) if is_items(tree):
+            for i, (part, item) in enumerate(zip(kinds, tree, strict=False)):
+                yield from expected(part, item, (*path, str(i)))
+        case t.Dict(_, inner) if is_dict(tree):
+            for key, item in tree.items():
+                yield from expected(inner, item, (*path, str(key)))
+        case t.Primitive() | t.Enum() | t.Literal():
+            yield path, kind, tree
+        case _:
+            return
+
+
+def find(value: Any, annotation: Any, path: Path) -> tuple[Any, Any] | None:
+    """Return what stands at ``path`` in an object, and how it is declared."""
+    for name in path:
+        kinds = members(annotation)
+        if is_struct_value(value):
+            fields = fields_of(type(value)).values()
+            field = next((f for f in fields if name in f.names), None)
+            if field is None:
+                return None
+            value, annotation = getattr(value, field.attribute), field.annotation
+        elif is_mapping_value(value):
+            key = next((k for k in value if str(k) == name), name)
+            kind = next((m for m in kinds if is_mapping(m)), Any)
+            value, annotation = value.get(key, LOST), item_type(kind, key)
+        elif is_items(value) and (i := index_of(name)) is not None:
+            kind = next((m for m in kinds if is_sequence(m)), Any)
+            value = value[i] if i < len(value) else LOST
+            annotation = item_type(kind, i)
+        else:
+            return None
+    return value, annotation
+
+
+def means(kind: t.Type, tree: Any, value: Any, annotation: Any) -> bool:
+    """Return whether ``value`` is what ``tree`` was, as far as they can be compared."""
+    if value is LOST:
+        return False
+    if isinstance(kind, t.Struct):
+        names = [m.__name__ for m in members(annotation) if is_struct(m)]
+        return kind.name not in names or type(value).__name__ == kind.name
+    if isinstance(kind, t.Enum) and isinstance(value, enum.Enum):
+        return _is_one_member(kind, tree, value)
+    if isinstance(tree, int | float) and isinstance(value, int | float):
+        return tree == value or tree != tree
+    if isinstance(tree, str) and isinstance(value, str):
+        return tree == str(value) or isinstance(value, enum.Enum)
+    return True
+
+
+def _is_one_member(old: t.Enum, tree: Any, member: enum.Enum) -> bool:
+    """Return whether an old value is read as its member, or as one renamed since."""
+    names = {n for n, v in old.variants.items() if v == tree and type(v) is type(tree)}
+    if member.name in names:
+        return True
+    are_gone = not names & type(member).__members__.keys()
+    return are_gone and member.name not in old.variants
