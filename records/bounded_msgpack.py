@@ -1,26 +1,34 @@
 """MessagePack of plain data, read with memory in proportion to its length."""
 
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import msgpack
 import numpy as np
 
 from .errors import RecordError, RecordFormatError
+from .limits import (
+    LIST,
+    MAP,
+    MEMBER,
+    MOST_PER_BYTE,
+    NUMBER,
+    TEXT,
+    WORD,
+    odd_text,
+    text_cost,
+    unstorable_text,
+)
 from .unique import unique
-
-_CONTAINER_BYTES = 72
-"""What an empty list takes, with its place in another one."""
-_VALUE_BYTES = 64
-"""What a short string, a float or a large int takes, with its place."""
-FREE = 48 << 20
-"""Memory that is granted whatever the file's size is."""
 
 
 def pack_bounded(plain: Any, limit: int) -> bytes:
-    """Return ``plain`` as MessagePack; RecordError if it could not be read back."""
+    """Return ``plain`` as MessagePack of at most ``limit`` bytes, or RecordError."""
     packer = msgpack.Packer(autoreset=False, use_bin_type=True)
     try:
         packer.pack(plain)
+    except UnicodeEncodeError as error:
+        raise unstorable_text(str(odd_text(plain))) from error
     except ValueError as error:
         raise RecordError(f"plain data that cannot be stored: {error}") from error
     if len(packer.getbuffer()) > limit:
@@ -32,80 +40,129 @@ def pack_bounded(plain: Any, limit: int) -> bytes:
     return packed
 
 
-def check_readable(packed: bytes, budget: int) -> None:
-    """Raise RecordError if `unpack_bounded` would refuse ``packed`` at this budget."""
-    try:
-        _check_budget(memoryview(packed), "", budget + FREE)
-    except RecordFormatError as error:
-        raise RecordError(
-            "too many names and values for so few bytes of tensors: no reader would "
-            "take it. Store fewer, longer tensors, or several files."
-        ) from error
+class MessagePackReader:
+    """Reads one map member by member; RecordFormatError for anything but plain data."""
+
+    def __init__(self, data: memoryview, file: str, allowance: int) -> None:
+        self._data, self._file, self._allowance = data, file, allowance
+        self._spent = 0
+        self.is_small = _most(data) <= allowance
+        """Whether its values are few for sure, so that none is counted."""
+        self._unpacker = msgpack.Unpacker(**_OPTIONS, max_buffer_size=len(data))
+        self._run(self._unpacker.feed, data)
+
+    def members(self) -> Iterator[str]:
+        """Return the keys of a map; each one's value must be read before the next."""
+        seen: set[str] = set()
+        for _ in range(self._run(self._unpacker.read_map_header)):
+            key = self._run(self._unpacker.unpack)
+            if not isinstance(key, str) or key in seen:
+                raise RecordFormatError(
+                    self._file, f"a damaged header: the key {key!r:.80}"
+                )
+            seen.add(key)
+            yield key
+
+    def value(self) -> Any:
+        """Read any value; `settle` gives back what it takes."""
+        if self.is_small:
+            return self._run(self._unpacker.unpack)
+        start = self._unpacker.tell()
+        self._run(self._unpacker.skip)
+        part = self._data[start : self._unpacker.tell()]
+        self._spend(part)
+        return self._run(lambda: msgpack.unpackb(part, **_OPTIONS))
+
+    @property
+    def spent(self) -> int:
+        """How much memory was taken by what was read, by a careful estimate."""
+        return self._spent
+
+    def settle(self, spent: int) -> None:
+        """Say that what is kept takes ``spent`` bytes in all, the rest being gone."""
+        self._spent = spent
+
+    def end(self) -> None:
+        """Raise unless everything was read."""
+        if self._unpacker.tell() != len(self._data):
+            raise RecordFormatError(self._file, "bytes after the end of the header")
+
+    def _spend(self, part: memoryview) -> None:
+        left = self._allowance - self._spent
+        taken = _most(part)
+        if taken > left:
+            taken = _exact(part, left)
+        self._spent += taken
+        if taken > left:
+            raise RecordFormatError(
+                self._file,
+                f"values that would take over {self._allowance:,} bytes of memory, in "
+                f"a header of {len(self._data):,}",
+            )
+
+    def _run(self, step: Callable[..., Any], *args: Any) -> Any:
+        try:
+            return step(*args)
+        except (ValueError, msgpack.UnpackException, RecursionError) as error:
+            raise RecordFormatError(
+                self._file, f"a damaged header ({error!s:.200})"
+            ) from error
 
 
-def unpack_bounded(data: memoryview, file: str, budget: int) -> Any:
-    """Return the one value that ``data`` holds.
-
-    ``budget`` is how many bytes of memory it may take beyond 48 MiB. Raises
-    `RecordFormatError` for anything else than plain data with string keys.
-    """
-    _check_budget(data, file, budget + FREE)
-    unpacker = msgpack.Unpacker(
-        raw=False,
-        strict_map_key=True,
-        object_pairs_hook=unique,
-        ext_hook=_no_extension,
-        max_buffer_size=len(data),
-        unicode_errors="strict",
-    )
-    try:
-        unpacker.feed(data)
-        value = unpacker.unpack()
-    except (ValueError, msgpack.UnpackException, RecursionError) as error:
-        raise RecordFormatError(file, f"a damaged header ({error})") from error
-    if unpacker.tell() != len(data):
-        raise RecordFormatError(file, "bytes after the end of the header")
-    return value
-
-
-def _check_budget(data: memoryview, file: str, budget: int) -> None:
-    """Refuse data that a few bytes blow up to gigabytes, such as a million lists."""
-    if len(data) * _CONTAINER_BYTES <= budget:
-        return
+def _most(data: memoryview) -> int:
+    """Return what values of so many bytes take at most, without looking at each."""
+    if len(data) < 1 << 18:
+        return len(data) * MOST_PER_BYTE
     codes = np.frombuffer(data, np.uint8)
     # Text and small numbers have codes below 0x80. Parts of other values may look
     # like the start of one, so this counts too much, never too little.
     high = codes[codes >= 0x80]
-    containers = int(((high <= 0x9F) | (high >= 0xDC) & (high <= 0xDF)).sum())
-    values = len(high) - containers
-    most = containers * _CONTAINER_BYTES + values * _VALUE_BYTES + len(codes) * 10
-    if most > budget and _exact(data, budget) > budget:
-        raise RecordFormatError(
-            file, f"a header of {len(data):,} bytes that would fill over {budget:,}"
-        )
+    maps = high[high <= 0x8F] & 15
+    lists = int(
+        ((high >= 0x90) & (high <= 0x9F) | (high == 0xDC) | (high == 0xDD)).sum()
+    )
+    n_large_maps = int(((high == 0xDE) | (high == 0xDF)).sum())
+    members = int(maps.sum()) + (len(codes) // 2 if n_large_maps else 0)
+    others = len(high) - len(maps) - lists - n_large_maps
+    return (
+        (len(maps) + n_large_maps) * MAP
+        + members * MEMBER
+        + lists * LIST
+        + others * (TEXT + WORD)
+        + len(codes) * (WORD + 2)
+    )
 
 
-def _exact(data: memoryview, budget: int) -> int:
-    """Return the memory that the values of ``data`` take, counted one by one."""
+def _exact(data: memoryview, limit: int) -> int:
+    """Return the memory that the values of ``data`` take, counted up to ``limit``."""
     taken, at, end = 0, 0, len(data)
-    while at < end and taken <= budget:
+    while at < end and taken <= limit:
         code = data[at]
         at += 1
         if code <= 0x7F or code >= 0xE0 or 0xC0 <= code <= 0xC3:
-            taken += 8
-        elif code <= 0x9F or 0xDC <= code <= 0xDF:
-            taken += _CONTAINER_BYTES
-            at += {0xDC: 2, 0xDD: 4, 0xDE: 2, 0xDF: 4}.get(code, 0)
+            taken += WORD
+        elif code <= 0x8F:
+            taken += MAP + MEMBER * (code & 15)
+        elif code <= 0x9F:
+            taken += LIST
         elif code <= 0xBF:
-            taken += _VALUE_BYTES + (code & 31)
+            taken += TEXT + WORD + (code & 31)
             at += code & 31
         elif code in _LENGTHS:
             width = _LENGTHS[code]
             length = int.from_bytes(data[at : at + width], "big")
-            taken += _VALUE_BYTES + length
-            at += width + length
+            at += width
+            taken += text_cost(data[at : at + length])
+            at += length
+        elif code in (0xDC, 0xDD):
+            taken += LIST
+            at += 2 if code == 0xDC else 4
+        elif code in (0xDE, 0xDF):
+            width = 2 if code == 0xDE else 4
+            taken += MAP + MEMBER * int.from_bytes(data[at : at + width], "big")
+            at += width
         else:
-            taken += _VALUE_BYTES
+            taken += NUMBER
             at += _FIXED.get(code, 0)
     return taken
 
@@ -119,3 +176,12 @@ _FIXED = {
 
 def _no_extension(code: int, data: bytes) -> Any:
     raise ValueError(f"an extension of type {code}")
+
+
+_OPTIONS: dict[str, Any] = {
+    "raw": False,
+    "strict_map_key": True,
+    "object_pairs_hook": unique,
+    "unicode_errors": "strict",
+    "ext_hook": _no_extension,
+}

@@ -28,7 +28,13 @@ Node: TypeAlias = Any
 """Plain data as above; unknown until it is read."""
 
 MAX_DEPTH = 64
-"""How deep values may nest, on writing and on reading."""
+"""How deep the values of a record may nest."""
+DEEPEST = 2 * MAX_DEPTH
+"""How deep nodes may nest: below a value, a module's record goes on by its paths."""
+MOST_DIGITS = 4000
+"""Decimal digits of an integer; reading it takes the square of their number."""
+_PIECE = 600
+"""Digits that Python converts, whatever `sys.set_int_max_str_digits` says."""
 
 _FLOATS = {"nan": math.nan, "inf": math.inf, "-inf": -math.inf}
 
@@ -46,16 +52,18 @@ class Encoder:
             return value
         if isinstance(value, torch.Tensor):
             return {"$tensor": self._entry(value, path)}
-        if depth >= MAX_DEPTH:
-            raise TypeError(f"{path}: nested deeper than {MAX_DEPTH} levels")
         if isinstance(value, enum.Enum):
             return {"$enum": value.name}
         if isinstance(value, int):
-            return int(value) if -(2**63) <= value < 2**63 else {"$int": str(value)}
+            if -(2**63) <= value < 2**63:
+                return int(value)
+            return {"$int": _digits(value, path)}
         if isinstance(value, str | float):
             return str(value) if isinstance(value, str) else float(value)
         if isinstance(value, bytes | bytearray | memoryview):
             return {"$bytes": self._entry(_as_tensor(bytes(value)), path)}
+        if depth >= MAX_DEPTH:
+            raise TypeError(f"{path}: nested deeper than {MAX_DEPTH} levels")
         if isinstance(value, Mapping):
             return self._mapping(value, path, depth)
         if isinstance(value, list | tuple):
@@ -173,8 +181,8 @@ def decode(node: Node, leaf: Callable[[str, int], object], depth: int = 0) -> An
     """
     if node is None or isinstance(node, bool | int | float | str):
         return node
-    if depth > MAX_DEPTH:
-        raise ValueError(f"nested deeper than {MAX_DEPTH} levels")
+    if depth > DEEPEST:
+        raise ValueError(f"nested deeper than {DEEPEST} levels")
     if isinstance(node, list):
         return [decode(item, leaf, depth + 1) for item in node]
     tag, content = tag_of(node)
@@ -227,7 +235,7 @@ def tag_of(node: Node) -> tuple[str | None, Any]:
 def scalar(tag: str, content: Any) -> object:
     """Return the number or the name that a tagged scalar stands for."""
     if tag == "$int":
-        return int(content)
+        return _integer(content)
     return _FLOATS[content] if tag == "$float" else content
 
 
@@ -256,14 +264,37 @@ def _is_index(content: Any) -> bool:
 
 
 def _is_digits(content: Any) -> bool:
-    # 4,000 digits stay below Python's own limit for reading an int.
     return (
         isinstance(content, str)
-        and len(content) <= 4000
+        and len(content) <= MOST_DIGITS
         and content.lstrip("-").isdecimal()
         and content.isascii()
         and content.count("-") == content.startswith("-")
     )
+
+
+def _digits(value: int, path: str) -> str:
+    """Return ``value`` in decimal digits; TypeError if they are too many."""
+    sign, rest, pieces = "-" if value < 0 else "", abs(value), list[str]()
+    while rest and len(pieces) * _PIECE <= MOST_DIGITS:
+        rest, piece = divmod(rest, 10**_PIECE)
+        pieces.append(f"{piece:0{_PIECE}}")
+    digits = sign + "".join(reversed(pieces)).lstrip("0")
+    if rest or len(digits) > MOST_DIGITS:
+        raise TypeError(
+            f"{path}: an int of over {MOST_DIGITS:,} digits; store value.to_bytes(...) "
+            "or its digits as a str"
+        )
+    return digits
+
+
+def _integer(digits: str) -> int:
+    sign = -1 if digits.startswith("-") else 1
+    digits, value = digits.lstrip("-"), 0
+    for start in range(0, len(digits), _PIECE):
+        piece = digits[start : start + _PIECE]
+        value = value * 10 ** len(piece) + int(piece)
+    return sign * value
 
 
 def _is_record(content: Any) -> bool:

@@ -19,21 +19,20 @@ from ..entry import Entry
 from ..errors import RecordError, RecordFormatError, RecordVersionError
 from ..flat import FlatRecord
 from ..format import Format, WriteOptions
-from ..header import header_of, record_of
+from ..header import header_of, is_text, record_of
+from ..limits import TEXT, WORD, is_little
 from ..payload import byte_view, chunks, stored_size
 from ..precision import RecordPrecision
 from ..sink import Sink
-from ..source import Source
-from .json_reader import FREE, JsonReader
+from ..source import MemorySource, Source
+from .json_reader import JsonReader
 from .json_text import plain_text
 from .json_values import Text, base64_text, number_lines
 
 VERSION = 1
 
-MOST_TENSORS = 100_000
-"""In one file: each takes memory of its own to read."""
-
-_ROW_COST = 300
+_ROW_COST = 1 << 14
+"""What a row takes while it is read, beside its path and ties."""
 _TOP = ("kind", "type", "metadata", "tree")
 _ROW: dict[str, object] = {
     "path": None,
@@ -71,11 +70,6 @@ class Json(Format):
                 f"payload is 'numbers' or 'base64' in JSON, got {options.payload!r}"
             )
         entries = record.entries()
-        if len(entries) > MOST_TENSORS:
-            raise RecordError(
-                f"JSON holds at most {MOST_TENSORS:,} tensors, got {len(entries):,}; "
-                "write .mpk"
-            )
         dtypes = options.stored_dtypes(entries)
         header = header_of(record, dtypes)
         sink.write(_head_text(header))
@@ -127,13 +121,29 @@ def _head_text(header: dict[str, Any]) -> bytes:
         lines.append(b'"%b": %b' % (key.encode(), plain_text(header[key])))
     lines.append(b'"tensors": [')
     text = b",\n".join(lines)
-    taken = 240 * text.count(b"{") + 72 * text.count(b"[") + 64 * text.count(b",")
-    if taken + 64 * text.count(b":") > FREE:
-        raise RecordError(
-            "metadata or plain data of too many values for JSON; write .mpk, or store "
-            "long lists of numbers as tensors"
-        )
+    _check_readable(text, header["tensors"]["ties"])
     return text
+
+
+def _check_readable(head: bytes, ties: list[Any]) -> None:
+    """Raise RecordError if no reader would take a file that begins with ``head``."""
+    if is_little(len(head)) and not ties:
+        return
+    try:
+        reader = JsonReader(MemorySource(head + b"]}"), len(head) - _ROW_COST)
+        for _ in reader.members():
+            reader.value()
+        for _, names in ties:
+            reader.spend(_ties_cost(names))
+    except RecordFormatError as error:
+        raise RecordError(
+            f"more metadata or plain data than a reader of JSON takes ({error.found}). "
+            "Write .mpk, or store long lists of numbers as tensors or arrays"
+        ) from error
+
+
+def _ties_cost(names: list[str]) -> int:
+    return sum(TEXT + WORD + len(name.encode()) for name in names)
 
 
 def _rows_of(header: dict[str, Any]) -> Iterator[dict[str, Any]]:
@@ -189,8 +199,8 @@ def _read_table(
             if row[name] != _ROW[name]:
                 table[name].append([i, row[name]])
         texts.append(text)
-        kept = _ROW_COST + 4 * len(text.path) + 80 * len(row["ties"] or ())
-        reader.settle(before + kept)
+        # The rest of a row is kept as an entry, which every file may have.
+        reader.settle(before + _ties_cost(row["ties"]))
     return table
 
 
@@ -210,8 +220,8 @@ def _read_row(reader: JsonReader, source: Source) -> tuple[dict[str, Any], Text]
         raise reader.error("a tensor without a path or values")
     if total is not None and not (isinstance(total, str) and _SUM.fullmatch(total)):
         raise reader.error("an xxh3 that is not 16 hexadecimal digits")
-    if not isinstance(row["ties"], list) or not isinstance(row["kind"], str):
-        raise reader.error("a tensor with damaged ties or kind")
+    if not isinstance(row["ties"], list) or not all(map(is_text, row["ties"])):
+        raise reader.error("a tensor with damaged ties")
     digest = bytes.fromhex(total) if total is not None else None
     return row, Text(source, row["path"], *place, digest)
 

@@ -8,20 +8,20 @@ from typing import Any
 import orjson
 
 from ..errors import RecordFormatError
-from ..source import Source
-from ..tree import MAX_DEPTH
+from ..limits import LIST, MAP, MEMBER, NUMBER, TEXT, WORD, allowance, text_cost
+from ..source import MemorySource, Source
+from ..tree import DEEPEST, MAX_DEPTH
 from ..unique import unique
 
-FREE = 32 << 20
-"""Memory that plain values may take whatever the text's length is."""
+LONGEST_TEXT = 16 << 20
+"""Bytes of one text, which is in memory more than once while it is decoded."""
 
 _PIECE = 1 << 20
 _AHEAD = 1 << 12
 """Bytes in sight when a token begins: no number is longer."""
-_DEEPEST = 2 * MAX_DEPTH + 8
-"""Levels of lists and maps: a value may be a tagged map around its content."""
+_DEEPEST = 2 * MAX_DEPTH + DEEPEST + 8
+"""Levels of lists and maps: a value may be a map around a list around its content."""
 
-_COST = {list: 72, dict: 240, str: 64}
 _SPACE = re.compile(rb"[ \t\r\n]*+")
 _NUMBER = re.compile(rb"-?(?:0|[1-9][0-9]*+)(\.[0-9]++)?([eE][+-]?[0-9]++)?")
 _STRING = re.compile(rb'"(?>[^"\\\x00-\x1f]++|\\.)*+"', re.DOTALL)
@@ -35,9 +35,9 @@ def quick_value(text: bytes, budget: int) -> Any:
     """
     containers = text.count(b"{") + text.count(b"[")
     values = containers + text.count(b",") + text.count(b":")
-    taken = containers * _COST[dict] + values * _COST[str] + len(text)
+    taken = containers * MAP + values * (MEMBER + TEXT + WORD) + len(text)
     # The library lets half a surrogate pass, which is always an escape, and any depth.
-    if taken > FREE + budget or b"\\u" in text or b"[[[" in text:
+    if taken > allowance(budget) or b"\\u" in text or b"[[[" in text:
         return None
     try:
         return json.loads(
@@ -58,9 +58,16 @@ class JsonReader:
         self._source = source
         self._window, self._start, self._at = b"", 0, 0
         self._spent = 0
-        self._budget = FREE + (source.size if budget is None else budget)
+        self._budget = allowance(source.size if budget is None else budget)
         if bytes(source.read(0, min(3, source.size))) == b"\xef\xbb\xbf":
             self._start = 3
+
+    @classmethod
+    def of(cls, text: bytes, name: str, budget: int) -> "JsonReader":
+        """Return a reader of a text in memory, of which nothing is copied."""
+        reader = cls(MemorySource(text, name=name), budget)
+        reader._window, reader._at, reader._start = text, reader._start, 0
+        return reader
 
     @property
     def position(self) -> int:
@@ -91,6 +98,7 @@ class JsonReader:
             if key in seen:
                 raise self.error(f"the key {key!r:.80} twice")
             seen.add(key)
+            self.spend(MEMBER)
             self.take(b":")
             yield key
 
@@ -98,17 +106,23 @@ class JsonReader:
         """Return once for each item of a list, which must be read before the next."""
         return self._items(b"[", b"]")
 
-    def value(self, depth: int = 0) -> Any:
+    def value(self) -> Any:
         """Read any value; maps have each key once, numbers are finite."""
+        try:
+            return self._value(0)
+        except RecursionError:
+            raise self.error("nested too deep to be read from so deep a call") from None
+
+    def _value(self, depth: int) -> Any:
         byte = self.next()
         if byte in (b"[", b"{"):
             if depth > _DEEPEST:
                 raise self.error(f"nested deeper than {MAX_DEPTH} levels")
             if byte == b"[":
-                self._spend(_COST[list])
-                return [self.value(depth + 1) for _ in self.items()]
-            self._spend(_COST[dict])
-            return {key: self.value(depth + 1) for key in self.members()}
+                self.spend(LIST)
+                return [self._value(depth + 1) for _ in self.items()]
+            self.spend(MAP)
+            return {key: self._value(depth + 1) for key in self.members()}
         if byte == b'"':
             return self._string()
         if byte in _WORDS:
@@ -116,6 +130,7 @@ class JsonReader:
             if self._window[self._at : self._at + len(word)] != word:
                 raise self.error("expected a value")
             self._at += len(word)
+            self.spend(WORD)
             return value
         return self._number()
 
@@ -136,7 +151,13 @@ class JsonReader:
     def settle(self, spent: int) -> None:
         """Say that what is kept takes ``spent`` bytes in all, the rest being gone."""
         self._spent = 0
-        self._spend(spent)
+        self.spend(spent)
+
+    def spend(self, count: int) -> None:
+        """Count memory that is taken; raise where the text may not take as much."""
+        self._spent += count
+        if self._spent > self._budget:
+            raise self.error(f"values that would fill over {self._budget:,} bytes")
 
     def error(self, problem: str) -> RecordFormatError:
         """Return the error that ``problem`` was found here."""
@@ -157,10 +178,10 @@ class JsonReader:
     def _string(self) -> str:
         while (found := _STRING.match(self._window, self._at)) is None:
             held = len(self._window) - self._at
-            if held > self._budget or not self._more(held):
+            if held > LONGEST_TEXT or not self._more(held):
                 raise self.error("expected a string and its end")
         self._at = found.end()
-        self._spend(_COST[str] + len(found[0]))
+        self.spend(text_cost(found[0]))
         try:
             value = orjson.loads(found[0])
         except orjson.JSONDecodeError as error:
@@ -172,7 +193,7 @@ class JsonReader:
         found = _NUMBER.match(self._window, self._at)
         if found is None or found.end() - self._at >= _AHEAD // 2:
             raise self.error("expected a value")
-        self._spend(_COST[str])
+        self.spend(NUMBER)
         try:
             value = orjson.loads(found[0])
         except orjson.JSONDecodeError as error:
@@ -189,11 +210,6 @@ class JsonReader:
         if found is None:
             raise self.error("expected something else")
         return found
-
-    def _spend(self, count: int) -> None:
-        self._spent += count
-        if self._spent > self._budget:
-            raise self.error(f"values that would fill over {self._budget:,} bytes")
 
     def _look_ahead(self) -> None:
         if len(self._window) - self._at < _AHEAD:

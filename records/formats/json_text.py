@@ -6,6 +6,7 @@ from typing import Any
 import orjson
 
 from ..errors import RecordError
+from ..limits import odd_text, unstorable_text
 from ..tree import Node
 
 
@@ -14,6 +15,9 @@ def plain_text(plain: Any) -> bytes:
     try:
         return orjson.dumps(portable(plain))
     except (TypeError, ValueError) as error:
+        where = odd_text(plain)
+        if where is not None:
+            raise unstorable_text(where) from error
         raise RecordError(f"plain data that JSON cannot hold: {error}") from error
 
 

@@ -14,7 +14,7 @@ from typing import Any
 import torch
 import xxhash
 
-from ..bounded_msgpack import FREE, check_readable, pack_bounded, unpack_bounded
+from ..bounded_msgpack import MessagePackReader, pack_bounded
 from ..collecting import paused_collection
 from ..entry import Entry
 from ..errors import (
@@ -25,7 +25,8 @@ from ..errors import (
 )
 from ..flat import FlatRecord
 from ..format import Format, WriteOptions
-from ..header import header_of, record_of
+from ..header import Column, are_sizes, header_of, is_size, plain_of, record_of
+from ..limits import allowance
 from ..planes import PLANED
 from ..sink import Sink
 from ..source import Source
@@ -63,7 +64,7 @@ class MessagePack(Format):
             sizes = [stored_size(e, d) for e, d in zip(entries, dtypes, strict=True)]
             layout = Layout.of(sizes)
             head = document_head(record, dtypes, layout, planes=())
-            check_readable(header_in(head), len(head) + layout.end)
+            check_readable(head, len(head) + layout.end)
         sink.write(head)
         sums = write_payloads(
             entries,
@@ -114,9 +115,22 @@ def document_head(
     )
 
 
-def header_in(head: bytes) -> bytes:
-    """Return the header inside what `document_head` returned."""
-    return head[_BEFORE_HEADER : -_AFTER_HEADER - 4]
+def check_readable(head: bytes, size: int) -> None:
+    """Raise RecordError if no reader would take ``head`` in a file of ``size`` bytes.
+
+    ``head`` is what `document_head` returned.
+    """
+    packed = memoryview(head)[_BEFORE_HEADER : -_AFTER_HEADER - 4]
+    try:
+        reader = MessagePackReader(packed, "", allowance(size))
+        if not reader.is_small:
+            plain_of(reader, "", _COLUMNS)
+    except RecordFormatError as error:
+        raise RecordError(
+            "more metadata or plain data than a reader takes, for a file of "
+            f"{size:,} bytes ({error.found}). Store long lists of numbers as tensors "
+            "or arrays, and long texts as one str or bytes."
+        ) from error
 
 
 def document_tail(sums: bytes) -> bytes:
@@ -130,11 +144,11 @@ def document_tail(sums: bytes) -> bytes:
 def read_document(source: Source, budget: int | None = None) -> FlatRecord:
     """Return the record of the document in ``source``, which fills it to its end.
 
-    ``budget`` is how many bytes the header, and again its values, may take beyond 48
-    MiB each; the default is the size of the source.
+    ``budget`` is how many bytes the header, and again its values, may take beyond
+    what every file may; the default is the size of the source.
     """
     header, data = _read_header(source, source.size if budget is None else budget)
-    record = record_of(header, source.name, columns=("offset", "planes"))
+    record = record_of(header, source.name, added=_COLUMNS)
     entries = record.entries()
     layout = _checked_layout(header["tensors"], entries, source, data)
     planes = _checked_planes(header["tensors"]["planes"], entries, source.name)
@@ -171,7 +185,7 @@ def _read_header(source: Source, budget: int) -> tuple[Any, int]:
         raise RecordFormatError(source.name, "no header after the version")
     length = int.from_bytes(head[_BEFORE_HEADER - 4 : _BEFORE_HEADER], "big")
     data = _BEFORE_HEADER + length + _AFTER_HEADER - 1
-    if length > min(MAX_HEADER, budget + FREE) or data + 5 > source.size:
+    if length > min(MAX_HEADER, allowance(budget)) or data + 5 > source.size:
         raise RecordFormatError(
             source.name, f"a header of {length:,} bytes in a file of {source.size:,}"
         )
@@ -188,8 +202,10 @@ def _read_header(source: Source, budget: int) -> tuple[Any, int]:
         raise RecordFormatError(source.name, "something else than a checksum and data")
     if after[len(_HEADER_SUM) : len(_HEADER_SUM) + 8] != xxhash.xxh3_64_digest(packed):
         raise RecordChecksumError(source.name, "the header")
-    header = unpack_bounded(packed, source.name, budget)
-    pad = header.pop("pad", None) if isinstance(header, dict) else None
+    reader = MessagePackReader(packed, source.name, allowance(budget))
+    header = plain_of(reader, source.name, _COLUMNS)
+    reader.end()
+    pad = header.pop("pad", None)
     if not isinstance(pad, bytes) or any(pad) or len(pad) >= ALIGN or data % ALIGN:
         raise RecordFormatError(source.name, "a header that does not end in its pad")
     return header, data
@@ -222,11 +238,7 @@ def _checked_layout(
 def _checked_planes(planes: Any, entries: Sequence[Entry], file: str) -> set[int]:
     numbers: set[int] = set()
     for number in planes:
-        if (
-            type(number) is not int
-            or not 0 <= number < len(entries)
-            or number in numbers
-        ):
+        if number >= len(entries) or number in numbers:
             raise RecordFormatError(file, "a damaged column of planes")
         if entries[number].dtype not in PLANED:
             raise RecordFormatError(
@@ -258,5 +270,10 @@ def _check_framing(source: Source, layout: Layout, data: int) -> None:
 
 
 _FIRST_READ = 4096
+
+_COLUMNS = {
+    "offset": Column("offset", are_sizes, is_size),
+    "planes": Column("number among the planes", are_sizes, is_size),
+}
 
 MessagePack.register()

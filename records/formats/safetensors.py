@@ -4,8 +4,9 @@ What the library has no place for (IDs, kinds, ties, checksums, metadata that is
 text) is JSON in `__metadata__`, under the key "burnish"; others read past it.
 """
 
+import re
 import struct
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import torch
@@ -15,13 +16,26 @@ from ..entry import Entry
 from ..errors import RecordError, RecordFormatError, RecordVersionError
 from ..flat import FlatRecord
 from ..format import Format, WriteOptions
-from ..header import header_of, record_of
+from ..header import (
+    Column,
+    header_of,
+    plain_of,
+    record_of,
+)
+from ..limits import is_little
 from ..payload import stored_size, write_payloads
 from ..sink import Buffer, Sink
 from ..source import MemorySource, Source
 from .json_reader import JsonReader, quick_value
 from .json_text import plain_text
-from .safetensors_header import DTYPES, MAX_HEADER, Tensor, check_places, read_header
+from .safetensors_header import (
+    DTYPES,
+    MAX_HEADER,
+    METADATA,
+    Tensor,
+    check_places,
+    read_header,
+)
 from .stored import Stored
 
 VERSION = 1
@@ -30,8 +44,6 @@ _NAMES = {dtype: name for name, dtype in DTYPES.items()}
 _RANKS = {dtype: rank for rank, dtype in enumerate(DTYPES.values())}
 
 _OURS = "burnish"
-_MANY = 20_000
-"""Tensors from which on a header may take too much memory to read."""
 
 
 class SafeTensors(Format):
@@ -57,7 +69,7 @@ class SafeTensors(Format):
         )
         sums = _payloads(entries, dtypes, range(len(entries)), _Unwritten(), options)
         header = _header(record, dtypes, order, sums)
-        if len(entries) > _MANY:
+        if not is_little(len(header)):
             _check_readable(header, sum(map(stored_size, entries, dtypes)))
         sink.write(header)
         _payloads(entries, dtypes, order, sink, options)
@@ -67,12 +79,13 @@ class SafeTensors(Format):
         tensors, metadata, data = read_header(source, source.size)
         check_places(tensors, source, data)
         sums: dict[str, bytes] = {}
-        if _OURS in metadata:
+        is_ours = _OURS in metadata
+        if is_ours:
             record, sums = _our_record(tensors, metadata, source.name, source.size)
         else:
             record = _foreign_record(tensors, metadata, source)
         for entry in record.entries():
-            name = _name(entry) if sums else entry.path
+            name = _name(entry) if is_ours else entry.path
             start, end = tensors[name][2]
             entry.source = Stored(
                 source,
@@ -82,7 +95,7 @@ class SafeTensors(Format):
                 ((data + start, end - start),),
                 sums.get(name),
             )
-        record.hold(source, has_sums=_OURS in metadata)
+        record.hold(source, has_sums=is_ours)
         return record
 
 
@@ -98,8 +111,19 @@ def _shared_with_others(record: FlatRecord) -> FlatRecord:
 
 
 def _name(entry: Entry) -> str:
-    """Return the name under which a tied tensor is stored: the library's choice."""
-    return min((entry.path, *entry.ties))
+    """Return the name under which a tensor is stored."""
+    name = _name_among((entry.path, *entry.ties))
+    if name is None:
+        raise RecordError(
+            f"{entry.path}: .safetensors keeps that name for its metadata; write "
+            ".mpk, or give the tensor another name"
+        )
+    return name
+
+
+def _name_among(paths: Iterable[str]) -> str | None:
+    """Return the one of a tied tensor's paths that the library chooses too."""
+    return min((path for path in paths if path != METADATA), default=None)
 
 
 def _rank(dtype: torch.dtype, entry: Entry) -> int:
@@ -142,13 +166,15 @@ def _header(
     record: FlatRecord, dtypes: list[torch.dtype], order: list[int], sums: bytes
 ) -> bytes:
     entries, at = record.entries(), 0
-    ours = header_of(record, dtypes)
-    header: dict[str, Any] = {"__metadata__": {"format": "pt"}}
-    texts: dict[str, str] = header["__metadata__"]
+    taken = {"format", _OURS, *(p for e in entries for p in (e.path, *e.ties))}
+    texts: dict[str, str] = {"format": "pt"}
+    rest: dict[str, Any] = {}
     for key, value in record.metadata.items():
-        if isinstance(value, str) and key not in ("format", _OURS):
-            texts[key] = value
-            del ours["metadata"][key]
+        # The library's own keys are its tensors' other names, among others.
+        is_free = isinstance(value, str) and key not in taken
+        (texts if is_free else rest)[key] = value
+    ours = header_of(record.replaced(metadata=rest), dtypes)
+    header: dict[str, Any] = {METADATA: texts}
     for entry in entries:
         name = _name(entry)
         texts.update(
@@ -184,30 +210,22 @@ def _check_readable(header: bytes, size: int) -> None:
         _our_record(tensors, metadata, "", budget)
     except RecordFormatError as error:
         raise RecordError(
-            "too many tensors for one .safetensors file of so few bytes; write .mpk, "
-            "or several files"
+            f"more metadata or plain data than a reader takes ({error.found}). Write "
+            ".mpk, or store long lists of numbers as tensors or arrays"
         ) from error
 
 
 def _our_record(
     tensors: dict[str, Tensor], metadata: dict[str, str], file: str, budget: int
 ) -> tuple[FlatRecord, dict[str, bytes]]:
-    text = metadata[_OURS].encode()
-    plain = quick_value(text, budget)
-    if not isinstance(plain, dict):
-        reader = JsonReader(MemorySource(text, name=file), budget)
-        plain = reader.value()
-        if reader.next() or not isinstance(plain, dict):
-            raise reader.error("something else than one map under the key 'burnish'")
-    fields: dict[str, Any] = plain
-    version, table = fields.pop(_OURS, None), fields.get("tensors")
+    fields = _our_fields(metadata.pop(_OURS).encode(), file, budget)
+    version = fields.pop(_OURS, None)
     if type(version) is int and version > VERSION:
         raise RecordVersionError(file, version, VERSION, "its key 'burnish'")
-    if version != VERSION or not isinstance(table, dict):
+    if type(version) is not int or version != VERSION:
         raise RecordFormatError(file, "damaged metadata under the key 'burnish'")
-    columns: dict[str, Any] = table
-    names = _stored_names(columns, tensors, file)
-    record = record_of(fields, file, columns=("xxh3",))
+    record = record_of(fields, file, added=_COLUMNS)
+    names = _stored_names(record.entries(), tensors, file)
     for name, entry in zip(names, record.entries(), strict=True):
         if tensors[name][:2] != (entry.dtype, list(entry.shape)):
             raise RecordFormatError(
@@ -217,40 +235,40 @@ def _our_record(
     for key, value in metadata.items():
         if key not in aliases and key not in ("format", _OURS):
             record.metadata[key] = value
-    return record, _sums(names, columns["xxh3"], file)
+    return record, _sums(names, fields["tensors"]["xxh3"], file)
+
+
+def _our_fields(text: bytes, file: str, budget: int) -> dict[str, Any]:
+    plain = quick_value(text, budget)
+    if isinstance(plain, dict):
+        return plain  # pyright: ignore[reportUnknownVariableType]  # JSON
+    reader = JsonReader.of(text, file, budget)
+    if reader.next() != b"{":
+        raise reader.error("something else than one map under the key 'burnish'")
+    fields = plain_of(reader, file, _COLUMNS)
+    if reader.next():
+        raise reader.error("something after the end")
+    return fields
 
 
 def _stored_names(
-    table: dict[str, Any], tensors: dict[str, Tensor], file: str
+    entries: Sequence[Entry], tensors: dict[str, Tensor], file: str
 ) -> list[str]:
-    """Return each row's name in the file; every tensor must be in one row."""
-    paths, ties = table.get("path"), table.get("ties")
-    names: dict[int, str] = {}
-    if isinstance(paths, list) and all(isinstance(path, str) for path in paths):  # pyright: ignore[reportUnknownVariableType]  # any list
-        names = dict(enumerate(paths))  # pyright: ignore[reportUnknownArgumentType]  # checked above
-    for pair in ties if isinstance(ties, list) else ():  # pyright: ignore[reportUnknownVariableType]  # any list
-        match pair:
-            case [int(i), list(others)] if i in names:
-                names[i] = min((names[i], *(str(other) for other in others)))  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]  # any list
-            case _:
-                raise RecordFormatError(file, "damaged ties under the key 'burnish'")
-    if len(names) != len(tensors) or set(names.values()) != tensors.keys():
+    """Return each entry's name in the file; every tensor must be one of them."""
+    names = [_name_among((e.path, *e.ties)) or METADATA for e in entries]
+    if len(names) != len(tensors) or set(names) != tensors.keys():
         raise RecordFormatError(
             file,
             "other tensors than its key 'burnish' says",
             cure="Was it edited? Without that key it is read as any .safetensors file.",
         )
-    return list(names.values())
+    return names
 
 
-def _sums(names: list[str], texts: Any, file: str) -> dict[str, bytes]:
-    try:
-        sums = [bytes.fromhex(text) for text in texts]
-    except (TypeError, ValueError):
-        sums = []
-    if len(sums) != len(names) or any(len(digest) != 8 for digest in sums):
+def _sums(names: list[str], texts: list[str], file: str) -> dict[str, bytes]:
+    if len(texts) != len(names):
         raise RecordFormatError(file, "damaged checksums under the key 'burnish'")
-    return dict(zip(names, sums, strict=True))
+    return dict(zip(names, map(bytes.fromhex, texts), strict=True))
 
 
 def _foreign_record(
@@ -285,5 +303,14 @@ def _foreign_record(
     record.metadata.update(texts)
     return record
 
+
+_SUM = re.compile("[0-9a-f]{16}")
+
+
+def _is_sum(text: object) -> bool:
+    return isinstance(text, str) and _SUM.fullmatch(text) is not None
+
+
+_COLUMNS = {"xxh3": Column("checksum", lambda texts: all(map(_is_sum, texts)), _is_sum)}
 
 SafeTensors.register()

@@ -7,7 +7,7 @@ import torch
 
 from ..errors import RecordFormatError
 from ..header import is_shape
-from ..source import MemorySource, Source
+from ..source import Source
 from .json_reader import JsonReader, quick_value
 
 MAX_HEADER = 100_000_000
@@ -44,7 +44,8 @@ Tensor = tuple[torch.dtype, list[int], tuple[int, int]]
 """Dtype, shape, and where the bytes begin and end, counted from the header's end."""
 
 
-_ROW_COST = 400
+METADATA = "__metadata__"
+"""The key of the header that no tensor may have for its name."""
 
 
 def read_header(
@@ -52,7 +53,7 @@ def read_header(
 ) -> tuple[dict[str, Tensor], dict[str, str], int]:
     """Return the tensors, the metadata, and where the data begins.
 
-    ``budget`` is how much memory they may take beyond what every file may.
+    ``budget`` is how much memory the metadata may take beyond what every file may.
     """
     length = int.from_bytes(source.read(0, 8), "little")
     if length > min(MAX_HEADER, source.size - 8):
@@ -61,32 +62,34 @@ def read_header(
             f"a header of {length:,} bytes in a file of {source.size:,}",
             cure="The file was cut short; copy or save it again.",
         )
-    text = source.read(8, length)
-    quick = quick_value(bytes(text), budget)
+    text = bytes(source.read(8, length))
+    quick = quick_value(text, budget)
     members = (
         iter(quick.items())
         if isinstance(quick, dict)
-        else _members(MemorySource(text, name=source.name), budget)
+        else _members(text, source.name, budget)
     )
     tensors: dict[str, Tensor] = {}
     metadata: dict[str, str] = {}
     for key, value in members:
-        if key == "__metadata__":
+        if key == METADATA:
             metadata = _checked_metadata(value, source.name)
         else:
             tensors[key] = _checked_tensor(key, value, source.name)
     return tensors, metadata, 8 + length
 
 
-def _members(header: Source, budget: int) -> Iterator[tuple[str, Any]]:
+def _members(text: bytes, file: str, budget: int) -> Iterator[tuple[str, Any]]:
     """Return keys and values one by one, with memory for one of them."""
-    reader = JsonReader(header, budget)
+    reader = JsonReader.of(text, file, budget)
+    before = reader.spent
     for key in reader.members():
-        before = reader.spent
         value = reader.value()
         yield key, value
-        if key != "__metadata__":
-            reader.settle(before + _ROW_COST)
+        if key != METADATA:
+            # What is kept of it is an entry, which every file may have.
+            reader.settle(before)
+        before = reader.spent
     if reader.next():
         raise reader.error("something after the end")
 

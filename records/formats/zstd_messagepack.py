@@ -10,7 +10,6 @@ from collections.abc import Iterator, Sequence
 import torch
 import xxhash
 
-from ..bounded_msgpack import check_readable
 from ..entry import Entry
 from ..flat import FlatRecord
 from ..format import Format, WriteOptions
@@ -21,7 +20,12 @@ from ..sink import Sink
 from ..source import Source
 from .frame_source import FrameSource
 from .layout import PART, Layout
-from .messagepack import document_head, document_tail, header_in, read_document
+from .messagepack import (
+    check_readable,
+    document_head,
+    document_tail,
+    read_document,
+)
 from .zstd_frames import MARK, FrameWriter, compressor, literal_compressor
 
 MOST_RATIO = 16
@@ -61,7 +65,7 @@ class ZstdMessagePack(Format):
             if options.progress is not None:
                 options.progress(done, total, entry.path)
         writer.plain(document_tail(b"".join(sums)))
-        check_readable(header_in(head), MOST_RATIO * writer.close())
+        check_readable(head, MOST_RATIO * writer.close())
 
     def read(self, source: Source) -> FlatRecord:
         """Return the record; what is not touched stays compressed."""

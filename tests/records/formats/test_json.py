@@ -16,7 +16,6 @@ from hypothesis import strategies as st
 from burnish.records import (
     Record,
     RecordChecksumError,
-    RecordError,
     RecordFormatError,
     RecordVersionError,
     open_record,
@@ -212,7 +211,7 @@ def test_long_integers_and_odd_floats_in_metadata_come_back() -> None:
         (b'"tree": {}', b'"tree": NaN', "expected a value"),
         (b'"tree": {}', b'"tree": {"a": 1e999}', "infinity"),
         (b'"tree": {}', b'"tree": {"a": 99999999999999999999}', "64 bits"),
-        (b'"tree": {}', b'"tree": ' + b"[" * 200 + b"]" * 200, "64 levels"),
+        (b'"tree": {}', b'"tree": ' + b"[" * 300 + b"]" * 300, "64 levels"),
         (b'"tree": {}', b'"tree": {"a": "\\ud800"}', "surrogate"),
         (b"]}\n", b"]}\n1", "after the end"),
     ],
@@ -235,15 +234,6 @@ def test_a_newer_version_is_refused_by_its_number() -> None:
 def test_other_json_is_told_from_a_record() -> None:
     with pytest.raises(RecordFormatError, match="unknown key 'hidden_size'"):
         open_record(b'{"hidden_size": 3}')
-
-
-def test_more_tensors_than_json_may_hold_are_refused_when_it_is_written(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr("burnish.records.formats.json.MOST_TENSORS", 2)
-
-    with pytest.raises(RecordError, match=r"at most 2 tensors, got 3; write \.mpk"):
-        saved({str(i): torch.ones(1) for i in range(3)})
 
 
 def test_an_unknown_payload_is_named() -> None:

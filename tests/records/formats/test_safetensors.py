@@ -251,7 +251,7 @@ F32 = row("F32", [1], 0, 4)
                 {"__metadata__": {"burnish": '{"burnish":1,"tensors":{}}'}, "a": F32},
                 b"1234",
             ),
-            "other tensors",
+            "other keys",
         ),
         (file_of(b'{"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}'), "damaged"),
         (file_of(b"{}x"), "after the end"),
