@@ -37,11 +37,6 @@ def allowance(size: int) -> int:
     return FREE + size
 
 
-def is_little(size: int) -> bool:
-    """Return whether plain data of ``size`` bytes is within the allowance for sure."""
-    return size * MOST_PER_BYTE <= FREE
-
-
 def text_cost(data: bytes | memoryview) -> int:
     """Return what the text that is encoded in ``data`` takes, with its place."""
     n_chars, width = len(data), 1

@@ -20,12 +20,12 @@ from ..errors import RecordError, RecordFormatError, RecordVersionError
 from ..flat import FlatRecord
 from ..format import Format, WriteOptions
 from ..header import header_of, is_text, record_of
-from ..limits import TEXT, WORD, is_little
+from ..limits import TEXT, WORD, allowance
 from ..payload import byte_view, chunks, stored_size
 from ..precision import RecordPrecision
 from ..sink import Sink
 from ..source import MemorySource, Source
-from .json_reader import JsonReader
+from .json_reader import JsonReader, most_memory
 from .json_text import plain_text
 from .json_values import Text, base64_text, number_lines
 
@@ -127,7 +127,7 @@ def _head_text(header: dict[str, Any]) -> bytes:
 
 def _check_readable(head: bytes, ties: list[Any]) -> None:
     """Raise RecordError if no reader would take a file that begins with ``head``."""
-    if is_little(len(head)) and not ties:
+    if most_memory(head) < allowance(0) - _ROW_COST and not ties:
         return
     try:
         reader = JsonReader(MemorySource(head + b"]}"), len(head) - _ROW_COST)

@@ -33,11 +33,8 @@ def quick_value(text: bytes, budget: int) -> Any:
 
     None for a text that may be large, deep, odd or wrong: `JsonReader` tells.
     """
-    containers = text.count(b"{") + text.count(b"[")
-    values = containers + text.count(b",") + text.count(b":")
-    taken = containers * MAP + values * (MEMBER + TEXT + WORD) + len(text)
     # The library lets half a surrogate pass, which is always an escape, and any depth.
-    if taken > allowance(budget) or b"\\u" in text or b"[[[" in text:
+    if most_memory(text) > allowance(budget) or b"\\u" in text or b"[[[" in text:
         return None
     try:
         return json.loads(
@@ -45,6 +42,14 @@ def quick_value(text: bytes, budget: int) -> Any:
         )
     except (ValueError, RecursionError):
         return None
+
+
+def most_memory(text: bytes) -> int:
+    """Return what the values of ``text`` take at most, without looking at each."""
+    containers = text.count(b"{") + text.count(b"[")
+    values = containers + text.count(b",") + text.count(b":")
+    width = 1 if text.isascii() else 4
+    return containers * MAP + values * (MEMBER + TEXT + WORD) + len(text) * width
 
 
 def _refused(word: str) -> Any:

@@ -22,11 +22,11 @@ from ..header import (
     plain_of,
     record_of,
 )
-from ..limits import is_little
+from ..limits import allowance
 from ..payload import stored_size, write_payloads
 from ..sink import Buffer, Sink
 from ..source import MemorySource, Source
-from .json_reader import JsonReader, quick_value
+from .json_reader import JsonReader, most_memory, quick_value
 from .json_text import plain_text
 from .safetensors_header import (
     DTYPES,
@@ -69,7 +69,7 @@ class SafeTensors(Format):
         )
         sums = _payloads(entries, dtypes, range(len(entries)), _Unwritten(), options)
         header = _header(record, dtypes, order, sums)
-        if not is_little(len(header)):
+        if most_memory(header) > allowance(0):
             _check_readable(header, sum(map(stored_size, entries, dtypes)))
         sink.write(header)
         _payloads(entries, dtypes, order, sink, options)
