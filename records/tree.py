@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import torch
 
 from ..config.path import join
+from .digits import digits_of, integer_of, is_digits
 from .entry import Entry
 
 if TYPE_CHECKING:
@@ -31,10 +32,6 @@ MAX_DEPTH = 64
 """How deep the values of a record may nest."""
 DEEPEST = 2 * MAX_DEPTH
 """How deep nodes may nest: below a value, a module's record goes on by its paths."""
-MOST_DIGITS = 4000
-"""Decimal digits of an integer; reading it takes the square of their number."""
-_PIECE = 600
-"""Digits that Python converts, whatever `sys.set_int_max_str_digits` says."""
 
 _FLOATS = {"nan": math.nan, "inf": math.inf, "-inf": -math.inf}
 
@@ -57,7 +54,7 @@ class Encoder:
         if isinstance(value, int):
             if -(2**63) <= value < 2**63:
                 return int(value)
-            return {"$int": _digits(value, path)}
+            return {"$int": digits_of(value, path)}
         if isinstance(value, str | float):
             return str(value) if isinstance(value, str) else float(value)
         if isinstance(value, bytes | bytearray | memoryview):
@@ -235,7 +232,7 @@ def tag_of(node: Node) -> tuple[str | None, Any]:
 def scalar(tag: str, content: Any) -> object:
     """Return the number or the name that a tagged scalar stands for."""
     if tag == "$int":
-        return _integer(content)
+        return integer_of(content)
     return _FLOATS[content] if tag == "$float" else content
 
 
@@ -263,40 +260,6 @@ def _is_index(content: Any) -> bool:
     return type(content) is int and content >= 0
 
 
-def _is_digits(content: Any) -> bool:
-    return (
-        isinstance(content, str)
-        and len(content) <= MOST_DIGITS
-        and content.lstrip("-").isdecimal()
-        and content.isascii()
-        and content.count("-") == content.startswith("-")
-    )
-
-
-def _digits(value: int, path: str) -> str:
-    """Return ``value`` in decimal digits; TypeError if they are too many."""
-    sign, rest, pieces = "-" if value < 0 else "", abs(value), list[str]()
-    while rest and len(pieces) * _PIECE <= MOST_DIGITS:
-        rest, piece = divmod(rest, 10**_PIECE)
-        pieces.append(f"{piece:0{_PIECE}}")
-    digits = sign + "".join(reversed(pieces)).lstrip("0")
-    if rest or len(digits) > MOST_DIGITS:
-        raise TypeError(
-            f"{path}: an int of over {MOST_DIGITS:,} digits; store value.to_bytes(...) "
-            "or its digits as a str"
-        )
-    return digits
-
-
-def _integer(digits: str) -> int:
-    sign = -1 if digits.startswith("-") else 1
-    digits, value = digits.lstrip("-"), 0
-    for start in range(0, len(digits), _PIECE):
-        piece = digits[start : start + _PIECE]
-        value = value * 10 ** len(piece) + int(piece)
-    return sign * value
-
-
 def _is_record(content: Any) -> bool:
     return (
         isinstance(content, list)
@@ -322,6 +285,6 @@ _CONTENT: dict[str, Callable[[Any], bool]] = {
     "$tuple": lambda content: isinstance(content, list),
     "$dict": _is_pairs,
     "$enum": lambda content: isinstance(content, str),
-    "$int": _is_digits,
+    "$int": is_digits,
     "$float": lambda content: isinstance(content, str) and content in _FLOATS,
 }

@@ -15,11 +15,12 @@ from typing import Any
 import torch
 import xxhash
 
+from ..columns import is_text
 from ..entry import Entry
 from ..errors import RecordError, RecordFormatError, RecordVersionError
 from ..flat import FlatRecord
 from ..format import Format, WriteOptions
-from ..header import header_of, is_text, record_of
+from ..header import header_of, record_of
 from ..limits import TEXT, WORD, allowance
 from ..payload import byte_view, chunks, stored_size
 from ..precision import RecordPrecision

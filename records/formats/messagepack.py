@@ -16,6 +16,7 @@ import xxhash
 
 from ..bounded_msgpack import MessagePackReader, pack_bounded
 from ..collecting import paused_collection
+from ..columns import Column, are_sizes, is_size
 from ..entry import Entry
 from ..errors import (
     RecordChecksumError,
@@ -25,7 +26,7 @@ from ..errors import (
 )
 from ..flat import FlatRecord
 from ..format import Format, WriteOptions
-from ..header import Column, are_sizes, header_of, is_size, plain_of, record_of
+from ..header import header_of, plain_of, record_of
 from ..limits import allowance
 from ..planes import PLANED
 from ..sink import Sink

@@ -4,46 +4,37 @@ What the library has no place for (IDs, kinds, ties, checksums, metadata that is
 text) is JSON in `__metadata__`, under the key "burnish"; others read past it.
 """
 
-import re
 import struct
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import Any
 
 import torch
 
-from ..dtypes import NAME_OF
 from ..entry import Entry
-from ..errors import RecordError, RecordFormatError, RecordVersionError
+from ..errors import RecordError, RecordFormatError
 from ..flat import FlatRecord
 from ..format import Format, WriteOptions
 from ..header import (
-    Column,
     header_of,
-    plain_of,
-    record_of,
 )
 from ..limits import allowance
 from ..payload import stored_size, write_payloads
 from ..sink import Buffer, Sink
 from ..source import MemorySource, Source
-from .json_reader import JsonReader, most_memory, quick_value
+from .json_reader import most_memory
 from .json_text import plain_text
 from .safetensors_header import (
     DTYPES,
     MAX_HEADER,
     METADATA,
-    Tensor,
     check_places,
     read_header,
 )
+from .safetensors_record import OURS, VERSION, foreign_record, name_among, our_record
 from .stored import Stored
-
-VERSION = 1
 
 _NAMES = {dtype: name for name, dtype in DTYPES.items()}
 _RANKS = {dtype: rank for rank, dtype in enumerate(DTYPES.values())}
-
-_OURS = "burnish"
 
 
 class SafeTensors(Format):
@@ -79,11 +70,11 @@ class SafeTensors(Format):
         tensors, metadata, data = read_header(source, source.size)
         check_places(tensors, source, data)
         sums: dict[str, bytes] = {}
-        is_ours = _OURS in metadata
+        is_ours = OURS in metadata
         if is_ours:
-            record, sums = _our_record(tensors, metadata, source.name, source.size)
+            record, sums = our_record(tensors, metadata, source.name, source.size)
         else:
-            record = _foreign_record(tensors, metadata, source)
+            record = foreign_record(tensors, metadata, source)
         for entry in record.entries():
             name = _name(entry) if is_ours else entry.path
             start, end = tensors[name][2]
@@ -112,18 +103,13 @@ def _shared_with_others(record: FlatRecord) -> FlatRecord:
 
 def _name(entry: Entry) -> str:
     """Return the name under which a tensor is stored."""
-    name = _name_among((entry.path, *entry.ties))
+    name = name_among((entry.path, *entry.ties))
     if name is None:
         raise RecordError(
             f"{entry.path}: .safetensors keeps that name for its metadata; write "
             ".mpk, or give the tensor another name"
         )
     return name
-
-
-def _name_among(paths: Iterable[str]) -> str | None:
-    """Return the one of a tied tensor's paths that the library chooses too."""
-    return min((path for path in paths if path != METADATA), default=None)
 
 
 def _rank(dtype: torch.dtype, entry: Entry) -> int:
@@ -166,7 +152,7 @@ def _header(
     record: FlatRecord, dtypes: list[torch.dtype], order: list[int], sums: bytes
 ) -> bytes:
     entries, at = record.entries(), 0
-    taken = {"format", _OURS, *(p for e in entries for p in (e.path, *e.ties))}
+    taken = {"format", OURS, *(p for e in entries for p in (e.path, *e.ties))}
     texts: dict[str, str] = {"format": "pt"}
     rest: dict[str, Any] = {}
     for key, value in record.metadata.items():
@@ -191,7 +177,7 @@ def _header(
     ours["tensors"]["xxh3"] = [
         sums[8 * i : 8 * i + 8].hex() for i in range(len(entries))
     ]
-    texts[_OURS] = plain_text({_OURS: VERSION, **ours}).decode()
+    texts[OURS] = plain_text({OURS: VERSION, **ours}).decode()
     text = plain_text(header)
     text += b" " * (-len(text) % 8)
     if len(text) > MAX_HEADER:
@@ -207,110 +193,12 @@ def _check_readable(header: bytes, size: int) -> None:
     budget = len(header) + size
     try:
         tensors, metadata, _ = read_header(MemorySource(header), budget)
-        _our_record(tensors, metadata, "", budget)
+        our_record(tensors, metadata, "", budget)
     except RecordFormatError as error:
         raise RecordError(
             f"more metadata or plain data than a reader takes ({error.found}). Write "
             ".mpk, or store long lists of numbers as tensors or arrays"
         ) from error
 
-
-def _our_record(
-    tensors: dict[str, Tensor], metadata: dict[str, str], file: str, budget: int
-) -> tuple[FlatRecord, dict[str, bytes]]:
-    fields = _our_fields(metadata.pop(_OURS).encode(), file, budget)
-    version = fields.pop(_OURS, None)
-    if type(version) is int and version > VERSION:
-        raise RecordVersionError(file, version, VERSION, "its key 'burnish'")
-    if type(version) is not int or version != VERSION:
-        raise RecordFormatError(file, "damaged metadata under the key 'burnish'")
-    record = record_of(fields, file, added=_COLUMNS)
-    names = _stored_names(record.entries(), tensors, file)
-    for name, entry in zip(names, record.entries(), strict=True):
-        if tensors[name][:2] != (entry.dtype, list(entry.shape)):
-            raise RecordFormatError(
-                file, f"another dtype or shape of {name!r:.80} than was written"
-            )
-    aliases = {p for e in record.entries() for p in (e.path, *e.ties)} - tensors.keys()
-    for key, value in metadata.items():
-        if key not in aliases and key not in ("format", _OURS):
-            record.metadata[key] = value
-    return record, _sums(names, fields["tensors"]["xxh3"], file)
-
-
-def _our_fields(text: bytes, file: str, budget: int) -> dict[str, Any]:
-    plain = quick_value(text, budget)
-    if isinstance(plain, dict):
-        return plain  # pyright: ignore[reportUnknownVariableType]  # JSON
-    reader = JsonReader.of(text, file, budget)
-    if reader.next() != b"{":
-        raise reader.error("something else than one map under the key 'burnish'")
-    fields = plain_of(reader, file, _COLUMNS)
-    if reader.next():
-        raise reader.error("something after the end")
-    return fields
-
-
-def _stored_names(
-    entries: Sequence[Entry], tensors: dict[str, Tensor], file: str
-) -> list[str]:
-    """Return each entry's name in the file; every tensor must be one of them."""
-    names = [_name_among((e.path, *e.ties)) or METADATA for e in entries]
-    if len(names) != len(tensors) or set(names) != tensors.keys():
-        raise RecordFormatError(
-            file,
-            "other tensors than its key 'burnish' says",
-            cure="Was it edited? Without that key it is read as any .safetensors file.",
-        )
-    return names
-
-
-def _sums(names: list[str], texts: list[str], file: str) -> dict[str, bytes]:
-    if len(texts) != len(names):
-        raise RecordFormatError(file, "damaged checksums under the key 'burnish'")
-    return dict(zip(names, map(bytes.fromhex, texts), strict=True))
-
-
-def _foreign_record(
-    tensors: dict[str, Tensor], metadata: dict[str, str], source: Source
-) -> FlatRecord:
-    names = sorted(tensors, key=lambda name: tensors[name][2])
-    ties: dict[str, list[str]] = {}
-    for alias, name in metadata.items():
-        # save_model of the library says so which name it left out for which.
-        if alias != "format" and name in tensors and alias not in tensors:
-            ties.setdefault(name, []).append(alias)
-    aliases = {alias for others in ties.values() for alias in others}
-    table = {
-        "path": names,
-        "kind": ["tensor"] * len(names),
-        "id": [None] * len(names),
-        "dtype": [NAME_OF[tensors[name][0]] for name in names],
-        "shape": [tensors[name][1] for name in names],
-        "requires_grad": [False] * len(names),
-        "ties": [[i, ties[name]] for i, name in enumerate(names) if name in ties],
-        "memory_format": [],
-    }
-    texts = {key: text for key, text in metadata.items() if key not in aliases}
-    plain = {
-        "kind": "module",
-        "type": "",
-        "metadata": {},
-        "tree": None,
-        "tensors": table,
-    }
-    record = record_of(plain, source.name)
-    record.metadata.update(texts)
-    return record
-
-
-_SUM = re.compile("[0-9a-f]{16}")
-
-
-def _is_sum(text: object) -> bool:
-    return isinstance(text, str) and _SUM.fullmatch(text) is not None
-
-
-_COLUMNS = {"xxh3": Column("checksum", lambda texts: all(map(_is_sum, texts)), _is_sum)}
 
 SafeTensors.register()

@@ -5,8 +5,8 @@ from typing import Any
 
 import torch
 
+from ..columns import is_shape
 from ..errors import RecordFormatError
-from ..header import is_shape
 from ..source import Source
 from .json_reader import JsonReader, quick_value
 

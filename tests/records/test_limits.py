@@ -8,10 +8,11 @@ import pytest
 import torch
 
 from burnish.records import Record, RecordError, open_record
+from burnish.records.digits import MOST_DIGITS
 from burnish.records.entry import ParamId
 from burnish.records.flat import FlatRecord
 from burnish.records.recorder import Recorder
-from burnish.records.tree import MAX_DEPTH, MOST_DIGITS, Encoder
+from burnish.records.tree import MAX_DEPTH, Encoder
 
 from .hostile_files import entry
 

@@ -1,0 +1,125 @@
+"""The record that the header of a `.safetensors` file describes: ours, or another's."""
+
+import re
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from ..columns import Column
+from ..dtypes import NAME_OF
+from ..entry import Entry
+from ..errors import RecordFormatError, RecordVersionError
+from ..flat import FlatRecord
+from ..header import plain_of, record_of
+from ..source import Source
+from .json_reader import JsonReader, quick_value
+from .safetensors_header import METADATA, Tensor
+
+VERSION = 1
+OURS = "burnish"
+"""The key of the metadata that holds what the library has no place for."""
+
+
+def name_among(paths: Iterable[str]) -> str | None:
+    """Return the one of a tied tensor's paths that the library chooses too."""
+    return min((path for path in paths if path != METADATA), default=None)
+
+
+def our_record(
+    tensors: dict[str, Tensor], metadata: dict[str, str], file: str, budget: int
+) -> tuple[FlatRecord, dict[str, bytes]]:
+    """Return the record that our key describes, and each stored name's checksum."""
+    fields = _our_fields(metadata.pop(OURS).encode(), file, budget)
+    version = fields.pop(OURS, None)
+    if type(version) is int and version > VERSION:
+        raise RecordVersionError(file, version, VERSION, "its key 'burnish'")
+    if type(version) is not int or version != VERSION:
+        raise RecordFormatError(file, "damaged metadata under the key 'burnish'")
+    record = record_of(fields, file, added=_COLUMNS)
+    names = _stored_names(record.entries(), tensors, file)
+    for name, entry in zip(names, record.entries(), strict=True):
+        if tensors[name][:2] != (entry.dtype, list(entry.shape)):
+            raise RecordFormatError(
+                file, f"another dtype or shape of {name!r:.80} than was written"
+            )
+    aliases = {p for e in record.entries() for p in (e.path, *e.ties)} - tensors.keys()
+    for key, value in metadata.items():
+        if key not in aliases and key not in ("format", OURS):
+            record.metadata[key] = value
+    return record, _sums(names, fields["tensors"]["xxh3"], file)
+
+
+def _our_fields(text: bytes, file: str, budget: int) -> dict[str, Any]:
+    plain = quick_value(text, budget)
+    if isinstance(plain, dict):
+        return plain  # pyright: ignore[reportUnknownVariableType]  # JSON
+    reader = JsonReader.of(text, file, budget)
+    if reader.next() != b"{":
+        raise reader.error("something else than one map under the key 'burnish'")
+    fields = plain_of(reader, file, _COLUMNS)
+    if reader.next():
+        raise reader.error("something after the end")
+    return fields
+
+
+def _stored_names(
+    entries: Sequence[Entry], tensors: dict[str, Tensor], file: str
+) -> list[str]:
+    """Return each entry's name in the file; every tensor must be one of them."""
+    names = [name_among((e.path, *e.ties)) or METADATA for e in entries]
+    if len(names) != len(tensors) or set(names) != tensors.keys():
+        raise RecordFormatError(
+            file,
+            "other tensors than its key 'burnish' says",
+            cure="Was it edited? Without that key it is read as any .safetensors file.",
+        )
+    return names
+
+
+def _sums(names: list[str], texts: list[str], file: str) -> dict[str, bytes]:
+    if len(texts) != len(names):
+        raise RecordFormatError(file, "damaged checksums under the key 'burnish'")
+    return dict(zip(names, map(bytes.fromhex, texts), strict=True))
+
+
+def foreign_record(
+    tensors: dict[str, Tensor], metadata: dict[str, str], source: Source
+) -> FlatRecord:
+    """Return the record of another library's file, its ties as that library has them."""
+    names = sorted(tensors, key=lambda name: tensors[name][2])
+    ties: dict[str, list[str]] = {}
+    for alias, name in metadata.items():
+        # save_model of the library says so which name it left out for which.
+        if alias != "format" and name in tensors and alias not in tensors:
+            ties.setdefault(name, []).append(alias)
+    aliases = {alias for others in ties.values() for alias in others}
+    table = {
+        "path": names,
+        "kind": ["tensor"] * len(names),
+        "id": [None] * len(names),
+        "dtype": [NAME_OF[tensors[name][0]] for name in names],
+        "shape": [tensors[name][1] for name in names],
+        "requires_grad": [False] * len(names),
+        "ties": [[i, ties[name]] for i, name in enumerate(names) if name in ties],
+        "memory_format": [],
+    }
+    texts = {key: text for key, text in metadata.items() if key not in aliases}
+    plain = {
+        "kind": "module",
+        "type": "",
+        "metadata": {},
+        "tree": None,
+        "tensors": table,
+    }
+    record = record_of(plain, source.name)
+    record.metadata.update(texts)
+    return record
+
+
+_SUM = re.compile("[0-9a-f]{16}")
+
+
+def _is_sum(text: object) -> bool:
+    return isinstance(text, str) and _SUM.fullmatch(text) is not None
+
+
+_COLUMNS = {"xxh3": Column("checksum", lambda texts: all(map(_is_sum, texts)), _is_sum)}
