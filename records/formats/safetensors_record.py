@@ -84,7 +84,7 @@ def _sums(names: list[str], texts: list[str], file: str) -> dict[str, bytes]:
 def foreign_record(
     tensors: dict[str, Tensor], metadata: dict[str, str], source: Source
 ) -> FlatRecord:
-    """Return the record of another library's file, its ties as that library has them."""
+    """Return the record of another library's file, ties as it has them."""
     names = sorted(tensors, key=lambda name: tensors[name][2])
     ties: dict[str, list[str]] = {}
     for alias, name in metadata.items():
