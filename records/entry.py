@@ -3,13 +3,18 @@
 import base64
 import math
 import os
+import threading
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol, Self, TypeAlias
 
 import torch
 
+from .memory import snapshot
+
 if TYPE_CHECKING:
     from torch import Tensor
+
+    from .source import Maps
 
 Kind: TypeAlias = Literal["parameter", "buffer", "transient", "extra", "tensor"]
 """A parameter, a persistent buffer, a non-persistent (*transient*) buffer, a tensor
@@ -54,8 +59,11 @@ class Param(NamedTuple):
 class Payload(Protocol):
     """The bytes of an entry that still lie in a file."""
 
-    def load(self) -> "Tensor":
-        """Return the tensor; verified at the first call unless that was waived.
+    def load(self, maps: "Maps | None" = None) -> "Tensor":
+        """Return the tensor, verified unless that was waived.
+
+        Its memory is nobody else's: two calls give two tensors. ``maps`` are those of
+        the load that the call is a part of; without, it stands alone.
 
         Raises `RecordChecksumError` or `RecordFormatError`.
         """
@@ -77,16 +85,29 @@ class Entry:
     """Other paths at which the same tensor stands."""
     memory_format: MemoryFormat | None = None
 
-    def tensor(self) -> "Tensor":
+    def tensor(self, maps: "Maps | None" = None) -> "Tensor":
         """Return the tensor: the live one, or the stored one, read when first asked."""
-        if not isinstance(self.source, torch.Tensor):
-            self.source = self.source.load()
-        return self.source
+        source = self.source
+        if isinstance(source, torch.Tensor):
+            return source
+        tensor = source.load(maps)
+        # All threads that ask at once get the tensor of the first of them.
+        with _lock:
+            if not isinstance(self.source, torch.Tensor):
+                self.source = tensor
+            return self.source
 
-    def read(self) -> "Tensor":
+    def read(self, maps: "Maps | None" = None) -> "Tensor":
         """Return the tensor as `tensor` does, and keep nothing of what is read."""
         source = self.source
-        return source if isinstance(source, torch.Tensor) else source.load()
+        return source if isinstance(source, torch.Tensor) else source.load(maps)
+
+    def own(self, maps: "Maps | None" = None) -> "Tensor":
+        """Return the values in memory that nobody else has."""
+        source = self.source
+        if isinstance(source, torch.Tensor):
+            return snapshot(source, self.path)
+        return source.load(maps)
 
     @property
     def nbytes(self) -> int:
@@ -98,6 +119,8 @@ def trainable(entry: Entry) -> bool:
     """Return whether the entry is a parameter that training changes; a pattern."""
     return entry.requires_grad
 
+
+_lock = threading.Lock()
 
 # 64 bits are 12 digits of 5 bits and one of 4, so the last digit is an even one.
 _DIGITS = frozenset("abcdefghijklmnopqrstuvwxyz234567")

@@ -1,6 +1,6 @@
 """FlatRecord: entries by path, as modules give them and files hold them."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
@@ -9,13 +9,13 @@ from .branch import Branch, index_of, leaf_value
 from .entry import Entry
 from .reading import Reading, VerifiedBy
 from .record import Record
-from .select import check_selection, selected
-from .tree import Node, decode, renumbered
+from .select import check_selection, selection
+from .tree import Node, decode
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from .source import Source
+    from .source import Maps, Source
 
 R = TypeVar("R", bound=Record)
 
@@ -32,7 +32,7 @@ class _Held:
     verified: VerifiedBy = "live"
     reading: Reading = field(default_factory=Reading)
     source: "Source | None" = None
-    check: Callable[[], None] | None = None
+    check: "Callable[[Maps], None] | None" = None
 
 
 class FlatRecord(Record):
@@ -111,12 +111,14 @@ class FlatRecord(Record):
 
     def by_path(self) -> dict[str, Entry]:
         """Return each entry under each of its paths, ties included; cached."""
-        known = self.__dict__.get("_by_path")
+        known: dict[str, Entry] | None = self.__dict__.get("_by_path")
         if known is None:
-            known = self.__dict__["_by_path"] = {e.path: e for e in self.entries()}
+            known = {e.path: e for e in self.entries()}
             for entry in self.entries():
                 for path in entry.ties:
                     known[path] = entry
+            # Only now: other threads may be looking for it.
+            self.__dict__["_by_path"] = known
         return known
 
     def extra(self) -> dict[str, Any]:
@@ -126,22 +128,21 @@ class FlatRecord(Record):
         return {path: decode(node, self._leaf) for path, node in self.tree.items()}
 
     def select(
-        self, *, only: Patterns | None = None, exclude: Patterns | None = None
+        self,
+        *,
+        only: Patterns | None = None,
+        exclude: Patterns | None = None,
+        absent: Iterable[str] = (),
     ) -> "FlatRecord":
-        """Return the entries that ``only`` matches and ``exclude`` does not."""
+        """Return the entries that ``only`` matches and ``exclude`` does not.
+
+        ``absent`` are paths of what could be no entry, and may yet be meant.
+        """
         if only is None and exclude is None:
             return self
-        paths = [p for e in self.entries() for p in (e.path, *e.ties)]
         tree: dict[str, Node] = {} if self.is_typed else (self.tree or {})
-        check_selection(only, exclude, [*paths, *tree], self.entries())
-        kept = [e for e in self.entries() if selected(e, only, exclude)]
-        # Numbers in the plain data count entries, so those it names must all stay.
-        extra = {p: n for p, n in tree.items() if selected(p, only, exclude)}
-        place = {id(entry): i for i, entry in enumerate(kept)}
-        number = {
-            i: place[id(e)] for i, e in enumerate(self.entries()) if id(e) in place
-        }
-        extra = {p: renumbered(node, number) for p, node in extra.items()}
+        check_selection(only, exclude, [*self.by_path(), *tree, *absent])
+        kept, extra = selection(self.entries(), tree, only, exclude)
         return self.replaced(entries=kept, tree=extra)
 
     def map_tensors(self, fn: "Callable[[Tensor], Tensor]") -> Self:
@@ -152,6 +153,11 @@ class FlatRecord(Record):
             shape = tuple(tensor.shape)
             mapped.append(replace(e, dtype=tensor.dtype, shape=shape, source=tensor))
         return self.replaced(entries=mapped)
+
+    def clone(self) -> Self:
+        """Return a snapshot: the same record in memory of its own, ties kept."""
+        copies = [replace(entry, source=entry.own()) for entry in self.entries()]
+        return self.replaced(entries=copies)
 
     def to_state_dict(self) -> "dict[str, Tensor]":
         """Return torch's state dict: path to tensor, without non-persistent buffers."""
@@ -172,7 +178,7 @@ class FlatRecord(Record):
     def hold(
         self,
         source: "Source",
-        check: Callable[[], None] | None = None,
+        check: "Callable[[Maps], None] | None" = None,
         *,
         has_sums: bool = True,
     ) -> None:
@@ -208,13 +214,11 @@ class FlatRecord(Record):
             )
         )
 
-    def check(self) -> None:
-        """Map the file, and raise for damage between its payloads."""
+    def check(self, maps: "Maps") -> None:
+        """Raise for damage between the payloads, as the load of ``maps`` reads them."""
         held = self._held
-        if held.source is not None:
-            held.source.map()
-            if held.check is not None and held.source.verify:
-                held.check()
+        if held.check is not None and held.source is not None and held.source.verify:
+            held.check(maps)
 
     def load_all(self) -> None:
         """Read and verify every entry, and all that lies between them.
@@ -222,16 +226,14 @@ class FlatRecord(Record):
         For loads that use all of a file: mapped where possible, so that no byte is
         copied. Raises `RecordChecksumError` or `RecordFormatError`.
         """
-        self.check()
+        from .source import Maps
+
+        maps = Maps()
+        self.check(maps)
         for entry in self.entries():
-            entry.tensor()
+            entry.tensor(maps)
         if self.verified == "touched":
             self._held.verified = "all"
-
-    def hand_over(self) -> None:
-        """Read from a new map from now on: the old one's memory is somebody's own."""
-        if self._held.source is not None:
-            self._held.source.unmap()
 
     def close(self) -> None:
         """Let go of the file; what was not read yet can no longer be."""

@@ -267,7 +267,7 @@ _SCALARS = {type(None), bool, int, float, str}
 
 
 class _Nowhere:
-    def load(self) -> torch.Tensor:
+    def load(self, maps: object = None) -> torch.Tensor:
         """Raise: a format must give each entry its source."""
         raise RuntimeError("an entry was read before its format gave it a source")
 

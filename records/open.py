@@ -12,10 +12,11 @@ from .entry import Entry, Payload
 from .errors import MissingChecksumError, RecordFormatError
 from .flat import FlatRecord
 from .format import Format, formats
+from .memory import snapshot
 from .reading import Reading
 from .record import Record
 from .renaming import Renames, renamed_record
-from .source import FileSource, MemorySource, Source, StreamSource
+from .source import FileSource, Maps, MemorySource, Source, StreamSource
 from .suffix import disagreement
 
 Readable: TypeAlias = (
@@ -42,7 +43,7 @@ def open_record(
     the file (None: unless it lies on a network). ``only`` and ``exclude`` are patterns
     of the names after ``rename``. ``dtype`` is that of floating parameters ("stored":
     the file's own), ``device`` where tensors go. Raises `RecordError` for a damaged
-    file, and OSError for a missing one.
+    file, OSError for a missing one, ValueError for a device that is not there.
     """
     if isinstance(file, Record):
         record = file.flat()
@@ -56,7 +57,7 @@ def open_record(
     if rename is not None:
         record, renamed = renamed_record(record, rename, name)
     record = record.select(only=only, exclude=exclude)
-    target = torch.device(device) if device is not None else given.device
+    target = _usable(device) if device is not None else given.device
     wanted = dtype if dtype is not None else given.dtype
     if (wanted is not None and wanted != "stored") or target is not None:
         record = _converted(record, wanted, target)
@@ -78,14 +79,15 @@ def verify_file(file: Readable, *, strict: bool = False) -> "Verified":
     Raises `RecordError` that names the damaged entry. A file without checksums is
     ``verified == "none"``, or if ``strict`` a `RecordChecksumError`.
     """
+    maps = Maps()
     with open_record(file) as record:
         if strict and record.verified in ("none", "live"):
             raise MissingChecksumError(record.reading.file)
-        record.check()
+        record.check(maps)
         size = 0
         for entry in record.entries():
             # Not kept: a compressed file may be larger than memory.
-            entry.read()
+            entry.read(maps)
             size += entry.nbytes
         sums = record.verified
     has_sums = sums in ("touched", "all")
@@ -104,6 +106,21 @@ class Verified:
     verified: Literal["all", "none"]
     """"none": not every entry has a checksum, or the record was opened with
     ``verify=False``; only what surrounds the values was checked."""
+
+
+def _usable(device: torch.device | str | int) -> torch.device:
+    """Return the device, of which a tensor was made to see whether it is there."""
+    try:
+        target = torch.device(device)
+        torch.empty(0, device=target)
+    # Each kind of device has an error of its own for being absent.
+    except Exception as error:
+        reason = str(error).partition("\n")[0]
+        raise ValueError(
+            f"device={str(device)!r} cannot be used here: {reason}. Leave device= out "
+            "to have the tensors in memory, or where the module is."
+        ) from error
+    return target
 
 
 def _source_of(file: Any, verify: bool, map_file: bool | None) -> Source:
@@ -199,16 +216,20 @@ class _Converted:
     ) -> None:
         self._entry, self._dtype, self._device = entry, dtype, device
 
-    def load(self) -> torch.Tensor:
+    def load(self, maps: Maps | None = None) -> torch.Tensor:
         """Return the converted tensor; a `PrecisionError` names the entry."""
-        tensor = self._entry.read()
-        if tensor.dtype is not self._dtype:
+        entry = self._entry
+        values = tensor = entry.read(maps).detach()
+        if values.dtype is not self._dtype:
             from .conversion import convert_loaded
 
-            out = torch.empty(tensor.shape, dtype=self._dtype)
-            convert_loaded(tensor, out, self._entry.path)
-            tensor = out
-        return tensor if self._device is None else tensor.to(self._device)
+            tensor = torch.empty(values.shape, dtype=self._dtype)
+            convert_loaded(values, tensor, entry.path)
+        if self._device is not None:
+            tensor = tensor.to(self._device)
+        # Values that needed neither may be somebody's live ones.
+        is_live = tensor is values and isinstance(entry.source, torch.Tensor)
+        return snapshot(values, entry.path) if is_live else tensor
 
 
 def _converted(

@@ -13,6 +13,7 @@ from .conversion import convert
 from .entry import Entry
 from .errors import PrecisionError, RecordError
 from .grad_mode import no_grad
+from .memory import ORDINARY, is_distributed, is_readable, unreadable
 from .precision import RecordPrecision
 from .sink import Buffer, Progress, Sink
 
@@ -46,7 +47,7 @@ def write_payloads(
         zip(entries, dtypes, frames, strict=True)
     ):
         tensor: Any = entry.source
-        if type(tensor) not in _ORDINARY:
+        if type(tensor) not in ORDINARY or not is_readable(tensor):
             tensor = stored_tensor(entry)
         if tensor.shape != entry.shape:
             raise RecordError(
@@ -97,10 +98,19 @@ def stored_tensor(entry: Entry) -> torch.Tensor:
     What an entry reads from a file is not kept, so that a copy streams.
     """
     tensor = entry.read()
-    plain = type(tensor) in _ORDINARY and tensor.layout is torch.strided
-    if plain and not tensor.is_meta:
+    if type(tensor) in ORDINARY and is_readable(tensor):
         return tensor
-    return _materialized(tensor, entry.path)
+    problem = unreadable(tensor)
+    if problem is not None:
+        raise RecordError(f"{entry.path}: {problem}")
+    if is_distributed(tensor):
+        whole: torch.Tensor = tensor.full_tensor()  # type: ignore[attr-defined]  # of a DTensor
+        return whole
+    if type(tensor) in ORDINARY:
+        return tensor
+    # What a subclass makes of calls is no concern of the bytes.
+    with torch._C.DisableTorchFunctionSubclass():
+        return tensor.detach().as_subclass(torch.Tensor)
 
 
 def byte_view(tensor: torch.Tensor) -> memoryview:
@@ -228,8 +238,6 @@ class _Writer:
         self._write_buffers()
 
 
-_ORDINARY = frozenset({torch.Tensor, torch.nn.Parameter})
-
 _types: dict[int, Any] = {}
 
 
@@ -269,31 +277,3 @@ def _pieces(tensor: torch.Tensor, limit: int) -> Iterator[torch.Tensor]:
             yield from _pieces(part, limit)
         return
     yield from torch.split(tensor, max(1, limit // row))
-
-
-def _materialized(tensor: torch.Tensor, path: str) -> torch.Tensor:
-    if hasattr(tensor, "full_tensor"):
-        return tensor.full_tensor()  # type: ignore[no-any-return]  # DTensor, without its import
-    if tensor.device.type == "meta":
-        raise RecordError(
-            f"{path}: a tensor on the meta device has no values to store. Load or "
-            "initialize the module first (to_empty, from_record)."
-        )
-    if tensor.layout is not torch.strided:
-        raise RecordError(
-            f"{path}: a tensor of layout {tensor.layout} cannot be stored; store "
-            "tensor.to_dense(), or its indices and values as tensors"
-        )
-    if tensor.is_quantized:
-        raise RecordError(
-            f"{path}: a quantized tensor cannot be stored; store its integers "
-            "(int_repr()), scales and zero points as tensors"
-        )
-    try:
-        tensor.data_ptr()
-    except RuntimeError as error:
-        raise RecordError(
-            f"{path}: a {type(tensor).__name__} has no memory of its own to store; "
-            "store the tensors that it is made of"
-        ) from error
-    return tensor

@@ -108,7 +108,7 @@ class Record:
 
     def clone(self) -> Self:
         """Return a snapshot: the same record in memory of its own, ties kept."""
-        return self.map_tensors(lambda tensor: tensor.detach().clone())
+        return self.flat().clone().typed(type(self))
 
     def to_state_dict(self) -> "dict[str, Tensor]":
         """Return torch's state dict: path to tensor, without non-persistent buffers.
@@ -182,9 +182,9 @@ class Record:
                 name=name,
                 obj=self,
             )
-        value = pending[name]()
-        setattr(self, name, value)
-        del pending[name]
+        # Of several threads that ask at once, all get the value of the first.
+        value = self.__dict__.setdefault(name, pending[name]())
+        pending.pop(name, None)
         return value
 
     def __getstate__(self) -> dict[str, Any]:

@@ -1,9 +1,10 @@
 """Which entries a pattern chooses."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from ..config.path import Patterns, as_patterns, did_you_mean, matchers
 from .entry import Entry
+from .tree import Node, renumbered
 
 
 def selected(
@@ -15,11 +16,25 @@ def selected(
     return exclude is None or not _any(matchers(exclude), item)
 
 
+def selection(
+    entries: Sequence[Entry],
+    tree: Mapping[str, Node],
+    only: Patterns | None,
+    exclude: Patterns | None,
+) -> tuple[list[Entry], dict[str, Node]]:
+    """Return the entries and the plain data by path that are chosen."""
+    kept = [entry for entry in entries if selected(entry, only, exclude)]
+    # Numbers in the plain data count entries, so those it names must all stay.
+    extra = {p: n for p, n in tree.items() if selected(p, only, exclude)}
+    place = {id(entry): i for i, entry in enumerate(kept)}
+    number = {i: place[id(e)] for i, e in enumerate(entries) if id(e) in place}
+    return kept, {path: renumbered(node, number) for path, node in extra.items()}
+
+
 def check_selection(
     only: Patterns | None,
     exclude: Patterns | None,
     paths: Sequence[str],
-    entries: Sequence[Entry],
 ) -> None:
     """Raise ValueError for a pattern that chooses nothing: it is a typing error."""
     for name, patterns in (("only", only), ("exclude", exclude)):

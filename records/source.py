@@ -1,21 +1,23 @@
 """Where bytes come from: a file, mapped or read; an open file; memory."""
 
 import io
-import mmap
 import os
+import threading
+from contextlib import suppress
 from typing import Any, BinaryIO, Protocol
 
 import torch
 
 from ..config.storage.opening import IrregularFileError, open_regular
 from .errors import RecordError, RecordFormatError
+from .private_map import GRANULARITY, private_map
 
 _WINDOW = 1 << 20
 """From this size on, a single tensor is mapped rather than read."""
 
 
 class Source(Protocol):
-    """Bytes with random access; what it returns may be changed, the file never is."""
+    """Bytes with random access, for any number of threads; the file never changes."""
 
     name: str
     size: int
@@ -27,20 +29,38 @@ class Source(Protocol):
         ...
 
     def view(self, offset: int, count: int) -> memoryview:
-        """Return the same, mapped if that is possible: nothing is copied until used."""
+        """Return the same as memory that nobody else has, and that may be changed."""
         ...
 
-    def map(self) -> None:
-        """Say that most of the content will be used, so that `view` costs little."""
-        ...
+    def mapped(self) -> "Source":
+        """Return the same bytes for one load, mapped where that is possible.
 
-    def unmap(self) -> None:
-        """Forget the map; views that were returned stay valid."""
+        Views of it are parts of one private map: who asks for no byte twice has them
+        alone. It is of use, and its views are, after this source was closed.
+        """
         ...
 
     def close(self) -> None:
         """Let go of the file; views that were returned stay valid."""
         ...
+
+
+class Maps:
+    """The sources that one load reads, each mapped once, and for this load alone.
+
+    What two loads read, of one record and at one time, is never the same memory.
+    """
+
+    def __init__(self) -> None:
+        self._mapped: dict[int, tuple[Source, Source]] = {}
+
+    def of(self, source: Source) -> Source:
+        """Return ``source`` as this load reads it."""
+        known = self._mapped.get(id(source))
+        if known is None:
+            # The source is held with its map, so that its id stays its own.
+            known = self._mapped[id(source)] = (source, source.mapped())
+        return known[1]
 
 
 class FileSource:
@@ -50,7 +70,6 @@ class FileSource:
         self, path: str, *, verify: bool = True, map_file: bool | None = None
     ) -> None:
         self.name, self.verify = path, verify
-        self._map: memoryview | None = None
         self._fd: int | None = None
         try:
             self._fd = open_regular(path).detach()
@@ -59,43 +78,36 @@ class FileSource:
         status = os.fstat(self._fd)
         self.size = status.st_size
         self.may_map = not _is_remote(status.st_dev) if map_file is None else map_file
-        if map_file:
-            self.map()
 
     def read(self, offset: int, count: int) -> memoryview:
         """Return ``count`` bytes at ``offset``; RecordFormatError if there are less."""
         check_range(self, offset, count)
-        if self._map is not None:
-            return self._map[offset : offset + count]
-        if self._fd is None:
-            raise ValueError(f"{self.name} is closed; read what you need before that")
-        buffer = fresh_memory(count)
-        done = 0
+        fd, buffer, done = self._open_fd(), fresh_memory(count), 0
         while done < count:
-            got = os.preadv(self._fd, [buffer[done : done + (1 << 30)]], offset + done)
+            got = os.preadv(fd, [buffer[done : done + (1 << 30)]], offset + done)
             if got == 0:
                 raise RecordFormatError(self.name, "the file was cut while it was read")
             done += got
         return buffer
 
     def view(self, offset: int, count: int) -> memoryview:
-        """Return ``count`` bytes at ``offset``, mapped if they are many."""
-        if self._map is not None and 0 <= offset <= offset + count <= self.size:
-            return self._map[offset : offset + count]
-        if self._map is None and self.may_map and count >= _WINDOW:
-            check_range(self, offset, count)
-            start = offset - offset % mmap.ALLOCATIONGRANULARITY
-            return self._mapped(start, offset - start + count)[offset - start :]
+        """Return ``count`` bytes at ``offset``, many of them in a map of their own."""
+        check_range(self, offset, count)
+        if self.may_map and count >= _WINDOW:
+            start = offset - offset % GRANULARITY
+            # Not every file can be mapped, nor any number of maps be had.
+            with suppress(OSError):
+                pages = private_map(self._open_fd(), start, offset - start + count)
+                return pages[offset - start :]
         return self.read(offset, count)
 
-    def map(self) -> None:
-        """Map the whole file, if it may be mapped at all."""
-        if self._map is None and self.may_map and self.size:
-            self._map = self._mapped(0, self.size)
-
-    def unmap(self) -> None:
-        """Forget the map; views that were returned stay valid."""
-        self._map = None
+    def mapped(self) -> Source:
+        """Return the whole file in a new private map; itself if it cannot be mapped."""
+        if self.may_map and self.size:
+            with suppress(OSError):
+                pages = private_map(self._open_fd(), 0, self.size)
+                return _MappedFile(self.name, pages, verify=self.verify)
+        return self
 
     def close(self) -> None:
         """Let go of the file; views that were returned stay valid."""
@@ -107,18 +119,33 @@ class FileSource:
         if getattr(self, "_fd", None) is not None:
             self.close()
 
-    def _mapped(self, offset: int, count: int) -> memoryview:
+    def _open_fd(self) -> int:
         if self._fd is None:
             raise ValueError(f"{self.name} is closed; read what you need before that")
-        return memoryview(
-            mmap.mmap(
-                self._fd,
-                count,
-                flags=mmap.MAP_PRIVATE,
-                prot=mmap.PROT_READ | mmap.PROT_WRITE,
-                offset=offset,
-            )
-        )
+        return self._fd
+
+
+class _MappedFile:
+    """A file in a private map of its own."""
+
+    def __init__(self, name: str, pages: memoryview, *, verify: bool) -> None:
+        self.name, self.verify, self.size = name, verify, len(pages)
+        self._pages = pages
+
+    def read(self, offset: int, count: int) -> memoryview:
+        """Return ``count`` bytes at ``offset`` of the map, without a copy."""
+        if not 0 <= offset <= offset + count <= self.size:
+            check_range(self, offset, count)
+        return self._pages[offset : offset + count]
+
+    view = read
+
+    def mapped(self) -> Source:
+        """Return itself."""
+        return self
+
+    def close(self) -> None:
+        """Do nothing: no descriptor is open for a map."""
 
 
 class MemorySource:
@@ -142,11 +169,9 @@ class MemorySource:
         copy[:] = found
         return copy
 
-    def map(self) -> None:
-        """Do nothing: memory is at hand."""
-
-    def unmap(self) -> None:
-        """Do nothing: views are copies."""
+    def mapped(self) -> Source:
+        """Return itself: memory is at hand, and views are copies."""
+        return self
 
     def close(self) -> None:
         """Do nothing: memory has no handle."""
@@ -160,6 +185,7 @@ class StreamSource:
     ) -> None:
         self.name = name or str(getattr(file, "name", "file object"))
         self.verify, self._file = verify, file
+        self._lock = threading.Lock()
         self._start = file.tell()
         self.size = file.seek(0, io.SEEK_END) - self._start
         file.seek(self._start)
@@ -167,24 +193,24 @@ class StreamSource:
     def read(self, offset: int, count: int) -> memoryview:
         """Return ``count`` bytes at ``offset``; RecordFormatError if there are less."""
         check_range(self, offset, count)
-        self._file.seek(self._start + offset)
         pieces = bytearray()
-        while len(pieces) < count:
-            piece = self._file.read(count - len(pieces))
-            if not piece:
-                raise RecordFormatError(self.name, "the file ends before its content")
-            pieces += piece
+        # The place in the file is the file object's: one thread at a time moves it.
+        with self._lock:
+            self._file.seek(self._start + offset)
+            while len(pieces) < count:
+                piece = self._file.read(count - len(pieces))
+                if not piece:
+                    raise RecordFormatError(self.name, "the file ends too early")
+                pieces += piece
         return memoryview(pieces)
 
     def view(self, offset: int, count: int) -> memoryview:
         """Return ``count`` bytes at ``offset``."""
         return self.read(offset, count)
 
-    def map(self) -> None:
-        """Do nothing: a file object is always read."""
-
-    def unmap(self) -> None:
-        """Do nothing: views are copies."""
+    def mapped(self) -> Source:
+        """Return itself: a file object is always read, and views are copies."""
+        return self
 
     def close(self) -> None:
         """Do nothing: who opened the file closes it."""

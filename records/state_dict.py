@@ -7,7 +7,8 @@ import torch
 
 from .entry import Entry
 from .flat import FlatRecord
-from .tree import Encoder, Node, tie_key
+from .memory import Ties, shape_of
+from .tree import Encoder, Node
 
 
 def record_of_state_dict(state_dict: Mapping[str, Any]) -> FlatRecord:
@@ -17,7 +18,7 @@ def record_of_state_dict(state_dict: Mapping[str, Any]) -> FlatRecord:
     those that are no plain data.
     """
     encoder, extra = Encoder(), dict[str, Node]()
-    known: dict[tuple[object, ...], Entry] = {}
+    ties: Ties[Entry] = Ties()
     entries: list[Entry] = []
     for path, value in state_dict.items():
         if not isinstance(path, str):  # pyright: ignore[reportUnnecessaryIsInstance]  # users pass anything
@@ -25,14 +26,13 @@ def record_of_state_dict(state_dict: Mapping[str, Any]) -> FlatRecord:
         if not isinstance(value, torch.Tensor):
             extra[path] = encoder.encode(value, path)
             continue
-        key = tie_key(value)
-        if key is not None and key in known:
-            known[key].ties += (path,)
+        owner = ties.owner(value)
+        if owner is not None:
+            owner.ties += (path,)
             continue
         entry = _entry(path, value)
         entries.append(entry)
-        if key is not None:
-            known[key] = entry
+        ties.add(value, entry)
     if encoder.entries:
         raise TypeError(
             f"{encoder.entries[0].path}: a tensor inside the plain data of a state "
@@ -61,7 +61,7 @@ def _entry(path: str, value: torch.Tensor) -> Entry:
         path,
         "parameter" if is_parameter else "tensor",
         value.dtype,
-        tuple(value.shape),
+        shape_of(value, path),
         value,
         requires_grad=is_parameter and value.requires_grad,
     )

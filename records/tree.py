@@ -20,6 +20,7 @@ import torch
 from ..config.path import join
 from .digits import digits_of, integer_of, is_digits
 from .entry import Entry
+from .memory import Ties, shape_of
 
 if TYPE_CHECKING:
     from .flat import FlatRecord
@@ -41,7 +42,7 @@ class Encoder:
 
     def __init__(self) -> None:
         self.entries: list[Entry] = []
-        self._known: dict[tuple[object, ...], int] = {}
+        self._ties: Ties[int] = Ties()
 
     def encode(self, value: object, path: str, depth: int = 0) -> Node:
         """Return ``value`` as a node; TypeError names the path of what is no data."""
@@ -137,37 +138,16 @@ class Encoder:
         return {"$record": [value.type_name, nested]}
 
     def _entry(self, tensor: torch.Tensor, path: str) -> int:
-        key = tie_key(tensor)
-        index = self._known.get(key) if key is not None else None
+        index = self._ties.owner(tensor)
         if index is not None:
             self.entries[index].ties += (path,)
             return index
         index = len(self.entries)
         self.entries.append(
-            Entry(path, "tensor", tensor.dtype, tuple(tensor.shape), tensor)
+            Entry(path, "tensor", tensor.dtype, shape_of(tensor, path), tensor)
         )
-        if key is not None:
-            self._known[key] = index
+        self._ties.add(tensor, index)
         return index
-
-
-def tie_key(tensor: torch.Tensor) -> tuple[object, ...] | None:
-    """Return what two tensors have in common that are the same memory seen alike.
-
-    None for tensors without memory of their own (empty, meta, wrapper subclasses).
-    """
-    if tensor.numel() == 0 or tensor.device.type == "meta":
-        return None
-    try:
-        return (
-            tensor.data_ptr(),
-            tensor.dtype,
-            tensor.device,
-            tensor.shape,
-            tensor.stride(),
-        )
-    except RuntimeError:
-        return None
 
 
 def decode(node: Node, leaf: Callable[[str, int], object], depth: int = 0) -> Any:

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from ...records.entry import Entry
 from ...records.errors import RecordError
+from ...records.source import Maps
 
 
 def derived(entries: list[Entry], compute: Callable[[list[Tensor]], Tensor]) -> Entry:
@@ -42,7 +43,7 @@ class Derived:
     entries: list[Entry]
     compute: Callable[[list[Tensor]], Tensor]
 
-    def load(self) -> Tensor:
+    def load(self, maps: Maps | None = None) -> Tensor:
         """Return the values, in memory of their own."""
         with torch.no_grad():
             tensors = [entry.tensor().detach() for entry in self.entries]

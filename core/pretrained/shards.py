@@ -5,6 +5,7 @@ import os
 import re
 import secrets
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from ...config.path import did_you_mean
@@ -18,6 +19,7 @@ from ...records.payload import stored_size
 from ...records.precision import Precision, PrecisionLike
 from ...records.recorder import Recorder
 from ...records.sink import Progress
+from ...records.source import Maps
 
 INDEX = "model.safetensors.index.json"
 
@@ -137,8 +139,14 @@ def open_shards(folder: str, file: str, **reading: Any) -> FlatRecord:
     metadata = {k: v for k, v in told.items() if k != "total_size"} if told else {}
     tree = {path: node for part in parts for path, node in (part.tree or {}).items()}
     joined = parts[0].replaced(entries=entries, tree=tree, metadata=metadata)
-    joined.hold(_Joined(parts, file), has_sums=all(p.verified != "none" for p in parts))
+    has_sums = all(part.verified != "none" for part in parts)
+    joined.hold(_Joined(parts, file), partial(_check_all, parts), has_sums=has_sums)
     return joined
+
+
+def _check_all(parts: Sequence[FlatRecord], maps: Maps) -> None:
+    for part in parts:
+        part.check(maps)
 
 
 def _check_same(
@@ -190,15 +198,9 @@ class _Joined:
 
     view = read
 
-    def map(self) -> None:
-        """Map every shard."""
-        for part in self._parts:
-            part.check()
-
-    def unmap(self) -> None:
-        """Forget every map."""
-        for part in self._parts:
-            part.hand_over()
+    def mapped(self) -> "_Joined":
+        """Return itself: each shard is mapped when one of its entries is read."""
+        return self
 
     def close(self) -> None:
         """Close every shard."""

@@ -2,7 +2,7 @@
 # Nn.Module's tables have no public names.
 """A module as flat entries: parameters, buffers, extra state, and what is tied."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
@@ -12,6 +12,14 @@ from torch import Tensor, nn
 from ...config.path import Patterns, matchers
 from ...records.entry import Entry, Kind, MemoryFormat, ParamId
 from ...records.errors import RecordError
+from ...records.memory import (
+    ORDINARY,
+    address_of,
+    alike,
+    is_distributed,
+    is_readable,
+    unreadable,
+)
 from ...records.tree import Encoder, Node, renumbered
 from .extra_state import check_state_dict, extra_state, has_extra_state
 from .places import Places
@@ -30,17 +38,24 @@ class Content:
     """The modules that have extra state, by its path."""
     twins: dict[str, list[Tensor]] = field(default_factory=dict[str, list[Tensor]])
     """Other tensors over the memory of an entry, by its path."""
+    formless: dict[str, str] = field(default_factory=dict[str, str])
+    """Why a tensor without a shape or values is no entry, by its path."""
     is_partial: bool = False
     """Whether a class said to skip fields."""
 
 
 def content_of(
-    places: Places, ids: dict[int, ParamId] | None = None, *, encode: bool = True
+    places: Places,
+    ids: dict[int, ParamId] | None = None,
+    *,
+    encode: bool = True,
+    is_left_out: Callable[[str], bool] | None = None,
 ) -> Content:
     """Return what the module at ``places`` stores; the tensors are the live ones.
 
-    ``encode=False`` leaves the values of extra state alone. Raises `RecordError` that
-    names every tensor without values (lazy, on meta) and extra state that is no data.
+    ``encode=False`` leaves the values of extra state alone, ``is_left_out`` says at
+    which paths nothing is needed. Raises `RecordError` that names every tensor without
+    values or shape (lazy, on meta, nested) and extra state that is no data.
     """
     content = Content()
     _add_tensors(content, places, ids or {})
@@ -48,6 +63,7 @@ def content_of(
         if has_extra_state(owner):
             content.extra.setdefault(f"{prefix}_extra_state", owner)
     _leave_out(content, places)
+    _check_form(content, is_left_out)
     if encode:
         check_state_dict(places)
         _encode_extra(content)
@@ -55,7 +71,7 @@ def content_of(
 
 
 def _add_tensors(content: Content, places: Places, ids: dict[int, ParamId]) -> None:
-    entries, problems = content.entries, list[str]()
+    entries = content.entries
     by_tensor: dict[int, Entry] = {}
     by_address: dict[int, list[Entry]] = {}
     # 5,000 modules pass here at every save: one loop, and few calls in it.
@@ -66,10 +82,16 @@ def _add_tensors(content: Content, places: Places, ids: dict[int, ParamId]) -> N
             if path != known.path and path not in known.ties:
                 known.ties += (path,)
             continue
-        address = _address(tensor)
-        if not address and (problem := _without_values(tensor)):
-            problems.append(f"{path}: {problem}")
-            continue
+        try:
+            # By a method of its own, a subclass may say anything.
+            address = tensor.data_ptr() if type(tensor) in ORDINARY else None
+        except RuntimeError:
+            address = None
+        if not address:
+            if problem := _without_form(tensor):
+                content.formless[path] = problem
+                continue
+            address = address_of(tensor)
         if address in by_address:
             known = _tied(by_address[address], kind, tensor)
             if known is not None:
@@ -77,23 +99,27 @@ def _add_tensors(content: Content, places: Places, ids: dict[int, ParamId]) -> N
                 content.twins.setdefault(known.path, []).append(tensor)
                 by_tensor[key] = known
                 continue
+        try:
+            shape = tuple(tensor.shape)
+        except RuntimeError:
+            content.formless[path] = unreadable(tensor) or "a tensor without a shape"
+            continue
         entry = Entry(
             path,
             kind,
             tensor.dtype,
-            tuple(tensor.shape),
+            shape,
             tensor,
             ids.get(key),
             tensor.requires_grad,
         )
-        if tensor.ndim > 3:
+        if len(shape) > 3:
             entry.memory_format = memory_format_of(tensor)
         entries.append(entry)
         by_tensor[key] = entry
-        if address:
+        # Empty tensors may lie anywhere, and share nothing.
+        if address and 0 not in shape:
             by_address.setdefault(address, []).append(entry)
-    if problems:
-        raise RecordError("\n".join(problems))
 
 
 def _named_tensors(places: Places) -> list[tuple[str, Kind, Tensor]]:
@@ -111,14 +137,6 @@ def _named_tensors(places: Places) -> list[tuple[str, Kind, Tensor]]:
     return named
 
 
-def _address(tensor: Tensor) -> int:
-    """Return where the values are, or 0 for a tensor without memory of its own."""
-    try:
-        return tensor.data_ptr()
-    except (RuntimeError, ValueError):
-        return 0
-
-
 def memory_format_of(tensor: Tensor) -> MemoryFormat | None:
     """Return the order of dimensions in memory if it is none of torch's default."""
     if tensor.is_contiguous():
@@ -130,17 +148,16 @@ def memory_format_of(tensor: Tensor) -> MemoryFormat | None:
     return None
 
 
-def _without_values(tensor: Tensor) -> str | None:
-    if nn.parameter.is_lazy(tensor):
+def _without_form(tensor: object) -> str | None:
+    """Return why nothing can be said of a tensor's values, or None if something can."""
+    if not isinstance(tensor, Tensor):
         return (
-            "a lazy tensor that has no shape yet. Run the module once on an example "
-            "of its input, then save or load it."
+            f"found a {type(tensor).__name__} among the parameters and buffers, "
+            "expected a tensor. Register torch.tensor(...) of it, or keep it as a "
+            "plain attribute."
         )
-    if tensor.is_meta:
-        return (
-            "a tensor on the meta device, which has no values. Build the module with "
-            "from_record or skip_init, or move it with to_empty(device=...)."
-        )
+    if nn.parameter.is_lazy(tensor) or tensor.is_meta or tensor.is_nested:
+        return unreadable(tensor)
     return None
 
 
@@ -153,10 +170,7 @@ def _tied(entries: list[Entry], kind: Kind, tensor: Tensor) -> Entry | None:
         other = entry.source
         if (
             isinstance(other, Tensor)
-            and other.dtype is tensor.dtype
-            and other.shape == tensor.shape
-            and other.stride() == tensor.stride()
-            and other.device == tensor.device
+            and alike(other, tensor)
             and (entry.kind == "transient") == (kind == "transient")
         ):
             return entry
@@ -184,8 +198,33 @@ def _leave_out(content: Content, places: Places) -> None:
                 content.twins[entry.path] = twins
             kept.append(entry)
     content.entries = kept
-    for path in [p for p in content.extra if is_skipped(p)]:
-        del content.extra[path]
+    for by_path in (content.extra, content.formless):
+        for path in [p for p in by_path if is_skipped(p)]:
+            del by_path[path]
+
+
+def _check_form(content: Content, is_left_out: Callable[[str], bool] | None) -> None:
+    problems = [
+        f"{path}: {problem}"
+        for path, problem in content.formless.items()
+        if is_left_out is None or not is_left_out(path)
+    ]
+    if problems:
+        raise RecordError("\n".join(problems))
+
+
+def check_fillable(targets: Iterable[Entry]) -> None:
+    """Raise `RecordError` that names every tensor whose memory cannot be filled."""
+    problems = [
+        f"{entry.path}: {problem}"
+        for entry in targets
+        if isinstance(entry.source, Tensor)
+        and not (type(entry.source) in ORDINARY and is_readable(entry.source))
+        and not is_distributed(entry.source)
+        and (problem := unreadable(entry.source))
+    ]
+    if problems:
+        raise RecordError("\n".join([*problems, "The module is as it was."]))
 
 
 class _Skips:

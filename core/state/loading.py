@@ -20,10 +20,12 @@ from ...records.flat import FlatRecord
 from ...records.grad_mode import no_grad
 from ...records.open import Readable, open_record
 from ...records.report import LoadReport
+from ...records.select import selected
+from ...records.source import Maps
 from ..evolution.upgrading import upgraded
 from .commit import Filling, Undos, assign_all, copy_all
 from .conversion import converted
-from .entries import Content, content_of
+from .entries import Content, check_fillable, content_of
 from .extra_state import extra_state
 from .identity import adopt
 from .places import Places, places_of, unwrapped
@@ -56,7 +58,7 @@ def load_record(
     check_version(unwrapped(module), record)
     places = places_of(module)
     record = upgraded(record, places)
-    content = content_of(places, encode=False)
+    content = content_of(places, encode=False, is_left_out=_left_out(record))
     plan = plan_load(content, record, allowed)
     fillings = _fillings(plan, record)
     copy_all(
@@ -106,7 +108,7 @@ def _from_record(factory: Callable[[], M], record: FlatRecord, allowed: Allowed)
     check_version(unwrapped(module), record)
     places = places_of(module)
     record = upgraded(record, places)
-    content = content_of(places, encode=False)
+    content = content_of(places, encode=False, is_left_out=_left_out(record))
     plan = plan_load(content, record, allowed)
     fillings = _fillings(plan, record, is_kept=True)
     if build is not None:
@@ -120,6 +122,12 @@ def _from_record(factory: Callable[[], M], record: FlatRecord, allowed: Allowed)
         plan.report.initialized = _not_supplied(places, content, fillings)
     _reports[module] = plan.report
     return module
+
+
+def _left_out(record: FlatRecord) -> Callable[[str], bool]:
+    """Return whether the reader of the file asked not to have a path."""
+    only, exclude = record.reading.only, record.reading.exclude
+    return lambda path: not selected(path, only, exclude)
 
 
 def _opened(source: Readable) -> FlatRecord:
@@ -151,7 +159,9 @@ def _fillings(
 
     With ``is_kept`` they become somebody's memory, and are nobody else's.
     """
-    record.check()
+    check_fillable(step.target for step in plan.steps)
+    maps = Maps()
+    record.check(maps)
     fillings: list[Filling] = []
     read: dict[int, Tensor] = {}
     with no_grad():
@@ -159,7 +169,7 @@ def _fillings(
             entry, first = step.stored, step.tensors[0]
             values = read.get(id(entry)) if step.is_repeated else None
             if values is None:
-                values = entry.read()
+                values = entry.read(maps)
                 values = read[id(entry)] = (
                     values.detach() if _is_live(entry) else values
                 )
@@ -172,8 +182,6 @@ def _fillings(
             if is_kept and made is values and (step.is_repeated or _is_live(entry)):
                 made = values.detach().clone()
             fillings.append((step.tensors, made))
-    if is_kept:
-        record.hand_over()
     if record.verified == "touched":
         plan.report.verified = "all"
     return fillings

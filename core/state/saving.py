@@ -10,6 +10,7 @@ from ...records.collecting import paused_collection
 from ...records.flat import FlatRecord
 from ...records.precision import PrecisionLike
 from ...records.recorder import Recorder, SaveOptions, save
+from ...records.select import selected
 from ...records.sink import Destination, File, Progress
 from ..evolution.upgrading import versions_below
 from ..hyperparameters.hparams import recorded_hparams
@@ -26,8 +27,19 @@ def into_record(module: nn.Module) -> FlatRecord:
     extra state that is plain data are in it; all else in the module is not. Raises
     `RecordError` for tensors without values and for other extra state.
     """
+    return _record_of(module)
+
+
+def _record_of(
+    module: nn.Module, only: Patterns | None = None, exclude: Patterns | None = None
+) -> FlatRecord:
+    """Return a record of the live tensors that are chosen; others may be without."""
     places = places_of(module)
-    content = content_of(places, identify(places))
+    content = content_of(
+        places,
+        identify(places),
+        is_left_out=lambda path: not selected(path, only, exclude),
+    )
     inner = unwrapped(module)
     ours: dict[str, Any] = {}
     version = class_version(inner)
@@ -39,12 +51,13 @@ def into_record(module: nn.Module) -> FlatRecord:
     if hparams is not None:
         ours["hparams"] = hparams
     metadata = {"burnish": ours} if ours else {}
-    return record_type(type(inner)).of(
+    record = record_type(type(inner)).of(
         content.entries,
         tree=content.tree,
         metadata=metadata,
         type_name=type(inner).__qualname__,
     )
+    return record.select(only=only, exclude=exclude, absent=content.formless)
 
 
 class ModuleSaveOptions(SaveOptions, total=False):
@@ -82,7 +95,7 @@ def save_record(
     if file is None:  # pyright: ignore[reportUnnecessaryComparison]  # users pass anything
         raise TypeError("file is None; leave it out to get the record as bytes")
     with paused_collection():
-        record = into_record(module).select(only=only, exclude=exclude)
+        record = _record_of(module, only, exclude)
     return save(
         record,
         file,

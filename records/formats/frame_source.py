@@ -1,5 +1,6 @@
 """FrameSource: the content of a file of zstd frames, with random access."""
 
+import copy
 import threading
 from typing import Any
 
@@ -62,13 +63,11 @@ class FrameSource:
         """Return the same: compressed content cannot be mapped."""
         return self.read(offset, count)
 
-    def map(self) -> None:
-        """Map the compressed file."""
-        self._inner.map()
-
-    def unmap(self) -> None:
-        """Forget the map of the compressed file."""
-        self._inner.unmap()
+    def mapped(self) -> "FrameSource":
+        """Return the same content of the compressed file, mapped."""
+        other = copy.copy(self)
+        other._inner = self._inner.mapped()
+        return other
 
     def close(self) -> None:
         """Let go of the file."""

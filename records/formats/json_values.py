@@ -9,7 +9,7 @@ import xxhash
 
 from ..errors import RecordChecksumError, RecordFormatError
 from ..payload import byte_view
-from ..source import Source
+from ..source import Maps, Source
 from .json_numbers import LINE, numbers_of, parts_of, text_of
 
 _PIECE = 1 << 20
@@ -53,7 +53,7 @@ class Text:
     dtype: torch.dtype = torch.float32
     shape: tuple[int, ...] = ()
 
-    def load(self) -> torch.Tensor:
+    def load(self, maps: Maps | None = None) -> torch.Tensor:
         """Return the tensor that the text says, compared with its sum."""
         try:
             values = self._decoded() if self.is_base64 else self._parsed()

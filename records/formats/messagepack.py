@@ -166,7 +166,7 @@ def read_document(source: Source, budget: int | None = None) -> FlatRecord:
             sums + 8 * i,
             i in planes,
         )
-    record.hold(source, lambda: _check_framing(source, layout, data))
+    record.hold(source, lambda maps: _check_framing(maps.of(source), layout, data))
     return record
 
 

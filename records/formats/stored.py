@@ -8,7 +8,7 @@ import xxhash
 from ..ahead import ahead
 from ..errors import RecordChecksumError, RecordFormatError
 from ..planes import BLOCK, planes_of
-from ..source import Source, fresh_memory
+from ..source import Maps, Source, fresh_memory
 
 
 @dataclass(slots=True, eq=False)
@@ -25,61 +25,62 @@ class Stored:
     """The xxh3-64 sum, or where its 8 bytes lie; None for formats without sums."""
     is_planes: bool = False
 
-    def load(self) -> torch.Tensor:
-        """Return the tensor; its memory is its own or a private map of the file."""
+    def load(self, maps: Maps | None = None) -> torch.Tensor:
+        """Return the tensor; its memory is its own or a part of a private map."""
+        source = self.source if maps is None else maps.of(self.source)
         try:
             if self.is_planes:
-                return self._joined()
-            data = self._bytes()
-            if self.source.verify and self.sum is not None:
-                self._compare(xxhash.xxh3_64_digest(data), self.sum)
+                return self._joined(source)
+            data = self._bytes(source)
+            if source.verify and self.sum is not None:
+                self._compare(xxhash.xxh3_64_digest(data), self.sum, source)
             return tensor_of(data, self)
         except RecordChecksumError as error:
             # Compressed content knows its frames, and not whose they are.
-            if self.source.verify:
-                raise RecordChecksumError(self.source.name, self.path) from error
+            if source.verify:
+                raise RecordChecksumError(source.name, self.path) from error
             raise RecordFormatError(
-                self.source.name,
+                source.name,
                 f"compressed bytes of {self.path!r:.80} that are damaged",
             ) from error
 
-    def _compare(self, found: bytes, expected: int | bytes) -> None:
+    def _compare(self, found: bytes, expected: int | bytes, source: Source) -> None:
         if isinstance(expected, int):
-            expected = bytes(self.source.read(expected, 8))
+            expected = bytes(source.read(expected, 8))
         if found != expected:
-            raise RecordChecksumError(self.source.name, self.path)
+            raise RecordChecksumError(source.name, self.path)
 
-    def _bytes(self) -> memoryview:
+    def _bytes(self, source: Source) -> memoryview:
         if len(self.pieces) == 1:
             offset, count = self.pieces[0]
-            return self.source.view(offset, count)
+            return source.view(offset, count)
         data, done = fresh_memory(sum(n for _, n in self.pieces)), 0
         for offset, count in self.pieces:
-            data[done : done + count] = self.source.read(offset, count)
+            data[done : done + count] = source.read(offset, count)
             done += count
         return data
 
-    def _joined(self) -> torch.Tensor:
+    def _joined(self, source: Source) -> torch.Tensor:
         """Return the values of planes, block by block: none is held twice."""
         size = sum(count for _, count in self.pieces)
         if not size:
             return torch.empty(self.shape, dtype=self.dtype)
         flat, done = torch.frombuffer(fresh_memory(size), dtype=self.dtype), 0
         codec, step = planes_of(self.dtype), BLOCK * self.dtype.itemsize
-        total = xxhash.xxh3_64() if self.source.verify else None
+        total = xxhash.xxh3_64() if source.verify else None
         blocks = [
             (at, min(step, offset + count - at))
             for offset, count in self.pieces
             for at in range(offset, offset + count, step)
         ]
-        for data in ahead(lambda block: self.source.view(*block), blocks):
+        for data in ahead(lambda block: source.view(*block), blocks):
             if total is not None:
                 total.update(data)
             values = flat[done : done + len(data) // self.dtype.itemsize]
             codec.join(torch.frombuffer(data, dtype=torch.uint8), values)
             done += len(values)
         if total is not None and self.sum is not None:
-            self._compare(total.digest(), self.sum)
+            self._compare(total.digest(), self.sum, source)
         return flat.view(self.shape)
 
 

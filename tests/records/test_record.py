@@ -230,7 +230,7 @@ def test_a_nested_record_without_declared_fields_keeps_its_entries() -> None:
         (np.array(["a"]), "value: an array of dtype <U1 is no plain numbers"),
         (
             torch.ones(2, device="meta"),
-            "value: a tensor on the meta device has no values",
+            "value: a tensor on the meta device, which has no values",
         ),
         (torch.eye(3).to_sparse(), "value: a tensor of layout torch.sparse_coo"),
     ],
