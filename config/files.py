@@ -38,11 +38,13 @@ def load(
     Raises ConfigError with every problem and its path.
     """
     name, form = "", None
+    if isinstance(file, bytes):
+        file = os.fsdecode(file)
     if not isinstance(file, str | os.PathLike):
         tree = {} if file is None else _container(file)
     else:
         tree, form = read_tree(file)
-        name = os.fspath(file)
+        name = os.fsdecode(file)
     return _build(cls, _part(tree, key, name), form, name, overrides, ignore_extra)
 
 
@@ -65,7 +67,7 @@ def dump(
 
     Raises ConfigError, with its path, for a value that would be read as another one.
     """
-    path = Path(file)
+    path = Path(os.fsdecode(file))
     write_text(path, written(obj, format_of(path), elide_defaults=elide_defaults))
 
 
@@ -94,7 +96,7 @@ def written(obj: Any, form: Format, *, elide_defaults: bool) -> str:
 
 def read_tree(file: str | os.PathLike[str]) -> tuple[Any, Format]:
     """Return what ``file`` says, before any class has looked at it, and its format."""
-    path = Path(file)
+    path = Path(os.fsdecode(file))
     form = format_of(path)
     try:
         return form.read(_read_text(path)), form

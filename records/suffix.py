@@ -34,6 +34,7 @@ def recorder_of_suffix(file: str) -> "Recorder":
     """
     from .recorder import Recorder
 
+    file = os.fsdecode(file)
     found = format_of_suffix(file)
     if found is None:
         raise ValueError(

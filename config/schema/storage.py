@@ -74,7 +74,7 @@ def _without_closed(tree: Any) -> Any:
 
 
 def _checked(file: str | os.PathLike[str]) -> Path:
-    path = Path(file)
+    path = Path(os.fsdecode(file))
     if path.suffix.lower() != ".ron":
         raise ValueError(f"{path}: a schema's file ends in .ron")
     return path

@@ -13,7 +13,6 @@ import stat
 from collections.abc import Callable, Generator
 from contextlib import contextmanager, suppress
 
-from ..interrupts import uninterrupted
 from .descriptor import Descriptor
 
 MOST_BYTES = 255
@@ -99,12 +98,10 @@ def locked_scratch(
     # An interrupt may come in place of either `discard`, and the other is made.
     try:
         try:
-            with uninterrupted():
-                scratch.make(make)
+            scratch.make(make)
             yield scratch
         finally:
-            with uninterrupted():
-                scratch.discard()
+            scratch.discard()
     finally:
         scratch.discard()
 

@@ -105,7 +105,7 @@ def dump_schema(
 
 def load_schema(file: str | os.PathLike[str]) -> RecordSchema:
     """Return the schema in ``file``. Raises `RecordFormatError` for what is none."""
-    name = os.fspath(file)
+    name = os.fsdecode(file)
     try:
         told = json.loads(read_file(file, _MOST_BYTES))
         if told["record_schema"] > _FORMAT:

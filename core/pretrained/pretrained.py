@@ -90,7 +90,7 @@ def save_pretrained(
     record = into_record(module)
     ours = {**record.metadata.get("burnish", {}), "hparams": hparams}
     record = record.replaced(metadata={"burnish": ours, **(metadata or {})})
-    path = os.path.realpath(os.fspath(folder))
+    path = os.path.realpath(os.fsdecode(folder))
     os.makedirs(path, exist_ok=True)
     shards = split(record, most, precision) if format == "safetensors" else []
     if len(shards) > 1:
@@ -143,7 +143,7 @@ def from_pretrained(
     `open_record` (``verify``, ``dtype``, ``device``, ...). Raises as `from_record` and
     `from_hyperparameters` do.
     """
-    path = os.fspath(folder)
+    path = os.fsdecode(folder)
     early = {k: reading.pop(k) for k in ("verify", "mmap") if k in reading}
     content = read_folder(path, **early)
     if content.is_ours or not _is_of_transformers(content, cls):

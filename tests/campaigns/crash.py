@@ -1,6 +1,6 @@
 """`make crash`: everything that can end a save or a load halfway, and what is left.
 
-The results go to docs/reliability.md. With `--seconds` and `--every` it is shorter.
+The results go to docs/reliability.md. With its options it is shorter.
 """
 
 import argparse
@@ -21,6 +21,9 @@ from .together import killed_at_random, together
 BAD = ("lost", "silent", "mute", "hang", "crash", "litter", "next")
 """What no trial of ours may end in."""
 
+N_SIGNALS = 200
+"""How often each case gets Ctrl-C as a signal."""
+
 Table = Mapping[str, Mapping[str, int]]
 
 
@@ -28,6 +31,7 @@ def main() -> int:
     """Run everything, write the section, and return 1 if anything was lost."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--every", type=int, default=1)
+    parser.add_argument("--lines", type=int, default=1, help="try every n-th line")
     parser.add_argument("--seconds", type=float, default=60)
     parser.add_argument("--kills", type=int, default=500)
     given = parser.parse_args()
@@ -37,14 +41,14 @@ def main() -> int:
     calls = failing_calls(given.every)
     kills = {n: killed_at_random(named[n], given.kills) for n in chosen}
     crowd = {n: together(named[n], given.seconds) for n in chosen}
-    lines = {name: interrupted(name, given.every) for name in cases()}
+    lines = {name: interrupted(name, given.lines) for name in cases()}
     text = "\n".join(
         [
             "## Crashes (`make crash`)",
             _calls_section(calls),
             _kills_section(kills),
             _crowd_section(crowd),
-            _lines_section(lines),
+            _lines_section(lines, given.lines),
         ]
     )
     write_section("crash", text)
@@ -80,10 +84,10 @@ def interrupted(name: str, every: int) -> Counter[str]:
         for difference in differences(case, Path(folder), every=every, tell=count):
             found["differences"] += 1
             print(f"{name}: {difference:.400}", file=sys.stderr)
-        for difference in ctrl_c_at_random(case, Path(folder), 200 // every):
+        for difference in ctrl_c_at_random(case, Path(folder), N_SIGNALS):
             found["differences"] += 1
             print(f"{name}, Ctrl-C: {difference:.400}", file=sys.stderr)
-        found["ctrl-c"] = 200 // every
+        found["ctrl-c"] = N_SIGNALS
     print(name, dict(found), file=sys.stderr, flush=True)
     return found
 
@@ -141,9 +145,10 @@ def _crowd_section(crowd: Table) -> str:
     return head + "".join(rows)
 
 
-def _lines_section(lines: Table) -> str:
+def _lines_section(lines: Table, every: int) -> str:
+    which = "every line" if every == 1 else f"one line of {every}"
     head = (
-        "\n### An exception in place of every line\n\n"
+        f"\n### An exception in place of {which}\n\n"
         "Of the library's own lines that run; and Ctrl-C, as a signal, at random "
         "moments.\nCompared are values, memory, IDs and extra state of modules, files, "
         "temporaries, open descriptors, signal handlers, the garbage collector and "

@@ -134,3 +134,39 @@ def test_a_pipe_under_a_temporarys_name_holds_no_save_up(
 
     assert planted.exists()
     assert (tmp_path / name).exists()
+
+
+class BytesPath:
+    """A path of an object that gives bytes."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = os.fsencode(path)
+
+    def __fspath__(self) -> bytes:
+        return self._path
+
+
+def test_paths_that_give_bytes_are_paths_everywhere(tmp_path: Path) -> None:
+    net: Any = nn.Linear(2, 2)
+    file: Any = BytesPath(tmp_path / "net.mpk")
+    text: Any = BytesPath(tmp_path / "run.ron")
+    folder: Any = BytesPath(tmp_path / "folder")
+
+    burnish.save_record(net, file)
+    config.dump(Config(5), text)
+    burnish.save_pretrained(net, folder)
+
+    assert burnish.load_record(net, file).loaded
+    assert config.load(Config, text) == Config(5)
+    assert config.load(Config, os.fsencode(text)) == Config(5)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]  # users pass anything
+    assert burnish.from_pretrained(folder, nn.Linear).in_features == 2
+
+
+def test_bytes_are_content_of_records_and_no_path(tmp_path: Path) -> None:
+    net, name = nn.Linear(2, 2), os.fsencode(tmp_path / "net.mpk")
+    anything: Any = burnish.save_record
+
+    with pytest.raises(TypeError, match=r"got b'.*net.mpk'; os.fsdecode makes a path"):
+        anything(net, name)
+
+    assert not os.path.exists(name)
