@@ -101,6 +101,26 @@ def snapshot(tensor: Tensor, path: str) -> Tensor:
     return tensor.detach().clone()
 
 
+def values_of(tensor: Tensor, path: str) -> Tensor:
+    """Return the values as plain strided memory, which may be the tensor's own.
+
+    RecordError that names ``path`` and the cure for a tensor that has none to read.
+    """
+    if type(tensor) in ORDINARY and is_readable(tensor):
+        return tensor
+    problem = unreadable(tensor)
+    if problem is not None:
+        raise RecordError(f"{path}: {problem}")
+    if is_distributed(tensor):
+        whole: Tensor = tensor.full_tensor()  # type: ignore[attr-defined]  # of a DTensor
+        return whole
+    if type(tensor) in ORDINARY:
+        return tensor
+    # What a subclass makes of calls is no concern of the bytes.
+    with torch._C.DisableTorchFunctionSubclass():
+        return tensor.detach().as_subclass(Tensor)
+
+
 def unreadable(tensor: Tensor) -> str | None:
     """Return why no bytes of ``tensor`` can be read, and the cure; None if they can.
 

@@ -12,7 +12,7 @@ from .entry import Entry, Payload
 from .errors import MissingChecksumError, RecordFormatError
 from .flat import FlatRecord
 from .format import Format, formats
-from .memory import snapshot
+from .memory import snapshot, values_of
 from .reading import Reading
 from .record import Record
 from .renaming import Renames, renamed_record
@@ -219,7 +219,7 @@ class _Converted:
     def load(self, maps: Maps | None = None) -> torch.Tensor:
         """Return the converted tensor; a `PrecisionError` names the entry."""
         entry = self._entry
-        values = tensor = entry.read(maps).detach()
+        values = tensor = values_of(entry.read(maps), entry.path).detach()
         if values.dtype is not self._dtype:
             from .conversion import convert_loaded
 

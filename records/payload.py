@@ -13,7 +13,7 @@ from .conversion import convert
 from .entry import Entry
 from .errors import PrecisionError, RecordError
 from .grad_mode import no_grad
-from .memory import ORDINARY, is_distributed, is_readable, unreadable
+from .memory import ORDINARY, is_readable, values_of
 from .precision import RecordPrecision
 from .sink import Buffer, Progress, Sink
 
@@ -97,20 +97,7 @@ def stored_tensor(entry: Entry) -> torch.Tensor:
 
     What an entry reads from a file is not kept, so that a copy streams.
     """
-    tensor = entry.read()
-    if type(tensor) in ORDINARY and is_readable(tensor):
-        return tensor
-    problem = unreadable(tensor)
-    if problem is not None:
-        raise RecordError(f"{entry.path}: {problem}")
-    if is_distributed(tensor):
-        whole: torch.Tensor = tensor.full_tensor()  # type: ignore[attr-defined]  # of a DTensor
-        return whole
-    if type(tensor) in ORDINARY:
-        return tensor
-    # What a subclass makes of calls is no concern of the bytes.
-    with torch._C.DisableTorchFunctionSubclass():
-        return tensor.detach().as_subclass(torch.Tensor)
+    return values_of(entry.read(), entry.path)
 
 
 def byte_view(tensor: torch.Tensor) -> memoryview:

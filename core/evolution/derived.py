@@ -8,6 +8,7 @@ from torch import Tensor
 
 from ...records.entry import Entry
 from ...records.errors import RecordError
+from ...records.memory import values_of
 from ...records.source import Maps
 
 
@@ -46,7 +47,7 @@ class Derived:
     def load(self, maps: Maps | None = None) -> Tensor:
         """Return the values, in memory of their own."""
         with torch.no_grad():
-            tensors = [entry.tensor().detach() for entry in self.entries]
+            tensors = [values_of(e.tensor(), e.path).detach() for e in self.entries]
             return self.compute(tensors).clone(memory_format=torch.contiguous_format)
 
 

@@ -18,6 +18,7 @@ from ...records.entry import Entry
 from ...records.errors import RecordMismatchError
 from ...records.flat import FlatRecord
 from ...records.grad_mode import no_grad
+from ...records.memory import values_of
 from ...records.open import Readable, open_record
 from ...records.report import LoadReport
 from ...records.select import selected
@@ -170,9 +171,9 @@ def _fillings(
             values = read.get(id(entry)) if step.is_repeated else None
             if values is None:
                 values = entry.read(maps)
-                values = read[id(entry)] = (
-                    values.detach() if _is_live(entry) else values
-                )
+                if _is_live(entry):
+                    values = values_of(values, entry.path).detach()
+                read[id(entry)] = values
             made = converted(values, entry, step.dtype)
             if made.device != first.device and not first.is_meta:
                 made = made.to(first.device)

@@ -11,6 +11,7 @@ from ...config.path import Patterns, did_you_mean, matches
 from ...records.entry import Entry, ParamId
 from ...records.errors import RecordMismatchError
 from ...records.flat import FlatRecord
+from ...records.memory import values_of
 from ...records.report import LoadReport
 from ...records.select import selected
 from ...records.show import show_dtype
@@ -161,8 +162,8 @@ def _equal(a: Entry, b: Entry) -> bool:
     if a.shape != b.shape or a.dtype is not b.dtype:
         return False
     return torch.equal(
-        a.tensor().contiguous().reshape(-1).view(torch.uint8),
-        b.tensor().contiguous().reshape(-1).view(torch.uint8),
+        values_of(a.tensor(), a.path).contiguous().reshape(-1).view(torch.uint8),
+        values_of(b.tensor(), b.path).contiguous().reshape(-1).view(torch.uint8),
     )
 
 

@@ -102,6 +102,34 @@ def test_a_tensor_without_readable_memory_is_refused_by_name(kind: str) -> None:
 
 
 @pytest.mark.parametrize("kind", OPAQUE)
+def test_a_module_is_not_filled_from_what_cannot_be_read(kind: str) -> None:
+    make, _ = OPAQUE[kind]
+
+    def work() -> list[str]:
+        tensor = make()
+        shape = () if tensor.is_nested else tuple(tensor.shape)
+        net = Net(torch.zeros(shape))
+        build = partial(Net, net.inner.value)
+
+        def moved() -> Record:
+            return burnish.open_record(_named(tensor), device="cpu")
+
+        texts = [
+            outcome(lambda: load_record(net, _named(tensor), strict=False)),
+            outcome(lambda: load_record(net, moved(), strict=False)),
+            outcome(lambda: from_record(build, _named(tensor), strict=False)),
+            outcome(lambda: from_record(build, moved(), strict=False)),
+        ]
+        return [*texts, str(float(net.inner.value.sum()))]
+
+    *texts, total = in_child(work)
+
+    assert total == "0.0"
+    assert all("inner.value: " in text for text in texts), texts
+    assert all(text.startswith("Record") for text in texts), texts
+
+
+@pytest.mark.parametrize("kind", OPAQUE)
 def test_what_has_no_readable_memory_can_be_left_out(kind: str) -> None:
     make, _ = OPAQUE[kind]
 
