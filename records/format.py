@@ -2,14 +2,15 @@
 
 import importlib
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import ClassVar
 
 import torch
 
 from ..config.registry import Registry
-from .entry import Entry
+from .contents import Contents
+from .entry import Kind
 from .flat import FlatRecord
 from .precision import RecordPrecision
 from .sink import Progress, Sink
@@ -18,27 +19,20 @@ from .source import Source
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WriteOptions:
-    """How a record is written."""
+    """What the user asked of the format itself."""
 
-    precision: RecordPrecision
     level: int | None = None
     """Of the format's compression; None is the format's own choice."""
-    progress: Progress | None = None
     payload: str | None = None
     """JSON's "numbers" or "base64"; None is the format's own choice."""
-
-    def stored_dtypes(self, entries: Sequence[Entry]) -> list[torch.dtype]:
-        """Return the dtype of each entry in the file."""
-        return self.precision.stored_dtypes(list(entries))
 
 
 class Format(ABC):
     """One file format: subclass it, then call `register` once.
 
-    ``write`` streams: it asks for one entry's bytes at a time (``payload.py``), so
-    that the memory it needs does not grow with the record. ``read`` returns at once,
-    with entries whose sources load their bytes when asked. ``read`` trusts nothing:
-    every failure is a `RecordError`, and memory stays in proportion to the file.
+    A format turns a header and payloads of bytes into a file, and back. Everything
+    else is done for it: precision, checksums, ties, atomic writing, lazy reading.
+    ``encode`` streams, so that memory does not grow with the record.
     """
 
     name: ClassVar[str]
@@ -50,23 +44,72 @@ class Format(ABC):
     is_writable: ClassVar[bool] = True
     typed: ClassVar[bool] = True
     """Whether records with declared fields can be written, besides modules'."""
+    omits: ClassVar[frozenset[Kind]] = frozenset()
+    """Kinds of entries that its files leave out."""
+    planed: ClassVar[frozenset[torch.dtype]] = frozenset()
+    """Dtypes whose payloads it wants in planes, for compression: some of
+    `records.planes.PLANED`."""
+    has_sums: ClassVar[bool] = True
+    """Whether its files have a checksum for each payload. If not, they can be verified
+    by their framing only, and reports say so."""
 
     def recognizes(self, head: bytes, source: Source) -> bool:
         """Return whether a file that begins with ``head`` (up to 64 bytes) is of it."""
         return bool(self.magic) and head.startswith(self.magic)
 
     @abstractmethod
-    def write(self, record: FlatRecord, sink: Sink, options: WriteOptions) -> None:
-        """Write ``record``; raise before the first byte whatever can be known then."""
+    def encode(self, contents: Contents, sink: Sink, options: WriteOptions) -> None:
+        """Write all of ``contents``: its header, every payload, and their sums.
+
+        Raise `RecordError`, before the first byte, for what the format cannot hold.
+        What is not written here is an error; the file then stays as it was.
+        """
 
     @abstractmethod
-    def read(self, source: Source) -> FlatRecord:
+    def decode(self, source: Source) -> FlatRecord:
         """Return the record in ``source``, its payloads still there."""
 
     @classmethod
     def register(cls) -> None:
-        """Make the format known, by its name, its suffixes and its magic."""
+        """Make the format known, by its name, its suffixes and its magic.
+
+        TypeError for a class that lacks a part of the contract.
+        """
+        missing = sorted(cls.__abstractmethods__)
+        missing += [name for name in ("name", "suffixes") if not hasattr(cls, name)]
+        if missing:
+            raise TypeError(_advice(cls, missing))
         _formats.register(cls.name, value=cls())
+
+
+def _advice(cls: type[Format], missing: list[str]) -> str:
+    old = [name for name in ("write", "read") if name in vars(cls)]
+    change = (
+        f" Its {' and '.join(old)} were of the contract before: a format no longer "
+        "sees tensors, precisions or sums. Turn write(record, sink, options) into "
+        "encode(contents, sink, options), which writes contents.header and the chunks "
+        "of contents.payloads() as they come and then contents.sums, and read(source) "
+        "into decode(source)."
+        if old
+        else ""
+    )
+    return f"{cls.__qualname__} lacks {', '.join(missing)}.{change} See docs/format.md."
+
+
+def write_record(
+    form: Format,
+    record: FlatRecord,
+    sink: Sink,
+    options: WriteOptions,
+    *,
+    precision: RecordPrecision,
+    progress: Progress | None = None,
+) -> None:
+    """Write ``record`` in a format, and check that the format has left nothing out."""
+    contents = Contents(record, form, precision, progress)
+    form.encode(contents, sink, options)
+    contents.check_complete()
+    precision.warn_of_zeroed()
 
 
 def formats() -> Iterator[Format]:

@@ -162,7 +162,7 @@ def _read(source: Source, file: object) -> tuple[FlatRecord, str]:
     if isinstance(file, str | os.PathLike):
         _check_suffix(os.fspath(file), form, compressed=inner is not source)
     try:
-        record = form.read(inner)
+        record = form.decode(inner)
     except BaseException:
         source.close()
         raise

@@ -3,13 +3,20 @@
 import io
 import os
 from collections.abc import Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any, TypedDict
 
 from .compression import Codec, codec_named
 from .errors import RecordFormatError
 from .flat import FlatRecord
-from .format import Format, WriteOptions, check_format_name, format_named
+from .format import (
+    Format,
+    WriteOptions,
+    check_format_name,
+    format_named,
+    write_record,
+)
 from .precision import Precision, PrecisionLike
 from .record import Record
 from .sink import Destination, File, Progress, StreamSink, open_sink
@@ -150,24 +157,23 @@ class Recorder:
             raise ValueError(
                 f"the format {form.name!r} is only read; write 'mpk' or 'safetensors'"
             )
-        applied = Precision.of(precision if precision is not None else self.precision)
-        options = WriteOptions(
-            precision=applied.of_record(flat),
-            level=self.level,
-            progress=progress,
-            payload=self.payload,
-        )
         if flat.is_typed and not form.typed:
             raise ValueError(
                 f"a {flat.type_name} has fields that are no tensors, which "
                 f"{form.name} cannot hold; write it as .mpk or .json"
             )
-        if codec is None:
-            form.write(flat, sink, options)
-        else:
-            with codec.compressed(sink, self.level) as inner:
-                form.write(flat, inner, options)
-        options.precision.warn_of_zeroed()
+        applied = Precision.of(precision if precision is not None else self.precision)
+        with ExitStack() as stack:
+            if codec is not None:
+                sink = stack.enter_context(codec.compressed(sink, self.level))
+            write_record(
+                form,
+                flat,
+                sink,
+                WriteOptions(level=self.level, payload=self.payload),
+                precision=applied.of_record(flat),
+                progress=progress,
+            )
 
 
 DEFAULT = Recorder()

@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Callable, Generator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import EllipsisType
 from typing import Any, BinaryIO, Protocol, TypeAlias
 
@@ -41,6 +41,17 @@ class FileSink:
 
     def __init__(self, fd: int) -> None:
         self._fd = fd
+        self.start: int | None = None
+        """Where writing began; None for pipes and the like."""
+        with suppress(OSError):
+            self.start = os.lseek(fd, 0, os.SEEK_CUR)
+
+    def patch(self, offset: int, buffer: bytes) -> None:
+        """Replace what was written at ``offset`` of the file."""
+        view = memoryview(buffer)
+        while view:
+            done = os.pwrite(self._fd, view, offset)
+            view, offset = view[done:], offset + done
 
     def write(self, buffer: Buffer) -> None:
         """Write all of ``buffer``."""
@@ -85,6 +96,18 @@ class StreamSink:
         """Write all of ``buffers``, in order."""
         for buffer in buffers:
             self.write(buffer)
+
+
+def can_write_over(sink: Sink) -> bool:
+    """Return whether bytes that were written can be replaced: not in a stream."""
+    return isinstance(sink, FileSink) and sink.start is not None
+
+
+def write_over(sink: Sink, offset: int, buffer: bytes) -> None:
+    """Replace bytes ``offset`` after the first one that the sink wrote."""
+    if not isinstance(sink, FileSink) or sink.start is None:
+        raise TypeError("only a file can be written over")
+    sink.patch(sink.start + offset, buffer)
 
 
 @contextmanager

@@ -12,18 +12,13 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-import torch
-import xxhash
-
 from ..columns import is_text
-from ..entry import Entry
+from ..contents import Contents, Payload
 from ..errors import RecordError, RecordFormatError, RecordVersionError
 from ..flat import FlatRecord
 from ..format import Format, WriteOptions
-from ..header import header_of, record_of
+from ..header import record_of
 from ..limits import TEXT, WORD, allowance
-from ..payload import byte_view, chunks, stored_size
-from ..precision import RecordPrecision
 from ..sink import Sink
 from ..source import MemorySource, Source
 from .json_reader import JsonReader, most_memory
@@ -64,27 +59,22 @@ class Json(Format):
         """Return whether the file begins as a JSON map does."""
         return _BEGIN.match(head) is not None
 
-    def write(self, record: FlatRecord, sink: Sink, options: WriteOptions) -> None:
+    def encode(self, contents: Contents, sink: Sink, options: WriteOptions) -> None:
         """Write a line for what is plain, then each tensor's values in lines."""
         if options.payload not in (None, "numbers", "base64"):
             raise ValueError(
                 f"payload is 'numbers' or 'base64' in JSON, got {options.payload!r}"
             )
-        entries = record.entries()
-        dtypes = options.stored_dtypes(entries)
-        header = header_of(record, dtypes)
+        header = contents.header
         sink.write(_head_text(header))
-        total = sum(stored_size(e, d) for e, d in zip(entries, dtypes, strict=True))
-        done = 0
-        for i, (entry, row) in enumerate(zip(entries, _rows_of(header), strict=True)):
-            sink.write(b",\n" if i else b"\n")
-            _write_row(entry, dtypes[i], row, sink, options)
-            if options.progress is not None:
-                done += stored_size(entry, dtypes[i])
-                options.progress(done, total, entry.path)
+        separator = b"\n"
+        for payload, row in zip(contents.payloads(), _rows_of(header), strict=True):
+            sink.write(separator)
+            _write_row(payload, row, sink, is_base64=options.payload == "base64")
+            separator = b",\n"
         sink.write(b"\n]}\n")
 
-    def read(self, source: Source) -> FlatRecord:
+    def decode(self, source: Source) -> FlatRecord:
         """Return the record; the text is read to its end, the numbers when touched."""
         reader = JsonReader(source)
         plain: dict[str, Any] = {}
@@ -157,34 +147,20 @@ def _rows_of(header: dict[str, Any]) -> Iterator[dict[str, Any]]:
 
 
 def _write_row(
-    entry: Entry,
-    dtype: torch.dtype,
-    row: dict[str, Any],
-    sink: Sink,
-    options: WriteOptions,
+    payload: Payload, row: dict[str, Any], sink: Sink, *, is_base64: bool
 ) -> None:
-    total = xxhash.xxh3_64()
-    pieces = _hashed(entry, dtype, options.precision, total)
     sink.write(plain_text(row)[:-1])
-    if options.payload == "base64":
+    if is_base64:
         sink.write(b', "base64": "')
-        for text in base64_text(pieces):
+        for text in base64_text(payload):
             sink.write(text)
         sink.write(b'"')
     else:
         sink.write(b', "values": [')
-        for text in number_lines(pieces, stored_size(entry, dtype) // dtype.itemsize):
+        for text in number_lines(payload):
             sink.write(text)
         sink.write(b"]")
-    sink.write(b', "xxh3": "%b"}' % total.hexdigest().encode())
-
-
-def _hashed(
-    entry: Entry, dtype: torch.dtype, precision: RecordPrecision, total: xxhash.xxh3_64
-) -> Iterator[torch.Tensor]:
-    for values in chunks(entry, dtype, precision):
-        total.update(byte_view(values))
-        yield values
+    sink.write(b', "xxh3": "%b"}' % payload.sum.hex().encode())
 
 
 def _read_table(

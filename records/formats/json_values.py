@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import torch
 import xxhash
 
+from ..contents import Payload
 from ..errors import RecordChecksumError, RecordFormatError
 from ..payload import byte_view
 from ..source import Maps, Source
@@ -16,11 +17,14 @@ _PIECE = 1 << 20
 _ONE_LINE = 16
 
 
-def number_lines(pieces: Iterator[torch.Tensor], count: int) -> Iterator[bytes]:
-    """Return the ``count`` values of flat ``pieces`` as the text between brackets."""
-    separator = line = b"" if count <= _ONE_LINE else b"\n"
-    for piece in pieces:
-        parts = parts_of(piece.cpu())
+def number_lines(payload: Payload) -> Iterator[bytes]:
+    """Return the values of ``payload`` as the text between brackets."""
+    dtype = payload.row.dtype
+    is_long = payload.row.size > _ONE_LINE * dtype.itemsize
+    line = b"\n" if is_long else b""
+    separator = line
+    for chunk in payload:
+        parts = parts_of(torch.frombuffer(chunk, dtype=dtype))
         for start in range(0, parts.numel(), LINE):
             yield separator
             yield text_of(parts[start : start + LINE])
@@ -28,11 +32,11 @@ def number_lines(pieces: Iterator[torch.Tensor], count: int) -> Iterator[bytes]:
     yield line
 
 
-def base64_text(pieces: Iterator[torch.Tensor]) -> Iterator[bytes]:
-    """Return the bytes of flat ``pieces`` as one base64 text, in parts."""
+def base64_text(payload: Payload) -> Iterator[bytes]:
+    """Return the bytes of ``payload`` as one base64 text, in parts."""
     rest = b""
-    for piece in pieces:
-        data = rest + bytes(byte_view(piece))
+    for chunk in payload:
+        data = rest + bytes(chunk)
         whole = len(data) - len(data) % 3
         yield binascii.b2a_base64(data[:whole], newline=False)
         rest = data[whole:]

@@ -11,12 +11,12 @@ import struct
 from collections.abc import Sequence
 from typing import Any
 
-import torch
 import xxhash
 
 from ..bounded_msgpack import MessagePackReader, pack_bounded
 from ..collecting import paused_collection
 from ..columns import Column, are_sizes, is_size
+from ..contents import Contents
 from ..entry import Entry
 from ..errors import (
     RecordChecksumError,
@@ -26,7 +26,7 @@ from ..errors import (
 )
 from ..flat import FlatRecord
 from ..format import Format, WriteOptions
-from ..header import header_of, plain_of, record_of
+from ..header import plain_of, record_of
 from ..limits import allowance
 from ..planes import PLANED
 from ..sink import Sink
@@ -55,45 +55,29 @@ class MessagePack(Format):
     suffixes = (".mpk",)
     magic = MAGIC
 
-    def write(self, record: FlatRecord, sink: Sink, options: WriteOptions) -> None:
+    def encode(self, contents: Contents, sink: Sink, options: WriteOptions) -> None:
         """Write one document: the header first, the sums of the payloads last."""
-        from ..payload import stored_size, write_payloads
-
-        entries = record.entries()
         with paused_collection():
-            dtypes = options.stored_dtypes(entries)
-            sizes = [stored_size(e, d) for e, d in zip(entries, dtypes, strict=True)]
-            layout = Layout.of(sizes)
-            head = document_head(record, dtypes, layout, planes=())
+            layout = Layout.of(contents.sizes)
+            head = document_head(contents, layout, planes=())
             check_readable(head, len(head) + layout.end)
         sink.write(head)
-        sums = write_payloads(
-            entries,
-            dtypes,
-            layout.frames(),
-            sink,
-            parts=layout.parts(),
-            part_size=PART,
-            precision=options.precision,
-            progress=options.progress,
+        contents.write_payloads(
+            sink, layout.frames(), parts=layout.parts(), part_size=PART
         )
-        sink.write(document_tail(sums))
+        sink.write(document_tail(contents.sums))
 
-    def read(self, source: Source) -> FlatRecord:
+    def decode(self, source: Source) -> FlatRecord:
         """Return the record; its header is checked whole, its payloads when read."""
         with paused_collection():
             return read_document(source)
 
 
 def document_head(
-    record: FlatRecord,
-    dtypes: Sequence[torch.dtype],
-    layout: Layout,
-    *,
-    planes: Sequence[int],
+    contents: Contents, layout: Layout, *, planes: Sequence[int]
 ) -> bytes:
     """Return the document up to its first pad; ``planes`` are the entries in planes."""
-    plain = header_of(record, dtypes)
+    plain = contents.header
     plain["tensors"]["offset"] = layout.starts
     plain["tensors"]["planes"] = list(planes)
     plain["pad"] = b""

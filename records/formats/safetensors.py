@@ -5,21 +5,19 @@ text) is JSON in `__metadata__`, under the key "burnish"; others read past it.
 """
 
 import struct
-from collections.abc import Iterable
+from collections.abc import Sequence
+from itertools import chain
 from typing import Any
 
 import torch
 
-from ..entry import Entry
+from ..contents import Contents
 from ..errors import RecordError, RecordFormatError
 from ..flat import FlatRecord
 from ..format import Format, WriteOptions
-from ..header import (
-    header_of,
-)
+from ..header import Plain
 from ..limits import allowance
-from ..payload import stored_size, write_payloads
-from ..sink import Buffer, Sink
+from ..sink import Sink, can_write_over, write_over
 from ..source import MemorySource, Source
 from .json_reader import most_memory
 from .json_text import plain_text
@@ -43,29 +41,38 @@ class SafeTensors(Format):
     name = "safetensors"
     suffixes = (".safetensors",)
     typed = False
+    omits = frozenset({"transient"})
 
     def recognizes(self, head: bytes, source: Source) -> bool:
         """Return whether a header's length and the header's first bytes stand there."""
         length = int.from_bytes(head[:8], "little")
         return head[8:10] in (b'{"', b"{}", b"{ ") and length <= MAX_HEADER
 
-    def write(self, record: FlatRecord, sink: Sink, options: WriteOptions) -> None:
-        """Write the tensors, without non-persistent buffers, in the library's order."""
-        record = _shared_with_others(record)
-        entries = record.entries()
-        dtypes = options.stored_dtypes(entries)
-        order = sorted(
-            range(len(entries)),
-            key=lambda i: (_rank(dtypes[i], entries[i]), _name(entries[i])),
-        )
-        sums = _payloads(entries, dtypes, range(len(entries)), _Unwritten(), options)
-        header = _header(record, dtypes, order, sums)
-        if most_memory(header) > allowance(0):
-            _check_readable(header, sum(map(stored_size, entries, dtypes)))
-        sink.write(header)
-        _payloads(entries, dtypes, order, sink, options)
+    def encode(self, contents: Contents, sink: Sink, options: WriteOptions) -> None:
+        """Write the tensors in the library's order, their sums before them.
 
-    def read(self, source: Source) -> FlatRecord:
+        The sums are known when all was written; they are put into the header then, or
+        computed ahead where the sink takes bytes one after the other only.
+        """
+        header = contents.header
+        names = _names(header["tensors"])
+        ranks = list(map(_rank, contents.dtypes, header["tensors"]["path"]))
+        order = sorted(range(len(names)), key=lambda i: (ranks[i], names[i]))
+        can_patch = can_write_over(sink)
+        if can_patch:
+            sums = bytes(8 * len(names))
+        else:
+            contents.hash_ahead()
+            sums = contents.sums
+        text, place = _header_text(contents, header, names, order, sums)
+        if most_memory(text) > allowance(0):
+            _check_readable(text, sum(contents.sizes))
+        sink.write(text)
+        contents.write_payloads(sink, order=order)
+        if can_patch:
+            write_over(sink, place, _sums_text(contents.sums))
+
+    def decode(self, source: Source) -> FlatRecord:
         """Return the record; sums are checked if there are any, framing always."""
         tensors, metadata, data = read_header(source, source.size)
         check_places(tensors, source, data)
@@ -76,7 +83,7 @@ class SafeTensors(Format):
         else:
             record = foreign_record(tensors, metadata, source)
         for entry in record.entries():
-            name = _name(entry) if is_ours else entry.path
+            name = _name((entry.path, *entry.ties)) if is_ours else entry.path
             start, end = tensors[name][2]
             entry.source = Stored(
                 source,
@@ -90,102 +97,83 @@ class SafeTensors(Format):
         return record
 
 
-def _shared_with_others(record: FlatRecord) -> FlatRecord:
-    entries = [entry for entry in record.entries() if entry.kind != "transient"]
-    for entry in entries:
-        if entry.kind == "extra":
+def _names(table: dict[str, Any]) -> list[str]:
+    """Return the name of each tensor in the file: of its paths the first, as there."""
+    for path, kind in zip(table["path"], table["kind"], strict=True):
+        if kind == "extra":
             raise RecordError(
-                f"{entry.path}: a tensor in a module's extra state has no name in "
+                f"{path}: a tensor in a module's extra state has no name in "
                 ".safetensors; write .mpk, or leave it out with exclude="
             )
-    return record.replaced(entries=entries)
+    ties = dict(table["ties"])
+    return [_name((p, *ties.get(i, ()))) for i, p in enumerate(table["path"])]
 
 
-def _name(entry: Entry) -> str:
+def _name(paths: Sequence[str]) -> str:
     """Return the name under which a tensor is stored."""
-    name = name_among((entry.path, *entry.ties))
+    name = name_among(paths)
     if name is None:
         raise RecordError(
-            f"{entry.path}: .safetensors keeps that name for its metadata; write "
+            f"{paths[0]}: .safetensors keeps that name for its metadata; write "
             ".mpk, or give the tensor another name"
         )
     return name
 
 
-def _rank(dtype: torch.dtype, entry: Entry) -> int:
+def _rank(dtype: torch.dtype, path: str) -> int:
     if dtype not in _RANKS:
         raise RecordError(
-            f"{entry.path}: .safetensors cannot hold {dtype}; write .mpk, or convert it"
+            f"{path}: .safetensors cannot hold {dtype}; write .mpk, or convert it"
         )
     return _RANKS[dtype]
 
 
-def _payloads(
-    entries: list[Entry],
-    dtypes: list[torch.dtype],
-    order: Iterable[int],
-    sink: Sink,
-    options: WriteOptions,
-) -> bytes:
-    chosen = list(order)
-    return write_payloads(
-        [entries[i] for i in chosen],
-        [dtypes[i] for i in chosen],
-        [b""] * len(chosen),
-        sink,
-        precision=options.precision,
-        progress=None if isinstance(sink, _Unwritten) else options.progress,
-    )
+def _sums_text(sums: bytes) -> bytes:
+    """Return the sums as they stand in the header: JSON inside a text of JSON."""
+    texts = [sums[at : at + 8].hex() for at in range(0, len(sums), 8)]
+    return plain_text(plain_text(texts).decode())[1:-1]
 
 
-class _Unwritten:
-    """Where bytes go that are only hashed: the header holds their sums."""
-
-    def write(self, buffer: Buffer) -> None:
-        """Do nothing."""
-
-    def writev(self, buffers: Iterable[Buffer]) -> None:
-        """Do nothing."""
-
-
-def _header(
-    record: FlatRecord, dtypes: list[torch.dtype], order: list[int], sums: bytes
-) -> bytes:
-    entries, at = record.entries(), 0
-    taken = {"format", OURS, *(p for e in entries for p in (e.path, *e.ties))}
-    texts: dict[str, str] = {"format": "pt"}
-    rest: dict[str, Any] = {}
-    for key, value in record.metadata.items():
+def _header_text(
+    contents: Contents,
+    ours: Plain,
+    names: list[str],
+    order: list[int],
+    sums: bytes,
+) -> tuple[bytes, int]:
+    """Return the header with its length before it, and where its sums stand."""
+    texts, tensors = {"format": "pt"}, dict[str, Any]()
+    table = ours["tensors"]
+    ties = dict(table["ties"])
+    taken = {"format", OURS, *table["path"], *chain.from_iterable(ties.values())}
+    for key, value in list(ours["metadata"].items()):
         # The library's own keys are its tensors' other names, among others.
-        is_free = isinstance(value, str) and key not in taken
-        (texts if is_free else rest)[key] = value
-    ours = header_of(record.replaced(metadata=rest), dtypes)
-    header: dict[str, Any] = {METADATA: texts}
-    for entry in entries:
-        name = _name(entry)
-        texts.update(
-            {alias: name for alias in (entry.path, *entry.ties) if alias != name}
-        )
+        if isinstance(value, str) and key not in taken:
+            texts[key] = ours["metadata"].pop(key)
+    for i, name in enumerate(names):
+        paths = (table["path"][i], *ties.get(i, ()))
+        texts.update({alias: name for alias in paths if alias != name})
+    at = 0
     for i in order:
-        size = stored_size(entries[i], dtypes[i])
-        header[_name(entries[i])] = {
-            "dtype": _NAMES[dtypes[i]],
-            "shape": list(entries[i].shape),
-            "data_offsets": [at, at + size],
+        end = at + contents.sizes[i]
+        tensors[names[i]] = {
+            "dtype": _NAMES[contents.dtypes[i]],
+            "shape": table["shape"][i],
+            "data_offsets": [at, end],
         }
-        at += size
-    ours["tensors"]["xxh3"] = [
-        sums[8 * i : 8 * i + 8].hex() for i in range(len(entries))
-    ]
+        at = end
+    table["xxh3"] = [sums[8 * i : 8 * i + 8].hex() for i in range(len(names))]
     texts[OURS] = plain_text({OURS: VERSION, **ours}).decode()
-    text = plain_text(header)
+    metadata = plain_text({METADATA: texts})[:-1]
+    text = metadata + (b"," if tensors else b"") + plain_text(tensors)[1:]
     text += b" " * (-len(text) % 8)
     if len(text) > MAX_HEADER:
         raise RecordError(
             f"the header would take {len(text):,} bytes, and .safetensors files may "
             f"have {MAX_HEADER:,}; write .mpk"
         )
-    return struct.pack("<Q", len(text)) + text
+    # They are the last thing in the metadata, whatever a user's texts look like.
+    return struct.pack("<Q", len(text)) + text, 8 + metadata.rindex(_sums_text(sums))
 
 
 def _check_readable(header: bytes, size: int) -> None:

@@ -12,6 +12,7 @@ from typing import Any, cast
 
 import torch
 
+from ..contents import Contents
 from ..dtypes import NAME_OF
 from ..entry import Entry
 from ..errors import RecordError, RecordFormatError
@@ -43,11 +44,11 @@ class TorchArchive(Format):
         """Return whether this is a zip archive, or torch's older pickle."""
         return head.startswith((_ZIP, _LEGACY))
 
-    def write(self, record: FlatRecord, sink: Sink, options: WriteOptions) -> None:
+    def encode(self, contents: Contents, sink: Sink, options: WriteOptions) -> None:
         """Raise: pickled files are only read."""
         raise RecordError("torch's files are only read; write .mpk or .safetensors")
 
-    def read(self, source: Source) -> FlatRecord:
+    def decode(self, source: Source) -> FlatRecord:
         """Return the state dict, and beside it what plain data stands in it.
 
         Raises `RecordFormatError` for objects that are neither, and for two state

@@ -5,17 +5,14 @@ framed as it is, so that this is faster and smaller than zstd on the whole.
 """
 
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import torch
-import xxhash
 
-from ..entry import Entry
+from ..contents import Contents, Payload
 from ..flat import FlatRecord
 from ..format import Format, WriteOptions
-from ..payload import byte_view, chunks, stored_size
-from ..planes import BLOCK, PLANED, blocks, planes_of
-from ..precision import RecordPrecision
+from ..planes import PLANED
 from ..sink import Sink
 from ..source import Source
 from .frame_source import FrameSource
@@ -45,29 +42,22 @@ class ZstdMessagePack(Format):
     name = "mpk.zst"
     suffixes = (".mpk.zst",)
     magic = MARK
+    planed = PLANED
 
-    def write(self, record: FlatRecord, sink: Sink, options: WriteOptions) -> None:
+    def encode(self, contents: Contents, sink: Sink, options: WriteOptions) -> None:
         """Write the document frame by frame, and the table of frames last."""
-        entries = record.entries()
-        dtypes = options.stored_dtypes(entries)
-        sizes = [stored_size(e, d) for e, d in zip(entries, dtypes, strict=True)]
-        layout = Layout.of(sizes)
-        planes = [i for i, dtype in enumerate(dtypes) if dtype in PLANED]
-        head = document_head(record, dtypes, layout, planes=planes)
+        layout = Layout.of(contents.sizes)
+        planes = [i for i, dtype in enumerate(contents.dtypes) if dtype in PLANED]
+        head = document_head(contents, layout, planes=planes)
         writer = _Writer(sink, _LEVEL if options.level is None else options.level)
         writer.plain(head)
         frames, parts = layout.frames(), layout.parts()
-        total, done, sums = sum(sizes), 0, list[bytes]()
-        for i, (entry, dtype) in enumerate(zip(entries, dtypes, strict=True)):
-            all_frames = (frames[i], *parts.get(i, ()))
-            sums.append(writer.payload(entry, dtype, all_frames, options.precision))
-            done += sizes[i]
-            if options.progress is not None:
-                options.progress(done, total, entry.path)
-        writer.plain(document_tail(b"".join(sums)))
+        for i, payload in enumerate(contents.payloads()):
+            writer.payload(payload, (frames[i], *parts.get(i, ())))
+        writer.plain(document_tail(contents.sums))
         check_readable(head, MOST_RATIO * writer.close())
 
-    def read(self, source: Source) -> FlatRecord:
+    def decode(self, source: Source) -> FlatRecord:
         """Return the record; what is not touched stays compressed."""
         return read_document(FrameSource(source), budget=MOST_RATIO * source.size)
 
@@ -80,7 +70,6 @@ class _Writer:
         self._level = level
         self._gathered = bytearray()
         self._n_raw = 0
-        self._planes = torch.empty(BLOCK * 4, dtype=torch.uint8)
 
     def plain(self, content: bytes) -> None:
         """Write what is no payload, never smaller than its reader accepts."""
@@ -92,20 +81,12 @@ class _Writer:
             else:
                 self._frames.matches(part)
 
-    def payload(
-        self,
-        entry: Entry,
-        dtype: torch.dtype,
-        frames: Sequence[bytes],
-        precision: RecordPrecision,
-    ) -> bytes:
-        """Write an entry, framed as the document has it; return its sum."""
-        total, following = xxhash.xxh3_64(), iter(frames)
+    def payload(self, payload: Payload, frames: Sequence[bytes]) -> None:
+        """Write a payload, framed as the document has it."""
+        dtype, following = payload.row.dtype, iter(frames)
         room = PART if len(frames) > 1 else sys.maxsize
         self._gather(next(following))
-        for values in self._pieces(entry, dtype, precision):
-            data = byte_view(values)
-            total.update(data)
+        for data in payload:
             # A block of planes never lies in two parts: their size is a multiple of it.
             while len(data) > room:
                 self._write(data[:room], dtype)
@@ -113,25 +94,11 @@ class _Writer:
                 data, room = data[room:], PART
             self._write(data, dtype)
             room -= len(data)
-        return total.digest()
 
     def close(self) -> int:
         """Write the table; return how many bytes the file has."""
         self._flush()
         return self._frames.close()
-
-    def _pieces(
-        self, entry: Entry, dtype: torch.dtype, precision: RecordPrecision
-    ) -> Iterator[torch.Tensor]:
-        pieces = chunks(entry, dtype, precision)
-        if dtype not in PLANED:
-            yield from pieces
-            return
-        codec = planes_of(dtype)
-        for block in blocks(pieces):
-            planes = self._planes[: block.numel() * dtype.itemsize]
-            codec.split(block, planes)
-            yield planes
 
     def _write(self, data: memoryview, dtype: torch.dtype) -> None:
         n = len(data) // dtype.itemsize

@@ -23,6 +23,7 @@ from burnish.records import (
     WriteOptions,
     open_record,
 )
+from burnish.records.contents import Contents
 from burnish.records.recorder import LIBRARY
 from burnish.records.sink import Sink
 from burnish.records.source import Source
@@ -252,13 +253,17 @@ class Lines(Format):
     suffixes = (".lines",)
     magic = b"LINES\n"
 
-    def write(self, record: FlatRecord, sink: Sink, options: WriteOptions) -> None:
-        sink.write(self.magic)
-        for entry in record.entries():
-            values = " ".join(map(str, entry.tensor().tolist()))
-            sink.write(f"{entry.path} {values}\n".encode())
+    has_sums = False
 
-    def read(self, source: Source) -> FlatRecord:
+    def encode(self, contents: Contents, sink: Sink, options: WriteOptions) -> None:
+        sink.write(self.magic)
+        for payload in contents.payloads():
+            for chunk in payload:
+                values = torch.frombuffer(chunk, dtype=payload.row.dtype).tolist()
+                text = " ".join(map(str, values))
+                sink.write(f"{payload.row.path} {text}\n".encode())
+
+    def decode(self, source: Source) -> FlatRecord:
         text = bytes(
             source.read(len(self.magic), source.size - len(self.magic))
         ).decode()

@@ -117,7 +117,7 @@ def test_one_entry_of_many_is_read_by_decoding_only_its_frames() -> None:
 
     from burnish.records.formats.zstd_messagepack import ZstdMessagePack
 
-    record = ZstdMessagePack().read(Counting(data))
+    record = ZstdMessagePack().decode(Counting(data))
     _ = record["20"]
 
     assert sum(read) < len(data) / 20

@@ -1,0 +1,204 @@
+"""BatchWriter: payloads into a sink as they are, with few system calls."""
+
+import ctypes
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+import xxhash
+
+from .conversion import convert
+from .entry import Entry
+from .errors import PrecisionError, RecordError
+from .grad_mode import no_grad
+from .memory import ORDINARY, is_readable
+from .payload import (
+    CHUNK,
+    byte_view,
+    is_plain,
+    is_private,
+    is_undisturbed,
+    pieces,
+    stored_tensor,
+)
+from .precision import RecordPrecision
+from .sink import Buffer, FileSink, Sink
+from .sums import Sums
+
+_SMALL = CHUNK // 4
+"""Entries up to this many bytes share system calls."""
+
+
+class BatchWriter:
+    """Writes payloads as they are; small ones share system calls and conversions.
+
+    What is hashed is what is written: memory that somebody may change in between is
+    copied, and the copy is hashed and written. That costs 5 % of a save, so it is
+    spared where nobody could.
+    """
+
+    def __init__(
+        self,
+        sink: Sink,
+        precision: RecordPrecision,
+        sums: Sums,
+        *,
+        at_once: bool,
+    ) -> None:
+        self._sink, self._precision, self._sums = sink, precision, sums
+        # Nobody else's code runs between the hash of a payload and its way into a file.
+        self._at_once = at_once and isinstance(sink, FileSink)
+        self._is_undisturbed = False
+        self._buffers: list[Buffer] = []
+        self._alive: list[torch.Tensor] = []
+        self._n_waiting = 0
+        self._stage = torch.empty(CHUNK, dtype=torch.uint8)
+        self._address = self._stage.data_ptr()
+        self._n_staged = 0
+        self._group: list[tuple[int, Entry, torch.Tensor, bytes]] = []
+        self._group_types: tuple[torch.dtype, torch.dtype] | None = None
+        self._group_size = 0
+        self._scratch: dict[torch.dtype, torch.Tensor] = {}
+
+    def add(
+        self, number: int, entry: Entry, dtype: torch.dtype, size: int, frame: bytes
+    ) -> None:
+        """Write ``frame`` and the entry's payload of ``size`` bytes."""
+        tensor: Any = entry.source
+        if type(tensor) not in ORDINARY or not is_readable(tensor):
+            tensor = stored_tensor(entry)
+        if tensor.shape != entry.shape:
+            raise RecordError(
+                f"{entry.path}: the tensor's shape became {tuple(tensor.shape)} after "
+                f"its record was made with {entry.shape}; make the record again"
+            )
+        if size + len(frame) > _SMALL or not is_plain(tensor):
+            self.add_parts(number, entry, dtype, size, (frame,))
+        elif tensor.dtype is dtype:
+            self._add_small(number, tensor, size, frame)
+        elif self._precision.rounding(entry).underflow == "allow":
+            self._add_to_group(number, entry, tensor, dtype, size, frame)
+        else:
+            self.add_parts(number, entry, dtype, size, (frame,))
+
+    def add_parts(
+        self,
+        number: int,
+        entry: Entry,
+        dtype: torch.dtype,
+        size: int,
+        frames: Sequence[bytes],
+        part_size: int = sys.maxsize,
+    ) -> None:
+        """Write an entry chunk by chunk, a frame before each ``part_size`` bytes."""
+        self.flush()
+        total, following, room, left = xxhash.xxh3_64(), iter(frames), part_size, size
+        self._sink.write(next(following))
+        for piece in pieces(entry, dtype, self._precision, at_once=self._at_once):
+            buffer = byte_view(piece)
+            total.update(buffer)
+            left -= len(buffer)
+            if not left:
+                self._sums.add(number, total.digest())
+            while len(buffer) > room:
+                self._sink.writev((buffer[:room], next(following)))
+                buffer, room = buffer[room:], part_size
+            self._sink.write(buffer)
+            room -= len(buffer)
+        if not size:
+            self._sums.add(number, total.digest())
+
+    def flush(self) -> None:
+        """Write what was gathered."""
+        self._close_group()
+        self._write_buffers()
+
+    def _add_small(
+        self, number: int, tensor: torch.Tensor, size: int, frame: bytes
+    ) -> None:
+        """Write an entry that is stored as it is, together with its neighbours."""
+        if self._group:
+            self._close_group()
+        if self._n_waiting + size > CHUNK:
+            self._write_buffers()
+        address = tensor.data_ptr()
+        if not self._buffers:
+            self._is_undisturbed = self._at_once and is_undisturbed()
+        if self._is_undisturbed and is_private(tensor):
+            self._alive.append(tensor)
+        elif size:
+            place = self._address + self._n_staged
+            ctypes.memmove(place, address, size)
+            address = place
+            self._n_staged += size
+        # From the address: a memoryview of the tensor would cost four times more.
+        array = _types.get(size) or _array_type(size)
+        buffer = array.from_address(address) if size else b""
+        self._sums.add(number, xxhash.xxh3_64_digest(buffer))
+        self._buffers += (frame, buffer)
+        self._n_waiting += size
+
+    def _add_to_group(
+        self,
+        number: int,
+        entry: Entry,
+        tensor: torch.Tensor,
+        dtype: torch.dtype,
+        size: int,
+        frame: bytes,
+    ) -> None:
+        """Convert a small entry together with its neighbours."""
+        types = (tensor.dtype, dtype)
+        if types != self._group_types or self._group_size + size > CHUNK:
+            self._close_group()
+            self._group_types = types
+        self._group.append((number, entry, tensor, frame))
+        self._group_size += size
+
+    def _write_buffers(self) -> None:
+        if self._buffers:
+            self._sink.writev(self._buffers)
+            self._buffers, self._alive = [], []
+            self._n_waiting = self._n_staged = 0
+
+    def _close_group(self) -> None:
+        """Convert the group in one call, then write its entries one by one."""
+        if not self._group or self._group_types is None:
+            return
+        group, (_, dtype) = self._group, self._group_types
+        self._group, self._group_types, self._group_size = [], None, 0
+        self._write_buffers()
+        with no_grad():
+            flat: torch.Tensor = torch._utils._flatten_dense_tensors(  # type: ignore[no-untyped-call]  # one call for all
+                [tensor for _, _, tensor, _ in group]
+            )
+        scratch = self._scratch.get(dtype)
+        if scratch is None:
+            scratch = self._scratch[dtype] = torch.empty(
+                CHUNK // dtype.itemsize, dtype=dtype
+            )
+        out = scratch[: flat.numel()]
+        # A group of one 1-d parameter is that parameter itself.
+        values = flat.detach() if len(group) > 1 else flat.detach().clone()
+        try:
+            rounding = self._precision.rounding(group[0][1])
+            convert(values, out, group[0][1].path, rounding)
+        except PrecisionError:
+            for _, entry, _, _ in group:
+                next(pieces(entry, dtype, self._precision, at_once=False), None)
+            raise
+        view, end, buffers = byte_view(out), 0, list[Buffer]()
+        for number, _, tensor, frame in group:
+            start, end = end, end + tensor.numel() * dtype.itemsize
+            self._sums.add(number, xxhash.xxh3_64_digest(view[start:end]))
+            buffers += (frame, view[start:end])
+        self._sink.writev(buffers)
+
+
+_types: dict[int, Any] = {}
+
+
+def _array_type(size: int) -> Any:
+    array = _types[size] = ctypes.c_char * size
+    return array

@@ -1,0 +1,56 @@
+"""Sums: the checksums of payloads that are being written."""
+
+from collections.abc import Sequence
+
+from .entry import Entry
+from .errors import RecordError
+
+
+class Sums:
+    """The xxh3-64 sum of each payload, known just before its last chunk is written."""
+
+    def __init__(self, entries: Sequence[Entry]) -> None:
+        self._entries = entries
+        self._found: list[bytes | None] = [None] * len(entries)
+        self._expected: list[bytes | None] | None = None
+
+    def add(self, i: int, digest: bytes) -> None:
+        """Note a sum; RecordError if the payload was another one when it was hashed."""
+        if self._found[i] is not None:
+            raise RuntimeError(
+                f"{self._entries[i].path}: its payload was read twice; the sum is of "
+                "one reading, since values may change in between"
+            )
+        if self._expected is not None and digest != self._expected[i]:
+            raise RecordError(
+                f"{self._entries[i].path}: its values changed while they were saved. "
+                "Save a clone() of the record, or to a path instead of a stream."
+            )
+        self._found[i] = digest
+
+    def expect(self) -> None:
+        """Say that every payload is read once more, and must be what it was."""
+        self._expected, self._found = self._found, [None] * len(self._entries)
+
+    def of(self, i: int) -> bytes:
+        """Return the sum of a payload that was read to its end."""
+        found = self._found if self._expected is None else self._expected
+        digest = found[i]
+        if digest is None:
+            raise RuntimeError(
+                f"the sum of {self._entries[i].path} is known once its payload was "
+                "read to its end, or after hash_ahead"
+            )
+        return digest
+
+    def all(self) -> bytes:
+        """Return the sums of all payloads, one behind the other."""
+        found = self._found if self._expected is None else self._expected
+        if None in found:
+            self.of(found.index(None))
+        return b"".join(found)  # type: ignore[arg-type]  # checked above
+
+    def unread(self) -> str | None:
+        """Return the path of a payload that was not read to its end, or None."""
+        found = self._found
+        return self._entries[found.index(None)].path if None in found else None
