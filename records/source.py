@@ -70,12 +70,11 @@ class FileSource:
         self, path: str, *, verify: bool = True, map_file: bool | None = None
     ) -> None:
         self.name, self.verify = path, verify
-        self._fd: int | None = None
         try:
-            self._fd = open_regular(path).detach()
+            self._file = open_regular(path)
         except IrregularFileError as error:
             raise RecordFormatError(path, str(error.strerror)) from error
-        status = os.fstat(self._fd)
+        status = os.fstat(self._file.fd)
         self.size = status.st_size
         self.may_map = not _is_remote(status.st_dev) if map_file is None else map_file
 
@@ -111,18 +110,12 @@ class FileSource:
 
     def close(self) -> None:
         """Let go of the file; views that were returned stay valid."""
-        if self._fd is not None:
-            os.close(self._fd)
-        self._fd = None
-
-    def __del__(self) -> None:
-        if getattr(self, "_fd", None) is not None:
-            self.close()
+        self._file.close()
 
     def _open_fd(self) -> int:
-        if self._fd is None:
+        if not self._file.is_open:
             raise ValueError(f"{self.name} is closed; read what you need before that")
-        return self._fd
+        return self._file.fd
 
 
 class _MappedFile:

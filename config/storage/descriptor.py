@@ -24,21 +24,18 @@ class Descriptor:
         self._open.extend(map(opening, (path,), (flags,)))
 
     @property
-    def fd(self) -> int:
-        """The number that system calls take; ValueError after `close`."""
-        if not self._open:
-            raise ValueError("the file is closed")
-        return self._open[0]
+    def is_open(self) -> bool:
+        """Whether it has not been closed yet."""
+        return bool(self._open)
 
-    def detach(self) -> int:
-        """Return the number, and leave it to the caller to close it."""
-        fd = self.fd
-        self._open.clear()
-        return fd
+    @property
+    def fd(self) -> int:
+        """The number that system calls take, while it is open."""
+        return self._open[0]
 
     def close(self) -> None:
         """Close the file, unless that has been done."""
-        _close(self._open)
+        self._closing.close()
 
 
 def _closed_at_the_end(descriptors: list[int]) -> Generator[None]:

@@ -35,16 +35,19 @@ def replacement(path: str | os.PathLike[str]) -> Generator[int]:
                 opened.close()
             return
         folder, name = _place(file)
-        remove_abandoned(folder, name)
-        with _scratch(folder, name, is_new=status is None) as scratch:
-            fd = scratch.opened.fd
-            yield fd
-            if status is not None:
-                _inherit(fd, status, file)
-            os.fsync(fd)
-            # In the same folder, so this is atomic: there is the old or the new.
-            scratch.rename()
-            sync_folder(folder)
+        try:
+            remove_abandoned(folder, name)
+            with _scratch(folder, name, is_new=status is None) as scratch:
+                fd = scratch.opened.fd
+                yield fd
+                if status is not None:
+                    _inherit(fd, status, file)
+                os.fsync(fd)
+                # In the same folder, so this is atomic: there is the old or the new.
+                scratch.rename()
+                sync_folder(folder)
+        finally:
+            folder.close()
 
 
 def write_file(path: str | os.PathLike[str], data: bytes) -> None:

@@ -6,6 +6,7 @@ import os
 import random
 import shutil
 import signal
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -140,6 +141,8 @@ def ctrl_c_at_random(case: Case, root: Path, n_times: int) -> Iterator[str]:
     comparison.runs[0].action()
     duration = time.perf_counter() - start
     handler = signal.signal(signal.SIGALRM, signal.default_int_handler)
+    # Python drops an interrupt that comes in a destructor, and says so.
+    hook, sys.unraisablehook = sys.unraisablehook, lambda _: None
     for i in range(n_times):
         action = comparison.prepare()
         with suppress(KeyboardInterrupt):
@@ -148,6 +151,7 @@ def ctrl_c_at_random(case: Case, root: Path, n_times: int) -> Iterator[str]:
             signal.setitimer(signal.ITIMER_REAL, 0)
         yield from comparison.differences(f"Ctrl-C {i}")
     signal.signal(signal.SIGALRM, handler)
+    sys.unraisablehook = hook
 
 
 class Comparison:

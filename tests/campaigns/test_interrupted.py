@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from .interrupted import cases, differences
+from .interrupted import cases, ctrl_c_at_random, differences
 
 SPARSE = {
     "Checkpoints.save": 1499,
@@ -32,3 +32,12 @@ def test_an_exception_at_any_line_leaves_the_old_or_the_new_and_nothing_open(
     found = [*differences(cases()[name], tmp_path, every=SPARSE.get(name, 131))]
 
     assert found == []
+
+
+@pytest.mark.parametrize("name", ["save.mpk", "load.mpk", "dump"])
+def test_ctrl_c_at_any_moment_leaves_the_old_or_the_new_and_nothing_open(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "fsync", lambda fd: None)
+
+    assert [*ctrl_c_at_random(cases()[name], tmp_path, 60)] == []
