@@ -12,12 +12,15 @@ from .interrupted import cases, ctrl_c_at_random, differences
 
 SPARSE = {
     "Checkpoints.save": 1499,
-    "Checkpoints.restore": 1021,
+    "Checkpoints.restore": 1499,
     "save_pretrained": 499,
-    "load.json": 401,
-    "load.json.gz": 701,
-    "load.json.zst": 701,
-    "optimizer": 401,
+    "load.json": 997,
+    "load.json.gz": 1499,
+    "load.json.zst": 1499,
+    "save.json": 499,
+    "save.json.gz": 499,
+    "save.json.zst": 499,
+    "optimizer": 1201,
 }
 """Every which line is tried where there are many, or much is prepared for each."""
 
