@@ -1,7 +1,16 @@
 """`@burnish.module` and `burnish.Module`: what a class of modules gains."""
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeVar, Unpack, cast, overload
+from typing import (
+    TYPE_CHECKING,
+    Any,
+    ClassVar,
+    Self,
+    TypeVar,
+    Unpack,
+    cast,
+    overload,
+)
 
 from torch import nn
 
@@ -31,6 +40,7 @@ if TYPE_CHECKING:
     from ..records.sink import Destination, File
     from .blueprint import Blueprint
     from .pretrained.pretrained import FolderOptions, LoadOptions
+    from .state.loading import ModuleLoadOptions
     from .state.saving import ModuleSaveOptions
 
 _C = TypeVar("_C", bound=type[nn.Module])
@@ -64,24 +74,13 @@ class _Methods:
         return saved
 
     def load_record(
-        self,
-        source: "Readable",
-        *,
-        strict: bool = True,
-        allow_missing: Patterns | None = None,
-        allow_unexpected: Patterns | None = None,
+        self, source: "Readable", **options: "Unpack[ModuleLoadOptions]"
     ) -> "LoadReport":
         """Fill the module with a record, or raise and leave it exactly as it was.
 
-        See `burnish.load_record`.
+        The options are those of `burnish.load_record`.
         """
-        return _load_record(
-            cast(nn.Module, self),
-            source,
-            strict=strict,
-            allow_missing=allow_missing,
-            allow_unexpected=allow_unexpected,
-        )
+        return _load_record(cast(nn.Module, self), source, **options)
 
     @classmethod
     def from_record(cls, source: "Readable", /, *args: Any, **kwargs: Any) -> Self:

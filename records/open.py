@@ -35,6 +35,7 @@ def open_record(
     rename: Renames | None = None,
     dtype: "torch.dtype | Literal['stored'] | None" = None,
     device: torch.device | str | int | None = None,
+    hyperparameters: Literal["compare", "ignore"] | None = None,
 ) -> FlatRecord:
     """Return the record in ``file``, lazily: a tensor is read when it is touched.
 
@@ -42,9 +43,14 @@ def open_record(
     format it is. ``verify`` compares what is read with its checksums; ``mmap`` maps
     the file (None: unless it lies on a network). ``only`` and ``exclude`` are patterns
     of the names after ``rename``. ``dtype`` is that of floating parameters ("stored":
-    the file's own), ``device`` where tensors go. Raises `RecordError` for a damaged
+    the file's own), ``device`` where tensors go. With ``hyperparameters="ignore"`` a
+    module need not be what the file says of its own. Raises `RecordError` for a damaged
     file, OSError for a missing one, ValueError for a device that is not there.
     """
+    if hyperparameters not in (None, "compare", "ignore"):
+        raise ValueError(
+            f"hyperparameters is 'compare' or 'ignore', got {hyperparameters!r:.60}"
+        )
     if isinstance(file, Record):
         record = file.flat()
         name, form = record.reading.file, record.reading.format
@@ -68,6 +74,7 @@ def open_record(
         device=target,
         only=only if only is not None else given.only,
         exclude=exclude if exclude is not None else given.exclude,
+        hyperparameters=hyperparameters or given.hyperparameters,
         renamed=renamed,
     )
     return record.replaced(reading=reading)

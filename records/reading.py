@@ -25,6 +25,8 @@ class Reading:
     """Patterns of the entries that were chosen; None: all."""
     exclude: Patterns | None = None
     """Patterns of the entries that were left out."""
+    hyperparameters: Literal["compare", "ignore"] = "compare"
+    """Whether a module that is loaded has to be what the record says it is of."""
     renamed: Mapping[str, str] = field(default_factory=dict[str, str])
     """Path in the file to the path that a rename gave it."""
 

@@ -29,6 +29,8 @@ class LoadReport:
     """Path in the file to path in the module."""
     initialized: list[str] = field(default_factory=list[str])
     """Paths that real initializers filled, since the record does not have them."""
+    requires_grad: list[str] = field(default_factory=list[str])
+    """Paths of parameters that `from_record` froze or thawed, as they were stored."""
     changed: list[str] = field(default_factory=list[str])
     """What else differs from what was stored, in words."""
     verified: VerifiedBy = "live"
@@ -49,7 +51,7 @@ class LoadReport:
 
     def __repr__(self) -> str:
         lines = [f"loaded {len(self.loaded)} entries, verified: {self.verified}"]
-        for name in ("missing", "unexpected", "mismatched", "initialized", "changed"):
+        for name in _LISTS:
             lines += _listed(name, getattr(self, name))
         lines += _listed("renamed", [f"{a} -> {b}" for a, b in self.renamed.items()])
         lines += _listed(
@@ -60,6 +62,12 @@ class LoadReport:
             ],
         )
         return "\n".join(lines)
+
+
+_LISTS = (
+    *("missing", "unexpected", "mismatched", "initialized"),
+    *("requires_grad", "changed"),
+)
 
 
 def _listed(name: str, items: list[str]) -> list[str]:

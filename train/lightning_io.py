@@ -20,6 +20,9 @@ M = TypeVar("M", bound=LightningModule)
 MODEL, TRAINING = "model", "training"
 """The parts of a checkpoint: the weights alone, and all else to go on training."""
 
+STORED = "burnish_hparams"
+"""Where a checkpoint has what its module is made of, as records of modules have it."""
+
 _EXTRA = "state_dict_extra"
 _PEOPLE = ("epoch", "global_step", "hyper_parameters", "datamodule_hyper_parameters")
 

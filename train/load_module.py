@@ -1,14 +1,18 @@
 """Lightning modules from checkpoints of records, without initializing them."""
 
 import inspect
+from collections.abc import Callable
 from typing import Any, TypeVar
 
 from lightning.pytorch import LightningModule
 
 from ..config.files import read_tree
+from ..core.blueprint.checkpoints import built_as, rebuilt
+from ..core.hyperparameters.hparams import factory_of
 from ..core.state.loading import from_record
+from ..records.flat import FlatRecord
 from ..records.record import Record
-from .lightning_io import is_checkpoint, read_checkpoint
+from .lightning_io import STORED, is_checkpoint, read_checkpoint
 
 M = TypeVar("M", bound=LightningModule)
 
@@ -29,6 +33,10 @@ def load_lightning(
     those of ``load_from_checkpoint``; files that Lightning wrote are loaded by it.
     """
     if not is_checkpoint(path):
+        if hparams_file is None:
+            found: M | None = rebuilt(cls, path, map_location, strict, **kwargs)
+            if found is not None:
+                return found
         inherited: Any = super(_first_of_ours(cls), cls).load_from_checkpoint
         loaded: M = inherited(
             path,
@@ -40,19 +48,40 @@ def load_lightning(
         )
         return loaded
     checkpoint = read_checkpoint(path, map_location)
+    record = Record.from_state_dict(checkpoint["state_dict"])
+    is_changed = bool(kwargs) or hparams_file is not None
+    if STORED in checkpoint and not is_changed:
+        ours = {"hparams": checkpoint[STORED]}
+        record = record.replaced(metadata={**record.metadata, "burnish": ours})
+    build = _factory(cls, checkpoint, record, hparams_file, kwargs)
+    is_strict = True if strict is None else strict
+    model = from_record(build, record, strict=is_strict)
+    model.on_load_checkpoint(checkpoint)
+    return model
+
+
+def _factory(
+    cls: type[M],
+    checkpoint: dict[str, Any],
+    record: FlatRecord,
+    hparams_file: Any,
+    kwargs: dict[str, Any],
+) -> Callable[[], M]:
+    """Return what builds the module: its blueprint, or a call of ``cls``."""
     hparams: dict[str, Any] = dict(checkpoint.get("hyper_parameters") or {})
     if hparams_file is not None:
         hparams = dict(read_tree(hparams_file)[0])
+    build = built_as(cls, hparams, kwargs)
+    if build is not None:
+        return build
+    if not hparams and not kwargs and STORED in checkpoint:
+        return factory_of(cls, record, (), {})
     name = checkpoint.get("hparams_name")
     known = inspect.signature(cls).parameters
     if isinstance(name, str) and name in known and name not in hparams:
         hparams = {name: hparams}
     arguments = _accepted(cls, {**hparams, **kwargs})
-    record = Record.from_state_dict(checkpoint["state_dict"])
-    is_strict = True if strict is None else strict
-    model = from_record(lambda: cls(**arguments), record, strict=is_strict)
-    model.on_load_checkpoint(checkpoint)
-    return model
+    return lambda: cls(**arguments)
 
 
 def _accepted(cls: type, arguments: dict[str, Any]) -> dict[str, Any]:

@@ -10,7 +10,9 @@ from lightning.pytorch.utilities import rank_zero_warn
 from torch import Tensor
 
 from ..config.path import did_you_mean
-from .lightning_io import RecordIO
+from ..core.hyperparameters.hparams import recorded_hparams
+from ..core.state.meaning import check_meaning
+from .lightning_io import STORED, RecordIO
 from .loader import ResumableLoader
 from .rng import Generators
 
@@ -54,13 +56,21 @@ class RecordCheckpoint(ModelCheckpoint):
     ) -> None:
         """Keep the random generators too, so that a resumed run draws the same."""
         checkpoint[_GENERATORS] = Generators().state_dict()
+        stored = recorded_hparams(pl_module)
+        if stored is not None:
+            checkpoint[STORED] = stored
         if trainer.fit_loop.epoch_loop.batch_progress.is_last_batch:
             _end_epochs(checkpoint)
 
     def on_load_checkpoint(
         self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]
     ) -> None:
-        """Take the generators' state, for when training begins."""
+        """Take the generators' state, for when training begins.
+
+        Raises `RecordMismatchError` if another module is trained than was saved.
+        """
+        if STORED in checkpoint:
+            check_meaning(pl_module, checkpoint[STORED], str(self.dirpath))
         self._generators = checkpoint.get(_GENERATORS)
         self._loaders = _loader_states(checkpoint)
 

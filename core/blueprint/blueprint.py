@@ -84,7 +84,7 @@ class Blueprint(Selection, Generic[M]):
             for call in calls:
                 source._run(call)
         module, sizes = construct(source._draft, example, named)
-        sign(module, self._draft, sizes)
+        sign(module, self._draft, sizes, source._draft)
         return cast(M, module)
 
     def new(self) -> Self:

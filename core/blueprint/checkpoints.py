@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, cast
 
 import torch
@@ -40,7 +40,7 @@ class _Saving:
         cls.on_save_checkpoint(self._module, checkpoint)
         if self._origin is None:
             return
-        blueprint = self._origin.to_dict()
+        blueprint = self._origin.to_dict(self._module)
         # The blueprint has the arguments that are not plain data, such as classes.
         given = checkpoint.get(_HYPERPARAMETERS, {})
         plain = {name: value for name, value in given.items() if _is_plain(value)}
@@ -60,18 +60,31 @@ def _load(
 
     Without a blueprint in the checkpoint all is left to Lightning.
     """
-    data = None if hparams_file is not None else _blueprint_in(checkpoint_path)
-    if data is None:
-        options = {"map_location": map_location, "hparams_file": hparams_file}
-        options |= {"strict": strict, "weights_only": weights_only}
-        return _function(cls, after=_load)(cls, checkpoint_path, **options, **kwargs)
-    from . import Blueprint
+    options = {"map_location": map_location, "strict": strict}
+    if hparams_file is None:
+        module = rebuilt(cls, checkpoint_path, **options, **kwargs)
+        if module is not None:
+            return module
+    options |= {"hparams_file": hparams_file, "weights_only": weights_only}
+    return _function(cls, after=_load)(cls, checkpoint_path, **options, **kwargs)
 
-    blueprint = Blueprint.from_dict(data, cls)
-    if kwargs:
-        blueprint.configure(**kwargs)
-    module: Any = blueprint.build()
-    checkpoint = _read(checkpoint_path, map_location)
+
+def rebuilt(
+    cls: Any,
+    file: Any,
+    map_location: Any = None,
+    strict: bool | None = None,
+    **kwargs: Any,
+) -> Any:
+    """Return the ``cls`` in a checkpoint of torch's, as it was configured.
+
+    None where the checkpoint has no blueprint, or is for Lightning to read.
+    """
+    factory = built_as(cls, _hyperparameters_in(file), kwargs)
+    if factory is None:
+        return None
+    module: Any = factory()
+    checkpoint = _read(file, map_location)
     module.configure_model()
     module.on_load_checkpoint(checkpoint)
     is_strict = module.strict_loading if strict is None else strict
@@ -80,8 +93,28 @@ def _load(
     return module if device is None else module.to(device)
 
 
-def _blueprint_in(file: Any) -> Any:
-    """Return the blueprint's data; None where Lightning has to see to it."""
+def built_as(
+    cls: Any, hyperparameters: Any, kwargs: Mapping[str, Any]
+) -> Callable[[], Any] | None:
+    """Return what builds ``cls`` by the blueprint among a checkpoint's hyperparameters.
+
+    None if there is none. ``kwargs`` change the arguments of the whole.
+    """
+    told = hyperparameters if isinstance(hyperparameters, Mapping) else {}
+    text = told.get(KEY)
+    if not isinstance(text, str):
+        return None
+    from . import Blueprint
+
+    blueprint: Any = Blueprint.from_dict(json.loads(text), cls)
+    if kwargs:
+        blueprint.configure(**kwargs)
+    build: Callable[[], Any] = blueprint.build
+    return build
+
+
+def _hyperparameters_in(file: Any) -> Any:
+    """Return those in a checkpoint of torch's; None where Lightning has to read it."""
     is_open = hasattr(file, "seek")
     position = file.tell() if is_open else 0
     if not is_open and not os.path.exists(file):
@@ -93,9 +126,7 @@ def _blueprint_in(file: Any) -> Any:
     finally:
         if is_open:
             file.seek(position)
-    told = checkpoint.get(_HYPERPARAMETERS) if isinstance(checkpoint, dict) else None
-    text = told.get(KEY) if isinstance(told, Mapping) else None
-    return json.loads(text) if isinstance(text, str) else None
+    return checkpoint.get(_HYPERPARAMETERS) if isinstance(checkpoint, dict) else None
 
 
 def _read(file: Any, map_location: Any) -> Any:

@@ -20,7 +20,9 @@ from torch import nn
 
 from ...config.path import join
 from ..errors import UnknownClassError
+from ..evolution.upgrading import upgraded_blueprint, version_of
 from ..hyperparameters.plain import MAX_DEPTH
+from ..hyperparameters.plain import VERSION as CLASS_VERSION
 from ..hyperparameters.registry import NAME, allow_classes, class_named, names_of
 from ..hyperparameters.signature import parameters_of
 from .arguments import check_configurable
@@ -42,9 +44,11 @@ def to_dict(
     cls: type[nn.Module], given: Mapping[str, Any], entries: Sequence[Entry]
 ) -> dict[str, Any]:
     """Return a blueprint as data; TypeError names what is no plain data."""
+    version = version_of(cls)
     return {
         "blueprint": VERSION,
         **names_of(cls),
+        **({CLASS_VERSION: version} if version else {}),
         "arguments": written_all(cls, given, ""),
         "tape": [_written(entry) for entry in entries if entry.on_tape],
     }
@@ -65,6 +69,7 @@ def _read(data: Any, cls: type[nn.Module] | None, depth: int) -> "Blueprint[Any]
 
     _check_head(data, depth)
     named = _class_of(data, cls)
+    data = upgraded_blueprint(named, data)
     reader = Reader(lambda inner: _read(inner, None, depth + 1))
     arguments = reader.all(named, _mapping(data, "arguments"), "arguments")
     unknown = next((n for n in arguments if n not in parameters_of(named)), None)

@@ -1,13 +1,14 @@
 """Older records and hyperparameters carried over to the classes of today."""
 
 import copy
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 from torch import nn
 
 from ...config.errors import ConfigError
+from ...config.path import is_pattern
 from ...config.rules import RewriteRule
 from ...records.entry import Entry
 from ...records.errors import RecordError, RecordMismatchError, RecordVersionError
@@ -84,6 +85,18 @@ def upgraded(record: FlatRecord, places: Places) -> FlatRecord:
     return record.replaced(entries=entries, tree=tree, reading=reading)
 
 
+def carried_paths(
+    record: FlatRecord, places: Places, paths: Iterable[str]
+) -> dict[str, str | None]:
+    """Return where ``paths`` of ``record`` stand in the module, None if deleted."""
+    carried: dict[str, str | None] = {path: path for path in paths}
+    for prefix, rule in _steps(record, places):
+        for path, now in carried.items():
+            if now is not None:
+                carried[path] = _new(now, prefix, rule)
+    return carried
+
+
 def upgraded_node(
     cls: type[nn.Module], node: Mapping[str, Any], path: str
 ) -> Mapping[str, Any]:
@@ -107,6 +120,51 @@ def upgraded_node(
     except ConfigError as error:
         raise HyperparameterError(path, str(error)) from error
     return tree
+
+
+def upgraded_blueprint(
+    cls: type[nn.Module], data: Mapping[str, Any]
+) -> Mapping[str, Any]:
+    """Return a stored blueprint of a ``cls`` as its newest version has it.
+
+    Rules change the arguments of the whole, and where the entries of its tape belong;
+    patterns mean what they say.
+    """
+    newest, version = version_of(cls), data.get(VERSION, 0)
+    if type(version) is not int or not 0 <= version <= newest:
+        what = f"the blueprint of a {cls.__qualname__}"
+        raise RecordVersionError("blueprint", version, newest, what)
+    rules = [r for step in range(version, newest) for r in _rules(cls).get(step, ())]
+    tape, arguments = data.get("tape", []), data.get("arguments", {})
+    if not rules or not isinstance(tape, list) or not isinstance(arguments, dict):
+        return data
+    tree = copy.deepcopy({**data, "tape": tape, "arguments": arguments})
+    try:
+        for rule in rules:
+            moved = [_moved_entry(item, rule) for item in tree["tape"]]
+            tree["tape"] = [item for item in moved if item is not None]
+            rule.apply(tree["arguments"])
+    except ConfigError as error:
+        raise HyperparameterError("arguments", str(error)) from error
+    return tree
+
+
+def _moved_entry(item: Any, rule: RewriteRule) -> Any:
+    """Return an entry of a tape at its new path; None if nothing is left of it."""
+    at: Any = item.get("at") if isinstance(item, Mapping) else None
+    if not isinstance(at, str | list):
+        return item
+    if at == "" and item.get("do") == "set":
+        rule.apply(item.get("arguments", {}))
+    paths = [at] if isinstance(at, str) else [p for p in at if isinstance(p, str)]
+    moved = [
+        new
+        for path in paths
+        if (new := path if is_pattern(path) else _new(path, "", rule)) is not None
+    ]
+    if not moved:
+        return None
+    return {**item, "at": moved[0] if isinstance(at, str) else moved}
 
 
 def _steps(record: FlatRecord, places: Places) -> Iterator[tuple[str, RewriteRule]]:

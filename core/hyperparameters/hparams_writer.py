@@ -23,7 +23,7 @@ from .registry import class_named, names_of
 from .shown import shown
 from .signature import VARIADIC, parameters_of
 from .torch_layers import Template, Values
-from .unstored import ALL, UNSTORED, description
+from .unstored import ALL, NOT_CAPTURED, NOT_NOTED, UNSTORED, description
 
 
 class Writer:
@@ -36,13 +36,16 @@ class Writer:
         *,
         bare: bool = False,
         partial: bool = False,
+        children: bool = True,
     ) -> None:
         """Write computed fields too if ``extended``, no needless children if ``bare``.
 
-        If ``partial``, arguments that are no plain data are named under a key of their
+        Without ``children`` only what modules are made of themselves is written. If
+        ``partial``, arguments that are no plain data are named under a key of their
         own, instead of raising.
         """
         self.extended, self.bare, self.partial = extended, bare, partial
+        self.children = children
         self.met: dict[int, str] = {} if met is None else met
 
     def node(self, module: nn.Module, path: str, depth: int = 0) -> HparamsDict:
@@ -60,21 +63,27 @@ class Writer:
         if version := version_of(cls):
             node[plain.VERSION] = version
         arguments, unknown = self._arguments(module, cls)
-        if unknown is not None:
-            node[UNSTORED] = {ALL: unknown}
-        origin: Any = module.__dict__.get(plain.ORIGIN)
+        origin: Any = module.__dict__.get(plain.ORIGIN) if self.children else None
         if origin is not None:
-            node |= origin.told(is_call_known=arguments is not None)
+            node |= origin.told(module, is_call_known=arguments is not None)
+        if unknown is not None and origin is None:
+            node[UNSTORED] = {ALL: unknown}
         if arguments is None:
             return node
         node |= self._told(cls, arguments, path, depth)
         # What arguments of plain data make need not be told: they make it again.
-        is_told = self.bare and len(self.met) == 1
+        is_told = not self.children or (self.bare and len(self.met) == 1)
         if cls not in plain.CONTAINERS_OF_TORCH and not is_told:
             self._add_children(node, module, path, depth)
         if self.extended:
             node |= _computed(cls, node)
         return node
+
+    def written(
+        self, cls: type[nn.Module], arguments: Mapping[str, Any]
+    ) -> HparamsDict:
+        """Return the hyperparameters of a ``cls`` that was made of ``arguments``."""
+        return HparamsDict({**names_of(cls), **self._told(cls, arguments, "", 0)})
 
     def _arguments(
         self, module: nn.Module, cls: type[nn.Module]
@@ -88,7 +97,7 @@ class Writer:
             return None, str(error)[:300]
         if arguments is not None or not self.partial or not parameters_of(cls):
             return arguments, None
-        return None, NOT_CAPTURED if is_decorated(cls) else _NOT_NOTED
+        return None, NOT_CAPTURED if is_decorated(cls) else NOT_NOTED
 
     def _told(
         self, cls: type[nn.Module], arguments: Mapping[str, Any], path: str, depth: int
@@ -194,7 +203,12 @@ class Writer:
         if isinstance(value, nn.Module):
             return self.node(value, path, depth)
         if isinstance(value, Template):
-            writer = Writer(self.extended, dict(self.met), partial=self.partial)
+            writer = Writer(
+                self.extended,
+                dict(self.met),
+                partial=self.partial,
+                children=self.children,
+            )
             return writer.node(value.module, path, depth)
         if isinstance(value, Values):
             return _tensor(value)
@@ -253,15 +267,6 @@ class Writer:
                 raise TypeError(f"{path}: pass arguments of a partial by keyword")
             node |= self._told(cls, value.keywords, path, depth)
         return HparamsDict({plain.CLASS: node})
-
-
-NOT_CAPTURED = (
-    "was built before its class was decorated, or by another constructor than the one "
-    "that @burnish.module saw"
-)
-"""What is said of an instance of a decorated class whose arguments nobody noted."""
-
-_NOT_NOTED = "is of a class that is not decorated, so nobody noted them"
 
 
 def _tensor(values: Values) -> HparamsDict:

@@ -12,9 +12,10 @@ from ..state.places import unwrapped
 from .capture import is_decorated
 from .declared_class import declared_class
 from .hparams_dict import HparamsDict
-from .hparams_writer import NOT_CAPTURED, Writer
+from .hparams_writer import Writer
 from .known_arguments import known_arguments
 from .plain import ORIGIN
+from .unstored import NOT_CAPTURED
 
 
 def get_hparams(

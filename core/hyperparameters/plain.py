@@ -37,6 +37,9 @@ MARKS = frozenset({"__module__", "__name__", REF, CLASS, TENSOR})
 BLUEPRINT = "__blueprint__"
 """What a module was built from, if that is more than a call of its class."""
 
+RESULT = "result"
+"""In a stored blueprint: the paths that it changed, and what came to stand there."""
+
 ORIGIN = "_burnish_blueprint"
 """Where a module keeps the blueprint that it was built from."""
 

@@ -60,6 +60,7 @@ def model_in(
     strict: bool = True,
     allow_missing: Patterns | None = None,
     allow_unexpected: Patterns | None = None,
+    allow_empty: bool = False,
     **reading: Any,
 ) -> nn.Module:
     """Return the model in a folder that transformers wrote, as it would: in eval mode.
@@ -80,6 +81,7 @@ def model_in(
             strict=strict,
             allow_missing=missing,
             allow_unexpected=unexpected,
+            allow_empty=allow_empty,
         )
         return model.eval()
 

@@ -9,6 +9,15 @@ ALL = "*"
 """The name of all arguments together, where nothing tells one from another."""
 
 
+NOT_CAPTURED = (
+    "was built before its class was decorated, or by another constructor than the one "
+    "that @burnish.module saw"
+)
+"""What is said of an instance of a decorated class whose arguments nobody noted."""
+
+NOT_NOTED = "is of a class that is not decorated, so nobody noted them"
+
+
 def description(value: object) -> str:
     """Return what ``value`` is in words that are the same in every process."""
     if isinstance(value, functools.partial):

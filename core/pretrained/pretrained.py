@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from ...config.path import Patterns
+from ...records.flat import FlatRecord
 from ...records.open import open_record
 from ...records.precision import PrecisionLike
 from ...records.recorder import Recorder
@@ -55,6 +56,7 @@ class ReadOptions(TypedDict, total=False):
     rename: Renames | None
     dtype: torch.dtype | Literal["stored"] | None
     device: torch.device | str | int | None
+    hyperparameters: Literal["compare", "ignore"] | None
 
 
 class LoadOptions(ReadOptions, total=False):
@@ -63,6 +65,7 @@ class LoadOptions(ReadOptions, total=False):
     strict: bool
     allow_missing: Patterns | None
     allow_unexpected: Patterns | None
+    allow_empty: bool
 
 
 def save_pretrained(
@@ -115,6 +118,7 @@ def from_pretrained(
     strict: bool = True,
     allow_missing: Patterns | None = None,
     allow_unexpected: Patterns | None = None,
+    allow_empty: bool = False,
     **reading: Unpack[ReadOptions],
 ) -> M: ...
 @overload
@@ -125,6 +129,7 @@ def from_pretrained(
     strict: bool = True,
     allow_missing: Patterns | None = None,
     allow_unexpected: Patterns | None = None,
+    allow_empty: bool = False,
     **reading: Unpack[ReadOptions],
 ) -> nn.Module: ...
 def from_pretrained(
@@ -134,6 +139,7 @@ def from_pretrained(
     strict: bool = True,
     allow_missing: Patterns | None = None,
     allow_unexpected: Patterns | None = None,
+    allow_empty: bool = False,
     **reading: Any,
 ) -> nn.Module:
     """Return the module in ``folder``, built without init and filled.
@@ -148,13 +154,15 @@ def from_pretrained(
     content = read_folder(path, **early)
     if content.is_ours or not _is_of_transformers(content, cls):
         build = _planned(content, cls, path)
-        record = open_record(content.record, **reading)
+        # What a person changed in config.json is what the folder is of.
+        record = open_record(_of_config(content), **reading)
         module: nn.Module = from_record(
             build,
             record,
             strict=strict,
             allow_missing=allow_missing,
             allow_unexpected=allow_unexpected,
+            allow_empty=allow_empty,
         )
         return module
     from ..hyperparameters.transformers_models import model_in
@@ -165,8 +173,18 @@ def from_pretrained(
         strict=strict,
         allow_missing=allow_missing,
         allow_unexpected=allow_unexpected,
+        allow_empty=allow_empty,
         **reading,
     )
+
+
+def _of_config(content: Content) -> FlatRecord:
+    ours: Any = content.record.metadata.get("burnish")
+    if not isinstance(ours, Mapping) or not content.is_ours:
+        return content.record
+    hparams = {k: v for k, v in content.config.items() if k != SAVE}
+    metadata = {**content.record.metadata, "burnish": {**ours, "hparams": hparams}}
+    return content.record.replaced(metadata=metadata)
 
 
 def _planned(content: Content, cls: type[nn.Module] | None, folder: str) -> Any:

@@ -6,7 +6,7 @@ import copy
 from collections.abc import Callable, Iterable
 from contextlib import nullcontext
 from functools import partial
-from typing import TypeVar
+from typing import Literal, TypedDict, TypeVar
 from weakref import WeakKeyDictionary
 
 import torch
@@ -24,18 +24,30 @@ from ...records.report import LoadReport
 from ...records.select import selected
 from ...records.source import Maps
 from ..evolution.upgrading import upgraded
+from .allowed import Allowed
 from .commit import Filling, Undos, assign_all, copy_all
 from .conversion import converted
 from .entries import Content, check_fillable, content_of
 from .extra_state import extra_state
 from .identity import adopt
+from .meaning import compared, is_part, note
 from .places import Places, places_of, unwrapped
-from .plan import Allowed, Plan, plan_load
+from .plan import Plan, plan_load
 from .record_type import check_version
 from .unfilled import Build
 from .uninitialized import real_build, unfilled_build
 
 M = TypeVar("M", bound=nn.Module)
+
+
+class ModuleLoadOptions(TypedDict, total=False):
+    """What a record and the module that it fills may differ in."""
+
+    strict: bool
+    allow_missing: Patterns | None
+    allow_unexpected: Patterns | None
+    allow_empty: bool
+    hyperparameters: Literal["compare", "ignore"] | None
 
 
 def load_record(
@@ -45,22 +57,26 @@ def load_record(
     strict: bool = True,
     allow_missing: Patterns | None = None,
     allow_unexpected: Patterns | None = None,
+    allow_empty: bool = False,
+    hyperparameters: Literal["compare", "ignore"] | None = None,
 ) -> LoadReport:
     """Fill ``module`` with the record, or raise and leave it exactly as it was.
 
     Values are copied into the memory that the module has, so that its optimizer, ties
     and views stay; each keeps its dtype unless the record was opened with another.
     ``strict=False`` allows missing and unexpected entries, a pattern some of them; a
-    wrong shape is never allowed. State-dict hooks of the module are not run. Raises
-    `RecordMismatchError`, `RecordChecksumError`, `PrecisionError`.
+    wrong shape is never allowed, nor a record of which nothing fits (``allow_empty``
+    does). A module whose hyperparameters are others than the stored ones is refused,
+    unless ``hyperparameters="ignore"``. State-dict hooks of the module are not run.
+    Raises `RecordMismatchError`, `RecordChecksumError`, `PrecisionError`.
     """
-    record = _opened(source)
-    allowed = Allowed(strict, allow_missing, allow_unexpected)
+    record = _opened(source, hyperparameters)
+    allowed = Allowed(strict, allow_missing, allow_unexpected, allow_empty)
     check_version(unwrapped(module), record)
     places = places_of(module)
     record = upgraded(record, places)
     content = content_of(places, encode=False, is_left_out=_left_out(record))
-    plan = plan_load(content, record, allowed)
+    plan = _planned(module, content, record, places, allowed)
     fillings = _fillings(plan, record)
     copy_all(
         fillings,
@@ -77,18 +93,21 @@ def from_record(
     strict: bool = True,
     allow_missing: Patterns | None = None,
     allow_unexpected: Patterns | None = None,
+    allow_empty: bool = False,
+    hyperparameters: Literal["compare", "ignore"] | None = None,
 ) -> M:
     """Return what ``factory`` builds, filled from the record without initializing it.
 
     The tensors are the record's own, memory-mapped where the file allows it. What the
-    record does not supply is initialized for real; `report_of` says what. If
+    record does not supply is initialized for real; `report_of` says what. Parameters
+    are frozen as they were stored, if the file is one of ours. If
     ``factory`` fails when nothing is initialized, it is called once more as ever.
     The draws that are not made leave torch's generators where they were: seed after
     loading if what follows must be reproducible. Raises as `load_record` does.
     """
-    allowed = Allowed(strict, allow_missing, allow_unexpected)
+    allowed = Allowed(strict, allow_missing, allow_unexpected, allow_empty)
     with paused_collection():
-        return _from_record(factory, _opened(source), allowed)
+        return _from_record(factory, _opened(source, hyperparameters), allowed)
 
 
 def report_of(module: nn.Module) -> LoadReport | None:
@@ -110,7 +129,7 @@ def _from_record(factory: Callable[[], M], record: FlatRecord, allowed: Allowed)
     places = places_of(module)
     record = upgraded(record, places)
     content = content_of(places, encode=False, is_left_out=_left_out(record))
-    plan = plan_load(content, record, allowed)
+    plan = _planned(module, content, record, places, allowed)
     fillings = _fillings(plan, record, is_kept=True)
     if build is not None:
         build.forget(tensor for tensors, _ in fillings for tensor in tensors)
@@ -118,6 +137,7 @@ def _from_record(factory: Callable[[], M], record: FlatRecord, allowed: Allowed)
     if build is not None:
         build.fill()
     _set_extra_state(content, plan, record, [])
+    plan.report.requires_grad = plan.take_over_flags()
     adopt(places, plan.ids)
     if plan.missing or content.is_partial:
         plan.report.initialized = _not_supplied(places, content, fillings)
@@ -131,10 +151,28 @@ def _left_out(record: FlatRecord) -> Callable[[str], bool]:
     return lambda path: not selected(path, only, exclude)
 
 
-def _opened(source: Readable) -> FlatRecord:
-    if isinstance(source, FlatRecord):
+def _opened(
+    source: Readable, hyperparameters: Literal["compare", "ignore"] | None
+) -> FlatRecord:
+    if isinstance(source, FlatRecord) and hyperparameters is None:
         return source
-    return open_record(source)
+    return open_record(source, hyperparameters=hyperparameters)
+
+
+def _planned(
+    module: nn.Module,
+    content: Content,
+    record: FlatRecord,
+    places: Places,
+    allowed: Allowed,
+) -> Plan:
+    """Return what is to be loaded into what is found to be the stored module."""
+    found = compared(module, record, places)
+    is_ignored = record.reading.hyperparameters == "ignore"
+    is_refused = not is_ignored and not is_part(record)
+    plan = plan_load(content, record, allowed, found.differing if is_refused else ())
+    plan.report.changed += note(found, record, is_ignored=is_ignored)
+    return plan
 
 
 def _built(

@@ -1,13 +1,13 @@
 """What a load will do, decided and checked before anything is changed."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from ...config.path import Patterns, did_you_mean, matches
+from ...config.path import did_you_mean
 from ...records.entry import Entry, ParamId
 from ...records.errors import RecordMismatchError
 from ...records.flat import FlatRecord
@@ -15,13 +15,18 @@ from ...records.memory import values_of
 from ...records.report import LoadReport
 from ...records.select import selected
 from ...records.show import show_dtype
+from ..evolution.derived import Derived
+from .allowed import Allowed
 from .conversion import misfit
 from .entries import Content
 from .grouping import grouped
+from .meaning import IGNORE
 from .places import WRAPPING
 
+_UNCHANGED = "The module is as it was."
+
 _CURE = (
-    "The module is as it was. Build it from the hyperparameters saved with the record, "
+    f"{_UNCHANGED} Build it from the hyperparameters saved with the record, "
     "rename paths with open_record(rename=...), leave entries out with "
     "open_record(exclude=...), or allow them: allow_missing=..., allow_unexpected=..., "
     "strict=False."
@@ -50,6 +55,25 @@ class Plan:
     missing: list[Entry | str] = field(default_factory=list[Entry | str])
     report: LoadReport = field(default_factory=LoadReport)
 
+    def take_over_flags(self) -> list[str]:
+        """Freeze and thaw parameters as they were stored; return the paths of those.
+
+        Files of other libraries do not say it: they have no IDs either.
+        """
+        changed: list[str] = []
+        for step in self.steps:
+            stored = step.stored
+            is_told = stored.id is not None or isinstance(stored.source, Derived)
+            if step.target.kind != "parameter" or not is_told:
+                continue
+            for tensor in step.tensors:
+                if isinstance(tensor, nn.Parameter) and (
+                    tensor.requires_grad is not stored.requires_grad
+                ):
+                    tensor.requires_grad_(stored.requires_grad)
+                    changed.append(step.target.path)
+        return list(dict.fromkeys(changed))
+
     @property
     def ids(self) -> dict[int, ParamId]:
         """The stored ID of each parameter, by ``id(parameter)``."""
@@ -60,27 +84,13 @@ class Plan:
         }
 
 
-@dataclass(frozen=True, slots=True)
-class Allowed:
-    """Which differences between a record and a module are no error."""
-
-    strict: bool = True
-    missing: Patterns | None = None
-    unexpected: Patterns | None = None
-
-    def allows_missing(self, item: Entry | str) -> bool:
-        """Return whether the record need not have ``item``."""
-        return not self.strict or _matches(self.missing, item)
-
-    def allows_unexpected(self, item: Entry | str) -> bool:
-        """Return whether the module need not have ``item``."""
-        return not self.strict or _matches(self.unexpected, item)
-
-
-def plan_load(content: Content, record: FlatRecord, allowed: Allowed) -> Plan:
+def plan_load(
+    content: Content, record: FlatRecord, allowed: Allowed, differing: Sequence[str]
+) -> Plan:
     """Return how ``record`` fills the module of ``content``; change nothing.
 
-    Raises `RecordMismatchError` that lists all that does not fit.
+    Raises `RecordMismatchError` that lists all that does not fit, with what was found
+    ``differing`` before.
     """
     file = record.reading.file
     if record.is_typed:
@@ -90,6 +100,11 @@ def plan_load(content: Content, record: FlatRecord, allowed: Allowed) -> Plan:
     stored = _by_path(record, content, plan)
     used = _match(content, stored, record, plan, problems)
     _check_left_over(content, record, stored, used, allowed, plan, problems)
+    if not problems and not allowed.is_empty_allowed:
+        problems += _nothing_matched(content, stored, plan)
+    if differing:
+        cure = f"{_CURE} {IGNORE}" if problems else f"{_UNCHANGED} {IGNORE}"
+        raise RecordMismatchError(file, [*problems, *differing], cure)
     if problems:
         raise RecordMismatchError(file, problems, _CURE)
     _finish_report(plan, record)
@@ -198,6 +213,24 @@ def _check_left_over(
     problems += _listed(bad_unexpected, "found {}, expected nothing", plan.missing)
 
 
+def _nothing_matched(
+    content: Content, stored: dict[str, Entry], plan: Plan
+) -> list[str]:
+    """Return the problem if both sides have entries, and no name is on both."""
+    theirs = [p for p, entry in stored.items() if entry.kind != "transient"]
+    ours = [e.path for e in content.entries if e.kind != "transient"]
+    if plan.steps or plan.extra or not (theirs or plan.report.unexpected):
+        return []
+    if not (ours or content.extra):
+        return []
+    found = ", ".join([*(theirs or plan.report.unexpected)][:3])
+    expected = ", ".join([*ours, *content.extra][:3])
+    return [
+        f"nothing matches: found {found}, ..., expected {expected}, .... To load "
+        "nothing all the same: allow_empty=True"
+    ]
+
+
 def _left_out(record: FlatRecord) -> Callable[[Entry | str], bool]:
     """Return whether the reader of the file asked not to have an item."""
     only = record.reading.only
@@ -262,11 +295,3 @@ def _finish_report(plan: Plan, record: FlatRecord) -> None:
 
 def _path(item: Entry | str) -> str:
     return item if isinstance(item, str) else item.path
-
-
-def _matches(patterns: Patterns | None, item: Entry | str) -> bool:
-    if patterns is None:
-        return False
-    if isinstance(item, str):
-        return matches(patterns, item)
-    return any(matches(patterns, path, item) for path in (item.path, *item.ties))

@@ -16,6 +16,7 @@ from ..evolution.upgrading import versions_below
 from ..hyperparameters.hparams import recorded_hparams
 from .entries import content_of
 from .identity import identify
+from .meaning import PART
 from .places import places_of, unwrapped
 from .record_type import class_version, record_type
 
@@ -50,6 +51,8 @@ def _record_of(
     hparams = recorded_hparams(inner)
     if hparams is not None:
         ours["hparams"] = hparams
+        if only is not None or exclude is not None:
+            ours[PART] = True
     metadata = {"burnish": ours} if ours else {}
     record = record_type(type(inner)).of(
         content.entries,

@@ -4,6 +4,7 @@ Files of torch before 1.6 and those inside a compressed file are read into memor
 """
 
 import io
+import json
 import re
 import warnings
 import zipfile
@@ -56,8 +57,9 @@ class TorchArchive(Format):
         """
         _warn_of_old_torch()
         try:
-            found = _state_dict(_load(source), source.name)
-            record = record_of_state_dict(found)
+            content = _load(source)
+            record = record_of_state_dict(_state_dict(content, source.name))
+            record.metadata.update(_told(content, source.name))
         except (TypeError, RecursionError) as error:
             raise RecordFormatError(
                 source.name, f"a state dict with something else: {error}"
@@ -147,6 +149,23 @@ def _explained(error: Exception) -> tuple[str, str, str]:
         cure = "Open it with torch.jit.load and save its state_dict()."
         return "a TorchScript program", "a state dict", cure
     return f"a damaged file of torch ({type(error).__name__}: {text[:120]})", "", ""
+
+
+def _told(content: Any, file: str) -> dict[str, Any]:
+    """Return as metadata what a checkpoint of Lightning tells of its module.
+
+    That is the blueprint, if one built it.
+    """
+    options = content.get("hyper_parameters") if isinstance(content, Mapping) else None
+    text = options.get("burnish_blueprint") if isinstance(options, Mapping) else None
+    if not isinstance(text, str):
+        return {}
+    try:
+        blueprint: Any = json.loads(text)
+        names = {key: blueprint[key] for key in ("__module__", "__name__")}
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        raise RecordFormatError(file, f"no blueprint: {error!s:.80}") from error
+    return {"burnish": {"hparams": {**names, "__blueprint__": blueprint}}}
 
 
 def _state_dict(content: Any, file: str) -> Mapping[str, Any]:

@@ -1,0 +1,273 @@
+# pyright: reportPrivateUsage=false
+# Nn.Module's tables have no public names.
+"""Stored hyperparameters beside those of a module: what differs, what nobody knows."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from inspect import Parameter
+from typing import Any
+
+import torch
+from torch import nn
+
+from ...config.path import join
+from ...records.errors import RecordError
+from ..evolution.upgrading import upgraded_node
+from . import plain
+from .declared_class import declared_class
+from .differences import ABSENT, Named, difference
+from .hparams_writer import Writer
+from .known_arguments import builder_of
+from .registry import MODULE, NAME, REGISTERED, class_named, names_of
+from .shown import shown
+from .signature import parameters_of, takes_any_name
+from .unstored import ALL, UNSTORED
+
+Node = Mapping[str, Any]
+
+
+@dataclass(slots=True)
+class Comparison:
+    """What a record says that its module is, beside what the module is."""
+
+    differing: list[str] = field(default_factory=list[str])
+    """Path, stored value and value found, of what makes another function."""
+    unknown: list[str] = field(default_factory=list[str])
+    """What the module does not tell, so that nothing was compared."""
+    noted: list[str] = field(default_factory=list[str])
+    """Differences that are the reader's choice: devices, dtypes, the class itself."""
+
+    def root(self, stored: Node, module: nn.Module, cls: type[nn.Module]) -> None:
+        """Compare the whole: of another class only its parts can be compared."""
+        if is_same_class(stored, cls) or _takes_the_same(stored, cls):
+            self.module(stored, own_node(module), cls, "", module)
+            return
+        self.noted.append(
+            f"stored is a {stored.get(NAME)!s:.80}, the module is a "
+            f"{cls.__qualname__}: their arguments are not compared"
+        )
+
+    def module(
+        self,
+        stored: Node,
+        own: Node,
+        cls: type[nn.Module] | None,
+        path: str,
+        live: nn.Module | None = None,
+    ) -> None:
+        """Compare the arguments of a module of class ``cls``, which stands at path.
+
+        Where ``live`` is given, a child that was exchanged by hand counts as the
+        argument of its name.
+        """
+        if cls is not None:
+            stored = upgraded_node(cls, stored, path)
+        theirs, ours = _unstored(stored), _unstored(own)
+        if ALL in theirs or (
+            plain.BLUEPRINT in stored and not _arguments_in(stored, cls)
+        ):
+            return
+        if ALL in ours:
+            if _arguments_in(stored, cls):
+                name = own.get(NAME)
+                self.unknown.append(
+                    f"{path or name}: the arguments of this {name} are not known: it "
+                    f"{ours[ALL]}"
+                )
+            return
+        for name in _names(stored, own, cls):
+            where = path if cls in plain.CONTAINERS_OF_TORCH else join(path, name)
+            if live is not None and _is_child(live, name, stored.get(name)):
+                continue
+            if name in theirs or name in ours:
+                self._unstorable(
+                    _side(stored, theirs, name), _side(own, ours, name), where
+                )
+            elif cls is not None and not _takes(cls, name):
+                self.unknown.append(
+                    f"{where}: stored {shown(stored[name])}, and {cls.__qualname__} "
+                    "takes no such argument"
+                )
+            elif cls is not None and _is_placement(cls, name):
+                self._value(stored.get(name), own.get(name), where, self.noted)
+            else:
+                default = _default(cls, name)
+                left, right = stored.get(name, default), own.get(name, default)
+                self._value(left, right, where, self.differing)
+
+    def _unstorable(self, stored: Any, own: Any, path: str) -> None:
+        """Compare what is no plain data by its name: functions and classes have one.
+
+        Objects (connections, clocks) are another in each process; None is none.
+        """
+        if stored == own:
+            return
+        is_replaced = any(
+            side is None or (isinstance(side, Named) and side.is_anonymous)
+            for side in (stored, own)
+        )
+        found = self.noted if is_replaced else self.differing
+        found.append(difference(path, stored, own))
+
+    def _value(self, stored: Any, own: Any, path: str, found: list[str]) -> None:
+        if isinstance(stored, Mapping) and isinstance(own, Mapping):
+            if NAME in stored and NAME in own:
+                self._nested(stored, own, path)
+                return
+            if plain.REF in stored or plain.REF in own:
+                # Where a shared module is told first depends on what else is told.
+                return
+            for key in _keys(stored, own):
+                left, right = stored.get(key, ABSENT), own.get(key, ABSENT)
+                self._value(left, right, join(path, str(key)), found)
+        elif isinstance(stored, list | tuple) and isinstance(own, list | tuple):
+            if len(stored) != len(own):
+                found.append(difference(path, stored, own))
+                return
+            for i, (left, right) in enumerate(zip(stored, own, strict=True)):
+                self._value(left, right, join(path, i), found)
+        elif not _equal(stored, own):
+            found.append(difference(path, stored, own))
+
+    def _nested(self, stored: Node, own: Node, path: str) -> None:
+        try:
+            cls: type[nn.Module] | None = class_named(own)
+        except RecordError:
+            cls = None
+        is_same = (
+            is_same_class(stored, cls) if cls else stored.get(NAME) == own.get(NAME)
+        )
+        if is_same:
+            self.module(stored, own, cls, path)
+        else:
+            self.differing.append(difference(path, Named(stored), Named(own)))
+
+
+def own_node(module: nn.Module) -> Node:
+    """Return what ``module`` itself is made of, without the children that it makes."""
+    return Writer(partial=True, children=False).node(module, "")
+
+
+def is_same_class(stored: Node, cls: type[nn.Module]) -> bool:
+    """Return whether ``stored`` is of ``cls``, wherever that stands by now."""
+    ours = names_of(cls)
+    if stored.get(REGISTERED) is not None and REGISTERED in ours:
+        return bool(stored[REGISTERED] == ours[REGISTERED])
+    if stored.get(NAME) != ours[NAME]:
+        return _named(stored) is cls
+    if stored.get(MODULE) == ours[MODULE]:
+        return True
+    # Known in its old place it is another class; unknown there, it has moved.
+    return _named(stored) in (None, cls)
+
+
+def _named(stored: Node) -> type[nn.Module] | None:
+    try:
+        return class_named(stored)
+    except RecordError:
+        return None
+
+
+def _takes_the_same(stored: Node, cls: type[nn.Module]) -> bool:
+    """Return whether a relative of ``cls`` is stored that has the same arguments."""
+    named = _named(stored)
+    if named is None or not (issubclass(cls, named) or issubclass(named, cls)):
+        return False
+    return list(parameters_of(named)) == list(parameters_of(cls))
+
+
+def _unstored(node: Node) -> Node:
+    found = node.get(UNSTORED, {})
+    return found if isinstance(found, Mapping) else {}
+
+
+def _side(node: Node, unstored: Node, name: str) -> Any:
+    return Named(unstored[name]) if name in unstored else node.get(name, ABSENT)
+
+
+def _arguments_in(node: Node, cls: type[nn.Module] | None) -> list[str]:
+    """Return the arguments among the keys of ``node``, children left out."""
+    known = parameters_of(cls) if cls is not None else {}
+    return [
+        name
+        for name, value in node.items()
+        if name in known or not (name in plain.OWN or plain.is_child(value))
+    ]
+
+
+def _is_child(module: nn.Module, name: str, value: Any) -> bool:
+    """Return whether ``value`` stands for what ``module`` has as its child ``name``."""
+    node = value.get(plain.CLASS, value) if isinstance(value, Mapping) else None
+    child = module._modules.get(name)
+    if child is None or not isinstance(node, Mapping) or NAME not in node:
+        return False
+    cls = declared_class(type(child))
+    if not is_same_class(node, cls):
+        return False
+    found = Comparison()
+    found.module(node, own_node(child), cls, "")
+    return not (found.differing or found.unknown)
+
+
+def _names(stored: Node, own: Node, cls: type[nn.Module] | None) -> list[str]:
+    names = [
+        *_arguments_in(stored, cls),
+        *_arguments_in(own, cls),
+        *_unstored(stored),
+        *_unstored(own),
+    ]
+    if plain.CONTAINERS in stored and plain.CONTAINERS in own:
+        names.append(plain.CONTAINERS)
+    return list(dict.fromkeys(names))
+
+
+def _takes(cls: type[nn.Module], name: str) -> bool:
+    known = name in parameters_of(cls) or name == plain.CONTAINERS
+    return known or takes_any_name(cls) or builder_of(cls) is not None
+
+
+def _is_placement(cls: type[nn.Module], name: str) -> bool:
+    """Return whether an argument is a device or a dtype, which loading decides."""
+    if name in ("device", "dtype"):
+        return True
+    return plain.takes(plain.hints_of(cls).get(name), torch.device, torch.dtype)
+
+
+def _default(cls: type[nn.Module] | None, name: str) -> Any:
+    """Return what an argument is that nobody passed, as plain data."""
+    parameter = None if cls is None else parameters_of(cls).get(name)
+    if cls is None or parameter is None:
+        return ABSENT
+    if parameter.kind is Parameter.VAR_POSITIONAL:
+        return []
+    if parameter.kind is Parameter.VAR_KEYWORD:
+        return {}
+    if parameter.default is Parameter.empty:
+        return ABSENT
+    try:
+        hint = plain.hints_of(cls).get(name, Any)
+        return Writer(partial=True).value(parameter.default, hint, name, 0)
+    except (TypeError, RecordError):
+        return ABSENT
+
+
+def _equal(stored: Any, own: Any) -> bool:
+    if isinstance(stored, float) and isinstance(own, float):
+        return stored == own or (math.isnan(stored) and math.isnan(own))
+    if isinstance(stored, bool) is not isinstance(own, bool):
+        return False
+    return bool(stored == own)
+
+
+_CHANGING = frozenset(
+    {"transformers_version", "architectures", "dtype", "torch_dtype", "_name_or_path"}
+)
+"""What a configuration of transformers says of files and machines."""
+
+
+def _keys(stored: Node, own: Node) -> list[str]:
+    if "model_type" in stored and "model_type" in own:
+        # Other versions of the library have other fields, and defaults for them.
+        return [k for k in stored if k in own and k not in _CHANGING]
+    return [*stored, *(k for k in own if k not in stored)]

@@ -1,0 +1,33 @@
+"""Which differences between a record and a module are allowed."""
+
+from dataclasses import dataclass
+
+from ...config.path import Patterns, matches
+from ...records.entry import Entry
+
+
+@dataclass(frozen=True, slots=True)
+class Allowed:
+    """Which differences between a record and a module are no error."""
+
+    strict: bool = True
+    missing: Patterns | None = None
+    unexpected: Patterns | None = None
+    is_empty_allowed: bool = False
+    """Whether a record may fill nothing at all."""
+
+    def allows_missing(self, item: Entry | str) -> bool:
+        """Return whether the record need not have ``item``."""
+        return not self.strict or _matches(self.missing, item)
+
+    def allows_unexpected(self, item: Entry | str) -> bool:
+        """Return whether the module need not have ``item``."""
+        return not self.strict or _matches(self.unexpected, item)
+
+
+def _matches(patterns: Patterns | None, item: Entry | str) -> bool:
+    if patterns is None:
+        return False
+    if isinstance(item, str):
+        return matches(patterns, item)
+    return any(matches(patterns, path, item) for path in (item.path, *item.ties))

@@ -1,0 +1,154 @@
+"""Whether a module is what a record says it is of: compared is what there is."""
+
+import warnings
+from collections.abc import Mapping
+from typing import Any
+
+from torch import nn
+
+from ...config.path import did_you_mean
+from ...records.errors import RecordMismatchError
+from ...records.flat import FlatRecord
+from ...records.reading import Reading
+from ..evolution.upgrading import carried_paths
+from ..hyperparameters.comparing import Comparison, is_same_class, own_node
+from ..hyperparameters.declared_class import declared_class
+from ..hyperparameters.plain import BLUEPRINT, ORIGIN, RESULT
+from ..hyperparameters.registry import NAME
+from ..hyperparameters.unstored import ALL, UNSTORED
+from .places import Places, places_of, unwrapped
+
+IGNORE = (
+    'If the difference is meant: hyperparameters="ignore", of load_record, from_record '
+    "or open_record."
+)
+"""What to do about hyperparameters that differ."""
+
+
+PART = "part"
+"""In the metadata of a record: whether only some of the entries were saved."""
+
+
+def compared(module: nn.Module, record: FlatRecord, places: Places) -> Comparison:
+    """Return how what ``record`` says of its module differs from ``module``.
+
+    Compared are the arguments of its class, and, at each path that a stored blueprint
+    changed, the class and its arguments; how ``module`` came to be does not matter.
+    """
+    found = Comparison()
+    stored = _stored(record)
+    if stored is None:
+        return found
+    whole = unwrapped(module)
+    found.root(stored, whole, declared_class(type(whole)))
+    parts = _result(stored, record)
+    if parts:
+        _compare_parts(found, parts, whole, record, places)
+    return found
+
+
+def check_meaning(module: nn.Module, stored: Any, file: str) -> None:
+    """Raise `RecordMismatchError` if ``module`` is not what ``stored`` says.
+
+    For weights that come in another way than by our records.
+    """
+    reading = Reading(file=file)
+    record = FlatRecord.of([], metadata={"burnish": {"hparams": stored}})
+    record = record.replaced(reading=reading)
+    found = compared(module, record, places_of(module))
+    if found.differing:
+        cure = "Train the module that was saved, or load its weights into this one."
+        raise RecordMismatchError(file, found.differing, cure)
+    note(found, record, is_ignored=False)
+
+
+def note(found: Comparison, record: FlatRecord, *, is_ignored: bool) -> list[str]:
+    """Return the report's lines; warn, once, of what could not be compared.
+
+    Of a part of a record its reader makes something else: differences are a warning.
+    """
+    differing = found.differing
+    silent = is_ignored or not (found.unknown or differing)
+    if not silent:
+        lines = [*found.unknown, *differing]
+        more = f" and {len(lines) - 4} more" if len(lines) > 4 else ""
+        warnings.warn(
+            f"{record.reading.file}: the module may be another than the stored one: "
+            f"{'; '.join(lines[:4])}{more}. {IGNORE}",
+            UserWarning,
+            stacklevel=4,
+        )
+    return [*differing, *found.unknown, *found.noted]
+
+
+def is_part(record: FlatRecord) -> bool:
+    """Return whether its writer or its reader chose some of a module's entries."""
+    reading = record.reading
+    ours: Any = record.metadata.get("burnish")
+    is_stored_part = isinstance(ours, Mapping) and ours.get(PART) is True
+    return is_stored_part or reading.only is not None or reading.exclude is not None
+
+
+def _stored(record: FlatRecord) -> Mapping[str, Any] | None:
+    ours: Any = record.metadata.get("burnish")
+    stored: Any = ours.get("hparams") if isinstance(ours, Mapping) else None
+    return stored if isinstance(stored, Mapping) else None
+
+
+def _result(
+    stored: Mapping[str, Any], record: FlatRecord
+) -> list[tuple[list[str], Mapping[str, Any]]]:
+    """Return the paths that a blueprint changed, with what stood there."""
+    blueprint: Any = stored.get(BLUEPRINT)
+    told: Any = blueprint.get(RESULT, []) if isinstance(blueprint, Mapping) else []
+    parts: list[tuple[list[str], Mapping[str, Any]]] = []
+    for item in told if isinstance(told, list) else [None]:
+        match item:
+            case [list() as paths, Mapping() as node] if all(
+                isinstance(path, str) for path in paths
+            ):
+                parts.append((paths, node))
+            case _:
+                raise RecordMismatchError(
+                    record.reading.file,
+                    [f"{BLUEPRINT}.{RESULT}: expected pairs of paths and a module"],
+                )
+    return parts
+
+
+def _compare_parts(
+    found: Comparison,
+    parts: list[tuple[list[str], Mapping[str, Any]]],
+    whole: nn.Module,
+    record: FlatRecord,
+    places: Places,
+) -> None:
+    modules = {prefix[:-1]: owner for prefix, owner in reversed(places)}
+    carried = carried_paths(record, places, [p for paths, _ in parts for p in paths])
+    origin: Any = whole.__dict__.get(ORIGIN)
+    for paths, node in parts:
+        for stored_path in paths:
+            path = carried[stored_path]
+            if path is None:
+                continue
+            part = modules.get(path)
+            if part is None:
+                hint = did_you_mean(path, modules)
+                found.differing.append(
+                    f"{path}: stored {node.get(NAME)!s:.80}, the module has nothing "
+                    f"there.{hint}"
+                )
+                continue
+            part = unwrapped(part)
+            cls = declared_class(type(part))
+            if path and not is_same_class(node, cls):
+                found.differing.append(
+                    f"{path}: stored {node.get(NAME)!s:.80}, the module has "
+                    f"{cls.__qualname__}"
+                )
+                continue
+            own = own_node(part)
+            if ALL in own.get(UNSTORED, {}) and origin is not None:
+                own = origin.part(whole, path, part) or own
+            if path or is_same_class(node, cls):
+                found.module(node, own, cls, path)
