@@ -49,16 +49,6 @@ class Blueprint(Selection, Generic[M]):
         made._set_up(Draft(module_class, merged(module_class, {}, arguments)))
         return made
 
-    @classmethod
-    def of_tape(
-        cls, module_class: type[M], given: Arguments, tape: Sequence[Entry]
-    ) -> Self:
-        """Return the blueprint of a class, its arguments, and what happened since."""
-        made = cls.__new__(cls)
-        made._set_up(Draft(module_class, given))
-        made._replay([entry for entry in tape if entry.on_tape])
-        return made
-
     def build(self, *example: Any, **named: Any) -> M:
         """Return the module, in place: afterwards this blueprint cannot change.
 
