@@ -208,6 +208,13 @@ class OptimizerAdaptor(Stepping):
             for i, call in enumerate(calls)
         ]
 
+    def housed(
+        self, states: dict[Tensor, dict[str, Any]], *, adopt: bool = False
+    ) -> dict[Tensor, dict[str, Any]]:
+        """Return states of held parameters in storage of their own; see `Stepper`."""
+        groups = [group["params"] for group in self.param_groups]
+        return self._stepper.house(groups, states, adopt=adopt)
+
     def adopt(self, states: dict[Tensor, dict[str, Any]], is_training: bool) -> None:
         """Replace all states."""
         self.state.clear()

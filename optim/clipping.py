@@ -24,7 +24,11 @@ class ClipValue:
 
 @dataclass(frozen=True)
 class ClipNorm:
-    """Scale the gradient of each parameter to a norm of at most ``max_norm``."""
+    """Scale the gradient of each parameter to a norm of at most ``max_norm``.
+
+    Where the norm is infinite or no number, the gradient becomes 0 and NaN, as torch's
+    does.
+    """
 
     max_norm: float
 
@@ -35,7 +39,7 @@ class ClipNorm:
         """Return gradients of which the long ones are shortened copies."""
         lengths = [float(torch.linalg.vector_norm(_dense(g))) for g in grads]
         clipped = [
-            g * (self.max_norm / n) if self.max_norm < n < float("inf") else g
+            g if n <= self.max_norm else g * (self.max_norm / n)
             for g, n in zip(grads, lengths, strict=True)
         ]
         return Clipped(clipped)
@@ -56,10 +60,12 @@ class ClipGlobalNorm:
     def clip(self, grads: list[Tensor]) -> "Clipped":
         """Return the gradients, and what the step multiplies them by."""
         if not grads:
-            return Clipped(grads)
+            return Clipped(grads, scale=1.0)
         norm = float(torch.nn.utils.get_total_norm([_dense(g) for g in grads]))
         factor = self.max_norm / (norm + 1e-6)
-        return Clipped(grads, scale=factor if factor < 1.0 else None)
+        # A factor of 1 is told too: whether a step is scaled must not depend on its
+        # gradients, or they would choose the engine. No number stays no number.
+        return Clipped(grads, scale=1.0 if factor >= 1.0 else factor)
 
 
 Clip = ClipValue | ClipNorm | ClipGlobalNorm

@@ -15,7 +15,7 @@ from .fitting import fitted
 from .nested import as_dicts
 from .param_groups import as_held, as_stored, restore_schedule
 from .report import engines
-from .stepper import Stored, housed
+from .stepper import Stored
 
 if TYPE_CHECKING:
     from .adaptor import OptimizerAdaptor
@@ -118,7 +118,7 @@ def load_record(
     if problems:
         raise RecordMismatchError(where, problems)
     # A mapped file gives tensors that nobody else has; writes stay in memory.
-    own = housed(states, adopt=isinstance(source, str | os.PathLike))
+    own = adaptor.housed(states, adopt=isinstance(source, str | os.PathLike))
 
     def attempt(undos: list[Callable[[], object]]) -> None:
         undos.append(_undo_of(adaptor))

@@ -9,7 +9,8 @@ from torch import Tensor
 
 from .binding import Binding
 from .engines.arena import Arena, is_plain
-from .engines.bucket import Bucket, Job, Unfit
+from .engines.bucket import Bucket, Engine, Job, Unfit
+from .engines.generators import kept_generators
 from .engines.loop import Loop, follow, plain
 from .engines.plan import Plan, Planner
 from .engines.portions import StepFailed
@@ -21,6 +22,7 @@ Stored = dict[str, Any]
 """A state as the fields of a dict, as torch keeps it."""
 
 States = dict[Tensor, Stored]
+_MANY = 4096
 PathOf = Callable[[Tensor], str]
 
 
@@ -39,6 +41,7 @@ class Stepper:
         self.planner = Planner(fused)
         self.plans: dict[int, Plan] = {}
         self._blanks: dict[tuple[Any, ...], Any] = {}
+        self._arenas: dict[int, Arena] = {}
 
     def jobs(
         self,
@@ -53,22 +56,53 @@ class Stepper:
         Raises StepFailed; parameters and states are as they were.
         """
         plan = self._plan(index, params, grads, states, call)
+        try:
+            return [self._job(bucket, grads, call) for bucket in plan.buckets]
+        except (Unfit, NotElementwise):
+            # A resumed run would plan this step anew, so this one does.
+            del self.plans[index]
+        plan = self._plan(index, params, grads, states, call)
         jobs: list[Job] = []
         for bucket in plan.buckets:
-            given = _given(bucket, grads)
-            own = call
-            if bucket.compute is not None:
-                own = dataclasses.replace(call, compute=bucket.compute)
             try:
-                jobs.append(bucket.engine.prepare(bucket, given, own))
+                jobs.append(self._job(bucket, grads, call))
             except (Unfit, NotElementwise):
-                jobs.append(Loop().prepare(bucket, given, own))
-            except ImpureStepError as error:
-                raise StepFailed(bucket.params[0]) from error
+                jobs.append(self._job(bucket, grads, call, Loop()))
         return jobs
+
+    def _job(
+        self,
+        bucket: Bucket,
+        grads: list[Tensor | None],
+        call: Step,
+        engine: Engine | None = None,
+    ) -> Job:
+        given, own = _given(bucket, grads), call
+        if bucket.compute is not None:
+            own = dataclasses.replace(call, compute=bucket.compute)
+        try:
+            return (engine or bucket.engine).prepare(bucket, given, own)
+        except ImpureStepError as error:
+            raise StepFailed(bucket.params[0]) from error
+
+    def house(
+        self, groups: list[list[Tensor]], states: States, *, adopt: bool
+    ) -> States:
+        """Return all states of the optimizer with their tensors in new storage.
+
+        ``adopt`` takes large ones over as they are, where nothing else refers to them.
+        """
+        self._arenas = {i: Arena(params) for i, params in enumerate(groups)}
+        return {
+            param: self._arenas[i].house(param, states[param], adopt=adopt)
+            for i, params in enumerate(groups)
+            for param in params
+            if param in states
+        }
 
     def initialize(
         self,
+        index: int,
         params: list[Tensor],
         grads: list[Tensor | None],
         states: States,
@@ -76,7 +110,8 @@ class Stepper:
     ) -> list[Any]:
         """Make the states that are lacking; return what each looks like at first."""
         blanks = [self.blank(call.simple, p) for p in params]
-        self._initialize(params, [g is None for g in grads], states, blanks, call)
+        missing = [g is None for g in grads]
+        self._initialize(index, params, missing, states, blanks, call)
         return blanks
 
     def plan_of(
@@ -101,7 +136,10 @@ class Stepper:
             self._compute(p, s, b) for p, s, b in zip(params, kept, blanks, strict=True)
         ]
         grads: list[Tensor | None] = [p.detach() for p in params]
-        return self.planner.plan(params, grads, kept, types, computes, call, dry=True)
+        with kept_generators(torch.device("cpu")):
+            return self.planner.plan(
+                params, grads, kept, types, computes, call, dry=True
+            )
 
     def blank(self, simple: SimpleOptimizer[Any], param: Tensor) -> Any:
         """Return the state of ``param`` before the first step, without its values.
@@ -117,6 +155,9 @@ class Stepper:
             key = (type(simple), repr(simple), param.shape, param.dtype)
             known = key in self._blanks
         if not known:
+            # A schedule on a hyperparameter makes another optimizer of each step.
+            if len(self._blanks) >= _MANY:
+                self._blanks.clear()
             self._blanks[key] = _blank(simple, param, dtype, self.path_of)
         return self._blanks[key]
 
@@ -133,8 +174,8 @@ class Stepper:
         plan = self.plans.get(index)
         if (
             plan is not None
-            and plan.simple_type is type(call.simple)
             and plan.holds(params, missing, stored)
+            and plan.serves(call, self.planner.fused)
             and all(_fits(bucket, grads) for bucket in plan.buckets)
         ):
             return plan
@@ -142,18 +183,21 @@ class Stepper:
             self.is_live(p) for p, lacks in zip(params, missing, strict=True) if lacks
         ):
             raise Replaced
-        blanks = self.initialize(params, grads, states, call)
+        blanks = self.initialize(index, params, grads, states, call)
         kept = [states.get(p, {}) for p in params]
         types = [type(b) if b is not None else None for b in blanks]
         computes = [
             self._compute(p, s, b) for p, s, b in zip(params, kept, blanks, strict=True)
         ]
-        plan = self.planner.plan(params, grads, kept, types, computes, call)
+        # What is tried on the way may draw numbers that the run did not draw.
+        with kept_generators(params[0].device):
+            plan = self.planner.plan(params, grads, kept, types, computes, call)
         self.plans[index] = plan
         return plan
 
     def _initialize(
         self,
+        index: int,
         params: list[Tensor],
         missing: list[bool],
         states: States,
@@ -170,7 +214,7 @@ class Stepper:
                 new.append(param)
             else:
                 settle(param, known)
-        arena = Arena(new)
+        arena = self._arena(index, params) if new else Arena([])
         made: States = {}
         for param in new:
             tensor = plain(param)
@@ -180,6 +224,12 @@ class Stepper:
             fields = {} if state is None else fields_of(state)
             made[param] = arena.house(param, fields)
         states.update(made)
+
+    def _arena(self, index: int, params: list[Tensor]) -> Arena:
+        arena = self._arenas.get(index)
+        if arena is None or not arena.holds(params):
+            arena = self._arenas[index] = Arena(list(params))
+        return arena
 
     def _compute(self, param: Tensor, stored: Stored, blank: Any) -> torch.dtype | None:
         """Return the dtype to compute in where it is not the parameter's."""
@@ -191,15 +241,6 @@ class Stepper:
                 if isinstance(usual, Tensor) and usual.dtype != value.dtype:
                     wide, differs = torch.promote_types(wide, value.dtype), True
         return wide if differs and not param.is_complex() else None
-
-
-def housed(states: States, *, adopt: bool = False) -> States:
-    """Return the states with their tensors copied into storage of their own.
-
-    ``adopt`` takes large ones over as they are, where nothing else refers to them.
-    """
-    arena = Arena(list(states), adopt=adopt)
-    return {param: arena.house(param, stored) for param, stored in states.items()}
 
 
 def fields_of(state: Any) -> dict[str, Any]:

@@ -76,7 +76,7 @@ class Stepping(torch.optim.Optimizer):
             call = self._call(index, lr, scale, limit)
             params = self.param_groups[index]["params"]
             if is_probe:
-                self._stepper.initialize(params, own, self.state, call)
+                self._stepper.initialize(index, params, own, self.state, call)
                 continue
             jobs += self._stepper.jobs(index, params, own, self.state, call)
         # Those that may still raise go first.

@@ -9,7 +9,7 @@ from torch import Tensor
 from ..records.errors import RecordMismatchError
 from .fitting import fitted
 from .param_groups import take_over
-from .stepper import Stored, housed
+from .stepper import Stored
 
 if TYPE_CHECKING:
     from .adaptor import OptimizerAdaptor
@@ -35,7 +35,7 @@ def load_state_dict(
 
     def restore(_: Any) -> None:
         adaptor.state.clear()
-        adaptor.state.update(housed(states))
+        adaptor.state.update(adaptor.housed(states))
         for group, before in zip(adaptor.param_groups, old, strict=True):
             stored = dict(group)
             group.update(before)

@@ -1,5 +1,6 @@
 """Storage of the states: small ones side by side, so that blocks hold many."""
 
+from operator import is_
 from typing import Any
 
 import torch
@@ -10,50 +11,69 @@ from .loop import owned
 
 
 class Arena:
-    """Gives tensors of states storage of their own, next to the one before."""
+    """Gives the states of a group storage of their own, next to the one before.
 
-    def __init__(self, params: list[Tensor], *, adopt: bool = False) -> None:
-        """Prepare for ``params``; ``adopt`` takes large tensors over as they are."""
-        self.adopt = adopt
-        self.left = sum(p.numel() for p in params if p.numel() < SMALL)
-        self.open: dict[tuple[Any, ...], tuple[Tensor, int]] = {}
+    Where a small one lies follows from the group's parameters alone, never from the
+    order in which gradients arrived: the last elements of a block may be rounded
+    otherwise than those before, and a resumed run has to find the same blocks.
+    """
 
-    def house(self, param: Tensor, fields: dict[str, Any]) -> dict[str, Any]:
-        """Return the fields with tensors copied into storage; without those of None."""
+    def __init__(self, params: list[Tensor]) -> None:
+        self.params = params
+        self.places: dict[Tensor, tuple[int, int, int]] = {}
+        """Number of a block, and start and size in it, of each small parameter."""
+        self.sizes: list[int] = []
+        self.blocks: dict[tuple[Any, ...], Tensor] = {}
+        self.given = set[tuple[Tensor, tuple[Any, ...]]]()
+        """The rooms that are in use; what was there before may be someone else's."""
+        for param in params:
+            self._place(param, param.numel())
+
+    def _place(self, param: Tensor, count: int) -> None:
+        if count >= SMALL:
+            return
+        if not self.sizes or self.sizes[-1] + count > BLOCK:
+            self.sizes.append(0)
+        self.places[param] = (len(self.sizes) - 1, self.sizes[-1], count)
+        self.sizes[-1] += count
+
+    def holds(self, params: list[Tensor]) -> bool:
+        """Return whether it was made for these parameters."""
+        return len(params) == len(self.params) and all(map(is_, params, self.params))
+
+    def house(
+        self, param: Tensor, fields: dict[str, Any], *, adopt: bool = False
+    ) -> dict[str, Any]:
+        """Return the fields with tensors copied into storage; without those of None.
+
+        ``adopt`` takes large ones over as they are, where nothing else refers to them.
+        """
         housed: dict[str, Any] = {}
         for name, value in fields.items():
             if value is None:
                 continue
             if not isinstance(value, Tensor) or not _is_like(param, value):
                 housed[name] = owned(value)
-                continue
-            if (
-                self.adopt
-                and param.numel() >= SMALL
-                and value.stride() == param.stride()
+            elif (
+                adopt and param not in self.places and value.stride() == param.stride()
             ):
                 housed[name] = value
-                continue
-            housed[name] = self._room(name, param, value).copy_(value)
-        if param.numel() < SMALL:
-            self.left -= param.numel()
+            else:
+                housed[name] = self._room(name, param, value).copy_(value)
         return housed
 
     def _room(self, name: str, param: Tensor, value: Tensor) -> Tensor:
-        count = param.numel()
         shape, stride = param.shape, param.stride()
         dtype, device = value.dtype, param.device
-        if count >= SMALL:
+        number, start, count = self.places.get(param, (0, 0, -1))
+        key = (number, name, dtype, device)
+        if count != param.numel() or (param, key) in self.given:
             return torch.empty_strided(shape, stride, dtype=dtype, device=device)
-        key = (name, dtype, device)
-        block, used = self.open.get(key, (None, 0))
-        if block is None or used + count > len(block):
-            block = torch.empty(
-                max(count, min(BLOCK, self.left)), dtype=dtype, device=device
-            )
-            used = 0
-        self.open[key] = (block, used + count)
-        return block.as_strided(shape, stride, used)
+        self.given.add((param, key))
+        if key not in self.blocks:
+            size = self.sizes[number]
+            self.blocks[key] = torch.empty(size, dtype=dtype, device=device)
+        return self.blocks[key].as_strided(shape, stride, start)
 
 
 def _is_like(param: Tensor, value: Tensor) -> bool:

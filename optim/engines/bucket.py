@@ -50,6 +50,8 @@ class Bucket:
     why: str
     compute: torch.dtype | None = None
     """What to compute in, where that is not the parameters' dtype."""
+    unrecorded: Layout | None = None
+    """What to record with, where only the numbers of this step forbade it."""
     sizes: list[int] = field(init=False)
     addresses: list[int] = field(default_factory=list[int])
     """Where the tensors, then the gradients were when last looked at."""

@@ -1,5 +1,6 @@
 """Which engine takes a step, and why."""
 
+from dataclasses import dataclass
 from typing import Any
 
 from .agreement import kernel_agrees
@@ -7,58 +8,79 @@ from .blocks import Replay, replayable
 from .bucket import Engine, Unfit
 from .compiled import Native, compiled
 from .foreach import Listwise, listable
+from .generators import Watch
 from .recording import NotElementwise
 from .step import Step
-from .torch_fused import Fused, kernel_of
+from .torch_fused import Fused, Kernel, kernel_of
 from .trace import Layout, Trace, trace
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """An engine, or None where the step runs as it is written."""
+
+    engine: Engine | None
+    why: str
+    reads_shape: bool = False
+    may_change: bool = False
+    """Whether the next step might be recorded, though this one cannot be."""
 
 
 def choose(
     step: Step, layout: Layout, numbers: dict[str, Any], fused: bool | None
-) -> tuple[Engine | None, str, bool]:
-    """Return an engine (None: none fits), why, and whether the step reads shapes."""
-    is_cpu = layout.like.device.type == "cpu"
-    kernel = kernel_of(step, layout) if fused is None or not is_cpu else None
-    if kernel is not None and kernel_agrees(Fused(kernel), step, layout):
-        return Fused(kernel), "torch has a kernel for it", False
-    engine, why, reads_shape = _recorded(step, layout, numbers, fused)
+) -> Choice:
+    """Return the engine for a step; it follows from what is stored and configured."""
+    kernel = usable_kernel(step, layout, fused)
     if kernel is not None:
-        why += f"; torch's kernel gives other numbers in {layout.dtypes[0]}"
-    return engine, why, reads_shape
+        return Choice(Fused(kernel), "torch has a kernel for it")
+    choice = _recorded(step, layout, numbers, fused)
+    if _kernel(step, layout, fused) is None:
+        return choice
+    why = f"{choice.why}; torch's kernel gives other numbers in {layout.dtypes[0]}"
+    return Choice(choice.engine, why, choice.reads_shape, choice.may_change)
+
+
+def usable_kernel(step: Step, layout: Layout, fused: bool | None) -> Kernel | None:
+    """Return torch's kernel for a step, if it has one that agrees with it."""
+    kernel = _kernel(step, layout, fused)
+    if kernel is None or not kernel_agrees(Fused(kernel), step, layout):
+        return None
+    return kernel
+
+
+def _kernel(step: Step, layout: Layout, fused: bool | None) -> Kernel | None:
+    is_cpu = layout.like.device.type == "cpu"
+    return kernel_of(step, layout) if fused is None or not is_cpu else None
 
 
 def _recorded(
     step: Step, layout: Layout, numbers: dict[str, Any], fused: bool | None
-) -> tuple[Engine | None, str, bool]:
+) -> Choice:
     """Return the engine for a step that is recorded; see `choose`."""
-    is_cpu = layout.like.device.type == "cpu"
+    watch = Watch(layout.like.device)
     try:
         made = trace(step, layout, numbers)
     except NotElementwise as reason:
-        return None, str(reason), False
-    reads = made.reads_shape
-    if not is_cpu:
-        return _listed(made, layout, step, numbers, reads)
-    if fused and compiled(made, layout, step, numbers) is not None:
-        return Native(), "elementwise", reads
-    return _replay(made, layout, step, numbers, reads)
-
-
-def _listed(
-    made: Trace, layout: Layout, step: Step, numbers: dict[str, Any], reads: bool
-) -> tuple[Engine | None, str, bool]:
+        return Choice(None, str(reason), may_change=not watch.has_drawn())
+    if watch.has_drawn():
+        return Choice(None, "it draws random numbers")
     try:
-        listable(made, layout, step, numbers)
-    except Unfit as unfit:
-        return None, str(unfit), reads
-    return Listwise(), "elementwise, on an accelerator", reads
-
-
-def _replay(
-    made: Trace, layout: Layout, step: Step, numbers: dict[str, Any], reads: bool
-) -> tuple[Engine | None, str, bool]:
-    try:
+        if layout.like.device.type != "cpu":
+            listable(made, layout, step, numbers)
+            why = "elementwise, on an accelerator"
+            return Choice(Listwise(), why, made.reads_shape)
+        if fused and compiled(made, layout, step, numbers) is not None:
+            return Choice(Native(), "elementwise", made.reads_shape)
         replayable(made, layout, step, numbers)
     except Unfit as unfit:
-        return None, str(unfit), reads
-    return Replay(), "elementwise", reads
+        return Choice(None, str(unfit), made.reads_shape)
+    return Choice(Replay(), "elementwise", made.reads_shape)
+
+
+def is_elementwise(step: Step, layout: Layout, numbers: dict[str, Any]) -> bool:
+    """Return whether a step that could not be recorded before now can be."""
+    try:
+        made: Trace = trace(step, layout, numbers)
+    except NotElementwise:
+        return False
+    return bool(made.outs)

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from .arena import is_dense, is_plain
 from .bucket import Bucket, Engine, Unfit
-from .choice import choose
+from .choice import choose, is_elementwise, usable_kernel
 from .loop import Loop, checked, plain, settled, state_of
 from .portions import StepFailed
 from .recording import ImpureStepError
@@ -26,7 +26,8 @@ _NUMBERS = (int, float, bool, str)
 class Plan:
     """The buckets of a group, for as long as its parameters stay what they are."""
 
-    simple_type: type
+    step: Step
+    """The call that it was made for, or that it was last found to serve."""
     params: list[Tensor]
     missing: list[bool]
     """Whether each parameter has no gradient."""
@@ -45,6 +46,41 @@ class Plan:
             and all(map(is_, params, self.params))
             and all(bucket.holds(states) for bucket in self.buckets)
         )
+
+    def serves(self, step: Step, fused: bool | None) -> bool:
+        """Return whether ``step`` would be planned to run on the same engines."""
+        old = self.step
+        is_same = step.simple is old.simple and step.maximize is old.maximize
+        if not is_same and not (
+            type(step.simple) is type(old.simple)
+            and all(_keeps_kernel(b, step, fused) for b in self.buckets)
+        ):
+            return False
+        self.step = step
+        return not any(_is_recordable(bucket, step) for bucket in self.buckets)
+
+
+def _keeps_kernel(bucket: Bucket, step: Step, fused: bool | None) -> bool:
+    if bucket.unrecorded is None and isinstance(bucket.engine, Loop):
+        return True
+    layout = bucket.layout if bucket.unrecorded is None else bucket.unrecorded
+    engine = bucket.engine
+    own = engine.kernel if isinstance(engine, Fused) else None
+    return usable_kernel(_called(bucket, step), layout, fused) is own
+
+
+def _is_recordable(bucket: Bucket, step: Step) -> bool:
+    """Return whether a bucket that had to run as written can now be recorded."""
+    layout = bucket.unrecorded
+    if layout is None:
+        return False
+    stored = bucket.states[0]
+    numbers = {k: v for k, v in stored.items() if isinstance(v, _NUMBERS)}
+    return is_elementwise(_called(bucket, step), layout, numbers)
+
+
+def _called(bucket: Bucket, step: Step) -> Step:
+    return step if bucket.compute is None else replace(step, compute=bucket.compute)
 
 
 class Planner:
@@ -71,7 +107,7 @@ class Planner:
         A dry one is for looking at: nothing is run on its tensors.
         """
         self.dry = dry
-        made = Plan(type(step.simple), list(params), [g is None for g in grads])
+        made = Plan(step, list(params), [g is None for g in grads])
         together: dict[tuple[Any, ...], list[int]] = {}
         why: dict[tuple[Any, ...], str] = {}
         layouts: dict[tuple[Any, ...], tuple[Layout, dict[str, Any]]] = {}
@@ -125,16 +161,20 @@ class Planner:
         if reason or self.fused is False:
             return [looped(reason or "fused=False")]
         try:
-            engine, why, reads_shape = choose(step, layout, numbers, self.fused)
+            choice = choose(step, layout, numbers, self.fused)
         except ImpureStepError as error:
             raise StepFailed(params[positions[0]]) from error
+        engine, why = choice.engine, choice.why
         if engine is None:
-            if step.simple.batched and step.is_plain:
+            if step.simple.batched and step.compute is None:
                 return self._stacked(params, positions, layout, bucket, why) or [
                     looped(why)
                 ]
-            return [looped(why)]
-        parts = _by_shape(params, positions) if reads_shape else [positions]
+            made_loop = looped(why)
+            if choice.may_change:
+                made_loop.unrecorded = layout
+            return [made_loop]
+        parts = _by_shape(params, positions) if choice.reads_shape else [positions]
         made: list[Bucket] = []
         for part in parts:
             like = Layout(

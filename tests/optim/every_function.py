@@ -82,7 +82,8 @@ def outcome(function: Any, pattern: Any, dtype: torch.dtype) -> str:
     like = torch.empty(6, dtype=dtype)
     step = Step(calling(function, pattern), 0.1)
     try:
-        engine, _, _ = choose(step, Layout(like, None, (), (dtype, dtype)), {}, None)
+        layout = Layout(like, None, (), (dtype, dtype))
+        engine = choose(step, layout, {}, None).engine
     except ImpureStepError:
         return ""
     if engine is None:

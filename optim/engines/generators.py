@@ -1,0 +1,60 @@
+"""Random generators stay as they are while a step is only looked at."""
+
+import random
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import torch
+
+
+class Watch:
+    """What the generators were, and whether numbers were drawn since."""
+
+    def __init__(self, device: torch.device) -> None:
+        self.device = device
+        self.before = self._states()
+
+    def _states(self) -> tuple[Any, ...]:
+        kind = self.device.type
+        other = getattr(torch, kind, None) if kind not in ("cpu", "meta") else None
+        is_there = other is not None and other.is_available()
+        read = getattr(other, "get_rng_state", None) if is_there else None
+        numpy: Any = np.random.get_state()
+        cpu = torch.get_rng_state()
+        of_device = None if read is None else bytes(read(self.device).tolist())
+        return random.getstate(), numpy, bytes(cpu.numpy()), of_device
+
+    def has_drawn(self) -> bool:
+        """Return whether a generator went on."""
+        python, numpy, *others = self._states()
+        was, was_numpy, *before = self.before
+        same_numpy = numpy[2:] == was_numpy[2:] and bool(
+            (numpy[1] == was_numpy[1]).all()
+        )
+        return python != was or others != before or not same_numpy
+
+    def restore(self) -> None:
+        """Put the generators back."""
+        python, numpy, cpu, of_device = self.before
+        random.setstate(python)
+        np.random.set_state(numpy)
+        torch.set_rng_state(_tensor(cpu))
+        if of_device is not None:
+            module = getattr(torch, self.device.type)
+            module.set_rng_state(_tensor(of_device), self.device)
+
+
+def _tensor(state: bytes) -> torch.Tensor:
+    return torch.frombuffer(bytearray(state), dtype=torch.uint8)
+
+
+@contextmanager
+def kept_generators(device: torch.device) -> Iterator[Watch]:
+    """Put the generators of Python, numpy, torch and ``device`` back at the end."""
+    watch = Watch(device)
+    try:
+        yield watch
+    finally:
+        watch.restore()

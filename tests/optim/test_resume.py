@@ -1,0 +1,258 @@
+"""The engine, and each bit, follow from what is stored, not from how it came about."""
+
+import copy
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+import burnish.optim.stepper
+from burnish.optim import (
+    SGD,
+    AdamW,
+    ClipGlobalNorm,
+    ClipNorm,
+    ClipValue,
+    Muon,
+    OptimizerAdaptor,
+    SimpleOptimizer,
+)
+from burnish.optim.schedulers import Constant
+from burnish.records import Record
+
+from .nets import UserAdamW, engine_names, equal, plist
+
+SIZES = [(5,), (300,), (17, 3), (), (129,), (64, 64)]
+Bind = Callable[[nn.Module], OptimizerAdaptor]
+Gradients = Callable[[int, int], float | None]
+"""The size of the gradient of a step and a parameter; None for no gradient."""
+
+
+def net(dtype: torch.dtype = torch.float32) -> Any:
+    generator = torch.Generator().manual_seed(0)
+    return plist(*[torch.randn(s, generator=generator).to(dtype) for s in SIZES])
+
+
+def steps(
+    module: Any, adaptor: OptimizerAdaptor, gradients: Gradients, *numbers: int
+) -> None:
+    for step in numbers:
+        for i, p in enumerate(module):
+            scale = gradients(step, i)
+            generator = torch.Generator().manual_seed(100 * step + i)
+            grad = torch.randn(p.shape, generator=generator)
+            p.grad = None if scale is None else (grad * scale).to(p.dtype)
+        adaptor.step()
+
+
+def resumed(
+    bind: Bind, gradients: Gradients, dtype: torch.dtype, at: int, end: int
+) -> tuple[Any, Any, list[set[str]]]:
+    """Return an uninterrupted module and a resumed one, and their last engines."""
+    whole = net(dtype)
+    first = bind(whole)
+    steps(whole, first, gradients, *range(at))
+    again = net(dtype)
+    again.load_state_dict(whole.state_dict())
+    second = bind(again)
+    second.load_record(first.save_record(), hyperparameters="restore")
+    steps(whole, first, gradients, *range(at, end))
+    steps(again, second, gradients, *range(at, end))
+    return whole, again, [engine_names(first), engine_names(second)]
+
+
+CLIPS: dict[str, Any] = {
+    "value": ClipValue(0.5),
+    "norm": ClipNorm(1.0),
+    "global": ClipGlobalNorm(1.0),
+}
+
+
+@pytest.mark.parametrize("grows", [True, False])
+@pytest.mark.parametrize("clip", CLIPS)
+@pytest.mark.parametrize("simple", [AdamW(), SGD(momentum=0.9), UserAdamW()])
+def test_the_first_gradient_does_not_choose_the_engine(
+    simple: SimpleOptimizer[Any], clip: str, grows: bool
+) -> None:
+    whole, again, engines = resumed(
+        lambda module: simple.bind(module, lr=0.01, clip=CLIPS[clip]),
+        lambda step, i: 1e-4 if (step < 3) is grows else 10.0,
+        torch.float32,
+        3,
+        6,
+    )
+
+    assert equal(whole, again)
+    assert engines[0] == engines[1]
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
+@pytest.mark.parametrize("fused", [None, True, False])
+def test_gradients_that_come_late_leave_no_trace(
+    dtype: torch.dtype, fused: bool | None
+) -> None:
+    class Roots(SimpleOptimizer[Any]):
+        """Uses what torch rounds otherwise at the end of a vector."""
+
+        def init(self, tensor: Tensor) -> Any:
+            return Sum(torch.ones_like(tensor))
+
+        def step(self, lr: float, tensor: Tensor, grad: Tensor, state: Any) -> Any:
+            total = state.sum.add(grad.abs(), alpha=0.1)
+            return tensor.add(grad * total.rsqrt(), alpha=-lr), Sum(total)
+
+    whole, again, engines = resumed(
+        lambda module: Roots().bind(module, lr=0.01, fused=fused),
+        lambda step, i: 1.0 if (i - step) % 5 < 3 else None,
+        dtype,
+        2,
+        8,
+    )
+
+    assert equal(whole, again)
+    assert engines[0] == engines[1]
+
+
+class Sum(Record):
+    sum: Tensor
+
+
+class Counted(Record):
+    step: int
+
+
+class Sometimes(SimpleOptimizer[Counted]):
+    """Is elementwise at every other step."""
+
+    def init(self, tensor: Tensor) -> Counted:
+        return Counted(0)
+
+    def step(self, lr: float, tensor: Tensor, grad: Tensor, state: Counted) -> Any:
+        if state.step % 2 == 0:
+            grad = grad / grad.norm()
+        return tensor - grad.exp() * lr, Counted(state.step + 1)
+
+
+@pytest.mark.parametrize("at", [2, 3])
+@pytest.mark.parametrize("fused", [None, True])
+def test_a_step_that_is_elementwise_at_times_is_planned_each_time(
+    at: int, fused: bool | None
+) -> None:
+    whole, again, engines = resumed(
+        lambda module: Sometimes().bind(module, lr=0.01, fused=fused),
+        lambda step, i: 1.0,
+        torch.float32,
+        at,
+        at + 3,
+    )
+
+    assert equal(whole, again)
+    assert engines[0] == engines[1]
+
+
+def test_a_hyperparameter_that_a_kernel_does_not_do_changes_the_engine_for_its_time() -> (
+    None
+):
+    module = net()
+    adaptor = SGD(momentum=0.9, nesterov=True).bind(module, lr=0.01)
+    engines: list[set[str]] = []
+    for dampening in (0.0, 0.5, 0.5, 0.0):
+        adaptor.param_groups[0]["dampening"] = dampening
+        steps(module, adaptor, lambda step, i: 1.0, 1)
+        engines.append(engine_names(adaptor))
+
+    assert engines == [{"torch_fused"}, {"blocks"}, {"blocks"}, {"torch_fused"}]
+
+
+class Noisy(SimpleOptimizer[None]):
+    """Draws a number for each parameter, which a recording would draw once."""
+
+    def step(self, lr: float, tensor: Tensor, grad: Tensor, state: None) -> Any:
+        noise = float(torch.rand((), device="cpu"))
+        return tensor - grad * (lr * noise), None
+
+
+class Noise(SimpleOptimizer[None]):
+    """Draws numbers for every element."""
+
+    def step(self, lr: float, tensor: Tensor, grad: Tensor, state: None) -> Any:
+        return tensor - torch.rand_like(grad) * lr, None
+
+
+@pytest.mark.parametrize("simple", [Noisy(), Noise()])
+@pytest.mark.parametrize("fused", [None, True, False])
+def test_a_step_that_draws_draws_as_often_as_it_is_written(
+    simple: SimpleOptimizer[None], fused: bool | None
+) -> None:
+    left, right = net(), net()
+    torch.manual_seed(3)
+    steps(left, simple.bind(left, lr=0.1, fused=fused), lambda s, i: 1.0, 1, 2)
+    drawn = torch.rand(1)
+
+    torch.manual_seed(3)
+    for number in (1, 2):
+        for i, p in enumerate(right):
+            generator = torch.Generator().manual_seed(100 * number + i)
+            grad = torch.randn(p.shape, generator=generator)
+            p.data.copy_(simple.step(0.1, p.detach(), grad, None)[0])
+
+    assert equal(left, right)
+    assert torch.equal(drawn, torch.rand(1))
+
+
+@pytest.mark.parametrize("clip", [ClipNorm(1.0), ClipGlobalNorm(1.0)])
+@pytest.mark.parametrize("fused", [None, False])
+def test_a_norm_that_is_no_number_lets_nothing_through(
+    clip: Any, fused: bool | None
+) -> None:
+    module = plist(torch.ones(2))
+    adaptor = SGD().bind(module, lr=0.1, clip=clip, fused=fused)
+
+    module[0].grad = torch.tensor([float("nan"), 1e6])
+    adaptor.step()
+
+    assert bool(module[0].isnan().all())
+
+
+def test_what_is_remembered_of_states_does_not_grow_with_the_steps(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(burnish.optim.stepper, "_MANY", 16)
+    module = net()
+    adaptor = AdamW().bind(module, lr=Constant(0.01))
+
+    for step in range(40):
+        adaptor.param_groups[0]["weight_decay"] = 0.01 + step * 1e-4
+        steps(module, adaptor, lambda s, i: 1.0 if (s + i) % 2 else None, step)
+
+    assert len(adaptor._stepper._blanks) <= 16
+
+
+def test_muon_is_stacked_whether_or_not_a_clip_is_told() -> None:
+    modules = [plist(torch.ones(4, 6), torch.ones(4, 6)) for _ in "ab"]
+    adaptors = [
+        Muon().bind(module, lr=0.1, clip=clip)
+        for module, clip in zip(modules, (None, ClipGlobalNorm(100.0)), strict=True)
+    ]
+
+    for module, adaptor in zip(modules, adaptors, strict=True):
+        for p in module:
+            p.grad = torch.arange(24.0).reshape(4, 6) / 24
+        adaptor.step()
+
+    assert [engine_names(adaptor) for adaptor in adaptors] == [{"stacked"}] * 2
+    assert equal(*modules)
+
+
+def test_copies_go_on_where_gradients_come_late() -> None:
+    module = net()
+    adaptor = UserAdamW().bind(module, lr=0.01)
+    steps(module, adaptor, lambda s, i: 1.0 if i % 2 else None, 1, 2)
+
+    other, copied = copy.deepcopy((module, adaptor))
+    steps(module, adaptor, lambda s, i: 1.0, 3, 4)
+    steps(other, copied, lambda s, i: 1.0, 3, 4)
+
+    assert equal(module, other)
