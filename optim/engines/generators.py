@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch.utils._python_dispatch import _disable_current_modes
 
 
 class Watch:
@@ -17,6 +18,11 @@ class Watch:
         self.before = self._states()
 
     def _states(self) -> tuple[Any, ...]:
+        # A mode that fakes tensors would fake the states of the generators.
+        with _disable_current_modes():
+            return self._read()
+
+    def _read(self) -> tuple[Any, ...]:
         kind = self.device.type
         other = getattr(torch, kind, None) if kind not in ("cpu", "meta") else None
         is_there = other is not None and other.is_available()
@@ -37,6 +43,10 @@ class Watch:
 
     def restore(self) -> None:
         """Put the generators back."""
+        with _disable_current_modes():
+            self._restore()
+
+    def _restore(self) -> None:
         python, numpy, cpu, of_device = self.before
         random.setstate(python)
         np.random.set_state(numpy)

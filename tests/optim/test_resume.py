@@ -30,9 +30,9 @@ Gradients = Callable[[int, int], float | None]
 """The size of the gradient of a step and a parameter; None for no gradient."""
 
 
-def net(dtype: torch.dtype = torch.float32) -> Any:
+def net(dtype: torch.dtype = torch.float32, sizes: Any = SIZES) -> Any:
     generator = torch.Generator().manual_seed(0)
-    return plist(*[torch.randn(s, generator=generator).to(dtype) for s in SIZES])
+    return plist(*[torch.randn(s, generator=generator).to(dtype) for s in sizes])
 
 
 def steps(
@@ -48,13 +48,18 @@ def steps(
 
 
 def resumed(
-    bind: Bind, gradients: Gradients, dtype: torch.dtype, at: int, end: int
+    bind: Bind,
+    gradients: Gradients,
+    dtype: torch.dtype,
+    at: int,
+    end: int,
+    sizes: Any = SIZES,
 ) -> tuple[Any, Any, list[set[str]]]:
     """Return an uninterrupted module and a resumed one, and their last engines."""
-    whole = net(dtype)
+    whole = net(dtype, sizes)
     first = bind(whole)
     steps(whole, first, gradients, *range(at))
-    again = net(dtype)
+    again = net(dtype, sizes)
     again.load_state_dict(whole.state_dict())
     second = bind(again)
     second.load_record(first.save_record(), hyperparameters="restore")
@@ -107,8 +112,9 @@ def test_gradients_that_come_late_leave_no_trace(
         lambda module: Roots().bind(module, lr=0.01, fused=fused),
         lambda step, i: 1.0 if (i - step) % 5 < 3 else None,
         dtype,
-        2,
-        8,
+        4,
+        12,
+        range(1, 60),
     )
 
     assert equal(whole, again)
@@ -152,9 +158,7 @@ def test_a_step_that_is_elementwise_at_times_is_planned_each_time(
     assert engines[0] == engines[1]
 
 
-def test_a_hyperparameter_that_a_kernel_does_not_do_changes_the_engine_for_its_time() -> (
-    None
-):
+def test_a_hyperparameter_that_no_kernel_does_changes_the_engine_for_a_time() -> None:
     module = net()
     adaptor = SGD(momentum=0.9, nesterov=True).bind(module, lr=0.01)
     engines: list[set[str]] = []
