@@ -14,10 +14,10 @@ from ..config.interrupts import uninterrupted
 from ..config.storage.descriptor import Descriptor, open_folder
 from ..config.storage.replacement import explained, sync_folder
 from ..config.storage.scratch import (
-    MOST_BYTES,
     Scratch,
     abandoned,
     any_scratch,
+    is_too_long,
     locked_scratch,
     scratch_name,
     taken_over,
@@ -104,7 +104,8 @@ def committed(folder: Path) -> Generator[Path]:
 
     A file may stand there too; what does is as it was if the block raises.
     """
-    if len(os.fsencode(scratch_name(folder.name))) == MOST_BYTES:
+    # What is left of a killed replacement tells by its name whose place it had.
+    if is_too_long(folder.name):
         raise OSError(
             errno.ENAMETOOLONG, "the name is too long for a folder", str(folder)
         )

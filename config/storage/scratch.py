@@ -15,7 +15,7 @@ from contextlib import contextmanager, suppress
 
 from .descriptor import Descriptor
 
-MOST_BYTES = 255
+_MOST_BYTES = 255
 """Of the name of a file, on every file system in use."""
 
 _ENDING = r"\.[0-9a-f]{8}\.tmp"
@@ -26,6 +26,11 @@ _MOST_TRIES = 100
 def scratch_name(name: str) -> str:
     """Return the name of a temporary for ``name``, different at each call."""
     return f".{_shortened(name)}.{secrets.token_hex(4)}.tmp"
+
+
+def is_too_long(name: str) -> bool:
+    """Return whether the names of temporaries do not have all of ``name``."""
+    return _shortened(name) != name
 
 
 def scratch_pattern(name: str) -> re.Pattern[str]:
@@ -180,5 +185,5 @@ def remove_abandoned(folder: Descriptor, name: str) -> None:
 def _shortened(name: str) -> str:
     """Return ``name``, cut between two characters so that a temporary's fits."""
     encoded = os.fsencode(name)
-    most = MOST_BYTES - _N_ADDED
+    most = _MOST_BYTES - _N_ADDED
     return name if len(encoded) <= most else encoded[:most].decode("utf-8", "ignore")

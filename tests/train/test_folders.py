@@ -1,0 +1,96 @@
+"""Folders that take the place of others: whole, or not at all."""
+
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from burnish.train.folders import committed, recover, remove_folder
+
+
+def fill(folder: Path, text: str) -> None:
+    with committed(folder) as scratch:
+        (scratch / "content").write_text(text)
+
+
+def names(root: Path) -> list[str]:
+    return sorted(os.listdir(root))
+
+
+def test_a_file_gives_way_to_a_folder_and_stays_if_that_fails(tmp_path: Path) -> None:
+    place = tmp_path / "last.ckpt"
+    place.write_text("old")
+
+    with pytest.raises(KeyboardInterrupt), committed(place):
+        raise KeyboardInterrupt
+    assert place.read_text() == "old"
+    fill(place, "new")
+
+    assert (place / "content").read_text() == "new"
+    assert names(tmp_path) == ["last.ckpt"]
+
+
+@pytest.mark.parametrize("is_before", [True, False])
+@pytest.mark.parametrize("n", [1, 2])
+def test_an_interrupt_at_either_rename_leaves_one_of_the_two_folders(
+    n: int, is_before: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place, calls = tmp_path / "step", 0
+    fill(place, "old")
+
+    def interrupted(call: str) -> None:
+        real = getattr(os, call)
+
+        def rename(*args: Any, **kwargs: Any) -> None:
+            nonlocal calls
+            calls += 1
+            if calls == n and is_before:
+                raise KeyboardInterrupt
+            real(*args, **kwargs)
+            if calls == n:
+                raise KeyboardInterrupt
+
+        monkeypatch.setattr(os, call, rename)
+
+    interrupted("rename")
+    interrupted("replace")
+    with pytest.raises(KeyboardInterrupt):
+        fill(place, "new")
+    monkeypatch.undo()
+
+    is_new = (n, is_before) == (2, False)
+    assert (place / "content").read_text() == ("new" if is_new else "old")
+    assert names(tmp_path) == ["step"]
+
+
+def test_a_replacement_that_was_killed_is_undone_or_finished(tmp_path: Path) -> None:
+    fill(tmp_path / ".a.0a1b2c3d.old", "old a")
+    fill(tmp_path / ".b.0a1b2c3d.old", "old b")
+    fill(tmp_path / "b", "new b")
+    (tmp_path / ".c.0a1b2c3d.old").symlink_to("b")
+
+    recover(tmp_path)
+
+    assert names(tmp_path) == [".c.0a1b2c3d.old", "a", "b"]
+    assert (tmp_path / "a" / "content").read_text() == "old a"
+    assert (tmp_path / "b" / "content").read_text() == "new b"
+
+
+def test_a_name_that_leaves_no_room_for_a_temporarys_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(OSError, match="the name is too long for a folder"):
+        fill(tmp_path / ("ü" * 127), "")
+
+    fill(tmp_path / ("ü" * 120), "")
+    assert names(tmp_path) == ["ü" * 120]
+
+
+def test_what_is_removed_is_gone_at_once_and_a_missing_folder_is_none(
+    tmp_path: Path,
+) -> None:
+    fill(tmp_path / "a", "x")
+
+    remove_folder(tmp_path / "a")
+    remove_folder(tmp_path / "a")
+
+    assert names(tmp_path) == []
