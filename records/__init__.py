@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 from ..config.lazily import lazily
 
 if TYPE_CHECKING:
+    from .contents import Contents
     from .entry import Entry, Param, ParamId, trainable
     from .errors import (
         PrecisionError,
@@ -21,9 +22,12 @@ if TYPE_CHECKING:
     from .record import Record
     from .recorder import COMPACT, DEBUG, DEFAULT, Recorder
     from .report import LoadReport
+    from .stored_contents import ByteRange, StoredContents
 
-__all__ = [
+__all__ = [  # noqa: RUF022  # plainly sorted, as a test of all packages has it
+    "ByteRange",
     "COMPACT",
+    "Contents",
     "DEBUG",
     "DEFAULT",
     "Entry",
@@ -41,6 +45,7 @@ __all__ = [
     "RecordMismatchError",
     "RecordVersionError",
     "Recorder",
+    "StoredContents",
     "Verified",
     "WriteOptions",
     "open_record",
@@ -49,6 +54,7 @@ __all__ = [
 ]
 
 _MODULES = {
+    "contents": ("Contents",),
     "entry": ("Entry", "Param", "ParamId", "trainable"),
     "errors": (
         "PrecisionError",
@@ -65,6 +71,7 @@ _MODULES = {
     "record": ("Record",),
     "recorder": ("COMPACT", "DEBUG", "DEFAULT", "Recorder"),
     "report": ("LoadReport",),
+    "stored_contents": ("ByteRange", "StoredContents"),
 }
 _HOME = {name: module for module, names in _MODULES.items() for name in names}
 

@@ -4,17 +4,21 @@ import importlib
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import torch
 
 from ..config.registry import Registry
 from .contents import Contents
 from .entry import Kind
+from .errors import RecordError, RecordFormatError
 from .flat import FlatRecord
 from .precision import RecordPrecision
 from .sink import Progress, Sink
 from .source import Source
+
+if TYPE_CHECKING:
+    from .stored_contents import StoredContents
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,8 +70,13 @@ class Format(ABC):
         """
 
     @abstractmethod
-    def decode(self, source: Source) -> FlatRecord:
-        """Return the record in ``source``, its payloads still there."""
+    def decode(self, source: Source) -> "StoredContents | FlatRecord":
+        """Return what ``source`` says and where its payloads lie, reading none of them.
+
+        Trust nothing: raise `RecordFormatError` for what is damaged, and read no more
+        than there is. What else is raised becomes one. (The library's own formats
+        return records, whose payloads know more ways of lying in a file.)
+        """
 
     @classmethod
     def register(cls) -> None:
@@ -94,6 +103,24 @@ def _advice(cls: type[Format], missing: list[str]) -> str:
         else ""
     )
     return f"{cls.__qualname__} lacks {', '.join(missing)}.{change} See docs/format.md."
+
+
+def read_record(form: Format, source: Source) -> FlatRecord:
+    """Return the record in ``source``, lazily. Raises `RecordError` and OSError."""
+    try:
+        contents = form.decode(source)
+    except (RecordError, OSError):
+        raise
+    except Exception as error:
+        # A file may lead an author's code anywhere, our own nowhere.
+        if form.name in _BUILT_IN:
+            raise
+        raise RecordFormatError(
+            source.name, f"damaged content in the format {form.name} ({error})"
+        ) from error
+    if isinstance(contents, FlatRecord):
+        return contents
+    return contents.record(source, form)
 
 
 def write_record(

@@ -11,7 +11,7 @@ from ..config.path import Patterns
 from .entry import Entry, Payload
 from .errors import MissingChecksumError, RecordFormatError
 from .flat import FlatRecord
-from .format import Format, formats
+from .format import Format, formats, read_record
 from .memory import snapshot, values_of
 from .reading import Reading
 from .record import Record
@@ -169,7 +169,7 @@ def _read(source: Source, file: object) -> tuple[FlatRecord, str]:
     if isinstance(file, str | os.PathLike):
         _check_suffix(os.fspath(file), form, compressed=inner is not source)
     try:
-        record = form.decode(inner)
+        record = read_record(form, inner)
     except BaseException:
         source.close()
         raise

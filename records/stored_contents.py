@@ -1,0 +1,123 @@
+"""StoredContents: what a file says and where its payloads lie, as formats tell it."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias
+
+import torch
+
+from .contents import Layout, Row
+from .errors import RecordError, RecordFormatError
+from .flat import FlatRecord
+from .formats.stored import Stored
+from .header import Plain, record_of
+from .sink import Buffer
+from .source import Maps, MemorySource, Source
+
+if TYPE_CHECKING:
+    from .format import Format
+
+
+class ByteRange(NamedTuple):
+    """Where a payload lies in its source, as it was handed out by `Contents`."""
+
+    offset: int
+    size: int
+
+
+Decoder: TypeAlias = Callable[[Row], Buffer]
+"""Returns the bytes of a payload as `Contents` handed them out; called whenever the
+tensor is read, by any thread."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredContents:
+    """What `Contents` was, found again in a file; nothing of the payloads is read yet.
+
+    Everything is checked for the format: the header, sizes, places and checksums.
+    """
+
+    header: Plain
+    """What `Contents.header` was, without what the format has added to it."""
+    payloads: Sequence[ByteRange | Decoder]
+    """For each row, where its bytes lie, or what makes them."""
+    sums: bytes | None = None
+    """What `Contents.sums` was; None for a format without checksums."""
+
+    def record(self, source: Source, form: "Format") -> FlatRecord:
+        """Return the record, each payload read and verified when it is touched."""
+        record = record_of(self.header, source.name)
+        entries = record.entries()
+        if len(self.payloads) != len(entries) or (
+            self.sums is not None and len(self.sums) != 8 * len(entries)
+        ):
+            raise RecordFormatError(
+                source.name,
+                f"{len(self.payloads)} payloads and {len(self.sums or b'')} bytes of "
+                f"sums for {len(entries)} entries",
+            )
+        for i, (entry, payload) in enumerate(zip(entries, self.payloads, strict=True)):
+            layout: Layout = "planes" if entry.dtype in form.planed else "rows"
+            row = Row(entry.path, entry.dtype, entry.shape, layout, entry.nbytes)
+            digest = None if self.sums is None else self.sums[8 * i : 8 * i + 8]
+            if isinstance(payload, ByteRange):
+                check_place(payload, row, source)
+                entry.source = _stored(source, row, payload, digest)
+            else:
+                entry.source = Decoded(source, row, payload, digest)
+        record.hold(source, has_sums=self.sums is not None)
+        return record
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Decoded:
+    """A payload whose bytes a format makes when they are asked for."""
+
+    source: Source
+    row: Row
+    decoder: Decoder
+    sum: bytes | None
+
+    def load(self, maps: Maps | None = None) -> torch.Tensor:
+        """Return the tensor, verified; `RecordFormatError` if it cannot be made."""
+        file = self.source.name
+        try:
+            data = memoryview(self.decoder(self.row)).cast("B")
+        except (RecordError, OSError):
+            raise
+        # What damaged bytes lead a format to is up to its author.
+        except Exception as error:
+            raise RecordFormatError(
+                file, f"damaged bytes of {self.row.path!r:.80} ({error})"
+            ) from error
+        if len(data) != self.row.size:
+            raise RecordFormatError(
+                file,
+                f"{len(data):,} bytes of {self.row.path!r:.80}",
+                f"{self.row.size:,}",
+            )
+        content = MemorySource(data, name=file, verify=self.source.verify)
+        whole = ByteRange(0, self.row.size)
+        return _stored(content, self.row, whole, self.sum).load()
+
+
+def check_place(place: ByteRange, row: Row, source: Source) -> None:
+    """Raise `RecordFormatError` unless a payload of ``row`` can lie at ``place``."""
+    offset, size = place
+    if not (
+        type(offset) is int
+        and type(size) is int
+        and size == row.size
+        and 0 <= offset <= source.size - size
+    ):
+        raise RecordFormatError(
+            source.name,
+            f"{row.path!r:.80} at {offset!r:.40}, {size!r:.40} bytes long, in a file "
+            f"of {source.size:,}",
+            f"{row.size:,} bytes inside the file",
+        )
+
+
+def _stored(source: Source, row: Row, place: ByteRange, digest: bytes | None) -> Stored:
+    is_planes = row.layout == "planes"
+    return Stored(source, row.path, row.dtype, row.shape, (place,), digest, is_planes)
