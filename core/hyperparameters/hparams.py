@@ -16,6 +16,7 @@ from .declared_class import declared_class
 from .hparams_writer import Writer
 from .plain import ORIGIN, OWN
 from .registry import NAME, names_of
+from .signature import parameters_of, takes_any_name
 from .unstored import ALL, UNSTORED, description
 
 M = TypeVar("M", bound=nn.Module)
@@ -62,6 +63,7 @@ def factory_of(
 
     Raises `RecordMismatchError` if the file's hyperparameters are not those of ``cls``.
     """
+    _check_no_options(cls, kwargs)
     if args or kwargs:
         return lambda: cls(*args, **kwargs)
     file = record.reading.file
@@ -91,6 +93,31 @@ def factory_of(
             ],
             "Load it with its own class, or pass the arguments to from_record.",
         ) from error
+
+
+_READING = frozenset(
+    {"verify", "mmap", "only", "exclude", "rename", "dtype", "device"}
+    | {"hyperparameters"}
+)
+_LOADING = frozenset({"strict", "allow_missing", "allow_unexpected", "allow_empty"})
+
+
+def _check_no_options(cls: type[nn.Module], kwargs: Mapping[str, Any]) -> None:
+    """Raise TypeError for an option of reading or loading among the arguments."""
+    if takes_any_name(cls):
+        return
+    for name in kwargs:
+        if name in parameters_of(cls) or name not in _READING | _LOADING:
+            continue
+        call = f"{cls.__qualname__}.from_record"
+        cure = f"{call}(burnish.open_record(file, {name}=...))"
+        if name in _LOADING:
+            build = f"lambda: {cls.__qualname__}(...)"
+            cure = f"burnish.from_record({build}, file, {name}=...)"
+        raise TypeError(
+            f"{call} hands its arguments to the constructor, which takes no {name!r}. "
+            f"Write {cure}."
+        )
 
 
 def _stored(record: FlatRecord) -> Mapping[str, Any] | None:

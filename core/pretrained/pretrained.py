@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, Literal, TypedDict, TypeVar, Unpack, overload
 
 import torch
@@ -152,10 +153,11 @@ def from_pretrained(
     path = os.fsdecode(folder)
     early = {k: reading.pop(k) for k in ("verify", "mmap") if k in reading}
     content = read_folder(path, **early)
+    # What a person changed in config.json is what the folder is of.
+    content = replace(content, record=_of_config(content))
     if content.is_ours or not _is_of_transformers(content, cls):
         build = _planned(content, cls, path)
-        # What a person changed in config.json is what the folder is of.
-        record = open_record(_of_config(content), **reading)
+        record = open_record(content.record, **reading)
         module: nn.Module = from_record(
             build,
             record,
@@ -179,12 +181,16 @@ def from_pretrained(
 
 
 def _of_config(content: Content) -> FlatRecord:
+    """Return the weights as those of what `config.json` says, also after an edit."""
     ours: Any = content.record.metadata.get("burnish")
-    if not isinstance(ours, Mapping) or not content.is_ours:
+    if not isinstance(ours, Mapping):
         return content.record
-    hparams = {k: v for k, v in content.config.items() if k != SAVE}
-    metadata = {**content.record.metadata, "burnish": {**ours, "hparams": hparams}}
-    return content.record.replaced(metadata=metadata)
+    told = {k: v for k, v in ours.items() if k != "hparams"}
+    if content.is_ours:
+        told["hparams"] = {k: v for k, v in content.config.items() if k != SAVE}
+    return content.record.replaced(
+        metadata={**content.record.metadata, "burnish": told}
+    )
 
 
 def _planned(content: Content, cls: type[nn.Module] | None, folder: str) -> Any:

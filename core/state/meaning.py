@@ -29,6 +29,10 @@ PART = "part"
 """In the metadata of a record: whether only some of the entries were saved."""
 
 
+_MOST = 1000
+"""Lines after which nothing more is compared: no module differs in so many ways."""
+
+
 def compared(module: nn.Module, record: FlatRecord, places: Places) -> Comparison:
     """Return how what ``record`` says of its module differs from ``module``.
 
@@ -126,29 +130,31 @@ def _compare_parts(
     modules = {prefix[:-1]: owner for prefix, owner in reversed(places)}
     carried = carried_paths(record, places, [p for paths, _ in parts for p in paths])
     origin: Any = whole.__dict__.get(ORIGIN)
-    for paths, node in parts:
-        for stored_path in paths:
-            path = carried[stored_path]
-            if path is None:
-                continue
-            part = modules.get(path)
-            if part is None:
-                hint = did_you_mean(path, modules)
-                found.differing.append(
-                    f"{path}: stored {node.get(NAME)!s:.80}, the module has nothing "
-                    f"there.{hint}"
-                )
-                continue
-            part = unwrapped(part)
-            cls = declared_class(type(part))
-            if path and not is_same_class(node, cls):
-                found.differing.append(
-                    f"{path}: stored {node.get(NAME)!s:.80}, the module has "
-                    f"{cls.__qualname__}"
-                )
-                continue
+    # A path that a file names again and again is looked at once.
+    stored = {path: node for paths, node in reversed(parts) for path in paths}
+    for stored_path, node in stored.items():
+        if len(found.differing) + len(found.unknown) > _MOST:
+            return
+        path = carried[stored_path]
+        part = None if path is None else modules.get(path)
+        if path is None:
+            continue
+        if part is None:
+            hint = did_you_mean(path, modules) if len(found.differing) < 20 else ""
+            found.differing.append(
+                f"{path:.200}: stored {node.get(NAME)!s:.80}, the module has nothing "
+                f"there.{hint}"
+            )
+            continue
+        part = unwrapped(part)
+        cls = declared_class(type(part))
+        if is_same_class(node, cls):
             own = own_node(part)
             if ALL in own.get(UNSTORED, {}) and origin is not None:
                 own = origin.part(whole, path, part) or own
-            if path or is_same_class(node, cls):
-                found.module(node, own, cls, path)
+            found.module(node, own, cls, path)
+        elif path:
+            found.differing.append(
+                f"{path}: stored {node.get(NAME)!s:.80}, the module has "
+                f"{cls.__qualname__}"
+            )

@@ -577,3 +577,22 @@ def test_paths_may_be_links_and_relative(
     net.save_pretrained("link")
 
     assert torch.equal(output(from_pretrained("real")), output(net))
+
+
+def test_a_hand_edit_of_a_transformers_config_is_honoured(tmp_path: Path) -> None:
+    transformers = pytest.importorskip("transformers")
+    config = transformers.BertConfig(
+        hidden_size=8,
+        num_hidden_layers=1,
+        num_attention_heads=2,
+        intermediate_size=8,
+        vocab_size=10,
+    )
+    save_pretrained(transformers.BertModel(config), tmp_path)
+    file = tmp_path / "config.json"
+    text = file.read_text().replace('"hidden_act": "gelu"', '"hidden_act": "relu"')
+    file.write_text(text)
+
+    model: Any = from_pretrained(tmp_path, transformers.BertModel)
+
+    assert model.config.hidden_act == "relu"

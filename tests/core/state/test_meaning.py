@@ -429,3 +429,39 @@ def test_what_was_trained_is_thawed_and_foreign_files_leave_the_constructors_fla
     assert all(p.requires_grad for p in thawed.parameters())
     assert not any(p.requires_grad for p in foreign.parameters())
     assert all(p.requires_grad for p in usual.parameters())
+
+
+@pytest.mark.parametrize("name", ["device", "dtype", "hyperparameters", "only"])
+def test_an_option_of_reading_among_the_constructors_arguments_is_told_where_it_goes(
+    name: str,
+) -> None:
+    cls: Any = Net
+
+    with pytest.raises(TypeError, match=rf"from_record\(burnish\.open_record.*{name}="):
+        cls.from_record(cls().save_record(), **{name: "ignore"})
+    with pytest.raises(TypeError, match=r"burnish\.from_record\(lambda: Net"):
+        cls.from_record(cls().save_record(), allow_empty=True)
+
+
+def test_a_file_that_names_a_million_paths_is_refused_in_no_time() -> None:
+    record = open_record(configured().save_record())
+    ours: Any = copy.deepcopy(record.metadata)
+    blueprint = ours["burnish"]["hparams"]["__blueprint__"]
+    node = blueprint["result"][0][1]
+    blueprint["result"] = [[[f"no.{i}" for i in range(100_000)] + ["act"] * 1000, node]]
+
+    with pytest.raises(RecordMismatchError, match=r"no\.0: stored GELU"):
+        load_record(Net(), record.replaced(metadata=ours))
+
+
+def test_a_part_of_a_state_is_filled_only_with_what_it_was(tmp_path: Path) -> None:
+    checkpoints = Checkpoints(tmp_path)
+    checkpoints.save(1, model=configured(), other=nn.Linear(1, 1))
+    net, other = Net(), nn.Linear(1, 1)
+    before = copy.deepcopy({**net.state_dict(), **other.state_dict()})
+
+    with pytest.raises(RecordMismatchError, match="act: stored GELU"):
+        checkpoints.restore(other=other, model=net)
+
+    for name, value in {**net.state_dict(), **other.state_dict()}.items():
+        assert torch.equal(value, before[name])
