@@ -130,6 +130,14 @@ class Checkpoint(os.PathLike[str]):
         file = str(self.file(name))
         try:
             fill(name, part, record, self.manifest.parts[name][1])
+        except RecordMismatchError as error:
+            if "hyperparameters=" in str(error):
+                error.add_note(
+                    f"in the part {name!r}; to fill it all the same: "
+                    f"load_record(module, checkpoint[{name!r}], "
+                    'hyperparameters="ignore")'
+                )
+            raise
         except (RecordError, OSError, MemoryError):
             raise
         except TypeError as error:

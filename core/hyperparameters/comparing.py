@@ -128,7 +128,8 @@ class Comparison:
             for i, (left, right) in enumerate(zip(stored, own, strict=True)):
                 self._value(left, right, join(path, i), found)
         elif not _equal(stored, own):
-            found.append(difference(path, stored, own))
+            lines = self.noted if _is_dtype(stored) and _is_dtype(own) else found
+            lines.append(difference(path, stored, own))
 
     def _nested(self, stored: Node, own: Node, path: str) -> None:
         try:
@@ -252,11 +253,13 @@ def _default(cls: type[nn.Module] | None, name: str) -> Any:
         return ABSENT
 
 
+def _is_dtype(value: Any) -> bool:
+    return isinstance(value, str) and value in plain.DTYPES
+
+
 def _equal(stored: Any, own: Any) -> bool:
     if isinstance(stored, float) and isinstance(own, float):
         return stored == own or (math.isnan(stored) and math.isnan(own))
-    if isinstance(stored, bool) is not isinstance(own, bool):
-        return False
     return bool(stored == own)
 
 

@@ -285,16 +285,16 @@ def test_an_argument_that_is_gone_is_a_warning() -> None:
 def test_devices_and_dtypes_are_the_readers_choice() -> None:
     @module
     class Placed(nn.Module):
-        def __init__(self, device: str = "cpu", dtype: Any = torch.float32) -> None:
+        def __init__(self, device: str, dtype: Any, kind: Any = "torch.half") -> None:
             super().__init__()
             self.fc = nn.Linear(2, 2, dtype=dtype)
 
     report = load_record(
-        Placed(dtype=torch.float64),
-        Placed("cpu:0").save_record(),  # type: ignore[operator]  # ours
+        Placed("cpu", torch.float64, torch.float16),
+        Placed("cpu:0", torch.float32, torch.float32).save_record(),  # type: ignore[operator]  # ours
     )
 
-    assert len(report.changed) == 2
+    assert len(report.changed) == 3
 
 
 def test_functions_are_compared_by_name_and_other_objects_are_not() -> None:
@@ -460,8 +460,10 @@ def test_a_part_of_a_state_is_filled_only_with_what_it_was(tmp_path: Path) -> No
     net, other = Net(), nn.Linear(1, 1)
     before = copy.deepcopy({**net.state_dict(), **other.state_dict()})
 
-    with pytest.raises(RecordMismatchError, match="act: stored GELU"):
+    with pytest.raises(RecordMismatchError, match="act: stored GELU") as caught:
         checkpoints.restore(other=other, model=net)
 
     for name, value in {**net.state_dict(), **other.state_dict()}.items():
         assert torch.equal(value, before[name])
+    assert "checkpoint['model'], hyperparameters=" in caught.value.__notes__[0]
+    load_record(net, checkpoints["latest"]["model"], hyperparameters="ignore")
