@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from .binding import Binding
 from .clipping import Clip
-from .engines.internals import internals
+from .engines.internals import internals, untraced
 from .engines.plan import Plan
 from .groups import Group, place
 from .hyper import Hyper
@@ -95,6 +95,9 @@ class OptimizerAdaptor(Stepping):
             self._binding.add(param)
 
     # torch's own wrapper costs as much as a small step; `step` calls the hooks itself.
+    # Dynamo breaks its graph here, as it does for torch's optimizers: it cannot trace
+    # what records and compiles.
+    @untraced
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
         """Update every parameter that has a gradient; return what ``closure`` does.
 
@@ -108,6 +111,7 @@ class OptimizerAdaptor(Stepping):
 
     step.hooked = True  # type: ignore[attr-defined]  # tells torch not to wrap it
 
+    @untraced
     def apply_gradients(
         self, lr: float | None, module: M, grads: "Gradients | Mapping[str, Tensor]"
     ) -> M:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from .engines.sharding import is_sharded
 from .simple import check_range
 
 
@@ -37,6 +38,7 @@ class ClipNorm:
 
     def clip(self, grads: list[Tensor]) -> "Clipped":
         """Return gradients of which the long ones are shortened copies."""
+        _refuse_sharded(grads)
         lengths = [float(torch.linalg.vector_norm(_dense(g))) for g in grads]
         clipped = [
             g if n <= self.max_norm else g * (self.max_norm / n)
@@ -61,6 +63,7 @@ class ClipGlobalNorm:
         """Return the gradients, and what the step multiplies them by."""
         if not grads:
             return Clipped(grads, scale=1.0)
+        _refuse_sharded(grads)
         norm = float(torch.nn.utils.get_total_norm([_dense(g) for g in grads]))
         factor = self.max_norm / (norm + 1e-6)
         # A factor of 1 is told too: whether a step is scaled must not depend on its
@@ -78,6 +81,15 @@ class Clipped:
     grads: list[Tensor]
     scale: float | None = None
     limit: float | None = None
+
+
+def _refuse_sharded(grads: list[Tensor]) -> None:
+    if any(map(is_sharded, grads)):
+        raise ValueError(
+            "the gradients are sharded over several processes, and clip= would take "
+            "the norm of this process's part; call torch.nn.utils.clip_grad_norm_ "
+            "before the step, which takes that of all"
+        )
 
 
 def _dense(grad: Tensor) -> Tensor:

@@ -11,9 +11,10 @@ from torch import Tensor
 from .binding import warn_replaced
 from .clipping import Clip, Clipped
 from .engines.bucket import Job
-from .engines.internals import internals
+from .engines.internals import internals, untraced
 from .engines.loop import plain, state_of
 from .engines.portions import InTurn, StepFailed
+from .engines.sharding import is_sharded
 from .engines.step import Step
 from .errors import NonFiniteGradientError
 from .hyper import Hyper
@@ -181,6 +182,12 @@ class Stepping(torch.optim.Optimizer):
     def _is_finite(self, grads: list[list[Tensor | None]]) -> bool:
         """Return whether all gradients are finite; raise if the policy is an error."""
         params = [p for group in self.param_groups for p in group["params"]]
+        if any(g is not None and is_sharded(g) for own in grads for g in own):
+            raise ValueError(
+                f"nonfinite={self.nonfinite!r} looks at the gradients of this process, "
+                "and they are sharded over several: one would step and another not. "
+                "Look at the loss, which all have, before the step"
+            )
         bad = [
             self._binding.path_of(p)
             for p, g in zip(params, chain.from_iterable(grads), strict=True)
@@ -204,6 +211,7 @@ class Stepping(torch.optim.Optimizer):
         if paths:
             warn_replaced(paths)
 
+    @untraced
     @torch.no_grad()
     def _move(self, *, to_train: bool) -> None:
         if self.is_training is to_train:

@@ -10,7 +10,13 @@ import torch
 
 from ..config.path import did_you_mean
 from .checkpoint import Checkpoint
-from .distributed import is_writer, wait_for_writer
+from .distributed import (
+    check_generators,
+    is_writer,
+    local_folder,
+    refuse_sharded,
+    wait_for_writer,
+)
 from .folders import Folders
 from .manifest import FILE
 from .rng import Generators
@@ -45,7 +51,7 @@ class Checkpoints:
         self.keep_last = keep_last
         self.keep_best = None if keep_best is None else _ranking(keep_best)
         self.suffix = suffix
-        self._folders = Folders(root=Path(folder), marker=FILE)
+        self._folders = Folders(root=local_folder(folder), marker=FILE)
 
     @property
     def folder(self) -> Path:
@@ -94,6 +100,7 @@ class Checkpoints:
         for name in objects:
             _check_name(name)
         self._check_ranking(values)
+        refuse_sharded(objects.items())
         if rng:
             objects[RNG] = Generators()
         if is_writer():
@@ -208,3 +215,4 @@ def _check_rng(rng: object) -> None:
             "rng=True keeps the random generators of the process; give a generator of "
             f"your own under another name, got {rng!r:.60}"
         )
+    check_generators(rng)

@@ -11,7 +11,13 @@ from ..config.path import did_you_mean
 from ..config.schedule import at as scheduled_at
 from ..config.schedule.number import replace_numbers
 from .deferred import at
-from .distributed import is_writer, wait_for_writer
+from .distributed import (
+    check_generators,
+    is_writer,
+    local_folder,
+    refuse_sharded,
+    wait_for_writer,
+)
 from .folders import LATEST, Folders
 from .state_folder import CONFIG, STATE, read_state, restore_generators, write_state
 
@@ -44,6 +50,8 @@ class HyperState(Generic[C, S]):
         self._source, self._rng = config, rng
         self._keep_last, self._every = keep_last, every
         self._folders = folders
+        if folders is not None:
+            check_generators(rng)
         self._is_scheduled = _has_schedules(config)
         self._config = config
         if folders is not None:
@@ -81,7 +89,8 @@ class HyperState(Generic[C, S]):
         key = checkpoint_key or "step"
         folders = None
         if checkpoint_dir is not None:
-            folders = Folders(root=Path(checkpoint_dir), key=key, marker=STATE)
+            root = local_folder(checkpoint_dir)
+            folders = Folders(root=root, key=key, marker=STATE)
         source = _source(path, folders, key)
         given = None if path is None else Path(path)
         file = given if source is None else source / CONFIG
@@ -124,6 +133,9 @@ class HyperState(Generic[C, S]):
         if folders is None:
             raise ValueError("there is no folder to save to; load with checkpoint_dir=")
         name = LATEST + folders.name(self._number())
+        refuse_sharded(
+            vars(self.state).items() if hasattr(self.state, "__dict__") else ()
+        )
         if is_writer():
             folders.root.mkdir(parents=True, exist_ok=True)
             folders.sweep()
