@@ -73,7 +73,7 @@ class BatchWriter:
                 f"{entry.path}: the tensor's shape became {tuple(tensor.shape)} after "
                 f"its record was made with {entry.shape}; make the record again"
             )
-        if size + len(frame) > _SMALL or not is_plain(tensor):
+        if size + len(frame) > _SMALL or dtype is torch.bool or not is_plain(tensor):
             self.add_parts(number, entry, dtype, size, (frame,))
         elif tensor.dtype is dtype:
             self._add_small(number, tensor, size, frame)
@@ -200,5 +200,10 @@ _types: dict[int, Any] = {}
 
 
 def _array_type(size: int) -> Any:
+    if len(_types) >= _MOST_TYPES:
+        _types.clear()
     array = _types[size] = ctypes.c_char * size
     return array
+
+
+_MOST_TYPES = 1024

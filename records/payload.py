@@ -30,7 +30,7 @@ def pieces(
         return
     limit = CHUNK // dtype.itemsize
     scratch: torch.Tensor | None = None
-    if tensor.dtype is dtype and is_plain(tensor):
+    if tensor.dtype is dtype and is_plain(tensor) and dtype is not torch.bool:
         for piece in torch.split(tensor.detach().view(-1), limit):
             if at_once and is_undisturbed() and is_private(tensor):
                 yield piece
@@ -38,7 +38,6 @@ def pieces(
                 if scratch is None:
                     scratch = torch.empty_like(piece)
                 out = scratch[: piece.numel()]
-                # Bits, since torch may copy the values of booleans otherwise.
                 ctypes.memmove(out.data_ptr(), piece.data_ptr(), piece.nbytes)
                 yield out
         return
@@ -46,6 +45,10 @@ def pieces(
     scratch = torch.empty(min(limit, tensor.numel()), dtype=dtype)
     for piece in _pieces(tensor.detach(), limit):
         out = scratch[: piece.numel()]
+        if dtype is torch.bool:
+            # Views may have other bytes than 0 and 1, which no reader takes.
+            yield torch.ne(piece.reshape(-1).view(torch.uint8), 0, out=out)
+            continue
         # What is checked must be what is converted.
         values = piece.reshape(-1)
         if not (is_undisturbed() and is_private(tensor)):
@@ -93,7 +96,7 @@ def is_undisturbed() -> bool:
     Not beside other threads, under a tracer, or with a GPU that may be copying.
     """
     return (
-        len(sys._current_frames()) == 1
+        len(sys._current_frames()) == 1  # pyright: ignore[reportPrivateUsage]  # documented
         and sys.gettrace() is None
         and not torch.cuda.is_initialized()  # type: ignore[no-untyped-call]  # of torch
     )

@@ -207,13 +207,21 @@ def test_check_15_a_payload_is_compared_with_its_sum_before_it_is_seen() -> None
 
 
 def test_check_16_booleans_are_0_or_1_and_nan_keeps_its_bits() -> None:
-    flags = torch.tensor([2, 0], dtype=torch.uint8).view(torch.bool)
+    flags = Record.from_state_dict({"f": torch.tensor([2, 0], dtype=torch.uint8)})
+
+    def as_booleans(header: Any) -> Any:
+        header["tensors"]["dtype"] = ["bool"]
+        return header
+
+    mpk = with_header(Recorder().dumps(flags), as_booleans)
+    frame = zstandard.ZstdCompressor(write_checksum=True).compress(mpk)
+    text = b'{"f":{"dtype":"BOOL","shape":[2],"data_offsets":[0,2]}}'
+    safe = struct.pack("<Q", len(text)) + text + b"\2\0"
     odd = torch.tensor([0x7FC00001, -4194303]).to(torch.int32).view(torch.float32)
 
+    for data in (mpk, in_table([frame], [len(mpk)]), safe):
+        assert "no boolean" in refused(data)
     for recorder in (Recorder(), Recorder("mpk", "zst"), Recorder("safetensors")):
-        assert "no boolean" in refused(
-            recorder.dumps(Record.from_state_dict({"f": flags}))
-        )
         found = open_record(recorder.dumps(Record.from_state_dict({"o": odd})))["o"]
         assert torch.equal(found.view(torch.int32), odd.view(torch.int32))
 

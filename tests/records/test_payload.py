@@ -1,9 +1,10 @@
 """The bytes of entries: what is gathered, converted and written together."""
 
+import pytest
 import torch
 from torch import nn
 
-from burnish.records import Record, open_record
+from burnish.records import Record, Recorder, open_record
 
 
 def test_a_lone_vector_that_learns_is_converted_without_a_warning() -> None:
@@ -14,3 +15,20 @@ def test_a_lone_vector_that_learns_is_converted_without_a_warning() -> None:
 
     stored = open_record(data)["bias"]
     assert torch.equal(stored, bias.detach().half())
+
+
+@pytest.mark.parametrize("format_name", ["mpk", "json", "safetensors"])
+@pytest.mark.parametrize("size", [3, 2_000_000])
+def test_booleans_of_other_bytes_than_0_and_1_are_stored_as_what_they_mean(
+    format_name: str, size: int
+) -> None:
+    if format_name == "json":
+        size = min(size, 1000)
+    raw = torch.zeros(size, dtype=torch.uint8)
+    raw[0], raw[2] = 2, 255
+    flags = {"a": raw.view(torch.bool), "b": raw.view(torch.bool)[::2]}
+
+    data = Recorder(format_name).dumps(Record.from_state_dict(flags))
+
+    assert torch.equal(open_record(data)["a"], raw != 0)
+    assert torch.equal(open_record(data)["b"], raw[::2] != 0)
