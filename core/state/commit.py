@@ -11,6 +11,7 @@ from torch import Tensor
 
 from ...config.interrupts import all_or_nothing
 from ...records.grad_mode import no_grad
+from .unfilled import Build
 
 Filling: TypeAlias = tuple[list[Tensor], Tensor]
 """Tensors over one memory, and the values that they get."""
@@ -36,7 +37,7 @@ def copy_all(
     def attempt(undos: Undos) -> None:
         before(undos)
         for tensors, values in others:
-            undos.append(_undo_of(tensors, values))
+            undos.append(_undo_of(tensors))
             _fill(tensors, values)
 
     def finish() -> None:
@@ -62,37 +63,52 @@ def _cannot_fail(tensors: list[Tensor], values: Tensor) -> bool:
 
 
 def _fill(tensors: list[Tensor], values: Tensor) -> None:
+    # Views of the memory get the values too, when the tensor leaves it.
+    copy_into(tensors[0], values)
     if tensors[0].dtype is not values.dtype:
         assign(tensors, values)
-    else:
-        copy_into(tensors[0], values)
 
 
-def _undo_of(tensors: list[Tensor], values: Tensor) -> Callable[[], object]:
-    """Return what gives ``tensors`` back what they hold before ``values`` come."""
-    if tensors[0].dtype is values.dtype:
-        old = tensors[0].detach().clone()
-        return lambda: copy_into(tensors[0], old)
+def _undo_of(tensors: list[Tensor]) -> Callable[[], object]:
+    """Return what gives ``tensors`` back what they hold before values come."""
+    old = tensors[0].detach().clone()
     memories = [tensor.data for tensor in tensors]
 
     def undo() -> None:
         for tensor, memory in zip(tensors, memories, strict=True):
-            assign([tensor], memory)
+            if tensor.dtype is not memory.dtype:
+                assign([tensor], memory)
+        copy_into(tensors[0], old)
 
     return undo
 
 
-def assign_all(fillings: Iterable[Filling]) -> None:
+def assign_all(fillings: Iterable[Filling], build: Build | None) -> list[int]:
     """Make the values the memory of their tensors, without a copy where that is safe.
 
-    Where somebody else sees the same memory (a view in a plain list, another process),
-    the values are copied into it instead.
+    It is for parameters of ``build`` on whose memory nobody else stands. Into all other
+    memory the values are copied, since a view in a plain list, an array of numpy or
+    another process may see it. Return the numbers of the fillings whose dtype changed,
+    so that their views could not come along: they keep the old memory.
     """
-    for tensors, values in fillings:
-        if tensors[0].dtype is not values.dtype or _is_alone(tensors):
+    left: list[int] = []
+    for i, (tensors, values) in enumerate(fillings):
+        if build is not None and build.supply(tensors):
             assign(tensors, values)
-        else:
-            copy_into(tensors[0], values)
+            continue
+        copy_into(tensors[0], values)
+        if tensors[0].dtype is not values.dtype:
+            if is_shown(tensors):
+                left.append(i)
+            assign(tensors, values)
+    return left
+
+
+def is_shown(tensors: list[Tensor]) -> bool:
+    """Return whether other tensors than these stand on their memory."""
+    # The storage object that is asked counts as one more.
+    n_users = torch._C._storage_Use_Count(tensors[0].untyped_storage()._cdata)
+    return n_users > len(tensors) + 1
 
 
 def assign(tensors: Iterable[Tensor], values: Tensor) -> None:
@@ -155,18 +171,3 @@ def _scatter_into(tensor: Any, values: Tensor) -> None:
         src_data_rank=None,
     )
     tensor.to_local().copy_(shared.to_local())
-
-
-def _is_alone(tensors: list[Tensor]) -> bool:
-    """Return whether nothing else stands on the memory of ``tensors``."""
-    first = tensors[0]
-    if type(first) is not torch.Tensor and type(first) is not torch.nn.Parameter:
-        return False
-    storage = first.untyped_storage()
-    # The storage object that is asked counts as one more.
-    return _n_users(storage._cdata) == len(tensors) + 1 and not (
-        first.is_cpu and storage.is_shared()
-    )
-
-
-_n_users: Callable[[int], int] = torch._C._storage_Use_Count

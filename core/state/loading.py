@@ -4,9 +4,9 @@
 
 import copy
 from collections.abc import Callable, Iterable
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from functools import partial
-from typing import Literal, TypedDict, TypeVar
+from typing import Any, Literal, TypedDict, TypeVar
 from weakref import WeakKeyDictionary
 
 import torch
@@ -22,10 +22,11 @@ from ...records.memory import values_of
 from ...records.open import Readable, open_record
 from ...records.report import LoadReport
 from ...records.select import selected
+from ...records.show import show_dtype
 from ...records.source import Maps
 from ..evolution.upgrading import upgraded
 from .allowed import Allowed
-from .commit import Filling, Undos, assign_all, copy_all
+from .commit import Filling, Undos, assign_all, copy_all, is_shown
 from .conversion import converted
 from .entries import Content, check_fillable, content_of
 from .extra_state import extra_state
@@ -34,7 +35,7 @@ from .meaning import compared, is_part, note
 from .places import Places, places_of, unwrapped
 from .plan import Plan, plan_load
 from .record_type import check_version
-from .unfilled import Build
+from .unfilled import BLANK, Build
 from .uninitialized import real_build, unfilled_build
 
 M = TypeVar("M", bound=nn.Module)
@@ -78,11 +79,17 @@ def load_record(
     content = content_of(places, encode=False, is_left_out=_left_out(record))
     plan = _planned(module, content, record, places, allowed)
     fillings = _fillings(plan, record)
+    left = [
+        i
+        for i, (tensors, values) in enumerate(fillings)
+        if tensors[0].dtype is not values.dtype and is_shown(tensors)
+    ]
     copy_all(
         fillings,
         before=lambda undos: _set_extra_state(content, plan, record, undos),
         afterwards=lambda: adopt(places, plan.ids),
     )
+    _report_views(plan, left)
     return plan.report
 
 
@@ -129,11 +136,13 @@ def _from_record(factory: Callable[[], M], record: FlatRecord, allowed: Allowed)
     places = places_of(module)
     record = upgraded(record, places)
     content = content_of(places, encode=False, is_left_out=_left_out(record))
+    if build is not None and any(entry.dtype is BLANK for entry in content.entries):
+        # Code past Python took a blank for the values of a parameter.
+        return _from_record(partial(_rebuilt, factory, build), record, allowed)
     plan = _planned(module, content, record, places, allowed)
     fillings = _fillings(plan, record, is_kept=True)
-    if build is not None:
-        build.forget(tensor for tensors, _ in fillings for tensor in tensors)
-    assign_all(fillings)
+    left = assign_all(fillings, build)
+    _report_views(plan, left)
     if build is not None:
         build.fill()
     _set_extra_state(content, plan, record, [])
@@ -178,17 +187,34 @@ def _planned(
 def _built(
     factory: Callable[[], M], device: torch.device | None
 ) -> tuple[M, Build | None]:
-    generator = torch.get_rng_state()
-    with device or nullcontext():
+    """Return a module without values, and what knows of them; or a real one alone.
+
+    A module that cannot be built unfilled, or draws numbers whose turn depends on the
+    initializers, is built as ever from where the generators stood.
+    """
+    build = Build()
+    with device or _off_meta():
         try:
-            with unfilled_build() as build:
-                return factory(), build
-        except Exception:
-            # Some modules cannot be built unfilled: they are built as ever, with the
-            # draws that they would have made. If that fails too, it is their own error.
-            torch.set_rng_state(generator)
-        with real_build():
-            return factory(), None
+            with unfilled_build(build):
+                module = factory()
+            if not build.is_out_of_step:
+                return module, build
+        except Exception:  # building as ever shows whose error it is
+            pass
+        return _rebuilt(factory, build), None
+
+
+def _rebuilt(factory: Callable[[], M], build: Build) -> M:
+    """Return what ``factory`` builds as ever, from where ``build`` began."""
+    build.rewind()
+    with real_build():
+        return factory()
+
+
+def _off_meta() -> AbstractContextManager[Any]:
+    """Return a device to build on where the one that is set gives no memory."""
+    is_meta = torch.get_default_device().type == "meta"
+    return torch.device("cpu") if is_meta else nullcontext()
 
 
 def _fillings(
@@ -224,6 +250,16 @@ def _fillings(
     if record.verified == "touched":
         plan.report.verified = "all"
     return fillings
+
+
+def _report_views(plan: Plan, numbers: Iterable[int]) -> None:
+    """Tell of tensors whose new dtype parted them from their views."""
+    for i in numbers:
+        step = plan.steps[i]
+        plan.report.changed.append(
+            f"{step.target.path}: other tensors on its memory have the values, but "
+            f"stay {show_dtype(step.target.dtype)} and are no views of it any more"
+        )
 
 
 def _is_live(entry: Entry) -> bool:

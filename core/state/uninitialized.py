@@ -2,34 +2,41 @@
 # Torch's initializers call a private one.
 """Building modules without running the initializers of their parameters."""
 
-import threading
-from collections.abc import Callable, Generator
+import sys
+from collections.abc import Generator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any
 
 import torch
 from torch import nn
 
-from .unfilled import Build, UnfilledParameter, build_of, note
+from .patches import Function, wrap
+from .unfilled import Build, UnfilledParameter, close, note
 
 
 @contextmanager
 def skip_init() -> Generator[None]:
     """Build modules whose parameters are allocated and not filled: load them next.
 
-    Only this thread's ``nn.Parameter`` are concerned; buffers and plain tensors are
-    computed as ever. What reads a parameter inside the block sees it initialized.
-    Values that nobody loads afterwards are whatever the memory holds; `from_record`
-    fills them. The draws that are not made leave torch's generators where they were.
+    Only ``nn.Parameter`` made in this context (`contextvars`) are concerned: other
+    threads and tasks that were there before build as ever. Buffers and plain tensors
+    are computed as ever, and what reads a parameter inside the block sees it
+    initialized; code that reads it past Python (a C++ extension, TorchScript, vmap)
+    raises. Values that nobody loads afterwards are whatever the memory holds;
+    `from_record` fills them. The draws that are not made leave torch's generators where
+    they were.
     """
     with unfilled_build():
         yield
 
 
 @contextmanager
-def unfilled_build() -> Generator[Build]:
+def unfilled_build(build: Build | None = None) -> Generator[Build]:
     """Build as under `skip_init`; yield what knows the initializers that wait."""
-    with _building(Build()) as build:
+    _install()
+    build = build or Build()
+    with _using(build):
         try:
             yield build
         finally:
@@ -39,65 +46,125 @@ def unfilled_build() -> Generator[Build]:
 @contextmanager
 def real_build() -> Generator[None]:
     """Build with real initializers, also inside `skip_init`."""
-    with _building(None):
+    with _using(None):
         yield
 
 
-class _Local(threading.local):
-    build: Build | None = None
+_current: ContextVar[Any] = ContextVar("burnish_build", default=None)
+"""The `Build` of this thread or task; a task that outlives it has one that is over."""
 
 
-_local = _Local()
-_lock = threading.Lock()
-_active = 0
-_parameter_new: Any = nn.Parameter.__new__
-_truncated_normal: Any = nn.init._no_grad_trunc_normal_
-_set: Callable[[Any, str, Any], None] = setattr
+def _install() -> None:
+    wrap(nn.Parameter, "__new__", _asking_new)
+    wrap(nn.init, "_no_grad_trunc_normal_", _noting_truncated_normal)
+    for owner in (torch, torch.random):
+        wrap(owner, "set_rng_state", _watched_state)
+    _calibrate()
 
 
 @contextmanager
-def _building(build: Build | None) -> Generator[Any]:
-    outer = _local.build
-    _local.build = build
-    _patch(1)
+def _using(build: Any) -> Generator[None]:
+    outer = _current.get()
+    _current.set(build)
     try:
-        yield build
+        yield
     finally:
-        _patch(-1)
-        _local.build = outer
+        # A token could not be used in another context, where a generator may end.
+        _current.set(outer)
 
 
-def _patch(step: int) -> None:
-    """Count the builds of all threads; the patches stand while there is one."""
-    global _active
-    with _lock:
-        _active += step
-        if step == 1 and _active == 1:
-            _set(nn.Parameter, "__new__", _new_parameter)
-            _set(nn.init, "_no_grad_trunc_normal_", _noted_truncated_normal)
-        elif _active == 0:
-            _set(nn.Parameter, "__new__", _parameter_new)
-            _set(nn.init, "_no_grad_trunc_normal_", _truncated_normal)
+def _asking_new(inner: Function) -> Function:
+    is_native = inner.__module__ == nn.Parameter.__module__
+
+    def __new__(
+        cls: type[nn.Parameter], data: Any = None, requires_grad: bool = True
+    ) -> Any:
+        build = _current.get()
+        if build is None or build.is_over:
+            return inner(cls, data, requires_grad)
+        if cls is not nn.Parameter and cls is not UnfilledParameter:
+            return inner(cls, data, requires_grad)
+        if not is_native and isinstance(build, Build):
+            close(data)
+            return build.adopt(inner(nn.Parameter, data, requires_grad), data)
+        if type(data) is torch.Tensor:
+            parameter = build.parameter(data, requires_grad, sys.getrefcount(data))
+        else:
+            parameter = build.alias(data, requires_grad)
+        if parameter is None:
+            return inner(nn.Parameter, data, requires_grad)
+        return parameter
+
+    return __new__
 
 
-def _new_parameter(
-    cls: type[nn.Parameter], data: Any = None, requires_grad: bool = True
-) -> Any:
-    build = _local.build
-    is_plain = cls is nn.Parameter and type(data) is torch.Tensor
-    if build is not None and is_plain and not data.is_meta:
-        return build.parameter(data, requires_grad)
-    origin = build_of(data)
-    if origin is not None:
-        return origin.alias(data, requires_grad)
-    if cls is UnfilledParameter:
-        # A copy of an unfilled parameter, whose values have been needed for it.
-        cls = nn.Parameter
-    return _parameter_new(cls, data, requires_grad)
-
-
-def _noted_truncated_normal(tensor: torch.Tensor, *args: Any, **kwargs: Any) -> Any:
+def _noting_truncated_normal(inner: Function) -> Function:
     """Note the one initializer of torch that reads what it has just drawn."""
-    if note(_truncated_normal, tensor, *args, **kwargs):
-        return tensor
-    return _truncated_normal(tensor, *args, **kwargs)
+
+    def _no_grad_trunc_normal_(
+        tensor: torch.Tensor,
+        mean: float,
+        std: float,
+        a: float,
+        b: float,
+        generator: torch.Generator | None = None,
+    ) -> Any:
+        is_sound = generator is None and _draws_quietly(mean, std, a, b)
+        if is_sound and note(inner, tensor, mean, std, a, b):
+            return tensor
+        return inner(tensor, mean, std, a, b, generator=generator)
+
+    return _no_grad_trunc_normal_
+
+
+def _draws_quietly(*numbers: Any) -> bool:
+    """Return whether torch neither raises nor warns for a truncated normal."""
+    if not all(isinstance(number, int | float) for number in numbers):
+        return False
+    mean, std, a, b = numbers
+    return bool(std > 0 and a < b and a - 2 * std <= mean <= b + 2 * std)
+
+
+def _watched_state(inner: Function) -> Function:
+    """Look where the generator stands before it is put back to where it was."""
+
+    def set_rng_state(*args: Any, **kwargs: Any) -> Any:
+        build = _current.get()
+        if build is not None and not build.is_over:
+            build.look_at_streams()
+        return inner(*args, **kwargs)
+
+    return set_rng_state
+
+
+class _Counting:
+    """Stands for a build, and sees how often the data of a parameter is referred to."""
+
+    is_over = False
+    n_references = 0
+
+    def parameter(self, data: object, requires_grad: bool, n_references: int) -> None:
+        """Take note of the number; the parameter is made as ever."""
+        self.n_references = n_references
+
+
+def _calibrate() -> None:
+    """Find out how often data that nobody else holds is referred to in a constructor.
+
+    It depends on Python and on who else patched the constructor; where data that is
+    held looks the same, none passes for temporary.
+    """
+    global _calibrated
+    new, counting = nn.Parameter.__new__, _Counting()
+    if new is _calibrated:
+        return
+    with _using(counting):
+        nn.Parameter(torch.empty(0))
+        n_temporary = counting.n_references
+        held = torch.empty(0)
+        nn.Parameter(held)
+    Build.n_temporary = n_temporary if counting.n_references > n_temporary else 0
+    _calibrated = new
+
+
+_calibrated: Any = None

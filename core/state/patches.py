@@ -1,0 +1,30 @@
+"""Functions of torch that ask us first: each is wrapped once, and stays wrapped."""
+
+import functools
+import threading
+from collections.abc import Callable
+from typing import Any
+
+Function = Callable[..., Any]
+
+_lock = threading.Lock()
+
+
+def wrap(owner: Any, name: str, around: Callable[[Function], Function]) -> None:
+    """Let ``around(what stands there)`` stand at ``owner.name``, if ours does not yet.
+
+    What stood there is called by ours, so patches of other libraries keep their effect
+    whether they come before or after; one that is taken down may take ours along, and
+    then ours is put back here.
+    """
+    if getattr(getattr(owner, name), _MARK, False):
+        return
+    with _lock:
+        inner = getattr(owner, name)
+        if not getattr(inner, _MARK, False):
+            ours = functools.wraps(inner)(around(inner))
+            setattr(ours, _MARK, True)
+            setattr(owner, name, ours)
+
+
+_MARK = "_burnish_asks"

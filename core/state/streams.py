@@ -1,0 +1,40 @@
+"""The random generators of the process: where they stand, and back again."""
+
+import random
+import sys
+from typing import Any
+
+import torch
+
+
+class Streams:
+    """Where all random generators stood at one moment."""
+
+    def __init__(self) -> None:
+        self._torch = _states()
+        self._python = random.getstate()
+        # Numpy has a generator only in programs that have imported it.
+        numpy: Any = sys.modules.get("numpy.random")
+        self._numpy = None if numpy is None else numpy.get_state()
+
+    def have_moved(self) -> bool:
+        """Return whether torch's generators stand elsewhere now."""
+        now = _states()
+        return len(now) != len(self._torch) or not all(
+            map(torch.equal, now, self._torch)
+        )
+
+    def restore(self) -> None:
+        """Put all generators back to where they stood."""
+        host, *devices = self._torch
+        torch.default_generator.set_state(host)
+        if devices:
+            torch.cuda.set_rng_state_all(devices)
+        random.setstate(self._python)
+        if self._numpy is not None:
+            sys.modules["numpy.random"].set_state(self._numpy)
+
+
+def _states() -> list[torch.Tensor]:
+    devices = torch.cuda.get_rng_state_all() if torch.cuda.is_initialized() else []  # type: ignore[no-untyped-call]  # torch declares nothing
+    return [torch.default_generator.get_state(), *devices]

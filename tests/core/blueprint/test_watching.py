@@ -1,0 +1,121 @@
+import asyncio
+from collections.abc import Callable, Iterator
+from itertools import permutations
+from typing import Any
+
+import pytest
+from torch import nn
+
+from burnish.core.blueprint.watching import telling, watched
+
+MOMENTS = ("before", "inside", "after")
+
+
+class Leaf(nn.Module):
+    def __init__(self, width: int = 3) -> None:
+        super().__init__()
+        self.width = width
+
+
+class Heir(Leaf):
+    """Has no constructor of its own."""
+
+
+class Watching:
+    """Counts what it is told of."""
+
+    def __init__(self) -> None:
+        self.n_told = 0
+        self.running: nn.Module | None = None
+
+    def is_constructing(self, module: nn.Module) -> bool:
+        return module is self.running
+
+    def meet(self, module: nn.Module) -> None: ...
+
+    def construct(
+        self, init: Callable[..., None], module: nn.Module, args: Any, kwargs: Any
+    ) -> None:
+        self.n_told += 1
+        self.running = module
+        init(module, *args, **kwargs)
+
+
+def patch(cls: type[nn.Module], label: str, seen: list[str]) -> Callable[[], None]:
+    """Wrap a constructor as other libraries do; return what takes the patch down."""
+    own, inner = cls.__dict__.get("__init__"), cls.__init__
+
+    def __init__(self: nn.Module, *args: Any, **kwargs: Any) -> None:
+        seen.append(label)
+        inner(self, *args, **kwargs)
+
+    cls.__init__ = __init__  # type: ignore[method-assign]  # the patch under test
+
+    def take_down() -> None:
+        if own is None:
+            del cls.__init__
+        else:
+            cls.__init__ = own  # type: ignore[method-assign]  # as above
+
+    return take_down
+
+
+@pytest.fixture(params=[nn.Module, Leaf, Heir], ids=lambda cls: cls.__name__)
+def cls(request: pytest.FixtureRequest) -> Iterator[type[nn.Module]]:
+    own = request.param.__dict__.get("__init__")
+    yield request.param
+    if own is not None:
+        request.param.__init__ = own
+    elif "__init__" in request.param.__dict__:
+        del request.param.__init__
+
+
+@pytest.mark.parametrize("order", [*permutations(MOMENTS)], ids="-".join)
+def test_constructors_patched_by_others_stay_patched_while_they_are_watched(
+    cls: type[nn.Module], order: tuple[str, ...]
+) -> None:
+    seen: list[str] = []
+    take_down = {"before": patch(cls, "before", seen)}
+    with watched([cls]):
+        take_down["inside"] = patch(cls, "inside", seen)
+        watching = Watching()
+        with telling(watching):
+            cls()
+        assert (set(seen), watching.n_told) == ({"before", "inside"}, 1)
+    take_down["after"] = patch(cls, "after", seen)
+
+    seen.clear()
+    cls()
+    assert set(seen) == set(MOMENTS)
+
+    for label in order:
+        take_down[label]()
+        with watched([cls]), telling(watching := Watching()):
+            cls()
+        assert watching.n_told == 1
+
+
+def test_a_class_that_nobody_else_patched_is_as_it_was() -> None:
+    inits = [c.__dict__.get("__init__") for c in (nn.Module, Leaf, Heir)]
+
+    with watched([Leaf, Heir]), watched([Leaf]):
+        Heir()
+
+    assert [c.__dict__.get("__init__") for c in (nn.Module, Leaf, Heir)] == inits
+
+
+def test_a_task_that_outlives_a_run_tells_nobody() -> None:
+    async def construct() -> None:
+        await asyncio.sleep(0)
+        Leaf()
+
+    async def main(watching: Watching) -> None:
+        before = asyncio.create_task(construct())
+        with watched([Leaf]), telling(watching):
+            inside = asyncio.create_task(construct())
+        await asyncio.gather(before, inside)
+
+    watching = Watching()
+    asyncio.run(main(watching))
+
+    assert watching.n_told == 0
