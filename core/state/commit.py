@@ -11,7 +11,7 @@ from torch import Tensor
 
 from ...config.interrupts import all_or_nothing
 from ...records.grad_mode import no_grad
-from .unfilled import Build
+from .build import Build
 
 Filling: TypeAlias = tuple[list[Tensor], Tensor]
 """Tensors over one memory, and the values that they get."""

@@ -26,16 +26,17 @@ from ...records.show import show_dtype
 from ...records.source import Maps
 from ..evolution.upgrading import upgraded
 from .allowed import Allowed
+from .build import Build
 from .commit import Filling, Undos, assign_all, copy_all, is_shown
 from .conversion import converted
 from .entries import Content, check_fillable, content_of
 from .extra_state import extra_state
 from .identity import adopt
 from .meaning import compared, is_part, note
+from .memory import BLANK
 from .places import Places, places_of, unwrapped
 from .plan import Plan, plan_load
 from .record_type import check_version
-from .unfilled import BLANK, Build
 from .uninitialized import real_build, unfilled_build
 
 M = TypeVar("M", bound=nn.Module)

@@ -11,8 +11,9 @@ from typing import Any
 import torch
 from torch import nn
 
+from .build import Build
 from .patches import Function, wrap
-from .unfilled import Build, UnfilledParameter, close, note
+from .unfilled import UnfilledParameter, close, note
 
 
 @contextmanager

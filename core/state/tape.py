@@ -1,0 +1,83 @@
+# pyright: reportPrivateUsage=false
+# What stands on a memory is known to its tape alone.
+"""Tape: the initializer calls that one memory waits for, and who stands on it."""
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from torch import Tensor
+
+from ...records.grad_mode import no_grad
+from .tensor_functions import RANDOM, Function
+
+if TYPE_CHECKING:
+    from .build import Build
+    from .unfilled import Unfilled
+
+Step: TypeAlias = tuple[int, Function, Tensor, tuple[Any, ...], dict[str, Any]]
+"""Which call of the build it is, what is called, and on what."""
+
+
+class Tape:
+    """The initializer calls that one memory still waits for, and who stands on it."""
+
+    __slots__ = ("body", "build", "is_random", "shells", "steps")
+
+    def __init__(self, build: "Build", body: Tensor) -> None:
+        self.build = build
+        self.body = body
+        self.steps: list[Step] = []
+        self.shells: list[Unfilled] = []
+        self.is_random = False
+
+    def note(
+        self, function: Function, body: Tensor, args: Any, kwargs: dict[str, Any]
+    ) -> None:
+        """Put a call on the tape."""
+        build = self.build
+        if not self.steps:
+            build.waiting.append(self)
+        build.n_noted += 1
+        if function in RANDOM:
+            self.is_random = True
+            build.skip_draw()
+        self.steps.append((build.n_noted, function, body, args, kwargs))
+
+    def play(self) -> None:
+        """Make the calls; with the draws that they would have made in their turn."""
+        if self.is_random and self.steps:
+            self.build.play()
+        else:
+            self.play_alone()
+
+    def play_alone(self) -> None:
+        """Make the calls in the order in which they were noted."""
+        steps, self.steps = self.steps, []
+        run(steps)
+
+    def close(self) -> None:
+        """Make the calls, and let all that stands on the memory be plain."""
+        if self.steps:
+            self.play()
+        self.uncover()
+
+    def uncover(self) -> None:
+        """Let all that stands on the memory be plain; its values may be missing."""
+        shells, self.shells = self.shells, []
+        for shell in shells:
+            body = shell._body
+            del shell._body, shell._tape
+            shell.__class__ = shell.plain  # type: ignore[assignment]  # no longer unfilled
+            shell.data = body
+
+    def n_bodies(self) -> int:
+        """Return how many tensors over the memory the tape itself holds."""
+        others = {id(body) for _, _, body, _, _ in self.steps if body is not self.body}
+        return 1 + len(others)
+
+
+def run(steps: Iterable[Step]) -> None:
+    """Make calls that were noted, as their initializers make them."""
+    with no_grad():
+        for _, function, body, args, kwargs in steps:
+            function(body, *args, **kwargs)
