@@ -4,9 +4,8 @@
 
 import copy
 from collections.abc import Callable, Iterable
-from contextlib import AbstractContextManager, nullcontext
 from functools import partial
-from typing import Any, Literal, TypedDict, TypeVar
+from typing import Literal, TypedDict, TypeVar
 from weakref import WeakKeyDictionary
 
 import torch
@@ -26,7 +25,6 @@ from ...records.show import show_dtype
 from ...records.source import Maps
 from ..evolution.upgrading import upgraded
 from .allowed import Allowed
-from .build import Build
 from .commit import Filling, Undos, assign_all, copy_all, is_shown
 from .conversion import converted
 from .entries import Content, check_fillable, content_of
@@ -37,7 +35,7 @@ from .memory import BLANK
 from .places import Places, places_of, unwrapped
 from .plan import Plan, plan_load
 from .record_type import check_version
-from .uninitialized import real_build, unfilled_build
+from .uninitialized import built, rebuilt
 
 M = TypeVar("M", bound=nn.Module)
 
@@ -127,7 +125,7 @@ _reports: WeakKeyDictionary[nn.Module, LoadReport] = WeakKeyDictionary()
 
 
 def _from_record(factory: Callable[[], M], record: FlatRecord, allowed: Allowed) -> M:
-    module, build = _built(factory, record.reading.device)
+    module, build = built(factory, record.reading.device)
     if not isinstance(module, nn.Module):  # pyright: ignore[reportUnnecessaryIsInstance]  # users return anything
         raise TypeError(
             f"the factory returned a {type(module).__name__}, expected an nn.Module; "
@@ -139,7 +137,7 @@ def _from_record(factory: Callable[[], M], record: FlatRecord, allowed: Allowed)
     content = content_of(places, encode=False, is_left_out=_left_out(record))
     if build is not None and any(entry.dtype is BLANK for entry in content.entries):
         # Code past Python took a blank for the values of a parameter.
-        return _from_record(partial(_rebuilt, factory, build), record, allowed)
+        return _from_record(partial(rebuilt, factory, build), record, allowed)
     plan = _planned(module, content, record, places, allowed)
     fillings = _fillings(plan, record, is_kept=True)
     left = assign_all(fillings, build)
@@ -183,39 +181,6 @@ def _planned(
     plan = plan_load(content, record, allowed, found.differing if is_refused else ())
     plan.report.changed += note(found, record, is_ignored=is_ignored)
     return plan
-
-
-def _built(
-    factory: Callable[[], M], device: torch.device | None
-) -> tuple[M, Build | None]:
-    """Return a module without values, and what knows of them; or a real one alone.
-
-    A module that cannot be built unfilled, or draws numbers whose turn depends on the
-    initializers, is built as ever from where the generators stood.
-    """
-    build = Build()
-    with device or _off_meta():
-        try:
-            with unfilled_build(build):
-                module = factory()
-            if not build.is_out_of_step:
-                return module, build
-        except Exception:  # building as ever shows whose error it is
-            pass
-        return _rebuilt(factory, build), None
-
-
-def _rebuilt(factory: Callable[[], M], build: Build) -> M:
-    """Return what ``factory`` builds as ever, from where ``build`` began."""
-    build.rewind()
-    with real_build():
-        return factory()
-
-
-def _off_meta() -> AbstractContextManager[Any]:
-    """Return a device to build on where the one that is set gives no memory."""
-    is_meta = torch.get_default_device().type == "meta"
-    return torch.device("cpu") if is_meta else nullcontext()
 
 
 def _fillings(

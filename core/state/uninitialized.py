@@ -3,10 +3,10 @@
 """Building modules without running the initializers of their parameters."""
 
 import sys
-from collections.abc import Generator
-from contextlib import contextmanager
+from collections.abc import Callable, Generator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from contextvars import ContextVar
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import nn
@@ -14,6 +14,8 @@ from torch import nn
 from .build import Build
 from .patches import Function, wrap
 from .unfilled import UnfilledParameter, close, note
+
+T = TypeVar("T")
 
 
 @contextmanager
@@ -49,6 +51,39 @@ def real_build() -> Generator[None]:
     """Build with real initializers, also inside `skip_init`."""
     with _using(None):
         yield
+
+
+def built(
+    factory: Callable[[], T], device: torch.device | None
+) -> tuple[T, Build | None]:
+    """Return a module without values, and what knows of them; or a real one alone.
+
+    A module that cannot be built unfilled, or draws numbers whose turn depends on the
+    initializers, is built as ever from where the generators stood.
+    """
+    build = Build()
+    with device or _off_meta():
+        try:
+            with unfilled_build(build):
+                module = factory()
+            if not build.is_out_of_step:
+                return module, build
+        except Exception:  # building as ever shows whose error it is
+            pass
+        return rebuilt(factory, build), None
+
+
+def rebuilt(factory: Callable[[], T], build: Build) -> T:
+    """Return what ``factory`` builds as ever, from where ``build`` began."""
+    build.rewind()
+    with real_build():
+        return factory()
+
+
+def _off_meta() -> AbstractContextManager[Any]:
+    """Return a device to build on where the one that is set gives no memory."""
+    is_meta = torch.get_default_device().type == "meta"
+    return torch.device("cpu") if is_meta else nullcontext()
 
 
 _current: ContextVar[Any] = ContextVar("burnish_build", default=None)
