@@ -7,6 +7,7 @@ from typing import Any
 from .errors import ConfigError, Problem
 from .fields import fields_of, is_model
 from .path import child
+from .shown import shown
 from .tree import is_dict, is_items
 
 
@@ -69,7 +70,7 @@ def _message(error: Mapping[str, Any]) -> str:
     if error["type"] == "missing":
         return "missing value"
     message = str(error["msg"]).removeprefix("Value error, ")
-    return f"{message}, found {error['input']!r:.60}"
+    return f"{message}, found {shown(error['input'])}"
 
 
 def _path(tree: Any, loc: Sequence[str | int], kind: str) -> str:

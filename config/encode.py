@@ -20,7 +20,8 @@ from .fields import (
 )
 from .path import child
 from .schedule.number import text_of
-from .tree import MAX_DEPTH, Struct, is_dict, is_items, is_mapping_value
+from .shown import shown
+from .tree import MAX_DEPTH, MAX_INT_BITS, Struct, is_dict, is_items, is_mapping_value
 from .versioned import version_of
 
 _PLAIN = (type(None), bool, int, float, str)
@@ -71,7 +72,7 @@ def _value(obj: Any, annotation: Any, path: str, elide: bool, depth: int) -> Any
     if scheduled is not None:
         return scheduled
     if type(obj) in _PLAIN:
-        return obj
+        return _checked(obj, path)
     if is_struct_value(obj):
         # Among several classes the fields must tell which one it is.
         return _struct(obj, path, elide and _is_certain(annotation), depth)
@@ -97,6 +98,12 @@ def _mapping(
     if len(tree) < len(obj):
         raise _unfit(path, "two of its keys are written alike")
     return tree
+
+
+def _checked(obj: Any, path: str) -> Any:
+    if type(obj) is int and obj.bit_length() > MAX_INT_BITS:
+        raise _unfit(path, "a number of over 4,300 digits")
+    return obj
 
 
 def _items(obj: Any, annotation: Any, path: str, elide: bool, depth: int) -> Any:
@@ -155,7 +162,7 @@ def _key(key: Any, path: str) -> Any:
 def _leaf(obj: Any, path: str) -> Any:
     """Return a subclass of a plain type, or what pydantic has a text for."""
     if dataclasses.is_dataclass(obj) or is_model(obj) or callable(obj):
-        raise _unfit(path, f"{obj!r:.60} is code, not a value")
+        raise _unfit(path, f"{shown(obj)} is code, not a value")
     for kind in (int, float, str):
         if isinstance(obj, kind):
             return kind(obj)
@@ -165,7 +172,7 @@ def _leaf(obj: Any, path: str) -> Any:
         return to_jsonable_python(obj)
     except (PydanticSerializationError, ValueError, RecursionError):
         name = type(obj).__qualname__
-        raise _unfit(path, f"a {name} has no form as text: {obj!r:.60}") from None
+        raise _unfit(path, f"a {name} has no form as text: {shown(obj)}") from None
 
 
 def _same(a: Any, b: Any) -> bool:

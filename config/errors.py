@@ -9,6 +9,9 @@ ValueError
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+MAX_SHOWN = 50
+"""Problems that a message lists; `ConfigError.problems` has all."""
+
 
 @dataclass(frozen=True, slots=True)
 class Problem:
@@ -22,6 +25,11 @@ class Problem:
 
     kind: str = field(default="", repr=False, compare=False)
     """What of a value is wrong: pydantic's name for it, or ``rule``; empty: more."""
+
+    def __post_init__(self) -> None:
+        # A hostile file must not become a hostile message.
+        object.__setattr__(self, "path", _cut(self.path, 400))
+        object.__setattr__(self, "message", _cut(self.message, 2000))
 
     def __str__(self) -> str:
         return f"{self.path}: {self.message}" if self.path else self.message
@@ -38,8 +46,10 @@ class ConfigError(ValueError):
         where = f"{self.source}: " if self.source else ""
         if len(self.problems) == 1:
             return f"{where}{self.problems[0]}"
-        lines = "".join(f"\n  {problem}" for problem in self.problems)
-        return f"{where}{len(self.problems)} problems{lines}"
+        lines = "".join(f"\n  {problem}" for problem in self.problems[:MAX_SHOWN])
+        left = len(self.problems) - MAX_SHOWN
+        more = f"\n  and {left} more" if left > 0 else ""
+        return f"{where}{len(self.problems)} problems{lines}{more}"
 
 
 class ConfigSyntaxError(ConfigError):
@@ -52,6 +62,7 @@ class ConfigSyntaxError(ConfigError):
         column: int | None = None,
         source: str = "",
     ) -> None:
+        message = _cut(message, 2000)
         super().__init__(source, [Problem("", message)])
         self.args = (message, line, column, source)
         self.message, self.line, self.column = message, line, column
@@ -69,3 +80,7 @@ class ConfigSyntaxError(ConfigError):
 
 class ConfigVersionError(ConfigError):
     """A version that the class cannot read."""
+
+
+def _cut(text: str, limit: int) -> str:
+    return text if len(text) <= limit else f"{text[:limit]}..."

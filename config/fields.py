@@ -7,7 +7,7 @@ import dataclasses
 import sys
 import types
 import typing
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence, Set
 from functools import cache
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
@@ -166,6 +166,12 @@ def is_sequence(annotation: Any) -> bool:
         and issubclass(origin, kinds)
         and not issubclass(origin, text)
     )
+
+
+def is_set(annotation: Any) -> bool:
+    """Return whether ``annotation`` is a set, whose items have no order."""
+    origin = get_origin(annotation) or annotation
+    return isinstance(origin, type) and issubclass(origin, Set)
 
 
 def literals(annotation: Any) -> tuple[Any, ...]:

@@ -7,6 +7,7 @@ from .errors import ConfigError, ConfigSyntaxError, Problem
 from .fields import allows_none, is_mapping, is_sequence, is_struct, literals, members
 from .ron import read
 from .schedule.schedule import looks_scheduled
+from .shown import shown
 from .tree import Ident, is_dict
 
 _BOOLS = {
@@ -51,7 +52,7 @@ def _bool(annotation: Any, text: str, path: str) -> Any:
     allowed = "true, t, 1, false, f or 0"
     if allows_none(annotation):
         allowed += ", or None"
-    raise ConfigError("", [Problem(path, f"expected {allowed}, found {text!r}")])
+    raise ConfigError("", [Problem(path, f"expected {allowed}, found {shown(text)}")])
 
 
 def _fitting(kinds: list[Any], bare: str, text: str, path: str) -> Any:
@@ -61,7 +62,7 @@ def _fitting(kinds: list[Any], bare: str, text: str, path: str) -> Any:
         value = read(bare)
     except ConfigSyntaxError as wrong:
         if all(_needs_ron(kind) for kind in kinds) and not looks_scheduled(text):
-            message = f"{text!r:.60} cannot be read: {wrong.message}"
+            message = f"{shown(text)} cannot be read: {wrong.message}"
             raise ConfigError("", [Problem(path, message)]) from None
         return text
     if isinstance(value, Ident):

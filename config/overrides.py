@@ -1,6 +1,7 @@
 """Overrides: ``a.b.0.c=value``, put into a tree before it is checked."""
 
 import copy
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -20,8 +21,12 @@ from .fields import (
 )
 from .literal import from_text
 from .path import child, did_you_mean, index_of, parts
+from .shown import shown
 from .tree import Ident, Struct, is_dict, is_items
 from .versioned import upgrade
+
+_PATH = re.compile(r'((?:[^="]|"(?:[^"\\]|\\.)*+")*+)=', re.DOTALL)
+"""What stands before the first equals sign that is in no quoted key."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,29 +44,34 @@ def apply_overrides(annotation: Any, tree: Any, overrides: Iterable[str]) -> Ove
     Structs, lists and dicts that the tree leaves out begin as their defaults.
     """
     if isinstance(overrides, str):
-        raise TypeError(f"overrides are a list of texts, got one text: {overrides!r}")
+        raise TypeError(
+            f"overrides are a list of texts, got one text: {shown(overrides)}"
+        )
     texts = list(overrides)
     if not texts:
         return Overridden(tree, [])
     root: dict[str, Any] = {"": tree}
     problems: list[Problem] = []
+    copies: set[int] = set()
     for text in texts:
         try:
-            _apply(annotation, root, text)
+            _apply(annotation, root, text, copies)
         except ConfigError as wrong:
             problems.extend(wrong.problems)
     return Overridden(root[""], problems)
 
 
-def _apply(annotation: Any, root: dict[str, Any], text: str) -> None:
+def _apply(annotation: Any, root: dict[str, Any], text: str, copies: set[int]) -> None:
     path, equals, value = _split(text)
     if not equals:
-        raise _problem("", f"override {text!r}: expected the form field.name=value")
+        raise _problem(
+            "", f"override {shown(text)}: expected the form field.name=value"
+        )
     try:
         names = parts(path)
     except ValueError as wrong:
-        raise _problem("", f"override {text!r}: {wrong}") from None
-    cursor = _Cursor(root, "", annotation, "")
+        raise _problem("", f"override {shown(text)}: {wrong}") from None
+    cursor = _Cursor(root, "", annotation, "", copies)
     for name in names:
         cursor = cursor.enter(name)
     cursor.container[cursor.key] = from_text(cursor.annotation, value, cursor.path)
@@ -69,13 +79,10 @@ def _apply(annotation: Any, root: dict[str, Any], text: str) -> None:
 
 def _split(text: str) -> tuple[str, str, str]:
     """Return path, sign and value; a quoted key may hold an equals sign."""
-    quoted = False
-    for i, character in enumerate(text):
-        if character == '"' and (i == 0 or text[i - 1] != "\\"):
-            quoted = not quoted
-        elif character == "=" and not quoted:
-            return text[:i].strip(), "=", text[i + 1 :]
-    return text, "", ""
+    match = _PATH.match(text)
+    if match is None:
+        return text, "", ""
+    return match[1].strip(), "=", text[match.end() :]
 
 
 @dataclass(slots=True)
@@ -86,6 +93,8 @@ class _Cursor:
     key: Any
     annotation: Any
     path: str
+    copies: set[int]
+    """Containers that are ours, by ID; what was given is alive, so none is reused."""
 
     def enter(self, name: str) -> "_Cursor":
         """Return the place called ``name`` within this one, which is made if absent."""
@@ -99,7 +108,7 @@ class _Cursor:
             if is_dict(value) and (is_mapping(member) or member is Any):
                 key = self._key(value, name)
                 kind = item_type(member, key)
-                return _Cursor(value, key, kind, child(self.path, key))
+                return self._at(value, key, kind, child(self.path, key))
         raise self._no_field(name)
 
     def _value(self, name: str) -> Any:
@@ -111,10 +120,16 @@ class _Cursor:
         if value is None or value == () or isinstance(value, Ident):
             empty = self._empty(name)
             value = value if empty is None else empty
-        # Only what lies on the path is copied; the rest is shared with the tree given.
-        value = list(value) if isinstance(value, tuple) else copy.copy(value)
-        self.container[self.key] = value
+        # Only what lies on the path is copied, once for all overrides; the rest is
+        # shared with the tree given.
+        if id(value) not in self.copies:
+            value = list(value) if isinstance(value, tuple) else copy.copy(value)
+            self.copies.add(id(value))
+            self.container[self.key] = value
         return value
+
+    def _at(self, container: Any, key: Any, annotation: Any, path: str) -> "_Cursor":
+        return _Cursor(container, key, annotation, path, self.copies)
 
     def _empty(self, name: str) -> Any:
         kinds = members(self.annotation)
@@ -130,7 +145,7 @@ class _Cursor:
         field = _field(cls, name)
         if field is None:
             if extra_of(cls) == "allow":
-                return _Cursor(tree, name, Any, child(self.path, name))
+                return self._at(tree, name, Any, child(self.path, name))
             raise self._no_field(name, cls)
         key = next((n for n in field.names if n in tree), field.name)
         if key not in tree and field.has_default:
@@ -139,7 +154,7 @@ class _Cursor:
             default = encode(value)
             if isinstance(default, dict | list | tuple):
                 tree[key] = upgrade(field.annotation, default)
-        return _Cursor(tree, key, field.annotation, child(self.path, field.name))
+        return self._at(tree, key, field.annotation, child(self.path, field.name))
 
     def _enter_list(self, annotation: Any, items: Any, name: str) -> "_Cursor":
         path = f"{self.path}[{name}]"
@@ -152,10 +167,12 @@ class _Cursor:
             raise _problem(path, message)
         if index == len(items):
             items.append(None)
-        return _Cursor(items, index, item_type(annotation, index), path)
+        return self._at(items, index, item_type(annotation, index), path)
 
     def _key(self, items: dict[Any, Any], name: str) -> Any:
         """Return the key that is written ``name``, be it text or a number."""
+        if name in items:
+            return name
         return next((key for key in items if str(key) == name), name)
 
     def _no_field(self, name: str, cls: type | None = None) -> ConfigError:

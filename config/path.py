@@ -7,12 +7,17 @@ from collections.abc import Callable, Iterable, Sequence
 from functools import lru_cache
 from typing import Any, TypeAlias
 
+from .shown import shown
+
 Pattern: TypeAlias = str | Callable[[Any], bool]
 """A path with ``*`` (in one part), ``**`` (any depth), ``{a,b}``; or a predicate."""
 
 Patterns: TypeAlias = Pattern | Sequence[Pattern]
 """One pattern, or several of which any may match."""
 
+
+MAX_NAME = 200
+"""Characters of a name that is compared with others; none is typed that long."""
 
 _INDEX = re.compile(r"-?[0-9]{1,18}")
 _WILD = re.compile(r"\*|\{[^{}]*\}")
@@ -57,11 +62,13 @@ def parts(path: str) -> tuple[str, ...]:
         match = _PART.match(path, end)
         if match is None or (match["dot"] and not found):
             hint = "write names with dots between them, as in 'a.b' or 'xs[0]'"
-            raise ValueError(f"path {path!r}: {hint}")
+            raise ValueError(f"path {shown(path)}: {hint}")
         quoted = match["quoted"]
         name = json.loads(quoted) if quoted else match["index"] or match["name"]
         if not (match["dot"] or quoted or match["index"] or not found):
-            raise ValueError(f"path {path!r}: a '.' is missing before {name!r}")
+            raise ValueError(
+                f"path {shown(path)}: a '.' is missing before {shown(name)}"
+            )
         found.append(name)
         end = match.end()
     return tuple(found)
@@ -93,7 +100,7 @@ def as_patterns(patterns: Patterns) -> tuple[Pattern, ...]:
     if isinstance(patterns, str) or callable(patterns):
         return (patterns,)
     if not isinstance(patterns, Iterable):  # pyright: ignore[reportUnnecessaryIsInstance]  # users pass anything
-        raise TypeError(f"a pattern is a str or a predicate, got {patterns!r}")
+        raise TypeError(f"a pattern is a str or a predicate, got {shown(patterns)}")
     return tuple(patterns)
 
 
@@ -107,14 +114,40 @@ def bind(pattern: Sequence[str], names: Sequence[str]) -> tuple[str, ...] | None
         return None if names else ()
     first, rest = pattern[0], pattern[1:]
     if first != "**":
-        found = _part(first).fullmatch(names[0]) if names else None
+        found = _bind_part(first, names[0]) if names else None
         tail = None if found is None else bind(rest, names[1:])
-        return None if found is None or tail is None else (*found.groups(), *tail)
+        return None if found is None or tail is None else (*found, *tail)
     for n_parts in range(len(names) + 1):
         tail = bind(rest, names[n_parts:])
         if tail is not None:
             return (".".join(names[:n_parts]), *tail)
     return None
+
+
+def _bind_part(part: str, name: str) -> tuple[str, ...] | None:
+    """Return what the wildcards of ``part`` stand for; of several the first the most.
+
+    Without braces it takes time in proportion to ``name``, which a file may have made
+    long: from its end each text between stars is where it stands last.
+    """
+    if "{" in part:
+        match = _part(part).fullmatch(name)
+        return None if match is None else match.groups()
+    head, *inner = part.split("*")
+    if not inner:
+        return () if name == part else None
+    *inner, tail = inner
+    end = len(name) - len(tail)
+    if end < len(head) or not (name.startswith(head) and name.endswith(tail)):
+        return None
+    values: list[str] = []
+    for piece in reversed(inner):
+        start = name.rfind(piece, len(head), end)
+        if start < 0:
+            return None
+        values.append(name[start + len(piece) : end])
+        end = start
+    return (*reversed([*values, name[len(head) : end]]),)
 
 
 def n_wildcards(pattern: Sequence[str]) -> int:
@@ -141,6 +174,8 @@ def is_pattern(path: str) -> bool:
 
 def nearest(name: str, names: Iterable[str]) -> str | None:
     """Return the one of ``names`` that ``name`` was probably meant to be."""
+    if len(name) > MAX_NAME:
+        return None
     close = difflib.get_close_matches(name, list(names), n=1, cutoff=0.6)
     return close[0] if close else None
 
@@ -181,23 +216,26 @@ def _expand(pattern: str) -> list[str]:
     start = pattern.find("{")
     if start < 0:
         if "}" in pattern:
-            raise ValueError(f"pattern {pattern!r}: '}}' without '{{'")
+            raise ValueError(f"pattern {shown(pattern)}: '}}' without '{{'")
         return [pattern]
     end = pattern.find("}", start)
     if end < 0 or "{" in pattern[start + 1 : end]:
-        raise ValueError(f"pattern {pattern!r}: '{{' needs its '}}', and no nesting")
+        raise ValueError(
+            f"pattern {shown(pattern)}: '{{' needs its '}}', and no nesting"
+        )
     head, choices, tail = pattern[:start], pattern[start + 1 : end], pattern[end + 1 :]
     tails = _expand(tail)
-    expanded = [head + c + rest for c in choices.split(",") for rest in tails]
-    if len(expanded) > 10_000:
-        raise ValueError(f"pattern {pattern!r} stands for over 10,000 paths")
-    return expanded
+    if len(tails) * (choices.count(",") + 1) > 10_000:
+        raise ValueError(f"pattern {shown(pattern)} stands for over 10,000 paths")
+    return [head + c + rest for c in choices.split(",") for rest in tails]
 
 
 def _expression(pattern: str) -> str:
     parts = pattern.split(".")
     if "" in parts:
-        raise ValueError(f"pattern {pattern!r} has an empty part; write 'a.b' or 'a.*'")
+        raise ValueError(
+            f"pattern {shown(pattern)} has an empty part; write 'a.b' or 'a.*'"
+        )
     expression, rest = "", parts
     while rest and rest[0] == "**":
         rest = rest[1:]
@@ -208,5 +246,18 @@ def _expression(pattern: str) -> str:
             expression += r"(?:\.[^.]+)*"
             continue
         joint = r"\." if i else ""
-        expression += joint + re.escape(part).replace(r"\*", "[^.]*")
+        expression += joint + _part_expression(part)
     return expression
+
+
+def _part_expression(part: str) -> str:
+    """Return the expression for a part; it takes time in proportion to the text.
+
+    What stands between two stars is found where it stands first, and for good.
+    """
+    head, *middle = map(re.escape, part.split("*"))
+    if not middle:
+        return head
+    *inner, tail = middle
+    once = "".join(f"(?>[^.]*?{piece})" for piece in inner if piece)
+    return f"{head}{once}[^.]*{tail}"

@@ -13,7 +13,7 @@ from typing import Any
 from .alternatives import check_declared, struct_for
 from .check import check
 from .encode import encode, is_default
-from .errors import ConfigError, Problem
+from .errors import MAX_SHOWN, ConfigError, Problem
 from .fields import (
     Field,
     allows_none,
@@ -22,6 +22,7 @@ from .fields import (
     fields_of,
     is_mapping,
     is_sequence,
+    is_set,
     is_struct,
     is_struct_value,
     item_type,
@@ -31,6 +32,7 @@ from .fields import (
 from .path import child, did_you_mean, under
 from .schedule.number import schedule_of, start_of
 from .schedule.schedule import Schedule, looks_scheduled
+from .shown import shown
 from .tree import Ident, Weak, is_dict, is_items
 from .versioned import upgrade
 
@@ -75,12 +77,27 @@ class Preparation:
             if is_dict(tree) and is_mapping(member):
                 return self._dict(member, tree, path, steps)
             if is_items(tree) and is_sequence(member):
-                items = [
-                    self.value(item_type(member, i), item, child(path, i), (*steps, i))
-                    for i, item in enumerate(tree)
-                ]
-                return items if isinstance(tree, list) else tuple(items)
+                return self._items(member, tree, path, steps)
         return _bare(tree)
+
+    def _items(
+        self,
+        annotation: Any,
+        tree: list[Any] | tuple[Any, ...],
+        path: str,
+        steps: tuple[Step, ...],
+    ) -> Any:
+        n_schedules = len(self.schedules)
+        items = [
+            self.value(item_type(annotation, i), item, child(path, i), (*steps, i))
+            for i, item in enumerate(tree)
+        ]
+        if is_set(annotation) and len(self.schedules) > n_schedules:
+            # It is put back at its place, and an item of a set has none.
+            del self.schedules[n_schedules:]
+            message = "a schedule cannot be in a set; a list keeps its items in place"
+            self.problems.append(Problem(path, message))
+        return items if isinstance(tree, list) else tuple(items)
 
     def _struct(
         self, cls: type, tree: Any, path: str, steps: tuple[Step, ...]
@@ -144,7 +161,9 @@ class Preparation:
     def _unknown(
         self, cls: type, name: Any, path: str, known: Mapping[str, Field]
     ) -> None:
-        hint = did_you_mean(str(name), known) or _list_of(known)
+        # Looking for the nearest name takes time, and many hints help nobody.
+        is_long = len(self.problems) >= MAX_SHOWN
+        hint = "" if is_long else did_you_mean(str(name), known) or _list_of(known)
         message = f"unknown field for {cls.__name__}.{hint}"
         self.problems.append(Problem(child(path, str(name)), message))
 
@@ -152,12 +171,27 @@ class Preparation:
         self, annotation: Any, tree: dict[Any, Any], path: str, steps: tuple[Step, ...]
     ) -> dict[Any, Any]:
         keys: Any = (getattr(annotation, "__args__", None) or (Any,))[0]
+        if keys not in (str, Any):
+            self._check_keys(keys, tree, path)
         return {
             _word(keys, key): self.value(
                 item_type(annotation, key), item, child(path, key), (*steps, i)
             )
             for i, (key, item) in enumerate(tree.items())
         }
+
+    def _check_keys(self, keys: Any, tree: dict[Any, Any], path: str) -> None:
+        """Note keys that are two in the tree and one to the class, as "01" and "1"."""
+        met: dict[Any, Any] = {}
+        for key in tree:
+            try:
+                built = check(keys, _word(keys, key))
+                first = met.setdefault(built, key)
+            except (ConfigError, TypeError):
+                continue  # pydantic tells what is wrong with it
+            if first is not key:
+                message = f"key {shown(key)} is {shown(first)} written otherwise"
+                self.problems.append(Problem(path, message))
 
     def _text(
         self, annotation: Any, text: Any, path: str, steps: tuple[Step, ...]

@@ -21,6 +21,7 @@ from .fields import (
 from .fields import literals as literals_of
 from .path import child
 from .schedule.number import text_of
+from .shown import shown
 from .tree import Struct, is_mapping_value
 from .validate import build, build_plain
 
@@ -168,7 +169,7 @@ def _is_instance(value: Any, kind: type) -> bool:
 
 
 def _misread(value: Any, again: Any, path: str, what: str = "") -> Problem:
-    a, b = (f"{type(v).__qualname__} {v!r:.60}" for v in (value, again))
+    a, b = (f"{type(v).__qualname__} {shown(v)}" for v in (value, again))
     return Problem(
         path, f"the {what}{a} would be read as the {b}. {_HINT}, or write RON"
     )

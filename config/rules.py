@@ -13,6 +13,7 @@ from typing import Any, TypeAlias
 from . import site
 from .errors import ConfigError, Problem
 from .path import bind, fill, join, n_wildcards, parts
+from .shown import shown
 from .tree import is_dict, is_items
 
 Path: TypeAlias = str | Sequence[str]
@@ -153,7 +154,9 @@ class MapFieldValue(RewriteRule):
             try:
                 place.set(self.map_fn(place.value))
             except Exception as failed:  # a user's function may raise anything
-                message = f"{place.value!r:.40} could not be mapped by {self}: {failed}"
+                message = (
+                    f"{shown(place.value, 40)} could not be mapped by {self}: {failed}"
+                )
                 raise _problem(place.path, message, "rule") from failed
 
     def __repr__(self) -> str:
@@ -177,7 +180,9 @@ class CheckValue(RewriteRule):
         allowed = tuple(self.allowed_values)
         for place, _ in site.find(tree, self.field):
             if place.value not in allowed:
-                message = f"{place.value!r} is no longer allowed; allowed: {allowed}"
+                message = (
+                    f"{shown(place.value)} is no longer allowed; allowed: {allowed}"
+                )
                 raise _problem(place.path, message, "rule")
 
 
@@ -197,9 +202,8 @@ class RejectValues(RewriteRule):
         rejected = tuple(self.disallowed_values)
         for place, _ in site.find(tree, self.field):
             if place.value in rejected:
-                message = (
-                    f"{place.value!r} is no longer allowed; not allowed: {rejected}"
-                )
+                found = f"{shown(place.value)} is no longer allowed"
+                message = f"{found}; not allowed: {rejected}"
                 raise _problem(place.path, message, "rule")
 
 

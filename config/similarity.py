@@ -1,5 +1,7 @@
 """How alike two names are, as a person who renames or mistypes one would say."""
 
+from .path import MAX_NAME
+
 
 def similarity(a: str, b: str) -> float:
     """Return 1.1 for equal names, 1 for initials or underscores apart, else below 1."""
@@ -7,6 +9,8 @@ def similarity(a: str, b: str) -> float:
         return 1.1
     if a.replace("_", "") == b.replace("_", "") or a == initials(b) or b == initials(a):
         return 1.0
+    if max(len(a), len(b)) > MAX_NAME:
+        return 0.0
     return 1 - _distance(a, b) / max(len(a), len(b), 1)
 
 

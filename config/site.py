@@ -7,6 +7,7 @@ from typing import Any
 
 from .errors import ConfigError, Problem
 from .path import bind, child, index_of, is_pattern
+from .shown import shown
 from .tree import Weak, is_dict, is_items
 
 
@@ -93,10 +94,8 @@ def create(tree: Any, names: Sequence[str], value: Any, *, weak: bool) -> None:
     if names[-1] in container and there != {} and not isinstance(there, Weak):
         if weak:
             return
-        message = (
-            f"stands there already ({there!r:.40}), but a rule moves {value!r:.40}"
-        )
-        raise _problem(last, f"{message} there. Keep one of the two")
+        message = f"stands there already ({shown(there, 40)}), but a rule moves"
+        raise _problem(last, f"{message} {shown(value, 40)} there. Keep one of the two")
     container[names[-1]] = value
 
 
@@ -159,7 +158,7 @@ def _enter(container: Any, name: str, path: str, weak: bool) -> Any:
         container[name] = dict(container[name])
     entered = container[name]
     if not isinstance(entered, dict | list | tuple):
-        message = f"is {entered!r:.40}, but a rule moves a value into it"
+        message = f"is {shown(entered, 40)}, but a rule moves a value into it"
         raise _problem(child(path, name), message)
     return entered
 

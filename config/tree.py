@@ -16,6 +16,10 @@ MAX_NODES = 4_000_000
 """Values that a file may stand for, aliases followed."""
 
 
+MAX_INT_BITS = 14_284
+"""Bits of an integer: 4,300 digits, the most that Python writes as text."""
+
+
 class Struct(dict[str, Any]):
     """Named fields, with the name of the class that they were written for."""
 
@@ -57,13 +61,15 @@ class Ident(str):
 
 def check_bounds(tree: Any) -> None:
     """Raise ConfigSyntaxError if ``tree`` is nested too deep or stands for too much."""
-    level: list[Any] = [tree]
+    level: list[Any] = [{"": tree}]
     n_nodes = 0
-    for _ in range(MAX_DEPTH + 1):
+    for _ in range(MAX_DEPTH + 2):
         level = [item for node in level for item in _items(node)]
         n_nodes += len(level)
         if n_nodes > MAX_NODES:
             raise ConfigSyntaxError(f"stands for over {MAX_NODES:,} values")
+        if any(map(_is_endless, level)):
+            raise ConfigSyntaxError("a number of over 4,300 digits")
         if not level:
             return
     raise too_deep()
@@ -88,6 +94,10 @@ def is_items(value: object) -> TypeGuard[list[Any] | tuple[Any, ...]]:
 def is_mapping_value(value: object) -> TypeGuard[Mapping[Any, Any]]:
     """Return whether ``value`` is a mapping, of data that nobody has checked."""
     return isinstance(value, Mapping)
+
+
+def _is_endless(node: Any) -> bool:
+    return type(node) is int and node.bit_length() > MAX_INT_BITS
 
 
 def _items(node: Any) -> Iterable[Any]:

@@ -102,6 +102,9 @@ def _strict(annotation: Any, seen: set[Any]) -> bool:
     for member in kinds:
         if is_mapping(member) or is_sequence(member):
             args = getattr(member, "__args__", ())
+            # Keys that are converted may become one.
+            if is_mapping(member) and args and args[0] not in (str, Any):
+                return False
             if not all(_strict(arg, seen) for arg in args):
                 return False
         elif is_struct(member) and member not in seen:

@@ -9,6 +9,7 @@ from .errors import ConfigError, ConfigVersionError, Problem
 from .fields import fields_of, is_mapping, is_sequence, item_type, members
 from .path import child, under
 from .rules import RewriteRule
+from .shown import shown
 from .tree import Weak, is_dict, is_items
 
 
@@ -117,13 +118,13 @@ def _take_version(cls: type[Versioned], tree: Any, path: str) -> int:
     version: Any = tree.pop("version", 0)
     here = child(path, "version")
     if isinstance(version, bool) or not isinstance(version, int) or version < 0:
-        raise _refused(here, f"expected a number from 0 on, found {version!r:.40}")
+        raise _refused(here, f"expected a number from 0 on, found {shown(version, 40)}")
     if version > current:
         hint = f"{cls.__qualname__} is at {current}. Update the code that reads it"
-        raise _refused(here, f"the file is of version {version}, but {hint}")
+        raise _refused(here, f"the file is of version {shown(version)}, but {hint}")
     if version < cls.minimum_version():
         hint = f"{cls.__qualname__} reads {cls.minimum_version()} and later"
-        raise _refused(here, f"the file is of version {version}, but {hint}")
+        raise _refused(here, f"the file is of version {shown(version)}, but {hint}")
     return version
 
 

@@ -8,7 +8,7 @@ from pydantic import BeforeValidator, field_validator
 
 from ..config.hparams import Hparam, Hparams
 
-_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
+_NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?")
 
 
 def _numbers(values: Any) -> Any:

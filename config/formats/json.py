@@ -9,6 +9,7 @@ from typing import Any
 from ..encode import to_plain
 from ..errors import ConfigError, ConfigSyntaxError, Problem
 from ..path import child
+from ..shown import shown
 from ..tree import MAX_DEPTH, check_bounds, is_dict, too_deep
 
 
@@ -22,7 +23,7 @@ def read(text: str) -> Any:
         raise too_deep() from None
     except _Duplicate as twice:
         line, column = _place_of_second(text, str(twice))
-        message = f"key {str(twice)!r} is written twice"
+        message = f"key {shown(str(twice))} is written twice"
         raise ConfigSyntaxError(message, line, column) from None
     except ValueError as wrong:
         raise ConfigSyntaxError(f"a number is too long: {wrong}") from None
@@ -78,9 +79,8 @@ def _check_keys(tree: Any, path: str) -> None:
     elif is_dict(tree):
         for key, item in tree.items():
             if not isinstance(key, str | int | float | bool | None):
-                message = (
-                    f"JSON keys are text, found {key!r:.40}; RON has tuples as keys"
-                )
+                found = f"JSON keys are text, found {shown(key, 40)}"
+                message = f"{found}; RON has tuples as keys"
                 raise ConfigError("", [Problem(path, message)])
             _check_keys(item, child(path, key))
         if len({_key_text(key) for key in tree}) < len(tree):

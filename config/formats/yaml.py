@@ -14,6 +14,12 @@ if TYPE_CHECKING:
     from ruamel.yaml import YAML
 
 
+MAX_MERGED = 100_000
+"""Values that the merge keys (``<<``) of a file may stand for."""
+
+_MERGE = "tag:yaml.org,2002:merge"
+
+
 def read(text: str) -> Any:
     """Return the value that ``text`` stands for, None for an empty text."""
     yaml = _yaml()
@@ -27,6 +33,8 @@ def read(text: str) -> Any:
         raise ConfigSyntaxError(_first_line(wrong)) from None
     except RecursionError:
         raise ConfigSyntaxError("nested too deep") from None
+    except ConfigSyntaxError:
+        raise
     except (ValueError, TypeError, OverflowError) as wrong:
         raise ConfigSyntaxError(f"a value cannot be read: {wrong}") from None
     check_bounds(tree)
@@ -51,7 +59,19 @@ def _yaml() -> "YAML":
         raise ImportError(hint) from missing
 
     class Constructor(SafeConstructor):
-        pass
+        n_merged = 0
+
+        def flatten_mapping(self, node: Any) -> Any:
+            # A level of merges multiplies what is below it, so it is counted once
+            # that is merged, and before it is made itself.
+            for merged in _merged(node):
+                self.flatten_mapping(merged)
+                self.n_merged += len(merged.value)
+                if self.n_merged > MAX_MERGED:
+                    message = f"merge keys stand for over {MAX_MERGED:,} values"
+                    mark = node.start_mark
+                    raise ConfigSyntaxError(message, mark.line + 1, mark.column + 1)
+            return super().flatten_mapping(node)
 
     class Representer(SafeRepresenter):
         def ignore_aliases(self, data: Any) -> bool:
@@ -67,6 +87,13 @@ def _yaml() -> "YAML":
     yaml.width = 2**20
     yaml.sort_base_mapping_type_on_output = False  # type: ignore[assignment]  # untyped
     return yaml
+
+
+def _merged(node: Any) -> list[Any]:
+    """Return the mappings that the merge keys of ``node`` name, as often as they do."""
+    values = [value for key, value in node.value if key.tag == _MERGE]
+    named = [value.value if value.id == "sequence" else [value] for value in values]
+    return [one for some in named for one in some if one.id == "mapping"]
 
 
 def _as_text(constructor: Any, node: Any) -> str:

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from ..shown import shown
 from ..tree import MAX_DEPTH, Ident, Struct, too_deep
 from .scanner import Scanner
 
@@ -73,7 +74,7 @@ def _fields(scanner: Scanner, name: str, depth: int) -> Struct:
             scanner.fail(f"expected a field's name, found {scanner.found()}")
         field: str = scanner.value
         if field in struct:
-            scanner.fail(f"field {field!r} is written twice")
+            scanner.fail(f"field {shown(field)} is written twice")
         scanner.advance()
         _colon(scanner, field)
         struct[field] = _value(scanner, depth + 1)
@@ -103,7 +104,7 @@ def _map(scanner: Scanner, depth: int) -> dict[Any, Any]:
         start = scanner.start
         key = _key(scanner, depth)
         if key in items:
-            scanner.fail(f"key {key!r} is written twice", start)
+            scanner.fail(f"key {shown(key)} is written twice", start)
         _colon(scanner, key)
         items[key] = _value(scanner, depth + 1)
         _separate(scanner, "}")
@@ -123,7 +124,7 @@ def _key(scanner: Scanner, depth: int) -> Any:
 
 def _colon(scanner: Scanner, name: object) -> None:
     if scanner.kind != ":":
-        scanner.fail(f"expected ':' after {name!r}, found {scanner.found()}")
+        scanner.fail(f"expected ':' after {shown(name)}, found {scanner.found()}")
     scanner.advance()
 
 

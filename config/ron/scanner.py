@@ -4,6 +4,8 @@ import re
 from typing import Any, NoReturn
 
 from ..errors import ConfigSyntaxError
+from ..shown import shown
+from ..tree import MAX_INT_BITS
 
 _TOKEN = re.compile(
     r"""
@@ -149,12 +151,17 @@ class Scanner:
             bare = bare.removesuffix(suffix[0])
         try:
             if base:
-                return int(bare, base)
+                return self._whole(int(bare, base))
             if any(mark in bare for mark in ".eE") or (suffix and suffix[0][0] == "f"):
                 return float(bare)
             return int(bare)
         except ValueError:
             self.fail(f"{token[:40]!r} is not a number that can be read")
+
+    def _whole(self, number: int) -> int:
+        if number.bit_length() > MAX_INT_BITS:
+            self.fail("a number of over 4,300 digits")
+        return number
 
     def _skip_comment(self) -> None:
         depth, end = 1, self._end
@@ -172,7 +179,7 @@ class Scanner:
         unknown = names - _EXTENSIONS - {""}
         if unknown:
             known = ", ".join(sorted(_EXTENSIONS))
-            self.fail(f"unknown extension {min(unknown)!r}; known are {known}")
+            self.fail(f"unknown extension {shown(min(unknown))}; known are {known}")
 
     def _stop(self, start: int) -> None:
         if start < len(self.text):

@@ -6,6 +6,7 @@ from decimal import Decimal
 from typing import Any
 
 from ..errors import ConfigError, Problem
+from ..shown import shown
 from ..tree import MAX_DEPTH, Ident, Struct, is_dict
 
 _NAME = re.compile(r"[^\W\d]\w*")
@@ -51,7 +52,7 @@ def _collection(value: Any, indent: str) -> str:
         return f"({', '.join(items)}{',' if len(items) == 1 else ''})"
     if isinstance(value, list):
         return _block("[", [_value(item, inner) for item in value], "]", indent)
-    message = f"RON has no form for a {type(value).__name__}: {value!r:.60}"
+    message = f"RON has no form for a {type(value).__name__}: {shown(value)}"
     raise ConfigError("", [Problem("", message)])
 
 

@@ -8,19 +8,20 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..path import did_you_mean, index_of, parts
+from ..shown import shown
 from ..tree import is_items, is_mapping_value
 
-_NUMBER = r"[+-]?(?:\d[\d_]*\.?\d*|\.\d+)(?:[eE][+-]?\d+)?"
+_NUMBER = r"[+-]?(?:\d[\d_]*(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d+)?"
 _POINT = re.compile(rf"(?P<value>{_NUMBER})@(?P<x>{_NUMBER})")
-_LOOKS = re.compile(r"\s*[\w.\[\]\"]*\s*:|.*@", re.DOTALL)
+_KEY = re.compile(r"[\w.\[\]\"]*")
 
 JOINS: Mapping[str, Callable[[float, float, float], float]] = {
-    "lin": lambda a, b, t: a + (b - a) * t,
-    "cos": lambda a, b, t: b + (a - b) * (1 + math.cos(math.pi * t)) / 2,
-    "exp": lambda a, b, t: a * (b / a) ** t,
+    "lin": lambda a, b, t: _mixed(a, b, t),
+    "cos": lambda a, b, t: _mixed(b, a, (1 + math.cos(math.pi * t)) / 2),
+    "exp": lambda a, b, t: _geometric(a, b, t),
     "step": lambda a, b, t: a,
 }
-"""From one point's value to the next's, at the share ``t`` of the way, below 1."""
+"""From one point's value to the next's, at the share ``t`` of the way, 0 to 1."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +71,12 @@ class Schedule:
         if after == 0 or after == len(self.points):
             return self.points[max(after - 1, 0)][1]
         (x0, a), (x1, b) = self.points[after - 1], self.points[after]
-        return JOINS[self.joins[after - 1]](a, b, (x - x0) / (x1 - x0))
+        if x == x0:
+            return a
+        # In halves, since the distance of two floats may be none.
+        value = JOINS[self.joins[after - 1]](a, b, (x / 2 - x0 / 2) / (x1 / 2 - x0 / 2))
+        # Rounding must not lead past a bound that both points keep.
+        return min(max(value, min(a, b)), max(a, b))
 
     def at(self, state: Any) -> float:
         """Return the value that ``state`` asks for, found there at the key."""
@@ -84,9 +90,11 @@ class Schedule:
         found = state
         for name in parts(self.key):
             found = self._step(found, name)
-        if isinstance(found, bool) or not isinstance(found, int | float):
-            raise _wrong(self.text, f"the state's {self.key!r} is {found!r:.40}")
-        return found
+        number = _as_number(found)
+        if number is None:
+            is_what = f"the state's {shown(self.key)} is {shown(found, 40)}"
+            raise _wrong(self.text, f"{is_what}; expected one number that is not NaN")
+        return number
 
     def sparkline(self, width: int = 40) -> str:
         """Return one line of blocks that shows the values from first to last point."""
@@ -117,12 +125,14 @@ class Schedule:
             return getattr(state, name)
         names = list(state) if is_mapping_value(state) else list(vars_of(state))
         hint = did_you_mean(name, map(str, names))
-        raise _wrong(self.text, f"the state has no {self.key!r}.{hint}")
+        raise _wrong(self.text, f"the state has no {shown(self.key)}.{hint}")
 
 
 def looks_scheduled(text: str) -> bool:
     """Return whether ``text`` was meant as a schedule, not as a number."""
-    return _LOOKS.match(text) is not None
+    head, colon, _ = text.partition(":")
+    is_keyed = colon and _KEY.fullmatch(head.strip()) is not None
+    return bool(is_keyed) or "@" in text
 
 
 def vars_of(state: Any) -> list[str]:
@@ -144,16 +154,49 @@ def _read_points(
             points.append((_float(match["x"]), _float(match["value"])))
             pending = False
         elif "@" in word or not word.isalpha():
-            raise _wrong(text, f"{word!r} is not a point: write value@x, as in 0.1@100")
+            raise _wrong(
+                text, f"{shown(word)} is not a point: write value@x, as in 0.1@100"
+            )
         elif word not in JOINS:
-            raise _wrong(text, f"unknown join {word!r}; known are {', '.join(JOINS)}")
+            raise _wrong(
+                text, f"unknown join {shown(word)}; known are {', '.join(JOINS)}"
+            )
         elif pending or not points:
-            raise _wrong(text, f"{word!r} must stand between two points")
+            raise _wrong(text, f"{shown(word)} must stand between two points")
         else:
             join, pending = word, True
     if pending:
         raise _wrong(text, f"a point is missing after {join!r}")
     return tuple(points), tuple(joins)
+
+
+def _mixed(a: float, b: float, t: float) -> float:
+    """Return ``a`` at 0, ``b`` at 1, and what lies on the line between."""
+    span = b - a
+    return a + span * t if math.isfinite(span) else a * (1 - t) + b * t
+
+
+def _geometric(a: float, b: float, t: float) -> float:
+    """Return ``a`` at 0, ``b`` at 1, and equal ratios between; both have one sign."""
+    ratio = b / a
+    if ratio and math.isfinite(ratio):
+        return float(a * ratio**t)
+    logarithm = math.log(abs(a)) * (1 - t) + math.log(abs(b)) * t
+    return math.copysign(math.exp(logarithm), a)
+
+
+def _as_number(found: Any) -> float | None:
+    """Return a number, also one of numpy or in a tensor; None for all else."""
+    item = getattr(found, "item", None)
+    try:
+        number = (
+            item() if callable(item) and not isinstance(found, int | float) else found
+        )
+    except (TypeError, ValueError, RuntimeError):  # an array of several numbers
+        return None
+    if isinstance(number, bool) or not isinstance(number, int | float):
+        return None
+    return None if number != number else number
 
 
 def _float(digits: str) -> float:
@@ -186,4 +229,4 @@ def _render(schedule: Schedule) -> str:
 
 
 def _wrong(text: str, message: str) -> ValueError:
-    return ValueError(f"schedule {text!r}: {message}")
+    return ValueError(f"schedule {shown(text, 120)}: {message}")

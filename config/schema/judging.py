@@ -21,9 +21,10 @@ from .change import (
 )
 from .compare import Comparison
 from .fixes import fixes
+from .meaning import Path
 from .outcome import ByHand, Harmless, Misread
 from .samples import is_known, samples_of
-from .trial import Finding, Moves, Path, Trial
+from .trial import Finding, Moves, Trial
 
 _N_ROUNDS = 3
 """How often rules that do not help are taken out and the others tried again."""

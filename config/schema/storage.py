@@ -9,6 +9,7 @@ from ..errors import ConfigError, Problem
 from ..files import read_tree
 from ..path import child
 from ..ron import read, write
+from ..shown import shown
 from ..storage.replacement import write_text
 from ..tree import Struct, is_dict
 from . import types as t
@@ -93,7 +94,7 @@ def _decode(tree: Any, path: str) -> Any:
 def _make(tree: Struct, path: str) -> Any:
     kind: Any = _KINDS.get(tree.name)
     if kind is None:
-        message = f"unknown kind {tree.name!r}; known are {', '.join(_KINDS)}"
+        message = f"unknown kind {shown(tree.name)}; known are {', '.join(_KINDS)}"
         raise ConfigError("", [Problem(path, message)])
     values = {name: _decode(item, child(path, name)) for name, item in tree.items()}
     try:
@@ -120,7 +121,7 @@ def _check_part(kind: str, name: str, part: Any, path: str) -> None:
     else:
         fits = True
     if not fits:
-        message = f"{kind} has {part!r:.40} as its {name}"
+        message = f"{kind} has {shown(part, 40)} as its {name}"
         raise ConfigError("", [Problem(path, message)])
 
 

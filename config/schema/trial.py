@@ -17,6 +17,7 @@ from ..rules import (
     RenameField,
     RewriteRule,
 )
+from ..shown import shown
 from ..validate import build
 from ..versioned import Rules
 from . import types as t
@@ -140,7 +141,9 @@ class Trial:
             if moved is None or place is None:
                 continue
             if not means(kind, tree, *place):
-                yield Finding(moved, f"{tree!r:.40} would be read as {place[0]!r:.40}")
+                yield Finding(
+                    moved, f"{shown(tree, 40)} would be read as {shown(place[0], 40)}"
+                )
 
     @property
     def _is_told(self) -> bool:

@@ -1,4 +1,5 @@
 import enum
+import json
 import math
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -343,3 +344,21 @@ def test_unions_are_told_apart_by_name_and_by_fields() -> None:
 def test_a_list_of_overrides_is_expected_not_one_text() -> None:
     with pytest.raises(TypeError, match="list of texts"):
         load(Cfg, None, "n=1")
+
+
+@pytest.mark.parametrize("name", ["²", "x", "٣", "1" * 30])
+def test_what_is_no_number_of_an_item_is_told(name: str) -> None:
+    @dataclass
+    class WithItems:
+        l: list[int] = field(default_factory=lambda: [1])  # noqa: E741  # as reported
+
+    with pytest.raises(ConfigError, match="expected the number of an item"):
+        load(WithItems, None, [f"l.{name}=1"])
+
+
+def test_a_quoted_key_may_end_in_a_backslash_and_hold_equals_signs() -> None:
+    key = 'a="b\\'
+
+    tree = load(dict[str, int], {key: 1}, [f"[{json.dumps(key)}]=2"])
+
+    assert tree == {key: 2}

@@ -1,9 +1,12 @@
+import itertools
 import math
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+import torch
 
 from burnish.config import ConfigError, Hparam, Hparams, Schedule, dumps, load, loads
 from burnish.config.schedule import at, plot, schedule_of, sparkline
@@ -275,3 +278,79 @@ def test_values_are_finite_everywhere() -> None:
     schedule = Schedule.parse("step: -1@-150e6 cos 1@150e6 exp 1e-300@151e6")
 
     assert all(math.isfinite(schedule(x * 1e6)) for x in range(-200, 200))
+
+
+@pytest.mark.parametrize("join", ["lin", "cos", "exp", "step"])
+def test_every_join_is_exact_at_both_ends_and_between_them(join: str) -> None:
+    values = [0.1, 0.3, 1e-300, 7.1e300, 0.7, 1e-5, 0.1]
+    points = [(float(x) * 0.1, value) for x, value in enumerate(values)]
+    schedule = Schedule("step", tuple(points), (join,) * (len(points) - 1))
+
+    for x, value in points:
+        assert schedule(x) == value
+    for (x0, a), (x1, b) in itertools.pairwise(points):
+        for i in range(50):
+            assert min(a, b) <= schedule(x0 + (x1 - x0) * i / 50) <= max(a, b)
+
+
+def test_a_schedule_that_starts_at_its_bound_keeps_it() -> None:
+    class Bounded(Hparams):
+        lr: float = Hparam(default=0.2, ge=0.1)
+
+    config = loads(Bounded, '(lr: "step: 0.1@0 cos 0.3@10")')
+
+    assert at(config, {"step": 0}).lr == 0.1
+
+
+def test_points_as_far_apart_as_floats_go_have_values_between() -> None:
+    schedule = Schedule.parse("step: -1e308@-1e308 lin 1e308@1e308")
+
+    assert schedule(0) == 0
+    assert abs(schedule(5e307) / 5e307 - 1) < 1e-12
+
+
+@pytest.mark.parametrize("number", [np.int64(5), np.float32(5), torch.tensor(5)])
+def test_a_state_may_hold_numbers_of_numpy_and_tensors(number: Any) -> None:
+    assert Schedule.parse("step: 0@0 1@10").at({"step": number}) == 0.5
+
+
+@pytest.mark.parametrize(
+    "value", [np.arange(2), torch.ones(2), "5", None, float("nan")]
+)
+def test_a_state_that_holds_no_number_is_told_what_is_expected(value: Any) -> None:
+    with pytest.raises(ValueError, match=r"'step' is .*; expected one number"):
+        Schedule.parse("step: 0@0 1@10").at({"step": value})
+
+
+@pytest.mark.parametrize("name", ["²", "9", "٣", "x"])
+def test_an_item_that_is_not_there_is_told(name: str) -> None:
+    with pytest.raises(ValueError, match="the state has no"):
+        Schedule.parse(f"xs.{name}: 0@0 1@10").at({"xs": [1, 2]})
+
+
+def test_a_schedule_in_a_set_is_refused_by_path() -> None:
+    @dataclass
+    class WithSet:
+        rates: set[float]
+
+    with pytest.raises(ConfigError, match="rates: a schedule cannot be in a set"):
+        loads(WithSet, '{"rates": [1.0, "step: 1@0 2@10"]}', "json")
+
+
+@pytest.mark.parametrize(
+    ("text", "format"),
+    [
+        ('{"rates": {"01": "step: 1@0 2@10", "1": 5.0}}', "json"),
+        ("rates:\n  '01': 'step: 1@0 2@10'\n  '1': 5.0", "yaml"),
+        ('(rates: {"01": "step: 1@0 2@10", "1": 5.0})', "ron"),
+    ],
+)
+def test_two_keys_that_the_class_takes_for_one_are_refused(
+    text: str, format: str
+) -> None:
+    @dataclass
+    class Keyed:
+        rates: dict[int, float]
+
+    with pytest.raises(ConfigError, match="rates: key '1' is '01' written otherwise"):
+        loads(Keyed, text, format)
