@@ -9,6 +9,7 @@ from typing import Any, Literal
 import torch
 
 from ..config.path import did_you_mean
+from ..records.errors import RecordFormatError
 from .checkpoint import Checkpoint
 from .distributed import (
     check_generators,
@@ -22,6 +23,9 @@ from .manifest import FILE
 from .rng import Generators
 
 RNG = "rng"
+_TRIES = 16
+"""How often a reader looks again for what a writer has removed meanwhile."""
+
 """The name under which the random generators are kept."""
 
 
@@ -71,16 +75,41 @@ class Checkpoints:
     @property
     def best(self) -> int | None:
         """The best step by ``keep_best``, None if none has that number."""
-        return next(iter(self._ranked()), None)
+        return next(iter(self._ranked(self._folders.found())), None)
 
     def __getitem__(self, step: "int | Literal['latest', 'best']") -> Checkpoint:
         """Return a checkpoint to look into. KeyError if there is none."""
+        for _ in range(_TRIES):
+            number, found = self._chosen(step)
+            if number not in found:
+                break
+            try:
+                return self._read(found[number], number)
+            except FileNotFoundError:
+                continue  # a run that writes has just removed or replaced it
+        there = f"there are {', '.join(map(str, found))}" if found else "none is"
+        raise KeyError(f"{self.folder}: nothing is saved as {step!r}; {there}")
+
+    @staticmethod
+    def _read(folder: Path, number: int) -> Checkpoint:
+        checkpoint = Checkpoint.read(folder)
+        if checkpoint.step != number:
+            raise RecordFormatError(
+                str(folder / FILE),
+                f"the manifest of step {checkpoint.step}",
+                f"that of step {number}, as the folder is named",
+                "Restore an older step, or a copy of the folder.",
+            )
+        return checkpoint
+
+    def _chosen(self, step: Any) -> tuple[Any, dict[int, Path]]:
+        """Return the number that ``step`` means, and all folders, of one moment."""
         found = self._folders.found()
-        number = getattr(self, step) if step in ("latest", "best") else step
-        if number not in found:
-            there = f"there are {', '.join(map(str, found))}" if found else "none is"
-            raise KeyError(f"{self.folder}: nothing is saved as {step!r}; {there}")
-        return Checkpoint.read(found[number])
+        if step == "latest":
+            return max(found, default=None), found
+        if step == "best":
+            return next(iter(self._ranked(found)), None), found
+        return step, found
 
     def __contains__(self, step: object) -> bool:
         return step in self._folders.found()
@@ -126,13 +155,20 @@ class Checkpoints:
         Raises `RecordMismatchError` naming the part, `RecordChecksumError` for damage.
         """
         _check_rng(rng)
-        if step == "latest" and self.latest is None:
-            return 0
-        checkpoint = self[step]
         # Loading may draw random numbers, so the generators come last.
         filled = {**parts, **({RNG: Generators()} if rng else {})}
-        checkpoint.restore(filled)
-        return checkpoint.step
+        for left in reversed(range(_TRIES)):
+            if step == "latest" and self.latest is None:
+                return 0
+            checkpoint = self[step]
+            try:
+                checkpoint.restore(filled)
+            except FileNotFoundError:
+                if not left or step not in ("latest", "best"):
+                    raise
+                continue  # a run that writes has removed it for a newer one
+            return checkpoint.step
+        return 0
 
     def __repr__(self) -> str:
         return f"Checkpoints({str(self.folder)!r}, steps={self.steps})"
@@ -145,20 +181,23 @@ class Checkpoints:
         # A run that went back to an earlier step goes on from there.
         kept = {newest, *[*found][-self.keep_last :]}
         if self.keep_best is not None:
-            kept.update(self._ranked()[: self.keep_best[1]])
+            kept.update(self._ranked(found)[: self.keep_best[1]])
         for number, folder in found.items():
             if number not in kept:
                 self._folders.remove(folder)
 
-    def _ranked(self) -> list[int]:
+    def _ranked(self, found: Mapping[int, Path]) -> list[int]:
         """Return the steps that have the number to rank by, the best first."""
         if self.keep_best is None:
             return []
         name, _, mode = self.keep_best
         sign = 1 if mode == "min" else -1
         scores: dict[int, float] = {}
-        for number, folder in self._folders.found().items():
-            value = Checkpoint.read(folder).values.get(name)
+        for number, folder in found.items():
+            try:
+                value = Checkpoint.read(folder).values.get(name)
+            except FileNotFoundError:
+                continue  # removed since it was found
             if value is not None and not math.isnan(value):
                 scores[number] = sign * value
         return sorted(scores, key=lambda number: (scores[number], number))

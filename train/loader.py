@@ -1,6 +1,7 @@
 """Shuffled batches that continue in the middle of an epoch, to the sample."""
 
 from collections.abc import Iterator, Sized
+from contextlib import contextmanager
 from typing import Any, TypeVar
 
 import torch
@@ -37,6 +38,8 @@ class ResumableSampler(Sampler[int]):
         self.position = 0
         """How many indices of this epoch were drawn by this process."""
         self._is_restored = False
+        self._reading: object = None
+        """Who goes through this epoch; another iteration takes over from it."""
 
     def order(self) -> list[int]:
         """Return all indices of this epoch that this process draws, in order."""
@@ -55,6 +58,21 @@ class ResumableSampler(Sampler[int]):
         if self.position and not self._is_restored:
             self.epoch, self.position = self.epoch + 1, 0
         self._is_restored = False
+
+    @contextmanager
+    def reading(self) -> Iterator[None]:
+        """Go on to the next epoch when the iteration within ends, or is left.
+
+        Another loop in this process would begin the next one too, so a state that is
+        saved between the two says the same.
+        """
+        self.begin()
+        self._reading = mine = object()
+        try:
+            yield
+        finally:
+            if self._reading is mine:
+                self.end()
 
     def end(self) -> None:
         """Go on to the next epoch."""
@@ -78,14 +96,13 @@ class ResumableSampler(Sampler[int]):
             )
         self.epoch, self.position = state_dict["epoch"], state_dict["position"]
         self.seed = state_dict["seed"]
-        self._is_restored = True
+        self._is_restored, self._reading = True, None
 
     def __iter__(self) -> Iterator[int]:
-        self.begin()
-        for index in self.order()[self.position :]:
-            self.position += 1
-            yield index
-        self.end()
+        with self.reading():
+            for index in self.order()[self.position :]:
+                self.position += 1
+                yield index
 
     def __len__(self) -> int:
         return -(-self.n_samples // self.n_ranks)
@@ -114,13 +131,12 @@ class ResumableLoader(DataLoader[T]):
 
     def __iter__(self) -> Any:
         place, size = self._place, self.batch_size or 1
-        place.begin()
-        generator: Any = self.generator
-        generator.manual_seed(_mixed(place.seed, place.epoch) ^ 1)
-        for batch in super().__iter__():
-            place.position = min(place.position + size, len(place))
-            yield batch
-        place.end()
+        with place.reading():
+            generator: Any = self.generator
+            generator.manual_seed(_mixed(place.seed, place.epoch) ^ 1)
+            for batch in super().__iter__():
+                place.position = min(place.position + size, len(place))
+                yield batch
 
     def __len__(self) -> int:
         n_samples, size = len(self._place), self.batch_size or 1

@@ -74,7 +74,8 @@ class Manifest:
 
 def _inside(file: object) -> str:
     """Return the name of a file that lies in the folder itself."""
-    if not isinstance(file, str) or Path(file).name != file:
+    is_name = isinstance(file, str) and Path(file).name == file
+    if not isinstance(file, str) or not is_name or file in ("", ".", ".."):
         raise ValueError(f"{file!r} is no name of a file in the folder")
     return file
 

@@ -7,6 +7,7 @@ and all else with ``state_dict`` and ``load_state_dict``, plain data.
 import copy
 import inspect
 import random
+import warnings
 from collections.abc import Callable
 from typing import Any, Protocol, runtime_checkable
 
@@ -84,7 +85,7 @@ def fill(name: str, part: object, record: FlatRecord, kind: str) -> None:
     if isinstance(part, nn.Module) and kind == MODULE:
         load_record(part, record)
     elif isinstance(part, Recorded) and not isinstance(part, Record) and kind == RECORD:
-        _load_recorded(part, record)
+        _load_recorded(name, part, record)
     elif isinstance(part, Record) and kind == RECORD:
         stored = record.typed(type(part))
         for field in part.fields():
@@ -114,11 +115,13 @@ def undo_of(part: object) -> Callable[[], object]:
     return lambda: fill("part", part, record.flat(), kind)
 
 
-def _load_recorded(part: Any, record: FlatRecord) -> None:
+def _load_recorded(name: str, part: Any, record: FlatRecord) -> None:
     known = inspect.signature(part.load_record).parameters
     # A checkpoint continues a run, so it brings the hyperparameters back too.
     restoring = {"hyperparameters": "restore"} if "hyperparameters" in known else {}
-    part.load_record(record, **restoring)
+    report = part.load_record(record, **restoring)
+    for change in getattr(report, "changed", ()):
+        warnings.warn(f"{name}: {change}", RuntimeWarning, stacklevel=6)
 
 
 def _accessors(part: Any) -> tuple[Callable[[], Any], Callable[[Any], object]] | None:
