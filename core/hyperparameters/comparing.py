@@ -16,7 +16,7 @@ from ...records.errors import RecordError
 from ..evolution.upgrading import upgraded_node
 from . import plain
 from .declared_class import declared_class
-from .differences import ABSENT, Named, difference
+from .differences import ABSENT, DEFAULT, Named, difference
 from .hparams_writer import Writer
 from .known_arguments import builder_of
 from .registry import MODULE, NAME, REGISTERED, class_named, names_of
@@ -112,6 +112,9 @@ class Comparison:
 
     def _value(self, stored: Any, own: Any, path: str, found: list[str]) -> None:
         if isinstance(stored, Mapping) and isinstance(own, Mapping):
+            if plain.CLASS in stored and plain.CLASS in own:
+                self._value(stored[plain.CLASS], own[plain.CLASS], path, found)
+                return
             if NAME in stored and NAME in own:
                 self._nested(stored, own, path)
                 return
@@ -184,7 +187,7 @@ def _unstored(node: Node) -> Node:
 
 
 def _side(node: Node, unstored: Node, name: str) -> Any:
-    return Named(unstored[name]) if name in unstored else node.get(name, ABSENT)
+    return Named(unstored[name]) if name in unstored else node.get(name, DEFAULT)
 
 
 def _arguments_in(node: Node, cls: type[nn.Module] | None) -> list[str]:
@@ -239,18 +242,18 @@ def _default(cls: type[nn.Module] | None, name: str) -> Any:
     """Return what an argument is that nobody passed, as plain data."""
     parameter = None if cls is None else parameters_of(cls).get(name)
     if cls is None or parameter is None:
-        return ABSENT
+        return DEFAULT
     if parameter.kind is Parameter.VAR_POSITIONAL:
         return []
     if parameter.kind is Parameter.VAR_KEYWORD:
         return {}
     if parameter.default is Parameter.empty:
-        return ABSENT
+        return DEFAULT
     try:
         hint = plain.hints_of(cls).get(name, Any)
         return Writer(partial=True).value(parameter.default, hint, name, 0)
     except (TypeError, RecordError):
-        return ABSENT
+        return DEFAULT
 
 
 def _is_dtype(value: Any) -> bool:

@@ -48,8 +48,12 @@ class Named:
 
 
 class _Absent:
+    def __init__(self, text: str) -> None:
+        self._text = text
+
     def __repr__(self) -> str:
-        return "nothing"
+        return self._text
 
 
-ABSENT = _Absent()
+ABSENT, DEFAULT = _Absent("nothing"), _Absent("the default")
+"""What stands for an item that is not there, and for an argument that nobody passed."""

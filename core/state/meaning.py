@@ -130,6 +130,7 @@ def _compare_parts(
     modules = {prefix[:-1]: owner for prefix, owner in reversed(places)}
     carried = carried_paths(record, places, [p for paths, _ in parts for p in paths])
     origin: Any = whole.__dict__.get(ORIGIN)
+    is_whole_changed = _changes_whole(record)
     # A path that a file names again and again is looked at once.
     stored = {path: node for paths, node in reversed(parts) for path in paths}
     for stored_path, node in stored.items():
@@ -152,9 +153,18 @@ def _compare_parts(
             own = own_node(part)
             if ALL in own.get(UNSTORED, {}) and origin is not None:
                 own = origin.part(whole, path, part) or own
-            found.module(node, own, cls, path)
+            if path or is_whole_changed or ALL not in own.get(UNSTORED, {}):
+                found.module(node, own, cls, path)
         elif path:
             found.differing.append(
                 f"{path}: stored {node.get(NAME)!s:.80}, the module has "
                 f"{cls.__qualname__}"
             )
+
+
+def _changes_whole(record: FlatRecord) -> bool:
+    """Return whether the stored blueprint changed arguments of the whole."""
+    blueprint: Any = (_stored(record) or {}).get(BLUEPRINT)
+    tape: Any = blueprint.get("tape") if isinstance(blueprint, Mapping) else None
+    entries = tape if isinstance(tape, list) else []
+    return any(isinstance(e, Mapping) and e.get("at") in ("", [""]) for e in entries)

@@ -14,6 +14,7 @@ from torch.nn import functional
 import burnish
 from burnish import from_record, load_record, module, open_record
 from burnish.config import AddDefault, RenameField
+from burnish.core.blueprint import Blueprint
 from burnish.records import RecordMismatchError
 from burnish.train import Checkpoints
 
@@ -309,7 +310,7 @@ def test_functions_are_compared_by_name_and_other_objects_are_not() -> None:
     load_record(Acts(functional.relu, [object()]), data)
     with pytest.raises(RecordMismatchError, match=r"act: stored the function .*relu"):
         load_record(Acts(), data)
-    with pytest.raises(RecordMismatchError, match=r"act: stored nothing.*relu"):
+    with pytest.raises(RecordMismatchError, match=r"act: stored the default.*relu"):
         load_record(Acts(functional.relu), Acts().save_record())  # type: ignore[operator]  # ours
 
 
@@ -467,3 +468,37 @@ def test_a_part_of_a_state_is_filled_only_with_what_it_was(tmp_path: Path) -> No
         assert torch.equal(value, before[name])
     assert "checkpoint['model'], hyperparameters=" in caught.value.__notes__[0]
     load_record(net, checkpoints["latest"]["model"], hyperparameters="ignore")
+
+
+class Undecorated(nn.Module):
+    def __init__(self, rate: float = 0.1) -> None:
+        super().__init__()
+        self.fc, self.act = nn.Linear(2, 2), nn.ReLU()
+        self.rate = rate
+
+
+def test_a_blueprint_of_an_undecorated_class_is_compared_as_far_as_it_is_known() -> (
+    None
+):
+    def built(rate: float, act: Any = nn.GELU) -> Any:
+        return Blueprint(Undecorated, rate=rate).configure("act", act).build()
+
+    hand: Any = Undecorated()
+    hand.act = nn.GELU()
+    data = burnish.save_record(built(0.5))
+
+    assert load_record(hand, data).changed == []
+    load_record(built(0.5), data)
+    with pytest.raises(RecordMismatchError, match="rate: stored 0"):
+        load_record(built(0.1), data)
+    with pytest.raises(RecordMismatchError, match="act: stored GELU"):
+        load_record(Undecorated(0.5), data)
+
+
+def test_an_argument_of_an_undecorated_whole_that_was_configured_is_a_warning() -> None:
+    blueprint = Blueprint(Undecorated)
+    blueprint.configure(rate=0.5)
+    data = burnish.save_record(blueprint.build())
+
+    with pytest.warns(UserWarning, match="the arguments of this Undecorated are not"):
+        load_record(Undecorated(0.5), data)
