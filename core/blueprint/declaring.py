@@ -1,10 +1,12 @@
 """The tree that constructors make, found by running them on unfilled parameters."""
 
 import itertools
+from collections import Counter
 from collections.abc import Sequence
 
 from torch import nn
 
+from ...config.shown import shown
 from ..hyperparameters.signature import spread
 from ..state.uninitialized import skip_init
 from . import generators
@@ -15,13 +17,19 @@ from .errors import (
     NotRepeatedError,
     WrongArgumentsError,
 )
-from .made import Made
+from .made import Made, difference
 from .run import Constructions, Run
 from .targets import Plans
 from .watching import telling, watched
 
 _ROUNDS = 24
 """Settings of what other settings make need a run each; more is no settling."""
+
+_DISCOVERIES = 100
+"""Runs that meet classes for the first time, whether or not anything settles."""
+
+_SAME_NAME = 4
+"""Runs in which a class of one name may be new; more, and each run makes its own."""
 
 _seeds = itertools.count(1)
 
@@ -35,32 +43,93 @@ def settled(
     call are added to ``known``. Raises `ConstructionError` with the path.
     """
     plans, n_rounds = Plans(entries), 0
+    discoveries = _Discoveries(expected)
     _replan(expected, plans)
     while n_rounds < _ROUNDS:
-        run, watching = Run(expected), Constructions(is_described=True)
+        watching = Constructions(is_described=True)
         try:
-            with generators.forked(next(_seeds)), skip_init(), telling(watching):
-                module = constructed(watching, run, known)
+            found, has_drawn = _declared(expected, watching, known)
         except BlueprintError:
             # Of a class that was not watched nothing could be changed or completed.
             if watching.unknown <= known:
                 raise
+            discoveries.add(watching.unknown - known)
             known |= watching.seen | watching.unknown
             continue
-        # The marks stay: should a later run meet one of these, it was kept somewhere.
-        run.place(module, watching.first)
-        found = run.root
-        # Modules and iterators among them were described; these can be passed again.
-        found.given = expected.given
         is_known = watching.unknown <= known
+        discoveries.add(watching.unknown - known)
         known |= watching.seen | watching.unknown
         if not _replan(found, plans) and is_known:
+            if has_drawn:
+                _check_chance(found, known)
             return found
         expected = found
         n_rounds += is_known
     raise NotRepeatedError(
         expected.path, f"{expected.asked.__qualname__} makes something else each time."
     )
+
+
+def _declared(
+    expected: Made, watching: Constructions, known: set[type[nn.Module]]
+) -> tuple[Made, bool]:
+    """Return what one run makes, and whether Python or numpy drew numbers for it."""
+    run = Run(expected)
+    with generators.forked(next(_seeds)), skip_init(), telling(watching):
+        before = generators.drawn_so_far()
+        module = constructed(watching, run, known)
+        has_drawn = generators.drawn_so_far() != before
+    # The marks stay: should a later run meet one of these, it was kept somewhere.
+    run.place(module, watching.first)
+    found = run.root
+    # Modules and iterators among them were described; these can be passed again.
+    found.given = expected.given
+    return found, has_drawn
+
+
+def _check_chance(first: Made, known: set[type[nn.Module]]) -> None:
+    """Raise `NotRepeatedError` if other numbers make another tree of ``first``."""
+    second, _ = _declared(first, Constructions(is_described=True), known)
+    problem = difference(first, second) or _other_arguments(first, second)
+    if problem is not None:
+        raise NotRepeatedError(
+            problem[0],
+            f"the constructors depend on chance: {problem[1]}. Draw outside of them, "
+            "and pass what was drawn.",
+        )
+
+
+def _other_arguments(first: Made, second: Made) -> tuple[str, str] | None:
+    for old, new in zip(first.walk(), second.walk(), strict=True):
+        for name, value in old.arguments.items():
+            other = new.arguments.get(name)
+            if type(other) is not type(value) or repr(other) != repr(value):
+                told = f"{name} was {shown(value)} the first time, {shown(other)} then"
+                return old.path, told
+    return None
+
+
+class _Discoveries:
+    """The classes that runs met for the first time, so that they come to an end."""
+
+    def __init__(self, root: Made) -> None:
+        self.root, self.n_runs = root, 0
+        self.names: Counter[str] = Counter()
+
+    def add(self, classes: set[type[nn.Module]]) -> None:
+        """Take note of one run's; raise if every run makes classes of its own."""
+        if not classes:
+            return
+        names = {f"{cls.__module__}.{cls.__qualname__}" for cls in classes}
+        self.names.update(names)
+        self.n_runs += 1
+        name, n_times = self.names.most_common(1)[0]
+        if n_times > _SAME_NAME or self.n_runs > _DISCOVERIES:
+            raise NotRepeatedError(
+                self.root.path,
+                f"{self.root.asked.__qualname__} makes a new class in each run, such "
+                f"as {name}. Make the class once, outside of the constructor.",
+            )
 
 
 def constructed(

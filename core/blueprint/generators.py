@@ -17,11 +17,28 @@ def forked(seed: int) -> Generator[None]:
     """
     put_back = kept()
     random.seed(seed)
+    numpy: Any = sys.modules.get("numpy.random")
+    if numpy is not None:
+        numpy.seed(seed)
     torch.default_generator.manual_seed(seed)
     try:
         yield
     finally:
         put_back()
+
+
+def drawn_so_far() -> tuple[Any, ...]:
+    """Return what differs once Python or numpy has drawn a number.
+
+    Torch's draws are left out: values of buffers come from them, and may.
+    """
+    numpy: Any = sys.modules.get("numpy.random")
+    state = () if numpy is None else numpy.get_state()
+    return (
+        random.getstate(),
+        tuple(map(str, state[2:])),
+        bytes(state[1] if state else b""),
+    )
 
 
 def kept() -> Callable[[], None]:
