@@ -3,11 +3,11 @@
 import errno
 import os
 import stat
-from collections.abc import Generator
-from contextlib import AbstractContextManager, contextmanager, suppress
+from collections.abc import Callable, Generator
+from contextlib import contextmanager, suppress
 
 from .descriptor import Descriptor, open_folder
-from .scratch import Scratch, locked_scratch, remove_abandoned
+from .scratch import Scratch, remove_abandoned
 
 _MOST_LINKS = 40
 
@@ -35,10 +35,12 @@ def replacement(path: str | os.PathLike[str]) -> Generator[int]:
                 opened.close()
             return
         folder, name = _place(file)
+        scratch = _scratch(folder, name)
+        # An interrupt may come in place of either `discard`, and the other is made.
         try:
-            remove_abandoned(folder, name)
-            with _scratch(folder, name, is_new=status is None) as scratch:
-                fd = scratch.opened.fd
+            try:
+                remove_abandoned(folder, name)
+                fd = scratch.make(_opener(folder, is_new=status is None)).fd
                 yield fd
                 if status is not None:
                     _inherit(fd, status, file)
@@ -46,7 +48,10 @@ def replacement(path: str | os.PathLike[str]) -> Generator[int]:
                 # In the same folder, so this is atomic: there is the old or the new.
                 scratch.rename()
                 sync_folder(folder)
+            finally:
+                scratch.discard()
         finally:
+            scratch.discard()
             folder.close()
 
 
@@ -154,20 +159,18 @@ def _place(file: str) -> tuple[Descriptor, str]:
     raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), file)
 
 
-def _scratch(
-    folder: Descriptor, name: str, *, is_new: bool
-) -> AbstractContextManager[Scratch]:
-    # What replaces a file is its owner's alone until it gets the mode of that one.
-    mode = 0o666 if is_new else 0o600
-
-    def make(scratch: str) -> Descriptor:
-        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL
-        return Descriptor(scratch, flags, mode, dir_fd=folder.fd)
-
+def _scratch(folder: Descriptor, name: str) -> Scratch:
     def remove(scratch: str) -> None:
         os.unlink(scratch, dir_fd=folder.fd)
 
-    return locked_scratch(folder, name, make, remove)
+    return Scratch(folder, name, remove)
+
+
+def _opener(folder: Descriptor, *, is_new: bool) -> Callable[[str], Descriptor]:
+    # What replaces a file is its owner's alone until it gets the mode of that one.
+    mode = 0o666 if is_new else 0o600
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL
+    return lambda scratch: Descriptor(scratch, flags, mode, dir_fd=folder.fd)
 
 
 def _inherit(fd: int, old: os.stat_result, file: str) -> None:

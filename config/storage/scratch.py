@@ -59,8 +59,8 @@ class Scratch:
         self.opened: Descriptor
         """The temporary; its lock, which is held until `discard`, says who writes."""
 
-    def make(self, make: Callable[[str], Descriptor]) -> None:
-        """Make it, under a name that nobody has."""
+    def make(self, make: Callable[[str], Descriptor]) -> Descriptor:
+        """Make it under a name that nobody has, and return it, open and locked."""
         problem = OSError(errno.EEXIST, "no temporary can be made", self._final)
         for _ in range(_MOST_TRIES):
             self.name = scratch_name(self._final)
@@ -71,7 +71,7 @@ class Scratch:
                 continue
             # Another save may take it for an abandoned one until it is locked.
             if lock(self.opened) and is_same(self.opened, self._folder, self.name):
-                return
+                return self.opened
         raise problem
 
     def rename(self) -> None:

@@ -22,6 +22,7 @@ from ..hyperparameters.building import planned
 from ..hyperparameters.declared_class import declared_class
 from ..hyperparameters.plain import SAVE
 from ..hyperparameters.registry import names_of
+from ..state.device_mode import on_device
 from ..state.places import Places, places_of, unwrapped
 from .upgrading import version_of, versions_below
 
@@ -131,7 +132,7 @@ def build_blank(target: Target, hparams: Mapping[str, Any] | None = None) -> nn.
         told = {k: v for k, v in (hparams or {}).items() if k != SAVE}
         made = planned(told, target)
     try:
-        with torch.device("meta"):
+        with on_device("meta"):
             return _module(made)
     except HyperparameterError as error:
         if isinstance(error.__cause__, TypeError):

@@ -12,6 +12,7 @@ from ...config.path import did_you_mean
 from ..errors import HyperparameterError
 from ..hyperparameters.building import planned
 from ..hyperparameters.declared_class import declared_class
+from ..state.device_mode import on_device
 from ..state.grouping import grouped
 from ..state.places import places_of, unwrapped
 from ..state.uninitialized import unfilled_build
@@ -49,7 +50,7 @@ def _skeleton(module: nn.Module, hparams: Mapping[str, Any]) -> nn.Module:
     generator = torch.get_rng_state()
     try:
         try:
-            with torch.device("meta"):
+            with on_device("meta"):
                 return build()
         except Exception:
             # Some constructors need values; they get memory that is never touched.
