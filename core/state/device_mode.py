@@ -1,8 +1,7 @@
 """The device of new tensors for a block, put back whatever interrupts that."""
 
-from collections.abc import Callable, Generator
+from collections.abc import Generator
 from contextlib import contextmanager
-from functools import partial
 
 import torch
 
@@ -19,25 +18,21 @@ def on_device(device: torch.device | str | None) -> Generator[None]:
     if device is None:
         yield
         return
-    mode, leaving = torch.device(device), list[Callable[[], object]]()
+    entered: list[torch.device] = []
     # An interrupt may come in place of either call, and the other is made.
     try:
         try:
             with uninterrupted():
-                leaving += _entered(mode)
+                # Entered and noted in one call, so that nothing comes between.
+                entered.extend(map(torch.device.__enter__, (torch.device(device),)))
             yield
         finally:
-            _leave(leaving)
+            _leave(entered)
     finally:
-        _leave(leaving)
+        _leave(entered)
 
 
-def _entered(mode: torch.device) -> list[Callable[[], object]]:
-    # Entered in the same line that notes it, so that nothing comes between.
-    return [partial(mode.__exit__, None, None, None) for _ in [mode.__enter__()]]
-
-
-def _leave(leaving: list[Callable[[], object]]) -> None:
+def _leave(entered: list[torch.device]) -> None:
     with uninterrupted():
-        if leaving:
-            leaving.pop()()
+        if entered:
+            entered.pop().__exit__(None, None, None)
