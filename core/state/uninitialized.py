@@ -4,7 +4,7 @@
 
 import sys
 from collections.abc import Callable, Generator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any, TypeVar
 
@@ -12,6 +12,7 @@ import torch
 from torch import nn
 
 from .build import Build
+from .device_mode import on_device
 from .patches import Function, wrap
 from .unfilled import UnfilledParameter, close, note
 
@@ -62,7 +63,7 @@ def built(
     initializers, is built as ever from where the generators stood.
     """
     build = Build()
-    with device or _off_meta():
+    with on_device(device or _off_meta()):
         try:
             with unfilled_build(build):
                 module = factory()
@@ -80,10 +81,10 @@ def rebuilt(factory: Callable[[], T], build: Build) -> T:
         return factory()
 
 
-def _off_meta() -> AbstractContextManager[Any]:
+def _off_meta() -> torch.device | None:
     """Return a device to build on where the one that is set gives no memory."""
     is_meta = torch.get_default_device().type == "meta"
-    return torch.device("cpu") if is_meta else nullcontext()
+    return torch.device("cpu") if is_meta else None
 
 
 _current: ContextVar[Any] = ContextVar("burnish_build", default=None)

@@ -14,7 +14,7 @@ import subprocess
 import sys
 import tempfile
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -55,7 +55,7 @@ def compiler() -> str | None:
 
 
 @contextmanager
-def preloaded_library() -> Iterator[str]:
+def preloaded_library() -> Generator[str]:
     """Give the compiled faults.c. OSError where no compiler makes it."""
     name = compiler()
     if name is None:

@@ -39,7 +39,8 @@ def net(value: float) -> nn.Sequential:
 
 def told(module: nn.Sequential) -> list[Any]:
     ids = [m.__dict__.get("_burnish_ids") for m in module]
-    return [[m.weight.tolist(), m.told] for m in module] + ids
+    inner: list[Any] = [*module]
+    return [[m.weight.tolist(), m.told] for m in inner] + ids
 
 
 @pytest.mark.parametrize("interrupt", [KeyboardInterrupt(), SystemExit(), ValueError()])
@@ -63,7 +64,8 @@ def test_ctrl_c_between_extra_state_and_tensors_takes_the_extra_state_back(
 ) -> None:
     data = burnish.save_record(net(2.0))
     target = net(1.0)
-    target[1].weight.data = target[1].weight.data.double()
+    second: Any = target[1]
+    second.weight.data = second.weight.data.double()
     before = told(target)
 
     def interrupted(*_: object) -> None:
@@ -74,7 +76,7 @@ def test_ctrl_c_between_extra_state_and_tensors_takes_the_extra_state_back(
         burnish.load_record(target, burnish.open_record(data, dtype=torch.float16))
 
     assert told(target) == before
-    assert target[1].weight.dtype is torch.float64
+    assert second.weight.dtype is torch.float64
 
 
 @pytest.mark.parametrize("where", ["copy_into", "adopt"])
