@@ -9,6 +9,7 @@ have one `storage_of`. What a load reads is *mapped* or new, and nobody else's
 tensors that have *none*, or none that can be read: `unreadable` says why.
 """
 
+from collections.abc import Callable
 from typing import Any, Generic, TypeVar
 
 import torch
@@ -106,7 +107,7 @@ def values_of(tensor: Tensor, path: str) -> Tensor:
 
     RecordError that names ``path`` and the cure for a tensor that has none to read.
     """
-    if type(tensor) in ORDINARY and is_readable(tensor):
+    if type(tensor) in ORDINARY and contiguous_address(tensor):
         return tensor
     problem = unreadable(tensor)
     if problem is not None:
@@ -143,7 +144,7 @@ def unreadable(tensor: Tensor) -> str | None:
             "a tensor on the meta device, which has no values. Build the module with "
             "from_record or skip_init, or move it with to_empty(device=...)."
         )
-    if torch._C._functorch.is_functorch_wrapped_tensor(memory):
+    if _is_transformed(memory):
         return (
             "a tensor inside a transformation of torch.func, which has no memory of "
             "its own. Save or load the module outside of it."
@@ -173,16 +174,18 @@ def unreadable(tensor: Tensor) -> str | None:
     )
 
 
-def is_readable(tensor: Tensor) -> bool:
-    """Return whether an ordinary tensor is surely readable; a quick `unreadable`."""
+def contiguous_address(tensor: Tensor) -> int:
+    """Return where the bytes of an ordinary tensor lie in a row; 0 if that is unsure.
+
+    A quick answer for the many: `unreadable` says what it is with the others.
+    """
     try:
-        size = tensor.numel() * tensor.itemsize
-        room: int = tensor.untyped_storage().nbytes()
+        size, room = tensor.nbytes, tensor.untyped_storage().nbytes()
         if room != size and tensor.storage_offset() * tensor.itemsize + size > room:
-            return False
-        return tensor.data_ptr() != 0 and tensor.is_contiguous()
+            return 0
+        return tensor.data_ptr() if tensor.is_contiguous() else 0
     except RuntimeError:
-        return False
+        return 0
 
 
 def is_cut_off(tensor: Tensor) -> bool:
@@ -200,6 +203,11 @@ def is_cut_off(tensor: Tensor) -> bool:
 def is_distributed(tensor: Tensor) -> bool:
     """Return whether this is a DTensor, of which this process has a part."""
     return hasattr(tensor, "device_mesh") and hasattr(tensor, "to_local")
+
+
+_functorch: Any = torch._C._functorch  # pyright: ignore[reportAttributeAccessIssue]  # has no types
+_is_transformed: Callable[[Tensor], bool] = _functorch.is_functorch_wrapped_tensor
+)  # pyright: ignore[reportAttributeAccessIssue]  # has no types
 
 
 def _is_spread(tensor: Any) -> bool:

@@ -16,8 +16,8 @@ from ...records.memory import (
     ORDINARY,
     address_of,
     alike,
+    contiguous_address,
     is_distributed,
-    is_readable,
     unreadable,
 )
 from ...records.tree import Encoder, Node, renumbered
@@ -219,7 +219,7 @@ def check_fillable(targets: Iterable[Entry]) -> None:
         f"{entry.path}: {problem}"
         for entry in targets
         if isinstance(entry.source, Tensor)
-        and not (type(entry.source) in ORDINARY and is_readable(entry.source))
+        and not (type(entry.source) in ORDINARY and contiguous_address(entry.source))
         and not is_distributed(entry.source)
         and (problem := unreadable(entry.source))
     ]

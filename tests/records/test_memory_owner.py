@@ -13,7 +13,9 @@ from torch import Tensor, nn
 
 import burnish
 from burnish.core import from_record, into_record, load_record
+from burnish.optim import AdamW
 from burnish.records import Record, Recorder, RecordError
+from burnish.records.memory import values_of
 
 from .opaque import OPAQUE, in_child, process_group
 
@@ -40,7 +42,8 @@ class Net(nn.Module):
         super().__init__()
         self.layer = nn.Linear(2, 2)
         self.inner = nn.Module()
-        self.inner._buffers["value"] = value
+        # Register_buffer would refuse what is no tensor.
+        self.inner._buffers["value"] = value  # pyright: ignore[reportPrivateUsage]
 
 
 RECORDERS = {
@@ -109,7 +112,7 @@ def test_a_module_is_not_filled_from_what_cannot_be_read(kind: str) -> None:
         tensor = make()
         shape = () if tensor.is_nested else tuple(tensor.shape)
         net = Net(torch.zeros(shape))
-        build = partial(Net, net.inner.value)
+        build = partial(Net, next(net.buffers()))
 
         def moved() -> Record:
             return burnish.open_record(_named(tensor), device="cpu")
@@ -120,7 +123,7 @@ def test_a_module_is_not_filled_from_what_cannot_be_read(kind: str) -> None:
             outcome(lambda: from_record(build, _named(tensor), strict=False)),
             outcome(lambda: from_record(build, moved(), strict=False)),
         ]
-        return [*texts, str(float(net.inner.value.sum()))]
+        return [*texts, str(float(next(net.buffers()).sum()))]
 
     *texts, total = in_child(work)
 
@@ -164,7 +167,7 @@ def test_a_record_inside_a_transformation_is_refused(transform: str) -> None:
     net, filled = Net(None), into_record(Net(torch.zeros(3)))
 
     def work(x: Tensor) -> Tensor:
-        net.inner._buffers["value"] = x
+        net.inner.register_buffer("value", x)
         with pytest.raises(RecordError, match=r"inner\.value: a tensor inside a tran"):
             burnish.save_record(net)
         with pytest.raises(RecordError, match=r"inner\.value: a tensor inside a tran"):
@@ -285,6 +288,7 @@ def test_distributed_tensors_are_each_stored_with_their_own_values() -> None:
             target = Net(distribute(torch.zeros(3)))
             only = burnish.open_record(module, only="inner.value")
             load_record(target, only, strict=False)
+            (filled,) = map(values_of, target.buffers(), ["filled"])
         box = Box.load(fields)
         stored, whole = burnish.open_record(named), burnish.open_record(module)
         return {
@@ -292,7 +296,7 @@ def test_distributed_tensors_are_each_stored_with_their_own_values() -> None:
             "named": [stored[name][0].item() for name in ("a", "b", "tie")],
             "module": [whole[f"inner.{n}"][0].item() for n in ("value", "b", "tie")],
             "counts": [len(stored.entries()), len(whole.entries())],
-            "filled": target.inner.value.to_local().tolist(),
+            "filled": filled.tolist(),
         }
 
     assert in_child(work) == {
@@ -302,6 +306,31 @@ def test_distributed_tensors_are_each_stored_with_their_own_values() -> None:
         "counts": [2, 4],
         "filled": [1.0, 1.0, 1.0],
     }
+
+
+def test_every_state_of_an_optimizer_over_distributed_tensors_is_stored() -> None:
+    def step(parameters: list[Tensor], grads: list[Tensor]) -> list[list[float]]:
+        module = nn.ParameterList(map(nn.Parameter, parameters))
+        optimizer = AdamW().bind(module, lr=0.1, fused=False)
+        for parameter, grad in zip(module, grads, strict=True):
+            parameter.grad = grad
+        optimizer.step()
+        record = burnish.open_record(optimizer.save_record())
+        return [entry.tensor().tolist() for entry in record.entries()]
+
+    def work() -> list[list[list[float]]]:
+        values = [torch.ones(3), torch.ones(3)]
+        grads = [torch.ones(3), torch.full((3,), 2.0)]
+        with process_group() as distribute:
+            return [
+                step(list(map(distribute, values)), list(map(distribute, grads))),
+                step(values, grads),
+            ]
+
+    spread, plain = in_child(work)
+
+    assert spread == plain
+    assert len(plain) == 4
 
 
 def test_a_tensor_in_several_processes_is_refused_unless_each_has_it_whole() -> None:
