@@ -12,11 +12,11 @@ from .conversion import convert
 from .entry import Entry
 from .errors import PrecisionError, RecordError
 from .grad_mode import no_grad
-from .memory import ORDINARY, is_readable
+from .memory import ORDINARY, contiguous_address
 from .payload import (
     CHUNK,
     byte_view,
-    is_plain,
+    is_as_shown,
     is_private,
     is_undisturbed,
     pieces,
@@ -53,8 +53,9 @@ class BatchWriter:
         self._buffers: list[Buffer] = []
         self._alive: list[torch.Tensor] = []
         self._n_waiting = 0
-        self._stage = torch.empty(CHUNK, dtype=torch.uint8)
-        self._address = self._stage.data_ptr()
+        # No tensor: inside a transformation of torch.func those have no address.
+        self._stage = ctypes.create_string_buffer(CHUNK)
+        self._address = ctypes.addressof(self._stage)
         self._n_staged = 0
         self._group: list[tuple[int, Entry, torch.Tensor, bytes]] = []
         self._group_types: tuple[torch.dtype, torch.dtype] | None = None
@@ -66,17 +67,20 @@ class BatchWriter:
     ) -> None:
         """Write ``frame`` and the entry's payload of ``size`` bytes."""
         tensor: Any = entry.source
-        if type(tensor) not in ORDINARY or not is_readable(tensor):
+        address = contiguous_address(tensor) if type(tensor) in ORDINARY else 0
+        if not address:
             tensor = stored_tensor(entry)
+            address = contiguous_address(tensor)
         if tensor.shape != entry.shape:
             raise RecordError(
                 f"{entry.path}: the tensor's shape became {tuple(tensor.shape)} after "
                 f"its record was made with {entry.shape}; make the record again"
             )
-        if size + len(frame) > _SMALL or dtype is torch.bool or not is_plain(tensor):
+        is_short = size + len(frame) <= _SMALL and dtype is not torch.bool
+        if not (is_short and (is_as_shown(tensor) if address else not size)):
             self.add_parts(number, entry, dtype, size, (frame,))
         elif tensor.dtype is dtype:
-            self._add_small(number, tensor, size, frame)
+            self._add_small(number, tensor, address, size, frame)
         elif self._precision.rounding(entry).underflow == "allow":
             self._add_to_group(number, entry, tensor, dtype, size, frame)
         else:
@@ -115,14 +119,18 @@ class BatchWriter:
         self._write_buffers()
 
     def _add_small(
-        self, number: int, tensor: torch.Tensor, size: int, frame: bytes
+        self,
+        number: int,
+        tensor: torch.Tensor,
+        address: int,
+        size: int,
+        frame: bytes,
     ) -> None:
         """Write an entry that is stored as it is, together with its neighbours."""
         if self._group:
             self._close_group()
         if self._n_waiting + size > CHUNK:
             self._write_buffers()
-        address = tensor.data_ptr()
         if not self._buffers:
             self._is_undisturbed = self._at_once and is_undisturbed()
         if self._is_undisturbed and is_private(tensor):

@@ -207,7 +207,6 @@ def is_distributed(tensor: Tensor) -> bool:
 
 _functorch: Any = torch._C._functorch  # pyright: ignore[reportAttributeAccessIssue]  # has no types
 _is_transformed: Callable[[Tensor], bool] = _functorch.is_functorch_wrapped_tensor
-)  # pyright: ignore[reportAttributeAccessIssue]  # has no types
 
 
 def _is_spread(tensor: Any) -> bool:

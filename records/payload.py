@@ -9,7 +9,7 @@ import torch
 
 from .conversion import convert
 from .entry import Entry
-from .memory import values_of
+from .memory import contiguous_address, values_of
 from .precision import RecordPrecision
 
 CHUNK = 1 << 20
@@ -81,10 +81,13 @@ def stored_size(entry: Entry, dtype: torch.dtype) -> int:
 
 def is_plain(tensor: torch.Tensor) -> bool:
     """Return whether the tensor's bytes lie in memory in row-major order."""
+    return contiguous_address(tensor) != 0 and is_as_shown(tensor)
+
+
+def is_as_shown(tensor: torch.Tensor) -> bool:
+    """Return whether contiguous bytes lie in main memory, and are the values' own."""
     return (
         tensor.is_cpu
-        and tensor.layout is torch.strided
-        and tensor.is_contiguous()
         and not tensor.is_neg()
         and not (tensor.is_complex() and tensor.is_conj())
     )

@@ -320,3 +320,13 @@ def test_one_tensor_of_many_is_read_without_the_others(tmp_path: Path) -> None:
 def read_so_far() -> int:
     text = Path("/proc/self/io").read_text()
     return int(text.split("rchar: ")[1].split()[0])
+
+
+@pytest.mark.parametrize("device", ["cuda:99", "nonsense"])
+def test_a_device_that_is_not_there_is_refused_when_a_record_is_opened(
+    device: str,
+) -> None:
+    data = Record.from_state_dict({"a": torch.ones(2)}).save()
+
+    with pytest.raises(ValueError, match=f"device='{device}' cannot be used here"):
+        open_record(data, device=device)
