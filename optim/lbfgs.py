@@ -1,5 +1,6 @@
 """LBFGS over a whole module: torch's algorithm, with state that is a record."""
 
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Literal, overload
 
 import torch
@@ -25,41 +26,54 @@ class LBFGSRecord(Record):
     values: dict[str, Any]
 
 
-class LBFGS(torch.optim.LBFGS):
-    """Quasi-Newton steps (Liu and Nocedal, 1989); `step` takes a closure.
+@dataclass(frozen=True, kw_only=True)
+class LBFGS:
+    """Quasi-Newton steps (Liu and Nocedal, 1989) over all parameters together.
 
-    It is no simple optimizer: one step evaluates the loss several times, and its
-    state belongs to all parameters together. Frozen parameters stay as they are.
+    It is no simple optimizer: one step evaluates the loss several times.
     """
 
-    def __init__(
-        self,
-        module: nn.Module,
-        *,
-        lr: float = 1.0,
-        max_iter: int = 20,
-        max_eval: int | None = None,
-        tolerance_grad: float = 1e-7,
-        tolerance_change: float = 1e-9,
-        history_size: int = 100,
-        line_search_fn: Literal["strong_wolfe"] | None = None,
-    ) -> None:
+    max_iter: int = 20
+    """Iterations in one step."""
+    max_eval: int | None = None
+    """Evaluations of the loss in one step; None for 5/4 of ``max_iter``."""
+    tolerance_grad: float = 1e-7
+    """A step ends where no gradient is larger than this."""
+    tolerance_change: float = 1e-9
+    """A step ends where the loss and the parameters change by less."""
+    history_size: int = 100
+    """How many updates the curvature is estimated from."""
+    line_search_fn: Literal["strong_wolfe"] | None = None
+    """How the length of an iteration is found; None takes the learning rate."""
+
+    def __new__(cls, *args: object, **kwargs: object) -> "LBFGS":
+        """Refuse what is no hyperparameter with the line that works."""
+        if args or "lr" in kwargs:
+            rest = ", ".join(f"{k}={v!r}" for k, v in kwargs.items() if k != "lr")
+            lr = kwargs.get("lr", 1.0)
+            raise TypeError(
+                "LBFGS takes hyperparameters only; the module and the learning rate go "
+                f"to bind: LBFGS({rest}).bind(net, lr={lr})"
+            )
+        return super().__new__(cls)
+
+    def bind(self, module: nn.Module, *, lr: float = 1.0) -> "LBFGSAdaptor":
+        """Return a `torch.optim.Optimizer` whose `step` takes a closure."""
+        return LBFGSAdaptor(self, module, lr=lr)
+
+
+class LBFGSAdaptor(torch.optim.LBFGS):
+    """Steps a module with `LBFGS`; frozen parameters stay as they are."""
+
+    def __init__(self, optimizer: LBFGS, module: nn.Module, *, lr: float) -> None:
         if not isinstance(module, nn.Module):  # pyright: ignore[reportUnnecessaryIsInstance]  # torch's habit is parameters
             raise TypeError(
-                f"LBFGS takes the module, got {type(module).__name__}: "
-                "LBFGS(net, line_search_fn='strong_wolfe')"
+                f"an optimizer is bound to a module, got {type(module).__name__}; pass "
+                "the module itself, as in LBFGS().bind(net, lr=1.0)"
             )
         self._binding = Binding(module)
-        super().__init__(
-            [param.tensor for param in self._binding.params],
-            lr=lr,
-            max_iter=max_iter,
-            max_eval=max_eval,
-            tolerance_grad=tolerance_grad,
-            tolerance_change=tolerance_change,
-            history_size=history_size,
-            line_search_fn=line_search_fn,
-        )
+        params = [param.tensor for param in self._binding.params]
+        super().__init__(params, lr=lr, **asdict(optimizer))
 
     def into_record(self) -> LBFGSRecord:
         """Return the state; it refers to the live tensors."""
@@ -97,6 +111,7 @@ class LBFGS(torch.optim.LBFGS):
         is_record = isinstance(source, LBFGSRecord)
         record = source if is_record else LBFGSRecord.load(source)
         order = self._order(record)
+        _check_lengths(record)
         values = {k: _moved(v, record.sizes, order) for k, v in record.values.items()}
         report = LoadReport(loaded=[param.path for param in self._binding.current()])
         report.verified = "live" if is_record else "all"
@@ -151,6 +166,25 @@ class LBFGS(torch.optim.LBFGS):
             "_numel_cache",
         )
         return {name: kept[name] for name in names}
+
+
+def _check_lengths(record: LBFGSRecord) -> None:
+    """Raise RecordMismatchError for vectors that are not over all parameters."""
+    total = sum(record.sizes)
+    vectors = [(name, t) for name, v in record.values.items() for t in _vectors(v)]
+    problems = [
+        f"{name}: a vector of {t.numel()} elements, and the parameters have {total}"
+        for name, t in vectors
+        if t.ndim != 1 or t.numel() != total
+    ]
+    if problems:
+        raise RecordMismatchError("LBFGS record", problems)
+
+
+def _vectors(value: Any) -> list[Tensor]:
+    if isinstance(value, list):
+        return [t for item in value for t in _vectors(item)]  # pyright: ignore[reportUnknownVariableType]  # tensors and numbers
+    return [value] if isinstance(value, Tensor) and value.ndim else []
 
 
 def _size(tensor: Tensor) -> int:

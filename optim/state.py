@@ -1,7 +1,7 @@
 """The state of an optimizer as a record: by parameter ID, with the path beside it."""
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from torch import Tensor
@@ -10,6 +10,7 @@ from ..config.interrupts import all_or_nothing
 from ..records.entry import Param
 from ..records.errors import RecordMismatchError
 from ..records.record import Record
+from ..records.renaming import Renames, renamer_of
 from ..records.report import LoadReport
 from .fitting import fitted
 from .nested import as_dicts
@@ -20,7 +21,8 @@ from .stepper import Stored
 if TYPE_CHECKING:
     from .adaptor import OptimizerAdaptor
 
-Rename = Mapping[str, str] | Callable[[str], str]
+Rename = Renames | Callable[[str], str]
+"""As in `open_record`: paths or beginnings of them, rules, or a function of a path."""
 
 
 class ParamState(Record):
@@ -91,7 +93,7 @@ def load_record(
     where = "record" if is_record else f"{source!s:.200}"
     report = LoadReport(verified="live" if is_record else "all")
     problems: list[str] = []
-    matched = _match(adaptor, record, _renamer(rename), report)
+    matched = _match(adaptor, record, _renamer(rename, record), report)
     states: dict[Tensor, Stored] = {}
     places = {p: i for i, g in enumerate(adaptor.param_groups) for p in g["params"]}
     for param, stored in matched:
@@ -150,7 +152,7 @@ def _undo_of(adaptor: "OptimizerAdaptor") -> Callable[[], object]:
 def _match(
     adaptor: "OptimizerAdaptor",
     record: OptimizerRecord,
-    renamed: Callable[[str], str],
+    renamed: Callable[[str], str | None],
     report: LoadReport,
 ) -> list[tuple[Param, ParamState]]:
     """Return parameters with their stored states: by ID first, then by path."""
@@ -160,8 +162,11 @@ def _match(
     matched: list[tuple[Param, ParamState]] = []
     for param_id, stored in record.states.items():
         param = by_id.pop(param_id, None)  # type: ignore[call-overload]  # an ID is a str
-        if param is None:
-            left[renamed(stored.path)] = stored
+        new_path = renamed(stored.path) if param is None else None
+        if param is None and new_path is not None:
+            left[new_path] = stored
+        elif param is None:
+            report.unexpected.append(stored.path)
         else:
             matched.append((param, stored))
     by_path = {param.path: param for param in by_id.values()}
@@ -249,9 +254,11 @@ def _plain(group: dict[str, Any]) -> dict[str, Any]:
     return plain
 
 
-def _renamer(rename: Rename | None) -> Callable[[str], str]:
+def _renamer(
+    rename: Rename | None, record: OptimizerRecord
+) -> Callable[[str], str | None]:
     if rename is None:
         return lambda path: path
     if callable(rename):
         return rename
-    return lambda path: rename.get(path, path)
+    return renamer_of({state.path for state in record.states.values()}, rename)

@@ -1,7 +1,7 @@
 """Entries under other names: what `open_record(rename=...)` does."""
 
 import dataclasses
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Protocol, TypeAlias
 
 from ..config.path import did_you_mean
@@ -30,7 +30,7 @@ def renamed_record(
     ValueError for a name that nothing has; `RecordMismatchError` where two entries
     would get one name. ``file`` is for the messages.
     """
-    renamer = _renamer(record, rename)
+    renamer = renamer_of(record.by_path(), rename)
     renamed: dict[str, str] = {}
     owner: dict[str, str] = {}
     entries: list[Entry] = []
@@ -62,7 +62,11 @@ def renamed_record(
     return record.replaced(entries=entries, tree=tree), renamed
 
 
-def _renamer(record: FlatRecord, rename: Renames) -> Callable[[str], str | None]:
+def renamer_of(paths: Collection[str], rename: Renames) -> Callable[[str], str | None]:
+    """Return what gives each of ``paths`` its new name, or None to drop it.
+
+    ValueError for a name that none of them has.
+    """
     if not isinstance(rename, Mapping):
         rules = list(rename)
 
@@ -77,8 +81,11 @@ def _renamer(record: FlatRecord, rename: Renames) -> Callable[[str], str | None]
         return by_rules
     names: dict[str, str] = {str(old): new for old, new in rename.items()}
     for old in names:
-        if not any(p == old or p.startswith(old + ".") for p in record.by_path()):
-            hint = did_you_mean(old, _beginnings(record.by_path()))
+        if not any(p == old or p.startswith(old + ".") for p in paths):
+            hint = did_you_mean(old, _beginnings(paths))
+            if "*" in old or "{" in old:
+                new = names[old]
+                hint = f" Patterns are rules: rename=[RenameField({old!r}, {new!r})]"
             raise ValueError(f"rename: nothing is stored at {old!r}.{hint}")
     longest = sorted(names, key=len, reverse=True)
 

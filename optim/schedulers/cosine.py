@@ -2,7 +2,7 @@
 
 import math
 
-from .scheduler import Scheduler, check_initial_lr, check_n_iters
+from .scheduler import Scheduler, check_n_iters, check_rate
 
 
 class Cosine(Scheduler):
@@ -14,12 +14,8 @@ class Cosine(Scheduler):
     n_steps: int = 0
 
     def __post_init__(self) -> None:
-        check_initial_lr(self.initial_lr)
-        if not 0.0 <= self.min_lr <= self.initial_lr:
-            raise ValueError(
-                "Minimum learning rate must be at least 0 and at most equal to the "
-                f"initial learning rate {self.initial_lr}, got {self.min_lr}"
-            )
+        check_rate("Initial", self.initial_lr)
+        check_rate("Minimum", self.min_lr)
         check_n_iters(self.n_iters)
 
     def at(self, index: int) -> float:

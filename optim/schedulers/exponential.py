@@ -1,6 +1,6 @@
 """Exponential: each learning rate the same share of the one before."""
 
-from .scheduler import Scheduler, check_initial_lr
+from .scheduler import Scheduler, check_rate
 
 
 class Exponential(Scheduler):
@@ -11,7 +11,7 @@ class Exponential(Scheduler):
     n_steps: int = 0
 
     def __post_init__(self) -> None:
-        check_initial_lr(self.initial_lr)
+        check_rate("Initial", self.initial_lr)
         if not 0.0 < self.gamma <= 1.0:
             raise ValueError(
                 f"Gamma must be greater than 0 and at most 1, got {self.gamma}"

@@ -1,6 +1,6 @@
 """Linear: from one learning rate to another in equal parts."""
 
-from .scheduler import Scheduler, check_initial_lr, check_n_iters
+from .scheduler import Scheduler, check_n_iters, check_rate
 
 
 class Linear(Scheduler):
@@ -12,12 +12,8 @@ class Linear(Scheduler):
     n_steps: int = 0
 
     def __post_init__(self) -> None:
-        check_initial_lr(self.initial_lr)
-        if not 0.0 <= self.final_lr <= 1.0:
-            raise ValueError(
-                "Final learning rate must be at least 0 and at most 1, got "
-                f"{self.final_lr}"
-            )
+        check_rate("Initial", self.initial_lr)
+        check_rate("Final", self.final_lr)
         check_n_iters(self.n_iters)
 
     def at(self, index: int) -> float:

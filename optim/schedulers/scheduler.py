@@ -1,5 +1,6 @@
 """Scheduler: the learning rate of each step, and where a run stands in it."""
 
+import math
 from typing import Any
 
 from ...config.path import did_you_mean
@@ -80,11 +81,11 @@ def is_findable(schedule: Scheduler) -> bool:
     return all(map(is_findable, children))
 
 
-def check_initial_lr(value: float) -> None:
-    """Raise ValueError unless ``value`` can be a schedule's first learning rate."""
-    if not 0.0 < value <= 1.0:
+def check_rate(name: str, value: float) -> None:
+    """Raise ValueError unless ``value`` is a learning rate: finite, from 0 on."""
+    if not 0.0 <= value < math.inf:
         raise ValueError(
-            f"Initial learning rate must be greater than 0 and at most 1, got {value}"
+            f"{name} learning rate must be at least 0 and finite, got {value}"
         )
 
 

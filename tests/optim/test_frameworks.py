@@ -208,7 +208,7 @@ def test_lightning_trains_in_mixed_precision(tmp_path: Path) -> None:
 
 
 def test_whole_module_optimizers_get_the_closure_of_lightning(tmp_path: Path) -> None:
-    model = Automatic(lambda module: LBFGS(module, line_search_fn="strong_wolfe"))
+    model = Automatic(lambda module: LBFGS(line_search_fn="strong_wolfe").bind(module))
     x = next(iter(batches()))
     before = model.loss(x).item()
 

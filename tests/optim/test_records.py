@@ -10,6 +10,7 @@ import pytest
 import torch
 from torch import nn
 
+from burnish.config import RenameField
 from burnish.core.state.identity import named_params
 from burnish.optim import (
     LAMB,
@@ -156,6 +157,65 @@ def test_a_rename_rule_finds_the_path_of_a_fresh_module() -> None:
 
     assert sorted(report.loaded) == ["head.bias", "head.weight"]
     assert second.state[two["head"].weight]["step"] == 1
+
+
+@pytest.mark.parametrize(
+    "rename",
+    [
+        {"fc1": "head"},
+        {"fc1.weight": "head.weight", "fc1.bias": "head.bias"},
+        [RenameField("fc1", "head")],
+    ],
+)
+def test_renames_are_those_of_records(rename: Any) -> None:
+    one, two = tree(fc1=nn.Linear(3, 3)), tree(head=nn.Linear(3, 3))
+    first, second = (AdamW().bind(net, lr=1e-2) for net in (one, two))
+    drive(first, one, 1)
+
+    report = second.load_record(first.save_record(), rename=rename)
+
+    assert sorted(report.loaded) == ["head.bias", "head.weight"]
+
+
+@pytest.mark.parametrize("name", ["fc2", "**.weight"])
+def test_a_rename_of_what_is_not_stored_is_an_error(name: str) -> None:
+    net = tree(fc1=nn.Linear(3, 3))
+    adaptor = AdamW().bind(net, lr=1e-2)
+    drive(adaptor, net, 1)
+    hint = "fc1" if name == "fc2" else "RenameField"
+
+    with pytest.raises(ValueError, match=rf"nothing is stored at .*{hint}"):
+        adaptor.load_record(adaptor.save_record(), rename={name: "head"})
+
+
+def test_lbfgs_is_bound_as_all_others_and_says_so() -> None:
+    net: Any = nn.Linear(2, 2)
+    kind: Any = LBFGS
+
+    with pytest.raises(TypeError, match=r"LBFGS\(max_iter=5\)\.bind\(net, lr=0\.5\)"):
+        kind(net, max_iter=5, lr=0.5)
+    bound: Any = LBFGS(max_iter=5).bind(net, lr=0.5)
+
+    assert isinstance(bound, torch.optim.LBFGS)
+    assert bound.param_groups[0]["max_iter"] == 5
+
+
+def test_a_record_of_lbfgs_of_another_length_is_refused() -> None:
+    net: Any = nn.Linear(2, 2)
+    bound: Any = LBFGS(max_iter=2).bind(net)
+
+    def closure() -> Any:
+        bound.zero_grad()
+        loss = net(torch.ones(1, 2)).square().sum()
+        loss.backward()
+        return loss
+
+    bound.step(closure)
+    record = bound.into_record()
+    record.values["prev_flat_grad"] = torch.zeros(3)
+
+    with pytest.raises(RecordMismatchError, match=r"3 elements.*parameters have 6"):
+        bound.load_record(record)
 
 
 def test_new_and_removed_layers_are_reported_and_the_rest_is_loaded() -> None:
@@ -335,18 +395,18 @@ def test_lbfgs_goes_on_from_its_record_even_in_another_order(tmp_path: Path) -> 
 
         return loss
 
-    first: Any = LBFGS(one, max_iter=5, line_search_fn="strong_wolfe")
+    first: Any = LBFGS(max_iter=5, line_search_fn="strong_wolfe").bind(one)
     first.step(closure(one, first))
     first.save_record(tmp_path / "lbfgs.mpk")
     two.load_state_dict(one.state_dict())
-    second: Any = LBFGS(two, max_iter=5, line_search_fn="strong_wolfe")
+    second: Any = LBFGS(max_iter=5, line_search_fn="strong_wolfe").bind(two)
     second.load_record(tmp_path / "lbfgs.mpk")
     losses = [o.step(closure(n, o)).item() for o, n in ((first, one), (second, two))]
 
     assert losses[0] == pytest.approx(losses[1], abs=1e-6)
     assert torch.allclose(one["a"].weight, two["a"].weight, atol=1e-5)
     with pytest.raises(RecordMismatchError, match="not stored"):
-        LBFGS(nn.Linear(2, 2)).load_record(tmp_path / "lbfgs.mpk")
+        LBFGS().bind(nn.Linear(2, 2)).load_record(tmp_path / "lbfgs.mpk")
 
 
 def test_loading_replaces_all_state(tmp_path: Path) -> None:

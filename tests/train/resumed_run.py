@@ -27,8 +27,6 @@ def optimizer_of(name: str, net: nn.Module) -> Any:
         cls: Any = getattr(torch.optim, name.removeprefix("torch."))
         return cls(net.parameters(), lr=0.01)
     cls = getattr(burnish.optim, name)
-    if name == "LBFGS":
-        return cls(net, lr=0.01)
     if name == "Muon":
         matrices = burnish.optim.Group(
             lambda param: param.tensor.ndim == 2, optimizer=cls()
@@ -65,7 +63,7 @@ def new_run(name: str) -> Run:
 
 def train(run: Run, n_steps: int, save: Any, kill_at: int = 0) -> None:
     """Train until step ``n_steps``, calling ``save`` after each second step."""
-    is_lbfgs = type(run.optim).__name__ == "LBFGS"
+    is_lbfgs = isinstance(run.optim, torch.optim.LBFGS)
     while run.step < n_steps:
         for x, y in run.loader:
             noisy = x + 0.01 * torch.randn_like(x)
