@@ -3,6 +3,7 @@
 """Build: the unfilled tensors that are made while one module is built."""
 
 from typing import Any, ClassVar
+from weakref import ref
 
 import torch
 from torch import Tensor, nn
@@ -17,6 +18,7 @@ from .memory import (
 )
 from .streams import Streams
 from .tape import Step, Tape, run
+from .tensor_functions import Function, succeeds
 from .unfilled import Unfilled, UnfilledParameter, UnfilledView
 
 
@@ -32,10 +34,12 @@ class Build:
         """Tapes on which something was noted."""
         self.n_noted = 0
         self._tapes: list[Tape] = []
+        self._drawn: list[Tape] = []
         self._owners: dict[int, Tape] = {}
         self._blanks: dict[torch.Size, Tensor] = {}
         self._start = self._streams = Streams()
         self._seed = torch.default_generator.initial_seed()
+        self._aside: Tensor | None = None
         self._skips_draws = False
         self._has_foreign_draws = False
 
@@ -68,6 +72,16 @@ class Build:
             return None
         return self._shell(tape, body, requires_grad)
 
+    def drawn(self, body: Tensor, function: Function) -> Tensor | None:
+        """Return ``body`` as a tensor that waits for the draw of ``function``."""
+        if not is_ordinary(body) or not succeeds(function, body, (), {}):
+            return None
+        tape = Tape(self, body)
+        self._tapes.append(tape)
+        self._drawn.append(tape)
+        tape.note(function, body, (), {})
+        return self.view(body, tape)
+
     def adopt(self, parameter: Any, data: object) -> Any:
         """Let a parameter that another library's patch made note its initializers."""
         if type(parameter) is not nn.Parameter:
@@ -90,6 +104,15 @@ class Build:
         tape.shells.append(shell)
         return shell
 
+    def set_aside(self) -> None:
+        """Put torch's generator where no seed puts it, until noted draws are made.
+
+        Where draws wait too, a seed that leads back to the start would not be seen.
+        """
+        self._aside = torch.default_generator.get_state()
+        torch.rand(7919)
+        self._streams = Streams()
+
     def skip_draw(self) -> None:
         """Take note that an initializer which draws does not do so now."""
         self._skips_draws = True
@@ -99,6 +122,15 @@ class Build:
     def look_at_streams(self) -> None:
         """Notice draws and seeds that came from elsewhere than from initializers."""
         if self._streams.have_moved():
+            self._has_foreign_draws = True
+
+    def look_at_return(self) -> None:
+        """Notice that a generator is about to be put back to where it was.
+
+        What was noted meanwhile would have been undone; draws that wait do not show.
+        """
+        self.look_at_streams()
+        if self._aside is not None:
             self._has_foreign_draws = True
 
     @property
@@ -118,20 +150,38 @@ class Build:
         for tape in tapes:
             tape.steps = []
         steps.sort(key=_turn)
+        outside, generator = self._aside, torch.default_generator
+        elsewhere = generator.get_state()
+        if outside is not None:
+            generator.set_state(outside)
         run(steps)
+        if outside is not None:
+            self._aside = generator.get_state()
+            generator.set_state(elsewhere)
         self._streams = Streams()
 
     def finish(self) -> None:
         """Make plain parameters and tensors of all; the values may still be missing."""
         self.is_over = True
         self.look_at_streams()
+        if self._aside is not None:
+            torch.default_generator.set_state(self._aside)
         owners = self._owners
+        kept = [(tape, _parameters(tape)) for tape in self._drawn if tape.steps]
         for tape in self._tapes:
             for shell in tape.shells:
                 owners[id(shell)] = tape
             tape.uncover()
+        for tape, parameters in kept:
+            self._look_at_holders(tape, sum(ref() is not None for ref in parameters))
         self._tapes.clear()
         self._blanks.clear()
+
+    def _look_at_holders(self, tape: Tape, n_parameters: int) -> None:
+        """Notice random numbers that are not a parameter's, whose turn matters."""
+        storage = tape.body.untyped_storage()
+        if n_users(storage._cdata) > n_parameters + tape.n_bodies() + 1:
+            self._has_foreign_draws = True
 
     def supply(self, tensors: list[Tensor]) -> bool:
         """Drop what the memory of ``tensors`` waits for, since values come for it.
@@ -192,6 +242,10 @@ class Build:
         if blank is None:
             blank = self._blanks[shape] = BLANK_TENSOR.expand(shape)
         return blank
+
+
+def _parameters(tape: Tape) -> list[ref[Unfilled]]:
+    return [ref(shell) for shell in tape.shells if isinstance(shell, nn.Parameter)]
 
 
 def _turn(step: Step) -> int:

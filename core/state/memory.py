@@ -3,12 +3,15 @@
 """Whose a memory is while a module is built, and what stands for it meanwhile."""
 
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor
 
 n_users: Callable[[int], int] = torch._C._storage_Use_Count
 """How many tensors and storage objects stand on the storage at an address."""
+
+_is_compatible: Any = vars(torch)["_has_compatible_shallow_copy_type"]
 
 
 def is_ordinary(data: Tensor) -> bool:
@@ -21,7 +24,7 @@ def is_ordinary(data: Tensor) -> bool:
         and not data.is_inference()
         and not data.is_neg()
         and not data.is_conj()
-        and (data.is_cpu or torch._has_compatible_shallow_copy_type(BLANK_TENSOR, data))
+        and (data.is_cpu or _is_compatible(BLANK_TENSOR, data))
     )
 
 

@@ -1,3 +1,5 @@
+# pyright: reportPrivateUsage=false
+# Torch's switches have no public names.
 """What the functions of torch do with a tensor whose values are not there yet."""
 
 from collections.abc import Callable, Iterator

@@ -13,6 +13,7 @@ from torch import nn
 
 from .build import Build
 from .device_mode import on_device
+from .draws import NotedDraws
 from .patches import Function, wrap
 from .unfilled import UnfilledParameter, close, note
 
@@ -62,11 +63,18 @@ def built(
     A module that cannot be built unfilled, or draws numbers whose turn depends on the
     initializers, is built as ever from where the generators stood.
     """
-    build = Build()
     with on_device(device or _off_meta()):
+        build = Build()
         try:
             with unfilled_build(build):
                 module = factory()
+            if build.is_out_of_step:
+                # Its draws may all be parameters, which the record replaces as well.
+                build.rewind()
+                build = Build()
+                build.set_aside()
+                with unfilled_build(build), NotedDraws(build):
+                    module = factory()
             if not build.is_out_of_step:
                 return module, build
         except Exception:  # building as ever shows whose error it is
@@ -168,7 +176,7 @@ def _watched_state(inner: Function) -> Function:
     def set_rng_state(*args: Any, **kwargs: Any) -> Any:
         build = _current.get()
         if build is not None and not build.is_over:
-            build.look_at_streams()
+            build.look_at_return()
         return inner(*args, **kwargs)
 
     return set_rng_state

@@ -1,3 +1,5 @@
+# pyright: reportPrivateUsage=false
+# Nn.Module's tables have no public names.
 """Modules put together at random: parameters, views, ties, buffers and what reads them.
 
 A module is a function of its seed, and draws from torch's generator as constructors do.

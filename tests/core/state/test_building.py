@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor, nn
-from torch.utils.dlpack import to_dlpack  # type: ignore[attr-defined]  # it is there
+from torch.utils.dlpack import from_dlpack, to_dlpack  # type: ignore[attr-defined]  # it is there
 
 import burnish
 from burnish.core import from_record, into_record, report_of, skip_init
@@ -146,8 +146,8 @@ READERS: dict[str, Callable[[Tensor], Any]] = {
     "trace": lambda w: torch.jit.trace(lambda x: x * 2, w)(w),  # type: ignore[no-untyped-call]  # torch's
     "compile": lambda w: torch.compile(lambda x: x * 2, backend="eager")(w),
     "ops": lambda w: torch.ops.aten.sum(w),
-    "dlpack": lambda w: torch.utils.dlpack.from_dlpack(w.detach()) * 1,
-    "old dlpack": lambda w: torch.utils.dlpack.from_dlpack(to_dlpack(w.detach())) * 1,
+    "dlpack": lambda w: from_dlpack(w.detach()) * 1,
+    "old dlpack": lambda w: from_dlpack(to_dlpack(w.detach())) * 1,
     "array": lambda w: torch.tensor(w.detach().numpy().tolist()),
     "storage": lambda w: torch.tensor(list(w.untyped_storage())),
     "typed storage": lambda w: torch.tensor(list(w.detach().numpy().flat)),
@@ -257,6 +257,27 @@ def test_what_a_constructor_draws_is_what_it_draws_without_a_record(how: str) ->
     assert torch.equal(loaded.l.weight, torch.full((2, 2), 7.0))
 
 
+def test_a_parameter_made_of_random_numbers_waits_for_its_record_too() -> None:
+    n_built = 0
+
+    class Drawn(nn.Module):
+        def __init__(self) -> None:
+            nonlocal n_built
+            super().__init__()
+            self.l = nn.Linear(2, 2)
+            self.token = nn.Parameter(torch.randn(1, 3))
+            n_built += type(self.l.weight) is nn.Parameter
+
+    record = into_record(sevens(Drawn))
+    n_built, before = 0, torch.get_rng_state()
+
+    loaded = from_record(Drawn, record)
+
+    assert loaded.token.tolist() == [[7.0, 7.0, 7.0]]
+    assert n_built == 0
+    assert torch.equal(torch.get_rng_state(), before)
+
+
 ARGUMENTS: list[tuple[str, tuple[Any, ...], tuple[int, ...], torch.dtype]] = [
     (name, args, shape, dtype)
     for shape in [(2, 3), (3,), (2, 2, 2), (0, 2)]
@@ -305,8 +326,10 @@ def test_only_an_initializer_that_succeeds_is_noted(
         function(body, *args)
 
 
-STEADY = "zero_ ones_ zeros_ eye_ erfinv_ sqrt_ exp_ log_ neg_ abs_ sign_ tanh_"
-STEADY += " sigmoid_ round_ floor_ tril_ triu_"
+STEADY = (
+    "zero_ ones_ zeros_ eye_ erfinv_ sqrt_ exp_ log_ neg_ abs_ sign_ tanh_"
+    " sigmoid_ round_ floor_ tril_ triu_"
+)
 
 
 def test_every_initializer_that_draws_is_known_to_draw() -> None:

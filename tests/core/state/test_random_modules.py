@@ -1,3 +1,5 @@
+# pyright: reportPrivateUsage=false
+# Nn.Module's tables have no public names.
 """A module from its record is the one that its constructor and a copy would give."""
 
 from collections.abc import Iterator
