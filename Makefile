@@ -6,7 +6,7 @@ CPUS := $(shell nproc 2>/dev/null || echo 2)
 WHEEL := $(CURDIR)/.wheel
 TESTS := -n $(CPUS) --dist worksteal -q
 
-.PHONY: demo test check bench docs crash wheel-test format clean
+.PHONY: demo test check bench docs crash fuzz wheel-test format clean
 
 demo: $(READY)
 	$(PY) examples/digits.py
@@ -31,6 +31,10 @@ docs: $(READY)
 # What ends a save or a load halfway, for about an hour; writes docs/reliability.md.
 crash: $(READY)
 	$(PY) -m tests.campaigns.crash
+
+# Files with damage of every kind, for about an hour; writes docs/reliability.md.
+fuzz: $(READY)
+	$(PY) -m tests.campaigns.fuzz
 
 # The tests once more, against the wheel as a user installs it.
 wheel-test: $(READY)

@@ -253,6 +253,8 @@ class FlatRecord(Record):
         try:
             return self._branch.at(path)
         except KeyError:
+            if entry is not None:
+                return entry.tensor()
             hint = did_you_mean(path, self.by_path())
             raise KeyError(f"nothing is stored at {path!r}.{hint}") from None
 

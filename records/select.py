@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from ..config.path import Patterns, as_patterns, did_you_mean, matchers
 from .entry import Entry
-from .tree import Node, renumbered
+from .tree import Node, leaves_of, renumbered
 
 
 def selected(
@@ -28,6 +28,13 @@ def selection(
     extra = {p: n for p, n in tree.items() if selected(p, only, exclude)}
     place = {id(entry): i for i, entry in enumerate(kept)}
     number = {i: place[id(e)] for i, e in enumerate(entries) if id(e) in place}
+    for path, node in extra.items():
+        for i in leaves_of(node):
+            if i not in number:
+                raise ValueError(
+                    f"{path}: the plain data there is chosen, and {entries[i].path}, a "
+                    "tensor in it, is not; choose both or none"
+                )
     return kept, {path: renumbered(node, number) for path, node in extra.items()}
 
 

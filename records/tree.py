@@ -12,7 +12,7 @@ and maps with string keys. Everything else is a map of one key that begins with 
 import dataclasses
 import enum
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import torch
@@ -186,6 +186,19 @@ def renumbered(node: Node, number: Mapping[int, int]) -> Node:
         if tag in node:
             return {tag: number[node[tag]]}
     return {key: renumbered(item, number) for key, item in node.items()}
+
+
+def leaves_of(node: Node) -> Iterator[int]:
+    """Return the numbers of the entries in ``node``, in order."""
+    if isinstance(node, list):
+        for item in node:
+            yield from leaves_of(item)
+    elif isinstance(node, dict):
+        for key, item in node.items():
+            if key in LEAVES:
+                yield item
+            else:
+                yield from leaves_of(item)
 
 
 LEAVES = frozenset({"$tensor", "$array", "$bytes"})

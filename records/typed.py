@@ -14,7 +14,7 @@ from .entry import Entry
 from .errors import RecordMismatchError
 from .flat import FlatRecord
 from .record import Record
-from .tree import LEAVES, Node, decode, escape, tag_of
+from .tree import LEAVES, Node, decode, escape, leaves_of, renumbered, tag_of
 
 R = TypeVar("R", bound=Record)
 
@@ -198,8 +198,20 @@ def _flat(node: Node, flat: FlatRecord, file: str, path: str) -> FlatRecord:
         plain[at] = part
 
     collect(content[1], "")
+    # Numbers in the plain data count the file's entries; here they count these.
+    for at, part in plain.items():
+        for inner in leaves_of(part):
+            if inner not in entries:
+                e = flat.entries()[inner]
+                entries[inner] = dataclasses.replace(
+                    e, path=f"{at}.{inner}", kind="extra", ties=()
+                )
+    number = {inner: i for i, inner in enumerate(entries)}
     return FlatRecord.of(
-        list(entries.values()), tree=plain, metadata={}, type_name=content[0]
+        list(entries.values()),
+        tree={at: renumbered(part, number) for at, part in plain.items()},
+        metadata={},
+        type_name=content[0],
     )
 
 

@@ -128,7 +128,7 @@ def _saved_with(file: str) -> str | None:
     if file.endswith(".index.json"):
         index = read_index(file)
         folder = os.path.dirname(file)
-        names = shard_names(index, file)
+        names = shard_names(index)
         if not all(os.path.isfile(os.path.join(folder, name)) for name in names):
             return None
         metadata: Any = index.get("metadata", {})

@@ -9,17 +9,18 @@ from functools import partial
 from typing import Any
 
 from ...config.path import did_you_mean
-from ...config.storage.opening import read_file
 from ...config.storage.replacement import write_text
 from ...records.entry import Entry
 from ...records.errors import RecordFormatError
 from ...records.flat import FlatRecord
+from ...records.metadata import check_metadata
 from ...records.open import open_record
 from ...records.payload import stored_size
 from ...records.precision import Precision, PrecisionLike
 from ...records.recorder import Recorder
 from ...records.sink import Progress
 from ...records.source import Maps
+from ...records.unique import unique
 
 INDEX = "model.safetensors.index.json"
 
@@ -91,37 +92,39 @@ def write_shards(
     return names
 
 
-def shard_names(index: Mapping[str, Any], file: str) -> list[str]:
-    """Return the files that an index names, each once.
+def shard_names(index: Mapping[str, Any]) -> list[str]:
+    """Return the files that an index, which was checked, names: each once."""
+    return list(dict.fromkeys(index["weight_map"].values()))
 
-    Raises `RecordFormatError` for anything that is no plain name of a file.
+
+def read_index(file: str) -> dict[str, Any]:
+    """Return what an index says: a ``weight_map`` of names, and ``metadata``.
+
+    Raises `RecordFormatError` for what is no index, and for a shard that is anything
+    but a plain name of a file.
     """
+    if os.path.getsize(file) > _MAX_INDEX:
+        raise RecordFormatError(
+            file, f"over {_MAX_INDEX:,} bytes", "an index of shards"
+        )
+    with open(file, "rb") as stream:
+        try:
+            index: Any = json.loads(stream.read(), object_pairs_hook=unique)
+        except (ValueError, RecursionError) as error:
+            raise RecordFormatError(file, f"no JSON: {error!s:.120}") from error
+    if not isinstance(index, dict):
+        raise RecordFormatError(file, "no map", "an index of shards")
     weight_map: Any = index.get("weight_map")
     if not isinstance(weight_map, dict):
         raise RecordFormatError(file, "no 'weight_map'", "an index of shards")
-    names = list(dict.fromkeys(weight_map.values()))  # pyright: ignore[reportUnknownArgumentType, reportUnknownVariableType]  # checked next
-    for name in names:  # pyright: ignore[reportUnknownVariableType]  # any JSON
+    for name in weight_map.values():
         if not isinstance(name, str) or not _NAME.fullmatch(name) or ".." in name:
             raise RecordFormatError(
                 file, f"the shard {name!r:.80}", "the name of a file in the same folder"
             )
-    return [str(name) for name in names]  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]  # checked above
-
-
-def read_index(file: str) -> dict[str, Any]:
-    """Return what an index says. Raises `RecordFormatError` for what is no index."""
-    text = read_file(file, _MAX_INDEX)
-    if len(text) > _MAX_INDEX:
-        raise RecordFormatError(
-            file, f"over {_MAX_INDEX:,} bytes", "an index of shards"
-        )
-    try:
-        index = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise RecordFormatError(file, f"no JSON: {error!s:.120}") from error
-    if not isinstance(index, dict):
-        raise RecordFormatError(file, "no map", "an index of shards")
-    return index  # pyright: ignore[reportUnknownVariableType]  # JSON
+    index.setdefault("metadata", {})
+    check_metadata(index["metadata"], file)
+    return index
 
 
 def open_shards(folder: str, file: str, **reading: Any) -> FlatRecord:
@@ -129,14 +132,13 @@ def open_shards(folder: str, file: str, **reading: Any) -> FlatRecord:
     index = read_index(file)
     parts = [
         open_record(os.path.join(folder, name), **reading)
-        for name in shard_names(index, file)
+        for name in shard_names(index)
     ]
     if not parts:
         raise RecordFormatError(file, "an index of no shards")
     entries = [entry for part in parts for entry in part.entries()]
     _check_same(index["weight_map"], parts, file)
-    told = index.get("metadata")
-    metadata = {k: v for k, v in told.items() if k != "total_size"} if told else {}
+    metadata = {k: v for k, v in index["metadata"].items() if k != "total_size"}
     tree = {path: node for part in parts for path, node in (part.tree or {}).items()}
     joined = parts[0].replaced(entries=entries, tree=tree, metadata=metadata)
     has_sums = all(part.verified != "none" for part in parts)

@@ -3,6 +3,7 @@
 import os
 import select
 import signal
+import warnings
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -56,7 +57,10 @@ def run_cases(
 
 def _started(case: Callable[[int], str], numbers: range) -> tuple[int, int]:
     reading, writing = os.pipe()
-    child = os.fork()
+    with warnings.catch_warnings():
+        # Of other threads, which hold no lock that a case takes.
+        warnings.simplefilter("ignore", DeprecationWarning)
+        child = os.fork()
     if child:
         os.close(writing)
         return child, reading

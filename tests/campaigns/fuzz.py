@@ -7,22 +7,28 @@ options and returns the figures by name; other campaigns of the same kind join t
 """
 
 import argparse
+import json
 import random
 import resource
+import struct
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Generator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import torch
 
 from burnish import open_record
-from burnish.records import Record, RecordError
+from burnish.records import Record, RecordError, limits
+from burnish.records.formats import json_reader
+from burnish.records.recorder import Recorder
 
-from ..records.hostile_files import FILES, SUMMED, said
+from ..records.hostile_files import FILES, SUMMED, said, small
 from .afterwards import misuse
 from .forks import Outcomes, run_cases
 from .guided import explore
@@ -110,9 +116,10 @@ def fuzz(name: str, options: Options) -> tuple[Figures, Outcomes]:
 
 def guided(options: Options) -> tuple[Figures, Outcomes]:
     """Return what a run found that keeps the files which reach new branches."""
-    seeds = [path.read_bytes() for path in sorted(CORPUS.glob("*"))]
-    seeds += [data for name in FILES if name != "torch" for data in originals(name)]
-    found = explore(seeds, 60 * options.minutes, random.Random(options.seed), read)
+    with small_limits():
+        found = explore(
+            seeds(), 60 * options.minutes, random.Random(options.seed), read
+        )
     figures: Figures = {
         "files": found.n_runs,
         "files in the corpus": len(found.corpus),
@@ -128,6 +135,23 @@ def guided(options: Options) -> tuple[Figures, Outcomes]:
     return figures, outcomes
 
 
+def seeds() -> list[bytes]:
+    """Return the files that the guided run begins with."""
+    collected = [path.read_bytes() for path in sorted(CORPUS.glob("*"))]
+    whole = [data for name in FILES if name != "torch" for data in originals(name)]
+    return [*collected, *whole, *ODD_FILES]
+
+
+@contextmanager
+def small_limits() -> Generator[None]:
+    """Let files of a few kilobytes reach what only large ones do."""
+    with (
+        mock.patch.object(limits, "FREE", 1 << 13),
+        mock.patch.object(json_reader, "_PIECE", 256),
+    ):
+        yield
+
+
 def read(data: bytes) -> None:
     """Read all of a file; anything but a `RecordError` is a defect."""
     try:
@@ -137,6 +161,42 @@ def read(data: bytes) -> None:
     except RecordError:
         pass
 
+
+def library_file(metadata: Mapping[str, str]) -> bytes:
+    """Return a `.safetensors` file as the library writes it, with ties."""
+    rows = {
+        "a": {"dtype": "F32", "shape": [2], "data_offsets": [0, 8]},
+        "b": {"dtype": "I8", "shape": [], "data_offsets": [8, 9]},
+    }
+    text = json.dumps({"__metadata__": dict(metadata), **rows}).encode()
+    return struct.pack("<Q", len(text)) + text + bytes(9)
+
+
+def _long(name: str, value: object) -> bytes:
+    record = small().replaced(metadata={"x": value})
+    return RECORDERS[name].dumps(record)
+
+
+RECORDERS = {"mpk": Recorder(), "json": Recorder("json"), "st": Recorder("safetensors")}
+
+ODD_FILES: list[bytes] = [
+    library_file({"format": "pt", "c": "a", "d": "a", "x": "y"}),
+    library_file({"burnish": "[]"}),
+    library_file({"burnish": '{"burnish": 2}'}),
+    b"\xef\xbb\xbf" + FILES["json"](),
+    FILES["json"]().replace(b":", b" :\n ").replace(b'"Net"', b'"\\u004eet"'),
+    *(
+        _long(name, value)
+        for name in RECORDERS
+        for value in (
+            "x" * 9000,
+            "\u20ac" * 900,
+            {"y": {f"k{i}": i * 300 for i in range(20)}},
+            [1e300, -0.0, 2**70, -(2**70), {"$a": (1, float("nan"))}],
+        )
+    ),
+]
+"""Files with what the others lack."""
 
 Part = Callable[[Options], tuple[Figures, Outcomes]]
 

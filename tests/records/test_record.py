@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from burnish.records import FlatRecord, Record, RecordMismatchError, open_record
+from burnish.records import Entry, FlatRecord, Record, RecordMismatchError, open_record
 
 
 class Mode(enum.Enum):
@@ -292,3 +292,41 @@ def test_any_plain_value_comes_back_from_messagepack(value: Any) -> None:
 
     assert back.value == value
     assert type(back.value) is type(value)
+
+
+class Shelf(Record):
+    values: Any
+
+
+class Deep(Record):
+    tensor: torch.Tensor
+    items: Any = None
+
+
+def test_records_in_records_without_declared_types_keep_their_tensors() -> None:
+    tensors = [torch.full((2,), float(i)) for i in range(5)]
+    inner = Deep(tensor=tensors[2], items=[tensors[3], (b"xy", tensors[1])])
+    outer = Deep(tensor=tensors[0], items={"inner": inner, "last": tensors[4]})
+
+    found = Shelf.load(Shelf(values=outer).save()).values
+
+    assert torch.equal(found["tensor"], tensors[0])
+    assert torch.equal(found["items.last"], tensors[4])
+    nested = found["items.inner"]
+    assert torch.equal(nested["tensor"], tensors[2])
+    assert torch.equal(nested["items"][0], tensors[3])
+    assert nested["items"][1][0] == b"xy"
+    assert torch.equal(nested["items"][1][1], tensors[1])
+
+
+def test_plain_data_is_chosen_with_the_tensors_in_it_or_not_at_all() -> None:
+    tree = {"a._extra_state": {"ema": {"$tensor": 0}}}
+    entries = [
+        Entry("a.ema", "extra", torch.float32, (2,), torch.ones(2)),
+        Entry("a.w", "parameter", torch.float32, (2,), torch.zeros(2)),
+    ]
+    record = FlatRecord.of(entries, tree=tree)
+
+    with pytest.raises(ValueError, match=r"a\._extra_state: .* a\.ema, a tensor in it"):
+        record.select(exclude="a.ema")
+    assert list(record.select(exclude=["a.ema", "a._extra_state"])) == ["a.w"]
