@@ -248,13 +248,11 @@ class FlatRecord(Record):
 
     def __getitem__(self, path: str) -> Any:
         entry = self.by_path().get(path)
-        if entry is not None and not self.is_typed:
+        if entry is not None and not (self.is_typed and self._branch.has(path)):
             return entry.tensor()
         try:
             return self._branch.at(path)
         except KeyError:
-            if entry is not None:
-                return entry.tensor()
             hint = did_you_mean(path, self.by_path())
             raise KeyError(f"nothing is stored at {path!r}.{hint}") from None
 
