@@ -48,7 +48,7 @@ def run(prog: str, about: str, argv: Sequence[str], task: Task) -> int:
         words = _completed(folder, name, words)
     except (ValueError, OSError) as wrong:
         print(f"error: {wrong}", file=sys.stderr)
-        return 1
+        return 2
     return _run_hydra(prog, folder, name, words, task)
 
 
@@ -153,7 +153,7 @@ def _run_hydra(
             if not _is_for_people(error):
                 raise
             print(f"error: {error}", file=sys.stderr)
-            status = 1
+            status = 2
 
     before = sys.argv
     sys.argv = [prog, f"hydra.job.name={prog.split()[-1]}", *words]

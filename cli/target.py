@@ -18,7 +18,9 @@ def find_target(text: str) -> Any:
 
     Raises TargetError that says which part is wrong.
     """
-    where, colon, name = text.rpartition(":")
+    # In a locale of few characters the words of a line are bytes of UTF-8.
+    name_text = os.fsencode(text).decode("utf-8", "surrogateescape")
+    where, colon, name = name_text.rpartition(":")
     if not colon or not where or not name:
         hint = "expected file.py:Name or module:Name"
         raise TargetError(f"{text!r}: {hint}")
@@ -52,7 +54,10 @@ def _file(file: Path) -> ModuleType:
     sys.modules[name] = module
     try:
         spec.loader.exec_module(module)
-    except Exception as failed:  # a user's file may raise anything
+    except KeyboardInterrupt:
+        raise
+    except BaseException as failed:  # a user's file may raise anything, and end us
+        sys.modules.pop(name, None)
         raise TargetError(f"{file} cannot be imported: {_told(failed)}") from failed
     return module
 
@@ -61,9 +66,15 @@ def _module(name: str) -> ModuleType:
     sys.path.insert(0, os.getcwd())
     try:
         return importlib.import_module(name)
-    except Exception as failed:  # a user's module may raise anything
+    except KeyboardInterrupt:
+        raise
+    except BaseException as failed:  # a user's module may raise anything, and end us
         raise TargetError(f"{name} cannot be imported: {_told(failed)}") from failed
 
 
-def _told(failed: Exception) -> str:
+def _told(failed: BaseException) -> str:
+    if isinstance(failed, SystemExit):
+        return (
+            f"it ends the program (SystemExit: {failed}); put that under a main guard"
+        )
     return f"{type(failed).__name__}: {failed}"

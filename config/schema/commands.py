@@ -21,8 +21,8 @@ DEFAULT_FILE = "config-schema.ron"
 def schema_evolution_cli(cls: type, argv: Sequence[str] | None = None) -> None:
     """Run the schema commands for ``cls`` from the command line, and end the program.
 
-    The exit status is 0 only if all is well: 1 for an incompatible schema or a file
-    that cannot be read, 2 for a wrong command.
+    The exit status is 0 only if all is well: 1 for an incompatible schema or a config
+    that does not fit the class, 2 where there is no answer, as for a missing file.
     """
     parser = ArgumentParser(description=f"Schema and config files of {cls.__name__}.")
     commands = parser.add_subparsers(dest="command", required=True)
@@ -40,7 +40,7 @@ def run(cls: type, name: str, given: Namespace) -> int:
         return COMMANDS[name][2](cls, given)
     except (ConfigError, OSError, ValueError, TypeError, ImportError) as wrong:
         print(f"error: {_said(wrong)}", file=sys.stderr)
-        return 1
+        return 2
 
 
 def _add_file(parser: ArgumentParser) -> None:
@@ -85,7 +85,7 @@ def _upgrade_config(cls: type, given: Namespace) -> int:
             _upgrade_file(cls, file, not given.include_defaults, given.dry_run)
         except (ConfigError, OSError, ValueError) as wrong:
             print(f"error: {_said(wrong)}", file=sys.stderr)
-            status = 1
+            status = max(status, 1 if isinstance(wrong, ConfigError) else 2)
     return status
 
 

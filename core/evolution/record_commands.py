@@ -33,18 +33,21 @@ def run_schema(target: Target, name: str, given: Namespace) -> int:
         return _schema(target, name, file, getattr(given, "hparams", None))
     except (RecordError, OSError, ValueError, TypeError) as wrong:
         print(f"error: {wrong}", file=sys.stderr)
-        return 1
+        return 2
 
 
 def run_upgrade(target: Target | None, files: list[str]) -> int:
-    """Rewrite ``files`` at the newest version; return 1 if any could not be."""
+    """Rewrite ``files`` at the newest version; return the exit status.
+
+    It is 1 for a record that cannot be brought there, 2 for a file that cannot be read.
+    """
     status = 0
     for file in files:
         try:
             was_older = upgrade_file(file, target)
         except (RecordError, OSError, ValueError, TypeError) as wrong:
             print(f"error: {wrong}", file=sys.stderr)
-            status = 1
+            status = max(status, 1 if isinstance(wrong, RecordError) else 2)
         else:
             print(f"{file}: {'rewritten' if was_older else 'is of the newest version'}")
     return status

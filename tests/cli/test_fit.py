@@ -99,7 +99,7 @@ def test_b11_a_run_folder_holds_all_that_there_is_to_know(
 def test_b11_mistakes_end_with_an_error_that_tells_the_cure(
     wrong: str, told: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert fit.main(words("run", "max_epochs=1", wrong)) == 1
+    assert fit.main(words("run", "max_epochs=1", wrong)) == 2
 
     import re
 
@@ -111,9 +111,9 @@ def test_b11_mistakes_end_with_an_error_that_tells_the_cure(
 def test_b11_a_wrong_name_of_the_file_is_told_the_nearest(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    assert fit.main(["--config-name", "digit"]) == 1
+    assert fit.main(["--config-name", "digit"]) == 2
     assert "Did you mean 'digits'" in capsys.readouterr().err
-    assert main(["fit"]) == 1
+    assert main(["fit"]) == 2
     assert "--config-name is needed" in capsys.readouterr().err
 
 
@@ -179,7 +179,7 @@ def test_a_checkpoint_of_another_model_is_told_by_path(
 
     status = fit.main(words("other", "width=32", "resume_from_checkpoint=run"))
 
-    assert status == 1
+    assert status == 2
     error = capsys.readouterr().err
     assert "layers.0.weight" in error
     assert "Traceback" not in error
@@ -190,7 +190,7 @@ def test_a_folder_that_cannot_be_written_is_told(
 ) -> None:
     Path("taken").write_text("")
 
-    assert fit.main(words("taken/run", "max_epochs=1")) == 1
+    assert fit.main(words("taken/run", "max_epochs=1")) == 2
     assert "taken" in capsys.readouterr().err
 
 
@@ -212,7 +212,7 @@ def test_a_mistake_in_the_file_names_the_path(
 
     status = fit.main(["--config-path", ".", "--config-name", "mine"])
 
-    assert status == 1
+    assert status == 2
     assert "model_config.widht: unknown field" in capsys.readouterr().err
     assert load(dict, {}) == {}
 

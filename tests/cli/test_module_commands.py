@@ -96,7 +96,7 @@ def test_a_file_that_cannot_be_rewritten_is_told_and_the_others_are(
     status = main(["upgrade", "-m", "fixed_net.py:Net", "bad.mpk", "none.mpk", "a.mpk"])
 
     told = capsys.readouterr()
-    assert status == 1
+    assert status == 2
     assert "bad.mpk" in told.err
     assert "none.mpk" in told.err
     assert "a.mpk: rewritten" in told.out

@@ -94,5 +94,5 @@ def test_a_missing_schema_file_says_how_to_make_one(
 ) -> None:
     target = code(folder, "conf_without_schema", OLD)
 
-    assert main(["schema", "check", target]) == 1
+    assert main(["schema", "check", target]) == 2
     assert "write it with the dump command first" in capsys.readouterr().err

@@ -281,9 +281,9 @@ def test_h3_a_missing_or_foreign_schema_file_is_an_error_not_a_traceback(
         "[",
     ):
         file.write_text(text)
-        assert cli(OLD, "check-schema", file) == 1
-    assert cli(OLD, "check-schema", tmp_path / "none.ron") == 1
-    assert cli(OLD, "dump-schema", tmp_path / "s.json") == 1
+        assert cli(OLD, "check-schema", file) == 2
+    assert cli(OLD, "check-schema", tmp_path / "none.ron") == 2
+    assert cli(OLD, "dump-schema", tmp_path / "s.json") == 2
     assert capsys.readouterr().err.count("error: ") == 6
 
 
