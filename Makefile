@@ -6,7 +6,7 @@ CPUS := $(shell nproc 2>/dev/null || echo 2)
 WHEEL := $(CURDIR)/.wheel
 TESTS := -n $(CPUS) --dist worksteal -q
 
-.PHONY: demo test check bench docs crash fuzz wheel-test format clean
+.PHONY: demo test check bench docs crash fuzz mutate wheel-test format clean
 
 demo: $(READY)
 	$(PY) examples/digits.py
@@ -35,6 +35,10 @@ crash: $(READY)
 # Files with damage of every kind, for about an hour; writes docs/reliability.md.
 fuzz: $(READY)
 	$(PY) -m tests.campaigns.fuzz
+
+# Small errors put into the loaders, and whether a test notices.
+mutate: $(READY)
+	$(PY) -m tests.campaigns.mutate
 
 # The tests once more, against the wheel as a user installs it.
 wheel-test: $(READY)

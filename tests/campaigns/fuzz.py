@@ -116,10 +116,10 @@ def fuzz(name: str, options: Options) -> tuple[Figures, Outcomes]:
 
 def guided(options: Options) -> tuple[Figures, Outcomes]:
     """Return what a run found that keeps the files which reach new branches."""
+    # Written before the limits become small ones.
+    whole, draw = seeds(), random.Random(options.seed)
     with small_limits():
-        found = explore(
-            seeds(), 60 * options.minutes, random.Random(options.seed), read
-        )
+        found = explore(whole, 60 * options.minutes, draw, read)
     figures: Figures = {
         "files": found.n_runs,
         "files in the corpus": len(found.corpus),
