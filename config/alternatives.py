@@ -14,6 +14,7 @@ from .fields import (
     item_type,
     literals,
     members,
+    stored_fields,
 )
 from .path import child
 from .tree import Ident, Struct, is_dict, is_items, is_mapping_value
@@ -52,7 +53,7 @@ def _undeclared(annotation: Any, value: Any, path: str) -> Iterator[Problem]:
             message = f"a {cls.__name__} stands where {names} is declared"
             hint = f"Declare {names} | {cls.__name__}, so that files can say which"
             yield Problem(path, f"{message}. {hint}")
-        for field in fields_of(cls).values():
+        for field in stored_fields(cls):
             item = getattr(value, field.attribute)
             yield from _undeclared(field.annotation, item, child(path, field.name))
     elif is_mapping_value(value) or is_items(value):

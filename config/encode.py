@@ -129,6 +129,9 @@ def _struct(obj: Any, path: str, elide: bool, depth: int) -> Struct:
     if version is not None:
         struct["version"] = version
     for field in fields_of(cls).values():
+        if not field.is_stored:
+            _check_made(field, path)
+            continue
         value = getattr(obj, field.attribute)
         if elide and is_default(field, value):
             continue
@@ -140,6 +143,13 @@ def _struct(obj: Any, path: str, elide: bool, depth: int) -> Struct:
     for name, value in (getattr(obj, "__pydantic_extra__", None) or {}).items():
         struct[name] = _value(value, Any, child(path, name), elide, depth + 1)
     return struct
+
+
+def _check_made(field: Field, path: str) -> None:
+    """Raise ConfigError for an ``InitVar`` that files need and nothing keeps."""
+    if not field.has_default:
+        message = "an InitVar is kept nowhere, so it cannot be written; use a field"
+        raise _unfit(child(path, field.name), message)
 
 
 def _says_nothing(field: Field, encoded: Any) -> bool:

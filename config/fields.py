@@ -40,6 +40,9 @@ class Field:
     doc: str = ""
     """Its description, if the class declares one itself."""
 
+    is_stored: bool = True
+    """Whether instances keep it; an ``InitVar`` is gone once they are made."""
+
     @property
     def has_default(self) -> bool:
         """Whether a file may leave the field out."""
@@ -79,6 +82,11 @@ def fields_of(cls: type[Any]) -> Mapping[str, Field]:
     """
     named: Any = cls
     return _fields_of(named)
+
+
+def stored_fields(cls: type[Any]) -> list[Field]:
+    """Return the fields that instances keep, in order."""
+    return [field for field in fields_of(cls).values() if field.is_stored]
 
 
 @cache
@@ -181,6 +189,10 @@ def literals(annotation: Any) -> tuple[Any, ...]:
 
 def _dataclass_fields(cls: Any) -> list[Field]:
     hints = _hints(cls)
+    # In the order of the constructor; arguments of __post_init__ are kept in no field.
+    everything = cls.__dataclass_fields__.values()
+    kept = {field.name for field in dataclasses.fields(cls)}
+    init_only = dataclasses._FIELD_INITVAR  # type: ignore[attr-defined]  # pyright: ignore[reportAttributeAccessIssue, reportPrivateUsage]  # no public way tells them
     return [
         Field(
             name=field.name,
@@ -190,9 +202,10 @@ def _dataclass_fields(cls: Any) -> list[Field]:
             default=field.default,
             factory=_known(field.default_factory),
             doc=str(field.metadata.get("doc", "")),
+            is_stored=field.name in kept,
         )
-        for field in dataclasses.fields(cls)
-        if field.init
+        for field in everything
+        if field.init and (field.name in kept or field._field_type is init_only)
     ]
 
 

@@ -147,8 +147,11 @@ class Preparation:
             item = _resolve(f, item, child(path, f.name))
             if item is None:
                 return
-        below = child(path, f.name)
+        below, n_schedules = child(path, f.name), len(self.schedules)
         prepared[name] = self.value(f.annotation, item, below, (*steps, f.name))
+        if not f.is_stored and len(self.schedules) > n_schedules:
+            del self.schedules[n_schedules:]
+            self.problems.append(Problem(below, "an InitVar cannot be scheduled"))
 
     def _absent(
         self, f: Field, path: str, steps: tuple[Step, ...], prepared: dict[str, Any]
@@ -256,7 +259,7 @@ def _with_old(
     """Return the default with old values where it says no more than its class."""
     for name, old in weak.items():
         f = fields_of(cls).get(name)
-        if f is None:
+        if f is None or not f.is_stored:
             tree[name] = old
             continue
         value = getattr(default, f.attribute)

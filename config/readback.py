@@ -11,12 +11,12 @@ from typing import Any, get_args, get_origin
 from .encode import encode, to_plain
 from .errors import ConfigError, Problem
 from .fields import (
-    fields_of,
     is_mapping,
     is_sequence,
     is_struct_value,
     item_type,
     members,
+    stored_fields,
 )
 from .fields import literals as literals_of
 from .path import child
@@ -75,7 +75,7 @@ def difference(annotation: Any, value: Any, again: Any, path: str) -> Problem | 
 def _in_struct(value: Any, again: Any, path: str) -> Problem | None:
     if type(again) is not type(value):
         return _misread(value, again, path)
-    for field in fields_of(type(value)).values():
+    for field in stored_fields(type(value)):
         pair = getattr(value, field.attribute), getattr(again, field.attribute)
         problem = difference(field.annotation, *pair, child(path, field.name))
         if problem is not None:

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from ..config.encode import encode
-from ..config.fields import fields_of, is_struct_value, item_type, members
+from ..config.fields import is_struct_value, item_type, members, stored_fields
 from ..config.path import child
 from .parts import VALUE, kind_of
 from .serializable import MARK, PENDING, Lazy, Serializable
@@ -62,7 +62,7 @@ class Split:
         if isinstance(value, Lazy):
             waiting = dict(vars(value).get(PENDING, {}))
             vars(made).pop(PENDING, None)
-        for part in fields_of(type(value)).values():
+        for part in stored_fields(type(value)):
             below = child(path, part.name)
             deferred = waiting.get(part.attribute)
             if deferred is not None and not deferred.is_made:

@@ -4,7 +4,7 @@ import copy
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
-from ..fields import fields_of, is_model, is_struct_value
+from ..fields import is_model, is_struct_value, stored_fields
 from ..tree import is_items, is_mapping_value
 from .schedule import Schedule
 
@@ -112,7 +112,7 @@ def _replace_items(value: Mapping[Any, Any], change: Callable[[Any], Any]) -> An
 
 def _replace_fields(value: Any, change: Callable[[Any], Any]) -> Any:
     changed: dict[str, Any] = {}
-    for field in fields_of(type(value)).values():
+    for field in stored_fields(type(value)):
         old = getattr(value, field.attribute)
         new = replace_numbers(old, change)
         if new is not old:

@@ -55,13 +55,13 @@ def _samples(schedule: Schedule, n_samples: int) -> Iterable[tuple[float, float]
 
 
 def _schedules(source: Any, path: str) -> Iterable[tuple[str, Schedule]]:
-    from ..fields import fields_of, is_struct_value
+    from ..fields import is_struct_value, stored_fields
 
     schedule = source if isinstance(source, Schedule) else schedule_of(source)
     if schedule is not None:
         yield path, schedule
     elif is_struct_value(source):
-        for field in fields_of(type(source)).values():
+        for field in stored_fields(type(source)):
             value = getattr(source, field.attribute)
             yield from _schedules(value, child(path, field.name))
     elif is_dict(source):

@@ -5,13 +5,13 @@ from collections.abc import Iterator
 from typing import Any
 
 from ..fields import (
-    fields_of,
     is_mapping,
     is_sequence,
     is_struct,
     is_struct_value,
     item_type,
     members,
+    stored_fields,
 )
 from ..path import index_of
 from ..tree import Struct, is_dict, is_items, is_mapping_value
@@ -59,7 +59,7 @@ def find(value: Any, annotation: Any, path: Path) -> tuple[Any, Any] | None:
     for name in path:
         kinds = members(annotation)
         if is_struct_value(value):
-            fields = fields_of(type(value)).values()
+            fields = stored_fields(type(value))
             field = next((f for f in fields if name in f.names), None)
             if field is None:
                 return None

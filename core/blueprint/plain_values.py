@@ -161,7 +161,16 @@ def _written_other(value: Any, hint: Any, path: str) -> Any:
         return {_DEVICE: str(value)}
     if isinstance(value, os.PathLike):
         return {_PATH: str(value)}
-    plain = simple(value, hint, path)
+    try:
+        plain = simple(value, hint, path)
+    except TypeError as error:
+        if str(error).startswith(path):
+            raise
+        # An object of another library whose fields are not those of a configuration.
+        name = type(value).__qualname__
+        hint_text = "pass what it is made from, as numbers, texts and dicts"
+        message = f"{path}: {name} is no plain data ({error}); {hint_text}"
+        raise TypeError(message) from error
     return {_DECLARED: plain} if is_struct_value(value) or _is_enum(value) else plain
 
 

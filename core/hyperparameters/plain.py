@@ -165,7 +165,8 @@ def check_declared(value: object, hint: Any, where: str) -> None:
 
 def declares(hint: Any, value: object) -> bool:
     """Return whether ``hint`` names the class of ``value``."""
-    return any(isinstance(m, type) and isinstance(value, m) for m in members(hint))
+    kinds = (member for member in members(hint) if member is not Any)
+    return any(isinstance(kind, type) and isinstance(value, kind) for kind in kinds)
 
 
 def simple(value: Any, hint: Any, where: str) -> Any:

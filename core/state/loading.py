@@ -3,6 +3,7 @@
 """The ways into a module: fill a living one, or build one without init."""
 
 import copy
+import inspect
 from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Literal, TypedDict, TypeVar
@@ -112,8 +113,30 @@ def from_record(
     loading if what follows must be reproducible. Raises as `load_record` does.
     """
     allowed = Allowed(strict, allow_missing, allow_unexpected, allow_empty)
+    _check_callable(factory)
     with paused_collection():
         return _from_record(factory, _opened(source, hyperparameters), allowed)
+
+
+def _check_callable(factory: object) -> None:
+    """Raise TypeError for a class that cannot be called without arguments."""
+    if not (isinstance(factory, type) and issubclass(factory, nn.Module)):
+        return
+    try:
+        inspect.signature(factory).bind()
+    except ValueError:
+        return  # a constructor without a signature: calling it shows
+    except TypeError as error:
+        name = factory.__name__
+        by_file = (
+            f"{name}.from_record(file) takes them from the file; or "
+            if hasattr(factory, "from_record")
+            else ""
+        )
+        raise TypeError(
+            f"{name} needs arguments ({error}): {by_file}pass a function without any, "
+            f"as in from_record(lambda: {name}(...), file)"
+        ) from None
 
 
 def report_of(module: nn.Module) -> LoadReport | None:

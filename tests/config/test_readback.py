@@ -2,7 +2,7 @@
 
 import datetime
 import enum
-from dataclasses import dataclass, field
+from dataclasses import InitVar, dataclass, field
 from pathlib import Path
 from typing import Any, Literal, cast
 
@@ -203,3 +203,30 @@ def test_of_two_classes_that_fit_the_one_with_all_fields_is_read() -> None:
 
     assert loads(Pair, '{"one": {"x": 3}}', "json").one == Left(x=3)
     assert loads(Pair, dumps(Pair(one=Left()), "json"), "json").one == Left()
+
+
+@dataclass
+class Scaled:
+    x: int
+    scale: InitVar[int]
+    y: int = 0
+
+    def __post_init__(self, scale: int) -> None:
+        self.y = self.x * scale
+
+
+@pytest.mark.parametrize("format", FORMATS)
+def test_an_init_only_argument_is_read_and_refused_where_it_must_be_written(
+    format: str,
+) -> None:
+    text = {"json": '{"x": 2, "scale": 3}', "yaml": "x: 2\nscale: 3"}
+
+    built = loads(Scaled, text.get(format, "(x: 2, scale: 3)"), format)
+
+    assert (built.x, built.y) == (2, 6)
+    with pytest.raises(ConfigError, match="scale: an InitVar is kept nowhere"):
+        dumps(built, format)
+
+
+def test_an_init_only_argument_may_be_overridden() -> None:
+    assert loads(Scaled, "(x: 2, scale: 3)", overrides=["scale=5"]).y == 10
