@@ -30,6 +30,7 @@ from burnish.records.recorder import Recorder
 
 from ..records.hostile_files import FILES, SUMMED, said, small
 from .afterwards import misuse
+from .configs import CASES, configs
 from .forks import Outcomes, run_cases
 from .guided import explore
 from .mutations import FORGERS, mutated
@@ -198,10 +199,17 @@ ODD_FILES: list[bytes] = [
 ]
 """Files with what the others lack."""
 
+
+def drawn(name: str, options: Options) -> tuple[Figures, Outcomes]:
+    """Return how drawn configs ended; one takes a thousand times as long as a file."""
+    return configs(name, max(options.n // 50, 10), options.seed)
+
+
 Part = Callable[[Options], tuple[Figures, Outcomes]]
 
 PARTS: dict[str, Part] = {
     **{f"damaged {name}": partial(fuzz, name) for name in FILES},
+    **{f"configs: {name}": partial(drawn, name) for name in CASES},
     "guided by coverage": guided,
 }
 
