@@ -19,6 +19,7 @@ from ..evolution.upgrading import upgraded_node
 from . import plain
 from .hparams_checks import check_complete, check_no_argument, check_stored
 from .hparams_plan import Container, Partial, Plan, Ref, Struct, has_plans
+from .kinds import kinds_of, range_of
 from .known_arguments import builder_of
 from .own_reader import from_blueprint, own_reader
 from .registry import MODULE, NAME, class_named
@@ -60,7 +61,7 @@ class Planner:
             return self._for_builder(cls, node, path, depth)
         parameters, hints = parameters_of(cls), plain.hints_of(cls)
         check_stored(cls, node, path)
-        containers = _containers_of(node, path)
+        containers, kinds = _containers_of(node, path), kinds_of(node, path)
         found: dict[str, Any] = {}
         for name, value in node.items():
             parameter = parameters.get(name)
@@ -68,6 +69,8 @@ class Planner:
                 check_no_argument(cls, node, name, path)
                 continue
             where, hint = join(path, name), hints.get(name, Any)
+            if hint is Any:
+                hint = kinds.get(name, Any)
             kind = containers.get(name) or _declared_container(hint, value)
             if kind is not None:
                 found[name] = self._container(kind, value, where, depth + 1)
@@ -137,6 +140,8 @@ class Planner:
             self.value(item, plain.item_hint(hint, i), join(path, i), depth + 1)
             for i, item in enumerate(value)
         ]
+        if hint is range:
+            return range_of(items, path)
         return _rich(plain.collected(items, hint), hint, path)
 
     def _mapping(self, value: Any, hint: Any, path: str, depth: int) -> Any:

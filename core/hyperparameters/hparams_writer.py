@@ -18,6 +18,7 @@ from . import plain
 from .capture import is_decorated
 from .declared_class import declared_class
 from .hparams_dict import HparamsDict
+from .kinds import kind_of
 from .known_arguments import known_arguments
 from .registry import class_named, names_of
 from .shown import shown
@@ -105,6 +106,7 @@ class Writer:
         hints, parameters = plain.hints_of(cls), parameters_of(cls)
         node: dict[str, Any] = {}
         containers: dict[str, str] = {}
+        kinds: dict[str, str] = {}
         unstored: dict[str, str] = {}
         for name, value in arguments.items():
             parameter = parameters.get(name)
@@ -128,11 +130,10 @@ class Writer:
             node[name] = told
             if type(value) in plain.CONTAINERS_OF_TORCH and plain.REF not in told:
                 containers[name] = type(value).__name__
-        if containers:
-            node[plain.CONTAINERS] = containers
-        if unstored:
-            node[UNSTORED] = unstored
-        return node
+            if (what := kind_of(cls, parameter, value, hint)) is not None:
+                kinds[name] = what
+        notes = {plain.CONTAINERS: containers, plain.KINDS: kinds, UNSTORED: unstored}
+        return node | {key: note for key, note in notes.items() if note}
 
     def _argument(self, value: Any, kind: Any, hint: Any, path: str, depth: int) -> Any:
         if kind is Parameter.VAR_POSITIONAL:

@@ -29,7 +29,7 @@ from .signature import parameters_of
 from .unstored import UNSTORED
 
 REF, CLASS, TENSOR, CONTAINERS = "__ref__", "__class__", "__tensor__", "__containers__"
-CHILDREN, VERSION, SAVE = "__children__", "__version__", "__save__"
+CHILDREN, VERSION, SAVE, KINDS = "__children__", "__version__", "__save__", "__kinds__"
 
 MARKS = frozenset({"__module__", "__name__", REF, CLASS, TENSOR})
 """Keys that a dict of plain data cannot have."""
@@ -49,6 +49,7 @@ OWN = frozenset(
         "__name__",
         "__registered__",
         CONTAINERS,
+        KINDS,
         CHILDREN,
         VERSION,
         SAVE,

@@ -1,6 +1,7 @@
 """What cannot be kept or called is told by its name, with what to do."""
 
 import enum
+import json
 from pathlib import Path
 from typing import Any
 
@@ -54,3 +55,37 @@ def test_a_config_of_transformers_in_a_blueprint_is_told_by_path() -> None:
 
     with pytest.raises(Exception, match=r"config: GPT2Config is no plain data"):
         blueprint.to_dict()
+
+
+VALUES = [
+    (3, 4),
+    {1, 2},
+    frozenset({1}),
+    range(5, 0, -2),
+    range(0),
+    Path("data/x"),
+    [1, 2],
+    "text",
+]
+
+
+@pytest.mark.parametrize("value", VALUES, ids=str)
+def test_an_argument_without_annotation_comes_back_as_what_it_was(
+    value: Any, tmp_path: Path
+) -> None:
+    file = tmp_path / "net.mpk"
+    burnish.save_record(Loose(value), file)
+    told = json.loads(json.dumps(burnish.get_hparams(Loose(value))))
+    factory: Any = Loose
+
+    for again in (burnish.from_hyperparameters(told), factory.from_record(file)):
+        assert again.color == value
+        assert type(again.color) is type(value)
+
+
+@pytest.mark.parametrize("kinds", [3, {"color": "module"}, {"color": []}])
+def test_kinds_that_are_none_are_refused(kinds: Any) -> None:
+    told = {**burnish.get_hparams(Loose((1, 2))), "__kinds__": kinds}
+
+    with pytest.raises(Exception, match="__kinds__: expected"):
+        burnish.from_hyperparameters(told)
