@@ -531,8 +531,8 @@ def old_files(pair: Pair, formats: Sequence[str] = FORMATS) -> list[OldFile]:
     """
     old = Classes(copy.deepcopy(pair.old))
     files: list[OldFile] = []
-    for i, tree in enumerate(trees(pair.old)):
-        value = old.value_of(old.root, tree)
+    for i, values in enumerate(trees(pair.old)):
+        value = old.value_of(old.root, values)
         for format, elide in ((f, e) for f in formats for e in (False, True)):
             if format == "yaml" and i:
                 continue
@@ -542,28 +542,41 @@ def old_files(pair: Pair, formats: Sequence[str] = FORMATS) -> list[OldFile]:
                 continue  # refused when written: there is no such file
             files.append(OldFile(value, format, text))
         files.append(OldFile(value, "json", json.dumps(by_hand(value))))
-        files.append(OldFile(value, "ron", ron.write(by_hand(value, named=True))))
+        for is_terse in (False, True):
+            tree = by_hand(value, named=True, is_terse=is_terse)
+            files.append(OldFile(value, "ron", ron.write(tree)))
     return files
 
 
-def by_hand(value: Any, *, named: bool = False, is_certain: bool = True) -> Any:
+def by_hand(
+    value: Any, *, named: bool = False, is_certain: bool = True, is_terse: bool = False
+) -> Any:
     """Return the tree that a person may write: structs stay, defaults in them do not.
+
+    A terse person leaves out structs at their default too.
 
     Of one class among several every field is written, unless its name is.
     """
     if isinstance(value, dict):
-        return {k: by_hand(v, named=named, is_certain=named) for k, v in value.items()}
+        return {
+            k: by_hand(v, named=named, is_certain=named, is_terse=is_terse)
+            for k, v in value.items()
+        }
     if isinstance(value, list | tuple):
-        return type(value)(by_hand(v, named=named, is_certain=named) for v in value)
+        return type(value)(
+            by_hand(v, named=named, is_certain=named, is_terse=is_terse) for v in value
+        )
     if not dataclasses.is_dataclass(value):
         return encode(value)
     tree = Struct(type(value).__name__) if named else cast(Any, {})
     for one in fields_of(cast(Any, type(value))).values():
         item, default = getattr(value, one.attribute), one.make_default()
         is_struct = dataclasses.is_dataclass(item)
-        if is_struct or not is_certain or item != default:
+        if (is_struct and not is_terse) or not is_certain or item != default:
             below = named or sum(map(is_struct_class, members(one.annotation))) == 1
-            tree[one.name] = by_hand(item, named=named, is_certain=is_certain and below)
+            tree[one.name] = by_hand(
+                item, named=named, is_certain=is_certain and below, is_terse=is_terse
+            )
     return tree
 
 
