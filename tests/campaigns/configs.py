@@ -100,7 +100,7 @@ def configs(name: str, n: int, seed: int) -> tuple[dict[str, int | float], Outco
 
 def main() -> int:
     """Run every kind, print the figures, and return 1 if there was a defect."""
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--n", type=int, default=2000)
     parser.add_argument("--seed", type=int, default=0)
     given = parser.parse_args()

@@ -12,7 +12,7 @@ import json
 import random
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, Union, cast
+from typing import Any, Literal, TypeGuard, Union, cast
 
 from burnish.config import ConfigError, DeleteField, Versioned, dumps, loads, ron
 from burnish.config.encode import encode
@@ -678,5 +678,5 @@ def _difference(pair: Pair, old: Any, new: Any, path: str) -> str:
     return "" if old == new or is_cut else f"{path}: {old!r} became {new!r}"
 
 
-def _is_number(value: Any) -> bool:
+def _is_number(value: Any) -> TypeGuard[int | float]:
     return isinstance(value, int | float)
