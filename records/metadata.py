@@ -1,11 +1,31 @@
 """What a file's metadata must be; the key "burnish" is the library's own part."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from .columns import is_size, is_text
 from .errors import RecordFormatError
 from .tree import Node
+
+
+def combined(
+    recorded: Mapping[str, Any], users: Mapping[str, Any] | None
+) -> dict[str, Any]:
+    """Return the metadata of a record with that of the user, who has the last word.
+
+    ValueError for a user's key "burnish", or a part of ours that is no map.
+    """
+    if users is not None and _KEY in users:
+        raise ValueError(
+            f"metadata: the key {_KEY!r} is the library's own part; choose another "
+            "key for yours"
+        )
+    ours = recorded.get(_KEY, {})
+    if not isinstance(ours, Mapping):
+        raise ValueError(
+            f"metadata[{_KEY!r}] is the library's own part, a map; found {ours!r:.80}"
+        )
+    return {**recorded, **(users or {})}
 
 
 def check_metadata(metadata: object, file: str) -> None:
@@ -15,7 +35,7 @@ def check_metadata(metadata: object, file: str) -> None:
     """
     if not isinstance(metadata, dict):
         raise RecordFormatError(file, "metadata that is no map")
-    ours: Node = metadata.get("burnish", {})  # pyright: ignore[reportUnknownMemberType]  # any map
+    ours: Node = metadata.get(_KEY, {})  # pyright: ignore[reportUnknownMemberType]  # any map
     if not isinstance(ours, dict):
         raise RecordFormatError(
             file,
@@ -29,6 +49,8 @@ def check_metadata(metadata: object, file: str) -> None:
                 file, f"the metadata 'burnish.{key}' {ours[key]!r:.80}"
             )
 
+
+_KEY = "burnish"
 
 _OURS: dict[str, Callable[[Any], bool]] = {
     "library": is_text,

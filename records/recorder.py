@@ -17,6 +17,7 @@ from .format import (
     format_named,
     write_record,
 )
+from .metadata import combined
 from .precision import Precision, PrecisionLike
 from .record import Record
 from .sink import Destination, File, Progress, StreamSink, open_sink
@@ -233,10 +234,10 @@ def _described(
     """Return the record with what its file says about it."""
     chosen = Precision.of(precision if precision is not None else recorder.precision)
     flat = record.flat()
-    users = {**flat.metadata, **(metadata or {})}
-    ours = dict(users.pop("burnish", None) or {})
+    metadata = combined(flat.metadata, metadata)
+    ours = dict(metadata.pop("burnish", {}))
     ours.pop("precision", None)
     ours = {"library": LIBRARY, "type": flat.type_name, **ours}
     if (precision_name := chosen.describe(flat)) is not None:
         ours["precision"] = precision_name
-    return flat.replaced(metadata={"burnish": ours, **users})
+    return flat.replaced(metadata={"burnish": ours, **metadata})

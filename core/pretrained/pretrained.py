@@ -10,6 +10,7 @@ from torch import nn
 
 from ...config.path import Patterns
 from ...records.flat import FlatRecord
+from ...records.metadata import combined
 from ...records.open import open_record
 from ...records.precision import PrecisionLike
 from ...records.recorder import Recorder
@@ -93,7 +94,9 @@ def save_pretrained(
     check_rebuilds(module, hparams)
     record = into_record(module)
     ours = {**record.metadata.get("burnish", {}), "hparams": hparams}
-    record = record.replaced(metadata={"burnish": ours, **(metadata or {})})
+    record = record.replaced(
+        metadata=combined({**record.metadata, "burnish": ours}, metadata)
+    )
     path = os.path.realpath(os.fsdecode(folder))
     os.makedirs(path, exist_ok=True)
     shards = split(record, most, precision) if format == "safetensors" else []

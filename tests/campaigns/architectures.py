@@ -132,9 +132,9 @@ def _declare_operators() -> None:
     """
     global _torchvision_library
     if _torchvision_library is None:
-        library = torch.library.Library("torchvision", "FRAGMENT")
+        library = torch.library.Library("torchvision", "FRAGMENT")  # type: ignore[no-untyped-call]  # of torch
         for schema in _TORCHVISION_OPERATORS:
-            library.define(schema)
+            library.define(schema)  # type: ignore[no-untyped-call]  # of torch
         _torchvision_library = library
 
 

@@ -42,9 +42,9 @@ class _Nothing(Format):
     name = "nothing"
     suffixes = (".nothing",)
 
-    def write(self, *_: Any) -> None: ...
+    def encode(self, *_: Any) -> None: ...
 
-    def read(self, *_: Any) -> Any: ...
+    def decode(self, *_: Any) -> Any: ...
 
 
 def register_format(n: int) -> None:
@@ -103,9 +103,12 @@ def test_a_table_is_read_while_others_register(
             problems.append(error)
 
     def write() -> None:
-        for n in range(60):
-            register(n)
-        done.set()
+        try:
+            for n in range(60):
+                register(n)
+        finally:
+            # Whatever goes wrong here, the readers end.
+            done.set()
 
     def read_on() -> None:
         while not done.is_set():

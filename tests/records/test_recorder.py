@@ -297,3 +297,17 @@ def test_a_users_format_is_found_by_suffix_name_and_magic(tmp_path: Path) -> Non
 def bits(tensor: torch.Tensor) -> torch.Tensor:
     """Return the bytes of a tensor: -0.0 is not 0.0, and a NaN is itself."""
     return tensor.contiguous().view(-1).view(torch.uint8)
+
+
+@pytest.mark.parametrize("ours", [3, {"type": "Other"}, None])
+def test_a_users_metadata_does_not_replace_the_librarys_part(
+    ours: object, tmp_path: Path
+) -> None:
+    state = Record.from_state_dict({"weight": torch.ones(2)})
+    state.save(tmp_path / "net.mpk")
+    written = (tmp_path / "net.mpk").read_bytes()
+
+    with pytest.raises(ValueError, match="'burnish' is the library's own part"):
+        state.save(tmp_path / "net.mpk", metadata={"burnish": ours})
+
+    assert (tmp_path / "net.mpk").read_bytes() == written
