@@ -161,7 +161,7 @@ def _transformers_builder(name: str) -> Callable[[], nn.Module]:
 def _shrink(config: Any) -> None:
     from transformers import PretrainedConfig
 
-    for name, value in list(vars(config).items()):
+    for value in list(vars(config).values()):
         if isinstance(value, PretrainedConfig):
             _shrink(value)
     for name, size in SMALL.items():

@@ -1,7 +1,10 @@
-"""Models of other libraries, saved and rebuilt in every format, bit for bit.
+"""`make models`: models of other libraries, saved and rebuilt in every format.
 
-Each architecture runs in a process of its own, so that a crash or a hang is told by
-name. Fresh memory is filled with NaN, so that nothing unfilled passes for a number.
+    python -m tests.campaigns.models [--only PART_OF_NAME] [--skip K] [--n N] [--dry]
+
+They are compared bit for bit, and so is which tensors share memory. Each architecture
+runs in a process of its own, so that a crash or a hang is told by name. Fresh memory
+is filled with NaN, so that nothing unfilled passes for a number.
 """
 
 import argparse
@@ -21,12 +24,14 @@ import torch
 from torch import nn
 
 import burnish
-from tests.campaigns.architectures import (  # noqa: TID251  # a neighbour
+
+from .architectures import (
     Architecture,
     timm_architectures,
     torchvision_architectures,
     transformers_architectures,
 )
+from .reliability import write_section
 
 FORMATS = ("mpk", "mpk.zst", "json", "safetensors")
 MAX_VALUES = 60_000_000
@@ -109,8 +114,8 @@ def differences(expected: Snapshot, found: Snapshot, no_transient: bool) -> list
     if expected.keys() != found.keys():
         return [f"other names: {sorted(expected.keys() ^ found.keys())[:5]}"]
     problems: list[str] = []
-    for path, (kind, values, number) in expected.items():
-        other_kind, other, other_number = found[path]
+    for path, (kind, values, _) in expected.items():
+        other_kind, other, _ = found[path]
         if kind != other_kind or values.dtype != other.dtype:
             problems.append(f"{path}: another kind or dtype")
         elif not same_bits(values, other):
@@ -185,28 +190,63 @@ def _child(architecture: Architecture, sender: Connection) -> None:
 
 def main() -> int:
     """Run what the command line asks for; 1 if a model came back another one."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--only", default="", help="part of a name")
     parser.add_argument("--skip", type=int, default=0)
     parser.add_argument("--n", type=int, default=1_000_000)
+    parser.add_argument("--dry", action="store_true", help="write no page")
     arguments = parser.parse_args()
-    all_of_them = itertools.chain(
-        transformers_architectures(),
-        torchvision_architectures(),
-        timm_architectures(),
+    architectures = itertools.chain(
+        transformers_architectures(), torchvision_architectures(), timm_architectures()
     )
-    chosen = [a for a in all_of_them if arguments.only in a.name]
+    chosen = [a for a in architectures if arguments.only in a.name]
     chosen = chosen[arguments.skip : arguments.skip + arguments.n]
     began = time.monotonic()
-    counts: collections.Counter[str] = collections.Counter()
+    counts: dict[str, collections.Counter[str]] = {}
     for architecture in chosen:
         outcome = run([architecture])[architecture.name]
-        known = outcome == "equal" or outcome.startswith("left out")
-        counts[outcome.partition(":")[0] if known else "differs"] += 1
+        library = architecture.name.partition(".")[0]
+        counts.setdefault(library, collections.Counter())[_kind(outcome)] += 1
         if outcome != "equal":
             print(f"{architecture.name}: {outcome}", flush=True)
-    print(f"{dict(counts)} in {time.monotonic() - began:.0f} s")
-    return int(bool(counts["differs"]))
+    text = _section(counts, time.monotonic() - began)
+    print(text)
+    if not arguments.dry:
+        write_section("models", text)
+    return int(any(count["differs"] for count in counts.values()))
+
+
+def _kind(outcome: str) -> str:
+    """Return under which heading of the table an outcome counts."""
+    if outcome != "equal" and not outcome.startswith("left out"):
+        return "differs"
+    reason = "left out: does not build"
+    return reason if outcome.startswith(reason) else outcome
+
+
+def _section(counts: dict[str, collections.Counter[str]], seconds: float) -> str:
+    kinds = ("equal", "differs", "left out: does not build", "left out: too large")
+    head = " | ".join(kinds)
+    rows = [
+        f"| {library} | {' | '.join(str(count[kind]) for kind in kinds)} |"
+        for library, count in counts.items()
+    ]
+    return "\n".join(
+        [
+            "## Models of other libraries (`make models`)",
+            "",
+            "Each architecture is built small, saved, and rebuilt with `from_record` "
+            "and `load_record`,",
+            f"in {', '.join(FORMATS)}, with memory poisoned by NaN; every tensor and "
+            "which share memory are compared.",
+            "What does not build needs other sizes, a network or other packages.",
+            f"{seconds:,.0f} s, torch {torch.__version__}.",
+            "",
+            f"| library | {head} |",
+            "|---" * (len(kinds) + 1) + "|",
+            *rows,
+        ]
+    )
 
 
 if __name__ == "__main__":
