@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar, overload
 import torch
 from torch import Tensor, nn
 
+from .arguments import check_arguments
 from .binding import Binding
 from .clipping import Clip
 from .engines.internals import internals, untraced
@@ -62,7 +63,16 @@ class OptimizerAdaptor(Stepping):
         nonfinite: Literal["pass", "skip", "error"] = "pass",
         fused: bool | None = None,
     ) -> None:
-        _check_arguments(optimizer, module, nonfinite, state_dtype)
+        check_arguments(
+            optimizer,
+            module,
+            groups=groups,
+            clip=clip,
+            maximize=maximize,
+            state_dtype=state_dtype,
+            nonfinite=nonfinite,
+            fused=fused,
+        )
         self.nonfinite, self.clip, self.fused = nonfinite, clip, fused
         self.state_dtype = state_dtype
         self._base, self._lr = optimizer, lr
@@ -270,22 +280,3 @@ class OptimizerAdaptor(Stepping):
                 loss = closure()
         self._advance(None, None)
         return loss
-
-
-def _check_arguments(
-    optimizer: object, module: object, nonfinite: str, state_dtype: torch.dtype | None
-) -> None:
-    if not isinstance(optimizer, SimpleOptimizer):
-        raise TypeError(
-            f"the first argument is a SimpleOptimizer, got {type(optimizer).__name__}: "
-            "OptimizerAdaptor(AdamW(), net, lr=1e-3)"
-        )
-    if not isinstance(module, nn.Module):
-        raise TypeError(
-            f"an optimizer is bound to a module, got {type(module).__name__}; pass the "
-            "module itself, as in AdamW().bind(net, lr=1e-3)"
-        )
-    if nonfinite not in ("pass", "skip", "error"):
-        raise ValueError(f"nonfinite is 'pass', 'skip' or 'error', got {nonfinite!r}")
-    if state_dtype is not None and not state_dtype.is_floating_point:
-        raise ValueError(f"state_dtype must be a floating dtype, got {state_dtype}")

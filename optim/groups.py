@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from torch import nn
 
@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from ..records.entry import Param
     from .clipping import Clip
     from .schedulers.scheduler import Scheduler
+
+Types: TypeAlias = type[nn.Module] | tuple[type[nn.Module], ...]
 
 NORMS: tuple[type[nn.Module], ...] = (
     nn.modules.batchnorm._NormBase,  # pyright: ignore[reportPrivateUsage]  # the base of all BatchNorm and InstanceNorm
@@ -26,26 +28,34 @@ NORMS: tuple[type[nn.Module], ...] = (
 class Group:
     """Parameters that a pattern, a type of layer, or both pick, and what they get.
 
-    ``Group("**.bias", weight_decay=0.0)``; ``Group(type=NORMS, weight_decay=0.0)``;
+    ``Group("**.bias", weight_decay=0.0)``; ``Group(NORMS, weight_decay=0.0)``;
     ``Group("head.**", optimizer=Muon(), lr=0.02)``. The last group that matches wins.
     """
 
     def __init__(
         self,
-        pattern: "Patterns | None" = None,
+        pattern: "Patterns | Types | None" = None,
         *,
-        type: "type[nn.Module] | tuple[type[nn.Module], ...] | None" = None,
+        type: "Types | None" = None,
         optimizer: SimpleOptimizer[Any] | None = None,
         lr: "float | Scheduler | None" = None,
         clip: "Clip | None" = None,
         **changes: Any,
     ) -> None:
+        if _is_types(pattern):
+            if type is not None:
+                raise TypeError(
+                    "a Group takes types once: Group(nn.LayerNorm, ...) or "
+                    "Group('encoder.**', type=nn.LayerNorm, ...)"
+                )
+            pattern, type = None, pattern
         if pattern is None and type is None:
             raise TypeError(
                 "a Group needs a pattern, a type, or both: Group('**.bias', ...), "
                 "Group(type=NORMS, ...)"
             )
-        self.pattern, self.type = pattern, type
+        self.pattern: Patterns | None = pattern  # type: ignore[assignment]  # types went
+        self.type = type
         self.optimizer, self.lr, self.clip, self.changes = optimizer, lr, clip, changes
 
     def __repr__(self) -> str:
@@ -112,6 +122,12 @@ def place(
         if not any_match:
             raise ValueError(_no_match(group, params))
     return [one for one in placed if one.params]
+
+
+def _is_types(value: object) -> bool:
+    """Return whether ``value`` is a class, or several, as `isinstance` takes them."""
+    items = value if isinstance(value, tuple) else (value,)
+    return bool(items) and all(isinstance(item, type) for item in items)
 
 
 def _matches(

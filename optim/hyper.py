@@ -3,7 +3,7 @@
 import dataclasses
 from typing import Any
 
-from .simple import SimpleOptimizer, hyperparameters
+from .simple import SimpleOptimizer, check_types, hyperparameters
 
 _RESERVED = frozenset(
     ["params", "lr", "kind", "maximize", "optimizer", "schedule", "clip", "is_training"]
@@ -20,6 +20,7 @@ class Hyper:
 
     def __init__(self, template: SimpleOptimizer[Any]) -> None:
         self.template = template
+        check_types(template)
         initial = hyperparameters(template)
         taken = _RESERVED & initial.keys()
         if taken:

@@ -7,6 +7,7 @@ Beside torch's keys and the hyperparameters a group has ``optimizer``, ``schedul
 import dataclasses
 import json
 from enum import Enum
+from numbers import Real
 from typing import Any
 
 from torch import Tensor
@@ -42,6 +43,8 @@ def new_group(
 def first_rate(lr: "float | Tensor | Scheduler") -> Any:
     """Return the learning rate that a group starts with. Raises ValueError."""
     rate = lr.lr() if isinstance(lr, Scheduler) else lr
+    if not isinstance(rate, Real | Tensor) or isinstance(rate, bool):
+        raise TypeError(f"lr is a number or a schedule, got {rate!r:.60}")
     check_range("lr", float(rate), 0.0)
     return rate
 

@@ -3,7 +3,18 @@
 import dataclasses
 import inspect
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar, Generic, Self, TypeVar
+from numbers import Integral, Real
+from typing import (
+    TYPE_CHECKING,
+    Any,
+    ClassVar,
+    Generic,
+    Self,
+    TypeVar,
+    get_args,
+    get_origin,
+    get_type_hints,
+)
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -103,12 +114,55 @@ def hyperparameters(simple: "SimpleOptimizer[Any]") -> dict[str, Any]:
 def check_range(
     name: str, value: float, low: float, high: float = float("inf")
 ) -> None:
-    """Raise ValueError unless ``low <= value < high``; an infinite end is left out."""
+    """Raise ValueError unless ``low <= value < high``; an infinite end is left out.
+
+    TypeError for what is no number: a tensor would be saved as something else.
+    """
+    _check_number(name, value)
     if not low <= value < high:
         bounds = (
             f"at least {low:g}" if high == float("inf") else f"in [{low:g}, {high:g})"
         )
         raise ValueError(f"{name} must be {bounds}, got {value}")
+
+
+def check_types(simple: "SimpleOptimizer[Any]") -> None:
+    """Raise TypeError for a hyperparameter that is not of its declared type."""
+    if not dataclasses.is_dataclass(simple):
+        return
+    for name, hint in _hints(type(simple)).items():
+        _check_type(f"{type(simple).__name__}({name}=...)", hint, getattr(simple, name))
+
+
+def _hints(cls: type) -> dict[str, Any]:
+    try:
+        hints = get_type_hints(cls)
+    except NameError:  # a name that only a type checker knows
+        return {}
+    fields: Any = dataclasses.fields(cls)  # pyright: ignore[reportArgumentType]  # it is a dataclass
+    return {f.name: hints.get(f.name) for f in fields if f.init}
+
+
+def _check_type(name: str, hint: Any, value: Any) -> None:
+    if hint is float or hint is int:
+        _check_number(name, value, whole=hint is int)
+    elif hint in (bool, str) and not isinstance(value, hint):
+        raise TypeError(f"{name} must be a {hint.__name__}, got {value!r:.60}")
+    elif get_origin(hint) is tuple and isinstance(value, list | tuple):
+        inner = get_args(hint)
+        for i, item in enumerate(value):  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]  # items are any value
+            _check_type(f"{name}[{i}]", inner[min(i, len(inner) - 1)], item)
+
+
+def _check_number(name: str, value: object, *, whole: bool = False) -> None:
+    kind = Integral if whole else Real
+    if isinstance(value, kind) and not isinstance(value, bool):
+        return
+    what = f"a {type(value).__name__}" if hasattr(value, "dtype") else f"{value!r:.60}"
+    hint = "; pass its number: float(x)" if hasattr(value, "dtype") else ""
+    raise TypeError(
+        f"{name} must be a {'whole ' if whole else ''}number, got {what}{hint}"
+    )
 
 
 def check_betas(betas: tuple[float, ...], count: int = 2) -> None:
@@ -137,6 +191,7 @@ def _refuse_parameters(
         if dataclasses.is_dataclass(cls)
         else set[str]()
     )
+    _refuse_options_of_torch(cls.__name__, kwargs.keys() - names)
     takes_first = bool(args) and not isinstance(
         args[0], int | float | str | bool | tuple
     )
@@ -153,6 +208,21 @@ def _refuse_parameters(
             f"{cls.__name__} takes hyperparameters only; the module and the learning "
             f"rate go to bind: {cls.__name__}({rest}).bind(net, lr={lr})"
         )
+
+
+_OF_TORCH = {
+    "foreach": "which engine runs is found out (bind(..., fused=...), engine_report)",
+    "capturable": "steps are not captured in CUDA graphs",
+    "differentiable": "steps are not differentiated",
+    "fused": "it goes to bind: bind(net, lr=..., fused=...)",
+    "maximize": "it goes to bind: bind(net, lr=..., maximize=True)",
+}
+"""What torch's optimizers are told and simple ones are not, and why."""
+
+
+def _refuse_options_of_torch(name: str, options: set[str]) -> None:
+    for option in sorted(options & _OF_TORCH.keys()):
+        raise TypeError(f"{name} has no hyperparameter {option!r}: {_OF_TORCH[option]}")
 
 
 def _is_module(args: tuple[object, ...]) -> bool:

@@ -6,7 +6,7 @@ from typing import Any
 from .agreement import kernel_agrees
 from .blocks import Replay, replayable
 from .bucket import Engine, Unfit
-from .compiled import Native, compiled
+from .compiled import Native, compiled, why_not_compiled
 from .foreach import Listwise, listable
 from .generators import Watch
 from .recording import NotElementwise
@@ -74,7 +74,9 @@ def _recorded(
         replayable(made, layout, step, numbers)
     except Unfit as unfit:
         return Choice(None, str(unfit), made.reads_shape)
-    return Choice(Replay(), "elementwise", made.reads_shape)
+    refusal = why_not_compiled(made) if fused else ""
+    why = f"elementwise; not compiled: {refusal}" if refusal else "elementwise"
+    return Choice(Replay(), why, made.reads_shape)
 
 
 def is_elementwise(step: Step, layout: Layout, numbers: dict[str, Any]) -> bool:

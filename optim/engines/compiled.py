@@ -84,17 +84,22 @@ def compiled(
     key = made.key()
     if key not in _programs:
         _programs[key] = _compile(made, layout, step, scalars)
-    return _programs[key]
+    found = _programs[key]
+    return None if isinstance(found, str) else found
 
 
-def _compile(
-    made: Trace, layout: Layout, step: Step, scalars: dict[str, Any]
-) -> Any | None:
+def why_not_compiled(made: Trace) -> str:
+    """Return why `compiled` gave no program; nothing if it did or was not asked."""
+    found = _programs.get(made.key())
+    return found if isinstance(found, str) else ""
+
+
+def _compile(made: Trace, layout: Layout, step: Step, scalars: dict[str, Any]) -> Any:
+    """Return the program, or in words why there is none."""
     try:
         run = load(c_source(program(made.tape, made.outs))).run
     except (NotElementwise, CompileError) as problem:
-        _warn(str(problem))
-        return None
+        return _warned_of(str(problem))
     run.argtypes = [ctypes.c_void_p, ctypes.c_int64, ctypes.c_void_p, ctypes.c_int64]
     run.restype = None
 
@@ -105,12 +110,13 @@ def _compile(
         run(table.ctypes.data, 1, numbers, 1)
 
     if not agrees(over, made, layout, step, scalars):
-        _warn("the compiled step gave other numbers than the step as written")
-        return None
+        return _warned_of(
+            "the compiled step gave other numbers than the step as written"
+        )
     return run
 
 
-def _warn(reason: str) -> None:
+def _warned_of(reason: str) -> str:
     if reason not in _warned:
         _warned.add(reason)
         warnings.warn(
@@ -118,3 +124,4 @@ def _warn(reason: str) -> None:
             RuntimeWarning,
             stacklevel=2,
         )
+    return reason

@@ -1,6 +1,7 @@
 """fused=True compiles what it can, and falls back with one warning where it cannot."""
 
 import os
+import re
 import stat
 from collections.abc import Iterator
 from pathlib import Path
@@ -40,6 +41,7 @@ def falls_back(match: str) -> None:
 
     assert len(caught) == 1
     assert engine_names(engine) == {"blocks"}
+    assert re.search(f"not compiled: .*{match}", engine_report(engine)[0].why)
     assert distance(left, right) == 0.0
 
 

@@ -1,0 +1,51 @@
+"""What an adaptor is told, checked before anything is made of it."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import nn
+
+from .clipping import Clip
+from .groups import Group
+from .simple import SimpleOptimizer
+
+
+def check_arguments(
+    optimizer: object,
+    module: object,
+    *,
+    groups: Sequence[object],
+    clip: object,
+    maximize: object,
+    state_dtype: object,
+    nonfinite: str,
+    fused: object,
+) -> None:
+    """Raise TypeError or ValueError for an argument that is of no use."""
+    if not isinstance(optimizer, SimpleOptimizer):
+        raise TypeError(
+            f"the first argument is a SimpleOptimizer, got {type(optimizer).__name__}: "
+            "OptimizerAdaptor(AdamW(), net, lr=1e-3)"
+        )
+    if not isinstance(module, nn.Module):
+        raise TypeError(
+            f"an optimizer is bound to a module, got {type(module).__name__}; pass the "
+            "module itself, as in AdamW().bind(net, lr=1e-3)"
+        )
+    if nonfinite not in ("pass", "skip", "error"):
+        raise ValueError(f"nonfinite is 'pass', 'skip' or 'error', got {nonfinite!r}")
+    for name, value in (("fused", fused), ("maximize", maximize)):
+        if not (isinstance(value, bool) or (name == "fused" and value is None)):
+            raise TypeError(f"{name} is True or False, got {value!r:.60}")
+    if clip is not None and not isinstance(clip, Clip):
+        raise TypeError(
+            f"clip is a ClipValue, ClipNorm or ClipGlobalNorm, got {clip!r:.60}"
+        )
+    if any(not isinstance(group, Group) for group in groups):
+        raise TypeError(
+            "groups are Group(...), as in groups=[Group('**.bias', lr=0.1)]"
+        )
+    if state_dtype is None:
+        return
+    if not (isinstance(state_dtype, torch.dtype) and state_dtype.is_floating_point):
+        raise ValueError(f"state_dtype must be a floating dtype, got {state_dtype}")
