@@ -216,7 +216,9 @@ class OptimizerAdaptor(Stepping):
 
     def plans(self) -> list[Plan]:
         """Return by group how it was stepped last, or would be first."""
-        calls = [self._call(i, None, None, None) for i in range(len(self.param_groups))]
+        none: list[list[Tensor | None]] = [[] for _ in self.param_groups]
+        clips = self._clipped(none)
+        calls = [self._call(i, None, *clip) for i, (_, *clip) in enumerate(clips)]
         return [
             self._stepper.plan_of(i, self.param_groups[i]["params"], self.state, call)
             for i, call in enumerate(calls)

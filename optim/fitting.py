@@ -93,4 +93,17 @@ def _tensor(
             f"{path}: {name} has shape {tuple(value.shape)}, the parameter needs "
             f"{tuple(usual.shape)}"
         )
+    elif hasattr(usual, "device_mesh") and not hasattr(value, "device_mesh"):
+        return _shared_out(value, usual)
     return value
+
+
+def _shared_out(whole: Tensor, like: Any) -> Tensor:
+    """Return this process's part of ``whole``, as ``like`` is shared out."""
+    from torch.distributed.tensor import distribute_tensor
+
+    device = like.device_mesh.device_type
+    # Every process has the whole, so none has to send it.
+    return distribute_tensor(
+        whole.to(device), like.device_mesh, like.placements, src_data_rank=None
+    )

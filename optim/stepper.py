@@ -190,7 +190,7 @@ class Stepper:
             self._compute(p, s, b) for p, s, b in zip(params, kept, blanks, strict=True)
         ]
         # What is tried on the way may draw numbers that the run did not draw.
-        with kept_generators(params[0].device):
+        with kept_generators(params[0].device if params else torch.device("cpu")):
             plan = self.planner.plan(params, grads, kept, types, computes, call)
         self.plans[index] = plan
         return plan

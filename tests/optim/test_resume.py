@@ -93,6 +93,17 @@ def test_the_first_gradient_does_not_choose_the_engine(
     assert engines[0] == engines[1]
 
 
+@pytest.mark.parametrize("clip", CLIPS)
+def test_a_report_before_the_first_step_knows_of_the_clip(clip: str) -> None:
+    module = net()
+    adaptor = AdamW().bind(module, lr=0.01, clip=CLIPS[clip])
+    before = engine_names(adaptor)
+
+    steps(module, adaptor, lambda step, i: 1.0, 1)
+
+    assert engine_names(adaptor) == before
+
+
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
 @pytest.mark.parametrize("fused", [None, True, False])
 def test_gradients_that_come_late_leave_no_trace(

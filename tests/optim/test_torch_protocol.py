@@ -387,6 +387,12 @@ def test_sharded_parameters_are_stepped_with_sharded_state() -> None:
         assert isinstance(ours.state[weight]["m"], DTensor)
         assert isinstance(weight, DTensor)
         assert torch.allclose(weight.full_tensor(), whole[0].weight, atol=1e-6)
+        ours.load_record(ours.save_record())
+        ours.step()
+        plain.step()
+
+        assert isinstance(ours.state[weight]["m"], DTensor)
+        assert torch.allclose(weight.full_tensor(), whole[0].weight, atol=1e-6)
     finally:
         dist.destroy_process_group()
 
