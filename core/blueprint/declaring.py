@@ -2,13 +2,15 @@
 
 import itertools
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from typing import TypeAlias
 
 from torch import nn
 
 from ...config.shown import shown
 from ..hyperparameters.signature import spread
-from ..state.uninitialized import skip_init
+from ..state.uninitialized import real_build, skip_init
 from . import generators
 from .entry import Entry
 from .errors import (
@@ -33,6 +35,9 @@ _SAME_NAME = 4
 
 _seeds = itertools.count(1)
 
+_Building: TypeAlias = Callable[[], AbstractContextManager[None]]
+"""Whether initializers wait or run while constructors do."""
+
 
 def settled(
     expected: Made, entries: Sequence[Entry], known: set[type[nn.Module]]
@@ -43,16 +48,20 @@ def settled(
     call are added to ``known``. Raises `ConstructionError` with the path.
     """
     plans, n_rounds = Plans(entries), 0
-    discoveries = _Discoveries(expected)
+    discoveries, building = _Discoveries(expected), skip_init
     _replan(expected, plans)
     while n_rounds < _ROUNDS:
         watching = Constructions(is_described=True)
         try:
-            found, has_drawn = _declared(expected, watching, known)
-        except BlueprintError:
+            found, has_drawn = _declared(expected, watching, known, building)
+        except BlueprintError as error:
             # Of a class that was not watched nothing could be changed or completed.
             if watching.unknown <= known:
-                raise
+                if building is real_build or not isinstance(error, ConstructionError):
+                    raise
+                # Code past Python finds values only where initializers have run.
+                building = real_build
+                continue
             discoveries.add(watching.unknown - known)
             known |= watching.seen | watching.unknown
             continue
@@ -61,7 +70,7 @@ def settled(
         known |= watching.seen | watching.unknown
         if not _replan(found, plans) and is_known:
             if has_drawn:
-                _check_chance(found, known)
+                _check_chance(found, known, building)
             return found
         expected = found
         n_rounds += is_known
@@ -71,11 +80,14 @@ def settled(
 
 
 def _declared(
-    expected: Made, watching: Constructions, known: set[type[nn.Module]]
+    expected: Made,
+    watching: Constructions,
+    known: set[type[nn.Module]],
+    building: _Building,
 ) -> tuple[Made, bool]:
     """Return what one run makes, and whether Python or numpy drew numbers for it."""
     run = Run(expected)
-    with generators.forked(next(_seeds)), skip_init(), telling(watching):
+    with generators.forked(next(_seeds)), building(), telling(watching):
         before = generators.drawn_so_far()
         module = constructed(watching, run, known)
         has_drawn = generators.drawn_so_far() != before
@@ -87,9 +99,12 @@ def _declared(
     return found, has_drawn
 
 
-def _check_chance(first: Made, known: set[type[nn.Module]]) -> None:
+def _check_chance(
+    first: Made, known: set[type[nn.Module]], building: _Building
+) -> None:
     """Raise `NotRepeatedError` if other numbers make another tree of ``first``."""
-    second, _ = _declared(first, Constructions(is_described=True), known)
+    watching = Constructions(is_described=True)
+    second, _ = _declared(first, watching, known, building)
     problem = difference(first, second) or _other_arguments(first, second)
     if problem is not None:
         raise NotRepeatedError(

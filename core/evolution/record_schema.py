@@ -22,7 +22,7 @@ from ..hyperparameters.building import planned
 from ..hyperparameters.declared_class import declared_class
 from ..hyperparameters.plain import SAVE
 from ..hyperparameters.registry import names_of
-from ..state.device_mode import on_device
+from ..state.modes import on_device
 from ..state.places import Places, places_of, unwrapped
 from .upgrading import version_of, versions_below
 
@@ -139,10 +139,9 @@ def build_blank(target: Target, hparams: Mapping[str, Any] | None = None) -> nn.
             raise
     except Exception:  # some constructors need values: see below
         pass
-    from ..state.uninitialized import unfilled_build
+    from ..state.uninitialized import built
 
-    with unfilled_build():
-        return _module(made)
+    return _module(lambda: built(made, None)[0])
 
 
 def _module(make: Callable[[], nn.Module]) -> nn.Module:

@@ -12,10 +12,10 @@ from ...config.path import did_you_mean
 from ..errors import HyperparameterError
 from ..hyperparameters.building import planned
 from ..hyperparameters.declared_class import declared_class
-from ..state.device_mode import on_device
 from ..state.grouping import grouped
+from ..state.modes import on_device
 from ..state.places import places_of, unwrapped
-from ..state.uninitialized import unfilled_build
+from ..state.uninitialized import built
 
 
 def check_rebuilds(module: nn.Module, hparams: Mapping[str, Any]) -> None:
@@ -53,9 +53,8 @@ def _skeleton(module: nn.Module, hparams: Mapping[str, Any]) -> nn.Module:
             with on_device("meta"):
                 return build()
         except Exception:
-            # Some constructors need values; they get memory that is never touched.
-            with unfilled_build():
-                return build()
+            # Some constructors need values; parameters that they do not read have none.
+            return built(build, None)[0]
     finally:
         torch.set_rng_state(generator)
 

@@ -188,17 +188,15 @@ class Build:
 
         Return whether nobody but ``tensors`` stands on it, so that it may be given up.
         """
-        tape = self._owners.get(id(tensors[0]))
+        tape = self._owners.pop(id(tensors[0]), None)
         if tape is None:
             return False
         storage = tensors[0].untyped_storage()
+        n_bodies = tape.n_bodies() if tape.has_views else 1
         # The storage object that is asked counts as one more.
-        n_known = len(tensors) + tape.n_bodies() + 1
-        if n_users(storage._cdata) == n_known:
+        if n_users(storage._cdata) == len(tensors) + n_bodies + 1:
             tape.steps = []
             del tape.body
-            for tensor in tensors:
-                self._owners.pop(id(tensor), None)
             return True
         if tensors[0].nbytes == storage.nbytes() and is_dense(tensors[0]):
             tape.steps = []

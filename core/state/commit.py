@@ -92,15 +92,22 @@ def assign_all(fillings: Iterable[Filling], build: Build | None) -> list[int]:
     so that their views could not come along: they keep the old memory.
     """
     left: list[int] = []
-    for i, (tensors, values) in enumerate(fillings):
-        if build is not None and build.supply(tensors):
-            assign(tensors, values)
-            continue
-        copy_into(tensors[0], values)
-        if tensors[0].dtype is not values.dtype:
-            if is_shown(tensors):
-                left.append(i)
-            assign(tensors, values)
+    is_inference = torch.is_inference_mode_enabled()
+    # Thousands pass here: what a single copy would set up is set up once.
+    with no_grad():
+        for i, (tensors, values) in enumerate(fillings):
+            if build is not None and build.supply(tensors):
+                assign(tensors, values)
+                continue
+            target = tensors[0]
+            if target.is_inference() is is_inference and _cannot_fail(tensors, values):
+                target.copy_(values)
+                continue
+            copy_into(target, values)
+            if target.dtype is not values.dtype:
+                if is_shown(tensors):
+                    left.append(i)
+                assign(tensors, values)
     return left
 
 

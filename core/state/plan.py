@@ -58,18 +58,19 @@ class Plan:
     def take_over_flags(self) -> list[str]:
         """Freeze and thaw parameters as they were stored; return the paths of those.
 
-        Files of other libraries do not say it: they have no IDs either.
+        Files of other libraries do not say it: they have no IDs either. What is stored
+        is said of the first of several parameters over one memory; one that was built
+        with another flag than that keeps its own.
         """
         changed: list[str] = []
         for step in self.steps:
-            stored = step.stored
-            is_told = stored.id is not None or isinstance(stored.source, Derived)
-            if step.target.kind != "parameter" or not is_told:
+            stored, flag = step.stored, step.target.requires_grad
+            if flag is stored.requires_grad or step.target.kind != "parameter":
+                continue
+            if stored.id is None and not isinstance(stored.source, Derived):
                 continue
             for tensor in step.tensors:
-                if isinstance(tensor, nn.Parameter) and (
-                    tensor.requires_grad is not stored.requires_grad
-                ):
+                if isinstance(tensor, nn.Parameter) and tensor.requires_grad is flag:
                     tensor.requires_grad_(stored.requires_grad)
                     changed.append(step.target.path)
         return list(dict.fromkeys(changed))

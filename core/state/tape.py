@@ -21,7 +21,7 @@ Step: TypeAlias = tuple[int, Function, Tensor, tuple[Any, ...], dict[str, Any]]
 class Tape:
     """The initializer calls that one memory still waits for, and who stands on it."""
 
-    __slots__ = ("body", "build", "is_random", "shells", "steps")
+    __slots__ = ("body", "build", "has_views", "is_random", "shells", "steps")
 
     def __init__(self, build: "Build", body: Tensor) -> None:
         self.build = build
@@ -29,6 +29,8 @@ class Tape:
         self.steps: list[Step] = []
         self.shells: list[Unfilled] = []
         self.is_random = False
+        self.has_views = False
+        """Whether a step may be one of another tensor than the body."""
 
     def note(
         self, function: Function, body: Tensor, args: Any, kwargs: dict[str, Any]
@@ -41,6 +43,8 @@ class Tape:
         if function in RANDOM:
             self.is_random = True
             build.skip_draw()
+        if body is not self.body:
+            self.has_views = True
         self.steps.append((build.n_noted, function, body, args, kwargs))
 
     def play(self) -> None:

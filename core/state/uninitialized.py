@@ -12,8 +12,8 @@ import torch
 from torch import nn
 
 from .build import Build
-from .device_mode import on_device
 from .draws import NotedDraws
+from .modes import in_force, on_device
 from .patches import Function, wrap
 from .unfilled import UnfilledParameter, close, note
 
@@ -73,7 +73,7 @@ def built(
                 build.rewind()
                 build = Build()
                 build.set_aside()
-                with unfilled_build(build), NotedDraws(build):
+                with unfilled_build(build), in_force(NotedDraws(build)):
                     module = factory()
             if not build.is_out_of_step:
                 return module, build

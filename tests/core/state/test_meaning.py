@@ -393,6 +393,30 @@ def test_modules_without_parameters_load_nothing_without_a_word() -> None:
     assert load_record(Net(), empty, strict=False).loaded == []
 
 
+class Twins(nn.Module):
+    """Two parameters over one memory, of which the second has a flag of its own."""
+
+    def __init__(self, flags: tuple[bool, bool]) -> None:
+        super().__init__()
+        self.a = nn.Parameter(torch.ones(3), requires_grad=flags[0])
+        self.b = nn.Parameter(self.a.data, requires_grad=flags[1])
+
+
+@pytest.mark.parametrize("stored", [True, False])
+@pytest.mark.parametrize("first", [True, False])
+@pytest.mark.parametrize("second", [True, False])
+def test_a_parameter_whose_flag_differs_from_that_of_its_twin_keeps_it(
+    stored: bool, first: bool, second: bool
+) -> None:
+    data = burnish.save_record(Twins((stored, second)))
+
+    built = from_record(lambda: Twins((first, second)), data)
+
+    assert built.a.requires_grad is stored
+    assert built.b.requires_grad is (stored if first is second else second)
+    assert built.a.data_ptr() == built.b.data_ptr()
+
+
 @pytest.mark.parametrize("suffix", ["mpk", "mpk.zst", "json", "safetensors", None])
 def test_what_was_frozen_is_frozen_again_in_a_new_module(
     suffix: str | None, tmp_path: Path

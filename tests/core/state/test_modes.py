@@ -1,12 +1,17 @@
-"""The device of new tensors: in force in the block, and never after it."""
+"""Torch's modes: in force in the block, and never after it."""
 
 from collections.abc import Callable
 
+import pytest
 import torch
 from tests.campaigns.injection import injected
 
-from burnish.core.state.device_mode import on_device
+from burnish.core.state.build import Build
+from burnish.core.state.draws import NotedDraws
+from burnish.core.state.modes import in_force, on_device
 from burnish.records.grad_mode import no_grad
+
+_len_torch_function_stack: Callable[[], int] = torch._C._len_torch_function_stack
 
 
 def build() -> None:
@@ -16,7 +21,15 @@ def build() -> None:
         assert not torch.is_grad_enabled()
 
 
-def test_modes_end_with_their_block_wherever_an_exception_comes() -> None:
+def draw() -> None:
+    with in_force(NotedDraws(Build())):
+        assert _len_torch_function_stack() == 1
+
+
+@pytest.mark.parametrize("build", [build, draw])
+def test_modes_end_with_their_block_wherever_an_exception_comes(
+    build: Callable[[], None],
+) -> None:
     n = 0
 
     def prepare() -> Callable[[], object]:
@@ -26,6 +39,7 @@ def test_modes_end_with_their_block_wherever_an_exception_comes() -> None:
         n += 1
         assert not torch.empty(1).is_meta, place
         assert torch.is_grad_enabled(), place
+        assert _len_torch_function_stack() == 0, place
 
     assert n > 20
 
