@@ -12,14 +12,14 @@ from .conversion import convert
 from .entry import Entry
 from .errors import PrecisionError, RecordError
 from .grad_mode import no_grad
-from .memory import ORDINARY, contiguous_address
+from .memory import ORDINARY
 from .payload import (
     CHUNK,
     byte_view,
-    is_as_shown,
     is_private,
     is_undisturbed,
     pieces,
+    row_of,
     stored_tensor,
 )
 from .precision import RecordPrecision
@@ -28,6 +28,9 @@ from .sums import Sums
 
 _SMALL = CHUNK // 4
 """Entries up to this many bytes share system calls."""
+
+_SHORT = 1 << 10
+"""So many bytes are copied sooner than it is known that they need not be."""
 
 
 class BatchWriter:
@@ -53,11 +56,8 @@ class BatchWriter:
         self._buffers: list[Buffer] = []
         self._alive: list[torch.Tensor] = []
         self._n_waiting = 0
-        # No tensor: inside a transformation of torch.func those have no address.
-        self._stage = ctypes.create_string_buffer(CHUNK)
-        self._address = ctypes.addressof(self._stage)
-        self._n_staged = 0
-        self._group: list[tuple[int, Entry, torch.Tensor, bytes]] = []
+        self._digests: list[tuple[int, bytes]] = []
+        self._group: list[tuple[int, Entry, torch.Tensor, int, bytes]] = []
         self._group_types: tuple[torch.dtype, torch.dtype] | None = None
         self._group_size = 0
         self._scratch: dict[torch.dtype, torch.Tensor] = {}
@@ -67,21 +67,21 @@ class BatchWriter:
     ) -> None:
         """Write ``frame`` and the entry's payload of ``size`` bytes."""
         tensor: Any = entry.source
-        address = contiguous_address(tensor) if type(tensor) in ORDINARY else 0
+        address = row_of(tensor) if type(tensor) in ORDINARY else 0
         if not address:
             tensor = stored_tensor(entry)
-            address = contiguous_address(tensor)
+            address = row_of(tensor)
         if tensor.shape != entry.shape:
             raise RecordError(
                 f"{entry.path}: the tensor's shape became {tuple(tensor.shape)} after "
                 f"its record was made with {entry.shape}; make the record again"
             )
         is_short = size + len(frame) <= _SMALL and dtype is not torch.bool
-        if not (is_short and (is_as_shown(tensor) if address else not size)):
+        if not (is_short and (address or not size)):
             self.add_parts(number, entry, dtype, size, (frame,))
         elif tensor.dtype is dtype:
             self._add_small(number, tensor, address, size, frame)
-        elif self._precision.rounding(entry).underflow == "allow":
+        elif entry.kind in self._precision.zeroable:
             self._add_to_group(number, entry, tensor, dtype, size, frame)
         else:
             self.add_parts(number, entry, dtype, size, (frame,))
@@ -133,17 +133,14 @@ class BatchWriter:
             self._write_buffers()
         if not self._buffers:
             self._is_undisturbed = self._at_once and is_undisturbed()
-        if self._is_undisturbed and is_private(tensor):
-            self._alive.append(tensor)
-        elif size:
-            place = self._address + self._n_staged
-            ctypes.memmove(place, address, size)
-            address = place
-            self._n_staged += size
         # From the address: a memoryview of the tensor would cost four times more.
         array = _types.get(size) or _array_type(size)
-        buffer = array.from_address(address) if size else b""
-        self._sums.add(number, xxhash.xxh3_64_digest(buffer))
+        buffer: Buffer = array.from_address(address) if size else b""
+        if size > _SHORT and self._is_undisturbed and is_private(tensor):
+            self._alive.append(tensor)
+        else:
+            buffer = bytes(buffer)
+        self._digests.append((number, xxhash.xxh3_64_digest(buffer)))
         self._buffers += (frame, buffer)
         self._n_waiting += size
 
@@ -161,14 +158,15 @@ class BatchWriter:
         if types != self._group_types or self._group_size + size > CHUNK:
             self._close_group()
             self._group_types = types
-        self._group.append((number, entry, tensor, frame))
+        self._group.append((number, entry, tensor, size, frame))
         self._group_size += size
 
     def _write_buffers(self) -> None:
         if self._buffers:
+            self._sums.add_all(self._digests)
             self._sink.writev(self._buffers)
-            self._buffers, self._alive = [], []
-            self._n_waiting = self._n_staged = 0
+            self._buffers, self._alive, self._digests = [], [], []
+            self._n_waiting = 0
 
     def _close_group(self) -> None:
         """Convert the group in one call, then write its entries one by one."""
@@ -179,7 +177,7 @@ class BatchWriter:
         self._write_buffers()
         with no_grad():
             flat: torch.Tensor = torch._utils._flatten_dense_tensors(  # type: ignore[no-untyped-call]  # one call for all
-                [tensor for _, _, tensor, _ in group]
+                [tensor for _, _, tensor, _, _ in group]
             )
         scratch = self._scratch.get(dtype)
         if scratch is None:
@@ -193,15 +191,16 @@ class BatchWriter:
             rounding = self._precision.rounding(group[0][1])
             convert(values, out, group[0][1].path, rounding)
         except PrecisionError:
-            for _, entry, _, _ in group:
+            for _, entry, *_ in group:
                 next(pieces(entry, dtype, self._precision, at_once=False), None)
             raise
-        view, end, buffers = byte_view(out), 0, list[Buffer]()
-        for number, _, tensor, frame in group:
-            start, end = end, end + tensor.numel() * dtype.itemsize
-            self._sums.add(number, xxhash.xxh3_64_digest(view[start:end]))
-            buffers += (frame, view[start:end])
-        self._sink.writev(buffers)
+        view, start = byte_view(out), 0
+        for number, _, _, size, frame in group:
+            buffer = view[start : start + size]
+            start += size
+            self._digests.append((number, xxhash.xxh3_64_digest(buffer)))
+            self._buffers += (frame, buffer)
+        self._write_buffers()
 
 
 _types: dict[int, Any] = {}

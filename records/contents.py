@@ -103,11 +103,12 @@ class Contents:
         ``frames`` are by row. ``parts`` gives, by row, the frames before each further
         ``part_size`` bytes of a payload.
         """
+        entries, dtypes, sizes = self._entries, self.dtypes, self.sizes
         at_once = self._progress is None
         writer = BatchWriter(sink, self._precision, self._sums, at_once=at_once)
         for i in range(len(self._entries)) if order is None else order:
             frame = frames[i] if frames is not None else b""
-            entry, dtype, size = self._entries[i], self.dtypes[i], self.sizes[i]
+            entry, dtype, size = entries[i], dtypes[i], sizes[i]
             if i in parts:
                 heads = (frame, *parts[i])
                 writer.add_parts(i, entry, dtype, size, heads, part_size)

@@ -5,7 +5,15 @@ import math
 import os
 import threading
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol, Self, TypeAlias
+from typing import (
+    TYPE_CHECKING,
+    Literal,
+    NamedTuple,
+    Protocol,
+    Self,
+    TypeAlias,
+    get_args,
+)
 
 import torch
 
@@ -19,6 +27,8 @@ if TYPE_CHECKING:
 Kind: TypeAlias = Literal["parameter", "buffer", "transient", "extra", "tensor"]
 """A parameter, a persistent buffer, a non-persistent (*transient*) buffer, a tensor
 inside a module's extra state, or a field of a typed record."""
+
+KINDS: tuple[Kind, ...] = get_args(Kind)
 
 MemoryFormat: TypeAlias = Literal["channels_last", "channels_last_3d"]
 

@@ -9,7 +9,7 @@ import torch
 
 from .conversion import convert
 from .entry import Entry
-from .memory import contiguous_address, values_of
+from .memory import values_of
 from .precision import RecordPrecision
 
 CHUNK = 1 << 20
@@ -30,7 +30,7 @@ def pieces(
         return
     limit = CHUNK // dtype.itemsize
     scratch: torch.Tensor | None = None
-    if tensor.dtype is dtype and is_plain(tensor) and dtype is not torch.bool:
+    if tensor.dtype is dtype and row_of(tensor) and dtype is not torch.bool:
         for piece in torch.split(tensor.detach().view(-1), limit):
             if at_once and is_undisturbed() and is_private(tensor):
                 yield piece
@@ -79,18 +79,21 @@ def stored_size(entry: Entry, dtype: torch.dtype) -> int:
     return math.prod(entry.shape) * dtype.itemsize
 
 
-def is_plain(tensor: torch.Tensor) -> bool:
-    """Return whether the tensor's bytes lie in memory in row-major order."""
-    return contiguous_address(tensor) != 0 and is_as_shown(tensor)
+def row_of(tensor: torch.Tensor) -> int:
+    """Return where the values lie in a row in main memory; 0 if that is unsure.
 
-
-def is_as_shown(tensor: torch.Tensor) -> bool:
-    """Return whether contiguous bytes lie in main memory, and are the values' own."""
-    return (
-        tensor.is_cpu
-        and not tensor.is_neg()
-        and not (tensor.is_complex() and tensor.is_conj())
-    )
+    A save asks this of every tensor, so that all of it is one call.
+    """
+    try:
+        size, room = tensor.nbytes, tensor.untyped_storage().nbytes()
+        if room != size and tensor.storage_offset() * tensor.itemsize + size > room:
+            return 0
+        is_row = tensor.is_contiguous() and tensor.is_cpu and not tensor.is_neg()
+        if not is_row or (tensor.dtype.is_complex and tensor.is_conj()):
+            return 0
+        return tensor.data_ptr()
+    except RuntimeError:
+        return 0
 
 
 def is_undisturbed() -> bool:

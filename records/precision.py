@@ -10,7 +10,7 @@ import torch
 from ..config.path import Patterns, matches
 from .conversion import Overflow, Rounding, Underflow
 from .dtypes import NAME_OF
-from .entry import Entry
+from .entry import KINDS, Entry
 
 if TYPE_CHECKING:
     from .flat import FlatRecord
@@ -116,19 +116,34 @@ class RecordPrecision:
             "tensor": precision.tensor if is_typed else precision.param,
         }
         self._converts = any(self._targets.values()) or bool(precision.paths)
+        self._is_by_kind = not precision.paths and not precision.keep
         default = Rounding(precision.overflow, precision.underflow or "allow")
         strict = Rounding(precision.overflow, precision.underflow or "error")
         self._roundings = {"parameter": default, "tensor": default}
         if is_typed:
             self._roundings["tensor"] = strict
         self._strict = strict
+        self.zeroable = frozenset(
+            kind
+            for kind in KINDS
+            if self._roundings.get(kind, strict).underflow == "allow"
+        )
+        """Kinds of entries whose small values may become 0, and nobody counts them."""
         self._zeroed: dict[str, int] = {}
 
     def stored_dtypes(self, entries: "list[Entry]") -> list[torch.dtype]:
         """Return the dtype in which each entry is written."""
         if not self._converts:
             return [entry.dtype for entry in entries]
-        return [self.stored_dtype(entry) for entry in entries]
+        if not self._is_by_kind:
+            return [self.stored_dtype(entry) for entry in entries]
+        # Kind and dtype say it all, and there are few of them.
+        by_type: dict[tuple[str, torch.dtype], torch.dtype] = {}
+        return [
+            by_type.get(key := (entry.kind, entry.dtype))
+            or by_type.setdefault(key, self.stored_dtype(entry))
+            for entry in entries
+        ]
 
     def stored_dtype(self, entry: Entry) -> torch.dtype:
         """Return the dtype in which ``entry`` is written."""

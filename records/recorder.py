@@ -89,9 +89,7 @@ class Recorder:
         ValueError for a path whose suffix says another format than the recorder's.
         """
         self._check_name(file)
-        flat = _described(record, self, precision, metadata)
-        with open_sink(file) as sink:
-            self._write(flat, sink, precision, progress)
+        self._save(record, file, precision, metadata, progress)
 
     def dumps(
         self,
@@ -102,9 +100,10 @@ class Recorder:
         progress: Progress | None = None,
     ) -> bytes:
         """Return ``record`` as bytes."""
-        flat = _described(record, self, precision, metadata)
+        chosen = self._precision(precision)
+        flat = _described(record, chosen, metadata)
         memory = io.BytesIO()
-        self._write(flat, StreamSink(memory), precision, progress)
+        self._write(flat, StreamSink(memory), chosen, progress)
         return memory.getvalue()
 
     def load(self, file: Any) -> FlatRecord:
@@ -131,6 +130,23 @@ class Recorder:
         """Return the record in ``data`` as `load` does."""
         return self.load(data)
 
+    def _save(
+        self,
+        record: Record,
+        file: File,
+        precision: PrecisionLike,
+        metadata: Mapping[str, Any] | None,
+        progress: Progress | None,
+    ) -> None:
+        """Save as `save` does, under a name that was checked."""
+        chosen = self._precision(precision)
+        flat = _described(record, chosen, metadata)
+        with open_sink(file) as sink:
+            self._write(flat, sink, chosen, progress)
+
+    def _precision(self, precision: PrecisionLike) -> Precision:
+        return Precision.of(self.precision if precision is None else precision)
+
     def _check_name(self, file: File) -> None:
         """Raise ValueError for a name under which the file could not be opened."""
         if not isinstance(file, str | os.PathLike):
@@ -150,7 +166,7 @@ class Recorder:
         self,
         flat: FlatRecord,
         sink: Any,
-        precision: PrecisionLike,
+        precision: Precision,
         progress: Progress | None,
     ) -> None:
         form, codec = self.parts()
@@ -163,7 +179,6 @@ class Recorder:
                 f"a {flat.type_name} has fields that are no tensors, which "
                 f"{form.name} cannot hold; write it as .mpk or .json"
             )
-        applied = Precision.of(precision if precision is not None else self.precision)
         with ExitStack() as stack:
             if codec is not None:
                 sink = stack.enter_context(codec.compressed(sink, self.level))
@@ -172,7 +187,7 @@ class Recorder:
                 flat,
                 sink,
                 WriteOptions(level=self.level, payload=self.payload),
-                precision=applied.of_record(flat),
+                precision=precision.of_record(flat),
                 progress=progress,
             )
 
@@ -208,10 +223,15 @@ def save(
         return (chosen or DEFAULT).dumps(
             record, precision=precision, metadata=metadata, progress=progress
         )
-    if chosen is None:
-        named = file if isinstance(file, str | os.PathLike) else None
-        chosen = DEFAULT if named is None else recorder_of_suffix(os.fspath(named))
-    chosen.save(record, file, precision=precision, metadata=metadata, progress=progress)
+    if chosen is not None:
+        chosen.save(
+            record, file, precision=precision, metadata=metadata, progress=progress
+        )
+        return None
+    named = file if isinstance(file, str | os.PathLike) else None
+    chosen = DEFAULT if named is None else recorder_of_suffix(os.fspath(named))
+    # It is the recorder of this name, which needs no second look.
+    chosen._save(record, file, precision, metadata, progress)
     return None
 
 
@@ -226,18 +246,14 @@ def _chosen(recorder: Recorder | str | None) -> Recorder | None:
 
 
 def _described(
-    record: Record,
-    recorder: Recorder,
-    precision: PrecisionLike,
-    metadata: Mapping[str, Any] | None,
+    record: Record, precision: Precision, metadata: Mapping[str, Any] | None
 ) -> FlatRecord:
     """Return the record with what its file says about it."""
-    chosen = Precision.of(precision if precision is not None else recorder.precision)
     flat = record.flat()
     metadata = combined(flat.metadata, metadata)
     ours = dict(metadata.pop("burnish", {}))
     ours.pop("precision", None)
     ours = {"library": LIBRARY, "type": flat.type_name, **ours}
-    if (precision_name := chosen.describe(flat)) is not None:
+    if (precision_name := precision.describe(flat)) is not None:
         ours["precision"] = precision_name
     return flat.replaced(metadata={"burnish": ours, **metadata})

@@ -1,6 +1,7 @@
 """What the end of a file's name says about its content."""
 
 import os
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from .format import format_named, suffixes
@@ -19,11 +20,12 @@ def format_of_suffix(file: str) -> tuple[str, str | None] | None:
     """
     name = os.path.basename(file).lower()
     stem, _, codec = name.rpartition(".")
-    ending = _ending(name)
+    known = suffixes()
+    ending = _ending(name, known)
     if ending:
-        return suffixes()[ending], None
-    if codec in _CODECS and (ending := _ending(stem)):
-        return suffixes()[ending], codec
+        return known[ending], None
+    if codec in _CODECS and (ending := _ending(stem, known)):
+        return known[ending], codec
     return None
 
 
@@ -44,7 +46,7 @@ def recorder_of_suffix(file: str) -> "Recorder":
         )
     name, codec = found
     if not format_named(name).is_writable:
-        stem = file[: -len(_ending(file.lower()))]
+        stem = file[: -len(_ending(file.lower(), suffixes()))]
         raise ValueError(
             f"{file}: such files are only read. Write {stem + '.mpk'!r}, or "
             f"{stem + '.safetensors'!r} for other libraries."
@@ -72,7 +74,7 @@ def disagreement(
     return content, name
 
 
-def _ending(name: str) -> str:
+def _ending(name: str, known: Iterable[str]) -> str:
     """Return the longest known suffix that ``name`` has after something."""
-    known = [s for s in suffixes() if name.endswith(s) and len(name) > len(s)]
-    return max(known, key=len, default="")
+    endings = [s for s in known if name.endswith(s) and len(name) > len(s)]
+    return max(endings, key=len, default="")

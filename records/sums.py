@@ -1,6 +1,6 @@
 """Sums: the checksums of payloads that are being written."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from .entry import Entry
 from .errors import RecordError
@@ -16,17 +16,24 @@ class Sums:
 
     def add(self, i: int, digest: bytes) -> None:
         """Note a sum; RecordError if the payload was another one when it was hashed."""
-        if self._found[i] is not None:
-            raise RuntimeError(
-                f"{self._entries[i].path}: its payload was read twice; the sum is of "
-                "one reading, since values may change in between"
-            )
-        if self._expected is not None and digest != self._expected[i]:
-            raise RecordError(
-                f"{self._entries[i].path}: its values changed while they were saved. "
-                "Save a clone() of the record, or to a path instead of a stream."
-            )
-        self._found[i] = digest
+        self.add_all(((i, digest),))
+
+    def add_all(self, digests: Iterable[tuple[int, bytes]]) -> None:
+        """Note the sum of each payload by its number, as `add` does."""
+        found, expected = self._found, self._expected
+        for i, digest in digests:
+            if found[i] is not None:
+                raise RuntimeError(
+                    f"{self._entries[i].path}: its payload was read twice; the sum is "
+                    "of one reading, since values may change in between"
+                )
+            if expected is not None and digest != expected[i]:
+                raise RecordError(
+                    f"{self._entries[i].path}: its values changed while they were "
+                    "saved. Save a clone() of the record, or to a path instead of a "
+                    "stream."
+                )
+            found[i] = digest
 
     def expect(self) -> None:
         """Say that every payload is read once more, and must be what it was."""
