@@ -46,7 +46,7 @@ class MessagePackReader:
     def __init__(self, data: memoryview, file: str, allowance: int) -> None:
         self._data, self._file, self._allowance = data, file, allowance
         self._spent = 0
-        self.is_small = _most(data) <= allowance
+        self.is_small = is_small(data, allowance)
         """Whether its values are few for sure, so that none is counted."""
         self._unpacker = msgpack.Unpacker(**_OPTIONS, max_buffer_size=len(data))
         self._run(self._unpacker.feed, data)
@@ -107,6 +107,11 @@ class MessagePackReader:
             raise RecordFormatError(
                 self._file, f"a damaged header ({error!s:.200})"
             ) from error
+
+
+def is_small(data: memoryview, allowance: int) -> bool:
+    """Return whether values of so many bytes are few for sure."""
+    return _most(data) <= allowance
 
 
 def _most(data: memoryview) -> int:

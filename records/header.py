@@ -75,7 +75,7 @@ def header_of(record: FlatRecord, dtypes: Sequence[torch.dtype]) -> Plain:
             "path": [e.path for e in entries],
             "kind": [e.kind for e in entries],
             "id": [e.id for e in entries],
-            "dtype": [_name_of(d, e) for d, e in zip(dtypes, entries, strict=True)],
+            "dtype": _names_of(dtypes, entries),
             "shape": [list(e.shape) for e in entries],
             "requires_grad": [e.requires_grad for e in entries],
             "ties": [[i, list(e.ties)] for i, e in enumerate(entries) if e.ties],
@@ -249,14 +249,15 @@ def _add_sparse(entries: list[Entry], table: Table, file: str) -> None:
                 raise RecordFormatError(file, f"memory format of {entry.path!r:.80}")
 
 
-def _name_of(dtype: torch.dtype, entry: Entry) -> str:
-    name = NAME_OF.get(dtype)
-    if name is None:
+def _names_of(dtypes: Sequence[torch.dtype], entries: Sequence[Entry]) -> list[str]:
+    try:
+        return [NAME_OF[dtype] for dtype in dtypes]
+    except KeyError as error:
+        entry = entries[dtypes.index(error.args[0])]
         raise RecordError(
-            f"{entry.path}: values of {dtype} cannot be stored; convert them to one "
-            f"of {', '.join(BY_NAME)}"
-        )
-    return name
+            f"{entry.path}: values of {error.args[0]} cannot be stored; convert them "
+            f"to one of {', '.join(BY_NAME)}"
+        ) from None
 
 
 def _no_leaf(tag: str, number: int) -> object:

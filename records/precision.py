@@ -123,11 +123,8 @@ class RecordPrecision:
         if is_typed:
             self._roundings["tensor"] = strict
         self._strict = strict
-        self.zeroable = frozenset(
-            kind
-            for kind in KINDS
-            if self._roundings.get(kind, strict).underflow == "allow"
-        )
+        by_kind = dict.fromkeys(KINDS, strict) | self._roundings
+        self.zeroable = [k for k, r in by_kind.items() if r.underflow == "allow"]
         """Kinds of entries whose small values may become 0, and nobody counts them."""
         self._zeroed: dict[str, int] = {}
 

@@ -57,7 +57,7 @@ class Recorder:
     """For JSON: "numbers" (the default) or "base64", which is faster."""
 
     def __post_init__(self) -> None:
-        Precision.of(self.precision)
+        self._precision(None)
         check_format_name(self.format)
         if self.compression is not None and not self._is_seekable_zstd():
             codec_named(self.compression, self.format)
@@ -145,7 +145,8 @@ class Recorder:
             self._write(flat, sink, chosen, progress)
 
     def _precision(self, precision: PrecisionLike) -> Precision:
-        return Precision.of(self.precision if precision is None else precision)
+        chosen = self.precision if precision is None else precision
+        return _AS_IT_IS if chosen is None else Precision.of(chosen)
 
     def _check_name(self, file: File) -> None:
         """Raise ValueError for a name under which the file could not be opened."""
@@ -192,6 +193,8 @@ class Recorder:
             )
 
 
+_AS_IT_IS = Precision()
+
 DEFAULT = Recorder()
 """MessagePack, every value as it is."""
 COMPACT = Recorder(compression="zst", precision="half")
@@ -224,13 +227,12 @@ def save(
             record, precision=precision, metadata=metadata, progress=progress
         )
     if chosen is not None:
-        chosen.save(
-            record, file, precision=precision, metadata=metadata, progress=progress
-        )
-        return None
-    named = file if isinstance(file, str | os.PathLike) else None
-    chosen = DEFAULT if named is None else recorder_of_suffix(os.fspath(named))
-    # It is the recorder of this name, which needs no second look.
+        chosen._check_name(file)
+    elif isinstance(file, str | os.PathLike):
+        # It is the recorder of this name, which needs no second look.
+        chosen = recorder_of_suffix(os.fspath(file))
+    else:
+        chosen = DEFAULT
     chosen._save(record, file, precision, metadata, progress)
     return None
 

@@ -56,6 +56,8 @@ class Layout:
 
     def parts(self) -> dict[int, list[bytes]]:
         """Return the frames of all parts but the first, by number of payload."""
+        if max(self.sizes, default=0) <= LONGEST_BIN:
+            return {}
         # A part ends on a multiple of 64, so each pad after it is a full one.
         return {
             i: [_frame(ALIGN - _FRAME, length) for length in _lengths(size)[1:]]

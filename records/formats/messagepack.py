@@ -13,7 +13,7 @@ from typing import Any
 
 import xxhash
 
-from ..bounded_msgpack import MessagePackReader, pack_bounded
+from ..bounded_msgpack import MessagePackReader, is_small, pack_bounded
 from ..collecting import paused_collection
 from ..columns import Column, are_sizes, is_size
 from ..contents import Contents
@@ -106,10 +106,10 @@ def check_readable(head: bytes, size: int) -> None:
     ``head`` is what `document_head` returned.
     """
     packed = memoryview(head)[_BEFORE_HEADER : -_AFTER_HEADER - 4]
+    if is_small(packed, allowance(size)):
+        return
     try:
-        reader = MessagePackReader(packed, "", allowance(size))
-        if not reader.is_small:
-            plain_of(reader, "", _COLUMNS)
+        plain_of(MessagePackReader(packed, "", allowance(size)), "", _COLUMNS)
     except RecordFormatError as error:
         raise RecordError(
             "more metadata or plain data than a reader takes, for a file of "
