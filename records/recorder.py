@@ -227,13 +227,13 @@ def save(
             record, precision=precision, metadata=metadata, progress=progress
         )
     if chosen is not None:
-        chosen._check_name(file)
+        chosen._check_name(file)  # pyright: ignore[reportPrivateUsage]  # a part of it
     elif isinstance(file, str | os.PathLike):
         # It is the recorder of this name, which needs no second look.
         chosen = recorder_of_suffix(os.fspath(file))
     else:
         chosen = DEFAULT
-    chosen._save(record, file, precision, metadata, progress)
+    chosen._save(record, file, precision, metadata, progress)  # pyright: ignore[reportPrivateUsage]  # a part of it
     return None
 
 
