@@ -4,7 +4,7 @@ import base64
 import math
 import os
 import threading
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import (
     TYPE_CHECKING,
     Literal,
@@ -94,30 +94,60 @@ class Entry:
     ties: tuple[str, ...] = ()
     """Other paths at which the same tensor stands."""
     memory_format: MemoryFormat | None = None
+    touched: "Tensor | None" = None
+    """The stored tensor that somebody has by now, and may have changed."""
 
     def tensor(self, maps: "Maps | None" = None) -> "Tensor":
         """Return the tensor: the live one, or the stored one, read when first asked."""
-        source = self.source
-        if isinstance(source, torch.Tensor):
-            return source
-        tensor = source.load(maps)
+        live = self._live()
+        if live is not None:
+            return live
+        tensor = self.stored(maps)
         # All threads that ask at once get the tensor of the first of them.
         with _lock:
-            if not isinstance(self.source, torch.Tensor):
-                self.source = tensor
-            return self.source
+            if self.touched is None:
+                self.touched = tensor
+            return self.touched
 
     def read(self, maps: "Maps | None" = None) -> "Tensor":
         """Return the tensor as `tensor` does, and keep nothing of what is read."""
+        live = self._live()
+        return self.stored(maps) if live is None else live
+
+    def stored(self, maps: "Maps | None" = None) -> "Tensor":
+        """Return what the file has, whatever became of it since it was touched."""
         source = self.source
         return source if isinstance(source, torch.Tensor) else source.load(maps)
 
     def own(self, maps: "Maps | None" = None) -> "Tensor":
         """Return the values in memory that nobody else has."""
+        live = self._live()
+        return self.stored(maps) if live is None else snapshot(live, self.path)
+
+    def with_tensor(self, tensor: "Tensor") -> "Entry":
+        """Return the same entry with ``tensor`` instead of what it has."""
+        return replace(
+            self,
+            dtype=tensor.dtype,
+            shape=tuple(tensor.shape),
+            source=tensor,
+            touched=None,
+        )
+
+    @property
+    def is_live(self) -> bool:
+        """Whether the values are those of a tensor that somebody may have changed."""
+        return self.touched is not None or not self.is_stored
+
+    @property
+    def is_stored(self) -> bool:
+        """Whether `stored` reads a file."""
+        is_tensor = isinstance(self.source, torch.Tensor)
+        return not is_tensor and not getattr(self.source, "is_live", False)
+
+    def _live(self) -> "Tensor | None":
         source = self.source
-        if isinstance(source, torch.Tensor):
-            return snapshot(source, self.path)
-        return source.load(maps)
+        return source if isinstance(source, torch.Tensor) else self.touched
 
     @property
     def nbytes(self) -> int:

@@ -106,8 +106,9 @@ class FlatRecord(Record):
 
     @property
     def verified(self) -> VerifiedBy:
-        """What was checked: "live" (never stored), "all", "touched", or "none"."""
-        return self._held.verified
+        """What was checked: "live" (not from a file), "all", "touched", or "none"."""
+        is_live = not all(entry.is_stored for entry in self.entries())
+        return "live" if is_live else self._held.verified
 
     def by_path(self) -> dict[str, Entry]:
         """Return each entry under each of its paths, ties included; cached."""
@@ -147,16 +148,12 @@ class FlatRecord(Record):
 
     def map_tensors(self, fn: "Callable[[Tensor], Tensor]") -> Self:
         """Return the same record with ``fn`` applied once to every stored tensor."""
-        mapped: list[Entry] = []
-        for e in self.entries():
-            tensor = fn(e.tensor())
-            shape = tuple(tensor.shape)
-            mapped.append(replace(e, dtype=tensor.dtype, shape=shape, source=tensor))
+        mapped = [entry.with_tensor(fn(entry.tensor())) for entry in self.entries()]
         return self.replaced(entries=mapped)
 
     def clone(self) -> Self:
         """Return a snapshot: the same record in memory of its own, ties kept."""
-        copies = [replace(entry, source=entry.own()) for entry in self.entries()]
+        copies = [entry.with_tensor(entry.own()) for entry in self.entries()]
         return self.replaced(entries=copies)
 
     def to_state_dict(self) -> "dict[str, Tensor]":
@@ -277,9 +274,9 @@ class FlatRecord(Record):
             ) from None
 
     def __getstate__(self) -> dict[str, Any]:
-        for entry in self.entries():
-            entry.tensor()
-        return {"_flat": replace(self._held, source=None, check=None)}
+        entries = [entry.with_tensor(entry.tensor()) for entry in self.entries()]
+        held = replace(self._held, entries=entries, source=None, check=None)
+        return {"_flat": held}
 
     def __repr__(self) -> str:
         from .show import show_entries

@@ -94,7 +94,7 @@ def verify_file(file: Readable, *, strict: bool = False) -> "Verified":
         size = 0
         for entry in record.entries():
             # Not kept: a compressed file may be larger than memory.
-            entry.read(maps)
+            entry.stored(maps)
             size += entry.nbytes
         sums = record.verified
     has_sums = sums in ("touched", "all")
@@ -223,6 +223,11 @@ class _Converted:
     ) -> None:
         self._entry, self._dtype, self._device = entry, dtype, device
 
+    @property
+    def is_live(self) -> bool:
+        """Whether the values are converted from a tensor that somebody has."""
+        return self._entry.is_live
+
     def load(self, maps: Maps | None = None) -> torch.Tensor:
         """Return the converted tensor; a `PrecisionError` names the entry."""
         entry = self._entry
@@ -235,7 +240,7 @@ class _Converted:
         if self._device is not None:
             tensor = tensor.to(self._device)
         # Values that needed neither may be somebody's live ones.
-        is_live = tensor is values and isinstance(entry.source, torch.Tensor)
+        is_live = tensor is values and entry.is_live
         return snapshot(values, entry.path) if is_live else tensor
 
 

@@ -34,7 +34,8 @@ class LoadReport:
     changed: list[str] = field(default_factory=list[str])
     """What else differs from what was stored, in words."""
     verified: VerifiedBy = "live"
-    """"all": every byte was compared with its checksum; "none": the file has none."""
+    """"all": every byte was compared with its checksum; "none": the file has none;
+    "live": the values, or some, are of tensors that somebody had before the load."""
 
     @property
     def missing_keys(self) -> list[str]:

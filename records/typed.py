@@ -189,6 +189,7 @@ def _flat(node: Node, flat: FlatRecord, file: str, path: str) -> FlatRecord:
                     e.requires_grad,
                     (),
                     e.memory_format,
+                    e.touched,
                 )
                 return
             if tag is None and inner:

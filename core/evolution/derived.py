@@ -29,6 +29,7 @@ def derived(entries: list[Entry], compute: Callable[[list[Tensor]], Tensor]) -> 
         dtype=form.dtype,
         shape=tuple(form.shape),
         source=Derived(entries, compute),
+        touched=None,
         # The state of an optimizer has the form of the old tensor: a new ID is drawn.
         id=None,
         requires_grad=any(entry.requires_grad for entry in entries),
@@ -43,6 +44,11 @@ class Derived:
 
     entries: list[Entry]
     compute: Callable[[list[Tensor]], Tensor]
+
+    @property
+    def is_live(self) -> bool:
+        """Whether the values are computed from tensors that somebody has."""
+        return any(entry.is_live for entry in self.entries)
 
     def load(self, maps: Maps | None = None) -> Tensor:
         """Return the values, in memory of their own."""

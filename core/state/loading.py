@@ -14,7 +14,6 @@ from torch import Tensor, nn
 
 from ...config.path import Patterns
 from ...records.collecting import paused_collection
-from ...records.entry import Entry
 from ...records.errors import RecordMismatchError
 from ...records.flat import FlatRecord
 from ...records.grad_mode import no_grad
@@ -216,6 +215,10 @@ def _fillings(
     check_fillable(step.target for step in plan.steps)
     maps = Maps()
     record.check(maps)
+    if record.verified in ("touched", "all"):
+        # A tensor that somebody has may be another by now than the one that was read.
+        is_live = any(step.stored.is_live for step in plan.steps)
+        plan.report.verified = "live" if is_live else "all"
     fillings: list[Filling] = []
     read: dict[int, Tensor] = {}
     with no_grad():
@@ -224,7 +227,7 @@ def _fillings(
             values = read.get(id(entry)) if step.is_repeated else None
             if values is None:
                 values = entry.read(maps)
-                if _is_live(entry):
+                if entry.is_live:
                     values = values_of(values, entry.path).detach()
                 read[id(entry)] = values
             made = converted(values, entry, step.dtype)
@@ -233,11 +236,9 @@ def _fillings(
             wanted = step.target.memory_format or entry.memory_format
             if is_kept and wanted is not None:
                 made = made.contiguous(memory_format=getattr(torch, wanted))
-            if is_kept and made is values and (step.is_repeated or _is_live(entry)):
+            if is_kept and made is values and (step.is_repeated or entry.is_live):
                 made = values.detach().clone()
             fillings.append((step.tensors, made))
-    if record.verified == "touched":
-        plan.report.verified = "all"
     return fillings
 
 
@@ -249,10 +250,6 @@ def _report_views(plan: Plan, numbers: Iterable[int]) -> None:
             f"{step.target.path}: other tensors on its memory have the values, but "
             f"stay {show_dtype(step.target.dtype)} and are no views of it any more"
         )
-
-
-def _is_live(entry: Entry) -> bool:
-    return isinstance(entry.source, Tensor)
 
 
 def _set_extra_state(
