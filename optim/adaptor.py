@@ -105,21 +105,25 @@ class OptimizerAdaptor(Stepping):
             self._binding.add(param)
 
     # torch's own wrapper costs as much as a small step; `step` calls the hooks itself.
-    # Dynamo breaks its graph here, as it does for torch's optimizers: it cannot trace
-    # what records and compiles.
-    @untraced
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
         """Update every parameter that has a gradient; return what ``closure`` does.
 
         Raises before anything is changed: `ImpureStepError`, `NonFiniteGradientError`.
         """
+        # Dynamo cannot trace what records and compiles: it breaks its graph here. The
+        # wrapper for that costs a tenth of a small step, so only Dynamo meets it.
+        if torch.compiler.is_compiling():
+            return self._untraced_step(closure)
+        return self._plain_step(closure)
+
+    step.hooked = True  # type: ignore[attr-defined]  # tells torch not to wrap it
+
+    def _plain_step(self, closure: Callable[[], Any] | None) -> Any:
         if not (internals.autograd._profiler_enabled() or self._has_hooks()):
             return self._step(closure)
         name = f"Optimizer.step#{type(self).__name__}.step"
         with torch.autograd.profiler.record_function(name):
             return self._hooked_step(closure)
-
-    step.hooked = True  # type: ignore[attr-defined]  # tells torch not to wrap it
 
     @untraced
     def apply_gradients(
@@ -254,6 +258,10 @@ class OptimizerAdaptor(Stepping):
         names = ", ".join(dict.fromkeys(simples))
         count = sum(len(g["params"]) for g in self.param_groups)
         return f"OptimizerAdaptor({names}, {count} parameters, fused={self.fused})"
+
+    @untraced
+    def _untraced_step(self, closure: Callable[[], Any] | None) -> Any:
+        return self._plain_step(closure)
 
     def _has_hooks(self) -> bool:
         return bool(

@@ -40,7 +40,8 @@ class Stepping(torch.optim.Optimizer):
     @property
     def is_training(self) -> bool:
         """Whether the parameters stand where they are trained."""
-        return all(group.get("is_training", True) for group in self.param_groups)
+        groups = self.param_groups
+        return all([group.get("is_training", True) for group in groups])  # noqa: C419  # a list is faster
 
     @is_training.setter
     def is_training(self, value: bool) -> None:
@@ -80,8 +81,8 @@ class Stepping(torch.optim.Optimizer):
                 self._stepper.initialize(index, params, own, self.state, call)
                 continue
             jobs += self._stepper.jobs(index, params, own, self.state, call)
-        # Those that may still raise go first.
-        jobs.sort(key=lambda job: not isinstance(job, InTurn))
+        if len(jobs) > 1:  # those that may still raise go first
+            jobs.sort(key=lambda job: not isinstance(job, InTurn))
         try:
             for job in jobs:
                 job()
@@ -141,6 +142,8 @@ class Stepping(torch.optim.Optimizer):
     def _advance_schedules(self) -> None:
         # Groups may share one schedule; it advances once a step.
         schedules = [group.get("schedule") for group in self.param_groups]
+        if not any(schedules):
+            return
         for schedule in {id(s): s for s in schedules if s is not None}.values():
             schedule.advance()
 

@@ -29,6 +29,7 @@ class Replay:
     """Runs a bucket's recorded step block by block, results written where they stay."""
 
     name = "blocks"
+    keeps_addresses = True
 
     def __init__(self) -> None:
         self.pieces: list[_Piece] = []

@@ -25,6 +25,8 @@ class Engine(Protocol):
     """Steps the parameters of a bucket."""
 
     name: str
+    keeps_addresses: bool
+    """Whether it writes to where the states were when it was planned."""
 
     def prepare(self, bucket: "Bucket", grads: list[Tensor], step: Step) -> Job:
         """Return what writes the step; change nothing yet.
@@ -58,6 +60,7 @@ class Bucket:
     overlaps: bool = False
     _found: list[int] = field(default_factory=list[int])
     _kept: list[Tensor] = field(init=False)
+    _is_placed: bool = field(init=False)
     _kept_at: list[int] = field(init=False)
     """Where the tensors of the states are; others may move their storage."""
     _fields: Callable[[Any], Any] = field(init=False)
@@ -81,6 +84,7 @@ class Bucket:
         self._fields = itemgetter(*names) if names else lambda state: ()
         columns = zip(*self.columns, strict=True)
         self._kept = [tensor for row in columns for tensor in row]
+        self._is_placed = self.engine.keeps_addresses
         self._kept_at = self._places()
 
     def holds(self, states: Sequence[dict[str, Any] | None]) -> bool:
@@ -106,8 +110,8 @@ class Bucket:
         return True
 
     def _places(self) -> list[int]:
-        """Return the addresses of the states; accelerators' engines use none."""
-        if self.layout.like.device.type != "cpu":
+        """Return the addresses of the states, where the engine keeps them."""
+        if not self._is_placed:
             return []
         return list(map(_address, self._kept))
 

@@ -27,6 +27,7 @@ class Native:
     """Runs a bucket through a compiled program; constants are handed in each time."""
 
     name = "compiled"
+    keeps_addresses = True
 
     def __init__(self) -> None:
         self.fallback = Replay()

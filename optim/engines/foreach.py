@@ -24,6 +24,7 @@ class Listwise:
     """Runs a bucket through torch's foreach operations."""
 
     name = "foreach"
+    keeps_addresses = False
 
     def prepare(self, bucket: Bucket, grads: list[Tensor], step: Step) -> Job:
         """Return what writes the step; see `Engine`."""

@@ -17,6 +17,7 @@ class Loop:
     """Runs the step on each parameter and copies what it returns."""
 
     name = "loop"
+    keeps_addresses = False
 
     def prepare(self, bucket: Bucket, grads: list[Tensor], step: Step) -> Job:
         """Return what writes the step; see `Engine`. Raises StepFailed."""

@@ -21,6 +21,7 @@ class Batched:
     """Runs the step on stacks of the bucket's matrices; all have one shape."""
 
     name = "stacked"
+    keeps_addresses = False
 
     def prepare(self, bucket: Bucket, grads: list[Tensor], step: Step) -> Job:
         """Return what writes the step; see `Engine`."""

@@ -23,6 +23,7 @@ class Fused:
     """Runs a bucket through one call of a kernel."""
 
     name = "torch_fused"
+    keeps_addresses = False
 
     def __init__(self, kernel: Kernel) -> None:
         self.kernel = kernel
