@@ -112,16 +112,32 @@ def bind(pattern: Sequence[str], names: Sequence[str]) -> tuple[str, ...] | None
     """
     if not pattern:
         return None if names else ()
-    first, rest = pattern[0], pattern[1:]
-    if first != "**":
-        found = _bind_part(first, names[0]) if names else None
-        tail = None if found is None else bind(rest, names[1:])
-        return None if found is None or tail is None else (*found, *tail)
-    for n_parts in range(len(names) + 1):
-        tail = bind(rest, names[n_parts:])
-        if tail is not None:
-            return (".".join(names[:n_parts]), *tail)
+    if pattern[0] != "**":
+        values = _bind_part(pattern[0], names[0]) if names else None
+        tail = None if values is None else bind(pattern[1:], names[1:])
+        return None if values is None or tail is None else (*values, *tail)
+    end = next((i for i in range(1, len(pattern)) if pattern[i] == "**"), None)
+    run = pattern[1:end]
+    last = len(names) - len(run)
+    # Before another wildcard the first place that fits leaves the most to the rest.
+    for start in range(last + 1) if end is not None else range(max(last, 0), last + 1):
+        values = _bind_run(run, names[start : start + len(run)])
+        if values is not None:
+            tail = bind(pattern[end:], names[start + len(run) :]) if end else ()
+            skipped = ".".join(names[:start])
+            return None if tail is None else (skipped, *values, *tail)
     return None
+
+
+def _bind_run(run: Sequence[str], names: Sequence[str]) -> tuple[str, ...] | None:
+    """Return what the wildcards of parts without ``**`` stand for in as many names."""
+    values: list[str] = []
+    for part, name in zip(run, names, strict=True):
+        bound = _bind_part(part, name)
+        if bound is None:
+            return None
+        values += bound
+    return tuple(values)
 
 
 def _bind_part(part: str, name: str) -> tuple[str, ...] | None:
@@ -231,23 +247,43 @@ def _expand(pattern: str) -> list[str]:
 
 
 def _expression(pattern: str) -> str:
-    parts = pattern.split(".")
-    if "" in parts:
+    """Return the expression for a pattern; it takes time in proportion to the path.
+
+    What stands between two ``**`` is found where it stands first, and for good: that
+    leaves the most to those behind it.
+    """
+    if "" in pattern.split("."):
         raise ValueError(
             f"pattern {shown(pattern)} has an empty part; write 'a.b' or 'a.*'"
         )
-    expression, rest = "", parts
-    while rest and rest[0] == "**":
-        rest = rest[1:]
-        expression = r"(?:[^.]+\.)*" if rest else r".+"
-    for i, part in enumerate(rest):
-        if part == "**":
-            # Zero or more parts: 'a.**.b' matches 'a.b', and 'a.**' matches 'a'.
-            expression += r"(?:\.[^.]+)*"
-            continue
-        joint = r"\." if i else ""
-        expression += joint + _part_expression(part)
-    return expression
+    head, *rest = _runs(pattern)
+    if not rest:
+        return head
+    *middle, tail = rest
+    # Zero or more parts: 'a.**.b' matches 'a.b', and 'a.**' matches 'a'.
+    before, skipped = (head, r"(?:\.[^.]+)") if head else ("", r"(?:[^.]+\.)")
+    expression = before
+    for run in middle:
+        joint = r"\." if expression else ""
+        expression += rf"(?>{skipped}*?{joint}{run}(?![^.]))"
+        skipped = r"(?:\.[^.]+)"
+    if not expression:
+        return rf"{skipped}*{tail}" if tail else r"[\s\S]+"
+    return rf"{expression}{skipped}*\.{tail}" if tail else rf"{expression}{skipped}*"
+
+
+def _runs(pattern: str) -> list[str]:
+    """Return the expressions of the parts between ``**``; the first and last may be ''.
+
+    Several ``**`` in a row are one.
+    """
+    runs: list[list[str]] = [[]]
+    for part in pattern.split("."):
+        if part != "**":
+            runs[-1].append(_part_expression(part))
+        elif runs[-1] or len(runs) == 1:
+            runs.append([])
+    return [r"\.".join(run) for run in runs]
 
 
 def _part_expression(part: str) -> str:

@@ -21,6 +21,11 @@ _WINDOW = 32 << 20
 """What zstd may look back, in bytes, and takes in memory for it."""
 _PIECE = 1 << 20
 
+_GZIP, _ZSTD = b"\x1f\x8b", b"\x28\xb5\x2f\xfd"
+
+_STEP = 1 << 16
+"""Bytes of a gzip file at once: what follows a short member is copied for each."""
+
 
 @dataclass(frozen=True, slots=True)
 class Codec:
@@ -97,9 +102,10 @@ def _gzip_writer(file: Any, level: int) -> Any:
 
 
 def _gzip_reader(source: Source, limit: int) -> bytearray:
-    inflate = zlib.decompressobj(wbits=31)
+    def start() -> Any:
+        return zlib.decompressobj(wbits=31)
 
-    def decode(data: bytes) -> Iterator[bytes]:
+    def decode(inflate: Any, data: bytes) -> Iterator[bytes]:
         while True:
             piece = inflate.decompress(data, _PIECE)
             yield piece
@@ -109,7 +115,7 @@ def _gzip_reader(source: Source, limit: int) -> bytearray:
                 return
 
     try:
-        return _content(source, limit, inflate, decode, _PIECE)
+        return _content(source, limit, _GZIP, start, decode, _STEP)
     except zlib.error as error:
         raise RecordFormatError(source.name, f"damaged gzip ({error})") from error
 
@@ -125,14 +131,14 @@ def _zstd_reader(source: Source, limit: int) -> bytearray:
     import zstandard
 
     context = zstandard.ZstdDecompressor(max_window_size=_WINDOW)
-    decoder = context.decompressobj()
 
-    def decode(data: bytes) -> Iterator[bytes]:
+    def decode(decoder: Any, data: bytes) -> Iterator[bytes]:
         yield decoder.decompress(data)
 
     try:
         # The shortest block, of 4 bytes, becomes 128 KiB: so 1 KiB is 32 MiB at most.
-        return _content(source, limit, decoder, decode, 1 << 10)
+        start = context.decompressobj
+        return _content(source, limit, _ZSTD, start, decode, 1 << 10)
     except zstandard.ZstdError as error:
         raise RecordFormatError(source.name, f"damaged zstd ({error})") from error
 
@@ -140,24 +146,34 @@ def _zstd_reader(source: Source, limit: int) -> bytearray:
 def _content(
     source: Source,
     limit: int,
-    decoder: Any,
-    decode: Callable[[bytes], Iterator[bytes]],
+    magic: bytes,
+    start: Callable[[], Any],
+    decode: Callable[[Any, bytes], Iterator[bytes]],
     step: int,
 ) -> bytearray:
-    """Return what ``decode`` makes of the source, which is one frame and no more."""
-    content = bytearray()
+    """Return what all members of a file hold together, as its tools do.
+
+    A member begins with ``magic``; ``start`` gives a decoder for the next one, and
+    ``decode`` what it makes of bytes.
+    """
+    content, decoder = bytearray(), start()
     for at in range(0, source.size, step):
         data = bytes(source.read(at, min(step, source.size - at)))
-        for piece in decode(data):
-            content += piece
-            if len(content) > limit:
-                raise _too_long(source, limit)
-        if decoder.eof:
-            if decoder.unused_data or at + len(data) < source.size:
-                found = "bytes after the compressed content"
-                raise RecordFormatError(source.name, found)
-            return content
-    raise RecordFormatError(source.name, "a file that ends before its content")
+        while data:
+            if decoder.eof:
+                if not (data.startswith(magic) or magic.startswith(data)):
+                    raise RecordFormatError(
+                        source.name, "bytes after the compressed content"
+                    )
+                decoder = start()
+            for piece in decode(decoder, data):
+                content += piece
+                if len(content) > limit:
+                    raise _too_long(source, limit)
+            data = decoder.unused_data if decoder.eof else b""
+    if not decoder.eof:
+        raise RecordFormatError(source.name, "a file that ends before its content")
+    return content
 
 
 def _too_long(source: Source, limit: int) -> RecordFormatError:
@@ -169,6 +185,6 @@ def _too_long(source: Source, limit: int) -> RecordFormatError:
 
 
 CODECS = (
-    Codec("gz", b"\x1f\x8b", ("json", "mpk"), 6, _gzip_writer, _gzip_reader),
-    Codec("zst", b"\x28\xb5\x2f\xfd", ("json",), 3, _zstd_writer, _zstd_reader),
+    Codec("gz", _GZIP, ("json", "mpk"), 6, _gzip_writer, _gzip_reader),
+    Codec("zst", _ZSTD, ("json",), 3, _zstd_writer, _zstd_reader),
 )

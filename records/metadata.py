@@ -13,8 +13,11 @@ def combined(
 ) -> dict[str, Any]:
     """Return the metadata of a record with that of the user, who has the last word.
 
-    ValueError for a user's key "burnish", or a part of ours that is no map.
+    TypeError for what is no mapping. ValueError for a user's key "burnish", or a part
+    of ours that is no map.
     """
+    if users is not None and not isinstance(users, Mapping):  # pyright: ignore[reportUnnecessaryIsInstance]  # users pass anything
+        raise TypeError(f"metadata is a dict with str keys, got {users!r:.80}")
     if users is not None and _KEY in users:
         raise ValueError(
             f"metadata: the key {_KEY!r} is the library's own part; choose another "

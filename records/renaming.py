@@ -69,6 +69,12 @@ def renamer_of(paths: Collection[str], rename: Renames) -> Callable[[str], str |
     """
     if not isinstance(rename, Mapping):
         rules = list(rename)
+        for rule in rules:
+            if not callable(getattr(rule, "rename", None)):
+                raise TypeError(
+                    f"rename: {rule!r:.60} is no rewrite rule; give a dict of paths, "
+                    "or rules such as RenameField(old, new)"
+                )
 
         def by_rules(path: str) -> str | None:
             for rule in rules:
@@ -79,23 +85,34 @@ def renamer_of(paths: Collection[str], rename: Renames) -> Callable[[str], str |
             return path
 
         return by_rules
-    names: dict[str, str] = {str(old): new for old, new in rename.items()}
-    for old in names:
+    names: dict[str, str] = dict(rename)
+    for old, new in names.items():
+        if not isinstance(old, str) or not isinstance(new, str):  # pyright: ignore[reportUnnecessaryIsInstance]  # users pass anything
+            raise TypeError(
+                f"rename: {old!r} to {new!r}; both are paths, or beginnings of them. "
+                "To leave an entry out, use exclude="
+            )
         if not any(p == old or p.startswith(old + ".") for p in paths):
             hint = did_you_mean(old, _beginnings(paths))
             if "*" in old or "{" in old:
-                new = names[old]
                 hint = f" Patterns are rules: rename=[RenameField({old!r}, {new!r})]"
             raise ValueError(f"rename: nothing is stored at {old!r}.{hint}")
     longest = sorted(names, key=len, reverse=True)
 
     def by_prefix(path: str) -> str | None:
         for old in longest:
-            if path == old or path.startswith(old + "."):
-                return names[old] + path[len(old) :]
+            if path.startswith(old + "."):
+                # Of an empty new name, what stood below moves up.
+                return (names[old] + path[len(old) :]).removeprefix(".")
+            if path == old:
+                return names[old] or _refuse_empty(old)
         return path
 
     return by_prefix
+
+
+def _refuse_empty(old: str) -> str:
+    raise ValueError(f"rename: {old!r} is an entry, and needs a name; found ''")
 
 
 def _beginnings(paths: Iterable[str]) -> set[str]:

@@ -8,14 +8,14 @@ import torch
 from .entry import Entry
 from .flat import FlatRecord
 from .memory import Ties, shape_of
-from .tree import Encoder, Node
+from .tree import Encoder, Node, renumbered
 
 
 def record_of_state_dict(state_dict: Mapping[str, Any]) -> FlatRecord:
     """Return the record of a state dict; its tensors are shared, ties are found.
 
-    Values that are no tensors become plain data beside the entries; TypeError names
-    those that are no plain data.
+    Values that are no tensors become plain data beside the entries, with the tensors
+    in them (extra state); TypeError names those that are no plain data.
     """
     encoder, extra = Encoder(), dict[str, Node]()
     ties: Ties[Entry] = Ties()
@@ -33,11 +33,12 @@ def record_of_state_dict(state_dict: Mapping[str, Any]) -> FlatRecord:
         entry = _entry(path, value)
         entries.append(entry)
         ties.add(value, entry)
-    if encoder.entries:
-        raise TypeError(
-            f"{encoder.entries[0].path}: a tensor inside the plain data of a state "
-            "dict; give it a key of its own"
-        )
+    # Tensors inside extra state are no weights, and stand behind those that are.
+    for entry in encoder.entries:
+        entry.kind = "extra"
+    numbers = {i: len(entries) + i for i in range(len(encoder.entries))}
+    extra = {path: renumbered(node, numbers) for path, node in extra.items()}
+    entries += encoder.entries
     return FlatRecord.of(entries, tree=extra, type_name="state dict")
 
 

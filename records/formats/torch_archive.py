@@ -145,6 +145,13 @@ def _explained(error: Exception) -> tuple[str, str, str]:
             "If you trust the file, load it with torch.load(..., weights_only=False) "
             "and save its state_dict().",
         )
+    if "Unsupported operand" in text:
+        return (
+            "a pickle of a protocol above 3, which torch reads only as code",
+            "protocol 2, torch's own choice",
+            "If you trust the file, load it with torch.load(..., weights_only=False) "
+            "and save it with torch.save, or its state_dict() with save_record.",
+        )
     if "TorchScript" in text:
         cure = "Open it with torch.jit.load and save its state_dict()."
         return "a TorchScript program", "a state dict", cure
@@ -169,36 +176,66 @@ def _told(content: Any, file: str) -> dict[str, Any]:
 
 
 def _state_dict(content: Any, file: str) -> Mapping[str, Any]:
-    """Return the state dict that is nearest to the top; error if there are several."""
+    """Return the state dict that is nearest to the top; error if there are several.
+
+    Weights that stand beside it are told in a warning.
+    """
     level: dict[str, Any] = {"": content}
+    beside: list[str] = []
     for _ in range(_DEEPEST):
         found = {path: item for path, item in level.items() if _is_state_dict(item)}
         if len(found) > 1:
             usual = [path for path in found if path.rpartition(".")[2] in _USUAL]
             if len(usual) != 1:
                 raise _ambiguous(list(found), file)
-            return cast("Mapping[str, Any]", found[usual[0]])
+            found = {usual[0]: found[usual[0]]}
         if found:
-            return cast("Mapping[str, Any]", next(iter(found.values())))
+            [(path, state_dict)] = found.items()
+            if beside:
+                _warn_of_rest(beside, path, file)
+            return cast("Mapping[str, Any]", state_dict)
         level = {
             f"{path}.{key}" if path else str(key): value
             for path, item in level.items()
             if isinstance(item, Mapping)
             for key, value in item.items()
         }
+        beside += [path for path, item in level.items() if _is_weight(item)]
     raise RecordFormatError(
         file, f"a {type(content).__name__} without a state dict", "names and tensors"
     )
 
 
+def _warn_of_rest(paths: list[str], path: str, file: str) -> None:
+    shown = ", ".join(paths[:5]) + (", ..." if len(paths) > 5 else "")
+    warnings.warn(
+        f"{file}: read is the state dict {path!r}, and not the {len(paths)} tensors "
+        f"beside it: {shown}. If they are weights too, put all into one dict.",
+        stacklevel=6,
+    )
+
+
 def _is_state_dict(item: Any) -> bool:
-    if not isinstance(item, Mapping):
+    """Return whether these are names and tensors, of extra state perhaps too.
+
+    Where there are more tensors below, a loss or the state of a generator says
+    nothing: the weights are there.
+    """
+    if not isinstance(item, Mapping) or not all(isinstance(key, str) for key in item):
         return False
-    mapping = item
+    if not any(isinstance(value, torch.Tensor) for value in item.values()):
+        return False
+    if not any(_holds_tensors(value) for value in item.values()):
+        return True
+    is_container = any(key in item and _is_state_dict(item[key]) for key in _USUAL)
+    return not is_container and any(map(_is_weight, item.values()))
+
+
+def _is_weight(value: Any) -> bool:
     return (
-        all(isinstance(key, str) for key in mapping)
-        and any(isinstance(value, torch.Tensor) for value in mapping.values())
-        and not any(_holds_tensors(value) for value in mapping.values())
+        isinstance(value, torch.Tensor)
+        and value.is_floating_point()
+        and value.dim() > 0
     )
 
 

@@ -3,6 +3,7 @@
 import io
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 import safetensors.torch
@@ -330,3 +331,26 @@ def test_a_device_that_is_not_there_is_refused_when_a_record_is_opened(
 
     with pytest.raises(ValueError, match=f"device='{device}' cannot be used here"):
         open_record(data, device=device)
+
+
+@pytest.mark.parametrize(
+    ("rename", "problem"),
+    [
+        ({"layer": None}, "'layer' to None; both are paths"),
+        ({3: "layer"}, "3 to 'layer'; both are paths"),
+        ([("layer", "other")], r"\('layer', 'other'\) is no rewrite rule"),
+    ],
+)
+def test_what_is_no_renaming_is_refused_in_words(rename: Any, problem: str) -> None:
+    state = Record.from_state_dict({"layer.weight": torch.ones(2)})
+
+    with pytest.raises(TypeError, match=problem):
+        open_record(state, rename=rename)
+
+
+def test_an_empty_new_name_moves_what_stood_below_up() -> None:
+    state = Record.from_state_dict({"model.w": torch.ones(2), "b": torch.ones(1)})
+
+    assert set(open_record(state, rename={"model": ""})) == {"w", "b"}
+    with pytest.raises(ValueError, match="'b' is an entry, and needs a name"):
+        open_record(state, rename={"b": ""})

@@ -62,9 +62,10 @@ def test_files_of_the_gzip_command_are_read_with_their_name_and_time(
 def test_bytes_after_the_frame_are_refused(form: str, codec: str) -> None:
     data = Recorder(form, codec).dumps(RECORD)
 
-    for more in (b"\0", data):
-        with pytest.raises(RecordFormatError, match="bytes after"):
-            open_record(data + more)
+    with pytest.raises(RecordFormatError, match="bytes after"):
+        open_record(data + b"\0")
+    with pytest.raises(RecordFormatError):
+        open_record(data + data)
 
 
 @pytest.mark.parametrize(("form", "codec"), PAIRS)
@@ -115,3 +116,37 @@ def test_an_mpk_that_the_zstd_tool_compressed_is_read_by_its_name(
     file.write_bytes(zstandard.compress(Recorder().dumps(RECORD)))
 
     assert torch.equal(open_record(file)["n"], torch.arange(5))
+
+
+STATE = {"w": torch.arange(5000.0), "b": torch.ones(3)}
+
+
+@pytest.mark.parametrize(
+    ("form", "codec", "pack"),
+    [
+        ("mpk", "gz", gzip.compress),
+        ("json", "gz", gzip.compress),
+        ("json", "zst", zstandard.ZstdCompressor(write_checksum=True).compress),
+    ],
+)
+def test_a_file_of_several_members_is_read_as_its_tools_read_it(
+    form: str, codec: str, pack: object
+) -> None:
+    assert callable(pack)
+    plain = Recorder(form).dumps(Record.from_state_dict(STATE))
+    members = b"".join(pack(plain[i : i + 3000]) for i in range(0, len(plain), 3000))
+
+    state = open_record(members + pack(b"")).to_state_dict()
+
+    assert all(torch.equal(state[name], STATE[name]) for name in STATE)
+    with pytest.raises(RecordFormatError):
+        open_record(members[:-9]).load_all()
+    with pytest.raises(RecordFormatError, match="bytes after"):
+        open_record(members + b"more").load_all()
+
+
+def test_many_empty_members_take_time_in_proportion_to_the_file() -> None:
+    data = gzip.compress(b"") * 50_000
+
+    with pytest.raises(RecordFormatError):
+        open_record(data)

@@ -11,6 +11,7 @@ import pytest
 import torch
 from torch import nn
 
+import burnish
 from burnish.records import Record, RecordFormatError, open_record
 from burnish.records.recorder import Recorder
 
@@ -75,6 +76,48 @@ def test_the_state_dict_inside_a_checkpoint_is_found(content: Any, path: str) ->
     record = open_record(packed(content))
 
     assert set(record) == set(STATE)
+
+
+def test_weights_beside_the_state_dict_are_told() -> None:
+    data = packed(
+        {"model": STATE, "logit_scale": torch.ones(1), "loss": torch.ones(())}
+    )
+
+    with pytest.warns(UserWarning, match=r"'model', and not the 1 .*: logit_scale"):
+        record = open_record(data)
+
+    assert set(record) == set(STATE)
+
+
+def test_tensors_inside_extra_state_are_read_with_the_state_dict() -> None:
+    state = {**STATE, "fc._extra_state": {"amax": torch.ones(2), "n": 3}}
+
+    record = open_record(packed(state))
+
+    assert set(record) >= set(STATE)
+    assert record.extra()["fc._extra_state"]["n"] == 3
+    assert torch.equal(record.extra()["fc._extra_state"]["amax"], torch.ones(2))
+    again = open_record(Recorder("json").dumps(record)).to_state_dict()
+    assert torch.equal(again["fc._extra_state"]["amax"], torch.ones(2))
+
+
+def test_a_module_with_extra_state_of_tensors_is_loaded_from_a_file_of_torch() -> None:
+    class Counting(nn.Linear):
+        amax = torch.zeros(2)
+
+        def get_extra_state(self) -> Any:
+            return {"amax": self.amax}
+
+        def set_extra_state(self, state: Any) -> None:
+            self.amax = state["amax"]
+
+    net, other = Counting(2, 2), Counting(2, 2)
+    net.amax = torch.ones(2)
+
+    burnish.load_record(other, packed(net.state_dict()))
+
+    assert torch.equal(other.amax, torch.ones(2))
+    assert torch.equal(other.weight, net.weight)
 
 
 def test_of_two_state_dicts_none_is_guessed() -> None:
@@ -160,6 +203,7 @@ def compressed() -> bytes:
         (b"\x80\x02", "damaged"),
         (b"\x80\x02" + b"]" * 2_000_000 + b".", "too many objects"),
         (compressed(), "compressed archive"),
+        (packed({"w": torch.ones(1)}, pickle_protocol=4), "protocol above 3"),
         (scripted(), "damaged|TorchScript"),
     ],
 )
