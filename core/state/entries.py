@@ -73,14 +73,15 @@ def content_of(
 def _add_tensors(content: Content, places: Places, ids: dict[int, ParamId]) -> None:
     entries = content.entries
     by_tensor: dict[int, Entry] = {}
-    by_address: dict[int, list[Entry]] = {}
+    views = _Views()
+    ties: dict[int, dict[str, None]] = {}
     # 5,000 modules pass here at every save: one loop, and few calls in it.
     for path, kind, tensor in _named_tensors(places):
         key = id(tensor)
         known = by_tensor.get(key)
         if known is not None:
-            if path != known.path and path not in known.ties:
-                known.ties += (path,)
+            if path != known.path:
+                ties.setdefault(id(known), {})[path] = None
             continue
         try:
             # By a method of its own, a subclass may say anything.
@@ -92,10 +93,10 @@ def _add_tensors(content: Content, places: Places, ids: dict[int, ParamId]) -> N
                 content.formless[path] = problem
                 continue
             address = address_of(tensor)
-        if address in by_address:
-            known = _tied(by_address[address], kind, tensor)
+        if address in views.first:
+            known = views.alike(address, kind, tensor)
             if known is not None:
-                known.ties += (path,)
+                ties.setdefault(id(known), {})[path] = None
                 content.twins.setdefault(known.path, []).append(tensor)
                 by_tensor[key] = known
                 continue
@@ -119,7 +120,13 @@ def _add_tensors(content: Content, places: Places, ids: dict[int, ParamId]) -> N
         by_tensor[key] = entry
         # Empty tensors may lie anywhere, and share nothing.
         if address and 0 not in shape:
-            by_address.setdefault(address, []).append(entry)
+            if address in views.first:
+                views.add(address, entry)
+            else:
+                views.first[address] = entry
+    for entry in entries if ties else ():
+        if id(entry) in ties:
+            entry.ties = (*ties[id(entry)],)
 
 
 def _named_tensors(places: Places) -> list[tuple[str, Kind, Tensor]]:
@@ -161,20 +168,42 @@ def _without_form(tensor: object) -> str | None:
     return None
 
 
-def _tied(entries: list[Entry], kind: Kind, tensor: Tensor) -> Entry | None:
-    """Return which of ``entries``, all at one address, shows the same memory alike.
+class _Views:
+    """The entries at each address: many of them may begin at one, each another view."""
 
-    Not one of the two kinds if only the other is in torch's state dict.
-    """
-    for entry in entries:
-        other = entry.source
-        if (
-            isinstance(other, Tensor)
-            and alike(other, tensor)
-            and (entry.kind == "transient") == (kind == "transient")
-        ):
-            return entry
-    return None
+    def __init__(self) -> None:
+        self.first: dict[int, Entry] = {}
+        """The one that was met first, by address; most have no other."""
+        self._by_view: dict[_Key, list[Entry]] = {}
+        self._indexed: set[int] = set()
+
+    def alike(self, address: int, kind: Kind, tensor: Tensor) -> Entry | None:
+        """Return the entry that shows the same memory as ``tensor`` does, if any.
+
+        Not one of the two kinds if only the other is in torch's state dict.
+        """
+        if address not in self._indexed:
+            self._indexed.add(address)
+            self.add(address, self.first[address])
+        for entry in self._by_view.get(_view(address, kind, tensor), ()):
+            other = entry.source
+            if isinstance(other, Tensor) and alike(other, tensor):
+                return entry
+        return None
+
+    def add(self, address: int, entry: Entry) -> None:
+        """Remember one more entry at an address that has a first one."""
+        if isinstance(entry.source, Tensor):
+            key = _view(address, entry.kind, entry.source)
+            self._by_view.setdefault(key, []).append(entry)
+
+
+def _view(address: int, kind: Kind, tensor: Tensor) -> _Key:
+    """Return what two tensors that show one memory alike have in common."""
+    # The shape of a DTensor says nothing of the part that lies at the address.
+    is_whole = type(tensor) in ORDINARY or not is_distributed(tensor)
+    shape = (tensor.shape, tensor.stride()) if is_whole else ()
+    return address, kind == "transient", tensor.dtype, shape
 
 
 def _leave_out(content: Content, places: Places) -> None:

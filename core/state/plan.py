@@ -197,10 +197,8 @@ def _check_left_over(
         (plan.extra if path in tree else plan.missing).append(path)
     unexpected: list[Entry | str] = [
         entry
-        for path, entry in stored.items()
-        if id(entry) not in used
-        and entry.kind != "transient"
-        and path not in entry.ties
+        for key, entry in {id(entry): entry for entry in stored.values()}.items()
+        if key not in used and entry.kind != "transient"
     ]
     unexpected += [path for path in tree if path not in content.extra]
     plan.report.missing = [_path(item) for item in plan.missing]

@@ -271,3 +271,23 @@ def test_optimizers_of_one_record_share_nothing(tmp_path: Path) -> None:
         for j, (tensors, values) in enumerate(zip(groups, before, strict=True)):
             assert i == j or all(map(torch.equal, tensors, values)), (i, j)
         before[i] = [t.clone() for t in group]
+
+
+def test_one_layer_at_many_paths_and_many_views_at_one_address_are_told_apart() -> None:
+    class Windows(nn.Module):
+        def __init__(self, n: int) -> None:
+            super().__init__()
+            memory = torch.zeros(n)
+            for i in range(1, n):
+                self.register_buffer(f"to{i}", memory[:i])
+            self.register_buffer("again", memory[:3])
+
+    # Comparing each with each would take minutes.
+    shared = nn.ModuleList([nn.Linear(1, 1)] * 20_000)
+    record = burnish.open_record(burnish.save_record(shared))
+    windows = burnish.open_record(burnish.save_record(Windows(3_000)))
+
+    assert [len(entry.ties) for entry in record.entries()] == [19_999, 19_999]
+    assert len(windows.entries()) == 2_999
+    assert windows.by_path()["again"] is windows.by_path()["to3"]
+    assert not burnish.load_record(shared, record).unexpected
