@@ -19,7 +19,7 @@ from ..evolution.upgrading import upgraded_node
 from . import plain
 from .hparams_checks import check_complete, check_no_argument, check_stored
 from .hparams_plan import Container, Partial, Plan, Ref, Struct, has_plans
-from .kinds import kinds_of, range_of
+from .kinds import kinds_of, range_of, with_kind
 from .known_arguments import builder_of
 from .own_reader import from_blueprint, own_reader
 from .registry import MODULE, NAME, class_named
@@ -68,9 +68,8 @@ class Planner:
             if parameter is None:
                 check_no_argument(cls, node, name, path)
                 continue
-            where, hint = join(path, name), hints.get(name, Any)
-            if hint is Any:
-                hint = kinds.get(name, Any)
+            where = join(path, name)
+            hint = with_kind(hints.get(name, Any), kinds.get(name))
             kind = containers.get(name) or _declared_container(hint, value)
             if kind is not None:
                 found[name] = self._container(kind, value, where, depth + 1)
@@ -167,7 +166,7 @@ class Planner:
             inner = plain.item_hint(hint, key)
             item = self.value(item, inner, join(path, key), depth + 1)
             found[plain.restored_key(key, hint)] = item
-        return found
+        return OrderedDict(found) if plain.takes(hint, OrderedDict) else found
 
     def _struct(
         self, cls: Any, value: Mapping[str, Any], path: str, depth: int

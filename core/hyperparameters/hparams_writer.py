@@ -116,6 +116,7 @@ class Writer:
             hint, n_met = hints.get(name, Any), len(self.met)
             try:
                 told = self._argument(value, kind, hint, join(path, name), depth + 1)
+                what = kind_of(cls, parameter, value, hint, told, join(path, name))
             except (TypeError, HyperparameterError):
                 # An untouched default is made again by the constructor.
                 is_default = parameter is not None and value is parameter.default
@@ -130,7 +131,7 @@ class Writer:
             node[name] = told
             if type(value) in plain.CONTAINERS_OF_TORCH and plain.REF not in told:
                 containers[name] = type(value).__name__
-            if (what := kind_of(cls, parameter, value, hint)) is not None:
+            if what is not None:
                 kinds[name] = what
         notes = {plain.CONTAINERS: containers, plain.KINDS: kinds, UNSTORED: unstored}
         return node | {key: note for key, note in notes.items() if note}

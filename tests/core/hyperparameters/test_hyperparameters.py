@@ -420,7 +420,7 @@ def test_declared_arguments_come_back_as_what_they_are() -> None:
         k: v for k, v in net.seen.items() if k not in ("norm", "device")
     }
     assert made.seen["norm"] is nn.LayerNorm
-    assert made.seen["device"] == "cpu"
+    assert made.seen["device"] == torch.device("cpu")
     assert get_hparams(made) == net.hparams
 
 
