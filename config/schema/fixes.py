@@ -1,7 +1,7 @@
 """The rules that are proposed for the changes of one struct, in an order that works."""
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, cast
 
 from ..rules import (
     AddDefault,
@@ -25,13 +25,13 @@ from .compare import Comparison, holds_struct
 def fixes(comparison: Comparison) -> list[RewriteRule]:
     """Return the proposed rules of one struct, in an order in which they work.
 
-    Old defaults come first, so that what follows sees them; values are mapped and
-    checked where they were; a struct is emptied before it goes, or another field
-    takes its name.
+    Old defaults come first, so that what follows sees them, and that of a whole before
+    those of its parts, which it may leave out; values are mapped and checked where
+    they were; a struct is emptied before it goes, or another field takes its name.
     """
     gone = _structs_gone(comparison)
-    staged: list[tuple[int, RewriteRule]] = [(6, DeleteField(path)) for path in gone]
-    staged += [(1, rule) for rule in _mappings(comparison)]
+    staged = [((6, 0), cast(RewriteRule, DeleteField(path))) for path in gone]
+    staged += [((1, 0), rule) for rule in _mappings(comparison)]
     for change in comparison.changes:
         if isinstance(change, EnumVariantValueChanged):
             continue
@@ -40,7 +40,8 @@ def fixes(comparison: Comparison) -> list[RewriteRule]:
             change.field[: len(path)] == path for path in gone
         )
         if rule is not None and not covered:
-            staged.append((_stage(change, rule), rule))
+            stage = _stage(change, rule)
+            staged.append(((stage, len(change.field) if stage == 0 else 0), rule))
     return [rule for _, rule in sorted(staged, key=lambda pair: pair[0])]
 
 

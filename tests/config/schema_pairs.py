@@ -289,6 +289,12 @@ def draw_pair(seed: int) -> Pair:
     for _ in range(rng.choice([1, 1, 1, 2])):
         _change(pair, draw)
     _drop_stale_defaults(pair.new)
+    before = {place.path: place.owner.fields[place.name] for place in places(pair.old)}
+    for place in places(pair.new):
+        slot = before.get(place.path)
+        # One change may have taken another one back: then its values mean the same.
+        if slot is not None and slot.kind == place.owner.fields[place.name].kind:
+            pair.retyped.discard(place.path)
     return pair
 
 

@@ -249,3 +249,24 @@ def test_a_mapping_of_the_author_s_own_is_not_tried_with_made_up_values() -> Non
     assert loads(new, '(x: "large")').x == 2
     with pytest.raises(ConfigError, match="could not be mapped"):
         loads(new, '(x: "text")')
+
+
+def test_an_old_default_of_a_whole_comes_before_those_of_its_parts() -> None:
+    def classes(default: Any, rules: Any = None, **options: Any) -> Any:
+        name = Literal["a", "c"] if default == "a" else Literal["b", "c"]
+        inner: Any = make_dataclass(
+            "Inner", [("name", name, field(default=default)), ("n", int, 0)]
+        )
+        return inner, config(tuple[int, inner], rules=rules, **options)
+
+    inner, _ = classes("a")
+    old = config(tuple[int, inner], lambda: (1, inner(n=2)))
+    _, new = classes("c")
+    checker = check(old, new)
+    _, fixed = classes("c", rules=checker.proposed_fixes)
+
+    assert checker.severity() == Severity.WARN
+    with pytest.raises(ConfigError, match="'a' is no longer allowed"):
+        loads(fixed, '{"version": 0}')
+    again = loads(fixed, '{"version": 0, "x": [1, {"name": "c"}]}')
+    assert again.x[1].name == "c"
