@@ -149,6 +149,13 @@ def _run_hydra(
             task(tree, Path(HydraConfig.get().runtime.output_dir))
         except KeyboardInterrupt:
             raise
+        except SystemExit as ended:
+            # Lightning ends the program at Ctrl-C.
+            if isinstance(ended.__context__, KeyboardInterrupt):
+                raise ended.__context__ from None
+            # A status of 0 would tell that all was done, and the task is not.
+            print(f"error: the model ended the program: {ended!r}", file=sys.stderr)
+            status = 2
         except Exception as error:  # a user's model may raise anything
             if not _is_for_people(error):
                 raise
@@ -165,7 +172,7 @@ def _run_hydra(
             )
             decorate(checked)()
     except SystemExit as ended:
-        return ended.code if isinstance(ended.code, int) else 1
+        return 2 if ended.code else 0
     finally:
         sys.argv = before
         GlobalHydra.instance().clear()

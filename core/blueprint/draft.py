@@ -12,7 +12,7 @@ from .compaction import superseded
 from .declaring import settled
 from .entry import Call, Edit, Entry, Setting, Tap, Target, replaced
 from .errors import SettingError
-from .folding import check, fold_made
+from .folding import check, check_name, fold_made
 from .leaves import Leaves
 from .made import Made, described, is_repeatable
 from .selecting import children
@@ -204,6 +204,7 @@ class Draft:
             self._settle_if_complete(copy, entries)
         else:
             found = settled(copy, concerning(entries, unit.path), self.known)
+            _check_names(found)
             self._graft(unit, found)
         self.entries = entries
 
@@ -218,6 +219,7 @@ class Draft:
         self._adopt(tree)
 
     def _adopt(self, tree: Made) -> None:
+        _check_names(tree)
         self.tree, self.is_stale = tree, False
         self._places = self._closed = None
         self._matched = {}
@@ -263,6 +265,18 @@ class Draft:
                 self.places.update(dict.fromkeys(made.paths, made))
         else:
             self._places = self._closed = None
+
+
+def _check_names(tree: Made) -> None:
+    """Raise `SettingError` where a maker now chooses a class that lacks an argument.
+
+    By hand the class would refuse it; left out, a setting would be lost unnoticed.
+    """
+    for made in tree.walk():
+        if made.plan:
+            folded = fold_made(made, made.plan)
+            for name in folded.sources:
+                check_name(folded.cls, name, made.path)
 
 
 _READY = " A module that is passed ready-made stays as it is: pass a Blueprint."

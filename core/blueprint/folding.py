@@ -54,14 +54,19 @@ def fold_made(made: Made, plan: Iterable[Entry]) -> Folded:
 
 def check(folded: Folded, path: str, setting: Setting) -> None:
     """Raise `SettingError` for names or values that the class does not take."""
-    cls = folded.cls
     for name, value in setting.arguments.items():
-        if not takes(cls, name) and name not in parameters_of(cls):
-            names = names_of(cls)
-            takes_what = ", ".join(names) or "nothing"
-            raise SettingError(
-                path,
-                f"{cls.__qualname__} takes no argument {name!r}."
-                f"{did_you_mean(name, names)} It takes: {takes_what}.",
-            )
-        check_type(cls, name, value, path)
+        check_name(folded.cls, name, path)
+        check_type(folded.cls, name, value, path)
+
+
+def check_name(cls: type[nn.Module], name: str, path: str) -> None:
+    """Raise `SettingError` if ``cls`` takes no argument ``name``."""
+    if takes(cls, name) or name in parameters_of(cls):
+        return
+    names = names_of(cls)
+    takes_what = ", ".join(names) or "nothing"
+    raise SettingError(
+        path,
+        f"{cls.__qualname__} takes no argument {name!r}."
+        f"{did_you_mean(name, names)} It takes: {takes_what}.",
+    )

@@ -31,6 +31,7 @@ from burnish.records.recorder import Recorder
 from ..records.hostile_files import FILES, SUMMED, said, small
 from .afterwards import misuse
 from .configs import CASES, configs
+from .constructors import constructors
 from .forks import Outcomes, run_cases
 from .guided import explore
 from .mutations import FORGERS, mutated
@@ -205,11 +206,17 @@ def drawn(name: str, options: Options) -> tuple[Figures, Outcomes]:
     return configs(name, max(options.n // 50, 10), options.seed)
 
 
+def built(options: Options) -> tuple[Figures, Outcomes]:
+    """Return how drawn constructors ended, by hand and by blueprint."""
+    return constructors(max(options.n // 50, 10), options.seed)
+
+
 Part = Callable[[Options], tuple[Figures, Outcomes]]
 
 PARTS: dict[str, Part] = {
     **{f"damaged {name}": partial(fuzz, name) for name in FILES},
     **{f"configs: {name}": partial(drawn, name) for name in CASES},
+    "constructors by hand and by blueprint": built,
     "guided by coverage": guided,
 }
 

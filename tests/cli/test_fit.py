@@ -13,7 +13,7 @@ import torch
 from burnish.cli import fit, profile
 from burnish.cli.main import main
 from burnish.config import load
-from burnish.train import Checkpoint
+from burnish.train import Checkpoint, fitting
 
 torch.set_num_threads(1)
 
@@ -215,6 +215,23 @@ def test_a_mistake_in_the_file_names_the_path(
     assert status == 2
     assert "model_config.widht: unknown field" in capsys.readouterr().err
     assert load(dict, {}) == {}
+
+
+@pytest.mark.parametrize(
+    ("ending", "status"),
+    [(SystemExit(0), 2), (SystemExit(1), 2), (KeyboardInterrupt(), 130)],
+)
+def test_a_model_that_ends_the_program_is_no_success(
+    ending: BaseException, status: int
+) -> None:
+    def end(*args: object) -> None:
+        raise ending
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(fitting, "fit", end)
+        ended = main(["fit", *words("run")])
+
+    assert ended == status
 
 
 def test_the_examples_train_and_are_used_for_inference() -> None:

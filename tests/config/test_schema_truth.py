@@ -260,7 +260,8 @@ def test_an_old_default_of_a_whole_comes_before_those_of_its_parts() -> None:
         return inner, config(tuple[int, inner], rules=rules, **options)
 
     inner, _ = classes("a")
-    old = config(tuple[int, inner], lambda: (1, inner(n=2)))
+    whole: Any = tuple.__class_getitem__((int, inner))
+    old = config(whole, lambda: (1, inner(n=2)))
     _, new = classes("c")
     checker = check(old, new)
     _, fixed = classes("c", rules=checker.proposed_fixes)

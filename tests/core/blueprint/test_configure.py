@@ -514,3 +514,21 @@ def test_copies_of_one_module_change_together() -> None:
 def test_errors_are_of_one_family() -> None:
     for kind in (SettingError, ConstructionError, NotRepeatedError):
         assert issubclass(kind, BlueprintError)
+
+
+class Choosing(nn.Module):
+    def __init__(self, act: Any = nn.ReLU) -> None:
+        super().__init__()
+        self.act = act()
+
+
+def test_a_setting_that_the_class_a_constructor_now_chooses_lacks_is_refused() -> None:
+    blueprint = Blueprint(Choosing).configure("act", inplace=True)
+
+    with pytest.raises(SettingError, match="act: GELU takes no argument 'inplace'"):
+        blueprint.configure(act=nn.GELU)
+    assert blueprint.create().act.inplace
+
+    blueprint.replace("act", nn.GELU)
+    again = Blueprint.from_dict(blueprint.configure(act=nn.GELU).to_dict(), Choosing)
+    assert isinstance(again.create().act, nn.GELU)
