@@ -38,13 +38,16 @@ def run(prog: str, about: str, argv: Sequence[str], task: Task) -> int:
         )
         return 2
     given, words = _parser(prog, about).parse_known_args([*argv])
-    folder = Path(given.config_path or os.environ.get(FOLDER_VARIABLE) or ".").resolve()
-    # Classes of the user's are named relative to where the program is run.
-    for place in (os.getcwd(), str(folder)):
-        if place not in sys.path:
-            sys.path.append(place)
+    where = given.config_path or os.environ.get(FOLDER_VARIABLE) or "."
     try:
+        # Unlike Path.resolve, it takes links to themselves for what is not there.
+        folder = Path(os.path.realpath(where))
         name = _config_name(given.config_name, folder)
+        _check_readable(folder / f"{name}.yaml")
+        # Classes of the user's are named relative to where the program is run.
+        for place in (os.getcwd(), str(folder)):
+            if place not in sys.path:
+                sys.path.append(place)
         words = _completed(folder, name, words)
     except (ValueError, OSError) as wrong:
         print(f"error: {wrong}", file=sys.stderr)
@@ -80,6 +83,19 @@ def _config_name(name: str | None, folder: Path) -> str:
         hint = did_you_mean(stem, files)
         raise ValueError(f"no configuration {stem!r}.{hint} {there}")
     return stem
+
+
+def _check_readable(file: Path) -> None:
+    """Raise ValueError for what is no YAML, which Hydra would tell as a traceback."""
+    from omegaconf import OmegaConf
+    from yaml import YAMLError
+
+    if not file.is_file():
+        raise ValueError(f"{file} is not a file")
+    try:
+        OmegaConf.load(file)
+    except (YAMLError, OSError, ValueError) as error:
+        raise ValueError(f"{file} cannot be read as YAML: {error}") from error
 
 
 def _completed(folder: Path, name: str, words: Sequence[str]) -> list[str]:
