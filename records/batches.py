@@ -182,7 +182,7 @@ class BatchWriter:
         scratch = self._scratch.get(dtype)
         if scratch is None:
             scratch = self._scratch[dtype] = torch.empty(
-                CHUNK // dtype.itemsize, dtype=dtype
+                CHUNK // dtype.itemsize, dtype=dtype, device="cpu"
             )
         out = scratch[: flat.numel()]
         # A group of one 1-d parameter is that parameter itself.

@@ -214,11 +214,11 @@ class Payload:
 
 def _planes(values: Iterator[torch.Tensor], dtype: torch.dtype) -> Iterator[memoryview]:
     """Return the planes of each block; valid until the next."""
-    codec, scratch = planes_of(dtype), torch.empty(0, dtype=torch.uint8)
+    codec, scratch = planes_of(dtype), torch.empty(0, dtype=torch.uint8, device="cpu")
     for block in values:
         if not len(scratch):
             # The first block is as long as any.
-            scratch = torch.empty(block.nbytes, dtype=torch.uint8)
+            scratch = torch.empty(block.nbytes, dtype=torch.uint8, device="cpu")
         planes = scratch[: block.numel() * dtype.itemsize]
         codec.split(block, planes)
         yield byte_view(planes)

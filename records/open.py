@@ -235,7 +235,7 @@ class _Converted:
         if values.dtype is not self._dtype:
             from .conversion import convert_loaded
 
-            tensor = torch.empty(values.shape, dtype=self._dtype)
+            tensor = torch.empty(values.shape, dtype=self._dtype, device=values.device)
             convert_loaded(values, tensor, entry.path)
         if self._device is not None:
             tensor = tensor.to(self._device)

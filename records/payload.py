@@ -42,7 +42,7 @@ def pieces(
                 yield out
         return
     rounding = precision.rounding(entry)
-    scratch = torch.empty(min(limit, tensor.numel()), dtype=dtype)
+    scratch = torch.empty(min(limit, tensor.numel()), dtype=dtype, device="cpu")
     for piece in _pieces(tensor.detach(), limit):
         out = scratch[: piece.numel()]
         if dtype is torch.bool:

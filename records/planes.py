@@ -32,9 +32,11 @@ class Planes:
     def __init__(self, dtype: torch.dtype) -> None:
         self.dtype = dtype
         self._split, self._join = _CODECS[dtype]
-        self._wide = torch.empty(BLOCK if dtype.itemsize == 4 else 0, dtype=torch.int32)
-        self._half = torch.empty(2, BLOCK, dtype=torch.int16)
-        self._byte = torch.empty(BLOCK, dtype=torch.uint8)
+        self._wide = torch.empty(
+            BLOCK if dtype.itemsize == 4 else 0, dtype=torch.int32, device="cpu"
+        )
+        self._half = torch.empty(2, BLOCK, dtype=torch.int16, device="cpu")
+        self._byte = torch.empty(BLOCK, dtype=torch.uint8, device="cpu")
 
     def split(self, values: torch.Tensor, out: torch.Tensor) -> None:
         """Write the planes of at most `BLOCK` ``values`` into the bytes of ``out``."""
@@ -60,7 +62,7 @@ def planes_of(dtype: torch.dtype) -> Planes:
 
 def blocks(pieces: Iterable[torch.Tensor]) -> Iterator[torch.Tensor]:
     """Return the values of flat ``pieces`` as blocks; each is valid until the next."""
-    staged, n = torch.empty(0), 0
+    staged, n = torch.empty(0, device="cpu"), 0
     for piece in pieces:
         at, end = 0, piece.numel()
         while at < end:
@@ -68,7 +70,9 @@ def blocks(pieces: Iterable[torch.Tensor]) -> Iterator[torch.Tensor]:
             if count == BLOCK:
                 yield piece[at : at + BLOCK]
             else:
-                staged = staged if n else torch.empty(BLOCK, dtype=piece.dtype)
+                staged = (
+                    staged if n else torch.empty(BLOCK, dtype=piece.dtype, device="cpu")
+                )
                 staged[n : n + count] = piece[at : at + count]
                 n += count
             if n == BLOCK:

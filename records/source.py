@@ -223,7 +223,7 @@ def check_range(source: Source, offset: int, count: int) -> None:
 def fresh_memory(count: int) -> memoryview:
     """Return ``count`` writable bytes; their pages are not touched before use."""
     try:
-        memory: Any = torch.empty(count, dtype=torch.uint8).numpy()
+        memory: Any = torch.empty(count, dtype=torch.uint8, device="cpu").numpy()
     except (RuntimeError, MemoryError) as error:
         raise RecordError(f"there are no {count:,} bytes of free memory") from error
     return memoryview(memory)

@@ -245,7 +245,7 @@ def _nest(nested: dict[str, Any], path: str, node: Node) -> None:
 
 def _as_tensor(data: bytes) -> torch.Tensor:
     if not data:
-        return torch.empty(0, dtype=torch.uint8)
+        return torch.empty(0, dtype=torch.uint8, device="cpu")
     return torch.frombuffer(bytearray(data), dtype=torch.uint8)
 
 

@@ -121,6 +121,10 @@ def is_shown(tensors: list[Tensor]) -> bool:
 def assign(tensors: Iterable[Tensor], values: Tensor) -> None:
     """Let every one of ``tensors`` stand on the memory of ``values``."""
     for tensor in tensors:
+        if tensor.is_inference() is not values.is_inference():
+            # Torch would make the tensor the other kind, which autograd refuses.
+            with mode_of(tensor), no_grad():
+                values = values.clone()
         tensor.data = values
 
 
@@ -138,7 +142,7 @@ def copy_into(tensor: Tensor, values: Tensor) -> None:
             if stride == 0 and size > 1
         ]
         if repeated and not _is_constant(values, repeated):
-            tensor.data = values.to(tensor.device)
+            assign([tensor], values.to(tensor.device))
             return
         target = tensor
         for dim in repeated:
@@ -148,13 +152,22 @@ def copy_into(tensor: Tensor, values: Tensor) -> None:
 
 @contextmanager
 def _writing(tensor: Tensor) -> Generator[None]:
+    with mode_of(tensor), no_grad():
+        yield
+
+
+@contextmanager
+def mode_of(tensor: Tensor) -> Generator[None]:
+    """Be in inference mode or not, as the tensor was made.
+
+    Leaving inference mode turns grad mode on, so that `no_grad` comes inside.
+    """
     is_inference = tensor.is_inference()
-    with no_grad():
-        if torch.is_inference_mode_enabled() is is_inference:
+    if torch.is_inference_mode_enabled() is is_inference:
+        yield
+    else:
+        with torch.inference_mode(is_inference):
             yield
-        else:
-            with torch.inference_mode(is_inference):
-                yield
 
 
 def _is_constant(values: Tensor, dims: list[int]) -> bool:

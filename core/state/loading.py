@@ -17,7 +17,7 @@ from ...records.collecting import paused_collection
 from ...records.errors import RecordMismatchError
 from ...records.flat import FlatRecord
 from ...records.grad_mode import no_grad
-from ...records.memory import values_of
+from ...records.memory import Memory, values_of
 from ...records.open import Readable, open_record
 from ...records.report import LoadReport
 from ...records.select import selected
@@ -213,6 +213,9 @@ def _fillings(
     With ``is_kept`` they become somebody's memory, and are nobody else's.
     """
     check_fillable(step.target for step in plan.steps)
+    targets = Memory(
+        [] if is_kept else [t for step in plan.steps for t in step.tensors]
+    )
     maps = Maps()
     record.check(maps)
     if record.verified in ("touched", "all"):
@@ -238,6 +241,9 @@ def _fillings(
                 made = made.contiguous(memory_format=getattr(torch, wanted))
             if is_kept and made is values and (step.is_repeated or entry.is_live):
                 made = values.detach().clone()
+            if entry.is_live and targets.overlaps(made):
+                # It would be overwritten before its turn, or while it is copied.
+                made = made.clone()
             fillings.append((step.tensors, made))
     return fillings
 
@@ -258,13 +264,15 @@ def _set_extra_state(
     """Hand stored extra state to its modules; ``undos`` get what takes it back."""
     if not plan.extra:
         return
-    stored = record.extra()
+    extra = record.extra()
+    # Live ones may be what a module overwrites when it is given another's.
+    stored = copy.deepcopy({path: extra[path] for path in plan.extra})
     for path in plan.extra:
         module = content.extra[path]
         try:
             old = copy.deepcopy(extra_state(module))
             undos.append(partial(module.set_extra_state, old))
-            module.set_extra_state(copy.deepcopy(stored[path]))
+            module.set_extra_state(stored[path])
         except Exception as error:
             problem = f"{path}: set_extra_state failed with {error!r}"
             raise RecordMismatchError(record.reading.file, [problem]) from error

@@ -1,11 +1,15 @@
 """Torch's modes: in force in the block, and never after it."""
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 import torch
 from tests.campaigns.injection import injected
+from torch import nn
 
+import burnish
+from burnish.core import from_record, into_record, load_record
 from burnish.core.state.build import Build
 from burnish.core.state.draws import NotedDraws
 from burnish.core.state.modes import in_force, on_device
@@ -49,3 +53,61 @@ def test_none_leaves_the_device_that_is_in_force() -> None:
         assert torch.empty(1).is_meta
 
     assert not torch.empty(1).is_meta
+
+
+_OUTER: dict[str, Callable[[], Any]] = {
+    "no_grad": torch.no_grad,
+    "enable_grad": torch.enable_grad,
+    "inference": torch.inference_mode,
+    "no inference": lambda: torch.inference_mode(mode=False),
+    "autocast": lambda: torch.autocast("cpu", dtype=torch.bfloat16),
+    "meta device": lambda: torch.device("meta"),
+}
+
+
+def nets(outer: str) -> Any:
+    with _OUTER[outer]() if outer != "meta device" else torch.enable_grad():
+        net = nn.Sequential(nn.Linear(2, 2), nn.BatchNorm1d(2), nn.Linear(2, 2))
+    net[0].requires_grad_(requires_grad=False)
+    return net
+
+
+@pytest.mark.parametrize("dtype", [None, torch.float16])
+@pytest.mark.parametrize("outer", _OUTER)
+@pytest.mark.parametrize("origin", _OUTER)
+@pytest.mark.parametrize("is_live", [True, False])
+@pytest.mark.parametrize("is_built", [True, False])
+def test_modules_are_saved_and_loaded_in_every_mode_and_stay_what_they_were(
+    outer: str, origin: str, dtype: Any, is_live: bool, is_built: bool
+) -> None:
+    source, target = nets("enable_grad"), nets(origin)
+    is_inference = [t.is_inference() for t in target.state_dict().values()]
+
+    with _OUTER[outer]():
+        data = into_record(source) if is_live else burnish.save_record(source)
+        record = burnish.open_record(data, dtype=dtype)
+        modes = torch.is_grad_enabled(), torch.is_inference_mode_enabled()
+        if is_built:
+            from_record(lambda: target, record)
+        else:
+            load_record(target, record)
+        assert modes == (torch.is_grad_enabled(), torch.is_inference_mode_enabled())
+
+    for (path, tensor), stored in zip(
+        target.state_dict().items(), source.state_dict().values(), strict=True
+    ):
+        assert torch.allclose(tensor.float(), stored.float(), atol=1e-3), path
+    assert [t.is_inference() for t in target.state_dict().values()] == is_inference
+    if not any(is_inference):
+        out = target.float()(torch.ones(3, 2))
+        out.sum().backward()
+        assert target[2].weight.grad is not None
+
+
+def test_a_module_that_is_built_in_inference_mode_computes() -> None:
+    source = nets("enable_grad").eval()
+    data = burnish.save_record(source)
+
+    with torch.inference_mode():
+        loaded = from_record(lambda: nets("enable_grad"), data).eval()
+        assert torch.equal(loaded(torch.ones(1, 2)), source(torch.ones(1, 2)))

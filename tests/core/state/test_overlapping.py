@@ -1,0 +1,77 @@
+"""Live values whose memory is written while they are loaded."""
+
+from typing import Any
+
+import numpy as np
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor, nn
+
+import burnish
+from burnish.core import into_record, load_record
+
+
+class Buffers(nn.Module):
+    def __init__(self, *buffers: Tensor) -> None:
+        super().__init__()
+        for i, buffer in enumerate(buffers):
+            self.register_buffer(f"b{i}", buffer)
+
+
+class Noted(nn.Module):
+    """Extra state that is overwritten in place."""
+
+    def __init__(self, value: float) -> None:
+        super().__init__()
+        self.note = torch.tensor([value])
+
+    def get_extra_state(self) -> Any:
+        return self.note
+
+    def set_extra_state(self, state: Any) -> None:
+        self.note.copy_(state)
+
+
+def test_a_live_record_may_swap_the_layers_of_its_own_module() -> None:
+    module = nn.Sequential(nn.Linear(2, 2), nn.Linear(2, 2))
+    first, second = (layer.weight.detach().clone() for layer in module)  # type: ignore[union-attr, operator]
+    record = into_record(module)
+
+    load_record(module, burnish.open_record(record, rename={"0": "1", "1": "0"}))
+
+    assert torch.equal(module[0].weight, second)  # type: ignore[arg-type]
+    assert torch.equal(module[1].weight, first)  # type: ignore[arg-type]
+
+
+def test_live_extra_state_may_be_swapped() -> None:
+    first, second = Noted(1.0), Noted(2.0)
+
+    load_record(nn.Sequential(second, first), into_record(nn.Sequential(first, second)))
+
+    assert [first.note.item(), second.note.item()] == [2.0, 1.0]
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    starts=st.lists(st.integers(0, 8), min_size=2, max_size=5),
+    is_of_numpy=st.booleans(),
+)
+def test_overlapping_live_values_are_those_of_before_the_load(
+    starts: list[int], is_of_numpy: bool
+) -> None:
+    array = np.arange(12, dtype=np.float32)
+    flat = torch.from_numpy(array)
+    views = [
+        torch.from_numpy(array[s : s + 4]) if is_of_numpy else flat[s : s + 4]
+        for s in starts
+    ]
+    source = Buffers(*views)
+    expected = [view.clone() for view in views]
+    target = Buffers(*[torch.zeros(4) for _ in views[1:]], flat[4:8])
+
+    load_record(target, into_record(source))
+
+    assert torch.equal(flat[4:8], expected[-1])
+    for i in range(len(views) - 1):
+        assert torch.equal(target.get_buffer(f"b{i}"), expected[i])
