@@ -24,8 +24,10 @@ from .hyperparameters.hparams import factory_of
 from .hyperparameters.hparams_dict import HparamsDict
 from .hyperparameters.hyperparameters import hparams_of
 from .hyperparameters.known_arguments import ask_back
+from .hyperparameters.passing import arguments_by_name
 from .hyperparameters.registry import register_class
-from .state.loading import from_record as _from_record
+from .state.allowed import Allowed
+from .state.loading import build_from_record
 from .state.loading import load_record as _load_record
 from .state.record_type import RecordOfClass
 from .state.saving import into_record as _into_record
@@ -86,14 +88,17 @@ class _Methods:
     def from_record(cls, source: "Readable", /, *args: Any, **kwargs: Any) -> Self:
         """Return a module built without init and filled from the record.
 
-        The arguments are the constructor's; without any, they are the hyperparameters
-        in the file. See `burnish.from_record`.
+        The arguments are the constructor's; those that are not given come from the
+        file's metadata, and those that differ from it are in the report. A file
+        without hyperparameters of this class has none. See `burnish.from_record`.
         """
         from ..records.open import open_record
 
         record = open_record(source)
-        build = factory_of(cast(type[nn.Module], cls), record, args, kwargs)
-        return cast(Self, _from_record(build, record))
+        own = cast(type[nn.Module], cls)
+        build = factory_of(own, record, args, kwargs)
+        passed = frozenset(arguments_by_name(own, args, kwargs))
+        return cast(Self, build_from_record(build, record, Allowed(arguments=passed)))
 
     @classmethod
     def from_hyperparameters(cls, hparams: Mapping[str, Any]) -> Self:

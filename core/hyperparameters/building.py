@@ -11,7 +11,7 @@ from torch import nn
 
 from ...config.path import join
 from ..errors import HyperparameterError
-from .hparams_plan import Container, Partial, Plan, Ref, Struct
+from .hparams_plan import Container, Partial, Passed, Plan, Ref, Struct
 from .hparams_reader import Planner
 from .known_arguments import builder_of
 from .registry import MODULE, NAME, class_named
@@ -81,6 +81,10 @@ class _Build:
     def value(self, value: Any) -> Any:
         if isinstance(value, Plan):
             return self.module(value)
+        if isinstance(value, Passed):
+            if isinstance(value.value, nn.Module):
+                self.built[value.path] = value.value
+            return value.value
         if isinstance(value, Container):
             return self._container(value)
         if isinstance(value, Ref):

@@ -16,7 +16,13 @@ from ...records.errors import RecordError
 from ..evolution.upgrading import upgraded_node
 from . import plain
 from .declared_class import declared_class
-from .differences import ABSENT, DEFAULT, Named, difference
+from .differences import (
+    ABSENT,
+    DEFAULT,
+    Named,
+    difference,
+    difference_from_default,
+)
 from .hparams_writer import Writer
 from .known_arguments import builder_of
 from .registry import MODULE, NAME, REGISTERED, class_named, names_of
@@ -37,6 +43,9 @@ class Comparison:
     """What the module does not tell, so that nothing was compared."""
     noted: list[str] = field(default_factory=list[str])
     """Differences that are the reader's choice: devices, dtypes, the class itself."""
+
+    passed: frozenset[str] = frozenset()
+    """Arguments of the whole that its reader passes: to differ is what they are for."""
 
     def root(self, stored: Node, module: nn.Module, cls: type[nn.Module]) -> None:
         """Compare the whole: of another class only its parts can be compared."""
@@ -80,21 +89,41 @@ class Comparison:
             where = path if cls in plain.CONTAINERS_OF_TORCH else join(path, name)
             if live is not None and _is_child(live, name, stored.get(name)):
                 continue
-            if name in theirs or name in ours:
-                self._unstorable(
-                    _side(stored, theirs, name), _side(own, ours, name), where
-                )
-            elif cls is not None and not _takes(cls, name):
-                self.unknown.append(
-                    f"{where}: stored {shown(stored[name])}, and {cls.__qualname__} "
-                    "takes no such argument"
-                )
-            elif cls is not None and _is_placement(cls, name):
-                self._value(stored.get(name), own.get(name), where, self.noted)
+            if live is not None and name in self.passed:
+                meant = Comparison()
+                meant._argument(name, stored, own, cls, where)
+                self.noted += [*meant.differing, *meant.unknown, *meant.noted]
             else:
-                default = _default(cls, name)
-                left, right = stored.get(name, default), own.get(name, default)
-                self._value(left, right, where, self.differing)
+                self._argument(name, stored, own, cls, where)
+
+    def _argument(
+        self,
+        name: str,
+        stored: Node,
+        own: Node,
+        cls: type[nn.Module] | None,
+        where: str,
+    ) -> None:
+        theirs, ours = _unstored(stored), _unstored(own)
+        default = _default(cls, name)
+        if name in theirs or name in ours:
+            left, right = _side(stored, theirs, name), _side(own, ours, name)
+            self._unstorable(left, right, where)
+        elif cls is not None and not _takes(cls, name):
+            self.unknown.append(
+                f"{where}: stored {shown(stored[name])}, and {cls.__qualname__} "
+                "takes no such argument"
+            )
+        elif cls is not None and _is_placement(cls, name):
+            self._value(stored.get(name), own.get(name), where, self.noted)
+        elif name not in stored:
+            found: list[str] = []
+            self._value(default, own[name], where, found)
+            if found:
+                line = difference_from_default(where, default, own[name])
+                self.differing.append(line)
+        else:
+            self._value(stored[name], own.get(name, default), where, self.differing)
 
     def _unstorable(self, stored: Any, own: Any, path: str) -> None:
         """Compare what is no plain data by its name: functions and classes have one.
@@ -108,7 +137,8 @@ class Comparison:
             for side in (stored, own)
         )
         found = self.noted if is_replaced else self.differing
-        found.append(difference(path, stored, own))
+        tell = difference if stored is not DEFAULT else difference_from_default
+        found.append(tell(path, stored, own))
 
     def _value(self, stored: Any, own: Any, path: str, found: list[str]) -> None:
         if isinstance(stored, Mapping) and isinstance(own, Mapping):

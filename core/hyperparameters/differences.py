@@ -14,6 +14,12 @@ def difference(path: str, stored: Any, own: Any) -> str:
     return f"{path}: stored {left}, the module has {right}"
 
 
+def difference_from_default(path: str, default: Any, own: Any) -> str:
+    """Return the line about an argument that is not stored."""
+    left, right = shown(_readable(default)), shown(_readable(own))
+    return f"{path}: not stored (the default is {left}), the module has {right}"
+
+
 def _readable(value: Any) -> Any:
     """Return ``value`` with modules and classes by their names."""
     if isinstance(value, Mapping):

@@ -14,6 +14,7 @@ from .building import planned
 from .capture import ARGUMENTS, is_decorated
 from .declared_class import declared_class
 from .hparams_writer import Writer
+from .passing import arguments_by_name, laid_over
 from .plain import ORIGIN, OWN
 from .registry import NAME, names_of
 from .signature import parameters_of, takes_any_name
@@ -59,17 +60,22 @@ def _is_encodable(value: Any) -> bool:
 def factory_of(
     cls: type[M], record: FlatRecord, args: tuple[Any, ...], kwargs: dict[str, Any]
 ) -> Callable[[], M]:
-    """Return what builds ``cls`` of the arguments or, without any, as the file says.
+    """Return what builds ``cls`` of the arguments, and of the file's where none is.
+
+    A file without hyperparameters of ``cls`` has none: the arguments are all there are.
 
     Raises `RecordMismatchError` if the file's hyperparameters are not those of ``cls``.
     """
     _check_no_options(cls, kwargs)
-    if args or kwargs:
-        return lambda: cls(*args, **kwargs)
     file = record.reading.file
     stored = _stored(record)
+    passed = arguments_by_name(cls, args, kwargs)
+    if args or kwargs:
+        stored = None if stored is None or not passed else _over(stored, cls, passed)
+        if stored is None:
+            return lambda: cls(*args, **kwargs)
     if stored is None:
-        problem = _without_arguments(cls)
+        problem = _problem_of_call(cls, (), {})
         if problem is None:
             return cls
         raise RecordMismatchError(
@@ -82,6 +88,8 @@ def factory_of(
     except RecordVersionError:
         raise
     except (RecordError, TypeError) as error:
+        if passed and _problem_of_call(cls, args, kwargs) is None:
+            return lambda: cls(*args, **kwargs)
         if stored.get(NAME) == cls.__qualname__:
             cure = f"Pass the arguments: {cls.__qualname__}.from_record(file, ...)."
             raise RecordMismatchError(file, [str(error)], cure) from error
@@ -126,9 +134,21 @@ def _stored(record: FlatRecord) -> Mapping[str, Any] | None:
     return stored if isinstance(stored, Mapping) else None
 
 
-def _without_arguments(cls: type[nn.Module]) -> str | None:
+def _over(
+    stored: Mapping[str, Any], cls: type[nn.Module], passed: Mapping[str, Any]
+) -> Mapping[str, Any] | None:
     try:
-        inspect.signature(cls).bind()
+        return laid_over(stored, cls, passed)
+    except RecordError:
+        return None
+
+
+def _problem_of_call(
+    cls: type[nn.Module], args: tuple[Any, ...], kwargs: Mapping[str, Any]
+) -> str | None:
+    """Return why ``cls`` cannot be called like this; None if it can."""
+    try:
+        inspect.signature(cls).bind(*args, **kwargs)
     except TypeError as error:
         return str(error)
     return None

@@ -55,10 +55,30 @@ class Struct:
     fields: dict[str, Any]
 
 
+@dataclass(frozen=True, slots=True)
+class Passed:
+    """An argument of the call itself, which is taken as it is."""
+
+    path: str
+    value: Any
+
+
+def passed_values(node: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the arguments of the call in ``node``, those of ``**kwargs`` included."""
+    found: dict[str, Any] = {}
+    for name, value in node.items():
+        if isinstance(value, Passed):
+            found[name] = value.value
+        elif isinstance(value, Mapping):
+            found |= {k: v.value for k, v in value.items() if isinstance(v, Passed)}  # pyright: ignore[reportUnknownVariableType]  # data
+    return found
+
+
 def has_plans(value: Any) -> bool:
     """Return whether anything in ``value`` is still to be made."""
     if isinstance(value, dict):
         return any(map(has_plans, value.values()))  # pyright: ignore[reportUnknownArgumentType]  # data
     if isinstance(value, list | tuple):
         return any(map(has_plans, value))  # pyright: ignore[reportUnknownArgumentType]  # data
-    return isinstance(value, Plan | Ref | Container | Partial | Struct | Values | type)
+    plans = Plan | Ref | Container | Partial | Passed | Struct | Values | type
+    return isinstance(value, plans)

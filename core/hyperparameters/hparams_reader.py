@@ -18,7 +18,7 @@ from ..errors import HyperparameterError
 from ..evolution.upgrading import upgraded_node
 from . import plain
 from .hparams_checks import check_complete, check_no_argument, check_stored
-from .hparams_plan import Container, Partial, Plan, Ref, Struct, has_plans
+from .hparams_plan import Container, Partial, Passed, Plan, Ref, Struct, has_plans
 from .kinds import kinds_of, range_of, with_kind
 from .known_arguments import builder_of
 from .own_reader import from_blueprint, own_reader
@@ -83,6 +83,8 @@ class Planner:
     def _argument(
         self, parameter: Parameter, value: Any, hint: Any, path: str, depth: int
     ) -> Any:
+        if isinstance(value, Passed):
+            return self.value(value, hint, path, depth)
         if parameter.kind is Parameter.VAR_POSITIONAL:
             if not isinstance(value, list | tuple):
                 raise HyperparameterError(
@@ -131,6 +133,9 @@ class Planner:
     def value(self, value: Any, hint: Any, path: str, depth: int) -> Any:
         """Return ``value`` with a plan for each module in it."""
         self.check_depth(path, depth)
+        if isinstance(value, Passed):
+            self._planned.add(path)
+            return value
         if isinstance(value, Mapping):
             return self._mapping(value, hint, path, depth)
         if not isinstance(value, list | tuple):

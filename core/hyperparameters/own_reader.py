@@ -6,6 +6,7 @@ from typing import Any
 from torch import nn
 
 from . import plain
+from .hparams_plan import passed_values
 
 _CORE = (__package__ or "burnish.core.hyperparameters").rpartition(".")[0]
 """Where the method that every decorated class gets is written."""
@@ -27,4 +28,6 @@ def from_blueprint(cls: type[nn.Module], node: Mapping[str, Any]) -> nn.Module:
     """Return the module that the blueprint in ``node`` builds."""
     from ..blueprint import Blueprint
 
-    return Blueprint.from_dict(node[plain.BLUEPRINT], cls).build()
+    blueprint = Blueprint.from_dict(node[plain.BLUEPRINT], cls)
+    arguments = passed_values(node)
+    return (blueprint.configure(**arguments) if arguments else blueprint).build()

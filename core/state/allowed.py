@@ -15,6 +15,8 @@ class Allowed:
     unexpected: Patterns | None = None
     is_empty_allowed: bool = False
     """Whether a record may fill nothing at all."""
+    arguments: frozenset[str] = frozenset()
+    """Arguments of the module that its reader passed, whatever is stored."""
 
     def allows_missing(self, item: Entry | str) -> bool:
         """Return whether the record need not have ``item``."""

@@ -113,8 +113,15 @@ def from_record(
     """
     allowed = Allowed(strict, allow_missing, allow_unexpected, allow_empty)
     _check_callable(factory)
+    return build_from_record(factory, _opened(source, hyperparameters), allowed)
+
+
+def build_from_record(
+    factory: Callable[[], M], record: FlatRecord, allowed: Allowed
+) -> M:
+    """Return what ``factory`` builds, filled from ``record``."""
     with paused_collection():
-        return _from_record(factory, _opened(source, hyperparameters), allowed)
+        return _from_record(factory, record, allowed)
 
 
 def _check_callable(factory: object) -> None:
@@ -197,7 +204,7 @@ def _planned(
     allowed: Allowed,
 ) -> Plan:
     """Return what is to be loaded into what is found to be the stored module."""
-    found = compared(module, record, places)
+    found = compared(module, record, places, allowed.arguments)
     is_ignored = record.reading.hyperparameters == "ignore"
     is_refused = not is_ignored and not is_part(record)
     plan = plan_load(content, record, allowed, found.differing if is_refused else ())

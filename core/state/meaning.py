@@ -33,13 +33,19 @@ _MOST = 1000
 """Lines after which nothing more is compared: no module differs in so many ways."""
 
 
-def compared(module: nn.Module, record: FlatRecord, places: Places) -> Comparison:
+def compared(
+    module: nn.Module,
+    record: FlatRecord,
+    places: Places,
+    passed: frozenset[str] = frozenset(),
+) -> Comparison:
     """Return how what ``record`` says of its module differs from ``module``.
 
     Compared are the arguments of its class, and, at each path that a stored blueprint
     changed, the class and its arguments; how ``module`` came to be does not matter.
+    Arguments that were ``passed`` to build it are meant to be what they are.
     """
-    found = Comparison()
+    found = Comparison(passed=passed)
     stored = _stored(record)
     if stored is None:
         return found
