@@ -15,6 +15,7 @@ from ...config.path import join
 from ...records.errors import RecordError
 from ..evolution.upgrading import upgraded_node
 from . import plain
+from .class_identity import is_same_class, takes_the_same
 from .declared_class import declared_class
 from .differences import (
     ABSENT,
@@ -25,7 +26,7 @@ from .differences import (
 )
 from .hparams_writer import Writer
 from .known_arguments import builder_of
-from .registry import MODULE, NAME, REGISTERED, class_named, names_of
+from .registry import NAME, class_named
 from .shown import shown
 from .signature import parameters_of, takes_any_name
 from .unstored import ALL, UNSTORED
@@ -49,7 +50,7 @@ class Comparison:
 
     def root(self, stored: Node, module: nn.Module, cls: type[nn.Module]) -> None:
         """Compare the whole: of another class only its parts can be compared."""
-        if is_same_class(stored, cls) or _takes_the_same(stored, cls):
+        if is_same_class(stored, cls) or takes_the_same(stored, cls):
             self.module(stored, own_node(module), cls, "", module)
             return
         self.noted.append(
@@ -181,34 +182,6 @@ class Comparison:
 def own_node(module: nn.Module) -> Node:
     """Return what ``module`` itself is made of, without the children that it makes."""
     return Writer(partial=True, children=False).node(module, "")
-
-
-def is_same_class(stored: Node, cls: type[nn.Module]) -> bool:
-    """Return whether ``stored`` is of ``cls``, wherever that stands by now."""
-    ours = names_of(cls)
-    if stored.get(REGISTERED) is not None and REGISTERED in ours:
-        return bool(stored[REGISTERED] == ours[REGISTERED])
-    if stored.get(NAME) != ours[NAME]:
-        return _named(stored) is cls
-    if stored.get(MODULE) == ours[MODULE]:
-        return True
-    # Known in its old place it is another class; unknown there, it has moved.
-    return _named(stored) in (None, cls)
-
-
-def _named(stored: Node) -> type[nn.Module] | None:
-    try:
-        return class_named(stored)
-    except RecordError:
-        return None
-
-
-def _takes_the_same(stored: Node, cls: type[nn.Module]) -> bool:
-    """Return whether a relative of ``cls`` is stored that has the same arguments."""
-    named = _named(stored)
-    if named is None or not (issubclass(cls, named) or issubclass(named, cls)):
-        return False
-    return list(parameters_of(named)) == list(parameters_of(cls))
 
 
 def _unstored(node: Node) -> Node:

@@ -25,7 +25,7 @@ from .own_reader import from_blueprint, own_reader
 from .registry import MODULE, NAME, class_named
 from .shown import shown
 from .signature import parameters_of
-from .torch_layers import Values, is_torch_layer
+from .torch_layers import Values, is_torch_layer, tuples
 
 
 class Planner:
@@ -128,7 +128,7 @@ class Planner:
         if cls is nn.Sequential and name == "args":
             is_named = planned and isinstance(planned[0], dict)
             return (OrderedDict(planned[0]),) if is_named else planned
-        return _tuples(planned) if isinstance(planned, list) else planned
+        return tuples(planned) if isinstance(planned, list) else planned
 
     def value(self, value: Any, hint: Any, path: str, depth: int) -> Any:
         """Return ``value`` with a plan for each module in it."""
@@ -282,10 +282,6 @@ def _rich(value: Any, hint: Any, path: str) -> Any:
         return build(hint, value)
     except (ConfigError, TypeError) as error:
         raise HyperparameterError(path, str(error)) from error
-
-
-def _tuples(items: list[Any]) -> tuple[Any, ...]:
-    return tuple(_tuples(i) if isinstance(i, list) else i for i in items)  # pyright: ignore[reportUnknownArgumentType]  # data
 
 
 def _values(value: Mapping[str, Any], path: str) -> Values:

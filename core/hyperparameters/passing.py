@@ -7,14 +7,12 @@ from typing import Any
 
 from torch import nn
 
-from ...records.errors import RecordError
 from ..errors import HyperparameterError
 from ..evolution.upgrading import upgraded_node, version_of
 from . import plain
-from .comparing import is_same_class
+from .class_identity import is_of_a_parent, is_same_class
 from .hparams_plan import Passed
 from .known_arguments import builder_of
-from .registry import class_named
 from .shown import shown
 from .signature import parameters_of
 from .unstored import ALL, UNSTORED
@@ -39,7 +37,7 @@ def laid_over(
     Stored arguments that ``cls`` does not take any more are left out. None if they are
     those of another class, or if the names of the arguments are not known.
     """
-    if not (is_same_class(stored, cls) or _is_of_a_parent(stored, cls)):
+    if not (is_same_class(stored, cls) or is_of_a_parent(stored, cls)):
         return None
     node = upgraded_node(cls, stored, "")
     is_unknown = ALL in _mapping(node, UNSTORED)
@@ -98,10 +96,3 @@ def _mapping(node: Mapping[str, Any], key: str) -> Mapping[str, Any]:
     if not isinstance(value, Mapping):
         raise HyperparameterError(key, f"expected a dict, found {shown(value)}")
     return value  # pyright: ignore[reportUnknownVariableType]  # data
-
-
-def _is_of_a_parent(stored: Mapping[str, Any], cls: type[nn.Module]) -> bool:
-    try:
-        return issubclass(cls, class_named(stored))
-    except RecordError:
-        return False

@@ -270,3 +270,8 @@ _SOMETIMES: dict[str, Callable[[Any], dict[str, Any]]] = {
 }
 """Those that are deprecated, or newer than the oldest torch that we support."""
 _GETTERS.update({getattr(nn, n): g for n, g in _SOMETIMES.items() if hasattr(nn, n)})
+
+
+def tuples(items: list[Any]) -> tuple[Any, ...]:
+    """Return ``items`` as torch's layers take several numbers, at every depth."""
+    return tuple(tuples(i) if isinstance(i, list) else i for i in items)  # pyright: ignore[reportUnknownArgumentType]  # data

@@ -11,7 +11,8 @@ from ...records.errors import RecordMismatchError
 from ...records.flat import FlatRecord
 from ...records.reading import Reading
 from ..evolution.upgrading import carried_paths
-from ..hyperparameters.comparing import Comparison, is_same_class, own_node
+from ..hyperparameters.class_identity import is_same_class
+from ..hyperparameters.comparing import Comparison, own_node
 from ..hyperparameters.declared_class import declared_class
 from ..hyperparameters.plain import BLUEPRINT, ORIGIN, RESULT
 from ..hyperparameters.registry import NAME
