@@ -3,7 +3,6 @@
 """The ways into a module: fill a living one, or build one without init."""
 
 import copy
-import inspect
 from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Literal, TypedDict, TypeVar
@@ -29,6 +28,7 @@ from .commit import Filling, Undos, assign_all, copy_all, is_shown
 from .conversion import converted
 from .entries import Content, check_fillable, content_of
 from .extra_state import extra_state
+from .factories import check_callable
 from .identity import adopt
 from .meaning import compared, is_part, note
 from .memory import BLANK
@@ -112,7 +112,7 @@ def from_record(
     loading if what follows must be reproducible. Raises as `load_record` does.
     """
     allowed = Allowed(strict, allow_missing, allow_unexpected, allow_empty)
-    _check_callable(factory)
+    check_callable(factory)
     return build_from_record(factory, _opened(source, hyperparameters), allowed)
 
 
@@ -122,27 +122,6 @@ def build_from_record(
     """Return what ``factory`` builds, filled from ``record``."""
     with paused_collection():
         return _from_record(factory, record, allowed)
-
-
-def _check_callable(factory: object) -> None:
-    """Raise TypeError for a class that cannot be called without arguments."""
-    if not (isinstance(factory, type) and issubclass(factory, nn.Module)):
-        return
-    try:
-        inspect.signature(factory).bind()
-    except ValueError:
-        return  # a constructor without a signature: calling it shows
-    except TypeError as error:
-        name = factory.__name__
-        by_file = (
-            f"{name}.from_record(file) takes them from the file; or "
-            if hasattr(factory, "from_record")
-            else ""
-        )
-        raise TypeError(
-            f"{name} needs arguments ({error}): {by_file}pass a function without any, "
-            f"as in from_record(lambda: {name}(...), file)"
-        ) from None
 
 
 def report_of(module: nn.Module) -> LoadReport | None:
