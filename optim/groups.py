@@ -48,7 +48,7 @@ class Group:
                     "a Group takes types once: Group(nn.LayerNorm, ...) or "
                     "Group('encoder.**', type=nn.LayerNorm, ...)"
                 )
-            pattern, type = None, pattern
+            pattern, type = None, pattern  # pyright: ignore[reportAssignmentType]  # checked above
         if pattern is None and type is None:
             raise TypeError(
                 "a Group needs a pattern, a type, or both: Group('**.bias', ...), "

@@ -43,7 +43,7 @@ def new_group(
 def first_rate(lr: "float | Tensor | Scheduler") -> Any:
     """Return the learning rate that a group starts with. Raises ValueError."""
     rate = lr.lr() if isinstance(lr, Scheduler) else lr
-    if not isinstance(rate, Real | Tensor) or isinstance(rate, bool):
+    if not isinstance(rate, Real | Tensor) or isinstance(rate, bool):  # pyright: ignore[reportUnnecessaryIsInstance]  # users pass anything
         raise TypeError(f"lr is a number or a schedule, got {rate!r:.60}")
     check_range("lr", float(rate), 0.0)
     return rate

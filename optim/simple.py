@@ -156,7 +156,7 @@ def _check_type(name: str, hint: Any, value: Any) -> None:
 
 def _check_number(name: str, value: object, *, whole: bool = False) -> None:
     kind = Integral if whole else Real
-    if isinstance(value, kind) and not isinstance(value, bool):
+    if isinstance(value, kind) and not isinstance(value, bool):  # pyright: ignore[reportUnnecessaryIsInstance]  # a bool is Integral
         return
     what = f"a {type(value).__name__}" if hasattr(value, "dtype") else f"{value!r:.60}"
     hint = "; pass its number: float(x)" if hasattr(value, "dtype") else ""

@@ -2,7 +2,7 @@
 
 import dataclasses
 from collections.abc import Callable, Collection, Iterable, Mapping
-from typing import Protocol, TypeAlias
+from typing import Protocol, TypeAlias, cast
 
 from ..config.path import did_you_mean
 from .entry import Entry
@@ -85,7 +85,7 @@ def renamer_of(paths: Collection[str], rename: Renames) -> Callable[[str], str |
             return path
 
         return by_rules
-    names: dict[str, str] = dict(rename)
+    names = dict(cast("Mapping[str, str]", rename))
     for old, new in names.items():
         if not isinstance(old, str) or not isinstance(new, str):  # pyright: ignore[reportUnnecessaryIsInstance]  # users pass anything
             raise TypeError(

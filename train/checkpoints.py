@@ -79,6 +79,7 @@ class Checkpoints:
 
     def __getitem__(self, step: "int | Literal['latest', 'best']") -> Checkpoint:
         """Return a checkpoint to look into. KeyError if there is none."""
+        found: dict[int, Path] = {}
         for _ in range(_TRIES):
             number, found = self._chosen(step)
             if number not in found:

@@ -1,6 +1,6 @@
 """Shuffled batches that continue in the middle of an epoch, to the sample."""
 
-from collections.abc import Iterator, Sized
+from collections.abc import Generator, Iterator, Sized
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
@@ -60,7 +60,7 @@ class ResumableSampler(Sampler[int]):
         self._is_restored = False
 
     @contextmanager
-    def reading(self) -> Iterator[None]:
+    def reading(self) -> Generator[None]:
         """Go on to the next epoch when the iteration within ends, or is left.
 
         Another loop in this process would begin the next one too, so a state that is

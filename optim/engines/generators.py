@@ -1,13 +1,13 @@
 """Random generators stay as they are while a step is only looked at."""
 
 import random
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 import torch
-from torch.utils._python_dispatch import _disable_current_modes
+from torch.utils._python_dispatch import _disable_current_modes  # pyright: ignore[reportPrivateUsage]  # no public name
 
 
 class Watch:
@@ -61,7 +61,7 @@ def _tensor(state: bytes) -> torch.Tensor:
 
 
 @contextmanager
-def kept_generators(device: torch.device) -> Iterator[Watch]:
+def kept_generators(device: torch.device) -> Generator[Watch]:
     """Put the generators of Python, numpy, torch and ``device`` back at the end."""
     watch = Watch(device)
     try:

@@ -39,7 +39,7 @@ def _computed(bucket: Bucket, i: int, grad: Tensor, step: Step) -> Write:
         new, new_state = checked(step, tensor, grad, state)
     except Exception as error:
         raise StepFailed(param) from error
-    if isinstance(new, Tensor) and any(memory_of(new) == m for m in _homes(stored)):
+    if any(memory_of(new) == m for m in _homes(stored)):
         new = new.clone()  # or writing the state would change it
 
     def write() -> None:

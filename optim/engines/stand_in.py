@@ -8,7 +8,7 @@ from sys import getrefcount
 from typing import Any
 
 import torch
-from torch.utils._python_dispatch import _disable_current_modes
+from torch.utils._python_dispatch import _disable_current_modes  # pyright: ignore[reportPrivateUsage]  # no public name
 
 from .recording import NotElementwise, Recording
 

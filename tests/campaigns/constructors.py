@@ -635,9 +635,10 @@ def _configured(
     parts: Any,
 ) -> tuple[str, Any]:
     """Configure, and return what differs; ``edits`` are those that were taken."""
+    outcome: Any = None
+    problem_by_hand = ""
     try:
-        module, rng_state, new_parts = by_hand(text, root, arguments, [*edits, edit])
-        problem_by_hand = ""
+        outcome = by_hand(text, root, arguments, [*edits, edit])
     except (TypeError, RuntimeError, ValueError, AttributeError) as error:
         problem_by_hand = f"{type(error).__name__}: {error}"
     given = () if edit.cls is None else (edit.cls,)
@@ -652,6 +653,7 @@ def _configured(
     edits.append(edit)
     if problem_by_hand:
         return f"{edit} is taken, by hand {problem_by_hand}", parts
+    module, rng_state, new_parts = outcome
     return _differs(blueprint, module, rng_state), new_parts
 
 

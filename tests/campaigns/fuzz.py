@@ -223,7 +223,7 @@ PARTS: dict[str, Part] = {
 
 def main() -> int:
     """Run the parts, write the section, and return 1 if there was a defect."""
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--part", action="append", choices=list(PARTS))
     parser.add_argument("--n", type=int, default=200_000)
     parser.add_argument("--seed", type=int, default=0)

@@ -1,3 +1,5 @@
+# pyright: reportPrivateUsage=false
+# Nn.Module's tables and the identity of a storage have no public names.
 """`make models`: models of other libraries, saved and rebuilt in every format.
 
     python -m tests.campaigns.models [--only PART_OF_NAME] [--skip K] [--n N] [--dry]
@@ -190,7 +192,7 @@ def _child(architecture: Architecture, sender: Connection) -> None:
 
 def main() -> int:
     """Run what the command line asks for; 1 if a model came back another one."""
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--only", default="", help="part of a name")
     parser.add_argument("--skip", type=int, default=0)
     parser.add_argument("--n", type=int, default=1_000_000)

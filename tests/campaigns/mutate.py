@@ -174,7 +174,7 @@ def _spread(before: dict[str, object], after: dict[str, object]) -> None:
 
 def main() -> int:
     """Run a sample of the mutants, write the section, and list those that live."""
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("files", nargs="*", default=FILES)
     parser.add_argument("--n", type=int, default=300)
     parser.add_argument("--seed", type=int, default=0)

@@ -1,3 +1,5 @@
+# pyright: reportPrivateUsage=false
+# Which kernels are borrowed is the engine's own table.
 """A borrowed kernel runs only where it agrees with the step as written."""
 
 from typing import Any

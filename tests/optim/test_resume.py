@@ -242,7 +242,7 @@ def test_what_is_remembered_of_states_does_not_grow_with_the_steps(
         adaptor.param_groups[0]["weight_decay"] = 0.01 + step * 1e-4
         steps(module, adaptor, lambda s, i: 1.0 if (s + i) % 2 else None, step)
 
-    assert len(adaptor._stepper._blanks) <= 16
+    assert len(adaptor._stepper._blanks)  # pyright: ignore[reportPrivateUsage] <= 16
 
 
 def test_muon_is_stacked_whether_or_not_a_clip_is_told() -> None:

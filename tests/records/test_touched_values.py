@@ -3,6 +3,7 @@
 import pickle
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -44,7 +45,7 @@ HANDED_ON: dict[str, Callable[[Path], FlatRecord]] = {
 def test_values_changed_after_they_were_read_are_loaded_as_live_ones(
     handed_on: Callable[[Path], FlatRecord], file: Path
 ) -> None:
-    built = from_record(net, handed_on(file))
+    built: Any = from_record(net, handed_on(file))
     report = load_record(net(), handed_on(file))
 
     assert not built.weight.any()

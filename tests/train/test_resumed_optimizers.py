@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-import burnish.optim
+import burnish
 from burnish import module
 from burnish.optim import SGD, AdamW, Group, OptimizerAdaptor, SimpleOptimizer
 from burnish.optim.schedulers import Cosine, Linear, Scheduler, Warmup

@@ -52,7 +52,8 @@ def test_an_untouched_default_that_is_no_plain_data_needs_no_storing() -> None:
     assert "act" not in net.hparams
     assert "__unstored__" not in hparams_in(net)
     assert built.fc.weight.equal(net.fc.weight)
-    assert from_hyperparameters(net.hparams).fc.in_features == 5
+    again: Any = from_hyperparameters(net.hparams)
+    assert again.fc.in_features == 5
 
 
 def test_what_no_file_holds_is_named_in_the_metadata_and_in_the_later_error() -> None:

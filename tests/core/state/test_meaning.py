@@ -436,7 +436,8 @@ def test_what_was_frozen_is_frozen_again_in_a_new_module(
 
     assert not built.fc.weight.requires_grad
     assert built.fc.bias.requires_grad
-    assert burnish.core.report_of(built).requires_grad == ["fc.weight"]
+    built_report: Any = burnish.core.report_of(built)
+    assert built_report.requires_grad == ["fc.weight"]
     assert living.fc.weight.requires_grad
     assert report.requires_grad == []
 

@@ -1,3 +1,5 @@
+# pyright: reportPrivateUsage=false
+# How many modes torch has in force has no public name.
 """Torch's modes: in force in the block, and never after it."""
 
 from collections.abc import Callable

@@ -4,6 +4,7 @@ import gzip
 import io
 import json
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -130,9 +131,8 @@ STATE = {"w": torch.arange(5000.0), "b": torch.ones(3)}
     ],
 )
 def test_a_file_of_several_members_is_read_as_its_tools_read_it(
-    form: str, codec: str, pack: object
+    form: str, codec: str, pack: Callable[[bytes], bytes]
 ) -> None:
-    assert callable(pack)
     plain = Recorder(form).dumps(Record.from_state_dict(STATE))
     members = b"".join(pack(plain[i : i + 3000]) for i in range(0, len(plain), 3000))
 

@@ -97,7 +97,7 @@ def test_tensors_inside_extra_state_are_read_with_the_state_dict() -> None:
     assert set(record) >= set(STATE)
     assert record.extra()["fc._extra_state"]["n"] == 3
     assert torch.equal(record.extra()["fc._extra_state"]["amax"], torch.ones(2))
-    again = open_record(Recorder("json").dumps(record)).to_state_dict()
+    again: Any = open_record(Recorder("json").dumps(record)).to_state_dict()
     assert torch.equal(again["fc._extra_state"]["amax"], torch.ones(2))
 
 
