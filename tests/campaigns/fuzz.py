@@ -7,13 +7,11 @@ options and returns the figures by name; other campaigns of the same kind join t
 """
 
 import argparse
-import json
 import random
 import resource
-import struct
 import sys
 import time
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -26,15 +24,16 @@ import torch
 from burnish import open_record
 from burnish.records import Record, RecordError, limits
 from burnish.records.formats import json_reader
-from burnish.records.recorder import Recorder
 
-from ..records.hostile_files import FILES, SUMMED, said, small
+from ..records.hostile_files import FILES, SUMMED, said
 from .afterwards import misuse
 from .configs import CASES, configs
 from .constructors import constructors
 from .forks import Outcomes, run_cases
 from .guided import explore
+from .many import come_back
 from .mutations import FORGERS, mutated
+from .odd_files import ODD_FILES
 from .reliability import write_section
 
 CORPUS = Path(__file__).parent.parent / "data" / "corpus"
@@ -164,41 +163,12 @@ def read(data: bytes) -> None:
         pass
 
 
-def library_file(metadata: Mapping[str, str]) -> bytes:
-    """Return a `.safetensors` file as the library writes it, with ties."""
-    rows = {
-        "a": {"dtype": "F32", "shape": [2], "data_offsets": [0, 8]},
-        "b": {"dtype": "I8", "shape": [], "data_offsets": [8, 9]},
-    }
-    text = json.dumps({"__metadata__": dict(metadata), **rows}).encode()
-    return struct.pack("<Q", len(text)) + text + bytes(9)
-
-
-def _long(name: str, value: object) -> bytes:
-    record = small().replaced(metadata={"x": value})
-    return RECORDERS[name].dumps(record)
-
-
-RECORDERS = {"mpk": Recorder(), "json": Recorder("json"), "st": Recorder("safetensors")}
-
-ODD_FILES: list[bytes] = [
-    library_file({"format": "pt", "c": "a", "d": "a", "x": "y"}),
-    library_file({"burnish": "[]"}),
-    library_file({"burnish": '{"burnish": 2}'}),
-    b"\xef\xbb\xbf" + FILES["json"](),
-    FILES["json"]().replace(b":", b" :\n ").replace(b'"Net"', b'"\\u004eet"'),
-    *(
-        _long(name, value)
-        for name in RECORDERS
-        for value in (
-            "x" * 9000,
-            "\u20ac" * 900,
-            {"y": {f"k{i}": i * 300 for i in range(20)}},
-            [1e300, -0.0, 2**70, -(2**70), {"$a": (1, float("nan"))}],
-        )
-    ),
-]
-"""Files with what the others lack."""
+def many_entries(options: Options) -> tuple[Figures, Outcomes]:
+    """Return whether 200,000 entries of 4 bytes come back from every format."""
+    outcomes = Outcomes()
+    for number, name in enumerate(("mpk", "safetensors", "json")):
+        outcomes.add(number, "e" if come_back(200_000, name) else "w", GOOD)
+    return {"entries": 200_000, **outcomes.counts}, outcomes
 
 
 def drawn(name: str, options: Options) -> tuple[Figures, Outcomes]:
@@ -217,6 +187,7 @@ PARTS: dict[str, Part] = {
     **{f"damaged {name}": partial(fuzz, name) for name in FILES},
     **{f"configs: {name}": partial(drawn, name) for name in CASES},
     "constructors by hand and by blueprint": built,
+    "200,000 entries in a file": many_entries,
     "guided by coverage": guided,
 }
 

@@ -15,7 +15,7 @@ from .mutations import FORGERS, mutated
 
 PARSERS: dict[str, str] = {
     "columns": "",
-    "metadata": "",
+    "metadata": "check_metadata",
     "header": """
         plain_of record_of check_tree
         _checked_table _read_table _entries _add_sparse
@@ -174,10 +174,18 @@ def _nested(code: CodeType) -> Iterator[CodeType]:
 
 def _branches_of(code: CodeType) -> Iterator[Branch]:
     steps = list(dis.get_instructions(code))
+    before, start = "", None
     for step, following in itertools.pairwise(steps):
+        # A prefix and its step are one event of the trace, at the prefix.
+        start = step.offset if start is None else start
+        if step.opname == "EXTENDED_ARG":
+            continue
         if "_IF_" in step.opname or step.opname == "FOR_ITER":
-            yield code, step.offset, following.offset
-            yield code, step.offset, step.argval
+            yield code, start, following.offset
+            # An exception that no clause names is a defect, and reported as one.
+            if before != "CHECK_EXC_MATCH":
+                yield code, start, step.argval
+        before, start = step.opname, None
 
 
 def _line(code: CodeType, offset: int) -> int:

@@ -65,6 +65,7 @@ FILES: dict[str, Callable[[], bytes]] = {
     "mpk.gz": lambda: Recorder("mpk", "gz").dumps(small()),
     "json": lambda: Recorder("json").dumps(small()),
     "json base64": lambda: Recorder("json", payload="base64").dumps(small()),
+    "json.gz": lambda: Recorder("json", "gz").dumps(small()),
     "json.zst": lambda: Recorder("json", "zst").dumps(small()),
     "safetensors": lambda: Recorder("safetensors").dumps(small()),
     "torch": torch_file,
