@@ -32,8 +32,9 @@ class Record:
 
     A subclass is a dataclass: ``class AdamState(Record): t: int; m: Tensor``. Fields
     are tensors, numpy arrays, records, numbers, strings, bytes, None, enums,
-    ``Optional``, lists, tuples, and dicts with str keys. Tensors are referred to,
-    never copied, until `clone` or a save.
+    ``Optional``, lists, tuples, and dicts with str keys. What a field declares comes
+    back as that, or TypeError names the path when the record is saved. Tensors are
+    referred to, never copied, until `clone` or a save.
     """
 
     __match_args__: ClassVar[tuple[str, ...]] = ()
@@ -41,11 +42,11 @@ class Record:
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
-        taken = [name for name in inspect.get_annotations(cls) if name in _METHODS]
+        taken = [name for name in inspect.get_annotations(cls) if name in _TAKEN]
         if taken:
             raise TypeError(
-                f"{cls.__qualname__}: a field called {taken[0]!r} would hide the "
-                "method of that name; give it another name"
+                f"{cls.__qualname__}: a field called {taken[0]!r} would hide what "
+                "records have of that name; give it another name"
             )
         dataclasses.dataclass(eq=False, repr=False)(cls)
         # A default left on the class would hide a field that is still in the file.
@@ -176,6 +177,10 @@ class Record:
             raise AttributeError
         pending = self.__dict__.get("_pending")
         if pending is None or name not in pending:
+            # The constructor sets no field that it does not take.
+            field = self.__dataclass_fields__.get(name)
+            if field is not None and field.default is not dataclasses.MISSING:
+                return field.default
             raise AttributeError(
                 f"{type(self).__qualname__} has no field {name!r}; it has "
                 f"{', '.join(self.__dataclass_fields__)}",
@@ -196,4 +201,5 @@ class Record:
         return show_fields(type(self).__qualname__, self.fields())
 
 
-_METHODS = frozenset(name for name in vars(Record) if not name.startswith("__"))
+_TAKEN = frozenset(name for name in vars(Record) if not name.startswith("__"))
+_TAKEN |= {"_metadata", "_pending", "_flat"}

@@ -18,8 +18,10 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import torch
 
 from ..config.path import join
+from .arrays import tensor_of_array
 from .digits import digits_of, integer_of, is_digits
 from .entry import Entry
+from .enums import member_name
 from .memory import Ties, shape_of
 
 if TYPE_CHECKING:
@@ -51,7 +53,7 @@ class Encoder:
         if isinstance(value, torch.Tensor):
             return {"$tensor": self._entry(value, path)}
         if isinstance(value, enum.Enum):
-            return {"$enum": value.name}
+            return {"$enum": member_name(value, path)}
         if isinstance(value, int):
             if -(2**63) <= value < 2**63:
                 return int(value)
@@ -92,15 +94,10 @@ class Encoder:
         if isinstance(value, Record):
             return self.record(value, path, depth)
         if isinstance(value, np.ndarray):
-            if value.dtype.kind not in "biufc":
-                raise TypeError(
-                    f"{path}: an array of dtype {value.dtype} is no plain numbers"
-                )
-            native = np.ascontiguousarray(value, value.dtype.newbyteorder("=")).copy()
-            tensor = torch.from_numpy(native.reshape(value.shape))
-            return {"$array": self._entry(tensor, path)}
-        if isinstance(value, np.generic):
-            return self.encode(value.item(), path, depth)
+            return {"$array": self._entry(tensor_of_array(value, path), path)}
+        plain = value.item() if isinstance(value, np.generic) else None
+        if isinstance(plain, bool | int | float | str | bytes):
+            return self.encode(plain, path, depth)
         raise TypeError(
             f"{path}: a {type(value).__module__}.{type(value).__qualname__} cannot be "
             "stored; records hold tensors, numpy arrays, records, numbers, strings, "
@@ -113,11 +110,12 @@ class Encoder:
 
         if isinstance(value, FlatRecord):
             return self._flat(value, path)
-        fields = {
-            name: self.encode(item, join(path, name), depth + 1)
-            for name, item in value.fields().items()
-        }
-        return {"$record": [type(value).__qualname__, fields]}
+        from .declared import Declared
+
+        values = value.fields()
+        nodes = {n: self.encode(v, join(path, n), depth + 1) for n, v in values.items()}
+        Declared(self.entries).check(type(value), values, nodes, path)
+        return {"$record": [type(value).__qualname__, nodes]}
 
     def _flat(self, value: "FlatRecord", path: str) -> Node:
         number = dict[int, int]()

@@ -8,12 +8,18 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any, TypeVar
 
+import torch
+from torch import nn
+
 from ..config.path import did_you_mean, join
 from .branch import leaf_value
+from .declared import default_of, has_default, hints_of
 from .entry import Entry
+from .enums import member_of
 from .errors import RecordMismatchError
 from .flat import FlatRecord
 from .record import Record
+from .special_types import MAKERS, numpy_scalar
 from .tree import LEAVES, Node, decode, escape, leaves_of, renumbered, tag_of
 
 R = TypeVar("R", bound=Record)
@@ -42,7 +48,7 @@ def _record(cls: type[R], node: Node, flat: FlatRecord, file: str, path: str) ->
     declared = cls.__dataclass_fields__
     unknown = [f for f in nodes if f not in declared]
     missing = [
-        f.name for f in declared.values() if f.name not in nodes and not _has_default(f)
+        f.name for f in declared.values() if f.name not in nodes and not has_default(f)
     ]
     if unknown or missing:
         problems = [
@@ -53,14 +59,14 @@ def _record(cls: type[R], node: Node, flat: FlatRecord, file: str, path: str) ->
         raise RecordMismatchError(file, problems)
     made = cls.__new__(cls)
     made.__dict__["_metadata"] = flat.metadata
-    hints = typing.get_type_hints(cls)
+    hints = hints_of(cls)
     pending: dict[str, Callable[[], Any]] = {}
     for field in declared.values():
         if field.name not in nodes:
-            pending[field.name] = partial(_default, field)
+            pending[field.name] = partial(default_of, field)
             continue
         pending[field.name] = partial(
-            _value,
+            value_of,
             hints[field.name],
             nodes[field.name],
             flat,
@@ -71,13 +77,18 @@ def _record(cls: type[R], node: Node, flat: FlatRecord, file: str, path: str) ->
     return made
 
 
-def _value(hint: Any, node: Node, flat: FlatRecord, file: str, path: str) -> Any:
+def value_of(hint: Any, node: Node, flat: FlatRecord, file: str, path: str) -> Any:
+    """Return ``node`` as what ``hint`` declares.
+
+    Raises `RecordMismatchError` that names ``path``, or a path below it.
+    """
+
     def leaf(tag: str, number: int) -> object:
         return leaf_value(flat.entries(), tag, number)
 
     origin, args = typing.get_origin(hint), typing.get_args(hint)
-    if origin is typing.Annotated:
-        return _value(args[0], node, flat, file, path)
+    if origin in (typing.Annotated, typing.Final):
+        return value_of(args[0], node, flat, file, path)
     if origin in (typing.Union, types.UnionType):
         return _union(args, node, flat, file, path)
     tag, content = tag_of(node) if isinstance(node, dict) else (None, node)
@@ -88,10 +99,22 @@ def _value(hint: Any, node: Node, flat: FlatRecord, file: str, path: str) -> Any
     if tag == "$record" and hint in (Any, object):
         return _flat(node, flat, file, path)
     if isinstance(hint, type) and issubclass(hint, enum.Enum):
-        if tag != "$enum" or content not in hint.__members__:
+        member = member_of(hint, content) if tag == "$enum" else None
+        if member is None:
             raise _mismatch(file, path, _name(node), f"a member of {hint.__qualname__}")
-        return hint[content]
+        return member
     container = origin or hint
+    if typing.is_typeddict(container):
+        return _typed_dict(container, node, flat, file, path)
+    if isinstance(container, type) and issubclass(container, tuple | dict):
+        make = MAKERS.get(container)
+        if make is not None:
+            plain: Any = dict.__class_getitem__(args) if args else dict
+            if container is torch.Size:
+                plain = tuple[int, ...]
+            return make(value_of(plain, node, flat, file, path))
+        if hasattr(container, "_fields"):
+            return _named_tuple(container, node, flat, file, path)
     if container in (list, tuple, dict) and args:
         return _container(container, args, node, flat, file, path)
     if hint in (Any, object, typing.Any) or isinstance(hint, TypeVar):
@@ -99,6 +122,16 @@ def _value(hint: Any, node: Node, flat: FlatRecord, file: str, path: str) -> Any
     value = decode(node, leaf) if tag not in LEAVES else leaf(str(tag), content)
     if hint is float and type(value) is int:
         return float(value)
+    if hint is bytearray and isinstance(value, bytes):
+        return bytearray(value)
+    if hint is nn.Parameter and type(value) is torch.Tensor:
+        return nn.Parameter(value, value.is_floating_point() or value.is_complex())
+    if (
+        isinstance(hint, type)
+        and hint.__module__ == "numpy"
+        and isinstance(value, bool | int | float)
+    ):
+        return numpy_scalar(hint, value)
     expected = container if isinstance(container, type) else object
     wrong_bool = (
         isinstance(value, bool) and expected is not bool and expected is not object
@@ -106,6 +139,27 @@ def _value(hint: Any, node: Node, flat: FlatRecord, file: str, path: str) -> Any
     if not isinstance(value, expected) or wrong_bool:
         raise _mismatch(file, path, _name(node), getattr(hint, "__name__", str(hint)))
     return value
+
+
+def _typed_dict(
+    cls: Any, node: Node, flat: FlatRecord, file: str, path: str
+) -> dict[str, Any]:
+    tag, content = tag_of(node) if isinstance(node, dict) else ("", node)
+    items = dict(content) if tag in (None, "$dict") else None
+    hints = typing.get_type_hints(cls)
+    if items is None or not cls.__required_keys__ <= items.keys() <= hints.keys():
+        keys = _name(node) if items is None else f"the keys {sorted(items)}"
+        raise _mismatch(file, path, keys, f"a {cls.__name__} of {sorted(hints)}")
+    return {
+        key: value_of(hints[key], item, flat, file, join(path, escape(key)))
+        for key, item in items.items()
+    }
+
+
+def _named_tuple(cls: Any, node: Node, flat: FlatRecord, file: str, path: str) -> Any:
+    hints = typing.get_type_hints(cls)
+    declared = tuple(hints.get(name, Any) for name in cls._fields)
+    return cls(*_container(tuple, declared, node, flat, file, path))
 
 
 def _union(args: Any, node: Node, flat: FlatRecord, file: str, path: str) -> Any:
@@ -119,7 +173,7 @@ def _union(args: Any, node: Node, flat: FlatRecord, file: str, path: str) -> Any
         if arg is float and type(node) is int and int in args:
             continue
         try:
-            return _value(arg, node, flat, file, path)
+            return value_of(arg, node, flat, file, path)
         except RecordMismatchError as problem:
             problems.append(problem)
     if not problems:
@@ -145,7 +199,7 @@ def _container(
         if pairs is None:
             raise _mismatch(file, path, _name(node), "dict")
         return {
-            key: _value(args[1], item, flat, file, join(path, escape(key)))
+            key: value_of(args[1], item, flat, file, join(path, escape(key)))
             for key, item in pairs
         }
     if (kind is tuple) != (tag == "$tuple") or not isinstance(content, list):
@@ -157,7 +211,7 @@ def _container(
     if len(hints) != len(content):
         raise _mismatch(file, path, f"{len(content)} items", f"{len(hints)} items")
     values = [
-        _value(hint, item, flat, file, join(path, i))
+        value_of(hint, item, flat, file, join(path, i))
         for i, (hint, item) in enumerate(zip(hints, content, strict=True))
     ]
     return values if kind is list else tuple(values)
@@ -234,15 +288,3 @@ def _name(node: Node) -> str:
         if not isinstance(node, dict | list)
         else f"a {type(node).__name__}"
     )
-
-
-def _has_default(field: "dataclasses.Field[Any]") -> bool:
-    missing = dataclasses.MISSING
-    return field.default is not missing or field.default_factory is not missing
-
-
-def _default(field: "dataclasses.Field[Any]") -> Any:
-    if field.default is not dataclasses.MISSING:
-        return field.default
-    factory: Any = field.default_factory
-    return factory()

@@ -182,12 +182,15 @@ def test_a_bool_is_no_int_and_an_int_is_a_float() -> None:
     class Whole(Record):
         x: int
 
+    class Truth(Record):
+        x: bool
+
     data = Anything(value=2)
     stored = Number.load(Number(x=2).save())
 
     assert stored.x == 2.0
     with pytest.raises(RecordMismatchError, match="x: found True, expected int"):
-        _ = Whole.load(Whole(x=True).save()).x
+        _ = Whole.load(Truth(x=True).save()).x
     assert data.value == 2
 
 
@@ -249,7 +252,7 @@ def test_data_that_contains_itself_is_an_error_and_no_crash() -> None:
 
 
 def test_a_field_that_would_hide_a_method_is_refused_when_declared() -> None:
-    with pytest.raises(TypeError, match="a field called 'save' would hide the method"):
+    with pytest.raises(TypeError, match="a field called 'save' would hide what"):
 
         class Bad(Record):  # pyright: ignore[reportUnusedClass]  # never made
             save: int  # type: ignore[assignment]  # what is tested

@@ -1,0 +1,131 @@
+"""The fields that a record declares, checked before the first byte of it is written.
+
+Nothing is saved that its class could not load: the reader itself decides.
+"""
+
+import dataclasses
+import typing
+from collections import defaultdict
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import nn
+
+from ..config.fields import members
+from ..config.path import join
+from .entry import Entry
+from .errors import RecordMismatchError
+from .flat import FlatRecord
+from .record import Record
+from .tree import Node, escape
+
+
+def hints_of(cls: type[Record]) -> dict[str, Any]:
+    """Return what each field of ``cls`` is declared to be.
+
+    Raises TypeError for an annotation that names what its module does not have.
+    """
+    known: dict[str, Any] | None = cls.__dict__.get(_HINTS)
+    if known is not None:
+        return known
+    try:
+        known = typing.get_type_hints(cls)
+    except NameError as error:
+        raise TypeError(
+            f"{cls.__qualname__}: an annotation of its fields cannot be read "
+            f"({error}); a class that a text names must stand at the top of its module"
+        ) from error
+    setattr(cls, _HINTS, known)
+    return known
+
+
+def has_default(field: "dataclasses.Field[Any]") -> bool:
+    """Return whether a file may leave the field out."""
+    missing = dataclasses.MISSING
+    return field.default is not missing or field.default_factory is not missing
+
+
+def default_of(field: "dataclasses.Field[Any]") -> Any:
+    """Return what a field is that a file leaves out."""
+    if field.default is not dataclasses.MISSING:
+        return field.default
+    factory: Any = field.default_factory
+    return factory()
+
+
+def _kinds_of(cls: type[Record]) -> dict[str, frozenset[Any]]:
+    """Return the types that are plain data, and that each field takes as they are."""
+    known: dict[str, frozenset[Any]] | None = cls.__dict__.get(_KINDS)
+    if known is None:
+        known = {
+            name: _PLAIN.intersection(members(hint))
+            for name, hint in hints_of(cls).items()
+        }
+        setattr(cls, _KINDS, known)
+    return known
+
+
+class Declared:
+    """Compares the values of one save with what their fields declare."""
+
+    def __init__(self, entries: list[Entry]) -> None:
+        """Look up the values of nodes in ``entries``."""
+        self._entries = entries
+
+    def check(
+        self,
+        cls: type[Record],
+        values: Mapping[str, Any],
+        nodes: Mapping[str, Node],
+        path: str,
+    ) -> None:
+        """Raise TypeError with the path of a value that its field would not take."""
+        hints, kinds = hints_of(cls), _kinds_of(cls)
+        for name, value in values.items():
+            # Nearly all values of large records: nothing of them has to be read.
+            if type(value) not in kinds[name]:
+                self._value(hints[name], value, nodes[name], path, name)
+
+    def _value(self, hint: Any, value: Any, node: Node, path: str, name: str) -> None:
+        if type(value) is hint and (hint in _PLAIN or isinstance(value, Record)):
+            # The fields of a record were checked when it was encoded.
+            return
+        if hint is Any or (hint is torch.Tensor and isinstance(value, torch.Tensor)):
+            return
+        where = join(path, name)
+        args = typing.get_args(hint)
+        kind = typing.get_origin(hint)
+        if kind is list and type(value) is list and isinstance(node, list):
+            for i, (item, inner) in enumerate(zip(value, node, strict=True)):
+                self._value(args[0], item, inner, where, str(i))
+        elif kind is dict and isinstance(value, dict) and "$dict" not in node:
+            for key, item in value.items():
+                self._value(args[1], item, node[key], where, escape(key))
+        else:
+            self._read(hint, value, node, where)
+
+    def _read(self, hint: Any, value: Any, node: Node, path: str) -> None:
+        from .typed import value_of
+
+        flat = FlatRecord.of(self._entries, typed=True)
+        try:
+            again = value_of(hint, node, flat, "record", path)
+        except RecordMismatchError as error:
+            problem = "; ".join(error.problems)
+            raise TypeError(f"{problem}, as its field declares") from None
+        is_frozen = isinstance(value, nn.Parameter) and not value.requires_grad
+        if isinstance(again, nn.Parameter) and is_frozen:
+            raise TypeError(
+                f"{path}: a frozen Parameter would come back as a trainable one; "
+                "declare a Tensor"
+            )
+        if isinstance(again, defaultdict) and value.default_factory is not None:
+            raise TypeError(
+                f"{path}: the factory of a defaultdict cannot be stored; declare a dict"
+            )
+
+
+_PLAIN = frozenset({torch.Tensor, bool, int, float, str, bytes, type(None)})
+_HINTS = "_burnish_hints"
+_KINDS = "_burnish_kinds"

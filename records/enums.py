@@ -1,0 +1,27 @@
+"""Members of enums by their names: of flags, several with bars between them."""
+
+import enum
+import functools
+import operator
+from typing import Any
+
+
+def member_name(member: enum.Enum, path: str) -> str:
+    """Return what a stored member is called: of flags, several names or none."""
+    cls: Any = type(member)
+    if member.name in cls.__members__ or not isinstance(member, enum.Flag):
+        return str(member.name)
+    names = [one.name for one in cls if one in member]
+    if functools.reduce(operator.or_, (cls[str(n)] for n in names), cls(0)) != member:
+        raise TypeError(f"{path}: {member!r} has bits without a name in {cls.__name__}")
+    return "|".join(map(str, names))
+
+
+def member_of(cls: type[enum.Enum], name: str) -> enum.Enum | None:
+    """Return the member, or the flags with bars between them; None for another name."""
+    if name in cls.__members__:
+        return cls[name]
+    names = name.split("|") if name else []
+    if not issubclass(cls, enum.Flag) or not cls.__members__.keys() >= set(names):
+        return None
+    return functools.reduce(operator.or_, (cls[n] for n in names), cls(0))
