@@ -4,7 +4,7 @@ import random
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -90,10 +90,14 @@ class Described:
             raise
 
 
-def opened(file: Path, name: str) -> FlatRecord:
+def opened(
+    file: Path,
+    name: str,
+    hyperparameters: Literal["compare", "ignore"] | None = None,
+) -> FlatRecord:
     """Return the record at ``file``. FileNotFoundError that names the field."""
     try:
-        return open_record(file)
+        return open_record(file, hyperparameters=hyperparameters)
     except FileNotFoundError as error:
         error.strerror = f"the file of the state's {name!r} is missing"
         raise

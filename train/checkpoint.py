@@ -4,7 +4,7 @@ import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from ..config.interrupts import all_or_nothing
 from ..config.path import did_you_mean
@@ -86,12 +86,17 @@ class Checkpoint(os.PathLike[str]):
         record = open_record(self.file(name))
         return value_of(record) if self.manifest.parts[name][1] == VALUE else record
 
-    def restore(self, parts: Mapping[str, object]) -> None:
+    def restore(
+        self,
+        parts: Mapping[str, object],
+        *,
+        hyperparameters: Literal["compare", "ignore"] | None = None,
+    ) -> None:
         """Fill every one of ``parts``, or raise and leave all of them as they were.
 
         All files are read and verified before anything is changed.
         """
-        records = {name: self._opened(name) for name in parts}
+        records = {name: self._opened(name, hyperparameters) for name in parts}
         for record in records.values():
             record.load_all()
         names = [*parts]
@@ -116,7 +121,11 @@ class Checkpoint(os.PathLike[str]):
         numbers = "".join(f", {n}={v:.6g}" for n, v in self.values.items())
         return f"Checkpoint({str(self.folder)!r}: {', '.join(self.parts)}{numbers})"
 
-    def _opened(self, name: str) -> FlatRecord:
+    def _opened(
+        self,
+        name: str,
+        hyperparameters: Literal["compare", "ignore"] | None = None,
+    ) -> FlatRecord:
         if name not in self.manifest.parts:
             found = ", ".join(self.manifest.parts) or "nothing"
             hint = did_you_mean(name, self.manifest.parts)
@@ -124,7 +133,7 @@ class Checkpoint(os.PathLike[str]):
                 str(self.folder),
                 [f"{name}: not in the checkpoint, which holds {found}.{hint}"],
             )
-        return open_record(self.file(name))
+        return open_record(self.file(name), hyperparameters=hyperparameters)
 
     def _fill(self, name: str, part: object, record: FlatRecord) -> None:
         file = str(self.file(name))
@@ -134,8 +143,7 @@ class Checkpoint(os.PathLike[str]):
             if "hyperparameters=" in str(error):
                 error.add_note(
                     f"in the part {name!r}; to fill it all the same: "
-                    f"load_record(module, checkpoint[{name!r}], "
-                    'hyperparameters="ignore")'
+                    'checkpoints.restore(..., hyperparameters="ignore")'
                 )
             raise
         except (RecordError, OSError, MemoryError):

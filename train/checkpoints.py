@@ -148,11 +148,13 @@ class Checkpoints:
         /,
         *,
         rng: bool = False,
+        hyperparameters: Literal["compare", "ignore"] | None = None,
         **parts: Any,
     ) -> int:
         """Fill ``parts`` from a checkpoint and return its step; 0 if none is saved yet.
 
         Everything is verified first, and if anything does not fit, nothing is changed.
+        ``hyperparameters="ignore"`` fills modules of other hyperparameters too.
         Raises `RecordMismatchError` naming the part, `RecordChecksumError` for damage.
         """
         _check_rng(rng)
@@ -163,7 +165,7 @@ class Checkpoints:
                 return 0
             checkpoint = self[step]
             try:
-                checkpoint.restore(filled)
+                checkpoint.restore(filled, hyperparameters=hyperparameters)
             except FileNotFoundError:
                 if not left or step not in ("latest", "best"):
                     raise
@@ -243,6 +245,10 @@ def _as_number(part: Any) -> int | float | None:
 
 
 def _check_name(name: str) -> None:
+    if name == "hyperparameters":
+        raise ValueError(
+            "'hyperparameters' is an option of restore; give the part another name"
+        )
     if not name.isidentifier() or len(name) > 200:
         raise ValueError(
             f"a part is named like a variable, since files are; got {name!r}"

@@ -4,7 +4,7 @@ import inspect
 import os
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Literal, TypeVar
 
 from ..config.files import load
 from ..config.path import did_you_mean
@@ -74,6 +74,7 @@ class HyperState(Generic[C, S]):
         keep_last: int = 1,
         every: int = 1,
         rng: bool = True,
+        hyperparameters: Literal["compare", "ignore"] | None = None,
     ) -> "HyperState[C, S]":
         """Return the newest checkpoint in ``checkpoint_dir``, or a run that begins.
 
@@ -84,6 +85,7 @@ class HyperState(Generic[C, S]):
         begun and resumed runs alike; ``ignore_extra`` drops stored fields that the
         classes do not have. The newest ``keep_last`` stay; `step` writes at each
         multiple of ``every``; with ``rng`` the random generators are kept too.
+        ``hyperparameters="ignore"`` fills modules of other hyperparameters too.
         Raises ConfigError, RecordError, or FileNotFoundError, naming file and field.
         """
         key = checkpoint_key or "step"
@@ -104,7 +106,13 @@ class HyperState(Generic[C, S]):
         if source is None:
             return cls(config, begin(), folders=folders, **options)
         state = read_state(
-            source, state_cls, config, begin, context, ignore_extra=ignore_extra
+            source,
+            state_cls,
+            config,
+            begin,
+            context,
+            ignore_extra=ignore_extra,
+            hyperparameters=hyperparameters,
         )
         made = cls(config, state, folders=folders, **options)
         if rng:

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from torch import nn
 
@@ -47,6 +47,8 @@ class Restoring:
     initial_state: Callable[[], Any]
     ctx: dict[str, Any]
     ignore_extra: bool = False
+    hyperparameters: Literal["compare", "ignore"] | None = None
+    """Whether modules may have other hyperparameters than their records."""
     view: Any = None
     """What ``deserialize`` is given as the state."""
     n_loaded: int = 0
@@ -105,7 +107,7 @@ class Restoring:
         if file.endswith(SEED_SUFFIX):
             data = read_seed_blob(self.folder / file, path)
             return self._deserialized(data, annotation, file)
-        record = opened(self.folder / file, path)
+        record = opened(self.folder / file, path, self.hyperparameters)
         record.load_all()
         told = Described.read(record)
         if told.kind == SERIALIZED:

@@ -3,7 +3,7 @@
 import shutil
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 from torch import nn
 
@@ -57,12 +57,15 @@ def read_state(
     ctx: dict[str, Any],
     *,
     ignore_extra: bool,
+    hyperparameters: Literal["compare", "ignore"] | None = None,
 ) -> S:
     """Return the state in ``folder``; ``begin`` makes one anew where that is needed."""
     tree, _ = read_tree(folder / STATE)
     if has_versions(cls):
         tree = upgrade(cls, tree)
-    restoring = Restoring(Origin(folder), config, begin, ctx, ignore_extra)
+    restoring = Restoring(
+        Origin(folder), config, begin, ctx, ignore_extra, hyperparameters
+    )
     state: S = restoring.state(cls, tree)
     return state
 

@@ -814,3 +814,36 @@ def test_a_lazy_state_that_only_the_program_can_make_is_filled_whole(
     assert optim.param_groups[0]["lr"] == pytest.approx(0.1)
     net = [x for p in optim.param_groups[0]["params"] for x in p.flatten().tolist()]
     assert net == weights(run.state.net)
+
+
+def test_a_filled_module_may_have_other_hyperparameters_if_that_is_allowed(
+    tmp_path: Path,
+) -> None:
+    @module
+    class Dropping(nn.Module):
+        def __init__(self, layer: Any, rate: float = 0.1) -> None:
+            super().__init__()
+            self.layer, self.rate = layer(2, 2), rate
+
+    @dataclass
+    class Held:
+        net: nn.Module
+        step: int = 1
+
+    def begin(rate: float) -> Any:
+        return lambda _: Held(Dropping(lambda a, b: nn.Linear(a, b), rate))
+
+    @dataclass(frozen=True)
+    class Empty:
+        size: int = 1
+
+    load: Any = HyperState.load
+    load(Empty, Held, begin(0.1), checkpoint_dir=tmp_path).save()
+
+    with pytest.raises(RecordMismatchError, match=r"rate: stored 0\.1"):
+        load(Empty, Held, begin(0.5), checkpoint_dir=tmp_path)
+    run = load(
+        Empty, Held, begin(0.5), checkpoint_dir=tmp_path, hyperparameters="ignore"
+    )
+
+    assert run.state.net.rate == 0.5

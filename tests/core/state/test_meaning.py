@@ -493,8 +493,11 @@ def test_a_part_of_a_state_is_filled_only_with_what_it_was(tmp_path: Path) -> No
 
     for name, value in {**net.state_dict(), **other.state_dict()}.items():
         assert torch.equal(value, before[name])
-    assert "checkpoint['model'], hyperparameters=" in caught.value.__notes__[0]
+    assert 'restore(..., hyperparameters="ignore")' in caught.value.__notes__[0]
+    checkpoints.restore(other=other, model=net, hyperparameters="ignore")
     load_record(net, checkpoints["latest"]["model"], hyperparameters="ignore")
+    with pytest.raises(ValueError, match="an option of restore"):
+        checkpoints.save(2, hyperparameters={"lr": 0.1})
 
 
 class Undecorated(nn.Module):
