@@ -23,3 +23,18 @@ def no_grad() -> Generator[None]:
             torch.set_grad_enabled(before)
     finally:
         torch.set_grad_enabled(before)
+
+
+@contextmanager
+def grad_mode_after_errors() -> Generator[None]:
+    """Put the grad mode back if an exception ends the block.
+
+    Torch's initializers turn it off for a moment, and a Ctrl-C at the end of that
+    moment leaves it off.
+    """
+    before = torch.is_grad_enabled()
+    try:
+        yield
+    except BaseException:
+        torch.set_grad_enabled(before)
+        raise

@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 import torch
 from torch import nn
 
+from ...records.grad_mode import grad_mode_after_errors
 from .build import Build
 from .draws import NotedDraws
 from .modes import in_force, on_device
@@ -63,7 +64,7 @@ def built(
     A module that cannot be built unfilled, or draws numbers whose turn depends on the
     initializers, is built as ever from where the generators stood.
     """
-    with on_device(device or _off_meta()):
+    with grad_mode_after_errors(), on_device(device or _off_meta()):
         build = Build()
         try:
             with unfilled_build(build):

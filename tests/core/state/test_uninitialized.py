@@ -233,3 +233,17 @@ def test_a_factory_of_something_else_is_refused() -> None:
 
     with pytest.raises(TypeError, match=r"returned a dict, expected an nn\.Module"):
         from_record(dict, data)  # type: ignore[type-var]  # the error under test
+
+
+def test_gradients_are_on_again_after_a_constructor_that_was_interrupted() -> None:
+    def interrupted() -> nn.Module:
+        # As an interrupt at the end of torch's own no_grad leaves it.
+        torch.set_grad_enabled(False)
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        burnish.from_record(interrupted, burnish.save_record(nn.Linear(1, 1)))
+
+    is_enabled = torch.is_grad_enabled()
+    torch.set_grad_enabled(True)
+    assert is_enabled
