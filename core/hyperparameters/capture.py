@@ -90,7 +90,7 @@ def capture(cls: type[nn.Module]) -> None:
         return
 
     @functools.wraps(init)
-    def __init__(self: nn.Module, *args: Any, **kwargs: Any) -> None:
+    def __init__(self: nn.Module, /, *args: Any, **kwargs: Any) -> None:
         state = self.__dict__
         if state.get(ARGUMENTS, _nothing) is None:
             init(self, *args, **kwargs)
@@ -108,7 +108,7 @@ def capture(cls: type[nn.Module]) -> None:
         state[ARGUMENTS] = noted
 
     setattr(__init__, _MARK, cls)
-    cls.__init__ = __init__  # type: ignore[method-assign]  # that is what capturing is
+    cls.__init__ = __init__  # type: ignore[method-assign, assignment]  # that is what capturing is
 
 
 def arguments_of(module: nn.Module) -> dict[str, Any] | None:
@@ -127,10 +127,17 @@ def _as_passed(
 ) -> tuple[tuple[Any, ...], dict[str, Any]]:
     """Return the arguments so that nobody who changes them later changes the note."""
     if not _LASTING.issuperset(map(type, args)):
-        args = tuple(map(_snapshot, args))
+        args = tuple(map(_as_it_is_now, args))
     if not _LASTING.issuperset(map(type, kwargs.values())):
-        kwargs = {name: _snapshot(value) for name, value in kwargs.items()}
+        kwargs = {name: _as_it_is_now(value) for name, value in kwargs.items()}
     return args, kwargs
+
+
+def _as_it_is_now(value: Any) -> Any:
+    try:
+        return _snapshot(value)
+    except RecursionError:
+        return value  # it contains itself, which no file holds anyway
 
 
 def _snapshot(value: Any) -> Any:
@@ -149,7 +156,7 @@ def _delegate(cls: type[nn.Module]) -> Any:
     inherited = cls.__init__
 
     @functools.wraps(inherited)
-    def __init__(self: nn.Module, *args: Any, **kwargs: Any) -> None:
+    def __init__(self: nn.Module, /, *args: Any, **kwargs: Any) -> None:
         if "__dataclass_fields__" in cls.__dict__:
             raise TypeError(
                 f"{cls.__qualname__} became a dataclass after @burnish.module, so it "
@@ -171,6 +178,9 @@ def _copied(value: Any, memo: dict[int, Any]) -> Any:
 def _picklable(value: Any) -> Any:
     if isinstance(value, int | float | str | bool | None | nn.Module):
         return value
+    if isinstance(value, torch.Tensor):
+        # No file holds it as an argument, and what the module kept of it is pickled.
+        return NotPickled(description(value))
     try:
         pickle.dumps(value)
     except Exception:

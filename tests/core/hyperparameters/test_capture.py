@@ -1,0 +1,52 @@
+"""What a decorated constructor may be called with: all that it took before."""
+
+import pickle
+from typing import Any
+
+import torch
+from torch import nn
+
+from burnish import module, open_record
+
+
+@module
+class Any_(nn.Module):
+    def __init__(this, *values: Any, **named: Any) -> None:  # what is tested
+        super().__init__()
+        this.layer = nn.Linear(1, 1)
+        this.values, this.named = values, named
+
+
+@module
+class Table(nn.Module):
+    def __init__(self, weight: Any) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(weight.clone())
+
+
+def test_an_argument_that_contains_itself_is_passed_on() -> None:
+    items: list[Any] = []
+    items.append(items)
+
+    holder: Any = Any_(items, named=items)
+
+    assert holder.values[0] is items
+    hparams = open_record(holder.save_record()).metadata["burnish"]["hparams"]
+    assert "__unstored__" in hparams
+
+
+def test_an_argument_may_be_called_self() -> None:
+    holder: Any = Any_(self=1)
+
+    assert holder.named == {"self": 1}
+    again: Any = Any_.from_record(holder.save_record())  # type: ignore[attr-defined]  # of a decorated class
+    assert again.named == {"self": 1}
+
+
+def test_a_tensor_that_was_an_argument_is_not_pickled_beside_the_parameter() -> None:
+    table: Any = Table(torch.zeros(10_000))
+
+    data = pickle.dumps(table)
+
+    assert len(data) < 60_000
+    assert torch.equal(pickle.loads(data).weight, table.weight)
