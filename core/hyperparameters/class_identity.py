@@ -26,9 +26,15 @@ def is_same_class(stored: Mapping[str, Any], cls: type[nn.Module]) -> bool:
 def takes_the_same(stored: Mapping[str, Any], cls: type[nn.Module]) -> bool:
     """Return whether a relative of ``cls`` is stored that has the same arguments."""
     named = _named(stored)
-    if named is None or not (issubclass(cls, named) or issubclass(named, cls)):
+    if named is None or not is_related(stored, cls):
         return False
     return list(parameters_of(named)) == list(parameters_of(cls))
+
+
+def is_related(stored: Mapping[str, Any], cls: type[nn.Module]) -> bool:
+    """Return whether ``stored`` is of a known parent or subclass of ``cls``."""
+    named = _named(stored)
+    return named is not None and (issubclass(cls, named) or issubclass(named, cls))
 
 
 def is_of_a_parent(stored: Mapping[str, Any], cls: type[nn.Module]) -> bool:

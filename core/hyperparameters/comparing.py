@@ -15,7 +15,7 @@ from ...config.path import join
 from ...records.errors import RecordError
 from ..evolution.upgrading import upgraded_node
 from . import plain
-from .class_identity import is_same_class, takes_the_same
+from .class_identity import is_related, is_same_class, takes_the_same
 from .declared_class import declared_class
 from .differences import (
     ABSENT,
@@ -43,8 +43,9 @@ class Comparison:
     unknown: list[str] = field(default_factory=list[str])
     """What the module does not tell, so that nothing was compared."""
     noted: list[str] = field(default_factory=list[str])
-    """Differences that are the reader's choice: devices, dtypes, the class itself."""
-
+    """Differences that are the reader's choice: devices, dtypes, a related class."""
+    unrelated: list[str] = field(default_factory=list[str])
+    """That the class is another one, which has nothing to do with the stored one."""
     passed: frozenset[str] = frozenset()
     """Arguments of the whole that its reader passes: to differ is what they are for."""
 
@@ -53,7 +54,8 @@ class Comparison:
         if is_same_class(stored, cls) or takes_the_same(stored, cls):
             self.module(stored, own_node(module), cls, "", module)
             return
-        self.noted.append(
+        lines = self.noted if is_related(stored, cls) else self.unrelated
+        lines.append(
             f"stored is a {stored.get(NAME)!s:.80}, the module is a "
             f"{cls.__qualname__}: their arguments are not compared"
         )

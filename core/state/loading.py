@@ -146,7 +146,7 @@ def _from_record(factory: Callable[[], M], record: FlatRecord, allowed: Allowed)
     if build is not None and any(entry.dtype is BLANK for entry in content.entries):
         # Code past Python took a blank for the values of a parameter.
         return _from_record(partial(rebuilt, factory, build), record, allowed)
-    plan = _planned(module, content, record, places, allowed)
+    plan = _planned(module, content, record, places, allowed, is_new=True)
     fillings = _fillings(plan, record, is_kept=True)
     left = assign_all(fillings, build)
     _report_views(plan, left)
@@ -181,13 +181,15 @@ def _planned(
     record: FlatRecord,
     places: Places,
     allowed: Allowed,
+    *,
+    is_new: bool = False,
 ) -> Plan:
     """Return what is to be loaded into what is found to be the stored module."""
     found = compared(module, record, places, allowed.arguments)
     is_ignored = record.reading.hyperparameters == "ignore"
     is_refused = not is_ignored and not is_part(record)
     plan = plan_load(content, record, allowed, found.differing if is_refused else ())
-    plan.report.changed += note(found, record, is_ignored=is_ignored)
+    plan.report.changed += note(found, record, is_ignored=is_ignored, is_new=is_new)
     return plan
 
 

@@ -73,15 +73,19 @@ def check_meaning(module: nn.Module, stored: Any, file: str) -> None:
     note(found, record, is_ignored=False)
 
 
-def note(found: Comparison, record: FlatRecord, *, is_ignored: bool) -> list[str]:
+def note(
+    found: Comparison, record: FlatRecord, *, is_ignored: bool, is_new: bool = False
+) -> list[str]:
     """Return the report's lines; warn, once, of what could not be compared.
 
     Of a part of a record its reader makes something else: differences are a warning.
+    Whoever builds a new module of another class sees no report, and is warned.
     """
     differing = found.differing
-    silent = is_ignored or not (found.unknown or differing)
+    unknown = [*found.unknown, *(found.unrelated if is_new else ())]
+    silent = is_ignored or not (unknown or differing)
     if not silent:
-        lines = [*found.unknown, *differing]
+        lines = [*unknown, *differing]
         more = f" and {len(lines) - 4} more" if len(lines) > 4 else ""
         warnings.warn(
             f"{record.reading.file}: the module may be another than the stored one: "
@@ -89,7 +93,7 @@ def note(found: Comparison, record: FlatRecord, *, is_ignored: bool) -> list[str
             UserWarning,
             stacklevel=4,
         )
-    return [*differing, *found.unknown, *found.noted]
+    return [*differing, *found.unknown, *found.unrelated, *found.noted]
 
 
 def is_part(record: FlatRecord) -> bool:

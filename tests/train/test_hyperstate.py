@@ -165,7 +165,7 @@ def test_j4_lazy_fields_are_read_when_touched(
 
     real = blobs.opened
 
-    def counted(file: Path, name: str) -> Any:
+    def counted(file: Path, name: str, *options: Any) -> Any:
         opened.append(name)
         return real(file, name)
 

@@ -638,3 +638,33 @@ def test_upgraded_arguments_are_upgraded_once_under_passed_ones() -> None:
 
     assert built.hparams["width"] == 3
     assert built.hparams["rate"] == 0.5
+
+
+def test_building_a_class_that_has_nothing_to_do_with_the_stored_one_is_a_warning(
+    tmp_path: Path,
+) -> None:
+    @module
+    class Other(nn.Module):
+        def __init__(self, width: int = 4) -> None:
+            super().__init__()
+            self.fc = nn.Linear(width, 2)
+            self.tail = nn.Sequential(nn.Linear(2, 2), nn.ReLU())
+
+    class Derived(Net):  # type: ignore[misc, valid-type]  # decorated
+        def __init__(self, more: int = 1) -> None:
+            super().__init__()
+
+    cls: Any = Other
+    data = Net().save_record()  # type: ignore[operator]  # ours
+    torch.save(Net().state_dict(), tmp_path / "net.pt")
+
+    with pytest.warns(UserWarning, match="stored is a Net, the module is a") as caught:
+        from_record(Other, data)
+    with pytest.warns(UserWarning, match=r"Other: their arguments are not compared"):
+        cls.from_record(data, 4)
+
+    assert len(caught) == 1
+    from_record(Other, data, hyperparameters="ignore")
+    from_record(Derived, data)
+    from_record(Other, tmp_path / "net.pt")
+    assert any("stored is a Net" in x for x in load_record(Other(), data).changed)
