@@ -107,7 +107,8 @@ class FlatRecord(Record):
     @property
     def verified(self) -> VerifiedBy:
         """What was checked: "live" (not from a file), "all", "touched", or "none"."""
-        is_live = not all(entry.is_stored for entry in self.entries())
+        has_sums = self._held.verified in ("touched", "all")
+        is_live = has_sums and not all(entry.is_stored for entry in self.entries())
         return "live" if is_live else self._held.verified
 
     def by_path(self) -> dict[str, Entry]:
