@@ -55,6 +55,8 @@ def compared(
     parts = _result(stored, record)
     if parts:
         _compare_parts(found, parts, whole, record, places)
+    if is_same_class(stored, declared_class(type(whole))):
+        _find_untold_changes(found, parts, whole, record, places)
     return found
 
 
@@ -171,6 +173,38 @@ def _compare_parts(
                 f"{path}: stored {node.get(NAME)!s:.80}, the module has "
                 f"{cls.__qualname__}"
             )
+
+
+def _find_untold_changes(
+    found: Comparison,
+    parts: list[tuple[list[str], Mapping[str, Any]]],
+    whole: nn.Module,
+    record: FlatRecord,
+    places: Places,
+) -> None:
+    """Note what a blueprint changed in ``whole`` and of which the file says nothing.
+
+    The stored module may have been changed alike by hand, so that is no difference.
+    """
+    origin: Any = whole.__dict__.get(ORIGIN)
+    if origin is None:
+        return
+    carried = carried_paths(record, places, [p for paths, _ in parts for p in paths])
+    told = {path for path in carried.values() if path is not None}
+    modules = {prefix[:-1]: owner for prefix, owner in reversed(places)}
+    for path in origin.changed:
+        if path and path in modules and not _is_below(path, told):
+            name = declared_class(type(unwrapped(modules[path]))).__qualname__
+            found.unknown.append(
+                f"{path}: the module has {name} of its blueprint, and the file does "
+                "not say what was there"
+            )
+
+
+def _is_below(path: str, told: set[str]) -> bool:
+    """Return whether ``path``, or what it is a part of, is in ``told``."""
+    parts = path.split(".")
+    return any(".".join(parts[: n + 1]) in told for n in range(len(parts)))
 
 
 def _changes_whole(record: FlatRecord) -> bool:

@@ -668,3 +668,17 @@ def test_building_a_class_that_has_nothing_to_do_with_the_stored_one_is_a_warnin
     from_record(Derived, data)
     from_record(Other, tmp_path / "net.pt")
     assert any("stored is a Net" in x for x in load_record(Other(), data).changed)
+
+
+def test_what_a_blueprint_changed_and_the_file_does_not_tell_is_a_warning() -> None:
+    cls: Any = Net
+    plain = cls().save_record()
+    tail = cls.blueprint()
+    tail.tail.append(nn.Dropout(0.3))
+
+    with pytest.warns(UserWarning, match="act: the module has GELU of its blueprint"):
+        report = load_record(configured(), plain)
+    with pytest.raises(RecordMismatchError, match="tail: stored"):
+        load_record(configured(), tail.build().save_record())
+
+    assert any("act: the module has GELU" in line for line in report.changed)
