@@ -11,6 +11,7 @@ tensors that have *none*, or none that can be read: `unreadable` says why.
 
 from bisect import bisect_left
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from typing import Any, Generic, TypeVar
 
 import torch
@@ -148,6 +149,7 @@ def values_of(tensor: Tensor, path: str) -> Tensor:
     """
     if type(tensor) in ORDINARY and contiguous_address(tensor):
         return tensor
+    _settle(tensor)
     problem = unreadable(tensor)
     if problem is not None:
         raise RecordError(f"{path}: {problem}")
@@ -159,6 +161,17 @@ def values_of(tensor: Tensor, path: str) -> Tensor:
     # What a subclass makes of calls is no concern of the bytes.
     with torch._C.DisableTorchFunctionSubclass():
         return tensor.detach().as_subclass(Tensor)
+
+
+def _settle(tensor: Tensor) -> None:
+    """Ask a tensor for its memory, upon which one whose values wait gets them.
+
+    Under `skip_init`, what is not asked through Python is a blank.
+    """
+    if type(tensor) not in ORDINARY:
+        # A subclass may refuse whatever it likes: `unreadable` says what is wrong.
+        with suppress(Exception):
+            tensor.untyped_storage()
 
 
 def unreadable(tensor: Tensor) -> str | None:

@@ -73,11 +73,13 @@ def _undo_of(tensors: list[Tensor]) -> Callable[[], object]:
     """Return what gives ``tensors`` back what they hold before values come."""
     old = tensors[0].detach().clone()
     memories = [tensor.data for tensor in tensors]
+    grads = [tensor.grad if tensor.is_leaf else None for tensor in tensors]
 
     def undo() -> None:
-        for tensor, memory in zip(tensors, memories, strict=True):
+        for tensor, memory, grad in zip(tensors, memories, grads, strict=True):
             if tensor.dtype is not memory.dtype:
                 assign([tensor], memory)
+                tensor.grad = grad
         copy_into(tensors[0], old)
 
     return undo
@@ -125,7 +127,10 @@ def assign(tensors: Iterable[Tensor], values: Tensor) -> None:
             # Torch would make the tensor the other kind, which autograd refuses.
             with mode_of(tensor), no_grad():
                 values = values.clone()
+        changes_dtype = tensor.dtype is not values.dtype
         tensor.data = values
+        if changes_dtype and tensor.is_leaf and tensor.grad is not None:
+            tensor.grad = tensor.grad.to(values.dtype)
 
 
 def copy_into(tensor: Tensor, values: Tensor) -> None:

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from ...config.path import Patterns
 from ...records.collecting import paused_collection
-from ...records.errors import RecordMismatchError
+from ...records.errors import RecordError, RecordMismatchError
 from ...records.flat import FlatRecord
 from ...records.grad_mode import no_grad
 from ...records.memory import Memory, values_of
@@ -32,6 +32,7 @@ from .factories import check_callable
 from .identity import adopt
 from .meaning import compared, is_part, note
 from .memory import BLANK
+from .overlaps import overwritten
 from .places import Places, places_of, unwrapped
 from .plan import Plan, plan_load
 from .record_type import check_version
@@ -201,6 +202,7 @@ def _fillings(
     With ``is_kept`` they become somebody's memory, and are nobody else's.
     """
     check_fillable(step.target for step in plan.steps)
+    _check_readable(record)
     targets = Memory(
         [] if is_kept else [t for step in plan.steps for t in step.tensors]
     )
@@ -233,7 +235,48 @@ def _fillings(
                 # It would be overwritten before its turn, or while it is copied.
                 made = made.clone()
             fillings.append((step.tensors, made))
-    return fillings
+        return _without_overwritten(plan, fillings, record)
+
+
+def _check_readable(record: FlatRecord) -> None:
+    device = record.reading.device
+    if device is not None and torch.device(device).type == "meta":
+        raise RecordError(
+            f"{record.reading.file}: opened with device='meta', where tensors have no "
+            "values to load; open it without, or with the device of the module. The "
+            "module is as it was."
+        )
+
+
+def _without_overwritten(
+    plan: Plan, fillings: list[Filling], record: FlatRecord
+) -> list[Filling]:
+    """Refuse values that cannot all be in memory that their targets share.
+
+    Those of non-persistent buffers are left out of ``plan`` and ``fillings`` instead.
+    """
+    targets = [step.target for step in plan.steps]
+    numbers = set(overwritten(targets, fillings))
+    if not numbers:
+        return fillings
+    problems = [
+        f"{targets[i].path}: found values that differ from those of another entry with "
+        "which it shares memory in the module, expected the same ones there; leave one "
+        "of them out with open_record(exclude=...)"
+        for i in sorted(numbers)
+        if targets[i].kind != "transient"
+    ]
+    if problems:
+        raise RecordMismatchError(
+            record.reading.file, problems, "The module is as it was."
+        )
+    for i in sorted(numbers):
+        plan.report.loaded.remove(targets[i].path)
+        plan.report.changed.append(
+            f"{targets[i].path}: shares memory with another entry, whose values it has"
+        )
+    plan.steps = [step for i, step in enumerate(plan.steps) if i not in numbers]
+    return [filling for i, filling in enumerate(fillings) if i not in numbers]
 
 
 def _report_views(plan: Plan, numbers: Iterable[int]) -> None:

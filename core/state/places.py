@@ -74,6 +74,13 @@ def wraps(owner: nn.Module, name: str) -> bool:
 
     A user's own module that has a child called ``module`` does not.
     """
+    if name in WRAPPING:
+        # Any module may have a child of such a name; a wrapper has nothing else.
+        return (
+            not owner._parameters
+            and not owner._buffers
+            and all(child == "module" or child in WRAPPING for child in owner._modules)
+        )
     if name != "module":
-        return name in WRAPPING
+        return False
     return any(base.__name__ in _WRAPPERS for base in type(owner).__mro__)

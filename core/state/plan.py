@@ -134,6 +134,11 @@ def _match(
         if keeps_stored and _takes_stored_dtype(target, found, record):
             dtype = found.dtype
         problem = misfit(found, target, dtype)
+        if problem is not None and target.kind == "transient":
+            # It is a cache, and may have grown: the module makes its own.
+            plan.report.changed.append(f"{target.path}: {problem}; left as it was")
+            used.add(id(found))
+            continue
         if problem is not None:
             misfits.setdefault(problem, []).append(target.path)
         tensors: list[Tensor] = [target.source]  # type: ignore[list-item]  # a module's are live

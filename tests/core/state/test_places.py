@@ -9,6 +9,7 @@ from torch import nn
 
 import burnish
 from burnish.core import from_record, into_record, load_record, named_params
+from burnish.core.state.places import WRAPPING
 
 
 def net() -> Any:
@@ -91,3 +92,13 @@ def stored(module: nn.Module) -> bytes:
     data = burnish.save_record(module)
     assert data is not None
     return data
+
+
+@pytest.mark.parametrize("name", sorted(WRAPPING))
+def test_a_module_with_tensors_of_its_own_wraps_no_child(name: str) -> None:
+    module = nn.Linear(2, 2)
+    module.add_module(name, nn.Linear(2, 2))
+
+    paths = set(burnish.open_record(burnish.save_record(module)))
+
+    assert paths == {"weight", "bias", f"{name}.weight", f"{name}.bias"}

@@ -8,6 +8,7 @@ from torch import nn
 import burnish
 from burnish.core import from_record, into_record, report_of, skip_init
 from burnish.core.state.unfilled import UnfilledParameter
+from burnish.records import Record
 
 
 @pytest.fixture(autouse=True)
@@ -247,3 +248,20 @@ def test_gradients_are_on_again_after_a_constructor_that_was_interrupted() -> No
     is_enabled = torch.is_grad_enabled()
     torch.set_grad_enabled(True)
     assert is_enabled
+
+
+def test_modules_and_their_tensors_are_saved_while_they_wait() -> None:
+    with skip_init():
+        module = nn.Linear(2, 2)
+        nn.init.constant_(module.weight, 3.0)
+        data = burnish.save_record(module)
+    with skip_init():
+        module = nn.Linear(2, 2)
+        nn.init.constant_(module.weight, 3.0)
+        by_name = Record.from_state_dict(module.state_dict()).save()
+        views = Record.from_state_dict({"weight": module.weight.data}).save()
+
+    for stored in (data, by_name, views):
+        assert torch.equal(
+            burnish.open_record(stored)["weight"], torch.full((2, 2), 3.0)
+        )

@@ -1,0 +1,86 @@
+"""Targets of a load that share a part of their memory, so that one writes another."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from ...records.entry import Entry
+from ...records.memory import ORDINARY, address_of
+from .commit import Filling, copy_into
+
+
+def overwritten(targets: Sequence[Entry], fillings: Sequence[Filling]) -> list[int]:
+    """Return the numbers of the targets that would not hold their values at the end.
+
+    The values of non-persistent buffers give way to all others.
+    """
+    numbers: list[int] = []
+    for group in _groups(fillings):
+        group.sort(key=lambda i: (targets[i].kind != "transient", i))
+        numbers += _overwritten(group, fillings)
+    return numbers
+
+
+def _groups(fillings: Sequence[Filling]) -> list[list[int]]:
+    """Return the numbers of targets whose addresses run into each other."""
+    spans = sorted([(*_span(f[0][0]), i) for i, f in enumerate(fillings)])
+    groups: list[list[int]] = []
+    reach = last = 0
+    group: list[int] | None = None
+    for start, end, i in spans:
+        if start >= reach:
+            group = None
+        elif group is None:
+            group = [last, i]
+            groups.append(group)
+        else:
+            group.append(i)
+        reach, last = max(reach, end), i
+    return groups
+
+
+def _span(tensor: Tensor) -> tuple[int, int]:
+    """Return at which addresses the values lie; (0, 0) where there are none."""
+    # Thousands pass here at every load: the usual kind is asked directly.
+    try:
+        is_usual = type(tensor) in ORDINARY and tensor.is_contiguous()
+        start = tensor.data_ptr() if is_usual else address_of(tensor)
+    except RuntimeError:
+        return 0, 0
+    if not start or not tensor.numel():
+        return 0, 0
+    if is_usual:
+        return start, start + tensor.nbytes
+    steps = zip(tensor.shape, tensor.stride(), strict=True)
+    last = sum((size - 1) * stride for size, stride in steps)
+    return start, start + (last + 1) * tensor.itemsize
+
+
+def _overwritten(group: list[int], fillings: Sequence[Filling]) -> list[int]:
+    """Try it on a copy of the memory: the values say whether the order matters."""
+    spans = [_span(fillings[i][0][0]) for i in group]
+    first = min(start for start, _ in spans)
+    first -= first % 16  # so that every dtype stays aligned
+    device = fillings[group[0]][0][0].device
+    size = max(end for _, end in spans) - first
+    scratch = torch.empty(size, dtype=torch.uint8, device=device)
+    views: list[Tensor] = []
+    for i, (start, end) in zip(group, spans, strict=True):
+        target, values = fillings[i][0][0], fillings[i][1]
+        piece = scratch[start - first : end - first].view(target.dtype)
+        view = piece.as_strided(target.shape, target.stride(), piece.storage_offset())
+        copy_into(view, values)
+        views.append(view)
+    return [
+        i
+        for i, view in zip(group, views, strict=True)
+        # One that changes its dtype gets memory of its own.
+        if view.dtype is fillings[i][1].dtype and not _equal(view, fillings[i][1])
+    ]
+
+
+def _equal(a: Tensor, b: Tensor) -> bool:
+    """Return whether all bits are the same; NaN is like NaN."""
+    a, b = (t.resolve_conj().resolve_neg().contiguous().reshape(-1) for t in (a, b))
+    return torch.equal(a.view(torch.uint8), b.to(a.device).view(torch.uint8))
