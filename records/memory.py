@@ -9,8 +9,7 @@ have one `storage_of`. What a load reads is *mapped* or new, and nobody else's
 tensors that have *none*, or none that can be read: `unreadable` says why.
 """
 
-from bisect import bisect_left
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, Generic, TypeVar
 
@@ -88,44 +87,6 @@ class Ties(Generic[T]):
         self._by_object[id(tensor)] = owner
         if address := address_of(tensor):
             self._by_address.setdefault(address, []).append((tensor, owner))
-
-
-class Memory:
-    """The memory of some tensors: whether another tensor stands on a part of it.
-
-    By addresses, not by storages: arrays of numpy that overlap have several.
-    """
-
-    def __init__(self, tensors: Iterable[Tensor]) -> None:
-        # Merged, so that the one that begins last before an address decides.
-        self._starts: list[int] = []
-        self._ends: list[int] = []
-        for start, end in sorted({_span(tensor) for tensor in tensors}):
-            if self._ends and start <= self._ends[-1]:
-                self._ends[-1] = max(self._ends[-1], end)
-            elif start < end:
-                self._starts.append(start)
-                self._ends.append(end)
-
-    def overlaps(self, tensor: Tensor) -> bool:
-        """Return whether the storage of ``tensor`` is, in part, one of theirs."""
-        start, end = _span(tensor)
-        if start == end:
-            return False
-        i = bisect_left(self._starts, end)
-        return i > 0 and self._ends[i - 1] > start
-
-
-def _span(tensor: Tensor) -> tuple[int, int]:
-    """Return from where to where the storage reaches; (0, 0) for one without bytes."""
-    memory = _memory(tensor)
-    try:
-        with torch._C.DisableTorchFunctionSubclass():
-            storage = memory.untyped_storage()
-            start = storage.data_ptr()
-            return (start, start + storage.nbytes()) if start else (0, 0)
-    except (RuntimeError, ValueError):
-        return 0, 0
 
 
 def shape_of(tensor: Tensor, path: str) -> tuple[int, ...]:

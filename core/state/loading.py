@@ -8,31 +8,26 @@ from functools import partial
 from typing import Literal, TypedDict, TypeVar
 from weakref import WeakKeyDictionary
 
-import torch
-from torch import Tensor, nn
+from torch import nn
 
 from ...config.path import Patterns
 from ...records.collecting import paused_collection
-from ...records.errors import RecordError, RecordMismatchError
+from ...records.errors import RecordMismatchError
 from ...records.flat import FlatRecord
-from ...records.grad_mode import no_grad
-from ...records.memory import Memory, values_of
 from ...records.open import Readable, open_record
 from ...records.report import LoadReport
 from ...records.select import selected
 from ...records.show import show_dtype
-from ...records.source import Maps
 from ..evolution.upgrading import upgraded
 from .allowed import Allowed
 from .commit import Filling, Undos, assign_all, copy_all, is_shown
-from .conversion import converted
-from .entries import Content, check_fillable, content_of
+from .entries import Content, content_of
 from .extra_state import extra_state
 from .factories import check_callable
+from .fillings import read_fillings
 from .identity import adopt
 from .meaning import compared, is_part, note
 from .memory import BLANK
-from .overlaps import overwritten
 from .places import Places, places_of, unwrapped
 from .plan import Plan, plan_load
 from .record_type import check_version
@@ -78,7 +73,7 @@ def load_record(
     record = upgraded(record, places)
     content = content_of(places, encode=False, is_left_out=_left_out(record))
     plan = _planned(module, content, record, places, allowed)
-    fillings = _fillings(plan, record)
+    fillings = read_fillings(plan, record)
     left = [
         i
         for i, (tensors, values) in enumerate(fillings)
@@ -148,7 +143,7 @@ def _from_record(factory: Callable[[], M], record: FlatRecord, allowed: Allowed)
         # Code past Python took a blank for the values of a parameter.
         return _from_record(partial(rebuilt, factory, build), record, allowed)
     plan = _planned(module, content, record, places, allowed, is_new=True)
-    fillings = _fillings(plan, record, is_kept=True)
+    fillings = read_fillings(plan, record, is_kept=True)
     left = assign_all(fillings, build)
     _report_views(plan, left)
     if build is not None:
@@ -192,91 +187,6 @@ def _planned(
     plan = plan_load(content, record, allowed, found.differing if is_refused else ())
     plan.report.changed += note(found, record, is_ignored=is_ignored, is_new=is_new)
     return plan
-
-
-def _fillings(
-    plan: Plan, record: FlatRecord, *, is_kept: bool = False
-) -> list[Filling]:
-    """Read, verify and convert all values before anything is changed.
-
-    With ``is_kept`` they become somebody's memory, and are nobody else's.
-    """
-    check_fillable(step.target for step in plan.steps)
-    _check_readable(record)
-    targets = Memory(
-        [] if is_kept else [t for step in plan.steps for t in step.tensors]
-    )
-    maps = Maps()
-    record.check(maps)
-    if record.verified in ("touched", "all"):
-        # A tensor that somebody has may be another by now than the one that was read.
-        is_live = any(step.stored.is_live for step in plan.steps)
-        plan.report.verified = "live" if is_live else "all"
-    fillings: list[Filling] = []
-    read: dict[int, Tensor] = {}
-    with no_grad():
-        for step in plan.steps:
-            entry, first = step.stored, step.tensors[0]
-            values = read.get(id(entry)) if step.is_repeated else None
-            if values is None:
-                values = entry.read(maps)
-                if entry.is_live:
-                    values = values_of(values, entry.path).detach()
-                read[id(entry)] = values
-            made = converted(values, entry, step.dtype)
-            if made.device != first.device and not first.is_meta:
-                made = made.to(first.device)
-            wanted = step.target.memory_format or entry.memory_format
-            if is_kept and wanted is not None:
-                made = made.contiguous(memory_format=getattr(torch, wanted))
-            if is_kept and made is values and (step.is_repeated or entry.is_live):
-                made = values.detach().clone()
-            if entry.is_live and targets.overlaps(made):
-                # It would be overwritten before its turn, or while it is copied.
-                made = made.clone()
-            fillings.append((step.tensors, made))
-        return _without_overwritten(plan, fillings, record)
-
-
-def _check_readable(record: FlatRecord) -> None:
-    device = record.reading.device
-    if device is not None and torch.device(device).type == "meta":
-        raise RecordError(
-            f"{record.reading.file}: opened with device='meta', where tensors have no "
-            "values to load; open it without, or with the device of the module. The "
-            "module is as it was."
-        )
-
-
-def _without_overwritten(
-    plan: Plan, fillings: list[Filling], record: FlatRecord
-) -> list[Filling]:
-    """Refuse values that cannot all be in memory that their targets share.
-
-    Those of non-persistent buffers are left out of ``plan`` and ``fillings`` instead.
-    """
-    targets = [step.target for step in plan.steps]
-    numbers = set(overwritten(targets, fillings))
-    if not numbers:
-        return fillings
-    problems = [
-        f"{targets[i].path}: found values that differ from those of another entry with "
-        "which it shares memory in the module, expected the same ones there; leave one "
-        "of them out with open_record(exclude=...)"
-        for i in sorted(numbers)
-        if targets[i].kind != "transient"
-    ]
-    if problems:
-        raise RecordMismatchError(
-            record.reading.file, problems, "The module is as it was."
-        )
-    for i in sorted(numbers):
-        plan.report.loaded.remove(targets[i].path)
-        plan.report.changed.append(
-            f"{targets[i].path}: shares memory with another entry, whose values it has"
-        )
-    plan.steps = [step for i, step in enumerate(plan.steps) if i not in numbers]
-    return [filling for i, filling in enumerate(fillings) if i not in numbers]
 
 
 def _report_views(plan: Plan, numbers: Iterable[int]) -> None:

@@ -1,6 +1,10 @@
+# pyright: reportPrivateUsage=false
+# Torch's switches have no public names.
 """Targets of a load that share a part of their memory, so that one writes another."""
 
-from collections.abc import Sequence
+from bisect import bisect_left
+from collections.abc import Iterable, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -20,6 +24,44 @@ def overwritten(targets: Sequence[Entry], fillings: Sequence[Filling]) -> list[i
         group.sort(key=lambda i: (targets[i].kind != "transient", i))
         numbers += _overwritten(group, fillings)
     return numbers
+
+
+class Memory:
+    """The memory of some tensors: whether another tensor stands on a part of it.
+
+    By addresses, not by storages: arrays of numpy that overlap have several.
+    """
+
+    def __init__(self, tensors: Iterable[Tensor]) -> None:
+        # Merged, so that the one that begins last before an address decides.
+        self._starts: list[int] = []
+        self._ends: list[int] = []
+        for start, end in sorted({_storage_span(tensor) for tensor in tensors}):
+            if self._ends and start <= self._ends[-1]:
+                self._ends[-1] = max(self._ends[-1], end)
+            elif start < end:
+                self._starts.append(start)
+                self._ends.append(end)
+
+    def overlaps(self, tensor: Tensor) -> bool:
+        """Return whether the storage of ``tensor`` is, in part, one of theirs."""
+        start, end = _storage_span(tensor)
+        if start == end:
+            return False
+        i = bisect_left(self._starts, end)
+        return i > 0 and self._ends[i - 1] > start
+
+
+def _storage_span(tensor: Tensor) -> tuple[int, int]:
+    """Return from where to where the storage reaches; (0, 0) for one without bytes."""
+    local: Any = getattr(tensor, "_local_tensor", tensor)
+    try:
+        with torch._C.DisableTorchFunctionSubclass():
+            storage = local.untyped_storage()
+            start = storage.data_ptr()
+            return (start, start + storage.nbytes()) if start else (0, 0)
+    except (RuntimeError, ValueError):
+        return 0, 0
 
 
 def _groups(fillings: Sequence[Filling]) -> list[list[int]]:

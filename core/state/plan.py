@@ -250,14 +250,12 @@ def _listed(
     lines: list[str] = []
     for name, members in grouped(by_path).items():
         item = by_path[members[0]]
-        what = "extra state" if isinstance(item, str) else _described(item)
+        what = "extra state"
+        if not isinstance(item, str):
+            what = f"{item.kind} {show_dtype(item.dtype)} {item.shape}"
         hint = did_you_mean(name, candidates) if len(lines) < 20 else ""
         lines.append(f"{name}: {sentence.format(what)}.{hint}")
     return lines
-
-
-def _described(entry: Entry) -> str:
-    return f"{entry.kind} {show_dtype(entry.dtype)} {entry.shape}"
 
 
 def _by_path(record: FlatRecord, content: Content, plan: Plan) -> dict[str, Entry]:

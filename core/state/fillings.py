@@ -1,0 +1,100 @@
+"""The values of a load, read and checked before any of them is written."""
+
+import torch
+from torch import Tensor
+
+from ...records.errors import RecordError, RecordMismatchError
+from ...records.flat import FlatRecord
+from ...records.grad_mode import no_grad
+from ...records.memory import values_of
+from ...records.source import Maps
+from .commit import Filling
+from .conversion import converted
+from .entries import check_fillable
+from .overlaps import Memory, overwritten
+from .plan import Plan
+
+
+def read_fillings(
+    plan: Plan, record: FlatRecord, *, is_kept: bool = False
+) -> list[Filling]:
+    """Read, verify and convert all values before anything is changed.
+
+    With ``is_kept`` they become somebody's memory, and are nobody else's.
+    """
+    check_fillable(step.target for step in plan.steps)
+    _check_readable(record)
+    targets = Memory(
+        [] if is_kept else [t for step in plan.steps for t in step.tensors]
+    )
+    maps = Maps()
+    record.check(maps)
+    if record.verified in ("touched", "all"):
+        # A tensor that somebody has may be another by now than the one that was read.
+        is_live = any(step.stored.is_live for step in plan.steps)
+        plan.report.verified = "live" if is_live else "all"
+    fillings: list[Filling] = []
+    read: dict[int, Tensor] = {}
+    with no_grad():
+        for step in plan.steps:
+            entry, first = step.stored, step.tensors[0]
+            values = read.get(id(entry)) if step.is_repeated else None
+            if values is None:
+                values = entry.read(maps)
+                if entry.is_live:
+                    values = values_of(values, entry.path).detach()
+                read[id(entry)] = values
+            made = converted(values, entry, step.dtype)
+            if made.device != first.device and not first.is_meta:
+                made = made.to(first.device)
+            wanted = step.target.memory_format or entry.memory_format
+            if is_kept and wanted is not None:
+                made = made.contiguous(memory_format=getattr(torch, wanted))
+            if is_kept and made is values and (step.is_repeated or entry.is_live):
+                made = values.detach().clone()
+            if entry.is_live and targets.overlaps(made):
+                # It would be overwritten before its turn, or while it is copied.
+                made = made.clone()
+            fillings.append((step.tensors, made))
+        return _without_overwritten(plan, fillings, record)
+
+
+def _check_readable(record: FlatRecord) -> None:
+    device = record.reading.device
+    if device is not None and torch.device(device).type == "meta":
+        raise RecordError(
+            f"{record.reading.file}: opened with device='meta', where tensors have no "
+            "values to load; open it without, or with the device of the module. The "
+            "module is as it was."
+        )
+
+
+def _without_overwritten(
+    plan: Plan, fillings: list[Filling], record: FlatRecord
+) -> list[Filling]:
+    """Refuse values that cannot all be in memory that their targets share.
+
+    Those of non-persistent buffers are left out of ``plan`` and ``fillings`` instead.
+    """
+    targets = [step.target for step in plan.steps]
+    numbers = set(overwritten(targets, fillings))
+    if not numbers:
+        return fillings
+    problems = [
+        f"{targets[i].path}: found values that differ from those of another entry with "
+        "which it shares memory in the module, expected the same ones there; leave one "
+        "of them out with open_record(exclude=...)"
+        for i in sorted(numbers)
+        if targets[i].kind != "transient"
+    ]
+    if problems:
+        raise RecordMismatchError(
+            record.reading.file, problems, "The module is as it was."
+        )
+    for i in sorted(numbers):
+        plan.report.loaded.remove(targets[i].path)
+        plan.report.changed.append(
+            f"{targets[i].path}: shares memory with another entry, whose values it has"
+        )
+    plan.steps = [step for i, step in enumerate(plan.steps) if i not in numbers]
+    return [filling for i, filling in enumerate(fillings) if i not in numbers]
