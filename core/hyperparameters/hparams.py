@@ -91,7 +91,11 @@ def factory_of(
         if passed and _problem_of_call(cls, args, kwargs) is None:
             return lambda: cls(*args, **kwargs)
         if stored.get(NAME) == cls.__qualname__:
-            cure = f"Pass the arguments: {cls.__qualname__}.from_record(file, ...)."
+            cure = (
+                f"Pass the arguments: {cls.__qualname__}.from_record(file, ...); if "
+                "the class has changed, give it a version and upgrade_rules "
+                "(RenameField, DeleteField)."
+            )
             raise RecordMismatchError(file, [str(error)], cure) from error
         raise RecordMismatchError(
             file,

@@ -682,3 +682,10 @@ def test_what_a_blueprint_changed_and_the_file_does_not_tell_is_a_warning() -> N
         load_record(configured(), tail.build().save_record())
 
     assert any("act: the module has GELU" in line for line in report.changed)
+
+
+def test_an_argument_that_is_gone_is_told_of_upgrade_rules() -> None:
+    data = versioned(0, {}, width=2, gate=True)(3).save_record()
+
+    with pytest.raises(RecordMismatchError, match=r"upgrade_rules .*DeleteField"):
+        versioned(0, {}, width=2).from_record(data)
