@@ -120,7 +120,10 @@ class Declared:
                 f"{path}: a frozen Parameter would come back as a trainable one; "
                 "declare a Tensor"
             )
-        if isinstance(again, defaultdict) and value.default_factory is not None:
+        has_factory = (
+            isinstance(value, defaultdict) and value.default_factory is not None
+        )
+        if isinstance(again, defaultdict) and has_factory:
             raise TypeError(
                 f"{path}: the factory of a defaultdict cannot be stored; declare a dict"
             )

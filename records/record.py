@@ -201,5 +201,7 @@ class Record:
         return show_fields(type(self).__qualname__, self.fields())
 
 
-_TAKEN = frozenset(name for name in vars(Record) if not name.startswith("__"))
-_TAKEN |= {"_metadata", "_pending", "_flat"}
+_TAKEN = frozenset(
+    {name for name in vars(Record) if not name.startswith("__")}
+    | {"_metadata", "_pending", "_flat"}
+)

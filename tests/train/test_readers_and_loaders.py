@@ -84,12 +84,12 @@ def test_a_reader_at_the_moment_of_retention_gets_the_newer_one(
     method = getattr(Checkpoint, way)
     calls: list[Any] = []
 
-    def late(*args: Any) -> Any:
+    def late(*args: Any, **options: Any) -> Any:
         if not calls:
             calls.append(args)
             saved(tmp_path, 2)
             shutil.rmtree(tmp_path / "step000000000001")
-        return method(*args)
+        return method(*args, **options)
 
     monkeypatch.setattr(Checkpoint, way, staticmethod(late) if way == "read" else late)
     x: list[int] = []

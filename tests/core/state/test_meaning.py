@@ -540,9 +540,7 @@ def test_arguments_that_are_passed_are_laid_over_the_stored_ones() -> None:
 
     for net in (cls.from_record(data, rate=0.5), cls.from_record(data, 6, 0.5)):
         assert (net.fc.in_features, net.rate, net.kind) == (6, 0.5, "gelu")
-        assert burnish.core.report_of(net).changed == [
-            "rate: stored 0.2, the module has 0.5"
-        ]
+        assert report(net).changed == ["rate: stored 0.2, the module has 0.5"]
     with pytest.raises(RecordMismatchError, match=r"fc\.weight: found shape"):
         cls.from_record(data, width=5)
     with pytest.raises(TypeError, match="nonsense"):
@@ -556,9 +554,7 @@ def test_passed_arguments_are_laid_over_what_a_blueprint_built() -> None:
     net = cls.from_record(data, rate=0.5)
 
     assert (net.fc.in_features, net.rate, type(net.act)) == (6, 0.5, nn.GELU)
-    assert burnish.core.report_of(net).changed == [
-        "rate: stored 0.1, the module has 0.5"
-    ]
+    assert report(net).changed == ["rate: stored 0.1, the module has 0.5"]
 
 
 def test_passed_arguments_may_be_modules_objects_and_what_no_file_holds() -> None:
@@ -579,7 +575,7 @@ def test_passed_arguments_may_be_modules_objects_and_what_no_file_holds() -> Non
     assert hooked.hook is hook
     assert (hooked.inner.fc.in_features, hooked.fc.in_features) == (6, 3)
     assert both.inner is inner
-    assert any("inner.rate" in x for x in burnish.core.report_of(both).changed)
+    assert any("inner.rate" in x for x in report(both).changed)
 
 
 def test_passed_arguments_of_any_name_are_laid_over_the_stored_ones() -> None:
@@ -627,7 +623,7 @@ def test_a_default_is_never_called_stored_and_renamed_arguments_can_be_passed() 
     with pytest.raises(RecordMismatchError, match=r"dim: not stored \(the default is"):
         load_record(newer(20), data)
 
-    assert any("dim: not stored" in x for x in burnish.core.report_of(built).changed)
+    assert any("dim: not stored" in x for x in report(built).changed)
 
 
 def test_upgraded_arguments_are_upgraded_once_under_passed_ones() -> None:
@@ -689,3 +685,8 @@ def test_an_argument_that_is_gone_is_told_of_upgrade_rules() -> None:
 
     with pytest.raises(RecordMismatchError, match=r"upgrade_rules .*DeleteField"):
         versioned(0, {}, width=2).from_record(data)
+
+
+def report(module: nn.Module) -> Any:
+    """Return what `from_record` did to build ``module``."""
+    return burnish.core.report_of(module)
