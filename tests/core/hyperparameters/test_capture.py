@@ -11,7 +11,7 @@ from burnish import module, open_record
 
 @module
 class Any_(nn.Module):
-    def __init__(this, *values: Any, **named: Any) -> None:  # what is tested
+    def __init__(this, *values: Any, **named: Any) -> None:  # pyright: ignore[reportSelfClsParameterName]  # what is tested
         super().__init__()
         this.layer = nn.Linear(1, 1)
         this.values, this.named = values, named
