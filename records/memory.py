@@ -135,6 +135,12 @@ def _settle(tensor: Tensor) -> None:
             tensor.untyped_storage()
 
 
+def same_bits(a: Tensor, b: Tensor) -> bool:
+    """Return whether two tensors of one shape hold the same bits; NaN is like NaN."""
+    a, b = (t.resolve_conj().resolve_neg().contiguous().reshape(-1) for t in (a, b))
+    return torch.equal(a.view(torch.uint8), b.to(a.device).view(torch.uint8))
+
+
 def unreadable(tensor: Tensor) -> str | None:
     """Return why no bytes of ``tensor`` can be read, and the cure; None if they can.
 

@@ -34,11 +34,8 @@ def record_of_state_dict(state_dict: Mapping[str, Any]) -> FlatRecord:
         entries.append(entry)
         ties.add(value, entry)
     # Tensors inside extra state are no weights, and stand behind those that are.
-    for entry in encoder.entries:
-        entry.kind = "extra"
-    numbers = {i: len(entries) + i for i in range(len(encoder.entries))}
+    numbers = encoder.move_to(entries)
     extra = {path: renumbered(node, numbers) for path, node in extra.items()}
-    entries += encoder.entries
     return FlatRecord.of(entries, tree=extra, type_name="state dict")
 
 

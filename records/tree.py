@@ -74,6 +74,17 @@ class Encoder:
             return nodes if isinstance(value, list) else {"$tuple": nodes}
         return self._other(value, path, depth)
 
+    def move_to(self, entries: list[Entry]) -> dict[int, int]:
+        """Append the tensors to ``entries``, as those of extra state.
+
+        Returns their new numbers by the old ones, for `renumbered`.
+        """
+        for entry in self.entries:
+            entry.kind = "extra"
+        first = len(entries)
+        entries += self.entries
+        return {i: first + i for i in range(len(self.entries))}
+
     def _mapping(self, value: Mapping[Any, Any], path: str, depth: int) -> Node:
         for key in value:
             if not isinstance(key, str):

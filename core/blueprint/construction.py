@@ -6,7 +6,7 @@ from typing import Any
 from torch import nn
 
 from ..state.places import places_of
-from . import generators
+from ..state.streams import Streams
 from .arguments import missing
 from .completing import completed, not_told
 from .declaring import constructed
@@ -88,11 +88,11 @@ def _whole(draft: Draft, expected: Made) -> tuple[nn.Module, Made, Logs]:
     """Construct; where makers may see changed parts, look whether it came out right."""
     if not draft.is_stale:
         return _once(draft, expected)
-    put_back = generators.kept()
+    before = Streams()
     try:
         return _once(draft, expected)
     except BlueprintError:
-        put_back()
+        before.restore()
         draft.refresh()
         return _once(draft, draft.tree)
 

@@ -2,11 +2,13 @@
 
 import random
 import sys
-from collections.abc import Callable, Generator
+from collections.abc import Generator
 from contextlib import contextmanager
 from typing import Any
 
 import torch
+
+from ..state.streams import Streams
 
 
 @contextmanager
@@ -15,7 +17,7 @@ def forked(seed: int) -> Generator[None]:
 
     With another ``seed`` each time, constructors that depend on chance show it.
     """
-    put_back = kept()
+    before = Streams()
     random.seed(seed)
     numpy: Any = sys.modules.get("numpy.random")
     if numpy is not None:
@@ -24,7 +26,7 @@ def forked(seed: int) -> Generator[None]:
     try:
         yield
     finally:
-        put_back()
+        before.restore()
 
 
 def drawn_so_far() -> tuple[Any, ...]:
@@ -39,21 +41,3 @@ def drawn_so_far() -> tuple[Any, ...]:
         tuple(map(str, state[2:])),
         bytes(state[1] if state else b""),
     )
-
-
-def kept() -> Callable[[], None]:
-    """Return what puts all generators back to where they are now."""
-    python, host = random.getstate(), torch.get_rng_state()
-    numpy: Any = sys.modules.get("numpy.random")
-    numpys = None if numpy is None else numpy.get_state()
-    devices = torch.cuda.get_rng_state_all() if torch.cuda.is_initialized() else []  # type: ignore[no-untyped-call]  # torch declares nothing
-
-    def put_back() -> None:
-        random.setstate(python)
-        torch.set_rng_state(host)
-        if numpy is not None:
-            numpy.set_state(numpys)
-        if devices:
-            torch.cuda.set_rng_state_all(devices)
-
-    return put_back

@@ -283,9 +283,4 @@ def _encode_extra(content: Content) -> None:
                 "returns; return plain data there, or skip it: "
                 f"@burnish.module(skip=[{'_extra_state'!r}])."
             ) from None
-        first = len(content.entries)
-        number = {i: first + i for i in range(len(encoder.entries))}
-        for entry in encoder.entries:
-            entry.kind = "extra"
-        content.entries += encoder.entries
-        content.tree[path] = renumbered(node, number)
+        content.tree[path] = renumbered(node, encoder.move_to(content.entries))

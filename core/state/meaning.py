@@ -53,10 +53,12 @@ def compared(
     whole = unwrapped(module)
     found.root(stored, whole, declared_class(type(whole)))
     parts = _result(stored, record)
+    paths = [path for paths, _ in parts for path in paths]
+    carried = carried_paths(record, places, paths) if paths else {}
     if parts:
-        _compare_parts(found, parts, whole, record, places)
+        _compare_parts(found, parts, carried, whole, record, places)
     if is_same_class(stored, declared_class(type(whole))):
-        _find_untold_changes(found, parts, whole, record, places)
+        _find_untold_changes(found, carried, whole, places)
     return found
 
 
@@ -136,12 +138,13 @@ def _result(
 def _compare_parts(
     found: Comparison,
     parts: list[tuple[list[str], Mapping[str, Any]]],
+    carried: Mapping[str, str | None],
     whole: nn.Module,
     record: FlatRecord,
     places: Places,
 ) -> None:
-    modules = {prefix[:-1]: owner for prefix, owner in reversed(places)}
-    carried = carried_paths(record, places, [p for paths, _ in parts for p in paths])
+    """Compare the stored parts with what stands where rules have ``carried`` them."""
+    modules = _by_path(places)
     origin: Any = whole.__dict__.get(ORIGIN)
     is_whole_changed = _changes_whole(record)
     # A path that a file names again and again is looked at once.
@@ -177,9 +180,8 @@ def _compare_parts(
 
 def _find_untold_changes(
     found: Comparison,
-    parts: list[tuple[list[str], Mapping[str, Any]]],
+    carried: Mapping[str, str | None],
     whole: nn.Module,
-    record: FlatRecord,
     places: Places,
 ) -> None:
     """Note what a blueprint changed in ``whole`` and of which the file says nothing.
@@ -189,9 +191,8 @@ def _find_untold_changes(
     origin: Any = whole.__dict__.get(ORIGIN)
     if origin is None:
         return
-    carried = carried_paths(record, places, [p for paths, _ in parts for p in paths])
     told = {path for path in carried.values() if path is not None}
-    modules = {prefix[:-1]: owner for prefix, owner in reversed(places)}
+    modules = _by_path(places)
     for path in origin.changed:
         if path and path in modules and not _is_below(path, told):
             name = declared_class(type(unwrapped(modules[path]))).__qualname__
@@ -199,6 +200,11 @@ def _find_untold_changes(
                 f"{path}: the module has {name} of its blueprint, and the file does "
                 "not say what was there"
             )
+
+
+def _by_path(places: Places) -> dict[str, nn.Module]:
+    """Return the module at each path; of several at one, the first."""
+    return {prefix[:-1]: owner for prefix, owner in reversed(places)}
 
 
 def _is_below(path: str, told: set[str]) -> bool:

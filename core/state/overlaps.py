@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from ...records.entry import Entry
-from ...records.memory import ORDINARY, address_of
+from ...records.memory import ORDINARY, address_of, same_bits
 from .commit import Filling, copy_into
 
 
@@ -118,11 +118,5 @@ def _overwritten(group: list[int], fillings: Sequence[Filling]) -> list[int]:
         i
         for i, view in zip(group, views, strict=True)
         # One that changes its dtype gets memory of its own.
-        if view.dtype is fillings[i][1].dtype and not _equal(view, fillings[i][1])
+        if view.dtype is fillings[i][1].dtype and not same_bits(view, fillings[i][1])
     ]
-
-
-def _equal(a: Tensor, b: Tensor) -> bool:
-    """Return whether all bits are the same; NaN is like NaN."""
-    a, b = (t.resolve_conj().resolve_neg().contiguous().reshape(-1) for t in (a, b))
-    return torch.equal(a.view(torch.uint8), b.to(a.device).view(torch.uint8))

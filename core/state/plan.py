@@ -11,7 +11,7 @@ from ...config.path import did_you_mean
 from ...records.entry import Entry, ParamId
 from ...records.errors import RecordMismatchError
 from ...records.flat import FlatRecord
-from ...records.memory import values_of
+from ...records.memory import same_bits, values_of
 from ...records.report import LoadReport
 from ...records.select import selected
 from ...records.show import show_dtype
@@ -182,10 +182,7 @@ def _only_one(
 def _equal(a: Entry, b: Entry) -> bool:
     if a.shape != b.shape or a.dtype is not b.dtype:
         return False
-    return torch.equal(
-        values_of(a.tensor(), a.path).contiguous().reshape(-1).view(torch.uint8),
-        values_of(b.tensor(), b.path).contiguous().reshape(-1).view(torch.uint8),
-    )
+    return same_bits(values_of(a.tensor(), a.path), values_of(b.tensor(), b.path))
 
 
 def _check_left_over(
