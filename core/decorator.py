@@ -1,16 +1,7 @@
 """`@burnish.module` and `burnish.Module`: what a class of modules gains."""
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import (
-    TYPE_CHECKING,
-    Any,
-    ClassVar,
-    Self,
-    TypeVar,
-    Unpack,
-    cast,
-    overload,
-)
+from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeVar, Unpack, cast, overload
 
 from torch import nn
 
@@ -29,6 +20,7 @@ from .hyperparameters.registry import register_class
 from .state.allowed import Allowed
 from .state.loading import build_from_record
 from .state.loading import load_record as _load_record
+from .state.module_argument import method_of_modules
 from .state.record_type import RecordOfClass
 from .state.saving import into_record as _into_record
 from .state.saving import save_record as _save_record
@@ -51,6 +43,7 @@ _C = TypeVar("_C", bound=type[nn.Module])
 class _Methods:
     """The methods of a decorated class; each is the plain function of its name."""
 
+    @method_of_modules
     def into_record(self) -> "FlatRecord":
         """Return a record of the live tensors: it changes as the module does.
 
@@ -64,6 +57,7 @@ class _Methods:
     def save_record(
         self, file: "File", **options: "Unpack[ModuleSaveOptions]"
     ) -> None: ...
+    @method_of_modules
     def save_record(
         self, file: "Destination" = ..., **options: "Unpack[ModuleSaveOptions]"
     ) -> bytes | None:
@@ -75,6 +69,7 @@ class _Methods:
         saved: bytes | None = save(module, file, **options)
         return saved
 
+    @method_of_modules
     def load_record(
         self, source: "Readable", **options: "Unpack[ModuleLoadOptions]"
     ) -> "LoadReport":
@@ -108,6 +103,7 @@ class _Methods:
         """
         return cast(Self, from_hyperparameters(hparams, cast(type[nn.Module], cls)))
 
+    @method_of_modules
     def save_pretrained(
         self, folder: "str | os.PathLike[str]", **options: "Unpack[FolderOptions]"
     ) -> None:

@@ -8,6 +8,7 @@ constructor, defaults filled, and every direct child: a dict, a list of dicts fo
 from torch import nn
 
 from ..errors import HyperparameterError
+from ..state.module_argument import check_module
 from ..state.places import unwrapped
 from .capture import is_decorated
 from .declared_class import declared_class
@@ -30,6 +31,7 @@ def get_hparams(
     of a module that is made of plain data alone.  Raises NotImplementedError for
     another class, and TypeError that names the argument for what is no plain data.
     """
+    check_module(module, "get_hparams")
     module = unwrapped(module)
     cls = declared_class(type(module))
     if known_arguments(module, cls) is None and ORIGIN not in module.__dict__:

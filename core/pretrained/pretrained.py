@@ -21,6 +21,7 @@ from ..hyperparameters.building import planned
 from ..hyperparameters.hyperparameters import get_hparams
 from ..hyperparameters.plain import SAVE
 from ..state.loading import from_record
+from ..state.module_argument import check_module
 from ..state.places import unwrapped
 from ..state.saving import into_record
 from .pretrained_folder import (
@@ -89,6 +90,7 @@ def save_pretrained(
     """
     if format not in ("safetensors", "mpk"):
         raise ValueError(f"format={format!r} is neither 'safetensors' nor 'mpk'")
+    check_module(module, "save_pretrained")
     most = size_of(max_shard_size)
     hparams = get_hparams(module)
     check_rebuilds(module, hparams)

@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from ...records.entry import Param, ParamId
+from .module_argument import check_module
 from .places import Places, places_of
 
 IDS = "_burnish_ids"
@@ -24,6 +25,7 @@ def named_params(module: nn.Module) -> Iterator[Param]:
     IDs are drawn when they are first asked for, and survive ``.to``, ``deepcopy``,
     pickle, ``torch.compile``, ``fully_shard`` and ``load_state_dict(assign=True)``.
     """
+    check_module(module, "named_params")
     places = places_of(module)
     ids = identify(places)
     for prefix, owner in places:
@@ -39,6 +41,7 @@ def map_params(module: nn.Module, fn: Callable[[Param], torch.Tensor | None]) ->
     first is replaced. The parameter stays the same object, so ties, IDs and the
     optimizer's references stay; TypeError for anything else than a tensor.
     """
+    check_module(module, "map_params")
     mapped: list[tuple[Param, torch.Tensor]] = []
     with torch.no_grad():
         for param in named_params(module):

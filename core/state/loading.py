@@ -28,6 +28,7 @@ from .fillings import read_fillings
 from .identity import adopt
 from .meaning import compared, is_part, note
 from .memory import BLANK
+from .module_argument import check_module
 from .places import Places, places_of, unwrapped
 from .plan import Plan, plan_load
 from .record_type import check_version
@@ -66,6 +67,7 @@ def load_record(
     unless ``hyperparameters="ignore"``. State-dict hooks of the module are not run.
     Raises `RecordMismatchError`, `RecordChecksumError`, `PrecisionError`.
     """
+    check_module(module, "load_record")
     record = _opened(source, hyperparameters)
     allowed = Allowed(strict, allow_missing, allow_unexpected, allow_empty)
     check_version(unwrapped(module), record)

@@ -17,6 +17,7 @@ from ..hyperparameters.hparams import recorded_hparams
 from .entries import content_of
 from .identity import identify
 from .meaning import PART
+from .module_argument import check_module
 from .places import places_of, unwrapped
 from .record_type import class_version, record_type
 
@@ -28,6 +29,7 @@ def into_record(module: nn.Module) -> FlatRecord:
     extra state that is plain data are in it; all else in the module is not. Raises
     `RecordError` for tensors without values and for other extra state.
     """
+    check_module(module, "into_record")
     return _record_of(module)
 
 
@@ -95,6 +97,7 @@ def save_record(
     writing. ``only`` and ``exclude`` are patterns of paths. A failed save leaves the
     old file whole. Raises as `into_record` and `Record.save` do.
     """
+    check_module(module, "save_record")
     if file is None:  # pyright: ignore[reportUnnecessaryComparison]  # users pass anything
         raise TypeError("file is None; leave it out to get the record as bytes")
     with paused_collection():

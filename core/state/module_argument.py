@@ -1,0 +1,78 @@
+"""The module that a verb is about; for anything else, what to call instead."""
+
+import os
+from collections.abc import Callable, Mapping
+from functools import wraps
+from typing import ParamSpec, TypeVar
+
+import torch
+from torch import Tensor, nn
+
+from ...records.record import Record
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+def check_module(value: object, verb: str) -> None:
+    """Raise TypeError unless ``value``, the first argument of ``verb``, is a module."""
+    if not isinstance(value, nn.Module):
+        raise TypeError(
+            f"{verb}: the first argument is a {type(value).__name__}, expected a "
+            f"module. {_cure(value, verb)}"
+        )
+
+
+def method_of_modules(method: Callable[P, R]) -> Callable[P, R]:
+    """Let ``method`` say so when it is called on the class, where no module is.
+
+    Python would take the file for the module, and miss another argument.
+    """
+
+    @wraps(method)
+    def checked(*args: P.args, **kwargs: P.kwargs) -> R:
+        if not args or not isinstance(args[0], nn.Module):
+            name = method.__name__
+            raise TypeError(
+                f"{name} is a method of modules, and was called on the class. Build a "
+                f"module first: net = Net(...), then net.{name}(...); or one from a "
+                "file: Net.from_record(file)."
+            )
+        return method(*args, **kwargs)
+
+    return checked
+
+
+def _cure(value: object, verb: str) -> str:
+    if isinstance(value, type) and issubclass(value, nn.Module):
+        name = value.__name__
+        return (
+            f"{name} is a class: build a module, {name}(...), or one from a file, "
+            f"burnish.from_record({name}, file)."
+        )
+    is_file = isinstance(value, str | bytes | os.PathLike)
+    if is_file or (isinstance(value, Record) and verb == "load_record"):
+        return f"The module comes first: {verb}(module, ...)."
+    if isinstance(value, torch.optim.Optimizer):
+        return (
+            "An optimizer of burnish.optim has the verbs itself, optimizer.save_record"
+            "(file) and optimizer.load_record(file); burnish.Checkpoints stores any."
+        )
+    if isinstance(value, Record):
+        return "A record has verbs of its own: record.save(file)."
+    if isinstance(value, Mapping):
+        return _cure_of_mapping(dict(value))
+    return "Pass the module itself, not what it is made of or what holds it."
+
+
+def _cure_of_mapping(values: dict[object, object]) -> str:
+    if values and all(isinstance(item, Tensor) for item in values.values()):
+        return (
+            "A state dict becomes a record: "
+            "burnish.Record.from_state_dict(state_dict), which can be saved, "
+            ".save(file), and loaded, burnish.load_record(module, record)."
+        )
+    return (
+        "Several things at once are what burnish.Checkpoints stores; or give each "
+        "module a file of its own."
+    )
