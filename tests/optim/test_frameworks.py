@@ -83,6 +83,33 @@ class Manual(Automatic):
         schedule.step()
 
 
+class Alternating(Automatic):
+    """Two optimizers take turns, as those of adversarial networks do."""
+
+    def __init__(self, build: Build) -> None:
+        super().__init__(build)
+        self.automatic_optimization = False
+        self.critic = nn.Sequential(nn.Linear(4, 6), nn.Tanh(), nn.Linear(6, 1))
+
+    def training_step(self, batch: Any, batch_idx: int) -> Any:  # type: ignore[override]  # manual steps return nothing
+        optimizers: Any = self.optimizers()
+        losses = (self.loss(batch), self.critic(self.net(batch[0])).square().mean())
+        for optimizer, loss in zip(optimizers, losses, strict=True):
+            self.toggle_optimizer(optimizer)
+            optimizer.zero_grad()
+            self.manual_backward(loss, retain_graph=True)
+            self.untoggle_optimizer(optimizer)
+        for optimizer in optimizers:
+            optimizer.step()
+
+
+def two_optimizers(module: Any) -> Any:
+    """Return one of several groups, and one that a schedule of ours steers."""
+    groups = [Group("2.weight", optimizer=Muon(), lr=0.02)]
+    first = AdamW().bind(module.net, lr=1e-2, groups=groups)
+    return [first, UserAdamW().bind(module.critic, lr=Cosine(0.1, 30))]
+
+
 def batches() -> Any:
     generator = torch.Generator().manual_seed(1)
     return DataLoader(TensorDataset(torch.randn(40, 8, generator=generator)), 8)
@@ -145,6 +172,23 @@ def test_lightning_trains_with_an_adaptor_as_with_the_optimizer_of_torch(
     assert distance(left, right) <= 2e-6
 
 
+def test_two_optimizers_of_manual_steps_train_as_those_of_torch(
+    tmp_path: Path,
+) -> None:
+    parts = ("net", "critic")
+    left = Alternating(lambda m: [ours(getattr(m, part)) for part in parts])
+    torch.manual_seed(0)
+    right = Alternating(lambda m: [theirs(getattr(m, part)) for part in parts])
+    right.load_state_dict(left.state_dict())
+    before = values(left)
+
+    for model in (left, right):
+        trainer(tmp_path, 2).fit(model, batches())
+
+    assert not any(map(torch.equal, before, values(left)))
+    assert distance(left, right) <= 2e-6
+
+
 def many_groups(module: nn.Module) -> OptimizerAdaptor:
     groups = [
         Group("**.2.weight", optimizer=Muon(), lr=0.02),
@@ -172,6 +216,7 @@ def cycled(module: nn.Module) -> Any:
         (Automatic, cycled),
         (Manual, with_schedule(ours)),
         (Manual, cycled),
+        (Alternating, two_optimizers),
     ],
 )
 def test_a_run_resumed_by_lightning_ends_with_the_bits_of_an_uninterrupted_one(
@@ -187,11 +232,13 @@ def test_a_run_resumed_by_lightning_ends_with_the_bits_of_an_uninterrupted_one(
     second = trainer(tmp_path, 4)
     second.fit(resumed, batches(), ckpt_path=str(tmp_path / "half.ckpt"))
 
-    assert second.global_step == straight.global_step == 20
+    # Lightning counts the steps of each optimizer.
+    assert second.global_step == straight.global_step == 20 * len(second.optimizers)
     assert not equal(part, whole)
     assert equal(whole, resumed)
     rates = [
-        [g["lr"] for g in t.optimizers[0].param_groups] for t in (straight, second)
+        [g["lr"] for optimizer in t.optimizers for g in optimizer.param_groups]
+        for t in (straight, second)
     ]
     assert rates[0] == rates[1]
 
