@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeVar, Unpack, cast, ov
 from torch import nn
 
 from ..config.path import Patterns, as_patterns, matchers
+from ..records.calls import explain_calls
 from .blueprint.checkpoints import reopen_blueprints
 from .evolution.upgrading import check_rules
 from .hyperparameters.building import from_hyperparameters
@@ -70,6 +71,7 @@ class _Methods:
         return saved
 
     @method_of_modules
+    @explain_calls("net.load_record(file{})", "read", is_home=False)
     def load_record(
         self, source: "Readable", **options: "Unpack[ModuleLoadOptions]"
     ) -> "LoadReport":

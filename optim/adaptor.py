@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar, overload
 import torch
 from torch import Tensor, nn
 
+from ..records.calls import explain_calls
 from .arguments import check_arguments
 from .binding import Binding
 from .clipping import Clip
@@ -164,6 +165,7 @@ class OptimizerAdaptor(Stepping):
         written: bytes | None = self.into_record().save(*args, **kwargs)
         return written
 
+    @explain_calls("optimizer.load_record(file{})", "read", is_home=False)
     def load_record(
         self,
         source: "Readable | OptimizerRecord",

@@ -41,10 +41,13 @@ def check_arguments(
         raise TypeError(
             f"clip is a ClipValue, ClipNorm or ClipGlobalNorm, got {clip!r:.60}"
         )
-    if any(not isinstance(group, Group) for group in groups):
-        raise TypeError(
-            "groups are Group(...), as in groups=[Group('**.bias', lr=0.1)]"
-        )
+    for group in groups:
+        if not isinstance(group, Group):
+            raise TypeError(
+                f"groups are Group(...), got a {type(group).__name__}. A group names "
+                "its parameters by patterns of paths: "
+                "groups=[Group('**.bias', weight_decay=0.0)]"
+            )
     if state_dtype is None:
         return
     if not (isinstance(state_dtype, torch.dtype) and state_dtype.is_floating_point):

@@ -1,11 +1,11 @@
 """Binding: which parameters of a module an optimizer holds, by path and ID."""
 
-import warnings
 from collections.abc import Mapping
 from typing import Any
 
 from torch import Tensor, nn
 
+from ..config.user_warning import warn_user
 from ..core.state.identity import named_params
 from ..records.entry import Param, ParamId
 
@@ -103,12 +103,11 @@ class Binding:
 def warn_replaced(paths: list[str]) -> None:
     """Say that parameters were replaced after the optimizer was made."""
     shown = ", ".join(paths[:4]) + (", ..." if len(paths) > 4 else "")
-    warnings.warn(
+    warn_user(
         f"{shown} was replaced in the module after the optimizer was made "
         "(load_state_dict(assign=True), a new layer); the optimizer now steps the new "
         "parameter, with the old one's state where the shape is the same",
         RuntimeWarning,
-        stacklevel=2,
     )
 
 

@@ -16,6 +16,8 @@ from typing import (
     get_type_hints,
 )
 
+from ..records.calls import explain_calls
+
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
@@ -26,6 +28,17 @@ if TYPE_CHECKING:
     from .schedulers.scheduler import Scheduler
 
 State = TypeVar("State", bound="Record | None")
+
+
+def _home_of_field(args: tuple[Any, ...], keyword: str) -> str | None:
+    """Return how to give ``keyword``, a hyperparameter of the optimizer in ``args``."""
+    optimizer = args[0]
+    if keyword not in hyperparameters(optimizer):
+        return None
+    name = type(optimizer).__name__
+    return (
+        f"It is a hyperparameter of {name}: {name}({keyword}=...).bind(net, lr=1e-3)."
+    )
 
 
 class SimpleOptimizer(Generic[State]):
@@ -74,6 +87,9 @@ class SimpleOptimizer(Generic[State]):
         """Return the tensor to train on, given what `to_eval` returned."""
         return tensor
 
+    @explain_calls(
+        "optimizer.bind(net, lr=1e-3{})", "write", is_home=False, cure=_home_of_field
+    )
     def bind(
         self,
         module: "nn.Module",

@@ -8,6 +8,7 @@ from typing import Any, BinaryIO, Literal, TypeAlias
 import torch
 
 from ..config.path import Patterns
+from .calls import explain_calls
 from .entry import Entry, Payload
 from .errors import MissingChecksumError, RecordFormatError
 from .flat import FlatRecord
@@ -25,6 +26,7 @@ Readable: TypeAlias = (
 """A path, a URL, a binary file, bytes, or a record: whatever can be opened."""
 
 
+@explain_calls("burnish.open_record(file{})", "read")
 def open_record(
     file: Readable,
     *,
@@ -80,6 +82,7 @@ def open_record(
     return record.replaced(reading=reading)
 
 
+@explain_calls("burnish.verify_file(file{})", "read", is_home=False)
 def verify_file(file: Readable, *, strict: bool = False) -> "Verified":
     """Check every byte of ``file`` against its checksums, and build nothing.
 

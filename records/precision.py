@@ -1,6 +1,5 @@
 """Precision: the dtype in which floating values are stored."""
 
-import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, TypeAlias
@@ -8,6 +7,7 @@ from typing import TYPE_CHECKING, Literal, TypeAlias
 import torch
 
 from ..config.path import Patterns, matches
+from ..config.user_warning import warn_user
 from .conversion import Overflow, Rounding, Underflow
 from .dtypes import NAME_OF
 from .entry import KINDS, Entry
@@ -167,11 +167,10 @@ class RecordPrecision:
         """Warn, once for the whole record, of values that became 0."""
         if self._zeroed:
             first = next(iter(self._zeroed))
-            warnings.warn(
+            warn_user(
                 f"{sum(self._zeroed.values()):,} values other than 0 are stored as 0 "
                 f"in {len(self._zeroed):,} entries, {first} among them: they are too "
                 "small for the precision",
-                stacklevel=2,
             )
 
     def _keeps(self, entry: Entry) -> bool:

@@ -13,6 +13,7 @@ from typing import (
     overload,
 )
 
+from .calls import explain_calls
 from .entry import Entry
 from .tree import Encoder, Node
 
@@ -163,6 +164,7 @@ class Record:
         return save(self.flat(), file, **options)
 
     @classmethod
+    @explain_calls("Record.load(file{})", "read", is_home=False)
     def load(cls, file: "Readable") -> Self:
         """Return the record in ``file``; each field is read and verified when touched.
 

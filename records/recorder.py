@@ -7,6 +7,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any, TypedDict
 
+from .calls import explain_calls
 from .compression import Codec, codec_named
 from .errors import RecordFormatError
 from .flat import FlatRecord
@@ -205,6 +206,7 @@ DEBUG = Recorder(format="json")
 PRESETS = {"default": DEFAULT, "compact": COMPACT, "debug": DEBUG}
 
 
+@explain_calls("record.save(file{})", "write", is_home=False)
 def save(
     record: Record,
     file: Destination = ...,

@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from ..config.interrupts import all_or_nothing
 from ..config.path import did_you_mean
+from ..records.calls import home_of
 from ..records.errors import RecordError, RecordMismatchError
 from ..records.flat import FlatRecord
 from ..records.open import open_record
@@ -128,7 +129,7 @@ class Checkpoint(os.PathLike[str]):
     ) -> FlatRecord:
         if name not in self.manifest.parts:
             found = ", ".join(self.manifest.parts) or "nothing"
-            hint = did_you_mean(name, self.manifest.parts)
+            hint = did_you_mean(name, self.manifest.parts) or _home(name)
             raise RecordMismatchError(
                 str(self.folder),
                 [f"{name}: not in the checkpoint, which holds {found}.{hint}"],
@@ -154,6 +155,15 @@ class Checkpoint(os.PathLike[str]):
             raise _refused(file, name, part, error) from error
         except Exception as error:  # a part's own load_state_dict may raise anything
             raise _refused(file, name, part, error) from error
+
+
+def _home(name: str) -> str:
+    """Return what to write if ``name`` is an option of reading, and no part."""
+    home = home_of(name, "burnish.load_record(model, file{})", "read")
+    if home is None:
+        return ""
+    where = " The file is checkpoints[step].file('model')." * ("open_record" in home)
+    return f" {home}{where}"
 
 
 def _is_atomic(part: object) -> bool:

@@ -7,7 +7,6 @@ and all else with ``state_dict`` and ``load_state_dict``, plain data.
 import copy
 import inspect
 import random
-import warnings
 from collections.abc import Callable
 from typing import Any, Protocol, runtime_checkable
 
@@ -15,6 +14,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from ..config.user_warning import warn_user
 from ..core.state.loading import load_record
 from ..core.state.saving import into_record
 from ..records.errors import RecordMismatchError
@@ -121,7 +121,7 @@ def _load_recorded(name: str, part: Any, record: FlatRecord) -> None:
     restoring = {"hyperparameters": "restore"} if "hyperparameters" in known else {}
     report = part.load_record(record, **restoring)
     for change in getattr(report, "changed", ()):
-        warnings.warn(f"{name}: {change}", RuntimeWarning, stacklevel=6)
+        warn_user(f"{name}: {change}", RuntimeWarning)
 
 
 def _accessors(part: Any) -> tuple[Callable[[], Any], Callable[[Any], object]] | None:

@@ -2,12 +2,13 @@
 
 import random
 import sys
-import warnings
 from collections.abc import Generator
 from contextlib import contextmanager
 from typing import Any
 
 import torch
+
+from ..config.user_warning import warn_user
 
 
 class Generators:
@@ -51,11 +52,10 @@ class Generators:
         else:
             module.set_rng_state_all(states)
             return
-        warnings.warn(
+        warn_user(
             f"{name} {lost}: its random generators go on from where they are, so the "
             "run will differ from an uninterrupted one",
             RuntimeWarning,
-            stacklevel=4,
         )
 
 

@@ -6,6 +6,8 @@ from typing import Any, TypeVar
 
 from torch import nn
 
+from ...config.path import did_you_mean
+from ...records.calls import home_of
 from ...records.errors import RecordError, RecordMismatchError, RecordVersionError
 from ...records.flat import FlatRecord
 from ...records.tree import Encoder
@@ -107,28 +109,20 @@ def factory_of(
         ) from error
 
 
-_READING = frozenset(
-    {"verify", "mmap", "only", "exclude", "rename", "dtype", "device"}
-    | {"hyperparameters"}
-)
-_LOADING = frozenset({"strict", "allow_missing", "allow_unexpected", "allow_empty"})
-
-
 def _check_no_options(cls: type[nn.Module], kwargs: Mapping[str, Any]) -> None:
     """Raise TypeError for an option of reading or loading among the arguments."""
     if takes_any_name(cls):
         return
     for name in kwargs:
-        if name in parameters_of(cls) or name not in _READING | _LOADING:
+        if name in parameters_of(cls):
             continue
         call = f"{cls.__qualname__}.from_record"
-        cure = f"{call}(burnish.open_record(file, {name}=...))"
-        if name in _LOADING:
-            build = f"lambda: {cls.__qualname__}(...)"
-            cure = f"burnish.from_record({build}, file, {name}=...)"
+        home = home_of(name, f"{call}(file{{}})", "read")
+        near = did_you_mean(name, parameters_of(cls)).strip()
+        takes = f"It takes {', '.join(parameters_of(cls)) or 'nothing'}."
         raise TypeError(
             f"{call} hands its arguments to the constructor, which takes no {name!r}. "
-            f"Write {cure}."
+            f"{home or near or takes}"
         )
 
 

@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from ...config.path import Patterns
+from ...records.calls import explain_calls
 from ...records.flat import FlatRecord
 from ...records.metadata import combined
 from ...records.open import open_record
@@ -20,6 +21,7 @@ from ..errors import HyperparameterError
 from ..hyperparameters.building import planned
 from ..hyperparameters.hyperparameters import get_hparams
 from ..hyperparameters.plain import SAVE
+from ..state.factories import arguments_go_to_file
 from ..state.loading import from_record
 from ..state.module_argument import check_module
 from ..state.places import unwrapped
@@ -71,6 +73,7 @@ class LoadOptions(ReadOptions, total=False):
     allow_empty: bool
 
 
+@explain_calls("burnish.save_pretrained(module, folder{})", "write")
 def save_pretrained(
     module: nn.Module,
     folder: str | os.PathLike[str],
@@ -138,6 +141,13 @@ def from_pretrained(
     allow_empty: bool = False,
     **reading: Unpack[ReadOptions],
 ) -> nn.Module: ...
+@explain_calls(
+    "burnish.from_pretrained(folder, Net{})",
+    "read",
+    also=open_record,
+    cure=arguments_go_to_file,
+    is_home=False,
+)
 def from_pretrained(
     folder: str | os.PathLike[str],
     cls: type[nn.Module] | None = None,

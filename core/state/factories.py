@@ -1,6 +1,8 @@
 """What `from_record` may call to build a module."""
 
 import inspect
+import os
+from typing import Any
 
 from torch import nn
 
@@ -36,3 +38,43 @@ def check_callable(factory: object) -> None:
             f"{name} needs arguments ({error}): {by_file}pass a function without any, "
             f"as in from_record(lambda: {name}(...), file)"
         ) from None
+
+
+def takes(cls: object, argument: str) -> bool:
+    """Return whether ``cls`` is a class whose constructor has this argument."""
+    if not isinstance(cls, type):
+        return False
+    try:
+        return argument in inspect.signature(cls).parameters
+    except ValueError:
+        return False
+
+
+def arguments_go_to_lambda(args: tuple[object, ...], keyword: str) -> str | None:
+    """Return how to give ``keyword``, an argument of the class in ``args``."""
+    first = args[0] if args else None
+    cls = type(first) if isinstance(first, nn.Module) else first
+    if not (isinstance(cls, type) and takes(cls, keyword)):
+        return None
+    name = cls.__qualname__
+    written = f"burnish.from_record(lambda: {name}({keyword}=...), file)"
+    if hasattr(cls, "from_record"):
+        written += f", or {name}.from_record(file, {keyword}=...)"
+    return f"It is an argument of {name}: {written}."
+
+
+def arguments_go_to_file(args: tuple[Any, ...], keyword: str) -> str | None:
+    """Return how to give ``keyword``, an argument of the class behind the folder."""
+    if len(args) < 2:
+        return None
+    folder, cls = args[:2]
+    if not (isinstance(cls, type) and takes(cls, keyword)):
+        return None
+    name = cls.__qualname__
+    file = os.path.join(os.fsdecode(folder), "model.safetensors")
+    if not hasattr(cls, "from_record"):
+        return f"It is an argument of {name}: edit it in the folder's config.json."
+    return (
+        f"It is an argument of {name}, and config.json has it. For another value: "
+        f"{name}.from_record({file!r}, {keyword}=...)."
+    )

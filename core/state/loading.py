@@ -11,6 +11,7 @@ from weakref import WeakKeyDictionary
 from torch import nn
 
 from ...config.path import Patterns
+from ...records.calls import explain_calls
 from ...records.collecting import paused_collection
 from ...records.errors import RecordMismatchError
 from ...records.flat import FlatRecord
@@ -23,7 +24,7 @@ from .allowed import Allowed
 from .commit import Filling, Undos, assign_all, copy_all, is_shown
 from .entries import Content, content_of
 from .extra_state import extra_state
-from .factories import check_callable
+from .factories import arguments_go_to_lambda, check_callable
 from .fillings import read_fillings
 from .identity import adopt
 from .meaning import compared, is_part, note
@@ -47,6 +48,9 @@ class ModuleLoadOptions(TypedDict, total=False):
     hyperparameters: Literal["compare", "ignore"] | None
 
 
+@explain_calls(
+    "burnish.load_record(module, file{})", "read", cure=arguments_go_to_lambda
+)
 def load_record(
     module: nn.Module,
     source: Readable,
@@ -90,6 +94,9 @@ def load_record(
     return plan.report
 
 
+@explain_calls(
+    "burnish.from_record(lambda: Net(...), file{})", "read", cure=arguments_go_to_lambda
+)
 def from_record(
     factory: Callable[[], M],
     source: Readable,

@@ -1,12 +1,12 @@
 """Whether a module is what a record says it is of: compared is what there is."""
 
-import warnings
 from collections.abc import Mapping
 from typing import Any
 
 from torch import nn
 
 from ...config.path import did_you_mean
+from ...config.user_warning import warn_user
 from ...records.errors import RecordMismatchError
 from ...records.flat import FlatRecord
 from ...records.reading import Reading
@@ -91,11 +91,9 @@ def note(
     if not silent:
         lines = [*unknown, *differing]
         more = f" and {len(lines) - 4} more" if len(lines) > 4 else ""
-        warnings.warn(
+        warn_user(
             f"{record.reading.file}: the module may be another than the stored one: "
-            f"{'; '.join(lines[:4])}{more}. {IGNORE}",
-            UserWarning,
-            stacklevel=4,
+            f"{'; '.join(lines[:4])}{more}. {IGNORE}"
         )
     return [*differing, *found.unknown, *found.unrelated, *found.noted]
 

@@ -6,6 +6,7 @@ from typing import Any, Unpack, overload
 from torch import nn
 
 from ...config.path import Patterns
+from ...records.calls import explain_calls
 from ...records.collecting import paused_collection
 from ...records.flat import FlatRecord
 from ...records.precision import PrecisionLike
@@ -80,6 +81,7 @@ def save_record(module: nn.Module, **options: Unpack[ModuleSaveOptions]) -> byte
 def save_record(
     module: nn.Module, file: File, **options: Unpack[ModuleSaveOptions]
 ) -> None: ...
+@explain_calls("burnish.save_record(module, file{})", "write")
 def save_record(
     module: nn.Module,
     file: Destination = ...,

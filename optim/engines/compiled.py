@@ -1,13 +1,13 @@
 """The compiled loop: a recorded step as C, run over a table of addresses."""
 
 import ctypes
-import warnings
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from ...config.user_warning import warn_user
 from .blocks import Replay
 from .bucket import Bucket, Job
 from .c_code import c_source
@@ -120,9 +120,8 @@ def _compile(made: Trace, layout: Layout, step: Step, scalars: dict[str, Any]) -
 def _warned_of(reason: str) -> str:
     if reason not in _warned:
         _warned.add(reason)
-        warnings.warn(
+        warn_user(
             f"fused=True falls back to the default engine: {reason}",
             RuntimeWarning,
-            stacklevel=2,
         )
     return reason

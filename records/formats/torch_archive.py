@@ -13,6 +13,7 @@ from typing import Any, cast
 
 import torch
 
+from ...config.user_warning import warn_user
 from ..contents import Contents
 from ..dtypes import NAME_OF
 from ..entry import Entry
@@ -73,11 +74,10 @@ class TorchArchive(Format):
 def _warn_of_old_torch() -> None:
     version = tuple(int(part) for part in torch.__version__.split(".")[:2])
     if version < _SAFE:
-        warnings.warn(
+        warn_user(
             f"torch {torch.__version__} may be harmed by a hostile file of its own "
             "format; read only files that you trust, or upgrade to torch "
             f"{_SAFE[0]}.{_SAFE[1]}",
-            stacklevel=6,
         )
 
 
@@ -208,10 +208,9 @@ def _state_dict(content: Any, file: str) -> Mapping[str, Any]:
 
 def _warn_of_rest(paths: list[str], path: str, file: str) -> None:
     shown = ", ".join(paths[:5]) + (", ..." if len(paths) > 5 else "")
-    warnings.warn(
+    warn_user(
         f"{file}: read is the state dict {path!r}, and not the {len(paths)} tensors "
         f"beside it: {shown}. If they are weights too, put all into one dict.",
-        stacklevel=6,
     )
 
 

@@ -1,0 +1,23 @@
+"""Warnings that point at the line of the program that caused them."""
+
+import inspect
+import warnings
+
+_PACKAGE = __name__.partition(".")[0]
+
+
+def warn_user(message: str, category: type[Warning] = UserWarning) -> None:
+    """Warn of what the nearest caller outside of this package did."""
+    warnings.warn(message, category, stacklevel=_level_of_caller())
+
+
+def _level_of_caller() -> int:
+    """Return what `warnings.warn` calls the level of the first frame of others."""
+    frame, level = inspect.currentframe(), 0
+    while frame is not None and _is_of_package(frame.f_globals):
+        frame, level = frame.f_back, level + 1
+    return level
+
+
+def _is_of_package(names: dict[str, object]) -> bool:
+    return str(names.get("__name__")).partition(".")[0] == _PACKAGE

@@ -1,0 +1,183 @@
+"""Calls that Python refuses, with what to write instead."""
+
+import inspect
+import re
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
+from functools import wraps
+from typing import Any, Literal, ParamSpec, TypeVar
+
+from ..config.path import did_you_mean
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+Direction = Literal["read", "write"]
+Cure = Callable[[tuple[Any, ...], str], str | None]
+"""From the positional arguments and an unknown keyword to what to write, or None."""
+
+OPEN = "burnish.open_record"
+"""The call whose keywords every other one that reads is asked for."""
+
+
+def explain_calls(
+    example: str,
+    direction: Direction,
+    *,
+    also: Callable[..., Any] | None = None,
+    cure: Cure | None = None,
+    is_home: bool = True,
+) -> Callable[[Callable[P, R]], Callable[P, R]]:
+    """Let a function whose arguments are wrong say whose they are.
+
+    ``example`` is the call as people write it, with ``{}`` where more keywords go, and
+    ``file`` for what it reads. Keywords of ``also`` are handed on to it. If it
+    ``is_home``, other calls send the keywords of this function here.
+    """
+
+    def decorate(function: Callable[P, R]) -> Callable[P, R]:
+        call = _Call(function, example, direction, also, cure)
+        if is_home:
+            _homes.append(call)
+
+        @wraps(function)
+        def checked(*args: P.args, **kwargs: P.kwargs) -> R:
+            try:
+                return function(*args, **kwargs)
+            except TypeError:
+                # Only now, so that a call that is right pays nothing.
+                problem = call.problem(args, kwargs)
+                if problem is None:
+                    raise
+            raise TypeError(problem)
+
+        return checked
+
+    return decorate
+
+
+def home_of(
+    keyword: str, example: str, direction: Direction, known: Collection[str] = ()
+) -> str | None:
+    """Return what to write for ``keyword``, which the call ``example`` does not take.
+
+    ``known`` are the keywords that it does take. None if no other call takes it either.
+    """
+    if keyword in _NEEDLESS[direction]:
+        return f"Leave it out: {_NEEDLESS[direction][keyword]}."
+    name = _SYNONYMS[direction].get(keyword, keyword)
+    option = f"{name}=..."
+    called = "It is" if name == keyword else f"It is called {name}, and is"
+    if name in known:
+        return f"It is called {name}: {_filled(example, option)}."
+    if "recorder" in known and name in _OF_RECORDERS:
+        recorder = f"recorder=burnish.records.Recorder({option})"
+        return f"{called} a setting of recorders: {_filled(example, recorder)}."
+    homes = [call for call in _homes if name in call.keywords]
+    if not homes:
+        return None
+    own = _name(example).rpartition(".")[2]
+    home = min(
+        homes,
+        key=lambda call: (
+            call.direction != direction,
+            call.name != OPEN,
+            call.name.rpartition(".")[2] != own,
+        ),
+    )
+    written = _filled(home.example, option)
+    if home.name == OPEN and direction == "read":
+        # What it returns may stand wherever a file is read.
+        written = re.sub(r"\bfile\b", written, _filled(example))
+    return f"{called} an option of {home.name}: {written}."
+
+
+@dataclass(frozen=True, slots=True)
+class _Call:
+    """A function, and how people write its calls."""
+
+    function: Callable[..., Any]
+    example: str
+    direction: Direction
+    also: Callable[..., Any] | None
+    cure: Cure | None
+
+    @property
+    def name(self) -> str:
+        """How people name the function."""
+        return _name(self.example)
+
+    @property
+    def keywords(self) -> list[str]:
+        """The keywords that the function takes itself."""
+        return _keywords(self.function)
+
+    def problem(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> str | None:
+        """Return what is wrong with the arguments of a call; None if they fit."""
+        signature = inspect.signature(self.function)
+        takes_any = any(p.kind is p.VAR_KEYWORD for p in signature.parameters.values())
+        known = {*signature.parameters, *self._handed_on()}
+        for keyword in kwargs:
+            if keyword not in known and (self.also is not None or not takes_any):
+                return f"{self.name} takes no {keyword!r}. {self._place(args, keyword)}"
+        try:
+            signature.bind(*args, **kwargs)
+        except TypeError as error:
+            return f"{self.name}: {error}. Write {_filled(self.example)}."
+        return None
+
+    def _place(self, args: tuple[Any, ...], keyword: str) -> str:
+        """Return where an unknown keyword belongs, or what might be meant."""
+        known = [*self.keywords, *self._handed_on()]
+        return (
+            (self.cure and self.cure(args, keyword))
+            or home_of(keyword, self.example, self.direction, known)
+            or did_you_mean(keyword, known).strip()
+            or f"It takes {', '.join(known) or 'no keywords'}."
+        )
+
+    def _handed_on(self) -> list[str]:
+        return [] if self.also is None else _keywords(self.also)
+
+
+def _keywords(function: Callable[..., Any]) -> list[str]:
+    parameters = inspect.signature(function).parameters.values()
+    return [p.name for p in parameters if p.kind is p.KEYWORD_ONLY]
+
+
+def _name(example: str) -> str:
+    return example.partition("(")[0]
+
+
+def _filled(example: str, option: str = "") -> str:
+    return example.replace("{}", f", {option}" if option else "")
+
+
+_homes: list[_Call] = []
+"""The functions to which keywords belong, in the order of their definition."""
+
+_OF_RECORDERS = ("format", "compression", "level", "payload")
+
+_SYNONYMS: dict[Direction, dict[str, str]] = {
+    "read": {
+        "map_location": "device",
+        "torch_dtype": "dtype",
+        "precision": "dtype",
+        "ignore_mismatched_sizes": "exclude",
+    },
+    "write": {"dtype": "precision", "torch_dtype": "precision"},
+}
+"""Names that torch and its neighbors use, to ours."""
+
+_NEEDLESS: dict[Direction, dict[str, str]] = {
+    "read": {
+        "weights_only": "nothing in a file is ever run",
+        "assign": "load_record copies into the module, from_record takes the tensors",
+    },
+    "write": {
+        "safe_serialization": "nothing is pickled",
+        "pickle_module": "nothing is pickled",
+        "pickle_protocol": "nothing is pickled",
+    },
+}
+"""Keywords that torch and its neighbors need and we do not, with the reason."""
