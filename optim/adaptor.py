@@ -136,6 +136,7 @@ class OptimizerAdaptor(Stepping):
         """
         if module is not self._binding.module:
             raise ValueError("this optimizer was bound to another module")
+        self._follow_module()
         by_param = self._binding.by_param(grads)
         self._advance(by_param, None if lr is None else float(lr))
         return module

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from ..config.user_warning import warn_user
 from ..core.state.identity import named_params
 from ..records.entry import Param, ParamId
+from .watch import Watch
 
 
 class Binding:
@@ -23,10 +24,11 @@ class Binding:
         self.known: dict[Tensor, Param] = {p.tensor: p for p in self.params}
         self.foreign = set[Tensor]()
         """Those that are no parameters of the module; they keep a name of their own."""
+        self._watch: Watch | None = Watch(module, self.known)
 
     def __getstate__(self) -> dict[str, Any]:
         # The module may hold what cannot be copied; the parameters are the optimizer's.
-        return {**self.__dict__, "module": None}
+        return {**self.__dict__, "module": None, "_watch": None}
 
     def path_of(self, tensor: Tensor, fallback: str = "a parameter") -> str:
         """Return the dotted path at which ``tensor`` was met."""
@@ -50,6 +52,7 @@ class Binding:
             found = {p.tensor: p for p in _steppable(self.module)}
         if tensor in found:
             self.known[tensor] = found[tensor]
+            self.watch()
             return
         path, param_id = f"param_{len(self.known)}", ParamId.draw()
         self.known[tensor] = Param(path, param_id, tensor)  # type: ignore[arg-type]  # a tensor that requires grad will do
@@ -67,6 +70,15 @@ class Binding:
             raise KeyError(f"{unknown[0]!r} is no ID or path of a held parameter")
         return {by_name[name]: grad for name, grad in grads.items()}
 
+    def is_unchanged(self) -> bool:
+        """Return whether the module still has the held parameters where they stood."""
+        return self._watch is None or self._watch.is_unchanged()
+
+    def watch(self) -> None:
+        """Let `is_unchanged` compare with what the module is now."""
+        if self.module is not None:
+            self._watch = Watch(self.module, self.known)
+
     def replaced(self) -> dict[Tensor, nn.Parameter]:
         """Return the held parameters that were replaced, and by what."""
         if self.module is None:
@@ -77,27 +89,15 @@ class Binding:
         return {
             tensor: by_path[param.path]
             for tensor, param in self.known.items()
-            if id(tensor) not in held and param.path in by_path
+            if id(tensor) not in held
+            and param.path in by_path
+            and by_path[param.path] not in self.known
         }
 
     def rebind(self, old: Tensor, new: nn.Parameter) -> None:
         """Hold ``new`` where ``old`` was."""
         param = self.known.pop(old)
         self.known[new] = Param(param.path, param.id, new)
-
-    def is_live(self, tensor: Tensor) -> bool:
-        """Return whether ``tensor`` still stands at its path in the module."""
-        param = self.known.get(tensor)
-        if self.module is None or param is None or tensor in self.foreign:
-            return True
-        *parents, name = param.path.split(".")
-        part: Any = self.module
-        for parent in parents:
-            part = part._modules.get(parent)
-            if part is None:
-                # A wrapper's prefix is not in the path; a full walk knows.
-                return not self.replaced()
-        return part._parameters.get(name) is tensor
 
 
 def warn_replaced(paths: list[str]) -> None:

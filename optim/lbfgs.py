@@ -74,6 +74,8 @@ class LBFGSAdaptor(torch.optim.LBFGS):
         self._binding = Binding(module)
         params = [param.tensor for param in self._binding.params]
         super().__init__(params, lr=lr, **asdict(optimizer))
+        # Torch wraps step; an override that calls it would run users' hooks twice.
+        self.register_step_pre_hook(lambda *_: self._check_replaced())
 
     def into_record(self) -> LBFGSRecord:
         """Return the state; it refers to the live tensors."""
@@ -128,6 +130,19 @@ class LBFGSAdaptor(torch.optim.LBFGS):
                 k: _to(v, device) for k, v in values.items()
             }
         return report
+
+    def _check_replaced(self) -> None:
+        """Raise RuntimeError if a parameter was replaced in the module."""
+        if self._binding.is_unchanged():
+            return
+        paths = [self._binding.path_of(old) for old in self._binding.replaced()]
+        if paths:
+            raise RuntimeError(
+                f"{paths[0]} was replaced in the module after the optimizer was made, "
+                "and the curvature is that of the old parameters; make it anew: "
+                "LBFGS(...).bind(net, lr=...)"
+            )
+        self._binding.watch()
 
     def _order(self, record: LBFGSRecord) -> list[int]:
         """Return where each held parameter stands in the record."""

@@ -26,10 +26,6 @@ _MANY = 4096
 PathOf = Callable[[Tensor], str]
 
 
-class Replaced(Exception):
-    """A parameter without gradient is no longer the module's."""
-
-
 class Stepper:
     """Prepares the steps of one optimizer's groups; a job writes what was prepared."""
 
@@ -37,7 +33,7 @@ class Stepper:
         self, fused: bool | None, state_dtype: torch.dtype | None, binding: Binding
     ) -> None:
         self.state_dtype = state_dtype
-        self.path_of, self.is_live = binding.path_of, binding.is_live
+        self.path_of = binding.path_of
         self.planner = Planner(fused)
         self.plans: dict[int, Plan] = {}
         self._blanks: dict[tuple[Any, ...], Any] = {}
@@ -179,10 +175,6 @@ class Stepper:
             and all(_fits(bucket, grads) for bucket in plan.buckets)
         ):
             return plan
-        if any(missing) and not all(
-            self.is_live(p) for p, lacks in zip(params, missing, strict=True) if lacks
-        ):
-            raise Replaced
         blanks = self.initialize(index, params, grads, states, call)
         kept = [states.get(p, {}) for p in params]
         types = [type(b) if b is not None else None for b in blanks]

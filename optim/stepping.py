@@ -18,7 +18,6 @@ from .engines.sharding import is_sharded
 from .engines.step import Step
 from .errors import NonFiniteGradientError
 from .hyper import Hyper
-from .stepper import Replaced
 
 if TYPE_CHECKING:
     from .binding import Binding
@@ -58,11 +57,8 @@ class Stepping(torch.optim.Optimizer):
         was_enabled = torch.is_grad_enabled()
         internals._C._set_grad_enabled(False)
         try:
-            try:
-                self._write(self._gradients(given), lr)
-            except Replaced:
-                self._rebind()
-                self._write(self._gradients(given), lr)
+            self._follow_module()
+            self._write(self._gradients(given), lr)
         except StepFailed as failure:
             raise self._explained(failure) from None
         finally:
@@ -200,8 +196,10 @@ class Stepping(torch.optim.Optimizer):
             raise NonFiniteGradientError(bad)
         return not bad
 
-    def _rebind(self) -> None:
+    def _follow_module(self) -> None:
         """Step what stands in the module now where a held parameter was replaced."""
+        if self._binding.is_unchanged():
+            return
         replaced = self._binding.replaced()
         paths = [self._binding.path_of(old) for old in replaced]
         for group in self.param_groups:
@@ -211,6 +209,7 @@ class Stepping(torch.optim.Optimizer):
             if stored is not None and new.shape == old.shape:
                 self.state[new] = stored
             self._binding.rebind(old, new)
+        self._binding.watch()
         if paths:
             warn_replaced(paths)
 

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 import burnish.optim as optim
 from burnish.optim import (
+    LBFGS,
     SGD,
     Adafactor,
     Adagrad,
@@ -282,6 +283,73 @@ def test_a_parameter_replaced_in_the_module_is_stepped_with_its_state(
 
     assert same(values(peer), net)
     assert adaptor.param_groups[0]["params"][0] is net[0].weight
+
+
+def replace_weight(net: Any) -> None:
+    net[0].weight = nn.Parameter(torch.zeros_like(net[0].weight))
+
+
+def replace_layer(net: Any) -> None:
+    net[0] = nn.Linear(8, 16)
+
+
+@pytest.mark.parametrize("replace", [replace_weight, replace_layer])
+@pytest.mark.parametrize("clear", [None, "net", "zeros"])
+def test_a_parameter_that_was_replaced_is_stepped_whatever_gradient_the_old_one_has(
+    replace: Callable[[Any], None], clear: str | None
+) -> None:
+    net = layers()
+    adaptor = SGD(momentum=0.9).bind(net, lr=0.1)
+    drive(adaptor, net, 1)
+    if clear == "zeros":
+        adaptor.zero_grad(set_to_none=False)
+    replace(net)
+    if clear == "net":
+        net.zero_grad()
+    old, before = net[2].weight, net[0].weight.detach().clone()
+    set_grads(net, 2)
+
+    with pytest.warns(RuntimeWarning, match=r"0\.weight.*was replaced"):
+        adaptor.step()
+
+    assert not torch.equal(before, net[0].weight)
+    assert adaptor.param_groups[0]["params"][0] is net[0].weight
+    assert net[2].weight is old
+    drive(adaptor, net, 3)  # says nothing again
+
+
+def test_gradients_as_values_find_a_replaced_parameter() -> None:
+    net = layers()
+    adaptor = SGD().bind(net, lr=0.1)
+    replace_weight(net)
+
+    with pytest.warns(RuntimeWarning, match=r"0\.weight"):
+        adaptor.apply_gradients(None, net, {"0.weight": torch.ones(16, 8)})
+
+    assert torch.equal(net[0].weight, torch.full((16, 8), -0.1))
+
+
+def test_a_whole_module_optimizer_refuses_a_replaced_parameter() -> None:
+    net = layers()
+    adaptor = LBFGS().bind(net)
+    replace_weight(net)
+
+    with pytest.raises(RuntimeError, match=r"0\.weight was replaced.*make it anew"):
+        adaptor.step(lambda: torch.zeros(()))
+
+
+def test_a_parameter_that_only_moves_in_the_module_is_not_replaced() -> None:
+    net = layers()
+    adaptor = SGD().bind(net, lr=0.1)
+    net[0] = nn.Sequential(net[0])
+    del net[2]
+    net.append(nn.Tanh())
+    before = net[0][0].weight.detach().clone()
+
+    drive(adaptor, net, 1)
+
+    assert not torch.equal(before, net[0][0].weight)
+    assert adaptor.held()[0].path == "0.0.weight"
 
 
 def test_a_layer_replaced_by_another_shape_starts_anew() -> None:
