@@ -335,7 +335,7 @@ def test_a_whole_module_optimizer_refuses_a_replaced_parameter() -> None:
     replace_weight(net)
 
     with pytest.raises(RuntimeError, match=r"0\.weight was replaced.*make it anew"):
-        adaptor.step(lambda: torch.zeros(()))
+        adaptor.step(lambda: torch.zeros(()))  # type: ignore[no-untyped-call]  # of torch
 
 
 def test_a_parameter_that_only_moves_in_the_module_is_not_replaced() -> None:
