@@ -31,8 +31,10 @@ def copy_all(
     is finished even when Ctrl-C comes between. A tensor whose dtype is to change gets
     new memory, and stays the same object.
     """
-    ordinary = [filling for filling in fillings if _cannot_fail(*filling)]
-    others = [filling for filling in fillings if not _cannot_fail(*filling)]
+    ordinary: list[Filling] = []
+    others: list[Filling] = []
+    for filling in fillings:
+        (ordinary if _cannot_fail(*filling) else others).append(filling)
 
     def attempt(undos: Undos) -> None:
         before(undos)
@@ -41,11 +43,22 @@ def copy_all(
             _fill(tensors, values)
 
     def finish() -> None:
-        for tensors, values in ordinary:
-            copy_into(tensors[0], values)
+        _copy_ordinary(ordinary)
         afterwards()
 
     all_or_nothing(attempt, finish)
+
+
+def _copy_ordinary(fillings: Iterable[Filling]) -> None:
+    """Copy values for which `_cannot_fail` holds."""
+    is_inference = torch.is_inference_mode_enabled()
+    # Thousands pass here: what a single copy would set up is set up once.
+    with no_grad():
+        for tensors, values in fillings:
+            if tensors[0].is_inference() is is_inference:
+                tensors[0].copy_(values)
+            else:
+                copy_into(tensors[0], values)
 
 
 def _cannot_fail(tensors: list[Tensor], values: Tensor) -> bool:
@@ -94,22 +107,23 @@ def assign_all(fillings: Iterable[Filling], build: Build | None) -> list[int]:
     so that their views could not come along: they keep the old memory.
     """
     left: list[int] = []
-    is_inference = torch.is_inference_mode_enabled()
+    ordinary: list[Filling] = []
     # Thousands pass here: what a single copy would set up is set up once.
     with no_grad():
         for i, (tensors, values) in enumerate(fillings):
             if build is not None and build.supply(tensors):
                 assign(tensors, values)
                 continue
-            target = tensors[0]
-            if target.is_inference() is is_inference and _cannot_fail(tensors, values):
-                target.copy_(values)
+            if _cannot_fail(tensors, values):
+                ordinary.append((tensors, values))
                 continue
+            target = tensors[0]
             copy_into(target, values)
             if target.dtype is not values.dtype:
                 if is_shown(tensors):
                     left.append(i)
                 assign(tensors, values)
+    _copy_ordinary(ordinary)
     return left
 
 

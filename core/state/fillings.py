@@ -24,24 +24,25 @@ def read_fillings(
     """
     check_fillable(step.target for step in plan.steps)
     _check_readable(record)
-    targets = Memory(
-        [] if is_kept else [t for step in plan.steps for t in step.tensors]
-    )
     maps = Maps()
     record.check(maps)
+    are_live = any(step.stored.is_live for step in plan.steps)
     if record.verified in ("touched", "all"):
         # A tensor that somebody has may be another by now than the one that was read.
-        is_live = any(step.stored.is_live for step in plan.steps)
-        plan.report.verified = "live" if is_live else "all"
+        plan.report.verified = "live" if are_live else "all"
+    # What files hold is in no memory that the load writes.
+    may_overlap = are_live and not is_kept
+    targets = Memory(t for step in plan.steps if may_overlap for t in step.tensors)
     fillings: list[Filling] = []
     read: dict[int, Tensor] = {}
     with no_grad():
         for step in plan.steps:
             entry, first = step.stored, step.tensors[0]
+            is_live = entry.is_live
             values = read.get(id(entry)) if step.is_repeated else None
             if values is None:
                 values = entry.read(maps)
-                if entry.is_live:
+                if is_live:
                     values = values_of(values, entry.path).detach()
                 read[id(entry)] = values
             made = converted(values, entry, step.dtype)
@@ -50,9 +51,9 @@ def read_fillings(
             wanted = step.target.memory_format or entry.memory_format
             if is_kept and wanted is not None:
                 made = made.contiguous(memory_format=getattr(torch, wanted))
-            if is_kept and made is values and (step.is_repeated or entry.is_live):
+            if is_kept and made is values and (step.is_repeated or is_live):
                 made = values.detach().clone()
-            if entry.is_live and targets.overlaps(made):
+            if is_live and targets.overlaps(made):
                 # It would be overwritten before its turn, or while it is copied.
                 made = made.clone()
             fillings.append((step.tensors, made))

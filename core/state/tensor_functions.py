@@ -80,6 +80,9 @@ RANDOM: frozenset[Function] = frozenset(
 _INITIALIZED = frozenset({torch.float32, torch.float64, torch.float16, torch.bfloat16})
 """Dtypes for which every initializer that takes a shape has a kernel."""
 
+_LARGEST = {dtype: torch.finfo(dtype).max for dtype in _INITIALIZED}
+"""The largest finite number of each; asked of torch every time it costs as a call."""
+
 
 def succeeds(
     function: Function,
@@ -112,7 +115,7 @@ def _is_number(value: object) -> bool:
 
 
 def _is_within(body: torch.Tensor, value: Any) -> bool:
-    return _is_number(value) and abs(value) <= torch.finfo(body.dtype).max
+    return _is_number(value) and abs(value) <= _LARGEST[body.dtype]
 
 
 def _fits_normal(
@@ -124,12 +127,9 @@ def _fits_normal(
 def _fits_uniform(
     body: torch.Tensor, a: Any = 0.0, b: Any = 1.0, generator: None = None
 ) -> bool:
-    return (
-        _is_within(body, a)
-        and _is_within(body, b)
-        and a <= b
-        and _is_within(body, b - a)
-    )
+    largest = _LARGEST[body.dtype]
+    are_numbers = _is_number(a) and _is_number(b)
+    return are_numbers and -largest <= a <= b <= largest and b - a <= largest
 
 
 def _fits_kaiming(

@@ -25,6 +25,18 @@ _DEEPEST = 2 * MAX_DEPTH + DEEPEST + 8
 _SPACE = re.compile(rb"[ \t\r\n]*+")
 _NUMBER = re.compile(rb"-?(?:0|[1-9][0-9]*+)(\.[0-9]++)?([eE][+-]?[0-9]++)?")
 _STRING = re.compile(rb'"(?>[^"\\\x00-\x1f]++|\\.)*+"', re.DOTALL)
+_SCALAR = (
+    rb'(?:"[^"\\\x00-\x1f\x80-\xff\[\]{},:]*+"|true|false|null|'
+    rb"(?:-?[1-9][0-9]{0,17}+|0)(?:\.[0-9]{1,17}+)?+)"
+)
+_LIST = rb"\[(?:%b(?:,%b)*+)?+\]" % (_SCALAR, _SCALAR)
+_MEMBER = rb'"[^"\\\x00-\x1f\x80-\xff\[\]{},:]*+":(?:%b|%b)' % (_SCALAR, _LIST)
+_FLAT = re.compile(rb"%b|\{(?:%b(?:,%b)*+)?+\}" % (_LIST, _MEMBER, _MEMBER))
+"""A list of scalars, or a map of such and of such lists, without spaces and escapes."""
+_RUN = re.compile(rb"(?:(?:%b|%b),)++" % (_SCALAR, _LIST))
+"""Items of a list, each with the comma behind it."""
+_LONGEST_FLAT = 1 << 14
+
 _WORDS = {b"t": (b"true", True), b"f": (b"false", False), b"n": (b"null", None)}
 
 
@@ -50,6 +62,21 @@ def most_memory(text: bytes) -> int:
     values = containers + text.count(b",") + text.count(b":")
     width = 1 if text.isascii() else 4
     return containers * MAP + values * (MEMBER + TEXT + WORD) + len(text) * width
+
+
+def _flat_memory(text: bytes) -> int:
+    """Return what a flat list or map takes, or a little more."""
+    n_maps, n_lists, n_texts = text.count(b"{"), text.count(b"["), text.count(b'"') // 2
+    n_members = text.count(b":")
+    n_others = text.count(b",") + n_maps + n_lists - (n_texts - n_members)
+    return (
+        n_maps * MAP
+        + n_lists * LIST
+        + n_members * MEMBER
+        + n_texts * (TEXT + WORD)
+        + n_others * NUMBER
+        + len(text)
+    )
 
 
 def _refused(word: str) -> Any:
@@ -123,9 +150,12 @@ class JsonReader:
         if byte in (b"[", b"{"):
             if depth > _DEEPEST:
                 raise self.error(f"nested deeper than {MAX_DEPTH} levels")
+            found = _FLAT.match(self._window, self._at, self._at + _LONGEST_FLAT)
+            flat = self._parsed(found[0], len(found[0])) if found else None
+            if flat is not None:
+                return flat
             if byte == b"[":
-                self.spend(LIST)
-                return [self._value(depth + 1) for _ in self.items()]
+                return self._list(depth + 1)
             self.spend(MAP)
             return {key: self._value(depth + 1) for key in self.members()}
         if byte == b'"':
@@ -138,6 +168,33 @@ class JsonReader:
             self.spend(WORD)
             return value
         return self._number()
+
+    def _list(self, depth: int) -> list[Any]:
+        self.spend(LIST)
+        values: list[Any] = []
+        for _ in self.items():
+            self.next()
+            run = _RUN.match(self._window, self._at, self._at + _LONGEST_FLAT)
+            if run is not None:
+                text = b"".join((b"[", run[0][:-1], b"]"))
+                values += self._parsed(text, len(run[0])) or ()
+            values.append(self._value(depth))
+        return values
+
+    def _parsed(self, text: bytes, length: int) -> Any:
+        """Read ``length`` bytes, in effect ``text``; None if that may be too much.
+
+        Files have hundreds of thousands of small lists and maps.
+        """
+        cost = _flat_memory(text)
+        if self._spent + cost > self._budget:
+            return None
+        value = orjson.loads(text)
+        if isinstance(value, dict) and len(value) != text.count(b":"):
+            return None  # A key twice: the error says where.
+        self._spent += cost
+        self._at += length
+        return value
 
     def skip_to(self, byte: bytes) -> int:
         """Move to the next ``byte``, whatever is before it; return where it is."""

@@ -28,7 +28,13 @@ def portable(node: Node) -> Node:
     if type(node) is int and abs(node) > 2**53:
         return {"$int": str(node)}
     if isinstance(node, list):
+        if _SAME.issuperset(map(type, node)):  # pyright: ignore[reportUnknownArgumentType]  # any node
+            return node  # pyright: ignore[reportUnknownVariableType]  # any node
         return [portable(item) for item in node]  # pyright: ignore[reportUnknownVariableType]  # any node
     if isinstance(node, dict):
         return {key: portable(item) for key, item in node.items()}  # pyright: ignore[reportUnknownVariableType]  # any node
     return node
+
+
+_SAME = frozenset((str, bool, type(None)))
+"""What is in JSON as it is; columns of hundreds of thousands are nothing else."""

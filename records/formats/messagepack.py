@@ -188,8 +188,13 @@ def _read_header(source: Source, budget: int) -> tuple[Any, int]:
     if after[len(_HEADER_SUM) : len(_HEADER_SUM) + 8] != xxhash.xxh3_64_digest(packed):
         raise RecordChecksumError(source.name, "the header")
     reader = MessagePackReader(packed, source.name, allowance(budget))
-    header = plain_of(reader, source.name, _COLUMNS)
+    if reader.is_small:
+        header = reader.value()
+    else:
+        header = plain_of(reader, source.name, _COLUMNS)
     reader.end()
+    if not isinstance(header, dict):
+        raise RecordFormatError(source.name, "a header that is no map")
     pad = header.pop("pad", None)
     if not isinstance(pad, bytes) or any(pad) or len(pad) >= ALIGN or data % ALIGN:
         raise RecordFormatError(source.name, "a header that does not end in its pad")

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from itertools import chain
 from typing import Any
 
+import orjson
 import torch
 
 from ..contents import Contents
@@ -165,7 +166,7 @@ def _header_text(
     table["xxh3"] = [sums[8 * i : 8 * i + 8].hex() for i in range(len(names))]
     texts[OURS] = plain_text({OURS: VERSION, **ours}).decode()
     metadata = plain_text({METADATA: texts})[:-1]
-    text = metadata + (b"," if tensors else b"") + plain_text(tensors)[1:]
+    text = metadata + (b"," if tensors else b"") + orjson.dumps(tensors)[1:]
     text += b" " * (-len(text) % 8)
     if len(text) > MAX_HEADER:
         raise RecordError(

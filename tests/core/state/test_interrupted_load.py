@@ -79,13 +79,13 @@ def test_ctrl_c_between_extra_state_and_tensors_takes_the_extra_state_back(
     assert second.weight.dtype is torch.float64
 
 
-@pytest.mark.parametrize("where", ["copy_into", "adopt"])
+@pytest.mark.parametrize("where", ["_copy_ordinary", "adopt"])
 def test_ctrl_c_while_values_are_copied_comes_after_all_of_them(
     where: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     source, target = net(2.0), net(1.0)
     data = burnish.save_record(source)
-    home = commit if where == "copy_into" else loading
+    home = commit if where == "_copy_ordinary" else loading
     real = getattr(home, where)
 
     def pressed(*args: Any) -> None:
