@@ -40,8 +40,9 @@ def checked_column(
         i = next((i for i, v in enumerate(values) if not column.is_fine(v)), 0)
         known = isinstance(paths, list) and i < len(paths)
         where = f"{paths[i]!r:.80}" if known else f"entry {i}"
-        shown = f"{values[i]!r:.80}" if i < len(values) else "no value"
-        raise RecordFormatError(file, f"{where} has the {column.what} {shown}")
+        raise RecordFormatError(
+            file, f"{where} has the {column.what} {values[i]!r:.80}"
+        )
     return values  # pyright: ignore[reportUnknownVariableType]  # checked above
 
 

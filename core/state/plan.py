@@ -265,7 +265,8 @@ def _by_path(record: FlatRecord, content: Content, plan: Plan) -> dict[str, Entr
     unwrapped: dict[str, Entry] = {}
     for path, entry in stored.items():
         name = path if path in expected else _without_wrappers(path, wrapped)
-        if name in unwrapped or name not in expected:
+        # A name that another entry has stays that one's, whichever comes first.
+        if name not in expected or name in stored or name in unwrapped:
             name = path
         if name != path:
             plan.report.renamed[path] = name

@@ -143,7 +143,7 @@ def _rows_of(header: dict[str, Any]) -> Iterator[dict[str, Any]]:
     for i, values in enumerate(zip(*(table[name] for name in _COLUMNS), strict=True)):
         row = dict(zip(_COLUMNS, values, strict=True))
         row |= {name: sparse[name].get(i, _ROW[name]) for name in _SPARSE}
-        yield {k: v for k, v in row.items() if k in ("path", "kind") or v != _ROW[k]}
+        yield {k: v for k, v in row.items() if v != _ROW[k]}
 
 
 def _write_row(

@@ -24,7 +24,7 @@ def plain_text(plain: Any) -> bytes:
 def portable(node: Node) -> Node:
     """Return ``node`` with the numbers that JSON has not, or tools change, as tags."""
     if isinstance(node, float) and not math.isfinite(node):
-        return {"$float": "nan" if node != node else "inf" if node > 0 else "-inf"}
+        return {"$float": str(node)}
     if type(node) is int and abs(node) > 2**53:
         return {"$int": str(node)}
     if isinstance(node, list):

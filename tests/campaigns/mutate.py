@@ -1,10 +1,12 @@
 """`make mutate`: small errors in the loaders, one by one, and whether a test notices.
 
-    python -m tests.campaigns.mutate [--n N] [--seed S] [FILE ...]
+    python -m tests.campaigns.mutate [--n N] [--seed S] [FILE ...] [--tests TEST ...]
 
-The tests are collected once and run once, which says what functions each of them
-enters. Each mutant then lives in a forked child, and meets the tests that enter its
-function, the quickest ones first.
+The tests are collected once and run once, which says what lines each of them runs.
+Each mutant then lives in a forked child, and meets the tests that enter its function:
+those that run its line first, and the quickest of them. What needs far more time than
+they did without it is counted as a hang, by the processor's clock: a busy machine is
+no test that fails.
 """
 
 import argparse
@@ -22,7 +24,7 @@ import time
 import traceback
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, partial
 from importlib import import_module
 from pathlib import Path
 from types import CodeType, FrameType, FunctionType
@@ -46,17 +48,26 @@ FILES = (
 )
 TESTS = (
     "tests/records/formats",
-    "tests/records/test_loader_checks.py",
-    "tests/records/test_limits.py",
-    "tests/records/test_released_files.py",
-    "tests/core/state/test_loading.py",
-    "tests/core/state/test_entries.py",
+    *(
+        f"tests/records/test_{name}.py"
+        for name in (
+            *("bounded_msgpack", "columns", "header", "header_schema", "hostile"),
+            *("limits", "loader_checks", "recorder", "released_files"),
+        )
+    ),
+    *(
+        f"tests/core/state/test_{name}.py"
+        for name in ("entries", "loading", "meaning", "plan", "sharing")
+    ),
 )
-"""The quick tests of what the files do."""
+"""Those of what the files do, without tests of many seconds about something else."""
 LEAST = 5
 """Mutants of each file, if it has so many places."""
-MOST_SECONDS = 15
+MOST_SECONDS = 10
 """Of tests that a mutant meets, by the time that each took without it."""
+
+MOST_STEPS = 50_000
+"""Calls and lines of a test that are traced: a test that does more is a slow one."""
 
 _FLIPS: dict[type[ast.AST], Any] = {
     ast.Lt: ast.LtE, ast.LtE: ast.Lt, ast.Gt: ast.GtE, ast.GtE: ast.Gt,
@@ -71,7 +82,7 @@ class _Mutator(ast.NodeTransformer):
 
     def __init__(self, chosen: int) -> None:
         self.chosen, self.count = chosen, 0
-        self.change, self.function = "", range(0)
+        self.change, self.line, self.function = "", 0, range(0)
         self._function = range(0)
 
     def _hit(self, node: ast.AST, change: str) -> bool:
@@ -80,7 +91,8 @@ class _Mutator(ast.NodeTransformer):
         self.count += 1
         if self.count - 1 != self.chosen:
             return False
-        self.change = f"line {getattr(node, 'lineno', 0)}: {change}"
+        self.line = getattr(node, "lineno", 0)
+        self.change = f"line {self.line}: {change}"
         self.function = self._function
         return True
 
@@ -212,9 +224,14 @@ class Campaign:
     mutants: list[Mutant]
     seconds: int
     end: float
-    entered: list[list[list[Any]]] = field(default_factory=list[list[list[Any]]])
+    lines: list[dict[str, list[int]]] = field(
+        default_factory=list[dict[str, list[int]]]
+    )
+    """Of each file, what each test ran."""
     took: list[float] = field(default_factory=list[float])
     killed: int = 0
+    hangs: int = 0
+    """How many of the killed ones did not end."""
     survivors: list[str] = field(default_factory=list[str])
     failed: bool = False
 
@@ -241,6 +258,7 @@ class Campaign:
             else:
                 self.survivors.append(change)
                 print(f"{i} lives: {change}", flush=True)
+        print(f"{self.hangs} did not end")
         return True
 
     def _run_once(self, items: list[pytest.Item]) -> None:
@@ -263,22 +281,17 @@ class Campaign:
             if failed:
                 print(f"fails on the source as it is, left out: {item.nodeid}")
         self.took = [1e9 if failed else took for _, took, failed in rows]
-        self.entered = [entered for entered, _, _ in rows]
+        self.lines = [lines for lines, _, _ in rows]
 
     def _watched(self, items: list[pytest.Item]) -> list[Any]:
         rows = list[Any]()
         for item in items:
-            entered, start = set[tuple[str, int]](), time.monotonic()
-
-            def note(frame: FrameType, event: str, _: Any, to: Any = entered) -> None:
-                code = frame.f_code
-                if event == "call" and (file := _short(code.co_filename)) in FILES:
-                    to.add((file, code.co_firstlineno))
-
-            sys.setprofile(note)
+            ran, start = dict[str, set[int]](), time.monotonic()
+            sys.settrace(partial(_traced, ran, [MOST_STEPS]))
             failed = self._fails(item)
-            sys.setprofile(None)
-            rows.append((sorted(entered), time.monotonic() - start, failed))
+            sys.settrace(None)
+            took = time.monotonic() - start
+            rows.append(({f: sorted(n) for f, n in ran.items()}, took, failed))
         return rows
 
     def _fails(self, item: pytest.Item) -> bool:
@@ -293,29 +306,61 @@ class Campaign:
         lines, most = mutator.function, float(MOST_SECONDS)
         if mutant.number < 0:
             lines, most = range(sys.maxsize), 0.5
-        tests = self._concerned(mutant.file, lines, most)
+        tests = self._concerned(mutant.file, lines, mutator.line, most)
         child = os.fork()
         if not child:
-            signal.alarm(self.seconds)
+            signal.setitimer(signal.ITIMER_PROF, self.seconds)
+            # A child that waits for ever was noticed by nobody.
+            signal.alarm(10 * self.seconds)
             _silence()
             try:
                 mutant.install()
                 os._exit(any(self._fails(items[i]) for i in tests))
             except BaseException:  # what it is does not matter
                 os._exit(1)
-        if os.waitpid(child, 0)[1]:
+        status = os.waitpid(child, 0)[1]
+        end = os.WTERMSIG(status) if os.WIFSIGNALED(status) else 0
+        self.hangs += end == signal.SIGPROF
+        if status and end != signal.SIGALRM:
             return None
         return f"{mutant.file} {mutator.change} ({len(tests)} tests)"
 
-    def _concerned(self, file: str, function: range, most: float) -> list[int]:
+    def _concerned(
+        self, file: str, function: range, line: int, most: float
+    ) -> list[int]:
+        concerned = list[tuple[bool, float, int]]()
+        for i, lines in enumerate(self.lines):
+            ran = lines.get(file, ())
+            if any(n in function for n in ran):
+                concerned.append((line not in ran, self.took[i], i))
         spent, tests = 0.0, list[int]()
-        for i in sorted(range(len(self.took)), key=self.took.__getitem__):
-            if any(f == file and line in function for f, line in self.entered[i]):
-                spent += self.took[i]
-                if spent > most:
-                    break
-                tests.append(i)
+        for _, took, i in sorted(concerned):
+            spent += took
+            if spent > most:
+                break
+            tests.append(i)
         return tests
+
+
+def _traced(
+    ran: dict[str, set[int]], left: list[int], frame: FrameType, *_: Any
+) -> Any:
+    """Note the lines of a function if it is of one of the files."""
+    left[0] -= 1
+    if left[0] < 0:
+        sys.settrace(None)
+    file = _short(frame.f_code.co_filename)
+    if file not in FILES:
+        return None
+    lines = ran.setdefault(file, set())
+    lines.add(frame.f_code.co_firstlineno)
+
+    def note(inner: FrameType, *_: Any) -> Any:
+        lines.add(inner.f_lineno)
+        left[0] -= 1
+        return note if left[0] > 0 else None
+
+    return note
 
 
 def _silence() -> None:
@@ -330,9 +375,10 @@ def main() -> int:
     """Run a sample of the mutants, write the section, and list those that live."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("files", nargs="*", default=FILES)
+    parser.add_argument("--tests", nargs="+", default=TESTS)
     parser.add_argument("--n", type=int, default=300)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--seconds", type=int, default=120)
+    parser.add_argument("--seconds", type=int, default=30)
     parser.add_argument("--minutes", type=float, default=120)
     parser.add_argument("--dry", action="store_true", help="write no page")
     options = parser.parse_args()
@@ -358,12 +404,15 @@ def main() -> int:
     ]
     # Of plugins that were imported already; no test's assertions are theirs.
     quiet += ["-W", "ignore::pytest.PytestAssertRewriteWarning"]
-    pytest.main([*quiet, *(str(ROOT / test) for test in TESTS)], plugins=[campaign])
+    pytest.main(
+        [*quiet, *(str(ROOT / test) for test in options.tests)], plugins=[campaign]
+    )
     n = campaign.killed + len(campaign.survivors)
     share = 100 * campaign.killed / max(n, 1)
     text = f"""## Errors put into the loaders (`make mutate`)
 
-{campaign.killed} of {n} small errors ({share:.0f} %) were noticed by the tests.
+{campaign.killed} of {n} small errors ({share:.0f} %) were noticed by the tests; \
+{campaign.hangs} of these by not coming to an end.
 They were drawn from {len(options.files)} files with seed {options.seed}, as many of \
 each file as it has places for them, in {time.monotonic() - start:,.0f} s.
 """

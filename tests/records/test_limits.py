@@ -11,6 +11,7 @@ from burnish.records import Record, RecordError, open_record
 from burnish.records.digits import MOST_DIGITS
 from burnish.records.entry import ParamId
 from burnish.records.flat import FlatRecord
+from burnish.records.limits import TEXT, WORD, text_cost
 from burnish.records.recorder import Recorder
 from burnish.records.tree import MAX_DEPTH, Encoder
 
@@ -284,3 +285,48 @@ def test_a_long_text_is_refused_in_json_alone(monkeypatch: pytest.MonkeyPatch) -
         assert found.metadata["x"] == "x" * (5 << 20)
     with pytest.raises(RecordError, match=r"Write \.mpk"):
         RECORDERS["json"].dumps(long)
+
+
+@pytest.mark.parametrize("n", [0, 3, 256])
+def test_a_short_text_takes_its_bytes_and_what_surrounds_it(n: int) -> None:
+    assert text_cost(b"x" * n) == TEXT + WORD + n
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "x" * 300,
+        "x" * 300 + "\x80",
+        "x" * 300 + "\xff",
+        "x" * 300 + "\u0100",
+        "x" * 300 + "\uffff",
+        "x" * 300 + "\U00010000",
+        "\uffff" * 300,
+        "\U0010ffff" * 300,
+    ],
+    ids=ascii,
+)
+def test_a_long_text_takes_what_the_interpreter_says(text: str) -> None:
+    counted = text_cost(text.encode())
+
+    # Its header differs by a few bytes with the interpreter's version and the width.
+    assert abs(counted - WORD - sys.getsizeof(text)) < 24
+
+
+def test_the_memory_that_values_may_take_grows_with_the_file(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("burnish.records.limits.FREE", 1 << 16)
+    numbers = list(range(10**6, 10**6 + 10_000))
+    weights = torch.arange(1 << 18, dtype=torch.float32)
+
+    def with_tensor(tensor: torch.Tensor) -> FlatRecord:
+        entries = [entry("w", "parameter", tensor, ParamId("a" * 13))]
+        return FlatRecord.of(entries, metadata={"x": numbers}, type_name="N")
+
+    for name in ("mpk", "safetensors"):
+        assert read_back(with_tensor(W), RECORDERS[name]) is None
+        written = with_tensor(weights)
+        found = read_back(written, RECORDERS[name])
+        assert found is not None
+        check_equal(found, written)

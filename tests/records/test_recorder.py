@@ -311,3 +311,17 @@ def test_a_users_metadata_does_not_replace_the_librarys_part(
         state.save(tmp_path / "net.mpk", metadata={"burnish": ours})
 
     assert (tmp_path / "net.mpk").read_bytes() == written
+
+
+def test_metadata_that_is_no_map_is_refused_before_anything_is_written() -> None:
+    options: Any = {"metadata": [("epoch", 3)]}
+
+    with pytest.raises(TypeError, match=r"dict with str keys, got \[\('epoch', 3\)\]"):
+        Recorder().dumps(example(), **options)
+
+
+def test_a_record_whose_own_part_of_the_metadata_is_no_map_is_refused() -> None:
+    record = FlatRecord.of([], metadata={"burnish": 3}, type_name="N")
+
+    with pytest.raises(ValueError, match="library's own part, a map; found 3"):
+        Recorder().dumps(record)

@@ -16,12 +16,16 @@ from hypothesis import strategies as st
 from burnish.records import (
     Record,
     RecordChecksumError,
+    RecordError,
     RecordFormatError,
     RecordVersionError,
     open_record,
 )
+from burnish.records.flat import FlatRecord
 from burnish.records.formats.json_numbers import numbers_of, text_of
 from burnish.records.recorder import Recorder
+
+from ..hostile_files import entry
 
 Same = Callable[[torch.Tensor, torch.Tensor], bool]
 Tensors = dict[str, torch.Tensor]
@@ -213,7 +217,27 @@ def test_long_integers_and_odd_floats_in_metadata_come_back() -> None:
         (b'"tree": {}', b'"tree": {"a": 99999999999999999999}', "64 bits"),
         (b'"tree": {}', b'"tree": ' + b"[" * 300 + b"]" * 300, "64 levels"),
         (b'"tree": {}', b'"tree": {"a": "\\ud800"}', "surrogate"),
+        (b'"tree": {}', b'"tree": {"a": tru}', "expected a value"),
+        (b'"burnish": 1', b'"burnish": "1"', "the version '1'"),
+        (b'"burnish": 1', b'"burnish": true', "the version True"),
+        (b'"values": [', b'"values": [0.5], "values": [', "'values' twice"),
+        (b'"values": [', b'"base64": "", "values": [', "values twice"),
+        (b'"values": [1.0,1.0], ', b"", "without a path or values"),
+        (b'"path":"w",', b"", "without a path or values"),
+        (b'"path":"w"', b'"path":3', "without a path or values"),
+        (b'"xxh3": "', b'"xxh3": "0', "no|not 16 hexadecimal digits"),
+        (b'"xxh3": "', b'"xxh3": "x', "not 16 hexadecimal digits"),
+        (b'"xxh3": "', b'"xxh3": 3, "id": "', "not 16 hexadecimal digits"),
+        (b'"path":"w"', b'"path":"w","ties":"x"', "damaged ties"),
+        (b'"path":"w"', b'"path":"w","ties":[3]', "damaged ties"),
+        (b'"path":"w"', b'"path":"w","ties":["w"]', "two entries called 'w'"),
+        (b'"values": [1.0,1.0]', b'"values": 3', r"expected \["),
+        (b'"values": [1.0,1.0]', b'"values": [1.0,1.0', "damaged|expected"),
+        (b'"values": [1.0,1.0]', b'"values": []', "fewer than 2 numbers"),
+        (b'"values": [1.0,1.0]', b'"values": [,1.0]', "no number beside it"),
+        (b'"values": [1.0,1.0]', b'"values": [1.0  ]', "1 numbers instead of 2"),
         (b"]}\n", b"]}\n1", "after the end"),
+        (b"]}\n", b"", "expected ]"),
     ],
 )
 def test_damage_is_refused_with_its_place(old: bytes, new: bytes, problem: str) -> None:
@@ -239,3 +263,153 @@ def test_other_json_is_told_from_a_record() -> None:
 def test_an_unknown_payload_is_named() -> None:
     with pytest.raises(ValueError, match="'numbers' or 'base64' in JSON, got 'hex'"):
         Recorder("json", payload="hex").dumps(Record.from_state_dict({}))
+
+
+def test_a_row_says_only_what_is_not_usual() -> None:
+    tied = torch.ones(2)
+    rows = json.loads(saved({"w": tied, "t": tied}))["tensors"]
+
+    (row,) = rows
+    assert row.keys() == {"path", "kind", "dtype", "shape", "ties", "values", "xxh3"}
+    assert row["ties"] == ["t"]
+
+
+def test_integers_to_2_to_53_are_numbers_and_longer_ones_are_texts() -> None:
+    odd = {"a": 2**53, "b": -(2**53), "c": 2**53 + 1, "d": -(2**53) - 1, "e": 1}
+
+    data = saved({"w": torch.ones(1)}, **odd)
+
+    metadata = json.loads(data)["metadata"]
+    assert [metadata[key] for key in ("a", "b", "e")] == [2**53, -(2**53), 1]
+    assert metadata["c"] == {"$int": "9007199254740993"}
+    assert metadata["d"] == {"$int": "-9007199254740993"}
+    assert {key: open_record(data).metadata[key] for key in odd} == odd
+
+
+def test_floats_that_json_has_not_are_named_in_metadata() -> None:
+    inf = float("inf")
+
+    found = json.loads(saved({}, odd=[inf, -inf, float("nan"), 0.5]))["metadata"]
+
+    names = [{"$float": name} for name in ("inf", "-inf", "nan")]
+    assert found["odd"] == [*names, 0.5]
+
+
+@pytest.mark.parametrize("payload", ["numbers", "base64"])
+@pytest.mark.parametrize("piece", [64, 67, 71, 79, 92, 96])
+def test_values_are_read_whatever_pieces_their_text_comes_in(
+    piece: int, payload: str, same: Same, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tensors = {
+        "f": torch.randn(500, dtype=torch.float64),
+        "i": torch.arange(70),
+        "c": torch.randn(50, dtype=torch.complex64),
+        "b": torch.arange(99) % 2 == 0,
+        "e": torch.zeros(0, 3),
+        "s": torch.tensor(2.5),
+    }
+    # Whole groups of four characters of base64, of numbers any.
+    size = piece - piece % 4 if payload == "base64" else piece
+    data = Recorder("json", payload=payload).dumps(Record.from_state_dict(tensors))
+    monkeypatch.setattr("burnish.records.formats.json_values._PIECE", size)
+
+    record = open_record(data)
+
+    assert [p for p, t in tensors.items() if not same(record[p], t)] == []
+
+
+def test_a_number_that_does_not_end_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("burnish.records.formats.json_values._PIECE", 64)
+    data = saved({"w": torch.ones(2)})
+
+    for digits, problem in ((500, "over a million characters"), (60, "checksum|sum")):
+        text = data.replace(b"1.0,1.0", b"1." + b"1" * digits + b",1.0")
+        with pytest.raises((RecordFormatError, RecordChecksumError), match=problem):
+            _ = open_record(text)["w"]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "problem"),
+    [
+        (b'"AACAPwAAgD8="', b'"AACAPwAAgD8"', "another length than 8 bytes"),
+        (b'"AACAPwAAgD8="', b'"AACAPwAAgD8=="', "another length"),
+        (b'"AACAPwAAgD8="', b'"AACAPwAAgD8AAAA="', "another length"),
+        (b'"AACAPwAAgD8="', b'"AACAPw=AgD8="', "damaged values of 'w'"),
+        (b'"AACAPwAAgD8="', b'"AACAPw!AgD8="', "damaged values of 'w'"),
+        (b'"AACAPwAAgD8="', b"[]", 'expected "'),
+    ],
+)
+def test_damaged_base64_is_refused(old: bytes, new: bytes, problem: str) -> None:
+    data = Recorder("json", payload="base64").dumps(
+        Record.from_state_dict({"w": torch.ones(2)})
+    )
+    assert data.count(old) == 1
+
+    with pytest.raises(RecordFormatError, match=problem):
+        open_record(data.replace(old, new)).load_all()
+
+
+def test_booleans_in_base64_are_0_or_1() -> None:
+    data = Recorder("json", payload="base64").dumps(
+        Record.from_state_dict({"w": torch.tensor([True, False])})
+    )
+
+    with pytest.raises(RecordFormatError, match="no boolean"):
+        open_record(data.replace(b'"AQA="', b'"AgA="')).load_all()
+
+
+def test_a_minus_zero_is_an_integer_where_one_must_stand() -> None:
+    assert numbers_of(b"-0,-7,0", torch.int32).tolist() == [0, -7, 0]
+
+
+@pytest.mark.parametrize(
+    "dtype", [torch.uint8, torch.int8, torch.int32, torch.uint64, torch.int64]
+)
+def test_integers_reach_the_ends_of_their_dtype(dtype: torch.dtype) -> None:
+    least, most = torch.iinfo(dtype).min, torch.iinfo(dtype).max
+
+    values = numbers_of(b"%d,%d" % (least, most), dtype)
+
+    assert [int(v) for v in values.numpy()] == [least, most]
+    assert numbers_of(b"", dtype).shape == (0,)
+    for beyond in (least - 1, most + 1):
+        with pytest.raises(ValueError, match=r"no u?int|float where an integer"):
+            numbers_of(b"%d" % beyond, dtype)
+
+
+@pytest.mark.parametrize(
+    ("dtype", "digits"),
+    [
+        (torch.float16, "7e01"),
+        (torch.bfloat16, "7fc1"),
+        (torch.float32, "ffc00001"),
+        (torch.float64, "7ff8000000000001"),
+        (torch.float8_e5m2, "7d"),
+    ],
+)
+def test_a_nan_of_other_bits_is_read_and_written_by_its_bits(
+    dtype: torch.dtype, digits: str
+) -> None:
+    text = b'1.0,"nan:%b",2.0,"nan"' % digits.encode()
+
+    values = numbers_of(text, dtype)
+
+    assert text_of(values) == text
+    assert values[0] == 1
+    assert values[1].isnan()
+    assert values[2] == 2
+    for other in (digits + "0", digits[1:], "0" * len(digits), "g" * len(digits)):
+        with pytest.raises(ValueError, match="is called"):
+            numbers_of(b'"nan:%b"' % other.encode(), dtype)
+
+
+def test_many_ties_count_as_what_a_file_keeps(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("burnish.records.limits.FREE", 1 << 16)
+
+    def tied(n: int) -> FlatRecord:
+        ties = tuple(f"t{i}" for i in range(n))
+        return FlatRecord.of([entry("w", "buffer", torch.ones(1), ties=ties)])
+
+    assert open_record(JSON.dumps(tied(300))).entries()[0].ties[299] == "t299"
+    with pytest.raises(RecordError, match=r"Write \.mpk"):
+        JSON.dumps(tied(3000))

@@ -8,8 +8,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from burnish.records.errors import RecordFormatError
-from burnish.records.formats.json_reader import JsonReader, quick_value
+from burnish.records.formats.json_reader import JsonReader, most_memory, quick_value
+from burnish.records.limits import LIST, MAP, MEMBER, NUMBER, TEXT, WORD
 from burnish.records.source import MemorySource
+from burnish.records.tree import DEEPEST, MAX_DEPTH
 
 VALUES = st.recursive(
     st.none() | st.booleans() | st.integers(-(2**60), 2**60) | st.text(),
@@ -120,3 +122,194 @@ def test_a_text_that_would_fill_memory_is_left_to_the_careful_parser() -> None:
     text = b"[" + b"[]," * 500_000 + b"[]]"
 
     assert quick_value(text, 0) is None
+
+
+def counted(text: bytes, allowed: int, monkeypatch: pytest.MonkeyPatch) -> JsonReader:
+    """Return the reader that has read ``text`` with so much memory for its values."""
+    monkeypatch.setattr("burnish.records.limits.FREE", 0)
+    reader = JsonReader(MemorySource(text), allowed)
+    reader.value()
+    return reader
+
+
+COSTS = {
+    "null": (b"null", WORD),
+    "true": (b"true", WORD),
+    "false": (b"false", WORD),
+    "integer": (b"12", NUMBER),
+    "float": (b"-1.5e3", NUMBER),
+    "text": (b'"abc"', TEXT + WORD + 5),
+    "wide text": ('"é😀"'.encode(), TEXT + WORD + 8),
+    "empty list": (b"[]", LIST),
+    "list": (b"[1, null]", LIST + NUMBER + WORD),
+    "empty map": (b"{}", MAP),
+    "map": (
+        b'{"a": true, "b": 1}',
+        MAP + 2 * (MEMBER + TEXT + WORD + 3) + WORD + NUMBER,
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", COSTS)
+def test_values_are_read_with_the_memory_that_they_take_and_not_with_less(
+    kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    value, cost = COSTS[kind]
+    text = b"[" + b", ".join([value] * 7) + b"]"
+
+    assert counted(text, LIST + 7 * cost, monkeypatch).spent == LIST + 7 * cost
+    with pytest.raises(RecordFormatError, match=r"would fill over [\d,]+ bytes"):
+        counted(text, LIST + 7 * cost - 1, monkeypatch)
+
+
+@pytest.mark.parametrize("kind", COSTS)
+def test_what_a_text_takes_at_most_is_never_too_little(
+    kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    value, _ = COSTS[kind]
+    for n in (1, 2, 50):
+        text = b"[" + b",".join([value] * n) + b"]"
+        assert most_memory(text) >= counted(text, 1 << 20, monkeypatch).spent
+    mapped = b"{%b}" % b",".join(b'"%d":%b' % (i, value) for i in range(9))
+    assert most_memory(mapped) >= counted(mapped, 1 << 20, monkeypatch).spent
+
+
+def test_what_is_kept_is_counted_for_the_values_that_follow(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    reader = counted(b"[null, null]", 200, monkeypatch)
+
+    reader.settle(150)
+    reader.spend(50)
+
+    assert reader.spent == 200
+    with pytest.raises(RecordFormatError, match="would fill over 200 bytes"):
+        reader.settle(201)
+
+
+@pytest.mark.parametrize("piece", [64, 1 << 20])
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        (b" \t\r\n1 ", 1),
+        (b"-0", -0.0),
+        (b"-0.0", -0.0),
+        (b"-7", -7),
+        (b"1e2", 100.0),
+        (b"1E+2", 100.0),
+        (b"0.5", 0.5),
+        (b"9223372036854775808", 2**63),
+        (b"18446744073709551615", 2**64 - 1),
+        (b"-9223372036854775808", -(2**63)),
+        (b'""', ""),
+        (b'"\\u00e9\\n\\"\\\\\\/"', 'é\n"\\/'),
+        (b'"' + b"x" * 9000 + b'"', "x" * 9000),
+        (b"[" + b" " * 9000 + b"1" + b" " * 9000 + b", 2]", [1, 2]),
+        (b"[]", []),
+        (b"{}", {}),
+        (b'{"a" : [ true,false , null ] }', {"a": [True, False, None]}),
+        (b"\xef\xbb\xbf[1]", [1]),
+    ],
+)
+def test_a_value_is_read_whatever_pieces_its_text_comes_in(
+    text: bytes, value: Any, piece: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("burnish.records.formats.json_reader._PIECE", piece)
+    padded = text + b" " * 9000
+
+    found = careful(padded)
+
+    assert found == value
+    assert type(found) is type(value)
+    assert repr(found) == repr(value)
+    reader = JsonReader.of(padded, "f", 1 << 20)
+    assert repr(reader.value()) == repr(value)
+    assert reader.next() == b""
+    assert reader.position == len(padded)
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        (b"", "at byte 0: expected a value"),
+        (b"  x", "at byte 2: expected a value"),
+        (b"[1 2]", "at byte 3: expected ]"),
+        (b"[1,]", "at byte 3: expected a value"),
+        (b"[1", "at byte 2: expected ]"),
+        (b'{"a" 1}', "at byte 5: expected :"),
+        (b'{"a": 1', "at byte 7: expected }"),
+        (b'{"a": 1,}', "at byte 8: expected a key"),
+        (b"{1: 2}", "at byte 1: expected a key"),
+        (b'{"a": 1, "a": 2}', "the key 'a' twice"),
+        (b'["ab', "at byte 1: expected a string and its end"),
+        (b'["a\nb"]', "expected a string and its end"),
+        (b'["\\x"]', "at byte 5: "),
+        (b'["\xff"]', "at byte 4: "),
+        (b"tru", "expected a value"),
+        (b"[nul1]", "at byte 1: expected a value"),
+        (b"+1", "expected a value"),
+        (b".5", "expected a value"),
+        (b"18446744073709551616", "at byte 0: an integer of more than 64 bits"),
+        (b"-9223372036854775809", "an integer of more than 64 bits"),
+        (b"1e400", "at byte 0: "),
+        (b"[" * 400 + b"]" * 400, "nested deeper than 64 levels"),
+        (b"\xef\xbb\xbf[x", "at byte 4: expected a value"),
+    ],
+)
+def test_what_is_no_json_is_refused_with_its_place(text: bytes, problem: str) -> None:
+    with pytest.raises(RecordFormatError, match=problem):
+        careful(text)
+
+
+def test_a_number_has_fewer_characters_than_half_of_what_is_in_sight() -> None:
+    assert careful(b"0." + b"1" * 2045) == pytest.approx(1 / 9)
+    with pytest.raises(RecordFormatError, match="expected a value"):
+        careful(b"0." + b"1" * 2046)
+
+
+def test_a_place_is_looked_for_across_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("burnish.records.formats.json_reader._PIECE", 64)
+    text = b'["' + b"x" * 500 + b"y" + b"x" * 500
+    reader = JsonReader(MemorySource(text))
+    reader.take(b"[")
+
+    assert reader.skip_to(b"y") == 502
+    assert reader.position == 502
+    with pytest.raises(RecordFormatError, match="at byte 1,003: expected z"):
+        reader.skip_to(b"z")
+
+
+def nested(depth: int, first: bytes, last: bytes) -> bytes:
+    return first * depth + b"1" + last * depth
+
+
+@pytest.mark.parametrize(
+    ("first", "last"), [(b"[", b"]"), (b'{"a":', b"}")], ids=["lists", "maps"]
+)
+def test_lists_and_maps_nest_as_deep_as_what_is_written_may(
+    first: bytes, last: bytes
+) -> None:
+    # A value may be a map around a list around its content; and some levels more.
+    most = 2 * MAX_DEPTH + DEEPEST + 9
+
+    careful(nested(most, first, last))
+    with pytest.raises(RecordFormatError, match="nested deeper"):
+        careful(nested(most + 1, first, last))
+
+
+def test_plain_json_of_usual_size_and_depth_is_read_by_the_quick_parser() -> None:
+    assert quick_value(b'{"a":[[1,"x"],null]}', 0) == {"a": [[1, "x"], None]}
+    for left in (b'["\\u0041"]', b"[[[1]]]"):
+        assert quick_value(left, 0) is None
+        assert careful(left)
+
+
+def test_a_text_is_read_quickly_up_to_the_memory_that_it_may_take(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("burnish.records.limits.FREE", 0)
+    text = b'{"a":[1,2,3]}'
+    most = most_memory(text)
+
+    assert quick_value(text, most) == {"a": [1, 2, 3]}
+    assert quick_value(text, most - 1) is None

@@ -1,6 +1,7 @@
 """`.mpk`: a MessagePack document, aligned and checked, that strangers can read."""
 
 import runpy
+import struct
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -8,15 +9,19 @@ from typing import Any
 import msgpack  # type: ignore[import-untyped]  # it ships no types
 import pytest
 import torch
+import xxhash
 
 from burnish.records import (
     Record,
+    RecordChecksumError,
     RecordError,
     RecordFormatError,
     RecordVersionError,
     open_record,
 )
 from burnish.records.recorder import Recorder
+
+from ..hostile_files import with_header
 
 Same = Callable[[torch.Tensor, torch.Tensor], bool]
 Tensors = dict[str, torch.Tensor]
@@ -126,3 +131,180 @@ def test_that_reader_has_at_most_40_lines_and_no_burnish() -> None:
 
     assert len(lines) <= 40
     assert not any("import burnish" in line or "from burnish" in line for line in lines)
+
+
+def parts_of(data: bytes) -> tuple[bytes, bytes]:
+    """Return the header of a file, and what is behind its checksum."""
+    (length,) = struct.unpack(">I", data[18:22])
+    return data[22 : 22 + length], data[22 + length + 22 :]
+
+
+def file_of(header: bytes, rest: bytes) -> bytes:
+    digest = xxhash.xxh3_64_digest(header)
+    head = b"\x86\xa7burnish\x01\xa6header\xc6" + struct.pack(">I", len(header))
+    return head + header + b"\xabheader_xxh3\xc4\x08" + digest + rest
+
+
+def padded(header: bytes, pad: bytes) -> bytes:
+    """Return ``header`` with another pad as its last value."""
+    at = header.rindex(b"\xa3pad\xc4") + 5
+    return header[:at] + bytes([len(pad)]) + pad
+
+
+SMALL = Recorder().dumps(Record.from_state_dict({"a": torch.ones(2)}))
+
+
+def test_a_header_ends_in_the_shortest_pad_of_zeros_that_aligns_the_data() -> None:
+    header, rest = parts_of(SMALL)
+    n = len(header) - header.rindex(b"\xa3pad\xc4") - 6
+
+    assert file_of(header, rest) == SMALL
+    assert file_of(padded(header, bytes(n)), rest) == SMALL
+    for pad in (bytes(n + 64), bytes(n + 1), b"\x01" + bytes(n - 1)):
+        with pytest.raises(RecordFormatError, match="not end in its pad"):
+            open_record(file_of(padded(header, pad), rest))
+    without = b"\x85" + header[1 : header.rindex(b"\xa3pad\xc4")]
+    for other in (b"\xa3pad\xc0", b"\xa3pad\xa0"):
+        with pytest.raises(RecordFormatError, match="not end in its pad"):
+            open_record(file_of(header[: header.rindex(b"\xa3pad")] + other, rest))
+    with pytest.raises(RecordFormatError, match=r"damaged header|pad"):
+        open_record(file_of(without, rest))
+
+
+@pytest.mark.parametrize("width", range(64))
+def test_the_data_is_aligned_whatever_the_length_of_the_header(width: int) -> None:
+    record = Record.from_state_dict({"a": torch.ones(2)})
+
+    data = Recorder().dumps(record, metadata={"x": "y" * width})
+
+    assert (data.rindex(b"\xa4data\xdd") + 5) % 64 == 0
+    assert open_record(data)["a"].sum() == 2
+
+
+@pytest.mark.parametrize(
+    ("at", "value", "problem"),
+    [
+        (10, b"\xa6Header", "no header after the version"),
+        (17, b"\xc5", "no header after the version"),
+        (18, b"\x7f\xff\xff\xff", "a header of 2,147,483,647 bytes in a file of"),
+    ],
+)
+def test_a_damaged_beginning_is_refused_in_words(
+    at: int, value: bytes, problem: str
+) -> None:
+    data = bytearray(SMALL)
+    data[at : at + len(value)] = value
+
+    with pytest.raises(RecordFormatError, match=problem):
+        open_record(bytes(data))
+
+
+def test_a_file_that_is_cut_anywhere_is_refused_when_it_is_opened() -> None:
+    for n in range(9, len(SMALL)):
+        with pytest.raises(RecordFormatError):
+            open_record(SMALL[:n])
+    start = SMALL.rindex(b"\xa4data\xdd")
+    for n in (9, 21):
+        with pytest.raises(RecordFormatError, match=f"only {n} bytes"):
+            open_record(SMALL[:n])
+    for n in (22, start, start + 9):
+        with pytest.raises(RecordFormatError, match=r"a header of .* in a file of"):
+            open_record(SMALL[:n])
+    with pytest.raises(RecordFormatError, match=r"bytes in a file of|cut short"):
+        open_record(SMALL[: start + 10])
+
+
+@pytest.mark.parametrize("old", [b"header_xxh3", b"\xa4data"])
+def test_other_keys_around_the_checksum_of_the_header_are_refused(old: bytes) -> None:
+    at = SMALL.rindex(old)
+    damaged = bytearray(SMALL)
+    damaged[at + 1] ^= 1
+
+    with pytest.raises(RecordFormatError, match="else than a checksum and data"):
+        open_record(bytes(damaged))
+
+
+def test_headers_longer_than_what_is_read_first_are_read_whole() -> None:
+    for n in (3700, 3800, 3900, 4000, 9000):
+        record = Record.from_state_dict({"a": torch.ones(2)})
+        data = Recorder().dumps(record, metadata={"x": "y" * n})
+
+        assert open_record(data).metadata["x"] == "y" * n
+
+
+@pytest.mark.parametrize(
+    ("planes", "problem"),
+    [
+        ([1], "'i' in planes, with its dtype"),
+        ([2], "a damaged column of planes"),
+        ([0, 0], "a damaged column of planes"),
+        ([-1], "number among the planes -1"),
+        (["0"], "number among the planes '0'"),
+    ],
+)
+def test_planes_are_of_entries_that_may_be_in_them(
+    planes: list[Any], problem: str
+) -> None:
+    data = Recorder().dumps(
+        Record.from_state_dict({"f": torch.ones(2), "i": torch.arange(2)})
+    )
+
+    def change(header: Any) -> Any:
+        header["tensors"]["planes"] = planes
+        return header
+
+    with pytest.raises(RecordFormatError, match=problem):
+        open_record(with_header(data, change))
+
+
+def test_damage_between_the_payloads_is_told_by_the_next_one() -> None:
+    tensors = {str(n): torch.full((n,), n, dtype=torch.uint8) for n in range(1, 4)}
+    data = Recorder().dumps(Record.from_state_dict(tensors))
+    start = data.rindex(b"\xa4data\xdd") + 5
+
+    def changed(at: int) -> Any:
+        damaged = bytearray(data)
+        damaged[at] ^= 1
+        return open_record(bytes(damaged))
+
+    for i, path in enumerate(tensors):
+        at = start + 64 * (i + 1) - 1
+        for place in (at, at - 1, at - 4, at - 5, at - 10):
+            with pytest.raises(RecordFormatError, match=f"before payload {i}"):
+                changed(place).load_all()
+        with pytest.raises(RecordChecksumError, match=path):
+            _ = changed(at + 1)[path]
+    with pytest.raises(RecordFormatError, match="another number of payloads"):
+        changed(start + 4).load_all()
+    with pytest.raises(RecordChecksumError, match="the checksums"):
+        changed(len(data) - 1).load_all()
+
+
+@pytest.mark.parametrize("sizes", [(3, 1), (1, 3, 1), (2, 2), (5,)])
+def test_entries_too_long_for_one_piece_are_read_and_verified(
+    sizes: tuple[int, ...], monkeypatch: pytest.MonkeyPatch, same: Same, tmp_path: Path
+) -> None:
+    for name in ("layout.LONGEST_BIN", "layout.PART", "messagepack.PART"):
+        monkeypatch.setattr(f"burnish.records.formats.{name}", 1 << 16)
+    tensors = {
+        str(i): torch.arange(n << 14).to(torch.float32) + i for i, n in enumerate(sizes)
+    }
+    file = tmp_path / "m.mpk"
+    Record.from_state_dict(tensors).save(file)
+
+    with open_record(file) as record:
+        assert all(same(record[path], tensors[path]) for path in tensors)
+        record.load_all()
+        assert record.verified == "all"
+    document: Any = msgpack.unpackb(file.read_bytes())
+    assert b"".join(document["data"][1::2]) == b"".join(
+        t.numpy().tobytes() for t in tensors.values()
+    )
+    if max(sizes) > 1:
+        damaged = bytearray(file.read_bytes())
+        start = damaged.rindex(b"\xa4data\xdd") + 5
+        i = next(i for i, n in enumerate(sizes) if n > 1)
+        before = sum(n * (1 << 16) + 64 * n for n in sizes[:i])
+        damaged[start + 64 + before + (1 << 16) + 63 - 4] ^= 1
+        with pytest.raises(RecordFormatError, match=f"before payload {i}"):
+            open_record(bytes(damaged)).load_all()

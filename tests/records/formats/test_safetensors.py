@@ -259,6 +259,12 @@ F32 = row("F32", [1], 0, 4)
         (file_of(b'{"\xff":1}'), "damaged"),
         (file_of(b'{"a":NaN}'), "expected a value"),
         (struct.pack("<Q", 99) + b'{"a":1}', "cut short"),
+        (struct.pack("<Q", 8) + b'{"a":1}', "cut short"),
+        (file_of({"a": {**F32, "data_offsets": [0, 2, 4]}}, b"1234"), "offsets"),
+        (file_of({"a": {**F32, "data_offsets": "04"}}, b"1234"), "offsets"),
+        (file_of({"a": row("F32", [0], 1, 1)}, b""), "hole"),
+        (file_of(b"[]"), "first bytes"),
+        (file_of({"a": 3}), "other keys"),
         (struct.pack("<Q", 1 << 60) + b'{"a":1}', "first bytes"),
     ],
 )
@@ -270,3 +276,143 @@ def test_a_malformed_file_is_refused(data: bytes, problem: str) -> None:
 def test_a_file_without_tensors_is_an_empty_record() -> None:
     assert len(open_record(peer.save({}))) == 0
     assert len(open_record(saved({}))) == 0
+
+
+def ours_with(change: Callable[[Any], object]) -> bytes:
+    """Return our file of two tensors, what it says under our key changed."""
+    data = saved({"a": torch.ones(2), "b": torch.zeros(3)}, note="hello")
+    header = header_of(data)
+    ours = json.loads(header["__metadata__"]["burnish"])
+    change(ours)
+    header["__metadata__"]["burnish"] = json.dumps(ours)
+    (length,) = struct.unpack("<Q", data[:8])
+    return file_of(header, data[8 + length :])
+
+
+def setting(*keys: str, to: Any) -> Callable[[Any], None]:
+    def change(ours: Any) -> None:
+        for key in keys[:-1]:
+            ours = ours[key]
+        ours[keys[-1]] = to
+
+    return change
+
+
+SUM = "0" * 16
+
+
+@pytest.mark.parametrize(
+    ("change", "problem"),
+    [
+        (setting("burnish", to=0), "damaged metadata under the key 'burnish'"),
+        (setting("burnish", to=True), "damaged metadata under the key 'burnish'"),
+        (setting("burnish", to="1"), "damaged metadata under the key 'burnish'"),
+        (setting("burnish", to=None), "damaged metadata under the key 'burnish'"),
+        (setting("tensors", "path", to=["a", "c"]), "other tensors than its key"),
+        (setting("tensors", "ties", to=[[1, ["aa"]]]), "other tensors than its key"),
+        (setting("tensors", "shape", to=[[2], [2]]), "dtype or shape of 'b'"),
+        (
+            setting("tensors", "dtype", to=["float32", "int32"]),
+            "dtype or shape of 'b'",
+        ),
+        (setting("tensors", "xxh3", to=[SUM]), "damaged checksums"),
+        (setting("tensors", "xxh3", to=[SUM, SUM, SUM]), "damaged checksums"),
+        (setting("tensors", "xxh3", to=[SUM, 3]), "'b' has the checksum 3"),
+        (setting("tensors", "xxh3", to=[SUM, "0"]), "'b' has the checksum '0'"),
+        (setting("tensors", "xxh3", to=[SUM, "x" * 16]), "'b' has the checksum 'x"),
+        (setting("tensors", "xxh3", to=[SUM + "0", SUM]), "'a' has the checksum"),
+        (setting("more", to=1), "other keys"),
+    ],
+)
+def test_what_our_part_says_and_the_file_does_not_is_refused(
+    change: Callable[[Any], object], problem: str
+) -> None:
+    assert open_record(ours_with(lambda _: None))["b"].shape == (3,)
+
+    with pytest.raises(RecordFormatError, match=problem):
+        open_record(ours_with(change))
+
+
+def test_a_sum_that_is_another_names_its_tensor() -> None:
+    record = open_record(ours_with(setting("tensors", "xxh3", to=[SUM, SUM])))
+
+    for path in ("a", "b"):
+        with pytest.raises(RecordChecksumError, match=path):
+            _ = record[path]
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("", "under the key 'burnish'"),
+        ("3", "under the key 'burnish'"),
+        ('"x"', "under the key 'burnish'"),
+        ('{"burnish":1}x', "after the end"),
+        ('{"burnish":1,"burnish":1}', "'burnish' twice"),
+    ],
+)
+def test_our_part_is_one_map(text: str, problem: str) -> None:
+    with pytest.raises(RecordFormatError, match=problem):
+        open_record(file_of({"__metadata__": {"burnish": text}}))
+
+
+def test_the_data_of_every_file_that_we_write_is_aligned() -> None:
+    for n in range(1, 12):
+        data = saved({"w" * n: torch.ones(2)}, x="y" * n)
+
+        (length,) = struct.unpack("<Q", data[:8])
+        assert (8 + length) % 8 == 0
+        assert len(data) == 8 + length + 8
+
+
+def test_a_header_of_the_longest_length_is_written_and_no_longer(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    data = saved({"w": torch.ones(2)})
+    (length,) = struct.unpack("<Q", data[:8])
+
+    monkeypatch.setattr("burnish.records.formats.safetensors.MAX_HEADER", length)
+    assert saved({"w": torch.ones(2)}) == data
+    monkeypatch.setattr("burnish.records.formats.safetensors.MAX_HEADER", length - 1)
+    with pytest.raises(RecordError, match=f"take {length} bytes, .* {length - 1}; "):
+        saved({"w": torch.ones(2)})
+
+
+def test_texts_of_metadata_that_are_names_too_are_kept_for_us() -> None:
+    tied = torch.ones(2)
+    tensors = {"w": tied, "tie": tied, "v": torch.zeros(1)}
+    texts = {"w": "a", "tie": "b", "v": "c", "format": "d", "free": "e"}
+
+    data = saved(tensors, **texts)
+
+    shared = header_of(data)["__metadata__"]
+    assert {k: shared.get(k) for k in texts} == {
+        "w": "tie",
+        "tie": None,
+        "v": None,
+        "format": "pt",
+        "free": "e",
+    }
+    assert {k: open_record(data).metadata[k] for k in texts} == texts
+
+
+def test_a_foreign_file_keeps_texts_that_only_look_like_ties() -> None:
+    header = {
+        "__metadata__": {"format": "a", "b": "a", "c": "elsewhere", "a": "b", "d": "a"},
+        "a": row("F32", [1], 0, 4),
+        "d": row("F32", [1], 4, 8),
+    }
+
+    record = open_record(file_of(header, b"\0" * 8))
+
+    assert [(e.path, e.ties) for e in record.entries()] == [("a", ("b",)), ("d", ())]
+    assert record.metadata == {"format": "a", "c": "elsewhere", "a": "b", "d": "a"}
+
+
+@pytest.mark.parametrize("start", [b'{"', b"{}", b"{ "])
+def test_a_file_is_recognized_by_its_length_and_the_first_bytes(start: bytes) -> None:
+    text = {b'{"': b'{"a":{"dtype":"U8","shape":[0],"data_offsets":[0,0]}}'}.get(
+        start, start.ljust(7) + b"}" if start == b"{ " else b"{}"
+    )
+
+    assert open_record(struct.pack("<Q", len(text)) + text).verified == "none"

@@ -1,6 +1,8 @@
 """torch's own files: read without running anything that they hold."""
 
+import copy
 import io
+import warnings
 import zipfile
 from collections import OrderedDict
 from collections.abc import Callable
@@ -226,3 +228,209 @@ def test_an_old_torch_is_warned_of(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_nothing_is_written_in_this_format(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="only read"):
         Record.from_state_dict(dict(STATE)).save(tmp_path / "m.pt")
+
+
+@pytest.mark.parametrize("n", [2, 10, 11])
+def test_at_most_ten_of_several_state_dicts_are_shown(n: int) -> None:
+    names = [f"part{i:02}" for i in range(n)]
+    data = packed({name: dict(STATE) for name in names})
+
+    with pytest.raises(RecordFormatError) as caught:
+        open_record(data)
+
+    shown = ", ".join(names[:10]) + (", ..." if n > 10 else "")
+    assert caught.value.found == f"{n} state dicts: {shown}"
+
+
+@pytest.mark.parametrize("n", [1, 5, 6])
+def test_at_most_five_weights_beside_the_state_dict_are_shown(n: int) -> None:
+    names = [f"w{i}" for i in range(n)]
+    data = packed({"model": STATE, **{name: torch.ones(1) for name in names}})
+
+    shown = ", ".join(names[:5]) + (", ..." if n > 5 else "")
+    with pytest.warns(UserWarning, match=rf"the {n} tensors beside it: {shown}\. If"):
+        open_record(data)
+
+
+def overlapping() -> bytes:
+    """Return an archive of which two members are the same bytes."""
+    with zipfile.ZipFile(memory := io.BytesIO(), "w") as archive:
+        archive.writestr("m/data.pkl", b"\x80\x02}." + bytes(10_000))
+        twin = copy.copy(archive.infolist()[0])
+        twin.filename = "m/data/0"
+        archive.filelist.append(twin)
+    return memory.getvalue()
+
+
+def test_an_archive_whose_members_overlap_is_refused() -> None:
+    with pytest.raises(RecordFormatError, match="whose members overlap"):
+        open_record(overlapping())
+
+
+@pytest.mark.parametrize("opcode", [b"]", b"}", b"\x85", b"\x86", b"\x87", b")R"])
+def test_a_pickle_of_more_objects_than_its_length_allows_is_refused(
+    opcode: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("burnish.records.formats.torch_archive._FREE", 10_000)
+    cost = 232 if opcode == b")R" else 64
+
+    def problem(n: int) -> str:
+        data = b"\x80\x02" + opcode * n
+        with pytest.raises(RecordFormatError) as caught:
+            open_record(data)
+        return str(caught.value)
+
+    most = (10_000 + 2 * 2) // (cost - 2 * len(opcode))
+    assert "too many objects" not in problem(most)
+    assert "too many objects" in problem(most + 1)
+
+
+def test_as_many_objects_as_a_file_needs_are_read_in_both_kinds_of_file() -> None:
+    names = {"w": torch.ones(1), "lists": [[] for _ in range(3000)]}
+
+    for is_zip in (True, False):
+        record = open_record(packed(names, _use_new_zipfile_serialization=is_zip))
+        assert record.extra()["lists"] == names["lists"]
+
+
+def test_a_state_dict_is_looked_for_four_levels_deep() -> None:
+    assert set(open_record(packed({"a": {"b": {"c": STATE}}}))) == set(STATE)
+    with pytest.raises(RecordFormatError, match="without a state dict"):
+        open_record(packed({"a": {"b": {"c": {"d": STATE}}}}))
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        {"generator": STATE, "model": STATE, "state_dict": STATE},
+        {"a": {"model": STATE}, "b": {"model": STATE}},
+    ],
+)
+def test_two_state_dicts_of_usual_names_are_not_told_apart(content: Any) -> None:
+    with pytest.raises(RecordFormatError, match="state dicts"):
+        open_record(packed(content))
+
+
+def test_a_usual_name_is_chosen_below_others_too() -> None:
+    content = {"outer": {"ema": dict(STATE), "model": STATE}, "epoch": 1}
+
+    assert set(open_record(packed(content))) == set(STATE)
+
+
+@pytest.mark.parametrize(
+    ("blueprint", "problem"),
+    [
+        ("{", "no blueprint"),
+        ("3", "no blueprint"),
+        ("{}", "no blueprint"),
+        ('{"__module__": "m"}', "no blueprint"),
+    ],
+)
+def test_a_damaged_blueprint_of_a_checkpoint_is_refused(
+    blueprint: str, problem: str
+) -> None:
+    content = {
+        "state_dict": STATE,
+        "hyper_parameters": {"burnish_blueprint": blueprint},
+    }
+
+    with pytest.raises(RecordFormatError, match=problem):
+        open_record(packed(content))
+
+
+@pytest.mark.parametrize(
+    "options", [{}, {"burnish_blueprint": 3}, {"lr": 1}, [1], None]
+)
+def test_a_checkpoint_without_a_blueprint_tells_nothing_of_its_module(
+    options: Any,
+) -> None:
+    record = open_record(packed({"state_dict": STATE, "hyper_parameters": options}))
+
+    assert record.metadata == {}
+
+
+def test_the_blueprint_of_a_checkpoint_is_in_the_metadata() -> None:
+    text = '{"__module__": "m", "__name__": "Net", "width": 3}'
+    options = {"burnish_blueprint": text}
+
+    record = open_record(packed({"state_dict": STATE, "hyper_parameters": options}))
+
+    stored = {"__module__": "m", "__name__": "Net"}
+    assert record.metadata["burnish"]["hparams"] == {
+        **stored,
+        "__blueprint__": {**stored, "width": 3},
+    }
+
+
+@pytest.mark.parametrize(
+    ("version", "warns"),
+    [("2.9.1", True), ("2.10.0", False), ("2.11.0a0+git1", False), ("3.0", False)],
+)
+def test_torch_is_old_before_2_10(
+    version: str, warns: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch, "__version__", version)
+
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        open_record(packed(STATE))
+
+    assert ["may be harmed" in str(w.message) for w in caught] == [True] * warns
+
+
+def test_views_that_end_with_their_memory_are_read_and_no_longer_ones(
+    same: Same,
+) -> None:
+    base = torch.arange(12.0)
+    views = {
+        "last": base[11:],
+        "end": base[6:].view(2, 3),
+        "steps": base[3::4],
+        "none": base[12:],
+        "whole": base,
+    }
+
+    record = open_record(packed(views))
+
+    assert all(same(record[path], views[path]) for path in views)
+
+
+def beyond(offset: int, size: tuple[int, ...], stride: tuple[int, ...]) -> bytes:
+    """Return a file whose one tensor says another place in 4 values of memory."""
+
+    class Said:
+        def __reduce__(self) -> Any:
+            storage = torch.ones(4).untyped_storage()
+            typed: Any = torch.storage.TypedStorage
+            whole = typed(wrap_storage=storage, dtype=torch.float32, _internal=True)
+            rebuild = torch._utils._rebuild_tensor_v2
+            return rebuild, (whole, offset, size, stride, False, OrderedDict())
+
+    memory = io.BytesIO()
+    torch.save({"w": Said()}, memory)
+    return memory.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("place", "fits"),
+    [
+        ((0, (4,), (1,)), True),
+        ((1, (3,), (1,)), True),
+        ((0, (2, 2), (2, 1)), True),
+        ((3, (9,), (0,)), True),
+        ((1, (4,), (1,)), False),
+        ((0, (5,), (1,)), False),
+        ((0, (2, 3), (2, 1)), False),
+        ((4, (1,), (1,)), False),
+    ],
+)
+def test_a_tensor_that_reaches_beyond_its_memory_is_refused(
+    place: Any, fits: bool
+) -> None:
+    data = beyond(*place)
+
+    if fits:
+        assert open_record(data)["w"].shape == place[1]
+    else:
+        with pytest.raises(RecordFormatError, match=r"'w' reaches beyond|damaged"):
+            open_record(data)

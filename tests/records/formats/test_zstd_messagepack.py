@@ -19,6 +19,8 @@ from burnish.records.formats.frame_source import FrameSource
 from burnish.records.recorder import Recorder
 from burnish.records.source import MemorySource
 
+from ..hostile_files import in_table
+
 Same = Callable[[torch.Tensor, torch.Tensor], bool]
 Tensors = dict[str, torch.Tensor]
 
@@ -232,3 +234,147 @@ def test_entries_too_long_for_one_piece_are_read_from_several(
     record.load_all()
 
     assert all(same(record[path], tensors[path]) for path in tensors)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
+@pytest.mark.parametrize("kind", ["random", "rounded", "zeros"])
+def test_planes_stay_in_order_whatever_is_coded_gathered_or_framed_as_it_is(
+    dtype: torch.dtype, kind: str, same: Same
+) -> None:
+    sizes = (1, 511, 512, 513, 5000, 32_768, 32_769, 40_000, 65_536, 65_537, 131_073)
+    made: dict[str, Callable[[int], torch.Tensor]] = {
+        "random": torch.randn,
+        # The low bits of each value are zeros, and the others are not.
+        "rounded": lambda n: torch.randn(n).to(torch.bfloat16).float(),
+        "zeros": torch.zeros,
+    }
+    tensors = {str(n): made[kind](n).to(dtype) for n in sizes}
+
+    record = open_record(saved(tensors))
+
+    assert [n for n, tensor in tensors.items() if not same(record[n], tensor)] == []
+
+
+def test_one_of_many_small_entries_is_read_by_decoding_its_neighbours_alone() -> None:
+    data = saved({str(i): torch.randn(400) for i in range(4000)})
+    read = list[int]()
+
+    class Counting(MemorySource):
+        def read(self, offset: int, count: int) -> memoryview:
+            read.append(count)
+            return super().read(offset, count)
+
+    source = FrameSource(Counting(data))
+    read.clear()
+    source.read(source.size // 2, 400)
+
+    assert sum(read) < len(data) / 15
+
+
+def test_a_payload_whose_sum_is_another_is_refused_by_its_name() -> None:
+    content = bytearray(content_of(saved({"f": torch.randn(9), "i": torch.arange(3)})))
+    sums = content.rindex(b"\xa9checksums\xc6") + 15
+    damaged, wrong = bytearray(content), bytearray(content)
+    damaged[content.rindex(b"\xa4data\xdd") + 5 + 64] ^= 1
+    wrong[sums + 8] ^= 1
+
+    def framed(text: bytearray) -> bytes:
+        frame = zstandard.ZstdCompressor(write_checksum=True).compress(bytes(text))
+        return in_table([frame], [len(text)])
+
+    assert open_record(framed(content))["f"].shape == (9,)
+    with pytest.raises(RecordChecksumError, match="f"):
+        _ = open_record(framed(damaged))["f"]
+    assert open_record(framed(damaged), verify=False)["f"].shape == (9,)
+    with pytest.raises(RecordChecksumError):
+        open_record(framed(wrong)).load_all()
+
+
+def test_a_table_that_does_not_fit_its_file_is_refused_in_words() -> None:
+    data = saved({"f": torch.randn(9)})
+    n_frames = int.from_bytes(data[-9:-5], "little")
+    table = len(data) - 9 - 8 * n_frames - 8
+
+    def changed(at: int, value: bytes) -> str:
+        damaged = bytearray(data)
+        damaged[at : at + len(value)] = value
+        with pytest.raises(RecordFormatError) as caught:
+            open_record(bytes(damaged))
+        return str(caught.value)
+
+    assert "table of frames is not at its end" in changed(len(data) - 9, b"\0\0\0\0")
+    assert "table of frames is not at its end" in changed(len(data) - 9, b"\xff\xff")
+    assert "table of frames is not at its end" in changed(len(data) - 5, b"\1")
+    assert "table of frames is not at its end" in changed(len(data) - 4, b"\0")
+    assert "damaged table of frames" in changed(table, b"\0")
+    assert "damaged table of frames" in changed(table + 4, b"\0")
+    assert "do not fill the file" in changed(table + 8, b"\x11")
+    assert "do not fill the file" in changed(table + 12, b"\x01")
+    assert "do not fill the file" in changed(table + 20, bytes(4))
+    for n in range(len(data[:16]), len(data)):
+        with pytest.raises(RecordFormatError, match=r"cut short|first bytes"):
+            open_record(data[:n])
+
+
+def test_frames_hold_at_most_a_mebibyte() -> None:
+    def of_frames(*sizes: int) -> bytes:
+        context = zstandard.ZstdCompressor(write_checksum=True)
+        return in_table([context.compress(bytes(n)) for n in sizes], [*sizes])
+
+    assert FrameSource(MemorySource(of_frames(1 << 20, 5))).size == (1 << 20) + 5
+    assert FrameSource(MemorySource(in_table([], []))).size == 0
+    for sizes in ((1 << 20) + 1, 5), (0, 5):
+        with pytest.raises(RecordFormatError, match="do not fill the file"):
+            FrameSource(MemorySource(of_frames(*sizes)))
+
+
+def test_a_frame_that_was_decoded_in_part_is_not_read_again() -> None:
+    class Counting(MemorySource):
+        n_reads = 0
+
+        def read(self, offset: int, count: int) -> memoryview:
+            self.n_reads += 1
+            return super().read(offset, count)
+
+    context = zstandard.ZstdCompressor(write_checksum=True)
+    contents = [bytes([i]) * 1000 for i in range(6)]
+    inner = Counting(in_table([context.compress(c) for c in contents], [1000] * 6))
+    source = FrameSource(inner)
+
+    for i in range(4):
+        assert source.read(1000 * i + 10, 20) == bytes([i]) * 20
+    n_reads = inner.n_reads
+    for i in range(4):
+        assert source.read(1000 * i, 1000) == contents[i]
+        assert source.read(1000 * i + 980, 20) == bytes([i]) * 20
+    assert inner.n_reads == n_reads
+    assert source.read(3990, 20) == contents[3][:10] + contents[4][:10]
+    assert source.read(0, 6000) == b"".join(contents)
+
+
+def test_closing_the_record_closes_the_file(tmp_path: Path) -> None:
+    file = tmp_path / "m.mpk.zst"
+    file.write_bytes(saved({"f": torch.randn(9)}))
+
+    with open_record(file) as record:
+        pass
+
+    with pytest.raises(ValueError, match="is closed"):
+        _ = record["f"]
+
+
+def test_any_kind_of_payload_comes_back_at_any_level(same: Same) -> None:
+    tensors = {
+        "e4m3": torch.randn(3000).to(torch.float8_e4m3fn),
+        "i": torch.arange(3000),
+        "b": torch.arange(3000) % 3 == 0,
+        "f64": torch.randn(3000, dtype=torch.float64),
+        "c": torch.randn(3000, dtype=torch.complex64),
+    }
+
+    for level in (-5, 0, 3, 19):
+        data = Recorder("mpk", "zst", level=level).dumps(
+            Record.from_state_dict(tensors)
+        )
+        record = open_record(data)
+        assert all(same(record[path], tensors[path]) for path in tensors)
