@@ -79,7 +79,7 @@ class OptimizerAdaptor(Stepping):
         self._base, self._lr = optimizer, lr
         self._binding = Binding(module)
         self._stepper = Stepper(fused, state_dtype, self._binding)
-        self._hypers = {}
+        self._hypers, self._rates = {}, {}
         placed = place(module, self._binding.params, groups, optimizer, lr)
         for one in placed:
             for param in one.params:
@@ -102,6 +102,7 @@ class OptimizerAdaptor(Stepping):
         group = new_group(param_group, self._base, self._lr)
         group["is_training"] = self.is_training
         super().add_param_group(group)
+        self._rates[id(self.param_groups[-1])] = group["lr"]
         for param in self.param_groups[-1]["params"]:
             self._binding.add(param)
 
@@ -173,15 +174,16 @@ class OptimizerAdaptor(Stepping):
         *,
         hyperparameters: Literal["keep", "restore"] = "keep",
         rename: "Rename | None" = None,
-        strict: bool = False,
+        strict: bool = True,
     ) -> "LoadReport":
         """Take over the state in ``source``, matched by ID, then by path.
 
         ``"keep"`` leaves hyperparameters as they were constructed and reports the
         differences; ``"restore"`` takes the stored ones. ``rename`` maps stored paths
         to those of the module. Raises RecordMismatchError, with nothing changed, for
-        another optimizer's record, another shape, and, if ``strict``, for the state of
-        a parameter that is no longer there.
+        another optimizer's record, another shape, and, unless ``strict=False``, for
+        the state of a parameter that is no longer there. A parameter without stored
+        state may be new, or one that was never stepped; the report names it.
         """
         from .state import load_record
 
@@ -208,6 +210,7 @@ class OptimizerAdaptor(Stepping):
         from .torch_state import load_state_dict
 
         load_state_dict(self, state_dict, super().load_state_dict)
+        self._rates.clear()
 
     def path_of(self, param: Tensor) -> str:
         """Return the dotted path of a held parameter."""
@@ -243,17 +246,18 @@ class OptimizerAdaptor(Stepping):
         self.state.clear()
         self.state.update(states)
         self.is_training = is_training
+        self._rates.clear()
 
     def __getstate__(self) -> dict[str, Any]:
         # Hooks are torch's to leave out; plans are made anew.
-        left = ("_stepper", "_hypers", "step")
+        left = ("_stepper", "_hypers", "_rates", "step")
         own = [k for k in vars(self) if not k.startswith("_optimizer_")]
         return {k: vars(self)[k] for k in own if k not in left}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         super().__setstate__(state)
         if "_stepper" not in vars(self):
-            self._hypers = {}
+            self._hypers, self._rates = {}, {}
             self._stepper = Stepper(self.fused, self.state_dtype, self._binding)
 
     def __repr__(self) -> str:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from torch import nn
 
 from ..config.path import Patterns, did_you_mean, matches
-from .simple import SimpleOptimizer, hyperparameters
+from .simple import SimpleOptimizer, hyperparameters, refuse_options_of_torch
 
 if TYPE_CHECKING:
     from ..records.entry import Param
@@ -54,6 +54,12 @@ class Group:
                 "a Group needs a pattern, a type, or both: Group('**.bias', ...), "
                 "Group(type=NORMS, ...)"
             )
+        if pattern is not None and not _is_pattern(pattern):
+            raise TypeError(
+                "a Group picks parameters of the module by pattern, type or function, "
+                f"got {_described(pattern)}; what is no parameter of the module is "
+                "added later: optim.add_param_group({'params': [tensor], 'lr': 0.1})"
+            )
         self.pattern: Patterns | None = pattern  # type: ignore[assignment]  # types went
         self.type = type
         self.optimizer, self.lr, self.clip, self.changes = optimizer, lr, clip, changes
@@ -69,6 +75,7 @@ class Group:
 
         chosen = base if self.optimizer is None else self.optimizer
         known = hyperparameters(chosen)
+        refuse_options_of_torch(type(chosen).__name__, self.changes.keys() - known)
         for name in self.changes:
             if name not in known:
                 raise ValueError(
@@ -122,6 +129,19 @@ def place(
         if not any_match:
             raise ValueError(_no_match(group, params))
     return [one for one in placed if one.params]
+
+
+def _is_pattern(value: object) -> bool:
+    if isinstance(value, list | tuple | set | frozenset):
+        return all(map(_is_pattern, value))  # pyright: ignore[reportUnknownArgumentType]  # items are any value
+    return isinstance(value, str) or (
+        callable(value) and not isinstance(value, nn.Module)
+    )
+
+
+def _described(value: object) -> str:
+    items = value if isinstance(value, list | tuple) else [value]
+    return ", ".join(dict.fromkeys(f"a {type(item).__name__}" for item in items))
 
 
 def _is_types(value: object) -> bool:

@@ -6,10 +6,13 @@ from typing import TYPE_CHECKING, Any, Literal, overload
 import torch
 from torch import Tensor, nn
 
+from ..records.calls import explain_calls
 from ..records.errors import RecordMismatchError
 from ..records.record import Record
+from ..records.renaming import Renames, renamer_of
 from ..records.report import LoadReport
 from .binding import Binding
+from .simple import home_of_field, refuse_options_of_torch
 
 if TYPE_CHECKING:
     from ..records.sink import Destination
@@ -48,6 +51,7 @@ class LBFGS:
 
     def __new__(cls, *args: object, **kwargs: object) -> "LBFGS":
         """Refuse what is no hyperparameter with the line that works."""
+        refuse_options_of_torch("LBFGS", kwargs.keys())
         if args or "lr" in kwargs:
             rest = ", ".join(f"{k}={v!r}" for k, v in kwargs.items() if k != "lr")
             lr = kwargs.get("lr", 1.0)
@@ -57,6 +61,9 @@ class LBFGS:
             )
         return super().__new__(cls)
 
+    @explain_calls(
+        "optimizer.bind(net, lr=1.0{})", "write", is_home=False, cure=home_of_field
+    )
     def bind(self, module: nn.Module, *, lr: float = 1.0) -> "LBFGSAdaptor":
         """Return a `torch.optim.Optimizer` whose `step` takes a closure."""
         return LBFGSAdaptor(self, module, lr=lr)
@@ -103,23 +110,34 @@ class LBFGSAdaptor(torch.optim.LBFGS):
         return written
 
     def load_record(
-        self, source: Any, *, hyperparameters: Literal["keep", "restore"] = "keep"
+        self,
+        source: Any,
+        *,
+        hyperparameters: Literal["keep", "restore"] = "keep",
+        rename: Renames | None = None,
     ) -> LoadReport:
         """Take over stored curvature; parameters are matched by ID, then by path.
 
-        Raises RecordMismatchError, with nothing changed, unless every parameter is
-        there with its size.
+        ``rename`` is that of `open_record`. Raises RecordMismatchError, with nothing
+        changed, unless every parameter is there with its size.
         """
+        if hyperparameters not in ("keep", "restore"):
+            raise ValueError(
+                f"hyperparameters is 'keep' or 'restore', got {hyperparameters!r}"
+            )
         is_record = isinstance(source, LBFGSRecord)
         record = source if is_record else LBFGSRecord.load(source)
-        order = self._order(record)
         _check_lengths(record)
+        order = self._order(record, rename)
         values = {k: _moved(v, record.sizes, order) for k, v in record.values.items()}
         report = LoadReport(loaded=[param.path for param in self._binding.current()])
         report.verified = "live" if is_record else "all"
         group = self.param_groups[0]
+        known = record.hyperparameters.keys() & self.defaults.keys()
         for name, value in record.hyperparameters.items():
-            if hyperparameters == "restore":
+            if name not in known:
+                report.unexpected.append(name)
+            elif hyperparameters == "restore":
                 group[name] = value
             elif group.get(name) != value:
                 report.changed.append(f"{name} is {group.get(name)}, and was {value}")
@@ -144,10 +162,11 @@ class LBFGSAdaptor(torch.optim.LBFGS):
             )
         self._binding.watch()
 
-    def _order(self, record: LBFGSRecord) -> list[int]:
+    def _order(self, record: LBFGSRecord, rename: Renames | None) -> list[int]:
         """Return where each held parameter stands in the record."""
+        renamed = renamer_of(record.paths, rename or {})
         by_id = {param_id: i for i, param_id in enumerate(record.ids)}
-        by_path = {path: i for i, path in enumerate(record.paths)}
+        by_path = {renamed(path): i for i, path in enumerate(record.paths)}
         order: list[int] = []
         problems: list[str] = []
         for param in self._binding.current():
@@ -184,7 +203,15 @@ class LBFGSAdaptor(torch.optim.LBFGS):
 
 
 def _check_lengths(record: LBFGSRecord) -> None:
-    """Raise RecordMismatchError for vectors that are not over all parameters."""
+    """Raise RecordMismatchError for lists and vectors not over all parameters."""
+    n_params = {len(record.paths), len(record.ids), len(record.sizes)}
+    if len(n_params) > 1 or any(size < 0 for size in record.sizes):
+        found = (
+            f"{len(record.paths)} paths, {len(record.ids)} IDs, sizes {record.sizes}"
+        )
+        raise RecordMismatchError(
+            "LBFGS record", [f"found {found:.200}, expected one of each by parameter"]
+        )
     total = sum(record.sizes)
     vectors = [(name, t) for name, v in record.values.items() for t in _vectors(v)]
     problems = [

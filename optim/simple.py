@@ -2,7 +2,7 @@
 
 import dataclasses
 import inspect
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from numbers import Integral, Real
 from typing import (
     TYPE_CHECKING,
@@ -30,9 +30,11 @@ if TYPE_CHECKING:
 State = TypeVar("State", bound="Record | None")
 
 
-def _home_of_field(args: tuple[Any, ...], keyword: str) -> str | None:
-    """Return how to give ``keyword``, a hyperparameter of the optimizer in ``args``."""
+def home_of_field(args: tuple[Any, ...], keyword: str) -> str | None:
+    """Return how to give ``keyword`` to the optimizer in ``args``, or why not to."""
     optimizer = args[0]
+    if keyword in _OF_TORCH:
+        return f"Burnish needs none: {_OF_TORCH[keyword]}."
     if keyword not in hyperparameters(optimizer):
         return None
     name = type(optimizer).__name__
@@ -88,7 +90,7 @@ class SimpleOptimizer(Generic[State]):
         return tensor
 
     @explain_calls(
-        "optimizer.bind(net, lr=1e-3{})", "write", is_home=False, cure=_home_of_field
+        "optimizer.bind(net, lr=1e-3{})", "write", is_home=False, cure=home_of_field
     )
     def bind(
         self,
@@ -183,7 +185,7 @@ def _check_number(name: str, value: object, *, whole: bool = False) -> None:
 
 def check_betas(betas: tuple[float, ...], count: int = 2) -> None:
     """Raise ValueError unless ``betas`` are ``count`` numbers in [0, 1)."""
-    if len(betas) != count:
+    if not isinstance(betas, tuple | list) or len(betas) != count:  # pyright: ignore[reportUnnecessaryIsInstance]  # users pass anything
         raise ValueError(f"betas must be {count} numbers, got {betas}")
     for i, beta in enumerate(betas):
         check_range(f"betas[{i}]", beta, 0.0, 1.0)
@@ -207,7 +209,7 @@ def _refuse_parameters(
         if dataclasses.is_dataclass(cls)
         else set[str]()
     )
-    _refuse_options_of_torch(cls.__name__, kwargs.keys() - names)
+    refuse_options_of_torch(cls.__name__, kwargs.keys() - names)
     takes_first = bool(args) and not isinstance(
         args[0], int | float | str | bool | tuple
     )
@@ -236,8 +238,9 @@ _OF_TORCH = {
 """What torch's optimizers are told and simple ones are not, and why."""
 
 
-def _refuse_options_of_torch(name: str, options: set[str]) -> None:
-    for option in sorted(options & _OF_TORCH.keys()):
+def refuse_options_of_torch(name: str, options: Collection[str]) -> None:
+    """Raise TypeError with the reason for what only torch's optimizers are told."""
+    for option in sorted(_OF_TORCH.keys() & options):
         raise TypeError(f"{name} has no hyperparameter {option!r}: {_OF_TORCH[option]}")
 
 

@@ -115,7 +115,9 @@ def load_record(
     problems += _nothing_fits(adaptor, record, matched)
     if strict:
         problems += [
-            f"{path}: stored, and no parameter is it" for path in report.unexpected
+            f"{path}: stored, and no parameter has that ID or path; strict=False "
+            "leaves it out, rename= gives it the name of now"
+            for path in report.unexpected
         ]
     if problems:
         raise RecordMismatchError(where, problems)

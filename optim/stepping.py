@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import torch
 from torch import Tensor
 
+from ..config.user_warning import warn_user
 from .binding import warn_replaced
 from .clipping import Clip, Clipped
 from .engines.bucket import Job
@@ -35,6 +36,8 @@ class Stepping(torch.optim.Optimizer):
     _stepper: "Stepper"
     _hypers: "dict[int, Hyper]"
     """By the identity of a group's dict."""
+    _rates: dict[int, float]
+    """The rate that a group's schedule set last, by the same."""
 
     @property
     def is_training(self) -> bool:
@@ -129,10 +132,25 @@ class Stepping(torch.optim.Optimizer):
         group = self.param_groups[index]
         schedule = group.get("schedule")
         if lr is None and schedule is not None:
-            group["lr"] = schedule.lr()
+            self._check_rate(index, group)
+            group["lr"] = self._rates[id(group)] = schedule.lr()
         rate = group["lr"] if lr is None else lr
         return Step(
             self._simple(group), float(rate), bool(group["maximize"]), scale, limit
+        )
+
+    def _check_rate(self, index: int, group: dict[str, Any]) -> None:
+        """Warn of a learning rate that somebody set where a schedule sets it."""
+        rate = group["lr"]
+        if rate == self._rates.get(id(group), rate):
+            return
+        warn_user(
+            f"group {index}: its learning rate was set to {float(rate):g}, and its "
+            f"schedule ({type(group['schedule']).__name__}) sets that of each step. "
+            "For a rate set by hand, by a scheduler of torch or by a learning-rate "
+            "finder give bind a number, or take the schedule away: "
+            f"optim.param_groups[{index}]['schedule'] = None",
+            RuntimeWarning,
         )
 
     def _advance_schedules(self) -> None:

@@ -9,10 +9,10 @@ from typing import Any, Literal
 from ..config.interrupts import all_or_nothing
 from ..config.path import did_you_mean
 from ..records.calls import home_of
-from ..records.errors import RecordError, RecordMismatchError
+from ..records.errors import RecordError, RecordFormatError, RecordMismatchError
 from ..records.flat import FlatRecord
 from ..records.open import open_record
-from .manifest import Manifest
+from .manifest import FILE, Manifest
 from .parts import VALUE, fill, kind_of, record_of_part, undo_of
 from .plain import value_of
 
@@ -134,7 +134,17 @@ class Checkpoint(os.PathLike[str]):
                 str(self.folder),
                 [f"{name}: not in the checkpoint, which holds {found}.{hint}"],
             )
-        return open_record(self.file(name), hyperparameters=hyperparameters)
+        try:
+            return open_record(self.file(name), hyperparameters=hyperparameters)
+        except FileNotFoundError:
+            if not (self.folder / FILE).exists():
+                raise  # the whole checkpoint was removed meanwhile
+            raise RecordFormatError(
+                str(self.folder / FILE),
+                f"the part {name!r} in {self.file(name).name}, which is not there",
+                "the files that were saved with it",
+                "Restore an older step, or a copy of the folder.",
+            ) from None
 
     def _fill(self, name: str, part: object, record: FlatRecord) -> None:
         file = str(self.file(name))

@@ -136,9 +136,14 @@ class Checkpoints:
         if is_writer():
             self._folders.root.mkdir(parents=True, exist_ok=True)
             self._folders.sweep()
-            with self._folders.new(self._folders.name(number)) as scratch:
+            name = self._folders.name(number)
+            with self._folders.new(name) as scratch:
                 Checkpoint.write(scratch, number, objects, values, suffix=self.suffix)
+                manifest = Checkpoint.read(scratch).manifest
             self._forget(number)
+            wait_for_writer()
+            # Another run that writes here may have removed it by now.
+            return Checkpoint(self._folders.root / name, manifest)
         wait_for_writer()
         return self[number]
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
-from lightning.pytorch import LightningModule
+from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.plugins.io import CheckpointIO, TorchCheckpointIO
 
 from ..records.record import Record
@@ -85,6 +85,30 @@ class RecordIO(CheckpointIO):
             remove_folder(folder)
         else:
             folder.unlink(missing_ok=True)
+
+
+class ReadingIO(TorchCheckpointIO):
+    """Writes what Lightning writes, and reads folders of records too."""
+
+    def load_checkpoint(
+        self,
+        path: Any,
+        map_location: Any | None = None,
+        weights_only: bool | None = None,
+    ) -> dict[str, Any]:
+        """Return what was saved. Raises `RecordError` for a damaged folder."""
+        if is_checkpoint(path):
+            return read_checkpoint(path, map_location)
+        place: Any = map_location or torch.device("cpu")
+        loaded: dict[str, Any] = super().load_checkpoint(path, place, weights_only)
+        return loaded
+
+
+def let_read(trainer: Trainer) -> None:
+    """Let ``trainer`` read folders of records, unless it has a plugin of its own."""
+    strategy: Any = trainer.strategy
+    if type(strategy.checkpoint_io) is TorchCheckpointIO:
+        strategy.checkpoint_io = ReadingIO()
 
 
 def is_checkpoint(path: Any) -> bool:

@@ -12,6 +12,7 @@ from torch import Tensor
 from ..config.path import did_you_mean
 from ..optim.simple import SimpleOptimizer
 from .hparams import ModelHparams
+from .lightning_io import let_read
 from .load_module import load_lightning
 from .metrics import outputs_and_targets, takes_batch
 from .named import optimizer_named, scheduler_named
@@ -90,7 +91,9 @@ class Model(TypedHparams, LightningModule, Generic[H]):
         return callbacks
 
     def setup(self, stage: str) -> None:
-        """Set the precision of matrix products for the run."""
+        """Set the precision of matrix products; let the trainer read records."""
+        if self._trainer is not None:
+            let_read(self._trainer)
         torch.set_float32_matmul_precision(self.thparams.matmul_precision)
 
     @property

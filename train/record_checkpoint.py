@@ -12,7 +12,7 @@ from torch import Tensor
 from ..config.path import did_you_mean
 from ..core.hyperparameters.hparams import recorded_hparams
 from ..core.state.meaning import check_meaning
-from .lightning_io import STORED, RecordIO
+from .lightning_io import STORED, ReadingIO, RecordIO
 from .loader import ResumableLoader
 from .rng import Generators
 
@@ -47,7 +47,7 @@ class RecordCheckpoint(ModelCheckpoint):
         """Let the trainer read and write records, then do as ``ModelCheckpoint``."""
         strategy: Any = trainer.strategy
         # Another plugin was chosen on purpose.
-        if type(strategy.checkpoint_io) is TorchCheckpointIO:
+        if type(strategy.checkpoint_io) in (TorchCheckpointIO, ReadingIO):
             strategy.checkpoint_io = RecordIO()
         super().setup(trainer, pl_module, stage)
 

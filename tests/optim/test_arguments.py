@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from burnish.optim import (
+    LBFGS,
     NORMS,
     SGD,
     Adam,
@@ -54,6 +55,16 @@ WRONG: dict[str, tuple[Callable[[], Any], str]] = {
     "lr": (lambda: bound(AdamW(), lr="0.1"), "lr is a number or a schedule"),
     "foreach": (lambda: AdamW(foreach=True), "engine_report"),  # type: ignore[call-arg]
     "capturable": (lambda: AdamW(capturable=True), "CUDA graphs"),  # type: ignore[call-arg]
+    "of LBFGS": (lambda: LBFGS(foreach=True), "engine_report"),  # type: ignore[call-arg]
+    "to bind": (lambda: bound(AdamW(), capturable=True), "CUDA graphs"),
+    "to LBFGS": (lambda: LBFGS().bind(layers(), foreach=True), "needs none"),  # type: ignore[call-arg]
+    "of a group": (
+        lambda: bound(AdamW(), groups=[Group("**.bias", foreach=True)]),
+        "engine_report",
+    ),
+    "a parameter": (lambda: Group(nn.Parameter(torch.ones(2))), "add_param_group"),  # type: ignore[arg-type]
+    "parameters": (lambda: Group([*layers().parameters()]), "got a Parameter"),
+    "a layer": (lambda: Group(nn.Linear(2, 2)), "got a Linear"),  # type: ignore[arg-type]
     "fused in torch's place": (lambda: AdamW(fused=True), "it goes to bind"),  # type: ignore[call-arg]
     "types twice": (lambda: Group(nn.LayerNorm, type=NORMS), "takes types once"),
 }

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch.optim import lr_scheduler as torchs
 
-from burnish.optim import schedulers
+from burnish.optim import SGD, schedulers
 from burnish.optim.schedulers import (
     Composed,
     Constant,
@@ -21,6 +21,8 @@ from burnish.optim.schedulers import (
     Step,
     Warmup,
 )
+
+from .nets import drive, layers
 
 PAIRS: dict[str, tuple[Scheduler, Callable[[Any], Any]]] = {
     "constant": (Constant(0.1), lambda o: torchs.ConstantLR(o, factor=1.0)),
@@ -113,3 +115,42 @@ def test_a_state_dict_of_another_schedule_is_refused() -> None:
 
 def test_names_of_schedules_are_sorted() -> None:
     assert schedulers.__all__ == sorted(schedulers.__all__)
+
+
+def test_a_rate_set_by_hand_under_a_schedule_is_warned_of() -> None:
+    net = layers()
+    optim = SGD().bind(net, lr=Cosine(0.1, 10))
+    optim.param_groups[0]["lr"] = 1e-5  # as a learning-rate finder does
+
+    with pytest.warns(RuntimeWarning, match=r"set to 1e-05.*\(Cosine\).*finder"):
+        drive(optim, net, 1)
+
+    assert optim.param_groups[0]["lr"] == 0.1
+
+
+def test_a_finder_sets_the_rates_where_the_schedule_is_taken_away() -> None:
+    net = layers()
+    optim = SGD().bind(net, lr=Cosine(0.1, 10))
+    optim.param_groups[0]["schedule"] = None
+
+    for rate in (1e-5, 1e-3):
+        optim.param_groups[0]["lr"] = rate
+        drive(optim, net, 1)
+
+        assert optim.param_groups[0]["lr"] == rate
+
+
+@pytest.mark.parametrize("through", ["record", "state_dict"])
+def test_what_a_load_does_to_the_rate_is_not_by_hand(through: str) -> None:
+    net = layers()
+    optim, other = (SGD().bind(net, lr=Cosine(0.1, 10)) for _ in "ab")
+    drive(optim, net, 1, 2)
+    drive(other, net, 1)
+
+    if through == "record":
+        other.load_record(optim.save_record(), hyperparameters="restore")
+    else:
+        other.load_state_dict(optim.state_dict())
+    drive(other, net, 3)  # a warning is an error in these tests
+
+    assert other.param_groups[0]["lr"] == Cosine(0.1, 10).at(2)

@@ -1,9 +1,11 @@
 import errno
+import json
 import os
 import random
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +18,7 @@ from burnish.optim import AdamW
 from burnish.records import (
     Record,
     RecordChecksumError,
+    RecordError,
     RecordFormatError,
     RecordMismatchError,
     RecordVersionError,
@@ -473,3 +476,63 @@ def test_with_several_processes_the_first_one_writes(tmp_path: Path) -> None:
     ]
 
     assert [process.wait(timeout=120) for process in processes] == [0, 0]
+
+
+def test_three_writers_of_equal_steps_leave_whole_checkpoints(tmp_path: Path) -> None:
+    def write(value: int) -> None:
+        checkpoints = Checkpoints(tmp_path, keep_last=2)
+        for step in range(12):
+            saved = checkpoints.save(step, net=filled(net(), value), who=[value])
+            assert saved.step == step
+
+    writers = [in_child(write, value) for value in range(3)]
+    codes = [os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) for pid in writers]
+    who, model = list[int](), net()
+
+    assert codes == [0, 0, 0]
+    assert Checkpoints(tmp_path).restore(net=model, who=who) == 11
+    assert same(model, filled(net(), who[0]))
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        "step000000000010",
+        "step000000000011",
+    ]
+
+
+def in_child(action: Callable[[int], object], value: int) -> int:
+    """Start a process that runs ``action``, and return its number."""
+    child = os.fork()
+    if not child:
+        code = 1
+        try:
+            action(value)
+            code = 0
+        finally:
+            os._exit(code)
+    return child
+
+
+@pytest.mark.parametrize(
+    ("lie", "words"),
+    [
+        ({"file": "gone.mpk"}, "gone.mpk, which is not there"),
+        ({"file": "../net.mpk"}, "is no name of a file in the folder"),
+        ({"file": "who.mpk"}, "expected one of a module"),
+        ({"kind": "state"}, "expected a PlainData"),
+        ({"kind": "other"}, "the unknown kind 'other'"),
+    ],
+)
+def test_a_manifest_that_lies_about_a_part_is_refused_and_nothing_changed(
+    lie: dict[str, str], words: str, tmp_path: Path
+) -> None:
+    saved = Checkpoints(tmp_path).save(3, net=filled(net(), 1.0), who=[1])
+    file = saved.folder / "checkpoint.json"
+    tree = json.loads(file.read_text())
+    tree["parts"]["net"].update(lie)
+    file.write_text(json.dumps(tree))
+    model, who = filled(net(), 2.0), [2]
+
+    with pytest.raises(RecordError, match=words):
+        Checkpoints(tmp_path).restore(who=who, net=model)
+
+    assert same(model, filled(net(), 2.0))
+    assert who == [2]

@@ -469,6 +469,22 @@ def test_the_callback_works_for_any_lightning_module(tmp_path: Path) -> None:
     assert resumed.current_epoch == 3
 
 
+def test_a_trainer_without_the_callback_reads_the_folder_into_a_model(
+    tmp_path: Path,
+) -> None:
+    run_of(tmp_path, 1, {}, None)
+    quiet = trainer(tmp_path / "other", 2, enable_checkpointing=False)
+    last = tmp_path / "checkpoints/last"
+    model = Net({"checkpoint": None})
+
+    with pytest.warns(UserWarning, match="RecordCheckpoint"):
+        quiet.fit(model, datamodule=data(), ckpt_path=str(last))
+
+    assert quiet.current_epoch == 2
+    quiet.save_checkpoint(tmp_path / "plain.ckpt")
+    assert (tmp_path / "plain.ckpt").is_file()
+
+
 def test_checkpoints_that_lightning_wrote_are_read(tmp_path: Path) -> None:
     loader: Any = DataLoader(TensorDataset(torch.randn(20, 10)), 5)
     model = Plain(4)
