@@ -12,6 +12,7 @@ from ..hyperparameters.comparing import own_node
 from ..hyperparameters.declared_class import declared_class
 from ..hyperparameters.hparams_writer import Writer
 from ..hyperparameters.plain import BLUEPRINT, ORIGIN, RESULT
+from ..hyperparameters.structure import note_structure
 from ..hyperparameters.unstored import ALL, UNSTORED
 from ..state.places import places_of, unwrapped
 from .arguments import Arguments
@@ -107,6 +108,7 @@ def sign(module: nn.Module, draft: Draft, sizes: Sequence[Entry], built: Draft) 
     changed.setdefault("", built.tree)
     origin = Origin(draft.tree.asked, draft.given, entries, changed)
     module.__dict__[ORIGIN] = origin
+    note_structure(module)
     keep_blueprint(module, origin)
 
 

@@ -12,6 +12,7 @@ from torch import nn
 
 from ...config.fields import is_struct_value
 from .declared_type import checker_of
+from .structure import note_structure
 from .unstored import description
 
 ARGUMENTS = "_burnish_arguments"
@@ -106,6 +107,7 @@ def capture(cls: type[nn.Module]) -> None:
             state.pop(ARGUMENTS, None)
             raise
         state[ARGUMENTS] = noted
+        note_structure(self)
 
     setattr(__init__, _MARK, cls)
     cls.__init__ = __init__  # type: ignore[method-assign, assignment]  # that is what capturing is

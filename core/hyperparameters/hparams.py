@@ -12,21 +12,28 @@ from ...records.errors import RecordError, RecordMismatchError, RecordVersionErr
 from ...records.flat import FlatRecord
 from ...records.tree import Encoder
 from ..errors import HyperparameterError
+from ..state.places import Places, places_of
 from .building import planned
 from .capture import ARGUMENTS, is_decorated
 from .declared_class import declared_class
 from .hparams_writer import Writer
 from .passing import arguments_by_name, laid_over
-from .plain import ORIGIN, OWN
+from .plain import CHANGED, ORIGIN, OWN
 from .registry import NAME, names_of
 from .signature import parameters_of, takes_any_name
+from .structure import changes_of
 from .unstored import ALL, UNSTORED, description
 
 M = TypeVar("M", bound=nn.Module)
 
 
-def recorded_hparams(module: nn.Module) -> dict[str, Any] | None:
+def recorded_hparams(
+    module: nn.Module, places: Places | None = None
+) -> dict[str, Any] | None:
     """Return the hyperparameters that a file can hold; None if nobody noted any.
+
+    What was changed by hand since ``module`` was built is told too;
+    ``places`` are its parts, if the caller knows them.
 
     A module may be given anything (a database handle), and its weights can be stored:
     what no file can hold is named under `UNSTORED`, with what it was.
@@ -39,6 +46,8 @@ def recorded_hparams(module: nn.Module) -> dict[str, Any] | None:
         node = Writer(bare=True, partial=True).node(module, "")
     except (HyperparameterError, TypeError, RecursionError) as error:
         return {**names_of(cls), UNSTORED: {ALL: str(error)[:300]}}
+    if changes := changes_of(module, places or places_of(module)):
+        node[CHANGED] = [[paths, what] for paths, what in changes]
     return _encodable(node)
 
 

@@ -40,6 +40,9 @@ BLUEPRINT = "__blueprint__"
 RESULT = "result"
 """In a stored blueprint: the paths that it changed, and what came to stand there."""
 
+CHANGED, ATTRIBUTES = "__changed__", "attributes"
+"""What was changed in a module after its constructor: paths, classes, attributes."""
+
 ORIGIN = "_burnish_blueprint"
 """Where a module keeps the blueprint that it was built from."""
 
@@ -55,6 +58,7 @@ OWN = frozenset(
         SAVE,
         UNSTORED,
         BLUEPRINT,
+        CHANGED,
     }
 )
 """Keys of a module's hyperparameters that are no argument."""

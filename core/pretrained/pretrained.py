@@ -20,11 +20,12 @@ from ...records.sink import Progress
 from ..errors import HyperparameterError
 from ..hyperparameters.building import planned
 from ..hyperparameters.hyperparameters import get_hparams
-from ..hyperparameters.plain import SAVE
+from ..hyperparameters.plain import CHANGED, SAVE
+from ..hyperparameters.structure import changes_of
 from ..state.factories import arguments_go_to_file
 from ..state.loading import from_record
 from ..state.module_argument import check_module
-from ..state.places import unwrapped
+from ..state.places import places_of, unwrapped
 from ..state.saving import into_record
 from .pretrained_folder import (
     MPK,
@@ -97,6 +98,8 @@ def save_pretrained(
     most = size_of(max_shard_size)
     hparams = get_hparams(module)
     check_rebuilds(module, hparams)
+    if changes := changes_of(unwrapped(module), places_of(module)):
+        hparams[CHANGED] = [[paths, what] for paths, what in changes]
     record = into_record(module)
     ours = {**record.metadata.get("burnish", {}), "hparams": hparams}
     record = record.replaced(

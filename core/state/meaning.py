@@ -17,6 +17,7 @@ from ..hyperparameters.declared_class import declared_class
 from ..hyperparameters.plain import BLUEPRINT, ORIGIN, RESULT
 from ..hyperparameters.registry import NAME
 from ..hyperparameters.unstored import ALL, UNSTORED
+from .changes import ChangedParts, stored_changes
 from .places import Places, places_of, unwrapped
 
 IGNORE = (
@@ -53,10 +54,13 @@ def compared(
     whole = unwrapped(module)
     found.root(stored, whole, declared_class(type(whole)))
     parts = _result(stored, record)
-    paths = [path for paths, _ in parts for path in paths]
+    changes = stored_changes(stored, record)
+    paths = [*changes, *(path for paths, _ in parts for path in paths)]
     carried = carried_paths(record, places, paths) if paths else {}
     if parts:
         _compare_parts(found, parts, carried, whole, record, places)
+    if changes:
+        ChangedParts(found, record, _by_path(places)).compare(changes, carried)
     if is_same_class(stored, declared_class(type(whole))):
         _find_untold_changes(found, carried, whole, places)
     return found

@@ -30,6 +30,7 @@ _WRAPPERS = frozenset(
         "ShardedDataParallel",
     }
 )
+_NAMES = WRAPPING | {"module"}
 
 
 def places_of(module: nn.Module) -> Places:
@@ -38,27 +39,33 @@ def places_of(module: nn.Module) -> Places:
     A wrapper adds nothing to a path. A module that contains itself is met once.
     """
     places: Places = []
-    above: set[int] = set()
-    unwrapped: set[tuple[str, int]] = set()
-
-    def visit(prefix: str, owner: nn.Module) -> None:
-        places.append((prefix, owner))
-        children = owner._modules
-        if not children:
-            return
-        above.add(id(owner))
-        for name, child in children.items():
-            if child is None or id(child) in above:
-                continue
-            if not wraps(owner, name):
-                visit(f"{prefix}{name}.", child)
-            elif (prefix, id(child)) not in unwrapped:
-                unwrapped.add((prefix, id(child)))
-                visit(prefix, child)
-        above.discard(id(owner))
-
-    visit("", module)
+    _visit("", module, places, set(), set())
     return places
+
+
+def _visit(
+    prefix: str,
+    owner: nn.Module,
+    places: Places,
+    above: set[int],
+    seen: set[tuple[str, int]],
+) -> None:
+    # A closure that calls itself would keep the module until garbage is collected.
+    places.append((prefix, owner))
+    above.add(id(owner))
+    for name, child in owner._modules.items():
+        if child is None:
+            continue
+        if name in _NAMES and wraps(owner, name):
+            if id(child) not in above and (prefix, id(child)) not in seen:
+                seen.add((prefix, id(child)))
+                _visit(prefix, child, places, above, seen)
+        elif not child._modules:
+            # Most modules have no children, and 5,000 pass here at every save.
+            places.append((f"{prefix}{name}.", child))
+        elif id(child) not in above:
+            _visit(f"{prefix}{name}.", child, places, above, seen)
+    above.discard(id(owner))
 
 
 def unwrapped(module: nn.Module) -> nn.Module:

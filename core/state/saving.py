@@ -51,7 +51,7 @@ def _record_of(
         ours["version"] = version
     if versions := versions_below(places):
         ours["versions"] = versions
-    hparams = recorded_hparams(inner)
+    hparams = recorded_hparams(inner, places)
     if hparams is not None:
         ours["hparams"] = hparams
         if only is not None or exclude is not None:

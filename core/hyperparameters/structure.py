@@ -1,0 +1,256 @@
+# pyright: reportPrivateUsage=false
+# Nn.Module's tables have no public names.
+"""What stands where in a module that is built, to tell what is changed by hand later.
+
+Of each part that is its class, and what its constructor was given and keeps under the
+name of the argument (``p`` of a dropout, ``stride`` of a convolution), where that is
+plain data, a function or a class.  Other attributes may be counters and caches.
+"""
+
+import sys
+from collections.abc import Iterable, Mapping
+from inspect import Parameter
+from types import BuiltinFunctionType, FunctionType
+from typing import Any, TypeAlias
+
+import torch
+from torch import nn
+
+from ...records.errors import RecordError
+from ...records.tree import Encoder
+from ..state.places import Places, places_of
+from .by_class import by_class
+from .declared_class import declared_class
+from .plain import ATTRIBUTES
+from .registry import MODULE, NAME, names_of
+from .signature import VARIADIC, parameters_of
+from .torch_layers import is_torch_layer
+from .unstored import description
+
+STRUCTURE = "_burnish_structure"
+"""Where a module keeps its `Structure`."""
+
+Class: TypeAlias = type[nn.Module] | tuple[str, str]
+"""A class; of a module that was pickled, its name if the program lacks it."""
+
+Row: TypeAlias = tuple[Class, tuple[str, ...], tuple[Any, ...]]
+"""The class of a part, and the names and values of its attributes."""
+
+Change: TypeAlias = tuple[list[str], dict[str, Any]]
+"""Paths, and what has come to stand at each of them; nothing: an empty node."""
+
+
+class Structure:
+    """The parts of a module as they were, by path."""
+
+    __slots__ = ("prefixes", "rows")
+
+    def __init__(self, prefixes: list[str], rows: list[Row]) -> None:
+        self.prefixes, self.rows = prefixes, rows
+
+    def changes(self, places: Places) -> list[Change]:
+        """Return what is different in the module that now stands at ``places``."""
+        # Of a wrapper and what it wraps, which stand at one path, the latter.
+        parts = dict(places)
+        owners = [*parts.values()]
+        if self.prefixes == [*parts]:
+            numbers = self._changed(owners)
+            of_number = ((n, _change(owners[n], self.rows[n])) for n in numbers)
+            return _grouped((self.prefixes[n], node) for n, node in of_number)
+        rows = dict(zip(self.prefixes, self.rows, strict=True))
+        nodes = [(p, _change(owner, rows.get(p))) for p, owner in parts.items()]
+        return _grouped([*nodes, *((p, {}) for p in rows if p not in parts)])
+
+    def _changed(self, owners: list[nn.Module]) -> Iterable[int]:
+        """Return the numbers of the parts that may be different."""
+        pairs = zip(owners, self.rows, strict=True)
+        try:
+            # Every save passes here, and nearly always all is as it was.
+            return [
+                n
+                for n, (owner, (cls, names, values)) in enumerate(pairs)
+                if type(owner) is not cls
+                or (names and tuple(map(owner.__dict__.get, names)) != values)
+            ]
+        except Exception:  # a tensor or an array is compared as many
+            return range(len(owners))
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> "Structure":
+        return self
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        rows = {id(row): row for row in self.rows}
+        portable = {key: _portable(row) for key, row in rows.items()}
+        return (_unpickled, (self.prefixes, [portable[id(row)] for row in self.rows]))
+
+
+def note_structure(module: nn.Module) -> None:
+    """Let ``module``, which has just been built, keep what stands where in it."""
+    try:
+        parts = dict(places_of(module))
+    except (AttributeError, RecursionError):
+        return  # no module yet, or one that is too deep to be saved
+    known: dict[type, tuple[tuple[str, ...], dict[Any, Row]]] = {}
+    rows: list[Row] = []
+    for owner in parts.values():
+        cls = type(owner)
+        if cls not in known:
+            known[cls] = (_names(cls), {})
+        names, by_values = known[cls]
+        values = tuple(map(owner.__dict__.get, names)) if names else ()
+        try:
+            rows.append(by_values[values])  # parts that are alike share one
+        except KeyError:
+            row = by_values[values] = (cls, *_lasting(names, values))
+            rows.append(row)
+        except TypeError:  # a list
+            rows.append((cls, *_lasting(names, values)))
+    module.__dict__[STRUCTURE] = Structure([*parts], rows)
+
+
+def changes_of(module: nn.Module, places: Places) -> list[Change]:
+    """Return what was changed in ``module`` since it was built, if that was noted."""
+    structure: Structure | None = module.__dict__.get(STRUCTURE)
+    return [] if structure is None else structure.changes(places)
+
+
+def plain_attribute(value: Any) -> Any:
+    """Return what stands for the value of an attribute in files."""
+    if isinstance(value, tuple):
+        return [plain_attribute(item) for item in value]  # pyright: ignore[reportUnknownVariableType]  # plain data
+    if isinstance(value, torch.dtype):
+        return str(value)
+    if type(value) not in _LASTING or isinstance(value, _NAMED):
+        return description(value)
+    try:
+        Encoder().encode(value, "")
+    except (TypeError, ValueError, RecordError):
+        return description(value)
+    return value
+
+
+def is_lasting(value: Any) -> bool:
+    """Return whether ``value`` cannot be changed, and so be compared later."""
+    if isinstance(value, tuple):
+        return all(map(is_lasting, value))  # pyright: ignore[reportUnknownArgumentType]  # plain data
+    return type(value) in _LASTING
+
+
+_NAMED = (FunctionType, BuiltinFunctionType, type)
+_LASTING = frozenset(
+    {int, float, str, bool, type(None), torch.dtype, FunctionType, BuiltinFunctionType}
+    | {type}
+)
+"""Types whose values stay as they are, and hold nothing that could be freed."""
+
+_MEANINGLESS = frozenset({"device", "dtype", "inplace", "training"})
+"""Arguments that change no number that a module computes, or that are its mode."""
+
+_SHAPES = frozenset(
+    {"in_features", "out_features", "num_features", "in_channels", "out_channels"}
+    | {"num_embeddings", "embedding_dim", "normalized_shape", "num_channels"}
+)
+"""Arguments of torch's layers that the shapes of their parameters show."""
+
+
+@by_class
+def _names(cls: type[nn.Module]) -> tuple[str, ...]:
+    try:
+        parameters: Mapping[str, Parameter] = parameters_of(cls)
+    except (TypeError, ValueError):
+        return ()  # a constructor in C
+    silent = _MEANINGLESS | _SHAPES if is_torch_layer(cls) else _MEANINGLESS
+    return tuple(
+        name
+        for name, parameter in parameters.items()
+        if name not in silent and parameter.kind not in VARIADIC
+    )
+
+
+def _lasting(
+    names: tuple[str, ...], values: tuple[Any, ...]
+) -> tuple[tuple[str, ...], tuple[Any, ...]]:
+    pairs = zip(names, values, strict=True)
+    chosen = [(name, value) for name, value in pairs if is_lasting(value)]
+    return tuple(name for name, _ in chosen), tuple(value for _, value in chosen)
+
+
+def _change(owner: nn.Module, row: Row | None) -> dict[str, Any] | None:
+    """Return what stands for ``owner`` if it is another one than ``row`` was."""
+    cls: Any = declared_class(type(owner))
+    if row is not None and _is_form_of(owner, cls, row[0]):
+        if isinstance(owner, torch.jit.ScriptModule) or cls is _unlazy(row[0]):
+            return None
+        changed = _changed_attributes(owner, row)
+        return {**_called(row[0]), ATTRIBUTES: changed} if changed else None
+    names = _names(type(owner))
+    names, values = _lasting(names, tuple(map(owner.__dict__.get, names)))
+    told = {n: plain_attribute(v) for n, v in zip(names, values, strict=True)}
+    return {**_called(cls), ATTRIBUTES: told}
+
+
+def _is_form_of(owner: nn.Module, now: Any, cls: Class) -> bool:
+    """Return whether ``owner``, now a ``now``, is the ``cls`` that was built.
+
+    TorchScript, lazy modules and training on several devices exchange classes.
+    """
+    if isinstance(owner, torch.jit.ScriptModule):
+        name: Any = getattr(owner, "original_name", None)
+        return bool(name == _called(cls)[NAME].rpartition(".")[2])
+    if now is cls or now is _unlazy(cls):
+        return True
+    if issubclass(now, nn.SyncBatchNorm) and isinstance(cls, type):
+        return issubclass(cls, nn.modules.batchnorm._BatchNorm)
+    return _called(now) == _called(cls)
+
+
+def _unlazy(cls: Class) -> Any:
+    return getattr(cls, "cls_to_become", None)
+
+
+def _called(cls: Class) -> dict[str, str]:
+    if isinstance(cls, tuple):
+        return {MODULE: cls[0], NAME: cls[1]}
+    return names_of(declared_class(cls))
+
+
+def _changed_attributes(owner: nn.Module, row: Row) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for name, value in zip(row[1], row[2], strict=True):
+        now = owner.__dict__.get(name)
+        # What became a tensor or an object was computed, and is no setting.
+        if is_lasting(now) and now is not value and now != value:
+            found[name] = plain_attribute(now)
+    return found
+
+
+def _grouped(changes: Iterable[tuple[str, dict[str, Any] | None]]) -> list[Change]:
+    """Return them by what stands there: a loop over layers changes many alike."""
+    groups: dict[str, Change] = {}
+    for prefix, node in changes:
+        if node is not None:
+            groups.setdefault(repr(node), ([], node))[0].append(prefix[:-1])
+    return [*groups.values()]
+
+
+def _portable(row: Row) -> Row:
+    """Return ``row`` without functions and classes, which may not be picklable."""
+    cls, names, values = row
+    name = cls if isinstance(cls, tuple) else (cls.__module__, cls.__qualname__)
+    pairs = zip(names, values, strict=True)
+    chosen = [(n, v) for n, v in pairs if not isinstance(v, _NAMED)]
+    return name, tuple(n for n, _ in chosen), tuple(v for _, v in chosen)
+
+
+def _unpickled(prefixes: list[str], rows: list[Row]) -> Structure:
+    return Structure(prefixes, [(_class_called(cls), *row) for cls, *row in rows])  # type: ignore[misc]  # as pickled
+
+
+def _class_called(name: Class) -> Class:
+    """Return the class of that name, if the program has it where it was."""
+    if isinstance(name, type):
+        return name
+    found: Any = sys.modules.get(name[0])
+    for part in name[1].split("."):
+        found = getattr(found, part, None)
+    return found if isinstance(found, type) else name

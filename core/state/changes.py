@@ -1,0 +1,142 @@
+# pyright: reportPrivateUsage=false
+# Nn.Module's tables have no public names.
+"""What was changed by hand in the stored module, beside the one that is loaded.
+
+What entries show (a head of another width, adapters that were put in) is judged as
+missing and unexpected entries are; here is what nothing else would tell of.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import nn
+
+from ...config.path import join
+from ...records.errors import RecordMismatchError
+from ...records.flat import FlatRecord
+from ...records.select import selected
+from ..hyperparameters.class_identity import is_same_class
+from ..hyperparameters.comparing import Comparison
+from ..hyperparameters.declared_class import declared_class
+from ..hyperparameters.differences import Named, difference
+from ..hyperparameters.plain import ATTRIBUTES, CHANGED, CONTAINERS_OF_TORCH
+from ..hyperparameters.registry import NAME
+from ..hyperparameters.structure import is_lasting, plain_attribute
+from ..hyperparameters.torch_layers import is_torch_layer
+from .places import unwrapped
+
+Changes = dict[str, Mapping[str, Any]]
+
+
+def stored_changes(stored: Mapping[str, Any], record: FlatRecord) -> Changes:
+    """Return what had come to stand at each path, an empty node where nothing does."""
+    changes: Changes = {}
+    items: Any = stored.get(CHANGED, [])
+    for item in items if isinstance(items, list) else [None]:
+        match item:
+            case [list() as paths, Mapping() as node] if all(
+                isinstance(path, str) for path in paths
+            ) and isinstance(node.get(ATTRIBUTES, {}), Mapping):
+                changes |= dict.fromkeys(paths, node)
+            case _:
+                problem = f"{CHANGED}: expected pairs of paths and a module"
+                raise RecordMismatchError(record.reading.file, [problem])
+    return changes
+
+
+@dataclass(slots=True)
+class ChangedParts:
+    """Compares stored changes with the parts of a module; `found` has the lines."""
+
+    found: Comparison
+    record: FlatRecord
+    modules: Mapping[str, nn.Module]
+    _absent: set[str] = field(default_factory=set[str])
+
+    def compare(self, changes: Changes, carried: Mapping[str, str | None]) -> None:
+        """Compare each of ``changes`` with what stands where rules ``carried`` it."""
+        for stored_path, node in sorted(changes.items()):
+            path = carried[stored_path]
+            if path is not None and self._is_read(path):
+                self._compare(path, node)
+
+    def _compare(self, path: str, node: Mapping[str, Any]) -> None:
+        part = self.modules.get(path)
+        if part is None:
+            if node and not _is_below(path, self._absent):
+                self._absent.add(path)
+                self._tell(self._of_addition(path), path, Named(node), "nothing")
+            return
+        part = unwrapped(part)
+        cls = declared_class(type(part))
+        if not node:
+            has_entries = any(True for _ in part.state_dict(keep_vars=True))
+            lines = self.found.noted if has_entries else self._differing
+            self._tell(lines, path, "nothing", cls.__qualname__)
+        elif isinstance(part, torch.jit.ScriptModule):
+            name = str(getattr(part, "original_name", ""))
+            if name != str(node.get(NAME)).rpartition(".")[2]:
+                self._tell(self._differing, path, Named(node), name)
+        elif not is_same_class(node, cls) and not _is_synchronized(node, cls):
+            lines = self._of_other_class(path, part)
+            self._tell(lines, path, Named(node), cls.__qualname__)
+        else:
+            self._compare_attributes(path, node, part, cls)
+
+    def _compare_attributes(
+        self, path: str, node: Mapping[str, Any], part: nn.Module, cls: type[nn.Module]
+    ) -> None:
+        # What an attribute of a user's own class is for, nobody knows.
+        lines = self._differing if is_torch_layer(cls) else self.found.unknown
+        for name, stored in node.get(ATTRIBUTES, {}).items():
+            if not path and name in self.found.passed:
+                continue
+            own = part.__dict__.get(name)
+            if is_lasting(own) and plain_attribute(own) != stored:
+                own = plain_attribute(own)
+                lines.append(difference(join(path, name), stored, own))
+
+    @property
+    def _differing(self) -> list[str]:
+        # After a rename, what stood at a path may stand elsewhere.
+        is_renamed = bool(self.record.reading.renamed)
+        return self.found.unknown if is_renamed else self.found.differing
+
+    def _of_addition(self, path: str) -> list[str]:
+        if any(name.startswith(f"{path}.") for name in self._entries()):
+            return self.found.noted
+        above = self.modules.get(path.rpartition(".")[0])
+        is_item = above is not None and type(unwrapped(above)) in CONTAINERS_OF_TORCH
+        return self._differing if is_item else self.found.unknown
+
+    def _of_other_class(self, path: str, part: nn.Module) -> list[str]:
+        begin = f"{path}." if path else ""
+        below = (n[len(begin) :] for n in self._entries() if n.startswith(begin))
+        stored = {name for name in below if "." not in name}
+        tensors = {**part._parameters, **part._buffers}
+        own = {name for name, tensor in tensors.items() if tensor is not None}
+        return self._differing if stored == own else self.found.noted
+
+    def _entries(self) -> list[str]:
+        return [p for entry in self.record.entries() for p in (entry.path, *entry.ties)]
+
+    def _is_read(self, path: str) -> bool:
+        only, exclude = self.record.reading.only, self.record.reading.exclude
+        return selected(path, only, exclude) or selected(f"{path}._", only, exclude)
+
+    def _tell(self, lines: list[str], path: str, stored: Named | str, own: str) -> None:
+        text = stored.text if isinstance(stored, Named) else stored
+        lines.append(f"{path}: stored {text:.80}, the module has {own:.80}")
+
+
+def _is_synchronized(node: Mapping[str, Any], cls: type[nn.Module]) -> bool:
+    """Return whether ``cls`` is what training on several devices makes of a norm."""
+    is_norm = str(node.get(NAME)).startswith("BatchNorm")
+    return is_norm and issubclass(cls, nn.SyncBatchNorm)
+
+
+def _is_below(path: str, others: set[str]) -> bool:
+    parts = path.split(".")
+    return any(".".join(parts[: n + 1]) in others for n in range(len(parts)))
