@@ -47,19 +47,8 @@ ORIGIN = "_burnish_blueprint"
 """Where a module keeps the blueprint that it was built from."""
 
 OWN = frozenset(
-    {
-        "__module__",
-        "__name__",
-        "__registered__",
-        CONTAINERS,
-        KINDS,
-        CHILDREN,
-        VERSION,
-        SAVE,
-        UNSTORED,
-        BLUEPRINT,
-        CHANGED,
-    }
+    {"__module__", "__name__", "__registered__", CONTAINERS, KINDS, CHILDREN}
+    | {VERSION, SAVE, UNSTORED, BLUEPRINT, CHANGED}
 )
 """Keys of a module's hyperparameters that are no argument."""
 
