@@ -3,6 +3,7 @@
 import dataclasses
 import io
 import os
+from contextlib import nullcontext
 from typing import Any, BinaryIO, Literal, TypeAlias
 
 import torch
@@ -90,7 +91,9 @@ def verify_file(file: Readable, *, strict: bool = False) -> "Verified":
     ``verified == "none"``, or if ``strict`` a `RecordChecksumError`.
     """
     maps = Maps()
-    with open_record(file) as record:
+    record = open_record(file)
+    # An opened record is its owner's to close.
+    with nullcontext() if isinstance(file, Record) else record:
         if strict and record.verified in ("none", "live"):
             raise MissingChecksumError(record.reading.file)
         record.check(maps)

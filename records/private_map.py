@@ -1,9 +1,12 @@
 """A private map of a file: its pages as memory, which nobody else sees changed."""
 
 import ctypes
+import itertools
 import mmap
 import os
+import weakref
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -27,19 +30,13 @@ _libc = ctypes.CDLL(None, use_errno=True)
 class _Pages:
     """Mapped memory that numpy takes for an array's, and holds as long as that."""
 
-    _munmap: Callable[..., int] = staticmethod(
-        ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_void_p, ctypes.c_size_t)(
-            ("munmap", _libc)
-        )
-    )
-
     def __init__(self, fd: int, offset: int, count: int) -> None:
         writable = mmap.PROT_READ | mmap.PROT_WRITE
         address = _mmap(None, count, writable, mmap.MAP_PRIVATE, fd, offset)
         if address == _FAILED:
             code = ctypes.get_errno()
             raise OSError(code, os.strerror(code))
-        self._address, self._count = address, count
+        _unmap_with(self, address, count)
         self.__array_interface__ = {
             "version": 3,
             "shape": (count,),
@@ -47,13 +44,30 @@ class _Pages:
             "data": (address, False),
         }
 
-    def __del__(self) -> None:
-        # Its attributes are missing when mapping failed; at exit, globals may be gone.
-        if hasattr(self, "_address"):
-            self._munmap(self._address, self._count)
 
+def _unmap_with(pages: _Pages, address: int | None, count: int) -> None:
+    """Give the memory back when ``pages`` goes away."""
+    while _gone:
+        _watching.pop(_gone.pop(), None)
+    key = next(_keys)
+    # A Ctrl-C that waits meanwhile would be raised at the first line of a `__del__`,
+    # and dropped there. This is calls of C alone, one of each iterator's.
+    calls = zip(
+        map(_munmap, (address,), (count,)), map(_gone.append, (key,)), strict=True
+    )
+    _watching[key] = weakref.ref(pages, partial(next, calls))
+
+
+_keys = itertools.count()
+_watching: dict[int, "weakref.ref[_Pages]"] = {}
+_gone: list[int] = []
+"""Keys of what goes away, which cannot take itself out of the dict meanwhile."""
 
 _FAILED = ctypes.c_void_p(-1).value
+
+_munmap: Callable[..., int] = ctypes.CFUNCTYPE(
+    ctypes.c_int, ctypes.c_void_p, ctypes.c_size_t
+)(("munmap", _libc))
 
 _mmap: Callable[..., int | None] = ctypes.CFUNCTYPE(
     ctypes.c_void_p,

@@ -354,3 +354,17 @@ def test_an_empty_new_name_moves_what_stood_below_up() -> None:
     assert set(open_record(state, rename={"model": ""})) == {"w", "b"}
     with pytest.raises(ValueError, match="'b' is an entry, and needs a name"):
         open_record(state, rename={"b": ""})
+
+
+def test_a_record_that_was_verified_is_still_open(tmp_path: Path) -> None:
+    file = tmp_path / "x.mpk"
+    Record.from_state_dict({"a": torch.ones(2), "b": torch.zeros(3)}).save(file)
+    record = open_record(file)
+
+    verify_file(record)
+    verify_file(record.select(only="a"))
+
+    assert record["b"].tolist() == [0, 0, 0]
+    with file.open("rb") as stream:
+        verify_file(stream)
+        assert not stream.closed

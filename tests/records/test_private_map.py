@@ -1,9 +1,14 @@
 """Maps of files: private, without descriptors, and gone with their last tensor."""
 
+import ctypes
 import gc
 import os
+import signal
 import subprocess
 import sys
+from collections import deque
+from functools import partial
+from operator import methodcaller
 from pathlib import Path
 
 import pytest
@@ -52,6 +57,21 @@ def test_pages_go_with_the_last_view_of_them(tmp_path: Path) -> None:
     assert n_maps(file) == 1
     del row
     gc.collect()
+    assert n_maps(file) == 0
+
+
+def test_a_ctrl_c_that_comes_while_pages_go_is_raised(tmp_path: Path) -> None:
+    file = tmp_path / "pages"
+    file.write_bytes(bytes(64))
+    fd = os.open(file, os.O_RDONLY)
+    holder = [private_map(fd, 0, 64)]
+    os.close(fd)
+    interrupt = partial(ctypes.CDLL(None)["raise"], int(signal.SIGINT))
+
+    # Python looks for signals between its own steps, and these are two in one.
+    with pytest.raises(KeyboardInterrupt):
+        deque(map(methodcaller("__call__"), (interrupt, holder.clear)), maxlen=0)
+
     assert n_maps(file) == 0
 
 

@@ -15,6 +15,7 @@ from burnish.records import (
     RecordChecksumError,
     RecordError,
     RecordMismatchError,
+    open_record,
 )
 
 
@@ -392,3 +393,34 @@ def test_optimizers_and_views_follow_a_load_into_a_living_module() -> None:
     optimizer.step()
 
     assert torch.equal(view, before - 1)
+
+
+class Keeping(nn.Module):
+    """A module with tensors in its extra state."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(2))
+        self.kept: Any = {"a": torch.arange(3), "b": [torch.arange(2), 4]}
+
+    def get_extra_state(self) -> Any:
+        return self.kept
+
+    def set_extra_state(self, state: Any) -> None:
+        self.kept = state
+
+
+def test_extra_state_with_tensors_is_renamed_with_its_module() -> None:
+    net = nn.ModuleDict({"old": Keeping()})
+    other: Any = nn.ModuleDict({"new": Keeping()})
+    other["new"].kept = None
+
+    burnish.load_record(
+        other, open_record(burnish.save_record(net), rename={"old": "new"})
+    )
+
+    assert other["new"].kept["a"].tolist() == [0, 1, 2]
+    assert other["new"].kept["b"][0].tolist() == [0, 1]
+    both = burnish.save_record(nn.ModuleDict({"a": Keeping(), "b": Keeping()}))
+    with pytest.raises(RecordMismatchError, match="both renamed"):
+        open_record(both, rename={"a": "b"})
