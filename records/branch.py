@@ -1,19 +1,26 @@
 """Branch: the typed view of a record, made when someone touches it."""
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .entry import Entry
 from .tree import Node, decode, tag_of
 
+if TYPE_CHECKING:
+    from .flat import FlatRecord
+
 Leaf = Callable[[str, int], object]
+Part = Callable[[str], "FlatRecord"]
+"""From a path to what stands below it, as a record."""
 
 
 class Branch:
     """What stands below one name of a record, by attribute, item or path."""
 
-    def __init__(self, index: dict[str, Any], leaf: Leaf) -> None:
-        self._index, self._leaf = index, leaf
+    def __init__(
+        self, index: dict[str, Any], leaf: Leaf, part: Part, path: str = ""
+    ) -> None:
+        self._index, self._leaf, self._part, self._path = index, leaf, part, path
 
     def at(self, path: str) -> Any:
         """Return what stands at the dotted ``path``; KeyError if nothing does."""
@@ -22,7 +29,7 @@ class Branch:
             if not isinstance(found, dict):
                 raise KeyError(path)
             found = found[part]
-        return self._value(found)
+        return self._value(found, path)
 
     def has(self, path: object) -> bool:
         """Return whether anything stands at ``path``."""
@@ -37,7 +44,9 @@ class Branch:
         if isinstance(key, int) and key < 0:
             key += len(self)
         key = str(key)
-        return self._value(self._index[key]) if key in self._index else self.at(key)
+        if key not in self._index:
+            return self.at(key)
+        return self._value(self._index[key], key)
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__") or name not in self._index:
@@ -61,12 +70,18 @@ class Branch:
     def __repr__(self) -> str:
         return f"<branch with {', '.join(self._index)}>"
 
-    def _value(self, found: Any) -> Any:
+    def _value(self, found: Any, path: str) -> Any:
         if isinstance(found, dict):
-            return Branch(found, self._leaf)
+            path = f"{self._path}.{path}" if self._path else path
+            return Branch(found, self._leaf, self._part, path)
         if isinstance(found, Entry):
             return found.tensor()
         return decode(found.node, self._leaf) if isinstance(found, _Plain) else found
+
+
+def record_of(branch: Branch) -> "FlatRecord":
+    """Return what stands in ``branch`` as a record, under its names there."""
+    return branch._part(branch._path)  # pyright: ignore[reportPrivateUsage]  # a name of a module may be any public one
 
 
 class _Plain:

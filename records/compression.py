@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from .errors import RecordError, RecordFormatError
+from .errors import TRUNCATED, RecordError, RecordFormatError
 from .sink import Sink, StreamSink
 from .source import MemorySource, Source
 
@@ -172,7 +172,9 @@ def _content(
                     raise _too_long(source, limit)
             data = decoder.unused_data if decoder.eof else b""
     if not decoder.eof:
-        raise RecordFormatError(source.name, "a file that ends before its content")
+        raise RecordFormatError(
+            source.name, "a file that ends before its content", cure=TRUNCATED
+        )
     return content
 
 

@@ -13,6 +13,12 @@ A wrong argument is a ValueError or a TypeError; a missing file stays an OSError
 
 from collections.abc import Sequence
 
+TRUNCATED = (
+    "The file is truncated: it was cut short while it was written or copied. Copy it "
+    "again, or use an older one."
+)
+"""What to do about a file that ends before its content."""
+
 
 class RecordError(Exception):
     """A record cannot be stored or read; nothing was changed."""

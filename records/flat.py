@@ -196,6 +196,7 @@ class FlatRecord(Record):
         entries: list[Entry] | None = None,
         tree: Node = ...,
         metadata: dict[str, Any] | None = None,
+        type_name: str | None = None,
         reading: Reading | None = None,
     ) -> Self:
         """Return the same record, of the same file, with other parts."""
@@ -207,6 +208,7 @@ class FlatRecord(Record):
                 entries=held.entries if entries is None else entries,
                 tree=held.tree if tree is ... else tree,
                 metadata=held.metadata if metadata is None else metadata,
+                type_name=held.type_name if type_name is None else type_name,
                 reading=held.reading if reading is None else reading,
                 typed=held.typed and is_whole,
             )
@@ -244,7 +246,8 @@ class FlatRecord(Record):
     def __exit__(self, *error: object) -> None:
         self.close()
 
-    def __getitem__(self, path: str) -> Any:
+    def __getitem__(self, path: str | int) -> Any:
+        path = str(path)
         entry = self.by_path().get(path)
         if entry is not None and not (self.is_typed and self._branch.has(path)):
             return entry.tensor()
@@ -290,8 +293,15 @@ class FlatRecord(Record):
         if branch is None:
             tree = self.tree
             index = index_of(self.entries(), tree, typed=self.is_typed)
-            branch = self.__dict__["_branch_index"] = Branch(index, self._leaf)
+            branch = self.__dict__["_branch_index"] = Branch(
+                index, self._leaf, self._part
+            )
         return branch
+
+    def _part(self, path: str) -> "FlatRecord":
+        from .part import part_of
+
+        return part_of(self, path)
 
     def _leaf(self, tag: str, number: int) -> object:
         return leaf_value(self.entries(), tag, number)

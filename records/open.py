@@ -9,6 +9,7 @@ from typing import Any, BinaryIO, Literal, TypeAlias
 import torch
 
 from ..config.path import Patterns
+from .branch import Branch, record_of
 from .calls import explain_calls
 from .entry import Entry, Payload
 from .errors import MissingChecksumError, RecordFormatError
@@ -19,12 +20,14 @@ from .reading import Reading
 from .record import Record
 from .renaming import Renames, renamed_record
 from .source import FileSource, Maps, MemorySource, Source, StreamSource
+from .source_errors import empty_source, folder_error, not_readable, unknown_content
 from .suffix import disagreement
 
 Readable: TypeAlias = (
-    str | os.PathLike[str] | BinaryIO | bytes | bytearray | memoryview | Record
+    str | os.PathLike[str] | BinaryIO | bytes | bytearray | memoryview | Record | Branch
 )
-"""A path, a URL, a binary file, bytes, or a record: whatever can be opened."""
+"""A path, a URL, a binary file, bytes, a record or a part of one (``record.encoder``).
+"""
 
 
 @explain_calls("burnish.open_record(file{})", "read")
@@ -54,8 +57,8 @@ def open_record(
         raise ValueError(
             f"hyperparameters is 'compare' or 'ignore', got {hyperparameters!r:.60}"
         )
-    if isinstance(file, Record):
-        record = file.flat()
+    if isinstance(file, Record | Branch):
+        record = file.flat() if isinstance(file, Record) else record_of(file)
         name, form = record.reading.file, record.reading.format
     else:
         source = _source_of(file, verify, mmap)
@@ -144,15 +147,10 @@ def _source_of(file: Any, verify: bool, map_file: bool | None) -> Source:
     if isinstance(file, str | os.PathLike):
         path: str | bytes = os.fspath(file)
         if os.path.isdir(path):
-            raise IsADirectoryError(
-                f"{path!r} is a folder; name the file in it, or use from_pretrained"
-            )
+            raise folder_error(os.fsdecode(path))
         return FileSource(os.fsdecode(path), verify=verify, map_file=map_file)
     if not hasattr(file, "read"):
-        raise TypeError(
-            "a record is read from a path, a binary file, bytes or a record; got "
-            f"{file!r:.80}"
-        )
+        raise not_readable(file)
     if isinstance(file, io.TextIOBase):
         raise TypeError("the file is open for text; open it with mode 'rb'")
     if hasattr(file, "seekable") and file.seekable():
@@ -185,7 +183,7 @@ def _read(source: Source, file: object) -> tuple[FlatRecord, str]:
 def _format_of(source: Source) -> tuple[Format, Source]:
     """Return the format of the content, and the content without its compression."""
     if not source.size:
-        raise RecordFormatError(source.name, "an empty file")
+        raise empty_source(source)
     form = _recognized(source)
     if form is not None:
         return form, source
@@ -195,12 +193,7 @@ def _format_of(source: Source) -> tuple[Format, Source]:
     form = None if content is None else _recognized(content)
     if content is not None and form is not None:
         return form, content
-    raise RecordFormatError(
-        source.name,
-        f"first bytes {bytes(source.read(0, min(8, source.size)))!r}",
-        "those of a known format",
-        "Known are .mpk, .mpk.zst, .json, .safetensors and torch's own files.",
-    )
+    raise unknown_content(source)
 
 
 def _recognized(source: Source) -> Format | None:

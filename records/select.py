@@ -63,6 +63,7 @@ def check_selection(
 
 def _any(tests: Sequence[Callable[[str, object], bool]], item: Entry | str) -> bool:
     if isinstance(item, str):
-        return any(test(item, None) for test in tests)
+        # A name without an entry is all that a predicate can be asked about.
+        return any(test(item, item) for test in tests)
     paths = (item.path, *item.ties)
     return any(test(path, item) for test in tests for path in paths)

@@ -9,7 +9,7 @@ from typing import Any, BinaryIO, Protocol
 import torch
 
 from ..config.storage.opening import IrregularFileError, open_regular
-from .errors import RecordError, RecordFormatError
+from .errors import TRUNCATED, RecordError, RecordFormatError
 from .private_map import GRANULARITY, private_map
 
 _WINDOW = 1 << 20
@@ -85,7 +85,7 @@ class FileSource:
         while done < count:
             got = os.preadv(fd, [buffer[done : done + (1 << 30)]], offset + done)
             if got == 0:
-                raise RecordFormatError(self.name, "the file was cut while it was read")
+                raise _early_end(self.name)
             done += got
         return buffer
 
@@ -179,9 +179,10 @@ class StreamSource:
         self.name = name or str(getattr(file, "name", "file object"))
         self.verify, self._file = verify, file
         self._lock = threading.Lock()
-        self._start = file.tell()
-        self.size = file.seek(0, io.SEEK_END) - self._start
-        file.seek(self._start)
+        self.start = file.tell()
+        """Where the file object stood when it was handed over."""
+        self.size = file.seek(0, io.SEEK_END) - self.start
+        file.seek(self.start)
 
     def read(self, offset: int, count: int) -> memoryview:
         """Return ``count`` bytes at ``offset``; RecordFormatError if there are less."""
@@ -189,11 +190,11 @@ class StreamSource:
         pieces = bytearray()
         # The place in the file is the file object's: one thread at a time moves it.
         with self._lock:
-            self._file.seek(self._start + offset)
+            self._file.seek(self.start + offset)
             while len(pieces) < count:
                 piece = self._file.read(count - len(pieces))
                 if not piece:
-                    raise RecordFormatError(self.name, "the file ends too early")
+                    raise _early_end(self.name)
                 pieces += piece
         return memoryview(pieces)
 
@@ -209,6 +210,10 @@ class StreamSource:
         """Do nothing: who opened the file closes it."""
 
 
+def _early_end(file: str) -> RecordFormatError:
+    return RecordFormatError(file, "an end while it was read", cure=TRUNCATED)
+
+
 def check_range(source: Source, offset: int, count: int) -> None:
     """Raise `RecordFormatError` unless the source has ``count`` bytes at ``offset``."""
     if offset < 0 or count < 0 or offset + count > source.size:
@@ -216,7 +221,7 @@ def check_range(source: Source, offset: int, count: int) -> None:
             source.name,
             f"{source.size:,} bytes",
             f"at least {offset + count:,}",
-            "The file was cut short; copy or save it again.",
+            TRUNCATED,
         )
 
 

@@ -19,6 +19,7 @@ from ...config.storage.replacement import write_text
 from ...records.errors import RecordFormatError
 from ...records.flat import FlatRecord
 from ...records.open import open_record
+from ...records.source_errors import what_to_read
 from ..hyperparameters.plain import SAVE
 from .shards import INDEX, open_shards, read_index, shard_names
 
@@ -114,7 +115,7 @@ def _weights(folder: str, config: Mapping[str, Any] | None) -> str:
         listed = ", ".join(sorted(os.listdir(folder))[:8]) or "nothing"
         raise FileNotFoundError(
             f"{folder} holds no weights, only {listed}; expected {SAFETENSORS}, "
-            f"{INDEX} or {MPK}"
+            f"{INDEX} or {MPK}. It is a folder, {what_to_read(folder)}"
         )
     said = None if config is None else config.get(SAVE)
     if len(there) > 1 and said is not None:

@@ -7,7 +7,7 @@ from typing import Any
 
 import orjson
 
-from ..errors import RecordFormatError
+from ..errors import TRUNCATED, RecordFormatError
 from ..limits import LIST, MAP, MEMBER, NUMBER, TEXT, WORD, allowance, text_cost
 from ..source import MemorySource, Source
 from ..tree import DEEPEST, MAX_DEPTH
@@ -89,7 +89,7 @@ class JsonReader:
     def __init__(self, source: Source, budget: int | None = None) -> None:
         self._source = source
         self._window, self._start, self._at = b"", 0, 0
-        self._spent = 0
+        self._spent, self._is_file = 0, True
         self._budget = allowance(source.size if budget is None else budget)
         if bytes(source.read(0, min(3, source.size))) == b"\xef\xbb\xbf":
             self._start = 3
@@ -99,6 +99,7 @@ class JsonReader:
         """Return a reader of a text in memory, of which nothing is copied."""
         reader = cls(MemorySource(text, name=name), budget)
         reader._window, reader._at, reader._start = text, reader._start, 0
+        reader._is_file = False
         return reader
 
     @property
@@ -226,7 +227,16 @@ class JsonReader:
         return RecordFormatError(
             self._source.name,
             f"JSON that is damaged at byte {self.position:,}: {problem}",
+            cure=TRUNCATED if self._is_cut() else "",
         )
+
+    def _is_cut(self) -> bool:
+        """Return whether the file ends where no document does."""
+        if not self._is_file:
+            return False
+        size = self._source.size
+        end = bytes(self._source.read(max(0, size - 64), min(64, size)))
+        return self.position >= size or not end.rstrip().endswith(b"}")
 
     def _items(self, first: bytes, last: bytes) -> Iterator[None]:
         self.take(first)

@@ -19,6 +19,7 @@ from ..columns import Column, are_sizes, is_size
 from ..contents import Contents
 from ..entry import Entry
 from ..errors import (
+    TRUNCATED,
     RecordChecksumError,
     RecordError,
     RecordFormatError,
@@ -31,6 +32,7 @@ from ..limits import allowance
 from ..planes import PLANED
 from ..sink import Sink
 from ..source import Source
+from ..source_errors import wrong_size
 from .layout import ALIGN, LONGEST_BIN, PART, Layout, pieces_of
 from .stored import Stored
 
@@ -162,7 +164,7 @@ def _read_header(source: Source, budget: int) -> tuple[Any, int]:
             source.name, "other first bytes", "those of an .mpk file"
         )
     if len(head) < _BEFORE_HEADER:
-        raise RecordFormatError(source.name, f"only {len(head)} bytes")
+        raise RecordFormatError(source.name, f"only {len(head)} bytes", cure=TRUNCATED)
     version = head[len(MAGIC)]
     if version != VERSION:
         raise RecordVersionError(source.name, version, VERSION, "the file's format")
@@ -172,7 +174,9 @@ def _read_header(source: Source, budget: int) -> tuple[Any, int]:
     data = _BEFORE_HEADER + length + _AFTER_HEADER - 1
     if length > min(MAX_HEADER, allowance(budget)) or data + 5 > source.size:
         raise RecordFormatError(
-            source.name, f"a header of {length:,} bytes in a file of {source.size:,}"
+            source.name,
+            f"a header of {length:,} bytes in a file of {source.size:,}",
+            cure=TRUNCATED,
         )
     rest = (
         b"" if data + 5 <= len(head) else source.read(len(head), data + 5 - len(head))
@@ -207,7 +211,9 @@ def _checked_layout(
     sizes = [entry.nbytes for entry in entries]
     if sum(sizes) > source.size:
         raise RecordFormatError(
-            source.name, f"entries of {sum(sizes):,} bytes in a file of {source.size:,}"
+            source.name,
+            f"entries of {sum(sizes):,} bytes in a file of {source.size:,}",
+            cure=TRUNCATED,
         )
     layout = Layout.of(sizes)
     if table["offset"] != layout.starts:
@@ -216,12 +222,7 @@ def _checked_layout(
         )
     size = data + layout.end + len(document_tail(b"")) + 8 * len(entries)
     if size != source.size:
-        raise RecordFormatError(
-            source.name,
-            f"{source.size:,} bytes",
-            f"{size:,}",
-            "The file was cut short or something was added to it.",
-        )
+        raise wrong_size(source, size)
     return layout
 
 

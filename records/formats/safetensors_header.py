@@ -6,8 +6,9 @@ from typing import Any
 import torch
 
 from ..columns import is_shape
-from ..errors import RecordFormatError
+from ..errors import TRUNCATED, RecordFormatError
 from ..source import Source
+from ..source_errors import wrong_size
 from .json_reader import JsonReader, quick_value
 
 MAX_HEADER = 100_000_000
@@ -60,7 +61,7 @@ def read_header(
         raise RecordFormatError(
             source.name,
             f"a header of {length:,} bytes in a file of {source.size:,}",
-            cure="The file was cut short; copy or save it again.",
+            cure=TRUNCATED,
         )
     text = bytes(source.read(8, length))
     quick = quick_value(text, budget)
@@ -147,9 +148,4 @@ def check_places(tensors: dict[str, Tensor], source: Source, data: int) -> None:
             raise RecordFormatError(source.name, f"{name!r:.80} {what}")
         at = end
     if data + at != source.size:
-        raise RecordFormatError(
-            source.name,
-            f"{source.size:,} bytes",
-            f"{data + at:,}",
-            "The file was cut short or something was added to it.",
-        )
+        raise wrong_size(source, data + at)

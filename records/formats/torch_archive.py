@@ -17,7 +17,7 @@ from ...config.user_warning import warn_user
 from ..contents import Contents
 from ..dtypes import NAME_OF
 from ..entry import Entry
-from ..errors import RecordError, RecordFormatError
+from ..errors import TRUNCATED, RecordError, RecordFormatError
 from ..flat import FlatRecord
 from ..format import Format, WriteOptions
 from ..sink import Sink
@@ -155,6 +155,9 @@ def _explained(error: Exception) -> tuple[str, str, str]:
     if "TorchScript" in text:
         cure = "Open it with torch.jit.load and save its state_dict()."
         return "a TorchScript program", "a state dict", cure
+    if "not a zip file" in text:
+        # Its directory stands at its end.
+        return "a damaged file of torch, without its end", "", TRUNCATED
     return f"a damaged file of torch ({type(error).__name__}: {text[:120]})", "", ""
 
 

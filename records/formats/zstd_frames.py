@@ -110,11 +110,11 @@ def read_table(
     ``tail`` returns the last so many bytes of the file of ``size`` bytes.
     """
     if size < len(MARK) + _HEAD.size + 8 + _FOOT.size:
-        return "a file that is cut short"
+        return "a truncated file, which was cut short"
     count, descriptor, magic = _FOOT.unpack(tail(_FOOT.size))
     length = 8 * count + _FOOT.size
     if magic != _TABLE_MAGIC or descriptor or _HEAD.size + length > size or not count:
-        return "a file that is cut short: its table of frames is not at its end"
+        return "a truncated file, cut short before the table of frames at its end"
     table = tail(_HEAD.size + length)
     if _HEAD.unpack(table[: _HEAD.size]) != (_TABLE, length):
         return "a damaged table of frames"

@@ -92,7 +92,7 @@ def test_a_newer_version_is_refused_by_its_number() -> None:
 def test_bytes_after_the_end_are_refused() -> None:
     data = Recorder().dumps(Record.from_state_dict({"a": torch.ones(2)}))
 
-    with pytest.raises(RecordFormatError, match="cut short or something was added"):
+    with pytest.raises(RecordFormatError, match="Something was added"):
         open_record(data + b"\0")
 
 

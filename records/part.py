@@ -1,0 +1,89 @@
+"""What stands below one name of a record, as a record of its own."""
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+from ..config.path import Patterns
+from .entry import Entry
+from .flat import FlatRecord
+from .select import selected, selection
+
+
+def part_of(record: FlatRecord, path: str) -> FlatRecord:
+    """Return what stands below ``path``, under the names that it has there.
+
+    The hyperparameters of the whole say nothing of a part, so it has none; the
+    versions of its classes come with it. TypeError for a record of declared fields.
+    """
+    if record.is_typed:
+        raise TypeError(
+            f"{path!r} is a part of a {record.type_name}, whose fields are declared; "
+            "only parts of a module's record are records"
+        )
+    prefix = f"{path}."
+
+    def is_below(item: object) -> bool:
+        return any(name.startswith(prefix) for name in _names(item))
+
+    chosen, plain = selection(record.entries(), record.tree or {}, is_below, None)
+    entries = [_moved_up(entry, prefix) for entry in chosen]
+    tree = {name.removeprefix(prefix): node for name, node in plain.items()}
+    reading = record.reading
+    origins = {new: old for old, new in reading.renamed.items()}
+    names = [name for entry in entries for name in (entry.path, *entry.ties)]
+    return record.replaced(
+        entries=entries,
+        tree=tree,
+        metadata=_metadata(record.metadata, path),
+        type_name="",
+        reading=dataclasses.replace(
+            reading,
+            only=None,
+            exclude=_left_out(prefix, reading.only, reading.exclude),
+            renamed={origins.get(prefix + n, prefix + n): n for n in [*names, *tree]},
+        ),
+    )
+
+
+def _names(item: object) -> tuple[str, ...]:
+    """Return the names of an entry, or of what has only a name."""
+    return (item.path, *item.ties) if isinstance(item, Entry) else (str(item),)
+
+
+def _moved_up(entry: Entry, prefix: str) -> Entry:
+    """Return ``entry`` under the names that it has below ``prefix``."""
+    paths = [
+        path.removeprefix(prefix) for path in _names(entry) if path.startswith(prefix)
+    ]
+    return dataclasses.replace(entry, path=paths[0], ties=tuple(paths[1:]))
+
+
+def _metadata(metadata: Mapping[str, Any], path: str) -> dict[str, Any]:
+    told: Any = metadata.get("burnish")
+    ours: dict[str, Any] = dict(told) if isinstance(told, Mapping) else {}
+    stored: Any = ours.pop("versions", None)
+    versions: Mapping[str, Any] = stored if isinstance(stored, Mapping) else {}
+    for key in ("hparams", "version", "type", "part"):
+        ours.pop(key, None)
+    below = {
+        name.removeprefix(f"{path}."): version
+        for name, version in versions.items()
+        if name.startswith(f"{path}.")
+    }
+    ours |= {"versions": below} if below else {}
+    ours |= {"version": versions[path]} if path in versions else {}
+    return {**metadata, "burnish": ours}
+
+
+def _left_out(
+    prefix: str, only: Patterns | None, exclude: Patterns | None
+) -> Patterns | None:
+    """Return the pattern of what the reader of the whole did not want of the part."""
+    if only is None and exclude is None:
+        return None
+
+    def is_left_out(item: object) -> bool:
+        return not any(selected(prefix + name, only, exclude) for name in _names(item))
+
+    return is_left_out

@@ -1,0 +1,108 @@
+"""What to say of a source that holds no record: a folder, an empty file, an object."""
+
+import os
+from collections.abc import Mapping
+from contextlib import suppress
+
+from .errors import TRUNCATED, RecordFormatError
+from .source import Source, StreamSource
+from .suffix import format_of_suffix
+
+_SMALL = 64
+"""Bytes that every file of a record has."""
+
+
+def wrong_size(source: Source, expected: int) -> RecordFormatError:
+    """Return the error of a file that has to have ``expected`` bytes and has not."""
+    is_short = source.size < expected
+    cure = TRUNCATED if is_short else "Something was added to it: copy the file again."
+    found = f"{source.size:,} bytes"
+    return RecordFormatError(source.name, found, f"{expected:,}", cure)
+
+
+def empty_source(source: Source) -> RecordFormatError:
+    """Return the error of a source without bytes."""
+    if isinstance(source, StreamSource) and source.start:
+        return RecordFormatError(
+            source.name,
+            f"no bytes after position {source.start:,}, where the file object stands",
+            cure="To read it from its beginning: file.seek(0).",
+        )
+    return RecordFormatError(source.name, "an empty file", cure=TRUNCATED)
+
+
+def unknown_content(source: Source) -> RecordFormatError:
+    """Return the error of bytes that are of no format."""
+    cure = "Known are .mpk, .mpk.zst, .json, .safetensors and torch's own files."
+    if isinstance(source, StreamSource) and source.start:
+        cure += (
+            f" The file object stands at position {source.start:,}: file.seek(0) goes "
+            "to its beginning."
+        )
+    if source.size < _SMALL:
+        cure += f" A file of {source.size:,} bytes may be truncated."
+    first = bytes(source.read(0, min(8, source.size)))
+    found = f"first bytes {first!r}"
+    return RecordFormatError(source.name, found, "those of a known format", cure)
+
+
+def folder_error(folder: str) -> IsADirectoryError:
+    """Return the error of a folder where a file was expected."""
+    return IsADirectoryError(f"{folder!r} is a folder, {what_to_read(folder)}")
+
+
+def what_to_read(folder: str) -> str:
+    """Return in words what ``folder`` holds, and which call reads it."""
+    names: list[str] = []
+    with suppress(OSError):
+        names = sorted(os.listdir(folder))
+    if "checkpoint.json" in names:
+        run, files = os.path.dirname(os.path.abspath(folder)), _records(names)
+        return (
+            f"one checkpoint of a run: burnish.Checkpoints({run!r}).restore(...) "
+            f"restores it; a part of it is a file, {_listed(files)}"
+        )
+    steps = [n for n in names if _is_file(folder, n, "checkpoint.json")]
+    if steps:
+        return (
+            f"the checkpoints of a run: burnish.Checkpoints({folder!r}).restore(...) "
+            f"restores one; the files of the newest are in {steps[-1]!r}"
+        )
+    if any(_is_file(folder, name, "state.ron") for name in names):
+        return "a run of burnish.train.HyperState, whose load(...) continues it"
+    if "config.json" in names:
+        return f"which burnish.from_pretrained({folder!r}, Net) reads"
+    files = _records(names)
+    if files:
+        return f"expected a file; it holds {_listed(files)}"
+    return f"expected a file; it holds {_listed(names) if names else 'nothing'}"
+
+
+def not_readable(value: object) -> TypeError:
+    """Return the error of an object that nothing can be read from."""
+    expected = "a record is read from a path, a binary file, bytes or a record"
+    if isinstance(value, Mapping):
+        return TypeError(
+            f"{expected}; got a {type(value).__name__}. A state dict becomes one by "
+            "burnish.Record.from_state_dict(state_dict)."
+        )
+    if hasattr(value, "named_parameters"):
+        return TypeError(
+            f"{expected}; got a {type(value).__name__}. The record of a module is "
+            "burnish.core.into_record(module)."
+        )
+    return TypeError(f"{expected}; got {value!r:.80}")
+
+
+def _is_file(folder: str, *names: str) -> bool:
+    return os.path.isfile(os.path.join(folder, *names))
+
+
+def _records(names: list[str]) -> list[str]:
+    """Return those of ``names`` that say the format of a record."""
+    endings = [name for name in names if format_of_suffix(name) is not None]
+    return [name for name in endings if name != "checkpoint.json"]
+
+
+def _listed(names: list[str]) -> str:
+    return ", ".join(names[:6]) + (", ..." if len(names) > 6 else "")

@@ -1,0 +1,125 @@
+"""What holds no record is told what it is, and which call reads it."""
+
+import io
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+import burnish
+from burnish.records import Record, RecordFormatError, open_record
+from burnish.train import HyperState
+
+
+class Net(burnish.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.lin = nn.Linear(8, 8)
+
+
+FORMATS = ["mpk", "mpk.zst", "mpk.gz", "json", "json.gz", "json.zst", "safetensors"]
+
+
+@pytest.mark.parametrize("suffix", [*FORMATS, "pt"])
+@pytest.mark.parametrize("share", [0.0, 0.2, 0.5, 0.9])
+def test_a_file_that_was_cut_short_is_called_truncated(
+    suffix: str, share: float, tmp_path: Path
+) -> None:
+    file = tmp_path / f"net.{suffix}"
+    if suffix == "pt":
+        torch.save(Net().state_dict(), file)
+    else:
+        Net().save_record(file)
+    data = file.read_bytes()
+    file.write_bytes(data[: int(share * len(data))])
+
+    with pytest.raises(RecordFormatError, match="truncated"):
+        Net.from_record(file)
+
+
+def test_a_file_that_grew_is_not_called_truncated() -> None:
+    data = Net().save_record()
+
+    with pytest.raises(RecordFormatError, match="Something was added to it") as error:
+        open_record(data + b"\0")
+    assert "truncated" not in str(error.value)
+
+
+def test_a_file_object_at_its_end_is_told_to_seek() -> None:
+    file = io.BytesIO()
+    Net().save_record(file)
+    end = f"{file.tell():,}"
+
+    with pytest.raises(RecordFormatError, match=rf"position {end}.*file\.seek\(0\)"):
+        Net.from_record(file)
+    file.seek(5)
+    with pytest.raises(RecordFormatError, match=r"position 5: file\.seek\(0\)"):
+        Net.from_record(file)
+    file.seek(0)
+    assert Net.from_record(file).lin.weight.shape == (8, 8)
+
+
+def test_a_record_in_the_middle_of_a_file_object_is_read() -> None:
+    file = io.BytesIO(b"before" + Net().save_record())
+    file.seek(6)
+
+    assert Net.from_record(file).lin.weight.shape == (8, 8)
+
+
+def test_a_folder_of_checkpoints_names_checkpoints(tmp_path: Path) -> None:
+    checkpoint = burnish.Checkpoints(tmp_path / "run").save(1, model=Net())
+
+    with pytest.raises(IsADirectoryError, match=r"Checkpoints\(.*\)\.restore\("):
+        open_record(tmp_path / "run")
+    with pytest.raises(IsADirectoryError, match=r"one checkpoint.*model\.mpk"):
+        open_record(checkpoint)
+    with pytest.raises(FileNotFoundError, match=r"no weights.*Checkpoints\("):
+        burnish.from_pretrained(tmp_path / "run")
+
+
+def test_a_folder_of_a_pretrained_module_names_from_pretrained(tmp_path: Path) -> None:
+    Net().save_pretrained(tmp_path / "net")
+
+    with pytest.raises(IsADirectoryError, match=r"burnish\.from_pretrained\('"):
+        open_record(tmp_path / "net")
+
+
+def test_a_run_of_hyper_state_names_it(tmp_path: Path) -> None:
+    from dataclasses import dataclass
+
+    @dataclass
+    class Config:
+        lr: float = 0.1
+
+    @dataclass
+    class State:
+        step: int
+
+    run = HyperState.load(
+        Config, State, lambda _: State(0), checkpoint_dir=tmp_path / "run"
+    )
+    run.step()
+
+    with pytest.raises(IsADirectoryError, match="HyperState"):
+        open_record(tmp_path / "run")
+
+
+def test_another_folder_lists_its_records(tmp_path: Path) -> None:
+    with pytest.raises(IsADirectoryError, match="it holds nothing"):
+        open_record(tmp_path)
+    Net().save_record(tmp_path / "net.mpk")
+    (tmp_path / "notes.txt").touch()
+    with pytest.raises(IsADirectoryError, match=r"it holds net\.mpk$"):
+        open_record(tmp_path)
+
+
+def test_a_module_and_a_state_dict_are_told_how_they_become_records() -> None:
+    net = Net()
+
+    with pytest.raises(TypeError, match=r"got a Net.*into_record\(module\)"):
+        net.load_record(net)  # type: ignore[arg-type]  # the test
+    with pytest.raises(TypeError, match=r"Record\.from_state_dict\(state_dict\)"):
+        net.load_record(net.state_dict())  # type: ignore[arg-type]  # the test
+    net.load_record(burnish.core.into_record(Net()))
+    net.load_record(Record.from_state_dict(Net().state_dict()))
