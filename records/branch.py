@@ -10,17 +10,15 @@ if TYPE_CHECKING:
     from .flat import FlatRecord
 
 Leaf = Callable[[str, int], object]
-Part = Callable[[str], "FlatRecord"]
-"""From a path to what stands below it, as a record."""
 
 
 class Branch:
     """What stands below one name of a record, by attribute, item or path."""
 
     def __init__(
-        self, index: dict[str, Any], leaf: Leaf, part: Part, path: str = ""
+        self, index: dict[str, Any], leaf: Leaf, whole: "FlatRecord", path: str = ""
     ) -> None:
-        self._index, self._leaf, self._part, self._path = index, leaf, part, path
+        self._index, self._leaf, self._whole, self._path = index, leaf, whole, path
 
     def at(self, path: str) -> Any:
         """Return what stands at the dotted ``path``; KeyError if nothing does."""
@@ -73,7 +71,7 @@ class Branch:
     def _value(self, found: Any, path: str) -> Any:
         if isinstance(found, dict):
             path = f"{self._path}.{path}" if self._path else path
-            return Branch(found, self._leaf, self._part, path)
+            return Branch(found, self._leaf, self._whole, path)
         if isinstance(found, Entry):
             return found.tensor()
         return decode(found.node, self._leaf) if isinstance(found, _Plain) else found
@@ -81,7 +79,9 @@ class Branch:
 
 def record_of(branch: Branch) -> "FlatRecord":
     """Return what stands in ``branch`` as a record, under its names there."""
-    return branch._part(branch._path)  # pyright: ignore[reportPrivateUsage]  # a name of a module may be any public one
+    from .part import part_of
+
+    return part_of(branch._whole, branch._path)  # pyright: ignore[reportPrivateUsage]  # a name of a module may be any public one
 
 
 class _Plain:

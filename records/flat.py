@@ -291,17 +291,9 @@ class FlatRecord(Record):
     def _branch(self) -> Branch:
         branch = self.__dict__.get("_branch_index")
         if branch is None:
-            tree = self.tree
-            index = index_of(self.entries(), tree, typed=self.is_typed)
-            branch = self.__dict__["_branch_index"] = Branch(
-                index, self._leaf, self._part
-            )
+            index = index_of(self.entries(), self.tree, typed=self.is_typed)
+            branch = self.__dict__["_branch_index"] = Branch(index, self._leaf, self)
         return branch
-
-    def _part(self, path: str) -> "FlatRecord":
-        from .part import part_of
-
-        return part_of(self, path)
 
     def _leaf(self, tag: str, number: int) -> object:
         return leaf_value(self.entries(), tag, number)
