@@ -18,19 +18,11 @@ from ...records.show import show_dtype
 from ..evolution.derived import Derived
 from .allowed import Allowed
 from .conversion import misfit
+from .cures import cure_of
 from .entries import Content
 from .grouping import grouped
 from .meaning import IGNORE
 from .places import WRAPPING
-
-_UNCHANGED = "The module is as it was."
-
-_CURE = (
-    f"{_UNCHANGED} Build it from the hyperparameters saved with the record, "
-    "rename paths with open_record(rename=...), leave entries out with "
-    "open_record(exclude=...), or allow them: allow_missing=..., allow_unexpected=..., "
-    "strict=False."
-)
 
 
 @dataclass(slots=True)
@@ -99,15 +91,23 @@ def plan_load(
         raise RecordMismatchError(file, [f"found {found}, expected one of a module"])
     plan, problems = Plan(), list[str]()
     stored = _by_path(record, content, plan)
-    used = _match(content, stored, record, plan, problems)
+    used, misfits = _match(content, stored, record, plan, problems)
+    n_misfits = len(problems)
     _check_left_over(content, record, stored, used, allowed, plan, problems)
+    is_matched = len(problems) == n_misfits
     if not problems and not allowed.is_empty_allowed:
         problems += _nothing_matched(content, stored, plan)
-    if differing:
-        cure = f"{_CURE} {IGNORE}" if problems else f"{_UNCHANGED} {IGNORE}"
-        raise RecordMismatchError(file, [*problems, *differing], cure)
-    if problems:
-        raise RecordMismatchError(file, problems, _CURE)
+        is_matched = not problems
+    if problems or differing:
+        cure = cure_of(
+            record,
+            {p: e.shape for p, e in stored.items() if e.kind != "transient"},
+            {e.path: e.shape for e in content.entries if e.kind != "transient"},
+            misfits,
+            is_matched=is_matched,
+        )
+        ignore = f" {IGNORE}" if differing else ""
+        raise RecordMismatchError(file, [*problems, *differing], f"{cure}{ignore}")
     _finish_report(plan, record)
     return plan
 
@@ -118,7 +118,8 @@ def _match(
     record: FlatRecord,
     plan: Plan,
     problems: list[str],
-) -> set[int]:
+) -> tuple[set[int], list[str]]:
+    """Put what fits into ``plan``; return the stored entries in use, and misfits."""
     used: set[int] = set()
     misfits: dict[str, list[str]] = {}
     keeps_stored = record.reading.dtype is not None
@@ -148,7 +149,7 @@ def _match(
         used.add(id(found))
     for problem, paths in misfits.items():
         problems += [f"{name}: {problem}" for name in grouped(paths)]
-    return used
+    return used, [path for paths in misfits.values() for path in paths]
 
 
 def _takes_stored_dtype(target: Entry, found: Entry, record: FlatRecord) -> bool:

@@ -1,0 +1,126 @@
+"""An error of a load says what helps with this very problem, and it does help."""
+
+import ast
+import re
+
+import pytest
+from torch import nn
+
+import burnish
+from burnish.core import load_record
+from burnish.records import RecordMismatchError, open_record
+
+
+class Net(burnish.Module):
+    def __init__(self, width: int = 4, classes: int = 2) -> None:
+        super().__init__()
+        self.stem = nn.Linear(3, width)
+        self.head = nn.Linear(width, classes)
+
+
+def error_of(module: nn.Module, source: object) -> str:
+    with pytest.raises(RecordMismatchError) as error:
+        load_record(module, source)  # type: ignore[arg-type]  # whatever is readable
+    return str(error.value)
+
+
+def test_another_shape_is_told_to_build_or_exclude_and_nothing_that_does_not_help() -> (
+    None
+):
+    data = Net().save_record()
+    net = Net(classes=5)
+
+    text = error_of(net, data)
+
+    assert "Net.from_record(file) does" in text
+    assert "strict=False" not in text
+    assert "allow_missing" not in text
+    written = re.search(r"exclude=(\[.*?\])", text)
+    assert written is not None
+    exclude = ast.literal_eval(written[1])
+    record = open_record(data, exclude=exclude)
+    report = load_record(net, record, hyperparameters="ignore")
+    assert report.loaded == ["stem.weight", "stem.bias"]
+
+
+def test_many_other_shapes_are_told_by_some_names() -> None:
+    text = error_of(Net(width=8), Net().save_record())
+
+    assert "exclude=['stem.weight', 'stem.bias', 'head.weight'])" in text
+    layers = nn.Sequential(*[nn.Linear(2, 2) for _ in range(3)])
+    others = nn.Sequential(*[nn.Linear(3, 3) for _ in range(3)])
+    text = error_of(others, burnish.save_record(layers))
+    assert "exclude=['0.weight', '1.weight', '2.weight', ...])" in text
+
+
+def test_a_file_without_hyperparameters_names_no_from_record() -> None:
+    text = error_of(nn.Linear(2, 3), burnish.save_record(nn.Linear(2, 2)))
+
+    assert "from_record" not in text
+    assert "exclude=['weight', 'bias']" in text
+
+
+@pytest.mark.parametrize("only", [None, "head.**"])
+def test_a_part_of_a_record_is_told_where_it_is(only: str | None) -> None:
+    record = open_record(Net().save_record(), only=only)
+    layer = nn.Linear(4, 2)
+
+    text = error_of(layer, record)
+
+    assert "open_record(file)['head']" in text
+    load_record(layer, record["head"])
+
+
+def test_a_record_of_a_part_is_told_where_it_belongs() -> None:
+    stem = nn.Linear(3, 4)
+
+    text = error_of(Net(), burnish.save_record(stem))
+
+    assert "load_record(module.stem, file)" in text
+
+
+def test_a_part_of_other_shapes_is_named_all_the_same() -> None:
+    text = error_of(nn.Linear(9, 9), Net().save_record())
+
+    assert "below 'head'" in text
+
+
+def test_names_with_another_beginning_are_told_the_renaming() -> None:
+    record = open_record(Net().save_record(), rename={"stem": "model.trunk"})
+
+    text = error_of(Net(), record)
+
+    assert "rename={'model.trunk': 'stem'}" in text
+    load_record(Net(), open_record(record, rename={"model.trunk": "stem"}))
+
+
+def test_names_that_no_renaming_explains_get_the_general_cure() -> None:
+    record = open_record(Net().save_record(), rename={"stem": "a", "head": "b"})
+
+    text = error_of(Net(), record)
+
+    assert "rename={old: new}" in text
+    assert "strict=False" in text
+
+
+def test_shapes_and_names_are_told_together() -> None:
+    record = open_record(Net().save_record(), rename={"stem": "trunk"})
+
+    text = error_of(Net(classes=3), record)
+
+    assert "exclude=['head.weight', 'head.bias']" in text
+    assert "rename={'trunk': 'stem'}" in text
+
+
+def test_hyperparameters_alone_say_nothing_of_names_and_shapes() -> None:
+    class Dropped(burnish.Module):
+        def __init__(self, p: float = 0.1) -> None:
+            super().__init__()
+            self.lin = nn.Linear(2, 2)
+            self.drop = nn.Dropout(p)
+
+    text = error_of(Dropped(0.5), Dropped().save_record())
+
+    assert 'hyperparameters="ignore"' in text
+    assert "exclude" not in text
+    assert "rename" not in text
