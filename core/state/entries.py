@@ -65,7 +65,7 @@ def content_of(
     _leave_out(content, places)
     _check_form(content, is_left_out)
     if encode:
-        check_state_dict(places)
+        check_state_dict(places, is_left_out)
         _encode_extra(content)
     return content
 

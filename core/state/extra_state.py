@@ -2,12 +2,15 @@
 # Nn.Module's tables have no public names.
 """What a module keeps beside parameters and buffers: torch's ``get_extra_state``."""
 
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from torch import Tensor, nn
 
+from ...config.path import Patterns, matches
 from ...records.errors import RecordError
-from .places import Places
+from ...records.memory import storage_of
+from .places import WRAPPING, Places, wraps
 
 EXTRA = "_extra_state"
 """The name of it in torch's state dicts, and here."""
@@ -23,25 +26,98 @@ def extra_state(module: nn.Module) -> Any:
     return module.get_extra_state()
 
 
-def check_state_dict(places: Places) -> None:
+def check_state_dict(
+    places: Places, is_left_out: Callable[[str], bool] | None = None
+) -> None:
     """Raise `RecordError` for a module that keeps tensors that only it knows of.
 
-    Classes that write a state dict of their own (packed weights of quantized layers)
-    would lose them here. Those that only rename or filter what they have do not.
+    Classes and hooks that put more into a state dict (packed weights of quantized
+    layers, sums of a metric) would lose it here. Those that only rename, convert
+    or filter what they have do not. ``is_left_out`` says what is not to be saved.
     """
+    known: _Known | None = None
     for prefix, owner in places:
-        if type(owner)._save_to_state_dict is nn.Module._save_to_state_dict:
+        if not _writes_more(owner):
             continue
-        state: dict[str, Any] = {}
-        owner._save_to_state_dict(state, "", keep_vars=True)
-        known = {
-            id(t) for own in (owner._parameters, owner._buffers) for t in own.values()
-        }
-        for name, value in state.items():
-            if isinstance(value, Tensor) and id(value) not in known and name != EXTRA:
-                raise RecordError(
-                    f"{prefix}{name}: {type(owner).__qualname__} writes it into its "
-                    "state dict, and it is neither a parameter nor a buffer. Save this "
-                    "module before it is packed, or save its state dict: "
-                    "Record.from_state_dict(module.state_dict()).save(file)."
-                )
+        known = known or _Known(places)
+        for path, tensor in _tensors(_written(owner), prefix):
+            if known.has(path, tensor) or (is_left_out and is_left_out(path)):
+                continue
+            raise RecordError(
+                f"{path}: {type(owner).__qualname__} writes it into its state dict, "
+                "and it is neither a parameter nor a buffer. Give the class "
+                "get_extra_state and set_extra_state for it, name it in skip=, or "
+                "save its state dict: "
+                "Record.from_state_dict(module.state_dict()).save(file)."
+            )
+
+
+def _writes_more(owner: nn.Module) -> bool:
+    cls = type(owner)
+    is_usual = (
+        cls._save_to_state_dict is nn.Module._save_to_state_dict
+        and cls.state_dict is nn.Module.state_dict
+        and not owner._state_dict_hooks
+    )
+    # Wrappers gather what is distributed, and have nothing of their own.
+    return not is_usual and not any(wraps(owner, name) for name in owner._modules)
+
+
+def _written(owner: nn.Module) -> Mapping[str, Any]:
+    """Return what ``owner`` and its hooks put into a state dict; nothing if they fail.
+
+    Many overrides take no arguments.
+    """
+    state: dict[str, Any] = {}
+    owner._save_to_state_dict(state, "", keep_vars=True)
+    if not owner._state_dict_hooks and type(owner).state_dict is nn.Module.state_dict:
+        return state
+    for options in ({"keep_vars": True}, {}):
+        try:
+            found: Any = owner.state_dict(**options)
+        except Exception:  # whoever refuses to write one has lost nothing here
+            continue
+        return {**state, **found} if isinstance(found, Mapping) else state
+    return state
+
+
+def _tensors(state: Mapping[Any, Any], prefix: str) -> Iterator[tuple[str, Tensor]]:
+    for name, value in state.items():
+        path = f"{prefix}{name}"
+        if isinstance(value, Tensor):
+            yield path, value
+        elif isinstance(value, Mapping) and name != EXTRA:
+            yield from _tensors(value, f"{path}.")  # pyright: ignore[reportUnknownArgumentType]  # anything
+
+
+class _Known:
+    """What a record has of the modules at ``places``, by path and by memory."""
+
+    def __init__(self, places: Places) -> None:
+        self.paths: set[str] = set()
+        self.tensors: set[int] = set()
+        self.storages: set[int] = set()
+        self.skips: list[tuple[str, Patterns]] = []
+        for prefix, owner in places:
+            self.paths.add(prefix + EXTRA)
+            if patterns := getattr(type(owner), "_burnish_skip", ()):
+                self.skips.append((prefix, patterns))
+            for name, tensor in (*owner._parameters.items(), *owner._buffers.items()):
+                self.paths.add(prefix + name)
+                if tensor is not None:
+                    self.tensors.add(id(tensor))
+                    self.storages.add(storage_of(tensor))
+        self.storages.discard(0)
+
+    def has(self, path: str, tensor: Tensor) -> bool:
+        """Return whether the record has it, or was told to leave it out."""
+        if path in self.paths or id(tensor) in self.tensors:
+            return True
+        if storage_of(tensor) in self.storages:
+            return True
+        # A wrapper's own names for what it wraps.
+        short = ".".join(part for part in path.split(".") if part not in WRAPPING)
+        return short in self.paths or any(
+            path.startswith(prefix) and matches(patterns, path[len(prefix) :])
+            for prefix, patterns in self.skips
+        )

@@ -1,9 +1,11 @@
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 import torch
 from torch import nn
 
+import burnish
 from burnish.core import into_record, load_record
 from burnish.records import RecordError
 
@@ -74,6 +76,65 @@ def test_a_module_that_only_its_own_state_dict_knows_is_refused() -> None:
 
     with pytest.raises(RecordError, match=r"layer\.packed: .*Packed"):
         into_record(nn.ModuleDict({"layer": Packed()}))
+
+
+class Sums(nn.Module):
+    """A metric with state of its own: some write it with a hook, some otherwise."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.fc = nn.Linear(2, 2)
+        self.total = torch.ones(3)
+
+
+class Overriding(Sums):
+    def state_dict(self, *args: Any, **kwargs: Any) -> Any:
+        state = super().state_dict(*args, **kwargs)
+        state[kwargs.get("prefix", "") + "total"] = self.total
+        return state
+
+
+class Nesting(Sums):
+    def state_dict(self) -> Any:  # type: ignore[override]  # as users write it
+        return {"weights": super().state_dict(), "sums": {"total": self.total}}
+
+
+def hooked() -> nn.Module:
+    module = Sums()
+
+    def add(owner: Any, state: Any, prefix: str, metadata: Any) -> None:
+        state[prefix + "total"] = owner.total
+
+    module.register_state_dict_post_hook(add)
+    return module
+
+
+@pytest.mark.parametrize("build", [Overriding, Nesting, hooked])
+def test_tensors_that_only_an_override_or_a_hook_writes_are_refused(
+    build: Callable[[], nn.Module],
+) -> None:
+    module = nn.ModuleDict({"layer": build()})
+
+    with pytest.raises(RecordError, match=r"layer\..*total: .* into its state dict"):
+        into_record(module)
+    burnish.save_record(module, only="layer.fc.**")
+
+
+@pytest.mark.filterwarnings("ignore:.*torch.jit.*:DeprecationWarning")
+def test_hooks_that_rename_convert_or_filter_lose_nothing() -> None:
+    def rename(owner: Any, state: Any, prefix: str, metadata: Any) -> None:
+        state[f"{prefix}old"] = state.pop(f"{prefix}weight").detach()
+        state[f"{prefix}bias"] = state[f"{prefix}bias"].half()
+
+    class Refusing(nn.Linear):
+        def state_dict(self, *args: Any, **kwargs: Any) -> Any:
+            raise NotImplementedError
+
+    module = nn.ModuleDict({"a": nn.Linear(2, 2), "b": Refusing(2, 2)})
+    module["a"].register_state_dict_post_hook(rename)
+    module["a"] = torch.compile(module["a"])  # type: ignore[assignment]  # a module
+
+    assert len(into_record(module).entries()) == 4
 
 
 def test_a_module_that_contains_itself_is_met_once() -> None:
