@@ -38,7 +38,7 @@ def checked_column(
         are_fine = False
     if not are_fine:
         i = next((i for i, v in enumerate(values) if not column.is_fine(v)), 0)
-        known = isinstance(paths, list) and i < len(paths)
+        known = isinstance(paths, list) and i < len(paths) and is_text(paths[i])  # pyright: ignore[reportUnknownArgumentType]  # anything
         where = f"{paths[i]!r:.80}" if known else f"entry {i}"
         raise RecordFormatError(
             file, f"{where} has the {column.what} {values[i]!r:.80}"

@@ -168,7 +168,7 @@ class Mutant:
     def compiled(self) -> tuple[CodeType, _Mutator]:
         """Return the code of the file with the error, and where it is."""
         mutator = _Mutator(self.number)
-        tree = mutator.visit(ast.parse((ROOT / self.file).read_text()))
+        tree = mutator.visit(ast.parse(source_of(self.file)))
         code = compile(ast.fix_missing_locations(tree), str(ROOT / self.file), "exec")
         return code, mutator
 
@@ -197,6 +197,12 @@ def _short(name: str) -> str:
     # Through src/burnish, whose folders are links to those at the top.
     file, root = Path(name).resolve(), ROOT.resolve()
     return str(file.relative_to(root)) if file.is_relative_to(root) else ""
+
+
+@cache
+def source_of(file: str) -> str:
+    """Return the text of a file as it was when this process first asked for it."""
+    return (ROOT / file).read_text()
 
 
 def places(file: str) -> int:
@@ -315,10 +321,15 @@ class Campaign:
             _silence()
             try:
                 mutant.install()
+            except BaseException:
+                os._exit(_NOT_INSTALLED)
+            try:
                 os._exit(any(self._fails(items[i]) for i in tests))
             except BaseException:  # what it is does not matter
                 os._exit(1)
         status = os.waitpid(child, 0)[1]
+        if os.WIFEXITED(status) and os.WEXITSTATUS(status) == _NOT_INSTALLED:
+            raise RuntimeError(f"{mutant} could not take the place of what it is of")
         end = os.WTERMSIG(status) if os.WIFSIGNALED(status) else 0
         self.hangs += end == signal.SIGPROF
         if status and end != signal.SIGALRM:
@@ -340,6 +351,9 @@ class Campaign:
                 break
             tests.append(i)
         return tests
+
+
+_NOT_INSTALLED = 99
 
 
 def _traced(
@@ -390,6 +404,7 @@ def main() -> int:
     )  # fmt: skip
     hypothesis.settings.load_profile("mutate")
     for file in FILES:
+        source_of(file)
         import_module("burnish." + file.removesuffix(".py").replace("/", "."))
     mutants = sample(options.files, options.n, random.Random(options.seed))
     end = time.monotonic() + 60 * options.minutes

@@ -141,7 +141,7 @@ COSTS = {
     "text": (b'"abc"', TEXT + WORD + 5),
     "wide text": ('"é😀"'.encode(), TEXT + WORD + 8),
     "empty list": (b"[]", LIST),
-    "list": (b"[1, null]", LIST + NUMBER + WORD),
+    "list": (b"[1 , null]", LIST + NUMBER + WORD),
     "empty map": (b"{}", MAP),
     "map": (
         b'{"a": true, "b": 1}',
@@ -155,7 +155,25 @@ def test_values_are_read_with_the_memory_that_they_take_and_not_with_less(
     kind: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     value, cost = COSTS[kind]
-    text = b"[" + b", ".join([value] * 7) + b"]"
+    text = b"[" + b",\n".join([value] * 7) + b"]"
+    least = LIST + 7 * cost
+    # What is read in one call counts as a list of its own, by its length.
+    most = least + 7 * (LIST + NUMBER + len(value) + 2)
+
+    assert least <= counted(text, most, monkeypatch).spent <= most
+    with pytest.raises(RecordFormatError, match=r"would fill over [\d,]+ bytes"):
+        counted(text, least - 1, monkeypatch)
+
+
+SPACED = {kind: (v, c) for kind, (v, c) in COSTS.items() if b" " in v or b"\xc3" in v}
+
+
+@pytest.mark.parametrize("kind", SPACED)
+def test_values_that_are_read_step_by_step_take_what_the_table_says(
+    kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    value, cost = SPACED[kind]
+    text = b"[ " + b" , ".join([value] * 7) + b" ]"
 
     assert counted(text, LIST + 7 * cost, monkeypatch).spent == LIST + 7 * cost
     with pytest.raises(RecordFormatError, match=r"would fill over [\d,]+ bytes"):
