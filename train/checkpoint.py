@@ -6,14 +6,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from torch import nn
+
 from ..config.interrupts import all_or_nothing
 from ..config.path import did_you_mean
+from ..config.user_warning import warn_user
 from ..records.calls import home_of
 from ..records.errors import RecordError, RecordFormatError, RecordMismatchError
 from ..records.flat import FlatRecord
 from ..records.open import open_record
 from .manifest import FILE, Manifest
-from .parts import VALUE, fill, kind_of, record_of_part, undo_of
+from .parts import VALUE, fill, kind_of, other_flags, record_of_part, undo_of
 from .plain import value_of
 
 Number = int | float
@@ -150,6 +153,8 @@ class Checkpoint(os.PathLike[str]):
         file = str(self.file(name))
         try:
             fill(name, part, record, self.manifest.parts[name][1])
+            if isinstance(part, nn.Module):
+                _warn_of_flags(name, part, record)
         except RecordMismatchError as error:
             if "hyperparameters=" in str(error):
                 error.add_note(
@@ -174,6 +179,20 @@ def _home(name: str) -> str:
         return ""
     where = " The file is checkpoints[step].file('model')." * ("open_record" in home)
     return f" {home}{where}"
+
+
+def _warn_of_flags(name: str, module: nn.Module, record: FlatRecord) -> None:
+    """Warn of layers that the saved run did not train and this one does, or otherwise.
+
+    The program freezes its modules itself, so that a restore does not.
+    """
+    for path, was_trained in other_flags(module, record).items():
+        was, now = ("trained", "frozen") if was_trained else ("frozen", "trained")
+        warn_user(
+            f"{name}.{path} was {was} when the checkpoint was saved, and is {now} now; "
+            "to go on as it was, set its requires_grad before the next step",
+            RuntimeWarning,
+        )
 
 
 def _is_atomic(part: object) -> bool:

@@ -85,7 +85,10 @@ class HyperState(Generic[C, S]):
         begun and resumed runs alike; ``ignore_extra`` drops stored fields that the
         classes do not have. The newest ``keep_last`` stay; `step` writes at each
         multiple of ``every``; with ``rng`` the random generators are kept too.
-        ``hyperparameters="ignore"`` fills modules of other hyperparameters too.
+        Modules and optimizers of a resumed run are those that were stored: an
+        override under which the run would begin with a module of other hyperparameters
+        is an error, one that would change an optimizer a warning.
+        ``hyperparameters="ignore"`` permits it, and fills such modules.
         Raises ConfigError, RecordError, or FileNotFoundError, naming file and field.
         """
         key = checkpoint_key or "step"
@@ -96,7 +99,8 @@ class HyperState(Generic[C, S]):
         source = _source(path, folders, key)
         given = None if path is None else Path(path)
         file = given if source is None else source / CONFIG
-        config = load(config_cls, file, [*overrides], ignore_extra)
+        changes = [*overrides]
+        config = load(config_cls, file, changes, ignore_extra)
         context = dict(ctx or {})
 
         def begin() -> S:
@@ -105,6 +109,7 @@ class HyperState(Generic[C, S]):
         options: dict[str, Any] = {"keep_last": keep_last, "every": every, "rng": rng}
         if source is None:
             return cls(config, begin(), folders=folders, **options)
+        stored = load(config_cls, file, [], ignore_extra) if changes else config
         state = read_state(
             source,
             state_cls,
@@ -113,6 +118,11 @@ class HyperState(Generic[C, S]):
             context,
             ignore_extra=ignore_extra,
             hyperparameters=hyperparameters,
+            begin_before=(
+                None
+                if stored == config
+                else lambda: _called(initial_state, stored, context)
+            ),
         )
         made = cls(config, state, folders=folders, **options)
         if rng:

@@ -15,6 +15,7 @@ import torch
 from torch import nn
 
 from ..config.user_warning import warn_user
+from ..core.state.identity import named_params
 from ..core.state.loading import load_record
 from ..core.state.saving import into_record
 from ..records.errors import RecordMismatchError
@@ -98,6 +99,20 @@ def fill(name: str, part: object, record: FlatRecord, kind: str) -> None:
         _refill(name, part, value_of(record), record.reading.file)
     else:
         raise _unfit(name, part, record, kind)
+
+
+def other_flags(module: nn.Module, record: FlatRecord) -> dict[str, bool]:
+    """Return by path which parameters were stored frozen and are not, or otherwise.
+
+    For a module that was filled from ``record``, and so has its IDs.
+    """
+    stored = {e.id: e.requires_grad for e in record.entries() if e.id is not None}
+    return {
+        param.path: stored[param.id]
+        for param in named_params(module)
+        if stored.get(param.id, param.tensor.requires_grad)
+        is not param.tensor.requires_grad
+    }
 
 
 def undo_of(part: object) -> Callable[[], object]:

@@ -23,12 +23,13 @@ from ..config.path import child, did_you_mean, under
 from ..config.prepare import Preparation
 from ..config.tree import is_dict, is_items
 from ..config.validate import put_back
+from ..core.state.places import unwrapped
 from ..records.errors import RecordFormatError, RecordMismatchError
 from .blobs import BOUND, FILLED, SERIALIZED, Described, opened, rebuilt
 from .blobs import serializable_class as class_of
 from .bound import built as built_optimizer
 from .deferred import Deferred, Origin, View, at
-from .parts import fill
+from .parts import fill, other_flags
 from .plain import value_of
 from .rng import kept_generators
 from .seed_blobs import read_seed_blob
@@ -61,6 +62,11 @@ class Restoring:
     def folder(self) -> Path:
         """Where the records lie."""
         return self.origin.folder
+
+    @property
+    def files(self) -> dict[str, str]:
+        """The file of each object by its path, once the state was asked for."""
+        return {path: file for path, (file, _) in self._places.items()}
 
     def state(self, cls: Any, tree: Any) -> Any:
         """Return the state that ``tree`` describes, its versions upgraded already."""
@@ -118,6 +124,9 @@ class Restoring:
         if told.kind == FILLED:
             found = self._found(path)
             fill(path, found, record, told.part)
+            if isinstance(found, nn.Module):
+                for name, flag in other_flags(found, record).items():
+                    unwrapped(found).get_parameter(name).requires_grad_(flag)
             return found
         return rebuilt(told, record, annotation)
 

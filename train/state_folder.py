@@ -14,6 +14,7 @@ from ..config.tree import Struct
 from ..config.versioned import has_versions, upgrade
 from ..records.open import open_record
 from .blobs import BOUND, FILLED, SERIALIZED, Described
+from .config_change import check_change
 from .deferred import Origin
 from .parts import MODULE
 from .plain import record_of, value_of
@@ -58,8 +59,12 @@ def read_state(
     *,
     ignore_extra: bool,
     hyperparameters: Literal["compare", "ignore"] | None = None,
+    begin_before: Callable[[], S] | None = None,
 ) -> S:
-    """Return the state in ``folder``; ``begin`` makes one anew where that is needed."""
+    """Return the state in ``folder``; ``begin`` makes one anew where that is needed.
+
+    ``begin_before`` makes that of the stored config, if ``config`` is another.
+    """
     tree, _ = read_tree(folder / STATE)
     if has_versions(cls):
         tree = upgrade(cls, tree)
@@ -67,6 +72,14 @@ def read_state(
         Origin(folder), config, begin, ctx, ignore_extra, hyperparameters
     )
     state: S = restoring.state(cls, tree)
+    if begin_before is not None:
+        check_change(
+            folder,
+            restoring.files,
+            begin_before,
+            begin,
+            is_allowed=hyperparameters == "ignore",
+        )
     return state
 
 

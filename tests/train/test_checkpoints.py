@@ -536,3 +536,17 @@ def test_a_manifest_that_lies_about_a_part_is_refused_and_nothing_changed(
 
     assert same(model, filled(net(), 2.0))
     assert who == [2]
+
+
+def test_a_layer_that_was_frozen_is_named_when_it_would_be_trained(
+    tmp_path: Path,
+) -> None:
+    saved, fresh = net(), net()
+    saved[0].weight.requires_grad_(False)
+    Checkpoints(tmp_path).save(1, model=saved)
+
+    with pytest.warns(RuntimeWarning, match=r"model\.0\.weight was frozen .* trained"):
+        Checkpoints(tmp_path).restore(model=fresh)
+
+    fresh[0].weight.requires_grad_(False)
+    assert Checkpoints(tmp_path).restore(model=fresh) == 1

@@ -287,9 +287,68 @@ def test_j6_a_checkpoint_as_initial_path_stays_as_it_is(tmp_path: Path) -> None:
 def test_j7_overrides_hold_on_resume(tmp_path: Path) -> None:
     advance(load(tmp_path), 1)
 
-    again = load(tmp_path, overrides=["optim.lr=0.5"])
+    again = load(tmp_path, overrides=["optim.n_warm=5"])
+
+    assert again.config.optim.n_warm == 5
+
+
+def test_an_override_that_an_optimizer_does_not_follow_is_warned_of(
+    tmp_path: Path,
+) -> None:
+    advance(load(tmp_path), 1)
+
+    with pytest.warns(RuntimeWarning, match=r"lr 0\.5 in group 0 \(before: 0\.1\)"):
+        again = load(tmp_path, overrides=["optim.lr=0.5"])
 
     assert again.config.optim.lr == 0.5
+    assert again.state.optim.param_groups[0]["lr"] == 0.1
+    assert load(tmp_path, overrides=["optim.lr=0.1"]).config == Config()
+
+
+def test_an_override_that_contradicts_a_stored_module_is_refused(
+    tmp_path: Path,
+) -> None:
+    advance(load(tmp_path), 1)
+
+    with pytest.raises(
+        RecordMismatchError, match=r"net\.width: stored 3, the config makes 4"
+    ):
+        load(tmp_path, overrides=["width=4"])
+    again = load(tmp_path, overrides=["width=4"], hyperparameters="ignore")
+
+    assert again.state.net.layer.in_features == 3
+
+
+@dataclass
+class Filled:
+    step: int
+    net: nn.Module
+    undecorated: nn.Module
+
+
+def begin_filled(config: Config) -> Filled:
+    return Filled(0, Net(config.width), nn.Linear(2, 2))
+
+
+def test_layers_that_were_frozen_are_frozen_when_the_run_is_resumed(
+    tmp_path: Path,
+) -> None:
+    built = load(tmp_path / "built")
+    built.state.net.layer.weight.requires_grad_(False)
+    advance(built, 1)
+    filled = HyperState.load(
+        Config, Filled, begin_filled, checkpoint_dir=tmp_path / "filled"
+    )
+    filled.state.undecorated.bias.requires_grad_(False)  # type: ignore[union-attr]  # a Linear
+    advance(filled, 1)
+
+    first = load(tmp_path / "built").state.net
+    second = HyperState.load(
+        Config, Filled, begin_filled, checkpoint_dir=tmp_path / "filled"
+    ).state.undecorated
+
+    assert [p.requires_grad for p in first.parameters()] == [False, True]
+    assert [p.requires_grad for p in second.parameters()] == [True, False]
 
 
 def test_j7_a_smaller_state_loads_if_extras_are_ignored(tmp_path: Path) -> None:

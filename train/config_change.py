@@ -1,0 +1,79 @@
+"""What a changed config would make, held beside what a checkpoint brings back."""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from ..config.user_warning import warn_user
+from ..core.state.meaning import check_meaning
+from ..optim.param_groups import plain_group
+from ..records.errors import RecordMismatchError
+from .blobs import BOUND, MODULE, Described, opened
+from .deferred import at
+from .rng import kept_generators
+
+_CURE = (
+    "The checkpoint builds it as it was saved, whatever the config says. Leave the "
+    "override out, begin a run of its own, or go on with what is stored: "
+    'HyperState.load(..., hyperparameters="ignore").'
+)
+
+
+def check_change(
+    folder: Path,
+    files: Mapping[str, str],
+    begin_before: Callable[[], Any],
+    begin_now: Callable[[], Any],
+    *,
+    is_allowed: bool,
+) -> None:
+    """Compare what a run would begin with now with the objects in ``folder``.
+
+    ``files`` are those of the objects by path. Raises RecordMismatchError for a module
+    of other hyperparameters, unless ``is_allowed``; warns of an optimizer's.
+    """
+    kinds = {path: _kind(folder / file, path) for path, file in files.items()}
+    with kept_generators():
+        now = begin_now()
+        before = begin_before() if BOUND in kinds.values() else None
+    for path, kind in kinds.items():
+        new = at(now, path)
+        if kind == MODULE and isinstance(new, nn.Module) and not is_allowed:
+            _check_module(folder / files[path], path, new)
+        if kind == BOUND and isinstance(new, torch.optim.Optimizer):
+            _warn_of_optimizer(path, at(before, path), new)
+
+
+def _kind(file: Path, path: str) -> str:
+    return Described.read(opened(file, path)).kind if file.suffix != ".msgpack" else ""
+
+
+def _check_module(file: Path, path: str, new: nn.Module) -> None:
+    stored: Any = opened(file, path).metadata.get("burnish", {})
+    try:
+        check_meaning(new, stored.get("hparams"), str(file))
+    except RecordMismatchError as error:
+        problems = [
+            f"{path}.{p}".replace("the module has", "the config makes")
+            for p in error.problems
+        ]
+        raise RecordMismatchError(str(file), problems, _CURE) from None
+
+
+def _warn_of_optimizer(path: str, old: Any, new: torch.optim.Optimizer) -> None:
+    """Warn of what the change of the config would change, and a resume does not."""
+    groups = zip(getattr(old, "param_groups", ()), new.param_groups, strict=False)
+    for index, (was, now) in enumerate(groups):
+        before, after = plain_group(was), plain_group(now)
+        for name in sorted(after.keys() - {"params"}):
+            if before.get(name) != after[name]:
+                warn_user(
+                    f"{path}: the config now makes {name} {after[name]} in group "
+                    f"{index} (before: {before.get(name)}), and the optimizer goes on "
+                    "with what the checkpoint stores; to change it, set "
+                    f"run.state.{path}.param_groups[{index}][{name!r}]",
+                    RuntimeWarning,
+                )
