@@ -11,8 +11,9 @@ from ..config.user_warning import warn_user
 from ..core.state.meaning import check_meaning
 from ..optim.param_groups import plain_group
 from ..records.errors import RecordMismatchError
-from .blobs import BOUND, MODULE, Described, opened
+from .blobs import BOUND, Described, opened
 from .deferred import at
+from .parts import MODULE
 from .rng import kept_generators
 
 _CURE = (
@@ -57,8 +58,8 @@ def _check_module(file: Path, path: str, new: nn.Module) -> None:
         check_meaning(new, stored.get("hparams"), str(file))
     except RecordMismatchError as error:
         problems = [
-            f"{path}.{p}".replace("the module has", "the config makes")
-            for p in error.problems
+            f"{path}.{problem.replace('the module has', 'the config makes')}"
+            for problem in error.problems
         ]
         raise RecordMismatchError(str(file), problems, _CURE) from None
 
