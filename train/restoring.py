@@ -24,7 +24,7 @@ from ..config.prepare import Preparation
 from ..config.tree import is_dict, is_items
 from ..config.validate import put_back
 from ..core.state.places import unwrapped
-from ..records.errors import RecordFormatError, RecordMismatchError
+from ..records.errors import RecordMismatchError
 from .blobs import BOUND, FILLED, SERIALIZED, Described, opened, rebuilt
 from .blobs import serializable_class as class_of
 from .bound import built as built_optimizer
@@ -34,9 +34,7 @@ from .plain import value_of
 from .rng import kept_generators
 from .seed_blobs import read_seed_blob
 from .serializable import PENDING, Lazy, deserialized
-from .state_text import blob_file, has_blobs, is_marker
-
-SEED_SUFFIX = ".msgpack"
+from .state_text import SEED_SUFFIX, checked_file, has_blobs, is_marker
 
 
 @dataclass(slots=True)
@@ -174,7 +172,7 @@ class Restoring:
         if is_marker(tree):
             if str not in members(annotation):
                 self._places[path] = (
-                    _checked_file(tree, path, self.folder),
+                    checked_file(tree, path, self.folder),
                     annotation,
                 )
         elif is_dict(tree):
@@ -269,21 +267,6 @@ def _lazy(cls: Any, values: dict[str, Any], waiting: dict[str, Deferred]) -> Any
         object.__setattr__(made, name, value)
     object.__setattr__(made, PENDING, waiting)
     return made
-
-
-def _checked_file(marker: str, path: str, folder: Path) -> str:
-    """Return the file that a marker stands for; the seed's have the path's name."""
-    if marker in ("<BLOB>", "<blob:pickle>"):
-        raise RecordFormatError(
-            str(folder / "state.ron"),
-            f"{path} is a pickle",
-            "a record",
-            "Pickles run code when they are read; save it again as a record.",
-        )
-    if marker == "<blob:msgpack>":
-        return f"state.{path.replace('[', '_').replace(']', '')}{SEED_SUFFIX}"
-    file = blob_file(marker)
-    return file if file is not None else ""
 
 
 def _holds_objects(cls: Any) -> bool:

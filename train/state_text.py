@@ -4,6 +4,7 @@ import copy
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Annotated, Any, get_args, get_origin
 from urllib.parse import quote
 
@@ -13,12 +14,16 @@ import torch
 from ..config.encode import encode
 from ..config.fields import is_struct_value, item_type, members, stored_fields
 from ..config.path import child
+from ..records.errors import RecordFormatError
 from .parts import VALUE, kind_of
 from .serializable import MARK, PENDING, Lazy, Serializable
 
 _MARKER = re.compile(r"<blob:([^/\\<>\x00]+)>")
 
 SUFFIX = ".mpk"
+
+SEED_SUFFIX = ".msgpack"
+"""Of the files that HyperState's model wrote."""
 
 
 @dataclass(slots=True)
@@ -135,3 +140,18 @@ def _item(annotation: Any, key: Any) -> Any:
         if get_args(member):
             return item_type(member, key)
     return None
+
+
+def checked_file(marker: str, path: str, folder: Path) -> str:
+    """Return the file that a marker stands for; the seed's have the path's name."""
+    if marker in ("<BLOB>", "<blob:pickle>"):
+        raise RecordFormatError(
+            str(folder / "state.ron"),
+            f"{path} is a pickle",
+            "a record",
+            "Pickles run code when they are read; save it again as a record.",
+        )
+    if marker == "<blob:msgpack>":
+        return f"state.{path.replace('[', '_').replace(']', '')}{SEED_SUFFIX}"
+    file = blob_file(marker)
+    return file if file is not None else ""
