@@ -15,6 +15,7 @@ MEMORY = {
     torch.float64: "double",
     torch.bfloat16: "uint16_t",
     torch.float16: "_Float16",
+    torch.bool: "uint8_t",
 }
 _COMPARE = {"gt": ">", "ge": ">=", "lt": "<", "le": "<=", "eq": "==", "ne": "!="}
 _INFIX = {"add": "+", "sub": "-", "mul": "*", "div": "/"}
@@ -27,6 +28,9 @@ def c_source(made: Program) -> str:
     A row of the table holds how many elements stand in the rows before, the number of
     its own, and the addresses of tensor, gradient and state.
     """
+    for dtype in made.dtypes:
+        if dtype not in MEMORY:
+            raise NotElementwise(f"a tensor of its state is {dtype}")
     written = set(slots(made))
     pointers = ", ".join(
         f"{'' if i in written else 'const '}{MEMORY[made.dtypes[i]]} *restrict b{i}"

@@ -49,10 +49,9 @@ def _agrees(
         torch.randn(_COUNT, generator=generator, dtype=torch.float64, device="cpu")
         for _ in layout.dtypes
     ]
-    # Second moments are never negative.
     ours = [
-        (t.abs() if i > 1 else t).to(d)
-        for i, (t, d) in enumerate(zip(tensors, layout.dtypes, strict=True))
+        _values(t, dtype, is_state=i > 1)
+        for i, (t, dtype) in enumerate(zip(tensors, layout.dtypes, strict=True))
     ]
     theirs = [t.clone() for t in ours]
     try:
@@ -65,6 +64,13 @@ def _agrees(
     tolerance = max(_TOLERANCE.get(dtype, 0.0) for dtype in made.tape.dtypes)
     pairs = zip([ours[0], *ours[2:]], expected, strict=True)
     return all(_close(a, b, tolerance) for a, b in pairs)
+
+
+def _values(drawn: Tensor, dtype: torch.dtype, *, is_state: bool) -> Tensor:
+    if dtype is torch.bool:
+        return drawn > 0
+    # Second moments are never negative.
+    return (drawn.abs() if is_state else drawn).to(dtype)
 
 
 def _close(a: Tensor, b: Tensor, tolerance: float) -> bool:

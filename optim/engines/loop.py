@@ -153,14 +153,17 @@ def keep(stored: dict[str, Any], state: Any, tensor: Tensor) -> None:
     ours = set(_homes(stored))
     for name, value in values.items():
         kept = stored.get(name)
-        if isinstance(value, Tensor) and value is not kept and memory_of(value) in ours:
+        if not isinstance(value, Tensor) or kept is None:
+            # Before anything is written: lists and records may hold the old tensors.
+            values[name] = owned(value)
+        elif value is not kept and memory_of(value) in ours:
             values[name] = value.clone()
     for name, value in values.items():
         kept = stored.get(name)
         if value is None:
             stored.pop(name, None)
         elif not isinstance(value, Tensor) or kept is None:
-            stored[name] = owned(value)
+            stored[name] = value
         elif value is not kept:
             kept.copy_(value)
 

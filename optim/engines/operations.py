@@ -217,6 +217,8 @@ def _in_place(method: Callable[..., StandIn]) -> Callable[..., StandIn]:
                 f"step() changes {tape.names[self.id]} in place; an argument must stay "
                 "as it is. Return a new tensor: a * b, a.lerp(...), torch.add(...)"
             )
+        if self.id in tape.shared:
+            raise NotElementwise("it changes in place what contiguous() may copy")
         new = method(self, *args, **kwargs)
         if new.dtype is not self.dtype:
             raise NotElementwise("it changes a tensor in place into another dtype")

@@ -10,6 +10,7 @@ from torch import Tensor
 from .arena import is_dense, is_plain
 from .bucket import Bucket, Engine, Unfit
 from .choice import choose, is_elementwise, usable_kernel
+from .entangled import entangled
 from .loop import Loop, checked, plain, settled, state_of
 from .portions import StepFailed
 from .recording import ImpureStepError
@@ -111,11 +112,15 @@ class Planner:
         together: dict[tuple[Any, ...], list[int]] = {}
         why: dict[tuple[Any, ...], str] = {}
         layouts: dict[tuple[Any, ...], tuple[Layout, dict[str, Any]]] = {}
+        in_turn = set[int]() if dry else entangled(params, grads)
         for i, grad in enumerate(grads):
             if grad is None:
                 continue
             reason, passing = _obstacle(params[i], grad, states[i])
-            made.is_passing |= passing
+            made.is_passing |= passing or bool(in_turn)
+            if i in in_turn:
+                # All in one bucket, whatever else is said of them.
+                reason = "tensors share memory"
             layout, numbers = _layout(params[i], grad, states[i], types[i])
             key = _key(layout, numbers) if not reason else (types[i], reason)
             key = (*key, computes[i])
@@ -281,7 +286,9 @@ def _layout(
 
 def _key(layout: Layout, numbers: dict[str, Any]) -> tuple[Any, ...]:
     described = (layout.like.device, layout.dtypes, layout.state_type, layout.tensors)
-    return (*described, tuple(numbers.items()), tuple(layout.absent))
+    # Beside a tensor of the step's own, a scalar parameter is promoted otherwise.
+    is_scalar = layout.like.ndim == 0
+    return (*described, is_scalar, tuple(numbers.items()), tuple(layout.absent))
 
 
 def _by_shape(params: list[Tensor], positions: list[int]) -> list[list[int]]:

@@ -33,6 +33,7 @@ class Recording:
         "ops",
         "pool",
         "reads_shape",
+        "shared",
     )
 
     def __init__(
@@ -52,6 +53,8 @@ class Recording:
         """The stand-ins of the inputs."""
         self.pool: list[Any] = []
         """Those of the other values, for the next recording."""
+        self.shared = set[int]()
+        """Values that two tensors may have in common, or each for itself."""
 
     def clear(self) -> None:
         """Forget what was recorded; the inputs stay."""
@@ -59,10 +62,15 @@ class Recording:
         self.constants = []
         del self.dtypes[self.n_inputs :]
         self.reads_shape = False
+        if self.shared:
+            self.shared.clear()
 
     def constant(self, value: Any) -> int:
         """Keep a number apart and return how an operation refers to it."""
         if type(value) is not float:
+            if isinstance(value, torch.Tensor) and self.like.ndim == 0:
+                # Between two tensors of no dimension the wider dtype wins.
+                raise NotElementwise("it mixes a scalar parameter with tensors")
             value = _number(value)
         constants = self.constants
         constants.append(value)

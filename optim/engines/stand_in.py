@@ -90,6 +90,8 @@ class StandIn(torch.Tensor):
 
     def contiguous(self) -> "StandIn":  # type: ignore[override]  # memory formats are left out
         """Stand in for `Tensor.contiguous`."""
+        # It copies what is transposed alone, which shows once one is changed in place.
+        self.tape.shared.add(self.id)
         return self
 
     def clone(self) -> "StandIn":  # type: ignore[override]  # memory formats are left out

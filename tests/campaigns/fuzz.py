@@ -29,6 +29,7 @@ from ..records.hostile_files import FILES, SUMMED, said
 from .afterwards import misuse
 from .configs import CASES, configs
 from .constructors import constructors
+from .engines import engines
 from .forks import Outcomes, run_cases
 from .guided import explore
 from .many import come_back
@@ -181,12 +182,18 @@ def built(options: Options) -> tuple[Figures, Outcomes]:
     return constructors(max(options.n // 50, 10), options.seed)
 
 
+def stepped(options: Options) -> tuple[Figures, Outcomes]:
+    """Return how drawn optimizers ended on every engine."""
+    return engines(max(options.n // 10, 10), options.seed)
+
+
 Part = Callable[[Options], tuple[Figures, Outcomes]]
 
 PARTS: dict[str, Part] = {
     **{f"damaged {name}": partial(fuzz, name) for name in FILES},
     **{f"configs: {name}": partial(drawn, name) for name in CASES},
     "constructors by hand and by blueprint": built,
+    "steps on every engine": stepped,
     "200,000 entries in a file": many_entries,
     "guided by coverage": guided,
 }

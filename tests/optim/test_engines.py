@@ -599,3 +599,104 @@ def test_muon_in_stacks_moves_as_muon_alone() -> None:
 
 def test_moments_of_a_user_are_a_record() -> None:
     assert issubclass(Moments, Record)
+
+
+@pytest.mark.parametrize("fused", [False, None, True])
+def test_parameters_that_share_memory_are_in_turn_whatever_their_gradients_are(
+    fused: bool | None,
+) -> None:
+    base = torch.arange(12.0)
+    module = plist(nn.Parameter(base[:8]), nn.Parameter(base[4:]))
+    # An expanded gradient has another memory format, and so another engine.
+    module[0].grad = torch.ones(()).expand(8)
+    module[1].grad = torch.ones(8)
+    adaptor = Stepping(fn=lambda p, g, a, b: (p * 0.5 - g, a, b)).bind(
+        module, lr=1.0, fused=fused
+    )
+
+    adaptor.step()
+
+    expected = torch.arange(12.0)
+    expected[:8] = expected[:8] * 0.5 - 1
+    expected[4:] = expected[4:] * 0.5 - 1
+    assert torch.equal(base, expected)
+
+
+def doubled_copy(p: Any, g: Any, a: Any, b: Any) -> Any:
+    moved = p - g
+    moved.contiguous().mul_(2.0)
+    return moved, a, b
+
+
+@pytest.mark.parametrize("fused", [None, True])
+def test_what_contiguous_copies_and_what_it_does_not_is_as_it_is_written(
+    fused: bool | None,
+) -> None:
+    left, right = odd_formats(), odd_formats()
+
+    drive(Stepping(fn=doubled_copy).bind(left, lr=1.0, fused=fused), left, 1)
+    drive(Stepping(fn=doubled_copy).bind(right, lr=1.0, fused=False), right, 1)
+
+    assert equal(left, right)
+
+
+class Scaled(SimpleOptimizer[None]):
+    """Mixes the parameter with a tensor of its own."""
+
+    def step(self, lr: float, tensor: Tensor, grad: Tensor, state: None) -> Any:
+        moved = tensor - grad * torch.tensor(0.3, dtype=torch.float64)
+        return moved * (1 / 3), None
+
+
+@pytest.mark.parametrize("fused", [None, True])
+def test_a_scalar_parameter_is_promoted_by_a_tensor_as_in_the_loop(
+    fused: bool | None,
+) -> None:
+    net = plist(torch.tensor(2.0), torch.tensor([2.0, 3.0]))
+    net[1].grad = torch.ones(2)
+    adaptor = Scaled().bind(net, lr=1.0, fused=fused)
+    adaptor.step()
+    assert engine_names(adaptor) <= {"blocks", "compiled"}
+    net[0].grad = torch.tensor(1.0)
+
+    # Of two scalars the wider dtype wins, and a step has to give what came.
+    with pytest.raises(TypeError, match="float64"):
+        adaptor.step()
+
+
+class Mask(Record):
+    seen: Tensor
+    n: Tensor
+
+
+@dataclass(frozen=True, kw_only=True)
+class Masking(SimpleOptimizer[Mask]):
+    """Keeps a mask, and a tensor that stays."""
+
+    whole: bool
+
+    def init(self, tensor: Tensor) -> Mask:
+        dtype = torch.int64 if self.whole else None
+        return Mask(tensor > 0, torch.zeros_like(tensor, dtype=dtype))
+
+    def step(self, lr: float, tensor: Tensor, grad: Tensor, state: Mask) -> Any:
+        moved = torch.where(state.seen, tensor - grad, tensor * 0.5)
+        return moved, Mask(moved > grad, state.n)
+
+
+@pytest.mark.parametrize(("whole", "engine"), [(False, "compiled"), (True, "blocks")])
+@pytest.mark.filterwarnings("ignore:fused=True falls back")
+def test_masks_are_states_of_compiled_steps_and_whole_numbers_fall_back(
+    *, whole: bool, engine: str
+) -> None:
+    left, right = Net(large=False), Net(large=False)
+    adaptor = Masking(whole=whole).bind(left, lr=1.0, fused=True)
+    loop = Masking(whole=whole).bind(right, lr=1.0, fused=False)
+
+    drive(adaptor, left, 1, 2, 3)
+    drive(loop, right, 1, 2, 3)
+
+    assert engine_names(adaptor) == {engine}
+    assert equal(left, right)
+    for a, b in zip(left.parameters(), right.parameters(), strict=True):
+        assert torch.equal(adaptor.state[a]["seen"], loop.state[b]["seen"])

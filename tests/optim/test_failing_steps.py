@@ -249,3 +249,27 @@ def test_sparse_and_shared_gradients_step_in_turn() -> None:
     SGD().bind(net, lr=0.5, fused=False).step()
 
     assert net[0].tolist() == [[1, 1], [0.5, 0.5], [1, 1], [1, 1]]
+
+
+class Kept(Record):
+    before: Tensor
+    held: list[Any]
+
+
+class Holding(SimpleOptimizer[Kept]):
+    """Keeps its old state in a list, and writes a new one in its place."""
+
+    def init(self, tensor: Tensor) -> Kept:
+        return Kept(torch.full_like(tensor, 7.0), [])
+
+    def step(self, lr: float, tensor: Tensor, grad: Tensor, state: Kept) -> Any:
+        return tensor - grad, Kept(grad * 1.0, [state.before])
+
+
+def test_an_old_state_that_is_put_in_a_list_of_the_new_one_stays_as_it_was() -> None:
+    net = plist(torch.zeros(3))
+    adaptor = Holding().bind(net, lr=0.1)
+
+    drive(adaptor, net, 1)
+
+    assert torch.equal(adaptor.state[net[0]]["held"][0], torch.full((3,), 7.0))

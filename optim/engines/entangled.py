@@ -1,0 +1,67 @@
+"""Parameters that share memory with others, or with gradients, of their group."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from .arena import is_plain
+
+
+def entangled(params: Sequence[Tensor], grads: Sequence[Tensor | None]) -> set[int]:
+    """Return the positions of parameters that have to be stepped one after the other.
+
+    Their memory, or their gradient's, is another's: each may read what that wrote.
+    """
+    present = [i for i, grad in enumerate(grads) if grad is not None]
+    places = [_extent(params[i]) for i in present]
+    places += [_extent(grads[i]) for i in present]  # type: ignore[arg-type]  # it is there
+    if not _overlap(places):
+        return set()
+    owned = zip(places, [*present, *present], strict=True)
+    n = len(present)
+    ranges = [(*p, i, k < n) for k, (p, i) in enumerate(owned) if p[0] < p[1]]
+    return _clustered(sorted(ranges))
+
+
+def _overlap(places: list[tuple[int, int]]) -> bool:
+    """Return whether any two ranges do; it is quick, as nearly all plans ask."""
+    both = np.array(places, dtype=np.int64).reshape(-1, 2)
+    both = both[np.argsort(both[:, 0], kind="stable")]
+    both = both[both[:, 0] < both[:, 1]]
+    return bool(np.any(both[:-1, 1] > both[1:, 0]))
+
+
+def _clustered(ranges: list[tuple[int, int, int, bool]]) -> set[int]:
+    positions, end = set[int](), 0
+    cluster: list[tuple[int, int, int, bool]] = []
+    for place in ranges:
+        if place[0] >= end:
+            positions |= _owners(cluster)
+            cluster = []
+        cluster.append(place)
+        end = max(end, place[1])
+    return positions | _owners(cluster)
+
+
+def _owners(cluster: list[tuple[int, int, int, bool]]) -> set[int]:
+    """Return whose ranges overlap, if a parameter's, which is written, is there."""
+    is_written = any(is_param for *_, is_param in cluster)
+    owners = {i for _, _, i, _ in cluster}
+    return owners if is_written and len(owners) > 1 else set()
+
+
+def _extent(tensor: Tensor) -> tuple[int, int]:
+    """Return where the elements begin and end; equal for what has no memory."""
+    if tensor.layout is not torch.strided or tensor.is_meta or not is_plain(tensor):
+        return 0, 0
+    if tensor.is_contiguous():
+        start = tensor.data_ptr()
+        return start, start + tensor.nbytes
+    if not tensor.numel():
+        return 0, 0
+    steps = zip(tensor.shape, tensor.stride(), strict=True)
+    count = 1 + sum((size - 1) * stride for size, stride in steps)
+    start = tensor.data_ptr()
+    return start, start + count * tensor.element_size()

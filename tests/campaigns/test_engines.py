@@ -1,0 +1,52 @@
+"""Drawn steps on every engine, as many as a test may take; `make fuzz` takes more."""
+
+import pytest
+import torch
+
+from burnish.optim.engines.loop import Loop
+
+from .engines import TOGETHER, Case, Cases, Defect, outcome
+
+
+@pytest.mark.parametrize("number", [0, TOGETHER])
+def test_a_drawn_step_gives_on_every_engine_what_is_written(number: int) -> None:
+    reports: list[str] = []
+    cases = Cases(7, reports.append, together=20)
+
+    # In this process: a child would inherit threads that are not there.
+    with cases:
+        letters = [cases(number + i) for i in range(20)]
+
+    assert reports == []
+    assert letters.count("e") > 15
+
+
+def test_an_engine_that_moves_a_parameter_elsewhere_is_noticed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    prepare = Loop.prepare
+
+    def wrong(self: Loop, bucket: object, grads: object, step: object) -> object:
+        job = prepare(self, bucket, grads, step)  # type: ignore[arg-type]  # passed on
+
+        def moving() -> None:
+            job()
+            for param in bucket.params:  # type: ignore[attr-defined]  # a bucket
+                param.add_(1.0)
+
+        return moving
+
+    monkeypatch.setattr(Loop, "prepare", wrong)
+    case = next(c for n in range(100) if _moves(c := Case(n, 7)))
+
+    with torch.no_grad(), pytest.raises(Defect, match=r"loop|blocks"):
+        outcome(case)
+
+
+def _moves(case: Case) -> bool:
+    """Return whether a case steps finite parameters of some size."""
+    params = case.params()
+    grads = case.grads(params, 0)
+    sizes = [p.numel() for p, g in zip(params, grads, strict=True) if g is not None]
+    usual = not case.is_special and case.dtype is torch.float32
+    return usual and any(sizes)
