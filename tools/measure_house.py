@@ -1,0 +1,320 @@
+"""How the source reads, in numbers: size, names, comments, types, imports, journeys.
+
+    python tools/measure_house.py [FOLDER OF A CHECKOUT] [--journeys] [--names]
+
+The list of vague words is fixed: a figure is worth something beside an older one only.
+"""
+
+import argparse
+import ast
+import io
+import re
+import statistics
+import subprocess
+import sys
+import tokenize
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+
+FOLDERS = ("config", "records", "core", "optim", "train", "cli")
+
+VAGUE = frozenset(
+    """
+    made found told untold said kept given asked held stored left known seen
+    named moved taken wanted needed used written drawn built fitted settled
+    wrong own one other others rest thing things last first what who whole both
+    some such same here there then done gone come back old new inner outer real
+    plain odd bad good fine right
+    """.split()  # noqa: SIM905  # a list of 70 texts would take a screen
+)
+"""Participles and pointing words of house.md and STYLE.md, and their siblings."""
+
+
+def main() -> int:
+    """Print the figures of a checkout."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("checkout", nargs="?", type=Path, default=Path())
+    parser.add_argument("--journeys", action="store_true", help="count at run time")
+    parser.add_argument("--names", action="store_true", help="list vague names")
+    options = parser.parse_args()
+    root = options.checkout.resolve()
+    files = {
+        file: file.read_text() for folder in FOLDERS for file in _files(root / folder)
+    }
+    trees = {file: ast.parse(text) for file, text in files.items()}
+    _print_sizes(root, files)
+    _print_names(root, trees, is_listed=options.names)
+    _print_comments(files)
+    _print_types(trees, n_lines=sum(text.count("\n") for text in files.values()))
+    _print_imports(root, trees)
+    if options.journeys:
+        _print_journeys(root)
+    return 0
+
+
+def _files(folder: Path) -> list[Path]:
+    return sorted(folder.rglob("*.py"))
+
+
+def _print_sizes(root: Path, files: dict[Path, str]) -> None:
+    for folder in FOLDERS:
+        lines = [
+            text.count("\n")
+            for file, text in files.items()
+            if file.is_relative_to(root / folder)
+        ]
+        print(
+            f"{folder:8} {len(lines):4} files {sum(lines):7,} lines, median "
+            f"{statistics.median(lines):.0f}, longest {max(lines)}"
+        )
+    print(
+        f"all      {len(files):4} files "
+        f"{sum(text.count(chr(10)) for text in files.values()):7,} lines"
+    )
+
+
+def _print_names(root: Path, trees: dict[Path, ast.Module], *, is_listed: bool) -> None:
+    local_names = [(f, name) for f, tree in trees.items() for name in _locals(tree)]
+    functions = [
+        (file, node.name)
+        for file, tree in trees.items()
+        for node in ast.walk(tree)
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+        and node.name not in ("__new__", "read", "new", "first")
+    ]
+    file_names = [(file, file.stem) for file in trees]
+    for what, names in (
+        ("local names", local_names),
+        ("functions", functions),
+        ("files", file_names),
+    ):
+        vague = [(file, name) for file, name in names if name.strip("_") in VAGUE]
+        print(
+            f"vague {what}: {len(vague)} of {len(names):,} "
+            f"({100 * len(vague) / len(names):.1f} %)"
+        )
+        if is_listed:
+            for file, name in sorted(vague):
+                print(f"  {file.relative_to(root)}: {name}")
+
+
+def _locals(tree: ast.Module) -> Iterator[str]:
+    """Return the local variables of every function, arguments among them."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
+            yield from _locals_of(node)
+
+
+def _locals_of(
+    function: ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda,
+) -> set[str]:
+    arguments = function.args
+    every = (*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs)
+    names = {argument.arg for argument in every if argument.arg not in ("self", "cls")}
+    body = function.body if isinstance(function.body, list) else [function.body]
+    waiting: list[ast.AST] = list(body)
+    while waiting:
+        node = waiting.pop()
+        if isinstance(
+            node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef | ast.Lambda
+        ):
+            continue
+        if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+            names.add(node.id)
+        waiting += ast.iter_child_nodes(node)
+    return names
+
+
+def _print_comments(files: dict[Path, str]) -> None:
+    n_comments = n_lines = 0
+    for text in files.values():
+        n_lines += text.count("\n")
+        for token in tokenize.generate_tokens(io.StringIO(text).readline):
+            is_for_tools = re.match(
+                r"#\s*(type:|pyright:|noqa|fmt:|pragma)", token.string
+            )
+            n_comments += token.type == tokenize.COMMENT and not is_for_tools
+    print(f"comments: {100 * n_comments / n_lines:.1f} in 100 lines")
+
+
+def _print_types(trees: dict[Path, ast.Module], n_lines: int) -> None:
+    n_any = sum(
+        isinstance(node, ast.Name) and node.id == "Any"
+        for tree in trees.values()
+        for node in ast.walk(tree)
+    )
+    print(f"Any: {1000 * n_any / n_lines:.0f} in 1,000 lines")
+
+
+def _print_imports(root: Path, trees: dict[Path, ast.Module]) -> None:
+    every = _imports(root, trees, only_top=False)
+    top = _imports(root, trees, only_top=True)
+    circles = [c for c in _circles(every) if len(c) > 1]
+    print(f"longest import chain: {_longest_chain(top)} files")
+    print(f"circles of files, all imports counted: {len(circles)}")
+    for circle in sorted(circles, key=len, reverse=True):
+        names = sorted(str(file.relative_to(root)) for file in circle)
+        print(
+            f"  {len(circle)} files: {', '.join(names[:4])}"
+            f"{' ...' if len(names) > 4 else ''}"
+        )
+    folders: dict[Path, set[Path]] = {}
+    for file, targets in every.items():
+        folders.setdefault(file.parent, set()).update(t.parent for t in targets)
+    knots = [c for c in _circles(folders) if len(c) > 1]
+    print(f"circles of folders: {len(knots)}")
+    for knot in knots:
+        print(
+            "  " + ", ".join(sorted(str(folder.relative_to(root)) for folder in knot))
+        )
+
+
+def _imports(
+    root: Path, trees: dict[Path, ast.Module], *, only_top: bool
+) -> dict[Path, set[Path]]:
+    """Return which files each file imports; of the module level alone if asked."""
+    return {
+        file: {
+            target
+            for node in (tree.body if only_top else ast.walk(tree))
+            if isinstance(node, ast.ImportFrom) and node.level
+            for target in _targets(root, trees, file, node)
+            if target != file
+        }
+        for file, tree in trees.items()
+    }
+
+
+def _targets(
+    root: Path, trees: dict[Path, ast.Module], file: Path, node: ast.ImportFrom
+) -> Iterator[Path]:
+    base = file.parent
+    for _ in range(node.level - 1):
+        base = base.parent
+    base = base.joinpath(*(node.module or "").split(".")) if node.module else base
+    for name in (alias.name for alias in node.names):
+        for candidate in (
+            base / f"{name}.py",
+            base.with_suffix(".py"),
+            base / "__init__.py",
+        ):
+            if candidate in trees:
+                yield candidate
+                break
+
+
+def _circles(graph: dict[Path, set[Path]]) -> list[set[Path]]:
+    """Return the strongly connected parts of the graph (Tarjan, 1972)."""
+    index: dict[Path, int] = {}
+    low: dict[Path, int] = {}
+    stack: list[Path] = []
+    circles: list[set[Path]] = []
+
+    def visit(node: Path) -> None:
+        index[node] = low[node] = len(index)
+        stack.append(node)
+        for target in graph.get(node, ()):
+            if target not in index:
+                visit(target)
+                low[node] = min(low[node], low[target])
+            elif target in stack:
+                low[node] = min(low[node], index[target])
+        if low[node] == index[node]:
+            at = stack.index(node)
+            circles.append(set(stack[at:]))
+            del stack[at:]
+
+    for node in graph:
+        if node not in index:
+            visit(node)
+    return circles
+
+
+def _longest_chain(graph: dict[Path, set[Path]]) -> int:
+    """Return the length of the longest way along imports, circles counted as one."""
+    part_of = {file: i for i, part in enumerate(_circles(graph)) for file in part}
+
+    @cache
+    def depth(part: int) -> int:
+        below = {
+            part_of[target]
+            for file, number in part_of.items()
+            if number == part
+            for target in graph[file]
+        } - {part}
+        return 1 + max(map(depth, below), default=0)
+
+    return max(map(depth, set(part_of.values())))
+
+
+JOURNEYS = {
+    "save": "net.save_record(file, precision='half')",
+    "load": "Net.from_record(file)",
+    "step": "optimizer.step()",
+    "configure": "Net.blueprint().configure('first', bias=False)",
+    "restore": "checkpoints.restore(model=other, optim=other_optimizer)",
+}
+
+_PROGRAM = """
+import sys, tempfile, torch, burnish
+from collections import Counter
+from pathlib import Path
+from burnish.optim import AdamW
+from burnish.train import Checkpoints
+
+@burnish.module
+class Net(torch.nn.Module):
+    def __init__(self, width: int = 4) -> None:
+        super().__init__()
+        self.first = torch.nn.Linear(width, width)
+        self.second = torch.nn.Linear(width, 2)
+    def forward(self, x):
+        return self.second(self.first(x))
+
+folder = Path(tempfile.mkdtemp())
+file = folder / "net.mpk"
+net, other = Net(), Net()
+optimizer = AdamW().bind(net, lr=1e-3)
+other_optimizer = AdamW().bind(other, lr=1e-3)
+net(torch.ones(1, 4)).sum().backward()
+net.save_record(file)
+Net.from_record(file)
+Net.blueprint().configure("second", bias=False)
+checkpoints = Checkpoints(folder / "run")
+if {name!r} != "step":
+    optimizer.step()
+    checkpoints.save(1, model=net, optim=optimizer)
+root, calls = {root!r}, Counter()
+def look(frame, event, argument):
+    if event == "call":
+        code = frame.f_code
+        name = str(Path(code.co_filename).resolve())
+        if name.startswith(root):
+            calls[name, code.co_qualname] += 1
+sys.setprofile(look)
+{call}
+sys.setprofile(None)
+print(len({{f for f, _ in calls}}), len(calls))
+"""
+
+
+def _print_journeys(root: Path) -> None:
+    for name, call in JOURNEYS.items():
+        program = _PROGRAM.format(name=name, call=call, root=str(root))
+        result = subprocess.run(
+            [sys.executable, "-c", program],
+            capture_output=True,
+            text=True,
+            env={"PYTHONPATH": str(root / "src"), "PATH": "/usr/bin:/bin"},
+            check=False,
+        )
+        if result.returncode:
+            print(f"{name}: {result.stderr.splitlines()[-1]}")
+            continue
+        n_files, n_functions = result.stdout.split()
+        print(f"{name}: {n_files} files, {n_functions} functions")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
