@@ -3,6 +3,7 @@
 import copy
 import functools
 import inspect
+import operator
 import pickle
 from collections.abc import Callable
 from typing import Any
@@ -64,15 +65,15 @@ class Arguments:
         return (Arguments, (self.owner, args, kwargs))
 
 
-class NotPickled:
-    """Stands for an argument that could not be pickled."""
+class Described:
+    """Stands for an argument that no file holds, and that is not kept either."""
 
     def __init__(self, description: str) -> None:
         self.burnish_description = description
         """What the argument was, as files say it."""
 
     def __repr__(self) -> str:
-        return f"<not pickled: {self.burnish_description}>"
+        return f"<{self.burnish_description}>"
 
 
 def is_decorated(cls: type[nn.Module]) -> bool:
@@ -96,10 +97,10 @@ def capture(cls: type[nn.Module]) -> None:
         if state.get(ARGUMENTS, _nothing) is None:
             init(self, *args, **kwargs)
             return
-        noted = Arguments(cls, *_as_passed(args, kwargs))
         check = checker_of(type(self))
         if check is not None:
-            noted.check(check)
+            Arguments(cls, args, kwargs).check(check)
+        noted = Arguments(cls, *_as_passed(args, kwargs))
         state[ARGUMENTS] = None
         try:
             init(self, *args, **kwargs)
@@ -120,7 +121,7 @@ def arguments_of(module: nn.Module) -> dict[str, Any] | None:
 
 
 _nothing = object()
-_LASTING = frozenset({int, float, str, bool, type(None), tuple, type, torch.dtype})
+_LASTING = frozenset({int, float, str, bool, type(None), type, torch.dtype})
 """Types whose values stay as they were passed."""
 
 
@@ -144,13 +145,23 @@ def _as_it_is_now(value: Any) -> Any:
 
 def _snapshot(value: Any) -> Any:
     kind = type(value)
+    if kind is tuple:
+        items = tuple(map(_snapshot, value))
+        return value if all(map(operator.is_, items, value)) else items
     if kind is list:
         return [_snapshot(item) for item in value]
     if kind is dict:
         return {key: _snapshot(item) for key, item in value.items()}
+    if isinstance(value, torch.Tensor) or _is_array(kind):
+        # What the module keeps of it is its own affair: the note holds no memory.
+        return Described(description(value))
     if kind is set or (not isinstance(value, nn.Module) and is_struct_value(value)):
         return _copied(value, {})
     return value
+
+
+def _is_array(kind: type) -> bool:
+    return kind.__module__ == "numpy" and kind.__name__ == "ndarray"
 
 
 def _delegate(cls: type[nn.Module]) -> Any:
@@ -180,11 +191,8 @@ def _copied(value: Any, memo: dict[int, Any]) -> Any:
 def _picklable(value: Any) -> Any:
     if isinstance(value, int | float | str | bool | None | nn.Module):
         return value
-    if isinstance(value, torch.Tensor):
-        # No file holds it as an argument, and what the module kept of it is pickled.
-        return NotPickled(description(value))
     try:
         pickle.dumps(value)
     except Exception:
-        return NotPickled(description(value))
+        return Described(description(value))
     return value

@@ -261,8 +261,11 @@ def _struct(value: Any, hint: Any, where: str) -> Any:
 
 
 def _unfit(value: Any, where: str) -> TypeError:
+    what = f"{_a(type(value).__name__)} is no plain data: {shown(value)}"
+    if hasattr(value, "burnish_description"):
+        what = f"{value.burnish_description} is no plain data"
     return TypeError(
-        f"{where}: {_a(type(value).__name__)} is no plain data: {shown(value)}. "
+        f"{where}: {what}. "
         "Hyperparameters are numbers, texts, None, lists, dicts, dtypes, modules and "
         "their classes. Pass what it is made from, or set it after building."
     )

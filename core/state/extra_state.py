@@ -72,9 +72,10 @@ def _written(owner: nn.Module) -> Mapping[str, Any]:
     owner._save_to_state_dict(state, "", keep_vars=True)
     if not owner._state_dict_hooks and type(owner).state_dict is nn.Module.state_dict:
         return state
-    for options in ({"keep_vars": True}, {}):
+    write: Callable[..., Any] = owner.state_dict
+    for options in ({"keep_vars": True}, dict[str, bool]()):
         try:
-            found: Any = owner.state_dict(**options)
+            found = write(**options)
         except Exception:  # whoever refuses to write one has lost nothing here
             continue
         return {**state, **found} if isinstance(found, Mapping) else state

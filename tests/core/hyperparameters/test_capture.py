@@ -1,12 +1,18 @@
 """What a decorated constructor may be called with: all that it took before."""
 
+import copy
+import gc
 import pickle
+import weakref
 from typing import Any
 
+import pytest
 import torch
+from pydantic import ConfigDict
 from torch import nn
 
 from burnish import module, open_record
+from burnish.config import Hparams
 
 
 @module
@@ -50,3 +56,41 @@ def test_a_tensor_that_was_an_argument_is_not_pickled_beside_the_parameter() -> 
 
     assert len(data) < 60_000
     assert torch.equal(pickle.loads(data).weight, table.weight)
+
+
+def test_tensors_that_were_arguments_are_not_kept_by_what_is_noted() -> None:
+    weight = torch.zeros(10_000)
+    table: Any = Table(weight)
+    holder: Any = Any_([weight], (1, (weight,)), named={"a": [weight.numpy()]})
+    holder.values = holder.named = ()
+    held = weakref.ref(weight)
+
+    del weight
+    gc.collect()
+
+    assert held() is None
+    assert len(pickle.dumps(copy.deepcopy(holder))) < 20_000
+    with pytest.raises(TypeError, match=r"weight: an object of torch\.Tensor is no"):
+        _ = table.hparams
+    hparams = open_record(holder.save_record()).metadata["burnish"]["hparams"]
+    assert set(hparams["__unstored__"]) == {"values", "named"}
+
+
+def test_what_was_declared_as_a_tensor_is_checked_as_one() -> None:
+    seen: list[Any] = []
+
+    @module
+    class Checked(nn.Module):
+        class Hparams(Hparams):
+            model_config = ConfigDict(arbitrary_types_allowed=True)
+            weight: torch.Tensor
+
+        def __init__(self, weight: torch.Tensor) -> None:
+            super().__init__()
+            seen.append(weight)
+
+    weight = torch.ones(2)
+
+    Checked(weight)
+
+    assert seen[0] is weight
