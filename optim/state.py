@@ -93,7 +93,9 @@ def load_record(
     where = "record" if is_record else f"{source!s:.200}"
     report = LoadReport(verified="live" if is_record else "all")
     problems: list[str] = []
-    matched = _match(adaptor, record, _renamer(rename, record), report)
+    renamed = _renamer(rename, record)
+    matched = _match(adaptor, record, renamed, report)
+    misfits: list[str] = []
     states: dict[Tensor, Stored] = {}
     places = {p: i for i, g in enumerate(adaptor.param_groups) for p in g["params"]}
     for param, stored in matched:
@@ -108,19 +110,24 @@ def load_record(
                 f"with {own}"
             )
             continue
+        n_problems = len(problems)
         states[param.tensor] = fitted(
             adaptor, index, param.tensor, param.path, stored.values, problems
         )
         report.loaded.append(param.path)
+        if len(problems) > n_problems:
+            misfits.append(stored.path)
+    cure = _cure(record, misfits, problems)
     problems += _nothing_fits(adaptor, record, matched)
     if strict:
         problems += [
             f"{path}: stored, and no parameter has that ID or path; strict=False "
             "leaves it out, rename= gives it the name of now"
             for path in report.unexpected
+            if renamed(path) is not None
         ]
     if problems:
-        raise RecordMismatchError(where, problems)
+        raise RecordMismatchError(where, problems, cure)
     # A mapped file gives tensors that nobody else has; writes stay in memory.
     own = adaptor.housed(states, adopt=isinstance(source, str | os.PathLike))
 
@@ -131,6 +138,22 @@ def load_record(
 
     all_or_nothing(attempt, lambda: None)
     return report
+
+
+def _cure(record: OptimizerRecord, misfits: list[str], problems: list[str]) -> str:
+    """Return what to do about states of other shapes and of other optimizers."""
+    if misfits:
+        return (
+            "The optimizer is as it was. Leave such states out, and they begin anew: "
+            f"load_record(file, rename=[DeleteField({misfits[0]!r}), ...]), with "
+            "DeleteField of burnish.config."
+        )
+    if problems:
+        return (
+            "The optimizer is as it was. Go on with the optimizer that was saved, "
+            f"{record.kind}, or load no state: then it begins anew."
+        )
+    return ""
 
 
 def _undo_of(adaptor: "OptimizerAdaptor") -> Callable[[], object]:
@@ -163,12 +186,13 @@ def _match(
     left: dict[str, ParamState] = {}
     matched: list[tuple[Param, ParamState]] = []
     for param_id, stored in record.states.items():
-        param = by_id.pop(param_id, None)  # type: ignore[call-overload]  # an ID is a str
-        new_path = renamed(stored.path) if param is None else None
-        if param is None and new_path is not None:
-            left[new_path] = stored
-        elif param is None:
+        new_path = renamed(stored.path)
+        if new_path is None:
             report.unexpected.append(stored.path)
+            continue
+        param = by_id.pop(param_id, None)  # type: ignore[call-overload]  # an ID is a str
+        if param is None:
+            left[new_path] = stored
         else:
             matched.append((param, stored))
     by_path = {param.path: param for param in by_id.values()}

@@ -69,6 +69,7 @@ def open_record(
     if rename is not None:
         record, renamed = renamed_record(record, rename, name)
     record = record.select(only=only, exclude=exclude)
+    _check_dtype(dtype)
     target = _usable(device) if device is not None else given.device
     wanted = dtype if dtype is not None else given.dtype
     if (wanted is not None and wanted != "stored") or target is not None:
@@ -122,6 +123,21 @@ class Verified:
     verified: Literal["all", "none"]
     """"none": not every entry has a checksum, or the record was opened with
     ``verify=False``; only what surrounds the values was checked."""
+
+
+def _check_dtype(dtype: object) -> None:
+    from .precision import NAMED, Precision
+
+    if dtype is None or dtype == "stored":
+        return
+    try:
+        Precision(param=dtype)  # type: ignore[arg-type]  # users pass anything
+    except ValueError as error:
+        raise ValueError(
+            f"dtype is a floating dtype of torch, one of {', '.join(NAMED)}, or "
+            f"'stored' for the file's own, got {dtype!r:.60}. Left out, tensors get "
+            "the dtypes of the module that they are loaded into."
+        ) from error
 
 
 def _usable(device: torch.device | str | int) -> torch.device:

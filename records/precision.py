@@ -87,7 +87,7 @@ class Precision:
         """Return ``precision`` as a value: a name and a dtype are its ``param``."""
         if isinstance(precision, Precision):
             return precision
-        return cls(param=precision)
+        return cls(param=_dtype(precision, "precision"))
 
     def of_record(self, record: "FlatRecord") -> "RecordPrecision":
         """Return what this means for the entries of ``record``."""
@@ -189,7 +189,7 @@ def _dtype(value: object, name: str) -> torch.dtype | None:
         if value not in NAMED:
             raise ValueError(
                 f"{name}={value!r} is no precision; there are {', '.join(NAMED)}, "
-                "or any floating torch dtype"
+                "any floating torch dtype, or None for every value as it is"
             )
         return NAMED[value]
     if not isinstance(value, torch.dtype) or not value.is_floating_point:

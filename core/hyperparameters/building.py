@@ -163,7 +163,9 @@ def _check_class(cls: type[nn.Module], hparams: Mapping[str, Any]) -> None:
         raise HyperparameterError(
             "",
             f"these are hyperparameters of {name}, not of {cls.__qualname__}. "
-            f"Use {name}.from_hyperparameters, or burnish.from_hyperparameters.",
+            f"Use {name}.from_hyperparameters, or burnish.from_hyperparameters. If the "
+            "class was renamed, remove the old one, and call "
+            f"burnish.register_class({cls.__qualname__}, name={name!r}).",
         )
 
 

@@ -14,7 +14,8 @@ def is_same_class(stored: Mapping[str, Any], cls: type[nn.Module]) -> bool:
     """Return whether ``stored`` is of ``cls``, wherever that stands by now."""
     ours = names_of(cls)
     if stored.get(REGISTERED) is not None and REGISTERED in ours:
-        return bool(stored[REGISTERED] == ours[REGISTERED])
+        # A class may have former names beside the one that it writes.
+        return _named({REGISTERED: stored[REGISTERED]}) is cls
     if stored.get(NAME) != ours[NAME]:
         return _named(stored) is cls
     if stored.get(MODULE) == ours[MODULE]:
@@ -41,6 +42,17 @@ def is_of_a_parent(stored: Mapping[str, Any], cls: type[nn.Module]) -> bool:
     """Return whether ``stored`` is of a known class that ``cls`` derives from."""
     named = _named(stored)
     return named is not None and issubclass(cls, named)
+
+
+def renamed_hint(stored: Mapping[str, Any], cls: type[nn.Module]) -> str:
+    """Return how to say that ``cls`` was called otherwise, if nobody is called so."""
+    name = stored.get(NAME)
+    if _named(stored) is not None or not isinstance(name, str):
+        return ""
+    return (
+        f" (if that is its former name: burnish.register_class({cls.__qualname__}, "
+        f"name={name[:60]!r}))"
+    )
 
 
 def _named(stored: Mapping[str, Any]) -> type[nn.Module] | None:

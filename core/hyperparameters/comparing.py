@@ -15,7 +15,7 @@ from ...config.path import join
 from ...records.errors import RecordError
 from ..evolution.upgrading import upgraded_node
 from . import plain
-from .class_identity import is_related, is_same_class, takes_the_same
+from .class_identity import is_related, is_same_class, renamed_hint, takes_the_same
 from .declared_class import declared_class
 from .differences import (
     ABSENT,
@@ -58,6 +58,7 @@ class Comparison:
         lines.append(
             f"stored is a {stored.get(NAME)!s:.80}, the module is a "
             f"{cls.__qualname__}: their arguments are not compared"
+            f"{renamed_hint(stored, cls)}"
         )
 
     def module(

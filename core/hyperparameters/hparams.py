@@ -12,6 +12,7 @@ from ...records.errors import RecordError, RecordMismatchError, RecordVersionErr
 from ...records.flat import FlatRecord
 from ...records.tree import Encoder
 from ..errors import HyperparameterError
+from ..evolution.upgrading import version_of
 from ..state.places import Places, places_of
 from .building import planned
 from .capture import ARGUMENTS, is_decorated
@@ -102,11 +103,7 @@ def factory_of(
         if passed and _problem_of_call(cls, args, kwargs) is None:
             return lambda: cls(*args, **kwargs)
         if stored.get(NAME) == cls.__qualname__:
-            cure = (
-                f"Pass the arguments: {cls.__qualname__}.from_record(file, ...); if "
-                "the class has changed, give it a version and upgrade_rules "
-                "(RenameField, DeleteField)."
-            )
+            cure = _cure_of_change(cls, stored, error)
             raise RecordMismatchError(file, [str(error)], cure) from error
         raise RecordMismatchError(
             file,
@@ -116,6 +113,26 @@ def factory_of(
             ],
             "Load it with its own class, or pass the arguments to from_record.",
         ) from error
+
+
+def _cure_of_change(
+    cls: type[nn.Module], stored: Mapping[str, Any], error: Exception
+) -> str:
+    """Return what to do about arguments of a class that has changed since."""
+    name = cls.__qualname__
+    argument = error.path if isinstance(error, HyperparameterError) else ""
+    if argument not in stored or argument in parameters_of(cls):
+        return (
+            f"Pass the arguments: {name}.from_record(file, ...); if the class has "
+            "changed, give it a version and upgrade_rules (RenameField, DeleteField)."
+        )
+    version = version_of(cls)
+    return (
+        f"If {name} has changed, say how: @burnish.module(version={version + 1}, "
+        f"upgrade_rules={{{version}: [DeleteField({argument!r})]}}), or "
+        f"RenameField({argument!r}, new name), both of burnish.config. Arguments that "
+        f"are passed, {name}.from_record(file, ...), need no rule."
+    )
 
 
 def _check_no_options(cls: type[nn.Module], kwargs: Mapping[str, Any]) -> None:

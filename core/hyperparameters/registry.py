@@ -30,8 +30,9 @@ def register_class(
 def register_class(cls: Any = None, *, name: str | None = None) -> Any:
     """Let files name ``cls``; by ``name`` too, which outlives moving the class.
 
-    Also a decorator.  What had the name before is forgotten.  `@burnish.module` and
-    `burnish.Module` do this for the classes they are given.
+    Also a decorator.  What had the name before is forgotten.  A class may have several
+    names: its former one, ``register_class(New, name="Old")``, reads old files.
+    `@burnish.module` and `burnish.Module` do this for the classes they are given.
     """
     if cls is None:
         return lambda cls: register_class(cls, name=name)
@@ -94,6 +95,8 @@ def class_named(
     if found is None and moved and module in moved:
         found = _at(moved[module], name)
     if found is None:
+        found = _names.get(name) or _names.get(f"{module}.{name}")
+    if found is None:
         raise UnknownClassError(path, _refusal(module, name, registered))
     return found
 
@@ -149,22 +152,24 @@ def _refusal(module: str, name: str, registered: Any) -> str:
     if isinstance(registered, str):
         said = f"no class is registered as {shown(registered)}, and {said}"
     said += ". Files import nothing: "
+    cure = f"burnish.register_class(NewName, name={name[:60]!r})"
+    renamed = f" If the class was renamed: {cure}."
     if module == "__main__":
         return said + (
             "it was defined in a program that ran as a script. Give it a name, "
             "@burnish.module(name=...), or load it through the class, as in "
-            f"{name:.60}.from_pretrained(...)."
+            f"{name:.60}.from_pretrained(...).{renamed}"
         )
     if module not in sys.modules:
         hint = did_you_mean(name[:80], {n for _, n in _places})
-        return said + f"first import the module that defines it.{hint}"
+        return said + (f"first import the module that defines it.{hint}{renamed}")
     if module.partition(".")[0] == "torch":
         hint = did_you_mean(name[:80], {n for _, n in _torch_places()})
         return said + f"register it with burnish.register_class(...).{hint}"
     hint = did_you_mean(name[:80], {n for m, n in _places if m == module})
     return said + (
         "if you trust it, decorate it with @burnish.module or call "
-        f"burnish.register_class(...) with it.{hint}"
+        f"burnish.register_class(...) with it.{hint}{renamed}"
     )
 
 

@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import nn
 
-from burnish.config import RenameField
+from burnish.config import DeleteField, RenameField
 from burnish.core.state.identity import named_params
 from burnish.optim import (
     LAMB,
@@ -495,3 +495,42 @@ def test_a_second_moment_that_would_become_zero_is_refused_by_name() -> None:
 
     with pytest.raises(PrecisionError, match=r"exp_avg_sq: 1e-15 .* would become 0"):
         optim.save_record(precision=Precision(paths={"**.exp_avg_sq": "half"}))
+
+
+def test_a_state_of_another_shape_is_left_out_by_a_rule_and_begins_anew() -> None:
+    def net_of(classes: int) -> nn.Module:
+        return nn.Sequential(nn.Linear(2, 3), nn.Linear(3, classes))
+
+    net = net_of(2)
+    optim = AdamW().bind(net, lr=0.1)
+    net(torch.ones(1, 2)).sum().backward()
+    optim.step()
+    other = AdamW().bind(net_of(5), lr=0.1)
+
+    with pytest.raises(RecordMismatchError, match=r"DeleteField\('1\.weight'\)"):
+        other.load_record(optim.into_record())
+    report = other.load_record(optim.into_record(), rename=[DeleteField("1.**")])
+
+    assert report.loaded == ["0.weight", "0.bias"]
+    assert report.missing == ["1.weight", "1.bias"]
+
+
+def test_the_state_of_another_optimizer_names_the_one_to_go_on_with() -> None:
+    net = nn.Linear(2, 2)
+    optim = AdamW().bind(net, lr=0.1)
+    net(torch.ones(1, 2)).sum().backward()
+    optim.step()
+
+    with pytest.raises(RecordMismatchError, match=r"Go on with .*AdamW, or load"):
+        SGD().bind(net, lr=0.1).load_record(optim.into_record())
+
+
+def test_a_rule_that_drops_a_state_does_so_in_spite_of_its_id() -> None:
+    net = nn.Linear(2, 2)
+    optim = AdamW().bind(net, lr=0.1)
+    net(torch.ones(1, 2)).sum().backward()
+    optim.step()
+
+    report = optim.load_record(optim.into_record(), rename=[DeleteField("bias")])
+
+    assert (report.loaded, report.missing) == (["weight"], ["bias"])

@@ -368,3 +368,11 @@ def test_a_record_that_was_verified_is_still_open(tmp_path: Path) -> None:
     with file.open("rb") as stream:
         verify_file(stream)
         assert not stream.closed
+
+
+@pytest.mark.parametrize("dtype", ["auto", "float16", 16, torch.int8])
+def test_a_dtype_that_is_none_is_told_of_stored(dtype: object) -> None:
+    data = Record.from_state_dict({"a": torch.ones(2)}).save()
+
+    with pytest.raises(ValueError, match=r"'stored' for the file's own, got"):
+        open_record(data, dtype=dtype)  # type: ignore[arg-type]  # the test

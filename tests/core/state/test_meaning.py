@@ -683,7 +683,7 @@ def test_what_a_blueprint_changed_and_the_file_does_not_tell_is_a_warning() -> N
 def test_an_argument_that_is_gone_is_told_of_upgrade_rules() -> None:
     data = versioned(0, {}, width=2, gate=True)(3).save_record()
 
-    with pytest.raises(RecordMismatchError, match=r"upgrade_rules .*DeleteField"):
+    with pytest.raises(RecordMismatchError, match=r"upgrade_rules=.*DeleteField"):
         versioned(0, {}, width=2).from_record(data)
 
 
