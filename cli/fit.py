@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from .hydra_app import run
+from .main import main as command
 
 ABOUT = "Train the model that a file describes; the run's folder holds all results."
 
@@ -24,4 +25,4 @@ def _fit(tree: dict[str, Any], folder: Path) -> None:
 
 
 if __name__ == "__main__":
-    raise SystemExit(main(sys.argv[1:]))
+    raise SystemExit(command(["fit", *sys.argv[1:]]))

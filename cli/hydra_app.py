@@ -11,11 +11,13 @@ from pathlib import Path
 from typing import Any
 
 from ..config.path import did_you_mean
+from ..config.user_traceback import error_text
 
 Task = Callable[[dict[str, Any], Path], None]
 """Called with the composed configuration, resolved, and the folder of the run."""
 
 FOLDER_VARIABLE = "HYDRA_CONFIG_PATH"
+_FULL_ERROR = "HYDRA_FULL_ERROR"
 
 _SECTIONS = ("model_config", "data_config", "data_config.loader", "run_config")
 _PLACES = (*_SECTIONS, "run_config.trainer", "run_config.logger")
@@ -38,21 +40,22 @@ def run(prog: str, about: str, argv: Sequence[str], task: Task) -> int:
         )
         return 2
     given, words = _parser(prog, about).parse_known_args([*argv])
+    # Unlike Path.resolve, it takes links to themselves for what is not there.
     where = given.config_path or os.environ.get(FOLDER_VARIABLE) or "."
+    folder = Path(os.path.realpath(where))
     try:
-        # Unlike Path.resolve, it takes links to themselves for what is not there.
-        folder = Path(os.path.realpath(where))
         name = _config_name(given.config_name, folder)
         _check_readable(folder / f"{name}.yaml")
         # Classes of the user's are named relative to where the program is run.
         for place in (os.getcwd(), str(folder)):
             if place not in sys.path:
                 sys.path.append(place)
-        words = _completed(folder, name, words)
-    except (ValueError, OSError) as wrong:
-        print(f"error: {wrong}", file=sys.stderr)
+        with _raised_errors():
+            words = _completed(folder, name, words)
+            return _run_hydra(prog, folder, name, words, task)
+    except Exception as error:  # Hydra's, and of whatever it was given
+        print(f"error: {_text(error, folder)}", file=sys.stderr)
         return 2
-    return _run_hydra(prog, folder, name, words, task)
 
 
 def _parser(prog: str, about: str) -> ArgumentParser:
@@ -138,6 +141,10 @@ def _complete(word: str, tree: dict[str, Any]) -> str:
     )
 
 
+def _is_setting(word: str) -> bool:
+    return word.startswith("~") or ("=" in word and not word.startswith("-"))
+
+
 def _is_in(tree: Any, path: str) -> bool:
     for part in path.split("."):
         if not isinstance(tree, dict) or part not in tree:
@@ -162,6 +169,7 @@ def _run_hydra(
             tree: Any = OmegaConf.to_container(
                 config, resolve=True, throw_on_missing=True
             )
+            _silence_lightning()
             task(tree, Path(HydraConfig.get().runtime.output_dir))
         except KeyboardInterrupt:
             raise
@@ -173,13 +181,15 @@ def _run_hydra(
             print(f"error: the model ended the program: {ended!r}", file=sys.stderr)
             status = 2
         except Exception as error:  # a user's model may raise anything
-            if not _is_for_people(error):
-                raise
-            print(f"error: {error}", file=sys.stderr)
+            print(f"error: {_text(error, folder)}", file=sys.stderr)
             status = 2
 
     before = sys.argv
-    sys.argv = [prog, f"hydra.job.name={prog.split()[-1]}", *words]
+    # Hydra takes words that set something side by side only.
+    settings = [word for word in words if _is_setting(word)]
+    options = [word for word in words if not _is_setting(word)]
+    job = f"hydra.job.name={prog.split()[-1]}"
+    sys.argv = [prog, *options, job, *settings]
     GlobalHydra.instance().clear()
     try:
         with _own_logging():
@@ -200,9 +210,6 @@ def _own_logging() -> Generator[None]:
     """Leave the program's logging after the block as it was before."""
     loggers = [logging.getLogger(name) for name in _LOGGERS]
     kept = [(logger, [*logger.handlers], logger.level) for logger in loggers]
-    # Hydra prints what Lightning says; it need not stand there twice.
-    for logger in loggers[1:]:
-        logger.handlers.clear()
     try:
         yield
     finally:
@@ -213,12 +220,55 @@ def _own_logging() -> Generator[None]:
             logger.setLevel(level)
 
 
-def _is_for_people(error: Exception) -> bool:
-    """Return whether the message tells all, so that no traceback is needed."""
+def _silence_lightning() -> None:
+    """Take away Lightning's own output: Hydra prints what it says."""
+    import_module("lightning.pytorch")
+    for name in _LOGGERS[1:]:
+        logging.getLogger(name).handlers.clear()
+
+
+@contextmanager
+def _raised_errors() -> Generator[None]:
+    """Let Hydra raise what goes wrong, and not print a traceback of its own."""
+    before = os.environ.get(_FULL_ERROR)
+    os.environ[_FULL_ERROR] = "1"
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ[_FULL_ERROR]
+        else:
+            os.environ[_FULL_ERROR] = before
+
+
+def _text(error: Exception, folder: Path) -> str:
+    from hydra.errors import HydraException
     from omegaconf.errors import OmegaConfBaseException
+    from yaml import YAMLError
 
-    from ..config.errors import ConfigError
-    from ..records.errors import RecordError
+    file = _file_of(error, folder)
+    if isinstance(error, YAMLError | UnicodeDecodeError) and file:
+        return f"{file} cannot be read as YAML: {error}"
+    if isinstance(error, HydraException | OmegaConfBaseException):
+        cause = error.__cause__
+        is_more = isinstance(cause, OmegaConfBaseException)
+        return f"{error}\n{cause}".strip() if is_more else str(error).strip()
+    return error_text(error)
 
-    kinds = (ConfigError, RecordError, OSError, ImportError, FloatingPointError)
-    return isinstance(error, (*kinds, OmegaConfBaseException))
+
+def _file_of(error: Any, folder: Path) -> str:
+    """Return the file of a defaults list that Hydra could not read, if any is."""
+    if not isinstance(error, UnicodeDecodeError):
+        mark = getattr(error, "problem_mark", error)
+        return str(getattr(mark, "name", ""))
+    return next((str(f) for f in sorted(folder.rglob("*.yaml")) if _is_binary(f)), "")
+
+
+def _is_binary(file: Path) -> bool:
+    try:
+        file.read_text(encoding="utf-8")
+    except UnicodeDecodeError:
+        return True
+    except OSError:
+        return False
+    return False

@@ -1,11 +1,12 @@
 """The ``burnish`` command: one word, and what follows goes to that word's module."""
 
-import io
-import os
 import sys
 import traceback
 from collections.abc import Mapping, Sequence
 from importlib import import_module
+
+from ..config.streams import run_command
+from ..config.user_traceback import error_text
 
 COMMANDS: Mapping[str, tuple[str, str]] = {
     "fit": ("fit", "train the model that a file describes"),
@@ -22,22 +23,7 @@ The module has ``main(argv) -> int``, which returns the exit status.
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the subcommand that ``argv`` begins with, and return the exit status."""
     words = list(sys.argv[1:] if argv is None else argv)
-    _open_streams()
-    try:
-        status = _status(words)
-        # What cannot be written is noticed here, and not once nobody can tell it.
-        sys.stdout.flush()
-    except KeyboardInterrupt:
-        return 130
-    except BrokenPipeError:
-        # The reader has gone (`| head`): no more output, not even at exit.
-        _silence()
-        return 0
-    except OSError as error:
-        _silence()
-        print(f"error: the output cannot be written: {error}", file=sys.stderr)
-        return 2
-    return status
+    return run_command(lambda: _status(words))
 
 
 def _status(words: Sequence[str]) -> int:
@@ -61,31 +47,15 @@ def _run(name: str, words: Sequence[str]) -> int:
         found = f"the program was ended by {ended!r}"
         print(f"error: {found} in a class that it was given", file=sys.stderr)
         return 2
+    except Exception as error:  # a user's class may raise anything
+        print(f"error: {error_text(error)}", file=sys.stderr)
+        return 2
 
 
 def _is_of_argparse(ended: SystemExit) -> bool:
     """Return whether a parser of words ended the program: with help, or an error."""
     frames = traceback.walk_tb(ended.__traceback__)
     return any(f.f_globals.get("__name__") == "argparse" for f, _ in frames)
-
-
-def _open_streams() -> None:
-    """Let there be an output and an error stream that take any text."""
-    # With `>&-` a file would get the number 1 or 2, and what is printed.
-    while (number := os.open(os.devnull, os.O_RDWR)) <= 2:
-        pass
-    os.close(number)
-    for name in ("stdout", "stderr"):
-        stream = getattr(sys, name)
-        if stream is None:
-            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115  # until the end
-        elif isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")
-
-
-def _silence() -> None:
-    """Let nothing more be written to the output, which is gone."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
 
 
 def _usage() -> str:

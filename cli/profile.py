@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from .hydra_app import run
+from .main import main as command
 
 ABOUT = "Run one training and one validation batch, and tell where their time goes."
 
@@ -23,4 +24,4 @@ def _profile(tree: dict[str, Any], folder: Path) -> None:
 
 
 if __name__ == "__main__":
-    raise SystemExit(main(sys.argv[1:]))
+    raise SystemExit(command(["profile", *sys.argv[1:]]))

@@ -8,6 +8,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from ..config.user_traceback import error_text
+
 
 class TargetError(ValueError):
     """A name on the command line that leads to nothing."""
@@ -18,12 +20,13 @@ def find_target(text: str) -> Any:
 
     Raises TargetError that says which part is wrong.
     """
-    # In a locale of few characters the words of a line are bytes of UTF-8.
-    name_text = os.fsencode(text).decode("utf-8", "surrogateescape")
-    where, colon, name = name_text.rpartition(":")
+    where, colon, name = text.rpartition(":")
     if not colon or not where or not name:
         hint = "expected file.py:Name or module:Name"
         raise TargetError(f"{text!r}: {hint}")
+    # In a locale of few characters a word holds the bytes of UTF-8: the system finds
+    # its file by them, and Python no name.
+    name = os.fsencode(name).decode("utf-8", "surrogateescape")
     found: Any = _file(Path(where)) if where.endswith(".py") else _module(where)
     for part in name.split("."):
         if not hasattr(found, part):
@@ -77,4 +80,4 @@ def _told(failed: BaseException) -> str:
         return (
             f"it ends the program (SystemExit: {failed}); put that under a main guard"
         )
-    return f"{type(failed).__name__}: {failed}"
+    return error_text(failed)

@@ -10,6 +10,8 @@ from .description import describe
 from .docs import summary_of
 from .errors import ConfigError
 from .files import load
+from .streams import taking_any_text
+from .user_traceback import error_text
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -29,7 +31,9 @@ def command(cls: type[T]) -> Callable[[Callable[[T], R]], Callable[..., R]]:
             if isinstance(argv, cls):
                 return function(argv)
             words: Any = sys.argv[1:] if argv is None else argv
-            return function(_config(cls, function, list(words)))
+            with taking_any_text():
+                config = _config(cls, function, list(words))
+            return function(config)
 
         return program
 
@@ -61,7 +65,7 @@ def _config(cls: type[T], function: Callable[..., Any], words: list[str]) -> T:
     try:
         return load(cls, given.config, given.overrides)
     except (ConfigError, OSError, ValueError, ImportError) as wrong:
-        print(f"error: {_said(wrong)}", file=sys.stderr)
+        print(f"error: {error_text(wrong)}", file=sys.stderr)
         print(_similar(cls, wrong), end="", file=sys.stderr)
         raise SystemExit(1) from None
 
@@ -73,12 +77,6 @@ def _show_help(parser: Any, cls: type, query: str) -> None:
     print(parser.format_help())
     print("fields:")
     print("\n".join(f"  {line}" for line in describe(cls).splitlines()))
-
-
-def _said(wrong: Exception) -> str:
-    if isinstance(wrong, OSError) and wrong.filename:
-        return f"{wrong.filename}: {wrong.strerror}"
-    return str(wrong)
 
 
 def _similar(cls: type, wrong: Exception) -> str:

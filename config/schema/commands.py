@@ -10,6 +10,8 @@ from typing import Any
 from ..errors import ConfigError
 from ..files import load, read_tree, written
 from ..storage.replacement import write_text
+from ..streams import run_command, taking_any_text
+from ..user_traceback import error_text
 from .change import Severity
 from .checker import SchemaChecker
 from .storage import dump_schema, load_schema
@@ -29,17 +31,18 @@ def schema_evolution_cli(cls: type, argv: Sequence[str] | None = None) -> None:
     for name, (about, add_arguments, _) in COMMANDS.items():
         full = name if name == "upgrade-config" else f"{name}-schema"
         add_arguments(commands.add_parser(full, help=about, description=about))
-    given = parser.parse_args(argv)
+    with taking_any_text():
+        given = parser.parse_args(argv)
     name = given.command.removesuffix("-schema")
-    raise SystemExit(run(cls, name, given))
+    raise SystemExit(run_command(lambda: run(cls, name, given)))
 
 
 def run(cls: type, name: str, given: Namespace) -> int:
     """Run one of `COMMANDS`, tell mistakes on stderr, and return the exit status."""
     try:
         return COMMANDS[name][2](cls, given)
-    except (ConfigError, OSError, ValueError, TypeError, ImportError) as wrong:
-        print(f"error: {_said(wrong)}", file=sys.stderr)
+    except Exception as error:  # a user's class may raise anything
+        print(f"error: {error_text(error)}", file=sys.stderr)
         return 2
 
 
@@ -83,9 +86,9 @@ def _upgrade_config(cls: type, given: Namespace) -> int:
         print(file)
         try:
             _upgrade_file(cls, file, not given.include_defaults, given.dry_run)
-        except (ConfigError, OSError, ValueError) as wrong:
-            print(f"error: {_said(wrong)}", file=sys.stderr)
-            status = max(status, 1 if isinstance(wrong, ConfigError) else 2)
+        except Exception as error:  # a user's rule may raise anything
+            print(f"error: {error_text(error)}", file=sys.stderr)
+            status = max(status, 1 if isinstance(error, ConfigError) else 2)
     return status
 
 
@@ -106,12 +109,6 @@ def _stored(file: str) -> Any:
     if not Path(file).exists():
         raise ValueError(f"{file} does not exist; write it with the dump command first")
     return load_schema(file)
-
-
-def _said(wrong: Exception) -> str:
-    if isinstance(wrong, OSError) and wrong.filename:
-        return f"{wrong.filename}: {wrong.strerror}"
-    return str(wrong)
 
 
 Command = tuple[str, Callable[[ArgumentParser], None], Callable[[type, Namespace], int]]

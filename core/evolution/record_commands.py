@@ -11,6 +11,7 @@ from torch import nn
 
 from ...config.schema.commands import DEFAULT_FILE as CONFIG_FILE
 from ...config.storage.opening import read_file
+from ...config.user_traceback import error_text
 from ...records.errors import RecordError
 from .record_check import RecordChecker, upgrade_file
 from .record_schema import Target, dump_schema, load_schema
@@ -31,8 +32,8 @@ def run_schema(target: Target, name: str, given: Namespace) -> int:
     file = DEFAULT_FILE if given.file == CONFIG_FILE else given.file
     try:
         return _schema(target, name, file, getattr(given, "hparams", None))
-    except (RecordError, OSError, ValueError, TypeError) as wrong:
-        print(f"error: {wrong}", file=sys.stderr)
+    except Exception as error:  # a user's class may raise anything
+        print(f"error: {error_text(error)}", file=sys.stderr)
         return 2
 
 
@@ -45,9 +46,9 @@ def run_upgrade(target: Target | None, files: list[str]) -> int:
     for file in files:
         try:
             was_older = upgrade_file(file, target)
-        except (RecordError, OSError, ValueError, TypeError) as wrong:
-            print(f"error: {wrong}", file=sys.stderr)
-            status = max(status, 1 if isinstance(wrong, RecordError) else 2)
+        except Exception as error:  # a user's class may raise anything
+            print(f"error: {error_text(error)}", file=sys.stderr)
+            status = max(status, 1 if isinstance(error, RecordError) else 2)
         else:
             print(f"{file}: {'rewritten' if was_older else 'is of the newest version'}")
     return status

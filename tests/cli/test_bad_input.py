@@ -167,7 +167,6 @@ def test_a_reader_that_has_gone_ends_every_subcommand_with_0(
         def write(self, text: str) -> int:
             raise BrokenPipeError
 
-    monkeypatch.setattr("burnish.cli.main._silence", lambda: None)
     monkeypatch.setattr(sys, "stdout", Gone())
 
     assert main([LINES[line][0], "--help"]) == 0

@@ -234,6 +234,152 @@ def test_a_model_that_ends_the_program_is_no_success(
     assert ended == status
 
 
+FAILING = """
+import torch
+from burnish.train import DataHparams, DataModule, Model, ModelHparams
+
+class Hparams(ModelHparams):
+    fails_in: str = "nothing"
+
+class Net(Model[Hparams]):
+    def __init__(self, hparams):
+        super().__init__(hparams)
+        self.layer = torch.nn.Linear(4, 2)
+        if self.thparams.fails_in == "init":
+            raise LookupError("no such thing")
+
+    def training_step(self, batch, i):
+        if self.thparams.fails_in == "os":
+            open("weights.bin")
+        part = batch[:, :3] if self.thparams.fails_in == "step" else batch
+        return self.layer(part).sum()
+
+    def validation_step(self, batch, i):
+        pass
+
+class Data(DataModule[DataHparams]):
+    def get_dataset(self):
+        return torch.ones(8, 4)
+"""
+
+FAILING_FILE = """
+model_config:
+  module_name: failing_net.Net
+  fails_in: nothing
+  checkpoint: null
+  optimizer: {module_name: torch.optim.SGD, kwargs: {lr: 0.1}}
+data_config: {module_name: failing_net.Data, loader: {batch_size: 4}}
+run_config:
+  trainer: {max_epochs: 1, accelerator: cpu, log_every_n_steps: 1}
+"""
+
+
+@pytest.fixture
+def failing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    (tmp_path / "failing_net.py").write_text(FAILING)
+    (tmp_path / "failing.yaml").write_text(FAILING_FILE)
+    return words("run", "--config-path", ".", "--config-name", "failing")
+
+
+@pytest.mark.parametrize(
+    ("fails_in", "first_line", "last_line"),
+    [
+        ("init", "in __init__", "LookupError: no such thing"),
+        ("step", "in training_step", "RuntimeError: mat1 and mat2"),
+        ("os", "in training_step", "FileNotFoundError: [Errno 2]"),
+    ],
+)
+def test_an_error_of_the_model_is_told_from_the_user_s_own_lines_on(
+    fails_in: str,
+    first_line: str,
+    last_line: str,
+    failing: list[str],
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    status = main(["fit", *failing, f"model_config.fails_in={fails_in}"])
+
+    error = capsys.readouterr().err
+    frames = [line for line in error.splitlines() if line.startswith("  File ")]
+    assert status == 2
+    assert "failing_net.py" in frames[0]
+    assert frames[0].endswith(first_line)
+    assert last_line in error.splitlines()[-1]
+    assert not any("hydra" in line or "rank_zero" in line for line in frames)
+
+
+def test_all_frames_of_an_error_are_told_on_request(
+    failing: list[str],
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("BURNISH_TRACEBACK", "1")
+
+    status = main(["fit", *failing, "model_config.fails_in=init"])
+
+    assert status == 2
+    assert "hydra" in capsys.readouterr().err
+
+
+def test_what_torch_refuses_in_no_line_of_the_user_s_is_told_with_its_place(
+    failing: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    status = main(["fit", *failing, "optimizer.kwargs.lr=-1"])
+
+    error = capsys.readouterr().err
+    assert status == 2
+    assert "error: ValueError: Invalid learning rate: -1\n(" in error
+    assert "Traceback" not in error
+
+
+BAD_YAML: dict[str, tuple[bytes, str]] = {
+    "syntax": (b"a: [1, {2: [}", "bad.yaml cannot be read as YAML"),
+    "binary": (bytes(range(128, 256)), "bad.yaml cannot be read as YAML"),
+    "NUL": (b"a: \0", "bad.yaml cannot be read as YAML"),
+    "a tag": (b"a: !!python/name:os.system", "bad.yaml cannot be read as YAML"),
+    "twice": (b"a: 1\na: 2", "bad.yaml cannot be read as YAML"),
+    "defaults": (b"defaults: 3", "group/bad"),
+    "of nothing": (b"defaults: [nothing]", "group/nothing"),
+    "interpolation": (b"a: ${b", "${b"),
+}
+
+
+@pytest.mark.parametrize("name", BAD_YAML)
+@pytest.mark.parametrize("more", [[], ["optimizer.kwargs.lr=1"]])
+def test_a_bad_file_of_a_defaults_list_is_told_in_words(
+    name: str,
+    more: list[str],
+    failing: list[str],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    content, expected = BAD_YAML[name]
+    (tmp_path / "group").mkdir()
+    (tmp_path / "group/bad.yaml").write_bytes(content)
+    text = f"defaults: [{{group: bad}}, _self_]\n{FAILING_FILE}"
+    (tmp_path / "failing.yaml").write_text(text)
+
+    status = main(["fit", *failing, *more])
+
+    error = capsys.readouterr().err
+    assert status == 2
+    assert expected in error
+    assert "Traceback" not in error
+
+
+def test_each_job_of_a_sweep_is_run_and_one_that_fails_is_in_the_status(
+    failing: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    sweep = ["model_config.fails_in=init,nothing", "hydra.sweep.dir=sweep"]
+
+    status = main(["fit", *failing, "--multirun", *sweep])
+
+    told = capsys.readouterr()
+    assert status == 2
+    assert "LookupError: no such thing" in told.err
+    assert "results: " in told.out
+
+
 def test_the_examples_train_and_are_used_for_inference() -> None:
     assert fit.main(words("digits", "max_epochs=4")) == 0
     few = ["max_epochs=1", "limit_train_batches=3", "log_every_n_steps=1"]

@@ -104,6 +104,23 @@ def test_a_class_s_file_that_ends_the_program_is_no_answer(
     assert words in ended.stderr
 
 
+def test_files_of_names_that_the_locale_lacks_are_found(folder: Path) -> None:
+    locale = {"LC_ALL": "C", "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0"}
+    (folder / "conf.py").rename(folder / "größe.py")
+    (folder / "änderung.json").write_text('{"n": 2}')
+
+    statuses = [
+        run(f"burnish schema {line}", folder, **locale).returncode
+        for line in (
+            "dump größe.py:Größe schéma.ron",
+            "check größe.py:Größe schéma.ron",
+            "upgrade-config größe.py:Größe änderung.json",
+        )
+    ]
+
+    assert statuses == [0, 0, 0]
+
+
 def test_an_output_that_is_full_is_told(folder: Path) -> None:
     if not Path("/dev/full").exists():
         pytest.skip("this system has no full device")
