@@ -68,7 +68,7 @@ def open_record(
     renamed = dict(given.renamed)
     if rename is not None:
         record, renamed = renamed_record(record, rename, name)
-    record = record.select(only=only, exclude=exclude)
+    record = _chosen(record, only, exclude, is_renamed=rename is not None)
     _check_dtype(dtype)
     target = _usable(device) if device is not None else given.device
     wanted = dtype if dtype is not None else given.dtype
@@ -123,6 +123,23 @@ class Verified:
     verified: Literal["all", "none"]
     """"none": not every entry has a checksum, or the record was opened with
     ``verify=False``; only what surrounds the values was checked."""
+
+
+def _chosen(
+    record: FlatRecord,
+    only: Patterns | None,
+    exclude: Patterns | None,
+    *,
+    is_renamed: bool,
+) -> FlatRecord:
+    try:
+        return record.select(only=only, exclude=exclude)
+    except ValueError as error:
+        if not is_renamed:
+            raise
+        raise ValueError(
+            f"{error} Patterns mean the names that rename= gives."
+        ) from None
 
 
 def _check_dtype(dtype: object) -> None:

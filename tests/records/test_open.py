@@ -376,3 +376,11 @@ def test_a_dtype_that_is_none_is_told_of_stored(dtype: object) -> None:
 
     with pytest.raises(ValueError, match=r"'stored' for the file's own, got"):
         open_record(data, dtype=dtype)  # type: ignore[arg-type]  # the test
+
+
+def test_a_pattern_of_an_old_name_is_told_that_patterns_mean_the_new_ones() -> None:
+    data = Record.from_state_dict({"a.w": torch.ones(2), "b": torch.ones(1)}).save()
+
+    with pytest.raises(ValueError, match=r"'a\.w' matches nothing.*that rename= gives"):
+        open_record(data, rename={"a": "c"}, only="a.w")
+    assert [*open_record(data, rename={"a": "c"}, only="c.w")] == ["c.w"]
