@@ -79,3 +79,12 @@ def check_complete(cls: type[nn.Module], found: Mapping[str, Any], path: str) ->
         raise HyperparameterError(
             join(path, missing[0]), f"{cls.__qualname__} needs this argument"
         )
+
+
+def check_depth(path: str, depth: int) -> None:
+    """Raise HyperparameterError for what is nested deeper than any module is."""
+    if depth > plain.MAX_DEPTH:
+        raise HyperparameterError(
+            f"{path:.120}",
+            f"nested over {plain.MAX_DEPTH} levels deep, or within itself",
+        )

@@ -12,14 +12,15 @@ from typing import Any
 from torch import nn
 
 from ...config.alternatives import struct_for
-from ...config.fields import fields_of, members
+from ...config.fields import fields_of
 from ...config.path import did_you_mean, join
 from ..errors import HyperparameterError
 from ..evolution.upgrading import upgraded_node
 from . import plain
+from .containers import containers_of, declared_container
 from .hparams_checks import check_complete, check_no_argument, check_stored
 from .hparams_plan import Container, Partial, Passed, Plan, Ref, Struct, has_plans
-from .kinds import kinds_of, range_of, with_kind
+from .kinds import Kinded, declared_hint, kinds_of, range_of, with_kind
 from .known_arguments import builder_of
 from .own_reader import from_blueprint, own_reader
 from .registry import MODULE, NAME, class_named
@@ -61,16 +62,17 @@ class Planner:
             return self._for_builder(cls, node, path, depth)
         parameters, hints = parameters_of(cls), plain.hints_of(cls)
         check_stored(cls, node, path)
-        containers, kinds = _containers_of(node, path), kinds_of(node, path)
+        containers, kinds = containers_of(node, path), kinds_of(node, path)
         found: dict[str, Any] = {}
         for name, value in node.items():
             parameter = parameters.get(name)
             if parameter is None:
                 check_no_argument(cls, node, name, path)
                 continue
-            where = join(path, name)
-            hint = with_kind(hints.get(name, Any), kinds.get(name))
-            kind = containers.get(name) or _declared_container(hint, value)
+            where, spec = join(path, name), kinds.get(name)
+            hint = declared_hint(parameter, hints.get(name, Any))
+            hint = with_kind(hint, spec)
+            kind = containers.get(name) or declared_container(hint, value)
             if kind is not None:
                 found[name] = self._container(kind, value, where, depth + 1)
             elif is_torch_layer(cls):
@@ -85,18 +87,12 @@ class Planner:
     ) -> Any:
         if isinstance(value, Passed):
             return self.value(value, hint, path, depth)
-        if parameter.kind is Parameter.VAR_POSITIONAL:
-            if not isinstance(value, list | tuple):
-                raise HyperparameterError(
-                    path, f"expected a list, found {shown(value)}"
-                )
-            hint = plain.list_of(hint)
-        elif parameter.kind is Parameter.VAR_KEYWORD:
-            if not isinstance(value, Mapping):
-                raise HyperparameterError(
-                    path, f"expected a dict, found {shown(value)}"
-                )
-            hint = plain.dict_of(hint)
+        is_list = parameter.kind is Parameter.VAR_POSITIONAL
+        if is_list and not isinstance(value, list | tuple):
+            raise HyperparameterError(path, f"expected a list, found {shown(value)}")
+        is_dict = parameter.kind is Parameter.VAR_KEYWORD
+        if is_dict and not isinstance(value, Mapping):
+            raise HyperparameterError(path, f"expected a dict, found {shown(value)}")
         return self.value(value, hint, path, depth)
 
     def _for_builder(
@@ -136,19 +132,22 @@ class Planner:
         if isinstance(value, Passed):
             self._planned.add(path)
             return value
+        kinded = hint if isinstance(hint, Kinded) else Kinded(hint, hint, None)
+        hint = kinded.hint
         if isinstance(value, Mapping):
-            return self._mapping(value, hint, path, depth)
+            return self._mapping(value, kinded, path, depth)
         if not isinstance(value, list | tuple):
             return _rich(plain.restored(value, hint), hint, path)
         items = [
-            self.value(item, plain.item_hint(hint, i), join(path, i), depth + 1)
+            self.value(item, kinded.item(i), join(path, i), depth + 1)
             for i, item in enumerate(value)
         ]
         if hint is range:
             return range_of(items, path)
         return _rich(plain.collected(items, hint), hint, path)
 
-    def _mapping(self, value: Any, hint: Any, path: str, depth: int) -> Any:
+    def _mapping(self, value: Any, kinded: Kinded, path: str, depth: int) -> Any:
+        hint = kinded.hint
         if plain.REF in value:
             return self._reference(value, path)
         if plain.CLASS in value:
@@ -159,7 +158,7 @@ class Planner:
             return self.module(value, path, depth)
         struct = struct_for(hint, value)
         if plain.is_plain_struct(struct):
-            return self._struct(struct, value, path, depth)
+            return self._struct(struct, value, kinded, path, depth)
         if plain.needs_class(hint):
             return _rich(dict(value), hint, path)
         found: dict[Any, Any] = {}
@@ -168,13 +167,17 @@ class Planner:
                 raise HyperparameterError(
                     path, f"expected a text as key, found {shown(key)}"
                 )
-            inner = plain.item_hint(hint, key)
-            item = self.value(item, inner, join(path, key), depth + 1)
+            item = self.value(item, kinded.item(key), join(path, key), depth + 1)
             found[plain.restored_key(key, hint)] = item
         return OrderedDict(found) if plain.takes(hint, OrderedDict) else found
 
     def _struct(
-        self, cls: Any, value: Mapping[str, Any], path: str, depth: int
+        self,
+        cls: Any,
+        value: Mapping[str, Any],
+        kinded: Kinded,
+        path: str,
+        depth: int,
     ) -> "Struct":
         fields, found = fields_of(cls), dict[str, Any]()
         for name, item in value.items():
@@ -182,7 +185,8 @@ class Planner:
             if name not in fields:
                 hint = did_you_mean(str(name)[:80], fields)
                 raise HyperparameterError(where, f"no field of {cls.__name__}.{hint}")
-            found[name] = self.value(item, fields[name].annotation, where, depth + 1)
+            hint = with_kind(fields[name].annotation, kinded.spec(name))
+            found[name] = self.value(item, hint, where, depth + 1)
         return Struct(cls, path, found)
 
     def _reference(self, value: Mapping[str, Any], path: str) -> Ref:
@@ -208,10 +212,12 @@ class Planner:
             )
         cls = class_named(node, path, moved=self._moved)
         parameters, hints = parameters_of(cls), plain.hints_of(cls)
+        kinds = kinds_of(node, path)
         arguments: dict[str, Any] = {}
         for name, item in node.items():
             if name in parameters:
-                where, hint = join(path, name), hints.get(name, Any)
+                hint = with_kind(hints.get(name, Any), kinds.get(name))
+                where = join(path, name)
                 arguments[name] = self.value(item, hint, where, depth + 1)
             elif name not in plain.OWN:
                 check_no_argument(cls, {}, name, path)
@@ -248,27 +254,6 @@ class Planner:
             raise HyperparameterError(
                 f"{path:.120}", f"nested over {plain.MAX_DEPTH} levels deep"
             )
-
-
-def _containers_of(node: Mapping[str, Any], path: str) -> dict[str, type[nn.Module]]:
-    told = node.get(plain.CONTAINERS, {})
-    known = {cls.__name__: cls for cls in plain.CONTAINERS_OF_TORCH}
-    if not isinstance(told, Mapping) or not all(
-        isinstance(kind, str) and kind in known for kind in told.values()
-    ):
-        raise HyperparameterError(
-            join(path, plain.CONTAINERS), f"expected {list(known)}, found {shown(told)}"
-        )
-    return {name: known[kind] for name, kind in told.items()}
-
-
-def _declared_container(hint: Any, value: object) -> type[nn.Module] | None:
-    """Return the container that is declared where the items of one stand."""
-    declared = [m for m in members(hint) if m in plain.CONTAINERS_OF_TORCH]
-    is_items = isinstance(value, list | tuple) or (
-        isinstance(value, Mapping) and not plain.is_node(value)
-    )
-    return declared[0] if declared and is_items else None
 
 
 def _rich(value: Any, hint: Any, path: str) -> Any:

@@ -17,8 +17,9 @@ from ..state.places import unwrapped
 from . import plain
 from .capture import is_decorated
 from .declared_class import declared_class
+from .hparams_checks import check_depth
 from .hparams_dict import HparamsDict
-from .kinds import kind_of
+from .kinds import kind_of, spec_of
 from .known_arguments import known_arguments
 from .registry import class_named, names_of
 from .shown import shown
@@ -58,7 +59,7 @@ class Writer:
         if id(module) in self.met:
             return HparamsDict({plain.REF: self.met[id(module)]})
         self.met[id(module)] = path
-        _check_depth(path, depth)
+        check_depth(path, depth)
         cls = declared_class(type(module))
         node = HparamsDict(names_of(cls))
         if version := version_of(cls):
@@ -106,7 +107,7 @@ class Writer:
         hints, parameters = plain.hints_of(cls), parameters_of(cls)
         node: dict[str, Any] = {}
         containers: dict[str, str] = {}
-        kinds: dict[str, str] = {}
+        kinds: dict[str, Any] = {}
         unstored: dict[str, str] = {}
         for name, value in arguments.items():
             parameter = parameters.get(name)
@@ -124,7 +125,8 @@ class Writer:
                     raise
                 self._forget(n_met)
                 if kind is Parameter.VAR_KEYWORD:
-                    node[name] = self._plain_items(name, value, hint, unstored)
+                    node[name], specs = self._plain_items(name, value, hint, unstored)
+                    kinds |= {name: [None, specs]} if specs else {}
                 elif not is_default:
                     unstored[name] = description(value)
                 continue
@@ -147,17 +149,22 @@ class Writer:
 
     def _plain_items(
         self, name: str, items: Mapping[str, Any], hint: Any, unstored: dict[str, str]
-    ) -> HparamsDict:
-        """Return those of ``**name`` that are plain data; note the others."""
-        found = HparamsDict()
+    ) -> tuple[HparamsDict, dict[str, Any]]:
+        """Return those of ``**name`` that are plain data and kinds; note the others."""
+        found, specs = HparamsDict(), dict[str, Any]()
         for key, item in items.items():
             n_met = len(self.met)
             try:
-                found[key] = self.value(item, hint, join(name, key), 1)
+                told = self.value(item, hint, join(name, key), 1)
+                spec = spec_of(item, hint, told, join(name, key))
             except (TypeError, HyperparameterError):
                 self._forget(n_met)
                 unstored[key] = description(item)
-        return found
+                continue
+            found[key] = told
+            if spec is not None:
+                specs[key] = spec
+        return found, specs
 
     def _forget(self, n_met: int) -> None:
         """Drop what was met after the first ``n_met`` modules: nothing has it."""
@@ -190,7 +197,7 @@ class Writer:
         if id(container) in self.met:
             return HparamsDict({plain.REF: self.met[id(container)]})
         self.met[id(container)] = path
-        _check_depth(path, depth)
+        check_depth(path, depth)
         items = {name: m for name, m in container._modules.items() if m is not None}
         write = self.node if named else self._child
         nodes = {n: write(m, join(path, n), depth + 1) for n, m in items.items()}
@@ -201,7 +208,7 @@ class Writer:
 
     def value(self, value: Any, hint: Any, path: str, depth: int) -> Any:
         """Return ``value``, an argument or in one, as plain data."""
-        _check_depth(path, depth)
+        check_depth(path, depth)
         if isinstance(value, nn.Module):
             return self.node(value, path, depth)
         if isinstance(value, Template):
@@ -289,11 +296,3 @@ def _with_computed(value: Any, told: Any) -> Any:
     from ...config.hparams import Hparams
 
     return value.to_dict(computed=True) if isinstance(value, Hparams) else told
-
-
-def _check_depth(path: str, depth: int) -> None:
-    if depth > plain.MAX_DEPTH:
-        raise HyperparameterError(
-            f"{path:.120}",
-            f"nested over {plain.MAX_DEPTH} levels deep, or within itself",
-        )

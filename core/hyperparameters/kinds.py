@@ -2,9 +2,10 @@
 
 import pathlib
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Sized
+from dataclasses import dataclass
 from inspect import Parameter
-from typing import Any
+from typing import Any, TypeAlias, cast
 
 import torch
 from torch import nn
@@ -15,13 +16,13 @@ from ..errors import HyperparameterError
 from .hparams_dict import HparamsDict
 from .hparams_plan import Partial, Plan, Ref, Struct
 from .known_arguments import builder_of
-from .plain import KINDS, item_hint
+from .plain import KINDS, MAX_DEPTH, dict_of, is_plain_struct, item_hint, list_of
 from .shown import shown
-from .signature import VARIADIC
 from .torch_layers import is_torch_layer
 
 UNDECLARED: Mapping[str, Any] = {
     "tuple": tuple,
+    "size": torch.Size,
     "set": set,
     "frozenset": frozenset,
     "range": range,
@@ -34,6 +35,38 @@ UNDECLARED: Mapping[str, Any] = {
 """The kinds by the name that hyperparameters have for them."""
 
 
+Spec: TypeAlias = Any
+"""None, the name of a kind, or a pair of such a name and the specs of the items: one
+for all of them, or those of some by key."""
+
+
+@dataclass(frozen=True, slots=True)
+class Kinded:
+    """A hint of a container whose items are of kinds that it does not tell."""
+
+    hint: Any
+    declared: Any
+    """What the argument declares, of which the items' hints are."""
+    items: Spec
+
+    def spec(self, key: Any) -> Spec:
+        """Return what the item at ``key`` is."""
+        is_by_key = isinstance(self.items, Mapping)
+        return self.items.get(str(key)) if is_by_key else self.items
+
+    def item(self, key: Any) -> Any:
+        """Return the hint of the item at ``key``."""
+        return with_kind(item_hint(self.declared, key), self.spec(key))
+
+
+def declared_hint(parameter: Parameter | None, hint: Any) -> Any:
+    """Return what the whole of an argument is declared as, of variadic ones too."""
+    kind = None if parameter is None else parameter.kind
+    if kind is Parameter.VAR_POSITIONAL:
+        return list_of(hint)
+    return dict_of(hint) if kind is Parameter.VAR_KEYWORD else hint
+
+
 def kind_of(
     cls: type[nn.Module],
     parameter: Parameter | None,
@@ -41,33 +74,44 @@ def kind_of(
     hint: Any,
     plain_value: Any,
     path: str,
-) -> str | None:
-    """Return the name of what ``value`` is, if ``plain_value`` would not tell it.
+) -> Spec:
+    """Return what ``value`` is, at any depth, if ``plain_value`` would not tell it.
 
     What is written is read again: TypeError names the path of what would come back as
     something else, and of which there is no kind.
     """
     # Torch's own take tuples wherever they take several numbers.
-    if not isinstance(value, _TYPED) or is_torch_layer(cls):
+    is_telling = isinstance(value, _TYPED) or is_plain_struct(type(value))
+    if not is_telling or is_torch_layer(cls):
         return None
-    is_variadic = parameter is not None and parameter.kind in VARIADIC
-    if is_variadic or builder_of(cls) is not None:
+    if builder_of(cls) is not None:
         return None
+    if parameter is not None and parameter.kind is Parameter.VAR_POSITIONAL:
+        value = [*cast("tuple[Any, ...]", value)]
+    return spec_of(value, declared_hint(parameter, hint), plain_value, path)
+
+
+def spec_of(value: object, hint: Any, plain_value: Any, path: str) -> Spec:
+    """Return what ``value`` is, if ``plain_value`` read as ``hint`` does not tell."""
+    if isinstance(value, set | frozenset) and any(isinstance(i, _TYPED) for i in value):
+        raise TypeError(
+            f"{path}: {shown(value)} is a set of more than numbers and texts"
+        )
     again = _read_back(plain_value, hint, path)
     if again is _UNKNOWN:
         name = _name_of(value) if hint is Any else None
         return None if name in ("list", "dict") else name
-    name = None if _is_same_type(value, again) else _name_of(value)
-    if name is not None:
-        again = _read_back(plain_value, with_kind(hint, UNDECLARED[name]), path)
-    _check(value, again, path)
-    return name
+    return _spec(value, again, path)
 
 
-def with_kind(hint: Any, kind: Any | None) -> Any:
-    """Return the hint of an argument that was of ``kind``, if that was noted."""
-    if kind is None:
+def with_kind(hint: Any, spec: Spec) -> Any:
+    """Return the hint of a value that was as ``spec`` says."""
+    if spec is None:
         return hint
+    if isinstance(spec, list):
+        name, items = spec
+        return Kinded(with_kind(hint, name), hint, items)
+    kind = UNDECLARED[spec]
     item = item_hint(hint, 0)
     items = {tuple: tuple[item, ...], list: list[item]}  # type: ignore[valid-type]  # found at run time
     items |= {set: set[item], frozenset: frozenset[item]}  # type: ignore[valid-type]  # as above
@@ -88,39 +132,52 @@ def _read_back(plain_value: Any, hint: Any, path: str) -> Any:
         return _UNKNOWN  # a reference, a class that nobody knows yet
 
 
-def _check(value: Any, again: Any, path: str) -> None:
-    if again is _UNKNOWN:
-        return
-    if not _is_same_type(value, again):
+def _spec(value: Any, again: Any, path: str) -> Spec:
+    """Return what has to be told of ``value``, which would be read as ``again``."""
+    if not isinstance(value, _TYPED) and not isinstance(again, Struct):
+        return None
+    name = None if _is_same_type(value, again) else _name_of(value)
+    if name is None and not _is_same_type(value, again):
         raise TypeError(
             f"{path}: {shown(value)} is a {type(value).__qualname__} and would be read "
             f"back as a {type(again).__qualname__}. Pass that, or set it after building"
         )
-    _check_below(value, again, path)
+    items = _specs_of_items(value, again, path)
+    if not items:
+        return name
+    specs = list(items.values())
+    is_whole = isinstance(value, Sized) and len(specs) == len(value)
+    is_alike = is_whole and all(spec == specs[0] for spec in specs)
+    return [name, specs[0] if is_alike else items]
 
 
-def _check_below(value: Any, again: Any, path: str) -> None:
-    if isinstance(value, Mapping) and isinstance(again, Mapping):
-        pairs = zip(value.items(), again.values(), strict=False)
-        items = [(str(key), item, other) for (key, item), other in pairs]
-    elif isinstance(value, list | tuple) and isinstance(again, list | tuple):
-        numbered = enumerate(zip(value, again, strict=False))
-        items = [(str(i), item, other) for i, (item, other) in numbered]
-    else:
-        return
-    for key, item, other in items:
-        if isinstance(item, _TYPED) and type(item) is not tuple:
-            _check(item, other, join(path, key))
+def _specs_of_items(value: Any, again: Any, path: str) -> dict[str, Spec]:
+    pairs: Iterable[tuple[Any, Any, Any]] = ()
+    if isinstance(again, Struct):
+        pairs = ((n, getattr(value, n), item) for n, item in again.fields.items())
+    elif isinstance(value, Mapping) and isinstance(again, Mapping):
+        both = zip(value.items(), again.values(), strict=False)
+        pairs = ((key, item, other) for (key, item), other in both)
+    elif isinstance(value, _SEQUENCES) and isinstance(again, _SEQUENCES):
+        both = zip(value, again, strict=False)
+        pairs = ((i, item, other) for i, (item, other) in enumerate(both))
+    found: dict[str, Spec] = {}
+    for key, item, other in pairs:
+        spec = _spec(item, other, join(path, str(key)))
+        if spec is not None:
+            found[str(key)] = spec
+    return found
 
 
 def _is_same_type(value: object, again: object) -> bool:
-    if not isinstance(value, _TYPED) or isinstance(value, torch.Size):
+    if not isinstance(value, _TYPED):
         return True
     kind = dict if type(value) is HparamsDict else type(value)
     return kind is type(again) or isinstance(again, Plan | Ref | Partial | Struct)
 
 
 _UNKNOWN = object()
+_SEQUENCES = (list, tuple)
 _TYPED = (
     *(list, tuple, set, frozenset, range, Mapping),
     *(torch.device, pathlib.PurePath),
@@ -128,15 +185,25 @@ _TYPED = (
 """What plain data may tell as something else; numbers and texts are themselves."""
 
 
-def kinds_of(node: Mapping[str, Any], path: str) -> dict[str, Any]:
+def kinds_of(node: Mapping[str, Any], path: str) -> dict[str, Spec]:
     """Return what arguments were, by name; raise HyperparameterError for no kind."""
     told = node.get(KINDS, {})
-    if not isinstance(told, Mapping) or not all(
-        isinstance(kind, str) and kind in UNDECLARED for kind in told.values()
-    ):
+    if not isinstance(told, Mapping) or not all(_is_spec(s) for s in told.values()):
         message = f"expected {list(UNDECLARED)}, found {shown(told)}"
         raise HyperparameterError(join(path, KINDS), message)
-    return {name: UNDECLARED[kind] for name, kind in told.items()}
+    return dict(told)
+
+
+def _is_spec(spec: Any, depth: int = 0) -> bool:
+    if spec is None or isinstance(spec, str):
+        return spec is None or spec in UNDECLARED
+    if not isinstance(spec, list) or len(spec) != 2 or depth > MAX_DEPTH:
+        return False
+    name, items = spec
+    below = items.values() if isinstance(items, Mapping) else [items]
+    return not isinstance(name, list) and all(
+        _is_spec(item, depth + 1) for item in (name, *below)
+    )
 
 
 def range_of(items: Sequence[Any], path: str) -> range:

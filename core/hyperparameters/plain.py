@@ -230,6 +230,8 @@ def restored_key(key: str, hint: Any) -> Any:
 
 def collected(items: Sequence[Any], hint: Any) -> Any:
     """Return ``items`` as the kind of sequence that is declared."""
+    if takes(hint, torch.Size) and not takes(hint, tuple, list):
+        return torch.Size(items) if all(type(n) is int for n in items) else items
     if takes(hint, tuple, torch.Size) and not takes(hint, list):
         return tuple(items)
     return list(items)

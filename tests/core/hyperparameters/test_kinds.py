@@ -1,7 +1,10 @@
 """Arguments come back as what they were, or are named as what no file holds."""
 
 import collections
+import dataclasses
+import functools
 import pathlib
+import types
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -9,12 +12,21 @@ import pytest
 import torch
 from torch import nn
 
-from burnish import get_hparams, module, open_record
+from burnish import from_hyperparameters, get_hparams, module, open_record
+from burnish.core.errors import HyperparameterError
 
 
 class Pair(NamedTuple):
     a: int
     b: int
+
+
+@dataclasses.dataclass
+class Part:
+    """A struct whose fields say little."""
+
+    anything: Any
+    pairs: list[Any]
 
 
 @module
@@ -27,10 +39,15 @@ class Holder(nn.Module):
         items: list[int] | None = None,
         pair: tuple[int, int] | None = None,
         table: Mapping[str, Any] | None = None,
+        size: torch.Size | None = None,
+        pairs: list[tuple[int, int]] | None = None,
+        part: Part | None = None,
+        **others: Any,
     ) -> None:
         super().__init__()
         self.layer = nn.Linear(1, 1)
-        self.values = (anything, sequence, either, items, pair, table)
+        self.values: Any = (anything, sequence, either, items, pair, table)
+        self.values += (size, pairs, part, others)
 
 
 KEPT: list[dict[str, Any]] = [
@@ -49,6 +66,25 @@ KEPT: list[dict[str, Any]] = [
     {"anything": {1, 2}},
     {"anything": (1, {"a": [1]})},
     {"anything": torch.float16},
+    {"anything": [(1, 2), (3, 4)]},
+    {"anything": [[1], (2,), 3, None]},
+    {"anything": ((1, 2), [3, (4, ())])},
+    {"anything": {"a": (1, 2), "b": [1], "": {"c.d": ((),)}}},
+    {"anything": torch.Size([1, 2])},
+    {"anything": [torch.Size([1]), (1,)]},
+    {"anything": [torch.device("cpu"), {1}, pathlib.Path("x"), range(2)]},
+    {"anything": {"a": collections.OrderedDict(b=(1,), a=[1])}},
+    {"anything": collections.OrderedDict(b=(1,))},
+    {"sequence": torch.Size([1])},
+    {"either": torch.Size([1])},
+    {"pair": torch.Size([1, 2])},
+    {"table": {"a": (1, (2,)), "b": {"c": [(1,)]}}},
+    {"size": (1, 2)},
+    {"size": torch.Size([1, 2])},
+    {"size": [1, 2]},
+    {"pairs": [[1, 2], (1, 2)]},
+    {"part": Part((1,), [(1, 2)])},
+    {"more": (1, [2, (3,)])},
 ]
 
 
@@ -58,6 +94,8 @@ def typed(values: Any) -> Any:
         return type(values), [typed(value) for value in values]
     if isinstance(values, dict):
         return type(values), [(key, typed(item)) for key, item in values.items()]
+    if isinstance(values, Part):
+        return Part, typed(vars(values))
     return type(values), values
 
 
@@ -76,10 +114,9 @@ LOST: dict[str, Any] = {
     "defaultdict": collections.defaultdict(int, a=1),
     "counter": collections.Counter("aa"),
     "named tuple": Pair(1, 2),
-    "device in a list": [torch.device("cpu")],
-    "ordered in a dict": {"a": collections.OrderedDict(b=1)},
-    "set in a list": [{1}],
-    "path in a dict": {"a": pathlib.Path("x")},
+    "named tuple in a list": [Pair(1, 2)],
+    "defaultdict in a dict": {"a": collections.defaultdict(int, a=1)},
+    "mapping": types.MappingProxyType({"a": 1}),
 }
 
 
@@ -93,3 +130,50 @@ def test_an_argument_that_would_come_back_as_another_type_is_named(
         get_hparams(holder)
     hparams = open_record(holder.save_record()).metadata["burnish"]["hparams"]
     assert list(hparams["__unstored__"]) == ["anything"]
+
+
+@module
+class Variadic(nn.Module):
+    def __init__(self, *parts: Any, act: Any = None, **others: Any) -> None:
+        super().__init__()
+        self.layer = nn.Linear(1, 1)
+        self.values = (parts, act, others)
+
+
+def test_variadic_arguments_and_those_of_partials_come_back_as_they_were() -> None:
+    act = functools.partial(Variadic, act=[(1,)])
+    holder: Any = Variadic((1, 2), [(3,)], act=act, a=(1, (2,)), b=[1])
+
+    again: Any = Variadic.from_record(holder.save_record())  # type: ignore[attr-defined]  # of a decorated class
+
+    parts, same, others = again.values
+    assert typed(parts) == typed(((1, 2), [(3,)]))
+    assert typed(others) == typed({"a": (1, (2,)), "b": [1]})
+    assert typed(same().values) == typed(((), [(1,)], {}))
+
+
+def test_what_no_file_holds_among_named_ones_costs_the_others_nothing() -> None:
+    holder: Any = Variadic(a=(1, (2,)), b=open, c=Pair(1, 2))
+
+    data = holder.save_record()
+
+    hparams: Any = open_record(data).metadata["burnish"]["hparams"]
+    assert set(hparams["__unstored__"]) == {"b", "c"}
+    assert hparams["others"] == {"a": [1, [2]]}
+    assert hparams["__kinds__"] == {"others": [None, {"a": ["tuple", {"1": "tuple"}]}]}
+
+
+def test_many_items_alike_are_told_once() -> None:
+    hparams = get_hparams(Holder([(i, i) for i in range(100)]))
+
+    assert hparams["__kinds__"]["anything"] == [None, "tuple"]
+
+
+@pytest.mark.parametrize(
+    "kinds", [3, {"anything": "bytes"}, {"anything": [3]}, {"anything": [None, 3, 4]}]
+)
+def test_kinds_that_are_none_are_refused(kinds: Any) -> None:
+    hparams = {**get_hparams(Holder([1])), "__kinds__": kinds}
+
+    with pytest.raises(HyperparameterError, match="__kinds__: expected"):
+        from_hyperparameters(hparams)
