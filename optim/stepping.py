@@ -73,7 +73,9 @@ class Stepping(torch.optim.Optimizer):
             return
         is_probe = self._is_probe(grads)
         jobs: list[Job] = []
-        for index, (own, scale, limit) in enumerate(self._clipped(grads)):
+        # Held until the jobs have run: some know of a clipped one only where it is.
+        clipped = self._clipped(grads)
+        for index, (own, scale, limit) in enumerate(clipped):
             call = self._call(index, lr, scale, limit)
             params = self.param_groups[index]["params"]
             if is_probe:

@@ -12,11 +12,18 @@ from torch import Tensor
 from ..config.path import did_you_mean
 from ..core.hyperparameters.hparams import recorded_hparams
 from ..core.state.meaning import check_meaning
+from .distributed import n_processes
 from .lightning_io import STORED, ReadingIO, RecordIO
 from .loader import ResumableLoader
 from .rng import Generators
 
-_GENERATORS = "random_generators"
+_GENERATORS, _EPOCH_ENDED = "random_generators", "burnish_epoch_ended"
+
+_SEVERAL = (
+    "checkpoints keep the random generators of one process, and several train here: a "
+    "resumed run draws other numbers (dropout, shuffling) than an uninterrupted one, "
+    "unless each process seeds its generators from its rank and the epoch"
+)
 
 
 class RecordCheckpoint(ModelCheckpoint):
@@ -41,6 +48,7 @@ class RecordCheckpoint(ModelCheckpoint):
             options["auto_insert_metric_name"] = False
         super().__init__(dirpath, filename, monitor, **options)
         self._generators: dict[str, Any] | None = None
+        self._epoch_ended = False
         self._loaders: list[dict[str, Any]] = []
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
@@ -55,11 +63,17 @@ class RecordCheckpoint(ModelCheckpoint):
         self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]
     ) -> None:
         """Keep the random generators too, so that a resumed run draws the same."""
-        checkpoint[_GENERATORS] = Generators().state_dict()
+        if n_processes() == 1:
+            checkpoint[_GENERATORS] = Generators().state_dict()
+        else:
+            rank_zero_warn(_SEVERAL)
         stored = recorded_hparams(pl_module)
         if stored is not None:
             checkpoint[STORED] = stored
-        if trainer.fit_loop.epoch_loop.batch_progress.is_last_batch:
+        checkpoint[_EPOCH_ENDED] = (
+            trainer.fit_loop.epoch_loop.batch_progress.is_last_batch
+        )
+        if checkpoint[_EPOCH_ENDED]:
             _end_epochs(checkpoint)
 
     def on_load_checkpoint(
@@ -72,6 +86,10 @@ class RecordCheckpoint(ModelCheckpoint):
         if STORED in checkpoint:
             check_meaning(pl_module, checkpoint[STORED], str(self.dirpath))
         self._generators = checkpoint.get(_GENERATORS)
+        self._epoch_ended = bool(checkpoint.get(_EPOCH_ENDED))
+        if self._generators is not None and n_processes() > 1:
+            self._generators = None
+            rank_zero_warn(_SEVERAL)
         self._loaders = _loader_states(checkpoint)
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -79,8 +97,11 @@ class RecordCheckpoint(ModelCheckpoint):
         super().on_train_start(trainer, pl_module)
         if self._generators is not None:
             Generators().load_state_dict(self._generators)
-            self._generators = None
         self._load_loaders(trainer)
+        if self._generators is not None and self._epoch_ended:
+            # Lightning began the epoch, which draws its order, before this hook.
+            iter(vars(trainer.fit_loop).get("_data_fetcher") or ())
+        self._generators = None
 
     def _format_checkpoint_name(
         self,

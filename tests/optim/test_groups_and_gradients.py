@@ -172,3 +172,18 @@ def test_accumulated_gradients_are_sums_and_begin_anew() -> None:
     weight = next(p for p in named_params(net) if p.path == "weight")
     assert torch.equal(sums[weight.id], torch.full((20, 20), 3.0))
     assert len(accumulator.grads()) == 0
+
+
+@pytest.mark.parametrize("clip", [ClipNorm(0.1), ClipValue(0.01), ClipGlobalNorm(0.1)])
+@pytest.mark.parametrize("fused", [True, None])
+def test_clipped_gradients_live_until_every_group_is_stepped(
+    fused: bool | None, clip: Any
+) -> None:
+    groups = [Group("0.**", lr=0.1), Group("1.**", lr=0.2), Group("2.weight", lr=0.3)]
+    nets = [layers(), layers()]
+    engines = (fused, False)
+    for net, engine in zip(nets, engines, strict=True):
+        optimizer = AdamW().bind(net, lr=0.1, groups=groups, clip=clip, fused=engine)
+        drive(optimizer, net, 1, 2, 3)
+
+    assert distance(*nets) < 1e-5

@@ -29,6 +29,7 @@ from burnish.train import (
     SchedulerHparams,
     load_lightning,
 )
+from burnish.train.lightning_io import read_checkpoint
 
 from .killed import killed_everywhere
 
@@ -592,3 +593,53 @@ def test_a_run_resumed_in_the_middle_of_an_epoch_ends_with_the_same_bits(
     resumed = run_in(tmp_path / "part", 12, str(tmp_path / "part/last"))
 
     assert torch.equal(whole.layer.weight, resumed.layer.weight)
+
+
+class Dropped(Plain):
+    """Draws in every step."""
+
+    def training_step(self, batch: Any, batch_idx: int) -> Tensor:
+        dropped = nn.functional.dropout(batch[0], 0.5)
+        loss: Tensor = self.layer(dropped).square().mean()
+        return loss
+
+    def configure_optimizers(self) -> Any:
+        return torch.optim.SGD(self.parameters(), lr=0.1)
+
+
+def dropped_run(folder: Path, n_epochs: int, resume: Path | None = None) -> Plain:
+    """Train on batches that torch's own loader shuffles."""
+    torch.manual_seed(7)
+    model = Dropped(4)
+    generator = torch.Generator().manual_seed(1)
+    rows = TensorDataset(torch.randn(20, 10, generator=generator))
+    callback = RecordCheckpoint(dirpath=folder, save_last=True)
+    run = trainer(folder, n_epochs, callbacks=[callback])
+    run.fit(model, DataLoader(rows, 5, shuffle=True), ckpt_path=resume)
+    return model
+
+
+def test_a_run_resumed_after_an_epoch_draws_order_and_dropout_as_uninterrupted(
+    tmp_path: Path,
+) -> None:
+    whole = dropped_run(tmp_path / "whole", 4)
+    dropped_run(tmp_path / "part", 2)
+
+    resumed = dropped_run(tmp_path / "part", 4, tmp_path / "part/last")
+
+    assert torch.equal(whole.layer.weight, resumed.layer.weight)
+
+
+def test_several_processes_are_told_that_their_generators_are_not_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dropped_run(tmp_path / "one", 1)
+    assert "random_generators" in read_checkpoint(tmp_path / "one/last")
+    monkeypatch.setattr("burnish.train.record_checkpoint.n_processes", lambda: 2)
+
+    with pytest.warns(UserWarning, match="several train here"):
+        dropped_run(tmp_path / "two", 1)
+    with pytest.warns(UserWarning, match="several train here"):
+        dropped_run(tmp_path / "one", 2, tmp_path / "one/last")
+
+    assert "random_generators" not in read_checkpoint(tmp_path / "two/last")
