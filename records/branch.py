@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
+from ..config.path import did_you_mean
 from .entry import Entry
 from .tree import Node, decode, tag_of
 
@@ -24,8 +25,8 @@ class Branch:
         """Return what stands at the dotted ``path``; KeyError if nothing does."""
         found: Any = self._index
         for part in split(path):
-            if not isinstance(found, dict):
-                raise KeyError(path)
+            if not isinstance(found, dict) or part not in found:
+                raise KeyError(f"nothing is stored at {path!r}{self._there()}")
             found = found[part]
         return self._value(found, path)
 
@@ -48,9 +49,8 @@ class Branch:
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__") or name not in self._index:
-            raise AttributeError(
-                f"nothing is stored as {name!r}; there are {', '.join(self._index)}"
-            )
+            hint = did_you_mean(name, self._index)
+            raise AttributeError(f"nothing is stored at {name!r}{self._there()}{hint}")
         return self[name]
 
     def __iter__(self) -> Iterator[str]:
@@ -67,6 +67,12 @@ class Branch:
 
     def __repr__(self) -> str:
         return f"<branch with {', '.join(self._index)}>"
+
+    def _there(self) -> str:
+        where = f" below {self._path!r}" if self._path else ""
+        names = [*self._index]
+        more = ", ..." if len(names) > 8 else ""
+        return f"{where}; there are {', '.join(names[:8])}{more}."
 
     def _value(self, found: Any, path: str) -> Any:
         if isinstance(found, dict):

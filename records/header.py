@@ -64,7 +64,8 @@ def header_of(record: FlatRecord, dtypes: Sequence[torch.dtype]) -> Plain:
     if encoder.entries:
         raise RecordError(
             f"{encoder.entries[0].path}: metadata holds plain data only; store a "
-            "tensor, an array or bytes as a field of a record"
+            "number as tensor.item(); a tensor, an array or bytes as a field of a "
+            "record"
         )
     plain = {
         "kind": "record" if record.is_typed else "module",

@@ -182,6 +182,14 @@ def _names(patterns: Patterns, entry: Entry) -> bool:
     return any(matches(patterns, path, entry) for path in (entry.path, *entry.ties))
 
 
+_ALSO = {
+    **{"fp16": "half", "float16": "half", "bf16": "bfloat16"},
+    **{"fp32": "full", "float32": "full", "float": "full"},
+    **{"fp64": "double", "float64": "double"},
+}
+"""What other programs call the precisions, to what they are called here."""
+
+
 def _dtype(value: object, name: str) -> torch.dtype | None:
     if value is None:
         return None
@@ -190,6 +198,7 @@ def _dtype(value: object, name: str) -> torch.dtype | None:
             raise ValueError(
                 f"{name}={value!r} is no precision; there are {', '.join(NAMED)}, "
                 "any floating torch dtype, or None for every value as it is"
+                + (f". Did you mean {_ALSO[value]!r}?" if value in _ALSO else "")
             )
         return NAMED[value]
     if not isinstance(value, torch.dtype) or not value.is_floating_point:

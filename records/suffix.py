@@ -49,7 +49,8 @@ def recorder_of_suffix(file: str) -> "Recorder":
         stem = file[: -len(_ending(file.lower(), suffixes()))]
         raise ValueError(
             f"{file}: such files are only read. Write {stem + '.mpk'!r}, or "
-            f"{stem + '.safetensors'!r} for other libraries."
+            f"{stem + '.safetensors'!r} for other libraries. A file of torch is what "
+            "torch.save(record.to_state_dict(), file) writes."
         )
     if name == "mpk.zst":
         return Recorder("mpk", "zst")

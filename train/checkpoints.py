@@ -9,6 +9,7 @@ from typing import Any, Literal
 import torch
 
 from ..config.path import did_you_mean
+from ..records.calls import explain_calls
 from ..records.errors import RecordFormatError
 from .checkpoint import Checkpoint
 from .distributed import (
@@ -40,6 +41,7 @@ class Checkpoints:
     accuracy. Under `torch.distributed` the first process writes and the others wait.
     """
 
+    @explain_calls("burnish.Checkpoints(folder{})", "write", is_home=False)
     def __init__(
         self,
         folder: str | os.PathLike[str],
@@ -115,6 +117,7 @@ class Checkpoints:
     def __contains__(self, step: object) -> bool:
         return step in self._folders.found()
 
+    @explain_calls("checkpoints.save(step, model=net{})", "write", is_home=False)
     def save(self, step: int, /, *, rng: bool = False, **parts: Any) -> Checkpoint:
         """Write ``parts`` as the checkpoint of ``step``, in one atomic commit.
 
@@ -123,7 +126,7 @@ class Checkpoints:
         checkpoints beyond what is to be kept are removed. A failed or killed save
         leaves all others as they were. TypeError names the path of what is no data.
         """
-        number = _step(step)
+        number = _step(step, "save")
         _check_rng(rng)
         values = {n: v for n, p in parts.items() if (v := _as_number(p)) is not None}
         objects = {n: p for n, p in parts.items() if n not in values}
@@ -163,6 +166,8 @@ class Checkpoints:
         Raises `RecordMismatchError` naming the part, `RecordChecksumError` for damage.
         """
         _check_rng(rng)
+        if step not in ("latest", "best"):
+            _step(step, "restore")
         # Loading may draw random numbers, so the generators come last.
         filled = {**parts, **({RNG: Generators()} if rng else {})}
         for left in reversed(range(_TRIES)):
@@ -231,7 +236,12 @@ def _ranking(given: Any) -> tuple[str, int, str]:
     return name, count, mode
 
 
-def _step(step: Any) -> int:
+def _step(step: Any, verb: str) -> int:
+    if hasattr(step, "state_dict"):
+        raise TypeError(
+            f"{verb} takes parts by name, after the step: "
+            f"checkpoints.{verb}(100, model=net), got a {type(step).__name__} first"
+        )
     value = step.item() if isinstance(step, torch.Tensor) else step
     if isinstance(value, bool) or not hasattr(value, "__index__") or int(value) < 0:
         raise ValueError(f"a step is a whole number from 0 on, got {step!r:.60}")

@@ -113,6 +113,8 @@ def _check_archive(file: Any, source: Source) -> None:
     """Refuse an archive that is larger when it is unpacked; torch packs nothing."""
     with zipfile.ZipFile(file) as archive:
         members = archive.infolist()
+        if any("/code/" in m.filename for m in members):
+            raise RecordFormatError(source.name, *_TORCHSCRIPT)
         if any(m.compress_type != zipfile.ZIP_STORED for m in members):
             raise RecordFormatError(
                 source.name, "a compressed archive, which torch writes not"
@@ -135,6 +137,13 @@ def _check_pickle(data: bytes, source: Source) -> None:
         )
 
 
+_TORCHSCRIPT = (
+    "a TorchScript program",
+    "a state dict",
+    "Open it with torch.jit.load and save its state_dict().",
+)
+
+
 def _explained(error: Exception) -> tuple[str, str, str]:
     text = str(error)
     found = _GLOBAL.search(text)
@@ -153,8 +162,7 @@ def _explained(error: Exception) -> tuple[str, str, str]:
             "and save it with torch.save, or its state_dict() with save_record.",
         )
     if "TorchScript" in text:
-        cure = "Open it with torch.jit.load and save its state_dict()."
-        return "a TorchScript program", "a state dict", cure
+        return _TORCHSCRIPT
     if "not a zip file" in text:
         # Its directory stands at its end.
         return "a damaged file of torch, without its end", "", TRUNCATED

@@ -138,3 +138,12 @@ def test_a_file_object_gives_parts_too() -> None:
     file = io.BytesIO(Net().save_record())
 
     assert burnish.load_record(Net().head, open_record(file).head).verified == "all"
+
+
+def test_a_name_that_a_part_lacks_is_answered_with_those_that_are_there() -> None:
+    record = open_record(Net().save_record())
+
+    with pytest.raises(AttributeError, match=r"'head'; there are.*mean 'weight'"):
+        _ = record.head.weigth
+    with pytest.raises(KeyError, match=r"'7' below 'encoder'; there are 0, 1\."):
+        _ = record.encoder[7]

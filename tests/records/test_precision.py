@@ -319,3 +319,13 @@ def test_opening_at_another_dtype_leaves_the_state_of_an_optimizer() -> None:
     record = open_record(data, dtype=torch.float16)
 
     assert record.typed(Moments).second.dtype is torch.float32
+
+
+@pytest.mark.parametrize(
+    ("name", "ours"), [("fp16", "half"), ("bf16", "bfloat16"), ("float32", "full")]
+)
+def test_what_others_call_a_precision_is_answered_with_our_name(
+    name: str, ours: str
+) -> None:
+    with pytest.raises(ValueError, match=f"precision='{name}'.*Did you mean '{ours}'"):
+        Record.from_state_dict({"a": torch.ones(1)}).save(precision=name)  # type: ignore[call-overload]  # the test

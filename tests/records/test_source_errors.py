@@ -1,6 +1,7 @@
 """What holds no record is told what it is, and which call reads it."""
 
 import io
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -123,3 +124,18 @@ def test_a_module_and_a_state_dict_are_told_how_they_become_records() -> None:
         net.load_record(net.state_dict())  # type: ignore[arg-type]  # the test
     net.load_record(burnish.core.into_record(Net()))
     net.load_record(Record.from_state_dict(Net().state_dict()))
+
+
+def test_a_torchscript_program_is_called_one(tmp_path: Path) -> None:
+    names = ["net/data.pkl", "net/code/__torch__.py", "net/constants.pkl"]
+    with zipfile.ZipFile(tmp_path / "net.pt", "w", zipfile.ZIP_DEFLATED) as archive:
+        for name in names:
+            archive.writestr(name, b"x" * 100)
+
+    with pytest.raises(RecordFormatError, match=r"TorchScript.*torch\.jit\.load"):
+        open_record(tmp_path / "net.pt")
+
+
+def test_a_file_of_torch_is_told_how_it_is_written(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"torch\.save\(record\.to_state_dict\(\)"):
+        Net().save_record(tmp_path / "net.pt")

@@ -550,3 +550,26 @@ def test_a_layer_that_was_frozen_is_named_when_it_would_be_trained(
 
     fresh[0].weight.requires_grad_(False)
     assert Checkpoints(tmp_path).restore(model=fresh) == 1
+
+
+def test_a_part_without_a_name_is_told_that_parts_have_names(tmp_path: Path) -> None:
+    net: Any = nn.Linear(2, 2)
+    checkpoints = Checkpoints(tmp_path)
+    checkpoints.save(1, model=net)
+
+    with pytest.raises(TypeError, match=r"restore\(100, model=net\), got a Linear"):
+        checkpoints.restore(net)
+    with pytest.raises(TypeError, match=r"save\(100, model=net\), got a Linear"):
+        checkpoints.save(net)
+
+
+def test_wrong_arguments_of_checkpoints_are_answered_with_an_example(
+    tmp_path: Path,
+) -> None:
+    new: Any = Checkpoints
+    save: Any = Checkpoints(tmp_path).save
+
+    with pytest.raises(TypeError, match=r"takes no 'max_to_keep'\. It takes keep_last"):
+        new(tmp_path, max_to_keep=3)
+    with pytest.raises(TypeError, match=r"Write checkpoints\.save\(step, model=net\)"):
+        save(step=5, model=nn.Linear(2, 2))
