@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from ..records.calls import explain_calls
 from ..records.errors import RecordMismatchError
+from ..records.grad_mode import ordinary_tensors
 from ..records.record import Record
 from ..records.renaming import Renames, renamer_of
 from ..records.report import LoadReport
@@ -109,6 +110,7 @@ class LBFGSAdaptor(torch.optim.LBFGS):
         written: bytes | None = self.into_record().save(*args, **kwargs)
         return written
 
+    @ordinary_tensors()
     def load_record(
         self,
         source: Any,

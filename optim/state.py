@@ -9,6 +9,7 @@ from torch import Tensor
 from ..config.interrupts import all_or_nothing
 from ..records.entry import Param
 from ..records.errors import RecordMismatchError
+from ..records.grad_mode import ordinary_tensors
 from ..records.record import Record
 from ..records.renaming import Renames, renamer_of
 from ..records.report import LoadReport
@@ -76,6 +77,7 @@ def into_record(adaptor: "OptimizerAdaptor") -> OptimizerRecord:
     return record
 
 
+@ordinary_tensors()
 def load_record(
     adaptor: "OptimizerAdaptor",
     source: Any,

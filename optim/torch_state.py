@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from torch import Tensor
 
 from ..records.errors import RecordMismatchError
+from ..records.grad_mode import ordinary_tensors
 from .fitting import fitted
 from .param_groups import take_over
 from .stepper import Stored
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 _WHERE = "the state dict"
 
 
+@ordinary_tensors()
 def load_state_dict(
     adaptor: "OptimizerAdaptor",
     state_dict: dict[str, Any],

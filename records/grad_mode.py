@@ -38,3 +38,14 @@ def grad_mode_after_errors() -> Generator[None]:
     except BaseException:
         torch.set_grad_enabled(before)
         raise
+
+
+@contextmanager
+def ordinary_tensors() -> Generator[None]:
+    """Make tensors that autograd takes, also inside `torch.inference_mode`."""
+    if not torch.is_inference_mode_enabled():
+        yield
+        return
+    # Leaving inference mode turns the grad mode on.
+    with torch.inference_mode(False), no_grad():
+        yield

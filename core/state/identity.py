@@ -8,6 +8,9 @@ import torch
 from torch import nn
 
 from ...records.entry import Param, ParamId
+from ...records.grad_mode import no_grad, ordinary_tensors
+from ...records.memory import storage_of
+from .commit import assign
 from .module_argument import check_module
 from .places import Places, places_of
 
@@ -37,27 +40,56 @@ def named_params(module: nn.Module) -> Iterator[Param]:
 def map_params(module: nn.Module, fn: Callable[[Param], torch.Tensor | None]) -> None:
     """Replace the values of each parameter by what ``fn`` returns; None keeps them.
 
-    The new values may differ in dtype, device and shape. All are computed before the
-    first is replaced. The parameter stays the same object, so ties, IDs and the
-    optimizer's references stay; TypeError for anything else than a tensor.
+    The new values may differ in dtype, device and shape. All are computed and checked
+    before the first is replaced. The parameter stays the same object, so ties, IDs and
+    the optimizer's references stay; what has not been tied shares no memory afterwards.
+    TypeError for anything else than a tensor that the parameter can hold.
     """
     check_module(module, "map_params")
     mapped: list[tuple[Param, torch.Tensor]] = []
-    with torch.no_grad():
+    with ordinary_tensors(), no_grad():
         for param in named_params(module):
             values = fn(param)
             if values is None or values is param.tensor:
                 continue
-            if not isinstance(values, torch.Tensor):  # pyright: ignore[reportUnnecessaryIsInstance]  # users return anything
-                raise TypeError(
-                    f"{param.path}: the function returned a {type(values).__name__}, "
-                    "and a parameter is made of a tensor; return None to keep it"
-                )
+            _check_values(param, values)
             mapped.append((param, values.detach()))
-        for param, values in mapped:
+        for param, values in _parted(module, mapped):
             if param.tensor.requires_grad and not _can_have_grad(values):
                 param.tensor.requires_grad_(False)
-            param.tensor.data = values
+            assign([param.tensor], values)
+
+
+def _check_values(param: Param, values: object) -> None:
+    if not isinstance(values, torch.Tensor):
+        raise TypeError(
+            f"{param.path}: the function returned a {type(values).__name__}, "
+            "and a parameter is made of a tensor; return None to keep it"
+        )
+    if not torch._has_compatible_shallow_copy_type(param.tensor, values):
+        raise TypeError(
+            f"{param.path}: a parameter on {param.tensor.device} cannot become a "
+            f"{type(values).__name__} on {values.device} of {values.layout}"
+        )
+
+
+def _parted(
+    module: nn.Module, mapped: list[tuple[Param, torch.Tensor]]
+) -> list[tuple[Param, torch.Tensor]]:
+    """Return copies of values that would stand on another tensor's memory."""
+    replaced = {id(param.tensor) for param, _ in mapped}
+    taken = {
+        storage_of(tensor)
+        for _, owner in places_of(module)
+        for tensor in (*owner._parameters.values(), *owner._buffers.values())
+        if tensor is not None and id(tensor) not in replaced
+    } - {0}
+    parted: list[tuple[Param, torch.Tensor]] = []
+    for param, values in mapped:
+        storage = storage_of(values)
+        parted.append((param, values.clone() if storage in taken else values))
+        taken |= {storage} - {0}
+    return parted
 
 
 def identify(places: Places) -> dict[int, ParamId]:

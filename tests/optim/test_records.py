@@ -534,3 +534,42 @@ def test_a_rule_that_drops_a_state_does_so_in_spite_of_its_id() -> None:
     report = optim.load_record(optim.into_record(), rename=[DeleteField("bias")])
 
     assert (report.loaded, report.missing) == (["weight"], ["bias"])
+
+
+@pytest.mark.parametrize("kind", [AdamW, LBFGS])
+@pytest.mark.parametrize("way", ["file", "live", "state dict"])
+def test_state_that_is_loaded_in_inference_mode_is_ordinary(
+    kind: Any, way: str
+) -> None:
+    def stepped() -> Any:
+        net = nn.Linear(2, 1)
+        optim = kind().bind(net, lr=0.1)
+
+        def loss() -> Any:
+            optim.zero_grad()
+            value = net(torch.ones(1, 2)).square().sum()
+            value.backward()
+            return value
+
+        return optim, loss
+
+    (optim, loss), (other, other_loss) = stepped(), stepped()
+    for _ in range(2):
+        optim.step(loss)
+
+    with torch.inference_mode():
+        if way == "state dict":
+            other.load_state_dict(optim.state_dict())
+        else:
+            record = optim.into_record() if way == "live" else optim.save_record()
+            other.load_record(record)
+
+    other.step(other_loss)
+    tensors = [
+        value
+        for state in other.state.values()
+        for value in state.values()
+        if isinstance(value, torch.Tensor)
+    ]
+    assert tensors
+    assert not any(tensor.is_inference() for tensor in tensors)

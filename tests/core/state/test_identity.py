@@ -142,3 +142,50 @@ def test_mapping_to_another_dtype_is_a_cast() -> None:
     burnish.map_params(module, lambda param: param.tensor.half())
 
     assert all(p.dtype is torch.float16 for p in module.parameters())
+
+
+def test_mapped_parameters_share_no_memory_unless_they_were_tied() -> None:
+    net: Any = nn.Sequential(*(nn.Linear(2, 2, bias=False) for _ in range(3)))
+    net.register_buffer("scale", torch.ones(2, 2))
+    first, second, one = net[0].weight.clone(), net[1].weight.clone(), torch.ones(2, 2)
+
+    def swapped(param: Any) -> Any:
+        return {"0.weight": net[1].weight, "1.weight": net[0].weight}.get(param.path)
+
+    map_params(net, swapped)
+    assert torch.equal(net[0].weight, second)
+    assert torch.equal(net[1].weight, first)
+    map_params(net, lambda param: one)
+    map_params(net, lambda param: net[0].weight if param.path == "1.weight" else None)
+    map_params(net, lambda param: net.scale if param.path == "2.weight" else None)
+
+    with torch.no_grad():
+        net[0].weight.fill_(7.0)
+        net[2].weight.fill_(8.0)
+    assert net[1].weight.eq(1).all()
+    assert torch.equal(net.get_buffer("scale"), torch.ones(2, 2))
+
+
+def test_parameters_mapped_in_inference_mode_still_learn() -> None:
+    net = nn.Linear(2, 1)
+    with torch.inference_mode():
+        outside = torch.ones(1, 2)
+        map_params(net, lambda p: outside if p.path == "weight" else p.tensor * 2)
+
+    net(torch.ones(1, 2)).sum().backward()
+
+    assert net.weight.grad is not None
+    assert not any(p.is_inference() for p in net.parameters())
+
+
+def test_a_tensor_that_no_parameter_can_hold_changes_none() -> None:
+    net = nn.Linear(2, 1)
+    before = net.weight.clone()
+
+    with pytest.raises(TypeError, match="bias: a parameter on cpu cannot become"):
+        map_params(net, lambda p: torch.zeros(1, device=_META[p.path]))
+
+    assert torch.equal(net.weight, before)
+
+
+_META = {"weight": "cpu", "bias": "meta"}
