@@ -29,11 +29,11 @@ _SCALAR = (
     rb'(?:"[^"\\\x00-\x1f\x80-\xff\[\]{},:]*+"|true|false|null|'
     rb"(?:-?[1-9][0-9]{0,17}+|0)(?:\.[0-9]{1,17}+)?+)"
 )
-_LIST = rb"\[(?:%b(?:,%b)*+)?+\]" % (_SCALAR, _SCALAR)
-_MEMBER = rb'"[^"\\\x00-\x1f\x80-\xff\[\]{},:]*+":(?:%b|%b)' % (_SCALAR, _LIST)
-_FLAT = re.compile(rb"%b|\{(?:%b(?:,%b)*+)?+\}" % (_LIST, _MEMBER, _MEMBER))
-"""A list of scalars, or a map of such and of such lists, without spaces and escapes."""
-_RUN = re.compile(rb"(?:(?:%b|%b),)++" % (_SCALAR, _LIST))
+_LIST = rb"\[(?:%b(?:, ?%b)*+)?+\]" % (_SCALAR, _SCALAR)
+_MEMBER = rb'"[^"\\\x00-\x1f\x80-\xff\[\]{},:]*+": ?(?:%b|%b)' % (_SCALAR, _LIST)
+_FLAT = re.compile(rb"%b|\{(?:%b(?:, ?%b)*+)?+\}" % (_LIST, _MEMBER, _MEMBER))
+"""A list of scalars, or a map of such and of such lists, without escapes."""
+_RUN = re.compile(rb"(?:(?:%b|%b), ?){2,}+" % (_SCALAR, _LIST))
 """Items of a list, each with the comma behind it."""
 _LONGEST_FLAT = 1 << 14
 
@@ -177,7 +177,7 @@ class JsonReader:
             self.next()
             run = _RUN.match(self._window, self._at, self._at + _LONGEST_FLAT)
             if run is not None:
-                text = b"".join((b"[", run[0][:-1], b"]"))
+                text = b"".join((b"[", run[0].rstrip(b", "), b"]"))
                 values += self._parsed(text, len(run[0])) or ()
             values.append(self._value(depth))
         return values

@@ -68,6 +68,20 @@ def test_lists_longer_than_any_window_are_read_whole() -> None:
     assert JsonReader.of(text, "f", 1 << 30).value() == [values, columns]
 
 
+@pytest.mark.parametrize("comma", [",", ", ", " , "])
+def test_the_same_values_count_the_same_memory_however_they_are_spaced(
+    comma: str,
+) -> None:
+    texts = [comma.join(["1"] * 5_000), comma.join(['["a", 1]'] * 5_000)]
+    text = f"[[{texts[0]}]{comma}[{texts[1]}]]".encode()
+    reader = JsonReader.of(text, "f", 0)
+
+    reader.value()
+
+    exact = 5_000 * 40 + 5_000 * (80 + 75 + 40)
+    assert exact < reader.spent < 1.4 * exact
+
+
 def test_flat_lists_count_the_memory_that_their_values_take() -> None:
     text = b"[" + b'["",[],["a"]],' * 700_000 + b"0]"
 
@@ -144,7 +158,7 @@ COSTS = {
     "list": (b"[1 , null]", LIST + NUMBER + WORD),
     "empty map": (b"{}", MAP),
     "map": (
-        b'{"a": true, "b": 1}',
+        b'{"a" : true , "b" : 1}',
         MAP + 2 * (MEMBER + TEXT + WORD + 3) + WORD + NUMBER,
     ),
 }
