@@ -2,7 +2,10 @@
 
 import os
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Any
+
+from torch import nn
 
 from ...config.rules import RewriteRule
 from ...config.schema.change import Severity
@@ -10,7 +13,10 @@ from ...records.flat import FlatRecord
 from ...records.open import open_record
 from ...records.recorder import save
 from ...records.suffix import recorder_of_suffix
+from ..errors import HyperparameterError
+from ..hyperparameters.declared_class import declared_class
 from ..state.places import places_of, unwrapped
+from .argument_changes import argument_changes
 from .record_changes import Change, changes
 from .record_schema import (
     RecordSchema,
@@ -36,10 +42,32 @@ class RecordChecker:
         target: Target,
         hparams: Mapping[str, Any] | None = None,
     ) -> None:
-        module = build_blank(target, hparams)
-        self.old, self.new = old, schema_of(module)
+        self.old, self.new = old, old
+        self.changes: list[Change] = []
+        cls = target if isinstance(target, type) else None
+        try:
+            module = build_blank(target, hparams)
+        except HyperparameterError:
+            # Without its new arguments it cannot be built, and that is the answer.
+            self._compare_arguments(cls)
+            if cls is None or not self.changes:
+                raise
+            self.new = replace(old, version=version_of(cls))
+            return
+        self.new = schema_of(module)
         carried = upgraded(old.as_record(), places_of(module))
-        self.changes: list[Change] = changes(_forms(carried), self.new.tensors)
+        self.changes = changes(_forms(carried), self.new.tensors)
+        self._compare_arguments(declared_class(type(unwrapped(module))))
+
+    def _compare_arguments(self, cls: type[nn.Module] | None) -> None:
+        if cls is None:
+            return
+        known = [repr(change.rule) for change in self.changes]
+        old = self.old
+        found = argument_changes(old.arguments, old.version, cls, old.tensors)
+        self.changes += [
+            c for c in found if c.rule is None or repr(c.rule) not in known
+        ]
 
     @property
     def proposed_rules(self) -> list[RewriteRule]:

@@ -6,6 +6,7 @@ import json
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from inspect import Parameter
 from typing import Any
 
 import torch
@@ -19,9 +20,11 @@ from ...records.errors import RecordFormatError
 from ...records.flat import FlatRecord
 from ..errors import HyperparameterError
 from ..hyperparameters.building import planned
+from ..hyperparameters.capture import is_decorated
 from ..hyperparameters.declared_class import declared_class
 from ..hyperparameters.plain import SAVE
 from ..hyperparameters.registry import names_of
+from ..hyperparameters.signature import VARIADIC, parameters_of
 from ..state.modes import on_device
 from ..state.places import Places, places_of, unwrapped
 from .upgrading import version_of, versions_below
@@ -31,6 +34,10 @@ _MOST_BYTES = 256 << 20
 
 Target = nn.Module | type[nn.Module] | Callable[[], nn.Module]
 """A module, a class that needs no arguments, or a function that returns a module."""
+
+
+Arguments = Mapping[str, bool]
+"""The names of arguments, and whether each must be given."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,6 +60,8 @@ class RecordSchema:
     versions: Mapping[str, int] = field(default_factory=dict[str, int])
     """Of the classes of submodules, by path."""
     tensors: Mapping[str, Stored] = field(default_factory=dict[str, Stored])
+    arguments: Arguments | None = None
+    """Of the constructor, and whether each must be given; None if nobody noted them."""
 
     def as_record(self) -> FlatRecord:
         """Return a record of this form, without values."""
@@ -84,6 +93,7 @@ def schema_of(target: Target, hparams: Mapping[str, Any] | None = None) -> Recor
         version=version_of(cls),
         versions=versions_below(places),
         tensors=_tensors(places),
+        arguments=arguments_of(cls),
     )
 
 
@@ -100,6 +110,8 @@ def dump_schema(
     )
     head: dict[str, Any] = {"record_schema": _FORMAT, "name": schema.name}
     head |= {"version": schema.version, "versions": dict(schema.versions)}
+    if schema.arguments is not None:
+        head["arguments"] = dict(schema.arguments)
     text = json.dumps(head, indent=2)[:-2]
     write_text(file, f'{text},\n  "tensors": {{\n{tensors}\n  }}\n}}\n')
 
@@ -116,11 +128,27 @@ def load_schema(file: str | os.PathLike[str]) -> RecordSchema:
             version=int(told["version"]),
             versions={str(p): int(v) for p, v in told["versions"].items()},
             tensors={str(p): _stored(values) for p, values in told["tensors"].items()},
+            arguments=_flags(told.get("arguments")),
         )
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise RecordFormatError(
             name, f"no schema of records ({error!s:.80})", "what dump_schema wrote"
         ) from error
+
+
+def arguments_of(cls: type[nn.Module]) -> Arguments | None:
+    """Return what the records of a ``cls`` hold; None if they hold no arguments."""
+    if not is_decorated(cls):
+        return None
+    return {
+        name: parameter.default is Parameter.empty
+        for name, parameter in parameters_of(cls).items()
+        if parameter.kind not in VARIADIC
+    }
+
+
+def _flags(told: Any) -> dict[str, bool] | None:
+    return None if told is None else {str(n): bool(flag) for n, flag in told.items()}
 
 
 def build_blank(target: Target, hparams: Mapping[str, Any] | None = None) -> nn.Module:
