@@ -16,6 +16,7 @@ from typing import (
     get_type_hints,
 )
 
+from ..config.path import did_you_mean
 from ..records.calls import explain_calls
 
 if TYPE_CHECKING:
@@ -226,6 +227,20 @@ def _refuse_parameters(
             f"{cls.__name__} takes hyperparameters only; the module and the learning "
             f"rate go to bind: {cls.__name__}({rest}).bind(net, lr={lr})"
         )
+    if unknown := kwargs.keys() - names:
+        _refuse_unknown(cls, unknown)
+
+
+def _refuse_unknown(cls: type, unknown: set[str]) -> None:
+    """Raise TypeError for what is no hyperparameter, with the one that is near."""
+    parameters = inspect.signature(cls.__init__).parameters  # type: ignore[misc]  # of a class
+    if any(p.kind is p.VAR_KEYWORD for p in parameters.values()):
+        return
+    names = [name for name in parameters if name != "self"]
+    for name in sorted(unknown):
+        if name not in names:
+            hint = did_you_mean(name, names) or f" It has {', '.join(names)}."
+            raise TypeError(f"{cls.__name__} has no hyperparameter {name!r}.{hint}")
 
 
 _OF_TORCH = {

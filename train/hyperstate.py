@@ -10,6 +10,7 @@ from ..config.files import load
 from ..config.path import did_you_mean
 from ..config.schedule import at as scheduled_at
 from ..config.schedule.number import replace_numbers
+from ..records.calls import explain_calls
 from .deferred import at
 from .distributed import (
     check_generators,
@@ -59,6 +60,11 @@ class HyperState(Generic[C, S]):
         self._follow()
 
     @classmethod
+    @explain_calls(
+        "HyperState.load(Config, State, begin, checkpoint_dir=folder{})",
+        "write",
+        is_home=False,
+    )
     def load(
         cls,
         config_cls: type[C],

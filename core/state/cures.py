@@ -35,6 +35,13 @@ def cure_of(
     return " ".join(cures)
 
 
+def cure_of_typed(record: FlatRecord) -> str:
+    """Return what to do with a record that is none of a module."""
+    if record.type_name.endswith("OptimizerRecord"):
+        return "It is an optimizer's: optimizer.load_record(file)."
+    return f"Load it with the class that declares them: {record.type_name}.load(file)."
+
+
 def _of_shapes(record: FlatRecord, misfits: Sequence[str]) -> str:
     ours: Any = record.metadata.get("burnish")
     build = "Build the module as it was when it was saved"

@@ -18,7 +18,7 @@ from ...records.show import show_dtype
 from ..evolution.derived import Derived
 from .allowed import Allowed
 from .conversion import misfit
-from .cures import cure_of
+from .cures import cure_of, cure_of_typed
 from .entries import Content
 from .grouping import grouped
 from .meaning import IGNORE
@@ -88,7 +88,8 @@ def plan_load(
     file = record.reading.file
     if record.is_typed:
         found = f"a record of type {record.type_name}, which has declared fields"
-        raise RecordMismatchError(file, [f"found {found}, expected one of a module"])
+        problem = f"found {found}, expected one of a module"
+        raise RecordMismatchError(file, [problem], cure_of_typed(record))
     plan, problems = Plan(), list[str]()
     stored = _by_path(record, content, plan)
     used, misfits = _match(content, stored, record, plan, problems)

@@ -90,3 +90,12 @@ def test_a_group_takes_types_where_it_takes_patterns(types: Any) -> None:
 
     assert [len(g["params"]) for g in adaptor.param_groups] == [4, 2]
     assert adaptor.param_groups[1]["weight_decay"] == 0.0
+
+
+def test_what_is_no_hyperparameter_is_answered_with_the_one_that_is_near() -> None:
+    new: Any = AdamW
+
+    with pytest.raises(TypeError, match=r"AdamW has no hyperparameter 'beta'.*'betas'"):
+        new(beta=(0.9, 0.99))
+    with pytest.raises(TypeError, match=r"hyperparameter 'qqqqq'\. It has betas"):
+        new(qqqqq=1)

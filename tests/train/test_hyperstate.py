@@ -907,3 +907,12 @@ def test_a_filled_module_may_have_other_hyperparameters_if_that_is_allowed(
     )
 
     assert run.state.net.rate == 0.5
+
+
+def test_a_wrong_keyword_of_load_lists_the_right_ones() -> None:
+    load: Any = HyperState.load
+
+    with pytest.raises(TypeError, match=r"'folder'\. It takes path, checkpoint_"):
+        load(object, object, lambda _: None, folder="runs")
+    with pytest.raises(TypeError, match=r"'initial_state'.*Write HyperState\.load\("):
+        load(object, object)

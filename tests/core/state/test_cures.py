@@ -8,6 +8,7 @@ from torch import nn
 
 import burnish
 from burnish.core import load_record
+from burnish.optim import AdamW
 from burnish.records import RecordMismatchError, open_record
 
 
@@ -124,3 +125,19 @@ def test_hyperparameters_alone_say_nothing_of_names_and_shapes() -> None:
     assert 'hyperparameters="ignore"' in text
     assert "exclude" not in text
     assert "rename" not in text
+
+
+def test_the_record_of_an_optimizer_is_told_who_loads_it() -> None:
+    net = Net()
+    optim = AdamW().bind(net, lr=0.1)
+
+    assert "optimizer.load_record(file)" in error_of(net, optim.into_record())
+
+
+def test_a_record_with_declared_fields_names_its_class() -> None:
+    class Progress(burnish.Record):
+        step: int
+
+    text = error_of(Net(), Progress(3))
+
+    assert "Progress.load(file)" in text
