@@ -1,5 +1,6 @@
 """Where bytes go: a file that appears whole or not at all, an open file, memory."""
 
+import io
 import os
 from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager, suppress
@@ -116,6 +117,8 @@ def open_sink(file: File) -> Generator[Sink]:
     if isinstance(file, str | os.PathLike):
         with replacement(file) as fd:
             yield FileSink(fd)
+    elif isinstance(file, io.TextIOBase):
+        raise TypeError("the file is open for text; open it with mode 'wb'")
     elif hasattr(file, "write"):
         yield StreamSink(file)
     else:

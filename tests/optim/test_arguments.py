@@ -92,6 +92,14 @@ def test_a_group_takes_types_where_it_takes_patterns(types: Any) -> None:
     assert adaptor.param_groups[1]["weight_decay"] == 0.0
 
 
+def test_a_group_of_torch_is_told_that_groups_name_parameters_by_pattern() -> None:
+    net = nn.Linear(2, 2)
+    groups: Any = [{"params": net.parameters(), "weight_decay": 0.0}]
+
+    with pytest.raises(TypeError, match=r"got a dict\. A group names .*Group\('\*\*\."):
+        AdamW().bind(net, lr=0.1, groups=groups)
+
+
 def test_what_is_no_hyperparameter_is_answered_with_the_one_that_is_near() -> None:
     new: Any = AdamW
 

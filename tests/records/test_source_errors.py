@@ -139,3 +139,10 @@ def test_a_torchscript_program_is_called_one(tmp_path: Path) -> None:
 def test_a_file_of_torch_is_told_how_it_is_written(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"torch\.save\(record\.to_state_dict\(\)"):
         Net().save_record(tmp_path / "net.pt")
+
+
+def test_a_file_that_is_open_for_text_is_refused_both_ways() -> None:
+    with pytest.raises(TypeError, match="open for text; open it with mode 'wb'"):
+        Net().save_record(io.StringIO())  # type: ignore[call-overload]  # the test
+    with pytest.raises(TypeError, match="open for text; open it with mode 'rb'"):
+        open_record(io.StringIO())  # type: ignore[arg-type]  # the test
