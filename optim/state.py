@@ -134,7 +134,7 @@ def load_record(
     own = adaptor.housed(states, adopt=isinstance(source, str | os.PathLike))
 
     def attempt(undos: list[Callable[[], object]]) -> None:
-        undos.append(_undo_of(adaptor))
+        undos.append(undo_of(adaptor))
         adaptor.adopt(own, record.is_training)
         _settle_groups(adaptor, record, matched, hyperparameters, report)
 
@@ -158,18 +158,22 @@ def _cure(record: OptimizerRecord, misfits: list[str], problems: list[str]) -> s
     return ""
 
 
-def _undo_of(adaptor: "OptimizerAdaptor") -> Callable[[], object]:
+def undo_of(adaptor: "OptimizerAdaptor") -> Callable[[], object]:
     """Return what gives ``adaptor`` the states, groups and schedules of now."""
-    states, is_training = dict(adaptor.state), adaptor.is_training
-    groups = [dict(group) for group in adaptor.param_groups]
+    state, states = adaptor.state, dict(adaptor.state)
+    # torch's own load puts other objects in the place of these.
+    held, groups = adaptor.param_groups, list(adaptor.param_groups)
+    contents = [dict(group) for group in groups]
     schedules = [_schedule_of(group) for group in groups]
 
     def undo() -> None:
-        adaptor.adopt(states, is_training)
-        for group, old in zip(adaptor.param_groups, groups, strict=True):
+        adaptor.state, adaptor.param_groups = state, held
+        state.clear()
+        state.update(states)
+        held[:] = groups
+        for group, content, schedule in zip(groups, contents, schedules, strict=True):
             group.clear()
-            group.update(old)
-        for group, schedule in zip(groups, schedules, strict=True):
+            group.update(content)
             if schedule is not None:
                 restore_schedule(group, schedule)
 

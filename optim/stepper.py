@@ -8,8 +8,9 @@ import torch
 from torch import Tensor
 
 from .binding import Binding
-from .engines.arena import Arena, is_plain
+from .engines.arena import Arena, copied, has_form_of, is_plain
 from .engines.bucket import Bucket, Engine, Job, Unfit
+from .engines.entangled import overlaps_itself
 from .engines.generators import kept_generators
 from .engines.loop import Loop, follow, plain
 from .engines.plan import Plan, Planner
@@ -244,14 +245,9 @@ def settle(param: Tensor, stored: Stored) -> None:
     """Bring the tensors of a state to the parameter's device and memory format."""
     follow(stored, param.device)
     for name, value in stored.items():
-        if not isinstance(value, Tensor):
-            continue
-        same = value.shape == param.shape and is_plain(param) and is_plain(value)
-        if same and value.stride() != param.stride():
-            room = torch.empty_strided(
-                param.shape, param.stride(), dtype=value.dtype, device=value.device
-            )
-            stored[name] = room.copy_(value)
+        is_tensor = isinstance(value, Tensor) and has_form_of(param, value)
+        if is_tensor and value.stride() != param.stride():
+            stored[name] = copied(param, value)
 
 
 def _given(bucket: Bucket, grads: list[Tensor | None]) -> list[Tensor]:
@@ -269,6 +265,12 @@ def _fits(bucket: Bucket, grads: list[Tensor | None]) -> bool:
 def _blank(
     simple: SimpleOptimizer[Any], param: Tensor, dtype: torch.dtype, path_of: PathOf
 ) -> Any:
+    if overlaps_itself(param):
+        raise ValueError(
+            f"{path_of(param)}: its elements share memory (expand(), as_strided()), so "
+            "that a step would write one over another; give it memory of its own: "
+            "param.data = param.data.clone(memory_format=torch.contiguous_format)"
+        )
     tensor = plain(param)
     dtype = tensor.dtype if param.is_complex() else dtype
     if is_plain(param):

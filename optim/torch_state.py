@@ -1,15 +1,18 @@
 """State dicts of torch: loaded without a change of dtype, checked before."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from torch import Tensor
 
+from ..config.interrupts import all_or_nothing, uninterrupted
 from ..records.errors import RecordMismatchError
 from ..records.grad_mode import ordinary_tensors
 from .fitting import fitted
 from .param_groups import take_over
+from .state import undo_of
 from .stepper import Stored
 
 if TYPE_CHECKING:
@@ -26,7 +29,8 @@ def load_state_dict(
 ) -> None:
     """Let torch load, then put states back as they were saved, in storage of their own.
 
-    Raises RecordMismatchError, with nothing changed, where a state does not fit.
+    Raises RecordMismatchError, with nothing changed, where a state does not fit, and
+    changes nothing when it is interrupted.
     """
     old = [dict(group) for group in adaptor.param_groups]
     states: dict[Tensor, Stored] = {}
@@ -43,13 +47,32 @@ def load_state_dict(
             group.update(before)
             take_over(group, stored)
 
-    before = adaptor.register_load_state_dict_pre_hook(check)
-    after = adaptor.register_load_state_dict_post_hook(restore, prepend=True)
+    def attempt(undos: list[Callable[[], object]]) -> None:
+        undos.append(undo_of(adaptor))
+        with _hooked(adaptor, check, restore):
+            load(state_dict)
+
+    all_or_nothing(attempt, lambda: None)
+
+
+@contextmanager
+def _hooked(
+    adaptor: "OptimizerAdaptor",
+    before: Callable[..., None],
+    after: Callable[..., None],
+) -> Generator[None]:
+    """Let torch call ``before`` as the last and ``after`` as the first of the hooks."""
+    handles: list[Any] = []
     try:
-        load(state_dict)
+        with uninterrupted():
+            handles.append(adaptor.register_load_state_dict_pre_hook(before))
+            register = adaptor.register_load_state_dict_post_hook
+            handles.append(register(after, prepend=True))
+        yield
     finally:
-        before.remove()
-        after.remove()
+        with uninterrupted():
+            for handle in handles:
+                handle.remove()
 
 
 def _states(adaptor: "OptimizerAdaptor", given: dict[str, Any]) -> dict[Tensor, Stored]:

@@ -53,7 +53,7 @@ class Arena:
             if value is None:
                 continue
             if not isinstance(value, Tensor) or not _is_like(param, value):
-                housed[name] = owned(value)
+                housed[name] = copied(param, value)
             elif (
                 adopt and param not in self.places and value.stride() == param.stride()
             ):
@@ -74,6 +74,25 @@ class Arena:
             size = self.sizes[number]
             self.blocks[key] = torch.empty(size, dtype=dtype, device=device)
         return self.blocks[key].as_strided(shape, stride, start)
+
+
+def copied(param: Tensor, value: Any) -> Any:
+    """Return a copy of ``value``, in the memory format of ``param`` if of its shape.
+
+    The last digit of some of torch's functions depends on the format, and a resumed
+    run has to find the one that the first step found.
+    """
+    if not isinstance(value, Tensor) or not has_form_of(param, value):
+        return owned(value)
+    room = torch.empty_strided(
+        param.shape, param.stride(), dtype=value.dtype, device=value.device
+    )
+    return room.copy_(value)
+
+
+def has_form_of(param: Tensor, value: Tensor) -> bool:
+    """Return whether ``value`` can lie in memory as ``param`` does."""
+    return value.shape == param.shape and is_plain(param) and is_plain(value)
 
 
 def _is_like(param: Tensor, value: Tensor) -> bool:

@@ -64,19 +64,20 @@ def _recorded(
         return Choice(None, str(reason), may_change=not watch.has_drawn())
     if watch.has_drawn():
         return Choice(None, "it draws random numbers")
+    reads_shape = made.reads_shape or made.tape.has_tensors
     try:
         if layout.like.device.type != "cpu":
             listable(made, layout, step, numbers)
             why = "elementwise, on an accelerator"
-            return Choice(Listwise(), why, made.reads_shape)
+            return Choice(Listwise(), why, reads_shape)
         if fused and compiled(made, layout, step, numbers) is not None:
-            return Choice(Native(), "elementwise", made.reads_shape)
+            return Choice(Native(), "elementwise", reads_shape)
         replayable(made, layout, step, numbers)
     except Unfit as unfit:
-        return Choice(None, str(unfit), made.reads_shape)
+        return Choice(None, str(unfit), reads_shape)
     refusal = why_not_compiled(made) if fused else ""
     why = f"elementwise; not compiled: {refusal}" if refusal else "elementwise"
-    return Choice(Replay(), why, made.reads_shape)
+    return Choice(Replay(), why, reads_shape)
 
 
 def is_elementwise(step: Step, layout: Layout, numbers: dict[str, Any]) -> bool:

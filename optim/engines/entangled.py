@@ -25,6 +25,27 @@ def entangled(params: Sequence[Tensor], grads: Sequence[Tensor | None]) -> set[i
     return _clustered(sorted(ranges))
 
 
+def overlaps_itself(tensor: Tensor) -> bool:
+    """Return whether two elements of a tensor are one place in memory."""
+    if tensor.layout is not torch.strided or tensor.is_contiguous():
+        return False
+    reach = 0
+    pairs = zip(tensor.stride(), tensor.shape, strict=True)
+    for stride, size in sorted((stride, size) for stride, size in pairs if size > 1):
+        if stride <= reach or not stride:
+            return _has_repeats(tensor)
+        reach += (size - 1) * stride
+    return False
+
+
+def _has_repeats(tensor: Tensor) -> bool:
+    """Look at every place: some that interleave have none in common."""
+    places = torch.zeros((), dtype=torch.int64)
+    for size, stride in zip(tensor.shape, tensor.stride(), strict=True):
+        places = places[..., None] + torch.arange(size) * stride
+    return len(places.unique()) < tensor.numel()
+
+
 def _overlap(places: list[tuple[int, int]]) -> bool:
     """Return whether any two ranges do; it is quick, as nearly all plans ask."""
     both = np.array(places, dtype=np.int64).reshape(-1, 2)

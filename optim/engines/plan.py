@@ -286,9 +286,7 @@ def _layout(
 
 def _key(layout: Layout, numbers: dict[str, Any]) -> tuple[Any, ...]:
     described = (layout.like.device, layout.dtypes, layout.state_type, layout.tensors)
-    # Beside a tensor of the step's own, a scalar parameter is promoted otherwise.
-    is_scalar = layout.like.ndim == 0
-    return (*described, is_scalar, tuple(numbers.items()), tuple(layout.absent))
+    return (*described, tuple(numbers.items()), tuple(layout.absent))
 
 
 def _by_shape(params: list[Tensor], positions: list[int]) -> list[list[int]]:

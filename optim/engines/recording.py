@@ -26,6 +26,7 @@ class Recording:
     __slots__ = (
         "constants",
         "dtypes",
+        "has_tensors",
         "inputs",
         "like",
         "n_inputs",
@@ -49,6 +50,8 @@ class Recording:
         self.like = like
         self.n_inputs = len(dtypes)
         self.reads_shape = False
+        self.has_tensors = False
+        """Whether a number was a tensor, which is one to parameters of some shapes."""
         self.inputs: list[Any] = []
         """The stand-ins of the inputs."""
         self.pool: list[Any] = []
@@ -61,20 +64,27 @@ class Recording:
         self.ops = []
         self.constants = []
         del self.dtypes[self.n_inputs :]
-        self.reads_shape = False
+        self.reads_shape = self.has_tensors = False
         if self.shared:
             self.shared.clear()
 
     def constant(self, value: Any) -> int:
         """Keep a number apart and return how an operation refers to it."""
         if type(value) is not float:
-            if isinstance(value, torch.Tensor) and self.like.ndim == 0:
-                # Between two tensors of no dimension the wider dtype wins.
-                raise NotElementwise("it mixes a scalar parameter with tensors")
+            if isinstance(value, torch.Tensor):
+                self._require_like_a_number()
             value = _number(value)
         constants = self.constants
         constants.append(value)
         return -len(constants)
+
+    def _require_like_a_number(self) -> None:
+        """Raise NotElementwise where a tensor's number would give something else."""
+        # Between two tensors without dimensions the wider dtype wins; beside a half
+        # precision one is rounded to that at some places and not at others.
+        self.has_tensors = True
+        if self.like.ndim == 0 or any(d.itemsize == 2 for d in self.dtypes):
+            raise NotElementwise("it computes with a tensor of its own")
 
 
 _EXACT = 2**53

@@ -67,7 +67,8 @@ class Case:
         self.text = drawn_text(rng)
         self.simple = optimizer_of(self.text)()
         self.dtype = rng.choice(DTYPES)
-        count = rng.randint(1, 4)
+        # In which order parameters draw random numbers is not promised.
+        count = 1 if "rand" in self.text else rng.randint(1, 4)
         self.forms = [rng.choice(list(FORMS)) for _ in range(count)]
         self.sizes = [rng.choice(SIZES) for _ in range(count)]
         if rng.random() < 0.01 and not self.is_small:
@@ -225,19 +226,25 @@ def as_written(
             continue
         new, state = called(case, param, grad, stored, step)
         # One after the other: parameters may share memory.
-        states[i] = cloned(state)
+        states[i] = cloned(state, param)
         param.copy_(new)
 
 
 def first_state(case: Case, param: Tensor) -> Fields:
     """Return the fields of the state before the first step."""
     wide = case.options.get("state_dtype")
-    return cloned(case.simple.init(param if wide is None else param.to(wide)))
+    first = case.simple.init(param if wide is None else param.to(wide))
+    return cloned(first, param)
 
 
-def cloned(state: Any) -> Fields:
-    """Return the fields of a state, with tensors of their own."""
-    return {k: _own(v) for k, v in state.fields().items() if v is not None}
+def cloned(state: Any, param: Tensor) -> Fields:
+    """Return the fields of a state, with tensors of their own, formed as ``param``."""
+    fields = {k: _own(v) for k, v in state.fields().items() if v is not None}
+    for name, value in fields.items():
+        if isinstance(value, Tensor) and value.shape == param.shape:
+            room = torch.empty_strided(param.shape, param.stride(), dtype=value.dtype)
+            fields[name] = room.copy_(value)
+    return fields
 
 
 def _own(value: Any) -> Any:
@@ -441,6 +448,8 @@ def _judge(
         shown = {name: pairs[name] for name in wrong}
         raise Defect("s" if plain else "w", run.engine, step, i, "exact", shown)
     grad = case.grads(before, step)[i]
+    if grad is None and len(before) > len(case.sizes):
+        return  # what was stepped, and is compared itself, shares its memory
     stored = old[i]
     if stored is None:
         stored = first_state(case, before[i])

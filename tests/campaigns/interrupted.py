@@ -97,6 +97,7 @@ def cases() -> dict[str, Case]:
     found["save_pretrained"] = partial(_saving, "folder", burnish.save_pretrained)
     found["dump"] = partial(_saving, "run.ron", _dump)
     found["optimizer"] = _optimizer
+    found["optimizer.load_state_dict"] = _state_dict
     found["Checkpoints.save"] = _checkpoint
     found["Checkpoints.restore"] = _restoring
     return found
@@ -276,6 +277,18 @@ def _optimizer(folder: Path) -> Run:
         lambda: optimizer.load_record(folder / "state.mpk", hyperparameters="restore"),
         lambda: _state_of(optimizer),
     )
+
+
+def _state_dict(folder: Path) -> Run:
+    _, other = _stepped(3.0)
+    stored = copy.deepcopy(other.state_dict())
+    _, optimizer = _stepped(1.0)
+
+    def state() -> Any:
+        hooks = optimizer._optimizer_load_state_dict_pre_hooks
+        return _state_of(optimizer), len(hooks)
+
+    return Run(lambda: optimizer.load_state_dict(stored), state)
 
 
 def _checkpoint(folder: Path) -> Run:

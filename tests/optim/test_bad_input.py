@@ -29,7 +29,7 @@ from burnish.optim import (
 )
 from burnish.records import Record
 
-from .nets import Moments, UserAdamW, drive, layers, set_grads, tree, values
+from .nets import Moments, UserAdamW, drive, layers, plist, set_grads, tree, values
 
 
 def test_torchs_habit_is_answered_with_the_right_line() -> None:
@@ -401,3 +401,24 @@ def test_a_state_may_hold_what_no_engine_takes() -> None:
     assert len(kept) == 2
     assert kept[1] is not net[0].weight.grad
     assert torch.equal(again.state[net[0].weight]["grads"][1], kept[1])
+
+
+@pytest.mark.parametrize(
+    "values", [torch.zeros(1).expand(5), torch.zeros(4).as_strided((3, 2), (1, 1))]
+)
+def test_a_parameter_whose_elements_share_memory_is_refused_by_path(
+    values: Tensor,
+) -> None:
+    net = plist(torch.ones(3), nn.Parameter(values))
+
+    with pytest.raises(ValueError, match=r"^1: its elements share memory"):
+        AdamW().bind(net, lr=0.1)
+
+
+def test_a_parameter_whose_elements_interleave_is_stepped() -> None:
+    net = plist(nn.Parameter(torch.zeros(8).as_strided((2, 3), (3, 2))))
+    net[0].grad = torch.ones(2, 3)
+
+    SGD().bind(net, lr=1.0).step()
+
+    assert torch.equal(net[0], -torch.ones(2, 3))

@@ -401,3 +401,21 @@ def test_impure_errors_of_the_step_pickle() -> None:
     error = ImpureStepError("changed")
 
     assert str(pickle.loads(pickle.dumps(error))) == "changed"
+
+
+def test_a_state_dict_that_fails_halfway_leaves_optimizer_and_hooks_as_they_were() -> (
+    None
+):
+    module = layers()
+    adaptor = AdamW().bind(module, lr=0.1)
+    drive(adaptor, module, 1)
+    group, before = adaptor.param_groups[0], str(adaptor.state_dict())
+    stored = adaptor.state_dict()
+    stored["param_groups"][0] |= {"lr": 0.5, "clip": "no JSON"}
+
+    with pytest.raises(ValueError, match="Expecting value"):
+        adaptor.load_state_dict(stored)
+
+    assert str(adaptor.state_dict()) == before
+    assert adaptor.param_groups[0] is group
+    assert not adaptor._optimizer_load_state_dict_pre_hooks
