@@ -7,6 +7,7 @@ from .agreement import kernel_agrees
 from .blocks import Replay, replayable
 from .bucket import Engine, Unfit
 from .compiled import Native, compiled, why_not_compiled
+from .drawing import drawing_in
 from .foreach import Listwise, listable
 from .generators import Watch
 from .recording import NotElementwise
@@ -61,9 +62,13 @@ def _recorded(
     try:
         made = trace(step, layout, numbers)
     except NotElementwise as reason:
-        return Choice(None, str(reason), may_change=not watch.has_drawn())
+        draws = watch.has_drawn() or drawing_in(step.simple.step, step.simple)
+        return Choice(None, str(reason), may_change=not draws)
     if watch.has_drawn():
         return Choice(None, "it draws random numbers")
+    name = drawing_in(step.simple.step, step.simple)
+    if name is not None:
+        return Choice(None, f"it may draw random numbers ({name})")
     reads_shape = made.reads_shape or made.tape.has_tensors
     try:
         if layout.like.device.type != "cpu":

@@ -43,7 +43,7 @@ def _has_repeats(tensor: Tensor) -> bool:
     places = torch.zeros((), dtype=torch.int64)
     for size, stride in zip(tensor.shape, tensor.stride(), strict=True):
         places = places[..., None] + torch.arange(size) * stride
-    return len(places.unique()) < tensor.numel()
+    return len(set(places.flatten().tolist())) < tensor.numel()
 
 
 def _overlap(places: list[tuple[int, int]]) -> bool:

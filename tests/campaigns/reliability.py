@@ -23,6 +23,11 @@ def write_section(campaign: str, text: str) -> None:
     FILE.write_text(page)
 
 
+def section(campaign: str) -> str:
+    """Return what was last written for a campaign, or nothing."""
+    return _sections(FILE.read_text() if FILE.exists() else "").get(campaign, "")
+
+
 def _sections(page: str) -> dict[str, str]:
     pattern = r"<!-- begin (\w+) -->\n(.*?)\n<!-- end \1 -->"
     return dict(re.findall(pattern, page, re.DOTALL))

@@ -5,7 +5,9 @@ import torch
 
 from burnish.optim.engines.loop import Loop
 
-from .engines import TOGETHER, Case, Cases, Defect, outcome
+from .batch import small_blocks
+from .engines import TOGETHER, Case, Cases, Defect, outcome, sources_of
+from .sanitizers import available, sanitized
 
 
 @pytest.mark.parametrize("number", [0, TOGETHER])
@@ -50,3 +52,27 @@ def _moves(case: Case) -> bool:
     sizes = [p.numel() for p, g in zip(params, grads, strict=True) if g is not None]
     usual = not case.is_special and case.dtype is torch.float32
     return usual and any(sizes)
+
+
+NO_SANITIZERS = available()
+
+
+@pytest.mark.skipif(bool(NO_SANITIZERS), reason=NO_SANITIZERS)
+def test_the_generated_c_is_clean_under_sanitizers() -> None:
+    with small_blocks():
+        sources = sources_of(range(TOGETHER, TOGETHER + 10), 7)
+
+    assert len(sources) > 5
+    assert sanitized(sources[:10]) == []
+
+
+@pytest.mark.skipif(bool(NO_SANITIZERS), reason=NO_SANITIZERS)
+def test_c_that_reads_behind_a_tensor_is_noticed_and_passed_by() -> None:
+    with small_blocks():
+        first, second, *_ = sources_of(range(TOGETHER, TOGETHER + 10), 7)
+    wrong = first.replace("b0[i]", "b0[i + 1]")
+
+    faults = sanitized([second, wrong, second])
+
+    assert [number for number, _ in faults] == [1]
+    assert "heap-buffer-overflow" in faults[0][1]

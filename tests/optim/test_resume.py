@@ -1,9 +1,12 @@
 """The engine, and each bit, follow from what is stored, not from how it came about."""
 
 import copy
+import random
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
@@ -271,3 +274,69 @@ def test_copies_go_on_where_gradients_come_late() -> None:
     steps(other, copied, lambda s, i: 1.0, 3, 4)
 
     assert equal(module, other)
+
+
+class Count(Record):
+    t: int
+
+
+def noise_of(t: int) -> float:
+    return float(torch.rand(())) if t > 2 else 1.0
+
+
+gauss = random.gauss
+
+
+@dataclass(frozen=True, kw_only=True)
+class NoisyLater(SimpleOptimizer[Count]):
+    """Draws from the third step on, in one of many ways."""
+
+    how: str
+
+    def init(self, tensor: Tensor) -> Count:
+        return Count(0)
+
+    def step(self, lr: float, tensor: Tensor, grad: Tensor, state: Count) -> Any:
+        t, size = state.t + 1, 1.0
+        if self.how == "function":
+            size = noise_of(t)
+        elif self.how == "method":
+            size = self.drawn(t)
+        elif self.how == "global" and t > 2:
+            size = gauss(0.0, 1.0)
+        elif self.how == "norm":
+            size = float(grad.norm()) * self.drawn(t)
+        return tensor - grad * (lr * size), Count(t)
+
+    def drawn(self, t: int) -> float:
+        return float(np.random.rand()) + random.random() if t > 2 else 1.0
+
+
+@pytest.mark.parametrize("how", ["function", "method", "global", "norm"])
+@pytest.mark.parametrize("fused", [None, True])
+def test_a_step_that_draws_later_than_its_first_trial_draws_as_it_is_written(
+    how: str, fused: bool | None
+) -> None:
+    results = []
+    for choice in (fused, False):
+        module = net()
+        torch.manual_seed(3)
+        random.seed(3)
+        np.random.seed(3)
+        steps(
+            module,
+            NoisyLater(how=how).bind(module, lr=0.1, fused=choice),
+            lambda s, i: 1.0,
+            *range(1, 6),
+        )
+        results.append((module, torch.rand(1), random.random(), np.random.rand()))
+
+    assert equal(results[0][0], results[1][0])
+    assert results[0][1:] == results[1][1:]
+
+
+def test_code_that_names_no_generator_is_recorded_as_ever() -> None:
+    module = net()
+    adaptor = UserAdamW().bind(module, lr=0.1)
+
+    assert engine_names(adaptor) == {"blocks"}
