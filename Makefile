@@ -6,7 +6,7 @@ CPUS := $(shell nproc 2>/dev/null || echo 2)
 WHEEL := $(CURDIR)/.wheel
 TESTS := -n $(CPUS) --dist worksteal -q
 
-.PHONY: demo test check bench docs crash fuzz models mutate wheel-test format clean
+.PHONY: demo test check bench docs crash fuzz models mutate resume wheel-test format clean
 
 demo: $(READY)
 	$(PY) examples/digits.py
@@ -35,6 +35,10 @@ crash: $(READY)
 # Files with damage of every kind, for about an hour; writes docs/reliability.md.
 fuzz: $(READY)
 	$(PY) -m tests.campaigns.fuzz
+
+# Runs of every kind that stop or are killed, continued by another process: half an hour.
+resume: $(READY)
+	$(PY) -m tests.campaigns.resume
 
 # Models of transformers, torchvision and timm, rebuilt and compared, for about an hour.
 models: $(READY)
