@@ -2,11 +2,11 @@
 
     python -m tests.campaigns.mutate [--n N] [--seed S] [FILE ...] [--tests TEST ...]
 
-The tests are collected once and run once, which says what lines each of them runs.
+The tests are collected once and run once, which says what statements each of them runs.
 Each mutant then lives in a forked child, and meets the tests that enter its function:
-those that run its line first, and the quickest of them. What needs far more time than
-they did without it is counted as a hang, by the processor's clock: a busy machine is
-no test that fails.
+those that run its statement first, and the quickest of them. What needs far more time
+than without it is counted as a hang, by the processor's clock: a busy machine is no
+test that fails.
 """
 
 import argparse
@@ -24,10 +24,11 @@ import time
 import traceback
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from functools import cache, partial
+from functools import cache
 from importlib import import_module
+from itertools import chain
 from pathlib import Path
-from types import CodeType, FrameType, FunctionType
+from types import CodeType, FunctionType
 from typing import Any
 
 import hypothesis
@@ -57,7 +58,7 @@ TESTS = (
     ),
     *(
         f"tests/core/state/test_{name}.py"
-        for name in ("entries", "loading", "meaning", "plan", "sharing")
+        for name in ("entries", "loading", "meaning", "plan")
     ),
 )
 """Those of what the files do, without tests of many seconds about something else."""
@@ -66,8 +67,6 @@ LEAST = 5
 MOST_SECONDS = 10
 """Of tests that a mutant meets, by the time that each took without it."""
 
-MOST_STEPS = 50_000
-"""Calls and lines of a test that are traced: a test that does more is a slow one."""
 
 _FLIPS: dict[type[ast.AST], Any] = {
     ast.Lt: ast.LtE, ast.LtE: ast.Lt, ast.Gt: ast.GtE, ast.GtE: ast.Gt,
@@ -83,7 +82,13 @@ class _Mutator(ast.NodeTransformer):
     def __init__(self, chosen: int) -> None:
         self.chosen, self.count = chosen, 0
         self.change, self.line, self.function = "", 0, range(0)
-        self._function = range(0)
+        self._function, self._statement = range(0), 0
+
+    def visit(self, node: ast.AST) -> Any:
+        """Note the statement that a place is in."""
+        if isinstance(node, ast.stmt):
+            self._statement = node.lineno
+        return super().visit(node)
 
     def _hit(self, node: ast.AST, change: str) -> bool:
         if not self._function:
@@ -91,8 +96,8 @@ class _Mutator(ast.NodeTransformer):
         self.count += 1
         if self.count - 1 != self.chosen:
             return False
-        self.line = getattr(node, "lineno", 0)
-        self.change = f"line {self.line}: {change}"
+        self.line = self._statement
+        self.change = f"line {getattr(node, 'lineno', 0)}: {change}"
         self.function = self._function
         return True
 
@@ -174,14 +179,78 @@ class Mutant:
 
     def install(self) -> None:
         """Exchange the code of the functions of the file, wherever they are held."""
-        new = {(c.co_qualname, c.co_firstlineno): c for c in _codes(self.compiled()[0])}
-        for item in gc.get_objects():
-            # isinstance would ask objects for their class, and some then warn.
-            if type(item) is not FunctionType:
-                continue
-            if _short(item.__code__.co_filename) == self.file:
-                code = item.__code__
-                item.__code__ = new[code.co_qualname, code.co_firstlineno]
+        _exchange({self.file: self.compiled()[0]})
+
+
+class _Prober(ast.NodeTransformer):
+    """Puts a note of its line before each statement of each function."""
+
+    def __init__(self) -> None:
+        self._is_inside = False
+
+    def visit_FunctionDef(self, node: ast.FunctionDef) -> ast.AST:
+        """Go into a function; nothing outside of one is changed."""
+        outer, self._is_inside = self._is_inside, True
+        self.generic_visit(node)
+        self._is_inside = outer
+        return node
+
+    def generic_visit(self, node: ast.AST) -> ast.AST:
+        """Go through what is inside, and put notes into its lists of statements."""
+        super().generic_visit(node)
+        for name in ("body", "orelse", "finalbody") if self._is_inside else ():
+            if isinstance(statements := getattr(node, name, None), list):
+                noted = [(_note(statement), statement) for statement in statements]
+                setattr(node, name, list(chain.from_iterable(noted)))
+        return node
+
+
+def _note(statement: ast.stmt) -> ast.stmt:
+    return ast.parse(f"{_NOTE}({statement.lineno})").body[0]
+
+
+_NOTE = "__note_line__"
+
+
+def install_probes() -> dict[str, set[int]]:
+    """Return where each file notes, from now on, the lines of its statements."""
+    noted, codes = dict[str, set[int]](), dict[str, CodeType]()
+    for file in FILES:
+        tree = _Prober().visit(ast.parse(source_of(file)))
+        codes[file] = compile(ast.fix_missing_locations(tree), ROOT / file, "exec")
+        noted[file] = set[int]()
+        setattr(import_module(_module_of(file)), _NOTE, noted[file].add)
+    _exchange(codes)
+    return noted
+
+
+def _exchange(codes: dict[str, CodeType]) -> None:
+    """Give the functions of each file the code of those in its new code."""
+    new = {
+        file: {(c.co_qualname, c.co_firstlineno): c for c in _codes(code)}
+        for file, code in codes.items()
+    }
+    for file in codes:
+        for function in _functions()[file]:
+            code = function.__code__
+            function.__code__ = new[file][code.co_qualname, code.co_firstlineno]
+
+
+@cache
+def _functions() -> dict[str, list[FunctionType]]:
+    """Return the functions of each file, wherever they are held."""
+    found: dict[str, list[FunctionType]] = {file: [] for file in FILES}
+    for item in gc.get_objects():
+        # isinstance would ask objects for their class, and some then warn.
+        if type(item) is FunctionType:
+            file = _short(item.__code__.co_filename)
+            if file in found:
+                found[file].append(item)
+    return found
+
+
+def _module_of(file: str) -> str:
+    return "burnish." + file.removesuffix(".py").replace("/", ".")
 
 
 def _codes(code: CodeType) -> Iterator[CodeType]:
@@ -249,12 +318,12 @@ class Campaign:
         """Run the tests once, then those that concern each mutant."""
         # Of the parent, else every child makes one of its own.
         session.config._tmp_path_factory.getbasetemp()  # type: ignore[attr-defined]
+        _functions()
+        # A child writes to no page of what it shares, unless it uses it.
+        gc.freeze()
         self._run_once(session.items)
         print(f"{len(session.items)} tests, {sum(self.took):.0f} s", flush=True)
-        for file in FILES:
-            # Else a fault of this campaign would count as an error that was noticed.
-            if self._run(Mutant(file, -1), session.items) is None:
-                raise RuntimeError(f"the tests notice an error in {file} as it is")
+        self._check_sources(session.items)
         for i, mutant in enumerate(self.mutants):
             if time.monotonic() > self.end:
                 break
@@ -264,8 +333,14 @@ class Campaign:
             else:
                 self.survivors.append(change)
                 print(f"{i} lives: {change}", flush=True)
-        print(f"{self.hangs} did not end")
+        self._check_sources(session.items)
         return True
+
+    def _check_sources(self, items: list[pytest.Item]) -> None:
+        """Raise if tests fail that should not: their errors would count as noticed."""
+        for file in FILES:
+            if self._run(Mutant(file, -1), items) is None:
+                raise RuntimeError(f"the tests notice an error in {file} as it is")
 
     def _run_once(self, items: list[pytest.Item]) -> None:
         with tempfile.NamedTemporaryFile("r") as file:
@@ -290,14 +365,14 @@ class Campaign:
         self.lines = [lines for lines, _, _ in rows]
 
     def _watched(self, items: list[pytest.Item]) -> list[Any]:
-        rows = list[Any]()
+        rows, noted = list[Any](), install_probes()
         for item in items:
-            ran, start = dict[str, set[int]](), time.monotonic()
-            sys.settrace(partial(_traced, ran, [MOST_STEPS]))
+            start = time.process_time()
             failed = self._fails(item)
-            sys.settrace(None)
-            took = time.monotonic() - start
-            rows.append(({f: sorted(n) for f, n in ran.items()}, took, failed))
+            took = time.process_time() - start
+            rows.append(({f: sorted(n) for f, n in noted.items() if n}, took, failed))
+            for lines in noted.values():
+                lines.clear()
         return rows
 
     def _fails(self, item: pytest.Item) -> bool:
@@ -356,27 +431,6 @@ class Campaign:
 _NOT_INSTALLED = 99
 
 
-def _traced(
-    ran: dict[str, set[int]], left: list[int], frame: FrameType, *_: Any
-) -> Any:
-    """Note the lines of a function if it is of one of the files."""
-    left[0] -= 1
-    if left[0] < 0:
-        sys.settrace(None)
-    file = _short(frame.f_code.co_filename)
-    if file not in FILES:
-        return None
-    lines = ran.setdefault(file, set())
-    lines.add(frame.f_code.co_firstlineno)
-
-    def note(inner: FrameType, *_: Any) -> Any:
-        lines.add(inner.f_lineno)
-        left[0] -= 1
-        return note if left[0] > 0 else None
-
-    return note
-
-
 def _silence() -> None:
     quiet = os.open(os.devnull, os.O_WRONLY)
     os.dup2(quiet, 1)
@@ -405,7 +459,7 @@ def main() -> int:
     hypothesis.settings.load_profile("mutate")
     for file in FILES:
         source_of(file)
-        import_module("burnish." + file.removesuffix(".py").replace("/", "."))
+        import_module(_module_of(file))
     mutants = sample(options.files, options.n, random.Random(options.seed))
     end = time.monotonic() + 60 * options.minutes
     start, campaign = time.monotonic(), Campaign(mutants, options.seconds, end)
@@ -419,9 +473,12 @@ def main() -> int:
     ]
     # Of plugins that were imported already; no test's assertions are theirs.
     quiet += ["-W", "ignore::pytest.PytestAssertRewriteWarning"]
-    pytest.main(
-        [*quiet, *(str(ROOT / test) for test in options.tests)], plugins=[campaign]
-    )
+    with tempfile.TemporaryDirectory() as folder:
+        # Other runs of pytest remove the usual folder when they clean up.
+        quiet += [f"--basetemp={folder}/tests"]
+        tests = [str(ROOT / test) for test in options.tests]
+        if pytest.main([*quiet, *tests], plugins=[campaign]) != 0:
+            raise RuntimeError("the tests did not run")
     n = campaign.killed + len(campaign.survivors)
     share = 100 * campaign.killed / max(n, 1)
     text = f"""## Errors put into the loaders (`make mutate`)
