@@ -485,8 +485,9 @@ def main() -> int:
 
 {campaign.killed} of {n} small errors ({share:.0f} %) were noticed by the tests; \
 {campaign.hangs} of these by not coming to an end.
-They were drawn from {len(options.files)} files with seed {options.seed}, as many of \
-each file as it has places for them, in {time.monotonic() - start:,.0f} s.
+They are the first of {len(mutants)} in random order, drawn with seed {options.seed} \
+from {len(options.files)} files, as many of each as it has places for them; \
+{time.monotonic() - start:,.0f} s were enough for so many.
 """
     print(text)
     if not options.dry:
