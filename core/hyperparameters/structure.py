@@ -8,8 +8,10 @@ plain data, a function or a class.  Other attributes may be counters and caches.
 """
 
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from inspect import Parameter
+from operator import itemgetter
 from types import BuiltinFunctionType, FunctionType
 from typing import Any, TypeAlias
 
@@ -33,8 +35,11 @@ STRUCTURE = "_burnish_structure"
 Class: TypeAlias = type[nn.Module] | tuple[str, str]
 """A class; of a module that was pickled, its name if the program lacks it."""
 
-Row: TypeAlias = tuple[Class, tuple[str, ...], tuple[Any, ...]]
-"""The class of a part, and the names and values of its attributes."""
+Getter: TypeAlias = Callable[[Mapping[str, Any]], Any]
+
+Row: TypeAlias = tuple[Class, Getter | None, Any, tuple[str, ...], tuple[Any, ...]]
+"""The class of a part, what gets its attributes in one call of C and what that gave,
+and their names and values."""
 
 Change: TypeAlias = tuple[list[str], dict[str, Any]]
 """Paths, and what has come to stand at each of them; nothing: an empty node."""
@@ -50,13 +55,13 @@ class Structure:
 
     def changes(self, places: Places) -> list[Change]:
         """Return what is different in the module that now stands at ``places``."""
-        # Of a wrapper and what it wraps, which stand at one path, the latter.
-        parts = dict(places)
-        owners = [*parts.values()]
-        if self.prefixes == [*parts]:
+        if self.prefixes == [prefix for prefix, _ in places]:
+            owners = [owner for _, owner in places]
             numbers = self._changed(owners)
             of_number = ((n, _change(owners[n], self.rows[n])) for n in numbers)
             return _grouped((self.prefixes[n], node) for n, node in of_number)
+        # Of a wrapper and what it wraps, which stand at one path, the latter.
+        parts = dict(places)
         rows = dict(zip(self.prefixes, self.rows, strict=True))
         nodes = [(p, _change(owner, rows.get(p))) for p, owner in parts.items()]
         return _grouped([*nodes, *((p, {}) for p in rows if p not in parts)])
@@ -68,11 +73,10 @@ class Structure:
             # Every save passes here, and nearly always all is as it was.
             return [
                 n
-                for n, (owner, (cls, names, values)) in enumerate(pairs)
-                if type(owner) is not cls
-                or (names and tuple(map(owner.__dict__.get, names)) != values)
+                for n, (owner, (cls, get, values, _, _)) in enumerate(pairs)
+                if type(owner) is not cls or (get and get(owner.__dict__) != values)
             ]
-        except Exception:  # a tensor or an array is compared as many
+        except Exception:  # an attribute is gone, or an array is compared as many
             return range(len(owners))
 
     def __deepcopy__(self, memo: dict[int, Any]) -> "Structure":
@@ -90,22 +94,56 @@ def note_structure(module: nn.Module) -> None:
         parts = dict(places_of(module))
     except (AttributeError, RecursionError):
         return  # no module yet, or one that is too deep to be saved
-    known: dict[type, tuple[tuple[str, ...], dict[Any, Row]]] = {}
     rows: list[Row] = []
+    kinds: dict[type, _RowsOfClass] = {}
+    # A constructor of 5,000 parts ends here: parts that are alike share a row.
     for owner in parts.values():
         cls = type(owner)
-        if cls not in known:
-            known[cls] = (_names(cls), {})
-        names, by_values = known[cls]
-        values = tuple(map(owner.__dict__.get, names)) if names else ()
+        kind = kinds.get(cls)
+        if kind is None:
+            kind = kinds[cls] = _RowsOfClass(cls, owner)
+        if kind.get is None:
+            is_bare = kind.absent is None or kind.absent.isdisjoint(owner.__dict__)
+            rows.append(kind.bare if is_bare else kind.row(owner))
+            continue
         try:
-            rows.append(by_values[values])  # parts that are alike share one
-        except KeyError:
-            row = by_values[values] = (cls, *_lasting(names, values))
-            rows.append(row)
-        except TypeError:  # a list
-            rows.append((cls, *_lasting(names, values)))
+            rows.append(kind.rows[kind.get(owner.__dict__)])
+        except (KeyError, TypeError):
+            rows.append(kind.row(owner))
     module.__dict__[STRUCTURE] = Structure([*parts], rows)
+
+
+class _RowsOfClass:
+    """The rows of one class by the values of their attributes."""
+
+    __slots__ = ("absent", "bare", "cls", "get", "names", "rows")
+
+    def __init__(self, cls: type[nn.Module], first: nn.Module) -> None:
+        self.cls, self.names = cls, _names(cls)
+        present = [name for name in self.names if name in first.__dict__]
+        is_settled = len(present) == len(self.names) or is_torch_layer(cls)
+        self.absent = None if is_settled else frozenset(self.names)
+        """The names, if other instances may have more of them than the first."""
+        self.get = _getter(present) if is_settled else None
+        self.bare = _row(cls, (), ())
+        self.rows: dict[Any, Row] = {}
+
+    def row(self, owner: nn.Module) -> Row:
+        names = tuple(name for name in self.names if name in owner.__dict__)
+        values = tuple(owner.__dict__[name] for name in names)
+        row = _row(self.cls, *_lasting(names, values))
+        if self.get is not None:
+            with suppress(KeyError, TypeError):  # fewer names, or a list
+                self.rows[self.get(owner.__dict__)] = row
+        return row
+
+
+def _row(cls: Class, names: tuple[str, ...], values: tuple[Any, ...]) -> Row:
+    return cls, _getter(names), values[0] if len(values) == 1 else values, names, values
+
+
+def _getter(names: Sequence[str]) -> Getter | None:
+    return itemgetter(*names) if names else None
 
 
 def changes_of(module: nn.Module, places: Places) -> list[Change]:
@@ -216,7 +254,7 @@ def _called(cls: Class) -> dict[str, str]:
 
 def _changed_attributes(owner: nn.Module, row: Row) -> dict[str, Any]:
     found: dict[str, Any] = {}
-    for name, value in zip(row[1], row[2], strict=True):
+    for name, value in zip(row[3], row[4], strict=True):
         now = owner.__dict__.get(name)
         # What became a tensor or an object was computed, and is no setting.
         if is_lasting(now) and now is not value and now != value:
@@ -233,17 +271,20 @@ def _grouped(changes: Iterable[tuple[str, dict[str, Any] | None]]) -> list[Chang
     return [*groups.values()]
 
 
-def _portable(row: Row) -> Row:
+def _portable(row: Row) -> tuple[Any, ...]:
     """Return ``row`` without functions and classes, which may not be picklable."""
-    cls, names, values = row
+    cls, _, _, names, values = row
     name = cls if isinstance(cls, tuple) else (cls.__module__, cls.__qualname__)
     pairs = zip(names, values, strict=True)
     chosen = [(n, v) for n, v in pairs if not isinstance(v, _NAMED)]
     return name, tuple(n for n, _ in chosen), tuple(v for _, v in chosen)
 
 
-def _unpickled(prefixes: list[str], rows: list[Row]) -> Structure:
-    return Structure(prefixes, [(_class_called(cls), *row) for cls, *row in rows])  # type: ignore[misc]  # as pickled
+def _unpickled(prefixes: list[str], rows: list[tuple[Any, ...]]) -> Structure:
+    # Pickle gives what was one object once more as one.
+    known = {id(row): row for row in rows}
+    again = {k: _row(_class_called(cls), *rest) for k, (cls, *rest) in known.items()}
+    return Structure(prefixes, [again[id(row)] for row in rows])
 
 
 def _class_called(name: Class) -> Class:

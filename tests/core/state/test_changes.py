@@ -310,3 +310,36 @@ def test_changes_in_a_file_that_are_none_are_refused(told: Any) -> None:
 
     with pytest.raises(RecordMismatchError, match="__changed__"):
         load_record(Net(), record.replaced(metadata={"burnish": ours}))
+
+
+class Sometimes(nn.Module):
+    """A module whose instances keep different ones of their arguments."""
+
+    def __init__(self, scale: Any = None, sizes: Any = None) -> None:
+        super().__init__()
+        if scale is not None:
+            self.scale = scale
+        if sizes is not None:
+            self.sizes = sizes
+
+
+class Mixed(burnish.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.parts = nn.ModuleList(
+            [Sometimes(), Sometimes(1.0), Sometimes(sizes=[1]), Sometimes(2.0, 3)]
+        )
+
+
+@pytest.mark.parametrize(("part", "name"), [(1, "scale"), (3, "scale"), (3, "sizes")])
+def test_what_only_some_instances_keep_is_compared_in_those(
+    part: int, name: str
+) -> None:
+    net: Any = Mixed()
+    assert "__changed__" not in net.into_record().metadata["burnish"]["hparams"]
+
+    setattr(net.parts[part], name, 9)
+
+    changed = net.into_record().metadata["burnish"]["hparams"]["__changed__"]
+    assert changed[0][0] == [f"parts.{part}"]
+    assert changed[0][1]["attributes"] == {name: 9}
