@@ -42,9 +42,11 @@ def validator_of(annotation: Any) -> Any:
             fields_of(annotation)
             return annotation.__pydantic_validator__
         return TypeAdapter(annotation)
-    except PydanticUserError as unsupported:
+    except (PydanticUserError, RecursionError) as unsupported:
         name = getattr(annotation, "__qualname__", str(annotation))
         reason = str(unsupported).split("\n", 1)[0]
+        if isinstance(unsupported, RecursionError):
+            reason = "a type within itself needs a name, by typing.TypeAliasType"
         raise TypeError(f"{name} cannot be a configuration: {reason}") from unsupported
 
 

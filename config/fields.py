@@ -144,6 +144,9 @@ def allows_none(annotation: Any) -> bool:
 
 def item_type(annotation: Any, key: Any) -> Any:
     """Return the type of the item at ``key`` of a container, Any if unknown."""
+    named = item_types(annotation)
+    if named is not None:
+        return named[key] if isinstance(key, int) and key < len(named) else Any
     args = get_args(annotation)
     origin = get_origin(annotation) or annotation
     if not args or not isinstance(origin, type):
@@ -155,6 +158,22 @@ def item_type(annotation: Any, key: Any) -> Any:
             args[key] if isinstance(key, int) and -len(args) <= key < len(args) else Any
         )
     return args[0]
+
+
+def item_types(annotation: Any) -> tuple[Any, ...] | None:
+    """Return the types of the items of a ``NamedTuple``, None of anything else."""
+    names = getattr(annotation, "_fields", None)
+    if names is None or not isinstance(annotation, type):
+        return None
+    if not issubclass(annotation, tuple):
+        return None
+    return _item_types(annotation)
+
+
+@cache
+def _item_types(cls: Any) -> tuple[Any, ...]:
+    hints = _hints(cls)
+    return tuple(hints.get(name, Any) for name in cls._fields)
 
 
 def is_mapping(annotation: Any) -> bool:

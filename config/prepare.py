@@ -235,6 +235,10 @@ def _word(annotation: Any, word: Any) -> Any:
     if not isinstance(word, str):
         return word
     for member in members(annotation):
+        for value in literals(member):
+            # Files hold the value of a member, and the text of bytes.
+            if isinstance(value, enum.Enum | bytes) and encode(value) == word:
+                return value
         if isinstance(member, type) and issubclass(member, enum.Enum):
             by_value = [m for m in member if m.value == word]
             by_name = member.__members__.get(word)

@@ -14,6 +14,7 @@ from ..fields import (
     is_sequence,
     is_struct,
     is_struct_value,
+    item_types,
     literals,
     members,
 )
@@ -71,7 +72,8 @@ def _single(kind: Any, above: tuple[type, ...]) -> t.Type:
         variants = {name: _value(member) for name, member in kind.__members__.items()}
         return t.Enum(kind.__name__, variants)
     if is_mapping(kind):
-        key, value = args if len(args) == 2 else (Any, Any)
+        # A Counter's values are numbers, so it names its keys only.
+        key, value = (*args, int) if len(args) == 1 else args or (Any, Any)
         return t.Dict(_type(key, above), _type(value, above))
     if is_sequence(kind):
         return _sequence(kind, args, above)
@@ -80,7 +82,11 @@ def _single(kind: Any, above: tuple[type, ...]) -> t.Type:
 
 def _sequence(kind: Any, args: tuple[Any, ...], above: tuple[type, ...]) -> t.Type:
     origin = getattr(kind, "__origin__", kind)
-    if issubclass(origin, tuple) and args and args[-1] is not Ellipsis:
+    named = item_types(kind)
+    if named is not None:
+        return t.Tuple(tuple(_type(one, above) for one in named))
+    is_empty = not args and hasattr(kind, "__origin__")
+    if issubclass(origin, tuple) and (is_empty or (args and args[-1] is not Ellipsis)):
         return t.Tuple(tuple(_type(arg, above) for arg in args if arg != ()))
     return t.List(_type(args[0] if args else Any, above))
 

@@ -20,6 +20,7 @@ from .change import (
     TypeChanged,
 )
 from .compare import Comparison
+from .derive import schema_of
 from .fixes import fixes
 from .meaning import Path
 from .outcome import ByHand, Harmless, Misread
@@ -61,7 +62,7 @@ def _trial(
         if owner is not None and proposed:
             added.setdefault(owner, proposed)
         moves.append(Moves(one.path, [*_rules(owner, one)], proposed))
-    return Trial(cls, old, moves, added).findings()
+    return Trial(cls, old, schema_of(cls), moves, added).findings()
 
 
 def _rules(owner: type | None, comparison: Comparison) -> Iterator[RewriteRule]:

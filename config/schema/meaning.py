@@ -4,6 +4,7 @@ import enum
 from collections.abc import Iterator
 from typing import Any
 
+from ..encode import encode
 from ..fields import (
     is_mapping,
     is_sequence,
@@ -65,7 +66,7 @@ def find(value: Any, annotation: Any, path: Path) -> tuple[Any, Any] | None:
                 return None
             value, annotation = getattr(value, field.attribute), field.annotation
         elif is_mapping_value(value):
-            key = next((k for k in value if str(k) == name), name)
+            key = next((k for k in value if name in (str(k), str(encode(k)))), name)
             kind = next((m for m in kinds if is_mapping(m)), Any)
             value, annotation = value.get(key, LOST), item_type(kind, key)
         elif is_items(value) and (i := index_of(name)) is not None:

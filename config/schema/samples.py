@@ -84,24 +84,40 @@ def _of(kind: t.Type) -> list[Sample]:
             items = _of(inner)
             return [_value([]), *([_joined(list, items)] if items else [])]
         case t.Dict(key, inner):
-            return _dicts(_of(key), _of(inner))
+            return _dicts(key, _of(inner))
         case t.Tuple(kinds):
             return _side_by_side([_of(one) for one in kinds], tuple)
         case _:
             return []  # a struct within itself: what is above shows its fields
 
 
-def _dicts(keys: list[Sample], items: list[Sample]) -> list[Sample]:
-    if keys and all(isinstance(key.tree, str) for key in keys):
-        # As many keys as values, so that each value is seen.
+def _dicts(kind: t.Type, items: list[Sample]) -> list[Sample]:
+    keys = _of(kind) if is_key(kind) else []
+    if kind == t.Primitive("str"):
+        # As many keys as values, so that each value is seen in one file.
         keys = [_value(f"k{i}") for i in range(len(items))]
+    starts = range(0, len(items), len(keys)) if keys else ()
+    return [_value({}), *(_dict(keys, items[start:]) for start in starts)]
+
+
+def _dict(keys: list[Sample], items: list[Sample]) -> Sample:
     pairs = list(zip(keys, items, strict=False))
-    full = Sample(
+    return Sample(
         {key.tree: item.tree for key, item in pairs},
         {key.meaning: item.meaning for key, item in pairs},
         {key.bare: item.bare for key, item in pairs},
     )
-    return [_value({}), *([full] if pairs else [])]
+
+
+def is_key(kind: t.Type) -> bool:
+    """Return whether a file's dicts may have keys of this type."""
+    match kind:
+        case t.Option(inner):
+            return is_key(inner)
+        case t.Tuple(kinds) | t.Union(kinds):
+            return all(map(is_key, kinds))
+        case _:
+            return isinstance(kind, t.Primitive | t.Literal | t.Enum)
 
 
 def _value(value: Any) -> Sample:
@@ -156,7 +172,7 @@ def is_known(one: t.Type) -> bool:
         case t.Option(inner) | t.List(inner):
             return is_known(inner)
         case t.Dict(key, inner):
-            return is_known(key) and is_known(inner)
+            return is_key(key) and is_known(key) and is_known(inner)
         case t.Tuple(kinds) | t.Union(kinds):
             return all(map(is_known, kinds))
         case t.Struct():

@@ -1,7 +1,7 @@
 """Old files tried with a class: loading decides what a change really does to them."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from ..errors import ConfigError, Problem
@@ -89,6 +89,7 @@ class Trial:
 
     cls: type
     old: t.Struct
+    new: t.Struct
     moves: Sequence[Moves]
     """What the rules that are tried do to paths, those of the classes included."""
 
@@ -122,7 +123,9 @@ class Trial:
         # A class may not check its own defaults, so one of the two may be loose.
         problem = difference(self.cls, read[1], read[0], "")
         if problem is not None and difference(self.cls, read[0], read[1], ""):
-            yield Finding(parts_of(problem.path), "left out, it meant another value")
+            path = parts_of(problem.path)
+            if not self._is_as_before(path):
+                yield Finding(path, "left out, it meant another value")
         if self._is_told:
             yield from self._changed(named, read[1])
 
@@ -131,7 +134,7 @@ class Trial:
             path = parts_of(problem.path)
             # The number of a tuple's items is its type, that of a list's a bound.
             is_type = problem.kind not in _OF_VALUES or "Tuple" in problem.message
-            if is_type and not self._is_mapped(path):
+            if is_type and not self._is_mapped(path) and not self._is_as_before(path):
                 yield Finding(path, problem.message)
 
     def _changed(self, named: Any, value: Any) -> Iterator[Finding]:
@@ -139,6 +142,8 @@ class Trial:
             moved = self._moved(path)
             place = None if moved is None else find(value, self.cls, moved)
             if moved is None or place is None:
+                continue
+            if self._is_as_before(moved):
                 continue
             if not means(kind, tree, *place):
                 yield Finding(
@@ -169,6 +174,28 @@ class Trial:
                 below = renamed or below
             path = (*path[:n_parts], *below.split(".")) if below else path
         return path
+
+    def _is_as_before(self, path: Path) -> bool:
+        """Return whether what stood at ``path`` stands there still, default and all.
+
+        Then it is read as ever, and a value that is refused was badly made up.
+        """
+        if self._moved(path) != path:
+            return False
+        old: t.Type = self.old
+        new: t.Type = self.new
+        for name in path:
+            if old == new:
+                return True
+            if not (isinstance(old, t.Struct) and isinstance(new, t.Struct)):
+                return False
+            before, now = old.fields.get(name), new.fields.get(name)
+            if before is None or now is None:
+                return False
+            if replace(before, type=now.type) != now:
+                return False
+            old, new = before.type, now.type
+        return old == new
 
     def _is_mapped(self, path: Path) -> bool:
         """Return whether a user's function has computed the value at ``path``.

@@ -113,7 +113,7 @@ class Field:
     """The default as a tree, if it has one."""
 
     has_default: bool = False
-    docstring: str = ""
+    docstring: str = field(default="", compare=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,8 +1,10 @@
 """What the schema checker says of a change is what loading old files shows."""
 
 import enum
+from collections import Counter
 from dataclasses import dataclass, field, make_dataclass
-from typing import Any, Literal
+from datetime import date
+from typing import Any, Literal, NamedTuple
 
 import pytest
 from pydantic import AliasChoices
@@ -52,6 +54,34 @@ def config(annotation: Any, default: Any = None, rules: Any = None) -> Any:
 
 def check(old: Any, new: Any) -> SchemaChecker:
     return SchemaChecker(schema_of(old), new)
+
+
+class Size(NamedTuple):
+    width: int
+    scale: float = 2.0
+
+
+class Shade(enum.Enum):
+    DARK = "dark"
+
+
+@pytest.mark.parametrize(
+    "annotation",
+    [
+        Size,
+        dict[str, Size],
+        Literal[Shade.DARK],
+        Literal[b"x"],
+        dict[Shade, int],
+        dict[date, int],
+        dict[Literal["a", "b"], int],
+        dict[bytes, int],
+        Counter[str],
+        tuple[()],
+    ],
+)
+def test_a_field_that_stayed_as_it_was_is_compatible(annotation: Any) -> None:
+    assert check(config(annotation), config(annotation)).compatible
 
 
 def colors(*names: str) -> Any:
