@@ -35,6 +35,7 @@ from .guided import explore
 from .many import come_back
 from .mutations import FORGERS, mutated
 from .odd_files import ODD_FILES
+from .oracles import oracles
 from .reliability import section, write_section
 from .sanitizers import sanitizers
 
@@ -188,6 +189,11 @@ def stepped(options: Options) -> tuple[Figures, Outcomes]:
     return engines(max(options.n // 10, 10), options.seed)
 
 
+def beside_torch(options: Options) -> tuple[Figures, Outcomes]:
+    """Return how shipped optimizers ended, whatever ``options`` say of files."""
+    return oracles()
+
+
 def sanitized(options: Options) -> tuple[Figures, Outcomes]:
     """Return how the C of drawn optimizers ran under sanitizers."""
     return sanitizers(max(options.n // 10, 10), options.seed)
@@ -201,6 +207,7 @@ PARTS: dict[str, Part] = {
     "constructors by hand and by blueprint": built,
     "steps on every engine": stepped,
     "their C under sanitizers": sanitized,
+    "optimizers beside torch's": beside_torch,
     "200,000 entries in a file": many_entries,
     "guided by coverage": guided,
 }
