@@ -186,3 +186,20 @@ def _overlap(addresses: list[int], nbytes: Sequence[int]) -> bool:
     after = np.searchsorted(ends, low, side="right")
     inside = after < len(starts)
     return bool(np.any(starts[after[inside]] < (low + size)[inside]))
+
+
+def have_merged(kinds: "Sequence[tuple[Any, Bucket]]") -> bool:
+    """Return whether the numbers of two buckets of a kind have become the same.
+
+    A resumed run would step them as one, and in half the last digits depend on it.
+    """
+    counted = [(kind, *b.scalars.items()) for kind, b in kinds if b.scalars]
+    return len(set(counted)) < len(counted)
+
+
+def by_shape(params: list[Tensor], positions: list[int]) -> list[list[int]]:
+    """Return the positions of parameters by their shape."""
+    parts: dict[tuple[int, ...], list[int]] = {}
+    for i in positions:
+        parts.setdefault(tuple(params[i].shape), []).append(i)
+    return list(parts.values())

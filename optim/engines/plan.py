@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from .arena import is_dense, is_plain
-from .bucket import Bucket, Engine, Unfit
+from .bucket import Bucket, Engine, Unfit, by_shape, have_merged
 from .choice import choose, is_elementwise, usable_kernel
 from .entangled import entangled
 from .loop import Loop, checked, plain, settled, state_of
@@ -33,6 +33,8 @@ class Plan:
     missing: list[bool]
     """Whether each parameter has no gradient."""
     buckets: list[Bucket] = field(default_factory=list)
+    kinds: list[tuple[Any, Bucket]] = field(default_factory=list[tuple[Any, Bucket]])
+    """What parameters are stepped together by, beside their numbers; and the first."""
     is_passing: bool = False
     """Whether it holds for one call only, because of what a gradient was."""
 
@@ -46,6 +48,7 @@ class Plan:
             and missing == self.missing
             and all(map(is_, params, self.params))
             and all(bucket.holds(states) for bucket in self.buckets)
+            and (len(self.kinds) < 2 or not have_merged(self.kinds))
         )
 
     def serves(self, step: Step, fused: bool | None) -> bool:
@@ -137,6 +140,8 @@ class Planner:
             for bucket in buckets:
                 bucket.compute = compute
             made.buckets += buckets
+            alike = (*_key(layout, {}), compute)
+            made.kinds += [(alike, bucket) for bucket in buckets[:1]]
         return made
 
     def _buckets(
@@ -179,7 +184,7 @@ class Planner:
             if choice.may_change:
                 made_loop.unrecorded = layout
             return [made_loop]
-        parts = _by_shape(params, positions) if choice.reads_shape else [positions]
+        parts = by_shape(params, positions) if choice.reads_shape else [positions]
         made: list[Bucket] = []
         for part in parts:
             like = Layout(
@@ -216,7 +221,7 @@ class Planner:
         why: str,
     ) -> list[Bucket]:
         """Return buckets of equal matrices, or none if any is too large for that."""
-        parts = _by_shape(params, positions)
+        parts = by_shape(params, positions)
         if any(
             p.ndim != 2 or max(p.shape) > SIDE
             for p in map(params.__getitem__, positions)
@@ -287,10 +292,3 @@ def _layout(
 def _key(layout: Layout, numbers: dict[str, Any]) -> tuple[Any, ...]:
     described = (layout.like.device, layout.dtypes, layout.state_type, layout.tensors)
     return (*described, tuple(numbers.items()), tuple(layout.absent))
-
-
-def _by_shape(params: list[Tensor], positions: list[int]) -> list[list[int]]:
-    parts: dict[tuple[int, ...], list[int]] = {}
-    for i in positions:
-        parts.setdefault(tuple(params[i].shape), []).append(i)
-    return list(parts.values())

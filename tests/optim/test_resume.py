@@ -135,6 +135,24 @@ def test_gradients_that_come_late_leave_no_trace(
     assert engines[0] == engines[1]
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
+@pytest.mark.parametrize("nesterov", [True, False])
+def test_a_late_first_step_leaves_no_trace_in_what_is_stepped_together(
+    dtype: torch.dtype, nesterov: bool
+) -> None:
+    whole, again, engines = resumed(
+        lambda module: SGD(momentum=0.9, nesterov=nesterov).bind(module, lr=0.02),
+        lambda step, i: None if i % 3 == 2 and step < 2 else 1.0,
+        dtype,
+        5,
+        8,
+        [(9, 6), (9,), (9, 9), (3, 9), (5,), (7,)],
+    )
+
+    assert equal(whole, again)
+    assert engines[0] == engines[1]
+
+
 class Sum(Record):
     sum: Tensor
 
