@@ -236,6 +236,7 @@ def main() -> int:
         figures, outcomes = PARTS[name](options)
         seconds = time.monotonic() - start
         shown = ", ".join(f"{key}: {value:,}" for key, value in figures.items())
+        shown += f", seed: {options.seed}"  # rows of other runs stand beside it
         rows[name] = f"| {name} | {shown} | {seconds:,.0f} s |"
         print(rows[name], flush=True)
         for letter, numbers in outcomes.defects.items():
