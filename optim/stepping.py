@@ -42,8 +42,10 @@ class Stepping(torch.optim.Optimizer):
     @property
     def is_training(self) -> bool:
         """Whether the parameters stand where they are trained."""
-        groups = self.param_groups
-        return all([group.get("is_training", True) for group in groups])  # noqa: C419  # a list is faster
+        for group in self.param_groups:  # noqa: SIM110  # every step asks: no generator
+            if not group.get("is_training", True):
+                return False
+        return True
 
     @is_training.setter
     def is_training(self, value: bool) -> None:
@@ -157,11 +159,12 @@ class Stepping(torch.optim.Optimizer):
 
     def _advance_schedules(self) -> None:
         # Groups may share one schedule; it advances once a step.
-        schedules = [group.get("schedule") for group in self.param_groups]
-        if not any(schedules):
-            return
-        for schedule in {id(s): s for s in schedules if s is not None}.values():
-            schedule.advance()
+        advanced: list[Any] = []
+        for group in self.param_groups:
+            schedule = group.get("schedule")
+            if schedule is not None and not any(schedule is s for s in advanced):
+                schedule.advance()
+                advanced.append(schedule)
 
     def _simple(self, group: dict[str, Any]) -> "SimpleOptimizer[Any]":
         """Return a group's optimizer with the hyperparameters that it has now."""

@@ -96,11 +96,12 @@ class Bucket:
         if list(map(len, self.states)) != self._lengths:
             return False
         try:
-            found = map(self._fields, self.states)
-            rows = chain.from_iterable(found) if len(self.columns) != 1 else found
-            if not all(map(is_, rows, self._kept)):
-                return False
-            if self._places() != self._kept_at:
+            if self._kept:
+                found = map(self._fields, self.states)
+                rows = chain.from_iterable(found) if len(self.columns) != 1 else found
+                if not all(map(is_, rows, self._kept)):
+                    return False
+            if self._is_placed and self._places() != self._kept_at:
                 return False
             for name, value in self.scalars.items():
                 if [s[name] for s in self.states].count(value) != len(self.states):

@@ -61,7 +61,10 @@ class Plan:
         ):
             return False
         self.step = step
-        return not any(_is_recordable(bucket, step) for bucket in self.buckets)
+        for bucket in self.buckets:  # no generator: every step asks
+            if bucket.unrecorded is not None and _is_recordable(bucket, step):
+                return False
+        return True
 
 
 def _keeps_kernel(bucket: Bucket, step: Step, fused: bool | None) -> bool:
