@@ -1,3 +1,5 @@
+# pyright: reportPrivateUsage=false
+# The tables of nn.Module have no public names.
 """Watch: whether held parameters still stand where they stood in their module."""
 
 from collections.abc import Container

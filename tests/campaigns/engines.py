@@ -206,7 +206,7 @@ def same(a: Any, b: Any) -> bool:
         return a.keys() == b.keys() and all(same(a[k], b[k]) for k in a)
     if isinstance(a, list) and isinstance(b, list):
         return len(a) == len(b) and all(map(same, a, b))
-    return type(a) is type(b) and (a == b or a != a)
+    return type(a) is type(b) and bool(a == b or a != a)
 
 
 Fields = dict[str, Any]
@@ -348,7 +348,7 @@ class Run:
 
     def looped(self) -> set[int]:
         """Return the parameters that the last step ran as written."""
-        buckets = self.adaptor._stepper.plans[0].buckets
+        buckets = vars(self.adaptor)["_stepper"].plans[0].buckets
         loops = [b for b in buckets if b.engine.name == "loop"]
         return {i for bucket in loops for i in bucket.positions}
 

@@ -418,4 +418,4 @@ def test_a_state_dict_that_fails_halfway_leaves_optimizer_and_hooks_as_they_were
 
     assert str(adaptor.state_dict()) == before
     assert adaptor.param_groups[0] is group
-    assert not adaptor._optimizer_load_state_dict_pre_hooks
+    assert not vars(adaptor)["_optimizer_load_state_dict_pre_hooks"]

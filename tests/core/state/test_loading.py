@@ -419,8 +419,9 @@ def test_extra_state_with_tensors_is_renamed_with_its_module() -> None:
         other, open_record(burnish.save_record(net), rename={"old": "new"})
     )
 
-    assert other["new"].kept["a"].tolist() == [0, 1, 2]
-    assert other["new"].kept["b"][0].tolist() == [0, 1]
+    kept: Any = other["new"].kept
+    assert kept["a"].tolist() == [0, 1, 2]
+    assert kept["b"][0].tolist() == [0, 1]
     both = burnish.save_record(nn.ModuleDict({"a": Keeping(), "b": Keeping()}))
     with pytest.raises(RecordMismatchError, match="both renamed"):
         open_record(both, rename={"a": "b"})

