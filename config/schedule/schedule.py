@@ -10,6 +10,7 @@ from typing import Any
 from ..path import did_you_mean, index_of, parts
 from ..shown import shown
 from ..tree import is_items, is_mapping_value
+from .blocks import blocks
 
 _NUMBER = r"[+-]?(?:\d[\d_]*(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d+)?"
 _POINT = re.compile(rf"(?P<value>{_NUMBER})@(?P<x>{_NUMBER})")
@@ -96,11 +97,21 @@ class Schedule:
             raise _wrong(self.text, f"{is_what}; expected one number that is not NaN")
         return number
 
-    def sparkline(self, width: int = 40) -> str:
-        """Return one line of blocks that shows the values from first to last point."""
-        from .view import sparkline
+    def samples(self, n_samples: int) -> list[tuple[float, float]]:
+        """Return ``n_samples`` pairs of x and value from the first point to the last.
 
-        return sparkline(self, width)
+        Around a lone point, from one before it to one after it.
+        """
+        start, end = self.points[0][0], self.points[-1][0]
+        if start == end:
+            start, end = start - 1, end + 1
+        steps = max(n_samples - 1, 1)
+        xs = [start + (end - start) * i / steps for i in range(n_samples)]
+        return [(x, self(x)) for x in xs]
+
+    def sparkline(self, width: int = 40) -> str:
+        """Return one line of ``width`` blocks from the first point to the last."""
+        return blocks([value for _, value in self.samples(max(width, 1))])
 
     def __str__(self) -> str:
         return self.text

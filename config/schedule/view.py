@@ -9,17 +9,10 @@ from ..tree import is_dict, is_items
 from .number import schedule_of
 from .schedule import Schedule
 
-_BLOCKS = "▁▂▃▄▅▆▇█"
-
 
 def sparkline(schedule: Schedule, width: int = 40) -> str:
     """Return one line of ``width`` blocks from the first point to the last."""
-    values = [value for _, value in _samples(schedule, max(width, 1))]
-    low, span = min(values), max(values) - min(values)
-    top = len(_BLOCKS) - 1
-    if not span:
-        return _BLOCKS[top // 2] * len(values)
-    return "".join(_BLOCKS[round((value - low) / span * top)] for value in values)
+    return schedule.sparkline(width)
 
 
 def plot(source: Any, file: str | Path | None = None) -> Any:
@@ -38,20 +31,12 @@ def plot(source: Any, file: str | Path | None = None) -> Any:
     figure: Any = Figure(figsize=(6, 2.4 * len(named)), layout="constrained")
     all_axes = figure.subplots(len(named), squeeze=False)[:, 0]
     for axes, (path, schedule) in zip(all_axes, named, strict=True):
-        xs, values = zip(*_samples(schedule, 400), strict=True)
+        xs, values = zip(*schedule.samples(400), strict=True)
         axes.plot(xs, values)
         axes.set(xlabel=schedule.key, ylabel=path or "value", title=schedule.text)
     if file is not None:
         figure.savefig(file)
     return figure
-
-
-def _samples(schedule: Schedule, n_samples: int) -> Iterable[tuple[float, float]]:
-    start, end = schedule.points[0][0], schedule.points[-1][0]
-    if start == end:
-        start, end = start - 1, end + 1
-    xs = [start + (end - start) * i / max(n_samples - 1, 1) for i in range(n_samples)]
-    return [(x, schedule(x)) for x in xs]
 
 
 def _schedules(source: Any, path: str) -> Iterable[tuple[str, Schedule]]:
