@@ -8,6 +8,8 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+import torch
+
 
 @dataclass
 class Outcomes:
@@ -66,6 +68,8 @@ def _started(case: Callable[[int], str], numbers: range) -> tuple[int, int]:
         return child, reading
     try:
         os.close(reading)
+        # The parent's OpenMP threads are not here, and a team would wait for them.
+        torch.set_num_threads(1)
         for number in numbers:
             os.write(writing, case(number).encode())
     finally:

@@ -360,6 +360,8 @@ def in_child(action: Callable[[], Run], folder: Path) -> str:
         text = ""
         try:
             os.close(reading)
+            # The parent's OpenMP threads are not here, and a team would wait for them.
+            torch.set_num_threads(1)
             # Lightning has advice for short runs.
             warnings.simplefilter("ignore")
             folder.mkdir(parents=True, exist_ok=True)
