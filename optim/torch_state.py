@@ -63,16 +63,23 @@ def _hooked(
 ) -> Generator[None]:
     """Let torch call ``before`` as the last and ``after`` as the first of the hooks."""
     handles: list[Any] = []
+    # An interrupt may come in place of either `_remove`, and the other is made.
     try:
-        with uninterrupted():
-            handles.append(adaptor.register_load_state_dict_pre_hook(before))
-            register = adaptor.register_load_state_dict_post_hook
-            handles.append(register(after, prepend=True))
-        yield
+        try:
+            with uninterrupted():
+                handles.append(adaptor.register_load_state_dict_pre_hook(before))
+                register = adaptor.register_load_state_dict_post_hook
+                handles.append(register(after, prepend=True))
+            yield
+        finally:
+            _remove(handles)
     finally:
-        with uninterrupted():
-            for handle in handles:
-                handle.remove()
+        _remove(handles)
+
+
+def _remove(handles: list[Any]) -> None:
+    for handle in handles:
+        handle.remove()
 
 
 def _states(adaptor: "OptimizerAdaptor", given: dict[str, Any]) -> dict[Tensor, Stored]:

@@ -22,7 +22,7 @@ SPARSE = {
     "save.json.gz": 499,
     "save.json.zst": 499,
     "optimizer": 1201,
-    "optimizer.load_state_dict": 61,
+    "optimizer.load_state_dict": 17,
 }
 """Every which line is tried where there are many, or much is prepared for each."""
 
