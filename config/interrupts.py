@@ -64,11 +64,16 @@ def all_or_nothing(
     except BaseException:
         with uninterrupted():
             if not (is_begun and _completes(finish)):
-                for undo in reversed(undos):
-                    # What refused its new state may refuse the old one as well.
-                    with suppress(Exception):
-                        undo()
+                undo_all(undos)
         raise
+
+
+def undo_all(undos: list[Callable[[], object]]) -> None:
+    """Call each of ``undos``, the last one first, whatever they raise."""
+    for undo in reversed(undos):
+        # What refused its new state may refuse the old one as well.
+        with suppress(Exception):
+            undo()
 
 
 def _completes(finish: Callable[[], object]) -> bool:

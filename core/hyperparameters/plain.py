@@ -243,7 +243,8 @@ def _key_types(hint: Any) -> tuple[Any, ...]:
 
 def _enum(value: enum.Enum, hint: Any, where: str) -> Any:
     plain = value.value if type(value.value) in (bool, int, float, str) else value.name
-    if declares(hint, value) or isinstance(value, int | str):
+    # One of an IntEnum or a StrEnum equals its value, and yet ``is`` tells them apart.
+    if declares(hint, value):
         return plain
     raise TypeError(
         f"{where}: {value} is read back as {plain!r} unless the argument is annotated "

@@ -2,14 +2,14 @@
 # Storages have no public address.
 """Values into the tensors of a module: all of them, or none."""
 
-from collections.abc import Callable, Generator, Iterable, Sequence
+from collections.abc import Callable, Collection, Generator, Iterable, Sequence
 from contextlib import contextmanager
 from typing import Any, TypeAlias
 
 import torch
 from torch import Tensor
 
-from ...config.interrupts import all_or_nothing
+from ...config.interrupts import all_or_nothing, undo_all
 from ...records.grad_mode import no_grad
 from .build import Build
 
@@ -22,25 +22,32 @@ Undos: TypeAlias = list[Callable[[], object]]
 
 def copy_all(
     fillings: Sequence[Filling],
-    before: Callable[[Undos], object],
+    between: Callable[[Undos], object],
+    *,
     afterwards: Callable[[], object],
+    early: Collection[int] = (),
 ) -> None:
-    """Copy values into the memory of their tensors, between two other changes.
+    """Copy values into the memory of their tensors, and make two other changes.
 
     All of it or nothing: what may fail comes first and is undone, and what cannot fail
-    is finished even when Ctrl-C comes between. A tensor whose dtype is to change gets
-    new memory, and stays the same object.
+    is finished even when Ctrl-C comes between. ``between`` may fail, and sees the
+    values of the fillings that ``early`` numbers; ``afterwards`` sees all. A tensor
+    whose dtype is to change gets new memory, and stays the same object.
     """
     ordinary: list[Filling] = []
     others: list[Filling] = []
-    for filling in fillings:
-        (ordinary if _cannot_fail(*filling) else others).append(filling)
+    for i, filling in enumerate(fillings):
+        is_late = i not in early and _cannot_fail(*filling)
+        (ordinary if is_late else others).append(filling)
 
     def attempt(undos: Undos) -> None:
-        before(undos)
+        between_undos: Undos = []
+        # What was computed from values is put back when they are.
+        undos.append(lambda: undo_all(between_undos))
         for tensors, values in others:
             undos.append(_undo_of(tensors))
             _fill(tensors, values)
+        between(between_undos)
 
     def finish() -> None:
         _copy_ordinary(ordinary)

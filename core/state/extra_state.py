@@ -73,7 +73,8 @@ def _written(owner: nn.Module) -> Mapping[str, Any]:
     Many overrides take no arguments.
     """
     state: dict[str, Any] = {}
-    owner._save_to_state_dict(state, "", keep_vars=True)
+    # By position, as torch calls it: a class of users may name the arguments otherwise.
+    owner._save_to_state_dict(state, "", True)
     if not owner._state_dict_hooks and type(owner).state_dict is nn.Module.state_dict:
         return state
     write: Callable[..., Any] = owner.state_dict

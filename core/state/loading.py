@@ -2,7 +2,6 @@
 # Nn.Module's tables have no public names.
 """The ways into a module: fill a living one, or build one without init."""
 
-import copy
 from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Literal, TypedDict, TypeVar
@@ -13,7 +12,6 @@ from torch import nn
 from ...config.path import Patterns
 from ...records.calls import explain_calls
 from ...records.collecting import paused_collection
-from ...records.errors import RecordMismatchError
 from ...records.flat import FlatRecord
 from ...records.open import Readable, open_record
 from ...records.report import LoadReport
@@ -21,9 +19,8 @@ from ...records.select import selected
 from ...records.show import show_dtype
 from ..evolution.upgrading import upgraded
 from .allowed import Allowed
-from .commit import Filling, Undos, assign_all, copy_all, is_shown
+from .commit import Filling, assign_all, copy_all, is_shown
 from .entries import Content, content_of
-from .extra_state import extra_state
 from .factories import arguments_go_to_lambda, check_callable
 from .fillings import read_fillings
 from .identity import adopt
@@ -33,6 +30,7 @@ from .module_argument import check_module
 from .places import Places, places_of, unwrapped
 from .plan import Plan, plan_load
 from .record_type import check_version
+from .stored_extra import StoredExtra
 from .uninitialized import built, rebuilt
 
 M = TypeVar("M", bound=nn.Module)
@@ -85,10 +83,12 @@ def load_record(
         for i, (tensors, values) in enumerate(fillings)
         if tensors[0].dtype is not values.dtype and is_shown(tensors)
     ]
+    extra = StoredExtra(content, plan, record)
     copy_all(
         fillings,
-        before=lambda undos: _set_extra_state(content, plan, record, undos),
+        partial(extra.hand_over, extra.current()),
         afterwards=lambda: adopt(places, plan.ids),
+        early=extra.needed(plan.steps),
     )
     _report_views(plan, left)
     return plan.report
@@ -157,7 +157,7 @@ def _from_record(factory: Callable[[], M], record: FlatRecord, allowed: Allowed)
     _report_views(plan, left)
     if build is not None:
         build.fill()
-    _set_extra_state(content, plan, record, [])
+    StoredExtra(content, plan, record).hand_over({}, [])
     plan.report.requires_grad = plan.take_over_flags()
     adopt(places, plan.ids)
     if plan.missing or content.is_partial:
@@ -206,26 +206,6 @@ def _report_views(plan: Plan, numbers: Iterable[int]) -> None:
             f"{step.target.path}: other tensors on its memory have the values, but "
             f"stay {show_dtype(step.target.dtype)} and are no views of it any more"
         )
-
-
-def _set_extra_state(
-    content: Content, plan: Plan, record: FlatRecord, undos: Undos
-) -> None:
-    """Hand stored extra state to its modules; ``undos`` get what takes it back."""
-    if not plan.extra:
-        return
-    extra = record.extra()
-    # Live ones may be what a module overwrites when it is given another's.
-    stored = copy.deepcopy({path: extra[path] for path in plan.extra})
-    for path in plan.extra:
-        module = content.extra[path]
-        try:
-            old = copy.deepcopy(extra_state(module))
-            undos.append(partial(module.set_extra_state, old))
-            module.set_extra_state(stored[path])
-        except Exception as error:
-            problem = f"{path}: set_extra_state failed with {error!r}"
-            raise RecordMismatchError(record.reading.file, [problem]) from error
 
 
 def _not_supplied(

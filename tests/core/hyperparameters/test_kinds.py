@@ -2,6 +2,7 @@
 
 import collections
 import dataclasses
+import enum
 import functools
 import pathlib
 import types
@@ -12,8 +13,10 @@ import pytest
 import torch
 from torch import nn
 
+import burnish
 from burnish import from_hyperparameters, get_hparams, module, open_record
 from burnish.core.errors import HyperparameterError
+from burnish.records import RecordError
 
 
 class Pair(NamedTuple):
@@ -177,3 +180,42 @@ def test_kinds_that_are_none_are_refused(kinds: Any) -> None:
 
     with pytest.raises(HyperparameterError, match="__kinds__: expected"):
         from_hyperparameters(hparams)
+
+
+class Mode(enum.StrEnum):
+    FAST = "fast"
+    EXACT = "exact"
+
+
+class Size(enum.IntEnum):
+    SMALL = 3
+
+
+@burnish.module
+class Switched(nn.Module):
+    """Tells members of an enum from their values, as ``is`` does."""
+
+    def __init__(self, mode: Any = "fast", width: int = 2) -> None:
+        super().__init__()
+        self.act = nn.ReLU() if mode is Mode.FAST else nn.Tanh()
+        self.lin = nn.Linear(2, width)
+
+
+@pytest.mark.parametrize("mode", [Mode.FAST, Size.SMALL, [Mode.FAST], {"a": Mode.FAST}])
+def test_members_of_enums_do_not_come_back_as_their_values(mode: Any) -> None:
+    data = burnish.save_record(Switched(mode))
+
+    with pytest.raises(RecordError, match="mode: this Switched was built with"):
+        Switched.from_record(data)
+    with pytest.raises(TypeError, match="unless the argument is annotated with"):
+        _ = Switched(mode).hparams
+
+    assert isinstance(Switched.from_record(data, Mode.FAST).act, nn.ReLU)
+
+
+def test_a_member_of_an_enum_is_a_number_where_the_constructor_asks_for_one() -> None:
+    module = Switched(width=Size.SMALL)
+
+    again = Switched.from_record(burnish.save_record(module))
+
+    assert again.lin.out_features == 3

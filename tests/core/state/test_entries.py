@@ -78,6 +78,22 @@ def test_a_module_that_only_its_own_state_dict_knows_is_refused() -> None:
         into_record(nn.ModuleDict({"layer": Packed()}))
 
 
+def test_a_class_that_names_the_arguments_of_a_torch_method_otherwise_is_saved() -> (
+    None
+):
+    class Transposed(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.weight = nn.Parameter(torch.ones(2, 3))
+
+        def _save_to_state_dict(self, state: Any, start: str, keep: bool) -> None:  # type: ignore[override]  # as users write it
+            state[start + "weight"] = self.weight.t()
+
+    record = into_record(Transposed())
+
+    assert record["weight"].shape == (2, 3)
+
+
 class Sums(nn.Module):
     """A metric with state of its own: some write it with a hook, some otherwise."""
 

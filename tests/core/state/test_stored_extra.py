@@ -1,0 +1,89 @@
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+import burnish
+from burnish.core import into_record, load_record
+from burnish.records import RecordMismatchError
+
+
+class Quantized(nn.Module):
+    """Keeps what it computes from its weights when it is given its extra state."""
+
+    def __init__(self, *, refuses: bool = False) -> None:
+        super().__init__()
+        self.lin = nn.Linear(3, 2)
+        self.scale, self.refuses = 1.0, refuses
+        self.cache: Tensor = self.computed()
+
+    def computed(self) -> Tensor:
+        return self.lin.weight.detach() * self.scale
+
+    def get_extra_state(self) -> Any:
+        return {"scale": self.scale}
+
+    def set_extra_state(self, state: Any) -> None:
+        self.scale = state["scale"]
+        self.cache = self.computed()
+        if self.refuses and self.scale == 7.0:
+            raise ValueError("not seven")
+
+
+def trained() -> Quantized:
+    module = Quantized()
+    module.scale = 7.0
+    module.cache = module.computed()
+    return module
+
+
+def test_extra_state_is_handed_over_when_the_module_has_its_values() -> None:
+    source, target = trained(), Quantized()
+
+    burnish.load_record(target, burnish.save_record(source))
+
+    assert torch.equal(target.cache, source.cache)
+
+
+def test_extra_state_of_a_new_module_is_handed_over_when_it_has_its_values() -> None:
+    source = trained()
+
+    new = burnish.from_record(Quantized, burnish.save_record(source))
+
+    assert torch.equal(new.cache, source.cache)
+
+
+def test_a_module_that_refuses_computes_anew_from_the_values_that_it_had() -> None:
+    data = burnish.save_record(nn.ModuleList([trained(), trained()]))
+    modules: Any = nn.ModuleList([Quantized(), Quantized(refuses=True)])
+    before = [(m.scale, m.cache, m.lin.weight.detach().clone()) for m in modules]
+
+    with pytest.raises(RecordMismatchError, match=r"1\._extra_state.*not seven"):
+        burnish.load_record(modules, data)
+
+    for module, (scale, cache, weight) in zip(modules, before, strict=True):
+        assert module.scale == scale
+        assert torch.equal(module.cache, cache)
+        assert torch.equal(module.lin.weight, weight)
+
+
+def test_live_extra_state_on_memory_that_is_filled_is_read_before() -> None:
+    class Last(nn.Module):
+        def __init__(self, value: float) -> None:
+            super().__init__()
+            self.weight = nn.Parameter(torch.full((2,), value))
+            self.last: Tensor = self.weight.detach()
+
+        def get_extra_state(self) -> Any:
+            return {"last": self.last}
+
+        def set_extra_state(self, state: Any) -> None:
+            self.last = state["last"]
+
+    first, second = Last(1.0), Last(2.0)
+    first.last = second.weight.detach()
+
+    load_record(second, into_record(first))
+
+    assert second.last.tolist() == [2.0, 2.0]
