@@ -24,7 +24,7 @@ from .entries import Content, content_of
 from .factories import arguments_go_to_lambda, check_callable
 from .fillings import read_fillings
 from .identity import adopt
-from .meaning import compared, is_part, note
+from .meaning import compare_ties, compared, is_part, note
 from .memory import BLANK
 from .module_argument import check_module
 from .places import Places, places_of, unwrapped
@@ -194,6 +194,7 @@ def _planned(
     is_ignored = record.reading.hyperparameters == "ignore"
     is_refused = not is_ignored and not is_part(record)
     plan = plan_load(content, record, allowed, found.differing if is_refused else ())
+    compare_ties(found, plan.parted, module, record)
     plan.report.changed += note(found, record, is_ignored=is_ignored, is_new=is_new)
     return plan
 

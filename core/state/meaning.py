@@ -66,6 +66,22 @@ def compared(
     return found
 
 
+def compare_ties(
+    found: Comparison, parted: list[str], module: nn.Module, record: FlatRecord
+) -> None:
+    """Put into ``found`` what is said of parameters that are tied in the file alone.
+
+    The same arguments of the same class make the same ties: somebody made others by
+    hand. Otherwise it is what the reader chose.
+    """
+    stored = _stored(record)
+    is_same = stored is not None and is_same_class(
+        stored, declared_class(type(unwrapped(module)))
+    )
+    is_chosen = not is_same or found.passed or found.differing
+    (found.noted if is_chosen else found.unknown).extend(parted)
+
+
 def check_meaning(module: nn.Module, stored: Any, file: str) -> None:
     """Raise `RecordMismatchError` if ``module`` is not what ``stored`` says.
 

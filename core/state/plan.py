@@ -68,6 +68,26 @@ class Plan:
         return list(dict.fromkeys(changed))
 
     @property
+    def parted(self) -> list[str]:
+        """What is said of parameters that were one when stored, and here are several.
+
+        They get the same values, and training changes them apart.
+        """
+        repeated = [
+            step
+            for step in self.steps
+            if step.is_repeated and step.target.kind == "parameter"
+        ]
+        if not repeated:
+            return []
+        first = {id(s.stored): s.target.path for s in self.steps if not s.is_repeated}
+        return [
+            f"{step.target.path}: stored as one parameter with "
+            f"{first[id(step.stored)]}, the module has two"
+            for step in repeated
+        ]
+
+    @property
     def ids(self) -> dict[int, ParamId]:
         """The stored ID of each parameter, by ``id(parameter)``."""
         return {

@@ -343,3 +343,47 @@ def test_what_only_some_instances_keep_is_compared_in_those(
     changed = net.into_record().metadata["burnish"]["hparams"]["__changed__"]
     assert changed[0][0] == [f"parts.{part}"]
     assert changed[0][1]["attributes"] == {name: 9}
+
+
+class Tower(burnish.Module):
+    def __init__(self, is_tied: bool = False) -> None:
+        super().__init__()
+        self.first, self.last = nn.Linear(2, 2), nn.Linear(2, 2)
+        if is_tied:
+            self.last.weight = self.first.weight
+
+
+def test_parameters_that_were_tied_by_hand_are_told_where_the_module_has_two() -> None:
+    tower = Tower()
+    tower.last.weight = tower.first.weight
+    data = burnish.save_record(tower)
+
+    with pytest.warns(UserWarning, match=r"last\.weight: stored as one parameter with"):
+        new = Tower.from_record(data)
+    with pytest.warns(UserWarning, match=r"last\.weight: stored as one parameter with"):
+        report = Tower().load_record(data)
+
+    assert torch.equal(new.last.weight, tower.last.weight)
+    assert report.changed == [
+        "last.weight: stored as one parameter with first.weight, the module has two"
+    ]
+
+
+def test_whoever_chose_not_to_tie_parameters_reads_it_in_the_report_alone() -> None:
+    data = burnish.save_record(Tower(is_tied=True))
+
+    new = Tower.from_record(data, is_tied=False)
+
+    report = burnish.core.report_of(new)
+    assert report is not None
+    assert any("stored as one parameter" in line for line in report.changed)
+
+
+def test_tied_parameters_of_a_module_that_ties_them_are_nothing_to_tell() -> None:
+    tower = Tower(is_tied=True)
+
+    new = Tower.from_record(burnish.save_record(tower))
+
+    report = burnish.core.report_of(new)
+    assert report is not None
+    assert report.changed == []
