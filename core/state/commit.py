@@ -83,6 +83,10 @@ def _cannot_fail(tensors: list[Tensor], values: Tensor) -> bool:
 
 
 def _fill(tensors: list[Tensor], values: Tensor) -> None:
+    if tensors[0].shape != values.shape:
+        # The values may be a file's own memory, and the module's is written.
+        assign(tensors, values.clone())
+        return
     # Views of the memory get the values too, when the tensor leaves it.
     copy_into(tensors[0], values)
     if tensors[0].dtype is not values.dtype:
@@ -97,7 +101,7 @@ def _undo_of(tensors: list[Tensor]) -> Callable[[], object]:
 
     def undo() -> None:
         for tensor, memory, grad in zip(tensors, memories, grads, strict=True):
-            if tensor.dtype is not memory.dtype:
+            if tensor.dtype is not memory.dtype or tensor.shape != memory.shape:
                 assign([tensor], memory)
                 tensor.grad = grad
         copy_into(tensors[0], old)
@@ -125,6 +129,9 @@ def assign_all(fillings: Iterable[Filling], build: Build | None) -> list[int]:
                 ordinary.append((tensors, values))
                 continue
             target = tensors[0]
+            if target.shape != values.shape:
+                assign(tensors, values)
+                continue
             copy_into(target, values)
             if target.dtype is not values.dtype:
                 if is_shown(tensors):

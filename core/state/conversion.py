@@ -37,6 +37,11 @@ def misfit(stored: Entry, expected: Entry, dtype: torch.dtype) -> str | None:
     """Return what keeps ``stored`` from being loaded into ``expected``, or None."""
     if stored.shape != expected.shape:
         return f"found shape {stored.shape}, expected {expected.shape}"
+    return misfit_of_dtype(stored, dtype)
+
+
+def misfit_of_dtype(stored: Entry, dtype: torch.dtype) -> str | None:
+    """Return what keeps the values of ``stored`` from becoming ``dtype``, or None."""
     if not fits(stored.dtype, dtype):
         return (
             f"found dtype {show_dtype(stored.dtype)}, expected {show_dtype(dtype)}; "

@@ -193,7 +193,8 @@ def _planned(
     found = compared(module, record, places, allowed.arguments)
     is_ignored = record.reading.hyperparameters == "ignore"
     is_refused = not is_ignored and not is_part(record)
-    plan = plan_load(content, record, allowed, found.differing if is_refused else ())
+    differing = found.differing if is_refused else ()
+    plan = plan_load(content, record, allowed, differing, places)
     compare_ties(found, plan.parted, module, record)
     plan.report.changed += note(found, record, is_ignored=is_ignored, is_new=is_new)
     return plan

@@ -17,12 +17,13 @@ from ...records.select import selected
 from ...records.show import show_dtype
 from ..evolution.derived import Derived
 from .allowed import Allowed
-from .conversion import misfit
+from .conversion import misfit, misfit_of_dtype
 from .cures import cure_of, cure_of_typed
 from .entries import Content
 from .grouping import grouped
 from .meaning import IGNORE
-from .places import WRAPPING
+from .places import WRAPPING, Places
+from .resizing import Resizing
 
 
 @dataclass(slots=True)
@@ -98,7 +99,11 @@ class Plan:
 
 
 def plan_load(
-    content: Content, record: FlatRecord, allowed: Allowed, differing: Sequence[str]
+    content: Content,
+    record: FlatRecord,
+    allowed: Allowed,
+    differing: Sequence[str],
+    places: Places,
 ) -> Plan:
     """Return how ``record`` fills the module of ``content``; change nothing.
 
@@ -112,7 +117,8 @@ def plan_load(
         raise RecordMismatchError(file, [problem], cure_of_typed(record))
     plan, problems = Plan(), list[str]()
     stored = _by_path(record, content, plan)
-    used, misfits = _match(content, stored, record, plan, problems)
+    resizing = Resizing(places, stored)
+    used, misfits = _match(content, stored, record, plan, problems, resizing)
     n_misfits = len(problems)
     _check_left_over(content, record, stored, used, allowed, plan, problems)
     is_matched = len(problems) == n_misfits
@@ -139,6 +145,7 @@ def _match(
     record: FlatRecord,
     plan: Plan,
     problems: list[str],
+    resizing: Resizing,
 ) -> tuple[set[int], list[str]]:
     """Put what fits into ``plan``; return the stored entries in use, and misfits."""
     used: set[int] = set()
@@ -156,6 +163,9 @@ def _match(
         if keeps_stored and _takes_stored_dtype(target, found, record):
             dtype = found.dtype
         problem = misfit(found, target, dtype)
+        if problem is not None and resizing.allows(target, found):
+            plan.report.changed.append(f"{target.path}: took the stored shape")
+            problem = misfit_of_dtype(found, dtype)
         if problem is not None and target.kind == "transient":
             # It is a cache, and may have grown: the module makes its own.
             plan.report.changed.append(f"{target.path}: {problem}; left as it was")

@@ -191,8 +191,7 @@ class Size(enum.IntEnum):
     SMALL = 3
 
 
-@burnish.module
-class Switched(nn.Module):
+class Switched(burnish.Module):
     """Tells members of an enum from their values, as ``is`` does."""
 
     def __init__(self, mode: Any = "fast", width: int = 2) -> None:

@@ -1,0 +1,58 @@
+# pyright: reportPrivateUsage=false
+# Torch's way to fill one module has no public name.
+"""Buffers whose class gives them another shape when it is filled, as observers do."""
+
+import copy
+from collections.abc import Mapping
+
+from torch import Tensor, nn
+
+from ...records.entry import Entry
+from .places import Places
+
+
+class Resizing:
+    """Asks the classes of modules what shapes their buffers may take."""
+
+    def __init__(self, places: Places, stored: Mapping[str, Entry]) -> None:
+        self._places, self._stored = places, stored
+        self._results: dict[str, Mapping[str, Tensor | None]] = {}
+
+    def allows(self, target: Entry, found: Entry) -> bool:
+        """Return whether the buffer ``target`` takes the shape of ``found``.
+
+        A quantizer that has seen no data has empty ranges, and torch fills it all the
+        same, since its class says how. It is tried on a copy.
+        """
+        if target.kind != "buffer" or target.ties:
+            return False
+        before, _, name = target.path.rpartition(".")
+        prefix = f"{before}." if before else ""
+        resized = self._resized(prefix, name).get(name)
+        return resized is not None and tuple(resized.shape) == found.shape
+
+    def _resized(self, prefix: str, name: str) -> Mapping[str, Tensor | None]:
+        """Return the buffers of a filled copy of the module that has ``name``."""
+        if prefix not in self._results:
+            # A wrapper stands at the path of what it wraps.
+            owners = (owner for path, owner in self._places if path == prefix)
+            owner = next(o for o in owners if name in o._buffers)
+            self._results[prefix] = self._tried(owner, prefix)
+        return self._results[prefix]
+
+    def _tried(self, owner: nn.Module, prefix: str) -> Mapping[str, Tensor | None]:
+        if type(owner)._load_from_state_dict is nn.Module._load_from_state_dict:
+            return {}
+        names = [*owner._parameters, *owner._buffers]
+        entries = {
+            n: self._stored[prefix + n] for n in names if prefix + n in self._stored
+        }
+        errors: list[str] = []
+        try:
+            trial = copy.deepcopy(owner)
+            values = {n: e.tensor().detach().clone() for n, e in entries.items()}
+            version = {"version": owner._version}
+            trial._load_from_state_dict(values, "", version, True, [], [], errors)
+        except Exception:  # whoever refuses to fill it takes no other shape
+            return {}
+        return {} if errors else trial._buffers
