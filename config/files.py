@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterable, Mapping
+from dataclasses import is_dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -10,6 +11,7 @@ from .errors import ConfigError, ConfigSyntaxError, Problem
 from .formats import Format, format_named, format_of
 from .path import child, did_you_mean, parts
 from .readback import check_read_back
+from .shown import shown
 from .storage.opening import read_file
 from .storage.replacement import write_text
 from .tree import is_mapping_value
@@ -37,6 +39,7 @@ def load(
     of a file a mapping or OmegaConf's ``DictConfig`` does; None gives the defaults.
     Raises ConfigError with every problem and its path.
     """
+    check_class(cls, "load(Config, file)")
     name, form = "", None
     if isinstance(file, bytes):
         file = os.fsdecode(file)
@@ -56,6 +59,7 @@ def loads(
     ignore_extra: bool = False,
 ) -> T:
     """Return the config in ``text``, which is RON, JSON or YAML (``format``)."""
+    check_class(cls, "loads(Config, text)")
     form = format_named(format)
     return _build(cls, form.read(text), form, "", overrides, ignore_extra)
 
@@ -67,6 +71,11 @@ def dump(
 
     Raises ConfigError, with its path, for a value that would be read as another one.
     """
+    if not isinstance(file, str | bytes | os.PathLike):  # pyright: ignore[reportUnnecessaryIsInstance]  # users pass anything
+        raise TypeError(
+            f"dump: the second argument is {shown(file)}, expected a file: "
+            "dump(config, 'config.yaml')"
+        )
     path = Path(os.fsdecode(file))
     write_text(path, written(obj, format_of(path), elide_defaults=elide_defaults))
 
@@ -92,6 +101,19 @@ def written(obj: Any, form: Format, *, elide_defaults: bool) -> str:
         raise ConfigError("", [Problem("", f"larger than {MAX_BYTES >> 20} MiB")])
     check_read_back(obj, form.read(text))
     return text
+
+
+def check_class(cls: object, example: str) -> None:
+    """Raise TypeError for a text, a file or a config where its class is expected.
+
+    ``example`` is the call as it should be.
+    """
+    is_object = is_dataclass(cls) and not isinstance(cls, type)
+    if isinstance(cls, str | bytes | os.PathLike | Mapping) or is_object:
+        raise TypeError(
+            f"{example.partition('(')[0]}: the first argument is {shown(cls)}, "
+            f"expected a class of configs: {example}"
+        )
 
 
 def read_tree(file: str | os.PathLike[str]) -> tuple[Any, Format]:

@@ -52,14 +52,15 @@ class Hparams(BaseModel, Mapping[str, Any], metaclass=HparamsMeta):
     def load(
         cls,
         file: str | os.PathLike[str],
-        *,
-        key: str | None = None,
         overrides: Iterable[str] = (),
         ignore_extra: bool = False,
+        *,
+        key: str | None = None,
     ) -> Self:
         """Return the hyperparameters in ``file``, or in the part of it at ``key``.
 
-        The suffix tells the format: ``.json``, ``.yaml``, ``.yml`` or ``.ron``.
+        The suffix tells the format: ``.json``, ``.yaml``, ``.yml`` or ``.ron``. The
+        arguments are those of `burnish.config.load`.
         """
         return load(cls, file, overrides, ignore_extra, key=key)
 

@@ -2,7 +2,7 @@
 
 import copy
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -43,11 +43,7 @@ def apply_overrides(annotation: Any, tree: Any, overrides: Iterable[str]) -> Ove
     Values are read as the field's type says: text as it stands for ``str``, else RON.
     Structs, lists and dicts that the tree leaves out begin as their defaults.
     """
-    if isinstance(overrides, str):
-        raise TypeError(
-            f"overrides are a list of texts, got one text: {shown(overrides)}"
-        )
-    texts = list(overrides)
+    texts = override_texts(overrides)
     if not texts:
         return Overridden(tree, [])
     root: dict[str, Any] = {"": tree}
@@ -59,6 +55,20 @@ def apply_overrides(annotation: Any, tree: Any, overrides: Iterable[str]) -> Ove
         except ConfigError as wrong:
             problems.extend(wrong.problems)
     return Overridden(root[""], problems)
+
+
+def override_texts(overrides: Iterable[str]) -> list[str]:
+    """Return ``overrides`` as a list; TypeError for one text, a dict, and the like."""
+    expected = "overrides are a list of texts, as in ['a.b=1', 'c=2'], got"
+    if isinstance(overrides, str):
+        raise TypeError(f"{expected} one text: {shown(overrides)}")
+    if isinstance(overrides, Mapping) or not isinstance(overrides, Iterable):  # pyright: ignore[reportUnnecessaryIsInstance]  # users pass anything
+        raise TypeError(f"{expected} {shown(overrides)}")
+    texts = list(overrides)
+    for text in texts:
+        if not isinstance(text, str):  # pyright: ignore[reportUnnecessaryIsInstance]  # users pass anything
+            raise TypeError(f"{expected} {shown(text)} in it")
+    return texts
 
 
 def _apply(annotation: Any, root: dict[str, Any], text: str, copies: set[int]) -> None:

@@ -100,7 +100,10 @@ def as_patterns(patterns: Patterns) -> tuple[Pattern, ...]:
     if isinstance(patterns, str) or callable(patterns):
         return (patterns,)
     if not isinstance(patterns, Iterable):  # pyright: ignore[reportUnnecessaryIsInstance]  # users pass anything
-        raise TypeError(f"a pattern is a str or a predicate, got {shown(patterns)}")
+        hint = "; '**' matches everything" if patterns is True else ""
+        raise TypeError(
+            f"a pattern is a str or a predicate, got {shown(patterns)}{hint}"
+        )
     return tuple(patterns)
 
 

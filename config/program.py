@@ -10,6 +10,7 @@ from .description import describe
 from .docs import summary_of
 from .errors import ConfigError
 from .files import load
+from .shown import shown
 from .streams import taking_any_text
 from .user_traceback import error_text
 
@@ -31,6 +32,11 @@ def command(cls: type[T]) -> Callable[[Callable[[T], R]], Callable[..., R]]:
             if isinstance(argv, cls):
                 return function(argv)
             words: Any = sys.argv[1:] if argv is None else argv
+            if isinstance(words, str) or not isinstance(words, Sequence):
+                raise TypeError(
+                    f"a program is called with a {cls.__name__}, or with the words of "
+                    f"a command line, as in main(['a.b=1']), got {shown(words)}"
+                )
             with taking_any_text():
                 config = _config(cls, function, list(words))
             return function(config)

@@ -59,6 +59,7 @@ class _Methods:
         self, file: "File", **options: "Unpack[ModuleSaveOptions]"
     ) -> None: ...
     @method_of_modules
+    @explain_calls("net.save_record(file{})", "write", is_home=False)
     def save_record(
         self, file: "Destination" = ..., **options: "Unpack[ModuleSaveOptions]"
     ) -> bytes | None:

@@ -41,6 +41,8 @@ def check_arguments(
         raise TypeError(
             f"clip is a ClipValue, ClipNorm or ClipGlobalNorm, got {clip!r:.60}"
         )
+    if isinstance(groups, Group):
+        raise TypeError("groups are a list of Group(...), got one: groups=[Group(...)]")
     for group in groups:
         if not isinstance(group, Group):
             raise TypeError(

@@ -55,6 +55,17 @@ class SimpleOptimizer(Generic[State]):
     batched: ClassVar[bool] = False
     """Whether `step` also takes stacks of matrices; small equal ones then go in one."""
 
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        expected = ["lr", "tensor", "grad", "state"]
+        names = [*inspect.signature(cls.step).parameters][1:]
+        # The adaptor passes them by position: in another order each would be another.
+        if names != expected and sorted(names) == sorted(expected):
+            raise TypeError(
+                f"{cls.__qualname__}.step takes {', '.join(names)}, expected this "
+                f"order: step(self, {', '.join(expected)})"
+            )
+
     def __new__(cls, *args: object, **kwargs: object) -> Self:
         """Return the result."""
         _refuse_parameters(cls, args, kwargs)

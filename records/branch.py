@@ -1,7 +1,15 @@
 """Branch: the typed view of a record, made when someone touches it."""
 
-from collections.abc import Callable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import (
+    Callable,
+    ItemsView,
+    Iterator,
+    KeysView,
+    Mapping,
+    Sequence,
+    ValuesView,
+)
+from typing import TYPE_CHECKING, Any, NoReturn, cast
 
 from ..config.path import did_you_mean
 from .entry import Entry
@@ -13,7 +21,71 @@ if TYPE_CHECKING:
 Leaf = Callable[[str, int], object]
 
 
-class Branch:
+class ReadByName:
+    """The methods of a mapping that only shows, over ``self[name]`` and iteration.
+
+    An assignment is an error, since nothing of what is stored would change.
+    """
+
+    if TYPE_CHECKING:
+
+        def __getitem__(self, name: str, /) -> Any: ...
+
+    def keys(self) -> KeysView[str]:
+        """Return the names, in the order in which they are stored."""
+        return KeysView(self._mapping())
+
+    def values(self) -> ValuesView[Any]:
+        """Return what stands at the names, each read when it is reached."""
+        return ValuesView(self._mapping())
+
+    def items(self) -> ItemsView[str, Any]:
+        """Return names and what stands there, each read when it is reached."""
+        return ItemsView(self._mapping())
+
+    def get(self, name: str, default: Any = None) -> Any:
+        """Return what stands at ``name``, or ``default`` if nothing does."""
+        try:
+            return self[name]
+        except KeyError:
+            return default
+
+    def __setitem__(self, name: str, value: object) -> NoReturn:
+        raise TypeError(_cannot_be_set(name))
+
+    def __delitem__(self, name: str) -> NoReturn:
+        raise TypeError(_cannot_be_removed(name))
+
+    def __setattr__(self, name: str, value: object) -> None:
+        if not name.startswith("_"):
+            raise AttributeError(_cannot_be_set(name), name=name, obj=self)
+        super().__setattr__(name, value)
+
+    def __delattr__(self, name: str) -> None:
+        if not name.startswith("_"):
+            raise AttributeError(_cannot_be_removed(name), name=name, obj=self)
+        super().__delattr__(name)
+
+    def _mapping(self) -> Mapping[str, Any]:
+        return cast("Mapping[str, Any]", self)
+
+
+def _cannot_be_set(name: object) -> str:
+    return (
+        f"{name!r} cannot be set: a record shows what is stored. Change the module and "
+        "save it again, or make another record from other tensors: "
+        "burnish.Record.from_state_dict({**record.to_state_dict(), path: tensor})"
+    )
+
+
+def _cannot_be_removed(name: object) -> str:
+    return (
+        f"{name!r} cannot be removed: a record shows what is stored. Leave it out: "
+        "record.select(exclude=...), or open_record(file, exclude=...)"
+    )
+
+
+class Branch(ReadByName):
     """What stands below one name of a record, by attribute, item or path."""
 
     def __init__(

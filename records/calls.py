@@ -5,6 +5,7 @@ import re
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from functools import wraps
+from inspect import Parameter
 from typing import Any, Literal, ParamSpec, TypeVar
 
 from ..config.path import did_you_mean
@@ -123,7 +124,12 @@ class _Call:
         try:
             signature.bind(*args, **kwargs)
         except TypeError as error:
-            return f"{self.name}: {error}. Write {_filled(self.example)}."
+            # Python says nothing of what may be given by name only.
+            is_option = "too many positional" in str(error) and "{}" in self.example
+            more = (
+                "; what follows goes by name" if is_option and self._options() else ""
+            )
+            return f"{self.name}: {error}{more}. Write {_filled(self.example)}."
         return None
 
     def _place(self, args: tuple[Any, ...], keyword: str) -> str:
@@ -135,6 +141,11 @@ class _Call:
             or did_you_mean(keyword, known).strip()
             or f"It takes {', '.join(known) or 'no keywords'}."
         )
+
+    def _options(self) -> bool:
+        """Return whether anything is given by name only."""
+        kinds = [p.kind for p in inspect.signature(self.function).parameters.values()]
+        return Parameter.KEYWORD_ONLY in kinds or Parameter.VAR_KEYWORD in kinds
 
     def _handed_on(self) -> list[str]:
         return [] if self.also is None else _keywords(self.also)

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from ..config.path import Patterns, did_you_mean
-from .branch import Branch, index_of, leaf_value
+from .branch import Branch, ReadByName, index_of, leaf_value
 from .entry import Entry
 from .reading import Reading, VerifiedBy
 from .record import Record
@@ -35,10 +35,11 @@ class _Held:
     check: "Callable[[Maps], None] | None" = None
 
 
-class FlatRecord(Record):
+class FlatRecord(ReadByName, Record):
     """A record without declared fields: entries by path, plain data beside them.
 
-    `rec.layers[0].weight` and `rec["layers.0.weight"]` are the same tensor.
+    `rec.layers[0].weight` and `rec["layers.0.weight"]` are the same tensor. It is read
+    like a dict from paths to tensors, too: ``dict(rec)``, ``rec.items()``.
     """
 
     @classmethod
@@ -276,6 +277,9 @@ class FlatRecord(Record):
             raise AttributeError(
                 f"the record has no {name!r}.{hint}", name=name, obj=self
             ) from None
+
+    def __dir__(self) -> list[str]:
+        return [*super().__dir__(), *self._branch]
 
     def __getstate__(self) -> dict[str, Any]:
         entries = [entry.with_tensor(entry.tensor()) for entry in self.entries()]

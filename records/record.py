@@ -2,7 +2,7 @@
 
 import dataclasses
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import (
     TYPE_CHECKING,
     Any,
@@ -93,6 +93,13 @@ class Record:
 
     def __contains__(self, path: object) -> bool:
         return path in self.flat()
+
+    def __iter__(self) -> Iterator[str]:
+        # Without this method Python would count through __getitem__.
+        name = type(self).__qualname__
+        raise TypeError(
+            f"a {name} is not iterable; record.fields() is a dict of its fields"
+        )
 
     def select(
         self, *, only: "Patterns | None" = None, exclude: "Patterns | None" = None

@@ -5,6 +5,7 @@ from typing import Any
 
 import torch
 
+from ..config.shown import shown
 from .entry import Entry
 from .flat import FlatRecord
 from .memory import Ties, shape_of
@@ -17,6 +18,12 @@ def record_of_state_dict(state_dict: Mapping[str, Any]) -> FlatRecord:
     Values that are no tensors become plain data beside the entries, with the tensors
     in them (extra state); TypeError names those that are no plain data.
     """
+    if not callable(getattr(state_dict, "items", None)):
+        raise TypeError(
+            "a state dict is a dict from names to tensors, as module.state_dict() "
+            f"returns it, got {shown(state_dict)}. A file is read by "
+            "burnish.open_record(file)."
+        )
     encoder, extra = Encoder(), dict[str, Node]()
     ties: Ties[Entry] = Ties()
     entries: list[Entry] = []

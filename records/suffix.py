@@ -40,7 +40,7 @@ def recorder_of_suffix(file: str) -> "Recorder":
     found = format_of_suffix(file)
     if found is None:
         raise ValueError(
-            f"{file}: the name must say the format. Write {file + '.mpk'!r} for "
+            f"{file}: the name must say the format. Write {_proposal(file)!r} for "
             "MessagePack; there are also .mpk.zst, .mpk.gz, .safetensors, .json, "
             ".json.gz and .json.zst. With recorder= any name goes."
         )
@@ -55,6 +55,14 @@ def recorder_of_suffix(file: str) -> "Recorder":
     if name == "mpk.zst":
         return Recorder("mpk", "zst")
     return Recorder(name, codec)
+
+
+def _proposal(file: str) -> str:
+    """Return a name like ``file`` that says a format."""
+    if file.endswith(("/", os.sep)):
+        return f"{file}net.mpk"
+    stem, dot, codec = file.rpartition(".")
+    return f"{stem}.mpk.{codec}" if dot and codec in _CODECS else f"{file}.mpk"
 
 
 def disagreement(

@@ -24,10 +24,13 @@ from .manifest import FILE
 from .rng import Generators
 
 RNG = "rng"
+"""The name under which the random generators are kept."""
+
 _TRIES = 16
 """How often a reader looks again for what a writer has removed meanwhile."""
 
-"""The name under which the random generators are kept."""
+_OF_SAVE_RECORD = frozenset({"precision", "recorder", "only", "exclude"})
+"""Options of `burnish.save_record` that would else be stored as parts."""
 
 
 class Checkpoints:
@@ -130,8 +133,13 @@ class Checkpoints:
         _check_rng(rng)
         values = {n: v for n, p in parts.items() if (v := _as_number(p)) is not None}
         objects = {n: p for n, p in parts.items() if n not in values}
-        for name in objects:
+        for name in parts:
             _check_name(name)
+        if not parts and not rng:
+            raise TypeError(
+                "a checkpoint of nothing restores nothing; name what it should hold, "
+                f"as in checkpoints.save({number}, model=net)"
+            )
         self._check_ranking(values)
         refuse_sharded(objects.items())
         if rng:
@@ -260,6 +268,12 @@ def _as_number(part: Any) -> int | float | None:
 
 
 def _check_name(name: str) -> None:
+    if name in _OF_SAVE_RECORD:
+        raise TypeError(
+            f"checkpoints.save takes no {name!r}: a run that resumes to the bit needs "
+            "every part whole, as it is. It is an option of burnish.save_record, which "
+            f"writes a file for others: burnish.save_record(model, file, {name}=...)"
+        )
     if name == "hyperparameters":
         raise ValueError(
             "'hyperparameters' is an option of restore; give the part another name"

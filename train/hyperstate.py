@@ -4,9 +4,10 @@ import inspect
 import os
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any, Generic, Literal, TypeVar
+from typing import Any, Generic, Literal, TypeVar, get_origin
 
-from ..config.files import load
+from ..config.files import check_class, load
+from ..config.overrides import override_texts
 from ..config.path import did_you_mean
 from ..config.schedule import at as scheduled_at
 from ..config.schedule.number import replace_numbers
@@ -97,6 +98,7 @@ class HyperState(Generic[C, S]):
         ``hyperparameters="ignore"`` permits it, and fills such modules.
         Raises ConfigError, RecordError, or FileNotFoundError, naming file and field.
         """
+        check_class(config_cls, "HyperState.load(Config, State, begin)")
         key = checkpoint_key or "step"
         folders = None
         if checkpoint_dir is not None:
@@ -105,12 +107,12 @@ class HyperState(Generic[C, S]):
         source = _source(path, folders, key)
         given = None if path is None else Path(path)
         file = given if source is None else source / CONFIG
-        changes = [*overrides]
+        changes = override_texts(overrides)
         config = load(config_cls, file, changes, ignore_extra)
         context = dict(ctx or {})
 
         def begin() -> S:
-            return _called(initial_state, config, context)
+            return _begun(initial_state, config, context, state_cls)
 
         options: dict[str, Any] = {"keep_last": keep_last, "every": every, "rng": rng}
         if source is None:
@@ -127,7 +129,7 @@ class HyperState(Generic[C, S]):
             begin_before=(
                 None
                 if stored == config
-                else lambda: _called(initial_state, stored, context)
+                else lambda: _begun(initial_state, stored, context, state_cls)
             ),
         )
         made = cls(config, state, folders=folders, **options)
@@ -199,9 +201,15 @@ def _source(
     found = {} if folders is None else folders.found()
     if found:
         return found[max(found)]
-    if path is None or not Path(path).is_dir():
+    if path is None:
         return None
     given = Path(path)
+    if not given.suffix and not given.exists():
+        raise FileNotFoundError(
+            f"{given} does not exist; expected a config file or a folder of checkpoints"
+        )
+    if not given.is_dir():
+        return None
     if (given / STATE).exists() and (given / CONFIG).exists():
         return given
     inside = Folders(root=given, key=key, marker=STATE).found()
@@ -211,6 +219,21 @@ def _source(
             f"{STATE} in it, or folders like {LATEST}{key}{50:012d}"
         )
     return inside[max(inside)]
+
+
+def _begun(
+    initial_state: Callable[..., S], config: Any, ctx: dict[str, Any], cls: type[S]
+) -> S:
+    """Return the state that a run begins with; TypeError if it is none of ``cls``."""
+    state = _called(initial_state, config, ctx)
+    expected = get_origin(cls) or cls
+    if not isinstance(state, expected):
+        raise TypeError(
+            f"{getattr(initial_state, '__qualname__', 'initial_state')} returned a "
+            f"{type(state).__qualname__}, expected a {expected.__qualname__}, as "
+            "HyperState.load(Config, State, begin) was told"
+        )
+    return state
 
 
 def _called(initial_state: Callable[..., S], config: Any, ctx: dict[str, Any]) -> S:

@@ -32,6 +32,11 @@ def load_lightning(
     For every LightningModule; ``Model.load_from_checkpoint`` is this. Arguments are
     those of ``load_from_checkpoint``; files that Lightning wrote are loaded by it.
     """
+    if not isinstance(cls, type):  # pyright: ignore[reportUnnecessaryIsInstance]  # users pass anything
+        raise TypeError(
+            f"load_lightning: the first argument is {cls!r:.60}, expected the class of "
+            "the module, and then the checkpoint: load_lightning(MyModule, folder)"
+        )
     if not is_checkpoint(path):
         if hparams_file is None:
             found: M | None = rebuilt(cls, path, map_location, strict, **kwargs)

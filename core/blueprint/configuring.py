@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from torch import nn
 
 from ...config.path import did_you_mean
+from ...config.shown import shown
 from .arguments import check_configurable, names_of, rest_of, takes
 from .entry import Entry, Setting, Target
 from .errors import SettingError
@@ -29,6 +30,14 @@ def entries_of(
     selection: "Selection", args: Sequence[Any], kwargs: Mapping[str, Any]
 ) -> list[Entry]:
     """Return the entries for ``selection.configure(*args, **kwargs)``."""
+    for where, value in enumerate(args[:-1]):
+        if isinstance(value, type) and issubclass(value, nn.Module):
+            name = value.__qualname__
+            raise TypeError(
+                f"the arguments of {name} go by name, as in configure('head', {name}, "
+                f"bias=False), or with a blueprint: replace('head', "
+                f"Blueprint({name}, ...)); got {shown(args[where + 1])}"
+            )
     if kwargs:
         is_swap = bool(args) and stands_for_module(args[-1])
         if is_swap:

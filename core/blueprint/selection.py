@@ -179,10 +179,19 @@ class Selection:
         if len(made) == 1 and name in self.arguments:
             return self.arguments[name]
         there = [*self._child_names(), *(n for m in made[:1] for n in self._names(m))]
+        hint = did_you_mean(name, there) or _home_of(name)
         raise AttributeError(
-            f"{self!r:.80} has no part, argument or marked method {name!r}."
-            f"{did_you_mean(name, there)}"
+            f"{self._title()} has no part, argument or marked method {name!r}.{hint}"
         )
+
+    def __setattr__(self, name: str, value: object) -> None:
+        if not name.startswith("_"):
+            raise AttributeError(
+                f"{self._title()}: {name!r} is not set by assignment. "
+                f"configure({name}=...) sets an argument, and replace({name!r}, Class) "
+                "puts another class in the place of a part."
+            )
+        super().__setattr__(name, value)
 
     def __iter__(self) -> Iterator["Selection"]:
         return (Selection(self._blueprint, (p,), p) for p in self._paths)
@@ -200,6 +209,11 @@ class Selection:
         from .showing import shown
 
         return "\n".join(shown(self._draft, path) for path in self._paths)
+
+    def _title(self) -> str:
+        """Return what this is, on one line: its paths, or the class of the whole."""
+        whole = self._blueprint._drafted.tree.asked.__qualname__
+        return ", ".join(path or whole for path in self._paths) or "an empty selection"
 
     @property
     def _paths(self) -> tuple[str, ...]:
@@ -284,3 +298,9 @@ class Selection:
         )
         self._blueprint._record(call)
         return self
+
+
+def _home_of(name: str) -> str:
+    """Return what to write for what only modules have, if ``name`` is that."""
+    is_of_modules = hasattr(nn.Module, name) and not name.startswith("_")
+    return " Modules have it: bp.build() returns one." if is_of_modules else ""

@@ -42,10 +42,10 @@ class ModuleHparams(Hparams):
     def load(
         cls,
         file: str | os.PathLike[str],
-        *,
-        key: str | None = None,
         overrides: Iterable[str] = (),
         ignore_extra: bool = False,
+        *,
+        key: str | None = None,
     ) -> Self:
         """Return the hyperparameters in ``file``, also in a module's config.json."""
         values: Any = load(dict[str, Any], file, key=key)

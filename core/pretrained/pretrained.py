@@ -168,6 +168,12 @@ def from_pretrained(
     `open_record` (``verify``, ``dtype``, ``device``, ...). Raises as `from_record` and
     `from_hyperparameters` do.
     """
+    if isinstance(folder, type):
+        raise TypeError(
+            f"from_pretrained: the first argument is the class {folder.__qualname__}, "
+            "expected a folder, and then the class: "
+            f"from_pretrained('folder', {folder.__qualname__})"
+        )
     path = os.fsdecode(folder)
     early = {k: reading.pop(k) for k in ("verify", "mmap") if k in reading}
     content = read_folder(path, **early)

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from ...config.shown import shown
 from .scheduler import Scheduler, scheduler_of
 
 
@@ -11,6 +12,12 @@ class Parent(Scheduler):
     schedulers: list[Any]
 
     def __post_init__(self) -> None:
+        if not isinstance(self.schedulers, list | tuple):  # pyright: ignore[reportUnnecessaryIsInstance]  # users pass anything
+            name, example = type(self).__name__, "[Cosine(1e-3, 1000)]"
+            raise TypeError(
+                f"{name} is made of a list of schedules, as in {name}({example}, ...), "
+                f"got {shown(self.schedulers)}"
+            )
         # Data and objects alike come in; objects are what the steps ask.
         self.schedulers = [scheduler_of(one) for one in self.schedulers]
 

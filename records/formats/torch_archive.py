@@ -191,6 +191,14 @@ def _state_dict(content: Any, file: str) -> Mapping[str, Any]:
 
     Weights that stand beside it are told in a warning.
     """
+    if isinstance(content, Mapping) and {"state", "param_groups"} == set(content):
+        raise RecordFormatError(
+            file,
+            "the state of an optimizer of torch",
+            "the state dict of a module",
+            "The optimizer loads it: optimizer.load_state_dict("
+            f"torch.load({file!r}, weights_only=True)).",
+        )
     level: dict[str, Any] = {"": content}
     beside: list[str] = []
     for _ in range(_DEEPEST):

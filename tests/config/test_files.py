@@ -210,3 +210,30 @@ def test_errors_survive_pickling() -> None:
         twin = pickle.loads(pickle.dumps(told.value))
         assert type(twin) is type(told.value)
         assert str(twin) == str(told.value)
+
+
+def test_a_file_where_the_class_is_expected_is_answered_with_the_right_order() -> None:
+    swapped: Any = load
+    texts: Any = loads
+
+    with pytest.raises(
+        TypeError, match=r"is 'c.json', expected .*load\(Config, file\)"
+    ):
+        swapped("c.json", Config)
+    with pytest.raises(TypeError, match=r"is Config\(.*expected a class of configs"):
+        swapped(Config(), "c.json")
+    with pytest.raises(TypeError, match=r"loads\(Config, text\)"):
+        texts("(n: 1)", Config)
+    with pytest.raises(TypeError, match=r"is Config\(.*expected a file: dump\(config"):
+        dump("c.json", Config())  # type: ignore[arg-type]  # swapped
+
+
+def test_the_method_load_takes_overrides_where_the_function_does(
+    tmp_path: Path,
+) -> None:
+    class Rate(Hparams):
+        lr: float = 0.1
+
+    Rate().dump(tmp_path / "c.json")
+
+    assert Rate.load(tmp_path / "c.json", ["lr=0.5"]).lr == 0.5

@@ -362,3 +362,9 @@ def test_a_quoted_key_may_end_in_a_backslash_and_hold_equals_signs() -> None:
     tree = load(dict[str, int], {key: 1}, [f"[{json.dumps(key)}]=2"])
 
     assert tree == {key: 2}
+
+
+@pytest.mark.parametrize("overrides", ["lr=0.1", {"lr": 0.1}, 3, [("lr", 0.1)]])
+def test_overrides_that_are_no_list_of_texts_are_one_error(overrides: Any) -> None:
+    with pytest.raises(TypeError, match=r"a list of texts, as in \['a.b=1', 'c=2'\]"):
+        load(Opt, None, overrides)

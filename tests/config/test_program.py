@@ -133,3 +133,8 @@ def test_three_lines_make_a_program(tmp_path: Path) -> None:
     assert (wrong.returncode, wrong.stdout) == (1, "")
     assert "Did you mean 'lr'" in wrong.stderr
     assert "Traceback" not in wrong.stderr
+
+
+def test_a_program_called_with_one_text_is_told_what_it_takes() -> None:
+    with pytest.raises(TypeError, match=r"as in main\(\['a.b=1'\]\), got 'opt.lr=1'"):
+        main("opt.lr=1")

@@ -422,3 +422,25 @@ def test_a_parameter_whose_elements_interleave_is_stepped() -> None:
     SGD().bind(net, lr=1.0).step()
 
     assert torch.equal(net[0], -torch.ones(2, 3))
+
+
+def test_a_step_with_its_arguments_in_another_order_is_refused_as_a_class() -> None:
+    with pytest.raises(TypeError, match=r"order: step\(self, lr, tensor, grad, state"):
+
+        class Swapped(SimpleOptimizer[None]):
+            def step(self, tensor: Any, grad: Any, state: Any, lr: Any) -> Any:  # type: ignore[override]  # what is refused
+                return tensor - lr * grad, state
+
+
+def test_one_group_and_one_schedule_without_a_list_are_told() -> None:
+    one: Any = Group("**.bias", weight_decay=0.0)
+    schedule: Any = optim.schedulers.Cosine(1e-3, 100)
+
+    with pytest.raises(TypeError, match=r"groups=\[Group\(...\)\]"):
+        AdamW().bind(layers(), lr=1e-3, groups=one)
+    for composed in (
+        lambda: optim.schedulers.Warmup(schedule, 10),
+        lambda: optim.schedulers.Sequential(schedule, [3]),
+    ):
+        with pytest.raises(TypeError, match="made of a list of schedules"):
+            composed()

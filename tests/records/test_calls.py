@@ -200,3 +200,23 @@ def test_signatures_are_those_of_the_functions() -> None:
 
     assert [*parameters][:3] == ["file", "verify", "mmap"]
     assert home_of("nobody_takes_this", "f(file{})", "read") is None
+
+
+def test_an_option_that_comes_by_position_is_told_to_go_by_name(tmp_path: Path) -> None:
+    save: Any = Net().save_record
+
+    with pytest.raises(
+        TypeError, match=r"^net.save_record: .*what follows goes by name"
+    ):
+        save(tmp_path / "net.mpk", "half")
+
+
+def test_all_of_something_is_a_pattern_of_two_stars() -> None:
+    with pytest.raises(TypeError, match=r"got True; '\*\*' matches everything"):
+        load_record(Net(), Record.from_state_dict({}), allow_missing=True)  # type: ignore[arg-type]  # no pattern
+
+
+def test_a_state_dict_that_is_none_says_what_one_is() -> None:
+    for value in (Net(), "weights.pt"):
+        with pytest.raises(TypeError, match=r"as module.state_dict\(\) returns it"):
+            Record.from_state_dict(value)  # type: ignore[arg-type]  # no dict

@@ -127,9 +127,7 @@ def test_the_presets_are_what_their_names_say(tmp_path: Path) -> None:
     )
 
 
-@pytest.mark.parametrize(
-    "name", ["model", "model.v1", "model.gz", ".mpk", "model.mpkk"]
-)
+@pytest.mark.parametrize("name", ["model", "model.v1", ".mpk", "model.mpkk"])
 def test_a_name_that_says_no_format_is_refused_with_a_proposal(
     name: str, tmp_path: Path
 ) -> None:
@@ -325,3 +323,12 @@ def test_a_record_whose_own_part_of_the_metadata_is_no_map_is_refused() -> None:
 
     with pytest.raises(ValueError, match="library's own part, a map; found 3"):
         Recorder().dumps(record)
+
+
+@pytest.mark.parametrize(
+    ("file", "proposal"),
+    [("net.zst", "net.mpk.zst"), ("net.gz", "net.mpk.gz"), ("runs/", "runs/net.mpk")],
+)
+def test_the_proposed_name_says_a_format(file: str, proposal: str) -> None:
+    with pytest.raises(ValueError, match=f"Write '{proposal}'"):
+        Record.from_state_dict({"a": torch.ones(1)}).save(file)

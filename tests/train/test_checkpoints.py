@@ -573,3 +573,23 @@ def test_wrong_arguments_of_checkpoints_are_answered_with_an_example(
         new(tmp_path, max_to_keep=3)
     with pytest.raises(TypeError, match=r"Write checkpoints\.save\(step, model=net\)"):
         save(step=5, model=nn.Linear(2, 2))
+
+
+@pytest.mark.parametrize("name", ["precision", "recorder", "only", "exclude"])
+def test_an_option_of_save_record_is_no_part_of_a_checkpoint(
+    name: str, tmp_path: Path
+) -> None:
+    checkpoints = Checkpoints(tmp_path)
+    options: dict[str, Any] = {name: "half"}
+
+    with pytest.raises(TypeError, match=f"takes no '{name}'.*burnish.save_record"):
+        checkpoints.save(1, model=nn.Linear(2, 2), **options)
+    assert checkpoints.steps == []
+
+
+def test_a_checkpoint_of_nothing_is_refused(tmp_path: Path) -> None:
+    checkpoints = Checkpoints(tmp_path)
+
+    with pytest.raises(TypeError, match=r"checkpoints.save\(3, model=net\)"):
+        checkpoints.save(3)
+    assert checkpoints.steps == []

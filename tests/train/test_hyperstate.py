@@ -478,19 +478,19 @@ def test_j11_an_optimizer_steps_the_restored_parameters_to_the_bit(
         net = Net(config.width)
         return State(0, net, make(net))
 
-    run = HyperState.load(Config, State, initial, checkpoint_dir=tmp_path)
+    run = HyperState.load(Config, State, begin, checkpoint_dir=tmp_path)
     train(run.state, 3)
     run.step()
     torch.rand(3)
 
-    again = HyperState.load(Config, State, initial, checkpoint_dir=tmp_path)
+    again = HyperState.load(Config, State, begin, checkpoint_dir=tmp_path)
     train(again.state, 3)
-    last = HyperState.load(Config, State, initial, checkpoint_dir=tmp_path)
+    last = HyperState.load(Config, State, begin, checkpoint_dir=tmp_path)
     train(last.state, 3)
 
     assert weights(again.state.net) == weights(last.state.net)
     assert weights(again.state.net) != weights(run.state.net)
-    again_run = HyperState.load(Config, State, initial, checkpoint_dir=tmp_path)
+    again_run = HyperState.load(Config, State, begin, checkpoint_dir=tmp_path)
     train(run.state, 3)
     assert weights(run.state.net) == weights(again.state.net)
     assert again_run.state.step == 3
@@ -916,3 +916,23 @@ def test_a_wrong_keyword_of_load_lists_the_right_ones() -> None:
         load(object, object, lambda _: None, folder="runs")
     with pytest.raises(TypeError, match=r"'initial_state'.*Write HyperState\.load\("):
         load(object, object)
+
+
+def test_overrides_that_are_one_text_are_one_error() -> None:
+    with pytest.raises(TypeError, match=r"a list of texts, .* got one text: 'width=4'"):
+        HyperState.load(Config, State, begin, overrides="width=4")
+
+
+def test_a_begin_that_returns_no_state_is_told_at_once() -> None:
+    with pytest.raises(TypeError, match="returned a Net, expected a State"):
+        HyperState.load(Config, State, lambda config: Net(3))  # type: ignore[arg-type,return-value]  # not a State
+
+
+def test_a_config_in_the_place_of_its_class_is_told() -> None:
+    with pytest.raises(TypeError, match=r"^HyperState.load: .*expected a class"):
+        HyperState.load(Config(), State, begin)  # type: ignore[arg-type]  # not a class
+
+
+def test_a_path_that_does_not_exist_is_a_missing_file(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match="nowhere does not exist"):
+        HyperState.load(Config, State, begin, tmp_path / "nowhere")

@@ -532,3 +532,28 @@ def test_a_setting_that_the_class_a_constructor_now_chooses_lacks_is_refused() -
     blueprint.replace("act", nn.GELU)
     again = Blueprint.from_dict(blueprint.configure(act=nn.GELU).to_dict(), Choosing)
     assert isinstance(again.create().act, nn.GELU)
+
+
+def test_an_assignment_to_a_blueprint_is_an_error_that_says_how_to_change_it() -> None:
+    bp = Blueprint(nn.Sequential, Blueprint(nn.Linear, 2, 2))
+
+    with pytest.raises(AttributeError, match=r"^Sequential: 'x' is not set.*configure"):
+        bp.x = nn.ReLU()
+    with pytest.raises(
+        AttributeError, match=r"^0: 'bias' is not .*configure\(bias=..."
+    ):
+        bp[0].bias = False
+
+
+def test_what_only_modules_have_is_told_on_one_line() -> None:
+    bp = Blueprint(nn.Sequential, Blueprint(nn.Linear, 2, 2))
+
+    with pytest.raises(AttributeError, match=r"^Sequential has no .*bp.build\(\)"):
+        _ = bp.parameters
+
+
+def test_arguments_of_a_class_that_come_by_position_are_told() -> None:
+    bp = Blueprint(nn.Sequential, Blueprint(nn.Linear, 2, 2))
+
+    with pytest.raises(TypeError, match=r"arguments of Linear go by name.* got 8"):
+        bp.configure("0", nn.Linear, 8, 3)

@@ -596,3 +596,10 @@ def test_a_hand_edit_of_a_transformers_config_is_honoured(tmp_path: Path) -> Non
     model: Any = from_pretrained(tmp_path, transformers.BertModel)
 
     assert model.config.hidden_act == "relu"
+
+
+def test_a_class_before_the_folder_is_told_the_right_order() -> None:
+    swapped: Any = from_pretrained
+
+    with pytest.raises(TypeError, match=r"from_pretrained\('folder', Linear\)"):
+        swapped(nn.Linear, "folder")

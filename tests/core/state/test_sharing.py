@@ -47,7 +47,7 @@ def file_of(folder: Path, suffix: str) -> Path:
 
 def touched(record: FlatRecord) -> FlatRecord:
     """Return the record, of which somebody has every tensor."""
-    record.touched = [entry.tensor() for entry in record.entries()]  # type: ignore[attr-defined]  # held
+    record._touched = [entry.tensor() for entry in record.entries()]  # type: ignore[attr-defined]  # held
     return record
 
 

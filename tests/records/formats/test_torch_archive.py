@@ -434,3 +434,14 @@ def test_a_tensor_that_reaches_beyond_its_memory_is_refused(
     else:
         with pytest.raises(RecordFormatError, match=r"'w' reaches beyond|damaged"):
             open_record(data)
+
+
+def test_the_state_of_an_optimizer_is_told_apart_from_weights(tmp_path: Path) -> None:
+    net = torch.nn.Linear(2, 2)
+    optimizer = torch.optim.Adam(net.parameters())
+    net(torch.ones(1, 2)).sum().backward()
+    optimizer.step()
+    torch.save(optimizer.state_dict(), tmp_path / "optimizer.pt")
+
+    with pytest.raises(RecordFormatError, match=r"optimizer.load_state_dict\(torch"):
+        open_record(tmp_path / "optimizer.pt")
