@@ -132,7 +132,7 @@ class _Methods:
         return cast(Self, from_pretrained(folder, own, **options))
 
     @classmethod
-    def blueprint(cls, *args: Any, **kwargs: Any) -> "Blueprint[Self]":  # type: ignore[type-var]  # whoever has this is a module
+    def blueprint(cls, /, *args: Any, **kwargs: Any) -> "Blueprint[Self]":  # type: ignore[type-var]  # whoever has this is a module
         """Return the class and the arguments, to be configured and built later."""
         from .blueprint import Blueprint
 

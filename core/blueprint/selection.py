@@ -39,7 +39,9 @@ class Selection:
     ) -> None:
         self._blueprint, self._named, self._target = blueprint, paths, target
 
-    def configure(self, *args: Any, allow_empty: bool = False, **kwargs: Any) -> Self:
+    def configure(
+        self, /, *args: Any, allow_empty: bool = False, **kwargs: Any
+    ) -> Self:
         """Set arguments, or put another class in place; all of it or nothing.
 
         ``configure(width=8)``, ``configure("width", 8)``,

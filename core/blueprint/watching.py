@@ -129,7 +129,7 @@ def _unwatch(cls: type[nn.Module]) -> None:
 
 def _watching(owner: type[nn.Module], init: Init) -> Init:
     @functools.wraps(init)
-    def __init__(self: nn.Module, *args: Any, **kwargs: Any) -> None:
+    def __init__(self: nn.Module, /, *args: Any, **kwargs: Any) -> None:
         told = watcher()
         if told is None or told.is_constructing(self):
             init(self, *args, **kwargs)

@@ -15,8 +15,9 @@ from ...records.errors import RecordError, RecordMismatchError, RecordVersionErr
 from ...records.flat import FlatRecord
 from ..errors import HyperparameterError
 from ..hyperparameters.declared_class import declared_class
-from ..hyperparameters.plain import VERSION
+from ..hyperparameters.plain import CONTAINERS, KINDS, VERSION
 from ..hyperparameters.registry import NAME
+from ..hyperparameters.unstored import ALL, UNSTORED
 from ..state.places import Places
 from .tensor_rules import Table, apply_rule, new_path
 
@@ -117,9 +118,37 @@ def upgraded_node(
         for step in range(version, newest):
             for rule in _rules(cls).get(step, ()):
                 rule.apply(tree)
-    except ConfigError as error:
+                for key in _NOTES & tree.keys():
+                    tree[key] = _renamed_notes(tree[key], "", rule)
+    except (ConfigError, RecordError) as error:
         raise HyperparameterError(path, str(error)) from error
     return tree
+
+
+_NOTES = frozenset({UNSTORED, KINDS, CONTAINERS})
+"""Keys of hyperparameters under which something is said of arguments, by name."""
+
+
+def _renamed_notes(notes: Any, above: str, rule: RewriteRule) -> Any:
+    """Return what is said of arguments, and of items in them, under their new names.
+
+    ``above`` begins the paths of those of ``notes``, with its last dot.
+    """
+    if not isinstance(notes, Mapping):
+        return notes
+    renamed: dict[Any, Any] = {}
+    for name, note in notes.items():
+        if not isinstance(name, str) or name == ALL:
+            renamed[name] = note
+            continue
+        new = new_path(rule, above + name)
+        if isinstance(note, list) and len(note) == 2:
+            note = [note[0], _renamed_notes(note[1], f"{above}{name}.", rule)]
+        if new is not None:
+            # Keys of dicts may have dots, and most are not renamed themselves.
+            is_same = new.endswith(f".{name}") or new == name
+            renamed[name if is_same else new.rpartition(".")[2]] = note
+    return renamed
 
 
 def upgraded_blueprint(

@@ -5,6 +5,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+import burnish
 from burnish.core import allow_classes
 from burnish.core.blueprint import Blueprint
 from burnish.core.blueprint.errors import (
@@ -557,3 +558,21 @@ def test_arguments_of_a_class_that_come_by_position_are_told() -> None:
 
     with pytest.raises(TypeError, match=r"arguments of Linear go by name.* got 8"):
         bp.configure("0", nn.Linear, 8, 3)
+
+
+class AnyNames(burnish.Module):
+    """Takes arguments under names that methods have for theirs."""
+
+    def __init__(self, /, cls: int = 1, **others: int) -> None:
+        super().__init__()
+        self.cls, self.others = cls, others
+
+
+def test_arguments_called_as_those_of_methods_are_configured_like_all() -> None:
+    blueprint = AnyNames.blueprint(cls=2, self=3)
+
+    assert blueprint.create().others == {"self": 3}
+
+    built = blueprint.configure(cls=4, self=5).build()
+
+    assert (built.cls, built.others) == (4, {"self": 5})

@@ -9,6 +9,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+import burnish
 from burnish.config import DeleteField, MapFieldValue, RenameField, RewriteRule
 from burnish.core import from_hyperparameters, load_record, module, report_of
 from burnish.core.errors import HyperparameterError
@@ -211,6 +212,45 @@ def test_hyperparameters_are_carried_over_by_the_same_rules(tmp_path: Path) -> N
     assert again.head.in_features == 7
     with pytest.raises(RecordVersionError, match=r"version 9, and the newest .* is 1"):
         from_hyperparameters({**net.hparams, "__version__": 9})
+
+
+def test_a_renamed_argument_comes_back_as_the_type_that_was_passed() -> None:
+    class Old(burnish.Module, name="tests/renamed_kinds"):
+        def __init__(self, sizes: Any, parts: Any, by_name: Any, act: Any) -> None:
+            super().__init__()
+            self.parts = parts
+
+    old = Old(
+        (1, 2), nn.ModuleList([nn.ReLU()]), {"a.b": (1,), "old": (2,)}, torch.tanh
+    )
+    data = burnish.save_record(old)
+    rules = [
+        RenameField("sizes", "dims"),
+        RenameField("parts", "layers"),
+        RenameField("by_name", "named"),
+        RenameField("named.old", "named.new"),
+        RenameField("act", "function"),
+    ]
+
+    class New(
+        burnish.Module,
+        name="tests/renamed_kinds",
+        version=1,
+        upgrade_rules={0: rules},
+    ):
+        def __init__(
+            self, dims: Any, layers: Any, named: Any, function: Any = torch.relu
+        ) -> None:
+            super().__init__()
+            self.layers = layers
+            self.told = (dims, named, function)
+
+    new = New.from_record(data, function=torch.tanh)
+
+    assert isinstance(new.layers, nn.ModuleList)
+    assert new.told == ((1, 2), {"a.b": (1,), "new": (2,)}, torch.tanh)
+    with pytest.raises(RecordError, match=r"function: this .*New was built with"):
+        New.from_record(data)
 
 
 def test_ties_and_buffers_survive_a_rename(tmp_path: Path) -> None:
