@@ -64,7 +64,12 @@ def _config(cls: type[T], function: Callable[..., Any], words: list[str]) -> T:
     # Words that begin with a dash and hold '=' are values too: none is an option.
     about = "show this, or the fields with names like NAME"
     add("-h", "--help", nargs="?", const="", metavar="NAME", help=about)
-    given = parser.parse_intermixed_args(words)
+    given, unknown = parser.parse_known_intermixed_args(words)
+    if unknown:
+        parser.error(_unknown_words(unknown))
+    files = [word for word in given.overrides if _is_file(word)]
+    if files:
+        parser.error(f"a file is given as --config {files[0]}")
     if given.help is not None:
         _show_help(parser, cls, given.help)
         raise SystemExit(0)
@@ -74,6 +79,19 @@ def _config(cls: type[T], function: Callable[..., Any], words: list[str]) -> T:
         print(f"error: {error_text(wrong)}", file=sys.stderr)
         print(_similar(cls, wrong), end="", file=sys.stderr)
         raise SystemExit(1) from None
+
+
+def _unknown_words(words: list[str]) -> str:
+    fields = [word.lstrip("-") for word in words if "=" in word]
+    hint = f"; a field is set without dashes: {fields[0]}" if fields else ""
+    return f"unrecognized arguments: {' '.join(words)}{hint}"
+
+
+def _is_file(word: str) -> bool:
+    return "=" not in word and os.path.splitext(word)[1] in _SUFFIXES
+
+
+_SUFFIXES = (".json", ".yaml", ".yml", ".ron")
 
 
 def _show_help(parser: Any, cls: type, query: str) -> None:

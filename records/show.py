@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from .entry import Entry
+from .tree import tag_of
 
 if TYPE_CHECKING:
     from .flat import FlatRecord
@@ -24,7 +25,7 @@ def show_entries(record: "FlatRecord") -> str:
     lines = [_row(entry, min(width, 50)) for entry in shown]
     if len(shown) < len(entries):
         lines.insert(16, f"  ... {len(entries) - len(shown)} more ...")
-    return "\n".join([head, *lines])
+    return "\n".join([head, *lines, *_plain_rows(record, min(width, 50))])
 
 
 def show_fields(name: str, fields: dict[str, Any]) -> str:
@@ -51,6 +52,16 @@ def _row(entry: Entry, width: int) -> str:
     ties = f"  = {', '.join(entry.ties)}" if entry.ties else ""
     kind = f"{show_dtype(entry.dtype):<9} {shape:<14} {entry.kind}"
     return f"  {entry.path:<{width}}  {kind}{ties}"
+
+
+def _plain_rows(record: "FlatRecord", width: int) -> list[str]:
+    """Return a line for each number, text and None among the declared fields."""
+    if not record.is_typed:
+        return []
+    tag, content = tag_of(record.tree) if isinstance(record.tree, dict) else (None, {})
+    fields: dict[str, Any] = content[1] if tag == "$record" else {}
+    plain = {n: v for n, v in fields.items() if not isinstance(v, dict | list)}
+    return [f"  {name:<{width}}  {_short(value)}" for name, value in plain.items()]
 
 
 def _short(value: object) -> str:

@@ -11,6 +11,16 @@ from .flat import FlatRecord
 from .memory import Ties, shape_of
 from .tree import Encoder, Node, renumbered
 
+USUAL_NAMES = (
+    "state_dict",
+    "model_state_dict",
+    "model",
+    "module",
+    "params_ema",
+    "params",
+)
+"""Where checkpoints of other programs have their state dict."""
+
 
 def record_of_state_dict(state_dict: Mapping[str, Any]) -> FlatRecord:
     """Return the record of a state dict; its tensors are shared, ties are found.
@@ -24,6 +34,7 @@ def record_of_state_dict(state_dict: Mapping[str, Any]) -> FlatRecord:
             f"returns it, got {shown(state_dict)}. A file is read by "
             "burnish.open_record(file)."
         )
+    _refuse_checkpoint(state_dict)
     encoder, extra = Encoder(), dict[str, Node]()
     ties: Ties[Entry] = Ties()
     entries: list[Entry] = []
@@ -44,6 +55,25 @@ def record_of_state_dict(state_dict: Mapping[str, Any]) -> FlatRecord:
     numbers = encoder.move_to(entries)
     extra = {path: renumbered(node, numbers) for path, node in extra.items()}
     return FlatRecord.of(entries, tree=extra, type_name="state dict")
+
+
+def _refuse_checkpoint(content: Mapping[Any, Any]) -> None:
+    """Raise TypeError for a dict that holds a state dict, beside other things perhaps.
+
+    Its weights would become extra state of a module, which no module takes.
+    """
+    if any(isinstance(value, torch.Tensor) for value in content.values()):
+        return
+    for name in USUAL_NAMES:
+        inner: Any = content.get(name)
+        if isinstance(inner, Mapping) and any(
+            isinstance(value, torch.Tensor) for value in inner.values()
+        ):
+            raise TypeError(
+                f"this is a dict with a state dict at {name!r}, expected the state "
+                f"dict itself: Record.from_state_dict(checkpoint[{name!r}]). "
+                "burnish.Checkpoints stores all of a run"
+            )
 
 
 def state_dict_of(record: FlatRecord) -> dict[str, Any]:

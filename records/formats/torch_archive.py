@@ -22,14 +22,13 @@ from ..flat import FlatRecord
 from ..format import Format, WriteOptions
 from ..sink import Sink
 from ..source import FileSource, Source
-from ..state_dict import record_of_state_dict
+from ..state_dict import USUAL_NAMES, record_of_state_dict
 
 _SAFE = (2, 10)
 """From this torch on, reading a hostile file is no danger to memory either."""
 
 _ZIP = b"PK\x03\x04"
 _LEGACY = b"\x80\x02"
-_USUAL = ("state_dict", "model_state_dict", "model", "module", "params_ema", "params")
 _DEEPEST = 4
 _FREE = 48 << 20
 _GLOBAL = re.compile(r"GLOBAL (\S+) was not an allowed global")
@@ -204,7 +203,7 @@ def _state_dict(content: Any, file: str) -> Mapping[str, Any]:
     for _ in range(_DEEPEST):
         found = {path: item for path, item in level.items() if _is_state_dict(item)}
         if len(found) > 1:
-            usual = [path for path in found if path.rpartition(".")[2] in _USUAL]
+            usual = [path for path in found if path.rpartition(".")[2] in USUAL_NAMES]
             if len(usual) != 1:
                 raise _ambiguous(list(found), file)
             found = {usual[0]: found[usual[0]]}
@@ -245,7 +244,7 @@ def _is_state_dict(item: Any) -> bool:
         return False
     if not any(_holds_tensors(value) for value in item.values()):
         return True
-    is_container = any(key in item and _is_state_dict(item[key]) for key in _USUAL)
+    is_container = any(key in item and _is_state_dict(item[key]) for key in USUAL_NAMES)
     return not is_container and any(map(_is_weight, item.values()))
 
 

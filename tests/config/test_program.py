@@ -138,3 +138,20 @@ def test_three_lines_make_a_program(tmp_path: Path) -> None:
 def test_a_program_called_with_one_text_is_told_what_it_takes() -> None:
     with pytest.raises(TypeError, match=r"as in main\(\['a.b=1'\]\), got 'opt.lr=1'"):
         main("opt.lr=1")
+
+
+@pytest.mark.parametrize(
+    ("words", "line"),
+    [
+        (["--opt.lr=0.2"], "a field is set without dashes: opt.lr=0.2"),
+        (["c.yaml"], "a file is given as --config c.yaml"),
+    ],
+)
+def test_words_of_other_programs_are_answered_with_ours(
+    words: list[str], line: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(words)
+
+    assert ended.value.code == 2
+    assert line in capsys.readouterr().err

@@ -285,3 +285,17 @@ def test_a_record_of_a_newer_version_of_the_class_is_refused() -> None:
     with pytest.raises(RecordVersionError, match=r"Grows is version 2.* is 1\."):
         burnish.load_record(old(), data)
     assert burnish.load_record(new(), burnish.save_record(old())).loaded
+
+
+def test_stored_keyword_arguments_that_are_not_passed_stay() -> None:
+    class Variadic(burnish.Module):
+        def __init__(self, width: int = 2, **others: int) -> None:
+            super().__init__()
+            self.lin = nn.Linear(width, width)
+            self.others = others
+
+    data = Variadic(width=3, b=5, c=7).save_record()
+
+    assert Variadic.from_record(data, b=1).others == {"b": 1, "c": 7}
+    assert Variadic.from_record(data, d=1).others == {"b": 5, "c": 7, "d": 1}
+    assert Variadic.from_record(data, width=3).others == {"b": 5, "c": 7}

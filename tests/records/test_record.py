@@ -381,3 +381,24 @@ def test_a_record_with_fields_is_not_iterated_by_number() -> None:
 
     with pytest.raises(TypeError, match=r"Step is not iterable; record.fields\(\)"):
         list(Step(t=1))
+
+
+def test_a_record_of_a_file_shows_its_numbers_and_texts_too() -> None:
+    class Progress(Record):
+        step: int
+        name: str
+        best: torch.Tensor
+
+    data = Progress(step=3, name="x", best=torch.ones(2)).save()
+
+    lines = repr(open_record(data)).splitlines()
+    assert [line.split() for line in lines[2:]] == [["step", "3"], ["name", "'x'"]]
+
+
+def test_a_checkpoint_is_told_apart_from_the_state_dict_in_it() -> None:
+    weights = {"a": torch.ones(1)}
+
+    with pytest.raises(TypeError, match=r"from_state_dict\(checkpoint\['model'\]\)"):
+        Record.from_state_dict({"epoch": 3, "model": weights})
+    extra = {"model._extra_state": weights}
+    assert Record.from_state_dict(extra).extra() == extra
