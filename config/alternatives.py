@@ -29,6 +29,9 @@ def struct_for(annotation: Any, tree: Any) -> type | None:
     structs: list[type] = [m for m in members(annotation) if is_struct(m)]
     if not structs or not (isinstance(tree, dict | Ident) or tree == ()):
         return None
+    if isinstance(tree, Ident):
+        # Without fields the name is all that it says, so it has to be right.
+        return _named(structs, tree)
     if len(structs) == 1:
         return structs[0]
     return _named(structs, tree) or _most_alike(structs, tree)
@@ -70,7 +73,7 @@ def _named(structs: list[type], tree: Any) -> type | None:
 
 def _most_alike(structs: list[type], tree: Any) -> type | None:
     if not is_dict(tree):
-        return None if isinstance(tree, Ident) else structs[0]
+        return structs[0]
     return max(structs, key=lambda cls: _likeness(cls, tree))
 
 

@@ -127,9 +127,14 @@ class _Cursor:
             value = self.container[self.key]
         except (KeyError, IndexError):
             value = None
+        if isinstance(value, Ident):
+            named = struct_for(self.annotation, value)
+            value = value if named is None else Struct(named.__name__)
         if value is None or value == () or isinstance(value, Ident):
             empty = self._empty(name)
             value = value if empty is None else empty
+        if value is None:
+            return None
         # Only what lies on the path is copied, once for all overrides; the rest is
         # shared with the tree given.
         if id(value) not in self.copies:

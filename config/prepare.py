@@ -203,7 +203,8 @@ class Preparation:
         if schedule is None:
             struct = struct_for(annotation, text)
             if struct is not None and not _takes_text(annotation, text):
-                return self._struct(struct, {}, path, steps)
+                prepared = self._struct(struct, {}, path, steps)
+                return self._chosen(annotation, struct, prepared, path)
             if not _may_be_scheduled(annotation, text):
                 return _word(annotation, text)
             try:

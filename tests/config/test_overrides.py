@@ -368,3 +368,41 @@ def test_a_quoted_key_may_end_in_a_backslash_and_hold_equals_signs() -> None:
 def test_overrides_that_are_no_list_of_texts_are_one_error(overrides: Any) -> None:
     with pytest.raises(TypeError, match=r"a list of texts, as in \['a.b=1', 'c=2'\]"):
         load(Opt, None, overrides)
+
+
+class Sgd(Hparams):
+    lr: float = 0.1
+
+
+class Lion(Hparams):
+    lr: float = 0.3
+    beta: float = 0.9
+
+
+class Training(Hparams):
+    optim: Sgd | Lion = Sgd()
+    only: Sgd = Sgd()
+    both: list[Sgd | Lion] = []
+
+
+def test_a_class_of_a_union_that_is_named_alone_is_that_class() -> None:
+    assert load(Training, None, ["optim=Lion"]).optim == Lion()
+    assert loads(Training, "(optim: Lion, both: [Sgd, Lion])").both == [Sgd(), Lion()]
+    assert load(Training, None, ["optim=Lion", "optim.lr=1"]).optim == Lion(lr=1)
+
+
+@pytest.mark.parametrize("word", ["Lion", "sgd", "Sgdd"])
+def test_a_word_that_is_not_the_name_of_the_class_is_not_its_defaults(
+    word: str,
+) -> None:
+    with pytest.raises(ConfigError, match=f"only: .*found '{word}'"):
+        load(Training, None, [f"only={word}"])
+    with pytest.raises(ConfigError, match=f"only: .*found '{word}'"):
+        loads(Training, f"(only: {word})")
+
+
+def test_a_path_into_a_number_is_one_problem() -> None:
+    with pytest.raises(ConfigError) as error:
+        load(Training, {"only": {}}, ["only.lr.x=1"])
+
+    assert [p.path for p in error.value.problems] == ["only.lr.x"]
