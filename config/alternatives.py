@@ -6,6 +6,8 @@ from typing import Any
 from .errors import ConfigError, Problem
 from .fields import (
     Field,
+    class_of,
+    declared_as,
     fields_of,
     is_mapping,
     is_sequence,
@@ -51,12 +53,12 @@ def _undeclared(annotation: Any, value: Any, path: str) -> Iterator[Problem]:
     kinds = members(annotation)
     if is_struct_value(value):
         cls = type(value)
-        if cls not in kinds:
+        if cls not in map(class_of, kinds):
             names = " | ".join(getattr(kind, "__name__", str(kind)) for kind in kinds)
             message = f"a {cls.__name__} stands where {names} is declared"
             hint = f"Declare {names} | {cls.__name__}, so that files can say which"
             yield Problem(path, f"{message}. {hint}")
-        for field in stored_fields(cls):
+        for field in stored_fields(declared_as(annotation, cls)):
             item = getattr(value, field.attribute)
             yield from _undeclared(field.annotation, item, child(path, field.name))
     elif is_mapping_value(value) or is_items(value):

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from functools import cache
 from itertools import pairwise
 
-from .fields import fields_of
+from .fields import class_of, fields_of
 
 _SECTION = re.compile(r"^\s*(?:Attributes|Args|Arguments|Fields|Parameters):\s*$")
 _ENTRY = re.compile(r"^(\s*)`{0,2}(\w+)`{0,2}(?:\s*\([^)]*\))?\s*:\s*(.*)$")
@@ -22,7 +22,7 @@ def docs_of(cls: type) -> Mapping[str, str]:
     else its line under ``Attributes:`` in the class's docstring.
     """
     docs: dict[str, str] = {}
-    for base in reversed(cls.__mro__):
+    for base in reversed(class_of(cls).__mro__):
         if base is not object:
             docs |= _listed(base.__doc__ or "") | _written_below(base)
     return {

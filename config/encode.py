@@ -9,6 +9,7 @@ from .errors import ConfigError, Problem
 from .fields import (
     MISSING,
     Field,
+    declared_as,
     fields_of,
     is_mapping,
     is_model,
@@ -75,7 +76,9 @@ def _value(obj: Any, annotation: Any, path: str, elide: bool, depth: int) -> Any
         return _checked(obj, path)
     if is_struct_value(obj):
         # Among several classes the fields must tell which one it is.
-        return _struct(obj, path, elide and _is_certain(annotation), depth)
+        declared = declared_as(annotation, type(obj))
+        is_certain = elide and _is_certain(annotation)
+        return _struct(obj, declared, path, is_certain, depth)
     if isinstance(obj, enum.Enum):
         return _enum(obj)
     if is_mapping_value(obj):
@@ -122,8 +125,7 @@ def _is_certain(annotation: Any) -> bool:
     return sum(map(is_struct, members(annotation))) == 1
 
 
-def _struct(obj: Any, path: str, elide: bool, depth: int) -> Struct:
-    cls: type = type(obj)
+def _struct(obj: Any, cls: Any, path: str, elide: bool, depth: int) -> Struct:
     struct = Struct(cls.__name__)
     version = version_of(cls)
     if version is not None:

@@ -55,9 +55,24 @@ class Field:
 
 def is_struct(annotation: Any) -> bool:
     """Return whether ``annotation`` is a class with fields."""
-    if not isinstance(annotation, type):
+    cls = class_of(annotation)
+    if not isinstance(cls, type):
         return False
-    return dataclasses.is_dataclass(annotation) or is_model(annotation)
+    return dataclasses.is_dataclass(cls) or is_model(cls)
+
+
+def class_of(annotation: Any) -> Any:
+    """Return the class of a dataclass with parameters, ``Box`` of ``Box[int]``.
+
+    A class is its own, and what is no class has none; of a model with parameters
+    pydantic has made a class.
+    """
+    return annotation if isinstance(annotation, type) else get_origin(annotation)
+
+
+def declared_as(annotation: Any, cls: type) -> Any:
+    """Return what ``annotation`` calls ``cls``, ``Box[int]``, or else ``cls``."""
+    return next((m for m in members(annotation) if class_of(m) is cls), cls)
 
 
 def is_model(annotation: Any) -> bool:
@@ -133,8 +148,17 @@ def plain(annotation: Any) -> Any:
             annotation = annotation.type
         elif isinstance(annotation, typing.NewType):
             annotation = annotation.__supertype__
+        elif isinstance(annotation, typing.TypeVar):
+            annotation = _bound_of(annotation)
         else:
             return annotation
+
+
+def _bound_of(variable: typing.TypeVar) -> Any:
+    """Return what a type variable stands for where nothing else is said."""
+    if variable.__constraints__:
+        return Union[variable.__constraints__]  # noqa: UP007  # as many as there are
+    return Any if variable.__bound__ is None else variable.__bound__
 
 
 def allows_none(annotation: Any) -> bool:
@@ -206,8 +230,8 @@ def literals(annotation: Any) -> tuple[Any, ...]:
     return get_args(annotation) if get_origin(annotation) is Literal else ()
 
 
-def _dataclass_fields(cls: Any) -> list[Field]:
-    hints = _hints(cls)
+def _dataclass_fields(declared: Any) -> list[Field]:
+    cls, hints = class_of(declared), _hints_of(declared)
     # In the order of the constructor; arguments of __post_init__ are kept in no field.
     everything = cls.__dataclass_fields__.values()
     kept = {field.name for field in dataclasses.fields(cls)}
@@ -226,6 +250,36 @@ def _dataclass_fields(cls: Any) -> list[Field]:
         for field in everything
         if field.init and (field.name in kept or field._field_type is init_only)
     ]
+
+
+def _hints_of(declared: Any) -> dict[str, Any]:
+    """Return the types of a dataclass's fields, its parameters put in.
+
+    Raises TypeError for a variable of a base: pydantic takes any value for it.
+    """
+    cls = class_of(declared)
+    names = getattr(cls, "__parameters__", ())
+    types_of = dict(zip(names, get_args(declared), strict=False))
+    hints = _hints(cls)
+    for name, hint in hints.items():
+        free = _variables_in(hint)
+        unknown = [str(variable) for variable in free if variable not in names]
+        if unknown:
+            raise TypeError(
+                f"{cls.__qualname__}.{name}: its type is the variable {unknown[0]} of "
+                f"a base. Annotate the field again in {cls.__qualname__}, or derive "
+                "from Hparams, which knows what stands for it."
+            )
+        if types_of and free:
+            chosen = tuple(types_of[variable] for variable in free)
+            hints[name] = chosen[0] if hint in free else hint[chosen]
+    return hints
+
+
+def _variables_in(hint: Any) -> tuple[Any, ...]:
+    if isinstance(hint, typing.TypeVar):
+        return (hint,)
+    return () if isinstance(hint, type) else getattr(hint, "__parameters__", ())
 
 
 def _known(factory: Any) -> Callable[[], Any] | None:

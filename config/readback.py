@@ -11,6 +11,7 @@ from typing import Any, get_args, get_origin
 from .encode import encode, to_plain
 from .errors import ConfigError, Problem
 from .fields import (
+    declared_as,
     is_mapping,
     is_sequence,
     is_struct_value,
@@ -62,7 +63,7 @@ def difference(annotation: Any, value: Any, again: Any, path: str) -> Problem | 
             None if text_of(value) == text_of(again) else _misread(value, again, path)
         )
     if is_struct_value(value):
-        return _in_struct(value, again, path)
+        return _in_struct(annotation, value, again, path)
     if is_mapping_value(value) and is_mapping_value(again):
         return _in_mapping(annotation, value, again, path)
     if isinstance(value, Set) and isinstance(again, Set):
@@ -72,10 +73,10 @@ def difference(annotation: Any, value: Any, again: Any, path: str) -> Problem | 
     return None if _same(annotation, value, again) else _misread(value, again, path)
 
 
-def _in_struct(value: Any, again: Any, path: str) -> Problem | None:
+def _in_struct(annotation: Any, value: Any, again: Any, path: str) -> Problem | None:
     if type(again) is not type(value):
         return _misread(value, again, path)
-    for field in stored_fields(type(value)):
+    for field in stored_fields(declared_as(annotation, type(value))):
         pair = getattr(value, field.attribute), getattr(again, field.attribute)
         problem = difference(field.annotation, *pair, child(path, field.name))
         if problem is not None:

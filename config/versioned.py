@@ -2,11 +2,19 @@
 
 import copy
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, TypeGuard
 
 from .alternatives import struct_for
 from .errors import ConfigError, ConfigVersionError, Problem
-from .fields import fields_of, is_mapping, is_sequence, item_type, members
+from .fields import (
+    class_of,
+    fields_of,
+    is_mapping,
+    is_sequence,
+    is_struct,
+    item_type,
+    members,
+)
 from .path import child, under
 from .rules import RewriteRule
 from .shown import shown
@@ -36,9 +44,15 @@ class Versioned:
         return {}
 
 
+def is_versioned(cls: Any) -> TypeGuard[type[Versioned]]:
+    """Return whether ``cls``, a class that may have parameters, has a version."""
+    bare = class_of(cls)
+    return isinstance(bare, type) and issubclass(bare, Versioned)
+
+
 def version_of(cls: type) -> int | None:
     """Return the version of ``cls``, None if it has none."""
-    return cls.version() if issubclass(cls, Versioned) else None
+    return cls.version() if is_versioned(cls) else None
 
 
 def rules_of(cls: type[Versioned]) -> Mapping[int, Sequence[RewriteRule]]:
@@ -93,7 +107,7 @@ def _upgrade(annotation: Any, tree: Any, path: str, added: Rules) -> Any:
 
 
 def _upgrade_struct(cls: type, tree: Any, path: str, added: Rules) -> Any:
-    if issubclass(cls, Versioned):
+    if is_versioned(cls):
         tree = {} if tree == () else tree
         version = _take_version(cls, tree, path)
         rules = rules_of(cls)
@@ -144,9 +158,9 @@ def _has_versions(annotation: Any, seen: set[Any]) -> bool:
             args = getattr(member, "__args__", ())
             if any(_has_versions(arg, seen) for arg in args):
                 return True
-        elif isinstance(member, type) and member not in seen:
+        elif is_struct(member) and member not in seen:
             seen.add(member)
-            if issubclass(member, Versioned):
+            if is_versioned(member):
                 return True
             if _fields_have_versions(member, seen):
                 return True
@@ -154,9 +168,7 @@ def _has_versions(annotation: Any, seen: set[Any]) -> bool:
 
 
 def _fields_have_versions(cls: type, seen: set[Any]) -> bool:
-    from .fields import is_struct
-
-    return is_struct(cls) and any(
+    return any(
         _has_versions(field.annotation, seen) for field in fields_of(cls).values()
     )
 

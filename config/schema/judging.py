@@ -7,7 +7,7 @@ from typing import Any
 from ..fields import fields_of, is_mapping, is_sequence, is_struct, item_type, members
 from ..path import bind, index_of
 from ..rules import RewriteRule
-from ..versioned import Versioned, rules_of
+from ..versioned import is_versioned, rules_of
 from . import types as t
 from .change import (
     Change,
@@ -67,7 +67,7 @@ def _trial(
 
 def _rules(owner: type | None, comparison: Comparison) -> Iterator[RewriteRule]:
     """Yield the rules that the class has for files of the stored version."""
-    if owner is not None and issubclass(owner, Versioned):
+    if owner is not None and is_versioned(owner):
         rules = rules_of(owner)
         for step in range(comparison.old.version or 0, owner.version()):
             yield from rules.get(step, ())

@@ -20,7 +20,7 @@ from ..rules import (
     RenameField,
     RewriteRule,
 )
-from ..versioned import Versioned, rules_of
+from ..versioned import is_versioned, rules_of
 from . import types as t
 from .compare import SUPPLIED
 
@@ -31,7 +31,7 @@ def upgrade_schema(cls: type, old: t.Struct) -> t.Struct:
     Raises ConfigVersionError for a schema that is newer than its class.
     """
     struct = copy.deepcopy(old)
-    if issubclass(cls, Versioned):
+    if is_versioned(cls):
         current, version = cls.version(), struct.version or 0
         if version > current:
             message = f"the schema is of version {version}, {cls.__name__} at {current}"

@@ -3,11 +3,12 @@ import json
 import math
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, Optional
+from typing import Any, Generic, Literal, Optional, TypeVar
 
 import pytest
 
-from burnish.config import ConfigError, Hparams, dumps, load, loads
+from burnish.config import ConfigError, Hparam, Hparams, dumps, load, loads
+from burnish.config.schedule import at
 
 
 class Color(enum.Enum):
@@ -382,7 +383,7 @@ class Lion(Hparams):
 class Training(Hparams):
     optim: Sgd | Lion = Sgd()
     only: Sgd = Sgd()
-    both: list[Sgd | Lion] = []
+    both: list[Sgd | Lion] = Hparam(default_factory=list)
 
 
 def test_a_class_of_a_union_that_is_named_alone_is_that_class() -> None:
@@ -406,3 +407,51 @@ def test_a_path_into_a_number_is_one_problem() -> None:
         load(Training, {"only": {}}, ["only.lr.x=1"])
 
     assert [p.path for p in error.value.problems] == ["only.lr.x"]
+
+
+Item = TypeVar("Item")
+
+
+@dataclass
+class Box(Generic[Item]):
+    item: Item
+    rest: "list[Box[Item]]" = field(default_factory=list)
+
+
+@dataclass
+class Boxes:
+    box: Box[Opt]
+    number: Box[float] | None = None
+
+
+def test_a_dataclass_with_parameters_is_a_struct_as_any_other() -> None:
+    tree: dict[str, Any] = {"box": {"item": {}}}
+    overrides = ["box.rest.0.item.bs=3", "number.item=step: 1@0 lin 3@2"]
+
+    boxes = load(Boxes, tree, overrides)
+
+    assert boxes.box == Box(Opt(), [Box(Opt(bs=3))])
+    assert boxes.number is not None
+    assert at(boxes, {"step": 2}).number == Box(3.0)
+    assert loads(Boxes, dumps(boxes, "json"), "json") == boxes
+    assert load(Box[Opt], {"item": {"lr": 1}}) == Box(Opt(lr=1.0))
+
+
+@pytest.mark.parametrize(
+    ("text", "path"),
+    [("(box: (item: (), resst: []))", "box.resst"), ("(box: (item: (l: 1)))", "l")],
+)
+def test_a_dataclass_with_parameters_refuses_unknown_fields(
+    text: str, path: str
+) -> None:
+    with pytest.raises(ConfigError, match=path):
+        loads(Boxes, text)
+
+
+def test_a_dataclass_whose_base_leaves_a_type_open_is_told_how_to_say_it() -> None:
+    @dataclass
+    class OptBox(Box[Opt]):
+        pass
+
+    with pytest.raises(TypeError, match=r"OptBox\.item: .*Annotate the field again"):
+        load(OptBox, {"item": {}})
