@@ -1,7 +1,7 @@
 """A blueprint's tree and tape, which change together or not at all."""
 
 import operator
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from torch import nn
@@ -16,7 +16,7 @@ from .folding import check, check_name, fold_made
 from .leaves import Leaves
 from .made import Made, described, is_repeatable
 from .selecting import children
-from .shifting import shifted
+from .shifting import Owner, shifted
 from .sizes import missing_sizes
 from .targets import Plans, concerning, matches, paths_of
 
@@ -90,8 +90,8 @@ class Draft:
         if not made and not allow_empty:
             raise self.nothing_at(entry.target)
         if isinstance(entry, Edit):
-            sizes = [(m.path, len(children([*self.places], m.path))) for m in made]
-            old = shifted(self.entries, entry, sizes)
+            owners = list(self._owners_of_items(made))
+            old = shifted(self.entries, entry, owners, self._paths_of_same)
         else:
             old = superseded(self.entries, entry)
         entries = [*replaced(self.entries, old), entry] if old else None
@@ -223,6 +223,16 @@ class Draft:
         self.tree, self.is_stale = tree, False
         self._places = self._closed = None
         self._matched = {}
+
+    def _paths_of_same(self, path: str) -> tuple[str, ...]:
+        return self.places[path].paths if path in self.places else ()
+
+    def _owners_of_items(self, matched: list[Made]) -> Iterator[Owner]:
+        tree = [*self.places]
+        for made in matched:
+            for path in made.paths:
+                names = [kid.rpartition(".")[2] for kid in children(tree, path)]
+                yield Owner(path, names, issubclass(made.cls, nn.ModuleDict))
 
     def _owners(self, matched: list[Made]) -> list[Made]:
         chosen = {id(made) for made in matched}

@@ -1,6 +1,7 @@
 """Changes of lists and dicts of modules, while their owner is constructed."""
 
 from collections import OrderedDict
+from collections.abc import Sequence
 from typing import Any
 
 from torch import nn
@@ -27,13 +28,29 @@ def apply_edit(owner: nn.Module, edit: Edit) -> None:
 
 
 def _apply_to_dict(owner: nn.ModuleDict, edit: Edit, path: str) -> None:
-    key = str(edit.key)
+    key = name_in_dict(edit, list(owner))
+    if key is None:
+        there = f"A dict has names, not positions; there are {list(owner)}."
+        how = " insert('name', item) says which." if edit.kind == "insert" else ""
+        raise SettingError(path, f"{edit.kind} where? {there}{how}")
     if edit.kind == "insert":
         owner[key] = edit.item._built_inside()
         return
     if key not in owner:
         raise SettingError(path, f"no item {key!r}; there are {list(owner)}.")
     del owner[key]
+
+
+def name_in_dict(edit: Edit, names: Sequence[str]) -> str | None:
+    """Return the name that ``edit`` means in a dict of modules, None if it has none.
+
+    A number is the name that is written so; -1 is the last one that there is.
+    """
+    key = edit.key
+    if isinstance(key, str) or str(key) in names:
+        return str(key)
+    is_last = key == -1 and edit.kind == "remove" and len(names) > 0
+    return names[-1] if is_last else None
 
 
 def _apply_to_list(owner: Any, edit: Edit, path: str) -> None:

@@ -101,3 +101,92 @@ def test_an_index_out_of_range_says_how_many_there_are(index: int) -> None:
 
     with pytest.raises(SettingError, match="4 items"):
         blueprint.encoder.pop(index)
+
+
+class Items(nn.Module):
+    """A list and a dict of layers, of which the first of the list is shared."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.items = nn.ModuleList(nn.Linear(2, 2) for _ in range(3))
+        self.names = nn.ModuleDict({str(i): nn.Linear(2, 2) for i in range(3)})
+        self.first = self.items[0]
+
+
+def without_bias(modules: Any) -> list[str]:
+    return [name for name, layer in modules.named_children() if layer.bias is None]
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        (lambda b: b.items.pop(1), ["1"]),
+        (lambda b: b.items.pop("1"), ["1"]),
+        (lambda b: b.items.remove("1"), ["1"]),
+        (lambda b: b.items.insert(1, Blueprint(nn.Linear, 2, 2)), ["3"]),
+        (lambda b: b.items.insert("1", Blueprint(nn.Linear, 2, 2)), ["3"]),
+        (lambda b: b.items.pop("2"), []),
+    ],
+)
+def test_settings_follow_their_items_however_the_place_is_said(
+    change: Any, expected: list[str]
+) -> None:
+    blueprint = Blueprint(Items).configure("items.2", bias=False)
+
+    change(blueprint)
+
+    assert without_bias(blueprint.create().items) == expected
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        (lambda b: b.names.pop(1), ["2"]),
+        (lambda b: b.names.pop("1"), ["2"]),
+        (lambda b: b.names.insert("more", Blueprint(nn.Linear, 2, 2)), ["2"]),
+        (lambda b: b.names.insert(1, Blueprint(nn.Linear, 2, 2)), ["2"]),
+        (lambda b: b.names.insert("2", Blueprint(nn.Linear, 2, 2)), []),
+        (lambda b: b.names.pop(), []),
+    ],
+)
+def test_settings_of_a_dicts_items_stay_with_their_names(
+    change: Any, expected: list[str]
+) -> None:
+    blueprint = Blueprint(Items).configure("names.2", bias=False)
+
+    change(blueprint)
+
+    assert without_bias(blueprint.create().names) == expected
+
+
+def test_the_last_of_a_dict_is_taken_out_by_default() -> None:
+    blueprint = Blueprint(Items)
+
+    blueprint.names.pop()
+
+    assert list(blueprint.create().names) == ["0", "1"]
+
+
+def test_a_setting_stays_with_a_module_that_leaves_a_list_and_stands_elsewhere() -> (
+    None
+):
+    blueprint = Blueprint(Items).configure("items.0", bias=False)
+
+    blueprint.items.pop(0)
+
+    built = blueprint.create()
+    assert built.first.bias is None
+    assert without_bias(built.items) == []
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda b: b.names.append(nn.ReLU),
+        lambda b: b.names.insert(7, nn.ReLU),
+        lambda b: b.names.pop(7),
+    ],
+)
+def test_a_dict_of_modules_asks_for_a_name(change: Any) -> None:
+    with pytest.raises(SettingError, match=r"names: .*names, not positions.*'0', '1'"):
+        change(Blueprint(Items))
