@@ -30,7 +30,7 @@ from .fields import (
     members,
 )
 from .path import child, did_you_mean, under
-from .schedule.number import schedule_of, start_of
+from .schedule.number import as_kind, schedule_of, start_of
 from .schedule.schedule import Schedule, looks_scheduled
 from .shown import shown
 from .tree import Ident, Weak, is_dict, is_items
@@ -216,7 +216,7 @@ class Preparation:
         self.schedules.append(Place(steps, schedule, kind))
         # A number that already follows its schedule stays where it is.
         now = text if isinstance(text, int | float) else start_of(schedule)
-        return kind(now)
+        return as_kind(schedule, kind, now)
 
 
 def _takes_text(annotation: Any, text: str) -> bool:

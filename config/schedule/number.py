@@ -1,6 +1,7 @@
 """Numbers in a configuration that know the schedule they follow."""
 
 import copy
+import math
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
@@ -9,6 +10,9 @@ from ..tree import is_items, is_mapping_value
 from .schedule import Schedule
 
 C = TypeVar("C")
+
+_N_ULPS = 64
+"""How many last digits a schedule's arithmetic may get wrong, powers included."""
 
 
 class ScheduledFloat(float):
@@ -26,7 +30,7 @@ class ScheduledFloat(float):
 
 
 class ScheduledInt(int):
-    """An int as its schedule has it now, cut off towards zero."""
+    """An int as its schedule has it now, as `as_kind` cuts it off."""
 
     schedule: Schedule
 
@@ -41,9 +45,24 @@ class ScheduledInt(int):
 
 def scheduled(schedule: Schedule, kind: type, value: float) -> Any:
     """Return ``value`` as an int or a float (``kind``) that knows its schedule."""
-    number: Any = ScheduledInt(value) if kind is int else ScheduledFloat(value)
+    now = as_kind(schedule, kind, value)
+    number: Any = ScheduledInt(now) if kind is int else ScheduledFloat(now)
     number.schedule = schedule
     return number
+
+
+def as_kind(schedule: Schedule, kind: type, value: float) -> int | float:
+    """Return a value of ``schedule`` as a float, or as an int cut off towards zero.
+
+    What misses a whole number by no more than rounding does is that number: 29 % of
+    the way from 0 to 100 is 28.999999999999996, and means 29.
+    """
+    if kind is not int:
+        return float(value)
+    nearest = round(value)
+    largest = max(abs(point) for _, point in schedule.points)
+    is_rounded = abs(value - nearest) <= _N_ULPS * math.ulp(largest)
+    return nearest if is_rounded else int(value)
 
 
 def schedule_of(value: object) -> Schedule | None:

@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, TypeAlias
 
 from torch import Tensor, nn
+from torch.nn.modules.lazy import LazyModuleMixin
 
 from ..hyperparameters.by_class import by_class
 from .arguments import Arguments
@@ -42,8 +43,10 @@ def read_sizes(
 
 @by_class
 def _sizes_of(cls: type[nn.Module]) -> tuple[str, ...]:
-    # The constructor of a class of the user's may take them from somewhere else.
-    if not cls.__init__.__module__.startswith("torch.nn"):
+    # The constructor of a class of the user's may take them from somewhere else, and a
+    # lazy layer has none: it waits for its first input by itself.
+    is_of_torch = cls.__init__.__module__.startswith("torch.nn")
+    if not is_of_torch or issubclass(cls, LazyModuleMixin):
         return ()
     return next((names for b, (names, _) in _SIZES.items() if issubclass(cls, b)), ())
 

@@ -354,3 +354,26 @@ def test_two_keys_that_the_class_takes_for_one_are_refused(
 
     with pytest.raises(ConfigError, match="rates: key '1' is '01' written otherwise"):
         loads(Keyed, text, format)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("step: 0@0 lin 100@100", list(range(101))),
+        ("step: 100@0 lin 0@100", list(range(100, -1, -1))),
+        ("step: 1@0 exp 1024@10", [2**n for n in range(11)]),
+        ("step: 0@0 lin 3@10", [3 * n // 10 for n in range(11)]),
+        ("step: 0@-50 cos 100@50", [50]),
+    ],
+)
+def test_a_whole_number_on_the_way_is_that_number(
+    text: str, expected: list[int]
+) -> None:
+    class Run(Hparams):
+        n: int = 0
+
+    run = load(Run, None, [f"n={text}"])
+
+    assert run.n == expected[0]
+    found = [at(run, {"step": step}).n for step in range(len(expected))]
+    assert found == expected

@@ -144,3 +144,44 @@ def test_arguments_left_out_at_the_root_may_come_later() -> None:
 
     module = blueprint.configure(out_channels=2, kernel_size=1).build()
     assert module.weight.shape == (2, 3, 1, 1)
+
+
+class Lazy(nn.Module):
+    """Layers that wait for their first input, as torch has them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.LazyConv1d(3, 1)
+        self.norm = nn.LazyBatchNorm1d()
+        self.last = nn.LazyLinear(2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        result: Tensor = self.last(self.norm(self.conv(x)))
+        return result
+
+
+def test_lazy_layers_stay_lazy_and_take_settings() -> None:
+    blueprint = Blueprint(Lazy).configure("last", bias=False)
+
+    module = blueprint.create()
+    by_hand = Lazy()
+
+    assert isinstance(module.last, nn.LazyLinear)
+    x = torch.ones(2, 4, 5)
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        module(x)
+        torch.manual_seed(0)
+        by_hand(x)
+    assert module.last.bias is None
+    assert torch.equal(module.last.weight, by_hand.last.weight)
+    assert torch.equal(module.conv.weight, by_hand.conv.weight)
+
+
+def test_an_example_completes_the_layers_around_a_lazy_one() -> None:
+    blueprint = sequence(Blueprint(nn.LazyLinear, 3), Blueprint(nn.Linear, None, 4))
+
+    module = blueprint.build(torch.zeros(2, 5))
+
+    assert module[1].in_features == 3
+    assert isinstance(module[0], nn.LazyLinear)
