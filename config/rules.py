@@ -179,7 +179,7 @@ class CheckValue(RewriteRule):
         """Raise ConfigError if the file has a value that is not allowed any more."""
         allowed = tuple(self.allowed_values)
         for place, _ in site.find(tree, self.field):
-            if place.value not in allowed:
+            if not _is_among(place.value, allowed):
                 message = (
                     f"{shown(place.value)} is no longer allowed; allowed: {allowed}"
                 )
@@ -201,10 +201,18 @@ class RejectValues(RewriteRule):
         """Raise ConfigError if the file has one of the values."""
         rejected = tuple(self.disallowed_values)
         for place, _ in site.find(tree, self.field):
-            if place.value in rejected:
+            if _is_among(place.value, rejected):
                 found = f"{shown(place.value)} is no longer allowed"
                 message = f"{found}; not allowed: {rejected}"
                 raise _problem(place.path, message, "rule")
+
+
+def _is_among(value: Any, values: tuple[Any, ...]) -> bool:
+    """Return whether ``value`` is one of ``values``; 1 and 0 are not True and False."""
+    return any(
+        isinstance(value, bool) is isinstance(one, bool) and value == one
+        for one in values
+    )
 
 
 def as_source(value: Any) -> str:

@@ -88,7 +88,9 @@ def means(kind: t.Type, tree: Any, value: Any, annotation: Any) -> bool:
     if isinstance(kind, t.Enum) and isinstance(value, enum.Enum):
         return _is_one_member(kind, tree, value)
     if isinstance(tree, int | float) and isinstance(value, int | float):
-        return tree == value or tree != tree
+        # True is the number 1 to Python, but 1 in a file was never meant as True.
+        is_bool = isinstance(value, bool) and not isinstance(tree, bool)
+        return not is_bool and (tree == value or tree != tree)
     if isinstance(tree, str) and isinstance(value, str):
         return tree == str(value) or isinstance(value, enum.Enum)
     return True

@@ -72,11 +72,21 @@ class Tuple(Type):
         return f"tuple[{', '.join(map(str, self.items)) or '()'}]"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Literal(Type):
-    """One of some values."""
+    """One of some values; 1 and True are two of them."""
 
     allowed_values: tuple[Any, ...]
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Literal) and self._typed == other._typed
+
+    def __hash__(self) -> int:
+        return hash(self._typed)
+
+    @property
+    def _typed(self) -> tuple[tuple[type, Any], ...]:
+        return tuple((type(value), value) for value in self.allowed_values)
 
     def __str__(self) -> str:
         return "|".join(map(repr, self.allowed_values))

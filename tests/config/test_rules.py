@@ -6,12 +6,14 @@ from burnish.config import (
     AddDefault,
     ChangeDefault,
     CheckValue,
+    ConfigError,
     DeleteField,
     MapFieldValue,
     RejectValues,
     RenameField,
 )
 from burnish.config.path import bind, child, fill, parts
+from burnish.config.rules import RewriteRule
 
 
 @pytest.mark.parametrize(
@@ -125,3 +127,20 @@ def test_wildcards_are_bound_and_filled() -> None:
     assert found == ("1", "b.c", "x")
     assert fill(("**", "*", "w_*"), ("b.c", "1", "x")) == ("b", "c", "1", "w_x")
     assert bind(("a", "*"), ("b", "1")) is None
+
+
+@pytest.mark.parametrize(
+    ("rule", "allowed", "refused"),
+    [
+        (RejectValues("x", [False]), 0, False),
+        (RejectValues("x", [1]), True, 1.0),
+        (CheckValue("x", [0, 1]), 1.0, True),
+        (CheckValue("x", [True]), True, 1),
+    ],
+)
+def test_numbers_and_flags_are_told_apart_by_rules(
+    rule: RewriteRule, allowed: object, refused: object
+) -> None:
+    rule.apply({"x": allowed})
+    with pytest.raises(ConfigError, match="no longer allowed"):
+        rule.apply({"x": refused})

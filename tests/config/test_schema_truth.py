@@ -301,3 +301,31 @@ def test_an_old_default_of_a_whole_comes_before_those_of_its_parts() -> None:
         loads(fixed, '{"version": 0}')
     again = loads(fixed, '{"version": 0, "x": [1, {"name": "c"}]}')
     assert again.x[1].name == "c"
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        (Literal[1], bool),
+        (Literal[1], Literal[True]),
+        (Literal[0, 1], Literal[True, False]),
+        (list[Literal[0, 1]], list[bool]),
+        (Literal[1, "a"], Literal[True, "a"]),
+    ],
+)
+def test_a_number_that_would_be_read_as_true_is_told(old: Any, new: Any) -> None:
+    before = make_dataclass("Config", [("x", old)])
+    after = make_dataclass("Config", [("x", new)])
+
+    report = SchemaChecker(schema_of(before), after).report()
+
+    assert "Schema incompatible" in report
+    assert "x" in report
+
+
+@pytest.mark.parametrize("new", [int, float, int | bool])
+def test_a_flag_that_becomes_a_number_is_the_number_that_it_was(new: Any) -> None:
+    before = make_dataclass("Config", [("x", bool)])
+    after = make_dataclass("Config", [("x", new)])
+
+    assert SchemaChecker(schema_of(before), after).compatible
