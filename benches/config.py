@@ -1,4 +1,4 @@
-"""How long does a config take to load, beside plain pydantic, OmegaConf and json?
+"""How long does a config take to load and to dump, beside plain pydantic and others?
 
 The config has 200 fields in 20 nested classes; every file holds all of them. Each run
 loads `REPEATS` times, so that one load is measured in tens of microseconds.
@@ -14,7 +14,7 @@ import pydantic
 from harness import Row, race, scratch
 from omegaconf import OmegaConf
 
-from burnish.config import Hparams, dumps, load, loads
+from burnish.config import Hparams, dump, dumps, load, loads
 from burnish.config.formats import format_named
 from burnish.config.hparams import define_hparams
 
@@ -36,7 +36,7 @@ def run() -> list[Row]:
     with scratch() as folder:
         file = Path(folder, "config.json")
         file.write_text(json.dumps(_DATA, indent=2))
-        return [*_from_files(file), *_from_dicts(), *_texts()]
+        return [*_from_files(file), *_from_dicts(), *_texts(), *_dumped(Path(folder))]
 
 
 def _from_files(file: Path) -> list[Row]:
@@ -85,6 +85,35 @@ def _from_dicts() -> list[Row]:
     question = "load a dict of 200 fields"
     case, peer = "/ OmegaConf structured", times["omegaconf"]
     return [Row.timed(question, case, times["burnish"], peer, at_most=0.5)]
+
+
+def _dumped(folder: Path) -> list[Row]:
+    # Ours reads again what it writes; of the peers only the second does.
+    config, plain = load(_hparams(), _DATA), _model().model_validate(_DATA)
+
+    def with_json() -> str:
+        return json.dumps(plain.model_dump(mode="json"), indent=2)
+
+    def with_json_and_back() -> Any:
+        return type(plain).model_validate(json.loads(with_json())) == plain
+
+    def to_file() -> None:
+        folder.joinpath("peer.json").write_text(with_json())
+
+    times = race(
+        {
+            "burnish": _often(partial(dumps, config, "json")),
+            "json": _often(with_json),
+            "checked": _often(with_json_and_back),
+        }
+    )
+    files = race({"burnish": partial(dump, config, folder / "c.json"), "json": to_file})
+    row = partial(Row.timed, "dump 200 fields as JSON")
+    return [
+        row("/ json and pydantic", times["burnish"], times["json"]),
+        row("/ the same, read back", times["burnish"], times["checked"]),
+        row("to a file, fsync included / json", files["burnish"], files["json"]),
+    ]
 
 
 def _texts() -> list[Row]:

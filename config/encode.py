@@ -25,7 +25,8 @@ from .shown import shown
 from .tree import MAX_DEPTH, MAX_INT_BITS, Struct, is_dict, is_items, is_mapping_value
 from .versioned import version_of
 
-_PLAIN = (type(None), bool, int, float, str)
+_AS_IT_IS = (type(None), bool, float, str)
+_PLAIN = (*_AS_IT_IS, int)
 
 
 def encode(obj: Any, *, elide_defaults: bool = False, annotation: Any = None) -> Any:
@@ -69,11 +70,11 @@ def is_default(field: Field, value: Any) -> bool:
 def _value(obj: Any, annotation: Any, path: str, elide: bool, depth: int) -> Any:
     if depth > MAX_DEPTH:
         raise _unfit(path, f"nested over {MAX_DEPTH} levels deep, or within itself")
+    if type(obj) in _PLAIN:
+        return _checked(obj, path)
     scheduled = text_of(obj)
     if scheduled is not None:
         return scheduled
-    if type(obj) in _PLAIN:
-        return _checked(obj, path)
     if is_struct_value(obj):
         # Among several classes the fields must tell which one it is.
         declared = declared_as(annotation, type(obj))
@@ -136,6 +137,10 @@ def _struct(obj: Any, cls: Any, path: str, elide: bool, depth: int) -> Struct:
             continue
         value = getattr(obj, field.attribute)
         if elide and is_default(field, value):
+            continue
+        if type(value) in _AS_IT_IS:
+            # Most values need no path, which takes longer than all else of them.
+            struct[field.name] = value
             continue
         encoded = _value(
             value, field.annotation, child(path, field.name), elide, depth + 1

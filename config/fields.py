@@ -58,7 +58,8 @@ def is_struct(annotation: Any) -> bool:
     cls = class_of(annotation)
     if not isinstance(cls, type):
         return False
-    return dataclasses.is_dataclass(cls) or is_model(cls)
+    # A model's class takes long to say that it has not what a dataclass has.
+    return is_model(cls) or dataclasses.is_dataclass(cls)
 
 
 def class_of(annotation: Any) -> Any:
@@ -72,6 +73,8 @@ def class_of(annotation: Any) -> Any:
 
 def declared_as(annotation: Any, cls: type) -> Any:
     """Return what ``annotation`` calls ``cls``, ``Box[int]``, or else ``cls``."""
+    if annotation is cls:
+        return cls
     return next((m for m in members(annotation) if class_of(m) is cls), cls)
 
 
@@ -99,9 +102,15 @@ def fields_of(cls: type[Any]) -> Mapping[str, Field]:
     return _fields_of(named)
 
 
-def stored_fields(cls: type[Any]) -> list[Field]:
+def stored_fields(cls: type[Any]) -> tuple[Field, ...]:
     """Return the fields that instances keep, in order."""
-    return [field for field in fields_of(cls).values() if field.is_stored]
+    named: Any = cls
+    return _stored_fields(named)
+
+
+@cache
+def _stored_fields(cls: Any) -> tuple[Field, ...]:
+    return tuple(field for field in _fields_of(cls).values() if field.is_stored)
 
 
 @cache
