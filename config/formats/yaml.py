@@ -4,6 +4,7 @@ Dates stay text, and tags that would make objects are refused.
 """
 
 import io
+import re
 from typing import TYPE_CHECKING, Any
 
 from ..encode import to_plain
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
 
 MAX_MERGED = 100_000
 """Values that the merge keys (``<<``) of a file may stand for."""
+
+_PAIR = re.compile("[\ud800-\udbff][\udc00-\udfff]")
 
 _MERGE = "tag:yaml.org,2002:merge"
 
@@ -79,6 +82,7 @@ def _yaml() -> "YAML":
 
     Representer.add_representer(str, _quoted_if_odd)
     Constructor.add_constructor("tag:yaml.org,2002:timestamp", _as_text)
+    Constructor.add_constructor("tag:yaml.org,2002:str", _with_pairs)
     yaml = YAML(typ="safe", pure=True)
     yaml.Constructor = Constructor
     yaml.Representer = Representer
@@ -94,6 +98,19 @@ def _merged(node: Any) -> list[Any]:
     values = [value for key, value in node.value if key.tag == _MERGE]
     named = [value.value if value.id == "sequence" else [value] for value in values]
     return [one for some in named for one in some if one.id == "mapping"]
+
+
+def _with_pairs(constructor: Any, node: Any) -> str:
+    """Return a text in which the two halves of a character are that character.
+
+    JSON, which is YAML too, escapes an emoji as two.
+    """
+    text = str(constructor.construct_scalar(node))
+    return _PAIR.sub(lambda match: _one_character(match[0]), text)
+
+
+def _one_character(pair: str) -> str:
+    return pair.encode("utf-16", "surrogatepass").decode("utf-16")
 
 
 def _as_text(constructor: Any, node: Any) -> str:

@@ -1,3 +1,4 @@
+import json
 import pickle
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -237,3 +238,11 @@ def test_the_method_load_takes_overrides_where_the_function_does(
     Rate().dump(tmp_path / "c.json")
 
     assert Rate.load(tmp_path / "c.json", ["lr=0.5"]).lr == 0.5
+
+
+def test_a_character_that_json_escapes_as_two_is_one_in_yaml_too() -> None:
+    text = json.dumps({"name": "\U0001f600 \ud83d"})
+
+    read = loads(dict[str, Any], text, "yaml")
+
+    assert read == json.loads(text)
