@@ -135,8 +135,12 @@ class OptimizerAdaptor(Stepping):
 
         ``lr=None`` takes the groups' own learning rates.
         """
-        if module is not self._binding.module:
-            raise ValueError("this optimizer was bound to another module")
+        if not self._binding.is_of(module):
+            raise ValueError(
+                f"this optimizer was bound to another module than the "
+                f"{type(module).__name__} that was given; bind one to that module, or "
+                "give the module that it was bound to"
+            )
         self._follow_module()
         by_param = self._binding.by_param(grads)
         self._advance(by_param, None if lr is None else float(lr))

@@ -1,9 +1,11 @@
 """Binding: which parameters of a module an optimizer holds, by path and ID."""
 
+import copy
 from collections.abc import Mapping
 from typing import Any
 
 from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
 
 from ..config.user_warning import warn_user
 from ..core.state.identity import named_params
@@ -17,6 +19,12 @@ class Binding:
     def __init__(self, module: nn.Module) -> None:
         self.module: nn.Module | None = module
         self.params = _steppable(module)
+        for param in self.params:
+            if is_lazy(param.tensor):
+                raise ValueError(
+                    f"{param.path} has no shape yet (a lazy layer), so there is no "
+                    "state for it; run one batch through the module, then call bind"
+                )
         if not self.params:
             raise ValueError(
                 f"{type(module).__name__} has no floating parameter to optimize"
@@ -29,6 +37,25 @@ class Binding:
     def __getstate__(self) -> dict[str, Any]:
         # The module may hold what cannot be copied; the parameters are the optimizer's.
         return {**self.__dict__, "module": None, "_watch": None}
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> "Binding":
+        copied = memo[id(self)] = type(self).__new__(type(self))
+        vars(copied).update(copy.deepcopy(self.__getstate__(), memo))
+        # Who copies an optimizer beside its module has the copy of that in the memo.
+        copied.module = memo.get(id(self.module))
+        copied.watch()
+        return copied
+
+    def is_of(self, module: nn.Module) -> bool:
+        """Return whether ``module`` is the one that is held; a copy takes it over."""
+        if self.module is None and self._are_in(module):
+            self.module = module
+            self.watch()
+        return self.module is module
+
+    def _are_in(self, module: nn.Module) -> bool:
+        present = set[Tensor](module.parameters())
+        return all(p in present for p in self.known if p not in self.foreign)
 
     def path_of(self, tensor: Tensor, fallback: str = "a parameter") -> str:
         """Return the dotted path at which ``tensor`` was met."""
@@ -61,14 +88,36 @@ class Binding:
     def by_param(self, grads: Mapping[str, Tensor]) -> dict[Tensor, Tensor]:
         """Return gradients, given by ID or path, by parameter.
 
-        Raises KeyError for one that names no held parameter.
+        Raises KeyError for one that names no held parameter, ValueError for one of
+        another shape.
         """
         held = self.current()
         by_name = {p.id: p.tensor for p in held} | {p.path: p.tensor for p in held}
         unknown = [name for name in grads if name not in by_name]
         if unknown:
             raise KeyError(f"{unknown[0]!r} is no ID or path of a held parameter")
-        return {by_name[name]: grad for name, grad in grads.items()}
+        by_param: dict[Tensor, Tensor] = {
+            by_name[name]: grad for name, grad in grads.items()
+        }
+        for param, grad in by_param.items():
+            self._check_gradient(param, grad)
+        return by_param
+
+    def _check_gradient(self, param: Tensor, grad: object) -> None:
+        """Raise what autograd would: steps broadcast gradients of other shapes."""
+        if grad is None:
+            return
+        if not isinstance(grad, Tensor):
+            raise TypeError(
+                f"{self.path_of(param)}: found a {type(grad).__name__} as its "
+                "gradient, expected a tensor: torch.as_tensor(grad)"
+            )
+        if grad.shape != param.shape:
+            raise ValueError(
+                f"{self.path_of(param)}: its gradient has shape {tuple(grad.shape)}, "
+                f"expected {tuple(param.shape)}, that of the parameter; reshape or sum "
+                "it before"
+            )
 
     def is_unchanged(self) -> bool:
         """Return whether the module still has the held parameters where they stood."""

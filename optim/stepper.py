@@ -10,12 +10,13 @@ from torch import Tensor
 from .binding import Binding
 from .engines.arena import Arena, copied, has_form_of, is_plain
 from .engines.bucket import Bucket, Engine, Job, Unfit
-from .engines.entangled import overlaps_itself
+from .engines.entangled import Entanglement, overlaps_itself
 from .engines.generators import kept_generators
 from .engines.loop import Loop, follow, plain
 from .engines.plan import Plan, Planner
 from .engines.portions import StepFailed
 from .engines.recording import ImpureStepError, NotElementwise
+from .engines.state_fields import fields_of
 from .engines.step import Step
 from .simple import SimpleOptimizer
 
@@ -36,6 +37,7 @@ class Stepper:
         self.state_dtype = state_dtype
         self.path_of = binding.path_of
         self.planner = Planner(fused)
+        self.entanglement = Entanglement()
         self.plans: dict[int, Plan] = {}
         self._blanks: dict[tuple[Any, ...], Any] = {}
         self._arenas: dict[int, Arena] = {}
@@ -66,6 +68,11 @@ class Stepper:
             except (Unfit, NotElementwise):
                 jobs.append(self._job(bucket, grads, call, Loop()))
         return jobs
+
+    def computes_ahead(self, n_groups: int) -> bool:
+        """Return whether a group reads values before all jobs run, as far as known."""
+        plans = self.plans.values()
+        return len(plans) < n_groups or any([p.computes_ahead() for p in plans])  # noqa: C419  # a list is faster
 
     def _job(
         self,
@@ -236,11 +243,6 @@ class Stepper:
         return wide if differs and not param.is_complex() else None
 
 
-def fields_of(state: Any) -> dict[str, Any]:
-    """Return the fields of a state by name."""
-    return {name: getattr(state, name) for name in type(state).__dataclass_fields__}
-
-
 def settle(param: Tensor, stored: Stored) -> None:
     """Bring the tensors of a state to the parameter's device and memory format."""
     follow(stored, param.device)
@@ -277,18 +279,24 @@ def _blank(
         like = torch.empty_like(tensor, dtype=dtype, device="meta")
     else:
         like = torch.zeros_like(tensor, dtype=dtype)
-    try:
-        with torch.no_grad():
+    # The states that a run steps with are made later: these take no draws from it.
+    with torch.no_grad(), kept_generators(param.device):
+        try:
             state = simple.init(like)
-    except (ValueError, TypeError) as error:
-        raise type(error)(f"{path_of(param)}: {error}") from error
-    except Exception:
-        # What computes with values has to see some.
-        with torch.no_grad():
-            state = simple.init(torch.zeros_like(tensor, dtype=like.dtype))
+        except Exception:
+            # init() may read values, which meta tensors lack: it gets the parameter's.
+            state = _initial(simple, tensor.to(like.dtype, copy=True), path_of(param))
     if state is not None and not hasattr(type(state), "__dataclass_fields__"):
         raise TypeError(
             f"{type(simple).__qualname__}.init() returns a {type(state).__name__}, and "
             "a state is a Record (class MyState(burnish.Record): ...) or None"
         )
     return state
+
+
+def _initial(simple: SimpleOptimizer[Any], tensor: Tensor, path: str) -> Any:
+    """Return what `init` gives; what it raises says for which parameter."""
+    try:
+        return simple.init(tensor)
+    except (ValueError, TypeError) as error:
+        raise type(error)(f"{path}: {error}") from error

@@ -75,25 +75,39 @@ class Stepping(torch.optim.Optimizer):
             return
         is_probe = self._is_probe(grads)
         jobs: list[Job] = []
-        # Held until the jobs have run: some know of a clipped one only where it is.
-        clipped = self._clipped(grads)
-        for index, (own, scale, limit) in enumerate(clipped):
-            call = self._call(index, lr, scale, limit)
-            params = self.param_groups[index]["params"]
-            if is_probe:
-                self._stepper.initialize(index, params, own, self.state, call)
-                continue
-            jobs += self._stepper.jobs(index, params, own, self.state, call)
-        if len(jobs) > 1:  # those that may still raise go first
-            jobs.sort(key=lambda job: not isinstance(job, InTurn))
+        moved: list[Tensor] = []
+        in_turn = len(grads) > 1 and self._is_entangled(grads)
         try:
-            for job in jobs:
-                job()
+            for index, (own, scale, limit) in enumerate(self._clipped(grads)):
+                call = self._call(index, lr, scale, limit)
+                params = self.param_groups[index]["params"]
+                if is_probe:
+                    self._stepper.initialize(index, params, own, self.state, call)
+                    continue
+                jobs += self._stepper.jobs(index, params, own, self.state, call)
+                if in_turn:  # the next group is prepared from what this one writes
+                    _run(jobs)
+                    jobs = []
+                    pairs = zip(params, own, strict=True)
+                    moved += [param for param, grad in pairs if grad is not None]
+            _run(jobs)
         except StepFailed as failure:
-            failure.moved = [p for j in jobs if isinstance(j, InTurn) for p in j.moved]
+            failure.moved = moved + failure.moved
             raise
         if lr is None:
             self._advance_schedules()
+
+    def _is_entangled(self, grads: list[list[Tensor | None]]) -> bool:
+        """Return whether a group is prepared from what the step of another writes."""
+        # Jobs run in the order of the groups; only engines that read before are asked.
+        if not self._stepper.computes_ahead(len(grads)):
+            return False
+        params = [p for group in self.param_groups for p in group["params"]]
+        pairs = zip(params, chain.from_iterable(grads), strict=True)
+        held = [pair for pair in pairs if pair[1] is not None]
+        writable = [param for param, _ in held]
+        present: list[Any] = [grad for _, grad in held]
+        return self._stepper.entanglement.is_there(writable, present)
 
     def _explained(self, failure: StepFailed) -> BaseException:
         """Return what the author's step raised, with a note of where it was."""
@@ -254,6 +268,18 @@ class Stepping(torch.optim.Optimizer):
                 if moved is not tensor:
                     tensor.copy_(moved)
         self.is_training = to_train
+
+
+def _run(jobs: list[Job]) -> None:
+    """Run what was prepared, first what may still raise. Raises StepFailed."""
+    if len(jobs) > 1:
+        jobs.sort(key=lambda job: not isinstance(job, InTurn))
+    try:
+        for job in jobs:
+            job()
+    except StepFailed as failure:
+        failure.moved = [p for j in jobs if isinstance(j, InTurn) for p in j.moved]
+        raise
 
 
 def _from_author(traceback: TracebackType | None) -> TracebackType | None:

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from .bucket import Bucket, Engine
+from .state_fields import field_names, fields_of
 from .step import Step
 from .trace import Layout
 
@@ -79,11 +80,11 @@ def _random(numbers: torch.Generator, like: Tensor) -> Tensor:
 
 def _stored(step: Step, tensor: Tensor) -> dict[str, Any]:
     state = step.simple.init(tensor)
-    fields = {} if state is None else vars(state)
+    fields = {} if state is None else fields_of(state)
     return {
         name: value.clone() if isinstance(value, Tensor) else value
         for name, value in fields.items()
-        if value is not None and not name.startswith("_")
+        if value is not None
     }
 
 
@@ -93,9 +94,8 @@ def _tensors(stored: dict[str, Any]) -> dict[str, Tensor]:
 
 def _layout(step: Step, tensor: Tensor, stored: dict[str, Any]) -> Layout:
     state_type = type(step.simple.init(tensor)) if stored else None
-    fields = () if state_type is None else state_type.__dataclass_fields__
     names = tuple(_tensors(stored))
-    absent = {name: None for name in fields if name not in stored}
+    absent = {name: None for name in field_names(state_type) if name not in stored}
     return Layout(tensor, state_type, names, (tensor.dtype,) * (2 + len(names)), absent)
 
 

@@ -30,6 +30,7 @@ class Replay:
 
     name = "blocks"
     keeps_addresses = True
+    computes_ahead = False
 
     def __init__(self) -> None:
         self.pieces: list[_Piece] = []

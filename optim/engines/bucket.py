@@ -27,6 +27,8 @@ class Engine(Protocol):
     name: str
     keeps_addresses: bool
     """Whether it writes to where the states were when it was planned."""
+    computes_ahead: bool
+    """Whether `prepare` may read values, and not only the job that it returns."""
 
     def prepare(self, bucket: "Bucket", grads: list[Tensor], step: Step) -> Job:
         """Return what writes the step; change nothing yet.

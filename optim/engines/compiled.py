@@ -28,6 +28,7 @@ class Native:
 
     name = "compiled"
     keeps_addresses = True
+    computes_ahead = False
 
     def __init__(self) -> None:
         self.fallback = Replay()
@@ -54,9 +55,13 @@ class Native:
         constants = (ctypes.c_double * len(made.constants))(*made.constants)
         threads = torch.get_num_threads() if self.total > _PARALLEL else 1
 
+        # The table has addresses alone, and the caller may drop the gradients before.
+        gradients = [*grads]
+
         def job() -> None:
             run(self.address, len(self.table), constants, threads)
             bucket.commit(made.scalars)
+            gradients.clear()
 
         return job
 

@@ -1,4 +1,4 @@
-"""Parameters that share memory with others, or with gradients, of their group."""
+"""Parameters that share memory with others, or with gradients."""
 
 from collections.abc import Sequence
 
@@ -6,7 +6,49 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .arena import is_plain
+from .arena import is_dense, is_plain
+
+
+class Entanglement:
+    """Whether any parameters of several groups share memory, asked at each step."""
+
+    def __init__(self) -> None:
+        self._addresses: list[int] = []
+        self._starts = self._ends = self._sizes = np.empty(0, dtype=np.int64)
+        self._is_dense = True
+
+    def is_there(self, params: list[Tensor], grads: list[Tensor]) -> bool:
+        """Return whether a parameter shares memory with another, or with a gradient."""
+        try:
+            addresses = list(map(_address, params))
+            low = np.fromiter(map(_address, grads), np.int64, len(grads))
+        except RuntimeError:  # a sparse gradient, or a fake tensor, has no address
+            return bool(entangled(params, grads))
+        if addresses != self._addresses:
+            self._addresses = addresses
+            self._look_at(params)
+        if not self._is_dense:
+            return bool(entangled(params, grads))
+        starts, ends = self._starts, self._ends
+        if bool(np.any(ends[:-1] > starts[1:])):
+            return True
+        # A gradient overlaps the first parameter that ends behind its start, or none.
+        after = np.searchsorted(ends, low, side="right")
+        inside = np.flatnonzero(after < len(starts))
+        high = low + self._sizes
+        return bool(np.any(starts[after[inside]] < high[inside]))
+
+    def _look_at(self, params: list[Tensor]) -> None:
+        self._is_dense = all(map(is_dense, params))
+        starts = np.array(self._addresses, dtype=np.int64)
+        self._sizes = sizes = np.array([p.nbytes for p in params], dtype=np.int64)
+        order = np.argsort(starts, kind="stable")
+        # Nothing lies at 0: empty tensors, and those of the meta device.
+        order = order[(sizes[order] > 0) & (starts[order] > 0)]
+        self._starts, self._ends = starts[order], starts[order] + sizes[order]
+
+
+_address = Tensor.data_ptr
 
 
 def entangled(params: Sequence[Tensor], grads: Sequence[Tensor | None]) -> set[int]:

@@ -25,6 +25,7 @@ class Listwise:
 
     name = "foreach"
     keeps_addresses = False
+    computes_ahead = False
 
     def prepare(self, bucket: Bucket, grads: list[Tensor], step: Step) -> Job:
         """Return what writes the step; see `Engine`."""

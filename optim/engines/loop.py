@@ -10,6 +10,7 @@ from ...records.record import Record
 from .bucket import Bucket, Job
 from .portions import Portion, StepFailed, Write, job_of, memory_of
 from .recording import ImpureStepError
+from .state_fields import field_names, fields_of
 from .step import Step
 
 
@@ -18,6 +19,7 @@ class Loop:
 
     name = "loop"
     keeps_addresses = False
+    computes_ahead = True
 
     def prepare(self, bucket: Bucket, grads: list[Tensor], step: Step) -> Job:
         """Return what writes the step; see `Engine`. Raises StepFailed."""
@@ -32,10 +34,10 @@ def _computed(bucket: Bucket, i: int, grad: Tensor, step: Step) -> Write:
     """Return what writes the step of one parameter."""
     param, stored = bucket.params[i], bucket.states[i]
     tensor = plain(param)
-    grad = settled(grad, tensor)
     follow(stored, tensor.device)
     state = state_of(bucket.layout.state_type, stored)
     try:
+        grad = settled(grad, tensor)
         new, new_state = checked(step, tensor, grad, state)
     except Exception as error:
         raise StepFailed(param) from error
@@ -88,7 +90,10 @@ def follow(stored: dict[str, Any], device: torch.device) -> None:
 
 
 def settled(grad: Tensor, tensor: Tensor) -> Tensor:
-    """Return a gradient as ``tensor`` is: dense, real, of its dtype and device."""
+    """Return a gradient as ``tensor`` is: dense, real, of its dtype and device.
+
+    Raises ValueError for one of another shape, which a step would broadcast.
+    """
     grad = grad.detach()
     if grad.is_sparse or grad.layout is not torch.strided:
         grad = grad.to_dense()
@@ -96,6 +101,11 @@ def settled(grad: Tensor, tensor: Tensor) -> Tensor:
         grad = torch.view_as_real(grad.resolve_conj())
     if grad.dtype != tensor.dtype or grad.device != tensor.device:
         grad = grad.to(tensor.device, tensor.dtype)
+    if grad.shape != tensor.shape:
+        raise ValueError(
+            f"the gradient has shape {tuple(grad.shape)}, and the parameter has "
+            f"{tuple(tensor.shape)}; give a gradient of the parameter's shape"
+        )
     return grad
 
 
@@ -104,8 +114,7 @@ def state_of(state_type: type | None, stored: dict[str, Any]) -> Any:
     if state_type is None:
         return None
     state: Any = object.__new__(state_type)
-    names = state_type.__dataclass_fields__  # type: ignore[attr-defined]  # records are dataclasses
-    vars(state).update({name: stored.get(name) for name in names})
+    vars(state).update({name: stored.get(name) for name in field_names(state_type)})
     return state
 
 
@@ -149,7 +158,7 @@ def keep(stored: dict[str, Any], state: Any, tensor: Tensor) -> None:
     """Write a returned state into the stored one, in storage of its own."""
     if state is None:
         return
-    values = {k: v for k, v in vars(state).items() if not k.startswith("_")}
+    values = fields_of(state)
     ours = set(_homes(stored))
     for name, value in values.items():
         kept = stored.get(name)

@@ -15,6 +15,7 @@ from .loop import Loop, checked, plain, settled, state_of
 from .portions import StepFailed
 from .recording import ImpureStepError
 from .stacked import SIDE, Batched
+from .state_fields import field_names
 from .step import Step
 from .torch_fused import Fused
 from .trace import Layout
@@ -50,6 +51,10 @@ class Plan:
             and all(bucket.holds(states) for bucket in self.buckets)
             and (len(self.kinds) < 2 or not have_merged(self.kinds))
         )
+
+    def computes_ahead(self) -> bool:
+        """Return whether values are read before the job of another group has run."""
+        return any(bucket.engine.computes_ahead for bucket in self.buckets)
 
     def serves(self, step: Step, fused: bool | None) -> bool:
         """Return whether ``step`` would be planned to run on the same engines."""
@@ -242,13 +247,13 @@ class Planner:
             return
         i = min(range(len(bucket.params)), key=bucket.sizes.__getitem__)
         tensor = plain(bucket.params[i]).clone()
-        grad = settled(grads[i], tensor).clone()
         stored = {
             k: v.clone() if isinstance(v, Tensor) else v
             for k, v in bucket.states[i].items()
         }
         state = state_of(bucket.layout.state_type, stored)
         try:
+            grad = settled(grads[i], tensor).clone()
             with torch.no_grad():
                 checked(step, tensor, grad, state)
         except Exception as error:
@@ -287,8 +292,7 @@ def _layout(
     names = tuple(k for k, v in stored.items() if isinstance(v, Tensor))
     numbers = {k: v for k, v in stored.items() if isinstance(v, _NUMBERS)}
     dtypes = (param.dtype, grad.dtype, *(stored[name].dtype for name in names))
-    fields = () if state_type is None else state_type.__dataclass_fields__  # type: ignore[attr-defined]  # records are dataclasses
-    absent = {name: None for name in fields if name not in stored}
+    absent = {name: None for name in field_names(state_type) if name not in stored}
     return Layout(param, state_type, names, dtypes, absent), numbers
 
 

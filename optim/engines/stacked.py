@@ -22,6 +22,7 @@ class Batched:
 
     name = "stacked"
     keeps_addresses = False
+    computes_ahead = True
 
     def prepare(self, bucket: Bucket, grads: list[Tensor], step: Step) -> Job:
         """Return what writes the step; see `Engine`."""
@@ -40,12 +41,11 @@ def _computed(bucket: Bucket, grads: list[Tensor], step: Step, part: slice) -> W
     """Return what writes the step of a part of the bucket."""
     params = bucket.params[part]
     tensor = torch.stack([p.detach() for p in params])
-    grad = torch.stack(
-        [settled(g, p) for g, p in zip(grads[part], params, strict=True)]
-    )
     columns = [column[part] for column in bucket.columns]
     state = bucket.layout.state([torch.stack(c) for c in columns], bucket.scalars)
     try:
+        own = [settled(g, p) for g, p in zip(grads[part], params, strict=True)]
+        grad = torch.stack(own)
         new, new_state = checked(step, tensor, grad, state)
     except Exception as error:
         raise StepFailed(params[0]) from error

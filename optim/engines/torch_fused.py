@@ -24,6 +24,7 @@ class Fused:
 
     name = "torch_fused"
     keeps_addresses = False
+    computes_ahead = False
 
     def __init__(self, kernel: Kernel) -> None:
         self.kernel = kernel

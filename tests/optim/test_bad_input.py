@@ -444,3 +444,46 @@ def test_one_group_and_one_schedule_without_a_list_are_told() -> None:
     ):
         with pytest.raises(TypeError, match="made of a list of schedules"):
             composed()
+
+
+class Norms(Record):
+    direction: Tensor
+
+
+@dataclass(frozen=True, kw_only=True)
+class FromValues(SimpleOptimizer[Norms]):
+    """An optimizer whose first state follows from the values of the parameter."""
+
+    def init(self, tensor: Tensor) -> Norms:
+        array = tensor.numpy()
+        norm = float((array**2).sum()) ** 0.5
+        if norm == 0.0:
+            raise ValueError("no direction")
+        return Norms(torch.from_numpy(array / norm))
+
+    def step(
+        self, lr: float, tensor: Tensor, grad: Tensor, state: Norms
+    ) -> tuple[Tensor, Norms]:
+        return tensor - grad * state.direction * lr, state
+
+
+def test_a_first_state_may_follow_from_the_values_of_the_parameter() -> None:
+    net = plist(torch.full((4,), 2.0))
+
+    optimizer = FromValues().bind(net, lr=1.0)
+    net[0].grad = torch.ones(4)
+    optimizer.step()
+
+    assert torch.equal(net[0], torch.full((4,), 1.5))
+    with pytest.raises(ValueError, match=r"^0: no direction"):
+        FromValues().bind(plist(torch.zeros(4)), lr=1.0)
+
+
+def test_a_lazy_layer_is_refused_until_it_has_a_shape() -> None:
+    net = nn.Sequential(nn.LazyLinear(3))
+
+    with pytest.raises(ValueError, match=r"^0\.weight has no shape yet.*one batch"):
+        AdamW().bind(net, lr=0.1)
+
+    net(torch.ones(1, 2))
+    drive(AdamW().bind(net, lr=0.1), net, 1)

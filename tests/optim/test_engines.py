@@ -1,9 +1,10 @@
 """Every engine gives the loop's numbers, and takes only what it can."""
 
 import math
+import weakref
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 import torch
@@ -28,7 +29,17 @@ from burnish.optim.engines.step import Step
 from burnish.optim.engines.trace import Layout, trace
 from burnish.records import Record
 
-from .nets import Moments, Net, UserAdamW, distance, drive, engine_names, equal, plist
+from .nets import (
+    Moments,
+    Net,
+    UserAdamW,
+    distance,
+    drive,
+    engine_names,
+    equal,
+    plist,
+    set_grads,
+)
 
 
 class Pair(Record):
@@ -700,3 +711,68 @@ def test_masks_are_states_of_compiled_steps_and_whole_numbers_fall_back(
     assert equal(left, right)
     for a, b in zip(left.parameters(), right.parameters(), strict=True):
         assert torch.equal(adaptor.state[a]["seen"], loop.state[b]["seen"])
+
+
+class Hidden(Record):
+    unit: ClassVar[float] = 1.0
+    _mean: Tensor
+    _count: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Averaging(SimpleOptimizer[Hidden]):
+    """An optimizer whose state has private fields and a class variable."""
+
+    def init(self, tensor: Tensor) -> Hidden:
+        return Hidden(torch.zeros_like(tensor))
+
+    def step(
+        self, lr: float, tensor: Tensor, grad: Tensor, state: Hidden
+    ) -> tuple[Tensor, Hidden]:
+        mean = state._mean * 0.9 + grad * state.unit  # pyright: ignore[reportPrivateUsage]  # the point
+        count = state._count + 1  # pyright: ignore[reportPrivateUsage]  # the point
+        return tensor - mean * (lr / count), Hidden(mean, count)
+
+
+@pytest.mark.parametrize("fused", [None, True, False])
+def test_private_fields_of_a_state_are_stepped_and_stored_and_class_variables_not(
+    fused: bool | None,
+) -> None:
+    expected = plist(torch.ones(3))
+    mean = torch.zeros(3)
+    net, again = plist(torch.ones(3)), plist(torch.ones(3))
+    saved = b""
+    optimizer = Averaging().bind(net, lr=0.1, fused=fused)
+
+    for seed in (1, 2, 3):
+        set_grads(expected, seed)
+        mean = mean * 0.9 + expected[0].grad
+        expected[0].data -= mean * (0.1 / seed)
+        drive(optimizer, net, seed)
+        resumed = Averaging().bind(again, lr=0.1, fused=fused)
+        if saved:
+            resumed.load_record(saved)
+        drive(resumed, again, seed)
+        saved = resumed.save_record()
+
+    assert distance(net, expected) < 1e-6
+    assert equal(net, again)
+    assert sorted(optimizer.state[net[0]]) == ["_count", "_mean"]
+
+
+def test_a_compiled_job_keeps_the_gradients_that_it_was_prepared_with() -> None:
+    net = plist(torch.ones(5))
+    optimizer = Lion().bind(net, lr=0.1, fused=True)
+    drive(optimizer, net, 1)
+    (bucket,) = optimizer.plans()[0].buckets
+    assert bucket.engine.name == "compiled"
+    grads = [torch.ones(5)]
+    assert bucket.fits(grads)
+    gradient = weakref.ref(grads[0])
+
+    job = bucket.engine.prepare(bucket, grads, Step(Lion(), 0.1))
+    grads.clear()
+
+    assert gradient() is not None
+    job()
+    assert gradient() is None

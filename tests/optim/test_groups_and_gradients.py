@@ -1,5 +1,8 @@
 """Groups, clipping and gradients as values."""
 
+import copy
+import pickle
+import re
 from typing import Any
 
 import pytest
@@ -187,3 +190,98 @@ def test_clipped_gradients_live_until_every_group_is_stepped(
         drive(optimizer, net, 1, 2, 3)
 
     assert distance(*nets) < 1e-5
+
+
+@pytest.mark.parametrize("fused", [None, True, False])
+def test_groups_that_share_memory_are_stepped_one_after_the_other(
+    fused: bool | None,
+) -> None:
+    memory = [torch.linspace(-1, 1, 6) for _ in range(2)]
+    nets = [plist(m[:4], m[2:], torch.ones(3)) for m in memory]
+    ours = AdamW().bind(
+        nets[0], lr=0.1, groups=[Group("{1,2}", weight_decay=0.5)], fused=fused
+    )
+    first, *others = nets[1]
+    groups: list[dict[str, Any]] = [
+        {"params": [first]},
+        {"params": others, "weight_decay": 0.5},
+    ]
+    theirs = torch.optim.AdamW(groups, lr=0.1)
+
+    drive(ours, nets[0], 1, 2)
+    drive(theirs, nets[1], 1, 2)
+
+    assert distance(*nets) < 1e-6
+
+
+@pytest.mark.parametrize("fused", [None, True, False])
+def test_a_gradient_that_is_a_parameter_of_another_group_is_read_in_its_turn(
+    fused: bool | None,
+) -> None:
+    net = plist(torch.ones(4), torch.ones(4))
+    optimizer = SGD().bind(
+        net, lr=0.5, groups=[Group("1", weight_decay=0.0)], fused=fused
+    )
+    net[0].grad, net[1].grad = torch.ones(4), net[0].data
+
+    optimizer.step()
+
+    assert torch.equal(net[0], torch.full((4,), 0.5))
+    assert torch.equal(net[1], torch.full((4,), 0.75))
+
+
+@pytest.mark.parametrize("fused", [None, True, False])
+@pytest.mark.parametrize("shape", [(4,), (1, 4), (8, 1), (), (4, 8)])
+def test_gradients_of_another_shape_are_refused_by_path_and_nothing_is_stepped(
+    fused: bool | None, shape: tuple[int, ...]
+) -> None:
+    net = plist(torch.ones(8, 4))
+    optimizer = AdamW().bind(net, lr=0.1, fused=fused)
+    drive(optimizer, net, 1)
+    before = net[0].detach().clone()
+
+    with pytest.raises(ValueError, match=rf"^0: .*{re.escape(str(shape))}.*\(8, 4\)"):
+        optimizer.apply_gradients(0.1, net, {"0": torch.ones(shape)})
+
+    assert torch.equal(net[0], before)
+
+
+def test_gradients_that_are_no_tensors_are_refused_by_path() -> None:
+    net = plist(torch.ones(3))
+    grads: Any = {"0": [1.0, 2.0, 3.0]}
+
+    with pytest.raises(TypeError, match=r"^0: found a list as its gradient.*a tensor"):
+        AdamW().bind(net, lr=0.1).apply_gradients(0.1, net, grads)
+
+
+def test_a_gradient_given_another_shape_behind_autograd_is_refused_by_path() -> None:
+    net = plist(torch.ones(8, 4))
+    optimizer = AdamW().bind(net, lr=0.1)
+    set_grads(net, 1)
+    net[0].grad.data = torch.ones(4)
+
+    with pytest.raises(ValueError, match=r"shape \(4,\).*\(8, 4\)") as caught:
+        optimizer.step()
+
+    assert "for 0; nothing was changed" in caught.value.__notes__[0]
+    assert torch.equal(net[0], torch.ones(8, 4))
+
+
+def test_a_copy_of_module_and_optimizer_belongs_together_as_they_did() -> None:
+    net = layers()
+    optimizer = AdamW().bind(net, lr=0.1)
+    drive(optimizer, net, 1)
+
+    for other, copied in (
+        copy.deepcopy((net, optimizer)),
+        pickle.loads(pickle.dumps((net, optimizer))),
+    ):
+        grads = Gradients.from_backward(other(torch.ones(1, 8)).sum(), other)
+        assert copied.apply_gradients(0.1, other, grads) is other
+        with pytest.raises(ValueError, match="bound to another module"):
+            copied.apply_gradients(0.1, net, grads)
+        other[2] = torch.nn.Linear(16, 4)
+        before = other[2].weight.detach().clone()
+        with pytest.warns(RuntimeWarning, match=r"2\.weight, 2\.bias was replaced"):
+            drive(copied, other, 2)
+        assert not torch.equal(other[2].weight, before)
