@@ -17,6 +17,7 @@ from .fields import (
     is_sequence,
     is_struct,
     item_type,
+    literals,
     members,
 )
 from .literal import from_text
@@ -81,10 +82,12 @@ def _apply(annotation: Any, root: dict[str, Any], text: str, copies: set[int]) -
         names = parts(path)
     except ValueError as wrong:
         raise _problem("", f"override {shown(text)}: {wrong}") from None
-    cursor = _Cursor(root, "", annotation, "", copies)
+    owner = cursor = _Cursor(root, "", annotation, "", copies)
     for name in names:
-        cursor = cursor.enter(name)
-    cursor.container[cursor.key] = from_text(cursor.annotation, value, cursor.path)
+        owner, cursor = cursor, cursor.enter(name)
+    tree = from_text(cursor.annotation, value, cursor.path)
+    owner.check_tag(names[-1], tree)
+    cursor.container[cursor.key] = tree
 
 
 def _split(text: str) -> tuple[str, str, str]:
@@ -120,6 +123,23 @@ class _Cursor:
                 kind = item_type(member, key)
                 return self._at(value, key, kind, child(self.path, key))
         raise self._no_field(name)
+
+    def check_tag(self, name: str, value: Any) -> None:
+        """Raise ConfigError if ``value`` is the tag of another class than stands here.
+
+        Its other fields stand here already, and are not those of the other class.
+        """
+        tree = self.container[self.key]
+        structs = [m for m in members(self.annotation) if is_struct(m)]
+        if len(structs) < 2 or not isinstance(tree, Struct):
+            return
+        cls = struct_for(self.annotation, tree)
+        tagged = [one for one in structs if value in _tags(one, name)]
+        if tagged and cls not in tagged:
+            other, here = tagged[0].__name__, getattr(cls, "__name__", "")
+            message = f"{shown(value)} is of {other}, and a {here} stands here"
+            cure = f"{self.path or 'the file'}={other} puts that in its place"
+            raise _problem(child(self.path, name), f"{message}. First {cure}")
 
     def _value(self, name: str) -> Any:
         """Return what stands here, an empty struct or dict if nothing does."""
@@ -199,6 +219,13 @@ class _Cursor:
         known = fields_of(cls)
         hint = did_you_mean(name, known) or f" Its fields are: {', '.join(known)}."
         return _problem(path, f"unknown field for {cls.__name__}.{hint}")
+
+
+def _tags(cls: type, name: str) -> list[Any]:
+    """Return the values of the ``Literal`` that the field ``name`` of ``cls`` is."""
+    field = _field(cls, name)
+    kinds = () if field is None else members(field.annotation)
+    return [value for kind in kinds for value in literals(kind)]
 
 
 def _field(cls: type, name: str) -> Field | None:

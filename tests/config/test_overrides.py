@@ -455,3 +455,24 @@ def test_a_dataclass_whose_base_leaves_a_type_open_is_told_how_to_say_it() -> No
 
     with pytest.raises(TypeError, match=r"OptBox\.item: .*Annotate the field again"):
         load(OptBox, {"item": {}})
+
+
+class Big(Hparams):
+    kind: Literal["big"] = "big"
+    width: int = 4
+
+
+class Small(Hparams):
+    kind: Literal["small"] = "small"
+    width: int = 2
+
+
+class Tagged(Hparams):
+    net: Big | Small = Big()
+
+
+def test_a_tag_of_another_class_says_how_to_have_that_class() -> None:
+    with pytest.raises(ConfigError, match=r"net\.kind: 'small' is of Small.*net=Small"):
+        load(Tagged, None, ["net.kind=small"])
+    assert load(Tagged, None, ["net=Small", "net.kind=small"]).net == Small()
+    assert load(Tagged, {"net": {}}, ["net.kind=small"]).net == Small()
