@@ -478,19 +478,19 @@ def test_j11_an_optimizer_steps_the_restored_parameters_to_the_bit(
         net = Net(config.width)
         return State(0, net, make(net))
 
-    run = HyperState.load(Config, State, begin, checkpoint_dir=tmp_path)
+    run = HyperState.load(Config, State, initial, checkpoint_dir=tmp_path)
     train(run.state, 3)
     run.step()
     torch.rand(3)
 
-    again = HyperState.load(Config, State, begin, checkpoint_dir=tmp_path)
+    again = HyperState.load(Config, State, initial, checkpoint_dir=tmp_path)
     train(again.state, 3)
-    last = HyperState.load(Config, State, begin, checkpoint_dir=tmp_path)
+    last = HyperState.load(Config, State, initial, checkpoint_dir=tmp_path)
     train(last.state, 3)
 
     assert weights(again.state.net) == weights(last.state.net)
     assert weights(again.state.net) != weights(run.state.net)
-    again_run = HyperState.load(Config, State, begin, checkpoint_dir=tmp_path)
+    again_run = HyperState.load(Config, State, initial, checkpoint_dir=tmp_path)
     train(run.state, 3)
     assert weights(run.state.net) == weights(again.state.net)
     assert again_run.state.step == 3
