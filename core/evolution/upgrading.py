@@ -17,7 +17,7 @@ from ..errors import HyperparameterError
 from ..hyperparameters.declared_class import declared_class
 from ..hyperparameters.plain import CONTAINERS, KINDS, VERSION
 from ..hyperparameters.registry import NAME
-from ..hyperparameters.unstored import ALL, UNSTORED
+from ..hyperparameters.unstored import ALL, DEFAULTS, UNSTORED
 from ..state.places import Places
 from .tensor_rules import Table, apply_rule, new_path
 
@@ -125,7 +125,7 @@ def upgraded_node(
     return tree
 
 
-_NOTES = frozenset({UNSTORED, KINDS, CONTAINERS})
+_NOTES = frozenset({UNSTORED, DEFAULTS, KINDS, CONTAINERS})
 """Keys of hyperparameters under which something is said of arguments, by name."""
 
 

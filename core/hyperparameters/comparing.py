@@ -29,7 +29,7 @@ from .known_arguments import builder_of
 from .registry import NAME, class_named
 from .shown import shown
 from .signature import parameters_of, takes_any_name
-from .unstored import ALL, UNSTORED
+from .unstored import ALL, DEFAULTS, UNSTORED
 
 Node = Mapping[str, Any]
 
@@ -113,6 +113,8 @@ class Comparison:
         if name in theirs or name in ours:
             left, right = _side(stored, theirs, name), _side(own, ours, name)
             self._unstorable(left, right, where)
+        elif name in _defaults(stored) and name not in stored:
+            self._untouched(name, stored, own, where)
         elif cls is not None and not _takes(cls, name):
             self.unknown.append(
                 f"{where}: stored {shown(stored[name])}, and {cls.__qualname__} "
@@ -143,6 +145,14 @@ class Comparison:
         found = self.noted if is_replaced else self.differing
         tell = difference if stored is not DEFAULT else difference_from_default
         found.append(tell(path, stored, own))
+
+    def _untouched(self, name: str, stored: Node, own: Node, path: str) -> None:
+        """Compare a default that is no plain data, and that may be another today."""
+        left, right = _defaults(stored)[name], _defaults(own).get(name)
+        if right is not None or name in own:
+            named = own.get(name) if right is None else Named(right)
+            if named != Named(left):
+                self.differing.append(difference(path, Named(left), named))
 
     def _value(self, stored: Any, own: Any, path: str, found: list[str]) -> None:
         if isinstance(stored, Mapping) and isinstance(own, Mapping):
@@ -192,6 +202,11 @@ def _unstored(node: Node) -> Node:
     return found if isinstance(found, Mapping) else {}
 
 
+def _defaults(node: Node) -> Node:
+    found = node.get(DEFAULTS, {})
+    return found if isinstance(found, Mapping) else {}
+
+
 def _side(node: Node, unstored: Node, name: str) -> Any:
     return Named(unstored[name]) if name in unstored else node.get(name, DEFAULT)
 
@@ -226,6 +241,7 @@ def _names(stored: Node, own: Node, cls: type[nn.Module] | None) -> list[str]:
         *_arguments_in(own, cls),
         *_unstored(stored),
         *_unstored(own),
+        *_defaults(stored),
     ]
     if plain.CONTAINERS in stored and plain.CONTAINERS in own:
         names.append(plain.CONTAINERS)

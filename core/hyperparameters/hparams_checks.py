@@ -11,7 +11,7 @@ from ..errors import HyperparameterError
 from . import plain
 from .shown import shown
 from .signature import VARIADIC, parameters_of, takes_any_name
-from .unstored import ALL, UNSTORED
+from .unstored import ALL, DEFAULTS, UNSTORED, named_default
 
 
 def check_no_argument(
@@ -63,6 +63,25 @@ def check_stored(cls: type[nn.Module], node: Mapping[str, Any], path: str) -> No
             raise HyperparameterError(
                 join(path, f"{argument!s:.60}"),
                 f"this {name} was built with {what!s:.200} here, which no file holds",
+            )
+
+
+def check_defaults(cls: type[nn.Module], node: Mapping[str, Any], path: str) -> None:
+    """Raise for a default that no file holds, and that is another one today."""
+    stored: Any = node.get(DEFAULTS, {})
+    if not isinstance(stored, Mapping):
+        where = join(path, DEFAULTS)
+        raise HyperparameterError(where, f"expected a dict, found {shown(stored)}")
+    for name, was in stored.items():
+        parameter = parameters_of(cls).get(name)
+        if parameter is None or name in node or parameter.default is Parameter.empty:
+            continue
+        now = named_default(parameter.default) or shown(parameter.default)
+        if now != was:
+            raise HyperparameterError(
+                join(path, f"{name!s:.60}"),
+                f"this {cls.__qualname__} was built with its default, which was "
+                f"{was!s:.200} and is {now:.200} today, and no file holds such a value",
             )
 
 

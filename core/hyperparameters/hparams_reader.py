@@ -18,7 +18,12 @@ from ..errors import HyperparameterError
 from ..evolution.upgrading import upgraded_node
 from . import plain
 from .containers import containers_of, declared_container
-from .hparams_checks import check_complete, check_no_argument, check_stored
+from .hparams_checks import (
+    check_complete,
+    check_defaults,
+    check_no_argument,
+    check_stored,
+)
 from .hparams_plan import Container, Partial, Passed, Plan, Ref, Struct, has_plans
 from .kinds import Kinded, declared_hint, kinds_of, range_of, with_kind
 from .known_arguments import builder_of
@@ -62,6 +67,7 @@ class Planner:
             return self._for_builder(cls, node, path, depth)
         parameters, hints = parameters_of(cls), plain.hints_of(cls)
         check_stored(cls, node, path)
+        check_defaults(cls, node, path)
         containers, kinds = containers_of(node, path), kinds_of(node, path)
         found: dict[str, Any] = {}
         for name, value in node.items():

@@ -25,7 +25,15 @@ from .registry import class_named, names_of
 from .shown import shown
 from .signature import VARIADIC, parameters_of
 from .torch_layers import Template, Values
-from .unstored import ALL, NOT_CAPTURED, NOT_NOTED, UNSTORED, description
+from .unstored import (
+    ALL,
+    DEFAULTS,
+    NOT_CAPTURED,
+    NOT_NOTED,
+    UNSTORED,
+    description,
+    named_default,
+)
 
 
 class Writer:
@@ -109,6 +117,7 @@ class Writer:
         containers: dict[str, str] = {}
         kinds: dict[str, Any] = {}
         unstored: dict[str, str] = {}
+        defaults: dict[str, str] = {}
         for name, value in arguments.items():
             parameter = parameters.get(name)
             kind = Parameter.KEYWORD_ONLY if parameter is None else parameter.kind
@@ -129,13 +138,16 @@ class Writer:
                     kinds |= {name: [None, specs]} if specs else {}
                 elif not is_default:
                     unstored[name] = description(value)
+                elif self.partial and (default := named_default(value)):
+                    defaults[name] = default
                 continue
             node[name] = told
             if type(value) in plain.CONTAINERS_OF_TORCH and plain.REF not in told:
                 containers[name] = type(value).__name__
             if what is not None:
                 kinds[name] = what
-        notes = {plain.CONTAINERS: containers, plain.KINDS: kinds, UNSTORED: unstored}
+        notes = {plain.CONTAINERS: containers, plain.KINDS: kinds}
+        notes |= {UNSTORED: unstored, DEFAULTS: defaults}
         return node | {key: note for key, note in notes.items() if note}
 
     def _argument(self, value: Any, kind: Any, hint: Any, path: str, depth: int) -> Any:

@@ -15,7 +15,7 @@ from .hparams_plan import Passed
 from .known_arguments import builder_of
 from .shown import shown
 from .signature import parameters_of
-from .unstored import ALL, UNSTORED
+from .unstored import ALL, DEFAULTS, UNSTORED
 
 
 def arguments_by_name(
@@ -50,7 +50,7 @@ def laid_over(
     }
     notes: dict[str, Any] = {
         key: {k: v for k, v in _mapping(node, key).items() if k not in arguments}
-        for key in (UNSTORED, plain.CONTAINERS, plain.KINDS)
+        for key in (UNSTORED, DEFAULTS, plain.CONTAINERS, plain.KINDS)
     }
     if version_of(cls):
         notes[plain.VERSION] = version_of(cls)

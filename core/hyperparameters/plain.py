@@ -26,7 +26,7 @@ from ...config.versioned import Versioned
 from .by_class import by_class
 from .shown import shown
 from .signature import parameters_of
-from .unstored import UNSTORED
+from .unstored import DEFAULTS, UNSTORED
 
 REF, CLASS, TENSOR, CONTAINERS = "__ref__", "__class__", "__tensor__", "__containers__"
 CHILDREN, VERSION, SAVE, KINDS = "__children__", "__version__", "__save__", "__kinds__"
@@ -48,7 +48,7 @@ ORIGIN = "_burnish_blueprint"
 
 OWN = frozenset(
     {"__module__", "__name__", "__registered__", CONTAINERS, KINDS, CHILDREN}
-    | {VERSION, SAVE, UNSTORED, BLUEPRINT, CHANGED}
+    | {VERSION, SAVE, UNSTORED, DEFAULTS, BLUEPRINT, CHANGED}
 )
 """Keys of a module's hyperparameters that are no argument."""
 

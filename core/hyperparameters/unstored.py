@@ -5,6 +5,9 @@ import functools
 UNSTORED = "__unstored__"
 """The key of the arguments that were no plain data, by name, with what they were."""
 
+DEFAULTS = "__defaults__"
+"""The key of arguments that were an untouched default and no plain data, by name."""
+
 ALL = "*"
 """The name of all arguments together, where nothing tells one from another."""
 
@@ -30,3 +33,17 @@ def description(value: object) -> str:
     if isinstance(described, str):
         return described
     return f"an object of {type(value).__module__}.{type(value).__qualname__}"[:200]
+
+
+def named_default(value: object) -> str | None:
+    """Return what an untouched default was, if another may be told from it by name.
+
+    The module of a function is left out: it may move and stay the same function.
+    """
+    if isinstance(value, functools.partial):
+        name = named_default(value.func)
+        return None if name is None else f"a partial of {name}"
+    if not callable(value):
+        return None
+    name = getattr(value, "__name__", None)
+    return name[:200] if isinstance(name, str) else None

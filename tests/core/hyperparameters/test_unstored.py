@@ -15,6 +15,7 @@ from pydantic import computed_field
 from torch import nn
 from torch.nn import functional
 
+import burnish
 from burnish import from_hyperparameters, get_hparams, module, open_record
 from burnish.config import Hparams
 from burnish.core.errors import HyperparameterError
@@ -54,6 +55,41 @@ def test_an_untouched_default_that_is_no_plain_data_needs_no_storing() -> None:
     assert built.fc.weight.equal(net.fc.weight)
     again: Any = from_hyperparameters(net.hparams)
     assert again.fc.in_features == 5
+
+
+def activated(default: Any, name: str = "tests/activated") -> Any:
+    class Activated(burnish.Module, name=name):
+        def __init__(self, width: int = 2, act: Any = default) -> None:
+            super().__init__()
+            self.fc, self.act = nn.Linear(width, 1), act
+
+    return Activated
+
+
+def test_a_default_that_no_file_holds_and_that_became_another_is_told() -> None:
+    data = activated(torch.relu)(3).save_record()
+    changed = activated(torch.tanh)
+
+    with pytest.raises(RecordMismatchError, match=r"act: .*was relu and is tanh today"):
+        changed.from_record(data)
+    with pytest.raises(RecordMismatchError, match=r"act: stored relu, .* has tanh"):
+        changed(3).load_record(data)
+
+    assert changed.from_record(data, act=torch.relu).act is torch.relu
+
+
+@pytest.mark.parametrize("default", [torch.relu, print, lambda x: x, sys.stdout])
+def test_a_default_that_no_file_holds_and_that_stayed_is_nothing_to_tell(
+    default: Any,
+) -> None:
+    data = activated(default)(3).save_record()
+    same = activated(default)
+
+    new = same.from_record(data)
+    report = same(3).load_record(data)
+
+    assert new.act is default
+    assert report.changed == []
 
 
 def test_what_no_file_holds_is_named_in_the_metadata_and_in_the_later_error() -> None:
