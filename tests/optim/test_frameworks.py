@@ -333,6 +333,8 @@ def test_accelerate_steps_an_adaptor_as_the_optimizer_of_torch(
     assert distance(left, right) <= 2e-6
 
 
+# StepLR sets a rate beside the optimizer's own schedule, which is warned of.
+@pytest.mark.filterwarnings("ignore:group 0. its learning rate was set")
 @pytest.mark.parametrize("make", [ours, many_groups, own_schedule])
 def test_a_state_saved_by_accelerate_goes_on_to_the_bit(
     accelerator: Any, make: Build, tmp_path: Path
