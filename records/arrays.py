@@ -4,6 +4,9 @@ from typing import Any
 
 import torch
 
+from .dtypes import BY_NAME
+from .errors import RecordError
+
 
 def tensor_of_array(array: Any, path: str) -> torch.Tensor:
     """Return a copy; TypeError for what comes back without its mask or precision."""
@@ -22,3 +25,25 @@ def tensor_of_array(array: Any, path: str) -> torch.Tensor:
     except TypeError as error:
         message = f"{path}: an array of dtype {array.dtype} has no dtype of torch"
         raise TypeError(message) from error
+
+
+def array_of_tensor(tensor: torch.Tensor, path: str) -> Any:
+    """Return the values as an array, shared with ``tensor`` if it is on the CPU.
+
+    RecordError for a dtype that numpy does not have.
+    """
+    if tensor.dtype in WITHOUT_ARRAYS:
+        raise RecordError(
+            f"{path}: found {tensor.dtype}, which numpy does not have, expected values "
+            "of an array. Take them as a tensor from the entries of the opened record, "
+            "and store the array with another precision, or keep= it."
+        )
+    return tensor.cpu().numpy()
+
+
+WITHOUT_ARRAYS = frozenset(
+    dtype
+    for name, dtype in BY_NAME.items()
+    if name in ("bfloat16", "complex32") or name.startswith("float8")
+)
+"""The dtypes of files that numpy does not have."""

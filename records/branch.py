@@ -12,6 +12,7 @@ from collections.abc import (
 from typing import TYPE_CHECKING, Any, NoReturn, cast
 
 from ..config.path import did_you_mean
+from .arrays import array_of_tensor
 from .entry import Entry
 from .tree import Node, decode, tag_of
 
@@ -120,6 +121,9 @@ class Branch(ReadByName):
         return self._value(self._index[key], key)
 
     def __getattr__(self, name: str) -> Any:
+        if "_index" not in self.__dict__:
+            # A copy begins empty, and is asked for methods that it may have.
+            raise AttributeError(name)
         if name.startswith("__") or name not in self._index:
             hint = did_you_mean(name, self._index)
             raise AttributeError(f"nothing is stored at {name!r}{self._there()}{hint}")
@@ -188,10 +192,12 @@ def index_of(entries: Sequence[Entry], tree: Node, *, typed: bool) -> dict[str, 
 
 def leaf_value(entries: list[Entry], tag: str, number: int) -> object:
     """Return entry ``number`` as the tensor, array or bytes that its tag says."""
-    tensor = entries[number].tensor()
-    if tag == "$bytes":
-        return tensor.numpy().tobytes()
-    return tensor.numpy() if tag == "$array" else tensor
+    entry = entries[number]
+    tensor = entry.tensor()
+    if tag == "$tensor":
+        return tensor
+    array = array_of_tensor(tensor, entry.path)
+    return array.tobytes() if tag == "$bytes" else array
 
 
 def split(path: str) -> list[str]:

@@ -10,7 +10,7 @@ from .errors import RecordFormatError
 
 MEMORY_FORMATS = {"channels_last": 4, "channels_last_3d": 5}
 """Names of memory formats, and how many dimensions a tensor in one has."""
-_MOST_DIMENSIONS = 64
+MOST_DIMENSIONS = 64
 
 
 class Table(dict[str, list[Any]]):
@@ -50,7 +50,7 @@ def is_shape(shape: object) -> TypeGuard[list[int]]:
     """Return whether ``shape`` is a list of sizes."""
     return (
         isinstance(shape, list)
-        and len(shape) <= _MOST_DIMENSIONS
+        and len(shape) <= MOST_DIMENSIONS
         and all(is_size(size) for size in shape)
     )
 
@@ -75,14 +75,14 @@ def are_sizes(sizes: list[Any]) -> bool:
 def _are_shapes(shapes: list[Any]) -> bool:
     return (
         set(map(type, shapes)) <= {list}
-        and max(map(len, shapes), default=0) <= _MOST_DIMENSIONS
+        and max(map(len, shapes), default=0) <= MOST_DIMENSIONS
         and are_sizes(list(chain.from_iterable(shapes)))
     )
 
 
 def _are_ids(ids: list[Any]) -> bool:
     some = [i for i in ids if i is not None]
-    return set(map(type, some)) <= {str} and all(map(ParamId.is_valid, some))
+    return set(map(type, some)) <= {str, ParamId} and ParamId.are_valid(some)
 
 
 def _is_id(value: object) -> bool:

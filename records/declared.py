@@ -4,9 +4,11 @@ Nothing is saved that its class could not load: the reader itself decides.
 """
 
 import dataclasses
+import enum
 import typing
 from collections import defaultdict
 from collections.abc import Mapping
+from itertools import zip_longest
 from typing import Any
 
 import torch
@@ -18,7 +20,7 @@ from .entry import Entry
 from .errors import RecordMismatchError
 from .flat import FlatRecord
 from .record import Record
-from .tree import Node, escape
+from .tree import UNDECLARED_ENUM, Node, escape
 
 
 def hints_of(cls: type[Record]) -> dict[str, Any]:
@@ -91,9 +93,12 @@ class Declared:
         if type(value) is hint and (hint in _PLAIN or isinstance(value, Record)):
             # The fields of a record were checked when it was encoded.
             return
-        if hint is Any or (hint is torch.Tensor and isinstance(value, torch.Tensor)):
+        if hint is torch.Tensor and isinstance(value, torch.Tensor):
             return
         where = join(path, name)
+        if hint is Any:
+            _check_enums(value, None, where)
+            return
         args = typing.get_args(hint)
         kind = typing.get_origin(hint)
         if kind is list and type(value) is list and isinstance(node, list):
@@ -112,8 +117,9 @@ class Declared:
         try:
             again = value_of(hint, node, flat, "record", path)
         except RecordMismatchError as error:
-            problem = "; ".join(error.problems)
+            problem = "; ".join(text.removesuffix(".") for text in error.problems)
             raise TypeError(f"{problem}, as its field declares") from None
+        _check_enums(value, again, path)
         is_frozen = isinstance(value, nn.Parameter) and not value.requires_grad
         if isinstance(again, nn.Parameter) and is_frozen:
             raise TypeError(
@@ -127,6 +133,24 @@ class Declared:
             raise TypeError(
                 f"{path}: the factory of a defaultdict cannot be stored; declare a dict"
             )
+
+
+def _check_enums(value: object, again: object, path: str) -> None:
+    """Raise TypeError for a member in ``value`` that is none in what is read ``again``.
+
+    There are such below fields that declare nothing, as ``Any`` and ``list`` do.
+    """
+    if isinstance(value, enum.Enum):
+        if type(again) is not type(value):
+            raise TypeError(f"{path}: {value!r} {UNDECLARED_ENUM}")
+    elif isinstance(value, Mapping):
+        items = again if isinstance(again, Mapping) else {}
+        for key, item in value.items():
+            _check_enums(item, items.get(key), join(path, escape(key)))
+    elif isinstance(value, list | tuple):
+        rest = again if isinstance(again, list | tuple) else ()
+        for i, (item, other) in enumerate(zip_longest(value, rest)):
+            _check_enums(item, other, join(path, i))
 
 
 _PLAIN = frozenset({torch.Tensor, bool, int, float, str, bytes, type(None)})

@@ -53,6 +53,15 @@ class ParamId(str):
         return [cls(text[i : i + 13]) for i in range(0, 16 * count, 16)]
 
     @staticmethod
+    def are_valid(texts: "list[str]") -> bool:
+        """Return whether `draw` could have returned each of ``texts``."""
+        return (
+            set(map(len, texts)) <= {13}
+            and _DIGITS.issuperset("".join(texts))
+            and {text[12] for text in texts} <= set(_LAST)
+        )
+
+    @staticmethod
     def is_valid(text: str) -> bool:
         """Return whether ``text`` is what `draw` could have returned."""
         return len(text) == 13 and text[12] in _LAST and _DIGITS.issuperset(text)

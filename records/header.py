@@ -12,7 +12,6 @@ import torch
 
 from .columns import (
     COLUMNS,
-    MEMORY_FORMATS,
     SHARED,
     Column,
     Table,
@@ -22,6 +21,7 @@ from .dtypes import BY_NAME, NAME_OF
 from .entry import Entry, ParamId
 from .errors import RecordError, RecordFormatError
 from .flat import FlatRecord
+from .header_checks import check_arrays, check_columns, check_memory_formats
 from .metadata import check_metadata
 from .names import check_names
 from .tree import DEEPEST, LEAVES, Encoder, Node, decode, tag_of
@@ -59,7 +59,7 @@ def header_of(record: FlatRecord, dtypes: Sequence[torch.dtype]) -> Plain:
     Raises `RecordError` for what its own reader would refuse.
     """
     entries = record.entries()
-    encoder = Encoder()
+    encoder = Encoder(is_declared=False)
     metadata = encoder.encode(record.metadata, "metadata")
     if encoder.entries:
         raise RecordError(
@@ -67,7 +67,7 @@ def header_of(record: FlatRecord, dtypes: Sequence[torch.dtype]) -> Plain:
             "number as tensor.item(); a tensor, an array or bytes as a field of a "
             "record"
         )
-    plain = {
+    plain: Plain = {
         "kind": "record" if record.is_typed else "module",
         "type": record.type_name,
         "metadata": metadata,
@@ -87,12 +87,14 @@ def header_of(record: FlatRecord, dtypes: Sequence[torch.dtype]) -> Plain:
     }
     try:
         check_names(entries, "record")
+        check_columns(plain["tensors"], entries)
         check_metadata(record.metadata, "record")
         check_tree(record.tree, len(entries), is_typed=record.is_typed)
     except RecordFormatError as error:
         raise RecordError(f"cannot be stored: {error.found}. {error.cure}") from None
     except ValueError as error:
         raise RecordError(f"plain data that cannot be stored: {error}") from error
+    check_arrays(record, dtypes)
     return plain
 
 
@@ -244,10 +246,9 @@ def _add_sparse(entries: list[Entry], table: Table, file: str) -> None:
             entry = entries[number]
             if column == "ties":
                 entry.ties = tuple(value)
-            elif MEMORY_FORMATS[value] == len(entry.shape):
-                entry.memory_format = value
             else:
-                raise RecordFormatError(file, f"memory format of {entry.path!r:.80}")
+                entry.memory_format = value
+    check_memory_formats(table["memory_format"], entries, file)
 
 
 def _names_of(dtypes: Sequence[torch.dtype], entries: Sequence[Entry]) -> list[str]:

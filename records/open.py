@@ -150,10 +150,12 @@ def _check_dtype(dtype: object) -> None:
     try:
         Precision(param=dtype)  # type: ignore[arg-type]  # users pass anything
     except ValueError as error:
+        is_floating = isinstance(dtype, torch.dtype) and dtype.is_floating_point
+        reason = ", which has no values of whole bytes" if is_floating else ""
         raise ValueError(
             f"dtype is a floating dtype of torch, one of {', '.join(NAMED)}, or "
-            f"'stored' for the file's own, got {dtype!r:.60}. Left out, tensors get "
-            "the dtypes of the module that they are loaded into."
+            f"'stored' for the file's own, got {dtype!r:.60}{reason}. Left out, "
+            "tensors get the dtypes of the module that they are loaded into."
         ) from error
 
 

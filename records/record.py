@@ -49,11 +49,7 @@ class Record:
                 f"{cls.__qualname__}: a field called {taken[0]!r} would hide what "
                 "records have of that name; give it another name"
             )
-        dataclasses.dataclass(eq=False, repr=False)(cls)
-        # A default left on the class would hide a field that is still in the file.
-        for name in cls.__dataclass_fields__:
-            if name in cls.__dict__:
-                delattr(cls, name)
+        _make_dataclass(cls)
 
     def fields(self) -> dict[str, Any]:
         """Return the declared fields and their values, in order of declaration."""
@@ -209,6 +205,26 @@ class Record:
 
         return show_fields(type(self).__qualname__, self.fields())
 
+
+def _make_dataclass(cls: type[Record]) -> None:
+    """Turn ``cls`` into a dataclass whose fields are what its instances have."""
+    dataclasses.dataclass(eq=False, repr=False)(cls)
+    # Dataclasses list class variables too, which belong to no instance.
+    cls.__dataclass_fields__ = {
+        name: field
+        for name, field in cls.__dataclass_fields__.items()
+        if getattr(field, "_field_type", None) is not _CLASS_VARIABLE
+    }
+    # A default left on the class would hide a field that is still in the file.
+    for field in dataclasses.fields(cls):
+        if field.name in cls.__dict__:
+            delattr(cls, field.name)
+
+
+# Nothing public tells a ClassVar from an InitVar, which subclasses have to know.
+_CLASS_VARIABLE: object = getattr(dataclasses, "_FIELD_CLASSVAR", None)
+
+_make_dataclass(Record)
 
 _TAKEN = frozenset(
     {name for name in vars(Record) if not name.startswith("__")}

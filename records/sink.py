@@ -114,6 +114,12 @@ def write_over(sink: Sink, offset: int, buffer: bytes) -> None:
 @contextmanager
 def open_sink(file: File) -> Generator[Sink]:
     """Open ``file`` for writing; a path appears whole at the end or stays as it was."""
+    if isinstance(file, str) and "://" in file:
+        raise ValueError(
+            f"{file}: a record is written to a path of this machine, or to a binary "
+            "file that is open. Open the URL for writing (with fsspec.open(url, 'wb') "
+            "as file), and save to that file."
+        )
     if isinstance(file, str | os.PathLike):
         with replacement(file) as fd:
             yield FileSink(fd)
@@ -124,5 +130,6 @@ def open_sink(file: File) -> Generator[Sink]:
     else:
         raise TypeError(
             "a record is written to a path or to a binary file that is open, got "
-            f"{file!r:.80}; os.fsdecode makes a path of bytes"
+            f"{file!r:.80}"
+            + ("; os.fsdecode makes a path of bytes" if isinstance(file, bytes) else "")
         )

@@ -45,6 +45,10 @@ class Source(Protocol):
         ...
 
 
+class ClosedFileError(ValueError):
+    """A read after the file was closed, which says nothing of what the file holds."""
+
+
 class Maps:
     """The sources that one load reads, each mapped once, and for this load alone.
 
@@ -112,9 +116,18 @@ class FileSource:
         """Let go of the file; views that were returned stay valid."""
         self._file.close()
 
+    def __getstate__(self) -> None:
+        raise TypeError(
+            f"{self.name}: a file that is open can be neither pickled nor copied. "
+            "Pickle or copy the whole record, or a tensor of it, or open the file "
+            "again there."
+        )
+
     def _open_fd(self) -> int:
         if not self._file.is_open:
-            raise ValueError(f"{self.name} is closed; read what you need before that")
+            raise ClosedFileError(
+                f"{self.name} is closed; read what you need before that"
+            )
         return self._file.fd
 
 
@@ -190,6 +203,10 @@ class StreamSource:
         pieces = bytearray()
         # The place in the file is the file object's: one thread at a time moves it.
         with self._lock:
+            if self._file.closed:
+                raise ClosedFileError(
+                    f"{self.name} was closed; read what you need before that"
+                )
             self._file.seek(self.start + offset)
             while len(pieces) < count:
                 piece = self._file.read(count - len(pieces))

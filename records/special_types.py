@@ -1,5 +1,6 @@
 """Types that fields may declare, and that plain data has to be made into."""
 
+import math
 from collections import Counter, OrderedDict, defaultdict
 from collections.abc import Callable
 from functools import partial
@@ -16,8 +17,31 @@ MAKERS: dict[Any, Callable[[Any], Any]] = {
 """Tuples and dicts that a field may declare, and what makes them of plain ones."""
 
 
-def numpy_scalar(hint: Any, value: Any) -> Any:
-    """Return a number as the scalar that is declared, or as it is."""
+def numpy_scalar(hint: Any, value: bool | int | float) -> Any:
+    """Return a number as the scalar that is declared; itself if that cannot hold it.
+
+    A float becomes the nearest one of the declared precision.
+    """
     import numpy as np
 
-    return hint(value) if issubclass(hint, np.generic) else value
+    if not issubclass(hint, np.generic):
+        return value
+    if isinstance(value, bool) != issubclass(hint, np.bool_):
+        return value
+    try:
+        with np.errstate(over="ignore"):
+            scalar = hint(value)
+    except (TypeError, ValueError, OverflowError):
+        return value
+    if isinstance(value, float) and isinstance(scalar, np.floating):
+        return scalar if np.isinf(scalar) == math.isinf(value) else value
+    return scalar if scalar.item() == value else value
+
+
+def exact_float(value: int) -> float | None:
+    """Return the float that is ``value``; None if no float is."""
+    try:
+        number = float(value)
+    except OverflowError:
+        return None
+    return number if number == value else None

@@ -35,7 +35,7 @@ def record_of_state_dict(state_dict: Mapping[str, Any]) -> FlatRecord:
             "burnish.open_record(file)."
         )
     _refuse_checkpoint(state_dict)
-    encoder, extra = Encoder(), dict[str, Node]()
+    encoder, extra = Encoder(is_declared=False), dict[str, Node]()
     ties: Ties[Entry] = Ties()
     entries: list[Entry] = []
     for path, value in state_dict.items():

@@ -12,7 +12,7 @@ from .flat import FlatRecord
 from .formats.stored import Stored
 from .header import Plain, record_of
 from .sink import Buffer
-from .source import Maps, MemorySource, Source
+from .source import ClosedFileError, Maps, MemorySource, Source
 
 if TYPE_CHECKING:
     from .format import Format
@@ -83,7 +83,7 @@ class Decoded:
         file = self.source.name
         try:
             data = memoryview(self.decoder(self.row)).cast("B")
-        except (RecordError, OSError):
+        except (RecordError, OSError, ClosedFileError):
             raise
         # What damaged bytes lead a format to is up to its author.
         except Exception as error:

@@ -52,7 +52,7 @@ def recorder_of_suffix(file: str) -> "Recorder":
             f"{stem + '.safetensors'!r} for other libraries. A file of torch is what "
             "torch.save(record.to_state_dict(), file) writes."
         )
-    if name == "mpk.zst":
+    if name == "mpk.zst" and codec is None:
         return Recorder("mpk", "zst")
     return Recorder(name, codec)
 

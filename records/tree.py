@@ -36,14 +36,23 @@ MAX_DEPTH = 64
 DEEPEST = 2 * MAX_DEPTH
 """How deep nodes may nest: below a value, a module's record goes on by its paths."""
 
+UNDECLARED_ENUM = (
+    "would come back as a text, its name, since nothing declares what it is; store its "
+    ".value, or store it in a field of a record that declares the enum"
+)
+
+LEAVES = frozenset({"$tensor", "$array", "$bytes"})
+"""What stands for an entry, by its tag."""
+
 _FLOATS = {"nan": math.nan, "inf": math.inf, "-inf": -math.inf}
 
 
 class Encoder:
     """Turns values into nodes, and collects the tensors that it meets as entries."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, is_declared: bool = True) -> None:
         self.entries: list[Entry] = []
+        self._is_declared = is_declared  # else nothing would bring an enum back
         self._ties: Ties[int] = Ties()
 
     def encode(self, value: object, path: str, depth: int = 0) -> Node:
@@ -53,6 +62,8 @@ class Encoder:
         if isinstance(value, torch.Tensor):
             return {"$tensor": self._entry(value, path)}
         if isinstance(value, enum.Enum):
+            if not self._is_declared:
+                raise TypeError(f"{path}: {value!r} {UNDECLARED_ENUM}")
             return {"$enum": member_name(value, path)}
         if isinstance(value, int):
             if -(2**63) <= value < 2**63:
@@ -197,20 +208,17 @@ def renumbered(node: Node, number: Mapping[int, int]) -> Node:
     return {key: renumbered(item, number) for key, item in node.items()}
 
 
-def leaves_of(node: Node) -> Iterator[int]:
-    """Return the numbers of the entries in ``node``, in order."""
+def leaves_of(node: Node, tags: frozenset[str] = LEAVES) -> Iterator[int]:
+    """Return the numbers of the entries in ``node``, in order; of some tags alone."""
     if isinstance(node, list):
         for item in node:
-            yield from leaves_of(item)
+            yield from leaves_of(item, tags)
     elif isinstance(node, dict):
         for key, item in node.items():
-            if key in LEAVES:
+            if key in tags:
                 yield item
-            else:
-                yield from leaves_of(item)
-
-
-LEAVES = frozenset({"$tensor", "$array", "$bytes"})
+            elif key not in LEAVES:
+                yield from leaves_of(item, tags)
 
 
 def tag_of(node: Node) -> tuple[str | None, Any]:

@@ -4,6 +4,7 @@ import dataclasses
 import enum
 import types
 import typing
+from collections import Counter
 from collections.abc import Callable
 from functools import partial
 from typing import Any, TypeVar
@@ -14,13 +15,14 @@ from torch import nn
 from ..config.path import did_you_mean, join
 from .branch import leaf_value
 from .declared import default_of, has_default, hints_of
-from .entry import Entry
 from .enums import member_of
 from .errors import RecordMismatchError
 from .flat import FlatRecord
+from .nested import nested_record
+from .node_names import mismatch, name_of
 from .record import Record
-from .special_types import MAKERS, numpy_scalar
-from .tree import LEAVES, Node, decode, escape, leaves_of, renumbered, tag_of
+from .special_types import MAKERS, exact_float, numpy_scalar
+from .tree import LEAVES, Node, decode, escape, tag_of
 
 R = TypeVar("R", bound=Record)
 
@@ -43,9 +45,9 @@ def build(cls: type[R], flat: FlatRecord) -> R:
 def _record(cls: type[R], node: Node, flat: FlatRecord, file: str, path: str) -> R:
     tag, content = tag_of(node)
     if tag != "$record":
-        raise _mismatch(file, path, _name(node), cls.__qualname__)
+        raise mismatch(file, path, name_of(node), cls.__qualname__)
     name, nodes = content
-    declared = cls.__dataclass_fields__
+    declared = {field.name: field for field in dataclasses.fields(cls)}
     unknown = [f for f in nodes if f not in declared]
     missing = [
         f.name for f in declared.values() if f.name not in nodes and not has_default(f)
@@ -91,17 +93,24 @@ def value_of(hint: Any, node: Node, flat: FlatRecord, file: str, path: str) -> A
         return value_of(args[0], node, flat, file, path)
     if origin in (typing.Union, types.UnionType):
         return _union(args, node, flat, file, path)
+    if origin is typing.Literal:
+        return _literal(args, node, flat, file, path)
     tag, content = tag_of(node) if isinstance(node, dict) else (None, node)
+    if isinstance(origin, type) and issubclass(origin, Record):
+        # The arguments of a generic record are those of its type variables.
+        hint = origin
     if isinstance(hint, type) and issubclass(hint, Record):
         if hint is Record or issubclass(hint, FlatRecord):
-            return _flat(node, flat, file, path)
+            return nested_record(node, flat, file, path)
         return _record(hint, node, flat, file, path)
     if tag == "$record" and hint in (Any, object):
-        return _flat(node, flat, file, path)
+        return nested_record(node, flat, file, path)
     if isinstance(hint, type) and issubclass(hint, enum.Enum):
         member = member_of(hint, content) if tag == "$enum" else None
         if member is None:
-            raise _mismatch(file, path, _name(node), f"a member of {hint.__qualname__}")
+            raise mismatch(
+                file, path, name_of(node), f"a member of {hint.__qualname__}"
+            )
         return member
     container = origin or hint
     if typing.is_typeddict(container):
@@ -112,16 +121,25 @@ def value_of(hint: Any, node: Node, flat: FlatRecord, file: str, path: str) -> A
             plain: Any = dict.__class_getitem__(args) if args else dict
             if container is torch.Size:
                 plain = tuple[int, ...]
+            elif container is Counter:
+                plain = dict[str, int]
             return make(value_of(plain, node, flat, file, path))
         if hasattr(container, "_fields"):
             return _named_tuple(container, node, flat, file, path)
     if container in (list, tuple, dict) and args:
         return _container(container, args, node, flat, file, path)
+    concrete = _concrete(container, args, tag, content)
+    if concrete is not None:
+        return value_of(concrete, node, flat, file, path)
     if hint in (Any, object, typing.Any) or isinstance(hint, TypeVar):
         return decode(node, leaf)
+    if tag == "$enum":
+        # Its name is another value than the member, also where that is a text.
+        raise mismatch(file, path, name_of(node), getattr(hint, "__name__", str(hint)))
     value = decode(node, leaf) if tag not in LEAVES else leaf(str(tag), content)
     if hint is float and type(value) is int:
-        return float(value)
+        number = exact_float(value)
+        value = value if number is None else number
     if hint is bytearray and isinstance(value, bytes):
         return bytearray(value)
     if hint is nn.Parameter and type(value) is torch.Tensor:
@@ -131,14 +149,42 @@ def value_of(hint: Any, node: Node, flat: FlatRecord, file: str, path: str) -> A
         and hint.__module__ == "numpy"
         and isinstance(value, bool | int | float)
     ):
-        return numpy_scalar(hint, value)
+        value = numpy_scalar(hint, value)
     expected = container if isinstance(container, type) else object
     wrong_bool = (
         isinstance(value, bool) and expected is not bool and expected is not object
     )
     if not isinstance(value, expected) or wrong_bool:
-        raise _mismatch(file, path, _name(node), getattr(hint, "__name__", str(hint)))
+        raise mismatch(file, path, name_of(node), getattr(hint, "__name__", str(hint)))
     return value
+
+
+def _concrete(container: Any, args: Any, tag: str | None, content: Any) -> Any:
+    """Return what an abstract container is in the file, of the same items.
+
+    None for what is no abstract container of declared items.
+    """
+    if not args or getattr(container, "__module__", "") != "collections.abc":
+        return None
+    if tag == "$tuple" and issubclass(tuple, container):
+        return types.GenericAlias(tuple, (args[0], ...))
+    if tag is None and isinstance(content, list) and issubclass(list, container):
+        return types.GenericAlias(list, args)
+    is_dict = tag == "$dict" or (tag is None and isinstance(content, dict))
+    if is_dict and len(args) == 2 and issubclass(dict, container):
+        return types.GenericAlias(dict, args)
+    return None
+
+
+def _literal(args: Any, node: Node, flat: FlatRecord, file: str, path: str) -> Any:
+    for arg in args:
+        try:
+            value = value_of(type(arg), node, flat, file, path)
+        except RecordMismatchError:
+            continue
+        if value == arg:
+            return arg
+    raise mismatch(file, path, name_of(node), f"one of {', '.join(map(repr, args))}")
 
 
 def _typed_dict(
@@ -148,8 +194,8 @@ def _typed_dict(
     items = dict(content) if tag in (None, "$dict") else None
     hints = typing.get_type_hints(cls)
     if items is None or not cls.__required_keys__ <= items.keys() <= hints.keys():
-        keys = _name(node) if items is None else f"the keys {sorted(items)}"
-        raise _mismatch(file, path, keys, f"a {cls.__name__} of {sorted(hints)}")
+        keys = name_of(node) if items is None else f"the keys {sorted(items)}"
+        raise mismatch(file, path, keys, f"a {cls.__name__} of {sorted(hints)}")
     return {
         key: value_of(hints[key], item, flat, file, join(path, escape(key)))
         for key, item in items.items()
@@ -177,11 +223,11 @@ def _union(args: Any, node: Node, flat: FlatRecord, file: str, path: str) -> Any
         except RecordMismatchError as problem:
             problems.append(problem)
     if not problems:
-        raise _mismatch(file, path, _name(node), "None")
+        raise mismatch(file, path, name_of(node), "None")
     if len(problems) == 1:
         raise problems[0]
     names = " or ".join(getattr(arg, "__name__", str(arg)) for arg in args)
-    raise _mismatch(file, path, _name(node), names)
+    raise mismatch(file, path, name_of(node), names)
 
 
 def _container(
@@ -197,94 +243,21 @@ def _container(
             else None
         )
         if pairs is None:
-            raise _mismatch(file, path, _name(node), "dict")
+            raise mismatch(file, path, name_of(node), "dict")
         return {
             key: value_of(args[1], item, flat, file, join(path, escape(key)))
             for key, item in pairs
         }
     if (kind is tuple) != (tag == "$tuple") or not isinstance(content, list):
-        raise _mismatch(file, path, _name(node), kind.__name__)
+        raise mismatch(file, path, name_of(node), kind.__name__)
     if kind is list or args[-1] is Ellipsis:
         hints: list[Any] = [args[0]] * len(content)
     else:
         hints = list(args)
     if len(hints) != len(content):
-        raise _mismatch(file, path, f"{len(content)} items", f"{len(hints)} items")
+        raise mismatch(file, path, f"{len(content)} items", f"{len(hints)} items")
     values = [
         value_of(hint, item, flat, file, join(path, i))
         for i, (hint, item) in enumerate(zip(hints, content, strict=True))
     ]
     return values if kind is list else tuple(values)
-
-
-def _flat(node: Node, flat: FlatRecord, file: str, path: str) -> FlatRecord:
-    """Return a nested record without declared fields as one over its own entries."""
-    tag, content = tag_of(node)
-    if tag != "$record":
-        raise _mismatch(file, path, _name(node), "a record")
-    entries: dict[int, Entry] = {}
-    plain: dict[str, Node] = {}
-
-    def collect(part: Node, at: str) -> None:
-        if isinstance(part, dict):
-            tag, inner = tag_of(part)
-            if tag == "$tensor":
-                if inner in entries:
-                    entries[inner].ties += (at,)
-                    return
-                e = flat.entries()[inner]
-                entries[inner] = Entry(
-                    at,
-                    e.kind,
-                    e.dtype,
-                    e.shape,
-                    e.source,
-                    e.id,
-                    e.requires_grad,
-                    (),
-                    e.memory_format,
-                    e.touched,
-                )
-                return
-            if tag is None and inner:
-                for key, item in inner.items():
-                    collect(item, join(at, escape(key)))
-                return
-        plain[at] = part
-
-    collect(content[1], "")
-    # Numbers in the plain data count the file's entries; here they count these.
-    for at, part in plain.items():
-        for inner in leaves_of(part):
-            if inner not in entries:
-                e = flat.entries()[inner]
-                entries[inner] = dataclasses.replace(
-                    e, path=f"{at}.{inner}", kind="extra", ties=()
-                )
-    number = {inner: i for i, inner in enumerate(entries)}
-    return FlatRecord.of(
-        list(entries.values()),
-        tree={at: renumbered(part, number) for at, part in plain.items()},
-        metadata={},
-        type_name=content[0],
-    )
-
-
-def _mismatch(file: str, path: str, found: str, expected: str) -> RecordMismatchError:
-    return RecordMismatchError(
-        file, [f"{path or 'record'}: found {found}, expected {expected}"]
-    )
-
-
-def _name(node: Node) -> str:
-    if isinstance(node, dict) and len(node) == 1:
-        tag, content = tag_of(node)
-        if tag == "$record":
-            return f"a {content[0]}"
-        if tag is not None:
-            return f"a {tag[1:]}"
-    return (
-        f"{node!r:.60}"
-        if not isinstance(node, dict | list)
-        else f"a {type(node).__name__}"
-    )

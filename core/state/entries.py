@@ -274,7 +274,7 @@ class _Skips:
 
 def _encode_extra(content: Content) -> None:
     for path, owner in content.extra.items():
-        encoder = Encoder()
+        encoder = Encoder(is_declared=False)
         try:
             node = encoder.encode(extra_state(owner), path)
         except TypeError as error:

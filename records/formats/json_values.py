@@ -10,7 +10,7 @@ import xxhash
 from ..contents import Payload
 from ..errors import RecordChecksumError, RecordFormatError
 from ..payload import byte_view
-from ..source import Maps, Source
+from ..source import ClosedFileError, Maps, Source
 from .json_numbers import LINE, numbers_of, parts_of, text_of
 
 _PIECE = 1 << 20
@@ -61,6 +61,8 @@ class Text:
         """Return the tensor that the text says, compared with its sum."""
         try:
             values = self._decoded() if self.is_base64 else self._parsed()
+        except ClosedFileError:
+            raise
         except (ValueError, binascii.Error) as error:
             raise RecordFormatError(
                 self.source.name, f"damaged values of {self.path!r:.80}: {error}"

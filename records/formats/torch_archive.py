@@ -9,7 +9,7 @@ import re
 import warnings
 import zipfile
 from collections.abc import Mapping
-from typing import Any, cast
+from typing import Any
 
 import torch
 
@@ -22,14 +22,14 @@ from ..flat import FlatRecord
 from ..format import Format, WriteOptions
 from ..sink import Sink
 from ..source import FileSource, Source
-from ..state_dict import USUAL_NAMES, record_of_state_dict
+from ..state_dict import record_of_state_dict
+from .torch_checkpoint import state_dict_in
 
 _SAFE = (2, 10)
 """From this torch on, reading a hostile file is no danger to memory either."""
 
 _ZIP = b"PK\x03\x04"
 _LEGACY = b"\x80\x02"
-_DEEPEST = 4
 _FREE = 48 << 20
 _GLOBAL = re.compile(r"GLOBAL (\S+) was not an allowed global")
 
@@ -58,7 +58,7 @@ class TorchArchive(Format):
         _warn_of_old_torch()
         try:
             content = _load(source)
-            record = record_of_state_dict(_state_dict(content, source.name))
+            record = record_of_state_dict(state_dict_in(content, source.name))
             record.metadata.update(_told(content, source.name))
         except (TypeError, RecursionError) as error:
             raise RecordFormatError(
@@ -162,6 +162,13 @@ def _explained(error: Exception) -> tuple[str, str, str]:
         )
     if "TorchScript" in text:
         return _TORCHSCRIPT
+    if "'torch.storage.UntypedStorage' has no attribute 'dtype'" in text:
+        return (
+            "torch's older kind of file with a dtype that is younger, which torch "
+            "writes and cannot read",
+            "",
+            "Save it again without _use_new_zipfile_serialization=False.",
+        )
     if "not a zip file" in text:
         # Its directory stands at its end.
         return "a damaged file of torch, without its end", "", TRUNCATED
@@ -185,114 +192,15 @@ def _told(content: Any, file: str) -> dict[str, Any]:
     return {"burnish": {"hparams": {**names, "__blueprint__": blueprint}}}
 
 
-def _state_dict(content: Any, file: str) -> Mapping[str, Any]:
-    """Return the state dict that is nearest to the top; error if there are several.
-
-    Weights that stand beside it are told in a warning.
-    """
-    if isinstance(content, Mapping) and {"state", "param_groups"} == set(content):
-        raise RecordFormatError(
-            file,
-            "the state of an optimizer of torch",
-            "the state dict of a module",
-            "The optimizer loads it: optimizer.load_state_dict("
-            f"torch.load({file!r}, weights_only=True)).",
-        )
-    level: dict[str, Any] = {"": content}
-    beside: list[str] = []
-    for _ in range(_DEEPEST):
-        found = {path: item for path, item in level.items() if _is_state_dict(item)}
-        if len(found) > 1:
-            usual = [path for path in found if path.rpartition(".")[2] in USUAL_NAMES]
-            if len(usual) != 1:
-                raise _ambiguous(list(found), file)
-            found = {usual[0]: found[usual[0]]}
-        if found:
-            [(path, state_dict)] = found.items()
-            if beside:
-                _warn_of_rest(beside, path, file)
-            return cast("Mapping[str, Any]", state_dict)
-        level = {
-            f"{path}.{key}" if path else str(key): value
-            for path, item in level.items()
-            if isinstance(item, Mapping)
-            for key, value in item.items()
-        }
-        beside += [path for path, item in level.items() if _is_weight(item)]
-    raise RecordFormatError(
-        file, f"a {type(content).__name__} without a state dict", "names and tensors"
-    )
-
-
-def _warn_of_rest(paths: list[str], path: str, file: str) -> None:
-    shown = ", ".join(paths[:5]) + (", ..." if len(paths) > 5 else "")
-    warn_user(
-        f"{file}: read is the state dict {path!r}, and not the {len(paths)} tensors "
-        f"beside it: {shown}. If they are weights too, put all into one dict.",
-    )
-
-
-def _is_state_dict(item: Any) -> bool:
-    """Return whether these are names and tensors, of extra state perhaps too.
-
-    Where there are more tensors below, a loss or the state of a generator says
-    nothing: the weights are there.
-    """
-    if not isinstance(item, Mapping) or not all(isinstance(key, str) for key in item):
-        return False
-    if not any(isinstance(value, torch.Tensor) for value in item.values()):
-        return False
-    if not any(_holds_tensors(value) for value in item.values()):
-        return True
-    is_container = any(key in item and _is_state_dict(item[key]) for key in USUAL_NAMES)
-    return not is_container and any(map(_is_weight, item.values()))
-
-
-def _is_weight(value: Any) -> bool:
-    return (
-        isinstance(value, torch.Tensor)
-        and value.is_floating_point()
-        and value.dim() > 0
-    )
-
-
-def _holds_tensors(value: Any) -> bool:
-    """Return whether there are tensors inside a map or a list."""
-    stack, seen = [value], set[int]()
-    while stack:
-        item = stack.pop()
-        if isinstance(item, Mapping):
-            inner = list(item.values())
-        elif isinstance(item, list | tuple | set):
-            inner = list(cast("list[Any]", item))
-        else:
-            continue
-        # A pickle may hold a list that holds itself.
-        if id(item) not in seen:
-            seen.add(id(item))
-            if any(isinstance(x, torch.Tensor) for x in inner):
-                return True
-            stack += inner
-    return False
-
-
-def _ambiguous(paths: list[str], file: str) -> RecordFormatError:
-    keys = "".join(f"[{part!r}]" for part in paths[0].split("."))
-    shown = ", ".join(paths[:10]) + (", ..." if len(paths) > 10 else "")
-    return RecordFormatError(
-        file,
-        f"{len(paths)} state dicts: {shown}",
-        "one",
-        "Choose one: Record.from_state_dict("
-        f"torch.load({file!r}, weights_only=True){keys}).",
-    )
-
-
 def _check(entry: Entry, file: str) -> None:
     tensor = entry.tensor()
     if tensor.layout is not torch.strided or tensor.dtype not in NAME_OF:
         raise RecordFormatError(
-            file, f"{entry.path!r:.80} is a tensor of {tensor.dtype}, {tensor.layout}"
+            file,
+            f"{entry.path!r:.80}, a tensor of {tensor.dtype}, {tensor.layout}",
+            "a dense tensor of whole bytes",
+            f"Take it out of torch.load({file!r}, weights_only=True), or make it "
+            "dense, and give that to Record.from_state_dict.",
         )
     last = tensor.storage_offset() + 1
     last += sum(

@@ -4,6 +4,7 @@ import dataclasses
 import enum
 import typing
 from collections import Counter, OrderedDict, defaultdict
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -29,6 +30,21 @@ class Rights(enum.Flag):
     WRITE = 2
 
 
+class Word(enum.StrEnum):
+    PARAM = "weight"
+
+
+class Code(enum.IntEnum):
+    OK = 200
+
+
+T = typing.TypeVar("T")
+
+
+class Box(Record, typing.Generic[T]):
+    x: T
+
+
 def record_of(hint: Any) -> Any:
     """Return a record class with the one field ``x`` that is declared as ``hint``."""
     return type("Holder", (Record,), {"__annotations__": {"x": hint}})
@@ -42,6 +58,14 @@ TAKEN: dict[str, tuple[Any, Any]] = {
     "ordered dict": (OrderedDict[str, int], OrderedDict(b=1, a=2)),
     "bare ordered dict": (OrderedDict, OrderedDict(b=1, a=2)),
     "counter": (Counter, Counter("aab")),
+    "counter of texts": (Counter[str], Counter("aab")),
+    "text that is a member": (Word, Word.PARAM),
+    "enum after a text": (str | Word, Word.PARAM),
+    "enums in a sequence": (Sequence[Word], [Word.PARAM]),
+    "tuple as a sequence": (Sequence[Word], (Word.PARAM,)),
+    "enums in a mapping": (Mapping[str, Word], {"a": Word.PARAM}),
+    "literal": (typing.Literal["a", 2, Word.PARAM], Word.PARAM),
+    "generic record": (Box[int], Box(x=3)),
     "defaultdict": (defaultdict, defaultdict(None, a=1)),
     "bytearray": (bytearray, bytearray(b"ab")),
     "parameter": (nn.Parameter, nn.Parameter(torch.ones(2))),
@@ -54,6 +78,7 @@ TAKEN: dict[str, tuple[Any, Any]] = {
     "optional": (list[int] | None, None),
     "dict": (dict[str, list[torch.Tensor]], {"$a.b": [torch.ones(1)]}),
     "float of an int": (float, 1),
+    "float of a large int": (float, 2**60),
     "final": (typing.Final[int], 1),
 }
 
@@ -66,6 +91,9 @@ def test_a_value_of_the_declared_type_comes_back_as_that(hint: Any, value: Any) 
 
     expected = float if hint is float else type(value)
     assert type(again) is expected
+    assert not isinstance(again, list | tuple) or [*map(type, again)] == [
+        *map(type, value)
+    ]
     if isinstance(value, torch.Tensor):
         assert torch.equal(again, value)  # type: ignore[arg-type]  # a tensor too
     else:
@@ -86,6 +114,23 @@ REFUSED: dict[str, tuple[Any, Any]] = {
     "factory": (defaultdict, defaultdict(int, a=1)),
     "frozen parameter": (nn.Parameter, nn.Parameter(torch.ones(1), False)),
     "none": (torch.Tensor, None),
+    "member for a text": (str, Word.PARAM),
+    "member for a number": (int, Code.OK),
+    "member in a list of texts": (list[str], [Word.PARAM]),
+    "member in a bare list": (list, [[Word.PARAM]]),
+    "member in a bare dict": (dict, {"a": Word.PARAM}),
+    "member for anything": (Any, {"a": [Code.OK]}),
+    "member for any item": (list[Any], [Rights.READ]),
+    "member for an object": (object, Rights.READ),
+    "another literal": (typing.Literal["a", 2], "b"),
+    "number beside a literal": (typing.Literal[1], True),
+    "int that no float is": (float, 2**53 + 1),
+    "int beyond all floats": (float, 10**400),
+    "int beyond a scalar": (np.int8, 300),
+    "float beyond a scalar": (np.float16, 1e30),
+    "float for a whole scalar": (np.int64, 2.5),
+    "scalar of no type": (np.generic, np.int8(1)),
+    "texts in a sequence of ints": (Sequence[int], ["a"]),
     "long double": (float, np.longdouble(1.5)),
     "array of long doubles": (np.ndarray, np.ones(2, np.longdouble)),
     "masked array": (np.ndarray, np.ma.masked_equal([1.0, 2.0], 2.0)),  # type: ignore[no-untyped-call]  # of numpy
@@ -134,3 +179,45 @@ def test_an_annotation_that_nobody_can_read_is_refused_when_it_is_saved() -> Non
 
     with pytest.raises(TypeError, match=r"Holder.*'Unheard' is not defined"):
         Holder(x=1).save()
+
+
+def test_a_class_variable_stays_on_the_class_and_in_no_file() -> None:
+    class Holder(Record):
+        x: int
+        unit: typing.ClassVar[str] = "ms"
+        later: typing.ClassVar[int]
+
+    holder = Holder(x=1)
+
+    assert holder.unit == Holder.unit == "ms"
+    assert [*holder.fields()] == ["x"]
+    assert Holder.load(holder.save()).x == 1
+    with pytest.raises(AttributeError):
+        _ = Holder.later
+
+
+def test_an_argument_of_the_constructor_alone_is_in_no_file() -> None:
+    class Scaled(Record):
+        x: int
+        factor: dataclasses.InitVar[int]
+
+        def __post_init__(self, factor: int) -> None:
+            self.x *= factor
+
+    class Shifted(Scaled):
+        y: int = 0
+
+    again = Shifted.load(Shifted(2, 3, y=4).save())
+
+    assert again.fields() == {"x": 6, "y": 4}
+
+
+def test_a_record_of_another_class_is_refused_in_one_sentence() -> None:
+    class Inner(Record):
+        x: int
+
+    class Wider(Inner):
+        y: int
+
+    with pytest.raises(TypeError, match=r"no such field, as its field declares$"):
+        record_of(Inner)(x=Wider(1, 2)).save()

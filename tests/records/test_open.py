@@ -1,7 +1,9 @@
 """Opening: any source, lazily, with every option in one place."""
 
+import copy
 import io
 import json
+import pickle
 from pathlib import Path
 from typing import Any
 
@@ -384,3 +386,35 @@ def test_a_pattern_of_an_old_name_is_told_that_patterns_mean_the_new_ones() -> N
     with pytest.raises(ValueError, match=r"'a\.w' matches nothing.*that rename= gives"):
         open_record(data, rename={"a": "c"}, only="a.w")
     assert [*open_record(data, rename={"a": "c"}, only="c.w")] == ["c.w"]
+
+
+@pytest.mark.parametrize("ending", ["mpk", "mpk.zst", "json", "safetensors"])
+def test_what_is_read_after_closing_is_no_damage(ending: str, tmp_path: Path) -> None:
+    file = tmp_path / f"m.{ending}"
+    Record.from_state_dict(TENSORS).save(file)
+    record = open_record(file)
+    record.close()
+
+    with pytest.raises(ValueError, match="is closed; read what you need before that"):
+        _ = record["steps"]
+
+
+@pytest.mark.parametrize("ending", ["mpk", "json", "safetensors"])
+def test_what_is_read_from_a_closed_stream_is_no_damage(
+    ending: str, tmp_path: Path
+) -> None:
+    file = tmp_path / f"m.{ending}"
+    Record.from_state_dict(TENSORS).save(file)
+    with file.open("rb") as stream:
+        record = open_record(stream)
+
+    with pytest.raises(ValueError, match="was closed; read what you need before that"):
+        _ = record["steps"]
+
+
+def test_a_branch_is_copied_and_what_is_an_open_file_is_not(file: Path) -> None:
+    record = open_record(file)
+
+    assert copy.copy(record.encoder)["0.bias"] is record["encoder.0.bias"]
+    with pytest.raises(TypeError, match=r"model\.mpk: .* Pickle or copy the whole"):
+        pickle.dumps(record.entries()[0])

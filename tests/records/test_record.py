@@ -1,6 +1,7 @@
 """Typed records: fields in, entries out, and back."""
 
 import copy
+import dataclasses
 import enum
 import pickle
 from pathlib import Path
@@ -13,7 +14,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from burnish.records import Entry, FlatRecord, Record, RecordMismatchError, open_record
+from burnish.records import (
+    Entry,
+    FlatRecord,
+    ParamId,
+    Precision,
+    Record,
+    RecordError,
+    RecordMismatchError,
+    open_record,
+)
 
 
 class Mode(enum.Enum):
@@ -402,3 +412,84 @@ def test_a_checkpoint_is_told_apart_from_the_state_dict_in_it() -> None:
         Record.from_state_dict({"epoch": 3, "model": weights})
     extra = {"model._extra_state": weights}
     assert Record.from_state_dict(extra).extra() == extra
+
+
+class Curve(Record):
+    points: np.ndarray
+    name: bytes = b"loss"
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float8_e4m3fn])
+def test_an_array_is_not_stored_in_a_dtype_that_numpy_lacks(dtype: torch.dtype) -> None:
+    curve = Curve(points=np.arange(3.0))
+
+    with pytest.raises(RecordError, match=r"points.*numpy.*keep='points'"):
+        curve.save(precision=Precision(tensor=dtype))
+
+    kept = Precision(tensor=dtype, keep="points")
+    assert Curve.load(curve.save(precision=kept)).points.dtype == np.float64
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float8_e5m2])
+@pytest.mark.parametrize("tag", ["$array", "$bytes"])
+def test_a_file_whose_arrays_numpy_lacks_is_a_record_error(
+    tag: str, dtype: torch.dtype
+) -> None:
+    plain = FlatRecord.of(
+        [Entry("x", "tensor", dtype, (2,), torch.zeros(2).to(dtype))],
+        tree={"$record": ["Anything", {"value": {tag: 0}}]},
+        typed=True,
+    )
+
+    with pytest.raises(RecordError, match=r"x: found torch.*numpy does not have"):
+        _ = plain["value"]
+
+
+def test_a_record_without_fields_is_one(tmp_path: Path) -> None:
+    record = Record()
+
+    record.save(tmp_path / "r.mpk")
+
+    assert repr(record) == "Record()"
+    assert not open_record(tmp_path / "r.mpk").entries()
+
+
+def test_metadata_and_extra_state_take_no_enum_that_would_become_its_name() -> None:
+    flat = Record.from_state_dict({"x": torch.ones(1)})
+
+    with pytest.raises(TypeError, match=r"metadata\.mode.*store its \.value"):
+        flat.save(metadata={"mode": Mode.TRAIN})
+    with pytest.raises(TypeError, match=r"mode.*store its \.value"):
+        Record.from_state_dict({"x": torch.ones(1), "mode": Mode.TRAIN})
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        {"kind": "weight"},
+        {"id": ParamId("short")},
+        {"memory_format": "channels_last"},
+        {"memory_format": "rows"},
+        {"requires_grad": 1},
+    ],
+)
+def test_an_entry_that_no_reader_would_take_is_not_written(
+    said: dict[str, Any],
+) -> None:
+    entry = Entry("x", "tensor", torch.float32, (2,), torch.ones(2))
+
+    with pytest.raises(RecordError, match=r"cannot be stored: .*'x'"):
+        Record.from_entries([dataclasses.replace(entry, **said)]).save()
+
+
+@pytest.mark.parametrize("n_dims", [64, 65])
+def test_a_tensor_of_more_dimensions_than_a_reader_takes_is_not_written(
+    n_dims: int,
+) -> None:
+    record = Record.from_state_dict({"x": torch.ones([1] * n_dims)})
+
+    if n_dims == 64:
+        assert open_record(record.save())["x"].dim() == 64
+    else:
+        with pytest.raises(RecordError, match=r"cannot be stored: 'x' has the shape"):
+            record.save()

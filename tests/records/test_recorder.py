@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -137,6 +138,23 @@ def test_a_name_that_says_no_format_is_refused_with_a_proposal(
     assert list(tmp_path.iterdir()) == []
     example().save(tmp_path / name, recorder=DEFAULT)
     assert "steps" in open_record(tmp_path / name)
+
+
+@pytest.mark.parametrize("outer", ["", ".gz", ".zst"])
+@pytest.mark.parametrize("ending", [".mpk", ".mpk.zst", ".json", ".safetensors"])
+def test_a_name_is_refused_or_its_file_is_opened_by_that_name(
+    ending: str, outer: str, tmp_path: Path
+) -> None:
+    file = tmp_path / f"m{ending}{outer}"
+    record = Record.from_state_dict({"x": torch.ones(2)})
+
+    with suppress(ValueError):
+        record.save(file)
+
+    is_written = outer == "" or ending == ".json" or (ending, outer) == (".mpk", ".gz")
+    assert file.exists() == (is_written or (ending, outer) == (".mpk", ".zst"))
+    if file.exists():
+        assert torch.equal(open_record(file)["x"], torch.ones(2))
 
 
 @pytest.mark.parametrize("name", ["model.pt", "model.bin", "m.PTH", "x.ckpt"])

@@ -261,3 +261,15 @@ def test_progress_is_told_bytes_and_paths() -> None:
     made.save(io.BytesIO(), progress=lambda *step: told.append(step))
 
     assert told == [(16, 4_000_016, "a"), (4_000_016, 4_000_016, "b")]
+
+
+def test_a_url_is_not_taken_for_a_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "memory:").mkdir()
+
+    with pytest.raises(ValueError, match=r"^memory://w\.mpk: .*fsspec"):
+        record(1.0).save("memory://w.mpk")
+
+    assert not [*(tmp_path / "memory:").iterdir()]

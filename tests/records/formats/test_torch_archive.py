@@ -230,6 +230,29 @@ def test_nothing_is_written_in_this_format(tmp_path: Path) -> None:
         Record.from_state_dict(dict(STATE)).save(tmp_path / "m.pt")
 
 
+def test_the_advice_for_several_state_dicts_has_keys_that_the_file_has() -> None:
+    moments = {0: dict(STATE), 1: dict(STATE)}
+
+    with pytest.raises(RecordFormatError, match=r"state\.0, .*\)\['state'\]\[0\]\)"):
+        open_record(packed({"state": moments}))
+
+
+def test_a_sparse_tensor_of_torchs_file_is_named_with_its_cure() -> None:
+    with pytest.raises(RecordFormatError, match=r"'a'.*sparse_coo, expected a dense"):
+        open_record(packed({"a": torch.eye(2).to_sparse(), "b": torch.ones(1)}))
+
+
+def test_a_file_that_torch_cannot_read_back_is_not_called_damaged() -> None:
+    file = io.BytesIO()
+    data = {"a": torch.ones(1).to(torch.float8_e5m2)}
+    torch.save(data, file, _use_new_zipfile_serialization=False)
+
+    with pytest.raises(RecordFormatError) as caught:
+        open_record(file.getvalue())
+
+    assert "torch writes and cannot read" in str(caught.value)
+
+
 @pytest.mark.parametrize("n", [2, 10, 11])
 def test_at_most_ten_of_several_state_dicts_are_shown(n: int) -> None:
     names = [f"part{i:02}" for i in range(n)]

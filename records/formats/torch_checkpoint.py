@@ -1,0 +1,127 @@
+"""The state dict that stands somewhere in a checkpoint of torch."""
+
+from collections.abc import Mapping
+from typing import Any, TypeAlias, cast
+
+import torch
+
+from ...config.user_warning import warn_user
+from ..errors import RecordFormatError
+from ..state_dict import USUAL_NAMES
+
+_Keys: TypeAlias = tuple[Any, ...]
+"""The keys on the way to something inside a file, which need not be texts."""
+
+_DEEPEST = 4
+
+
+def state_dict_in(content: Any, file: str) -> Mapping[str, Any]:
+    """Return the state dict that is nearest to the top; error if there are several.
+
+    Weights that stand beside it are told in a warning.
+    """
+    if isinstance(content, Mapping) and {"state", "param_groups"} == set(content):
+        raise RecordFormatError(
+            file,
+            "the state of an optimizer of torch",
+            "the state dict of a module",
+            "The optimizer loads it: optimizer.load_state_dict("
+            f"torch.load({file!r}, weights_only=True)).",
+        )
+    level: dict[_Keys, Any] = {(): content}
+    beside: list[_Keys] = []
+    for _ in range(_DEEPEST):
+        found = {path: item for path, item in level.items() if _is_state_dict(item)}
+        if len(found) > 1:
+            usual = [path for path in found if path and path[-1] in USUAL_NAMES]
+            if len(usual) != 1:
+                raise _ambiguous(list(found), file)
+            found = {usual[0]: found[usual[0]]}
+        if found:
+            [(path, state_dict)] = found.items()
+            if beside:
+                _warn_of_rest(beside, path, file)
+            return cast("Mapping[str, Any]", state_dict)
+        level = {
+            (*path, key): value
+            for path, item in level.items()
+            if isinstance(item, Mapping)
+            for key, value in item.items()
+        }
+        beside += [path for path, item in level.items() if _is_weight(item)]
+    raise RecordFormatError(
+        file, f"a {type(content).__name__} without a state dict", "names and tensors"
+    )
+
+
+def _dotted(path: _Keys) -> str:
+    return ".".join(map(str, path))
+
+
+def _listed(paths: list[_Keys], count: int) -> str:
+    """Return the first ``count`` paths, and whether there are more."""
+    more = ", ..." if len(paths) > count else ""
+    return ", ".join(map(_dotted, paths[:count])) + more
+
+
+def _warn_of_rest(paths: list[_Keys], path: _Keys, file: str) -> None:
+    shown = _listed(paths, 5)
+    warn_user(
+        f"{file}: read is the state dict {_dotted(path)!r}, and not the {len(paths)} "
+        f"tensors beside it: {shown}. If they are weights too, put all into one dict.",
+    )
+
+
+def _is_state_dict(item: Any) -> bool:
+    """Return whether these are names and tensors, of extra state perhaps too.
+
+    Where there are more tensors below, a loss or the state of a generator says
+    nothing: the weights are there.
+    """
+    if not isinstance(item, Mapping) or not all(isinstance(key, str) for key in item):
+        return False
+    if not any(isinstance(value, torch.Tensor) for value in item.values()):
+        return False
+    if not any(_holds_tensors(value) for value in item.values()):
+        return True
+    is_container = any(key in item and _is_state_dict(item[key]) for key in USUAL_NAMES)
+    return not is_container and any(map(_is_weight, item.values()))
+
+
+def _is_weight(value: Any) -> bool:
+    return (
+        isinstance(value, torch.Tensor)
+        and value.is_floating_point()
+        and value.dim() > 0
+    )
+
+
+def _holds_tensors(value: Any) -> bool:
+    """Return whether there are tensors inside a map or a list."""
+    stack, seen = [value], set[int]()
+    while stack:
+        item = stack.pop()
+        if isinstance(item, Mapping):
+            inner = list(item.values())
+        elif isinstance(item, list | tuple | set):
+            inner = list(cast("list[Any]", item))
+        else:
+            continue
+        # A pickle may hold a list that holds itself.
+        if id(item) not in seen:
+            seen.add(id(item))
+            if any(isinstance(x, torch.Tensor) for x in inner):
+                return True
+            stack += inner
+    return False
+
+
+def _ambiguous(paths: list[_Keys], file: str) -> RecordFormatError:
+    keys = "".join(f"[{key!r}]" for key in paths[0])
+    return RecordFormatError(
+        file,
+        f"{len(paths)} state dicts: {_listed(paths, 10)}",
+        "one",
+        "Choose one: Record.from_state_dict("
+        f"torch.load({file!r}, weights_only=True){keys}).",
+    )
