@@ -50,7 +50,7 @@ class Hyper:
         if self.pair is not None:
             self._share_betas(group, self.pair)
         found = [group[name] for name in self.names]
-        if found != self._from:
+        if _differ(found, self._from):
             values = {
                 name: tuple(value) if isinstance(value, list) else value  # pyright: ignore[reportUnknownArgumentType]  # items are any value
                 for name, value in zip(self.names, found, strict=True)
@@ -65,3 +65,11 @@ class Hyper:
             group[pair[0]], group[pair[1]] = betas
         self._betas = (group[pair[0]], group[pair[1]])
         group["betas"] = self._betas
+
+
+def _differ(values: list[Any], others: list[Any]) -> bool:
+    """Return whether a hyperparameter is another one; a tensor is if it may be."""
+    try:
+        return values != others
+    except (RuntimeError, ValueError):  # tensors and arrays are equal item by item
+        return any(a is not b for a, b in zip(values, others, strict=True))

@@ -185,3 +185,32 @@ def test_a_state_dict_knows_that_weights_stand_where_they_are_evaluated() -> Non
     drive(second, right, 3)
 
     assert equal(left, right)
+
+
+@dataclass(frozen=True, eq=False)
+class Weighted(SimpleOptimizer[None]):
+    """Scales gradients by a tensor that is a hyperparameter."""
+
+    weights: Any
+
+    def init(self, tensor: Tensor) -> None:
+        return None
+
+    def step(
+        self, lr: float, tensor: Tensor, grad: Tensor, state: None
+    ) -> tuple[Tensor, None]:
+        return tensor - lr * grad * self.weights, None
+
+
+def test_a_hyperparameter_that_is_a_tensor_outlives_a_state_dict() -> None:
+    net = nn.Linear(2, 3, bias=False)
+    optim = Weighted(torch.tensor([1.0, 2.0])).bind(net, lr=1.0)
+    net.weight.grad = torch.ones(3, 2)
+    before = net.weight.detach().clone()
+
+    optim.step()
+    optim.load_state_dict(optim.state_dict())
+    optim.step()
+
+    expected = before - 2 * torch.tensor([1.0, 2.0])
+    torch.testing.assert_close(net.weight.detach(), expected)
