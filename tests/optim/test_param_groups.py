@@ -204,7 +204,7 @@ class Weighted(SimpleOptimizer[None]):
 
 def test_a_hyperparameter_that_is_a_tensor_outlives_a_state_dict() -> None:
     net = nn.Linear(2, 3, bias=False)
-    optim = Weighted(torch.tensor([1.0, 2.0])).bind(net, lr=1.0)
+    optim = Weighted(weights=torch.tensor([1.0, 2.0])).bind(net, lr=1.0)
     net.weight.grad = torch.ones(3, 2)
     before = net.weight.detach().clone()
 
