@@ -144,6 +144,7 @@ def test_b12_two_way_splits_without_checkpoints_and_logs() -> None:
 
 
 def test_b12_a_run_killed_from_outside_goes_on_to_the_same_bits() -> None:
+    torch.set_num_threads(1)
     assert fit.main(words("whole", "max_epochs=4", "depth=1")) == 0
     command = words("part", "max_epochs=4", "depth=1", "resume_from_checkpoint=auto")
     program = subprocess.Popen(
