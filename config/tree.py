@@ -4,6 +4,7 @@ A tree is made of ``None bool int float str list tuple dict``, and of `Struct` a
 `Ident`, which RON adds to what JSON and YAML have; rewrite rules add `Weak`.
 """
 
+import math
 from collections.abc import Iterable, Mapping
 from typing import Any, TypeGuard
 
@@ -18,6 +19,17 @@ MAX_NODES = 4_000_000
 
 MAX_INT_BITS = 14_284
 """Bits of an integer: 4,300 digits, the most that Python writes as text."""
+
+
+TOO_LARGE = "is beyond every float, and infinity has a word of its own"
+
+
+def finite(digits: str) -> float:
+    """Return the float that is written in digits; `ConfigSyntaxError` beyond all."""
+    value = float(digits)
+    if math.isinf(value):
+        raise ConfigSyntaxError(f"{digits:.40} {TOO_LARGE}")
+    return value
 
 
 class Struct(dict[str, Any]):

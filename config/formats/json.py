@@ -13,7 +13,7 @@ from typing import Any
 from ..errors import ConfigError, ConfigSyntaxError, Problem
 from ..path import child
 from ..shown import shown
-from ..tree import MAX_DEPTH, check_bounds, is_dict, is_items, too_deep
+from ..tree import MAX_DEPTH, check_bounds, finite, is_dict, is_items, too_deep
 
 
 def read(text: str) -> Any:
@@ -28,6 +28,8 @@ def read(text: str) -> Any:
         line, column = _place_of_second(text, str(twice))
         message = f"key {shown(str(twice))} is written twice"
         raise ConfigSyntaxError(message, line, column) from None
+    except ConfigSyntaxError:
+        raise
     except ValueError as wrong:
         raise ConfigSyntaxError(f"a number is too long: {wrong}") from None
     # As many brackets as levels at least, so most files need no walk.
@@ -65,7 +67,7 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return items
 
 
-_DECODER = json.JSONDecoder(object_pairs_hook=_unique)
+_DECODER = json.JSONDecoder(object_pairs_hook=_unique, parse_float=finite)
 
 
 def _place_of_second(text: str, key: str) -> tuple[int | None, int | None]:

@@ -4,12 +4,13 @@ Dates stay text, and tags that would make objects are refused.
 """
 
 import io
+import math
 import re
 from typing import TYPE_CHECKING, Any
 
 from ..encode import to_plain
 from ..errors import ConfigSyntaxError
-from ..tree import check_bounds
+from ..tree import TOO_LARGE, check_bounds
 
 if TYPE_CHECKING:
     from ruamel.yaml import YAML
@@ -83,6 +84,7 @@ def _yaml() -> "YAML":
     Representer.add_representer(str, _quoted_if_odd)
     Constructor.add_constructor("tag:yaml.org,2002:timestamp", _as_text)
     Constructor.add_constructor("tag:yaml.org,2002:str", _with_pairs)
+    Constructor.add_constructor("tag:yaml.org,2002:float", _finite)
     yaml = YAML(typ="safe", pure=True)
     yaml.Constructor = Constructor
     yaml.Representer = Representer
@@ -111,6 +113,16 @@ def _with_pairs(constructor: Any, node: Any) -> str:
 
 def _one_character(pair: str) -> str:
     return pair.encode("utf-16", "surrogatepass").decode("utf-16")
+
+
+def _finite(constructor: Any, node: Any) -> float:
+    value: float = constructor.construct_yaml_float(node)
+    text = str(constructor.construct_scalar(node))
+    if math.isinf(value) and any(map(str.isdigit, text)):
+        mark = node.start_mark
+        message = f"{text:.40} {TOO_LARGE}"
+        raise ConfigSyntaxError(message, mark.line + 1, mark.column + 1)
+    return value
 
 
 def _as_text(constructor: Any, node: Any) -> str:

@@ -1,11 +1,12 @@
 """RON text as tokens: where each begins, of which kind, and what it stands for."""
 
+import math
 import re
 from typing import Any, NoReturn
 
 from ..errors import ConfigSyntaxError
 from ..shown import shown
-from ..tree import MAX_INT_BITS
+from ..tree import MAX_INT_BITS, TOO_LARGE
 
 _TOKEN = re.compile(
     r"""
@@ -153,10 +154,14 @@ class Scanner:
             if base:
                 return self._whole(int(bare, base))
             if any(mark in bare for mark in ".eE") or (suffix and suffix[0][0] == "f"):
-                return float(bare)
-            return int(bare)
+                value = float(bare)
+            else:
+                return int(bare)
         except ValueError:
             self.fail(f"{token[:40]!r} is not a number that can be read")
+        if math.isinf(value):
+            self.fail(f"{token:.40} {TOO_LARGE}")
+        return value
 
     def _whole(self, number: int) -> int:
         if number.bit_length() > MAX_INT_BITS:

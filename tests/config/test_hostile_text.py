@@ -3,6 +3,7 @@
 Sizes are such that anything beyond time in proportion to the text would not end.
 """
 
+import math
 import re
 from typing import Any
 
@@ -228,3 +229,29 @@ def test_a_value_of_any_size_is_quoted_in_part() -> None:
         with pytest.raises(ConfigError) as refused:
             load(Config, {"n": value})
         assert len(str(refused.value)) < 1000
+
+
+@pytest.mark.parametrize(
+    ("text", "format"),
+    [
+        ('{"rate": 1e999}', "json"),
+        ('{"rate": [-1e999]}', "json"),
+        ("rate: 1e999", "yaml"),
+        ("rate: [-1.5e400]", "yaml"),
+        ("(rate: 1e999)", "ron"),
+        ("(rate: -1_0e999)", "ron"),
+    ],
+)
+def test_digits_beyond_every_float_are_no_infinity(text: str, format: Any) -> None:
+    with pytest.raises(ConfigError, match="beyond every float"):
+        loads(Config, text, format)
+    with pytest.raises(ConfigError, match="beyond every float"):
+        load(Config, {}, ["rate=1e999"])
+
+
+@pytest.mark.parametrize(
+    ("text", "format"),
+    [('{"rate": Infinity}', "json"), ("rate: .inf", "yaml"), ("(rate: inf)", "ron")],
+)
+def test_infinity_is_read_by_its_word(text: str, format: Any) -> None:
+    assert loads(Config, text, format).rate == math.inf
