@@ -116,7 +116,7 @@ def committed(folder: Path) -> Generator[Path]:
         return open_folder(name, dir_fd=parent.fd)
 
     def remove(name: str) -> None:
-        _remove_tree(folder.parent / name)
+        shutil.rmtree(folder.parent / name, ignore_errors=True)
 
     with locked_scratch(parent, folder.name, make, remove) as scratch:
         yield folder.parent / scratch.name
@@ -144,7 +144,7 @@ def sweep(root: Path, names: str) -> None:
     with suppress(FileNotFoundError):
         parent = open_folder(str(root))
         for scratch in abandoned(parent, any_scratch(names), stat.S_ISDIR):
-            _remove_tree(root / scratch)
+            shutil.rmtree(root / scratch, ignore_errors=True)
 
 
 def recover(root: Path) -> None:
@@ -194,7 +194,7 @@ def _settle(retired: Path, folder: Path) -> None:
 
 def _remove(path: Path) -> None:
     if path.is_dir() and not path.is_symlink():
-        _remove_tree(path)
+        shutil.rmtree(path, ignore_errors=True)
     else:
         with suppress(OSError):
             path.unlink()
@@ -212,9 +212,3 @@ def _sync_files(folder: str) -> None:
             os.fsync(opened.fd)
             opened.close()
     sync_folder(open_folder(folder))
-
-
-def _remove_tree(folder: Path) -> None:
-    # The library opens folders on its way, and an interrupt would leave one open.
-    with uninterrupted():
-        shutil.rmtree(folder, ignore_errors=True)
