@@ -161,10 +161,12 @@ def recover(root: Path) -> None:
 
 def _put(scratch: Scratch, parent: Descriptor, folder: Path) -> None:
     """Rename ``scratch`` to ``folder``; an older one waits under another name."""
-    if not os.path.lexists(folder):
-        scratch.rename()
-        sync_folder(parent)
-        return
+    # Another writer may put its folder there in between: then that is the older one.
+    while not os.path.lexists(folder):
+        with _suppressed_if_taken():
+            scratch.rename()
+            sync_folder(parent)
+            return
     retired = folder.with_name(
         scratch_name(folder.name).removesuffix(".tmp") + _RETIRED
     )
@@ -212,3 +214,12 @@ def _sync_files(folder: str) -> None:
             os.fsync(opened.fd)
             opened.close()
     sync_folder(open_folder(folder))
+
+
+@contextmanager
+def _suppressed_if_taken() -> Generator[None]:
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+            raise
