@@ -116,7 +116,7 @@ def committed(folder: Path) -> Generator[Path]:
         return open_folder(name, dir_fd=parent.fd)
 
     def remove(name: str) -> None:
-        shutil.rmtree(folder.parent / name, ignore_errors=True)
+        _remove_tree(folder.parent / name)
 
     with locked_scratch(parent, folder.name, make, remove) as scratch:
         yield folder.parent / scratch.name
@@ -144,7 +144,7 @@ def sweep(root: Path, names: str) -> None:
     with suppress(FileNotFoundError):
         parent = open_folder(str(root))
         for scratch in abandoned(parent, any_scratch(names), stat.S_ISDIR):
-            shutil.rmtree(root / scratch, ignore_errors=True)
+            _remove_tree(root / scratch)
 
 
 def recover(root: Path) -> None:
@@ -161,10 +161,14 @@ def recover(root: Path) -> None:
 
 def _put(scratch: Scratch, parent: Descriptor, folder: Path) -> None:
     """Rename ``scratch`` to ``folder``; an older one waits under another name."""
-    # Another writer may put its folder there in between: then that is the older one.
     while not os.path.lexists(folder):
-        with _suppressed_if_taken():
+        try:
             scratch.rename()
+        except OSError as error:
+            # Another writer put its folder there in between: that is the older one.
+            if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+                raise
+        else:
             sync_folder(parent)
             return
     retired = folder.with_name(
@@ -196,7 +200,7 @@ def _settle(retired: Path, folder: Path) -> None:
 
 def _remove(path: Path) -> None:
     if path.is_dir() and not path.is_symlink():
-        shutil.rmtree(path, ignore_errors=True)
+        _remove_tree(path)
     else:
         with suppress(OSError):
             path.unlink()
@@ -216,10 +220,7 @@ def _sync_files(folder: str) -> None:
     sync_folder(open_folder(folder))
 
 
-@contextmanager
-def _suppressed_if_taken() -> Generator[None]:
-    try:
-        yield
-    except OSError as error:
-        if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
-            raise
+def _remove_tree(folder: Path) -> None:
+    # The library opens folders on its way, and an interrupt would leave one open.
+    with uninterrupted():
+        shutil.rmtree(folder, ignore_errors=True)
