@@ -207,6 +207,13 @@ def contiguous_address(tensor: Tensor) -> int:
         return 0
 
 
+def spanned_bytes(tensor: Tensor) -> int:
+    """Return how many bytes reach from its first element to behind its last one."""
+    steps = zip(tensor.shape, tensor.stride(), strict=True)
+    last = sum((size - 1) * stride for size, stride in steps)
+    return (last + 1) * tensor.element_size()
+
+
 def is_cut_off(tensor: Tensor) -> bool:
     """Return whether the storage is smaller than what the tensor shows of it.
 
@@ -250,10 +257,8 @@ def _is_elsewhere(tensor: Tensor) -> bool:
 
 def _end(tensor: Tensor) -> int:
     """Return up to which byte of its storage the tensor reaches."""
-    last = int(tensor.storage_offset())
-    for size, stride in zip(tensor.shape, tensor.stride(), strict=True):
-        last += (size - 1) * stride
-    return (last + 1) * tensor.element_size()
+    offset = int(tensor.storage_offset())
+    return offset * tensor.element_size() + spanned_bytes(tensor)
 
 
 def _size(tensor: Tensor) -> int:

@@ -24,18 +24,8 @@ def nested_record(node: Node, flat: FlatRecord, file: str, path: str) -> FlatRec
                 if inner in entries:
                     entries[inner].ties += (at,)
                     return
-                e = flat.entries()[inner]
-                entries[inner] = Entry(
-                    at,
-                    e.kind,
-                    e.dtype,
-                    e.shape,
-                    e.source,
-                    e.id,
-                    e.requires_grad,
-                    (),
-                    e.memory_format,
-                    e.touched,
+                entries[inner] = dataclasses.replace(
+                    flat.entries()[inner], path=at, ties=()
                 )
                 return
             if tag is None and inner:

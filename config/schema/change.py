@@ -141,7 +141,7 @@ class DefaultValueChanged(Change):
         return ChangeDefault(self.field, self.old, self.new)
 
     def diagnostic(self) -> str:
-        """Return both."""
+        """Say what it was and what it is."""
         return f"default value changed from {self.old!r} to {self.new!r}"
 
 
@@ -192,7 +192,7 @@ class TypeChanged(Change):
                 return None
 
     def diagnostic(self) -> str:
-        """Return both."""
+        """Say what it was and what it is."""
         return f"type changed from {self.old} to {self.new}"
 
 

@@ -19,10 +19,10 @@ from .capture import ARGUMENTS, is_decorated
 from .declared_class import declared_class
 from .hparams_writer import Writer
 from .passing import arguments_by_name, laid_over
-from .plain import CHANGED, ORIGIN, OWN
+from .plain import ORIGIN, OWN
 from .registry import NAME, names_of
 from .signature import parameters_of, takes_any_name
-from .structure import changes_of
+from .structure import note_of_changes
 from .unstored import ALL, UNSTORED, description
 
 M = TypeVar("M", bound=nn.Module)
@@ -47,8 +47,7 @@ def recorded_hparams(
         node = Writer(bare=True, partial=True).node(module, "")
     except (HyperparameterError, TypeError, RecursionError) as error:
         return {**names_of(cls), UNSTORED: {ALL: str(error)[:300]}}
-    if changes := changes_of(module, places or places_of(module)):
-        node[CHANGED] = [[paths, what] for paths, what in changes]
+    node.update(note_of_changes(module, places or places_of(module)))
     return _encodable(node)
 
 

@@ -23,7 +23,7 @@ from ...records.tree import Encoder
 from ..state.places import Places, places_of
 from .by_class import by_class
 from .declared_class import declared_class
-from .plain import ATTRIBUTES
+from .plain import ATTRIBUTES, CHANGED
 from .registry import MODULE, NAME, names_of
 from .signature import VARIADIC, parameters_of
 from .torch_layers import is_torch_layer
@@ -146,10 +146,14 @@ def _getter(names: Sequence[str]) -> Getter | None:
     return itemgetter(*names) if names else None
 
 
-def changes_of(module: nn.Module, places: Places) -> list[Change]:
-    """Return what was changed in ``module`` since it was built, if that was noted."""
+def note_of_changes(module: nn.Module, places: Places) -> dict[str, Any]:
+    """Return what files say of changes in ``module`` since it was built, by its key.
+
+    Nothing if there are none, or if nobody noted what it was.
+    """
     structure: Structure | None = module.__dict__.get(STRUCTURE)
-    return [] if structure is None else structure.changes(places)
+    changes = [] if structure is None else structure.changes(places)
+    return {CHANGED: [[paths, node] for paths, node in changes]} if changes else {}
 
 
 def plain_attribute(value: Any) -> Any:

@@ -20,8 +20,8 @@ from ...records.sink import Progress
 from ..errors import HyperparameterError
 from ..hyperparameters.building import planned
 from ..hyperparameters.hyperparameters import get_hparams
-from ..hyperparameters.plain import CHANGED, SAVE
-from ..hyperparameters.structure import changes_of
+from ..hyperparameters.plain import SAVE
+from ..hyperparameters.structure import note_of_changes
 from ..state.factories import arguments_go_to_file
 from ..state.loading import from_record
 from ..state.module_argument import check_module
@@ -98,8 +98,7 @@ def save_pretrained(
     most = size_of(max_shard_size)
     hparams = get_hparams(module)
     check_rebuilds(module, hparams)
-    if changes := changes_of(unwrapped(module), places_of(module)):
-        hparams[CHANGED] = [[paths, what] for paths, what in changes]
+    hparams.update(note_of_changes(unwrapped(module), places_of(module)))
     record = into_record(module)
     ours = {**record.metadata.get("burnish", {}), "hparams": hparams}
     record = record.replaced(

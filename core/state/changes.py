@@ -65,7 +65,7 @@ class ChangedParts:
     def _compare(self, path: str, node: Mapping[str, Any]) -> None:
         part = self.modules.get(path)
         if part is None:
-            if node and not _is_below(path, self._absent):
+            if node and not is_below(path, self._absent):
                 self._absent.add(path)
                 self._tell(self._of_addition(path), path, Named(node), "nothing")
             return
@@ -137,6 +137,7 @@ def _is_synchronized(node: Mapping[str, Any], cls: type[nn.Module]) -> bool:
     return is_norm and issubclass(cls, nn.SyncBatchNorm)
 
 
-def _is_below(path: str, others: set[str]) -> bool:
+def is_below(path: str, others: set[str]) -> bool:
+    """Return whether ``path``, or what it is a part of, is among ``others``."""
     parts = path.split(".")
     return any(".".join(parts[: n + 1]) in others for n in range(len(parts)))

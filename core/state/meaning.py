@@ -17,7 +17,7 @@ from ..hyperparameters.declared_class import declared_class
 from ..hyperparameters.plain import BLUEPRINT, ORIGIN, RESULT
 from ..hyperparameters.registry import NAME
 from ..hyperparameters.unstored import ALL, UNSTORED
-from .changes import ChangedParts, stored_changes
+from .changes import ChangedParts, is_below, stored_changes
 from .places import Places, places_of, unwrapped
 
 IGNORE = (
@@ -212,7 +212,7 @@ def _find_untold_changes(
     told = {path for path in carried.values() if path is not None}
     modules = _by_path(places)
     for path in origin.changed:
-        if path and path in modules and not _is_below(path, told):
+        if path and path in modules and not is_below(path, told):
             name = declared_class(type(unwrapped(modules[path]))).__qualname__
             found.unknown.append(
                 f"{path}: the module has {name} of its blueprint, and the file does "
@@ -223,12 +223,6 @@ def _find_untold_changes(
 def _by_path(places: Places) -> dict[str, nn.Module]:
     """Return the module at each path; of several at one, the first."""
     return {prefix[:-1]: owner for prefix, owner in reversed(places)}
-
-
-def _is_below(path: str, told: set[str]) -> bool:
-    """Return whether ``path``, or what it is a part of, is in ``told``."""
-    parts = path.split(".")
-    return any(".".join(parts[: n + 1]) in told for n in range(len(parts)))
 
 
 def _changes_whole(record: FlatRecord) -> bool:

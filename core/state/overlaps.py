@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from ...records.entry import Entry
-from ...records.memory import ORDINARY, address_of, same_bits
+from ...records.memory import ORDINARY, address_of, same_bits, spanned_bytes
 from .commit import Filling, copy_into
 
 
@@ -94,9 +94,7 @@ def _span(tensor: Tensor) -> tuple[int, int]:
         return 0, 0
     if is_usual:
         return start, start + tensor.nbytes
-    steps = zip(tensor.shape, tensor.stride(), strict=True)
-    last = sum((size - 1) * stride for size, stride in steps)
-    return start, start + (last + 1) * tensor.itemsize
+    return start, start + spanned_bytes(tensor)
 
 
 def _overwritten(group: list[int], fillings: Sequence[Filling]) -> list[int]:

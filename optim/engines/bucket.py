@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from .ranges import do_ranges_meet
 from .step import Step
 from .trace import Layout
 
@@ -181,28 +182,5 @@ def _overlap(addresses: list[int], nbytes: Sequence[int]) -> bool:
     size = np.array(nbytes, dtype=np.int64)
     order = np.argsort(starts, kind="stable")
     starts = starts[order]
-    ends = starts + size[order]
-    if bool(np.any(ends[:-1] > starts[1:])):
-        return True
     low = np.array(addresses[len(nbytes) :], dtype=np.int64)
-    # A gradient overlaps the first parameter that ends behind its start, or none.
-    after = np.searchsorted(ends, low, side="right")
-    inside = after < len(starts)
-    return bool(np.any(starts[after[inside]] < (low + size)[inside]))
-
-
-def have_merged(kinds: "Sequence[tuple[Any, Bucket]]") -> bool:
-    """Return whether the numbers of two buckets of a kind have become the same.
-
-    A resumed run would step them as one, and in half the last digits depend on it.
-    """
-    counted = [(kind, *b.scalars.items()) for kind, b in kinds if b.scalars]
-    return len(set(counted)) < len(counted)
-
-
-def by_shape(params: list[Tensor], positions: list[int]) -> list[list[int]]:
-    """Return the positions of parameters by their shape."""
-    parts: dict[tuple[int, ...], list[int]] = {}
-    for i in positions:
-        parts.setdefault(tuple(params[i].shape), []).append(i)
-    return list(parts.values())
+    return do_ranges_meet(starts, starts + size[order], low, low + size)

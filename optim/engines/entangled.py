@@ -6,7 +6,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ...records.memory import spanned_bytes
 from .arena import is_dense, is_plain
+from .ranges import do_ranges_meet
 
 
 class Entanglement:
@@ -29,14 +31,7 @@ class Entanglement:
             self._look_at(params)
         if not self._is_dense:
             return bool(entangled(params, grads))
-        starts, ends = self._starts, self._ends
-        if bool(np.any(ends[:-1] > starts[1:])):
-            return True
-        # A gradient overlaps the first parameter that ends behind its start, or none.
-        after = np.searchsorted(ends, low, side="right")
-        inside = np.flatnonzero(after < len(starts))
-        high = low + self._sizes
-        return bool(np.any(starts[after[inside]] < high[inside]))
+        return do_ranges_meet(self._starts, self._ends, low, low + self._sizes)
 
     def _look_at(self, params: list[Tensor]) -> None:
         self._is_dense = all(map(is_dense, params))
@@ -124,7 +119,5 @@ def _extent(tensor: Tensor) -> tuple[int, int]:
         return start, start + tensor.nbytes
     if not tensor.numel():
         return 0, 0
-    steps = zip(tensor.shape, tensor.stride(), strict=True)
-    count = 1 + sum((size - 1) * stride for size, stride in steps)
     start = tensor.data_ptr()
-    return start, start + count * tensor.element_size()
+    return start, start + spanned_bytes(tensor)

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from .arena import is_dense, is_plain
-from .bucket import Bucket, Engine, Unfit, by_shape, have_merged
+from .bucket import Bucket, Engine, Unfit
 from .choice import choose, is_elementwise, usable_kernel
 from .entangled import entangled
 from .loop import Loop, checked, plain, settled, state_of
@@ -49,7 +49,7 @@ class Plan:
             and missing == self.missing
             and all(map(is_, params, self.params))
             and all(bucket.holds(states) for bucket in self.buckets)
-            and (len(self.kinds) < 2 or not have_merged(self.kinds))
+            and (len(self.kinds) < 2 or not _have_merged(self.kinds))
         )
 
     def computes_ahead(self) -> bool:
@@ -192,7 +192,7 @@ class Planner:
             if choice.may_change:
                 made_loop.unrecorded = layout
             return [made_loop]
-        parts = by_shape(params, positions) if choice.reads_shape else [positions]
+        parts = _by_shape(params, positions) if choice.reads_shape else [positions]
         made: list[Bucket] = []
         for part in parts:
             like = Layout(
@@ -229,7 +229,7 @@ class Planner:
         why: str,
     ) -> list[Bucket]:
         """Return buckets of equal matrices, or none if any is too large for that."""
-        parts = by_shape(params, positions)
+        parts = _by_shape(params, positions)
         if any(
             p.ndim != 2 or max(p.shape) > SIDE
             for p in map(params.__getitem__, positions)
@@ -299,3 +299,20 @@ def _layout(
 def _key(layout: Layout, numbers: dict[str, Any]) -> tuple[Any, ...]:
     described = (layout.like.device, layout.dtypes, layout.state_type, layout.tensors)
     return (*described, tuple(numbers.items()), tuple(layout.absent))
+
+
+def _have_merged(kinds: list[tuple[Any, Bucket]]) -> bool:
+    """Return whether the numbers of two buckets of a kind have become the same.
+
+    A resumed run would step them as one, and in half the last digits depend on it.
+    """
+    counted = [(kind, *b.scalars.items()) for kind, b in kinds if b.scalars]
+    return len(set(counted)) < len(counted)
+
+
+def _by_shape(params: list[Tensor], positions: list[int]) -> list[list[int]]:
+    """Return the positions of parameters by their shape."""
+    parts: dict[tuple[int, ...], list[int]] = {}
+    for i in positions:
+        parts.setdefault(tuple(params[i].shape), []).append(i)
+    return list(parts.values())

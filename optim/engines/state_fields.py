@@ -1,18 +1,22 @@
 """The fields of a state: one answer for all that reads or writes one."""
 
 import dataclasses
+from collections.abc import Callable
+from functools import lru_cache
 from typing import Any
 
-_names: dict[Any, tuple[str, ...]] = {None: ()}
+
+def _names(state_type: Any) -> tuple[str, ...]:
+    if state_type is None:
+        return ()
+    return tuple(field.name for field in dataclasses.fields(state_type))
 
 
-def field_names(state_type: type | None) -> tuple[str, ...]:
-    """Return the names that a state stores, private ones too, class variables not."""
-    names = _names.get(state_type)
-    if names is None:
-        fields: Any = dataclasses.fields(state_type)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]  # a record is a dataclass
-        names = _names[state_type] = tuple(field.name for field in fields)
-    return names
+field_names: Callable[[type | None], tuple[str, ...]] = lru_cache(maxsize=4096)(_names)
+"""The names that a state of a type stores, private ones too, class variables not.
+
+None is the type of no state, which stores nothing.
+"""
 
 
 def fields_of(state: Any) -> dict[str, Any]:
