@@ -8,7 +8,7 @@ from .fields import allows_none, is_mapping, is_sequence, is_struct, literals, m
 from .ron import read
 from .schedule.schedule import looks_scheduled
 from .shown import shown
-from .tree import TOO_LARGE, Ident, is_dict
+from .tree import BeyondFloatError, Ident, is_dict
 
 _BOOLS = {
     **dict.fromkeys(("true", "True", "TRUE", "t", "T", "1"), True),
@@ -61,7 +61,7 @@ def _fitting(kinds: list[Any], bare: str, text: str, path: str) -> Any:
     try:
         value = read(bare)
     except ConfigSyntaxError as wrong:
-        is_beyond = wrong.message.endswith(TOO_LARGE) and float in kinds
+        is_beyond = isinstance(wrong, BeyondFloatError) and float in kinds
         is_ron = all(_needs_ron(kind) for kind in kinds) and not looks_scheduled(text)
         if is_beyond or is_ron:
             message = f"{shown(text)} cannot be read: {wrong.message}"

@@ -21,14 +21,23 @@ MAX_INT_BITS = 14_284
 """Bits of an integer: 4,300 digits, the most that Python writes as text."""
 
 
-TOO_LARGE = "is beyond every float, and infinity has a word of its own"
+class BeyondFloatError(ConfigSyntaxError):
+    """Digits of a number that no float holds, and that was not meant as infinity."""
+
+    @classmethod
+    def of(
+        cls, digits: str, line: int | None = None, column: int | None = None
+    ) -> "BeyondFloatError":
+        """Return the error of ``digits``, which stand at ``line`` and ``column``."""
+        message = f"{digits:.40} is beyond every float"
+        return cls(f"{message}, and infinity has a word of its own", line, column)
 
 
 def finite(digits: str) -> float:
-    """Return the float that is written in digits; `ConfigSyntaxError` beyond all."""
+    """Return the float that is written in digits. Raises `BeyondFloatError`."""
     value = float(digits)
     if math.isinf(value):
-        raise ConfigSyntaxError(f"{digits:.40} {TOO_LARGE}")
+        raise BeyondFloatError.of(digits)
     return value
 
 

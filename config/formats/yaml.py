@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..encode import to_plain
 from ..errors import ConfigSyntaxError
-from ..tree import TOO_LARGE, check_bounds
+from ..tree import BeyondFloatError, check_bounds
 
 if TYPE_CHECKING:
     from ruamel.yaml import YAML
@@ -120,8 +120,7 @@ def _finite(constructor: Any, node: Any) -> float:
     text = str(constructor.construct_scalar(node))
     if math.isinf(value) and any(map(str.isdigit, text)):
         mark = node.start_mark
-        message = f"{text:.40} {TOO_LARGE}"
-        raise ConfigSyntaxError(message, mark.line + 1, mark.column + 1)
+        raise BeyondFloatError.of(text, mark.line + 1, mark.column + 1)
     return value
 
 

@@ -6,7 +6,7 @@ from typing import Any, NoReturn
 
 from ..errors import ConfigSyntaxError
 from ..shown import shown
-from ..tree import MAX_INT_BITS, TOO_LARGE
+from ..tree import MAX_INT_BITS, BeyondFloatError
 
 _TOKEN = re.compile(
     r"""
@@ -160,7 +160,7 @@ class Scanner:
         except ValueError:
             self.fail(f"{token[:40]!r} is not a number that can be read")
         if math.isinf(value):
-            self.fail(f"{token:.40} {TOO_LARGE}")
+            raise BeyondFloatError.of(token, *self.place(self.start))
         return value
 
     def _whole(self, number: int) -> int:
