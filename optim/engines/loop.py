@@ -11,7 +11,7 @@ from .bucket import Bucket, Job
 from .portions import Portion, StepFailed, Write, job_of, memory_of
 from .recording import ImpureStepError
 from .state_fields import field_names, fields_of
-from .step import Step
+from .step import CHANGED_IN_PLACE, Step, versions
 
 
 class Loop:
@@ -58,10 +58,7 @@ def checked(step: Step, tensor: Tensor, grad: Tensor, state: Any) -> tuple[Tenso
     new, new_state = step(tensor, grad, state)
     verify(tensor, new, state, new_state)
     if versions(tensor, grad, state) != before:
-        raise ImpureStepError(
-            "step() changes one of its arguments in place; they must stay as they are. "
-            "Return new tensors: a * b, a.lerp(...), torch.add(...)"
-        )
+        raise ImpureStepError(CHANGED_IN_PLACE)
     return new, new_state
 
 
@@ -116,14 +113,6 @@ def state_of(state_type: type | None, stored: dict[str, Any]) -> Any:
     state: Any = object.__new__(state_type)
     vars(state).update({name: stored.get(name) for name in field_names(state_type)})
     return state
-
-
-def versions(tensor: Tensor, grad: Tensor, state: Any) -> list[int]:
-    """Return counters that change when a tensor is written to."""
-    tensors = [tensor, grad]
-    if state is not None:
-        tensors += [v for v in vars(state).values() if isinstance(v, Tensor)]
-    return [t._version for t in tensors if not t.is_inference()]
 
 
 def verify(tensor: Tensor, new: Any, state: Any, new_state: Any) -> None:

@@ -8,6 +8,7 @@ import torch
 
 from ..simple import SimpleOptimizer
 from .recording import ImpureStepError
+from .stand_in import StandIn
 
 
 @dataclass(slots=True)
@@ -48,12 +49,36 @@ class Step:
             grad = grad.clamp(-self.limit, self.limit)
         if self.maximize:
             grad = -grad
+        # What was converted is the step's own, but a step that changes it would give
+        # other numbers, or an error, once the parameter needs no conversion.
+        before = versions(tensor, grad, state)
+        arguments = tensor, grad, state
         new, state = _pair(self.simple.step(self.lr, tensor, grad, state))
+        if versions(*arguments) != before:
+            raise ImpureStepError(CHANGED_IN_PLACE)
         if self.compute is not None:
             new = new.to(dtype)
             kept = {} if old is None else vars(old)
             state = _cast(state, lambda name: getattr(kept.get(name), "dtype", None))
         return new, state
+
+
+CHANGED_IN_PLACE = (
+    "step() changes one of its arguments in place; they must stay as they are. "
+    "Return new tensors: a * b, a.lerp(...), torch.add(...)"
+)
+
+
+def versions(tensor: Any, grad: Any, state: Any) -> list[int]:
+    """Return numbers that change when an argument of a step is written to."""
+    arguments = [tensor, grad]
+    if state is not None:
+        arguments += [v for v in vars(state).values() if isinstance(v, torch.Tensor)]
+    return [
+        a.id if type(a) is StandIn else a._version
+        for a in arguments
+        if type(a) is StandIn or not a.is_inference()
+    ]
 
 
 def _pair(result: Any) -> tuple[Any, Any]:

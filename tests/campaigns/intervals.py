@@ -30,10 +30,6 @@ _ROUNDED_AS_THE_LOOP = frozenset(
         "isub",
         "imul",
         "itruediv",
-        "true_divide",
-        "multiply",
-        "divide",
-        "subtract",
     ]
 )
 """Operations that round a half precision as the loop does, wherever they run."""
@@ -54,6 +50,17 @@ _EXACT = frozenset(
         "new_full",
     ]
 )
+_ALIASES = {
+    "truediv": "div",
+    "true_divide": "div",
+    "divide": "div",
+    "multiply": "mul",
+    "subtract": "sub",
+    "absolute": "abs",
+    "negative": "neg",
+}
+"""Other names of an operation; what is said of it is said of them."""
+
 _COMPARE = frozenset(["gt", "ge", "lt", "le", "eq", "ne"])
 
 
@@ -162,8 +169,7 @@ def apply(name: str, *args: Any, **kwargs: Any) -> Any:
         return target.become(apply(name, *args, **kwargs))
     if name in ("iadd", "isub", "imul", "itruediv"):
         return args[0].become(apply(name[1:], *args))
-    if name == "truediv":
-        name = "div"
+    name = _ALIASES.get(name, name)
     if name in _SPECIAL:
         return _SPECIAL[name](*args, **kwargs)
     if name in _COMPARE:
@@ -250,9 +256,7 @@ def _apart(name: str, result: Interval, values: list[Interval]) -> Interval:
     return Interval(low, high, _or(result.free, edge & ~result.low.isnan()))
 
 
-_SUMS = frozenset(
-    ["add", "sub", "radd", "rsub", "lerp", "addcmul", "addcdiv", "subtract"]
-)
+_SUMS = frozenset(["add", "sub", "radd", "rsub", "lerp", "addcmul", "addcdiv"])
 
 
 def _size(name: str, result: Interval, values: list[Interval]) -> Tensor:

@@ -220,6 +220,33 @@ def test_a_step_that_breaks_its_contract_is_told_so_before_anything_changes(
     assert all(torch.equal(a, p.grad) for a, p in given if p.grad is not None)
 
 
+CONVERSIONS: list[dict[str, Any]] = [
+    {"maximize": True},
+    {"clip": optim.ClipValue(0.5)},
+    {"clip": optim.ClipNorm(0.5)},
+    {"state_dtype": torch.float64},
+]
+
+
+@pytest.mark.parametrize("options", CONVERSIONS, ids=str)
+@pytest.mark.parametrize("fused", [False, None, True])
+@pytest.mark.parametrize("how", ["tensor", "grad", "state"])
+def test_a_step_must_not_change_what_was_converted_for_it_either(
+    how: str, fused: bool | None, options: dict[str, Any]
+) -> None:
+    net = layers()
+    adaptor = Misbehaving(how=f"{how} in place").bind(
+        net, lr=1e-2, fused=fused, **options
+    )
+    set_grads(net, 1)
+    before = values(net)
+
+    with pytest.raises(ImpureStepError, match="in place"):
+        adaptor.step()
+
+    assert same(before, net)
+
+
 @pytest.mark.parametrize("fused", [False, None, True])
 def test_a_state_that_is_no_record_is_refused_at_binding(fused: bool | None) -> None:
     class Dicts(SimpleOptimizer[Any]):
