@@ -228,7 +228,7 @@ def _format_of(source: Source) -> tuple[Format, Source]:
     form = None if content is None else _recognized(content)
     if content is not None and form is not None:
         return form, content
-    raise unknown_content(source)
+    raise unknown_content(source, content)
 
 
 def _recognized(source: Source) -> Format | None:

@@ -5,9 +5,11 @@ from collections.abc import Mapping
 from contextlib import suppress
 
 from .errors import TRUNCATED, RecordFormatError
+from .foreign import HEAD, foreign_kind
 from .source import Source, StreamSource
 from .suffix import format_of_suffix
 
+_KNOWN = "Records are .mpk, .mpk.zst, .json, .safetensors and torch's own files."
 _SMALL = 64
 """Bytes that every file of a record has."""
 
@@ -31,9 +33,17 @@ def empty_source(source: Source) -> RecordFormatError:
     return RecordFormatError(source.name, "an empty file", cure=TRUNCATED)
 
 
-def unknown_content(source: Source) -> RecordFormatError:
-    """Return the error of bytes that are of no format."""
-    cure = "Known are .mpk, .mpk.zst, .json, .safetensors and torch's own files."
+def unknown_content(source: Source, content: Source | None) -> RecordFormatError:
+    """Return the error of bytes of no format; ``content`` is what they unpack to."""
+    inner = source if content is None else content
+    kind = foreign_kind(bytes(inner.read(0, min(HEAD, inner.size))))
+    packed = "" if content is None else "a compressed file, in which is "
+    if kind is not None and not _stands_behind(source):
+        found, cure = kind
+        return RecordFormatError(
+            source.name, f"{packed}{found}", "a record", f"{cure} {_KNOWN}"
+        )
+    cure = _KNOWN
     if isinstance(source, StreamSource) and source.start:
         cure += (
             f" The file object stands at position {source.start:,}: file.seek(0) goes "
@@ -41,9 +51,14 @@ def unknown_content(source: Source) -> RecordFormatError:
         )
     if source.size < _SMALL:
         cure += f" A file of {source.size:,} bytes may be truncated."
-    first = bytes(source.read(0, min(8, source.size)))
-    found = f"first bytes {first!r}"
+    first = bytes(inner.read(0, min(8, inner.size)))
+    found = f"{packed}first bytes {first!r}"
     return RecordFormatError(source.name, found, "those of a known format", cure)
+
+
+def _stands_behind(source: Source) -> bool:
+    """Return whether only the rest of a file object is read, which may be anything."""
+    return isinstance(source, StreamSource) and bool(source.start)
 
 
 def folder_error(folder: str) -> IsADirectoryError:

@@ -16,6 +16,7 @@ from ..columns import is_text
 from ..contents import Contents, Payload
 from ..errors import RecordError, RecordFormatError, RecordVersionError
 from ..flat import FlatRecord
+from ..foreign import foreign_json
 from ..format import Format, WriteOptions
 from ..header import record_of
 from ..limits import TEXT, WORD, allowance
@@ -87,6 +88,8 @@ class Json(Format):
                 plain[key] = _read_table(reader, source, texts)
             elif key in _TOP:
                 plain[key] = reader.value()
+            elif "burnish" not in plain:
+                raise _foreign(key, source.name)
             else:
                 raise reader.error(f"the unknown key {key!r:.80}")
         if reader.next():
@@ -96,7 +99,8 @@ class Json(Format):
                 source.name,
                 "JSON without the key 'burnish'",
                 "a record",
-                "It is no record.",
+                "It is no record, or somebody removed the key, which says "
+                f'its version: "burnish": {VERSION}.',
             )
         record = record_of({"tree": None, "metadata": {}, **plain}, source.name)
         for entry, text in zip(record.entries(), texts, strict=True):
@@ -104,6 +108,11 @@ class Json(Format):
             entry.source = text
         record.hold(source, has_sums=all(text.sum is not None for text in texts))
         return record
+
+
+def _foreign(key: str, file: str) -> RecordFormatError:
+    found, cure = foreign_json(key)
+    return RecordFormatError(file, found, "a record", cure)
 
 
 def _head_text(header: dict[str, Any]) -> bytes:

@@ -19,6 +19,7 @@ from ..dtypes import NAME_OF
 from ..entry import Entry
 from ..errors import TRUNCATED, RecordError, RecordFormatError
 from ..flat import FlatRecord
+from ..foreign import foreign_archive
 from ..format import Format, WriteOptions
 from ..sink import Sink
 from ..source import FileSource, Source
@@ -114,6 +115,10 @@ def _check_archive(file: Any, source: Source) -> None:
         members = archive.infolist()
         if any("/code/" in m.filename for m in members):
             raise RecordFormatError(source.name, *_TORCHSCRIPT)
+        names = [m.filename for m in members]
+        if not any(name.endswith("data.pkl") for name in names):
+            found, cure = foreign_archive(names)
+            raise RecordFormatError(source.name, found, "a file of torch", cure)
         if any(m.compress_type != zipfile.ZIP_STORED for m in members):
             raise RecordFormatError(
                 source.name, "a compressed archive, which torch writes not"
@@ -168,6 +173,13 @@ def _explained(error: Exception) -> tuple[str, str, str]:
             "writes and cannot read",
             "",
             "Save it again without _use_new_zipfile_serialization=False.",
+        )
+    if "Invalid magic number" in text:
+        return (
+            "a pickle of another program",
+            "a file of torch",
+            "If you trust it, load it with the program that wrote it, and save its "
+            "tensors with burnish.save_record(state_dict, file).",
         )
     if "not a zip file" in text:
         # Its directory stands at its end.
