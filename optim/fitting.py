@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, get_type_hints
 
 from torch import Tensor
 
+from ..records.shares import share_of
 from .nested import as_declared
 
 if TYPE_CHECKING:
@@ -94,16 +95,5 @@ def _tensor(
             f"{tuple(usual.shape)}"
         )
     elif hasattr(usual, "device_mesh") and not hasattr(value, "device_mesh"):
-        return _shared_out(value, usual)
+        return share_of(value, usual)
     return value
-
-
-def _shared_out(whole: Tensor, like: Any) -> Tensor:
-    """Return this process's part of ``whole``, as ``like`` is shared out."""
-    from torch.distributed.tensor import distribute_tensor
-
-    device = like.device_mesh.device_type
-    # Every process has the whole, so none has to send it.
-    return distribute_tensor(
-        whole.to(device), like.device_mesh, like.placements, src_data_rank=None
-    )

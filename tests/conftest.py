@@ -2,6 +2,7 @@
 
 import signal
 from collections.abc import Generator
+from importlib.metadata import version
 
 import pytest
 
@@ -14,3 +15,15 @@ def _interruptible() -> Generator[None]:
         signal.signal(signal.SIGINT, signal.default_int_handler)
     yield
     signal.signal(signal.SIGINT, before)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Let tests read torch's own files with a torch that the library warns of.
+
+    What the warning says, and when, has a test of its own.
+    """
+    torch_version = tuple(map(int, version("torch").split(".")[:2]))
+    if torch_version < (2, 10):
+        config.addinivalue_line(
+            "filterwarnings", "ignore:torch .* may be harmed by a hostile file"
+        )

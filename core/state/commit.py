@@ -11,6 +11,7 @@ from torch import Tensor
 
 from ...config.interrupts import all_or_nothing, undo_all
 from ...records.grad_mode import no_grad
+from ...records.shares import share_of
 from .build import Build
 
 Filling: TypeAlias = tuple[list[Tensor], Tensor]
@@ -215,12 +216,4 @@ def _is_constant(values: Tensor, dims: list[int]) -> bool:
 
 def _scatter_into(tensor: Any, values: Tensor) -> None:
     """Keep this process's share of ``values``, which every process has whole."""
-    from torch.distributed.tensor import distribute_tensor
-
-    shared = distribute_tensor(
-        values.to(tensor.device_mesh.device_type),
-        tensor.device_mesh,
-        tensor.placements,
-        src_data_rank=None,
-    )
-    tensor.to_local().copy_(shared.to_local())
+    tensor.to_local().copy_(share_of(values, tensor).to_local())

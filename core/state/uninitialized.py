@@ -92,7 +92,8 @@ def rebuilt(factory: Callable[[], T], build: Build) -> T:
 
 def _off_meta() -> torch.device | None:
     """Return a device to build on where the one that is set gives no memory."""
-    is_meta = torch.get_default_device().type == "meta"
+    # Older torch says "cpu" inside `with torch.device("meta")`; a tensor knows.
+    is_meta = torch.empty(0).device.type == "meta"
     return torch.device("cpu") if is_meta else None
 
 

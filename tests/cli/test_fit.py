@@ -287,7 +287,7 @@ def failing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     ("fails_in", "first_line", "last_line"),
     [
         ("init", "in __init__", "LookupError: no such thing"),
-        ("step", "in training_step", "RuntimeError: mat1 and mat2"),
+        ("step", "in training_step", "mat1 and mat2 shapes"),
         ("os", "in training_step", "FileNotFoundError: [Errno 2]"),
     ],
 )

@@ -225,7 +225,7 @@ class Given(nn.Module):
         self.l = nn.Linear(2, 2)
 
 
-@pytest.mark.filterwarnings("ignore:.*torch.jit:DeprecationWarning")
+@pytest.mark.filterwarnings("ignore:.*torch.jit:Warning")
 def test_a_decorated_module_is_scripted() -> None:
     net = Typed()
     list(burnish.named_params(net))

@@ -7,6 +7,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode
+from torch.utils._python_dispatch import _disable_current_modes  # pyright: ignore[reportPrivateUsage]  # no public name
 
 from burnish.optim import AdamW, ClipGlobalNorm, Muon, SimpleOptimizer
 
@@ -23,7 +24,9 @@ def mode() -> Iterator[FakeTensorMode]:
 
 
 def fake(mode: FakeTensorMode, *shape: int, device: Any = LAZY) -> Tensor:
-    return FakeTensor(mode, torch.empty(*shape, device="meta"), device)
+    with _disable_current_modes():
+        meta = torch.empty(*shape, device="meta")
+    return FakeTensor(mode, meta, device)
 
 
 def test_the_stand_in_device_refuses_to_mix(mode: FakeTensorMode) -> None:

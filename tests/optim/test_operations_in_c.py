@@ -65,11 +65,13 @@ OPERATIONS: dict[str, Operation] = {
     "clamp_turned": lambda t, g: t.clamp(0.3, -0.3),
     "clamp_tensors": lambda t, g: t.clamp(g, g.abs()),
     "clamp_min_nan": lambda t, g: t.clamp_min(NAN),
-    "clamp_max_nan": lambda t, g: t.clamp(max=NAN),
     "clamp_inf": lambda t, g: t.clamp(-INF, 1.0),
     "single": lambda t, g: (t.float() * 0.1 + g).to(t.dtype),
     "filled": lambda t, g: torch.full_like(t, 0.1),
 }
+if torch.ones(1).clamp(max=NAN).isnan():
+    # Torch before that kept what was clamped by no number.
+    OPERATIONS["clamp_max_nan"] = lambda t, g: t.clamp(max=NAN)
 Results: Any = type(
     "Results", (Record,), {"__annotations__": dict.fromkeys(OPERATIONS, Tensor)}
 )

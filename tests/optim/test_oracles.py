@@ -164,6 +164,7 @@ def test_fifty_steps_are_those_of_the_oracle(
     assert distance(left, right) <= tolerance * scale
 
 
+@pytest.mark.skipif(not hasattr(torch.optim, "Muon"), reason="this torch has none")
 @pytest.mark.parametrize(
     "options",
     [{}, {"nesterov": False, "weight_decay": 0.0}, {"adjust_lr_fn": "match_rms_adamw"}],

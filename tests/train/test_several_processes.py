@@ -5,10 +5,15 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 
 from burnish.train import Checkpoints, HyperState
 
 
+@pytest.mark.skipif(
+    not hasattr(torch.cpu.Stream, "record_event"),
+    reason="this torch cannot shard a module on the CPU",
+)
 def test_two_processes_train_alike_and_are_refused_alike(tmp_path: Path) -> None:
     script = Path(__file__).with_name("two_processes.py")
     meeting = f"file://{tmp_path / 'meeting'}"

@@ -36,7 +36,7 @@ class Reads(nn.Module):
         self.register_buffer("scale", read(first.weight).detach())
 
 
-@pytest.mark.filterwarnings("ignore:`torch.jit:DeprecationWarning")
+@pytest.mark.filterwarnings("ignore:`torch.jit:Warning")
 @pytest.mark.parametrize("read", [mapped, differentiated, scripted])
 def test_a_constructor_that_reads_weights_past_python_is_declared(read: Any) -> None:
     blueprint = Blueprint(Reads, read)

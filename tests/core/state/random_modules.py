@@ -24,7 +24,7 @@ def _sum(x: Tensor) -> Tensor:
 
 with warnings.catch_warnings():
     # Torch says that it is deprecated; modules that use it are still about.
-    warnings.simplefilter("ignore", DeprecationWarning)
+    warnings.filterwarnings("ignore", ".*torch.jit")
     scripted_sum: Callable[[Tensor], Tensor] = torch.jit.script(_sum)
 
 

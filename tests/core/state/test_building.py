@@ -130,7 +130,7 @@ def _sum(x: Tensor) -> Tensor:
 
 with warnings.catch_warnings():
     # Torch says that it is deprecated; modules that use it are still about.
-    warnings.simplefilter("ignore", DeprecationWarning)
+    warnings.filterwarnings("ignore", ".*torch.jit")
     scripted: Callable[[Tensor], Tensor] = torch.jit.script(_sum)
 
 
@@ -162,6 +162,7 @@ READERS: dict[str, Callable[[Tensor], Any]] = {
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
+@pytest.mark.filterwarnings("ignore:`torch.jit:FutureWarning")
 @pytest.mark.filterwarnings("ignore::torch.jit.TracerWarning")
 @pytest.mark.parametrize("how", READERS)
 def test_a_parameter_that_is_read_in_a_constructor_is_initialized(how: str) -> None:
@@ -445,6 +446,8 @@ def test_functions_of_torch_patched_by_others_stay_patched(
         assert nn.Linear(2, 2).weight.isfinite().all()
 
 
+# Older torch says that it does not compile the making of a parameter.
+@pytest.mark.filterwarnings("ignore:Graph break due to unsupported builtin:UserWarning")
 def test_what_makes_and_copies_parameters_works_on_after_a_build() -> None:
     with skip_init():
         nn.Linear(2, 2)

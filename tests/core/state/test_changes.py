@@ -187,7 +187,7 @@ def cache(net: Any) -> None:
     net.scaled.scale = torch.ones(2, 2)
 
 
-@pytest.mark.filterwarnings("ignore:.*torch.jit.*:DeprecationWarning")
+@pytest.mark.filterwarnings("ignore:.*torch.jit.*:Warning")
 @pytest.mark.parametrize(
     "change", [make_nothing, count, compile_parts, script, synchronize, cache]
 )

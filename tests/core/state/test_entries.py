@@ -136,7 +136,7 @@ def test_tensors_that_only_an_override_or_a_hook_writes_are_refused(
     burnish.save_record(module, only="layer.fc.**")
 
 
-@pytest.mark.filterwarnings("ignore:.*torch.jit.*:DeprecationWarning")
+@pytest.mark.filterwarnings("ignore:.*torch.jit.*:Warning")
 def test_hooks_that_rename_convert_or_filter_lose_nothing() -> None:
     def rename(owner: Any, state: Any, prefix: str, metadata: Any) -> None:
         state[f"{prefix}old"] = state.pop(f"{prefix}weight").detach()

@@ -1,0 +1,179 @@
+"""Which names of torch the library uses that torch does not promise.
+
+One that goes fails here by name, with the versions that had it.
+"""
+
+import ast
+import importlib
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+
+from burnish.optim.engines import foreach
+
+ROOT = Path(__file__).parent.parent
+LAYERS = ["config", "records", "core", "optim", "train", "cli"]
+RUN = "2.6, 2.13 and 2.15"
+
+MODULE = nn.BatchNorm1d(1)
+OBJECTS: dict[str, Any] = {
+    "torch": torch,
+    "module": MODULE,
+    "compiled": torch.compile(MODULE, backend="eager"),
+    "optimizer": torch.optim.SGD(MODULE.parameters(), lr=0.1),
+    "lbfgs": torch.optim.LBFGS(MODULE.parameters()),
+    "storage": torch.ones(1).untyped_storage(),
+}
+
+PLACES = {
+    "torch._C": RUN,
+    "torch._C.DisableTorchFunction": RUN,
+    "torch._C.DisableTorchFunctionSubclass": RUN,
+    "torch._C._functorch.is_functorch_wrapped_tensor": RUN,
+    "torch._C._set_grad_enabled": RUN,
+    "torch._C._storage_Use_Count": RUN,
+    "torch._disable_dynamo": RUN,
+    "torch._foreach_copy_": RUN,
+    "torch._fused_adagrad_": RUN,
+    "torch._fused_adam_": RUN,
+    "torch._fused_adamw_": RUN,
+    "torch._fused_sgd_": RUN,
+    "torch._has_compatible_shallow_copy_type": RUN,
+    "torch._utils._flatten_dense_tensors": RUN,
+    "torch.Tensor._make_subclass": RUN,
+    "torch.Tensor._version": RUN,
+    "torch.autograd._profiler_enabled": RUN,
+    "torch.distributed.tensor.DTensor._local_tensor": RUN,
+    "torch.nn.Module._load_from_state_dict": RUN,
+    "torch.nn.Module._save_to_state_dict": RUN,
+    "torch.nn.Module._version": RUN,
+    "torch.nn.init._no_grad_trunc_normal_": RUN,
+    "torch.nn.modules.batchnorm._BatchNorm": RUN,
+    "torch.nn.modules.batchnorm._NormBase": RUN,
+    "torch.optim.optimizer._global_optimizer_post_hooks": RUN,
+    "torch.optim.optimizer._global_optimizer_pre_hooks": RUN,
+    "torch.utils._python_dispatch._disable_current_modes": RUN,
+    "compiled._orig_mod": RUN,
+    "lbfgs._numel_cache": RUN,
+    "lbfgs._params": RUN,
+    "module._buffers": RUN,
+    "module._modules": RUN,
+    "module._non_persistent_buffers_set": RUN,
+    "module._parameters": RUN,
+    "module._state_dict_hooks": RUN,
+    "optimizer._optimizer_step_post_hooks": RUN,
+    "optimizer._optimizer_step_pre_hooks": RUN,
+    "storage._cdata": RUN,
+}
+"""On which versions of torch each was there when the tests ran on them."""
+
+CONSTANTS = {
+    "torch.distributed.algorithms._checkpoint.checkpoint_wrapper"
+    "._CHECKPOINT_WRAPPED_MODULE": "_checkpoint_wrapped_module",
+    "torch.distributed.fsdp._common_utils.FSDP_WRAPPED_MODULE": "_fsdp_wrapped_module",
+}
+"""Names of attributes that a wrapper of torch keeps its module under."""
+
+OF_OTHERS = frozenset(
+    {
+        "_FIELD_INITVAR",  # dataclasses
+        "_current_frames",  # sys
+        "_field_type",  # dataclasses
+        "_trainer",  # Lightning
+    }
+)
+
+
+def resolve(place: str) -> Any:
+    """Return what stands at ``place``; AttributeError where it is no longer."""
+    name, *rest = place.split(".")
+    value = OBJECTS[name]
+    for index, part in enumerate(rest):
+        if isinstance(value, ModuleType):
+            # A package may show a function in place of its module of the same name.
+            with suppress(ModuleNotFoundError):
+                value = importlib.import_module(".".join([name, *rest[: index + 1]]))
+                continue
+        value = getattr(value, part)
+    return value
+
+
+@pytest.mark.parametrize("place", PLACES)
+def test_torch_still_has_the_private_name(place: str) -> None:
+    try:
+        resolve(place)
+    except AttributeError:
+        pytest.fail(
+            f"torch {torch.__version__} has no {place}, which was there on "
+            f"{PLACES[place]}; look for what replaced it in torch's own code"
+        )
+
+
+@pytest.mark.parametrize("place", CONSTANTS)
+def test_wrappers_of_torch_keep_their_module_under_the_same_name(place: str) -> None:
+    assert resolve(place) == CONSTANTS[place]
+
+
+def test_torch_has_a_kernel_for_lists_of_every_operation_that_uses_one() -> None:
+    names = {*foreach._FOREACH.values(), "addcmul", "addcdiv", "lerp", "pow"}  # pyright: ignore[reportPrivateUsage]
+
+    missing = [n for n in sorted(names) if not hasattr(torch, f"_foreach_{n}")]
+
+    assert not missing, f"torch {torch.__version__} has no _foreach_ {missing}"
+
+
+def test_every_private_name_of_torch_in_the_library_is_in_the_table() -> None:
+    known = {part for place in PLACES for part in place.split(".")} | OF_OTHERS
+    trees = {
+        file: ast.parse(file.read_text())
+        for layer in LAYERS
+        for file in sorted((ROOT / layer).rglob("*.py"))
+    }
+    defined = {name for tree in trees.values() for name in definitions(tree)}
+
+    foreign = [
+        f"{file.relative_to(ROOT)}:{line}: {name}"
+        for file, tree in trees.items()
+        for line, name, is_of_torch in private_uses(tree)
+        if name not in known and (is_of_torch or name not in defined)
+    ]
+
+    assert foreign == []
+
+
+def is_private(name: str) -> bool:
+    return name.startswith("_") and not name.startswith("__")
+
+
+def definitions(tree: ast.AST) -> Iterator[str]:
+    """Yield the names that a file of the library gives to something of its own."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.FunctionDef | ast.ClassDef):
+            yield node.name
+        elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+            yield node.id
+        elif isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store):
+            if isinstance(node.value, ast.Name) and node.value.id == "self":
+                yield node.attr
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+            # Names that are set by setattr, or stand in the dict of a class.
+            yield from [node.value] * node.value.startswith("_burnish_")
+
+
+def private_uses(tree: ast.AST) -> Iterator[tuple[int, str, bool]]:
+    """Yield line and name of each private attribute, and whether torch must have it."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Attribute) and is_private(node.attr):
+            owner = ast.unparse(node.value).split(".")[0]
+            yield node.lineno, node.attr, owner in ("torch", "nn", "internals")
+        elif isinstance(node, ast.ImportFrom) and not node.level:
+            of_torch = (node.module or "").split(".")[0] == "torch"
+            for alias in node.names:
+                if is_private(alias.name):
+                    yield node.lineno, alias.name, of_torch
