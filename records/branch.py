@@ -90,18 +90,31 @@ class Branch(ReadByName):
     """What stands below one name of a record, by attribute, item or path."""
 
     def __init__(
-        self, index: dict[str, Any], leaf: Leaf, whole: "FlatRecord", path: str = ""
+        self,
+        index: dict[str, Any],
+        leaf: Leaf,
+        whole: "FlatRecord",
+        parts: tuple[str, ...] = (),
     ) -> None:
-        self._index, self._leaf, self._whole, self._path = index, leaf, whole, path
+        self._index, self._leaf, self._whole, self._parts = index, leaf, whole, parts
+
+    @property
+    def _path(self) -> str:
+        return ".".join(self._parts)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # An open file cannot be copied: a part takes along the values that it shows.
+        return _branch_at, (_record_around(self), self._parts)
 
     def at(self, path: str) -> Any:
         """Return what stands at the dotted ``path``; KeyError if nothing does."""
         found: Any = self._index
-        for part in split(path):
+        parts = split(path)
+        for part in parts:
             if not isinstance(found, dict) or part not in found:
                 raise KeyError(f"nothing is stored at {path!r}{self._there()}")
             found = found[part]
-        return self._value(found, path)
+        return self._value(found, parts)
 
     def has(self, path: object) -> bool:
         """Return whether anything stands at ``path``."""
@@ -118,7 +131,7 @@ class Branch(ReadByName):
         key = str(key)
         if key not in self._index:
             return self.at(key)
-        return self._value(self._index[key], key)
+        return self._value(self._index[key], [key])
 
     def __getattr__(self, name: str) -> Any:
         if "_index" not in self.__dict__:
@@ -150,13 +163,30 @@ class Branch(ReadByName):
         more = ", ..." if len(names) > 8 else ""
         return f"{where}; there are {', '.join(names[:8])}{more}."
 
-    def _value(self, found: Any, path: str) -> Any:
+    def _value(self, found: Any, parts: Sequence[str]) -> Any:
         if isinstance(found, dict):
-            path = f"{self._path}.{path}" if self._path else path
-            return Branch(found, self._leaf, self._whole, path)
+            return Branch(found, self._leaf, self._whole, (*self._parts, *parts))
         if isinstance(found, Entry):
             return found.tensor()
         return decode(found.node, self._leaf) if isinstance(found, _Plain) else found
+
+
+def _record_around(branch: Branch) -> "FlatRecord":
+    """Return the record that ``branch`` is in, with what is below it alone.
+
+    Of a record with declared fields it is the whole, whose fields count its tensors.
+    """
+    from .part import below
+
+    whole, path = branch._whole, branch._path  # pyright: ignore[reportPrivateUsage]  # a name of a module may be any public one
+    return whole if whole.is_typed or not path else below(whole, path)
+
+
+def _branch_at(whole: "FlatRecord", parts: tuple[str, ...]) -> Branch:
+    branch = whole._branch  # pyright: ignore[reportPrivateUsage]  # a name of a module may be any public one
+    for part in parts:
+        branch = branch[part]
+    return branch
 
 
 def record_of(branch: Branch) -> "FlatRecord":

@@ -29,6 +29,8 @@ class _Held:
     metadata: dict[str, Any]
     type_name: str
     typed: bool
+    is_part: bool = False
+    """Whether this is what was chosen of a record with declared fields."""
     verified: VerifiedBy = "live"
     reading: Reading = field(default_factory=Reading)
     source: "Source | None" = None
@@ -101,6 +103,11 @@ class FlatRecord(ReadByName, Record):
         return self._held.typed
 
     @property
+    def is_part(self) -> bool:
+        """Whether this is what was chosen of a record with declared fields."""
+        return self._held.is_part
+
+    @property
     def type_name(self) -> str:
         """What class the record was made from."""
         return self._held.type_name
@@ -144,7 +151,16 @@ class FlatRecord(ReadByName, Record):
         if only is None and exclude is None:
             return self
         tree: dict[str, Node] = {} if self.is_typed else (self.tree or {})
-        check_selection(only, exclude, [*self.by_path(), *tree, *absent])
+        try:
+            check_selection(only, exclude, [*self.by_path(), *tree, *absent])
+        except ValueError as error:
+            if not self.is_typed:
+                raise
+            raise ValueError(
+                f"{error} Of a {self.type_name}, whose fields are declared, patterns "
+                "choose the tensors; open it whole for the rest: each field is read "
+                "when it is touched."
+            ) from None
         kept, extra = selection(self.entries(), tree, only, exclude)
         return self.replaced(entries=kept, tree=extra)
 
@@ -212,6 +228,7 @@ class FlatRecord(ReadByName, Record):
                 type_name=held.type_name if type_name is None else type_name,
                 reading=held.reading if reading is None else reading,
                 typed=held.typed and is_whole,
+                is_part=held.is_part or (held.typed and not is_whole),
             )
         )
 

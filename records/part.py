@@ -8,6 +8,7 @@ from ..config.path import Patterns
 from .entry import Entry
 from .flat import FlatRecord
 from .select import selected, selection
+from .tree import Node
 
 
 def part_of(record: FlatRecord, path: str) -> FlatRecord:
@@ -22,11 +23,7 @@ def part_of(record: FlatRecord, path: str) -> FlatRecord:
             "only parts of a module's record are records"
         )
     prefix = f"{path}."
-
-    def is_below(item: object) -> bool:
-        return any(name.startswith(prefix) for name in _names(item))
-
-    chosen, plain = selection(record.entries(), record.tree or {}, is_below, None)
+    chosen, plain = _below(record, prefix)
     entries = [_moved_up(entry, prefix) for entry in chosen]
     tree = {name.removeprefix(prefix): node for name, node in plain.items()}
     reading = record.reading
@@ -44,6 +41,19 @@ def part_of(record: FlatRecord, path: str) -> FlatRecord:
             renamed={origins.get(prefix + n, prefix + n): n for n in [*names, *tree]},
         ),
     )
+
+
+def below(record: FlatRecord, path: str) -> FlatRecord:
+    """Return what stands below ``path`` under the names that it has in ``record``."""
+    entries, tree = _below(record, f"{path}.")
+    return record.replaced(entries=entries, tree=tree)
+
+
+def _below(record: FlatRecord, prefix: str) -> tuple[list[Entry], dict[str, Node]]:
+    def is_below(item: object) -> bool:
+        return any(name.startswith(prefix) for name in _names(item))
+
+    return selection(record.entries(), record.tree or {}, is_below, None)
 
 
 def _names(item: object) -> tuple[str, ...]:

@@ -1,16 +1,17 @@
 """Precision: the dtype in which floating values are stored."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 import torch
 
-from ..config.path import Patterns, matches
+from ..config.path import Patterns, as_patterns, matches
 from ..config.user_warning import warn_user
 from .conversion import Overflow, Rounding, Underflow
 from .dtypes import NAME_OF
 from .entry import KINDS, Entry
+from .select import unmatched
 
 if TYPE_CHECKING:
     from .flat import FlatRecord
@@ -92,6 +93,33 @@ class Precision:
     def of_record(self, record: "FlatRecord") -> "RecordPrecision":
         """Return what this means for the entries of ``record``."""
         return RecordPrecision(self, is_typed=record.is_typed)
+
+    def warn_of_unmatched(self, record: "FlatRecord") -> None:
+        """Warn of patterns that match nothing in ``record``: most are typing errors."""
+        lines = [
+            f"{name} matches nothing.{h}" for name, _, h in self._unmatched(record)
+        ]
+        if lines:
+            warn_user(f"precision: {' '.join(lines)}")
+
+    def within(self, record: "FlatRecord") -> "Precision":
+        """Return what this is for a part: the patterns that match something there."""
+        idle = {pattern for _, pattern, _ in self._unmatched(record)}
+        if not idle:
+            return self
+        keep = [pattern for pattern in as_patterns(self.keep) if pattern not in idle]
+        paths = {p: target for p, target in self.paths.items() if p not in idle}
+        return replace(self, keep=keep, paths=paths)
+
+    def _unmatched(self, record: "FlatRecord") -> Iterator[tuple[str, str, str]]:
+        """Return what was written, the pattern and a hint of each without a match."""
+        if not self.paths and not self.keep:
+            return
+        names = list(record.by_path())
+        for pattern, hint in unmatched(self.keep, names):
+            yield f"keep={pattern!r}", pattern, hint
+        for pattern, hint in unmatched(list(self.paths), names):
+            yield f"paths={{{pattern!r}: ...}}", pattern, hint
 
     def describe(self, record: "FlatRecord") -> str | None:
         """Return the precision as files name it, or None for "as it is"."""

@@ -181,6 +181,7 @@ class Recorder:
                 f"a {flat.type_name} has fields that are no tensors, which "
                 f"{form.name} cannot hold; write it as .mpk or .json"
             )
+        precision.warn_of_unmatched(flat)
         with ExitStack() as stack:
             if codec is not None:
                 sink = stack.enter_context(codec.compressed(sink, self.level))

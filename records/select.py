@@ -1,6 +1,6 @@
 """Which entries a pattern chooses."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from ..config.path import Patterns, as_patterns, did_you_mean, matchers
 from .entry import Entry
@@ -45,20 +45,27 @@ def check_selection(
 ) -> None:
     """Raise ValueError for a pattern that chooses nothing: it is a typing error."""
     for name, patterns in (("only", only), ("exclude", exclude)):
-        if patterns is None:
+        for pattern, hint in unmatched(patterns, paths):
+            raise ValueError(f"{name}={pattern!r} matches nothing.{hint}")
+
+
+def unmatched(
+    patterns: Patterns | None, paths: Sequence[str]
+) -> Iterator[tuple[str, str]]:
+    """Return the patterns that match none of ``paths``, each with what may be meant.
+
+    What a predicate chooses is its own affair.
+    """
+    if patterns is None:
+        return
+    for pattern, match in zip(as_patterns(patterns), matchers(patterns), strict=True):
+        if callable(pattern) or any(match(path, None) for path in paths):
             continue
-        for pattern, match in zip(
-            as_patterns(patterns), matchers(patterns), strict=True
-        ):
-            if callable(pattern):
-                continue
-            if not any(match(path, None) for path in paths):
-                inside = f"{pattern}.**"
-                if any(m(path, None) for m in matchers(inside) for path in paths):
-                    hint = f" To choose all that is in it, write {inside!r}."
-                else:
-                    hint = did_you_mean(pattern, paths)
-                raise ValueError(f"{name}={pattern!r} matches nothing.{hint}")
+        inside = f"{pattern}.**"
+        if any(m(path, None) for m in matchers(inside) for path in paths):
+            yield pattern, f" To choose all that is in it, write {inside!r}."
+        else:
+            yield pattern, did_you_mean(pattern, paths)
 
 
 def _any(tests: Sequence[Callable[[str, object], bool]], item: Entry | str) -> bool:

@@ -41,6 +41,11 @@ UNDECLARED_ENUM = (
     ".value, or store it in a field of a record that declares the enum"
 )
 
+UNDECLARED_RECORD = (
+    "would not come back as that, since nothing declares what it is; store it in a "
+    "field that declares its class (as list[{0}] does), or store its fields()"
+)
+
 LEAVES = frozenset({"$tensor", "$array", "$bytes"})
 """What stands for an entry, by its tag."""
 
@@ -114,6 +119,9 @@ class Encoder:
         from .record import Record
 
         if isinstance(value, Record):
+            if not self._is_declared:
+                name = type(value).__qualname__
+                raise TypeError(f"{path}: a {name} {UNDECLARED_RECORD.format(name)}")
             return self.record(value, path, depth)
         if isinstance(value, np.ndarray):
             return {"$array": self._entry(tensor_of_array(value, path), path)}

@@ -33,6 +33,13 @@ def build(cls: type[R], flat: FlatRecord) -> R:
     Raises `RecordMismatchError` for unknown and missing fields.
     """
     file = flat.reading.file
+    if flat.is_part:
+        raise RecordMismatchError(
+            file,
+            [f"found some tensors of a {flat.type_name}, expected all its fields"],
+            "Open it without only= and exclude=: each field is read when it is "
+            'touched. What was chosen is read by its path, as record["path"].',
+        )
     if not flat.is_typed:
         raise RecordMismatchError(
             file,
@@ -58,7 +65,7 @@ def _record(cls: type[R], node: Node, flat: FlatRecord, file: str, path: str) ->
             f"such field.{did_you_mean(f, missing or declared)}"
             for f in unknown
         ] + [f"{join(path, f)}: missing in the stored {name}" for f in missing]
-        raise RecordMismatchError(file, problems)
+        raise RecordMismatchError(file, problems, _cure(cls, unknown, missing))
     made = cls.__new__(cls)
     made.__dict__["_metadata"] = flat.metadata
     hints = hints_of(cls)
@@ -77,6 +84,22 @@ def _record(cls: type[R], node: Node, flat: FlatRecord, file: str, path: str) ->
         )
     made.__dict__["_pending"] = pending
     return made
+
+
+def _cure(cls: type[Record], unknown: list[str], missing: list[str]) -> str:
+    """Return what to do about fields that a file and a class do not share."""
+    cures: list[str] = []
+    if missing:
+        cures.append(
+            f"Give {missing[0]!r} a default in {cls.__qualname__}, which stands in for "
+            "it in older files."
+        )
+    if unknown:
+        cures.append(
+            "Load it as the class that was saved, or read what is there by name: "
+            "burnish.open_record(file)."
+        )
+    return " ".join(cures)
 
 
 def value_of(hint: Any, node: Node, flat: FlatRecord, file: str, path: str) -> Any:

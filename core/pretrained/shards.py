@@ -75,6 +75,8 @@ def write_shards(
     No file that an index names is written over: until the new index takes the place
     of the old one, the folder is what it was.
     """
+    chosen = Precision.of(precision)
+    chosen.warn_of_unmatched(record)
     names = _names(folder, len(shards))
     weight_map: dict[str, str] = {}
     total = 0
@@ -82,7 +84,7 @@ def write_shards(
         part = record.replaced(
             entries=list(entries), tree=record.tree if i == 0 else {}, metadata={}
         )
-        writer = Recorder("safetensors", precision=precision)
+        writer = Recorder("safetensors", precision=chosen.within(part))
         writer.save(part, os.path.join(folder, name), progress=progress)
         total += sum(entry.nbytes for entry in entries)
         weight_map |= {min((e.path, *e.ties)): name for e in entries}

@@ -12,7 +12,8 @@ import pytest
 import torch
 from torch import nn
 
-from burnish.records import Record
+from burnish import open_record
+from burnish.records import Record, RecordMismatchError
 
 
 class Pair(NamedTuple):
@@ -100,6 +101,12 @@ def test_a_value_of_the_declared_type_comes_back_as_that(hint: Any, value: Any) 
         assert repr(again) == repr(expected(value) if hint is float else value)
 
 
+class Inner(Record):
+    t: torch.Tensor
+
+
+INNER = Inner(t=torch.ones(1))
+
 REFUSED: dict[str, tuple[Any, Any]] = {
     "list given a tuple": (list[int], (1, 2)),
     "tuple given a list": (tuple[int, int], [1, 2]),
@@ -122,6 +129,13 @@ REFUSED: dict[str, tuple[Any, Any]] = {
     "member for anything": (Any, {"a": [Code.OK]}),
     "member for any item": (list[Any], [Rights.READ]),
     "member for an object": (object, Rights.READ),
+    "record in a bare list": (list, [INNER]),
+    "record in a bare dict": (dict, {"a": INNER}),
+    "record in a bare tuple": (tuple, ((INNER,),)),
+    "record for anything": (Any, INNER),
+    "record for an object": (object, INNER),
+    "record below anything": (Any, {"a": [INNER]}),
+    "flat record in a bare list": (list, [INNER.flat()]),
     "another literal": (typing.Literal["a", 2], "b"),
     "number beside a literal": (typing.Literal[1], True),
     "int that no float is": (float, 2**53 + 1),
@@ -221,3 +235,57 @@ def test_a_record_of_another_class_is_refused_in_one_sentence() -> None:
 
     with pytest.raises(TypeError, match=r"no such field, as its field declares$"):
         record_of(Inner)(x=Wider(1, 2)).save()
+
+
+@pytest.mark.parametrize(
+    ("hint", "wrap", "path"),
+    [
+        (list[Inner], lambda inner: [inner], ".0"),
+        (tuple[Inner, ...], lambda inner: (inner,), ".0"),
+        (dict[str, Inner], lambda inner: {"a": inner}, ".a"),
+        (Inner | None, lambda inner: inner, ""),
+    ],
+)
+def test_a_record_comes_back_as_its_class_wherever_that_is_declared(
+    hint: Any, wrap: Any, path: str
+) -> None:
+    cls = record_of(hint)
+
+    again = cls.load(cls(x=wrap(INNER)).save())
+
+    assert type(again.x) is type(wrap(INNER))
+    assert all(type(part) is Inner for part in _records_in(again.x))
+    assert torch.equal(again[f"x{path}.t"], INNER.t)
+
+
+def _records_in(value: Any) -> list[Any]:
+    if isinstance(value, dict):
+        return [*value.values()]
+    return [*value] if isinstance(value, list | tuple) else [value]
+
+
+def test_a_record_in_extra_state_is_refused_by_its_path() -> None:
+    with pytest.raises(TypeError, match=r"^extra\.a: a Inner would not come back as"):
+        Record.from_state_dict({"extra": {"a": INNER}})
+
+
+def test_a_field_that_the_file_lacks_is_told_with_what_to_do() -> None:
+    class After(Record):
+        t: torch.Tensor
+        added: int
+
+    with pytest.raises(RecordMismatchError, match=r"added: missing[^$]*a default in "):
+        After.load(INNER.save())
+
+
+def test_a_chosen_part_of_a_record_is_told_from_a_whole_one() -> None:
+    class Two(Record):
+        t: torch.Tensor
+        n: int
+
+    data = Two(t=torch.ones(1), n=3).save()
+
+    with pytest.raises(RecordMismatchError, match=r"some tensors of a .*Two.*all its"):
+        Two.load(open_record(data, only="t"))
+    with pytest.raises(ValueError, match=r"only='n' matches nothing.*open it whole"):
+        open_record(data, only="n")

@@ -1,6 +1,9 @@
 """A part of a record is a record: a submodule loads and saves it."""
 
+import copy
 import io
+import pickle
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -147,3 +150,35 @@ def test_a_name_that_a_part_lacks_is_answered_with_those_that_are_there() -> Non
         _ = record.head.weigth
     with pytest.raises(KeyError, match=r"'7' below 'encoder'; there are 0, 1\."):
         _ = record.encoder[7]
+
+
+@pytest.mark.parametrize("suffix", ["mpk", "mpk.zst", "json", "safetensors"])
+@pytest.mark.parametrize(
+    "again", [copy.copy, copy.deepcopy, lambda part: pickle.loads(pickle.dumps(part))]
+)
+def test_a_part_of_an_open_file_is_copied_and_pickled_with_its_values(
+    tmp_path: Path, again: Any, suffix: str
+) -> None:
+    file = tmp_path / f"net.{suffix}"
+    net = nn.Sequential(nn.Sequential(nn.Linear(2, 3)), nn.Linear(3, 200))
+    burnish.save_record(net, file)
+
+    with burnish.open_record(file) as record:
+        part = again(record["0"][0])
+        assert len(pickle.dumps(record["0"])) < 2000
+
+    if again is not copy.copy:
+        assert torch.equal(part.weight, net[0][0].weight)  # type: ignore[index]  # a Sequential
+        assert torch.equal(part["bias"], net[0][0].bias)  # type: ignore[index]  # a Sequential
+    assert [*part] == ["weight", "bias"]
+
+
+def test_a_part_of_a_record_with_odd_keys_is_copied_too() -> None:
+    class Odd(Record):
+        x: dict[str, dict[str, torch.Tensor]]
+
+    record = burnish.open_record(Odd(x={"a.b": {"": torch.ones(1)}}).save())
+
+    part = copy.deepcopy(record.x["a.b"])
+
+    assert torch.equal(part[""], torch.ones(1))

@@ -84,11 +84,14 @@ def test_integers_booleans_and_complex_numbers_are_never_touched(
 def test_entries_to_keep_are_chosen_by_pattern() -> None:
     precision = Precision(param=torch.float16, keep=["**.norm.*"])
 
-    kept = record_of(torch.ones(2), path="a.norm.weight").save(precision=precision)
-    converted = record_of(torch.ones(2), path="a.lin.weight").save(precision=precision)
+    record = Record.from_state_dict(
+        {"a.norm.weight": torch.ones(2), "a.lin.weight": torch.ones(2)}
+    )
 
-    assert open_record(kept)["a.norm.weight"].dtype is torch.float32
-    assert open_record(converted)["a.lin.weight"].dtype is torch.float16
+    again = open_record(record.save(precision=precision))
+
+    assert again["a.norm.weight"].dtype is torch.float32
+    assert again["a.lin.weight"].dtype is torch.float16
 
 
 @pytest.mark.parametrize("size", [1, 100, 3_000_000])
@@ -290,11 +293,10 @@ def test_paths_choose_dtypes_over_kinds_the_last_match_first() -> None:
     )
     paths = ["a.lin.weight", "a.norm.weight", "a.norm.bias", "b.norm.bias"]
 
-    dtypes = [
-        open_record(record_of(torch.ones(2), path=p).save(precision=precision))[p].dtype
-        for p in paths
-    ]
+    record = Record.from_state_dict({path: torch.ones(2) for path in paths})
+    again = open_record(record.save(precision=precision))
 
+    dtypes = [again[path].dtype for path in paths]
     assert dtypes == [torch.float16, torch.float32, torch.bfloat16, torch.float32]
 
 
@@ -329,3 +331,29 @@ def test_what_others_call_a_precision_is_answered_with_our_name(
 ) -> None:
     with pytest.raises(ValueError, match=f"precision='{name}'.*Did you mean '{ours}'"):
         Record.from_state_dict({"a": torch.ones(1)}).save(precision=name)  # type: ignore[call-overload]  # the test
+
+
+@pytest.mark.parametrize(
+    ("precision", "words"),
+    [
+        (Precision(param="half", keep=["nrm.**"]), r"keep='nrm\.\*\*' matches nothing"),
+        (Precision(paths={"x": "half"}), r"paths=\{'x': \.\.\.\} matches nothing"),
+    ],
+)
+def test_a_pattern_that_matches_nothing_is_a_warning(
+    precision: Precision, words: str
+) -> None:
+    record = record_of(torch.ones(1), path="norm.weight")
+
+    with pytest.warns(UserWarning, match=words):
+        record.save(precision=precision)
+
+
+def test_patterns_that_match_are_silent_and_a_part_has_those_of_its_own() -> None:
+    precision = Precision(keep=["a.*", "b.*"], paths={"b.w": "half", "a.w": "double"})
+    whole = Record.from_state_dict({"a.w": torch.ones(1), "b.w": torch.ones(1)})
+
+    whole.save(precision=precision)
+
+    part = precision.within(whole.select(only="a.*"))
+    assert (part.keep, part.paths) == (["a.*"], {"a.w": torch.float64})

@@ -314,18 +314,19 @@ class Shelf(Record):
 class Deep(Record):
     tensor: torch.Tensor
     items: Any = None
+    inner: Record | None = None
 
 
 def test_records_in_records_without_declared_types_keep_their_tensors() -> None:
     tensors = [torch.full((2,), float(i)) for i in range(5)]
     inner = Deep(tensor=tensors[2], items=[tensors[3], (b"xy", tensors[1])])
-    outer = Deep(tensor=tensors[0], items={"inner": inner, "last": tensors[4]})
+    outer = Deep(tensor=tensors[0], items={"last": tensors[4]}, inner=inner)
 
     found = Shelf.load(Shelf(values=outer).save()).values
 
     assert torch.equal(found["tensor"], tensors[0])
     assert torch.equal(found["items.last"], tensors[4])
-    nested = found["items.inner"]
+    nested = found["inner"]
     assert torch.equal(nested["tensor"], tensors[2])
     assert torch.equal(nested["items"][0], tensors[3])
     assert nested["items"][1][0] == b"xy"
