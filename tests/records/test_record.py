@@ -308,7 +308,7 @@ def test_any_plain_value_comes_back_from_messagepack(value: Any) -> None:
 
 
 class Shelf(Record):
-    values: Any
+    values: Record
 
 
 class Deep(Record):
