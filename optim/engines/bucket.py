@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from .internals import guard_of
 from .ranges import do_ranges_meet
 from .step import Step
 from .trace import Layout
@@ -69,20 +70,15 @@ class Bucket:
     _fields: Callable[[Any], Any] = field(init=False)
     _lengths: list[int] = field(init=False)
     _forms: list[tuple[Any, ...]] = field(init=False)
-    _dtypes: list[torch.dtype] = field(init=False)
-    _counts: list[int] = field(init=False)
-    _strides: list[tuple[int, ...]] | None = field(init=False)
-    """None where everything is contiguous."""
+    _strides: list[tuple[int, ...]] = field(init=False)
+    _guard: Any = None
+    """What torch compares tensors and gradients with, since they fitted last."""
 
     def __post_init__(self) -> None:
         self.sizes = [p.numel() for p in self.params]
         self._lengths = list(map(len, self.states))
         self._forms = [_form(p) for p in self.params]
-        n = len(self.params)
-        self._counts = self.sizes * 2
-        self._dtypes = [self.layout.dtypes[0]] * n + [self.layout.dtypes[1]] * n
-        contiguous = all(p.is_contiguous() for p in self.params)
-        self._strides = None if contiguous else [p.stride() for p in self.params] * 2
+        self._strides = [p.stride() for p in self.params]
         names = self.layout.tensors
         self._fields = itemgetter(*names) if names else lambda state: ()
         columns = zip(*self.columns, strict=True)
@@ -126,26 +122,27 @@ class Bucket:
     def fits(self, grads: list[Tensor]) -> bool:
         """Return whether tensors and gradients still have the planned forms."""
         both = self.params + grads
-        try:
-            if (
-                [t.dtype for t in both] != self._dtypes
-                or list(map(_numel, both)) != self._counts
-                or not self._same_strides(both)
-            ):
+        # One pass in C over all of them; what it refuses may fit nevertheless.
+        if self._guard is None or not self._guard.check(*both):
+            if not self._have_forms(grads):
                 return False
-        except RuntimeError:  # a sparse gradient has no strides
-            return False
-        device = self.layout.like.device
-        if device.type != "cpu":
-            return all([t.device == device for t in both])  # noqa: C419  # a list is faster
-        self._found = list(map(_address, both))
-        # What has not moved has not changed its device.
-        return self._found == self.addresses or all([t.is_cpu for t in both])  # noqa: C419  # a list is faster
+            self._guard = guard_of(both)
+        if self.layout.like.device.type == "cpu":
+            self._found = list(map(_address, both))
+        return True
 
-    def _same_strides(self, both: list[Tensor]) -> bool:
-        if self._strides is None:
-            return all(map(_is_contiguous, both))
-        return [t.stride() for t in both] == self._strides
+    def _have_forms(self, grads: list[Tensor]) -> bool:
+        """Return whether all are dense, of the planned shapes, dtypes, devices."""
+        dtype = self.layout.dtypes[1]
+        return self.keeps() and all(
+            grad.layout is torch.strided
+            and (grad.dtype, grad.shape, grad.device) == (dtype, *form[1:])
+            and param.stride() == grad.stride() == stride
+            and not grad.is_neg()
+            for param, grad, form, stride in zip(
+                self.params, grads, self._forms, self._strides, strict=True
+            )
+        )
 
     def locate(self) -> None:
         """Take over the addresses that `fits` found; a new list if any changed.
@@ -171,9 +168,7 @@ def _form(tensor: Tensor) -> tuple[Any, ...]:
     return tensor.dtype, tensor.shape, tensor.device
 
 
-_numel = torch.Tensor.numel
 _address = torch.Tensor.data_ptr
-_is_contiguous = torch.Tensor.is_contiguous
 
 
 def _overlap(addresses: list[int], nbytes: Sequence[int]) -> bool:

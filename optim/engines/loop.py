@@ -37,7 +37,7 @@ def _computed(bucket: Bucket, i: int, grad: Tensor, step: Step) -> Write:
     follow(stored, tensor.device)
     state = state_of(bucket.layout.state_type, stored)
     try:
-        grad = settled(grad, tensor)
+        grad = settled(grad, param)
         new, new_state = checked(step, tensor, grad, state)
     except Exception as error:
         raise StepFailed(param) from error
@@ -86,23 +86,27 @@ def follow(stored: dict[str, Any], device: torch.device) -> None:
             stored[name] = value.to(device)
 
 
-def settled(grad: Tensor, tensor: Tensor) -> Tensor:
-    """Return a gradient as ``tensor`` is: dense, real, of its dtype and device.
+def settled(grad: Tensor, param: Tensor) -> Tensor:
+    """Return a gradient as `plain` gives ``param``: dense, real, its dtype and device.
 
-    Raises ValueError for one of another shape, which a step would broadcast.
+    Raises ValueError for one of another shape, which a step would broadcast, and for
+    a complex one of a real parameter or the other way round.
     """
+    if grad.shape != param.shape or grad.is_complex() != param.is_complex():
+        raise ValueError(
+            f"the gradient is {grad.dtype} of shape {tuple(grad.shape)}, and the "
+            f"parameter {param.dtype} of shape {tuple(param.shape)}; give a gradient "
+            "of the parameter's shape and kind of number"
+        )
     grad = grad.detach()
     if grad.is_sparse or grad.layout is not torch.strided:
         grad = grad.to_dense()
+    grad = grad.resolve_neg()
     if grad.is_complex():
         grad = torch.view_as_real(grad.resolve_conj())
-    if grad.dtype != tensor.dtype or grad.device != tensor.device:
-        grad = grad.to(tensor.device, tensor.dtype)
-    if grad.shape != tensor.shape:
-        raise ValueError(
-            f"the gradient has shape {tuple(grad.shape)}, and the parameter has "
-            f"{tuple(tensor.shape)}; give a gradient of the parameter's shape"
-        )
+    dtype = param.dtype.to_real() if param.is_complex() else param.dtype
+    if grad.dtype != dtype or grad.device != param.device:
+        grad = grad.to(param.device, dtype)
     return grad
 
 

@@ -253,7 +253,7 @@ class Planner:
         }
         state = state_of(bucket.layout.state_type, stored)
         try:
-            grad = settled(grads[i], tensor).clone()
+            grad = settled(grads[i], bucket.params[i]).clone()
             with torch.no_grad():
                 checked(step, tensor, grad, state)
         except Exception as error:
@@ -279,6 +279,8 @@ def _obstacle(param: Tensor, grad: Tensor, stored: Stored) -> tuple[str, bool]:
         return "the gradient has another dtype or device", True
     if grad.shape != param.shape or grad.stride() != param.stride():
         return "the gradient has another memory format", True
+    if grad.is_neg():
+        return "the gradient is stored with the other sign", True
     return "", False
 
 
