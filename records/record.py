@@ -118,7 +118,8 @@ class Record:
     def to_state_dict(self) -> "dict[str, Tensor]":
         """Return torch's state dict: path to tensor, without non-persistent buffers.
 
-        The tensors are those of the record; a tied tensor stands at every path.
+        The tensors are those of the record; a tied tensor stands at every path, its
+        further paths behind its first, where torch has each in its module.
         """
         return self.flat().to_state_dict()
 

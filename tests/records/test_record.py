@@ -494,3 +494,31 @@ def test_a_tensor_of_more_dimensions_than_a_reader_takes_is_not_written(
     else:
         with pytest.raises(RecordError, match=r"cannot be stored: 'x' has the shape"):
             record.save()
+
+
+def test_records_are_equal_by_identity_and_hold_the_same_if_their_bytes_are() -> None:
+    class Holder(Record):
+        n: int
+        t: Tensor
+
+    one, same = (Holder(n=1, t=torch.tensor([1.0, torch.nan])) for _ in range(2))
+    others = [
+        Holder(n=2, t=one.t),
+        Holder(n=1, t=one.t.double()),
+        Holder(n=1, t=-one.t),
+        Holder(n=1, t=one.t[None]),
+    ]
+
+    assert one != same
+    assert len({one, same}) == 2
+    assert one.save() == same.save() == Holder.load(one.save()).save()
+    assert all(one.save() != other.save() for other in others)
+
+
+def test_further_paths_of_a_tied_tensor_stand_behind_its_first() -> None:
+    tensor = torch.ones(2)
+    record = Record.from_state_dict({"a": tensor, "b": torch.zeros(1), "c": tensor})
+
+    for state in (record.to_state_dict(), open_record(record.save()).to_state_dict()):
+        assert [*state] == ["a", "c", "b"]
+        assert state["a"] is state["c"]
