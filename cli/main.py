@@ -5,6 +5,7 @@ import traceback
 from collections.abc import Mapping, Sequence
 from importlib import import_module
 
+from .. import __version__
 from ..config.streams import run_command
 from ..config.user_traceback import error_text
 
@@ -31,6 +32,9 @@ def _status(words: Sequence[str]) -> int:
         return _run(words[0], words[1:])
     if words and words[0] in ("-h", "--help", "help"):
         print(_usage())
+        return 0
+    if words and words[0] in ("-V", "--version"):
+        print(f"burnish {__version__}")
         return 0
     print(_unknown(words[0]) if words else _usage(), file=sys.stderr)
     return 2

@@ -18,7 +18,8 @@ from .fields import (
     members,
     stored_fields,
 )
-from .path import child
+from .path import child, did_you_mean
+from .shown import shown
 from .tree import Ident, Struct, is_dict, is_items, is_mapping_value
 
 
@@ -26,17 +27,60 @@ def struct_for(annotation: Any, tree: Any) -> type | None:
     """Return the class that ``tree`` is meant for, None if it is no struct.
 
     Among several: the one with the struct's name, else the one whose ``Literal``
-    fields say so, else the one that knows most of its fields.
+    fields say so, else the one that knows most of its fields, the first of such.
+    """
+    return next(iter(structs_for(annotation, tree)), None)
+
+
+def structs_for(annotation: Any, tree: Any) -> list[type]:
+    """Return the classes that ``tree`` may be meant for, in the order of the union.
+
+    They are several where only the values tell, as of ``Box[str] | Box[int]``.
     """
     structs: list[type] = [m for m in members(annotation) if is_struct(m)]
     if not structs or not (isinstance(tree, dict | Ident) or tree == ()):
-        return None
+        return []
+    named = _named(structs, tree)
     if isinstance(tree, Ident):
         # Without fields the name is all that it says, so it has to be right.
-        return _named(structs, tree)
-    if len(structs) == 1:
-        return structs[0]
-    return _named(structs, tree) or _most_alike(structs, tree)
+        return named
+    return _most_alike(named or structs, tree)
+
+
+def check_name(annotation: Any, tree: Any, path: str) -> Problem | None:
+    """Return the problem of a struct that is named as no class of its place is."""
+    name = tree.name if isinstance(tree, Struct) else ""
+    structs: list[type] = [m for m in members(annotation) if is_struct(m)]
+    if not name or not structs or _named(structs, tree):
+        return None
+    names = [cls.__name__ for cls in structs]
+    hint = did_you_mean(name, names)
+    message = f"found a {shown(name)}, expected {' or '.join(names)}, or no name"
+    return Problem(path, f"{message}.{hint}")
+
+
+def check_names(annotation: Any, tree: Any, path: str) -> Iterator[Problem]:
+    """Yield the problem of each struct in ``tree`` that is named as no class is."""
+    problem = check_name(annotation, tree, path)
+    if problem is not None:
+        yield problem
+        return
+    struct = struct_for(annotation, tree)
+    if struct is not None and is_dict(tree):
+        for field in fields_of(struct).values():
+            for name in field.names & tree.keys():
+                below = child(path, field.name)
+                yield from check_names(field.annotation, tree[name], below)
+    elif is_dict(tree) or is_items(tree):
+        kinds = members(annotation)
+        kind = next((m for m in kinds if is_mapping(m) or is_sequence(m)), Any)
+        for key, item in tree.items() if is_dict(tree) else enumerate(tree):
+            yield from check_names(item_type(kind, key), item, child(path, key))
+
+
+def is_choice(annotation: Any) -> bool:
+    """Return whether the annotation leaves open of which class a struct is."""
+    return sum(map(is_struct, members(annotation))) > 1
 
 
 def check_declared(annotation: Any, value: Any, path: str) -> None:
@@ -68,15 +112,19 @@ def _undeclared(annotation: Any, value: Any, path: str) -> Iterator[Problem]:
             yield from _undeclared(item_type(kind, key), item, child(path, key))
 
 
-def _named(structs: list[type], tree: Any) -> type | None:
+def _named(structs: list[type], tree: Any) -> list[type]:
     name = tree.name if isinstance(tree, Struct) else tree
-    return next((cls for cls in structs if cls.__name__ == name), None)
+    return [cls for cls in structs if cls.__name__ == name]
 
 
-def _most_alike(structs: list[type], tree: Any) -> type | None:
+def _most_alike(structs: list[type], tree: Any) -> list[type]:
+    if len(structs) == 1:
+        return structs
     if not is_dict(tree):
-        return structs[0]
-    return max(structs, key=lambda cls: _likeness(cls, tree))
+        return structs[:1]
+    likeness = [_likeness(cls, tree) for cls in structs]
+    most = max(likeness)
+    return [cls for cls, like in zip(structs, likeness, strict=True) if like == most]
 
 
 def _likeness(cls: type, tree: dict[str, Any]) -> tuple[bool, int, int, int]:

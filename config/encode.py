@@ -2,7 +2,7 @@
 
 import dataclasses
 import enum
-from collections.abc import Mapping, Set
+from collections.abc import Iterator, Mapping, Set
 from typing import Any
 
 from .errors import ConfigError, Problem
@@ -180,6 +180,10 @@ def _leaf(obj: Any, path: str) -> Any:
     """Return a subclass of a plain type, or what pydantic has a text for."""
     if dataclasses.is_dataclass(obj) or is_model(obj) or callable(obj):
         raise _unfit(path, f"{shown(obj)} is code, not a value")
+    if isinstance(obj, Iterator):
+        # Reading it would empty it: what is written must stay as it was.
+        hint = "is empty once it was read; declare a Sequence"
+        raise _unfit(path, f"an iterator, as of Iterable, {hint}")
     for kind in (int, float, str):
         if isinstance(obj, kind):
             return kind(obj)

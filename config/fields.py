@@ -7,7 +7,7 @@ import dataclasses
 import sys
 import types
 import typing
-from collections.abc import Callable, Mapping, Sequence, Set
+from collections.abc import Callable, Mapping, MutableSequence, Sequence, Set
 from functools import cache
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
@@ -172,7 +172,9 @@ def _bound_of(variable: typing.TypeVar) -> Any:
 
 def allows_none(annotation: Any) -> bool:
     """Return whether ``None`` is among the values."""
-    return any(m is None or m is type(None) or m is Any for m in members(annotation))
+    return any(
+        m in (None, type(None), Any) or None in literals(m) for m in members(annotation)
+    )
 
 
 def item_type(annotation: Any, key: Any) -> Any:
@@ -232,6 +234,11 @@ def is_set(annotation: Any) -> bool:
     """Return whether ``annotation`` is a set, whose items have no order."""
     origin = get_origin(annotation) or annotation
     return isinstance(origin, type) and issubclass(origin, Set)
+
+
+def is_abstract(annotation: Any) -> bool:
+    """Return whether any sequence will do, as for ``Sequence[int]``."""
+    return (get_origin(annotation) or annotation) in (Sequence, MutableSequence)
 
 
 def literals(annotation: Any) -> tuple[Any, ...]:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from .alternatives import check_declared, struct_for
+from .alternatives import check_declared, check_names, struct_for
 from .encode import encode
 from .errors import ConfigError, Problem
 from .fields import (
@@ -86,6 +86,9 @@ def _apply(annotation: Any, root: dict[str, Any], text: str, copies: set[int]) -
     for name in names:
         owner, cursor = cursor, cursor.enter(name)
     tree = from_text(cursor.annotation, value, cursor.path)
+    misnamed = list(check_names(cursor.annotation, tree, cursor.path))
+    if misnamed:
+        raise ConfigError("", misnamed)
     owner.check_tag(names[-1], tree)
     cursor.container[cursor.key] = tree
 

@@ -8,9 +8,15 @@ out of number fields, to be put back once the values are checked.
 import enum
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Union
 
-from .alternatives import check_declared, struct_for
+from .alternatives import (
+    check_declared,
+    check_name,
+    is_choice,
+    struct_for,
+    structs_for,
+)
 from .check import check
 from .encode import encode, is_default
 from .errors import MAX_SHOWN, ConfigError, Problem
@@ -69,10 +75,9 @@ class Preparation:
             return self._text(annotation, tree, path, steps)
         if is_struct_value(tree):
             return tree
-        struct = struct_for(annotation, tree)
-        if struct is not None:
-            prepared = self._struct(struct, tree, path, steps)
-            return self._chosen(annotation, struct, prepared, path)
+        structs = structs_for(annotation, tree)
+        if structs:
+            return self._of_one(annotation, structs, tree, path, steps)
         for member in members(annotation):
             if is_dict(tree) and is_mapping(member):
                 return self._dict(member, tree, path, steps)
@@ -119,11 +124,52 @@ class Preparation:
                 self._absent(f, path, steps, prepared)
         return prepared
 
+    def _of_one(
+        self,
+        annotation: Any,
+        structs: list[type],
+        tree: Any,
+        path: str,
+        steps: tuple[Step, ...],
+    ) -> Any:
+        """Return ``tree`` for one of ``structs``: the one that takes its values."""
+        # Where there is no choice, a file may be older than the name of the class.
+        choice = is_choice(annotation)
+        misnamed = check_name(annotation, tree, path) if choice else None
+        if misnamed is not None:
+            self.problems.append(misnamed)
+            return tree
+        if len(structs) > 1:
+            trials = [self._trial(cls, tree, path, steps) for cls in structs]
+            taken = [trial for trial in trials if trial is not None]
+            if taken:
+                prepared, trial = taken[0]
+                self.schedules.extend(trial.schedules)
+                # Of several that take them, pydantic knows which does so best.
+                kinds = [c for c, t in zip(structs, trials, strict=True) if t]
+                return check(Union[tuple(kinds)], prepared)  # noqa: UP007
+        prepared = self._struct(structs[0], tree, path, steps)
+        return self._chosen(annotation, structs[0], prepared, path)
+
+    def _trial(
+        self, cls: type, tree: Any, path: str, steps: tuple[Step, ...]
+    ) -> "tuple[dict[str, Any], Preparation] | None":
+        """Return ``tree`` prepared for ``cls``, None if ``cls`` refuses it."""
+        trial = Preparation(ignore_extra=self.ignore_extra)
+        prepared = trial._struct(cls, tree, path, steps)
+        if trial.problems:
+            return None
+        try:
+            check(cls, prepared)
+        except ConfigError:
+            return None
+        return prepared, trial
+
     def _chosen(
         self, annotation: Any, cls: type, prepared: dict[str, Any], path: str
     ) -> Any:
         """Return what is certain to become ``cls``, and not another of a union."""
-        if sum(map(is_struct, members(annotation))) < 2:
+        if not is_choice(annotation):
             return prepared
         try:
             return check(cls, prepared)

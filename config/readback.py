@@ -12,6 +12,7 @@ from .encode import encode, to_plain
 from .errors import ConfigError, Problem
 from .fields import (
     declared_as,
+    is_abstract,
     is_mapping,
     is_sequence,
     is_struct_value,
@@ -122,7 +123,11 @@ def _in_mapping(
 def _in_items(
     annotation: Any, value: Sequence[Any], again: Sequence[Any], path: str
 ) -> Problem | None:
-    is_same_kind = type(value) is type(again) or not _declares(annotation, value)
+    # Where any sequence will do, a text's list is as good as the tuple it was.
+    is_any = any(map(is_abstract, members(annotation)))
+    is_same_kind = (
+        type(value) is type(again) or is_any or not _declares(annotation, value)
+    )
     if not is_same_kind or len(value) != len(again):
         return _misread(value, again, path)
     kind = next((m for m in members(annotation) if is_sequence(m)), Any)

@@ -5,6 +5,7 @@ import re
 from bisect import bisect_right
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import Any
 
 from ..path import did_you_mean, index_of, parts
@@ -74,6 +75,8 @@ class Schedule:
         (x0, a), (x1, b) = self.points[after - 1], self.points[after]
         if x == x0:
             return a
+        if self.joins[after - 1] == "lin" and max(abs(a), abs(b)) >= 2**53:
+            return _line((x0, a), (x1, b), x)
         # In halves, since the distance of two floats may be none.
         value = JOINS[self.joins[after - 1]](a, b, (x / 2 - x0 / 2) / (x1 / 2 - x0 / 2))
         # Rounding must not lead past a bound that both points keep.
@@ -162,7 +165,7 @@ def _read_points(
         if match:
             if points:
                 joins.append(join)
-            points.append((_float(match["x"]), _float(match["value"])))
+            points.append((_number(match["x"]), _number(match["value"])))
             pending = False
         elif "@" in word or not word.isalpha():
             raise _wrong(
@@ -179,6 +182,15 @@ def _read_points(
     if pending:
         raise _wrong(text, f"a point is missing after {join!r}")
     return tuple(points), tuple(joins)
+
+
+def _line(start: tuple[float, float], end: tuple[float, float], x: float) -> int:
+    """Return what lies on the line at ``x``, cut off towards zero.
+
+    Floats of this size are whole numbers, and not all of them.
+    """
+    (x0, a), (x1, b) = (tuple(map(Fraction, point)) for point in (start, end))
+    return int(a + (b - a) * (Fraction(x) - x0) / (x1 - x0))
 
 
 def _mixed(a: float, b: float, t: float) -> float:
@@ -210,8 +222,14 @@ def _as_number(found: Any) -> float | None:
     return None if number != number else number
 
 
-def _float(digits: str) -> float:
-    return float(digits.replace("_", ""))
+def _number(digits: str) -> float:
+    """Return the float, or a whole number that no float is, as it is written."""
+    digits = digits.replace("_", "")
+    value = float(digits)
+    if math.isinf(value) or not digits.lstrip("+-").isdecimal():
+        return value
+    whole = int(digits)
+    return value if value == whole else whole
 
 
 def _check(schedule: Schedule) -> None:

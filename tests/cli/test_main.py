@@ -3,6 +3,7 @@ import sys
 
 import pytest
 
+import burnish
 from burnish.cli.main import COMMANDS, main
 
 
@@ -48,3 +49,27 @@ def test_a_reader_that_goes_away_is_no_traceback() -> None:
     )
 
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("word", ["--version", "-V"])
+@pytest.mark.parametrize("module", ["burnish", "burnish.cli.main"])
+def test_the_version_is_told_by_the_package_and_by_its_command(
+    module: str, word: str
+) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", module, word], capture_output=True, text=True, check=True
+    )
+
+    assert done.stdout == f"burnish {burnish.__version__}\n"
+
+
+@pytest.mark.parametrize("name", ["", *COMMANDS])
+@pytest.mark.parametrize("reader", ["true", "head -1 > /dev/null"])
+def test_help_for_a_reader_that_stops_early_is_silent_and_fine(
+    name: str, reader: str
+) -> None:
+    command = f"set -o pipefail; {sys.executable} -m burnish {name} --help | {reader}"
+
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True)
+
+    assert (done.returncode, done.stderr) == (0, "")

@@ -377,3 +377,25 @@ def test_a_whole_number_on_the_way_is_that_number(
     assert run.n == expected[0]
     found = [at(run, {"step": step}).n for step in range(len(expected))]
     assert found == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "x", "value"),
+    [
+        ("9007199254740993@0", 0, 2**53 + 1),
+        ("9007199254740993@0 step 9007199254740995@2", 1, 2**53 + 1),
+        ("9007199254740993@0 lin 9007199254740997@2", 1, 2**53 + 3),
+        ("-9007199254740993@0 lin -9007199254740996@2", 1, -(2**53) - 2),
+        ("0@0 lin 1152921504606846976@3", 1, 2**60 // 3),
+        ("9223372036854775807@0 cos 0@2", 0, 2**63 - 1),
+    ],
+)
+def test_whole_numbers_beyond_floats_are_kept_to_the_last_digit(
+    text: str, x: int, value: int
+) -> None:
+    class Config(Hparams):
+        n: int
+
+    config = load(Config, None, [f"n=step: {text}"])
+
+    assert at(config, {"step": x}).n == value
