@@ -1,6 +1,6 @@
 """Which class a struct is read as: by its name, by its fields, by its values."""
 
-from collections.abc import Iterable, MutableSequence, Sequence
+from collections.abc import Callable, Iterable, MutableSequence, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, Literal, TypeVar
 
@@ -83,10 +83,11 @@ def test_a_schedule_stands_in_the_class_that_takes_it() -> None:
 def test_a_misspelt_class_among_several_is_an_error_in_files_and_overrides(
     text: str,
 ) -> None:
-    for read in (
+    reads: list[Callable[[], Nets]] = [
         lambda: loads(Nets, f"({text.replace('=', ': ')})"),
         lambda: load(Nets, None, [text]),
-    ):
+    ]
+    for read in reads:
         with pytest.raises(ConfigError, match=r"found a 'Smal'.*mean 'Small'") as error:
             read()
 
