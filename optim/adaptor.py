@@ -17,7 +17,7 @@ from .engines.internals import internals, untraced
 from .engines.plan import Plan
 from .groups import Group, place
 from .hyper import Hyper
-from .param_groups import first_rate, new_group, plain_group
+from .param_groups import as_stored, first_rate, new_group, plain_group
 from .schedulers.scheduler import Scheduler
 from .simple import SimpleOptimizer
 from .stepper import Stepper
@@ -203,6 +203,10 @@ class OptimizerAdaptor(Stepping):
             made = super().state_dict()
         finally:
             self.state = states
+        made["state"] = {
+            number: {name: as_stored(value) for name, value in stored.items()}
+            for number, stored in made["state"].items()
+        }
         made["param_groups"] = [plain_group(group) for group in made["param_groups"]]
         return made
 

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from ..records.shares import share_of
 from .nested import as_declared
+from .param_groups import as_held
 
 if TYPE_CHECKING:
     from .adaptor import OptimizerAdaptor
@@ -75,7 +76,7 @@ def _field(
     if isinstance(usual, Tensor):
         return _tensor(path, name, usual, value, problems)
     if not isinstance(value, dict | list | tuple):
-        return value
+        return as_held(usual, value)
     hint = get_type_hints(type(blank)).get(name, Any)
     try:
         return as_declared(hint, usual, value)

@@ -6,10 +6,14 @@ Beside torch's keys and the hyperparameters a group has ``optimizer``, ``schedul
 
 import dataclasses
 import json
-from enum import Enum
+from enum import Enum, Flag
+from functools import reduce
+from itertools import zip_longest
 from numbers import Real
+from operator import or_
 from typing import Any
 
+import numpy as np
 from torch import Tensor
 
 from .clipping import Clip, ClipGlobalNorm, ClipNorm, ClipValue
@@ -86,22 +90,46 @@ def restore_schedule(group: ParamGroup, state: dict[str, Any]) -> None:
 
 
 def as_stored(value: Any) -> Any:
-    """Return a hyperparameter as plain data; a member of an Enum by its name."""
-    return value.name if isinstance(value, Enum) else value
+    """Return a value as plain data, at any depth: texts, numbers, lists and tuples.
+
+    A member of an Enum becomes its name, a number or text of numpy that of Python.
+    """
+    if isinstance(value, Enum):
+        return value.name or ""  # no flag at all has no name
+    if isinstance(value, np.generic):
+        return value.item()
+    if isinstance(value, list | tuple):
+        items = map(as_stored, value)  # pyright: ignore[reportUnknownArgumentType, reportUnknownVariableType]  # items are any value
+        return list(items) if isinstance(value, list) else tuple(items)
+    return value
 
 
 def as_held(held: Any, stored: Any) -> Any:
     """Return a stored hyperparameter as the kind of value that stands there now."""
     if isinstance(held, Enum) and isinstance(stored, str):
-        return type(held)[stored]
-    if isinstance(held, tuple) and isinstance(stored, list):
-        return tuple(stored)
+        return _member(type(held), stored)
+    if isinstance(held, np.generic) and isinstance(stored, bool | int | float | str):
+        # A rate that was set since then may be none of numpy's narrower numbers.
+        number: Any = type(held)(stored)  # pyright: ignore[reportCallIssue, reportArgumentType, reportUnknownVariableType]  # each of them takes one
+        return number if number.item() == stored else stored
+    if isinstance(held, list | tuple) and isinstance(stored, list | tuple):
+        pairs = zip_longest(held[: len(stored)], stored)  # pyright: ignore[reportUnknownArgumentType, reportUnknownVariableType]  # items are any value
+        rebuild = getattr(type(held), "_make", type(held))  # pyright: ignore[reportUnknownArgumentType]  # a named tuple takes no list
+        return rebuild([as_held(own, item) for own, item in pairs])
     return stored
+
+
+def _member(cls: type[Enum], name: str) -> Enum:
+    """Return a member by its name; several flags have one of theirs together."""
+    if issubclass(cls, Flag):
+        names = name.split("|") if name else []
+        return reduce(or_, (cls[part] for part in names), cls(0))
+    return cls[name]
 
 
 def _is_storable(value: Any) -> bool:
     """Whether state dicts may hold it; functions and the like stay the group's."""
     if isinstance(value, list | tuple):
         return all(map(_is_storable, value))
-    plain = bool | int | float | str | Tensor | Enum
+    plain = bool | int | float | str | Tensor | Enum | np.generic
     return value is None or isinstance(value, plain)
