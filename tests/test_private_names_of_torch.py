@@ -58,6 +58,7 @@ PLACES = {
     "torch.nn.modules.batchnorm._NormBase": RUN,
     "torch.optim.optimizer._global_optimizer_post_hooks": RUN,
     "torch.optim.optimizer._global_optimizer_pre_hooks": RUN,
+    "torch.utils._python_dispatch.TorchDispatchMode": RUN,
     "torch.utils._python_dispatch._disable_current_modes": RUN,
     "compiled._orig_mod": RUN,
     "lbfgs._numel_cache": RUN,

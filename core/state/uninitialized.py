@@ -15,6 +15,7 @@ from ...records.grad_mode import grad_mode_after_errors
 from .build import Build
 from .draws import NotedDraws
 from .modes import in_force, on_device
+from .past_python import blanks_guarded
 from .patches import Function, wrap
 from .unfilled import UnfilledParameter, close, note
 
@@ -42,7 +43,7 @@ def unfilled_build(build: Build | None = None) -> Generator[Build]:
     """Build as under `skip_init`; yield what knows the initializers that wait."""
     _install()
     build = build or Build()
-    with _using(build):
+    with _using(build), blanks_guarded():
         try:
             yield build
         finally:

@@ -128,10 +128,15 @@ def _sum(x: Tensor) -> Tensor:
     return x.sum()
 
 
+def _converted(x: Tensor) -> Tensor:
+    return x.to(torch.float64)
+
+
 with warnings.catch_warnings():
     # Torch says that it is deprecated; modules that use it are still about.
     warnings.filterwarnings("ignore", ".*torch.jit")
     scripted: Callable[[Tensor], Tensor] = torch.jit.script(_sum)
+    scripted_conversion: Callable[[Tensor], Tensor] = torch.jit.script(_converted)
 
 
 READERS: dict[str, Callable[[Tensor], Any]] = {
@@ -143,6 +148,7 @@ READERS: dict[str, Callable[[Tensor], Any]] = {
         nn.Linear(3, 3, bias=False), {"weight": w}, (torch.ones(3),)
     ),
     "script": lambda w: scripted(w),
+    "scripted conversion": lambda w: scripted_conversion(w),
     "trace": lambda w: torch.jit.trace(lambda x: x * 2, w)(w),  # type: ignore[no-untyped-call]  # torch's
     "compile": lambda w: torch.compile(lambda x: x * 2, backend="eager")(w),
     "ops": lambda w: torch.ops.aten.sum(w),

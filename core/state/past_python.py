@@ -1,0 +1,54 @@
+"""What keeps code past Python from computing with a blank where torch itself would.
+
+Torch before 2.8 has no dtype of which it only moves the elements: TorchScript or a C++
+extension would get numbers for a parameter that has no values yet.
+"""
+
+from collections.abc import Generator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from .memory import BLANK, BLANK_TENSOR
+from .modes import in_force
+
+
+@contextmanager
+def blanks_guarded() -> Generator[None]:
+    """Let torch raise for whatever it would compute of a blank."""
+    if not _TORCH_COMPUTES:
+        yield
+        return
+    with in_force(_Guard()):  # type: ignore[no-untyped-call]  # torch declares nothing
+        yield
+
+
+class _Guard(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch declares nothing
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: Any = (), kwargs: Any = None
+    ) -> Any:
+        kwargs = kwargs or {}
+        if not func.is_view and any(map(_is_blank, (*args, *kwargs.values()))):
+            raise NotImplementedError(
+                f"{func} needs the values of a parameter that has none yet"
+            )
+        return func(*args, **kwargs)
+
+
+def _is_blank(value: Any) -> bool:
+    if isinstance(value, list | tuple):
+        return any(map(_is_blank, value))
+    return isinstance(value, torch.Tensor) and value.dtype is BLANK
+
+
+def _computes() -> bool:
+    try:
+        BLANK_TENSOR.to(torch.float32)
+    except (RuntimeError, NotImplementedError):
+        return False
+    return True
+
+
+_TORCH_COMPUTES = _computes()
