@@ -1,3 +1,5 @@
+# pyright: reportPrivateUsage=false
+# Torch's switches have no public names.
 """What keeps code past Python from computing with a blank where torch itself would.
 
 Torch before 2.8 has no dtype of which it only moves the elements: TorchScript or a C++
@@ -30,17 +32,24 @@ class _Guard(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch decla
         self, func: Any, types: Any, args: Any = (), kwargs: Any = None
     ) -> Any:
         kwargs = kwargs or {}
-        if not func.is_view and any(map(_is_blank, (*args, *kwargs.values()))):
-            raise NotImplementedError(
-                f"{func} needs the values of a parameter that has none yet"
-            )
-        return func(*args, **kwargs)
+        # An unfilled tensor must not hear of this: it would take its values, and
+        # strides that were asked of the blank would show one of them everywhere.
+        with torch._C.DisableTorchFunctionSubclass():
+            takes_blank = any(map(_is_blank, (*args, *kwargs.values())))
+            if not takes_blank:
+                return func(*args, **kwargs)
+            # Conversions pass for views, since they may return what they were given.
+            if func.is_view and _is_blank(result := func(*args, **kwargs)):
+                return result
+        raise NotImplementedError(
+            f"{func} needs the values of a parameter that has none yet"
+        )
 
 
 def _is_blank(value: Any) -> bool:
     if isinstance(value, list | tuple):
         return any(map(_is_blank, value))
-    return isinstance(value, torch.Tensor) and value.dtype is BLANK
+    return isinstance(value, torch.Tensor) and _dtype_of(value) is BLANK
 
 
 def _computes() -> bool:
@@ -52,3 +61,4 @@ def _computes() -> bool:
 
 
 _TORCH_COMPUTES = _computes()
+_dtype_of: Any = torch.Tensor.dtype.__get__  # type: ignore[attr-defined]  # past the property of an unfilled one
