@@ -1,5 +1,6 @@
 """What the columns of a file's table must hold."""
 
+import math
 from collections.abc import Callable, Container
 from itertools import chain
 from typing import Any, NamedTuple, TypeGuard
@@ -47,11 +48,13 @@ def checked_column(
 
 
 def is_shape(shape: object) -> TypeGuard[list[int]]:
-    """Return whether ``shape`` is a list of sizes."""
+    """Return whether ``shape`` is a list of sizes that torch can count."""
     return (
         isinstance(shape, list)
         and len(shape) <= MOST_DIMENSIONS
         and all(is_size(size) for size in shape)
+        # Bytes bound the others; without values, torch multiplies all the same.
+        and (0 not in shape or is_size(math.prod(size or 1 for size in shape)))
     )
 
 

@@ -15,10 +15,11 @@ from .tree import leaves_of
 
 def check_columns(table: Mapping[str, Any], entries: Sequence[Entry]) -> None:
     """Raise `RecordFormatError` for what an entry says and no reader would take."""
-    # Sizes come from tensors and are fine; torch has no limit to their number.
-    are_deep = max(map(len, table["shape"]), default=0) > MOST_DIMENSIONS
+    # Sizes of values in memory are fine; torch has no limit to their number, and
+    # hardly one to those of a tensor without values.
+    are_doubtful = any(len(s) > MOST_DIMENSIONS or 0 in s for s in table["shape"])
     doubtful = ["kind", "id", "requires_grad", "memory_format"]
-    for name in [*doubtful, "shape"] if are_deep else doubtful:
+    for name in [*doubtful, "shape"] if are_doubtful else doubtful:
         checked_column(name, COLUMNS[name], table[name], table["path"], "record")
     check_memory_formats(table["memory_format"], entries, "record")
 

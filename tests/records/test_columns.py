@@ -1,11 +1,14 @@
 """A damaged value in a column is told by the path of its entry, whatever it is."""
 
+import json
+import struct
 from typing import Any
 
 import msgpack  # type: ignore[import-untyped]  # it ships no types
 import pytest
+import torch
 
-from burnish.records import RecordFormatError, open_record
+from burnish.records import Record, RecordError, RecordFormatError, open_record
 from burnish.records.columns import is_shape, is_size
 
 from .hostile_files import FILES, with_header
@@ -114,6 +117,22 @@ def test_shapes_have_at_most_64_dimensions() -> None:
     assert is_shape([0, 3])
     assert is_shape([1] * 64)
     assert not any(map(is_shape, ([1] * 65, (1, 2), [1, -1], None, [[1]])))
+
+
+@pytest.mark.parametrize("shape", [[2**40, 2**40, 0], [0, 2**32, 2**31]])
+def test_shapes_without_values_stay_within_what_torch_counts(shape: list[int]) -> None:
+    header = {"a": {"dtype": "F32", "shape": shape, "data_offsets": [0, 0]}}
+    text = json.dumps(header).encode()
+    with pytest.raises(RecordFormatError, match="'a' has the shape"):
+        open_record(struct.pack("<Q", len(text)) + text)
+    assert not is_shape(shape)
+    assert is_shape([0, 2**40, 2**20])
+
+
+def test_an_empty_tensor_that_no_reader_takes_is_not_saved() -> None:
+    record = Record.from_state_dict({"a": torch.empty(0, 2**62)})
+    with pytest.raises(RecordError, match="'a' has the shape"):
+        record.save()
 
 
 def test_a_file_may_have_shapes_of_64_dimensions() -> None:
