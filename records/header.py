@@ -91,7 +91,9 @@ def header_of(record: FlatRecord, dtypes: Sequence[torch.dtype]) -> Plain:
         check_metadata(record.metadata, "record")
         check_tree(record.tree, len(entries), is_typed=record.is_typed)
     except RecordFormatError as error:
-        raise RecordError(f"cannot be stored: {error.found}. {error.cure}") from None
+        problem = f"{error.found}, and no reader takes a file that says so"
+        text = f"cannot be stored: {problem}. {error.cure}".rstrip()
+        raise RecordError(text) from None
     except ValueError as error:
         raise RecordError(f"plain data that cannot be stored: {error}") from error
     check_arrays(record, dtypes)

@@ -1,6 +1,7 @@
 """What a header may not say, because its reader would refuse it."""
 
 from collections.abc import Mapping, Sequence
+from itertools import chain
 from typing import Any
 
 import torch
@@ -17,7 +18,9 @@ def check_columns(table: Mapping[str, Any], entries: Sequence[Entry]) -> None:
     """Raise `RecordFormatError` for what an entry says and no reader would take."""
     # Sizes of values in memory are fine; torch has no limit to their number, and
     # hardly one to those of a tensor without values.
-    are_doubtful = any(len(s) > MOST_DIMENSIONS or 0 in s for s in table["shape"])
+    shapes = table["shape"]
+    are_doubtful = max(map(len, shapes), default=0) > MOST_DIMENSIONS
+    are_doubtful = are_doubtful or 0 in chain.from_iterable(shapes)
     doubtful = ["kind", "id", "requires_grad", "memory_format"]
     for name in [*doubtful, "shape"] if are_doubtful else doubtful:
         checked_column(name, COLUMNS[name], table[name], table["path"], "record")

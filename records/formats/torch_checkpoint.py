@@ -36,6 +36,7 @@ def state_dict_in(content: Any, file: str) -> Mapping[str, Any]:
             usual = [path for path in found if path and path[-1] in USUAL_NAMES]
             if len(usual) != 1:
                 raise _ambiguous(list(found), file)
+            beside += [path for path in found if path != usual[0]]
             found = {usual[0]: found[usual[0]]}
         if found:
             [(path, state_dict)] = found.items()
@@ -68,7 +69,8 @@ def _warn_of_rest(paths: list[_Keys], path: _Keys, file: str) -> None:
     shown = _listed(paths, 5)
     warn_user(
         f"{file}: read is the state dict {_dotted(path)!r}, and not the {len(paths)} "
-        f"tensors beside it: {shown}. If they are weights too, put all into one dict.",
+        f"tensors or state dicts beside it: {shown}. For another one: "
+        f"Record.from_state_dict(torch.load({file!r}, weights_only=True)[key]).",
     )
 
 
