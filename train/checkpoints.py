@@ -171,7 +171,8 @@ class Checkpoints:
 
         Everything is verified first, and if anything does not fit, nothing is changed.
         ``hyperparameters="ignore"`` fills modules of other hyperparameters too.
-        Raises `RecordMismatchError` naming the part, `RecordChecksumError` for damage.
+        Raises `RecordMismatchError` naming the part, `RecordChecksumError` for damage,
+        `RecordFormatError` for a file that is gone.
         """
         _check_rng(rng)
         if step not in ("latest", "best"):
@@ -179,7 +180,7 @@ class Checkpoints:
         # Loading may draw random numbers, so the generators come last.
         filled = {**parts, **({RNG: Generators()} if rng else {})}
         for left in reversed(range(_TRIES)):
-            if step == "latest" and self.latest is None:
+            if step == "latest" and not self._folders.complete():
                 return 0
             checkpoint = self[step]
             try:

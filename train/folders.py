@@ -22,6 +22,7 @@ from ..config.storage.scratch import (
     scratch_name,
     taken_over,
 )
+from ..records.errors import RecordFormatError
 
 DIGITS = 12
 """Of the number in a folder's name, so that names sort as numbers do."""
@@ -51,14 +52,27 @@ class Folders:
     def found(self) -> dict[int, Path]:
         """Return the complete folders by number, in order; recover what a kill left."""
         self._recover()
-        pattern = re.compile(rf"(?:{LATEST})?{re.escape(self.key)}(\d{{{DIGITS},}})")
-        found: dict[int, Path] = {}
-        with suppress(FileNotFoundError, NotADirectoryError):
-            for entry in sorted(os.scandir(self.root), key=lambda e: e.name):
-                match = pattern.fullmatch(entry.name)
-                if match and (self.root / entry.name / self.marker).is_file():
-                    found[int(match[1])] = Path(entry.path)
-        return dict(sorted(found.items()))
+        named = self._named()
+        return {n: path for n, path in named if (path / self.marker).is_file()}
+
+    def complete(self) -> dict[int, Path]:
+        """Return what `found` does, for a run that goes on from the newest folder.
+
+        RecordFormatError if a newer one lacks its marker: it appeared whole, so a copy
+        or a hand lost the file, and an older state would pass for the newest.
+        """
+        found = self.found()
+        newest = max(found, default=-1)
+        for number, folder in reversed(self._named()):
+            if number > newest and self._lacks_marker(folder):
+                raise RecordFormatError(
+                    str(folder),
+                    f"a checkpoint without {self.marker}",
+                    "all files that were saved",
+                    "Copy the folder again, or remove it to go on from "
+                    + (f"{self.key} {newest}." if found else "the beginning."),
+                )
+        return found
 
     def remove(self, folder: Path) -> None:
         """Remove a folder: first its name, then what it holds."""
@@ -91,6 +105,29 @@ class Folders:
                 yield scratch
         except OSError as error:
             raise explained(error, str(self.root / name)) from error
+
+    def _named(self) -> list[tuple[int, Path]]:
+        """Return what has the name of one of them, by number, in order."""
+        pattern = re.compile(rf"(?:{LATEST})?{re.escape(self.key)}(\d{{{DIGITS},}})")
+        try:
+            names = sorted(os.listdir(self.root))
+        except (FileNotFoundError, NotADirectoryError):
+            return []
+        matches = [match for name in names if (match := pattern.fullmatch(name))]
+        named = [(int(match[1]), self.root / match[0]) for match in matches]
+        return sorted(named, key=lambda one: one[0])
+
+    def _lacks_marker(self, folder: Path) -> bool:
+        """Return whether files lie in ``folder``, and the marker is not among them."""
+        try:
+            before = os.stat(folder)
+            names = os.listdir(folder)
+            # Files of a folder go after its name, so one that still stands there lost
+            # nothing to a writer that removes or replaces it meanwhile.
+            is_same = os.path.samestat(before, os.stat(folder))
+        except (FileNotFoundError, NotADirectoryError):
+            return False
+        return is_same and bool(names) and self.marker not in names
 
     def _recover(self) -> None:
         """Give a replaced folder its name back if its replacement never got there."""

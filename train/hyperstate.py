@@ -21,7 +21,14 @@ from .distributed import (
     wait_for_writer,
 )
 from .folders import LATEST, Folders
-from .state_folder import CONFIG, STATE, read_state, restore_generators, write_state
+from .state_folder import (
+    CONFIG,
+    STATE,
+    check_texts,
+    read_state,
+    restore_generators,
+    write_state,
+)
 
 C = TypeVar("C")
 S = TypeVar("S")
@@ -106,7 +113,10 @@ class HyperState(Generic[C, S]):
             folders = Folders(root=root, key=key, marker=STATE)
         source = _source(path, folders, key)
         given = None if path is None else Path(path)
-        file = given if source is None else source / CONFIG
+        file = given
+        if source is not None:
+            check_texts(source)
+            file = source / CONFIG
         changes = override_texts(overrides)
         config = load(config_cls, file, changes, ignore_extra)
         context = dict(ctx or {})
@@ -198,7 +208,7 @@ def _source(
     path: str | os.PathLike[str] | None, folders: Folders | None, key: str
 ) -> Path | None:
     """Return the checkpoint to restore: the run's newest, or the one at ``path``."""
-    found = {} if folders is None else folders.found()
+    found = {} if folders is None else folders.complete()
     if found:
         return found[max(found)]
     if path is None:
@@ -212,7 +222,7 @@ def _source(
         return None
     if (given / STATE).exists() and (given / CONFIG).exists():
         return given
-    inside = Folders(root=given, key=key, marker=STATE).found()
+    inside = Folders(root=given, key=key, marker=STATE).complete()
     if not inside:
         raise FileNotFoundError(
             f"{given} is neither a config file nor a checkpoint: expected {CONFIG} and "

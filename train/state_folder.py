@@ -12,6 +12,7 @@ from ..config.formats import format_named
 from ..config.storage.replacement import write_text
 from ..config.tree import Struct
 from ..config.versioned import has_versions, upgrade
+from ..records.errors import RecordFormatError
 from ..records.open import open_record
 from .blobs import BOUND, FILLED, SERIALIZED, Described
 from .config_change import check_change
@@ -81,6 +82,18 @@ def read_state(
             is_allowed=hyperparameters == "ignore",
         )
     return state
+
+
+def check_texts(folder: Path) -> None:
+    """Raise RecordFormatError if a text is empty, which would mean all defaults."""
+    for name in (CONFIG, STATE):
+        if not (folder / name).read_text(errors="replace").strip():
+            raise RecordFormatError(
+                str(folder / name),
+                "an empty file",
+                "the text that was saved",
+                "Copy it again, or use an older checkpoint.",
+            )
 
 
 def restore_generators(folder: Path) -> None:

@@ -595,3 +595,22 @@ def test_a_checkpoint_of_nothing_is_refused(tmp_path: Path) -> None:
     with pytest.raises(TypeError, match=r"checkpoints.save\(3, model=net\)"):
         checkpoints.save(3)
     assert checkpoints.steps == []
+
+
+def test_a_newer_folder_without_its_manifest_is_no_older_run(tmp_path: Path) -> None:
+    checkpoints = Checkpoints(tmp_path)
+    for step in (1, 2, 3):
+        saved = checkpoints.save(step, model=net())
+    (tmp_path / "step000000000001/checkpoint.json").unlink()
+    model = filled(net(), 7)
+    assert checkpoints.restore(model=model) == 3  # an older one is nobody's newest
+
+    (saved.folder / "checkpoint.json").unlink()
+    with pytest.raises(RecordFormatError, match=r"without checkpoint\.json.*step 2"):
+        checkpoints.restore(model=model)
+    (tmp_path / "step000000000002/checkpoint.json").unlink()
+    with pytest.raises(RecordFormatError, match=r"000003: .*go on from the beginning"):
+        checkpoints.restore(model=model)
+
+    shutil.rmtree(tmp_path)
+    assert checkpoints.restore(model=model) == 0

@@ -936,3 +936,29 @@ def test_a_config_in_the_place_of_its_class_is_told() -> None:
 def test_a_path_that_does_not_exist_is_a_missing_file(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match="nowhere does not exist"):
         HyperState.load(Config, State, begin, tmp_path / "nowhere")
+
+
+def test_a_newest_folder_without_its_state_begins_no_run_anew(tmp_path: Path) -> None:
+    run = load(tmp_path)
+    advance(run, 5)
+    folder = tmp_path / "latest-step000000000005"
+    (folder / "state.ron").unlink()
+
+    with pytest.raises(RecordFormatError, match=r"without state\.ron.*remove it"):
+        load(tmp_path)
+    with pytest.raises(RecordFormatError, match=r"without state\.ron.*remove it"):
+        HyperState.load(Config, State, begin, tmp_path)
+
+    shutil.rmtree(folder)
+    assert load(tmp_path).state.step == 0
+
+
+@pytest.mark.parametrize("name", ["config.ron", "state.ron"])
+def test_an_emptied_text_of_a_checkpoint_is_no_text_of_defaults(
+    tmp_path: Path, name: str
+) -> None:
+    advance(load(tmp_path, overrides=["mode=exact"]), 5)
+    (tmp_path / "latest-step000000000005" / name).write_text("\n")
+
+    with pytest.raises(RecordFormatError, match=rf"{name}: an empty file"):
+        load(tmp_path)
