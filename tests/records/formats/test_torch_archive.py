@@ -345,7 +345,8 @@ def test_two_state_dicts_of_usual_names_are_not_told_apart(content: Any) -> None
 def test_a_usual_name_is_chosen_below_others_too() -> None:
     content = {"outer": {"ema": dict(STATE), "model": STATE}, "epoch": 1}
 
-    assert set(open_record(packed(content))) == set(STATE)
+    with pytest.warns(UserWarning, match=r"'outer\.model', and not .*: outer\.ema\. "):
+        assert set(open_record(packed(content))) == set(STATE)
 
 
 @pytest.mark.parametrize(
