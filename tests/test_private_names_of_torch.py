@@ -35,6 +35,7 @@ PLACES = {
     "torch._C": RUN,
     "torch._C.DisableTorchFunction": RUN,
     "torch._C.DisableTorchFunctionSubclass": RUN,
+    "torch._C._dynamo.guards.TensorGuards": RUN,
     "torch._C._functorch.is_functorch_wrapped_tensor": RUN,
     "torch._C._set_grad_enabled": RUN,
     "torch._C._storage_Use_Count": RUN,
