@@ -168,7 +168,14 @@ class Branch(ReadByName):
             return Branch(found, self._leaf, self._whole, (*self._parts, *parts))
         if isinstance(found, Entry):
             return found.tensor()
-        return decode(found.node, self._leaf) if isinstance(found, _Plain) else found
+        if isinstance(found, _Plain):
+            return decode(found.node, self._leaf, self._record)
+        return found
+
+    def _record(self, node: Any) -> "FlatRecord":
+        from .nested import nested_record
+
+        return nested_record(node, self._whole, self._whole.reading.file, self._path)
 
 
 def _record_around(branch: Branch) -> "FlatRecord":

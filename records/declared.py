@@ -20,7 +20,7 @@ from .entry import Entry
 from .errors import RecordMismatchError
 from .flat import FlatRecord
 from .record import Record
-from .tree import UNDECLARED_ENUM, UNDECLARED_RECORD, Node, escape
+from .tree import UNDECLARED_ENUM, Node, escape
 
 
 def hints_of(cls: type[Record]) -> dict[str, Any]:
@@ -96,10 +96,8 @@ class Declared:
         if hint is torch.Tensor and isinstance(value, torch.Tensor):
             return
         where = join(path, name)
-        if hint in (Any, object) and isinstance(value, FlatRecord):
-            return
         if hint in (Any, object):
-            _check_classes(value, None, where)
+            _check_enums(value, None, where)
             return
         args = typing.get_args(hint)
         kind = typing.get_origin(hint)
@@ -121,7 +119,7 @@ class Declared:
         except RecordMismatchError as error:
             problem = "; ".join(text.removesuffix(".") for text in error.problems)
             raise TypeError(f"{problem}, as its field declares") from None
-        _check_classes(value, again, path)
+        _check_enums(value, again, path)
         is_frozen = isinstance(value, nn.Parameter) and not value.requires_grad
         if isinstance(again, nn.Parameter) and is_frozen:
             raise TypeError(
@@ -137,27 +135,22 @@ class Declared:
             )
 
 
-def _check_classes(value: object, again: object, path: str) -> None:
-    """Raise TypeError for what has lost its class in what is read ``again``.
+def _check_enums(value: object, again: object, path: str) -> None:
+    """Raise TypeError for a member in ``value`` that is none in what is read ``again``.
 
-    Members of enums and records do, below fields that declare nothing, as ``Any`` and
-    ``list`` do.
+    There are such below fields that declare nothing, as ``Any`` and ``list`` do.
     """
     if isinstance(value, enum.Enum):
         if type(again) is not type(value):
             raise TypeError(f"{path}: {value!r} {UNDECLARED_ENUM}")
-    elif isinstance(value, Record):
-        if not isinstance(again, Record):
-            name = type(value).__qualname__
-            raise TypeError(f"{path}: a {name} {UNDECLARED_RECORD.format(name)}")
     elif isinstance(value, Mapping):
         items = again if isinstance(again, Mapping) else {}
         for key, item in value.items():
-            _check_classes(item, items.get(key), join(path, escape(key)))
+            _check_enums(item, items.get(key), join(path, escape(key)))
     elif isinstance(value, list | tuple):
         rest = again if isinstance(again, list | tuple) else ()
         for i, (item, other) in enumerate(zip_longest(value, rest)):
-            _check_classes(item, other, join(path, i))
+            _check_enums(item, other, join(path, i))
 
 
 _PLAIN = frozenset({torch.Tensor, bool, int, float, str, bytes, type(None)})

@@ -178,29 +178,41 @@ class Encoder:
         return index
 
 
-def decode(node: Node, leaf: Callable[[str, int], object], depth: int = 0) -> Any:
-    """Return the value of ``node`` without knowing its type: records become dicts.
+def decode(
+    node: Node,
+    leaf: Callable[[str, int], object],
+    record: Callable[[Node], object] | None = None,
+    depth: int = 0,
+) -> Any:
+    """Return the value of ``node`` without knowing its type.
 
-    ``leaf`` makes the value of a tensor, array or bytes from its tag and number.
-    ValueError says what is wrong with the node.
+    ``leaf`` makes the value of a tensor, array or bytes from its tag and number, and
+    ``record`` one of a record's node, which is a dict without it. ValueError says what
+    is wrong with the node.
     """
     if node is None or isinstance(node, bool | int | float | str):
         return node
     if depth > DEEPEST:
         raise ValueError(f"nested deeper than {DEEPEST} levels")
     if isinstance(node, list):
-        return [decode(item, leaf, depth + 1) for item in node]
+        return [decode(item, leaf, record, depth + 1) for item in node]
     tag, content = tag_of(node)
     if tag is None:
-        return {key: decode(item, leaf, depth + 1) for key, item in content.items()}
+        return {
+            key: decode(item, leaf, record, depth + 1) for key, item in content.items()
+        }
     if tag in LEAVES:
         return leaf(tag, content)
+    if tag == "$record" and record is not None:
+        return record(node)
     if tag == "$record":
-        return {k: decode(item, leaf, depth + 1) for k, item in content[1].items()}
+        return {
+            k: decode(item, leaf, record, depth + 1) for k, item in content[1].items()
+        }
     if tag == "$tuple":
-        return tuple(decode(item, leaf, depth + 1) for item in content)
+        return tuple(decode(item, leaf, record, depth + 1) for item in content)
     if tag == "$dict":
-        return {key: decode(item, leaf, depth + 1) for key, item in content}
+        return {key: decode(item, leaf, record, depth + 1) for key, item in content}
     return scalar(tag, content)
 
 

@@ -111,6 +111,9 @@ def value_of(hint: Any, node: Node, flat: FlatRecord, file: str, path: str) -> A
     def leaf(tag: str, number: int) -> object:
         return leaf_value(flat.entries(), tag, number)
 
+    def record(inner: Node) -> FlatRecord:
+        return nested_record(inner, flat, file, path)
+
     origin, args = typing.get_origin(hint), typing.get_args(hint)
     if origin in (typing.Annotated, typing.Final):
         return value_of(args[0], node, flat, file, path)
@@ -126,8 +129,6 @@ def value_of(hint: Any, node: Node, flat: FlatRecord, file: str, path: str) -> A
         if hint is Record or issubclass(hint, FlatRecord):
             return nested_record(node, flat, file, path)
         return _record(hint, node, flat, file, path)
-    if tag == "$record" and hint in (Any, object):
-        return nested_record(node, flat, file, path)
     if isinstance(hint, type) and issubclass(hint, enum.Enum):
         member = member_of(hint, content) if tag == "$enum" else None
         if member is None:
@@ -155,11 +156,11 @@ def value_of(hint: Any, node: Node, flat: FlatRecord, file: str, path: str) -> A
     if concrete is not None:
         return value_of(concrete, node, flat, file, path)
     if hint in (Any, object, typing.Any) or isinstance(hint, TypeVar):
-        return decode(node, leaf)
+        return decode(node, leaf, record)
     if tag == "$enum":
         # Its name is another value than the member, also where that is a text.
         raise mismatch(file, path, name_of(node), getattr(hint, "__name__", str(hint)))
-    value = decode(node, leaf) if tag not in LEAVES else leaf(str(tag), content)
+    value = decode(node, leaf, record) if tag not in LEAVES else leaf(str(tag), content)
     if hint is float and type(value) is int:
         number = exact_float(value)
         value = value if number is None else number

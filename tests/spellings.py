@@ -114,6 +114,7 @@ def checkpoint_values() -> dict[Any, Any]:
         "deque": collections.deque([1, 2]),
         "tuple": (1, (2,)),
         "keys": {1: "a", (2, 3): "b", "$": None},
+        "record": Nested(weight=torch.zeros(1), note="n"),
     }
 
 

@@ -13,7 +13,7 @@ import torch
 from torch import nn
 
 from burnish import open_record
-from burnish.records import Record, RecordMismatchError
+from burnish.records import FlatRecord, Record, RecordMismatchError
 
 
 class Pair(NamedTuple):
@@ -129,13 +129,6 @@ REFUSED: dict[str, tuple[Any, Any]] = {
     "member for anything": (Any, {"a": [Code.OK]}),
     "member for any item": (list[Any], [Rights.READ]),
     "member for an object": (object, Rights.READ),
-    "record in a bare list": (list, [INNER]),
-    "record in a bare dict": (dict, {"a": INNER}),
-    "record in a bare tuple": (tuple, ((INNER,),)),
-    "record for anything": (Any, INNER),
-    "record for an object": (object, INNER),
-    "record below anything": (Any, {"a": [INNER]}),
-    "flat record in a bare list": (list, [INNER.flat()]),
     "another literal": (typing.Literal["a", 2], "b"),
     "number beside a literal": (typing.Literal[1], True),
     "int that no float is": (float, 2**53 + 1),
@@ -256,6 +249,21 @@ def test_a_record_comes_back_as_its_class_wherever_that_is_declared(
     assert type(again.x) is type(wrap(INNER))
     assert all(type(part) is Inner for part in _records_in(again.x))
     assert torch.equal(again[f"x{path}.t"], INNER.t)
+
+
+@pytest.mark.parametrize("hint", [Any, object, list, Record])
+@pytest.mark.parametrize("inner", [INNER, INNER.flat()])
+def test_a_record_of_a_class_that_nothing_declares_comes_back_as_a_record(
+    hint: Any, inner: Record
+) -> None:
+    value: Any = [{"a": inner}, (inner,)] if hint is not Record else inner
+
+    again = record_of(hint).load(record_of(hint)(x=value).save()).x
+
+    parts = [again] if hint is Record else [again[0]["a"], again[1][0]]
+    for part in parts:
+        assert isinstance(part, FlatRecord)
+        assert torch.equal(part["t"], INNER.t)
 
 
 def _records_in(value: Any) -> list[Any]:

@@ -308,25 +308,24 @@ def test_any_plain_value_comes_back_from_messagepack(value: Any) -> None:
 
 
 class Shelf(Record):
-    values: Record
+    values: Any
 
 
 class Deep(Record):
     tensor: torch.Tensor
     items: Any = None
-    inner: Record | None = None
 
 
 def test_records_in_records_without_declared_types_keep_their_tensors() -> None:
     tensors = [torch.full((2,), float(i)) for i in range(5)]
     inner = Deep(tensor=tensors[2], items=[tensors[3], (b"xy", tensors[1])])
-    outer = Deep(tensor=tensors[0], items={"last": tensors[4]}, inner=inner)
+    outer = Deep(tensor=tensors[0], items={"inner": inner, "last": tensors[4]})
 
     found = Shelf.load(Shelf(values=outer).save()).values
 
     assert torch.equal(found["tensor"], tensors[0])
     assert torch.equal(found["items.last"], tensors[4])
-    nested = found["inner"]
+    nested = found["items.inner"]
     assert torch.equal(nested["tensor"], tensors[2])
     assert torch.equal(nested["items"][0], tensors[3])
     assert nested["items"][1][0] == b"xy"
