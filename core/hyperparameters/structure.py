@@ -185,7 +185,7 @@ _LASTING = frozenset(
 )
 """Types whose values stay as they are, and hold nothing that could be freed."""
 
-_MEANINGLESS = frozenset({"device", "dtype", "inplace", "training"})
+MEANINGLESS = frozenset({"device", "dtype", "inplace", "training"})
 """Arguments that change no number that a module computes, or that are its mode."""
 
 _SHAPES = frozenset(
@@ -201,7 +201,7 @@ def _names(cls: type[nn.Module]) -> tuple[str, ...]:
         parameters: Mapping[str, Parameter] = parameters_of(cls)
     except (TypeError, ValueError):
         return ()  # a constructor in C
-    silent = _MEANINGLESS | _SHAPES if is_torch_layer(cls) else _MEANINGLESS
+    silent = MEANINGLESS | _SHAPES if is_torch_layer(cls) else MEANINGLESS
     return tuple(
         name
         for name, parameter in parameters.items()

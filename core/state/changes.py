@@ -25,7 +25,7 @@ from ..hyperparameters.plain import ATTRIBUTES, CHANGED, CONTAINERS_OF_TORCH
 from ..hyperparameters.registry import NAME
 from ..hyperparameters.structure import is_lasting, plain_attribute
 from ..hyperparameters.torch_layers import is_torch_layer
-from .places import unwrapped
+from .places import places_of, unwrapped
 
 Changes = dict[str, Mapping[str, Any]]
 
@@ -44,6 +44,26 @@ def stored_changes(stored: Mapping[str, Any], record: FlatRecord) -> Changes:
                 problem = f"{CHANGED}: expected pairs of paths and a module"
                 raise RecordMismatchError(record.reading.file, [problem])
     return changes
+
+
+def apply_attributes(module: nn.Module, changes: Changes) -> bool:
+    """Make ``changes`` in ``module`` once more; return whether all could be made.
+
+    Only numbers, texts and None are stored as they were.
+    """
+    parts = {prefix[:-1]: part for prefix, part in reversed(places_of(module))}
+    for path, node in changes.items():
+        part = parts.get(path)
+        if part is None or not is_same_class(node, declared_class(type(part))):
+            return False
+        for name, value in node.get(ATTRIBUTES, {}).items():
+            if not {type(value), type(part.__dict__.get(name))} <= _AS_STORED:
+                return False
+            setattr(part, name, value)
+    return True
+
+
+_AS_STORED = frozenset({int, float, str, bool, type(None)})
 
 
 @dataclass(slots=True)

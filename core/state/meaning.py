@@ -11,14 +11,19 @@ from ...records.errors import RecordMismatchError
 from ...records.flat import FlatRecord
 from ...records.reading import Reading
 from ..evolution.upgrading import carried_paths
+from ..hyperparameters.building import planned
 from ..hyperparameters.class_identity import is_same_class
 from ..hyperparameters.comparing import Comparison, own_node
 from ..hyperparameters.declared_class import declared_class
 from ..hyperparameters.plain import BLUEPRINT, ORIGIN, RESULT
 from ..hyperparameters.registry import NAME
+from ..hyperparameters.structure import note_of_changes
 from ..hyperparameters.unstored import ALL, UNSTORED
-from .changes import ChangedParts, is_below, stored_changes
+from .changes import ChangedParts, Changes, apply_attributes, is_below, stored_changes
+from .likeness import first_difference
 from .places import Places, places_of, unwrapped
+from .streams import Streams
+from .uninitialized import unfilled_build
 
 IGNORE = (
     'If the difference is meant: hyperparameters="ignore", of load_record, from_record '
@@ -61,9 +66,60 @@ def compared(
         _compare_parts(found, parts, carried, whole, record, places)
     if changes:
         ChangedParts(found, record, _by_path(places)).compare(changes, carried)
-    if is_same_class(stored, declared_class(type(whole))):
+    if not is_same_class(stored, declared_class(type(whole))):
+        return found
+    is_result_alike = bool(found.differing) and _is_result_alike(
+        found, whole, record, changes
+    )
+    if is_result_alike:
+        found.differing.clear()
+    else:
         _find_untold_changes(found, carried, whole, places)
     return found
+
+
+def _is_result_alike(
+    found: Comparison, whole: nn.Module, record: FlatRecord, changes: Changes
+) -> bool:
+    """Return whether other arguments and changes came to what is stored.
+
+    Without changes of parts on either side only arguments are known, and they differ.
+    """
+    stored = _stored(record) or {}
+    if not (_is_changed(whole) or changes or _tape(stored)) or found.passed:
+        return False
+    parts = _rebuilt(stored, whole, changes)
+    if parts is None:
+        return False
+    supplied = {p for entry in record.entries() for p in (entry.path, *entry.ties)}
+    line = first_difference(parts, whole, supplied)
+    if line is None:
+        return True
+    found.differing.append(f"built of what is stored beside the module, {line}")
+    return False
+
+
+def _rebuilt(
+    stored: Mapping[str, Any], whole: nn.Module, changes: Changes
+) -> nn.Module | None:
+    """Return the stored module without its values; None if it cannot be built."""
+    streams = Streams()
+    try:
+        build = planned(stored, declared_class(type(whole)))
+        with unfilled_build():
+            module = build()
+        return module if apply_attributes(module, changes) else None
+    except Exception:  # the arguments, which differ, are all that is known
+        return None
+    finally:
+        streams.restore()
+
+
+def _is_changed(whole: nn.Module) -> bool:
+    """Return whether ``whole`` is something else than its arguments make."""
+    origin: Any = whole.__dict__.get(ORIGIN)
+    is_configured = origin is not None and bool(origin.entries)
+    return is_configured or bool(note_of_changes(whole, places_of(whole)))
 
 
 def compare_ties(
@@ -227,7 +283,12 @@ def _by_path(places: Places) -> dict[str, nn.Module]:
 
 def _changes_whole(record: FlatRecord) -> bool:
     """Return whether the stored blueprint changed arguments of the whole."""
-    blueprint: Any = (_stored(record) or {}).get(BLUEPRINT)
-    tape: Any = blueprint.get("tape") if isinstance(blueprint, Mapping) else None
-    entries = tape if isinstance(tape, list) else []
+    entries = _tape(_stored(record) or {})
     return any(isinstance(e, Mapping) and e.get("at") in ("", [""]) for e in entries)
+
+
+def _tape(stored: Mapping[str, Any]) -> list[Any]:
+    """Return the stored changes of a blueprint."""
+    blueprint: Any = stored.get(BLUEPRINT)
+    tape: Any = blueprint.get("tape") if isinstance(blueprint, Mapping) else None
+    return tape if isinstance(tape, list) else []

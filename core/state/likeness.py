@@ -1,0 +1,222 @@
+# pyright: reportPrivateUsage=false
+# Nn.Module's tables have no public names.
+"""Whether two modules, built of different arguments, are alike in all that they hold.
+
+What Python cannot look into counts as different, so that nothing is taken for alike
+that may compute something else.
+"""
+
+import inspect
+import types
+from collections.abc import Callable, Container, Iterator, Mapping
+from functools import cached_property
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ...config.path import join
+from ...records.memory import same_bits
+from ..hyperparameters.declared_class import declared_class
+from ..hyperparameters.differences import ABSENT, difference
+from ..hyperparameters.structure import MEANINGLESS
+from .places import places_of, unwrapped
+
+_OF_TORCH = frozenset(nn.Module().__dict__)
+"""What torch keeps in every module."""
+
+_HOOKS = ("_forward_pre_hooks", "_forward_hooks")
+"""The tables among them whose entries change what a module computes."""
+
+_PLACEMENT = (torch.device, torch.dtype)
+"""Types of values that are the reader's choice."""
+
+
+def first_difference(
+    stored: nn.Module, module: nn.Module, supplied: Container[str]
+) -> str | None:
+    """Return what ``module`` has otherwise than ``stored``; None if all is alike.
+
+    Buffers at ``supplied`` paths get their values from the file, and parameters are
+    no part of what is compared.
+    """
+    return _Likeness(stored, module, supplied).first_difference()
+
+
+class _Likeness:
+    def __init__(
+        self, stored: nn.Module, module: nn.Module, supplied: Container[str]
+    ) -> None:
+        self.stored, self.module = _parts(stored), _parts(module)
+        self.supplied = supplied
+        self._stored_paths = {id(part): path for path, part in self.stored.items()}
+        self._paths = {id(part): path for path, part in self.module.items()}
+        self._compared: dict[tuple[int, int], tuple[object, object]] = {}
+
+    def first_difference(self) -> str | None:
+        for path in dict.fromkeys([*self.stored, *self.module]):
+            left, right = self.stored.get(path), self.module.get(path)
+            names = [_class_name(left), _class_name(right)]
+            if left is None or right is None or not _is_of_one_class(left, right):
+                return f"{path}: stored {names[0]}, the module has {names[1]}"
+            line = self._of_part(left, right, path)
+            if line is not None:
+                return line
+        return None
+
+    def _of_part(self, left: nn.Module, right: nn.Module, path: str) -> str | None:
+        stored, own = _attributes(left), _attributes(right)
+        for name in dict.fromkeys([*stored, *own]):
+            a, b = stored.get(name, ABSENT), own.get(name, ABSENT)
+            if not self._are_alike(a, b):
+                return difference(join(path, name), a, b)
+        for table in _HOOKS:
+            hooks = [list(part.__dict__[table].values()) for part in (left, right)]
+            if not self._are_alike(*hooks):
+                return f"{path}: the module has other hooks"
+        return self._of_tensors(left, right, path)
+
+    def _of_tensors(self, left: nn.Module, right: nn.Module, path: str) -> str | None:
+        for kind in ("_parameters", "_buffers"):
+            stored, own = left.__dict__[kind], right.__dict__[kind]
+            for name in dict.fromkeys([*stored, *own]):
+                where, a, b = join(path, name), stored.get(name), own.get(name)
+                if (a is None) is not (b is None):
+                    return f"{where}: only one of both has it"
+                is_computed = kind == "_buffers" and where not in self.supplied
+                if a is not None and is_computed and not self._are_alike(a, b):
+                    return f"{where}: the module has other values"
+        return None
+
+    def _are_alike(self, a: Any, b: Any) -> bool:
+        if a is b:
+            return True
+        if isinstance(a, nn.Module) and id(a) in self._stored_paths:
+            return self._stored_paths[id(a)] == self._paths.get(id(b))
+        if _is_number(a) and _is_number(b):
+            return bool(a == b or (a != a and b != b))
+        if isinstance(a, _PLACEMENT) and isinstance(b, _PLACEMENT):
+            return True
+        if isinstance(a, Tensor) and isinstance(b, Tensor):
+            return _are_equal(a, b)
+        if type(a) is not type(b):
+            return False
+        # What contains itself is alike if nothing else in it is different.
+        if (id(a), id(b)) in self._compared:
+            return True
+        self._compared[id(a), id(b)] = (a, b)
+        return self._are_items_alike(_contents(a), _contents(b))
+
+    def _are_items_alike(self, a: Any, b: Any) -> bool:
+        if a is None or b is None:
+            return False
+        if isinstance(a, list) and isinstance(b, list):
+            pairs = zip(a, b, strict=False)
+            return len(a) == len(b) and all(self._are_alike(x, y) for x, y in pairs)
+        return bool(a == b)
+
+
+def _parts(module: nn.Module) -> dict[str, nn.Module]:
+    """Return the module at each path, without wrappers."""
+    places = reversed(places_of(module))
+    return {prefix[:-1]: unwrapped(part) for prefix, part in places}
+
+
+def _is_of_one_class(a: nn.Module, b: nn.Module) -> bool:
+    return declared_class(type(a)) is declared_class(type(b))
+
+
+def _class_name(part: nn.Module | None) -> str:
+    return "nothing" if part is None else declared_class(type(part)).__qualname__
+
+
+def _attributes(part: nn.Module) -> dict[str, Any]:
+    """Return what a constructor may have put into ``part``, besides torch's tables."""
+    return {
+        name: value
+        for name, value in part.__dict__.items()
+        if name not in _OF_TORCH
+        and name not in MEANINGLESS
+        and not _is_kept_by_us(name, value)
+        and not _is_cached(type(part), name)
+    }
+
+
+def _is_kept_by_us(name: str, value: object) -> bool:
+    ours = __name__.partition(".")[0]
+    return name.startswith("_burnish") or (
+        type(value).__module__.partition(".")[0] == ours
+        and not isinstance(value, nn.Module)
+    )
+
+
+def _is_cached(cls: type, name: str) -> bool:
+    return isinstance(inspect.getattr_static(cls, name, None), cached_property)
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _are_equal(a: Tensor, b: Tensor) -> bool:
+    if a.dtype is not b.dtype or a.shape != b.shape:
+        return False
+    try:
+        return same_bits(a.detach(), b.detach())
+    except (RuntimeError, NotImplementedError):
+        return False  # on the meta device, or of a layout without bytes
+
+
+def _contents(value: Any) -> Any:
+    """Return a list of what ``value`` is made of, or what can be compared at once.
+
+    None of what cannot be looked into.
+    """
+    if isinstance(value, str | bytes | bool | complex):
+        return str(value) if isinstance(value, complex) else value
+    if type(value) in (list, tuple):
+        return list(value)
+    if type(value) is dict:
+        return _of_mapping(value)
+    if type(value) in (set, frozenset):
+        return sorted(map(repr, value)) if _is_plain(value) else None
+    if isinstance(value, types.FunctionType):
+        return _of_function(value)
+    if isinstance(value, types.MethodType):
+        return [value.__func__, value.__self__]
+    if isinstance(value, type | types.BuiltinFunctionType | types.ModuleType):
+        return None  # these are one object in the whole process
+    return _of_object(value)
+
+
+def _of_mapping(value: Mapping[Any, Any]) -> list[Any] | None:
+    if not _is_plain(value):
+        return None
+    keys = sorted(value, key=repr)
+    return [[repr(key), value[key]] for key in keys]
+
+
+def _is_plain(values: Any) -> bool:
+    kinds = (str, int, float, bytes, type(None))
+    return all(isinstance(value, kinds) for value in values)
+
+
+def _of_function(function: types.FunctionType) -> list[Any] | None:
+    try:
+        closure = [cell.cell_contents for cell in function.__closure__ or ()]
+    except ValueError:
+        return None  # a name that is not bound yet
+    defaults = [function.__defaults__, function.__kwdefaults__, function.__dict__]
+    return [function.__code__, closure, *defaults]
+
+
+def _of_object(value: Any) -> Any:
+    """Return what pickle would make of ``value``, as lists."""
+    reduce: Callable[[int], Any] = value.__reduce_ex__
+    try:
+        reduced = reduce(2)
+    except Exception:
+        return None
+    if isinstance(reduced, str):
+        return reduced
+    return [list(part) if isinstance(part, Iterator) else part for part in reduced]  # pyright: ignore[reportUnknownArgumentType]  # anything
