@@ -76,15 +76,20 @@ class Described:
             )
         return cls(told["kind"], str(told.get("part")), told.get("about"))
 
-    def write(self, name: str, value: object, file: Path) -> None:
-        """Write the record of ``value`` to ``file``. TypeError for what is no data."""
+    def write(
+        self, name: str, value: object, file: Path, beside: Mapping[str, Any]
+    ) -> None:
+        """Write the record of ``value`` to ``file``. TypeError for what is no data.
+
+        ``beside`` is metadata that all objects of a state have.
+        """
         if isinstance(value, Serializable):
             record: Record = record_of(value.serialize(), name)
         else:
             record = record_of_part(name, value)
         told = {"kind": self.kind, "part": self.part, "about": self.about}
         try:
-            record.save(file, metadata={KEY: told})
+            record.save(file, metadata={KEY: told, **beside})
         except RecordError as error:
             error.add_note(f"in {name} of the state")
             raise

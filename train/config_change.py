@@ -17,8 +17,9 @@ from .parts import MODULE
 from .rng import kept_generators
 
 _CURE = (
-    "The checkpoint builds it as it was saved, whatever the config says. Leave the "
-    "override out, begin a run of its own, or go on with what is stored: "
+    "The checkpoint builds it as it was saved, whatever the config says. Take the "
+    "override or the edit of config.ron back, begin a run of its own, or go on with "
+    "what is stored: "
     'HyperState.load(..., hyperparameters="ignore").'
 )
 

@@ -25,6 +25,7 @@ from .state_folder import (
     CONFIG,
     STATE,
     check_texts,
+    is_edited,
     read_state,
     restore_generators,
     write_state,
@@ -100,8 +101,9 @@ class HyperState(Generic[C, S]):
         classes do not have. The newest ``keep_last`` stay; `step` writes at each
         multiple of ``every``; with ``rng`` the random generators are kept too.
         Modules and optimizers of a resumed run are those that were stored: an
-        override under which the run would begin with a module of other hyperparameters
-        is an error, one that would change an optimizer a warning.
+        override, or an edit of the stored config, under which the run would begin with
+        a module of other hyperparameters is an error; an override that would change an
+        optimizer is a warning.
         ``hyperparameters="ignore"`` permits it, and fills such modules.
         Raises ConfigError, RecordError, or FileNotFoundError, naming file and field.
         """
@@ -128,6 +130,11 @@ class HyperState(Generic[C, S]):
         if source is None:
             return cls(config, begin(), folders=folders, **options)
         stored = load(config_cls, file, [], ignore_extra) if changes else config
+        is_changed = stored != config or is_edited(source)
+
+        def begin_before() -> S:
+            return _begun(initial_state, stored, context, state_cls)
+
         state = read_state(
             source,
             state_cls,
@@ -136,11 +143,7 @@ class HyperState(Generic[C, S]):
             context,
             ignore_extra=ignore_extra,
             hyperparameters=hyperparameters,
-            begin_before=(
-                None
-                if stored == config
-                else lambda: _begun(initial_state, stored, context, state_cls)
-            ),
+            begin_before=begin_before if is_changed else None,
         )
         made = cls(config, state, folders=folders, **options)
         if rng:

@@ -1,5 +1,6 @@
 """The folder of one HyperState checkpoint: texts for people, records for objects."""
 
+import errno
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -21,6 +22,7 @@ from .parts import MODULE
 from .plain import record_of, value_of
 from .restoring import Restoring
 from .rng import Generators
+from .saved_with import SavedWith
 from .state_text import Split
 
 S = TypeVar("S")
@@ -39,14 +41,15 @@ def write_state(folder: Path, config: Any, state: Any, *, rng: bool) -> Split:
     told = {p: Described.of(v, modules) for p, v in split.blobs.items()}
     if any(one.kind == FILLED for one in told.values()):
         told = {p: _as_filled(one) for p, one in told.items()}
+    dump(config, folder / CONFIG)
+    beside = SavedWith((folder / CONFIG).read_text(), rng).metadata()
     for path, value in split.blobs.items():
-        told[path].write(path, value, folder / split.files[id(value)])
+        told[path].write(path, value, folder / split.files[id(value)], beside)
     for deferred in split.pending:
         for file in deferred.files():
             shutil.copyfile(deferred.origin.folder / file, folder / file)
     if rng:
         record_of(Generators().state_dict()).save(folder / RNG)
-    dump(config, folder / CONFIG)
     write_text(folder / STATE, format_named("ron").write(tree))
     return split
 
@@ -64,7 +67,8 @@ def read_state(
 ) -> S:
     """Return the state in ``folder``; ``begin`` makes one anew where that is needed.
 
-    ``begin_before`` makes that of the stored config, if ``config`` is another.
+    ``begin_before`` makes that of the stored config, if the stored objects may be
+    others than those of ``config``.
     """
     tree, _ = read_tree(folder / STATE)
     if has_versions(cls):
@@ -96,10 +100,29 @@ def check_texts(folder: Path) -> None:
             )
 
 
+def is_edited(folder: Path) -> bool:
+    """Return whether the config is another than all objects were saved with.
+
+    An object that was not read since an earlier step was saved with the config of then.
+    """
+    texts = {saved.config for saved in SavedWith.read_all(folder)}
+    return bool(texts) and (folder / CONFIG).read_text() not in texts
+
+
 def restore_generators(folder: Path) -> None:
-    """Put the random generators where they stood, if the checkpoint has them."""
+    """Put the random generators where they stood, if the checkpoint has them.
+
+    FileNotFoundError if it had them when it was saved.
+    """
     if (folder / RNG).exists():
         Generators().load_state_dict(value_of(open_record(folder / RNG)))
+    elif any(saved.rng for saved in SavedWith.read_all(folder)):
+        raise FileNotFoundError(
+            errno.ENOENT,
+            "the random generators that were saved are missing; copy the file again, "
+            "or go on with other random numbers: HyperState.load(..., rng=False)",
+            str(folder / RNG),
+        )
 
 
 def _split(state: Any) -> tuple[Split, Any]:

@@ -319,6 +319,40 @@ def test_an_override_that_contradicts_a_stored_module_is_refused(
     assert again.state.net.layer.in_features == 3
 
 
+def edit(file: Path, old: str, new: str) -> None:
+    text = file.read_text()
+    assert old in text
+    file.write_text(text.replace(old, new))
+
+
+def test_a_config_edited_by_hand_is_held_against_the_modules_that_are_stored(
+    tmp_path: Path,
+) -> None:
+    advance(load(tmp_path), 1)
+    file = tmp_path / "latest-step000000000001/config.ron"
+
+    edit(file, "width: 3", "width: 4")
+    with pytest.raises(
+        RecordMismatchError, match=r"net\.width: stored 3, the config makes 4"
+    ):
+        load(tmp_path)
+    again = load(tmp_path, hyperparameters="ignore")
+    assert again.state.net.layer.in_features == 3
+    edit(file, "width: 4", "width:   3")
+    assert load(tmp_path).config == Config()
+
+
+def test_generators_that_were_saved_and_are_gone_are_missed(tmp_path: Path) -> None:
+    advance(load(tmp_path), 1)
+    (tmp_path / "latest-step000000000001/rng.mpk").unlink()
+
+    with pytest.raises(FileNotFoundError, match=r"generators that were.*rng=False"):
+        load(tmp_path)
+    again = load(tmp_path, rng=False)
+    advance(again, 2)
+    assert load(tmp_path).state.step == 2
+
+
 @dataclass
 class Filled:
     step: int

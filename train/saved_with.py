@@ -1,0 +1,42 @@
+"""What the objects of a HyperState checkpoint were saved with, in their metadata.
+
+People edit the config of a checkpoint and move its files; the objects tell of it.
+"""
+
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from ..records.errors import RecordError
+from ..records.open import open_record
+
+KEY = "saved_with"
+"""Where it stands in a record's metadata."""
+
+
+@dataclass(frozen=True, slots=True)
+class SavedWith:
+    """What stood beside an object when its checkpoint was written."""
+
+    config: str
+    """The text of the config."""
+    rng: bool
+    """Whether the random generators were saved."""
+
+    def metadata(self) -> dict[str, Any]:
+        """Return what a record has to say of it."""
+        return {KEY: asdict(self)}
+
+    @classmethod
+    def read_all(cls, folder: Path) -> "Iterator[SavedWith]":
+        """Return what each object in ``folder`` tells.
+
+        Older files tell nothing, and damage is told by whoever reads the object.
+        """
+        for file in sorted(folder.glob("state.*.mpk")):
+            with suppress(RecordError, OSError):
+                stored: Any = open_record(file).metadata.get(KEY)
+                if isinstance(stored, Mapping) and isinstance(stored["config"], str):
+                    yield cls(stored["config"], stored["rng"] is True)
