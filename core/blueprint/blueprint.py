@@ -10,7 +10,7 @@ from torch import nn
 from .arguments import Arguments, bind, check_configurable, merged, names_of, takes
 from .construction import construct
 from .draft import Draft
-from .entry import Call, Entry, Moment
+from .entry import Call, Edit, Entry, Moment
 from .errors import AlreadyBuiltError, SettingError
 from .origin import sign
 from .selection import Selection
@@ -86,11 +86,7 @@ class Blueprint(Selection, Generic[M]):
         if not _calls(draft.entries, "stateful"):
             return self._copied(draft.copy())
         new = self._copied(Draft(draft.tree.asked, draft.given))
-        for entry in draft.entries:
-            if entry.on_tape:
-                new._record(entry) if isinstance(entry, Call) else new._take(
-                    [entry], allow_empty=True
-                )
+        new._replay([entry for entry in draft.entries if entry.on_tape])
         return new
 
     def explain(self, path: str = "") -> "Explanation":
@@ -153,9 +149,9 @@ class Blueprint(Selection, Generic[M]):
         return (_from_pickle, (self._draft.tree.asked, self.to_dict()))
 
     def _set_up(self, draft: Draft) -> None:
-        Selection.__init__(self, self, ("",), "")
         self._module = None
         self._drafted = draft
+        Selection.__init__(self, self, "")
         self._callers: list[str] = []
 
     @property
@@ -195,8 +191,14 @@ class Blueprint(Selection, Generic[M]):
                 self._draft.replay(waiting)
                 waiting = []
                 self._record(entry)
-            else:
-                waiting.append(entry)
+                continue
+            if isinstance(entry, Edit) and any(
+                not e.on_tape for e in self._draft.entries
+            ):
+                # What calls have asked for is called as it was when they ran.
+                self._draft.replay(waiting)
+                waiting = []
+            waiting.append(entry)
         self._draft.replay(waiting)
 
     def _run(self, call: Call) -> None:
@@ -205,9 +207,10 @@ class Blueprint(Selection, Generic[M]):
             if call.target == "":
                 call.function(self, *call.args, **call.kwargs)
                 return
-            for made in self._draft.matched(call.target):
-                part = Selection(self, (made.path,), made.path)
-                call.function(part, *call.args, **call.kwargs)
+            matched = self._draft.matched(call.target)
+            for part in [Selection(self, made.path) for made in matched]:
+                if part:  # One before it may have taken it out.
+                    call.function(part, *call.args, **call.kwargs)
 
     @contextmanager
     def _called_by(self, who: str) -> Generator[None]:

@@ -2,7 +2,7 @@
 
 import operator
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, TypeGuard
 
 from torch import nn
 
@@ -16,7 +16,7 @@ from .folding import check, check_name, fold_made
 from .leaves import Leaves
 from .made import Made, described, is_repeatable
 from .selecting import children
-from .shifting import Owner, shifted
+from .shifting import Owner, Shift
 from .sizes import missing_sizes
 from .targets import Plans, concerning, matches, paths_of
 
@@ -35,6 +35,8 @@ class Draft:
         )
         self.is_complete = False
         """Whether the arguments of the root suffice to construct it."""
+        self.shifts: tuple[Shift, ...] = ()
+        """How paths moved by changes of lists, so that selections follow them."""
         self._places: dict[str, Made] | None = None
         self._closed: dict[str, int] | None = None
         """How many places are below each, for those that have some."""
@@ -89,11 +91,10 @@ class Draft:
         made = self.matched(entry.target)
         if not made and not allow_empty:
             raise self.nothing_at(entry.target)
-        if isinstance(entry, Edit):
-            owners = list(self._owners_of_items(made))
-            old = shifted(self.entries, entry, owners, self._paths_of_same)
-        else:
-            old = superseded(self.entries, entry)
+        shifts = [self._shift(entry, made)] if _moves(entry) else []
+        old = superseded(self.entries, entry)
+        for shift in shifts:
+            old = shift.changes(self.entries)
         entries = [*replaced(self.entries, old), entry] if old else None
         later = isinstance(entry, Tap) or (
             isinstance(entry, Call) and entry.moment != "after_init"
@@ -104,6 +105,7 @@ class Draft:
             self._settle_with(made, old, entry, entries or [*self.entries, entry])
         else:
             self._take(entries, entry)
+        self.shifts = (*self.shifts, *shifts)
 
     def add_all(self, entries: Sequence[Entry], *, allow_empty: bool = False) -> None:
         """Take in ``entries``, of which the first makes room for the others."""
@@ -117,8 +119,19 @@ class Draft:
         self.become(draft)
 
     def replay(self, entries: Sequence[Entry]) -> None:
-        """Take in entries that were good together, without the steps between."""
-        draft = self.copy()
+        """Take in entries that were good together, without the steps between.
+
+        They are called as they were after the last of them, so that a change of a
+        list moves only what calls have asked for meanwhile, and that if it is first.
+        """
+        if not entries:
+            return
+        draft, first = self.copy(), entries[0]
+        if isinstance(first, Edit):
+            shift = self._shift(first, self.matched(first.target))
+            again = [entry for entry in self.entries if not entry.on_tape]
+            draft.entries = replaced(self.entries, shift.changes(again))
+            draft.shifts = (*self.shifts, shift)
         draft.entries += entries
         draft._settle_if_complete(draft.tree, draft.entries)
         for entry in (e for e in entries if isinstance(e, Setting)):
@@ -136,6 +149,13 @@ class Draft:
         shown = (
             target if isinstance(target, str) else ", ".join(target) or "the selection"
         )
+        if not target and not isinstance(target, str):
+            return SettingError(
+                shown,
+                "no module is constructed there: nothing was selected, or what was "
+                "has been taken out of its list. Select again. "
+                "allow_empty=True permits it.",
+            )
         near = nearest(shown, self.places)
         hint = f" Did you mean {near!r}?" if near else ""
         kids = [p for p in self.places if p and "." not in p]
@@ -224,8 +244,10 @@ class Draft:
         self._places = self._closed = None
         self._matched = {}
 
-    def _paths_of_same(self, path: str) -> tuple[str, ...]:
-        return self.places[path].paths if path in self.places else ()
+    def _shift(self, edit: Edit, matched: list[Made]) -> Shift:
+        several = (made.paths for made in self.tree.walk() if len(made.paths) > 1)
+        same = {path: paths for paths in several for path in paths}
+        return Shift(edit, list(self._owners_of_items(matched)), same)
 
     def _owners_of_items(self, matched: list[Made]) -> Iterator[Owner]:
         tree = [*self.places]
@@ -275,6 +297,11 @@ class Draft:
                 self.places.update(dict.fromkeys(made.paths, made))
         else:
             self._places = self._closed = None
+
+
+def _moves(entry: Entry) -> TypeGuard[Edit]:
+    """Return whether items of lists have other names after ``entry``."""
+    return isinstance(entry, Edit) and not entry.has_moved
 
 
 def _check_names(tree: Made) -> None:

@@ -75,6 +75,14 @@ class Edit(Entry):
     """Where: an index, or the name in a dict."""
     item: Any = None
     """What goes in: a blueprint."""
+    has_moved: bool = False
+    """Whether what was named by path follows the items already."""
+
+    def below(self, prefix: Target) -> "list[Edit]":
+        """Return the same for a blueprint that now stands at ``prefix``."""
+        # Its own tape was moved when it was asked for, and would be moved twice.
+        moved = replace(self, has_moved=True)
+        return [replace(moved, target=t) for t in under(prefix, self.target)]
 
     def __str__(self) -> str:
         what = "append" if self.key == END else f"{self.kind} {self.key!r}"

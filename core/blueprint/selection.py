@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from torch import nn
 
-from ...config.path import did_you_mean
+from ...config.path import did_you_mean, is_pattern
 from ..hyperparameters.signature import parameters_of
 from .configuring import entries_of, swap
 from .entry import END, Call, Edit, Entry, Tap, Target
@@ -17,6 +17,7 @@ from .hooks import marked_methods, moment_of
 from .made import Made
 from .selecting import Selector, children, select, spelled
 from .styles import style_named, styles_of
+from .targets import paths_of
 from .values import as_blueprint
 
 if TYPE_CHECKING:
@@ -34,10 +35,11 @@ class Selection:
     def __init__(
         self,
         blueprint: "Blueprint[Any]",
-        paths: tuple[str, ...] | Callable[[], list[str]],
         target: Target,
+        find: Callable[[], list[str]] | None = None,
     ) -> None:
-        self._blueprint, self._named, self._target = blueprint, paths, target
+        self._blueprint, self._selected, self._find = blueprint, target, find
+        self._seen = self._draft.shifts
 
     def configure(
         self, /, *args: Any, allow_empty: bool = False, **kwargs: Any
@@ -91,10 +93,13 @@ class Selection:
 
     def style(self, name: str, *args: Any, **kwargs: Any) -> Self:
         """Configure in a way that was registered with `register_style`."""
-        for made in self._existing():
-            function = style_named(made.cls, name, made.path)
-            part = Selection(self._blueprint, (made.path,), made.path)
-            part._call(name, function, args, kwargs, is_style=True)
+        functions = [
+            (self._part(made.path), style_named(made.cls, name, made.path))
+            for made in self._existing()
+        ]
+        for part, function in functions:
+            if part:  # One before it may have taken it out.
+                part._call(name, function, args, kwargs, is_style=True)
         return self
 
     def styles(self) -> list[str]:
@@ -119,7 +124,7 @@ class Selection:
 
     def filter(self, keep: Callable[[str, "Selection"], bool]) -> "Selection":
         """Return those for which ``keep(path, part)`` holds."""
-        parts = ((p, Selection(self._blueprint, (p,), p)) for p in self._paths)
+        parts = ((path, self._part(path)) for path in self._paths)
         return self._of([path for path, part in parts if keep(path, part)])
 
     def isinstance(self, *classes: type[nn.Module]) -> "Selection":
@@ -165,13 +170,15 @@ class Selection:
         name = spelled(base, selector) if isinstance(base, str) else None
         if name is None:
             return self._of(self._select(selector))
-        return Selection(self._blueprint, lambda: self._select(selector), name)
+        is_path = not is_pattern(name)
+        find = None if is_path else lambda: self._select(selector)
+        return Selection(self._blueprint, name, find)
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__") or "_blueprint" not in self.__dict__:
             raise AttributeError(name)
         part = self[name]
-        if part._paths:
+        if part._made():
             return part
         made = self._existing()
         for one in made[:1]:
@@ -196,7 +203,8 @@ class Selection:
         super().__setattr__(name, value)
 
     def __iter__(self) -> Iterator["Selection"]:
-        return (Selection(self._blueprint, (p,), p) for p in self._paths)
+        # All are there before the first is touched, so that they follow its changes.
+        return iter([self._part(path) for path in self._paths])
 
     def __len__(self) -> int:
         return len(self._paths)
@@ -219,9 +227,22 @@ class Selection:
 
     @property
     def _paths(self) -> tuple[str, ...]:
-        if callable(self._named):
-            self._named = tuple(self._named())
-        return self._named
+        self._draft.refresh()
+        if self._find is not None:
+            return tuple(self._find())
+        places = self._draft.places
+        return tuple(path for path in paths_of(self._target) if path in places)
+
+    @property
+    def _target(self) -> Target:
+        """What is selected, as it is called by now: nothing if it is gone."""
+        target: Target | None = self._selected
+        shifts, n_seen = self._draft.shifts, len(self._seen)
+        if shifts[:n_seen] != self._seen:
+            return ()  # It came of a change that was taken back.
+        for shift in shifts[n_seen:]:
+            target = None if target is None else shift.target(target)
+        return () if target is None else target
 
     @property
     def _draft(self) -> "Draft":
@@ -246,15 +267,15 @@ class Selection:
         return found[0]
 
     def _select(self, selector: Selector) -> list[str]:
-        found = select(list(self._draft.places), self._paths, selector)
-        if not found and self._draft.is_stale:
-            self._draft.refresh()
-            found = select(list(self._draft.places), self._paths, selector)
-        return found
+        bases = self._paths
+        return select(list(self._draft.places), bases, selector)
 
     def _of(self, paths: list[str]) -> "Selection":
         target: Target = paths[0] if len(paths) == 1 else tuple(paths)
-        return Selection(self._blueprint, tuple(paths), target)
+        return Selection(self._blueprint, target)
+
+    def _part(self, path: str) -> "Selection":
+        return Selection(self._blueprint, path)
 
     def _child_names(self, *paths: str) -> list[str]:
         """Return the names of the parts of those at ``paths``, or of all."""

@@ -1,8 +1,7 @@
 """Paths into a list or a dict follow its items when one comes in or goes."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 
 from ...config.path import is_pattern, join
 from .entry import END, Edit, Entry, Target
@@ -41,47 +40,49 @@ class Owner:
         return self.names.index(key) if key in self.names else None
 
 
-def shifted(
-    entries: Sequence[Entry],
-    edit: Edit,
-    owners: Sequence[Owner],
-    paths_of_same: Callable[[str], Sequence[str]],
-) -> dict[int, Entry | None]:
-    """Return what becomes of ``entries``, by identity, as ``edit`` changes ``owners``.
+@dataclass(frozen=True, slots=True, eq=False)
+class Shift:
+    """What becomes of paths as an edit changes the lists and dicts that it means.
 
-    Patterns mean what they say; what is named by its path moves with it, and goes
-    with it, unless the same module stays in another place (``paths_of_same``).
+    Patterns mean what they say; what is named by its path moves with its item, and
+    goes with it, unless the same module stays in another place.
     """
 
-    def moved_path(path: str, owner: Owner) -> str | None:
-        paths = (path, *paths_of_same(path))
-        moved = (_moved_path(one, edit, owner) for one in paths)
-        return next((one for one in moved if one is not None), None)
+    edit: Edit
+    owners: Sequence[Owner]
+    same: Mapping[str, Sequence[str]]
+    """The paths of each module that has several, by each of them."""
 
-    changed: dict[int, Entry | None] = {}
-    for entry in entries:
-        target: Target | None = entry.target
-        for owner in owners:
-            target = (
-                None
-                if target is None
-                else _moved(target, partial(moved_path, owner=owner))
-            )
-        if target is None:
-            changed[id(entry)] = None
-        elif target != entry.target:
-            changed[id(entry)] = replace(entry, target=target)
-    return changed
+    def changes(self, entries: Sequence[Entry]) -> dict[int, Entry | None]:
+        """Return what becomes of ``entries``, by identity; None for those that go."""
+        changed: dict[int, Entry | None] = {}
+        for entry in entries:
+            target = self.target(entry.target)
+            if target is None:
+                changed[id(entry)] = None
+            elif target != entry.target:
+                changed[id(entry)] = replace(entry, target=target)
+        return changed
 
+    def target(self, target: Target) -> Target | None:
+        """Return what ``target`` is called afterwards, None if all of it goes."""
+        if isinstance(target, str) and is_pattern(target):
+            return target
+        moved = map(self._path, paths_of(target))
+        left = tuple(path for path in moved if path is not None)
+        if isinstance(target, str):
+            return left[0] if left else None
+        return left or None
 
-def _moved(target: Target, moved_path: Callable[[str], str | None]) -> Target | None:
-    if isinstance(target, str) and is_pattern(target):
-        return target
-    moved = [moved_path(one) for one in paths_of(target)]
-    left = tuple(one for one in moved if one is not None)
-    if isinstance(target, str):
-        return left[0] if left else None
-    return left or None
+    def _path(self, path: str) -> str | None:
+        for owner in self.owners:
+            paths = dict.fromkeys((path, *self.same.get(path, ())))
+            moved = (_moved_path(one, self.edit, owner) for one in paths)
+            left = next((one for one in moved if one is not None), None)
+            if left is None:
+                return None
+            path = left
+        return path
 
 
 def _moved_path(path: str, edit: Edit, owner: Owner) -> str | None:

@@ -5,14 +5,31 @@ from torch import nn
 from ..hyperparameters.signature import VARIADIC, parameters_of
 from .arguments import missing
 from .draft import Draft
-from .entry import short
+from .entry import Call, short
+from .errors import BlueprintError
 from .made import Made
 from .selecting import children
 
 
 def shown(draft: Draft, path: str) -> str:
-    """Return the tree at ``path``; equal neighbours are one line."""
-    return "\n".join(_lines(draft, list(draft.places), path))
+    """Return the tree at ``path`` as it would be built; equal neighbours are one line.
+
+    Where the constructors raise, the text says so: debuggers show it unasked.
+    """
+    try:
+        draft.refresh()
+    except BlueprintError as error:
+        lines = str(error).splitlines() or [""]
+        return f"{_tree(draft, path)}\n(cannot be built: {lines[0]})"
+    return _tree(draft, path)
+
+
+def _tree(draft: Draft, path: str) -> str:
+    lines = _lines(draft, list(draft.places), path)
+    calls = [e for e in draft.entries if isinstance(e, Call) and not path]
+    # What these configure holds for one build each, and is not in the tree.
+    lines += [f"(before build: {c})" for c in calls if c.moment == "before_build"]
+    return "\n".join(lines)
 
 
 def told(made: Made) -> str:

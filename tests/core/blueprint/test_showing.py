@@ -4,7 +4,7 @@ from typing import Any
 import pytest
 from torch import nn
 
-from burnish.core.blueprint import Blueprint
+from burnish.core.blueprint import Blueprint, before_build
 
 from .models import Coder, Grand, Net
 
@@ -107,3 +107,72 @@ def test_no_class_is_left_changed() -> None:
 
     assert {cls: cls.__dict__.get("__init__") for cls in before} == before
     assert "__init__" not in nn.Tanh.__dict__
+
+
+class Follower(nn.Module):
+    """A module that derives sizes, a class and a number of parts of its first part."""
+
+    def __init__(self, depth: int = 2) -> None:
+        super().__init__()
+        self.body = nn.Sequential(*[nn.Linear(3, 3) for _ in range(depth)])
+        last: Any = self.body[-1]
+        self.head = nn.Linear(last.out_features, 2)
+        self.act = nn.Identity() if last.bias is None else nn.ReLU()
+        self.more = nn.ModuleList(nn.Dropout() for _ in range(last.out_features))
+
+    @before_build
+    def widen(self) -> None:
+        blueprint: Any = self
+        blueprint.configure("body.1", out_features=7)
+
+
+def test_the_text_shows_what_is_derived_as_it_would_be_built() -> None:
+    blueprint = Blueprint(Follower)
+    every = blueprint["**"]
+    more, names = blueprint.more, blueprint["**.more.*"]
+    blueprint.configure("body.1", out_features=2, bias=False)
+    fresh = Blueprint.from_dict(blueprint.to_dict(), Follower)
+
+    texts = (str(blueprint), str(every), str(more))
+
+    assert texts == (str(fresh), str(fresh["**"]), str(fresh.more))
+    assert "(head): Linear(in_features=2, out_features=2)" in texts[0]
+    assert "(act): Identity()" in texts[0]
+    assert names.list_names() == ["more.0", "more.1"]
+    assert str(blueprint.diagram()).count("Dropout") == 2
+    assert len(blueprint.new().create().more) == 2
+
+
+@pytest.mark.parametrize("show", [str, lambda b: b.more[-1].list_names()])
+def test_what_is_shown_of_a_stale_blueprint_does_not_depend_on_who_looked_before(
+    show: Any,
+) -> None:
+    looked, unlooked = Blueprint(Follower), Blueprint(Follower)
+    for blueprint in (looked, unlooked):
+        blueprint.configure("body.1", out_features=5)
+    looked.explain("head")
+
+    assert show(unlooked) == show(looked)
+
+
+def test_the_text_of_what_cannot_be_built_says_so_and_raises_nothing() -> None:
+    class Even(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.body = nn.Linear(2, 2)
+            if self.body.out_features % 2:
+                raise ValueError("odd")
+
+    blueprint = Blueprint(Even).configure("body", out_features=3)
+
+    assert str(blueprint).endswith(
+        "(cannot be built: the constructor of "
+        f"{Even.__qualname__} raised ValueError: odd)"
+    )
+
+
+def test_the_text_names_the_calls_that_wait_for_a_build() -> None:
+    blueprint: Any = Blueprint(Follower)
+    blueprint.widen()
+
+    assert str(blueprint).splitlines()[-1] == "(before build: widen())"
