@@ -17,7 +17,9 @@ def difference(path: str, stored: Any, own: Any) -> str:
 def difference_from_default(path: str, default: Any, own: Any) -> str:
     """Return the line about an argument that is not stored."""
     left, right = shown(_readable(default)), shown(_readable(own))
-    return f"{path}: not stored (the default is {left}), the module has {right}"
+    is_known = default is not DEFAULT
+    reason = f"the default is {left}" if is_known else "the file says nothing of it"
+    return f"{path}: not stored ({reason}), the module has {right}"
 
 
 def _readable(value: Any) -> Any:

@@ -27,7 +27,9 @@ def check_no_argument(
     takes = ", ".join(parameters) or "nothing"
     raise HyperparameterError(
         join(path, f"{name!s:.60}"),
-        f"{cls.__qualname__} takes no such argument.{hint} It takes: {takes}.",
+        f"{cls.__qualname__} takes no such argument.{hint} It takes: {takes}. If it "
+        "took it once, @burnish.module(version=..., upgrade_rules=...) says what "
+        "became of it: RenameField, DeleteField.",
     )
 
 
