@@ -3,6 +3,7 @@
 import inspect
 import types
 from collections.abc import Mapping
+from contextlib import suppress
 from inspect import Parameter
 from typing import Any
 
@@ -36,13 +37,41 @@ def takes_any_name(cls: type[nn.Module]) -> bool:
 def call(cls: type[nn.Module], arguments: Mapping[str, Any]) -> nn.Module:
     """Return ``cls`` of ``arguments``, of which the variadic ones come as one each."""
     args, kwargs = spread(cls, arguments)
+    if not _take(_receivers(cls), args, kwargs):
+        name = cls.__qualname__
+        raise TypeError(
+            f"__new__ of {name}, or its metaclass, takes other arguments than "
+            f"__init__. Say how one is built: burnish.register_hparams({name}, getter, "
+            f"build=...); or pass what builds it: burnish.from_record(factory, file)."
+        )
     return cls(*args, **kwargs)
 
 
 def spread(
     cls: type[nn.Module], arguments: Mapping[str, Any]
 ) -> tuple[list[Any], dict[str, Any]]:
-    """Return ``arguments`` as a call of ``cls`` takes them."""
+    """Return ``arguments`` as a call of ``cls`` takes them: by name where it can.
+
+    A ``__new__`` of the class, which is called with the same, may take them by
+    position alone, or under other names.
+    """
+    args, kwargs = _laid_out(cls, arguments, 0)
+    receivers = _receivers(cls)
+    if receivers and not _take(receivers, args, kwargs):
+        for n_positional in range(1, len(parameters_of(cls)) + 1):
+            try:
+                more, rest = _laid_out(cls, arguments, n_positional)
+            except TypeError:
+                break  # what has to come before is not there
+            if _take(receivers, more, rest):
+                return more, rest
+    return args, kwargs
+
+
+def _laid_out(
+    cls: type[nn.Module], arguments: Mapping[str, Any], n_positional: int
+) -> tuple[list[Any], dict[str, Any]]:
+    """Return positional arguments, at least the first ``n_positional``, and others."""
     args: list[Any] = []
     kwargs: dict[str, Any] = {}
     parameters = parameters_of(cls)
@@ -50,17 +79,44 @@ def spread(
         p.kind is Parameter.VAR_POSITIONAL and arguments.get(p.name)
         for p in parameters.values()
     )
-    for name, parameter in parameters.items():
+    for i, (name, parameter) in enumerate(parameters.items()):
+        is_early = i < n_positional and parameter.kind is not Parameter.KEYWORD_ONLY
         if parameter.kind is Parameter.VAR_POSITIONAL:
             args += arguments.get(name, ())
-            by_position = False
+            by_position, n_positional = False, 0
         elif parameter.kind is Parameter.VAR_KEYWORD:
             kwargs |= arguments.get(name, {})
-        elif parameter.kind is Parameter.POSITIONAL_ONLY or by_position:
+        elif parameter.kind is Parameter.POSITIONAL_ONLY or by_position or is_early:
             args += _positional(cls, parameter, arguments)
         elif name in arguments:
             kwargs[name] = arguments[name]
     return args, kwargs
+
+
+@by_class
+def _receivers(cls: type[nn.Module]) -> tuple[inspect.Signature, ...]:
+    """Return what else than the constructor is called with its arguments."""
+    calls: list[tuple[Any, Any]] = [
+        (type(cls).__call__, type.__call__),
+        (cls.__new__, object.__new__),
+    ]
+    signatures: list[inspect.Signature] = []
+    for function, usual in calls:
+        if function is not usual:
+            with suppress(TypeError, ValueError):  # one in C has no signature
+                signatures.append(inspect.signature(function))
+    return tuple(signatures)
+
+
+def _take(
+    receivers: tuple[inspect.Signature, ...], args: list[Any], kwargs: dict[str, Any]
+) -> bool:
+    try:
+        for signature in receivers:
+            signature.bind(None, *args, **kwargs)
+    except TypeError:
+        return False
+    return True
 
 
 def _positional(
