@@ -2,6 +2,7 @@
 
 import dataclasses
 import enum
+from collections import deque
 from collections.abc import Iterator, Mapping, Set
 from typing import Any
 
@@ -64,7 +65,27 @@ def is_default(field: Field, value: Any) -> bool:
     if default is MISSING:
         return False
     # Compared as trees: NaN equals NaN, and 1 is neither 1.0 nor True.
-    return _same(encode(value), encode(default))
+    return _same(encode(value), encode(default)) and _is_alike(value, default)
+
+
+def _is_alike(value: Any, default: Any) -> bool:
+    """Return whether two values of one tree are of the same types at any depth.
+
+    A default that nothing validates, as a list for a deque, is read as it stands.
+    """
+    if type(value) is not type(default):
+        # A number that follows a schedule may have the schedule's text as default.
+        return text_of(value) is not None and text_of(default) is not None
+    if type(value) in _PLAIN:
+        return True
+    if is_struct_value(value):
+        names = [f.attribute for f in fields_of(type(value)).values() if f.is_stored]
+        return all(_is_alike(getattr(value, n), getattr(default, n)) for n in names)
+    if is_mapping_value(value):
+        value, default = [*value.items()], [*default.items()]
+    if isinstance(value, list | tuple | deque):
+        return all(map(_is_alike, value, default))
+    return True
 
 
 def _value(obj: Any, annotation: Any, path: str, elide: bool, depth: int) -> Any:

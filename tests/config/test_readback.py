@@ -2,7 +2,9 @@
 
 import datetime
 import enum
+from collections import deque
 from dataclasses import InitVar, dataclass, field
+from decimal import Decimal
 from pathlib import Path
 from typing import Any, Literal, cast
 
@@ -230,3 +232,50 @@ def test_an_init_only_argument_is_read_and_refused_where_it_must_be_written(
 
 def test_an_init_only_argument_may_be_overridden() -> None:
     assert loads(Scaled, "(x: 2, scale: 3)", overrides=["scale=5"]).y == 10
+
+
+class Loose(enum.Enum):
+    RED = "red"
+
+
+@dataclass
+class Unchecked:
+    """Defaults that nothing validates: each is of another type than its field."""
+
+    queue: deque[int] = field(default_factory=lambda: cast("Any", [1]))
+    queues: list[deque[int]] = field(default_factory=lambda: [cast("Any", [1])])
+    tables: dict[str, deque[int]] = field(
+        default_factory=lambda: {"a": cast("Any", [1])}
+    )
+    place: Path = field(default=cast("Any", "x"))
+    color: Loose = field(default=cast("Any", "red"))
+    price: Decimal = field(default=cast("Any", "1.5"))
+    names: frozenset[int] = field(default_factory=lambda: cast("Any", {1}))
+
+
+@pytest.mark.parametrize("format", ["json", "yaml", "ron"])
+@pytest.mark.parametrize("elide", [True, False])
+def test_a_value_is_written_where_its_default_is_of_another_type_and_equal_as_text(
+    format: Any, elide: bool
+) -> None:
+    value = Unchecked(
+        queue=deque([1]),
+        queues=[deque([1])],
+        tables={"a": deque([1])},
+        place=Path("x"),
+        color=Loose.RED,
+        price=Decimal("1.5"),
+        names=frozenset({1}),
+    )
+
+    again = loads(Unchecked, dumps(value, format, elide_defaults=elide), format)
+
+    assert again == value
+    types = [type(v) for v in vars(again).values()]
+    assert types == [type(v) for v in vars(value).values()]
+
+
+def test_a_default_that_nothing_validated_is_left_out_as_it_stands() -> None:
+    assert loads(Unchecked, dumps(Unchecked(), "json", elide_defaults=True)).queue == [
+        1
+    ]
