@@ -7,7 +7,9 @@ out of number fields, to be put back once the values are checked.
 
 import enum
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
+from decimal import Decimal, InvalidOperation
 from typing import Any, Union
 
 from .alternatives import (
@@ -39,7 +41,7 @@ from .path import child, did_you_mean, under
 from .schedule.number import as_kind, schedule_of, start_of
 from .schedule.schedule import Schedule, looks_scheduled
 from .shown import shown
-from .tree import Ident, Weak, is_dict, is_items
+from .tree import Ident, Rounded, Weak, is_dict, is_items
 from .versioned import upgrade
 
 _NUMBERS = (int, float, bool)
@@ -71,6 +73,8 @@ class Preparation:
         """Return ``tree`` as pydantic takes it for ``annotation``."""
         if tree is None or type(tree) in _NUMBERS or annotation is type(tree) is str:
             return tree
+        if isinstance(tree, Rounded):
+            return self._number(annotation, tree, path)
         if schedule_of(tree) is not None or isinstance(tree, str):
             return self._text(annotation, tree, path, steps)
         if is_struct_value(tree):
@@ -84,6 +88,21 @@ class Preparation:
             if is_items(tree) and is_sequence(member):
                 return self._items(member, tree, path, steps)
         return _bare(tree)
+
+    def _number(self, annotation: Any, number: Rounded, path: str) -> float | Decimal:
+        """Return ``number`` as digits where they count, and refuse it for an int."""
+        kinds = members(annotation)
+        if Decimal in kinds and float not in kinds:
+            with suppress(InvalidOperation):  # of an exponent beyond what it counts
+                return Decimal(number.digits)
+        is_whole = any(isinstance(k, type) and issubclass(k, int) for k in kinds)
+        if is_whole and float not in kinds and number.is_integer():
+            message = (
+                f"{number.digits:.40} has no exact float, the nearest is {number:.0f}. "
+                "Write a whole number without a point or an exponent"
+            )
+            self.problems.append(Problem(path, message))
+        return float(number)
 
     def _items(
         self,
@@ -223,11 +242,16 @@ class Preparation:
         if keys not in (str, Any):
             self._check_keys(keys, tree, path)
         return {
-            _word(keys, key): self.value(
+            self._key(keys, key, path): self.value(
                 item_type(annotation, key), item, child(path, key), (*steps, i)
             )
             for i, (key, item) in enumerate(tree.items())
         }
+
+    def _key(self, keys: Any, key: Any, path: str) -> Any:
+        if isinstance(key, Rounded):
+            return self._number(keys, key, child(path, key))
+        return _word(keys, key)
 
     def _check_keys(self, keys: Any, tree: dict[Any, Any], path: str) -> None:
         """Note keys that are two in the tree and one to the class, as "01" and "1"."""
@@ -325,6 +349,8 @@ def _bare(tree: Any) -> Any:
     """Return ``tree`` of plain dicts and strings, for a type that says no more."""
     if isinstance(tree, Ident):
         return str(tree)
+    if isinstance(tree, Rounded):
+        return float(tree)
     if is_dict(tree):
         return {_bare(k): _bare(item) for k, item in tree.items()}
     if type(tree) in (list, tuple):

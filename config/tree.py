@@ -6,7 +6,8 @@ A tree is made of ``None bool int float str list tuple dict``, and of `Struct` a
 
 import math
 from collections.abc import Iterable, Mapping
-from typing import Any, TypeGuard
+from decimal import Decimal, InvalidOperation
+from typing import Any, Self, TypeGuard
 
 from .errors import ConfigSyntaxError
 
@@ -33,12 +34,39 @@ class BeyondFloatError(ConfigSyntaxError):
         return cls(f"{message}, and infinity has a word of its own", line, column)
 
 
+class Rounded(float):
+    """A float that is another number than the digits that it was read from."""
+
+    digits: str
+
+    def __new__(cls, digits: str) -> Self:
+        """Return the float that is nearest to ``digits``."""
+        rounded = super().__new__(cls, digits)
+        rounded.digits = digits
+        return rounded
+
+    def __getnewargs__(self) -> tuple[Any]:
+        return (self.digits,)
+
+
 def finite(digits: str) -> float:
     """Return the float that is written in digits. Raises `BeyondFloatError`."""
     value = float(digits)
     if math.isinf(value):
         raise BeyondFloatError.of(digits)
-    return value
+    # Up to 15 digits in this range are what the float shows, and make no whole number.
+    is_exact = len(digits) <= 15 and 1e-300 < abs(value) < 1e15
+    return value if is_exact or _is_exact(digits, value) else Rounded(digits)
+
+
+def _is_exact(digits: str, value: float) -> bool:
+    """Return whether ``value`` is ``digits``, as a whole number or as it is shown."""
+    try:
+        written = Decimal(digits)
+    except InvalidOperation:  # an exponent beyond what Decimal counts
+        return False
+    is_same = not value.is_integer() or written == Decimal(value)
+    return is_same and written == Decimal(repr(value))
 
 
 class Struct(dict[str, Any]):

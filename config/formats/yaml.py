@@ -4,13 +4,12 @@ Dates stay text, and tags that would make objects are refused.
 """
 
 import io
-import math
 import re
 from typing import TYPE_CHECKING, Any
 
 from ..encode import to_plain
 from ..errors import ConfigSyntaxError
-from ..tree import BeyondFloatError, check_bounds
+from ..tree import BeyondFloatError, check_bounds, finite
 
 if TYPE_CHECKING:
     from ruamel.yaml import YAML
@@ -118,10 +117,13 @@ def _one_character(pair: str) -> str:
 def _finite(constructor: Any, node: Any) -> float:
     value: float = constructor.construct_yaml_float(node)
     text = str(constructor.construct_scalar(node))
-    if math.isinf(value) and any(map(str.isdigit, text)):
+    if not any(map(str.isdigit, text)):
+        return value
+    try:
+        return finite(text.replace("_", ""))
+    except BeyondFloatError:
         mark = node.start_mark
-        raise BeyondFloatError.of(text, mark.line + 1, mark.column + 1)
-    return value
+        raise BeyondFloatError.of(text, mark.line + 1, mark.column + 1) from None
 
 
 def _as_text(constructor: Any, node: Any) -> str:

@@ -1,12 +1,11 @@
 """RON text as tokens: where each begins, of which kind, and what it stands for."""
 
-import math
 import re
 from typing import Any, NoReturn
 
 from ..errors import ConfigSyntaxError
 from ..shown import shown
-from ..tree import MAX_INT_BITS, BeyondFloatError
+from ..tree import MAX_INT_BITS, BeyondFloatError, finite
 
 _TOKEN = re.compile(
     r"""
@@ -154,13 +153,13 @@ class Scanner:
             if base:
                 return self._whole(int(bare, base))
             if any(mark in bare for mark in ".eE") or (suffix and suffix[0][0] == "f"):
-                value = float(bare)
+                value = finite(bare)
             else:
                 return int(bare)
+        except BeyondFloatError:
+            raise BeyondFloatError.of(token, *self.place(self.start)) from None
         except ValueError:
             self.fail(f"{token[:40]!r} is not a number that can be read")
-        if math.isinf(value):
-            raise BeyondFloatError.of(token, *self.place(self.start))
         return value
 
     def _whole(self, number: int) -> int:

@@ -5,10 +5,12 @@ Sizes are such that anything beyond time in proportion to the text would not end
 
 import math
 import re
+from collections.abc import Callable
+from decimal import Decimal
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from burnish.config import (
@@ -255,3 +257,69 @@ def test_digits_beyond_every_float_are_no_infinity(text: str, format: Any) -> No
 )
 def test_infinity_is_read_by_its_word(text: str, format: Any) -> None:
     assert loads(Config, text, format).rate == math.inf
+
+
+class Digits(Hparams):
+    n: int = 1
+    rate: float = 1.0
+    price: Decimal = Decimal(1)
+    either: int | float = 1
+    numbers: list[int] = Hparam(default_factory=list)
+    places: dict[int, str] = Hparam(default_factory=dict)
+    anything: Any = None
+
+
+def every_form(field: str, digits: str) -> list[Callable[[], Digits]]:
+    """Return what reads ``digits`` in ``field``: three files and an override."""
+    return [
+        lambda: loads(Digits, f'{{"{field}": {digits}}}', "json"),
+        lambda: loads(Digits, f"{field}: {digits}", "yaml"),
+        lambda: loads(Digits, f"({field}: {digits})", "ron"),
+        lambda: load(Digits, {}, [f"{field}={digits}"]),
+    ]
+
+
+@pytest.mark.parametrize(
+    "digits",
+    [
+        "9007199254740993.0",
+        "-9007199254740993.0",
+        "9007199254740993e0",
+        "9007199254740992.5",
+        "1.0e23",
+        "1.00000000000000000001",
+        "1.0e-400",
+    ],
+)
+def test_digits_that_no_float_holds_are_refused_for_an_int(digits: str) -> None:
+    for read in every_form("n", digits):
+        with pytest.raises(ConfigError, match=r"n: .* has no exact float"):
+            read()
+    for read in every_form("numbers", f"[1, {digits}]"):
+        with pytest.raises(ConfigError, match=r"numbers\[1\]: .* has no exact float"):
+            read()
+    with pytest.raises(ConfigError, match="has no exact float"):
+        loads(Digits, f"(places: {{{digits}: 'x'}})", "ron")
+
+
+@pytest.mark.parametrize("digits", ["1.0", "9007199254740992.0", "1.0e18", "-0.0"])
+def test_a_whole_number_that_a_float_holds_may_have_a_point(digits: str) -> None:
+    assert {read().n for read in every_form("n", digits)} == {int(float(digits))}
+
+
+@given(st.decimals(allow_nan=False, allow_infinity=False))
+@example(Decimal("0.10000000000000000000000000001"))
+@example(Decimal("1E-400"))
+def test_every_digit_is_kept_for_a_decimal_and_the_nearest_number_for_a_float(
+    number: Decimal,
+) -> None:
+    digits = f"{number:f}" if abs(number.adjusted()) < 200 else "0.25"
+    digits = digits if "." in digits else f"{digits}.0"
+
+    for read in every_form("price", digits):
+        assert read().price == Decimal(digits)
+    for field in ("rate", "either", "anything"):
+        for read in every_form(field, digits):
+            value = getattr(read(), field)
+            assert type(value) is float
+            assert repr(value) == repr(float(digits))
