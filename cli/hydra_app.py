@@ -44,6 +44,7 @@ def run(prog: str, about: str, argv: Sequence[str], task: Task) -> int:
     where = given.config_path or os.environ.get(FOLDER_VARIABLE) or "."
     folder = Path(os.path.realpath(where))
     try:
+        _check_dashes(words)
         name = _config_name(given.config_name, folder)
         _check_readable(folder / f"{name}.yaml")
         # Classes of the user's are named relative to where the program is run.
@@ -74,6 +75,19 @@ def _parser(prog: str, about: str) -> ArgumentParser:
     parser.add_argument("--config-name", "-cn", help="the file, without .yaml")
     parser.add_argument("--config-path", "-cp", help="the folder of the file")
     return parser
+
+
+def _check_dashes(words: Sequence[str]) -> None:
+    """Raise ValueError for a key with dashes, at which Hydra shows usage of its own."""
+    from hydra._internal.utils import get_args_parser
+
+    # The words that Hydra knows are told by nothing public.
+    options = get_args_parser()._option_string_actions
+    for word in words:
+        name, equals, _ = word.partition("=")
+        if equals and word.startswith("--") and name not in options:
+            key = word.lstrip("-")
+            raise ValueError(f"unknown option {name}; a key has no dashes: {key}")
 
 
 def _config_name(name: str | None, folder: Path) -> str:

@@ -392,3 +392,15 @@ def test_the_examples_train_and_are_used_for_inference() -> None:
 
     assert recognize.main("digits") > 0.7
     assert len(continue_text.main("characters", "The ")) == 64
+
+
+def test_a_key_with_dashes_is_told_in_our_words(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert main(["fit", "--config-name", "any", "--max_epochs=1"]) == 2
+
+    said = capsys.readouterr().err
+    assert (
+        said
+        == "error: unknown option --max_epochs; a key has no dashes: max_epochs=1\n"
+    )
