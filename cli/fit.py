@@ -7,6 +7,7 @@ from typing import Any
 
 from .hydra_app import run
 from .main import main as command
+from .termination import Terminated
 
 ABOUT = "Train the model that a file describes; the run's folder holds all results."
 
@@ -18,10 +19,31 @@ def main(argv: Sequence[str]) -> int:
 
 def _fit(tree: dict[str, Any], folder: Path) -> None:
     from ..train.fit_config import FitConfig
-    from ..train.fitting import fit
+    from ..train.fitting import fit, has_trained
 
-    fit(FitConfig(tree, "configuration"), folder)
+    try:
+        trainer = fit(FitConfig(tree, "configuration"), folder)
+    except Terminated:
+        print(_how_to_go_on(folder), file=sys.stderr)
+        raise
+    if not has_trained(trainer):
+        print(
+            f"nothing was left to do: {trainer.current_epoch} epochs and "
+            f"{trainer.global_step} steps are done, and the run ends at "
+            f"max_epochs={trainer.max_epochs}, max_steps={trainer.max_steps}"
+        )
     print(f"results: {folder / 'report.html'}")
+
+
+def _how_to_go_on(folder: Path) -> str:
+    """Return what is left of a run that was ended."""
+    from ..train.fitting import LAST
+    from ..train.lightning_io import is_checkpoint
+
+    last = folder / "checkpoints" / LAST
+    if not is_checkpoint(last):
+        return f"no checkpoint in {last.parent}: the run begins anew"
+    return f"{last} was saved: resume_from_checkpoint={folder} goes on from it"
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ from typing import Any
 
 from ..config.path import did_you_mean
 from ..config.user_traceback import error_text
+from .termination import STATUS, Terminated, raised_termination
 
 Task = Callable[[dict[str, Any], Path], None]
 """Called with the composed configuration, resolved, and the folder of the run."""
@@ -51,9 +52,12 @@ def run(prog: str, about: str, argv: Sequence[str], task: Task) -> int:
         for place in (os.getcwd(), str(folder)):
             if place not in sys.path:
                 sys.path.append(place)
-        with _raised_errors():
+        with _raised_errors(), raised_termination():
             words = _completed(folder, name, words)
             return _run_hydra(prog, folder, name, words, task)
+    except Terminated as ended:
+        print(f"error: {prog} was {ended}", file=sys.stderr)
+        return STATUS
     except Exception as error:  # Hydra's, and of whatever it was given
         print(f"error: {_text(error, folder)}", file=sys.stderr)
         return 2

@@ -6,6 +6,7 @@ from ..config.errors import ConfigError, Problem
 from ..config.fields import fields_of, is_mapping, is_struct, members
 from ..config.hparams import Hparam, Hparams
 from ..config.path import did_you_mean
+from ..config.shown import shown
 from .named import class_named, optimizer_named, scheduler_named
 
 MODEL, DATA, RUN = "model_config", "data_config", "run_config"
@@ -192,12 +193,18 @@ def _section(cls: Any, tree: dict[str, Any], name: str, source: str) -> Any:
         raise ConfigError(source, problems) from None
 
 
+def _what_is_missing(tree: dict[str, Any], section: str) -> str:
+    if section in tree:
+        return f"the section is empty ({shown(tree[section])}), and it is needed"
+    hint = did_you_mean(section, tree) or f" Found: {', '.join(tree)}."
+    return f"no such section, and it is needed.{hint}"
+
+
 def _check_sections(tree: dict[str, Any], source: str) -> None:
     problems = [
-        Problem(section, f"no such section, and it is needed.{hint}")
+        Problem(section, _what_is_missing(tree, section))
         for section in (MODEL, DATA)
         if not tree.get(section)
-        and (hint := did_you_mean(section, tree) or f" Found: {', '.join(tree)}.")
     ]
     near = [
         Problem(key, f"unknown section.{hint}")

@@ -76,6 +76,13 @@ def fit(config: FitConfig, folder: Path) -> Trainer:
     return trainer
 
 
+def has_trained(trainer: Trainer) -> bool:
+    """Return whether a run of `fit` had a batch left to train."""
+    callbacks: list[Any] = vars(trainer)["callbacks"]
+    histories = (c for c in callbacks if isinstance(c, History))
+    return any(history.has_trained for history in histories)
+
+
 def profile(config: FitConfig, folder: Path) -> Path:
     """Run one training and one validation batch, and return the file with the times."""
     from lightning.pytorch.profilers import SimpleProfiler

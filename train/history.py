@@ -10,6 +10,8 @@ class History(Callback):
 
     def __init__(self) -> None:
         self.curves: dict[str, tuple[list[int], list[float]]] = {}
+        self.has_trained = False
+        """Whether this run, and not only one before it, trained a batch."""
 
     def on_train_batch_end(
         self,
@@ -20,6 +22,7 @@ class History(Callback):
         batch_idx: int,
     ) -> None:
         """Note what training logged."""
+        self.has_trained = True
         every = max(int(getattr(trainer, "log_every_n_steps", 1)), 1)
         if trainer.global_step % every == 0:
             self._note(trainer, "training/")

@@ -14,8 +14,11 @@ from burnish.cli import fit, profile
 from burnish.cli.main import main
 from burnish.config import load
 from burnish.train import Checkpoint, fitting
+from burnish.train.history import History
 
 torch.set_num_threads(1)
+
+FEW = ["limit_train_batches=2", "log_every_n_steps=1"]
 
 EXAMPLES = Path(__file__).parent.parent.parent / "examples/training"
 
@@ -404,3 +407,56 @@ def test_a_key_with_dashes_is_told_in_our_words(
         said
         == "error: unknown option --max_epochs; a key has no dashes: max_epochs=1\n"
     )
+
+
+@pytest.mark.parametrize("section", ["model_config", "data_config"])
+def test_a_section_that_is_empty_is_called_so(
+    section: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert fit.main(words("run", f"{section}=null")) == 2
+
+    error = capsys.readouterr().err
+    assert f"{section}: the section is empty" in error
+    assert "Did you mean" not in error
+
+
+@pytest.mark.parametrize("validations", [1, 2])
+def test_sigterm_ends_a_run_with_a_word_on_its_checkpoint_and_143(
+    validations: int,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    before = signal.getsignal(signal.SIGTERM)
+    left = iter(range(validations - 1))
+
+    def end_program(*_: object) -> None:
+        if next(left, None) is None:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(History, "on_validation_end", end_program)
+        status = fit.main(words("run", "max_epochs=3", *FEW))
+
+    assert status == 143
+    error = capsys.readouterr().err
+    assert "error: burnish fit was ended by SIGTERM" in error
+    assert "Traceback" not in error
+    assert signal.getsignal(signal.SIGTERM) is before
+    assert "ended by SIGTERM" in Path("run/report.html").read_text()
+    has_saved = Path("run/checkpoints/last").exists()
+    assert has_saved == (validations == 2)
+    assert ("resume_from_checkpoint=" in error) == has_saved
+    assert ("the run begins anew" in error) != has_saved
+
+
+def test_a_run_that_is_resumed_beyond_its_end_says_that_nothing_is_left(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    run = words("run", *FEW, "resume_from_checkpoint=auto")
+    assert fit.main([*run, "max_epochs=1"]) == 0
+    assert "nothing was left" not in capsys.readouterr().out
+
+    assert fit.main([*run, "max_epochs=1"]) == 0
+
+    said = "nothing was left to do: 1 epochs and 2 steps are done"
+    assert said in capsys.readouterr().out
