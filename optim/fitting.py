@@ -1,12 +1,16 @@
-"""A stored state against what a parameter's optimizer keeps."""
+"""A state, stored or held, against what a parameter's optimizer keeps."""
 
 import dataclasses
-from collections.abc import Mapping
+import re
+from collections.abc import Callable, Iterator, Mapping
+from functools import lru_cache
+from numbers import Number
 from typing import TYPE_CHECKING, Any, get_type_hints
 
 from torch import Tensor
 
 from ..records.shares import share_of
+from .engines.state_fields import fields_of
 from .nested import as_declared
 from .param_groups import as_held
 
@@ -61,20 +65,20 @@ def _field(
 ) -> Any:
     value = given.get(name)
     if value is None:
-        if isinstance(usual, Tensor):
-            problems.append(f"{path}: the stored state lacks {name}")
         # A default says what an older state without the field meant.
         default = type(blank).__dataclass_fields__[name].default
-        return usual if default is dataclasses.MISSING else default
-    if isinstance(usual, bool | int | float) and isinstance(value, Tensor):
-        if value.numel() != 1:
-            problems.append(
-                f"{path}: {name} is a tensor of {value.numel()}, not a number"
-            )
-            return None
-        return type(usual)(value.item())
+        has_default = default is not dataclasses.MISSING
+        if isinstance(usual, Tensor) or not (has_default or name in _optional(blank)):
+            problems.append(f"{path}: the stored state lacks {name}")
+        return default if has_default else usual
+    misfit = _misfit(usual, value)
+    if misfit:
+        problems.append(f"{path}: {name} {misfit}")
+        return None
     if isinstance(usual, Tensor):
-        return _tensor(path, name, usual, value, problems)
+        return _share(usual, value)
+    if isinstance(value, Tensor):
+        return _as_number(usual, value)
     if not isinstance(value, dict | list | tuple):
         return as_held(usual, value)
     hint = get_type_hints(type(blank)).get(name, Any)
@@ -85,16 +89,97 @@ def _field(
         return None
 
 
-def _tensor(
-    path: str, name: str, usual: Tensor, value: Any, problems: list[str]
-) -> Any:
-    if not isinstance(value, Tensor):
-        problems.append(f"{path}: {name} is {value!r:.40}, expected a tensor")
-    elif value.shape != usual.shape:
-        problems.append(
-            f"{path}: {name} has shape {tuple(value.shape)}, the parameter needs "
-            f"{tuple(usual.shape)}"
+def check_held(path: str, param: Tensor, stored: Any, blank: Any) -> None:
+    """Check the state that stands in ``optim.state``: anybody may have changed it.
+
+    Raises ValueError unless it has what a step needs; numbers that torch keeps as
+    tensors become numbers.
+    """
+    if not isinstance(stored, dict):
+        found = [f"is a {type(stored).__name__}, expected a dict of its fields"]
+    else:
+        found = [*_misfits(param, stored, blank)]  # pyright: ignore[reportUnknownArgumentType]  # fields are any value
+    if found:
+        raise ValueError(
+            f"{path}: its state in optim.state {'; '.join(found)}; nothing was "
+            "changed. Somebody changed the state or the parameter: put back what stood "
+            "there, load a saved state, or let it begin anew: del optim.state[param]"
         )
-    elif hasattr(usual, "device_mesh") and not hasattr(value, "device_mesh"):
-        return share_of(value, usual)
-    return value
+
+
+def _misfits(param: Tensor, stored: dict[str, Any], blank: Any) -> Iterator[str]:
+    for name, usual in fields_of(blank).items() if blank is not None else ():
+        value = stored.get(name)
+        if value is None:
+            if isinstance(usual, Tensor) or name not in _optional(blank):
+                yield f"lacks {name}"
+            continue
+        misfit = _misfit(usual, value)
+        if misfit:
+            yield f"is of another form: {name} {misfit}"
+        elif isinstance(value, Tensor) and value.is_meta and not param.is_meta:
+            yield f"is without values: {name} is on the meta device"
+        elif isinstance(value, Tensor):
+            stored[name] = _as_number(usual, value)
+
+
+def _misfit(usual: Any, value: Any) -> str:
+    """Return what is wrong with the value of a field that begins as ``usual``."""
+    if isinstance(usual, Tensor):
+        return _misfit_of_tensor(usual, value)
+    if not isinstance(usual, bool | int | float):
+        return ""
+    if isinstance(value, Tensor):
+        return (
+            ""
+            if value.numel() == 1 and not value.is_meta
+            else f"is a tensor of {value.numel()}, not a number"
+        )
+    return "" if isinstance(value, Number) else f"is {value!r:.40}, expected a number"
+
+
+def _misfit_of_tensor(usual: Tensor, value: Any) -> str:
+    if not isinstance(value, Tensor):
+        return f"is {value!r:.40}, expected a tensor"
+    if value.shape != usual.shape:
+        return (
+            f"has shape {tuple(value.shape)}, the parameter needs {tuple(usual.shape)}"
+        )
+    # Precisions differ rightly: state_dtype, half(), a state saved before either.
+    if value.dtype != usual.dtype and not (
+        value.is_floating_point() and usual.is_floating_point()
+    ):
+        return f"is {value.dtype}, expected {usual.dtype}"
+    return ""
+
+
+def _as_number(usual: Any, value: Tensor) -> Any:
+    is_number = isinstance(usual, bool | int | float)
+    return type(usual)(value.item()) if is_number else value
+
+
+def _share(usual: Tensor, value: Tensor) -> Tensor:
+    is_sharded = hasattr(usual, "device_mesh") and not hasattr(value, "device_mesh")
+    return share_of(value, usual) if is_sharded else value
+
+
+def _optional(blank: Any) -> frozenset[str]:
+    """Return the fields that may be None: by their types, or since they begin so."""
+    first = {name for name, usual in fields_of(blank).items() if usual is None}
+    return _nullable(type(blank)) | first
+
+
+def _nullable_fields(state_type: Any) -> frozenset[str]:
+    try:
+        hints = get_type_hints(state_type)
+    except Exception:  # a name that only its own module knows: the text will do
+        hints = {}
+    types = {f.name: hints.get(f.name, f.type) for f in dataclasses.fields(state_type)}
+    return frozenset(
+        name for name, hint in types.items() if _NULLABLE.search(str(hint))
+    )
+
+
+_NULLABLE = re.compile(r"\b(None|NoneType|Optional|Any|object)\b")
+
+_nullable: Callable[[type], frozenset[str]] = lru_cache(maxsize=4096)(_nullable_fields)

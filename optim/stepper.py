@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ..config.user_warning import warn_user
 from .binding import Binding
 from .engines.arena import Arena, copied, has_form_of, is_plain
 from .engines.bucket import Bucket, Engine, Job, Unfit
@@ -16,8 +17,9 @@ from .engines.loop import Loop, follow, plain
 from .engines.plan import Plan, Planner
 from .engines.portions import StepFailed
 from .engines.recording import ImpureStepError, NotElementwise
-from .engines.state_fields import fields_of
+from .engines.state_fields import fields_of, tensor_names
 from .engines.step import Step
+from .fitting import check_held
 from .simple import SimpleOptimizer
 
 Stored = dict[str, Any]
@@ -179,6 +181,7 @@ class Stepper:
         if (
             plan is not None
             and plan.holds(params, missing, stored)
+            and self._has_fields(plan, call.simple)
             and plan.serves(call, self.planner.fused)
             and all([_fits(bucket, grads) for bucket in plan.buckets])  # noqa: C419  # a list is faster
         ):
@@ -195,6 +198,14 @@ class Stepper:
         self.plans[index] = plan
         return plan
 
+    def _has_fields(self, plan: Plan, simple: SimpleOptimizer[Any]) -> bool:
+        """Return whether states have what changed hyperparameters make a step need."""
+        return simple is plan.step.simple or all(
+            tensor_names(self.blank(simple, bucket.params[0]))
+            <= bucket.states[0].keys()
+            for bucket in plan.buckets
+        )
+
     def _initialize(
         self,
         index: int,
@@ -210,10 +221,13 @@ class Stepper:
             if absent:
                 continue
             known = states.get(param)
-            if known is None or (not known and blank is not None):
+            is_empty = isinstance(known, dict) and not known
+            if known is None or (is_empty and blank is not None):
                 new.append(param)
             else:
+                check_held(self.path_of(param), param, known, blank)
                 settle(param, known)
+        self._warn_of_emptied(index, [p for p in new if p in states], states)
         arena = self._arena(index, params) if new else Arena([])
         made: States = {}
         for param in new:
@@ -224,6 +238,23 @@ class Stepper:
             fields = {} if state is None else fields_of(state)
             made[param] = arena.house(param, fields)
         states.update(made)
+
+    def _warn_of_emptied(
+        self, index: int, params: list[Tensor], states: States
+    ) -> None:
+        """Warn of states whose fields were taken away one by one, or with clear()."""
+        plan = self.plans.get(index)
+        if plan is None:
+            return
+        emptied = [p for p in params if plan.has_filled(states[p])]
+        if emptied:
+            paths = [self.path_of(p) for p in emptied]
+            shown = ", ".join(paths[:4]) + (", ..." if len(paths) > 4 else "")
+            warn_user(
+                f"{shown}: its state in optim.state was emptied, so it begins anew, as "
+                "in torch; `del optim.state[param]` says so without a warning",
+                RuntimeWarning,
+            )
 
     def _arena(self, index: int, params: list[Tensor]) -> Arena:
         arena = self._arenas.get(index)

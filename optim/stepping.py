@@ -18,6 +18,7 @@ from .engines.portions import InTurn, StepFailed
 from .engines.sharding import is_sharded
 from .engines.step import Step
 from .errors import NonFiniteGradientError
+from .fitting import check_held
 from .hyper import Hyper
 
 if TYPE_CHECKING:
@@ -261,8 +262,9 @@ class Stepping(torch.optim.Optimizer):
             for param in group["params"]:
                 stored = self.state.get(param)
                 blank = self._stepper.blank(simple, param)
-                if not stored or blank is None:
+                if stored == {} or stored is None or blank is None:
                     continue
+                check_held(self._binding.path_of(param), param, stored, blank)
                 tensor = plain(param)
                 moved = move(tensor, state_of(type(blank), stored))
                 if moved is not tensor:

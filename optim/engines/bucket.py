@@ -1,6 +1,6 @@
 """Bucket: parameters that one engine steps together, with one set of numbers."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
 from operator import is_, itemgetter
@@ -12,6 +12,7 @@ from torch import Tensor
 
 from .internals import guard_of
 from .ranges import do_ranges_meet
+from .state_fields import declared
 from .step import Step
 from .trace import Layout
 
@@ -64,6 +65,8 @@ class Bucket:
     overlaps: bool = False
     _found: list[int] = field(default_factory=list[int])
     _kept: list[Tensor] = field(init=False)
+    _loose: list[tuple[dict[str, Any], str, Any]] = field(init=False)
+    """Fields of states without columns: their tensors, or the types of the others."""
     _is_placed: bool = field(init=False)
     _kept_at: list[int] = field(init=False)
     """Where the tensors of the states are; others may move their storage."""
@@ -83,6 +86,7 @@ class Bucket:
         self._fields = itemgetter(*names) if names else lambda state: ()
         columns = zip(*self.columns, strict=True)
         self._kept = [tensor for row in columns for tensor in row]
+        self._loose = [] if self.columns else [*self._fields_now()]
         self._is_placed = self.engine.keeps_addresses
         self._kept_at = self._places()
 
@@ -100,14 +104,26 @@ class Bucket:
                 rows = chain.from_iterable(found) if len(self.columns) != 1 else found
                 if not all(map(is_, rows, self._kept)):
                     return False
+            if not all([_form_of(state[n]) is form for state, n, form in self._loose]):  # noqa: C419  # a list is faster
+                return False
             if self._is_placed and self._places() != self._kept_at:
                 return False
             for name, value in self.scalars.items():
                 if [s[name] for s in self.states].count(value) != len(self.states):
                     return False
-        except KeyError:
+        except Exception:  # a field is gone, or is now what no number compares with
             return False
         return True
+
+    def _fields_now(self) -> Iterator[tuple[dict[str, Any], str, Any]]:
+        for state in self.states:
+            for name, value in declared(self.layout.state_type, state).items():
+                yield state, name, _form_of(value)
+
+    def has_filled(self, state: dict[str, Any]) -> bool:
+        """Return whether ``state`` is one of its own, and had fields."""
+        pairs = zip(self.states, self._lengths, strict=True)
+        return any(own is state and length for own, length in pairs)
 
     def _places(self) -> list[int]:
         """Return the addresses of the states, where the engine keeps them."""
@@ -162,6 +178,11 @@ class Bucket:
         for name, value in scalars.items():
             for state in self.states:
                 state[name] = value
+
+
+def _form_of(value: Any) -> Any:
+    """Return a tensor itself, since steps write to it, or the type of what is none."""
+    return value if isinstance(value, Tensor) else type(value)
 
 
 def _form(tensor: Tensor) -> tuple[Any, ...]:

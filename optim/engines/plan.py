@@ -15,7 +15,7 @@ from .loop import Loop, checked, plain, settled, state_of
 from .portions import StepFailed
 from .recording import ImpureStepError
 from .stacked import SIDE, Batched
-from .state_fields import field_names
+from .state_fields import declared, field_names
 from .step import Step
 from .torch_fused import Fused
 from .trace import Layout
@@ -52,6 +52,10 @@ class Plan:
             and (len(self.kinds) < 2 or not _have_merged(self.kinds))
         )
 
+    def has_filled(self, state: Stored) -> bool:
+        """Return whether ``state`` had fields when it was planned for."""
+        return any(bucket.has_filled(state) for bucket in self.buckets)
+
     def computes_ahead(self) -> bool:
         """Return whether values are read before the job of another group has run."""
         return any(bucket.engine.computes_ahead for bucket in self.buckets)
@@ -86,7 +90,7 @@ def _is_recordable(bucket: Bucket, step: Step) -> bool:
     layout = bucket.unrecorded
     if layout is None:
         return False
-    stored = bucket.states[0]
+    stored = declared(layout.state_type, bucket.states[0])
     numbers = {k: v for k, v in stored.items() if isinstance(v, _NUMBERS)}
     return is_elementwise(_called(bucket, step), layout, numbers)
 
@@ -127,12 +131,13 @@ class Planner:
         for i, grad in enumerate(grads):
             if grad is None:
                 continue
-            reason, passing = _obstacle(params[i], grad, states[i])
+            stored = declared(types[i], states[i])
+            reason, passing = _obstacle(params[i], grad, stored)
             made.is_passing |= passing or bool(in_turn)
             if i in in_turn:
                 # All in one bucket, whatever else is said of them.
                 reason = "tensors share memory"
-            layout, numbers = _layout(params[i], grad, states[i], types[i])
+            layout, numbers = _layout(params[i], grad, stored, types[i])
             key = _key(layout, numbers) if not reason else (types[i], reason)
             key = (*key, computes[i])
             together.setdefault(key, []).append(i)

@@ -5,6 +5,8 @@ from collections.abc import Callable
 from functools import lru_cache
 from typing import Any
 
+from torch import Tensor
+
 
 def _names(state_type: Any) -> tuple[str, ...]:
     if state_type is None:
@@ -22,3 +24,14 @@ None is the type of no state, which stores nothing.
 def fields_of(state: Any) -> dict[str, Any]:
     """Return the fields of a state by name."""
     return {name: getattr(state, name) for name in field_names(type(state))}
+
+
+def declared(state_type: type | None, stored: dict[str, Any]) -> dict[str, Any]:
+    """Return the fields in ``stored``; tools may keep things of theirs beside them."""
+    return {name: stored[name] for name in field_names(state_type) if name in stored}
+
+
+def tensor_names(state: Any) -> set[str]:
+    """Return the fields of a state, or of none, that hold tensors."""
+    fields = {} if state is None else fields_of(state)
+    return {name for name, value in fields.items() if isinstance(value, Tensor)}

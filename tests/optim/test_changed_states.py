@@ -1,0 +1,255 @@
+"""What somebody did to ``optim.state`` or to a parameter by hand, seen by a step."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from burnish.optim import (
+    SGD,
+    Adafactor,
+    AdamW,
+    Lion,
+    Muon,
+    RMSprop,
+    ScheduleFreeAdamW,
+    SimpleOptimizer,
+)
+from burnish.records import RecordMismatchError
+
+from .nets import UserAdamW, set_grads, values
+
+OPTIMIZERS: list[SimpleOptimizer[Any]] = [
+    AdamW(),
+    AdamW(amsgrad=True),
+    SGD(momentum=0.9),
+    RMSprop(momentum=0.9),
+    ScheduleFreeAdamW(),
+    Adafactor(),
+    UserAdamW(),
+]
+"""Those whose states have several fields."""
+
+ENGINES = pytest.mark.parametrize("fused", [None, True, False])
+
+
+def net(seed: int = 0) -> Any:
+    """Return two layers."""
+    torch.manual_seed(seed)
+    return nn.Sequential(nn.Linear(4, 6, bias=False), nn.Linear(6, 4, bias=False))
+
+
+def stepped(simple: SimpleOptimizer[Any], fused: bool | None) -> tuple[Any, Any]:
+    """Return a module and its optimizer after two steps, before a third."""
+    model = net()
+    optimizer = simple.bind(model, lr=0.1, fused=fused)
+    for seed in range(2):
+        set_grads(model, seed)
+        optimizer.step()
+    set_grads(model, 2)
+    return model, optimizer
+
+
+def copies(optimizer: Any) -> list[Any]:
+    """Return what all states hold, to compare with what they hold later."""
+    return [
+        value.clone() if isinstance(value, Tensor) else value
+        for state in optimizer.state.values()
+        for value in state.values()
+    ]
+
+
+def alike(a: list[Any], b: list[Any]) -> bool:
+    """Return whether two lists of values are the same to the bit."""
+    return len(a) == len(b) and all(
+        torch.equal(x, y)
+        if isinstance(x, Tensor) and not x.is_meta
+        else x is y or x == y
+        for x, y in zip(a, b, strict=True)
+    )
+
+
+WRONG: dict[str, Callable[[Any], Any]] = {
+    "shape": lambda value: torch.zeros(7),
+    "dtype": lambda value: torch.zeros(value.shape, dtype=torch.int64),
+    "meta": lambda value: torch.zeros(value.shape, device="meta"),
+    "number": lambda value: 3,
+    "None": lambda value: None,
+    "text": lambda value: "x",
+}
+
+NO_WRONG_NUMBERS = ("number", "dtype", "meta")
+
+
+@ENGINES
+@pytest.mark.parametrize("simple", OPTIMIZERS, ids=repr)
+def test_a_field_deleted_from_a_state_by_hand_is_named_and_nothing_is_changed(
+    simple: SimpleOptimizer[Any], fused: bool | None
+) -> None:
+    names = list(next(iter(stepped(simple, fused)[1].state.values())))
+
+    for name in names:
+        model, optimizer = stepped(simple, fused)
+        weights = values(model)
+        del optimizer.state[model[1].weight][name]
+        states = copies(optimizer)
+
+        with pytest.raises(ValueError, match=rf"1\.weight: .*lacks {name};.* del opt"):
+            optimizer.step()
+
+        assert alike(values(model), weights)
+        assert alike(copies(optimizer), states)
+
+
+@ENGINES
+@pytest.mark.parametrize("simple", [*OPTIMIZERS, Lion(), Muon()], ids=repr)
+def test_what_no_step_can_use_in_a_state_is_named_and_nothing_is_changed(
+    simple: SimpleOptimizer[Any], fused: bool | None
+) -> None:
+    fields = next(iter(stepped(simple, fused)[1].state.values()))
+    for name, field in fields.items():
+        for kind, replaced in WRONG.items():
+            if not isinstance(field, Tensor) and kind in NO_WRONG_NUMBERS:
+                continue
+            model, optimizer = stepped(simple, fused)
+            weights = values(model)
+            state = optimizer.state[model[1].weight]
+            state[name] = replaced(field)
+
+            with pytest.raises(ValueError, match=rf"1\.weight: its state .*{name}"):
+                optimizer.step()
+
+            assert alike(values(model), weights)
+
+
+@ENGINES
+def test_a_state_that_is_no_dict_is_named(fused: bool | None) -> None:
+    model, optimizer = stepped(AdamW(), fused)
+    optimizer.state[model[0].weight] = torch.zeros(4, 6)
+
+    with pytest.raises(ValueError, match=r"0\.weight: .* is a Tensor, expected a dict"):
+        optimizer.step()
+
+
+@ENGINES
+def test_a_state_taken_away_whole_begins_anew_as_in_torch(fused: bool | None) -> None:
+    model, optimizer = stepped(AdamW(), fused)
+    reference = net()
+    other = torch.optim.AdamW(reference.parameters(), lr=0.1)
+    for seed in range(2):
+        set_grads(reference, seed)
+        other.step()
+    set_grads(reference, 2)
+
+    del optimizer.state[model[0].weight]
+    del other.state[reference[0].weight]
+    optimizer.step()
+    other.step()
+
+    for mine, theirs in zip(values(model), values(reference), strict=True):
+        assert torch.allclose(mine, theirs, atol=1e-6)
+
+    optimizer.state.clear()
+    optimizer.step()
+
+    assert {state["step"] for state in optimizer.state.values()} == {1}
+
+
+@ENGINES
+@pytest.mark.parametrize("simple", [AdamW(), Lion(), UserAdamW()], ids=repr)
+def test_a_state_emptied_by_hand_begins_anew_and_says_so(
+    simple: SimpleOptimizer[Any], fused: bool | None
+) -> None:
+    model, optimizer = stepped(simple, fused)
+    for name in list(optimizer.state[model[1].weight]):
+        del optimizer.state[model[1].weight][name]
+
+    with pytest.warns(RuntimeWarning, match=r"1\.weight: .* emptied, so it beg"):
+        optimizer.step()
+
+    assert optimizer.state[model[1].weight]
+
+
+@ENGINES
+def test_a_state_that_was_only_looked_at_before_the_first_step_is_made_in_silence(
+    fused: bool | None,
+) -> None:
+    model = net()
+    optimizer = AdamW().bind(model, lr=0.1, fused=fused)
+    assert [optimizer.state[p] for p in model.parameters()] == [{}, {}]
+
+    set_grads(model, 0)
+    optimizer.step()
+
+    assert optimizer.state[model[0].weight]["step"] == 1
+
+
+@ENGINES
+def test_a_number_set_as_torch_keeps_it_is_a_number_again(fused: bool | None) -> None:
+    model, optimizer = stepped(AdamW(), fused)
+    reference, other = stepped(AdamW(), fused)
+    for parameter in model.parameters():
+        optimizer.state[parameter]["step"] = torch.tensor(10.0)
+    for parameter in reference.parameters():
+        other.state[parameter]["step"] = 10
+
+    optimizer.step()
+    other.step()
+
+    assert alike(values(model), values(reference))
+    assert {type(s["step"]) for s in optimizer.state.values()} == {int}
+
+
+@ENGINES
+def test_an_option_that_needs_a_field_which_no_state_has_is_named(
+    fused: bool | None,
+) -> None:
+    _, optimizer = stepped(AdamW(), fused)
+    optimizer.param_groups[0]["amsgrad"] = True
+
+    with pytest.raises(ValueError, match=r"0\.weight: .* lacks max_exp_avg_sq"):
+        optimizer.step()
+
+
+@ENGINES
+def test_what_a_tool_keeps_beside_the_fields_does_not_disturb_a_step(
+    fused: bool | None,
+) -> None:
+    model, optimizer = stepped(AdamW(), fused)
+    reference, other = stepped(AdamW(), fused)
+    state = optimizer.state[model[0].weight]
+    state["note"], state["mask"] = "x", torch.ones_like(model[0].weight)
+
+    optimizer.step()
+    other.step()
+
+    for mine, theirs in zip(values(model), values(reference), strict=True):
+        assert torch.allclose(mine, theirs, atol=1e-6)
+    assert state["note"] == "x"
+    assert torch.equal(state["mask"], torch.ones_like(state["mask"]))
+
+
+def test_moving_to_evaluation_names_a_field_that_is_gone() -> None:
+    model, optimizer = stepped(ScheduleFreeAdamW(), None)
+    weights = values(model)
+    del optimizer.state[model[1].weight]["z"]
+
+    with pytest.raises(ValueError, match=r"1\.weight: .* lacks z"):
+        optimizer.eval()
+
+    assert alike(values(model)[1:], weights[1:])
+    assert optimizer.is_training
+
+
+def test_a_state_dict_without_a_number_is_refused() -> None:
+    _, optimizer = stepped(AdamW(), None)
+    stored = optimizer.state_dict()
+    del stored["state"][1]["step"]
+    weights = copies(optimizer)
+
+    with pytest.raises(RecordMismatchError, match=r"1\.weight: the .* lacks step"):
+        optimizer.load_state_dict(stored)
+
+    assert alike(copies(optimizer), weights)
