@@ -197,16 +197,16 @@ class Checkpoints:
 
     def _forget(self, newest: int) -> None:
         """Remove what is beyond ``keep_last`` and not among the best."""
-        found = self._folders.found()
         if self.keep_last is None:
             return
-        # A run that went back to an earlier step goes on from there.
-        kept = {newest, *[*found][-self.keep_last :]}
-        if self.keep_best is not None:
-            kept.update(self._ranked(found)[: self.keep_best[1]])
-        for number, folder in found.items():
-            if number not in kept:
-                self._folders.remove(folder)
+        with self._folders.settled() as found:
+            # A run that went back to an earlier step goes on from there.
+            kept = {newest, *[*found][-self.keep_last :]}
+            if self.keep_best is not None:
+                kept.update(self._ranked(found)[: self.keep_best[1]])
+            for number, folder in found.items():
+                if number not in kept:
+                    self._folders.remove(folder)
 
     def _ranked(self, found: Mapping[int, Path]) -> list[int]:
         """Return the steps that have the number to rank by, the best first."""

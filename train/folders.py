@@ -1,10 +1,12 @@
 """Folders that appear whole or not at all, each the state of a run at one point."""
 
 import errno
+import fcntl
 import os
 import re
 import shutil
 import stat
+import time
 from collections.abc import Generator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -18,6 +20,7 @@ from ..config.storage.scratch import (
     abandoned,
     any_scratch,
     is_too_long,
+    lock,
     locked_scratch,
     scratch_name,
     taken_over,
@@ -29,6 +32,13 @@ DIGITS = 12
 
 LATEST = "latest-"
 """Stands before the name of the newest folder, where that is marked."""
+
+_MOST_SECONDS, _PAUSE = 60.0, 0.005
+"""How long a writer waits for its turn, and between two looks."""
+
+_TRIES = 16
+_OF_ANOTHER_WRITER = (errno.ENOENT, errno.ENOTEMPTY, errno.EEXIST)
+"""What a rename answers where somebody took a folder away, or put one, in between."""
 
 _RETIRED = ".old"
 _RETIRED_NAME = re.compile(r"\.(.+)\.[0-9a-f]{8}\.old", re.DOTALL)
@@ -52,8 +62,14 @@ class Folders:
     def found(self) -> dict[int, Path]:
         """Return the complete folders by number, in order; recover what a kill left."""
         self._recover()
-        named = self._named()
-        return {n: path for n, path in named if (path / self.marker).is_file()}
+        return self._marked()
+
+    @contextmanager
+    def settled(self) -> Generator[dict[int, Path]]:
+        """Give what `found` does, while no other writer changes which there are."""
+        self._recover()
+        with turn(open_folder(str(self.root))):
+            yield self._marked()
 
     def complete(self) -> dict[int, Path]:
         """Return what `found` does, for a run that goes on from the newest folder.
@@ -81,12 +97,15 @@ class Folders:
     def retire(self, newest: Path, *, keep: int) -> None:
         """Take ``latest-`` from all names but ``newest``'s; remove all but ``keep``."""
         self.remove(newest.with_name(newest.name.removeprefix(LATEST)))
-        older = [folder for folder in self.found().values() if folder != newest]
-        for folder in older[: max(len(older) - keep, 0)]:
-            self.remove(folder)
-        for folder in older[max(len(older) - keep, 0) :]:
-            if folder.name.startswith(LATEST):
-                os.rename(folder, folder.with_name(folder.name.removeprefix(LATEST)))
+        with self.settled() as found:
+            older = [folder for folder in found.values() if folder != newest]
+            n_removed = max(len(older) - keep, 0)
+            for folder in older[:n_removed]:
+                self.remove(folder)
+            for folder in older[n_removed:]:
+                if folder.name.startswith(LATEST):
+                    bare = folder.with_name(folder.name.removeprefix(LATEST))
+                    os.rename(folder, bare)
 
     def sweep(self) -> None:
         """Remove what killed saves left half-written."""
@@ -105,6 +124,10 @@ class Folders:
                 yield scratch
         except OSError as error:
             raise explained(error, str(self.root / name)) from error
+
+    def _marked(self) -> dict[int, Path]:
+        named = self._named()
+        return {n: path for n, path in named if (path / self.marker).is_file()}
 
     def _named(self) -> list[tuple[int, Path]]:
         """Return what has the name of one of them, by number, in order."""
@@ -158,7 +181,7 @@ def committed(folder: Path) -> Generator[Path]:
     with locked_scratch(parent, folder.name, make, remove) as scratch:
         yield folder.parent / scratch.name
         _sync_files(str(folder.parent / scratch.name))
-        with uninterrupted():
+        with turn(parent), uninterrupted():
             _put(scratch, parent, folder)
 
 
@@ -187,42 +210,79 @@ def sweep(root: Path, names: str) -> None:
 def recover(root: Path) -> None:
     """Finish or undo the replacements in ``root`` whose writers were killed."""
     parent = open_folder(str(root))
-    for name in os.listdir(parent.fd):
-        match = _RETIRED_NAME.fullmatch(name)
-        if match is None:
-            continue
+    if not any(map(_RETIRED_NAME.fullmatch, os.listdir(parent.fd))):
+        return
+    with turn(parent) as is_alone:
+        if is_alone:
+            # What a living writer had put aside is gone by now: it had its turn.
+            for name in os.listdir(parent.fd):
+                _recover(parent, root, name)
+
+
+@contextmanager
+def turn(parent: Descriptor) -> Generator[bool]:
+    """Let one writer at a time change which folders are in ``parent``.
+
+    False where that cannot be had: the file system has no locks, or a writer stands
+    still. Such writers see what others do in between, and try again.
+    """
+    end = time.monotonic() + _MOST_SECONDS
+    # An interrupt may come in place of either `_unlock`, and the other is made.
+    try:
+        try:
+            while not lock(parent) and time.monotonic() < end:
+                time.sleep(_PAUSE)
+            yield lock(parent, needs_locks=True)
+        finally:
+            _unlock(parent)
+    finally:
+        _unlock(parent)
+
+
+def _unlock(opened: Descriptor) -> None:
+    # Processes that were forked meanwhile have it open too, so closing is not enough.
+    with suppress(OSError):
+        fcntl.flock(opened.fd, fcntl.LOCK_UN)
+
+
+def _recover(parent: Descriptor, root: Path, name: str) -> None:
+    match = _RETIRED_NAME.fullmatch(name)
+    if match is not None:
         with suppress(OSError), taken_over(parent, name, _is_ours) as is_free:
             if is_free:
                 _settle(root / name, root / match[1])
 
 
 def _put(scratch: Scratch, parent: Descriptor, folder: Path) -> None:
-    """Rename ``scratch`` to ``folder``; an older one waits under another name."""
-    while not os.path.lexists(folder):
+    """Rename ``scratch`` to ``folder``, whatever others put there or take away."""
+    for left in reversed(range(_TRIES)):
         try:
-            scratch.rename()
+            if os.path.lexists(folder):
+                _replace(scratch, folder)
+            else:
+                scratch.rename()
         except OSError as error:
-            # Another writer put its folder there in between: that is the older one.
-            if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+            if not left or error.errno not in _OF_ANOTHER_WRITER:
                 raise
         else:
-            sync_folder(parent)
-            return
+            break
+    sync_folder(parent)
+
+
+def _replace(scratch: Scratch, folder: Path) -> None:
+    """Rename ``scratch`` to ``folder``; the older one waits under another name."""
     retired = folder.with_name(
         scratch_name(folder.name).removesuffix(".tmp") + _RETIRED
     )
-    # Locked, so that nobody recovers it between the two renames.
-    with taken_over(parent, folder.name, _is_ours):
-        # An interrupt may come in place of either call, and the other is made.
+    # An interrupt may come in place of either `_settle`, and the other is made.
+    try:
         try:
-            try:
-                os.rename(folder, retired)
-                scratch.rename()
-                sync_folder(parent)
-            finally:
-                _settle(retired, folder)
+            os.rename(folder, retired)
+            scratch.rename()
         finally:
             _settle(retired, folder)
+    finally:
+        _settle(retired, folder)
 
 
 def _settle(retired: Path, folder: Path) -> None:

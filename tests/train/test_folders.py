@@ -6,7 +6,9 @@ from typing import Any
 
 import pytest
 
-from burnish.train.folders import committed, recover, remove_folder
+from burnish.config.storage.descriptor import open_folder
+from burnish.train import folders
+from burnish.train.folders import committed, recover, remove_folder, turn
 
 
 def fill(folder: Path, text: str) -> None:
@@ -94,3 +96,63 @@ def test_what_is_removed_is_gone_at_once_and_a_missing_folder_is_none(
     remove_folder(tmp_path / "a")
 
     assert names(tmp_path) == []
+
+
+@pytest.mark.parametrize("meanwhile", ["removed", "put again"])
+def test_what_other_writers_do_between_two_renames_fails_no_writer(
+    meanwhile: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place, real = tmp_path / "step", os.rename
+    fill(place, "old")
+
+    def rename(source: Any, target: Any) -> None:
+        monkeypatch.undo()
+        if meanwhile == "put again":
+            real(source, target)
+            place.mkdir()
+            (place / "content").write_text("another's")
+        else:
+            remove_folder(place)
+            real(source, target)
+
+    monkeypatch.setattr(os, "rename", rename)
+    fill(place, "new")
+
+    assert (place / "content").read_text() == "new"
+    assert names(tmp_path) == ["step"]
+
+
+def test_nobody_recovers_what_a_living_writer_has_put_aside(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fill(tmp_path / ".step.0a1b2c3d.old", "old")
+    monkeypatch.setattr(folders, "_MOST_SECONDS", 0.0)
+
+    with turn(open_folder(str(tmp_path))) as is_alone:
+        recover(tmp_path)
+        assert is_alone
+        assert names(tmp_path) == [".step.0a1b2c3d.old"]
+    recover(tmp_path)
+
+    assert names(tmp_path) == ["step"]
+
+
+def test_a_turn_is_over_although_a_forked_process_has_its_descriptor(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(folders, "_MOST_SECONDS", 0.0)
+    parent = open_folder(str(tmp_path))
+    reading, writing = os.pipe()
+    with turn(parent):
+        child = os.fork()
+        if not child:
+            os.close(writing)
+            os.read(reading, 1)
+            os._exit(0)
+
+    with turn(open_folder(str(tmp_path))) as is_alone:
+        os.close(writing)
+        os.waitpid(child, 0)
+    os.close(reading)
+
+    assert is_alone
