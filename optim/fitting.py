@@ -89,6 +89,16 @@ def _field(
         return None
 
 
+def check_values(path: str, param: Tensor) -> None:
+    """Raise ValueError for a parameter that has no values to step."""
+    if param.device.type == "meta":
+        raise ValueError(
+            f"{path} is on the meta device, so there are no values to step; nothing "
+            "was changed. net.to_empty(device=...) gives memory, and its values come "
+            "from load_state_dict or load_record"
+        )
+
+
 def check_held(path: str, param: Tensor, stored: Any, blank: Any) -> None:
     """Check the state that stands in ``optim.state``: anybody may have changed it.
 
@@ -96,14 +106,15 @@ def check_held(path: str, param: Tensor, stored: Any, blank: Any) -> None:
     tensors become numbers.
     """
     if not isinstance(stored, dict):
-        found = [f"is a {type(stored).__name__}, expected a dict of its fields"]
+        found = [f"it is a {type(stored).__name__}, expected a dict of its fields"]
     else:
         found = [*_misfits(param, stored, blank)]  # pyright: ignore[reportUnknownArgumentType]  # fields are any value
     if found:
         raise ValueError(
-            f"{path}: its state in optim.state {'; '.join(found)}; nothing was "
-            "changed. Somebody changed the state or the parameter: put back what stood "
-            "there, load a saved state, or let it begin anew: del optim.state[param]"
+            f"{path}: its state in optim.state does not fit: {'; '.join(found)}. "
+            "Nothing was changed. Somebody changed the state or the parameter: put "
+            "back what stood there, load a saved state, or let it begin anew: "
+            "del optim.state[param]"
         )
 
 
@@ -112,13 +123,13 @@ def _misfits(param: Tensor, stored: dict[str, Any], blank: Any) -> Iterator[str]
         value = stored.get(name)
         if value is None:
             if isinstance(usual, Tensor) or name not in _optional(blank):
-                yield f"lacks {name}"
+                yield f"it lacks {name}"
             continue
         misfit = _misfit(usual, value)
         if misfit:
-            yield f"is of another form: {name} {misfit}"
+            yield f"{name} {misfit}"
         elif isinstance(value, Tensor) and value.is_meta and not param.is_meta:
-            yield f"is without values: {name} is on the meta device"
+            yield f"{name} is on the meta device, without values"
         elif isinstance(value, Tensor):
             stored[name] = _as_number(usual, value)
 

@@ -19,7 +19,7 @@ from .engines.portions import StepFailed
 from .engines.recording import ImpureStepError, NotElementwise
 from .engines.state_fields import fields_of, tensor_names
 from .engines.step import Step
-from .fitting import check_held
+from .fitting import check_held, check_values
 from .simple import SimpleOptimizer
 
 Stored = dict[str, Any]
@@ -186,6 +186,9 @@ class Stepper:
             and all([_fits(bucket, grads) for bucket in plan.buckets])  # noqa: C419  # a list is faster
         ):
             return plan
+        for param, absent in zip(params, missing, strict=True):
+            if not absent:
+                check_values(self.path_of(param), param)
         blanks = self.initialize(index, params, grads, states, call)
         kept = [states.get(p, {}) for p in params]
         types = [type(b) if b is not None else None for b in blanks]

@@ -18,7 +18,7 @@ from .engines.portions import InTurn, StepFailed
 from .engines.sharding import is_sharded
 from .engines.step import Step
 from .errors import NonFiniteGradientError
-from .fitting import check_held
+from .fitting import check_held, check_values
 from .hyper import Hyper
 
 if TYPE_CHECKING:
@@ -240,6 +240,8 @@ class Stepping(torch.optim.Optimizer):
             return
         replaced = self._binding.replaced()
         paths = [self._binding.path_of(old) for old in replaced]
+        for path, new in zip(paths, replaced.values(), strict=True):
+            check_values(path, new)
         for group in self.param_groups:
             group["params"] = [replaced.get(p, p) for p in group["params"]]
         for old, new in replaced.items():
