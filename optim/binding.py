@@ -1,9 +1,12 @@
 """Binding: which parameters of a module an optimizer holds, by path and ID."""
 
 import copy
+import io
+import pickle
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
 from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
@@ -33,21 +36,54 @@ class Binding:
         self.foreign = set[Tensor]()
         """Those that are no parameters of the module; they keep a name of their own."""
         self._watch: Watch | None = Watch(module, self.known)
+        self.is_copy = False
+        """Whether it was copied or unpickled, and has not met a gradient since."""
+        self.is_parted = False
+        """Whether it was pickled without its module, which may be there anyway."""
+        self._copied_from: tuple[int, dict[int, Any]] | None = None
+        """By what the copy of the module is found, and where, once all is copied."""
+        self._is_in_probe = False
 
     def __getstate__(self) -> dict[str, Any]:
-        # The module may hold what cannot be copied; the parameters are the optimizer's.
-        return {**self.__dict__, "module": None, "_watch": None}
+        self._find_module()
+        # The module goes along: pickled beside its optimizer it is the same object.
+        goes = not self._is_in_probe and self.module is not None and self._probe()
+        module = self.module if goes else None
+        stays = self.is_parted or self.module is not module
+        changes = {"module": module, "_watch": None, "is_copy": True}
+        return {**self.__dict__, **changes, "is_parted": stays}
 
     def __deepcopy__(self, memo: dict[int, Any]) -> "Binding":
+        self._find_module()
         copied = memo[id(self)] = type(self).__new__(type(self))
-        vars(copied).update(copy.deepcopy(self.__getstate__(), memo))
-        # Who copies an optimizer beside its module has the copy of that in the memo.
-        copied.module = memo.get(id(self.module))
-        copied.watch()
+        own = {**self.__dict__, "module": None, "_watch": None, "is_copy": True}
+        vars(copied).update(copy.deepcopy(own, memo))
+        # Who copies an optimizer beside its module has the copy of that in the memo,
+        # in the end; an optimizer alone must not copy it, as it may hold a whole run.
+        copied._copied_from = (id(self.module), memo)
         return copied
+
+    def _probe(self) -> bool:
+        """Return whether the module can be pickled; one that cannot stays behind."""
+        # A module may hold its optimizer.
+        self._is_in_probe = True
+        try:
+            _Probe(_Nowhere()).dump(self.module)
+        except Exception:
+            return False
+        finally:
+            self._is_in_probe = False
+        return True
+
+    def _find_module(self) -> None:
+        """Take over the module that was copied together with the optimizer."""
+        if self._copied_from is not None:
+            number, memo = self._copied_from
+            self.module, self._copied_from = memo.get(number), None
 
     def is_of(self, module: nn.Module) -> bool:
         """Return whether ``module`` is the one that is held; a copy takes it over."""
+        self._find_module()
         if self.module is None and self._are_in(module):
             self.module = module
             self.watch()
@@ -64,6 +100,7 @@ class Binding:
 
     def current(self) -> list[Param]:
         """Return the held parameters, with the paths and IDs they have by now."""
+        self._find_module()
         if self.module is not None:
             for param in _steppable(self.module):
                 if param.tensor in self.known:
@@ -74,6 +111,7 @@ class Binding:
         """Hold a parameter that was added later; its path is looked up."""
         if tensor in self.known:
             return
+        self._find_module()
         found: dict[Tensor, Param] = {}
         if self.module is not None:
             found = {p.tensor: p for p in _steppable(self.module)}
@@ -121,7 +159,11 @@ class Binding:
 
     def is_unchanged(self) -> bool:
         """Return whether the module still has the held parameters where they stood."""
-        return self._watch is None or self._watch.is_unchanged()
+        if self._watch is not None:
+            return self._watch.is_unchanged()
+        # A copy has been compared with nothing yet.
+        self._find_module()
+        return self.module is None
 
     def watch(self) -> None:
         """Let `is_unchanged` compare with what the module is now."""
@@ -149,6 +191,26 @@ class Binding:
         self.known[new] = Param(param.path, param.id, new)
 
 
+def warn_apart(binding: Binding, *, has_gradients: bool) -> None:
+    """Say once what a copy of an optimizer, apart from its module, does not see."""
+    if not has_gradients:
+        warn_user(
+            "this optimizer was copied or unpickled, and none of its parameters has a "
+            "gradient, so that nothing is stepped: apart from its module, it has "
+            "parameters of its own. Copy or pickle both together: "
+            "net, optim = copy.deepcopy((net, optim))",
+            RuntimeWarning,
+        )
+    elif binding.is_parted and binding.module is None:
+        warn_user(
+            "this optimizer was pickled without its module, which cannot be pickled: "
+            "it steps the parameters that it has, and sees no layer that is replaced. "
+            "To follow a module, bind an optimizer to it anew and let that take over "
+            "the state: optim.load_record(file), optim.load_state_dict(...)",
+            RuntimeWarning,
+        )
+
+
 def warn_replaced(paths: list[str]) -> None:
     """Say that parameters were replaced after the optimizer was made."""
     shown = ", ".join(paths[:4]) + (", ..." if len(paths) > 4 else "")
@@ -158,6 +220,20 @@ def warn_replaced(paths: list[str]) -> None:
         "parameter, with the old one's state where the shape is the same",
         RuntimeWarning,
     )
+
+
+class _Nowhere(io.RawIOBase):
+    """Takes what is pickled, and keeps none of it."""
+
+    def write(self, data: Any) -> int:
+        return memoryview(data).nbytes
+
+
+class _Probe(pickle.Pickler):
+    """Pickles all but the numbers of tensors and arrays."""
+
+    def persistent_id(self, obj: Any) -> str | None:
+        return "data" if isinstance(obj, Tensor | np.ndarray) else None
 
 
 def _steppable(module: nn.Module) -> list[Param]:

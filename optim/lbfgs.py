@@ -82,8 +82,7 @@ class LBFGSAdaptor(torch.optim.LBFGS):
         self._binding = Binding(module)
         params = [param.tensor for param in self._binding.params]
         super().__init__(params, lr=lr, **asdict(optimizer))
-        # Torch wraps step; an override that calls it would run users' hooks twice.
-        self.register_step_pre_hook(lambda *_: self._check_replaced())
+        self._watch_steps()
 
     def into_record(self) -> LBFGSRecord:
         """Return the state; it refers to the live tensors."""
@@ -151,6 +150,10 @@ class LBFGSAdaptor(torch.optim.LBFGS):
             }
         return report
 
+    def _watch_steps(self) -> None:
+        # Torch wraps step; an override that calls it would run users' hooks twice.
+        self.register_step_pre_hook(lambda *_: self._check_replaced())
+
     def _check_replaced(self) -> None:
         """Raise RuntimeError if a parameter was replaced in the module."""
         if self._binding.is_unchanged():
@@ -202,6 +205,12 @@ class LBFGSAdaptor(torch.optim.LBFGS):
             "_numel_cache",
         )
         return {name: kept[name] for name in names}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__(state)
+        # Torch calls this for a state dict too; a copy has none of the hooks.
+        if "_binding" in state:
+            self._watch_steps()
 
 
 def _check_lengths(record: LBFGSRecord) -> None:

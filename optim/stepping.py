@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from ..config.user_warning import warn_user
-from .binding import warn_replaced
+from .binding import warn_apart, warn_replaced
 from .clipping import Clip, Clipped
 from .engines.bucket import Job
 from .engines.internals import internals, untraced
@@ -64,11 +64,20 @@ class Stepping(torch.optim.Optimizer):
         internals._C._set_grad_enabled(False)
         try:
             self._follow_module()
-            self._write(self._gradients(given), lr)
+            grads = self._gradients(given)
+            if self._binding.is_copy:
+                self._meet_gradients(grads)
+            self._write(grads, lr)
         except StepFailed as failure:
             raise self._explained(failure) from None
         finally:
             internals._C._set_grad_enabled(was_enabled)
+
+    def _meet_gradients(self, grads: list[list[Tensor | None]]) -> None:
+        """Say what the copy of an optimizer lacks, at its first step."""
+        self._binding.is_copy = False
+        has_gradients = any(grad is not None for grad in chain.from_iterable(grads))
+        warn_apart(self._binding, has_gradients=has_gradients)
 
     def _write(self, grads: list[list[Tensor | None]], lr: float | None) -> None:
         """Prepare every group, which may raise, then write them."""

@@ -95,7 +95,7 @@ def test_a_field_deleted_from_a_state_by_hand_is_named_and_nothing_is_changed(
         del optimizer.state[model[1].weight][name]
         states = copies(optimizer)
 
-        with pytest.raises(ValueError, match=rf"1\.weight: .*lacks {name}\. .* del opt"):
+        with pytest.raises(ValueError, match=rf"1\.weight: .*lacks {name}\. .* del "):
             optimizer.step()
 
         assert alike(values(model), weights)
