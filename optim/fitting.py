@@ -7,6 +7,7 @@ from functools import lru_cache
 from numbers import Number
 from typing import TYPE_CHECKING, Any, get_type_hints
 
+import torch
 from torch import Tensor
 
 from ..records.shares import share_of
@@ -64,6 +65,8 @@ def _field(
     problems: list[str],
 ) -> Any:
     value = given.get(name)
+    if isinstance(usual, Tensor) and not usual.is_complex():
+        value = _as_pairs(value)
     if value is None:
         # A default says what an older state without the field meant.
         default = type(blank).__dataclass_fields__[name].default
@@ -162,6 +165,12 @@ def _misfit_of_tensor(usual: Tensor, value: Any) -> str:
     ):
         return f"is {value.dtype}, expected {usual.dtype}"
     return ""
+
+
+def _as_pairs(value: Any) -> Any:
+    """Return complex numbers, as torch keeps them, as the pairs that are stepped."""
+    is_complex = isinstance(value, Tensor) and value.is_complex()
+    return torch.view_as_real(value.resolve_conj()) if is_complex else value
 
 
 def _as_number(usual: Any, value: Tensor) -> Any:

@@ -70,6 +70,20 @@ class LBFGS:
         return LBFGSAdaptor(self, module, lr=lr)
 
 
+_FIELDS = (
+    "n_iter",
+    "d",
+    "t",
+    "old_dirs",
+    "old_stps",
+    "ro",
+    "H_diag",
+    "prev_flat_grad",
+    "prev_loss",
+)
+"""What torch keeps from one step to the next, after the first iteration."""
+
+
 class LBFGSAdaptor(torch.optim.LBFGS):
     """Steps a module with `LBFGS`; frozen parameters stay as they are."""
 
@@ -152,7 +166,35 @@ class LBFGSAdaptor(torch.optim.LBFGS):
 
     def _watch_steps(self) -> None:
         # Torch wraps step; an override that calls it would run users' hooks twice.
-        self.register_step_pre_hook(lambda *_: self._check_replaced())
+        self.register_step_pre_hook(lambda *_: self._check())
+
+    def add_param_group(self, param_group: dict[str, Any]) -> None:
+        """Take the parameters of the module; a second group would never be stepped."""
+        if self.param_groups:
+            raise ValueError(
+                "LBFGS steps all parameters of its module together and takes no other "
+                "group; add the parameter to the module, and bind an optimizer anew"
+            )
+        super().add_param_group(param_group)
+
+    def _check(self) -> None:
+        self._check_replaced()
+        self._check_state()
+
+    def _check_state(self) -> None:
+        """Raise ValueError for a state that somebody changed, or for other shapes."""
+        stored = self.state.get(self._params[0], {})
+        if not stored:
+            return
+        needed = _FIELDS if stored.get("n_iter", 1) else ("n_iter",)
+        problems = [f"it lacks {n}" for n in needed if stored.get(n) is None]
+        problems += _misfits(stored, sum(map(_size, self._params)))
+        if problems:
+            raise ValueError(
+                f"the state of LBFGS in optim.state does not fit: {problems[0]}. "
+                "Nothing was changed. Somebody changed the state or the parameters: "
+                "load a saved state, or let it begin anew: LBFGS(...).bind(net, lr=...)"
+            )
 
     def _check_replaced(self) -> None:
         """Raise RuntimeError if a parameter was replaced in the module."""
@@ -224,14 +266,19 @@ def _check_lengths(record: LBFGSRecord) -> None:
             "LBFGS record", [f"found {found:.200}, expected one of each by parameter"]
         )
     total = sum(record.sizes)
-    vectors = [(name, t) for name, v in record.values.items() for t in _vectors(v)]
-    problems = [
+    problems = _misfits(record.values, total)
+    if problems:
+        raise RecordMismatchError("LBFGS record", problems)
+
+
+def _misfits(values: dict[str, Any], total: int) -> list[str]:
+    """Return which of the state's vectors do not go over all parameters."""
+    vectors = [(name, t) for name, v in values.items() for t in _vectors(v)]
+    return [
         f"{name}: a vector of {t.numel()} elements, and the parameters have {total}"
         for name, t in vectors
         if t.ndim != 1 or t.numel() != total
     ]
-    if problems:
-        raise RecordMismatchError("LBFGS record", problems)
 
 
 def _vectors(value: Any) -> list[Tensor]:

@@ -230,6 +230,9 @@ class Stepper:
             else:
                 check_held(self.path_of(param), param, known, blank)
                 settle(param, known)
+        _part(
+            [p for p, absent in zip(params, missing, strict=True) if not absent], states
+        )
         self._warn_of_emptied(index, [p for p in new if p in states], states)
         arena = self._arena(index, params) if new else Arena([])
         made: States = {}
@@ -284,6 +287,34 @@ def settle(param: Tensor, stored: Stored) -> None:
         is_tensor = isinstance(value, Tensor) and has_form_of(param, value)
         if is_tensor and value.stride() != param.stride():
             stored[name] = copied(param, value)
+
+
+def _part(params: list[Tensor], states: States) -> None:
+    """Give states memory of their own where somebody let them share it.
+
+    Engines write them in different orders, and each would give other numbers.
+    """
+    seen = set(filter(None, map(_address, params)))
+    dicts = set[int]()
+    for param in params:
+        stored = states.get(param)
+        if not stored:
+            continue
+        if id(stored) in dicts:
+            stored = states[param] = dict(stored)
+        dicts.add(id(stored))
+        for name, value in stored.items():
+            address = _address(value)
+            if address in seen:
+                stored[name] = copied(param, value)
+            elif address:
+                seen.add(address)
+
+
+def _address(value: Any) -> int:
+    """Return where a plain tensor lies, 0 for all that is none or is empty."""
+    is_tensor = isinstance(value, Tensor) and is_plain(value)
+    return value.data_ptr() if is_tensor and value.layout is torch.strided else 0
 
 
 def _given(bucket: Bucket, grads: list[Tensor | None]) -> list[Tensor]:

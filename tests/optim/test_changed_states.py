@@ -1,5 +1,6 @@
 """What somebody did to ``optim.state`` or to a parameter by hand, seen by a step."""
 
+import copy
 from collections.abc import Callable
 from typing import Any
 
@@ -8,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from burnish.optim import (
+    LBFGS,
     SGD,
     Adafactor,
     AdamW,
@@ -315,3 +317,105 @@ def test_a_state_dict_without_a_number_is_refused() -> None:
         optimizer.load_state_dict(stored)
 
     assert alike(copies(optimizer), weights)
+
+
+def lbfgs() -> tuple[Any, Any, Callable[[], Any]]:
+    """Return a module, its LBFGS after a step, and the closure of the next."""
+    model = net()
+    optimizer: Any = LBFGS(max_iter=3).bind(model, lr=0.5)
+
+    def closure() -> Any:
+        optimizer.zero_grad()
+        loss: Any = (
+            model[1](model[0](torch.ones(2, model[0].in_features))).square().sum()
+        )
+        loss.backward()
+        return loss
+
+    optimizer.step(closure)
+    return model, optimizer, closure
+
+
+def test_a_state_of_lbfgs_that_somebody_changed_is_named() -> None:
+    fields = ["n_iter", "d", "t", "old_dirs", "old_stps", "ro", "H_diag"]
+
+    for name in [*fields, "prev_flat_grad", "prev_loss"]:
+        model, optimizer, closure = lbfgs()
+        weights = values(model)
+        del optimizer.state[model[0].weight][name]
+
+        with pytest.raises(ValueError, match=f"it lacks {name}. Nothing was changed"):
+            optimizer.step(closure)
+
+        assert alike(values(model), weights)
+
+    model, optimizer, closure = lbfgs()
+    optimizer.state[model[0].weight]["d"] = torch.zeros(3)
+    with pytest.raises(ValueError, match=r"d: a vector of 3 elements.* have 48"):
+        optimizer.step(closure)
+
+
+def test_lbfgs_refuses_a_parameter_of_another_shape_and_goes_on_without_a_state() -> (
+    None
+):
+    model, optimizer, closure = lbfgs()
+    model[0].weight.data, model[0].in_features = torch.ones(6, 5), 5
+    with pytest.raises(ValueError, match=r"elements, and the parameters have 54"):
+        optimizer.step(closure)
+
+    model, optimizer, closure = lbfgs()
+    optimizer.state.clear()
+    before = closure()
+    optimizer.step(closure)
+
+    assert closure() < before
+
+
+def test_lbfgs_takes_no_second_group_since_it_would_never_step_it() -> None:
+    _, optimizer, _ = lbfgs()
+
+    with pytest.raises(ValueError, match="takes no other group"):
+        optimizer.add_param_group({"params": [nn.Parameter(torch.ones(2))]})
+
+    assert len(optimizer.param_groups) == 1
+
+
+SHARED: list[Callable[[Any, Any], Any]] = [
+    lambda state, other: state.update(exp_avg=other["exp_avg"]),
+    lambda state, other: state.update(other),
+]
+
+
+@ENGINES
+@pytest.mark.parametrize("share", SHARED)
+def test_states_that_were_made_to_share_memory_get_their_own(
+    share: Callable[[Any, Any], Any], fused: bool | None
+) -> None:
+    results: list[list[Tensor]] = []
+    for is_copied in (False, True):
+        model = nn.ParameterList([torch.ones(4, 4), torch.full((4, 4), 2.0)])
+        optimizer = AdamW().bind(model, lr=0.1, fused=fused)
+        for seed in range(4):
+            set_grads(model, seed)
+            if seed == 2:
+                first, second = (optimizer.state[p] for p in model)
+                share(first, copy.deepcopy(second) if is_copied else second)
+            optimizer.step()
+        results.append(values(model))
+
+    assert alike(*results)
+
+
+@ENGINES
+def test_one_dict_as_the_state_of_two_parameters_is_parted(fused: bool | None) -> None:
+    model = nn.ParameterList([torch.ones(4, 4), torch.full((4, 4), 2.0)])
+    optimizer = AdamW().bind(model, lr=0.1, fused=fused)
+    set_grads(model, 0)
+    optimizer.step()
+
+    optimizer.state[model[0]] = optimizer.state[model[1]]
+    optimizer.step()
+
+    first, second = (optimizer.state[p] for p in model)
+    assert first is not second
+    assert (first["step"], second["step"]) == (2, 2)

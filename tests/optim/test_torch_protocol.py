@@ -273,6 +273,38 @@ def test_state_dicts_of_torchs_optimizers_load_both_ways(
     assert distance(left, right) <= 1e-6
 
 
+@pytest.mark.parametrize(
+    ("simple", "cls", "options"),
+    [
+        (SGD(momentum=0.9), torch.optim.SGD, {"momentum": 0.9}),
+        (AdamW(amsgrad=True), torch.optim.AdamW, {"amsgrad": True}),
+    ],
+    ids=["SGD", "AdamW"],
+)
+def test_torchs_states_of_complex_parameters_load_and_go_on(
+    simple: Any, cls: Any, options: dict[str, Any]
+) -> None:
+    start = torch.tensor([1 + 2j, -0.5 + 0.25j, 3j])
+    modules = [nn.ParameterList([start.clone()]) for _ in range(2)]
+    theirs = cls(modules[0].parameters(), lr=0.1, **options)
+    ours = simple.bind(modules[1], lr=0.1)
+
+    def backward(module: Any) -> None:
+        module.zero_grad()
+        (module[0] * (1 + 2j) - 1j).abs().square().sum().backward()
+
+    for _ in range(2):
+        backward(modules[0])
+        theirs.step()
+    modules[1].load_state_dict(modules[0].state_dict())
+    ours.load_state_dict(theirs.state_dict())
+    for module, optimizer in zip(modules, (theirs, ours), strict=True):
+        backward(module)
+        optimizer.step()
+
+    assert torch.allclose(modules[0][0], modules[1][0], atol=1e-6)
+
+
 def test_a_state_dict_of_another_optimizer_is_refused_before_anything_changes() -> None:
     module = layers()
     adam, sgd = adamw(module), SGD(momentum=0.9).bind(module, lr=1.0)
