@@ -11,6 +11,7 @@ from torch import Tensor
 
 from ...config.interrupts import all_or_nothing, undo_all
 from ...records.grad_mode import no_grad
+from ...records.memory import same_bits
 from ...records.shares import share_of
 from .build import Build
 
@@ -205,13 +206,12 @@ def mode_of(tensor: Tensor) -> Generator[None]:
 
 
 def _is_constant(values: Tensor, dims: list[int]) -> bool:
-    """Return whether ``values`` do not change along ``dims``, NaN being like NaN."""
-    for dim in dims:
-        first = values.narrow(dim, 0, 1)
-        same = (values == first) | ((values != values) & (first != first))
-        if not bool(same.all()):
-            return False
-    return True
+    """Return whether the bits of ``values`` do not change along ``dims``.
+
+    Values would say that 0.0 is -0.0, and torch compares none of some dtypes.
+    """
+    firsts = (values.narrow(dim, 0, 1).expand_as(values) for dim in dims)
+    return all(same_bits(values, first) for first in firsts)
 
 
 def _scatter_into(tensor: Any, values: Tensor) -> None:
