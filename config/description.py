@@ -7,7 +7,7 @@ from typing import Any, get_args
 from .docs import docs_of
 from .encode import encode
 from .errors import ConfigError
-from .fields import Field, fields_of, is_struct, is_struct_value, members
+from .fields import MISSING, Field, fields_of, is_struct, is_struct_value, members
 from .path import child
 from .schema.derive import type_of
 from .similarity import similarity
@@ -78,6 +78,8 @@ def _default(field: Field, below: type | None) -> str:
     if not field.has_default:
         return ""
     default = field.make_default()
+    if default is MISSING:
+        return " = (made of the fields before it)"
     if below is not None and (is_struct_value(default) or not default):
         # Its fields stand below, with the defaults that they have.
         differing = _differing(default)

@@ -28,6 +28,8 @@ from .versioned import version_of
 
 _AS_IT_IS = (type(None), bool, float, str)
 _PLAIN = (*_AS_IT_IS, int)
+_SECRET = "get_secret_value"
+"""What pydantic's secrets have, of any kind."""
 
 
 def encode(obj: Any, *, elide_defaults: bool = False, annotation: Any = None) -> Any:
@@ -64,8 +66,13 @@ def is_default(field: Field, value: Any) -> bool:
     default = field.make_default()
     if default is MISSING:
         return False
+    if hasattr(value, _SECRET):
+        return type(value) is type(default) and bool(value == default)
     # Compared as trees: NaN equals NaN, and 1 is neither 1.0 nor True.
-    return _same(encode(value), encode(default)) and _is_alike(value, default)
+    try:
+        return _same(encode(value), encode(default)) and _is_alike(value, default)
+    except ConfigError:
+        return False  # Writing the value tells its path.
 
 
 def _is_alike(value: Any, default: Any) -> bool:
@@ -201,6 +208,8 @@ def _leaf(obj: Any, path: str) -> Any:
     """Return a subclass of a plain type, or what pydantic has a text for."""
     if dataclasses.is_dataclass(obj) or is_model(obj) or callable(obj):
         raise _unfit(path, f"{shown(obj)} is code, not a value")
+    if hasattr(obj, _SECRET):
+        raise _unfit(path, "a secret is shown as stars, so it cannot be written")
     if isinstance(obj, Iterator):
         # Reading it would empty it: what is written must stay as it was.
         hint = "is empty once it was read; declare a Sequence"

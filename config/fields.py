@@ -49,7 +49,10 @@ class Field:
         return self.default is not MISSING or self.factory is not None
 
     def make_default(self) -> Any:
-        """Return the default, made anew if it can change; MISSING if there is none."""
+        """Return the default, made anew if it can change.
+
+        MISSING if there is none, or if it is made of the fields before it.
+        """
         return self.factory() if self.factory is not None else self.default
 
 
@@ -338,7 +341,7 @@ def _model_field(cls: Any, attribute: str, info: Any) -> Field:
 
 
 def _factory(info: Any) -> Callable[[], Any]:
-    """Return a factory without arguments; one of the data sees no data."""
+    """Return a factory without arguments; one of the data is for pydantic alone."""
     if info.default_factory_takes_validated_data:
-        return lambda: info.default_factory({})
+        return lambda: MISSING
     return info.default_factory  # type: ignore[no-any-return]  # pydantic's untyped

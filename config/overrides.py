@@ -10,6 +10,7 @@ from .alternatives import check_declared, check_names, struct_for
 from .encode import encode
 from .errors import ConfigError, Problem
 from .fields import (
+    MISSING,
     Field,
     extra_of,
     fields_of,
@@ -111,9 +112,14 @@ class _Cursor:
     path: str
     copies: set[int]
     """Containers that are ours, by ID; what was given is alive, so none is reused."""
+    is_derived: bool = False
+    """Whether what would stand here is made of the fields before it."""
 
     def enter(self, name: str) -> "_Cursor":
         """Return the place called ``name`` within this one, which is made if absent."""
+        if self.is_derived:
+            message = "its default is made of other fields; set it as a whole"
+            raise _problem(self.path, message)
         value = self._value(name)
         struct = struct_for(self.annotation, value)
         if struct is not None:
@@ -186,13 +192,15 @@ class _Cursor:
                 return self._at(tree, name, Any, child(self.path, name))
             raise self._no_field(name, cls)
         key = next((n for n in field.names if n in tree), field.name)
-        if key not in tree and field.has_default:
-            value = field.make_default()
+        place = self._at(tree, key, field.annotation, child(self.path, field.name))
+        value = field.make_default() if key not in tree else MISSING
+        place.is_derived = value is MISSING and key not in tree and field.has_default
+        if value is not MISSING:
             check_declared(field.annotation, value, child(self.path, field.name))
             default = encode(value)
             if isinstance(default, dict | list | tuple):
                 tree[key] = upgrade(field.annotation, default)
-        return self._at(tree, key, field.annotation, child(self.path, field.name))
+        return place
 
     def _enter_list(self, annotation: Any, items: Any, name: str) -> "_Cursor":
         path = f"{self.path}[{name}]"

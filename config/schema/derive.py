@@ -7,6 +7,7 @@ from ..docs import docs_of
 from ..encode import encode, to_plain
 from ..errors import ConfigError
 from ..fields import (
+    MISSING,
     Field,
     extra_of,
     fields_of,
@@ -110,7 +111,7 @@ def _struct(cls: type, above: tuple[type, ...]) -> t.Struct:
 def _default(field: Field) -> Any:
     """Return the default as a tree; of a struct only what its class does not say."""
     default = field.make_default()
-    if not field.has_default:
+    if default is MISSING:
         return None
     tree = _value(default, field.annotation)
     if is_struct_value(default):

@@ -9,8 +9,18 @@ from pathlib import Path
 from typing import Any, Literal, cast
 
 import pytest
+from pydantic import BaseModel, Field, SecretBytes, SecretStr
 
-from burnish.config import ConfigError, Hparam, Hparams, dump, dumps, load, loads
+from burnish.config import (
+    ConfigError,
+    Hparam,
+    Hparams,
+    describe,
+    dump,
+    dumps,
+    load,
+    loads,
+)
 from burnish.config.schema import commands
 
 FORMATS = ["json", "yaml", "ron"]
@@ -279,3 +289,54 @@ def test_a_default_that_nothing_validated_is_left_out_as_it_stands() -> None:
     assert loads(Unchecked, dumps(Unchecked(), "json", elide_defaults=True)).queue == [
         1
     ]
+
+
+class Keys(BaseModel):
+    password: SecretStr = SecretStr("default")
+    several: list[SecretBytes] = Field(default_factory=list)
+
+
+@pytest.mark.parametrize("format", FORMATS)
+@pytest.mark.parametrize("elide", [True, False])
+def test_a_secret_is_refused_where_it_would_be_written_as_stars(
+    format: str, elide: bool
+) -> None:
+    with pytest.raises(ConfigError, match="password: a secret"):
+        dumps(Keys(password=SecretStr("mine")), format, elide_defaults=elide)
+    with pytest.raises(ConfigError, match=r"several\[0\]: a secret"):
+        dumps(Keys(several=[SecretBytes(b"mine")]), format, elide_defaults=True)
+
+    assert loads(Keys, dumps(Keys(), format, elide_defaults=True), format) == Keys()
+
+
+class Inner(BaseModel):
+    size: int = 1
+    depth: int = 1
+
+
+class Derived(BaseModel):
+    n: int = 2
+    twice: int = Field(default_factory=lambda data: data["n"] * 2)
+    inner: Inner = Field(default_factory=lambda data: Inner(size=data["n"]))
+
+
+@pytest.mark.parametrize("format", FORMATS)
+@pytest.mark.parametrize("elide", [True, False])
+@pytest.mark.parametrize(
+    "value", [Derived(), Derived(n=5), Derived(n=5, twice=4), Derived(inner=Inner())]
+)
+def test_a_default_that_is_made_of_other_fields_is_read_as_it_was(
+    value: Derived, format: str, elide: bool
+) -> None:
+    text = dumps(value, format, elide_defaults=elide)
+
+    assert loads(Derived, text, format) == value
+
+
+def test_an_override_sets_what_is_made_of_other_fields_as_a_whole() -> None:
+    assert load(Derived, {}, ["n=3", "twice=1"]) == Derived(n=3, twice=1)
+    assert load(Derived, {}, ["n=3"]).inner == Inner(size=3)
+    assert load(Derived, {}, ["inner=(depth: 4)"]).inner == Inner(depth=4)
+    with pytest.raises(ConfigError, match=r"inner: its default is made of other"):
+        load(Derived, {}, ["inner.depth=4"])
+    assert "made of the fields before it" in describe(Derived)
