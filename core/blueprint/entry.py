@@ -78,7 +78,7 @@ class Edit(Entry):
     has_moved: bool = False
     """Whether what was named by path follows the items already."""
 
-    def below(self, prefix: Target) -> "list[Edit]":
+    def below(self, prefix: Target) -> "list[Self]":
         """Return the same for a blueprint that now stands at ``prefix``."""
         # Its own tape was moved when it was asked for, and would be moved twice.
         moved = replace(self, has_moved=True)
