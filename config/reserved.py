@@ -1,10 +1,12 @@
 """Field names that pydantic or the mapping need, kept under safe ones with aliases."""
 
-from typing import Any, ClassVar, dataclass_transform, get_origin
+from typing import Any, dataclass_transform
 
 from pydantic import BaseModel, Field
 from pydantic._internal._model_construction import ModelMetaclass
 from pydantic.fields import ModelPrivateAttr
+
+from .annotations import annotate, annotations_in, is_class_variable
 
 
 @dataclass_transform(kw_only_default=True, field_specifiers=(Field,))
@@ -23,22 +25,28 @@ class HparamsMeta(ModelMetaclass):
         **options: Any,
     ) -> type:
         """Return the class, with its annotations made safe first."""
-        hints: dict[str, Any] = namespace.get("__annotations__", {})
+        hints = annotations_in(namespace)
         base = next((b for b in bases if isinstance(b, HparamsMeta)), None)
         if base is not None:
             taken = _reserved(base)
-            safe = {n: _safe(n, hints) for n in hints if _clashes(n, namespace, taken)}
+            safe = {
+                n: _safe(n, hints)
+                for n in hints
+                if _clashes(n, hints, namespace, taken)
+            }
             if safe:
-                _rename(namespace, safe, _names_of(bases))
+                _rename(namespace, hints, safe, _names_of(bases))
         return super().__new__(mcs, name, bases, namespace, **options)
 
 
 def _rename(
-    namespace: dict[str, Any], safe: dict[str, str], inherited: dict[str, str]
+    namespace: dict[str, Any],
+    hints: dict[str, Any],
+    safe: dict[str, str],
+    inherited: dict[str, str],
 ) -> None:
     """Put safe names in the place of the reserved ones, which become aliases."""
-    hints = namespace["__annotations__"]
-    namespace["__annotations__"] = {safe.get(n, n): h for n, h in hints.items()}
+    annotate(namespace, {safe.get(n, n): h for n, h in hints.items()})
     for old, new in safe.items():
         if old in namespace:
             namespace[new] = namespace.pop(old)
@@ -64,11 +72,14 @@ def _reserved(base: type) -> frozenset[str]:
     )
 
 
-def _clashes(name: str, namespace: dict[str, Any], taken: frozenset[str]) -> bool:
-    hint, value = namespace["__annotations__"][name], namespace.get(name)
-    is_class_var = get_origin(hint) is ClassVar or hint is ClassVar
-    is_class_var |= isinstance(hint, str) and "ClassVar" in hint.split("[")[0]
-    if is_class_var or isinstance(value, ModelPrivateAttr) or name.startswith("__"):
+def _clashes(
+    name: str,
+    hints: dict[str, Any],
+    namespace: dict[str, Any],
+    taken: frozenset[str],
+) -> bool:
+    value, is_constant = namespace.get(name), is_class_variable(hints[name])
+    if is_constant or isinstance(value, ModelPrivateAttr) or name.startswith("__"):
         return False
     return name in taken or name.startswith("_")
 

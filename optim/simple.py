@@ -16,6 +16,7 @@ from typing import (
     get_type_hints,
 )
 
+from ..config.annotations import annotations_of
 from ..config.path import did_you_mean
 from ..records.calls import explain_calls
 
@@ -207,7 +208,7 @@ def _own_fields(cls: type) -> list[str]:
     """Return the annotated names of a class that a dataclass would make fields."""
     return [
         name
-        for name, hint in inspect.get_annotations(cls).items()
+        for name, hint in annotations_of(cls).items()
         if "ClassVar" not in str(hint)
     ]
 

@@ -1,7 +1,6 @@
 """Record: the typed value of what is stored; a subclass declares its fields."""
 
 import dataclasses
-import inspect
 from collections.abc import Callable, Iterator, Mapping
 from typing import (
     TYPE_CHECKING,
@@ -13,6 +12,7 @@ from typing import (
     overload,
 )
 
+from ..config.annotations import annotations_of
 from .calls import explain_calls
 from .entry import Entry
 from .tree import Encoder, Node
@@ -43,7 +43,7 @@ class Record:
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
-        taken = [name for name in inspect.get_annotations(cls) if name in _TAKEN]
+        taken = [name for name in annotations_of(cls) if name in _TAKEN]
         if taken:
             raise TypeError(
                 f"{cls.__qualname__}: a field called {taken[0]!r} would hide what "

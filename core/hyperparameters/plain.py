@@ -21,6 +21,7 @@ from typing import Any, TypeGuard
 import torch
 from torch import nn
 
+from ...config.annotations import annotations_of
 from ...config.fields import is_model, is_struct, is_struct_value, item_type, members
 from ...config.versioned import Versioned
 from .by_class import by_class
@@ -288,7 +289,7 @@ def _hint_of_default(default: Any) -> Any:
 
 def _hints_one_by_one(function: Any) -> dict[str, Any]:
     found: dict[str, Any] = {}
-    for name, annotation in getattr(function, "__annotations__", {}).items():
+    for name, annotation in annotations_of(function).items():
         holder = type("Holder", (), {"__annotations__": {name: annotation}})
         scope = getattr(function, "__globals__", {})
         try:
