@@ -29,7 +29,7 @@ class Entry:
     on_tape: bool = True
     """Whether it is replayed by itself, not by the call that made it."""
 
-    def below(self, prefix: Target) -> "list[Self]":
+    def below(self, prefix: Target) -> Sequence[Self]:
         """Return the same for a blueprint that now stands at ``prefix``."""
         return [replace(self, target=t) for t in under(prefix, self.target)]
 
@@ -78,7 +78,7 @@ class Edit(Entry):
     has_moved: bool = False
     """Whether what was named by path follows the items already."""
 
-    def below(self, prefix: Target) -> "list[Self]":
+    def below(self, prefix: Target) -> Sequence[Self]:
         """Return the same for a blueprint that now stands at ``prefix``."""
         # Its own tape was moved when it was asked for, and would be moved twice.
         moved = replace(self, has_moved=True)
