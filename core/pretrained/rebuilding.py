@@ -13,7 +13,7 @@ from ..errors import HyperparameterError
 from ..hyperparameters.building import planned
 from ..hyperparameters.declared_class import declared_class
 from ..state.grouping import grouped
-from ..state.modes import on_device
+from ..state.modes import call_on
 from ..state.places import places_of, unwrapped
 from ..state.uninitialized import built
 
@@ -50,8 +50,7 @@ def _skeleton(module: nn.Module, hparams: Mapping[str, Any]) -> nn.Module:
     generator = torch.get_rng_state()
     try:
         try:
-            with on_device("meta"):
-                return build()
+            return call_on("meta", build)
         except Exception:
             # Some constructors need values; parameters that they do not read have none.
             return built(build, None)[0]

@@ -1,48 +1,61 @@
-"""Torch's modes for a block, put back whatever interrupts that."""
+"""Torch's modes for a call or a block, put back whatever interrupts that."""
 
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import AbstractContextManager, contextmanager
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, TypeVar
 
 import torch
 
 from ...config.interrupts import uninterrupted
 
+T = TypeVar("T")
+
 _Mode: TypeAlias = AbstractContextManager[Any, Any]
 
 
-@contextmanager
-def on_device(device: torch.device | str | None) -> Generator[None]:
-    """Let constructors make tensors on ``device``, as ``with torch.device(...)`` does.
-
-    None changes nothing.
-    """
-    if device is None:
-        yield
-        return
-    with in_force(torch.device(device)):
-        yield
+def call_on(device: torch.device | str | None, function: Callable[[], T]) -> T:
+    """Call ``function`` with new tensors on ``device``; None changes nothing."""
+    return function() if device is None else call_under(torch.device(device), function)
 
 
-@contextmanager
-def in_force(mode: _Mode) -> Generator[None]:
-    """Enter a mode of torch, as ``with mode`` does.
+def call_under(mode: _Mode, function: Callable[[], T]) -> T:
+    """Call ``function`` in a mode of torch, which has ended in any case afterwards.
 
-    That one stays in force if Ctrl-C comes at its end, and every later call of torch
-    would pass there: new tensors would be on the meta device.
+    ``with mode`` leaves it in force if Ctrl-C comes at its end: new tensors would be
+    on the meta device from then on. So may a context manager that is a generator: the
+    one that an interrupt abandons is ended when Python frees it, in the middle of a
+    mode that was entered since.
     """
     entered: list[_Mode] = []
     # An interrupt may come in place of either call, and the other is made.
     try:
         try:
-            with uninterrupted():
-                # Entered and noted in one call, so that nothing comes between.
-                entered.extend(map(type(mode).__enter__, (mode,)))
+            _enter(mode, entered)
+            return function()
+        finally:
+            _leave(entered)
+    finally:
+        _leave(entered)
+
+
+@contextmanager
+def in_force(mode: _Mode) -> Generator[None]:
+    """Enter a mode for a block that is no function; see `call_under`."""
+    entered: list[_Mode] = []
+    try:
+        try:
+            _enter(mode, entered)
             yield
         finally:
             _leave(entered)
     finally:
         _leave(entered)
+
+
+def _enter(mode: _Mode, entered: list[_Mode]) -> None:
+    with uninterrupted():
+        # Entered and noted in one call, so that nothing comes between.
+        entered.extend(map(type(mode).__enter__, (mode,)))
 
 
 def _leave(entered: list[_Mode]) -> None:

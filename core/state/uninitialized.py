@@ -14,7 +14,7 @@ from torch import nn
 from ...records.grad_mode import grad_mode_after_errors
 from .build import Build
 from .draws import NotedDraws
-from .modes import in_force, on_device
+from .modes import call_on, call_under
 from .past_python import blanks_guarded
 from .patches import Function, wrap
 from .unfilled import UnfilledParameter, close, note
@@ -65,23 +65,27 @@ def built(
     A module that cannot be built unfilled, or draws numbers whose turn depends on the
     initializers, is built as ever from where the generators stood.
     """
-    with grad_mode_after_errors(), on_device(device or _off_meta()):
-        build = Build()
-        try:
+    with grad_mode_after_errors():
+        return call_on(device or _off_meta(), lambda: _built(factory))
+
+
+def _built(factory: Callable[[], T]) -> tuple[T, Build | None]:
+    build = Build()
+    try:
+        with unfilled_build(build):
+            module = factory()
+        if build.is_out_of_step:
+            # Its draws may all be parameters, which the record replaces as well.
+            build.rewind()
+            build = Build()
+            build.set_aside()
             with unfilled_build(build):
-                module = factory()
-            if build.is_out_of_step:
-                # Its draws may all be parameters, which the record replaces as well.
-                build.rewind()
-                build = Build()
-                build.set_aside()
-                with unfilled_build(build), in_force(NotedDraws(build)):
-                    module = factory()
-            if not build.is_out_of_step:
-                return module, build
-        except Exception:  # building as ever shows whose error it is
-            pass
-        return rebuilt(factory, build), None
+                module = call_under(NotedDraws(build), factory)
+        if not build.is_out_of_step:
+            return module, build
+    except Exception:  # building as ever shows whose error it is
+        pass
+    return rebuilt(factory, build), None
 
 
 def rebuilt(factory: Callable[[], T], build: Build) -> T:

@@ -2,6 +2,8 @@
 # How many modes torch has in force has no public name.
 """Torch's modes: in force in the block, and never after it."""
 
+import gc
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -14,25 +16,37 @@ import burnish
 from burnish.core import from_record, into_record, load_record
 from burnish.core.state.build import Build
 from burnish.core.state.draws import NotedDraws
-from burnish.core.state.modes import in_force, on_device
+from burnish.core.state.modes import call_on, call_under, in_force
 from burnish.records.grad_mode import no_grad
 
 _len_torch_function_stack: Callable[[], int] = torch._C._len_torch_function_stack
 
 
-def build() -> None:
-    with on_device("meta"), no_grad():
+def made_on_meta() -> None:
+    with no_grad():
         made = torch.empty(1)
         assert made.is_meta
         assert not torch.is_grad_enabled()
 
 
+def n_modes_is_one() -> None:
+    assert _len_torch_function_stack() == 1
+
+
+def build() -> None:
+    call_on("meta", made_on_meta)
+
+
 def draw() -> None:
+    call_under(NotedDraws(Build()), n_modes_is_one)
+
+
+def guard() -> None:
     with in_force(NotedDraws(Build())):
-        assert _len_torch_function_stack() == 1
+        n_modes_is_one()
 
 
-@pytest.mark.parametrize("build", [build, draw])
+@pytest.mark.parametrize("build", [build, draw, guard])
 def test_modes_end_with_their_block_wherever_an_exception_comes(
     build: Callable[[], None],
 ) -> None:
@@ -51,10 +65,46 @@ def test_modes_end_with_their_block_wherever_an_exception_comes(
 
 
 def test_none_leaves_the_device_that_is_in_force() -> None:
-    with on_device("meta"), on_device(None):
-        assert torch.empty(1).is_meta
+    tensor = call_on("meta", lambda: call_on(None, lambda: torch.empty(1)))
+
+    assert tensor.is_meta
+    assert not torch.empty(1).is_meta
+
+
+class _Interrupt:
+    """Raises KeyboardInterrupt, as Ctrl-C does, when the n-th mode is entered."""
+
+    def __init__(self, n: int) -> None:
+        self.n = n
+
+    def __call__(self, frame: Any, event: str, arg: Any) -> None:
+        if event == "return" and frame.f_code.co_name in ("__enter__", "_enter"):
+            self.n -= 1
+            if self.n == 0:
+                sys.setprofile(None)
+                raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize("n", range(1, 8))
+def test_no_mode_outlives_an_interrupt_whose_traceback_is_kept(n: int) -> None:
+    caught: list[BaseException] = []
+    sys.setprofile(_Interrupt(n))
+    try:
+        call_on("meta", made_on_meta)
+    except KeyboardInterrupt as error:
+        caught.append(error)  # its frames stay, and with them what it abandoned
+    finally:
+        sys.setprofile(None)
 
     assert not torch.empty(1).is_meta
+
+    def free() -> None:
+        caught.clear()
+        gc.collect()
+
+    call_on("meta", free)
+    assert not torch.empty(1).is_meta
+    assert _len_torch_function_stack() == 0
 
 
 _OUTER: dict[str, Callable[[], Any]] = {
