@@ -48,7 +48,13 @@ class Codec:
         packed = _File(sink)
         with self.writer(packed, level) as file:
             content: Any = _File(StreamSink(file))
-            yield StreamSink(content)
+            try:
+                yield StreamSink(content)
+            except BaseException:
+                # Python may end an interrupted save late, when the file is closed and
+                # its descriptor another file's: the last bytes would go there.
+                packed.is_abandoned = True
+                raise
         if content.written > _FREE + MOST_RATIO * packed.written:
             raise RecordError(
                 f"the file would be over {MOST_RATIO} times shorter than its content, "
@@ -83,12 +89,14 @@ class _File(io.RawIOBase):
     def __init__(self, sink: Sink) -> None:
         self._sink = sink
         self.written = 0
+        self.is_abandoned = False
 
     def writable(self) -> bool:
         return True
 
     def write(self, data: Any) -> int:
-        self._sink.write(data)
+        if not self.is_abandoned:
+            self._sink.write(data)
         length = memoryview(data).nbytes
         self.written += length
         return length
