@@ -53,7 +53,7 @@ def config_of(folder: str) -> dict[str, Any]:
     return tree
 
 
-def test_b11_a_run_folder_holds_all_that_there_is_to_know(
+def test_a_run_folder_holds_all_that_there_is_to_know(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     status = fit.main(
@@ -99,7 +99,7 @@ def test_b11_a_run_folder_holds_all_that_there_is_to_know(
         ("optimizer.module_name=torch.optim.Adm", "Did you mean 'Adam'"),
     ],
 )
-def test_b11_mistakes_end_with_an_error_that_tells_the_cure(
+def test_mistakes_end_with_an_error_that_tells_the_cure(
     wrong: str, told: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert fit.main(words("run", "max_epochs=1", wrong)) == 2
@@ -111,7 +111,7 @@ def test_b11_mistakes_end_with_an_error_that_tells_the_cure(
     assert "Traceback" not in error
 
 
-def test_b11_a_wrong_name_of_the_file_is_told_the_nearest(
+def test_a_wrong_name_of_the_file_is_told_the_nearest(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     assert fit.main(["--config-name", "digit"]) == 2
@@ -120,14 +120,14 @@ def test_b11_a_wrong_name_of_the_file_is_told_the_nearest(
     assert "--config-name is needed" in capsys.readouterr().err
 
 
-def test_b11_the_blueprint_loads_as_it_is() -> None:
+def test_the_blueprint_loads_as_it_is() -> None:
     few = ["max_epochs=1", "limit_train_batches=2", "log_every_n_steps=1"]
 
     assert fit.main(words("run", "--config-name", "config_blueprint", *few)) == 0
     assert config_of("run")["model_config"]["checkpoint"]["save_top_k"] == 3
 
 
-def test_b11_the_config_of_a_run_starts_the_same_run() -> None:
+def test_the_config_of_a_run_starts_the_same_run() -> None:
     assert fit.main(words("first", "max_epochs=1")) == 0
     again = ["--config-path", "first", "--config-name", "config"]
 
@@ -138,7 +138,7 @@ def test_b11_the_config_of_a_run_starts_the_same_run() -> None:
     assert files[0].read_bytes() == files[1].read_bytes()
 
 
-def test_b12_two_way_splits_without_checkpoints_and_logs() -> None:
+def test_two_way_splits_without_checkpoints_and_logs() -> None:
     more = ["data.split=[0.5,0.5]", "checkpoint=null", "logger.kind=none"]
 
     assert fit.main(words("run", "max_epochs=1", *more)) == 0
@@ -146,7 +146,7 @@ def test_b12_two_way_splits_without_checkpoints_and_logs() -> None:
     assert not Path("run/logs").exists()
 
 
-def test_b12_a_run_killed_from_outside_goes_on_to_the_same_bits() -> None:
+def test_a_run_killed_from_outside_goes_on_to_the_same_bits() -> None:
     torch.set_num_threads(1)
     assert fit.main(words("whole", "max_epochs=4", "depth=1")) == 0
     command = words("part", "max_epochs=4", "depth=1", "resume_from_checkpoint=auto")
@@ -198,7 +198,7 @@ def test_a_folder_that_cannot_be_written_is_told(
     assert "taken" in capsys.readouterr().err
 
 
-def test_b13_the_file_that_profile_announces_exists(
+def test_the_file_that_profile_announces_exists(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     assert profile.main(words("run")) == 0

@@ -65,7 +65,7 @@ class Described(Hparams):
     """Below the field."""
 
 
-def test_h7_every_field_stands_on_its_line_with_inherited_docs() -> None:
+def test_every_field_stands_on_its_line_with_inherited_docs() -> None:
     assert (
         describe(Config)
         == """\
@@ -86,7 +86,7 @@ stages: list[Optimizer]
     )
 
 
-def test_h7_a_query_finds_names_that_are_like_it() -> None:
+def test_a_query_finds_names_that_are_like_it() -> None:
     assert "optimizer.lr: float = 0.0001" in describe(Config, "lrr")
     assert describe(Config, "trak").startswith("tracking.track: bool = False")
     assert describe(Config, "optimizer.lr").splitlines()[0].startswith("optimizer.lr:")

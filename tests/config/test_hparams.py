@@ -74,13 +74,13 @@ class Heads(Hparams):
         return self.dim // self.heads
 
 
-def test_a1_building_without_values_gives_the_defaults() -> None:
+def test_building_without_values_gives_the_defaults() -> None:
     hparams = Plain()
 
     assert (hparams.lr, hparams.dim) == (0.001, 128)
 
 
-def test_a2_a_broken_constraint_is_a_value_error_that_names_the_field() -> None:
+def test_a_broken_constraint_is_a_value_error_that_names_the_field() -> None:
     with pytest.raises(ValueError, match="lr"):
         Plain(lr=-1)
     with pytest.raises(ValidationError, match="lr"):
@@ -88,16 +88,16 @@ def test_a2_a_broken_constraint_is_a_value_error_that_names_the_field() -> None:
 
 
 @pytest.mark.parametrize("given", ["3", 3.0])
-def test_a3_text_and_whole_floats_become_ints(given: Any) -> None:
+def test_text_and_whole_floats_become_ints(given: Any) -> None:
     assert Plain(dim=given).dim == 3
 
 
-def test_a3_a_fraction_does_not_become_an_int() -> None:
+def test_a_fraction_does_not_become_an_int() -> None:
     with pytest.raises(ValueError, match="dim"):
         Plain(dim=3.5)  # type: ignore[arg-type]  # the mistake
 
 
-def test_a4_it_is_a_mapping_from_names_to_values() -> None:
+def test_it_is_a_mapping_from_names_to_values() -> None:
     hparams = Plain()
 
     assert list(hparams.items()) == [("lr", 0.001), ("dim", 128)]
@@ -109,7 +109,7 @@ def test_a4_it_is_a_mapping_from_names_to_values() -> None:
     assert hparams != {"lr": 0.001}
 
 
-def test_a5_unknown_names_behave_as_in_any_mapping() -> None:
+def test_unknown_names_behave_as_in_any_mapping() -> None:
     hparams = Plain()
 
     assert "zz" not in hparams
@@ -123,14 +123,14 @@ def test_a5_unknown_names_behave_as_in_any_mapping() -> None:
         hparams["dmi"]
 
 
-def test_a6_an_unknown_field_is_refused_by_name() -> None:
+def test_an_unknown_field_is_refused_by_name() -> None:
     with pytest.raises(ValueError, match="zz"):
         Plain(zz=1)  # type: ignore[call-arg]  # the mistake
     with pytest.raises(ConfigError, match=r"optimizer\.lrr: .*Did you mean 'lr'"):
         Nested.from_dict({"optimizer": {"lrr": 1}})
 
 
-def test_a7_a_bad_assignment_is_refused_and_changes_nothing() -> None:
+def test_a_bad_assignment_is_refused_and_changes_nothing() -> None:
     hparams = Plain()
 
     with pytest.raises(ValueError, match="lr"):
@@ -139,7 +139,7 @@ def test_a7_a_bad_assignment_is_refused_and_changes_nothing() -> None:
     assert hparams.lr == 0.001
 
 
-def test_a8_a_key_selects_a_part_of_a_yaml_file(tmp_path: Path) -> None:
+def test_a_key_selects_a_part_of_a_yaml_file(tmp_path: Path) -> None:
     file = tmp_path / "c.yaml"
     file.write_text("m: {lr: 0.5, dim: 4}\n")
     empty = tmp_path / "empty.yaml"
@@ -153,7 +153,7 @@ def test_a8_a_key_selects_a_part_of_a_yaml_file(tmp_path: Path) -> None:
         Plain.from_yaml(empty, key="zz")
 
 
-def test_a9_omegaconf_is_resolved_and_what_is_missing_is_named() -> None:
+def test_omegaconf_is_resolved_and_what_is_missing_is_named() -> None:
     config = OmegaConf.create({"x": 0.3, "lr": "${x}"})
     nested = OmegaConf.create({"x": 0.3, "m": {"lr": "${x}"}})
     missing = OmegaConf.create({"lr": "???"})
@@ -165,7 +165,7 @@ def test_a9_omegaconf_is_resolved_and_what_is_missing_is_named() -> None:
         Plain.from_config(missing)
 
 
-def test_a10_nested_ones_are_typed_and_survive_a_dump() -> None:
+def test_nested_ones_are_typed_and_survive_a_dump() -> None:
     hparams = Nested.from_dict({"optimizer": {"lr": 1}})
 
     assert isinstance(hparams.optimizer, Plain)
@@ -174,7 +174,7 @@ def test_a10_nested_ones_are_typed_and_survive_a_dump() -> None:
     assert (hparams.name, changed.name) == ("net", "other")
 
 
-def test_a11_defaults_and_choices_of_a_run_hold() -> None:
+def test_defaults_and_choices_of_a_run_hold() -> None:
     run = Run()
 
     assert run.optimizer.module_name == "torch.optim.Adam"
@@ -184,14 +184,14 @@ def test_a11_defaults_and_choices_of_a_run_hold() -> None:
         Run(precision="x")  # type: ignore[arg-type]  # the mistake
 
 
-def test_a12_null_in_yaml_is_none(tmp_path: Path) -> None:
+def test_null_in_yaml_is_none(tmp_path: Path) -> None:
     file = tmp_path / "run.yaml"
     file.write_text("scheduler: null\n")
 
     assert Run.from_yaml(file).scheduler is None
 
 
-def test_a13_an_exponent_without_a_dot_is_a_number_in_yaml(tmp_path: Path) -> None:
+def test_an_exponent_without_a_dot_is_a_number_in_yaml(tmp_path: Path) -> None:
     file = tmp_path / "run.yaml"
     file.write_text("optimizer: {kwargs: {lr: 1e-3}}\n")
 

@@ -81,7 +81,7 @@ def over(*overrides: str) -> Cfg:
         ('extra["a.b=c"]=true', "extra", {"a.b=c": True}),
     ],
 )
-def test_f1_numbers_are_typed_by_the_field(
+def test_numbers_are_typed_by_the_field(
     override: str, attribute: str, expected: object
 ) -> None:
     value = getattr(over(override), attribute)
@@ -91,27 +91,27 @@ def test_f1_numbers_are_typed_by_the_field(
 
 
 @pytest.mark.parametrize("text", ["3.5", "abc"])
-def test_f1_what_is_no_int_is_an_error_with_the_path(text: str) -> None:
+def test_what_is_no_int_is_an_error_with_the_path(text: str) -> None:
     with pytest.raises(ConfigError, match=rf"n: .*integer.*{text}"):
         over(f"n={text}")
 
 
 @pytest.mark.parametrize("text", ["hello world", "a=b", "", '"quoted"', "5", "(x"])
-def test_f2_text_is_taken_verbatim(text: str) -> None:
+def test_text_is_taken_verbatim(text: str) -> None:
     assert over(f"name={text}").name == text
 
 
 @pytest.mark.parametrize("text", ["true", "True", "1", "t", "T"])
-def test_f2_words_for_true(text: str) -> None:
+def test_words_for_true(text: str) -> None:
     assert over(f"flag={text}").flag is True
 
 
 @pytest.mark.parametrize("text", ["false", "False", "0", "f", "F"])
-def test_f2_words_for_false(text: str) -> None:
+def test_words_for_false(text: str) -> None:
     assert over("flag=true", f"flag={text}").flag is False
 
 
-def test_f2_another_word_is_refused_with_the_words_allowed() -> None:
+def test_another_word_is_refused_with_the_words_allowed() -> None:
     with pytest.raises(ConfigError, match=r"flag: expected true, t, 1, .*found 'yes'"):
         over("flag=yes")
 
@@ -136,56 +136,56 @@ def test_f2_another_word_is_refused_with_the_words_allowed() -> None:
         ('os="None"', "os", "None"),
     ],
 )
-def test_f3_containers_and_optionals(
+def test_containers_and_optionals(
     override: str, attribute: str, expected: object
 ) -> None:
     assert getattr(over(override), attribute) == expected
 
 
 @pytest.mark.parametrize(("text", "value"), [("y", "y"), ('"y"', "y"), ("5", 5)])
-def test_f4_literals_with_and_without_quotes(text: str, value: object) -> None:
+def test_literals_with_and_without_quotes(text: str, value: object) -> None:
     assert over(f"lit={text}").lit == value
 
 
-def test_f4_another_literal_is_refused_with_those_allowed() -> None:
+def test_another_literal_is_refused_with_those_allowed() -> None:
     with pytest.raises(ConfigError, match=r"lit: .*'x'.*'y'.*5.*found 'z'"):
         over("lit=z")
 
 
 @pytest.mark.parametrize("text", ["RED", "red", '"red"'])
-def test_f4_enums_by_name_and_by_value(text: str) -> None:
+def test_enums_by_name_and_by_value(text: str) -> None:
     assert over("col=BLUE", f"col={text}").col is Color.RED
     assert loads(Cfg, f"(col: {text})").col is Color.RED
 
 
-def test_f4_an_item_of_the_wrong_type_is_named() -> None:
+def test_an_item_of_the_wrong_type_is_named() -> None:
     with pytest.raises(ConfigError, match=r"xs\[1\]: .*'a'"):
         over('xs=[1,"a"]')
 
 
-def test_f5_an_absent_optional_struct_is_made() -> None:
+def test_an_absent_optional_struct_is_made() -> None:
     assert over("ppo.inner.x=10").ppo == Ppo(Inner(10), 2)
 
 
-def test_f6_an_unknown_field_is_named_with_the_nearest() -> None:
+def test_an_unknown_field_is_named_with_the_nearest() -> None:
     with pytest.raises(ConfigError, match=r"opt\.lrx: .*Did you mean 'lr'"):
         over("opt.lrx=1")
 
 
-def test_f6_all_bad_overrides_are_told_at_once() -> None:
+def test_all_bad_overrides_are_told_at_once() -> None:
     with pytest.raises(ConfigError) as told:
         over("opt.nope=1", "zz=2", "n=abc", "flag=yes")
 
     assert [p.path for p in told.value.problems] == ["opt.nope", "zz", "flag", "n"]
 
 
-def test_f6_an_override_without_a_value_says_the_form() -> None:
+def test_an_override_without_a_value_says_the_form() -> None:
     with pytest.raises(ConfigError, match=r"'opt\.lr'.*field\.name=value"):
         over("opt.lr")
 
 
 @pytest.mark.parametrize("override", ["=1", "a..b=1", ".a=1", "a.=1", "a[x]=1"])
-def test_f6_a_malformed_path_is_quoted(override: str) -> None:
+def test_a_malformed_path_is_quoted(override: str) -> None:
     with pytest.raises(ConfigError, match="path"):
         over(override)
 
@@ -194,21 +194,21 @@ def test_f6_a_malformed_path_is_quoted(override: str) -> None:
     ("override", "path"),
     [("layers.5.lr=1", r"layers\[5\]"), ("xs.a=1", r"xs\.a"), ("n.a=1", r"n\.a")],
 )
-def test_f6_a_path_to_nowhere_is_named(override: str, path: str) -> None:
+def test_a_path_to_nowhere_is_named(override: str, path: str) -> None:
     with pytest.raises(ConfigError, match=path):
         over(override)
 
 
-def test_f7_a_missing_leaf_is_named_with_its_whole_path() -> None:
+def test_a_missing_leaf_is_named_with_its_whole_path() -> None:
     with pytest.raises(ConfigError, match=r"inner\.a: missing"):
         loads(Outer, "()")
 
 
-def test_f7_a_nested_struct_without_default_is_built_from_its_own() -> None:
+def test_a_nested_struct_without_default_is_built_from_its_own() -> None:
     assert loads(Outer, "(inner: (a: 1))") == Outer(Required(1, Opt()))
 
 
-def test_f7_unknown_fields_are_refused_or_ignored_at_any_depth() -> None:
+def test_unknown_fields_are_refused_or_ignored_at_any_depth() -> None:
     text = "(zz: 1, inner: (a: 1, opt: (lr: 1, q: 2)))"
 
     with pytest.raises(ConfigError) as told:
@@ -222,12 +222,12 @@ def test_f7_unknown_fields_are_refused_or_ignored_at_any_depth() -> None:
 @pytest.mark.parametrize(
     "text", ["Cfg(n: 4)", "Other(n: 4)", "(n: 4,)", "// c\n(n: 4)"]
 )
-def test_f8_names_of_structs_and_comments_do_not_matter(text: str) -> None:
+def test_names_of_structs_and_comments_do_not_matter(text: str) -> None:
     assert loads(Cfg, text).n == 4
 
 
 @pytest.mark.parametrize("text", ["(opt: ())", "(opt: Opt)", "(opt: Opt())", "()", ""])
-def test_f8_an_empty_struct_is_all_defaults(text: str) -> None:
+def test_an_empty_struct_is_all_defaults(text: str) -> None:
     assert loads(Cfg, text).opt == Opt()
 
 
@@ -253,7 +253,7 @@ FULL = Cfg(
 
 @pytest.mark.parametrize("format", ["json", "yaml", "ron"])
 @pytest.mark.parametrize("elide", [True, False])
-def test_f9_loading_what_was_dumped_is_the_identity(format: str, elide: bool) -> None:
+def test_loading_what_was_dumped_is_the_identity(format: str, elide: bool) -> None:
     again = loads(Cfg, dumps(FULL, format, elide_defaults=elide), format)
 
     assert again == FULL
@@ -261,7 +261,7 @@ def test_f9_loading_what_was_dumped_is_the_identity(format: str, elide: bool) ->
 
 
 @pytest.mark.parametrize("format", ["json", "yaml", "ron"])
-def test_f9_nan_and_a_tuple_of_one_survive(format: str) -> None:
+def test_nan_and_a_tuple_of_one_survive(format: str) -> None:
     @dataclass
     class One:
         t: tuple[float]
@@ -273,13 +273,13 @@ def test_f9_nan_and_a_tuple_of_one_survive(format: str) -> None:
     assert again.u == (1,)
 
 
-def test_f10_defaults_are_left_out_on_demand() -> None:
+def test_defaults_are_left_out_on_demand() -> None:
     assert dumps(Cfg(Opt()), elide_defaults=True) == "Cfg()"
     text = dumps(Cfg(Opt(bs=1)), elide_defaults=True)
     assert text == "Cfg(\n    opt: Opt(\n        bs: 1,\n    ),\n)"
 
 
-def test_f11_postponed_annotations_and_new_spellings_work(tmp_path: Path) -> None:
+def test_postponed_annotations_and_new_spellings_work(tmp_path: Path) -> None:
     file = tmp_path / "postponed.py"
     file.write_text(
         "from __future__ import annotations\n"
@@ -295,7 +295,7 @@ def test_f11_postponed_annotations_and_new_spellings_work(tmp_path: Path) -> Non
     assert load(late, None, ["inner.x=3", "xs=[1]"]).inner.x == 3
 
 
-def test_f11_a_type_that_no_file_can_hold_is_an_error() -> None:
+def test_a_type_that_no_file_can_hold_is_an_error() -> None:
     class Handle:
         pass
 

@@ -34,7 +34,7 @@ from burnish.config.ron import Struct, read, write
         ('a"\\\n\x01é', '"a\\"\\\\\\n\\u{1}é"'),
     ],
 )
-def test_r1_the_writer_writes_what_ron_writers_write(tree: Any, text: str) -> None:
+def test_the_writer_writes_what_ron_writers_write(tree: Any, text: str) -> None:
     assert write(tree) == text
 
 
@@ -56,7 +56,7 @@ def test_r1_the_writer_writes_what_ron_writers_write(tree: Any, text: str) -> No
         ("/* c */ 1 /* d */", 1),
     ],
 )
-def test_r2_the_reader_reads_the_common_forms(text: str, tree: Any) -> None:
+def test_the_reader_reads_the_common_forms(text: str, tree: Any) -> None:
     found = read(text)
 
     assert found == tree
@@ -90,11 +90,11 @@ def test_r2_the_reader_reads_the_common_forms(text: str, tree: Any) -> None:
         ("(true: 1, None: 2)", {"true": 1, "None": 2}),
     ],
 )
-def test_r3_the_reader_reads_the_rare_forms(text: str, tree: Any) -> None:
+def test_the_reader_reads_the_rare_forms(text: str, tree: Any) -> None:
     assert read(text) == tree
 
 
-def test_r3_nan_is_a_float() -> None:
+def test_nan_is_a_float() -> None:
     assert math.isnan(read("NaN"))
 
 
@@ -120,7 +120,7 @@ def test_r3_nan_is_a_float() -> None:
         ("#![enable(magic)] 1", 1, 1),
     ],
 )
-def test_r4_an_error_has_line_and_column(text: str, line: int, column: int) -> None:
+def test_an_error_has_line_and_column(text: str, line: int, column: int) -> None:
     with pytest.raises(
         ConfigSyntaxError, match=f"line {line}, column {column}"
     ) as told:
@@ -130,12 +130,12 @@ def test_r4_an_error_has_line_and_column(text: str, line: int, column: int) -> N
 
 
 @pytest.mark.parametrize("start", ["[", "(", "{1:", "A(x:", "Some("])
-def test_r4_deep_nesting_is_an_error_not_a_crash(start: str) -> None:
+def test_deep_nesting_is_an_error_not_a_crash(start: str) -> None:
     with pytest.raises(ConfigSyntaxError, match="128 levels"):
         read(start * 5000)
 
 
-def test_r4_writing_what_holds_itself_is_an_error() -> None:
+def test_writing_what_holds_itself_is_an_error() -> None:
     circle: list[Any] = []
     circle.append(circle)
 
@@ -143,7 +143,7 @@ def test_r4_writing_what_holds_itself_is_an_error() -> None:
         write(circle)
 
 
-def test_r4_a_megabyte_is_read_soon() -> None:
+def test_a_megabyte_is_read_soon() -> None:
     item = '(lr: 0.123, name: "abc", xs: [1, 2, 3])'
     text = f"[{','.join([item] * 26_000)}]"
     start = time.process_time()
@@ -157,7 +157,7 @@ def test_r4_a_megabyte_is_read_soon() -> None:
 
 @settings(max_examples=300, deadline=None)
 @given(st.text())
-def test_r4_any_text_is_read_or_refused(text: str) -> None:
+def test_any_text_is_read_or_refused(text: str) -> None:
     refused: ConfigSyntaxError | None = None
     try:
         read(text)
@@ -190,7 +190,7 @@ trees = st.recursive(
 
 @settings(max_examples=300, deadline=None)
 @given(trees)
-def test_r5_reading_what_was_written_gives_it_back(tree: Any) -> None:
+def test_reading_what_was_written_gives_it_back(tree: Any) -> None:
     again = read(write(tree))
 
     assert again == tree

@@ -51,24 +51,24 @@ LIN = "step: 1.0@0 lin 0.1@1000"
     ("x", "y"),
     [(-5, 1.0), (0, 1.0), (25, 0.9775), (500, 0.55), (1000, 0.1), (2000, 0.1)],
 )
-def test_i1_linear_is_the_default_join_and_ends_are_held(x: float, y: float) -> None:
+def test_linear_is_the_default_join_and_ends_are_held(x: float, y: float) -> None:
     assert Schedule.parse(LIN)(x) == pytest.approx(y)
     assert Schedule.parse("step: 1.0@0 0.1@1000")(x) == pytest.approx(y)
 
 
 @pytest.mark.parametrize(("x", "y"), [(25, 0.85355), (50, 0.5), (100, 0), (150, 0)])
-def test_i2_cosine(x: float, y: float) -> None:
+def test_cosine(x: float, y: float) -> None:
     schedule = Schedule.parse("step: 1.0@0 cos 0.0@100")
 
     assert schedule(x) == pytest.approx(y, abs=1e-5)
 
 
 @pytest.mark.parametrize(("x", "y"), [(99, 0.1), (100, 0.0), (150, 0.0)])
-def test_i3_a_step_reaches_its_last_value(x: float, y: float) -> None:
+def test_a_step_reaches_its_last_value(x: float, y: float) -> None:
     assert Schedule.parse("step: 0.1@0 step 0.0@100")(x) == y
 
 
-def test_i3_one_point_is_a_constant() -> None:
+def test_one_point_is_a_constant() -> None:
     schedule = Schedule.parse("step: 1@0")
 
     assert schedule(-1) == schedule(7) == 1.0
@@ -104,7 +104,7 @@ def test_a_join_stays_in_force_for_the_points_that_follow() -> None:
         ("step: @0", "not a point"),
     ],
 )
-def test_i3_bad_text_is_quoted_with_the_reason(text: str, why: str) -> None:
+def test_bad_text_is_quoted_with_the_reason(text: str, why: str) -> None:
     with pytest.raises(ValueError, match=why) as told:
         Schedule.parse(text)
     with pytest.raises(ConfigError, match=why) as in_config:
@@ -114,21 +114,21 @@ def test_i3_bad_text_is_quoted_with_the_reason(text: str, why: str) -> None:
     assert in_config.value.problems[0].path == "lr"
 
 
-def test_i3_a_state_without_the_key_is_told_which() -> None:
+def test_a_state_without_the_key_is_told_which() -> None:
     config = loads(Leaf, '(lr: "stepp: 1@0 0@9")')
 
     with pytest.raises(ValueError, match=r"stepp: 1@0 0@9.*Did you mean 'step'"):
         at(config, State())
 
 
-def test_i4_an_int_is_cut_off_and_stays_an_int() -> None:
+def test_an_int_is_cut_off_and_stays_an_int() -> None:
     config = at(loads(Leaf, '(n: "step: 10@0 lin 0@100")'), State(55))
 
     assert config.n == 4
     assert isinstance(config.n, int)
 
 
-def test_i4_schedules_work_at_any_depth_and_in_containers() -> None:
+def test_schedules_work_at_any_depth_and_in_containers() -> None:
     text = f"""(middle: (leaf: (lr: "{LIN}")), xs: [1, "{LIN}"], maybe: "{LIN}",
         leaves: [(lr: "{LIN}"), ()], by_name: {{"a": "{LIN}"}})"""
     config = loads(Deep, text)
@@ -143,7 +143,7 @@ def test_i4_schedules_work_at_any_depth_and_in_containers() -> None:
     assert later.maybe == 0
 
 
-def test_i5_an_override_gives_a_schedule_and_takes_it_away() -> None:
+def test_an_override_gives_a_schedule_and_takes_it_away() -> None:
     scheduled = load(Leaf, None, [f"lr={LIN}"])
     constant = loads(Leaf, dumps(scheduled), overrides=["lr=0.5"])
 
@@ -153,7 +153,7 @@ def test_i5_an_override_gives_a_schedule_and_takes_it_away() -> None:
 
 
 @pytest.mark.parametrize("format", ["json", "yaml", "ron"])
-def test_i6_a_dump_keeps_the_text_and_a_resumed_run_goes_on(format: str) -> None:
+def test_a_dump_keeps_the_text_and_a_resumed_run_goes_on(format: str) -> None:
     text = "step: 0.1@0 0.0@100"
     running = at(load(Leaf, None, [f"lr={text}"]), State(50))
 
@@ -163,7 +163,7 @@ def test_i6_a_dump_keeps_the_text_and_a_resumed_run_goes_on(format: str) -> None
     assert at(again, State(50)).lr == pytest.approx(0.05)
 
 
-def test_i7_frozen_configs_are_evaluated_into_new_ones() -> None:
+def test_frozen_configs_are_evaluated_into_new_ones() -> None:
     config = Frozen(lr=LIN)  # type: ignore[arg-type]  # a schedule's text
 
     later = at(config, {"step": 1000})
@@ -173,13 +173,13 @@ def test_i7_frozen_configs_are_evaluated_into_new_ones() -> None:
     assert later.dumps() == config.dumps()
 
 
-def test_i7_the_key_may_be_a_path_into_the_state() -> None:
+def test_the_key_may_be_a_path_into_the_state() -> None:
     config = load(Leaf, None, ["lr=progress.epoch: 1@0 0@10"])
 
     assert at(config, State(progress={"epoch": 5})).lr == 0.5
 
 
-def test_i7_text_with_an_at_sign_in_a_text_field_is_text() -> None:
+def test_text_with_an_at_sign_in_a_text_field_is_text() -> None:
     config = loads(Deep, '(name: "me: a@b", either: "x: 1@0")')
 
     assert (config.name, config.either) == ("me: a@b", "x: 1@0")

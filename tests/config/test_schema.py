@@ -125,7 +125,7 @@ TABLE: list[tuple[str, Any, Any, Severity, str, Any, Any]] = [
     [row[1:] for row in TABLE],
     ids=[row[0] for row in TABLE],
 )
-def test_h1_each_change_of_type_has_its_severity_and_its_rule(
+def test_each_change_of_type_has_its_severity_and_its_rule(
     old: Any, new: Any, severity: Severity, rule: str, before: Any, after: Any
 ) -> None:
     old_class, new_class = struct(("x", old)), struct(("x", new))
@@ -141,7 +141,7 @@ def test_h1_each_change_of_type_has_its_severity_and_its_rule(
         assert loads(newer, dumps(old_class(x=before))).x == after
 
 
-def test_h1_an_added_field_with_a_default_is_info() -> None:
+def test_an_added_field_with_a_default_is_info() -> None:
     checker = check(struct(("a", int)), struct(("a", int), ("b", int, 1)))
 
     assert [str(c) for c in checker.changes] == ["new field with default value: b"]
@@ -151,7 +151,7 @@ def test_h1_an_added_field_with_a_default_is_info() -> None:
 @pytest.mark.parametrize(
     ("kind", "default"), [(int | None, None), (list[int], []), (dict[str, int], {})]
 )
-def test_h1_an_added_optional_or_container_has_an_obvious_default(
+def test_an_added_optional_or_container_has_an_obvious_default(
     kind: Any, default: Any
 ) -> None:
     checker = check(struct(("a", int)), struct(("a", int), ("b", kind)))
@@ -162,21 +162,21 @@ def test_h1_an_added_optional_or_container_has_an_obvious_default(
     )
 
 
-def test_h1_an_added_field_without_default_is_an_error() -> None:
+def test_an_added_field_without_default_is_an_error() -> None:
     checker = check(struct(("a", int)), struct(("a", int), ("b", int)))
 
     assert checker.severity() == ERROR
     assert "write rules by hand for:\n    b" in checker.report()
 
 
-def test_h1_a_removed_field_is_deleted() -> None:
+def test_a_removed_field_is_deleted() -> None:
     checker = check(struct(("a", int), ("zzz", str)), struct(("a", int)))
 
     assert repr(checker.proposed_fixes) == "[DeleteField(field=('zzz',))]"
     assert checker.severity() == WARN
 
 
-def test_h1_a_renamed_field_needs_the_same_default() -> None:
+def test_a_renamed_field_needs_the_same_default() -> None:
     same = check(struct(("lr", float, 0.1)), struct(("learning_rate", float, 0.1)))
     other = check(struct(("lr", float, 0.1)), struct(("learning_rate", float, 0.2)))
 
@@ -184,7 +184,7 @@ def test_h1_a_renamed_field_needs_the_same_default() -> None:
     assert [type(c).__name__ for c in other.changes] == ["FieldAdded", "FieldRemoved"]
 
 
-def test_h1_changes_of_defaults() -> None:
+def test_changes_of_defaults() -> None:
     changed = check(struct(("a", int, 1)), struct(("a", int, 2)))
     removed = check(struct(("a", int, 1)), struct(("a", int)))
     added = check(struct(("a", int)), struct(("a", int, 1)))
@@ -196,20 +196,20 @@ def test_h1_changes_of_defaults() -> None:
     assert added.changes == []
 
 
-def test_h1_a_renamed_variant_shows_both_names() -> None:
+def test_a_renamed_variant_shows_both_names() -> None:
     report = check(struct(("x", Old)), struct(("x", Renamed))).report()
 
     assert "variant COINRUN of Renamed renamed to CR" in report
     assert "variant MINER of Renamed added" in report
 
 
-def test_h1_nan_is_no_changed_default() -> None:
+def test_nan_is_no_changed_default() -> None:
     cls = struct(("a", float, math.nan))
 
     assert check(cls, cls).changes == []
 
 
-def test_h2_the_report_of_a_rename() -> None:
+def test_the_report_of_a_rename() -> None:
     old = struct(("lr", float), ("batch_size", int, 512))
     new = struct(("learning_rate", float), ("batch_size", int, 512))
 
@@ -246,7 +246,7 @@ def cli(cls: Any, *words: object) -> int:
     return ended.value.code
 
 
-def test_h3_checking_and_upgrading_before_and_after_the_fix(
+def test_checking_and_upgrading_before_and_after_the_fix(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     file = tmp_path / "config-schema.ron"
@@ -263,14 +263,14 @@ def test_h3_checking_and_upgrading_before_and_after_the_fix(
     assert load_schema(file) == schema_of(FIXED)
 
 
-def test_h3_no_command_is_usage_with_status_two(
+def test_no_command_is_usage_with_status_two(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     assert cli(OLD) == 2
     assert "upgrade-config" in capsys.readouterr().err
 
 
-def test_h3_a_missing_or_foreign_schema_file_is_an_error_not_a_traceback(
+def test_a_missing_or_foreign_schema_file_is_an_error_not_a_traceback(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     file = tmp_path / "s.ron"
@@ -309,7 +309,7 @@ class Everything(Hparams):
     t: tuple[int, ...] = ()
 
 
-def test_h4_a_dumped_schema_is_compatible_with_its_class(tmp_path: Path) -> None:
+def test_a_dumped_schema_is_compatible_with_its_class(tmp_path: Path) -> None:
     file = tmp_path / "s.ron"
 
     dump_schema(Everything, file)
@@ -319,7 +319,7 @@ def test_h4_a_dumped_schema_is_compatible_with_its_class(tmp_path: Path) -> None
     assert (checker.changes, checker.compatible) == ([], True)
 
 
-def test_h5_old_configs_are_rewritten(
+def test_old_configs_are_rewritten(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     file = tmp_path / "a.ron"
@@ -344,7 +344,7 @@ def test_h5_old_configs_are_rewritten(
     assert "batch_size: 512" in other.read_text()
 
 
-def test_h5_a_bad_file_does_not_keep_the_others_from_being_rewritten(
+def test_a_bad_file_does_not_keep_the_others_from_being_rewritten(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     bad, good = tmp_path / "bad.ron", tmp_path / "good.json"
@@ -405,7 +405,7 @@ CASES = [
 
 @pytest.mark.parametrize(("old", "new", "values"), CASES)
 @pytest.mark.parametrize("elide", [False, True])
-def test_h6_proposed_rules_pasted_back_make_old_files_load(
+def test_proposed_rules_pasted_back_make_old_files_load(
     old: Any, new: Any, values: dict[str, Any], elide: bool
 ) -> None:
     proposed = check(old, new).proposed_fixes
@@ -439,7 +439,7 @@ def names_of_rules() -> dict[str, Any]:
     return {name: getattr(burnish.config, name) for name in burnish.config.__all__}
 
 
-def test_h6_old_values_and_old_defaults_arrive() -> None:
+def test_old_values_and_old_defaults_arrive() -> None:
     v3 = new_version(V3, {0: check(V2, V3).proposed_fixes})
 
     loaded = loads(v3, "(steps: 1, learning_rate: 0.5, batch_size: 2)")
@@ -447,7 +447,7 @@ def test_h6_old_values_and_old_defaults_arrive() -> None:
     assert (loaded.lr, loaded.optimizer) == (0.5, "sgd")
 
 
-def test_h6_moves_into_a_struct_of_the_same_name_and_back() -> None:
+def test_moves_into_a_struct_of_the_same_name_and_back() -> None:
     moves = [
         "FieldRenamed",
         "FieldRenamed",

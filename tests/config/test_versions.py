@@ -104,7 +104,7 @@ def with_rules(cls: type, *rules: RewriteRule) -> Any:
 
 
 @pytest.mark.parametrize("cls", [Config, AsHparams])
-def test_g1_an_old_name_loads_and_the_dump_begins_with_the_version(cls: Any) -> None:
+def test_an_old_name_loads_and_the_dump_begins_with_the_version(cls: Any) -> None:
     config = loads(cls, "(version: 0, lr: 0.5)")
 
     assert config.step_size == 0.5
@@ -114,7 +114,7 @@ def test_g1_an_old_name_loads_and_the_dump_begins_with_the_version(cls: Any) -> 
 
 
 @pytest.mark.parametrize("format", ["json", "yaml", "ron"])
-def test_g1_every_format_keeps_the_version(format: str) -> None:
+def test_every_format_keeps_the_version(format: str) -> None:
     config = Config(0.5)
 
     assert "version" in dumps(config, format)
@@ -129,16 +129,16 @@ def test_g1_every_format_keeps_the_version(format: str) -> None:
         "(version: 2, step_size: 0.5)",
     ],
 )
-def test_g2_every_version_of_a_chain_loads_equal(text: str) -> None:
+def test_every_version_of_a_chain_loads_equal(text: str) -> None:
     assert loads(Config, text) == Config(0.5)
 
 
-def test_g3_no_version_is_version_zero() -> None:
+def test_no_version_is_version_zero() -> None:
     assert loads(Config, "(lr: 0.5)") == Config(0.5)
     assert AsHparams.from_dict({"lr": 0.5}) == AsHparams(step_size=0.5)
 
 
-def test_g4_a_newer_file_is_refused_with_both_versions() -> None:
+def test_a_newer_file_is_refused_with_both_versions() -> None:
     with pytest.raises(
         ConfigVersionError, match=r"version: .*version 3.*Config is at 2"
     ):
@@ -146,12 +146,12 @@ def test_g4_a_newer_file_is_refused_with_both_versions() -> None:
 
 
 @pytest.mark.parametrize("version", ["-1", "1.5", '"1"', "true", "None"])
-def test_g4_what_is_no_version_is_refused(version: str) -> None:
+def test_what_is_no_version_is_refused(version: str) -> None:
     with pytest.raises(ConfigVersionError, match="version"):
         loads(Config, f"(version: {version})")
 
 
-def test_g5_an_override_of_the_new_name_wins_over_the_old_file() -> None:
+def test_an_override_of_the_new_name_wins_over_the_old_file() -> None:
     config = loads(Config, "(lr: 0.5)", overrides=["step_size=0.75"])
 
     assert config == Config(0.75)
@@ -162,7 +162,7 @@ class OneNumber:
     n: int = 2
 
 
-def test_g6_a_changed_default_stays_old_in_old_files() -> None:
+def test_a_changed_default_stays_old_in_old_files() -> None:
     cls = with_rules(OneNumber, ChangeDefault("n", 1, 2))
 
     assert loads(cls, "()").n == 1
@@ -193,19 +193,19 @@ class OtherNet:
 CHANGED = ChangeDefault("vf.nlayer", 1, 2)
 
 
-def test_g6_an_absent_optional_struct_stays_absent() -> None:
+def test_an_absent_optional_struct_stays_absent() -> None:
     assert loads(with_rules(OptionalNet, CHANGED), "()").vf is None
     assert loads(with_rules(OptionalNet, CHANGED), "(vf: None)").vf is None
 
 
 @pytest.mark.parametrize("cls", [OptionalNet, RequiredNet, DefaultNet, OtherNet])
-def test_g6_a_present_struct_gets_the_old_default(cls: type) -> None:
+def test_a_present_struct_gets_the_old_default(cls: type) -> None:
     config = loads(with_rules(cls, CHANGED), "(vf: (dmodel: 32))")
 
     assert config.vf == Net(dmodel=32, nlayer=1)
 
 
-def test_g6_a_struct_that_is_built_anyway_is_as_it_was() -> None:
+def test_a_struct_that_is_built_anyway_is_as_it_was() -> None:
     assert loads(with_rules(RequiredNet, CHANGED), "()").vf == Net(64, 1)
     assert loads(with_rules(DefaultNet, CHANGED), "()").vf == Net(64, 1)
     assert loads(with_rules(OtherNet, CHANGED), "()").vf == Net(7, 9)
@@ -217,32 +217,32 @@ class Choice:
     n: int = 0
 
 
-def test_g7_added_defaults_fill_only_what_is_absent() -> None:
+def test_added_defaults_fill_only_what_is_absent() -> None:
     cls = with_rules(Choice, AddDefault("n", 5))
 
     assert (loads(cls, "()").n, loads(cls, "(n: 1)").n) == (5, 1)
 
 
-def test_g7_deleted_fields_are_dropped() -> None:
+def test_deleted_fields_are_dropped() -> None:
     cls = with_rules(Choice, DeleteField("gone"), DeleteField("also.gone"))
 
     assert loads(cls, "(gone: [1], n: 1)").n == 1
 
 
-def test_g7_values_are_mapped_only_if_present() -> None:
+def test_values_are_mapped_only_if_present() -> None:
     cls = with_rules(Choice, MapFieldValue("n", lambda n: n * 10))
 
     assert (loads(cls, "()").n, loads(cls, "(n: 3)").n) == (0, 30)
 
 
-def test_g7_a_mapping_that_fails_names_the_value() -> None:
+def test_a_mapping_that_fails_names_the_value() -> None:
     cls = with_rules(Choice, MapFieldValue("n", lambda n: 1 // n))
 
     with pytest.raises(ConfigError, match=r"n: 0 could not be mapped"):
         loads(cls, "(n: 0)")
 
 
-def test_g7_a_value_that_is_not_allowed_any_more_lists_those_that_are() -> None:
+def test_a_value_that_is_not_allowed_any_more_lists_those_that_are() -> None:
     cls = with_rules(Choice, CheckValue("mode", ["a", "b"]))
 
     assert loads(cls, "(mode: b)").mode == "b"
@@ -250,7 +250,7 @@ def test_g7_a_value_that_is_not_allowed_any_more_lists_those_that_are() -> None:
         loads(cls, "(mode: c)")
 
 
-def test_g7_rejected_values_are_refused_and_the_others_kept() -> None:
+def test_rejected_values_are_refused_and_the_others_kept() -> None:
     cls = with_rules(Choice, RejectValues("mode", {"c"}))
 
     assert loads(cls, "(mode: b)").mode == "b"
@@ -275,7 +275,7 @@ class Grouped:
     optimizer: Part = field(default_factory=Part)
 
 
-def test_g8_fields_move_into_a_struct_and_back_out() -> None:
+def test_fields_move_into_a_struct_and_back_out() -> None:
     into = with_rules(
         Grouped,
         RenameField("optimizer", "optimizer.optimizer"),
@@ -294,14 +294,14 @@ def test_g8_fields_move_into_a_struct_and_back_out() -> None:
     assert (flat.lr, flat.optimizer) == (0.5, "sgd")
 
 
-def test_g8_a_move_onto_a_value_is_refused() -> None:
+def test_a_move_onto_a_value_is_refused() -> None:
     cls = with_rules(Flat, RenameField("rate", "lr"))
 
     with pytest.raises(ConfigError, match=r"lr: stands there already \(0\.5\)"):
         loads(cls, "(rate: 0.1, lr: 0.5)")
 
 
-def test_g8_a_move_into_a_union_chooses_its_class() -> None:
+def test_a_move_into_a_union_chooses_its_class() -> None:
     @dataclass
     class Sgd:
         momentum: float = 0.0
@@ -319,7 +319,7 @@ def test_g8_a_move_into_a_union_chooses_its_class() -> None:
     assert loads(cls, "(beta: 0.5)").optim == Adam(0.5)
 
 
-def test_g9_rules_for_the_current_version_are_an_error() -> None:
+def test_rules_for_the_current_version_are_an_error() -> None:
     @dataclass
     class Wrong(Versioned):
         @classmethod
@@ -341,7 +341,7 @@ class Lists:
 
 
 @pytest.mark.parametrize("item", ["*", "[]"])
-def test_g9_rules_reach_into_lists_and_dicts(item: str) -> None:
+def test_rules_reach_into_lists_and_dicts(item: str) -> None:
     cls = with_rules(
         Lists,
         RenameField(("layers", item, "rate"), ("layers", item, "lr")),
@@ -358,7 +358,7 @@ def test_g9_rules_reach_into_lists_and_dicts(item: str) -> None:
     assert config.by_name == {"a": Part(2.0)}
 
 
-def test_g10_nested_versions_upgrade_on_their_own() -> None:
+def test_nested_versions_upgrade_on_their_own() -> None:
     text = """(version: 2, nested: (width: 5),
         inners: [(width: 6), (version: 1, size: 7)], by_name: {"a": (width: 8)},
         maybe: (version: 0, width: 9))"""
@@ -371,7 +371,7 @@ def test_g10_nested_versions_upgrade_on_their_own() -> None:
     assert loads(Outer, dumps(outer)) == outer
 
 
-def test_g10_an_error_in_a_nested_version_has_its_path() -> None:
+def test_an_error_in_a_nested_version_has_its_path() -> None:
     with pytest.raises(
         ConfigVersionError, match=r"inners\[0\]\.version.*Inner is at 1"
     ):

@@ -103,7 +103,7 @@ def in_groups(net: Net) -> list[dict[str, Any]]:
     return [{"params": [weight]}, {"params": [bias], "lr": 0.5}]
 
 
-def test_j1_one_folder_with_config_state_and_a_file_per_object(tmp_path: Path) -> None:
+def test_one_folder_with_config_state_and_a_file_per_object(tmp_path: Path) -> None:
     run = load(tmp_path)
 
     advance(run, 50)
@@ -115,7 +115,7 @@ def test_j1_one_folder_with_config_state_and_a_file_per_object(tmp_path: Path) -
     assert os.listdir(tmp_path) == ["latest-step000000000060"]
 
 
-def test_j1_older_ones_are_kept_without_latest_in_their_names(tmp_path: Path) -> None:
+def test_older_ones_are_kept_without_latest_in_their_names(tmp_path: Path) -> None:
     run = load(tmp_path, keep_last=2)
 
     for step in (1, 2, 3):
@@ -127,7 +127,7 @@ def test_j1_older_ones_are_kept_without_latest_in_their_names(tmp_path: Path) ->
     ]
 
 
-def test_j2_step_twice_at_one_key_keeps_the_checkpoint(tmp_path: Path) -> None:
+def test_step_twice_at_one_key_keeps_the_checkpoint(tmp_path: Path) -> None:
     run = load(tmp_path)
     advance(run, 5)
     run.state.seen = [1]
@@ -140,7 +140,7 @@ def test_j2_step_twice_at_one_key_keeps_the_checkpoint(tmp_path: Path) -> None:
     assert load(tmp_path).state.step == 6
 
 
-def test_j3_a_new_manager_continues_without_the_initial_state(tmp_path: Path) -> None:
+def test_a_new_manager_continues_without_the_initial_state(tmp_path: Path) -> None:
     run = load(tmp_path, overrides=["width=3", "mode=exact"])
     train(run.state, 2)
     advance(run, 60)
@@ -155,7 +155,7 @@ def test_j3_a_new_manager_continues_without_the_initial_state(tmp_path: Path) ->
     assert again.state.mode is Mode.EXACT
 
 
-def test_j4_lazy_fields_are_read_when_touched(
+def test_lazy_fields_are_read_when_touched(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run = HyperState.load(Config, LazyState, begin_lazy, checkpoint_dir=tmp_path)
@@ -184,7 +184,7 @@ def test_j4_lazy_fields_are_read_when_touched(
     assert again.state.step == 1
 
 
-def test_j4_what_was_never_touched_is_carried_into_new_checkpoints(
+def test_what_was_never_touched_is_carried_into_new_checkpoints(
     tmp_path: Path,
 ) -> None:
     run = HyperState.load(Config, LazyState, begin_lazy, checkpoint_dir=tmp_path)
@@ -200,7 +200,7 @@ def test_j4_what_was_never_touched_is_carried_into_new_checkpoints(
     assert weights(last.state.other) == expected
 
 
-def test_j4_a_module_trained_through_its_optimizer_is_not_stale(
+def test_a_module_trained_through_its_optimizer_is_not_stale(
     tmp_path: Path,
 ) -> None:
     @dataclass
@@ -227,7 +227,7 @@ def test_j4_a_module_trained_through_its_optimizer_is_not_stale(
     assert weights(last.state.net) == pytest.approx([w - 1 for w in before])
 
 
-def test_j5_objects_in_lists_and_dicts_and_odd_tensors_come_back(
+def test_objects_in_lists_and_dicts_and_odd_tensors_come_back(
     tmp_path: Path,
 ) -> None:
     @dataclass
@@ -269,7 +269,7 @@ def test_j5_objects_in_lists_and_dicts_and_odd_tensors_come_back(
     assert again.table == {"x": [1, 2]}
 
 
-def test_j6_a_checkpoint_as_initial_path_stays_as_it_is(tmp_path: Path) -> None:
+def test_a_checkpoint_as_initial_path_stays_as_it_is(tmp_path: Path) -> None:
     run = load(tmp_path / "first")
     advance(run, 7)
     source = tmp_path / "first/latest-step000000000007"
@@ -284,7 +284,7 @@ def test_j6_a_checkpoint_as_initial_path_stays_as_it_is(tmp_path: Path) -> None:
     assert {f.name: f.read_bytes() for f in source.iterdir()} == before
 
 
-def test_j7_overrides_hold_on_resume(tmp_path: Path) -> None:
+def test_overrides_hold_on_resume(tmp_path: Path) -> None:
     advance(load(tmp_path), 1)
 
     again = load(tmp_path, overrides=["optim.n_warm=5"])
@@ -385,7 +385,7 @@ def test_layers_that_were_frozen_are_frozen_when_the_run_is_resumed(
     assert [p.requires_grad for p in second.parameters()] == [True, False]
 
 
-def test_j7_a_smaller_state_loads_if_extras_are_ignored(tmp_path: Path) -> None:
+def test_a_smaller_state_loads_if_extras_are_ignored(tmp_path: Path) -> None:
     @dataclass
     class Small:
         step: int
@@ -410,7 +410,7 @@ def test_j7_a_smaller_state_loads_if_extras_are_ignored(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("key", "found"), [("net", "Net"), ("stpe", "'step'"), ("mode", "EXACT")]
 )
-def test_j8_a_key_that_is_no_int_is_told_before_anything_is_written(
+def test_a_key_that_is_no_int_is_told_before_anything_is_written(
     tmp_path: Path, key: str, found: str
 ) -> None:
     with pytest.raises(ValueError, match=rf"checkpoint_key='{key}'.*{found}"):
@@ -419,7 +419,7 @@ def test_j8_a_key_that_is_no_int_is_told_before_anything_is_written(
     assert not (tmp_path / "none").exists()
 
 
-def test_j8_without_a_folder_step_only_follows_schedules(tmp_path: Path) -> None:
+def test_without_a_folder_step_only_follows_schedules(tmp_path: Path) -> None:
     overrides = ["optim.lr=step: 0.1@0 0.0@100"]
     run = HyperState.load(Config, State, begin, overrides=overrides)
 
@@ -430,7 +430,7 @@ def test_j8_without_a_folder_step_only_follows_schedules(tmp_path: Path) -> None
         run.save()
 
 
-def test_j9_foreign_and_half_written_folders_are_not_taken(tmp_path: Path) -> None:
+def test_foreign_and_half_written_folders_are_not_taken(tmp_path: Path) -> None:
     run = load(tmp_path)
     advance(run, 5)
     for name in (
@@ -444,7 +444,7 @@ def test_j9_foreign_and_half_written_folders_are_not_taken(tmp_path: Path) -> No
     assert load(tmp_path).state.step == 5
 
 
-def test_j9_a_kill_anywhere_leaves_the_old_or_the_new(tmp_path: Path) -> None:
+def test_a_kill_anywhere_leaves_the_old_or_the_new(tmp_path: Path) -> None:
     @dataclass
     class Tiny:
         step: int
@@ -477,7 +477,7 @@ def test_j9_a_kill_anywhere_leaves_the_old_or_the_new(tmp_path: Path) -> None:
     assert open_run(folder).state.tensor.tolist() == [2.0, 2.0]
 
 
-def test_j10_numbers_edited_by_hand_are_honoured(tmp_path: Path) -> None:
+def test_numbers_edited_by_hand_are_honoured(tmp_path: Path) -> None:
     advance(load(tmp_path), 5)
     folder = tmp_path / "latest-step000000000005"
     for name, old, new in [
@@ -505,7 +505,7 @@ def test_j10_numbers_edited_by_hand_are_honoured(tmp_path: Path) -> None:
     ],
     ids=["torch", "groups", "ours", "our groups", "clipped"],
 )
-def test_j11_an_optimizer_steps_the_restored_parameters_to_the_bit(
+def test_an_optimizer_steps_the_restored_parameters_to_the_bit(
     tmp_path: Path, make: Any
 ) -> None:
     def initial(config: Config) -> State:
@@ -530,7 +530,7 @@ def test_j11_an_optimizer_steps_the_restored_parameters_to_the_bit(
     assert again_run.state.step == 3
 
 
-def test_j11_objects_that_only_the_program_can_make_are_filled(tmp_path: Path) -> None:
+def test_objects_that_only_the_program_can_make_are_filled(tmp_path: Path) -> None:
     @dataclass
     class Scheduled:
         step: int
@@ -595,7 +595,7 @@ class Old(Serializable):
         return cls(int(data["number"][0]) + ctx["config"].width)
 
 
-def test_j11_serializable_objects_touch_other_fields_first(tmp_path: Path) -> None:
+def test_serializable_objects_touch_other_fields_first(tmp_path: Path) -> None:
     @dataclass
     class Whole:
         step: int
@@ -635,7 +635,7 @@ class Right(Left):
         return cls()
 
 
-def test_j11_a_circle_is_told_and_is_no_endless_loop(tmp_path: Path) -> None:
+def test_a_circle_is_told_and_is_no_endless_loop(tmp_path: Path) -> None:
     @dataclass
     class Circle:
         step: int
@@ -652,7 +652,7 @@ def test_j11_a_circle_is_told_and_is_no_endless_loop(tmp_path: Path) -> None:
         HyperState.load(Config, Circle, initial, checkpoint_dir=tmp_path)
 
 
-def test_j12_a_pickle_in_the_place_of_an_object_is_never_run(tmp_path: Path) -> None:
+def test_a_pickle_in_the_place_of_an_object_is_never_run(tmp_path: Path) -> None:
     class Bomb:
         def __reduce__(self) -> Any:
             return os.mkdir, (str(tmp_path / "exploded"),)
@@ -676,7 +676,7 @@ def test_j12_a_pickle_in_the_place_of_an_object_is_never_run(tmp_path: Path) -> 
     assert not (tmp_path / "exploded").exists()
 
 
-def test_i6_the_saved_config_keeps_the_schedule_and_resumes_it(tmp_path: Path) -> None:
+def test_the_saved_config_keeps_the_schedule_and_resumes_it(tmp_path: Path) -> None:
     run = load(tmp_path, overrides=["optim.lr=step: 0.1@0 0.0@100"])
     advance(run, 50)
 
@@ -689,7 +689,7 @@ def test_i6_the_saved_config_keeps_the_schedule_and_resumes_it(tmp_path: Path) -
         assert load(tmp_path, overrides=["optim.lr=0.25"]).config.optim.lr == 0.25
 
 
-def test_i7_configs_may_be_frozen_or_hparams_and_keys_dotted(tmp_path: Path) -> None:
+def test_configs_may_be_frozen_or_hparams_and_keys_dotted(tmp_path: Path) -> None:
     class Typed(Hparams):
         lr: float = 0.1
         note: str = "a@b"

@@ -100,7 +100,7 @@ def trainer(folder: Path, max_epochs: int, **options: Any) -> Trainer:
     )
 
 
-def test_a11_the_defaults_are_those_of_the_seed() -> None:
+def test_the_defaults_are_those_of_the_seed() -> None:
     made = ModelHparams()
 
     assert made.optimizer == OptimizerHparams(module_name="torch.optim.Adam", kwargs={})
@@ -118,7 +118,7 @@ def test_a11_the_defaults_are_those_of_the_seed() -> None:
         ModelHparams(matmul_precision="x")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]  # wrong on purpose
 
 
-def test_b1_a_model_has_typed_hyperparameters_from_a_dict_or_an_object() -> None:
+def test_a_model_has_typed_hyperparameters_from_a_dict_or_an_object() -> None:
     assert Net({"d": 3}).thparams == Width(d=3)
     assert Net(Width(d=4)).thparams.d == 4
     for wrong in (None, "x", ModelHparams(), Hparams()):
@@ -128,7 +128,7 @@ def test_b1_a_model_has_typed_hyperparameters_from_a_dict_or_an_object() -> None
         Net({"dd": 3})
 
 
-def test_b2_a_subclass_uses_the_type_of_its_parent() -> None:
+def test_a_subclass_uses_the_type_of_its_parent() -> None:
     class Child(Net):
         pass
 
@@ -141,7 +141,7 @@ def test_b2_a_subclass_uses_the_type_of_its_parent() -> None:
 
 
 @pytest.mark.parametrize("found", [None, {}, {"los": torch.tensor(1.0)}])
-def test_b3_metrics_without_a_loss_are_an_error(found: Any) -> None:
+def test_metrics_without_a_loss_are_an_error(found: Any) -> None:
     class Bad(Net):
         def compute_metrics(self, outputs: Tensor, targets: Tensor) -> Any:
             return found
@@ -151,7 +151,7 @@ def test_b3_metrics_without_a_loss_are_an_error(found: Any) -> None:
         Bad({}).training_step(batch, 0)
 
 
-def test_b3_steps_return_a_loss_with_grad_and_nothing(
+def test_steps_return_a_loss_with_grad_and_nothing(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     model, logged = Net({}), dict[str, bool]()
@@ -168,7 +168,7 @@ def test_b3_steps_return_a_loss_with_grad_and_nothing(
     assert logged == {"training/loss": True, "validation/loss": True, "test/loss": True}
 
 
-def test_b3_a_model_may_take_the_batch_itself() -> None:
+def test_a_model_may_take_the_batch_itself() -> None:
     class Whole(Net):
         def compute_metrics(self, batch: Any, batch_idx: int) -> dict[str, Tensor]:  # type: ignore[override]  # pyright: ignore[reportIncompatibleMethodOverride]  # the other way to write it
             return {"loss": self(batch).sum() + batch_idx}
@@ -180,7 +180,7 @@ def test_b3_a_model_may_take_the_batch_itself() -> None:
     assert model.training_step(torch.randn(4, 10), 0).requires_grad
 
 
-def test_b4_optimizer_and_scheduler_are_found_by_name() -> None:
+def test_optimizer_and_scheduler_are_found_by_name() -> None:
     model = Net(
         {
             "optimizer": {
@@ -205,7 +205,7 @@ def test_b4_optimizer_and_scheduler_are_found_by_name() -> None:
     ]
 
 
-def test_b4_ours_are_found_too_and_other_names_are_refused() -> None:
+def test_ours_are_found_too_and_other_names_are_refused() -> None:
     def optimizer(name: str, **kwargs: Any) -> Any:
         chosen = {"module_name": name, "kwargs": kwargs}
         return Net({"optimizer": chosen}).configure_optimizers()["optimizer"]
@@ -224,7 +224,7 @@ def test_b4_ours_are_found_too_and_other_names_are_refused() -> None:
         optimizer("torch.optim.Adam", learning_rate=1.0)
 
 
-def test_b4_a_name_from_a_checkpoint_imports_nothing(tmp_path: Path) -> None:
+def test_a_name_from_a_checkpoint_imports_nothing(tmp_path: Path) -> None:
     (tmp_path / "sneaky_module.py").write_text("raise SystemExit('imported')")
     sys.path.insert(0, str(tmp_path))
     try:
@@ -247,14 +247,14 @@ def test_b4_a_name_from_a_checkpoint_imports_nothing(tmp_path: Path) -> None:
         sys.path.remove(str(tmp_path))
 
 
-def test_b5_parameters_are_counted() -> None:
+def test_parameters_are_counted() -> None:
     model = Net({})
 
     assert model.num_params == 22
     assert model.num_params_by_module == {"total": 22, "layer": 22, "dropout": 0}
 
 
-def test_b6_the_last_checkpoint_loads_with_default_settings(tmp_path: Path) -> None:
+def test_the_last_checkpoint_loads_with_default_settings(tmp_path: Path) -> None:
     model = Net(
         {"d": 5, "early_stopping": {"patience": 9}, "scheduler": None, "optimizer": {}}
     )
@@ -273,7 +273,7 @@ def test_b6_the_last_checkpoint_loads_with_default_settings(tmp_path: Path) -> N
     ]
 
 
-def test_b6_no_pickle_is_written_or_read(
+def test_no_pickle_is_written_or_read(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refuse(*_: Any, **__: Any) -> Any:
@@ -293,7 +293,7 @@ def test_b6_no_pickle_is_written_or_read(
     assert again.current_epoch == 2
 
 
-def test_b7_the_best_are_named_after_the_real_value(tmp_path: Path) -> None:
+def test_the_best_are_named_after_the_real_value(tmp_path: Path) -> None:
     run = trainer(tmp_path, 2)
     run.fit(Net({}), datamodule=data())
     kept: Any = run.checkpoint_callback
@@ -303,7 +303,7 @@ def test_b7_the_best_are_named_after_the_real_value(tmp_path: Path) -> None:
     assert float(kept.best_model_score) != 0.0
 
 
-def test_b7_a_metric_in_a_name_that_was_never_logged_is_warned_of(
+def test_a_metric_in_a_name_that_was_never_logged_is_warned_of(
     tmp_path: Path,
 ) -> None:
     chosen = {"filename": "{epoch}-{validaton/loss:.2f}"}
@@ -313,7 +313,7 @@ def test_b7_a_metric_in_a_name_that_was_never_logged_is_warned_of(
         run.fit(Net({"checkpoint": chosen}), datamodule=data())
 
 
-def test_b8_splits_are_seeded_and_leave_the_common_generator_alone() -> None:
+def test_splits_are_seeded_and_leave_the_common_generator_alone() -> None:
     def indices(made: Data) -> list[int]:
         return [*made.train.indices]
 
@@ -330,7 +330,7 @@ def test_b8_splits_are_seeded_and_leave_the_common_generator_alone() -> None:
         data(split=(0.5, 0.3))
 
 
-def test_b9_only_training_data_are_shuffled() -> None:
+def test_only_training_data_are_shuffled() -> None:
     made = data(
         split=(0.8, 0.2), loader={"batch_size": 15, "shuffle": True, "drop_last": True}
     )
@@ -343,7 +343,7 @@ def test_b9_only_training_data_are_shuffled() -> None:
     assert len(first) == 2
 
 
-def test_b10_a_drawn_seed_can_be_read_and_used_again() -> None:
+def test_a_drawn_seed_can_be_read_and_used_again() -> None:
     drawn = [Data({}).thparams.seed for _ in range(10)]
     made = Data({})
     again = Data(made.thparams.to_dict())
@@ -355,7 +355,7 @@ def test_b10_a_drawn_seed_can_be_read_and_used_again() -> None:
         made.train_dataloader()
 
 
-def test_b12_two_way_splits_and_no_checkpoints_work(tmp_path: Path) -> None:
+def test_two_way_splits_and_no_checkpoints_work(tmp_path: Path) -> None:
     run = trainer(tmp_path, 1, enable_checkpointing=False)
 
     run.fit(Net({"checkpoint": None}), datamodule=data(split=(0.8, 0.2)))
@@ -364,7 +364,7 @@ def test_b12_two_way_splits_and_no_checkpoints_work(tmp_path: Path) -> None:
     assert os.listdir(tmp_path) == []
 
 
-def test_b12_a_resumed_run_ends_with_the_same_bits(tmp_path: Path) -> None:
+def test_a_resumed_run_ends_with_the_same_bits(tmp_path: Path) -> None:
     chosen = {
         "optimizer": {"module_name": "burnish.optim.AdamW", "kwargs": {"lr": 0.01}},
         "scheduler": {

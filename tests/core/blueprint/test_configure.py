@@ -19,7 +19,7 @@ from burnish.core.blueprint.errors import (
 from .models import Child, Grand, Net, Parent, weights
 
 
-def test_d1_a_derived_setting_follows_what_it_is_derived_from() -> None:
+def test_a_derived_setting_follows_what_it_is_derived_from() -> None:
     assert Blueprint(Parent).build().child.b == 20
 
     child = Blueprint(Parent).configure(a=7).build().child
@@ -27,7 +27,7 @@ def test_d1_a_derived_setting_follows_what_it_is_derived_from() -> None:
     assert (child.a, child.b) == (7, 14)
 
 
-def test_d2_the_source_nearest_the_root_wins_and_the_user_over_all() -> None:
+def test_the_source_nearest_the_root_wins_and_the_user_over_all() -> None:
     blueprint = Blueprint(Grand)
 
     assert blueprint.create().parent.child.b == -1
@@ -40,9 +40,7 @@ def test_d2_the_source_nearest_the_root_wins_and_the_user_over_all() -> None:
     assert (child.a, child.b) == (30, 5)
 
 
-def test_d2_what_a_blueprint_inside_a_constructor_sets_yields_to_the_one_around() -> (
-    None
-):
+def test_what_a_blueprint_inside_a_constructor_sets_yields_to_the_one_around() -> None:
     class Maker(nn.Module):
         def __init__(self) -> None:
             super().__init__()
@@ -56,7 +54,7 @@ def test_d2_what_a_blueprint_inside_a_constructor_sets_yields_to_the_one_around(
     assert blueprint.explain("parent.child.b").value == 5
 
 
-def test_d3_a_setting_of_a_child_stays_and_the_later_of_two_wins() -> None:
+def test_a_setting_of_a_child_stays_and_the_later_of_two_wins() -> None:
     blueprint = Blueprint(Parent).configure("child", b=99).configure(a=8)
     child = blueprint.create().child
 
@@ -80,7 +78,7 @@ def test_d3_a_setting_of_a_child_stays_and_the_later_of_two_wins() -> None:
         lambda bp: bp.configure("**.child", b=3),
     ],
 )
-def test_d4_every_way_to_set_means_the_same(configure: Any) -> None:
+def test_every_way_to_set_means_the_same(configure: Any) -> None:
     blueprint = Blueprint(Grand)
 
     configure(blueprint)
@@ -89,7 +87,7 @@ def test_d4_every_way_to_set_means_the_same(configure: Any) -> None:
     assert blueprint.build().parent.child.b == 3
 
 
-def test_d5_an_unknown_name_lists_the_valid_ones_and_changes_nothing() -> None:
+def test_an_unknown_name_lists_the_valid_ones_and_changes_nothing() -> None:
     blueprint = Blueprint(Parent)
 
     with pytest.raises(ValueError, match=r"no argument 'aa'.*'a'.*takes: a, b.*child"):
@@ -100,7 +98,7 @@ def test_d5_an_unknown_name_lists_the_valid_ones_and_changes_nothing() -> None:
 
 
 @pytest.mark.parametrize("value", ["x", 3.5, [1]])
-def test_d6_a_wrong_type_names_the_path(value: Any) -> None:
+def test_a_wrong_type_names_the_path(value: Any) -> None:
     blueprint = Blueprint(Net)
 
     with pytest.raises(TypeError, match=r"blocks\.0\.0\.in_features.*expects int"):
@@ -118,7 +116,7 @@ class Thrice(nn.Module):
         self.child = Child(b=b)
 
 
-def test_d7_nothing_derived_is_stale_and_repeating_does_not_grow() -> None:
+def test_nothing_derived_is_stale_and_repeating_does_not_grow() -> None:
     blueprint = Blueprint(Thrice).configure(big=True)
 
     for _ in range(100):
@@ -137,7 +135,7 @@ class OnlyTwo(nn.Module):
             self.w = nn.Parameter(torch.ones(2))
 
 
-def test_d8_what_another_run_registered_is_gone() -> None:
+def test_what_another_run_registered_is_gone() -> None:
     module = Blueprint(OnlyTwo).configure(n=3).build()
 
     assert list(module.parameters()) == []
@@ -157,7 +155,7 @@ class HasPositive(nn.Module):
         self.parts = nn.ModuleList(Positive() for _ in range(n))
 
 
-def test_d9_a_constructor_that_raises_leaves_the_blueprint_as_it_was() -> None:
+def test_a_constructor_that_raises_leaves_the_blueprint_as_it_was() -> None:
     blueprint = Blueprint(Positive).configure(a=4)
 
     with pytest.raises(ValueError, match="a is negative"):
@@ -167,7 +165,7 @@ def test_d9_a_constructor_that_raises_leaves_the_blueprint_as_it_was() -> None:
     assert blueprint.build().a == 4
 
 
-def test_d9_the_path_of_the_constructor_is_named() -> None:
+def test_the_path_of_the_constructor_is_named() -> None:
     blueprint = Blueprint(HasPositive, 3)
 
     with pytest.raises(
@@ -180,7 +178,7 @@ def test_d9_the_path_of_the_constructor_is_named() -> None:
     assert len(blueprint.create().parts) == 3
 
 
-def test_d10_a_blueprint_that_was_built_cannot_change() -> None:
+def test_a_blueprint_that_was_built_cannot_change() -> None:
     blueprint = Blueprint(Net)
     module = blueprint.build()
 
@@ -191,7 +189,7 @@ def test_d10_a_blueprint_that_was_built_cannot_change() -> None:
     assert blueprint.build() is module
 
 
-def test_d11_creating_leaves_the_blueprint_and_shares_nothing() -> None:
+def test_creating_leaves_the_blueprint_and_shares_nothing() -> None:
     blueprint = Blueprint(Net)
     first, second = blueprint.create(), blueprint.create()
     blueprint.configure("head", out_features=5)
@@ -202,7 +200,7 @@ def test_d11_creating_leaves_the_blueprint_and_shares_nothing() -> None:
     assert not any(id(p) in ids for p in second.parameters())
 
 
-def test_d11_creating_from_a_built_one_is_independent() -> None:
+def test_creating_from_a_built_one_is_independent() -> None:
     blueprint = Blueprint(Net)
     built = blueprint.build()
 
@@ -222,7 +220,7 @@ class Counted(nn.Module):
         self.lin = nn.Linear(2, 2)
 
 
-def test_d12_each_constructor_runs_once_per_creation() -> None:
+def test_each_constructor_runs_once_per_creation() -> None:
     blueprint = Blueprint(Counted, depth=3)
     for i in range(3):
         blueprint.configure(f"parts.{i}.lin", bias=False)
@@ -236,7 +234,7 @@ def test_d12_each_constructor_runs_once_per_creation() -> None:
     assert Counted.runs == once * 2
 
 
-def test_d12_the_order_of_configuring_does_not_matter_for_the_weights() -> None:
+def test_the_order_of_configuring_does_not_matter_for_the_weights() -> None:
     settings: list[dict[str, dict[str, Any]]] = [
         {"blocks.0.0": {"out_features": 6}, "blocks.0.1": {}},
         {"head": {"bias": False}},
@@ -256,7 +254,7 @@ def test_d12_the_order_of_configuring_does_not_matter_for_the_weights() -> None:
     assert torch.equal(found[0], found[2])
 
 
-def test_d12_a_blueprint_draws_what_the_class_does_by_hand() -> None:
+def test_a_blueprint_draws_what_the_class_does_by_hand() -> None:
     torch.manual_seed(5)
     by_hand = weights(Net(depth=3))
     torch.manual_seed(5)
@@ -277,7 +275,7 @@ def test_blueprints_leave_every_generator_where_it_was() -> None:
     assert random.getstate() == before[1]
 
 
-def test_d13_a_copy_is_the_same_and_independent() -> None:
+def test_a_copy_is_the_same_and_independent() -> None:
     blueprint: Any = Blueprint(Net)
     blueprint.configure("blocks.*.1", nn.Tanh).configure(depth=3)
     copy = blueprint.new()
@@ -294,7 +292,7 @@ class Holder(nn.Module):
         self.child = child
 
 
-def test_d14_settings_made_before_attaching_stay_and_those_around_win() -> None:
+def test_settings_made_before_attaching_stay_and_those_around_win() -> None:
     inner = Blueprint(Parent).configure("child", b=7)
     blueprint: Any = Blueprint(Holder, inner)
 
@@ -305,7 +303,7 @@ def test_d14_settings_made_before_attaching_stay_and_those_around_win() -> None:
     assert blueprint.create().child is not blueprint.create().child
 
 
-def test_d14_a_built_module_that_is_passed_is_copied_for_each_creation() -> None:
+def test_a_built_module_that_is_passed_is_copied_for_each_creation() -> None:
     part = nn.Linear(2, 2)
     blueprint = Blueprint(Holder, part)
     first, second = blueprint.create(), blueprint.create()
@@ -316,7 +314,7 @@ def test_d14_a_built_module_that_is_passed_is_copied_for_each_creation() -> None
     assert first.child is not second.child
 
 
-def test_d14_a_layer_without_weights_that_is_passed_can_be_configured() -> None:
+def test_a_layer_without_weights_that_is_passed_can_be_configured() -> None:
     blueprint: Any = Blueprint(nn.Sequential, nn.ReLU(inplace=True), nn.Linear(2, 2))
 
     assert type(blueprint.configure("0", nn.ELU).create()[0]) is nn.ELU
@@ -331,7 +329,7 @@ class TwoNames(nn.Module):
         self.other = self.one
 
 
-def test_d15_a_setting_through_one_name_is_seen_through_the_other() -> None:
+def test_a_setting_through_one_name_is_seen_through_the_other() -> None:
     blueprint = Blueprint(TwoNames).configure("other", bias=False)
     module = blueprint.build()
 
@@ -340,7 +338,7 @@ def test_d15_a_setting_through_one_name_is_seen_through_the_other() -> None:
     assert module.one.bias is None
 
 
-def test_d16_a_replacement_outlives_a_change_of_its_maker() -> None:
+def test_a_replacement_outlives_a_change_of_its_maker() -> None:
     blueprint = Blueprint(Parent).replace("child", nn.Identity).configure(a=3)
 
     assert isinstance(blueprint.create().child, nn.Identity)
@@ -348,7 +346,7 @@ def test_d16_a_replacement_outlives_a_change_of_its_maker() -> None:
         blueprint.replace("chil", nn.Identity)
 
 
-def test_d16_a_replacement_keeps_nothing_and_brings_its_own_settings() -> None:
+def test_a_replacement_keeps_nothing_and_brings_its_own_settings() -> None:
     part = Blueprint(Net, 1).configure("head", out_features=7)
     blueprint = Blueprint(Net).replace("blocks.1", part)
     module: Any = blueprint.create()
@@ -358,7 +356,7 @@ def test_d16_a_replacement_keeps_nothing_and_brings_its_own_settings() -> None:
     assert blueprint.configure("blocks.1", depth=2)["blocks.1.blocks", :].list_names()
 
 
-def test_d17_swapping_a_class_keeps_the_arguments_it_has_too() -> None:
+def test_swapping_a_class_keeps_the_arguments_it_has_too() -> None:
     blueprint: Any = Blueprint(nn.Linear, 3, 4)
     assert str(blueprint) == "Linear(in_features=3, out_features=4)"
 
@@ -370,7 +368,7 @@ def test_d17_swapping_a_class_keeps_the_arguments_it_has_too() -> None:
     assert type(blueprint.build()) is nn.BatchNorm1d
 
 
-def test_d17_norms_hand_on_their_size() -> None:
+def test_norms_hand_on_their_size() -> None:
     blueprint = Blueprint(nn.Sequential, Blueprint(nn.BatchNorm2d, 8, eps=0.1))
     norm: Any = blueprint.configure("0", nn.GroupNorm, num_groups=2).build()[0]
 
@@ -388,7 +386,7 @@ class OnlyByPosition(nn.Module):
         super().__init__()
 
 
-def test_d18_variadic_arguments_are_kept() -> None:
+def test_variadic_arguments_are_kept() -> None:
     blueprint = Blueprint(Variadic, 1, 2, 3, k=4)
     module = blueprint.configure(more=5).build()
 
@@ -396,20 +394,20 @@ def test_d18_variadic_arguments_are_kept() -> None:
     assert module.named == {"k": 4, "more": 5}
 
 
-def test_d18_arguments_by_position_only_beside_variadic_ones_are_refused() -> None:
+def test_arguments_by_position_only_beside_variadic_ones_are_refused() -> None:
     with pytest.raises(TypeError, match=r"OnlyByPosition.*by position only"):
         Blueprint(OnlyByPosition, 1, 2)
 
 
 @pytest.mark.parametrize("cls", [nn.RNN, nn.LSTM, nn.GRU])
-def test_d18_recurrent_layers_take_their_arguments(cls: Any) -> None:
+def test_recurrent_layers_take_their_arguments(cls: Any) -> None:
     module = Blueprint(cls, 3, 4, num_layers=2).configure(batch_first=True).build()
 
     assert (module.input_size, module.hidden_size, module.num_layers) == (3, 4, 2)
     assert module.batch_first
 
 
-def test_d23_build_and_create_give_the_same_forms() -> None:
+def test_build_and_create_give_the_same_forms() -> None:
     blueprint = Blueprint(Net).configure("blocks.0.1", nn.GELU)
     created, built = blueprint.create(), blueprint.build()
 

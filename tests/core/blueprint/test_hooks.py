@@ -16,7 +16,7 @@ def forget() -> None:
     Hooked.seen.clear()
 
 
-def test_d20_hooks_run_once_each_in_order_and_see_what_they_should() -> None:
+def test_hooks_run_once_each_in_order_and_see_what_they_should() -> None:
     blueprint = Blueprint(Hooked)
     blueprint.freeze("one").prepare("two").freeze("three")
     assert Hooked.seen == []
@@ -33,7 +33,7 @@ def test_d20_hooks_run_once_each_in_order_and_see_what_they_should() -> None:
     assert not any(p.requires_grad for p in module.parameters())
 
 
-def test_d20_hooks_survive_copies_and_creations() -> None:
+def test_hooks_survive_copies_and_creations() -> None:
     copied = Blueprint(Hooked).freeze("x").prepare("y").new()
 
     copied.create()
@@ -43,7 +43,7 @@ def test_d20_hooks_survive_copies_and_creations() -> None:
     assert moments == ["before_build", "after_build"] * 2
 
 
-def test_d20_after_init_runs_at_once_and_after_each_init() -> None:
+def test_after_init_runs_at_once_and_after_each_init() -> None:
     blueprint = Blueprint(Hooked).grow("now")
     assert Hooked.seen[-1] == ("after_init", "now", True)
     Hooked.seen.clear()
@@ -57,7 +57,7 @@ def test_d20_after_init_runs_at_once_and_after_each_init() -> None:
     assert module.extra.bias is None
 
 
-def test_d13_stateful_calls_are_replayed_by_copies() -> None:
+def test_stateful_calls_are_replayed_by_copies() -> None:
     blueprint = Blueprint(Hooked).widen(7)
     assert Hooked.seen == [("stateful", "7", False)]
 
@@ -112,7 +112,7 @@ def test_styles_are_calls_by_name() -> None:
         blueprint.style("slm")
 
 
-def test_d21_inputs_and_outputs_are_logged_on_the_root() -> None:
+def test_inputs_and_outputs_are_logged_on_the_root() -> None:
     blueprint = Blueprint(Coder, depth=1)
     blueprint.encoder[0].log_input("in").log_output("out")
     module: Any = blueprint.build()
@@ -127,7 +127,7 @@ def test_d21_inputs_and_outputs_are_logged_on_the_root() -> None:
     assert torch.equal(module.logs["in"], x)
 
 
-def test_d21_logs_are_on_the_root_of_the_larger_module_too() -> None:
+def test_logs_are_on_the_root_of_the_larger_module_too() -> None:
     inner = Blueprint(Coder, depth=1)
     inner.encoder[0].log_output("out")
     module: Any = Blueprint(nn.Sequential, inner, Blueprint(nn.ReLU)).build()
@@ -149,7 +149,7 @@ def test_without_logs_no_hook_and_no_attribute_is_added() -> None:
     assert not any(getattr(m, name) for m in module.modules() for name in hooks)
 
 
-def test_d22_a_dict_goes_in_and_a_larger_one_comes_out() -> None:
+def test_a_dict_goes_in_and_a_larger_one_comes_out() -> None:
     blueprint = Blueprint(nn.Linear, 4, 2)
     blueprint.set_input_map("x").set_output_map("y", first=0)
     module = blueprint.build()
@@ -172,7 +172,7 @@ class Parallel(nn.Module):
         return {**self.left(given), **self.right(given)}
 
 
-def test_d22_parallel_branches_merge() -> None:
+def test_parallel_branches_merge() -> None:
     blueprint = Blueprint(Parallel)
     blueprint.left.set_input_map("x").set_output_map("l")
     blueprint.right.set_input_map(input="x").set_output_map("r")

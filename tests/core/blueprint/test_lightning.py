@@ -50,7 +50,7 @@ def checkpoint(tmp_path: Path) -> tuple[Path, Any]:
     return tmp_path / "x.ckpt", module
 
 
-def test_d24_a_lightning_checkpoint_reopens_as_it_was_configured(
+def test_a_lightning_checkpoint_reopens_as_it_was_configured(
     checkpoint: Any,
 ) -> None:
     file, module = checkpoint
@@ -63,7 +63,7 @@ def test_d24_a_lightning_checkpoint_reopens_as_it_was_configured(
         assert torch.equal(again.state_dict()[name], value)
 
 
-def test_d24_nothing_in_the_checkpoint_is_pickled(checkpoint: Any) -> None:
+def test_nothing_in_the_checkpoint_is_pickled(checkpoint: Any) -> None:
     file, _ = checkpoint
 
     told = torch.load(file, weights_only=True)["hyper_parameters"]
@@ -71,7 +71,7 @@ def test_d24_nothing_in_the_checkpoint_is_pickled(checkpoint: Any) -> None:
     assert set(told) == {"width", "burnish_blueprint"}
 
 
-def test_d24_loading_as_another_class_is_an_error(checkpoint: Any) -> None:
+def test_loading_as_another_class_is_an_error(checkpoint: Any) -> None:
     file, _ = checkpoint
 
     with pytest.raises(FormatError, match="blueprint of 'Lit', not of Unrelated"):

@@ -51,13 +51,13 @@ E0, E1, E2 = "encoder.0", "encoder.1", "encoder.2"
         pytest.param("nothing", [], id="nothing"),
     ],
 )
-def test_e1_to_e8_a_selector_means_these(
+def test_to_e8_a_selector_means_these(
     coder: Blueprint[Coder], selector: Any, names: list[str]
 ) -> None:
     assert coder[selector].list_names() == names
 
 
-def test_e9_filters_by_class_attribute_and_predicate(coder: Blueprint[Coder]) -> None:
+def test_filters_by_class_attribute_and_predicate(coder: Blueprint[Coder]) -> None:
     everything = coder[...]
 
     assert everything.isinstance(nn.Linear).list_names() == LAYERS
@@ -66,7 +66,7 @@ def test_e9_filters_by_class_attribute_and_predicate(coder: Blueprint[Coder]) ->
     assert odd.list_names() == ["encoder.1.activation", "decoder.1.activation"]
 
 
-def test_e10_configure_reaches_every_match_and_no_other(
+def test_configure_reaches_every_match_and_no_other(
     coder: Blueprint[Coder],
 ) -> None:
     coder["encoder", :2, "activation"].configure(nn.Tanh)
@@ -79,7 +79,7 @@ def test_e10_configure_reaches_every_match_and_no_other(
     assert biases == [False] * 7 + [True]
 
 
-def test_e10_an_empty_selection_is_an_error_unless_it_is_allowed(
+def test_an_empty_selection_is_an_error_unless_it_is_allowed(
     coder: Blueprint[Coder],
 ) -> None:
     with pytest.raises(SettingError, match="no module is constructed"):

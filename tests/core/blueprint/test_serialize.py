@@ -38,7 +38,7 @@ def changed() -> Blueprint[Coder]:
     return blueprint
 
 
-def test_d25_a_blueprint_is_json_and_reads_back_to_the_same_build() -> None:
+def test_a_blueprint_is_json_and_reads_back_to_the_same_build() -> None:
     blueprint = changed()
 
     again: Any = Blueprint.from_dict(json.loads(json.dumps(blueprint.to_dict())))
@@ -215,7 +215,7 @@ else:
 """
 
 
-def test_d24_a_checkpoint_reopens_in_a_fresh_process(tmp_path: Path) -> None:
+def test_a_checkpoint_reopens_in_a_fresh_process(tmp_path: Path) -> None:
     script = tmp_path / "script.py"
     script.write_text(SCRIPT)
 

@@ -12,7 +12,7 @@ def sequence(*parts: Any) -> Any:
     return Blueprint(nn.Sequential, *parts)
 
 
-def test_d19_a_chain_is_completed_from_an_example() -> None:
+def test_a_chain_is_completed_from_an_example() -> None:
     blueprint = sequence(
         Blueprint(nn.Linear, None, 4), Blueprint(nn.ReLU), Blueprint(nn.Linear, None, 2)
     )
@@ -36,7 +36,7 @@ class Chain(nn.Module):
         return result
 
 
-def test_d19_an_ordinary_module_is_completed_as_well() -> None:
+def test_an_ordinary_module_is_completed_as_well() -> None:
     blueprint = Blueprint(Chain).configure(width=5)
     module = blueprint.create(torch.zeros(3, 7))
 
@@ -86,7 +86,7 @@ def test_sizes_do_not_change_what_is_drawn() -> None:
         (nn.LSTM, {"hidden_size": 4, "num_layers": 2}, (2, 5, 3), 3),
     ],
 )
-def test_d19_every_sized_layer_is_completed(
+def test_every_sized_layer_is_completed(
     cls: Any, arguments: Any, example: tuple[int, ...], size: int
 ) -> None:
     x = torch.randn(example)
@@ -100,7 +100,7 @@ def test_d19_every_sized_layer_is_completed(
     module(x)
 
 
-def test_d19_bilinear_takes_two_inputs() -> None:
+def test_bilinear_takes_two_inputs() -> None:
     module = Blueprint(nn.Bilinear, out_features=3).build(
         torch.zeros(2, 4), torch.zeros(2, 5)
     )

@@ -72,7 +72,7 @@ def again(net: nn.Module) -> Any:
     return from_hyperparameters(json.loads(json.dumps(get_hparams(net))))
 
 
-def test_c1_the_dict_has_class_arguments_and_children() -> None:
+def test_the_dict_has_class_arguments_and_children() -> None:
     hparams = Net(3).hparams
 
     assert hparams == {
@@ -89,7 +89,7 @@ def test_c1_the_dict_has_class_arguments_and_children() -> None:
     assert hparams.lin.in_features == hparams["lin"]["in_features"] == 3
 
 
-def test_c2_a_fresh_process_builds_the_same_from_the_dict(tmp_path: Path) -> None:
+def test_a_fresh_process_builds_the_same_from_the_dict(tmp_path: Path) -> None:
     (tmp_path / "net.py").write_text(
         textwrap.dedent("""
             import burnish.core, torch
@@ -152,14 +152,14 @@ def run(folder: Path, code: str, text: str = "") -> str:
     ],
     ids=lambda layer: type(layer).__name__,
 )
-def test_c3_layers_of_torch_are_told_and_made_again(layer: nn.Module) -> None:
+def test_layers_of_torch_are_told_and_made_again(layer: nn.Module) -> None:
     made = again(layer)
 
     assert repr(made) == repr(layer)
     assert shapes(made) == shapes(layer)
 
 
-def test_c3_a_linear_layer_is_its_three_numbers() -> None:
+def test_a_linear_layer_is_its_three_numbers() -> None:
     hparams = get_hparams(nn.Linear(3, 4, bias=False))
 
     assert {k: v for k, v in hparams.items() if not k.startswith("__")} == {
@@ -180,14 +180,14 @@ class Foreign(nn.Module):
         self.lin = nn.Linear(size, size)
 
 
-def test_c4_a_class_that_nobody_knows_is_named() -> None:
+def test_a_class_that_nobody_knows_is_named() -> None:
     with pytest.raises(
         NotImplementedError, match=rf"{__name__}\.Foreign.*register_hparams"
     ):
         get_hparams(Foreign())
 
 
-def test_c4_a_child_of_an_unknown_class_is_its_name_alone() -> None:
+def test_a_child_of_an_unknown_class_is_its_name_alone() -> None:
     assert Holds(Foreign()).hparams["value"] == {
         "__module__": __name__,
         "__name__": "Foreign",
@@ -216,7 +216,7 @@ def with_computed_field() -> Any:
     return Typed
 
 
-def test_c5_a_computed_field_is_in_the_extended_dict_alone() -> None:
+def test_a_computed_field_is_in_the_extended_dict_alone() -> None:
     typed = with_computed_field()
     net = typed(32, heads=2)
 
@@ -227,7 +227,7 @@ def test_c5_a_computed_field_is_in_the_extended_dict_alone() -> None:
     assert from_hyperparameters(extended).hparams == net.hparams
 
 
-def test_c5_a_computed_field_that_disagrees_is_refused() -> None:
+def test_a_computed_field_that_disagrees_is_refused() -> None:
     extended = get_hparams(with_computed_field()(32), extended=True)
     extended["head_dim"] = 7
 
@@ -243,7 +243,7 @@ class Grown(Net):
         self.deep = deep
 
 
-def test_c6_a_subclass_notes_its_own_arguments_once() -> None:
+def test_a_subclass_notes_its_own_arguments_once() -> None:
     hparams = Grown(3).hparams
 
     assert hparams["__name__"] == "Grown"
@@ -253,7 +253,7 @@ def test_c6_a_subclass_notes_its_own_arguments_once() -> None:
     assert repr(again(Grown(3))) == repr(Grown(3))
 
 
-def test_c7_scripting_compiling_pickling_and_copying_keep_hparams() -> None:
+def test_scripting_compiling_pickling_and_copying_keep_hparams() -> None:
     net = Net(3, c="y")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # torch says that scripting is deprecated
@@ -268,7 +268,7 @@ def test_c7_scripting_compiling_pickling_and_copying_keep_hparams() -> None:
     assert get_hparams(compiled) == net.hparams
 
 
-def test_c8_a_child_under_two_names_is_shared_again() -> None:
+def test_a_child_under_two_names_is_shared_again() -> None:
     shared = nn.Linear(2, 2)
     net = Pair(Pair(shared, nn.ReLU()), shared)
 
@@ -280,7 +280,7 @@ def test_c8_a_child_under_two_names_is_shared_again() -> None:
     assert get_hparams(made) == net.hparams
 
 
-def test_c8_a_child_that_a_constructor_made_is_shared_again() -> None:
+def test_a_child_that_a_constructor_made_is_shared_again() -> None:
     inner = Net(3)
     net = Pair(inner, inner.acts[1])
 
@@ -290,7 +290,7 @@ def test_c8_a_child_that_a_constructor_made_is_shared_again() -> None:
     assert made.right is made.left.acts[1]
 
 
-def test_c8_a_container_under_two_names_is_shared_again() -> None:
+def test_a_container_under_two_names_is_shared_again() -> None:
     shared = nn.Sequential(nn.Linear(2, 2))
 
     made = again(Pair(shared, shared))
@@ -299,12 +299,12 @@ def test_c8_a_container_under_two_names_is_shared_again() -> None:
 
 
 @pytest.mark.parametrize("value", ["os", "posix", "torch.nn.modules.module"])
-def test_c9_what_is_no_module_is_refused(value: str) -> None:
+def test_what_is_no_module_is_refused(value: str) -> None:
     with pytest.raises(HyperparameterError, match="not known here"):
         from_hyperparameters({"__module__": value, "__name__": "system"})
 
 
-def test_c10_the_constructor_runs_once_per_module() -> None:
+def test_the_constructor_runs_once_per_module() -> None:
     net = Counted(Counted(Counted(), size=3), Counted())
     hparams = get_hparams(net)
     Counted.built = 0
@@ -314,7 +314,7 @@ def test_c10_the_constructor_runs_once_per_module() -> None:
     assert Counted.built == 4
 
 
-def test_c11_changing_the_dict_changes_no_module() -> None:
+def test_changing_the_dict_changes_no_module() -> None:
     net = Holds([1, {"x": [2]}])
     hparams = net.hparams
 
@@ -327,7 +327,7 @@ def test_c11_changing_the_dict_changes_no_module() -> None:
         net.hparams.value = 3
 
 
-def test_c11_plain_dicts_stay_plain_dicts() -> None:
+def test_plain_dicts_stay_plain_dicts() -> None:
     options = {"k": {"in_features": 3}, "names": {"a": "Linear"}}
 
     made = again(Holds(options))
