@@ -87,6 +87,7 @@ OF_OTHERS = frozenset(
         "_FIELD_INITVAR",  # dataclasses
         "_current_frames",  # sys
         "_field_type",  # dataclasses
+        "_option_string_actions",  # argparse: the parser is one of Hydra's
         "_trainer",  # Lightning
     }
 )
