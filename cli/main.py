@@ -5,7 +5,7 @@ import traceback
 from collections.abc import Mapping, Sequence
 from importlib import import_module
 
-from .. import __version__
+from .. import __version__  # pyright: ignore[reportMissingImports, reportUnknownVariableType]  # of src/burnish, where this folder is linked
 from ..config.streams import run_command
 from ..config.user_traceback import error_text
 

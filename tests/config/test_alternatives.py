@@ -122,8 +122,8 @@ def test_a_sequence_is_written_where_any_sequence_will_do(
     format: str, kind: Any
 ) -> None:
     class Config(Hparams):
-        some: kind = ()
-        perhaps: kind | None = None
+        some: kind = ()  # pyright: ignore[reportInvalidTypeForm]  # chosen at run time
+        perhaps: kind | None = None  # pyright: ignore[reportInvalidTypeForm]  # as above
 
     config = Config(perhaps=[1, 2])
 

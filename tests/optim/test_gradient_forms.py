@@ -122,7 +122,7 @@ def test_a_gradient_stored_with_the_other_sign_is_read_as_it_is(
         expected = stepped(simple, twin, fused, n_steps)
         for param in net:
             assert param.grad is not None
-            negated = torch._neg_view(-param.grad)
+            negated = torch._neg_view(-param.grad)  # pyright: ignore[reportPrivateUsage, reportPrivateImportUsage]  # no public one sets the bit
             param.grad = negated
             assert param.grad.is_neg()
 

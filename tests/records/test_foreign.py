@@ -43,7 +43,10 @@ FOREIGN: dict[str, tuple[Callable[[], bytes], str]] = {
     "json in gzip": (lambda: gzip.compress(json.dumps(PLAIN).encode()), "JSON of anot"),
     "a list in json": (lambda: b"[1, 2, 3]", r"text that begins with '\[1, 2, 3\]'"),
     "an index": (lambda: b'{"metadata": {}, "weight_map": {}}', "index.*from_pretrain"),
-    "messagepack": (lambda: msgpack.packb(PLAIN), "MessagePack of another program"),
+    "messagepack": (
+        lambda: bytes(msgpack.packb(PLAIN) or b""),
+        "MessagePack of another program",
+    ),
     "ron": (lambda: b"(\n lr: 0.1,\n net: Net(width: 3),\n)\n", "text .*config.load"),
     "yaml": (lambda: b"lr: 0.1\nnet:\n  width: 3\n", "text that begins with 'lr: 0.1'"),
     "spaces": (lambda: b" \n" * 20, "nothing but spaces"),

@@ -1,3 +1,5 @@
+# pyright: reportInconsistentConstructor=false
+# Constructors of two minds are what is tested.
 """Calls of classes that take their arguments in more places than the constructor."""
 
 from typing import Any

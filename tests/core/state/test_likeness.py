@@ -98,7 +98,11 @@ class Keeping(burnish.Module, skip="skipped"):
         elif keep == "partial":
             self.scale = functools.partial(scaled, rate=p)
         elif keep == "hook":
-            self.fc.register_forward_hook(lambda m, i, out: out * p)
+
+            def scale_output(_module: nn.Module, _inputs: Any, output: Any) -> Any:
+                return output * p
+
+            self.fc.register_forward_hook(scale_output)
         elif keep == "buffer":
             self.register_buffer("skipped", torch.tensor(p))
         elif keep == "tensor":
