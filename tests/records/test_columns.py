@@ -129,8 +129,17 @@ def test_shapes_without_values_stay_within_what_torch_counts(shape: list[int]) -
     assert is_shape([0, 2**40, 2**20])
 
 
-def test_an_empty_tensor_that_no_reader_takes_is_not_saved() -> None:
-    record = Record.from_state_dict({"a": torch.empty(0, 2**62)})
+def test_a_shape_that_torch_cannot_count_is_refused_in_a_table_of_shapes() -> None:
+    for shape in ([2**40, 2**40, 0], [0, 2**32, 2**31]):
+        with pytest.raises(RecordFormatError, match="has the shape"):
+            open_record(file_with("shape", lambda s, shape=shape: [*s[:-1], shape]))
+
+
+@pytest.mark.parametrize("shape", [(0, 2**62), (0, 2**40, 2**40)])
+def test_an_empty_tensor_that_no_reader_takes_is_not_saved(
+    shape: tuple[int, ...],
+) -> None:
+    record = Record.from_state_dict({"a": torch.empty(0).as_strided(shape, shape)})
     with pytest.raises(RecordError, match="'a' has the shape"):
         record.save()
 
