@@ -16,7 +16,7 @@ from .check import agrees
 from .internals import internals
 from .program import contracted, program
 from .step import Step
-from .trace import Layout, Trace, trace
+from .trace import Layout, Trace
 
 BLOCK = 128 * 1024
 """Elements of a block: a few of them fit the shared cache, calls cost little."""
@@ -39,7 +39,7 @@ class Replay:
 
     def prepare(self, bucket: Bucket, grads: list[Tensor], step: Step) -> Job:
         """Return what writes the step; see `Engine`."""
-        made = trace(step, bucket.layout, bucket.scalars)
+        made = bucket.trace(step)
         run, registers = replayable(made, bucket.layout, step, bucket.scalars)
         bucket.locate()
         places = bucket.addresses[: len(bucket.params)]

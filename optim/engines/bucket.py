@@ -14,7 +14,7 @@ from .internals import guard_of
 from .ranges import do_ranges_meet
 from .state_fields import declared
 from .step import Step
-from .trace import Layout
+from .trace import Layout, Trace, trace
 
 Job = Callable[[], None]
 """Does the writing part of a step; all that can fail was done before."""
@@ -89,6 +89,19 @@ class Bucket:
         self._loose = [] if self.columns else [*self._fields_now()]
         self._is_placed = self.engine.keeps_addresses
         self._kept_at = self._places()
+
+    def trace(self, step: Step) -> Trace:
+        """Return what ``step`` does to each parameter. Raises Unfit, NotElementwise.
+
+        A step may ask for the shape at some calls only, after parameters of several
+        shapes were planned for together: it is recorded for the first of them.
+        """
+        made = trace(step, self.layout, self.scalars)
+        if made.reads_shape or made.tape.has_tensors:
+            shape = self.params[0].shape
+            if any(param.shape != shape for param in self.params):
+                raise Unfit("it depends on the shape at some steps only")
+        return made
 
     def holds(self, states: Sequence[dict[str, Any] | None]) -> bool:
         """Return whether the group's states are still the ones planned for."""

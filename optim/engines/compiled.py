@@ -16,7 +16,7 @@ from .compiler import CompileError, load
 from .program import program
 from .recording import NotElementwise, Op
 from .step import Step
-from .trace import Layout, Trace, trace
+from .trace import Layout, Trace
 
 _PARALLEL = 200_000
 _programs: dict[tuple[Any, ...], Any] = {}
@@ -41,7 +41,7 @@ class Native:
 
     def prepare(self, bucket: Bucket, grads: list[Tensor], step: Step) -> Job:
         """Return what writes the step; see `Engine`."""
-        made = trace(step, bucket.layout, bucket.scalars)
+        made = bucket.trace(step)
         ops, outs, run = self.last
         if made.ops != ops or made.outs != outs or run is None:
             run = compiled(made, bucket.layout, step, bucket.scalars)

@@ -14,7 +14,7 @@ from .check import agrees
 from .internals import internals
 from .program import Program, contracted, program
 from .step import Step
-from .trace import Layout, Trace, trace
+from .trace import Layout, Trace
 
 _Run = Callable[[list[list[Tensor]], list[float]], list[list[Tensor]]]
 _programs: dict[tuple[Any, ...], _Run | str] = {}
@@ -29,7 +29,7 @@ class Listwise:
 
     def prepare(self, bucket: Bucket, grads: list[Tensor], step: Step) -> Job:
         """Return what writes the step; see `Engine`."""
-        made = trace(step, bucket.layout, bucket.scalars)
+        made = bucket.trace(step)
         run = listable(made, bucket.layout, step, bucket.scalars)
         constants = made.constants
 

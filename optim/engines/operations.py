@@ -212,13 +212,13 @@ def _comparison(name: str) -> Callable[[StandIn, Any], StandIn]:
 def _in_place(method: Callable[..., StandIn]) -> Callable[..., StandIn]:
     def changed(self: StandIn, *args: Any, **kwargs: Any) -> StandIn:
         tape = self.tape
+        if self.id in tape.shared:
+            raise NotElementwise("it changes in place what contiguous() or .data gave")
         if self.id < tape.n_inputs and self is tape.inputs[self.id]:
             raise ImpureStepError(
                 f"step() changes {tape.names[self.id]} in place; an argument must stay "
                 "as it is. Return a new tensor: a * b, a.lerp(...), torch.add(...)"
             )
-        if self.id in tape.shared:
-            raise NotElementwise("it changes in place what contiguous() may copy")
         new = method(self, *args, **kwargs)
         if new.dtype is not self.dtype:
             raise NotElementwise("it changes a tensor in place into another dtype")

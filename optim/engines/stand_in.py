@@ -49,11 +49,17 @@ class StandIn(torch.Tensor):
     is_leaf: Any = property(lambda self: True)
     layout: Any = property(lambda self: torch.strided)
     grad: Any = property(lambda self: None)
-    data: Any = property(lambda self: self)
     is_cpu: Any = property(lambda self: self.device.type == "cpu")
     is_cuda: Any = property(lambda self: self.device.type == "cuda")
     is_meta: Any = property(lambda self: self.device.type == "meta")
     itemsize: Any = property(lambda self: self.dtype.itemsize)
+
+    @property
+    def data(self) -> "StandIn":  # type: ignore[override]  # an attribute of tensors
+        """Stand in for `Tensor.data`."""
+        # Torch does not count what is written through it, so the loop takes it.
+        self.tape.shared.add(self.id)
+        return self
 
     def size(self, dim: int | None = None) -> Any:
         """Stand in for `Tensor.size`."""

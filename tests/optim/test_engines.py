@@ -330,6 +330,65 @@ def test_branches_on_numbers_and_shapes_are_followed_at_every_step() -> None:
         assert engine_names(engine) <= {"compiled", "blocks"}
 
 
+@pytest.mark.parametrize("fused", [None, True])
+def test_a_shape_that_is_asked_for_at_some_steps_only_is_that_of_each_parameter(
+    fused: bool | None,
+) -> None:
+    class Count(Record):
+        t: int
+        m: Tensor
+
+    @dataclass(frozen=True, kw_only=True)
+    class Late(SimpleOptimizer[Count]):
+        def init(self, tensor: Tensor) -> Count:
+            return Count(0, torch.zeros_like(tensor))
+
+        def step(
+            self, lr: float, tensor: Tensor, grad: Tensor, state: Count
+        ) -> tuple[Tensor, Count]:
+            m = state.m * 0.9 + grad
+            if state.t % 3 == 2:
+                m = torch.add(m, grad, alpha=tensor.ndim) * (1 / max(tensor.numel(), 1))
+            return tensor - m * lr, Count(state.t + 1, m)
+
+    left, right = Net(), Net()
+    engine = Late().bind(left, lr=0.1, fused=fused)
+    loop = Late().bind(right, lr=0.1, fused=False)
+
+    for seed in range(7):
+        drive(engine, left, seed)
+        drive(loop, right, seed)
+        assert distance(left, right) <= 1e-5
+
+
+@pytest.mark.parametrize("fused", [False, None, True])
+def test_what_is_written_through_data_is_written_as_in_the_loop(
+    fused: bool | None,
+) -> None:
+    @dataclass(frozen=True, kw_only=True)
+    class Through(SimpleOptimizer[None]):
+        def step(
+            self, lr: float, tensor: Tensor, grad: Tensor, state: None
+        ) -> tuple[Tensor, None]:
+            update = grad * 2.0
+            update.data.add_(grad)
+            grad.data.mul_(1.0)
+            return tensor - update * lr, None
+
+    module, peer = nn.Linear(3, 2), nn.Linear(3, 2)
+    peer.load_state_dict(module.state_dict())
+    adaptor = Through().bind(module, lr=0.1, fused=fused)
+    for seed in range(3):
+        set_grads(module, seed)
+        set_grads(peer, seed)
+        adaptor.step()
+        for param in peer.parameters():
+            assert param.grad is not None
+            param.data -= 3 * param.grad * 0.1
+
+    assert distance(module, peer) <= 1e-6
+
+
 @pytest.mark.parametrize("fused", [False, None, True])
 def test_a_first_state_that_is_the_gradient_does_not_alias_it(
     fused: bool | None,
