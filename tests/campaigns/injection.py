@@ -1,14 +1,20 @@
 """An exception at the n-th line of this library that something runs, for every n."""
 
+import dis
+import re
 import sys
 from collections.abc import Callable, Iterator
+from functools import cache
+from itertools import dropwhile, islice
+from linecache import getline
 from pathlib import Path
-from types import FrameType
+from types import CodeType, FrameType
 from typing import Any
 
 import burnish
 
 ROOT = str(Path(burnish.__file__).parent)
+_LOCK = re.compile(r"^\s*with [\w.]*lock:")
 _DESTRUCTORS = ("__del__", "_closed_at_the_end")
 
 
@@ -26,7 +32,7 @@ def run_until(action: Callable[[], object], n: int) -> int:
 
     def local(frame: FrameType, event: str, _: Any) -> Any:
         nonlocal count
-        if event == "line":
+        if event == "line" and frame.f_lasti not in _ends_of_locks(frame.f_code):
             count += 1
             if count == n:
                 place = f"{frame.f_code.co_filename}:{frame.f_lineno}"
@@ -48,6 +54,30 @@ def run_until(action: Callable[[], object], n: int) -> int:
     finally:
         sys.settrace(before)
     return count
+
+
+@cache
+def _ends_of_locks(code: CodeType) -> frozenset[int]:
+    """Return where ``with`` blocks of locks end, by offset of the instruction.
+
+    Tracing calls each a line. Python looks for signals after a call and at the start of
+    a function of its own, and a lock's ``__exit__`` is none: nothing comes between the
+    last line and its call, and an exception there would leave the lock locked.
+    """
+    found: set[int] = set()
+    instructions = list(dis.get_instructions(code))
+    for i, instruction in enumerate(instructions):
+        number = instruction.starts_line
+        if number is None or not _LOCK.search(getline(code.co_filename, number)):
+            continue
+        # A value that is returned from the block is put below what is called.
+        rest = dropwhile(lambda one: one.opname == "SWAP", instructions[i : i + 5])
+        calls = list(islice(rest, 3))
+        if len(calls) == 3 and all(
+            one.opname == "LOAD_CONST" and one.argval is None for one in calls
+        ):
+            found.add(instruction.offset)
+    return frozenset(found)
 
 
 def injected(

@@ -7,7 +7,12 @@ import os
 from pathlib import Path
 
 import pytest
+from torch import nn
 
+from burnish import open_record, save_record
+from burnish.records import entry as entries
+
+from .injection import injected
 from .interrupted import cases, ctrl_c_at_random, differences
 
 SPARSE = {
@@ -46,3 +51,14 @@ def test_ctrl_c_at_any_moment_leaves_the_old_or_the_new_and_nothing_open(
     monkeypatch.setattr(os, "fsync", lambda fd: None)
 
     assert [*ctrl_c_at_random(cases()[name], tmp_path, 60)] == []
+
+
+def test_no_exception_comes_where_a_lock_would_stay_locked() -> None:
+    file = save_record(nn.Linear(2, 2))
+    n_places = 0
+
+    for _ in injected(lambda: lambda: open_record(file)["weight"]):
+        n_places += 1
+        assert not entries._lock.locked()  # pyright: ignore[reportPrivateUsage]  # what is tested
+
+    assert n_places > 0
