@@ -25,7 +25,7 @@ from ..hyperparameters.declared_class import declared_class
 from ..hyperparameters.plain import SAVE
 from ..hyperparameters.registry import names_of
 from ..hyperparameters.signature import VARIADIC, parameters_of
-from ..state.modes import call_on
+from ..state.modes import construct_on
 from ..state.places import Places, places_of, unwrapped
 from .upgrading import version_of, versions_below
 
@@ -160,7 +160,7 @@ def build_blank(target: Target, hparams: Mapping[str, Any] | None = None) -> nn.
         told = {k: v for k, v in (hparams or {}).items() if k != SAVE}
         made = planned(told, target)
     try:
-        return call_on("meta", lambda: _module(made))
+        return construct_on("meta", lambda: _module(made))
     except HyperparameterError as error:
         if isinstance(error.__cause__, TypeError):
             raise

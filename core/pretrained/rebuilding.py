@@ -13,7 +13,7 @@ from ..errors import HyperparameterError
 from ..hyperparameters.building import planned
 from ..hyperparameters.declared_class import declared_class
 from ..state.grouping import grouped
-from ..state.modes import call_on
+from ..state.modes import construct_on
 from ..state.places import places_of, unwrapped
 from ..state.uninitialized import built
 
@@ -50,7 +50,7 @@ def _skeleton(module: nn.Module, hparams: Mapping[str, Any]) -> nn.Module:
     generator = torch.get_rng_state()
     try:
         try:
-            return call_on("meta", build)
+            return construct_on("meta", build)
         except Exception:
             # Some constructors need values; parameters that they do not read have none.
             return built(build, None)[0]

@@ -7,15 +7,23 @@ from typing import Any, TypeAlias, TypeVar
 import torch
 
 from ...config.interrupts import uninterrupted
+from ...records.grad_mode import grad_mode_after_errors
 
 T = TypeVar("T")
 
 _Mode: TypeAlias = AbstractContextManager[Any, Any]
 
 
-def call_on(device: torch.device | str | None, function: Callable[[], T]) -> T:
-    """Call ``function`` with new tensors on ``device``; None changes nothing."""
-    return function() if device is None else call_under(torch.device(device), function)
+def construct_on(device: torch.device | str | None, factory: Callable[[], T]) -> T:
+    """Return what constructors make, with new tensors on ``device`` unless it is None.
+
+    Torch's initializers leave the grad mode off if Ctrl-C comes at their end; it is as
+    it was in any case.
+    """
+    with grad_mode_after_errors():
+        if device is None:
+            return factory()
+        return call_under(torch.device(device), factory)
 
 
 def call_under(mode: _Mode, function: Callable[[], T]) -> T:

@@ -11,10 +11,9 @@ from typing import Any, TypeVar
 import torch
 from torch import nn
 
-from ...records.grad_mode import grad_mode_after_errors
 from .build import Build
 from .draws import NotedDraws
-from .modes import call_on, call_under
+from .modes import call_under, construct_on
 from .past_python import blanks_guarded
 from .patches import Function, wrap
 from .unfilled import UnfilledParameter, close, note
@@ -65,8 +64,7 @@ def built(
     A module that cannot be built unfilled, or draws numbers whose turn depends on the
     initializers, is built as ever from where the generators stood.
     """
-    with grad_mode_after_errors():
-        return call_on(device or _off_meta(), lambda: _built(factory))
+    return construct_on(device or _off_meta(), lambda: _built(factory))
 
 
 def _built(factory: Callable[[], T]) -> tuple[T, Build | None]:

@@ -16,7 +16,7 @@ import burnish
 from burnish.core import from_record, into_record, load_record
 from burnish.core.state.build import Build
 from burnish.core.state.draws import NotedDraws
-from burnish.core.state.modes import call_on, call_under, in_force
+from burnish.core.state.modes import call_under, construct_on, in_force
 from burnish.records.grad_mode import no_grad
 
 _len_torch_function_stack: Callable[[], int] = torch._C._len_torch_function_stack
@@ -34,7 +34,7 @@ def n_modes_is_one() -> None:
 
 
 def build() -> None:
-    call_on("meta", made_on_meta)
+    construct_on("meta", made_on_meta)
 
 
 def draw() -> None:
@@ -65,7 +65,7 @@ def test_modes_end_with_their_block_wherever_an_exception_comes(
 
 
 def test_none_leaves_the_device_that_is_in_force() -> None:
-    tensor = call_on("meta", lambda: call_on(None, lambda: torch.empty(1)))
+    tensor = construct_on("meta", lambda: construct_on(None, lambda: torch.empty(1)))
 
     assert tensor.is_meta
     assert not torch.empty(1).is_meta
@@ -90,7 +90,7 @@ def test_no_mode_outlives_an_interrupt_whose_traceback_is_kept(n: int) -> None:
     caught: list[BaseException] = []
     sys.setprofile(_Interrupt(n))
     try:
-        call_on("meta", made_on_meta)
+        construct_on("meta", made_on_meta)
     except KeyboardInterrupt as error:
         caught.append(error)  # its frames stay, and with them what it abandoned
     finally:
@@ -102,7 +102,7 @@ def test_no_mode_outlives_an_interrupt_whose_traceback_is_kept(n: int) -> None:
         caught.clear()
         gc.collect()
 
-    call_on("meta", free)
+    construct_on("meta", free)
     assert not torch.empty(1).is_meta
     assert _len_torch_function_stack() == 0
 
