@@ -7,6 +7,7 @@ from contextlib import suppress
 from typing import Any, BinaryIO, Protocol
 
 import torch
+import xxhash
 
 from ..config.storage.opening import IrregularFileError, open_regular
 from .errors import TRUNCATED, RecordError, RecordFormatError
@@ -47,6 +48,14 @@ class Source(Protocol):
 
 class ClosedFileError(ValueError):
     """A read after the file was closed, which says nothing of what the file holds."""
+
+
+def digest_of_bytes(source: Source) -> bytes:
+    """Return the xxh3-128 sum of all bytes of ``source``."""
+    total = xxhash.xxh3_128()
+    for start in range(0, source.size, _WINDOW):
+        total.update(source.read(start, min(_WINDOW, source.size - start)))
+    return total.digest()
 
 
 class Maps:

@@ -1,5 +1,6 @@
 """Checkpoint: one saved point of a run, to look into or to restore from."""
 
+import errno
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -14,8 +15,8 @@ from ..config.user_warning import warn_user
 from ..records.calls import home_of
 from ..records.errors import RecordError, RecordFormatError, RecordMismatchError
 from ..records.flat import FlatRecord
-from ..records.open import open_record
-from .manifest import FILE, Manifest
+from ..records.open import digest_of, open_record, verify_file
+from .manifest import FILE, Manifest, PartRow
 from .parts import VALUE, fill, kind_of, other_flags, record_of_part, undo_of
 from .plain import value_of
 
@@ -47,16 +48,17 @@ class Checkpoint(os.PathLike[str]):
         info: Mapping[str, Any] | None = None,
     ) -> None:
         """Write one record per part into ``folder``, then what it holds."""
-        kinds: dict[str, tuple[str, str]] = {}
+        rows: dict[str, PartRow] = {}
         for name, part in parts.items():
-            kinds[name] = (f"{name}{suffix}", kind_of(part))
+            file = f"{name}{suffix}"
             try:
-                record_of_part(name, part).save(folder / f"{name}{suffix}")
+                record_of_part(name, part).save(folder / file)
             except RecordError as error:
                 error.add_note(f"in the part {name!r} of the checkpoint")
                 raise
+            rows[name] = PartRow(file, kind_of(part), digest_of(folder / file))
         manifest = Manifest(
-            step=step, values=dict(values), parts=kinds, info=dict(info or {})
+            step=step, values=dict(values), parts=rows, info=dict(info or {})
         )
         manifest.write(folder)
 
@@ -81,14 +83,15 @@ class Checkpoint(os.PathLike[str]):
             hint = did_you_mean(name, self.manifest.parts)
             found = ", ".join(self.manifest.parts) or "nothing"
             raise KeyError(f"{self.folder} has no part {name!r}, but {found}.{hint}")
-        return self.folder / self.manifest.parts[name][0]
+        return self.folder / self.manifest.parts[name].file
 
     def __getitem__(self, name: str) -> Any:
         """Return a number, plain data, or the record of a part, opened lazily."""
         if name in self.values:
             return self.values[name]
         record = open_record(self.file(name))
-        return value_of(record) if self.manifest.parts[name][1] == VALUE else record
+        self._check_digest(name)
+        return value_of(record) if self.manifest.parts[name].kind == VALUE else record
 
     def restore(
         self,
@@ -103,6 +106,8 @@ class Checkpoint(os.PathLike[str]):
         records = {name: self._opened(name, hyperparameters) for name in parts}
         for record in records.values():
             record.load_all()
+        for name in parts:
+            self._check_digest(name)
         names = [*parts]
         # The last part need not be kept: its own load is all or nothing.
         last = [name for name in names[-1:] if _is_atomic(parts[name])]
@@ -149,10 +154,27 @@ class Checkpoint(os.PathLike[str]):
                 "Restore an older step, or a copy of the folder.",
             ) from None
 
+    def _check_digest(self, name: str) -> None:
+        """Raise RecordFormatError if a part's file is whole, and not what was saved."""
+        expected, file = self.manifest.parts[name].digest, self.file(name)
+        if expected is None or digest_of(file) == expected:
+            return
+        if Manifest.read(self.folder) != self.manifest:
+            # The step was saved again since the manifest was read.
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(file))
+        verify_file(file)
+        raise RecordFormatError(
+            str(file),
+            f"a record of {name!r} that was not saved with step {self.step}",
+            f"the one whose digest {FILE} has",
+            "Copy the folder again, or restore another step. If you replaced the file "
+            f'on purpose, remove the "digest" of {name!r} from {FILE}.',
+        )
+
     def _fill(self, name: str, part: object, record: FlatRecord) -> None:
         file = str(self.file(name))
         try:
-            fill(name, part, record, self.manifest.parts[name][1])
+            fill(name, part, record, self.manifest.parts[name].kind)
             if isinstance(part, nn.Module):
                 _warn_of_flags(name, part, record)
         except RecordMismatchError as error:

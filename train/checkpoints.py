@@ -186,9 +186,9 @@ class Checkpoints:
             try:
                 checkpoint.restore(filled, hyperparameters=hyperparameters)
             except FileNotFoundError:
-                if not left or step not in ("latest", "best"):
+                if not left or (step not in ("latest", "best") and step not in self):
                     raise
-                continue  # a run that writes has removed it for a newer one
+                continue  # a run that writes has removed it, or saved it again
             return checkpoint.step
         return 0
 

@@ -4,7 +4,7 @@ import json
 import math
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from ..config.storage.opening import read_file
 from ..config.storage.replacement import write_text
@@ -18,6 +18,16 @@ VERSION = 1
 _MOST_BYTES = 64 << 20
 
 
+class PartRow(NamedTuple):
+    """What a manifest says of one part."""
+
+    file: str
+    """The name of its record, in the folder."""
+    kind: str
+    digest: str | None = None
+    """Of the record that was saved; None in manifests that are older than digests."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Manifest:
     """What stands in a checkpoint beside its records."""
@@ -25,8 +35,7 @@ class Manifest:
     step: int
     values: dict[str, int | float]
     """The numbers that were saved with it: metrics, counters."""
-    parts: dict[str, tuple[str, str]]
-    """Each part's file and kind."""
+    parts: dict[str, PartRow]
     info: dict[str, Any] = field(default_factory=dict[str, Any])
     """JSON-ready data for people to read."""
 
@@ -37,8 +46,8 @@ class Manifest:
             "step": self.step,
             "values": {name: _written(number) for name, number in self.values.items()},
             "parts": {
-                name: {"file": file, "kind": kind}
-                for name, (file, kind) in self.parts.items()
+                name: {key: value for key, value in row._asdict().items() if value}
+                for name, row in self.parts.items()
             },
             **({"info": self.info} if self.info else {}),
         }
@@ -58,7 +67,9 @@ class Manifest:
                 step=int(tree["step"]),
                 values={str(n): _number(v) for n, v in dict(tree["values"]).items()},
                 parts={
-                    str(name): (_inside(part["file"]), str(part["kind"]))
+                    str(name): PartRow(
+                        _inside(part["file"]), str(part["kind"]), _digest(part)
+                    )
                     for name, part in dict(tree["parts"]).items()
                 },
                 info=dict(tree.get("info", {})),
@@ -78,6 +89,14 @@ def _inside(file: object) -> str:
     if not isinstance(file, str) or not is_name or file in ("", ".", ".."):
         raise ValueError(f"{file!r} is no name of a file in the folder")
     return file
+
+
+def _digest(part: dict[str, Any]) -> str | None:
+    if "digest" not in part:
+        return None
+    if not isinstance(part["digest"], str):
+        raise ValueError(f"the digest {part['digest']!r:.60} is no text")
+    return part["digest"]
 
 
 def _written(number: float) -> int | float | str:

@@ -74,6 +74,10 @@ class MessagePack(Format):
         with paused_collection():
             return read_document(source)
 
+    def digest(self, source: Source) -> bytes:
+        """Return the sums of the header and of the payloads' sums."""
+        return document_digest(source)
+
 
 def document_head(
     contents: Contents, layout: Layout, *, planes: Sequence[int]
@@ -154,6 +158,13 @@ def read_document(source: Source, budget: int | None = None) -> FlatRecord:
         )
     record.hold(source, lambda maps: _check_framing(maps.of(source), layout, data))
     return record
+
+
+def document_digest(source: Source) -> bytes:
+    """Return the two sums of the document in ``source`` that cover all of it."""
+    length = int.from_bytes(source.read(_BEFORE_HEADER - 4, 4), "big")
+    of_header = source.read(_BEFORE_HEADER + length + len(_HEADER_SUM), 8)
+    return bytes(of_header) + bytes(source.read(source.size - 8, 8))
 
 
 def _read_header(source: Source, budget: int) -> tuple[Any, int]:

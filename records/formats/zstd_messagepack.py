@@ -19,6 +19,7 @@ from .frame_source import FrameSource
 from .layout import PART, Layout
 from .messagepack import (
     check_readable,
+    document_digest,
     document_head,
     document_tail,
     read_document,
@@ -60,6 +61,10 @@ class ZstdMessagePack(Format):
     def decode(self, source: Source) -> FlatRecord:
         """Return the record; what is not touched stays compressed."""
         return read_document(FrameSource(source), budget=MOST_RATIO * source.size)
+
+    def digest(self, source: Source) -> bytes:
+        """Return that of the document, whatever frames it is in."""
+        return document_digest(FrameSource(source))
 
 
 class _Writer:

@@ -529,6 +529,7 @@ def test_a_manifest_that_lies_about_a_part_is_refused_and_nothing_changed(
     saved = Checkpoints(tmp_path).save(3, net=filled(net(), 1.0), who=[1])
     file = saved.folder / "checkpoint.json"
     tree = json.loads(file.read_text())
+    del tree["parts"]["net"]["digest"]
     tree["parts"]["net"].update(lie)
     file.write_text(json.dumps(tree))
     model, who = filled(net(), 2.0), [2]
@@ -614,3 +615,97 @@ def test_a_newer_folder_without_its_manifest_is_no_older_run(tmp_path: Path) -> 
 
     shutil.rmtree(tmp_path)
     assert checkpoints.restore(model=model) == 0
+
+
+def mixed(tmp_path: Path, suffix: str = ".mpk") -> tuple[Checkpoint, Checkpoint]:
+    """Return the checkpoints of steps 5 and 10, the net of 5 copied over that of 10."""
+    checkpoints = Checkpoints(tmp_path, suffix=suffix)
+    optim = AdamW().bind(net(), lr=0.1)
+    older, newer = (
+        checkpoints.save(step, net=filled(net(), step), optim=optim, at={"n": step})
+        for step in (5, 10)
+    )
+    shutil.copy(older.file("net"), newer.file("net"))
+    return older, newer
+
+
+@pytest.mark.parametrize("suffix", [".mpk", ".mpk.zst", ".json", ".mpk.gz"])
+def test_a_part_of_another_step_is_refused_in_words_that_say_how_to_go_on(
+    suffix: str, tmp_path: Path
+) -> None:
+    _, newer = mixed(tmp_path, suffix)
+    model, at = filled(net(), 1.0), {"n": 0}
+
+    with pytest.raises(RecordFormatError, match=r"net.*step 10.*remove.*\"digest\""):
+        Checkpoints(tmp_path).restore(at=at, net=model)
+    with pytest.raises(RecordFormatError, match=r"net.*step 10"):
+        Checkpoints(tmp_path)[10]["net"]
+
+    assert same(model, filled(net(), 1.0))
+    assert at == {"n": 0}
+    # All other parts, and all of the other step, are what was saved.
+    assert Checkpoints(tmp_path).restore(at=at) == 10
+    assert Checkpoints(tmp_path).restore(5, net=model, at=at) == 5
+    tree = json.loads((newer.folder / "checkpoint.json").read_text())
+    del tree["parts"]["net"]["digest"]
+    (newer.folder / "checkpoint.json").write_text(json.dumps(tree))
+    assert Checkpoints(tmp_path).restore(net=model, at=at) == 10
+    assert same(model, filled(net(), 5.0))
+
+
+def test_plain_data_of_another_step_is_refused_too(tmp_path: Path) -> None:
+    older, newer = mixed(tmp_path)
+    shutil.copy(older.file("at"), newer.file("at"))
+
+    with pytest.raises(RecordFormatError, match=r"at\.mpk.*step 10"):
+        Checkpoints(tmp_path).restore(at={})
+
+
+def test_equal_parts_of_two_steps_are_one_part(tmp_path: Path) -> None:
+    model, checkpoints = net(), Checkpoints(tmp_path)
+    older, newer = (checkpoints.save(step, net=model, n=step) for step in (5, 10))
+    newer.file("net").unlink()
+    os.link(older.file("net"), newer.file("net"))
+
+    assert checkpoints.restore(net=net()) == 10
+
+
+@pytest.mark.parametrize("digest", [7, None, ["ab"]])
+def test_a_digest_that_is_none_is_named(digest: object, tmp_path: Path) -> None:
+    saved = Checkpoints(tmp_path).save(1, net=net())
+    tree = json.loads((saved.folder / "checkpoint.json").read_text())
+    tree["parts"]["net"]["digest"] = digest
+    (saved.folder / "checkpoint.json").write_text(json.dumps(tree))
+
+    with pytest.raises(RecordFormatError, match="manifest that cannot be read"):
+        Checkpoints(tmp_path).restore(net=net())
+
+
+def test_damage_is_called_damage_and_not_another_step(tmp_path: Path) -> None:
+    saved = Checkpoints(tmp_path).save(1, net=net())
+    data = bytearray(saved.file("net").read_bytes())
+    data[-1] ^= 1
+    saved.file("net").write_bytes(data)
+
+    with pytest.raises(RecordChecksumError, match="the checksums"):
+        Checkpoints(tmp_path).restore(net=net())
+
+
+def test_a_step_that_is_saved_again_while_it_is_read_is_read_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    checkpoints = Checkpoints(tmp_path)
+    model, read = net(), Checkpoint.read
+
+    def slowly_read(folder: Path) -> Checkpoint:
+        monkeypatch.setattr(Checkpoint, "read", read)
+        checkpoint = read(folder)
+        checkpoints.save(3, net=filled(net(), 2.0))
+        return checkpoint
+
+    for step in ("latest", 3):
+        checkpoints.save(3, net=filled(net(), 1.0))
+        monkeypatch.setattr(Checkpoint, "read", slowly_read)
+
+        assert checkpoints.restore(step, net=model) == 3
+        assert same(model, filled(net(), 2.0))
