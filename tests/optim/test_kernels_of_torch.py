@@ -105,6 +105,66 @@ def test_every_size_is_stepped_to_the_promise_of_its_dtype(
     check(SIMPLE[name], dtype, SIZES, threads=1)
 
 
+@pytest.mark.parametrize(
+    ("lr", "sizes"), [(0.05, SIZES), (1e-3, [*range(1, 131), 1_000_003])]
+)
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+@pytest.mark.parametrize("name", SIMPLE)
+def test_each_parameter_in_half_is_as_near_as_the_loop_and_one_unit(
+    name: str, dtype: torch.dtype, lr: float, sizes: list[int]
+) -> None:
+    start = torch.cat([values(size, size, dtype) for size in sizes])
+
+    default, loop, exact = (
+        torch.cat(stepped_once(SIMPLE[name], start.to(to).split(sizes), lr, fused))
+        for to, fused in ((dtype, None), (dtype, False), (torch.float64, False))
+    )
+
+    unit = last_place(torch.maximum(start.double().abs(), exact.abs()), dtype)
+    error, allowed = (default - exact).abs() / unit, (loop - exact).abs() / unit + 1
+    assert not (error > allowed)[loop.isfinite()].any()
+    moves = (exact - start.double()).abs() > 0.75 * unit
+    assert not (moves & (default == start)).any()
+
+
+def test_a_kernel_in_half_leaves_what_only_the_roundings_of_the_loop_move() -> None:
+    start = torch.full((32,), 3.0, dtype=torch.float16)
+    grad = -torch.ones_like(start)
+
+    def result(fused: bool | None, dtype: torch.dtype) -> float:
+        net = plist(start.to(dtype, copy=True))
+        adaptor = AdamW(weight_decay=0.01).bind(net, lr=1e-3, fused=fused)
+        net[0].grad = grad.to(dtype)
+        adaptor.step()
+        return net[0][0].item()
+
+    # Half a unit is 0.000977. The loop rounds after the decay too, which is lost then.
+    assert result(False, torch.float64) == pytest.approx(3.00097, abs=1e-8)
+    assert result(False, torch.float16) > 3.0
+    assert result(None, torch.float16) == 3.0
+
+
+def stepped_once(
+    simple: SimpleOptimizer[Any],
+    tensors: tuple[Tensor, ...],
+    lr: float,
+    fused: bool | None,
+) -> list[Tensor]:
+    """Return the parameters after a step, whose gradients are the same in any dtype."""
+    net = plist(*(t.clone() for t in tensors))
+    adaptor = simple.bind(net, lr=lr, fused=fused)
+    for i, p in enumerate(net.parameters()):
+        p.grad = values(p.numel(), 1000 + i, torch.bfloat16).to(p.dtype)
+    adaptor.step()
+    return [p.detach() for p in net.parameters()]
+
+
+def last_place(size: Tensor, dtype: torch.dtype) -> Tensor:
+    """Return one unit in the last place of values of this size."""
+    limits = torch.finfo(dtype)
+    return limits.eps * size.clamp_min(limits.tiny).log2().floor().exp2()
+
+
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("name", ["SGD", "SGD, momentum", "AdamW", "Adagrad"])
 def test_a_million_elements_are_stepped_on_any_number_of_threads(
@@ -128,6 +188,22 @@ def test_a_kernel_that_gives_other_numbers_is_not_used(
 
     assert engine_names(adaptor) == {"blocks"}
     assert "torch's kernel gives other numbers" in engine_report(adaptor)[0].why
+
+
+def test_a_kernel_that_is_worse_in_some_elements_only_is_not_used(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def coarse(step: Any, bucket: Any, grads: list[Tensor]) -> None:
+        """Step as torch does, and every eighth element a unit beside it."""
+        torch_fused._adam(step, bucket, grads)
+        for param in bucket.params:
+            param[::8].view(torch.int16).add_(1)
+
+    monkeypatch.setitem(torch_fused._KERNELS, AdamW, coarse)
+    monkeypatch.setattr("burnish.optim.engines.agreement._answers", {})
+    net = plist(torch.ones(2000, dtype=torch.bfloat16))
+
+    assert engine_names(AdamW().bind(net, lr=0.5)) == {"blocks"}
 
 
 def test_a_kernel_that_agrees_is_used_and_asked_once(
