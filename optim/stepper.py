@@ -43,6 +43,7 @@ class Stepper:
         self.plans: dict[int, Plan] = {}
         self._blanks: dict[tuple[Any, ...], Any] = {}
         self._arenas: dict[int, Arena] = {}
+        self._entanglements: dict[int, Entanglement] = {}
 
     def jobs(
         self,
@@ -51,18 +52,20 @@ class Stepper:
         grads: list[Tensor | None],
         states: States,
         call: Step,
+        settle: Callable[[], None],
     ) -> list[Job]:
         """Return what writes the step of group ``index``; states are made before.
 
-        Raises StepFailed; parameters and states are as they were.
+        ``settle`` is called before values are read, and not only by the jobs. Raises
+        StepFailed; parameters and states are as they were, or as ``settle`` left them.
         """
-        plan = self._plan(index, params, grads, states, call)
+        plan = self._plan(index, params, grads, states, call, settle)
         try:
             return [self._job(bucket, grads, call) for bucket in plan.buckets]
         except (Unfit, NotElementwise):
             # A resumed run would plan this step anew, so this one does.
             del self.plans[index]
-        plan = self._plan(index, params, grads, states, call)
+        plan = self._plan(index, params, grads, states, call, settle)
         jobs: list[Job] = []
         for bucket in plan.buckets:
             try:
@@ -70,11 +73,6 @@ class Stepper:
             except (Unfit, NotElementwise):
                 jobs.append(self._job(bucket, grads, call, Loop()))
         return jobs
-
-    def computes_ahead(self, n_groups: int) -> bool:
-        """Return whether a group reads values before all jobs run, as far as known."""
-        plans = self.plans.values()
-        return len(plans) < n_groups or any([p.computes_ahead() for p in plans])  # noqa: C419  # a list is faster
 
     def _job(
         self,
@@ -174,6 +172,7 @@ class Stepper:
         grads: list[Tensor | None],
         states: States,
         call: Step,
+        settle: Callable[[], None],
     ) -> Plan:
         missing = [g is None for g in grads]
         stored = list(map(states.get, params))
@@ -184,8 +183,12 @@ class Stepper:
             and self._has_fields(plan, call.simple)
             and plan.serves(call, self.planner.fused)
             and all([_fits(bucket, grads) for bucket in plan.buckets])  # noqa: C419  # a list is faster
+            and not (len(plan.buckets) > 1 and self._have_met(index, params, grads))
         ):
+            if plan.computes_ahead:
+                settle()
             return plan
+        settle()
         for param, absent in zip(params, missing, strict=True):
             if not absent:
                 check_values(self.path_of(param), param)
@@ -200,6 +203,16 @@ class Stepper:
             plan = self.planner.plan(params, grads, kept, types, computes, call)
         self.plans[index] = plan
         return plan
+
+    def _have_met(
+        self, index: int, params: list[Tensor], grads: list[Tensor | None]
+    ) -> bool:
+        """Return whether parameters of several buckets have come to share memory."""
+        held = [p for p, grad in zip(params, grads, strict=True) if grad is not None]
+        present = [grad for grad in grads if grad is not None]
+        if index not in self._entanglements:
+            self._entanglements[index] = Entanglement()
+        return self._entanglements[index].is_there(held, present)
 
     def _has_fields(self, plan: Plan, simple: SimpleOptimizer[Any]) -> bool:
         """Return whether states have what changed hyperparameters make a step need."""
@@ -292,9 +305,16 @@ def settle(param: Tensor, stored: Stored) -> None:
 def _part(params: list[Tensor], states: States) -> None:
     """Give states memory of their own where somebody let them share it.
 
-    Engines write them in different orders, and each would give other numbers.
+    Engines write them in different orders, and each would give other numbers. That of
+    another group's is not theirs either.
     """
     seen = set(filter(None, map(_address, params)))
+    own = set(params)
+    for other, fields in states.items():
+        if other not in own:
+            # Somebody may have put there what is no dict.
+            values = fields.values() if hasattr(fields, "values") else ()
+            seen.update(filter(None, map(_address, (other, *values))))
     dicts = set[int]()
     for param in params:
         stored = states.get(param)

@@ -11,15 +11,15 @@ from torch import Tensor
 from ..config.user_warning import warn_user
 from .binding import warn_apart, warn_replaced
 from .clipping import Clip, Clipped
-from .engines.bucket import Job
 from .engines.internals import internals, untraced
 from .engines.loop import plain, state_of
-from .engines.portions import InTurn, StepFailed
+from .engines.portions import StepFailed
 from .engines.sharding import is_sharded
 from .engines.step import Step
 from .errors import NonFiniteGradientError
 from .fitting import check_held, check_values
 from .hyper import Hyper
+from .turns import Grads, Turns
 
 if TYPE_CHECKING:
     from .binding import Binding
@@ -79,14 +79,12 @@ class Stepping(torch.optim.Optimizer):
         has_gradients = any(grad is not None for grad in chain.from_iterable(grads))
         warn_apart(self._binding, has_gradients=has_gradients)
 
-    def _write(self, grads: list[list[Tensor | None]], lr: float | None) -> None:
+    def _write(self, grads: Grads, lr: float | None) -> None:
         """Prepare every group, which may raise, then write them."""
         if self.nonfinite != "pass" and not self._is_finite(grads):
             return
         is_probe = self._is_probe(grads)
-        jobs: list[Job] = []
-        moved: list[Tensor] = []
-        in_turn = len(grads) > 1 and self._is_entangled(grads)
+        turns = Turns(self._share_memory, grads)
         try:
             for index, (own, scale, limit) in enumerate(self._clipped(grads)):
                 call = self._call(index, lr, scale, limit)
@@ -94,24 +92,30 @@ class Stepping(torch.optim.Optimizer):
                 if is_probe:
                     self._stepper.initialize(index, params, own, self.state, call)
                     continue
-                jobs += self._stepper.jobs(index, params, own, self.state, call)
-                if in_turn:  # the next group is prepared from what this one writes
-                    _run(jobs)
-                    jobs = []
-                    pairs = zip(params, own, strict=True)
-                    moved += [param for param, grad in pairs if grad is not None]
-            _run(jobs)
+                turns.add(
+                    self._stepper.jobs(
+                        index, params, own, self.state, call, turns.settle
+                    )
+                )
+            turns.run()
         except StepFailed as failure:
-            failure.moved = moved + failure.moved
+            failure.moved = self._stepped(turns.n_run, grads) + failure.moved
             raise
         if lr is None:
             self._advance_schedules()
 
-    def _is_entangled(self, grads: list[list[Tensor | None]]) -> bool:
-        """Return whether a group is prepared from what the step of another writes."""
-        # Jobs run in the order of the groups; only engines that read before are asked.
-        if not self._stepper.computes_ahead(len(grads)):
-            return False
+    def _stepped(self, n: int, grads: Grads) -> list[Tensor]:
+        """Return what the steps of the first ``n`` groups move."""
+        groups = zip(self.param_groups[:n], grads[:n], strict=True)
+        return [
+            param
+            for group, own in groups
+            for param, grad in zip(group["params"], own, strict=True)
+            if grad is not None
+        ]
+
+    def _share_memory(self, grads: Grads) -> bool:
+        """Return whether a parameter shares memory with another, or with a gradient."""
         params = [p for group in self.param_groups for p in group["params"]]
         pairs = zip(params, chain.from_iterable(grads), strict=True)
         held = [pair for pair in pairs if pair[1] is not None]
@@ -281,18 +285,6 @@ class Stepping(torch.optim.Optimizer):
                 if moved is not tensor:
                     tensor.copy_(moved)
         self.is_training = to_train
-
-
-def _run(jobs: list[Job]) -> None:
-    """Run what was prepared, first what may still raise. Raises StepFailed."""
-    if len(jobs) > 1:
-        jobs.sort(key=lambda job: not isinstance(job, InTurn))
-    try:
-        for job in jobs:
-            job()
-    except StepFailed as failure:
-        failure.moved = [p for j in jobs if isinstance(j, InTurn) for p in j.moved]
-        raise
 
 
 def _from_author(traceback: TracebackType | None) -> TracebackType | None:

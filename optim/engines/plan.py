@@ -38,6 +38,8 @@ class Plan:
     """What parameters are stepped together by, beside their numbers; and the first."""
     is_passing: bool = False
     """Whether it holds for one call only, because of what a gradient was."""
+    computes_ahead: bool = False
+    """Whether values are read before the job of another group has run."""
 
     def holds(
         self, params: list[Tensor], missing: list[bool], states: list[Stored | None]
@@ -55,10 +57,6 @@ class Plan:
     def has_filled(self, state: Stored) -> bool:
         """Return whether ``state`` had fields when it was planned for."""
         return any(bucket.has_filled(state) for bucket in self.buckets)
-
-    def computes_ahead(self) -> bool:
-        """Return whether values are read before the job of another group has run."""
-        return any(bucket.engine.computes_ahead for bucket in self.buckets)
 
     def serves(self, step: Step, fused: bool | None) -> bool:
         """Return whether ``step`` would be planned to run on the same engines."""
@@ -155,6 +153,7 @@ class Planner:
             made.buckets += buckets
             alike = (*_key(layout, {}), compute)
             made.kinds += [(alike, bucket) for bucket in buckets[:1]]
+        made.computes_ahead = any(b.engine.computes_ahead for b in made.buckets)
         return made
 
     def _buckets(
