@@ -21,7 +21,7 @@ from burnish.optim import (
 )
 from burnish.records import RecordMismatchError
 
-from .nets import UserAdamW, set_grads, values
+from .nets import UserAdamW, drive, set_grads, values
 
 OPTIMIZERS: list[SimpleOptimizer[Any]] = [
     AdamW(),
@@ -419,3 +419,47 @@ def test_one_dict_as_the_state_of_two_parameters_is_parted(fused: bool | None) -
     first, second = (optimizer.state[p] for p in model)
     assert first is not second
     assert (first["step"], second["step"]) == (2, 2)
+
+
+def _emptied(model: nn.Module, conversion: str) -> None:
+    """Give ``model`` memory without values, in one of torch's ways."""
+    setters = torch.__future__
+    swap = conversion == "swap"
+    overwrite = conversion == "overwrite"
+    setters.set_swap_module_params_on_conversion(swap)
+    setters.set_overwrite_module_params_on_conversion(overwrite)
+    try:
+        model.to_empty(device="cpu")
+    finally:
+        setters.set_swap_module_params_on_conversion(False)
+        setters.set_overwrite_module_params_on_conversion(False)
+
+
+@pytest.mark.parametrize("conversion", ["data", "swap", "overwrite"])
+@pytest.mark.parametrize("fused", [None, True])
+@pytest.mark.parametrize(
+    "simple",
+    [AdamW(), UserAdamW(), SGD(momentum=0.9), ScheduleFreeAdamW()],
+    ids=repr,
+)
+@pytest.mark.filterwarnings("ignore:.*the optimizer now steps the new:RuntimeWarning")
+def test_a_module_that_was_emptied_is_stepped_where_it_lies_now(
+    simple: SimpleOptimizer[Any], fused: bool | None, conversion: str
+) -> None:
+    def run(fused: bool | None) -> list[Tensor]:
+        model = nn.Sequential(nn.Linear(300, 250), nn.Linear(250, 3))
+        for i, p in enumerate(model.parameters()):
+            nn.init.constant_(p, 0.5 + i)
+        optim = simple.bind(model, lr=0.1, fused=fused)
+        drive(optim, model, 1, 2)
+        left = [p.detach() for p in model.parameters()]
+        _emptied(model, conversion)
+        content = [tensor.clone() for tensor in left]
+        for i, p in enumerate(model.parameters()):
+            nn.init.constant_(p, 1.5 + i)
+        drive(optim, model, 3, 4)
+        assert all(map(torch.equal, left, content))
+        return values(model)
+
+    for mine, theirs in zip(run(fused), run(False), strict=True):
+        torch.testing.assert_close(mine, theirs, rtol=1e-5, atol=1e-6)
