@@ -5,7 +5,9 @@ import threading
 from collections.abc import Callable, Generator
 from contextlib import contextmanager, suppress
 from types import FrameType
-from typing import Any
+from typing import Any, TypeVar
+
+T = TypeVar("T")
 
 _SIGNALS = tuple(
     getattr(signal, name)
@@ -42,6 +44,27 @@ def uninterrupted() -> Generator[None]:
         _restore(handlers)
     for number, frame in held:
         handlers[number](number, frame)
+
+
+def call_with_end(function: Callable[[], T], end: Callable[[], object]) -> T:
+    """Call ``function``, then ``end`` in any case, and return what the first returned.
+
+    A ``with`` block may be left without its end if Ctrl-C comes there, and ``finally``
+    if it comes in place of the call: so ``end`` is called again where it did not
+    return, and does nothing a second time.
+    """
+    has_ended = False
+    try:
+        try:
+            return function()
+        finally:
+            with uninterrupted():
+                end()
+                has_ended = True
+    finally:
+        if not has_ended:
+            with uninterrupted():
+                end()
 
 
 def all_or_nothing(

@@ -4,10 +4,10 @@ from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
 from ...config.path import join
+from ...records.grad_mode import no_grad
 from ..hyperparameters.signature import spread
 from . import generators
 from .arguments import Arguments
@@ -18,7 +18,7 @@ from .errors import SettingError
 from .made import Made
 from .run import MARK, Constructions, Run
 from .sizes import read_sizes
-from .watching import telling
+from .watching import call_telling
 
 
 def completed(
@@ -30,19 +30,13 @@ def completed(
     """
     run, watching = Run(draft.tree), Constructions(is_described=True)
     found: dict[str, Arguments] = {}
-    with generators.forked(0), telling(watching):
+
+    def run_example() -> None:
         module = constructed(watching, run, draft.known)
         run.place(module, watching.first)
-        try:
-            with telling(None), torch.no_grad(), _reading(module, run, found):
-                module(*args, **kwargs)
-        except SettingError:
-            raise
-        except Exception as error:
-            at = type(module).__qualname__
-            said = f"{type(error).__name__}: {error}"
-            message = f"the example does not pass through {at}: {said}"
-            raise SettingError("", message) from error
+        call_telling(None, lambda: _read(module, run, found, args, kwargs))
+
+    generators.call_forked(0, lambda: call_telling(watching, run_example))
     left = {
         path: names for path, names in missing_of(draft).items() if path not in found
     }
@@ -62,6 +56,25 @@ def not_told(left: Mapping[str, tuple[str, ...]], why: str) -> SettingError:
         f"{', '.join(named[:6])} left out, and {why}. Configure it, or "
         "pass inputs: build(example).",
     )
+
+
+def _read(
+    module: nn.Module,
+    run: Run,
+    found: dict[str, Arguments],
+    args: tuple[Any, ...],
+    kwargs: Mapping[str, Any],
+) -> None:
+    try:
+        with no_grad(), _reading(module, run, found):
+            module(*args, **kwargs)
+    except SettingError:
+        raise
+    except Exception as error:
+        at = type(module).__qualname__
+        said = f"{type(error).__name__}: {error}"
+        message = f"the example does not pass through {at}: {said}"
+        raise SettingError("", message) from error
 
 
 @contextmanager

@@ -17,7 +17,7 @@ from .made import Made, difference
 from .run import Constructions, Run, constructions
 from .taps import Logs, attach
 from .targets import Plans
-from .watching import telling
+from .watching import call_telling
 
 
 def construct(
@@ -99,8 +99,7 @@ def _whole(draft: Draft, expected: Made) -> tuple[nn.Module, Made, Logs]:
 
 def _once(draft: Draft, expected: Made) -> tuple[nn.Module, Made, Logs]:
     run, watching = Run(expected), Constructions(is_described=False)
-    with telling(watching):
-        module = constructed(watching, run, draft.known)
+    module = call_telling(watching, lambda: constructed(watching, run, draft.known))
     run.place(module, watching.first)
     watching.unmark(module)
     _check_repeated(difference(expected, run.root))

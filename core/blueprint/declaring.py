@@ -3,14 +3,14 @@
 import itertools
 from collections import Counter
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 from torch import nn
 
 from ...config.shown import shown
+from ...records.grad_mode import grad_mode_after_errors
 from ..hyperparameters.signature import spread
-from ..state.uninitialized import real_build, skip_init
+from ..state.uninitialized import call_filled, call_unfilled
 from . import generators
 from .entry import Entry
 from .errors import (
@@ -22,7 +22,7 @@ from .errors import (
 from .made import Made, difference
 from .run import Constructions, Run
 from .targets import Plans
-from .watching import telling, watched
+from .watching import call_telling, call_watched
 
 _ROUNDS = 24
 """Settings of what other settings make need a run each; more is no settling."""
@@ -35,7 +35,7 @@ _SAME_NAME = 4
 
 _seeds = itertools.count(1)
 
-_Building: TypeAlias = Callable[[], AbstractContextManager[None]]
+_Building: TypeAlias = Callable[[Callable[[], Any]], Any]
 """Whether initializers wait or run while constructors do."""
 
 
@@ -48,7 +48,8 @@ def settled(
     call are added to ``known``. Raises `ConstructionError` with the path.
     """
     plans, n_rounds = Plans(entries), 0
-    discoveries, building = _Discoveries(expected), skip_init
+    discoveries = _Discoveries(expected)
+    building: _Building = call_unfilled
     _replan(expected, plans)
     while n_rounds < _ROUNDS:
         watching = Constructions(is_described=True)
@@ -57,10 +58,10 @@ def settled(
         except BlueprintError as error:
             # Of a class that was not watched nothing could be changed or completed.
             if watching.unknown <= known:
-                if building is real_build or not isinstance(error, ConstructionError):
+                if building is call_filled or not isinstance(error, ConstructionError):
                     raise
                 # Code past Python finds values only where initializers have run.
-                building = real_build
+                building = call_filled
                 continue
             discoveries.add(watching.unknown - known)
             known |= watching.seen | watching.unknown
@@ -87,10 +88,15 @@ def _declared(
 ) -> tuple[Made, bool]:
     """Return what one run makes, and whether Python or numpy drew numbers for it."""
     run = Run(expected)
-    with generators.forked(next(_seeds)), building(), telling(watching):
+
+    def construct() -> tuple[nn.Module, bool]:
         before = generators.drawn_so_far()
         module = constructed(watching, run, known)
-        has_drawn = generators.drawn_so_far() != before
+        return module, generators.drawn_so_far() != before
+
+    module, has_drawn = generators.call_forked(
+        next(_seeds), lambda: building(lambda: call_telling(watching, construct))
+    )
     # The marks stay: should a later run meet one of these, it was kept somewhere.
     run.place(module, watching.first)
     found = run.root
@@ -154,8 +160,11 @@ def constructed(
     expected = run.expected
     args, kwargs = spread(expected.asked, expected.given)
     try:
-        with watched({expected.asked, *known}):
-            return watching.within(run, lambda: expected.asked(*args, **kwargs))
+        with grad_mode_after_errors():
+            return call_watched(
+                {expected.asked, *known},
+                lambda: watching.within(run, lambda: expected.asked(*args, **kwargs)),
+            )
     except BlueprintError as error:
         if error.path or not watching.failed:
             raise

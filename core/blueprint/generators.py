@@ -2,31 +2,33 @@
 
 import random
 import sys
-from collections.abc import Generator
-from contextlib import contextmanager
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 import torch
 
+from ...config.interrupts import call_with_end
 from ..state.streams import Streams
 
+T = TypeVar("T")
 
-@contextmanager
-def forked(seed: int) -> Generator[None]:
-    """Run with generators seeded anew, and leave them as they were.
+
+def call_forked(seed: int, function: Callable[[], T]) -> T:
+    """Call ``function`` with generators seeded anew, and leave them as they were.
 
     With another ``seed`` each time, constructors that depend on chance show it.
     """
     before = Streams()
-    random.seed(seed)
-    numpy: Any = sys.modules.get("numpy.random")
-    if numpy is not None:
-        numpy.seed(seed)
-    torch.default_generator.manual_seed(seed)
-    try:
-        yield
-    finally:
-        before.restore()
+
+    def run() -> T:
+        random.seed(seed)
+        numpy: Any = sys.modules.get("numpy.random")
+        if numpy is not None:
+            numpy.seed(seed)
+        torch.default_generator.manual_seed(seed)
+        return function()
+
+    return call_with_end(run, before.restore)
 
 
 def drawn_so_far() -> tuple[Any, ...]:

@@ -6,7 +6,7 @@ from torch import nn
 
 from ..hyperparameters.signature import spread
 from ..hyperparameters.torch_layers import torch_classes
-from ..state.uninitialized import skip_init
+from ..state.uninitialized import call_unfilled
 from .arguments import Arguments
 from .declaring import failure
 from .entry import Entry, Setting, replaced
@@ -56,8 +56,7 @@ class Leaves:
         arguments = folded.arguments | stand_ins(cls, folded.arguments)
         try:
             args, kwargs = spread(cls, {n: resolved(v) for n, v in arguments.items()})
-            with skip_init():
-                cls(*args, **kwargs)
+            call_unfilled(lambda: cls(*args, **kwargs))
         except Exception as error:
             raise failure(path, cls, error) from error
         if len(self._tried) > _KEPT:

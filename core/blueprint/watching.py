@@ -1,22 +1,23 @@
 """Constructors of chosen classes, watched while a blueprint constructs.
 
 A watched ``__init__`` looks whether its thread or task constructs a blueprint, and
-otherwise calls the one that was there. The watch is counted, and taken down with the
-last one; where somebody else has wrapped it meanwhile, it stays below, and looks on.
+otherwise calls the one that was there. A watch is taken down with the last call that
+wants it; where somebody else has wrapped it meanwhile, it stays below, and looks on.
 """
 
 import functools
 import threading
-from collections.abc import Callable, Generator, Iterable
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable
 from contextvars import ContextVar
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 from torch import nn
 
+from ...config.interrupts import call_with_end, uninterrupted
 from ..hyperparameters.signature import parameters_of
 
+T = TypeVar("T")
 Init = Callable[..., None]
 
 
@@ -44,13 +45,13 @@ class Watcher(Protocol):
 
 @dataclass(slots=True)
 class _Watch:
-    """What was done to one class, and how often it is wanted."""
+    """What was done to one class, and which calls want it."""
 
     own: Init | None
     """The ``__init__`` of its own that it had."""
     init: Init
     """The one that it has."""
-    n_wanted: int = 1
+    wanted_by: set[object]
 
 
 @dataclass(slots=True)
@@ -71,53 +72,59 @@ def watcher() -> Watcher | None:
     return None if telling is None else telling.watcher
 
 
-@contextmanager
-def telling(watcher: Watcher | None) -> Generator[None]:
-    """Tell ``watcher``, and nobody else, of the constructions in this context."""
+def call_telling(watcher: Watcher | None, function: Callable[[], T]) -> T:
+    """Call ``function``; tell ``watcher``, and nobody else, of the constructions."""
     outer, inner = _current.get(), _Telling(watcher)
-    _current.set(inner)
-    try:
-        yield
-    finally:
+
+    def run() -> T:
+        _current.set(inner)
+        return function()
+
+    def end() -> None:
         inner.watcher = None
-        # A token could not be used in another context, where a generator may end.
         _current.set(outer)
 
+    return call_with_end(run, end)
 
-@contextmanager
-def watched(classes: Iterable[type[nn.Module]]) -> Generator[None]:
-    """Watch the constructors of ``classes``, and notice those of all others."""
+
+def call_watched(classes: Iterable[type[nn.Module]], function: Callable[[], T]) -> T:
+    """Call ``function``; watch the constructors of ``classes``, and notice others."""
     chosen: set[type[nn.Module]] = {nn.Module, *classes}
     for cls in chosen:
         # Signatures are kept from here on: a watched constructor is another function.
         parameters_of(cls)
-    with _lock:
-        for cls in chosen:
-            _watch(cls)
-    try:
-        yield
-    finally:
-        with _lock:
+    token = object()
+
+    def run() -> T:
+        with uninterrupted(), _lock:
             for cls in chosen:
-                _unwatch(cls)
+                _watch(cls, token)
+        return function()
+
+    return call_with_end(run, lambda: _unwatch(token))
 
 
-def _watch(cls: type[nn.Module]) -> None:
+def _watch(cls: type[nn.Module], token: object) -> None:
     watch = _watched.get(cls)
     if watch is None:
         own, init = cls.__dict__.get("__init__"), _watching(cls, cls.__init__)
-        _watched[cls] = _Watch(own, init)
+        _watched[cls] = _Watch(own, init, {token})
         cls.__init__ = init  # type: ignore[method-assign]  # that is what watching is
     else:
-        watch.n_wanted += 1
+        watch.wanted_by.add(token)
 
 
-def _unwatch(cls: type[nn.Module]) -> None:
-    watch = _watched[cls]
-    watch.n_wanted -= 1
-    if watch.n_wanted:
-        return
-    del _watched[cls]
+def _unwatch(token: object) -> None:
+    """Take down each watch that only ``token`` wants."""
+    with _lock:
+        for cls, watch in list(_watched.items()):
+            watch.wanted_by.discard(token)
+            if not watch.wanted_by:
+                _take_down(cls, watch)
+                del _watched[cls]
+
+
+def _take_down(cls: type[nn.Module], watch: _Watch) -> None:
     # What somebody else put there may call ours, or be meant to be there in its place.
     if cls.__dict__.get("__init__") is not watch.init:
         return

@@ -29,7 +29,7 @@ class Build:
     """How often data is referred to at most when only its parameter will hold it."""
 
     def __init__(self) -> None:
-        self.is_over = False
+        self.is_over = self._is_finished = False
         self.waiting: list[Tape] = []
         """Tapes on which something was noted."""
         self.n_noted = 0
@@ -161,7 +161,12 @@ class Build:
         self._streams = Streams()
 
     def finish(self) -> None:
-        """Make plain parameters and tensors of all; the values may still be missing."""
+        """Make plain parameters and tensors of all; the values may still be missing.
+
+        A second call does nothing.
+        """
+        if self._is_finished:
+            return
         self.is_over = True
         self.look_at_streams()
         if self._aside is not None:
@@ -176,6 +181,7 @@ class Build:
             self._look_at_holders(tape, sum(ref() is not None for ref in parameters))
         self._tapes.clear()
         self._blanks.clear()
+        self._is_finished = True
 
     def _look_at_holders(self, tape: Tape, n_parameters: int) -> None:
         """Notice random numbers that are not a parameter's, whose turn matters."""

@@ -23,7 +23,7 @@ from .changes import ChangedParts, Changes, apply_attributes, is_below, stored_c
 from .likeness import first_difference
 from .places import Places, places_of, unwrapped
 from .streams import Streams
-from .uninitialized import unfilled_build
+from .uninitialized import call_unfilled
 
 IGNORE = (
     'If the difference is meant: hyperparameters="ignore", of load_record, from_record '
@@ -106,8 +106,7 @@ def _rebuilt(
     streams = Streams()
     try:
         build = planned(stored, declared_class(type(whole)))
-        with unfilled_build():
-            module = build()
+        module = call_unfilled(build)
         return module if apply_attributes(module, changes) else None
     except Exception:  # the arguments, which differ, are all that is known
         return None

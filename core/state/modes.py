@@ -1,15 +1,25 @@
+# pyright: reportPrivateUsage=false
+# Torch has no public name for the modes in force.
 """Torch's modes for a call or a block, put back whatever interrupts that."""
 
+import sys
 from collections.abc import Callable, Generator
 from contextlib import AbstractContextManager, contextmanager
+from traceback import clear_frames
 from typing import Any, TypeAlias, TypeVar
 
 import torch
 
-from ...config.interrupts import uninterrupted
+from ...config.interrupts import call_with_end, uninterrupted
 from ...records.grad_mode import grad_mode_after_errors
 
 T = TypeVar("T")
+
+_modes_in_force: Callable[[], list[Any]] = (
+    torch.overrides._get_current_function_mode_stack
+)
+_pop_mode: Callable[[], Any] = torch.overrides._pop_mode
+_push_mode: Callable[[Any], None] = torch.overrides._push_mode
 
 _Mode: TypeAlias = AbstractContextManager[Any, Any]
 
@@ -34,39 +44,67 @@ def call_under(mode: _Mode, function: Callable[[], T]) -> T:
     one that an interrupt abandons is ended when Python frees it, in the middle of a
     mode that was entered since.
     """
-    entered: list[_Mode] = []
-    # An interrupt may come in place of either call, and the other is made.
-    try:
-        try:
-            _enter(mode, entered)
-            return function()
-        finally:
-            _leave(entered)
-    finally:
-        _leave(entered)
+    inner = _Inner(mode)
+
+    def run() -> T:
+        inner.enter()
+        return function()
+
+    return call_with_end(run, inner.leave)
 
 
 @contextmanager
 def in_force(mode: _Mode) -> Generator[None]:
     """Enter a mode for a block that is no function; see `call_under`."""
-    entered: list[_Mode] = []
+    inner = _Inner(mode)
+    # An interrupt may come in place of either call, and the other is made.
     try:
         try:
-            _enter(mode, entered)
+            inner.enter()
             yield
         finally:
-            _leave(entered)
+            with uninterrupted():
+                inner.leave()
     finally:
-        _leave(entered)
+        with uninterrupted():
+            inner.leave()
 
 
-def _enter(mode: _Mode, entered: list[_Mode]) -> None:
-    with uninterrupted():
-        # Entered and noted in one call, so that nothing comes between.
-        entered.extend(map(type(mode).__enter__, (mode,)))
+class _Inner:
+    """A mode of torch, and the modes that are in force inside it."""
 
+    def __init__(self, mode: _Mode) -> None:
+        self._mode = mode
+        self._entered: list[_Mode] = []
+        self._stack: list[Any] | None = None
 
-def _leave(entered: list[_Mode]) -> None:
-    with uninterrupted():
-        if entered:
-            entered.pop().__exit__(None, None, None)
+    def enter(self) -> None:
+        with uninterrupted():
+            # Entered and noted in one call, so that nothing comes between.
+            self._entered.extend(map(type(self._mode).__enter__, (self._mode,)))
+            self._stack = _modes_in_force()
+
+    def leave(self) -> None:
+        if self._entered:
+            self._put_back_what_was_lost()
+            self._entered.pop().__exit__(None, None, None)
+
+    def _put_back_what_was_lost(self) -> None:
+        """Make the modes in force those that were so when this one was entered.
+
+        Torch pops a mode while that handles a call. It is pushed again by a generator,
+        which Ctrl-C may abandon: that one ends when the traceback is freed, and would
+        push a mode long after its end.
+        """
+        stack = self._stack
+        if stack is None or _modes_in_force() == stack:
+            return
+        error = sys.exception()
+        while error is not None:
+            clear_frames(error.__traceback__)
+            error = error.__context__
+        if _modes_in_force() != stack:
+            for _ in _modes_in_force():
+                _pop_mode()
+            for mode in stack:
+                _push_mode(mode)

@@ -6,15 +6,17 @@ Torch before 2.8 has no dtype of which it only moves the elements: TorchScript o
 extension would get numbers for a parameter that has no values yet.
 """
 
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from .memory import BLANK, BLANK_TENSOR
-from .modes import in_force
+from .modes import call_under, in_force
+
+T = TypeVar("T")
 
 
 @contextmanager
@@ -25,6 +27,13 @@ def blanks_guarded() -> Generator[None]:
         return
     with in_force(_Guard()):  # type: ignore[no-untyped-call]  # torch declares nothing
         yield
+
+
+def call_guarded(function: Callable[[], T]) -> T:
+    """Call ``function`` as in a block of `blanks_guarded`."""
+    if not _TORCH_COMPUTES:
+        return function()
+    return call_under(_Guard(), function)  # type: ignore[no-untyped-call]  # torch declares nothing
 
 
 class _Guard(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch declares nothing

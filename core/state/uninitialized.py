@@ -11,10 +11,11 @@ from typing import Any, TypeVar
 import torch
 from torch import nn
 
+from ...config.interrupts import call_with_end, uninterrupted
 from .build import Build
 from .draws import NotedDraws
 from .modes import call_under, construct_on
-from .past_python import blanks_guarded
+from .past_python import blanks_guarded, call_guarded
 from .patches import Function, wrap
 from .unfilled import UnfilledParameter, close, note
 
@@ -33,27 +34,35 @@ def skip_init() -> Generator[None]:
     `from_record` fills them. The draws that are not made leave torch's generators where
     they were.
     """
-    with unfilled_build():
-        yield
-
-
-@contextmanager
-def unfilled_build(build: Build | None = None) -> Generator[Build]:
-    """Build as under `skip_init`; yield what knows the initializers that wait."""
     _install()
-    build = build or Build()
-    with _using(build), blanks_guarded():
+    build, outer = Build(), _current.get()
+    # An interrupt may come in place of either call, and the other is made.
+    try:
         try:
-            yield build
+            _current.set(build)
+            with blanks_guarded():
+                yield
         finally:
-            build.finish()
+            with uninterrupted():
+                _end(build, outer)
+    finally:
+        with uninterrupted():
+            _end(build, outer)
 
 
-@contextmanager
-def real_build() -> Generator[None]:
-    """Build with real initializers, also inside `skip_init`."""
-    with _using(None):
-        yield
+def call_unfilled(factory: Callable[[], T], build: Build | None = None) -> T:
+    """Return what ``factory`` builds under `skip_init`, which ends in any case.
+
+    A block of that may be left by Ctrl-C before it ends; a call may not. ``build``
+    knows the initializers that wait.
+    """
+    _install()
+    return _call_in(build or Build(), lambda: call_guarded(factory))
+
+
+def call_filled(factory: Callable[[], T]) -> T:
+    """Return what ``factory`` builds with real initializers, also in `skip_init`."""
+    return _call_in(None, factory)
 
 
 def built(
@@ -70,15 +79,14 @@ def built(
 def _built(factory: Callable[[], T]) -> tuple[T, Build | None]:
     build = Build()
     try:
-        with unfilled_build(build):
-            module = factory()
+        module = call_unfilled(factory, build)
         if build.is_out_of_step:
             # Its draws may all be parameters, which the record replaces as well.
             build.rewind()
             build = Build()
             build.set_aside()
-            with unfilled_build(build):
-                module = call_under(NotedDraws(build), factory)
+            draws = NotedDraws(build)
+            module = call_unfilled(lambda: call_under(draws, factory), build)
         if not build.is_out_of_step:
             return module, build
     except Exception:  # building as ever shows whose error it is
@@ -89,8 +97,7 @@ def _built(factory: Callable[[], T]) -> tuple[T, Build | None]:
 def rebuilt(factory: Callable[[], T], build: Build) -> T:
     """Return what ``factory`` builds as ever, from where ``build`` began."""
     build.rewind()
-    with real_build():
-        return factory()
+    return call_filled(factory)
 
 
 def _off_meta() -> torch.device | None:
@@ -112,15 +119,21 @@ def _install() -> None:
     _calibrate()
 
 
-@contextmanager
-def _using(build: Any) -> Generator[None]:
+def _call_in(build: Any, function: Callable[[], T]) -> T:
     outer = _current.get()
-    _current.set(build)
-    try:
-        yield
-    finally:
-        # A token could not be used in another context, where a generator may end.
-        _current.set(outer)
+
+    def run() -> T:
+        _current.set(build)
+        return function()
+
+    return call_with_end(run, lambda: _end(build, outer))
+
+
+def _end(build: Any, outer: Any) -> None:
+    # A token could not be used in another context, where a generator may end.
+    _current.set(outer)
+    if build is not None:
+        build.finish()
 
 
 def _asking_new(inner: Function) -> Function:
@@ -193,6 +206,9 @@ class _Counting:
     is_over = False
     n_references = 0
 
+    def finish(self) -> None:
+        """Do nothing: no parameter was made for it."""
+
     def parameter(self, data: object, requires_grad: bool, n_references: int) -> None:
         """Take note of the number; the parameter is made as ever."""
         self.n_references = n_references
@@ -208,11 +224,10 @@ def _calibrate() -> None:
     new, counting = nn.Parameter.__new__, _Counting()
     if new is _calibrated:
         return
-    with _using(counting):
-        nn.Parameter(torch.empty(0))
-        n_temporary = counting.n_references
-        held = torch.empty(0)
-        nn.Parameter(held)
+    _call_in(counting, lambda: nn.Parameter(torch.empty(0)))
+    n_temporary = counting.n_references
+    held = torch.empty(0)
+    _call_in(counting, lambda: nn.Parameter(held))
     Build.n_temporary = n_temporary if counting.n_references > n_temporary else 0
     _calibrated = new
 

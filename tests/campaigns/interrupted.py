@@ -20,6 +20,7 @@ from torch import nn
 
 import burnish
 from burnish import config
+from burnish.core.blueprint import Blueprint
 from burnish.optim import AdamW
 from burnish.optim.schedulers import Linear
 from burnish.train import Checkpoints
@@ -94,6 +95,7 @@ def cases() -> dict[str, Case]:
         found[f"save{suffix}"] = partial(_saving, f"net{suffix}", burnish.save_record)
         found[f"load{suffix}"] = partial(_loading, suffix)
     found["build"] = _building
+    found["blueprint"] = _configured
     found["save_pretrained"] = partial(_saving, "folder", burnish.save_pretrained)
     found["dump"] = partial(_saving, "run.ron", _dump)
     found["optimizer"] = _optimizer
@@ -113,6 +115,9 @@ def process_state() -> tuple[Any, ...]:
         torch.is_grad_enabled(),
         torch.is_inference_mode_enabled(),
         torch.get_default_device(),
+        torch._C._len_torch_function_stack(),
+        type(nn.Parameter(torch.ones(1))),
+        nn.Linear.__init__,
     )
 
 
@@ -250,6 +255,22 @@ def _building(folder: Path) -> Run:
         return is_ordinary, [
             t.tolist() for t in built[0].parameters()
         ] if built else None
+
+    return Run(build, state)
+
+
+def _configured(folder: Path) -> Run:
+    built: list[Any] = []
+    torch.manual_seed(0)
+    random.seed(0)
+
+    def build() -> None:
+        blueprint = Blueprint(Net)
+        blueprint.configure("inner", bias=False)
+        built[:] = [blueprint.build()]
+
+    def state() -> Any:
+        return hash(random.getstate()), [net.inner.bias for net in built]
 
     return Run(build, state)
 

@@ -1,12 +1,13 @@
 import asyncio
 from collections.abc import Callable, Iterator
+from functools import partial
 from itertools import permutations
 from typing import Any
 
 import pytest
 from torch import nn
 
-from burnish.core.blueprint.watching import telling, watched
+from burnish.core.blueprint.watching import call_telling, call_watched
 
 MOMENTS = ("before", "inside", "after")
 
@@ -76,12 +77,14 @@ def test_constructors_patched_by_others_stay_patched_while_they_are_watched(
 ) -> None:
     seen: list[str] = []
     take_down = {"before": patch(cls, "before", seen)}
-    with watched([cls]):
+    watching = Watching()
+
+    def patch_and_construct() -> None:
         take_down["inside"] = patch(cls, "inside", seen)
-        watching = Watching()
-        with telling(watching):
-            cls()
-        assert (set(seen), watching.n_told) == ({"before", "inside"}, 1)
+        call_telling(watching, cls)
+
+    call_watched([cls], patch_and_construct)
+    assert (set(seen), watching.n_told) == ({"before", "inside"}, 1)
     take_down["after"] = patch(cls, "after", seen)
 
     seen.clear()
@@ -90,16 +93,15 @@ def test_constructors_patched_by_others_stay_patched_while_they_are_watched(
 
     for label in order:
         take_down[label]()
-        with watched([cls]), telling(watching := Watching()):
-            cls()
+        watching = Watching()
+        call_watched([cls], partial(call_telling, watching, cls))
         assert watching.n_told == 1
 
 
 def test_a_class_that_nobody_else_patched_is_as_it_was() -> None:
     inits = [c.__dict__.get("__init__") for c in (nn.Module, Leaf, Heir)]
 
-    with watched([Leaf, Heir]), watched([Leaf]):
-        Heir()
+    call_watched([Leaf, Heir], lambda: call_watched([Leaf], Heir))
 
     assert [c.__dict__.get("__init__") for c in (nn.Module, Leaf, Heir)] == inits
 
@@ -111,8 +113,10 @@ def test_a_task_that_outlives_a_run_tells_nobody() -> None:
 
     async def main(watching: Watching) -> None:
         before = asyncio.create_task(construct())
-        with watched([Leaf]), telling(watching):
-            inside = asyncio.create_task(construct())
+        inside = call_watched(
+            [Leaf],
+            lambda: call_telling(watching, lambda: asyncio.create_task(construct())),
+        )
         await asyncio.gather(before, inside)
 
     watching = Watching()

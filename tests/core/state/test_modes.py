@@ -107,6 +107,46 @@ def test_no_mode_outlives_an_interrupt_whose_traceback_is_kept(n: int) -> None:
     assert _len_torch_function_stack() == 0
 
 
+class _InterruptOfTorch:
+    """Raises KeyboardInterrupt when the n-th function is called by torch's modes."""
+
+    def __init__(self, n: int) -> None:
+        self.n = n
+
+    def __call__(self, frame: Any, event: str, arg: Any) -> None:
+        caller = frame.f_back.f_code.co_filename if frame.f_back else ""
+        if event == "call" and caller.endswith(("overrides.py", "contextlib.py")):
+            self.n -= 1
+            if self.n == 0:
+                raise KeyboardInterrupt
+
+
+def test_a_mode_that_torch_popped_for_a_moment_does_not_come_back_after_its_end() -> (
+    None
+):
+    n = 0
+    is_interrupted = True
+    while is_interrupted:
+        n += 1
+        caught: list[BaseException] = []
+        sys.setprofile(_InterruptOfTorch(n))
+        try:
+            construct_on("meta", lambda: nn.Linear(2, 2))
+            is_interrupted = False
+        except BaseException as error:  # torch may raise another for it
+            caught.append(error)
+        finally:
+            sys.setprofile(None)
+
+        assert not torch.empty(1).is_meta, n
+        assert torch.is_grad_enabled(), n
+        caught.clear()
+        gc.collect()
+        assert not torch.empty(1).is_meta, n
+        assert _len_torch_function_stack() == 0, n
+    assert n > 20
+
+
 _OUTER: dict[str, Callable[[], Any]] = {
     "no_grad": torch.no_grad,
     "enable_grad": torch.enable_grad,
