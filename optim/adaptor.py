@@ -17,7 +17,8 @@ from .engines.internals import internals, untraced
 from .engines.plan import Plan
 from .groups import Group, place
 from .hyper import Hyper
-from .param_groups import as_stored, first_rate, new_group, plain_group
+from .param_groups import first_rate, new_group, plain_group, warn_of_left_out
+from .plain_values import as_stored
 from .schedulers.scheduler import Scheduler
 from .simple import SimpleOptimizer
 from .stepper import Stepper
@@ -168,6 +169,7 @@ class OptimizerAdaptor(Stepping):
 
     def save_record(self, *args: Any, **kwargs: Any) -> bytes | None:
         """Write `into_record` to a file, or return bytes, as `Record.save` does."""
+        warn_of_left_out(self.param_groups)
         written: bytes | None = self.into_record().save(*args, **kwargs)
         return written
 
@@ -207,6 +209,7 @@ class OptimizerAdaptor(Stepping):
             number: {name: as_stored(value) for name, value in stored.items()}
             for number, stored in made["state"].items()
         }
+        warn_of_left_out(self.param_groups)
         made["param_groups"] = [plain_group(group) for group in made["param_groups"]]
         return made
 

@@ -7,13 +7,14 @@ from functools import lru_cache
 from numbers import Number
 from typing import TYPE_CHECKING, Any, get_type_hints
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from ..records.shares import share_of
 from .engines.state_fields import fields_of
 from .nested import as_declared
-from .param_groups import as_held
+from .plain_values import as_held
 
 if TYPE_CHECKING:
     from .adaptor import OptimizerAdaptor
@@ -82,7 +83,8 @@ def _field(
         return _share(usual, value)
     if isinstance(value, Tensor):
         return _as_number(usual, value)
-    if not isinstance(value, dict | list | tuple):
+    is_nest = isinstance(value, dict | list | tuple)
+    if not is_nest or isinstance(usual, np.ndarray | set | frozenset):
         return as_held(usual, value)
     hint = get_type_hints(type(blank)).get(name, Any)
     try:

@@ -4,6 +4,7 @@ import typing
 from typing import Any
 
 from ..records.record import Record
+from .plain_values import as_held
 
 
 def as_dicts(value: Any) -> Any:
@@ -22,6 +23,8 @@ def as_declared(hint: Any, usual: Any, value: Any) -> Any:
 
     Raises TypeError where the fields of a record are other ones.
     """
+    if isinstance(usual, dict) and isinstance(value, list):
+        value = as_held(usual, value)
     if isinstance(value, dict):
         cls = type(usual) if isinstance(usual, Record) else _record_in(hint)
         if cls is not None:
@@ -34,7 +37,7 @@ def as_declared(hint: Any, usual: Any, value: Any) -> Any:
         item = args[0] if typing.get_origin(hint) in (list, tuple) else Any
         first = usual[0] if isinstance(usual, list | tuple) and usual else None  # pyright: ignore[reportUnknownVariableType]  # items are any value
         return type(value)(as_declared(item, first, v) for v in value)  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]  # items are any value
-    return value
+    return as_held(usual, value)
 
 
 def _record(cls: type[Record], usual: Any, fields: dict[str, Any]) -> Record:

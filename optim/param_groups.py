@@ -6,18 +6,16 @@ Beside torch's keys and the hyperparameters a group has ``optimizer``, ``schedul
 
 import dataclasses
 import json
-from enum import Enum, Flag
-from functools import reduce
-from itertools import zip_longest
+from collections.abc import Sequence
 from numbers import Real
-from operator import or_
 from typing import Any
 
-import numpy as np
 from torch import Tensor
 
+from ..config.user_warning import warn_user
 from .clipping import Clip, ClipGlobalNorm, ClipNorm, ClipValue
 from .hyper import Hyper
+from .plain_values import as_held, as_stored, is_plain
 from .schedulers.scheduler import Scheduler
 from .simple import SimpleOptimizer, check_range
 
@@ -56,10 +54,12 @@ def first_rate(lr: "float | Tensor | Scheduler") -> Any:
 def plain_group(group: ParamGroup) -> ParamGroup:
     """Return a group as ``torch.load(weights_only=True)`` reads it back."""
     plain = {
-        name: as_stored(value)
-        for name, value in group.items()
-        if name not in _OBJECTS and _is_storable(value)
+        name: value
+        for name, value in _stored(group).items()
+        if isinstance(value, Tensor) or is_plain(value)
     }
+    if "params" in group:
+        plain["params"] = group["params"]
     schedule: Scheduler | None = group.get("schedule")
     clip: Clip | None = group.get("clip")
     if schedule is not None:
@@ -68,6 +68,48 @@ def plain_group(group: ParamGroup) -> ParamGroup:
         described = {"kind": type(clip).__name__, **dataclasses.asdict(clip)}
         plain["clip"] = json.dumps(described)
     return plain
+
+
+def plain_hyperparameters(group: ParamGroup) -> dict[str, Any]:
+    """Return a group's hyperparameters as data of a record, which has no tensors."""
+    plain: dict[str, Any] = {}
+    for name, value in _stored(group).items():
+        if name not in ("params", "kind", "is_training"):
+            plain[name] = _numbers(value) if isinstance(value, Tensor) else value
+    return {name: value for name, value in plain.items() if is_plain(value)}
+
+
+def warn_of_left_out(groups: Sequence[ParamGroup]) -> None:
+    """Warn of what is in groups and no data: functions and other objects.
+
+    A default of the optimizer's class is there again with the class.
+    """
+    for index, group in enumerate(groups):
+        for name, value in _stored(group).items():
+            if isinstance(value, Tensor) or is_plain(value):
+                continue
+            known = getattr(group["optimizer"], "__dataclass_fields__", {}).get(name)
+            if known is None or group[name] is not known.default:
+                warn_user(
+                    f"group {index}: {name} of {group['kind']} is no plain data "
+                    f"({group[name]!r:.60}), so it is not saved: the optimizer that "
+                    "loads this keeps its own. Give it the same, or name it by a text "
+                    "or an Enum",
+                    RuntimeWarning,
+                )
+
+
+def _stored(group: ParamGroup) -> dict[str, Any]:
+    """Return what is in a group beside its parameters and objects, as it is stored."""
+    return {
+        name: as_stored(value)
+        for name, value in group.items()
+        if name != "params" and name not in _OBJECTS
+    }
+
+
+def _numbers(tensor: Tensor) -> Any:
+    return tensor.item() if tensor.numel() == 1 else tensor.tolist()
 
 
 def take_over(group: ParamGroup, stored: ParamGroup) -> None:
@@ -87,49 +129,3 @@ def restore_schedule(group: ParamGroup, state: dict[str, Any]) -> None:
     schedule: Scheduler | None = group.get("schedule")
     if schedule is not None:
         schedule.load_state_dict(state)
-
-
-def as_stored(value: Any) -> Any:
-    """Return a value as plain data, at any depth: texts, numbers, lists and tuples.
-
-    A member of an Enum becomes its name, a number or text of numpy that of Python.
-    """
-    if isinstance(value, Enum):
-        return value.name or ""  # no flag at all has no name
-    if isinstance(value, np.generic):
-        return value.item()
-    if isinstance(value, list | tuple):
-        items = map(as_stored, value)  # pyright: ignore[reportUnknownArgumentType, reportUnknownVariableType]  # items are any value
-        return list(items) if isinstance(value, list) else tuple(items)
-    return value
-
-
-def as_held(held: Any, stored: Any) -> Any:
-    """Return a stored hyperparameter as the kind of value that stands there now."""
-    if isinstance(held, Enum) and isinstance(stored, str):
-        return _member(type(held), stored)
-    if isinstance(held, np.generic) and isinstance(stored, bool | int | float | str):
-        # A rate that was set since then may be none of numpy's narrower numbers.
-        number: Any = type(held)(stored)  # pyright: ignore[reportCallIssue, reportArgumentType, reportUnknownVariableType]  # each of them takes one
-        return number if number.item() == stored else stored
-    if isinstance(held, list | tuple) and isinstance(stored, list | tuple):
-        pairs = zip_longest(held[: len(stored)], stored)  # pyright: ignore[reportUnknownArgumentType, reportUnknownVariableType]  # items are any value
-        rebuild = getattr(type(held), "_make", type(held))  # pyright: ignore[reportUnknownArgumentType]  # a named tuple takes no list
-        return rebuild([as_held(own, item) for own, item in pairs])
-    return stored
-
-
-def _member(cls: type[Enum], name: str) -> Enum:
-    """Return a member by its name; several flags have one of theirs together."""
-    if issubclass(cls, Flag):
-        names = name.split("|") if name else []
-        return reduce(or_, (cls[part] for part in names), cls(0))
-    return cls[name]
-
-
-def _is_storable(value: Any) -> bool:
-    """Whether state dicts may hold it; functions and the like stay the group's."""
-    if isinstance(value, list | tuple):
-        return all(map(_is_storable, value))
-    plain = bool | int | float | str | Tensor | Enum | np.generic
-    return value is None or isinstance(value, plain)

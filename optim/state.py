@@ -15,7 +15,11 @@ from ..records.renaming import Renames, renamer_of
 from ..records.report import LoadReport
 from .fitting import fitted
 from .nested import as_dicts
-from .param_groups import as_held, as_stored, restore_schedule
+from .param_groups import (
+    plain_hyperparameters,
+    restore_schedule,
+)
+from .plain_values import as_held
 from .report import engines
 from .stepper import Stored
 
@@ -57,7 +61,9 @@ def into_record(adaptor: "OptimizerAdaptor") -> OptimizerRecord:
     """Return the state; it refers to the live tensors."""
     used = engines(adaptor)
     groups = [
-        GroupState(group["kind"], _plain(group), used[i], _schedule_of(group))
+        GroupState(
+            group["kind"], plain_hyperparameters(group), used[i], _schedule_of(group)
+        )
         for i, group in enumerate(adaptor.param_groups)
     ]
     states: dict[str, ParamState] = {}
@@ -249,7 +255,7 @@ def _settle_groups(
         if stored_group.schedule is not None:
             restore_schedule(group, stored_group.schedule)
         for name, value in stored_group.hyperparameters.items():
-            now = _plain(group).get(name)
+            now = plain_hyperparameters(group).get(name)
             if now == value or (name == "lr" and follows):
                 continue
             if hyperparameters == "restore":
@@ -270,20 +276,6 @@ def _settle_groups(
 def _schedule_of(group: dict[str, Any]) -> dict[str, Any] | None:
     schedule = group.get("schedule")
     return None if schedule is None else schedule.state_dict()
-
-
-def _plain(group: dict[str, Any]) -> dict[str, Any]:
-    """Return the group's hyperparameters as data."""
-    plain: dict[str, Any] = {}
-    for name, value in group.items():
-        if name in ("params", "kind", "is_training"):
-            continue
-        if isinstance(value, Tensor) and value.numel() == 1:
-            value = value.item()
-        value = as_stored(value)
-        if value is None or isinstance(value, bool | int | float | str | tuple | list):
-            plain[name] = value
-    return plain
 
 
 def _renamer(
