@@ -37,6 +37,9 @@ class Field:
     factory: Callable[[], Any] | None = None
     """What makes the default, if it is made anew each time."""
 
+    factory_of_data: Callable[[dict[str, Any]], Any] | None = None
+    """What makes the default of the fields before it, in a model of pydantic."""
+
     doc: str = ""
     """Its description, if the class declares one itself."""
 
@@ -46,12 +49,17 @@ class Field:
     @property
     def has_default(self) -> bool:
         """Whether a file may leave the field out."""
-        return self.default is not MISSING or self.factory is not None
+        return (
+            self.default is not MISSING
+            or self.factory is not None
+            or self.factory_of_data is not None
+        )
 
     def make_default(self) -> Any:
         """Return the default, made anew if it can change.
 
-        MISSING if there is none, or if it is made of the fields before it.
+        MISSING if there is none, or if it is made of the fields before it, which only
+        an instance has.
         """
         return self.factory() if self.factory is not None else self.default
 
@@ -329,19 +337,14 @@ def _model_field(cls: Any, attribute: str, info: Any) -> Field:
     )
     names = [*choices, *([attribute] if by_name or not choices else [])]
     required, made = info.is_required(), info.default_factory is not None
+    is_of_data = made and info.default_factory_takes_validated_data
     return Field(
         name=names[0],
         attribute=attribute,
         annotation=info.rebuild_annotation(),
         names=frozenset(names),
         default=MISSING if required or made else info.default,
-        factory=_factory(info) if made else None,
+        factory=None if is_of_data else info.default_factory,
+        factory_of_data=info.default_factory if is_of_data else None,
         doc=info.description or "",
     )
-
-
-def _factory(info: Any) -> Callable[[], Any]:
-    """Return a factory without arguments; one of the data is for pydantic alone."""
-    if info.default_factory_takes_validated_data:
-        return lambda: MISSING
-    return info.default_factory  # type: ignore[no-any-return]  # pydantic's untyped

@@ -1,6 +1,7 @@
 """A state made again of its text and its records, each object when it is needed."""
 
-from collections.abc import Callable
+import dataclasses
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -12,7 +13,7 @@ from ..config.alternatives import struct_for
 from ..config.check import check
 from ..config.errors import ConfigError, Problem
 from ..config.fields import (
-    MISSING,
+    Field,
     allows_none,
     fields_of,
     is_struct,
@@ -192,10 +193,15 @@ class Restoring:
         values: dict[str, Any] = {}
         waiting: dict[str, Deferred] = {}
         problems = self._unknown(cls, tree, path)
+        absent: list[Field] = []
+        names = {part.attribute: part.name for part in fields_of(cls).values()}
         for part in fields_of(cls).values():
             below = child(path, part.name)
             if part.name not in tree:
-                problems += self._absent(part, below, values)
+                if part.has_default:
+                    absent.append(part)
+                else:
+                    problems.append(Problem(below, "missing value"))
                 continue
             item = tree[part.name]
             if issubclass(cls, Lazy) and has_blobs(item):
@@ -208,7 +214,10 @@ class Restoring:
                 problems += wrong.problems
         if problems:
             raise ConfigError(str(self.folder / "state.ron"), problems)
-        return _lazy(cls, values, waiting) if waiting else cls(**values)
+        # A constructor knows its defaults, those that are made of other fields too.
+        if not waiting:
+            return cls(**{names[key]: value for key, value in values.items()})
+        return _lazy(cls, values, waiting, absent)
 
     def _unknown(self, cls: Any, tree: Any, path: str) -> list[Problem]:
         known = fields_of(cls)
@@ -222,13 +231,6 @@ class Restoring:
             for name in tree
             if name not in known
         ]
-
-    def _absent(self, part: Any, path: str, values: dict[str, Any]) -> list[Problem]:
-        default = part.make_default() if part.has_default else MISSING
-        if default is MISSING:
-            return [Problem(path, "missing value")]
-        values[part.attribute] = default
-        return []
 
     def _container(self, annotation: Any, tree: Any, path: str) -> Any:
         if is_dict(tree):
@@ -261,11 +263,31 @@ class Restoring:
         return put_back(made, preparation.schedules)
 
 
-def _lazy(cls: Any, values: dict[str, Any], waiting: dict[str, Deferred]) -> Any:
+def _lazy(
+    cls: Any,
+    values: dict[str, Any],
+    waiting: dict[str, Deferred],
+    absent: Sequence[Field],
+) -> Any:
+    """Return an instance whose waiting fields are read when they are touched."""
     made = cls.__new__(cls)
+    for part in absent:
+        if part.factory_of_data is None:
+            values[part.attribute] = part.make_default()
+        else:
+            loaded = {name: deferred.load() for name, deferred in waiting.items()}
+            values[part.attribute] = part.factory_of_data(loaded | values)
+    init_only = [
+        values.pop(part.attribute)
+        for part in fields_of(cls).values()
+        if not part.is_stored
+    ]
     for name, value in values.items():
         object.__setattr__(made, name, value)
     object.__setattr__(made, PENDING, waiting)
+    # Its constructor does not run, since that would read everything.
+    if dataclasses.is_dataclass(cls) and hasattr(made, "__post_init__"):
+        made.__post_init__(*init_only)
     return made
 
 

@@ -64,7 +64,8 @@ def deserialized(
 class Lazy:
     """Base of states whose stored objects are read when they are first touched.
 
-    A restored instance is filled without calling ``__init__``.
+    A restored instance is filled without calling ``__init__``; the ``__post_init__`` of
+    a dataclass is called, and what it touches is read.
     """
 
     def __getattribute__(self, name: str) -> Any:
