@@ -11,7 +11,7 @@ from ..config.user_warning import warn_user
 from ..core.state.meaning import check_meaning
 from ..optim.param_groups import plain_group
 from ..records.errors import RecordMismatchError
-from .blobs import BOUND, Described, opened
+from .blobs import BOUND, FILLED, Described, opened
 from .deferred import at
 from .parts import MODULE
 from .rng import kept_generators
@@ -40,12 +40,12 @@ def check_change(
     kinds = {path: _kind(folder / file, path) for path, file in files.items()}
     with kept_generators():
         now = begin_now()
-        before = begin_before() if BOUND in kinds.values() else None
+        before = begin_before() if {BOUND, FILLED} & {*kinds.values()} else None
     for path, kind in kinds.items():
         new = at(now, path)
         if kind == MODULE and isinstance(new, nn.Module) and not is_allowed:
             _check_module(folder / files[path], path, new)
-        if kind == BOUND and isinstance(new, torch.optim.Optimizer):
+        if kind in (BOUND, FILLED) and isinstance(new, torch.optim.Optimizer):
             _warn_of_optimizer(path, at(before, path), new)
 
 

@@ -3,10 +3,12 @@
 import inspect
 import os
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Generic, Literal, TypeVar, get_origin
 
-from ..config.files import check_class, load
+from ..config.errors import ConfigError
+from ..config.files import check_class, load, loads
 from ..config.overrides import override_texts
 from ..config.path import did_you_mean
 from ..config.schedule import at as scheduled_at
@@ -25,9 +27,9 @@ from .state_folder import (
     CONFIG,
     STATE,
     check_texts,
-    is_edited,
     read_state,
     restore_generators,
+    text_before_edit,
     write_state,
 )
 
@@ -102,7 +104,7 @@ class HyperState(Generic[C, S]):
         multiple of ``every``; with ``rng`` the random generators are kept too.
         Modules and optimizers of a resumed run are those that were stored: an
         override, or an edit of the stored config, under which the run would begin with
-        a module of other hyperparameters is an error; an override that would change an
+        a module of other hyperparameters is an error; one that would change an
         optimizer is a warning.
         ``hyperparameters="ignore"`` permits it, and fills such modules.
         Raises ConfigError, RecordError, or FileNotFoundError, naming file and field.
@@ -129,8 +131,13 @@ class HyperState(Generic[C, S]):
         options: dict[str, Any] = {"keep_last": keep_last, "every": every, "rng": rng}
         if source is None:
             return cls(config, begin(), folders=folders, **options)
+        edited = text_before_edit(source)
         stored = load(config_cls, file, [], ignore_extra) if changes else config
-        is_changed = stored != config or is_edited(source)
+        is_changed = stored != config or edited is not None
+        if edited is not None:
+            # What the classes of now cannot read is nothing to compare with.
+            with suppress(ConfigError):
+                stored = loads(config_cls, edited, ignore_extra=ignore_extra)
 
         def begin_before() -> S:
             return _begun(initial_state, stored, context, state_cls)

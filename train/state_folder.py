@@ -100,13 +100,14 @@ def check_texts(folder: Path) -> None:
             )
 
 
-def is_edited(folder: Path) -> bool:
-    """Return whether the config is another than all objects were saved with.
+def text_before_edit(folder: Path) -> str | None:
+    """Return the config that objects were saved with, if none was with that of now.
 
     An object that was not read since an earlier step was saved with the config of then.
     """
-    texts = {saved.config for saved in SavedWith.read_all(folder)}
-    return bool(texts) and (folder / CONFIG).read_text() not in texts
+    texts = [saved.config for saved in SavedWith.read_all(folder)]
+    is_edited = (folder / CONFIG).read_text() not in texts
+    return texts[0] if texts and is_edited else None
 
 
 def restore_generators(folder: Path) -> None:

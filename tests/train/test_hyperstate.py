@@ -488,10 +488,66 @@ def test_numbers_edited_by_hand_are_honoured(tmp_path: Path) -> None:
         assert old in text
         (folder / name).write_text(text.replace(old, new))
 
-    again = load(tmp_path)
+    with pytest.warns(RuntimeWarning, match=r"lr 0\.25 in group 0 \(before: 0\.1\)"):
+        again = load(tmp_path)
 
     assert again.state.step == 77
     assert again.config.optim.lr == 0.25
+
+
+@dataclass
+class Scheduled:
+    step: int
+    net: Net
+    optim: torch.optim.Optimizer
+    scheduler: torch.optim.lr_scheduler.StepLR
+
+
+def begin_scheduled(config: Config) -> Scheduled:
+    net = Net(config.width)
+    optim = torch.optim.SGD(net.parameters(), lr=config.optim.lr)
+    return Scheduled(0, net, optim, torch.optim.lr_scheduler.StepLR(optim, 10))
+
+
+def test_an_edit_is_held_against_optimizers_that_the_program_makes_too(
+    tmp_path: Path,
+) -> None:
+    def open_scheduled() -> HyperState[Config, Scheduled]:
+        return HyperState.load(
+            Config, Scheduled, begin_scheduled, checkpoint_dir=tmp_path
+        )
+
+    advance(open_scheduled(), 1)
+    edit(tmp_path / "latest-step000000000001/config.ron", "lr: 0.1", "lr: 0.25")
+
+    with pytest.warns(RuntimeWarning, match=r"lr 0\.25 in group 0 \(before: 0\.1\)"):
+        state = open_scheduled().state
+
+    assert state.optim.param_groups[0]["lr"] == 0.1
+
+
+def test_an_edit_that_an_optimizer_does_not_follow_is_warned_of_until_it_is_saved(
+    tmp_path: Path,
+) -> None:
+    advance(load(tmp_path), 1)
+    file = tmp_path / "latest-step000000000001/config.ron"
+    edit(file, "lr: 0.1", "lr: 0.25")
+
+    for overrides, rate in (([], "0.25"), (["optim.lr=0.5"], "0.5")):
+        with pytest.warns(
+            RuntimeWarning, match=rf"lr {rate} in group 0 \(before: 0\.1"
+        ):
+            again = load(tmp_path, overrides=overrides)
+        assert again.state.optim.param_groups[0]["lr"] == 0.1
+    edited = load(tmp_path, overrides=["optim.lr=0.1"])
+    assert edited.config == Config()
+    edit(file, "lr: 0.25", "lr:   0.25, unknown: 1")
+    with pytest.warns(RuntimeWarning, match=r"lr 0\.25 in group 0"):
+        again = load(tmp_path, ignore_extra=True)
+    again.state.optim.param_groups[0]["lr"] = 0.25
+    advance(again, 2)
+
+    assert load(tmp_path).state.optim.param_groups[0]["lr"] == 0.25
 
 
 @pytest.mark.parametrize(
