@@ -46,7 +46,11 @@ class Manifest:
             "step": self.step,
             "values": {name: _written(number) for name, number in self.values.items()},
             "parts": {
-                name: {key: value for key, value in row._asdict().items() if value}
+                name: {
+                    "file": row.file,
+                    "kind": row.kind,
+                    **({"digest": row.digest} if row.digest else {}),
+                }
                 for name, row in self.parts.items()
             },
             **({"info": self.info} if self.info else {}),
