@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 from .encode import encode
 from .errors import ConfigError, ConfigSyntaxError, Problem
 from .formats import Format, format_named, format_of
+from .interrupts import leaving_nothing_open
 from .path import child, did_you_mean, parts
 from .readback import check_read_back
 from .shown import shown
@@ -64,6 +65,7 @@ def loads(
     return _build(cls, form.read(text), form, "", overrides, ignore_extra)
 
 
+@leaving_nothing_open
 def dump(
     obj: Any, file: str | os.PathLike[str], *, elide_defaults: bool = False
 ) -> None:

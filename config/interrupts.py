@@ -1,13 +1,17 @@
 """Changes that happen as a whole, whatever interrupts them: Ctrl-C or an error."""
 
+import contextlib
 import signal
 import threading
 from collections.abc import Callable, Generator
 from contextlib import contextmanager, suppress
+from functools import wraps
 from types import FrameType
-from typing import Any, TypeVar
+from typing import Any, ParamSpec, TypeVar
 
 T = TypeVar("T")
+P = ParamSpec("P")
+R = TypeVar("R")
 
 _SIGNALS = tuple(
     getattr(signal, name)
@@ -65,6 +69,38 @@ def call_with_end(function: Callable[[], T], end: Callable[[], object]) -> T:
         if not has_ended:
             with uninterrupted():
                 end()
+
+
+def end_abandoned(error: BaseException) -> None:
+    """End the ``with`` blocks that an interrupt left without calling their end.
+
+    Where Ctrl-C comes as `contextlib` begins to leave a block, the generator of that
+    goes on waiting in the traceback of ``error``. It would end when the traceback is
+    freed, which a notebook does at the next error: until then a lock stays locked, and
+    autograd or garbage collection off.
+    """
+    cause: BaseException | None = error
+    while cause is not None:
+        link = cause.__traceback__
+        while link is not None:
+            if link.tb_frame.f_code.co_filename == contextlib.__file__:
+                link.tb_frame.clear()
+            link = link.tb_next
+        cause = cause.__context__
+
+
+def leaving_nothing_open(function: Callable[P, R]) -> Callable[P, R]:
+    """Let a public call end all that it began, also where Ctrl-C comes; see above."""
+
+    @wraps(function)
+    def call(*args: P.args, **kwargs: P.kwargs) -> R:
+        try:
+            return function(*args, **kwargs)
+        except BaseException as error:
+            end_abandoned(error)
+            raise
+
+    return call
 
 
 def all_or_nothing(

@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ..config.interrupts import leaving_nothing_open
 from ..config.user_warning import warn_user
 from .binding import Binding
 from .engines.arena import Arena, copied, has_form_of, is_plain
@@ -118,6 +119,7 @@ class Stepper:
         self._initialize(index, params, missing, states, blanks, call)
         return blanks
 
+    @leaving_nothing_open
     def plan_of(
         self, index: int, params: list[Tensor], states: States, call: Step
     ) -> Plan:
@@ -189,8 +191,20 @@ class Stepper:
                 settle()
             return plan
         settle()
-        for param, absent in zip(params, missing, strict=True):
-            if not absent:
+        plan = self.plans[index] = self._plan_anew(index, params, grads, states, call)
+        return plan
+
+    @leaving_nothing_open
+    def _plan_anew(
+        self,
+        index: int,
+        params: list[Tensor],
+        grads: list[Tensor | None],
+        states: States,
+        call: Step,
+    ) -> Plan:
+        for param, grad in zip(params, grads, strict=True):
+            if grad is not None:
                 check_values(self.path_of(param), param)
         blanks = self.initialize(index, params, grads, states, call)
         kept = [states.get(p, {}) for p in params]
@@ -200,9 +214,7 @@ class Stepper:
         ]
         # What is tried on the way may draw numbers that the run did not draw.
         with kept_generators(params[0].device if params else torch.device("cpu")):
-            plan = self.planner.plan(params, grads, kept, types, computes, call)
-        self.plans[index] = plan
-        return plan
+            return self.planner.plan(params, grads, kept, types, computes, call)
 
     def _have_met(
         self, index: int, params: list[Tensor], grads: list[Tensor | None]

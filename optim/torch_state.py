@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from torch import Tensor
 
-from ..config.interrupts import all_or_nothing, uninterrupted
+from ..config.interrupts import all_or_nothing, leaving_nothing_open, uninterrupted
 from ..records.errors import RecordMismatchError
 from ..records.grad_mode import ordinary_tensors
 from .fitting import fitted
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 _WHERE = "the state dict"
 
 
+@leaving_nothing_open
 @ordinary_tensors()
 def load_state_dict(
     adaptor: "OptimizerAdaptor",

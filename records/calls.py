@@ -8,6 +8,7 @@ from functools import wraps
 from inspect import Parameter
 from typing import Any, Literal, ParamSpec, TypeVar
 
+from ..config.interrupts import end_abandoned
 from ..config.path import did_you_mean
 
 P = ParamSpec("P")
@@ -50,6 +51,9 @@ def explain_calls(
                 problem = call.problem(args, kwargs)
                 if problem is None:
                     raise
+            except BaseException as error:
+                end_abandoned(error)
+                raise
             raise TypeError(problem)
 
         return checked

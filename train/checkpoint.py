@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from torch import nn
 
-from ..config.interrupts import all_or_nothing
+from ..config.interrupts import all_or_nothing, leaving_nothing_open
 from ..config.path import did_you_mean
 from ..config.user_warning import warn_user
 from ..records.calls import home_of
@@ -93,6 +93,7 @@ class Checkpoint(os.PathLike[str]):
         self._check_digest(name)
         return value_of(record) if self.manifest.parts[name].kind == VALUE else record
 
+    @leaving_nothing_open
     def restore(
         self,
         parts: Mapping[str, object],

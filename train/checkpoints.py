@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 import torch
 
+from ..config.interrupts import leaving_nothing_open
 from ..config.path import did_you_mean
 from ..records.calls import explain_calls
 from ..records.errors import RecordFormatError
@@ -158,6 +159,7 @@ class Checkpoints:
         wait_for_writer()
         return self[number]
 
+    @leaving_nothing_open
     def restore(
         self,
         step: "int | Literal['latest', 'best']" = "latest",

@@ -9,6 +9,7 @@ from typing import Any, Generic, Literal, TypeVar, get_origin
 
 from ..config.errors import ConfigError
 from ..config.files import check_class, load, loads
+from ..config.interrupts import leaving_nothing_open
 from ..config.overrides import override_texts
 from ..config.path import did_you_mean
 from ..config.schedule import at as scheduled_at
@@ -173,6 +174,7 @@ class HyperState(Generic[C, S]):
         if self._folders is not None and self._number() % self._every == 0:
             self.save()
 
+    @leaving_nothing_open
     def save(self) -> Path:
         """Write the checkpoint of the state as it is now, and return its folder."""
         folders = self._folders

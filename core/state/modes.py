@@ -5,12 +5,11 @@
 import sys
 from collections.abc import Callable, Generator
 from contextlib import AbstractContextManager, contextmanager
-from traceback import clear_frames
 from typing import Any, TypeAlias, TypeVar
 
 import torch
 
-from ...config.interrupts import call_with_end, uninterrupted
+from ...config.interrupts import call_with_end, end_abandoned, uninterrupted
 from ...records.grad_mode import grad_mode_after_errors
 
 T = TypeVar("T")
@@ -100,9 +99,8 @@ class _Inner:
         if stack is None or _modes_in_force() == stack:
             return
         error = sys.exception()
-        while error is not None:
-            clear_frames(error.__traceback__)
-            error = error.__context__
+        if error is not None:
+            end_abandoned(error)
         if _modes_in_force() != stack:
             for _ in _modes_in_force():
                 _pop_mode()

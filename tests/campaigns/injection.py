@@ -81,11 +81,15 @@ def _ends_of_locks(code: CodeType) -> frozenset[int]:
 
 
 def injected(
-    prepare: Callable[[], Callable[[], object]], every: int = 1
+    prepare: Callable[[], Callable[[], object]],
+    every: int = 1,
+    look: Callable[[str], object] = lambda place: None,
 ) -> Iterator[str]:
     """Yield the place of each injection, once the action that it ended is over.
 
     ``prepare`` returns the action afresh; of its lines each ``every``-th is tried.
+    ``look`` is called with the place while the traceback still holds all frames, as a
+    notebook keeps it.
     """
     run_until(prepare(), 0)  # What is imported or kept the first time is no matter.
     n_lines = run_until(prepare(), 0)
@@ -95,6 +99,7 @@ def injected(
             run_until(action, n)
         except BaseException as error:
             place = _place_of(error)
+            look(place)
         else:
             place = ""
         del action

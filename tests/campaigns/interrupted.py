@@ -9,7 +9,6 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -107,10 +106,14 @@ def cases() -> dict[str, Case]:
 
 def process_state() -> tuple[Any, ...]:
     """Return what belongs to the process and must be as it was."""
+    return sorted(os.listdir("/proc/self/fd")), *modes()
+
+
+def modes() -> tuple[Any, ...]:
+    """Return how the process works, which frames in a traceback may not change."""
     return (
         gc.isenabled(),
         gc.get_freeze_count(),
-        sorted(os.listdir("/proc/self/fd")),
         [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)],
         torch.is_grad_enabled(),
         torch.is_inference_mode_enabled(),
@@ -134,7 +137,7 @@ def differences(
     called with the place of each.
     """
     comparison = Comparison(case, root)
-    for place in injected(comparison.prepare, every):
+    for place in injected(comparison.prepare, every, comparison.look):
         tell(place)
         yield from comparison.differences(place)
 
@@ -151,10 +154,12 @@ def ctrl_c_at_random(case: Case, root: Path, n_times: int) -> Iterator[str]:
     hook, sys.unraisablehook = sys.unraisablehook, lambda _: None
     for i in range(n_times):
         action = comparison.prepare()
-        with suppress(KeyboardInterrupt):
+        try:
             signal.setitimer(signal.ITIMER_REAL, draw.uniform(1e-6, duration))
             action()
             signal.setitimer(signal.ITIMER_REAL, 0)
+        except KeyboardInterrupt:
+            comparison.look(f"Ctrl-C {i}")
         yield from comparison.differences(f"Ctrl-C {i}")
     signal.signal(signal.SIGALRM, handler)
     sys.unraisablehook = hook
@@ -169,7 +174,8 @@ class Comparison:
         self._before = done.state()
         done.action()
         self._after = done.state()
-        self._process = process_state()
+        self._process, self._modes = process_state(), modes()
+        self._problems: list[str] = []
         self.runs: list[Run] = []
 
     def prepare(self) -> Callable[[], object]:
@@ -177,9 +183,17 @@ class Comparison:
         self.runs[:] = [self._case(_fresh(self._root))]
         return self.runs[0].action
 
+    def look(self, place: str) -> None:
+        """Compare how the process works while the traceback of the error is there."""
+        if modes() != self._modes:
+            text = f"{self._modes} became {modes()} while the traceback is kept"
+            self._problems.append(f"{place}: {text}")
+
     def differences(self, place: str) -> Iterator[str]:
         """Yield what the action left, which was ended at ``place``."""
         (run,) = self.runs
+        yield from self._problems
+        self._problems.clear()
         if process_state() != self._process:
             gc.collect()
         if process_state() != self._process:

@@ -2,11 +2,15 @@
 
 import os
 import signal
+import sys
 import threading
+from collections.abc import Generator
+from contextlib import contextmanager
+from typing import Any
 
 import pytest
 
-from burnish.config.interrupts import uninterrupted
+from burnish.config.interrupts import leaving_nothing_open, uninterrupted
 
 
 def test_ctrl_c_is_raised_after_the_block_and_the_handler_stays() -> None:
@@ -51,3 +55,36 @@ def test_other_threads_need_nothing() -> None:
     thread.join()
 
     assert done == [True]
+
+
+class _AtEndOfBlock:
+    """Raises KeyboardInterrupt as `contextlib` begins to leave a block."""
+
+    def __call__(self, frame: Any, event: str, arg: Any) -> None:
+        if event == "call" and frame.f_code.co_name == "__exit__":
+            raise KeyboardInterrupt
+
+
+def test_a_block_that_an_interrupt_left_ends_while_its_traceback_is_kept() -> None:
+    ended: list[str] = []
+
+    @contextmanager
+    def block(name: str) -> Generator[None]:
+        try:
+            yield
+        finally:
+            ended.append(name)
+
+    @leaving_nothing_open
+    def work() -> None:
+        with block("outer"), block("inner"):
+            sys.setprofile(_AtEndOfBlock())
+
+    try:
+        with pytest.raises(KeyboardInterrupt) as caught:
+            work()
+    finally:
+        sys.setprofile(None)
+
+    assert caught.traceback
+    assert sorted(ended) == ["inner", "outer"]
