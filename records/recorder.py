@@ -7,6 +7,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any, TypedDict
 
+from .. import __version__
 from .calls import explain_calls
 from .compression import Codec, codec_named
 from .errors import RecordFormatError
@@ -38,7 +39,7 @@ class SaveOptions(TypedDict, total=False):
     """Called with (bytes done, bytes in all, path of the entry)."""
 
 
-LIBRARY = "burnish 0.1.0"
+LIBRARY = f"burnish {__version__}"
 """The library and its version, as every file says it."""
 
 

@@ -4,6 +4,7 @@ import io
 import os
 import threading
 from contextlib import suppress
+from functools import cached_property
 from typing import Any, BinaryIO, Protocol
 
 import torch
@@ -14,7 +15,7 @@ from .errors import TRUNCATED, RecordError, RecordFormatError
 from .private_map import GRANULARITY, private_map
 
 _WINDOW = 1 << 20
-"""From this size on, a single tensor is mapped rather than read."""
+"""From this size on, a file or a single tensor is mapped rather than read."""
 
 
 class Source(Protocol):
@@ -34,9 +35,9 @@ class Source(Protocol):
         ...
 
     def mapped(self) -> "Source":
-        """Return the same bytes for one load, mapped where that is possible.
+        """Return the same bytes for one load, mapped where that is possible and pays.
 
-        Views of it are parts of one private map: who asks for no byte twice has them
+        Views of it are parts of one private memory: who asks for no byte twice has them
         alone. It is of use, and its views are, after this source was closed.
         """
         ...
@@ -88,8 +89,18 @@ class FileSource:
         except IrregularFileError as error:
             raise RecordFormatError(path, str(error.strerror)) from error
         status = os.fstat(self._file.fd)
-        self.size = status.st_size
-        self.may_map = not _is_remote(status.st_dev) if map_file is None else map_file
+        self.size, self._device = status.st_size, status.st_dev
+        self._map_file = map_file
+
+    @cached_property
+    def may_map(self) -> bool:
+        """Whether large parts are mapped rather than read; it takes long to find out.
+
+        What stands on a device may change with a mount, so no file asks for another.
+        """
+        return (
+            not _is_remote(self._device) if self._map_file is None else self._map_file
+        )
 
     def read(self, offset: int, count: int) -> memoryview:
         """Return ``count`` bytes at ``offset``; RecordFormatError if there are less."""
@@ -105,7 +116,7 @@ class FileSource:
     def view(self, offset: int, count: int) -> memoryview:
         """Return ``count`` bytes at ``offset``, many of them in a map of their own."""
         check_range(self, offset, count)
-        if self.may_map and count >= _WINDOW:
+        if count >= _WINDOW and self.may_map:
             start = offset - offset % GRANULARITY
             # Not every file can be mapped, nor any number of maps be had.
             with suppress(OSError):
@@ -114,11 +125,14 @@ class FileSource:
         return self.read(offset, count)
 
     def mapped(self) -> Source:
-        """Return the whole file in a new private map; itself if it cannot be mapped."""
-        if self.may_map and self.size:
+        """Return the whole file in new memory; itself if it cannot be mapped."""
+        if self.size < _WINDOW:
+            content = self.read(0, self.size)
+            return _WholeFile(self.name, content, verify=self.verify)
+        if self.may_map:
             with suppress(OSError):
                 pages = private_map(self._open_fd(), 0, self.size)
-                return _MappedFile(self.name, pages, verify=self.verify)
+                return _WholeFile(self.name, pages, verify=self.verify)
         return self
 
     def close(self) -> None:
@@ -140,18 +154,18 @@ class FileSource:
         return self._file.fd
 
 
-class _MappedFile:
-    """A file in a private map of its own."""
+class _WholeFile:
+    """A file in memory of its own: a private map, or what was read of a small one."""
 
-    def __init__(self, name: str, pages: memoryview, *, verify: bool) -> None:
-        self.name, self.verify, self.size = name, verify, len(pages)
-        self._pages = pages
+    def __init__(self, name: str, content: memoryview, *, verify: bool) -> None:
+        self.name, self.verify, self.size = name, verify, len(content)
+        self._content = content
 
     def read(self, offset: int, count: int) -> memoryview:
-        """Return ``count`` bytes at ``offset`` of the map, without a copy."""
+        """Return ``count`` bytes at ``offset`` of it, without a copy."""
         if not 0 <= offset <= offset + count <= self.size:
             check_range(self, offset, count)
-        return self._pages[offset : offset + count]
+        return self._content[offset : offset + count]
 
     view = read
 
@@ -160,7 +174,7 @@ class _MappedFile:
         return self
 
     def close(self) -> None:
-        """Do nothing: no descriptor is open for a map."""
+        """Do nothing: no descriptor is open for it."""
 
 
 class MemorySource:
