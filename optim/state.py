@@ -15,13 +15,10 @@ from ..records.renaming import Renames, renamer_of
 from ..records.report import LoadReport
 from .fitting import fitted
 from .nested import as_dicts
-from .param_groups import (
-    plain_hyperparameters,
-    restore_schedule,
-)
-from .plain_values import as_held
+from .param_groups import plain_hyperparameters, restore_schedule
 from .report import engines
 from .stepper import Stored
+from .stored_groups import settle_groups, sources_of
 
 if TYPE_CHECKING:
     from .adaptor import OptimizerAdaptor
@@ -134,6 +131,11 @@ def load_record(
             for path in report.unexpected
             if renamed(path) is not None
         ]
+    pairs = [(param.tensor, stored.group) for param, stored in matched]
+    sources = sources_of(adaptor, record.groups, pairs)
+    if hyperparameters == "restore" and not problems:
+        problems += [one for source in sources for one in source.conflicts()]
+        cure = _CURE_OF_GROUPS
     if problems:
         raise RecordMismatchError(where, problems, cure)
     # A mapped file gives tensors that nobody else has; writes stay in memory.
@@ -142,10 +144,18 @@ def load_record(
     def attempt(undos: list[Callable[[], object]]) -> None:
         undos.append(undo_of(adaptor))
         adaptor.adopt(own, record.is_training)
-        _settle_groups(adaptor, record, matched, hyperparameters, report)
+        settle_groups(adaptor, record.groups, sources, hyperparameters, report)
 
     all_or_nothing(attempt, lambda: None)
     return report
+
+
+_CURE_OF_GROUPS = (
+    "The optimizer is as it was. Bind the groups that were saved "
+    "(bind(..., groups=[Group(...), ...])), or take over the state alone, with the "
+    "hyperparameters that bind was given: optimizer.load_record(file), where file may "
+    "be checkpoints[step].file('optim')."
+)
 
 
 def _cure(record: OptimizerRecord, misfits: list[str], problems: list[str]) -> str:
@@ -231,46 +241,6 @@ def _nothing_fits(
         f"this optimizer; the first is that of {stored}, and the optimizer's first is "
         f"{adaptor.held()[0].path}"
     ]
-
-
-def _settle_groups(
-    adaptor: "OptimizerAdaptor",
-    record: OptimizerRecord,
-    matched: list[tuple[Param, ParamState]],
-    hyperparameters: str,
-    report: LoadReport,
-) -> None:
-    """Restore or compare the groups' hyperparameters, schedules and engines."""
-    sources: dict[int, int] = {}
-    if len(record.groups) == len(adaptor.param_groups):
-        sources = {i: i for i in range(len(record.groups))}
-    places = {p: i for i, g in enumerate(adaptor.param_groups) for p in g["params"]}
-    for param, stored in matched:
-        sources[places[param.tensor]] = stored.group
-    for index, source in sorted(sources.items()):
-        group, stored_group = adaptor.param_groups[index], record.groups[source]
-        if stored_group.kind != group["kind"]:
-            continue
-        follows = stored_group.schedule is not None
-        if stored_group.schedule is not None:
-            restore_schedule(group, stored_group.schedule)
-        for name, value in stored_group.hyperparameters.items():
-            now = plain_hyperparameters(group).get(name)
-            if now == value or (name == "lr" and follows):
-                continue
-            if hyperparameters == "restore":
-                group[name] = as_held(group.get(name), value)
-            else:
-                report.changed.append(
-                    f"group {index}: {name} is {now}, and was {value} when saved"
-                )
-    for index, used in enumerate(engines(adaptor)):
-        before = record.groups[sources[index]].engine if index in sources else used
-        if used and before and used != before:
-            report.changed.append(
-                f"group {index}: saved on the engine {before!r}, goes on on {used!r}; "
-                "the last digits may differ from an uninterrupted run's"
-            )
 
 
 def _schedule_of(group: dict[str, Any]) -> dict[str, Any] | None:

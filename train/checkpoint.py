@@ -33,7 +33,8 @@ class Checkpoint(os.PathLike[str]):
     @classmethod
     def read(cls, folder: str | os.PathLike[str]) -> "Checkpoint":
         """Return the checkpoint in ``folder``; FileNotFoundError if there is none."""
-        path = Path(folder)
+        # Parts are opened when they are asked for, wherever the program is then.
+        path = Path(folder).absolute()
         return cls(path, Manifest.read(path))
 
     @classmethod

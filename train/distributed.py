@@ -56,14 +56,15 @@ def check_generators(rng: bool) -> None:
 
 
 def local_folder(folder: "str | os.PathLike[str]") -> Path:
-    """Return ``folder`` as a path. Raises ValueError for a URL."""
+    """Return ``folder`` as an absolute path. Raises ValueError for a URL."""
     text = os.fspath(folder)
     if "://" in text:
         raise ValueError(
             f"{text} is a URL, and checkpoints are folders of this machine, which "
             "appear whole or not at all; write to a local folder and copy it there"
         )
-    return Path(folder)
+    # A run that changes its directory goes on with the same checkpoints.
+    return Path(folder).absolute()
 
 
 def _tensors(part: Any) -> "Iterable[Any]":

@@ -73,6 +73,8 @@ def read_state(
     tree, _ = read_tree(folder / STATE)
     if has_versions(cls):
         tree = upgrade(cls, tree)
+    # What is lazy is read later, wherever the program is then.
+    folder = folder.absolute()
     restoring = Restoring(
         Origin(folder), config, begin, ctx, ignore_extra, hyperparameters
     )

@@ -573,3 +573,79 @@ def test_state_that_is_loaded_in_inference_mode_is_ordinary(
     ]
     assert tensors
     assert not any(tensor.is_inference() for tensor in tensors)
+
+
+SPLIT = [Group("**.bias", lr=0.005, weight_decay=0.0)]
+
+
+@pytest.mark.parametrize("groups", [[], [Group("2.**", lr=0.007)]])
+def test_groups_that_no_group_of_now_can_stand_for_are_named_and_nothing_is_restored(
+    groups: list[Group],
+) -> None:
+    net = layers()
+    saved = AdamW().bind(net, lr=0.01, groups=SPLIT)
+    drive(saved, net, 0, 1)
+    again = AdamW().bind(net, lr=0.02, groups=groups)
+
+    with pytest.raises(RecordMismatchError) as caught:
+        again.load_record(saved.save_record(), hyperparameters="restore")
+
+    assert "in the groups 0 and 1 when saved, with lr 0.01 and 0.005" in str(
+        caught.value
+    )
+    assert "weight_decay 0.01 and 0.0" in str(caught.value)
+    assert "groups=[Group(...), ...]" in str(caught.value)
+    assert again.param_groups[0]["lr"] == 0.02
+    assert not again.state
+
+
+def test_the_state_of_other_groups_is_taken_over_alone_and_each_value_is_told() -> None:
+    net = layers()
+    saved = AdamW().bind(net, lr=0.01, groups=SPLIT)
+    drive(saved, net, 0, 1)
+    again = AdamW().bind(net, lr=0.02)
+
+    report = again.load_record(saved.save_record())
+
+    assert again.param_groups[0]["lr"] == 0.02
+    assert "group 0: lr is 0.02, and was 0.01 and 0.005 when saved" in report.changed
+    assert len(report.loaded) == len(again.param_groups[0]["params"])
+
+
+def test_groups_with_the_same_hyperparameters_are_restored_into_one() -> None:
+    net = layers()
+    saved = AdamW().bind(net, lr=0.01, groups=[Group("**.bias", weight_decay=0.01)])
+    drive(saved, net, 0, 1)
+    again = AdamW().bind(net, lr=0.02)
+
+    again.load_record(saved.save_record(), hyperparameters="restore")
+
+    assert again.param_groups[0]["lr"] == 0.01
+
+
+def test_one_group_of_schedules_that_differ_is_refused_or_told() -> None:
+    net = layers()
+    groups = [Group("**.bias", lr=Linear(0.1, 0.0, 9))]
+    saved = AdamW().bind(net, lr=Cosine(0.1, 9), groups=groups)
+    drive(saved, net, 0, 1)
+    again = AdamW().bind(net, lr=Cosine(0.1, 9))
+
+    with pytest.raises(RecordMismatchError, match="whose schedules differ"):
+        again.load_record(saved.save_record(), hyperparameters="restore")
+    report = again.load_record(saved.save_record())
+
+    assert any("whose schedules differ" in change for change in report.changed)
+
+
+def test_a_stored_group_that_was_never_stepped_and_has_no_place_now_is_told() -> None:
+    net = layers()
+    saved = AdamW().bind(net, lr=0.01, groups=[Group("**.bias", lr=0.005)])
+    drive(saved, net, 0)
+    for param in saved.param_groups[1]["params"]:
+        del saved.state[param]
+    again = AdamW().bind(net, lr=0.02)
+
+    report = again.load_record(saved.save_record(), hyperparameters="restore")
+
+    assert again.param_groups[0]["lr"] == 0.01
+    assert any("the stored group 1 (AdamW, lr 0.005)" in c for c in report.changed)

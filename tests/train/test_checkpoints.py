@@ -709,3 +709,24 @@ def test_a_step_that_is_saved_again_while_it_is_read_is_read_again(
 
         assert checkpoints.restore(step, net=model) == 3
         assert same(model, filled(net(), 2.0))
+
+
+def test_a_run_that_changes_its_directory_goes_on_with_the_same_checkpoints(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    monkeypatch.chdir(tmp_path)
+    checkpoints = Checkpoints("run")
+    model = filled(net(), 1.0)
+    checkpoints.save(1, model=model)
+    by_path = Checkpoint.read("run/step000000000001")
+
+    monkeypatch.chdir(elsewhere)
+    checkpoints.save(2, model=model)
+
+    assert checkpoints.steps == [1, 2]
+    assert checkpoints.restore(model=net()) == 2
+    assert checkpoints.folder == tmp_path / "run"
+    assert not [*elsewhere.iterdir()]
+    assert torch.equal(by_path["model"]["0.weight"], model[0].weight)

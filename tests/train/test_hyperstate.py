@@ -1052,3 +1052,24 @@ def test_an_emptied_text_of_a_checkpoint_is_no_text_of_defaults(
 
     with pytest.raises(RecordFormatError, match=rf"{name}: an empty file"):
         load(tmp_path)
+
+
+@pytest.mark.parametrize("given", ["checkpoint_dir", "path"])
+def test_a_run_that_changes_its_directory_keeps_its_folder_and_what_it_reads_later(
+    given: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    monkeypatch.chdir(tmp_path)
+    begun: Any = HyperState.load(Config, LazyState, begin_lazy, checkpoint_dir="run")
+    begun.step()
+    options: Any = {given: "run"}
+    again: Any = HyperState.load(Config, LazyState, begin_lazy, **options)
+
+    monkeypatch.chdir(elsewhere)
+    read_later = again.state.net
+    advance(begun, 1)
+
+    assert torch.equal(read_later.layer.weight, begun.state.net.layer.weight)
+    assert [p.name for p in (tmp_path / "run").iterdir()] == ["latest-step000000000001"]
+    assert not [*elsewhere.iterdir()]
