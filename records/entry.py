@@ -82,7 +82,8 @@ class Payload(Protocol):
         """Return the tensor, verified unless that was waived.
 
         Its memory is nobody else's: two calls give two tensors. ``maps`` are those of
-        the load that the call is a part of; without, it stands alone.
+        the load that the call is a part of; without, it stands alone. A payload that
+        is ``is_live`` may give a load what others have too, for the load to copy.
 
         Raises `RecordChecksumError` or `RecordFormatError`.
         """
@@ -111,7 +112,8 @@ class Entry:
         live = self._live()
         if live is not None:
             return live
-        tensor = self.stored(maps)
+        # What is live is kept by others: a map of this load is not for them.
+        tensor = self.stored(None if self.is_live else maps)
         # All threads that ask at once get the tensor of the first of them.
         with _lock:
             if self.touched is None:

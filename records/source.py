@@ -90,6 +90,7 @@ class FileSource:
             raise RecordFormatError(path, str(error.strerror)) from error
         status = os.fstat(self._file.fd)
         self.size, self._device = status.st_size, status.st_dev
+        self._state = (status.st_size, status.st_mtime_ns)
         self._map_file = map_file
 
     @cached_property
@@ -134,6 +135,11 @@ class FileSource:
                 pages = private_map(self._open_fd(), 0, self.size)
                 return _WholeFile(self.name, pages, verify=self.verify)
         return self
+
+    def was_changed(self) -> bool:
+        """Return whether somebody wrote into the file since it was opened."""
+        status = os.fstat(self._open_fd())
+        return (status.st_size, status.st_mtime_ns) != self._state
 
     def close(self) -> None:
         """Let go of the file; views that were returned stay valid."""

@@ -24,6 +24,7 @@ from ..format import Format, WriteOptions
 from ..sink import Sink
 from ..source import FileSource, Source
 from ..state_dict import record_of_state_dict
+from .mapped_tensor import MappedTensor
 from .torch_checkpoint import state_dict_in
 
 _SAFE = (2, 10)
@@ -58,7 +59,7 @@ class TorchArchive(Format):
         """
         _warn_of_old_torch()
         try:
-            content = _load(source)
+            content, is_mapped = _load(source)
             record = record_of_state_dict(state_dict_in(content, source.name))
             record.metadata.update(_told(content, source.name))
         except (TypeError, RecursionError) as error:
@@ -67,6 +68,8 @@ class TorchArchive(Format):
             ) from error
         for entry in record.entries():
             _check(entry, source.name)
+            if is_mapped and isinstance(source, FileSource):
+                entry.source = MappedTensor(entry.tensor(), source)
         record.hold(source, has_sums=False)
         return record
 
@@ -81,7 +84,8 @@ def _warn_of_old_torch() -> None:
         )
 
 
-def _load(source: Source) -> Any:
+def _load(source: Source) -> tuple[Any, bool]:
+    """Return what the file holds, and whether its tensors are pages of it."""
     is_zip = bytes(source.read(0, min(4, source.size))) == _ZIP
     try:
         file, is_mapped = _opened(source, is_zip=is_zip)
@@ -92,9 +96,10 @@ def _load(source: Source) -> Any:
         with warnings.catch_warnings():
             # Of its own deprecated storages, which files of that age are made of.
             warnings.simplefilter("ignore")
-            return torch.load(
+            content = torch.load(
                 file, map_location="cpu", weights_only=True, mmap=is_mapped
             )
+        return content, is_mapped
     except RecordError:
         raise
     # A damaged pickle raises whatever its opcodes lead to.
