@@ -1,6 +1,6 @@
 """FlatRecord: entries by path, as modules give them and files hold them."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
@@ -33,6 +33,7 @@ class _Held:
     """Whether this is what was chosen of a record with declared fields."""
     verified: VerifiedBy = "live"
     reading: Reading = field(default_factory=Reading)
+    class_versions: Mapping[str, int] = field(default_factory=dict[str, int])
     source: "Source | None" = None
     check: "Callable[[Maps], None] | None" = None
 
@@ -53,6 +54,7 @@ class FlatRecord(ReadByName, Record):
         metadata: dict[str, Any] | None = None,
         type_name: str = "",
         typed: bool = False,
+        class_versions: Mapping[str, int] | None = None,
     ) -> Self:
         """Return a record over ``entries``; if ``typed``, ``tree`` is all of it."""
         held = _Held(
@@ -61,6 +63,7 @@ class FlatRecord(ReadByName, Record):
             metadata=metadata if metadata is not None else {},
             type_name=type_name,
             typed=typed,
+            class_versions=class_versions or {},
         )
         return cls._of(held)
 
@@ -111,6 +114,11 @@ class FlatRecord(ReadByName, Record):
     def type_name(self) -> str:
         """What class the record was made from."""
         return self._held.type_name
+
+    @property
+    def class_versions(self) -> Mapping[str, int]:
+        """What torch says in a state dict of the class of each submodule, by path."""
+        return self._held.class_versions
 
     @property
     def verified(self) -> VerifiedBy:

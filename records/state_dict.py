@@ -54,7 +54,26 @@ def record_of_state_dict(state_dict: Mapping[str, Any]) -> FlatRecord:
     # Tensors inside extra state are no weights, and stand behind those that are.
     numbers = encoder.move_to(entries)
     extra = {path: renumbered(node, numbers) for path, node in extra.items()}
-    return FlatRecord.of(entries, tree=extra, type_name="state dict")
+    return FlatRecord.of(
+        entries,
+        tree=extra,
+        type_name="state dict",
+        class_versions=_class_versions(state_dict),
+    )
+
+
+def _class_versions(state_dict: Mapping[str, Any]) -> dict[str, int]:
+    """Return the version of each module's class, which torch hangs on its dict."""
+    told: Any = getattr(state_dict, "_metadata", None)
+    if not isinstance(told, Mapping):
+        return {}
+    return {
+        path: item["version"]
+        for path, item in told.items()
+        if isinstance(path, str)
+        and isinstance(item, Mapping)
+        and type(item.get("version")) is int
+    }
 
 
 def _refuse_checkpoint(content: Mapping[Any, Any]) -> None:

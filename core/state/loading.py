@@ -66,7 +66,8 @@ def load_record(
     ``strict=False`` allows missing and unexpected entries, a pattern some of them; a
     wrong shape is never allowed, nor a record of which nothing fits (``allow_empty``
     does). A module whose hyperparameters are others than the stored ones is refused,
-    unless ``hyperparameters="ignore"``. State-dict hooks of the module are not run.
+    unless ``hyperparameters="ignore"``. State-dict hooks of the module are not run, and
+    a state dict whose values they would convert is refused.
     Raises `RecordMismatchError`, `RecordChecksumError`, `PrecisionError`.
     """
     check_module(module, "load_record")

@@ -21,6 +21,7 @@ from .conversion import misfit, misfit_of_dtype
 from .cures import cure_of, cure_of_typed
 from .entries import Content
 from .grouping import grouped
+from .loading_code import CURE, conversions
 from .meaning import IGNORE
 from .places import WRAPPING, Places
 from .resizing import Resizing
@@ -125,6 +126,8 @@ def plan_load(
     if not problems and not allowed.is_empty_allowed:
         problems += _nothing_matched(content, stored, plan)
         is_matched = not problems
+    code = [] if problems else list(conversions(places, stored, record))
+    problems += code
     if problems or differing:
         cure = cure_of(
             record,
@@ -133,6 +136,8 @@ def plan_load(
             misfits,
             is_matched=is_matched,
         )
+        if code:
+            cure = f"{cure} {CURE}"
         ignore = f" {IGNORE}" if differing else ""
         raise RecordMismatchError(file, [*problems, *differing], f"{cure}{ignore}")
     _finish_report(plan, record)
