@@ -7,6 +7,7 @@ from contextlib import suppress
 from functools import cached_property
 from typing import Any, BinaryIO, Protocol
 
+import numpy as np
 import torch
 import xxhash
 
@@ -273,10 +274,16 @@ def check_range(source: Source, offset: int, count: int) -> None:
 
 def fresh_memory(count: int) -> memoryview:
     """Return ``count`` writable bytes; their pages are not touched before use."""
+    memory: Any
     try:
-        memory: Any = torch.empty(count, dtype=torch.uint8, device="cpu").numpy()
-    except (RuntimeError, MemoryError) as error:
-        raise RecordError(f"there are no {count:,} bytes of free memory") from error
+        memory = torch.empty(count, dtype=torch.uint8, device="cpu").numpy()
+    except (RuntimeError, MemoryError):
+        # Under a mode of torch (`FakeTensorMode`, `torch.func.grad`) what it makes is
+        # no memory; numpy asks the system alone.
+        try:
+            memory = np.empty(count, np.uint8)
+        except MemoryError as error:
+            raise RecordError(f"there are no {count:,} bytes of free memory") from error
     return memoryview(memory)
 
 

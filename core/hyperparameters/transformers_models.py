@@ -96,6 +96,24 @@ def model_in(
         raise
 
 
+def generation_of(model: nn.Module) -> str | None:
+    """Return what transformers keeps beside `config.json` of how ``model`` generates.
+
+    None for a model that does not generate.
+    """
+    generation: Any = getattr(model, "generation_config", None)
+    write = getattr(generation, "to_json_string", None)
+    if not hasattr(type(model), "config_class") or not callable(write):
+        return None
+    return str(write())
+
+
+def set_generation(model: Any, stored: Mapping[str, Any]) -> None:
+    """Let ``model`` generate as ``stored`` says, if it does generate."""
+    if generation_of(model) is not None:
+        model.generation_config = type(model.generation_config).from_dict(dict(stored))
+
+
 def _arguments(model: Any) -> dict[str, Any]:
     """Return the configuration, and what else a decorated class was called with."""
     captured = arguments_of(model) or {"config": model.config}

@@ -33,8 +33,10 @@ from .pretrained_folder import (
     Content,
     digest,
     read_folder,
+    read_generation,
     remove_others,
     write_config,
+    write_generation,
 )
 from .rebuilding import check_rebuilds
 from .shards import INDEX, size_of, split, write_shards
@@ -118,6 +120,7 @@ def save_pretrained(
         writer.save(record, os.path.join(path, name), progress=progress)
         kept = {name}
     write_config(path, _config(module, hparams))
+    _write_generation(path, unwrapped(module))
     remove_others(path, kept)
 
 
@@ -189,18 +192,39 @@ def from_pretrained(
             allow_unexpected=allow_unexpected,
             allow_empty=allow_empty,
         )
-        return module
-    from ..hyperparameters.transformers_models import model_in
+    else:
+        from ..hyperparameters.transformers_models import model_in
 
-    return model_in(
-        content,
-        cls,
-        strict=strict,
-        allow_missing=allow_missing,
-        allow_unexpected=allow_unexpected,
-        allow_empty=allow_empty,
-        **reading,
-    )
+        module = model_in(
+            content,
+            cls,
+            strict=strict,
+            allow_missing=allow_missing,
+            allow_unexpected=allow_unexpected,
+            allow_empty=allow_empty,
+            **reading,
+        )
+    _read_generation(path, module)
+    return module
+
+
+def _write_generation(folder: str, module: nn.Module) -> None:
+    """Keep how a model of transformers generates where that library looks for it."""
+    if hasattr(type(module), "config_class"):
+        from ..hyperparameters.transformers_models import generation_of
+
+        text = generation_of(module)
+        if text is not None:
+            write_generation(folder, text)
+
+
+def _read_generation(folder: str, module: nn.Module) -> None:
+    if hasattr(type(module), "config_class"):
+        stored = read_generation(folder)
+        if stored is not None:
+            from ..hyperparameters.transformers_models import set_generation
+
+            set_generation(module, stored)
 
 
 def _of_config(content: Content) -> FlatRecord:

@@ -24,6 +24,7 @@ from ..hyperparameters.plain import SAVE
 from .shards import INDEX, open_shards, read_index, shard_names
 
 CONFIG = "config.json"
+GENERATION = "generation_config.json"
 SAFETENSORS, MPK = "model.safetensors", "model.mpk"
 KINDS = (
     SAFETENSORS,
@@ -82,6 +83,16 @@ def digest(hparams: Mapping[str, Any]) -> str:
 def write_config(folder: str, config: Mapping[str, Any]) -> None:
     """Replace `config.json`."""
     write_text(os.path.join(folder, CONFIG), json.dumps(config, indent=2) + "\n")
+
+
+def write_generation(folder: str, text: str) -> None:
+    """Replace what says how a model of transformers generates."""
+    write_text(os.path.join(folder, GENERATION), text)
+
+
+def read_generation(folder: str) -> dict[str, Any] | None:
+    """Return what says how a model of transformers generates; None if nothing does."""
+    return _config(os.path.join(folder, GENERATION))
 
 
 def remove_others(folder: str, kept: set[str]) -> None:

@@ -24,6 +24,7 @@ from .entries import Content, content_of
 from .factories import arguments_go_to_lambda, check_callable
 from .fillings import read_fillings
 from .identity import adopt
+from .lazy_tensors import materialized
 from .meaning import compare_ties, compared, is_part, note
 from .memory import BLANK
 from .module_argument import check_module
@@ -76,6 +77,13 @@ def load_record(
     check_version(unwrapped(module), record)
     places = places_of(module)
     record = upgraded(record, places)
+    with materialized(places, record):
+        return _fill(module, record, places, allowed)
+
+
+def _fill(
+    module: nn.Module, record: FlatRecord, places: Places, allowed: Allowed
+) -> LoadReport:
     content = content_of(places, encode=False, is_left_out=_left_out(record))
     plan = _planned(module, content, record, places, allowed)
     fillings = read_fillings(plan, record)
@@ -148,7 +156,8 @@ def _from_record(factory: Callable[[], M], record: FlatRecord, allowed: Allowed)
     check_version(unwrapped(module), record)
     places = places_of(module)
     record = upgraded(record, places)
-    content = content_of(places, encode=False, is_left_out=_left_out(record))
+    with materialized(places, record):
+        content = content_of(places, encode=False, is_left_out=_left_out(record))
     if build is not None and any(entry.dtype is BLANK for entry in content.entries):
         # Code past Python took a blank for the values of a parameter.
         return _from_record(partial(rebuilt, factory, build), record, allowed)

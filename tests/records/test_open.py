@@ -11,11 +11,13 @@ import pytest
 import safetensors.torch
 import torch
 
+import burnish
 from burnish.records import (
     COMPACT,
     FlatRecord,
     Record,
     RecordChecksumError,
+    RecordError,
     RecordFormatError,
     RecordMismatchError,
     RecordVersionError,
@@ -418,3 +420,30 @@ def test_a_branch_is_copied_and_what_is_an_open_file_is_not(file: Path) -> None:
     assert copy.copy(record.encoder)["0.bias"] is record["encoder.0.bias"]
     with pytest.raises(TypeError, match=r"model\.mpk: .* Pickle or copy the whole"):
         pickle.dumps(record.entries()[0])
+
+
+@pytest.mark.parametrize("suffix", ["mpk", "json"])
+def test_a_record_is_read_inside_a_transformation_of_torch(
+    suffix: str, tmp_path: Path
+) -> None:
+    file = tmp_path / f"m.{suffix}"
+    values = torch.arange(3.0)
+    Record.from_state_dict({"w": values}).save(file)
+
+    gradient = torch.func.grad(lambda x: (x * open_record(file)["w"]).sum())
+
+    assert torch.equal(gradient(torch.ones(3)), values)
+
+
+def test_a_module_of_a_transformation_is_refused_with_that_reason(
+    tmp_path: Path,
+) -> None:
+    file = tmp_path / "m.mpk"
+    burnish.save_record(torch.nn.Linear(2, 2), file)
+
+    def loaded(x: torch.Tensor) -> torch.Tensor:
+        burnish.load_record(torch.nn.Linear(2, 2), file)
+        return x.sum()
+
+    with pytest.raises(RecordError, match=r"weight: .* transformation of torch\.func"):
+        torch.func.grad(loaded)(torch.ones(2))

@@ -518,6 +518,34 @@ def test_a_head_is_filled_from_a_bare_model_and_back(tmp_path: Path, gpt2: Any) 
     assert torch.equal(back.wpe.weight, bare.wpe.weight)
 
 
+def test_how_a_model_of_transformers_generates_is_kept_in_its_folder(
+    tmp_path: Path, gpt2: Any
+) -> None:
+    theirs, ours = tmp_path / "theirs", tmp_path / "ours"
+    gpt2.generation_config.max_new_tokens = 7
+    gpt2.generation_config.do_sample = True
+    gpt2.save_pretrained(theirs)
+
+    read: Any = from_pretrained(theirs, type(gpt2))
+    read.generation_config.max_new_tokens += 1
+    save_pretrained(read, ours)
+    save_pretrained(read, theirs)
+
+    for folder in (ours, theirs):
+        for load in (from_pretrained, lambda f, cls: cls.from_pretrained(f)):
+            again: Any = load(folder, type(gpt2))
+            found = again.generation_config
+            assert (found.max_new_tokens, found.do_sample) == (8, True)
+
+
+def test_a_damaged_file_of_how_to_generate_is_named(tmp_path: Path, gpt2: Any) -> None:
+    save_pretrained(gpt2, tmp_path)
+    (tmp_path / "generation_config.json").write_text("{")
+
+    with pytest.raises(RecordFormatError, match=r"generation_config\.json: .*no JSON"):
+        from_pretrained(tmp_path, type(gpt2))
+
+
 def test_half_precision_of_transformers_is_kept(tmp_path: Path, gpt2: Any) -> None:
     gpt2.half().save_pretrained(tmp_path)
 

@@ -1,0 +1,40 @@
+# pyright: reportPrivateUsage=false
+# Nn.Module's tables have no public names.
+"""Tensors of lazy modules, which take the shape of what they are filled with."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import nn
+
+from ...records.flat import FlatRecord
+from .places import Places
+
+
+@contextmanager
+def materialized(places: Places, record: FlatRecord) -> Iterator[None]:
+    """Give lazy tensors that ``record`` has its shapes, as torch does when it loads.
+
+    They are lazy again if the block raises. The module forgets that it is a lazy one
+    when it is called first.
+    """
+    stored = record.by_path()
+    lazy: list[tuple[Any, type]] = []
+    try:
+        for prefix, owner in places:
+            for name, tensor in (*owner._parameters.items(), *owner._buffers.items()):
+                entry = stored.get(prefix + name)
+                if tensor is None or entry is None or not nn.parameter.is_lazy(tensor):
+                    continue
+                unshaped: Any = tensor
+                lazy.append((unshaped, type(unshaped)))
+                unshaped.materialize(entry.shape)
+        yield
+    except BaseException:
+        for tensor, kind in lazy:
+            if not nn.parameter.is_lazy(tensor):
+                tensor.data = torch.empty(0, dtype=tensor.dtype, device=tensor.device)
+                tensor.__class__ = kind
+        raise
