@@ -7,7 +7,7 @@ from torch import nn
 
 from ..config.path import Patterns, as_patterns, matchers
 from ..records.calls import explain_calls
-from .blueprint.checkpoints import reopen_blueprints
+from .blueprint.lightning import reopen_blueprints
 from .evolution.upgrading import check_rules
 from .hyperparameters.building import from_hyperparameters
 from .hyperparameters.capture import capture

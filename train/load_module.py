@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 from lightning.pytorch import LightningModule
 
 from ..config.files import read_tree
-from ..core.blueprint.checkpoints import built_as, rebuilt
+from ..core.blueprint.lightning import built_as, rebuilt
 from ..core.hyperparameters.hparams import factory_of
 from ..core.state.loading import from_record
 from ..records.flat import FlatRecord

@@ -1,8 +1,7 @@
 """Blueprints: modules that are configured first and built then."""
 
 from .blueprint import Blueprint
-from .hooks import after_build, after_init, before_build, stateful
-from .styles import register_style
+from .edits.marks import after_build, after_init, before_build, register_style, stateful
 
 __all__ = [
     "Blueprint",

@@ -7,18 +7,17 @@ from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar, cast
 
 from torch import nn
 
-from .arguments import Arguments, bind, check_configurable, merged, names_of, takes
-from .construction import construct
-from .draft import Draft
-from .entry import Call, Edit, Entry, Moment
+from .construction.construct import construct
+from .construction.draft import Draft
+from .edits.edits import Call, Edit, Entry, Moment
 from .errors import AlreadyBuiltError, SettingError
-from .origin import sign
 from .selection import Selection
-from .values import kept
+from .stored.provenance import sign
+from .tree.arguments import Arguments, bind, check_configurable, merged, names_of, takes
+from .tree.module_values import kept
 
 if TYPE_CHECKING:
-    from .diagram import Diagram
-    from .explaining import Explanation
+    from .render import Diagram, Explanation
 
 M = TypeVar("M", bound=nn.Module)
 
@@ -94,14 +93,14 @@ class Blueprint(Selection, Generic[M]):
 
         The first of the sources wins, then the next would.
         """
-        from .explaining import explained
+        from .render import explained
 
         self._draft.refresh()
         return explained(self._draft, path)
 
     def diagram(self) -> "Diagram":
         """Return the tree with what was configured, and by whom, to print or as SVG."""
-        from .diagram import Diagram
+        from .render import Diagram
 
         self._draft.refresh()
         return Diagram(self._draft)
@@ -111,7 +110,7 @@ class Blueprint(Selection, Generic[M]):
 
         Raises TypeError that names what is no plain data.
         """
-        from .serialize import to_dict
+        from .stored.serialization import to_dict
 
         draft = self._draft
         return to_dict(draft.tree.asked, draft.given, draft.entries)
@@ -125,12 +124,12 @@ class Blueprint(Selection, Generic[M]):
         Classes are found among those that are known; nothing is imported. Given
         ``module_class``, that one is trusted, and data of another is refused.
         """
-        from .serialize import from_dict
+        from .stored.serialization import from_dict
 
         return cast("Blueprint[M]", from_dict(data, module_class))
 
     def __repr__(self) -> str:
-        from .showing import shown
+        from .render import shown
 
         return shown(self._draft, "")
 

@@ -10,19 +10,18 @@ from torch import nn
 
 from ...config.path import did_you_mean, is_pattern
 from ..hyperparameters.signature import parameters_of
-from .configuring import entries_of, swap
-from .entry import END, Call, Edit, Entry, Tap, Target
+from .configure_call import entries_of, swap
+from .edits.edits import END, Call, Edit, Entry, Tap, Target
+from .edits.marks import marked_methods, moment_of, style_named, styles_of
+from .edits.selector import Selector, children, select, spelled
 from .errors import SettingError
-from .hooks import marked_methods, moment_of
-from .made import Made
-from .selecting import Selector, children, select, spelled
-from .styles import style_named, styles_of
-from .targets import paths_of
-from .values import as_blueprint
+from .tree.construction_node import Made
+from .tree.edit_log import paths_of
+from .tree.module_values import as_blueprint
 
 if TYPE_CHECKING:
     from .blueprint import Blueprint
-    from .draft import Draft
+    from .construction.draft import Draft
 
 
 class Selection:
@@ -216,7 +215,7 @@ class Selection:
         return f"Selection({', '.join(map(repr, self._paths))})"
 
     def __str__(self) -> str:
-        from .showing import shown
+        from .render import shown
 
         return "\n".join(shown(self._draft, path) for path in self._paths)
 

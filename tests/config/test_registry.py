@@ -10,7 +10,7 @@ from torch import nn
 
 import burnish
 from burnish.config.registry import Registry
-from burnish.core.blueprint.styles import register_style, styles_of
+from burnish.core.blueprint.edits.marks import register_style, styles_of
 from burnish.core.hyperparameters.known_arguments import builder_of
 from burnish.core.hyperparameters.registry import known_classes, names_of
 from burnish.optim.schedulers import Scheduler

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from torch import nn
 
-from burnish.core.blueprint.watching import call_telling, call_watched
+from burnish.core.blueprint.construction.init_hooks import call_telling, call_watched
 
 MOMENTS = ("before", "inside", "after")
 

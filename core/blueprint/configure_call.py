@@ -10,11 +10,11 @@ from torch import nn
 
 from ...config.path import did_you_mean
 from ...config.shown import shown
-from .arguments import check_configurable, names_of, rest_of, takes
-from .entry import Entry, Setting, Target
+from .edits.edits import Entry, Setting, Target
 from .errors import SettingError
-from .made import Made
-from .values import (
+from .tree.arguments import check_configurable, names_of, rest_of, takes
+from .tree.construction_node import Made
+from .tree.module_values import (
     as_blueprint,
     class_and_arguments,
     is_blueprint,

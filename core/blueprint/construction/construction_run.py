@@ -1,24 +1,23 @@
-"""One run of the constructors of a blueprint, in which its changes take place."""
+"""One run of the constructors of a blueprint, in which its edits take place."""
 
 import itertools
+from collections import OrderedDict
 from collections.abc import Callable, Iterable
 from typing import Any
 
 from torch import nn
 
-from ...config.path import join
-from ..hyperparameters.signature import spread
-from ..state.places import places_of
-from .arguments import Arguments, bind
-from .entry import Call, Edit, Entry
-from .errors import NotRepeatedError
-from .folding import fold
-from .lists import apply_edit
-from .made import Made, described
-from .sizes import missing_sizes, stand_ins
-from .taps import Logs
-from .values import resolved
-from .watching import Init, watcher
+from ....config.path import join
+from ...hyperparameters.signature import spread
+from ...state.places import places_of
+from ..edits.edits import END, Call, Edit, Entry, name_in_dict
+from ..errors import NotRepeatedError, SettingError
+from ..tree.arguments import Arguments, bind, fold
+from ..tree.construction_node import Made, described
+from ..tree.infer_sizes import missing_sizes, stand_ins
+from ..tree.module_values import resolved
+from .forward_hooks import Logs
+from .init_hooks import Init, watcher
 
 MARK = "_burnish_made"
 """Where a module keeps which construction made it, also in its copies."""
@@ -240,3 +239,67 @@ def constructions() -> Constructions | None:
     """Return the constructions of this thread, None if no blueprint is building."""
     found = watcher()
     return found if isinstance(found, Constructions) else None
+
+
+LISTS = (nn.ModuleList, nn.Sequential)
+"""Whose items are numbered."""
+
+
+def apply_edit(owner: nn.Module, edit: Edit) -> None:
+    """Change ``owner``, a list or a dict of modules, as ``edit`` says."""
+    path = edit.target if isinstance(edit.target, str) else str(edit.target)
+    if isinstance(owner, nn.ModuleDict):
+        _apply_to_dict(owner, edit, path)
+    elif isinstance(owner, LISTS):
+        _apply_to_list(owner, edit, path)
+    else:
+        name = type(owner).__qualname__
+        raise SettingError(
+            path, f"only lists and dicts of modules have items, found a {name}."
+        )
+
+
+def _apply_to_dict(owner: nn.ModuleDict, edit: Edit, path: str) -> None:
+    key = name_in_dict(edit, list(owner))
+    if key is None:
+        there = f"A dict has names, not positions; there are {list(owner)}."
+        how = " insert('name', item) says which." if edit.kind == "insert" else ""
+        raise SettingError(path, f"{edit.kind} where? {there}{how}")
+    if edit.kind == "insert":
+        owner[key] = edit.item._built_inside()
+        return
+    if key not in owner:
+        raise SettingError(path, f"no item {key!r}; there are {list(owner)}.")
+    del owner[key]
+
+
+def _apply_to_list(owner: Any, edit: Edit, path: str) -> None:
+    items: list[tuple[str, nn.Module]] = list(owner._modules.items())
+    index = _index(edit, [name for name, _ in items], path)
+    if edit.kind == "remove":
+        del items[index]
+    else:
+        items.insert(index, ("", edit.item._built_inside()))
+    # Names that are numbers count again; those that are words stay.
+    named = ((str(i) if _is_number(n) else n, m) for i, (n, m) in enumerate(items))
+    owner._modules = OrderedDict(named)
+
+
+def _index(edit: Edit, names: list[str], path: str) -> int:
+    """Return the place in the list that ``edit`` means."""
+    size = len(names)
+    if isinstance(edit.key, str):
+        if edit.key not in names:
+            raise SettingError(path, f"no item {edit.key!r}; there are {names}.")
+        return names.index(edit.key)
+    last = size if edit.kind == "insert" else size - 1
+    if edit.kind == "insert" and edit.key == END:
+        return size
+    index = edit.key + size if edit.key < 0 else edit.key
+    if not 0 <= index <= last:
+        raise SettingError(path, f"no item {edit.key}; it has {size} items.")
+    return index
+
+
+def _is_number(name: str) -> bool:
+    return not name or name.isdecimal()

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 if TYPE_CHECKING:
-    from .entry import Entry
+    from ..edits.edits import Entry
 
 
 @dataclass(slots=True, eq=False)

@@ -18,23 +18,22 @@ from typing import TYPE_CHECKING, Any
 
 from torch import nn
 
-from ...config.path import join
-from ..errors import UnknownClassError
-from ..evolution.upgrading import upgraded_blueprint, version_of
-from ..hyperparameters.plain import MAX_DEPTH
-from ..hyperparameters.plain import VERSION as CLASS_VERSION
-from ..hyperparameters.registry import NAME, allow_classes, class_named, names_of
-from ..hyperparameters.signature import parameters_of
-from .arguments import check_configurable
-from .draft import Draft
-from .entry import Call, Edit, Entry, Setting, Tap, Target
-from .errors import FormatError, SettingError
-from .hooks import marked_methods, moment_of
+from ....config.path import join
+from ...errors import UnknownClassError
+from ...evolution.upgrading import upgraded_blueprint, version_of
+from ...hyperparameters.plain import MAX_DEPTH
+from ...hyperparameters.plain import VERSION as CLASS_VERSION
+from ...hyperparameters.registry import NAME, allow_classes, class_named, names_of
+from ...hyperparameters.signature import parameters_of
+from ..construction.draft import Draft
+from ..edits.edits import Call, Edit, Entry, Setting, Tap, Target
+from ..edits.marks import marked_methods, moment_of, style_named
+from ..errors import FormatError, SettingError
+from ..tree.arguments import check_configurable
 from .plain_values import Reader, written, written_all
-from .styles import style_named
 
 if TYPE_CHECKING:
-    from .blueprint import Blueprint
+    from ..blueprint import Blueprint
 
 VERSION = 1
 _TAPS = ("log_input", "log_output", "input_map", "output_map")
@@ -65,7 +64,7 @@ def from_dict(data: Any, cls: type[nn.Module] | None) -> "Blueprint[Any]":
 
 
 def _read(data: Any, cls: type[nn.Module] | None, depth: int) -> "Blueprint[Any]":
-    from .blueprint import Blueprint
+    from ..blueprint import Blueprint
 
     _check_head(data, depth)
     named = _class_of(data, cls)
@@ -202,7 +201,7 @@ def _setting(
 def _edit(
     item: Mapping[str, Any], do: Any, target: Target, by: str, reader: Reader, path: str
 ) -> Edit:
-    from .blueprint import Blueprint
+    from ..blueprint import Blueprint
 
     key = item.get("key")
     if isinstance(key, bool) or not isinstance(key, int | str):

@@ -6,19 +6,23 @@ from typing import Any, TypeGuard
 
 from torch import nn
 
-from ...config.path import is_pattern, nearest
-from .arguments import Arguments, missing
-from .compaction import superseded
-from .declaring import settled
-from .entry import Call, Edit, Entry, Setting, Tap, Target, replaced
-from .errors import SettingError
-from .folding import check, check_name, fold_made
-from .leaves import Leaves
-from .made import Made, described, is_repeatable
-from .selecting import children
-from .shifting import Owner, Shift
-from .sizes import missing_sizes
-from .targets import Plans, concerning, matches, paths_of
+from ....config.path import is_pattern, nearest
+from ..edits.edits import Call, Edit, Entry, Setting, Tap, Target, replaced
+from ..edits.selector import children
+from ..errors import SettingError
+from ..tree.arguments import Arguments, check, check_name, fold_made, missing
+from ..tree.construction_node import Made, described, is_repeatable
+from ..tree.edit_log import (
+    Owner,
+    Plans,
+    Shift,
+    concerning,
+    matches,
+    paths_of,
+    superseded,
+)
+from ..tree.infer_sizes import missing_sizes
+from .dry_run import Leaves, settled
 
 
 class Draft:

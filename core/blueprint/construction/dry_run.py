@@ -1,28 +1,38 @@
 """The tree that constructors make, found by running them on unfilled parameters."""
 
 import itertools
+import random
+import sys
 from collections import Counter
 from collections.abc import Callable, Sequence
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, TypeVar
 
+import torch
 from torch import nn
 
-from ...config.shown import shown
-from ...records.grad_mode import grad_mode_after_errors
-from ..hyperparameters.signature import spread
-from ..state.uninitialized import call_filled, call_unfilled
-from . import generators
-from .entry import Entry
-from .errors import (
+from ....config.interrupts import call_with_end
+from ....config.shown import shown
+from ....records.grad_mode import grad_mode_after_errors
+from ...hyperparameters.signature import spread
+from ...hyperparameters.torch_layers import torch_classes
+from ...state.streams import Streams
+from ...state.uninitialized import call_filled, call_unfilled
+from ..edits.edits import Entry, Setting, replaced
+from ..errors import (
     BlueprintError,
     ConstructionError,
     NotRepeatedError,
     WrongArgumentsError,
 )
-from .made import Made, difference
-from .run import Constructions, Run
-from .targets import Plans
-from .watching import call_telling, call_watched
+from ..tree.arguments import Arguments, Folded, check, fold_made
+from ..tree.construction_node import Made, described, difference, is_repeatable
+from ..tree.edit_log import Plans
+from ..tree.infer_sizes import missing_sizes, stand_ins
+from ..tree.module_values import resolved
+from .construction_run import Constructions, Run
+from .init_hooks import call_telling, call_watched
+
+T = TypeVar("T")
 
 _ROUNDS = 24
 """Settings of what other settings make need a run each; more is no settling."""
@@ -90,11 +100,11 @@ def _declared(
     run = Run(expected)
 
     def construct() -> tuple[nn.Module, bool]:
-        before = generators.drawn_so_far()
+        before = drawn_so_far()
         module = constructed(watching, run, known)
-        return module, generators.drawn_so_far() != before
+        return module, drawn_so_far() != before
 
-    module, has_drawn = generators.call_forked(
+    module, has_drawn = call_forked(
         next(_seeds), lambda: building(lambda: call_telling(watching, construct))
     )
     # The marks stay: should a later run meet one of these, it was kept somewhere.
@@ -200,3 +210,111 @@ def _where(watching: Constructions) -> str:
         else:
             unknown.append(frame.made.asked.__qualname__)
     return " > ".join(filter(None, [path, *unknown]))
+
+
+def call_forked(seed: int, function: Callable[[], T]) -> T:
+    """Call ``function`` with generators seeded anew, and leave them as they were.
+
+    With another ``seed`` each time, constructors that depend on chance show it.
+    """
+    before = Streams()
+
+    def run() -> T:
+        random.seed(seed)
+        numpy: Any = sys.modules.get("numpy.random")
+        if numpy is not None:
+            numpy.seed(seed)
+        torch.default_generator.manual_seed(seed)
+        return function()
+
+    return call_with_end(run, before.restore)
+
+
+def drawn_so_far() -> tuple[Any, ...]:
+    """Return what differs once Python or numpy has drawn a number.
+
+    Torch's draws are left out: values of buffers come from them, and may.
+    """
+    numpy: Any = sys.modules.get("numpy.random")
+    state = () if numpy is None else numpy.get_state()
+    return (
+        random.getstate(),
+        tuple(map(str, state[2:])),
+        bytes(state[1] if state else b""),
+    )
+
+
+class Leaves:
+    """Remembers what was tried, so that equal layers are tried once."""
+
+    def __init__(self) -> None:
+        self._tried: set[Any] = set()
+        self._known: dict[Any, Made] = {}
+
+    def changed(
+        self, made: Made, old: dict[int, Entry | None], entry: Setting
+    ) -> Made | None:
+        """Return how ``made`` is to be, None if that may make others."""
+        if made.kids or not is_repeatable(made.given):
+            return None
+        plan = (*replaced(made.plan, old), entry)
+        folded = fold_made(made, plan)
+        check(folded, made.path, entry)
+        if not self._is_leaf(folded, made.path):
+            return None
+        changed = made.alone()
+        changed.plan, changed.cls = plan, folded.cls
+        changed.arguments = described(folded.arguments)
+        changed.missing = missing_sizes(folded.cls, folded.arguments)
+        key = (made.asked, plan, made.below, _key(made.asked, made.given))
+        if key[-1] is not None:
+            if len(self._known) > _KEPT:
+                self._known.clear()
+            return self._known.setdefault(key, changed)
+        return changed
+
+    def _is_leaf(self, folded: Folded, path: str) -> bool:
+        """Return whether a layer of torch is made, which makes no others; try it."""
+        cls = folded.cls
+        if cls not in torch_classes() or cls in _MAKERS:
+            return False
+        key = _key(cls, folded.arguments)
+        if key is not None and key in self._tried:
+            return True
+        arguments = folded.arguments | stand_ins(cls, folded.arguments)
+        try:
+            args, kwargs = spread(cls, {n: resolved(v) for n, v in arguments.items()})
+            call_unfilled(lambda: cls(*args, **kwargs))
+        except Exception as error:
+            raise failure(path, cls, error) from error
+        if len(self._tried) > _KEPT:
+            self._tried.clear()
+        if key is not None:
+            self._tried.add(key)
+        return True
+
+
+def _key(cls: type[nn.Module], arguments: Arguments) -> Any:
+    """Return what tells equal constructions apart from others, None if nothing does."""
+    key: list[Any] = [cls]
+    for name, value in arguments.items():
+        kind = type(value)
+        if kind in (tuple, list):
+            key += (name, kind, repr(value))
+        elif value is None or kind in (bool, int, float, str):
+            key += (name, kind, value)
+        else:
+            return None
+    return tuple(key)
+
+
+_KEPT = 1000
+"""How many layers are remembered as tried."""
+
+_MAKERS = {
+    *(nn.Sequential, nn.ModuleList, nn.ModuleDict, nn.Module, nn.MultiheadAttention),
+    *(nn.Transformer, nn.TransformerEncoder, nn.TransformerDecoder),
+    *(nn.TransformerEncoderLayer, nn.TransformerDecoderLayer),
+    *(nn.AdaptiveLogSoftmaxWithLoss, getattr(nn, "LinearCrossEntropyLoss", nn.Module)),
+}
+"""Classes of torch whose constructors make modules, or take them."""

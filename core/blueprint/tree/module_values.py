@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 from torch import nn
 
-from ..hyperparameters.capture import arguments_of as captured_arguments
-from ..hyperparameters.known_arguments import known_arguments
-from ..hyperparameters.torch_layers import torch_classes
+from ...hyperparameters.capture import arguments_of as captured_arguments
+from ...hyperparameters.known_arguments import known_arguments
+from ...hyperparameters.torch_layers import torch_classes
 from .arguments import Arguments, bind
 
 if TYPE_CHECKING:
-    from .blueprint import Blueprint
+    from ..blueprint import Blueprint
 
 
 def resolved(value: Any) -> Any:
@@ -49,7 +49,7 @@ def kept(value: Any) -> Any:
 
 def is_blueprint(value: object) -> bool:
     """Return whether ``value`` is a blueprint."""
-    from .blueprint import Blueprint
+    from ..blueprint import Blueprint
 
     return isinstance(value, Blueprint)
 
@@ -83,7 +83,7 @@ def class_and_arguments(value: Any) -> tuple[type[nn.Module], Arguments]:
 
 def as_blueprint(value: Any) -> "Blueprint[Any]":
     """Return a blueprint of what ``value`` stands for."""
-    from .blueprint import Blueprint
+    from ..blueprint import Blueprint
 
     if isinstance(value, Blueprint):
         return value.new()

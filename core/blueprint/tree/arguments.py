@@ -1,14 +1,23 @@
-"""Arguments of constructors by name: bound, and fitted to another class."""
+"""Arguments of constructors by name: bound, edited, checked, fitted to a class."""
 
 import inspect
+import numbers
+import typing
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from inspect import Parameter
 from typing import Any, TypeAlias
 
 from torch import nn
 
-from ..hyperparameters.by_class import by_class
-from ..hyperparameters.signature import VARIADIC, parameters_of
+from ....config.fields import members
+from ....config.path import did_you_mean, join
+from ...hyperparameters.by_class import by_class
+from ...hyperparameters.plain import hints_of
+from ...hyperparameters.signature import VARIADIC, parameters_of
+from ..edits.edits import Entry, Setting
+from ..errors import SettingError, WrongTypeError
+from .construction_node import Made
 
 Arguments: TypeAlias = dict[str, Any]
 """By name; those of ``*args`` are one tuple, those of ``**kwargs`` one dict."""
@@ -113,3 +122,93 @@ def _without_default(parameter: Parameter) -> Parameter:
     # Parameters of torch's recurrent layers are put together from two signatures,
     # where one with a default may stand before one without.
     return parameter.replace(default=Parameter.empty)
+
+
+@dataclass(frozen=True, slots=True)
+class Folded:
+    """A construction as it is to be."""
+
+    cls: type[nn.Module]
+    arguments: Arguments
+    """By name, what the maker passed and the settings changed."""
+    sources: Mapping[str, Setting]
+    """The setting of each argument that has one."""
+
+
+def fold(
+    asked: type[nn.Module], given: Mapping[str, Any], entries: Iterable[Entry]
+) -> Folded:
+    """Return ``asked`` of ``given`` after the settings among ``entries``, in order."""
+    cls, arguments = asked, dict(given)
+    sources: dict[str, Setting] = {}
+    for entry in entries:
+        if not isinstance(entry, Setting):
+            continue
+        if entry.cls is not None:
+            if not entry.keep:
+                arguments, sources = {}, {}
+            elif entry.cls is not cls:
+                arguments = fitting(arguments, cls, entry.cls)
+                sources = {n: s for n, s in sources.items() if n in arguments}
+            cls = entry.cls
+        arguments = merged(cls, arguments, entry.arguments)
+        sources |= dict.fromkeys(entry.arguments, entry)
+    return Folded(cls, arguments, sources)
+
+
+def fold_made(made: Made, plan: Iterable[Entry]) -> Folded:
+    """Return what ``plan`` makes of a construction that was watched."""
+    return fold(made.asked, made.given, (*made.below, *plan))
+
+
+def check(folded: Folded, path: str, setting: Setting) -> None:
+    """Raise `SettingError` for names or values that the class does not take."""
+    for name, value in setting.arguments.items():
+        check_name(folded.cls, name, path)
+        check_type(folded.cls, name, value, path)
+
+
+def check_name(cls: type[nn.Module], name: str, path: str) -> None:
+    """Raise `SettingError` if ``cls`` takes no argument ``name``."""
+    if takes(cls, name) or name in parameters_of(cls):
+        return
+    names = names_of(cls)
+    takes_what = ", ".join(names) or "nothing"
+    raise SettingError(
+        path,
+        f"{cls.__qualname__} takes no argument {name!r}."
+        f"{did_you_mean(name, names)} It takes: {takes_what}.",
+    )
+
+
+_FITS: dict[Any, tuple[type, ...]] = {
+    int: (numbers.Integral,),
+    float: (numbers.Real,),
+    bool: (bool,),
+    str: (str,),
+    type(None): (type(None),),
+}
+_PLAIN = (bool, int, float, str, list, tuple, dict)
+
+
+def check_type(cls: type[nn.Module], name: str, value: Any, path: str) -> None:
+    """Raise `WrongTypeError` for a plain value that the annotation rules out.
+
+    None is left to the constructor, since sizes may be left out; so is all that is
+    declared as more than numbers, texts and None.
+    """
+    declared = members(hints_of(cls).get(name, Any))
+    if type(value) not in _PLAIN or not all(kind in _FITS for kind in declared):
+        return
+    if any(isinstance(value, _FITS[kind]) for kind in declared):
+        return
+    expected = " or ".join(_name(kind) for kind in declared)
+    raise WrongTypeError(
+        join(path, name),
+        f"{cls.__qualname__} expects {expected}, "
+        f"found {value!r:.60}, a {type(value).__name__}.",
+    )
+
+
+def _name(kind: Any) -> str:
+    return "None" if kind is type(None) else str(typing.cast(type, kind).__name__)

@@ -1,4 +1,4 @@
-"""What was asked of a blueprint, one entry each: the tape."""
+"""What may be asked of a blueprint: the kinds of edits that its log holds."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -6,7 +6,7 @@ from typing import Any, Literal, Self, TypeAlias
 
 from torch import nn
 
-from ...config.path import is_pattern, join
+from ....config.path import is_pattern, join
 
 Target: TypeAlias = str | tuple[str, ...]
 """A path, a pattern, or the paths of a selection."""
@@ -100,6 +100,18 @@ class Tap(Entry):
     def __str__(self) -> str:
         named = [f"{name}={value!r}" for name, value in self.named.items()]
         return f"{self.kind}({', '.join([*map(repr, self.keys), *named])})"
+
+
+def name_in_dict(edit: Edit, names: Sequence[str]) -> str | None:
+    """Return the name that ``edit`` means in a dict of modules, None if it has none.
+
+    A number is the name that is written so; -1 is the last one that there is.
+    """
+    key = edit.key
+    if isinstance(key, str) or str(key) in names:
+        return str(key)
+    is_last = key == -1 and edit.kind == "remove" and len(names) > 0
+    return names[-1] if is_last else None
 
 
 def short(value: Any) -> str:

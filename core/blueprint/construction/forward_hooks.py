@@ -6,8 +6,8 @@ from typing import Any
 
 from torch import nn
 
-from .entry import Tap
-from .errors import SettingError
+from ..edits.edits import Tap
+from ..errors import SettingError
 
 LOGS = "logs"
 """Where the root keeps what was logged."""

@@ -8,18 +8,18 @@ from typing import Any
 
 from torch import nn
 
-from ..hyperparameters.comparing import own_node
-from ..hyperparameters.declared_class import declared_class
-from ..hyperparameters.hparams_writer import Writer
-from ..hyperparameters.plain import BLUEPRINT, ORIGIN, RESULT
-from ..hyperparameters.structure import note_structure
-from ..hyperparameters.unstored import ALL, UNSTORED
-from ..state.places import places_of, unwrapped
-from .arguments import Arguments
-from .checkpoints import keep_blueprint
-from .draft import Draft
-from .entry import Entry
-from .made import Made
+from ...hyperparameters.comparing import own_node
+from ...hyperparameters.declared_class import declared_class
+from ...hyperparameters.hparams_writer import Writer
+from ...hyperparameters.plain import BLUEPRINT, ORIGIN, RESULT
+from ...hyperparameters.structure import note_structure
+from ...hyperparameters.unstored import ALL, UNSTORED
+from ...state.places import places_of, unwrapped
+from ..construction.draft import Draft
+from ..edits.edits import Entry
+from ..lightning import keep_blueprint
+from ..tree.arguments import Arguments
+from ..tree.construction_node import Made
 
 
 class Origin:
@@ -47,7 +47,7 @@ class Origin:
 
         Whoever loads the weights of ``module`` compares that with another module.
         """
-        from .serialize import to_dict
+        from .serialization import to_dict
 
         return {
             **to_dict(self.cls, self.given, self.entries),
@@ -84,7 +84,7 @@ class Origin:
         return self
 
     def __reduce__(self) -> tuple[Any, ...]:
-        from .serialize import to_dict
+        from .serialization import to_dict
 
         try:
             data = to_dict(self.cls, self.given, self.entries)
@@ -115,7 +115,7 @@ def sign(module: nn.Module, draft: Draft, sizes: Sequence[Entry], built: Draft) 
 def _from_pickle(
     cls: type[nn.Module], data: Mapping[str, Any], paths: Sequence[str]
 ) -> Origin:
-    from .serialize import from_dict
+    from .serialization import from_dict
 
     draft = from_dict(data, cls)._draft
     changed = {path: made for made in draft.tree.walk() for path in made.paths}

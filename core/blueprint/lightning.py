@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 if TYPE_CHECKING:
-    from .origin import Origin
+    from .stored.provenance import Origin
 
 KEY = "burnish_blueprint"
 """Where the hyperparameters in a checkpoint have the blueprint, as JSON."""

@@ -13,12 +13,12 @@ from typing import Any
 import torch
 from torch import nn
 
-from ...config.fields import is_struct_value
-from ...config.path import join
-from ..hyperparameters.plain import DTYPES, MAX_DEPTH, hints_of, simple
-from ..hyperparameters.registry import class_named, names_of
-from .errors import FormatError
-from .values import is_blueprint
+from ....config.fields import is_struct_value
+from ....config.path import join
+from ...hyperparameters.plain import DTYPES, MAX_DEPTH, hints_of, simple
+from ...hyperparameters.registry import class_named, names_of
+from ..errors import FormatError
+from ..tree.module_values import is_blueprint
 
 _TUPLE, _SET, _ITEMS, _FLOAT = "__tuple__", "__set__", "__items__", "__float__"
 _CLASS, _PARTIAL, _BLUEPRINT = "__class__", "__partial__", "__blueprint__"
@@ -149,7 +149,7 @@ def _written_class(value: Any, path: str) -> dict[str, str]:
 
 
 def _written_module(value: nn.Module) -> Any:
-    from ..hyperparameters.hyperparameters import get_hparams
+    from ...hyperparameters.hyperparameters import get_hparams
 
     return get_hparams(value)
 
@@ -181,8 +181,8 @@ def _is_enum(value: object) -> bool:
 
 
 def _declared(data: Any, hint: Any, path: str) -> Any:
-    from ...config.errors import ConfigError
-    from ...config.validate import build
+    from ....config.errors import ConfigError
+    from ....config.validate import build
 
     try:
         return build(hint, data)
@@ -191,7 +191,7 @@ def _declared(data: Any, hint: Any, path: str) -> Any:
 
 
 def _read_module(data: Any) -> nn.Module:
-    from ..hyperparameters.building import from_hyperparameters
+    from ...hyperparameters.building import from_hyperparameters
 
     return from_hyperparameters(data)
 

@@ -1,0 +1,1 @@
+"""Constructors that run for a blueprint."""

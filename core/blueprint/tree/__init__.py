@@ -1,0 +1,1 @@
+"""What is constructed, and of what."""
