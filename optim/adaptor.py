@@ -99,13 +99,34 @@ class OptimizerAdaptor(Stepping):
         super().__init__(groups_of_torch, defaults)
 
     def add_param_group(self, param_group: dict[str, Any]) -> None:
-        """Add parameters; ``optimizer``, ``lr`` and hyperparameters may differ."""
+        """Add parameters; ``optimizer``, ``lr`` and hyperparameters may differ.
+
+        One that took the place of another in the module leaves the group of that.
+        """
         group = new_group(param_group, self._base, self._lr)
         group["is_training"] = self.is_training
-        super().add_param_group(group)
-        self._rates[id(self.param_groups[-1])] = group["lr"]
-        for param in self.param_groups[-1]["params"]:
+        self._release(group)
+        # What replaced another parameter is followed after its group is there, or it
+        # would be in two.
+        self._is_adding = True
+        try:
+            super().add_param_group(group)
+        finally:
+            self._is_adding = False
+        self._rates[id(self._groups[-1])] = group["lr"]
+        for param in self._groups[-1]["params"]:
             self._binding.add(param)
+
+    def _release(self, new: dict[str, Any]) -> None:
+        """Take what ``new`` has out of the groups that only followed the module."""
+        params = new["params"]
+        if isinstance(params, Tensor | set):
+            return
+        new["params"] = params = list(params)
+        taken = {p for p in params if isinstance(p, Tensor)} & self._binding.followed
+        for group in self._groups if taken else ():
+            group["params"] = [p for p in group["params"] if p not in taken]
+        self._binding.followed -= taken
 
     # torch's own wrapper costs as much as a small step; `step` calls the hooks itself.
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
@@ -230,6 +251,10 @@ class OptimizerAdaptor(Stepping):
     def held(self) -> "list[Param]":
         """Return the held parameters with their paths and IDs."""
         return self._binding.current()
+
+    def departed(self) -> "list[Param]":
+        """Return those of the held parameters that left the module."""
+        return self._binding.departed()
 
     def blank(self, index: int, param: Tensor) -> Any:
         """Return the state that ``param`` has in group ``index``, without values."""

@@ -35,6 +35,8 @@ class Binding:
         self.known: dict[Tensor, Param] = {p.tensor: p for p in self.params}
         self.foreign = set[Tensor]()
         """Those that are no parameters of the module; they keep a name of their own."""
+        self.followed = set[Tensor]()
+        """Those that were not bound, and took the place of a held one."""
         self._watch: Watch | None = Watch(module, self.known)
         self.is_copy = False
         """Whether it was copied or unpickled, and has not met a gradient since."""
@@ -185,10 +187,31 @@ class Binding:
             and by_path[param.path] not in self.known
         }
 
+    def departed(self) -> list[Param]:
+        """Return the held parameters that the module had and has no more."""
+        self._find_module()
+        if self.module is None:
+            return []
+        live = set[Tensor](self.module.parameters())
+        return [
+            param
+            for tensor, param in self.known.items()
+            if tensor not in live and tensor not in self.foreign
+        ]
+
+    def unheld(self) -> list[str]:
+        """Return the paths of parameters of the module that are not held."""
+        if self.module is None:
+            return []
+        live = _steppable(self.module)
+        return [param.path for param in live if param.tensor not in self.known]
+
     def rebind(self, old: Tensor, new: nn.Parameter) -> None:
         """Hold ``new`` where ``old`` was."""
         param = self.known.pop(old)
         self.known[new] = Param(param.path, param.id, new)
+        self.followed.discard(old)
+        self.followed.add(new)
 
 
 def warn_apart(binding: Binding, *, has_gradients: bool) -> None:
@@ -213,13 +236,30 @@ def warn_apart(binding: Binding, *, has_gradients: bool) -> None:
 
 def warn_replaced(paths: list[str]) -> None:
     """Say that parameters were replaced after the optimizer was made."""
-    shown = ", ".join(paths[:4]) + (", ..." if len(paths) > 4 else "")
     warn_user(
-        f"{shown} was replaced in the module after the optimizer was made "
+        f"{_shown(paths)} was replaced in the module after the optimizer was made "
         "(load_state_dict(assign=True), a new layer); the optimizer now steps the new "
         "parameter, with the old one's state where the shape is the same",
         RuntimeWarning,
     )
+
+
+def warn_unheld(binding: Binding) -> None:
+    """Say that parameters were exchanged for others that no group has."""
+    departed = [param.path for param in binding.departed()]
+    unheld = binding.unheld() if departed else []
+    if unheld:
+        warn_user(
+            f"{_shown(departed)} left the module after the optimizer was made, and "
+            f"{_shown(unheld)} came in (a parametrization, another layer), which the "
+            "optimizer does not step: bind another one, or add what is new: "
+            "optim.add_param_group({'params': [...]})",
+            RuntimeWarning,
+        )
+
+
+def _shown(paths: list[str]) -> str:
+    return ", ".join(paths[:4]) + (", ..." if len(paths) > 4 else "")
 
 
 class _Nowhere(io.RawIOBase):

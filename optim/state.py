@@ -77,6 +77,9 @@ def into_record(adaptor: "OptimizerAdaptor") -> OptimizerRecord:
         "hyperparameters": [group.hyperparameters for group in groups],
         "engine": used,
     }
+    departed = [str(p.id) for p in adaptor.departed() if p.id in states]
+    if departed:
+        record.metadata["optimizer"]["departed"] = departed
     return record
 
 
@@ -125,11 +128,12 @@ def load_record(
     cure = _cure(record, misfits, problems)
     problems += _nothing_fits(adaptor, record, matched)
     if strict:
+        departed = {record.states[i].path for i in _departed(record)}
         problems += [
             f"{path}: stored, and no parameter has that ID or path; strict=False "
             "leaves it out, rename= gives it the name of now"
             for path in report.unexpected
-            if renamed(path) is not None
+            if path not in departed and renamed(path) is not None
         ]
     pairs = [(param.tensor, stored.group) for param, stored in matched]
     sources = sources_of(adaptor, record.groups, pairs)
@@ -206,6 +210,9 @@ def _match(
     held = adaptor.held()
     by_id = {param.id: param for param in held}
     left: dict[str, ParamState] = {}
+    # What had left its module before the save is missed nowhere, and something else
+    # may have its path now.
+    departed = _departed(record)
     matched: list[tuple[Param, ParamState]] = []
     for param_id, stored in record.states.items():
         new_path = renamed(stored.path)
@@ -213,7 +220,9 @@ def _match(
             report.unexpected.append(stored.path)
             continue
         param = by_id.pop(param_id, None)  # type: ignore[call-overload]  # an ID is a str
-        if param is None:
+        if param is None and param_id in departed:
+            report.unexpected.append(stored.path)
+        elif param is None:
             left[new_path] = stored
         else:
             matched.append((param, stored))
@@ -228,6 +237,12 @@ def _match(
     if record.states:
         report.missing += by_path
     return matched
+
+
+def _departed(record: OptimizerRecord) -> list[str]:
+    """Return the IDs of parameters that had left the module when it was saved."""
+    ids = record.metadata.get("optimizer", {}).get("departed", ())
+    return [param_id for param_id in ids if param_id in record.states]
 
 
 def _nothing_fits(

@@ -1,6 +1,7 @@
 """Stepping: what one step of an adaptor does, from gradients to written parameters."""
 
 from collections.abc import Mapping
+from contextlib import suppress
 from itertools import chain
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal
@@ -9,7 +10,7 @@ import torch
 from torch import Tensor
 
 from ..config.user_warning import warn_user
-from .binding import warn_apart, warn_replaced
+from .binding import warn_apart, warn_replaced, warn_unheld
 from .clipping import Clip, Clipped
 from .engines.internals import internals, untraced
 from .engines.loop import plain, state_of
@@ -39,18 +40,47 @@ class Stepping(torch.optim.Optimizer):
     """By the identity of a group's dict."""
     _rates: dict[int, float]
     """The rate that a group's schedule set last, by the same."""
+    _is_adding = False
+    """Whether a group is being added: what is in it may have replaced another."""
+
+    @property
+    def param_groups(self) -> list[dict[str, Any]]:
+        """The groups, with the parameters that stand in the module now.
+
+        Who asks before a step, as zero_grad(), a GradScaler or a clip of a Trainer
+        does, has to meet a parameter that was replaced since the last one.
+        """
+        if not (self._is_adding or self._binding.is_unchanged()):
+            # The next step says what has no values to step.
+            with suppress(ValueError):
+                self._follow_module()
+        return self._groups
+
+    @param_groups.setter
+    def param_groups(self, groups: list[dict[str, Any]]) -> None:  # pyright: ignore[reportIncompatibleVariableOverride]  # torch's is an attribute
+        # Under torch's name in the dict, where pickles and Lightning look for it.
+        self.__dict__["param_groups"] = groups
+
+    @property
+    def _groups(self) -> list[dict[str, Any]]:
+        try:
+            return self.__dict__["param_groups"]  # type: ignore[no-any-return]  # they are
+        except KeyError:
+            # Lightning's wrapper has this class and no such dict: it asks the wrapped.
+            name = type(self).__name__
+            raise AttributeError(f"{name} has no param_groups") from None
 
     @property
     def is_training(self) -> bool:
         """Whether the parameters stand where they are trained."""
-        for group in self.param_groups:  # noqa: SIM110  # every step asks: no generator
+        for group in self._groups:  # noqa: SIM110  # every step asks: no generator
             if not group.get("is_training", True):
                 return False
         return True
 
     @is_training.setter
     def is_training(self, value: bool) -> None:
-        for group in self.param_groups:
+        for group in self._groups:
             group["is_training"] = value
 
     def _advance(self, given: Mapping[Tensor, Tensor] | None, lr: float | None) -> None:
@@ -88,7 +118,7 @@ class Stepping(torch.optim.Optimizer):
         try:
             for index, (own, scale, limit) in enumerate(self._clipped(grads)):
                 call = self._call(index, lr, scale, limit)
-                params = self.param_groups[index]["params"]
+                params = self._groups[index]["params"]
                 if is_probe:
                     self._stepper.initialize(index, params, own, self.state, call)
                     continue
@@ -106,7 +136,7 @@ class Stepping(torch.optim.Optimizer):
 
     def _stepped(self, n: int, grads: Grads) -> list[Tensor]:
         """Return what the steps of the first ``n`` groups move."""
-        groups = zip(self.param_groups[:n], grads[:n], strict=True)
+        groups = zip(self._groups[:n], grads[:n], strict=True)
         return [
             param
             for group, own in groups
@@ -116,7 +146,7 @@ class Stepping(torch.optim.Optimizer):
 
     def _share_memory(self, grads: Grads) -> bool:
         """Return whether a parameter shares memory with another, or with a gradient."""
-        params = [p for group in self.param_groups for p in group["params"]]
+        params = [p for group in self._groups for p in group["params"]]
         pairs = zip(params, chain.from_iterable(grads), strict=True)
         held = [pair for pair in pairs if pair[1] is not None]
         writable = [param for param, _ in held]
@@ -128,14 +158,14 @@ class Stepping(torch.optim.Optimizer):
         path_of, error = self._binding.path_of, failure.__cause__ or failure
         index = next(
             i
-            for i, group in enumerate(self.param_groups)
+            for i, group in enumerate(self._groups)
             if any(p is failure.param for p in group["params"])
         )
         moved = [path_of(param) for param in failure.moved]
         shown = ", ".join(moved[:8]) + (", ..." if len(moved) > 8 else "")
         done = f"{len(moved)} parameters were moved before: {shown}" if moved else ""
         error.add_note(
-            f"in the step of {self.param_groups[index]['kind']} for "
+            f"in the step of {self._groups[index]['kind']} for "
             f"{path_of(failure.param)}; {done or 'nothing was changed'}"
         )
         return error.with_traceback(_from_author(error.__traceback__))
@@ -146,7 +176,7 @@ class Stepping(torch.optim.Optimizer):
         torch.distributed.checkpoint takes a first step of zero gradients with a
         learning rate of zero for that, and expects the weights to stay.
         """
-        if self.state or any(group["lr"] != 0.0 for group in self.param_groups):
+        if self.state or any(group["lr"] != 0.0 for group in self._groups):
             return False
         present = [g for own in grads for g in own if g is not None]
         return bool(present) and not any(bool(g.any()) for g in present)
@@ -155,13 +185,13 @@ class Stepping(torch.optim.Optimizer):
         self, given: Mapping[Tensor, Tensor] | None
     ) -> list[list[Tensor | None]]:
         if given is None:
-            return [[p.grad for p in g["params"]] for g in self.param_groups]
-        return [[given.get(p) for p in g["params"]] for g in self.param_groups]
+            return [[p.grad for p in g["params"]] for g in self._groups]
+        return [[given.get(p) for p in g["params"]] for g in self._groups]
 
     def _call(
         self, index: int, lr: float | None, scale: float | None, limit: float | None
     ) -> Step:
-        group = self.param_groups[index]
+        group = self._groups[index]
         schedule = group.get("schedule")
         if lr is None and schedule is not None:
             self._check_rate(index, group)
@@ -188,7 +218,7 @@ class Stepping(torch.optim.Optimizer):
     def _advance_schedules(self) -> None:
         # Groups may share one schedule; it advances once a step.
         advanced: list[Any] = []
-        for group in self.param_groups:
+        for group in self._groups:
             schedule = group.get("schedule")
             if schedule is not None and not any(schedule is s for s in advanced):
                 schedule.advance()
@@ -205,14 +235,14 @@ class Stepping(torch.optim.Optimizer):
 
     def _forget_groups(self) -> None:
         """Drop what is known of groups that are no longer there."""
-        present = set(map(id, self.param_groups))
+        present = set(map(id, self._groups))
         self._hypers = {i: h for i, h in self._hypers.items() if i in present}
 
     def _clipped(
         self, grads: list[list[Tensor | None]]
     ) -> list[tuple[list[Tensor | None], float | None, float | None]]:
         """Return by group the gradients, their factor and their limit."""
-        clips: list[Clip | None] = [g.get("clip") for g in self.param_groups]
+        clips: list[Clip | None] = [g.get("clip") for g in self._groups]
         if self.clip is None and not any(clips):
             return [(own, None, None) for own in grads]
         results: dict[int, tuple[list[Tensor | None], float | None, float | None]] = {}
@@ -231,7 +261,7 @@ class Stepping(torch.optim.Optimizer):
 
     def _is_finite(self, grads: list[list[Tensor | None]]) -> bool:
         """Return whether all gradients are finite; raise if the policy is an error."""
-        params = [p for group in self.param_groups for p in group["params"]]
+        params = [p for group in self._groups for p in group["params"]]
         if any(g is not None and is_sharded(g) for own in grads for g in own):
             raise ValueError(
                 f"nonfinite={self.nonfinite!r} looks at the gradients of this process, "
@@ -255,7 +285,7 @@ class Stepping(torch.optim.Optimizer):
         paths = [self._binding.path_of(old) for old in replaced]
         for path, new in zip(paths, replaced.values(), strict=True):
             check_values(path, new)
-        for group in self.param_groups:
+        for group in self._groups:
             group["params"] = [replaced.get(p, p) for p in group["params"]]
         for old, new in replaced.items():
             stored = self.state.pop(old, None)
@@ -265,6 +295,7 @@ class Stepping(torch.optim.Optimizer):
         self._binding.watch()
         if paths:
             warn_replaced(paths)
+        warn_unheld(self._binding)
 
     @untraced
     @torch.no_grad()

@@ -514,3 +514,34 @@ def test_a_lazy_layer_is_refused_until_it_has_a_shape() -> None:
 
     net(torch.ones(1, 2))
     drive(AdamW().bind(net, lr=0.1), net, 1)
+
+
+def test_parameters_that_came_for_others_and_are_in_no_group_are_told() -> None:
+    net = layers()
+    adaptor = AdamW().bind(net, lr=1e-2)
+    drive(adaptor, net, 1)
+    nn.utils.parametrizations.weight_norm(net[2])
+    set_grads(net, 2)
+
+    with pytest.warns(
+        RuntimeWarning, match=r"2\.weight left the module.*2\.parametriz.*add_param_"
+    ):
+        adaptor.step()
+    new = list(net[2].parametrizations.weight.parameters())
+    adaptor.add_param_group({"params": new})
+    before = [p.detach().clone() for p in new]
+    drive(adaptor, net, 3)  # says nothing again
+
+    assert not any(torch.equal(a, b) for a, b in zip(before, new, strict=True))
+
+
+def test_a_layer_that_was_removed_or_added_alone_is_no_news() -> None:
+    net = layers()
+    adaptor = AdamW().bind(net, lr=1e-2)
+    del net[2]
+    drive(adaptor, net, 1)
+    net.append(nn.Linear(16, 2))
+
+    drive(adaptor, net, 2)
+
+    assert [param.path for param in adaptor.departed()] == ["2.weight", "2.bias"]

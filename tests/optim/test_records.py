@@ -649,3 +649,34 @@ def test_a_stored_group_that_was_never_stepped_and_has_no_place_now_is_told() ->
 
     assert again.param_groups[0]["lr"] == 0.01
     assert any("the stored group 1 (AdamW, lr 0.005)" in c for c in report.changed)
+
+
+def test_the_state_of_a_layer_that_was_removed_is_stored_and_missed_nowhere() -> None:
+    net, fresh = layers(), layers()
+    optimizer = AdamW().bind(net, lr=0.01)
+    drive(optimizer, net, 0)
+    aside = net[2]
+    del net[2]
+    drive(optimizer, net, 1)
+    stored = optimizer.save_record()
+    again = AdamW().bind(fresh[:2], lr=0.01)
+
+    report = again.load_record(stored)
+
+    assert report.loaded == ["0.weight", "0.bias", "1.weight", "1.bias"]
+    assert report.unexpected == ["2.weight", "2.bias"]
+    assert optimizer.load_record(stored).unexpected == []
+    assert aside.weight in optimizer.state
+
+
+def test_the_state_of_a_layer_that_was_removed_is_not_that_of_a_later_one() -> None:
+    net, fresh = layers(), layers()
+    optimizer = AdamW().bind(net, lr=0.01)
+    drive(optimizer, net, 0)
+    net[2].weight = net[0].weight  # tied, from here on
+    drive(optimizer, net, 1)
+
+    report = AdamW().bind(fresh, lr=0.01).load_record(optimizer.save_record())
+
+    assert "2.weight" in report.missing
+    assert "2.weight" in report.unexpected

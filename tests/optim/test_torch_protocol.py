@@ -12,7 +12,14 @@ import torch
 from torch import Tensor, nn
 from torch.optim import lr_scheduler as schedules
 
-from burnish.optim import SGD, AdamW, ImpureStepError, OptimizerAdaptor, SimpleOptimizer
+from burnish.optim import (
+    SGD,
+    AdamW,
+    ImpureStepError,
+    OptimizerAdaptor,
+    ScheduleFreeAdamW,
+    SimpleOptimizer,
+)
 from burnish.records import RecordMismatchError
 
 from .nets import Net, UserAdamW, distance, drive, equal, layers, set_grads, values
@@ -457,3 +464,82 @@ def test_a_state_dict_that_fails_halfway_leaves_optimizer_and_hooks_as_they_were
     assert str(adaptor.state_dict()) == before
     assert adaptor.param_groups[0] is group
     assert not vars(adaptor)["_optimizer_load_state_dict_pre_hooks"]
+
+
+def replaced_head(simple: Any = None, **options: Any) -> tuple[Any, Any]:
+    """Return a module, and its optimizer, whose last layer is new since a step."""
+    module = layers()
+    simple = SGD() if simple is None else simple
+    adaptor = simple.bind(module, lr=0.1, **options)
+    drive(adaptor, module, 0)
+    torch.manual_seed(1)
+    module[2] = nn.Linear(16, 4)
+    return module, adaptor
+
+
+def test_a_grad_scaler_unscales_a_parameter_that_was_replaced() -> None:
+    module, adaptor = replaced_head()
+    before = module[2].bias.detach().clone()
+    scaler = torch.amp.GradScaler("cpu", init_scale=1024.0)  # type: ignore[attr-defined]  # torch exports it late
+
+    module.zero_grad()
+    scaler.scale(module(X).sum()).backward()
+    with pytest.warns(RuntimeWarning, match=r"2\.weight, 2\.bias was replaced"):
+        scaler.step(adaptor)
+
+    assert torch.allclose(module[2].bias, before - 0.1 * len(X))
+
+
+def test_gradients_of_a_parameter_that_was_replaced_are_zeroed_before_its_step() -> (
+    None
+):
+    module, adaptor = replaced_head()
+    module(X).sum().backward()
+
+    with pytest.warns(RuntimeWarning, match="was replaced"):
+        adaptor.zero_grad()
+
+    assert module[2].weight.grad is None
+    assert any(p is module[2].weight for p in adaptor.param_groups[0]["params"])
+
+
+def test_a_parameter_that_was_replaced_moves_to_where_it_is_evaluated() -> None:
+    module, adaptor = replaced_head(ScheduleFreeAdamW())
+    before = module[2].weight.detach().clone()
+
+    with pytest.warns(RuntimeWarning, match="was replaced"):
+        adaptor.eval()
+
+    assert not torch.equal(module[2].weight, before)
+
+
+@pytest.mark.parametrize("is_followed", [False, True])
+def test_what_replaced_a_parameter_may_be_added_as_a_group_of_its_own(
+    *, is_followed: bool
+) -> None:
+    module, adaptor = replaced_head()
+    if is_followed:
+        with pytest.warns(RuntimeWarning, match="was replaced"):
+            assert len(adaptor.param_groups) == 1
+
+    adaptor.add_param_group({"params": module[2].parameters(), "lr": 0.0})
+    before, first = module[2].weight.detach().clone(), module[0].weight.clone()
+    drive(adaptor, module, 1)
+
+    assert torch.equal(module[2].weight, before)
+    assert not torch.equal(module[0].weight, first)
+    new = [*module[2].parameters()]
+    assert not any(p is q for p in adaptor.param_groups[0]["params"] for q in new)
+    assert len(adaptor.param_groups) == 2
+
+
+def test_groups_say_nothing_of_a_parameter_without_values_and_the_step_does() -> None:
+    module = layers()
+    adaptor = SGD().bind(module, lr=0.1)
+    drive(adaptor, module, 0)
+    module[2] = nn.Linear(16, 4, device="meta")
+    module[2].bias.grad = torch.empty(4, device="meta")
+
+    assert len(adaptor.param_groups) == 1
+    with pytest.raises(ValueError, match=r"2\.weight is on the meta device"):
+        adaptor.step()
