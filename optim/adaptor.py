@@ -15,6 +15,7 @@ from .binding import Binding
 from .clipping import Clip
 from .engines.internals import internals, untraced
 from .engines.plan import Plan
+from .fitting import BESIDE, beside_fields
 from .groups import Group, place
 from .hyper import Hyper
 from .param_groups import first_rate, new_group, plain_group, warn_of_left_out
@@ -232,6 +233,9 @@ class OptimizerAdaptor(Stepping):
         }
         warn_of_left_out(self.param_groups)
         made["param_groups"] = [plain_group(group) for group in made["param_groups"]]
+        for index, group in enumerate(made["param_groups"]):
+            if names := beside_fields(self, index):
+                group[BESIDE] = names
         return made
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:

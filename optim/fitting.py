@@ -2,7 +2,7 @@
 
 import dataclasses
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from functools import lru_cache
 from numbers import Number
 from typing import TYPE_CHECKING, Any, get_type_hints
@@ -27,17 +27,24 @@ def fitted(
     path: str,
     stored: Mapping[str, Any],
     problems: list[str],
+    beside: Collection[str] = (),
 ) -> dict[str, Any]:
     """Return ``stored`` as the state of ``param``; add to ``problems`` what is wrong.
 
-    Numbers that torch keeps as tensors of one element become numbers again.
+    Numbers that torch keeps as tensors of one element become numbers again. What tools
+    kept ``beside`` the fields comes along as it is.
     """
     blank = adaptor.blank(index, param)
     expected: dict[str, Any] = {}
     if blank is not None:
         declared = dataclasses.fields(type(blank))
         expected = {f.name: getattr(blank, f.name) for f in declared}
-    given = {name: value for name, value in stored.items() if value is not None}
+    kept = {name: stored[name] for name in beside if name in stored}
+    given = {
+        name: value
+        for name, value in stored.items()
+        if value is not None and (name not in kept or name in expected)
+    }
     unknown = given.keys() - expected.keys()
     if unknown:
         has = ", ".join(expected) or "nothing"
@@ -46,15 +53,29 @@ def fitted(
             f"{adaptor.param_groups[index]['kind']} has {has}"
         )
         return {}
-    return (
-        {
-            name: value
-            for name, usual in expected.items()
-            if (value := _field(path, name, usual, given, blank, problems)) is not None
-        }
-        if given or not expected
-        else {}
-    )
+    fields = {
+        name: value
+        for name, usual in expected.items()
+        if given
+        and (value := _field(path, name, usual, given, blank, problems)) is not None
+    }
+    return {**{n: v for n, v in kept.items() if n not in expected}, **fields}
+
+
+BESIDE = "beside"
+"""The key under which the groups of a state dict say what `beside_fields` gave."""
+
+
+def beside_fields(adaptor: "OptimizerAdaptor", index: int) -> list[str]:
+    """Return what tools keep in the states of a group beside the fields of a state."""
+    names = dict[str, None]()
+    for param in vars(adaptor)["param_groups"][index]["params"]:
+        stored = adaptor.state.get(param)
+        if isinstance(stored, dict):
+            blank = adaptor.blank(index, param)
+            fields = {} if blank is None else fields_of(blank)
+            names |= dict.fromkeys(n for n in stored if n not in fields)
+    return list(names)
 
 
 def _field(

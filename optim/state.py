@@ -13,7 +13,7 @@ from ..records.grad_mode import ordinary_tensors
 from ..records.record import Record
 from ..records.renaming import Renames, renamer_of
 from ..records.report import LoadReport
-from .fitting import fitted
+from .fitting import beside_fields, fitted
 from .nested import as_dicts
 from .param_groups import plain_hyperparameters, restore_schedule
 from .report import engines
@@ -77,6 +77,9 @@ def into_record(adaptor: "OptimizerAdaptor") -> OptimizerRecord:
         "hyperparameters": [group.hyperparameters for group in groups],
         "engine": used,
     }
+    beside = {str(i): beside_fields(adaptor, i) for i in range(len(groups))}
+    if any(beside.values()):
+        record.metadata["optimizer"]["beside"] = beside
     departed = [str(p.id) for p in adaptor.departed() if p.id in states]
     if departed:
         record.metadata["optimizer"]["departed"] = departed
@@ -106,6 +109,7 @@ def load_record(
     misfits: list[str] = []
     states: dict[Tensor, Stored] = {}
     places = {p: i for i, g in enumerate(adaptor.param_groups) for p in g["params"]}
+    beside = record.metadata.get("optimizer", {}).get("beside", {})
     for param, stored in matched:
         index = places[param.tensor]
         kind, own = (
@@ -120,7 +124,13 @@ def load_record(
             continue
         n_problems = len(problems)
         states[param.tensor] = fitted(
-            adaptor, index, param.tensor, param.path, stored.values, problems
+            adaptor,
+            index,
+            param.tensor,
+            param.path,
+            stored.values,
+            problems,
+            beside.get(str(stored.group), ()),
         )
         report.loaded.append(param.path)
         if len(problems) > n_problems:

@@ -10,7 +10,7 @@ from torch import Tensor
 from ..config.interrupts import all_or_nothing, leaving_nothing_open, uninterrupted
 from ..records.errors import RecordMismatchError
 from ..records.grad_mode import ordinary_tensors
-from .fitting import fitted
+from .fitting import BESIDE, fitted
 from .param_groups import take_over
 from .state import undo_of
 from .stepper import Stored
@@ -44,6 +44,7 @@ def load_state_dict(
         adaptor.state.clear()
         adaptor.state.update(adaptor.housed(states))
         for group, before in zip(adaptor.param_groups, old, strict=True):
+            group.pop(BESIDE, None)
             stored = dict(group)
             group.update(before)
             take_over(group, stored)
@@ -102,8 +103,8 @@ def _states(adaptor: "OptimizerAdaptor", given: dict[str, Any]) -> dict[Tensor, 
         stored = given["state"].get(number)
         if stored is None or problems:
             continue
-        path = adaptor.path_of(param)
-        states[param] = fitted(adaptor, index, param, path, stored, problems)
+        path, beside = adaptor.path_of(param), theirs[index].get(BESIDE, ())
+        states[param] = fitted(adaptor, index, param, path, stored, problems, beside)
     if problems:
         raise RecordMismatchError(_WHERE, problems)
     return states

@@ -463,3 +463,39 @@ def test_a_module_that_was_emptied_is_stepped_where_it_lies_now(
 
     for mine, theirs in zip(run(fused), run(False), strict=True):
         torch.testing.assert_close(mine, theirs, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("way", ["record", "state dict"])
+@pytest.mark.parametrize("simple", [AdamW(), SGD()], ids=repr)
+def test_what_a_tool_keeps_beside_the_fields_is_saved_and_comes_back(
+    way: str, simple: SimpleOptimizer[Any]
+) -> None:
+    model, optimizer = stepped(simple, None)
+    param = model[0].weight
+    slow = param.detach().clone()
+    optimizer.state[param] |= {"slow": slow, "count": 3, "note": "x"}
+    other, again = stepped(simple, None)
+
+    if way == "record":
+        again.load_record(optimizer.save_record())
+    else:
+        again.load_state_dict(optimizer.state_dict())
+        assert "beside" not in again.param_groups[0]
+
+    state = again.state[other[0].weight]
+    assert torch.equal(state["slow"], slow)
+    assert state["slow"].data_ptr() != slow.data_ptr()
+    assert (state["count"], state["note"]) == (3, "x")
+    again.step()
+    assert state["count"] == 3
+    assert again.save_record() == again.save_record()
+
+
+def test_a_field_that_no_state_has_is_refused_if_no_tool_kept_it_there() -> None:
+    _, optimizer = stepped(AdamW(), None)
+    record = optimizer.into_record()
+    for stored in record.states.values():
+        stored.values["momentum"] = torch.zeros(1)
+
+    with pytest.raises(RecordMismatchError, match="the stored state has momentum"):
+        optimizer.load_record(record)
