@@ -118,7 +118,10 @@ class FlatRecord(ReadByName, Record):
     @property
     def class_versions(self) -> Mapping[str, int]:
         """What torch says in a state dict of the class of each submodule, by path."""
-        return self._held.class_versions
+        ours: Any = self.metadata.get("burnish")
+        stored: Any = ours.get("class_versions") if isinstance(ours, Mapping) else None
+        versions: Mapping[str, int] = stored if isinstance(stored, Mapping) else {}
+        return self._held.class_versions or versions
 
     @property
     def verified(self) -> VerifiedBy:

@@ -74,6 +74,14 @@ def _metadata(metadata: Mapping[str, Any], path: str) -> dict[str, Any]:
     ours: dict[str, Any] = dict(told) if isinstance(told, Mapping) else {}
     stored: Any = ours.pop("versions", None)
     versions: Mapping[str, Any] = stored if isinstance(stored, Mapping) else {}
+    of_torch: Any = ours.pop("class_versions", None)
+    if isinstance(of_torch, Mapping):
+        inner = {
+            name.removeprefix(path).removeprefix("."): version
+            for name, version in of_torch.items()
+            if name == path or name.startswith(f"{path}.")
+        }
+        ours |= {"class_versions": inner} if inner else {}
     for key in ("hparams", "version", "type", "part"):
         ours.pop(key, None)
     below = {

@@ -1,5 +1,6 @@
 """Torch's state dicts and records, each as the other."""
 
+from collections import OrderedDict
 from collections.abc import Mapping
 from typing import Any
 
@@ -97,7 +98,13 @@ def _refuse_checkpoint(content: Mapping[Any, Any]) -> None:
 
 def state_dict_of(record: FlatRecord) -> dict[str, Any]:
     """Return path to tensor, ties at each path, without non-persistent buffers."""
-    state: dict[str, Any] = {}
+    state: dict[str, Any] = OrderedDict()
+    if versions := record.class_versions:
+        # Torch takes a dict without them for one of the oldest version of each class.
+        renamed = record.reading.renamed
+        state.__dict__["_metadata"] = OrderedDict(
+            (_place_now(path, renamed), {"version": v}) for path, v in versions.items()
+        )
     for entry in record.entries():
         if entry.kind in ("transient", "extra"):
             continue
@@ -106,6 +113,16 @@ def state_dict_of(record: FlatRecord) -> dict[str, Any]:
             state[path] = tensor
     state.update(record.extra())
     return state
+
+
+def _place_now(place: str, renamed: Mapping[str, str]) -> str:
+    """Return where the module stands that stood at ``place`` in the file."""
+    prefix = f"{place}." if place else ""
+    for before, now in renamed.items():
+        name = before.removeprefix(prefix)
+        if before.startswith(prefix) and now.endswith(name):
+            return now.removesuffix(name).rstrip(".")
+    return place
 
 
 def _entry(path: str, value: torch.Tensor) -> Entry:

@@ -27,6 +27,20 @@ CURE = (
 )
 
 
+def stated_versions(places: Places) -> dict[str, int]:
+    """Return the version that torch writes of each class with code of its own.
+
+    Torch converts a state dict that does not say it, as one of the oldest version.
+    """
+    return {
+        prefix.rstrip("."): owner._version
+        for prefix, owner in places
+        if type(owner._version) is int
+        and owner._version > 1
+        and not _is_of_torch(type(owner)._load_from_state_dict)
+    }
+
+
 def conversions(
     places: Places, stored: Mapping[str, Entry], record: FlatRecord
 ) -> Iterator[str]:

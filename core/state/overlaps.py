@@ -110,6 +110,9 @@ def _overwritten(group: list[int], fillings: Sequence[Filling]) -> list[int]:
         target, values = fillings[i][0][0], fillings[i][1]
         piece = scratch[start - first : end - first].view(target.dtype)
         view = piece.as_strided(target.shape, target.stride(), piece.storage_offset())
+        # Numbers may lie there conjugated or negated, and the view turns them back.
+        view = view.conj() if target.is_conj() else view
+        view = torch._neg_view(view) if target.is_neg() else view
         copy_into(view, values)
         views.append(view)
     return [

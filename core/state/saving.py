@@ -17,6 +17,7 @@ from ..evolution.upgrading import versions_below
 from ..hyperparameters.hparams import recorded_hparams
 from .entries import content_of
 from .identity import identify
+from .loading_code import stated_versions
 from .meaning import PART
 from .module_argument import check_module
 from .places import places_of, unwrapped
@@ -51,6 +52,8 @@ def _record_of(
         ours["version"] = version
     if versions := versions_below(places):
         ours["versions"] = versions
+    if class_versions := stated_versions(places):
+        ours["class_versions"] = class_versions
     hparams = recorded_hparams(inner, places)
     if hparams is not None:
         ours["hparams"] = hparams

@@ -158,3 +158,27 @@ def test_code_that_only_renames_is_no_matter(tmp_path: Path) -> None:
         burnish.load_record(module, record)
 
     assert torch.equal(module.lin.weight, source.lin.weight)
+
+
+@pytest.mark.parametrize("suffix", ["pt", "mpk", "json", "safetensors"])
+def test_a_state_dict_made_of_a_record_says_of_which_version_its_classes_are(
+    suffix: str, tmp_path: Path
+) -> None:
+    file, back = tmp_path / f"m.{suffix}", tmp_path / "back.pt"
+    source, module, part = net(Turned), net(Turned), Turned()
+    if suffix == "pt":
+        torch.save(source.state_dict(), file)
+    else:
+        burnish.save_record(source, file)
+
+    record = burnish.open_record(file)
+    torch.save(record.to_state_dict(), back)
+    module.load_state_dict(torch.load(back))
+    part.load_state_dict(burnish.open_record(record["1"]).to_state_dict())
+    again = Turned()
+    burnish.load_record(again, burnish.open_record(back)["1"])
+
+    assert torch.equal(again.w, part.w)
+    for name, tensor in module.state_dict().items():
+        assert torch.equal(tensor, source.state_dict()[name])
+    assert torch.equal(part.w, source.state_dict()["1.w"])

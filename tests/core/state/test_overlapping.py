@@ -75,3 +75,31 @@ def test_overlapping_live_values_are_those_of_before_the_load(
     assert torch.equal(flat[4:8], expected[-1])
     for i in range(len(views) - 1):
         assert torch.equal(target.get_buffer(f"b{i}"), expected[i])
+
+
+class Turned(nn.Module):
+    """One memory of complex numbers, shown conjugated, as reals, and negated."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.a = nn.Parameter(torch.randn(3, dtype=torch.complex64))
+        self.register_buffer("conjugated", self.a.detach().conj())
+        self.register_buffer("reals", torch.view_as_real(self.a.detach()))
+        self.register_buffer("negated", self.a.detach().conj().imag)
+
+
+def test_memory_that_is_shown_conjugated_and_negated_takes_the_values_of_its_file() -> (
+    None
+):
+    source, module = Turned(), Turned()
+    data = burnish.save_record(source)
+
+    load_record(module, data)
+    built = burnish.from_record(Turned, data)
+
+    for result in (module, built):
+        for name, tensor in result.state_dict().items():
+            assert torch.equal(tensor, source.state_dict()[name])
+        result.a.data.fill_(1 + 2j)
+        assert result.state_dict()["conjugated"][0] == 1 - 2j
+        assert result.state_dict()["negated"][0] == -2
