@@ -2,7 +2,7 @@
 # Nn.Module's tables have no public names.
 """Tensors of lazy modules, which take the shape of what they are filled with."""
 
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from typing import Any
 
@@ -14,7 +14,7 @@ from .places import Places
 
 
 @contextmanager
-def materialized(places: Places, record: FlatRecord) -> Iterator[None]:
+def materialized(places: Places, record: FlatRecord) -> Generator[None]:
     """Give lazy tensors that ``record`` has its shapes, as torch does when it loads.
 
     They are lazy again if the block raises. The module forgets that it is a lazy one

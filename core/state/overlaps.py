@@ -3,7 +3,7 @@
 """Targets of a load that share a part of their memory, so that one writes another."""
 
 from bisect import bisect_left
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import torch
@@ -12,6 +12,8 @@ from torch import Tensor
 from ...records.entry import Entry
 from ...records.memory import ORDINARY, address_of, same_bits, spanned_bytes
 from .commit import Filling, copy_into
+
+_negated: Callable[[Tensor], Tensor] = torch._neg_view  # pyright: ignore[reportPrivateImportUsage]  # torch's views by an operator have no public name
 
 
 def overwritten(targets: Sequence[Entry], fillings: Sequence[Filling]) -> list[int]:
@@ -112,7 +114,7 @@ def _overwritten(group: list[int], fillings: Sequence[Filling]) -> list[int]:
         view = piece.as_strided(target.shape, target.stride(), piece.storage_offset())
         # Numbers may lie there conjugated or negated, and the view turns them back.
         view = view.conj() if target.is_conj() else view
-        view = torch._neg_view(view) if target.is_neg() else view
+        view = _negated(view) if target.is_neg() else view
         copy_into(view, values)
         views.append(view)
     return [
