@@ -1,10 +1,14 @@
 """Modules: what they have learned as records, what they are as hyperparameters."""
 
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 from ..config.lazily import lazily
+from .hyperparameters.node_readers import register_node_reader
 
 if TYPE_CHECKING:
+    from torch import nn
+
     from .decorator import Module, module
     from .evolution.record_check import assert_records_load, upgrade_file
     from .evolution.tensor_rules import (
@@ -80,3 +84,13 @@ _HOME = {
 
 
 __getattr__, __dir__ = lazily(__name__, _HOME, ("blueprint",))
+
+
+def _build_blueprint(cls: "type[nn.Module]", node: Mapping[str, Any]) -> "nn.Module":
+    # A program that reads a file may not have imported the blueprints that are in it.
+    from .blueprint.blueprint import build_stored
+
+    return build_stored(cls, node)
+
+
+register_node_reader("__blueprint__", _build_blueprint)

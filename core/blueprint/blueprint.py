@@ -1,19 +1,30 @@
 """`Blueprint`: a module that is not yet built."""
 
-from collections.abc import Generator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar, cast
 
 from torch import nn
 
+from ...config.path import did_you_mean
+from ..hyperparameters.hparams_plan import passed_values
+from ..hyperparameters.plain import BLUEPRINT
+from ..hyperparameters.registry import allow_classes
 from .construction.construct import construct
 from .construction.draft import Draft
-from .edits.edits import Call, Edit, Entry, Moment
-from .errors import AlreadyBuiltError, SettingError
-from .selection import Selection
+from .edits.edits import Call, Definition, Entry, Moment, Unbuilt
+from .errors import SettingError
+from .parts import Parts
+from .selection import Selection, Session
 from .stored.provenance import sign
+from .stored.serialization import (
+    batches,
+    check_class,
+    definition_in,
+    resolved_call,
+    to_dict,
+)
 from .tree.arguments import Arguments, bind, check_configurable, merged, names_of, takes
+from .tree.construction_node import Made
 from .tree.module_values import kept
 
 if TYPE_CHECKING:
@@ -22,7 +33,7 @@ if TYPE_CHECKING:
 M = TypeVar("M", bound=nn.Module)
 
 
-class Blueprint(Selection, Generic[M]):
+class Blueprint(Selection, Unbuilt, Generic[M]):
     """A module of class ``cls`` that is not yet built: configure it, then build it.
 
     Its constructors have run once, on parameters that nothing fills, so that every
@@ -44,9 +55,9 @@ class Blueprint(Selection, Generic[M]):
     ) -> "Blueprint[M]":
         """Return the blueprint of a class and its arguments by name."""
         check_configurable(module_class)
-        made: Blueprint[M] = cls.__new__(cls)
-        made._set_up(Draft(module_class, merged(module_class, {}, arguments)))
-        return made
+        blueprint: Blueprint[M] = cls.__new__(cls)
+        blueprint._set_up(Draft(module_class, merged(module_class, {}, arguments)))
+        return blueprint
 
     def build(self, *example: Any, **named: Any) -> M:
         """Return the module, in place: afterwards this blueprint cannot change.
@@ -57,6 +68,7 @@ class Blueprint(Selection, Generic[M]):
         module = self._module
         if module is None:
             self._module = module = self.create(*example, **named)
+            self._session.is_closed = True
         return module
 
     def create(self, *example: Any, **named: Any) -> M:
@@ -66,14 +78,15 @@ class Blueprint(Selection, Generic[M]):
         Raises `ConstructionError` with the path where a constructor raises, and
         `NotRepeatedError` where constructors make something else than before.
         """
-        source = self
-        calls = _calls(self._draft.entries, "before_build")
+        draft = built = self._session.draft
+        calls = _calls(draft.entries, "before_build")
         if calls:
-            source = self._copied(self._draft.copy())
+            built = draft.copy()
+            session = self._copied(built)._session
             for call in calls:
-                source._run(call)
-        module, sizes = construct(source._draft, example, named)
-        sign(module, self._draft, sizes, source._draft)
+                session.run(call)
+        module, sizes = construct(built, example, named)
+        sign(module, draft, sizes, built, Blueprint._definition_and_tree)
         return cast(M, module)
 
     def new(self) -> Self:
@@ -81,12 +94,12 @@ class Blueprint(Selection, Generic[M]):
 
         The tape is replayed: calls of methods marked ``stateful`` run again.
         """
-        draft = self._draft
+        draft = self._session.draft
         if not _calls(draft.entries, "stateful"):
             return self._copied(draft.copy())
-        new = self._copied(Draft(draft.tree.asked, draft.given))
-        new._replay([entry for entry in draft.entries if entry.on_tape])
-        return new
+        copy = self._copied(Draft(draft.tree.asked, draft.given))
+        copy._session.replay([entry for entry in draft.entries if entry.on_tape])
+        return copy
 
     def explain(self, path: str = "") -> "Explanation":
         """Return who says what a part is, or an argument: ``"layers.0.bias"``.
@@ -95,25 +108,22 @@ class Blueprint(Selection, Generic[M]):
         """
         from .render import explained
 
-        self._draft.refresh()
-        return explained(self._draft, path)
+        self._session.draft.refresh()
+        return explained(self._session.draft, path)
 
     def diagram(self) -> "Diagram":
         """Return the tree with what was configured, and by whom, to print or as SVG."""
         from .render import Diagram
 
-        self._draft.refresh()
-        return Diagram(self._draft)
+        self._session.draft.refresh()
+        return Diagram(self._session.draft)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the blueprint as JSON-ready data: class, arguments and tape.
 
         Raises TypeError that names what is no plain data.
         """
-        from .stored.serialization import to_dict
-
-        draft = self._draft
-        return to_dict(draft.tree.asked, draft.given, draft.entries)
+        return to_dict(self._definition())
 
     @classmethod
     def from_dict(
@@ -124,14 +134,16 @@ class Blueprint(Selection, Generic[M]):
         Classes are found among those that are known; nothing is imported. Given
         ``module_class``, that one is trusted, and data of another is refused.
         """
-        from .stored.serialization import from_dict
-
-        return cast("Blueprint[M]", from_dict(data, module_class))
+        if module_class is None:
+            return cast("Blueprint[M]", cls._read(data, None, 0))
+        check_class(module_class)
+        with allow_classes(module_class):
+            return cast("Blueprint[M]", cls._read(data, module_class, 0))
 
     def __repr__(self) -> str:
         from .render import shown
 
-        return shown(self._draft, "")
+        return shown(self._session.draft, "")
 
     __str__ = __repr__
 
@@ -145,90 +157,57 @@ class Blueprint(Selection, Generic[M]):
         return self.new()
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return (_from_pickle, (self._draft.tree.asked, self.to_dict()))
+        return (_from_pickle, (self._definition().cls, self.to_dict()))
+
+    @classmethod
+    def _read(
+        cls, data: Any, module_class: type[nn.Module] | None, depth: int
+    ) -> "Blueprint[Any]":
+        """Return the blueprint in ``data``; all of it is read before anything runs."""
+        definition = definition_in(
+            data, module_class, lambda inner: cls._read(inner, None, depth + 1), depth
+        )
+        blueprint: Blueprint[Any] = Blueprint.__new__(Blueprint)
+        draft = Draft(definition.cls, dict(definition.arguments))
+        blueprint._set_up(draft)
+        for batch in batches(definition.entries):
+            # A method is looked up once what comes before it has chosen its class.
+            blueprint._session.replay([resolved_call(draft, entry) for entry in batch])
+        return blueprint
+
+    @staticmethod
+    def _definition_and_tree(
+        module_class: type[nn.Module], data: Mapping[str, Any]
+    ) -> tuple[Definition, Made]:
+        draft = Blueprint.from_dict(data, module_class)._session.draft
+        return draft.definition, draft.tree
 
     def _set_up(self, draft: Draft) -> None:
         self._module = None
-        self._drafted = draft
-        Selection.__init__(self, self, "")
-        self._callers: list[str] = []
-
-    @property
-    def _draft(self) -> Draft:
-        return self._drafted
+        session = Session(draft, Blueprint.of_arguments)
+        Selection.__init__(self, session, Parts(draft, ""))
+        session.root = self
 
     def _copied(self, draft: Draft) -> Self:
         copy = type(self).__new__(type(self))
         copy._set_up(draft)
         return copy
 
-    def _take(self, entries: list[Entry], *, allow_empty: bool = False) -> None:
-        """Put ``entries`` on the tape, all or none."""
-        self._check_unbuilt()
-        if self._callers:
-            by = self._callers[-1]
-            entries = [replace(e, by=by, on_tape=False) for e in entries]
-        self._draft.add_all(entries, allow_empty=allow_empty)
+    def _definition(self) -> Definition:
+        return self._session.draft.definition
 
-    def _record(self, call: Call) -> None:
-        """Put ``call`` on the tape, and run it if its moment is now."""
-        self._check_unbuilt()
-        before = self._draft.copy()
-        try:
-            self._take([call])
-            if call.moment == "stateful":
-                self._run(call)
-        except BaseException:
-            self._draft.become(before)
-            raise
-
-    def _replay(self, tape: Sequence[Entry]) -> None:
-        """Take in a tape; its calls that run at once run again."""
-        waiting: list[Entry] = []
-        for entry in tape:
-            if isinstance(entry, Call) and entry.moment == "stateful":
-                self._draft.replay(waiting)
-                waiting = []
-                self._record(entry)
-                continue
-            if isinstance(entry, Edit) and any(
-                not e.on_tape for e in self._draft.entries
-            ):
-                # What calls have asked for is called as it was when they ran.
-                self._draft.replay(waiting)
-                waiting = []
-            waiting.append(entry)
-        self._draft.replay(waiting)
-
-    def _run(self, call: Call) -> None:
-        """Run ``call`` on the blueprint, or on its parts that are meant."""
-        with self._called_by(str(call)):
-            if call.target == "":
-                call.function(self, *call.args, **call.kwargs)
-                return
-            matched = self._draft.matched(call.target)
-            for part in [Selection(self, made.path) for made in matched]:
-                if part:  # One before it may have taken it out.
-                    call.function(part, *call.args, **call.kwargs)
-
-    @contextmanager
-    def _called_by(self, who: str) -> Generator[None]:
-        self._callers.append(who)
-        try:
-            yield
-        finally:
-            self._callers.pop()
-
-    def _check_unbuilt(self) -> None:
-        if self._module is not None:
-            raise AlreadyBuiltError(
-                "this blueprint was built in place and cannot change any more: "
-                "configure blueprint.new(), or use create() instead of build()."
-            )
-
-    def _built_inside(self) -> nn.Module:
-        """Return a module as a part of what is being constructed around it."""
+    def _build_inside(self) -> nn.Module:
         return self.create()
+
+
+def build_stored(cls: type[nn.Module], node: Mapping[str, Any]) -> nn.Module:
+    """Return the module that the blueprint among the hyperparameters ``node`` builds.
+
+    Arguments of the call that reads them change those of the whole.
+    """
+    blueprint = Blueprint.from_dict(node[BLUEPRINT], cls)
+    arguments = passed_values(node)
+    return (blueprint.configure(**arguments) if arguments else blueprint).build()
 
 
 def _bound(
@@ -236,8 +215,6 @@ def _bound(
 ) -> Arguments:
     unknown = next((n for n in kwargs if not takes(cls, n)), None)
     if unknown is not None:
-        from ...config.path import did_you_mean
-
         names = names_of(cls)
         raise SettingError(
             "",
@@ -245,7 +222,10 @@ def _bound(
             f"{did_you_mean(unknown, names)} "
             f"It takes: {', '.join(names) or 'nothing'}.",
         )
-    return {n: kept(value) for n, value in bind(cls, args, kwargs).items()}
+    return {
+        n: kept(value, Blueprint.of_arguments)
+        for n, value in bind(cls, args, kwargs).items()
+    }
 
 
 def _calls(entries: Sequence[Entry], moment: Moment) -> list[Call]:

@@ -3,48 +3,18 @@
 import json
 import os
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
 import torch
-from torch import nn
 
-if TYPE_CHECKING:
-    from .stored.provenance import Origin
-
-KEY = "burnish_blueprint"
-"""Where the hyperparameters in a checkpoint have the blueprint, as JSON."""
-
-_HYPERPARAMETERS = "hyper_parameters"
-
-
-def keep_blueprint(module: nn.Module, origin: "Origin") -> None:
-    """Let the checkpoints of a LightningModule hold what ``module`` was built from."""
-    if hasattr(module, "load_from_checkpoint"):
-        module.__dict__["on_save_checkpoint"] = _Saving(module, origin)
+from .blueprint import Blueprint
+from .stored.provenance import HYPERPARAMETERS, KEY
 
 
 def reopen_blueprints(cls: Any) -> None:
     """Let ``cls.load_from_checkpoint`` build what a checkpoint says was built."""
     if "load_from_checkpoint" not in cls.__dict__ and _function(cls) is not _load:
         cls.load_from_checkpoint = classmethod(cast(Any, _load))
-
-
-class _Saving:
-    """Calls the module's own hook, then adds the blueprint."""
-
-    def __init__(self, module: nn.Module, origin: "Origin | None") -> None:
-        self._module, self._origin = module, origin
-
-    def __call__(self, checkpoint: dict[str, Any]) -> None:
-        cls: Any = type(self._module)
-        cls.on_save_checkpoint(self._module, checkpoint)
-        if self._origin is None:
-            return
-        blueprint = self._origin.to_dict(self._module)
-        # The blueprint has the arguments that are not plain data, such as classes.
-        given = checkpoint.get(_HYPERPARAMETERS, {})
-        plain = {name: value for name, value in given.items() if _is_plain(value)}
-        checkpoint[_HYPERPARAMETERS] = {**plain, KEY: json.dumps(blueprint)}
 
 
 def _load(
@@ -104,8 +74,6 @@ def built_as(
     text = told.get(KEY)
     if not isinstance(text, str):
         return None
-    from . import Blueprint
-
     blueprint: Any = Blueprint.from_dict(json.loads(text), cls)
     if kwargs:
         blueprint.configure(**kwargs)
@@ -126,7 +94,7 @@ def _hyperparameters_in(file: Any) -> Any:
     finally:
         if is_open:
             file.seek(position)
-    return checkpoint.get(_HYPERPARAMETERS) if isinstance(checkpoint, dict) else None
+    return checkpoint.get(HYPERPARAMETERS) if isinstance(checkpoint, dict) else None
 
 
 def _read(file: Any, map_location: Any) -> Any:
@@ -141,11 +109,3 @@ def _function(cls: Any, after: Any = None) -> Any:
         if function is not None and function is not after:
             return function
     return None
-
-
-def _is_plain(value: Any) -> bool:
-    try:
-        json.dumps(value)
-    except (TypeError, ValueError):
-        return False
-    return True

@@ -1,27 +1,23 @@
 """A part of a blueprint, or several: what can be configured, read and called."""
 
-# pyright: reportPrivateUsage=false
-# A blueprint and its parts are one thing in several files.
-
-from collections.abc import Callable, Iterator, Mapping
-from typing import TYPE_CHECKING, Any, Self
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import Any, Literal, Self
 
 from torch import nn
 
-from ...config.path import did_you_mean, is_pattern
+from ...config.path import did_you_mean
 from ..hyperparameters.signature import parameters_of
 from .configure_call import entries_of, swap
-from .edits.edits import END, Call, Edit, Entry, Tap, Target
+from .construction.draft import Draft
+from .edits.edits import END, Call, Edit, Entry, Tap, TapKind, Unbuilt
 from .edits.marks import marked_methods, moment_of, style_named, styles_of
-from .edits.selector import Selector, children, select, spelled
-from .errors import SettingError
+from .edits.selector import Selector
+from .errors import AlreadyBuiltError
+from .parts import Parts
 from .tree.construction_node import Made
-from .tree.edit_log import paths_of
-from .tree.module_values import as_blueprint
-
-if TYPE_CHECKING:
-    from .blueprint import Blueprint
-    from .construction.draft import Draft
+from .tree.module_values import BlueprintMaker, as_blueprint, kept
 
 
 class Selection:
@@ -31,14 +27,8 @@ class Selection:
     (``bp["encoder", :2]``), which also reaches parts that are called as a method is.
     """
 
-    def __init__(
-        self,
-        blueprint: "Blueprint[Any]",
-        target: Target,
-        find: Callable[[], list[str]] | None = None,
-    ) -> None:
-        self._blueprint, self._selected, self._find = blueprint, target, find
-        self._seen = self._draft.shifts
+    def __init__(self, session: "Session", parts: Parts) -> None:
+        self._session, self._parts = session, parts
 
     def configure(
         self, /, *args: Any, allow_empty: bool = False, **kwargs: Any
@@ -52,7 +42,8 @@ class Selection:
         too; a `Blueprint` brings its own. Raises `SettingError`, as for a pattern that
         matches nothing unless ``allow_empty``, and `ConstructionError`.
         """
-        self._add(entries_of(self, args, kwargs), allow_empty=allow_empty)
+        entries = entries_of(self._parts, args, kwargs, self._session.keep)
+        self._session.take(entries, allow_empty=allow_empty)
         return self
 
     def replace(self, *where: Any) -> Self:
@@ -63,7 +54,7 @@ class Selection:
         if not where:
             raise TypeError("replace what? replace('head', nn.Identity)")
         part = self[tuple(where[:-1])] if where[1:] else self
-        self._add(swap(part._target, where[-1], {}, keep=False))
+        self._session.take(swap(part._parts.target, where[-1], {}, keep=False))
         return self
 
     def append(self, item: Any) -> Self:
@@ -72,18 +63,19 @@ class Selection:
 
     def extend(self, items: Any) -> Self:
         """Add several to the end of a list of modules."""
-        made = [as_blueprint(item) for item in items]
-        self._add([self._edit("insert", END, item) for item in made])
+        blueprints = [self._session.as_blueprint(item) for item in items]
+        self._session.take([self._edit("insert", END, item) for item in blueprints])
         return self
 
     def insert(self, key: int | str, item: Any) -> Self:
         """Add a class, partial or blueprint before index ``key``, or under a key."""
-        self._add([self._edit("insert", key, as_blueprint(item))])
+        item = self._session.as_blueprint(item)
+        self._session.take([self._edit("insert", key, item)])
         return self
 
     def pop(self, key: int | str = -1) -> Self:
         """Take one out of a list or dict of modules, the last one by default."""
-        self._add([self._edit("remove", key)])
+        self._session.take([self._edit("remove", key)])
         return self
 
     def remove(self, key: int | str) -> Self:
@@ -93,8 +85,8 @@ class Selection:
     def style(self, name: str, *args: Any, **kwargs: Any) -> Self:
         """Configure in a way that was registered with `register_style`."""
         functions = [
-            (self._part(made.path), style_named(made.cls, name, made.path))
-            for made in self._existing()
+            (self._at(made.path), style_named(made.cls, name, made.path))
+            for made in self._parts.existing_nodes()
         ]
         for part, function in functions:
             if part:  # One before it may have taken it out.
@@ -103,7 +95,7 @@ class Selection:
 
     def styles(self) -> list[str]:
         """Return the styles that can be asked for."""
-        return [n for made in self._existing()[:1] for n in styles_of(made.cls)]
+        return list(styles_of(self._parts.existing_nodes()[0].cls))
 
     def log_input(self, name: str) -> Self:
         """Keep what goes in at each forward, in ``module.logs[name]`` of the root."""
@@ -123,8 +115,8 @@ class Selection:
 
     def filter(self, keep: Callable[[str, "Selection"], bool]) -> "Selection":
         """Return those for which ``keep(path, part)`` holds."""
-        parts = ((path, self._part(path)) for path in self._paths)
-        return self._of([path for path, part in parts if keep(path, part)])
+        parts = ((path, self._at(path)) for path in self._parts.paths)
+        return self._at(*(path for path, part in parts if keep(path, part)))
 
     def isinstance(self, *classes: type[nn.Module]) -> "Selection":
         """Return those that will be of any of ``classes``."""
@@ -142,17 +134,17 @@ class Selection:
     @property
     def first(self) -> "Selection":
         """The first of them."""
-        return self._of(list(self._paths[:1]))
+        return self._at(*self._parts.paths[:1])
 
     @property
     def cls(self) -> type[nn.Module]:
         """The class that will be constructed."""
-        return self._one().cls
+        return self._parts.single_node().cls
 
     @property
     def arguments(self) -> dict[str, Any]:
         """The arguments by name, defaults included."""
-        made = self._one()
+        made = self._parts.single_node()
         defaults = {
             name: parameter.default
             for name, parameter in parameters_of(made.cls).items()
@@ -162,31 +154,24 @@ class Selection:
 
     def list_names(self) -> list[str]:
         """Return the paths."""
-        return list(self._paths)
+        return list(self._parts.paths)
 
     def __getitem__(self, selector: Selector) -> "Selection":
-        base = self._target
-        name = spelled(base, selector) if isinstance(base, str) else None
-        if name is None:
-            return self._of(self._select(selector))
-        is_path = not is_pattern(name)
-        find = None if is_path else lambda: self._select(selector)
-        return Selection(self._blueprint, name, find)
+        return Selection(self._session, self._parts.select(selector))
 
     def __getattr__(self, name: str) -> Any:
-        if name.startswith("__") or "_blueprint" not in self.__dict__:
+        if name.startswith("__") or "_session" not in self.__dict__:
             raise AttributeError(name)
         part = self[name]
-        if part._made():
+        if part._parts.nodes():
             return part
-        made = self._existing()
-        for one in made[:1]:
-            method = getattr(one.cls, name, None)
-            if moment_of(method):
-                return lambda *args, **kwargs: self._call(name, method, args, kwargs)  # type: ignore[arg-type]  # marked methods are functions
-        if len(made) == 1 and name in self.arguments:
+        nodes = self._parts.existing_nodes()
+        method = getattr(nodes[0].cls, name, None)
+        if moment_of(method):
+            return lambda *args, **kwargs: self._call(name, method, args, kwargs)  # type: ignore[arg-type]  # marked methods are functions
+        if len(nodes) == 1 and name in self.arguments:
             return self.arguments[name]
-        there = [*self._child_names(), *(n for m in made[:1] for n in self._names(m))]
+        there = [*self._parts.child_names(), *_names_of(nodes[0])]
         hint = did_you_mean(name, there) or _home_of(name)
         raise AttributeError(
             f"{self._title()} has no part, argument or marked method {name!r}.{hint}"
@@ -203,101 +188,50 @@ class Selection:
 
     def __iter__(self) -> Iterator["Selection"]:
         # All are there before the first is touched, so that they follow its changes.
-        return iter([self._part(path) for path in self._paths])
+        return iter([self._at(path) for path in self._parts.paths])
 
     def __len__(self) -> int:
-        return len(self._paths)
+        return len(self._parts.paths)
 
     def __bool__(self) -> bool:
-        return bool(self._paths)
+        return bool(self._parts.paths)
 
     def __repr__(self) -> str:
-        return f"Selection({', '.join(map(repr, self._paths))})"
+        return f"Selection({', '.join(map(repr, self._parts.paths))})"
 
     def __str__(self) -> str:
         from .render import shown
 
-        return "\n".join(shown(self._draft, path) for path in self._paths)
+        return "\n".join(shown(self._session.draft, path) for path in self._parts.paths)
 
     def _title(self) -> str:
         """Return what this is, on one line: its paths, or the class of the whole."""
-        whole = self._blueprint._drafted.tree.asked.__qualname__
-        return ", ".join(path or whole for path in self._paths) or "an empty selection"
+        whole = self._session.draft.tree.asked.__qualname__
+        return ", ".join(path or whole for path in self._parts.paths) or (
+            "an empty selection"
+        )
 
-    @property
-    def _paths(self) -> tuple[str, ...]:
-        self._draft.refresh()
-        if self._find is not None:
-            return tuple(self._find())
-        places = self._draft.places
-        return tuple(path for path in paths_of(self._target) if path in places)
-
-    @property
-    def _target(self) -> Target:
-        """What is selected, as it is called by now: nothing if it is gone."""
-        target: Target | None = self._selected
-        shifts, n_seen = self._draft.shifts, len(self._seen)
-        if shifts[:n_seen] != self._seen:
-            return ()  # It came of a change that was taken back.
-        for shift in shifts[n_seen:]:
-            target = None if target is None else shift.target(target)
-        return () if target is None else target
-
-    @property
-    def _draft(self) -> "Draft":
-        return self._blueprint._draft
-
-    def _made(self) -> list[Made]:
-        return self._draft.matched(self._target)
-
-    def _existing(self) -> list[Made]:
-        found = self._made()
-        if not found:
-            raise self._draft.nothing_at(self._target)
-        return found
-
-    def _one(self) -> Made:
-        self._draft.refresh()
-        found = self._existing()
-        if len(found) > 1:
-            raise SettingError(
-                found[0].path, f"{len(found)} are selected, expected one."
-            )
-        return found[0]
-
-    def _select(self, selector: Selector) -> list[str]:
-        bases = self._paths
-        return select(list(self._draft.places), bases, selector)
-
-    def _of(self, paths: list[str]) -> "Selection":
-        target: Target = paths[0] if len(paths) == 1 else tuple(paths)
-        return Selection(self._blueprint, target)
-
-    def _part(self, path: str) -> "Selection":
-        return Selection(self._blueprint, path)
-
-    def _child_names(self, *paths: str) -> list[str]:
-        """Return the names of the parts of those at ``paths``, or of all."""
-        tree = list(self._draft.places)
-        kids = [kid for path in paths or self._paths for kid in children(tree, path)]
-        return list(dict.fromkeys(kid.rpartition(".")[2] for kid in kids))
-
-    def _names(self, made: Made) -> list[str]:
-        return [*parameters_of(made.cls), *marked_methods(made.cls)]
+    def _at(self, *paths: str) -> "Selection":
+        return Selection(self._session, self._parts.at(*paths))
 
     def _has(self, name: str) -> bool:
-        made = self._one()
-        known = name in parameters_of(made.cls) or hasattr(made.cls, name)
-        return known or name in self._child_names()
+        made = self._parts.single_node()
+        is_known = name in parameters_of(made.cls) or hasattr(made.cls, name)
+        return is_known or name in self._parts.child_names()
 
-    def _add(self, entries: list[Entry], *, allow_empty: bool = False) -> None:
-        self._blueprint._take(entries, allow_empty=allow_empty)
+    def _edit(
+        self,
+        kind: Literal["insert", "remove"],
+        key: int | str,
+        item: Unbuilt | None = None,
+    ) -> Edit:
+        return Edit(target=self._parts.target, kind=kind, key=key, item=item)
 
-    def _edit(self, kind: Any, key: int | str, item: Any = None) -> Edit:
-        return Edit(target=self._target, kind=kind, key=key, item=item)
-
-    def _tap(self, kind: Any, keys: tuple[str, ...], named: Mapping[str, Any]) -> Self:
-        self._add([Tap(target=self._target, kind=kind, keys=keys, named=named)])
+    def _tap(
+        self, kind: TapKind, keys: tuple[str, ...], named: Mapping[str, str | int]
+    ) -> Self:
+        target = self._parts.target
+        self._session.take([Tap(target=target, kind=kind, keys=keys, named=named)])
         return self
 
     def _call(
@@ -310,7 +244,7 @@ class Selection:
         is_style: bool = False,
     ) -> Self:
         call = Call(
-            target=self._target,
+            target=self._parts.target,
             name=name,
             function=function,
             moment=moment_of(function) or "stateful" if not is_style else "stateful",
@@ -318,8 +252,99 @@ class Selection:
             args=args,
             kwargs=dict(kwargs),
         )
-        self._blueprint._record(call)
+        self._session.record(call)
         return self
+
+
+class Session:
+    """A draft that edits come to, and who asks for them: the user, or a call."""
+
+    root: Selection
+    """The whole, as calls on it get it: the blueprint."""
+
+    def __init__(self, draft: Draft, blueprint_of: BlueprintMaker) -> None:
+        self.draft = draft
+        self.is_closed = False
+        """Whether the module was built in place, so that no edit can come any more."""
+        self._blueprint_of = blueprint_of
+        self._callers: list[str] = []
+
+    def keep(self, value: Any) -> Any:
+        """Return ``value`` so that later changes of it change no blueprint."""
+        return kept(value, self._blueprint_of)
+
+    def as_blueprint(self, value: Any) -> Unbuilt:
+        """Return a blueprint of what ``value`` stands for."""
+        return as_blueprint(value, self._blueprint_of)
+
+    def take(self, entries: list[Entry], *, allow_empty: bool = False) -> None:
+        """Put ``entries`` on the log, all or none."""
+        self._check_open()
+        if self._callers:
+            # A call is replayed as a whole, and what it asked for comes with it.
+            by = self._callers[-1]
+            entries = [replace(e, by=by, on_tape=False) for e in entries]
+        self.draft.add_all(entries, allow_empty=allow_empty)
+
+    def record(self, call: Call) -> None:
+        """Put ``call`` on the log, and run it if its moment is now."""
+        self._check_open()
+        before = self.draft.copy()
+        try:
+            self.take([call])
+            if call.moment == "stateful":
+                self.run(call)
+        except BaseException:
+            self.draft.become(before)
+            raise
+
+    def replay(self, log: Sequence[Entry]) -> None:
+        """Take in a log; its calls that run at once run again."""
+        waiting: list[Entry] = []
+        for entry in log:
+            if isinstance(entry, Call) and entry.moment == "stateful":
+                self.draft.replay(waiting)
+                waiting = []
+                self.record(entry)
+                continue
+            if isinstance(entry, Edit) and any(
+                not e.on_tape for e in self.draft.entries
+            ):
+                # What calls have asked for is called as it was when they ran.
+                self.draft.replay(waiting)
+                waiting = []
+            waiting.append(entry)
+        self.draft.replay(waiting)
+
+    def run(self, call: Call) -> None:
+        """Run ``call`` on the blueprint, or on its parts that are meant."""
+        with self._called_by(str(call)):
+            if call.target == "":
+                call.function(self.root, *call.args, **call.kwargs)
+                return
+            nodes = self.draft.matched(call.target)
+            for part in [Selection(self, Parts(self.draft, m.path)) for m in nodes]:
+                if part:  # A call on a part before may have taken this one out.
+                    call.function(part, *call.args, **call.kwargs)
+
+    @contextmanager
+    def _called_by(self, who: str) -> Generator[None]:
+        self._callers.append(who)
+        try:
+            yield
+        finally:
+            self._callers.pop()
+
+    def _check_open(self) -> None:
+        if self.is_closed:
+            raise AlreadyBuiltError(
+                "this blueprint was built in place and cannot change any more: "
+                "configure blueprint.new(), or use create() instead of build()."
+            )
+
+
+def _names_of(made: Made) -> list[str]:
+    return [*parameters_of(made.cls), *marked_methods(made.cls)]
 
 
 def _home_of(name: str) -> str:

@@ -27,7 +27,8 @@ from .hparams_checks import (
 from .hparams_plan import Container, Partial, Passed, Plan, Ref, Struct, has_plans
 from .kinds import Kinded, declared_hint, kinds_of, range_of, with_kind
 from .known_arguments import builder_of
-from .own_reader import from_blueprint, own_reader
+from .node_readers import node_reader
+from .own_reader import own_reader
 from .registry import MODULE, NAME, class_named
 from .shown import shown
 from .signature import parameters_of
@@ -54,8 +55,9 @@ class Planner:
         # The class in hand may be asking; others that read by themselves are asked.
         read = None if cls is not None else own_reader(named)
         node = upgraded_node(named, node, path)
-        if plain.BLUEPRINT in node:
-            read = functools.partial(from_blueprint, named)
+        registered = node_reader(node)
+        if registered is not None:
+            read = functools.partial(registered, named)
         arguments = {} if read else self._arguments(named, node, path, depth)
         self._planned.add(path)
         return Plan(named, path, arguments, node, read)

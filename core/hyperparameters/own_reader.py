@@ -1,12 +1,9 @@
 """Classes that read hyperparameters in a way of their own."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 from torch import nn
-
-from . import plain
-from .hparams_plan import passed_values
 
 _CORE = (__package__ or "burnish.core.hyperparameters").rpartition(".")[0]
 """Where the method that every decorated class gets is written."""
@@ -22,12 +19,3 @@ def own_reader(cls: type[nn.Module]) -> Callable[[Any], nn.Module] | None:
             asked: Any = cls
             return asked.from_hyperparameters if own else None
     return None
-
-
-def from_blueprint(cls: type[nn.Module], node: Mapping[str, Any]) -> nn.Module:
-    """Return the module that the blueprint in ``node`` builds."""
-    from ..blueprint import Blueprint
-
-    blueprint = Blueprint.from_dict(node[plain.BLUEPRINT], cls)
-    arguments = passed_values(node)
-    return (blueprint.configure(**arguments) if arguments else blueprint).build()

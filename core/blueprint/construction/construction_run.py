@@ -10,7 +10,7 @@ from torch import nn
 from ....config.path import join
 from ...hyperparameters.signature import spread
 from ...state.places import places_of
-from ..edits.edits import END, Call, Edit, Entry, name_in_dict
+from ..edits.edits import END, Call, Edit, Entry, build_inside, name_in_dict
 from ..errors import NotRepeatedError, SettingError
 from ..tree.arguments import Arguments, bind, fold
 from ..tree.construction_node import Made, described
@@ -266,11 +266,17 @@ def _apply_to_dict(owner: nn.ModuleDict, edit: Edit, path: str) -> None:
         how = " insert('name', item) says which." if edit.kind == "insert" else ""
         raise SettingError(path, f"{edit.kind} where? {there}{how}")
     if edit.kind == "insert":
-        owner[key] = edit.item._built_inside()
+        owner[key] = _item(edit)
         return
     if key not in owner:
         raise SettingError(path, f"no item {key!r}; there are {list(owner)}.")
     del owner[key]
+
+
+def _item(edit: Edit) -> nn.Module:
+    if edit.item is None:
+        raise SettingError(str(edit.target), f"{edit.kind} needs an item.")
+    return build_inside(edit.item)
 
 
 def _apply_to_list(owner: Any, edit: Edit, path: str) -> None:
@@ -279,7 +285,7 @@ def _apply_to_list(owner: Any, edit: Edit, path: str) -> None:
     if edit.kind == "remove":
         del items[index]
     else:
-        items.insert(index, ("", edit.item._built_inside()))
+        items.insert(index, ("", _item(edit)))
     # Names that are numbers count again; those that are words stay.
     named = ((str(i) if _is_number(n) else n, m) for i, (n, m) in enumerate(items))
     owner._modules = OrderedDict(named)

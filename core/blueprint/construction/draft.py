@@ -7,7 +7,7 @@ from typing import Any, TypeGuard
 from torch import nn
 
 from ....config.path import is_pattern, nearest
-from ..edits.edits import Call, Edit, Entry, Setting, Tap, Target, replaced
+from ..edits.edits import Call, Definition, Edit, Entry, Setting, Tap, Target, replaced
 from ..edits.selector import children
 from ..errors import SettingError
 from ..tree.arguments import Arguments, check, check_name, fold_made, missing
@@ -61,6 +61,11 @@ class Draft:
     def become(self, other: "Draft") -> None:
         """Take over all of ``other``, which is not used any more."""
         self.__dict__.update(other.__dict__)
+
+    @property
+    def definition(self) -> Definition:
+        """What was told so far: the class, its arguments and the log."""
+        return Definition(self.tree.asked, self.given, tuple(self.entries))
 
     @property
     def places(self) -> dict[str, Made]:

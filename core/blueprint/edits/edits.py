@@ -1,5 +1,6 @@
 """What may be asked of a blueprint: the kinds of edits that its log holds."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, Self, TypeAlias
@@ -14,9 +15,31 @@ Target: TypeAlias = str | tuple[str, ...]
 Moment: TypeAlias = Literal["stateful", "after_init", "before_build", "after_build"]
 """When a call that is on the tape runs."""
 
+TapKind: TypeAlias = Literal["log_input", "log_output", "input_map", "output_map"]
 
 END = 2**31
 """The index behind the last item of any list."""
+
+
+class Unbuilt(ABC):
+    """A module that is not yet built: a `Blueprint`, as seen from below it.
+
+    Its methods have private names, since every other name may be that of a part.
+    """
+
+    @abstractmethod
+    def new(self) -> Self:
+        """Return a blueprint of the same that changes by itself."""
+
+    @abstractmethod
+    def to_dict(self) -> dict[str, Any]:
+        """Return the blueprint as JSON-ready data."""
+
+    @abstractmethod
+    def _definition(self) -> "Definition": ...
+
+    @abstractmethod
+    def _build_inside(self) -> nn.Module: ...
 
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
@@ -73,8 +96,8 @@ class Edit(Entry):
     kind: Literal["insert", "remove"]
     key: int | str
     """Where: an index, or the name in a dict."""
-    item: Any = None
-    """What goes in: a blueprint."""
+    item: Unbuilt | None = None
+    """What goes in."""
     has_moved: bool = False
     """Whether what was named by path follows the items already."""
 
@@ -93,13 +116,32 @@ class Edit(Entry):
 class Tap(Entry):
     """A forward hook on the built module: a log, or a map of inputs and outputs."""
 
-    kind: Literal["log_input", "log_output", "input_map", "output_map"]
+    kind: TapKind
     keys: tuple[str, ...] = ()
     named: Mapping[str, Any] = field(default_factory=dict[str, Any])
 
     def __str__(self) -> str:
         named = [f"{name}={value!r}" for name, value in self.named.items()]
         return f"{self.kind}({', '.join([*map(repr, self.keys), *named])})"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Definition:
+    """All that makes a blueprint: a class, its arguments, and the edits since."""
+
+    cls: type[nn.Module]
+    arguments: Mapping[str, Any]
+    entries: Sequence[Entry]
+
+
+def definition_of(blueprint: Unbuilt) -> Definition:
+    """Return what ``blueprint`` was told so far."""
+    return blueprint._definition()  # pyright: ignore[reportPrivateUsage]  # any public name may be that of a part
+
+
+def build_inside(blueprint: Unbuilt) -> nn.Module:
+    """Return a module, as a part of what is being constructed around it."""
+    return blueprint._build_inside()  # pyright: ignore[reportPrivateUsage]  # as above
 
 
 def name_in_dict(edit: Edit, names: Sequence[str]) -> str | None:

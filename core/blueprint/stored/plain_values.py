@@ -17,8 +17,8 @@ from ....config.fields import is_struct_value
 from ....config.path import join
 from ...hyperparameters.plain import DTYPES, MAX_DEPTH, hints_of, simple
 from ...hyperparameters.registry import class_named, names_of
+from ..edits.edits import Unbuilt
 from ..errors import FormatError
-from ..tree.module_values import is_blueprint
 
 _TUPLE, _SET, _ITEMS, _FLOAT = "__tuple__", "__set__", "__items__", "__float__"
 _CLASS, _PARTIAL, _BLUEPRINT = "__class__", "__partial__", "__blueprint__"
@@ -45,7 +45,7 @@ def written(value: Any, hint: Any, path: str, depth: int = 0) -> Any:
         return value
     if type(value) is float:
         return value if math.isfinite(value) else {_FLOAT: repr(value)}
-    if is_blueprint(value):
+    if isinstance(value, Unbuilt):
         return {_BLUEPRINT: value.to_dict()}
     if isinstance(value, functools.partial):
         return {_PARTIAL: _written_partial(value, path, depth)}
@@ -69,7 +69,7 @@ def written(value: Any, hint: Any, path: str, depth: int = 0) -> Any:
 class Reader:
     """Reads what `written` gave; classes are known ones, nothing is imported."""
 
-    def __init__(self, blueprint: Callable[[Any], Any]) -> None:
+    def __init__(self, blueprint: Callable[[Any], Unbuilt]) -> None:
         self._blueprint = blueprint
 
     def all(

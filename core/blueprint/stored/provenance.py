@@ -1,10 +1,9 @@
-"""The blueprint that a module was built from, kept by the module."""
+"""The blueprint that a module was built from, kept by it and its checkpoints."""
 
-# pyright: reportPrivateUsage=false
-# A blueprint and its parts are one thing in several files.
-
-from collections.abc import Mapping, Sequence
-from typing import Any
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any, TypeAlias
 
 from torch import nn
 
@@ -16,25 +15,36 @@ from ...hyperparameters.structure import note_structure
 from ...hyperparameters.unstored import ALL, UNSTORED
 from ...state.places import places_of, unwrapped
 from ..construction.draft import Draft
-from ..edits.edits import Entry
-from ..lightning import keep_blueprint
-from ..tree.arguments import Arguments
+from ..edits.edits import Definition, Entry
 from ..tree.construction_node import Made
+from .serialization import to_dict
+
+KEY = "burnish_blueprint"
+"""Where the hyperparameters in a Lightning checkpoint have the blueprint, as JSON."""
+
+HYPERPARAMETERS = "hyper_parameters"
+"""Where a Lightning checkpoint has the hyperparameters."""
+
+Definer: TypeAlias = Callable[
+    [type[nn.Module], Mapping[str, Any]], tuple[Definition, Made]
+]
+"""Reads a blueprint's data; it stands above, with the blueprints, and is handed in."""
 
 
 class Origin:
-    """A class, its arguments and a tape, as they were; pickled as data, or left out."""
+    """What a blueprint was told, as it was; pickled as data, or left out."""
 
     def __init__(
-        self,
-        cls: type[nn.Module],
-        given: Arguments,
-        entries: Sequence[Entry],
-        changed: Mapping[str, Made],
+        self, definition: Definition, changed: Mapping[str, Made], read: Definer
     ) -> None:
-        self.cls, self.given, self.entries = cls, given, entries
-        self.changed = changed
+        self.definition, self.changed = definition, changed
         """What was constructed at each path that the entries name."""
+        self._read = read
+
+    @property
+    def entries(self) -> Sequence[Entry]:
+        """What was asked of the blueprint."""
+        return self.definition.entries
 
     def told(self, module: nn.Module, *, is_call_known: bool) -> dict[str, Any]:
         """Return what hyperparameters tell of it: nothing if a call tells it all."""
@@ -47,10 +57,8 @@ class Origin:
 
         Whoever loads the weights of ``module`` compares that with another module.
         """
-        from .serialization import to_dict
-
         return {
-            **to_dict(self.cls, self.given, self.entries),
+            **to_dict(self.definition),
             RESULT: self._result(module),
         }
 
@@ -84,21 +92,27 @@ class Origin:
         return self
 
     def __reduce__(self) -> tuple[Any, ...]:
-        from .serialization import to_dict
-
         try:
-            data = to_dict(self.cls, self.given, self.entries)
-            return (_from_pickle, (self.cls, data, [*self.changed]))
+            data = to_dict(self.definition)
+            return (
+                _from_pickle,
+                (self.definition.cls, data, [*self.changed], self._read),
+            )
         except TypeError:
             return (_lost, ())
 
 
-def sign(module: nn.Module, draft: Draft, sizes: Sequence[Entry], built: Draft) -> None:
+def sign(
+    module: nn.Module,
+    draft: Draft,
+    sizes: Sequence[Entry],
+    built: Draft,
+    read: Definer,
+) -> None:
     """Let ``module`` keep what it was built from, ``sizes`` by an example included.
 
     ``built`` is ``draft`` after the calls that came before building.
     """
-    entries = (*draft.entries, *sizes)
     changed = {
         path: made
         for entry in (*built.entries, *sizes)
@@ -106,22 +120,54 @@ def sign(module: nn.Module, draft: Draft, sizes: Sequence[Entry], built: Draft) 
         for path in made.paths
     }
     changed.setdefault("", built.tree)
-    origin = Origin(draft.tree.asked, draft.given, entries, changed)
+    told = draft.definition
+    definition = replace(told, entries=(*told.entries, *sizes))
+    origin = Origin(definition, changed, read)
     module.__dict__[ORIGIN] = origin
     note_structure(module)
     keep_blueprint(module, origin)
 
 
 def _from_pickle(
-    cls: type[nn.Module], data: Mapping[str, Any], paths: Sequence[str]
+    cls: type[nn.Module], data: Mapping[str, Any], paths: Sequence[str], read: Definer
 ) -> Origin:
-    from .serialization import from_dict
-
-    draft = from_dict(data, cls)._draft
-    changed = {path: made for made in draft.tree.walk() for path in made.paths}
-    named = {p: changed[p] for p in paths if p in changed}
-    return Origin(draft.tree.asked, draft.given, tuple(draft.entries), named)
+    definition, tree = read(cls, data)
+    nodes = {path: made for made in tree.walk() for path in made.paths}
+    changed = {path: nodes[path] for path in paths if path in nodes}
+    return Origin(definition, changed, read)
 
 
 def _lost() -> None:
     """Stand for what could not be pickled."""
+
+
+def keep_blueprint(module: nn.Module, origin: Origin) -> None:
+    """Let the checkpoints of a LightningModule hold what ``module`` was built from."""
+    if hasattr(module, "load_from_checkpoint"):
+        module.__dict__["on_save_checkpoint"] = _Saving(module, origin)
+
+
+class _Saving:
+    """Calls the module's own hook, then adds the blueprint."""
+
+    def __init__(self, module: nn.Module, origin: Origin | None) -> None:
+        self._module, self._origin = module, origin
+
+    def __call__(self, checkpoint: dict[str, Any]) -> None:
+        cls: Any = type(self._module)
+        cls.on_save_checkpoint(self._module, checkpoint)
+        if self._origin is None:
+            return
+        blueprint = self._origin.to_dict(self._module)
+        # The blueprint has the arguments that are not plain data, such as classes.
+        given = checkpoint.get(HYPERPARAMETERS, {})
+        plain = {name: value for name, value in given.items() if _is_plain(value)}
+        checkpoint[HYPERPARAMETERS] = {**plain, KEY: json.dumps(blueprint)}
+
+
+def _is_plain(value: Any) -> bool:
+    try:
+        json.dumps(value)
+    except (TypeError, ValueError):
+        return False
+    return True

@@ -9,12 +9,10 @@
 Calls and styles are by name, of methods that carry a mark and of registered functions.
 """
 
-# pyright: reportPrivateUsage=false
-# A blueprint and its parts are one thing in several files.
-
-from collections.abc import Mapping, Sequence
+import itertools
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any, get_args
 
 from torch import nn
 
@@ -23,53 +21,57 @@ from ...errors import UnknownClassError
 from ...evolution.upgrading import upgraded_blueprint, version_of
 from ...hyperparameters.plain import MAX_DEPTH
 from ...hyperparameters.plain import VERSION as CLASS_VERSION
-from ...hyperparameters.registry import NAME, allow_classes, class_named, names_of
+from ...hyperparameters.registry import NAME, class_named, names_of
 from ...hyperparameters.signature import parameters_of
 from ..construction.draft import Draft
-from ..edits.edits import Call, Edit, Entry, Setting, Tap, Target
+from ..edits.edits import (
+    Call,
+    Definition,
+    Edit,
+    Entry,
+    Setting,
+    Tap,
+    TapKind,
+    Target,
+    Unbuilt,
+)
 from ..edits.marks import marked_methods, moment_of, style_named
 from ..errors import FormatError, SettingError
 from ..tree.arguments import check_configurable
 from .plain_values import Reader, written, written_all
 
-if TYPE_CHECKING:
-    from ..blueprint import Blueprint
-
 VERSION = 1
-_TAPS = ("log_input", "log_output", "input_map", "output_map")
+_TAPS: tuple[TapKind, ...] = get_args(TapKind)
 
 
-def to_dict(
-    cls: type[nn.Module], given: Mapping[str, Any], entries: Sequence[Entry]
-) -> dict[str, Any]:
+def to_dict(definition: Definition) -> dict[str, Any]:
     """Return a blueprint as data; TypeError names what is no plain data."""
+    cls = definition.cls
     version = version_of(cls)
     return {
         "blueprint": VERSION,
         **names_of(cls),
         **({CLASS_VERSION: version} if version else {}),
-        "arguments": written_all(cls, given, ""),
-        "tape": [_written(entry) for entry in entries if entry.on_tape],
+        "arguments": written_all(cls, definition.arguments, ""),
+        "tape": [_written(entry) for entry in definition.entries if entry.on_tape],
     }
 
 
-def from_dict(data: Any, cls: type[nn.Module] | None) -> "Blueprint[Any]":
-    """Return the blueprint in ``data``; everything is read before anything runs."""
-    if cls is None:
-        return _read(data, None, 0)
-    if not (isinstance(cls, type) and issubclass(cls, nn.Module)):  # pyright: ignore[reportUnnecessaryIsInstance]  # users pass anything
-        raise TypeError(f"cls is a class of modules, got {cls!r:.80}")
-    with allow_classes(cls):
-        return _read(data, cls, 0)
+def definition_in(
+    data: Any,
+    cls: type[nn.Module] | None,
+    read_blueprint: Callable[[Any], Unbuilt],
+    depth: int,
+) -> Definition:
+    """Return what the blueprint in ``data`` was told; nothing of it has run.
 
-
-def _read(data: Any, cls: type[nn.Module] | None, depth: int) -> "Blueprint[Any]":
-    from ..blueprint import Blueprint
-
+    Its calls are by name: `resolved_call` finds their methods. ``read_blueprint``
+    reads the blueprints among its values.
+    """
     _check_head(data, depth)
     named = _class_of(data, cls)
     data = upgraded_blueprint(named, data)
-    reader = Reader(lambda inner: _read(inner, None, depth + 1))
+    reader = Reader(read_blueprint)
     arguments = reader.all(named, _mapping(data, "arguments"), "arguments")
     unknown = next((n for n in arguments if n not in parameters_of(named)), None)
     if unknown is not None:
@@ -80,11 +82,43 @@ def _read(data: Any, cls: type[nn.Module] | None, depth: int) -> "Blueprint[Any]
         raise FormatError("tape", f"expected a list, found {tape!r:.60}")
     entries = [_entry(item, reader, f"tape.{i}") for i, item in enumerate(tape)]
     check_configurable(named)
-    blueprint = Blueprint.__new__(Blueprint)
-    blueprint._set_up(Draft(named, arguments))
-    for batch in _batches(entries):
-        blueprint._replay([_found(blueprint, entry) for entry in batch])
-    return blueprint
+    return Definition(named, arguments, entries)
+
+
+def check_class(cls: object) -> None:
+    """Raise TypeError unless ``cls`` is a class of modules."""
+    if not (isinstance(cls, type) and issubclass(cls, nn.Module)):
+        raise TypeError(f"cls is a class of modules, got {cls!r:.80}")
+
+
+def batches(entries: Iterable[Entry]) -> Iterator[list[Entry]]:
+    """Yield ``entries`` in runs, each call by itself: its method has to be found."""
+    for is_call, run in itertools.groupby(entries, lambda e: isinstance(e, Call)):
+        if is_call:
+            yield from ([call] for call in run)
+        else:
+            yield list(run)
+
+
+def resolved_call(draft: Draft, call: Entry) -> Entry:
+    """Return ``call`` with the method or style that it names."""
+    if not isinstance(call, Call):
+        return call
+    path = call.target if isinstance(call.target, str) else join(*call.target[:1])
+    made = draft.match(call.target) or [draft.tree]
+    cls = made[0].cls
+    if call.is_style:
+        return replace(call, function=style_named(cls, call.name, path))
+    method = getattr(cls, call.name, None)
+    moment = moment_of(method)
+    if moment is None or method is None:
+        there = ", ".join(marked_methods(cls)) or "none"
+        raise SettingError(
+            path,
+            f"{cls.__qualname__} has no marked method {call.name!r:.60}; "
+            f"it has: {there}.",
+        )
+    return replace(call, function=method, moment=moment)
 
 
 def _check_head(data: Any, depth: int) -> None:
@@ -177,11 +211,12 @@ def _entry(item: Any, reader: Reader, path: str) -> Entry:
     if do in ("insert", "remove"):
         return _edit(item, do, target, by, reader, path)
     if do in _TAPS:
+        kind: TapKind = do
         keys, named_keys = _list(item, "keys", path), _mapping(item, "named", path)
         if not all(isinstance(k, str) for k in keys):
             raise FormatError(path, f"'keys' are texts, found {keys!r:.60}")
         return Tap(
-            target=target, by=by, kind=do, keys=tuple(keys), named=dict(named_keys)
+            target=target, by=by, kind=kind, keys=tuple(keys), named=dict(named_keys)
         )
     raise FormatError(path, f"nothing is known that does {do!r:.60}")
 
@@ -201,48 +236,13 @@ def _setting(
 def _edit(
     item: Mapping[str, Any], do: Any, target: Target, by: str, reader: Reader, path: str
 ) -> Edit:
-    from ..blueprint import Blueprint
-
     key = item.get("key")
     if isinstance(key, bool) or not isinstance(key, int | str):
         raise FormatError(path, f"'key' is an index or a name, found {key!r:.60}")
     made = reader.value(item["item"], Any, path) if "item" in item else None
-    if (do == "insert") is not isinstance(made, Blueprint):
+    if (do == "insert") is not isinstance(made, Unbuilt):
         raise FormatError(path, f"{do} with {made!r:.60}")
     return Edit(target=target, by=by, kind=do, key=key, item=made)
-
-
-def _batches(entries: list[Entry]) -> list[list[Entry]]:
-    """Return ``entries`` in runs, each call by itself: its method has to be found."""
-    batches: list[list[Entry]] = [[]]
-    for entry in entries:
-        if isinstance(entry, Call):
-            batches.append([entry])
-            batches.append([])
-        else:
-            batches[-1].append(entry)
-    return [batch for batch in batches if batch]
-
-
-def _found(blueprint: "Blueprint[Any]", call: Entry) -> Entry:
-    """Return ``call`` with the method or style that it names."""
-    if not isinstance(call, Call):
-        return call
-    path = call.target if isinstance(call.target, str) else join(*call.target[:1])
-    made = blueprint._draft.match(call.target) or [blueprint._draft.tree]
-    cls = made[0].cls
-    if call.is_style:
-        return replace(call, function=style_named(cls, call.name, path))
-    method = getattr(cls, call.name, None)
-    moment = moment_of(method)
-    if moment is None or method is None:
-        there = ", ".join(marked_methods(cls)) or "none"
-        raise SettingError(
-            path,
-            f"{cls.__qualname__} has no marked method {call.name!r:.60}; "
-            f"it has: {there}.",
-        )
-    return replace(call, function=method, moment=moment)
 
 
 def _not_found(*args: Any, **kwargs: Any) -> None:

@@ -1,30 +1,32 @@
-"""Values of settings that stand for modules: blueprints, classes, ready modules."""
+"""Values of arguments that stand for modules: blueprints, classes, ready modules."""
 
 # pyright: reportPrivateUsage=false
-# Modules keep their tensors, and blueprints their drafts, under such names.
+# The tables in which a module keeps its tensors have no public names.
 
 import copy
 import functools
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Mapping
+from typing import Any, TypeAlias
 
 from torch import nn
 
 from ...hyperparameters.capture import arguments_of as captured_arguments
 from ...hyperparameters.known_arguments import known_arguments
 from ...hyperparameters.torch_layers import torch_classes
+from ..edits.edits import Unbuilt, build_inside
 from .arguments import Arguments, bind
 
-if TYPE_CHECKING:
-    from ..blueprint import Blueprint
+BlueprintMaker: TypeAlias = Callable[[type[nn.Module], Arguments], Unbuilt]
+"""Makes a blueprint of a class and its arguments; it stands above, and is handed in."""
 
 
 def resolved(value: Any) -> Any:
     """Return ``value`` with blueprints built and modules copied: none is shared."""
+    # Nearly every argument is one of these, and each construction asks.
     if value is None or isinstance(value, int | float | str | type):
         return value
-    if is_blueprint(value):
-        return value._built_inside()
+    if isinstance(value, Unbuilt):
+        return build_inside(value)
     if isinstance(value, nn.Module | nn.Parameter):
         return copy.deepcopy(value)
     if type(value) in (list, tuple):
@@ -34,24 +36,24 @@ def resolved(value: Any) -> Any:
     return value
 
 
-def kept(value: Any) -> Any:
+def kept(value: Any, blueprint_of: BlueprintMaker) -> Any:
     """Return ``value`` so that later changes of it change no blueprint."""
-    if is_blueprint(value):
+    if isinstance(value, Unbuilt):
         return value.new()
     if type(value) in (list, tuple):
-        return type(value)(map(kept, value))
+        return type(value)(kept(item, blueprint_of) for item in value)
     if type(value) is dict:
-        return {key: kept(item) for key, item in value.items()}
+        return {key: kept(item, blueprint_of) for key, item in value.items()}
     if isinstance(value, nn.Module) and _is_plain_layer(value):
-        return as_blueprint(value)
+        return as_blueprint(value, blueprint_of)
     return value
 
 
-def is_blueprint(value: object) -> bool:
-    """Return whether ``value`` is a blueprint."""
-    from ..blueprint import Blueprint
-
-    return isinstance(value, Blueprint)
+def as_blueprint(value: Any, blueprint_of: BlueprintMaker) -> Unbuilt:
+    """Return a blueprint of what ``value`` stands for."""
+    if isinstance(value, Unbuilt):
+        return value.new()
+    return blueprint_of(*class_and_arguments(value))
 
 
 def is_module_class(value: object) -> bool:
@@ -63,7 +65,7 @@ def is_module_class(value: object) -> bool:
 
 def stands_for_module(value: object) -> bool:
     """Return whether ``value`` can take the place of a module."""
-    return is_module_class(value) or isinstance(value, nn.Module) or is_blueprint(value)
+    return is_module_class(value) or isinstance(value, nn.Module | Unbuilt)
 
 
 def class_and_arguments(value: Any) -> tuple[type[nn.Module], Arguments]:
@@ -81,16 +83,6 @@ def class_and_arguments(value: Any) -> tuple[type[nn.Module], Arguments]:
     return type(value), dict(_arguments_of(value))
 
 
-def as_blueprint(value: Any) -> "Blueprint[Any]":
-    """Return a blueprint of what ``value`` stands for."""
-    from ..blueprint import Blueprint
-
-    if isinstance(value, Blueprint):
-        return value.new()
-    cls, arguments = class_and_arguments(value)
-    return Blueprint.of_arguments(cls, arguments)
-
-
 def _arguments_of(module: nn.Module) -> Mapping[str, Any]:
     name = type(module).__qualname__
     if next(module.parameters(), None) is not None:
@@ -98,12 +90,12 @@ def _arguments_of(module: nn.Module) -> Mapping[str, Any]:
             f"this {name} is built and has weights, which are no part of a blueprint. "
             f"Pass the class, or Blueprint({name}, ...), and load the weights later."
         )
-    found = captured_arguments(module) or known_arguments(module, type(module))
-    if found is None:
+    arguments = captured_arguments(module) or known_arguments(module, type(module))
+    if arguments is None:
         raise TypeError(
             f"what this {name} was made of is not known. Pass Blueprint({name}, ...)."
         )
-    return found
+    return arguments
 
 
 def _is_plain_layer(module: nn.Module) -> bool:

@@ -1,0 +1,92 @@
+"""Some of the modules that a draft will have, and where they stand by now."""
+
+from collections.abc import Callable
+from typing import Self
+
+from ...config.path import is_pattern
+from .construction.draft import Draft
+from .edits.edits import Target
+from .edits.selector import Selector, children, select, spelled
+from .errors import SettingError
+from .tree.construction_node import Made
+from .tree.edit_log import paths_of
+
+
+class Parts:
+    """The constructions that a path, a pattern or a selector means, in one draft."""
+
+    def __init__(
+        self,
+        draft: Draft,
+        target: Target,
+        find_paths: Callable[[], list[str]] | None = None,
+    ) -> None:
+        self.draft = draft
+        self._first_target, self._find_paths = target, find_paths
+        self._first_shifts = draft.shifts
+
+    @property
+    def paths(self) -> tuple[str, ...]:
+        """The paths that there are."""
+        self.draft.refresh()
+        if self._find_paths is not None:
+            return tuple(self._find_paths())
+        places = self.draft.places
+        return tuple(path for path in paths_of(self.target) if path in places)
+
+    @property
+    def target(self) -> Target:
+        """What is selected, as it is called by now: nothing if it is gone."""
+        target: Target | None = self._first_target
+        shifts, n_first = self.draft.shifts, len(self._first_shifts)
+        if shifts[:n_first] != self._first_shifts:
+            return ()  # These parts came with an edit that was taken back.
+        for shift in shifts[n_first:]:
+            target = None if target is None else shift.target(target)
+        return () if target is None else target
+
+    def nodes(self) -> list[Made]:
+        """Return the constructions; none if there are none."""
+        return self.draft.matched(self.target)
+
+    def existing_nodes(self) -> list[Made]:
+        """Return the constructions; raise `SettingError` if there are none."""
+        nodes = self.nodes()
+        if not nodes:
+            raise self.draft.nothing_at(self.target)
+        return nodes
+
+    def single_node(self) -> Made:
+        """Return the construction; raise `SettingError` unless there is just one."""
+        self.draft.refresh()
+        nodes = self.existing_nodes()
+        if len(nodes) > 1:
+            raise SettingError(
+                nodes[0].path, f"{len(nodes)} are selected, expected one."
+            )
+        return nodes[0]
+
+    def select(self, selector: Selector) -> Self:
+        """Return those that ``selector`` means below these."""
+        base = self.target
+        name = spelled(base, selector) if isinstance(base, str) else None
+        if name is None:
+            return self.at(*self._select_paths(selector))
+        # A pattern is looked up anew each time: parts that come later may match.
+        is_fixed = not is_pattern(name)
+        find_paths = None if is_fixed else lambda: self._select_paths(selector)
+        return type(self)(self.draft, name, find_paths)
+
+    def at(self, *paths: str) -> Self:
+        """Return those that stand at ``paths`` now."""
+        return type(self)(self.draft, paths[0] if len(paths) == 1 else paths)
+
+    def child_names(self, *paths: str) -> list[str]:
+        """Return the names of the parts of those at ``paths``, or of all."""
+        tree = list(self.draft.places)
+        below = [p for path in paths or self.paths for p in children(tree, path)]
+        return list(dict.fromkeys(path.rpartition(".")[2] for path in below))
+
+    def _select_paths(self, selector: Selector) -> list[str]:
+        bases = self.paths
+        return select(list(self.draft.places), bases, selector)
