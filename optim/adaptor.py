@@ -256,6 +256,10 @@ class OptimizerAdaptor(Stepping):
         """Return the held parameters with their paths and IDs."""
         return self._binding.current()
 
+    def foreign(self) -> list[Tensor]:
+        """Return those that were added and are no parameters of the module."""
+        return [*self._binding.foreign]
+
     def departed(self) -> "list[Param]":
         """Return those of the held parameters that left the module."""
         return self._binding.departed()

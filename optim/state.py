@@ -9,6 +9,7 @@ from torch import Tensor
 from ..config.interrupts import all_or_nothing
 from ..records.entry import Param
 from ..records.errors import RecordMismatchError
+from ..records.flat import FlatRecord
 from ..records.grad_mode import ordinary_tensors
 from ..records.record import Record
 from ..records.renaming import Renames, renamer_of
@@ -72,17 +73,18 @@ def into_record(adaptor: "OptimizerAdaptor") -> OptimizerRecord:
                 param = held[tensor]
                 states[param.id] = ParamState(param.path, i, as_dicts(stored))
     record = OptimizerRecord(groups[0].kind, adaptor.is_training, groups, states)
-    record.metadata["optimizer"] = {
+    described: dict[str, Any] = {
         "kind": [group.kind for group in groups],
         "hyperparameters": [group.hyperparameters for group in groups],
         "engine": used,
     }
     beside = {str(i): beside_fields(adaptor, i) for i in range(len(groups))}
     if any(beside.values()):
-        record.metadata["optimizer"]["beside"] = beside
+        described["beside"] = beside
     departed = [str(p.id) for p in adaptor.departed() if p.id in states]
     if departed:
-        record.metadata["optimizer"]["departed"] = departed
+        described["departed"] = departed
+    record.metadata["optimizer"] = described
     return record
 
 
@@ -101,7 +103,7 @@ def load_record(
         )
     is_record = isinstance(source, OptimizerRecord)
     record = source if is_record else OptimizerRecord.load(source)
-    where = "record" if is_record else f"{source!s:.200}"
+    where = _named(source)
     report = LoadReport(verified="live" if is_record else "all")
     problems: list[str] = []
     renamed = _renamer(rename, record)
@@ -253,6 +255,13 @@ def _departed(record: OptimizerRecord) -> list[str]:
     """Return the IDs of parameters that had left the module when it was saved."""
     ids = record.metadata.get("optimizer", {}).get("departed", ())
     return [param_id for param_id in ids if param_id in record.states]
+
+
+def _named(source: Any) -> str:
+    """Return what an error calls a source of a record."""
+    if isinstance(source, str | os.PathLike):
+        return str(source)
+    return source.reading.file if isinstance(source, FlatRecord) else "record"
 
 
 def _nothing_fits(

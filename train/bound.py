@@ -111,6 +111,7 @@ def _is_described(adaptor: OptimizerAdaptor) -> bool:
     return (
         plain
         and adaptor.nonfinite == "pass"
+        and not adaptor.foreign()
         and all(map(_is_described_group, adaptor.param_groups))
     )
 

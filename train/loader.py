@@ -30,7 +30,8 @@ class ResumableSampler(Sampler[int]):
     ) -> None:
         if not 0 <= rank < n_ranks:
             raise ValueError(f"rank is from 0 to {n_ranks - 1}, got {rank}")
-        self.n_samples = data if isinstance(data, int) else len(data)
+        self._data = data
+        self._n_of_epoch = 0
         self.shuffle, self.seed = shuffle, seed
         self.rank, self.n_ranks = rank, n_ranks
         self.epoch = 0
@@ -40,6 +41,13 @@ class ResumableSampler(Sampler[int]):
         self._is_restored = False
         self._reading: object = None
         """Who goes through this epoch; another iteration takes over from it."""
+
+    @property
+    def n_samples(self) -> int:
+        """How many samples this epoch has: data that grows is met by the next one."""
+        if self.position or self._reading is not None:
+            return self._n_of_epoch
+        return self._data if isinstance(self._data, int) else len(self._data)
 
     def order(self) -> list[int]:
         """Return all indices of this epoch that this process draws, in order."""
@@ -57,7 +65,8 @@ class ResumableSampler(Sampler[int]):
         """Go on to the next epoch if this one was left, but not if it was restored."""
         if self.position and not self._is_restored:
             self.epoch, self.position = self.epoch + 1, 0
-        self._is_restored = False
+        self._is_restored, self._reading = False, None
+        self._n_of_epoch = self.n_samples
 
     @contextmanager
     def reading(self) -> Generator[None]:
@@ -76,7 +85,7 @@ class ResumableSampler(Sampler[int]):
 
     def end(self) -> None:
         """Go on to the next epoch."""
-        self.epoch, self.position = self.epoch + 1, 0
+        self.epoch, self.position, self._reading = self.epoch + 1, 0, None
 
     def state_dict(self) -> dict[str, Any]:
         """Return where the sampler stands, as plain data."""
@@ -89,11 +98,14 @@ class ResumableSampler(Sampler[int]):
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Go on where another stood. ValueError if that drew from other data."""
-        if state_dict["n_samples"] != self.n_samples:
+        there, now = state_dict["n_samples"], self._data
+        now = now if isinstance(now, int) else len(now)
+        if there != now:
             raise ValueError(
-                f"the sampler stood in data of {state_dict['n_samples']} samples, and "
-                f"there are {self.n_samples} now; restore without it to begin an epoch"
+                f"the sampler stood in data of {there} samples, and there are {now} "
+                "now; restore without it to begin an epoch"
             )
+        self._n_of_epoch = now
         self.epoch, self.position = state_dict["epoch"], state_dict["position"]
         self.seed = state_dict["seed"]
         self._is_restored, self._reading = True, None
@@ -124,9 +136,15 @@ class ResumableLoader(DataLoader[T]):
         seed: int = 0,
         **options: Any,
     ) -> None:
+        for name, cure in _OF_ITS_OWN.items():
+            if options.get(name) is not None:
+                raise TypeError(
+                    f"ResumableLoader({name}=...): the order of its samples is its "
+                    f"own, so that it can be continued; {cure}"
+                )
         self._place = ResumableSampler(_sized(dataset), shuffle=shuffle, seed=seed)
         # What a loader draws of its own generator is not missing in torch's.
-        options.setdefault("generator", torch.Generator())
+        options["generator"] = torch.Generator()
         super().__init__(dataset, batch_size, sampler=_Rest(self._place), **options)
 
     def __iter__(self) -> Any:
@@ -169,10 +187,18 @@ def _mixed(seed: int, epoch: int) -> int:
     return (seed * 0x9E3779B97F4A7C15 + epoch * 0xBF58476D1CE4E5B9) % (1 << 63)
 
 
-def _sized(dataset: Any) -> int:
+_OF_ITS_OWN = {
+    "sampler": "give a DataLoader of your own a ResumableSampler, or a Subset here",
+    "batch_sampler": "give it batch_size, shuffle and drop_last",
+    "generator": "shuffle by seed=",
+}
+"""Options of DataLoader that it cannot take, and what to do instead."""
+
+
+def _sized(dataset: Any) -> Any:
     if not hasattr(dataset, "__len__"):
         raise TypeError(
             f"a {type(dataset).__name__} has no length, so its place cannot be kept; "
             "give the dataset __len__ and __getitem__"
         )
-    return len(dataset)
+    return dataset

@@ -30,7 +30,12 @@ from burnish.optim import (
     SimpleOptimizer,
 )
 from burnish.optim.schedulers import Cosine, Linear
-from burnish.records import Precision, PrecisionError, RecordMismatchError
+from burnish.records import (
+    Precision,
+    PrecisionError,
+    RecordMismatchError,
+    open_record,
+)
 
 from .nets import Net, UserAdamW, distance, drive, equal, layers, plist, tree, values
 
@@ -680,3 +685,21 @@ def test_the_state_of_a_layer_that_was_removed_is_not_that_of_a_later_one() -> N
 
     assert "2.weight" in report.missing
     assert "2.weight" in report.unexpected
+
+
+def test_an_error_names_the_file_of_a_record_and_shows_no_bytes(tmp_path: Path) -> None:
+    net = layers()
+    optimizer = AdamW().bind(net, lr=0.01)
+    drive(optimizer, net, 0)
+    file = tmp_path / "optim.mpk"
+    optimizer.save_record(file)
+    other = SGD(momentum=0.9).bind(net, lr=0.01)
+
+    for source, name in (
+        (file, str(file)),
+        (open_record(file), str(file)),
+        (file.read_bytes(), "record"),
+    ):
+        with pytest.raises(RecordMismatchError) as caught:
+            other.load_record(source)
+        assert str(caught.value).startswith(f"{name}: 6 problems")

@@ -1073,3 +1073,39 @@ def test_a_run_that_changes_its_directory_keeps_its_folder_and_what_it_reads_lat
     assert torch.equal(read_later.layer.weight, begun.state.net.layer.weight)
     assert [p.name for p in (tmp_path / "run").iterdir()] == ["latest-step000000000001"]
     assert not [*elsewhere.iterdir()]
+
+
+def test_an_optimizer_with_parameters_of_other_modules_goes_on_to_the_bit(
+    tmp_path: Path,
+) -> None:
+    def begin_added(config: Config) -> State:
+        net = Net(config.width)
+        optim = AdamW().bind(net.layer, lr=0.1)
+        net.register_parameter("scale", nn.Parameter(torch.ones(3)))
+        optim.add_param_group({"params": [net.scale], "lr": 0.5})
+        return State(0, net, optim)
+
+    def opened(folder: str) -> Any:
+        return HyperState.load(
+            Config, State, begin_added, checkpoint_dir=tmp_path / folder
+        )
+
+    def advance_by(run: Any, n_steps: int) -> None:
+        for _ in range(n_steps):
+            run.state.optim.zero_grad()
+            out = run.state.net.layer(torch.randn(4, 3)) * run.state.net.scale
+            out.square().sum().backward()
+            run.state.optim.step()
+            run.state.step += 1
+            run.step()
+
+    torch.manual_seed(0)
+    straight = opened("straight")
+    advance_by(straight, 4)
+    torch.manual_seed(0)
+    advance_by(opened("broken"), 2)
+    resumed = opened("broken")
+    advance_by(resumed, 2)
+
+    assert weights(resumed.state.net) == weights(straight.state.net)
+    assert [g["lr"] for g in resumed.state.optim.param_groups] == [0.1, 0.5]

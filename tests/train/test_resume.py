@@ -4,6 +4,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -163,3 +164,34 @@ def test_lengths_are_those_of_whole_epochs() -> None:
     assert len(ResumableLoader(data, 3)) == len(batches(ResumableLoader(data, 3))) == 3
     dropping = ResumableLoader(data, 3, drop_last=True)
     assert len(dropping) == len(batches(dropping)) == 2
+
+
+@pytest.mark.parametrize("n_workers", [0, 1])
+def test_data_that_grows_is_met_by_the_next_epoch(n_workers: int) -> None:
+    data: Any = [0, 1, 2, 3]
+    loader: Any = ResumableLoader(data, 2, num_workers=n_workers)
+    first = iter(loader)
+    seen = next(first).tolist()
+
+    data += [4, 5]
+    length = len(loader)
+    seen += [x for batch in first for x in batch.tolist()]
+
+    assert (seen, length) == ([0, 1, 2, 3], 2)
+    assert len(loader) == 3
+    assert [b.tolist() for b in loader] == [[0, 1], [2, 3], [4, 5]]
+
+
+@pytest.mark.parametrize(
+    ("options", "cure"),
+    [
+        ({"sampler": [1, 2]}, "ResumableSampler"),
+        ({"batch_sampler": [[1], [2]]}, "batch_size"),
+        ({"generator": torch.Generator()}, "seed="),
+    ],
+)
+def test_an_order_of_the_users_is_refused_with_what_to_do(
+    options: Any, cure: str
+) -> None:
+    with pytest.raises(TypeError, match=f"order of its samples is its own.*{cure}"):
+        ResumableLoader(TensorDataset(torch.arange(4.0)), **options)
