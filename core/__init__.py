@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from .hyperparameters.building import from_hyperparameters
     from .hyperparameters.hyperparameters import get_hparams
     from .hyperparameters.known_arguments import register_hparams
-    from .hyperparameters.registry import allow_classes, register_class
+    from .modules.registry import allow_classes, register_class
     from .pretrained.pretrained import from_pretrained, save_pretrained
     from .state.identity import map_params, named_params
     from .state.loading import from_record, load_record, report_of
@@ -62,7 +62,7 @@ _HOME = {
     "StackTensors": "evolution.tensor_rules",
     "TransposeTensor": "evolution.tensor_rules",
     "UnstackTensor": "evolution.tensor_rules",
-    "allow_classes": "hyperparameters.registry",
+    "allow_classes": "modules.registry",
     "assert_records_load": "evolution.record_check",
     "from_hyperparameters": "hyperparameters.building",
     "from_pretrained": "pretrained.pretrained",
@@ -73,7 +73,7 @@ _HOME = {
     "map_params": "state.identity",
     "module": "decorator",
     "named_params": "state.identity",
-    "register_class": "hyperparameters.registry",
+    "register_class": "modules.registry",
     "register_hparams": "hyperparameters.known_arguments",
     "report_of": "state.loading",
     "save_pretrained": "pretrained.pretrained",

@@ -8,7 +8,6 @@ from torch import nn
 from ..config.path import Patterns, as_patterns, matchers
 from ..records.calls import explain_calls
 from .blueprint.lightning import reopen_blueprints
-from .evolution.upgrading import check_rules
 from .hyperparameters.building import from_hyperparameters
 from .hyperparameters.capture import capture
 from .hyperparameters.declared_type import HparamsOfClass
@@ -17,11 +16,12 @@ from .hyperparameters.hparams_dict import HparamsDict
 from .hyperparameters.hyperparameters import hparams_of
 from .hyperparameters.known_arguments import ask_back
 from .hyperparameters.passing import arguments_by_name
-from .hyperparameters.registry import register_class
+from .modules.module_argument import method_of_modules
+from .modules.registry import register_class
+from .modules.versions import check_rules
 from .state.allowed import Allowed
 from .state.loading import build_from_record
 from .state.loading import load_record as _load_record
-from .state.module_argument import method_of_modules
 from .state.record_type import RecordOfClass
 from .state.saving import into_record as _into_record
 from .state.saving import save_record as _save_record

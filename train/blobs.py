@@ -13,7 +13,7 @@ from torch import nn
 from ..config.fields import members
 from ..core.hyperparameters.building import planned
 from ..core.hyperparameters.hparams import factory_of, recorded_hparams
-from ..core.hyperparameters.registry import class_named
+from ..core.modules.registry import class_named
 from ..core.state.loading import from_record
 from ..records.errors import RecordError, RecordMismatchError
 from ..records.flat import FlatRecord

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from ..config.path import did_you_mean
-from ..core.state.places import unwrapped
+from ..core.modules.tree import unwrapped
 from ..optim.adaptor import OptimizerAdaptor
 from ..optim.groups import Group
 from ..optim.schedulers.scheduler import Scheduler, is_findable, scheduler_of

@@ -24,7 +24,7 @@ from ..config.path import child, did_you_mean, under
 from ..config.prepare import Preparation
 from ..config.tree import is_dict, is_items
 from ..config.validate import put_back
-from ..core.state.places import unwrapped
+from ..core.modules.tree import unwrapped
 from ..records.errors import RecordMismatchError
 from .blobs import BOUND, FILLED, SERIALIZED, Described, opened, rebuilt
 from .blobs import serializable_class as class_of

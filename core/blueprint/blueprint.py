@@ -8,7 +8,7 @@ from torch import nn
 from ...config.path import did_you_mean
 from ..hyperparameters.hparams_plan import passed_values
 from ..hyperparameters.plain import BLUEPRINT
-from ..hyperparameters.registry import allow_classes
+from ..modules.registry import allow_classes
 from .construction.construct import construct
 from .construction.draft import Draft
 from .edits.edits import Call, Definition, Entry, Moment, Unbuilt

@@ -10,7 +10,7 @@ from torch import nn
 
 from ...config.path import did_you_mean, join
 from ...config.storage.replacement import write_text
-from ..hyperparameters.signature import VARIADIC, parameters_of
+from ..modules.signature import VARIADIC, parameters_of
 from .construction.draft import Draft
 from .edits.edits import Call, Entry, Setting, short
 from .edits.selector import children

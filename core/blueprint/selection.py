@@ -8,7 +8,7 @@ from typing import Any, Literal, Self
 from torch import nn
 
 from ...config.path import did_you_mean
-from ..hyperparameters.signature import parameters_of
+from ..modules.signature import parameters_of
 from .configure_call import entries_of, swap
 from .construction.draft import Draft
 from .edits.edits import END, Call, Edit, Entry, Tap, TapKind, Unbuilt

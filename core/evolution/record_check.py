@@ -14,8 +14,9 @@ from ...records.open import open_record
 from ...records.recorder import save
 from ...records.suffix import recorder_of_suffix
 from ..errors import HyperparameterError
-from ..hyperparameters.declared_class import declared_class
-from ..state.places import places_of, unwrapped
+from ..modules.classes import declared_class
+from ..modules.tree import places_of, unwrapped
+from ..modules.versions import version_of
 from .argument_changes import argument_changes
 from .record_changes import Change, changes
 from .record_schema import (
@@ -26,7 +27,7 @@ from .record_schema import (
     load_schema,
     schema_of,
 )
-from .upgrading import upgraded, version_of, versions_below
+from .upgrading import upgraded, versions_below
 
 
 class RecordChecker:

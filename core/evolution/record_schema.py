@@ -20,14 +20,14 @@ from ...records.errors import RecordFormatError
 from ...records.flat import FlatRecord
 from ..errors import HyperparameterError
 from ..hyperparameters.building import planned
-from ..hyperparameters.capture import is_decorated
-from ..hyperparameters.declared_class import declared_class
 from ..hyperparameters.plain import SAVE
-from ..hyperparameters.registry import names_of
-from ..hyperparameters.signature import VARIADIC, parameters_of
+from ..modules.classes import declared_class, is_decorated
+from ..modules.registry import names_of
+from ..modules.signature import VARIADIC, parameters_of
+from ..modules.tree import Places, places_of, unwrapped
+from ..modules.versions import version_of
 from ..state.modes import construct_on
-from ..state.places import Places, places_of, unwrapped
-from .upgrading import version_of, versions_below
+from .upgrading import versions_below
 
 _FORMAT = 1
 _MOST_BYTES = 256 << 20

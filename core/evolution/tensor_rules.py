@@ -8,12 +8,13 @@ it stands for in the old name it stands for in the new one.
 from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 from ...config.path import bind, fill, join, n_wildcards, parts
 from ...config.rules import MapFieldValue, RewriteRule
 from ...records.entry import Entry
 from ...records.errors import RecordError
+from ..modules.versions import new_path
 from .derived import Cut, Joined, Stacked, Taken, Turned, derived
 
 Table: TypeAlias = dict[str, Entry]
@@ -186,14 +187,6 @@ def apply_rule(rule: RewriteRule, table: Table) -> Table:
     return renamed
 
 
-def new_path(rule: RewriteRule, path: str) -> str | None:
-    """Return what ``rule`` renames ``path`` to; raise `RecordError` for no path."""
-    new: Any = rule.rename(path)
-    if new is not None and (not isinstance(new, str) or not new):
-        raise RecordError(f"{rule}: {path} would be named {new!r:.60}, no path")
-    return new
-
-
 def _mapped(rule: MapFieldValue, table: Table) -> Table:
     pattern = rule.field if isinstance(rule.field, tuple) else parts(str(rule.field))
     changed = {
@@ -259,5 +252,4 @@ __all__ = [
     "TransposeTensor",
     "UnstackTensor",
     "apply_rule",
-    "new_path",
 ]

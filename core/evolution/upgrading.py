@@ -1,7 +1,7 @@
 """Older records and hyperparameters carried over to the classes of today."""
 
 import copy
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -14,41 +14,13 @@ from ...records.entry import Entry
 from ...records.errors import RecordError, RecordMismatchError, RecordVersionError
 from ...records.flat import FlatRecord
 from ..errors import HyperparameterError
-from ..hyperparameters.declared_class import declared_class
 from ..hyperparameters.plain import CONTAINERS, KINDS, VERSION
-from ..hyperparameters.registry import NAME
 from ..hyperparameters.unstored import ALL, DEFAULTS, UNSTORED
-from ..state.places import Places
-from .tensor_rules import Table, apply_rule, new_path
-
-
-def version_of(cls: type[nn.Module]) -> int:
-    """Return the version of ``cls``, 0 for a class that states none."""
-    version: int = getattr(cls, "_burnish_version", 0)
-    return version
-
-
-def check_rules(cls: type, version: int, rules: Mapping[int, Sequence[Any]]) -> None:
-    """Raise for rules that lead from no older version, and for what is no rule."""
-    for step, of_step in rules.items():
-        if not 0 <= step < version:
-            raise ValueError(
-                f"{cls.__qualname__}: upgrade_rules has rules for version {step}, and "
-                f"the class is of version {version}. Rules lead from a version to the "
-                "next one."
-            )
-        if not isinstance(of_step, list | tuple):
-            raise TypeError(
-                f"{cls.__qualname__}: upgrade_rules[{step}] is a list of rules, got "
-                f"{of_step!r:.60}"
-            )
-        for rule in of_step:
-            is_rule = all(callable(getattr(rule, n, None)) for n in ("rename", "apply"))
-            if isinstance(rule, type) or not is_rule:
-                raise TypeError(
-                    f"{cls.__qualname__}: upgrade_rules has {rule!r:.60}, which is no "
-                    "rule; burnish.config has RenameField, DeleteField and others"
-                )
+from ..modules.classes import declared_class
+from ..modules.registry import NAME
+from ..modules.tree import Places
+from ..modules.versions import new_path, rules_of, version_of
+from .tensor_rules import Table, apply_rule
 
 
 def versions_below(places: Places) -> dict[str, int]:
@@ -116,7 +88,7 @@ def upgraded_node(
     tree = copy.deepcopy(dict(node))
     try:
         for step in range(version, newest):
-            for rule in _rules(cls).get(step, ()):
+            for rule in rules_of(cls).get(step, ()):
                 rule.apply(tree)
                 for key in _NOTES & tree.keys():
                     tree[key] = _renamed_notes(tree[key], "", rule)
@@ -163,7 +135,7 @@ def upgraded_blueprint(
     if type(version) is not int or not 0 <= version <= newest:
         what = f"the blueprint of a {cls.__qualname__}"
         raise RecordVersionError("blueprint", version, newest, what)
-    rules = [r for step in range(version, newest) for r in _rules(cls).get(step, ())]
+    rules = [r for step in range(version, newest) for r in rules_of(cls).get(step, ())]
     tape, arguments = data.get("tape", []), data.get("arguments", {})
     if not rules or not isinstance(tape, list) or not isinstance(arguments, dict):
         return data
@@ -217,13 +189,9 @@ def _steps(record: FlatRecord, places: Places) -> Iterator[tuple[str, RewriteRul
             what = f"the record of a {cls.__qualname__}"
             raise RecordVersionError(record.reading.file, version, newest, what)
         for step in range(version, newest):
-            for rule in _rules(cls).get(step, ()):
+            for rule in rules_of(cls).get(step, ()):
                 yield prefix, rule
                 stored = {_new(p, prefix, rule) or p: v for p, v in stored.items()}
-
-
-def _rules(cls: type[nn.Module]) -> Mapping[int, Any]:
-    return getattr(cls, "_burnish_rules", {})
 
 
 def _within(table: Table, prefix: str, rule: RewriteRule) -> Table:

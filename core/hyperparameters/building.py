@@ -11,12 +11,12 @@ from torch import nn
 
 from ...config.path import join
 from ..errors import HyperparameterError
+from ..modules.registry import MODULE, NAME, class_named
+from ..modules.shown import shown
+from ..modules.signature import call
 from .hparams_plan import Container, Partial, Passed, Plan, Ref, Struct
 from .hparams_reader import Planner
 from .known_arguments import builder_of
-from .registry import MODULE, NAME, class_named
-from .shown import shown
-from .signature import call
 from .torch_layers import Values
 
 M = TypeVar("M", bound=nn.Module)
@@ -134,7 +134,8 @@ class _Build:
             child = module._modules.get(name)
             if child is None:
                 raise HyperparameterError(
-                    ref.path, f"{shown(ref.target)} has no module {shown(name)}"
+                    ref.path,
+                    f"{shown(ref.target)} has no module {shown(name)}",
                 )
             module = child
         return module

@@ -76,11 +76,6 @@ class Described:
         return f"<{self.burnish_description}>"
 
 
-def is_decorated(cls: type[nn.Module]) -> bool:
-    """Return whether ``cls`` or a parent is a class of `@burnish.module`."""
-    return hasattr(cls, "_burnish_skip")
-
-
 def capture(cls: type[nn.Module]) -> None:
     """Make instances of ``cls`` note the arguments of the outermost constructor."""
     init = cls.__init__

@@ -14,9 +14,17 @@ from torch import nn
 from ...config.path import join
 from ...records.errors import RecordError
 from ..evolution.upgrading import upgraded_node
+from ..modules.class_identity import (
+    is_related,
+    is_same_class,
+    renamed_hint,
+    takes_the_same,
+)
+from ..modules.classes import declared_class
+from ..modules.registry import NAME, class_named
+from ..modules.shown import shown
+from ..modules.signature import parameters_of, takes_any_name
 from . import plain
-from .class_identity import is_related, is_same_class, renamed_hint, takes_the_same
-from .declared_class import declared_class
 from .differences import (
     ABSENT,
     DEFAULT,
@@ -26,9 +34,6 @@ from .differences import (
 )
 from .hparams_writer import Writer
 from .known_arguments import builder_of
-from .registry import NAME, class_named
-from .shown import shown
-from .signature import parameters_of, takes_any_name
 from .unstored import ALL, DEFAULTS, UNSTORED
 
 Node = Mapping[str, Any]

@@ -8,8 +8,8 @@ from torch import nn
 from ...config.fields import members
 from ...config.path import join
 from ..errors import HyperparameterError
+from ..modules.shown import shown
 from . import plain
-from .shown import shown
 
 
 def containers_of(node: Mapping[str, Any], path: str) -> dict[str, type[nn.Module]]:
@@ -20,7 +20,8 @@ def containers_of(node: Mapping[str, Any], path: str) -> dict[str, type[nn.Modul
         isinstance(kind, str) and kind in known for kind in told.values()
     ):
         raise HyperparameterError(
-            join(path, plain.CONTAINERS), f"expected {list(known)}, found {shown(told)}"
+            join(path, plain.CONTAINERS),
+            f"expected {list(known)}, found {shown(told)}",
         )
     return {name: known[kind] for name, kind in told.items()}
 

@@ -23,11 +23,11 @@ from ...config.fields import computed_of, fields_of, is_struct
 from ...config.files import load
 from ...config.hparams import Hparams, define_hparams
 from ..errors import HyperparameterError
+from ..modules.shown import shown
+from ..modules.signature import parameters_of
 from . import plain
 from .declared_type import declared_type
 from .hparams_writer import Writer
-from .shown import shown
-from .signature import parameters_of
 
 
 class ModuleHparams(Hparams):

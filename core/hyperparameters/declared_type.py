@@ -6,9 +6,9 @@ from typing import Any
 
 from torch import nn
 
+from ..modules.classes import by_class
+from ..modules.signature import parameters_of
 from . import plain
-from .by_class import by_class
-from .signature import parameters_of
 
 
 class HparamsOfClass:

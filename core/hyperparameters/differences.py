@@ -3,9 +3,9 @@
 from collections.abc import Mapping
 from typing import Any
 
+from ..modules.registry import NAME
+from ..modules.shown import shown
 from . import plain
-from .registry import NAME
-from .shown import shown
 
 
 def difference(path: str, stored: Any, own: Any) -> str:

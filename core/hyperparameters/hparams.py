@@ -12,16 +12,16 @@ from ...records.errors import RecordError, RecordMismatchError, RecordVersionErr
 from ...records.flat import FlatRecord
 from ...records.tree import Encoder
 from ..errors import HyperparameterError
-from ..evolution.upgrading import version_of
-from ..state.places import Places, places_of
+from ..modules.classes import declared_class, is_decorated
+from ..modules.registry import NAME, names_of
+from ..modules.signature import parameters_of, takes_any_name
+from ..modules.tree import Places, places_of
+from ..modules.versions import version_of
 from .building import planned
-from .capture import ARGUMENTS, is_decorated
-from .declared_class import declared_class
+from .capture import ARGUMENTS
 from .hparams_writer import Writer
 from .passing import arguments_by_name, laid_over
 from .plain import ORIGIN, OWN
-from .registry import NAME, names_of
-from .signature import parameters_of, takes_any_name
 from .structure import note_of_changes
 from .unstored import ALL, UNSTORED, description
 

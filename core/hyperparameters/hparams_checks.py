@@ -8,9 +8,9 @@ from torch import nn
 
 from ...config.path import did_you_mean, join
 from ..errors import HyperparameterError
+from ..modules.shown import shown
+from ..modules.signature import VARIADIC, parameters_of, takes_any_name
 from . import plain
-from .shown import shown
-from .signature import VARIADIC, parameters_of, takes_any_name
 from .unstored import ALL, DEFAULTS, UNSTORED, named_default
 
 

@@ -16,6 +16,9 @@ from ...config.fields import fields_of
 from ...config.path import did_you_mean, join
 from ..errors import HyperparameterError
 from ..evolution.upgrading import upgraded_node
+from ..modules.registry import MODULE, NAME, class_named
+from ..modules.shown import shown
+from ..modules.signature import parameters_of
 from . import plain
 from .containers import containers_of, declared_container
 from .hparams_checks import (
@@ -29,9 +32,6 @@ from .kinds import Kinded, declared_hint, kinds_of, range_of, with_kind
 from .known_arguments import builder_of
 from .node_readers import node_reader
 from .own_reader import own_reader
-from .registry import MODULE, NAME, class_named
-from .shown import shown
-from .signature import parameters_of
 from .torch_layers import Values, is_torch_layer, tuples
 
 

@@ -12,18 +12,17 @@ from torch import Tensor, nn
 from ...config.fields import fields_of, is_model, is_struct_value
 from ...config.path import join
 from ..errors import HyperparameterError
-from ..evolution.upgrading import version_of
-from ..state.places import unwrapped
+from ..modules.classes import declared_class, is_decorated
+from ..modules.registry import class_named, names_of
+from ..modules.shown import shown
+from ..modules.signature import VARIADIC, parameters_of
+from ..modules.tree import unwrapped
+from ..modules.versions import version_of
 from . import plain
-from .capture import is_decorated
-from .declared_class import declared_class
 from .hparams_checks import check_depth
 from .hparams_dict import HparamsDict
 from .kinds import kind_of, spec_of
 from .known_arguments import known_arguments
-from .registry import class_named, names_of
-from .shown import shown
-from .signature import VARIADIC, parameters_of
 from .torch_layers import Template, Values
 from .unstored import (
     ALL,

@@ -8,10 +8,9 @@ constructor, defaults filled, and every direct child: a dict, a list of dicts fo
 from torch import nn
 
 from ..errors import HyperparameterError
-from ..state.module_argument import check_module
-from ..state.places import unwrapped
-from .capture import is_decorated
-from .declared_class import declared_class
+from ..modules.classes import declared_class, is_decorated
+from ..modules.module_argument import check_module
+from ..modules.tree import unwrapped
 from .hparams_dict import HparamsDict
 from .hparams_writer import Writer
 from .known_arguments import known_arguments

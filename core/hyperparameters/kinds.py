@@ -13,11 +13,11 @@ from torch import nn
 from ...config.path import join
 from ...records.errors import RecordError
 from ..errors import HyperparameterError
+from ..modules.shown import shown
 from .hparams_dict import HparamsDict
 from .hparams_plan import Partial, Plan, Ref, Struct
 from .known_arguments import builder_of
 from .plain import KINDS, MAX_DEPTH, dict_of, is_plain_struct, item_hint, list_of
-from .shown import shown
 from .torch_layers import is_torch_layer
 
 UNDECLARED: Mapping[str, Any] = {

@@ -9,8 +9,8 @@ from typing import Any, TypeVar
 from torch import nn
 
 from ...config.registry import Registry
+from ..modules.shown import shown
 from . import capture
-from .shown import shown
 from .torch_layers import arguments_of, is_torch_layer
 
 M = TypeVar("M", bound=nn.Module)

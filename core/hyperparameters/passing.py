@@ -8,13 +8,14 @@ from typing import Any
 from torch import nn
 
 from ..errors import HyperparameterError
-from ..evolution.upgrading import upgraded_node, version_of
+from ..evolution.upgrading import upgraded_node
+from ..modules.class_identity import is_of_a_parent, is_same_class
+from ..modules.shown import shown
+from ..modules.signature import parameters_of
+from ..modules.versions import version_of
 from . import plain
-from .class_identity import is_of_a_parent, is_same_class
 from .hparams_plan import Passed
 from .known_arguments import builder_of
-from .shown import shown
-from .signature import parameters_of
 from .unstored import ALL, DEFAULTS, UNSTORED
 
 

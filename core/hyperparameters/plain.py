@@ -24,9 +24,9 @@ from torch import nn
 from ...config.annotations import annotations_of
 from ...config.fields import is_model, is_struct, is_struct_value, item_type, members
 from ...config.versioned import Versioned
-from .by_class import by_class
-from .shown import shown
-from .signature import parameters_of
+from ..modules.classes import by_class
+from ..modules.shown import shown
+from ..modules.signature import parameters_of
 from .unstored import DEFAULTS, UNSTORED
 
 REF, CLASS, TENSOR, CONTAINERS = "__ref__", "__class__", "__tensor__", "__containers__"

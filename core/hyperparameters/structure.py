@@ -20,12 +20,11 @@ from torch import nn
 
 from ...records.errors import RecordError
 from ...records.tree import Encoder
-from ..state.places import Places, places_of
-from .by_class import by_class
-from .declared_class import declared_class
+from ..modules.classes import by_class, declared_class
+from ..modules.registry import MODULE, NAME, names_of
+from ..modules.signature import VARIADIC, parameters_of
+from ..modules.tree import Places, places_of
 from .plain import ATTRIBUTES, CHANGED
-from .registry import MODULE, NAME, names_of
-from .signature import VARIADIC, parameters_of
 from .torch_layers import is_torch_layer
 from .unstored import description
 

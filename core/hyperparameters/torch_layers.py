@@ -12,15 +12,14 @@ activation of a transformer's layer or as the distance of a triplet loss, a
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cache
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
-from torch.nn.modules.linear import NonDynamicallyQuantizableLinear
 
-from .signature import VARIADIC, parameters_of
+from ..modules.classes import torch_classes
+from ..modules.signature import VARIADIC, parameters_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,14 +47,6 @@ class Template:
     """A module of which the constructor makes copies."""
 
     module: nn.Module
-
-
-@cache
-def torch_classes() -> frozenset[type[nn.Module]]:
-    """Return the public module classes of ``torch.nn``."""
-    public = (getattr(nn, name) for name in dir(nn))
-    found = {c for c in public if isinstance(c, type) and issubclass(c, nn.Module)}
-    return frozenset(found - {nn.DataParallel} | {NonDynamicallyQuantizableLinear})
 
 
 def is_torch_layer(cls: type[nn.Module]) -> bool:

@@ -16,11 +16,11 @@ from ...records.entry import Entry
 from ...records.errors import RecordMismatchError
 from ...records.open import open_record
 from ..errors import UnknownClassError
+from ..modules.registry import known_classes
+from ..modules.signature import call, parameters_of
 from ..state.loading import from_record
 from .capture import arguments_of
 from .known_arguments import library_bases, register_hparams
-from .registry import known_classes
-from .signature import call, parameters_of
 
 if TYPE_CHECKING:
     from ...records.flat import FlatRecord

@@ -22,10 +22,10 @@ from ..hyperparameters.building import planned
 from ..hyperparameters.hyperparameters import get_hparams
 from ..hyperparameters.plain import SAVE
 from ..hyperparameters.structure import note_of_changes
+from ..modules.module_argument import check_module
+from ..modules.tree import places_of, unwrapped
 from ..state.factories import arguments_go_to_file
 from ..state.loading import from_record
-from ..state.module_argument import check_module
-from ..state.places import places_of, unwrapped
 from ..state.saving import into_record
 from .pretrained_folder import (
     MPK,

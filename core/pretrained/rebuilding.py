@@ -11,10 +11,10 @@ from torch import Tensor, nn
 from ...config.path import did_you_mean
 from ..errors import HyperparameterError
 from ..hyperparameters.building import planned
-from ..hyperparameters.declared_class import declared_class
+from ..modules.classes import declared_class
+from ..modules.tree import places_of, unwrapped
 from ..state.grouping import grouped
 from ..state.modes import construct_on
-from ..state.places import places_of, unwrapped
 from ..state.uninitialized import built
 
 

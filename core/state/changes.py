@@ -17,15 +17,15 @@ from ...config.path import join
 from ...records.errors import RecordMismatchError
 from ...records.flat import FlatRecord
 from ...records.select import selected
-from ..hyperparameters.class_identity import is_same_class
 from ..hyperparameters.comparing import Comparison
-from ..hyperparameters.declared_class import declared_class
 from ..hyperparameters.differences import Named, difference
 from ..hyperparameters.plain import ATTRIBUTES, CHANGED, CONTAINERS_OF_TORCH
-from ..hyperparameters.registry import NAME
 from ..hyperparameters.structure import is_lasting, plain_attribute
 from ..hyperparameters.torch_layers import is_torch_layer
-from .places import places_of, unwrapped
+from ..modules.class_identity import is_same_class
+from ..modules.classes import declared_class
+from ..modules.registry import NAME
+from ..modules.tree import places_of, unwrapped
 
 Changes = dict[str, Mapping[str, Any]]
 

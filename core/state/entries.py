@@ -21,8 +21,8 @@ from ...records.memory import (
     unreadable,
 )
 from ...records.tree import Encoder, Node, renumbered
+from ..modules.tree import Places
 from .extra_state import check_state_dict, extra_state, has_extra_state
-from .places import Places
 
 _Key: TypeAlias = tuple[Any, ...]
 

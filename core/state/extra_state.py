@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from ...config.path import Patterns, matches
 from ...records.errors import RecordError
 from ...records.memory import storage_of
-from .places import WRAPPING, Places, wraps
+from ..modules.tree import WRAPPING, Places, wraps
 
 EXTRA = "_extra_state"
 """The name of it in torch's state dicts, and here."""

@@ -11,9 +11,9 @@ from torch import nn
 from ...records.entry import Param, ParamId
 from ...records.grad_mode import no_grad, ordinary_tensors
 from ...records.memory import storage_of
+from ..modules.module_argument import check_module
+from ..modules.tree import Places, places_of
 from .commit import assign
-from .module_argument import check_module
-from .places import Places, places_of
 
 IDS = "_burnish_ids"
 """Where a module keeps the IDs of its own parameters, by name.

@@ -11,7 +11,7 @@ from torch import nn
 from torch.nn.modules.lazy import LazyModuleMixin
 
 from ...records.flat import FlatRecord
-from .places import Places
+from ..modules.tree import Places
 
 
 @contextmanager

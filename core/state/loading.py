@@ -18,6 +18,8 @@ from ...records.report import LoadReport
 from ...records.select import selected
 from ...records.show import show_dtype
 from ..evolution.upgrading import upgraded
+from ..modules.module_argument import check_module
+from ..modules.tree import Places, places_of, unwrapped
 from .allowed import Allowed
 from .commit import Filling, assign_all, copy_all, is_shown
 from .entries import Content, content_of
@@ -27,8 +29,6 @@ from .identity import adopt
 from .lazy_tensors import materialized
 from .meaning import compare_ties, compared, is_part, note
 from .memory import BLANK
-from .module_argument import check_module
-from .places import Places, places_of, unwrapped
 from .plan import Plan, plan_load
 from .record_type import check_version
 from .stored_extra import StoredExtra

@@ -19,7 +19,7 @@ from ...records.entry import Entry
 from ...records.flat import FlatRecord
 from ...records.grad_mode import no_grad
 from ...records.memory import same_bits
-from .places import Places
+from ..modules.tree import Places
 
 CURE = (
     "Load the file with torch, whose way runs that code, and save a record of the "

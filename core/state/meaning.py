@@ -12,16 +12,16 @@ from ...records.flat import FlatRecord
 from ...records.reading import Reading
 from ..evolution.upgrading import carried_paths
 from ..hyperparameters.building import planned
-from ..hyperparameters.class_identity import is_same_class
 from ..hyperparameters.comparing import Comparison, own_node
-from ..hyperparameters.declared_class import declared_class
 from ..hyperparameters.plain import BLUEPRINT, ORIGIN, RESULT
-from ..hyperparameters.registry import NAME
 from ..hyperparameters.structure import note_of_changes
 from ..hyperparameters.unstored import ALL, UNSTORED
+from ..modules.class_identity import is_same_class
+from ..modules.classes import declared_class
+from ..modules.registry import NAME
+from ..modules.tree import Places, places_of, unwrapped
 from .changes import ChangedParts, Changes, apply_attributes, is_below, stored_changes
 from .likeness import first_difference
-from .places import Places, places_of, unwrapped
 from .streams import Streams
 from .uninitialized import call_unfilled
 

@@ -16,6 +16,7 @@ from ...records.report import LoadReport
 from ...records.select import selected
 from ...records.show import show_dtype
 from ..evolution.derived import Derived
+from ..modules.tree import WRAPPING, Places
 from .allowed import Allowed
 from .conversion import misfit, misfit_of_dtype
 from .cures import cure_of, cure_of_typed
@@ -23,7 +24,6 @@ from .entries import Content
 from .grouping import grouped
 from .loading_code import CURE, conversions
 from .meaning import IGNORE
-from .places import WRAPPING, Places
 from .resizing import Resizing
 
 

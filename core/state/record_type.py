@@ -6,7 +6,7 @@ from torch import nn
 
 from ...records.errors import RecordVersionError
 from ...records.flat import FlatRecord
-from ..evolution.upgrading import version_of
+from ..modules.versions import version_of
 
 _TYPE = "_burnish_record_type"
 

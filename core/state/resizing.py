@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from torch import Tensor, nn
 
 from ...records.entry import Entry
-from .places import Places
+from ..modules.tree import Places
 
 
 class Resizing:

@@ -15,12 +15,12 @@ from ...records.select import selected
 from ...records.sink import Destination, File, Progress
 from ..evolution.upgrading import versions_below
 from ..hyperparameters.hparams import recorded_hparams
+from ..modules.module_argument import check_module
+from ..modules.tree import places_of, unwrapped
 from .entries import content_of
 from .identity import identify
 from .loading_code import stated_versions
 from .meaning import PART
-from .module_argument import check_module
-from .places import places_of, unwrapped
 from .record_type import class_version, record_type
 
 

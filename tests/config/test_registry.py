@@ -12,7 +12,7 @@ import burnish
 from burnish.config.registry import Registry
 from burnish.core.blueprint.edits.marks import register_style, styles_of
 from burnish.core.hyperparameters.known_arguments import builder_of
-from burnish.core.hyperparameters.registry import known_classes, names_of
+from burnish.core.modules.registry import known_classes, names_of
 from burnish.optim.schedulers import Scheduler
 from burnish.optim.schedulers.scheduler import scheduler_of
 from burnish.records.format import Format, formats, suffixes

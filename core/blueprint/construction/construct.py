@@ -8,8 +8,8 @@ from torch import Tensor, nn
 
 from ....config.path import join
 from ....records.grad_mode import no_grad
-from ...hyperparameters.signature import spread
-from ...state.places import places_of
+from ...modules.signature import spread
+from ...modules.tree import places_of
 from ...state.streams import Streams
 from ..edits.edits import Call, Entry, Setting, Tap
 from ..errors import BlueprintError, NotRepeatedError, SettingError

@@ -8,8 +8,8 @@ from typing import Any
 from torch import nn
 
 from ....config.path import join
-from ...hyperparameters.signature import spread
-from ...state.places import places_of
+from ...modules.signature import spread
+from ...modules.tree import places_of
 from ..edits.edits import END, Call, Edit, Entry, build_inside, name_in_dict
 from ..errors import NotRepeatedError, SettingError
 from ..tree.arguments import Arguments, bind, fold

@@ -13,8 +13,8 @@ from torch import nn
 from ....config.interrupts import call_with_end
 from ....config.shown import shown
 from ....records.grad_mode import grad_mode_after_errors
-from ...hyperparameters.signature import spread
-from ...hyperparameters.torch_layers import torch_classes
+from ...modules.classes import torch_classes
+from ...modules.signature import spread
 from ...state.streams import Streams
 from ...state.uninitialized import call_filled, call_unfilled
 from ..edits.edits import Entry, Setting, replaced

@@ -15,7 +15,7 @@ from typing import Any, Protocol, TypeVar
 from torch import nn
 
 from ....config.interrupts import call_with_end, uninterrupted
-from ...hyperparameters.signature import parameters_of
+from ...modules.signature import parameters_of
 
 T = TypeVar("T")
 Init = Callable[..., None]

@@ -16,7 +16,7 @@ from torch import nn
 from ....config.fields import is_struct_value
 from ....config.path import join
 from ...hyperparameters.plain import DTYPES, MAX_DEPTH, hints_of, simple
-from ...hyperparameters.registry import class_named, names_of
+from ...modules.registry import class_named, names_of
 from ..edits.edits import Unbuilt
 from ..errors import FormatError
 

@@ -8,12 +8,12 @@ from typing import Any, TypeAlias
 from torch import nn
 
 from ...hyperparameters.comparing import own_node
-from ...hyperparameters.declared_class import declared_class
 from ...hyperparameters.hparams_writer import Writer
 from ...hyperparameters.plain import BLUEPRINT, ORIGIN, RESULT
 from ...hyperparameters.structure import note_structure
 from ...hyperparameters.unstored import ALL, UNSTORED
-from ...state.places import places_of, unwrapped
+from ...modules.classes import declared_class
+from ...modules.tree import places_of, unwrapped
 from ..construction.draft import Draft
 from ..edits.edits import Definition, Entry
 from ..tree.construction_node import Made

@@ -12,9 +12,9 @@ from torch import nn
 
 from ....config.fields import members
 from ....config.path import did_you_mean, join
-from ...hyperparameters.by_class import by_class
 from ...hyperparameters.plain import hints_of
-from ...hyperparameters.signature import VARIADIC, parameters_of
+from ...modules.classes import by_class
+from ...modules.signature import VARIADIC, parameters_of
 from ..edits.edits import Entry, Setting
 from ..errors import SettingError, WrongTypeError
 from .construction_node import Made

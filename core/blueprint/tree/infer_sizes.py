@@ -6,7 +6,7 @@ from typing import Any, TypeAlias
 from torch import Tensor, nn
 from torch.nn.modules.lazy import LazyModuleMixin
 
-from ...hyperparameters.by_class import by_class
+from ...modules.classes import by_class
 from .arguments import Arguments
 
 Reader: TypeAlias = Callable[[tuple[Tensor, ...], Mapping[str, Any]], dict[str, Any]]

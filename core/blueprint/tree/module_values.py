@@ -12,7 +12,7 @@ from torch import nn
 
 from ...hyperparameters.capture import arguments_of as captured_arguments
 from ...hyperparameters.known_arguments import known_arguments
-from ...hyperparameters.torch_layers import torch_classes
+from ...modules.classes import torch_classes
 from ..edits.edits import Unbuilt, build_inside
 from .arguments import Arguments, bind
 

@@ -17,13 +17,14 @@ sys.set_int_max_str_digits(0)
 import torch, hostile_hparams
 from burnish.core.hyperparameters.building import from_hyperparameters
 from burnish.core.errors import HyperparameterError
-from burnish.core.hyperparameters import declared, plain, registry, torch_layers
+from burnish.core.hyperparameters import declared, plain
+from burnish.core.modules.classes import torch_classes
 from burnish.config import alternatives, errors, validate
 
 # What torch imports at its first layer, and the annotations of its own classes, are
 # none of the dictionary's doing.
 from_hyperparameters(hostile_hparams.LINEAR)
-for cls in torch_layers.torch_classes():
+for cls in torch_classes():
     plain.hints_of(cls)
 seen, watching = [], False
 FORBIDDEN = ("import", "open", "exec", "compile", "os.", "subprocess.", "socket.",

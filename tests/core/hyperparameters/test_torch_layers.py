@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from burnish.core import from_record, load_record, save_record
 from burnish.core.hyperparameters.building import from_hyperparameters
 from burnish.core.hyperparameters.hyperparameters import get_hparams
-from burnish.core.hyperparameters.torch_layers import torch_classes
+from burnish.core.modules.classes import torch_classes
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")

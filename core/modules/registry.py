@@ -12,8 +12,8 @@ from torch import nn
 from ...config.path import did_you_mean
 from ...config.registry import Registry
 from ..errors import UnknownClassError
+from .classes import torch_classes
 from .shown import shown
-from .torch_layers import torch_classes
 
 _M = TypeVar("_M", bound=nn.Module)
 

@@ -8,7 +8,7 @@ from torch import nn
 
 from burnish.core import Module, allow_classes, module, register_class
 from burnish.core.errors import UnknownClassError
-from burnish.core.hyperparameters.registry import class_named, names_of
+from burnish.core.modules.registry import class_named, names_of
 
 
 class Plain(nn.Module):

@@ -9,7 +9,7 @@ from typing import Any
 
 from torch import nn
 
-from .by_class import by_class
+from .classes import by_class
 
 VARIADIC = (Parameter.VAR_POSITIONAL, Parameter.VAR_KEYWORD)
 

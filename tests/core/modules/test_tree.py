@@ -9,7 +9,7 @@ from torch import nn
 
 import burnish
 from burnish.core import from_record, into_record, load_record, named_params
-from burnish.core.state.places import WRAPPING
+from burnish.core.modules.tree import WRAPPING
 
 
 def net() -> Any:

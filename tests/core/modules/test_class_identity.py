@@ -13,7 +13,7 @@ from torch import nn
 import burnish
 from burnish.config import DeleteField
 from burnish.core.errors import UnknownClassError
-from burnish.core.hyperparameters import registry
+from burnish.core.modules import registry
 from burnish.records import RecordMismatchError
 
 

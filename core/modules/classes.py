@@ -1,0 +1,48 @@
+"""Module classes: which one a program declares, which are torch's, which decorated."""
+
+import sys
+from collections.abc import Callable
+from functools import cache, lru_cache
+from typing import TypeVar
+
+from torch import nn
+from torch.nn.modules.linear import NonDynamicallyQuantizableLinear
+
+T = TypeVar("T")
+
+_N_REMEMBERED = 4096
+"""Classes that are remembered: a notebook that defines one again and again forgets."""
+
+
+def by_class(find: Callable[[type[nn.Module]], T]) -> Callable[[type[nn.Module]], T]:
+    """Make ``find`` remember what it returned for a class."""
+    remembering: Callable[[type[nn.Module]], T] = lru_cache(maxsize=_N_REMEMBERED)(find)  # type: ignore[assignment]  # its arguments are hashable
+    return remembering
+
+
+@by_class
+def declared_class(cls: type[nn.Module]) -> type[nn.Module]:
+    """Return ``Linear`` for ``ParametrizedLinear`` and ``FSDPLinear``, else ``cls``."""
+    modules = (base for base in cls.__mro__ if issubclass(base, nn.Module))
+    return next(base for base in modules if not _is_derived(base))
+
+
+def is_decorated(cls: type[nn.Module]) -> bool:
+    """Return whether ``cls`` or a parent is a class of `@burnish.module`."""
+    return hasattr(cls, "_burnish_skip")
+
+
+@cache
+def torch_classes() -> frozenset[type[nn.Module]]:
+    """Return the public module classes of ``torch.nn``."""
+    public = (getattr(nn, name) for name in dir(nn))
+    classes = {c for c in public if isinstance(c, type) and issubclass(c, nn.Module)}
+    # Attention makes the last one by itself, and torch.nn does not export it.
+    return frozenset(classes - {nn.DataParallel} | {NonDynamicallyQuantizableLinear})
+
+
+def _is_derived(cls: type) -> bool:
+    """Return whether torch made ``cls``, which has no name in the module it claims."""
+    if str(cls.__module__).partition(".")[0] != "torch":
+        return False
+    return getattr(sys.modules.get(cls.__module__), cls.__name__, None) is not cls

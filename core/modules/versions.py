@@ -1,0 +1,53 @@
+"""The version of a module class, and the rules that lead to it from older ones."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from torch import nn
+
+from ...config.rules import RewriteRule
+from ...records.errors import RecordError
+
+
+def version_of(cls: type[nn.Module]) -> int:
+    """Return the version of ``cls``, 0 for a class that states none."""
+    version: int = getattr(cls, "_burnish_version", 0)
+    return version
+
+
+def rules_of(cls: type[nn.Module]) -> Mapping[int, Sequence[RewriteRule]]:
+    """Return for each older version of ``cls`` the rules that lead to the next one."""
+    rules: Mapping[int, Sequence[RewriteRule]] = getattr(cls, "_burnish_rules", {})
+    return rules
+
+
+def check_rules(cls: type, version: int, rules: Mapping[int, Sequence[Any]]) -> None:
+    """Raise for rules that lead from no older version, and for what is no rule."""
+    for step, of_step in rules.items():
+        if not 0 <= step < version:
+            raise ValueError(
+                f"{cls.__qualname__}: upgrade_rules has rules for version {step}, and "
+                f"the class is of version {version}. Rules lead from a version to the "
+                "next one."
+            )
+        if not isinstance(of_step, list | tuple):
+            raise TypeError(
+                f"{cls.__qualname__}: upgrade_rules[{step}] is a list of rules, got "
+                f"{of_step!r:.60}"
+            )
+        for rule in of_step:
+            # A user's own rule need not derive from ours: it has the same verbs.
+            is_rule = all(callable(getattr(rule, n, None)) for n in ("rename", "apply"))
+            if isinstance(rule, type) or not is_rule:
+                raise TypeError(
+                    f"{cls.__qualname__}: upgrade_rules has {rule!r:.60}, which is no "
+                    "rule; burnish.config has RenameField, DeleteField and others"
+                )
+
+
+def new_path(rule: RewriteRule, path: str) -> str | None:
+    """Return what ``rule`` renames ``path`` to; raise `RecordError` for no path."""
+    new: Any = rule.rename(path)
+    if new is not None and (not isinstance(new, str) or not new):
+        raise RecordError(f"{rule}: {path} would be named {new!r:.60}, no path")
+    return new
