@@ -11,21 +11,28 @@ from ..hyperparameters.plain import BLUEPRINT
 from ..modules.registry import allow_classes
 from .construction.construct import construct
 from .construction.draft import Draft
-from .edits.edits import Call, Definition, Entry, Moment, Unbuilt
+from .edits.edits import CallMethod, Definition, Edit, Moment, Unbuilt
 from .errors import SettingError
 from .parts import Parts
 from .selection import Selection, Session
-from .stored.provenance import sign
+from .stored.provenance import note_provenance
 from .stored.serialization import (
     batches,
     check_class,
-    definition_in,
-    resolved_call,
+    decode_definition,
+    resolve_method,
     to_dict,
 )
-from .tree.arguments import Arguments, bind, check_configurable, merged, names_of, takes
-from .tree.construction_node import Made
-from .tree.module_values import kept
+from .tree.arguments import (
+    Arguments,
+    bind,
+    check_configurable,
+    merge_arguments,
+    names_of,
+    takes,
+)
+from .tree.construction_node import ConstructionNode
+from .tree.module_values import snapshot
 
 if TYPE_CHECKING:
     from .render import Diagram, Explanation
@@ -56,7 +63,9 @@ class Blueprint(Selection, Unbuilt, Generic[M]):
         """Return the blueprint of a class and its arguments by name."""
         check_configurable(module_class)
         blueprint: Blueprint[M] = cls.__new__(cls)
-        blueprint._set_up(Draft(module_class, merged(module_class, {}, arguments)))
+        blueprint._set_up(
+            Draft(module_class, merge_arguments(module_class, {}, arguments))
+        )
         return blueprint
 
     def build(self, *example: Any, **named: Any) -> M:
@@ -79,14 +88,14 @@ class Blueprint(Selection, Unbuilt, Generic[M]):
         `NotRepeatedError` where constructors make something else than before.
         """
         draft = built = self._session.draft
-        calls = _calls(draft.entries, "before_build")
+        calls = _calls(draft.edits, "before_build")
         if calls:
             built = draft.copy()
             session = self._copied(built)._session
             for call in calls:
                 session.run(call)
         module, sizes = construct(built, example, named)
-        sign(module, draft, sizes, built, Blueprint._definition_and_tree)
+        note_provenance(module, draft, sizes, built, Blueprint._definition_and_tree)
         return cast(M, module)
 
     def new(self) -> Self:
@@ -95,10 +104,10 @@ class Blueprint(Selection, Unbuilt, Generic[M]):
         The tape is replayed: calls of methods marked ``stateful`` run again.
         """
         draft = self._session.draft
-        if not _calls(draft.entries, "stateful"):
+        if not _calls(draft.edits, "stateful"):
             return self._copied(draft.copy())
-        copy = self._copied(Draft(draft.tree.asked, draft.given))
-        copy._session.replay([entry for entry in draft.entries if entry.on_tape])
+        copy = self._copied(Draft(draft.tree.original_cls, draft.arguments))
+        copy._session.replay([edit for edit in draft.edits if edit.is_logged])
         return copy
 
     def explain(self, path: str = "") -> "Explanation":
@@ -106,10 +115,10 @@ class Blueprint(Selection, Unbuilt, Generic[M]):
 
         The first of the sources wins, then the next would.
         """
-        from .render import explained
+        from .render import explain
 
         self._session.draft.refresh()
-        return explained(self._session.draft, path)
+        return explain(self._session.draft, path)
 
     def diagram(self) -> "Diagram":
         """Return the tree with what was configured, and by whom, to print or as SVG."""
@@ -141,9 +150,9 @@ class Blueprint(Selection, Unbuilt, Generic[M]):
             return cast("Blueprint[M]", cls._read(data, module_class, 0))
 
     def __repr__(self) -> str:
-        from .render import shown
+        from .render import text_of
 
-        return shown(self._session.draft, "")
+        return text_of(self._session.draft, "")
 
     __str__ = __repr__
 
@@ -164,21 +173,21 @@ class Blueprint(Selection, Unbuilt, Generic[M]):
         cls, data: Any, module_class: type[nn.Module] | None, depth: int
     ) -> "Blueprint[Any]":
         """Return the blueprint in ``data``; all of it is read before anything runs."""
-        definition = definition_in(
+        definition = decode_definition(
             data, module_class, lambda inner: cls._read(inner, None, depth + 1), depth
         )
         blueprint: Blueprint[Any] = Blueprint.__new__(Blueprint)
         draft = Draft(definition.cls, dict(definition.arguments))
         blueprint._set_up(draft)
-        for batch in batches(definition.entries):
+        for batch in batches(definition.edits):
             # A method is looked up once what comes before it has chosen its class.
-            blueprint._session.replay([resolved_call(draft, entry) for entry in batch])
+            blueprint._session.replay([resolve_method(draft, edit) for edit in batch])
         return blueprint
 
     @staticmethod
     def _definition_and_tree(
         module_class: type[nn.Module], data: Mapping[str, Any]
-    ) -> tuple[Definition, Made]:
+    ) -> tuple[Definition, ConstructionNode]:
         draft = Blueprint.from_dict(data, module_class)._session.draft
         return draft.definition, draft.tree
 
@@ -223,13 +232,13 @@ def _bound(
             f"It takes: {', '.join(names) or 'nothing'}.",
         )
     return {
-        n: kept(value, Blueprint.of_arguments)
+        n: snapshot(value, Blueprint.of_arguments)
         for n, value in bind(cls, args, kwargs).items()
     }
 
 
-def _calls(entries: Sequence[Entry], moment: Moment) -> list[Call]:
-    calls = (entry for entry in entries if isinstance(entry, Call))
+def _calls(edits: Sequence[Edit], moment: Moment) -> list[CallMethod]:
+    calls = (edit for edit in edits if isinstance(edit, CallMethod))
     return [call for call in calls if call.moment == moment]
 
 

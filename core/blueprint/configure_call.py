@@ -7,20 +7,20 @@ from torch import nn
 
 from ...config.path import did_you_mean
 from ...config.shown import shown
-from .edits.edits import Entry, Setting, Target, Unbuilt, definition_of
+from .edits.edits import Edit, SetArguments, Target, Unbuilt, definition_of
 from .errors import SettingError
 from .parts import Parts
-from .tree.arguments import check_configurable, names_of, rest_of, takes
-from .tree.construction_node import Made
+from .tree.arguments import check_configurable, names_of, takes, var_keyword_of
+from .tree.construction_node import ConstructionNode
 from .tree.module_values import class_and_arguments, stands_for_module
 
 
-def entries_of(
-    selection: Parts,
+def edits_for(
+    parts: Parts,
     args: Sequence[Any],
     kwargs: Mapping[str, Any],
     keep: Callable[[Any], Any],
-) -> list[Entry]:
+) -> list[Edit]:
     """Return the entries for ``selection.configure(*args, **kwargs)``.
 
     ``keep`` makes values independent of what the caller does with them later.
@@ -34,121 +34,151 @@ def entries_of(
                 f"Blueprint({name}, ...)); got {shown(args[where + 1])}"
             )
     if kwargs:
-        is_swap = bool(args) and stands_for_module(args[-1])
-        if is_swap:
-            part = _part(selection, args[:-1])
-            return swap(part.target, args[-1], kwargs)
-        return _named(_part(selection, args), kwargs, keep)
+        is_replacement = bool(args) and stands_for_module(args[-1])
+        if is_replacement:
+            inner_parts = _select_parts(parts, args[:-1])
+            return swap(inner_parts.target, args[-1], kwargs)
+        return _edits_by_name(_select_parts(parts, args), kwargs, keep)
     if len(args) == 1 and stands_for_module(args[0]):
-        return swap(selection.target, args[0], {})
+        return swap(parts.target, args[0], {})
     if len(args) == 1 and isinstance(args[0], Mapping):
         pairs = args[0].items()
         return [
-            e
-            for key, value in pairs
-            for e in entries_of(selection, [key, value], {}, keep)
+            e for key, value in pairs for e in edits_for(parts, [key, value], {}, keep)
         ]
     if len(args) < 2:
         raise TypeError(
             "configure what? configure(width=8), configure('width', 8), "
             "configure('layers.*', bias=False) or configure('**.act', nn.GELU)"
         )
-    return _valued(selection, args[:-1], args[-1], keep)
+    return _edits_for_value(parts, args[:-1], args[-1], keep)
 
 
 def swap(
-    target: Target, value: Any, arguments: Mapping[str, Any], *, keep: bool = True
-) -> list[Entry]:
+    target: Target,
+    value: Any,
+    arguments: Mapping[str, Any],
+    *,
+    keeps_arguments: bool = True,
+) -> list[Edit]:
     """Return the entries that put ``value`` in the place of what is at ``target``."""
     if isinstance(value, Unbuilt):
         definition = definition_of(value.new())
-        cls, given = definition.cls, dict(definition.arguments)
-        inner = [e for entry in definition.entries for e in entry.below(target)]
-        keep = False
+        cls, class_arguments = definition.cls, dict(definition.arguments)
+        inner_edits = [
+            edit for edit in definition.edits for edit in edit.moved_under(target)
+        ]
+        keeps_arguments = False
     else:
-        cls, given = class_and_arguments(value)
-        inner = []
-        keep = keep and not isinstance(value, nn.Module)
+        cls, class_arguments = class_and_arguments(value)
+        inner_edits = []
+        keeps_arguments = keeps_arguments and not isinstance(value, nn.Module)
     check_configurable(cls)
-    first = Setting(target=target, cls=cls, arguments=given, keep=keep)
-    more = [Setting(target=target, arguments=arguments)] if arguments else []
-    if not inner:
-        merged = {**given, **arguments}
-        return [Setting(target=target, cls=cls, arguments=merged, keep=keep)]
-    return [first, *inner, *more]
+    class_edit = SetArguments(
+        target=target,
+        cls=cls,
+        arguments=class_arguments,
+        keeps_arguments=keeps_arguments,
+    )
+    argument_edits = (
+        [SetArguments(target=target, arguments=arguments)] if arguments else []
+    )
+    if not inner_edits:
+        all_arguments = {**class_arguments, **arguments}
+        return [
+            SetArguments(
+                target=target,
+                cls=cls,
+                arguments=all_arguments,
+                keeps_arguments=keeps_arguments,
+            )
+        ]
+    return [class_edit, *inner_edits, *argument_edits]
 
 
-def _part(selection: Parts, parts: Sequence[Any]) -> Parts:
-    return selection.select(tuple(parts)) if parts else selection
+def _select_parts(parts: Parts, selectors: Sequence[Any]) -> Parts:
+    return parts.select(tuple(selectors)) if selectors else parts
 
 
-def _valued(
-    selection: Parts, parts: Sequence[Any], value: Any, keep: Callable[[Any], Any]
-) -> list[Entry]:
+def _edits_for_value(
+    parts: Parts, selectors: Sequence[Any], value: Any, keep: Callable[[Any], Any]
+) -> list[Edit]:
     """Return the entries for a path or a name, and one value."""
-    last = parts[-1]
-    whole = _part(selection, parts)
+    name_or_index = selectors[-1]
+    target_parts = _select_parts(parts, selectors)
     is_module = stands_for_module(value)
-    if not isinstance(last, str):
-        return swap(whole.target, value, {})
-    head, _, name = last.rpartition(".")
-    owner = _part(selection, [*parts[:-1], head] if head else parts[:-1])
-    owners = owner.nodes()
-    names = bool(owners) and all(name in names_of(made.cls) for made in owners)
-    is_name = len(parts) == 1 and not head
-    is_argument = names and is_name and _holds_modules(owners, name)
-    if is_module and not is_argument and whole.nodes():
-        return swap(whole.target, value, {})
-    if names or (owners and all(takes(made.cls, name) for made in owners)):
-        return [Setting(target=owner.target, arguments={name: keep(value)})]
-    if whole.nodes():
+    if not isinstance(name_or_index, str):
+        return swap(target_parts.target, value, {})
+    head, _, name = name_or_index.rpartition(".")
+    owner_parts = _select_parts(
+        parts, [*selectors[:-1], head] if head else selectors[:-1]
+    )
+    owner_nodes = owner_parts.nodes()
+    is_name_of_all = bool(owner_nodes) and all(
+        name in names_of(node.cls) for node in owner_nodes
+    )
+    is_bare_name = len(selectors) == 1 and not head
+    is_module_argument = (
+        is_name_of_all and is_bare_name and _holds_modules(owner_nodes, name)
+    )
+    if is_module and not is_module_argument and target_parts.nodes():
+        return swap(target_parts.target, value, {})
+    if is_name_of_all or (
+        owner_nodes and all(takes(node.cls, name) for node in owner_nodes)
+    ):
+        return [SetArguments(target=owner_parts.target, arguments={name: keep(value)})]
+    if target_parts.nodes():
         raise SettingError(
-            last, f"expected a module class or a blueprint, found {value!r:.80}."
+            name_or_index,
+            f"expected a module class or a blueprint, found {value!r:.80}.",
         )
     if is_module:
         # A pattern may mean parts that come later; if not, that will be said.
-        return swap(whole.target, value, {})
-    if not owners:
-        raise selection.draft.nothing_at(whole.target)
-    raise _unknown(owners[0], name, owner)
+        return swap(target_parts.target, value, {})
+    if not owner_nodes:
+        raise parts.draft.nothing_at(target_parts.target)
+    raise _unknown(owner_nodes[0], name, owner_parts)
 
 
-def _named(
-    selection: Parts, kwargs: Mapping[str, Any], keep: Callable[[Any], Any]
-) -> list[Entry]:
+def _edits_by_name(
+    parts: Parts, kwargs: Mapping[str, Any], keep: Callable[[Any], Any]
+) -> list[Edit]:
     """Return the entries for values by name: of arguments, or of children."""
-    made = selection.nodes()
+    nodes = parts.nodes()
     arguments: dict[str, Any] = {}
-    swaps: list[Entry] = []
+    swaps: list[Edit] = []
     for name, value in kwargs.items():
-        is_argument = all(name in names_of(m.cls) for m in made)
-        if (
-            not is_argument
-            and stands_for_module(value)
-            and selection.select(name).nodes()
-        ):
-            swaps += swap(selection.select(name).target, value, {})
+        is_argument = all(name in names_of(node.cls) for node in nodes)
+        if not is_argument and stands_for_module(value) and parts.select(name).nodes():
+            swaps += swap(parts.select(name).target, value, {})
             continue
-        unfit = next((m for m in made if not takes(m.cls, name)), None)
-        if unfit is not None and name != rest_of(unfit.cls):
-            raise _unknown(unfit, name, selection)
+        unfit = next((node for node in nodes if not takes(node.cls, name)), None)
+        if unfit is not None and name != var_keyword_of(unfit.cls):
+            raise _unknown(unfit, name, parts)
         arguments[name] = keep(value)
-    own = [Setting(target=selection.target, arguments=arguments)] if arguments else []
-    return [*own, *swaps]
+    argument_edits = (
+        [SetArguments(target=parts.target, arguments=arguments)] if arguments else []
+    )
+    return [*argument_edits, *swaps]
 
 
-def _holds_modules(owners: Sequence[Made], name: str) -> bool:
+def _holds_modules(nodes: Sequence[ConstructionNode], name: str) -> bool:
     """Return whether the argument ``name`` is one for modules or their classes."""
-    values = [made.arguments.get(name) for made in owners]
-    return all(v is None or callable(v) or stands_for_module(v) for v in values)
+    values = [node.arguments.get(name) for node in nodes]
+    return all(
+        value is None or callable(value) or stands_for_module(value) for value in values
+    )
 
 
-def _unknown(made: Made, name: str, selection: Parts) -> SettingError:
-    names, children = names_of(made.cls), selection.child_names(made.path)
-    there = ", ".join(names) or "nothing"
-    parts = f" Its parts are: {', '.join(children[:12])}." if children else ""
+def _unknown(node: ConstructionNode, name: str, parts: Parts) -> SettingError:
+    names, child_names = names_of(node.cls), parts.child_names(node.path)
+    argument_text = ", ".join(names) or "nothing"
+    child_text = (
+        f" Its parts are: {', '.join(child_names[:12])}." if child_names else ""
+    )
     return SettingError(
-        made.path,
-        f"{made.cls.__qualname__} takes no argument {name!r}."
-        f"{did_you_mean(name, [*names, *children])} It takes: {there}.{parts}",
+        node.path,
+        f"{node.cls.__qualname__} takes no argument {name!r}."
+        f"{did_you_mean(name, [*names, *child_names])} "
+        f"It takes: {argument_text}.{child_text}",
     )

@@ -70,8 +70,8 @@ def built_as(
 
     None if there is none. ``kwargs`` change the arguments of the whole.
     """
-    told = hyperparameters if isinstance(hyperparameters, Mapping) else {}
-    text = told.get(KEY)
+    hparams = hyperparameters if isinstance(hyperparameters, Mapping) else {}
+    text = hparams.get(KEY)
     if not isinstance(text, str):
         return None
     blueprint: Any = Blueprint.from_dict(json.loads(text), cls)
@@ -104,8 +104,8 @@ def _read(file: Any, map_location: Any) -> Any:
 def _function(cls: Any, after: Any = None) -> Any:
     """Return the function that ``cls`` has, or the one behind ``after``."""
     for base in cls.__mro__:
-        found = base.__dict__.get("load_from_checkpoint")
-        function = getattr(found, "__func__", None)
+        member = base.__dict__.get("load_from_checkpoint")
+        function = getattr(member, "__func__", None)
         if function is not None and function is not after:
             return function
     return None

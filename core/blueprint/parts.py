@@ -8,7 +8,7 @@ from .construction.draft import Draft
 from .edits.edits import Target
 from .edits.selector import Selector, children, select, spelled
 from .errors import SettingError
-from .tree.construction_node import Made
+from .tree.construction_node import ConstructionNode
 from .tree.edit_log import paths_of
 
 
@@ -23,7 +23,7 @@ class Parts:
     ) -> None:
         self.draft = draft
         self._first_target, self._find_paths = target, find_paths
-        self._first_shifts = draft.shifts
+        self._first_shifts = draft.path_shifts
 
     @property
     def paths(self) -> tuple[str, ...]:
@@ -31,32 +31,32 @@ class Parts:
         self.draft.refresh()
         if self._find_paths is not None:
             return tuple(self._find_paths())
-        places = self.draft.places
-        return tuple(path for path in paths_of(self.target) if path in places)
+        nodes_by_path = self.draft.nodes_by_path
+        return tuple(path for path in paths_of(self.target) if path in nodes_by_path)
 
     @property
     def target(self) -> Target:
         """What is selected, as it is called by now: nothing if it is gone."""
         target: Target | None = self._first_target
-        shifts, n_first = self.draft.shifts, len(self._first_shifts)
-        if shifts[:n_first] != self._first_shifts:
+        path_shifts, n_first = self.draft.path_shifts, len(self._first_shifts)
+        if path_shifts[:n_first] != self._first_shifts:
             return ()  # These parts came with an edit that was taken back.
-        for shift in shifts[n_first:]:
-            target = None if target is None else shift.target(target)
+        for shift in path_shifts[n_first:]:
+            target = None if target is None else shift.target_after(target)
         return () if target is None else target
 
-    def nodes(self) -> list[Made]:
+    def nodes(self) -> list[ConstructionNode]:
         """Return the constructions; none if there are none."""
-        return self.draft.matched(self.target)
+        return self.draft.find(self.target)
 
-    def existing_nodes(self) -> list[Made]:
+    def existing_nodes(self) -> list[ConstructionNode]:
         """Return the constructions; raise `SettingError` if there are none."""
         nodes = self.nodes()
         if not nodes:
             raise self.draft.nothing_at(self.target)
         return nodes
 
-    def single_node(self) -> Made:
+    def single_node(self) -> ConstructionNode:
         """Return the construction; raise `SettingError` unless there is just one."""
         self.draft.refresh()
         nodes = self.existing_nodes()
@@ -83,10 +83,10 @@ class Parts:
 
     def child_names(self, *paths: str) -> list[str]:
         """Return the names of the parts of those at ``paths``, or of all."""
-        tree = list(self.draft.places)
+        tree = list(self.draft.nodes_by_path)
         below = [p for path in paths or self.paths for p in children(tree, path)]
         return list(dict.fromkeys(path.rpartition(".")[2] for path in below))
 
     def _select_paths(self, selector: Selector) -> list[str]:
         bases = self.paths
-        return select(list(self.draft.places), bases, selector)
+        return select(list(self.draft.nodes_by_path), bases, selector)

@@ -12,18 +12,18 @@ from ...config.path import did_you_mean, join
 from ...config.storage.replacement import write_text
 from ..modules.signature import VARIADIC, parameters_of
 from .construction.draft import Draft
-from .edits.edits import Call, Entry, Setting, short
+from .edits.edits import CallMethod, Edit, SetArguments, short
 from .edits.selector import children
 from .errors import BlueprintError, SettingError
-from .tree.arguments import fitting, missing, names_of
-from .tree.construction_node import Made
+from .tree.arguments import missing_arguments, names_of, transfer_arguments
+from .tree.construction_node import ConstructionNode
 
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.tree import Tree
 
 
-def shown(draft: Draft, path: str) -> str:
+def text_of(draft: Draft, path: str) -> str:
     """Return the tree at ``path`` as it would be built; equal neighbours are one line.
 
     Where the constructors raise, the text says so: debuggers show it unasked.
@@ -37,18 +37,18 @@ def shown(draft: Draft, path: str) -> str:
 
 
 def _tree(draft: Draft, path: str) -> str:
-    lines = _lines(draft, list(draft.places), path)
-    calls = [e for e in draft.entries if isinstance(e, Call) and not path]
+    lines = _lines(draft, list(draft.nodes_by_path), path)
+    calls = [e for e in draft.edits if isinstance(e, CallMethod) and not path]
     # What these configure holds for one build each, and is not in the tree.
     lines += [f"(before build: {c})" for c in calls if c.moment == "before_build"]
     return "\n".join(lines)
 
 
-def told(made: Made) -> str:
+def call_text(node: ConstructionNode) -> str:
     """Return the class and the arguments that were given: ``Linear(3, 4)``."""
-    parameters = parameters_of(made.cls)
+    parameters = parameters_of(node.cls)
     words: list[str] = []
-    for name, value in made.arguments.items():
+    for name, value in node.arguments.items():
         kind = parameters[name].kind if name in parameters else None
         if kind in VARIADIC and isinstance(value, tuple | list):
             words += [short(item) for item in value]
@@ -56,31 +56,31 @@ def told(made: Made) -> str:
             words += [f"{n}={short(item)}" for n, item in value.items()]
         else:
             words.append(f"{name}={short(value)}")
-    words += [f"{name}=?" for name in made.missing if name not in made.arguments]
-    if not made.paths:
-        words += [f"{n}=?" for n in missing(made.cls, made.arguments)]
-    if issubclass(made.cls, nn.ModuleList | nn.ModuleDict | nn.Sequential):
-        return made.cls.__qualname__
-    return f"{made.cls.__qualname__}({', '.join(words)})"
+    words += [f"{name}=?" for name in node.missing_sizes if name not in node.arguments]
+    if not node.paths:
+        words += [f"{n}=?" for n in missing_arguments(node.cls, node.arguments)]
+    if issubclass(node.cls, nn.ModuleList | nn.ModuleDict | nn.Sequential):
+        return node.cls.__qualname__
+    return f"{node.cls.__qualname__}({', '.join(words)})"
 
 
 def _lines(draft: Draft, tree: list[str], path: str) -> list[str]:
-    made = draft.places.get(path)
-    head = "?" if made is None else told(made)
-    lines = [head]
+    node = draft.nodes_by_path.get(path)
+    call = "?" if node is None else call_text(node)
+    lines = [call]
     groups: list[tuple[list[str], list[str]]] = []
-    for kid in children(tree, path):
-        name, inside = kid.rpartition(".")[2], _lines(draft, tree, kid)
-        is_equal = bool(groups) and groups[-1][1] == inside
+    for child in children(tree, path):
+        name, child_lines = child.rpartition(".")[2], _lines(draft, tree, child)
+        is_equal = bool(groups) and groups[-1][1] == child_lines
         if is_equal and name.isdecimal() and groups[-1][0][-1].isdecimal():
             groups[-1][0].append(name)
         else:
-            groups.append(([name], inside))
-    for names, inside in groups:
+            groups.append(([name], child_lines))
+    for names, child_lines in groups:
         n = f"{len(names)} x " if len(names) > 1 else ""
         span = names[0] if len(names) == 1 else f"{names[0]}-{names[-1]}"
-        lines.append(f"  ({span}): {n}{inside[0]}")
-        lines += [f"  {line}" for line in inside[1:]]
+        lines.append(f"  ({span}): {n}{child_lines[0]}")
+        lines += [f"  {line}" for line in child_lines[1:]]
     return lines
 
 
@@ -88,16 +88,16 @@ class Diagram:
     """Print it in a terminal, or give it to a document as SVG."""
 
     def __init__(self, draft: Draft) -> None:
-        self._draft, self._paths = draft, list(draft.places)
+        self._draft, self._paths = draft, list(draft.nodes_by_path)
 
     def svg(self, file: "str | os.PathLike[str] | None" = None) -> str:
         """Return the drawing as SVG, and write it to ``file`` if there is one."""
         console = self._console(record=True)
         console.print(self._tree())
-        drawn = console.export_svg(title=self._draft.tree.cls.__qualname__)
+        svg = console.export_svg(title=self._draft.tree.cls.__qualname__)
         if file is not None:
-            write_text(file, drawn)
-        return drawn
+            write_text(file, svg)
+        return svg
 
     def __rich__(self) -> "Tree":
         return self._tree()
@@ -126,25 +126,27 @@ class Diagram:
         return root
 
     def _grow(self, tree: "Tree", path: str) -> None:
-        for kid in children(self._paths, path):
-            name = kid.rpartition(".")[2]
-            self._grow(tree.add(self._label(name, self._draft.places[kid])), kid)
+        for child in children(self._paths, path):
+            name = child.rpartition(".")[2]
+            self._grow(
+                tree.add(self._label(name, self._draft.nodes_by_path[child])), child
+            )
 
-    def _label(self, name: str, made: Made) -> Any:
+    def _label(self, name: str, node: ConstructionNode) -> Any:
         from rich.text import Text
 
         label = Text(f"{name}: " if name else "")
-        label.append(told(made), style="bold" if made.plan else "")
-        for entry, color in _marked(made):
-            label.append(f"  <- {entry.by}: {entry}", style=color)
+        label.append(call_text(node), style="bold" if node.edits else "")
+        for edit, color in _edits_with_colors(node):
+            label.append(f"  <- {edit.by}: {edit}", style=color)
         return label
 
 
-def _marked(made: Made) -> Iterator[tuple[Entry, str]]:
-    for entry in made.below:
-        yield entry, "cyan"
-    for entry in made.plan:
-        yield entry, "green" if entry.by == "user" else "yellow"
+def _edits_with_colors(node: ConstructionNode) -> Iterator[tuple[Edit, str]]:
+    for edit in node.inner_edits:
+        yield edit, "cyan"
+    for edit in node.edits:
+        yield edit, "green" if edit.by == "user" else "yellow"
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,68 +188,78 @@ class Explanation(Sequence[Source]):
         return "\n".join(lines)
 
 
-def explained(draft: Draft, path: str) -> Explanation:
+def explain(draft: Draft, path: str) -> Explanation:
     """Return the sources of the part or the argument at ``path``."""
     owner, _, name = path.rpartition(".")
-    if path in draft.places and not (path and _is_argument(draft, owner, name)):
-        return Explanation(path, tuple(_of_class(draft, draft.places[path])))
-    if owner not in draft.places:
+    if path in draft.nodes_by_path and not (path and _is_argument(draft, owner, name)):
+        return Explanation(
+            path, tuple(_class_sources(draft, draft.nodes_by_path[path]))
+        )
+    if owner not in draft.nodes_by_path:
         raise draft.nothing_at(path)
-    made = draft.places[owner]
-    if name not in parameters_of(made.cls) and name not in made.arguments:
-        names = names_of(made.cls)
+    node = draft.nodes_by_path[owner]
+    if name not in parameters_of(node.cls) and name not in node.arguments:
+        names = names_of(node.cls)
         raise SettingError(
             owner,
-            f"{made.cls.__qualname__} takes no argument {name!r}."
+            f"{node.cls.__qualname__} takes no argument {name!r}."
             f"{did_you_mean(name, names)} It takes: {', '.join(names) or 'nothing'}.",
         )
-    return Explanation(path, tuple(_of_argument(draft, made, name)))
+    return Explanation(path, tuple(_argument_sources(draft, node, name)))
 
 
 def _is_argument(draft: Draft, owner: str, name: str) -> bool:
     """Return whether an argument has the name of a part, and someone set it."""
-    made = draft.places.get(owner)
-    settings = made.plan if made is not None else ()
-    return any(isinstance(e, Setting) and name in e.arguments for e in settings)
+    node = draft.nodes_by_path.get(owner)
+    settings = node.edits if node is not None else ()
+    return any(
+        isinstance(edit, SetArguments) and name in edit.arguments for edit in settings
+    )
 
 
-def _of_class(draft: Draft, made: Made) -> Iterator[Source]:
-    for entry in _strongest(made):
-        if isinstance(entry, Setting) and entry.cls is not None:
-            yield Source(entry.by, entry.cls, _how(entry))
-    yield Source(_maker(draft, made), made.asked)
+def _class_sources(draft: Draft, node: ConstructionNode) -> Iterator[Source]:
+    for edit in _edits_by_strength(node):
+        if isinstance(edit, SetArguments) and edit.cls is not None:
+            yield Source(edit.by, edit.cls, _edit_text(edit))
+    yield Source(_maker(draft, node), node.original_cls)
 
 
-def _of_argument(draft: Draft, made: Made, name: str) -> Iterator[Source]:
-    last_swap: Setting | None = None
-    for entry in _strongest(made):
-        if not isinstance(entry, Setting):
+def _argument_sources(
+    draft: Draft, node: ConstructionNode, name: str
+) -> Iterator[Source]:
+    last_swap: SetArguments | None = None
+    for edit in _edits_by_strength(node):
+        if not isinstance(edit, SetArguments):
             continue
-        if name in entry.arguments and (last_swap is None or last_swap.keep):
-            yield Source(entry.by, entry.arguments[name], _how(entry))
-        if entry.cls is not None and last_swap is None:
-            last_swap = entry
-    passed = fitting(made.given, made.asked, made.cls)
-    if name in passed and (last_swap is None or last_swap.keep):
-        yield Source(_maker(draft, made), passed[name])
-    if name in made.missing:
+        if name in edit.arguments and (last_swap is None or last_swap.keeps_arguments):
+            yield Source(edit.by, edit.arguments[name], _edit_text(edit))
+        if edit.cls is not None and last_swap is None:
+            last_swap = edit
+    passed = transfer_arguments(node.passed_arguments, node.original_cls, node.cls)
+    if name in passed and (last_swap is None or last_swap.keeps_arguments):
+        yield Source(_maker(draft, node), passed[name])
+    if name in node.missing_sizes:
         yield Source("nobody", None, "an example tells: build(example)")
-    parameter = parameters_of(made.cls).get(name)
+    parameter = parameters_of(node.cls).get(name)
     if parameter is not None and parameter.default is not parameter.empty:
-        yield Source("default", parameter.default, made.cls.__qualname__)
+        yield Source("default", parameter.default, node.cls.__qualname__)
 
 
-def _strongest(made: Made) -> list[Entry]:
-    return [*made.plan[::-1], *made.below[::-1]]
+def _edits_by_strength(node: ConstructionNode) -> list[Edit]:
+    return [*node.edits[::-1], *node.inner_edits[::-1]]
 
 
-def _how(entry: Setting) -> str:
-    target = entry.target if isinstance(entry.target, str) else ", ".join(entry.target)
-    return f"{target or 'the whole'}: {entry}"
+def _edit_text(edit: SetArguments) -> str:
+    target = edit.target if isinstance(edit.target, str) else ", ".join(edit.target)
+    return f"{target or 'the whole'}: {edit}"
 
 
-def _maker(draft: Draft, made: Made) -> str:
-    if made is draft.tree:
+def _maker(draft: Draft, node: ConstructionNode) -> str:
+    if node is draft.tree:
         return "user"
-    maker = next(m for m in draft.tree.walk() if any(k is made for k in m.kids))
+    maker = next(
+        maker
+        for maker in draft.tree.walk()
+        if any(child is node for child in maker.children)
+    )
     return f"{join(maker.path, maker.cls.__qualname__)}.__init__"

@@ -9,15 +9,15 @@ from torch import nn
 
 from ...config.path import did_you_mean
 from ..modules.signature import parameters_of
-from .configure_call import entries_of, swap
+from .configure_call import edits_for, swap
 from .construction.draft import Draft
-from .edits.edits import END, Call, Edit, Entry, Tap, TapKind, Unbuilt
+from .edits.edits import END, AddHook, CallMethod, ChangeItems, Edit, HookKind, Unbuilt
 from .edits.marks import marked_methods, moment_of, style_named, styles_of
 from .edits.selector import Selector
 from .errors import AlreadyBuiltError
 from .parts import Parts
-from .tree.construction_node import Made
-from .tree.module_values import BlueprintMaker, as_blueprint, kept
+from .tree.construction_node import ConstructionNode
+from .tree.module_values import BlueprintMaker, as_blueprint, snapshot
 
 
 class Selection:
@@ -42,8 +42,8 @@ class Selection:
         too; a `Blueprint` brings its own. Raises `SettingError`, as for a pattern that
         matches nothing unless ``allow_empty``, and `ConstructionError`.
         """
-        entries = entries_of(self._parts, args, kwargs, self._session.keep)
-        self._session.take(entries, allow_empty=allow_empty)
+        edits = edits_for(self._parts, args, kwargs, self._session.snapshot)
+        self._session.take(edits, allow_empty=allow_empty)
         return self
 
     def replace(self, *where: Any) -> Self:
@@ -54,7 +54,9 @@ class Selection:
         if not where:
             raise TypeError("replace what? replace('head', nn.Identity)")
         part = self[tuple(where[:-1])] if where[1:] else self
-        self._session.take(swap(part._parts.target, where[-1], {}, keep=False))
+        self._session.take(
+            swap(part._parts.target, where[-1], {}, keeps_arguments=False)
+        )
         return self
 
     def append(self, item: Any) -> Self:
@@ -64,18 +66,20 @@ class Selection:
     def extend(self, items: Any) -> Self:
         """Add several to the end of a list of modules."""
         blueprints = [self._session.as_blueprint(item) for item in items]
-        self._session.take([self._edit("insert", END, item) for item in blueprints])
+        self._session.take(
+            [self._item_change("insert", END, item) for item in blueprints]
+        )
         return self
 
     def insert(self, key: int | str, item: Any) -> Self:
         """Add a class, partial or blueprint before index ``key``, or under a key."""
         item = self._session.as_blueprint(item)
-        self._session.take([self._edit("insert", key, item)])
+        self._session.take([self._item_change("insert", key, item)])
         return self
 
     def pop(self, key: int | str = -1) -> Self:
         """Take one out of a list or dict of modules, the last one by default."""
-        self._session.take([self._edit("remove", key)])
+        self._session.take([self._item_change("remove", key)])
         return self
 
     def remove(self, key: int | str) -> Self:
@@ -85,8 +89,8 @@ class Selection:
     def style(self, name: str, *args: Any, **kwargs: Any) -> Self:
         """Configure in a way that was registered with `register_style`."""
         functions = [
-            (self._at(made.path), style_named(made.cls, name, made.path))
-            for made in self._parts.existing_nodes()
+            (self._at(node.path), style_named(node.cls, name, node.path))
+            for node in self._parts.existing_nodes()
         ]
         for part, function in functions:
             if part:  # One before it may have taken it out.
@@ -144,13 +148,13 @@ class Selection:
     @property
     def arguments(self) -> dict[str, Any]:
         """The arguments by name, defaults included."""
-        made = self._parts.single_node()
+        node = self._parts.single_node()
         defaults = {
             name: parameter.default
-            for name, parameter in parameters_of(made.cls).items()
+            for name, parameter in parameters_of(node.cls).items()
             if parameter.default is not parameter.empty
         }
-        return defaults | made.arguments
+        return defaults | node.arguments
 
     def list_names(self) -> list[str]:
         """Return the paths."""
@@ -171,8 +175,8 @@ class Selection:
             return lambda *args, **kwargs: self._call(name, method, args, kwargs)  # type: ignore[arg-type]  # marked methods are functions
         if len(nodes) == 1 and name in self.arguments:
             return self.arguments[name]
-        there = [*self._parts.child_names(), *_names_of(nodes[0])]
-        hint = did_you_mean(name, there) or _home_of(name)
+        names = [*self._parts.child_names(), *_names_of(nodes[0])]
+        hint = did_you_mean(name, names) or _home_of(name)
         raise AttributeError(
             f"{self._title()} has no part, argument or marked method {name!r}.{hint}"
         )
@@ -200,14 +204,16 @@ class Selection:
         return f"Selection({', '.join(map(repr, self._parts.paths))})"
 
     def __str__(self) -> str:
-        from .render import shown
+        from .render import text_of
 
-        return "\n".join(shown(self._session.draft, path) for path in self._parts.paths)
+        return "\n".join(
+            text_of(self._session.draft, path) for path in self._parts.paths
+        )
 
     def _title(self) -> str:
         """Return what this is, on one line: its paths, or the class of the whole."""
-        whole = self._session.draft.tree.asked.__qualname__
-        return ", ".join(path or whole for path in self._parts.paths) or (
+        name_of_whole = self._session.draft.tree.original_cls.__qualname__
+        return ", ".join(path or name_of_whole for path in self._parts.paths) or (
             "an empty selection"
         )
 
@@ -215,23 +221,25 @@ class Selection:
         return Selection(self._session, self._parts.at(*paths))
 
     def _has(self, name: str) -> bool:
-        made = self._parts.single_node()
-        is_known = name in parameters_of(made.cls) or hasattr(made.cls, name)
+        node = self._parts.single_node()
+        is_known = name in parameters_of(node.cls) or hasattr(node.cls, name)
         return is_known or name in self._parts.child_names()
 
-    def _edit(
+    def _item_change(
         self,
         kind: Literal["insert", "remove"],
         key: int | str,
         item: Unbuilt | None = None,
-    ) -> Edit:
-        return Edit(target=self._parts.target, kind=kind, key=key, item=item)
+    ) -> ChangeItems:
+        return ChangeItems(target=self._parts.target, kind=kind, key=key, item=item)
 
     def _tap(
-        self, kind: TapKind, keys: tuple[str, ...], named: Mapping[str, str | int]
+        self, kind: HookKind, keys: tuple[str, ...], named_keys: Mapping[str, str | int]
     ) -> Self:
         target = self._parts.target
-        self._session.take([Tap(target=target, kind=kind, keys=keys, named=named)])
+        self._session.take(
+            [AddHook(target=target, kind=kind, keys=keys, named=named_keys)]
+        )
         return self
 
     def _call(
@@ -243,7 +251,7 @@ class Selection:
         *,
         is_style: bool = False,
     ) -> Self:
-        call = Call(
+        call = CallMethod(
             target=self._parts.target,
             name=name,
             function=function,
@@ -269,24 +277,24 @@ class Session:
         self._blueprint_of = blueprint_of
         self._callers: list[str] = []
 
-    def keep(self, value: Any) -> Any:
+    def snapshot(self, value: Any) -> Any:
         """Return ``value`` so that later changes of it change no blueprint."""
-        return kept(value, self._blueprint_of)
+        return snapshot(value, self._blueprint_of)
 
     def as_blueprint(self, value: Any) -> Unbuilt:
         """Return a blueprint of what ``value`` stands for."""
         return as_blueprint(value, self._blueprint_of)
 
-    def take(self, entries: list[Entry], *, allow_empty: bool = False) -> None:
+    def take(self, edits: list[Edit], *, allow_empty: bool = False) -> None:
         """Put ``entries`` on the log, all or none."""
         self._check_open()
         if self._callers:
             # A call is replayed as a whole, and what it asked for comes with it.
             by = self._callers[-1]
-            entries = [replace(e, by=by, on_tape=False) for e in entries]
-        self.draft.add_all(entries, allow_empty=allow_empty)
+            edits = [replace(e, by=by, is_logged=False) for e in edits]
+        self.draft.add_all(edits, allow_empty=allow_empty)
 
-    def record(self, call: Call) -> None:
+    def record(self, call: CallMethod) -> None:
         """Put ``call`` on the log, and run it if its moment is now."""
         self._check_open()
         before = self.draft.copy()
@@ -298,38 +306,40 @@ class Session:
             self.draft.become(before)
             raise
 
-    def replay(self, log: Sequence[Entry]) -> None:
+    def replay(self, log: Sequence[Edit]) -> None:
         """Take in a log; its calls that run at once run again."""
-        waiting: list[Entry] = []
-        for entry in log:
-            if isinstance(entry, Call) and entry.moment == "stateful":
+        waiting: list[Edit] = []
+        for edit in log:
+            if isinstance(edit, CallMethod) and edit.moment == "stateful":
                 self.draft.replay(waiting)
                 waiting = []
-                self.record(entry)
+                self.record(edit)
                 continue
-            if isinstance(entry, Edit) and any(
-                not e.on_tape for e in self.draft.entries
+            if isinstance(edit, ChangeItems) and any(
+                not e.is_logged for e in self.draft.edits
             ):
                 # What calls have asked for is called as it was when they ran.
                 self.draft.replay(waiting)
                 waiting = []
-            waiting.append(entry)
+            waiting.append(edit)
         self.draft.replay(waiting)
 
-    def run(self, call: Call) -> None:
+    def run(self, call: CallMethod) -> None:
         """Run ``call`` on the blueprint, or on its parts that are meant."""
         with self._called_by(str(call)):
             if call.target == "":
                 call.function(self.root, *call.args, **call.kwargs)
                 return
-            nodes = self.draft.matched(call.target)
-            for part in [Selection(self, Parts(self.draft, m.path)) for m in nodes]:
+            nodes = self.draft.find(call.target)
+            for part in [
+                Selection(self, Parts(self.draft, node.path)) for node in nodes
+            ]:
                 if part:  # A call on a part before may have taken this one out.
                     call.function(part, *call.args, **call.kwargs)
 
     @contextmanager
-    def _called_by(self, who: str) -> Generator[None]:
-        self._callers.append(who)
+    def _called_by(self, caller: str) -> Generator[None]:
+        self._callers.append(caller)
         try:
             yield
         finally:
@@ -343,8 +353,8 @@ class Session:
             )
 
 
-def _names_of(made: Made) -> list[str]:
-    return [*parameters_of(made.cls), *marked_methods(made.cls)]
+def _names_of(node: ConstructionNode) -> list[str]:
+    return [*parameters_of(node.cls), *marked_methods(node.cls)]
 
 
 def _home_of(name: str) -> str:

@@ -74,7 +74,7 @@ class Writer:
         arguments, unknown = self._arguments(module, cls)
         origin: Any = module.__dict__.get(plain.ORIGIN) if self.children else None
         if origin is not None:
-            node |= origin.told(module, is_call_known=arguments is not None)
+            node |= origin.hparams_entry(module, is_call_known=arguments is not None)
         if unknown is not None and origin is None:
             node[UNSTORED] = {ALL: unknown}
         if arguments is None:

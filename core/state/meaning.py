@@ -117,7 +117,7 @@ def _rebuilt(
 def _is_changed(whole: nn.Module) -> bool:
     """Return whether ``whole`` is something else than its arguments make."""
     origin: Any = whole.__dict__.get(ORIGIN)
-    is_configured = origin is not None and bool(origin.entries)
+    is_configured = origin is not None and bool(origin.edits)
     return is_configured or bool(note_of_changes(whole, places_of(whole)))
 
 

@@ -11,22 +11,22 @@ from ....records.grad_mode import no_grad
 from ...modules.signature import spread
 from ...modules.tree import places_of
 from ...state.streams import Streams
-from ..edits.edits import Call, Entry, Setting, Tap
+from ..edits.edits import AddHook, CallMethod, Edit, SetArguments
 from ..errors import BlueprintError, NotRepeatedError, SettingError
-from ..tree.arguments import Arguments, missing
-from ..tree.construction_node import Made, difference
-from ..tree.edit_log import Plans
-from ..tree.infer_sizes import read_sizes
-from .construction_run import MARK, Constructions, Run, constructions
-from .draft import Draft, missing_of
-from .dry_run import call_forked, constructed
-from .forward_hooks import Logs, attach
-from .init_hooks import call_telling
+from ..tree.arguments import Arguments, missing_arguments
+from ..tree.construction_node import ConstructionNode, first_difference
+from ..tree.edit_log import EditIndex
+from ..tree.infer_sizes import infer_sizes
+from .construction_run import SERIAL, ConstructionRun, ConstructionRuns, current_runs
+from .draft import Draft, missing_sizes_of
+from .dry_run import call_reseeded, call_root_constructor
+from .forward_hooks import Logs, add_hooks
+from .init_hooks import call_observed
 
 
 def construct(
     draft: Draft, args: tuple[Any, ...], kwargs: Mapping[str, Any]
-) -> tuple[nn.Module, list[Setting]]:
+) -> tuple[nn.Module, list[SetArguments]]:
     """Return a module of ``draft``, and the sizes that the example told.
 
     Its calls after building have run.
@@ -34,18 +34,18 @@ def construct(
     of that one, whose settings win.
     """
     _check_complete(draft)
-    outer = constructions()
-    if outer is not None or missing_of(draft):
+    outer_runs = current_runs()
+    if outer_runs is not None or missing_sizes_of(draft):
         draft.refresh()
     # Sizes of a part may be told by the whole, or by the example of the whole.
-    has_sizes = outer is None or bool(args) or bool(kwargs)
-    sizes = _sizes(draft, args, kwargs) if has_sizes else []
-    expected = _planned(draft, sizes) if sizes else draft.tree
-    if outer is not None:
-        module, tree = _part(outer, expected, draft)
-        logs = outer.logs
+    has_sizes = outer_runs is None or bool(args) or bool(kwargs)
+    sizes = _sizes_of_example(draft, args, kwargs) if has_sizes else []
+    expected = _tree_with_sizes(draft, sizes) if sizes else draft.tree
+    if outer_runs is not None:
+        module, tree = _construct_part(outer_runs, expected, draft)
+        logs = outer_runs.logs
     else:
-        module, tree, logs = _whole(draft, expected)
+        module, tree, logs = _construct_whole(draft, expected)
     _finish(draft, module, tree, logs)
     return module, sizes
 
@@ -54,7 +54,7 @@ def _check_complete(draft: Draft) -> None:
     if draft.is_complete:
         return
     tree = draft.tree
-    names = missing(tree.cls, tree.arguments)
+    names = missing_arguments(tree.cls, tree.arguments)
     raise SettingError(
         "",
         f"{tree.cls.__qualname__} needs {', '.join(names)}: "
@@ -62,55 +62,63 @@ def _check_complete(draft: Draft) -> None:
     )
 
 
-def _sizes(
+def _sizes_of_example(
     draft: Draft, args: tuple[Any, ...], kwargs: Mapping[str, Any]
-) -> list[Setting]:
+) -> list[SetArguments]:
     """Return the sizes that were left out, as the example tells them."""
-    left = missing_of(draft)
-    if left and not args and not kwargs:
-        raise not_told(left, "nothing tells what they are")
-    return completed(draft, args, kwargs) if left else []
+    missing = missing_sizes_of(draft)
+    if missing and not args and not kwargs:
+        raise unknown_sizes_error(missing, "nothing tells what they are")
+    return sizes_from_example(draft, args, kwargs) if missing else []
 
 
-def _planned(draft: Draft, sizes: Sequence[Entry]) -> Made:
+def _tree_with_sizes(draft: Draft, sizes: Sequence[Edit]) -> ConstructionNode:
     """Return what to construct, ``sizes`` included."""
-    tree, plans = draft.tree.copy(), Plans([*draft.entries, *sizes])
-    for made in tree.walk():
-        made.plan = plans.of(made)
+    tree, edit_index = draft.tree.copy(), EditIndex([*draft.edits, *sizes])
+    for node in tree.walk():
+        node.edits = edit_index.of(node)
     return tree
 
 
-def _part(outer: Constructions, expected: Made, draft: Draft) -> tuple[nn.Module, Made]:
-    run = Run(expected)
-    module = constructed(outer, run, draft.known)
-    run.place(module, outer.first)
-    _check_repeated(difference(expected, run.root))
+def _construct_part(
+    outer_runs: ConstructionRuns, expected: ConstructionNode, draft: Draft
+) -> tuple[nn.Module, ConstructionNode]:
+    run = ConstructionRun(expected)
+    module = call_root_constructor(outer_runs, run, draft.known_classes)
+    run.place(module, outer_runs.first_serial)
+    _check_repeated(first_difference(expected, run.root))
     return module, run.root
 
 
-def _whole(draft: Draft, expected: Made) -> tuple[nn.Module, Made, Logs]:
+def _construct_whole(
+    draft: Draft, expected: ConstructionNode
+) -> tuple[nn.Module, ConstructionNode, Logs]:
     """Construct; where makers may see changed parts, look whether it came out right."""
     if not draft.is_stale:
-        return _once(draft, expected)
+        return _construct_once(draft, expected)
     before = Streams()
     try:
-        return _once(draft, expected)
+        return _construct_once(draft, expected)
     except BlueprintError:
         before.restore()
         draft.refresh()
-        return _once(draft, draft.tree)
+        return _construct_once(draft, draft.tree)
 
 
-def _once(draft: Draft, expected: Made) -> tuple[nn.Module, Made, Logs]:
-    run, watching = Run(expected), Constructions(is_described=False)
-    module = call_telling(watching, lambda: constructed(watching, run, draft.known))
-    run.place(module, watching.first)
-    watching.unmark(module)
-    _check_repeated(difference(expected, run.root))
-    if watching.unknown:
-        names = ", ".join(cls.__qualname__ for cls in watching.unknown)
+def _construct_once(
+    draft: Draft, expected: ConstructionNode
+) -> tuple[nn.Module, ConstructionNode, Logs]:
+    run, runs = ConstructionRun(expected), ConstructionRuns(is_described=False)
+    module = call_observed(
+        runs, lambda: call_root_constructor(runs, run, draft.known_classes)
+    )
+    run.place(module, runs.first_serial)
+    runs.unmark(module)
+    _check_repeated(first_difference(expected, run.root))
+    if runs.unhooked_classes:
+        names = ", ".join(cls.__qualname__ for cls in runs.unhooked_classes)
         _check_repeated(("", f"{names} was made only the second time"))
-    return module, run.root, watching.logs
+    return module, run.root, runs.logs
 
 
 def _check_repeated(problem: tuple[str, str] | None) -> None:
@@ -123,103 +131,120 @@ def _check_repeated(problem: tuple[str, str] | None) -> None:
         )
 
 
-def _finish(draft: Draft, module: nn.Module, tree: Made, logs: Logs) -> None:
+def _finish(
+    draft: Draft, module: nn.Module, tree: ConstructionNode, logs: Logs
+) -> None:
     """Attach what was asked for on the built module, then make the calls."""
-    later = [e for e in draft.entries if _is_later(e)]
-    if not later and not logs.is_used:
+    deferred_edits = [edit for edit in draft.edits if _is_later(edit)]
+    if not deferred_edits and not logs.is_used:
         return
-    plans, parts = Plans(later), _parts(module, tree)
-    concerned = [(part, e) for made, part in parts for e in plans.of(made)]
-    taps = [(part, entry) for part, entry in concerned if isinstance(entry, Tap)]
-    attach(module, taps, logs)
-    for entry in later:
-        for part, concerns in concerned:
-            if concerns is entry and isinstance(entry, Call):
-                entry.function(part, *entry.args, **entry.kwargs)
+    edit_index, nodes_and_modules = (
+        EditIndex(deferred_edits),
+        _nodes_and_modules(module, tree),
+    )
+    edits_by_module = [
+        (part, edit) for node, part in nodes_and_modules for edit in edit_index.of(node)
+    ]
+    hooks = [
+        (part, edit) for part, edit in edits_by_module if isinstance(edit, AddHook)
+    ]
+    add_hooks(module, hooks, logs)
+    for edit in deferred_edits:
+        for part, module_edit in edits_by_module:
+            if module_edit is edit and isinstance(edit, CallMethod):
+                edit.function(part, *edit.args, **edit.kwargs)
 
 
-def _is_later(entry: Entry) -> bool:
-    return isinstance(entry, Tap) or (
-        isinstance(entry, Call) and entry.moment == "after_build"
+def _is_later(edit: Edit) -> bool:
+    return isinstance(edit, AddHook) or (
+        isinstance(edit, CallMethod) and edit.moment == "after_build"
     )
 
 
-def _parts(module: nn.Module, tree: Made) -> Sequence[tuple[Made, nn.Module]]:
+def _nodes_and_modules(
+    module: nn.Module, tree: ConstructionNode
+) -> Sequence[tuple[ConstructionNode, nn.Module]]:
     """Return the modules of all constructions that ended somewhere, copies too."""
-    places = {path[:-1]: part for path, part in places_of(module)}
-    found: list[tuple[Made, nn.Module]] = []
-    for made in tree.walk():
-        at = made.paths if made.is_copied else made.paths[:1]
-        found += [(made, places[path]) for path in at]
-    return found
+    modules_by_path = {path[:-1]: part for path, part in places_of(module)}
+    nodes_and_modules: list[tuple[ConstructionNode, nn.Module]] = []
+    for node in tree.walk():
+        paths = node.paths if node.is_copied else node.paths[:1]
+        nodes_and_modules += [(node, modules_by_path[path]) for path in paths]
+    return nodes_and_modules
 
 
-def completed(
+def sizes_from_example(
     draft: Draft, args: tuple[Any, ...], kwargs: Mapping[str, Any]
-) -> list[Setting]:
+) -> list[SetArguments]:
     """Return a setting for each size that the example tells.
 
     Raises `SettingError` where a layer is not reached, or the example does not fit.
     """
-    run, watching = Run(draft.tree), Constructions(is_described=True)
-    found: dict[str, Arguments] = {}
+    run, runs = ConstructionRun(draft.tree), ConstructionRuns(is_described=True)
+    sizes_by_path: dict[str, Arguments] = {}
 
     def run_example() -> None:
-        module = constructed(watching, run, draft.known)
-        run.place(module, watching.first)
-        call_telling(None, lambda: _read(module, run, found, args, kwargs))
+        module = call_root_constructor(runs, run, draft.known_classes)
+        run.place(module, runs.first_serial)
+        call_observed(
+            None, lambda: _send_example(module, run, sizes_by_path, args, kwargs)
+        )
 
-    call_forked(0, lambda: call_telling(watching, run_example))
-    left = {
-        path: names for path, names in missing_of(draft).items() if path not in found
+    call_reseeded(0, lambda: call_observed(runs, run_example))
+    missing = {
+        path: names
+        for path, names in missing_sizes_of(draft).items()
+        if path not in sizes_by_path
     }
-    if left:
-        raise not_told(left, "the example does not reach it")
+    if missing:
+        raise unknown_sizes_error(missing, "the example does not reach it")
     return [
-        Setting(target=path, arguments=sizes, by="the example")
-        for path, sizes in found.items()
+        SetArguments(target=path, arguments=sizes, by="the example")
+        for path, sizes in sizes_by_path.items()
     ]
 
 
-def not_told(left: Mapping[str, tuple[str, ...]], why: str) -> SettingError:
+def unknown_sizes_error(
+    missing: Mapping[str, tuple[str, ...]], why: str
+) -> SettingError:
     """Return the error for sizes that nothing tells."""
-    named = [join(path, name) for path, names in left.items() for name in names]
+    size_names = [join(path, name) for path, names in missing.items() for name in names]
     return SettingError(
-        next(iter(left)),
-        f"{', '.join(named[:6])} left out, and {why}. Configure it, or "
+        next(iter(missing)),
+        f"{', '.join(size_names[:6])} left out, and {why}. Configure it, or "
         "pass inputs: build(example).",
     )
 
 
-def _read(
+def _send_example(
     module: nn.Module,
-    run: Run,
-    found: dict[str, Arguments],
+    run: ConstructionRun,
+    sizes_by_path: dict[str, Arguments],
     args: tuple[Any, ...],
     kwargs: Mapping[str, Any],
 ) -> None:
     try:
-        with no_grad(), _reading(module, run, found):
+        with no_grad(), _layers_completed(module, run, sizes_by_path):
             module(*args, **kwargs)
     except SettingError:
         raise
     except Exception as error:
-        at = type(module).__qualname__
-        said = f"{type(error).__name__}: {error}"
-        message = f"the example does not pass through {at}: {said}"
+        cls_name = type(module).__qualname__
+        reason = f"{type(error).__name__}: {error}"
+        message = f"the example does not pass through {cls_name}: {reason}"
         raise SettingError("", message) from error
 
 
 @contextmanager
-def _reading(
-    module: nn.Module, run: Run, found: dict[str, Arguments]
+def _layers_completed(
+    module: nn.Module, run: ConstructionRun, sizes_by_path: dict[str, Arguments]
 ) -> Generator[None]:
     """Complete each layer when its first input arrives, and note the sizes."""
     handles: list[Any] = []
     for part in module.modules():
-        made = run.by_serial.get(part.__dict__.get(MARK, -1))
-        if made is not None and made.missing:
-            hook = _Complete(made, found)
+        node = run.by_serial.get(part.__dict__.get(SERIAL, -1))
+        if node is not None and node.missing_sizes:
+            hook = _CompleteLayer(node, sizes_by_path)
             handles.append(part.register_forward_pre_hook(hook))
     try:
         yield
@@ -228,24 +253,27 @@ def _reading(
             handle.remove()
 
 
-class _Complete:
-    def __init__(self, made: Made, found: dict[str, Arguments]) -> None:
-        self.made, self.found, self.is_done = made, found, False
+class _CompleteLayer:
+    def __init__(
+        self, node: ConstructionNode, sizes_by_path: dict[str, Arguments]
+    ) -> None:
+        self._node, self._sizes_by_path, self._has_run = node, sizes_by_path, False
 
     def __call__(self, module: nn.Module, inputs: tuple[Any, ...]) -> None:
-        made = self.made
+        node = self._node
         tensors = tuple(t for t in inputs if isinstance(t, Tensor))
-        if self.is_done or not tensors:
+        if self._has_run or not tensors:
             return
-        self.is_done = True
-        sizes = read_sizes(made.cls, made.arguments, tensors)
-        known = self.found.setdefault(made.path, sizes)
-        if known != sizes:
+        self._has_run = True
+        sizes = infer_sizes(node.cls, node.arguments, tensors)
+        first_sizes = self._sizes_by_path.setdefault(node.path, sizes)
+        if first_sizes != sizes:
             raise SettingError(
-                made.path, f"one layer gets inputs of several sizes: {known}, {sizes}"
+                node.path,
+                f"one layer gets inputs of several sizes: {first_sizes}, {sizes}",
             )
-        args, kwargs = spread(made.cls, {**made.arguments, **sizes})
-        ready = made.cls(*args, **kwargs)
+        args, kwargs = spread(node.cls, {**node.arguments, **sizes})
+        layer = node.cls(*args, **kwargs)
         # The hooks stay: they are running, and one of them is this.
-        ours = {n: v for n, v in ready.__dict__.items() if "hook" not in n}
-        module.__dict__.update(ours)
+        attributes = {n: v for n, v in layer.__dict__.items() if "hook" not in n}
+        module.__dict__.update(attributes)

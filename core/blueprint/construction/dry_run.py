@@ -17,20 +17,25 @@ from ...modules.classes import torch_classes
 from ...modules.signature import spread
 from ...state.streams import Streams
 from ...state.uninitialized import call_filled, call_unfilled
-from ..edits.edits import Entry, Setting, replaced
+from ..edits.edits import Edit, SetArguments, with_replacements
 from ..errors import (
     BlueprintError,
     ConstructionError,
     NotRepeatedError,
     WrongArgumentsError,
 )
-from ..tree.arguments import Arguments, Folded, check, fold_made
-from ..tree.construction_node import Made, described, difference, is_repeatable
-from ..tree.edit_log import Plans
-from ..tree.infer_sizes import missing_sizes, stand_ins
-from ..tree.module_values import resolved
-from .construction_run import Constructions, Run
-from .init_hooks import call_telling, call_watched
+from ..tree.arguments import Arguments, ConstructorCall, check_arguments, edited_call_of
+from ..tree.construction_node import (
+    ConstructionNode,
+    describe_value,
+    first_difference,
+    is_repeatable,
+)
+from ..tree.edit_log import EditIndex
+from ..tree.infer_sizes import missing_sizes, placeholder_sizes
+from ..tree.module_values import build_values
+from .construction_run import ConstructionRun, ConstructionRuns
+from .init_hooks import call_observed, call_with_hooks
 
 T = TypeVar("T")
 
@@ -45,83 +50,92 @@ _SAME_NAME = 4
 
 _seeds = itertools.count(1)
 
-_Building: TypeAlias = Callable[[Callable[[], Any]], Any]
+_Initializing: TypeAlias = Callable[[Callable[[], Any]], Any]
 """Whether initializers wait or run while constructors do."""
 
 
-def settled(
-    expected: Made, entries: Sequence[Entry], known: set[type[nn.Module]]
-) -> Made:
+def dry_run(
+    expected: ConstructionNode,
+    edits: Sequence[Edit],
+    known_classes: set[type[nn.Module]],
+) -> ConstructionNode:
     """Return what ``expected`` is made into, with ``entries`` applied where it ends.
 
     The constructors run until what was changed is what should be; classes that they
     call are added to ``known``. Raises `ConstructionError` with the path.
     """
-    plans, n_rounds = Plans(entries), 0
+    edit_index, n_rounds = EditIndex(edits), 0
     discoveries = _Discoveries(expected)
-    building: _Building = call_unfilled
-    _replan(expected, plans)
+    initializing: _Initializing = call_unfilled
+    _assign_edits(expected, edit_index)
     while n_rounds < _ROUNDS:
-        watching = Constructions(is_described=True)
+        runs = ConstructionRuns(is_described=True)
         try:
-            found, has_drawn = _declared(expected, watching, known, building)
+            tree, has_drawn = _run_once(expected, runs, known_classes, initializing)
         except BlueprintError as error:
             # Of a class that was not watched nothing could be changed or completed.
-            if watching.unknown <= known:
-                if building is call_filled or not isinstance(error, ConstructionError):
+            if runs.unhooked_classes <= known_classes:
+                if initializing is call_filled or not isinstance(
+                    error, ConstructionError
+                ):
                     raise
                 # Code past Python finds values only where initializers have run.
-                building = call_filled
+                initializing = call_filled
                 continue
-            discoveries.add(watching.unknown - known)
-            known |= watching.seen | watching.unknown
+            discoveries.add(runs.unhooked_classes - known_classes)
+            known_classes |= runs.hooked_classes | runs.unhooked_classes
             continue
-        is_known = watching.unknown <= known
-        discoveries.add(watching.unknown - known)
-        known |= watching.seen | watching.unknown
-        if not _replan(found, plans) and is_known:
+        is_known = runs.unhooked_classes <= known_classes
+        discoveries.add(runs.unhooked_classes - known_classes)
+        known_classes |= runs.hooked_classes | runs.unhooked_classes
+        if not _assign_edits(tree, edit_index) and is_known:
             if has_drawn:
-                _check_chance(found, known, building)
-            return found
-        expected = found
+                _check_chance(tree, known_classes, initializing)
+            return tree
+        expected = tree
         n_rounds += is_known
     raise NotRepeatedError(
-        expected.path, f"{expected.asked.__qualname__} makes something else each time."
+        expected.path,
+        f"{expected.original_cls.__qualname__} makes something else each time.",
     )
 
 
-def _declared(
-    expected: Made,
-    watching: Constructions,
-    known: set[type[nn.Module]],
-    building: _Building,
-) -> tuple[Made, bool]:
+def _run_once(
+    expected: ConstructionNode,
+    runs: ConstructionRuns,
+    known_classes: set[type[nn.Module]],
+    initializing: _Initializing,
+) -> tuple[ConstructionNode, bool]:
     """Return what one run makes, and whether Python or numpy drew numbers for it."""
-    run = Run(expected)
+    run = ConstructionRun(expected)
 
     def construct() -> tuple[nn.Module, bool]:
-        before = drawn_so_far()
-        module = constructed(watching, run, known)
-        return module, drawn_so_far() != before
+        rng_state = host_rng_state()
+        module = call_root_constructor(runs, run, known_classes)
+        return module, host_rng_state() != rng_state
 
-    module, has_drawn = call_forked(
-        next(_seeds), lambda: building(lambda: call_telling(watching, construct))
+    module, has_drawn = call_reseeded(
+        next(_seeds), lambda: initializing(lambda: call_observed(runs, construct))
     )
     # The marks stay: should a later run meet one of these, it was kept somewhere.
-    run.place(module, watching.first)
-    found = run.root
+    run.place(module, runs.first_serial)
+    tree = run.root
     # Modules and iterators among them were described; these can be passed again.
-    found.given = expected.given
-    return found, has_drawn
+    tree.passed_arguments = expected.passed_arguments
+    return tree, has_drawn
 
 
 def _check_chance(
-    first: Made, known: set[type[nn.Module]], building: _Building
+    tree: ConstructionNode,
+    known_classes: set[type[nn.Module]],
+    initializing: _Initializing,
 ) -> None:
     """Raise `NotRepeatedError` if other numbers make another tree of ``first``."""
-    watching = Constructions(is_described=True)
-    second, _ = _declared(first, watching, known, building)
-    problem = difference(first, second) or _other_arguments(first, second)
+    runs = ConstructionRuns(is_described=True)
+    other_tree, _ = _run_once(tree, runs, known_classes, initializing)
+    problem = first_difference(tree, other_tree) or _argument_difference(
+        tree, other_tree
+    )
     if problem is not None:
         raise NotRepeatedError(
             problem[0],
@@ -130,20 +144,24 @@ def _check_chance(
         )
 
 
-def _other_arguments(first: Made, second: Made) -> tuple[str, str] | None:
-    for old, new in zip(first.walk(), second.walk(), strict=True):
-        for name, value in old.arguments.items():
-            other = new.arguments.get(name)
-            if type(other) is not type(value) or repr(other) != repr(value):
-                told = f"{name} was {shown(value)} the first time, {shown(other)} then"
-                return old.path, told
+def _argument_difference(
+    tree: ConstructionNode, other_tree: ConstructionNode
+) -> tuple[str, str] | None:
+    for node, other_node in zip(tree.walk(), other_tree.walk(), strict=True):
+        for name, value in node.arguments.items():
+            other_value = other_node.arguments.get(name)
+            if type(other_value) is not type(value) or repr(other_value) != repr(value):
+                return node.path, (
+                    f"{name} was {shown(value)} the first time, "
+                    f"{shown(other_value)} then"
+                )
     return None
 
 
 class _Discoveries:
     """The classes that runs met for the first time, so that they come to an end."""
 
-    def __init__(self, root: Made) -> None:
+    def __init__(self, root: ConstructionNode) -> None:
         self.root, self.n_runs = root, 0
         self.names: Counter[str] = Counter()
 
@@ -158,61 +176,69 @@ class _Discoveries:
         if n_times > _SAME_NAME or self.n_runs > _DISCOVERIES:
             raise NotRepeatedError(
                 self.root.path,
-                f"{self.root.asked.__qualname__} makes a new class in each run, such "
-                f"as {name}. Make the class once, outside of the constructor.",
+                f"{self.root.original_cls.__qualname__} makes a new class in each run, "
+                f"such as {name}. Make the class once, outside of the constructor.",
             )
 
 
-def constructed(
-    watching: Constructions, run: Run, known: set[type[nn.Module]]
+def call_root_constructor(
+    runs: ConstructionRuns, run: ConstructionRun, known_classes: set[type[nn.Module]]
 ) -> nn.Module:
     """Return the module that the root of ``run`` makes; raise with the path."""
     expected = run.expected
-    args, kwargs = spread(expected.asked, expected.given)
+    args, kwargs = spread(expected.original_cls, expected.passed_arguments)
     try:
         with grad_mode_after_errors():
-            return call_watched(
-                {expected.asked, *known},
-                lambda: watching.within(run, lambda: expected.asked(*args, **kwargs)),
+            return call_with_hooks(
+                {expected.original_cls, *known_classes},
+                lambda: runs.call_within(
+                    run, lambda: expected.original_cls(*args, **kwargs)
+                ),
             )
     except BlueprintError as error:
-        if error.path or not watching.failed:
+        if error.path or not runs.failed_frames:
             raise
-        raise type(error)(_where(watching), error.message) from error
+        raise type(error)(_where(runs), error.message) from error
     except Exception as error:
-        cls = watching.failed[-1].made.asked if watching.failed else expected.asked
-        raise failure(_where(watching), cls, error) from error
+        cls = (
+            runs.failed_frames[-1].node.original_cls
+            if runs.failed_frames
+            else expected.original_cls
+        )
+        raise constructor_error(_where(runs), cls, error) from error
 
 
-def failure(path: str, cls: type[nn.Module], error: Exception) -> ConstructionError:
+def constructor_error(
+    path: str, cls: type[nn.Module], error: Exception
+) -> ConstructionError:
     """Return what to raise for a constructor of ``cls`` that raised ``error``."""
     kind = WrongArgumentsError if isinstance(error, TypeError) else ConstructionError
-    said = f"{type(error).__name__}: {error}"
-    return kind(path, f"the constructor of {cls.__qualname__} raised {said}")
+    reason = f"{type(error).__name__}: {error}"
+    return kind(path, f"the constructor of {cls.__qualname__} raised {reason}")
 
 
-def _replan(root: Made, plans: Plans) -> bool:
+def _assign_edits(root: ConstructionNode, edit_index: EditIndex) -> bool:
     """Plan every construction anew; return whether any plan changed."""
     changed = False
-    for made in root.walk():
-        wanted = plans.of(made)
-        changed = changed or wanted != made.plan
-        made.plan = wanted
+    for node in root.walk():
+        edits = edit_index.of(node)
+        changed = changed or edits != node.edits
+        node.edits = edits
     return changed
 
 
-def _where(watching: Constructions) -> str:
+def _where(runs: ConstructionRuns) -> str:
     """Return the path of the constructor that raised, or the nearest known one."""
-    path, unknown = "", list[str]()
-    for frame in watching.failed:
+    path, unplaced = "", list[str]()
+    for frame in runs.failed_frames:
         if frame.expected is not None and frame.expected.paths:
-            path, unknown = frame.expected.path, []
+            path, unplaced = frame.expected.path, []
         else:
-            unknown.append(frame.made.asked.__qualname__)
-    return " > ".join(filter(None, [path, *unknown]))
+            unplaced.append(frame.node.original_cls.__qualname__)
+    return " > ".join(filter(None, [path, *unplaced]))
 
 
-def call_forked(seed: int, function: Callable[[], T]) -> T:
+def call_reseeded(seed: int, function: Callable[[], T]) -> T:
     """Call ``function`` with generators seeded anew, and leave them as they were.
 
     With another ``seed`` each time, constructors that depend on chance show it.
@@ -230,7 +256,7 @@ def call_forked(seed: int, function: Callable[[], T]) -> T:
     return call_with_end(run, before.restore)
 
 
-def drawn_so_far() -> tuple[Any, ...]:
+def host_rng_state() -> tuple[Any, ...]:
     """Return what differs once Python or numpy has drawn a number.
 
     Torch's draws are left out: values of buffers come from them, and may.
@@ -244,53 +270,63 @@ def drawn_so_far() -> tuple[Any, ...]:
     )
 
 
-class Leaves:
+class LeafCache:
     """Remembers what was tried, so that equal layers are tried once."""
 
     def __init__(self) -> None:
-        self._tried: set[Any] = set()
-        self._known: dict[Any, Made] = {}
+        self._valid_keys: set[Any] = set()
+        self._edited_leaves: dict[Any, ConstructionNode] = {}
 
-    def changed(
-        self, made: Made, old: dict[int, Entry | None], entry: Setting
-    ) -> Made | None:
+    def edited_node(
+        self,
+        node: ConstructionNode,
+        replacements: dict[int, Edit | None],
+        edit: SetArguments,
+    ) -> ConstructionNode | None:
         """Return how ``made`` is to be, None if that may make others."""
-        if made.kids or not is_repeatable(made.given):
+        if node.children or not is_repeatable(node.passed_arguments):
             return None
-        plan = (*replaced(made.plan, old), entry)
-        folded = fold_made(made, plan)
-        check(folded, made.path, entry)
-        if not self._is_leaf(folded, made.path):
+        edits = (*with_replacements(node.edits, replacements), edit)
+        call = edited_call_of(node, edits)
+        check_arguments(call, node.path, edit)
+        if not self._is_leaf(call, node.path):
             return None
-        changed = made.alone()
-        changed.plan, changed.cls = plan, folded.cls
-        changed.arguments = described(folded.arguments)
-        changed.missing = missing_sizes(folded.cls, folded.arguments)
-        key = (made.asked, plan, made.below, _key(made.asked, made.given))
+        edited_node = node.alone()
+        edited_node.edits, edited_node.cls = edits, call.cls
+        edited_node.arguments = describe_value(call.arguments)
+        edited_node.missing_sizes = missing_sizes(call.cls, call.arguments)
+        key = (
+            node.original_cls,
+            edits,
+            node.inner_edits,
+            _key(node.original_cls, node.passed_arguments),
+        )
         if key[-1] is not None:
-            if len(self._known) > _KEPT:
-                self._known.clear()
-            return self._known.setdefault(key, changed)
-        return changed
+            if len(self._edited_leaves) > _MAX_LEAVES:
+                self._edited_leaves.clear()
+            return self._edited_leaves.setdefault(key, edited_node)
+        return edited_node
 
-    def _is_leaf(self, folded: Folded, path: str) -> bool:
+    def _is_leaf(self, call: ConstructorCall, path: str) -> bool:
         """Return whether a layer of torch is made, which makes no others; try it."""
-        cls = folded.cls
+        cls = call.cls
         if cls not in torch_classes() or cls in _MAKERS:
             return False
-        key = _key(cls, folded.arguments)
-        if key is not None and key in self._tried:
+        key = _key(cls, call.arguments)
+        if key is not None and key in self._valid_keys:
             return True
-        arguments = folded.arguments | stand_ins(cls, folded.arguments)
+        arguments = call.arguments | placeholder_sizes(cls, call.arguments)
         try:
-            args, kwargs = spread(cls, {n: resolved(v) for n, v in arguments.items()})
+            args, kwargs = spread(
+                cls, {n: build_values(v) for n, v in arguments.items()}
+            )
             call_unfilled(lambda: cls(*args, **kwargs))
         except Exception as error:
-            raise failure(path, cls, error) from error
-        if len(self._tried) > _KEPT:
-            self._tried.clear()
+            raise constructor_error(path, cls, error) from error
+        if len(self._valid_keys) > _MAX_LEAVES:
+            self._valid_keys.clear()
         if key is not None:
-            self._tried.add(key)
+            self._valid_keys.add(key)
         return True
 
 
@@ -308,7 +344,7 @@ def _key(cls: type[nn.Module], arguments: Arguments) -> Any:
     return tuple(key)
 
 
-_KEPT = 1000
+_MAX_LEAVES = 1000
 """How many layers are remembered as tried."""
 
 _MAKERS = {

@@ -6,7 +6,7 @@ from typing import Any
 
 from torch import nn
 
-from ..edits.edits import Tap
+from ..edits.edits import AddHook
 from ..errors import SettingError
 
 LOGS = "logs"
@@ -75,29 +75,33 @@ class DictMap:
         self._stack().append(args[0] if is_dict else None)
         if not is_dict or not (self.inputs or self.named_inputs):
             return args, kwargs
-        found = args[0]
+        inputs = args[0]
         absent = [
             key
             for key in (*self.inputs, *self.named_inputs.values())
-            if key not in found
+            if key not in inputs
         ]
         if absent:
-            raise KeyError(f"no input {absent[0]!r}; the dict has {list(found)}")
-        named = {name: found[key] for name, key in self.named_inputs.items()}
-        return tuple(found[key] for key in self.inputs), {**kwargs, **named}
+            raise KeyError(f"no input {absent[0]!r}; the dict has {list(inputs)}")
+        keyword_inputs = {name: inputs[key] for name, key in self.named_inputs.items()}
+        return tuple(inputs[key] for key in self.inputs), {**kwargs, **keyword_inputs}
 
     def after(self, module: nn.Module, args: Any, output: Any) -> Any:
         """Return a new dict with the outputs added, where a dict came in."""
         stack = self._stack()
-        given = stack.pop() if stack else None
-        if given is None or not (self.outputs or self.named_outputs):
+        inputs = stack.pop() if stack else None
+        if inputs is None or not (self.outputs or self.named_outputs):
             return output
         if len(self.outputs) == 1:
-            added = {self.outputs[0]: output}
+            outputs = {self.outputs[0]: output}
         else:
-            added = dict(zip(self.outputs, output, strict=True)) if self.outputs else {}
-        named = {name: output[index] for name, index in self.named_outputs.items()}
-        return {**given, **added, **named}
+            outputs = (
+                dict(zip(self.outputs, output, strict=True)) if self.outputs else {}
+            )
+        named_outputs = {
+            name: output[index] for name, index in self.named_outputs.items()
+        }
+        return {**inputs, **outputs, **named_outputs}
 
     def _stack(self) -> list[Any]:
         if not hasattr(self._waiting, "stack"):
@@ -107,27 +111,29 @@ class DictMap:
 
 
 def _dict_map(state: dict[str, Any]) -> DictMap:
-    made = DictMap()
-    made.__dict__.update(state)
-    return made
+    dict_map = DictMap()
+    dict_map.__dict__.update(state)
+    return dict_map
 
 
-def attach(root: nn.Module, taps: list[tuple[nn.Module, Tap]], logs: Logs) -> None:
+def add_hooks(
+    root: nn.Module, hooks: list[tuple[nn.Module, AddHook]], logs: Logs
+) -> None:
     """Give the modules their hooks, and ``root`` the logs if anything is logged."""
     maps: dict[int, DictMap] = {}
-    for module, tap in taps:
-        if tap.kind == "log_input":
-            hook = LogInput(logs, tap.keys[0])
-            module.register_forward_pre_hook(hook, with_kwargs=True)
-        elif tap.kind == "log_output":
-            module.register_forward_hook(LogOutput(logs, tap.keys[0]))
+    for module, hook in hooks:
+        if hook.kind == "log_input":
+            log = LogInput(logs, hook.keys[0])
+            module.register_forward_pre_hook(log, with_kwargs=True)
+        elif hook.kind == "log_output":
+            module.register_forward_hook(LogOutput(logs, hook.keys[0]))
         else:
             if id(module) not in maps:
-                maps[id(module)] = mapped = DictMap()
-                module.register_forward_pre_hook(mapped.before, with_kwargs=True)
-                module.register_forward_hook(mapped.after, always_call=True)
-            _set_map(maps[id(module)], tap)
-    logs.is_used |= any(tap.kind.startswith("log") for _, tap in taps)
+                maps[id(module)] = dict_map = DictMap()
+                module.register_forward_pre_hook(dict_map.before, with_kwargs=True)
+                module.register_forward_hook(dict_map.after, always_call=True)
+            _set_map(maps[id(module)], hook)
+    logs.is_used |= any(hook.kind.startswith("log") for _, hook in hooks)
     if logs.is_used:
         if getattr(root, LOGS, logs) is not logs:
             raise SettingError(
@@ -138,8 +144,8 @@ def attach(root: nn.Module, taps: list[tuple[nn.Module, Tap]], logs: Logs) -> No
         root.__dict__[LOGS] = logs
 
 
-def _set_map(mapped: DictMap, tap: Tap) -> None:
-    if tap.kind == "input_map":
-        mapped.inputs, mapped.named_inputs = tap.keys, dict(tap.named)
+def _set_map(dict_map: DictMap, hook: AddHook) -> None:
+    if hook.kind == "input_map":
+        dict_map.inputs, dict_map.named_inputs = hook.keys, dict(hook.named)
     else:
-        mapped.outputs, mapped.named_outputs = tap.keys, dict(tap.named)
+        dict_map.outputs, dict_map.named_outputs = hook.keys, dict(hook.named)

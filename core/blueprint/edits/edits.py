@@ -15,7 +15,7 @@ Target: TypeAlias = str | tuple[str, ...]
 Moment: TypeAlias = Literal["stateful", "after_init", "before_build", "after_build"]
 """When a call that is on the tape runs."""
 
-TapKind: TypeAlias = Literal["log_input", "log_output", "input_map", "output_map"]
+HookKind: TypeAlias = Literal["log_input", "log_output", "input_map", "output_map"]
 
 END = 2**31
 """The index behind the last item of any list."""
@@ -43,27 +43,27 @@ class Unbuilt(ABC):
 
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
-class Entry:
+class Edit:
     """One change, and whom it concerns."""
 
     target: Target
     by: str = "user"
     """Who asked for it."""
-    on_tape: bool = True
+    is_logged: bool = True
     """Whether it is replayed by itself, not by the call that made it."""
 
-    def below(self, prefix: Target) -> Sequence[Self]:
+    def moved_under(self, prefix: Target) -> Sequence[Self]:
         """Return the same for a blueprint that now stands at ``prefix``."""
         return [replace(self, target=t) for t in under(prefix, self.target)]
 
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
-class Setting(Entry):
+class SetArguments(Edit):
     """Arguments, or another class, for what is constructed at ``target``."""
 
     cls: type[nn.Module] | None = None
     arguments: Mapping[str, Any] = field(default_factory=dict[str, Any])
-    keep: bool = True
+    keeps_arguments: bool = True
     """Whether another class gets those arguments of the old one that it has too."""
 
     def __str__(self) -> str:
@@ -73,7 +73,7 @@ class Setting(Entry):
 
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
-class Call(Entry):
+class CallMethod(Edit):
     """A call of a marked method, or of a style."""
 
     name: str
@@ -90,7 +90,7 @@ class Call(Entry):
 
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
-class Edit(Entry):
+class ChangeItems(Edit):
     """A change of a list or dict of modules, once its owner has filled it."""
 
     kind: Literal["insert", "remove"]
@@ -98,31 +98,31 @@ class Edit(Entry):
     """Where: an index, or the name in a dict."""
     item: Unbuilt | None = None
     """What goes in."""
-    has_moved: bool = False
+    moves_no_paths: bool = False
     """Whether what was named by path follows the items already."""
 
-    def below(self, prefix: Target) -> Sequence[Self]:
+    def moved_under(self, prefix: Target) -> Sequence[Self]:
         """Return the same for a blueprint that now stands at ``prefix``."""
         # Its own tape was moved when it was asked for, and would be moved twice.
-        moved = replace(self, has_moved=True)
-        return [replace(moved, target=t) for t in under(prefix, self.target)]
+        moved_edit = replace(self, moves_no_paths=True)
+        return [replace(moved_edit, target=t) for t in under(prefix, self.target)]
 
     def __str__(self) -> str:
-        what = "append" if self.key == END else f"{self.kind} {self.key!r}"
-        return what if self.item is None else f"{what}: {short(self.item)}"
+        action = "append" if self.key == END else f"{self.kind} {self.key!r}"
+        return action if self.item is None else f"{action}: {short(self.item)}"
 
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
-class Tap(Entry):
+class AddHook(Edit):
     """A forward hook on the built module: a log, or a map of inputs and outputs."""
 
-    kind: TapKind
+    kind: HookKind
     keys: tuple[str, ...] = ()
     named: Mapping[str, Any] = field(default_factory=dict[str, Any])
 
     def __str__(self) -> str:
-        named = [f"{name}={value!r}" for name, value in self.named.items()]
-        return f"{self.kind}({', '.join([*map(repr, self.keys), *named])})"
+        keyword_words = [f"{name}={value!r}" for name, value in self.named.items()]
+        return f"{self.kind}({', '.join([*map(repr, self.keys), *keyword_words])})"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -131,7 +131,7 @@ class Definition:
 
     cls: type[nn.Module]
     arguments: Mapping[str, Any]
-    entries: Sequence[Entry]
+    edits: Sequence[Edit]
 
 
 def definition_of(blueprint: Unbuilt) -> Definition:
@@ -144,15 +144,15 @@ def build_inside(blueprint: Unbuilt) -> nn.Module:
     return blueprint._build_inside()  # pyright: ignore[reportPrivateUsage]  # as above
 
 
-def name_in_dict(edit: Edit, names: Sequence[str]) -> str | None:
+def name_in_dict(item_change: ChangeItems, names: Sequence[str]) -> str | None:
     """Return the name that ``edit`` means in a dict of modules, None if it has none.
 
     A number is the name that is written so; -1 is the last one that there is.
     """
-    key = edit.key
+    key = item_change.key
     if isinstance(key, str) or str(key) in names:
         return str(key)
-    is_last = key == -1 and edit.kind == "remove" and len(names) > 0
+    is_last = key == -1 and item_change.kind == "remove" and len(names) > 0
     return names[-1] if is_last else None
 
 
@@ -173,10 +173,12 @@ def under(prefix: Target, target: Target) -> list[Target]:
     return [tuple(joined)]
 
 
-def replaced(entries: Sequence[Entry], old: Mapping[int, Entry | None]) -> list[Entry]:
+def with_replacements(
+    edits: Sequence[Edit], replacements: Mapping[int, Edit | None]
+) -> list[Edit]:
     """Return ``entries`` with those of ``old`` (by identity) exchanged or left out."""
-    swapped = (old.get(id(entry), entry) for entry in entries)
-    return [entry for entry in swapped if entry is not None]
+    replaced_edits = (replacements.get(id(edit), edit) for edit in edits)
+    return [edit for edit in replaced_edits if edit is not None]
 
 
 def _each(target: Target) -> tuple[str, ...]:

@@ -82,23 +82,23 @@ def register_style(cls: type[nn.Module], name: str | None = None) -> Callable[[F
 
 def styles_of(cls: type[nn.Module]) -> dict[str, Callable[..., Any]]:
     """Return the styles of ``cls`` and of its bases, by name."""
-    known = _styles.snapshot().items()
+    registered = _styles.snapshot().items()
     return {
         name: function
         for base in reversed(cls.__mro__)
-        for (owner, name), function in known
+        for (owner, name), function in registered
         if owner is base
     }
 
 
 def style_named(cls: type[nn.Module], name: str, path: str) -> Callable[..., Any]:
     """Return the style of ``cls`` called ``name``, or raise and tell which it has."""
-    found = styles_of(cls)
-    if name in found:
-        return found[name]
-    there = ", ".join(found) or "none"
+    styles = styles_of(cls)
+    if name in styles:
+        return styles[name]
+    style_names = ", ".join(styles) or "none"
     raise SettingError(
         path,
-        f"{cls.__qualname__} has no style {name!r}.{did_you_mean(name, found)} "
-        f"It has: {there}.",
+        f"{cls.__qualname__} has no style {name!r}.{did_you_mean(name, styles)} "
+        f"It has: {style_names}.",
     )

@@ -22,18 +22,18 @@ def select(tree: Sequence[str], bases: Iterable[str], selector: Selector) -> lis
     ``...`` is any depth before a name, and all that is below at the end.
     """
     parts = selector if isinstance(selector, tuple) else (selector,)
-    found, anywhere = list(bases), False
+    paths, anywhere = list(bases), False
     for part in parts:
         if part is ...:
             anywhere = True
             continue
-        reach = _below(tree, found) if anywhere else None
-        found = _step(tree, found, reach, part)
+        reach = _below(tree, paths) if anywhere else None
+        paths = _step(tree, paths, reach, part)
         anywhere = False
     if anywhere:
-        reached = {*found, *_below(tree, found)}
-        found = [path for path in tree if path in reached]
-    return found
+        reached = {*paths, *_below(tree, paths)}
+        paths = [path for path in tree if path in reached]
+    return paths
 
 
 def spelled(base: str, selector: Selector) -> str | None:
@@ -57,17 +57,21 @@ def _step(
 ) -> list[str]:
     if isinstance(part, str):
         choices = part.split(",") if "{" not in part else [part]
-        hits = [hit for c in choices for hit in _named(tree, bases, reach, c.strip())]
-        return list(dict.fromkeys(hits))
+        paths = [
+            path
+            for choice in choices
+            for path in _paths_of_choice(tree, bases, reach, choice.strip())
+        ]
+        return list(dict.fromkeys(paths))
     if isinstance(part, bool) or not isinstance(part, int | slice | list):
         raise TypeError(
             f"a selector is a name, an index, a slice, ... or a tuple, got {part!r:.80}"
         )
     owners = bases if reach is None else [*bases, *reach]
-    return [hit for base in owners for hit in _items(children(tree, base), part)]
+    return [path for base in owners for path in _items(children(tree, base), part)]
 
 
-def _named(
+def _paths_of_choice(
     tree: Sequence[str], bases: list[str], reach: list[str] | None, choice: str
 ) -> list[str]:
     """Return what one choice means: names, then which of the matches."""
@@ -76,25 +80,25 @@ def _named(
         raise SettingError(choice, "expected name, name#n or name#a:b after '#'")
     names = [name.strip() for name in match["names"].split("|")]
     if reach is None:
-        hits = [h for name in names for h in _under(tree, bases, name)]
+        paths = [path for name in names for path in _under(tree, bases, name)]
     else:
         owners = [*bases, *reach]
-        met = {h for name in names for h in _under(tree, owners, name)}
-        hits = [path for path in tree if path in met]
-    return hits if match["which"] is None else _which(hits, match["which"], choice)
+        matching_paths = {path for name in names for path in _under(tree, owners, name)}
+        paths = [path for path in tree if path in matching_paths]
+    return paths if match["which"] is None else _which(paths, match["which"], choice)
 
 
 def _under(tree: Sequence[str], bases: list[str], name: str) -> list[str]:
     """Return what ``name``, a path or a pattern, means below each of ``bases``."""
     if not is_pattern(name):
-        there = set(tree)
-        return [path for b in bases if (path := join(b, name)) in there]
+        tree_paths = set(tree)
+        return [path for base in bases if (path := join(base, name)) in tree_paths]
     matcher = matchers(name)[0]
-    found: list[str] = []
+    paths: list[str] = []
     for base in bases:
         start = len(base) + 1 if base else 0
-        found += [p for p in _below(tree, [base]) if matcher(p[start:], None)]
-    return found
+        paths += [path for path in _below(tree, [base]) if matcher(path[start:], None)]
+    return paths
 
 
 def children(tree: Sequence[str], base: str) -> list[str]:
@@ -108,18 +112,18 @@ def _below(tree: Sequence[str], bases: Iterable[str]) -> list[str]:
     return [path for path in tree if path and path.startswith(starts)]
 
 
-def _items(kids: list[str], part: int | slice | list[int]) -> list[str]:
+def _items(paths: list[str], part: int | slice | list[int]) -> list[str]:
     if isinstance(part, slice):
-        return kids[part]
-    wanted = part if isinstance(part, list) else [part]
-    return [kids[i] for i in wanted if -len(kids) <= i < len(kids)]
+        return paths[part]
+    indices = part if isinstance(part, list) else [part]
+    return [paths[i] for i in indices if -len(paths) <= i < len(paths)]
 
 
-def _which(hits: list[str], which: str, choice: str) -> list[str]:
+def _which(paths: list[str], which: str, choice: str) -> list[str]:
     try:
         numbers = [int(n) if n else None for n in which.split(":")]
         if len(numbers) == 1:
-            return _items(hits, numbers[0] or 0)
-        return hits[slice(*numbers)]
+            return _items(paths, numbers[0] or 0)
+        return paths[slice(*numbers)]
     except (TypeError, ValueError):
         raise SettingError(choice, "expected #n, #a:b or #a:b:step") from None

@@ -26,18 +26,18 @@ _MODULE, _DTYPE, _DEVICE = "__hparams__", "__dtype__", "__device__"
 _PATH, _DECLARED = "__path__", "__declared__"
 
 
-def written_all(
+def encode_arguments(
     cls: type[nn.Module], arguments: Mapping[str, Any], path: str
 ) -> dict[str, Any]:
     """Return the arguments of ``cls`` as data; TypeError names what is none."""
     hints = {} if cls is nn.Module else hints_of(cls)
     return {
-        name: written(value, hints.get(name, Any), join(path, name))
+        name: encode(value, hints.get(name, Any), join(path, name))
         for name, value in arguments.items()
     }
 
 
-def written(value: Any, hint: Any, path: str, depth: int = 0) -> Any:
+def encode(value: Any, hint: Any, path: str, depth: int = 0) -> Any:
     """Return ``value`` as data; TypeError names what is none."""
     if depth > MAX_DEPTH:
         raise TypeError(f"{path:.120}: nested over {MAX_DEPTH} levels deep")
@@ -48,31 +48,31 @@ def written(value: Any, hint: Any, path: str, depth: int = 0) -> Any:
     if isinstance(value, Unbuilt):
         return {_BLUEPRINT: value.to_dict()}
     if isinstance(value, functools.partial):
-        return {_PARTIAL: _written_partial(value, path, depth)}
+        return {_PARTIAL: _encode_partial(value, path, depth)}
     if isinstance(value, type):
-        return {_CLASS: _written_class(value, path)}
+        return {_CLASS: _encode_class(value, path)}
     if isinstance(value, nn.Module):
-        return {_MODULE: _written_module(value)}
+        return {_MODULE: _encode_module(value)}
     if type(value) in (list, tuple, set, frozenset):
         ordered = value if isinstance(value, list | tuple) else sorted(value)
         items = [
-            written(v, Any, join(path, i), depth + 1) for i, v in enumerate(ordered)
+            encode(v, Any, join(path, i), depth + 1) for i, v in enumerate(ordered)
         ]
         if isinstance(value, list):
             return items
         return {_TUPLE if isinstance(value, tuple) else _SET: items}
     if type(value) is dict:
-        return _written_dict(value, path, depth)
-    return _written_other(value, hint, path)
+        return _encode_dict(value, path, depth)
+    return _encode_other(value, hint, path)
 
 
-class Reader:
+class Decoder:
     """Reads what `written` gave; classes are known ones, nothing is imported."""
 
     def __init__(self, blueprint: Callable[[Any], Unbuilt]) -> None:
         self._blueprint = blueprint
 
-    def all(
+    def arguments(
         self, cls: type[nn.Module], arguments: Mapping[str, Any], path: str
     ) -> dict[str, Any]:
         """Return the arguments of ``cls``."""
@@ -93,53 +93,55 @@ class Reader:
         if not isinstance(data, Mapping):
             return data
         if len(data) == 1:
-            ((tag, inner),) = data.items()
-            if tag in _READERS or tag in (_TUPLE, _SET, _ITEMS, _PARTIAL, _BLUEPRINT):
-                return self._tagged(tag, inner, hint, path, depth)
+            ((tag, tagged_data),) = data.items()
+            if tag in _DECODERS or tag in (_TUPLE, _SET, _ITEMS, _PARTIAL, _BLUEPRINT):
+                return self._decode_tagged(tag, tagged_data, hint, path, depth)
             if tag == _DECLARED:
-                return _declared(inner, hint, path)
+                return _decode_struct(tagged_data, hint, path)
         return {
             k: self.value(v, Any, join(path, k), depth + 1) for k, v in data.items()
         }
 
-    def _tagged(self, tag: str, data: Any, hint: Any, path: str, depth: int) -> Any:
+    def _decode_tagged(
+        self, tag: str, data: Any, hint: Any, path: str, depth: int
+    ) -> Any:
         try:
-            if tag in _READERS:
-                return _READERS[tag](data)
+            if tag in _DECODERS:
+                return _DECODERS[tag](data)
             if tag == _BLUEPRINT:
                 return self._blueprint(data)
             if tag == _PARTIAL:
                 args = [self.value(v, Any, path, depth + 1) for v in data["args"]]
-                named = self.value(dict(data["kwargs"]), Any, path, depth + 1)
-                return functools.partial(class_named(data["class"]), *args, **named)
+                keywords = self.value(dict(data["kwargs"]), Any, path, depth + 1)
+                return functools.partial(class_named(data["class"]), *args, **keywords)
             items = self.value(list(data), Any, path, depth + 1)
             return {_TUPLE: tuple, _SET: set, _ITEMS: dict}[tag](items)
         except (TypeError, KeyError, AttributeError, RuntimeError) as error:
             raise FormatError(path, f"{tag} of {data!r:.80}: {error}") from error
 
 
-def _written_dict(value: dict[Any, Any], path: str, depth: int) -> dict[str, Any]:
+def _encode_dict(value: dict[Any, Any], path: str, depth: int) -> dict[str, Any]:
     is_plain = all(isinstance(key, str) for key in value)
     if is_plain and not (len(value) == 1 and next(iter(value)).startswith("__")):
         items = value.items()
-        return {k: written(v, Any, join(path, k), depth + 1) for k, v in items}
+        return {k: encode(v, Any, join(path, k), depth + 1) for k, v in items}
     pairs = [[k, v] for k, v in value.items()]
-    return {_ITEMS: written(pairs, Any, path, depth + 1)}
+    return {_ITEMS: encode(pairs, Any, path, depth + 1)}
 
 
-def _written_partial(
+def _encode_partial(
     value: "functools.partial[Any]", path: str, depth: int
 ) -> dict[str, Any]:
     return {
-        "class": _written_class(value.func, path),
-        "args": [written(v, Any, path, depth + 1) for v in value.args],
+        "class": _encode_class(value.func, path),
+        "args": [encode(v, Any, path, depth + 1) for v in value.args],
         "kwargs": {
-            n: written(v, Any, path, depth + 1) for n, v in value.keywords.items()
+            n: encode(v, Any, path, depth + 1) for n, v in value.keywords.items()
         },
     }
 
 
-def _written_class(value: Any, path: str) -> dict[str, str]:
+def _encode_class(value: Any, path: str) -> dict[str, str]:
     if isinstance(value, type) and issubclass(value, nn.Module):
         return names_of(value)
     raise TypeError(
@@ -148,13 +150,13 @@ def _written_class(value: Any, path: str) -> dict[str, str]:
     )
 
 
-def _written_module(value: nn.Module) -> Any:
+def _encode_module(value: nn.Module) -> Any:
     from ...hyperparameters.hyperparameters import get_hparams
 
     return get_hparams(value)
 
 
-def _written_other(value: Any, hint: Any, path: str) -> Any:
+def _encode_other(value: Any, hint: Any, path: str) -> Any:
     if isinstance(value, torch.dtype):
         return {_DTYPE: str(value)}
     if isinstance(value, torch.device):
@@ -162,7 +164,7 @@ def _written_other(value: Any, hint: Any, path: str) -> Any:
     if isinstance(value, os.PathLike):
         return {_PATH: str(value)}
     try:
-        plain = simple(value, hint, path)
+        data = simple(value, hint, path)
     except TypeError as error:
         if str(error).startswith(path):
             raise
@@ -171,7 +173,7 @@ def _written_other(value: Any, hint: Any, path: str) -> Any:
         hint_text = "pass what it is made from, as numbers, texts and dicts"
         message = f"{path}: {name} is no plain data ({error}); {hint_text}"
         raise TypeError(message) from error
-    return {_DECLARED: plain} if is_struct_value(value) or _is_enum(value) else plain
+    return {_DECLARED: data} if is_struct_value(value) or _is_enum(value) else data
 
 
 def _is_enum(value: object) -> bool:
@@ -180,7 +182,7 @@ def _is_enum(value: object) -> bool:
     return isinstance(value, enum.Enum)
 
 
-def _declared(data: Any, hint: Any, path: str) -> Any:
+def _decode_struct(data: Any, hint: Any, path: str) -> Any:
     from ....config.errors import ConfigError
     from ....config.validate import build
 
@@ -190,16 +192,16 @@ def _declared(data: Any, hint: Any, path: str) -> Any:
         raise FormatError(path, str(error)) from error
 
 
-def _read_module(data: Any) -> nn.Module:
+def _decode_module(data: Any) -> nn.Module:
     from ...hyperparameters.building import from_hyperparameters
 
     return from_hyperparameters(data)
 
 
-_READERS: dict[str, Callable[[Any], Any]] = {
+_DECODERS: dict[str, Callable[[Any], Any]] = {
     _FLOAT: {"inf": math.inf, "-inf": -math.inf, "nan": math.nan}.__getitem__,
     _CLASS: class_named,
-    _MODULE: _read_module,
+    _MODULE: _decode_module,
     _DTYPE: DTYPES.__getitem__,
     _DEVICE: torch.device,
     _PATH: pathlib.Path,

@@ -15,8 +15,8 @@ from ...hyperparameters.unstored import ALL, UNSTORED
 from ...modules.classes import declared_class
 from ...modules.tree import places_of, unwrapped
 from ..construction.draft import Draft
-from ..edits.edits import Definition, Entry
-from ..tree.construction_node import Made
+from ..edits.edits import Definition, Edit
+from ..tree.construction_node import ConstructionNode
 from .serialization import to_dict
 
 KEY = "burnish_blueprint"
@@ -26,29 +26,34 @@ HYPERPARAMETERS = "hyper_parameters"
 """Where a Lightning checkpoint has the hyperparameters."""
 
 Definer: TypeAlias = Callable[
-    [type[nn.Module], Mapping[str, Any]], tuple[Definition, Made]
+    [type[nn.Module], Mapping[str, Any]], tuple[Definition, ConstructionNode]
 ]
 """Reads a blueprint's data; it stands above, with the blueprints, and is handed in."""
 
 
-class Origin:
+class Provenance:
     """What a blueprint was told, as it was; pickled as data, or left out."""
 
     def __init__(
-        self, definition: Definition, changed: Mapping[str, Made], read: Definer
+        self,
+        definition: Definition,
+        changed: Mapping[str, ConstructionNode],
+        read: Definer,
     ) -> None:
         self.definition, self.changed = definition, changed
         """What was constructed at each path that the entries name."""
         self._read = read
 
     @property
-    def entries(self) -> Sequence[Entry]:
+    def edits(self) -> Sequence[Edit]:
         """What was asked of the blueprint."""
-        return self.definition.entries
+        return self.definition.edits
 
-    def told(self, module: nn.Module, *, is_call_known: bool) -> dict[str, Any]:
+    def hparams_entry(
+        self, module: nn.Module, *, is_call_known: bool
+    ) -> dict[str, Any]:
         """Return what hyperparameters tell of it: nothing if a call tells it all."""
-        if is_call_known and not self.entries:
+        if is_call_known and not self.edits:
             return {}
         return {BLUEPRINT: self.to_dict(module)}
 
@@ -66,15 +71,15 @@ class Origin:
         self, module: nn.Module, path: str, part: nn.Module
     ) -> dict[str, Any] | None:
         """Return what ``part`` of ``module`` was made of; None if it is another one."""
-        made = self.changed.get(path)
-        if made is None or made.cls is not declared_class(type(part)):
+        node = self.changed.get(path)
+        if node is None or node.cls is not declared_class(type(part)):
             return None
-        return Writer(partial=True, children=False).written(made.cls, made.arguments)
+        return Writer(partial=True, children=False).written(node.cls, node.arguments)
 
     def _result(self, module: nn.Module) -> list[Any]:
         """Return pairs of paths, and of what stands there; what is gone is left out."""
         modules = {prefix[:-1]: owner for prefix, owner in reversed(places_of(module))}
-        result: dict[str, tuple[list[str], dict[str, Any]]] = {}
+        paths_and_nodes: dict[str, tuple[list[str], dict[str, Any]]] = {}
         for path in self.changed:
             part = modules.get(path)
             if part is None:
@@ -85,10 +90,10 @@ class Origin:
             elif not path:
                 continue  # The hyperparameters of the whole stand beside this.
             # A pattern changes many parts alike, and they are told once.
-            result.setdefault(repr(node), ([], node))[0].append(path)
-        return [[paths, node] for paths, node in result.values()]
+            paths_and_nodes.setdefault(repr(node), ([], node))[0].append(path)
+        return [[paths, node] for paths, node in paths_and_nodes.values()]
 
-    def __deepcopy__(self, memo: dict[int, Any]) -> "Origin":
+    def __deepcopy__(self, memo: dict[int, Any]) -> "Provenance":
         return self
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -99,14 +104,14 @@ class Origin:
                 (self.definition.cls, data, [*self.changed], self._read),
             )
         except TypeError:
-            return (_lost, ())
+            return (_no_provenance, ())
 
 
-def sign(
+def note_provenance(
     module: nn.Module,
     draft: Draft,
-    sizes: Sequence[Entry],
-    built: Draft,
+    sizes: Sequence[Edit],
+    build_draft: Draft,
     read: Definer,
 ) -> None:
     """Let ``module`` keep what it was built from, ``sizes`` by an example included.
@@ -114,15 +119,15 @@ def sign(
     ``built`` is ``draft`` after the calls that came before building.
     """
     changed = {
-        path: made
-        for entry in (*built.entries, *sizes)
-        for made in built.match(entry.target)
-        for path in made.paths
+        path: node
+        for edit in (*build_draft.edits, *sizes)
+        for node in build_draft.match(edit.target)
+        for path in node.paths
     }
-    changed.setdefault("", built.tree)
-    told = draft.definition
-    definition = replace(told, entries=(*told.entries, *sizes))
-    origin = Origin(definition, changed, read)
+    changed.setdefault("", build_draft.tree)
+    definition = draft.definition
+    whole_definition = replace(definition, edits=(*definition.edits, *sizes))
+    origin = Provenance(whole_definition, changed, read)
     module.__dict__[ORIGIN] = origin
     note_structure(module)
     keep_blueprint(module, origin)
@@ -130,18 +135,18 @@ def sign(
 
 def _from_pickle(
     cls: type[nn.Module], data: Mapping[str, Any], paths: Sequence[str], read: Definer
-) -> Origin:
+) -> Provenance:
     definition, tree = read(cls, data)
-    nodes = {path: made for made in tree.walk() for path in made.paths}
-    changed = {path: nodes[path] for path in paths if path in nodes}
-    return Origin(definition, changed, read)
+    nodes_by_path = {path: node for node in tree.walk() for path in node.paths}
+    changed = {path: nodes_by_path[path] for path in paths if path in nodes_by_path}
+    return Provenance(definition, changed, read)
 
 
-def _lost() -> None:
+def _no_provenance() -> None:
     """Stand for what could not be pickled."""
 
 
-def keep_blueprint(module: nn.Module, origin: Origin) -> None:
+def keep_blueprint(module: nn.Module, origin: Provenance) -> None:
     """Let the checkpoints of a LightningModule hold what ``module`` was built from."""
     if hasattr(module, "load_from_checkpoint"):
         module.__dict__["on_save_checkpoint"] = _Saving(module, origin)
@@ -150,7 +155,7 @@ def keep_blueprint(module: nn.Module, origin: Origin) -> None:
 class _Saving:
     """Calls the module's own hook, then adds the blueprint."""
 
-    def __init__(self, module: nn.Module, origin: Origin | None) -> None:
+    def __init__(self, module: nn.Module, origin: Provenance | None) -> None:
         self._module, self._origin = module, origin
 
     def __call__(self, checkpoint: dict[str, Any]) -> None:
@@ -160,9 +165,11 @@ class _Saving:
             return
         blueprint = self._origin.to_dict(self._module)
         # The blueprint has the arguments that are not plain data, such as classes.
-        given = checkpoint.get(HYPERPARAMETERS, {})
-        plain = {name: value for name, value in given.items() if _is_plain(value)}
-        checkpoint[HYPERPARAMETERS] = {**plain, KEY: json.dumps(blueprint)}
+        hparams = checkpoint.get(HYPERPARAMETERS, {})
+        plain_hparams = {
+            name: value for name, value in hparams.items() if _is_plain(value)
+        }
+        checkpoint[HYPERPARAMETERS] = {**plain_hparams, KEY: json.dumps(blueprint)}
 
 
 def _is_plain(value: Any) -> bool:

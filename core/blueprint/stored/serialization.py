@@ -26,23 +26,23 @@ from ...modules.signature import parameters_of
 from ...modules.versions import version_of
 from ..construction.draft import Draft
 from ..edits.edits import (
-    Call,
+    AddHook,
+    CallMethod,
+    ChangeItems,
     Definition,
     Edit,
-    Entry,
-    Setting,
-    Tap,
-    TapKind,
+    HookKind,
+    SetArguments,
     Target,
     Unbuilt,
 )
 from ..edits.marks import marked_methods, moment_of, style_named
 from ..errors import FormatError, SettingError
 from ..tree.arguments import check_configurable
-from .plain_values import Reader, written, written_all
+from .plain_values import Decoder, encode, encode_arguments
 
 VERSION = 1
-_TAPS: tuple[TapKind, ...] = get_args(TapKind)
+_HOOK_KINDS: tuple[HookKind, ...] = get_args(HookKind)
 
 
 def to_dict(definition: Definition) -> dict[str, Any]:
@@ -53,12 +53,12 @@ def to_dict(definition: Definition) -> dict[str, Any]:
         "blueprint": VERSION,
         **names_of(cls),
         **({CLASS_VERSION: version} if version else {}),
-        "arguments": written_all(cls, definition.arguments, ""),
-        "tape": [_written(entry) for entry in definition.entries if entry.on_tape],
+        "arguments": encode_arguments(cls, definition.arguments, ""),
+        "tape": [_encode_edit(edit) for edit in definition.edits if edit.is_logged],
     }
 
 
-def definition_in(
+def decode_definition(
     data: Any,
     cls: type[nn.Module] | None,
     read_blueprint: Callable[[Any], Unbuilt],
@@ -70,20 +70,20 @@ def definition_in(
     reads the blueprints among its values.
     """
     _check_head(data, depth)
-    named = _class_of(data, cls)
-    data = upgraded_blueprint(named, data)
-    reader = Reader(read_blueprint)
-    arguments = reader.all(named, _mapping(data, "arguments"), "arguments")
-    unknown = next((n for n in arguments if n not in parameters_of(named)), None)
+    stored_cls = _class_of(data, cls)
+    data = upgraded_blueprint(stored_cls, data)
+    decoder = Decoder(read_blueprint)
+    arguments = decoder.arguments(stored_cls, _mapping(data, "arguments"), "arguments")
+    unknown = next((n for n in arguments if n not in parameters_of(stored_cls)), None)
     if unknown is not None:
-        takes = f"{named.__qualname__} takes no such argument"
+        takes = f"{stored_cls.__qualname__} takes no such argument"
         raise FormatError(join("arguments", unknown), takes)
     tape = data.get("tape", [])
     if not isinstance(tape, list):
         raise FormatError("tape", f"expected a list, found {tape!r:.60}")
-    entries = [_entry(item, reader, f"tape.{i}") for i, item in enumerate(tape)]
-    check_configurable(named)
-    return Definition(named, arguments, entries)
+    edits = [_decode_edit(item, decoder, f"tape.{i}") for i, item in enumerate(tape)]
+    check_configurable(stored_cls)
+    return Definition(stored_cls, arguments, edits)
 
 
 def check_class(cls: object) -> None:
@@ -92,32 +92,32 @@ def check_class(cls: object) -> None:
         raise TypeError(f"cls is a class of modules, got {cls!r:.80}")
 
 
-def batches(entries: Iterable[Entry]) -> Iterator[list[Entry]]:
+def batches(edits: Iterable[Edit]) -> Iterator[list[Edit]]:
     """Yield ``entries`` in runs, each call by itself: its method has to be found."""
-    for is_call, run in itertools.groupby(entries, lambda e: isinstance(e, Call)):
+    for is_call, run in itertools.groupby(edits, lambda e: isinstance(e, CallMethod)):
         if is_call:
             yield from ([call] for call in run)
         else:
             yield list(run)
 
 
-def resolved_call(draft: Draft, call: Entry) -> Entry:
+def resolve_method(draft: Draft, call: Edit) -> Edit:
     """Return ``call`` with the method or style that it names."""
-    if not isinstance(call, Call):
+    if not isinstance(call, CallMethod):
         return call
     path = call.target if isinstance(call.target, str) else join(*call.target[:1])
-    made = draft.match(call.target) or [draft.tree]
-    cls = made[0].cls
+    nodes = draft.match(call.target) or [draft.tree]
+    cls = nodes[0].cls
     if call.is_style:
         return replace(call, function=style_named(cls, call.name, path))
     method = getattr(cls, call.name, None)
     moment = moment_of(method)
     if moment is None or method is None:
-        there = ", ".join(marked_methods(cls)) or "none"
+        method_names = ", ".join(marked_methods(cls)) or "none"
         raise SettingError(
             path,
             f"{cls.__qualname__} has no marked method {call.name!r:.60}; "
-            f"it has: {there}.",
+            f"it has: {method_names}.",
         )
     return replace(call, function=method, moment=moment)
 
@@ -140,10 +140,10 @@ def _class_of(data: Mapping[str, Any], cls: type[nn.Module] | None) -> type[nn.M
     if data.get(NAME) == cls.__qualname__:
         return cls
     try:
-        named = class_named(data)
+        stored_cls = class_named(data)
     except UnknownClassError:
-        named = None
-    if named is None or not issubclass(cls, named):
+        stored_cls = None
+    if stored_cls is None or not issubclass(cls, stored_cls):
         raise FormatError(
             "",
             f"this is a blueprint of {data.get(NAME)!r:.80}, not of "
@@ -152,40 +152,40 @@ def _class_of(data: Mapping[str, Any], cls: type[nn.Module] | None) -> type[nn.M
     return cls
 
 
-def _written(entry: Entry) -> dict[str, Any]:
-    at = list(entry.target) if isinstance(entry.target, tuple) else entry.target
+def _encode_edit(edit: Edit) -> dict[str, Any]:
+    at = list(edit.target) if isinstance(edit.target, tuple) else edit.target
     head: dict[str, Any] = {"at": at}
-    if entry.by != "user":
-        head["by"] = entry.by
+    if edit.by != "user":
+        head["by"] = edit.by
     where = at if isinstance(at, str) else join(*at[:1])
-    if isinstance(entry, Setting):
-        return head | _written_setting(entry, where)
-    if isinstance(entry, Call):
-        do = "style" if entry.is_style else "call"
-        return {"do": do, **head, "name": entry.name} | {
-            "args": [written(v, Any, where) for v in entry.args],
-            "kwargs": {n: written(v, Any, where) for n, v in entry.kwargs.items()},
+    if isinstance(edit, SetArguments):
+        return head | _encode_set_arguments(edit, where)
+    if isinstance(edit, CallMethod):
+        do = "style" if edit.is_style else "call"
+        return {"do": do, **head, "name": edit.name} | {
+            "args": [encode(v, Any, where) for v in edit.args],
+            "kwargs": {n: encode(v, Any, where) for n, v in edit.kwargs.items()},
         }
-    if isinstance(entry, Edit):
-        item = {} if entry.item is None else {"item": written(entry.item, Any, where)}
-        return {"do": entry.kind, **head, "key": entry.key, **item}
-    if not isinstance(entry, Tap):
-        raise TypeError(f"{where}: {type(entry).__name__} is no entry of a tape")
-    keys, named = list(entry.keys), dict(entry.named)
-    return {"do": entry.kind, **head, "keys": keys, "named": named}
+    if isinstance(edit, ChangeItems):
+        item = {} if edit.item is None else {"item": encode(edit.item, Any, where)}
+        return {"do": edit.kind, **head, "key": edit.key, **item}
+    if not isinstance(edit, AddHook):
+        raise TypeError(f"{where}: {type(edit).__name__} is no entry of a tape")
+    keys, named_keys = list(edit.keys), dict(edit.named)
+    return {"do": edit.kind, **head, "keys": keys, "named": named_keys}
 
 
-def _written_setting(entry: Setting, where: str) -> dict[str, Any]:
+def _encode_set_arguments(edit: SetArguments, where: str) -> dict[str, Any]:
     data: dict[str, Any] = {"do": "set"}
-    if entry.cls is not None:
-        data["class"] = written(entry.cls, Any, where)
-    if not entry.keep:
+    if edit.cls is not None:
+        data["class"] = encode(edit.cls, Any, where)
+    if not edit.keeps_arguments:
         data["keep"] = False
-    data["arguments"] = written_all(entry.cls or nn.Module, entry.arguments, where)
+    data["arguments"] = encode_arguments(edit.cls or nn.Module, edit.arguments, where)
     return data
 
 
-def _entry(item: Any, reader: Reader, path: str) -> Entry:
+def _decode_edit(item: Any, decoder: Decoder, path: str) -> Edit:
     if not isinstance(item, Mapping):
         raise FormatError(path, f"expected a dict, found {item!r:.60}")
     do, target, by = (
@@ -196,57 +196,66 @@ def _entry(item: Any, reader: Reader, path: str) -> Entry:
     if not isinstance(by, str):
         raise FormatError(path, f"'by' is a text, found {by!r:.60}")
     if do == "set":
-        return _setting(item, target, by, reader, path)
+        return _decode_set_arguments(item, target, by, decoder, path)
     if do in ("call", "style"):
-        args = [reader.value(v, Any, path) for v in _list(item, "args", path)]
-        named = _mapping(item, "kwargs", path).items()
-        return Call(
+        args = [decoder.value(v, Any, path) for v in _list(item, "args", path)]
+        keywords = _mapping(item, "kwargs", path).items()
+        return CallMethod(
             target=target,
             by=by,
             name=_text(item, "name", path),
-            function=_not_found,
+            function=_unresolved,
             is_style=do == "style",
             args=tuple(args),
-            kwargs={n: reader.value(v, Any, path) for n, v in named},
+            kwargs={n: decoder.value(v, Any, path) for n, v in keywords},
         )
     if do in ("insert", "remove"):
-        return _edit(item, do, target, by, reader, path)
-    if do in _TAPS:
-        kind: TapKind = do
+        return _decode_change(item, do, target, by, decoder, path)
+    if do in _HOOK_KINDS:
+        kind: HookKind = do
         keys, named_keys = _list(item, "keys", path), _mapping(item, "named", path)
         if not all(isinstance(k, str) for k in keys):
             raise FormatError(path, f"'keys' are texts, found {keys!r:.60}")
-        return Tap(
+        return AddHook(
             target=target, by=by, kind=kind, keys=tuple(keys), named=dict(named_keys)
         )
     raise FormatError(path, f"nothing is known that does {do!r:.60}")
 
 
-def _setting(
-    item: Mapping[str, Any], target: Target, by: str, reader: Reader, path: str
-) -> Setting:
+def _decode_set_arguments(
+    item: Mapping[str, Any], target: Target, by: str, decoder: Decoder, path: str
+) -> SetArguments:
     cls = item.get("class")
-    known = None if cls is None else reader.value(cls, Any, path)
-    if known is not None and not isinstance(known, type):
+    new_cls = None if cls is None else decoder.value(cls, Any, path)
+    if new_cls is not None and not isinstance(new_cls, type):
         raise FormatError(path, f"expected a class, found {cls!r:.60}")
-    arguments = reader.all(known or nn.Module, _mapping(item, "arguments", path), path)
+    arguments = decoder.arguments(
+        new_cls or nn.Module, _mapping(item, "arguments", path), path
+    )
     keep = item.get("keep", True) is not False
-    return Setting(target=target, by=by, cls=known, arguments=arguments, keep=keep)
+    return SetArguments(
+        target=target, by=by, cls=new_cls, arguments=arguments, keeps_arguments=keep
+    )
 
 
-def _edit(
-    item: Mapping[str, Any], do: Any, target: Target, by: str, reader: Reader, path: str
-) -> Edit:
+def _decode_change(
+    item: Mapping[str, Any],
+    do: Any,
+    target: Target,
+    by: str,
+    decoder: Decoder,
+    path: str,
+) -> ChangeItems:
     key = item.get("key")
     if isinstance(key, bool) or not isinstance(key, int | str):
         raise FormatError(path, f"'key' is an index or a name, found {key!r:.60}")
-    made = reader.value(item["item"], Any, path) if "item" in item else None
-    if (do == "insert") is not isinstance(made, Unbuilt):
-        raise FormatError(path, f"{do} with {made!r:.60}")
-    return Edit(target=target, by=by, kind=do, key=key, item=made)
+    item_value = decoder.value(item["item"], Any, path) if "item" in item else None
+    if (do == "insert") is not isinstance(item_value, Unbuilt):
+        raise FormatError(path, f"{do} with {item_value!r:.60}")
+    return ChangeItems(target=target, by=by, kind=do, key=key, item=item_value)
 
 
-def _not_found(*args: Any, **kwargs: Any) -> None:
+def _unresolved(*args: Any, **kwargs: Any) -> None:
     raise SettingError("", "a call was not found")
 
 

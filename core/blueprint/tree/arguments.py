@@ -15,9 +15,9 @@ from ....config.path import did_you_mean, join
 from ...hyperparameters.plain import hints_of
 from ...modules.classes import by_class
 from ...modules.signature import VARIADIC, parameters_of
-from ..edits.edits import Entry, Setting
+from ..edits.edits import Edit, SetArguments
 from ..errors import SettingError, WrongTypeError
-from .construction_node import Made
+from .construction_node import ConstructionNode
 
 Arguments: TypeAlias = dict[str, Any]
 """By name; those of ``*args`` are one tuple, those of ``**kwargs`` one dict."""
@@ -45,59 +45,70 @@ def takes(cls: type[nn.Module], name: str) -> bool:
     parameter = parameters_of(cls).get(name)
     if parameter is not None and parameter.kind not in VARIADIC:
         return True
-    return rest_of(cls) is not None
+    return var_keyword_of(cls) is not None
 
 
-def rest_of(cls: type[nn.Module]) -> str | None:
+def var_keyword_of(cls: type[nn.Module]) -> str | None:
     """Return what ``cls`` calls its ``**kwargs``, None if it has none."""
     kinds = ((n, p.kind) for n, p in parameters_of(cls).items())
     return next((n for n, kind in kinds if kind is Parameter.VAR_KEYWORD), None)
 
 
-def merged(
-    cls: type[nn.Module], arguments: Mapping[str, Any], more: Mapping[str, Any]
+def merge_arguments(
+    cls: type[nn.Module], arguments: Mapping[str, Any], extra: Mapping[str, Any]
 ) -> Arguments:
     """Return ``arguments`` with ``more``, unknown names among ``**kwargs``."""
-    found = dict(arguments)
-    parameters, rest = parameters_of(cls), rest_of(cls)
-    for name, value in more.items():
-        known = (
+    all_arguments = dict(arguments)
+    parameters, var_keyword = parameters_of(cls), var_keyword_of(cls)
+    for name, value in extra.items():
+        is_named = (
             name in parameters and parameters[name].kind is not Parameter.VAR_KEYWORD
         )
-        if known or rest is None or name == rest:
-            found[name] = value
+        if is_named or var_keyword is None or name == var_keyword:
+            all_arguments[name] = value
         else:
-            found[rest] = {**found.get(rest, {}), name: value}
-    return found
+            all_arguments[var_keyword] = {
+                **all_arguments.get(var_keyword, {}),
+                name: value,
+            }
+    return all_arguments
 
 
-def fitting(
-    arguments: Mapping[str, Any], old: type[nn.Module], new: type[nn.Module]
+def transfer_arguments(
+    arguments: Mapping[str, Any], old_cls: type[nn.Module], new_cls: type[nn.Module]
 ) -> Arguments:
     """Return those of ``arguments`` of ``old`` that ``new`` has too."""
-    theirs, ours = parameters_of(old), parameters_of(new)
-    found: Arguments = {}
+    old_parameters, new_parameters = parameters_of(old_cls), parameters_of(new_cls)
+    transferred: Arguments = {}
     for name, value in arguments.items():
-        kind = theirs[name].kind if name in theirs else Parameter.KEYWORD_ONLY
+        kind = (
+            old_parameters[name].kind
+            if name in old_parameters
+            else Parameter.KEYWORD_ONLY
+        )
         if kind in VARIADIC:
-            same = [n for n, p in ours.items() if p.kind is kind]
-            found |= dict.fromkeys(same, value)
-        elif name in ours and ours[name].kind not in VARIADIC:
-            found[name] = value
+            names = [n for n, p in new_parameters.items() if p.kind is kind]
+            transferred |= dict.fromkeys(names, value)
+        elif name in new_parameters and new_parameters[name].kind not in VARIADIC:
+            transferred[name] = value
         elif name in _SAME_SIZE:
-            found |= {n: value for n in _SAME_SIZE if n in ours and n not in arguments}
-    return found
+            transferred |= {
+                n: value
+                for n in _SAME_SIZE
+                if n in new_parameters and n not in arguments
+            }
+    return transferred
 
 
-def missing(cls: type[nn.Module], arguments: Iterable[str]) -> list[str]:
+def missing_arguments(cls: type[nn.Module], arguments: Iterable[str]) -> list[str]:
     """Return the arguments without a default that are not among ``arguments``."""
-    given = set(arguments)
+    passed_names = set(arguments)
     return [
         name
         for name, parameter in parameters_of(cls).items()
         if parameter.default is Parameter.empty
         and parameter.kind not in VARIADIC
-        and name not in given
+        and name not in passed_names
     ]
 
 
@@ -125,47 +136,51 @@ def _without_default(parameter: Parameter) -> Parameter:
 
 
 @dataclass(frozen=True, slots=True)
-class Folded:
+class ConstructorCall:
     """A construction as it is to be."""
 
     cls: type[nn.Module]
     arguments: Arguments
     """By name, what the maker passed and the settings changed."""
-    sources: Mapping[str, Setting]
+    sources: Mapping[str, SetArguments]
     """The setting of each argument that has one."""
 
 
-def fold(
-    asked: type[nn.Module], given: Mapping[str, Any], entries: Iterable[Entry]
-) -> Folded:
+def edited_call(
+    called_cls: type[nn.Module],
+    passed_arguments: Mapping[str, Any],
+    edits: Iterable[Edit],
+) -> ConstructorCall:
     """Return ``asked`` of ``given`` after the settings among ``entries``, in order."""
-    cls, arguments = asked, dict(given)
-    sources: dict[str, Setting] = {}
-    for entry in entries:
-        if not isinstance(entry, Setting):
+    cls, arguments = called_cls, dict(passed_arguments)
+    sources: dict[str, SetArguments] = {}
+    for edit in edits:
+        if not isinstance(edit, SetArguments):
             continue
-        if entry.cls is not None:
-            if not entry.keep:
+        if edit.cls is not None:
+            if not edit.keeps_arguments:
                 arguments, sources = {}, {}
-            elif entry.cls is not cls:
-                arguments = fitting(arguments, cls, entry.cls)
+            elif edit.cls is not cls:
+                arguments = transfer_arguments(arguments, cls, edit.cls)
                 sources = {n: s for n, s in sources.items() if n in arguments}
-            cls = entry.cls
-        arguments = merged(cls, arguments, entry.arguments)
-        sources |= dict.fromkeys(entry.arguments, entry)
-    return Folded(cls, arguments, sources)
+            cls = edit.cls
+        arguments = merge_arguments(cls, arguments, edit.arguments)
+        sources |= dict.fromkeys(edit.arguments, edit)
+    return ConstructorCall(cls, arguments, sources)
 
 
-def fold_made(made: Made, plan: Iterable[Entry]) -> Folded:
+def edited_call_of(node: ConstructionNode, edits: Iterable[Edit]) -> ConstructorCall:
     """Return what ``plan`` makes of a construction that was watched."""
-    return fold(made.asked, made.given, (*made.below, *plan))
+    return edited_call(
+        node.original_cls, node.passed_arguments, (*node.inner_edits, *edits)
+    )
 
 
-def check(folded: Folded, path: str, setting: Setting) -> None:
+def check_arguments(call: ConstructorCall, path: str, setting: SetArguments) -> None:
     """Raise `SettingError` for names or values that the class does not take."""
     for name, value in setting.arguments.items():
-        check_name(folded.cls, name, path)
-        check_type(folded.cls, name, value, path)
+        check_name(call.cls, name, path)
+        check_type(call.cls, name, value, path)
 
 
 def check_name(cls: type[nn.Module], name: str, path: str) -> None:

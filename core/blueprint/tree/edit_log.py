@@ -4,47 +4,47 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from ....config.path import is_pattern, join, matchers
-from ..edits.edits import END, Edit, Entry, Setting, Target, name_in_dict
+from ..edits.edits import END, ChangeItems, Edit, SetArguments, Target, name_in_dict
 from ..errors import SettingError
 from .arguments import takes
-from .construction_node import Made
+from .construction_node import ConstructionNode
 
 
-class Plans:
+class EditIndex:
     """Tells what is to be changed at each place, in the order in which it was asked."""
 
-    def __init__(self, entries: Sequence[Entry]) -> None:
-        self._exact: dict[str, list[tuple[int, Entry]]] = {}
-        self._patterns: list[tuple[int, Entry]] = []
-        for i, entry in enumerate(entries):
-            if isinstance(entry.target, str) and is_pattern(entry.target):
-                self._patterns.append((i, entry))
+    def __init__(self, edits: Sequence[Edit]) -> None:
+        self._exact: dict[str, list[tuple[int, Edit]]] = {}
+        self._patterns: list[tuple[int, Edit]] = []
+        for i, edit in enumerate(edits):
+            if isinstance(edit.target, str) and is_pattern(edit.target):
+                self._patterns.append((i, edit))
                 continue
-            for path in paths_of(entry.target):
-                self._exact.setdefault(path, []).append((i, entry))
+            for path in paths_of(edit.target):
+                self._exact.setdefault(path, []).append((i, edit))
 
-    def of(self, made: Made) -> tuple[Entry, ...]:
+    def of(self, node: ConstructionNode) -> tuple[Edit, ...]:
         """Return the entries that concern ``made``.
 
         Raises `SettingError` for one that concerns some of the copies of a module only.
         """
-        found: dict[int, Entry] = {}
-        reached: dict[int, int] = {}
-        for path in made.paths:
-            for i, entry in self._of_path(path):
-                found[i] = entry
-                reached[i] = reached.get(i, 0) + 1
-        if made.is_copied:
-            for i, n_paths in reached.items():
-                if n_paths < len(made.paths):
-                    raise _some_copies(made, found[i])
-        return tuple(found[i] for i in sorted(found))
+        edits_by_position: dict[int, Edit] = {}
+        n_paths_by_position: dict[int, int] = {}
+        for path in node.paths:
+            for i, edit in self._of_path(path):
+                edits_by_position[i] = edit
+                n_paths_by_position[i] = n_paths_by_position.get(i, 0) + 1
+        if node.is_copied:
+            for i, n_paths in n_paths_by_position.items():
+                if n_paths < len(node.paths):
+                    raise _some_copies(node, edits_by_position[i])
+        return tuple(edits_by_position[i] for i in sorted(edits_by_position))
 
-    def _of_path(self, path: str) -> Iterable[tuple[int, Entry]]:
+    def _of_path(self, path: str) -> Iterable[tuple[int, Edit]]:
         yield from self._exact.get(path, ())
-        for i, entry in self._patterns:
-            if matches(entry.target, path):
-                yield i, entry
+        for i, edit in self._patterns:
+            if matches(edit.target, path):
+                yield i, edit
 
 
 def matches(target: Target, path: str) -> bool:
@@ -54,16 +54,16 @@ def matches(target: Target, path: str) -> bool:
     return matchers(target)[0](path, None)
 
 
-def concerning(entries: Iterable[Entry], path: str) -> list[Entry]:
+def concerning(edits: Iterable[Edit], path: str) -> list[Edit]:
     """Return the entries that may concern what is at ``path`` or below."""
     start = path + "."
     return [
-        entry
-        for entry in entries
-        if not isinstance(entry.target, str)
-        or entry.target == path
-        or entry.target.startswith(start)
-        or is_pattern(entry.target)
+        edit
+        for edit in edits
+        if not isinstance(edit.target, str)
+        or edit.target == path
+        or edit.target.startswith(start)
+        or is_pattern(edit.target)
     ]
 
 
@@ -72,53 +72,57 @@ def paths_of(target: Target) -> tuple[str, ...]:
     return (target,) if isinstance(target, str) else target
 
 
-def _some_copies(made: Made, entry: Entry) -> SettingError:
-    shown = ", ".join(made.paths[:4]) + (", ..." if len(made.paths) > 4 else "")
+def _some_copies(node: ConstructionNode, edit: Edit) -> SettingError:
+    paths_text = ", ".join(node.paths[:4]) + (", ..." if len(node.paths) > 4 else "")
     return SettingError(
-        made.path,
-        f"{shown} are copies of one module that is constructed once, and "
-        f"{entry.target!r} means only some of them. Use a pattern that means all.",
+        node.path,
+        f"{paths_text} are copies of one module that is constructed once, and "
+        f"{edit.target!r} means only some of them. Use a pattern that means all.",
     )
 
 
-def superseded(entries: Sequence[Entry], new: Entry) -> dict[int, Entry | None]:
+def replacements_by(edits: Sequence[Edit], latest: Edit) -> dict[int, Edit | None]:
     """Return what becomes of the entries that ``new`` overrides, by their identity.
 
     An entry of the same target keeps the names that ``new`` does not set; without any
     it goes. Whatever stands between them is overridden by ``new`` anyhow.
     """
-    if not isinstance(new, Setting):
+    if not isinstance(latest, SetArguments):
         return {}
-    changed: dict[int, Entry | None] = {}
-    for entry in entries:
-        if not isinstance(entry, Setting) or entry.target != new.target:
+    replacements: dict[int, Edit | None] = {}
+    for edit in edits:
+        if not isinstance(edit, SetArguments) or edit.target != latest.target:
             continue
-        if entry.on_tape != new.on_tape:
+        if edit.is_logged != latest.is_logged:
             continue
-        left = _left_of(entry, new)
-        if left is not entry:
-            changed[id(entry)] = left
-    return changed
+        remainder = _remainder(edit, latest)
+        if remainder is not edit:
+            replacements[id(edit)] = remainder
+    return replacements
 
 
-def _left_of(old: Setting, new: Setting) -> Setting | None:
-    if new.cls is not None and not new.keep:
+def _remainder(earlier: SetArguments, latest: SetArguments) -> SetArguments | None:
+    if latest.cls is not None and not latest.keeps_arguments:
         return None
-    names = {n: v for n, v in old.arguments.items() if n not in new.arguments}
-    cls, keep = old.cls, old.keep
-    if new.cls is not None:
-        names = {n: v for n, v in names.items() if takes(new.cls, n)}
+    names = {n: v for n, v in earlier.arguments.items() if n not in latest.arguments}
+    cls, keeps_arguments = earlier.cls, earlier.keeps_arguments
+    if latest.cls is not None:
+        names = {n: v for n, v in names.items() if takes(latest.cls, n)}
         # What replaced the maker's arguments altogether still does.
-        cls, keep = (None, True) if old.keep else (old.cls, old.keep)
+        cls, keeps_arguments = (
+            (None, True)
+            if earlier.keeps_arguments
+            else (earlier.cls, earlier.keeps_arguments)
+        )
     if cls is None and not names:
         return None
-    if cls is old.cls and len(names) == len(old.arguments):
-        return old
-    return replace(old, cls=cls, arguments=names, keep=keep)
+    if cls is earlier.cls and len(names) == len(earlier.arguments):
+        return earlier
+    return replace(earlier, cls=cls, arguments=names, keeps_arguments=keeps_arguments)
 
 
 @dataclass(frozen=True, slots=True)
-class Owner:
+class ItemNames:
     """A list or a dict of modules at one of its paths, before it is changed."""
 
     path: str
@@ -126,21 +130,25 @@ class Owner:
     """Of its items, in order."""
     is_dict: bool
 
-    def renamed(self, name: str, edit: Edit) -> str | None:
+    def new_name(self, name: str, item_change: ChangeItems) -> str | None:
         """Return what the item ``name`` is called after ``edit``, None if it goes."""
         if self.is_dict:
             # One that comes in under the name of another takes its place.
-            return None if name == name_in_dict(edit, self.names) else name
-        index = self._index(edit)
+            return None if name == name_in_dict(item_change, self.names) else name
+        index = self._index(item_change)
         if index is None or not name.isdecimal():
-            return None if edit.kind == "remove" and name == edit.key else name
+            return (
+                None
+                if item_change.kind == "remove" and name == item_change.key
+                else name
+            )
         number = int(name)
-        if edit.kind == "insert":
+        if item_change.kind == "insert":
             return str(number + (number >= index))
         return None if number == index else str(number - (number > index))
 
-    def _index(self, edit: Edit) -> int | None:
-        key = edit.key
+    def _index(self, item_change: ChangeItems) -> int | None:
+        key = item_change.key
         if isinstance(key, int):
             return None if key == END else key + len(self.names) * (key < 0)
         if key.isdecimal():
@@ -149,54 +157,58 @@ class Owner:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Shift:
+class PathShift:
     """What becomes of paths as an edit changes the lists and dicts that it means.
 
     Patterns mean what they say; what is named by its path moves with its item, and
     goes with it, unless the same module stays in another place.
     """
 
-    edit: Edit
-    owners: Sequence[Owner]
-    same: Mapping[str, Sequence[str]]
+    edit: ChangeItems
+    item_names: Sequence[ItemNames]
+    other_paths: Mapping[str, Sequence[str]]
     """The paths of each module that has several, by each of them."""
 
-    def changes(self, entries: Sequence[Entry]) -> dict[int, Entry | None]:
+    def replacements(self, edits: Sequence[Edit]) -> dict[int, Edit | None]:
         """Return what becomes of ``entries``, by identity; None for those that go."""
-        changed: dict[int, Entry | None] = {}
-        for entry in entries:
-            target = self.target(entry.target)
+        replacements: dict[int, Edit | None] = {}
+        for edit in edits:
+            target = self.target_after(edit.target)
             if target is None:
-                changed[id(entry)] = None
-            elif target != entry.target:
-                changed[id(entry)] = replace(entry, target=target)
-        return changed
+                replacements[id(edit)] = None
+            elif target != edit.target:
+                replacements[id(edit)] = replace(edit, target=target)
+        return replacements
 
-    def target(self, target: Target) -> Target | None:
+    def target_after(self, target: Target) -> Target | None:
         """Return what ``target`` is called afterwards, None if all of it goes."""
         if isinstance(target, str) and is_pattern(target):
             return target
-        moved = map(self._path, paths_of(target))
-        left = tuple(path for path in moved if path is not None)
+        moved_paths = map(self._path, paths_of(target))
+        remaining = tuple(path for path in moved_paths if path is not None)
         if isinstance(target, str):
-            return left[0] if left else None
-        return left or None
+            return remaining[0] if remaining else None
+        return remaining or None
 
     def _path(self, path: str) -> str | None:
-        for owner in self.owners:
-            paths = dict.fromkeys((path, *self.same.get(path, ())))
-            moved = (_moved_path(one, self.edit, owner) for one in paths)
-            left = next((one for one in moved if one is not None), None)
-            if left is None:
+        for items in self.item_names:
+            paths = dict.fromkeys((path, *self.other_paths.get(path, ())))
+            moved_paths = (
+                _path_after(same_path, self.edit, items) for same_path in paths
+            )
+            moved_path = next(
+                (same_path for same_path in moved_paths if same_path is not None), None
+            )
+            if moved_path is None:
                 return None
-            path = left
+            path = moved_path
         return path
 
 
-def _moved_path(path: str, edit: Edit, owner: Owner) -> str | None:
-    start = f"{owner.path}." if owner.path else ""
-    name, _, rest = path[len(start) :].partition(".")
-    if not path.startswith(start) or not name:
+def _path_after(path: str, item_change: ChangeItems, items: ItemNames) -> str | None:
+    prefix = f"{items.path}." if items.path else ""
+    name, _, below_item = path[len(prefix) :].partition(".")
+    if not path.startswith(prefix) or not name:
         return path
-    renamed = owner.renamed(name, edit)
-    return None if renamed is None else join(owner.path, renamed, rest)
+    renamed = items.new_name(name, item_change)
+    return None if renamed is None else join(items.path, renamed, below_item)

@@ -9,7 +9,9 @@ from torch.nn.modules.lazy import LazyModuleMixin
 from ...modules.classes import by_class
 from .arguments import Arguments
 
-Reader: TypeAlias = Callable[[tuple[Tensor, ...], Mapping[str, Any]], dict[str, Any]]
+SizeReader: TypeAlias = Callable[
+    [tuple[Tensor, ...], Mapping[str, Any]], dict[str, Any]
+]
 """Returns sizes, given the tensors that come in and the arguments that are known."""
 
 
@@ -21,7 +23,7 @@ def missing_sizes(
     return tuple(name for name in names if arguments.get(name) is None)
 
 
-def stand_ins(cls: type[nn.Module], arguments: Mapping[str, Any]) -> Arguments:
+def placeholder_sizes(cls: type[nn.Module], arguments: Mapping[str, Any]) -> Arguments:
     """Return the smallest sizes with which ``cls`` can be constructed meanwhile."""
     divisor = 1
     for name in ("groups", "num_groups"):
@@ -30,15 +32,15 @@ def stand_ins(cls: type[nn.Module], arguments: Mapping[str, Any]) -> Arguments:
     return dict.fromkeys(missing_sizes(cls, arguments), divisor)
 
 
-def read_sizes(
+def infer_sizes(
     cls: type[nn.Module], arguments: Mapping[str, Any], inputs: tuple[Tensor, ...]
 ) -> Arguments:
     """Return the sizes of ``cls`` that ``arguments`` lack, as ``inputs`` have them."""
     reader = next(
         reader for base, (_, reader) in _SIZES.items() if issubclass(cls, base)
     )
-    found = reader(inputs, arguments)
-    return {name: found[name] for name in missing_sizes(cls, arguments)}
+    sizes = reader(inputs, arguments)
+    return {name: sizes[name] for name in missing_sizes(cls, arguments)}
 
 
 @by_class
@@ -51,25 +53,25 @@ def _sizes_of(cls: type[nn.Module]) -> tuple[str, ...]:
     return next((names for b, (names, _) in _SIZES.items() if issubclass(cls, b)), ())
 
 
-def _last(name: str) -> Reader:
+def _last_dimension(name: str) -> SizeReader:
     return lambda inputs, _: {name: inputs[0].shape[-1]}
 
 
-def _channels(name: str, n_dims: int) -> Reader:
+def _channels(name: str, n_dims: int) -> SizeReader:
     return lambda inputs, _: {name: inputs[0].shape[-1 - n_dims]}
 
 
-def _second(name: str) -> Reader:
+def _second_dimension(name: str) -> SizeReader:
     return lambda inputs, _: {name: inputs[0].shape[1]}
 
 
-def _both(inputs: tuple[Tensor, ...], _: Mapping[str, Any]) -> dict[str, Any]:
+def _two_inputs(inputs: tuple[Tensor, ...], _: Mapping[str, Any]) -> dict[str, Any]:
     return {"in1_features": inputs[0].shape[-1], "in2_features": inputs[1].shape[-1]}
 
 
-_SIZES: dict[type[nn.Module], tuple[tuple[str, ...], Reader]] = {
-    nn.Linear: (("in_features",), _last("in_features")),
-    nn.Bilinear: (("in1_features", "in2_features"), _both),
+_SIZES: dict[type[nn.Module], tuple[tuple[str, ...], SizeReader]] = {
+    nn.Linear: (("in_features",), _last_dimension("in_features")),
+    nn.Bilinear: (("in1_features", "in2_features"), _two_inputs),
     nn.Conv1d: (("in_channels",), _channels("in_channels", 1)),
     nn.Conv2d: (("in_channels",), _channels("in_channels", 2)),
     nn.Conv3d: (("in_channels",), _channels("in_channels", 3)),
@@ -79,12 +81,12 @@ _SIZES: dict[type[nn.Module], tuple[tuple[str, ...], Reader]] = {
     nn.InstanceNorm1d: (("num_features",), _channels("num_features", 1)),
     nn.InstanceNorm2d: (("num_features",), _channels("num_features", 2)),
     nn.InstanceNorm3d: (("num_features",), _channels("num_features", 3)),
-    nn.BatchNorm1d: (("num_features",), _second("num_features")),
-    nn.BatchNorm2d: (("num_features",), _second("num_features")),
-    nn.BatchNorm3d: (("num_features",), _second("num_features")),
-    nn.SyncBatchNorm: (("num_features",), _second("num_features")),
-    nn.GroupNorm: (("num_channels",), _second("num_channels")),
-    nn.LayerNorm: (("normalized_shape",), _last("normalized_shape")),
-    nn.RMSNorm: (("normalized_shape",), _last("normalized_shape")),
-    nn.RNNBase: (("input_size",), _last("input_size")),
+    nn.BatchNorm1d: (("num_features",), _second_dimension("num_features")),
+    nn.BatchNorm2d: (("num_features",), _second_dimension("num_features")),
+    nn.BatchNorm3d: (("num_features",), _second_dimension("num_features")),
+    nn.SyncBatchNorm: (("num_features",), _second_dimension("num_features")),
+    nn.GroupNorm: (("num_channels",), _second_dimension("num_channels")),
+    nn.LayerNorm: (("normalized_shape",), _last_dimension("normalized_shape")),
+    nn.RMSNorm: (("normalized_shape",), _last_dimension("normalized_shape")),
+    nn.RNNBase: (("input_size",), _last_dimension("input_size")),
 }

@@ -20,7 +20,7 @@ BlueprintMaker: TypeAlias = Callable[[type[nn.Module], Arguments], Unbuilt]
 """Makes a blueprint of a class and its arguments; it stands above, and is handed in."""
 
 
-def resolved(value: Any) -> Any:
+def build_values(value: Any) -> Any:
     """Return ``value`` with blueprints built and modules copied: none is shared."""
     # Nearly every argument is one of these, and each construction asks.
     if value is None or isinstance(value, int | float | str | type):
@@ -30,20 +30,20 @@ def resolved(value: Any) -> Any:
     if isinstance(value, nn.Module | nn.Parameter):
         return copy.deepcopy(value)
     if type(value) in (list, tuple):
-        return type(value)(map(resolved, value))
+        return type(value)(map(build_values, value))
     if type(value) is dict:
-        return {key: resolved(item) for key, item in value.items()}
+        return {key: build_values(item) for key, item in value.items()}
     return value
 
 
-def kept(value: Any, blueprint_of: BlueprintMaker) -> Any:
+def snapshot(value: Any, blueprint_of: BlueprintMaker) -> Any:
     """Return ``value`` so that later changes of it change no blueprint."""
     if isinstance(value, Unbuilt):
         return value.new()
     if type(value) in (list, tuple):
-        return type(value)(kept(item, blueprint_of) for item in value)
+        return type(value)(snapshot(item, blueprint_of) for item in value)
     if type(value) is dict:
-        return {key: kept(item, blueprint_of) for key, item in value.items()}
+        return {key: snapshot(item, blueprint_of) for key, item in value.items()}
     if isinstance(value, nn.Module) and _is_plain_layer(value):
         return as_blueprint(value, blueprint_of)
     return value

@@ -91,7 +91,7 @@ def test_every_sized_layer_is_completed(
 ) -> None:
     x = torch.randn(example)
     blueprint = sequence(Blueprint(cls, **arguments))
-    name = blueprint._session.draft.places["0"].missing[0]
+    name = blueprint._session.draft.nodes_by_path["0"].missing_sizes[0]
 
     module = blueprint.create(x)
 

@@ -7,7 +7,10 @@ from typing import Any
 import pytest
 from torch import nn
 
-from burnish.core.blueprint.construction.init_hooks import call_telling, call_watched
+from burnish.core.blueprint.construction.init_hooks import (
+    call_observed,
+    call_with_hooks,
+)
 
 MOMENTS = ("before", "inside", "after")
 
@@ -32,7 +35,7 @@ class Watching:
     def is_constructing(self, module: nn.Module) -> bool:
         return module is self.running
 
-    def meet(self, module: nn.Module) -> None: ...
+    def note_unhooked(self, module: nn.Module) -> None: ...
 
     def construct(
         self, init: Callable[..., None], module: nn.Module, args: Any, kwargs: Any
@@ -81,9 +84,9 @@ def test_constructors_patched_by_others_stay_patched_while_they_are_watched(
 
     def patch_and_construct() -> None:
         take_down["inside"] = patch(cls, "inside", seen)
-        call_telling(watching, cls)
+        call_observed(watching, cls)
 
-    call_watched([cls], patch_and_construct)
+    call_with_hooks([cls], patch_and_construct)
     assert (set(seen), watching.n_told) == ({"before", "inside"}, 1)
     take_down["after"] = patch(cls, "after", seen)
 
@@ -94,14 +97,14 @@ def test_constructors_patched_by_others_stay_patched_while_they_are_watched(
     for label in order:
         take_down[label]()
         watching = Watching()
-        call_watched([cls], partial(call_telling, watching, cls))
+        call_with_hooks([cls], partial(call_observed, watching, cls))
         assert watching.n_told == 1
 
 
 def test_a_class_that_nobody_else_patched_is_as_it_was() -> None:
     inits = [c.__dict__.get("__init__") for c in (nn.Module, Leaf, Heir)]
 
-    call_watched([Leaf, Heir], lambda: call_watched([Leaf], Heir))
+    call_with_hooks([Leaf, Heir], lambda: call_with_hooks([Leaf], Heir))
 
     assert [c.__dict__.get("__init__") for c in (nn.Module, Leaf, Heir)] == inits
 
@@ -113,9 +116,9 @@ def test_a_task_that_outlives_a_run_tells_nobody() -> None:
 
     async def main(watching: Watching) -> None:
         before = asyncio.create_task(construct())
-        inside = call_watched(
+        inside = call_with_hooks(
             [Leaf],
-            lambda: call_telling(watching, lambda: asyncio.create_task(construct())),
+            lambda: call_observed(watching, lambda: asyncio.create_task(construct())),
         )
         await asyncio.gather(before, inside)
 
