@@ -22,10 +22,10 @@ if TYPE_CHECKING:
     from .hyperparameters.hyperparameters import get_hparams
     from .hyperparameters.known_arguments import register_hparams
     from .modules.registry import allow_classes, register_class
+    from .persistence.loading import from_record, load_record, report_of
+    from .persistence.saving import into_record, save_record
     from .pretrained.pretrained import from_pretrained, save_pretrained
     from .state.identity import map_params, named_params
-    from .state.loading import from_record, load_record, report_of
-    from .state.saving import into_record, save_record
     from .state.uninitialized import skip_init
 
 __all__ = [
@@ -66,18 +66,18 @@ _HOME = {
     "assert_records_load": "evolution.record_check",
     "from_hyperparameters": "hyperparameters.building",
     "from_pretrained": "pretrained.pretrained",
-    "from_record": "state.loading",
+    "from_record": "persistence.loading",
     "get_hparams": "hyperparameters.hyperparameters",
-    "into_record": "state.saving",
-    "load_record": "state.loading",
+    "into_record": "persistence.saving",
+    "load_record": "persistence.loading",
     "map_params": "state.identity",
     "module": "decorator",
     "named_params": "state.identity",
     "register_class": "modules.registry",
     "register_hparams": "hyperparameters.known_arguments",
-    "report_of": "state.loading",
+    "report_of": "persistence.loading",
     "save_pretrained": "pretrained.pretrained",
-    "save_record": "state.saving",
+    "save_record": "persistence.saving",
     "skip_init": "state.uninitialized",
     "upgrade_file": "evolution.record_check",
 }

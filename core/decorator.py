@@ -19,12 +19,12 @@ from .hyperparameters.passing import arguments_by_name
 from .modules.module_argument import method_of_modules
 from .modules.registry import register_class
 from .modules.versions import check_rules
+from .persistence.loading import build_from_record
+from .persistence.loading import load_record as _load_record
+from .persistence.saving import into_record as _into_record
+from .persistence.saving import save_record as _save_record
 from .state.allowed import Allowed
-from .state.loading import build_from_record
-from .state.loading import load_record as _load_record
 from .state.record_type import RecordOfClass
-from .state.saving import into_record as _into_record
-from .state.saving import save_record as _save_record
 
 if TYPE_CHECKING:
     import os
@@ -34,9 +34,9 @@ if TYPE_CHECKING:
     from ..records.report import LoadReport
     from ..records.sink import Destination, File
     from .blueprint import Blueprint
+    from .persistence.loading import ModuleLoadOptions
+    from .persistence.saving import ModuleSaveOptions
     from .pretrained.pretrained import FolderOptions, LoadOptions
-    from .state.loading import ModuleLoadOptions
-    from .state.saving import ModuleSaveOptions
 
 _C = TypeVar("_C", bound=type[nn.Module])
 

@@ -35,6 +35,64 @@ def test_records_never_name_a_module_of_torch() -> None:
                 assert node.attr != "Module", f"{file}:{node.lineno}"
 
 
+CORE = [
+    ("errors",),
+    ("modules",),
+    ("hyperparameters", "state"),
+    ("evolution",),
+    ("persistence",),
+    ("blueprint", "pretrained"),
+    ("decorator",),
+    ("__init__",),
+]
+"""The parts of core from the ground up; those of one floor do not know each other.
+
+Imports inside functions and for type checkers alone count like all others: what a
+part needs from above is handed in or registered.
+"""
+
+
+def test_every_part_of_core_has_its_floor() -> None:
+    parts = {
+        path.stem
+        for path in (ROOT / "core").iterdir()
+        if path.suffix == ".py" or (path / "__init__.py").exists()
+    }
+
+    assert parts == {part for floor in CORE for part in floor}
+
+
+@pytest.mark.parametrize("part", [part for floor in CORE for part in floor])
+def test_part_of_core_imports_only_what_lies_below_it(part: str) -> None:
+    floor = next(i for i, parts in enumerate(CORE) if part in parts)
+    allowed = {part, *(name for below in CORE[:floor] for name in below)}
+    single = ROOT / "core" / f"{part}.py"
+    files = (
+        [single] if single.exists() else sorted((ROOT / "core" / part).rglob("*.py"))
+    )
+    for file in files:
+        for line, target in imported_files(file):
+            if target.is_relative_to(ROOT / "core"):
+                name = target.relative_to(ROOT / "core").parts[0].removesuffix(".py")
+                assert name in allowed, f"{file}:{line} imports {target}"
+
+
+def imported_files(file: Path) -> list[tuple[int, Path]]:
+    """Return (line, file of the same part of burnish) of every relative import."""
+    targets: list[tuple[int, Path]] = []
+    for node in ast.walk(ast.parse(file.read_text())):
+        if not isinstance(node, ast.ImportFrom) or not node.level:
+            continue
+        base = file.parents[node.level - 1].joinpath(*(node.module or "").split("."))
+        for name in (alias.name for alias in node.names):
+            candidates = (base / f"{name}.py", base / name / "__init__.py")
+            module = next((c for c in candidates if c.exists()), None)
+            whole = base.with_suffix(".py")
+            package = whole if whole.exists() else base / "__init__.py"
+            targets.append((node.lineno, module or package))
+    return targets
+
+
 def imported_parts(file: Path) -> list[tuple[int, str]]:
     """Return (line, part of burnish) of every import; an absolute one is an error."""
     package = ("burnish", *file.relative_to(ROOT).parent.parts)

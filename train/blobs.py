@@ -14,7 +14,7 @@ from ..config.fields import members
 from ..core.hyperparameters.building import planned
 from ..core.hyperparameters.hparams import factory_of, recorded_hparams
 from ..core.modules.registry import class_named
-from ..core.state.loading import from_record
+from ..core.persistence.loading import from_record
 from ..records.errors import RecordError, RecordMismatchError
 from ..records.flat import FlatRecord
 from ..records.open import open_record

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from ..config.user_warning import warn_user
-from ..core.state.meaning import check_meaning
+from ..core.persistence.meaning import check_meaning
 from ..optim.param_groups import plain_group
 from ..records.errors import RecordMismatchError
 from .blobs import BOUND, FILLED, Described, opened

@@ -8,7 +8,7 @@ from lightning.pytorch import Trainer, seed_everything
 
 from ..config.formats import format_named
 from ..config.storage.replacement import write_text
-from ..core.state.loading import load_record
+from ..core.persistence.loading import load_record
 from .checkpoint import Checkpoint
 from .fit_config import FitConfig, LoggerHparams
 from .history import History

@@ -15,9 +15,9 @@ import torch
 from torch import nn
 
 from ..config.user_warning import warn_user
+from ..core.persistence.loading import load_record
+from ..core.persistence.saving import into_record
 from ..core.state.identity import named_params
-from ..core.state.loading import load_record
-from ..core.state.saving import into_record
 from ..records.errors import RecordMismatchError
 from ..records.flat import FlatRecord
 from ..records.record import Record

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from ..config.path import did_you_mean
 from ..core.hyperparameters.hparams import recorded_hparams
-from ..core.state.meaning import check_meaning
+from ..core.persistence.meaning import check_meaning
 from .distributed import n_processes
 from .lightning_io import STORED, ReadingIO, RecordIO
 from .loader import ResumableLoader

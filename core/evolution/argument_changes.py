@@ -14,11 +14,11 @@ from ...config.schema.change import Severity
 from ...config.similarity import similarity
 from ...records.errors import RecordError
 from ..hyperparameters.plain import VERSION
+from ..hyperparameters.upgrade import upgraded_node
 from ..modules.registry import names_of
 from ..modules.signature import takes_any_name
 from .record_changes import Change
 from .record_schema import Arguments, arguments_of
-from .upgrading import upgraded_node
 
 
 def argument_changes(

@@ -9,11 +9,14 @@ from torch import nn
 
 from ...config.rules import RewriteRule
 from ...config.schema.change import Severity
+from ...records.dtypes import NAME_OF
 from ...records.flat import FlatRecord
 from ...records.open import open_record
 from ...records.recorder import save
 from ...records.suffix import recorder_of_suffix
 from ..errors import HyperparameterError
+from ..hyperparameters.building import planned
+from ..hyperparameters.hparams import recorded_hparams
 from ..modules.classes import declared_class
 from ..modules.tree import places_of, unwrapped
 from ..modules.versions import version_of
@@ -171,8 +174,6 @@ def _module_of(record: FlatRecord, target: Target | None) -> Any:
             f"{record.reading.file} has no hyperparameters, so its class is needed: "
             "upgrade_file(file, Net), or burnish upgrade --module net.py:Net FILE"
         )
-    from ..hyperparameters.building import planned
-
     return build_blank(planned(hparams))
 
 
@@ -180,15 +181,11 @@ def _hparams(ours: Mapping[str, Any], module: Any) -> dict[str, Any]:
     """Return the hyperparameters as the newest version has them, if there were any."""
     if "hparams" not in ours:
         return {}
-    from ..hyperparameters.hparams import recorded_hparams
-
     found = recorded_hparams(module)
     return {} if found is None else {"hparams": found}
 
 
 def _forms(record: FlatRecord) -> dict[str, Stored]:
-    from ...records.dtypes import NAME_OF
-
     return {
         entry.path: Stored(
             kind=entry.kind, dtype=NAME_OF[entry.dtype], shape=tuple(entry.shape)

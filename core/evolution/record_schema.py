@@ -27,6 +27,7 @@ from ..modules.signature import VARIADIC, parameters_of
 from ..modules.tree import Places, places_of, unwrapped
 from ..modules.versions import version_of
 from ..state.modes import construct_on
+from ..state.uninitialized import built
 from .upgrading import versions_below
 
 _FORMAT = 1
@@ -166,8 +167,6 @@ def build_blank(target: Target, hparams: Mapping[str, Any] | None = None) -> nn.
             raise
     except Exception:  # some constructors need values: see below
         pass
-    from ..state.uninitialized import built
-
     return _module(lambda: built(made, None)[0])
 
 

@@ -15,7 +15,7 @@ from ...config.rules import MapFieldValue, RewriteRule
 from ...records.entry import Entry
 from ...records.errors import RecordError
 from ..modules.versions import new_path
-from .derived import Cut, Joined, Stacked, Taken, Turned, derived
+from ..state.derived import Cut, Joined, Stacked, Taken, Turned, derived
 
 Table: TypeAlias = dict[str, Entry]
 """Entries by path; one that is tied stands at each of its paths."""

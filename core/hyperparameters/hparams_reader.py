@@ -15,7 +15,6 @@ from ...config.alternatives import struct_for
 from ...config.fields import fields_of
 from ...config.path import did_you_mean, join
 from ..errors import HyperparameterError
-from ..evolution.upgrading import upgraded_node
 from ..modules.registry import MODULE, NAME, class_named
 from ..modules.shown import shown
 from ..modules.signature import parameters_of
@@ -33,6 +32,7 @@ from .known_arguments import builder_of
 from .node_readers import node_reader
 from .own_reader import own_reader
 from .torch_layers import Values, is_torch_layer, tuples
+from .upgrade import upgraded_node
 
 
 class Planner:

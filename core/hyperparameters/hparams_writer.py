@@ -307,3 +307,8 @@ def _with_computed(value: Any, told: Any) -> Any:
     from ...config.hparams import Hparams
 
     return value.to_dict(computed=True) if isinstance(value, Hparams) else told
+
+
+def own_node(module: nn.Module) -> Mapping[str, Any]:
+    """Return what ``module`` itself is made of, without the children that it makes."""
+    return Writer(partial=True, children=False).node(module, "")

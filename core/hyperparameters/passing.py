@@ -8,7 +8,6 @@ from typing import Any
 from torch import nn
 
 from ..errors import HyperparameterError
-from ..evolution.upgrading import upgraded_node
 from ..modules.class_identity import is_of_a_parent, is_same_class
 from ..modules.shown import shown
 from ..modules.signature import parameters_of
@@ -17,6 +16,7 @@ from . import plain
 from .hparams_plan import Passed
 from .known_arguments import builder_of
 from .unstored import ALL, DEFAULTS, UNSTORED
+from .upgrade import upgraded_node
 
 
 def arguments_by_name(

@@ -24,9 +24,9 @@ from ..hyperparameters.plain import SAVE
 from ..hyperparameters.structure import note_of_changes
 from ..modules.module_argument import check_module
 from ..modules.tree import places_of, unwrapped
+from ..persistence.loading import from_record
+from ..persistence.saving import into_record
 from ..state.factories import arguments_go_to_file
-from ..state.loading import from_record
-from ..state.saving import into_record
 from .pretrained_folder import (
     MPK,
     SAFETENSORS,
@@ -193,7 +193,7 @@ def from_pretrained(
             allow_empty=allow_empty,
         )
     else:
-        from ..hyperparameters.transformers_models import model_in
+        from .transformers_folder import model_in
 
         module = model_in(
             content,
@@ -211,7 +211,7 @@ def from_pretrained(
 def _write_generation(folder: str, module: nn.Module) -> None:
     """Keep how a model of transformers generates where that library looks for it."""
     if hasattr(type(module), "config_class"):
-        from ..hyperparameters.transformers_models import generation_of
+        from .transformers_folder import generation_of
 
         text = generation_of(module)
         if text is not None:
@@ -222,7 +222,7 @@ def _read_generation(folder: str, module: nn.Module) -> None:
     if hasattr(type(module), "config_class"):
         stored = read_generation(folder)
         if stored is not None:
-            from ..hyperparameters.transformers_models import set_generation
+            from .transformers_folder import set_generation
 
             set_generation(module, stored)
 
@@ -259,7 +259,7 @@ def _config(module: nn.Module, hparams: Mapping[str, Any]) -> dict[str, Any]:
     """Return what `config.json` says: ours, or what transformers itself would say."""
     config: Any = getattr(unwrapped(module), "config", None)
     if hasattr(type(unwrapped(module)), "config_class") and hasattr(config, "to_dict"):
-        from ..hyperparameters.transformers_models import config_of
+        from .transformers_folder import config_of
 
         theirs = config_of(unwrapped(module), hparams)
         if theirs is not None:

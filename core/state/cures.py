@@ -124,3 +124,10 @@ def _heads(a: list[str], b: list[str]) -> tuple[str, str]:
 def _moved(path: str, old: str, new: str) -> str:
     is_below = path == old or path.startswith(f"{old}.")
     return new + path[len(old) :] if is_below else path
+
+
+IGNORE = (
+    'If the difference is meant: hyperparameters="ignore", of load_record, from_record '
+    "or open_record."
+)
+"""What to do about hyperparameters that differ."""

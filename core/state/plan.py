@@ -15,15 +15,14 @@ from ...records.memory import same_bits, values_of
 from ...records.report import LoadReport
 from ...records.select import selected
 from ...records.show import show_dtype
-from ..evolution.derived import Derived
 from ..modules.tree import WRAPPING, Places
 from .allowed import Allowed
 from .conversion import misfit, misfit_of_dtype
-from .cures import cure_of, cure_of_typed
+from .cures import IGNORE, cure_of, cure_of_typed
+from .derived import Derived
 from .entries import Content
 from .grouping import grouped
 from .loading_code import CURE, conversions
-from .meaning import IGNORE
 from .resizing import Resizing
 
 

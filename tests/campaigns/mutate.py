@@ -56,10 +56,8 @@ TESTS = (
             *("limits", "loader_checks", "recorder", "released_files"),
         )
     ),
-    *(
-        f"tests/core/state/test_{name}.py"
-        for name in ("entries", "loading", "meaning", "plan")
-    ),
+    *(f"tests/core/state/test_{name}.py" for name in ("entries", "plan")),
+    *(f"tests/core/persistence/test_{name}.py" for name in ("loading", "meaning")),
 )
 """Those of what the files do, without tests of many seconds about something else."""
 LEAST = 5

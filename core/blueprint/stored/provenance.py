@@ -7,8 +7,7 @@ from typing import Any, TypeAlias
 
 from torch import nn
 
-from ...hyperparameters.comparing import own_node
-from ...hyperparameters.hparams_writer import Writer
+from ...hyperparameters.hparams_writer import Writer, own_node
 from ...hyperparameters.plain import BLUEPRINT, ORIGIN, RESULT
 from ...hyperparameters.structure import note_structure
 from ...hyperparameters.unstored import ALL, UNSTORED

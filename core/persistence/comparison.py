@@ -13,7 +13,11 @@ from torch import nn
 
 from ...config.path import join
 from ...records.errors import RecordError
-from ..evolution.upgrading import upgraded_node
+from ..hyperparameters import plain
+from ..hyperparameters.hparams_writer import Writer, own_node
+from ..hyperparameters.known_arguments import builder_of
+from ..hyperparameters.unstored import ALL, DEFAULTS, UNSTORED
+from ..hyperparameters.upgrade import upgraded_node
 from ..modules.class_identity import (
     is_related,
     is_same_class,
@@ -24,17 +28,6 @@ from ..modules.classes import declared_class
 from ..modules.registry import NAME, class_named
 from ..modules.shown import shown
 from ..modules.signature import parameters_of, takes_any_name
-from . import plain
-from .differences import (
-    ABSENT,
-    DEFAULT,
-    Named,
-    difference,
-    difference_from_default,
-)
-from .hparams_writer import Writer
-from .known_arguments import builder_of
-from .unstored import ALL, DEFAULTS, UNSTORED
 
 Node = Mapping[str, Any]
 
@@ -197,11 +190,6 @@ class Comparison:
             self.differing.append(difference(path, Named(stored), Named(own)))
 
 
-def own_node(module: nn.Module) -> Node:
-    """Return what ``module`` itself is made of, without the children that it makes."""
-    return Writer(partial=True, children=False).node(module, "")
-
-
 def _unstored(node: Node) -> Node:
     found = node.get(UNSTORED, {})
     return found if isinstance(found, Mapping) else {}
@@ -304,3 +292,62 @@ def _keys(stored: Node, own: Node) -> list[str]:
         # Other versions of the library have other fields, and defaults for them.
         return [k for k in stored if k in own and k not in _CHANGING]
     return [*stored, *(k for k in own if k not in stored)]
+
+
+def difference(path: str, stored: Any, own: Any) -> str:
+    """Return the line of a report or of an error about ``path``."""
+    left, right = shown(_readable(stored)), shown(_readable(own))
+    return f"{path}: stored {left}, the module has {right}"
+
+
+def difference_from_default(path: str, default: Any, own: Any) -> str:
+    """Return the line about an argument that is not stored."""
+    left, right = shown(_readable(default)), shown(_readable(own))
+    is_known = default is not DEFAULT
+    reason = f"the default is {left}" if is_known else "the file says nothing of it"
+    return f"{path}: not stored ({reason}), the module has {right}"
+
+
+def _readable(value: Any) -> Any:
+    """Return ``value`` with modules and classes by their names."""
+    if isinstance(value, Mapping):
+        if plain.CLASS in value:
+            return _readable(value[plain.CLASS])
+        if NAME in value:
+            return Named(value)
+    if isinstance(value, list | tuple):
+        return [_readable(item) for item in value]
+    return value
+
+
+class Named:
+    """A value that messages call by its name."""
+
+    def __init__(self, value: Any) -> None:
+        named = isinstance(value, Mapping)
+        self.text = str(value.get(NAME) if named else value)[:200]
+
+    @property
+    def is_anonymous(self) -> bool:
+        """Whether it is an object that is known by its class alone."""
+        return self.text.startswith("an object")
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Named) and other.text == self.text
+
+    __hash__ = None  # type: ignore[assignment]  # it is only compared
+
+    def __repr__(self) -> str:
+        return self.text
+
+
+class _Absent:
+    def __init__(self, text: str) -> None:
+        self._text = text
+
+    def __repr__(self) -> str:
+        return self._text
+
+
+ABSENT, DEFAULT = _Absent("nothing"), _Absent("the default")
+"""What stands for an item that is not there, and for an argument that nobody passed."""

@@ -10,7 +10,8 @@ import torch
 from torch import nn
 
 import burnish
-from burnish.core.state import commit, loading
+from burnish.core.persistence import loading
+from burnish.core.state import commit
 from burnish.records import RecordMismatchError
 
 

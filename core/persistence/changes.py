@@ -17,8 +17,6 @@ from ...config.path import join
 from ...records.errors import RecordMismatchError
 from ...records.flat import FlatRecord
 from ...records.select import selected
-from ..hyperparameters.comparing import Comparison
-from ..hyperparameters.differences import Named, difference
 from ..hyperparameters.plain import ATTRIBUTES, CHANGED, CONTAINERS_OF_TORCH
 from ..hyperparameters.structure import is_lasting, plain_attribute
 from ..hyperparameters.torch_layers import is_torch_layer
@@ -26,6 +24,7 @@ from ..modules.class_identity import is_same_class
 from ..modules.classes import declared_class
 from ..modules.registry import NAME
 from ..modules.tree import places_of, unwrapped
+from .comparison import Comparison, Named, difference
 
 Changes = dict[str, Mapping[str, Any]]
 

@@ -20,19 +20,19 @@ from ...records.show import show_dtype
 from ..evolution.upgrading import upgraded
 from ..modules.module_argument import check_module
 from ..modules.tree import Places, places_of, unwrapped
-from .allowed import Allowed
-from .commit import Filling, assign_all, copy_all, is_shown
-from .entries import Content, content_of
-from .factories import arguments_go_to_lambda, check_callable
-from .fillings import read_fillings
-from .identity import adopt
-from .lazy_tensors import materialized
+from ..state.allowed import Allowed
+from ..state.commit import Filling, assign_all, copy_all, is_shown
+from ..state.entries import Content, content_of
+from ..state.factories import arguments_go_to_lambda, check_callable
+from ..state.fillings import read_fillings
+from ..state.identity import adopt
+from ..state.lazy_tensors import materialized
+from ..state.memory import BLANK
+from ..state.plan import Plan, plan_load
+from ..state.record_type import check_version
+from ..state.stored_extra import StoredExtra
+from ..state.uninitialized import built, rebuilt
 from .meaning import compare_ties, compared, is_part, note
-from .memory import BLANK
-from .plan import Plan, plan_load
-from .record_type import check_version
-from .stored_extra import StoredExtra
-from .uninitialized import built, rebuilt
 
 M = TypeVar("M", bound=nn.Module)
 

@@ -12,7 +12,7 @@ from ...records.flat import FlatRecord
 from ...records.reading import Reading
 from ..evolution.upgrading import carried_paths
 from ..hyperparameters.building import planned
-from ..hyperparameters.comparing import Comparison, own_node
+from ..hyperparameters.hparams_writer import own_node
 from ..hyperparameters.plain import BLUEPRINT, ORIGIN, RESULT
 from ..hyperparameters.structure import note_of_changes
 from ..hyperparameters.unstored import ALL, UNSTORED
@@ -20,17 +20,12 @@ from ..modules.class_identity import is_same_class
 from ..modules.classes import declared_class
 from ..modules.registry import NAME
 from ..modules.tree import Places, places_of, unwrapped
+from ..state.cures import IGNORE
+from ..state.streams import Streams
+from ..state.uninitialized import call_unfilled
 from .changes import ChangedParts, Changes, apply_attributes, is_below, stored_changes
+from .comparison import Comparison
 from .likeness import first_difference
-from .streams import Streams
-from .uninitialized import call_unfilled
-
-IGNORE = (
-    'If the difference is meant: hyperparameters="ignore", of load_record, from_record '
-    "or open_record."
-)
-"""What to do about hyperparameters that differ."""
-
 
 PART = "part"
 """In the metadata of a record: whether only some of the entries were saved."""

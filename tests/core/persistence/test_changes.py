@@ -199,7 +199,7 @@ def test_what_changes_no_function_is_no_difference(
 
     again: Any = Net.from_record(net.save_record())
 
-    assert not burnish.core.state.loading.report_of(again).changed
+    assert not burnish.core.persistence.loading.report_of(again).changed
     assert load_record(net, Net().save_record()).changed == []
 
 
@@ -304,7 +304,7 @@ def test_a_factory_that_makes_the_change_too_loads() -> None:
 
 @pytest.mark.parametrize("told", [3, [3], [[["act"], 3]], [[[1], {}]], [[["act"]]]])
 def test_changes_in_a_file_that_are_none_are_refused(told: Any) -> None:
-    record = burnish.core.state.saving.into_record(Net())
+    record = burnish.core.persistence.saving.into_record(Net())
     ours: Any = record.metadata["burnish"]
     ours["hparams"]["__changed__"] = told
 

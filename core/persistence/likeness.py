@@ -17,10 +17,10 @@ from torch import Tensor, nn
 
 from ...config.path import join
 from ...records.memory import same_bits
-from ..hyperparameters.differences import ABSENT, difference
 from ..hyperparameters.structure import MEANINGLESS
 from ..modules.classes import declared_class
 from ..modules.tree import places_of, unwrapped
+from .comparison import ABSENT, difference
 
 _OF_TORCH = frozenset(nn.Module().__dict__)
 """What torch keeps in every module."""

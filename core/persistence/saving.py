@@ -17,11 +17,11 @@ from ..evolution.upgrading import versions_below
 from ..hyperparameters.hparams import recorded_hparams
 from ..modules.module_argument import check_module
 from ..modules.tree import places_of, unwrapped
-from .entries import content_of
-from .identity import identify
-from .loading_code import stated_versions
+from ..state.entries import content_of
+from ..state.identity import identify
+from ..state.loading_code import stated_versions
+from ..state.record_type import class_version, record_type
 from .meaning import PART
-from .record_type import class_version, record_type
 
 
 def into_record(module: nn.Module) -> FlatRecord:

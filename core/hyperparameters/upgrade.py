@@ -1,0 +1,69 @@
+"""Hyperparameters of an older version of a class, as its newest version has them."""
+
+import copy
+from collections.abc import Mapping
+from typing import Any
+
+from torch import nn
+
+from ...config.errors import ConfigError
+from ...config.rules import RewriteRule
+from ...records.errors import RecordError, RecordVersionError
+from ..errors import HyperparameterError
+from ..modules.registry import NAME
+from ..modules.versions import new_path, rules_of, version_of
+from .plain import CONTAINERS, KINDS, VERSION
+from .unstored import ALL, DEFAULTS, UNSTORED
+
+
+def upgraded_node(
+    cls: type[nn.Module], node: Mapping[str, Any], path: str
+) -> Mapping[str, Any]:
+    """Return the hyperparameters of a ``cls`` as its newest version has them."""
+    newest, version = version_of(cls), node.get(VERSION, 0)
+    if newest == 0 and version == 0:
+        return node
+    if type(version) is not int or version < 0:
+        raise HyperparameterError(path, f"{VERSION!r} is no number from 0 on")
+    if version > newest:
+        what = f"what describes a {cls.__qualname__}"
+        raise RecordVersionError(path or "hyperparameters", version, newest, what)
+    # Without a class they were written by hand, for the class as it is now.
+    if version == newest or NAME not in node:
+        return node
+    tree = copy.deepcopy(dict(node))
+    try:
+        for step in range(version, newest):
+            for rule in rules_of(cls).get(step, ()):
+                rule.apply(tree)
+                for key in _NOTES & tree.keys():
+                    tree[key] = _renamed_notes(tree[key], "", rule)
+    except (ConfigError, RecordError) as error:
+        raise HyperparameterError(path, str(error)) from error
+    return tree
+
+
+_NOTES = frozenset({UNSTORED, DEFAULTS, KINDS, CONTAINERS})
+"""Keys of hyperparameters under which something is said of arguments, by name."""
+
+
+def _renamed_notes(notes: Any, above: str, rule: RewriteRule) -> Any:
+    """Return what is said of arguments, and of items in them, under their new names.
+
+    ``above`` begins the paths of those of ``notes``, with its last dot.
+    """
+    if not isinstance(notes, Mapping):
+        return notes
+    renamed: dict[Any, Any] = {}
+    for name, note in notes.items():
+        if not isinstance(name, str) or name == ALL:
+            renamed[name] = note
+            continue
+        new = new_path(rule, above + name)
+        if isinstance(note, list) and len(note) == 2:
+            note = [note[0], _renamed_notes(note[1], f"{above}{name}.", rule)]
+        if new is not None:
+            # Keys of dicts may have dots, and most are not renamed themselves.
+            is_same = new.endswith(f".{name}") or new == name
+            renamed[name if is_same else new.rpartition(".")[2]] = note
+    return renamed

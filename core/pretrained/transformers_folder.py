@@ -1,0 +1,140 @@
+"""Folders that transformers wrote, and what it reads in ours.
+
+Loaded only where a program has loaded the library's models itself.
+"""
+
+import re
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+
+from torch import nn
+
+from ...config.path import Patterns, as_patterns
+from ...records.entry import Entry
+from ...records.errors import RecordMismatchError
+from ...records.open import open_record
+from ..errors import UnknownClassError
+from ..hyperparameters.transformers_models import config_object, is_config_dict
+from ..modules.registry import known_classes
+from ..modules.signature import parameters_of
+from ..persistence.loading import from_record
+from .pretrained_folder import Content
+
+if TYPE_CHECKING:
+    from ...records.flat import FlatRecord
+
+
+def config_of(model: Any, hparams: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Return the `config.json` that transformers reads, for ``model``.
+
+    None for a model that its configuration alone does not make again.
+    """
+    told = [
+        value for name, value in hparams.items() if name in parameters_of(type(model))
+    ]
+    if len(told) != 1 or not is_config_dict(told[0]):
+        return None
+    return {**told[0], "architectures": [type(model).__name__]}
+
+
+def model_in(
+    content: "Content",
+    cls: type[nn.Module] | None,
+    *,
+    strict: bool = True,
+    allow_missing: Patterns | None = None,
+    allow_unexpected: Patterns | None = None,
+    allow_empty: bool = False,
+    **reading: Any,
+) -> nn.Module:
+    """Return the model in a folder that transformers wrote, as it would: in eval mode.
+
+    Floating values keep the dtype of the file unless ``reading`` says otherwise.
+    """
+    chosen: Any = cls or _class_of(content.config)
+    config = config_object(chosen, content.config)
+    if reading.get("dtype") is None:
+        reading["dtype"] = "stored"
+    unexpected = [*as_patterns(allow_unexpected or ()), _ignored(chosen, "unexpected")]
+    missing = [*as_patterns(allow_missing or ()), _ignored(chosen, "missing")]
+
+    def filled(record: "FlatRecord") -> nn.Module:
+        model: nn.Module = from_record(
+            lambda: chosen(config),
+            open_record(record, **reading),
+            strict=strict,
+            allow_missing=missing,
+            allow_unexpected=unexpected,
+            allow_empty=allow_empty,
+        )
+        return model.eval()
+
+    try:
+        return filled(content.record)
+    except RecordMismatchError:
+        renamed = _named_otherwise(chosen, content.record)
+        if renamed is None:
+            raise
+        with suppress(RecordMismatchError):
+            return filled(renamed)
+        raise
+
+
+def generation_of(model: nn.Module) -> str | None:
+    """Return what transformers keeps beside `config.json` of how ``model`` generates.
+
+    None for a model that does not generate.
+    """
+    generation: Any = getattr(model, "generation_config", None)
+    write = getattr(generation, "to_json_string", None)
+    if not hasattr(type(model), "config_class") or not callable(write):
+        return None
+    return str(write())
+
+
+def set_generation(model: Any, stored: Mapping[str, Any]) -> None:
+    """Let ``model`` generate as ``stored`` says, if it does generate."""
+    if generation_of(model) is not None:
+        model.generation_config = type(model.generation_config).from_dict(dict(stored))
+
+
+def _class_of(config: Mapping[str, Any]) -> type[nn.Module]:
+    named = config.get("architectures")
+    names = [n for n in named if isinstance(n, str)] if isinstance(named, list) else []
+    for cls in known_classes():
+        if cls.__name__ in names and hasattr(cls, "config_class"):
+            return cls
+    name = names[0] if names else str(config.get("model_type", "a model"))
+    raise UnknownClassError(
+        "",
+        f"the folder holds {name:.80}, which is not known here. Files import nothing: "
+        f"import the class and call burnish.register_class({name:.80}), or pass it: "
+        f"from_pretrained(folder, {name:.80}).",
+    )
+
+
+def _named_otherwise(cls: Any, record: "FlatRecord") -> "FlatRecord | None":
+    """Return the record with the name of the base model before its paths, or without.
+
+    A model with a head is filled from the file of a bare model, and the other way.
+    """
+    prefix = str(getattr(cls, "base_model_prefix", "") or "")
+    paths = list(record.by_path())
+    if not prefix or not paths:
+        return None
+    inside = {p: p[len(prefix) + 1 :] for p in paths if p.startswith(f"{prefix}.")}
+    renames = inside or {path: f"{prefix}.{path}" for path in paths}
+    return open_record(record, rename=renames)
+
+
+def _ignored(cls: Any, kind: str) -> Callable[[Any], bool]:
+    """Return what tells the entries that the class says may be ``kind``."""
+    listed = getattr(cls, f"_keys_to_ignore_on_load_{kind}", None) or ()
+    expressions = [re.compile(text) for text in listed]
+
+    def is_ignored(item: Entry | str) -> bool:
+        path = item if isinstance(item, str) else item.path
+        return any(expression.search(path) for expression in expressions)
+
+    return is_ignored
