@@ -20,7 +20,7 @@ from .forward_hooks import Logs
 from .init_hooks import Init, current_observer
 
 SERIAL = "_burnish_made"
-"""Where a module keeps which construction made it, also in its copies."""
+"""Where a module keeps the number of its construction, which its copies share."""
 
 _serials = itertools.count()
 
@@ -28,28 +28,33 @@ _serials = itertools.count()
 class Frame:
     """A constructor that is running, as one run sees it."""
 
-    __slots__ = ("expected", "item_changes", "node")
+    __slots__ = ("changes", "expected", "node")
 
     def __init__(
         self, node: ConstructionNode, expected: ConstructionNode | None
     ) -> None:
         self.node, self.expected = node, expected
-        self.item_changes: list[tuple[nn.Module, ChangeItems]] = []
+        self.changes: list[tuple[nn.Module, ChangeItems]] = []
 
 
 class ConstructionRun:
-    """What one blueprint sees of a run; several, if some are built inside of others."""
+    """The constructors of one blueprint, followed from the root as they run.
+
+    A blueprint that is built inside of another's constructor has a run of its own,
+    and its constructions are nodes of both.
+    """
 
     def __init__(self, expected: ConstructionNode) -> None:
-        """Expect ``expected``, at the root; its plan tells what is to be changed."""
+        """Expect the tree ``expected``, whose nodes say what is to be edited."""
         self.expected = expected
+        # The root has a frame around it, so that it is entered like all the others.
         holder = ConstructionNode(nn.Module, children=[expected])
         self.frames = [Frame(ConstructionNode(nn.Module), holder)]
         self.by_serial: dict[int, ConstructionNode] = {}
 
     @property
     def root(self) -> ConstructionNode:
-        """What was made first."""
+        """The first construction: the whole."""
         return self.frames[0].node.children[0]
 
     def enter(self, cls: type[nn.Module], serial: int) -> Frame:
@@ -58,24 +63,24 @@ class ConstructionRun:
         index = len(outer_frame.node.children)
         node = ConstructionNode(cls, cls=cls)
         outer_frame.node.children.append(node)
-        expected = None
-        if outer_frame.expected is not None and index < len(
-            outer_frame.expected.children
-        ):
-            expected = outer_frame.expected.children[index]
-            if expected.original_cls is cls:
-                node.edits = expected.edits
-            else:
-                expected = None
+        maker, expected = outer_frame.expected, None
+        siblings = [] if maker is None else maker.children
+        # Constructions are told apart by their order within their maker. One of
+        # another class is not the one that was seen before: its edits wait until a
+        # dry run knows where it ends.
+        if index < len(siblings) and siblings[index].original_cls is cls:
+            expected = siblings[index]
+            node.edits = expected.edits
         frame = Frame(node, expected)
         self.frames.append(frame)
         self.by_serial[serial] = node
         return frame
 
     def place(self, module: nn.Module, first_serial: int) -> None:
-        """Note where everything that was made ended, from ``module`` on.
+        """Note in each node at which paths of ``module`` its module stands.
 
-        Raises `NotRepeatedError` for what was made before ``first``, in another run.
+        Raises `NotRepeatedError` for a module of a number below ``first_serial``,
+        which comes from an earlier run.
         """
         prefix, rank = self.expected.path, self.expected.rank
         ends_by_serial: dict[int, list[tuple[str, tuple[int, ...]]]] = {}
@@ -90,6 +95,7 @@ class ConstructionRun:
             serial = part.__dict__.get(SERIAL, first_serial)
             if serial < first_serial:
                 raise NotRepeatedError(join(prefix, path), _FROM_EARLIER_RUN)
+            # Without a number in this run: constructed by a blueprint around this one.
             if serial in self.by_serial:
                 ends_by_serial.setdefault(serial, []).append(
                     (join(prefix, path), ranks[path])
@@ -99,26 +105,28 @@ class ConstructionRun:
             node = self.by_serial[serial]
             node.paths = tuple(path for path, _ in ends)
             node.ranks = tuple(rank for _, rank in ends)
+            # A copy shares the number; one module at several paths is no copy.
             node.is_copied = len(module_ids[serial]) > 1
 
 
 class ConstructionRuns:
-    """The constructions of a thread, as all runs in progress see them."""
+    """The runs in progress in a thread, outermost first: they observe constructions."""
 
     def __init__(self, *, is_described: bool) -> None:
-        """Note arguments too, if ``is_described``."""
+        """Let nodes say their arguments as well, if ``is_described``: a dry run."""
         self.active: list[ConstructionRun] = []
         self.first_serial = next(_serials)
-        """Below it are the constructions of earlier runs."""
-        self.hooked_classes: set[type[nn.Module]] = set()
+        """Numbers below it are those of earlier runs."""
+        self.constructed_classes: set[type[nn.Module]] = set()
         self.unhooked_classes: set[type[nn.Module]] = set()
         self.failed_frames: list[Frame] = []
-        """The constructors that were running when one of them raised."""
+        """The constructors that were running when one raised, outermost first."""
         self.modules: list[nn.Module] = []
-        """Everything that was constructed."""
+        """All modules that were constructed, also those that were thrown away."""
         self.logs = Logs()
-        """Where this blueprint logs, and those inside of it."""
+        """Where the hooks of this blueprint log, and those of blueprints inside."""
         self._is_described = is_described
+        # None stands for the code of a run itself, outside of any constructor.
         self._running: list[nn.Module | None] = [None]
 
     def is_constructing(self, module: nn.Module) -> bool:
@@ -126,14 +134,14 @@ class ConstructionRuns:
         return self._running[-1] is module
 
     def note_unhooked(self, module: nn.Module) -> None:
-        """Take note of a module whose constructor was not watched."""
+        """Take note of a module whose class had no hook."""
         module.__dict__[SERIAL] = next(_serials)
         self.unhooked_classes.add(type(module))
 
     def call_within(
         self, run: ConstructionRun, construct: Callable[[], nn.Module]
     ) -> nn.Module:
-        """Return what ``make`` makes as ``run`` has it, inside of the other runs."""
+        """Return what ``construct`` makes, followed by ``run`` and the runs around."""
         self.active.append(run)
         self._running.append(None)
         try:
@@ -149,19 +157,24 @@ class ConstructionRuns:
         args: tuple[Any, ...],
         kwargs: dict[str, Any],
     ) -> None:
-        """Run ``init`` on ``module``, or what the runs make of it."""
+        """Run ``init`` on ``module`` as the runs edit it: other arguments or class."""
         cls, serial = type(module), next(_serials)
-        self.hooked_classes.add(cls)
+        self.constructed_classes.add(cls)
         module.__dict__[SERIAL] = serial
         self.modules.append(module)
         frames = [run.enter(cls, serial) for run in self.active]
         self._running.append(module)
         has_finished = False
         try:
-            # What stands nearest to the root comes last, and wins.
+            # The later edit wins, so those of the outermost run come last: what
+            # stands nearest to the root has the last word.
             edits = [edit for frame in reversed(frames) for edit in frame.node.edits]
-            if self._is_described or edits or len(self.active[-1].frames) == 2:
-                self._call_init(init, module, bind(cls, args, kwargs), frames, edits)
+            # Most constructions of a real build have no edits: their arguments go
+            # through unbound, which costs nothing.
+            is_root = len(self.active[-1].frames) == 2
+            if self._is_described or edits or is_root:
+                arguments = bind(cls, args, kwargs)
+                self._call_init(init, module, arguments, frames, edits, is_root=is_root)
             else:
                 init(module, *args, **kwargs)
             self._edit_result(module, frames, edits)
@@ -170,6 +183,7 @@ class ConstructionRuns:
             if has_finished:
                 self.failed_frames.clear()
             elif not self.failed_frames:
+                # The innermost constructor comes by first, while all frames stand.
                 self.failed_frames = self.active[0].frames[1:]
             self._running.pop()
             for run in self.active:
@@ -182,8 +196,9 @@ class ConstructionRuns:
         passed_arguments: Arguments,
         frames: list[Frame],
         edits: list[Edit],
+        *,
+        is_root: bool,
     ) -> None:
-        is_root = len(self.active[-1].frames) == 2
         call = edited_call(type(module), passed_arguments, edits)
         arguments = call.arguments
         if self._is_described:
@@ -191,8 +206,12 @@ class ConstructionRuns:
                 frames, passed_arguments, call.cls, arguments
             )
         if call.cls is not type(module):
+            # __new__ of the class that was called has run already; the module that
+            # the maker is about to get becomes one of the other class.
             module.__class__ = call.cls
             init = call.cls.__init__
+        # What the maker passed is its own affair, a module that it shares included;
+        # values of edits are built or copied, so that no two modules share them.
         values = {
             name: build_values(value) if is_root or name in call.sources else value
             for name, value in arguments.items()
@@ -208,46 +227,40 @@ class ConstructionRuns:
         arguments: Arguments,
     ) -> Arguments:
         sizes = missing_sizes(cls, arguments)
-        described_arguments, described_passed = (
-            describe_value(arguments),
-            describe_value(passed_arguments),
-        )
-        outer_edits: tuple[Edit, ...] = ()
+        described_passed = describe_value(passed_arguments)
+        described_arguments = describe_value(arguments)
+        inner_edits: tuple[Edit, ...] = ()
         for frame in reversed(frames):
             node = frame.node
-            node.passed_arguments, node.cls, node.arguments = (
-                described_passed,
-                cls,
-                described_arguments,
-            )
-            node.missing_sizes, node.inner_edits = sizes, outer_edits
-            outer_edits += node.edits
+            node.cls, node.passed_arguments = cls, described_passed
+            node.arguments, node.missing_sizes = described_arguments, sizes
+            # For a run further out, the edits of those inside are a part of the maker.
+            node.inner_edits = inner_edits
+            inner_edits += node.edits
         return arguments | placeholder_sizes(cls, arguments) if sizes else arguments
 
     def _edit_result(
         self, module: nn.Module, frames: list[Frame], edits: Iterable[Edit]
     ) -> None:
-        """Run what comes after the constructor: calls, and changes of its lists."""
+        """Make the calls that are due after a constructor; change lists it filled."""
         for edit in edits:
             if isinstance(edit, CallMethod) and edit.moment == "after_init":
                 edit.function(module, *edit.args, **edit.kwargs)
         for run, frame in zip(self.active, frames, strict=True):
-            item_changes = [
-                edit for edit in frame.node.edits if isinstance(edit, ChangeItems)
+            # A list is empty when its own constructor ends: its maker fills it, so its
+            # items change when the maker ends. Only the root has no maker.
+            is_root = len(run.frames) == 2
+            changing_frame = frame if is_root else run.frames[-2]
+            changing_frame.changes += [
+                (module, edit)
+                for edit in frame.node.edits
+                if isinstance(edit, ChangeItems)
             ]
-            if len(run.frames) == 2:
-                frame.item_changes += [
-                    (module, item_change) for item_change in item_changes
-                ]
-            else:
-                run.frames[-2].item_changes += [
-                    (module, item_change) for item_change in item_changes
-                ]
-            for owner, item_change in frame.item_changes:
-                apply_edit(owner, item_change)
+            for owner, change in frame.changes:
+                change_items(owner, change)
 
     def unmark(self, module: nn.Module) -> None:
-        """Take the marks off all that was constructed, and off its copies in it."""
+        """Take the numbers off all that was constructed, and off its copies in it."""
         for part in (*self.modules, *module.modules()):
             part.__dict__.pop(SERIAL, None)
 
@@ -259,7 +272,7 @@ _FROM_EARLIER_RUN = (
 
 
 def current_runs() -> ConstructionRuns | None:
-    """Return the constructions of this thread, None if no blueprint is building."""
+    """Return the runs in progress in this thread, None if no blueprint is building."""
     observer = current_observer()
     return observer if isinstance(observer, ConstructionRuns) else None
 
@@ -268,17 +281,13 @@ LISTS = (nn.ModuleList, nn.Sequential)
 """Whose items are numbered."""
 
 
-def apply_edit(owner: nn.Module, item_change: ChangeItems) -> None:
-    """Change ``owner``, a list or a dict of modules, as ``edit`` says."""
-    path = (
-        item_change.target
-        if isinstance(item_change.target, str)
-        else str(item_change.target)
-    )
+def change_items(owner: nn.Module, change: ChangeItems) -> None:
+    """Change the items of ``owner``, a list or a dict of modules."""
+    path = change.target if isinstance(change.target, str) else str(change.target)
     if isinstance(owner, nn.ModuleDict):
-        _apply_to_dict(owner, item_change, path)
+        _change_dict(owner, change, path)
     elif isinstance(owner, LISTS):
-        _apply_to_list(owner, item_change, path)
+        _change_list(owner, change, path)
     else:
         name = type(owner).__qualname__
         raise SettingError(
@@ -286,57 +295,53 @@ def apply_edit(owner: nn.Module, item_change: ChangeItems) -> None:
         )
 
 
-def _apply_to_dict(owner: nn.ModuleDict, item_change: ChangeItems, path: str) -> None:
-    key = name_in_dict(item_change, list(owner))
+def _change_dict(owner: nn.ModuleDict, change: ChangeItems, path: str) -> None:
+    key = name_in_dict(change, list(owner))
     if key is None:
         names_text = f"A dict has names, not positions; there are {list(owner)}."
-        cure = (
-            " insert('name', item) says which." if item_change.kind == "insert" else ""
-        )
-        raise SettingError(path, f"{item_change.kind} where? {names_text}{cure}")
-    if item_change.kind == "insert":
-        owner[key] = _item(item_change)
+        cure = " insert('name', item) says which." if change.kind == "insert" else ""
+        raise SettingError(path, f"{change.kind} where? {names_text}{cure}")
+    if change.kind == "insert":
+        owner[key] = _item(change)
         return
     if key not in owner:
         raise SettingError(path, f"no item {key!r}; there are {list(owner)}.")
     del owner[key]
 
 
-def _item(item_change: ChangeItems) -> nn.Module:
-    if item_change.item is None:
-        raise SettingError(
-            str(item_change.target), f"{item_change.kind} needs an item."
-        )
-    return build_inside(item_change.item)
+def _item(change: ChangeItems) -> nn.Module:
+    if change.item is None:
+        raise SettingError(str(change.target), f"{change.kind} needs an item.")
+    return build_inside(change.item)
 
 
-def _apply_to_list(owner: Any, item_change: ChangeItems, path: str) -> None:
+def _change_list(owner: Any, change: ChangeItems, path: str) -> None:
     items: list[tuple[str, nn.Module]] = list(owner._modules.items())
-    index = _index(item_change, [name for name, _ in items], path)
-    if item_change.kind == "remove":
+    index = _index(change, [name for name, _ in items], path)
+    if change.kind == "remove":
         del items[index]
     else:
-        items.insert(index, ("", _item(item_change)))
-    # Names that are numbers count again; those that are words stay.
+        items.insert(index, ("", _item(change)))
+    # Numbers are counted anew; names of an OrderedDict that are words stay.
     numbered_items = (
         (str(i) if _is_number(n) else n, m) for i, (n, m) in enumerate(items)
     )
     owner._modules = OrderedDict(numbered_items)
 
 
-def _index(item_change: ChangeItems, names: list[str], path: str) -> int:
-    """Return the place in the list that ``edit`` means."""
+def _index(change: ChangeItems, names: list[str], path: str) -> int:
+    """Return the place in the list that ``change`` means."""
     size = len(names)
-    if isinstance(item_change.key, str):
-        if item_change.key not in names:
-            raise SettingError(path, f"no item {item_change.key!r}; there are {names}.")
-        return names.index(item_change.key)
-    last_index = size if item_change.kind == "insert" else size - 1
-    if item_change.kind == "insert" and item_change.key == END:
+    if isinstance(change.key, str):
+        if change.key not in names:
+            raise SettingError(path, f"no item {change.key!r}; there are {names}.")
+        return names.index(change.key)
+    last_index = size if change.kind == "insert" else size - 1
+    if change.kind == "insert" and change.key == END:
         return size
-    index = item_change.key + size if item_change.key < 0 else item_change.key
+    index = change.key + size if change.key < 0 else change.key
     if not 0 <= index <= last_index:
-        raise SettingError(path, f"no item {item_change.key}; it has {size} items.")
+        raise SettingError(path, f"no item {change.key}; it has {size} items.")
     return index
 
 

@@ -1,7 +1,7 @@
-"""A blueprint's tree and tape, which change together or not at all."""
+"""A blueprint's tree and log of edits, which change together or not at all."""
 
 import operator
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, TypeGuard
 
 from torch import nn
@@ -41,14 +41,19 @@ from .dry_run import LeafCache, dry_run
 
 
 class Draft:
-    """What is to be built: the tree of constructions, and what changes them."""
+    """What is to be built: the tree of constructions, and the edits that shape it.
+
+    Every edit is tried at once, so that an error comes where it is asked for: layers
+    that make no others by themselves, a part that can be constructed alone, and else
+    the whole in a dry run.
+    """
 
     def __init__(self, cls: type[nn.Module], arguments: Arguments) -> None:
         self.edits: list[Edit] = []
         self.arguments = arguments
         self.known_classes: set[type[nn.Module]] = {cls}
         self.is_stale = False
-        """Whether a maker may have seen its parts change since the tree was made."""
+        """Whether a part was edited since its maker ran, so that it may make others."""
         self.tree = ConstructionNode(
             cls,
             passed_arguments=arguments,
@@ -60,55 +65,56 @@ class Draft:
         self.is_complete = False
         """Whether the arguments of the root suffice to construct it."""
         self.path_shifts: tuple[PathShift, ...] = ()
-        """How paths moved by changes of lists, so that selections follow them."""
-        self._places: dict[str, ConstructionNode] | None = None
+        """How paths moved as lists changed, so that selections follow their items."""
+        self._nodes_by_path: dict[str, ConstructionNode] | None = None
         self._n_paths_below: dict[str, int] | None = None
-        """How many places are below each, for those that have some."""
-        self._matched: dict[Target, list[ConstructionNode]] = {}
+        """The number of paths below each that has some; None until it is asked for."""
+        self._nodes_by_target: dict[Target, list[ConstructionNode]] = {}
         self._leaves = LeafCache()
         self._dry_run_if_complete(self.tree, [])
 
     def copy(self) -> "Draft":
-        """Return the same, to be changed without changing this."""
+        """Return the same, to be edited without editing this."""
         draft = Draft.__new__(Draft)
         draft.__dict__.update(self.__dict__)
         draft.edits, draft.known_classes = list(self.edits), set(self.known_classes)
         draft.tree = self.tree.copy()
-        draft._places = draft._n_paths_below = None
-        draft._matched, draft._leaves = {}, LeafCache()
+        draft._nodes_by_path = draft._n_paths_below = None
+        # Both hold nodes of this tree, and the copy has nodes of its own.
+        draft._nodes_by_target, draft._leaves = {}, LeafCache()
         return draft
 
     def become(self, draft: "Draft") -> None:
-        """Take over all of ``other``, which is not used any more."""
+        """Take over all of ``draft``, which is not used any more."""
         self.__dict__.update(draft.__dict__)
 
     @property
     def definition(self) -> Definition:
-        """What was told so far: the class, its arguments and the log."""
+        """The class, its arguments and the edits since."""
         return Definition(self.tree.original_cls, self.arguments, tuple(self.edits))
 
     @property
     def nodes_by_path(self) -> dict[str, ConstructionNode]:
         """The construction at each path, in the order of the module."""
-        if self._places is None:
+        if self._nodes_by_path is None:
             ranked_nodes = [
                 (rank, path, node)
                 for node in self.tree.walk()
                 for path, rank in zip(node.paths, node.ranks, strict=True)
             ]
             ranked_nodes.sort(key=operator.itemgetter(0))
-            self._places = {path: node for _, path, node in ranked_nodes}
-        return self._places
+            self._nodes_by_path = {path: node for _, path, node in ranked_nodes}
+        return self._nodes_by_path
 
     def match(self, target: Target) -> list[ConstructionNode]:
         """Return the constructions that ``target`` means, in the order of the tree."""
-        nodes = self._matched.get(target)
+        nodes = self._nodes_by_target.get(target)
         if nodes is None:
-            nodes = self._matched[target] = self._match(target)
+            nodes = self._nodes_by_target[target] = self._match(target)
         return nodes
 
     def find(self, target: Target) -> list[ConstructionNode]:
-        """Return what `match` does, after looking again if there is nothing."""
+        """Return what `match` does, after a dry run if there is nothing."""
         nodes = self.match(target)
         if not nodes and self.is_stale:
             self.refresh()
@@ -116,34 +122,27 @@ class Draft:
         return nodes
 
     def add(self, edit: Edit, *, allow_empty: bool = False) -> None:
-        """Take ``entry`` in, or raise and change nothing."""
+        """Put ``edit`` on the log and into the tree, or raise and change nothing."""
         nodes = self.find(edit.target)
         if not nodes and not allow_empty:
             raise self.nothing_at(edit.target)
         path_shifts = [self._shift(edit, nodes)] if _moves_items(edit) else []
         replacements = replacements_by(self.edits, edit)
         for shift in path_shifts:
+            # A change of items replaces no edit, but moves those of items behind it.
             replacements = shift.replacements(self.edits)
-        edits = (
-            [*with_replacements(self.edits, replacements), edit]
-            if replacements
-            else None
-        )
         is_for_build = isinstance(edit, AddHook) or (
             isinstance(edit, CallMethod) and edit.moment != "after_init"
         )
-        if is_for_build or not nodes:
-            self._log_edit(edits, edit)
-        elif not self._edit_leaves(nodes, replacements, edit):
-            self._edit_with_dry_run(
-                nodes, replacements, edit, edits or [*self.edits, edit]
-            )
+        # A pattern that matches nothing yet is for parts that come later.
+        if is_for_build or not nodes or self._edit_leaves(nodes, replacements, edit):
+            self._log(edit, replacements)
         else:
-            self._log_edit(edits, edit)
+            self._edit_with_dry_run(nodes, replacements, edit)
         self.path_shifts = (*self.path_shifts, *path_shifts)
 
     def add_all(self, edits: Sequence[Edit], *, allow_empty: bool = False) -> None:
-        """Take in ``entries``, of which the first makes room for the others."""
+        """Take in all of ``edits`` or none; the first makes the parts of the others."""
         if len(edits) == 1:
             self.add(edits[0], allow_empty=allow_empty)
             return
@@ -154,10 +153,11 @@ class Draft:
         self.become(draft)
 
     def replay(self, edits: Sequence[Edit]) -> None:
-        """Take in entries that were good together, without the steps between.
+        """Take in edits of a log, which were good together, without the steps between.
 
-        They are called as they were after the last of them, so that a change of a
-        list moves only what calls have asked for meanwhile, and that if it is first.
+        A log was kept up to date as lists changed: its paths are those after its last
+        edit. So a change of items moves the edits of calls alone, which ran just now,
+        and it has to be the first of ``edits`` for that.
         """
         if not edits:
             return
@@ -171,13 +171,14 @@ class Draft:
             draft.path_shifts = (*self.path_shifts, shift)
         draft.edits += edits
         draft._dry_run_if_complete(draft.tree, draft.edits)
+        # A log may come from a file: names and types are checked in the final tree.
         for edit in (e for e in edits if isinstance(e, SetArguments)):
             for node in draft.match(edit.target):
                 check_arguments(edited_call_of(node, node.edits), node.path, edit)
         self.become(draft)
 
     def refresh(self) -> None:
-        """Run the constructors again, where makers may have seen their parts change."""
+        """Bring the tree up to date: makers may do something else with edited parts."""
         if self.is_stale:
             self._take_tree(dry_run(self.tree.copy(), self.edits, self.known_classes))
 
@@ -208,24 +209,17 @@ class Draft:
 
     def _match(self, target: Target) -> list[ConstructionNode]:
         if isinstance(target, str) and is_pattern(target):
-            nodes = (
-                node
-                for path, node in self.nodes_by_path.items()
-                if matches(target, path)
-            )
+            paths = [path for path in self.nodes_by_path if matches(target, path)]
         else:
-            nodes = (
-                self.nodes_by_path[p]
-                for p in paths_of(target)
-                if p in self.nodes_by_path
-            )
-        return list(dict.fromkeys(nodes))
+            paths = [path for path in paths_of(target) if path in self.nodes_by_path]
+        # One module may stand at several of the paths.
+        return list(dict.fromkeys(self.nodes_by_path[path] for path in paths))
 
-    def _log_edit(self, edits: list[Edit] | None, edit: Edit) -> None:
-        if edits is None:
-            self.edits.append(edit)
-        else:
-            self.edits = edits
+    def _log(self, edit: Edit, replacements: Mapping[int, Edit | None]) -> None:
+        if replacements:
+            self.edits = with_replacements(self.edits, replacements)
+        # A long log is not copied for each edit that replaces nothing.
+        self.edits.append(edit)
 
     def _edit_leaves(
         self,
@@ -233,13 +227,14 @@ class Draft:
         replacements: dict[int, Edit | None],
         edit: Edit,
     ) -> bool:
-        """Change constructions that make no others in place; False if some do."""
+        """Edit constructions that make no others, in place; False if some do."""
         if not isinstance(edit, SetArguments) or not self.is_complete:
             return False
         edited_by_key: dict[Any, ConstructionNode | None] = {}
         edited_nodes: list[ConstructionNode] = []
         for node in nodes:
-            # Equal layers share what was found out for the first of them.
+            # Hundreds of equal layers share one tuple of edits and one dict of
+            # arguments, so that their identity finds them without a look inside.
             key = (
                 node.original_cls,
                 id(node.edits),
@@ -253,15 +248,11 @@ class Draft:
                 return False
             edited_nodes.append(edited_node)
         for node, edited_node in zip(nodes, edited_nodes, strict=True):
-            node.edits, node.passed_arguments, node.cls = (
-                edited_node.edits,
-                edited_node.passed_arguments,
-                edited_node.cls,
-            )
-            node.arguments, node.missing_sizes = (
-                edited_node.arguments,
-                edited_node.missing_sizes,
-            )
+            node.edits, node.cls = edited_node.edits, edited_node.cls
+            node.passed_arguments = edited_node.passed_arguments
+            node.arguments = edited_node.arguments
+            node.missing_sizes = edited_node.missing_sizes
+        # Their makers did not run again, and may do something else with such parts.
         self.is_stale = self.is_stale or nodes != [self.tree]
         return True
 
@@ -270,16 +261,17 @@ class Draft:
         nodes: list[ConstructionNode],
         replacements: dict[int, Edit | None],
         edit: Edit,
-        edits: list[Edit],
     ) -> None:
-        """Construct again what changes, and keep it if all went well."""
+        """Construct again what changes, and take edit and tree if all went well."""
+        edits = [*with_replacements(self.edits, replacements), edit]
         for node in nodes:
             if isinstance(edit, SetArguments):
                 node_edits = (*with_replacements(node.edits, replacements), edit)
                 check_arguments(edited_call_of(node, node_edits), node.path, edit)
-        # A list is changed once its owner has filled it.
+        # A list is changed once its maker has filled it, so the maker runs again.
         changed_nodes = self._makers(nodes) if isinstance(edit, ChangeItems) else nodes
         subtree = self._smallest_subtree(changed_nodes)
+        # A dry run writes into the nodes it is given: if it raises, the tree is whole.
         copy = subtree.copy()
         if subtree is self.tree:
             self._dry_run_if_complete(copy, edits)
@@ -304,17 +296,15 @@ class Draft:
     def _take_tree(self, tree: ConstructionNode) -> None:
         _check_names(tree)
         self.tree, self.is_stale = tree, False
-        self._places = self._n_paths_below = None
-        self._matched = {}
+        self._nodes_by_path = self._n_paths_below = None
+        self._nodes_by_target = {}
 
-    def _shift(
-        self, item_change: ChangeItems, nodes: list[ConstructionNode]
-    ) -> PathShift:
+    def _shift(self, change: ChangeItems, nodes: list[ConstructionNode]) -> PathShift:
         repeated_paths = (
             node.paths for node in self.tree.walk() if len(node.paths) > 1
         )
         other_paths = {path: paths for paths in repeated_paths for path in paths}
-        return PathShift(item_change, list(self._item_names(nodes)), other_paths)
+        return PathShift(change, list(self._item_names(nodes)), other_paths)
 
     def _item_names(self, nodes: list[ConstructionNode]) -> Iterator[ItemNames]:
         tree = [*self.nodes_by_path]
@@ -324,7 +314,7 @@ class Draft:
                 yield ItemNames(path, names, issubclass(node.cls, nn.ModuleDict))
 
     def _makers(self, nodes: list[ConstructionNode]) -> list[ConstructionNode]:
-        node_ids = {id(made) for made in nodes}
+        node_ids = {id(node) for node in nodes}
         makers = [
             maker
             for maker in self.tree.walk()
@@ -333,33 +323,30 @@ class Draft:
         return makers if len(makers) == len(nodes) else [self.tree]
 
     def _smallest_subtree(self, nodes: list[ConstructionNode]) -> ConstructionNode:
-        """Return what has to be constructed again when ``matched`` change.
+        """Return what has to be constructed again when ``nodes`` change.
 
-        That is a part that can be, or everything.
+        That is a part that can be constructed alone, or the whole.
         """
         if len(nodes) != 1 or len(nodes[0].paths) != 1 or nodes[0].is_copied:
             return self.tree
         subtree = nodes[0]
-        if (
-            not is_repeatable(subtree.passed_arguments)
-            or subtree.inner_edits
-            or subtree is self.tree
-        ):
+        # A module that the maker passed is used up, and a blueprint inside of the
+        # maker, whose edits shaped the part, does not run without it.
+        if subtree.inner_edits or not is_repeatable(subtree.passed_arguments):
             return self.tree
         return subtree if self._holds_all_below(subtree) else self.tree
 
     def _holds_all_below(self, subtree: ConstructionNode) -> bool:
-        """Return whether all that ``unit`` made is below it, and nothing else is."""
+        """Return whether all that ``subtree`` made is below it, and nothing else is.
+
+        A part may hand what it made to others, or hold what others made.
+        """
         if self._n_paths_below is None:
             self._n_paths_below = {}
             for path in self.nodes_by_path:
-                for i in (
-                    dot for dot, character in enumerate(path) if character == "."
-                ):
-                    parent_path = path[:i]
-                    self._n_paths_below[parent_path] = (
-                        self._n_paths_below.get(parent_path, 0) + 1
-                    )
+                for parent_path in _parent_paths(path):
+                    n_paths = self._n_paths_below.get(parent_path, 0)
+                    self._n_paths_below[parent_path] = n_paths + 1
         prefix = subtree.path + "."
         inner_paths = [
             p for node in subtree.walk() if node is not subtree for p in node.paths
@@ -372,7 +359,7 @@ class Draft:
     def _replace_subtree(
         self, subtree: ConstructionNode, new_subtree: ConstructionNode
     ) -> None:
-        """Let ``unit`` be as ``found`` was made in its place."""
+        """Let ``subtree`` be as ``new_subtree``, which was constructed in its place."""
         old_paths = [path for node in subtree.walk() for path in node.paths]
         for name in (
             "children",
@@ -383,23 +370,28 @@ class Draft:
             "missing_sizes",
         ):
             setattr(subtree, name, getattr(new_subtree, name))
-        self.is_stale, self._matched = True, {}
+        self.is_stale, self._nodes_by_target = True, {}
         if old_paths == [path for node in subtree.walk() for path in node.paths]:
+            # Most edits move nothing, and sorting all paths anew takes long.
             for node in subtree.walk():
                 self.nodes_by_path.update(dict.fromkeys(node.paths, node))
         else:
-            self._places = self._n_paths_below = None
+            self._nodes_by_path = self._n_paths_below = None
+
+
+def _parent_paths(path: str) -> Iterator[str]:
+    return (path[:i] for i, character in enumerate(path) if character == ".")
 
 
 def _moves_items(edit: Edit) -> TypeGuard[ChangeItems]:
-    """Return whether items of lists have other names after ``entry``."""
+    """Return whether items of lists have other names after ``edit``."""
     return isinstance(edit, ChangeItems) and not edit.moves_no_paths
 
 
 def _check_names(tree: ConstructionNode) -> None:
     """Raise `SettingError` where a maker now chooses a class that lacks an argument.
 
-    By hand the class would refuse it; left out, a setting would be lost unnoticed.
+    The edit was checked against the class before: it would be lost without a word.
     """
     for node in tree.walk():
         if node.edits:
@@ -413,8 +405,5 @@ _READY = " A module that is passed ready-made stays as it is: pass a Blueprint."
 
 def missing_sizes_of(draft: Draft) -> dict[str, tuple[str, ...]]:
     """Return the sizes that only an example can tell, by path."""
-    return {
-        m.path: m.missing_sizes
-        for m in draft.tree.walk()
-        if m.missing_sizes and m.paths
-    }
+    nodes = (node for node in draft.tree.walk() if node.paths)
+    return {node.path: node.missing_sizes for node in nodes if node.missing_sizes}

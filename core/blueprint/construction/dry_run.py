@@ -39,19 +39,19 @@ from .init_hooks import call_observed, call_with_hooks
 
 T = TypeVar("T")
 
-_ROUNDS = 24
-"""Settings of what other settings make need a run each; more is no settling."""
+_MAX_ROUNDS = 24
+"""Runs until the edits have settled: an edit of what another edit makes needs one."""
 
-_DISCOVERIES = 100
-"""Runs that meet classes for the first time, whether or not anything settles."""
+_MAX_DISCOVERIES = 100
+"""Runs that meet classes for the first time, whether or not the edits settle."""
 
-_SAME_NAME = 4
-"""Runs in which a class of one name may be new; more, and each run makes its own."""
+_MAX_OF_ONE_NAME = 4
+"""Runs in which a class of one name may be new; in more, each run makes its own."""
 
 _seeds = itertools.count(1)
 
 _Initializing: TypeAlias = Callable[[Callable[[], Any]], Any]
-"""Whether initializers wait or run while constructors do."""
+"""Calls a function whose initializers wait, or run."""
 
 
 def dry_run(
@@ -59,41 +59,48 @@ def dry_run(
     edits: Sequence[Edit],
     known_classes: set[type[nn.Module]],
 ) -> ConstructionNode:
-    """Return what ``expected`` is made into, with ``entries`` applied where it ends.
+    """Return the tree that comes of ``expected`` with ``edits``.
 
-    The constructors run until what was changed is what should be; classes that they
-    call are added to ``known``. Raises `ConstructionError` with the path.
+    An edit names a path, and only a run tells which construction ends there. So the
+    constructors run again until each was constructed with the edits of the place at
+    which it ended. Classes that they call are added to ``known_classes``. Raises
+    `ConstructionError` with the path.
     """
     edit_index, n_rounds = EditIndex(edits), 0
     discoveries = _Discoveries(expected)
     initializing: _Initializing = call_unfilled
     _assign_edits(expected, edit_index)
-    while n_rounds < _ROUNDS:
+    while n_rounds < _MAX_ROUNDS:
         runs = ConstructionRuns(is_described=True)
         try:
             tree, has_drawn = _run_once(expected, runs, known_classes, initializing)
         except BlueprintError as error:
-            # Of a class that was not watched nothing could be changed or completed.
+            # A class without a hook may have raised because its edits did not reach
+            # it, so the error counts only when all classes had one.
             if runs.unhooked_classes <= known_classes:
                 if initializing is call_filled or not isinstance(
                     error, ConstructionError
                 ):
                     raise
-                # Code past Python finds values only where initializers have run.
+                # Compiled code that reads weights does not ask through Python, and
+                # finds values only where the initializers have run.
                 initializing = call_filled
                 continue
             discoveries.add(runs.unhooked_classes - known_classes)
-            known_classes |= runs.hooked_classes | runs.unhooked_classes
+            known_classes |= runs.constructed_classes | runs.unhooked_classes
             continue
-        is_known = runs.unhooked_classes <= known_classes
+        all_hooked = runs.unhooked_classes <= known_classes
         discoveries.add(runs.unhooked_classes - known_classes)
-        known_classes |= runs.hooked_classes | runs.unhooked_classes
-        if not _assign_edits(tree, edit_index) and is_known:
+        known_classes |= runs.constructed_classes | runs.unhooked_classes
+        if not _assign_edits(tree, edit_index) and all_hooked:
+            # Torch's draws fill parameters; those of Python or numpy may choose what
+            # is constructed, and then no run tells what the next one makes.
             if has_drawn:
                 _check_chance(tree, known_classes, initializing)
             return tree
         expected = tree
-        n_rounds += is_known
+        # A run that met classes for the first time says nothing about settling.
+        n_rounds += all_hooked
     raise NotRepeatedError(
         expected.path,
         f"{expected.original_cls.__qualname__} makes something else each time.",
@@ -117,10 +124,12 @@ def _run_once(
     module, has_drawn = call_reseeded(
         next(_seeds), lambda: initializing(lambda: call_observed(runs, construct))
     )
-    # The marks stay: should a later run meet one of these, it was kept somewhere.
+    # The numbers stay on the modules: one that a later run meets with an old number
+    # was kept in a class or a global.
     run.place(module, runs.first_serial)
     tree = run.root
-    # Modules and iterators among them were described; these can be passed again.
+    # The run described modules and iterators among the arguments of the root, but
+    # the next run needs the values themselves.
     tree.passed_arguments = expected.passed_arguments
     return tree, has_drawn
 
@@ -130,7 +139,7 @@ def _check_chance(
     known_classes: set[type[nn.Module]],
     initializing: _Initializing,
 ) -> None:
-    """Raise `NotRepeatedError` if other numbers make another tree of ``first``."""
+    """Raise `NotRepeatedError` if another seed makes another tree than ``tree``."""
     runs = ConstructionRuns(is_described=True)
     other_tree, _ = _run_once(tree, runs, known_classes, initializing)
     problem = first_difference(tree, other_tree) or _argument_difference(
@@ -159,21 +168,21 @@ def _argument_difference(
 
 
 class _Discoveries:
-    """The classes that runs met for the first time, so that they come to an end."""
+    """Counts the classes that runs met for the first time, so that runs end."""
 
     def __init__(self, root: ConstructionNode) -> None:
         self.root, self.n_runs = root, 0
         self.names: Counter[str] = Counter()
 
     def add(self, classes: set[type[nn.Module]]) -> None:
-        """Take note of one run's; raise if every run makes classes of its own."""
+        """Count those of one run; raise if every run makes classes of its own."""
         if not classes:
             return
         names = {f"{cls.__module__}.{cls.__qualname__}" for cls in classes}
         self.names.update(names)
         self.n_runs += 1
         name, n_times = self.names.most_common(1)[0]
-        if n_times > _SAME_NAME or self.n_runs > _DISCOVERIES:
+        if n_times > _MAX_OF_ONE_NAME or self.n_runs > _MAX_DISCOVERIES:
             raise NotRepeatedError(
                 self.root.path,
                 f"{self.root.original_cls.__qualname__} makes a new class in each run, "
@@ -200,11 +209,8 @@ def call_root_constructor(
             raise
         raise type(error)(_where(runs), error.message) from error
     except Exception as error:
-        cls = (
-            runs.failed_frames[-1].node.original_cls
-            if runs.failed_frames
-            else expected.original_cls
-        )
+        frames = runs.failed_frames
+        cls = (frames[-1].node if frames else expected).original_cls
         raise constructor_error(_where(runs), cls, error) from error
 
 
@@ -218,19 +224,21 @@ def constructor_error(
 
 
 def _assign_edits(root: ConstructionNode, edit_index: EditIndex) -> bool:
-    """Plan every construction anew; return whether any plan changed."""
-    changed = False
+    """Give every construction its edits; return whether any has others than before."""
+    has_changed = False
     for node in root.walk():
         edits = edit_index.of(node)
-        changed = changed or edits != node.edits
+        has_changed = has_changed or edits != node.edits
         node.edits = edits
-    return changed
+    return has_changed
 
 
 def _where(runs: ConstructionRuns) -> str:
     """Return the path of the constructor that raised, or the nearest known one."""
     path, unplaced = "", list[str]()
     for frame in runs.failed_frames:
+        # A constructor that raised never ended anywhere: its path is that of the run
+        # before, if there was one.
         if frame.expected is not None and frame.expected.paths:
             path, unplaced = frame.expected.path, []
         else:
@@ -271,7 +279,11 @@ def host_rng_state() -> tuple[Any, ...]:
 
 
 class LeafCache:
-    """Remembers what was tried, so that equal layers are tried once."""
+    """Edits layers of torch without their makers, and tries equal layers once.
+
+    A layer that constructs no others changes nothing outside of itself, so that its
+    maker need not run again, which is what makes many edits of a large module fast.
+    """
 
     def __init__(self) -> None:
         self._valid_keys: set[Any] = set()
@@ -283,7 +295,7 @@ class LeafCache:
         replacements: dict[int, Edit | None],
         edit: SetArguments,
     ) -> ConstructionNode | None:
-        """Return how ``made`` is to be, None if that may make others."""
+        """Return ``node`` as it is after ``edit``, None if that may make others."""
         if node.children or not is_repeatable(node.passed_arguments):
             return None
         edits = (*with_replacements(node.edits, replacements), edit)
@@ -291,7 +303,7 @@ class LeafCache:
         check_arguments(call, node.path, edit)
         if not self._is_leaf(call, node.path):
             return None
-        edited_node = node.alone()
+        edited_node = node.without_children()
         edited_node.edits, edited_node.cls = edits, call.cls
         edited_node.arguments = describe_value(call.arguments)
         edited_node.missing_sizes = missing_sizes(call.cls, call.arguments)
@@ -301,6 +313,7 @@ class LeafCache:
             node.inner_edits,
             _key(node.original_cls, node.passed_arguments),
         )
+        # One object for all equal layers: their edits then compare by identity.
         if key[-1] is not None:
             if len(self._edited_leaves) > _MAX_LEAVES:
                 self._edited_leaves.clear()
@@ -308,7 +321,7 @@ class LeafCache:
         return edited_node
 
     def _is_leaf(self, call: ConstructorCall, path: str) -> bool:
-        """Return whether a layer of torch is made, which makes no others; try it."""
+        """Return whether a layer of torch is made that makes no others; try it."""
         cls = call.cls
         if cls not in torch_classes() or cls in _MAKERS:
             return False
@@ -331,11 +344,12 @@ class LeafCache:
 
 
 def _key(cls: type[nn.Module], arguments: Arguments) -> Any:
-    """Return what tells equal constructions apart from others, None if nothing does."""
+    """Return what equal constructions have in common, None if nothing says so."""
     key: list[Any] = [cls]
     for name, value in arguments.items():
         kind = type(value)
         if kind in (tuple, list):
+            # The kind of an item matters: [1] equals [True], and they differ in repr.
             key += (name, kind, repr(value))
         elif value is None or kind in (bool, int, float, str):
             key += (name, kind, value)
@@ -345,7 +359,7 @@ def _key(cls: type[nn.Module], arguments: Arguments) -> Any:
 
 
 _MAX_LEAVES = 1000
-"""How many layers are remembered as tried."""
+"""How many layers a cache holds before it starts anew."""
 
 _MAKERS = {
     *(nn.Sequential, nn.ModuleList, nn.ModuleDict, nn.Module, nn.MultiheadAttention),
@@ -353,4 +367,4 @@ _MAKERS = {
     *(nn.TransformerEncoderLayer, nn.TransformerDecoderLayer),
     *(nn.AdaptiveLogSoftmaxWithLoss, getattr(nn, "LinearCrossEntropyLoss", nn.Module)),
 }
-"""Classes of torch whose constructors make modules, or take them."""
+"""Classes of torch whose constructors make modules, or take them as arguments."""

@@ -1,8 +1,9 @@
-"""Constructors of hooked classes, watched while a blueprint constructs.
+"""Hooks on constructors, so that a blueprint sees what is constructed and changes it.
 
-A watched ``__init__`` looks whether its thread or task constructs a blueprint, and
-otherwise calls the one that was there. A watch is taken down with the last call that
-wants it; where somebody else has wrapped it meanwhile, it stays below, and looks on.
+A hooked ``__init__`` asks whether its thread or task constructs a blueprint, and
+otherwise calls the ``__init__`` that it replaced. The hook is removed with the last
+call that needs it; if another library wrapped it meanwhile, it stays under that
+wrapper, where it has no observer to call.
 """
 
 import functools
@@ -22,14 +23,14 @@ Init = Callable[..., None]
 
 
 class InitObserver(Protocol):
-    """What is told of constructions in its thread."""
+    """Sees the constructions of one thread or task, and runs them in its own way."""
 
     def is_constructing(self, module: nn.Module) -> bool:
         """Return whether the constructor of ``module`` is the innermost running."""
         ...
 
     def note_unhooked(self, module: nn.Module) -> None:
-        """Take note of a module whose class was not watched, and should have been."""
+        """Take note of a module whose class had no hook, and needs one."""
         ...
 
     def construct(
@@ -45,18 +46,23 @@ class InitObserver(Protocol):
 
 @dataclass(slots=True)
 class _InitHook:
-    """What was done to one class, and which calls want it."""
+    """The hook on one class, and the calls that need it."""
 
     own_init: Init | None
-    """The ``__init__`` of its own that it had."""
+    """The ``__init__`` in the class itself before; None if it was inherited."""
     init: Init
-    """The one that it has."""
-    wanted_by: set[object]
+    """The one that observes."""
+    callers: set[object]
+    """A token of each call that needs the hook."""
 
 
 @dataclass(slots=True)
 class _Observation:
-    """Who is told; nobody once it is over, also in a task that outlives it."""
+    """The observer of one call, in a box that the call empties at its end.
+
+    A task that was started inside copies the context and may outlive the call: it
+    shares the box, so that it observes nothing any more.
+    """
 
     observer: InitObserver | None
 
@@ -67,13 +73,13 @@ _hooked_classes: dict[type[nn.Module], _InitHook] = {}
 
 
 def current_observer() -> InitObserver | None:
-    """Return who is told of the constructions of this thread or task."""
+    """Return the observer of this thread or task, None outside of blueprints."""
     observation = _current.get()
     return None if observation is None else observation.observer
 
 
 def call_observed(observer: InitObserver | None, function: Callable[[], T]) -> T:
-    """Call ``function``; tell ``watcher``, and nobody else, of the constructions."""
+    """Call ``function`` with ``observer`` as the only one, or with none."""
     previous, observation = _current.get(), _Observation(observer)
 
     def run() -> T:
@@ -88,14 +94,18 @@ def call_observed(observer: InitObserver | None, function: Callable[[], T]) -> T
 
 
 def call_with_hooks(classes: Iterable[type[nn.Module]], function: Callable[[], T]) -> T:
-    """Call ``function``; watch the constructors of ``classes``, and notice others."""
+    """Call ``function`` with hooks on the constructors of ``classes``.
+
+    ``nn.Module`` has one too, through which modules of other classes are noticed.
+    """
     hooked: set[type[nn.Module]] = {nn.Module, *classes}
     for cls in hooked:
-        # Signatures are kept from here on: a watched constructor is another function.
+        # The signature is cached by class, and that of the hook would say nothing.
         parameters_of(cls)
     token = object()
 
     def run() -> T:
+        # Ctrl-C between two classes would leave hooks that no token can remove.
         with uninterrupted(), _lock:
             for cls in hooked:
                 _hook_init(cls, token)
@@ -109,29 +119,30 @@ def _hook_init(cls: type[nn.Module], token: object) -> None:
     if hook is None:
         own_init, init = cls.__dict__.get("__init__"), _hooked_init(cls, cls.__init__)
         _hooked_classes[cls] = _InitHook(own_init, init, {token})
-        cls.__init__ = init  # type: ignore[method-assign]  # that is what watching is
+        cls.__init__ = init  # type: ignore[method-assign]  # that is what hooking is
     else:
-        hook.wanted_by.add(token)
+        hook.callers.add(token)
 
 
 def _unhook_inits(token: object) -> None:
-    """Take down each watch that only ``token`` wants."""
+    """Remove the hooks that only the call of ``token`` needs."""
     with _lock:
         for cls, hook in list(_hooked_classes.items()):
-            hook.wanted_by.discard(token)
-            if not hook.wanted_by:
+            hook.callers.discard(token)
+            if not hook.callers:
                 _restore_init(cls, hook)
                 del _hooked_classes[cls]
 
 
 def _restore_init(cls: type[nn.Module], hook: _InitHook) -> None:
-    # What somebody else put there may call ours, or be meant to be there in its place.
+    # Another library wrapped or replaced the hook meanwhile, and may call it: putting
+    # the first constructor back would undo that library's patch.
     if cls.__dict__.get("__init__") is not hook.init:
         return
     if hook.own_init is None:
         del cls.__init__
     else:
-        cls.__init__ = hook.own_init  # type: ignore[method-assign]  # it is put back
+        cls.__init__ = hook.own_init  # type: ignore[method-assign]  # the class is as before
 
 
 def _hooked_init(owner: type[nn.Module], init: Init) -> Init:
@@ -143,7 +154,8 @@ def _hooked_init(owner: type[nn.Module], init: Init) -> Init:
         elif type(self) is owner:
             observer.construct(init, self, args, kwargs)
         else:
-            # This is a call by super(): the arguments are not those of the class.
+            # A subclass without a hook called super().__init__: these arguments are
+            # the base's, so the construction cannot be edited in this run.
             observer.note_unhooked(self)
             init(self, *args, **kwargs)
 

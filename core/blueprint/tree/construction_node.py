@@ -54,11 +54,11 @@ class ConstructionNode:
 
     def copy(self) -> "ConstructionNode":
         """Return the same, to be changed without changing this."""
-        copy = self.alone()
+        copy = self.without_children()
         copy.children = [child.copy() for child in self.children]
         return copy
 
-    def alone(self) -> "ConstructionNode":
+    def without_children(self) -> "ConstructionNode":
         """Return the same without what was made inside."""
         return ConstructionNode(
             original_cls=self.original_cls,
