@@ -29,7 +29,7 @@ from .state.record_type import RecordOfClass
 if TYPE_CHECKING:
     import os
 
-    from ..records.flat import FlatRecord
+    from ..records.flat_record import FlatRecord
     from ..records.open import Readable
     from ..records.report import LoadReport
     from ..records.sink import Destination, File

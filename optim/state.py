@@ -9,7 +9,7 @@ from torch import Tensor
 from ..config.interrupts import all_or_nothing
 from ..records.entry import Param
 from ..records.errors import RecordMismatchError
-from ..records.flat import FlatRecord
+from ..records.flat_record import FlatRecord
 from ..records.grad_mode import ordinary_tensors
 from ..records.record import Record
 from ..records.renaming import Renames, renamer_of

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
         RecordMismatchError,
         RecordVersionError,
     )
-    from .flat import FlatRecord
+    from .flat_record import FlatRecord
     from .format import Format, WriteOptions
     from .open import Verified, open_record, verify_file
     from .precision import Precision
@@ -64,7 +64,7 @@ _MODULES = {
         "RecordMismatchError",
         "RecordVersionError",
     ),
-    "flat": ("FlatRecord",),
+    "flat_record": ("FlatRecord",),
     "format": ("Format", "WriteOptions"),
     "open": ("Verified", "open_record", "verify_file"),
     "precision": ("Precision",),

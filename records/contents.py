@@ -8,21 +8,21 @@ import torch
 import xxhash
 
 from .batches import BatchWriter
+from .byte_planes import BLOCK, blocks, planes_of
 from .errors import RecordError
 from .header import Plain, header_of
 from .payload import byte_view, pieces, stored_size
-from .planes import BLOCK, blocks, planes_of
 from .sink import Buffer, Progress, Sink
 from .sums import Sums
 
 if TYPE_CHECKING:
-    from .flat import FlatRecord
+    from .flat_record import FlatRecord
     from .format import Format
     from .precision import RecordPrecision
 
 Layout: TypeAlias = Literal["rows", "planes"]
 """How the bytes of a payload are ordered: values one after the other in row-major
-order, little-endian; or in planes (``records/planes.py``)."""
+order, little-endian; or in planes (``records/byte_planes.py``)."""
 
 
 class Row(NamedTuple):

@@ -18,9 +18,9 @@ from ..config.fields import members
 from ..config.path import join
 from .entry import Entry
 from .errors import RecordMismatchError
-from .flat import FlatRecord
+from .flat_record import FlatRecord
+from .nodes import UNDECLARED_ENUM, Node, escape
 from .record import Record
-from .tree import UNDECLARED_ENUM, Node, escape
 
 
 def hints_of(cls: type[Record]) -> dict[str, Any]:
@@ -111,7 +111,7 @@ class Declared:
             self._read(hint, value, node, where)
 
     def _read(self, hint: Any, value: Any, node: Node, path: str) -> None:
-        from .typed import value_of
+        from .record_decoder import value_of
 
         flat = FlatRecord.of(self._entries, typed=True)
         try:

@@ -12,7 +12,7 @@ from ..config.registry import Registry
 from .contents import Contents
 from .entry import Kind
 from .errors import RecordError, RecordFormatError
-from .flat import FlatRecord
+from .flat_record import FlatRecord
 from .precision import RecordPrecision
 from .sink import Progress, Sink
 from .source import Source, digest_of_bytes
@@ -52,7 +52,7 @@ class Format(ABC):
     """Kinds of entries that its files leave out."""
     planed: ClassVar[frozenset[torch.dtype]] = frozenset()
     """Dtypes whose payloads it wants in planes, for compression: some of
-    `records.planes.PLANED`."""
+    `records.byte_planes.PLANED`."""
     has_sums: ClassVar[bool] = True
     """Whether its files have a checksum for each payload. If not, they can be verified
     by their framing only, and reports say so."""

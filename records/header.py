@@ -20,11 +20,11 @@ from .columns import (
 from .dtypes import BY_NAME, NAME_OF
 from .entry import Entry, ParamId
 from .errors import RecordError, RecordFormatError
-from .flat import FlatRecord
+from .flat_record import FlatRecord
 from .header_checks import check_arrays, check_columns, check_memory_formats
 from .metadata import check_metadata
-from .names import check_names
-from .tree import DEEPEST, LEAVES, Encoder, Node, decode, tag_of
+from .nodes import DEEPEST, LEAVES, Encoder, Node, decode, tag_of
+from .path_checks import check_names
 
 Plain = dict[str, Any]
 

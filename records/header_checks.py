@@ -10,8 +10,8 @@ from .arrays import WITHOUT_ARRAYS
 from .columns import COLUMNS, MEMORY_FORMATS, MOST_DIMENSIONS, checked_column
 from .entry import Entry
 from .errors import RecordError, RecordFormatError
-from .flat import FlatRecord
-from .tree import leaves_of
+from .flat_record import FlatRecord
+from .nodes import leaves_of
 
 
 def check_columns(table: Mapping[str, Any], entries: Sequence[Entry]) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from .errors import RecordError
-from .tree import Node
+from .nodes import Node
 
 FREE = 48 << 20
 """Memory that is granted whatever the file's length is."""

@@ -5,7 +5,7 @@ from typing import Any
 
 from .columns import is_size, is_text
 from .errors import RecordFormatError
-from .tree import Node
+from .nodes import Node
 
 
 def combined(

@@ -4,9 +4,9 @@ import dataclasses
 
 from ..config.path import join
 from .entry import Entry
-from .flat import FlatRecord
+from .flat_record import FlatRecord
 from .node_names import mismatch, name_of
-from .tree import Node, escape, leaves_of, renumbered, tag_of
+from .nodes import Node, escape, leaves_of, renumbered, tag_of
 
 
 def nested_record(node: Node, flat: FlatRecord, file: str, path: str) -> FlatRecord:

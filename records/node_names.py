@@ -1,7 +1,7 @@
 """What nodes are called in errors, and the error of one that does not fit."""
 
 from .errors import RecordMismatchError
-from .tree import Node, scalar, tag_of
+from .nodes import Node, scalar, tag_of
 
 
 def mismatch(file: str, path: str, found: str, expected: str) -> RecordMismatchError:

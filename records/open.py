@@ -9,15 +9,15 @@ from typing import Any, BinaryIO, Literal, TypeAlias
 import torch
 
 from ..config.path import Patterns
-from .branch import Branch, record_of
 from .calls import explain_calls
 from .entry import Entry, Payload
 from .errors import MissingChecksumError, RecordFormatError
-from .flat import FlatRecord
+from .flat_record import FlatRecord
 from .format import Format, formats, read_record
 from .memory import snapshot, values_of
 from .reading import Reading
 from .record import Record
+from .record_view import Branch, record_of
 from .renaming import Renames, renamed_record
 from .source import (
     FileSource,

@@ -6,9 +6,9 @@ from typing import Any
 
 from ..config.path import Patterns
 from .entry import Entry
-from .flat import FlatRecord
+from .flat_record import FlatRecord
+from .nodes import Node
 from .select import selected, selection
-from .tree import Node
 
 
 def part_of(record: FlatRecord, path: str) -> FlatRecord:

@@ -14,7 +14,7 @@ from .entry import KINDS, Entry
 from .select import unmatched
 
 if TYPE_CHECKING:
-    from .flat import FlatRecord
+    from .flat_record import FlatRecord
 
 PrecisionName: TypeAlias = Literal["full", "half", "bfloat16", "double"]
 

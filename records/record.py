@@ -15,13 +15,13 @@ from typing import (
 from ..config.annotations import annotations_of
 from .calls import explain_calls
 from .entry import Entry
-from .tree import Encoder, Node
+from .nodes import Encoder, Node
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from ..config.path import Patterns
-    from .flat import FlatRecord
+    from .flat_record import FlatRecord
     from .open import Readable
     from .recorder import SaveOptions
     from .sink import Destination, File
@@ -58,7 +58,7 @@ class Record:
 
     def flat(self) -> "FlatRecord":
         """Return the record as entries and a tree; tensors are shared, not copied."""
-        from .flat import FlatRecord
+        from .flat_record import FlatRecord
 
         encoder = Encoder()
         tree = encoder.record(self, "")
@@ -143,7 +143,7 @@ class Record:
 
         ``tree`` holds plain data by path (a module's extra state), as nodes.
         """
-        from .flat import FlatRecord
+        from .flat_record import FlatRecord
 
         return FlatRecord.of(
             entries, tree=tree, metadata=metadata, type_name=type_name, typed=False

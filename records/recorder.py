@@ -11,7 +11,7 @@ from .. import __version__
 from .calls import explain_calls
 from .compression import Codec, codec_named
 from .errors import RecordFormatError
-from .flat import FlatRecord
+from .flat_record import FlatRecord
 from .format import (
     Format,
     WriteOptions,

@@ -7,7 +7,7 @@ from typing import Protocol, TypeAlias, cast
 from ..config.path import did_you_mean
 from .entry import Entry
 from .errors import RecordMismatchError
-from .flat import FlatRecord
+from .flat_record import FlatRecord
 
 
 class RenameRule(Protocol):

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from ..config.path import Patterns, as_patterns, did_you_mean, matchers
 from .entry import Entry
-from .tree import Node, leaves_of, renumbered
+from .nodes import Node, leaves_of, renumbered
 
 
 def selected(

@@ -5,10 +5,10 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from .entry import Entry
-from .tree import tag_of
+from .nodes import tag_of
 
 if TYPE_CHECKING:
-    from .flat import FlatRecord
+    from .flat_record import FlatRecord
 
 _ROWS = 24
 """How many lines of entries fit one screen."""

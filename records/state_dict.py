@@ -8,9 +8,9 @@ import torch
 
 from ..config.shown import shown
 from .entry import Entry
-from .flat import FlatRecord
+from .flat_record import FlatRecord
 from .memory import Ties, shape_of
-from .tree import Encoder, Node, renumbered
+from .nodes import Encoder, Node, renumbered
 
 USUAL_NAMES = (
     "state_dict",

@@ -8,9 +8,9 @@ import torch
 
 from .contents import Layout, Row
 from .errors import RecordError, RecordFormatError
-from .flat import FlatRecord
-from .formats.stored import Stored
+from .flat_record import FlatRecord
 from .header import Plain, record_of
+from .lazy_payload import LazyPayload
 from .sink import Buffer
 from .source import ClosedFileError, Maps, MemorySource, Source
 
@@ -118,6 +118,10 @@ def check_place(place: ByteRange, row: Row, source: Source) -> None:
         )
 
 
-def _stored(source: Source, row: Row, place: ByteRange, digest: bytes | None) -> Stored:
+def _stored(
+    source: Source, row: Row, place: ByteRange, digest: bytes | None
+) -> LazyPayload:
     is_planes = row.layout == "planes"
-    return Stored(source, row.path, row.dtype, row.shape, (place,), digest, is_planes)
+    return LazyPayload(
+        source, row.path, row.dtype, row.shape, (place,), digest, is_planes
+    )

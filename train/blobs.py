@@ -16,7 +16,7 @@ from ..core.hyperparameters.hparams import factory_of, recorded_hparams
 from ..core.modules.registry import class_named
 from ..core.persistence.loading import from_record
 from ..records.errors import RecordError, RecordMismatchError
-from ..records.flat import FlatRecord
+from ..records.flat_record import FlatRecord
 from ..records.open import open_record
 from ..records.record import Record
 from .bound import binding_of

@@ -18,7 +18,7 @@ from ..optim.groups import Group
 from ..optim.schedulers.scheduler import Scheduler, is_findable, scheduler_of
 from ..optim.simple import SimpleOptimizer, hyperparameters
 from ..records.errors import RecordMismatchError
-from ..records.flat import FlatRecord
+from ..records.flat_record import FlatRecord
 from .plain import value_of
 
 Modules = Mapping[str, nn.Module]

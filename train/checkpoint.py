@@ -14,7 +14,7 @@ from ..config.path import did_you_mean
 from ..config.user_warning import warn_user
 from ..records.calls import home_of
 from ..records.errors import RecordError, RecordFormatError, RecordMismatchError
-from ..records.flat import FlatRecord
+from ..records.flat_record import FlatRecord
 from ..records.open import digest_of, open_record, verify_file
 from .manifest import FILE, Manifest, PartRow
 from .parts import VALUE, fill, kind_of, other_flags, record_of_part, undo_of

@@ -10,7 +10,7 @@ from ..config.files import read_tree
 from ..core.blueprint.lightning import built_as, rebuilt
 from ..core.hyperparameters.hparams import factory_of
 from ..core.persistence.loading import from_record
-from ..records.flat import FlatRecord
+from ..records.flat_record import FlatRecord
 from ..records.record import Record
 from .lightning_io import STORED, is_checkpoint, read_checkpoint
 

@@ -19,7 +19,7 @@ from ..core.persistence.loading import load_record
 from ..core.persistence.saving import into_record
 from ..core.state.identity import named_params
 from ..records.errors import RecordMismatchError
-from ..records.flat import FlatRecord
+from ..records.flat_record import FlatRecord
 from ..records.record import Record
 from .plain import record_of, value_of
 

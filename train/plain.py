@@ -15,9 +15,9 @@ import torch
 
 from ..config.path import join
 from ..records.errors import RecordFormatError
-from ..records.flat import FlatRecord
+from ..records.flat_record import FlatRecord
+from ..records.nodes import MAX_DEPTH
 from ..records.record import Record
-from ..records.tree import MAX_DEPTH
 
 _DEEPEST = MAX_DEPTH // 2 - 2
 """Half of what records nest: a wrapped value takes two levels."""

@@ -10,7 +10,7 @@ from torch import nn
 from ...config.rules import RewriteRule
 from ...config.schema.change import Severity
 from ...records.dtypes import NAME_OF
-from ...records.flat import FlatRecord
+from ...records.flat_record import FlatRecord
 from ...records.open import open_record
 from ...records.recorder import save
 from ...records.suffix import recorder_of_suffix

@@ -17,7 +17,7 @@ from ...config.storage.replacement import write_text
 from ...records.dtypes import BY_NAME, NAME_OF
 from ...records.entry import Entry
 from ...records.errors import RecordFormatError
-from ...records.flat import FlatRecord
+from ...records.flat_record import FlatRecord
 from ..errors import HyperparameterError
 from ..hyperparameters.building import planned
 from ..hyperparameters.plain import SAVE

@@ -12,7 +12,7 @@ from ...config.path import is_pattern
 from ...config.rules import RewriteRule
 from ...records.entry import Entry
 from ...records.errors import RecordError, RecordMismatchError, RecordVersionError
-from ...records.flat import FlatRecord
+from ...records.flat_record import FlatRecord
 from ..errors import HyperparameterError
 from ..hyperparameters.plain import VERSION
 from ..modules.classes import declared_class

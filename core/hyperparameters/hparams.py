@@ -9,8 +9,8 @@ from torch import nn
 from ...config.path import did_you_mean
 from ...records.calls import home_of
 from ...records.errors import RecordError, RecordMismatchError, RecordVersionError
-from ...records.flat import FlatRecord
-from ...records.tree import Encoder
+from ...records.flat_record import FlatRecord
+from ...records.nodes import Encoder
 from ..errors import HyperparameterError
 from ..modules.classes import declared_class, is_decorated
 from ..modules.registry import NAME, names_of

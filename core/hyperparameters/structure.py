@@ -19,7 +19,7 @@ import torch
 from torch import nn
 
 from ...records.errors import RecordError
-from ...records.tree import Encoder
+from ...records.nodes import Encoder
 from ..modules.classes import by_class, declared_class
 from ..modules.registry import MODULE, NAME, names_of
 from ..modules.signature import VARIADIC, parameters_of

@@ -15,7 +15,7 @@ from torch import nn
 
 from ...config.path import join
 from ...records.errors import RecordMismatchError
-from ...records.flat import FlatRecord
+from ...records.flat_record import FlatRecord
 from ...records.select import selected
 from ..hyperparameters.plain import ATTRIBUTES, CHANGED, CONTAINERS_OF_TORCH
 from ..hyperparameters.structure import is_lasting, plain_attribute

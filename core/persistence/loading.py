@@ -11,8 +11,8 @@ from torch import nn
 
 from ...config.path import Patterns
 from ...records.calls import explain_calls
-from ...records.collecting import paused_collection
-from ...records.flat import FlatRecord
+from ...records.flat_record import FlatRecord
+from ...records.gc_pause import paused_collection
 from ...records.open import Readable, open_record
 from ...records.report import LoadReport
 from ...records.select import selected

@@ -8,7 +8,7 @@ from torch import nn
 from ...config.path import did_you_mean
 from ...config.user_warning import warn_user
 from ...records.errors import RecordMismatchError
-from ...records.flat import FlatRecord
+from ...records.flat_record import FlatRecord
 from ...records.reading import Reading
 from ..evolution.upgrading import carried_paths
 from ..hyperparameters.building import planned

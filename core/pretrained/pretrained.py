@@ -10,7 +10,7 @@ from torch import nn
 
 from ...config.path import Patterns
 from ...records.calls import explain_calls
-from ...records.flat import FlatRecord
+from ...records.flat_record import FlatRecord
 from ...records.metadata import combined
 from ...records.open import open_record
 from ...records.precision import PrecisionLike

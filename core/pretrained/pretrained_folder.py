@@ -17,7 +17,7 @@ import xxhash
 from ...config.storage.opening import read_file
 from ...config.storage.replacement import write_text
 from ...records.errors import RecordFormatError
-from ...records.flat import FlatRecord
+from ...records.flat_record import FlatRecord
 from ...records.open import open_record
 from ...records.source_errors import what_to_read
 from ..hyperparameters.plain import SAVE

@@ -12,7 +12,7 @@ from ...config.path import did_you_mean
 from ...config.storage.replacement import write_text
 from ...records.entry import Entry
 from ...records.errors import RecordFormatError
-from ...records.flat import FlatRecord
+from ...records.flat_record import FlatRecord
 from ...records.metadata import check_metadata
 from ...records.open import open_record
 from ...records.payload import stored_size

@@ -22,7 +22,7 @@ from ..persistence.loading import from_record
 from .pretrained_folder import Content
 
 if TYPE_CHECKING:
-    from ...records.flat import FlatRecord
+    from ...records.flat_record import FlatRecord
 
 
 def config_of(model: Any, hparams: Mapping[str, Any]) -> dict[str, Any] | None:

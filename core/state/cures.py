@@ -3,7 +3,7 @@
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
-from ...records.flat import FlatRecord
+from ...records.flat_record import FlatRecord
 
 UNCHANGED = "The module is as it was."
 

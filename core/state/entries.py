@@ -20,7 +20,7 @@ from ...records.memory import (
     is_distributed,
     unreadable,
 )
-from ...records.tree import Encoder, Node, renumbered
+from ...records.nodes import Encoder, Node, renumbered
 from ..modules.tree import Places
 from .extra_state import check_state_dict, extra_state, has_extra_state
 

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 from ...records.errors import RecordError, RecordMismatchError
-from ...records.flat import FlatRecord
+from ...records.flat_record import FlatRecord
 from ...records.grad_mode import no_grad
 from ...records.memory import values_of
 from ...records.source import Maps

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 from torch.nn.modules.lazy import LazyModuleMixin
 
-from ...records.flat import FlatRecord
+from ...records.flat_record import FlatRecord
 from ..modules.tree import Places
 
 

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from ...config.user_warning import warn_user
 from ...records.entry import Entry
-from ...records.flat import FlatRecord
+from ...records.flat_record import FlatRecord
 from ...records.grad_mode import no_grad
 from ...records.memory import same_bits
 from ..modules.tree import Places

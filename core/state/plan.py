@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from ...config.path import did_you_mean
 from ...records.entry import Entry, ParamId
 from ...records.errors import RecordMismatchError
-from ...records.flat import FlatRecord
+from ...records.flat_record import FlatRecord
 from ...records.memory import same_bits, values_of
 from ...records.report import LoadReport
 from ...records.select import selected

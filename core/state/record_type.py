@@ -5,7 +5,7 @@ from typing import Any
 from torch import nn
 
 from ...records.errors import RecordVersionError
-from ...records.flat import FlatRecord
+from ...records.flat_record import FlatRecord
 from ..modules.versions import version_of
 
 _TYPE = "_burnish_record_type"

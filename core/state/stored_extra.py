@@ -8,7 +8,7 @@ from typing import Any
 from torch import nn
 
 from ...records.errors import RecordMismatchError
-from ...records.flat import FlatRecord
+from ...records.flat_record import FlatRecord
 from .commit import Undos
 from .entries import Content
 from .extra_state import EXTRA, extra_state

@@ -15,7 +15,7 @@ from typing import Any
 from ..columns import is_text
 from ..contents import Contents, Payload
 from ..errors import RecordError, RecordFormatError, RecordVersionError
-from ..flat import FlatRecord
+from ..flat_record import FlatRecord
 from ..foreign import foreign_json
 from ..format import Format, WriteOptions
 from ..header import record_of

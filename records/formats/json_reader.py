@@ -9,8 +9,8 @@ import orjson
 
 from ..errors import TRUNCATED, RecordFormatError
 from ..limits import LIST, MAP, MEMBER, NUMBER, TEXT, WORD, allowance, text_cost
+from ..nodes import DEEPEST, MAX_DEPTH
 from ..source import MemorySource, Source
-from ..tree import DEEPEST, MAX_DEPTH
 from ..unique import unique
 
 LONGEST_TEXT = 16 << 20

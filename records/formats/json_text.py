@@ -7,7 +7,7 @@ import orjson
 
 from ..errors import RecordError
 from ..limits import odd_text, unstorable_text
-from ..tree import Node
+from ..nodes import Node
 
 
 def plain_text(plain: Any) -> bytes:

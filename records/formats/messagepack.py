@@ -14,7 +14,7 @@ from typing import Any
 import xxhash
 
 from ..bounded_msgpack import MessagePackReader, is_small, pack_bounded
-from ..collecting import paused_collection
+from ..byte_planes import PLANED
 from ..columns import Column, are_sizes, is_size
 from ..contents import Contents
 from ..entry import Entry
@@ -25,16 +25,16 @@ from ..errors import (
     RecordFormatError,
     RecordVersionError,
 )
-from ..flat import FlatRecord
+from ..flat_record import FlatRecord
 from ..format import Format, WriteOptions
+from ..gc_pause import paused_collection
 from ..header import plain_of, record_of
+from ..lazy_payload import LazyPayload
 from ..limits import allowance
-from ..planes import PLANED
 from ..sink import Sink
 from ..source import Source
 from ..source_errors import wrong_size
 from .layout import ALIGN, LONGEST_BIN, PART, Layout, pieces_of
-from .stored import Stored
 
 MAX_HEADER = 100_000_000
 
@@ -147,7 +147,7 @@ def read_document(source: Source, budget: int | None = None) -> FlatRecord:
     for i, entry in enumerate(entries):
         start, size = data + layout.starts[i], layout.sizes[i]
         pieces = pieces_of(start, size)
-        entry.source = Stored(
+        entry.source = LazyPayload(
             source,
             entry.path,
             entry.dtype,

@@ -14,9 +14,10 @@ import torch
 
 from ..contents import Contents
 from ..errors import RecordError, RecordFormatError
-from ..flat import FlatRecord
+from ..flat_record import FlatRecord
 from ..format import Format, WriteOptions
 from ..header import Plain
+from ..lazy_payload import LazyPayload
 from ..limits import allowance
 from ..sink import Sink, can_write_over, write_over
 from ..source import MemorySource, Source
@@ -30,7 +31,6 @@ from .safetensors_header import (
     read_header,
 )
 from .safetensors_record import OURS, VERSION, foreign_record, name_among, our_record
-from .stored import Stored
 
 _NAMES = {dtype: name for name, dtype in DTYPES.items()}
 _RANKS = {dtype: rank for rank, dtype in enumerate(DTYPES.values())}
@@ -86,7 +86,7 @@ class SafeTensors(Format):
         for entry in record.entries():
             name = _name((entry.path, *entry.ties)) if is_ours else entry.path
             start, end = tensors[name][2]
-            entry.source = Stored(
+            entry.source = LazyPayload(
                 source,
                 entry.path,
                 entry.dtype,

@@ -8,7 +8,7 @@ from ..columns import Column
 from ..dtypes import NAME_OF
 from ..entry import Entry
 from ..errors import RecordFormatError, RecordVersionError
-from ..flat import FlatRecord
+from ..flat_record import FlatRecord
 from ..header import plain_of, record_of
 from ..source import Source
 from .json_reader import JsonReader, quick_value

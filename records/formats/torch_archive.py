@@ -18,7 +18,7 @@ from ..contents import Contents
 from ..dtypes import NAME_OF
 from ..entry import Entry
 from ..errors import TRUNCATED, RecordError, RecordFormatError
-from ..flat import FlatRecord
+from ..flat_record import FlatRecord
 from ..foreign import foreign_archive
 from ..format import Format, WriteOptions
 from ..sink import Sink

@@ -9,10 +9,10 @@ from collections.abc import Sequence
 
 import torch
 
+from ..byte_planes import PLANED
 from ..contents import Contents, Payload
-from ..flat import FlatRecord
+from ..flat_record import FlatRecord
 from ..format import Format, WriteOptions
-from ..planes import PLANED
 from ..sink import Sink
 from ..source import Source
 from .frame_source import FrameSource

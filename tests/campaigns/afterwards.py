@@ -8,7 +8,7 @@ from torch import nn
 
 from burnish import from_record, load_record, open_record
 from burnish.records import Record, RecordError, verify_file
-from burnish.records.flat import FlatRecord
+from burnish.records.flat_record import FlatRecord
 from burnish.records.recorder import Recorder
 
 

@@ -7,7 +7,7 @@ import torch
 
 from burnish import open_record
 from burnish.records.entry import Entry, ParamId
-from burnish.records.flat import FlatRecord
+from burnish.records.flat_record import FlatRecord
 from burnish.records.recorder import Recorder
 
 

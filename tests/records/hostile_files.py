@@ -15,7 +15,7 @@ from burnish.records import (
     open_record,
 )
 from burnish.records.entry import Entry, ParamId
-from burnish.records.flat import FlatRecord
+from burnish.records.flat_record import FlatRecord
 from burnish.records.recorder import Recorder
 
 

@@ -28,7 +28,7 @@ from burnish.records import (
     verify_file,
 )
 from burnish.records import format as formats
-from burnish.records.planes import PLANED
+from burnish.records.byte_planes import PLANED
 from burnish.records.sink import Sink
 from burnish.records.source import Source
 

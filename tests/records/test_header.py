@@ -9,10 +9,10 @@ import torch
 
 from burnish.records import RecordError, RecordFormatError, open_record
 from burnish.records.entry import Entry
-from burnish.records.flat import FlatRecord
+from burnish.records.flat_record import FlatRecord
 from burnish.records.header import check_tree, record_of
+from burnish.records.nodes import DEEPEST
 from burnish.records.recorder import Recorder
-from burnish.records.tree import DEEPEST
 
 from .hostile_files import FILES, entry, small, with_header
 

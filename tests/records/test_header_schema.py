@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from burnish.records import RecordFormatError, open_record
-from burnish.records.flat import FlatRecord
+from burnish.records.flat_record import FlatRecord
 from burnish.records.recorder import Recorder
 
 from ..campaigns.afterwards import misuse

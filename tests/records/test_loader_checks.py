@@ -20,7 +20,7 @@ from burnish.records import (
     RecordVersionError,
     open_record,
 )
-from burnish.records.flat import FlatRecord
+from burnish.records.flat_record import FlatRecord
 from burnish.records.recorder import Recorder
 
 from .hostile_files import (

@@ -21,7 +21,7 @@ from burnish.records import (
     RecordVersionError,
     open_record,
 )
-from burnish.records.flat import FlatRecord
+from burnish.records.flat_record import FlatRecord
 from burnish.records.formats.json_numbers import numbers_of, text_of
 from burnish.records.recorder import Recorder
 

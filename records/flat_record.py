@@ -5,12 +5,12 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from ..config.path import Patterns, did_you_mean
-from .branch import Branch, ReadByName, index_of, leaf_value
 from .entry import Entry
+from .nodes import Node, decode
 from .reading import Reading, VerifiedBy
 from .record import Record
+from .record_view import Branch, ReadByName, index_of, leaf_value
 from .select import check_selection, selection
-from .tree import Node, decode
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -97,7 +97,7 @@ class FlatRecord(ReadByName, Record):
 
     @property
     def tree(self) -> Node:
-        """Plain data beside the entries, as nodes (see ``records/tree.py``)."""
+        """Plain data beside the entries, as nodes (see ``records/nodes.py``)."""
         return self._held.tree
 
     @property
@@ -197,7 +197,7 @@ class FlatRecord(ReadByName, Record):
             if not isinstance(self, cls):
                 self.__class__ = cls  # type: ignore[assignment]  # same layout, a narrower name
             return self  # type: ignore[return-value]  # checked in the line above
-        from .typed import build
+        from .record_decoder import build
 
         return build(cls, self)
 

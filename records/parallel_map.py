@@ -1,4 +1,4 @@
-"""ahead: work for several threads, results in order, few of them waiting."""
+"""parallel_map: work for several threads, results in order, few of them waiting."""
 
 import os
 from collections import deque
@@ -14,7 +14,7 @@ _FEW = 32
 _MOST_THREADS = 4
 
 
-def ahead(work: Callable[[_T], _R], items: Sequence[_T]) -> Iterator[_R]:
+def parallel_map(work: Callable[[_T], _R], items: Sequence[_T]) -> Iterator[_R]:
     """Return ``work`` of each item, in order; threads do the next ones meanwhile.
 
     For work that lets go of Python's lock. An exception of ``work`` is raised when its

@@ -7,7 +7,7 @@ from contextlib import ExitStack
 
 import pytest
 
-from burnish.records.collecting import paused_collection
+from burnish.records.gc_pause import paused_collection
 
 
 @pytest.fixture(autouse=True)

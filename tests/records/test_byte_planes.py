@@ -5,7 +5,7 @@ from collections.abc import Callable
 import pytest
 import torch
 
-from burnish.records.planes import BLOCK, PLANED, Planes, blocks, planes_of
+from burnish.records.byte_planes import BLOCK, PLANED, Planes, blocks, planes_of
 
 Same = Callable[[torch.Tensor, torch.Tensor], bool]
 

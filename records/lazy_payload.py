@@ -5,14 +5,14 @@ from dataclasses import dataclass
 import torch
 import xxhash
 
-from ..ahead import ahead
-from ..errors import RecordChecksumError, RecordFormatError
-from ..planes import BLOCK, planes_of
-from ..source import Maps, Source, fresh_memory
+from .byte_planes import BLOCK, planes_of
+from .errors import RecordChecksumError, RecordFormatError
+from .parallel_map import parallel_map
+from .source import Maps, Source, fresh_memory
 
 
 @dataclass(slots=True, eq=False)
-class Stored:
+class LazyPayload:
     """Bytes of one entry: where they lie, what they are, and their sum."""
 
     source: Source
@@ -73,7 +73,7 @@ class Stored:
             for offset, count in self.pieces
             for at in range(offset, offset + count, step)
         ]
-        for data in ahead(lambda block: source.view(*block), blocks):
+        for data in parallel_map(lambda block: source.view(*block), blocks):
             if total is not None:
                 total.update(data)
             values = flat[done : done + len(data) // self.dtype.itemsize]
@@ -84,7 +84,7 @@ class Stored:
         return flat.view(self.shape)
 
 
-def tensor_of(data: memoryview, stored: Stored) -> torch.Tensor:
+def tensor_of(data: memoryview, stored: LazyPayload) -> torch.Tensor:
     """Return ``data`` as a tensor of the stored dtype and shape, without a copy.
 
     Raises `RecordFormatError` for bytes that are no booleans.

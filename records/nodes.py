@@ -25,7 +25,7 @@ from .enums import member_name
 from .memory import Ties, shape_of
 
 if TYPE_CHECKING:
-    from .flat import FlatRecord
+    from .flat_record import FlatRecord
     from .record import Record
 
 Node: TypeAlias = Any
@@ -136,7 +136,7 @@ class Encoder:
 
     def record(self, value: "Record", path: str, depth: int = 0) -> Node:
         """Return the record's fields as a node, entries' paths under ``path``."""
-        from .flat import FlatRecord
+        from .flat_record import FlatRecord
 
         if isinstance(value, FlatRecord):
             return self._flat(value, path)
@@ -267,7 +267,7 @@ def scalar(tag: str, content: Any) -> object:
 
 
 def escape(key: str) -> str:
-    """Return a dict's key as one part of a path; ``records/branch.py`` splits it."""
+    """Return a dict's key as one part of a path; ``record_view.split`` undoes it."""
     if not key:
         return "\\e"
     return key.replace("\\", "\\\\").replace(".", "\\.").replace("\0", "\\0")

@@ -13,16 +13,16 @@ import torch
 from torch import nn
 
 from ..config.path import did_you_mean, join
-from .branch import leaf_value
 from .declared import default_of, has_default, hints_of
 from .enums import member_of
 from .errors import RecordMismatchError
-from .flat import FlatRecord
+from .flat_record import FlatRecord
 from .nested import nested_record
 from .node_names import mismatch, name_of
+from .nodes import LEAVES, Node, decode, escape, tag_of
 from .record import Record
+from .record_view import leaf_value
 from .special_types import MAKERS, exact_float, numpy_scalar
-from .tree import LEAVES, Node, decode, escape, tag_of
 
 R = TypeVar("R", bound=Record)
 

@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Any, NoReturn, cast
 from ..config.path import did_you_mean
 from .arrays import array_of_tensor
 from .entry import Entry
-from .tree import Node, decode, tag_of
+from .nodes import Node, decode, tag_of
 
 if TYPE_CHECKING:
-    from .flat import FlatRecord
+    from .flat_record import FlatRecord
 
 Leaf = Callable[[str, int], object]
 
