@@ -25,10 +25,10 @@ from .stored.serialization import (
 )
 from .tree.arguments import (
     Arguments,
+    argument_names,
     bind,
     check_configurable,
     merge_arguments,
-    names_of,
     takes,
 )
 from .tree.construction_node import ConstructionNode
@@ -101,7 +101,7 @@ class Blueprint(Selection, Unbuilt, Generic[M]):
     def new(self) -> Self:
         """Return a blueprint of the same that changes by itself.
 
-        The tape is replayed: calls of methods marked ``stateful`` run again.
+        The log is replayed: calls of methods marked ``stateful`` run again.
         """
         draft = self._session.draft
         if not _calls(draft.edits, "stateful"):
@@ -128,7 +128,7 @@ class Blueprint(Selection, Unbuilt, Generic[M]):
         return Diagram(self._session.draft)
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the blueprint as JSON-ready data: class, arguments and tape.
+        """Return the blueprint as JSON-ready data: class, arguments and edits.
 
         Raises TypeError that names what is no plain data.
         """
@@ -224,7 +224,7 @@ def _bound(
 ) -> Arguments:
     unknown = next((n for n in kwargs if not takes(cls, n)), None)
     if unknown is not None:
-        names = names_of(cls)
+        names = argument_names(cls)
         raise SettingError(
             "",
             f"{cls.__qualname__} takes no argument {unknown!r}."

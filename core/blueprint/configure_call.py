@@ -1,4 +1,4 @@
-"""What a call of ``configure`` asks for, as entries of the tape."""
+"""What a call of ``configure`` asks for, as edits."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -10,7 +10,7 @@ from ...config.shown import shown
 from .edits.edits import Edit, SetArguments, Target, Unbuilt, definition_of
 from .errors import SettingError
 from .parts import Parts
-from .tree.arguments import check_configurable, names_of, takes, var_keyword_of
+from .tree.arguments import argument_names, check_configurable, takes, var_keyword_of
 from .tree.construction_node import ConstructionNode
 from .tree.module_values import class_and_arguments, stands_for_module
 
@@ -19,11 +19,11 @@ def edits_for(
     parts: Parts,
     args: Sequence[Any],
     kwargs: Mapping[str, Any],
-    keep: Callable[[Any], Any],
+    snapshot: Callable[[Any], Any],
 ) -> list[Edit]:
-    """Return the entries for ``selection.configure(*args, **kwargs)``.
+    """Return the edits for ``configure(*args, **kwargs)`` on ``parts``.
 
-    ``keep`` makes values independent of what the caller does with them later.
+    ``snapshot`` makes values independent of what the caller does with them later.
     """
     for where, value in enumerate(args[:-1]):
         if isinstance(value, type) and issubclass(value, nn.Module):
@@ -38,20 +38,22 @@ def edits_for(
         if is_replacement:
             inner_parts = _select_parts(parts, args[:-1])
             return swap(inner_parts.target, args[-1], kwargs)
-        return _edits_by_name(_select_parts(parts, args), kwargs, keep)
+        return _edits_by_name(_select_parts(parts, args), kwargs, snapshot)
     if len(args) == 1 and stands_for_module(args[0]):
         return swap(parts.target, args[0], {})
     if len(args) == 1 and isinstance(args[0], Mapping):
         pairs = args[0].items()
         return [
-            e for key, value in pairs for e in edits_for(parts, [key, value], {}, keep)
+            e
+            for key, value in pairs
+            for e in edits_for(parts, [key, value], {}, snapshot)
         ]
     if len(args) < 2:
         raise TypeError(
             "configure what? configure(width=8), configure('width', 8), "
             "configure('layers.*', bias=False) or configure('**.act', nn.GELU)"
         )
-    return _edits_for_value(parts, args[:-1], args[-1], keep)
+    return _edits_for_value(parts, args[:-1], args[-1], snapshot)
 
 
 def swap(
@@ -61,7 +63,7 @@ def swap(
     *,
     keeps_arguments: bool = True,
 ) -> list[Edit]:
-    """Return the entries that put ``value`` in the place of what is at ``target``."""
+    """Return the edits that put ``value`` in the place of what is at ``target``."""
     if isinstance(value, Unbuilt):
         definition = definition_of(value.new())
         cls, class_arguments = definition.cls, dict(definition.arguments)
@@ -101,9 +103,9 @@ def _select_parts(parts: Parts, selectors: Sequence[Any]) -> Parts:
 
 
 def _edits_for_value(
-    parts: Parts, selectors: Sequence[Any], value: Any, keep: Callable[[Any], Any]
+    parts: Parts, selectors: Sequence[Any], value: Any, snapshot: Callable[[Any], Any]
 ) -> list[Edit]:
-    """Return the entries for a path or a name, and one value."""
+    """Return the edits for a path or a name, and one value."""
     name_or_index = selectors[-1]
     target_parts = _select_parts(parts, selectors)
     is_module = stands_for_module(value)
@@ -115,7 +117,7 @@ def _edits_for_value(
     )
     owner_nodes = owner_parts.nodes()
     is_name_of_all = bool(owner_nodes) and all(
-        name in names_of(node.cls) for node in owner_nodes
+        name in argument_names(node.cls) for node in owner_nodes
     )
     is_bare_name = len(selectors) == 1 and not head
     is_module_argument = (
@@ -126,14 +128,16 @@ def _edits_for_value(
     if is_name_of_all or (
         owner_nodes and all(takes(node.cls, name) for node in owner_nodes)
     ):
-        return [SetArguments(target=owner_parts.target, arguments={name: keep(value)})]
+        return [
+            SetArguments(target=owner_parts.target, arguments={name: snapshot(value)})
+        ]
     if target_parts.nodes():
         raise SettingError(
             name_or_index,
             f"expected a module class or a blueprint, found {value!r:.80}.",
         )
     if is_module:
-        # A pattern may mean parts that come later; if not, that will be said.
+        # A pattern may mean parts that come later; the draft raises if it means none.
         return swap(target_parts.target, value, {})
     if not owner_nodes:
         raise parts.draft.nothing_at(target_parts.target)
@@ -141,21 +145,21 @@ def _edits_for_value(
 
 
 def _edits_by_name(
-    parts: Parts, kwargs: Mapping[str, Any], keep: Callable[[Any], Any]
+    parts: Parts, kwargs: Mapping[str, Any], snapshot: Callable[[Any], Any]
 ) -> list[Edit]:
-    """Return the entries for values by name: of arguments, or of children."""
+    """Return the edits for values by name: of arguments, or of children."""
     nodes = parts.nodes()
     arguments: dict[str, Any] = {}
     swaps: list[Edit] = []
     for name, value in kwargs.items():
-        is_argument = all(name in names_of(node.cls) for node in nodes)
+        is_argument = all(name in argument_names(node.cls) for node in nodes)
         if not is_argument and stands_for_module(value) and parts.select(name).nodes():
             swaps += swap(parts.select(name).target, value, {})
             continue
         unfit = next((node for node in nodes if not takes(node.cls, name)), None)
         if unfit is not None and name != var_keyword_of(unfit.cls):
             raise _unknown(unfit, name, parts)
-        arguments[name] = keep(value)
+        arguments[name] = snapshot(value)
     argument_edits = (
         [SetArguments(target=parts.target, arguments=arguments)] if arguments else []
     )
@@ -171,7 +175,7 @@ def _holds_modules(nodes: Sequence[ConstructionNode], name: str) -> bool:
 
 
 def _unknown(node: ConstructionNode, name: str, parts: Parts) -> SettingError:
-    names, child_names = names_of(node.cls), parts.child_names(node.path)
+    names, child_names = argument_names(node.cls), parts.child_names(node.path)
     argument_text = ", ".join(names) or "nothing"
     child_text = (
         f" Its parts are: {', '.join(child_names[:12])}." if child_names else ""

@@ -15,7 +15,7 @@ from .construction.draft import Draft
 from .edits.edits import CallMethod, Edit, SetArguments, short
 from .edits.selector import children
 from .errors import BlueprintError, SettingError
-from .tree.arguments import missing_arguments, names_of, transfer_arguments
+from .tree.arguments import argument_names, missing_arguments, transfer_arguments
 from .tree.construction_node import ConstructionNode
 
 if TYPE_CHECKING:
@@ -39,13 +39,13 @@ def text_of(draft: Draft, path: str) -> str:
 def _tree(draft: Draft, path: str) -> str:
     lines = _lines(draft, list(draft.nodes_by_path), path)
     calls = [e for e in draft.edits if isinstance(e, CallMethod) and not path]
-    # What these configure holds for one build each, and is not in the tree.
+    # What these calls configure holds for one build each, and is not in the tree.
     lines += [f"(before build: {c})" for c in calls if c.moment == "before_build"]
     return "\n".join(lines)
 
 
 def call_text(node: ConstructionNode) -> str:
-    """Return the class and the arguments that were given: ``Linear(3, 4)``."""
+    """Return the class and the arguments that were passed: ``Linear(3, 4)``."""
     parameters = parameters_of(node.cls)
     words: list[str] = []
     for name, value in node.arguments.items():
@@ -151,13 +151,13 @@ def _edits_with_colors(node: ConstructionNode) -> Iterator[tuple[Edit, str]]:
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """One of those who say what an argument or a class is."""
+    """Somebody who says what an argument or a class is."""
 
     who: str
     """``user``, a call, a constructor by path and class, or ``default``."""
     value: Any
     how: str = ""
-    """What was asked, and of what."""
+    """The edit, and its target."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,7 +169,7 @@ class Explanation(Sequence[Source]):
 
     @property
     def value(self) -> Any:
-        """What it is."""
+        """The value that wins."""
         return self.sources[0].value
 
     def __getitem__(self, index: Any) -> Any:
@@ -199,7 +199,7 @@ def explain(draft: Draft, path: str) -> Explanation:
         raise draft.nothing_at(path)
     node = draft.nodes_by_path[owner]
     if name not in parameters_of(node.cls) and name not in node.arguments:
-        names = names_of(node.cls)
+        names = argument_names(node.cls)
         raise SettingError(
             owner,
             f"{node.cls.__qualname__} takes no argument {name!r}."

@@ -93,7 +93,7 @@ class Selection:
             for node in self._parts.existing_nodes()
         ]
         for part, function in functions:
-            if part:  # One before it may have taken it out.
+            if part:  # A style of a part before may have taken this one out.
                 part._call(name, function, args, kwargs, is_style=True)
         return self
 
@@ -191,7 +191,7 @@ class Selection:
         super().__setattr__(name, value)
 
     def __iter__(self) -> Iterator["Selection"]:
-        # All are there before the first is touched, so that they follow its changes.
+        # All parts exist before the loop changes the first, so that they follow.
         return iter([self._at(path) for path in self._parts.paths])
 
     def __len__(self) -> int:
@@ -265,7 +265,7 @@ class Selection:
 
 
 class Session:
-    """A draft that edits come to, and who asks for them: the user, or a call."""
+    """A draft, and in whose name it is edited: the user's, or that of a call."""
 
     root: Selection
     """The whole, as calls on it get it: the blueprint."""
@@ -286,10 +286,10 @@ class Session:
         return as_blueprint(value, self._blueprint_of)
 
     def take(self, edits: list[Edit], *, allow_empty: bool = False) -> None:
-        """Put ``entries`` on the log, all or none."""
+        """Put ``edits`` on the log, all or none."""
         self._check_open()
         if self._callers:
-            # A call is replayed as a whole, and what it asked for comes with it.
+            # Copies replay the call, which makes these edits anew.
             by = self._callers[-1]
             edits = [replace(e, by=by, is_logged=False) for e in edits]
         self.draft.add_all(edits, allow_empty=allow_empty)
@@ -318,7 +318,8 @@ class Session:
             if isinstance(edit, ChangeItems) and any(
                 not e.is_logged for e in self.draft.edits
             ):
-                # What calls have asked for is called as it was when they ran.
+                # The edits of the calls before have paths of the time when they ran:
+                # only a change of items that comes first moves them along.
                 self.draft.replay(waiting)
                 waiting = []
             waiting.append(edit)

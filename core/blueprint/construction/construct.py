@@ -1,4 +1,4 @@
-"""From a draft to a module, each constructor run once."""
+"""From a draft to a module: sizes taken from the example, each constructor run once."""
 
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
@@ -29,15 +29,16 @@ def construct(
 ) -> tuple[nn.Module, list[SetArguments]]:
     """Return a module of ``draft``, and the sizes that the example told.
 
-    Its calls after building have run.
-    Inside the constructor of another blueprint that is building, the module is a part
-    of that one, whose settings win.
+    Its calls after building have run. Inside the constructor of another blueprint that
+    is building, the module is a part of that one, whose edits win.
     """
     _check_complete(draft)
     outer_runs = current_runs()
+    # A stale tree is good for building alone, which notices what came out otherwise;
+    # what is compared with another run, or completed in one, has to be up to date.
     if outer_runs is not None or missing_sizes_of(draft):
         draft.refresh()
-    # Sizes of a part may be told by the whole, or by the example of the whole.
+    # The blueprint around a part may set its sizes, or take them from its own example.
     has_sizes = outer_runs is None or bool(args) or bool(kwargs)
     sizes = _sizes_of_example(draft, args, kwargs) if has_sizes else []
     expected = _tree_with_sizes(draft, sizes) if sizes else draft.tree
@@ -73,7 +74,7 @@ def _sizes_of_example(
 
 
 def _tree_with_sizes(draft: Draft, sizes: Sequence[Edit]) -> ConstructionNode:
-    """Return what to construct, ``sizes`` included."""
+    """Return the tree with ``sizes`` among the edits of its nodes."""
     tree, edit_index = draft.tree.copy(), EditIndex([*draft.edits, *sizes])
     for node in tree.walk():
         node.edits = edit_index.of(node)
@@ -93,9 +94,11 @@ def _construct_part(
 def _construct_whole(
     draft: Draft, expected: ConstructionNode
 ) -> tuple[nn.Module, ConstructionNode, Logs]:
-    """Construct; where makers may see changed parts, look whether it came out right."""
+    """Construct; once more where makers turn out to do otherwise with edited parts."""
     if not draft.is_stale:
         return _construct_once(draft, expected)
+    # The attempt that fails has drawn numbers: the same seed gives the same weights
+    # only if the next one begins where it began.
     before = Streams()
     try:
         return _construct_once(draft, expected)
@@ -113,6 +116,7 @@ def _construct_once(
         runs, lambda: call_root_constructor(runs, run, draft.known_classes)
     )
     run.place(module, runs.first_serial)
+    # The numbers are for this run alone, and copies or pickles would carry them on.
     runs.unmark(module)
     _check_repeated(first_difference(expected, run.root))
     if runs.unhooked_classes:
@@ -134,14 +138,12 @@ def _check_repeated(problem: tuple[str, str] | None) -> None:
 def _finish(
     draft: Draft, module: nn.Module, tree: ConstructionNode, logs: Logs
 ) -> None:
-    """Attach what was asked for on the built module, then make the calls."""
+    """Add the hooks to the built module, then make the calls that are due."""
     deferred_edits = [edit for edit in draft.edits if _is_later(edit)]
     if not deferred_edits and not logs.is_used:
         return
-    edit_index, nodes_and_modules = (
-        EditIndex(deferred_edits),
-        _nodes_and_modules(module, tree),
-    )
+    edit_index = EditIndex(deferred_edits)
+    nodes_and_modules = _nodes_and_modules(module, tree)
     edits_by_module = [
         (part, edit) for node, part in nodes_and_modules for edit in edit_index.of(node)
     ]
@@ -149,6 +151,7 @@ def _finish(
         (part, edit) for part, edit in edits_by_module if isinstance(edit, AddHook)
     ]
     add_hooks(module, hooks, logs)
+    # The calls run in the order in which they were asked for, whatever their parts.
     for edit in deferred_edits:
         for part, module_edit in edits_by_module:
             if module_edit is edit and isinstance(edit, CallMethod):
@@ -164,7 +167,7 @@ def _is_later(edit: Edit) -> bool:
 def _nodes_and_modules(
     module: nn.Module, tree: ConstructionNode
 ) -> Sequence[tuple[ConstructionNode, nn.Module]]:
-    """Return the modules of all constructions that ended somewhere, copies too."""
+    """Return the constructions that ended somewhere, with their modules, copies too."""
     modules_by_path = {path[:-1]: part for path, part in places_of(module)}
     nodes_and_modules: list[tuple[ConstructionNode, nn.Module]] = []
     for node in tree.walk():
@@ -176,8 +179,10 @@ def _nodes_and_modules(
 def sizes_from_example(
     draft: Draft, args: tuple[Any, ...], kwargs: Mapping[str, Any]
 ) -> list[SetArguments]:
-    """Return a setting for each size that the example tells.
+    """Return an edit for each size that the example tells.
 
+    A throw-away module is built with placeholders; its layers take their sizes, and
+    their shapes, from what reaches them.
     Raises `SettingError` where a layer is not reached, or the example does not fit.
     """
     run, runs = ConstructionRun(draft.tree), ConstructionRuns(is_described=True)
@@ -186,6 +191,7 @@ def sizes_from_example(
     def run_example() -> None:
         module = call_root_constructor(runs, run, draft.known_classes)
         run.place(module, runs.first_serial)
+        # What the forward constructs is no part of the module.
         call_observed(
             None, lambda: _send_example(module, run, sizes_by_path, args, kwargs)
         )
@@ -266,6 +272,7 @@ class _CompleteLayer:
             return
         self._has_run = True
         sizes = infer_sizes(node.cls, node.arguments, tensors)
+        # One construction may stand in several places, as copies of it do.
         first_sizes = self._sizes_by_path.setdefault(node.path, sizes)
         if first_sizes != sizes:
             raise SettingError(
@@ -274,6 +281,6 @@ class _CompleteLayer:
             )
         args, kwargs = spread(node.cls, {**node.arguments, **sizes})
         layer = node.cls(*args, **kwargs)
-        # The hooks stay: they are running, and one of them is this.
+        # The module becomes the layer, except for its hooks: one of them is running.
         attributes = {n: v for n, v in layer.__dict__.items() if "hook" not in n}
         module.__dict__.update(attributes)

@@ -1,4 +1,8 @@
-"""What may be asked of a blueprint: the kinds of edits that its log holds."""
+"""What may be asked of a blueprint: the kinds of edits that its log holds.
+
+An edit names its target by path or pattern, and is compared by identity: two that say
+the same are two, since the order of the log decides who wins.
+"""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
@@ -13,9 +17,10 @@ Target: TypeAlias = str | tuple[str, ...]
 """A path, a pattern, or the paths of a selection."""
 
 Moment: TypeAlias = Literal["stateful", "after_init", "before_build", "after_build"]
-"""When a call that is on the tape runs."""
+"""When a call that is on the log runs."""
 
 HookKind: TypeAlias = Literal["log_input", "log_output", "input_map", "output_map"]
+"""What a forward hook does with what goes in or comes out."""
 
 END = 2**31
 """The index behind the last item of any list."""
@@ -44,16 +49,16 @@ class Unbuilt(ABC):
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
 class Edit:
-    """One change, and whom it concerns."""
+    """One change, and the parts that it concerns."""
 
     target: Target
     by: str = "user"
-    """Who asked for it."""
+    """Who asked for it: the user, a call, or the example."""
     is_logged: bool = True
-    """Whether it is replayed by itself, not by the call that made it."""
+    """Whether copies replay the edit itself; else the call behind it makes it anew."""
 
     def moved_under(self, prefix: Target) -> Sequence[Self]:
-        """Return the same for a blueprint that now stands at ``prefix``."""
+        """Return the edit for a blueprint that now stands at ``prefix``."""
         return [replace(self, target=t) for t in under(prefix, self.target)]
 
 
@@ -64,7 +69,7 @@ class SetArguments(Edit):
     cls: type[nn.Module] | None = None
     arguments: Mapping[str, Any] = field(default_factory=dict[str, Any])
     keeps_arguments: bool = True
-    """Whether another class gets those arguments of the old one that it has too."""
+    """Whether a new class gets those arguments of the one before that it takes too."""
 
     def __str__(self) -> str:
         words = [self.cls.__qualname__] if self.cls else []
@@ -91,19 +96,19 @@ class CallMethod(Edit):
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
 class ChangeItems(Edit):
-    """A change of a list or dict of modules, once its owner has filled it."""
+    """A change of a list or dict of modules, once its maker has filled it."""
 
     kind: Literal["insert", "remove"]
     key: int | str
-    """Where: an index, or the name in a dict."""
+    """An index, or the name in a dict."""
     item: Unbuilt | None = None
-    """What goes in."""
+    """The blueprint of the item that goes in."""
     moves_no_paths: bool = False
-    """Whether what was named by path follows the items already."""
+    """Whether the paths of other edits follow the items already."""
 
     def moved_under(self, prefix: Target) -> Sequence[Self]:
-        """Return the same for a blueprint that now stands at ``prefix``."""
-        # Its own tape was moved when it was asked for, and would be moved twice.
+        """Return the edit for a blueprint that now stands at ``prefix``."""
+        # It moved the paths of its own log when it was made; they would move twice.
         moved_edit = replace(self, moves_no_paths=True)
         return [replace(moved_edit, target=t) for t in under(prefix, self.target)]
 
@@ -135,7 +140,7 @@ class Definition:
 
 
 def definition_of(blueprint: Unbuilt) -> Definition:
-    """Return what ``blueprint`` was told so far."""
+    """Return the class, the arguments and the edits of ``blueprint``."""
     return blueprint._definition()  # pyright: ignore[reportPrivateUsage]  # any public name may be that of a part
 
 
@@ -144,15 +149,15 @@ def build_inside(blueprint: Unbuilt) -> nn.Module:
     return blueprint._build_inside()  # pyright: ignore[reportPrivateUsage]  # as above
 
 
-def name_in_dict(item_change: ChangeItems, names: Sequence[str]) -> str | None:
-    """Return the name that ``edit`` means in a dict of modules, None if it has none.
+def name_in_dict(change: ChangeItems, names: Sequence[str]) -> str | None:
+    """Return the name that ``change`` means in a dict of modules, None if it has none.
 
-    A number is the name that is written so; -1 is the last one that there is.
+    A number is the name that is written so; -1 removes the last item.
     """
-    key = item_change.key
+    key = change.key
     if isinstance(key, str) or str(key) in names:
         return str(key)
-    is_last = key == -1 and item_change.kind == "remove" and len(names) > 0
+    is_last = key == -1 and change.kind == "remove" and len(names) > 0
     return names[-1] if is_last else None
 
 
@@ -176,7 +181,7 @@ def under(prefix: Target, target: Target) -> list[Target]:
 def with_replacements(
     edits: Sequence[Edit], replacements: Mapping[int, Edit | None]
 ) -> list[Edit]:
-    """Return ``entries`` with those of ``old`` (by identity) exchanged or left out."""
+    """Return ``edits`` with replacements by identity; for None an edit is left out."""
     replaced_edits = (replacements.get(id(edit), edit) for edit in edits)
     return [edit for edit in replaced_edits if edit is not None]
 

@@ -31,7 +31,10 @@ Definer: TypeAlias = Callable[
 
 
 class Provenance:
-    """What a blueprint was told, as it was; pickled as data, or left out."""
+    """The definition of a blueprint, as it was at the build.
+
+    It is pickled as data, and left out where it holds what is no plain data.
+    """
 
     def __init__(
         self,
@@ -40,12 +43,12 @@ class Provenance:
         read: Definer,
     ) -> None:
         self.definition, self.changed = definition, changed
-        """What was constructed at each path that the entries name."""
+        """The construction at each path that the edits name."""
         self._read = read
 
     @property
     def edits(self) -> Sequence[Edit]:
-        """What was asked of the blueprint."""
+        """The edits of the blueprint."""
         return self.definition.edits
 
     def hparams_entry(
@@ -57,9 +60,9 @@ class Provenance:
         return {BLUEPRINT: self.to_dict(module)}
 
     def to_dict(self, module: nn.Module) -> dict[str, Any]:
-        """Return it as `Blueprint.to_dict` does, with what it has come to by now.
+        """Return it as `Blueprint.to_dict` does, and what the parts of ``module`` are.
 
-        Whoever loads the weights of ``module`` compares that with another module.
+        Whoever loads the weights compares those parts with their own module's.
         """
         return {
             **to_dict(self.definition),
@@ -88,7 +91,7 @@ class Provenance:
                 node = self.part(module, path, unwrapped(part)) or node
             elif not path:
                 continue  # The hyperparameters of the whole stand beside this.
-            # A pattern changes many parts alike, and they are told once.
+            # A pattern changes many parts alike: what they are is written once.
             paths_and_nodes.setdefault(repr(node), ([], node))[0].append(path)
         return [[paths, node] for paths, node in paths_and_nodes.values()]
 
@@ -115,7 +118,7 @@ def note_provenance(
 ) -> None:
     """Let ``module`` keep what it was built from, ``sizes`` by an example included.
 
-    ``built`` is ``draft`` after the calls that came before building.
+    ``build_draft`` is ``draft`` after the calls that came before building.
     """
     changed = {
         path: node
@@ -126,10 +129,10 @@ def note_provenance(
     changed.setdefault("", build_draft.tree)
     definition = draft.definition
     whole_definition = replace(definition, edits=(*definition.edits, *sizes))
-    origin = Provenance(whole_definition, changed, read)
-    module.__dict__[ORIGIN] = origin
+    provenance = Provenance(whole_definition, changed, read)
+    module.__dict__[ORIGIN] = provenance
     note_structure(module)
-    keep_blueprint(module, origin)
+    _keep_in_checkpoints(module, provenance)
 
 
 def _from_pickle(
@@ -142,28 +145,29 @@ def _from_pickle(
 
 
 def _no_provenance() -> None:
-    """Stand for what could not be pickled."""
+    """Return None, for a provenance that could not be pickled."""
 
 
-def keep_blueprint(module: nn.Module, origin: Provenance) -> None:
+def _keep_in_checkpoints(module: nn.Module, provenance: Provenance) -> None:
     """Let the checkpoints of a LightningModule hold what ``module`` was built from."""
     if hasattr(module, "load_from_checkpoint"):
-        module.__dict__["on_save_checkpoint"] = _Saving(module, origin)
+        module.__dict__["on_save_checkpoint"] = _SaveHook(module, provenance)
 
 
-class _Saving:
-    """Calls the module's own hook, then adds the blueprint."""
+class _SaveHook:
+    """Calls the module's own hook for saving, then adds the blueprint."""
 
-    def __init__(self, module: nn.Module, origin: Provenance | None) -> None:
-        self._module, self._origin = module, origin
+    def __init__(self, module: nn.Module, provenance: Provenance | None) -> None:
+        self._module, self._provenance = module, provenance
 
     def __call__(self, checkpoint: dict[str, Any]) -> None:
         cls: Any = type(self._module)
         cls.on_save_checkpoint(self._module, checkpoint)
-        if self._origin is None:
+        if self._provenance is None:  # It was not pickled with the module.
             return
-        blueprint = self._origin.to_dict(self._module)
-        # The blueprint has the arguments that are not plain data, such as classes.
+        blueprint = self._provenance.to_dict(self._module)
+        # Classes and blueprints among the arguments would be pickled here; they are in
+        # the blueprint as plain data.
         hparams = checkpoint.get(HYPERPARAMETERS, {})
         plain_hparams = {
             name: value for name, value in hparams.items() if _is_plain(value)

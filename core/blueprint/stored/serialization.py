@@ -1,4 +1,4 @@
-"""Blueprints as JSON-ready data: a class, its arguments, and the tape.
+"""Blueprints as JSON-ready data: a class, its arguments, and the log of edits.
 
 ::
 
@@ -64,9 +64,9 @@ def decode_definition(
     read_blueprint: Callable[[Any], Unbuilt],
     depth: int,
 ) -> Definition:
-    """Return what the blueprint in ``data`` was told; nothing of it has run.
+    """Return the definition in ``data``; nothing of it has run.
 
-    Its calls are by name: `resolved_call` finds their methods. ``read_blueprint``
+    Its calls are by name: `resolve_method` finds their methods. ``read_blueprint``
     reads the blueprints among its values.
     """
     _check_head(data, depth)
@@ -93,7 +93,10 @@ def check_class(cls: object) -> None:
 
 
 def batches(edits: Iterable[Edit]) -> Iterator[list[Edit]]:
-    """Yield ``entries`` in runs, each call by itself: its method has to be found."""
+    """Yield ``edits`` in order: each call by itself, and those between calls together.
+
+    A method is looked up in the class that the edits before it have chosen.
+    """
     for is_call, run in itertools.groupby(edits, lambda e: isinstance(e, CallMethod)):
         if is_call:
             yield from ([call] for call in run)

@@ -35,7 +35,7 @@ def bind(
     return dict(_signature(cls).bind_partial(*args, **kwargs).arguments)
 
 
-def names_of(cls: type[nn.Module]) -> list[str]:
+def argument_names(cls: type[nn.Module]) -> list[str]:
     """Return the arguments of ``cls`` that have a name."""
     return [n for n, p in parameters_of(cls).items() if p.kind not in VARIADIC]
 
@@ -57,7 +57,7 @@ def var_keyword_of(cls: type[nn.Module]) -> str | None:
 def merge_arguments(
     cls: type[nn.Module], arguments: Mapping[str, Any], extra: Mapping[str, Any]
 ) -> Arguments:
-    """Return ``arguments`` with ``more``, unknown names among ``**kwargs``."""
+    """Return ``arguments`` with ``extra``; names of no parameter go to ``**kwargs``."""
     all_arguments = dict(arguments)
     parameters, var_keyword = parameters_of(cls), var_keyword_of(cls)
     for name, value in extra.items():
@@ -77,21 +77,19 @@ def merge_arguments(
 def transfer_arguments(
     arguments: Mapping[str, Any], old_cls: type[nn.Module], new_cls: type[nn.Module]
 ) -> Arguments:
-    """Return those of ``arguments`` of ``old`` that ``new`` has too."""
+    """Return those of the ``arguments`` of ``old_cls`` that ``new_cls`` takes too."""
     old_parameters, new_parameters = parameters_of(old_cls), parameters_of(new_cls)
     transferred: Arguments = {}
     for name, value in arguments.items():
-        kind = (
-            old_parameters[name].kind
-            if name in old_parameters
-            else Parameter.KEYWORD_ONLY
-        )
+        parameter = old_parameters.get(name)
+        kind = Parameter.KEYWORD_ONLY if parameter is None else parameter.kind
         if kind in VARIADIC:
             names = [n for n, p in new_parameters.items() if p.kind is kind]
             transferred |= dict.fromkeys(names, value)
         elif name in new_parameters and new_parameters[name].kind not in VARIADIC:
             transferred[name] = value
         elif name in _SAME_SIZE:
+            # A norm that takes the place of another has the same number of channels.
             transferred |= {
                 n: value
                 for n in _SAME_SIZE
@@ -113,7 +111,7 @@ def missing_arguments(cls: type[nn.Module], arguments: Iterable[str]) -> list[st
 
 
 def check_configurable(cls: type[nn.Module]) -> None:
-    """Raise TypeError for a constructor whose arguments cannot be told by name."""
+    """Raise TypeError for a constructor whose arguments cannot be passed by name."""
     kinds = {p.kind for p in parameters_of(cls).values()}
     if {Parameter.POSITIONAL_ONLY, Parameter.VAR_POSITIONAL} <= kinds:
         raise TypeError(
@@ -137,13 +135,13 @@ def _without_default(parameter: Parameter) -> Parameter:
 
 @dataclass(frozen=True, slots=True)
 class ConstructorCall:
-    """A construction as it is to be."""
+    """A call of a constructor, as the edits leave it."""
 
     cls: type[nn.Module]
     arguments: Arguments
-    """By name, what the maker passed and the settings changed."""
+    """Those that the maker passed, as far as no edit sets them, and those of edits."""
     sources: Mapping[str, SetArguments]
-    """The setting of each argument that has one."""
+    """The edit that set each argument, for those that the maker did not pass."""
 
 
 def edited_call(
@@ -151,7 +149,7 @@ def edited_call(
     passed_arguments: Mapping[str, Any],
     edits: Iterable[Edit],
 ) -> ConstructorCall:
-    """Return ``asked`` of ``given`` after the settings among ``entries``, in order."""
+    """Return the call of ``called_cls`` after those of ``edits`` that set arguments."""
     cls, arguments = called_cls, dict(passed_arguments)
     sources: dict[str, SetArguments] = {}
     for edit in edits:
@@ -170,7 +168,10 @@ def edited_call(
 
 
 def edited_call_of(node: ConstructionNode, edits: Iterable[Edit]) -> ConstructorCall:
-    """Return what ``plan`` makes of a construction that was watched."""
+    """Return the call of ``node`` after ``edits``.
+
+    Edits of blueprints inside of its maker come first: those around them win.
+    """
     return edited_call(
         node.original_cls, node.passed_arguments, (*node.inner_edits, *edits)
     )
@@ -187,7 +188,7 @@ def check_name(cls: type[nn.Module], name: str, path: str) -> None:
     """Raise `SettingError` if ``cls`` takes no argument ``name``."""
     if takes(cls, name) or name in parameters_of(cls):
         return
-    names = names_of(cls)
+    names = argument_names(cls)
     takes_what = ", ".join(names) or "nothing"
     raise SettingError(
         path,
@@ -196,7 +197,7 @@ def check_name(cls: type[nn.Module], name: str, path: str) -> None:
     )
 
 
-_FITS: dict[Any, tuple[type, ...]] = {
+_TYPES_OF_DECLARED: dict[Any, tuple[type, ...]] = {
     int: (numbers.Integral,),
     float: (numbers.Real,),
     bool: (bool,),
@@ -213,9 +214,11 @@ def check_type(cls: type[nn.Module], name: str, value: Any, path: str) -> None:
     declared as more than numbers, texts and None.
     """
     declared = members(hints_of(cls).get(name, Any))
-    if type(value) not in _PLAIN or not all(kind in _FITS for kind in declared):
+    if type(value) not in _PLAIN or not all(
+        kind in _TYPES_OF_DECLARED for kind in declared
+    ):
         return
-    if any(isinstance(value, _FITS[kind]) for kind in declared):
+    if any(isinstance(value, _TYPES_OF_DECLARED[kind]) for kind in declared):
         return
     expected = " or ".join(_name(kind) for kind in declared)
     raise WrongTypeError(

@@ -1,4 +1,7 @@
-"""A construction that was watched: what was made, of what, in what, and where it is."""
+"""One construction in the tree of a blueprint: of which class, of what, and where.
+
+Its maker is the construction inside whose constructor it ran; the root has none.
+"""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -12,54 +15,54 @@ from ..edits.edits import Edit
 
 @dataclass(slots=True, eq=False)
 class ConstructionNode:
-    """One construction, with those that ran while its constructor did."""
+    """One construction, with those that ran inside of it as children."""
 
     original_cls: type[nn.Module]
-    """The class that was called."""
+    """The class that the maker called."""
     children: "list[ConstructionNode]" = field(default_factory=list["ConstructionNode"])
     paths: tuple[str, ...] = ()
-    """Where it ended, first name first; nowhere if it was thrown away."""
+    """Where the module stands, first name first; nowhere if it was thrown away."""
     ranks: tuple[tuple[int, ...], ...] = ()
-    """The position of each of ``paths`` among all, in the order of the module."""
+    """The position of each of ``paths`` in the module: index by index, as in a path."""
     is_copied: bool = False
-    """Whether several modules at ``paths`` are copies of the one that was made."""
+    """Whether the modules at ``paths`` are copies of the one that was constructed."""
     edits: tuple[Edit, ...] = ()
-    """What is to be changed when it is made."""
+    """The edits that concern it, the strongest last."""
     inner_edits: tuple[Edit, ...] = ()
-    """What blueprints used inside a constructor changed already."""
+    """Edits of blueprints that its makers built inside of them, which come first."""
     passed_arguments: dict[str, Any] = field(default_factory=dict[str, Any])
-    """What its maker passed, by name."""
+    """The arguments by name, as the maker passed them."""
     cls: type[nn.Module] = nn.Module
-    """What was made instead, or ``asked``."""
+    """The class that was constructed: ``original_cls``, or one that an edit chose."""
     arguments: dict[str, Any] = field(default_factory=dict[str, Any])
-    """What it was made of in the end, by name."""
+    """The arguments by name, after all edits."""
     missing_sizes: tuple[str, ...] = ()
-    """Sizes that only an example can tell."""
+    """The arguments that only an example can tell."""
 
     @property
     def path(self) -> str:
-        """Where it ended first."""
+        """The first of the paths, "" for a module that was thrown away."""
         return self.paths[0] if self.paths else ""
 
     @property
     def rank(self) -> tuple[int, ...]:
-        """The position of ``path``."""
+        """The position of ``path`` in the module."""
         return self.ranks[0] if self.ranks else ()
 
     def walk(self) -> "Iterator[ConstructionNode]":
-        """Yield this and all that was made inside, in the order of construction."""
+        """Yield the node and all that were constructed inside, in that order."""
         yield self
         for child in self.children:
             yield from child.walk()
 
     def copy(self) -> "ConstructionNode":
-        """Return the same, to be changed without changing this."""
+        """Return a copy of the tree below, whose nodes can be changed by themselves."""
         copy = self.without_children()
         copy.children = [child.copy() for child in self.children]
         return copy
 
     def without_children(self) -> "ConstructionNode":
-        """Return the same without what was made inside."""
+        """Return a copy of the node without what was constructed inside."""
         return ConstructionNode(
             original_cls=self.original_cls,
             paths=self.paths,
@@ -77,34 +80,31 @@ class ConstructionNode:
 def first_difference(
     expected: ConstructionNode, actual: ConstructionNode
 ) -> tuple[str, str] | None:
-    """Return where two trees differ and how, None if they are alike."""
-    if (
-        expected.original_cls is not actual.original_cls
-        or expected.paths != actual.paths
-    ):
-        message = (
+    """Return the path at which two trees differ, and how; None if they are alike."""
+    is_same_class = expected.original_cls is actual.original_cls
+    if not is_same_class or expected.paths != actual.paths:
+        return expected.path or actual.path, (
             f"{_at(expected)} was made the first time, {_at(actual)} the second time"
         )
-        return expected.path or actual.path, message
-    for expected_child, actual_child in zip(
-        expected.children, actual.children, strict=False
-    ):
-        inner_difference = first_difference(expected_child, actual_child)
-        if inner_difference is not None:
-            return inner_difference
+    # A child too many is named only if all before it agree: the first difference is
+    # the cause of those that follow.
+    pairs = zip(expected.children, actual.children, strict=False)
+    differences = (first_difference(*pair) for pair in pairs)
+    inner_difference = next((d for d in differences if d is not None), None)
+    if inner_difference is not None:
+        return inner_difference
     n_expected, n_actual = len(expected.children), len(actual.children)
     if n_expected == n_actual:
         return None
-    extra_child = (expected if n_expected > n_actual else actual).children[
-        min(n_expected, n_actual)
-    ]
-    when = "only the first time" if n_expected > n_actual else "only the second time"
+    longer = expected if n_expected > n_actual else actual
+    extra_child = longer.children[min(n_expected, n_actual)]
+    when = "only the first time" if longer is expected else "only the second time"
     return extra_child.path or actual.path, f"{_at(extra_child)} was made {when}"
 
 
 @dataclass(frozen=True, slots=True)
 class OpaqueValue:
-    """Stands for an argument that cannot be given again: a module, a tensor."""
+    """Stands for an argument that cannot be passed again: a module, a tensor."""
 
     text: str
 
@@ -113,7 +113,10 @@ class OpaqueValue:
 
 
 def describe_value(value: Any) -> Any:
-    """Return ``value`` with `Passed` for what is used up or alive."""
+    """Return ``value`` with `OpaqueValue` for what is used up or alive.
+
+    A tree outlives the runs: it must not keep modules and tensors of theirs alive.
+    """
     if value is None or isinstance(value, int | float | str | type):
         return value
     if isinstance(value, nn.Module):

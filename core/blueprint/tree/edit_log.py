@@ -11,7 +11,7 @@ from .construction_node import ConstructionNode
 
 
 class EditIndex:
-    """Tells what is to be changed at each place, in the order in which it was asked."""
+    """Finds the edits that concern a construction, in the order of the log."""
 
     def __init__(self, edits: Sequence[Edit]) -> None:
         self._exact: dict[str, list[tuple[int, Edit]]] = {}
@@ -24,9 +24,10 @@ class EditIndex:
                 self._exact.setdefault(path, []).append((i, edit))
 
     def of(self, node: ConstructionNode) -> tuple[Edit, ...]:
-        """Return the entries that concern ``made``.
+        """Return the edits that concern ``node``.
 
-        Raises `SettingError` for one that concerns some of the copies of a module only.
+        Raises `SettingError` for one that concerns some of the copies of a module only:
+        they are constructed once, so that they cannot differ.
         """
         edits_by_position: dict[int, Edit] = {}
         n_paths_by_position: dict[int, int] = {}
@@ -55,7 +56,7 @@ def matches(target: Target, path: str) -> bool:
 
 
 def concerning(edits: Iterable[Edit], path: str) -> list[Edit]:
-    """Return the entries that may concern what is at ``path`` or below."""
+    """Return the edits that may concern what is at ``path`` or below."""
     start = path + "."
     return [
         edit
@@ -82,10 +83,11 @@ def _some_copies(node: ConstructionNode, edit: Edit) -> SettingError:
 
 
 def replacements_by(edits: Sequence[Edit], latest: Edit) -> dict[int, Edit | None]:
-    """Return what becomes of the entries that ``new`` overrides, by their identity.
+    """Return what becomes of the edits that ``latest`` overrides, by their identity.
 
-    An entry of the same target keeps the names that ``new`` does not set; without any
-    it goes. Whatever stands between them is overridden by ``new`` anyhow.
+    A log does not grow by repeating: an edit of the same target keeps the names that
+    ``latest`` does not set, and goes without any. What other edits did in between
+    needs no look, since ``latest`` overrides that as well.
     """
     if not isinstance(latest, SetArguments):
         return {}
@@ -93,6 +95,7 @@ def replacements_by(edits: Sequence[Edit], latest: Edit) -> dict[int, Edit | Non
     for edit in edits:
         if not isinstance(edit, SetArguments) or edit.target != latest.target:
             continue
+        # An edit that a call made comes and goes with the call, and replaces no other.
         if edit.is_logged != latest.is_logged:
             continue
         remainder = _remainder(edit, latest)
@@ -108,12 +111,10 @@ def _remainder(earlier: SetArguments, latest: SetArguments) -> SetArguments | No
     cls, keeps_arguments = earlier.cls, earlier.keeps_arguments
     if latest.cls is not None:
         names = {n: v for n, v in names.items() if takes(latest.cls, n)}
-        # What replaced the maker's arguments altogether still does.
-        cls, keeps_arguments = (
-            (None, True)
-            if earlier.keeps_arguments
-            else (earlier.cls, earlier.keeps_arguments)
-        )
+        # An edit that dropped the maker's arguments still drops them; the class of any
+        # other is overridden.
+        if earlier.keeps_arguments:
+            cls = None
     if cls is None and not names:
         return None
     if cls is earlier.cls and len(names) == len(earlier.arguments):
@@ -130,25 +131,22 @@ class ItemNames:
     """Of its items, in order."""
     is_dict: bool
 
-    def new_name(self, name: str, item_change: ChangeItems) -> str | None:
-        """Return what the item ``name`` is called after ``edit``, None if it goes."""
+    def new_name(self, name: str, change: ChangeItems) -> str | None:
+        """Return what the item ``name`` is called after ``change``, None if it goes."""
         if self.is_dict:
-            # One that comes in under the name of another takes its place.
-            return None if name == name_in_dict(item_change, self.names) else name
-        index = self._index(item_change)
+            # An item that comes in under the name of another takes its place.
+            return None if name == name_in_dict(change, self.names) else name
+        index = self._index(change)
         if index is None or not name.isdecimal():
-            return (
-                None
-                if item_change.kind == "remove" and name == item_change.key
-                else name
-            )
+            is_removed = change.kind == "remove" and name == change.key
+            return None if is_removed else name
         number = int(name)
-        if item_change.kind == "insert":
+        if change.kind == "insert":
             return str(number + (number >= index))
         return None if number == index else str(number - (number > index))
 
-    def _index(self, item_change: ChangeItems) -> int | None:
-        key = item_change.key
+    def _index(self, change: ChangeItems) -> int | None:
+        key = change.key
         if isinstance(key, int):
             return None if key == END else key + len(self.names) * (key < 0)
         if key.isdecimal():
@@ -160,17 +158,17 @@ class ItemNames:
 class PathShift:
     """What becomes of paths as an edit changes the lists and dicts that it means.
 
-    Patterns mean what they say; what is named by its path moves with its item, and
-    goes with it, unless the same module stays in another place.
+    Patterns mean what they say; a path moves with its item, and goes with it, unless
+    the same module stays in another place.
     """
 
-    edit: ChangeItems
+    change: ChangeItems
     item_names: Sequence[ItemNames]
     other_paths: Mapping[str, Sequence[str]]
     """The paths of each module that has several, by each of them."""
 
     def replacements(self, edits: Sequence[Edit]) -> dict[int, Edit | None]:
-        """Return what becomes of ``entries``, by identity; None for those that go."""
+        """Return what becomes of ``edits``, by identity; None for those that go."""
         replacements: dict[int, Edit | None] = {}
         for edit in edits:
             target = self.target_after(edit.target)
@@ -194,21 +192,19 @@ class PathShift:
         for items in self.item_names:
             paths = dict.fromkeys((path, *self.other_paths.get(path, ())))
             moved_paths = (
-                _path_after(same_path, self.edit, items) for same_path in paths
+                _path_after(same_path, self.change, items) for same_path in paths
             )
-            moved_path = next(
-                (same_path for same_path in moved_paths if same_path is not None), None
-            )
+            moved_path = next((p for p in moved_paths if p is not None), None)
             if moved_path is None:
                 return None
             path = moved_path
         return path
 
 
-def _path_after(path: str, item_change: ChangeItems, items: ItemNames) -> str | None:
+def _path_after(path: str, change: ChangeItems, items: ItemNames) -> str | None:
     prefix = f"{items.path}." if items.path else ""
     name, _, below_item = path[len(prefix) :].partition(".")
     if not path.startswith(prefix) or not name:
         return path
-    renamed = items.new_name(name, item_change)
+    renamed = items.new_name(name, change)
     return None if renamed is None else join(items.path, renamed, below_item)
