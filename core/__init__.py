@@ -18,9 +18,9 @@ if TYPE_CHECKING:
         TransposeTensor,
         UnstackTensor,
     )
-    from .hyperparameters.building import from_hyperparameters
-    from .hyperparameters.hyperparameters import get_hparams
-    from .hyperparameters.known_arguments import register_hparams
+    from .hyperparameters.capture import register_hparams
+    from .hyperparameters.reader import from_hyperparameters
+    from .hyperparameters.writer import get_hparams
     from .modules.registry import allow_classes, register_class
     from .persistence.loading import from_record, load_record, report_of
     from .persistence.saving import into_record, save_record
@@ -64,17 +64,17 @@ _HOME = {
     "UnstackTensor": "evolution.tensor_rules",
     "allow_classes": "modules.registry",
     "assert_records_load": "evolution.record_check",
-    "from_hyperparameters": "hyperparameters.building",
+    "from_hyperparameters": "hyperparameters.reader",
     "from_pretrained": "pretrained.pretrained",
     "from_record": "persistence.loading",
-    "get_hparams": "hyperparameters.hyperparameters",
+    "get_hparams": "hyperparameters.writer",
     "into_record": "persistence.saving",
     "load_record": "persistence.loading",
     "map_params": "state.identity",
     "module": "decorator",
     "named_params": "state.identity",
     "register_class": "modules.registry",
-    "register_hparams": "hyperparameters.known_arguments",
+    "register_hparams": "hyperparameters.capture",
     "report_of": "persistence.loading",
     "save_pretrained": "pretrained.pretrained",
     "save_record": "persistence.saving",

@@ -8,16 +8,16 @@ from torch import nn
 from ..config.path import Patterns, as_patterns, matchers
 from ..records.calls import explain_calls
 from .blueprint.lightning import reopen_blueprints
-from .hyperparameters.building import from_hyperparameters
-from .hyperparameters.capture import capture
-from .hyperparameters.declared_type import HparamsOfClass
-from .hyperparameters.hparams import factory_of
-from .hyperparameters.hparams_dict import HparamsDict
-from .hyperparameters.hyperparameters import hparams_of
-from .hyperparameters.known_arguments import ask_back
-from .hyperparameters.passing import arguments_by_name
+from .hyperparameters.capture import ask_back, capture
+from .hyperparameters.declared import declared_type, hints_of, is_constrained
+from .hyperparameters.reader import from_hyperparameters
+from .hyperparameters.record_metadata import arguments_by_name, factory_of
+from .hyperparameters.values import HparamsDict
+from .hyperparameters.writer import hparams_of
+from .modules.classes import by_class
 from .modules.module_argument import method_of_modules
 from .modules.registry import register_class
+from .modules.signature import parameters_of
 from .modules.versions import check_rules
 from .persistence.loading import build_from_record
 from .persistence.loading import load_record as _load_record
@@ -166,6 +166,35 @@ _MORE = (
 """A class that has one of these, from whomever, keeps it."""
 
 
+class _HparamsOfClass:
+    """The class attribute ``Hparams`` of a decorated class that gives none itself."""
+
+    def __get__(self, module: Any, cls: type[nn.Module]) -> Any:
+        return _hparams_class(cls)
+
+
+@by_class
+def _checker_of(cls: type[nn.Module]) -> Callable[[Mapping[str, Any]], None] | None:
+    """Return what checks the arguments of ``cls`` before its constructor runs.
+
+    None for a class that declares nothing: annotations alone are no check.
+    """
+    hints = hints_of(cls)
+    is_bounded = any(is_constrained(hints[name]) for name in parameters_of(cls))
+    if declared_type(cls) is None and not is_bounded:
+        return None
+    from .hyperparameters.hparams_class import checker
+
+    return checker(cls)
+
+
+@by_class
+def _hparams_class(cls: type[nn.Module]) -> Any:
+    from .hyperparameters.hparams_class import hparams_class
+
+    return hparams_class(cls)
+
+
 @overload
 def module(cls: _C) -> _C: ...
 @overload
@@ -205,7 +234,7 @@ class Module(nn.Module, _Methods):
     """
 
     Record: ClassVar[type["FlatRecord"]] = cast("type[FlatRecord]", RecordOfClass())
-    Hparams: ClassVar[Any] = HparamsOfClass()
+    Hparams: ClassVar[Any] = _HparamsOfClass()
     _burnish_skip: ClassVar[tuple[Any, ...]] = ()
     _burnish_version: ClassVar[int] = 0
     _burnish_rules: ClassVar[Mapping[int, Sequence[Any]]] = {}
@@ -253,7 +282,7 @@ def _decorate(
     if version or "_burnish_version" not in dir(cls):
         _set(cls, "_burnish_version", version)
         _set(cls, "_burnish_rules", dict(rules or {}))
-    capture(cls)
+    capture(cls, _checker_of)
     _capture_subclasses(cls)
     register_class(cls, name=name)
     return cls
@@ -269,7 +298,7 @@ def _add_members(cls: Any) -> None:
     if not hasattr(cls, "Record"):
         cls.Record = RecordOfClass()
     if not hasattr(cls, "Hparams"):
-        cls.Hparams = HparamsOfClass()
+        cls.Hparams = _HparamsOfClass()
     if cls.hparams is _Methods.__dict__["hparams"]:
         unused: list[str] = list(getattr(cls, "__jit_unused_properties__", ()))
         if "hparams" not in unused:
@@ -291,7 +320,7 @@ def _capture_subclasses(cls: Any) -> None:
             super(cls, sub).__init_subclass__(**kwargs)
         else:
             inherited.__func__(sub, **kwargs)
-        capture(sub)
+        capture(sub, _checker_of)
 
     cls.__init_subclass__ = classmethod(__init_subclass__)
     cls._burnish_watches = True

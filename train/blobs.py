@@ -11,8 +11,8 @@ import torch
 from torch import nn
 
 from ..config.fields import members
-from ..core.hyperparameters.building import planned
-from ..core.hyperparameters.hparams import factory_of, recorded_hparams
+from ..core.hyperparameters.reader import planned
+from ..core.hyperparameters.record_metadata import factory_of, recorded_hparams
 from ..core.modules.registry import class_named
 from ..core.persistence.loading import from_record
 from ..records.errors import RecordError, RecordMismatchError

@@ -8,7 +8,7 @@ from lightning.pytorch import LightningModule
 
 from ..config.files import read_tree
 from ..core.blueprint.lightning import built_as, rebuilt
-from ..core.hyperparameters.hparams import factory_of
+from ..core.hyperparameters.record_metadata import factory_of
 from ..core.persistence.loading import from_record
 from ..records.flat_record import FlatRecord
 from ..records.record import Record

@@ -10,7 +10,7 @@ from lightning.pytorch.utilities import rank_zero_warn
 from torch import Tensor
 
 from ..config.path import did_you_mean
-from ..core.hyperparameters.hparams import recorded_hparams
+from ..core.hyperparameters.record_metadata import recorded_hparams
 from ..core.persistence.meaning import check_meaning
 from .distributed import n_processes
 from .lightning_io import STORED, ReadingIO, RecordIO

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar, cast
 from torch import nn
 
 from ...config.path import did_you_mean
-from ..hyperparameters.hparams_plan import passed_values
-from ..hyperparameters.plain import BLUEPRINT
+from ..hyperparameters.build import passed_values
+from ..hyperparameters.values import BLUEPRINT
 from ..modules.registry import allow_classes
 from .construction.construct import construct
 from .construction.draft import Draft

@@ -13,8 +13,8 @@ from ...config.rules import DeleteField, RenameField, RewriteRule
 from ...config.schema.change import Severity
 from ...config.similarity import similarity
 from ...records.errors import RecordError
-from ..hyperparameters.plain import VERSION
 from ..hyperparameters.upgrade import upgraded_node
+from ..hyperparameters.values import VERSION
 from ..modules.registry import names_of
 from ..modules.signature import takes_any_name
 from .record_changes import Change

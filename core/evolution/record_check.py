@@ -15,8 +15,8 @@ from ...records.open import open_record
 from ...records.recorder import save
 from ...records.suffix import recorder_of_suffix
 from ..errors import HyperparameterError
-from ..hyperparameters.building import planned
-from ..hyperparameters.hparams import recorded_hparams
+from ..hyperparameters.reader import planned
+from ..hyperparameters.record_metadata import recorded_hparams
 from ..modules.classes import declared_class
 from ..modules.tree import places_of, unwrapped
 from ..modules.versions import version_of

@@ -19,8 +19,8 @@ from ...records.entry import Entry
 from ...records.errors import RecordFormatError
 from ...records.flat_record import FlatRecord
 from ..errors import HyperparameterError
-from ..hyperparameters.building import planned
-from ..hyperparameters.plain import SAVE
+from ..hyperparameters.reader import planned
+from ..hyperparameters.values import SAVE
 from ..modules.classes import declared_class, is_decorated
 from ..modules.registry import names_of
 from ..modules.signature import VARIADIC, parameters_of

@@ -14,7 +14,7 @@ from ...records.entry import Entry
 from ...records.errors import RecordError, RecordMismatchError, RecordVersionError
 from ...records.flat_record import FlatRecord
 from ..errors import HyperparameterError
-from ..hyperparameters.plain import VERSION
+from ..hyperparameters.values import VERSION
 from ..modules.classes import declared_class
 from ..modules.tree import Places
 from ..modules.versions import new_path, rules_of, version_of

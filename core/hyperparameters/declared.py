@@ -1,87 +1,58 @@
-"""`Net.Hparams`: the typed form of the hyperparameters of a module class.
+"""What a module class declares: the types of its arguments, and its ``Hparams``."""
 
-A class gives its own, or has one made from the signature of its constructor: modules
-are tagged dicts in it, dtypes and devices texts, and what pydantic does not know Any.
-"""
-
-import functools
-import json
-import operator
-import os
-import types
+import enum
+import inspect
+import pathlib
 import typing
-from collections.abc import Callable, Iterable, Mapping
-from inspect import Parameter
-from typing import Annotated, Any, Self, Union
+from collections.abc import Mapping
+from typing import Any
 
 import torch
-from pydantic import TypeAdapter, ValidationError
 from torch import nn
 
-from ...config.encode import encode, to_plain
-from ...config.fields import computed_of, fields_of, is_struct
-from ...config.files import load
-from ...config.hparams import Hparams, define_hparams
-from ..errors import HyperparameterError
-from ..modules.shown import shown
+from ...config.annotations import annotations_of
+from ...config.fields import (
+    computed_of,
+    fields_of,
+    is_model,
+    is_struct,
+    is_struct_value,
+    item_type,
+    members,
+)
+from ...config.versioned import Versioned
+from ..modules.classes import by_class
 from ..modules.signature import parameters_of
-from . import plain
-from .declared_type import declared_type
-from .hparams_writer import Writer
 
 
-class ModuleHparams(Hparams):
-    """Base of the classes made from a signature; reads a module's dict and file too."""
+@by_class
+def hints_of(cls: type[nn.Module]) -> Mapping[str, Any]:
+    """Return what each argument of ``cls`` is declared to be, Any where it is not.
 
-    @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> Self:
-        """Return the hyperparameters in a dict, also in that of a module."""
-        return load(cls, cls._arguments(values))
-
-    @classmethod
-    def load(
-        cls,
-        file: str | os.PathLike[str],
-        overrides: Iterable[str] = (),
-        ignore_extra: bool = False,
-        *,
-        key: str | None = None,
-    ) -> Self:
-        """Return the hyperparameters in ``file``, also in a module's config.json."""
-        values: Any = load(dict[str, Any], file, key=key)
-        return load(cls, cls._arguments(values), overrides, ignore_extra)
-
-    @classmethod
-    def _arguments(cls, values: Any) -> Any:
-        """Return ``values`` without what a module's dict has beside arguments."""
-        known = fields_of(cls)
-        return {
-            name: value
-            for name, value in values.items()
-            if name in known or not (name in plain.OWN or plain.is_child(value))
-        }
-
-
-def made_type(cls: type[nn.Module]) -> type[Hparams]:
-    """Return a class of hyperparameters with a field for each argument of ``cls``."""
-    hints = plain.hints_of(cls)
-    fields = {
-        name: _field(cls, parameter, hints[name])
+    A default that is no plain data tells as much as an annotation.
+    """
+    try:
+        declared = typing.get_type_hints(cls.__init__, include_extras=True)
+    except Exception:  # an annotation may name anything, also what is not there
+        declared = _hints_one_by_one(cls.__init__)
+    return {
+        name: declared.get(name, _hint_of_default(parameter.default))
         for name, parameter in parameters_of(cls).items()
     }
-    made = define_hparams(
-        "Hparams",
-        fields,
-        base=ModuleHparams,
-        module=cls.__module__,
-        doc=f"What a {cls.__qualname__} is made of.",
-    )
-    made.__qualname__ = f"{cls.__qualname__}.Hparams"
-    return made
+
+
+def declared_type(cls: type[nn.Module]) -> type | None:
+    """Return the ``Hparams`` that ``cls`` or a parent gives itself, None if none."""
+    found = inspect.getattr_static(cls, "Hparams", None)
+    return found if isinstance(found, type) else None
 
 
 def computed_fields(cls: type[nn.Module], node: Mapping[str, Any]) -> dict[str, Any]:
     """Return what the class's own ``Hparams`` computes from ``node``."""
+    from pydantic import TypeAdapter, ValidationError
+
+    from ...config.encode import encode, to_plain
+
     declared: Any = declared_type(cls)
     if declared is None or not computed_of(declared):
         return {}
@@ -94,117 +65,82 @@ def computed_fields(cls: type[nn.Module], node: Mapping[str, Any]) -> dict[str, 
     return {name: to_plain(encode(getattr(built, name))) for name in names}
 
 
-def checker(cls: type[nn.Module]) -> Callable[[Mapping[str, Any]], None] | None:
-    """Return what checks the arguments of ``cls``, None if nothing is declared.
+def is_constrained(hint: Any) -> bool:
+    """Return whether ``hint`` bounds values too: ``Annotated[int, Hparam(ge=1)]``."""
+    checks = {"pydantic", "annotated_types"}
+    for said in getattr(hint, "__metadata__", ()):
+        if type(said).__module__.partition(".")[0] in checks:
+            return True
+    return any(map(is_constrained, typing.get_args(hint)))
 
-    It raises `HyperparameterError` with everything that is wrong.  An argument that
-    is no plain data cannot be checked, and is not.
-    """
-    checked = _checked_type(cls)
-    if checked is None:
-        return None
-    adapter, fields = TypeAdapter[Any](checked), fields_of(checked)
 
-    def check(arguments: Mapping[str, Any]) -> None:
-        told, untold = _plain_arguments(cls, arguments, fields)
+def item_hint(hint: Any, key: Any) -> Any:
+    """Return what the item at ``key`` of a list or dict declared as ``hint`` is."""
+    for member in members(hint):
+        found = item_type(member, key)
+        if found is not Any:
+            return found
+    return Any
+
+
+def needs_class(hint: Any) -> bool:
+    """Return whether plain data alone does not make a value of ``hint``."""
+    kinds = (enum.Enum, pathlib.PurePath, set, frozenset)
+    for member in members(hint):
+        origin = typing.get_origin(member) or member
+        if is_struct(origin) or (
+            isinstance(origin, type) and issubclass(origin, kinds)
+        ):
+            return True
+        if origin is not typing.Literal and any(
+            map(needs_class, typing.get_args(member))
+        ):
+            return True
+    return False
+
+
+def list_of(hint: Any) -> Any:
+    """Return what a list of values of ``hint`` is declared as."""
+    return list[hint]
+
+
+def dict_of(hint: Any) -> Any:
+    """Return what a dict of values of ``hint`` is declared as."""
+    return dict[str, hint]
+
+
+def takes(hint: Any, *kinds: Any) -> bool:
+    """Return whether values of any of ``kinds`` are declared by ``hint``."""
+    return any((typing.get_origin(m) or m) in kinds for m in members(hint))
+
+
+def is_plain_struct(cls: Any) -> bool:
+    """Return whether ``cls`` is a dataclass that is its fields and nothing more."""
+    is_dataclass = isinstance(cls, type) and is_struct(cls) and not is_model(cls)
+    return is_dataclass and not issubclass(cls, Versioned)
+
+
+def declares(hint: Any, value: object) -> bool:
+    """Return whether ``hint`` names the class of ``value``."""
+    kinds = (member for member in members(hint) if member is not Any)
+    return any(isinstance(kind, type) and isinstance(value, kind) for kind in kinds)
+
+
+def _hint_of_default(default: Any) -> Any:
+    kinds = (enum.Enum, torch.dtype, torch.device, tuple, pathlib.PurePath)
+    tells = isinstance(default, kinds) or (
+        default is not inspect.Parameter.empty and is_struct_value(default)
+    )
+    return type(default) if tells else Any
+
+
+def _hints_one_by_one(function: Any) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for name, annotation in annotations_of(function).items():
+        holder = type("Holder", (), {"__annotations__": {name: annotation}})
+        scope = getattr(function, "__globals__", {})
         try:
-            adapter.validate_json(json.dumps(told), strict=True)
-        except ValidationError as wrong:
-            problems = _problems(wrong, untold)
-            if problems:
-                raise HyperparameterError(cls.__qualname__, problems) from None
-
-    return check
-
-
-def _checked_type(cls: type[nn.Module]) -> Any:
-    parameters = parameters_of(cls)
-    declared = declared_type(cls)
-    if declared is not None:
-        known = is_struct(declared) and fields_of(declared).keys() <= parameters.keys()
-        return declared if known else None
-    hints = plain.hints_of(cls)
-    fields = {
-        name: _field(cls, parameter, hints[name])
-        for name, parameter in parameters.items()
-        if plain.is_constrained(hints[name])
-    }
-    return define_hparams("Hparams", fields, module=cls.__module__) if fields else None
-
-
-def _plain_arguments(
-    cls: type[nn.Module], arguments: Mapping[str, Any], fields: Mapping[str, Any]
-) -> tuple[dict[str, Any], set[str]]:
-    """Return the arguments as plain data, and the names of those that are none."""
-    hints, parameters = plain.hints_of(cls), parameters_of(cls)
-    told: dict[str, Any] = {}
-    untold: set[str] = set()
-    for name in fields:
-        if name not in arguments or arguments[name] is parameters[name].default:
-            continue
-        try:
-            told[name] = Writer().value(arguments[name], hints[name], name, 0)
-        except (TypeError, HyperparameterError):
-            untold.add(name)
-    return told, untold
-
-
-def _problems(wrong: ValidationError, untold: set[str]) -> str:
-    found: list[str] = []
-    for error in wrong.errors(include_url=False, include_context=False):
-        where = ".".join(map(str, error["loc"]))
-        if not untold or (error["loc"] and error["loc"][0] not in untold):
-            said = str(error["msg"]).removeprefix("Value error, ")
-            found.append(f"{where}: {said}, found {shown(error['input'])}")
-    return "; ".join(found)
-
-
-def _field(cls: type[nn.Module], parameter: Parameter, hint: Any) -> tuple[Any, Any]:
-    """Return the annotation and the default of one argument."""
-    annotation = json_hint(hint)
-    if parameter.kind is Parameter.VAR_POSITIONAL:
-        return plain.list_of(annotation), []
-    if parameter.kind is Parameter.VAR_KEYWORD:
-        return plain.dict_of(annotation), {}
-    if parameter.default is Parameter.empty:
-        return annotation, ...
-    if parameter.default is None:
-        return annotation | None if annotation is not Any else Any, None
-    try:
-        default = Writer().value(parameter.default, hint, parameter.name, 0)
-    except (TypeError, HyperparameterError):
-        return Any, parameter.default
-    told_otherwise = isinstance(parameter.default, torch.dtype | torch.device | type)
-    return annotation, default if told_otherwise else parameter.default
-
-
-def json_hint(hint: Any) -> Any:
-    """Return the type that values of ``hint`` have as plain data."""
-    origin, args = typing.get_origin(hint), typing.get_args(hint)
-    if origin is Annotated:
-        return Annotated[(json_hint(args[0]), *hint.__metadata__)]
-    if origin in (Union, types.UnionType):
-        return functools.reduce(operator.or_, map(json_hint, args))
-    container: Any = origin
-    if origin in (list, tuple, dict, set, frozenset) and args:
-        return container[tuple(a if a is ... else json_hint(a) for a in args)]
-    if isinstance(hint, type) and issubclass(hint, nn.Sequential | nn.ModuleList):
-        return list[dict[str, Any]] | dict[str, Any]
-    if isinstance(hint, type) and issubclass(hint, nn.Module):
-        return dict[str, Any]
-    if hint in (torch.dtype, torch.device):
-        return str
-    if hint is torch.Size:
-        return tuple[int, ...]
-    return hint if hint is None or _is_known(hint) else Any
-
-
-def _is_known(hint: Any) -> bool:
-    """Return whether pydantic has values of ``hint`` that JSON has as well."""
-    if hint in (torch.Tensor, type, object) or typing.get_origin(hint) is type:
-        return False
-    try:
-        TypeAdapter(hint).json_schema()
-    except Exception:  # an annotation may be anything, and pydantic may say anything
-        return False
-    return True
+            found |= typing.get_type_hints(holder, globalns=scope, include_extras=True)
+        except Exception:  # this one cannot be told; the others can
+            found[name] = Any
+    return found

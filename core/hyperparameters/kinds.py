@@ -2,7 +2,7 @@
 
 import pathlib
 from collections import OrderedDict
-from collections.abc import Iterable, Mapping, Sequence, Sized
+from collections.abc import Callable, Iterable, Mapping, Sequence, Sized
 from dataclasses import dataclass
 from inspect import Parameter
 from typing import Any, TypeAlias, cast
@@ -10,15 +10,23 @@ from typing import Any, TypeAlias, cast
 import torch
 from torch import nn
 
+from ...config.fields import members
 from ...config.path import join
 from ...records.errors import RecordError
 from ..errors import HyperparameterError
 from ..modules.shown import shown
-from .hparams_dict import HparamsDict
-from .hparams_plan import Partial, Plan, Ref, Struct
-from .known_arguments import builder_of
-from .plain import KINDS, MAX_DEPTH, dict_of, is_plain_struct, item_hint, list_of
+from .build import Partial, Plan, Ref, Struct
+from .capture import builder_of
+from .declared import dict_of, is_plain_struct, item_hint, list_of
 from .torch_layers import is_torch_layer
+from .values import (
+    CONTAINERS,
+    CONTAINERS_OF_TORCH,
+    KINDS,
+    MAX_DEPTH,
+    HparamsDict,
+    is_node,
+)
 
 UNDECLARED: Mapping[str, Any] = {
     "tuple": tuple,
@@ -38,6 +46,13 @@ UNDECLARED: Mapping[str, Any] = {
 Spec: TypeAlias = Any
 """None, the name of a kind, or a pair of such a name and the specs of the items: one
 for all of them, or those of some by key."""
+
+
+ReadBack: TypeAlias = Callable[[Any, Any, str], Any]
+"""Returns what a file's value of a hint, at a path, is read as.
+
+The reader asks here what kinds there are, so whoever writes hands it in.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +89,7 @@ def kind_of(
     hint: Any,
     plain_value: Any,
     path: str,
+    read: ReadBack,
 ) -> Spec:
     """Return what ``value`` is, at any depth, if ``plain_value`` would not tell it.
 
@@ -88,16 +104,18 @@ def kind_of(
         return None
     if parameter is not None and parameter.kind is Parameter.VAR_POSITIONAL:
         value = [*cast("tuple[Any, ...]", value)]
-    return spec_of(value, declared_hint(parameter, hint), plain_value, path)
+    return spec_of(value, declared_hint(parameter, hint), plain_value, path, read)
 
 
-def spec_of(value: object, hint: Any, plain_value: Any, path: str) -> Spec:
+def spec_of(
+    value: object, hint: Any, plain_value: Any, path: str, read: ReadBack
+) -> Spec:
     """Return what ``value`` is, if ``plain_value`` read as ``hint`` does not tell."""
     if isinstance(value, set | frozenset) and any(isinstance(i, _TYPED) for i in value):
         raise TypeError(
             f"{path}: {shown(value)} is a set of more than numbers and texts"
         )
-    again = _read_back(plain_value, hint, path)
+    again = _read_back(plain_value, hint, path, read)
     if again is _UNKNOWN:
         name = _name_of(value) if hint is Any else None
         return None if name in ("list", "dict") else name
@@ -123,11 +141,9 @@ def _name_of(value: object) -> str | None:
     return next((name for name, one in UNDECLARED.items() if one is kind), None)
 
 
-def _read_back(plain_value: Any, hint: Any, path: str) -> Any:
-    from .hparams_reader import Planner
-
+def _read_back(plain_value: Any, hint: Any, path: str, read: ReadBack) -> Any:
     try:
-        return Planner({}).value(plain_value, hint, path, 0)
+        return read(plain_value, hint, path)
     except (HyperparameterError, RecordError):
         return _UNKNOWN  # a reference, a class that nobody knows yet
 
@@ -216,3 +232,26 @@ def range_of(items: Sequence[Any], path: str) -> range:
     if len(numbers) < len(items) or list(found) != numbers:
         raise HyperparameterError(path, f"expected a range, found {shown(items)}")
     return found
+
+
+def containers_of(node: Mapping[str, Any], path: str) -> dict[str, type[nn.Module]]:
+    """Return which arguments are containers; raise HyperparameterError for others."""
+    told = node.get(CONTAINERS, {})
+    known = {cls.__name__: cls for cls in CONTAINERS_OF_TORCH}
+    if not isinstance(told, Mapping) or not all(
+        isinstance(kind, str) and kind in known for kind in told.values()
+    ):
+        raise HyperparameterError(
+            join(path, CONTAINERS),
+            f"expected {list(known)}, found {shown(told)}",
+        )
+    return {name: known[kind] for name, kind in told.items()}
+
+
+def declared_container(hint: Any, value: object) -> type[nn.Module] | None:
+    """Return the container that is declared where the items of one stand."""
+    declared = [m for m in members(hint) if m in CONTAINERS_OF_TORCH]
+    is_items = isinstance(value, list | tuple) or (
+        isinstance(value, Mapping) and not is_node(value)
+    )
+    return declared[0] if declared and is_items else None

@@ -24,9 +24,8 @@ from ..modules.classes import by_class, declared_class
 from ..modules.registry import MODULE, NAME, names_of
 from ..modules.signature import VARIADIC, parameters_of
 from ..modules.tree import Places, places_of
-from .plain import ATTRIBUTES, CHANGED
 from .torch_layers import is_torch_layer
-from .unstored import description
+from .values import ATTRIBUTES, CHANGED, description
 
 STRUCTURE = "_burnish_structure"
 """Where a module keeps its `Structure`."""

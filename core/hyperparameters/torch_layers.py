@@ -50,7 +50,7 @@ class Template:
 
 
 def is_torch_layer(cls: type[nn.Module]) -> bool:
-    """Return whether `arguments_of` knows what ``cls`` takes.
+    """Return whether `layer_arguments` knows what ``cls`` takes.
 
     A subclass that leaves the constructor to its base takes what the base takes.
     """
@@ -58,7 +58,7 @@ def is_torch_layer(cls: type[nn.Module]) -> bool:
     return base is not None and cls.__init__ is base.__init__
 
 
-def arguments_of(module: nn.Module) -> dict[str, Any]:
+def layer_arguments(module: nn.Module) -> dict[str, Any]:
     """Return the arguments that make a layer like ``module``, a layer of torch.
 
     Submodules and tensors among them are live ones, `Template` or `Values`.

@@ -11,8 +11,7 @@ from torch import nn
 
 from ..errors import UnknownClassError
 from ..modules.signature import call
-from .capture import arguments_of
-from .known_arguments import library_bases, register_hparams
+from .capture import captured_arguments, library_bases, register_hparams
 
 _MODELS = "transformers.modeling_utils"
 
@@ -30,7 +29,7 @@ def register_models() -> bool:
 
 def _arguments(model: Any) -> dict[str, Any]:
     """Return the configuration, and what else a decorated class was called with."""
-    captured = arguments_of(model) or {"config": model.config}
+    captured = captured_arguments(model) or {"config": model.config}
     return {name: _told(value, model.config) for name, value in captured.items()}
 
 

@@ -12,8 +12,7 @@ from ...records.errors import RecordError, RecordVersionError
 from ..errors import HyperparameterError
 from ..modules.registry import NAME
 from ..modules.versions import new_path, rules_of, version_of
-from .plain import CONTAINERS, KINDS, VERSION
-from .unstored import ALL, DEFAULTS, UNSTORED
+from .values import ALL, CONTAINERS, DEFAULTS, KINDS, UNSTORED, VERSION
 
 
 def upgraded_node(

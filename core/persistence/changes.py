@@ -17,9 +17,9 @@ from ...config.path import join
 from ...records.errors import RecordMismatchError
 from ...records.flat_record import FlatRecord
 from ...records.select import selected
-from ..hyperparameters.plain import ATTRIBUTES, CHANGED, CONTAINERS_OF_TORCH
 from ..hyperparameters.structure import is_lasting, plain_attribute
 from ..hyperparameters.torch_layers import is_torch_layer
+from ..hyperparameters.values import ATTRIBUTES, CHANGED, CONTAINERS_OF_TORCH
 from ..modules.class_identity import is_same_class
 from ..modules.classes import declared_class
 from ..modules.registry import NAME

@@ -13,11 +13,23 @@ from torch import nn
 
 from ...config.path import join
 from ...records.errors import RecordError
-from ..hyperparameters import plain
-from ..hyperparameters.hparams_writer import Writer, own_node
-from ..hyperparameters.known_arguments import builder_of
-from ..hyperparameters.unstored import ALL, DEFAULTS, UNSTORED
+from ..hyperparameters.capture import builder_of
+from ..hyperparameters.declared import hints_of, takes
 from ..hyperparameters.upgrade import upgraded_node
+from ..hyperparameters.values import (
+    ALL,
+    BLUEPRINT,
+    CLASS,
+    CONTAINERS,
+    CONTAINERS_OF_TORCH,
+    DEFAULTS,
+    DTYPES,
+    REF,
+    RESERVED,
+    UNSTORED,
+    is_child,
+)
+from ..hyperparameters.writer import Writer, own_node
 from ..modules.class_identity import (
     is_related,
     is_same_class,
@@ -75,9 +87,7 @@ class Comparison:
         if cls is not None:
             stored = upgraded_node(cls, stored, path)
         theirs, ours = _unstored(stored), _unstored(own)
-        if ALL in theirs or (
-            plain.BLUEPRINT in stored and not _arguments_in(stored, cls)
-        ):
+        if ALL in theirs or (BLUEPRINT in stored and not _arguments_in(stored, cls)):
             return
         if ALL in ours:
             if _arguments_in(stored, cls):
@@ -88,7 +98,7 @@ class Comparison:
                 )
             return
         for name in _names(stored, own, cls):
-            where = path if cls in plain.CONTAINERS_OF_TORCH else join(path, name)
+            where = path if cls in CONTAINERS_OF_TORCH else join(path, name)
             if live is not None and _is_child(live, name, stored.get(name)):
                 continue
             if live is not None and name in self.passed:
@@ -154,13 +164,13 @@ class Comparison:
 
     def _value(self, stored: Any, own: Any, path: str, found: list[str]) -> None:
         if isinstance(stored, Mapping) and isinstance(own, Mapping):
-            if plain.CLASS in stored and plain.CLASS in own:
-                self._value(stored[plain.CLASS], own[plain.CLASS], path, found)
+            if CLASS in stored and CLASS in own:
+                self._value(stored[CLASS], own[CLASS], path, found)
                 return
             if NAME in stored and NAME in own:
                 self._nested(stored, own, path)
                 return
-            if plain.REF in stored or plain.REF in own:
+            if REF in stored or REF in own:
                 # Where a shared module is told first depends on what else is told.
                 return
             for key in _keys(stored, own):
@@ -210,13 +220,13 @@ def _arguments_in(node: Node, cls: type[nn.Module] | None) -> list[str]:
     return [
         name
         for name, value in node.items()
-        if name in known or not (name in plain.OWN or plain.is_child(value))
+        if name in known or not (name in RESERVED or is_child(value))
     ]
 
 
 def _is_child(module: nn.Module, name: str, value: Any) -> bool:
     """Return whether ``value`` stands for what ``module`` has as its child ``name``."""
-    node = value.get(plain.CLASS, value) if isinstance(value, Mapping) else None
+    node = value.get(CLASS, value) if isinstance(value, Mapping) else None
     child = module._modules.get(name)
     if child is None or not isinstance(node, Mapping) or NAME not in node:
         return False
@@ -236,13 +246,13 @@ def _names(stored: Node, own: Node, cls: type[nn.Module] | None) -> list[str]:
         *_unstored(own),
         *_defaults(stored),
     ]
-    if plain.CONTAINERS in stored and plain.CONTAINERS in own:
-        names.append(plain.CONTAINERS)
+    if CONTAINERS in stored and CONTAINERS in own:
+        names.append(CONTAINERS)
     return list(dict.fromkeys(names))
 
 
 def _takes(cls: type[nn.Module], name: str) -> bool:
-    known = name in parameters_of(cls) or name == plain.CONTAINERS
+    known = name in parameters_of(cls) or name == CONTAINERS
     return known or takes_any_name(cls) or builder_of(cls) is not None
 
 
@@ -250,7 +260,7 @@ def _is_placement(cls: type[nn.Module], name: str) -> bool:
     """Return whether an argument is a device or a dtype, which loading decides."""
     if name in ("device", "dtype"):
         return True
-    return plain.takes(plain.hints_of(cls).get(name), torch.device, torch.dtype)
+    return takes(hints_of(cls).get(name), torch.device, torch.dtype)
 
 
 def _default(cls: type[nn.Module] | None, name: str) -> Any:
@@ -265,14 +275,14 @@ def _default(cls: type[nn.Module] | None, name: str) -> Any:
     if parameter.default is Parameter.empty:
         return DEFAULT
     try:
-        hint = plain.hints_of(cls).get(name, Any)
+        hint = hints_of(cls).get(name, Any)
         return Writer(partial=True).value(parameter.default, hint, name, 0)
     except (TypeError, RecordError):
         return DEFAULT
 
 
 def _is_dtype(value: Any) -> bool:
-    return isinstance(value, str) and value in plain.DTYPES
+    return isinstance(value, str) and value in DTYPES
 
 
 def _equal(stored: Any, own: Any) -> bool:
@@ -311,8 +321,8 @@ def difference_from_default(path: str, default: Any, own: Any) -> str:
 def _readable(value: Any) -> Any:
     """Return ``value`` with modules and classes by their names."""
     if isinstance(value, Mapping):
-        if plain.CLASS in value:
-            return _readable(value[plain.CLASS])
+        if CLASS in value:
+            return _readable(value[CLASS])
         if NAME in value:
             return Named(value)
     if isinstance(value, list | tuple):

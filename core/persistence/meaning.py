@@ -11,11 +11,10 @@ from ...records.errors import RecordMismatchError
 from ...records.flat_record import FlatRecord
 from ...records.reading import Reading
 from ..evolution.upgrading import carried_paths
-from ..hyperparameters.building import planned
-from ..hyperparameters.hparams_writer import own_node
-from ..hyperparameters.plain import BLUEPRINT, ORIGIN, RESULT
+from ..hyperparameters.reader import planned
 from ..hyperparameters.structure import note_of_changes
-from ..hyperparameters.unstored import ALL, UNSTORED
+from ..hyperparameters.values import ALL, BLUEPRINT, ORIGIN, RESULT, UNSTORED
+from ..hyperparameters.writer import own_node
 from ..modules.class_identity import is_same_class
 from ..modules.classes import declared_class
 from ..modules.registry import NAME

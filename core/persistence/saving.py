@@ -14,7 +14,7 @@ from ...records.recorder import Recorder, SaveOptions, save
 from ...records.select import selected
 from ...records.sink import Destination, File, Progress
 from ..evolution.upgrading import versions_below
-from ..hyperparameters.hparams import recorded_hparams
+from ..hyperparameters.record_metadata import recorded_hparams
 from ..modules.module_argument import check_module
 from ..modules.tree import places_of, unwrapped
 from ..state.entries import content_of

@@ -18,10 +18,10 @@ from ...records.recorder import Recorder
 from ...records.renaming import Renames
 from ...records.sink import Progress
 from ..errors import HyperparameterError
-from ..hyperparameters.building import planned
-from ..hyperparameters.hyperparameters import get_hparams
-from ..hyperparameters.plain import SAVE
+from ..hyperparameters.reader import planned
 from ..hyperparameters.structure import note_of_changes
+from ..hyperparameters.values import SAVE
+from ..hyperparameters.writer import get_hparams
 from ..modules.module_argument import check_module
 from ..modules.tree import places_of, unwrapped
 from ..persistence.loading import from_record

@@ -20,7 +20,7 @@ from ...records.errors import RecordFormatError
 from ...records.flat_record import FlatRecord
 from ...records.open import open_record
 from ...records.source_errors import what_to_read
-from ..hyperparameters.plain import SAVE
+from ..hyperparameters.values import SAVE
 from .shards import INDEX, open_shards, read_index, shard_names
 
 CONFIG = "config.json"

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from ...config.path import did_you_mean
 from ..errors import HyperparameterError
-from ..hyperparameters.building import planned
+from ..hyperparameters.reader import planned
 from ..modules.classes import declared_class
 from ..modules.tree import places_of, unwrapped
 from ..state.grouping import grouped

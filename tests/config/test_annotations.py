@@ -12,7 +12,7 @@ from burnish.config.annotations import (
     is_class_variable,
 )
 from burnish.config.hparams import Hparams
-from burnish.core.hyperparameters.plain import hints_of
+from burnish.core.hyperparameters.declared import hints_of
 
 if TYPE_CHECKING:
     from torch import nn

@@ -11,7 +11,7 @@ from torch import nn
 import burnish
 from burnish.config.registry import Registry
 from burnish.core.blueprint.edits.marks import register_style, styles_of
-from burnish.core.hyperparameters.known_arguments import builder_of
+from burnish.core.hyperparameters.capture import builder_of
 from burnish.core.modules.registry import known_classes, names_of
 from burnish.optim.schedulers import Scheduler
 from burnish.optim.schedulers.scheduler import scheduler_of

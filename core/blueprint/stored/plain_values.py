@@ -15,7 +15,8 @@ from torch import nn
 
 from ....config.fields import is_struct_value
 from ....config.path import join
-from ...hyperparameters.plain import DTYPES, MAX_DEPTH, hints_of, simple
+from ...hyperparameters.declared import hints_of
+from ...hyperparameters.values import DTYPES, MAX_DEPTH, plain_value
 from ...modules.registry import class_named, names_of
 from ..edits.edits import Unbuilt
 from ..errors import FormatError
@@ -151,7 +152,7 @@ def _encode_class(value: Any, path: str) -> dict[str, str]:
 
 
 def _encode_module(value: nn.Module) -> Any:
-    from ...hyperparameters.hyperparameters import get_hparams
+    from ...hyperparameters.writer import get_hparams
 
     return get_hparams(value)
 
@@ -164,7 +165,7 @@ def _encode_other(value: Any, hint: Any, path: str) -> Any:
     if isinstance(value, os.PathLike):
         return {_PATH: str(value)}
     try:
-        data = simple(value, hint, path)
+        data = plain_value(value, hint, path)
     except TypeError as error:
         if str(error).startswith(path):
             raise
@@ -193,7 +194,7 @@ def _decode_struct(data: Any, hint: Any, path: str) -> Any:
 
 
 def _decode_module(data: Any) -> nn.Module:
-    from ...hyperparameters.building import from_hyperparameters
+    from ...hyperparameters.reader import from_hyperparameters
 
     return from_hyperparameters(data)
 

@@ -7,10 +7,9 @@ from typing import Any, TypeAlias
 
 from torch import nn
 
-from ...hyperparameters.hparams_writer import Writer, own_node
-from ...hyperparameters.plain import BLUEPRINT, ORIGIN, RESULT
 from ...hyperparameters.structure import note_structure
-from ...hyperparameters.unstored import ALL, UNSTORED
+from ...hyperparameters.values import ALL, BLUEPRINT, ORIGIN, RESULT, UNSTORED
+from ...hyperparameters.writer import Writer, own_node
 from ...modules.classes import declared_class
 from ...modules.tree import places_of, unwrapped
 from ..construction.draft import Draft

@@ -19,8 +19,8 @@ from torch import nn
 from ....config.path import join
 from ...errors import UnknownClassError
 from ...evolution.upgrading import upgraded_blueprint
-from ...hyperparameters.plain import MAX_DEPTH
-from ...hyperparameters.plain import VERSION as CLASS_VERSION
+from ...hyperparameters.values import MAX_DEPTH
+from ...hyperparameters.values import VERSION as CLASS_VERSION
 from ...modules.registry import NAME, class_named, names_of
 from ...modules.signature import parameters_of
 from ...modules.versions import version_of

@@ -12,7 +12,7 @@ from torch import nn
 
 from ....config.fields import members
 from ....config.path import did_you_mean, join
-from ...hyperparameters.plain import hints_of
+from ...hyperparameters.declared import hints_of
 from ...modules.classes import by_class
 from ...modules.signature import VARIADIC, parameters_of
 from ..edits.edits import Edit, SetArguments

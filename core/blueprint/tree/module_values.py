@@ -10,8 +10,7 @@ from typing import Any, TypeAlias
 
 from torch import nn
 
-from ...hyperparameters.capture import arguments_of as captured_arguments
-from ...hyperparameters.known_arguments import known_arguments
+from ...hyperparameters.capture import captured_arguments, known_arguments
 from ...modules.classes import torch_classes
 from ..edits.edits import Unbuilt, build_inside
 from .arguments import Arguments, bind

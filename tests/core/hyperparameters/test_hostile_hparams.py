@@ -15,9 +15,9 @@ import json, sys, warnings
 warnings.simplefilter("ignore")
 sys.set_int_max_str_digits(0)
 import torch, hostile_hparams
-from burnish.core.hyperparameters.building import from_hyperparameters
+from burnish.core.hyperparameters.reader import from_hyperparameters
 from burnish.core.errors import HyperparameterError
-from burnish.core.hyperparameters import declared, plain
+from burnish.core.hyperparameters import declared, hparams_class
 from burnish.core.modules.classes import torch_classes
 from burnish.config import alternatives, errors, validate
 
@@ -25,7 +25,7 @@ from burnish.config import alternatives, errors, validate
 # none of the dictionary's doing.
 from_hyperparameters(hostile_hparams.LINEAR)
 for cls in torch_classes():
-    plain.hints_of(cls)
+    declared.hints_of(cls)
 seen, watching = [], False
 FORBIDDEN = ("import", "open", "exec", "compile", "os.", "subprocess.", "socket.",
              "ctypes.", "pickle.", "shutil.", "marshal.", "webbrowser.", "code.")

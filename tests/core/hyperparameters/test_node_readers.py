@@ -13,7 +13,7 @@ from burnish.core.hyperparameters.node_readers import node_reader, register_node
 
 _READS_A_BLUEPRINT = """
 import json, sys
-from burnish.core.hyperparameters.building import from_hyperparameters
+from burnish.core.hyperparameters.reader import from_hyperparameters
 
 assert not any(name.startswith("burnish.core.blueprint") for name in sys.modules)
 print(from_hyperparameters(json.load(sys.stdin))[0].bias)

@@ -12,8 +12,8 @@ import torch
 from torch import Tensor, nn
 
 from burnish.core import from_record, load_record, save_record
-from burnish.core.hyperparameters.building import from_hyperparameters
-from burnish.core.hyperparameters.hyperparameters import get_hparams
+from burnish.core.hyperparameters.reader import from_hyperparameters
+from burnish.core.hyperparameters.writer import get_hparams
 from burnish.core.modules.classes import torch_classes
 
 with warnings.catch_warnings():

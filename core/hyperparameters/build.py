@@ -1,67 +1,105 @@
 # pyright: reportPrivateUsage=false
 # Nn.Module's tables have no public names.
-"""From hyperparameters to a module: plan everything, then run the constructors."""
+"""What is going to be built from hyperparameters, once all was checked, and how."""
 
 import functools
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, TypeVar, overload
+from typing import Any
 
 from torch import nn
 
 from ...config.path import join
 from ..errors import HyperparameterError
-from ..modules.registry import MODULE, NAME, class_named
 from ..modules.shown import shown
 from ..modules.signature import call
-from .hparams_plan import Container, Partial, Passed, Plan, Ref, Struct
-from .hparams_reader import Planner
-from .known_arguments import builder_of
+from .capture import builder_of
 from .torch_layers import Values
 
-M = TypeVar("M", bound=nn.Module)
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """A constructor that is going to run."""
+
+    cls: type[nn.Module]
+    path: str
+    arguments: dict[str, Any]
+    node: Mapping[str, Any]
+    read: Callable[[Any], nn.Module] | None = None
+    """The class's own ``from_hyperparameters``, which takes the node as it is."""
 
 
-@overload
-def from_hyperparameters(hparams: Mapping[str, Any]) -> nn.Module: ...
-@overload
-def from_hyperparameters(hparams: Mapping[str, Any], cls: type[M]) -> M: ...
-def from_hyperparameters(
-    hparams: Mapping[str, Any], cls: type[nn.Module] | None = None
-) -> nn.Module:
-    """Return the module that ``hparams`` describe, each built once by its constructor.
+@dataclass(frozen=True, slots=True)
+class Container:
+    """A container of modules, planned by its items."""
 
-    Without ``cls`` the class is the known one that they name; given, it is trusted,
-    and so is the module that it was moved to.  Nothing is imported, and no constructor
-    runs before all names and arguments were found good.  Raises `UnknownClassError`
-    or `HyperparameterError`, with the path of what is wrong.
-    """
-    return planned(hparams, cls)()
+    cls: type[nn.Module]
+    path: str
+    items: dict[str, Any]
 
 
-def planned(
-    hparams: Mapping[str, Any], cls: type[nn.Module] | None = None
-) -> Callable[[], nn.Module]:
-    """Return what builds the module, once everything was found good."""
-    if not isinstance(hparams, Mapping):  # pyright: ignore[reportUnnecessaryIsInstance]  # files say anything
-        raise HyperparameterError("", f"expected a dict, found {shown(hparams)}")
-    planner = Planner(_moved(hparams, cls))
-    try:
-        if cls is not None:
-            _check_class(cls, hparams)
-        plan = planner.module(hparams, "", 0, cls)
-    except RecursionError:
-        raise HyperparameterError("", "nested too deep to be a module") from None
-    return lambda: _Build().module(plan)
+@dataclass(frozen=True, slots=True)
+class Ref:
+    """The module that stands at another path."""
+
+    path: str
+    target: str
+
+
+@dataclass(frozen=True, slots=True)
+class Partial:
+    """A class with some of its arguments."""
+
+    cls: type[nn.Module]
+    arguments: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Struct:
+    """An object of a dataclass that an argument declares."""
+
+    cls: type
+    path: str
+    fields: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Passed:
+    """An argument of the call itself, which is taken as it is."""
+
+    path: str
+    value: Any
+
+
+def passed_values(node: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the arguments of the call in ``node``, those of ``**kwargs`` included."""
+    found: dict[str, Any] = {}
+    for name, value in node.items():
+        if isinstance(value, Passed):
+            found[name] = value.value
+        elif isinstance(value, Mapping):
+            found |= {k: v.value for k, v in value.items() if isinstance(v, Passed)}  # pyright: ignore[reportUnknownVariableType]  # data
+    return found
+
+
+def has_plans(value: Any) -> bool:
+    """Return whether anything in ``value`` is still to be made."""
+    if isinstance(value, dict):
+        return any(map(has_plans, value.values()))  # pyright: ignore[reportUnknownArgumentType]  # data
+    if isinstance(value, list | tuple):
+        return any(map(has_plans, value))  # pyright: ignore[reportUnknownArgumentType]  # data
+    plans = Plan | Ref | Container | Partial | Passed | Struct | Values | type
+    return isinstance(value, plans)
 
 
 @dataclass(slots=True)
-class _Build:
+class Build:
     """Runs the constructors of a plan, arguments first."""
 
     built: dict[str, nn.Module] = field(default_factory=dict[str, nn.Module])
 
     def module(self, plan: Plan) -> nn.Module:
+        """Return the planned module; HyperparameterError says where it fails."""
         arguments = {name: self.value(v) for name, v in plan.arguments.items()}
         try:
             if plan.read is not None:
@@ -79,6 +117,7 @@ class _Build:
         return module
 
     def value(self, value: Any) -> Any:
+        """Return ``value`` with everything in it built that is planned."""
         if isinstance(value, Plan):
             return self.module(value)
         if isinstance(value, Passed):
@@ -139,35 +178,6 @@ class _Build:
                 )
             module = child
         return module
-
-
-def _moved(hparams: Mapping[str, Any], cls: type[nn.Module] | None) -> dict[str, str]:
-    """Return where the module of the class in hand has moved to, for its neighbours."""
-    module = hparams.get(MODULE)
-    if cls is None or not isinstance(module, str):
-        return {}
-    return {module: cls.__module__}
-
-
-def _check_class(cls: type[nn.Module], hparams: Mapping[str, Any]) -> None:
-    """Refuse hyperparameters that are known to be those of an unrelated class."""
-    if not (isinstance(cls, type) and issubclass(cls, nn.Module)):  # pyright: ignore[reportUnnecessaryIsInstance]  # users pass anything
-        raise TypeError(f"cls is a class of modules, got {shown(cls)}")
-    if NAME not in hparams or hparams[NAME] == cls.__qualname__:
-        return
-    try:
-        named = class_named(hparams)
-    except HyperparameterError:
-        return
-    if not issubclass(cls, named):
-        name = named.__qualname__
-        raise HyperparameterError(
-            "",
-            f"these are hyperparameters of {name}, not of {cls.__qualname__}. "
-            f"Use {name}.from_hyperparameters, or burnish.from_hyperparameters. If the "
-            "class was renamed, remove the old one, and call "
-            f"burnish.register_class({cls.__qualname__}, name={name!r}).",
-        )
 
 
 def _told(error: Exception) -> str:

@@ -1,6 +1,11 @@
 # pyright: reportPrivateUsage=false
 # Nn.Module's tables have no public names.
-"""Live modules and their arguments, written as the plain data of hyperparameters."""
+"""Live modules and their arguments, written as the plain data of hyperparameters.
+
+The dict has the class (``__module__``, ``__name__``), every argument of the
+constructor, defaults filled, and every direct child: a dict, a list of dicts for
+``Sequential`` and ``ModuleList``, a dict of dicts for ``ModuleDict``.
+"""
 
 import functools
 from collections.abc import Mapping
@@ -13,26 +18,92 @@ from ...config.fields import fields_of, is_model, is_struct_value
 from ...config.path import join
 from ..errors import HyperparameterError
 from ..modules.classes import declared_class, is_decorated
+from ..modules.module_argument import check_module
 from ..modules.registry import class_named, names_of
 from ..modules.shown import shown
 from ..modules.signature import VARIADIC, parameters_of
 from ..modules.tree import unwrapped
 from ..modules.versions import version_of
-from . import plain
-from .hparams_checks import check_depth
-from .hparams_dict import HparamsDict
+from .capture import known_arguments
+from .checks import check_depth
+from .declared import (
+    computed_fields,
+    dict_of,
+    hints_of,
+    is_plain_struct,
+    item_hint,
+    list_of,
+)
 from .kinds import kind_of, spec_of
-from .known_arguments import known_arguments
+from .reader import planned_value
 from .torch_layers import Template, Values
-from .unstored import (
+from .values import (
     ALL,
+    CHILDREN,
+    CLASS,
+    CONTAINERS,
+    CONTAINERS_OF_TORCH,
     DEFAULTS,
+    KINDS,
+    LISTS,
     NOT_CAPTURED,
     NOT_NOTED,
+    ORIGIN,
+    REF,
+    TENSOR,
     UNSTORED,
+    VERSION,
+    HparamsDict,
+    check_declared,
     description,
     named_default,
+    plain_key,
+    plain_value,
 )
+
+
+def get_hparams(
+    module: nn.Module, *, extended: bool = False, bare: bool = False
+) -> HparamsDict:
+    """Return the hyperparameters of ``module``, from which an equal one can be built.
+
+    Known are decorated classes, every layer of ``torch.nn``, those that
+    `register_hparams` was told of, and modules with a mapping in ``hparams``.
+    ``extended`` adds the computed fields of ``Hparams``, and under ``__children__``
+    the children that have the name of an argument; ``bare`` leaves out the children
+    of a module that is made of plain data alone.  Raises NotImplementedError for
+    another class, and TypeError that names the argument for what is no plain data.
+    """
+    check_module(module, "get_hparams")
+    module = unwrapped(module)
+    cls = declared_class(type(module))
+    if known_arguments(module, cls) is None and ORIGIN not in module.__dict__:
+        raise NotImplementedError(_unknown(cls))
+    try:
+        return Writer(extended, bare=bare).node(module, "")
+    except RecursionError:
+        raise HyperparameterError("", "nested too deep to be told") from None
+
+
+def hparams_of(module: nn.Module) -> HparamsDict:
+    """Return what `get_hparams` does: what the property ``hparams`` is."""
+    return get_hparams(module)
+
+
+def _unknown(cls: type[nn.Module]) -> str:
+    if cls.__module__.startswith("torch.jit."):
+        return (
+            f"a {cls.__name__} is compiled code that does not know what it was made "
+            "of. Ask the module that was compiled: get_hparams(net) before "
+            "torch.jit.script(net)."
+        )
+    if is_decorated(cls):
+        return f"this {cls.__qualname__} {NOT_CAPTURED}. Build it anew to know them."
+    return (
+        f"the hyperparameters of {cls.__module__}.{cls.__qualname__} are not known. "
+        "Decorate the class with @burnish.module before building it, or tell them "
+        "with burnish.register_hparams(cls, getter)."
+    )
 
 
 class Writer:
@@ -64,15 +135,15 @@ class Writer:
         """
         module = unwrapped(module)
         if id(module) in self.met:
-            return HparamsDict({plain.REF: self.met[id(module)]})
+            return HparamsDict({REF: self.met[id(module)]})
         self.met[id(module)] = path
         check_depth(path, depth)
         cls = declared_class(type(module))
         node = HparamsDict(names_of(cls))
         if version := version_of(cls):
-            node[plain.VERSION] = version
+            node[VERSION] = version
         arguments, unknown = self._arguments(module, cls)
-        origin: Any = module.__dict__.get(plain.ORIGIN) if self.children else None
+        origin: Any = module.__dict__.get(ORIGIN) if self.children else None
         if origin is not None:
             node |= origin.hparams_entry(module, is_call_known=arguments is not None)
         if unknown is not None and origin is None:
@@ -82,10 +153,10 @@ class Writer:
         node |= self._told(cls, arguments, path, depth)
         # What arguments of plain data make need not be told: they make it again.
         is_told = not self.children or (self.bare and len(self.met) == 1)
-        if cls not in plain.CONTAINERS_OF_TORCH and not is_told:
+        if cls not in CONTAINERS_OF_TORCH and not is_told:
             self._add_children(node, module, path, depth)
         if self.extended:
-            node |= _computed(cls, node)
+            node |= computed_fields(cls, node)
         return node
 
     def written(
@@ -111,7 +182,7 @@ class Writer:
     def _told(
         self, cls: type[nn.Module], arguments: Mapping[str, Any], path: str, depth: int
     ) -> dict[str, Any]:
-        hints, parameters = plain.hints_of(cls), parameters_of(cls)
+        hints, parameters = hints_of(cls), parameters_of(cls)
         node: dict[str, Any] = {}
         containers: dict[str, str] = {}
         kinds: dict[str, Any] = {}
@@ -125,7 +196,9 @@ class Writer:
             hint, n_met = hints.get(name, Any), len(self.met)
             try:
                 told = self._argument(value, kind, hint, join(path, name), depth + 1)
-                what = kind_of(cls, parameter, value, hint, told, join(path, name))
+                what = kind_of(
+                    cls, parameter, value, hint, told, join(path, name), planned_value
+                )
             except (TypeError, HyperparameterError):
                 # An untouched default is made again by the constructor.
                 is_default = parameter is not None and value is parameter.default
@@ -141,20 +214,20 @@ class Writer:
                     defaults[name] = default
                 continue
             node[name] = told
-            if type(value) in plain.CONTAINERS_OF_TORCH and plain.REF not in told:
+            if type(value) in CONTAINERS_OF_TORCH and REF not in told:
                 containers[name] = type(value).__name__
             if what is not None:
                 kinds[name] = what
-        notes = {plain.CONTAINERS: containers, plain.KINDS: kinds}
+        notes = {CONTAINERS: containers, KINDS: kinds}
         notes |= {UNSTORED: unstored, DEFAULTS: defaults}
         return node | {key: note for key, note in notes.items() if note}
 
     def _argument(self, value: Any, kind: Any, hint: Any, path: str, depth: int) -> Any:
         if kind is Parameter.VAR_POSITIONAL:
-            return self._items(value, plain.list_of(hint), path, depth)
+            return self._items(value, list_of(hint), path, depth)
         if kind is Parameter.VAR_KEYWORD:
-            return self._mapping(value, plain.dict_of(hint), path, depth)
-        if type(value) in plain.CONTAINERS_OF_TORCH:
+            return self._mapping(value, dict_of(hint), path, depth)
+        if type(value) in CONTAINERS_OF_TORCH:
             return self._container(value, path, depth)
         return self.value(value, hint, path, depth)
 
@@ -167,7 +240,7 @@ class Writer:
             n_met = len(self.met)
             try:
                 told = self.value(item, hint, join(name, key), 1)
-                spec = spec_of(item, hint, told, join(name, key))
+                spec = spec_of(item, hint, told, join(name, key), planned_value)
             except (TypeError, HyperparameterError):
                 self._forget(n_met)
                 unstored[key] = description(item)
@@ -194,10 +267,10 @@ class Writer:
             elif self.extended and id(unwrapped(child)) not in self.met:
                 hidden[name] = self._child(child, join(path, name), depth + 1)
         if hidden:
-            node[plain.CHILDREN] = hidden
+            node[CHILDREN] = hidden
 
     def _child(self, child: nn.Module, path: str, depth: int) -> Any:
-        if type(child) in plain.CONTAINERS_OF_TORCH:
+        if type(child) in CONTAINERS_OF_TORCH:
             return self._container(child, path, depth, named=False)
         return self.node(child, path, depth)
 
@@ -206,14 +279,14 @@ class Writer:
     ) -> Any:
         """Return a container by its items; with ``named`` a list keeps odd names."""
         if id(container) in self.met:
-            return HparamsDict({plain.REF: self.met[id(container)]})
+            return HparamsDict({REF: self.met[id(container)]})
         self.met[id(container)] = path
         check_depth(path, depth)
         items = {name: m for name, m in container._modules.items() if m is not None}
         write = self.node if named else self._child
         nodes = {n: write(m, join(path, n), depth + 1) for n, m in items.items()}
         is_numbered = list(items) == [str(i) for i in range(len(items))]
-        if isinstance(container, plain.LISTS) and (is_numbered or not named):
+        if isinstance(container, LISTS) and (is_numbered or not named):
             return list(nodes.values())
         return HparamsDict(nodes)
 
@@ -234,23 +307,23 @@ class Writer:
             return _tensor(value)
         if isinstance(value, type | functools.partial):
             return self._class(value, path, depth)  # pyright: ignore[reportUnknownArgumentType]  # any class
-        if plain.is_plain_struct(type(value)):
+        if is_plain_struct(type(value)):
             return self._struct(value, hint, path, depth)
         if is_struct_value(value) or isinstance(value, Tensor):
-            told = plain.simple(value, hint, path)
+            told = plain_value(value, hint, path)
             return _with_computed(value, told) if self.extended else told
         if isinstance(value, Mapping):
             return self._mapping(value, hint, path, depth)
         if isinstance(value, list | tuple | set | frozenset | range):
             return self._items(value, hint, path, depth)
-        return plain.simple(value, hint, path)
+        return plain_value(value, hint, path)
 
     def _items(self, items: Any, hint: Any, path: str, depth: int) -> list[Any]:
         ordered = (
             sorted(items, key=repr) if isinstance(items, set | frozenset) else items
         )
         return [
-            self.value(item, plain.item_hint(hint, i), join(path, i), depth + 1)
+            self.value(item, item_hint(hint, i), join(path, i), depth + 1)
             for i, item in enumerate(ordered)
         ]
 
@@ -259,13 +332,13 @@ class Writer:
     ) -> HparamsDict:
         found = HparamsDict()
         for key, item in mapping.items():
-            name = plain.key(key, hint, path)
-            inner = plain.item_hint(hint, key)
+            name = plain_key(key, hint, path)
+            inner = item_hint(hint, key)
             found[name] = self.value(item, inner, join(path, name), depth + 1)
         return found
 
     def _struct(self, value: Any, hint: Any, path: str, depth: int) -> HparamsDict:
-        plain.check_declared(value, hint, path)
+        check_declared(value, hint, path)
         found = HparamsDict()
         for name, field in fields_of(type(value)).items():
             where, item = join(path, name), getattr(value, name)
@@ -286,18 +359,12 @@ class Writer:
             if value.args:
                 raise TypeError(f"{path}: pass arguments of a partial by keyword")
             node |= self._told(cls, value.keywords, path, depth)
-        return HparamsDict({plain.CLASS: node})
+        return HparamsDict({CLASS: node})
 
 
 def _tensor(values: Values) -> HparamsDict:
     form = {"shape": list(values.shape), "dtype": str(values.dtype)}
-    return HparamsDict({plain.TENSOR: form | {"parameter": values.is_parameter}})
-
-
-def _computed(cls: type[nn.Module], node: Mapping[str, Any]) -> dict[str, Any]:
-    from .declared import computed_fields
-
-    return computed_fields(cls, node)
+    return HparamsDict({TENSOR: form | {"parameter": values.is_parameter}})
 
 
 def _with_computed(value: Any, told: Any) -> Any:

@@ -1,13 +1,15 @@
-"""Hyperparameters read into a plan: which constructors run, and on what.
+# pyright: reportPrivateUsage=false
+# Nn.Module's tables have no public names.
+"""Hyperparameters read into a plan, from which a module can be built.
 
 Every name and every argument is looked at before the first constructor runs.
 """
 
 import functools
 from collections import OrderedDict
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from inspect import Parameter
-from typing import Any
+from typing import Any, TypeVar, overload
 
 from torch import nn
 
@@ -18,21 +20,103 @@ from ..errors import HyperparameterError
 from ..modules.registry import MODULE, NAME, class_named
 from ..modules.shown import shown
 from ..modules.signature import parameters_of
-from . import plain
-from .containers import containers_of, declared_container
-from .hparams_checks import (
-    check_complete,
-    check_defaults,
-    check_no_argument,
-    check_stored,
+from .build import Build, Container, Partial, Passed, Plan, Ref, Struct, has_plans
+from .capture import builder_of
+from .checks import check_complete, check_defaults, check_no_argument, check_stored
+from .declared import hints_of, is_plain_struct, needs_class, takes
+from .kinds import (
+    Kinded,
+    containers_of,
+    declared_container,
+    declared_hint,
+    kinds_of,
+    range_of,
+    with_kind,
 )
-from .hparams_plan import Container, Partial, Passed, Plan, Ref, Struct, has_plans
-from .kinds import Kinded, declared_hint, kinds_of, range_of, with_kind
-from .known_arguments import builder_of
 from .node_readers import node_reader
-from .own_reader import own_reader
 from .torch_layers import Values, is_torch_layer, tuples
 from .upgrade import upgraded_node
+from .values import (
+    CLASS,
+    DTYPES,
+    MAX_DEPTH,
+    REF,
+    RESERVED,
+    TENSOR,
+    is_child,
+    restored_key,
+    restored_sequence,
+    restored_value,
+)
+
+M = TypeVar("M", bound=nn.Module)
+
+
+@overload
+def from_hyperparameters(hparams: Mapping[str, Any]) -> nn.Module: ...
+@overload
+def from_hyperparameters(hparams: Mapping[str, Any], cls: type[M]) -> M: ...
+def from_hyperparameters(
+    hparams: Mapping[str, Any], cls: type[nn.Module] | None = None
+) -> nn.Module:
+    """Return the module that ``hparams`` describe, each built once by its constructor.
+
+    Without ``cls`` the class is the known one that they name; given, it is trusted,
+    and so is the module that it was moved to.  Nothing is imported, and no constructor
+    runs before all names and arguments were found good.  Raises `UnknownClassError`
+    or `HyperparameterError`, with the path of what is wrong.
+    """
+    return planned(hparams, cls)()
+
+
+def planned(
+    hparams: Mapping[str, Any], cls: type[nn.Module] | None = None
+) -> Callable[[], nn.Module]:
+    """Return what builds the module, once everything was found good."""
+    if not isinstance(hparams, Mapping):  # pyright: ignore[reportUnnecessaryIsInstance]  # files say anything
+        raise HyperparameterError("", f"expected a dict, found {shown(hparams)}")
+    planner = Planner(_moved(hparams, cls))
+    try:
+        if cls is not None:
+            _check_class(cls, hparams)
+        plan = planner.module(hparams, "", 0, cls)
+    except RecursionError:
+        raise HyperparameterError("", "nested too deep to be a module") from None
+    return lambda: Build().module(plan)
+
+
+def _moved(hparams: Mapping[str, Any], cls: type[nn.Module] | None) -> dict[str, str]:
+    """Return where the module of the class in hand has moved to, for its neighbours."""
+    module = hparams.get(MODULE)
+    if cls is None or not isinstance(module, str):
+        return {}
+    return {module: cls.__module__}
+
+
+def _check_class(cls: type[nn.Module], hparams: Mapping[str, Any]) -> None:
+    """Refuse hyperparameters that are known to be those of an unrelated class."""
+    if not (isinstance(cls, type) and issubclass(cls, nn.Module)):  # pyright: ignore[reportUnnecessaryIsInstance]  # users pass anything
+        raise TypeError(f"cls is a class of modules, got {shown(cls)}")
+    if NAME not in hparams or hparams[NAME] == cls.__qualname__:
+        return
+    try:
+        named = class_named(hparams)
+    except HyperparameterError:
+        return
+    if not issubclass(cls, named):
+        name = named.__qualname__
+        raise HyperparameterError(
+            "",
+            f"these are hyperparameters of {name}, not of {cls.__qualname__}. "
+            f"Use {name}.from_hyperparameters, or burnish.from_hyperparameters. If the "
+            "class was renamed, remove the old one, and call "
+            f"burnish.register_class({cls.__qualname__}, name={name!r}).",
+        )
+
+
+def planned_value(value: Any, hint: Any, path: str) -> Any:
+    """Return what plain data, at ``path`` and declared as ``hint``, is read as."""
+    return Planner({}).value(value, hint, path, 0)
 
 
 class Planner:
@@ -67,7 +151,7 @@ class Planner:
     ) -> dict[str, Any]:
         if builder_of(cls) is not None:
             return self._for_builder(cls, node, path, depth)
-        parameters, hints = parameters_of(cls), plain.hints_of(cls)
+        parameters, hints = parameters_of(cls), hints_of(cls)
         check_stored(cls, node, path)
         check_defaults(cls, node, path)
         containers, kinds = containers_of(node, path), kinds_of(node, path)
@@ -111,7 +195,7 @@ class Planner:
         return {
             name: self.value(value, Any, join(path, str(name)), depth + 1)
             for name, value in node.items()
-            if name in parameters or not (name in plain.OWN or plain.is_child(value))
+            if name in parameters or not (name in RESERVED or is_child(value))
         }
 
     def _for_torch(
@@ -145,29 +229,29 @@ class Planner:
         if isinstance(value, Mapping):
             return self._mapping(value, kinded, path, depth)
         if not isinstance(value, list | tuple):
-            return _rich(plain.restored(value, hint), hint, path)
+            return _rich(restored_value(value, hint), hint, path)
         items = [
             self.value(item, kinded.item(i), join(path, i), depth + 1)
             for i, item in enumerate(value)
         ]
         if hint is range:
             return range_of(items, path)
-        return _rich(plain.collected(items, hint), hint, path)
+        return _rich(restored_sequence(items, hint), hint, path)
 
     def _mapping(self, value: Any, kinded: Kinded, path: str, depth: int) -> Any:
         hint = kinded.hint
-        if plain.REF in value:
+        if REF in value:
             return self._reference(value, path)
-        if plain.CLASS in value:
+        if CLASS in value:
             return self._class(value, path, depth)
-        if plain.TENSOR in value:
+        if TENSOR in value:
             return _values(value, path)
         if MODULE in value or NAME in value:
             return self.module(value, path, depth)
         struct = struct_for(hint, value)
-        if plain.is_plain_struct(struct):
+        if is_plain_struct(struct):
             return self._struct(struct, value, kinded, path, depth)
-        if plain.needs_class(hint):
+        if needs_class(hint):
             return _rich(dict(value), hint, path)
         found: dict[Any, Any] = {}
         for key, item in value.items():
@@ -176,8 +260,8 @@ class Planner:
                     path, f"expected a text as key, found {shown(key)}"
                 )
             item = self.value(item, kinded.item(key), join(path, key), depth + 1)
-            found[plain.restored_key(key, hint)] = item
-        return OrderedDict(found) if plain.takes(hint, OrderedDict) else found
+            found[restored_key(key, hint)] = item
+        return OrderedDict(found) if takes(hint, OrderedDict) else found
 
     def _struct(
         self,
@@ -198,11 +282,11 @@ class Planner:
         return Struct(cls, path, found)
 
     def _reference(self, value: Mapping[str, Any], path: str) -> Ref:
-        target = value[plain.REF]
+        target = value[REF]
         if not isinstance(target, str) or len(value) > 1:
             raise HyperparameterError(
                 path,
-                f"expected {{{plain.REF!r}: path}} alone, found {shown(dict(value))}",
+                f"expected {{{REF!r}: path}} alone, found {shown(dict(value))}",
             )
         if not any(
             target == p or target.startswith(f"{p}.") for p in self._planned if p
@@ -213,13 +297,13 @@ class Planner:
         return Ref(path, target)
 
     def _class(self, value: Mapping[str, Any], path: str, depth: int) -> Any:
-        node = value[plain.CLASS]
+        node = value[CLASS]
         if not isinstance(node, Mapping) or len(value) > 1:
             raise HyperparameterError(
                 path, f"expected a class, found {shown(dict(value))}"
             )
         cls = class_named(node, path, moved=self._moved)
-        parameters, hints = parameters_of(cls), plain.hints_of(cls)
+        parameters, hints = parameters_of(cls), hints_of(cls)
         kinds = kinds_of(node, path)
         arguments: dict[str, Any] = {}
         for name, item in node.items():
@@ -227,7 +311,7 @@ class Planner:
                 hint = with_kind(hints.get(name, Any), kinds.get(name))
                 where = join(path, name)
                 arguments[name] = self.value(item, hint, where, depth + 1)
-            elif name not in plain.OWN:
+            elif name not in RESERVED:
                 check_no_argument(cls, {}, name, path)
         return Partial(cls, arguments) if arguments else cls
 
@@ -258,15 +342,15 @@ class Planner:
 
     def check_depth(self, path: str, depth: int) -> None:
         """Raise for what is nested deeper than any module is."""
-        if depth > plain.MAX_DEPTH:
+        if depth > MAX_DEPTH:
             raise HyperparameterError(
-                f"{path:.120}", f"nested over {plain.MAX_DEPTH} levels deep"
+                f"{path:.120}", f"nested over {MAX_DEPTH} levels deep"
             )
 
 
 def _rich(value: Any, hint: Any, path: str) -> Any:
     """Return ``value`` as the enum, dataclass or set that ``hint`` declares."""
-    if value is None or not plain.needs_class(hint) or has_plans(value):
+    if value is None or not needs_class(hint) or has_plans(value):
         return value
     from ...config.errors import ConfigError
     from ...config.validate import build
@@ -278,9 +362,9 @@ def _rich(value: Any, hint: Any, path: str) -> Any:
 
 
 def _values(value: Mapping[str, Any], path: str) -> Values:
-    told = value[plain.TENSOR]
+    told = value[TENSOR]
     form: Mapping[str, Any] = told if isinstance(told, Mapping) else {}
-    shape, dtype = form.get("shape"), plain.DTYPES.get(str(form.get("dtype")))
+    shape, dtype = form.get("shape"), DTYPES.get(str(form.get("dtype")))
     is_shape = isinstance(shape, list | tuple) and all(
         type(n) is int and 0 <= n < 2**40 for n in shape
     )
@@ -290,3 +374,19 @@ def _values(value: Mapping[str, Any], path: str) -> Values:
             f"expected the shape and dtype of a tensor, found {shown(dict(value))}",
         )
     return Values(tuple(shape), dtype, form.get("parameter") is True)
+
+
+_CORE = (__package__ or "burnish.core.hyperparameters").rpartition(".")[0]
+"""Where the method that every decorated class gets is written."""
+
+
+def own_reader(cls: type[nn.Module]) -> Callable[[Any], nn.Module] | None:
+    """Return ``from_hyperparameters`` of ``cls`` if its author wrote it."""
+    for base in cls.__mro__:
+        found = base.__dict__.get("from_hyperparameters")
+        if found is not None:
+            function = getattr(found, "__func__", found)
+            own = not str(getattr(function, "__module__", "")).startswith(_CORE)
+            asked: Any = cls
+            return asked.from_hyperparameters if own else None
+    return None

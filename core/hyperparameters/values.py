@@ -11,9 +11,8 @@ dict stand for something else, and each has a key that no other dict may have::
 """
 
 import enum
-import inspect
+import functools
 import os
-import pathlib
 import typing
 from collections.abc import Mapping, Sequence
 from typing import Any, TypeGuard
@@ -21,13 +20,10 @@ from typing import Any, TypeGuard
 import torch
 from torch import nn
 
-from ...config.annotations import annotations_of
-from ...config.fields import is_model, is_struct, is_struct_value, item_type, members
-from ...config.versioned import Versioned
-from ..modules.classes import by_class
+from ...config.fields import is_struct_value, members
+from ...config.path import did_you_mean
 from ..modules.shown import shown
-from ..modules.signature import parameters_of
-from .unstored import DEFAULTS, UNSTORED
+from .declared import declares, takes
 
 REF, CLASS, TENSOR, CONTAINERS = "__ref__", "__class__", "__tensor__", "__containers__"
 CHILDREN, VERSION, SAVE, KINDS = "__children__", "__version__", "__save__", "__kinds__"
@@ -47,7 +43,16 @@ CHANGED, ATTRIBUTES = "__changed__", "attributes"
 ORIGIN = "_burnish_blueprint"
 """Where a module keeps the blueprint that it was built from."""
 
-OWN = frozenset(
+UNSTORED = "__unstored__"
+"""The key of the arguments that were no plain data, by name, with what they were."""
+
+DEFAULTS = "__defaults__"
+"""The key of arguments that were an untouched default and no plain data, by name."""
+
+ALL = "*"
+"""The name of all arguments together, where nothing tells one from another."""
+
+RESERVED = frozenset(
     {"__module__", "__name__", "__registered__", CONTAINERS, KINDS, CHILDREN}
     | {VERSION, SAVE, UNSTORED, DEFAULTS, BLUEPRINT, CHANGED}
 )
@@ -61,22 +66,6 @@ MAX_DEPTH = 64
 """How deep modules, lists and dicts may be nested in each other."""
 
 DTYPES = {str(d): d for d in vars(torch).values() if isinstance(d, torch.dtype)}
-
-
-@by_class
-def hints_of(cls: type[nn.Module]) -> Mapping[str, Any]:
-    """Return what each argument of ``cls`` is declared to be, Any where it is not.
-
-    A default that is no plain data tells as much as an annotation.
-    """
-    try:
-        declared = typing.get_type_hints(cls.__init__, include_extras=True)
-    except Exception:  # an annotation may name anything, also what is not there
-        declared = _hints_one_by_one(cls.__init__)
-    return {
-        name: declared.get(name, _hint_of_default(parameter.default))
-        for name, parameter in parameters_of(cls).items()
-    }
 
 
 def is_node(value: object) -> TypeGuard[Mapping[str, Any]]:
@@ -93,61 +82,6 @@ def is_child(value: object) -> bool:
     return isinstance(value, list | tuple) and all(map(is_child, value))  # pyright: ignore[reportUnknownArgumentType]  # data
 
 
-def is_constrained(hint: Any) -> bool:
-    """Return whether ``hint`` bounds values too: ``Annotated[int, Hparam(ge=1)]``."""
-    checks = {"pydantic", "annotated_types"}
-    for said in getattr(hint, "__metadata__", ()):
-        if type(said).__module__.partition(".")[0] in checks:
-            return True
-    return any(map(is_constrained, typing.get_args(hint)))
-
-
-def item_hint(hint: Any, key: Any) -> Any:
-    """Return what the item at ``key`` of a list or dict declared as ``hint`` is."""
-    for member in members(hint):
-        found = item_type(member, key)
-        if found is not Any:
-            return found
-    return Any
-
-
-def needs_class(hint: Any) -> bool:
-    """Return whether plain data alone does not make a value of ``hint``."""
-    kinds = (enum.Enum, pathlib.PurePath, set, frozenset)
-    for member in members(hint):
-        origin = typing.get_origin(member) or member
-        if is_struct(origin) or (
-            isinstance(origin, type) and issubclass(origin, kinds)
-        ):
-            return True
-        if origin is not typing.Literal and any(
-            map(needs_class, typing.get_args(member))
-        ):
-            return True
-    return False
-
-
-def list_of(hint: Any) -> Any:
-    """Return what a list of values of ``hint`` is declared as."""
-    return list[hint]
-
-
-def dict_of(hint: Any) -> Any:
-    """Return what a dict of values of ``hint`` is declared as."""
-    return dict[str, hint]
-
-
-def takes(hint: Any, *kinds: Any) -> bool:
-    """Return whether values of any of ``kinds`` are declared by ``hint``."""
-    return any((typing.get_origin(m) or m) in kinds for m in members(hint))
-
-
-def is_plain_struct(cls: Any) -> bool:
-    """Return whether ``cls`` is a dataclass that is its fields and nothing more."""
-    is_dataclass = isinstance(cls, type) and is_struct(cls) and not is_model(cls)
-    return is_dataclass and not issubclass(cls, Versioned)
-
-
 def check_declared(value: object, hint: Any, where: str) -> None:
     """Raise TypeError if the argument does not declare the class of ``value``."""
     if type(value) not in members(hint):
@@ -158,13 +92,7 @@ def check_declared(value: object, hint: Any, where: str) -> None:
         )
 
 
-def declares(hint: Any, value: object) -> bool:
-    """Return whether ``hint`` names the class of ``value``."""
-    kinds = (member for member in members(hint) if member is not Any)
-    return any(isinstance(kind, type) and isinstance(value, kind) for kind in kinds)
-
-
-def simple(value: Any, hint: Any, where: str) -> Any:
+def plain_value(value: Any, hint: Any, where: str) -> Any:
     """Return a value that holds no others as plain data.
 
     Raises TypeError that names the argument for one that no file can hold.
@@ -189,11 +117,11 @@ def simple(value: Any, hint: Any, where: str) -> Any:
             return kind(value)
     item = getattr(value, "item", None)
     if callable(item) and type(value).__module__ == "numpy" and not value.shape:
-        return simple(item(), hint, where)
+        return plain_value(item(), hint, where)
     raise _unfit(value, where)
 
 
-def key(value: Any, hint: Any, where: str) -> str:
+def plain_key(value: Any, hint: Any, where: str) -> str:
     """Return a key of a dict as the text that JSON makes of it."""
     is_declared = isinstance(value, int) and int in _key_types(hint)
     if not isinstance(value, str) and not is_declared:
@@ -208,7 +136,7 @@ def key(value: Any, hint: Any, where: str) -> str:
     return str(value)
 
 
-def restored(value: Any, hint: Any) -> Any:
+def restored_value(value: Any, hint: Any) -> Any:
     """Return a value without items as the constructor takes it."""
     if isinstance(value, str) and not takes(hint, str):
         if value in DTYPES and (
@@ -229,7 +157,7 @@ def restored_key(key: str, hint: Any) -> Any:
     return int(key) if is_number and len(key) < 20 else key
 
 
-def collected(items: Sequence[Any], hint: Any) -> Any:
+def restored_sequence(items: Sequence[Any], hint: Any) -> Any:
     """Return ``items`` as the kind of sequence that is declared."""
     if takes(hint, torch.Size) and not takes(hint, tuple, list):
         return torch.Size(items) if all(type(n) is int for n in items) else items
@@ -279,21 +207,63 @@ def _a(name: str) -> str:
     return f"an {name}" if name[:1].lower() in "aeiou" else f"a {name}"
 
 
-def _hint_of_default(default: Any) -> Any:
-    kinds = (enum.Enum, torch.dtype, torch.device, tuple, pathlib.PurePath)
-    tells = isinstance(default, kinds) or (
-        default is not inspect.Parameter.empty and is_struct_value(default)
-    )
-    return type(default) if tells else Any
+NOT_CAPTURED = (
+    "was built before its class was decorated, or by another constructor than the one "
+    "that @burnish.module saw"
+)
+"""What is said of an instance of a decorated class whose arguments nobody noted."""
+
+NOT_NOTED = "is of a class that is not decorated, so nobody noted them"
 
 
-def _hints_one_by_one(function: Any) -> dict[str, Any]:
-    found: dict[str, Any] = {}
-    for name, annotation in annotations_of(function).items():
-        holder = type("Holder", (), {"__annotations__": {name: annotation}})
-        scope = getattr(function, "__globals__", {})
+def description(value: object) -> str:
+    """Return what ``value`` is in words that are the same in every process."""
+    if isinstance(value, functools.partial):
+        return f"a partial of {description(value.func)}"
+    name = getattr(value, "__qualname__", None) or getattr(value, "__name__", None)
+    if isinstance(name, str) and callable(value):
+        kind = "the class" if isinstance(value, type) else "the function"
+        return f"{kind} {getattr(value, '__module__', None)}.{name}"[:200]
+    described = getattr(value, "burnish_description", None)
+    if isinstance(described, str):
+        return described
+    return f"an object of {type(value).__module__}.{type(value).__qualname__}"[:200]
+
+
+def named_default(value: object) -> str | None:
+    """Return what an untouched default was, if another may be told from it by name.
+
+    The module of a function is left out: it may move and stay the same function.
+    """
+    if isinstance(value, functools.partial):
+        name = named_default(value.func)
+        return None if name is None else f"a partial of {name}"
+    if not callable(value):
+        return None
+    name = getattr(value, "__name__", None)
+    return name[:200] if isinstance(name, str) else None
+
+
+class HparamsDict(dict[str, Any]):
+    """A dict whose items are attributes too: ``net.hparams.encoder.width``.
+
+    A copy: changing it changes no module.  The class is under ``["__name__"]``.
+    """
+
+    __slots__ = ()
+
+    def __getattr__(self, name: str) -> Any:
         try:
-            found |= typing.get_type_hints(holder, globalns=scope, include_extras=True)
-        except Exception:  # this one cannot be told; the others can
-            found[name] = Any
-    return found
+            return self[name]
+        except KeyError:
+            hint = did_you_mean(name, self)
+            raise AttributeError(f"no hyperparameter {name!r}.{hint}") from None
+
+    def __setattr__(self, name: str, value: object) -> None:
+        raise AttributeError(
+            f"{name!r}: hyperparameters are a copy. Change the item, "
+            f"hparams[{name!r}] = ..., and build from it with from_hyperparameters."
+        )
+
+    def __dir__(self) -> list[str]:
+        return [*super().__dir__(), *(name for name in self if name.isidentifier())]

@@ -10,15 +10,23 @@ from ...config.path import did_you_mean, join
 from ..errors import HyperparameterError
 from ..modules.shown import shown
 from ..modules.signature import VARIADIC, parameters_of, takes_any_name
-from . import plain
-from .unstored import ALL, DEFAULTS, UNSTORED, named_default
+from .declared import computed_fields
+from .values import (
+    ALL,
+    DEFAULTS,
+    MAX_DEPTH,
+    RESERVED,
+    UNSTORED,
+    is_child,
+    named_default,
+)
 
 
 def check_no_argument(
     cls: type[nn.Module], node: Mapping[str, Any], name: str, path: str
 ) -> None:
     """Refuse an entry that is neither an argument nor what the constructor made."""
-    if name in plain.OWN or plain.is_child(node.get(name, "")):
+    if name in RESERVED or is_child(node.get(name, "")):
         return
     if _is_computed(cls, node, name, path):
         return
@@ -36,8 +44,6 @@ def check_no_argument(
 def _is_computed(
     cls: type[nn.Module], node: Mapping[str, Any], name: str, path: str
 ) -> bool:
-    from .declared import computed_fields
-
     computed = computed_fields(cls, node)
     if name not in computed:
         return False
@@ -104,8 +110,8 @@ def check_complete(cls: type[nn.Module], found: Mapping[str, Any], path: str) ->
 
 def check_depth(path: str, depth: int) -> None:
     """Raise HyperparameterError for what is nested deeper than any module is."""
-    if depth > plain.MAX_DEPTH:
+    if depth > MAX_DEPTH:
         raise HyperparameterError(
             f"{path:.120}",
-            f"nested over {plain.MAX_DEPTH} levels deep, or within itself",
+            f"nested over {MAX_DEPTH} levels deep, or within itself",
         )

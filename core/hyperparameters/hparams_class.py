@@ -1,0 +1,195 @@
+"""`Net.Hparams`: the typed form of the hyperparameters of a module class.
+
+A class gives its own, or has one made from the signature of its constructor: modules
+are tagged dicts in it, dtypes and devices texts, and what pydantic does not know Any.
+"""
+
+import functools
+import json
+import operator
+import os
+import types
+import typing
+from collections.abc import Callable, Iterable, Mapping
+from inspect import Parameter
+from typing import Annotated, Any, Self, Union
+
+import torch
+from pydantic import TypeAdapter, ValidationError
+from torch import nn
+
+from ...config.fields import fields_of, is_struct
+from ...config.files import load
+from ...config.hparams import Hparams, define_hparams
+from ..errors import HyperparameterError
+from ..modules.shown import shown
+from ..modules.signature import parameters_of
+from .declared import declared_type, dict_of, hints_of, is_constrained, list_of
+from .values import RESERVED, is_child
+from .writer import Writer
+
+
+class ModuleHparams(Hparams):
+    """Base of the classes made from a signature; reads a module's dict and file too."""
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Self:
+        """Return the hyperparameters in a dict, also in that of a module."""
+        return load(cls, cls._arguments(values))
+
+    @classmethod
+    def load(
+        cls,
+        file: str | os.PathLike[str],
+        overrides: Iterable[str] = (),
+        ignore_extra: bool = False,
+        *,
+        key: str | None = None,
+    ) -> Self:
+        """Return the hyperparameters in ``file``, also in a module's config.json."""
+        values: Any = load(dict[str, Any], file, key=key)
+        return load(cls, cls._arguments(values), overrides, ignore_extra)
+
+    @classmethod
+    def _arguments(cls, values: Any) -> Any:
+        """Return ``values`` without what a module's dict has beside arguments."""
+        known = fields_of(cls)
+        return {
+            name: value
+            for name, value in values.items()
+            if name in known or not (name in RESERVED or is_child(value))
+        }
+
+
+def hparams_class(cls: type[nn.Module]) -> type[Hparams]:
+    """Return a class of hyperparameters with a field for each argument of ``cls``."""
+    hints = hints_of(cls)
+    fields = {
+        name: _field(cls, parameter, hints[name])
+        for name, parameter in parameters_of(cls).items()
+    }
+    made = define_hparams(
+        "Hparams",
+        fields,
+        base=ModuleHparams,
+        module=cls.__module__,
+        doc=f"What a {cls.__qualname__} is made of.",
+    )
+    made.__qualname__ = f"{cls.__qualname__}.Hparams"
+    return made
+
+
+def checker(cls: type[nn.Module]) -> Callable[[Mapping[str, Any]], None] | None:
+    """Return what checks the arguments of ``cls``, None if nothing is declared.
+
+    It raises `HyperparameterError` with everything that is wrong.  An argument that
+    is no plain data cannot be checked, and is not.
+    """
+    checked = _checked_type(cls)
+    if checked is None:
+        return None
+    adapter, fields = TypeAdapter[Any](checked), fields_of(checked)
+
+    def check(arguments: Mapping[str, Any]) -> None:
+        told, untold = _plain_arguments(cls, arguments, fields)
+        try:
+            adapter.validate_json(json.dumps(told), strict=True)
+        except ValidationError as wrong:
+            problems = _problems(wrong, untold)
+            if problems:
+                raise HyperparameterError(cls.__qualname__, problems) from None
+
+    return check
+
+
+def _checked_type(cls: type[nn.Module]) -> Any:
+    parameters = parameters_of(cls)
+    declared = declared_type(cls)
+    if declared is not None:
+        known = is_struct(declared) and fields_of(declared).keys() <= parameters.keys()
+        return declared if known else None
+    hints = hints_of(cls)
+    fields = {
+        name: _field(cls, parameter, hints[name])
+        for name, parameter in parameters.items()
+        if is_constrained(hints[name])
+    }
+    return define_hparams("Hparams", fields, module=cls.__module__) if fields else None
+
+
+def _plain_arguments(
+    cls: type[nn.Module], arguments: Mapping[str, Any], fields: Mapping[str, Any]
+) -> tuple[dict[str, Any], set[str]]:
+    """Return the arguments as plain data, and the names of those that are none."""
+    hints, parameters = hints_of(cls), parameters_of(cls)
+    told: dict[str, Any] = {}
+    untold: set[str] = set()
+    for name in fields:
+        if name not in arguments or arguments[name] is parameters[name].default:
+            continue
+        try:
+            told[name] = Writer().value(arguments[name], hints[name], name, 0)
+        except (TypeError, HyperparameterError):
+            untold.add(name)
+    return told, untold
+
+
+def _problems(wrong: ValidationError, untold: set[str]) -> str:
+    found: list[str] = []
+    for error in wrong.errors(include_url=False, include_context=False):
+        where = ".".join(map(str, error["loc"]))
+        if not untold or (error["loc"] and error["loc"][0] not in untold):
+            said = str(error["msg"]).removeprefix("Value error, ")
+            found.append(f"{where}: {said}, found {shown(error['input'])}")
+    return "; ".join(found)
+
+
+def _field(cls: type[nn.Module], parameter: Parameter, hint: Any) -> tuple[Any, Any]:
+    """Return the annotation and the default of one argument."""
+    annotation = json_hint(hint)
+    if parameter.kind is Parameter.VAR_POSITIONAL:
+        return list_of(annotation), []
+    if parameter.kind is Parameter.VAR_KEYWORD:
+        return dict_of(annotation), {}
+    if parameter.default is Parameter.empty:
+        return annotation, ...
+    if parameter.default is None:
+        return annotation | None if annotation is not Any else Any, None
+    try:
+        default = Writer().value(parameter.default, hint, parameter.name, 0)
+    except (TypeError, HyperparameterError):
+        return Any, parameter.default
+    told_otherwise = isinstance(parameter.default, torch.dtype | torch.device | type)
+    return annotation, default if told_otherwise else parameter.default
+
+
+def json_hint(hint: Any) -> Any:
+    """Return the type that values of ``hint`` have as plain data."""
+    origin, args = typing.get_origin(hint), typing.get_args(hint)
+    if origin is Annotated:
+        return Annotated[(json_hint(args[0]), *hint.__metadata__)]
+    if origin in (Union, types.UnionType):
+        return functools.reduce(operator.or_, map(json_hint, args))
+    container: Any = origin
+    if origin in (list, tuple, dict, set, frozenset) and args:
+        return container[tuple(a if a is ... else json_hint(a) for a in args)]
+    if isinstance(hint, type) and issubclass(hint, nn.Sequential | nn.ModuleList):
+        return list[dict[str, Any]] | dict[str, Any]
+    if isinstance(hint, type) and issubclass(hint, nn.Module):
+        return dict[str, Any]
+    if hint in (torch.dtype, torch.device):
+        return str
+    if hint is torch.Size:
+        return tuple[int, ...]
+    return hint if hint is None or _is_known(hint) else Any
+
+
+def _is_known(hint: Any) -> bool:
+    """Return whether pydantic has values of ``hint`` that JSON has as well."""
+    if hint in (torch.Tensor, type, object) or typing.get_origin(hint) is type:
+        return False
+    try:
+        TypeAdapter(hint).json_schema()
+    except Exception:  # an annotation may be anything, and pydantic may say anything
+        return False
+    return True
