@@ -2,6 +2,7 @@
 
 import ast
 import tomllib
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -75,6 +76,17 @@ def test_part_of_core_imports_only_what_lies_below_it(part: str) -> None:
             if target.is_relative_to(ROOT / "core"):
                 name = target.relative_to(ROOT / "core").parts[0].removesuffix(".py")
                 assert name in allowed, f"{file}:{line} imports {target}"
+
+
+def test_files_of_core_import_each_other_in_no_circle() -> None:
+    files = sorted((ROOT / "core").rglob("*.py"))
+    below = {
+        file: {target for _, target in imported_files(file)} - {file} for file in files
+    }
+
+    order = [*TopologicalSorter(below).static_order()]
+
+    assert set(files) <= set(order)
 
 
 def imported_files(file: Path) -> list[tuple[int, Path]]:

@@ -249,7 +249,8 @@ class Build:
 
 
 def _parameters(tape: Tape) -> list[ref[Unfilled]]:
-    return [ref(shell) for shell in tape.shells if isinstance(shell, nn.Parameter)]
+    shells = (shell for shell in tape.shells if isinstance(shell, Unfilled))
+    return [ref(shell) for shell in shells if isinstance(shell, nn.Parameter)]
 
 
 def _turn(step: Step) -> int:

@@ -3,19 +3,41 @@
 """Tape: the initializer calls that one memory waits for, and who stands on it."""
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import Any, ClassVar, Protocol, TypeAlias
 
 from torch import Tensor
 
 from ...records.grad_mode import no_grad
 from .tensor_functions import RANDOM, Function
 
-if TYPE_CHECKING:
-    from .build import Build
-    from .unfilled import Unfilled
-
 Step: TypeAlias = tuple[int, Function, Tensor, tuple[Any, ...], dict[str, Any]]
 """Which call of the build it is, what is called, and on what."""
+
+
+class BuildOfTapes(Protocol):
+    """The build that a tape is part of: it numbers calls, and knows all tapes."""
+
+    waiting: "list[Tape]"
+    n_noted: int
+
+    def skip_draw(self) -> None:
+        """Take note that a random call waits."""
+
+    def view(self, body: Tensor, tape: "Tape") -> Tensor:
+        """Return ``body``, memory of another tensor, as one that stands on ``tape``."""
+        raise NotImplementedError
+
+    def play(self) -> None:
+        """Make the calls of all tapes, in the order in which they were noted."""
+
+
+class Shell(Protocol):
+    """A tensor that stands on the memory of a tape, until it is plain."""
+
+    plain: ClassVar[type[Tensor]]
+    data: Tensor
+    _body: Tensor
+    _tape: "Tape"
 
 
 class Tape:
@@ -23,11 +45,11 @@ class Tape:
 
     __slots__ = ("body", "build", "has_views", "is_random", "shells", "steps")
 
-    def __init__(self, build: "Build", body: Tensor) -> None:
+    def __init__(self, build: BuildOfTapes, body: Tensor) -> None:
         self.build = build
         self.body = body
         self.steps: list[Step] = []
-        self.shells: list[Unfilled] = []
+        self.shells: list[Shell] = []
         self.is_random = False
         self.has_views = False
         """Whether a step may be one of another tensor than the body."""

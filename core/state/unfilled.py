@@ -77,7 +77,7 @@ class Unfilled(torch.Tensor):
 class UnfilledParameter(Unfilled, nn.Parameter):
     """A parameter whose values nobody has needed yet."""
 
-    plain = nn.Parameter
+    plain: ClassVar[type[torch.Tensor]] = nn.Parameter
     # nn.Module asks for these two at every parameter: answered here, they are cheap.
     _is_param = True
     grad_fn = None
