@@ -36,45 +36,71 @@ def test_records_never_name_a_module_of_torch() -> None:
                 assert node.attr != "Module", f"{file}:{node.lineno}"
 
 
-CORE = [
-    ("errors",),
-    ("modules",),
-    ("hyperparameters", "state"),
-    ("evolution",),
-    ("persistence",),
-    ("blueprint", "pretrained"),
-    ("decorator",),
-    ("__init__",),
-]
-"""The parts of core from the ground up; those of one floor do not know each other.
+FLOORS = {
+    "core": [
+        ("errors",),
+        ("modules",),
+        ("hyperparameters", "state"),
+        ("evolution",),
+        ("persistence",),
+        ("blueprint", "pretrained"),
+        ("decorator",),
+        ("__init__",),
+    ],
+    "core/blueprint": [
+        ("errors",),
+        ("edits",),
+        ("tree",),
+        ("construction",),
+        ("parts", "render", "stored"),
+        ("configure_call",),
+        ("selection",),
+        ("blueprint",),
+        ("lightning",),
+        ("__init__",),
+    ],
+}
+"""The parts of a folder from the ground up; those of one floor do not know each other.
 
 Imports inside functions and for type checkers alone count like all others: what a
 part needs from above is handed in or registered.
 """
 
 
-def test_every_part_of_core_has_its_floor() -> None:
+@pytest.mark.parametrize("folder", FLOORS)
+def test_every_part_of_a_folder_has_its_floor(folder: str) -> None:
     parts = {
         path.stem
-        for path in (ROOT / "core").iterdir()
+        for path in (ROOT / folder).iterdir()
         if path.suffix == ".py" or (path / "__init__.py").exists()
     }
 
-    assert parts == {part for floor in CORE for part in floor}
+    assert parts == {part for floor in FLOORS[folder] for part in floor}
 
 
-@pytest.mark.parametrize("part", [part for floor in CORE for part in floor])
-def test_part_of_core_imports_only_what_lies_below_it(part: str) -> None:
-    floor = next(i for i, parts in enumerate(CORE) if part in parts)
-    allowed = {part, *(name for below in CORE[:floor] for name in below)}
-    single = ROOT / "core" / f"{part}.py"
+@pytest.mark.parametrize(
+    ("folder", "part"),
+    [
+        (folder, p)
+        for folder, floors in FLOORS.items()
+        for floor in floors
+        for p in floor
+    ],
+)
+def test_part_of_a_folder_imports_only_what_lies_below_it(
+    folder: str, part: str
+) -> None:
+    floors = FLOORS[folder]
+    floor = next(i for i, parts in enumerate(floors) if part in parts)
+    allowed = {part, *(name for below in floors[:floor] for name in below)}
+    single = ROOT / folder / f"{part}.py"
     files = (
-        [single] if single.exists() else sorted((ROOT / "core" / part).rglob("*.py"))
+        [single] if single.exists() else sorted((ROOT / folder / part).rglob("*.py"))
     )
     for file in files:
         for line, target in imported_files(file):
-            if target.is_relative_to(ROOT / "core"):
-                name = target.relative_to(ROOT / "core").parts[0].removesuffix(".py")
+            if target.is_relative_to(ROOT / folder):
+                name = target.relative_to(ROOT / folder).parts[0].removesuffix(".py")
                 assert name in allowed, f"{file}:{line} imports {target}"
 
 
