@@ -1,4 +1,5 @@
 import asyncio
+import threading
 from collections.abc import Callable, Iterator
 from functools import partial
 from itertools import permutations
@@ -7,10 +8,50 @@ from typing import Any
 import pytest
 from torch import nn
 
+from burnish.core.blueprint import Blueprint
 from burnish.core.blueprint.construction.init_hooks import (
     call_observed,
     call_with_hooks,
 )
+
+from ..models import Coder, Net
+
+
+def test_other_threads_construct_as_ever_while_a_blueprint_builds() -> None:
+    wrong: list[object] = []
+
+    def build(depth: int) -> None:
+        for _ in range(4):
+            blueprint = Blueprint(Coder, depth).configure("**.activation", nn.Tanh)
+            module: Any = blueprint.create()
+            kinds = {type(layer.activation) for layer in module.encoder}
+            wrong.extend(kinds - {nn.Tanh})
+
+    def by_hand() -> None:
+        for _ in range(60):
+            module: Any = Coder(2)
+            wrong.extend(
+                {type(layer.activation) for layer in module.encoder} - {nn.ReLU}
+            )
+
+    threads = [threading.Thread(target=build, args=(n,)) for n in (1, 2, 3)]
+    threads.append(threading.Thread(target=by_hand))
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert wrong == []
+
+
+def test_no_class_is_left_changed() -> None:
+    before = {cls: cls.__dict__.get("__init__") for cls in (nn.Module, nn.ReLU, Net)}
+
+    Blueprint(Net).configure("blocks.*.1", nn.Tanh).create()
+
+    assert {cls: cls.__dict__.get("__init__") for cls in before} == before
+    assert "__init__" not in nn.Tanh.__dict__
+
 
 MOMENTS = ("before", "inside", "after")
 

@@ -1,4 +1,3 @@
-import threading
 from typing import Any
 
 import pytest
@@ -6,7 +5,7 @@ from torch import nn
 
 from burnish.core.blueprint import Blueprint, before_build
 
-from .models import Coder, Grand, Net
+from .models import Grand, Net
 
 
 def test_the_text_shows_what_was_given_and_equal_parts_once() -> None:
@@ -71,42 +70,6 @@ def test_the_diagram_draws_what_was_configured_and_by_whom(tmp_path: Any) -> Non
     drawn = diagram.svg(tmp_path / "net.svg")
     assert drawn.startswith("<svg")
     assert (tmp_path / "net.svg").read_text(encoding="utf-8") == drawn
-
-
-def test_other_threads_construct_as_ever_while_a_blueprint_builds() -> None:
-    wrong: list[object] = []
-
-    def build(depth: int) -> None:
-        for _ in range(4):
-            blueprint = Blueprint(Coder, depth).configure("**.activation", nn.Tanh)
-            module: Any = blueprint.create()
-            kinds = {type(layer.activation) for layer in module.encoder}
-            wrong.extend(kinds - {nn.Tanh})
-
-    def by_hand() -> None:
-        for _ in range(60):
-            module: Any = Coder(2)
-            wrong.extend(
-                {type(layer.activation) for layer in module.encoder} - {nn.ReLU}
-            )
-
-    threads = [threading.Thread(target=build, args=(n,)) for n in (1, 2, 3)]
-    threads.append(threading.Thread(target=by_hand))
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-
-    assert wrong == []
-
-
-def test_no_class_is_left_changed() -> None:
-    before = {cls: cls.__dict__.get("__init__") for cls in (nn.Module, nn.ReLU, Net)}
-
-    Blueprint(Net).configure("blocks.*.1", nn.Tanh).create()
-
-    assert {cls: cls.__dict__.get("__init__") for cls in before} == before
-    assert "__init__" not in nn.Tanh.__dict__
 
 
 class Follower(nn.Module):

@@ -1,0 +1,66 @@
+from typing import Any
+
+import pytest
+from torch import nn
+
+from burnish.core.blueprint import Blueprint
+from burnish.core.blueprint.errors import (
+    SettingError,
+)
+
+from .models import Grand, Net, Parent
+
+
+@pytest.mark.parametrize(
+    "configure",
+    [
+        lambda bp: bp.configure("parent.child", b=3),
+        lambda bp: bp.configure("parent", "child", b=3),
+        lambda bp: bp.configure("parent", "child", "b", 3),
+        lambda bp: bp.configure("parent.child.b", 3),
+        lambda bp: bp.configure({"parent.child.b": 3}),
+        lambda bp: bp.parent.configure("child", b=3),
+        lambda bp: bp.parent.child.configure(b=3),
+        lambda bp: bp.parent.child.configure("b", 3),
+        lambda bp: bp["parent", "child"].configure(b=3),
+        lambda bp: bp[..., "child"].configure(b=3),
+        lambda bp: bp.configure("**.child", b=3),
+    ],
+)
+def test_every_way_to_set_means_the_same(configure: Any) -> None:
+    blueprint = Blueprint(Grand)
+
+    configure(blueprint)
+
+    assert blueprint.parent.child.b == 3
+    assert blueprint.build().parent.child.b == 3
+
+
+def test_an_unknown_name_lists_the_valid_ones_and_changes_nothing() -> None:
+    blueprint = Blueprint(Parent)
+
+    with pytest.raises(ValueError, match=r"no argument 'aa'.*'a'.*takes: a, b.*child"):
+        blueprint.configure(a=5, aa=1)
+
+    assert blueprint.a == 10
+    assert blueprint.create().child.a == 10
+
+
+def test_a_replacement_keeps_nothing_and_brings_its_own_settings() -> None:
+    part = Blueprint(Net, 1).configure("head", out_features=7)
+    blueprint = Blueprint(Net).replace("blocks.1", part)
+    module: Any = blueprint.create()
+
+    assert module.blocks[1].head.out_features == 7
+    assert blueprint["blocks.1.head"].arguments["out_features"] == 7
+    assert blueprint.configure("blocks.1", depth=2)["blocks.1.blocks", :].list_names()
+
+
+def test_an_empty_match_is_an_error_unless_it_is_allowed() -> None:
+    blueprint: Any = Blueprint(Net)
+
+    with pytest.raises(SettingError, match=r"\*\*\.act: no module.*pattern"):
+        blueprint.configure("**.act", nn.GELU)
+    blueprint.configure("blocks.2.1", nn.GELU, allow_empty=True).configure(depth=3)
+
+    assert isinstance(blueprint.create().blocks[2][1], nn.GELU)
