@@ -67,7 +67,7 @@ def _ends_of_locks(code: CodeType) -> frozenset[int]:
     found: set[int] = set()
     instructions = list(dis.get_instructions(code))
     for i, instruction in enumerate(instructions):
-        number = instruction.starts_line
+        number = _line_begun_by(instruction)
         if number is None or not _LOCK.search(getline(code.co_filename, number)):
             continue
         # A value that is returned from the block is put below what is called.
@@ -78,6 +78,14 @@ def _ends_of_locks(code: CodeType) -> frozenset[int]:
         ):
             found.add(instruction.offset)
     return frozenset(found)
+
+
+def _line_begun_by(instruction: dis.Instruction) -> int | None:
+    """Return the number of the line whose first instruction this is."""
+    # Since Python 3.13 the number stands apart from whether a line starts.
+    if not hasattr(instruction, "line_number"):
+        return instruction.starts_line
+    return instruction.line_number if instruction.starts_line else None
 
 
 def injected(

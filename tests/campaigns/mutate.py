@@ -325,7 +325,12 @@ class Campaign:
         for i, mutant in enumerate(self.mutants):
             if time.monotonic() > self.end:
                 break
-            change = self._run(mutant, session.items)
+            try:
+                change = self._run(mutant, session.items)
+            except NotInstalledError as error:
+                # Such as a function that only the import calls, for those it returns.
+                print(f"{i} left out: {mutant.file} {error}", flush=True)
+                continue
             if change is None:
                 self.killed += 1
             else:
@@ -402,7 +407,7 @@ class Campaign:
                 os._exit(1)
         status = os.waitpid(child, 0)[1]
         if os.WIFEXITED(status) and os.WEXITSTATUS(status) == _NOT_INSTALLED:
-            raise RuntimeError(f"{mutant} could not take the place of what it is of")
+            raise NotInstalledError(f"{mutator.change}: what it makes is there already")
         end = os.WTERMSIG(status) if os.WIFSIGNALED(status) else 0
         self.hangs += end == signal.SIGPROF
         if status and end != signal.SIGALRM:
@@ -426,7 +431,12 @@ class Campaign:
         return tests
 
 
+class NotInstalledError(Exception):
+    """A mutant that could not take the place of what it is of."""
+
+
 _NOT_INSTALLED = 99
+"""The exit status of a child for that."""
 
 
 def _silence() -> None:

@@ -171,7 +171,7 @@ class Configured(SimpleOptimizer[None]):
 
 
 @pytest.mark.parametrize("how", ["state dict", "record", "file"])
-@pytest.mark.parametrize("marker", NESTED, ids=repr)
+@pytest.mark.parametrize("marker", NESTED, ids=lambda value: type(value).__name__)
 def test_hyperparameters_of_every_kind_of_data_come_back(marker: Any, how: str) -> None:
     net = nn.Linear(2, 2)
     optim = Configured(marker=marker).bind(net, lr=0.1)
