@@ -68,7 +68,7 @@ class Blueprint(Selection, Unbuilt, Generic[M]):
         )
         return blueprint
 
-    def build(self, *example: Any, **named: Any) -> M:
+    def build(self, *example: object, **named: object) -> M:
         """Return the module, in place: afterwards this blueprint cannot change.
 
         Inputs as an ``example`` complete the sizes that were left as None. A second
@@ -80,22 +80,24 @@ class Blueprint(Selection, Unbuilt, Generic[M]):
             self._session.is_closed = True
         return module
 
-    def create(self, *example: Any, **named: Any) -> M:
+    def create(self, *example: object, **named: object) -> M:
         """Return a new module, and leave the blueprint as it is.
 
         The same seed gives the same weights, whatever was configured in which order.
         Raises `ConstructionError` with the path where a constructor raises, and
         `NotRepeatedError` where constructors make something else than before.
         """
-        draft = built = self._session.draft
+        draft = build_draft = self._session.draft
         calls = _calls(draft.edits, "before_build")
         if calls:
-            built = draft.copy()
-            session = self._copied(built)._session
+            build_draft = draft.copy()
+            session = self._copied(build_draft)._session
             for call in calls:
                 session.run(call)
-        module, sizes = construct(built, example, named)
-        note_provenance(module, draft, sizes, built, Blueprint._definition_and_tree)
+        module, sizes = construct(build_draft, example, named)
+        note_provenance(
+            module, draft, sizes, build_draft, Blueprint._definition_and_tree
+        )
         return cast(M, module)
 
     def new(self) -> Self:
@@ -159,22 +161,22 @@ class Blueprint(Selection, Unbuilt, Generic[M]):
     def __bool__(self) -> bool:
         return True
 
-    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
+    def __deepcopy__(self, memo: dict[int, object]) -> Self:
         return self.new()
 
     def __copy__(self) -> Self:
         return self.new()
 
-    def __reduce__(self) -> tuple[Any, ...]:
+    def __reduce__(self) -> tuple[object, ...]:
         return (_from_pickle, (self._definition().cls, self.to_dict()))
 
     @classmethod
     def _read(
-        cls, data: Any, module_class: type[nn.Module] | None, depth: int
+        cls, data: object, module_class: type[nn.Module] | None, depth: int
     ) -> "Blueprint[Any]":
         """Return the blueprint in ``data``; all of it is read before anything runs."""
         definition = decode_definition(
-            data, module_class, lambda inner: cls._read(inner, None, depth + 1), depth
+            data, module_class, lambda nested: cls._read(nested, None, depth + 1), depth
         )
         blueprint: Blueprint[Any] = Blueprint.__new__(Blueprint)
         draft = Draft(definition.cls, dict(definition.arguments))
@@ -220,7 +222,7 @@ def build_stored(cls: type[nn.Module], node: Mapping[str, Any]) -> nn.Module:
 
 
 def _bound(
-    cls: type[nn.Module], args: tuple[Any, ...], kwargs: Mapping[str, Any]
+    cls: type[nn.Module], args: tuple[object, ...], kwargs: Mapping[str, object]
 ) -> Arguments:
     unknown = next((n for n in kwargs if not takes(cls, n)), None)
     if unknown is not None:

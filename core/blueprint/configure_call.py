@@ -17,9 +17,9 @@ from .tree.module_values import class_and_arguments, stands_for_module
 
 def edits_for(
     parts: Parts,
-    args: Sequence[Any],
-    kwargs: Mapping[str, Any],
-    snapshot: Callable[[Any], Any],
+    args: Sequence[object],
+    kwargs: Mapping[str, object],
+    snapshot: Callable[[object], object],
 ) -> list[Edit]:
     """Return the edits for ``configure(*args, **kwargs)`` on ``parts``.
 
@@ -58,8 +58,8 @@ def edits_for(
 
 def swap(
     target: Target,
-    value: Any,
-    arguments: Mapping[str, Any],
+    value: object,
+    arguments: Mapping[str, object],
     *,
     keeps_arguments: bool = True,
 ) -> list[Edit]:
@@ -103,7 +103,10 @@ def _select_parts(parts: Parts, selectors: Sequence[Any]) -> Parts:
 
 
 def _edits_for_value(
-    parts: Parts, selectors: Sequence[Any], value: Any, snapshot: Callable[[Any], Any]
+    parts: Parts,
+    selectors: Sequence[Any],
+    value: object,
+    snapshot: Callable[[object], object],
 ) -> list[Edit]:
     """Return the edits for a path or a name, and one value."""
     name_or_index = selectors[-1]
@@ -145,11 +148,11 @@ def _edits_for_value(
 
 
 def _edits_by_name(
-    parts: Parts, kwargs: Mapping[str, Any], snapshot: Callable[[Any], Any]
+    parts: Parts, kwargs: Mapping[str, object], snapshot: Callable[[object], object]
 ) -> list[Edit]:
     """Return the edits for values by name: of arguments, or of children."""
     nodes = parts.nodes()
-    arguments: dict[str, Any] = {}
+    arguments: dict[str, object] = {}
     swaps: list[Edit] = []
     for name, value in kwargs.items():
         is_argument = all(name in argument_names(node.cls) for node in nodes)

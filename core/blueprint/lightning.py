@@ -20,31 +20,37 @@ def reopen_blueprints(cls: Any) -> None:
 def _load(
     cls: Any,
     checkpoint_path: Any,
-    map_location: Any = None,
-    hparams_file: Any = None,
+    map_location: object = None,
+    hparams_file: object = None,
     strict: bool | None = None,
     weights_only: bool | None = None,
-    **kwargs: Any,
+    **kwargs: object,
 ) -> Any:
     """Return the module in a checkpoint, as Lightning does, and as it was configured.
 
     Without a blueprint in the checkpoint all is left to Lightning.
     """
-    options = {"map_location": map_location, "strict": strict}
     if hparams_file is None:
-        module = rebuilt(cls, checkpoint_path, **options, **kwargs)
+        module = rebuilt(cls, checkpoint_path, map_location, strict, **kwargs)
         if module is not None:
             return module
-    options |= {"hparams_file": hparams_file, "weights_only": weights_only}
-    return _function(cls, after=_load)(cls, checkpoint_path, **options, **kwargs)
+    return _function(cls, after=_load)(
+        cls,
+        checkpoint_path,
+        map_location=map_location,
+        strict=strict,
+        hparams_file=hparams_file,
+        weights_only=weights_only,
+        **kwargs,
+    )
 
 
 def rebuilt(
     cls: Any,
     file: Any,
-    map_location: Any = None,
+    map_location: object = None,
     strict: bool | None = None,
-    **kwargs: Any,
+    **kwargs: object,
 ) -> Any:
     """Return the ``cls`` in a checkpoint of torch's, as it was configured.
 
@@ -64,7 +70,7 @@ def rebuilt(
 
 
 def built_as(
-    cls: Any, hyperparameters: Any, kwargs: Mapping[str, Any]
+    cls: Any, hyperparameters: object, kwargs: Mapping[str, object]
 ) -> Callable[[], Any] | None:
     """Return what builds ``cls`` by the blueprint among a checkpoint's hyperparameters.
 
@@ -83,6 +89,7 @@ def built_as(
 
 def _hyperparameters_in(file: Any) -> Any:
     """Return those in a checkpoint of torch's; None where Lightning has to read it."""
+    # A file that is open is read again by whoever loads it: it is put back.
     is_open = hasattr(file, "seek")
     position = file.tell() if is_open else 0
     if not is_open and not os.path.exists(file):

@@ -31,7 +31,7 @@ class Selection:
         self._session, self._parts = session, parts
 
     def configure(
-        self, /, *args: Any, allow_empty: bool = False, **kwargs: Any
+        self, /, *args: object, allow_empty: bool = False, **kwargs: object
     ) -> Self:
         """Set arguments, or put another class in place; all of it or nothing.
 
@@ -59,7 +59,7 @@ class Selection:
         )
         return self
 
-    def append(self, item: Any) -> Self:
+    def append(self, item: object) -> Self:
         """Add a class, partial or blueprint to the end of a list of modules."""
         return self.insert(END, item)
 
@@ -71,7 +71,7 @@ class Selection:
         )
         return self
 
-    def insert(self, key: int | str, item: Any) -> Self:
+    def insert(self, key: int | str, item: object) -> Self:
         """Add a class, partial or blueprint before index ``key``, or under a key."""
         item = self._session.as_blueprint(item)
         self._session.take([self._item_change("insert", key, item)])
@@ -86,7 +86,7 @@ class Selection:
         """Take out what a list or dict of modules has at ``key``."""
         return self.pop(key)
 
-    def style(self, name: str, *args: Any, **kwargs: Any) -> Self:
+    def style(self, name: str, *args: object, **kwargs: object) -> Self:
         """Configure in a way that was registered with `register_style`."""
         functions = [
             (self._at(node.path), style_named(node.cls, name, node.path))
@@ -246,8 +246,8 @@ class Selection:
         self,
         name: str,
         function: Callable[..., Any],
-        args: tuple[Any, ...],
-        kwargs: Mapping[str, Any],
+        args: tuple[object, ...],
+        kwargs: Mapping[str, object],
         *,
         is_style: bool = False,
     ) -> Self:
@@ -281,7 +281,7 @@ class Session:
         """Return ``value`` so that later changes of it change no blueprint."""
         return snapshot(value, self._blueprint_of)
 
-    def as_blueprint(self, value: Any) -> Unbuilt:
+    def as_blueprint(self, value: object) -> Unbuilt:
         """Return a blueprint of what ``value`` stands for."""
         return as_blueprint(value, self._blueprint_of)
 

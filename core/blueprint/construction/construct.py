@@ -2,9 +2,9 @@
 
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any
 
 from torch import Tensor, nn
+from torch.utils.hooks import RemovableHandle
 
 from ....config.path import join
 from ....records.grad_mode import no_grad
@@ -25,7 +25,7 @@ from .init_hooks import call_observed
 
 
 def construct(
-    draft: Draft, args: tuple[Any, ...], kwargs: Mapping[str, Any]
+    draft: Draft, args: tuple[object, ...], kwargs: Mapping[str, object]
 ) -> tuple[nn.Module, list[SetArguments]]:
     """Return a module of ``draft``, and the sizes that the example told.
 
@@ -64,7 +64,7 @@ def _check_complete(draft: Draft) -> None:
 
 
 def _sizes_of_example(
-    draft: Draft, args: tuple[Any, ...], kwargs: Mapping[str, Any]
+    draft: Draft, args: tuple[object, ...], kwargs: Mapping[str, object]
 ) -> list[SetArguments]:
     """Return the sizes that were left out, as the example tells them."""
     missing = missing_sizes_of(draft)
@@ -177,7 +177,7 @@ def _nodes_and_modules(
 
 
 def sizes_from_example(
-    draft: Draft, args: tuple[Any, ...], kwargs: Mapping[str, Any]
+    draft: Draft, args: tuple[object, ...], kwargs: Mapping[str, object]
 ) -> list[SetArguments]:
     """Return an edit for each size that the example tells.
 
@@ -226,8 +226,8 @@ def _send_example(
     module: nn.Module,
     run: ConstructionRun,
     sizes_by_path: dict[str, Arguments],
-    args: tuple[Any, ...],
-    kwargs: Mapping[str, Any],
+    args: tuple[object, ...],
+    kwargs: Mapping[str, object],
 ) -> None:
     try:
         with no_grad(), _layers_completed(module, run, sizes_by_path):
@@ -246,7 +246,7 @@ def _layers_completed(
     module: nn.Module, run: ConstructionRun, sizes_by_path: dict[str, Arguments]
 ) -> Generator[None]:
     """Complete each layer when its first input arrives, and note the sizes."""
-    handles: list[Any] = []
+    handles: list[RemovableHandle] = []
     for part in module.modules():
         node = run.by_serial.get(part.__dict__.get(SERIAL, -1))
         if node is not None and node.missing_sizes:
@@ -265,7 +265,7 @@ class _CompleteLayer:
     ) -> None:
         self._node, self._sizes_by_path, self._has_run = node, sizes_by_path, False
 
-    def __call__(self, module: nn.Module, inputs: tuple[Any, ...]) -> None:
+    def __call__(self, module: nn.Module, inputs: tuple[object, ...]) -> None:
         node = self._node
         tensors = tuple(t for t in inputs if isinstance(t, Tensor))
         if self._has_run or not tensors:

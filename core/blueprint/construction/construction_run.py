@@ -1,9 +1,11 @@
 """One run of the constructors of a blueprint, in which its edits take place."""
 
+# pyright: reportPrivateUsage=false
+# The table in which a list of modules keeps its items has no public name.
+
 import itertools
 from collections import OrderedDict
-from collections.abc import Callable, Iterable
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping
 
 from torch import nn
 
@@ -154,8 +156,8 @@ class ConstructionRuns:
         self,
         init: Init,
         module: nn.Module,
-        args: tuple[Any, ...],
-        kwargs: dict[str, Any],
+        args: tuple[object, ...],
+        kwargs: Mapping[str, object],
     ) -> None:
         """Run ``init`` on ``module`` as the runs edit it: other arguments or class."""
         cls, serial = type(module), next(_serials)
@@ -315,7 +317,9 @@ def _item(change: ChangeItems) -> nn.Module:
     return build_inside(change.item)
 
 
-def _change_list(owner: Any, change: ChangeItems, path: str) -> None:
+def _change_list(
+    owner: nn.ModuleList | nn.Sequential, change: ChangeItems, path: str
+) -> None:
     items: list[tuple[str, nn.Module]] = list(owner._modules.items())
     index = _index(change, [name for name, _ in items], path)
     if change.kind == "remove":

@@ -2,7 +2,7 @@
 
 import operator
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, TypeGuard
+from typing import TypeGuard
 
 from torch import nn
 
@@ -230,7 +230,7 @@ class Draft:
         """Edit constructions that make no others, in place; False if some do."""
         if not isinstance(edit, SetArguments) or not self.is_complete:
             return False
-        edited_by_key: dict[Any, ConstructionNode | None] = {}
+        edited_by_key: dict[object, ConstructionNode | None] = {}
         edited_nodes: list[ConstructionNode] = []
         for node in nodes:
             # Hundreds of equal layers share one tuple of edits and one dict of

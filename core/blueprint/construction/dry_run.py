@@ -264,7 +264,7 @@ def call_reseeded(seed: int, function: Callable[[], T]) -> T:
     return call_with_end(run, before.restore)
 
 
-def host_rng_state() -> tuple[Any, ...]:
+def host_rng_state() -> tuple[object, ...]:
     """Return what differs once Python or numpy has drawn a number.
 
     Torch's draws are left out: values of buffers come from them, and may.
@@ -286,8 +286,8 @@ class LeafCache:
     """
 
     def __init__(self) -> None:
-        self._valid_keys: set[Any] = set()
-        self._edited_leaves: dict[Any, ConstructionNode] = {}
+        self._valid_keys: set[object] = set()
+        self._edited_leaves: dict[object, ConstructionNode] = {}
 
     def edited_node(
         self,
@@ -343,9 +343,9 @@ class LeafCache:
         return True
 
 
-def _key(cls: type[nn.Module], arguments: Arguments) -> Any:
+def _key(cls: type[nn.Module], arguments: Arguments) -> tuple[object, ...] | None:
     """Return what equal constructions have in common, None if nothing says so."""
-    key: list[Any] = [cls]
+    key: list[object] = [cls]
     for name, value in arguments.items():
         kind = type(value)
         if kind in (tuple, list):

@@ -2,7 +2,7 @@
 
 import threading
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, cast
 
 from torch import nn
 
@@ -22,11 +22,11 @@ class Logs(dict[str, Any]):
     is_used = False
     """Whether anything is logged here."""
 
-    def __deepcopy__(self, memo: dict[int, Any]) -> "Logs":
+    def __deepcopy__(self, memo: dict[int, object]) -> "Logs":
         memo[id(self)] = copy = Logs()
         return copy
 
-    def __reduce__(self) -> tuple[Any, ...]:
+    def __reduce__(self) -> tuple[object, ...]:
         return (Logs, ())
 
 
@@ -36,7 +36,9 @@ class LogInput:
     def __init__(self, logs: Logs, name: str) -> None:
         self.logs, self.name = logs, name
 
-    def __call__(self, module: nn.Module, args: tuple[Any, ...], kwargs: Any) -> None:
+    def __call__(
+        self, module: nn.Module, args: tuple[object, ...], kwargs: Mapping[str, object]
+    ) -> None:
         """Log the inputs; change nothing."""
         values = (*args, *kwargs.values())
         self.logs[self.name] = values[0] if len(values) == 1 else values
@@ -48,7 +50,7 @@ class LogOutput:
     def __init__(self, logs: Logs, name: str) -> None:
         self.logs, self.name = logs, name
 
-    def __call__(self, module: nn.Module, args: Any, output: Any) -> None:
+    def __call__(self, module: nn.Module, args: object, output: object) -> None:
         """Log the output; change nothing."""
         self.logs[self.name] = output
 
@@ -63,19 +65,20 @@ class DictMap:
         self.named_outputs: dict[str, int] = {}
         self._waiting = threading.local()
 
-    def __reduce__(self) -> tuple[Any, ...]:
+    def __reduce__(self) -> tuple[object, ...]:
         state = {n: v for n, v in self.__dict__.items() if n != "_waiting"}
         return (_dict_map, (state,))
 
     def before(
-        self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]
-    ) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        self, module: nn.Module, args: tuple[object, ...], kwargs: dict[str, object]
+    ) -> tuple[tuple[object, ...], dict[str, object]]:
         """Return the inputs that the dict holds; anything but a dict stays."""
         is_dict = len(args) == 1 and isinstance(args[0], Mapping)
-        self._stack().append(args[0] if is_dict else None)
-        if not is_dict or not (self.inputs or self.named_inputs):
+        inputs = cast(Mapping[str, object], args[0]) if is_dict else None
+        # `after` needs the dict once the module has run, also inside of itself.
+        self._stack().append(inputs)
+        if inputs is None or not (self.inputs or self.named_inputs):
             return args, kwargs
-        inputs = args[0]
         absent = [
             key
             for key in (*self.inputs, *self.named_inputs.values())
@@ -86,7 +89,7 @@ class DictMap:
         keyword_inputs = {name: inputs[key] for name, key in self.named_inputs.items()}
         return tuple(inputs[key] for key in self.inputs), {**kwargs, **keyword_inputs}
 
-    def after(self, module: nn.Module, args: Any, output: Any) -> Any:
+    def after(self, module: nn.Module, args: object, output: Any) -> object:
         """Return a new dict with the outputs added, where a dict came in."""
         stack = self._stack()
         inputs = stack.pop() if stack else None
@@ -103,14 +106,14 @@ class DictMap:
         }
         return {**inputs, **outputs, **named_outputs}
 
-    def _stack(self) -> list[Any]:
+    def _stack(self) -> list[Mapping[str, object] | None]:
         if not hasattr(self._waiting, "stack"):
             self._waiting.stack = []
-        stack: list[Any] = self._waiting.stack
+        stack: list[Mapping[str, object] | None] = self._waiting.stack
         return stack
 
 
-def _dict_map(state: dict[str, Any]) -> DictMap:
+def _dict_map(state: dict[str, object]) -> DictMap:
     dict_map = DictMap()
     dict_map.__dict__.update(state)
     return dict_map

@@ -8,10 +8,10 @@ wrapper, where it has no observer to call.
 
 import functools
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass
-from typing import Any, Protocol, TypeVar
+from typing import Protocol, TypeVar
 
 from torch import nn
 
@@ -37,8 +37,8 @@ class InitObserver(Protocol):
         self,
         init: Init,
         module: nn.Module,
-        args: tuple[Any, ...],
-        kwargs: dict[str, Any],
+        args: tuple[object, ...],
+        kwargs: Mapping[str, object],
     ) -> None:
         """Run ``init`` on ``module``, or another constructor in its place."""
         ...
@@ -147,7 +147,7 @@ def _restore_init(cls: type[nn.Module], hook: _InitHook) -> None:
 
 def _hooked_init(owner: type[nn.Module], init: Init) -> Init:
     @functools.wraps(init)
-    def __init__(self: nn.Module, /, *args: Any, **kwargs: Any) -> None:
+    def __init__(self: nn.Module, /, *args: object, **kwargs: object) -> None:
         observer = current_observer()
         if observer is None or observer.is_constructing(self):
             init(self, *args, **kwargs)

@@ -161,7 +161,7 @@ def name_in_dict(change: ChangeItems, names: Sequence[str]) -> str | None:
     return names[-1] if is_last else None
 
 
-def short(value: Any) -> str:
+def short(value: object) -> str:
     """Return ``value`` on one short line; classes by their name."""
     if isinstance(value, type):
         return value.__qualname__

@@ -28,7 +28,7 @@ _PATH, _DECLARED = "__path__", "__declared__"
 
 
 def encode_arguments(
-    cls: type[nn.Module], arguments: Mapping[str, Any], path: str
+    cls: type[nn.Module], arguments: Mapping[str, object], path: str
 ) -> dict[str, Any]:
     """Return the arguments of ``cls`` as data; TypeError names what is none."""
     hints = {} if cls is nn.Module else hints_of(cls)
@@ -55,6 +55,7 @@ def encode(value: Any, hint: Any, path: str, depth: int = 0) -> Any:
     if isinstance(value, nn.Module):
         return {_MODULE: _encode_module(value)}
     if type(value) in (list, tuple, set, frozenset):
+        # A set has no order, and equal blueprints are to be equal data.
         ordered = value if isinstance(value, list | tuple) else sorted(value)
         items = [
             encode(v, Any, join(path, i), depth + 1) for i, v in enumerate(ordered)
@@ -68,13 +69,13 @@ def encode(value: Any, hint: Any, path: str, depth: int = 0) -> Any:
 
 
 class Decoder:
-    """Reads what `written` gave; classes are known ones, nothing is imported."""
+    """Reads what `encode` gave; classes are known ones, nothing is imported."""
 
-    def __init__(self, blueprint: Callable[[Any], Unbuilt]) -> None:
+    def __init__(self, blueprint: Callable[[object], Unbuilt]) -> None:
         self._blueprint = blueprint
 
     def arguments(
-        self, cls: type[nn.Module], arguments: Mapping[str, Any], path: str
+        self, cls: type[nn.Module], arguments: Mapping[str, object], path: str
     ) -> dict[str, Any]:
         """Return the arguments of ``cls``."""
         hints = {} if cls is nn.Module else hints_of(cls)
@@ -83,7 +84,7 @@ class Decoder:
             for name, value in arguments.items()
         }
 
-    def value(self, data: Any, hint: Any, path: str, depth: int = 0) -> Any:
+    def value(self, data: object, hint: Any, path: str, depth: int = 0) -> Any:
         """Return the value that ``data`` stands for, or raise `FormatError`."""
         if depth > MAX_DEPTH:
             raise FormatError(path[:120], f"nested over {MAX_DEPTH} levels deep")
@@ -117,11 +118,14 @@ class Decoder:
                 return functools.partial(class_named(data["class"]), *args, **keywords)
             items = self.value(list(data), Any, path, depth + 1)
             return {_TUPLE: tuple, _SET: set, _ITEMS: dict}[tag](items)
+        # The data may come from anywhere: what a constructor does not take is a fault
+        # of the file, at a known path.
         except (TypeError, KeyError, AttributeError, RuntimeError) as error:
             raise FormatError(path, f"{tag} of {data!r:.80}: {error}") from error
 
 
 def _encode_dict(value: dict[Any, Any], path: str, depth: int) -> dict[str, Any]:
+    # One key that looks like a tag would be read as one: such a dict is pairs.
     is_plain = all(isinstance(key, str) for key in value)
     if is_plain and not (len(value) == 1 and next(iter(value)).startswith("__")):
         items = value.items()
@@ -142,7 +146,7 @@ def _encode_partial(
     }
 
 
-def _encode_class(value: Any, path: str) -> dict[str, str]:
+def _encode_class(value: object, path: str) -> dict[str, str]:
     if isinstance(value, type) and issubclass(value, nn.Module):
         return names_of(value)
     raise TypeError(
@@ -157,7 +161,7 @@ def _encode_module(value: nn.Module) -> Any:
     return get_hparams(value)
 
 
-def _encode_other(value: Any, hint: Any, path: str) -> Any:
+def _encode_other(value: object, hint: Any, path: str) -> Any:
     if isinstance(value, torch.dtype):
         return {_DTYPE: str(value)}
     if isinstance(value, torch.device):

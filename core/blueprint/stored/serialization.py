@@ -59,9 +59,9 @@ def to_dict(definition: Definition) -> dict[str, Any]:
 
 
 def decode_definition(
-    data: Any,
+    data: object,
     cls: type[nn.Module] | None,
-    read_blueprint: Callable[[Any], Unbuilt],
+    read_blueprint: Callable[[object], Unbuilt],
     depth: int,
 ) -> Definition:
     """Return the definition in ``data``; nothing of it has run.
@@ -69,16 +69,18 @@ def decode_definition(
     Its calls are by name: `resolve_method` finds their methods. ``read_blueprint``
     reads the blueprints among its values.
     """
-    _check_head(data, depth)
-    stored_cls = _class_of(data, cls)
-    data = upgraded_blueprint(stored_cls, data)
+    stored = _check_head(data, depth)
+    stored_cls = _class_of(stored, cls)
+    stored = upgraded_blueprint(stored_cls, stored)
     decoder = Decoder(read_blueprint)
-    arguments = decoder.arguments(stored_cls, _mapping(data, "arguments"), "arguments")
+    arguments = decoder.arguments(
+        stored_cls, _mapping(stored, "arguments"), "arguments"
+    )
     unknown = next((n for n in arguments if n not in parameters_of(stored_cls)), None)
     if unknown is not None:
         takes = f"{stored_cls.__qualname__} takes no such argument"
         raise FormatError(join("arguments", unknown), takes)
-    tape = data.get("tape", [])
+    tape = stored.get("tape", [])
     if not isinstance(tape, list):
         raise FormatError("tape", f"expected a list, found {tape!r:.60}")
     edits = [_decode_edit(item, decoder, f"tape.{i}") for i, item in enumerate(tape)]
@@ -125,7 +127,7 @@ def resolve_method(draft: Draft, call: Edit) -> Edit:
     return replace(call, function=method, moment=moment)
 
 
-def _check_head(data: Any, depth: int) -> None:
+def _check_head(data: object, depth: int) -> Mapping[str, Any]:
     if depth > MAX_DEPTH:
         raise FormatError("", f"nested over {MAX_DEPTH} levels deep")
     if not isinstance(data, Mapping) or "blueprint" not in data:
@@ -135,6 +137,7 @@ def _check_head(data: Any, depth: int) -> None:
         raise FormatError(
             "blueprint", f"expected version {VERSION}, found {version!r:.20}"
         )
+    return data
 
 
 def _class_of(data: Mapping[str, Any], cls: type[nn.Module] | None) -> type[nn.Module]:
@@ -188,7 +191,7 @@ def _encode_set_arguments(edit: SetArguments, where: str) -> dict[str, Any]:
     return data
 
 
-def _decode_edit(item: Any, decoder: Decoder, path: str) -> Edit:
+def _decode_edit(item: object, decoder: Decoder, path: str) -> Edit:
     if not isinstance(item, Mapping):
         raise FormatError(path, f"expected a dict, found {item!r:.60}")
     do, target, by = (
@@ -258,11 +261,11 @@ def _decode_change(
     return ChangeItems(target=target, by=by, kind=do, key=key, item=item_value)
 
 
-def _unresolved(*args: Any, **kwargs: Any) -> None:
+def _unresolved(*args: object, **kwargs: object) -> None:
     raise SettingError("", "a call was not found")
 
 
-def _target(value: Any, path: str) -> Target:
+def _target(value: object, path: str) -> Target:
     if isinstance(value, str):
         return value
     if isinstance(value, list) and value and all(isinstance(v, str) for v in value):

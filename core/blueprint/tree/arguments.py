@@ -27,7 +27,7 @@ _SAME_SIZE = ("num_features", "num_channels", "normalized_shape")
 
 
 def bind(
-    cls: type[nn.Module], args: tuple[Any, ...], kwargs: Mapping[str, Any]
+    cls: type[nn.Module], args: tuple[object, ...], kwargs: Mapping[str, object]
 ) -> Arguments:
     """Return what was passed by name, without defaults; some may be missing."""
     if not args and not kwargs:
@@ -207,7 +207,7 @@ _TYPES_OF_DECLARED: dict[Any, tuple[type, ...]] = {
 _PLAIN = (bool, int, float, str, list, tuple, dict)
 
 
-def check_type(cls: type[nn.Module], name: str, value: Any, path: str) -> None:
+def check_type(cls: type[nn.Module], name: str, value: object, path: str) -> None:
     """Raise `WrongTypeError` for a plain value that the annotation rules out.
 
     None is left to the constructor, since sizes may be left out; so is all that is

@@ -132,7 +132,7 @@ def describe_value(value: Any) -> Any:
     return value
 
 
-def is_repeatable(value: Any) -> bool:
+def is_repeatable(value: object) -> bool:
     """Return whether ``value`` can be passed once more."""
     if isinstance(value, OpaqueValue):
         return False

@@ -48,7 +48,7 @@ def snapshot(value: Any, blueprint_of: BlueprintMaker) -> Any:
     return value
 
 
-def as_blueprint(value: Any, blueprint_of: BlueprintMaker) -> Unbuilt:
+def as_blueprint(value: object, blueprint_of: BlueprintMaker) -> Unbuilt:
     """Return a blueprint of what ``value`` stands for."""
     if isinstance(value, Unbuilt):
         return value.new()
@@ -67,7 +67,7 @@ def stands_for_module(value: object) -> bool:
     return is_module_class(value) or isinstance(value, nn.Module | Unbuilt)
 
 
-def class_and_arguments(value: Any) -> tuple[type[nn.Module], Arguments]:
+def class_and_arguments(value: object) -> tuple[type[nn.Module], Arguments]:
     """Return what to construct for a class, a partial of one, or a plain module.
 
     Raises TypeError for a module that has weights: they are no part of a blueprint.
