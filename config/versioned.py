@@ -16,7 +16,7 @@ from .fields import (
     members,
 )
 from .path import child, under
-from .rules import RewriteRule
+from .rules.rewrite_rule import RewriteRule
 from .shown import shown
 from .tree import Weak, is_dict, is_items
 

@@ -16,7 +16,7 @@ from ..rules import (
     RenameField,
     RewriteRule,
 )
-from . import types as t
+from ..rules import schema_types as t
 
 
 class Severity(IntEnum):
@@ -30,6 +30,24 @@ class Severity(IntEnum):
 
     ERROR = 3
     """They may not load; no rule is known."""
+
+
+class Stage(IntEnum):
+    """The order in which proposed rules work together.
+
+    Old defaults come first, so that what follows sees them; values are mapped and
+    checked where they were; a struct is emptied before it goes, or another field takes
+    its name.
+    """
+
+    OLD_DEFAULTS = 0
+    VALUES = 1
+    DELETED = 2
+    MOVED_BELOW = 3
+    MOVED = 4
+    MOVED_ABOVE = 5
+    STRUCTS_DELETED = 6
+    NEW_FIELDS = 7
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +65,11 @@ class Change:
     def proposed_fix(self) -> RewriteRule | None:
         """Return the rule with which older files load, if one is known."""
         return None
+
+    @property
+    def stage(self) -> Stage:
+        """When the proposed rule has its turn among those of other changes."""
+        return Stage.VALUES
 
     @abstractmethod
     def diagnostic(self) -> str:
@@ -92,6 +115,11 @@ class FieldAdded(Change):
             return AddDefault(self.field, [])
         return AddDefault(self.field, {}) if isinstance(self.type, t.Dict) else None
 
+    @property
+    def stage(self) -> Stage:
+        """Always NEW_FIELDS."""
+        return Stage.NEW_FIELDS
+
     def diagnostic(self) -> str:
         """Return whether it has a default."""
         return f"new field with{'' if self.has_default else 'out'} default value"
@@ -109,6 +137,11 @@ class FieldRemoved(Change):
         """Return the rule that drops it."""
         return DeleteField(self.field)
 
+    @property
+    def stage(self) -> Stage:
+        """Always DELETED."""
+        return Stage.DELETED
+
     def diagnostic(self) -> str:
         """Return that it is gone."""
         return "field removed"
@@ -123,6 +156,14 @@ class FieldRenamed(Change):
     def proposed_fix(self) -> RewriteRule:
         """Return the rule that moves it."""
         return RenameField(self.field, self.new_name)
+
+    @property
+    def stage(self) -> Stage:
+        """By where it goes: into what was itself, or in the place of its struct."""
+        if self.new_name[: len(self.field)] == self.field:
+            return Stage.MOVED_BELOW
+        is_above = self.field[: len(self.new_name)] == self.new_name
+        return Stage.MOVED_ABOVE if is_above else Stage.MOVED
 
     def diagnostic(self) -> str:
         """Return where it has gone."""
@@ -140,6 +181,11 @@ class DefaultValueChanged(Change):
         """Return the rule that keeps the old one in older files."""
         return ChangeDefault(self.field, self.old, self.new)
 
+    @property
+    def stage(self) -> Stage:
+        """Always OLD_DEFAULTS."""
+        return Stage.OLD_DEFAULTS
+
     def diagnostic(self) -> str:
         """Say what it was and what it is."""
         return f"default value changed from {self.old!r} to {self.new!r}"
@@ -154,6 +200,11 @@ class DefaultValueRemoved(Change):
     def proposed_fix(self) -> RewriteRule:
         """Return the rule that writes the old one into older files."""
         return AddDefault(self.field, self.old)
+
+    @property
+    def stage(self) -> Stage:
+        """Always OLD_DEFAULTS."""
+        return Stage.OLD_DEFAULTS
 
     def diagnostic(self) -> str:
         """Return what it was."""

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from ..path import join
 from ..rules import RewriteRule
-from . import types as t
+from ..rules import schema_types as t
 from .change import Change, Severity
 from .compare import Comparison, compare
 from .derive import limits_values, schema_of

@@ -4,7 +4,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from . import types as t
+from ..rules import schema_types as t
+from ..rules.schema_edit import SUPPLIED
 from .change import (
     Change,
     DefaultValueChanged,
@@ -21,9 +22,6 @@ from .change import (
 )
 from .renames import find_renames
 from .samples import can_be_absent, default_of
-
-SUPPLIED = t.Primitive("(what a rule gives)")
-"""Type in an old schema of what an upgrade rule computes: nobody can check it."""
 
 Path = tuple[str, ...]
 

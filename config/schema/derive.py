@@ -19,8 +19,8 @@ from ..fields import (
     literals,
     members,
 )
+from ..rules import schema_types as t
 from ..versioned import version_of
-from . import types as t
 
 
 def schema_of(cls: type) -> t.Struct:

@@ -1,85 +1,58 @@
 """The rules that are proposed for the changes of one struct, in an order that works."""
 
 from collections.abc import Iterator
-from typing import Any, cast
+from typing import Any
 
-from ..rules import (
-    AddDefault,
-    ChangeDefault,
-    DeleteField,
-    MapFieldValue,
-    RenameField,
-    RewriteRule,
-)
-from . import types as t
-from .change import (
-    Change,
-    EnumVariantValueChanged,
-    FieldAdded,
-    FieldRemoved,
-    FieldRenamed,
-)
+from ..rules import DeleteField, MapFieldValue, RewriteRule
+from ..rules import schema_types as t
+from .change import EnumVariantValueChanged, FieldRemoved, FieldRenamed, Stage
 from .compare import Comparison, holds_struct
 
 
 def fixes(comparison: Comparison) -> list[RewriteRule]:
     """Return the proposed rules of one struct, in an order in which they work.
 
-    Old defaults come first, so that what follows sees them, and that of a whole before
-    those of its parts, which it may leave out; values are mapped and checked where
-    they were; a struct is emptied before it goes, or another field takes its name.
+    That is the order of `Stage`; the old default of a whole comes before those of its
+    parts, which it may leave out.
     """
-    gone = _structs_gone(comparison)
-    staged = [((6, 0), cast(RewriteRule, DeleteField(path))) for path in gone]
-    staged += [((1, 0), rule) for rule in _mappings(comparison)]
+    deleted = _deleted_structs(comparison)
+    staged: list[tuple[tuple[Stage, int], RewriteRule]] = [
+        ((Stage.STRUCTS_DELETED, 0), DeleteField(path)) for path in deleted
+    ]
+    staged += [((Stage.VALUES, 0), rule) for rule in _mappings(comparison)]
     for change in comparison.changes:
         if isinstance(change, EnumVariantValueChanged):
             continue
         rule = change.proposed_fix()
         covered = isinstance(change, FieldRemoved) and any(
-            change.field[: len(path)] == path for path in gone
+            change.field[: len(path)] == path for path in deleted
         )
         if rule is not None and not covered:
-            stage = _stage(change, rule)
-            staged.append(((stage, len(change.field) if stage == 0 else 0), rule))
+            depth = len(change.field) if change.stage == Stage.OLD_DEFAULTS else 0
+            staged.append(((change.stage, depth), rule))
     return [rule for _, rule in sorted(staged, key=lambda pair: pair[0])]
 
 
-def _structs_gone(comparison: Comparison) -> list[tuple[str, ...]]:
+def _deleted_structs(comparison: Comparison) -> list[tuple[str, ...]]:
     """Return the outermost structs whose name is no field, or another new one, now."""
-    taken = {c.new_name for c in comparison.changes if isinstance(c, FieldRenamed)}
-    found: list[tuple[str, ...]] = []
+    new_names = {c.new_name for c in comparison.changes if isinstance(c, FieldRenamed)}
+    deleted: list[tuple[str, ...]] = []
     pending: list[tuple[tuple[str, ...], t.Struct, t.Struct]]
     pending = [((), comparison.old, comparison.new)]
     while pending:
-        path, old, new = pending.pop()
-        for name, field in old.fields.items():
-            here = (*path, name)
+        path, before, now = pending.pop()
+        for name, field in before.fields.items():
+            field_path = (*path, name)
             if not isinstance(field.type, t.Struct):
                 continue
-            after = new.fields[name].type if name in new.fields else None
+            after = now.fields[name].type if name in now.fields else None
             if isinstance(after, t.Struct):
-                pending.append((here, field.type, after))
-            elif here not in taken and not (
+                pending.append((field_path, field.type, after))
+            elif field_path not in new_names and not (
                 holds_struct(after) or isinstance(after, t.Dict)
             ):
-                found.append(here)
-    return found
-
-
-def _stage(change: Change, rule: RewriteRule) -> int:
-    if isinstance(change, FieldAdded):
-        return 7
-    if isinstance(rule, AddDefault | ChangeDefault):
-        return 0
-    if isinstance(rule, DeleteField):
-        return 2
-    if not isinstance(rule, RenameField):
-        return 1
-    old, new = tuple(rule.old_field), tuple(rule.new_field)
-    goes_below = new[: len(old)] == old
-    goes_above = old[: len(new)] == new
-    return 3 if goes_below else 5 if goes_above else 4
+                deleted.append(field_path)
+    return deleted
 
 
 def _mappings(comparison: Comparison) -> Iterator[RewriteRule]:

@@ -7,8 +7,8 @@ from typing import Any
 from ..fields import fields_of, is_mapping, is_sequence, is_struct, item_type, members
 from ..path import bind, index_of
 from ..rules import RewriteRule
+from ..rules import schema_types as t
 from ..versioned import is_versioned, rules_of
-from . import types as t
 from .change import (
     Change,
     EnumVariantValueChanged,

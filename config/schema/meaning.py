@@ -15,8 +15,8 @@ from ..fields import (
     stored_fields,
 )
 from ..path import index_of
+from ..rules import schema_types as t
 from ..tree import Struct, is_dict, is_items, is_mapping_value
-from . import types as t
 
 Path = tuple[str, ...]
 

@@ -3,8 +3,8 @@
 from collections.abc import Callable
 from typing import TypeVar
 
+from ..rules import schema_types as t
 from ..similarity import similarity
-from . import types as t
 from .change import (
     Change,
     EnumVariantAdded,

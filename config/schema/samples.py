@@ -5,8 +5,8 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from ..encode import to_plain
+from ..rules import schema_types as t
 from ..tree import Struct, is_dict, is_items
-from . import types as t
 
 _TEXTS: Mapping[str, tuple[Any, ...]] = {
     "int": (3, 0, -1, 250),

@@ -9,10 +9,10 @@ from ..errors import ConfigError, Problem
 from ..files import read_tree
 from ..path import child
 from ..ron import read, write
+from ..rules import schema_types as t
 from ..shown import shown
 from ..storage.replacement import write_text
 from ..tree import Struct, is_dict
-from . import types as t
 from .derive import schema_of
 
 _KINDS = {

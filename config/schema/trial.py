@@ -7,32 +7,13 @@ from typing import Any
 from ..errors import ConfigError, Problem
 from ..path import bind, parts
 from ..readback import difference
-from ..rules import (
-    AddDefault,
-    ChangeDefault,
-    CheckValue,
-    DeleteField,
-    MapFieldValue,
-    RejectValues,
-    RenameField,
-    RewriteRule,
-)
+from ..rules import schema_types as t
+from ..rules.rewrite_rule import RewriteRule
 from ..shown import shown
 from ..validate import build
 from ..versioned import Rules
-from . import types as t
 from .meaning import Path, expected, find, means
 from .samples import Sample, plain, samples_of
-
-_BUILT_IN = (
-    RenameField,
-    DeleteField,
-    AddDefault,
-    ChangeDefault,
-    MapFieldValue,
-    CheckValue,
-    RejectValues,
-)
 
 _OF_VALUES = frozenset(
     {
@@ -153,7 +134,8 @@ class Trial:
     @property
     def _is_told(self) -> bool:
         """Return whether the rules say where each value goes."""
-        return all(isinstance(r, _BUILT_IN) for m in self.moves for r in m.rules)
+        rules = [rule for move in self.moves for rule in move.rules]
+        return all(getattr(rule, "tells_every_move", False) for rule in rules)
 
     def _moved(self, path: Path) -> Path | None:
         """Return where the value at ``path`` is now; None if that cannot be said."""
@@ -163,9 +145,8 @@ class Trial:
                 continue
             below = ".".join(path[n_parts:])
             for rule in move.rules if below else ():
-                if isinstance(rule, MapFieldValue) and _is_under(
-                    rule.field, tuple(below.split("."))
-                ):
+                computed = _computed_field(rule)
+                if computed and _is_under(computed, tuple(below.split("."))):
                     return None
                 renamed = rule.rename(below)
                 if renamed is None and rule in move.own:
@@ -226,12 +207,19 @@ def _has_union(kind: t.Type) -> bool:
 def _maps(move: Moves) -> Iterator[Path]:
     """Yield where the results of mappings are, after the rules that follow them."""
     for i, rule in enumerate(move.own):
-        if isinstance(rule, MapFieldValue):
-            path: str | None = ".".join(rule.field)
+        computed = _computed_field(rule)
+        if computed is not None:
+            path: str | None = ".".join(computed)
             for later in move.rules[i + 1 :]:
                 path = None if path is None else later.rename(path)
             if path is not None:
                 yield tuple(path.split("."))
+
+
+def _computed_field(rule: RewriteRule) -> Path | None:
+    # What has `apply` and `rename` is a rule too.
+    field: Path | None = getattr(rule, "computed_field", None)
+    return field
 
 
 def _is_under(pattern: Sequence[str], path: Path) -> bool:

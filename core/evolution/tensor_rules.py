@@ -8,13 +8,13 @@ it stands for in the old name it stands for in the new one.
 from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
+from ...config.errors import ConfigError
 from ...config.path import bind, fill, join, n_wildcards, parts
-from ...config.rules import MapFieldValue, RewriteRule
+from ...config.rules import RewriteRule
 from ...records.entry import Entry
 from ...records.errors import RecordError
-from ..modules.versions import new_path
 from ..state.derived import Cut, Joined, Stacked, Taken, Turned, derived
 
 Table: TypeAlias = dict[str, Entry]
@@ -25,6 +25,14 @@ class TensorRule(RewriteRule):
     """A rule that computes new tensors from old ones, when they are read."""
 
     __slots__ = ()
+
+    def apply_to_entries(
+        self,
+        entries: Mapping[str, Any],
+        derive: Callable[[Any, Callable[[Any], Any]], Any],
+    ) -> dict[str, Any]:
+        """Return the entries as `rewrite` makes them, which derives by itself."""
+        return self.rewrite(dict(entries))
 
     @abstractmethod
     def rewrite(self, table: Table) -> Table:
@@ -170,31 +178,17 @@ class UnstackTensor(TensorRule):
 
 def apply_rule(rule: RewriteRule, table: Table) -> Table:
     """Return ``table`` as ``rule`` makes it; rules for plain values change nothing."""
-    if isinstance(rule, TensorRule):
-        return rule.rewrite(table)
-    if isinstance(rule, MapFieldValue):
-        return _mapped(rule, table)
-    if type(rule).rename is RewriteRule.rename:
-        return table
-    renamed: Table = {}
-    for path, entry in table.items():
-        new = new_path(rule, path)
-        if new is None:
-            continue
-        if new in renamed:
-            raise RecordError(f"{rule}: two entries would be {new}")
-        renamed[new] = entry
-    return renamed
+    # What has `apply` and `rename` is a rule too; the base answers for it.
+    apply = getattr(type(rule), "apply_to_entries", RewriteRule.apply_to_entries)
+    try:
+        changed: Table = apply(rule, table, _derive)
+    except ConfigError as error:
+        raise RecordError(str(error)) from error
+    return changed
 
 
-def _mapped(rule: MapFieldValue, table: Table) -> Table:
-    pattern = rule.field if isinstance(rule.field, tuple) else parts(str(rule.field))
-    changed = {
-        path: derived([entry], lambda tensors: rule.map_fn(tensors[0]))
-        for path, entry in table.items()
-        if bind(pattern, path.split(".")) is not None
-    }
-    return {path: changed.get(path, entry) for path, entry in table.items()}
+def _derive(entry: Entry, function: Callable[[Any], Any]) -> Entry:
+    return derived([entry], lambda tensors: function(tensors[0]))
 
 
 def _each(

@@ -5,7 +5,8 @@ from typing import Any
 
 from torch import nn
 
-from ...config.rules import RewriteRule
+from ...config.errors import ConfigError
+from ...config.rules.rewrite_rule import RewriteRule, renamed_path
 from ...records.errors import RecordError
 
 
@@ -47,7 +48,7 @@ def check_rules(cls: type, version: int, rules: Mapping[int, Sequence[Any]]) -> 
 
 def new_path(rule: RewriteRule, path: str) -> str | None:
     """Return what ``rule`` renames ``path`` to; raise `RecordError` for no path."""
-    new: Any = rule.rename(path)
-    if new is not None and (not isinstance(new, str) or not new):
-        raise RecordError(f"{rule}: {path} would be named {new!r:.60}, no path")
-    return new
+    try:
+        return renamed_path(rule, path)
+    except ConfigError as error:
+        raise RecordError(str(error)) from error

@@ -1,3 +1,4 @@
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
@@ -11,9 +12,14 @@ from burnish.config import (
     MapFieldValue,
     RejectValues,
     RenameField,
+    Versioned,
+    loads,
 )
 from burnish.config.path import bind, child, fill, parts
 from burnish.config.rules import RewriteRule
+from burnish.config.rules import schema_types as t
+from burnish.config.schema import SchemaChecker
+from burnish.config.schema.upgrade import upgrade_schema
 
 
 @pytest.mark.parametrize(
@@ -144,3 +150,32 @@ def test_numbers_and_flags_are_told_apart_by_rules(
     rule.apply({"x": allowed})
     with pytest.raises(ConfigError, match="no longer allowed"):
         rule.apply({"x": refused})
+
+
+def test_a_rule_of_a_users_own_needs_no_more_than_apply_and_rename() -> None:
+    class Prefixed:
+        """No RewriteRule at all: the base answers for schemas."""
+
+        def apply(self, tree: dict[str, Any]) -> None:
+            tree["new"] = tree.pop("old")
+
+        def rename(self, path: str) -> str:
+            return "new" if path == "old" else path
+
+    @dataclass
+    class Config(Versioned):
+        new: int
+
+        @classmethod
+        def version(cls) -> int:
+            return 1
+
+        @classmethod
+        def upgrade_rules(cls) -> Any:
+            return {0: [Prefixed()]}
+
+    before = t.Struct("Config", {"old": t.Field("old", t.Primitive("int"))}, version=0)
+
+    assert loads(Config, "Config(old: 3)").new == 3
+    assert list(upgrade_schema(Config, before).fields) == ["new"]
+    assert SchemaChecker(before, Config).compatible

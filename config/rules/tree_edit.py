@@ -5,10 +5,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from .errors import ConfigError, Problem
-from .path import bind, child, index_of, is_pattern
-from .shown import shown
-from .tree import Weak, is_dict, is_items
+from ..errors import ConfigError, Problem
+from ..path import bind, child, index_of, is_pattern
+from ..shown import shown
+from ..tree import Weak, is_dict, is_items
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,49 +1,25 @@
-"""Rewrite rules: how what was saved by an older version reads in the next one.
+"""The rules for fields: renamed, deleted, added, and with other values.
 
 A rule's fields are paths, ``"opt.lr"`` or ``("opt", "lr")``; ``*`` stands for any item
 of a list or a dict, ``**`` for any depth.  ``apply`` changes a raw tree in place, and
 ``rename`` maps the path of one flat entry, to None where the entry is deleted.
 """
 
-import math
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
-from typing import Any, TypeAlias
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar, TypeAlias
 
-from . import site
-from .errors import ConfigError, Problem
-from .path import bind, fill, join, n_wildcards, parts
-from .shown import shown
-from .tree import is_dict, is_items
+from ..encode import encode, to_plain
+from ..errors import ConfigError, Problem
+from ..fields import is_struct_value
+from ..path import bind, fill, join, n_wildcards, parts
+from ..shown import shown
+from ..tree import is_dict, is_items
+from . import schema_edit, tree_edit
+from . import schema_types as t
+from .rewrite_rule import Entry, RewriteRule
 
 Path: TypeAlias = str | Sequence[str]
-
-
-class RewriteRule:
-    """One step from a version to the next; every rule may be applied to any tree.
-
-    A rule of a user's own overrides ``apply`` for values, ``rename`` for the names of
-    tensors and of a schema's fields, or both.
-    """
-
-    __slots__ = ()
-    __match_args__: tuple[str, ...] = ()
-
-    def apply(self, tree: Any) -> None:
-        """Change ``tree`` from the old version to the new one, in place.
-
-        A tree that the rule does not concern stays as it is.  Raises ConfigError
-        for one that cannot be carried over.
-        """
-
-    def rename(self, path: str) -> str | None:
-        """Return the new path of the entry at ``path``, None if it is deleted."""
-        return path
-
-    def __repr__(self) -> str:
-        values = [(name, getattr(self, name)) for name in self.__match_args__]
-        shown = ", ".join(f"{name}={as_source(value)}" for name, value in values)
-        return f"{type(self).__name__}({shown})"
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -53,6 +29,7 @@ class RenameField(RewriteRule):
     The wildcards of ``new_field`` stand for what those of ``old_field`` found.
     """
 
+    tells_every_move: ClassVar[bool] = True
     old_field: Path
     new_field: Path
 
@@ -63,23 +40,29 @@ class RenameField(RewriteRule):
 
     def apply(self, tree: Any) -> None:
         """Move the value, if the file has it."""
-        for place, found in site.find(tree, self.old_field):
+        for place, bound in tree_edit.find(tree, self.old_field):
             value, weak = place.value, place.is_weak
             place.remove()
-            site.create(tree, fill(self.new_field, found), value, weak=weak)
+            tree_edit.create(tree, fill(self.new_field, bound), value, weak=weak)
         if tuple(self.old_field[: len(self.new_field)]) == self.new_field:
             # The field takes its struct's place: without it, an empty one is left.
-            for place, _ in reversed(site.find(tree, self.new_field)):
+            for place, _ in reversed(tree_edit.find(tree, self.new_field)):
                 if place.value == {}:
                     place.remove()
+
+    def apply_to_schema(self, schema: t.Struct) -> None:
+        """Move the field, and drop structs that are empty then."""
+        for owner, name, bound in schema_edit.find(schema, self.old_field):
+            schema_edit.move(schema, owner, name, fill(self.new_field, bound))
+        schema_edit.drop_empty(schema, self.old_field)
 
     def rename(self, path: str) -> str | None:
         """Return ``path`` with the renamed part replaced."""
         names = tuple(path.split("."))
         for n_parts in range(1, len(names) + 1):
-            found = bind(self.old_field, names[:n_parts])
-            if found is not None:
-                return join(*fill(self.new_field, found), *names[n_parts:])
+            bound = bind(self.old_field, names[:n_parts])
+            if bound is not None:
+                return join(*fill(self.new_field, bound), *names[n_parts:])
         return path
 
 
@@ -87,6 +70,7 @@ class RenameField(RewriteRule):
 class DeleteField(RewriteRule):
     """Drop a field that is no longer there."""
 
+    tells_every_move: ClassVar[bool] = True
     field: Path
 
     def __post_init__(self) -> None:
@@ -94,21 +78,28 @@ class DeleteField(RewriteRule):
 
     def apply(self, tree: Any) -> None:
         """Drop the value, if the file has it."""
-        for place, _ in reversed(site.find(tree, self.field)):
+        for place, _ in reversed(tree_edit.find(tree, self.field)):
             place.remove()
+
+    def apply_to_schema(self, schema: t.Struct) -> None:
+        """Drop the field, and structs that are empty then."""
+        for owner, name, _ in schema_edit.find(schema, self.field):
+            del owner.fields[name]
+        schema_edit.drop_empty(schema, self.field)
 
     def rename(self, path: str) -> str | None:
         """Return None for the field and all below it."""
         names = tuple(path.split("."))
         lengths = range(1, len(names) + 1)
-        gone = any(bind(self.field, names[:n]) is not None for n in lengths)
-        return None if gone else path
+        is_deleted = any(bind(self.field, names[:n]) is not None for n in lengths)
+        return None if is_deleted else path
 
 
 @dataclass(frozen=True, slots=True, repr=False)
 class AddDefault(RewriteRule):
     """Give a new field a value in files that were written before it was there."""
 
+    tells_every_move: ClassVar[bool] = True
     field: Path
     default: Any
 
@@ -117,13 +108,18 @@ class AddDefault(RewriteRule):
 
     def apply(self, tree: Any) -> None:
         """Insert the default where the field is absent."""
-        site.supply(tree, self.field, _as_data(self.default))
+        tree_edit.supply(tree, self.field, _as_data(self.default))
+
+    def apply_to_schema(self, schema: t.Struct) -> None:
+        """Have the field without a default: now every file has a value."""
+        schema_edit.supply(schema, tuple(self.field))
 
 
 @dataclass(frozen=True, slots=True, repr=False)
 class ChangeDefault(RewriteRule):
     """Keep the old default in files that were written while it was the default."""
 
+    tells_every_move: ClassVar[bool] = True
     field: Path
     old_default: Any
     new_default: Any = None
@@ -133,13 +129,21 @@ class ChangeDefault(RewriteRule):
 
     def apply(self, tree: Any) -> None:
         """Insert the old default where the field is absent."""
-        site.supply(tree, self.field, _as_data(self.old_default))
+        tree_edit.supply(tree, self.field, _as_data(self.old_default))
+
+    def apply_to_schema(self, schema: t.Struct) -> None:
+        """Give the field its new default."""
+        default = to_plain(encode(self.new_default))
+        schema_edit.change(
+            schema, self.field, lambda f: replace(f, default=default, has_default=True)
+        )
 
 
 @dataclass(frozen=True, slots=True, repr=False)
 class MapFieldValue(RewriteRule):
     """Compute the new value of a field from the old one."""
 
+    tells_every_move: ClassVar[bool] = True
     field: Path
     map_fn: Callable[[Any], Any]
     rendered: str = ""
@@ -150,7 +154,7 @@ class MapFieldValue(RewriteRule):
 
     def apply(self, tree: Any) -> None:
         """Replace the value, if the file has it."""
-        for place, _ in site.find(tree, self.field):
+        for place, _ in tree_edit.find(tree, self.field):
             try:
                 place.set(self.map_fn(place.value))
             except Exception as failed:  # a user's function may raise anything
@@ -158,6 +162,47 @@ class MapFieldValue(RewriteRule):
                     f"{shown(place.value, 40)} could not be mapped by {self}: {failed}"
                 )
                 raise _problem(place.path, message, "rule") from failed
+
+    @property
+    def computed_field(self) -> tuple[str, ...]:
+        """The field that is mapped."""
+        return tuple(self.field)
+
+    def apply_to_schema(self, schema: t.Struct) -> None:
+        """Map the values that the field's type names; of others nothing is known."""
+        schema_edit.change(schema, self.field, self._map_field)
+
+    def apply_to_entries(
+        self,
+        entries: Mapping[str, Entry],
+        derive: Callable[[Entry, Callable[[Any], Any]], Entry],
+    ) -> dict[str, Entry]:
+        """Compute the values of the entries that the field names."""
+        return {
+            path: entry
+            if bind(self.computed_field, path.split(".")) is None
+            else derive(entry, self.map_fn)
+            for path, entry in entries.items()
+        }
+
+    def _map_field(self, field: t.Field) -> t.Field:
+        """Return the field after the mapping, as far as its values are known."""
+        default = self._try(field.default) if field.has_default else None
+        match field.type:
+            case t.Enum(name, variants):
+                values = {key: self._try(value) for key, value in variants.items()}
+                return replace(field, type=t.Enum(name, values), default=default)
+            case t.Literal(allowed):
+                literal = t.Literal(tuple(self._try(value) for value in allowed))
+                return replace(field, type=literal, default=default)
+            case _:
+                return replace(field, type=schema_edit.SUPPLIED)
+
+    def _try(self, value: Any) -> Any:
+        try:
+            return self.map_fn(value)
+        except Exception:  # a user's function, on a value that no file may have
+            return value
 
     def __repr__(self) -> str:
         name = getattr(self.map_fn, "__qualname__", repr(self.map_fn))
@@ -168,6 +213,7 @@ class MapFieldValue(RewriteRule):
 class CheckValue(RewriteRule):
     """Accept a field's old value only if it is still among the allowed ones."""
 
+    tells_every_move: ClassVar[bool] = True
     field: Path
     allowed_values: Iterable[Any]
 
@@ -178,18 +224,26 @@ class CheckValue(RewriteRule):
     def apply(self, tree: Any) -> None:
         """Raise ConfigError if the file has a value that is not allowed any more."""
         allowed = tuple(self.allowed_values)
-        for place, _ in site.find(tree, self.field):
+        for place, _ in tree_edit.find(tree, self.field):
             if not _is_among(place.value, allowed):
                 message = (
                     f"{shown(place.value)} is no longer allowed; allowed: {allowed}"
                 )
                 raise _problem(place.path, message, "rule")
 
+    def apply_to_schema(self, schema: t.Struct) -> None:
+        """Narrow the field's type to the allowed values."""
+        allowed = t.Literal(tuple(self.allowed_values))
+        schema_edit.change(
+            schema, self.field, lambda f: replace(f, type=_as_option(f.type, allowed))
+        )
+
 
 @dataclass(frozen=True, slots=True, repr=False)
 class RejectValues(RewriteRule):
     """Refuse values of a field that are not allowed any more, and keep the others."""
 
+    tells_every_move: ClassVar[bool] = True
     field: Path
     disallowed_values: Iterable[Any]
 
@@ -200,45 +254,55 @@ class RejectValues(RewriteRule):
     def apply(self, tree: Any) -> None:
         """Raise ConfigError if the file has one of the values."""
         rejected = tuple(self.disallowed_values)
-        for place, _ in site.find(tree, self.field):
+        for place, _ in tree_edit.find(tree, self.field):
             if _is_among(place.value, rejected):
-                found = f"{shown(place.value)} is no longer allowed"
-                message = f"{found}; not allowed: {rejected}"
+                problem = f"{shown(place.value)} is no longer allowed"
+                message = f"{problem}; not allowed: {rejected}"
                 raise _problem(place.path, message, "rule")
+
+    def apply_to_schema(self, schema: t.Struct) -> None:
+        """Take the values out of the field's type."""
+        rejected = tuple(self.disallowed_values)
+        schema_edit.change(
+            schema, self.field, lambda f: replace(f, type=_without(f.type, rejected))
+        )
+
+
+def _as_option(old: t.Type, narrow: t.Type) -> t.Type:
+    """Return ``narrow``, with None if that was a value of ``old``."""
+    return t.Option(narrow) if isinstance(old, t.Option) else narrow
+
+
+def _without(kind: t.Type, rejected: tuple[Any, ...]) -> t.Type:
+    match kind:
+        case t.Option(type=optional):
+            return t.Option(_without(optional, rejected))
+        case t.Literal(values):
+            return t.Literal(tuple(v for v in values if v not in rejected))
+        case t.Enum(name, variants):
+            allowed = {key: v for key, v in variants.items() if v not in rejected}
+            return t.Enum(name, allowed)
+        case _:
+            return kind
 
 
 def _is_among(value: Any, values: tuple[Any, ...]) -> bool:
     """Return whether ``value`` is one of ``values``; 1 and 0 are not True and False."""
     return any(
-        isinstance(value, bool) is isinstance(one, bool) and value == one
-        for one in values
+        isinstance(value, bool) is isinstance(other_value, bool)
+        and value == other_value
+        for other_value in values
     )
-
-
-def as_source(value: Any) -> str:
-    """Return ``value`` as Python source, infinities and NaN too."""
-    if isinstance(value, float) and not math.isfinite(value):
-        return f"float({str(value)!r})"
-    if is_dict(value):
-        items = [f"{as_source(k)}: {as_source(v)}" for k, v in value.items()]
-        return f"{{{', '.join(items)}}}"
-    if isinstance(value, list):
-        return f"[{', '.join(map(as_source, value))}]"
-    return repr(value)
 
 
 def _as_data(default: Any) -> Any:
     """Return a default as the raw tree of a file has it: structs as their fields."""
     if not _has_struct(default):
         return default
-    from .encode import encode
-
     return encode(default)
 
 
 def _has_struct(value: Any) -> bool:
-    from .fields import is_struct_value
-
     if is_dict(value):
         return any(map(_has_struct, value.values()))
     if is_items(value):
@@ -250,8 +314,8 @@ def _normalize(rule: RewriteRule, *names: str) -> None:
     """Keep paths as tuples of parts, in which ``[]`` is ``*`` and ``?`` is nothing."""
     for name in names:
         path: Path = getattr(rule, name)
-        given = parts(path.replace("[]", ".*")) if isinstance(path, str) else path
-        cleaned = tuple("*" if p == "[]" else str(p) for p in given if p != "?")
+        names_of = parts(path.replace("[]", ".*")) if isinstance(path, str) else path
+        cleaned = tuple("*" if p == "[]" else str(p) for p in names_of if p != "?")
         if not cleaned:
             raise ValueError(f"{type(rule).__name__}: {name} names no field")
         object.__setattr__(rule, name, cleaned)

@@ -1,0 +1,98 @@
+"""RewriteRule: one step from a version to the next, for all that has versions."""
+
+import math
+from collections.abc import Callable, Mapping
+from typing import Any, ClassVar, TypeVar
+
+from ..errors import ConfigError, Problem
+from ..tree import is_dict
+from . import schema_edit
+from . import schema_types as t
+
+Entry = TypeVar("Entry")
+
+
+class RewriteRule:
+    """One step from a version to the next; every rule may be applied to any tree.
+
+    A rule answers for the trees of files, for schemas, for the flat entries of records
+    and for names. One of a user's own overrides ``apply`` for values, ``rename`` for
+    the names of tensors and of a schema's fields, or both.
+    """
+
+    __slots__ = ()
+    __match_args__: tuple[str, ...] = ()
+
+    tells_every_move: ClassVar[bool] = False
+    """Whether ``rename`` says of each value where ``apply`` puts it."""
+
+    @property
+    def computed_field(self) -> tuple[str, ...] | None:
+        """The field whose new value is computed, by anything; None if values stay."""
+        return None
+
+    def apply(self, tree: Any) -> None:
+        """Change ``tree`` from the old version to the new one, in place.
+
+        A tree that the rule does not concern stays as it is.  Raises ConfigError
+        for one that cannot be carried over.
+        """
+
+    def apply_to_schema(self, schema: t.Struct) -> None:
+        """Change ``schema`` as ``apply`` changes the files of its class, in place."""
+        if type(self).rename is not RewriteRule.rename:
+            schema_edit.move_fields(schema, self.rename)
+
+    def apply_to_entries(
+        self,
+        entries: Mapping[str, Entry],
+        derive: Callable[[Entry, Callable[[Any], Any]], Entry],
+    ) -> dict[str, Entry]:
+        """Return the flat entries of a record by the paths that they have now.
+
+        ``derive(entry, function)`` gives an entry whose value is computed of that of
+        ``entry``, when it is read.  Raises ConfigError for what is no path, and for
+        two entries that would have one.
+        """
+        if type(self).rename is RewriteRule.rename:
+            return dict(entries)
+        renamed: dict[str, Entry] = {}
+        for path, entry in entries.items():
+            new_path = renamed_path(self, path)
+            if new_path is None:
+                continue
+            if new_path in renamed:
+                message = f"{self}: two entries would be {new_path}"
+                raise ConfigError("", [Problem("", message)])
+            renamed[new_path] = entry
+        return renamed
+
+    def rename(self, path: str) -> str | None:
+        """Return the new path of the entry at ``path``, None if it is deleted."""
+        return path
+
+    def __repr__(self) -> str:
+        values = [(name, getattr(self, name)) for name in self.__match_args__]
+        arguments = ", ".join(f"{name}={as_source(value)}" for name, value in values)
+        return f"{type(self).__name__}({arguments})"
+
+
+def renamed_path(rule: RewriteRule, path: str) -> str | None:
+    """Return what ``rule`` renames ``path`` to; raise ConfigError for no path."""
+    new_path: Any = rule.rename(path)
+    if new_path is not None and (not isinstance(new_path, str) or not new_path):
+        message = f"{rule}: {path} would be named {new_path!r:.60}, no path"
+        raise ConfigError("", [Problem("", message)])
+    return new_path
+
+
+def as_source(value: Any) -> str:
+    """Return ``value`` as Python source, infinities and NaN too."""
+    if isinstance(value, float) and not math.isfinite(value):
+        return f"float({str(value)!r})"
+    if is_dict(value):
+        items = [f"{as_source(k)}: {as_source(v)}" for k, v in value.items()]
+        return f"{{{', '.join(items)}}}"
+    if isinstance(value, list):
+        return f"[{', '.join(map(as_source, value))}]"
+    return repr(value)
