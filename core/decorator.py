@@ -93,9 +93,9 @@ class _Methods:
         from ..records.open import open_record
 
         record = open_record(source)
-        own = cast(type[nn.Module], cls)
-        build = factory_of(own, record, args, kwargs)
-        passed = frozenset(arguments_by_name(own, args, kwargs))
+        module_class = cast(type[nn.Module], cls)
+        build = factory_of(module_class, record, args, kwargs)
+        passed = frozenset(arguments_by_name(module_class, args, kwargs))
         return cast(Self, build_from_record(build, record, Allowed(arguments=passed)))
 
     @classmethod
@@ -128,8 +128,8 @@ class _Methods:
         """
         from .pretrained.pretrained import from_pretrained
 
-        own = cast(type[nn.Module], cls)
-        return cast(Self, from_pretrained(folder, own, **options))
+        module_class = cast(type[nn.Module], cls)
+        return cast(Self, from_pretrained(folder, module_class, **options))
 
     @classmethod
     def blueprint(cls, /, *args: Any, **kwargs: Any) -> "Blueprint[Self]":  # type: ignore[type-var]  # whoever has this is a module
@@ -141,9 +141,9 @@ class _Methods:
     @property
     def hparams(self) -> HparamsDict:
         """What the module is: its class and the arguments of its constructor."""
-        own = self.__dict__.get("hparams", _nothing)
-        told: Any = hparams_of(cast(nn.Module, self)) if own is _nothing else own
-        return cast(HparamsDict, told)
+        if "hparams" in self.__dict__:
+            return cast(HparamsDict, self.__dict__["hparams"])
+        return hparams_of(cast(nn.Module, self))
 
     @hparams.setter
     def hparams(self, value: Any) -> None:
@@ -153,7 +153,6 @@ class _Methods:
 
 ask_back(_Methods.__dict__["hparams"])
 
-_nothing = object()
 _set: Callable[[Any, str, Any], None] = setattr
 
 _OURS = ("into_record", "save_record", "load_record", "from_record")
@@ -290,8 +289,8 @@ def _decorate(
 
 def _add_members(cls: Any) -> None:
     for member in (*_OURS, *_MORE):
-        found = getattr(cls, member, None)
-        if found is None:
+        attribute = getattr(cls, member, None)
+        if attribute is None:
             setattr(cls, member, _Methods.__dict__[member])
     if hasattr(cls, "load_from_checkpoint"):
         reopen_blueprints(cls)

@@ -73,13 +73,13 @@ class Passed:
 
 def passed_values(node: Mapping[str, Any]) -> dict[str, Any]:
     """Return the arguments of the call in ``node``, those of ``**kwargs`` included."""
-    found: dict[str, Any] = {}
+    arguments: dict[str, Any] = {}
     for name, value in node.items():
         if isinstance(value, Passed):
-            found[name] = value.value
+            arguments[name] = value.value
         elif isinstance(value, Mapping):
-            found |= {k: v.value for k, v in value.items() if isinstance(v, Passed)}  # pyright: ignore[reportUnknownVariableType]  # data
-    return found
+            arguments |= {k: v.value for k, v in value.items() if isinstance(v, Passed)}  # pyright: ignore[reportUnknownVariableType]  # data
+    return arguments
 
 
 def has_plans(value: Any) -> bool:
@@ -111,7 +111,7 @@ class Build:
         except Exception as error:
             name = plan.cls.__qualname__
             raise HyperparameterError(
-                plan.path, f"{name} cannot be built of this: {_told(error)}"
+                plan.path, f"{name} cannot be built of this: {_message_of(error)}"
             ) from error
         self.built[plan.path] = module
         return module
@@ -129,8 +129,10 @@ class Build:
         if isinstance(value, Ref):
             return self._referred(value)
         if isinstance(value, Partial):
-            given = {name: self.value(item) for name, item in value.arguments.items()}
-            return functools.partial(value.cls, **given)
+            arguments = {
+                name: self.value(item) for name, item in value.arguments.items()
+            }
+            return functools.partial(value.cls, **arguments)
         if isinstance(value, Values):
             return value.make()
         if isinstance(value, Struct):
@@ -149,7 +151,7 @@ class Build:
         except Exception as error:
             name = planned.cls.__qualname__
             raise HyperparameterError(
-                planned.path, f"{name} cannot be made of this: {_told(error)}"
+                planned.path, f"{name} cannot be made of this: {_message_of(error)}"
             ) from error
 
     def _container(self, planned: Container) -> nn.Module:
@@ -160,16 +162,16 @@ class Build:
         return container
 
     def _referred(self, ref: Ref) -> nn.Module:
-        path, rest = ref.target, ""
+        path, below = ref.target, ""
         while path:
             if path in self.built:
-                return self._below(self.built[path], rest, ref)
-            path, _, last = path.rpartition(".")
-            rest = join(last, rest)
+                return self._below(self.built[path], below, ref)
+            path, _, name = path.rpartition(".")
+            below = join(name, below)
         raise HyperparameterError(ref.path, f"nothing was built at {shown(ref.target)}")
 
-    def _below(self, module: nn.Module, rest: str, ref: Ref) -> nn.Module:
-        for name in rest.split(".") if rest else ():
+    def _below(self, module: nn.Module, path: str, ref: Ref) -> nn.Module:
+        for name in path.split(".") if path else ():
             child = module._modules.get(name)
             if child is None:
                 raise HyperparameterError(
@@ -180,5 +182,5 @@ class Build:
         return module
 
 
-def _told(error: Exception) -> str:
+def _message_of(error: Exception) -> str:
     return f"{type(error).__name__}: {error!s:.400}"

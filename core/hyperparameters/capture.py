@@ -258,8 +258,8 @@ def known_arguments(
         return layer_arguments(module)
     if _asks_back(module):
         return None
-    told = getattr(module, "hparams", None)
-    return told if isinstance(told, Mapping) else None  # pyright: ignore[reportUnknownVariableType]  # a user's mapping
+    hparams = getattr(module, "hparams", None)
+    return hparams if isinstance(hparams, Mapping) else None  # pyright: ignore[reportUnknownVariableType]  # a user's mapping
 
 
 def ask_back(attribute: object) -> None:
@@ -270,8 +270,8 @@ def ask_back(attribute: object) -> None:
 def _asks_back(module: nn.Module) -> bool:
     if "hparams" in module.__dict__:
         return False
-    found = inspect.getattr_static(type(module), "hparams", None)
-    return any(found is attribute for attribute in _asking)
+    attribute = inspect.getattr_static(type(module), "hparams", None)
+    return any(attribute is asking_attribute for asking_attribute in _asking)
 
 
 _asking: list[object] = []
@@ -314,7 +314,7 @@ def _registered(
     if exact:
         return _getters.get(cls)
     for base in cls.__mro__:
-        found = _getters.get(base) if issubclass(base, nn.Module) else None
-        if found is not None and (base is cls or found[2]):
-            return found
+        registration = _getters.get(base) if issubclass(base, nn.Module) else None
+        if registration is not None and (base is cls or registration[2]):
+            return registration
     return None

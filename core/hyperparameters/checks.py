@@ -62,45 +62,50 @@ def check_stored(cls: type[nn.Module], node: Mapping[str, Any], path: str) -> No
         where = join(path, UNSTORED)
         raise HyperparameterError(where, f"expected a dict, found {shown(unstored)}")
     name = cls.__qualname__
-    for argument, what in unstored.items():
+    for argument, description in unstored.items():
         if argument == ALL:
             raise HyperparameterError(
-                path, f"the arguments of this {name} are not stored: it {what!s:.300}"
+                path,
+                f"the arguments of this {name} are not stored: it {description!s:.300}",
             )
         if argument in parameters_of(cls) or takes_any_name(cls):
             raise HyperparameterError(
                 join(path, f"{argument!s:.60}"),
-                f"this {name} was built with {what!s:.200} here, which no file holds",
+                f"this {name} was built with {description!s:.200} here, which no "
+                "file holds",
             )
 
 
 def check_defaults(cls: type[nn.Module], node: Mapping[str, Any], path: str) -> None:
     """Raise for a default that no file holds, and that is another one today."""
-    stored: Any = node.get(DEFAULTS, {})
-    if not isinstance(stored, Mapping):
+    defaults: Any = node.get(DEFAULTS, {})
+    if not isinstance(defaults, Mapping):
         where = join(path, DEFAULTS)
-        raise HyperparameterError(where, f"expected a dict, found {shown(stored)}")
-    for name, was in stored.items():
+        raise HyperparameterError(where, f"expected a dict, found {shown(defaults)}")
+    for name, stored_default in defaults.items():
         parameter = parameters_of(cls).get(name)
         if parameter is None or name in node or parameter.default is Parameter.empty:
             continue
-        now = named_default(parameter.default) or shown(parameter.default)
-        if now != was:
+        default = named_default(parameter.default) or shown(parameter.default)
+        if default != stored_default:
             raise HyperparameterError(
                 join(path, f"{name!s:.60}"),
                 f"this {cls.__qualname__} was built with its default, which was "
-                f"{was!s:.200} and is {now:.200} today, and no file holds such a value",
+                f"{stored_default!s:.200} and is {default:.200} today, and no file "
+                "holds such a value",
             )
 
 
-def check_complete(cls: type[nn.Module], found: Mapping[str, Any], path: str) -> None:
+def check_complete(
+    cls: type[nn.Module], arguments: Mapping[str, Any], path: str
+) -> None:
     """Raise for an argument without a default that is not there."""
     missing = [
         name
         for name, parameter in parameters_of(cls).items()
         if parameter.default is Parameter.empty
         and parameter.kind not in VARIADIC
-        and name not in found
+        and name not in arguments
     ]
     if missing:
         raise HyperparameterError(

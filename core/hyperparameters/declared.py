@@ -43,8 +43,8 @@ def hints_of(cls: type[nn.Module]) -> Mapping[str, Any]:
 
 def declared_type(cls: type[nn.Module]) -> type | None:
     """Return the ``Hparams`` that ``cls`` or a parent gives itself, None if none."""
-    found = inspect.getattr_static(cls, "Hparams", None)
-    return found if isinstance(found, type) else None
+    attribute = inspect.getattr_static(cls, "Hparams", None)
+    return attribute if isinstance(attribute, type) else None
 
 
 def computed_fields(cls: type[nn.Module], node: Mapping[str, Any]) -> dict[str, Any]:
@@ -58,18 +58,18 @@ def computed_fields(cls: type[nn.Module], node: Mapping[str, Any]) -> dict[str, 
         return {}
     values = {name: node[name] for name in fields_of(declared) if name in node}
     try:
-        built = TypeAdapter(declared).validate_python(values)
+        hparams = TypeAdapter(declared).validate_python(values)
     except ValidationError:
         return {}
     names = computed_of(declared)
-    return {name: to_plain(encode(getattr(built, name))) for name in names}
+    return {name: to_plain(encode(getattr(hparams, name))) for name in names}
 
 
 def is_constrained(hint: Any) -> bool:
     """Return whether ``hint`` bounds values too: ``Annotated[int, Hparam(ge=1)]``."""
     checks = {"pydantic", "annotated_types"}
-    for said in getattr(hint, "__metadata__", ()):
-        if type(said).__module__.partition(".")[0] in checks:
+    for constraint in getattr(hint, "__metadata__", ()):
+        if type(constraint).__module__.partition(".")[0] in checks:
             return True
     return any(map(is_constrained, typing.get_args(hint)))
 
@@ -77,9 +77,9 @@ def is_constrained(hint: Any) -> bool:
 def item_hint(hint: Any, key: Any) -> Any:
     """Return what the item at ``key`` of a list or dict declared as ``hint`` is."""
     for member in members(hint):
-        found = item_type(member, key)
-        if found is not Any:
-            return found
+        item = item_type(member, key)
+        if item is not Any:
+            return item
     return Any
 
 
@@ -135,12 +135,12 @@ def _hint_of_default(default: Any) -> Any:
 
 
 def _hints_one_by_one(function: Any) -> dict[str, Any]:
-    found: dict[str, Any] = {}
+    hints: dict[str, Any] = {}
     for name, annotation in annotations_of(function).items():
         holder = type("Holder", (), {"__annotations__": {name: annotation}})
         scope = getattr(function, "__globals__", {})
         try:
-            found |= typing.get_type_hints(holder, globalns=scope, include_extras=True)
+            hints |= typing.get_type_hints(holder, globalns=scope, include_extras=True)
         except Exception:  # this one cannot be told; the others can
-            found[name] = Any
-    return found
+            hints[name] = Any
+    return hints

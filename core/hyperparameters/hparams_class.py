@@ -53,11 +53,11 @@ class ModuleHparams(Hparams):
     @classmethod
     def _arguments(cls, values: Any) -> Any:
         """Return ``values`` without what a module's dict has beside arguments."""
-        known = fields_of(cls)
+        fields = fields_of(cls)
         return {
             name: value
             for name, value in values.items()
-            if name in known or not (name in RESERVED or is_child(value))
+            if name in fields or not (name in RESERVED or is_child(value))
         }
 
 
@@ -68,15 +68,15 @@ def hparams_class(cls: type[nn.Module]) -> type[Hparams]:
         name: _field(cls, parameter, hints[name])
         for name, parameter in parameters_of(cls).items()
     }
-    made = define_hparams(
+    typed_class = define_hparams(
         "Hparams",
         fields,
         base=ModuleHparams,
         module=cls.__module__,
         doc=f"What a {cls.__qualname__} is made of.",
     )
-    made.__qualname__ = f"{cls.__qualname__}.Hparams"
-    return made
+    typed_class.__qualname__ = f"{cls.__qualname__}.Hparams"
+    return typed_class
 
 
 def checker(cls: type[nn.Module]) -> Callable[[Mapping[str, Any]], None] | None:
@@ -91,11 +91,11 @@ def checker(cls: type[nn.Module]) -> Callable[[Mapping[str, Any]], None] | None:
     adapter, fields = TypeAdapter[Any](checked), fields_of(checked)
 
     def check(arguments: Mapping[str, Any]) -> None:
-        told, untold = _plain_arguments(cls, arguments, fields)
+        plain_arguments, unchecked = _plain_arguments(cls, arguments, fields)
         try:
-            adapter.validate_json(json.dumps(told), strict=True)
-        except ValidationError as wrong:
-            problems = _problems(wrong, untold)
+            adapter.validate_json(json.dumps(plain_arguments), strict=True)
+        except ValidationError as error:
+            problems = _problems(error, unchecked)
             if problems:
                 raise HyperparameterError(cls.__qualname__, problems) from None
 
@@ -106,8 +106,10 @@ def _checked_type(cls: type[nn.Module]) -> Any:
     parameters = parameters_of(cls)
     declared = declared_type(cls)
     if declared is not None:
-        known = is_struct(declared) and fields_of(declared).keys() <= parameters.keys()
-        return declared if known else None
+        is_checkable = (
+            is_struct(declared) and fields_of(declared).keys() <= parameters.keys()
+        )
+        return declared if is_checkable else None
     hints = hints_of(cls)
     fields = {
         name: _field(cls, parameter, hints[name])
@@ -122,26 +124,28 @@ def _plain_arguments(
 ) -> tuple[dict[str, Any], set[str]]:
     """Return the arguments as plain data, and the names of those that are none."""
     hints, parameters = hints_of(cls), parameters_of(cls)
-    told: dict[str, Any] = {}
-    untold: set[str] = set()
+    plain_arguments: dict[str, Any] = {}
+    unchecked: set[str] = set()
     for name in fields:
         if name not in arguments or arguments[name] is parameters[name].default:
             continue
         try:
-            told[name] = Writer().value(arguments[name], hints[name], name, 0)
+            plain_arguments[name] = Writer().value(
+                arguments[name], hints[name], name, 0
+            )
         except (TypeError, HyperparameterError):
-            untold.add(name)
-    return told, untold
+            unchecked.add(name)
+    return plain_arguments, unchecked
 
 
-def _problems(wrong: ValidationError, untold: set[str]) -> str:
-    found: list[str] = []
-    for error in wrong.errors(include_url=False, include_context=False):
+def _problems(validation_error: ValidationError, unchecked: set[str]) -> str:
+    problems: list[str] = []
+    for error in validation_error.errors(include_url=False, include_context=False):
         where = ".".join(map(str, error["loc"]))
-        if not untold or (error["loc"] and error["loc"][0] not in untold):
-            said = str(error["msg"]).removeprefix("Value error, ")
-            found.append(f"{where}: {said}, found {shown(error['input'])}")
-    return "; ".join(found)
+        if not unchecked or (error["loc"] and error["loc"][0] not in unchecked):
+            message = str(error["msg"]).removeprefix("Value error, ")
+            problems.append(f"{where}: {message}, found {shown(error['input'])}")
+    return "; ".join(problems)
 
 
 def _field(cls: type[nn.Module], parameter: Parameter, hint: Any) -> tuple[Any, Any]:

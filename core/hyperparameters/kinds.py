@@ -138,7 +138,10 @@ def with_kind(hint: Any, spec: Spec) -> Any:
 
 def _name_of(value: object) -> str | None:
     kind = pathlib.Path if isinstance(value, pathlib.Path) else type(value)
-    return next((name for name, one in UNDECLARED.items() if one is kind), None)
+    return next(
+        (name for name, type_of_kind in UNDECLARED.items() if type_of_kind is kind),
+        None,
+    )
 
 
 def _read_back(plain_value: Any, hint: Any, path: str, read: ReadBack) -> Any:
@@ -172,17 +175,19 @@ def _specs_of_items(value: Any, again: Any, path: str) -> dict[str, Spec]:
     if isinstance(again, Struct):
         pairs = ((n, getattr(value, n), item) for n, item in again.fields.items())
     elif isinstance(value, Mapping) and isinstance(again, Mapping):
-        both = zip(value.items(), again.values(), strict=False)
-        pairs = ((key, item, other) for (key, item), other in both)
+        pairs_of_items = zip(value.items(), again.values(), strict=False)
+        pairs = ((key, item, read_item) for (key, item), read_item in pairs_of_items)
     elif isinstance(value, _SEQUENCES) and isinstance(again, _SEQUENCES):
-        both = zip(value, again, strict=False)
-        pairs = ((i, item, other) for i, (item, other) in enumerate(both))
-    found: dict[str, Spec] = {}
-    for key, item, other in pairs:
-        spec = _spec(item, other, join(path, str(key)))
+        pairs_of_items = zip(value, again, strict=False)
+        pairs = (
+            (i, item, read_item) for i, (item, read_item) in enumerate(pairs_of_items)
+        )
+    specs: dict[str, Spec] = {}
+    for key, item, read_item in pairs:
+        spec = _spec(item, read_item, join(path, str(key)))
         if spec is not None:
-            found[str(key)] = spec
-    return found
+            specs[str(key)] = spec
+    return specs
 
 
 def _is_same_type(value: object, again: object) -> bool:
@@ -203,11 +208,11 @@ _TYPED = (
 
 def kinds_of(node: Mapping[str, Any], path: str) -> dict[str, Spec]:
     """Return what arguments were, by name; raise HyperparameterError for no kind."""
-    told = node.get(KINDS, {})
-    if not isinstance(told, Mapping) or not all(_is_spec(s) for s in told.values()):
-        message = f"expected {list(UNDECLARED)}, found {shown(told)}"
+    specs = node.get(KINDS, {})
+    if not isinstance(specs, Mapping) or not all(_is_spec(s) for s in specs.values()):
+        message = f"expected {list(UNDECLARED)}, found {shown(specs)}"
         raise HyperparameterError(join(path, KINDS), message)
-    return dict(told)
+    return dict(specs)
 
 
 def _is_spec(spec: Any, depth: int = 0) -> bool:
@@ -226,26 +231,28 @@ def range_of(items: Sequence[Any], path: str) -> range:
     """Return the range whose numbers are ``items``; raise if they are no range's."""
     numbers = [item for item in items if type(item) is int]
     step = (numbers[1] - numbers[0] if len(numbers) > 1 else 1) or 1
-    found = range(0)
+    numbers_of_range = range(0)
     if numbers:
-        found = range(numbers[0], numbers[-1] + (1 if step > 0 else -1), step)
-    if len(numbers) < len(items) or list(found) != numbers:
+        numbers_of_range = range(
+            numbers[0], numbers[-1] + (1 if step > 0 else -1), step
+        )
+    if len(numbers) < len(items) or list(numbers_of_range) != numbers:
         raise HyperparameterError(path, f"expected a range, found {shown(items)}")
-    return found
+    return numbers_of_range
 
 
 def containers_of(node: Mapping[str, Any], path: str) -> dict[str, type[nn.Module]]:
     """Return which arguments are containers; raise HyperparameterError for others."""
-    told = node.get(CONTAINERS, {})
-    known = {cls.__name__: cls for cls in CONTAINERS_OF_TORCH}
-    if not isinstance(told, Mapping) or not all(
-        isinstance(kind, str) and kind in known for kind in told.values()
+    class_names = node.get(CONTAINERS, {})
+    classes = {cls.__name__: cls for cls in CONTAINERS_OF_TORCH}
+    if not isinstance(class_names, Mapping) or not all(
+        isinstance(kind, str) and kind in classes for kind in class_names.values()
     ):
         raise HyperparameterError(
             join(path, CONTAINERS),
-            f"expected {list(known)}, found {shown(told)}",
+            f"expected {list(classes)}, found {shown(class_names)}",
         )
-    return {name: known[kind] for name, kind in told.items()}
+    return {name: classes[kind] for name, kind in class_names.items()}
 
 
 def declared_container(hint: Any, value: object) -> type[nn.Module] | None:

@@ -75,7 +75,7 @@ def planned(
     """Return what builds the module, once everything was found good."""
     if not isinstance(hparams, Mapping):  # pyright: ignore[reportUnnecessaryIsInstance]  # files say anything
         raise HyperparameterError("", f"expected a dict, found {shown(hparams)}")
-    planner = Planner(_moved(hparams, cls))
+    planner = Planner(_moved_modules(hparams, cls))
     try:
         if cls is not None:
             _check_class(cls, hparams)
@@ -85,7 +85,9 @@ def planned(
     return lambda: Build().module(plan)
 
 
-def _moved(hparams: Mapping[str, Any], cls: type[nn.Module] | None) -> dict[str, str]:
+def _moved_modules(
+    hparams: Mapping[str, Any], cls: type[nn.Module] | None
+) -> dict[str, str]:
     """Return where the module of the class in hand has moved to, for its neighbours."""
     module = hparams.get(MODULE)
     if cls is None or not isinstance(module, str):
@@ -100,11 +102,11 @@ def _check_class(cls: type[nn.Module], hparams: Mapping[str, Any]) -> None:
     if NAME not in hparams or hparams[NAME] == cls.__qualname__:
         return
     try:
-        named = class_named(hparams)
+        stored_class = class_named(hparams)
     except HyperparameterError:
         return
-    if not issubclass(cls, named):
-        name = named.__qualname__
+    if not issubclass(cls, stored_class):
+        name = stored_class.__qualname__
         raise HyperparameterError(
             "",
             f"these are hyperparameters of {name}, not of {cls.__qualname__}. "
@@ -122,8 +124,8 @@ def planned_value(value: Any, hint: Any, path: str) -> Any:
 class Planner:
     """Finds the class and the arguments of each module; runs nothing of them."""
 
-    def __init__(self, moved: Mapping[str, str]) -> None:
-        self._moved = moved
+    def __init__(self, moved_modules: Mapping[str, str]) -> None:
+        self._moved_modules = moved_modules
         self._planned: set[str] = set()
 
     def module(
@@ -135,16 +137,16 @@ class Planner:
     ) -> Plan:
         """Return the plan of the module that ``node`` describes."""
         self.check_depth(path, depth)
-        named = cls or class_named(node, path, moved=self._moved)
+        module_class = cls or class_named(node, path, moved_modules=self._moved_modules)
         # The class in hand may be asking; others that read by themselves are asked.
-        read = None if cls is not None else own_reader(named)
-        node = upgraded_node(named, node, path)
+        read = None if cls is not None else own_reader(module_class)
+        node = upgraded_node(module_class, node, path)
         registered = node_reader(node)
         if registered is not None:
-            read = functools.partial(registered, named)
-        arguments = {} if read else self._arguments(named, node, path, depth)
+            read = functools.partial(registered, module_class)
+        arguments = {} if read else self._arguments(module_class, node, path, depth)
         self._planned.add(path)
-        return Plan(named, path, arguments, node, read)
+        return Plan(module_class, path, arguments, node, read)
 
     def _arguments(
         self, cls: type[nn.Module], node: Mapping[str, Any], path: str, depth: int
@@ -155,7 +157,7 @@ class Planner:
         check_stored(cls, node, path)
         check_defaults(cls, node, path)
         containers, kinds = containers_of(node, path), kinds_of(node, path)
-        found: dict[str, Any] = {}
+        arguments: dict[str, Any] = {}
         for name, value in node.items():
             parameter = parameters.get(name)
             if parameter is None:
@@ -166,13 +168,17 @@ class Planner:
             hint = with_kind(hint, spec)
             kind = containers.get(name) or declared_container(hint, value)
             if kind is not None:
-                found[name] = self._container(kind, value, where, depth + 1)
+                arguments[name] = self._container(kind, value, where, depth + 1)
             elif is_torch_layer(cls):
-                found[name] = self._for_torch(cls, name, value, hint, where, depth + 1)
+                arguments[name] = self._for_torch(
+                    cls, name, value, hint, where, depth + 1
+                )
             else:
-                found[name] = self._argument(parameter, value, hint, where, depth + 1)
-        check_complete(cls, found, path)
-        return found
+                arguments[name] = self._argument(
+                    parameter, value, hint, where, depth + 1
+                )
+        check_complete(cls, arguments, path)
+        return arguments
 
     def _argument(
         self, parameter: Parameter, value: Any, hint: Any, path: str, depth: int
@@ -253,15 +259,15 @@ class Planner:
             return self._struct(struct, value, kinded, path, depth)
         if needs_class(hint):
             return _rich(dict(value), hint, path)
-        found: dict[Any, Any] = {}
+        items: dict[Any, Any] = {}
         for key, item in value.items():
             if not isinstance(key, str):
                 raise HyperparameterError(
                     path, f"expected a text as key, found {shown(key)}"
                 )
             item = self.value(item, kinded.item(key), join(path, key), depth + 1)
-            found[restored_key(key, hint)] = item
-        return OrderedDict(found) if takes(hint, OrderedDict) else found
+            items[restored_key(key, hint)] = item
+        return OrderedDict(items) if takes(hint, OrderedDict) else items
 
     def _struct(
         self,
@@ -271,15 +277,15 @@ class Planner:
         path: str,
         depth: int,
     ) -> "Struct":
-        fields, found = fields_of(cls), dict[str, Any]()
+        fields, values = fields_of(cls), dict[str, Any]()
         for name, item in value.items():
             where = join(path, f"{name!s:.60}")
             if name not in fields:
                 hint = did_you_mean(str(name)[:80], fields)
                 raise HyperparameterError(where, f"no field of {cls.__name__}.{hint}")
             hint = with_kind(fields[name].annotation, kinded.spec(name))
-            found[name] = self.value(item, hint, where, depth + 1)
-        return Struct(cls, path, found)
+            values[name] = self.value(item, hint, where, depth + 1)
+        return Struct(cls, path, values)
 
     def _reference(self, value: Mapping[str, Any], path: str) -> Ref:
         target = value[REF]
@@ -302,7 +308,7 @@ class Planner:
             raise HyperparameterError(
                 path, f"expected a class, found {shown(dict(value))}"
             )
-        cls = class_named(node, path, moved=self._moved)
+        cls = class_named(node, path, moved_modules=self._moved_modules)
         parameters, hints = parameters_of(cls), hints_of(cls)
         kinds = kinds_of(node, path)
         arguments: dict[str, Any] = {}
@@ -362,8 +368,8 @@ def _rich(value: Any, hint: Any, path: str) -> Any:
 
 
 def _values(value: Mapping[str, Any], path: str) -> Values:
-    told = value[TENSOR]
-    form: Mapping[str, Any] = told if isinstance(told, Mapping) else {}
+    stored_form = value[TENSOR]
+    form: Mapping[str, Any] = stored_form if isinstance(stored_form, Mapping) else {}
     shape, dtype = form.get("shape"), DTYPES.get(str(form.get("dtype")))
     is_shape = isinstance(shape, list | tuple) and all(
         type(n) is int and 0 <= n < 2**40 for n in shape
@@ -383,10 +389,12 @@ _CORE = (__package__ or "burnish.core.hyperparameters").rpartition(".")[0]
 def own_reader(cls: type[nn.Module]) -> Callable[[Any], nn.Module] | None:
     """Return ``from_hyperparameters`` of ``cls`` if its author wrote it."""
     for base in cls.__mro__:
-        found = base.__dict__.get("from_hyperparameters")
-        if found is not None:
-            function = getattr(found, "__func__", found)
-            own = not str(getattr(function, "__module__", "")).startswith(_CORE)
-            asked: Any = cls
-            return asked.from_hyperparameters if own else None
+        method = base.__dict__.get("from_hyperparameters")
+        if method is not None:
+            function = getattr(method, "__func__", method)
+            is_of_author = not str(getattr(function, "__module__", "")).startswith(
+                _CORE
+            )
+            reading_class: Any = cls
+            return reading_class.from_hyperparameters if is_of_author else None
     return None

@@ -69,9 +69,9 @@ def _encodable(node: dict[str, Any]) -> dict[str, Any]:
     """Return ``node`` without the arguments that the format of records refuses."""
     if _is_encodable(node):
         return node
-    stored = {k: v for k, v in node.items() if k in RESERVED or _is_encodable(v)}
-    lost = {k: description(v) for k, v in node.items() if k not in stored}
-    return stored | {UNSTORED: {**stored.get(UNSTORED, {}), **lost}}
+    encodable = {k: v for k, v in node.items() if k in RESERVED or _is_encodable(v)}
+    lost = {k: description(v) for k, v in node.items() if k not in encodable}
+    return encodable | {UNSTORED: {**encodable.get(UNSTORED, {}), **lost}}
 
 
 def _is_encodable(value: Any) -> bool:
@@ -93,13 +93,17 @@ def factory_of(
     """
     _check_no_options(cls, kwargs)
     file = record.reading.file
-    stored = _stored(record)
-    passed = arguments_by_name(cls, args, kwargs)
+    stored_node = _stored_hparams(record)
+    passed_arguments = arguments_by_name(cls, args, kwargs)
     if args or kwargs:
-        stored = None if stored is None or not passed else _over(stored, cls, passed)
-        if stored is None:
+        stored_node = (
+            None
+            if stored_node is None or not passed_arguments
+            else _over(stored_node, cls, passed_arguments)
+        )
+        if stored_node is None:
             return lambda: cls(*args, **kwargs)
-    if stored is None:
+    if stored_node is None:
         problem = _problem_of_call(cls, (), {})
         if problem is None:
             return cls
@@ -109,19 +113,19 @@ def factory_of(
             f"Pass them: {cls.__qualname__}.from_record(file, ...) ({problem}).",
         )
     try:
-        return planned(stored, cls)  # type: ignore[return-value]  # it builds the class that it is given
+        return planned(stored_node, cls)  # type: ignore[return-value]  # it builds the class that it is given
     except RecordVersionError:
         raise
     except (RecordError, TypeError) as error:
-        if passed and _problem_of_call(cls, args, kwargs) is None:
+        if passed_arguments and _problem_of_call(cls, args, kwargs) is None:
             return lambda: cls(*args, **kwargs)
-        if stored.get(NAME) == cls.__qualname__:
-            cure = _cure_of_change(cls, stored, error)
+        if stored_node.get(NAME) == cls.__qualname__:
+            cure = _cure_of_change(cls, stored_node, error)
             raise RecordMismatchError(file, [str(error)], cure) from error
         raise RecordMismatchError(
             file,
             [
-                f"found hyperparameters of {stored.get(NAME)}, expected those of "
+                f"found hyperparameters of {stored_node.get(NAME)}, expected those of "
                 f"{cls.__qualname__}: {error}"
             ],
             "Load it with its own class, or pass the arguments to from_record.",
@@ -129,12 +133,12 @@ def factory_of(
 
 
 def _cure_of_change(
-    cls: type[nn.Module], stored: Mapping[str, Any], error: Exception
+    cls: type[nn.Module], stored_node: Mapping[str, Any], error: Exception
 ) -> str:
     """Return what to do about arguments of a class that has changed since."""
     name = cls.__qualname__
     argument = error.path if isinstance(error, HyperparameterError) else ""
-    if argument not in stored or argument in parameters_of(cls):
+    if argument not in stored_node or argument in parameters_of(cls):
         return (
             f"Pass the arguments: {name}.from_record(file, ...); if the class has "
             "changed, give it a version and upgrade_rules (RenameField, DeleteField)."
@@ -165,17 +169,17 @@ def _check_no_options(cls: type[nn.Module], kwargs: Mapping[str, Any]) -> None:
         )
 
 
-def _stored(record: FlatRecord) -> Mapping[str, Any] | None:
+def _stored_hparams(record: FlatRecord) -> Mapping[str, Any] | None:
     ours = record.metadata.get("burnish")
-    stored = ours.get("hparams") if isinstance(ours, Mapping) else None
-    return stored if isinstance(stored, Mapping) else None
+    hparams = ours.get("hparams") if isinstance(ours, Mapping) else None
+    return hparams if isinstance(hparams, Mapping) else None
 
 
 def _over(
-    stored: Mapping[str, Any], cls: type[nn.Module], passed: Mapping[str, Any]
+    stored_node: Mapping[str, Any], cls: type[nn.Module], passed: Mapping[str, Any]
 ) -> Mapping[str, Any] | None:
     try:
-        return laid_over(stored, cls, passed)
+        return laid_over(stored_node, cls, passed)
     except RecordError:
         return None
 
@@ -203,20 +207,20 @@ def arguments_by_name(
 
 
 def laid_over(
-    stored: Mapping[str, Any], cls: type[nn.Module], arguments: Mapping[str, Any]
+    stored_node: Mapping[str, Any], cls: type[nn.Module], arguments: Mapping[str, Any]
 ) -> Mapping[str, Any] | None:
-    """Return ``stored`` with ``arguments`` in the place of its own.
+    """Return ``stored_node`` with ``arguments`` in the place of its own.
 
     Stored arguments that ``cls`` does not take any more are left out. None if they are
     those of another class, or if the names of the arguments are not known.
     """
-    if not (is_same_class(stored, cls) or is_of_a_parent(stored, cls)):
+    if not (is_same_class(stored_node, cls) or is_of_a_parent(stored_node, cls)):
         return None
-    node = upgraded_node(cls, stored, "")
+    node = upgraded_node(cls, stored_node, "")
     is_unknown = ALL in _mapping(node, UNSTORED)
     if is_unknown or not _are_names_known(node, cls, arguments):
         return None
-    known = {
+    kept_entries = {
         name: value
         for name, value in node.items()
         if name in parameters_of(cls) or name in RESERVED or is_child(value)
@@ -227,17 +231,17 @@ def laid_over(
     }
     if version_of(cls):
         notes[VERSION] = version_of(cls)
-    return {**known, **notes, **_passed(known, cls, arguments)}
+    return {**kept_entries, **notes, **_passed(kept_entries, cls, arguments)}
 
 
 def _passed(
-    node: Mapping[str, Any], cls: type[nn.Module], arguments: Mapping[str, Any]
+    stored_node: Mapping[str, Any], cls: type[nn.Module], arguments: Mapping[str, Any]
 ) -> dict[str, Any]:
     passed: dict[str, Any] = {}
     for name, value in arguments.items():
         if parameters_of(cls)[name].kind is Parameter.VAR_KEYWORD:
             more = {key: Passed(f"{name}.{key}", item) for key, item in value.items()}
-            passed[name] = {**_mapping(node, name), **more}
+            passed[name] = {**_mapping(stored_node, name), **more}
         else:
             passed[name] = Passed(name, value)
     return passed

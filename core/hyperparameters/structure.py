@@ -116,9 +116,9 @@ class _RowsOfClass:
 
     __slots__ = ("absent", "bare", "cls", "get", "names", "rows")
 
-    def __init__(self, cls: type[nn.Module], first: nn.Module) -> None:
+    def __init__(self, cls: type[nn.Module], instance: nn.Module) -> None:
         self.cls, self.names = cls, _names(cls)
-        present = [name for name in self.names if name in first.__dict__]
+        present = [name for name in self.names if name in instance.__dict__]
         is_settled = len(present) == len(self.names) or is_torch_layer(cls)
         self.absent = None if is_settled else frozenset(self.names)
         """The names, if other instances may have more of them than the first."""
@@ -225,8 +225,8 @@ def _change(owner: nn.Module, row: Row | None) -> dict[str, Any] | None:
         return {**_called(row[0]), ATTRIBUTES: changed} if changed else None
     names = _names(type(owner))
     names, values = _lasting(names, tuple(map(owner.__dict__.get, names)))
-    told = {n: plain_attribute(v) for n, v in zip(names, values, strict=True)}
-    return {**_called(cls), ATTRIBUTES: told}
+    attributes = {n: plain_attribute(v) for n, v in zip(names, values, strict=True)}
+    return {**_called(cls), ATTRIBUTES: attributes}
 
 
 def _is_form_of(owner: nn.Module, now: Any, cls: Class) -> bool:
@@ -255,13 +255,13 @@ def _called(cls: Class) -> dict[str, str]:
 
 
 def _changed_attributes(owner: nn.Module, row: Row) -> dict[str, Any]:
-    found: dict[str, Any] = {}
+    changed: dict[str, Any] = {}
     for name, value in zip(row[3], row[4], strict=True):
         now = owner.__dict__.get(name)
         # What became a tensor or an object was computed, and is no setting.
         if is_lasting(now) and now is not value and now != value:
-            found[name] = plain_attribute(now)
-    return found
+            changed[name] = plain_attribute(now)
+    return changed
 
 
 def _grouped(changes: Iterable[tuple[str, dict[str, Any] | None]]) -> list[Change]:
@@ -284,16 +284,19 @@ def _portable(row: Row) -> tuple[Any, ...]:
 
 def _unpickled(prefixes: list[str], rows: list[tuple[Any, ...]]) -> Structure:
     # Pickle gives what was one object once more as one.
-    known = {id(row): row for row in rows}
-    again = {k: _row(_class_called(cls), *rest) for k, (cls, *rest) in known.items()}
-    return Structure(prefixes, [again[id(row)] for row in rows])
+    portable_rows = {id(row): row for row in rows}
+    rows_by_id = {
+        k: _row(_class_called(cls), *names_and_values)
+        for k, (cls, *names_and_values) in portable_rows.items()
+    }
+    return Structure(prefixes, [rows_by_id[id(row)] for row in rows])
 
 
 def _class_called(name: Class) -> Class:
     """Return the class of that name, if the program has it where it was."""
     if isinstance(name, type):
         return name
-    found: Any = sys.modules.get(name[0])
+    attribute: Any = sys.modules.get(name[0])
     for part in name[1].split("."):
-        found = getattr(found, part, None)
-    return found if isinstance(found, type) else name
+        attribute = getattr(attribute, part, None)
+    return attribute if isinstance(attribute, type) else name

@@ -65,16 +65,16 @@ def layer_arguments(module: nn.Module) -> dict[str, Any]:
     """
     base = _known_base(type(module))
     getter = _GETTERS.get(base, _from_attributes) if base else _from_attributes
-    found = getter(module)
+    arguments = getter(module)
     if "dtype" in parameters_of(type(module)):
         dtype = _dtype_of(module)
-        found |= {} if dtype is torch.float32 else {"dtype": dtype}
-    return found
+        arguments |= {} if dtype is torch.float32 else {"dtype": dtype}
+    return arguments
 
 
 def _known_base(cls: type[nn.Module]) -> type[nn.Module] | None:
-    known = torch_classes()
-    base = next((base for base in cls.__mro__ if base in known), None)
+    layer_classes = torch_classes()
+    base = next((base for base in cls.__mro__ if base in layer_classes), None)
     return base if base is not nn.Module or cls is nn.Module else None
 
 
@@ -107,9 +107,9 @@ def _dtype_of(module: nn.Module) -> torch.dtype:
 
 
 def _sequential(module: nn.Sequential) -> dict[str, Any]:
-    named = OrderedDict(module._modules)
-    is_numbered = list(named) == [str(i) for i in range(len(named))]
-    return {"args": list(named.values()) if is_numbered else [named]}
+    children = OrderedDict(module._modules)
+    is_numbered = list(children) == [str(i) for i in range(len(children))]
+    return {"args": list(children.values()) if is_numbered else [children]}
 
 
 def _module_list(module: nn.ModuleList) -> dict[str, Any]:
@@ -125,14 +125,14 @@ def _deprecated_container(module: nn.Module) -> dict[str, Any]:
 
 
 def _parameter_list(module: nn.ParameterList) -> dict[str, Any]:
-    return {"values": [_held(value) for value in module]}
+    return {"values": [_form_of(value) for value in module]}
 
 
 def _parameter_dict(module: nn.ParameterDict) -> dict[str, Any]:
-    return {"parameters": {name: _held(value) for name, value in module.items()}}
+    return {"parameters": {name: _form_of(value) for name, value in module.items()}}
 
 
-def _held(value: Any) -> Any:
+def _form_of(value: Any) -> Any:
     return Values.of(value) if isinstance(value, Tensor) else value
 
 
@@ -140,14 +140,14 @@ def _attention(module: nn.MultiheadAttention) -> dict[str, Any]:
     biases: tuple[Any, Any] = (module.in_proj_bias, module.bias_k)
     has_bias, has_bias_kv = (bias is not None for bias in biases)
     names = ["embed_dim", "num_heads", "dropout", "add_zero_attn", "kdim", "vdim"]
-    found = {name: getattr(module, name) for name in [*names, "batch_first"]}
-    return found | {"bias": has_bias, "add_bias_kv": has_bias_kv}
+    arguments = {name: getattr(module, name) for name in [*names, "batch_first"]}
+    return arguments | {"bias": has_bias, "add_bias_kv": has_bias_kv}
 
 
 def _rnn_cell_base(module: nn.RNNCellBase) -> dict[str, Any]:
     n_chunks = module.weight_hh.shape[0] // max(module.hidden_size, 1)
-    found = {name: getattr(module, name) for name in ("input_size", "hidden_size")}
-    return found | {"bias": bool(module.bias), "num_chunks": n_chunks}
+    arguments = {name: getattr(module, name) for name in ("input_size", "hidden_size")}
+    return arguments | {"bias": bool(module.bias), "num_chunks": n_chunks}
 
 
 def _hardtanh(module: nn.Hardtanh) -> dict[str, Any]:
@@ -160,17 +160,17 @@ def _pairwise_distance(module: nn.PairwiseDistance) -> dict[str, Any]:
 
 def _adaptive_softmax(module: nn.AdaptiveLogSoftmaxWithLoss) -> dict[str, Any]:
     names = ("in_features", "n_classes", "div_value", "head_bias")
-    found = {name: getattr(module, name) for name in names}
-    return found | {"cutoffs": list(module.cutoffs[:-1])}
+    arguments = {name: getattr(module, name) for name in names}
+    return arguments | {"cutoffs": list(module.cutoffs[:-1])}
 
 
 def _linear_cross_entropy(module: Any) -> dict[str, Any]:
     linear: Any = module.linear
     names = ("num_classes", "out_features", "reduction", "ignore_index")
-    found = {name: getattr(module, name) for name in (*names, "label_smoothing")}
+    arguments = {name: getattr(module, name) for name in (*names, "label_smoothing")}
     weight = None if module.weight is None else Values.of(module.weight)
-    found |= {"in_features": linear.in_features, "bias": linear.bias is not None}
-    return found | {"weight": weight, "options": module.options}
+    arguments |= {"in_features": linear.in_features, "bias": linear.bias is not None}
+    return arguments | {"weight": weight, "options": module.options}
 
 
 def _transformer_layer(module: Any) -> dict[str, Any]:
@@ -201,26 +201,26 @@ def _stack(name: str, *names: str) -> Callable[[Any], dict[str, Any]]:
                 f"a {type(module).__qualname__} of no layers does not say of what "
                 "layers it would be made; leave it out, or keep one layer"
             )
-        found = {n: getattr(module, n) for n in names}
+        arguments = {n: getattr(module, n) for n in names}
         norm = module.norm
-        return {name: Template(module.layers[0]), "norm": norm} | found
+        return {name: Template(module.layers[0]), "norm": norm} | arguments
 
     return getter
 
 
 def _transformer(module: nn.Transformer) -> dict[str, Any]:
-    found: dict[str, Any] = {"d_model": module.d_model, "nhead": module.nhead}
-    found["batch_first"] = module.batch_first
+    arguments: dict[str, Any] = {"d_model": module.d_model, "nhead": module.nhead}
+    arguments["batch_first"] = module.batch_first
     for side in ("encoder", "decoder"):
         stack = getattr(module, side)
         layer = _usual_layer(stack)
         if layer is None:
-            found[f"custom_{side}"] = stack
+            arguments[f"custom_{side}"] = stack
             continue
-        found[f"num_{side}_layers"] = stack.num_layers
+        arguments[f"num_{side}_layers"] = stack.num_layers
         of_layer = _transformer_layer(layer)
-        found |= {k: v for k, v in of_layer.items() if k not in found}
-    return found
+        arguments |= {k: v for k, v in of_layer.items() if k not in arguments}
+    return arguments
 
 
 def _usual_layer(stack: nn.Module) -> nn.Module | None:
@@ -230,8 +230,12 @@ def _usual_layer(stack: nn.Module) -> nn.Module | None:
         nn.TransformerDecoder: nn.TransformerDecoderLayer,
     }
     layers: Any = getattr(stack, "layers", None)
-    made = usual.get(type(stack))
-    if made is None or not layers or any(type(layer) is not made for layer in layers):
+    layer_class = usual.get(type(stack))
+    if (
+        layer_class is None
+        or not layers
+        or any(type(layer) is not layer_class for layer in layers)
+    ):
         return None
     return layers[0] if type(getattr(stack, "norm", None)) is nn.LayerNorm else None
 

@@ -30,35 +30,37 @@ def register_models() -> bool:
 def _arguments(model: Any) -> dict[str, Any]:
     """Return the configuration, and what else a decorated class was called with."""
     captured = captured_arguments(model) or {"config": model.config}
-    return {name: _told(value, model.config) for name, value in captured.items()}
+    return {
+        name: _plain_argument(value, model.config) for name, value in captured.items()
+    }
 
 
-def _told(value: Any, config: Any) -> Any:
+def _plain_argument(value: Any, config: Any) -> Any:
     if not _is_config(value):
         return value
     # The model's own may have been changed since it was built.
-    return _plain((config if type(value) is type(config) else value).to_dict())
+    return _plain_config((config if type(value) is type(config) else value).to_dict())
 
 
 def _is_config(value: Any) -> bool:
     return hasattr(value, "model_type") and callable(getattr(value, "to_dict", None))
 
 
-def _plain(value: Any) -> Any:
+def _plain_config(value: Any) -> Any:
     """Return a configuration as JSON has it; dtypes are texts in it already."""
     if isinstance(value, Mapping):
-        return {str(key): _plain(item) for key, item in value.items()}  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]  # data
+        return {str(key): _plain_config(item) for key, item in value.items()}  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]  # data
     if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]  # pyright: ignore[reportUnknownVariableType]  # data
+        return [_plain_config(item) for item in value]  # pyright: ignore[reportUnknownVariableType]  # data
     return value
 
 
 def _build(cls: Any, arguments: Mapping[str, Any]) -> nn.Module:
-    made = {
+    built_arguments = {
         name: config_object(cls, value) if is_config_dict(value) else value
         for name, value in arguments.items()
     }
-    return call(cls, made)
+    return call(cls, built_arguments)
 
 
 def is_config_dict(value: Any) -> bool:
@@ -68,18 +70,18 @@ def is_config_dict(value: Any) -> bool:
 
 def config_object(cls: Any, config: Mapping[str, Any]) -> Any:
     """Return the configuration in ``config``, as an object that ``cls`` is built of."""
-    own = getattr(cls, "config_class", None)
-    if own is None:
+    config_class = getattr(cls, "config_class", None)
+    if config_class is None:
         raise UnknownClassError("", f"{cls.__qualname__} says no config_class")
-    kind = config.get("model_type", own.model_type)
-    if own.model_type != kind:
-        own = _config_class(kind, own)
-    known = {key: value for key, value in config.items() if not key.startswith("__")}
-    return own.from_dict(known)
+    kind = config.get("model_type", config_class.model_type)
+    if config_class.model_type != kind:
+        config_class = _config_class(kind, config_class)
+    fields = {key: value for key, value in config.items() if not key.startswith("__")}
+    return config_class.from_dict(fields)
 
 
-def _config_class(kind: Any, own: Any) -> Any:
+def _config_class(kind: Any, default_class: Any) -> Any:
     """Return the class of another model's configuration, of those that are loaded."""
     auto = sys.modules.get("transformers.models.auto.configuration_auto")
     mapping: Any = getattr(auto, "CONFIG_MAPPING", {})
-    return mapping[kind] if isinstance(kind, str) and kind in mapping else own
+    return mapping[kind] if isinstance(kind, str) and kind in mapping else default_class

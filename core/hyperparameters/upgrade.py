@@ -25,8 +25,8 @@ def upgraded_node(
     if type(version) is not int or version < 0:
         raise HyperparameterError(path, f"{VERSION!r} is no number from 0 on")
     if version > newest:
-        what = f"what describes a {cls.__qualname__}"
-        raise RecordVersionError(path or "hyperparameters", version, newest, what)
+        subject = f"what describes a {cls.__qualname__}"
+        raise RecordVersionError(path or "hyperparameters", version, newest, subject)
     # Without a class they were written by hand, for the class as it is now.
     if version == newest or NAME not in node:
         return node
@@ -58,11 +58,11 @@ def _renamed_notes(notes: Any, above: str, rule: RewriteRule) -> Any:
         if not isinstance(name, str) or name == ALL:
             renamed[name] = note
             continue
-        new = new_path(rule, above + name)
+        new_name = new_path(rule, above + name)
         if isinstance(note, list) and len(note) == 2:
             note = [note[0], _renamed_notes(note[1], f"{above}{name}.", rule)]
-        if new is not None:
+        if new_name is not None:
             # Keys of dicts may have dots, and most are not renamed themselves.
-            is_same = new.endswith(f".{name}") or new == name
-            renamed[name if is_same else new.rpartition(".")[2]] = note
+            is_same = new_name.endswith(f".{name}") or new_name == name
+            renamed[name if is_same else new_name.rpartition(".")[2]] = note
     return renamed

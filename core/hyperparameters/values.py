@@ -171,13 +171,15 @@ def _key_types(hint: Any) -> tuple[Any, ...]:
 
 
 def _enum(value: enum.Enum, hint: Any, where: str) -> Any:
-    plain = value.value if type(value.value) in (bool, int, float, str) else value.name
+    stored_value = (
+        value.value if type(value.value) in (bool, int, float, str) else value.name
+    )
     # One of an IntEnum or a StrEnum equals its value, and yet ``is`` tells them apart.
     if declares(hint, value):
-        return plain
+        return stored_value
     raise TypeError(
-        f"{where}: {value} is read back as {plain!r} unless the argument is annotated "
-        f"with {type(value).__qualname__}."
+        f"{where}: {value} is read back as {stored_value!r} unless the argument is "
+        f"annotated with {type(value).__qualname__}."
     )
 
 
@@ -193,11 +195,11 @@ def _struct(value: Any, hint: Any, where: str) -> Any:
 
 
 def _unfit(value: Any, where: str) -> TypeError:
-    what = f"{_a(type(value).__name__)} is no plain data: {shown(value)}"
+    problem = f"{_a(type(value).__name__)} is no plain data: {shown(value)}"
     if hasattr(value, "burnish_description"):
-        what = f"{value.burnish_description} is no plain data"
+        problem = f"{value.burnish_description} is no plain data"
     return TypeError(
-        f"{where}: {what}. "
+        f"{where}: {problem}. "
         "Hyperparameters are numbers, texts, None, lists, dicts, dtypes, modules and "
         "their classes. Pass what it is made from, or set it after building."
     )

@@ -150,7 +150,7 @@ class Writer:
             node[UNSTORED] = {ALL: unknown}
         if arguments is None:
             return node
-        node |= self._told(cls, arguments, path, depth)
+        node |= self._plain_arguments(cls, arguments, path, depth)
         # What arguments of plain data make need not be told: they make it again.
         is_told = not self.children or (self.bare and len(self.met) == 1)
         if cls not in CONTAINERS_OF_TORCH and not is_told:
@@ -159,11 +159,13 @@ class Writer:
             node |= computed_fields(cls, node)
         return node
 
-    def written(
+    def node_of(
         self, cls: type[nn.Module], arguments: Mapping[str, Any]
     ) -> HparamsDict:
         """Return the hyperparameters of a ``cls`` that was made of ``arguments``."""
-        return HparamsDict({**names_of(cls), **self._told(cls, arguments, "", 0)})
+        return HparamsDict(
+            {**names_of(cls), **self._plain_arguments(cls, arguments, "", 0)}
+        )
 
     def _arguments(
         self, module: nn.Module, cls: type[nn.Module]
@@ -179,7 +181,7 @@ class Writer:
             return arguments, None
         return None, NOT_CAPTURED if is_decorated(cls) else NOT_NOTED
 
-    def _told(
+    def _plain_arguments(
         self, cls: type[nn.Module], arguments: Mapping[str, Any], path: str, depth: int
     ) -> dict[str, Any]:
         hints, parameters = hints_of(cls), parameters_of(cls)
@@ -195,9 +197,17 @@ class Writer:
                 continue
             hint, n_met = hints.get(name, Any), len(self.met)
             try:
-                told = self._argument(value, kind, hint, join(path, name), depth + 1)
-                what = kind_of(
-                    cls, parameter, value, hint, told, join(path, name), planned_value
+                plain_argument = self._argument(
+                    value, kind, hint, join(path, name), depth + 1
+                )
+                spec = kind_of(
+                    cls,
+                    parameter,
+                    value,
+                    hint,
+                    plain_argument,
+                    join(path, name),
+                    planned_value,
                 )
             except (TypeError, HyperparameterError):
                 # An untouched default is made again by the constructor.
@@ -213,11 +223,11 @@ class Writer:
                 elif self.partial and (default := named_default(value)):
                     defaults[name] = default
                 continue
-            node[name] = told
-            if type(value) in CONTAINERS_OF_TORCH and REF not in told:
+            node[name] = plain_argument
+            if type(value) in CONTAINERS_OF_TORCH and REF not in plain_argument:
                 containers[name] = type(value).__name__
-            if what is not None:
-                kinds[name] = what
+            if spec is not None:
+                kinds[name] = spec
         notes = {CONTAINERS: containers, KINDS: kinds}
         notes |= {UNSTORED: unstored, DEFAULTS: defaults}
         return node | {key: note for key, note in notes.items() if note}
@@ -235,20 +245,20 @@ class Writer:
         self, name: str, items: Mapping[str, Any], hint: Any, unstored: dict[str, str]
     ) -> tuple[HparamsDict, dict[str, Any]]:
         """Return those of ``**name`` that are plain data and kinds; note the others."""
-        found, specs = HparamsDict(), dict[str, Any]()
+        plain_items, specs = HparamsDict(), dict[str, Any]()
         for key, item in items.items():
             n_met = len(self.met)
             try:
-                told = self.value(item, hint, join(name, key), 1)
-                spec = spec_of(item, hint, told, join(name, key), planned_value)
+                plain_item = self.value(item, hint, join(name, key), 1)
+                spec = spec_of(item, hint, plain_item, join(name, key), planned_value)
             except (TypeError, HyperparameterError):
                 self._forget(n_met)
                 unstored[key] = description(item)
                 continue
-            found[key] = told
+            plain_items[key] = plain_item
             if spec is not None:
                 specs[key] = spec
-        return found, specs
+        return plain_items, specs
 
     def _forget(self, n_met: int) -> None:
         """Drop what was met after the first ``n_met`` modules: nothing has it."""
@@ -271,22 +281,22 @@ class Writer:
 
     def _child(self, child: nn.Module, path: str, depth: int) -> Any:
         if type(child) in CONTAINERS_OF_TORCH:
-            return self._container(child, path, depth, named=False)
+            return self._container(child, path, depth, is_argument=False)
         return self.node(child, path, depth)
 
     def _container(
-        self, container: nn.Module, path: str, depth: int, *, named: bool = True
+        self, container: nn.Module, path: str, depth: int, *, is_argument: bool = True
     ) -> Any:
-        """Return a container by its items; with ``named`` a list keeps odd names."""
+        """Return a container by its items; its names count if ``is_argument``."""
         if id(container) in self.met:
             return HparamsDict({REF: self.met[id(container)]})
         self.met[id(container)] = path
         check_depth(path, depth)
         items = {name: m for name, m in container._modules.items() if m is not None}
-        write = self.node if named else self._child
+        write = self.node if is_argument else self._child
         nodes = {n: write(m, join(path, n), depth + 1) for n, m in items.items()}
         is_numbered = list(items) == [str(i) for i in range(len(items))]
-        if isinstance(container, LISTS) and (is_numbered or not named):
+        if isinstance(container, LISTS) and (is_numbered or not is_argument):
             return list(nodes.values())
         return HparamsDict(nodes)
 
@@ -310,8 +320,10 @@ class Writer:
         if is_plain_struct(type(value)):
             return self._struct(value, hint, path, depth)
         if is_struct_value(value) or isinstance(value, Tensor):
-            told = plain_value(value, hint, path)
-            return _with_computed(value, told) if self.extended else told
+            plain_struct = plain_value(value, hint, path)
+            return (
+                _with_computed(value, plain_struct) if self.extended else plain_struct
+            )
         if isinstance(value, Mapping):
             return self._mapping(value, hint, path, depth)
         if isinstance(value, list | tuple | set | frozenset | range):
@@ -330,20 +342,22 @@ class Writer:
     def _mapping(
         self, mapping: Mapping[Any, Any], hint: Any, path: str, depth: int
     ) -> HparamsDict:
-        found = HparamsDict()
+        plain_items = HparamsDict()
         for key, item in mapping.items():
             name = plain_key(key, hint, path)
-            inner = item_hint(hint, key)
-            found[name] = self.value(item, inner, join(path, name), depth + 1)
-        return found
+            inner_hint = item_hint(hint, key)
+            plain_items[name] = self.value(
+                item, inner_hint, join(path, name), depth + 1
+            )
+        return plain_items
 
     def _struct(self, value: Any, hint: Any, path: str, depth: int) -> HparamsDict:
         check_declared(value, hint, path)
-        found = HparamsDict()
+        plain_fields = HparamsDict()
         for name, field in fields_of(type(value)).items():
             where, item = join(path, name), getattr(value, name)
-            found[name] = self.value(item, field.annotation, where, depth + 1)
-        return found
+            plain_fields[name] = self.value(item, field.annotation, where, depth + 1)
+        return plain_fields
 
     def _class(self, value: Any, path: str, depth: int) -> HparamsDict:
         cls: Any = value.func if isinstance(value, functools.partial) else value
@@ -358,7 +372,7 @@ class Writer:
         if isinstance(value, functools.partial):
             if value.args:
                 raise TypeError(f"{path}: pass arguments of a partial by keyword")
-            node |= self._told(cls, value.keywords, path, depth)
+            node |= self._plain_arguments(cls, value.keywords, path, depth)
         return HparamsDict({CLASS: node})
 
 
@@ -367,13 +381,13 @@ def _tensor(values: Values) -> HparamsDict:
     return HparamsDict({TENSOR: form | {"parameter": values.is_parameter}})
 
 
-def _with_computed(value: Any, told: Any) -> Any:
+def _with_computed(value: Any, plain_struct: Any) -> Any:
     """Return the fields of a struct with those that it computes of them."""
     if not is_model(type(value)):
-        return told
+        return plain_struct
     from ...config.hparams import Hparams
 
-    return value.to_dict(computed=True) if isinstance(value, Hparams) else told
+    return value.to_dict(computed=True) if isinstance(value, Hparams) else plain_struct
 
 
 def own_node(module: nn.Module) -> Mapping[str, Any]:

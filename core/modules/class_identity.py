@@ -10,44 +10,46 @@ from .registry import MODULE, NAME, REGISTERED, class_named, names_of
 from .signature import parameters_of
 
 
-def is_same_class(stored: Mapping[str, Any], cls: type[nn.Module]) -> bool:
-    """Return whether ``stored`` is of ``cls``, wherever that stands by now."""
+def is_same_class(node: Mapping[str, Any], cls: type[nn.Module]) -> bool:
+    """Return whether ``node`` is of ``cls``, wherever that stands by now."""
     ours = names_of(cls)
-    if stored.get(REGISTERED) is not None and REGISTERED in ours:
+    if node.get(REGISTERED) is not None and REGISTERED in ours:
         # A class may have former names beside the one that it writes.
-        return _named({REGISTERED: stored[REGISTERED]}) is cls
-    if stored.get(NAME) != ours[NAME]:
-        return _named(stored) is cls
-    if stored.get(MODULE) == ours[MODULE]:
+        return _known_class({REGISTERED: node[REGISTERED]}) is cls
+    if node.get(NAME) != ours[NAME]:
+        return _known_class(node) is cls
+    if node.get(MODULE) == ours[MODULE]:
         return True
     # Known in its old place it is another class; unknown there, it has moved.
-    return _named(stored) in (None, cls)
+    return _known_class(node) in (None, cls)
 
 
-def takes_the_same(stored: Mapping[str, Any], cls: type[nn.Module]) -> bool:
+def takes_the_same(node: Mapping[str, Any], cls: type[nn.Module]) -> bool:
     """Return whether a relative of ``cls`` is stored that has the same arguments."""
-    named = _named(stored)
-    if named is None or not is_related(stored, cls):
+    stored_class = _known_class(node)
+    if stored_class is None or not is_related(node, cls):
         return False
-    return list(parameters_of(named)) == list(parameters_of(cls))
+    return list(parameters_of(stored_class)) == list(parameters_of(cls))
 
 
-def is_related(stored: Mapping[str, Any], cls: type[nn.Module]) -> bool:
-    """Return whether ``stored`` is of a known parent or subclass of ``cls``."""
-    named = _named(stored)
-    return named is not None and (issubclass(cls, named) or issubclass(named, cls))
+def is_related(node: Mapping[str, Any], cls: type[nn.Module]) -> bool:
+    """Return whether ``node`` is of a known parent or subclass of ``cls``."""
+    stored_class = _known_class(node)
+    return stored_class is not None and (
+        issubclass(cls, stored_class) or issubclass(stored_class, cls)
+    )
 
 
-def is_of_a_parent(stored: Mapping[str, Any], cls: type[nn.Module]) -> bool:
-    """Return whether ``stored`` is of a known class that ``cls`` derives from."""
-    named = _named(stored)
-    return named is not None and issubclass(cls, named)
+def is_of_a_parent(node: Mapping[str, Any], cls: type[nn.Module]) -> bool:
+    """Return whether ``node`` is of a known class that ``cls`` derives from."""
+    stored_class = _known_class(node)
+    return stored_class is not None and issubclass(cls, stored_class)
 
 
-def renamed_hint(stored: Mapping[str, Any], cls: type[nn.Module]) -> str:
+def renamed_hint(node: Mapping[str, Any], cls: type[nn.Module]) -> str:
     """Return how to say that ``cls`` was called otherwise, if nobody is called so."""
-    name = stored.get(NAME)
-    if _named(stored) is not None or not isinstance(name, str):
+    name = node.get(NAME)
+    if _known_class(node) is not None or not isinstance(name, str):
         return ""
     return (
         f" (if that is its former name: burnish.register_class({cls.__qualname__}, "
@@ -55,8 +57,8 @@ def renamed_hint(stored: Mapping[str, Any], cls: type[nn.Module]) -> str:
     )
 
 
-def _named(stored: Mapping[str, Any]) -> type[nn.Module] | None:
+def _known_class(node: Mapping[str, Any]) -> type[nn.Module] | None:
     try:
-        return class_named(stored)
+        return class_named(node)
     except RecordError:
         return None

@@ -65,20 +65,23 @@ def known_classes() -> list[type[nn.Module]]:
 
 def names_of(cls: type[nn.Module]) -> dict[str, str]:
     """Return what stands for ``cls`` in hyperparameters."""
-    found = {MODULE: cls.__module__, NAME: cls.__qualname__}
-    name = next((name for name, known in _names.items() if known is cls), None)
-    return found if name is None else found | {REGISTERED: name}
+    names = {MODULE: cls.__module__, NAME: cls.__qualname__}
+    name = next(
+        (name for name, registered_class in _names.items() if registered_class is cls),
+        None,
+    )
+    return names if name is None else names | {REGISTERED: name}
 
 
 def class_named(
     node: Mapping[str, Any],
     path: str = "",
     *,
-    moved: Mapping[str, str] | None = None,
+    moved_modules: Mapping[str, str] | None = None,
 ) -> type[nn.Module]:
     """Return the known class that ``node`` names.
 
-    ``moved`` has the modules whose classes are now found in another one.  Raises
+    ``moved_modules`` says where the classes of a module are found by now.  Raises
     `UnknownClassError`, which tells what to import or to register, for all else.
     """
     registered = node.get(REGISTERED)
@@ -91,14 +94,14 @@ def class_named(
             f"no module can be told from {_shown(node)}: it needs {MODULE!r} and "
             f"{NAME!r}, both texts",
         )
-    found = _at(module, name)
-    if found is None and moved and module in moved:
-        found = _at(moved[module], name)
-    if found is None:
-        found = _names.get(name) or _names.get(f"{module}.{name}")
-    if found is None:
+    known_class = _at(module, name)
+    if known_class is None and moved_modules and module in moved_modules:
+        known_class = _at(moved_modules[module], name)
+    if known_class is None:
+        known_class = _names.get(name) or _names.get(f"{module}.{name}")
+    if known_class is None:
         raise UnknownClassError(path, _refusal(module, name, registered))
-    return found
+    return known_class
 
 
 def _at(module: str, name: str) -> type[nn.Module] | None:
@@ -116,26 +119,26 @@ def _heir(place: tuple[str, str]) -> type[nn.Module] | None:
 
     Whoever makes a class known vouches for its subclasses: they are in the program.
     """
-    found: type[nn.Module] | None = None
-    known = [*_places.values(), *_allowed.get().values()]
-    seen: set[type[nn.Module]] = set()
-    while known:
-        cls = known.pop()
+    heir_at_place: type[nn.Module] | None = None
+    pending = [*_places.values(), *_allowed.get().values()]
+    visited: set[type[nn.Module]] = set()
+    while pending:
+        cls = pending.pop()
         for heir in type.__subclasses__(cls):
-            if heir not in seen:
-                seen.add(heir)
-                known.append(heir)
+            if heir not in visited:
+                visited.add(heir)
+                pending.append(heir)
                 if (heir.__module__, heir.__qualname__) == place:
-                    found = heir
-    return found
+                    heir_at_place = heir
+    return heir_at_place
 
 
 def _torch_places() -> Mapping[tuple[str, str], type[nn.Module]]:
     if not _torch:
         classes = torch_classes()
-        own = {(cls.__module__, cls.__qualname__): cls for cls in classes}
+        by_module = {(cls.__module__, cls.__qualname__): cls for cls in classes}
         public = {("torch.nn", cls.__qualname__): cls for cls in classes}
-        _torch.register_all(own | public)
+        _torch.register_all(by_module | public)
     return _torch
 
 
@@ -148,26 +151,26 @@ def _check(cls: Any) -> None:
 
 def _refusal(module: str, name: str, registered: Any) -> str:
     where = f"{module}.{name}"
-    said = f"the class {shown(where)} is not known here"
+    message = f"the class {shown(where)} is not known here"
     if isinstance(registered, str):
-        said = f"no class is registered as {shown(registered)}, and {said}"
-    said += ". Files import nothing: "
+        message = f"no class is registered as {shown(registered)}, and {message}"
+    message += ". Files import nothing: "
     cure = f"burnish.register_class(NewName, name={name[:60]!r})"
     renamed = f" If the class was renamed: {cure}."
     if module == "__main__":
-        return said + (
+        return message + (
             "it was defined in a program that ran as a script. Give it a name, "
             "@burnish.module(name=...), or load it through the class, as in "
             f"{name:.60}.from_pretrained(...).{renamed}"
         )
     if module not in sys.modules:
         hint = did_you_mean(name[:80], {n for _, n in _places})
-        return said + (f"first import the module that defines it.{hint}{renamed}")
+        return message + (f"first import the module that defines it.{hint}{renamed}")
     if module.partition(".")[0] == "torch":
         hint = did_you_mean(name[:80], {n for _, n in _torch_places()})
-        return said + f"register it with burnish.register_class(...).{hint}"
+        return message + f"register it with burnish.register_class(...).{hint}"
     hint = did_you_mean(name[:80], {n for m, n in _places if m == module})
-    return said + (
+    return message + (
         "if you trust it, decorate it with @burnish.module or call "
         f"burnish.register_class(...) with it.{hint}{renamed}"
     )

@@ -60,11 +60,11 @@ def spread(
     if receivers and not _take(receivers, args, kwargs):
         for n_positional in range(1, len(parameters_of(cls)) + 1):
             try:
-                more, rest = _laid_out(cls, arguments, n_positional)
+                by_position, by_name = _laid_out(cls, arguments, n_positional)
             except TypeError:
                 break  # what has to come before is not there
-            if _take(receivers, more, rest):
-                return more, rest
+            if _take(receivers, by_position, by_name):
+                return by_position, by_name
     return args, kwargs
 
 
@@ -133,10 +133,12 @@ def _of_recurrent(
     left_out: frozenset[str], more: dict[str, str]
 ) -> dict[str, Parameter]:
     _, *parameters = inspect.signature(nn.RNNBase.__init__).parameters.values()
-    found = {p.name: p for p in parameters if p.name not in left_out}
+    parameters_by_name = {p.name: p for p in parameters if p.name not in left_out}
     for name, default in more.items():
-        found[name] = Parameter(name, Parameter.KEYWORD_ONLY, default=default)
-    return found
+        parameters_by_name[name] = Parameter(
+            name, Parameter.KEYWORD_ONLY, default=default
+        )
+    return parameters_by_name
 
 
 _RECURRENT: dict[Any, tuple[frozenset[str], dict[str, str]]] = {

@@ -48,7 +48,7 @@ def _visit(
     owner: nn.Module,
     places: Places,
     above: set[int],
-    seen: set[tuple[str, int]],
+    visited: set[tuple[str, int]],
 ) -> None:
     # A closure that calls itself would keep the module until garbage is collected.
     places.append((prefix, owner))
@@ -57,14 +57,14 @@ def _visit(
         if child is None:
             continue
         if name in _NAMES and wraps(owner, name):
-            if id(child) not in above and (prefix, id(child)) not in seen:
-                seen.add((prefix, id(child)))
-                _visit(prefix, child, places, above, seen)
+            if id(child) not in above and (prefix, id(child)) not in visited:
+                visited.add((prefix, id(child)))
+                _visit(prefix, child, places, above, visited)
         elif not child._modules:
             # Most modules have no children, and 5,000 pass here at every save.
             places.append((f"{prefix}{name}.", child))
         elif id(child) not in above:
-            _visit(f"{prefix}{name}.", child, places, above, seen)
+            _visit(f"{prefix}{name}.", child, places, above, visited)
     above.discard(id(owner))
 
 

@@ -75,7 +75,7 @@ class Provenance:
         node = self.changed.get(path)
         if node is None or node.cls is not declared_class(type(part)):
             return None
-        return Writer(partial=True, children=False).written(node.cls, node.arguments)
+        return Writer(partial=True, children=False).node_of(node.cls, node.arguments)
 
     def _result(self, module: nn.Module) -> list[Any]:
         """Return pairs of paths, and of what stands there; what is gone is left out."""
