@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     import os
 
     from ..records.flat_record import FlatRecord
-    from ..records.open import Readable
+    from ..records.readable import Readable
     from ..records.report import LoadReport
     from ..records.sink import Destination, File
     from .blueprint import Blueprint

@@ -27,7 +27,7 @@ from .stepping import Stepping
 
 if TYPE_CHECKING:
     from ..records.entry import Param
-    from ..records.open import Readable
+    from ..records.readable import Readable
     from ..records.report import LoadReport
     from ..records.sink import Destination
     from .gradients import Gradients

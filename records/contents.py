@@ -2,23 +2,21 @@
 
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias
+from typing import Literal, NamedTuple, Protocol, TypeAlias
 
 import torch
 import xxhash
 
 from .batches import BatchWriter
 from .byte_planes import BLOCK, blocks, planes_of
+from .entries import Entries
+from .entry import Kind
 from .errors import RecordError
 from .header import Plain, header_of
 from .payload import byte_view, pieces, stored_size
+from .precision import RecordPrecision
 from .sink import Buffer, Progress, Sink
 from .sums import Sums
-
-if TYPE_CHECKING:
-    from .flat_record import FlatRecord
-    from .format import Format
-    from .precision import RecordPrecision
 
 Layout: TypeAlias = Literal["rows", "planes"]
 """How the bytes of a payload are ordered: values one after the other in row-major
@@ -37,6 +35,30 @@ class Row(NamedTuple):
     """In bytes, which are as many in every layout."""
 
 
+class Traits(Protocol):
+    """What a format says of itself, and `Format` explains to authors."""
+
+    @property
+    def name(self) -> str:
+        """What errors call it."""
+        ...
+
+    @property
+    def omits(self) -> frozenset[Kind]:
+        """Kinds of entries that its files leave out."""
+        ...
+
+    @property
+    def planed(self) -> frozenset[torch.dtype]:
+        """Dtypes whose payloads it wants in planes."""
+        ...
+
+    @property
+    def has_sums(self) -> bool:
+        """Whether its files have a checksum for each payload."""
+        ...
+
+
 class Contents:
     """A record on its way into a file: a header, and a payload for each row of it.
 
@@ -47,9 +69,9 @@ class Contents:
 
     def __init__(
         self,
-        record: "FlatRecord",
-        form: "Format",
-        precision: "RecordPrecision",
+        record: Entries,
+        form: Traits,
+        precision: RecordPrecision,
         progress: Progress | None,
     ) -> None:
         entries = record.entries()

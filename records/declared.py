@@ -3,7 +3,6 @@
 Nothing is saved that its class could not load: the reader itself decides.
 """
 
-import dataclasses
 import enum
 import typing
 from collections import defaultdict
@@ -16,56 +15,25 @@ from torch import nn
 
 from ..config.fields import members
 from ..config.path import join
+from .encoder import UNDECLARED_ENUM, Storable
+from .entries import Entries
 from .entry import Entry
 from .errors import RecordMismatchError
-from .flat_record import FlatRecord
-from .nodes import UNDECLARED_ENUM, Node, escape
-from .record import Record
+from .field_hints import hints_of
+from .nodes import Node, escape
+from .record_decoder import RecordDecoder
 
 
-def hints_of(cls: type[Record]) -> dict[str, Any]:
-    """Return what each field of ``cls`` is declared to be.
-
-    Raises TypeError for an annotation that names what its module does not have.
-    """
-    known: dict[str, Any] | None = cls.__dict__.get(_HINTS)
-    if known is not None:
-        return known
-    try:
-        known = typing.get_type_hints(cls)
-    except NameError as error:
-        raise TypeError(
-            f"{cls.__qualname__}: an annotation of its fields cannot be read "
-            f"({error}); a class that a text names must stand at the top of its module"
-        ) from error
-    setattr(cls, _HINTS, known)
-    return known
-
-
-def has_default(field: "dataclasses.Field[Any]") -> bool:
-    """Return whether a file may leave the field out."""
-    missing = dataclasses.MISSING
-    return field.default is not missing or field.default_factory is not missing
-
-
-def default_of(field: "dataclasses.Field[Any]") -> Any:
-    """Return what a field is that a file leaves out."""
-    if field.default is not dataclasses.MISSING:
-        return field.default
-    factory: Any = field.default_factory
-    return factory()
-
-
-def _kinds_of(cls: type[Record]) -> dict[str, frozenset[Any]]:
+def _kinds_of(cls: type[Storable]) -> dict[str, frozenset[Any]]:
     """Return the types that are plain data, and that each field takes as they are."""
-    known: dict[str, frozenset[Any]] | None = cls.__dict__.get(_KINDS)
-    if known is None:
-        known = {
+    kinds: dict[str, frozenset[Any]] | None = cls.__dict__.get(_KINDS)
+    if kinds is None:
+        kinds = {
             name: _PLAIN.intersection(members(hint))
             for name, hint in hints_of(cls).items()
         }
-        setattr(cls, _KINDS, known)
-    return known
+        setattr(cls, _KINDS, kinds)
+    return kinds
 
 
 class Declared:
@@ -77,7 +45,7 @@ class Declared:
 
     def check(
         self,
-        cls: type[Record],
+        cls: type[Storable],
         values: Mapping[str, Any],
         nodes: Mapping[str, Node],
         path: str,
@@ -90,7 +58,7 @@ class Declared:
                 self._value(hints[name], value, nodes[name], path, name)
 
     def _value(self, hint: Any, value: Any, node: Node, path: str, name: str) -> None:
-        if type(value) is hint and (hint in _PLAIN or isinstance(value, Record)):
+        if type(value) is hint and (hint in _PLAIN or isinstance(value, Storable)):
             # The fields of a record were checked when it was encoded.
             return
         if hint is torch.Tensor and isinstance(value, torch.Tensor):
@@ -102,8 +70,8 @@ class Declared:
         args = typing.get_args(hint)
         kind = typing.get_origin(hint)
         if kind is list and type(value) is list and isinstance(node, list):
-            for i, (item, inner) in enumerate(zip(value, node, strict=True)):
-                self._value(args[0], item, inner, where, str(i))
+            for i, (item, item_node) in enumerate(zip(value, node, strict=True)):
+                self._value(args[0], item, item_node, where, str(i))
         elif kind is dict and isinstance(value, dict) and "$dict" not in node:
             for key, item in value.items():
                 self._value(args[1], item, node[key], where, escape(key))
@@ -111,11 +79,9 @@ class Declared:
             self._read(hint, value, node, where)
 
     def _read(self, hint: Any, value: Any, node: Node, path: str) -> None:
-        from .record_decoder import value_of
-
-        flat = FlatRecord.of(self._entries, typed=True)
+        entries = Entries.of(self._entries, typed=True)
         try:
-            again = value_of(hint, node, flat, "record", path)
+            again = RecordDecoder(entries).value(hint, node, path)
         except RecordMismatchError as error:
             problem = "; ".join(text.removesuffix(".") for text in error.problems)
             raise TypeError(f"{problem}, as its field declares") from None
@@ -148,11 +114,10 @@ def _check_enums(value: object, again: object, path: str) -> None:
         for key, item in value.items():
             _check_enums(item, items.get(key), join(path, escape(key)))
     elif isinstance(value, list | tuple):
-        rest = again if isinstance(again, list | tuple) else ()
-        for i, (item, other) in enumerate(zip_longest(value, rest)):
-            _check_enums(item, other, join(path, i))
+        read_items = again if isinstance(again, list | tuple) else ()
+        for i, (item, read_item) in enumerate(zip_longest(value, read_items)):
+            _check_enums(item, read_item, join(path, i))
 
 
 _PLAIN = frozenset({torch.Tensor, bool, int, float, str, bytes, type(None)})
-_HINTS = "_burnish_hints"
 _KINDS = "_burnish_kinds"

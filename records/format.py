@@ -1,24 +1,23 @@
 """Format: the contract of a file format, and the table of those that there are."""
 
 import importlib
+import os
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 import torch
 
 from ..config.registry import Registry
 from .contents import Contents
+from .entries import Entries
 from .entry import Kind
 from .errors import RecordError, RecordFormatError
-from .flat_record import FlatRecord
 from .precision import RecordPrecision
 from .sink import Progress, Sink
 from .source import Source, digest_of_bytes
-
-if TYPE_CHECKING:
-    from .stored_contents import StoredContents
+from .stored_contents import StoredContents
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,7 +69,7 @@ class Format(ABC):
         """
 
     @abstractmethod
-    def decode(self, source: Source) -> "StoredContents | FlatRecord":
+    def decode(self, source: Source) -> StoredContents | Entries:
         """Return what ``source`` says and where its payloads lie, reading none of them.
 
         Trust nothing: raise `RecordFormatError` for what is damaged, and read no more
@@ -99,20 +98,20 @@ class Format(ABC):
 
 
 def _advice(cls: type[Format], missing: list[str]) -> str:
-    old = [name for name in ("write", "read") if name in vars(cls)]
+    former = [name for name in ("write", "read") if name in vars(cls)]
     change = (
-        f" Its {' and '.join(old)} were of the contract before: a format no longer "
+        f" Its {' and '.join(former)} were of the contract before: a format no longer "
         "sees tensors, precisions or sums. Turn write(record, sink, options) into "
         "encode(contents, sink, options), which writes contents.header and the chunks "
         "of contents.payloads() as they come and then contents.sums, and read(source) "
         "into decode(source)."
-        if old
+        if former
         else ""
     )
     return f"{cls.__qualname__} lacks {', '.join(missing)}.{change} See docs/format.md."
 
 
-def read_record(form: Format, source: Source) -> FlatRecord:
+def read_record(form: Format, source: Source) -> Entries:
     """Return the record in ``source``, lazily. Raises `RecordError` and OSError."""
     try:
         contents = form.decode(source)
@@ -125,14 +124,14 @@ def read_record(form: Format, source: Source) -> FlatRecord:
         raise RecordFormatError(
             source.name, f"damaged content in the format {form.name} ({error})"
         ) from error
-    if isinstance(contents, FlatRecord):
+    if isinstance(contents, Entries):
         return contents
     return contents.record(source, form)
 
 
 def write_record(
     form: Format,
-    record: FlatRecord,
+    record: Entries,
     sink: Sink,
     options: WriteOptions,
     *,
@@ -164,17 +163,62 @@ def format_named(name: str) -> Format:
 def check_format_name(name: str) -> None:
     """Raise ValueError, which lists those that there are, for an unknown format."""
     if name not in _formats and name not in _BUILT_IN:
-        known = ", ".join(sorted({*_formats, *_BUILT_IN}))
-        raise ValueError(f"there is no format {name!r}; there are {known}")
+        names = ", ".join(sorted({*_formats, *_BUILT_IN}))
+        raise ValueError(f"there is no format {name!r}; there are {names}")
 
 
 def suffixes() -> dict[str, str]:
     """Return the name of the format of each suffix, without importing any format."""
-    known = {end: name for name, (_, ends) in _BUILT_IN.items() for end in ends}
-    return known | {
+    built_in = {end: name for name, (_, ends) in _BUILT_IN.items() for end in ends}
+    return built_in | {
         end: form.name for form in _formats.values() for end in form.suffixes
     }
 
+
+def format_of_suffix(file: str) -> tuple[str, str | None] | None:
+    """Return the format's name and the outer compression; None if the name says none.
+
+    ``model.json.gz`` is ``("json", "gz")``; ``.mpk.zst`` is a format of its own.
+    """
+    name = os.path.basename(file).lower()
+    stem, _, codec = name.rpartition(".")
+    names = suffixes()
+    ending = suffix_of(name, names)
+    if ending:
+        return names[ending], None
+    if codec in CODECS and (ending := suffix_of(stem, names)):
+        return names[ending], codec
+    return None
+
+
+def disagreement(
+    file: str, form: Format, *, compressed: bool
+) -> tuple[str, str] | None:
+    """Return content and name in words if ``file`` is called after another format.
+
+    A name that says no format agrees with all of them.
+    """
+    expected = format_of_suffix(file)
+    if expected is None:
+        return None
+    name, codec = expected
+    if name == form.name and bool(codec) == compressed:
+        return None
+    # The zstd tool gives the name .mpk.zst to an .mpk file that it compresses whole.
+    if name == "mpk.zst" and form.name == "mpk" and compressed:
+        return None
+    content = f"{form.name}, compressed as a whole" if compressed else form.name
+    return content, f"{name}, compressed as {codec}" if codec else name
+
+
+def suffix_of(name: str, suffixes: Iterable[str]) -> str:
+    """Return the longest of ``suffixes`` that ``name`` has after something."""
+    endings = [s for s in suffixes if name.endswith(s) and len(name) > len(s)]
+    return max(endings, key=len, default="")
+
+
+CODECS = ("gz", "zst")
+"""Endings of files that are compressed as a whole."""
 
 _formats: Registry[str, Format] = Registry()
 

@@ -18,12 +18,13 @@ from .columns import (
     checked_column,
 )
 from .dtypes import BY_NAME, NAME_OF
+from .encoder import Encoder
+from .entries import Entries
 from .entry import Entry, ParamId
 from .errors import RecordError, RecordFormatError
-from .flat_record import FlatRecord
 from .header_checks import check_arrays, check_columns, check_memory_formats
 from .metadata import check_metadata
-from .nodes import DEEPEST, LEAVES, Encoder, Node, decode, tag_of
+from .nodes import DEEPEST, LEAVES, Node, decode, tag_of
 from .path_checks import check_names
 
 Plain = dict[str, Any]
@@ -53,7 +54,7 @@ class Reader(Protocol):
         ...
 
 
-def header_of(record: FlatRecord, dtypes: Sequence[torch.dtype]) -> Plain:
+def header_of(record: Entries, dtypes: Sequence[torch.dtype]) -> Plain:
     """Return the header of ``record`` stored as ``dtypes``, checked as on reading.
 
     Raises `RecordError` for what its own reader would refuse.
@@ -116,7 +117,7 @@ def plain_of(reader: Reader, file: str, added: Mapping[str, Column]) -> Plain:
 
 def record_of(
     plain: Node, file: str, *, added: Mapping[str, Column] = MappingProxyType({})
-) -> FlatRecord:
+) -> Entries:
     """Return the record that a header describes; its entries have no source yet.
 
     ``added`` are the columns of one format alone. Raises `RecordFormatError`.
@@ -132,7 +133,7 @@ def record_of(
     except (ValueError, RecursionError) as error:
         raise RecordFormatError(file, f"damaged plain data: {error}") from error
     check_metadata(metadata, file)
-    return FlatRecord.of(
+    return Entries.of(
         entries,
         tree=plain["tree"],
         metadata=metadata,

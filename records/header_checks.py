@@ -8,9 +8,9 @@ import torch
 
 from .arrays import WITHOUT_ARRAYS
 from .columns import COLUMNS, MEMORY_FORMATS, MOST_DIMENSIONS, checked_column
+from .entries import Entries
 from .entry import Entry
 from .errors import RecordError, RecordFormatError
-from .flat_record import FlatRecord
 from .nodes import leaves_of
 
 
@@ -35,7 +35,7 @@ def check_memory_formats(pairs: list[Any], entries: Sequence[Entry], file: str) 
             raise RecordFormatError(file, f"memory format of {entry.path!r:.80}")
 
 
-def check_arrays(record: FlatRecord, dtypes: Sequence[torch.dtype]) -> None:
+def check_arrays(record: Entries, dtypes: Sequence[torch.dtype]) -> None:
     """Raise `RecordError` for an array that no field would take back."""
     if not record.tree or WITHOUT_ARRAYS.isdisjoint(dtypes):
         return

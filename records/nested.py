@@ -1,52 +1,58 @@
 """A record inside a record, where no field declares what it is."""
 
 import dataclasses
+from collections.abc import Sequence
 
 from ..config.path import join
+from .entries import Entries
 from .entry import Entry
-from .flat_record import FlatRecord
 from .node_names import mismatch, name_of
 from .nodes import Node, escape, leaves_of, renumbered, tag_of
 
 
-def nested_record(node: Node, flat: FlatRecord, file: str, path: str) -> FlatRecord:
-    """Return a nested record without declared fields as one over its own entries."""
+def nested_entries(
+    node: Node, entries: Sequence[Entry], file: str, path: str
+) -> Entries:
+    """Return the record in ``node``, which counts ``entries``, over its own entries.
+
+    Raises `RecordMismatchError`, which names ``file`` and ``path``.
+    """
     tag, content = tag_of(node)
     if tag != "$record":
         raise mismatch(file, path, name_of(node), "a record")
-    entries: dict[int, Entry] = {}
-    plain: dict[str, Node] = {}
+    nested: dict[int, Entry] = {}
+    nodes: dict[str, Node] = {}
 
     def collect(part: Node, at: str) -> None:
         if isinstance(part, dict):
-            tag, inner = tag_of(part)
+            tag, content = tag_of(part)
             if tag == "$tensor":
-                if inner in entries:
-                    entries[inner].ties += (at,)
+                if content in nested:
+                    nested[content].ties += (at,)
                     return
-                entries[inner] = dataclasses.replace(
-                    flat.entries()[inner], path=at, ties=()
+                nested[content] = dataclasses.replace(
+                    entries[content], path=at, ties=()
                 )
                 return
-            if tag is None and inner:
-                for key, item in inner.items():
+            if tag is None and content:
+                for key, item in content.items():
                     collect(item, join(at, escape(key)))
                 return
-        plain[at] = part
+        nodes[at] = part
 
     collect(content[1], "")
-    # Numbers in the plain data count the file's entries; here they count these.
-    for at, part in plain.items():
-        for inner in leaves_of(part):
-            if inner not in entries:
-                e = flat.entries()[inner]
-                entries[inner] = dataclasses.replace(
-                    e, path=f"{at}.{inner}", kind="extra", ties=()
+    # Numbers in the plain data count the entries of the whole; here they count these.
+    for at, part in nodes.items():
+        for number in leaves_of(part):
+            if number not in nested:
+                e = entries[number]
+                nested[number] = dataclasses.replace(
+                    e, path=f"{at}.{number}", kind="extra", ties=()
                 )
-    number = {inner: i for i, inner in enumerate(entries)}
-    return FlatRecord.of(
-        list(entries.values()),
-        tree={at: renumbered(part, number) for at, part in plain.items()},
+    new_numbers = {number: i for i, number in enumerate(nested)}
+    return Entries.of(
+        list(nested.values()),
+        tree={at: renumbered(part, new_numbers) for at, part in nodes.items()},
         metadata={},
         type_name=content[0],
     )

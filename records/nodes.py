@@ -9,24 +9,11 @@ and maps with string keys. Everything else is a map of one key that begins with 
     {"$dict": [[key, node], ...]}                   a dict with a key that begins with $
 """
 
-import dataclasses
-import enum
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import Any, TypeAlias
 
-import torch
-
-from ..config.path import join
-from .arrays import tensor_of_array
-from .digits import digits_of, integer_of, is_digits
-from .entry import Entry
-from .enums import member_name
-from .memory import Ties, shape_of
-
-if TYPE_CHECKING:
-    from .flat_record import FlatRecord
-    from .record import Record
+from .digits import integer_of, is_digits
 
 Node: TypeAlias = Any
 """Plain data as above; unknown until it is read."""
@@ -36,146 +23,10 @@ MAX_DEPTH = 64
 DEEPEST = 2 * MAX_DEPTH
 """How deep nodes may nest: below a value, a module's record goes on by its paths."""
 
-UNDECLARED_ENUM = (
-    "would come back as a text, its name, since nothing declares what it is; store its "
-    ".value, or store it in a field of a record that declares the enum"
-)
-
-UNDECLARED_RECORD = (
-    "would not come back as that, since nothing declares what it is; store it in a "
-    "field that declares its class (as list[{0}] does), or store its fields()"
-)
-
 LEAVES = frozenset({"$tensor", "$array", "$bytes"})
 """What stands for an entry, by its tag."""
 
 _FLOATS = {"nan": math.nan, "inf": math.inf, "-inf": -math.inf}
-
-
-class Encoder:
-    """Turns values into nodes, and collects the tensors that it meets as entries."""
-
-    def __init__(self, *, is_declared: bool = True) -> None:
-        self.entries: list[Entry] = []
-        self._is_declared = is_declared  # else nothing would bring an enum back
-        self._ties: Ties[int] = Ties()
-
-    def encode(self, value: object, path: str, depth: int = 0) -> Node:
-        """Return ``value`` as a node; TypeError names the path of what is no data."""
-        if value is None or isinstance(value, bool) or type(value) in (str, float):
-            return value
-        if isinstance(value, torch.Tensor):
-            return {"$tensor": self._entry(value, path)}
-        if isinstance(value, enum.Enum):
-            if not self._is_declared:
-                raise TypeError(f"{path}: {value!r} {UNDECLARED_ENUM}")
-            return {"$enum": member_name(value, path)}
-        if isinstance(value, int):
-            if -(2**63) <= value < 2**63:
-                return int(value)
-            return {"$int": digits_of(value, path)}
-        if isinstance(value, str | float):
-            return str(value) if isinstance(value, str) else float(value)
-        if isinstance(value, bytes | bytearray | memoryview):
-            return {"$bytes": self._entry(_as_tensor(bytes(value)), path)}
-        if depth >= MAX_DEPTH:
-            raise TypeError(f"{path}: nested deeper than {MAX_DEPTH} levels")
-        if isinstance(value, Mapping):
-            return self._mapping(value, path, depth)
-        if isinstance(value, list | tuple):
-            nodes = [
-                self.encode(item, join(path, i), depth + 1)
-                for i, item in enumerate(value)
-            ]
-            return nodes if isinstance(value, list) else {"$tuple": nodes}
-        return self._other(value, path, depth)
-
-    def move_to(self, entries: list[Entry]) -> dict[int, int]:
-        """Append the tensors to ``entries``, as those of extra state.
-
-        Returns their new numbers by the old ones, for `renumbered`.
-        """
-        for entry in self.entries:
-            entry.kind = "extra"
-        first = len(entries)
-        entries += self.entries
-        return {i: first + i for i in range(len(self.entries))}
-
-    def _mapping(self, value: Mapping[Any, Any], path: str, depth: int) -> Node:
-        for key in value:
-            if not isinstance(key, str):
-                raise TypeError(f"{path}: a dict needs str keys here, found {key!r}")
-        nodes = {
-            key: self.encode(item, join(path, escape(key)), depth + 1)
-            for key, item in value.items()
-        }
-        if any(key.startswith("$") for key in nodes):
-            return {"$dict": [[key, node] for key, node in nodes.items()]}
-        return nodes
-
-    def _other(self, value: object, path: str, depth: int) -> Node:
-        import numpy as np
-
-        from .record import Record
-
-        if isinstance(value, Record):
-            if not self._is_declared:
-                name = type(value).__qualname__
-                raise TypeError(f"{path}: a {name} {UNDECLARED_RECORD.format(name)}")
-            return self.record(value, path, depth)
-        if isinstance(value, np.ndarray):
-            return {"$array": self._entry(tensor_of_array(value, path), path)}
-        plain = value.item() if isinstance(value, np.generic) else None
-        if isinstance(plain, bool | int | float | str | bytes):
-            return self.encode(plain, path, depth)
-        raise TypeError(
-            f"{path}: a {type(value).__module__}.{type(value).__qualname__} cannot be "
-            "stored; records hold tensors, numpy arrays, records, numbers, strings, "
-            "bytes, None, enums, lists, tuples and dicts with str keys"
-        )
-
-    def record(self, value: "Record", path: str, depth: int = 0) -> Node:
-        """Return the record's fields as a node, entries' paths under ``path``."""
-        from .flat_record import FlatRecord
-
-        if isinstance(value, FlatRecord):
-            return self._flat(value, path)
-        from .declared import Declared
-
-        values = value.fields()
-        nodes = {n: self.encode(v, join(path, n), depth + 1) for n, v in values.items()}
-        Declared(self.entries).check(type(value), values, nodes, path)
-        return {"$record": [type(value).__qualname__, nodes]}
-
-    def _flat(self, value: "FlatRecord", path: str) -> Node:
-        number = dict[int, int]()
-        for i, entry in enumerate(value.entries()):
-            number[i] = len(self.entries)
-            ties = tuple(join(path, tie) for tie in entry.ties)
-            moved = dataclasses.replace(entry, path=join(path, entry.path), ties=ties)
-            self.entries.append(moved)
-        if value.is_typed:
-            return renumbered(value.tree, number)
-        nested: dict[str, Any] = {}
-        for i, entry in enumerate(value.entries()):
-            if entry.kind != "extra":
-                for place in (entry.path, *entry.ties):
-                    _nest(nested, place, {"$tensor": number[i]})
-        for place, node in (value.tree or {}).items():
-            _nest(nested, place, renumbered(node, number))
-        return {"$record": [value.type_name, nested]}
-
-    def _entry(self, tensor: torch.Tensor, path: str) -> int:
-        index = self._ties.owner(tensor)
-        if index is not None:
-            self.entries[index].ties += (path,)
-            return index
-        index = len(self.entries)
-        self.entries.append(
-            Entry(path, "tensor", tensor.dtype, shape_of(tensor, path), tensor)
-        )
-        self._ties.add(tensor, index)
-        return index
 
 
 def decode(
@@ -271,19 +122,6 @@ def escape(key: str) -> str:
     if not key:
         return "\\e"
     return key.replace("\\", "\\\\").replace(".", "\\.").replace("\0", "\\0")
-
-
-def _nest(nested: dict[str, Any], path: str, node: Node) -> None:
-    *parents, last = path.split(".")
-    for part in parents:
-        nested = nested.setdefault(part, {})
-    nested[last] = node
-
-
-def _as_tensor(data: bytes) -> torch.Tensor:
-    if not data:
-        return torch.empty(0, dtype=torch.uint8, device="cpu")
-    return torch.frombuffer(bytearray(data), dtype=torch.uint8)
 
 
 def _is_index(content: Any) -> bool:

@@ -1,40 +1,23 @@
 """open_record: a file of any format as a lazy record."""
 
 import dataclasses
-import io
 import os
 from contextlib import nullcontext
-from typing import Any, BinaryIO, Literal, TypeAlias
+from typing import Any, Literal
 
 import torch
 
 from ..config.path import Patterns
 from .calls import explain_calls
+from .encoder import Storable
+from .entries import Reading
 from .entry import Entry, Payload
-from .errors import MissingChecksumError, RecordFormatError
-from .flat_record import FlatRecord
-from .format import Format, formats, read_record
+from .errors import MissingChecksumError
+from .flat_record import FlatRecord, flat_record
 from .memory import snapshot, values_of
-from .reading import Reading
-from .record import Record
-from .record_view import Branch, record_of
+from .readable import Readable, entries_in, recognized_format, source_of
 from .renaming import Renames, renamed_record
-from .source import (
-    FileSource,
-    Maps,
-    MemorySource,
-    Source,
-    StreamSource,
-    digest_of_bytes,
-)
-from .source_errors import empty_source, folder_error, not_readable, unknown_content
-from .suffix import disagreement
-
-Readable: TypeAlias = (
-    str | os.PathLike[str] | BinaryIO | bytes | bytearray | memoryview | Record | Branch
-)
-"""A path, a URL, a binary file, bytes, a record or a part of one (``record.encoder``).
-"""
+from .source import Maps, digest_of_bytes
 
 
 @explain_calls("burnish.open_record(file{})", "read")
@@ -64,31 +47,25 @@ def open_record(
         raise ValueError(
             f"hyperparameters is 'compare' or 'ignore', got {hyperparameters!r:.60}"
         )
-    if isinstance(file, Record | Branch):
-        record = file.flat() if isinstance(file, Record) else record_of(file)
-        name, form = record.reading.file, record.reading.format
-    else:
-        source = _source_of(file, verify, mmap)
-        name = source.name
-        record, form = _read(source, file)
-    given = record.reading
-    renamed = dict(given.renamed)
+    record = flat_record(entries_in(file, verify=verify, map_file=mmap))
+    before = record.reading
+    renamed = dict(before.renamed)
     if rename is not None:
-        record, renamed = renamed_record(record, rename, name)
+        record, renamed = renamed_record(record, rename, before.file)
     record = _chosen(record, only, exclude, is_renamed=rename is not None)
     _check_dtype(dtype)
-    target = _usable(device) if device is not None else given.device
-    wanted = dtype if dtype is not None else given.dtype
-    if (wanted is not None and wanted != "stored") or target is not None:
-        record = _converted(record, wanted, target)
+    target = _usable(device) if device is not None else before.device
+    target_dtype = dtype if dtype is not None else before.dtype
+    if (target_dtype is not None and target_dtype != "stored") or target is not None:
+        record = _converted(record, target_dtype, target)
     reading = Reading(
-        file=name,
-        format=form,
-        dtype=wanted,
+        file=before.file,
+        format=before.format,
+        dtype=target_dtype,
         device=target,
-        only=only if only is not None else given.only,
-        exclude=exclude if exclude is not None else given.exclude,
-        hyperparameters=hyperparameters or given.hyperparameters,
+        only=only if only is not None else before.only,
+        exclude=exclude if exclude is not None else before.exclude,
+        hyperparameters=hyperparameters or before.hyperparameters,
         renamed=renamed,
     )
     return record.replaced(reading=reading)
@@ -104,7 +81,7 @@ def verify_file(file: Readable, *, strict: bool = False) -> "Verified":
     maps = Maps()
     record = open_record(file)
     # An opened record is its owner's to close.
-    with nullcontext() if isinstance(file, Record) else record:
+    with nullcontext() if isinstance(file, Storable) else record:
         if strict and record.verified in ("none", "live"):
             raise MissingChecksumError(record.reading.file)
         record.check(maps)
@@ -124,9 +101,9 @@ def digest_of(file: str | os.PathLike[str]) -> str:
 
     Files whose sums cover every byte are not read for it, but in those places.
     """
-    source = _source_of(file, True, False)
+    source = source_of(file, verify=True, map_file=False)
     try:
-        form = _recognized(source)
+        form = recognized_format(source)
         digest = digest_of_bytes(source) if form is None else form.digest(source)
     finally:
         source.close()
@@ -195,81 +172,6 @@ def _usable(device: torch.device | str | int) -> torch.device:
     return target
 
 
-def _source_of(file: Any, verify: bool, map_file: bool | None) -> Source:
-    if isinstance(file, bytes | bytearray | memoryview):
-        return MemorySource(file, verify=verify)
-    if isinstance(file, str) and "://" in file:
-        return StreamSource(_open_url(file), verify=verify, name=file)
-    if isinstance(file, str | os.PathLike):
-        path: str | bytes = os.fspath(file)
-        if os.path.isdir(path):
-            raise folder_error(os.fsdecode(path))
-        return FileSource(os.fsdecode(path), verify=verify, map_file=map_file)
-    if not hasattr(file, "read"):
-        raise not_readable(file)
-    if isinstance(file, io.TextIOBase):
-        raise TypeError("the file is open for text; open it with mode 'rb'")
-    if hasattr(file, "seekable") and file.seekable():
-        return StreamSource(file, verify=verify)
-    return MemorySource(
-        file.read(), name=str(getattr(file, "name", "file object")), verify=verify
-    )
-
-
-def _open_url(url: str) -> BinaryIO:
-    try:
-        import fsspec
-    except ImportError:
-        raise ImportError(f"reading {url} needs fsspec: pip install fsspec") from None
-    return fsspec.open(url, "rb").open()  # type: ignore[no-any-return]  # untyped
-
-
-def _read(source: Source, file: object) -> tuple[FlatRecord, str]:
-    form, inner = _format_of(source)
-    if isinstance(file, str | os.PathLike):
-        _check_suffix(os.fspath(file), form, compressed=inner is not source)
-    try:
-        record = read_record(form, inner)
-    except BaseException:
-        source.close()
-        raise
-    return record, form.name
-
-
-def _format_of(source: Source) -> tuple[Format, Source]:
-    """Return the format of the content, and the content without its compression."""
-    if not source.size:
-        raise empty_source(source)
-    form = _recognized(source)
-    if form is not None:
-        return form, source
-    from .compression import decompressed
-
-    content = decompressed(source)
-    form = None if content is None else _recognized(content)
-    if content is not None and form is not None:
-        return form, content
-    raise unknown_content(source, content)
-
-
-def _recognized(source: Source) -> Format | None:
-    head = bytes(source.read(0, min(64, source.size)))
-    return next((form for form in formats() if form.recognizes(head, source)), None)
-
-
-def _check_suffix(path: Any, form: Format, *, compressed: bool) -> None:
-    file = os.fsdecode(path)
-    difference = disagreement(file, form, compressed=compressed)
-    if difference is not None:
-        content, name = difference
-        raise RecordFormatError(
-            file,
-            f"content in the format {content}",
-            f"{name}, as the name says",
-            "Rename the file, or open it as a file object.",
-        )
-
-
 class _Converted:
     """A payload at another dtype or on another device, converted when it is read."""
 
@@ -304,14 +206,13 @@ def _converted(
 ) -> FlatRecord:
     from .precision import Precision
 
-    target = None if dtype == "stored" else dtype
-    precision = Precision(param=target).of_record(record)
+    precision = Precision(param=None if dtype == "stored" else dtype).of_record(record)
     entries: list[Entry] = []
     for entry in record.entries():
-        wanted = precision.stored_dtype(entry)
-        if wanted is entry.dtype and device is None:
+        target = precision.stored_dtype(entry)
+        if target is entry.dtype and device is None:
             entries.append(entry)
             continue
-        source: Payload = _Converted(entry, wanted, device)
-        entries.append(dataclasses.replace(entry, dtype=wanted, source=source))
+        source: Payload = _Converted(entry, target, device)
+        entries.append(dataclasses.replace(entry, dtype=target, source=source))
     return record.replaced(entries=entries)

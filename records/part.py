@@ -2,16 +2,18 @@
 
 import dataclasses
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 from ..config.path import Patterns
+from .entries import Entries
 from .entry import Entry
-from .flat_record import FlatRecord
 from .nodes import Node
 from .select import selected, selection
 
+E = TypeVar("E", bound=Entries)
 
-def part_of(record: FlatRecord, path: str) -> FlatRecord:
+
+def part_of(record: E, path: str) -> E:
     """Return what stands below ``path``, under the names that it has there.
 
     The hyperparameters of the whole say nothing of a part, so it has none; the
@@ -43,13 +45,13 @@ def part_of(record: FlatRecord, path: str) -> FlatRecord:
     )
 
 
-def below(record: FlatRecord, path: str) -> FlatRecord:
+def below(record: E, path: str) -> E:
     """Return what stands below ``path`` under the names that it has in ``record``."""
     entries, tree = _below(record, f"{path}.")
     return record.replaced(entries=entries, tree=tree)
 
 
-def _below(record: FlatRecord, prefix: str) -> tuple[list[Entry], dict[str, Node]]:
+def _below(record: Entries, prefix: str) -> tuple[list[Entry], dict[str, Node]]:
     def is_below(item: object) -> bool:
         return any(name.startswith(prefix) for name in _names(item))
 

@@ -14,7 +14,7 @@ from .entry import KINDS, Entry
 from .select import unmatched
 
 if TYPE_CHECKING:
-    from .flat_record import FlatRecord
+    from .entries import Entries
 
 PrecisionName: TypeAlias = Literal["full", "half", "bfloat16", "double"]
 
@@ -90,11 +90,11 @@ class Precision:
             return precision
         return cls(param=_dtype(precision, "precision"))
 
-    def of_record(self, record: "FlatRecord") -> "RecordPrecision":
+    def of_record(self, record: "Entries") -> "RecordPrecision":
         """Return what this means for the entries of ``record``."""
         return RecordPrecision(self, is_typed=record.is_typed)
 
-    def warn_of_unmatched(self, record: "FlatRecord") -> None:
+    def warn_of_unmatched(self, record: "Entries") -> None:
         """Warn of patterns that match nothing in ``record``: most are typing errors."""
         lines = [
             f"{name} matches nothing.{h}" for name, _, h in self._unmatched(record)
@@ -102,7 +102,7 @@ class Precision:
         if lines:
             warn_user(f"precision: {' '.join(lines)}")
 
-    def within(self, record: "FlatRecord") -> "Precision":
+    def within(self, record: "Entries") -> "Precision":
         """Return what this is for a part: the patterns that match something there."""
         idle = {pattern for _, pattern, _ in self._unmatched(record)}
         if not idle:
@@ -111,7 +111,7 @@ class Precision:
         paths = {p: target for p, target in self.paths.items() if p not in idle}
         return replace(self, keep=keep, paths=paths)
 
-    def _unmatched(self, record: "FlatRecord") -> Iterator[tuple[str, str, str]]:
+    def _unmatched(self, record: "Entries") -> Iterator[tuple[str, str, str]]:
         """Return what was written, the pattern and a hint of each without a match."""
         if not self.paths and not self.keep:
             return
@@ -121,7 +121,7 @@ class Precision:
         for pattern, hint in unmatched(list(self.paths), names):
             yield f"paths={{{pattern!r}: ...}}", pattern, hint
 
-    def describe(self, record: "FlatRecord") -> str | None:
+    def describe(self, record: "Entries") -> str | None:
         """Return the precision as files name it, or None for "as it is"."""
         target = self.tensor if record.is_typed else self.param
         if not isinstance(target, torch.dtype):

@@ -13,22 +13,25 @@ from typing import (
 )
 
 from ..config.annotations import annotations_of
+from ..config.path import join
 from .calls import explain_calls
+from .encoder import Encoder, Storable
+from .entries import Entries
 from .entry import Entry
-from .nodes import Encoder, Node
+from .nodes import Node
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from ..config.path import Patterns
     from .flat_record import FlatRecord
-    from .open import Readable
-    from .recorder import SaveOptions
+    from .readable import Readable
+    from .record_writer import SaveOptions
     from .sink import Destination, File
 
 
 @dataclass_transform(eq_default=False)
-class Record:
+class Record(Storable):
     """What is stored: tensors and plain data, each field by its name.
 
     A subclass is a dataclass: ``class AdamState(Record): t: int; m: Tensor``. Fields
@@ -38,18 +41,29 @@ class Record:
     referred to, never copied, until `clone` or a save.
     """
 
+    # Optimizers declare records that most programs never save, so that what saves and
+    # loads them is imported in the methods that need it.
+
     __match_args__: ClassVar[tuple[str, ...]] = ()
     __dataclass_fields__: ClassVar[dict[str, dataclasses.Field[Any]]]
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
-        taken = [name for name in annotations_of(cls) if name in _TAKEN]
-        if taken:
+        reserved = [name for name in annotations_of(cls) if name in _RESERVED]
+        if reserved:
             raise TypeError(
-                f"{cls.__qualname__}: a field called {taken[0]!r} would hide what "
+                f"{cls.__qualname__}: a field called {reserved[0]!r} would hide what "
                 "records have of that name; give it another name"
             )
         _make_dataclass(cls)
+        cls._declares_fields = True
+
+    @classmethod
+    def __subclasshook__(cls, subclass: type) -> bool:
+        # Programs ask isinstance(record, Record) of what open_record returns, too.
+        # (Not issubclass: it asks the hooks of all subclasses, this one among them.)
+        is_record = cls is Record and Storable in subclass.__mro__
+        return True if is_record else NotImplemented
 
     def fields(self) -> dict[str, Any]:
         """Return the declared fields and their values, in order of declaration."""
@@ -61,7 +75,7 @@ class Record:
         from .flat_record import FlatRecord
 
         encoder = Encoder()
-        tree = encoder.record(self, "")
+        tree = self._encode_into(encoder, "", 0)
         return FlatRecord.of(
             encoder.entries,
             tree=tree,
@@ -126,9 +140,9 @@ class Record:
     @classmethod
     def from_state_dict(cls, state_dict: "Mapping[str, Any]") -> "FlatRecord":
         """Return the record of a state dict of torch, its tensors shared."""
-        from .state_dict import record_of_state_dict
+        from .flat_record import FlatRecord
 
-        return record_of_state_dict(state_dict)
+        return FlatRecord.from_state_dict(state_dict)
 
     @classmethod
     def from_entries(
@@ -145,8 +159,8 @@ class Record:
         """
         from .flat_record import FlatRecord
 
-        return FlatRecord.of(
-            entries, tree=tree, metadata=metadata, type_name=type_name, typed=False
+        return FlatRecord.from_entries(
+            entries, tree=tree, metadata=metadata, type_name=type_name
         )
 
     @overload
@@ -163,7 +177,7 @@ class Record:
         The options are those of `SaveOptions`. Raises `PrecisionError` for a finite
         value that would become infinite.
         """
-        from .recorder import save
+        from .record_writer import save
 
         return save(self.flat(), file, **options)
 
@@ -174,9 +188,29 @@ class Record:
 
         Raises `RecordMismatchError` where the file's fields are not the declared ones.
         """
-        from .open import open_record
+        from .readable import entries_in
 
-        return open_record(file).typed(cls)
+        return cls._of_entries(entries_in(file))
+
+    def _encode_into(self, encoder: Encoder, path: str, depth: int) -> Node:
+        from .declared import Declared
+
+        values = self.fields()
+        nodes = {
+            name: encoder.encode(value, join(path, name), depth + 1)
+            for name, value in values.items()
+        }
+        Declared(encoder.entries).check(type(self), values, nodes, path)
+        return {"$record": [type(self).__qualname__, nodes]}
+
+    @classmethod
+    def _of_entries(cls, entries: Entries) -> Self:
+        from .flat_record import flat_record
+        from .record_decoder import decode_record
+
+        if not cls._declares_fields:
+            return flat_record(entries)  # type: ignore[return-value]  # a Record by __subclasshook__
+        return decode_record(cls, entries)
 
     def __getattr__(self, name: str) -> Any:
         if TYPE_CHECKING:
@@ -227,7 +261,7 @@ _CLASS_VARIABLE: object = getattr(dataclasses, "_FIELD_CLASSVAR", None)
 
 _make_dataclass(Record)
 
-_TAKEN = frozenset(
+_RESERVED = frozenset(
     {name for name in vars(Record) if not name.startswith("__")}
-    | {"_metadata", "_pending", "_flat"}
+    | {"_metadata", "_pending", "_flat", "_declares_fields"}
 )

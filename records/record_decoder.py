@@ -1,4 +1,4 @@
-"""From a stored tree to a record with declared fields, each checked when touched."""
+"""RecordDecoder: stored nodes as what fields declare, each checked when touched."""
 
 import dataclasses
 import enum
@@ -7,86 +7,278 @@ import typing
 from collections import Counter
 from collections.abc import Callable
 from functools import partial
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import torch
 from torch import nn
 
 from ..config.path import did_you_mean, join
-from .declared import default_of, has_default, hints_of
+from .encoder import Storable, declares_fields
+from .entries import Entries, leaf_value
 from .enums import member_of
 from .errors import RecordMismatchError
-from .flat_record import FlatRecord
-from .nested import nested_record
+from .field_hints import default_of, has_default, hints_of
+from .flat_record import FlatRecord, nested_record
 from .node_names import mismatch, name_of
 from .nodes import LEAVES, Node, decode, escape, tag_of
-from .record import Record
-from .record_view import leaf_value
 from .special_types import MAKERS, exact_float, numpy_scalar
 
-R = TypeVar("R", bound=Record)
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
+R = TypeVar("R", bound=Storable)
 
 
-def build(cls: type[R], flat: FlatRecord) -> R:
-    """Return ``flat`` as a ``cls``; names of fields are checked now, values later.
+def decode_record(cls: type[R], record: Entries) -> R:
+    """Return ``record`` as a ``cls``; names of fields are checked now, values later.
 
     Raises `RecordMismatchError` for unknown and missing fields.
     """
-    file = flat.reading.file
-    if flat.is_part:
+    file = record.reading.file
+    if record.is_part:
         raise RecordMismatchError(
             file,
-            [f"found some tensors of a {flat.type_name}, expected all its fields"],
+            [f"found some tensors of a {record.type_name}, expected all its fields"],
             "Open it without only= and exclude=: each field is read when it is "
             'touched. What was chosen is read by its path, as record["path"].',
         )
-    if not flat.is_typed:
+    if not record.is_typed:
         raise RecordMismatchError(
             file,
             [f"found the record of a module, expected a {cls.__qualname__}"],
             "Load it with from_record or load_record of the module.",
         )
-    return _record(cls, flat.tree, flat, file, "")
+    return RecordDecoder(record).record(cls, record.tree, "")
 
 
-def _record(cls: type[R], node: Node, flat: FlatRecord, file: str, path: str) -> R:
-    tag, content = tag_of(node)
-    if tag != "$record":
-        raise mismatch(file, path, name_of(node), cls.__qualname__)
-    name, nodes = content
-    declared = {field.name: field for field in dataclasses.fields(cls)}
-    unknown = [f for f in nodes if f not in declared]
-    missing = [
-        f.name for f in declared.values() if f.name not in nodes and not has_default(f)
-    ]
-    if unknown or missing:
+class RecordDecoder:
+    """Reads nodes of one record as what a hint declares.
+
+    Errors are `RecordMismatchError`, and name the path at which a node stands, or one
+    below it.
+    """
+
+    def __init__(self, record: Entries) -> None:
+        self._record, self._file = record, record.reading.file
+
+    def record(self, cls: type[R], node: Node, path: str) -> R:
+        """Return ``node`` as a ``cls``, whose fields are decoded when touched."""
+        tag, content = tag_of(node)
+        if tag != "$record":
+            raise self._mismatch(path, node, cls.__qualname__)
+        name, nodes = content
+        fields = {field.name: field for field in _fields_of(cls)}
+        self._check_names(cls, fields, name, nodes, path)
+        record = cls.__new__(cls)
+        record.__dict__["_metadata"] = self._record.metadata
+        hints = hints_of(cls)
+        pending: dict[str, Callable[[], Any]] = {}
+        for name, field in fields.items():
+            if name in nodes:
+                pending[name] = partial(
+                    self.value, hints[name], nodes[name], join(path, name)
+                )
+            else:
+                pending[name] = partial(default_of, field)
+        record.__dict__["_pending"] = pending
+        return record
+
+    def value(self, hint: Any, node: Node, path: str) -> Any:
+        """Return ``node`` as what ``hint`` declares."""
+        origin, args = typing.get_origin(hint), typing.get_args(hint)
+        if origin in (typing.Annotated, typing.Final):
+            return self.value(args[0], node, path)
+        if origin in (typing.Union, types.UnionType):
+            return self._union(args, node, path)
+        if origin is typing.Literal:
+            return self._literal(args, node, path)
+        tag, content = tag_of(node) if isinstance(node, dict) else (None, node)
+        if isinstance(origin, type) and issubclass(origin, Storable):
+            # The arguments of a generic record are those of its type variables.
+            hint = origin
+        if isinstance(hint, type) and issubclass(hint, Storable):
+            return self._storable(hint, node, path)
+        if isinstance(hint, type) and issubclass(hint, enum.Enum):
+            member = member_of(hint, content) if tag == "$enum" else None
+            if member is None:
+                raise self._mismatch(path, node, f"a member of {hint.__qualname__}")
+            return member
+        container = origin or hint
+        if typing.is_typeddict(container):
+            return self._typed_dict(container, node, path)
+        if isinstance(container, type) and issubclass(container, tuple | dict):
+            make = MAKERS.get(container)
+            if make is not None:
+                return make(self.value(_plain_hint(container, args), node, path))
+            if hasattr(container, "_fields"):
+                return self._named_tuple(container, node, path)
+        if container in (list, tuple, dict) and args:
+            return self._container(container, args, node, path)
+        concrete = _concrete(container, args, tag, content)
+        if concrete is not None:
+            return self.value(concrete, node, path)
+        if hint in (Any, object, typing.Any) or isinstance(hint, TypeVar):
+            return self._undeclared(node, path)
+        if tag == "$enum":
+            # Its name is another value than the member, also where that is a text.
+            raise self._mismatch(path, node, _name_of_hint(hint))
+        return self._scalar(hint, container, node, path)
+
+    def _check_names(
+        self,
+        cls: type[Storable],
+        fields: "dict[str, dataclasses.Field[Any]]",
+        name: str,
+        nodes: dict[str, Node],
+        path: str,
+    ) -> None:
+        """Raise the error of fields that the class and the file do not share."""
+        unknown = [field for field in nodes if field not in fields]
+        missing = [
+            field.name
+            for field in fields.values()
+            if field.name not in nodes and not has_default(field)
+        ]
+        if not unknown and not missing:
+            return
         problems = [
-            f"{join(path, f)}: stored in the {name}, but {cls.__qualname__} has no "
-            f"such field.{did_you_mean(f, missing or declared)}"
-            for f in unknown
-        ] + [f"{join(path, f)}: missing in the stored {name}" for f in missing]
-        raise RecordMismatchError(file, problems, _cure(cls, unknown, missing))
-    made = cls.__new__(cls)
-    made.__dict__["_metadata"] = flat.metadata
-    hints = hints_of(cls)
-    pending: dict[str, Callable[[], Any]] = {}
-    for field in declared.values():
-        if field.name not in nodes:
-            pending[field.name] = partial(default_of, field)
-            continue
-        pending[field.name] = partial(
-            value_of,
-            hints[field.name],
-            nodes[field.name],
-            flat,
-            file,
-            join(path, field.name),
-        )
-    made.__dict__["_pending"] = pending
-    return made
+            f"{join(path, field)}: stored in the {name}, but {cls.__qualname__} has no "
+            f"such field.{did_you_mean(field, missing or fields)}"
+            for field in unknown
+        ] + [f"{join(path, field)}: missing in the stored {name}" for field in missing]
+        raise RecordMismatchError(self._file, problems, _cure(cls, unknown, missing))
+
+    def _storable(self, hint: type[Storable], node: Node, path: str) -> Storable:
+        if declares_fields(hint):
+            return self.record(hint, node, path)
+        return self._nested(node, path)
+
+    def _nested(self, node: Node, path: str) -> FlatRecord:
+        return nested_record(node, self._record, path)
+
+    def _leaf(self, tag: str, number: int) -> object:
+        return leaf_value(self._record.entries(), tag, number)
+
+    def _undeclared(self, node: Node, path: str) -> Any:
+        """Return ``node`` as what it is, where nothing declares that."""
+        return decode(node, self._leaf, partial(self._nested, path=path))
+
+    def _scalar(self, hint: Any, container: Any, node: Node, path: str) -> Any:
+        """Return what is no container, and no container of declared items, either."""
+        tag, content = tag_of(node) if isinstance(node, dict) else (None, node)
+        if tag in LEAVES:
+            value: Any = self._leaf(str(tag), content)
+        else:
+            value = self._undeclared(node, path)
+        if hint is float and type(value) is int:
+            number = exact_float(value)
+            value = value if number is None else number
+        if hint is bytearray and isinstance(value, bytes):
+            return bytearray(value)
+        if hint is nn.Parameter and type(value) is torch.Tensor:
+            return nn.Parameter(value, value.is_floating_point() or value.is_complex())
+        if (
+            isinstance(hint, type)
+            and hint.__module__ == "numpy"
+            and isinstance(value, bool | int | float)
+        ):
+            value = numpy_scalar(hint, value)
+        expected = container if isinstance(container, type) else object
+        # Python takes a bool for an int, which a field that declares int does not.
+        is_stray_bool = isinstance(value, bool) and expected not in (bool, object)
+        if not isinstance(value, expected) or is_stray_bool:
+            raise self._mismatch(path, node, _name_of_hint(hint))
+        return value
+
+    def _literal(self, args: tuple[Any, ...], node: Node, path: str) -> Any:
+        for arg in args:
+            try:
+                value = self.value(type(arg), node, path)
+            except RecordMismatchError:
+                continue
+            if value == arg:
+                return arg
+        raise self._mismatch(path, node, f"one of {', '.join(map(repr, args))}")
+
+    def _typed_dict(self, cls: Any, node: Node, path: str) -> dict[str, Any]:
+        tag, content = tag_of(node) if isinstance(node, dict) else ("", node)
+        items = dict(content) if tag in (None, "$dict") else None
+        hints = typing.get_type_hints(cls)
+        if items is None or not cls.__required_keys__ <= items.keys() <= hints.keys():
+            keys = name_of(node) if items is None else f"the keys {sorted(items)}"
+            expected = f"a {cls.__name__} of {sorted(hints)}"
+            raise mismatch(self._file, path, keys, expected)
+        return {
+            key: self.value(hints[key], item, join(path, escape(key)))
+            for key, item in items.items()
+        }
+
+    def _named_tuple(self, cls: Any, node: Node, path: str) -> Any:
+        hints = typing.get_type_hints(cls)
+        items = tuple(hints.get(name, Any) for name in cls._fields)
+        return cls(*self._container(tuple, items, node, path))
+
+    def _union(self, args: tuple[Any, ...], node: Node, path: str) -> Any:
+        if node is None and type(None) in args:
+            return None
+        problems: list[RecordMismatchError] = []
+        for arg in args:
+            if arg is type(None):
+                continue
+            # An int is no float where the union knows int, and the reverse.
+            if arg is float and type(node) is int and int in args:
+                continue
+            try:
+                return self.value(arg, node, path)
+            except RecordMismatchError as problem:
+                problems.append(problem)
+        if not problems:
+            raise self._mismatch(path, node, "None")
+        if len(problems) == 1:
+            raise problems[0]
+        raise self._mismatch(path, node, " or ".join(map(_name_of_hint, args)))
+
+    def _container(
+        self, kind: type[Any], args: tuple[Any, ...], node: Node, path: str
+    ) -> Any:
+        """Return a list, a tuple or a dict of items that ``args`` declare."""
+        tag, content = tag_of(node) if isinstance(node, dict) else (None, node)
+        if kind is dict:
+            return self._dict(args[1], node, path)
+        if (kind is tuple) != (tag == "$tuple") or not isinstance(content, list):
+            raise self._mismatch(path, node, kind.__name__)
+        if kind is list or args[-1] is Ellipsis:
+            hints: list[Any] = [args[0]] * len(content)
+        else:
+            hints = list(args)
+        if len(hints) != len(content):
+            counts = f"{len(content)} items", f"{len(hints)} items"
+            raise mismatch(self._file, path, *counts)
+        values = [
+            self.value(hint, item, join(path, i))
+            for i, (hint, item) in enumerate(zip(hints, content, strict=True))
+        ]
+        return values if kind is list else tuple(values)
+
+    def _dict(self, hint: Any, node: Node, path: str) -> dict[str, Any]:
+        tag, content = tag_of(node) if isinstance(node, dict) else ("", node)
+        if tag not in (None, "$dict"):
+            raise self._mismatch(path, node, "dict")
+        pairs = content if tag == "$dict" else content.items()
+        return {
+            key: self.value(hint, item, join(path, escape(key))) for key, item in pairs
+        }
+
+    def _mismatch(self, path: str, node: Node, expected: str) -> RecordMismatchError:
+        return mismatch(self._file, path, name_of(node), expected)
 
 
-def _cure(cls: type[Record], unknown: list[str], missing: list[str]) -> str:
+def _fields_of(cls: Any) -> "tuple[dataclasses.Field[Any], ...]":
+    dataclass: type[DataclassInstance] = cls
+    return dataclasses.fields(dataclass)
+
+
+def _cure(cls: type[Storable], unknown: list[str], missing: list[str]) -> str:
     """Return what to do about fields that a file and a class do not share."""
     cures: list[str] = []
     if missing:
@@ -102,88 +294,18 @@ def _cure(cls: type[Record], unknown: list[str], missing: list[str]) -> str:
     return " ".join(cures)
 
 
-def value_of(hint: Any, node: Node, flat: FlatRecord, file: str, path: str) -> Any:
-    """Return ``node`` as what ``hint`` declares.
-
-    Raises `RecordMismatchError` that names ``path``, or a path below it.
-    """
-
-    def leaf(tag: str, number: int) -> object:
-        return leaf_value(flat.entries(), tag, number)
-
-    def record(inner: Node) -> FlatRecord:
-        return nested_record(inner, flat, file, path)
-
-    origin, args = typing.get_origin(hint), typing.get_args(hint)
-    if origin in (typing.Annotated, typing.Final):
-        return value_of(args[0], node, flat, file, path)
-    if origin in (typing.Union, types.UnionType):
-        return _union(args, node, flat, file, path)
-    if origin is typing.Literal:
-        return _literal(args, node, flat, file, path)
-    tag, content = tag_of(node) if isinstance(node, dict) else (None, node)
-    if isinstance(origin, type) and issubclass(origin, Record):
-        # The arguments of a generic record are those of its type variables.
-        hint = origin
-    if isinstance(hint, type) and issubclass(hint, Record):
-        if hint is Record or issubclass(hint, FlatRecord):
-            return nested_record(node, flat, file, path)
-        return _record(hint, node, flat, file, path)
-    if isinstance(hint, type) and issubclass(hint, enum.Enum):
-        member = member_of(hint, content) if tag == "$enum" else None
-        if member is None:
-            raise mismatch(
-                file, path, name_of(node), f"a member of {hint.__qualname__}"
-            )
-        return member
-    container = origin or hint
-    if typing.is_typeddict(container):
-        return _typed_dict(container, node, flat, file, path)
-    if isinstance(container, type) and issubclass(container, tuple | dict):
-        make = MAKERS.get(container)
-        if make is not None:
-            plain: Any = dict.__class_getitem__(args) if args else dict
-            if container is torch.Size:
-                plain = tuple[int, ...]
-            elif container is Counter:
-                plain = dict[str, int]
-            return make(value_of(plain, node, flat, file, path))
-        if hasattr(container, "_fields"):
-            return _named_tuple(container, node, flat, file, path)
-    if container in (list, tuple, dict) and args:
-        return _container(container, args, node, flat, file, path)
-    concrete = _concrete(container, args, tag, content)
-    if concrete is not None:
-        return value_of(concrete, node, flat, file, path)
-    if hint in (Any, object, typing.Any) or isinstance(hint, TypeVar):
-        return decode(node, leaf, record)
-    if tag == "$enum":
-        # Its name is another value than the member, also where that is a text.
-        raise mismatch(file, path, name_of(node), getattr(hint, "__name__", str(hint)))
-    value = decode(node, leaf, record) if tag not in LEAVES else leaf(str(tag), content)
-    if hint is float and type(value) is int:
-        number = exact_float(value)
-        value = value if number is None else number
-    if hint is bytearray and isinstance(value, bytes):
-        return bytearray(value)
-    if hint is nn.Parameter and type(value) is torch.Tensor:
-        return nn.Parameter(value, value.is_floating_point() or value.is_complex())
-    if (
-        isinstance(hint, type)
-        and hint.__module__ == "numpy"
-        and isinstance(value, bool | int | float)
-    ):
-        value = numpy_scalar(hint, value)
-    expected = container if isinstance(container, type) else object
-    wrong_bool = (
-        isinstance(value, bool) and expected is not bool and expected is not object
-    )
-    if not isinstance(value, expected) or wrong_bool:
-        raise mismatch(file, path, name_of(node), getattr(hint, "__name__", str(hint)))
-    return value
+def _plain_hint(container: type[Any], args: tuple[Any, ...]) -> Any:
+    """Return what a special tuple or dict is in the file, before it is made of that."""
+    if container is torch.Size:
+        return tuple[int, ...]
+    if container is Counter:
+        return dict[str, int]
+    return dict.__class_getitem__(args) if args else dict
 
 
-def _concrete(container: Any, args: Any, tag: str | None, content: Any) -> Any:
+def _concrete(
+    container: Any, args: tuple[Any, ...], tag: str | None, content: Any
+) -> Any:
     """Return what an abstract container is in the file, of the same items.
 
     None for what is no abstract container of declared items.
@@ -200,88 +322,5 @@ def _concrete(container: Any, args: Any, tag: str | None, content: Any) -> Any:
     return None
 
 
-def _literal(args: Any, node: Node, flat: FlatRecord, file: str, path: str) -> Any:
-    for arg in args:
-        try:
-            value = value_of(type(arg), node, flat, file, path)
-        except RecordMismatchError:
-            continue
-        if value == arg:
-            return arg
-    raise mismatch(file, path, name_of(node), f"one of {', '.join(map(repr, args))}")
-
-
-def _typed_dict(
-    cls: Any, node: Node, flat: FlatRecord, file: str, path: str
-) -> dict[str, Any]:
-    tag, content = tag_of(node) if isinstance(node, dict) else ("", node)
-    items = dict(content) if tag in (None, "$dict") else None
-    hints = typing.get_type_hints(cls)
-    if items is None or not cls.__required_keys__ <= items.keys() <= hints.keys():
-        keys = name_of(node) if items is None else f"the keys {sorted(items)}"
-        raise mismatch(file, path, keys, f"a {cls.__name__} of {sorted(hints)}")
-    return {
-        key: value_of(hints[key], item, flat, file, join(path, escape(key)))
-        for key, item in items.items()
-    }
-
-
-def _named_tuple(cls: Any, node: Node, flat: FlatRecord, file: str, path: str) -> Any:
-    hints = typing.get_type_hints(cls)
-    declared = tuple(hints.get(name, Any) for name in cls._fields)
-    return cls(*_container(tuple, declared, node, flat, file, path))
-
-
-def _union(args: Any, node: Node, flat: FlatRecord, file: str, path: str) -> Any:
-    if node is None and type(None) in args:
-        return None
-    problems: list[RecordMismatchError] = []
-    for arg in args:
-        if arg is type(None):
-            continue
-        # An int is no float where the union knows int, and the reverse.
-        if arg is float and type(node) is int and int in args:
-            continue
-        try:
-            return value_of(arg, node, flat, file, path)
-        except RecordMismatchError as problem:
-            problems.append(problem)
-    if not problems:
-        raise mismatch(file, path, name_of(node), "None")
-    if len(problems) == 1:
-        raise problems[0]
-    names = " or ".join(getattr(arg, "__name__", str(arg)) for arg in args)
-    raise mismatch(file, path, name_of(node), names)
-
-
-def _container(
-    kind: Any, args: Any, node: Node, flat: FlatRecord, file: str, path: str
-) -> Any:
-    tag, content = tag_of(node) if isinstance(node, dict) else (None, node)
-    if kind is dict:
-        pairs = (
-            content
-            if tag == "$dict"
-            else list(content.items())
-            if isinstance(content, dict) and tag is None
-            else None
-        )
-        if pairs is None:
-            raise mismatch(file, path, name_of(node), "dict")
-        return {
-            key: value_of(args[1], item, flat, file, join(path, escape(key)))
-            for key, item in pairs
-        }
-    if (kind is tuple) != (tag == "$tuple") or not isinstance(content, list):
-        raise mismatch(file, path, name_of(node), kind.__name__)
-    if kind is list or args[-1] is Ellipsis:
-        hints: list[Any] = [args[0]] * len(content)
-    else:
-        hints = list(args)
-    if len(hints) != len(content):
-        raise mismatch(file, path, f"{len(content)} items", f"{len(hints)} items")
-    values = [
-        value_of(hint, item, flat, file, join(path, i))
-        for i, (hint, item) in enumerate(zip(hints, content, strict=True))
-    ]
-    return values if kind is list else tuple(values)
+def _name_of_hint(hint: Any) -> str:
+    return getattr(hint, "__name__", str(hint))

@@ -1,7 +1,6 @@
-"""Branch: the typed view of a record, made when someone touches it."""
+"""RecordView and Branch: what entries are by name, looked up when it is touched."""
 
 from collections.abc import (
-    Callable,
     ItemsView,
     Iterator,
     KeysView,
@@ -12,14 +11,10 @@ from collections.abc import (
 from typing import TYPE_CHECKING, Any, NoReturn, cast
 
 from ..config.path import did_you_mean
-from .arrays import array_of_tensor
+from .entries import Entries, leaf_value
 from .entry import Entry
 from .nodes import Node, decode, tag_of
-
-if TYPE_CHECKING:
-    from .flat_record import FlatRecord
-
-Leaf = Callable[[str, int], object]
+from .part import below, part_of
 
 
 class ReadByName:
@@ -86,17 +81,63 @@ def _cannot_be_removed(name: object) -> str:
     )
 
 
+class RecordView(ReadByName, Entries):
+    """Entries that are read by name: as attributes, as items, and like a dict."""
+
+    def __getitem__(self, path: str | int) -> Any:
+        path = str(path)
+        entry = self.by_path().get(path)
+        if entry is not None and not (self.is_typed and self._branch.has(path)):
+            return entry.tensor()
+        try:
+            return self._branch.at(path)
+        except KeyError:
+            hint = did_you_mean(path, self.by_path())
+            raise KeyError(f"nothing is stored at {path!r}.{hint}") from None
+
+    def __contains__(self, path: object) -> bool:
+        return path in self.by_path() or self._branch.has(path)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.by_path())
+
+    def __len__(self) -> int:
+        return len(self.by_path())
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("_"):
+            raise AttributeError(name)
+        try:
+            return self._branch[name]
+        except KeyError:
+            hint = did_you_mean(name, self._branch)
+            raise AttributeError(
+                f"the record has no {name!r}.{hint}", name=name, obj=self
+            ) from None
+
+    def __dir__(self) -> list[str]:
+        return [*super().__dir__(), *self._branch]
+
+    @property
+    def _branch(self) -> "Branch":
+        branch: Branch | None = self.__dict__.get("_branch_index")
+        if branch is None:
+            index = index_of(self.entries(), self.tree, typed=self.is_typed)
+            branch = self.__dict__["_branch_index"] = Branch(index, self)
+        return branch
+
+    def _nested(self, node: Node, path: str) -> object:
+        """Return the record that ``node``, which stands at ``path``, holds."""
+        raise NotImplementedError
+
+
 class Branch(ReadByName):
     """What stands below one name of a record, by attribute, item or path."""
 
     def __init__(
-        self,
-        index: dict[str, Any],
-        leaf: Leaf,
-        whole: "FlatRecord",
-        parts: tuple[str, ...] = (),
+        self, index: dict[str, Any], record: RecordView, parts: tuple[str, ...] = ()
     ) -> None:
-        self._index, self._leaf, self._whole, self._parts = index, leaf, whole, parts
+        self._index, self._record, self._parts = index, record, parts
 
     @property
     def _path(self) -> str:
@@ -104,25 +145,25 @@ class Branch(ReadByName):
 
     def __reduce__(self) -> tuple[Any, ...]:
         # An open file cannot be copied: a part takes along the values that it shows.
-        return _branch_at, (_record_around(self), self._parts)
+        return _branch_at, (self._record_around(), self._parts)
 
     def at(self, path: str) -> Any:
         """Return what stands at the dotted ``path``; KeyError if nothing does."""
-        found: Any = self._index
+        item: Any = self._index
         parts = split(path)
         for part in parts:
-            if not isinstance(found, dict) or part not in found:
-                raise KeyError(f"nothing is stored at {path!r}{self._there()}")
-            found = found[part]
-        return self._value(found, parts)
+            if not isinstance(item, dict) or part not in item:
+                raise KeyError(f"nothing is stored at {path!r}{self._neighbors()}")
+            item = item[part]
+        return self._value(item, parts)
 
     def has(self, path: object) -> bool:
         """Return whether anything stands at ``path``."""
-        found: Any = self._index
+        item: Any = self._index
         for part in split(path) if isinstance(path, str) else [""]:
-            if not isinstance(found, dict) or part not in found:
+            if not isinstance(item, dict) or part not in item:
                 return False
-            found = found[part]
+            item = item[part]
         return True
 
     def __getitem__(self, key: str | int) -> Any:
@@ -139,7 +180,9 @@ class Branch(ReadByName):
             raise AttributeError(name)
         if name.startswith("__") or name not in self._index:
             hint = did_you_mean(name, self._index)
-            raise AttributeError(f"nothing is stored at {name!r}{self._there()}{hint}")
+            raise AttributeError(
+                f"nothing is stored at {name!r}{self._neighbors()}{hint}"
+            )
         return self[name]
 
     def __iter__(self) -> Iterator[str]:
@@ -157,53 +200,55 @@ class Branch(ReadByName):
     def __repr__(self) -> str:
         return f"<branch with {', '.join(self._index)}>"
 
-    def _there(self) -> str:
+    def _neighbors(self) -> str:
+        """Return in words which names there are instead."""
         where = f" below {self._path!r}" if self._path else ""
         names = [*self._index]
         more = ", ..." if len(names) > 8 else ""
         return f"{where}; there are {', '.join(names[:8])}{more}."
 
-    def _value(self, found: Any, parts: Sequence[str]) -> Any:
-        if isinstance(found, dict):
-            return Branch(found, self._leaf, self._whole, (*self._parts, *parts))
-        if isinstance(found, Entry):
-            return found.tensor()
-        if isinstance(found, _Plain):
-            return decode(found.node, self._leaf, self._record)
-        return found
+    def _value(self, item: Any, parts: Sequence[str]) -> Any:
+        if isinstance(item, dict):
+            return Branch(item, self._record, (*self._parts, *parts))
+        if isinstance(item, Entry):
+            return item.tensor()
+        if isinstance(item, _PlainNode):
+            return decode(item.node, self._leaf, self._nested)
+        return item
 
-    def _record(self, node: Any) -> "FlatRecord":
-        from .nested import nested_record
+    def _leaf(self, tag: str, number: int) -> object:
+        return leaf_value(self._record.entries(), tag, number)
 
-        return nested_record(node, self._whole, self._whole.reading.file, self._path)
+    def _nested(self, node: Node) -> object:
+        return self._record._nested(node, self._path)
+
+    def _record_around(self) -> RecordView:
+        """Return the record that the branch is in, with what is below it alone.
+
+        Of a record with declared fields it is the whole, as its fields count all of
+        the record's tensors.
+        """
+        record, path = self._record, self._path
+        return record if record.is_typed or not path else below(record, path)
+
+    def _as_record(self) -> RecordView:
+        """Return what stands in the branch as a record, under its names there."""
+        return part_of(self._record, self._path)
 
 
-def _record_around(branch: Branch) -> "FlatRecord":
-    """Return the record that ``branch`` is in, with what is below it alone.
-
-    Of a record with declared fields it is the whole, whose fields count its tensors.
-    """
-    from .part import below
-
-    whole, path = branch._whole, branch._path  # pyright: ignore[reportPrivateUsage]  # a name of a module may be any public one
-    return whole if whole.is_typed or not path else below(whole, path)
-
-
-def _branch_at(whole: "FlatRecord", parts: tuple[str, ...]) -> Branch:
-    branch = whole._branch  # pyright: ignore[reportPrivateUsage]  # a name of a module may be any public one
+def _branch_at(record: RecordView, parts: tuple[str, ...]) -> Branch:
+    branch = record._branch
     for part in parts:
         branch = branch[part]
     return branch
 
 
-def record_of(branch: Branch) -> "FlatRecord":
+def entries_of_branch(branch: Branch) -> Entries:
     """Return what stands in ``branch`` as a record, under its names there."""
-    from .part import part_of
-
-    return part_of(branch._whole, branch._path)  # pyright: ignore[reportPrivateUsage]  # a name of a module may be any public one
+    return branch._as_record()
 
 
-class _Plain:
+class _PlainNode:
     """A node at the end of a path."""
 
     __slots__ = ("node",)
@@ -223,18 +268,8 @@ def index_of(entries: Sequence[Entry], tree: Node, *, typed: bool) -> dict[str, 
             for path in (entry.path, *entry.ties):
                 _put(index, path, entry)
     for path, node in (tree or {}).items():
-        _put(index, path, _Plain(node))
+        _put(index, path, _PlainNode(node))
     return index
-
-
-def leaf_value(entries: list[Entry], tag: str, number: int) -> object:
-    """Return entry ``number`` as the tensor, array or bytes that its tag says."""
-    entry = entries[number]
-    tensor = entry.tensor()
-    if tag == "$tensor":
-        return tensor
-    array = array_of_tensor(tensor, entry.path)
-    return array.tobytes() if tag == "$bytes" else array
 
 
 def split(path: str) -> list[str]:
@@ -259,20 +294,21 @@ _ESCAPED = {"e": "", "0": "\0"}
 
 
 def _put(index: dict[str, Any], path: str, leaf: object) -> None:
-    *parents, last = path.split(".")
+    *parents, name = path.split(".")
     for part in parents:
-        below = index.get(part)
-        if not isinstance(below, dict):
-            below = index[part] = {} if below is None else {"": below}
-        index = below
-    index[last] = leaf
+        child = index.get(part)
+        if not isinstance(child, dict):
+            # What stands at a path that others lie below is the child without a name.
+            child = index[part] = {} if child is None else {"": child}
+        index = child
+    index[name] = leaf
 
 
 def _nested(node: Node) -> Any:
     if isinstance(node, list):
         return {str(i): _nested(item) for i, item in enumerate(node)}
     if not isinstance(node, dict):
-        return _Plain(node)
+        return _PlainNode(node)
     tag, content = tag_of(node)
     if tag is None:
         return {key: _nested(item) for key, item in content.items()}
@@ -282,4 +318,4 @@ def _nested(node: Node) -> Any:
         return {str(i): _nested(item) for i, item in enumerate(content)}
     if tag == "$dict":
         return {key: _nested(item) for key, item in content}
-    return _Plain(node)
+    return _PlainNode(node)

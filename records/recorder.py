@@ -1,121 +1,24 @@
-"""Recorder: which format, compression and precision a record is written with."""
+"""Recorder: writes records in one format, and reads them back from it."""
 
-import io
-import os
-from collections.abc import Mapping
-from contextlib import ExitStack
 from dataclasses import dataclass
-from typing import Any, TypedDict
 
-from .. import __version__
-from .calls import explain_calls
-from .compression import Codec, codec_named
 from .errors import RecordFormatError
 from .flat_record import FlatRecord
-from .format import (
-    Format,
-    WriteOptions,
-    check_format_name,
-    format_named,
-    write_record,
-)
-from .metadata import combined
-from .precision import Precision, PrecisionLike
-from .record import Record
-from .sink import Destination, File, Progress, StreamSink, open_sink
-from .suffix import disagreement, recorder_of_suffix
-
-
-class SaveOptions(TypedDict, total=False):
-    """How a record is saved."""
-
-    precision: PrecisionLike
-    """Of floating parameters; None leaves every value as it is."""
-    recorder: "Recorder | str | None"
-    """The recorder or the name of a preset; None: what the suffix says."""
-    metadata: Mapping[str, Any] | None
-    """Plain data to keep with the record, beside what it already has."""
-    progress: Progress | None
-    """Called with (bytes done, bytes in all, path of the entry)."""
-
-
-LIBRARY = f"burnish {__version__}"
-"""The library and its version, as every file says it."""
+from .open import open_record
+from .readable import Readable
+from .record_writer import RecordWriter
 
 
 @dataclass(frozen=True, slots=True)
-class Recorder:
-    """How records become bytes: a format, a compression, a precision."""
+class Recorder(RecordWriter):
+    """How records become bytes, and bytes records again."""
 
-    format: str = "mpk"
-    """"mpk", "json", "safetensors", or the name of a format that was registered."""
-    compression: str | None = None
-    """"zst" or "gz", where the format can be compressed."""
-    precision: PrecisionLike = None
-    """Of floating parameters; None leaves every value as it is."""
-    level: int | None = None
-    """Of the compression; None is its own choice."""
-    payload: str | None = None
-    """For JSON: "numbers" (the default) or "base64", which is faster."""
-
-    def __post_init__(self) -> None:
-        self._precision(None)
-        check_format_name(self.format)
-        if self.compression is not None and not self._is_seekable_zstd():
-            codec_named(self.compression, self.format)
-        if self.level is not None and self.compression is None:
-            raise ValueError("level= is the compression's; give compression= as well")
-
-    def parts(self) -> tuple[Format, Codec | None]:
-        """Return the format, and the codec around the whole file if there is one."""
-        if self._is_seekable_zstd():
-            return format_named("mpk.zst"), None
-        codec = self.compression and codec_named(self.compression, self.format)
-        return format_named(self.format), codec or None
-
-    def _is_seekable_zstd(self) -> bool:
-        """Return whether this is the format whose entries are compressed one by one."""
-        return (self.format, self.compression) == ("mpk", "zst")
-
-    def save(
-        self,
-        record: Record,
-        file: File,
-        *,
-        precision: PrecisionLike = None,
-        metadata: Mapping[str, Any] | None = None,
-        progress: Progress | None = None,
-    ) -> None:
-        """Write ``record`` to ``file``; a path stays as it was if that fails.
-
-        ValueError for a path whose suffix says another format than the recorder's.
-        """
-        self._check_name(file)
-        self._save(record, file, precision, metadata, progress)
-
-    def dumps(
-        self,
-        record: Record,
-        *,
-        precision: PrecisionLike = None,
-        metadata: Mapping[str, Any] | None = None,
-        progress: Progress | None = None,
-    ) -> bytes:
-        """Return ``record`` as bytes."""
-        chosen = self._precision(precision)
-        flat = _described(record, chosen, metadata)
-        memory = io.BytesIO()
-        self._write(flat, StreamSink(memory), chosen, progress)
-        return memory.getvalue()
-
-    def load(self, file: Any) -> FlatRecord:
+    def load(self, file: Readable) -> FlatRecord:
         """Return the record in ``file``, lazily.
 
         Its compression is what it is. `RecordFormatError` for another format than the
         recorder's: `open_record` reads any.
         """
-        from .open import open_record
-
         record = open_record(file)
         content = record.reading.format
         if content and content.removesuffix(".zst") != self.format.removesuffix(".zst"):
@@ -132,71 +35,6 @@ class Recorder:
         """Return the record in ``data`` as `load` does."""
         return self.load(data)
 
-    def _save(
-        self,
-        record: Record,
-        file: File,
-        precision: PrecisionLike,
-        metadata: Mapping[str, Any] | None,
-        progress: Progress | None,
-    ) -> None:
-        """Save as `save` does, under a name that was checked."""
-        chosen = self._precision(precision)
-        flat = _described(record, chosen, metadata)
-        with open_sink(file) as sink:
-            self._write(flat, sink, chosen, progress)
-
-    def _precision(self, precision: PrecisionLike) -> Precision:
-        chosen = self.precision if precision is None else precision
-        return _AS_IT_IS if chosen is None else Precision.of(chosen)
-
-    def _check_name(self, file: File) -> None:
-        """Raise ValueError for a name under which the file could not be opened."""
-        if not isinstance(file, str | os.PathLike):
-            return
-        form, codec = self.parts()
-        path = os.fsdecode(os.fspath(file))
-        difference = disagreement(path, form, compressed=codec is not None)
-        if difference is not None and form.is_writable:
-            content, name = difference
-            ending = form.suffixes[0] + (f".{codec.name}" if codec else "")
-            raise ValueError(
-                f"{path}: the name says {name}, and the recorder writes {content}. "
-                f"Name the file *{ending}, or leave recorder= out."
-            )
-
-    def _write(
-        self,
-        flat: FlatRecord,
-        sink: Any,
-        precision: Precision,
-        progress: Progress | None,
-    ) -> None:
-        form, codec = self.parts()
-        if not form.is_writable:
-            raise ValueError(
-                f"the format {form.name!r} is only read; write 'mpk' or 'safetensors'"
-            )
-        if flat.is_typed and not form.typed:
-            raise ValueError(
-                f"a {flat.type_name} has fields that are no tensors, which "
-                f"{form.name} cannot hold; write it as .mpk or .json"
-            )
-        precision.warn_of_unmatched(flat)
-        with ExitStack() as stack:
-            if codec is not None:
-                sink = stack.enter_context(codec.compressed(sink, self.level))
-            write_record(
-                form,
-                flat,
-                sink,
-                WriteOptions(level=self.level, payload=self.payload),
-                precision=precision.of_record(flat),
-                progress=progress,
-            )
-
-
-_AS_IT_IS = Precision()
 
 DEFAULT = Recorder()
 """MessagePack, every value as it is."""
@@ -204,62 +42,3 @@ COMPACT = Recorder(compression="zst", precision="half")
 """Compressed MessagePack with parameters in half precision."""
 DEBUG = Recorder(format="json")
 """JSON that people read."""
-
-PRESETS = {"default": DEFAULT, "compact": COMPACT, "debug": DEBUG}
-
-
-@explain_calls("record.save(file{})", "write", is_home=False)
-def save(
-    record: Record,
-    file: Destination = ...,
-    *,
-    precision: PrecisionLike = None,
-    recorder: Recorder | str | None = None,
-    metadata: Mapping[str, Any] | None = None,
-    progress: Progress | None = None,
-) -> bytes | None:
-    """Write ``record`` to ``file``, or return it as bytes when that is left out.
-
-    Without ``recorder`` the suffix says how. Raises ValueError for a suffix that says
-    nothing, and TypeError for None.
-    """
-    if file is None:  # pyright: ignore[reportUnnecessaryComparison]  # a usual mistake
-        raise TypeError("file is None; leave it out to get the record as bytes")
-    chosen = _chosen(recorder)
-    if file is ...:
-        return (chosen or DEFAULT).dumps(
-            record, precision=precision, metadata=metadata, progress=progress
-        )
-    if chosen is not None:
-        chosen._check_name(file)  # pyright: ignore[reportPrivateUsage]  # a part of it
-    elif isinstance(file, str | os.PathLike):
-        # It is the recorder of this name, which needs no second look.
-        chosen = recorder_of_suffix(os.fspath(file))
-    else:
-        chosen = DEFAULT
-    chosen._save(record, file, precision, metadata, progress)  # pyright: ignore[reportPrivateUsage]  # a part of it
-    return None
-
-
-def _chosen(recorder: Recorder | str | None) -> Recorder | None:
-    if recorder is None or isinstance(recorder, Recorder):
-        return recorder
-    if isinstance(recorder, str) and recorder.lower() in PRESETS:  # pyright: ignore[reportUnnecessaryIsInstance]  # users pass anything
-        return PRESETS[recorder.lower()]
-    raise ValueError(
-        f"recorder={recorder!r} is neither a Recorder nor one of {', '.join(PRESETS)}"
-    )
-
-
-def _described(
-    record: Record, precision: Precision, metadata: Mapping[str, Any] | None
-) -> FlatRecord:
-    """Return the record with what its file says about it."""
-    flat = record.flat()
-    metadata = combined(flat.metadata, metadata)
-    ours = dict(metadata.pop("burnish", {}))
-    ours.pop("precision", None)
-    ours = {"library": LIBRARY, "type": flat.type_name, **ours}
-    if (precision_name := precision.describe(flat)) is not None:
-        ours["precision"] = precision_name
-    return flat.replaced(metadata={"burnish": ours, **metadata})

@@ -2,12 +2,12 @@
 
 import dataclasses
 from collections.abc import Callable, Collection, Iterable, Mapping
-from typing import Protocol, TypeAlias, cast
+from typing import Protocol, TypeAlias, TypeVar, cast
 
 from ..config.path import did_you_mean
+from .entries import Entries
 from .entry import Entry
 from .errors import RecordMismatchError
-from .flat_record import FlatRecord
 
 
 class RenameRule(Protocol):
@@ -22,9 +22,10 @@ Renames: TypeAlias = Mapping[str, str] | Iterable[RenameRule]
 """Old paths (or beginnings of them) to new ones, or rewrite rules in their order."""
 
 
-def renamed_record(
-    record: FlatRecord, rename: Renames, file: str
-) -> tuple[FlatRecord, dict[str, str]]:
+E = TypeVar("E", bound=Entries)
+
+
+def renamed_record(record: E, rename: Renames, file: str) -> tuple[E, dict[str, str]]:
     """Return the record under its new names, and old to new name of what changed.
 
     ValueError for a name that nothing has; `RecordMismatchError` where two entries

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 import torch
 
-from .reading import VerifiedBy
+from .entries import VerifiedBy
 from .show import show_dtype
 
 

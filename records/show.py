@@ -8,13 +8,13 @@ from .entry import Entry
 from .nodes import tag_of
 
 if TYPE_CHECKING:
-    from .flat_record import FlatRecord
+    from .entries import Entries
 
 _ROWS = 24
 """How many lines of entries fit one screen."""
 
 
-def show_entries(record: "FlatRecord") -> str:
+def show_entries(record: "Entries") -> str:
     """Return a table of the record's entries: path, dtype, shape, kind."""
     entries = record.entries()
     size = sum(entry.nbytes for entry in entries)
@@ -54,7 +54,7 @@ def _row(entry: Entry, width: int) -> str:
     return f"  {entry.path:<{width}}  {kind}{ties}"
 
 
-def _plain_rows(record: "FlatRecord", width: int) -> list[str]:
+def _plain_rows(record: "Entries", width: int) -> list[str]:
     """Return a line for each number, text and None among the declared fields."""
     if not record.is_typed:
         return []

@@ -6,8 +6,8 @@ from contextlib import suppress
 
 from .errors import TRUNCATED, RecordFormatError
 from .foreign import HEAD, foreign_kind
+from .format import format_of_suffix
 from .source import Source, StreamSource
-from .suffix import format_of_suffix
 
 _KNOWN = "Records are .mpk, .mpk.zst, .json, .safetensors and torch's own files."
 _SMALL = 64

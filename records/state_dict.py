@@ -7,10 +7,11 @@ from typing import Any
 import torch
 
 from ..config.shown import shown
+from .encoder import Encoder
+from .entries import Entries
 from .entry import Entry
-from .flat_record import FlatRecord
 from .memory import Ties, shape_of
-from .nodes import Encoder, Node, renumbered
+from .nodes import Node, renumbered
 
 USUAL_NAMES = (
     "state_dict",
@@ -23,7 +24,7 @@ USUAL_NAMES = (
 """Where checkpoints of other programs have their state dict."""
 
 
-def record_of_state_dict(state_dict: Mapping[str, Any]) -> FlatRecord:
+def record_of_state_dict(state_dict: Mapping[str, Any]) -> Entries:
     """Return the record of a state dict; its tensors are shared, ties are found.
 
     Values that are no tensors become plain data beside the entries, with the tensors
@@ -55,7 +56,7 @@ def record_of_state_dict(state_dict: Mapping[str, Any]) -> FlatRecord:
     # Tensors inside extra state are no weights, and stand behind those that are.
     numbers = encoder.move_to(entries)
     extra = {path: renumbered(node, numbers) for path, node in extra.items()}
-    return FlatRecord.of(
+    return Entries.of(
         entries,
         tree=extra,
         type_name="state dict",
@@ -96,7 +97,7 @@ def _refuse_checkpoint(content: Mapping[Any, Any]) -> None:
             )
 
 
-def state_dict_of(record: FlatRecord) -> dict[str, Any]:
+def state_dict_of(record: Entries) -> dict[str, Any]:
     """Return path to tensor, ties at each path, without non-persistent buffers."""
     state: dict[str, Any] = OrderedDict()
     if versions := record.class_versions:

@@ -2,20 +2,17 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple, TypeAlias
+from typing import NamedTuple, TypeAlias
 
 import torch
 
-from .contents import Layout, Row
+from .contents import Layout, Row, Traits
+from .entries import Entries
 from .errors import RecordError, RecordFormatError
-from .flat_record import FlatRecord
 from .header import Plain, record_of
 from .lazy_payload import LazyPayload
 from .sink import Buffer
 from .source import ClosedFileError, Maps, MemorySource, Source
-
-if TYPE_CHECKING:
-    from .format import Format
 
 
 class ByteRange(NamedTuple):
@@ -44,7 +41,7 @@ class StoredContents:
     sums: bytes | None = None
     """What `Contents.sums` was; None for a format without checksums."""
 
-    def record(self, source: Source, form: "Format") -> FlatRecord:
+    def record(self, source: Source, form: Traits) -> Entries:
         """Return the record, each payload read and verified when it is touched."""
         record = record_of(self.header, source.name)
         entries = record.entries()

@@ -84,7 +84,7 @@ class Described:
         ``beside`` is metadata that all objects of a state have.
         """
         if isinstance(value, Serializable):
-            record: Record = record_of(value.serialize(), name)
+            record: Record | FlatRecord = record_of(value.serialize(), name)
         else:
             record = record_of_part(name, value)
         told = {"kind": self.kind, "part": self.part, "about": self.about}

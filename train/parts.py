@@ -44,7 +44,7 @@ class Stateful(Protocol):
 class Recorded(Protocol):
     """What turns itself into a record: our optimizers."""
 
-    def into_record(self) -> Record:
+    def into_record(self) -> Record | FlatRecord:
         """Return the state; it may refer to live tensors."""
         ...
 
@@ -62,7 +62,7 @@ def kind_of(part: object) -> str:
     return PLAIN if _accessors(part) is not None else VALUE
 
 
-def record_of_part(name: str, part: object) -> Record:
+def record_of_part(name: str, part: object) -> Record | FlatRecord:
     """Return the record of ``part``; it refers to live tensors where it can.
 
     TypeError names the path of what is no plain data.

@@ -12,8 +12,7 @@ from ...config.schema.change import Severity
 from ...records.dtypes import NAME_OF
 from ...records.flat_record import FlatRecord
 from ...records.open import open_record
-from ...records.recorder import save
-from ...records.suffix import recorder_of_suffix
+from ...records.record_writer import save, writer_of_suffix
 from ..errors import HyperparameterError
 from ..hyperparameters.reader import planned
 from ..hyperparameters.record_metadata import recorded_hparams
@@ -156,7 +155,7 @@ def upgrade_file(
         ours |= {key: value for key, value in told.items() if value}
         ours |= _hparams(ours, module)
         written = newer.replaced(metadata={**record.metadata, "burnish": ours})
-        writer = recorder_of_suffix(os.fspath(output or name))
+        writer = writer_of_suffix(os.fspath(output or name))
         save(written, os.fspath(output or name), recorder=writer)
     return is_older
 

@@ -9,9 +9,9 @@ from torch import nn
 
 from ...config.path import did_you_mean
 from ...records.calls import home_of
+from ...records.encoder import Encoder
 from ...records.errors import RecordError, RecordMismatchError, RecordVersionError
 from ...records.flat_record import FlatRecord
-from ...records.nodes import Encoder
 from ..errors import HyperparameterError
 from ..modules.class_identity import is_of_a_parent, is_same_class
 from ..modules.classes import declared_class, is_decorated

@@ -13,7 +13,8 @@ from ...config.path import Patterns
 from ...records.calls import explain_calls
 from ...records.flat_record import FlatRecord
 from ...records.gc_pause import paused_collection
-from ...records.open import Readable, open_record
+from ...records.open import open_record
+from ...records.readable import Readable
 from ...records.report import LoadReport
 from ...records.select import selected
 from ...records.show import show_dtype

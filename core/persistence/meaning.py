@@ -7,9 +7,9 @@ from torch import nn
 
 from ...config.path import did_you_mean
 from ...config.user_warning import warn_user
+from ...records.entries import Reading
 from ...records.errors import RecordMismatchError
 from ...records.flat_record import FlatRecord
-from ...records.reading import Reading
 from ..evolution.upgrading import carried_paths
 from ..hyperparameters.reader import planned
 from ..hyperparameters.structure import note_of_changes

@@ -10,7 +10,7 @@ from ...records.calls import explain_calls
 from ...records.flat_record import FlatRecord
 from ...records.gc_pause import paused_collection
 from ...records.precision import PrecisionLike
-from ...records.recorder import Recorder, SaveOptions, save
+from ...records.record_writer import RecordWriter, SaveOptions, save
 from ...records.select import selected
 from ...records.sink import Destination, File, Progress
 from ..evolution.upgrading import versions_below
@@ -90,7 +90,7 @@ def save_record(
     file: Destination = ...,
     *,
     precision: PrecisionLike = None,
-    recorder: Recorder | str | None = None,
+    recorder: RecordWriter | str | None = None,
     only: Patterns | None = None,
     exclude: Patterns | None = None,
     metadata: Mapping[str, Any] | None = None,

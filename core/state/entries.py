@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from ...config.path import Patterns, matchers
+from ...records.encoder import Encoder
 from ...records.entry import Entry, Kind, MemoryFormat, ParamId
 from ...records.errors import RecordError
 from ...records.memory import (
@@ -20,7 +21,7 @@ from ...records.memory import (
     is_distributed,
     unreadable,
 )
-from ...records.nodes import Encoder, Node, renumbered
+from ...records.nodes import Node, renumbered
 from ..modules.tree import Places
 from .extra_state import check_state_dict, extra_state, has_extra_state
 

@@ -14,8 +14,8 @@ from typing import Any
 
 from ..columns import is_text
 from ..contents import Contents, Payload
+from ..entries import Entries
 from ..errors import RecordError, RecordFormatError, RecordVersionError
-from ..flat_record import FlatRecord
 from ..foreign import foreign_json
 from ..format import Format, WriteOptions
 from ..header import record_of
@@ -75,7 +75,7 @@ class Json(Format):
             separator = b",\n"
         sink.write(b"\n]}\n")
 
-    def decode(self, source: Source) -> FlatRecord:
+    def decode(self, source: Source) -> Entries:
         """Return the record; the text is read to its end, the numbers when touched."""
         reader = JsonReader(source)
         plain: dict[str, Any] = {}

@@ -17,6 +17,7 @@ from ..bounded_msgpack import MessagePackReader, is_small, pack_bounded
 from ..byte_planes import PLANED
 from ..columns import Column, are_sizes, is_size
 from ..contents import Contents
+from ..entries import Entries
 from ..entry import Entry
 from ..errors import (
     TRUNCATED,
@@ -25,7 +26,6 @@ from ..errors import (
     RecordFormatError,
     RecordVersionError,
 )
-from ..flat_record import FlatRecord
 from ..format import Format, WriteOptions
 from ..gc_pause import paused_collection
 from ..header import plain_of, record_of
@@ -69,7 +69,7 @@ class MessagePack(Format):
         )
         sink.write(document_tail(contents.sums))
 
-    def decode(self, source: Source) -> FlatRecord:
+    def decode(self, source: Source) -> Entries:
         """Return the record; its header is checked whole, its payloads when read."""
         with paused_collection():
             return read_document(source)
@@ -132,7 +132,7 @@ def document_tail(sums: bytes) -> bytes:
     return b"".join((_SUMS, struct.pack(">I", len(sums)), sums, _SUMS_SUM, digest))
 
 
-def read_document(source: Source, budget: int | None = None) -> FlatRecord:
+def read_document(source: Source, budget: int | None = None) -> Entries:
     """Return the record of the document in ``source``, which fills it to its end.
 
     ``budget`` is how many bytes the header, and again its values, may take beyond

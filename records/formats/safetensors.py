@@ -13,8 +13,8 @@ import orjson
 import torch
 
 from ..contents import Contents
+from ..entries import Entries
 from ..errors import RecordError, RecordFormatError
-from ..flat_record import FlatRecord
 from ..format import Format, WriteOptions
 from ..header import Plain
 from ..lazy_payload import LazyPayload
@@ -73,7 +73,7 @@ class SafeTensors(Format):
         if can_patch:
             write_over(sink, place, _sums_text(contents.sums))
 
-    def decode(self, source: Source) -> FlatRecord:
+    def decode(self, source: Source) -> Entries:
         """Return the record; sums are checked if there are any, framing always."""
         tensors, metadata, data = read_header(source, source.size)
         check_places(tensors, source, data)

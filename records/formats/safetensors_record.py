@@ -6,9 +6,9 @@ from typing import Any
 
 from ..columns import Column
 from ..dtypes import NAME_OF
+from ..entries import Entries
 from ..entry import Entry
 from ..errors import RecordFormatError, RecordVersionError
-from ..flat_record import FlatRecord
 from ..header import plain_of, record_of
 from ..source import Source
 from .json_reader import JsonReader, quick_value
@@ -26,7 +26,7 @@ def name_among(paths: Iterable[str]) -> str | None:
 
 def our_record(
     tensors: dict[str, Tensor], metadata: dict[str, str], file: str, budget: int
-) -> tuple[FlatRecord, dict[str, bytes]]:
+) -> tuple[Entries, dict[str, bytes]]:
     """Return the record that our key describes, and each stored name's checksum."""
     fields = _our_fields(metadata.pop(OURS).encode(), file, budget)
     version = fields.pop(OURS, None)
@@ -83,7 +83,7 @@ def _sums(names: list[str], texts: list[str], file: str) -> dict[str, bytes]:
 
 def foreign_record(
     tensors: dict[str, Tensor], metadata: dict[str, str], source: Source
-) -> FlatRecord:
+) -> Entries:
     """Return the record of another library's file, ties as it has them."""
     names = sorted(tensors, key=lambda name: tensors[name][2])
     ties: dict[str, list[str]] = {}

@@ -16,9 +16,9 @@ import torch
 from ...config.user_warning import warn_user
 from ..contents import Contents
 from ..dtypes import NAME_OF
+from ..entries import Entries
 from ..entry import Entry
 from ..errors import TRUNCATED, RecordError, RecordFormatError
-from ..flat_record import FlatRecord
 from ..foreign import foreign_archive
 from ..format import Format, WriteOptions
 from ..sink import Sink
@@ -51,7 +51,7 @@ class TorchArchive(Format):
         """Raise: pickled files are only read."""
         raise RecordError("torch's files are only read; write .mpk or .safetensors")
 
-    def decode(self, source: Source) -> FlatRecord:
+    def decode(self, source: Source) -> Entries:
         """Return the state dict, and beside it what plain data stands in it.
 
         Raises `RecordFormatError` for objects that are neither, and for two state

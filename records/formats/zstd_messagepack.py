@@ -11,7 +11,7 @@ import torch
 
 from ..byte_planes import PLANED
 from ..contents import Contents, Payload
-from ..flat_record import FlatRecord
+from ..entries import Entries
 from ..format import Format, WriteOptions
 from ..sink import Sink
 from ..source import Source
@@ -58,7 +58,7 @@ class ZstdMessagePack(Format):
         writer.plain(document_tail(contents.sums))
         check_readable(head, MOST_RATIO * writer.close())
 
-    def decode(self, source: Source) -> FlatRecord:
+    def decode(self, source: Source) -> Entries:
         """Return the record; what is not touched stays compressed."""
         return read_document(FrameSource(source), budget=MOST_RATIO * source.size)
 

@@ -20,9 +20,9 @@ PARSERS: dict[str, str] = {
         plain_of record_of check_tree
         _checked_table _read_table _entries _add_sparse
     """,
-    "names": "",
+    "path_checks": "",
     "digits": "is_digits integer_of",
-    "tree": "decode tag_of scalar _is_index _is_record _is_pairs",
+    "nodes": "decode tag_of scalar _is_index _is_record _is_pairs",
     "bounded_msgpack": """
         __init__ members value spent
         settle end _spend _run _no_extension

@@ -8,7 +8,14 @@ from typing import Any, NamedTuple
 import pytest
 import torch
 
-from burnish.records import Entry, Precision, PrecisionError, Record, open_record
+from burnish.records import (
+    Entry,
+    FlatRecord,
+    Precision,
+    PrecisionError,
+    Record,
+    open_record,
+)
 from burnish.records.dtypes import BY_NAME
 
 
@@ -122,7 +129,7 @@ def same(found: float, wanted: float) -> bool:
     return found == wanted or (math.isnan(found) and math.isnan(wanted))
 
 
-def entry_of(values: torch.Tensor, kind: Any = "parameter") -> Record:
+def entry_of(values: torch.Tensor, kind: Any = "parameter") -> FlatRecord:
     entry = Entry("w", kind, values.dtype, tuple(values.shape), values)
     return Record.from_entries([entry])
 

@@ -9,10 +9,11 @@ import torch
 
 from burnish.records import Record, RecordError, open_record
 from burnish.records.digits import MOST_DIGITS
+from burnish.records.encoder import Encoder
 from burnish.records.entry import ParamId
 from burnish.records.flat_record import FlatRecord
 from burnish.records.limits import TEXT, WORD, text_cost
-from burnish.records.nodes import MAX_DEPTH, Encoder
+from burnish.records.nodes import MAX_DEPTH
 from burnish.records.recorder import Recorder
 
 from .hostile_files import entry

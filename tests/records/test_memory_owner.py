@@ -14,7 +14,7 @@ from torch import Tensor, nn
 import burnish
 from burnish.core import from_record, into_record, load_record
 from burnish.optim import AdamW
-from burnish.records import Record, Recorder, RecordError
+from burnish.records import FlatRecord, Record, Recorder, RecordError
 from burnish.records.memory import values_of
 
 from .opaque import OPAQUE, in_child, process_group
@@ -84,7 +84,7 @@ def _after(save: Any, hold: Any, tensor: Tensor) -> object:
     return save(hold(tensor))
 
 
-def _named(tensor: Tensor) -> Record:
+def _named(tensor: Tensor) -> FlatRecord:
     return Record.from_state_dict({"inner.value": tensor})
 
 
@@ -114,7 +114,7 @@ def test_a_module_is_not_filled_from_what_cannot_be_read(kind: str) -> None:
         net = Net(torch.zeros(shape))
         build = partial(Net, next(net.buffers()))
 
-        def moved() -> Record:
+        def moved() -> FlatRecord:
             return burnish.open_record(_named(tensor), device="cpu")
 
         texts = [

@@ -32,7 +32,7 @@ def record_of(
     return Record.from_entries([entry])
 
 
-def stored(record: Record, precision: object) -> torch.Tensor:
+def stored(record: Record | FlatRecord, precision: object) -> torch.Tensor:
     data = record.save(precision=precision)  # type: ignore[call-overload]  # any precision
     tensor: torch.Tensor = open_record(data)["w"]
     return tensor

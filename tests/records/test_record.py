@@ -14,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
+import burnish
 from burnish.records import (
     Entry,
     FlatRecord,
@@ -127,6 +128,25 @@ def test_one_tensor_in_two_fields_is_stored_once_and_tied_again() -> None:
     assert back.m is back.v
 
 
+def test_what_files_modules_and_state_dicts_give_is_a_record_to_those_who_ask() -> None:
+    class Empty(Record):
+        pass
+
+    records = (
+        open_record(example().save()),
+        Record.from_state_dict({"w": torch.ones(1)}),
+        burnish.core.into_record(torch.nn.Linear(1, 1)),
+        example(),
+    )
+
+    assert all(isinstance(record, Record) for record in records)
+    assert issubclass(FlatRecord, Record)
+    assert not issubclass(FlatRecord, State)
+    assert not isinstance(records[0], Empty)
+    assert not isinstance({"w": 1}, Record)
+    assert not isinstance(example(), FlatRecord)
+
+
 def test_records_survive_pickle_and_deepcopy_before_they_are_read() -> None:
     data = example().save()
 
@@ -220,7 +240,7 @@ def test_a_default_stands_in_for_a_field_that_the_file_lacks() -> None:
 
 def test_a_nested_record_without_declared_fields_keeps_its_entries() -> None:
     class Run(Record):
-        model: Record
+        model: Record | FlatRecord
         step: int
 
     model = Record.from_state_dict(

@@ -25,7 +25,7 @@ from burnish.records import (
     open_record,
 )
 from burnish.records.contents import Contents
-from burnish.records.recorder import LIBRARY
+from burnish.records.record_writer import LIBRARY
 from burnish.records.sink import Sink
 from burnish.records.source import Source
 

@@ -13,10 +13,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from burnish.records import Record, open_record
+from burnish.records import FlatRecord, Record, open_record
 
 
-def record(value: float, size: int = 1000) -> Record:
+def record(value: float, size: int = 1000) -> FlatRecord:
     return Record.from_state_dict({"w": torch.full((size,), value)})
 
 

@@ -1,0 +1,43 @@
+"""What the fields of a record declare, and what stands in for one that is left out."""
+
+import dataclasses
+import typing
+from typing import Any
+
+from .encoder import Storable
+
+
+def hints_of(cls: type[Storable]) -> dict[str, Any]:
+    """Return what each field of ``cls`` is declared to be.
+
+    Raises TypeError for an annotation that names what its module does not have.
+    """
+    hints: dict[str, Any] | None = cls.__dict__.get(_HINTS)
+    if hints is not None:
+        return hints
+    try:
+        hints = typing.get_type_hints(cls)
+    except NameError as error:
+        raise TypeError(
+            f"{cls.__qualname__}: an annotation of its fields cannot be read "
+            f"({error}); a class that a text names must stand at the top of its module"
+        ) from error
+    setattr(cls, _HINTS, hints)
+    return hints
+
+
+def has_default(field: "dataclasses.Field[Any]") -> bool:
+    """Return whether a file may leave the field out."""
+    missing = dataclasses.MISSING
+    return field.default is not missing or field.default_factory is not missing
+
+
+def default_of(field: "dataclasses.Field[Any]") -> Any:
+    """Return what a field is that a file leaves out."""
+    if field.default is not dataclasses.MISSING:
+        return field.default
+    factory: Any = field.default_factory
+    return factory()
+
+
+_HINTS = "_burnish_hints"

@@ -1,0 +1,117 @@
+"""What a record is read from: a path, a URL, an open file, bytes, another record."""
+
+import io
+import os
+from typing import Any, BinaryIO, TypeAlias
+
+from .encoder import Storable
+from .entries import Entries, Reading
+from .errors import RecordFormatError
+from .format import Format, disagreement, formats, read_record
+from .record_view import Branch, entries_of_branch
+from .source import FileSource, MemorySource, Source, StreamSource
+from .source_errors import empty_source, folder_error, not_readable, unknown_content
+
+Readable: TypeAlias = (
+    str
+    | os.PathLike[str]
+    | BinaryIO
+    | bytes
+    | bytearray
+    | memoryview
+    | Storable
+    | Branch
+)
+"""A path, a URL, a binary file, bytes, a record or a part of one (``record.encoder``).
+"""
+
+
+def entries_in(
+    file: Readable, *, verify: bool = True, map_file: bool | None = None
+) -> Entries:
+    """Return the entries that ``file`` holds, none of them read yet.
+
+    Raises `RecordError` for a damaged file, and OSError for a missing one.
+    """
+    if isinstance(file, Storable):
+        return file.flat()
+    if isinstance(file, Branch):
+        return entries_of_branch(file)
+    return _read(source_of(file, verify=verify, map_file=map_file), file)
+
+
+def source_of(file: Any, *, verify: bool, map_file: bool | None) -> Source:
+    """Return where the bytes of ``file`` come from, which are not looked at yet."""
+    if isinstance(file, bytes | bytearray | memoryview):
+        return MemorySource(file, verify=verify)
+    if isinstance(file, str) and "://" in file:
+        return StreamSource(_open_url(file), verify=verify, name=file)
+    if isinstance(file, str | os.PathLike):
+        path: str | bytes = os.fspath(file)
+        if os.path.isdir(path):
+            raise folder_error(os.fsdecode(path))
+        return FileSource(os.fsdecode(path), verify=verify, map_file=map_file)
+    if not hasattr(file, "read"):
+        raise not_readable(file)
+    if isinstance(file, io.TextIOBase):
+        raise TypeError("the file is open for text; open it with mode 'rb'")
+    if hasattr(file, "seekable") and file.seekable():
+        return StreamSource(file, verify=verify)
+    return MemorySource(
+        file.read(), name=str(getattr(file, "name", "file object")), verify=verify
+    )
+
+
+def _open_url(url: str) -> BinaryIO:
+    try:
+        import fsspec
+    except ImportError:
+        raise ImportError(f"reading {url} needs fsspec: pip install fsspec") from None
+    return fsspec.open(url, "rb").open()  # type: ignore[no-any-return]  # untyped
+
+
+def _read(source: Source, file: object) -> Entries:
+    form, content = _format_of(source)
+    if isinstance(file, str | os.PathLike):
+        _check_suffix(os.fspath(file), form, compressed=content is not source)
+    try:
+        record = read_record(form, content)
+    except BaseException:
+        source.close()
+        raise
+    return record.replaced(reading=Reading(file=source.name, format=form.name))
+
+
+def _format_of(source: Source) -> tuple[Format, Source]:
+    """Return the format of the content, and the content without its compression."""
+    if not source.size:
+        raise empty_source(source)
+    form = recognized_format(source)
+    if form is not None:
+        return form, source
+    from .compression import decompressed
+
+    content = decompressed(source)
+    form = None if content is None else recognized_format(content)
+    if content is not None and form is not None:
+        return form, content
+    raise unknown_content(source, content)
+
+
+def recognized_format(source: Source) -> Format | None:
+    """Return the format whose files begin as ``source`` does; None if none does."""
+    head = bytes(source.read(0, min(64, source.size)))
+    return next((form for form in formats() if form.recognizes(head, source)), None)
+
+
+def _check_suffix(path: Any, form: Format, *, compressed: bool) -> None:
+    file = os.fsdecode(path)
+    difference = disagreement(file, form, compressed=compressed)
+    if difference is not None:
+        content, name = difference
+        raise RecordFormatError(
+            file,
+            f"content in the format {content}",
+            f"{name}, as the name says",
+            "Rename the file, or open it as a file object.",
+        )

@@ -1,0 +1,279 @@
+"""RecordWriter: which format, compression and precision a record is written with."""
+
+import io
+import os
+from collections.abc import Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass
+from typing import Any, TypedDict
+
+from .. import __version__
+from .calls import explain_calls
+from .compression import Codec, codec_named
+from .encoder import Storable
+from .entries import Entries
+from .format import (
+    CODECS,
+    Format,
+    WriteOptions,
+    check_format_name,
+    disagreement,
+    format_named,
+    format_of_suffix,
+    suffix_of,
+    suffixes,
+    write_record,
+)
+from .metadata import combined
+from .precision import Precision, PrecisionLike
+from .sink import Destination, File, Progress, StreamSink, open_sink
+
+
+class SaveOptions(TypedDict, total=False):
+    """How a record is saved."""
+
+    precision: PrecisionLike
+    """Of floating parameters; None leaves every value as it is."""
+    recorder: "RecordWriter | str | None"
+    """The recorder or the name of a preset; None: what the suffix says."""
+    metadata: Mapping[str, Any] | None
+    """Plain data to keep with the record, beside what it already has."""
+    progress: Progress | None
+    """Called with (bytes done, bytes in all, path of the entry)."""
+
+
+LIBRARY = f"burnish {__version__}"
+"""The library and its version, as every file says it."""
+
+
+@dataclass(frozen=True, slots=True)
+class RecordWriter:
+    """How records become bytes: a format, a compression, a precision.
+
+    `Recorder` is one that reads as well, which this file does not know how to.
+    """
+
+    format: str = "mpk"
+    """"mpk", "json", "safetensors", or the name of a format that was registered."""
+    compression: str | None = None
+    """"zst" or "gz", where the format can be compressed."""
+    precision: PrecisionLike = None
+    """Of floating parameters; None leaves every value as it is."""
+    level: int | None = None
+    """Of the compression; None is its own choice."""
+    payload: str | None = None
+    """For JSON: "numbers" (the default) or "base64", which is faster."""
+
+    def __post_init__(self) -> None:
+        self._precision(None)
+        check_format_name(self.format)
+        if self.compression is not None and not self._is_seekable_zstd():
+            codec_named(self.compression, self.format)
+        if self.level is not None and self.compression is None:
+            raise ValueError("level= is the compression's; give compression= as well")
+
+    def parts(self) -> tuple[Format, Codec | None]:
+        """Return the format, and the codec around the whole file if there is one."""
+        if self._is_seekable_zstd():
+            return format_named("mpk.zst"), None
+        codec = self.compression and codec_named(self.compression, self.format)
+        return format_named(self.format), codec or None
+
+    def _is_seekable_zstd(self) -> bool:
+        """Return whether this is the format whose entries are compressed one by one."""
+        return (self.format, self.compression) == ("mpk", "zst")
+
+    def save(
+        self,
+        record: Storable,
+        file: File,
+        *,
+        precision: PrecisionLike = None,
+        metadata: Mapping[str, Any] | None = None,
+        progress: Progress | None = None,
+    ) -> None:
+        """Write ``record`` to ``file``; a path stays as it was if that fails.
+
+        ValueError for a path whose suffix says another format than the recorder's.
+        """
+        self._check_name(file)
+        self._write_to(record, file, precision, metadata, progress)
+
+    def dumps(
+        self,
+        record: Storable,
+        *,
+        precision: PrecisionLike = None,
+        metadata: Mapping[str, Any] | None = None,
+        progress: Progress | None = None,
+    ) -> bytes:
+        """Return ``record`` as bytes."""
+        chosen = self._precision(precision)
+        flat = _described(record, chosen, metadata)
+        memory = io.BytesIO()
+        self._write(flat, StreamSink(memory), chosen, progress)
+        return memory.getvalue()
+
+    def _write_to(
+        self,
+        record: Storable,
+        file: File,
+        precision: PrecisionLike,
+        metadata: Mapping[str, Any] | None,
+        progress: Progress | None,
+    ) -> None:
+        """Save as `save` does, under a name that is known to agree."""
+        chosen = self._precision(precision)
+        flat = _described(record, chosen, metadata)
+        with open_sink(file) as sink:
+            self._write(flat, sink, chosen, progress)
+
+    def _precision(self, precision: PrecisionLike) -> Precision:
+        chosen = self.precision if precision is None else precision
+        return _AS_IT_IS if chosen is None else Precision.of(chosen)
+
+    def _check_name(self, file: File) -> None:
+        """Raise ValueError for a name under which the file could not be opened."""
+        if not isinstance(file, str | os.PathLike):
+            return
+        form, codec = self.parts()
+        path = os.fsdecode(os.fspath(file))
+        difference = disagreement(path, form, compressed=codec is not None)
+        if difference is not None and form.is_writable:
+            content, name = difference
+            ending = form.suffixes[0] + (f".{codec.name}" if codec else "")
+            raise ValueError(
+                f"{path}: the name says {name}, and the recorder writes {content}. "
+                f"Name the file *{ending}, or leave recorder= out."
+            )
+
+    def _write(
+        self,
+        flat: Entries,
+        sink: Any,
+        precision: Precision,
+        progress: Progress | None,
+    ) -> None:
+        form, codec = self.parts()
+        if not form.is_writable:
+            raise ValueError(
+                f"the format {form.name!r} is only read; write 'mpk' or 'safetensors'"
+            )
+        if flat.is_typed and not form.typed:
+            raise ValueError(
+                f"a {flat.type_name} has fields that are no tensors, which "
+                f"{form.name} cannot hold; write it as .mpk or .json"
+            )
+        precision.warn_of_unmatched(flat)
+        with ExitStack() as stack:
+            if codec is not None:
+                sink = stack.enter_context(codec.compressed(sink, self.level))
+            write_record(
+                form,
+                flat,
+                sink,
+                WriteOptions(level=self.level, payload=self.payload),
+                precision=precision.of_record(flat),
+                progress=progress,
+            )
+
+
+_AS_IT_IS = Precision()
+
+PRESETS = {
+    "default": RecordWriter(),
+    "compact": RecordWriter(compression="zst", precision="half"),
+    "debug": RecordWriter(format="json"),
+}
+"""What ``recorder="compact"`` means, and its siblings; `Recorder` has each by name."""
+
+
+@explain_calls("record.save(file{})", "write", is_home=False)
+def save(
+    record: Storable,
+    file: Destination = ...,
+    *,
+    precision: PrecisionLike = None,
+    recorder: RecordWriter | str | None = None,
+    metadata: Mapping[str, Any] | None = None,
+    progress: Progress | None = None,
+) -> bytes | None:
+    """Write ``record`` to ``file``, or return it as bytes when that is left out.
+
+    Without ``recorder`` the suffix says how. Raises ValueError for a suffix that says
+    nothing, and TypeError for None.
+    """
+    if file is None:  # pyright: ignore[reportUnnecessaryComparison]  # a usual mistake
+        raise TypeError("file is None; leave it out to get the record as bytes")
+    chosen = _chosen(recorder)
+    if file is ...:
+        return (chosen or PRESETS["default"]).dumps(
+            record, precision=precision, metadata=metadata, progress=progress
+        )
+    if chosen is not None:
+        chosen._check_name(file)  # pyright: ignore[reportPrivateUsage]  # a part of it
+    elif isinstance(file, str | os.PathLike):
+        # It is the recorder of this name, which needs no second look.
+        chosen = writer_of_suffix(os.fspath(file))
+    else:
+        chosen = PRESETS["default"]
+    chosen._write_to(record, file, precision, metadata, progress)  # pyright: ignore[reportPrivateUsage]  # a part of it
+    return None
+
+
+def _chosen(recorder: RecordWriter | str | None) -> RecordWriter | None:
+    if recorder is None or isinstance(recorder, RecordWriter):
+        return recorder
+    if isinstance(recorder, str) and recorder.lower() in PRESETS:  # pyright: ignore[reportUnnecessaryIsInstance]  # users pass anything
+        return PRESETS[recorder.lower()]
+    raise ValueError(
+        f"recorder={recorder!r} is neither a Recorder nor one of {', '.join(PRESETS)}"
+    )
+
+
+def _described(
+    record: Storable, precision: Precision, metadata: Mapping[str, Any] | None
+) -> Entries:
+    """Return the record with what its file says about it."""
+    flat = record.flat()
+    metadata = combined(flat.metadata, metadata)
+    ours = dict(metadata.pop("burnish", {}))
+    ours.pop("precision", None)
+    ours = {"library": LIBRARY, "type": flat.type_name, **ours}
+    if (precision_name := precision.describe(flat)) is not None:
+        ours["precision"] = precision_name
+    return flat.replaced(metadata={"burnish": ours, **metadata})
+
+
+def writer_of_suffix(file: str) -> RecordWriter:
+    """Return the one that writes files with this name's suffix.
+
+    ValueError for no suffix, an unknown one, or one that is only read.
+    """
+    file = os.fsdecode(file)
+    content = format_of_suffix(file)
+    if content is None:
+        raise ValueError(
+            f"{file}: the name must say the format. Write {_proposal(file)!r} for "
+            "MessagePack; there are also .mpk.zst, .mpk.gz, .safetensors, .json, "
+            ".json.gz and .json.zst. With recorder= any name goes."
+        )
+    name, codec = content
+    if not format_named(name).is_writable:
+        stem = file[: -len(suffix_of(file.lower(), suffixes()))]
+        raise ValueError(
+            f"{file}: such files are only read. Write {stem + '.mpk'!r}, or "
+            f"{stem + '.safetensors'!r} for other libraries. A file of torch is what "
+            "torch.save(record.to_state_dict(), file) writes."
+        )
+    if name == "mpk.zst" and codec is None:
+        return RecordWriter("mpk", "zst")
+    return RecordWriter(name, codec)
+
+
+def _proposal(file: str) -> str:
+    """Return a name like ``file`` that says a format."""
+    if file.endswith(("/", os.sep)):
+        return f"{file}net.mpk"
+    stem, dot, codec = file.rpartition(".")
+    return f"{stem}.mpk.{codec}" if dot and codec in CODECS else f"{file}.mpk"
