@@ -1,18 +1,30 @@
 """What a decorated constructor may be called with: all that it took before."""
 
 import copy
+import enum
 import gc
+import json
 import pickle
+import warnings
 import weakref
+from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
 import torch
 from pydantic import ConfigDict
-from torch import nn
+from torch import Tensor, nn
 
-from burnish import module, open_record
+from burnish import open_record
 from burnish.config import Hparams
+from burnish.core import (
+    Module,
+    from_hyperparameters,
+    get_hparams,
+    module,
+    register_class,
+    register_hparams,
+)
 
 
 @module
@@ -94,3 +106,205 @@ def test_what_was_declared_as_a_tensor_is_checked_as_one() -> None:
     Checked(weight)
 
     assert seen[0] is weight
+
+
+class Net(Module):
+    def __init__(self, a: int, b: int = 2, *, c: str = "x") -> None:
+        super().__init__()
+        self.lin = nn.Linear(a, b)
+        self.acts = nn.ModuleList([nn.ReLU(), nn.Tanh()])
+        self.m = nn.ModuleDict({"k": nn.Identity()})
+
+    def forward(self, x: Tensor) -> Tensor:
+        y: Tensor = self.lin(x)
+        return y
+
+
+class Pair(Module):
+    def __init__(self, left: nn.Module, right: nn.Module) -> None:
+        super().__init__()
+        self.left, self.right = left, right
+
+
+class Holds(Module):
+    """Takes anything, keeps what modules there are."""
+
+    def __init__(self, value: Any = None, **more: Any) -> None:
+        super().__init__()
+        self.value = value
+
+
+def again(net: nn.Module) -> Any:
+    return from_hyperparameters(json.loads(json.dumps(get_hparams(net))))
+
+
+class Grown(Net):
+    def __init__(self, a: int, deep: bool = False) -> None:
+        super().__init__(a + 1)
+        self.deep = deep
+
+
+def test_a_subclass_notes_its_own_arguments_once() -> None:
+    hparams = Grown(3).hparams
+
+    assert hparams["__name__"] == "Grown"
+    assert (hparams["a"], hparams["deep"]) == (3, False)
+    assert "b" not in hparams
+    assert hparams["lin"]["in_features"] == 4
+    assert repr(again(Grown(3))) == repr(Grown(3))
+
+
+def test_scripting_compiling_pickling_and_copying_keep_hparams() -> None:
+    net = Net(3, c="y")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # torch says that scripting is deprecated
+        scripted: Any = torch.jit.script(net)
+        compiled: Any = torch.compile(net, backend="eager")
+        x = torch.ones(1, 3)
+        outputs = [scripted(x), compiled(x), net(x)]
+
+    assert all(torch.equal(y, outputs[-1]) for y in outputs)
+    assert copy.deepcopy(net).hparams == net.hparams
+    assert pickle.loads(pickle.dumps(net)).hparams == net.hparams
+    assert get_hparams(compiled) == net.hparams
+
+
+def test_what_is_passed_is_noted_as_it_was() -> None:
+    sizes = [1, 2]
+    net = Holds(sizes)
+
+    sizes.append(3)
+
+    assert net.hparams["value"] == [1, 2]
+
+
+class Popping(Module):
+    def __init__(self, sizes: list[int], options: dict[str, int]) -> None:
+        super().__init__()
+        sizes.pop()
+        options.clear()
+
+
+def test_a_constructor_that_empties_its_arguments_is_told_right() -> None:
+    assert Popping([1, 2], {"a": 1}).hparams["sizes"] == [1, 2]
+    assert Popping([1, 2], {"a": 1}).hparams["options"] == {"a": 1}
+
+
+class Color(enum.Enum):
+    RED = "red"
+
+
+@dataclass
+class Inner:
+    size: tuple[int, int] = (1, 2)
+    dtype: torch.dtype = torch.float16
+
+
+@dataclass
+class Config:
+    width: int = 3
+    color: Color = Color.RED
+    inner: Inner = field(default_factory=Inner)
+
+
+class Tensors(nn.Module):
+    """Of somebody else, who takes an object as the argument."""
+
+    def __init__(self, config: Any) -> None:
+        super().__init__()
+        self.config = config
+        self.lin = nn.Linear(config.width, 1)
+
+
+def test_a_getter_and_a_builder_make_foreign_classes_known() -> None:
+    register_hparams(
+        Tensors,
+        lambda net: {"config": {"width": net.config.width}},
+        build=lambda cls, found: cls(Config(**found["config"])),
+        subclasses=True,
+    )
+    register_class(Tensors)
+
+    class More(Tensors):
+        pass
+
+    made = again(Pair(Tensors(Config(4)), More(Config(5))))
+
+    assert made.left.lin.in_features == 4
+    assert type(made.right) is More
+
+
+def test_only_classes_of_modules_get_a_getter() -> None:
+    with pytest.raises(TypeError, match="module classes"):
+        register_hparams(int, dict)  # type: ignore[type-var]  # that is refused
+
+
+class Lit(nn.Module):
+    """Like a LightningModule: a property of its own, without a setter."""
+
+    @property
+    def hparams(self) -> dict[str, Any]:
+        return {"width": 3}
+
+
+@module
+class Task(Lit):
+    def __init__(self, width: int, cls: str = "a") -> None:
+        super().__init__()
+        self.lin = nn.Linear(width, 1)
+
+
+def test_an_hparams_of_somebody_else_is_left_alone() -> None:
+    task = Task(4)
+
+    assert task.hparams == {"width": 3}
+    assert (get_hparams(task)["width"], get_hparams(task)["cls"]) == (4, "a")
+    assert get_hparams(Lit())["width"] == 3
+    assert repr(again(task)) == repr(task)
+
+
+def test_a_module_with_hparams_of_its_own_keeps_them() -> None:
+    class Own(Module):
+        def __init__(self, width: int) -> None:
+            super().__init__()
+            self.hparams = {"mine": width}
+
+    own = Own(3)
+
+    assert own.hparams == {"mine": 3}
+    assert get_hparams(own)["width"] == 3
+
+
+def test_parametrized_modules_count_as_their_class() -> None:
+    net = Net(3)
+    before = net.hparams
+    nn.utils.parametrizations.weight_norm(net.lin)
+
+    hparams = net.hparams
+
+    assert hparams["lin"]["__name__"] == "Linear"
+    assert {
+        k: v for k, v in hparams["lin"].items() if k != "parametrizations"
+    } == before["lin"]
+
+
+def test_a_lightning_module_keeps_its_hparams_and_is_told() -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # while the library is imported
+        lightning: Any = pytest.importorskip("lightning.pytorch")
+
+    class Base(lightning.LightningModule):  # type: ignore[misc]  # of any library
+        def __init__(self, width: int = 3, rate: float = 0.1) -> None:
+            super().__init__()
+            self.save_hyperparameters()
+            self.lin = nn.Linear(width, 1)
+
+    plain: Any = register_class(Base)
+    decorated: Any = module(type("Task", (Base,), {"__module__": __name__}))
+
+    for cls in (plain, decorated):
+        net = cls(width=5)
+        made: Any = again(net)
+        assert net.hparams["width"] == 5
+        assert made.lin.in_features == 5
+        assert get_hparams(made)["rate"] == 0.1

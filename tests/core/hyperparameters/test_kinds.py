@@ -4,9 +4,11 @@ import collections
 import dataclasses
 import enum
 import functools
+import json
 import pathlib
 import types
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
@@ -218,3 +220,44 @@ def test_a_member_of_an_enum_is_a_number_where_the_constructor_asks_for_one() ->
     again = Switched.from_record(burnish.save_record(module))
 
     assert again.lin.out_features == 3
+
+
+@burnish.module
+class Loose(nn.Module):
+    def __init__(self, color: Any = None) -> None:
+        super().__init__()
+        self.color = color
+
+
+VALUES = [
+    (3, 4),
+    {1, 2},
+    frozenset({1}),
+    range(5, 0, -2),
+    range(0),
+    Path("data/x"),
+    [1, 2],
+    "text",
+]
+
+
+@pytest.mark.parametrize("value", VALUES, ids=str)
+def test_an_argument_without_annotation_comes_back_as_what_it_was(
+    value: Any, tmp_path: Path
+) -> None:
+    file = tmp_path / "net.mpk"
+    burnish.save_record(Loose(value), file)
+    told = json.loads(json.dumps(burnish.get_hparams(Loose(value))))
+    factory: Any = Loose
+
+    for again in (burnish.from_hyperparameters(told), factory.from_record(file)):
+        assert again.color == value
+        assert type(again.color) is type(value)
+
+
+@pytest.mark.parametrize("kinds", [3, {"color": "module"}, {"color": []}])
+def test_kinds_of_arguments_that_a_file_made_up_are_refused(kinds: Any) -> None:
+    told = {**burnish.get_hparams(Loose((1, 2))), "__kinds__": kinds}
+
+    with pytest.raises(Exception, match="__kinds__: expected"):
+        burnish.from_hyperparameters(told)

@@ -1,0 +1,65 @@
+"""Models of transformers are made of their configuration."""
+
+from typing import Any
+
+import pytest
+from torch import nn
+
+from burnish import module, open_record
+
+
+def hparams_in(net: Any) -> dict[str, Any]:
+    """Return the hyperparameters that a file of ``net`` holds."""
+    found: dict[str, Any] = open_record(net.save_record()).metadata["burnish"]
+    return dict(found["hparams"])
+
+
+def test_a_decorated_subclass_of_a_transformers_model_keeps_all_its_arguments() -> None:
+    transformers = pytest.importorskip("transformers")
+    config = transformers.BertConfig(
+        hidden_size=8,
+        num_hidden_layers=1,
+        num_attention_heads=2,
+        intermediate_size=8,
+        vocab_size=10,
+    )
+
+    @module
+    class Classifier(transformers.BertPreTrainedModel):  # type: ignore[misc, name-defined]  # of a library without types
+        def __init__(self, settings: Any, n_classes: int = 2) -> None:
+            super().__init__(settings)
+            self.bert = transformers.BertModel(settings)
+            self.head = nn.Linear(8, n_classes)
+
+    net: Any = Classifier(config, 5)
+
+    built: Any = Classifier.from_record(net.save_record())
+
+    assert built.head.out_features == 5
+    assert built.config.hidden_size == 8
+    assert "__unstored__" not in hparams_in(net)
+
+
+def test_a_transformers_model_with_more_arguments_keeps_them_in_a_folder(
+    tmp_path: Any,
+) -> None:
+    transformers = pytest.importorskip("transformers")
+    config = transformers.BertConfig(
+        hidden_size=8,
+        num_hidden_layers=1,
+        num_attention_heads=2,
+        intermediate_size=8,
+        vocab_size=10,
+    )
+
+    @module
+    class Headed(transformers.BertPreTrainedModel):  # type: ignore[misc, name-defined]  # of a library without types
+        def __init__(self, config: Any, n_classes: int = 2) -> None:
+            super().__init__(config)
+            self.head = nn.Linear(config.hidden_size, n_classes)
+
+    from burnish import from_pretrained, save_pretrained
+
+    save_pretrained(Headed(config, 5), tmp_path)
+
+    assert from_pretrained(tmp_path, Headed).head.out_features == 5

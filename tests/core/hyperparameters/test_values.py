@@ -1,0 +1,235 @@
+"""Arguments of every kind are plain data, and come back as what they are."""
+
+import enum
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+
+import burnish
+from burnish.config import Hparams
+from burnish.core import (
+    Module,
+    from_hyperparameters,
+    get_hparams,
+)
+from burnish.core.blueprint import Blueprint
+from burnish.core.errors import HyperparameterError
+
+
+class Holds(Module):
+    """Takes anything, keeps what modules there are."""
+
+    def __init__(self, value: Any = None, **more: Any) -> None:
+        super().__init__()
+        self.value = value
+
+
+def again(net: nn.Module) -> Any:
+    return from_hyperparameters(json.loads(json.dumps(get_hparams(net))))
+
+
+class Foreign(nn.Module):
+    def __init__(self, size: int = 2) -> None:
+        super().__init__()
+        self.size = size
+        self.lin = nn.Linear(size, size)
+
+
+def test_plain_dicts_stay_plain_dicts() -> None:
+    options = {"k": {"in_features": 3}, "names": {"a": "Linear"}}
+
+    made = again(Holds(options))
+
+    assert made.value == options
+
+
+class Color(enum.Enum):
+    RED = "red"
+
+
+@dataclass
+class Inner:
+    size: tuple[int, int] = (1, 2)
+    dtype: torch.dtype = torch.float16
+
+
+@dataclass
+class Config:
+    width: int = 3
+    color: Color = Color.RED
+    inner: Inner = field(default_factory=Inner)
+
+
+class Typed(Hparams):
+    lr: float = 0.1
+    tags: tuple[str, ...] = ()
+
+
+class Declares(Module):
+    def __init__(
+        self,
+        size: tuple[int, ...] = (1,),
+        dtype: torch.dtype | None = None,
+        device: torch.device | str = "cpu",
+        color: Color = Color.RED,
+        config: Config | None = None,
+        typed: Typed | None = None,
+        file: Path = Path("a"),
+        by_number: dict[int, str] | None = None,
+        names: frozenset[str] = frozenset(),
+        act: type[nn.Module] = nn.ReLU,
+        norm: Callable[..., nn.Module] = nn.LayerNorm,
+    ) -> None:
+        super().__init__()
+        self.seen = dict(locals())
+        self.seen = {
+            k: v for k, v in self.seen.items() if k not in ("self", "__class__")
+        }
+
+
+def test_declared_arguments_come_back_as_what_they_are() -> None:
+    net = Declares(
+        size=(3, 4),
+        dtype=torch.bfloat16,
+        device=torch.device("cpu"),
+        color=Color.RED,
+        config=Config(5, inner=Inner((7, 8), torch.int8)),
+        typed=Typed(lr=0.5, tags=("a", "b")),
+        file=Path("x") / "y",
+        by_number={1: "one"},
+        names=frozenset({"b", "a"}),
+        act=nn.Tanh,
+    )
+
+    made = again(net)
+
+    assert {k: v for k, v in made.seen.items() if k not in ("norm", "device")} == {
+        k: v for k, v in net.seen.items() if k not in ("norm", "device")
+    }
+    assert made.seen["norm"] is nn.LayerNorm
+    assert made.seen["device"] == torch.device("cpu")
+    assert get_hparams(made) == net.hparams
+
+
+def test_a_partial_of_a_class_comes_back() -> None:
+    net = Declares(norm=partial(nn.LayerNorm, eps=1e-3))
+
+    made = again(net)
+
+    assert made.seen["norm"](4).eps == 1e-3
+
+
+def test_dtypes_come_back_where_nothing_is_declared() -> None:
+    assert again(Holds([torch.float16, "float16"])).value == [torch.float16, "float16"]
+
+
+class Anything(Module):
+    def __init__(self, first: Any, /, *rest: Any, key: Any = 0, **options: Any) -> None:
+        super().__init__()
+        self.seen = (first, rest, key, options)
+
+
+def test_arguments_of_every_kind_come_back() -> None:
+    net = Anything(1, 2, [3], key={"a": None}, first="x", more=4.5)
+
+    made = again(net)
+
+    assert made.seen == net.seen
+    assert net.hparams["rest"] == [2, [3]]
+    assert net.hparams["options"] == {"first": "x", "more": 4.5}
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        lambda x: x,
+        open,
+        object(),
+        torch.zeros(2),
+        {1: "a"},
+        {"__name__": "x"},
+        1j,
+        Config(),
+        Foreign,
+        [{"deep": print}],
+    ],
+    ids=lambda value: f"{type(value).__name__}",
+)
+def test_what_is_no_plain_data_is_an_error_when_told_not_when_built(value: Any) -> None:
+    net = Holds(value)
+
+    with pytest.raises((TypeError, HyperparameterError), match="value"):
+        _ = net.hparams
+
+
+def test_a_list_within_itself_is_an_error() -> None:
+    net = Holds()
+    arguments = net.__dict__["_burnish_arguments"]
+    loop: list[Any] = []
+    loop.append(loop)
+    arguments.args = (loop,)
+
+    with pytest.raises(HyperparameterError, match="within itself"):
+        _ = net.hparams
+
+
+def test_a_text_that_reads_as_a_dtype_is_refused_where_nothing_is_declared() -> None:
+    class Text(Module):
+        def __init__(self, text: str) -> None:
+            super().__init__()
+
+    with pytest.raises(TypeError, match=r"value: the text 'torch.int8'"):
+        get_hparams(Holds("torch.int8"))
+    assert again(Text("torch.int8")).hparams["text"] == "torch.int8"
+
+
+class Shade(enum.Enum):
+    RED = "red"
+
+
+@burnish.module
+class Loose(nn.Module):
+    def __init__(self, color: Any = None) -> None:
+        super().__init__()
+        self.color = color
+
+
+@burnish.module
+class Sized(nn.Module):
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.linear = nn.Linear(width, width)
+
+
+def test_an_enum_without_annotation_is_told_by_its_argument() -> None:
+    with pytest.raises(TypeError, match=r"color.*annotated with Shade"):
+        dict(burnish.get_hparams(Loose(Shade.RED)))
+
+
+def test_a_class_that_needs_arguments_is_no_factory_and_says_what_is(
+    tmp_path: Path,
+) -> None:
+    file = tmp_path / "net.mpk"
+    burnish.save_record(Sized(3), file)
+    factory: Any = Sized
+
+    with pytest.raises(TypeError, match=r"Sized needs arguments .*Sized\.from_record"):
+        burnish.from_record(factory, file)
+    assert factory.from_record(file).linear.in_features == 3
+
+
+def test_a_config_of_transformers_in_a_blueprint_is_told_by_path() -> None:
+    transformers = pytest.importorskip("transformers")
+    sizes = {"n_layer": 1, "n_head": 1, "n_embd": 8, "vocab_size": 16}
+    config = transformers.GPT2Config(**sizes, bos_token_id=0, eos_token_id=0)
+    blueprint = Blueprint(transformers.GPT2LMHeadModel, config)
+
+    with pytest.raises(Exception, match=r"config: GPT2Config is no plain data"):
+        blueprint.to_dict()
