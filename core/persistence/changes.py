@@ -29,10 +29,10 @@ from .comparison import Comparison, Named, difference
 Changes = dict[str, Mapping[str, Any]]
 
 
-def stored_changes(stored: Mapping[str, Any], record: FlatRecord) -> Changes:
+def stored_changes(hparams: Mapping[str, Any], record: FlatRecord) -> Changes:
     """Return what had come to stand at each path, an empty node where nothing does."""
     changes: Changes = {}
-    items: Any = stored.get(CHANGED, [])
+    items: Any = hparams.get(CHANGED, [])
     for item in items if isinstance(items, list) else [None]:
         match item:
             case [list() as paths, Mapping() as node] if all(
@@ -109,13 +109,13 @@ class ChangedParts:
     ) -> None:
         # What an attribute of a user's own class is for, nobody knows.
         lines = self._differing if is_torch_layer(cls) else self.found.unknown
-        for name, stored in node.get(ATTRIBUTES, {}).items():
+        for name, stored_value in node.get(ATTRIBUTES, {}).items():
             if not path and name in self.found.passed:
                 continue
-            own = part.__dict__.get(name)
-            if is_lasting(own) and plain_attribute(own) != stored:
-                own = plain_attribute(own)
-                lines.append(difference(join(path, name), stored, own))
+            live_value = part.__dict__.get(name)
+            if is_lasting(live_value) and plain_attribute(live_value) != stored_value:
+                live_value = plain_attribute(live_value)
+                lines.append(difference(join(path, name), stored_value, live_value))
 
     @property
     def _differing(self) -> list[str]:
@@ -133,10 +133,10 @@ class ChangedParts:
     def _of_other_class(self, path: str, part: nn.Module) -> list[str]:
         begin = f"{path}." if path else ""
         below = (n[len(begin) :] for n in self._entries() if n.startswith(begin))
-        stored = {name for name in below if "." not in name}
+        stored_names = {name for name in below if "." not in name}
         tensors = {**part._parameters, **part._buffers}
-        own = {name for name, tensor in tensors.items() if tensor is not None}
-        return self._differing if stored == own else self.found.noted
+        tensor_names = {name for name, tensor in tensors.items() if tensor is not None}
+        return self._differing if stored_names == tensor_names else self.found.noted
 
     def _entries(self) -> list[str]:
         return [p for entry in self.record.entries() for p in (entry.path, *entry.ties)]
@@ -145,9 +145,11 @@ class ChangedParts:
         only, exclude = self.record.reading.only, self.record.reading.exclude
         return selected(path, only, exclude) or selected(f"{path}._", only, exclude)
 
-    def _tell(self, lines: list[str], path: str, stored: Named | str, own: str) -> None:
-        text = stored.text if isinstance(stored, Named) else stored
-        lines.append(f"{path}: stored {text:.80}, the module has {own:.80}")
+    def _tell(
+        self, lines: list[str], path: str, stored_part: Named | str, live_part: str
+    ) -> None:
+        text = stored_part.text if isinstance(stored_part, Named) else stored_part
+        lines.append(f"{path}: stored {text:.80}, the module has {live_part:.80}")
 
 
 def _is_synchronized(node: Mapping[str, Any], cls: type[nn.Module]) -> bool:
@@ -156,7 +158,7 @@ def _is_synchronized(node: Mapping[str, Any], cls: type[nn.Module]) -> bool:
     return is_norm and issubclass(cls, nn.SyncBatchNorm)
 
 
-def is_below(path: str, others: set[str]) -> bool:
-    """Return whether ``path``, or what it is a part of, is among ``others``."""
+def is_below(path: str, paths: set[str]) -> bool:
+    """Return whether ``path``, or what it is a part of, is among ``paths``."""
     parts = path.split(".")
-    return any(".".join(parts[: n + 1]) in others for n in range(len(parts)))
+    return any(".".join(parts[: n + 1]) in paths for n in range(len(parts)))

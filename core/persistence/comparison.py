@@ -59,22 +59,22 @@ class Comparison:
     passed: frozenset[str] = frozenset()
     """Arguments of the whole that its reader passes: to differ is what they are for."""
 
-    def root(self, stored: Node, module: nn.Module, cls: type[nn.Module]) -> None:
+    def root(self, stored_node: Node, module: nn.Module, cls: type[nn.Module]) -> None:
         """Compare the whole: of another class only its parts can be compared."""
-        if is_same_class(stored, cls) or takes_the_same(stored, cls):
-            self.module(stored, own_node(module), cls, "", module)
+        if is_same_class(stored_node, cls) or takes_the_same(stored_node, cls):
+            self.module(stored_node, own_node(module), cls, "", module)
             return
-        lines = self.noted if is_related(stored, cls) else self.unrelated
+        lines = self.noted if is_related(stored_node, cls) else self.unrelated
         lines.append(
-            f"stored is a {stored.get(NAME)!s:.80}, the module is a "
+            f"stored is a {stored_node.get(NAME)!s:.80}, the module is a "
             f"{cls.__qualname__}: their arguments are not compared"
-            f"{renamed_hint(stored, cls)}"
+            f"{renamed_hint(stored_node, cls)}"
         )
 
     def module(
         self,
-        stored: Node,
-        own: Node,
+        stored_node: Node,
+        live_node: Node,
         cls: type[nn.Module] | None,
         path: str,
         live: nn.Module | None = None,
@@ -85,129 +85,154 @@ class Comparison:
         argument of its name.
         """
         if cls is not None:
-            stored = upgraded_node(cls, stored, path)
-        theirs, ours = _unstored(stored), _unstored(own)
-        if ALL in theirs or (BLUEPRINT in stored and not _arguments_in(stored, cls)):
+            stored_node = upgraded_node(cls, stored_node, path)
+        stored_objects, live_objects = _unstored(stored_node), _unstored(live_node)
+        if ALL in stored_objects or (
+            BLUEPRINT in stored_node and not _arguments_in(stored_node, cls)
+        ):
             return
-        if ALL in ours:
-            if _arguments_in(stored, cls):
-                name = own.get(NAME)
+        if ALL in live_objects:
+            if _arguments_in(stored_node, cls):
+                name = live_node.get(NAME)
                 self.unknown.append(
                     f"{path or name}: the arguments of this {name} are not known: it "
-                    f"{ours[ALL]}"
+                    f"{live_objects[ALL]}"
                 )
             return
-        for name in _names(stored, own, cls):
+        for name in _names(stored_node, live_node, cls):
             where = path if cls in CONTAINERS_OF_TORCH else join(path, name)
-            if live is not None and _is_child(live, name, stored.get(name)):
+            if live is not None and _is_child(live, name, stored_node.get(name)):
                 continue
             if live is not None and name in self.passed:
-                meant = Comparison()
-                meant._argument(name, stored, own, cls, where)
-                self.noted += [*meant.differing, *meant.unknown, *meant.noted]
+                of_passed = Comparison()
+                of_passed._argument(name, stored_node, live_node, cls, where)
+                self.noted += [
+                    *of_passed.differing,
+                    *of_passed.unknown,
+                    *of_passed.noted,
+                ]
             else:
-                self._argument(name, stored, own, cls, where)
+                self._argument(name, stored_node, live_node, cls, where)
 
     def _argument(
         self,
         name: str,
-        stored: Node,
-        own: Node,
+        stored_node: Node,
+        live_node: Node,
         cls: type[nn.Module] | None,
         where: str,
     ) -> None:
-        theirs, ours = _unstored(stored), _unstored(own)
+        stored_objects, live_objects = _unstored(stored_node), _unstored(live_node)
         default = _default(cls, name)
-        if name in theirs or name in ours:
-            left, right = _side(stored, theirs, name), _side(own, ours, name)
-            self._unstorable(left, right, where)
-        elif name in _defaults(stored) and name not in stored:
-            self._untouched(name, stored, own, where)
+        if name in stored_objects or name in live_objects:
+            stored_value = _side(stored_node, stored_objects, name)
+            live_value = _side(live_node, live_objects, name)
+            self._unstorable(stored_value, live_value, where)
+        elif name in _defaults(stored_node) and name not in stored_node:
+            self._untouched(name, stored_node, live_node, where)
         elif cls is not None and not _takes(cls, name):
             self.unknown.append(
-                f"{where}: stored {shown(stored[name])}, and {cls.__qualname__} "
+                f"{where}: stored {shown(stored_node[name])}, and {cls.__qualname__} "
                 "takes no such argument"
             )
         elif cls is not None and _is_placement(cls, name):
-            self._value(stored.get(name), own.get(name), where, self.noted)
-        elif name not in stored:
-            found: list[str] = []
-            self._value(default, own[name], where, found)
-            if found:
-                line = difference_from_default(where, default, own[name])
+            self._value(stored_node.get(name), live_node.get(name), where, self.noted)
+        elif name not in stored_node:
+            lines: list[str] = []
+            self._value(default, live_node[name], where, lines)
+            if lines:
+                line = difference_from_default(where, default, live_node[name])
                 self.differing.append(line)
         else:
-            self._value(stored[name], own.get(name, default), where, self.differing)
+            self._value(
+                stored_node[name], live_node.get(name, default), where, self.differing
+            )
 
-    def _unstorable(self, stored: Any, own: Any, path: str) -> None:
+    def _unstorable(self, stored_value: Any, live_value: Any, path: str) -> None:
         """Compare what is no plain data by its name: functions and classes have one.
 
         Objects (connections, clocks) are another in each process; None is none.
         """
-        if stored == own:
+        if stored_value == live_value:
             return
         is_replaced = any(
             side is None or (isinstance(side, Named) and side.is_anonymous)
-            for side in (stored, own)
+            for side in (stored_value, live_value)
         )
-        found = self.noted if is_replaced else self.differing
-        tell = difference if stored is not DEFAULT else difference_from_default
-        found.append(tell(path, stored, own))
+        lines = self.noted if is_replaced else self.differing
+        tell = difference if stored_value is not DEFAULT else difference_from_default
+        lines.append(tell(path, stored_value, live_value))
 
-    def _untouched(self, name: str, stored: Node, own: Node, path: str) -> None:
+    def _untouched(
+        self, name: str, stored_node: Node, live_node: Node, path: str
+    ) -> None:
         """Compare a default that is no plain data, and that may be another today."""
-        left, right = _defaults(stored)[name], _defaults(own).get(name)
-        if right is not None or name in own:
-            named = own.get(name) if right is None else Named(right)
-            if named != Named(left):
-                self.differing.append(difference(path, Named(left), named))
+        stored_name = _defaults(stored_node)[name]
+        live_name = _defaults(live_node).get(name)
+        if live_name is not None or name in live_node:
+            live_value = live_node.get(name) if live_name is None else Named(live_name)
+            if live_value != Named(stored_name):
+                self.differing.append(difference(path, Named(stored_name), live_value))
 
-    def _value(self, stored: Any, own: Any, path: str, found: list[str]) -> None:
-        if isinstance(stored, Mapping) and isinstance(own, Mapping):
-            if CLASS in stored and CLASS in own:
-                self._value(stored[CLASS], own[CLASS], path, found)
+    def _value(
+        self, stored_value: Any, live_value: Any, path: str, lines: list[str]
+    ) -> None:
+        if isinstance(stored_value, Mapping) and isinstance(live_value, Mapping):
+            if CLASS in stored_value and CLASS in live_value:
+                self._value(stored_value[CLASS], live_value[CLASS], path, lines)
                 return
-            if NAME in stored and NAME in own:
-                self._nested(stored, own, path)
+            if NAME in stored_value and NAME in live_value:
+                self._nested(stored_value, live_value, path)
                 return
-            if REF in stored or REF in own:
+            if REF in stored_value or REF in live_value:
                 # Where a shared module is told first depends on what else is told.
                 return
-            for key in _keys(stored, own):
-                left, right = stored.get(key, ABSENT), own.get(key, ABSENT)
-                self._value(left, right, join(path, str(key)), found)
-        elif isinstance(stored, list | tuple) and isinstance(own, list | tuple):
-            if len(stored) != len(own):
-                found.append(difference(path, stored, own))
+            for key in _keys(stored_value, live_value):
+                stored_item = stored_value.get(key, ABSENT)
+                live_item = live_value.get(key, ABSENT)
+                self._value(stored_item, live_item, join(path, str(key)), lines)
+        elif isinstance(stored_value, list | tuple) and isinstance(
+            live_value, list | tuple
+        ):
+            if len(stored_value) != len(live_value):
+                lines.append(difference(path, stored_value, live_value))
                 return
-            for i, (left, right) in enumerate(zip(stored, own, strict=True)):
-                self._value(left, right, join(path, i), found)
-        elif not _equal(stored, own):
-            lines = self.noted if _is_dtype(stored) and _is_dtype(own) else found
-            lines.append(difference(path, stored, own))
+            for i, (stored_item, live_item) in enumerate(
+                zip(stored_value, live_value, strict=True)
+            ):
+                self._value(stored_item, live_item, join(path, i), lines)
+        elif not _equal(stored_value, live_value):
+            # Loading decides on dtypes, so that to differ in them is no contradiction.
+            are_dtypes = _is_dtype(stored_value) and _is_dtype(live_value)
+            line = difference(path, stored_value, live_value)
+            (self.noted if are_dtypes else lines).append(line)
 
-    def _nested(self, stored: Node, own: Node, path: str) -> None:
+    def _nested(self, stored_node: Node, live_node: Node, path: str) -> None:
         try:
-            cls: type[nn.Module] | None = class_named(own)
+            cls: type[nn.Module] | None = class_named(live_node)
         except RecordError:
             cls = None
         is_same = (
-            is_same_class(stored, cls) if cls else stored.get(NAME) == own.get(NAME)
+            is_same_class(stored_node, cls)
+            if cls
+            else stored_node.get(NAME) == live_node.get(NAME)
         )
         if is_same:
-            self.module(stored, own, cls, path)
+            self.module(stored_node, live_node, cls, path)
         else:
-            self.differing.append(difference(path, Named(stored), Named(own)))
+            self.differing.append(
+                difference(path, Named(stored_node), Named(live_node))
+            )
 
 
 def _unstored(node: Node) -> Node:
-    found = node.get(UNSTORED, {})
-    return found if isinstance(found, Mapping) else {}
+    objects = node.get(UNSTORED, {})
+    return objects if isinstance(objects, Mapping) else {}
 
 
 def _defaults(node: Node) -> Node:
-    found = node.get(DEFAULTS, {})
-    return found if isinstance(found, Mapping) else {}
+    names = node.get(DEFAULTS, {})
+    return names if isinstance(names, Mapping) else {}
 
 
 def _side(node: Node, unstored: Node, name: str) -> Any:
@@ -216,11 +241,11 @@ def _side(node: Node, unstored: Node, name: str) -> Any:
 
 def _arguments_in(node: Node, cls: type[nn.Module] | None) -> list[str]:
     """Return the arguments among the keys of ``node``, children left out."""
-    known = parameters_of(cls) if cls is not None else {}
+    parameters = parameters_of(cls) if cls is not None else {}
     return [
         name
         for name, value in node.items()
-        if name in known or not (name in RESERVED or is_child(value))
+        if name in parameters or not (name in RESERVED or is_child(value))
     ]
 
 
@@ -233,27 +258,29 @@ def _is_child(module: nn.Module, name: str, value: Any) -> bool:
     cls = declared_class(type(child))
     if not is_same_class(node, cls):
         return False
-    found = Comparison()
-    found.module(node, own_node(child), cls, "")
-    return not (found.differing or found.unknown)
+    comparison = Comparison()
+    comparison.module(node, own_node(child), cls, "")
+    return not (comparison.differing or comparison.unknown)
 
 
-def _names(stored: Node, own: Node, cls: type[nn.Module] | None) -> list[str]:
+def _names(
+    stored_node: Node, live_node: Node, cls: type[nn.Module] | None
+) -> list[str]:
     names = [
-        *_arguments_in(stored, cls),
-        *_arguments_in(own, cls),
-        *_unstored(stored),
-        *_unstored(own),
-        *_defaults(stored),
+        *_arguments_in(stored_node, cls),
+        *_arguments_in(live_node, cls),
+        *_unstored(stored_node),
+        *_unstored(live_node),
+        *_defaults(stored_node),
     ]
-    if CONTAINERS in stored and CONTAINERS in own:
+    if CONTAINERS in stored_node and CONTAINERS in live_node:
         names.append(CONTAINERS)
     return list(dict.fromkeys(names))
 
 
 def _takes(cls: type[nn.Module], name: str) -> bool:
-    known = name in parameters_of(cls) or name == CONTAINERS
-    return known or takes_any_name(cls) or builder_of(cls) is not None
+    is_declared = name in parameters_of(cls) or name == CONTAINERS
+    return is_declared or takes_any_name(cls) or builder_of(cls) is not None
 
 
 def _is_placement(cls: type[nn.Module], name: str) -> bool:
@@ -285,10 +312,12 @@ def _is_dtype(value: Any) -> bool:
     return isinstance(value, str) and value in DTYPES
 
 
-def _equal(stored: Any, own: Any) -> bool:
-    if isinstance(stored, float) and isinstance(own, float):
-        return stored == own or (math.isnan(stored) and math.isnan(own))
-    return bool(stored == own)
+def _equal(stored_value: Any, live_value: Any) -> bool:
+    if isinstance(stored_value, float) and isinstance(live_value, float):
+        return stored_value == live_value or (
+            math.isnan(stored_value) and math.isnan(live_value)
+        )
+    return bool(stored_value == live_value)
 
 
 _CHANGING = frozenset(
@@ -297,25 +326,28 @@ _CHANGING = frozenset(
 """What a configuration of transformers says of files and machines."""
 
 
-def _keys(stored: Node, own: Node) -> list[str]:
-    if "model_type" in stored and "model_type" in own:
+def _keys(stored_node: Node, live_node: Node) -> list[str]:
+    if "model_type" in stored_node and "model_type" in live_node:
         # Other versions of the library have other fields, and defaults for them.
-        return [k for k in stored if k in own and k not in _CHANGING]
-    return [*stored, *(k for k in own if k not in stored)]
+        return [k for k in stored_node if k in live_node and k not in _CHANGING]
+    return [*stored_node, *(k for k in live_node if k not in stored_node)]
 
 
-def difference(path: str, stored: Any, own: Any) -> str:
+def difference(path: str, stored_value: Any, live_value: Any) -> str:
     """Return the line of a report or of an error about ``path``."""
-    left, right = shown(_readable(stored)), shown(_readable(own))
-    return f"{path}: stored {left}, the module has {right}"
+    stored_text = shown(_readable(stored_value))
+    live_text = shown(_readable(live_value))
+    return f"{path}: stored {stored_text}, the module has {live_text}"
 
 
-def difference_from_default(path: str, default: Any, own: Any) -> str:
+def difference_from_default(path: str, default: Any, live_value: Any) -> str:
     """Return the line about an argument that is not stored."""
-    left, right = shown(_readable(default)), shown(_readable(own))
+    default_text, live_text = shown(_readable(default)), shown(_readable(live_value))
     is_known = default is not DEFAULT
-    reason = f"the default is {left}" if is_known else "the file says nothing of it"
-    return f"{path}: not stored ({reason}), the module has {right}"
+    reason = (
+        f"the default is {default_text}" if is_known else "the file says nothing of it"
+    )
+    return f"{path}: not stored ({reason}), the module has {live_text}"
 
 
 def _readable(value: Any) -> Any:
@@ -334,8 +366,8 @@ class Named:
     """A value that messages call by its name."""
 
     def __init__(self, value: Any) -> None:
-        named = isinstance(value, Mapping)
-        self.text = str(value.get(NAME) if named else value)[:200]
+        is_node = isinstance(value, Mapping)
+        self.text = str(value.get(NAME) if is_node else value)[:200]
 
     @property
     def is_anonymous(self) -> bool:

@@ -33,21 +33,21 @@ _PLACEMENT = (torch.device, torch.dtype)
 
 
 def first_difference(
-    stored: nn.Module, module: nn.Module, supplied: Container[str]
+    stored_module: nn.Module, module: nn.Module, supplied: Container[str]
 ) -> str | None:
-    """Return what ``module`` has otherwise than ``stored``; None if all is alike.
+    """Return what ``module`` has otherwise than the stored one; None if all is alike.
 
     Buffers at ``supplied`` paths get their values from the file, and parameters are
     no part of what is compared.
     """
-    return _Likeness(stored, module, supplied).first_difference()
+    return _Likeness(stored_module, module, supplied).first_difference()
 
 
 class _Likeness:
     def __init__(
-        self, stored: nn.Module, module: nn.Module, supplied: Container[str]
+        self, stored_module: nn.Module, module: nn.Module, supplied: Container[str]
     ) -> None:
-        self.stored, self.module = _parts(stored), _parts(module)
+        self.stored, self.module = _parts(stored_module), _parts(module)
         self.supplied = supplied
         self._stored_paths = {id(part): path for path, part in self.stored.items()}
         self._paths = {id(part): path for path, part in self.module.items()}
@@ -55,32 +55,45 @@ class _Likeness:
 
     def first_difference(self) -> str | None:
         for path in dict.fromkeys([*self.stored, *self.module]):
-            left, right = self.stored.get(path), self.module.get(path)
-            names = [_class_name(left), _class_name(right)]
-            if left is None or right is None or not _is_of_one_class(left, right):
+            stored_part, part = self.stored.get(path), self.module.get(path)
+            names = [_class_name(stored_part), _class_name(part)]
+            if (
+                stored_part is None
+                or part is None
+                or not _is_of_one_class(stored_part, part)
+            ):
                 return f"{path}: stored {names[0]}, the module has {names[1]}"
-            line = self._of_part(left, right, path)
+            line = self._of_part(stored_part, part, path)
             if line is not None:
                 return line
         return None
 
-    def _of_part(self, left: nn.Module, right: nn.Module, path: str) -> str | None:
-        stored, own = _attributes(left), _attributes(right)
-        for name in dict.fromkeys([*stored, *own]):
-            a, b = stored.get(name, ABSENT), own.get(name, ABSENT)
+    def _of_part(
+        self, stored_part: nn.Module, part: nn.Module, path: str
+    ) -> str | None:
+        stored_attributes, attributes = _attributes(stored_part), _attributes(part)
+        for name in dict.fromkeys([*stored_attributes, *attributes]):
+            a, b = stored_attributes.get(name, ABSENT), attributes.get(name, ABSENT)
             if not self._are_alike(a, b):
                 return difference(join(path, name), a, b)
         for table in _HOOKS:
-            hooks = [list(part.__dict__[table].values()) for part in (left, right)]
+            sides = (stored_part, part)
+            hooks = [list(side.__dict__[table].values()) for side in sides]
             if not self._are_alike(*hooks):
                 return f"{path}: the module has other hooks"
-        return self._of_tensors(left, right, path)
+        return self._of_tensors(stored_part, part, path)
 
-    def _of_tensors(self, left: nn.Module, right: nn.Module, path: str) -> str | None:
+    def _of_tensors(
+        self, stored_part: nn.Module, part: nn.Module, path: str
+    ) -> str | None:
         for kind in ("_parameters", "_buffers"):
-            stored, own = left.__dict__[kind], right.__dict__[kind]
-            for name in dict.fromkeys([*stored, *own]):
-                where, a, b = join(path, name), stored.get(name), own.get(name)
+            stored_tensors, tensors = stored_part.__dict__[kind], part.__dict__[kind]
+            for name in dict.fromkeys([*stored_tensors, *tensors]):
+                where, a, b = (
+                    join(path, name),
+                    stored_tensors.get(name),
+                    tensors.get(name),
+                )
                 if (a is None) is not (b is None):
                     return f"{where}: only one of both has it"
                 is_computed = kind == "_buffers" and where not in self.supplied

@@ -88,7 +88,7 @@ def _fill(
     content = content_of(places, encode=False, is_left_out=_left_out(record))
     plan = _planned(module, content, record, places, allowed)
     fillings = read_fillings(plan, record)
-    left = [
+    parted_numbers = [
         i
         for i, (tensors, values) in enumerate(fillings)
         if tensors[0].dtype is not values.dtype and is_shown(tensors)
@@ -100,7 +100,7 @@ def _fill(
         afterwards=lambda: adopt(places, plan.ids),
         early=extra.needed(plan.steps),
     )
-    _report_views(plan, left)
+    _report_views(plan, parted_numbers)
     return plan.report
 
 
@@ -164,8 +164,8 @@ def _from_record(factory: Callable[[], M], record: FlatRecord, allowed: Allowed)
         return _from_record(partial(rebuilt, factory, build), record, allowed)
     plan = _planned(module, content, record, places, allowed, is_new=True)
     fillings = read_fillings(plan, record, is_kept=True)
-    left = assign_all(fillings, build)
-    _report_views(plan, left)
+    parted_numbers = assign_all(fillings, build)
+    _report_views(plan, parted_numbers)
     if build is not None:
         build.fill()
     StoredExtra(content, plan, record).hand_over({}, [])
@@ -201,13 +201,15 @@ def _planned(
     is_new: bool = False,
 ) -> Plan:
     """Return what is to be loaded into what is found to be the stored module."""
-    found = compared(module, record, places, allowed.arguments)
+    comparison = compared(module, record, places, allowed.arguments)
     is_ignored = record.reading.hyperparameters == "ignore"
     is_refused = not is_ignored and not is_part(record)
-    differing = found.differing if is_refused else ()
+    differing = comparison.differing if is_refused else ()
     plan = plan_load(content, record, allowed, differing, places)
-    compare_ties(found, plan.parted, module, record)
-    plan.report.changed += note(found, record, is_ignored=is_ignored, is_new=is_new)
+    compare_ties(comparison, plan.parted, module, record)
+    plan.report.changed += note(
+        comparison, record, is_ignored=is_ignored, is_new=is_new
+    )
     return plan
 
 
@@ -231,9 +233,9 @@ def _not_supplied(
         for entry in content.entries
         if id(entry.source) not in supplied and entry.kind != "transient"
     ]
-    known = supplied | {id(entry.source) for entry in content.entries}
+    listed = supplied | {id(entry.source) for entry in content.entries}
     for prefix, owner in places:
         for name, parameter in owner._parameters.items():
-            if parameter is not None and id(parameter) not in known:
+            if parameter is not None and id(parameter) not in listed:
                 paths.append(prefix + name)
     return paths

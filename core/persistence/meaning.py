@@ -46,60 +46,66 @@ def compared(
     changed, the class and its arguments; how ``module`` came to be does not matter.
     Arguments that were ``passed`` to build it are meant to be what they are.
     """
-    found = Comparison(passed=passed)
-    stored = _stored(record)
-    if stored is None:
-        return found
-    whole = unwrapped(module)
-    found.root(stored, whole, declared_class(type(whole)))
-    parts = _result(stored, record)
-    changes = stored_changes(stored, record)
+    comparison = Comparison(passed=passed)
+    hparams = _stored_hparams(record)
+    if hparams is None:
+        return comparison
+    inner_module = unwrapped(module)
+    comparison.root(hparams, inner_module, declared_class(type(inner_module)))
+    parts = _result(hparams, record)
+    changes = stored_changes(hparams, record)
     paths = [*changes, *(path for paths, _ in parts for path in paths)]
     carried = carried_paths(record, places, paths) if paths else {}
     if parts:
-        _compare_parts(found, parts, carried, whole, record, places)
+        _compare_parts(comparison, parts, carried, inner_module, record, places)
     if changes:
-        ChangedParts(found, record, _by_path(places)).compare(changes, carried)
-    if not is_same_class(stored, declared_class(type(whole))):
-        return found
-    is_result_alike = bool(found.differing) and _is_result_alike(
-        found, whole, record, changes
+        ChangedParts(comparison, record, _by_path(places)).compare(changes, carried)
+    if not is_same_class(hparams, declared_class(type(inner_module))):
+        return comparison
+    is_result_alike = bool(comparison.differing) and _is_result_alike(
+        comparison, inner_module, record, changes
     )
     if is_result_alike:
-        found.differing.clear()
+        comparison.differing.clear()
     else:
-        _find_untold_changes(found, carried, whole, places)
-    return found
+        _find_untold_changes(comparison, carried, inner_module, places)
+    return comparison
 
 
 def _is_result_alike(
-    found: Comparison, whole: nn.Module, record: FlatRecord, changes: Changes
+    comparison: Comparison,
+    inner_module: nn.Module,
+    record: FlatRecord,
+    changes: Changes,
 ) -> bool:
     """Return whether other arguments and changes came to what is stored.
 
     Without changes of parts on either side only arguments are known, and they differ.
     """
-    stored = _stored(record) or {}
-    if not (_is_changed(whole) or changes or _tape(stored)) or found.passed:
+    hparams = _stored_hparams(record) or {}
+    if (
+        not (_is_changed(inner_module) or changes or _tape(hparams))
+        or comparison.passed
+    ):
         return False
-    parts = _rebuilt(stored, whole, changes)
+    parts = _rebuilt(hparams, inner_module, changes)
     if parts is None:
         return False
     supplied = {p for entry in record.entries() for p in (entry.path, *entry.ties)}
-    line = first_difference(parts, whole, supplied)
+    line = first_difference(parts, inner_module, supplied)
     if line is None:
         return True
-    found.differing.append(f"built of what is stored beside the module, {line}")
+    comparison.differing.append(f"built of what is stored beside the module, {line}")
     return False
 
 
 def _rebuilt(
-    stored: Mapping[str, Any], whole: nn.Module, changes: Changes
+    hparams: Mapping[str, Any], inner_module: nn.Module, changes: Changes
 ) -> nn.Module | None:
     """Return the stored module without its values; None if it cannot be built."""
     streams = Streams()
     try:
-        build = planned(stored, declared_class(type(whole)))
+        build = planned(hparams, declared_class(type(inner_module)))
         module = call_unfilled(build)
         return module if apply_attributes(module, changes) else None
     except Exception:  # the arguments, which differ, are all that is known
@@ -108,54 +114,58 @@ def _rebuilt(
         streams.restore()
 
 
-def _is_changed(whole: nn.Module) -> bool:
-    """Return whether ``whole`` is something else than its arguments make."""
-    origin: Any = whole.__dict__.get(ORIGIN)
+def _is_changed(inner_module: nn.Module) -> bool:
+    """Return whether ``inner_module`` is something else than its arguments make."""
+    origin: Any = inner_module.__dict__.get(ORIGIN)
     is_configured = origin is not None and bool(origin.edits)
-    return is_configured or bool(note_of_changes(whole, places_of(whole)))
+    return is_configured or bool(note_of_changes(inner_module, places_of(inner_module)))
 
 
 def compare_ties(
-    found: Comparison, parted: list[str], module: nn.Module, record: FlatRecord
+    comparison: Comparison, parted: list[str], module: nn.Module, record: FlatRecord
 ) -> None:
-    """Put into ``found`` what is said of parameters that are tied in the file alone.
+    """Tell in ``comparison`` of parameters that are tied in the file alone.
 
     The same arguments of the same class make the same ties: somebody made others by
     hand. Otherwise it is what the reader chose.
     """
-    stored = _stored(record)
-    is_same = stored is not None and is_same_class(
-        stored, declared_class(type(unwrapped(module)))
+    hparams = _stored_hparams(record)
+    is_same = hparams is not None and is_same_class(
+        hparams, declared_class(type(unwrapped(module)))
     )
-    is_chosen = not is_same or found.passed or found.differing
-    (found.noted if is_chosen else found.unknown).extend(parted)
+    is_chosen = not is_same or comparison.passed or comparison.differing
+    (comparison.noted if is_chosen else comparison.unknown).extend(parted)
 
 
-def check_meaning(module: nn.Module, stored: Any, file: str) -> None:
-    """Raise `RecordMismatchError` if ``module`` is not what ``stored`` says.
+def check_meaning(module: nn.Module, hparams: Any, file: str) -> None:
+    """Raise `RecordMismatchError` if ``module`` is not what ``hparams`` says.
 
     For weights that come in another way than by our records.
     """
     reading = Reading(file=file)
-    record = FlatRecord.of([], metadata={"burnish": {"hparams": stored}})
+    record = FlatRecord.of([], metadata={"burnish": {"hparams": hparams}})
     record = record.replaced(reading=reading)
-    found = compared(module, record, places_of(module))
-    if found.differing:
+    comparison = compared(module, record, places_of(module))
+    if comparison.differing:
         cure = "Train the module that was saved, or load its weights into this one."
-        raise RecordMismatchError(file, found.differing, cure)
-    note(found, record, is_ignored=False)
+        raise RecordMismatchError(file, comparison.differing, cure)
+    note(comparison, record, is_ignored=False)
 
 
 def note(
-    found: Comparison, record: FlatRecord, *, is_ignored: bool, is_new: bool = False
+    comparison: Comparison,
+    record: FlatRecord,
+    *,
+    is_ignored: bool,
+    is_new: bool = False,
 ) -> list[str]:
     """Return the report's lines; warn, once, of what could not be compared.
 
     Of a part of a record its reader makes something else: differences are a warning.
     Whoever builds a new module of another class sees no report, and is warned.
     """
-    differing = found.differing
-    unknown = [*found.unknown, *(found.unrelated if is_new else ())]
+    differing = comparison.differing
+    unknown = [*comparison.unknown, *(comparison.unrelated if is_new else ())]
     silent = is_ignored or not (unknown or differing)
     if not silent:
         lines = [*unknown, *differing]
@@ -164,7 +174,7 @@ def note(
             f"{record.reading.file}: the module may be another than the stored one: "
             f"{'; '.join(lines[:4])}{more}. {IGNORE}"
         )
-    return [*differing, *found.unknown, *found.unrelated, *found.noted]
+    return [*differing, *comparison.unknown, *comparison.unrelated, *comparison.noted]
 
 
 def is_part(record: FlatRecord) -> bool:
@@ -175,20 +185,20 @@ def is_part(record: FlatRecord) -> bool:
     return is_stored_part or reading.only is not None or reading.exclude is not None
 
 
-def _stored(record: FlatRecord) -> Mapping[str, Any] | None:
+def _stored_hparams(record: FlatRecord) -> Mapping[str, Any] | None:
     ours: Any = record.metadata.get("burnish")
-    stored: Any = ours.get("hparams") if isinstance(ours, Mapping) else None
-    return stored if isinstance(stored, Mapping) else None
+    hparams: Any = ours.get("hparams") if isinstance(ours, Mapping) else None
+    return hparams if isinstance(hparams, Mapping) else None
 
 
 def _result(
-    stored: Mapping[str, Any], record: FlatRecord
+    hparams: Mapping[str, Any], record: FlatRecord
 ) -> list[tuple[list[str], Mapping[str, Any]]]:
     """Return the paths that a blueprint changed, with what stood there."""
-    blueprint: Any = stored.get(BLUEPRINT)
-    told: Any = blueprint.get(RESULT, []) if isinstance(blueprint, Mapping) else []
+    blueprint: Any = hparams.get(BLUEPRINT)
+    pairs: Any = blueprint.get(RESULT, []) if isinstance(blueprint, Mapping) else []
     parts: list[tuple[list[str], Mapping[str, Any]]] = []
-    for item in told if isinstance(told, list) else [None]:
+    for item in pairs if isinstance(pairs, list) else [None]:
         match item:
             case [list() as paths, Mapping() as node] if all(
                 isinstance(path, str) for path in paths
@@ -203,29 +213,29 @@ def _result(
 
 
 def _compare_parts(
-    found: Comparison,
+    comparison: Comparison,
     parts: list[tuple[list[str], Mapping[str, Any]]],
     carried: Mapping[str, str | None],
-    whole: nn.Module,
+    inner_module: nn.Module,
     record: FlatRecord,
     places: Places,
 ) -> None:
     """Compare the stored parts with what stands where rules have ``carried`` them."""
     modules = _by_path(places)
-    origin: Any = whole.__dict__.get(ORIGIN)
+    origin: Any = inner_module.__dict__.get(ORIGIN)
     is_whole_changed = _changes_whole(record)
     # A path that a file names again and again is looked at once.
-    stored = {path: node for paths, node in reversed(parts) for path in paths}
-    for stored_path, node in stored.items():
-        if len(found.differing) + len(found.unknown) > _MOST:
+    nodes = {path: node for paths, node in reversed(parts) for path in paths}
+    for stored_path, node in nodes.items():
+        if len(comparison.differing) + len(comparison.unknown) > _MOST:
             return
         path = carried[stored_path]
         part = None if path is None else modules.get(path)
         if path is None:
             continue
         if part is None:
-            hint = did_you_mean(path, modules) if len(found.differing) < 20 else ""
-            found.differing.append(
+            hint = did_you_mean(path, modules) if len(comparison.differing) < 20 else ""
+            comparison.differing.append(
                 f"{path:.200}: stored {node.get(NAME)!s:.80}, the module has nothing "
                 f"there.{hint}"
             )
@@ -233,37 +243,37 @@ def _compare_parts(
         part = unwrapped(part)
         cls = declared_class(type(part))
         if is_same_class(node, cls):
-            own = own_node(part)
-            if ALL in own.get(UNSTORED, {}) and origin is not None:
-                own = origin.part(whole, path, part) or own
-            if path or is_whole_changed or ALL not in own.get(UNSTORED, {}):
-                found.module(node, own, cls, path)
+            live_node = own_node(part)
+            if ALL in live_node.get(UNSTORED, {}) and origin is not None:
+                live_node = origin.part(inner_module, path, part) or live_node
+            if path or is_whole_changed or ALL not in live_node.get(UNSTORED, {}):
+                comparison.module(node, live_node, cls, path)
         elif path:
-            found.differing.append(
+            comparison.differing.append(
                 f"{path}: stored {node.get(NAME)!s:.80}, the module has "
                 f"{cls.__qualname__}"
             )
 
 
 def _find_untold_changes(
-    found: Comparison,
+    comparison: Comparison,
     carried: Mapping[str, str | None],
-    whole: nn.Module,
+    inner_module: nn.Module,
     places: Places,
 ) -> None:
-    """Note what a blueprint changed in ``whole`` and of which the file says nothing.
+    """Note what a blueprint changed in the module and the file does not tell.
 
     The stored module may have been changed alike by hand, so that is no difference.
     """
-    origin: Any = whole.__dict__.get(ORIGIN)
+    origin: Any = inner_module.__dict__.get(ORIGIN)
     if origin is None:
         return
-    told = {path for path in carried.values() if path is not None}
+    stored_paths = {path for path in carried.values() if path is not None}
     modules = _by_path(places)
     for path in origin.changed:
-        if path and path in modules and not is_below(path, told):
+        if path and path in modules and not is_below(path, stored_paths):
             name = declared_class(type(unwrapped(modules[path]))).__qualname__
-            found.unknown.append(
+            comparison.unknown.append(
                 f"{path}: the module has {name} of its blueprint, and the file does "
                 "not say what was there"
             )
@@ -276,12 +286,12 @@ def _by_path(places: Places) -> dict[str, nn.Module]:
 
 def _changes_whole(record: FlatRecord) -> bool:
     """Return whether the stored blueprint changed arguments of the whole."""
-    entries = _tape(_stored(record) or {})
+    entries = _tape(_stored_hparams(record) or {})
     return any(isinstance(e, Mapping) and e.get("at") in ("", [""]) for e in entries)
 
 
-def _tape(stored: Mapping[str, Any]) -> list[Any]:
+def _tape(hparams: Mapping[str, Any]) -> list[Any]:
     """Return the stored changes of a blueprint."""
-    blueprint: Any = stored.get(BLUEPRINT)
+    blueprint: Any = hparams.get(BLUEPRINT)
     tape: Any = blueprint.get("tape") if isinstance(blueprint, Mapping) else None
     return tape if isinstance(tape, list) else []

@@ -45,26 +45,26 @@ def _record_of(
         identify(places),
         is_left_out=lambda path: not selected(path, only, exclude),
     )
-    inner = unwrapped(module)
+    inner_module = unwrapped(module)
     ours: dict[str, Any] = {}
-    version = class_version(inner)
+    version = class_version(inner_module)
     if version:
         ours["version"] = version
     if versions := versions_below(places):
         ours["versions"] = versions
     if class_versions := stated_versions(places):
         ours["class_versions"] = class_versions
-    hparams = recorded_hparams(inner, places)
+    hparams = recorded_hparams(inner_module, places)
     if hparams is not None:
         ours["hparams"] = hparams
         if only is not None or exclude is not None:
             ours[PART] = True
     metadata = {"burnish": ours} if ours else {}
-    record = record_type(type(inner)).of(
+    record = record_type(type(inner_module)).of(
         content.entries,
         tree=content.tree,
         metadata=metadata,
-        type_name=type(inner).__qualname__,
+        type_name=type(inner_module).__qualname__,
     )
     return record.select(only=only, exclude=exclude, absent=content.formless)
 
