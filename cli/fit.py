@@ -40,10 +40,12 @@ def _how_to_go_on(folder: Path) -> str:
     from ..train.fitting import LAST
     from ..train.lightning_io import is_checkpoint
 
-    last = folder / "checkpoints" / LAST
-    if not is_checkpoint(last):
-        return f"no checkpoint in {last.parent}: the run begins anew"
-    return f"{last} was saved: resume_from_checkpoint={folder} goes on from it"
+    last_checkpoint = folder / "checkpoints" / LAST
+    if not is_checkpoint(last_checkpoint):
+        return f"no checkpoint in {last_checkpoint.parent}: the run begins anew"
+    return (
+        f"{last_checkpoint} was saved: resume_from_checkpoint={folder} goes on from it"
+    )
 
 
 if __name__ == "__main__":

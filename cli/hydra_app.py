@@ -40,23 +40,23 @@ def run(prog: str, about: str, argv: Sequence[str], task: Task) -> int:
             f"error: {prog} needs hydra: pip install 'burnish[train]'", file=sys.stderr
         )
         return 2
-    given, words = _parser(prog, about).parse_known_args([*argv])
+    options, words = _parser(prog, about).parse_known_args([*argv])
     # Unlike Path.resolve, it takes links to themselves for what is not there.
-    where = given.config_path or os.environ.get(FOLDER_VARIABLE) or "."
+    where = options.config_path or os.environ.get(FOLDER_VARIABLE) or "."
     folder = Path(os.path.realpath(where))
     try:
         _check_dashes(words)
-        name = _config_name(given.config_name, folder)
+        name = _config_name(options.config_name, folder)
         _check_readable(folder / f"{name}.yaml")
         # Classes of the user's are named relative to where the program is run.
         for place in (os.getcwd(), str(folder)):
             if place not in sys.path:
                 sys.path.append(place)
-        with _raised_errors(), raised_termination():
-            words = _completed(folder, name, words)
+        with _hydra_errors_raised(), raised_termination():
+            words = _complete_keys(folder, name, words)
             return _run_hydra(prog, folder, name, words, task)
-    except Terminated as ended:
-        print(f"error: {prog} was {ended}", file=sys.stderr)
+    except Terminated as ending:
+        print(f"error: {prog} was {ending}", file=sys.stderr)
         return STATUS
     except Exception as error:  # Hydra's, and of whatever it was given
         print(f"error: {_text(error, folder)}", file=sys.stderr)
@@ -96,13 +96,13 @@ def _check_dashes(words: Sequence[str]) -> None:
 
 def _config_name(name: str | None, folder: Path) -> str:
     files = sorted(file.stem for file in folder.glob("*.yaml"))
-    there = f"In {folder} there are: {', '.join(files) or 'none'}."
+    available = f"In {folder} there are: {', '.join(files) or 'none'}."
     if name is None:
-        raise ValueError(f"--config-name is needed. {there}")
+        raise ValueError(f"--config-name is needed. {available}")
     stem = name.removesuffix(".yaml")
     if not (folder / f"{stem}.yaml").exists():
         hint = did_you_mean(stem, files)
-        raise ValueError(f"no configuration {stem!r}.{hint} {there}")
+        raise ValueError(f"no configuration {stem!r}.{hint} {available}")
     return stem
 
 
@@ -119,7 +119,7 @@ def _check_readable(file: Path) -> None:
         raise ValueError(f"{file} cannot be read as YAML: {error}") from error
 
 
-def _completed(folder: Path, name: str, words: Sequence[str]) -> list[str]:
+def _complete_keys(folder: Path, name: str, words: Sequence[str]) -> list[str]:
     """Return ``words`` with the full keys of those that leave out their section."""
     from hydra import compose, initialize_config_dir
     from hydra.core.global_hydra import GlobalHydra
@@ -139,16 +139,16 @@ def _complete(word: str, tree: dict[str, Any]) -> str:
     from ..train.fit_config import known_names, known_path
 
     key, _, value = word.partition("=")
-    first, _, rest = key.partition(".")
+    head, _, tail = key.partition(".")
     candidates = [key, *(f"{place}.{key}" for place in _PLACES)]
-    candidates += [f"{place}.{rest}" for place in _SHORT.get(first, ()) if rest]
+    candidates += [f"{place}.{tail}" for place in _SHORT.get(head, ()) if tail]
     for candidate in candidates:
         if _is_in(tree, candidate):
             return f"{candidate}={value}"
     for candidate in candidates:
         if known_path(tree, candidate) is not False:
             return f"++{candidate}={value}"
-    if first == "hydra":
+    if head == "hydra":
         return word
     names = known_names(tree)
     shorter = {name.partition(".")[2]: name for name in names}
@@ -191,12 +191,12 @@ def _run_hydra(
             task(tree, Path(HydraConfig.get().runtime.output_dir))
         except KeyboardInterrupt:
             raise
-        except SystemExit as ended:
+        except SystemExit as ending:
             # Lightning ends the program at Ctrl-C.
-            if isinstance(ended.__context__, KeyboardInterrupt):
-                raise ended.__context__ from None
+            if isinstance(ending.__context__, KeyboardInterrupt):
+                raise ending.__context__ from None
             # A status of 0 would tell that all was done, and the task is not.
-            print(f"error: the model ended the program: {ended!r}", file=sys.stderr)
+            print(f"error: the model ended the program: {ending!r}", file=sys.stderr)
             status = 2
         except Exception as error:  # a user's model may raise anything
             print(f"error: {_text(error, folder)}", file=sys.stderr)
@@ -215,8 +215,8 @@ def _run_hydra(
                 version_base="1.3", config_path=str(folder), config_name=name
             )
             decorate(checked)()
-    except SystemExit as ended:
-        return 2 if ended.code else 0
+    except SystemExit as ending:
+        return 2 if ending.code else 0
     finally:
         sys.argv = before
         GlobalHydra.instance().clear()
@@ -227,11 +227,11 @@ def _run_hydra(
 def _own_logging() -> Generator[None]:
     """Leave the program's logging after the block as it was before."""
     loggers = [logging.getLogger(name) for name in _LOGGERS]
-    kept = [(logger, [*logger.handlers], logger.level) for logger in loggers]
+    settings = [(logger, [*logger.handlers], logger.level) for logger in loggers]
     try:
         yield
     finally:
-        for logger, handlers, level in kept:
+        for logger, handlers, level in settings:
             for handler in [h for h in logger.handlers if h not in handlers]:
                 handler.close()
             logger.handlers[:] = handlers
@@ -246,7 +246,7 @@ def _silence_lightning() -> None:
 
 
 @contextmanager
-def _raised_errors() -> Generator[None]:
+def _hydra_errors_raised() -> Generator[None]:
     """Let Hydra raise what goes wrong, and not print a traceback of its own."""
     before = os.environ.get(_FULL_ERROR)
     os.environ[_FULL_ERROR] = "1"

@@ -44,21 +44,21 @@ def _run(name: str, words: Sequence[str]) -> int:
     module = import_module(f".{COMMANDS[name][0]}", __package__)
     try:
         return int(module.main(words))
-    except SystemExit as ended:
-        if _is_of_argparse(ended):
-            return ended.code if isinstance(ended.code, int) else 0
+    except SystemExit as ending:
+        if _is_of_argparse(ending):
+            return ending.code if isinstance(ending.code, int) else 0
         # A status of 0 would tell that all is well, and nobody has looked.
-        found = f"the program was ended by {ended!r}"
-        print(f"error: {found} in a class that it was given", file=sys.stderr)
+        problem = f"the program was ended by {ending!r}"
+        print(f"error: {problem} in a class that it was given", file=sys.stderr)
         return 2
     except Exception as error:  # a user's class may raise anything
         print(f"error: {error_text(error)}", file=sys.stderr)
         return 2
 
 
-def _is_of_argparse(ended: SystemExit) -> bool:
+def _is_of_argparse(ending: SystemExit) -> bool:
     """Return whether a parser of words ended the program: with help, or an error."""
-    frames = traceback.walk_tb(ended.__traceback__)
+    frames = traceback.walk_tb(ending.__traceback__)
     return any(f.f_globals.get("__name__") == "argparse" for f, _ in frames)
 
 

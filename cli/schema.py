@@ -14,14 +14,14 @@ ABOUT = "keep a class, of configs or of modules, and its older files together"
 
 def main(argv: Sequence[str]) -> int:
     """Run one schema command for a class of the user's, and return the exit status."""
-    given = _parser().parse_args(argv)
+    options = _parser().parse_args(argv)
     try:
-        found = find_target(given.target)
-        if is_struct(found):
-            return run(found, given.command, given)
-        return _run_for_module(found, given)
-    except TargetError as wrong:
-        print(f"error: {wrong}", file=sys.stderr)
+        target = find_target(options.target)
+        if is_struct(target):
+            return run(target, options.command, options)
+        return _run_for_module(target, options)
+    except TargetError as error:
+        print(f"error: {error}", file=sys.stderr)
         return 2
 
 
@@ -30,19 +30,19 @@ def _parser() -> ArgumentParser:
     commands = parser.add_subparsers(dest="command", required=True)
     for name, (about, add_arguments, _) in COMMANDS.items():
         command = commands.add_parser(name, help=about, description=about)
-        what = "a config class or a module, as file.py:Name or module:Name"
-        command.add_argument("target", help=what)
+        target_help = "a config class or a module, as file.py:Name or module:Name"
+        command.add_argument("target", help=target_help)
         add_arguments(command)
         about = "JSON with the arguments of a module's class, such as a config.json"
         command.add_argument("--hparams", help=about)
     return parser
 
 
-def _run_for_module(found: Any, given: Namespace) -> int:
+def _run_for_module(target: Any, options: Namespace) -> int:
     if "torch" in sys.modules:
         from ..core.evolution.record_commands import is_target, run_schema
 
-        if is_target(found):
-            return run_schema(found, given.command, given)
+        if is_target(target):
+            return run_schema(target, options.command, options)
     hint = "expected a class derived from Hparams, a dataclass, or a module"
-    raise TargetError(f"{given.target} is {found!r:.60}; {hint}")
+    raise TargetError(f"{options.target} is {target!r:.60}; {hint}")

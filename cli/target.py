@@ -27,12 +27,12 @@ def find_target(text: str) -> Any:
     # In a locale of few characters a word holds the bytes of UTF-8: the system finds
     # its file by them, and Python no name.
     name = os.fsencode(name).decode("utf-8", "surrogateescape")
-    found: Any = _file(Path(where)) if where.endswith(".py") else _module(where)
+    target: Any = _file(Path(where)) if where.endswith(".py") else _module(where)
     for part in name.split("."):
-        if not hasattr(found, part):
-            raise TargetError(f"{text}: {_no_name(found, part)}")
-        found = getattr(found, part)
-    return found
+        if not hasattr(target, part):
+            raise TargetError(f"{text}: {_no_name(target, part)}")
+        target = getattr(target, part)
+    return target
 
 
 def _no_name(owner: Any, name: str) -> str:
@@ -59,9 +59,11 @@ def _file(file: Path) -> ModuleType:
         spec.loader.exec_module(module)
     except KeyboardInterrupt:
         raise
-    except BaseException as failed:  # a user's file may raise anything, and end us
+    except BaseException as error:  # a user's file may raise anything, and end us
         sys.modules.pop(name, None)
-        raise TargetError(f"{file} cannot be imported: {_told(failed)}") from failed
+        raise TargetError(
+            f"{file} cannot be imported: {_failure_text(error)}"
+        ) from error
     return module
 
 
@@ -71,13 +73,13 @@ def _module(name: str) -> ModuleType:
         return importlib.import_module(name)
     except KeyboardInterrupt:
         raise
-    except BaseException as failed:  # a user's module may raise anything, and end us
-        raise TargetError(f"{name} cannot be imported: {_told(failed)}") from failed
+    except BaseException as error:  # a user's module may raise anything, and end us
+        raise TargetError(
+            f"{name} cannot be imported: {_failure_text(error)}"
+        ) from error
 
 
-def _told(failed: BaseException) -> str:
-    if isinstance(failed, SystemExit):
-        return (
-            f"it ends the program (SystemExit: {failed}); put that under a main guard"
-        )
-    return error_text(failed)
+def _failure_text(error: BaseException) -> str:
+    if isinstance(error, SystemExit):
+        return f"it ends the program (SystemExit: {error}); put that under a main guard"
+    return error_text(error)

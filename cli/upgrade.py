@@ -11,21 +11,21 @@ ABOUT = "rewrite records at the newest version of their classes"
 
 def main(argv: Sequence[str]) -> int:
     """Rewrite the files that ``argv`` names, and return the exit status."""
-    given = _parser().parse_args(argv)
+    options = _parser().parse_args(argv)
     from ..core.evolution.record_commands import is_target, run_upgrade
 
     target = None
     try:
-        if given.module is not None:
-            target = find_target(given.module)
+        if options.module is not None:
+            target = find_target(options.module)
             if not is_target(target):
                 raise TargetError(
-                    f"{given.module} is {target!r:.60}; expected a module"
+                    f"{options.module} is {target!r:.60}; expected a module"
                 )
-    except TargetError as wrong:
-        print(f"error: {wrong}", file=sys.stderr)
+    except TargetError as error:
+        print(f"error: {error}", file=sys.stderr)
         return 2
-    return run_upgrade(target, given.files)
+    return run_upgrade(target, options.files)
 
 
 def _parser() -> ArgumentParser:

@@ -40,18 +40,18 @@ def structs_for(annotation: Any, tree: Any) -> list[type]:
     structs: list[type] = [m for m in members(annotation) if is_struct(m)]
     if not structs or not (isinstance(tree, dict | Ident) or tree == ()):
         return []
-    named = _named(structs, tree)
+    namesakes = _namesakes(structs, tree)
     if isinstance(tree, Ident):
         # Without fields the name is all that it says, so it has to be right.
-        return named
-    return _most_alike(named or structs, tree)
+        return namesakes
+    return _most_alike(namesakes or structs, tree)
 
 
 def check_name(annotation: Any, tree: Any, path: str) -> Problem | None:
     """Return the problem of a struct that is named as no class of its place is."""
     name = tree.name if isinstance(tree, Struct) else ""
     structs: list[type] = [m for m in members(annotation) if is_struct(m)]
-    if not name or not structs or _named(structs, tree):
+    if not name or not structs or _namesakes(structs, tree):
         return None
     names = [cls.__name__ for cls in structs]
     hint = did_you_mean(name, names)
@@ -112,7 +112,7 @@ def _undeclared(annotation: Any, value: Any, path: str) -> Iterator[Problem]:
             yield from _undeclared(item_type(kind, key), item, child(path, key))
 
 
-def _named(structs: list[type], tree: Any) -> list[type]:
+def _namesakes(structs: list[type], tree: Any) -> list[type]:
     name = tree.name if isinstance(tree, Struct) else tree
     return [cls for cls in structs if cls.__name__ == name]
 
@@ -129,13 +129,17 @@ def _most_alike(structs: list[type], tree: Any) -> list[type]:
 
 def _likeness(cls: type, tree: dict[str, Any]) -> tuple[bool, int, int, int]:
     fields = fields_of(cls)
-    known = {name: field for field in fields.values() for name in field.names}
-    said = all(_agrees(known[name], tree[name]) for name in tree if name in known)
-    n_unknown = sum(name not in known for name in tree)
+    fields_by_name = {name: field for field in fields.values() for name in field.names}
+    tags_agree = all(
+        _agrees(fields_by_name[name], tree[name])
+        for name in tree
+        if name in fields_by_name
+    )
+    n_unknown = sum(name not in fields_by_name for name in tree)
     absent = [f for f in fields.values() if not f.names & tree.keys()]
     n_missing = sum(not field.has_default for field in absent)
     # Of two that both fit, the one that has no more fields than the tree.
-    return said, -n_unknown, -n_missing, -len(absent)
+    return tags_agree, -n_unknown, -n_missing, -len(absent)
 
 
 def _agrees(field: Field, value: Any) -> bool:

@@ -26,17 +26,17 @@ def annotations_of(owner: Any) -> Mapping[str, Any]:
 
 def annotations_in(namespace: Mapping[str, Any]) -> dict[str, Any]:
     """Return the annotations in the body of a class that is not made yet."""
-    written: dict[str, Any] | None = namespace.get("__annotations__")
+    hints: dict[str, Any] | None = namespace.get("__annotations__")
     annotate: Callable[..., Any] | None = next(
         (namespace[name] for name in _LAZY if name in namespace), None
     )
-    if written is None and annotate is not None and sys.version_info >= (3, 14):
+    if hints is None and annotate is not None and sys.version_info >= (3, 14):
         import annotationlib
 
         return annotationlib.call_annotate_function(
             annotate, annotationlib.Format.FORWARDREF
         )
-    return written or {}
+    return hints or {}
 
 
 def annotate(namespace: dict[str, Any], hints: dict[str, Any]) -> None:

@@ -19,14 +19,14 @@ def check(annotation: Any, tree: Any, problems: Sequence[Problem] = ()) -> Any:
     from pydantic import ValidationError
 
     try:
-        built = validator_of(annotation).validate_python(tree)
-    except ValidationError as wrong:
-        taken = {problem.path for problem in problems}
-        found = [p for p in _problems(tree, wrong) if p.path not in taken]
-        raise ConfigError("", [*problems, *found]) from None
+        value = validator_of(annotation).validate_python(tree)
+    except ValidationError as error:
+        known_paths = {problem.path for problem in problems}
+        more_problems = [p for p in _problems(tree, error) if p.path not in known_paths]
+        raise ConfigError("", [*problems, *more_problems]) from None
     if problems:
         raise ConfigError("", problems)
-    return built
+    return value
 
 
 @cache
@@ -50,21 +50,21 @@ def validator_of(annotation: Any) -> Any:
         raise TypeError(f"{name} cannot be a configuration: {reason}") from unsupported
 
 
-def _problems(tree: Any, wrong: Any) -> list[Problem]:
+def _problems(tree: Any, validation_error: Any) -> list[Problem]:
     """Return pydantic's errors, those of one place (a union's) as one."""
-    said: dict[str, list[str]] = {}
+    messages_by_path: dict[str, list[str]] = {}
     kinds: dict[str, set[str]] = {}
-    for error in wrong.errors(include_url=False, include_context=False):
+    for error in validation_error.errors(include_url=False, include_context=False):
         path = _path(tree, error["loc"], error["type"])
         message = _message(error)
         kinds.setdefault(path, set()).add(error["type"])
-        if message not in said.setdefault(path, []):
-            said[path].append(message)
+        if message not in messages_by_path.setdefault(path, []):
+            messages_by_path[path].append(message)
     return [
         Problem(path, "; or ".join(messages), min(kinds[path], default=""))
         if len(kinds[path]) == 1
         else Problem(path, "; or ".join(messages))
-        for path, messages in said.items()
+        for path, messages in messages_by_path.items()
     ]
 
 

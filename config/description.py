@@ -25,7 +25,7 @@ def describe(cls: type, query: str = "") -> str:
     lines = list(_lines(cls, "", 0, ()))
     if not query:
         return "\n".join(_render(line.indented, line) for line in lines)
-    return "\n".join(_found(lines, query))
+    return "\n".join(_most_similar(lines, query))
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,10 +49,10 @@ def _lines(
 ) -> Iterator[_Line]:
     docs = docs_of(cls)
     for field in fields_of(cls).values():
-        here = child(path, field.name)
+        field_path = child(path, field.name)
         below = _struct_in(field.annotation)
         yield _Line(
-            here,
+            field_path,
             field.name,
             depth,
             str(type_of(field.annotation)),
@@ -60,18 +60,18 @@ def _lines(
             docs.get(field.attribute, ""),
         )
         if below is not None and below not in (*above, cls):
-            yield from _lines(below, here, depth + 1, (*above, cls))
+            yield from _lines(below, field_path, depth + 1, (*above, cls))
 
 
 def _struct_in(annotation: Any) -> type | None:
     """Return the only class with fields that is in ``annotation``, however deep."""
-    found: list[type] = []
+    structs: list[type] = []
     for member in members(annotation):
         if is_struct(member):
-            found.append(member)
-        elif inner := [s for arg in get_args(member) if (s := _struct_in(arg))]:
-            found.extend(inner)
-    return found[0] if len(found) == 1 else None
+            structs.append(member)
+        elif nested := [s for arg in get_args(member) if (s := _struct_in(arg))]:
+            structs.extend(nested)
+    return structs[0] if len(structs) == 1 else None
 
 
 def _default(field: Field, below: type | None) -> str:
@@ -85,7 +85,7 @@ def _default(field: Field, below: type | None) -> str:
         differing = _differing(default)
         return " = None" if default is None else f" = {differing}" if differing else ""
     try:
-        return f" = {_plain(encode(default))!r}"
+        return f" = {_without_name(encode(default))!r}"
     except ConfigError:
         return f" = {default!r}"
 
@@ -93,11 +93,13 @@ def _default(field: Field, below: type | None) -> str:
 def _differing(default: Any) -> str:
     """Return the fields of a struct that are not at their own defaults."""
     tree = encode(default, elide_defaults=True) if is_struct_value(default) else {}
-    given = [f"{name}={_plain(v)!r}" for name, v in tree.items() if name != "version"]
-    return f"{type(default).__name__}({', '.join(given)})" if given else ""
+    arguments = [
+        f"{name}={_without_name(v)!r}" for name, v in tree.items() if name != "version"
+    ]
+    return f"{type(default).__name__}({', '.join(arguments)})" if arguments else ""
 
 
-def _plain(tree: Any) -> Any:
+def _without_name(tree: Any) -> Any:
     return dict(tree) if isinstance(tree, Struct) else tree
 
 
@@ -106,7 +108,7 @@ def _render(name: str, line: _Line) -> str:
     return f"{text:<{_COLUMN}}  # {line.doc}" if line.doc else text
 
 
-def _found(lines: list[_Line], query: str) -> Iterator[str]:
+def _most_similar(lines: list[_Line], query: str) -> Iterator[str]:
     """Return the lines that ``query`` may mean, until they are clearly others."""
     word = query.rsplit(".", 1)[-1]
     scored = sorted(

@@ -24,7 +24,7 @@ def docs_of(cls: type) -> Mapping[str, str]:
     docs: dict[str, str] = {}
     for base in reversed(class_of(cls).__mro__):
         if base is not object:
-            docs |= _listed(base.__doc__ or "") | _written_below(base)
+            docs |= _section_entries(base.__doc__ or "") | _strings_below(base)
     return {
         f.attribute: _one_line(f.doc) or docs.get(f.attribute) or docs.get(f.name, "")
         for f in fields_of(cls).values()
@@ -34,11 +34,11 @@ def docs_of(cls: type) -> Mapping[str, str]:
 def summary_of(cls: type) -> str:
     """Return the first line of the docstring, unless Python or pydantic wrote it."""
     doc = cls.__dict__.get("__doc__") or ""
-    first = inspect.cleandoc(doc).split("\n", 1)[0]
-    return "" if first.startswith(f"{cls.__name__}(") else first
+    first_line = inspect.cleandoc(doc).split("\n", 1)[0]
+    return "" if first_line.startswith(f"{cls.__name__}(") else first_line
 
 
-def _listed(doc: str) -> dict[str, str]:
+def _section_entries(doc: str) -> dict[str, str]:
     """Return the entries of the ``Attributes:`` section of ``doc``."""
     docs: dict[str, str] = {}
     name, inside, indent, depth = "", False, 0, 0
@@ -57,7 +57,7 @@ def _listed(doc: str) -> dict[str, str]:
     return docs
 
 
-def _written_below(cls: type) -> dict[str, str]:
+def _strings_below(cls: type) -> dict[str, str]:
     """Return the strings that stand below the fields in the source of ``cls``."""
     try:
         tree = ast.parse(textwrap.dedent(inspect.getsource(cls)))

@@ -70,7 +70,9 @@ def is_default(field: Field, value: Any) -> bool:
         return type(value) is type(default) and bool(value == default)
     # Compared as trees: NaN equals NaN, and 1 is neither 1.0 nor True.
     try:
-        return _same(encode(value), encode(default)) and _is_alike(value, default)
+        return _is_same_tree(encode(value), encode(default)) and _is_alike(
+            value, default
+        )
     except ConfigError:
         return False  # Writing the value tells its path.
 
@@ -99,7 +101,7 @@ def _value(obj: Any, annotation: Any, path: str, elide: bool, depth: int) -> Any
     if depth > MAX_DEPTH:
         raise _unfit(path, f"nested over {MAX_DEPTH} levels deep, or within itself")
     if type(obj) in _PLAIN:
-        return _checked(obj, path)
+        return _check_int(obj, path)
     scheduled = text_of(obj)
     if scheduled is not None:
         return scheduled
@@ -132,7 +134,7 @@ def _mapping(
     return tree
 
 
-def _checked(obj: Any, path: str) -> Any:
+def _check_int(obj: Any, path: str) -> Any:
     if type(obj) is int and obj.bit_length() > MAX_INT_BITS:
         raise _unfit(path, "a number of over 4,300 digits")
     return obj
@@ -226,7 +228,7 @@ def _leaf(obj: Any, path: str) -> Any:
         raise _unfit(path, f"a {name} has no form as text: {shown(obj)}") from None
 
 
-def _same(a: Any, b: Any) -> bool:
+def _is_same_tree(a: Any, b: Any) -> bool:
     return repr(a) == repr(b) if type(a) is type(b) else False
 
 

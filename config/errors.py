@@ -47,8 +47,8 @@ class ConfigError(ValueError):
         if len(self.problems) == 1:
             return f"{where}{self.problems[0]}"
         lines = "".join(f"\n  {problem}" for problem in self.problems[:MAX_SHOWN])
-        left = len(self.problems) - MAX_SHOWN
-        more = f"\n  and {left} more" if left > 0 else ""
+        n_hidden = len(self.problems) - MAX_SHOWN
+        more = f"\n  and {n_hidden} more" if n_hidden > 0 else ""
         return f"{where}{len(self.problems)} problems{lines}{more}"
 
 

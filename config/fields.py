@@ -109,14 +109,14 @@ def fields_of(cls: type[Any]) -> Mapping[str, Field]:
 
     Raises TypeError if an annotation cannot be resolved.
     """
-    named: Any = cls
-    return _fields_of(named)
+    key: Any = cls
+    return _fields_of(key)
 
 
 def stored_fields(cls: type[Any]) -> tuple[Field, ...]:
     """Return the fields that instances keep, in order."""
-    named: Any = cls
-    return _stored_fields(named)
+    key: Any = cls
+    return _stored_fields(key)
 
 
 @cache
@@ -151,13 +151,13 @@ def members(annotation: Any) -> tuple[Any, ...]:
     # Most are classes, and a class is what it is.
     if isinstance(annotation, type) and not hasattr(annotation, "__origin__"):
         return (annotation,)
-    annotation = plain(annotation)
+    annotation = underlying_type(annotation)
     if get_origin(annotation) in (Union, types.UnionType):
-        return tuple(m for one in get_args(annotation) for m in members(one))
+        return tuple(m for argument in get_args(annotation) for m in members(argument))
     return (annotation,)
 
 
-def plain(annotation: Any) -> Any:
+def underlying_type(annotation: Any) -> Any:
     """Return ``annotation`` without what does not change the values it allows."""
     while True:
         if type(annotation).__name__ == "TypeAliasType":  # typing's from Python 3.12 on
@@ -190,9 +190,13 @@ def allows_none(annotation: Any) -> bool:
 
 def item_type(annotation: Any, key: Any) -> Any:
     """Return the type of the item at ``key`` of a container, Any if unknown."""
-    named = item_types(annotation)
-    if named is not None:
-        return named[key] if isinstance(key, int) and key < len(named) else Any
+    types_of_items = item_types(annotation)
+    if types_of_items is not None:
+        return (
+            types_of_items[key]
+            if isinstance(key, int) and key < len(types_of_items)
+            else Any
+        )
     args = get_args(annotation)
     origin = get_origin(annotation) or annotation
     if not args or not isinstance(origin, type):
@@ -261,7 +265,7 @@ def _dataclass_fields(declared: Any) -> list[Field]:
     cls, hints = class_of(declared), _hints_of(declared)
     # In the order of the constructor; arguments of __post_init__ are kept in no field.
     everything = cls.__dataclass_fields__.values()
-    kept = {field.name for field in dataclasses.fields(cls)}
+    stored_names = {field.name for field in dataclasses.fields(cls)}
     init_only = dataclasses._FIELD_INITVAR  # type: ignore[attr-defined]  # pyright: ignore[reportAttributeAccessIssue, reportPrivateUsage]  # no public way tells them
     return [
         Field(
@@ -270,12 +274,12 @@ def _dataclass_fields(declared: Any) -> list[Field]:
             annotation=hints[field.name],
             names=frozenset([field.name]),
             default=field.default,
-            factory=_known(field.default_factory),
+            factory=_factory_of(field.default_factory),
             doc=str(field.metadata.get("doc", "")),
-            is_stored=field.name in kept,
+            is_stored=field.name in stored_names,
         )
         for field in everything
-        if field.init and (field.name in kept or field._field_type is init_only)
+        if field.init and (field.name in stored_names or field._field_type is init_only)
     ]
 
 
@@ -309,7 +313,7 @@ def _variables_in(hint: Any) -> tuple[Any, ...]:
     return () if isinstance(hint, type) else getattr(hint, "__parameters__", ())
 
 
-def _known(factory: Any) -> Callable[[], Any] | None:
+def _factory_of(factory: Any) -> Callable[[], Any] | None:
     return None if factory is MISSING else factory
 
 
@@ -336,14 +340,14 @@ def _model_field(cls: Any, attribute: str, info: Any) -> Field:
         "validate_by_name"
     )
     names = [*choices, *([attribute] if by_name or not choices else [])]
-    required, made = info.is_required(), info.default_factory is not None
-    is_of_data = made and info.default_factory_takes_validated_data
+    required, has_factory = info.is_required(), info.default_factory is not None
+    is_of_data = has_factory and info.default_factory_takes_validated_data
     return Field(
         name=names[0],
         attribute=attribute,
         annotation=info.rebuild_annotation(),
         names=frozenset(names),
-        default=MISSING if required or made else info.default,
+        default=MISSING if required or has_factory else info.default,
         factory=None if is_of_data else info.default_factory,
         factory_of_data=info.default_factory if is_of_data else None,
         doc=info.description or "",

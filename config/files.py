@@ -79,7 +79,7 @@ def dump(
             "dump(config, 'config.yaml')"
         )
     path = Path(os.fsdecode(file))
-    write_text(path, written(obj, format_of(path), elide_defaults=elide_defaults))
+    write_text(path, checked_text(obj, format_of(path), elide_defaults=elide_defaults))
 
 
 def dumps(obj: Any, format: str = "ron", *, elide_defaults: bool = False) -> str:
@@ -89,11 +89,11 @@ def dumps(obj: Any, format: str = "ron", *, elide_defaults: bool = False) -> str
     version.  Raises ConfigError, with its path, for a value that would be read as
     another one.
     """
-    text = written(obj, format_named(format), elide_defaults=elide_defaults)
+    text = checked_text(obj, format_named(format), elide_defaults=elide_defaults)
     return text.removesuffix("\n")
 
 
-def written(obj: Any, form: Format, *, elide_defaults: bool) -> str:
+def checked_text(obj: Any, form: Format, *, elide_defaults: bool) -> str:
     """Return ``obj`` as text, once reading that text has given ``obj`` again.
 
     Raises ConfigError, with its path, for a value that would be read as another one.
@@ -124,8 +124,8 @@ def read_tree(file: str | os.PathLike[str]) -> tuple[Any, Format]:
     form = format_of(path)
     try:
         return form.read(_read_text(path)), form
-    except ConfigSyntaxError as wrong:
-        raise wrong.within(str(path)) from None
+    except ConfigSyntaxError as error:
+        raise error.within(str(path)) from None
 
 
 def _build(
@@ -137,14 +137,14 @@ def _build(
     ignore_extra: bool,
 ) -> T:
     """Return the object in ``tree``, which came from ``form`` and the file ``name``."""
-    built: T
+    config: T
     is_plain = form is not None and not form.has_structs
     if is_plain and not overrides and not ignore_extra:
-        built = build_plain(cls, tree, name)
+        config = build_plain(cls, tree, name)
     else:
         options: dict[str, Any] = {"overrides": overrides, "ignore_extra": ignore_extra}
-        built = build(cls, tree, source=name, **options)
-    return built
+        config = build(cls, tree, source=name, **options)
+    return config
 
 
 def _read_text(path: Path) -> str:
@@ -153,10 +153,10 @@ def _read_text(path: Path) -> str:
         raise ConfigSyntaxError(f"larger than {MAX_BYTES >> 20} MiB")
     try:
         return data.decode("utf-8-sig")
-    except UnicodeDecodeError as wrong:
-        line = data.count(b"\n", 0, wrong.start) + 1
-        column = wrong.start - data.rfind(b"\n", 0, wrong.start)
-        message = f"byte {data[wrong.start]:#04x} is not UTF-8 text"
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        column = error.start - data.rfind(b"\n", 0, error.start)
+        message = f"byte {data[error.start]:#04x} is not UTF-8 text"
         raise ConfigSyntaxError(message, line, column) from None
 
 
@@ -188,7 +188,7 @@ def _container(source: Any) -> Any:
 
     try:
         return OmegaConf.to_container(source, resolve=True, throw_on_missing=True)
-    except OmegaConfBaseException as wrong:
-        path = str(getattr(wrong, "full_key", "") or "")
-        message = str(getattr(wrong, "msg", "") or wrong).split("\n", 1)[0]
+    except OmegaConfBaseException as error:
+        path = str(getattr(error, "full_key", "") or "")
+        message = str(getattr(error, "msg", "") or error).split("\n", 1)[0]
         raise ConfigError("", [Problem(path, message)]) from None

@@ -109,7 +109,7 @@ class Hparams(BaseModel, Mapping[str, Any], metaclass=HparamsMeta):
         tree = encode(self)
         check_read_back(self, without_names(tree))
         values: dict[str, Any] = to_plain(tree)
-        return values | to_plain(_computed(self, values)) if computed else values
+        return values | to_plain(_computed_fields(self, values)) if computed else values
 
     def dump(
         self, file: str | os.PathLike[str], *, elide_defaults: bool = False
@@ -137,10 +137,10 @@ class Hparams(BaseModel, Mapping[str, Any], metaclass=HparamsMeta):
     def __contains__(self, name: object) -> bool:
         return name in fields_of(type(self))
 
-    def __eq__(self, other: Any) -> bool:
-        if is_mapping_value(other) and not isinstance(other, BaseModel):
-            return dict(self.items()) == dict(other.items())
-        return super().__eq__(other)
+    def __eq__(self, value: Any) -> bool:
+        if is_mapping_value(value) and not isinstance(value, BaseModel):
+            return dict(self.items()) == dict(value.items())
+        return super().__eq__(value)
 
     def __setattr__(self, name: str, value: Any) -> None:
         field = fields_of(type(self)).get(name)
@@ -191,8 +191,8 @@ def define_hparams(
     namespace |= {
         n: default for n, (_, default) in fields.items() if default is not ...
     }
-    made: Any = type(base)
-    return cast(type[Hparams], made(name, (base,), namespace))
+    metaclass: Any = type(base)
+    return cast(type[Hparams], metaclass(name, (base,), namespace))
 
 
 def _may_carry(value: Any) -> bool:
@@ -203,12 +203,12 @@ def _may_carry(value: Any) -> bool:
     return isinstance(value, ScheduledFloat | ScheduledInt)
 
 
-def _computed(hparams: Hparams, values: dict[str, Any]) -> dict[str, Any]:
+def _computed_fields(hparams: Hparams, values: dict[str, Any]) -> dict[str, Any]:
     """Return the computed fields of ``hparams``, and of what is nested in it."""
-    found: dict[str, Any] = {}
+    computed: dict[str, Any] = {}
     for name, field in fields_of(type(hparams)).items():
         value = getattr(hparams, field.attribute)
         if isinstance(value, Hparams):
-            found[name] = values[name] | _computed(value, values[name])
+            computed[name] = values[name] | _computed_fields(value, values[name])
     names = type(hparams).model_computed_fields
-    return found | {name: encode(getattr(hparams, name)) for name in names}
+    return computed | {name: encode(getattr(hparams, name)) for name in names}

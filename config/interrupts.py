@@ -31,7 +31,7 @@ def uninterrupted() -> Generator[None]:
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    held: list[tuple[int, FrameType | None]] = []
+    pending: list[tuple[int, FrameType | None]] = []
     handlers: dict[int, Any] = {}
     # An exception may come in place of either `restore`, and the other is made.
     try:
@@ -40,13 +40,13 @@ def uninterrupted() -> Generator[None]:
                 handler = signal.getsignal(number)
                 if callable(handler):
                     handlers[number] = handler
-                    signal.signal(number, lambda *caught: held.append(caught))
+                    signal.signal(number, lambda *caught: pending.append(caught))
             yield
         finally:
             _restore(handlers)
     finally:
         _restore(handlers)
-    for number, frame in held:
+    for number, frame in pending:
         handlers[number](number, frame)
 
 

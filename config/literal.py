@@ -60,11 +60,11 @@ def _fitting(kinds: list[Any], bare: str, text: str, path: str) -> Any:
         return text
     try:
         value = read(bare)
-    except ConfigSyntaxError as wrong:
-        is_beyond = isinstance(wrong, BeyondFloatError) and float in kinds
+    except ConfigSyntaxError as error:
+        is_beyond = isinstance(error, BeyondFloatError) and float in kinds
         is_ron = all(_needs_ron(kind) for kind in kinds) and not looks_scheduled(text)
         if is_beyond or is_ron:
-            message = f"{shown(text)} cannot be read: {wrong.message}"
+            message = f"{shown(text)} cannot be read: {error.message}"
             raise ConfigError("", [Problem(path, message)]) from None
         return text
     if isinstance(value, Ident):

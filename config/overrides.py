@@ -54,8 +54,8 @@ def apply_overrides(annotation: Any, tree: Any, overrides: Iterable[str]) -> Ove
     for text in texts:
         try:
             _apply(annotation, root, text, copies)
-        except ConfigError as wrong:
-            problems.extend(wrong.problems)
+        except ConfigError as error:
+            problems.extend(error.problems)
     return Overridden(root[""], problems)
 
 
@@ -81,8 +81,8 @@ def _apply(annotation: Any, root: dict[str, Any], text: str, copies: set[int]) -
         )
     try:
         names = parts(path)
-    except ValueError as wrong:
-        raise _problem("", f"override {shown(text)}: {wrong}") from None
+    except ValueError as error:
+        raise _problem("", f"override {shown(text)}: {error}") from None
     owner = cursor = _Cursor(root, "", annotation, "", copies)
     for name in names:
         owner, cursor = cursor, cursor.enter(name)
@@ -143,11 +143,13 @@ class _Cursor:
         if len(structs) < 2 or not isinstance(tree, Struct):
             return
         cls = struct_for(self.annotation, tree)
-        tagged = [one for one in structs if value in _tags(one, name)]
+        tagged = [struct for struct in structs if value in _tags(struct, name)]
         if tagged and cls not in tagged:
-            other, here = tagged[0].__name__, getattr(cls, "__name__", "")
-            message = f"{shown(value)} is of {other}, and a {here} stands here"
-            cure = f"{self.path or 'the file'}={other} puts that in its place"
+            tagged_name, class_name = tagged[0].__name__, getattr(cls, "__name__", "")
+            message = (
+                f"{shown(value)} is of {tagged_name}, and a {class_name} stands here"
+            )
+            cure = f"{self.path or 'the file'}={tagged_name} puts that in its place"
             raise _problem(child(self.path, name), f"{message}. First {cure}")
 
     def _value(self, name: str) -> Any:
@@ -157,8 +159,8 @@ class _Cursor:
         except (KeyError, IndexError):
             value = None
         if isinstance(value, Ident):
-            named = struct_for(self.annotation, value)
-            value = value if named is None else Struct(named.__name__)
+            struct = struct_for(self.annotation, value)
+            value = value if struct is None else Struct(struct.__name__)
         if value is None or value == () or isinstance(value, Ident):
             empty = self._empty(name)
             value = value if empty is None else empty
@@ -227,8 +229,8 @@ class _Cursor:
             kind = getattr(self.annotation, "__name__", str(self.annotation))
             where = self.path or "the configuration"
             return _problem(path, f"unknown field: {where} is {kind}, without fields")
-        known = fields_of(cls)
-        hint = did_you_mean(name, known) or f" Its fields are: {', '.join(known)}."
+        fields = fields_of(cls)
+        hint = did_you_mean(name, fields) or f" Its fields are: {', '.join(fields)}."
         return _problem(path, f"unknown field for {cls.__name__}.{hint}")
 
 
@@ -240,8 +242,8 @@ def _tags(cls: type, name: str) -> list[Any]:
 
 
 def _field(cls: type, name: str) -> Field | None:
-    found = (f for f in fields_of(cls).values() if name in f.names)
-    return next(found, None)
+    matches = (f for f in fields_of(cls).values() if name in f.names)
+    return next(matches, None)
 
 
 def _problem(path: str, message: str) -> ConfigError:

@@ -56,22 +56,22 @@ def parts(path: str) -> tuple[str, ...]:
 
     Raises ValueError for a path with an empty or unfinished part.
     """
-    found: list[str] = []
+    names: list[str] = []
     end = 0
-    while end < len(path) or not found:
+    while end < len(path) or not names:
         match = _PART.match(path, end)
-        if match is None or (match["dot"] and not found):
+        if match is None or (match["dot"] and not names):
             hint = "write names with dots between them, as in 'a.b' or 'xs[0]'"
             raise ValueError(f"path {shown(path)}: {hint}")
         quoted = match["quoted"]
         name = json.loads(quoted) if quoted else match["index"] or match["name"]
-        if not (match["dot"] or quoted or match["index"] or not found):
+        if not (match["dot"] or quoted or match["index"] or not names):
             raise ValueError(
                 f"path {shown(path)}: a '.' is missing before {shown(name)}"
             )
-        found.append(name)
+        names.append(name)
         end = match.end()
-    return tuple(found)
+    return tuple(names)
 
 
 def index_of(name: str) -> int | None:
@@ -121,9 +121,13 @@ def bind(pattern: Sequence[str], names: Sequence[str]) -> tuple[str, ...] | None
         return None if values is None or tail is None else (*values, *tail)
     end = next((i for i in range(1, len(pattern)) if pattern[i] == "**"), None)
     run = pattern[1:end]
-    last = len(names) - len(run)
+    last_start = len(names) - len(run)
     # Before another wildcard the first place that fits leaves the most to the rest.
-    for start in range(last + 1) if end is not None else range(max(last, 0), last + 1):
+    for start in (
+        range(last_start + 1)
+        if end is not None
+        else range(max(last_start, 0), last_start + 1)
+    ):
         values = _bind_run(run, names[start : start + len(run)])
         if values is not None:
             tail = bind(pattern[end:], names[start + len(run) :]) if end else ()
@@ -152,15 +156,15 @@ def _bind_part(part: str, name: str) -> tuple[str, ...] | None:
     if "{" in part:
         match = _part(part).fullmatch(name)
         return None if match is None else match.groups()
-    head, *inner = part.split("*")
-    if not inner:
+    head, *middle = part.split("*")
+    if not middle:
         return () if name == part else None
-    *inner, tail = inner
+    *middle, tail = middle
     end = len(name) - len(tail)
     if end < len(head) or not (name.startswith(head) and name.endswith(tail)):
         return None
     values: list[str] = []
-    for piece in reversed(inner):
+    for piece in reversed(middle):
         start = name.rfind(piece, len(head), end)
         if start < 0:
             return None
@@ -176,13 +180,13 @@ def n_wildcards(pattern: Sequence[str]) -> int:
 
 def fill(pattern: Sequence[str], values: Sequence[str]) -> tuple[str, ...]:
     """Return the parts that ``pattern`` names with ``values`` for its wildcards."""
-    left = iter(values)
+    remaining = iter(values)
     names: list[str] = []
     for part in pattern:
         if part == "**":
-            names.extend(name for name in next(left).split(".") if name)
+            names.extend(name for name in next(remaining).split(".") if name)
         else:
-            names.append(_WILD.sub(lambda _: next(left), part))
+            names.append(_WILD.sub(lambda _: next(remaining), part))
     return tuple(names)
 
 
@@ -201,8 +205,8 @@ def nearest(name: str, names: Iterable[str]) -> str | None:
 
 def did_you_mean(name: str, names: Iterable[str]) -> str:
     """Return ``" Did you mean 'x'?"``, or nothing when no name is near."""
-    found = nearest(name, names)
-    return f" Did you mean {found!r}?" if found is not None else ""
+    nearest_name = nearest(name, names)
+    return f" Did you mean {nearest_name!r}?" if nearest_name is not None else ""
 
 
 def _matcher(pattern: Pattern) -> Callable[[str, object], bool]:
@@ -215,7 +219,9 @@ def _matcher(pattern: Pattern) -> Callable[[str, object], bool]:
 @lru_cache(maxsize=1024)
 def _compile(pattern: str) -> re.Pattern[str]:
     alternatives = _expand(pattern)
-    return re.compile("|".join(_expression(one) for one in alternatives))
+    return re.compile(
+        "|".join(_expression(alternative) for alternative in alternatives)
+    )
 
 
 @lru_cache(maxsize=1024)
@@ -246,7 +252,7 @@ def _expand(pattern: str) -> list[str]:
     tails = _expand(tail)
     if len(tails) * (choices.count(",") + 1) > 10_000:
         raise ValueError(f"pattern {shown(pattern)} stands for over 10,000 paths")
-    return [head + c + rest for c in choices.split(",") for rest in tails]
+    return [head + c + ending for c in choices.split(",") for ending in tails]
 
 
 def _expression(pattern: str) -> str:
@@ -259,10 +265,10 @@ def _expression(pattern: str) -> str:
         raise ValueError(
             f"pattern {shown(pattern)} has an empty part; write 'a.b' or 'a.*'"
         )
-    head, *rest = _runs(pattern)
-    if not rest:
+    head, *later_runs = _runs(pattern)
+    if not later_runs:
         return head
-    *middle, tail = rest
+    *middle, tail = later_runs
     # Zero or more parts: 'a.**.b' matches 'a.b', and 'a.**' matches 'a'.
     before, skipped = (head, r"(?:\.[^.]+)") if head else ("", r"(?:[^.]+\.)")
     expression = before
@@ -297,6 +303,6 @@ def _part_expression(part: str) -> str:
     head, *middle = map(re.escape, part.split("*"))
     if not middle:
         return head
-    *inner, tail = middle
-    once = "".join(f"(?>[^.]*?{piece})" for piece in inner if piece)
+    *pieces, tail = middle
+    once = "".join(f"(?>[^.]*?{piece})" for piece in pieces if piece)
     return f"{head}{once}[^.]*{tail}"

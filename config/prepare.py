@@ -126,20 +126,20 @@ class Preparation:
     def _struct(
         self, cls: type, tree: Any, path: str, steps: tuple[Step, ...]
     ) -> dict[str, Any]:
-        given: Mapping[Any, Any] = tree if is_dict(tree) else {}
+        values: Mapping[Any, Any] = tree if is_dict(tree) else {}
         fields, extra = fields_of(cls), extra_of(cls)
         ignored = self.ignore_extra or extra == "ignore"
-        known = {name: f for f in fields.values() for name in f.names}
+        fields_by_name = {name: f for f in fields.values() for name in f.names}
         prepared: dict[str, Any] = {}
-        for name, item in given.items():
-            if name in known:
-                self._field(known[name], name, item, path, steps, prepared)
+        for name, item in values.items():
+            if name in fields_by_name:
+                self._field(fields_by_name[name], name, item, path, steps, prepared)
             elif extra == "allow":
                 prepared[name] = _bare(item)
             elif name not in computed_of(cls) and not ignored:
-                self._unknown(cls, name, path, known)
+                self._unknown(cls, name, path, fields_by_name)
         for f in fields.values():
-            if not f.has_default and not f.names & given.keys():
+            if not f.has_default and not f.names & values.keys():
                 self._absent(f, path, steps, prepared)
         return prepared
 
@@ -160,9 +160,9 @@ class Preparation:
             return tree
         if len(structs) > 1:
             trials = [self._trial(cls, tree, path, steps) for cls in structs]
-            taken = [trial for trial in trials if trial is not None]
-            if taken:
-                prepared, trial = taken[0]
+            successes = [trial for trial in trials if trial is not None]
+            if successes:
+                prepared, trial = successes[0]
                 self.schedules.extend(trial.schedules)
                 # Of several that take them, pydantic knows which does so best.
                 kinds = [c for c, t in zip(structs, trials, strict=True) if t]
@@ -192,9 +192,9 @@ class Preparation:
             return prepared
         try:
             return check(cls, prepared)
-        except ConfigError as wrong:
+        except ConfigError as error:
             problems = [
-                Problem(under(path, p.path), p.message, p.kind) for p in wrong.problems
+                Problem(under(path, p.path), p.message, p.kind) for p in error.problems
             ]
             self.problems.extend(problems)
             return prepared
@@ -227,11 +227,11 @@ class Preparation:
             self._field(f, f.name, {}, path, steps, prepared)
 
     def _unknown(
-        self, cls: type, name: Any, path: str, known: Mapping[str, Field]
+        self, cls: type, name: Any, path: str, fields: Mapping[str, Field]
     ) -> None:
         # Looking for the nearest name takes time, and many hints help nobody.
         is_long = len(self.problems) >= MAX_SHOWN
-        hint = "" if is_long else did_you_mean(str(name), known) or _list_of(known)
+        hint = "" if is_long else did_you_mean(str(name), fields) or _list_of(fields)
         message = f"unknown field for {cls.__name__}.{hint}"
         self.problems.append(Problem(child(path, str(name)), message))
 
@@ -255,15 +255,15 @@ class Preparation:
 
     def _check_keys(self, keys: Any, tree: dict[Any, Any], path: str) -> None:
         """Note keys that are two in the tree and one to the class, as "01" and "1"."""
-        met: dict[Any, Any] = {}
+        keys_by_value: dict[Any, Any] = {}
         for key in tree:
             try:
-                built = check(keys, _word(keys, key))
-                first = met.setdefault(built, key)
+                value = check(keys, _word(keys, key))
+                earlier_key = keys_by_value.setdefault(value, key)
             except (ConfigError, TypeError):
                 continue  # pydantic tells what is wrong with it
-            if first is not key:
-                message = f"key {shown(key)} is {shown(first)} written otherwise"
+            if earlier_key is not key:
+                message = f"key {shown(key)} is {shown(earlier_key)} written otherwise"
                 self.problems.append(Problem(path, message))
 
     def _text(
@@ -279,8 +279,8 @@ class Preparation:
                 return _word(annotation, text)
             try:
                 schedule = Schedule.parse(str(text))
-            except ValueError as wrong:
-                self.problems.append(Problem(path, str(wrong)))
+            except ValueError as error:
+                self.problems.append(Problem(path, str(error)))
                 return 0
         kind = float if float in members(annotation) else int
         self.schedules.append(Place(steps, schedule, kind))
@@ -332,16 +332,16 @@ def _with_old(
     cls: type, default: Any, tree: dict[str, Any], weak: Weak
 ) -> dict[str, Any]:
     """Return the default with old values where it says no more than its class."""
-    for name, old in weak.items():
+    for name, old_value in weak.items():
         f = fields_of(cls).get(name)
         if f is None or not f.is_stored:
-            tree[name] = old
+            tree[name] = old_value
             continue
         value = getattr(default, f.attribute)
-        if isinstance(old, Weak) and is_struct_value(value):
-            tree[name] = _with_old(type(value), value, tree[name], old)
+        if isinstance(old_value, Weak) and is_struct_value(value):
+            tree[name] = _with_old(type(value), value, tree[name], old_value)
         elif is_default(f, value):
-            tree[name] = old
+            tree[name] = old_value
     return tree
 
 

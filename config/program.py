@@ -64,20 +64,20 @@ def _config(cls: type[T], function: Callable[..., Any], words: list[str]) -> T:
     # Words that begin with a dash and hold '=' are values too: none is an option.
     about = "show this, or the fields with names like NAME"
     add("-h", "--help", nargs="?", const="", metavar="NAME", help=about)
-    given, unknown = parser.parse_known_intermixed_args(words)
+    options, unknown = parser.parse_known_intermixed_args(words)
     if unknown:
         parser.error(_unknown_words(unknown))
-    files = [word for word in given.overrides if _is_file(word)]
+    files = [word for word in options.overrides if _is_file(word)]
     if files:
         parser.error(f"a file is given as --config {files[0]}")
-    if given.help is not None:
-        _show_help(parser, cls, given.help)
+    if options.help is not None:
+        _show_help(parser, cls, options.help)
         raise SystemExit(0)
     try:
-        return load(cls, given.config, given.overrides)
-    except (ConfigError, OSError, ValueError, ImportError) as wrong:
-        print(f"error: {error_text(wrong)}", file=sys.stderr)
-        print(_similar(cls, wrong), end="", file=sys.stderr)
+        return load(cls, options.config, options.overrides)
+    except (ConfigError, OSError, ValueError, ImportError) as error:
+        print(f"error: {error_text(error)}", file=sys.stderr)
+        print(_similar(cls, error), end="", file=sys.stderr)
         raise SystemExit(1) from None
 
 
@@ -103,10 +103,10 @@ def _show_help(parser: Any, cls: type, query: str) -> None:
     print("\n".join(f"  {line}" for line in describe(cls).splitlines()))
 
 
-def _similar(cls: type, wrong: Exception) -> str:
+def _similar(cls: type, error: Exception) -> str:
     """Return the fields most like each unknown one, a line each."""
-    problems = wrong.problems if isinstance(wrong, ConfigError) else ()
+    problems = error.problems if isinstance(error, ConfigError) else ()
     unknown = [p.path for p in problems if "unknown field" in p.message]
-    found = [describe(cls, path) for path in unknown]
-    similar = "\n".join(text for text in found if text)
+    pages = [describe(cls, path) for path in unknown]
+    similar = "\n".join(text for text in pages if text)
     return f"Most similar fields:\n{similar}\n" if similar else ""

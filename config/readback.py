@@ -72,7 +72,11 @@ def difference(annotation: Any, value: Any, again: Any, path: str) -> Problem | 
         return None if _same_sets(value, again) else _misread(value, again, path)
     if isinstance(value, _ITEMS) and isinstance(again, _ITEMS):
         return _in_items(annotation, value, again, path)
-    return None if _same(annotation, value, again) else _misread(value, again, path)
+    return (
+        None
+        if _is_same_scalar(annotation, value, again)
+        else _misread(value, again, path)
+    )
 
 
 def _in_struct(annotation: Any, value: Any, again: Any, path: str) -> Problem | None:
@@ -146,7 +150,7 @@ def _same_sets(value: Set[Any], again: Set[Any]) -> bool:
     )
 
 
-def _same(annotation: Any, value: Any, again: Any) -> bool:
+def _is_same_scalar(annotation: Any, value: Any, again: Any) -> bool:
     """Return whether two values without items are one, as far as the field says."""
     if type(value) is type(again):
         return _equal(value, again)
@@ -188,10 +192,10 @@ def _is_instance(value: Any, kind: type) -> bool:
         return False
 
 
-def _misread(value: Any, again: Any, path: str, what: str = "") -> Problem:
+def _misread(value: Any, again: Any, path: str, role: str = "") -> Problem:
     a, b = (f"{type(v).__qualname__} {shown(v)}" for v in (value, again))
     return Problem(
-        path, f"the {what}{a} would be read as the {b}. {_HINT}, or write RON"
+        path, f"the {role}{a} would be read as the {b}. {_HINT}, or write RON"
     )
 
 

@@ -28,11 +28,11 @@ class HparamsMeta(ModelMetaclass):
         hints = annotations_in(namespace)
         base = next((b for b in bases if isinstance(b, HparamsMeta)), None)
         if base is not None:
-            taken = _reserved(base)
+            reserved = _reserved(base)
             safe = {
                 n: _safe(n, hints)
                 for n in hints
-                if _clashes(n, hints, namespace, taken)
+                if _clashes(n, hints, namespace, reserved)
             }
             if safe:
                 _rename(namespace, hints, safe, _names_of(bases))
@@ -47,10 +47,10 @@ def _rename(
 ) -> None:
     """Put safe names in the place of the reserved ones, which become aliases."""
     annotate(namespace, {safe.get(n, n): h for n, h in hints.items()})
-    for old, new in safe.items():
-        if old in namespace:
-            namespace[new] = namespace.pop(old)
-    names = inherited | {new: old for old, new in safe.items()}
+    for name, safe_name in safe.items():
+        if name in namespace:
+            namespace[safe_name] = namespace.pop(name)
+    names = inherited | {safe_name: name for name, safe_name in safe.items()}
     config = {"alias_generator": lambda attribute: names.get(attribute, attribute)}
     namespace["model_config"] = namespace.get("model_config", {}) | config
     namespace["__names__"] = names
@@ -76,12 +76,12 @@ def _clashes(
     name: str,
     hints: dict[str, Any],
     namespace: dict[str, Any],
-    taken: frozenset[str],
+    reserved: frozenset[str],
 ) -> bool:
     value, is_constant = namespace.get(name), is_class_variable(hints[name])
     if is_constant or isinstance(value, ModelPrivateAttr) or name.startswith("__"):
         return False
-    return name in taken or name.startswith("_")
+    return name in reserved or name.startswith("_")
 
 
 def _safe(name: str, hints: dict[str, Any]) -> str:

@@ -62,11 +62,11 @@ def finite(digits: str) -> float:
 def _is_exact(digits: str, value: float) -> bool:
     """Return whether ``value`` is ``digits``, as a whole number or as it is shown."""
     try:
-        written = Decimal(digits)
+        decimal = Decimal(digits)
     except InvalidOperation:  # an exponent beyond what Decimal counts
         return False
-    is_same = not value.is_integer() or written == Decimal(value)
-    return is_same and written == Decimal(repr(value))
+    is_same = not value.is_integer() or decimal == Decimal(value)
+    return is_same and decimal == Decimal(repr(value))
 
 
 class Struct(dict[str, Any]):
@@ -80,12 +80,12 @@ class Struct(dict[str, Any]):
         super().__init__(fields)
         self.name = name
 
-    def __eq__(self, other: object) -> bool:
-        same_name = not isinstance(other, Struct) or self.name == other.name
-        return same_name and super().__eq__(other)
+    def __eq__(self, value: object) -> bool:
+        same_name = not isinstance(value, Struct) or self.name == value.name
+        return same_name and super().__eq__(value)
 
-    def __ne__(self, other: object) -> bool:
-        return not self == other
+    def __ne__(self, value: object) -> bool:
+        return not self == value
 
     __hash__ = None
 

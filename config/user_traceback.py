@@ -41,8 +41,8 @@ def error_text(error: BaseException) -> str:
         return f"{error.filename}: {error.strerror}"
     if isinstance(error, OSError | ImportError) or _is_worded(error):
         return str(error)
-    what = "".join(traceback.format_exception_only(error)).strip()
-    return f"{what}{_place(error)}"
+    summary = "".join(traceback.format_exception_only(error)).strip()
+    return f"{summary}{_place(error)}"
 
 
 def _is_worded(error: BaseException) -> bool:
@@ -54,13 +54,13 @@ def _is_worded(error: BaseException) -> bool:
 
 def _from_user_on(error: BaseException) -> traceback.TracebackException:
     """Return what ``error`` and its causes tell, each from the user's lines on."""
-    told = traceback.TracebackException.from_exception(error)
-    seen: set[int] = set()
+    report = traceback.TracebackException.from_exception(error)
+    visited: set[int] = set()
 
     def trim(part: traceback.TracebackException | None, of: Any) -> None:
-        if part is None or of is None or id(of) in seen:
+        if part is None or of is None or id(of) in visited:
             return
-        seen.add(id(of))
+        visited.add(id(of))
         n = _n_library_frames(of)
         # What no line of the user's took part in would be told without a place.
         if n < len(part.stack):
@@ -68,12 +68,12 @@ def _from_user_on(error: BaseException) -> traceback.TracebackException:
         trim(part.__cause__, of.__cause__)
         trim(part.__context__, of.__context__)
 
-    trim(told, error)
-    return told
+    trim(report, error)
+    return report
 
 
-def _traceback_text(told: traceback.TracebackException) -> str:
-    return "".join(told.format()).strip()
+def _traceback_text(report: traceback.TracebackException) -> str:
+    return "".join(report.format()).strip()
 
 
 def _n_library_frames(error: BaseException) -> int:
@@ -82,10 +82,12 @@ def _n_library_frames(error: BaseException) -> int:
     What is not installed is the user's; where all is, what runs nobody's code.
     """
     frames = _frames(error)
-    own = [not _is_installed(frame) for frame in frames]
-    if not any(own):
-        own = [_package_of(frame) not in _CALLERS for frame in frames]
-    is_user = [own[i] and not _is_of_program(frame) for i, frame in enumerate(frames)]
+    is_candidate = [not _is_installed(frame) for frame in frames]
+    if not any(is_candidate):
+        is_candidate = [_package_of(frame) not in _CALLERS for frame in frames]
+    is_user = [
+        is_candidate[i] and not _is_of_program(frame) for i, frame in enumerate(frames)
+    ]
     return is_user.index(True) if True in is_user else len(frames)
 
 

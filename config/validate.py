@@ -37,10 +37,10 @@ def build(
         preparation = Preparation(ignore_extra=ignore_extra)
         prepared = preparation.value(annotation, overridden.tree)
         problems = [*overridden.problems, *preparation.problems]
-        built = check(annotation, prepared, problems)
-    except ConfigError as wrong:
-        raise type(wrong)(source or wrong.source, wrong.problems) from wrong.__cause__
-    return put_back(built, preparation.schedules)
+        config = check(annotation, prepared, problems)
+    except ConfigError as error:
+        raise type(error)(source or error.source, error.problems) from error.__cause__
+    return put_back(config, preparation.schedules)
 
 
 def build_plain(annotation: Any, tree: Any, source: str) -> Any:
@@ -58,33 +58,33 @@ def build_plain(annotation: Any, tree: Any, source: str) -> Any:
     return build(annotation, tree, source=source)
 
 
-def put_back(built: Any, places: Iterable[Place]) -> Any:
-    """Return ``built`` with its schedules in place again, in the same object."""
+def put_back(config: Any, places: Iterable[Place]) -> Any:
+    """Return ``config`` with its schedules in place again, in the same object."""
     for place in places:
-        built = _put(built, place.steps, place)
-    return built
+        config = _put(config, place.steps, place)
+    return config
 
 
 def _put(value: Any, steps: tuple[Step, ...], place: Place) -> Any:
     if not steps:
         return scheduled(place.schedule, place.kind, value)
-    step, rest = steps[0], steps[1:]
+    step, later_steps = steps[0], steps[1:]
     if isinstance(step, str):
         attribute = fields_of(type(value))[step].attribute
-        new = _put(getattr(value, attribute), rest, place)
+        changed_value = _put(getattr(value, attribute), later_steps, place)
         if is_model(type(value)):
-            value.__dict__[attribute] = new
+            value.__dict__[attribute] = changed_value
         else:
-            object.__setattr__(value, attribute, new)
+            object.__setattr__(value, attribute, changed_value)
     elif is_mapping_value(value):
         key: Any = list(value)[step]
-        value[key] = _put(value[key], rest, place)  # type: ignore[index]  # a fresh dict
+        value[key] = _put(value[key], later_steps, place)  # type: ignore[index]  # a fresh dict
     elif isinstance(value, tuple):
         items: list[Any] = list(value)
-        items[step] = _put(items[step], rest, place)
+        items[step] = _put(items[step], later_steps, place)
         return getattr(type(value), "_make", type(value))(items)
     else:
-        value[step] = _put(value[step], rest, place)
+        value[step] = _put(value[step], later_steps, place)
     return value
 
 
@@ -94,7 +94,7 @@ def _is_strict(annotation: Any) -> bool:
     return _strict(annotation, set())
 
 
-def _strict(annotation: Any, seen: set[Any]) -> bool:
+def _strict(annotation: Any, visited: set[Any]) -> bool:
     kinds = members(annotation)
     # Which class of several is meant is ours to say, and the same for every format.
     if sum(map(is_struct, kinds)) > 1:
@@ -105,13 +105,13 @@ def _strict(annotation: Any, seen: set[Any]) -> bool:
             # Keys that are converted may become one.
             if is_mapping(member) and args and args[0] not in (str, Any):
                 return False
-            if not all(_strict(arg, seen) for arg in args):
+            if not all(_strict(arg, visited) for arg in args):
                 return False
-        elif is_struct(member) and member not in seen:
-            seen.add(member)
+        elif is_struct(member) and member not in visited:
+            visited.add(member)
             if not is_model(member) or member.model_config.get("extra") != "forbid":
                 return False
             fields = fields_of(member).values()
-            if not all(_strict(field.annotation, seen) for field in fields):
+            if not all(_strict(field.annotation, visited) for field in fields):
                 return False
     return True

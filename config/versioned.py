@@ -120,8 +120,8 @@ def _upgrade_struct(cls: type, tree: Any, path: str, added: Rules) -> Any:
         for field in fields_of(cls).values():
             for name in field.names & tree.keys():
                 below = tree[name]
-                here = child(path, field.name)
-                tree[name] = _upgrade(field.annotation, below, here, added)
+                field_path = child(path, field.name)
+                tree[name] = _upgrade(field.annotation, below, field_path, added)
     return tree
 
 
@@ -130,48 +130,54 @@ def _take_version(cls: type[Versioned], tree: Any, path: str) -> int:
     if isinstance(tree, Weak) or not is_dict(tree):
         return current
     version: Any = tree.pop("version", 0)
-    here = child(path, "version")
+    version_path = child(path, "version")
     if isinstance(version, bool) or not isinstance(version, int) or version < 0:
-        raise _refused(here, f"expected a number from 0 on, found {shown(version, 40)}")
+        raise _version_error(
+            version_path, f"expected a number from 0 on, found {shown(version, 40)}"
+        )
     if version > current:
         hint = f"{cls.__qualname__} is at {current}. Update the code that reads it"
-        raise _refused(here, f"the file is of version {shown(version)}, but {hint}")
+        raise _version_error(
+            version_path, f"the file is of version {shown(version)}, but {hint}"
+        )
     if version < cls.minimum_version():
         hint = f"{cls.__qualname__} reads {cls.minimum_version()} and later"
-        raise _refused(here, f"the file is of version {shown(version)}, but {hint}")
+        raise _version_error(
+            version_path, f"the file is of version {shown(version)}, but {hint}"
+        )
     return version
 
 
 def _apply(rule: RewriteRule, tree: Any, path: str) -> None:
     try:
         rule.apply(tree)
-    except ConfigError as wrong:
+    except ConfigError as error:
         inside = [
-            Problem(under(path, p.path), p.message, p.kind) for p in wrong.problems
+            Problem(under(path, p.path), p.message, p.kind) for p in error.problems
         ]
-        raise ConfigError(wrong.source, inside) from wrong.__cause__
+        raise ConfigError(error.source, inside) from error.__cause__
 
 
-def _has_versions(annotation: Any, seen: set[Any]) -> bool:
+def _has_versions(annotation: Any, visited: set[Any]) -> bool:
     for member in members(annotation):
         if is_sequence(member) or is_mapping(member):
             args = getattr(member, "__args__", ())
-            if any(_has_versions(arg, seen) for arg in args):
+            if any(_has_versions(arg, visited) for arg in args):
                 return True
-        elif is_struct(member) and member not in seen:
-            seen.add(member)
+        elif is_struct(member) and member not in visited:
+            visited.add(member)
             if is_versioned(member):
                 return True
-            if _fields_have_versions(member, seen):
+            if _fields_have_versions(member, visited):
                 return True
     return False
 
 
-def _fields_have_versions(cls: type, seen: set[Any]) -> bool:
+def _fields_have_versions(cls: type, visited: set[Any]) -> bool:
     return any(
-        _has_versions(field.annotation, seen) for field in fields_of(cls).values()
+        _has_versions(field.annotation, visited) for field in fields_of(cls).values()
     )
 
 
-def _refused(path: str, message: str) -> ConfigVersionError:
+def _version_error(path: str, message: str) -> ConfigVersionError:
     return ConfigVersionError("", [Problem(path, message)])

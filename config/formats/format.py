@@ -33,14 +33,14 @@ def format_named(name: str) -> Format:
 
     Raises ValueError for any other name.
     """
-    found = next((f for f in FORMATS if f.name == name.lower()), None)
-    if found is None:
+    form = next((f for f in FORMATS if f.name == name.lower()), None)
+    if form is None:
         names = [f.name for f in FORMATS]
         hint = did_you_mean(name, names)
         raise ValueError(
             f"unknown format {name!r}; known are {', '.join(names)}.{hint}"
         )
-    return found
+    return form
 
 
 def format_of(file: PurePath) -> Format:
@@ -49,12 +49,12 @@ def format_of(file: PurePath) -> Format:
     Raises ValueError for a suffix that says none.
     """
     suffix = file.suffix.lower()
-    found = next((f for f in FORMATS if suffix in f.suffixes), None)
-    if found is None:
-        known = ", ".join(suffix for f in FORMATS for suffix in f.suffixes)
-        what = f"suffix {suffix!r}" if suffix else "no suffix"
-        raise ValueError(f"{file}: found {what}, expected one of {known}")
-    return found
+    form = next((f for f in FORMATS if suffix in f.suffixes), None)
+    if form is None:
+        suffixes = ", ".join(suffix for f in FORMATS for suffix in f.suffixes)
+        actual = f"suffix {suffix!r}" if suffix else "no suffix"
+        raise ValueError(f"{file}: found {actual}, expected one of {suffixes}")
+    return form
 
 
 def _read_json(text: str) -> Any:

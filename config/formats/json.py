@@ -20,8 +20,8 @@ def read(text: str) -> Any:
     """Return the value that ``text`` stands for."""
     try:
         tree = _DECODER.decode(text.removeprefix("\ufeff"))
-    except json.JSONDecodeError as wrong:
-        raise ConfigSyntaxError(wrong.msg, wrong.lineno, wrong.colno) from None
+    except json.JSONDecodeError as error:
+        raise ConfigSyntaxError(error.msg, error.lineno, error.colno) from None
     except RecursionError:
         raise too_deep() from None
     except _Duplicate as twice:
@@ -30,8 +30,8 @@ def read(text: str) -> Any:
         raise ConfigSyntaxError(message, line, column) from None
     except ConfigSyntaxError:
         raise
-    except ValueError as wrong:
-        raise ConfigSyntaxError(f"a number is too long: {wrong}") from None
+    except ValueError as error:
+        raise ConfigSyntaxError(f"a number is too long: {error}") from None
     # As many brackets as levels at least, so most files need no walk.
     if text.count("[") + text.count("{") > MAX_DEPTH:
         check_bounds(tree)
@@ -59,11 +59,11 @@ class _Duplicate(Exception):
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     items = dict(pairs)
     if len(items) < len(pairs):
-        seen: set[str] = set()
+        keys: set[str] = set()
         for key, _ in pairs:
-            if key in seen:
+            if key in keys:
                 raise _Duplicate(key)
-            seen.add(key)
+            keys.add(key)
     return items
 
 
@@ -84,13 +84,15 @@ def _text(tree: Any, path: str, line: str, quoted: Callable[[str], str]) -> str:
     if isinstance(tree, str):
         return quoted(tree)
     if is_dict(tree):
-        inner = line + "  "
-        pairs = _pairs(tree, path, inner, quoted)
-        return f"{{{inner}{f',{inner}'.join(pairs)}{line}}}" if pairs else "{}"
+        item_line = line + "  "
+        pairs = _pairs(tree, path, item_line, quoted)
+        return f"{{{item_line}{f',{item_line}'.join(pairs)}{line}}}" if pairs else "{}"
     if is_items(tree):
-        inner = line + "  "
-        items = [_text(v, child(path, i), inner, quoted) for i, v in enumerate(tree)]
-        return f"[{inner}{f',{inner}'.join(items)}{line}]" if items else "[]"
+        item_line = line + "  "
+        items = [
+            _text(v, child(path, i), item_line, quoted) for i, v in enumerate(tree)
+        ]
+        return f"[{item_line}{f',{item_line}'.join(items)}{line}]" if items else "[]"
     return _scalar(tree)
 
 
@@ -123,7 +125,7 @@ def _pairs(
 
 def _key_text(key: Any, path: str) -> str:
     if not isinstance(key, int | float | bool | None):
-        found = f"JSON keys are text, found {shown(key, 40)}"
-        message = f"{found}; RON has tuples as keys"
+        problem = f"JSON keys are text, found {shown(key, 40)}"
+        message = f"{problem}; RON has tuples as keys"
         raise ConfigError("", [Problem(path, message)])
     return json.dumps(key)

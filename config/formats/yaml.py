@@ -30,16 +30,16 @@ def read(text: str) -> Any:
 
     try:
         tree = yaml.load(text)
-    except MarkedYAMLError as wrong:
-        raise _syntax_error(wrong) from None
-    except YAMLError as wrong:
-        raise ConfigSyntaxError(_first_line(wrong)) from None
+    except MarkedYAMLError as error:
+        raise _syntax_error(error) from None
+    except YAMLError as error:
+        raise ConfigSyntaxError(_first_line(error)) from None
     except RecursionError:
         raise ConfigSyntaxError("nested too deep") from None
     except ConfigSyntaxError:
         raise
-    except (ValueError, TypeError, OverflowError) as wrong:
-        raise ConfigSyntaxError(f"a value cannot be read: {wrong}") from None
+    except (ValueError, TypeError, OverflowError) as error:
+        raise ConfigSyntaxError(f"a value cannot be read: {error}") from None
     check_bounds(tree)
     return tree
 
@@ -67,7 +67,7 @@ def _yaml() -> "YAML":
         def flatten_mapping(self, node: Any) -> Any:
             # A level of merges multiplies what is below it, so it is counted once
             # that is merged, and before it is made itself.
-            for merged in _merged(node):
+            for merged in _merge_sources(node):
                 self.flatten_mapping(merged)
                 self.n_merged += len(merged.value)
                 if self.n_merged > MAX_MERGED:
@@ -94,11 +94,11 @@ def _yaml() -> "YAML":
     return yaml
 
 
-def _merged(node: Any) -> list[Any]:
+def _merge_sources(node: Any) -> list[Any]:
     """Return the mappings that the merge keys of ``node`` name, as often as they do."""
     values = [value for key, value in node.value if key.tag == _MERGE]
-    named = [value.value if value.id == "sequence" else [value] for value in values]
-    return [one for some in named for one in some if one.id == "mapping"]
+    groups = [value.value if value.id == "sequence" else [value] for value in values]
+    return [mapping for group in groups for mapping in group if mapping.id == "mapping"]
 
 
 def _with_pairs(constructor: Any, node: Any) -> str:
@@ -136,13 +136,13 @@ def _quoted_if_odd(representer: Any, text: str) -> Any:
     return representer.represent_scalar("tag:yaml.org,2002:str", text, style=style)
 
 
-def _syntax_error(wrong: Any) -> ConfigSyntaxError:
-    mark = wrong.problem_mark or wrong.context_mark
-    message = wrong.problem or wrong.context or _first_line(wrong)
+def _syntax_error(error: Any) -> ConfigSyntaxError:
+    mark = error.problem_mark or error.context_mark
+    message = error.problem or error.context or _first_line(error)
     if mark is None:
         return ConfigSyntaxError(message)
     return ConfigSyntaxError(message, mark.line + 1, mark.column + 1)
 
 
-def _first_line(wrong: Exception) -> str:
-    return str(wrong).strip().split("\n", 1)[0]
+def _first_line(error: Exception) -> str:
+    return str(error).strip().split("\n", 1)[0]

@@ -24,7 +24,7 @@ def read(text: str) -> Any:
     scanner = Scanner(text)
     value = _value(scanner, 0)
     if scanner.kind != "end":
-        scanner.fail(f"expected the end of the text, found {scanner.found()}")
+        scanner.fail(f"expected the end of the text, found {scanner.token_text()}")
     return value
 
 
@@ -37,17 +37,17 @@ def _value(scanner: Scanner, depth: int) -> Any:
     if depth >= MAX_DEPTH:
         raise too_deep(*scanner.place(scanner.start))
     if kind == "ident":
-        return _named(scanner, depth)
+        return _word_or_struct(scanner, depth)
     if kind == "(":
         return _parenthesis(scanner, "", depth)
     if kind == "[":
         return _list(scanner, depth)
     if kind == "{":
         return _map(scanner, depth)
-    return scanner.fail(f"expected a value, found {scanner.found()}")
+    return scanner.fail(f"expected a value, found {scanner.token_text()}")
 
 
-def _named(scanner: Scanner, depth: int) -> Any:
+def _word_or_struct(scanner: Scanner, depth: int) -> Any:
     name: str = scanner.value
     scanner.advance()
     if scanner.kind == "(":
@@ -71,7 +71,7 @@ def _fields(scanner: Scanner, name: str, depth: int) -> Struct:
     struct = Struct(name)
     while scanner.kind != ")":
         if scanner.kind != "ident":
-            scanner.fail(f"expected a field's name, found {scanner.found()}")
+            scanner.fail(f"expected a field's name, found {scanner.token_text()}")
         field: str = scanner.value
         if field in struct:
             scanner.fail(f"field {shown(field)} is written twice")
@@ -124,7 +124,7 @@ def _key(scanner: Scanner, depth: int) -> Any:
 
 def _colon(scanner: Scanner, name: object) -> None:
     if scanner.kind != ":":
-        scanner.fail(f"expected ':' after {shown(name)}, found {scanner.found()}")
+        scanner.fail(f"expected ':' after {shown(name)}, found {scanner.token_text()}")
     scanner.advance()
 
 
@@ -132,4 +132,4 @@ def _separate(scanner: Scanner, end: str) -> None:
     if scanner.kind == ",":
         scanner.advance()
     elif scanner.kind != end:
-        scanner.fail(f"expected ',' or '{end}', found {scanner.found()}")
+        scanner.fail(f"expected ',' or '{end}', found {scanner.token_text()}")

@@ -87,11 +87,11 @@ class Scanner:
         """Return whether the token after this one is a colon."""
         kind, value, start, end = self.kind, self.value, self.start, self._end
         self.advance()
-        found = self.kind == ":"
+        is_colon = self.kind == ":"
         self.kind, self.value, self.start, self._end = kind, value, start, end
-        return found
+        return is_colon
 
-    def found(self) -> str:
+    def token_text(self) -> str:
         """Return this token as a person would point at it."""
         if self.kind == "end":
             return "the end of the text"
@@ -130,17 +130,17 @@ class Scanner:
         return _ESCAPE.sub(self._character, text) if "\\" in text else text
 
     def _character(self, match: re.Match[str]) -> str:
-        code, byte, plain = match.groups()
+        code, byte, letter = match.groups()
         if code or byte:
             number = int((code or byte).replace("_", "") or "0", 16)
             if number > 0x10FFFF:
                 self.fail(f"{match[0]} is not a character: the last is \\u{{10FFFF}}")
             return chr(number)
-        if plain is None:
+        if letter is None:
             return ""
-        if plain not in _PLAIN:
+        if letter not in _PLAIN:
             self.fail(f"unknown escape {match[0]!r}; a backslash itself is '\\\\'")
-        return _PLAIN[plain]
+        return _PLAIN[letter]
 
     def _number(self, token: str) -> int | float:
         bare = token.replace("_", "").lstrip("+")
@@ -151,7 +151,7 @@ class Scanner:
             bare = bare.removesuffix(suffix[0])
         try:
             if base:
-                return self._whole(int(bare, base))
+                return self._bounded(int(bare, base))
             if any(mark in bare for mark in ".eE") or (suffix and suffix[0][0] == "f"):
                 value = finite(bare)
             else:
@@ -162,7 +162,7 @@ class Scanner:
             self.fail(f"{token[:40]!r} is not a number that can be read")
         return value
 
-    def _whole(self, number: int) -> int:
+    def _bounded(self, number: int) -> int:
         if number.bit_length() > MAX_INT_BITS:
             self.fail("a number of over 4,300 digits")
         return number
@@ -182,14 +182,16 @@ class Scanner:
         names = {name.strip() for name in match[1].split(",")} if match else {token}
         unknown = names - _EXTENSIONS - {""}
         if unknown:
-            known = ", ".join(sorted(_EXTENSIONS))
-            self.fail(f"unknown extension {shown(min(unknown))}; known are {known}")
+            extensions = ", ".join(sorted(_EXTENSIONS))
+            self.fail(
+                f"unknown extension {shown(min(unknown))}; known are {extensions}"
+            )
 
     def _stop(self, start: int) -> None:
         if start < len(self.text):
             token = self.text[start]
-            what = "this text has no closing quote" if token == '"' else None
+            message = "this text has no closing quote" if token == '"' else None
             self.fail(
-                what or f"{self.text[start : start + 10]!r} has no meaning in RON"
+                message or f"{self.text[start : start + 10]!r} has no meaning in RON"
             )
         self.kind, self.value = "end", None

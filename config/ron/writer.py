@@ -40,18 +40,23 @@ def _value(value: Any, indent: str) -> str:
 
 
 def _collection(value: Any, indent: str) -> str:
-    inner = indent + "    "
+    item_indent = indent + "    "
     if isinstance(value, Struct) and all(map(_field_name, value)):
-        fields = [f"{_field_name(k)}: {_value(v, inner)}" for k, v in value.items()]
+        fields = [
+            f"{_field_name(k)}: {_value(v, item_indent)}" for k, v in value.items()
+        ]
         return f"{_type_name(value.name)}{_block('(', fields, ')', indent)}"
     if is_dict(value):
-        pairs = [f"{_value(k, inner)}: {_value(v, inner)}" for k, v in value.items()]
+        pairs = [
+            f"{_value(k, item_indent)}: {_value(v, item_indent)}"
+            for k, v in value.items()
+        ]
         return _block("{", pairs, "}", indent)
     if isinstance(value, tuple):
         items = [_value(item, indent) for item in value]
         return f"({', '.join(items)}{',' if len(items) == 1 else ''})"
     if isinstance(value, list):
-        return _block("[", [_value(item, inner) for item in value], "]", indent)
+        return _block("[", [_value(item, item_indent) for item in value], "]", indent)
     message = f"RON has no form for a {type(value).__name__}: {shown(value)}"
     raise ConfigError("", [Problem("", message)])
 
@@ -91,5 +96,5 @@ def _float(value: float) -> str:
     digits = repr(float(value))
     if value and not 1e-16 <= abs(value) < 1e21:
         return digits
-    plain = format(Decimal(digits), "f")
-    return plain if "." in plain else f"{plain}.0"
+    decimal = format(Decimal(digits), "f")
+    return decimal if "." in decimal else f"{decimal}.0"

@@ -157,11 +157,11 @@ class MapFieldValue(RewriteRule):
         for place, _ in tree_edit.find(tree, self.field):
             try:
                 place.set(self.map_fn(place.value))
-            except Exception as failed:  # a user's function may raise anything
+            except Exception as error:  # a user's function may raise anything
                 message = (
-                    f"{shown(place.value, 40)} could not be mapped by {self}: {failed}"
+                    f"{shown(place.value, 40)} could not be mapped by {self}: {error}"
                 )
-                raise _problem(place.path, message, "rule") from failed
+                raise _problem(place.path, message, "rule") from error
 
     @property
     def computed_field(self) -> tuple[str, ...]:
@@ -268,9 +268,9 @@ class RejectValues(RewriteRule):
         )
 
 
-def _as_option(old: t.Type, narrow: t.Type) -> t.Type:
-    """Return ``narrow``, with None if that was a value of ``old``."""
-    return t.Option(narrow) if isinstance(old, t.Option) else narrow
+def _as_option(kind: t.Type, narrow: t.Type) -> t.Type:
+    """Return ``narrow``, with None if that was a value of ``kind``."""
+    return t.Option(narrow) if isinstance(kind, t.Option) else narrow
 
 
 def _without(kind: t.Type, rejected: tuple[Any, ...]) -> t.Type:

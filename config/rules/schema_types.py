@@ -78,8 +78,8 @@ class Literal(Type):
 
     allowed_values: tuple[Any, ...]
 
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, Literal) and self._typed == other._typed
+    def __eq__(self, value: object) -> bool:
+        return isinstance(value, Literal) and self._typed == value._typed
 
     def __hash__(self) -> int:
         return hash(self._typed)
@@ -152,23 +152,23 @@ class Ref(Type):
         return self.name
 
 
-def is_subtype(old: Type, new: Type) -> bool:
-    """Return whether every value of ``old`` is a value of ``new`` as it stands."""
-    if old == new or new == Primitive("Any"):
+def is_subtype(narrow: Type, wide: Type) -> bool:
+    """Return whether every value of ``narrow`` is a value of ``wide`` as it stands."""
+    if narrow == wide or wide == Primitive("Any"):
         return True
-    if isinstance(old, Option):
-        return _takes_none(new) and is_subtype(old.type, new)
-    if isinstance(old, Union):
-        return all(is_subtype(member, new) for member in old.members)
-    if isinstance(new, Option):
-        return is_subtype(old, new.type)
-    if isinstance(new, Union):
-        return any(is_subtype(old, member) for member in new.members)
-    return _is_narrower(old, new)
+    if isinstance(narrow, Option):
+        return _takes_none(wide) and is_subtype(narrow.type, wide)
+    if isinstance(narrow, Union):
+        return all(is_subtype(member, wide) for member in narrow.members)
+    if isinstance(wide, Option):
+        return is_subtype(narrow, wide.type)
+    if isinstance(wide, Union):
+        return any(is_subtype(narrow, member) for member in wide.members)
+    return _is_narrower(narrow, wide)
 
 
-def _is_narrower(old: Type, new: Type) -> bool:
-    match old, new:
+def _is_narrower(narrow: Type, wide: Type) -> bool:
+    match narrow, wide:
         case Primitive("int"), Primitive("float"):
             return True
         case Literal(values), Literal(wider):
@@ -198,5 +198,5 @@ def _fits(value: Any, name: str) -> bool:
     return kind == name or (kind, name) == ("int", "float")
 
 
-def _takes_none(new: Type) -> bool:
-    return isinstance(new, Option) or new == Primitive("Any")
+def _takes_none(kind: Type) -> bool:
+    return isinstance(kind, Option) or kind == Primitive("Any")

@@ -58,7 +58,7 @@ class Site:
 
 def find(tree: Any, pattern: Sequence[str]) -> list[tuple[Site, tuple[str, ...]]]:
     """Return the places that ``pattern`` names, with what its wildcards stand for."""
-    found: list[tuple[Site, tuple[str, ...]]] = []
+    matches: list[tuple[Site, tuple[str, ...]]] = []
     deep = "**" in pattern
     level = _children(tree, None)
     depth = 1
@@ -66,7 +66,7 @@ def find(tree: Any, pattern: Sequence[str]) -> list[tuple[Site, tuple[str, ...]]
         for site in level:
             bound = bind(pattern, site.names) if deep or depth == len(pattern) else None
             if bound is not None:
-                found.append((site, bound))
+                matches.append((site, bound))
         level = [
             below
             for site in level
@@ -74,7 +74,7 @@ def find(tree: Any, pattern: Sequence[str]) -> list[tuple[Site, tuple[str, ...]]
             for below in _children(site.value, site)
         ]
         depth += 1
-    return found
+    return matches
 
 
 def create(tree: Any, names: Sequence[str], value: Any, *, weak: bool) -> None:
@@ -86,16 +86,18 @@ def create(tree: Any, names: Sequence[str], value: Any, *, weak: bool) -> None:
     for name in names[:-1]:
         container = _enter(container, name, path, weak)
         path = child(path, name)
-    last = child(path, names[-1])
+    value_path = child(path, names[-1])
     if isinstance(container, list):
-        raise _problem(last, "a rule cannot move a value into a list")
+        raise _problem(value_path, "a rule cannot move a value into a list")
     # An empty struct is what moving its last field out has left behind.
-    there = container.get(names[-1])
-    if names[-1] in container and there != {} and not isinstance(there, Weak):
+    current = container.get(names[-1])
+    if names[-1] in container and current != {} and not isinstance(current, Weak):
         if weak:
             return
-        message = f"stands there already ({shown(there, 40)}), but a rule moves"
-        raise _problem(last, f"{message} {shown(value, 40)} there. Keep one of the two")
+        message = f"stands there already ({shown(current, 40)}), but a rule moves"
+        raise _problem(
+            value_path, f"{message} {shown(value, 40)} there. Keep one of the two"
+        )
     container[names[-1]] = value
 
 
@@ -125,21 +127,21 @@ def _supply_at(container: Any, names: Sequence[str], default: Any) -> None:
             return
     if not is_dict(container):
         return
-    last = names[-1]
-    if last not in container:
-        container[last] = copy.deepcopy(default)
-    elif isinstance(container[last], Weak):
+    field_name = names[-1]
+    if field_name not in container:
+        container[field_name] = copy.deepcopy(default)
+    elif isinstance(container[field_name], Weak):
         # The file leaves the struct out, so what it meant is the old default of the
         # whole; defaults of fields that earlier rules noted fill what that lacks.
-        container[last] = _completed(copy.deepcopy(default), container[last])
+        container[field_name] = _complete(copy.deepcopy(default), container[field_name])
 
 
-def _completed(default: Any, weak: Weak) -> Any:
+def _complete(default: Any, weak: Weak) -> Any:
     """Return ``default`` with what it lacks of ``weak``, if it is a struct at all."""
     if is_dict(default):
         for name, value in weak.items():
             if isinstance(value, Weak) and name in default:
-                default[name] = _completed(default[name], value)
+                default[name] = _complete(default[name], value)
             else:
                 default.setdefault(name, value)
     return default

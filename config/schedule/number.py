@@ -20,11 +20,11 @@ class ScheduledFloat(float):
 
     schedule: Schedule
 
-    def __eq__(self, other: object) -> bool:
-        return _equal(self, other) and super().__eq__(other)
+    def __eq__(self, value: object) -> bool:
+        return _equal(self, value) and super().__eq__(value)
 
-    def __ne__(self, other: object) -> bool:
-        return not self == other
+    def __ne__(self, value: object) -> bool:
+        return not self == value
 
     __hash__ = float.__hash__
 
@@ -34,11 +34,11 @@ class ScheduledInt(int):
 
     schedule: Schedule
 
-    def __eq__(self, other: object) -> bool:
-        return _equal(self, other) and super().__eq__(other)
+    def __eq__(self, value: object) -> bool:
+        return _equal(self, value) and super().__eq__(value)
 
-    def __ne__(self, other: object) -> bool:
-        return not self == other
+    def __ne__(self, value: object) -> bool:
+        return not self == value
 
     __hash__ = int.__hash__
 
@@ -113,7 +113,10 @@ def replace_numbers(value: Any, change: Callable[[Any], Any]) -> Any:
         return _replace_items(value, change)
     if is_items(value):
         items = [replace_numbers(item, change) for item in value]
-        if all(new is old for new, old in zip(items, value, strict=True)):
+        if all(
+            changed_item is current_item
+            for changed_item, current_item in zip(items, value, strict=True)
+        ):
             return value
         return _rebuild(value, items)
     return value
@@ -132,10 +135,10 @@ def _replace_items(value: Mapping[Any, Any], change: Callable[[Any], Any]) -> An
 def _replace_fields(value: Any, change: Callable[[Any], Any]) -> Any:
     changed: dict[str, Any] = {}
     for field in stored_fields(type(value)):
-        old = getattr(value, field.attribute)
-        new = replace_numbers(old, change)
-        if new is not old:
-            changed[field.attribute] = new
+        current_value = getattr(value, field.attribute)
+        changed_value = replace_numbers(current_value, change)
+        if changed_value is not current_value:
+            changed[field.attribute] = changed_value
     return with_attributes(value, changed) if changed else value
 
 
@@ -144,12 +147,12 @@ def with_attributes(value: Any, changed: Mapping[str, Any]) -> Any:
     if is_model(type(value)):
         return value.model_copy(update=changed)
     changed_copy = copy.copy(value)
-    for name, new in changed.items():
-        object.__setattr__(changed_copy, name, new)
+    for name, attribute_value in changed.items():
+        object.__setattr__(changed_copy, name, attribute_value)
     return changed_copy
 
 
-def _equal(number: ScheduledFloat | ScheduledInt, other: object) -> bool:
-    """Return whether ``other`` follows the same schedule, or none at all."""
-    schedule = schedule_of(other)
+def _equal(number: ScheduledFloat | ScheduledInt, value: object) -> bool:
+    """Return whether ``value`` follows the same schedule, or none at all."""
+    schedule = schedule_of(value)
     return schedule is None or schedule.text == number.schedule.text

@@ -58,14 +58,16 @@ class Schedule:
 
         Raises ValueError that quotes the text.
         """
-        key, colon, rest = text.partition(":")
+        key, colon, points_text = text.partition(":")
         if not colon or "@" in key:
-            raise _wrong(text, "begin with the state's key, as in 'step: 1@0 lin 0@9'")
-        points, joins = _read_points(text, rest.split())
+            raise _schedule_error(
+                text, "begin with the state's key, as in 'step: 1@0 lin 0@9'"
+            )
+        points, joins = _read_points(text, points_text.split())
         try:
             return cls(key.strip(), points, joins, text)
-        except ValueError as wrong:
-            raise _wrong(text, str(wrong)) from None
+        except ValueError as error:
+            raise _schedule_error(text, str(error)) from None
 
     def __call__(self, x: float) -> float:
         """Return the value at ``x``."""
@@ -91,13 +93,15 @@ class Schedule:
 
         Raises ValueError that quotes the schedule and names the key.
         """
-        found = state
+        value = state
         for name in parts(self.key):
-            found = self._step(found, name)
-        number = _as_number(found)
+            value = self._step(value, name)
+        number = _as_number(value)
         if number is None:
-            is_what = f"the state's {shown(self.key)} is {shown(found, 40)}"
-            raise _wrong(self.text, f"{is_what}; expected one number that is not NaN")
+            is_what = f"the state's {shown(self.key)} is {shown(value, 40)}"
+            raise _schedule_error(
+                self.text, f"{is_what}; expected one number that is not NaN"
+            )
         return number
 
     def samples(self, n_samples: int) -> list[tuple[float, float]]:
@@ -139,7 +143,7 @@ class Schedule:
             return getattr(state, name)
         names = list(state) if is_mapping_value(state) else list(vars_of(state))
         hint = did_you_mean(name, map(str, names))
-        raise _wrong(self.text, f"the state has no {shown(self.key)}.{hint}")
+        raise _schedule_error(self.text, f"the state has no {shown(self.key)}.{hint}")
 
 
 def looks_scheduled(text: str) -> bool:
@@ -168,19 +172,19 @@ def _read_points(
             points.append((_number(match["x"]), _number(match["value"])))
             pending = False
         elif "@" in word or not word.isalpha():
-            raise _wrong(
+            raise _schedule_error(
                 text, f"{shown(word)} is not a point: write value@x, as in 0.1@100"
             )
         elif word not in JOINS:
-            raise _wrong(
+            raise _schedule_error(
                 text, f"unknown join {shown(word)}; known are {', '.join(JOINS)}"
             )
         elif pending or not points:
-            raise _wrong(text, f"{shown(word)} must stand between two points")
+            raise _schedule_error(text, f"{shown(word)} must stand between two points")
         else:
             join, pending = word, True
     if pending:
-        raise _wrong(text, f"a point is missing after {join!r}")
+        raise _schedule_error(text, f"a point is missing after {join!r}")
     return tuple(points), tuple(joins)
 
 
@@ -208,12 +212,12 @@ def _geometric(a: float, b: float, t: float) -> float:
     return math.copysign(math.exp(logarithm), a)
 
 
-def _as_number(found: Any) -> float | None:
+def _as_number(value: Any) -> float | None:
     """Return a number, also one of numpy or in a tensor; None for all else."""
-    item = getattr(found, "item", None)
+    item = getattr(value, "item", None)
     try:
         number = (
-            item() if callable(item) and not isinstance(found, int | float) else found
+            item() if callable(item) and not isinstance(value, int | float) else value
         )
     except (TypeError, ValueError, RuntimeError):  # an array of several numbers
         return None
@@ -228,8 +232,8 @@ def _number(digits: str) -> float:
     value = float(digits)
     if math.isinf(value) or not digits.lstrip("+-").isdecimal():
         return value
-    whole = int(digits)
-    return value if value == whole else whole
+    whole_number = int(digits)
+    return value if value == whole_number else whole_number
 
 
 def _check(schedule: Schedule) -> None:
@@ -257,5 +261,5 @@ def _render(schedule: Schedule) -> str:
     return f"{schedule.key}: {' '.join(words)}"
 
 
-def _wrong(text: str, message: str) -> ValueError:
+def _schedule_error(text: str, message: str) -> ValueError:
     return ValueError(f"schedule {shown(text, 120)}: {message}")

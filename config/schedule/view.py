@@ -25,12 +25,12 @@ def plot(source: Any, file: str | Path | None = None) -> Any:
     except ImportError as missing:
         hint = "drawing schedules needs matplotlib: pip install 'burnish[plot]'"
         raise ImportError(hint) from missing
-    named = list(_schedules(source, ""))
-    if not named:
+    schedules = list(_schedules(source, ""))
+    if not schedules:
         raise ValueError(f"nothing is scheduled in {source!r:.80}")
-    figure: Any = Figure(figsize=(6, 2.4 * len(named)), layout="constrained")
-    all_axes = figure.subplots(len(named), squeeze=False)[:, 0]
-    for axes, (path, schedule) in zip(all_axes, named, strict=True):
+    figure: Any = Figure(figsize=(6, 2.4 * len(schedules)), layout="constrained")
+    all_axes = figure.subplots(len(schedules), squeeze=False)[:, 0]
+    for axes, (path, schedule) in zip(all_axes, schedules, strict=True):
         xs, values = zip(*schedule.samples(400), strict=True)
         axes.plot(xs, values)
         axes.set(xlabel=schedule.key, ylabel=path or "value", title=schedule.text)

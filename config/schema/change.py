@@ -60,7 +60,7 @@ class Change:
     @property
     def severity(self) -> Severity:
         """What the change does to older files."""
-        return _by_fix(self)
+        return _severity_by_fix(self)
 
     def proposed_fix(self) -> RewriteRule | None:
         """Return the rule with which older files load, if one is known."""
@@ -103,7 +103,7 @@ class FieldAdded(Change):
     def severity(self) -> Severity:
         """INFO if files may leave it out."""
         is_optional = self.has_default or self.is_covered
-        return Severity.INFO if is_optional else _by_fix(self)
+        return Severity.INFO if is_optional else _severity_by_fix(self)
 
     def proposed_fix(self) -> RewriteRule | None:
         """Return the default that follows from the type."""
@@ -222,7 +222,7 @@ class TypeChanged(Change):
     def severity(self) -> Severity:
         """INFO if every old value is a new one as it stands."""
         is_wider = t.is_subtype(self.old, self.new)
-        return Severity.INFO if is_wider else _by_fix(self)
+        return Severity.INFO if is_wider else _severity_by_fix(self)
 
     def proposed_fix(self) -> RewriteRule | None:
         """Return the mapping or the check that carries old values over."""
@@ -270,8 +270,8 @@ class EnumVariantRenamed(Info):
 
     def diagnostic(self) -> str:
         """Return both names."""
-        old, new = self.old_variant, self.new_variant
-        return f"variant {old} of {self.enum_name} renamed to {new}"
+        before, after = self.old_variant, self.new_variant
+        return f"variant {before} of {self.enum_name} renamed to {after}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -298,9 +298,9 @@ class EnumVariantValueChanged(Change):
 
     def proposed_fix(self) -> RewriteRule:
         """Return the mapping from the old value to the new one."""
-        old, new = self.old_value, self.new_value
-        source = f"lambda x: x if x != {old!r} else {new!r}"
-        return _map(self.field, lambda x: x if x != old else new, source)
+        before, after = self.old_value, self.new_value
+        source = f"lambda x: x if x != {before!r} else {after!r}"
+        return _map(self.field, lambda x: x if x != before else after, source)
 
     def diagnostic(self) -> str:
         """Return both values."""
@@ -343,7 +343,7 @@ class ExtraForbidden(Change):
         return "fields that the class lacks were allowed and are refused now"
 
 
-def _by_fix(change: Change) -> Severity:
+def _severity_by_fix(change: Change) -> Severity:
     return Severity.WARN if change.proposed_fix() is not None else Severity.ERROR
 
 

@@ -99,12 +99,12 @@ class SchemaChecker:
         if comparison.new.version is None:
             yield f"- derive {comparison.new.name} from burnish.config.Versioned"
         if _is_same_version(comparison):
-            what = f" of {comparison.new.name}" if is_nested else ""
-            yield f"- bump version{what} to {version + 1}"
-        left = [c for c in comparison.changes if c.severity == Severity.ERROR]
-        if left:
+            owner = f" of {comparison.new.name}" if is_nested else ""
+            yield f"- bump version{owner} to {version + 1}"
+        by_hand = [c for c in comparison.changes if c.severity == Severity.ERROR]
+        if by_hand:
             yield "- write rules by hand for:"
-            yield from (f"    {join(*change.field)}" for change in left)
+            yield from (f"    {join(*change.field)}" for change in by_hand)
 
 
 def assert_compatible(file: str | os.PathLike[str], cls: type) -> None:
@@ -131,8 +131,8 @@ def _worst(comparison: Comparison) -> Severity:
 
 def _step(comparison: Comparison) -> int:
     """Return the version whose rules the proposed ones follow."""
-    stored, now = _stored_version(comparison), comparison.new.version or 0
-    return max(stored, now - 1)
+    stored_version, now = _stored_version(comparison), comparison.new.version or 0
+    return max(stored_version, now - 1)
 
 
 def _stored_version(comparison: Comparison) -> int:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import ConfigError
-from ..files import load, read_tree, written
+from ..files import checked_text, load, read_tree
 from ..storage.replacement import write_text
 from ..streams import run_command, taking_any_text
 from ..user_traceback import error_text
@@ -32,15 +32,15 @@ def schema_evolution_cli(cls: type, argv: Sequence[str] | None = None) -> None:
         full = name if name == "upgrade-config" else f"{name}-schema"
         add_arguments(commands.add_parser(full, help=about, description=about))
     with taking_any_text():
-        given = parser.parse_args(argv)
-    name = given.command.removesuffix("-schema")
-    raise SystemExit(run_command(lambda: run(cls, name, given)))
+        options = parser.parse_args(argv)
+    name = options.command.removesuffix("-schema")
+    raise SystemExit(run_command(lambda: run(cls, name, options)))
 
 
-def run(cls: type, name: str, given: Namespace) -> int:
+def run(cls: type, name: str, options: Namespace) -> int:
     """Run one of `COMMANDS`, tell mistakes on stderr, and return the exit status."""
     try:
-        return COMMANDS[name][2](cls, given)
+        return COMMANDS[name][2](cls, options)
     except Exception as error:  # a user's class may raise anything
         print(f"error: {error_text(error)}", file=sys.stderr)
         return 2
@@ -59,33 +59,33 @@ def _add_configs(parser: ArgumentParser) -> None:
     add("--dry-run", action="store_true", help="show the differences, write nothing")
 
 
-def _dump(cls: type, given: Namespace) -> int:
-    dump_schema(cls, given.file)
+def _dump(cls: type, options: Namespace) -> int:
+    dump_schema(cls, options.file)
     return 0
 
 
-def _check(cls: type, given: Namespace) -> int:
-    checker = SchemaChecker(_stored(given.file), cls)
+def _check(cls: type, options: Namespace) -> int:
+    checker = SchemaChecker(_load_stored(options.file), cls)
     checker.print_report()
     return 0 if checker.compatible else 1
 
 
-def _upgrade(cls: type, given: Namespace) -> int:
-    checker = SchemaChecker(_stored(given.file), cls)
+def _upgrade(cls: type, options: Namespace) -> int:
+    checker = SchemaChecker(_load_stored(options.file), cls)
     if checker.severity() >= Severity.WARN:
         checker.print_report()
         return 1
-    dump_schema(cls, given.file)
+    dump_schema(cls, options.file)
     print(paint("Schema updated", sys.stdout))
     return 0
 
 
-def _upgrade_config(cls: type, given: Namespace) -> int:
+def _upgrade_config(cls: type, options: Namespace) -> int:
     status = 0
-    for file in map(Path, given.files):
+    for file in map(Path, options.files):
         print(file)
         try:
-            _upgrade_file(cls, file, not given.include_defaults, given.dry_run)
+            _upgrade_file(cls, file, not options.include_defaults, options.dry_run)
         except Exception as error:  # a user's rule may raise anything
             print(f"error: {error_text(error)}", file=sys.stderr)
             status = max(status, 1 if isinstance(error, ConfigError) else 2)
@@ -96,7 +96,7 @@ def _upgrade_file(cls: type, file: Path, elide: bool, dry_run: bool) -> None:
     """Rewrite ``file`` at the newest version; comments in it are lost."""
     config: object = load(cls, file)
     _, form = read_tree(file)
-    text = written(config, form, elide_defaults=elide)
+    text = checked_text(config, form, elide_defaults=elide)
     if not dry_run:
         write_text(file, text)
         return
@@ -105,7 +105,7 @@ def _upgrade_file(cls: type, file: Path, elide: bool, dry_run: bool) -> None:
     print(paint("\n".join(lines) or "no differences", sys.stdout))
 
 
-def _stored(file: str) -> Any:
+def _load_stored(file: str) -> Any:
     if not Path(file).exists():
         raise ValueError(f"{file} does not exist; write it with the dump command first")
     return load_schema(file)

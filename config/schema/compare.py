@@ -36,10 +36,10 @@ class Comparison:
     changes: list[Change]
 
 
-def compare(old: t.Struct, new: t.Struct) -> list[Comparison]:
+def compare(old_schema: t.Struct, new_schema: t.Struct) -> list[Comparison]:
     """Return the changes of the config, then those of each versioned struct in it."""
     comparisons: list[Comparison] = []
-    pending: list[tuple[Path, t.Struct, t.Struct]] = [((), old, new)]
+    pending: list[tuple[Path, t.Struct, t.Struct]] = [((), old_schema, new_schema)]
     while pending:
         path, before, after = pending.pop(0)
         nested: list[tuple[Path, t.Struct, t.Struct]] = []
@@ -54,38 +54,38 @@ class _Walk:
     nested: list[tuple[Path, t.Struct, t.Struct]]
     """Structs with a version of their own, found on the way."""
 
-    def struct(self, old: t.Struct, new: t.Struct, path: Path) -> Iterator[Change]:
-        if old.is_open and not new.is_open:
+    def struct(self, before: t.Struct, after: t.Struct, path: Path) -> Iterator[Change]:
+        if before.is_open and not after.is_open:
             yield ExtraForbidden(path)
-        for name, field in new.fields.items():
-            if name not in old.fields:
-                yield from _added(field, (*path, name), False)
+        for name, field in after.fields.items():
+            if name not in before.fields:
+                yield from _additions(field, (*path, name), False)
             else:
-                yield from self._field(old.fields[name], field, (*path, name))
-        for name, field in old.fields.items():
-            if name not in new.fields:
-                yield from _removed(field, (*path, name))
+                yield from self._field(before.fields[name], field, (*path, name))
+        for name, field in before.fields.items():
+            if name not in after.fields:
+                yield from _removals(field, (*path, name))
 
-    def _field(self, old: t.Field, new: t.Field, path: Path) -> Iterator[Change]:
-        if old.type == SUPPLIED:
+    def _field(self, before: t.Field, after: t.Field, path: Path) -> Iterator[Change]:
+        if before.type == SUPPLIED:
             return
-        if isinstance(old.type, t.Struct) and isinstance(new.type, t.Dict):
-            yield from _emptied(old.type, new.type, path)
+        if isinstance(before.type, t.Struct) and isinstance(after.type, t.Dict):
+            yield from _struct_to_dict(before.type, after.type, path)
             return
-        if isinstance(old.type, t.Struct) != isinstance(new.type, t.Struct) and not (
-            holds_struct(old.type) and holds_struct(new.type)
-        ):
-            yield from _added(new, path, False)
-            yield from _removed(old, path)
+        if isinstance(before.type, t.Struct) != isinstance(
+            after.type, t.Struct
+        ) and not (holds_struct(before.type) and holds_struct(after.type)):
+            yield from _additions(after, path, False)
+            yield from _removals(before, path)
             return
-        yield from self.type(old.type, new.type, path)
-        yield from _defaults(old, new, path)
+        yield from self.type(before.type, after.type, path)
+        yield from _defaults(before, after, path)
 
-    def type(self, old: t.Type, new: t.Type, path: Path) -> Iterator[Change]:
+    def type(self, before: t.Type, after: t.Type, path: Path) -> Iterator[Change]:
         """Yield the changes between two types of one field."""
-        match old, new:
+        match before, after:
             case (t.Option(a), t.Option(b)) | (t.List(a), t.List(b)):
-                below = path if isinstance(new, t.Option) else (*path, "*")
+                below = path if isinstance(after, t.Option) else (*path, "*")
                 yield from self.type(a, b, below)
             case t.Dict(key, a), t.Dict(new_key, b) if t.is_subtype(key, new_key):
                 yield from self.type(a, b, (*path, "*"))
@@ -93,121 +93,131 @@ class _Walk:
                 for i, (a, b) in enumerate(zip(olds, news, strict=True)):
                     yield from self.type(a, b, (*path, str(i)))
             case t.Struct(), t.Struct():
-                yield from self._nested(old, new, path)
+                yield from self._nested(before, after, path)
             case t.Enum(), t.Enum():
-                yield from _variants(old, new, path)
+                yield from _variants(before, after, path)
             case t.Literal(a), t.Literal(b):
                 yield from _values(a, b, path)
             case _:
-                yield from self._others(old, new, path)
+                yield from self._different_kinds(before, after, path)
 
-    def _nested(self, old: t.Struct, new: t.Struct, path: Path) -> Iterator[Change]:
-        if new.version is None:
-            yield from self.struct(old, new, path)
+    def _nested(
+        self, before: t.Struct, after: t.Struct, path: Path
+    ) -> Iterator[Change]:
+        if after.version is None:
+            yield from self.struct(before, after, path)
         else:
-            self.nested.append((path, old, new))
+            self.nested.append((path, before, after))
 
-    def _others(self, old: t.Type, new: t.Type, path: Path) -> Iterator[Change]:
+    def _different_kinds(
+        self, before: t.Type, after: t.Type, path: Path
+    ) -> Iterator[Change]:
         """Yield the changes between two kinds of types, or between two unions."""
-        if old in (new, SUPPLIED):
+        if before in (after, SUPPLIED):
             return
-        olds, news = _members(old), _members(new)
+        olds, news = _members(before), _members(after)
         pairs = [(a, b) for a in olds for b in news if _is_one_struct(a, b)]
         is_wider = all(
-            t.is_subtype(a, new) or any(a is b for b, _ in pairs) for a in olds
+            t.is_subtype(a, after) or any(a is b for b, _ in pairs) for a in olds
         )
         for a, b in pairs:
             yield from self.type(a, b, path)
-        if not (is_wider and pairs) or isinstance(new, t.Option):
-            yield TypeChanged(path, _without(old, pairs), new)
+        if not (is_wider and pairs) or isinstance(after, t.Option):
+            yield TypeChanged(path, _without(before, pairs), after)
 
 
-def holds_struct(one: t.Type | None) -> bool:
+def holds_struct(kind: t.Type | None) -> bool:
     """Return whether a value of this type may be a struct."""
-    return one is not None and any(isinstance(m, t.Struct) for m in _members(one))
+    return kind is not None and any(isinstance(m, t.Struct) for m in _members(kind))
 
 
-def _added(field: t.Field, path: Path, is_covered: bool) -> Iterator[Change]:
+def _additions(field: t.Field, path: Path, is_covered: bool) -> Iterator[Change]:
     """Yield a new field, a new struct as each of its leaves."""
     if isinstance(field.type, t.Struct):
         for name, below in field.type.fields.items():
-            yield from _added(below, (*path, name), is_covered or field.has_default)
+            yield from _additions(below, (*path, name), is_covered or field.has_default)
     else:
         yield FieldAdded(path, field.type, field.default, field.has_default, is_covered)
 
 
-def _removed(field: t.Field, path: Path) -> Iterator[Change]:
+def _removals(field: t.Field, path: Path) -> Iterator[Change]:
     if isinstance(field.type, t.Struct):
         for name, below in field.type.fields.items():
-            yield from _removed(below, (*path, name))
+            yield from _removals(below, (*path, name))
     else:
         yield FieldRemoved(path, field.type, field.default, field.has_default)
 
 
-def _defaults(old: t.Field, new: t.Field, path: Path) -> Iterator[Change]:
+def _defaults(before: t.Field, after: t.Field, path: Path) -> Iterator[Change]:
     """Yield what a file that leaves the field out meant, if it means another now."""
-    if not can_be_absent(old):
+    if not can_be_absent(before):
         return
-    before = _versioned(old.type, old.default if old.has_default else {})
-    if new.has_default and old.has_default:
-        if not _same(old.default, new.default):
-            yield DefaultValueChanged(path, before, new.default)
-    elif new.has_default or (old.has_default and can_be_absent(new)):
+    old_default = _with_version(
+        before.type, before.default if before.has_default else {}
+    )
+    if after.has_default and before.has_default:
+        if not _is_same_default(before.default, after.default):
+            yield DefaultValueChanged(path, old_default, after.default)
+    elif after.has_default or (before.has_default and can_be_absent(after)):
         # A struct's own default has come or gone; without one its class's hold.
-        if not _same(default_of(old), default_of(new)):
-            yield DefaultValueRemoved(path, before)
-    elif not can_be_absent(new):
-        yield DefaultValueRemoved(path, before)
+        if not _is_same_default(default_of(before), default_of(after)):
+            yield DefaultValueRemoved(path, old_default)
+    elif not can_be_absent(after):
+        yield DefaultValueRemoved(path, old_default)
 
 
-def _versioned(kind: t.Type, default: Any) -> Any:
+def _with_version(kind: t.Type, default: Any) -> Any:
     """Return the default as the old class writes it, with its version."""
     version = kind.version if isinstance(kind, t.Struct) else None
     return default if version is None else {"version": version, **default}
 
 
-def _emptied(old: t.Struct, new: t.Dict, path: Path) -> Iterator[Change]:
+def _struct_to_dict(before: t.Struct, after: t.Dict, path: Path) -> Iterator[Change]:
     """Yield the changes of a struct that any keys may stand in now.
 
     What it says stays; what it left out, at its default, is said nowhere any more.
     """
-    for name, below in old.fields.items():
-        if not t.is_subtype(below.type, new.value):
-            yield TypeChanged((*path, name), below.type, new.value)
+    for name, below in before.fields.items():
+        if not t.is_subtype(below.type, after.value):
+            yield TypeChanged((*path, name), below.type, after.value)
         elif can_be_absent(below):
             yield DefaultValueRemoved((*path, name), default_of(below))
 
 
-def _variants(old: t.Enum, new: t.Enum, path: Path) -> Iterator[Change]:
-    for name, value in new.variants.items():
-        if name not in old.variants:
-            yield EnumVariantAdded(path, new.name, name, value)
-        elif not _same(old.variants[name], value):
-            before = old.variants[name]
-            yield EnumVariantValueChanged(path, new.name, name, before, value)
-    for name, value in old.variants.items():
-        if name not in new.variants:
-            yield EnumVariantRemoved(path, new.name, name, value)
+def _variants(before: t.Enum, after: t.Enum, path: Path) -> Iterator[Change]:
+    for name, value in after.variants.items():
+        if name not in before.variants:
+            yield EnumVariantAdded(path, after.name, name, value)
+        elif not _is_same_default(before.variants[name], value):
+            old_value = before.variants[name]
+            yield EnumVariantValueChanged(path, after.name, name, old_value, value)
+    for name, value in before.variants.items():
+        if name not in after.variants:
+            yield EnumVariantRemoved(path, after.name, name, value)
 
 
-def _values(old: Sequence[Any], new: Sequence[Any], path: Path) -> Iterator[Change]:
-    added = tuple(value for value in new if value not in old)
-    removed = tuple(value for value in old if value not in new)
+def _values(
+    before: Sequence[Any], after: Sequence[Any], path: Path
+) -> Iterator[Change]:
+    added = tuple(value for value in after if value not in before)
+    removed = tuple(value for value in before if value not in after)
     if added:
         yield LiteralValuesAdded(path, added)
     if removed:
         yield LiteralValuesRemoved(path, removed)
 
 
-def _members(one: t.Type) -> tuple[t.Type, ...]:
-    inner = one.type if isinstance(one, t.Option) else one
-    return inner.members if isinstance(inner, t.Union) else (inner,)
+def _members(kind: t.Type) -> tuple[t.Type, ...]:
+    without_none = kind.type if isinstance(kind, t.Option) else kind
+    return (
+        without_none.members if isinstance(without_none, t.Union) else (without_none,)
+    )
 
 
-def _without(old: t.Type, pairs: list[tuple[t.Type, t.Type]]) -> t.Type:
-    """Return ``old`` with each struct replaced by the new one that it became."""
-    became = next((b for a, b in pairs if a == old), None)
-    return old if became is None else became
+def _without(kind: t.Type, pairs: list[tuple[t.Type, t.Type]]) -> t.Type:
+    """Return ``kind`` with each struct replaced by the new one that it became."""
+    became = next((b for a, b in pairs if a == kind), None)
+    return kind if became is None else became
 
 
 def _is_one_struct(a: t.Type, b: t.Type) -> bool:
@@ -215,5 +225,5 @@ def _is_one_struct(a: t.Type, b: t.Type) -> bool:
     return isinstance(a, t.Struct) and isinstance(b, t.Struct) and a.name == b.name
 
 
-def _same(a: Any, b: Any) -> bool:
+def _is_same_default(a: Any, b: Any) -> bool:
     return a == b or repr(a) == repr(b)

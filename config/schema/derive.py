@@ -38,29 +38,31 @@ def limits_values(annotation: Any) -> bool:
     return _limits(annotation, set())
 
 
-def _limits(annotation: Any, seen: set[Any]) -> bool:
+def _limits(annotation: Any, visited: set[Any]) -> bool:
     if get_origin(annotation) is Annotated:
         return True
-    if not is_struct(annotation) or annotation in seen:
+    if not is_struct(annotation) or annotation in visited:
         args = () if literals(annotation) else get_args(annotation)
-        return any(_limits(arg, seen) for arg in args)
-    seen.add(annotation)
+        return any(_limits(arg, visited) for arg in args)
+    visited.add(annotation)
     decorators = getattr(annotation, "__pydantic_decorators__", None)
     checks = ("field_validators", "model_validators", "validators", "root_validators")
     if any(getattr(decorators, name, None) for name in checks):
         return True
     return hasattr(annotation, "__post_init__") or any(
-        _limits(field.annotation, seen) for field in fields_of(annotation).values()
+        _limits(field.annotation, visited) for field in fields_of(annotation).values()
     )
 
 
 def _type(annotation: Any, above: tuple[type, ...]) -> t.Type:
     kinds = [m for m in members(annotation) if m is not type(None) and m is not None]
-    found = _unique(_single(kind, above) for kind in kinds)
-    if not found:
+    alternatives = _unique(_single(kind, above) for kind in kinds)
+    if not alternatives:
         return t.Primitive("None")
-    inner = found[0] if len(found) == 1 else t.Union(tuple(found))
-    return t.Option(inner) if len(kinds) < len(members(annotation)) else inner
+    value_type = (
+        alternatives[0] if len(alternatives) == 1 else t.Union(tuple(alternatives))
+    )
+    return t.Option(value_type) if len(kinds) < len(members(annotation)) else value_type
 
 
 def _single(kind: Any, above: tuple[type, ...]) -> t.Type:
@@ -83,9 +85,9 @@ def _single(kind: Any, above: tuple[type, ...]) -> t.Type:
 
 def _sequence(kind: Any, args: tuple[Any, ...], above: tuple[type, ...]) -> t.Type:
     origin = getattr(kind, "__origin__", kind)
-    named = item_types(kind)
-    if named is not None:
-        return t.Tuple(tuple(_type(one, above) for one in named))
+    types_of_items = item_types(kind)
+    if types_of_items is not None:
+        return t.Tuple(tuple(_type(item, above) for item in types_of_items))
     is_empty = not args and hasattr(kind, "__origin__")
     if issubclass(origin, tuple) and (is_empty or (args and args[-1] is not Ellipsis)):
         return t.Tuple(tuple(_type(arg, above) for arg in args if arg != ()))
@@ -129,8 +131,8 @@ def _value(value: Any, annotation: Any = None) -> Any:
 
 def _unique(types: Any) -> list[t.Type]:
     """Return each of ``types`` once; dicts of fields cannot be hashed."""
-    found: list[t.Type] = []
-    for one in types:
-        if one not in found:
-            found.append(one)
-    return found
+    distinct: list[t.Type] = []
+    for kind in types:
+        if kind not in distinct:
+            distinct.append(kind)
+    return distinct

@@ -31,38 +31,44 @@ _N_ROUNDS = 3
 """How often rules that do not help are taken out and the others tried again."""
 
 
-def judge(cls: type, old: t.Struct, comparisons: list[Comparison]) -> list[Comparison]:
+def judge(
+    cls: type, old_schema: t.Struct, comparisons: list[Comparison]
+) -> list[Comparison]:
     """Return ``comparisons`` with each change as old files that were tried show it.
 
     Where no file can be made up, since a type is not known, changes stay as they are.
     """
-    if not samples_of(old):
+    if not samples_of(old_schema):
         return comparisons
-    found = _trial(cls, old, comparisons, with_fixes=False)
-    judged = [_confirmed(one, found) for one in comparisons]
-    judged = _with_misread(judged, _unexplained(judged, found))
+    findings = _trial(cls, old_schema, comparisons, with_fixes=False)
+    judged = [_mark_harmless(comparison, findings) for comparison in comparisons]
+    judged = _add_misread(judged, _unexplained_findings(judged, findings))
     for _ in range(_N_ROUNDS):
-        found = _trial(cls, old, judged, with_fixes=True)
-        left = [f for f in found if not _is_known_error(judged, f)]
-        if not left:
+        findings = _trial(cls, old_schema, judged, with_fixes=True)
+        remaining = [f for f in findings if not _is_known_error(judged, f)]
+        if not remaining:
             return judged
-        judged = [_without_help(one, left) for one in judged]
-        judged = _with_misread(judged, _unexplained(judged, left))
+        judged = [_mark_unhelpful(comparison, remaining) for comparison in judged]
+        judged = _add_misread(judged, _unexplained_findings(judged, remaining))
     return judged
 
 
 def _trial(
-    cls: type, old: t.Struct, comparisons: Sequence[Comparison], *, with_fixes: bool
+    cls: type,
+    old_schema: t.Struct,
+    comparisons: Sequence[Comparison],
+    *,
+    with_fixes: bool,
 ) -> list[Finding]:
     added: dict[type, list[RewriteRule]] = {}
     moves: list[Moves] = []
-    for one in comparisons:
-        owner = _class_at(cls, one.path, one.new.name)
-        proposed = fixes(one) if with_fixes else []
+    for comparison in comparisons:
+        owner = _class_at(cls, comparison.path, comparison.new.name)
+        proposed = fixes(comparison) if with_fixes else []
         if owner is not None and proposed:
             added.setdefault(owner, proposed)
-        moves.append(Moves(one.path, [*_rules(owner, one)], proposed))
-    return Trial(cls, old, schema_of(cls), moves, added).findings()
+        moves.append(Moves(comparison.path, [*_rules(owner, comparison)], proposed))
+    return Trial(cls, old_schema, schema_of(cls), moves, added).findings()
 
 
 def _rules(owner: type | None, comparison: Comparison) -> Iterator[RewriteRule]:
@@ -83,62 +89,66 @@ def _class_at(annotation: Any, path: Path, name: str) -> type | None:
             below = fields_of(member)[path[0]].annotation
         elif path and (is_mapping(member) or is_sequence(member)):
             below = item_type(member, index_of(path[0]) or 0)
-        found = None if below is None else _class_at(below, path[1:], name)
-        if found is not None:
-            return found
+        match = None if below is None else _class_at(below, path[1:], name)
+        if match is not None:
+            return match
     return None
 
 
-def _confirmed(comparison: Comparison, found: list[Finding]) -> Comparison:
+def _mark_harmless(comparison: Comparison, findings: list[Finding]) -> Comparison:
     """Return the changes, those harmless that no old file takes notice of."""
 
-    def judged(change: Change) -> Change:
-        is_seen = any(_concerns(comparison.path, change, f) for f in found)
+    def judge_change(change: Change) -> Change:
+        is_seen = any(_concerns(comparison.path, change, f) for f in findings)
         if change.severity == Severity.INFO or is_seen or not _is_tried(change):
             return change
         return Harmless(change.field, change)
 
-    return replace(comparison, changes=[judged(c) for c in comparison.changes])
+    return replace(comparison, changes=[judge_change(c) for c in comparison.changes])
 
 
-def _without_help(comparison: Comparison, found: list[Finding]) -> Comparison:
+def _mark_unhelpful(comparison: Comparison, findings: list[Finding]) -> Comparison:
     """Return the changes, those to be mended by hand whose rules did not help."""
 
-    def judged(change: Change) -> Change:
-        seen = next((f for f in found if _concerns(comparison.path, change, f)), None)
-        if change.severity != Severity.WARN or seen is None:
+    def judge_change(change: Change) -> Change:
+        finding = next(
+            (f for f in findings if _concerns(comparison.path, change, f)), None
+        )
+        if change.severity != Severity.WARN or finding is None:
             return change
-        return ByHand(change.field, change, seen.message)
+        return ByHand(change.field, change, finding.message)
 
-    return replace(comparison, changes=[judged(c) for c in comparison.changes])
+    return replace(comparison, changes=[judge_change(c) for c in comparison.changes])
 
 
-def _unexplained(comparisons: list[Comparison], found: list[Finding]) -> list[Finding]:
+def _unexplained_findings(
+    comparisons: list[Comparison], findings: list[Finding]
+) -> list[Finding]:
     return [
         finding
-        for finding in found
+        for finding in findings
         if not any(
-            c.severity > Severity.INFO and _concerns(one.path, c, finding)
-            for one in comparisons
-            for c in one.changes
+            c.severity > Severity.INFO and _concerns(comparison.path, c, finding)
+            for comparison in comparisons
+            for c in comparison.changes
         )
     ]
 
 
 def _is_known_error(comparisons: list[Comparison], finding: Finding) -> bool:
     return any(
-        c.severity == Severity.ERROR and _concerns(one.path, c, finding)
-        for one in comparisons
-        for c in one.changes
+        c.severity == Severity.ERROR and _concerns(comparison.path, c, finding)
+        for comparison in comparisons
+        for c in comparison.changes
     )
 
 
-def _with_misread(
-    comparisons: list[Comparison], found: list[Finding]
+def _add_misread(
+    comparisons: list[Comparison], findings: list[Finding]
 ) -> list[Comparison]:
     """Return the comparisons with what no change explains, as the config's own."""
     root, *nested = comparisons
-    changes = [*root.changes, *(Misread(f.path, f.message) for f in found)]
+    changes = [*root.changes, *(Misread(f.path, f.message) for f in findings)]
     return [replace(root, changes=changes), *nested]
 
 

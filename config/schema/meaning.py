@@ -35,11 +35,11 @@ def expected(kind: t.Type, tree: Any, path: Path) -> Iterator[tuple[Path, t.Type
                 if name in tree:
                     yield from expected(below.type, tree[name], (*path, name))
         case t.Union(kinds) if isinstance(tree, Struct):
-            named = (
+            namesakes = (
                 k for k in kinds if isinstance(k, t.Struct) and k.name == tree.name
             )
-            for one in named:
-                yield from expected(one, tree, path)
+            for struct in namesakes:
+                yield from expected(struct, tree, path)
         case t.List(inner) if is_items(tree):
             for i, item in enumerate(tree):
                 yield from expected(inner, item, (*path, str(i)))
@@ -96,10 +96,12 @@ def means(kind: t.Type, tree: Any, value: Any, annotation: Any) -> bool:
     return True
 
 
-def _is_one_member(old: t.Enum, tree: Any, member: enum.Enum) -> bool:
+def _is_one_member(old_enum: t.Enum, tree: Any, member: enum.Enum) -> bool:
     """Return whether an old value is read as its member, or as one renamed since."""
-    names = {n for n, v in old.variants.items() if v == tree and type(v) is type(tree)}
+    names = {
+        n for n, v in old_enum.variants.items() if v == tree and type(v) is type(tree)
+    }
     if member.name in names:
         return True
     are_gone = not names & type(member).__members__.keys()
-    return are_gone and member.name not in old.variants
+    return are_gone and member.name not in old_enum.variants

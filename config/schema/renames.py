@@ -40,14 +40,18 @@ def _pair(
     """Return ``changes`` with the most alike pairs joined first."""
     removed = [c for c in changes if isinstance(c, removed_kind)]
     added = [c for c in changes if isinstance(c, added_kind)]
-    pairs = [(alike(old, new), old, new) for old in removed for new in added]
-    left = list(changes)
-    for score, old, new in sorted(pairs, key=lambda pair: -pair[0]):
-        if score > _THRESHOLD and old in left and new in left:
-            left.remove(old)
-            left.remove(new)
-            left.append(rename(old, new))
-    return left
+    pairs = [
+        (alike(removal, addition), removal, addition)
+        for removal in removed
+        for addition in added
+    ]
+    remaining = list(changes)
+    for score, removal, addition in sorted(pairs, key=lambda pair: -pair[0]):
+        if score > _THRESHOLD and removal in remaining and addition in remaining:
+            remaining.remove(removal)
+            remaining.remove(addition)
+            remaining.append(rename(removal, addition))
+    return remaining
 
 
 def _fields_alike(removed: FieldRemoved, added: FieldAdded) -> float:

@@ -54,12 +54,14 @@ def samples_of(schema: t.Struct) -> list[Sample]:
     required = {n for n, f in schema.fields.items() if not can_be_absent(f)}
     if any(not slots[name] for name in required):
         return []
-    known = [name for name, some in slots.items() if some]
-    n_full = max((len(slots[name]) for name in known), default=0)
-    choices = [required, *(set(known[i::2]) | required for i in (0, 1))]
-    choices += [set(known)] * n_full
+    known_names = [name for name, samples in slots.items() if samples]
+    n_full = max((len(slots[name]) for name in known_names), default=0)
+    choices = [required, *(set(known_names[i::2]) | required for i in (0, 1))]
+    choices += [set(known_names)] * n_full
     return [
-        _file(schema, {n: slots[n][i % len(slots[n])] for n in known if n in names})
+        _file(
+            schema, {n: slots[n][i % len(slots[n])] for n in known_names if n in names}
+        )
         for i, names in enumerate(choices)
     ]
 
@@ -76,17 +78,17 @@ def _of(kind: t.Type) -> list[Sample]:
         case t.Option(inner):
             return [_value(None), *_of(inner)]
         case t.Union(inner):
-            samples = [sample for one in inner for sample in _of(one)]
+            samples = [sample for part in inner for sample in _of(part)]
             return [replace(sample, bare=sample.meaning) for sample in samples]
         case t.Struct():
             return samples_of(kind)
         case t.List(inner):
             items = _of(inner)
-            return [_value([]), *([_joined(list, items)] if items else [])]
+            return [_value([]), *([_join(list, items)] if items else [])]
         case t.Dict(key, inner):
             return _dicts(key, _of(inner))
         case t.Tuple(kinds):
-            return _side_by_side([_of(one) for one in kinds], tuple)
+            return _side_by_side([_of(part) for part in kinds], tuple)
         case _:
             return []  # a struct within itself: what is above shows its fields
 
@@ -129,9 +131,9 @@ def can_be_absent(field: t.Field) -> bool:
     return field.has_default or is_built_anyway(field.type)
 
 
-def is_built_anyway(one: t.Type) -> bool:
+def is_built_anyway(kind: t.Type) -> bool:
     """Return whether a struct of this type is made of its defaults where none is."""
-    return isinstance(one, t.Struct) and all(map(can_be_absent, one.fields.values()))
+    return isinstance(kind, t.Struct) and all(map(can_be_absent, kind.fields.values()))
 
 
 def meaning_of(kind: t.Type, tree: Any) -> Any:
@@ -164,9 +166,9 @@ def default_of(field: t.Field) -> Any:
     return meaning_of(field.type, field.default if field.has_default else {})
 
 
-def is_known(one: t.Type) -> bool:
+def is_known(kind: t.Type) -> bool:
     """Return whether samples show every kind of value of this type."""
-    match one:
+    match kind:
         case t.Primitive(name):
             return name in _TEXTS
         case t.Option(inner) | t.List(inner):
@@ -176,12 +178,12 @@ def is_known(one: t.Type) -> bool:
         case t.Tuple(kinds) | t.Union(kinds):
             return all(map(is_known, kinds))
         case t.Struct():
-            return all(is_known(below.type) for below in one.fields.values())
+            return all(is_known(below.type) for below in kind.fields.values())
         case _:
             return True
 
 
-def plain(sample: Sample) -> Sample:
+def as_json(sample: Sample) -> Sample:
     """Return the sample as JSON and YAML have it: no names of structs, no tuples."""
     bare, meaning = to_plain(sample.bare), to_plain(sample.meaning)
     return Sample(bare, meaning, bare)
@@ -200,7 +202,7 @@ def _file(schema: t.Struct, chosen: Mapping[str, Sample]) -> Sample:
     return Sample(tree, meaning, bare)
 
 
-def _joined(make: Callable[[Iterable[Any]], Any], items: list[Sample]) -> Sample:
+def _join(make: Callable[[Iterable[Any]], Any], items: list[Sample]) -> Sample:
     return Sample(
         make(item.tree for item in items),
         make(item.meaning for item in items),
@@ -214,5 +216,5 @@ def _side_by_side(
     if not all(slots):
         return []
     n_rows = max(map(len, slots), default=1)
-    rows = [[some[i % len(some)] for some in slots] for i in range(n_rows)]
-    return [_joined(make, row) for row in rows]
+    rows = [[samples[i % len(samples)] for samples in slots] for i in range(n_rows)]
+    return [_join(make, row) for row in rows]

@@ -36,7 +36,7 @@ _KINDS = {
 def dump_schema(schema: t.Struct | type, file: str | os.PathLike[str]) -> None:
     """Write the schema of a class, or one that `schema_of` gave, to a ``.ron`` file."""
     struct = schema if isinstance(schema, t.Struct) else schema_of(schema)
-    path = _checked(file)
+    path = _schema_path(file)
     text = write(_without_closed(encode(struct))) + "\n"
     # NaN is no other default than NaN, so the texts are compared.
     if repr(_decode(read(text), "")) != repr(struct):
@@ -50,12 +50,12 @@ def load_schema(file: str | os.PathLike[str]) -> t.Struct:
 
     Raises ConfigError for a file that holds something else.
     """
-    path = _checked(file)
+    path = _schema_path(file)
     tree, _ = read_tree(path)
     try:
         schema = _decode(tree, "")
-    except ConfigError as wrong:
-        raise ConfigError(str(path), wrong.problems) from None
+    except ConfigError as error:
+        raise ConfigError(str(path), error.problems) from None
     if not isinstance(schema, t.Struct):
         message = "not a schema: expected a Struct, as dump-schema writes it"
         raise ConfigError(str(path), [Problem("", message)])
@@ -65,8 +65,8 @@ def load_schema(file: str | os.PathLike[str]) -> t.Struct:
 def _without_closed(tree: Any) -> Any:
     """Return ``tree`` in which only structs that are open say so."""
     if isinstance(tree, Struct):
-        kept = {k: v for k, v in tree.items() if (k, v) != ("is_open", False)}
-        return Struct(tree.name, {k: _without_closed(v) for k, v in kept.items()})
+        items = {k: v for k, v in tree.items() if (k, v) != ("is_open", False)}
+        return Struct(tree.name, {k: _without_closed(v) for k, v in items.items()})
     if is_dict(tree):
         return {k: _without_closed(v) for k, v in tree.items()}
     if type(tree) in (list, tuple):
@@ -74,7 +74,7 @@ def _without_closed(tree: Any) -> Any:
     return tree
 
 
-def _checked(file: str | os.PathLike[str]) -> Path:
+def _schema_path(file: str | os.PathLike[str]) -> Path:
     path = Path(os.fsdecode(file))
     if path.suffix.lower() != ".ron":
         raise ValueError(f"{path}: a schema's file ends in .ron")
@@ -98,13 +98,13 @@ def _make(tree: Struct, path: str) -> Any:
         raise ConfigError("", [Problem(path, message)])
     values = {name: _decode(item, child(path, name)) for name, item in tree.items()}
     try:
-        made = kind(**values)
-    except TypeError as wrong:
-        message = str(wrong).replace("__init__()", tree.name)
+        instance = kind(**values)
+    except TypeError as error:
+        message = str(error).replace("__init__()", tree.name)
         raise ConfigError("", [Problem(path, message)]) from None
     for name, part in values.items():
         _check_part(tree.name, name, part, path)
-    return made
+    return instance
 
 
 def _check_part(kind: str, name: str, part: Any, path: str) -> None:
@@ -113,9 +113,11 @@ def _check_part(kind: str, name: str, part: Any, path: str) -> None:
         fits = isinstance(part, t.Type)
     elif (kind, name) in _PARTS:
         expected, items = _PARTS[kind, name]
-        inner = part.values() if isinstance(part, dict) else part
+        nested_parts = part.values() if isinstance(part, dict) else part
         fits = isinstance(part, expected)
-        fits = fits and (items is None or all(isinstance(i, items) for i in inner))
+        fits = fits and (
+            items is None or all(isinstance(i, items) for i in nested_parts)
+        )
         # Fields, variants: their keys are names.
         fits = fits and (expected is not dict or all(isinstance(k, str) for k in part))
     else:

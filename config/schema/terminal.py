@@ -19,9 +19,9 @@ def paint(text: str, stream: TextIO) -> str:
     """Return ``text`` with colored lines if ``stream`` is a terminal."""
     if not stream.isatty() or "NO_COLOR" in os.environ:
         return text
-    return "\n".join(_painted(line) for line in text.splitlines())
+    return "\n".join(_paint_line(line) for line in text.splitlines())
 
 
-def _painted(line: str) -> str:
+def _paint_line(line: str) -> str:
     color = next((c for start, c in _COLORS.items() if line.startswith(start)), None)
     return line if color is None else f"\x1b[{color}m{line}\x1b[0m"

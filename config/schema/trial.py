@@ -13,7 +13,7 @@ from ..shown import shown
 from ..validate import build
 from ..versioned import Rules
 from .meaning import Path, expected, find, means
-from .samples import Sample, plain, samples_of
+from .samples import Sample, as_json, samples_of
 
 _OF_VALUES = frozenset(
     {
@@ -78,19 +78,19 @@ class Trial:
 
     def findings(self) -> list[Finding]:
         """Return what is wrong, one thing a place."""
-        found: dict[Path, Finding] = {}
+        by_place: dict[Path, Finding] = {}
         for sample in samples_of(self.old):
             for form in self._forms(sample):
-                for finding in self._tried(form.tree, form.meaning, sample.meaning):
-                    found.setdefault(finding.path, finding)
-        return list(found.values())
+                for finding in self._try(form.tree, form.meaning, sample.meaning):
+                    by_place.setdefault(finding.path, finding)
+        return list(by_place.values())
 
     def _forms(self, sample: Sample) -> list[Sample]:
         """Return the sample as JSON has it, and as RON where that says more."""
-        bare = plain(sample)
+        bare = as_json(sample)
         return [bare, sample] if _has_union(self.old) else [bare]
 
-    def _tried(self, tree: Any, meaning: Any, named: Any) -> Iterator[Finding]:
+    def _try(self, tree: Any, meaning: Any, named_tree: Any) -> Iterator[Finding]:
         read: list[Any] = []
         for text in (tree, meaning):
             try:
@@ -108,7 +108,7 @@ class Trial:
             if not self._is_as_before(path):
                 yield Finding(path, "left out, it meant another value")
         if self._is_told:
-            yield from self._changed(named, read[1])
+            yield from self._misread_values(named_tree, read[1])
 
     def _failures(self, problems: Sequence[Problem]) -> Iterator[Finding]:
         for problem in problems:
@@ -118,17 +118,18 @@ class Trial:
             if is_type and not self._is_mapped(path) and not self._is_as_before(path):
                 yield Finding(path, problem.message)
 
-    def _changed(self, named: Any, value: Any) -> Iterator[Finding]:
-        for path, kind, tree in expected(self.old, named, ()):
-            moved = self._moved(path)
-            place = None if moved is None else find(value, self.cls, moved)
-            if moved is None or place is None:
+    def _misread_values(self, named_tree: Any, value: Any) -> Iterator[Finding]:
+        for path, kind, tree in expected(self.old, named_tree, ()):
+            new_path = self._new_path(path)
+            place = None if new_path is None else find(value, self.cls, new_path)
+            if new_path is None or place is None:
                 continue
-            if self._is_as_before(moved):
+            if self._is_as_before(new_path):
                 continue
             if not means(kind, tree, *place):
                 yield Finding(
-                    moved, f"{shown(tree, 40)} would be read as {shown(place[0], 40)}"
+                    new_path,
+                    f"{shown(tree, 40)} would be read as {shown(place[0], 40)}",
                 )
 
     @property
@@ -137,7 +138,7 @@ class Trial:
         rules = [rule for move in self.moves for rule in move.rules]
         return all(getattr(rule, "tells_every_move", False) for rule in rules)
 
-    def _moved(self, path: Path) -> Path | None:
+    def _new_path(self, path: Path) -> Path | None:
         """Return where the value at ``path`` is now; None if that cannot be said."""
         for move in self.moves:
             n_parts = len(move.path)
@@ -161,22 +162,22 @@ class Trial:
 
         Then it is read as ever, and a value that is refused was badly made up.
         """
-        if self._moved(path) != path:
+        if self._new_path(path) != path:
             return False
-        old: t.Type = self.old
-        new: t.Type = self.new
+        old_kind: t.Type = self.old
+        new_kind: t.Type = self.new
         for name in path:
-            if old == new:
+            if old_kind == new_kind:
                 return True
-            if not (isinstance(old, t.Struct) and isinstance(new, t.Struct)):
+            if not (isinstance(old_kind, t.Struct) and isinstance(new_kind, t.Struct)):
                 return False
-            before, now = old.fields.get(name), new.fields.get(name)
+            before, now = old_kind.fields.get(name), new_kind.fields.get(name)
             if before is None or now is None:
                 return False
             if replace(before, type=now.type) != now:
                 return False
-            old, new = before.type, now.type
-        return old == new
+            old_kind, new_kind = before.type, now.type
+        return old_kind == new_kind
 
     def _is_mapped(self, path: Path) -> bool:
         """Return whether a user's function has computed the value at ``path``.

@@ -11,12 +11,12 @@ from ..rules.rewrite_rule import RewriteRule
 from ..versioned import is_versioned, rules_of
 
 
-def upgrade_schema(cls: type, old: t.Struct) -> t.Struct:
-    """Return ``old`` as the upgrade rules of ``cls``, and of what is in it, leave it.
+def upgrade_schema(cls: type, old_schema: t.Struct) -> t.Struct:
+    """Return ``old_schema`` as the rules of ``cls``, and of what is in it, leave it.
 
     Raises ConfigVersionError for a schema that is newer than its class.
     """
-    struct = copy.deepcopy(old)
+    struct = copy.deepcopy(old_schema)
     if is_versioned(cls):
         current, version = cls.version(), struct.version or 0
         if version > current:
@@ -31,23 +31,23 @@ def upgrade_schema(cls: type, old: t.Struct) -> t.Struct:
                 )
                 change(rule, struct)
     for field in fields_of(cls).values():
-        stored = struct.fields.get(field.name)
-        if stored is not None:
-            below = _upgrade_type(field.annotation, stored.type)
-            struct.fields[field.name] = replace(stored, type=below)
+        old_field = struct.fields.get(field.name)
+        if old_field is not None:
+            below = _upgrade_type(field.annotation, old_field.type)
+            struct.fields[field.name] = replace(old_field, type=below)
     return struct
 
 
-def _upgrade_type(annotation: Any, old: t.Type) -> t.Type:
-    """Return ``old`` with the structs in it upgraded by their classes."""
+def _upgrade_type(annotation: Any, kind: t.Type) -> t.Type:
+    """Return ``kind`` with the structs in it upgraded by their classes."""
     kinds = members(annotation)
     sequence = next((m for m in kinds if is_sequence(m)), Any)
     mapping = next((m for m in kinds if is_mapping(m)), Any)
-    match old:
+    match kind:
         case t.Option(inner):
             return t.Option(_upgrade_type(annotation, inner))
         case t.Union(inner):
-            return t.Union(tuple(_upgrade_type(annotation, one) for one in inner))
+            return t.Union(tuple(_upgrade_type(annotation, member) for member in inner))
         case t.List(inner):
             return t.List(_upgrade_type(item_type(sequence, 0), inner))
         case t.Tuple(items):
@@ -57,8 +57,8 @@ def _upgrade_type(annotation: Any, old: t.Type) -> t.Type:
             return t.Dict(key, _upgrade_type(item_type(mapping, ""), value))
         case t.Struct(name):
             structs = [m for m in kinds if is_struct(m)]
-            named = [m for m in structs if m.__name__ == name]
-            found = named or (structs if len(structs) == 1 else [])
-            return upgrade_schema(found[0], old) if found else old
+            namesakes = [m for m in structs if m.__name__ == name]
+            candidates = namesakes or (structs if len(structs) == 1 else [])
+            return upgrade_schema(candidates[0], kind) if candidates else kind
         case _:
-            return old
+            return kind

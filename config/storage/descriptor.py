@@ -17,7 +17,7 @@ class Descriptor:
     ) -> None:
         flags |= os.O_CLOEXEC | os.O_NOCTTY
         self._open: list[int] = []
-        self._closing = _closed_at_the_end(self._open)
+        self._closing = _close_at_the_end(self._open)
         next(self._closing)
         # Handlers of signals run between two calls of Python, so this is one of C's.
         opening = partial(os.open, mode=mode, dir_fd=dir_fd)
@@ -38,7 +38,7 @@ class Descriptor:
         self._closing.close()
 
 
-def _closed_at_the_end(descriptors: list[int]) -> Generator[None]:
+def _close_at_the_end(descriptors: list[int]) -> Generator[None]:
     """Close what is in the list when this generator is no longer held by anybody.
 
     An interrupt that waits when an object goes away is raised at the first line of its

@@ -25,7 +25,7 @@ def replacement(path: str | os.PathLike[str]) -> Generator[int]:
     links) keep the old content. A pipe or a device is written to, and stays.
     """
     file = os.fsdecode(path)
-    with _said_in_words(file):
+    with _explained_errors(file):
         status = _status(file)
         if status is not None and not stat.S_ISREG(status.st_mode):
             opened = _irregular(file, status.st_mode)
@@ -70,10 +70,10 @@ def write_all(fd: int, data: bytes | memoryview) -> None:
     """Write all of ``data``, in as many calls as that takes."""
     view = memoryview(data).cast("B")
     while view:
-        done = os.write(fd, view)
-        if not done:
+        n_written = os.write(fd, view)
+        if not n_written:
             raise OSError(errno.EIO, "the file takes no more bytes")
-        view = view[done:]
+        view = view[n_written:]
 
 
 def sync_folder(folder: Descriptor) -> None:
@@ -108,7 +108,7 @@ def explained(error: OSError, path: str) -> OSError:
 
 
 @contextmanager
-def _said_in_words(path: str) -> Generator[None]:
+def _explained_errors(path: str) -> Generator[None]:
     try:
         yield
     except OSError as error:
@@ -173,18 +173,18 @@ def _opener(folder: Descriptor, *, is_new: bool) -> Callable[[str], Descriptor]:
     return lambda scratch: Descriptor(scratch, flags, mode, dir_fd=folder.fd)
 
 
-def _inherit(fd: int, old: os.stat_result, file: str) -> None:
+def _inherit(fd: int, old_status: os.stat_result, file: str) -> None:
     """Give a new file the owner, the mode and the attributes of the old one.
 
     What this user may not give stays the user's own.
     """
-    new = os.fstat(fd)
-    mode = stat.S_IMODE(old.st_mode)
-    if (new.st_uid, new.st_gid) != (old.st_uid, old.st_gid):
-        for owner in ((old.st_uid, -1), (-1, old.st_gid)):
+    new_status = os.fstat(fd)
+    mode = stat.S_IMODE(old_status.st_mode)
+    if (new_status.st_uid, new_status.st_gid) != (old_status.st_uid, old_status.st_gid):
+        for owner in ((old_status.st_uid, -1), (-1, old_status.st_gid)):
             with suppress(OSError):
                 os.fchown(fd, *owner)
-        mode = _allowed_mode(mode, old, os.fstat(fd))
+        mode = _allowed_mode(mode, old_status, os.fstat(fd))
     os.fchmod(fd, mode)
     if hasattr(os, "listxattr"):
         with suppress(OSError):
@@ -193,11 +193,13 @@ def _inherit(fd: int, old: os.stat_result, file: str) -> None:
                     os.setxattr(fd, name, os.getxattr(file, name))
 
 
-def _allowed_mode(mode: int, old: os.stat_result, new: os.stat_result) -> int:
+def _allowed_mode(
+    mode: int, old_status: os.stat_result, new_status: os.stat_result
+) -> int:
     """Return ``mode`` without what it would give to another owner or group."""
-    if new.st_uid != old.st_uid:
+    if new_status.st_uid != old_status.st_uid:
         mode &= ~stat.S_ISUID
-    if new.st_gid != old.st_gid:
+    if new_status.st_gid != old_status.st_gid:
         # The group that had a share is not this one: it gets what all others have.
         mode = mode & ~(stat.S_ISGID | stat.S_IRWXG) | (mode & stat.S_IRWXO) << 3
     return mode

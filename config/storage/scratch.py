@@ -25,17 +25,17 @@ _MOST_TRIES = 100
 
 def scratch_name(name: str) -> str:
     """Return the name of a temporary for ``name``, different at each call."""
-    return f".{_shortened(name)}.{secrets.token_hex(4)}.tmp"
+    return f".{_shorten(name)}.{secrets.token_hex(4)}.tmp"
 
 
 def is_too_long(name: str) -> bool:
     """Return whether the names of temporaries do not have all of ``name``."""
-    return _shortened(name) != name
+    return _shorten(name) != name
 
 
 def scratch_pattern(name: str) -> re.Pattern[str]:
     """Return what the names of temporaries for ``name`` match as a whole."""
-    return re.compile(re.escape(f".{_shortened(name)}") + _ENDING)
+    return re.compile(re.escape(f".{_shorten(name)}") + _ENDING)
 
 
 def any_scratch(names: str) -> re.Pattern[str]:
@@ -182,7 +182,7 @@ def remove_abandoned(folder: Descriptor, name: str) -> None:
             os.unlink(left_behind, dir_fd=folder.fd)
 
 
-def _shortened(name: str) -> str:
+def _shorten(name: str) -> str:
     """Return ``name``, cut between two characters so that a temporary's fits."""
     encoded = os.fsencode(name)
     most = _MOST_BYTES - _N_ADDED
