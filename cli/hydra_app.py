@@ -10,8 +10,8 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from ..config.path import did_you_mean
-from ..config.user_traceback import error_text
+from ..config.process.user_traceback import error_text
+from ..config.spelling import did_you_mean
 from .termination import STATUS, Terminated, raised_termination
 
 Task = Callable[[dict[str, Any], Path], None]

@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from importlib import import_module
 
 from .. import __version__  # pyright: ignore[reportMissingImports, reportUnknownVariableType]  # of src/burnish, where this folder is linked
-from ..config.streams import run_command
-from ..config.user_traceback import error_text
+from ..config.process.streams import run_command
+from ..config.process.user_traceback import error_text
 
 COMMANDS: Mapping[str, tuple[str, str]] = {
     "fit": ("fit", "train the model that a file describes"),
@@ -70,7 +70,7 @@ def _usage() -> str:
 
 
 def _unknown(word: str) -> str:
-    from ..config.path import did_you_mean
+    from ..config.spelling import did_you_mean
 
     return f"error: unknown command {word!r}.{did_you_mean(word, COMMANDS)}\n{_usage()}"
 

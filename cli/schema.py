@@ -5,7 +5,7 @@ from argparse import ArgumentParser, Namespace
 from collections.abc import Sequence
 from typing import Any
 
-from ..config.fields import is_struct
+from ..config.classes.fields import is_struct
 from ..config.schema.commands import COMMANDS, run
 from .target import TargetError, find_target
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from ..config.user_traceback import error_text
+from ..config.process.user_traceback import error_text
 
 
 class TargetError(ValueError):
@@ -36,7 +36,7 @@ def find_target(text: str) -> Any:
 
 
 def _no_name(owner: Any, name: str) -> str:
-    from ..config.path import did_you_mean
+    from ..config.spelling import did_you_mean
 
     names = [n for n in vars(owner) if not n.startswith("_")]
     return f"{owner.__name__} has no {name!r}.{did_you_mean(name, names)}"

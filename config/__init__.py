@@ -2,14 +2,15 @@
 
 from typing import TYPE_CHECKING
 
-from .lazily import lazily
+from .lazy_exports import lazily
 
 if TYPE_CHECKING:
-    from .description import describe
+    from .command_line import command
     from .errors import ConfigError, ConfigSyntaxError, ConfigVersionError, Problem
     from .files import dump, dumps, load, loads
+    from .help_text import describe
     from .hparams import Hparam, Hparams
-    from .program import command
+    from .rewriting.rewrite_rule import RewriteRule
     from .rules import (
         AddDefault,
         ChangeDefault,
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
         MapFieldValue,
         RejectValues,
         RenameField,
-        RewriteRule,
     )
     from .schedule import Schedule
     from .schema.commands import schema_evolution_cli
@@ -51,11 +51,12 @@ __all__ = [
 ]
 
 _MODULES = {
-    "description": ["describe"],
+    "help_text": ["describe"],
     "errors": ["ConfigError", "ConfigSyntaxError", "ConfigVersionError", "Problem"],
     "files": ["dump", "dumps", "load", "loads"],
     "hparams": ["Hparam", "Hparams"],
-    "program": ["command"],
+    "command_line": ["command"],
+    "rewriting.rewrite_rule": ["RewriteRule"],
     "rules": [
         "AddDefault",
         "ChangeDefault",
@@ -64,7 +65,6 @@ _MODULES = {
         "MapFieldValue",
         "RejectValues",
         "RenameField",
-        "RewriteRule",
     ],
     "schedule": ["Schedule"],
     "schema.commands": ["schema_evolution_cli"],

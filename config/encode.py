@@ -6,8 +6,7 @@ from collections import deque
 from collections.abc import Iterator, Mapping, Set
 from typing import Any
 
-from .errors import ConfigError, Problem
-from .fields import (
+from .classes.fields import (
     MISSING,
     Field,
     declared_as,
@@ -20,6 +19,7 @@ from .fields import (
     item_type,
     members,
 )
+from .errors import ConfigError, Problem
 from .path import child
 from .schedule.number import text_of
 from .shown import shown

@@ -9,14 +9,15 @@ from typing import Any, TypeVar
 from .encode import encode
 from .errors import ConfigError, ConfigSyntaxError, Problem
 from .formats import Format, format_named, format_of
-from .interrupts import leaving_nothing_open
-from .path import child, did_you_mean, parts
-from .readback import check_read_back
+from .path import child, parts
+from .process.interrupts import leaving_nothing_open
 from .shown import shown
+from .spelling import did_you_mean
 from .storage.opening import read_file
 from .storage.replacement import write_text
 from .tree import is_mapping_value
-from .validate import build, build_plain
+from .validation.readback import check_read_back
+from .validation.validate import build, build_plain
 
 T = TypeVar("T")
 Source = str | os.PathLike[str] | Mapping[str, Any] | None

@@ -7,16 +7,16 @@ from typing import Any, Self, cast
 from pydantic import BaseModel, ConfigDict, ValidationError
 from pydantic import Field as Hparam
 
+from .classes.field_aliases import HparamsMeta
+from .classes.fields import fields_of
 from .encode import encode, to_plain, without_names
-from .fields import fields_of
 from .files import dump, dumps, load, loads
-from .path import did_you_mean
-from .prepare import Place, Preparation
-from .readback import check_read_back
-from .reserved import HparamsMeta
 from .schedule.number import ScheduledFloat, ScheduledInt
+from .spelling import did_you_mean
 from .tree import is_dict, is_mapping_value
-from .validate import put_back
+from .validation.normalize import Place, Preparation
+from .validation.readback import check_read_back
+from .validation.validate import put_back
 
 __all__ = ["Hparam", "Hparams", "define_hparams"]
 

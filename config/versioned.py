@@ -4,9 +4,7 @@ import copy
 from collections.abc import Mapping, Sequence
 from typing import Any, TypeGuard
 
-from .alternatives import struct_for
-from .errors import ConfigError, ConfigVersionError, Problem
-from .fields import (
+from .classes.fields import (
     class_of,
     fields_of,
     is_mapping,
@@ -15,8 +13,10 @@ from .fields import (
     item_type,
     members,
 )
+from .classes.union_choice import struct_for
+from .errors import ConfigError, ConfigVersionError, Problem
 from .path import child, under
-from .rules.rewrite_rule import RewriteRule
+from .rewriting.rewrite_rule import RewriteRule
 from .shown import shown
 from .tree import Weak, is_dict, is_items
 

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from ..config.lazily import lazily
+from ..config.lazy_exports import lazily
 from .hyperparameters.node_readers import register_node_reader
 
 if TYPE_CHECKING:

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeVar, Unpack, cast, ov
 
 from torch import nn
 
-from ..config.path import Patterns, as_patterns, matchers
+from ..config.patterns import Patterns, as_patterns, matchers
 from ..records.calls import explain_calls
 from .blueprint.lightning import reopen_blueprints
 from .hyperparameters.capture import ask_back, capture

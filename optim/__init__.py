@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from ..config.lazily import lazily
+from ..config.lazy_exports import lazily
 
 if TYPE_CHECKING:
     from . import schedulers

@@ -10,7 +10,7 @@ import numpy as np
 from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
-from ..config.user_warning import warn_user
+from ..config.process.user_warning import warn_user
 from ..core.state.identity import named_params
 from ..records.entry import Param, ParamId
 from .watch import Watch

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from torch import nn
 
-from ..config.path import Patterns, did_you_mean, matches
+from ..config.patterns import Patterns, matches
+from ..config.spelling import did_you_mean
 from .simple import SimpleOptimizer, hyperparameters, refuse_options_of_torch
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ from typing import Any
 
 from torch import Tensor
 
-from ..config.user_warning import warn_user
+from ..config.process.user_warning import warn_user
 from .clipping import Clip, ClipGlobalNorm, ClipNorm, ClipValue
 from .hyper import Hyper
 from .plain_values import as_held, as_stored, is_plain

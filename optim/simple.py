@@ -16,8 +16,8 @@ from typing import (
     get_type_hints,
 )
 
-from ..config.annotations import annotations_of
-from ..config.path import did_you_mean
+from ..config.classes.annotations import annotations_of
+from ..config.spelling import did_you_mean
 from ..records.calls import explain_calls
 
 if TYPE_CHECKING:

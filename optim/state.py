@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from torch import Tensor
 
-from ..config.interrupts import all_or_nothing
+from ..config.process.interrupts import all_or_nothing
 from ..records.entry import Param
 from ..records.errors import RecordMismatchError
 from ..records.flat_record import FlatRecord

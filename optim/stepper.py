@@ -7,8 +7,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..config.interrupts import leaving_nothing_open
-from ..config.user_warning import warn_user
+from ..config.process.interrupts import leaving_nothing_open
+from ..config.process.user_warning import warn_user
 from .binding import Binding
 from .engines.arena import Arena, copied, has_form_of, is_plain
 from .engines.bucket import Bucket, Engine, Job, Unfit

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import torch
 from torch import Tensor
 
-from ..config.user_warning import warn_user
+from ..config.process.user_warning import warn_user
 from .binding import warn_apart, warn_replaced, warn_unheld
 from .clipping import Clip, Clipped
 from .engines.internals import internals, untraced

@@ -7,7 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 from torch import Tensor
 
-from ..config.interrupts import all_or_nothing, leaving_nothing_open, uninterrupted
+from ..config.process.interrupts import (
+    all_or_nothing,
+    leaving_nothing_open,
+    uninterrupted,
+)
 from ..records.errors import RecordMismatchError
 from ..records.grad_mode import ordinary_tensors
 from .fitting import BESIDE, fitted

@@ -8,8 +8,8 @@ from functools import wraps
 from inspect import Parameter
 from typing import Any, Literal, ParamSpec, TypeVar
 
-from ..config.interrupts import end_abandoned
-from ..config.path import did_you_mean
+from ..config.process.interrupts import end_abandoned
+from ..config.spelling import did_you_mean
 
 P = ParamSpec("P")
 R = TypeVar("R")

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from ..config.fields import members
+from ..config.classes.fields import members
 from ..config.path import join
 from .encoder import UNDECLARED_ENUM, Storable
 from .entries import Entries

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self, TypeAlias
 
 import torch
 
-from ..config.path import Patterns
+from ..config.patterns import Patterns
 from .arrays import array_of_tensor
 from .entry import Entry
 from .nodes import Node, decode

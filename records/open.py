@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 import torch
 
-from ..config.path import Patterns
+from ..config.patterns import Patterns
 from .calls import explain_calls
 from .encoder import Storable
 from .entries import Reading

@@ -4,7 +4,7 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any, TypeVar
 
-from ..config.path import Patterns
+from ..config.patterns import Patterns
 from .entries import Entries
 from .entry import Entry
 from .nodes import Node

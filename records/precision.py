@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Literal, TypeAlias
 
 import torch
 
-from ..config.path import Patterns, as_patterns, matches
-from ..config.user_warning import warn_user
+from ..config.patterns import Patterns, as_patterns, matches
+from ..config.process.user_warning import warn_user
 from .conversion import Overflow, Rounding, Underflow
 from .dtypes import NAME_OF
 from .entry import KINDS, Entry

@@ -12,7 +12,7 @@ from typing import (
     overload,
 )
 
-from ..config.annotations import annotations_of
+from ..config.classes.annotations import annotations_of
 from ..config.path import join
 from .calls import explain_calls
 from .encoder import Encoder, Storable
@@ -23,7 +23,7 @@ from .nodes import Node
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from ..config.path import Patterns
+    from ..config.patterns import Patterns
     from .flat_record import FlatRecord
     from .readable import Readable
     from .record_writer import SaveOptions

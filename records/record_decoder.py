@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import torch
 from torch import nn
 
-from ..config.path import did_you_mean, join
+from ..config.path import join
+from ..config.spelling import did_you_mean
 from .encoder import Storable, declares_fields
 from .entries import Entries, leaf_value
 from .enums import member_of

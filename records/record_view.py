@@ -10,7 +10,7 @@ from collections.abc import (
 )
 from typing import TYPE_CHECKING, Any, NoReturn, cast
 
-from ..config.path import did_you_mean
+from ..config.spelling import did_you_mean
 from .entries import Entries, leaf_value
 from .entry import Entry
 from .nodes import Node, decode, tag_of

@@ -4,7 +4,7 @@ import dataclasses
 from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Protocol, TypeAlias, TypeVar, cast
 
-from ..config.path import did_you_mean
+from ..config.spelling import did_you_mean
 from .entries import Entries
 from .entry import Entry
 from .errors import RecordMismatchError

@@ -2,7 +2,8 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
-from ..config.path import Patterns, as_patterns, did_you_mean, matchers
+from ..config.patterns import Patterns, as_patterns, matchers
+from ..config.spelling import did_you_mean
 from .entry import Entry
 from .nodes import Node, leaves_of, renumbered
 

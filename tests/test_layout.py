@@ -37,6 +37,19 @@ def test_records_never_name_a_module_of_torch() -> None:
 
 
 FLOORS = {
+    "config": [
+        ("errors", "lazy_exports", "process", "registry", "shown", "spelling"),
+        ("path", "patterns", "storage", "tree"),
+        ("classes", "rewriting", "ron"),
+        ("schedule", "versioned"),
+        ("encode",),
+        ("formats", "rules", "validation"),
+        ("files",),
+        ("hparams", "schema"),
+        ("help_text",),
+        ("command_line",),
+        ("__init__",),
+    ],
     "core": [
         ("errors",),
         ("modules",),

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from ..config.fields import members
+from ..config.classes.fields import members
 from ..core.hyperparameters.reader import planned
 from ..core.hyperparameters.record_metadata import factory_of, recorded_hparams
 from ..core.modules.registry import class_named

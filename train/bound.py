@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ..config.path import did_you_mean
+from ..config.spelling import did_you_mean
 from ..core.modules.tree import unwrapped
 from ..optim.adaptor import OptimizerAdaptor
 from ..optim.groups import Group

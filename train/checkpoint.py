@@ -9,9 +9,9 @@ from typing import Any, Literal
 
 from torch import nn
 
-from ..config.interrupts import all_or_nothing, leaving_nothing_open
-from ..config.path import did_you_mean
-from ..config.user_warning import warn_user
+from ..config.process.interrupts import all_or_nothing, leaving_nothing_open
+from ..config.process.user_warning import warn_user
+from ..config.spelling import did_you_mean
 from ..records.calls import home_of
 from ..records.errors import RecordError, RecordFormatError, RecordMismatchError
 from ..records.flat_record import FlatRecord

@@ -8,8 +8,8 @@ from typing import Any, Literal
 
 import torch
 
-from ..config.interrupts import leaving_nothing_open
-from ..config.path import did_you_mean
+from ..config.process.interrupts import leaving_nothing_open
+from ..config.spelling import did_you_mean
 from ..records.calls import explain_calls
 from ..records.errors import RecordFormatError
 from .checkpoint import Checkpoint

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from ..config.user_warning import warn_user
+from ..config.process.user_warning import warn_user
 from ..core.persistence.meaning import check_meaning
 from ..optim.param_groups import plain_group
 from ..records.errors import RecordMismatchError

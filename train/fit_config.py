@@ -2,11 +2,11 @@
 
 from typing import Any, Literal
 
+from ..config.classes.fields import fields_of, is_mapping, is_struct, members
 from ..config.errors import ConfigError, Problem
-from ..config.fields import fields_of, is_mapping, is_struct, members
 from ..config.hparams import Hparam, Hparams
-from ..config.path import did_you_mean
 from ..config.shown import shown
+from ..config.spelling import did_you_mean
 from .named import class_named, optimizer_named, scheduler_named
 
 MODEL, DATA, RUN = "model_config", "data_config", "run_config"

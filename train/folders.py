@@ -12,7 +12,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..config.interrupts import uninterrupted
+from ..config.process.interrupts import uninterrupted
 from ..config.storage.descriptor import Descriptor, open_folder
 from ..config.storage.replacement import explained, sync_folder
 from ..config.storage.scratch import (

@@ -9,11 +9,11 @@ from typing import Any, Generic, Literal, TypeVar, get_origin
 
 from ..config.errors import ConfigError
 from ..config.files import check_class, load, loads
-from ..config.interrupts import leaving_nothing_open
-from ..config.overrides import override_texts
-from ..config.path import did_you_mean
+from ..config.process.interrupts import leaving_nothing_open
 from ..config.schedule import at as scheduled_at
 from ..config.schedule.number import replace_numbers
+from ..config.spelling import did_you_mean
+from ..config.validation.overrides import override_texts
 from ..records.calls import explain_calls
 from .deferred import at
 from .distributed import (

@@ -9,7 +9,7 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.callbacks import EarlyStopping, LearningRateMonitor
 from torch import Tensor
 
-from ..config.path import did_you_mean
+from ..config.spelling import did_you_mean
 from ..optim.simple import SimpleOptimizer
 from .hparams import ModelHparams
 from .lightning_io import let_read

@@ -6,8 +6,8 @@ from typing import Any, TypeVar
 
 import torch
 
-from ..config.path import did_you_mean
 from ..config.registry import Registry
+from ..config.spelling import did_you_mean
 from ..optim.simple import SimpleOptimizer
 
 T = TypeVar("T")

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from ..config.user_warning import warn_user
+from ..config.process.user_warning import warn_user
 from ..core.persistence.loading import load_record
 from ..core.persistence.saving import into_record
 from ..core.state.identity import named_params

@@ -9,7 +9,7 @@ from lightning.pytorch.plugins.io import TorchCheckpointIO
 from lightning.pytorch.utilities import rank_zero_warn
 from torch import Tensor
 
-from ..config.path import did_you_mean
+from ..config.spelling import did_you_mean
 from ..core.hyperparameters.record_metadata import recorded_hparams
 from ..core.persistence.meaning import check_meaning
 from .distributed import n_processes

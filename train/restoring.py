@@ -9,10 +9,7 @@ from typing import Any, Literal
 
 from torch import nn
 
-from ..config.alternatives import struct_for
-from ..config.check import check
-from ..config.errors import ConfigError, Problem
-from ..config.fields import (
+from ..config.classes.fields import (
     Field,
     allows_none,
     fields_of,
@@ -20,10 +17,14 @@ from ..config.fields import (
     item_type,
     members,
 )
-from ..config.path import child, did_you_mean, under
-from ..config.prepare import Preparation
+from ..config.classes.union_choice import struct_for
+from ..config.errors import ConfigError, Problem
+from ..config.path import child, under
+from ..config.spelling import did_you_mean
 from ..config.tree import is_dict, is_items
-from ..config.validate import put_back
+from ..config.validation.normalize import Preparation
+from ..config.validation.pydantic_check import check
+from ..config.validation.validate import put_back
 from ..core.modules.tree import unwrapped
 from ..records.errors import RecordMismatchError
 from .blobs import BOUND, FILLED, SERIALIZED, Described, opened, rebuilt

@@ -11,8 +11,8 @@ from urllib.parse import quote
 import numpy as np
 import torch
 
+from ..config.classes.fields import is_struct_value, item_type, members, stored_fields
 from ..config.encode import encode
-from ..config.fields import is_struct_value, item_type, members, stored_fields
 from ..config.path import child
 from ..records.errors import RecordFormatError
 from .parts import VALUE, kind_of

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import PurePath
 from typing import Any
 
-from ..path import did_you_mean
+from ..spelling import did_you_mean
 from ..tree import Struct
 
 

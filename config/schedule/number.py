@@ -5,7 +5,7 @@ import math
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
-from ..fields import is_model, is_struct_value, stored_fields
+from ..classes.fields import is_model, is_struct_value, stored_fields
 from ..tree import is_items, is_mapping_value
 from .schedule import Schedule
 

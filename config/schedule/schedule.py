@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
 
-from ..path import did_you_mean, index_of, parts
+from ..path import index_of, parts
 from ..shown import shown
+from ..spelling import did_you_mean
 from ..tree import is_items, is_mapping_value
 from .blocks import blocks
 

@@ -40,7 +40,7 @@ def plot(source: Any, file: str | Path | None = None) -> Any:
 
 
 def _schedules(source: Any, path: str) -> Iterable[tuple[str, Schedule]]:
-    from ..fields import is_struct_value, stored_fields
+    from ..classes.fields import is_struct_value, stored_fields
 
     schedule = source if isinstance(source, Schedule) else schedule_of(source)
     if schedule is not None:

@@ -6,6 +6,8 @@ from enum import IntEnum
 from typing import Any
 
 from ..path import join
+from ..rewriting import schema_types as t
+from ..rewriting.rewrite_rule import RewriteRule
 from ..rules import (
     AddDefault,
     ChangeDefault,
@@ -14,9 +16,7 @@ from ..rules import (
     MapFieldValue,
     RejectValues,
     RenameField,
-    RewriteRule,
 )
-from ..rules import schema_types as t
 
 
 class Severity(IntEnum):

@@ -5,8 +5,8 @@ import sys
 from collections.abc import Iterator
 
 from ..path import join
-from ..rules import RewriteRule
-from ..rules import schema_types as t
+from ..rewriting import schema_types as t
+from ..rewriting.rewrite_rule import RewriteRule
 from .change import Change, Severity
 from .compare import Comparison, compare
 from .derive import limits_values, schema_of

@@ -9,9 +9,9 @@ from typing import Any
 
 from ..errors import ConfigError
 from ..files import checked_text, load, read_tree
+from ..process.streams import run_command, taking_any_text
+from ..process.user_traceback import error_text
 from ..storage.replacement import write_text
-from ..streams import run_command, taking_any_text
-from ..user_traceback import error_text
 from .change import Severity
 from .checker import SchemaChecker
 from .storage import dump_schema, load_schema

@@ -4,8 +4,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ..rules import schema_types as t
-from ..rules.schema_edit import SUPPLIED
+from ..rewriting import schema_types as t
+from ..rewriting.schema_edit import SUPPLIED
 from .change import (
     Change,
     DefaultValueChanged,

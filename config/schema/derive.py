@@ -3,10 +3,8 @@
 import enum
 from typing import Annotated, Any, get_args, get_origin
 
-from ..docs import docs_of
-from ..encode import encode, to_plain
-from ..errors import ConfigError
-from ..fields import (
+from ..classes.docstrings import docs_of
+from ..classes.fields import (
     MISSING,
     Field,
     extra_of,
@@ -19,7 +17,9 @@ from ..fields import (
     literals,
     members,
 )
-from ..rules import schema_types as t
+from ..encode import encode, to_plain
+from ..errors import ConfigError
+from ..rewriting import schema_types as t
 from ..versioned import version_of
 
 

@@ -3,8 +3,9 @@
 from collections.abc import Iterator
 from typing import Any
 
-from ..rules import DeleteField, MapFieldValue, RewriteRule
-from ..rules import schema_types as t
+from ..rewriting import schema_types as t
+from ..rewriting.rewrite_rule import RewriteRule
+from ..rules import DeleteField, MapFieldValue
 from .change import EnumVariantValueChanged, FieldRemoved, FieldRenamed, Stage
 from .compare import Comparison, holds_struct
 

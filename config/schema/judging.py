@@ -4,10 +4,18 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
-from ..fields import fields_of, is_mapping, is_sequence, is_struct, item_type, members
-from ..path import bind, index_of
-from ..rules import RewriteRule
-from ..rules import schema_types as t
+from ..classes.fields import (
+    fields_of,
+    is_mapping,
+    is_sequence,
+    is_struct,
+    item_type,
+    members,
+)
+from ..path import index_of
+from ..patterns import bind
+from ..rewriting import schema_types as t
+from ..rewriting.rewrite_rule import RewriteRule
 from ..versioned import is_versioned, rules_of
 from .change import (
     Change,

@@ -4,8 +4,7 @@ import enum
 from collections.abc import Iterator
 from typing import Any
 
-from ..encode import encode
-from ..fields import (
+from ..classes.fields import (
     is_mapping,
     is_sequence,
     is_struct,
@@ -14,8 +13,9 @@ from ..fields import (
     members,
     stored_fields,
 )
+from ..encode import encode
 from ..path import index_of
-from ..rules import schema_types as t
+from ..rewriting import schema_types as t
 from ..tree import Struct, is_dict, is_items, is_mapping_value
 
 Path = tuple[str, ...]

@@ -3,8 +3,8 @@
 from collections.abc import Callable
 from typing import TypeVar
 
-from ..rules import schema_types as t
-from ..similarity import similarity
+from ..rewriting import schema_types as t
+from ..spelling import similarity
 from .change import (
     Change,
     EnumVariantAdded,

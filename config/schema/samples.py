@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from ..encode import to_plain
-from ..rules import schema_types as t
+from ..rewriting import schema_types as t
 from ..tree import Struct, is_dict, is_items
 
 _TEXTS: Mapping[str, tuple[Any, ...]] = {

@@ -8,8 +8,8 @@ from ..encode import encode
 from ..errors import ConfigError, Problem
 from ..files import read_tree
 from ..path import child
+from ..rewriting import schema_types as t
 from ..ron import read, write
-from ..rules import schema_types as t
 from ..shown import shown
 from ..storage.replacement import write_text
 from ..tree import Struct, is_dict

@@ -5,12 +5,13 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from ..errors import ConfigError, Problem
-from ..path import bind, parts
-from ..readback import difference
-from ..rules import schema_types as t
-from ..rules.rewrite_rule import RewriteRule
+from ..path import parts
+from ..patterns import bind
+from ..rewriting import schema_types as t
+from ..rewriting.rewrite_rule import RewriteRule
 from ..shown import shown
-from ..validate import build
+from ..validation.readback import difference
+from ..validation.validate import build
 from ..versioned import Rules
 from .meaning import Path, expected, find, means
 from .samples import Sample, as_json, samples_of

@@ -4,10 +4,17 @@ import copy
 from dataclasses import replace
 from typing import Any
 
+from ..classes.fields import (
+    fields_of,
+    is_mapping,
+    is_sequence,
+    is_struct,
+    item_type,
+    members,
+)
 from ..errors import ConfigVersionError, Problem
-from ..fields import fields_of, is_mapping, is_sequence, is_struct, item_type, members
-from ..rules import schema_types as t
-from ..rules.rewrite_rule import RewriteRule
+from ..rewriting import schema_types as t
+from ..rewriting.rewrite_rule import RewriteRule
 from ..versioned import is_versioned, rules_of
 
 

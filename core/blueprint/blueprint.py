@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar, cast
 
 from torch import nn
 
-from ...config.path import did_you_mean
+from ...config.spelling import did_you_mean
 from ..hyperparameters.build import passed_values
 from ..hyperparameters.values import BLUEPRINT
 from ..modules.registry import allow_classes

@@ -5,8 +5,8 @@ from typing import Any
 
 from torch import nn
 
-from ...config.path import did_you_mean
 from ...config.shown import shown
+from ...config.spelling import did_you_mean
 from .edits.edits import Edit, SetArguments, Target, Unbuilt, definition_of
 from .errors import SettingError
 from .parts import Parts

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Self
 
-from ...config.path import is_pattern
+from ...config.patterns import is_pattern
 from .construction.draft import Draft
 from .edits.edits import Target
 from .edits.selector import Selector, children, select, spelled

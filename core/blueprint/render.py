@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from torch import nn
 
-from ...config.path import did_you_mean, join
+from ...config.path import join
+from ...config.spelling import did_you_mean
 from ...config.storage.replacement import write_text
 from ..modules.signature import VARIADIC, parameters_of
 from .construction.draft import Draft

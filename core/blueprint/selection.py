@@ -7,7 +7,7 @@ from typing import Any, Literal, Self
 
 from torch import nn
 
-from ...config.path import did_you_mean
+from ...config.spelling import did_you_mean
 from ..modules.signature import parameters_of
 from .configure_call import edits_for, swap
 from .construction.draft import Draft

@@ -9,9 +9,10 @@ from functools import partial
 
 from torch import nn
 
-from ...config.rules import DeleteField, RenameField, RewriteRule
+from ...config.rewriting.rewrite_rule import RewriteRule
+from ...config.rules import DeleteField, RenameField
 from ...config.schema.change import Severity
-from ...config.similarity import similarity
+from ...config.spelling import similarity
 from ...records.errors import RecordError
 from ..hyperparameters.upgrade import upgraded_node
 from ..hyperparameters.values import VERSION

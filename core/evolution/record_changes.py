@@ -3,10 +3,12 @@
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
-from ...config.path import bind, parts
-from ...config.rules import DeleteField, RenameField, RewriteRule
+from ...config.path import parts
+from ...config.patterns import bind
+from ...config.rewriting.rewrite_rule import RewriteRule
+from ...config.rules import DeleteField, RenameField
 from ...config.schema.change import Severity
-from ...config.similarity import similarity
+from ...config.spelling import similarity
 from .record_schema import Stored
 from .tensor_rules import (
     MergeTensors,

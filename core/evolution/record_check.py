@@ -7,7 +7,7 @@ from typing import Any
 
 from torch import nn
 
-from ...config.rules import RewriteRule
+from ...config.rewriting.rewrite_rule import RewriteRule
 from ...config.schema.change import Severity
 from ...records.dtypes import NAME_OF
 from ...records.flat_record import FlatRecord

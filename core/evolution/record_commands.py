@@ -9,9 +9,9 @@ from typing import Any
 
 from torch import nn
 
+from ...config.process.user_traceback import error_text
 from ...config.schema.commands import DEFAULT_FILE as CONFIG_FILE
 from ...config.storage.opening import read_file
-from ...config.user_traceback import error_text
 from ...records.errors import RecordError
 from .record_check import RecordChecker, upgrade_file
 from .record_schema import Target, dump_schema, load_schema

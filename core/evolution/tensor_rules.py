@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 from ...config.errors import ConfigError
-from ...config.path import bind, fill, join, n_wildcards, parts
-from ...config.rules import RewriteRule
+from ...config.path import join, parts
+from ...config.patterns import bind, fill, n_wildcards
+from ...config.rewriting.rewrite_rule import RewriteRule
 from ...records.entry import Entry
 from ...records.errors import RecordError
 from ..state.derived import Cut, Joined, Stacked, Taken, Turned, derived

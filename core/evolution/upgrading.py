@@ -8,8 +8,8 @@ from typing import Any
 from torch import nn
 
 from ...config.errors import ConfigError
-from ...config.path import is_pattern
-from ...config.rules import RewriteRule
+from ...config.patterns import is_pattern
+from ...config.rewriting.rewrite_rule import RewriteRule
 from ...records.entry import Entry
 from ...records.errors import RecordError, RecordMismatchError, RecordVersionError
 from ...records.flat_record import FlatRecord

@@ -13,7 +13,7 @@ from typing import Any, TypeAlias, TypeVar
 import torch
 from torch import nn
 
-from ...config.fields import is_struct_value
+from ...config.classes.fields import is_struct_value
 from ...config.registry import Registry
 from ..modules.shown import shown
 from .structure import note_structure

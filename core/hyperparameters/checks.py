@@ -6,7 +6,8 @@ from typing import Any
 
 from torch import nn
 
-from ...config.path import did_you_mean, join
+from ...config.path import join
+from ...config.spelling import did_you_mean
 from ..errors import HyperparameterError
 from ..modules.shown import shown
 from ..modules.signature import VARIADIC, parameters_of, takes_any_name

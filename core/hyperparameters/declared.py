@@ -10,8 +10,8 @@ from typing import Any
 import torch
 from torch import nn
 
-from ...config.annotations import annotations_of
-from ...config.fields import (
+from ...config.classes.annotations import annotations_of
+from ...config.classes.fields import (
     computed_of,
     fields_of,
     is_model,

@@ -10,7 +10,7 @@ from typing import Any, TypeAlias, cast
 import torch
 from torch import nn
 
-from ...config.fields import members
+from ...config.classes.fields import members
 from ...config.path import join
 from ...records.errors import RecordError
 from ..errors import HyperparameterError

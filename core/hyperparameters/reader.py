@@ -13,9 +13,10 @@ from typing import Any, TypeVar, overload
 
 from torch import nn
 
-from ...config.alternatives import struct_for
-from ...config.fields import fields_of
-from ...config.path import did_you_mean, join
+from ...config.classes.fields import fields_of
+from ...config.classes.union_choice import struct_for
+from ...config.path import join
+from ...config.spelling import did_you_mean
 from ..errors import HyperparameterError
 from ..modules.registry import MODULE, NAME, class_named
 from ..modules.shown import shown
@@ -359,7 +360,7 @@ def _rich(value: Any, hint: Any, path: str) -> Any:
     if value is None or not needs_class(hint) or has_plans(value):
         return value
     from ...config.errors import ConfigError
-    from ...config.validate import build
+    from ...config.validation.validate import build
 
     try:
         return build(hint, value)

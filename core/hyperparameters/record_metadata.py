@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 from torch import nn
 
-from ...config.path import did_you_mean
+from ...config.spelling import did_you_mean
 from ...records.calls import home_of
 from ...records.encoder import Encoder
 from ...records.errors import RecordError, RecordMismatchError, RecordVersionError

@@ -7,7 +7,7 @@ from typing import Any
 from torch import nn
 
 from ...config.errors import ConfigError
-from ...config.rules import RewriteRule
+from ...config.rewriting.rewrite_rule import RewriteRule
 from ...records.errors import RecordError, RecordVersionError
 from ..errors import HyperparameterError
 from ..modules.registry import NAME

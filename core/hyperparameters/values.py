@@ -20,8 +20,8 @@ from typing import Any, TypeGuard
 import torch
 from torch import nn
 
-from ...config.fields import is_struct_value, members
-from ...config.path import did_you_mean
+from ...config.classes.fields import is_struct_value, members
+from ...config.spelling import did_you_mean
 from ..modules.shown import shown
 from .declared import declares, takes
 

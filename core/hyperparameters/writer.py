@@ -14,7 +14,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from ...config.fields import fields_of, is_model, is_struct_value
+from ...config.classes.fields import fields_of, is_model, is_struct_value
 from ...config.path import join
 from ..errors import HyperparameterError
 from ..modules.classes import declared_class, is_decorated

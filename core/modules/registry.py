@@ -9,8 +9,8 @@ from typing import Any, TypeVar, overload
 
 from torch import nn
 
-from ...config.path import did_you_mean
 from ...config.registry import Registry
+from ...config.spelling import did_you_mean
 from ..errors import UnknownClassError
 from .classes import torch_classes
 from .shown import shown

@@ -6,7 +6,7 @@ from typing import Any
 from torch import nn
 
 from ...config.errors import ConfigError
-from ...config.rules.rewrite_rule import RewriteRule, renamed_path
+from ...config.rewriting.rewrite_rule import RewriteRule, renamed_path
 from ...records.errors import RecordError
 
 

@@ -9,7 +9,7 @@ from weakref import WeakKeyDictionary
 
 from torch import nn
 
-from ...config.path import Patterns
+from ...config.patterns import Patterns
 from ...records.calls import explain_calls
 from ...records.flat_record import FlatRecord
 from ...records.gc_pause import paused_collection

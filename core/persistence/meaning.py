@@ -5,8 +5,8 @@ from typing import Any
 
 from torch import nn
 
-from ...config.path import did_you_mean
-from ...config.user_warning import warn_user
+from ...config.process.user_warning import warn_user
+from ...config.spelling import did_you_mean
 from ...records.entries import Reading
 from ...records.errors import RecordMismatchError
 from ...records.flat_record import FlatRecord

@@ -5,7 +5,7 @@ from typing import Any, Unpack, overload
 
 from torch import nn
 
-from ...config.path import Patterns
+from ...config.patterns import Patterns
 from ...records.calls import explain_calls
 from ...records.flat_record import FlatRecord
 from ...records.gc_pause import paused_collection

@@ -8,7 +8,7 @@ from typing import Any, Literal, TypedDict, TypeVar, Unpack, overload
 import torch
 from torch import nn
 
-from ...config.path import Patterns
+from ...config.patterns import Patterns
 from ...records.calls import explain_calls
 from ...records.flat_record import FlatRecord
 from ...records.metadata import combined

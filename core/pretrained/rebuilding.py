@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ...config.path import did_you_mean
+from ...config.spelling import did_you_mean
 from ..errors import HyperparameterError
 from ..hyperparameters.reader import planned
 from ..modules.classes import declared_class

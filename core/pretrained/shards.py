@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
 
-from ...config.path import did_you_mean
+from ...config.spelling import did_you_mean
 from ...config.storage.replacement import write_text
 from ...records.entry import Entry
 from ...records.errors import RecordFormatError

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from torch import nn
 
-from ...config.path import Patterns, as_patterns
+from ...config.patterns import Patterns, as_patterns
 from ...records.entry import Entry
 from ...records.errors import RecordMismatchError
 from ...records.open import open_record

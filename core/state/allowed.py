@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from ...config.path import Patterns, matches
+from ...config.patterns import Patterns, matches
 from ...records.entry import Entry
 
 

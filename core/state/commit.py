@@ -9,7 +9,7 @@ from typing import Any, TypeAlias
 import torch
 from torch import Tensor
 
-from ...config.interrupts import all_or_nothing, undo_all
+from ...config.process.interrupts import all_or_nothing, undo_all
 from ...records.grad_mode import no_grad
 from ...records.memory import same_bits
 from ...records.shares import share_of

@@ -9,7 +9,7 @@ from typing import Any, TypeAlias
 import torch
 from torch import Tensor, nn
 
-from ...config.path import Patterns, matchers
+from ...config.patterns import Patterns, matchers
 from ...records.encoder import Encoder
 from ...records.entry import Entry, Kind, MemoryFormat, ParamId
 from ...records.errors import RecordError

@@ -7,7 +7,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from ...config.path import Patterns, matches
+from ...config.patterns import Patterns, matches
 from ...records.errors import RecordError
 from ...records.memory import storage_of
 from ..modules.tree import WRAPPING, Places, wraps

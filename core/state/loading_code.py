@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ...config.user_warning import warn_user
+from ...config.process.user_warning import warn_user
 from ...records.entry import Entry
 from ...records.flat_record import FlatRecord
 from ...records.grad_mode import no_grad

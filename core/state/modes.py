@@ -9,7 +9,7 @@ from typing import Any, TypeAlias, TypeVar
 
 import torch
 
-from ...config.interrupts import call_with_end, end_abandoned, uninterrupted
+from ...config.process.interrupts import call_with_end, end_abandoned, uninterrupted
 from ...records.grad_mode import grad_mode_after_errors
 
 T = TypeVar("T")

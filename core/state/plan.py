@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ...config.path import did_you_mean
+from ...config.spelling import did_you_mean
 from ...records.entry import Entry, ParamId
 from ...records.errors import RecordMismatchError
 from ...records.flat_record import FlatRecord

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 import torch
 from torch import nn
 
-from ...config.interrupts import call_with_end, uninterrupted
+from ...config.process.interrupts import call_with_end, uninterrupted
 from .build import Build
 from .draws import NotedDraws
 from .modes import call_under, construct_on

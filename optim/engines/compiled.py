@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ...config.user_warning import warn_user
+from ...config.process.user_warning import warn_user
 from .blocks import Replay
 from .bucket import Bucket, Job
 from .c_code import c_source

@@ -3,8 +3,8 @@
 import math
 from typing import Any
 
-from ...config.path import did_you_mean
 from ...config.registry import Registry
+from ...config.spelling import did_you_mean
 from ...records.record import Record
 
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import torch
 
-from ...config.user_warning import warn_user
+from ...config.process.user_warning import warn_user
 from ..contents import Contents
 from ..dtypes import NAME_OF
 from ..entries import Entries

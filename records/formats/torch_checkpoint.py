@@ -5,7 +5,7 @@ from typing import Any, TypeAlias, cast
 
 import torch
 
-from ...config.user_warning import warn_user
+from ...config.process.user_warning import warn_user
 from ..errors import RecordFormatError
 from ..state_dict import USUAL_NAMES
 

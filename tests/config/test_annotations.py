@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import pytest
 
-from burnish.config.annotations import (
+from burnish.config.classes.annotations import (
     annotate,
     annotations_in,
     annotations_of,

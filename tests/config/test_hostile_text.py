@@ -24,7 +24,7 @@ from burnish.config import (
     loads,
 )
 from burnish.config.formats import format_named
-from burnish.config.path import bind, matches
+from burnish.config.patterns import bind, matches
 from burnish.config.ron import read as read_ron
 from burnish.config.schedule.schedule import looks_scheduled
 

@@ -57,7 +57,7 @@ def test_the_packages_within_are_there_without_an_import_of_their_own() -> None:
 
 def test_functions_are_not_hidden_by_modules_of_their_name() -> None:
     code = (
-        "import burnish.config.description, burnish.config.program;"
+        "import burnish.config.help_text, burnish.config.command_line;"
         "from burnish.config import command, describe;"
         "print(callable(command), callable(describe))"
     )

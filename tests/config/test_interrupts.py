@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from burnish.config.interrupts import leaving_nothing_open, uninterrupted
+from burnish.config.process.interrupts import leaving_nothing_open, uninterrupted
 
 
 def test_ctrl_c_is_raised_after_the_block_and_the_handler_stays() -> None:

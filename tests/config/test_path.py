@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from hypothesis import given
 from hypothesis import strategies as st
 
-from burnish.config.path import bind, matches
+from burnish.config.patterns import bind, matches
 
 PARTS = st.sampled_from(["**", "**", "a", "b", "*", "a*", "*b", "ab", "{a,b}"])
 NAMES = st.lists(st.sampled_from(["a", "b", "ab", "ba", "a\nb"]), min_size=1)

@@ -15,9 +15,10 @@ from burnish.config import (
     Versioned,
     loads,
 )
-from burnish.config.path import bind, child, fill, parts
-from burnish.config.rules import RewriteRule
-from burnish.config.rules import schema_types as t
+from burnish.config.path import child, parts
+from burnish.config.patterns import bind, fill
+from burnish.config.rewriting import schema_types as t
+from burnish.config.rewriting.rewrite_rule import RewriteRule
 from burnish.config.schema import SchemaChecker
 from burnish.config.schema.upgrade import upgrade_schema
 

@@ -6,7 +6,8 @@ from typing import TypeGuard
 
 from torch import nn
 
-from ....config.path import is_pattern, nearest
+from ....config.patterns import is_pattern
+from ....config.spelling import nearest
 from ..edits.edits import (
     AddHook,
     CallMethod,

@@ -10,7 +10,7 @@ from typing import Any, TypeAlias, TypeVar
 import torch
 from torch import nn
 
-from ....config.interrupts import call_with_end
+from ....config.process.interrupts import call_with_end
 from ....config.shown import shown
 from ....records.grad_mode import grad_mode_after_errors
 from ...modules.classes import torch_classes

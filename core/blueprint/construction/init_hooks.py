@@ -15,7 +15,7 @@ from typing import Protocol, TypeVar
 
 from torch import nn
 
-from ....config.interrupts import call_with_end, uninterrupted
+from ....config.process.interrupts import call_with_end, uninterrupted
 from ...modules.signature import parameters_of
 
 T = TypeVar("T")

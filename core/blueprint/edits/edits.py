@@ -11,7 +11,8 @@ from typing import Any, Literal, Self, TypeAlias
 
 from torch import nn
 
-from ....config.path import is_pattern, join
+from ....config.path import join
+from ....config.patterns import is_pattern
 
 Target: TypeAlias = str | tuple[str, ...]
 """A path, a pattern, or the paths of a selection."""

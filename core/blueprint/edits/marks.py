@@ -5,8 +5,8 @@ from typing import Any, TypeVar
 
 from torch import nn
 
-from ....config.path import did_you_mean
 from ....config.registry import Registry
+from ....config.spelling import did_you_mean
 from ..errors import SettingError
 from .edits import Moment
 

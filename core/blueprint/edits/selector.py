@@ -5,7 +5,8 @@ from collections.abc import Iterable, Sequence
 from types import EllipsisType
 from typing import TypeAlias
 
-from ....config.path import is_pattern, join, matchers
+from ....config.path import join
+from ....config.patterns import is_pattern, matchers
 from ..errors import SettingError
 
 Part: TypeAlias = str | int | slice | EllipsisType | list[int]

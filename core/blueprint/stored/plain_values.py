@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from ....config.fields import is_struct_value
+from ....config.classes.fields import is_struct_value
 from ....config.path import join
 from ...hyperparameters.declared import hints_of
 from ...hyperparameters.values import DTYPES, MAX_DEPTH, plain_value
@@ -189,7 +189,7 @@ def _is_enum(value: object) -> bool:
 
 def _decode_struct(data: Any, hint: Any, path: str) -> Any:
     from ....config.errors import ConfigError
-    from ....config.validate import build
+    from ....config.validation.validate import build
 
     try:
         return build(hint, data)

@@ -10,8 +10,9 @@ from typing import Any, TypeAlias
 
 from torch import nn
 
-from ....config.fields import members
-from ....config.path import did_you_mean, join
+from ....config.classes.fields import members
+from ....config.path import join
+from ....config.spelling import did_you_mean
 from ...hyperparameters.declared import hints_of
 from ...modules.classes import by_class
 from ...modules.signature import VARIADIC, parameters_of

@@ -3,7 +3,8 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from ....config.path import is_pattern, join, matchers
+from ....config.path import join
+from ....config.patterns import is_pattern, matchers
 from ..edits.edits import END, ChangeItems, Edit, SetArguments, Target, name_in_dict
 from ..errors import SettingError
 from .arguments import takes

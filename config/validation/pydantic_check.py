@@ -4,11 +4,11 @@ from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import Any
 
-from .errors import ConfigError, Problem
-from .fields import fields_of, is_model
-from .path import child
-from .shown import shown
-from .tree import is_dict, is_items
+from ..classes.fields import fields_of, is_model
+from ..errors import ConfigError, Problem
+from ..path import child
+from ..shown import shown
+from ..tree import is_dict, is_items
 
 
 def check(annotation: Any, tree: Any, problems: Sequence[Problem] = ()) -> Any:

@@ -12,17 +12,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal, InvalidOperation
 from typing import Any, Union
 
-from .alternatives import (
-    check_declared,
-    check_name,
-    is_choice,
-    struct_for,
-    structs_for,
-)
-from .check import check
-from .encode import encode, is_default
-from .errors import MAX_SHOWN, ConfigError, Problem
-from .fields import (
+from ..classes.fields import (
     Field,
     allows_none,
     computed_of,
@@ -37,12 +27,23 @@ from .fields import (
     literals,
     members,
 )
-from .path import child, did_you_mean, under
-from .schedule.number import as_kind, schedule_of, start_of
-from .schedule.schedule import Schedule, looks_scheduled
-from .shown import shown
-from .tree import Ident, Rounded, Weak, is_dict, is_items
-from .versioned import upgrade
+from ..classes.union_choice import (
+    check_declared,
+    check_name,
+    is_choice,
+    struct_for,
+    structs_for,
+)
+from ..encode import encode, is_default
+from ..errors import MAX_SHOWN, ConfigError, Problem
+from ..path import child, under
+from ..schedule.number import as_kind, schedule_of, start_of
+from ..schedule.schedule import Schedule, looks_scheduled
+from ..shown import shown
+from ..spelling import did_you_mean
+from ..tree import Ident, Rounded, Weak, is_dict, is_items
+from ..versioned import upgrade
+from .pydantic_check import check
 
 _NUMBERS = (int, float, bool)
 

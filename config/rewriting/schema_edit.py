@@ -3,7 +3,8 @@
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
-from ..path import bind, join, parts
+from ..path import join, parts
+from ..patterns import bind
 from . import schema_types as t
 
 Path = tuple[str, ...]

@@ -8,9 +8,7 @@ import enum
 from collections.abc import Mapping, Sequence, Set
 from typing import Any, get_args, get_origin
 
-from .encode import encode, to_plain
-from .errors import ConfigError, Problem
-from .fields import (
+from ..classes.fields import (
     declared_as,
     is_abstract,
     is_mapping,
@@ -20,11 +18,13 @@ from .fields import (
     members,
     stored_fields,
 )
-from .fields import literals as literals_of
-from .path import child
-from .schedule.number import text_of
-from .shown import shown
-from .tree import Struct, is_mapping_value
+from ..classes.fields import literals as literals_of
+from ..encode import encode, to_plain
+from ..errors import ConfigError, Problem
+from ..path import child
+from ..schedule.number import text_of
+from ..shown import shown
+from ..tree import Struct, is_mapping_value
 from .validate import build, build_plain
 
 _HINT = "Declare a type that tells them apart (a Literal field does for classes)"

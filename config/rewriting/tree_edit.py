@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..errors import ConfigError, Problem
-from ..path import bind, child, index_of, is_pattern
+from ..path import child, index_of
+from ..patterns import bind, is_pattern
 from ..shown import shown
 from ..tree import Weak, is_dict, is_items
 

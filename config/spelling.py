@@ -1,6 +1,24 @@
-"""How alike two names are, as a person who renames or mistypes one would say."""
+"""Names that are nearly another one: mistyped, or renamed."""
 
-from .path import MAX_NAME
+import difflib
+from collections.abc import Iterable
+
+MAX_NAME = 200
+"""Characters of a name that is compared with others; none is typed that long."""
+
+
+def nearest(name: str, names: Iterable[str]) -> str | None:
+    """Return the one of ``names`` that ``name`` was probably meant to be."""
+    if len(name) > MAX_NAME:
+        return None
+    close = difflib.get_close_matches(name, list(names), n=1, cutoff=0.6)
+    return close[0] if close else None
+
+
+def did_you_mean(name: str, names: Iterable[str]) -> str:
+    """Return ``" Did you mean 'x'?"``, or nothing when no name is near."""
+    nearest_name = nearest(name, names)
+    return f" Did you mean {nearest_name!r}?" if nearest_name is not None else ""
 
 
 def similarity(a: str, b: str) -> float:

@@ -4,13 +4,20 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, get_args
 
-from .docs import docs_of
+from .classes.docstrings import docs_of
+from .classes.fields import (
+    MISSING,
+    Field,
+    fields_of,
+    is_struct,
+    is_struct_value,
+    members,
+)
 from .encode import encode
 from .errors import ConfigError
-from .fields import MISSING, Field, fields_of, is_struct, is_struct_value, members
 from .path import child
 from .schema.derive import type_of
-from .similarity import similarity
+from .spelling import similarity
 from .tree import Struct
 
 _COLUMN = 40

@@ -3,12 +3,19 @@
 import enum
 from typing import Any
 
-from .errors import ConfigError, ConfigSyntaxError, Problem
-from .fields import allows_none, is_mapping, is_sequence, is_struct, literals, members
-from .ron import read
-from .schedule.schedule import looks_scheduled
-from .shown import shown
-from .tree import BeyondFloatError, Ident, is_dict
+from ..classes.fields import (
+    allows_none,
+    is_mapping,
+    is_sequence,
+    is_struct,
+    literals,
+    members,
+)
+from ..errors import ConfigError, ConfigSyntaxError, Problem
+from ..ron import read
+from ..schedule.schedule import looks_scheduled
+from ..shown import shown
+from ..tree import BeyondFloatError, Ident, is_dict
 
 _BOOLS = {
     **dict.fromkeys(("true", "True", "TRUE", "t", "T", "1"), True),

@@ -6,10 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from .alternatives import check_declared, check_names, struct_for
-from .encode import encode
-from .errors import ConfigError, Problem
-from .fields import (
+from ..classes.fields import (
     MISSING,
     Field,
     extra_of,
@@ -21,11 +18,15 @@ from .fields import (
     literals,
     members,
 )
-from .literal import from_text
-from .path import child, did_you_mean, index_of, parts
-from .shown import shown
-from .tree import Ident, Struct, is_dict, is_items
-from .versioned import upgrade
+from ..classes.union_choice import check_declared, check_names, struct_for
+from ..encode import encode
+from ..errors import ConfigError, Problem
+from ..path import child, index_of, parts
+from ..shown import shown
+from ..spelling import did_you_mean
+from ..tree import Ident, Struct, is_dict, is_items
+from ..versioned import upgrade
+from .parse_value import from_text
 
 _PATH = re.compile(r'((?:[^="]|"(?:[^"\\]|\\.)*+")*+)=', re.DOTALL)
 """What stands before the first equals sign that is in no quoted key."""

@@ -9,15 +9,16 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar, TypeAlias
 
-from ..encode import encode, to_plain
-from ..errors import ConfigError, Problem
-from ..fields import is_struct_value
-from ..path import bind, fill, join, n_wildcards, parts
-from ..shown import shown
-from ..tree import is_dict, is_items
-from . import schema_edit, tree_edit
-from . import schema_types as t
-from .rewrite_rule import Entry, RewriteRule
+from .classes.fields import is_struct_value
+from .encode import encode, to_plain
+from .errors import ConfigError, Problem
+from .path import join, parts
+from .patterns import bind, fill, n_wildcards
+from .rewriting import schema_edit, tree_edit
+from .rewriting import schema_types as t
+from .rewriting.rewrite_rule import Entry, RewriteRule
+from .shown import shown
+from .tree import is_dict, is_items
 
 Path: TypeAlias = str | Sequence[str]
 

@@ -6,13 +6,13 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
-from .description import describe
-from .docs import summary_of
+from .classes.docstrings import summary_of
 from .errors import ConfigError
 from .files import load
+from .help_text import describe
+from .process.streams import taking_any_text
+from .process.user_traceback import error_text
 from .shown import shown
-from .streams import taking_any_text
-from .user_traceback import error_text
 
 T = TypeVar("T")
 R = TypeVar("R")

@@ -4,14 +4,21 @@ from collections.abc import Iterable
 from functools import cache
 from typing import Any
 
-from .check import check, validator_of
-from .errors import ConfigError
-from .fields import fields_of, is_mapping, is_model, is_sequence, is_struct, members
+from ..classes.fields import (
+    fields_of,
+    is_mapping,
+    is_model,
+    is_sequence,
+    is_struct,
+    members,
+)
+from ..errors import ConfigError
+from ..schedule.number import scheduled
+from ..tree import is_mapping_value
+from ..versioned import Rules, has_versions, upgrade
+from .normalize import Place, Preparation, Step
 from .overrides import apply_overrides
-from .prepare import Place, Preparation, Step
-from .schedule.number import scheduled
-from .tree import is_mapping_value
-from .versioned import Rules, has_versions, upgrade
+from .pydantic_check import check, validator_of
 
 _has_versions = cache(has_versions)
 

@@ -3,7 +3,11 @@
 from collections.abc import Iterator
 from typing import Any
 
-from .errors import ConfigError, Problem
+from ..errors import ConfigError, Problem
+from ..path import child
+from ..shown import shown
+from ..spelling import did_you_mean
+from ..tree import Ident, Struct, is_dict, is_items, is_mapping_value
 from .fields import (
     Field,
     class_of,
@@ -18,9 +22,6 @@ from .fields import (
     members,
     stored_fields,
 )
-from .path import child, did_you_mean
-from .shown import shown
-from .tree import Ident, Struct, is_dict, is_items, is_mapping_value
 
 
 def struct_for(annotation: Any, tree: Any) -> type | None:

@@ -1,0 +1,1 @@
+"""What a class of configuration consists of."""

@@ -1,0 +1,228 @@
+"""Patterns over paths: what they match, and what their wildcards stand for."""
+
+import re
+from collections.abc import Callable, Iterable, Sequence
+from functools import lru_cache
+from typing import Any, TypeAlias
+
+from .shown import shown
+
+Pattern: TypeAlias = str | Callable[[Any], bool]
+"""A path with ``*`` (in one part), ``**`` (any depth), ``{a,b}``; or a predicate."""
+
+Patterns: TypeAlias = Pattern | Sequence[Pattern]
+"""One pattern, or several of which any may match."""
+
+_WILD = re.compile(r"\*|\{[^{}]*\}")
+
+
+def matches(patterns: Patterns, path: str, item: object = None) -> bool:
+    """Return whether any pattern matches ``path``, or any predicate ``item``."""
+    return any(matcher(path, item) for matcher in matchers(patterns))
+
+
+def matchers(patterns: Patterns) -> list[Callable[[str, object], bool]]:
+    """Return one test of (path, item) for each pattern, in their order.
+
+    Raises ValueError for a pattern that is malformed.
+    """
+    return [_matcher(pattern) for pattern in as_patterns(patterns)]
+
+
+def as_patterns(patterns: Patterns) -> tuple[Pattern, ...]:
+    """Return ``patterns`` as a tuple, one or several alike."""
+    if isinstance(patterns, str) or callable(patterns):
+        return (patterns,)
+    if not isinstance(patterns, Iterable):  # pyright: ignore[reportUnnecessaryIsInstance]  # users pass anything
+        hint = "; '**' matches everything" if patterns is True else ""
+        raise TypeError(
+            f"a pattern is a str or a predicate, got {shown(patterns)}{hint}"
+        )
+    return tuple(patterns)
+
+
+def bind(pattern: Sequence[str], names: Sequence[str]) -> tuple[str, ...] | None:
+    """Return what each wildcard of ``pattern`` stands for in ``names``, or None.
+
+    Both are parts of paths; ``*`` and ``{a,b}`` stand for text within one part and
+    ``**`` for any number of whole parts, fewest first.
+    """
+    if not pattern:
+        return None if names else ()
+    if pattern[0] != "**":
+        values = _bind_part(pattern[0], names[0]) if names else None
+        tail = None if values is None else bind(pattern[1:], names[1:])
+        return None if values is None or tail is None else (*values, *tail)
+    end = next((i for i in range(1, len(pattern)) if pattern[i] == "**"), None)
+    run = pattern[1:end]
+    last_start = len(names) - len(run)
+    # Before another wildcard the first place that fits leaves the most to the rest.
+    for start in (
+        range(last_start + 1)
+        if end is not None
+        else range(max(last_start, 0), last_start + 1)
+    ):
+        values = _bind_run(run, names[start : start + len(run)])
+        if values is not None:
+            tail = bind(pattern[end:], names[start + len(run) :]) if end else ()
+            skipped = ".".join(names[:start])
+            return None if tail is None else (skipped, *values, *tail)
+    return None
+
+
+def _bind_run(run: Sequence[str], names: Sequence[str]) -> tuple[str, ...] | None:
+    """Return what the wildcards of parts without ``**`` stand for in as many names."""
+    values: list[str] = []
+    for part, name in zip(run, names, strict=True):
+        bound = _bind_part(part, name)
+        if bound is None:
+            return None
+        values += bound
+    return tuple(values)
+
+
+def _bind_part(part: str, name: str) -> tuple[str, ...] | None:
+    """Return what the wildcards of ``part`` stand for; of several the first the most.
+
+    Without braces it takes time in proportion to ``name``, which a file may have made
+    long: from its end each text between stars is where it stands last.
+    """
+    if "{" in part:
+        match = _part(part).fullmatch(name)
+        return None if match is None else match.groups()
+    head, *middle = part.split("*")
+    if not middle:
+        return () if name == part else None
+    *middle, tail = middle
+    end = len(name) - len(tail)
+    if end < len(head) or not (name.startswith(head) and name.endswith(tail)):
+        return None
+    values: list[str] = []
+    for piece in reversed(middle):
+        start = name.rfind(piece, len(head), end)
+        if start < 0:
+            return None
+        values.append(name[start + len(piece) : end])
+        end = start
+    return (*reversed([*values, name[len(head) : end]]),)
+
+
+def n_wildcards(pattern: Sequence[str]) -> int:
+    """Return how many values `bind` gives for ``pattern``."""
+    return sum(1 if part == "**" else _part(part).groups for part in pattern)
+
+
+def fill(pattern: Sequence[str], values: Sequence[str]) -> tuple[str, ...]:
+    """Return the parts that ``pattern`` names with ``values`` for its wildcards."""
+    remaining = iter(values)
+    names: list[str] = []
+    for part in pattern:
+        if part == "**":
+            names.extend(name for name in next(remaining).split(".") if name)
+        else:
+            names.append(_WILD.sub(lambda _: next(remaining), part))
+    return tuple(names)
+
+
+def is_pattern(path: str) -> bool:
+    """Return whether ``path`` can name more than one thing."""
+    return any(mark in path for mark in "*{")
+
+
+def _matcher(pattern: Pattern) -> Callable[[str, object], bool]:
+    if callable(pattern):
+        return lambda path, item: bool(pattern(item))
+    expression = _compile(pattern)
+    return lambda path, item: expression.fullmatch(path) is not None
+
+
+@lru_cache(maxsize=1024)
+def _compile(pattern: str) -> re.Pattern[str]:
+    alternatives = _expand(pattern)
+    return re.compile(
+        "|".join(_expression(alternative) for alternative in alternatives)
+    )
+
+
+@lru_cache(maxsize=1024)
+def _part(part: str) -> re.Pattern[str]:
+    """Return the expression for one part, with a group for each wildcard."""
+    expression, end = "", 0
+    for wild in _WILD.finditer(part):
+        choices = wild[0].strip("{}").split(",")
+        any_of = ".*" if wild[0] == "*" else "|".join(map(re.escape, choices))
+        expression += f"{re.escape(part[end : wild.start()])}({any_of})"
+        end = wild.end()
+    return re.compile(expression + re.escape(part[end:]), re.DOTALL)
+
+
+def _expand(pattern: str) -> list[str]:
+    """Return the patterns without braces that ``pattern`` stands for."""
+    start = pattern.find("{")
+    if start < 0:
+        if "}" in pattern:
+            raise ValueError(f"pattern {shown(pattern)}: '}}' without '{{'")
+        return [pattern]
+    end = pattern.find("}", start)
+    if end < 0 or "{" in pattern[start + 1 : end]:
+        raise ValueError(
+            f"pattern {shown(pattern)}: '{{' needs its '}}', and no nesting"
+        )
+    head, choices, tail = pattern[:start], pattern[start + 1 : end], pattern[end + 1 :]
+    tails = _expand(tail)
+    if len(tails) * (choices.count(",") + 1) > 10_000:
+        raise ValueError(f"pattern {shown(pattern)} stands for over 10,000 paths")
+    return [head + c + ending for c in choices.split(",") for ending in tails]
+
+
+def _expression(pattern: str) -> str:
+    """Return the expression for a pattern; it takes time in proportion to the path.
+
+    What stands between two ``**`` is found where it stands first, and for good: that
+    leaves the most to those behind it.
+    """
+    if "" in pattern.split("."):
+        raise ValueError(
+            f"pattern {shown(pattern)} has an empty part; write 'a.b' or 'a.*'"
+        )
+    head, *later_runs = _runs(pattern)
+    if not later_runs:
+        return head
+    *middle, tail = later_runs
+    # Zero or more parts: 'a.**.b' matches 'a.b', and 'a.**' matches 'a'.
+    before, skipped = (head, r"(?:\.[^.]+)") if head else ("", r"(?:[^.]+\.)")
+    expression = before
+    for run in middle:
+        joint = r"\." if expression else ""
+        expression += rf"(?>{skipped}*?{joint}{run}(?![^.]))"
+        skipped = r"(?:\.[^.]+)"
+    if not expression:
+        return rf"{skipped}*{tail}" if tail else r"[\s\S]+"
+    return rf"{expression}{skipped}*\.{tail}" if tail else rf"{expression}{skipped}*"
+
+
+def _runs(pattern: str) -> list[str]:
+    """Return the expressions of the parts between ``**``; the first and last may be ''.
+
+    Several ``**`` in a row are one.
+    """
+    runs: list[list[str]] = [[]]
+    for part in pattern.split("."):
+        if part != "**":
+            runs[-1].append(_part_expression(part))
+        elif runs[-1] or len(runs) == 1:
+            runs.append([])
+    return [r"\.".join(run) for run in runs]
+
+
+def _part_expression(part: str) -> str:
+    """Return the expression for a part; it takes time in proportion to the text.
+
+    What stands between two stars is found where it stands first, and for good.
+    """
+    head, *middle = map(re.escape, part.split("*"))
+    if not middle:
+        return head
+    *pieces, tail = middle
+    once = "".join(f"(?>[^.]*?{piece})" for piece in pieces if piece)
+    return f"{head}{once}[^.]*{tail}"

@@ -1,0 +1,1 @@
+"""What the running program does to all: interrupts, streams, tracebacks, warnings."""

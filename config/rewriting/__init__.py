@@ -1,0 +1,1 @@
+"""The contract of rewrite rules, and what edits trees and schemas for them."""
