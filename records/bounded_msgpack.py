@@ -1,6 +1,7 @@
 """MessagePack of plain data, read with memory in proportion to its length."""
 
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import msgpack
@@ -45,7 +46,8 @@ class MessagePackReader:
 
     def __init__(self, data: memoryview, file: str, allowance: int) -> None:
         self._data, self._file, self._allowance = data, file, allowance
-        self._spent = 0
+        self._spent = self._overestimated = 0
+        self._parts: list[_Part] = []
         self.is_small = is_small(data, allowance)
         """Whether its values are few for sure, so that none is counted."""
         self._unpacker = msgpack.Unpacker(**_OPTIONS, max_buffer_size=len(data))
@@ -75,11 +77,13 @@ class MessagePackReader:
 
     @property
     def spent(self) -> int:
-        """How much memory was taken by what was read, by a careful estimate."""
+        """A mark for `settle`: how much memory was taken, by a careful estimate."""
         return self._spent
 
     def settle(self, spent: int) -> None:
         """Say that what is kept takes ``spent`` bytes in all, the rest being gone."""
+        while self._parts and self._parts[-1].start >= spent:
+            self._overestimated -= self._parts.pop().overestimated
         self._spent = spent
 
     def end(self) -> None:
@@ -87,13 +91,14 @@ class MessagePackReader:
         if self._unpacker.tell() != len(self._data):
             raise RecordFormatError(self._file, "bytes after the end of the header")
 
-    def _spend(self, part: memoryview) -> None:
-        left = self._allowance - self._spent
-        taken = _most(part)
-        if taken > left:
-            taken = _exact(part, left)
-        self._spent += taken
-        if taken > left:
+    def _spend(self, data: memoryview) -> None:
+        self._parts.append(_Part(self._spent, data))
+        self._spent += _most(data)
+        if self._spent > self._allowance:
+            # The quick estimates may add up to many times what the values take.
+            for part in self._parts:
+                self._overestimated += part.count()
+        if self._spent - self._overestimated > self._allowance:
             raise RecordFormatError(
                 self._file,
                 f"values that would take over {self._allowance:,} bytes of memory, in "
@@ -107,6 +112,25 @@ class MessagePackReader:
             raise RecordFormatError(
                 self._file, f"a damaged header ({error!s:.200})"
             ) from error
+
+
+@dataclass(slots=True)
+class _Part:
+    """A value that was read, and what was spent before it."""
+
+    start: int
+    data: memoryview
+    overestimated: int = 0
+    is_counted: bool = False
+
+    def count(self) -> int:
+        """Count what the value takes; return by how much the estimate was too high."""
+        if self.is_counted:
+            return 0
+        most = _most(self.data)
+        self.overestimated = most - min(most, _exact(self.data, most))
+        self.is_counted = True
+        return self.overestimated
 
 
 def is_small(data: memoryview, allowance: int) -> bool:

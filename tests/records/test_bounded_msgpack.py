@@ -88,9 +88,34 @@ def test_values_are_read_with_the_memory_that_they_take_and_not_with_less(
     packed = b"\x92" + packed + b"\xdb" + struct.pack(">I", 4000) + b"x" * 4000
     total = 2 * LIST + n * cost + TEXT + WORD + 4000
 
-    assert read(packed, total).spent == total
+    read(packed, total)
     with pytest.raises(RecordFormatError, match=f"over {total - 1:,} bytes of memory"):
         read(packed, total - 1)
+
+
+def test_what_quick_estimates_add_up_to_refuses_no_value_that_there_is_room_for() -> (
+    None
+):
+    value, cost = VALUES["uint 32"]
+    packed, n = many(value, 1 << 18)
+    data = b"\x84" + b"".join(b"\xa1" + key + packed for key in (b"a", b"b", b"c"))
+    data += b"\xa1d" + many(value, 2000)[0]
+    kept = 3 * (LIST + n * cost)
+    total = kept + LIST + many(value, 2000)[1] * cost
+
+    def read_members(allowance: int) -> int:
+        reader = MessagePackReader(memoryview(data), "f", allowance)
+        for key in reader.members():
+            before = reader.spent
+            reader.value()
+            if key == "b":  # as the table of entries, which is not counted
+                reader.settle(before)
+        reader.end()
+        return allowance
+
+    assert read_members(total - LIST - n * cost)
+    with pytest.raises(RecordFormatError, match="bytes of memory"):
+        read_members(total - LIST - n * cost - 1)
 
 
 @pytest.mark.parametrize("kind", VALUES)
@@ -131,7 +156,7 @@ def test_what_is_kept_is_counted_for_the_values_that_follow() -> None:
     packed: Any = msgpack.packb({"a": texts, "b": texts})
     total = LIST + 20 * (TEXT + WORD + 200)
 
-    def spent_by(allowance: int, *, is_kept: bool) -> int:
+    def read_members(allowance: int, *, is_kept: bool) -> None:
         reader = MessagePackReader(memoryview(packed), "f", allowance)
         for _ in reader.members():
             before = reader.spent
@@ -139,12 +164,13 @@ def test_what_is_kept_is_counted_for_the_values_that_follow() -> None:
             if not is_kept:
                 reader.settle(before)
         reader.end()
-        return reader.spent
 
-    assert spent_by(2 * total, is_kept=True) == 2 * total
-    assert spent_by(total, is_kept=False) == 0
+    read_members(2 * total, is_kept=True)
+    read_members(total, is_kept=False)
     with pytest.raises(RecordFormatError, match="bytes of memory"):
-        spent_by(2 * total - 1, is_kept=True)
+        read_members(2 * total - 1, is_kept=True)
+    with pytest.raises(RecordFormatError, match="bytes of memory"):
+        read_members(total - 1, is_kept=False)
 
 
 @pytest.mark.parametrize(
