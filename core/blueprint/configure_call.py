@@ -34,20 +34,15 @@ def edits_for(
                 f"Blueprint({name}, ...)); got {shown(args[where + 1])}"
             )
     if kwargs:
-        is_replacement = bool(args) and stands_for_module(args[-1])
-        if is_replacement:
-            inner_parts = _select_parts(parts, args[:-1])
-            return swap(inner_parts.target, args[-1], kwargs)
+        if args and stands_for_module(args[-1]):
+            target = _select_parts(parts, args[:-1]).target
+            return swap(target, args[-1], kwargs)
         return _edits_by_name(_select_parts(parts, args), kwargs, snapshot)
     if len(args) == 1 and stands_for_module(args[0]):
         return swap(parts.target, args[0], {})
     if len(args) == 1 and isinstance(args[0], Mapping):
-        pairs = args[0].items()
-        return [
-            e
-            for key, value in pairs
-            for e in edits_for(parts, [key, value], {}, snapshot)
-        ]
+        edits = (edits_for(parts, pair, {}, snapshot) for pair in args[0].items())
+        return [edit for edits_of_pair in edits for edit in edits_of_pair]
     if len(args) < 2:
         raise TypeError(
             "configure what? configure(width=8), configure('width', 8), "
@@ -68,34 +63,32 @@ def swap(
         definition = definition_of(value.new())
         cls, class_arguments = definition.cls, dict(definition.arguments)
         inner_edits = [
-            edit for edit in definition.edits for edit in edit.moved_under(target)
+            moved_edit
+            for edit in definition.edits
+            for moved_edit in edit.moved_under(target)
         ]
+        # A blueprint brings arguments of its own; those of the maker are not for it.
         keeps_arguments = False
     else:
         cls, class_arguments = class_and_arguments(value)
         inner_edits = []
         keeps_arguments = keeps_arguments and not isinstance(value, nn.Module)
     check_configurable(cls)
+    if not inner_edits:
+        class_arguments, arguments = {**class_arguments, **arguments}, {}
     class_edit = SetArguments(
         target=target,
         cls=cls,
         arguments=class_arguments,
         keeps_arguments=keeps_arguments,
     )
-    argument_edits = (
-        [SetArguments(target=target, arguments=arguments)] if arguments else []
-    )
-    if not inner_edits:
-        all_arguments = {**class_arguments, **arguments}
-        return [
-            SetArguments(
-                target=target,
-                cls=cls,
-                arguments=all_arguments,
-                keeps_arguments=keeps_arguments,
-            )
-        ]
+    # Arguments of the call win over the edits of the blueprint: they come last.
+    argument_edits = _argument_edits(target, arguments)
     return [class_edit, *inner_edits, *argument_edits]
+
+
+def _argument_edits(target: Target, arguments: Mapping[str, object]) -> list[Edit]:
+    return [SetArguments(target=target, arguments=arguments)] if arguments else []
 
 
 def _select_parts(parts: Parts, selectors: Sequence[Any]) -> Parts:
@@ -126,14 +119,14 @@ def _edits_for_value(
     is_module_argument = (
         is_name_of_all and is_bare_name and _holds_modules(owner_nodes, name)
     )
+    # A name may be that of an argument and of a part: configure("act", nn.GELU) means
+    # the argument if that takes modules, and the part at any longer path.
     if is_module and not is_module_argument and target_parts.nodes():
         return swap(target_parts.target, value, {})
     if is_name_of_all or (
         owner_nodes and all(takes(node.cls, name) for node in owner_nodes)
     ):
-        return [
-            SetArguments(target=owner_parts.target, arguments={name: snapshot(value)})
-        ]
+        return _argument_edits(owner_parts.target, {name: snapshot(value)})
     if target_parts.nodes():
         raise SettingError(
             name_or_index,
@@ -163,10 +156,7 @@ def _edits_by_name(
         if unfit is not None and name != var_keyword_of(unfit.cls):
             raise _unknown(unfit, name, parts)
         arguments[name] = snapshot(value)
-    argument_edits = (
-        [SetArguments(target=parts.target, arguments=arguments)] if arguments else []
-    )
-    return [*argument_edits, *swaps]
+    return [*_argument_edits(parts.target, arguments), *swaps]
 
 
 def _holds_modules(nodes: Sequence[ConstructionNode], name: str) -> bool:

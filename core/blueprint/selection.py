@@ -103,19 +103,19 @@ class Selection:
 
     def log_input(self, name: str) -> Self:
         """Keep what goes in at each forward, in ``module.logs[name]`` of the root."""
-        return self._tap("log_input", (name,), {})
+        return self._add_hook("log_input", (name,), {})
 
     def log_output(self, name: str) -> Self:
         """Keep what comes out at each forward, in ``module.logs[name]`` of the root."""
-        return self._tap("log_output", (name,), {})
+        return self._add_hook("log_output", (name,), {})
 
     def set_input_map(self, *keys: str, **named: str) -> Self:
         """Take inputs from a dict: ``keys`` by position, ``named`` by name."""
-        return self._tap("input_map", keys, named)
+        return self._add_hook("input_map", keys, named)
 
     def set_output_map(self, *keys: str, **named: int) -> Self:
         """Return the dict that came in with the output added; ``named`` by index."""
-        return self._tap("output_map", keys, named)
+        return self._add_hook("output_map", keys, named)
 
     def filter(self, keep: Callable[[str, "Selection"], bool]) -> "Selection":
         """Return those for which ``keep(path, part)`` holds."""
@@ -213,9 +213,8 @@ class Selection:
     def _title(self) -> str:
         """Return what this is, on one line: its paths, or the class of the whole."""
         name_of_whole = self._session.draft.tree.original_cls.__qualname__
-        return ", ".join(path or name_of_whole for path in self._parts.paths) or (
-            "an empty selection"
-        )
+        names = [path or name_of_whole for path in self._parts.paths]
+        return ", ".join(names) or "an empty selection"
 
     def _at(self, *paths: str) -> "Selection":
         return Selection(self._session, self._parts.at(*paths))
@@ -233,7 +232,7 @@ class Selection:
     ) -> ChangeItems:
         return ChangeItems(target=self._parts.target, kind=kind, key=key, item=item)
 
-    def _tap(
+    def _add_hook(
         self, kind: HookKind, keys: tuple[str, ...], named_keys: Mapping[str, str | int]
     ) -> Self:
         target = self._parts.target
@@ -297,6 +296,7 @@ class Session:
     def record(self, call: CallMethod) -> None:
         """Put ``call`` on the log, and run it if its moment is now."""
         self._check_open()
+        # A call may edit a few times before it raises; then none of it holds.
         before = self.draft.copy()
         try:
             self.take([call])

@@ -67,7 +67,7 @@ class _Observation:
     observer: InitObserver | None
 
 
-_current: ContextVar[_Observation | None] = ContextVar("burnish_watcher", default=None)
+_current: ContextVar[_Observation | None] = ContextVar("init_observer", default=None)
 _lock = threading.Lock()
 _hooked_classes: dict[type[nn.Module], _InitHook] = {}
 

@@ -69,18 +69,18 @@ def decode_definition(
     Its calls are by name: `resolve_method` finds their methods. ``read_blueprint``
     reads the blueprints among its values.
     """
-    stored = _check_head(data, depth)
-    stored_cls = _class_of(stored, cls)
-    stored = upgraded_blueprint(stored_cls, stored)
+    stored_data = _check_head(data, depth)
+    stored_cls = _class_of(stored_data, cls)
+    stored_data = upgraded_blueprint(stored_cls, stored_data)
     decoder = Decoder(read_blueprint)
     arguments = decoder.arguments(
-        stored_cls, _mapping(stored, "arguments"), "arguments"
+        stored_cls, _mapping(stored_data, "arguments"), "arguments"
     )
     unknown = next((n for n in arguments if n not in parameters_of(stored_cls)), None)
     if unknown is not None:
         takes = f"{stored_cls.__qualname__} takes no such argument"
         raise FormatError(join("arguments", unknown), takes)
-    tape = stored.get("tape", [])
+    tape = stored_data.get("tape", [])
     if not isinstance(tape, list):
         raise FormatError("tape", f"expected a list, found {tape!r:.60}")
     edits = [_decode_edit(item, decoder, f"tape.{i}") for i, item in enumerate(tape)]

@@ -88,11 +88,10 @@ def first_difference(
         )
     # A child too many is named only if all before it agree: the first difference is
     # the cause of those that follow.
-    pairs = zip(expected.children, actual.children, strict=False)
-    differences = (first_difference(*pair) for pair in pairs)
-    inner_difference = next((d for d in differences if d is not None), None)
-    if inner_difference is not None:
-        return inner_difference
+    for pair in zip(expected.children, actual.children, strict=False):
+        inner_difference = first_difference(*pair)
+        if inner_difference is not None:
+            return inner_difference
     n_expected, n_actual = len(expected.children), len(actual.children)
     if n_expected == n_actual:
         return None
