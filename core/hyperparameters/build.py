@@ -11,6 +11,7 @@ from torch import nn
 
 from ...config.path import join
 from ..errors import HyperparameterError
+from ..modules.registry import Node
 from ..modules.shown import shown
 from ..modules.signature import call
 from .capture import builder_of
@@ -18,19 +19,19 @@ from .torch_layers import Values
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class ModulePlan:
     """A constructor that is going to run."""
 
     cls: type[nn.Module]
     path: str
     arguments: dict[str, Any]
-    node: Mapping[str, Any]
+    node: Node
     read: Callable[[Any], nn.Module] | None = None
     """The class's own ``from_hyperparameters``, which takes the node as it is."""
 
 
 @dataclass(frozen=True, slots=True)
-class Container:
+class ContainerPlan:
     """A container of modules, planned by its items."""
 
     cls: type[nn.Module]
@@ -39,7 +40,7 @@ class Container:
 
 
 @dataclass(frozen=True, slots=True)
-class Ref:
+class Reference:
     """The module that stands at another path."""
 
     path: str
@@ -47,7 +48,7 @@ class Ref:
 
 
 @dataclass(frozen=True, slots=True)
-class Partial:
+class PartialPlan:
     """A class with some of its arguments."""
 
     cls: type[nn.Module]
@@ -55,7 +56,7 @@ class Partial:
 
 
 @dataclass(frozen=True, slots=True)
-class Struct:
+class StructPlan:
     """An object of a dataclass that an argument declares."""
 
     cls: type
@@ -64,21 +65,23 @@ class Struct:
 
 
 @dataclass(frozen=True, slots=True)
-class Passed:
+class PassedArgument:
     """An argument of the call itself, which is taken as it is."""
 
     path: str
     value: Any
 
 
-def passed_values(node: Mapping[str, Any]) -> dict[str, Any]:
+def passed_values(node: Node) -> dict[str, Any]:
     """Return the arguments of the call in ``node``, those of ``**kwargs`` included."""
     arguments: dict[str, Any] = {}
     for name, value in node.items():
-        if isinstance(value, Passed):
+        if isinstance(value, PassedArgument):
             arguments[name] = value.value
         elif isinstance(value, Mapping):
-            arguments |= {k: v.value for k, v in value.items() if isinstance(v, Passed)}  # pyright: ignore[reportUnknownVariableType]  # data
+            arguments |= {
+                k: v.value for k, v in value.items() if isinstance(v, PassedArgument)
+            }  # pyright: ignore[reportUnknownVariableType]  # data
     return arguments
 
 
@@ -88,7 +91,16 @@ def has_plans(value: Any) -> bool:
         return any(map(has_plans, value.values()))  # pyright: ignore[reportUnknownArgumentType]  # data
     if isinstance(value, list | tuple):
         return any(map(has_plans, value))  # pyright: ignore[reportUnknownArgumentType]  # data
-    plans = Plan | Ref | Container | Partial | Passed | Struct | Values | type
+    plans = (
+        ModulePlan
+        | Reference
+        | ContainerPlan
+        | PartialPlan
+        | PassedArgument
+        | StructPlan
+        | Values
+        | type
+    )
     return isinstance(value, plans)
 
 
@@ -98,7 +110,7 @@ class Build:
 
     built: dict[str, nn.Module] = field(default_factory=dict[str, nn.Module])
 
-    def module(self, plan: Plan) -> nn.Module:
+    def module(self, plan: ModulePlan) -> nn.Module:
         """Return the planned module; HyperparameterError says where it fails."""
         arguments = {name: self.value(v) for name, v in plan.arguments.items()}
         try:
@@ -107,7 +119,7 @@ class Build:
             else:
                 module = (builder_of(plan.cls) or call)(plan.cls, arguments)
         except HyperparameterError:
-            raise
+            raise  # it names the path of an argument, which says more than ours
         except Exception as error:
             name = plan.cls.__qualname__
             raise HyperparameterError(
@@ -118,24 +130,24 @@ class Build:
 
     def value(self, value: Any) -> Any:
         """Return ``value`` with everything in it built that is planned."""
-        if isinstance(value, Plan):
+        if isinstance(value, ModulePlan):
             return self.module(value)
-        if isinstance(value, Passed):
+        if isinstance(value, PassedArgument):
             if isinstance(value.value, nn.Module):
                 self.built[value.path] = value.value
             return value.value
-        if isinstance(value, Container):
+        if isinstance(value, ContainerPlan):
             return self._container(value)
-        if isinstance(value, Ref):
-            return self._referred(value)
-        if isinstance(value, Partial):
+        if isinstance(value, Reference):
+            return self._module_at(value)
+        if isinstance(value, PartialPlan):
             arguments = {
                 name: self.value(item) for name, item in value.arguments.items()
             }
             return functools.partial(value.cls, **arguments)
         if isinstance(value, Values):
             return value.make()
-        if isinstance(value, Struct):
+        if isinstance(value, StructPlan):
             return self._struct(value)
         if isinstance(value, dict):
             items = ((key, self.value(item)) for key, item in value.items())  # pyright: ignore[reportUnknownArgumentType, reportUnknownVariableType]  # data
@@ -144,7 +156,7 @@ class Build:
             return type(value)(self.value(item) for item in value)
         return value
 
-    def _struct(self, planned: Struct) -> Any:
+    def _struct(self, planned: StructPlan) -> Any:
         fields = {name: self.value(item) for name, item in planned.fields.items()}
         try:
             return planned.cls(**fields)
@@ -154,23 +166,25 @@ class Build:
                 planned.path, f"{name} cannot be made of this: {_message_of(error)}"
             ) from error
 
-    def _container(self, planned: Container) -> nn.Module:
+    def _container(self, planned: ContainerPlan) -> nn.Module:
         container = planned.cls()
         for name, item in planned.items.items():
             container.add_module(name, self.value(item))
         self.built[planned.path] = container
         return container
 
-    def _referred(self, ref: Ref) -> nn.Module:
+    def _module_at(self, ref: Reference) -> nn.Module:
+        # A reference may lead into what a constructor made of itself: the nearest
+        # module above it that we built is the one to start from.
         path, below = ref.target, ""
         while path:
             if path in self.built:
-                return self._below(self.built[path], below, ref)
+                return self._descend(self.built[path], below, ref)
             path, _, name = path.rpartition(".")
             below = join(name, below)
         raise HyperparameterError(ref.path, f"nothing was built at {shown(ref.target)}")
 
-    def _below(self, module: nn.Module, path: str, ref: Ref) -> nn.Module:
+    def _descend(self, module: nn.Module, path: str, ref: Reference) -> nn.Module:
         for name in path.split(".") if path else ():
             child = module._modules.get(name)
             if child is None:

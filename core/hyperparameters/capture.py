@@ -58,12 +58,14 @@ class Arguments:
         try:
             bound = self.bound()
         except TypeError:
-            return
+            return  # Python says more about it when the constructor is called
         check(bound)
 
     def __deepcopy__(self, memo: dict[int, Any]) -> "Arguments":
-        args = tuple(_copied(value, memo) for value in self.args)
-        kwargs = {name: _copied(value, memo) for name, value in self.kwargs.items()}
+        args = tuple(_copy_or_itself(value, memo) for value in self.args)
+        kwargs = {
+            name: _copy_or_itself(value, memo) for name, value in self.kwargs.items()
+        }
         return Arguments(self.owner, args, kwargs)
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -101,20 +103,23 @@ def capture(
     @functools.wraps(init)
     def __init__(self: nn.Module, /, *args: Any, **kwargs: Any) -> None:
         state = self.__dict__
+        # None stands there while a constructor runs: this is one of a parent, and only
+        # the outermost knows what the module was built with.
         if state.get(ARGUMENTS, _nothing) is None:
             init(self, *args, **kwargs)
             return
         check = checker_of(type(self))
         if check is not None:
             Arguments(cls, args, kwargs).check(check)
-        noted = Arguments(cls, *_as_passed(args, kwargs))
+        # A constructor may change a list that it was given: it is copied before.
+        outer_arguments = Arguments(cls, *_snapshots_of(args, kwargs))
         state[ARGUMENTS] = None
         try:
             init(self, *args, **kwargs)
         except BaseException:
             state.pop(ARGUMENTS, None)
             raise
-        state[ARGUMENTS] = noted
+        state[ARGUMENTS] = outer_arguments
         note_structure(self)
 
     setattr(__init__, _MARK, cls)
@@ -132,18 +137,18 @@ _LASTING = frozenset({int, float, str, bool, type(None), type, torch.dtype})
 """Types whose values stay as they were passed."""
 
 
-def _as_passed(
+def _snapshots_of(
     args: tuple[Any, ...], kwargs: dict[str, Any]
 ) -> tuple[tuple[Any, ...], dict[str, Any]]:
     """Return the arguments so that nobody who changes them later changes the note."""
     if not _LASTING.issuperset(map(type, args)):
-        args = tuple(map(_as_it_is_now, args))
+        args = tuple(map(_snapshot_or_itself, args))
     if not _LASTING.issuperset(map(type, kwargs.values())):
-        kwargs = {name: _as_it_is_now(value) for name, value in kwargs.items()}
+        kwargs = {name: _snapshot_or_itself(value) for name, value in kwargs.items()}
     return args, kwargs
 
 
-def _as_it_is_now(value: Any) -> Any:
+def _snapshot_or_itself(value: Any) -> Any:
     try:
         return _snapshot(value)
     except RecursionError:
@@ -163,7 +168,7 @@ def _snapshot(value: Any) -> Any:
         # What the module keeps of it is its own affair: the note holds no memory.
         return Described(description(value))
     if kind is set or (not isinstance(value, nn.Module) and is_struct_value(value)):
-        return _copied(value, {})
+        return _copy_or_itself(value, {})
     return value
 
 
@@ -187,7 +192,7 @@ def _delegate(cls: type[nn.Module]) -> Any:
     return __init__
 
 
-def _copied(value: Any, memo: dict[int, Any]) -> Any:
+def _copy_or_itself(value: Any, memo: dict[int, Any]) -> Any:
     try:
         return copy.deepcopy(value, memo)
     except Exception:
@@ -237,25 +242,28 @@ def register_hparams(
 def builder_of(cls: type[nn.Module]) -> Builder | None:
     """Return what makes modules of ``cls`` instead of a call, if anything does."""
     _know_other_libraries()
-    registered = _registered(cls, exact=False)
-    return registered[1] if registered is not None else None
+    registration = _registration_of(cls, exact=False)
+    return registration[1] if registration is not None else None
 
 
 def known_arguments(
     module: nn.Module, cls: type[nn.Module]
 ) -> Mapping[str, Any] | None:
     """Return the arguments that ``module``, a ``cls``, was made of; None if unknown."""
-    registered = _registered(cls, exact=True)
-    if registered is None:
+    # What a user registered for this very class wins; for a parent's, what the
+    # constructor was called with says more.
+    registration = _registration_of(cls, exact=True)
+    if registration is None:
         _know_other_libraries()
-        captured = captured_arguments(module)
-        if captured is not None and not is_of_library(cls):
-            return captured
-        registered = _registered(cls, exact=False)
-    if registered is not None:
-        return registered[0](module)
+        passed_arguments = captured_arguments(module)
+        if passed_arguments is not None and not is_of_library(cls):
+            return passed_arguments
+        registration = _registration_of(cls, exact=False)
+    if registration is not None:
+        return registration[0](module)
     if is_torch_layer(cls):
         return layer_arguments(module)
+    # Our own property would ask here once more, without an end.
     if _asks_back(module):
         return None
     hparams = getattr(module, "hparams", None)
@@ -264,35 +272,37 @@ def known_arguments(
 
 def ask_back(attribute: object) -> None:
     """Take note of a class attribute ``hparams`` that itself asks `known_arguments`."""
-    _asking.append(attribute)
+    _attributes_that_ask.append(attribute)
 
 
 def _asks_back(module: nn.Module) -> bool:
     if "hparams" in module.__dict__:
         return False
     attribute = inspect.getattr_static(type(module), "hparams", None)
-    return any(attribute is asking_attribute for asking_attribute in _asking)
+    return any(
+        attribute is asking_attribute for asking_attribute in _attributes_that_ask
+    )
 
 
-_asking: list[object] = []
+_attributes_that_ask: list[object] = []
 
 
 _getters: Registry[type[nn.Module], tuple[Getter, Builder | None, bool]] = Registry()
 
 
-_waiting = {"transformers.modeling_utils": ".transformers_models"}
+_libraries = {"transformers.modeling_utils": ".transformers_models"}
 """Modules of other libraries, and ours that know what they are made of."""
 
 
 def _know_other_libraries() -> None:
     """Register what is made by libraries that the program has loaded by now."""
     # Another thread may do the same meanwhile: twice is as good as once.
-    for theirs, name in [*_waiting.items()]:
+    for theirs, name in [*_libraries.items()]:
         if theirs not in sys.modules:
             continue
         ours = importlib.import_module(name, __package__)
         if ours.register_models():
-            _waiting.pop(theirs, None)
+            _libraries.pop(theirs, None)
 
 
 def is_of_library(cls: type[nn.Module]) -> bool:
@@ -308,7 +318,7 @@ library_bases: set[type] = set()
 """The base classes of libraries of which we know what their modules are made of."""
 
 
-def _registered(
+def _registration_of(
     cls: type[nn.Module], *, exact: bool
 ) -> tuple[Getter, Builder | None, bool] | None:
     if exact:

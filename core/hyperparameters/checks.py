@@ -9,6 +9,7 @@ from torch import nn
 from ...config.path import join
 from ...config.spelling import did_you_mean
 from ..errors import HyperparameterError
+from ..modules.registry import Node
 from ..modules.shown import shown
 from ..modules.signature import VARIADIC, parameters_of, takes_any_name
 from .declared import computed_fields
@@ -23,9 +24,7 @@ from .values import (
 )
 
 
-def check_no_argument(
-    cls: type[nn.Module], node: Mapping[str, Any], name: str, path: str
-) -> None:
+def check_no_argument(cls: type[nn.Module], node: Node, name: str, path: str) -> None:
     """Refuse an entry that is neither an argument nor what the constructor made."""
     if name in RESERVED or is_child(node.get(name, "")):
         return
@@ -42,9 +41,7 @@ def check_no_argument(
     )
 
 
-def _is_computed(
-    cls: type[nn.Module], node: Mapping[str, Any], name: str, path: str
-) -> bool:
+def _is_computed(cls: type[nn.Module], node: Node, name: str, path: str) -> bool:
     computed = computed_fields(cls, node)
     if name not in computed:
         return False
@@ -56,7 +53,7 @@ def _is_computed(
     return True
 
 
-def check_stored(cls: type[nn.Module], node: Mapping[str, Any], path: str) -> None:
+def check_stored(cls: type[nn.Module], node: Node, path: str) -> None:
     """Raise for arguments that the class takes and that no file could hold."""
     unstored: Any = node.get(UNSTORED, {})
     if not isinstance(unstored, Mapping):
@@ -77,7 +74,7 @@ def check_stored(cls: type[nn.Module], node: Mapping[str, Any], path: str) -> No
             )
 
 
-def check_defaults(cls: type[nn.Module], node: Mapping[str, Any], path: str) -> None:
+def check_defaults(cls: type[nn.Module], node: Node, path: str) -> None:
     """Raise for a default that no file holds, and that is another one today."""
     defaults: Any = node.get(DEFAULTS, {})
     if not isinstance(defaults, Mapping):

@@ -5,7 +5,7 @@ import inspect
 import pathlib
 import typing
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TypeAlias
 
 import torch
 from torch import nn
@@ -22,7 +22,11 @@ from ...config.classes.fields import (
 )
 from ...config.versioned import Versioned
 from ..modules.classes import by_class
+from ..modules.registry import Node
 from ..modules.signature import parameters_of
+
+Hint: TypeAlias = Any
+"""What an argument is declared to be: annotations have no class in common."""
 
 
 @by_class
@@ -47,15 +51,16 @@ def declared_type(cls: type[nn.Module]) -> type | None:
     return attribute if isinstance(attribute, type) else None
 
 
-def computed_fields(cls: type[nn.Module], node: Mapping[str, Any]) -> dict[str, Any]:
+def computed_fields(cls: type[nn.Module], node: Node) -> dict[str, Any]:
     """Return what the class's own ``Hparams`` computes from ``node``."""
+    declared: Any = declared_type(cls)
+    if declared is None or not computed_of(declared):
+        return {}
+    # Pydantic takes long to load, and few classes declare computed fields.
     from pydantic import TypeAdapter, ValidationError
 
     from ...config.encode import encode, to_plain
 
-    declared: Any = declared_type(cls)
-    if declared is None or not computed_of(declared):
-        return {}
     values = {name: node[name] for name in fields_of(declared) if name in node}
     try:
         hparams = TypeAdapter(declared).validate_python(values)
@@ -65,7 +70,7 @@ def computed_fields(cls: type[nn.Module], node: Mapping[str, Any]) -> dict[str, 
     return {name: to_plain(encode(getattr(hparams, name))) for name in names}
 
 
-def is_constrained(hint: Any) -> bool:
+def is_constrained(hint: Hint) -> bool:
     """Return whether ``hint`` bounds values too: ``Annotated[int, Hparam(ge=1)]``."""
     checks = {"pydantic", "annotated_types"}
     for constraint in getattr(hint, "__metadata__", ()):
@@ -74,7 +79,7 @@ def is_constrained(hint: Any) -> bool:
     return any(map(is_constrained, typing.get_args(hint)))
 
 
-def item_hint(hint: Any, key: Any) -> Any:
+def item_hint(hint: Hint, key: Any) -> Any:
     """Return what the item at ``key`` of a list or dict declared as ``hint`` is."""
     for member in members(hint):
         item = item_type(member, key)
@@ -83,7 +88,7 @@ def item_hint(hint: Any, key: Any) -> Any:
     return Any
 
 
-def needs_class(hint: Any) -> bool:
+def needs_class(hint: Hint) -> bool:
     """Return whether plain data alone does not make a value of ``hint``."""
     kinds = (enum.Enum, pathlib.PurePath, set, frozenset)
     for member in members(hint):
@@ -99,17 +104,17 @@ def needs_class(hint: Any) -> bool:
     return False
 
 
-def list_of(hint: Any) -> Any:
+def list_of(hint: Hint) -> Any:
     """Return what a list of values of ``hint`` is declared as."""
     return list[hint]
 
 
-def dict_of(hint: Any) -> Any:
+def dict_of(hint: Hint) -> Any:
     """Return what a dict of values of ``hint`` is declared as."""
     return dict[str, hint]
 
 
-def takes(hint: Any, *kinds: Any) -> bool:
+def takes(hint: Hint, *kinds: Any) -> bool:
     """Return whether values of any of ``kinds`` are declared by ``hint``."""
     return any((typing.get_origin(m) or m) in kinds for m in members(hint))
 
@@ -120,7 +125,7 @@ def is_plain_struct(cls: Any) -> bool:
     return is_dataclass and not issubclass(cls, Versioned)
 
 
-def declares(hint: Any, value: object) -> bool:
+def declares(hint: Hint, value: object) -> bool:
     """Return whether ``hint`` names the class of ``value``."""
     kinds = (member for member in members(hint) if member is not Any)
     return any(isinstance(kind, type) and isinstance(value, kind) for kind in kinds)

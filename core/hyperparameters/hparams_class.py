@@ -24,7 +24,7 @@ from ...config.hparams import Hparams, define_hparams
 from ..errors import HyperparameterError
 from ..modules.shown import shown
 from ..modules.signature import parameters_of
-from .declared import declared_type, dict_of, hints_of, is_constrained, list_of
+from .declared import Hint, declared_type, dict_of, hints_of, is_constrained, list_of
 from .values import RESERVED, is_child
 from .writer import Writer
 
@@ -85,13 +85,14 @@ def checker(cls: type[nn.Module]) -> Callable[[Mapping[str, Any]], None] | None:
     It raises `HyperparameterError` with everything that is wrong.  An argument that
     is no plain data cannot be checked, and is not.
     """
-    checked = _checked_type(cls)
-    if checked is None:
+    typed_class = _checking_class(cls)
+    if typed_class is None:
         return None
-    adapter, fields = TypeAdapter[Any](checked), fields_of(checked)
+    adapter, fields = TypeAdapter[Any](typed_class), fields_of(typed_class)
 
     def check(arguments: Mapping[str, Any]) -> None:
         plain_arguments, unchecked = _plain_arguments(cls, arguments, fields)
+        # In JSON a text may be a path or an enum, and even so "3" is no 3.
         try:
             adapter.validate_json(json.dumps(plain_arguments), strict=True)
         except ValidationError as error:
@@ -102,7 +103,7 @@ def checker(cls: type[nn.Module]) -> Callable[[Mapping[str, Any]], None] | None:
     return check
 
 
-def _checked_type(cls: type[nn.Module]) -> Any:
+def _checking_class(cls: type[nn.Module]) -> Any:
     parameters = parameters_of(cls)
     declared = declared_type(cls)
     if declared is not None:
@@ -127,6 +128,7 @@ def _plain_arguments(
     plain_arguments: dict[str, Any] = {}
     unchecked: set[str] = set()
     for name in fields:
+        # A default is the author's own choice, whatever the annotation says of it.
         if name not in arguments or arguments[name] is parameters[name].default:
             continue
         try:
@@ -148,7 +150,7 @@ def _problems(validation_error: ValidationError, unchecked: set[str]) -> str:
     return "; ".join(problems)
 
 
-def _field(cls: type[nn.Module], parameter: Parameter, hint: Any) -> tuple[Any, Any]:
+def _field(cls: type[nn.Module], parameter: Parameter, hint: Hint) -> tuple[Any, Any]:
     """Return the annotation and the default of one argument."""
     annotation = json_hint(hint)
     if parameter.kind is Parameter.VAR_POSITIONAL:
@@ -163,8 +165,8 @@ def _field(cls: type[nn.Module], parameter: Parameter, hint: Any) -> tuple[Any, 
         default = Writer().value(parameter.default, hint, parameter.name, 0)
     except (TypeError, HyperparameterError):
         return Any, parameter.default
-    told_otherwise = isinstance(parameter.default, torch.dtype | torch.device | type)
-    return annotation, default if told_otherwise else parameter.default
+    has_another_form = isinstance(parameter.default, torch.dtype | torch.device | type)
+    return annotation, default if has_another_form else parameter.default
 
 
 def json_hint(hint: Any) -> Any:
@@ -185,10 +187,10 @@ def json_hint(hint: Any) -> Any:
         return str
     if hint is torch.Size:
         return tuple[int, ...]
-    return hint if hint is None or _is_known(hint) else Any
+    return hint if hint is None or _is_json_type(hint) else Any
 
 
-def _is_known(hint: Any) -> bool:
+def _is_json_type(hint: Any) -> bool:
     """Return whether pydantic has values of ``hint`` that JSON has as well."""
     if hint in (torch.Tensor, type, object) or typing.get_origin(hint) is type:
         return False

@@ -14,10 +14,11 @@ from ...config.classes.fields import members
 from ...config.path import join
 from ...records.errors import RecordError
 from ..errors import HyperparameterError
+from ..modules.registry import Node
 from ..modules.shown import shown
-from .build import Partial, Plan, Ref, Struct
+from .build import ModulePlan, PartialPlan, Reference, StructPlan
 from .capture import builder_of
-from .declared import dict_of, is_plain_struct, item_hint, list_of
+from .declared import Hint, dict_of, is_plain_struct, item_hint, list_of
 from .torch_layers import is_torch_layer
 from .values import (
     CONTAINERS,
@@ -28,7 +29,7 @@ from .values import (
     is_node,
 )
 
-UNDECLARED: Mapping[str, Any] = {
+TYPES_OF_KINDS: Mapping[str, Any] = {
     "tuple": tuple,
     "size": torch.Size,
     "set": set,
@@ -56,10 +57,10 @@ The reader asks here what kinds there are, so whoever writes hands it in.
 
 
 @dataclass(frozen=True, slots=True)
-class Kinded:
+class HintWithKinds:
     """A hint of a container whose items are of kinds that it does not tell."""
 
-    hint: Any
+    hint: Hint
     declared: Any
     """What the argument declares, of which the items' hints are."""
     items: Spec
@@ -74,7 +75,7 @@ class Kinded:
         return with_kind(item_hint(self.declared, key), self.spec(key))
 
 
-def declared_hint(parameter: Parameter | None, hint: Any) -> Any:
+def declared_hint(parameter: Parameter | None, hint: Hint) -> Any:
     """Return what the whole of an argument is declared as, of variadic ones too."""
     kind = None if parameter is None else parameter.kind
     if kind is Parameter.VAR_POSITIONAL:
@@ -86,7 +87,7 @@ def kind_of(
     cls: type[nn.Module],
     parameter: Parameter | None,
     value: object,
-    hint: Any,
+    hint: Hint,
     plain_value: Any,
     path: str,
     read: ReadBack,
@@ -97,9 +98,10 @@ def kind_of(
     something else, and of which there is no kind.
     """
     # Torch's own take tuples wherever they take several numbers.
-    is_telling = isinstance(value, _TYPED) or is_plain_struct(type(value))
+    is_telling = isinstance(value, _TYPES_TO_TELL) or is_plain_struct(type(value))
     if not is_telling or is_torch_layer(cls):
         return None
+    # A user's builder takes plain data, and makes of it what it wants.
     if builder_of(cls) is not None:
         return None
     if parameter is not None and parameter.kind is Parameter.VAR_POSITIONAL:
@@ -108,28 +110,30 @@ def kind_of(
 
 
 def spec_of(
-    value: object, hint: Any, plain_value: Any, path: str, read: ReadBack
+    value: object, hint: Hint, plain_value: Any, path: str, read: ReadBack
 ) -> Spec:
     """Return what ``value`` is, if ``plain_value`` read as ``hint`` does not tell."""
-    if isinstance(value, set | frozenset) and any(isinstance(i, _TYPED) for i in value):
+    if isinstance(value, set | frozenset) and any(
+        isinstance(i, _TYPES_TO_TELL) for i in value
+    ):
         raise TypeError(
             f"{path}: {shown(value)} is a set of more than numbers and texts"
         )
-    again = _read_back(plain_value, hint, path, read)
-    if again is _UNKNOWN:
+    read_value = _read_back(plain_value, hint, path, read)
+    if read_value is _UNKNOWN:
         name = _name_of(value) if hint is Any else None
         return None if name in ("list", "dict") else name
-    return _spec(value, again, path)
+    return _spec(value, read_value, path)
 
 
-def with_kind(hint: Any, spec: Spec) -> Any:
+def with_kind(hint: Hint, spec: Spec) -> Any:
     """Return the hint of a value that was as ``spec`` says."""
     if spec is None:
         return hint
     if isinstance(spec, list):
         name, items = spec
-        return Kinded(with_kind(hint, name), hint, items)
-    kind = UNDECLARED[spec]
+        return HintWithKinds(with_kind(hint, name), hint, items)
+    kind = TYPES_OF_KINDS[spec]
     item = item_hint(hint, 0)
     items = {tuple: tuple[item, ...], list: list[item]}  # type: ignore[valid-type]  # found at run time
     items |= {set: set[item], frozenset: frozenset[item]}  # type: ignore[valid-type]  # as above
@@ -139,46 +143,48 @@ def with_kind(hint: Any, spec: Spec) -> Any:
 def _name_of(value: object) -> str | None:
     kind = pathlib.Path if isinstance(value, pathlib.Path) else type(value)
     return next(
-        (name for name, type_of_kind in UNDECLARED.items() if type_of_kind is kind),
+        (name for name, type_of_kind in TYPES_OF_KINDS.items() if type_of_kind is kind),
         None,
     )
 
 
-def _read_back(plain_value: Any, hint: Any, path: str, read: ReadBack) -> Any:
+def _read_back(plain_value: Any, hint: Hint, path: str, read: ReadBack) -> Any:
     try:
         return read(plain_value, hint, path)
     except (HyperparameterError, RecordError):
         return _UNKNOWN  # a reference, a class that nobody knows yet
 
 
-def _spec(value: Any, again: Any, path: str) -> Spec:
-    """Return what has to be told of ``value``, which would be read as ``again``."""
-    if not isinstance(value, _TYPED) and not isinstance(again, Struct):
+def _spec(value: Any, read_value: Any, path: str) -> Spec:
+    """Return what has to be told of ``value``, if it is read as ``read_value``."""
+    if not isinstance(value, _TYPES_TO_TELL) and not isinstance(read_value, StructPlan):
         return None
-    name = None if _is_same_type(value, again) else _name_of(value)
-    if name is None and not _is_same_type(value, again):
+    name = None if _is_same_type(value, read_value) else _name_of(value)
+    if name is None and not _is_same_type(value, read_value):
         raise TypeError(
             f"{path}: {shown(value)} is a {type(value).__qualname__} and would be read "
-            f"back as a {type(again).__qualname__}. Pass that, or set it after building"
+            f"back as a {type(read_value).__qualname__}. Pass that, or set it after "
+            "building"
         )
-    items = _specs_of_items(value, again, path)
+    items = _specs_of_items(value, read_value, path)
     if not items:
         return name
     specs = list(items.values())
+    # A thousand tuples alike are told once, not a thousand times.
     is_whole = isinstance(value, Sized) and len(specs) == len(value)
     is_alike = is_whole and all(spec == specs[0] for spec in specs)
     return [name, specs[0] if is_alike else items]
 
 
-def _specs_of_items(value: Any, again: Any, path: str) -> dict[str, Spec]:
+def _specs_of_items(value: Any, read_value: Any, path: str) -> dict[str, Spec]:
     pairs: Iterable[tuple[Any, Any, Any]] = ()
-    if isinstance(again, Struct):
-        pairs = ((n, getattr(value, n), item) for n, item in again.fields.items())
-    elif isinstance(value, Mapping) and isinstance(again, Mapping):
-        pairs_of_items = zip(value.items(), again.values(), strict=False)
+    if isinstance(read_value, StructPlan):
+        pairs = ((n, getattr(value, n), item) for n, item in read_value.fields.items())
+    elif isinstance(value, Mapping) and isinstance(read_value, Mapping):
+        pairs_of_items = zip(value.items(), read_value.values(), strict=False)
         pairs = ((key, item, read_item) for (key, item), read_item in pairs_of_items)
-    elif isinstance(value, _SEQUENCES) and isinstance(again, _SEQUENCES):
-        pairs_of_items = zip(value, again, strict=False)
+    elif isinstance(value, _SEQUENCES) and isinstance(read_value, _SEQUENCES):
+        pairs_of_items = zip(value, read_value, strict=False)
         pairs = (
             (i, item, read_item) for i, (item, read_item) in enumerate(pairs_of_items)
         )
@@ -190,34 +196,36 @@ def _specs_of_items(value: Any, again: Any, path: str) -> dict[str, Spec]:
     return specs
 
 
-def _is_same_type(value: object, again: object) -> bool:
-    if not isinstance(value, _TYPED):
+def _is_same_type(value: object, read_value: object) -> bool:
+    if not isinstance(value, _TYPES_TO_TELL):
         return True
     kind = dict if type(value) is HparamsDict else type(value)
-    return kind is type(again) or isinstance(again, Plan | Ref | Partial | Struct)
+    # What is still to be built says its class itself.
+    plans = ModulePlan | Reference | PartialPlan | StructPlan
+    return kind is type(read_value) or isinstance(read_value, plans)
 
 
 _UNKNOWN = object()
 _SEQUENCES = (list, tuple)
-_TYPED = (
+_TYPES_TO_TELL = (
     *(list, tuple, set, frozenset, range, Mapping),
     *(torch.device, pathlib.PurePath),
 )
 """What plain data may tell as something else; numbers and texts are themselves."""
 
 
-def kinds_of(node: Mapping[str, Any], path: str) -> dict[str, Spec]:
+def kinds_of(node: Node, path: str) -> dict[str, Spec]:
     """Return what arguments were, by name; raise HyperparameterError for no kind."""
     specs = node.get(KINDS, {})
     if not isinstance(specs, Mapping) or not all(_is_spec(s) for s in specs.values()):
-        message = f"expected {list(UNDECLARED)}, found {shown(specs)}"
+        message = f"expected {list(TYPES_OF_KINDS)}, found {shown(specs)}"
         raise HyperparameterError(join(path, KINDS), message)
     return dict(specs)
 
 
 def _is_spec(spec: Any, depth: int = 0) -> bool:
     if spec is None or isinstance(spec, str):
-        return spec is None or spec in UNDECLARED
+        return spec is None or spec in TYPES_OF_KINDS
     if not isinstance(spec, list) or len(spec) != 2 or depth > MAX_DEPTH:
         return False
     name, items = spec
@@ -241,7 +249,7 @@ def range_of(items: Sequence[Any], path: str) -> range:
     return numbers_of_range
 
 
-def containers_of(node: Mapping[str, Any], path: str) -> dict[str, type[nn.Module]]:
+def containers_of(node: Node, path: str) -> dict[str, type[nn.Module]]:
     """Return which arguments are containers; raise HyperparameterError for others."""
     class_names = node.get(CONTAINERS, {})
     classes = {cls.__name__: cls for cls in CONTAINERS_OF_TORCH}
@@ -255,7 +263,7 @@ def containers_of(node: Mapping[str, Any], path: str) -> dict[str, type[nn.Modul
     return {name: classes[kind] for name, kind in class_names.items()}
 
 
-def declared_container(hint: Any, value: object) -> type[nn.Module] | None:
+def declared_container(hint: Hint, value: object) -> type[nn.Module] | None:
     """Return the container that is declared where the items of one stand."""
     declared = [m for m in members(hint) if m in CONTAINERS_OF_TORCH]
     is_items = isinstance(value, list | tuple) or (

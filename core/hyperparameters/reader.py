@@ -18,15 +18,24 @@ from ...config.classes.union_choice import struct_for
 from ...config.path import join
 from ...config.spelling import did_you_mean
 from ..errors import HyperparameterError
-from ..modules.registry import MODULE, NAME, class_named
+from ..modules.registry import MODULE, NAME, Node, class_named
 from ..modules.shown import shown
 from ..modules.signature import parameters_of
-from .build import Build, Container, Partial, Passed, Plan, Ref, Struct, has_plans
+from .build import (
+    Build,
+    ContainerPlan,
+    ModulePlan,
+    PartialPlan,
+    PassedArgument,
+    Reference,
+    StructPlan,
+    has_plans,
+)
 from .capture import builder_of
 from .checks import check_complete, check_defaults, check_no_argument, check_stored
-from .declared import hints_of, is_plain_struct, needs_class, takes
+from .declared import Hint, hints_of, is_plain_struct, needs_class, takes
 from .kinds import (
-    Kinded,
+    HintWithKinds,
     containers_of,
     declared_container,
     declared_hint,
@@ -117,7 +126,7 @@ def _check_class(cls: type[nn.Module], hparams: Mapping[str, Any]) -> None:
         )
 
 
-def planned_value(value: Any, hint: Any, path: str) -> Any:
+def planned_value(value: Any, hint: Hint, path: str) -> Any:
     """Return what plain data, at ``path`` and declared as ``hint``, is read as."""
     return Planner({}).value(value, hint, path, 0)
 
@@ -131,26 +140,27 @@ class Planner:
 
     def module(
         self,
-        node: Mapping[str, Any],
+        node: Node,
         path: str,
         depth: int,
         cls: type[nn.Module] | None = None,
-    ) -> Plan:
+    ) -> ModulePlan:
         """Return the plan of the module that ``node`` describes."""
         self.check_depth(path, depth)
         module_class = cls or class_named(node, path, moved_modules=self._moved_modules)
-        # The class in hand may be asking; others that read by themselves are asked.
+        # Called from cls.from_hyperparameters, its override would call us without end.
         read = None if cls is not None else own_reader(module_class)
+        # Arguments are planned under the names that the class has for them today.
         node = upgraded_node(module_class, node, path)
         registered = node_reader(node)
         if registered is not None:
             read = functools.partial(registered, module_class)
         arguments = {} if read else self._arguments(module_class, node, path, depth)
         self._planned.add(path)
-        return Plan(module_class, path, arguments, node, read)
+        return ModulePlan(module_class, path, arguments, node, read)
 
     def _arguments(
-        self, cls: type[nn.Module], node: Mapping[str, Any], path: str, depth: int
+        self, cls: type[nn.Module], node: Node, path: str, depth: int
     ) -> dict[str, Any]:
         if builder_of(cls) is not None:
             return self._for_builder(cls, node, path, depth)
@@ -182,9 +192,9 @@ class Planner:
         return arguments
 
     def _argument(
-        self, parameter: Parameter, value: Any, hint: Any, path: str, depth: int
+        self, parameter: Parameter, value: Any, hint: Hint, path: str, depth: int
     ) -> Any:
-        if isinstance(value, Passed):
+        if isinstance(value, PassedArgument):
             return self.value(value, hint, path, depth)
         is_list = parameter.kind is Parameter.VAR_POSITIONAL
         if is_list and not isinstance(value, list | tuple):
@@ -195,7 +205,7 @@ class Planner:
         return self.value(value, hint, path, depth)
 
     def _for_builder(
-        self, cls: type[nn.Module], node: Mapping[str, Any], path: str, depth: int
+        self, cls: type[nn.Module], node: Node, path: str, depth: int
     ) -> dict[str, Any]:
         """Plan what somebody's builder takes: all that is no child."""
         parameters = parameters_of(cls)
@@ -210,12 +220,13 @@ class Planner:
         cls: type[nn.Module],
         name: str,
         value: Any,
-        hint: Any,
+        hint: Hint,
         path: str,
         depth: int,
     ) -> Any:
         """Plan an argument of torch's own: sizes are tuples, whatever is declared."""
         planned = self.value(value, hint, path, depth)
+        # The one argument of torch's layers that is a list and stays one.
         if name == "cutoffs":
             return planned
         if isinstance(planned, dict):
@@ -225,27 +236,29 @@ class Planner:
             return (OrderedDict(planned[0]),) if is_named else planned
         return tuples(planned) if isinstance(planned, list) else planned
 
-    def value(self, value: Any, hint: Any, path: str, depth: int) -> Any:
+    def value(self, value: Any, hint: Hint, path: str, depth: int) -> Any:
         """Return ``value`` with a plan for each module in it."""
         self.check_depth(path, depth)
-        if isinstance(value, Passed):
+        if isinstance(value, PassedArgument):
             self._planned.add(path)
             return value
-        kinded = hint if isinstance(hint, Kinded) else Kinded(hint, hint, None)
+        kinded = (
+            hint if isinstance(hint, HintWithKinds) else HintWithKinds(hint, hint, None)
+        )
         hint = kinded.hint
         if isinstance(value, Mapping):
             return self._mapping(value, kinded, path, depth)
         if not isinstance(value, list | tuple):
-            return _rich(restored_value(value, hint), hint, path)
+            return _as_declared(restored_value(value, hint), hint, path)
         items = [
             self.value(item, kinded.item(i), join(path, i), depth + 1)
             for i, item in enumerate(value)
         ]
         if hint is range:
             return range_of(items, path)
-        return _rich(restored_sequence(items, hint), hint, path)
+        return _as_declared(restored_sequence(items, hint), hint, path)
 
-    def _mapping(self, value: Any, kinded: Kinded, path: str, depth: int) -> Any:
+    def _mapping(self, value: Any, kinded: HintWithKinds, path: str, depth: int) -> Any:
         hint = kinded.hint
         if REF in value:
             return self._reference(value, path)
@@ -259,7 +272,7 @@ class Planner:
         if is_plain_struct(struct):
             return self._struct(struct, value, kinded, path, depth)
         if needs_class(hint):
-            return _rich(dict(value), hint, path)
+            return _as_declared(dict(value), hint, path)
         items: dict[Any, Any] = {}
         for key, item in value.items():
             if not isinstance(key, str):
@@ -274,10 +287,10 @@ class Planner:
         self,
         cls: Any,
         value: Mapping[str, Any],
-        kinded: Kinded,
+        kinded: HintWithKinds,
         path: str,
         depth: int,
-    ) -> "Struct":
+    ) -> StructPlan:
         fields, values = fields_of(cls), dict[str, Any]()
         for name, item in value.items():
             where = join(path, f"{name!s:.60}")
@@ -286,22 +299,23 @@ class Planner:
                 raise HyperparameterError(where, f"no field of {cls.__name__}.{hint}")
             hint = with_kind(fields[name].annotation, kinded.spec(name))
             values[name] = self.value(item, hint, where, depth + 1)
-        return Struct(cls, path, values)
+        return StructPlan(cls, path, values)
 
-    def _reference(self, value: Mapping[str, Any], path: str) -> Ref:
+    def _reference(self, value: Mapping[str, Any], path: str) -> Reference:
         target = value[REF]
         if not isinstance(target, str) or len(value) > 1:
             raise HyperparameterError(
                 path,
                 f"expected {{{REF!r}: path}} alone, found {shown(dict(value))}",
             )
+        # A module is built before it is referred to, and so it is planned before.
         if not any(
             target == p or target.startswith(f"{p}.") for p in self._planned if p
         ):
             raise HyperparameterError(
                 path, f"refers to {shown(target)}, and no module before it stands there"
             )
-        return Ref(path, target)
+        return Reference(path, target)
 
     def _class(self, value: Mapping[str, Any], path: str, depth: int) -> Any:
         node = value[CLASS]
@@ -320,11 +334,11 @@ class Planner:
                 arguments[name] = self.value(item, hint, where, depth + 1)
             elif name not in RESERVED:
                 check_no_argument(cls, {}, name, path)
-        return Partial(cls, arguments) if arguments else cls
+        return PartialPlan(cls, arguments) if arguments else cls
 
     def _container(
         self, cls: type[nn.Module], value: Any, path: str, depth: int
-    ) -> Container:
+    ) -> ContainerPlan:
         self.check_depth(path, depth)
         if isinstance(value, list | tuple) and cls is not nn.ModuleDict:
             pairs: Iterable[tuple[Any, Any]] = (
@@ -345,7 +359,7 @@ class Planner:
                 )
             items[name] = self.value(item, Any, where, depth + 1)
         self._planned.add(path)
-        return Container(cls, path, items)
+        return ContainerPlan(cls, path, items)
 
     def check_depth(self, path: str, depth: int) -> None:
         """Raise for what is nested deeper than any module is."""
@@ -355,10 +369,11 @@ class Planner:
             )
 
 
-def _rich(value: Any, hint: Any, path: str) -> Any:
+def _as_declared(value: Any, hint: Hint, path: str) -> Any:
     """Return ``value`` as the enum, dataclass or set that ``hint`` declares."""
     if value is None or not needs_class(hint) or has_plans(value):
         return value
+    # Pydantic is loaded for the few arguments that need it.
     from ...config.errors import ConfigError
     from ...config.validation.validate import build
 
@@ -372,6 +387,7 @@ def _values(value: Mapping[str, Any], path: str) -> Values:
     stored_form = value[TENSOR]
     form: Mapping[str, Any] = stored_form if isinstance(stored_form, Mapping) else {}
     shape, dtype = form.get("shape"), DTYPES.get(str(form.get("dtype")))
+    # Absurd sizes are an error here, and not one of the allocator later.
     is_shape = isinstance(shape, list | tuple) and all(
         type(n) is int and 0 <= n < 2**40 for n in shape
     )

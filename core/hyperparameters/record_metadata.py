@@ -15,12 +15,12 @@ from ...records.flat_record import FlatRecord
 from ..errors import HyperparameterError
 from ..modules.class_identity import is_of_a_parent, is_same_class
 from ..modules.classes import declared_class, is_decorated
-from ..modules.registry import NAME, names_of
+from ..modules.registry import NAME, Node, names_of
 from ..modules.shown import shown
 from ..modules.signature import parameters_of, takes_any_name
 from ..modules.tree import Places, places_of
 from ..modules.versions import version_of
-from .build import Passed
+from .build import PassedArgument
 from .capture import ARGUMENTS, builder_of
 from .reader import planned
 from .structure import note_of_changes
@@ -60,6 +60,7 @@ def recorded_hparams(
     try:
         node = Writer(bare=True, partial=True).node(module, "")
     except (HyperparameterError, TypeError, RecursionError) as error:
+        # Weights can be stored all the same; whoever builds from the file is told.
         return {**names_of(cls), UNSTORED: {ALL: str(error)[:300]}}
     node.update(note_of_changes(module, places or places_of(module)))
     return _encodable(node)
@@ -99,8 +100,9 @@ def factory_of(
         stored_node = (
             None
             if stored_node is None or not passed_arguments
-            else _over(stored_node, cls, passed_arguments)
+            else _overlay_or_none(stored_node, cls, passed_arguments)
         )
+        # The stored arguments are of no use, or cannot be told apart from these.
         if stored_node is None:
             return lambda: cls(*args, **kwargs)
     if stored_node is None:
@@ -117,6 +119,7 @@ def factory_of(
     except RecordVersionError:
         raise
     except (RecordError, TypeError) as error:
+        # What is stored does not fit the class, but the call alone does.
         if passed_arguments and _problem_of_call(cls, args, kwargs) is None:
             return lambda: cls(*args, **kwargs)
         if stored_node.get(NAME) == cls.__qualname__:
@@ -132,9 +135,7 @@ def factory_of(
         ) from error
 
 
-def _cure_of_change(
-    cls: type[nn.Module], stored_node: Mapping[str, Any], error: Exception
-) -> str:
+def _cure_of_change(cls: type[nn.Module], stored_node: Node, error: Exception) -> str:
     """Return what to do about arguments of a class that has changed since."""
     name = cls.__qualname__
     argument = error.path if isinstance(error, HyperparameterError) else ""
@@ -175,11 +176,11 @@ def _stored_hparams(record: FlatRecord) -> Mapping[str, Any] | None:
     return hparams if isinstance(hparams, Mapping) else None
 
 
-def _over(
-    stored_node: Mapping[str, Any], cls: type[nn.Module], passed: Mapping[str, Any]
+def _overlay_or_none(
+    stored_node: Node, cls: type[nn.Module], passed: Mapping[str, Any]
 ) -> Mapping[str, Any] | None:
     try:
-        return laid_over(stored_node, cls, passed)
+        return overlay_arguments(stored_node, cls, passed)
     except RecordError:
         return None
 
@@ -206,8 +207,8 @@ def arguments_by_name(
         return {}
 
 
-def laid_over(
-    stored_node: Mapping[str, Any], cls: type[nn.Module], arguments: Mapping[str, Any]
+def overlay_arguments(
+    stored_node: Node, cls: type[nn.Module], arguments: Mapping[str, Any]
 ) -> Mapping[str, Any] | None:
     """Return ``stored_node`` with ``arguments`` in the place of its own.
 
@@ -231,24 +232,27 @@ def laid_over(
     }
     if version_of(cls):
         notes[VERSION] = version_of(cls)
-    return {**kept_entries, **notes, **_passed(kept_entries, cls, arguments)}
+    return {**kept_entries, **notes, **_passed_entries(kept_entries, cls, arguments)}
 
 
-def _passed(
-    stored_node: Mapping[str, Any], cls: type[nn.Module], arguments: Mapping[str, Any]
+def _passed_entries(
+    stored_node: Node, cls: type[nn.Module], arguments: Mapping[str, Any]
 ) -> dict[str, Any]:
     passed: dict[str, Any] = {}
     for name, value in arguments.items():
         if parameters_of(cls)[name].kind is Parameter.VAR_KEYWORD:
-            more = {key: Passed(f"{name}.{key}", item) for key, item in value.items()}
+            more = {
+                key: PassedArgument(f"{name}.{key}", item)
+                for key, item in value.items()
+            }
             passed[name] = {**_mapping(stored_node, name), **more}
         else:
-            passed[name] = Passed(name, value)
+            passed[name] = PassedArgument(name, value)
     return passed
 
 
 def _are_names_known(
-    node: Mapping[str, Any], cls: type[nn.Module], arguments: Mapping[str, Any]
+    node: Node, cls: type[nn.Module], arguments: Mapping[str, Any]
 ) -> bool:
     """Return whether ``arguments`` are told apart from the stored ones by name.
 
@@ -268,7 +272,7 @@ def _are_names_known(
     return not (is_by_position and Parameter.VAR_KEYWORD in kinds.values())
 
 
-def _mapping(node: Mapping[str, Any], key: str) -> Mapping[str, Any]:
+def _mapping(node: Node, key: str) -> Mapping[str, Any]:
     value: Any = node.get(key, {})
     if not isinstance(value, Mapping):
         raise HyperparameterError(key, f"expected a dict, found {shown(value)}")

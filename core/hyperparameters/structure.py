@@ -30,16 +30,18 @@ from .values import ATTRIBUTES, CHANGED, description
 STRUCTURE = "_burnish_structure"
 """Where a module keeps its `Structure`."""
 
-Class: TypeAlias = type[nn.Module] | tuple[str, str]
+ClassOrName: TypeAlias = type[nn.Module] | tuple[str, str]
 """A class; of a module that was pickled, its name if the program lacks it."""
 
-Getter: TypeAlias = Callable[[Mapping[str, Any]], Any]
+AttributeGetter: TypeAlias = Callable[[Mapping[str, Any]], Any]
 
-Row: TypeAlias = tuple[Class, Getter | None, Any, tuple[str, ...], tuple[Any, ...]]
+Row: TypeAlias = tuple[
+    ClassOrName, AttributeGetter | None, Any, tuple[str, ...], tuple[Any, ...]
+]
 """The class of a part, what gets its attributes in one call of C and what that gave,
 and their names and values."""
 
-Change: TypeAlias = tuple[list[str], dict[str, Any]]
+PartChange: TypeAlias = tuple[list[str], dict[str, Any]]
 """Paths, and what has come to stand at each of them; nothing: an empty node."""
 
 
@@ -51,20 +53,20 @@ class Structure:
     def __init__(self, prefixes: list[str], rows: list[Row]) -> None:
         self.prefixes, self.rows = prefixes, rows
 
-    def changes(self, places: Places) -> list[Change]:
+    def changes(self, places: Places) -> list[PartChange]:
         """Return what is different in the module that now stands at ``places``."""
         if self.prefixes == [prefix for prefix, _ in places]:
             owners = [owner for _, owner in places]
-            numbers = self._changed(owners)
+            numbers = self._numbers_to_compare(owners)
             of_number = ((n, _change(owners[n], self.rows[n])) for n in numbers)
-            return _grouped((self.prefixes[n], node) for n, node in of_number)
+            return _group_by_node((self.prefixes[n], node) for n, node in of_number)
         # Of a wrapper and what it wraps, which stand at one path, the latter.
         parts = dict(places)
         rows = dict(zip(self.prefixes, self.rows, strict=True))
         nodes = [(p, _change(owner, rows.get(p))) for p, owner in parts.items()]
-        return _grouped([*nodes, *((p, {}) for p in rows if p not in parts)])
+        return _group_by_node([*nodes, *((p, {}) for p in rows if p not in parts)])
 
-    def _changed(self, owners: list[nn.Module]) -> Iterable[int]:
+    def _numbers_to_compare(self, owners: list[nn.Module]) -> Iterable[int]:
         """Return the numbers of the parts that may be different."""
         pairs = zip(owners, self.rows, strict=True)
         try:
@@ -82,7 +84,7 @@ class Structure:
 
     def __reduce__(self) -> tuple[Any, ...]:
         rows = {id(row): row for row in self.rows}
-        portable = {key: _portable(row) for key, row in rows.items()}
+        portable = {key: _portable_row(row) for key, row in rows.items()}
         return (_unpickled, (self.prefixes, [portable[id(row)] for row in self.rows]))
 
 
@@ -129,18 +131,18 @@ class _RowsOfClass:
     def row(self, owner: nn.Module) -> Row:
         names = tuple(name for name in self.names if name in owner.__dict__)
         values = tuple(owner.__dict__[name] for name in names)
-        row = _row(self.cls, *_lasting(names, values))
+        row = _row(self.cls, *_only_lasting(names, values))
         if self.get is not None:
             with suppress(KeyError, TypeError):  # fewer names, or a list
                 self.rows[self.get(owner.__dict__)] = row
         return row
 
 
-def _row(cls: Class, names: tuple[str, ...], values: tuple[Any, ...]) -> Row:
+def _row(cls: ClassOrName, names: tuple[str, ...], values: tuple[Any, ...]) -> Row:
     return cls, _getter(names), values[0] if len(values) == 1 else values, names, values
 
 
-def _getter(names: Sequence[str]) -> Getter | None:
+def _getter(names: Sequence[str]) -> AttributeGetter | None:
     return itemgetter(*names) if names else None
 
 
@@ -207,7 +209,7 @@ def _names(cls: type[nn.Module]) -> tuple[str, ...]:
     )
 
 
-def _lasting(
+def _only_lasting(
     names: tuple[str, ...], values: tuple[Any, ...]
 ) -> tuple[tuple[str, ...], tuple[Any, ...]]:
     pairs = zip(names, values, strict=True)
@@ -219,36 +221,38 @@ def _change(owner: nn.Module, row: Row | None) -> dict[str, Any] | None:
     """Return what stands for ``owner`` if it is another one than ``row`` was."""
     cls: Any = declared_class(type(owner))
     if row is not None and _is_form_of(owner, cls, row[0]):
-        if isinstance(owner, torch.jit.ScriptModule) or cls is _unlazy(row[0]):
+        if isinstance(owner, torch.jit.ScriptModule) or cls is _class_after_lazy(
+            row[0]
+        ):
             return None
         changed = _changed_attributes(owner, row)
-        return {**_called(row[0]), ATTRIBUTES: changed} if changed else None
+        return {**_names_of_class(row[0]), ATTRIBUTES: changed} if changed else None
     names = _names(type(owner))
-    names, values = _lasting(names, tuple(map(owner.__dict__.get, names)))
+    names, values = _only_lasting(names, tuple(map(owner.__dict__.get, names)))
     attributes = {n: plain_attribute(v) for n, v in zip(names, values, strict=True)}
-    return {**_called(cls), ATTRIBUTES: attributes}
+    return {**_names_of_class(cls), ATTRIBUTES: attributes}
 
 
-def _is_form_of(owner: nn.Module, now: Any, cls: Class) -> bool:
+def _is_form_of(owner: nn.Module, now: Any, cls: ClassOrName) -> bool:
     """Return whether ``owner``, now a ``now``, is the ``cls`` that was built.
 
     TorchScript, lazy modules and training on several devices exchange classes.
     """
     if isinstance(owner, torch.jit.ScriptModule):
         name: Any = getattr(owner, "original_name", None)
-        return bool(name == _called(cls)[NAME].rpartition(".")[2])
-    if now is cls or now is _unlazy(cls):
+        return bool(name == _names_of_class(cls)[NAME].rpartition(".")[2])
+    if now is cls or now is _class_after_lazy(cls):
         return True
     if issubclass(now, nn.SyncBatchNorm) and isinstance(cls, type):
         return issubclass(cls, nn.modules.batchnorm._BatchNorm)
-    return _called(now) == _called(cls)
+    return _names_of_class(now) == _names_of_class(cls)
 
 
-def _unlazy(cls: Class) -> Any:
+def _class_after_lazy(cls: ClassOrName) -> Any:
     return getattr(cls, "cls_to_become", None)
 
 
-def _called(cls: Class) -> dict[str, str]:
+def _names_of_class(cls: ClassOrName) -> dict[str, str]:
     if isinstance(cls, tuple):
         return {MODULE: cls[0], NAME: cls[1]}
     return names_of(declared_class(cls))
@@ -264,16 +268,18 @@ def _changed_attributes(owner: nn.Module, row: Row) -> dict[str, Any]:
     return changed
 
 
-def _grouped(changes: Iterable[tuple[str, dict[str, Any] | None]]) -> list[Change]:
+def _group_by_node(
+    changes: Iterable[tuple[str, dict[str, Any] | None]],
+) -> list[PartChange]:
     """Return them by what stands there: a loop over layers changes many alike."""
-    groups: dict[str, Change] = {}
+    groups: dict[str, PartChange] = {}
     for prefix, node in changes:
         if node is not None:
             groups.setdefault(repr(node), ([], node))[0].append(prefix[:-1])
     return [*groups.values()]
 
 
-def _portable(row: Row) -> tuple[Any, ...]:
+def _portable_row(row: Row) -> tuple[Any, ...]:
     """Return ``row`` without functions and classes, which may not be picklable."""
     cls, _, _, names, values = row
     name = cls if isinstance(cls, tuple) else (cls.__module__, cls.__qualname__)
@@ -286,13 +292,13 @@ def _unpickled(prefixes: list[str], rows: list[tuple[Any, ...]]) -> Structure:
     # Pickle gives what was one object once more as one.
     portable_rows = {id(row): row for row in rows}
     rows_by_id = {
-        k: _row(_class_called(cls), *names_and_values)
+        k: _row(_class_or_name(cls), *names_and_values)
         for k, (cls, *names_and_values) in portable_rows.items()
     }
     return Structure(prefixes, [rows_by_id[id(row)] for row in rows])
 
 
-def _class_called(name: Class) -> Class:
+def _class_or_name(name: ClassOrName) -> ClassOrName:
     """Return the class of that name, if the program has it where it was."""
     if isinstance(name, type):
         return name

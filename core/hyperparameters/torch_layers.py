@@ -259,12 +259,14 @@ _GETTERS: dict[type[nn.Module], Callable[[Any], dict[str, Any]]] = {
     nn.TransformerDecoder: _stack("decoder_layer", "num_layers"),
     nn.Transformer: _transformer,
 }
-_SOMETIMES: dict[str, Callable[[Any], dict[str, Any]]] = {
+_GETTERS_BY_NAME: dict[str, Callable[[Any], dict[str, Any]]] = {
     "Container": _deprecated_container,
     "LinearCrossEntropyLoss": _linear_cross_entropy,
 }
 """Those that are deprecated, or newer than the oldest torch that we support."""
-_GETTERS.update({getattr(nn, n): g for n, g in _SOMETIMES.items() if hasattr(nn, n)})
+_GETTERS.update(
+    {getattr(nn, n): g for n, g in _GETTERS_BY_NAME.items() if hasattr(nn, n)}
+)
 
 
 def tuples(items: list[Any]) -> tuple[Any, ...]:

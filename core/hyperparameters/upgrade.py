@@ -10,14 +10,12 @@ from ...config.errors import ConfigError
 from ...config.rewriting.rewrite_rule import RewriteRule
 from ...records.errors import RecordError, RecordVersionError
 from ..errors import HyperparameterError
-from ..modules.registry import NAME
+from ..modules.registry import NAME, Node
 from ..modules.versions import new_path, rules_of, version_of
 from .values import ALL, CONTAINERS, DEFAULTS, KINDS, UNSTORED, VERSION
 
 
-def upgraded_node(
-    cls: type[nn.Module], node: Mapping[str, Any], path: str
-) -> Mapping[str, Any]:
+def upgraded_node(cls: type[nn.Module], node: Node, path: str) -> Mapping[str, Any]:
     """Return the hyperparameters of a ``cls`` as its newest version has them."""
     newest, version = version_of(cls), node.get(VERSION, 0)
     if newest == 0 and version == 0:

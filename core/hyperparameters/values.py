@@ -23,7 +23,7 @@ from torch import nn
 from ...config.classes.fields import is_struct_value, members
 from ...config.spelling import did_you_mean
 from ..modules.shown import shown
-from .declared import declares, takes
+from .declared import Hint, declares, takes
 
 REF, CLASS, TENSOR, CONTAINERS = "__ref__", "__class__", "__tensor__", "__containers__"
 CHILDREN, VERSION, SAVE, KINDS = "__children__", "__version__", "__save__", "__kinds__"
@@ -82,7 +82,7 @@ def is_child(value: object) -> bool:
     return isinstance(value, list | tuple) and all(map(is_child, value))  # pyright: ignore[reportUnknownArgumentType]  # data
 
 
-def check_declared(value: object, hint: Any, where: str) -> None:
+def check_declared(value: object, hint: Hint, where: str) -> None:
     """Raise TypeError if the argument does not declare the class of ``value``."""
     if type(value) not in members(hint):
         name = type(value).__qualname__
@@ -92,11 +92,12 @@ def check_declared(value: object, hint: Any, where: str) -> None:
         )
 
 
-def plain_value(value: Any, hint: Any, where: str) -> Any:
+def plain_value(value: Any, hint: Hint, where: str) -> Any:
     """Return a value that holds no others as plain data.
 
     Raises TypeError that names the argument for one that no file can hold.
     """
+    # A dtype is stored as its name, so that a text of that name would come back as one.
     if isinstance(value, str) and value in DTYPES and not takes(hint, str):
         raise TypeError(
             f"{where}: the text {value!r} reads back as the dtype unless the argument "
@@ -112,6 +113,7 @@ def plain_value(value: Any, hint: Any, where: str) -> Any:
         return os.fspath(value)  # pyright: ignore[reportUnknownArgumentType, reportUnknownVariableType]  # a path
     if is_struct_value(value):
         return _struct(value, hint, where)
+    # Subclasses of numbers and texts are stored as these, enums apart.
     for kind in (int, float, str):
         if isinstance(value, kind):
             return kind(value)
@@ -121,7 +123,7 @@ def plain_value(value: Any, hint: Any, where: str) -> Any:
     raise _unfit(value, where)
 
 
-def plain_key(value: Any, hint: Any, where: str) -> str:
+def plain_key(value: Any, hint: Hint, where: str) -> str:
     """Return a key of a dict as the text that JSON makes of it."""
     is_declared = isinstance(value, int) and int in _key_types(hint)
     if not isinstance(value, str) and not is_declared:
@@ -136,7 +138,7 @@ def plain_key(value: Any, hint: Any, where: str) -> str:
     return str(value)
 
 
-def restored_value(value: Any, hint: Any) -> Any:
+def restored_value(value: Any, hint: Hint) -> Any:
     """Return a value without items as the constructor takes it."""
     if isinstance(value, str) and not takes(hint, str):
         if value in DTYPES and (
@@ -150,14 +152,14 @@ def restored_value(value: Any, hint: Any) -> Any:
     return value
 
 
-def restored_key(key: str, hint: Any) -> Any:
+def restored_key(key: str, hint: Hint) -> Any:
     """Return the key of a dict as the type that ``hint`` declares for keys."""
     keys = _key_types(hint)
     is_number = int in keys and str not in keys and key.lstrip("-").isdecimal()
     return int(key) if is_number and len(key) < 20 else key
 
 
-def restored_sequence(items: Sequence[Any], hint: Any) -> Any:
+def restored_sequence(items: Sequence[Any], hint: Hint) -> Any:
     """Return ``items`` as the kind of sequence that is declared."""
     if takes(hint, torch.Size) and not takes(hint, tuple, list):
         return torch.Size(items) if all(type(n) is int for n in items) else items
@@ -166,11 +168,11 @@ def restored_sequence(items: Sequence[Any], hint: Any) -> Any:
     return list(items)
 
 
-def _key_types(hint: Any) -> tuple[Any, ...]:
+def _key_types(hint: Hint) -> tuple[Any, ...]:
     return tuple(arg for m in members(hint) for arg in typing.get_args(m)[:1])
 
 
-def _enum(value: enum.Enum, hint: Any, where: str) -> Any:
+def _enum(value: enum.Enum, hint: Hint, where: str) -> Any:
     stored_value = (
         value.value if type(value.value) in (bool, int, float, str) else value.name
     )
@@ -183,7 +185,7 @@ def _enum(value: enum.Enum, hint: Any, where: str) -> Any:
     )
 
 
-def _struct(value: Any, hint: Any, where: str) -> Any:
+def _struct(value: Any, hint: Hint, where: str) -> Any:
     from ...config.encode import encode, to_plain
     from ...config.errors import ConfigError
 

@@ -27,6 +27,7 @@ from ..modules.versions import version_of
 from .capture import known_arguments
 from .checks import check_depth
 from .declared import (
+    Hint,
     computed_fields,
     dict_of,
     hints_of,
@@ -112,7 +113,7 @@ class Writer:
     def __init__(
         self,
         extended: bool = False,
-        met: dict[int, str] | None = None,
+        paths_by_id: dict[int, str] | None = None,
         *,
         bare: bool = False,
         partial: bool = False,
@@ -126,7 +127,7 @@ class Writer:
         """
         self.extended, self.bare, self.partial = extended, bare, partial
         self.children = children
-        self.met: dict[int, str] = {} if met is None else met
+        self.paths_by_id: dict[int, str] = {} if paths_by_id is None else paths_by_id
 
     def node(self, module: nn.Module, path: str, depth: int = 0) -> HparamsDict:
         """Return the hyperparameters of ``module``, which stands at ``path``.
@@ -134,9 +135,9 @@ class Writer:
         Of a class that nobody knows, only what it is called.
         """
         module = unwrapped(module)
-        if id(module) in self.met:
-            return HparamsDict({REF: self.met[id(module)]})
-        self.met[id(module)] = path
+        if id(module) in self.paths_by_id:
+            return HparamsDict({REF: self.paths_by_id[id(module)]})
+        self.paths_by_id[id(module)] = path
         check_depth(path, depth)
         cls = declared_class(type(module))
         node = HparamsDict(names_of(cls))
@@ -151,8 +152,9 @@ class Writer:
         if arguments is None:
             return node
         node |= self._plain_arguments(cls, arguments, path, depth)
-        # What arguments of plain data make need not be told: they make it again.
-        is_told = not self.children or (self.bare and len(self.met) == 1)
+        # Arguments of plain data make the same children again, so that a bare node
+        # leaves them out; one that met other modules has to say where they stand.
+        is_told = not self.children or (self.bare and len(self.paths_by_id) == 1)
         if cls not in CONTAINERS_OF_TORCH and not is_told:
             self._add_children(node, module, path, depth)
         if self.extended:
@@ -195,7 +197,7 @@ class Writer:
             kind = Parameter.KEYWORD_ONLY if parameter is None else parameter.kind
             if kind in VARIADIC and not value:
                 continue
-            hint, n_met = hints.get(name, Any), len(self.met)
+            hint, n_met = hints.get(name, Any), len(self.paths_by_id)
             try:
                 plain_argument = self._argument(
                     value, kind, hint, join(path, name), depth + 1
@@ -214,6 +216,7 @@ class Writer:
                 is_default = parameter is not None and value is parameter.default
                 if not is_default and not self.partial:
                     raise
+                # What was met on the way is in no node: nothing may refer to it.
                 self._forget(n_met)
                 if kind is Parameter.VAR_KEYWORD:
                     node[name], specs = self._plain_items(name, value, hint, unstored)
@@ -232,7 +235,9 @@ class Writer:
         notes |= {UNSTORED: unstored, DEFAULTS: defaults}
         return node | {key: note for key, note in notes.items() if note}
 
-    def _argument(self, value: Any, kind: Any, hint: Any, path: str, depth: int) -> Any:
+    def _argument(
+        self, value: Any, kind: Any, hint: Hint, path: str, depth: int
+    ) -> Any:
         if kind is Parameter.VAR_POSITIONAL:
             return self._items(value, list_of(hint), path, depth)
         if kind is Parameter.VAR_KEYWORD:
@@ -242,12 +247,12 @@ class Writer:
         return self.value(value, hint, path, depth)
 
     def _plain_items(
-        self, name: str, items: Mapping[str, Any], hint: Any, unstored: dict[str, str]
+        self, name: str, items: Mapping[str, Any], hint: Hint, unstored: dict[str, str]
     ) -> tuple[HparamsDict, dict[str, Any]]:
         """Return those of ``**name`` that are plain data and kinds; note the others."""
         plain_items, specs = HparamsDict(), dict[str, Any]()
         for key, item in items.items():
-            n_met = len(self.met)
+            n_met = len(self.paths_by_id)
             try:
                 plain_item = self.value(item, hint, join(name, key), 1)
                 spec = spec_of(item, hint, plain_item, join(name, key), planned_value)
@@ -261,9 +266,9 @@ class Writer:
         return plain_items, specs
 
     def _forget(self, n_met: int) -> None:
-        """Drop what was met after the first ``n_met`` modules: nothing has it."""
-        for key in list(self.met)[n_met:]:
-            del self.met[key]
+        """Drop the modules that were met after the first ``n_met``."""
+        for key in list(self.paths_by_id)[n_met:]:
+            del self.paths_by_id[key]
 
     def _add_children(
         self, node: HparamsDict, module: nn.Module, path: str, depth: int
@@ -274,7 +279,7 @@ class Writer:
                 continue
             if name not in node:
                 node[name] = self._child(child, join(path, name), depth + 1)
-            elif self.extended and id(unwrapped(child)) not in self.met:
+            elif self.extended and id(unwrapped(child)) not in self.paths_by_id:
                 hidden[name] = self._child(child, join(path, name), depth + 1)
         if hidden:
             node[CHILDREN] = hidden
@@ -288,9 +293,9 @@ class Writer:
         self, container: nn.Module, path: str, depth: int, *, is_argument: bool = True
     ) -> Any:
         """Return a container by its items; its names count if ``is_argument``."""
-        if id(container) in self.met:
-            return HparamsDict({REF: self.met[id(container)]})
-        self.met[id(container)] = path
+        if id(container) in self.paths_by_id:
+            return HparamsDict({REF: self.paths_by_id[id(container)]})
+        self.paths_by_id[id(container)] = path
         check_depth(path, depth)
         items = {name: m for name, m in container._modules.items() if m is not None}
         write = self.node if is_argument else self._child
@@ -300,15 +305,17 @@ class Writer:
             return list(nodes.values())
         return HparamsDict(nodes)
 
-    def value(self, value: Any, hint: Any, path: str, depth: int) -> Any:
+    def value(self, value: Any, hint: Hint, path: str, depth: int) -> Any:
         """Return ``value``, an argument or in one, as plain data."""
         check_depth(path, depth)
         if isinstance(value, nn.Module):
             return self.node(value, path, depth)
         if isinstance(value, Template):
+            # A copy of the notes: the template is no part of the module, and what it
+            # shares with a later part has to be told there in full.
             writer = Writer(
                 self.extended,
-                dict(self.met),
+                dict(self.paths_by_id),
                 partial=self.partial,
                 children=self.children,
             )
@@ -321,16 +328,15 @@ class Writer:
             return self._struct(value, hint, path, depth)
         if is_struct_value(value) or isinstance(value, Tensor):
             plain_struct = plain_value(value, hint, path)
-            return (
-                _with_computed(value, plain_struct) if self.extended else plain_struct
-            )
+            return _add_computed(value, plain_struct) if self.extended else plain_struct
         if isinstance(value, Mapping):
             return self._mapping(value, hint, path, depth)
         if isinstance(value, list | tuple | set | frozenset | range):
             return self._items(value, hint, path, depth)
         return plain_value(value, hint, path)
 
-    def _items(self, items: Any, hint: Any, path: str, depth: int) -> list[Any]:
+    def _items(self, items: Any, hint: Hint, path: str, depth: int) -> list[Any]:
+        # Sets have another order in each process, and equal modules give equal bytes.
         ordered = (
             sorted(items, key=repr) if isinstance(items, set | frozenset) else items
         )
@@ -340,7 +346,7 @@ class Writer:
         ]
 
     def _mapping(
-        self, mapping: Mapping[Any, Any], hint: Any, path: str, depth: int
+        self, mapping: Mapping[Any, Any], hint: Hint, path: str, depth: int
     ) -> HparamsDict:
         plain_items = HparamsDict()
         for key, item in mapping.items():
@@ -351,7 +357,7 @@ class Writer:
             )
         return plain_items
 
-    def _struct(self, value: Any, hint: Any, path: str, depth: int) -> HparamsDict:
+    def _struct(self, value: Any, hint: Hint, path: str, depth: int) -> HparamsDict:
         check_declared(value, hint, path)
         plain_fields = HparamsDict()
         for name, field in fields_of(type(value)).items():
@@ -381,7 +387,7 @@ def _tensor(values: Values) -> HparamsDict:
     return HparamsDict({TENSOR: form | {"parameter": values.is_parameter}})
 
 
-def _with_computed(value: Any, plain_struct: Any) -> Any:
+def _add_computed(value: Any, plain_struct: Any) -> Any:
     """Return the fields of a struct with those that it computes of them."""
     if not is_model(type(value)):
         return plain_struct

@@ -1,16 +1,13 @@
 """Whether stored hyperparameters are those of a class, wherever it stands by now."""
 
-from collections.abc import Mapping
-from typing import Any
-
 from torch import nn
 
 from ...records.errors import RecordError
-from .registry import MODULE, NAME, REGISTERED, class_named, names_of
+from .registry import MODULE, NAME, REGISTERED, Node, class_named, names_of
 from .signature import parameters_of
 
 
-def is_same_class(node: Mapping[str, Any], cls: type[nn.Module]) -> bool:
+def is_same_class(node: Node, cls: type[nn.Module]) -> bool:
     """Return whether ``node`` is of ``cls``, wherever that stands by now."""
     ours = names_of(cls)
     if node.get(REGISTERED) is not None and REGISTERED in ours:
@@ -24,7 +21,7 @@ def is_same_class(node: Mapping[str, Any], cls: type[nn.Module]) -> bool:
     return _known_class(node) in (None, cls)
 
 
-def takes_the_same(node: Mapping[str, Any], cls: type[nn.Module]) -> bool:
+def takes_the_same(node: Node, cls: type[nn.Module]) -> bool:
     """Return whether a relative of ``cls`` is stored that has the same arguments."""
     stored_class = _known_class(node)
     if stored_class is None or not is_related(node, cls):
@@ -32,7 +29,7 @@ def takes_the_same(node: Mapping[str, Any], cls: type[nn.Module]) -> bool:
     return list(parameters_of(stored_class)) == list(parameters_of(cls))
 
 
-def is_related(node: Mapping[str, Any], cls: type[nn.Module]) -> bool:
+def is_related(node: Node, cls: type[nn.Module]) -> bool:
     """Return whether ``node`` is of a known parent or subclass of ``cls``."""
     stored_class = _known_class(node)
     return stored_class is not None and (
@@ -40,13 +37,13 @@ def is_related(node: Mapping[str, Any], cls: type[nn.Module]) -> bool:
     )
 
 
-def is_of_a_parent(node: Mapping[str, Any], cls: type[nn.Module]) -> bool:
+def is_of_a_parent(node: Node, cls: type[nn.Module]) -> bool:
     """Return whether ``node`` is of a known class that ``cls`` derives from."""
     stored_class = _known_class(node)
     return stored_class is not None and issubclass(cls, stored_class)
 
 
-def renamed_hint(node: Mapping[str, Any], cls: type[nn.Module]) -> str:
+def renamed_hint(node: Node, cls: type[nn.Module]) -> str:
     """Return how to say that ``cls`` was called otherwise, if nobody is called so."""
     name = node.get(NAME)
     if _known_class(node) is not None or not isinstance(name, str):
@@ -57,7 +54,7 @@ def renamed_hint(node: Mapping[str, Any], cls: type[nn.Module]) -> str:
     )
 
 
-def _known_class(node: Mapping[str, Any]) -> type[nn.Module] | None:
+def _known_class(node: Node) -> type[nn.Module] | None:
     try:
         return class_named(node)
     except RecordError:

@@ -5,7 +5,7 @@ import types
 from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import Any, TypeVar, overload
+from typing import Any, TypeAlias, TypeVar, overload
 
 from torch import nn
 
@@ -16,6 +16,9 @@ from .classes import torch_classes
 from .shown import shown
 
 _M = TypeVar("_M", bound=nn.Module)
+
+Node: TypeAlias = Mapping[str, Any]
+"""The hyperparameters of a module as plain data, its class among them."""
 
 NAME, MODULE, REGISTERED = "__name__", "__module__", "__registered__"
 """The keys of hyperparameters under which the class stands."""
@@ -74,7 +77,7 @@ def names_of(cls: type[nn.Module]) -> dict[str, str]:
 
 
 def class_named(
-    node: Mapping[str, Any],
+    node: Node,
     path: str = "",
     *,
     moved_modules: Mapping[str, str] | None = None,
@@ -176,7 +179,7 @@ def _refusal(module: str, name: str, registered: Any) -> str:
     )
 
 
-def _shown(node: Mapping[str, Any]) -> str:
+def _shown(node: Node) -> str:
     return f"{shown(dict(node))}"
 
 
