@@ -83,9 +83,8 @@ def _ends_of_locks(code: CodeType) -> frozenset[int]:
 def _line_begun_by(instruction: dis.Instruction) -> int | None:
     """Return the number of the line whose first instruction this is."""
     # Since Python 3.13 the number stands apart from whether a line starts.
-    if not hasattr(instruction, "line_number"):
-        return instruction.starts_line
-    return instruction.line_number if instruction.starts_line else None
+    number: int | None = getattr(instruction, "line_number", instruction.starts_line)
+    return number if instruction.starts_line else None
 
 
 def injected(
