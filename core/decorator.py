@@ -271,7 +271,7 @@ def _decorate(
             f"burnish.{'save_record' if clashes[0] == 'into_record' else clashes[0]}"
             "(...)"
         )
-    matchers(skip)
+    matchers(skip)  # a pattern that is none is refused here, not at the first save
     _add_members(cls)
     if skip or "_burnish_skip" not in cls.__dict__:
         # What a parent skips stays skipped: its fields are there as well.
@@ -292,12 +292,14 @@ def _add_members(cls: Any) -> None:
         attribute = getattr(cls, member, None)
         if attribute is None:
             setattr(cls, member, _Methods.__dict__[member])
+    # Lightning would build the class anew, and lose what its blueprint configured.
     if hasattr(cls, "load_from_checkpoint"):
         reopen_blueprints(cls)
     if not hasattr(cls, "Record"):
         cls.Record = RecordOfClass()
     if not hasattr(cls, "Hparams"):
         cls.Hparams = _HparamsOfClass()
+    # TorchScript compiles properties, and cannot compile this one.
     if cls.hparams is _Methods.__dict__["hparams"]:
         unused: list[str] = list(getattr(cls, "__jit_unused_properties__", ()))
         if "hparams" not in unused:
@@ -310,6 +312,7 @@ def _is_ours(value: object) -> bool:
 
 def _capture_subclasses(cls: Any) -> None:
     """Make subclasses that nobody decorates note their own arguments as well."""
+    # Module watches its subclasses itself, and one watch on a class is enough.
     if issubclass(cls, Module) or getattr(cls, "_burnish_watches", False):
         return
     inherited = cls.__dict__.get("__init_subclass__")

@@ -1,5 +1,5 @@
 # pyright: reportPrivateUsage=false
-# Nn.Module's tables have no public names.
+# The tables of nn.Module have no public names.
 """What is going to be built from hyperparameters, once all was checked, and how."""
 
 import functools

@@ -20,6 +20,9 @@ from .structure import note_structure
 from .torch_layers import is_torch_layer, layer_arguments
 from .values import description
 
+M = TypeVar("M", bound=nn.Module)
+T = TypeVar("T")
+
 ARGUMENTS = "_burnish_arguments"
 """Where a module keeps what its constructor was called with."""
 
@@ -38,11 +41,14 @@ class Arguments:
     __slots__ = ("args", "kwargs", "owner")
 
     def __init__(
-        self, owner: type[nn.Module], args: tuple[Any, ...], kwargs: dict[str, Any]
+        self,
+        owner: type[nn.Module],
+        args: tuple[object, ...],
+        kwargs: dict[str, object],
     ) -> None:
         self.owner, self.args, self.kwargs = owner, args, kwargs
 
-    def bound(self) -> dict[str, Any]:
+    def bound(self) -> dict[str, object]:
         """Return the arguments by name, defaults included.
 
         ``*args`` and ``**kwargs`` are one each: a tuple and a dict.
@@ -68,7 +74,7 @@ class Arguments:
         }
         return Arguments(self.owner, args, kwargs)
 
-    def __reduce__(self) -> tuple[Any, ...]:
+    def __reduce__(self) -> tuple[object, ...]:
         args = tuple(_picklable(value) for value in self.args)
         kwargs = {name: _picklable(value) for name, value in self.kwargs.items()}
         return (Arguments, (self.owner, args, kwargs))
@@ -101,7 +107,7 @@ def capture(
         return
 
     @functools.wraps(init)
-    def __init__(self: nn.Module, /, *args: Any, **kwargs: Any) -> None:
+    def __init__(self: nn.Module, /, *args: object, **kwargs: object) -> None:
         state = self.__dict__
         # None stands there while a constructor runs: this is one of a parent, and only
         # the outermost knows what the module was built with.
@@ -126,7 +132,7 @@ def capture(
     cls.__init__ = __init__  # type: ignore[method-assign, assignment]  # that is what capturing is
 
 
-def captured_arguments(module: nn.Module) -> dict[str, Any] | None:
+def captured_arguments(module: nn.Module) -> dict[str, object] | None:
     """Return what ``module`` was built with by name; None if nobody noted it."""
     arguments = module.__dict__.get(ARGUMENTS)
     return None if arguments is None else arguments.bound()
@@ -138,8 +144,8 @@ _LASTING = frozenset({int, float, str, bool, type(None), type, torch.dtype})
 
 
 def _snapshots_of(
-    args: tuple[Any, ...], kwargs: dict[str, Any]
-) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    args: tuple[object, ...], kwargs: dict[str, object]
+) -> tuple[tuple[object, ...], dict[str, object]]:
     """Return the arguments so that nobody who changes them later changes the note."""
     if not _LASTING.issuperset(map(type, args)):
         args = tuple(map(_snapshot_or_itself, args))
@@ -148,14 +154,14 @@ def _snapshots_of(
     return args, kwargs
 
 
-def _snapshot_or_itself(value: Any) -> Any:
+def _snapshot_or_itself(value: object) -> object:
     try:
         return _snapshot(value)
     except RecursionError:
         return value  # it contains itself, which no file holds anyway
 
 
-def _snapshot(value: Any) -> Any:
+def _snapshot(value: Any) -> object:
     kind = type(value)
     if kind is tuple:
         items = tuple(map(_snapshot, value))
@@ -181,7 +187,7 @@ def _delegate(cls: type[nn.Module]) -> Any:
     inherited = cls.__init__
 
     @functools.wraps(inherited)
-    def __init__(self: nn.Module, /, *args: Any, **kwargs: Any) -> None:
+    def __init__(self: nn.Module, /, *args: object, **kwargs: object) -> None:
         if "__dataclass_fields__" in cls.__dict__:
             raise TypeError(
                 f"{cls.__qualname__} became a dataclass after @burnish.module, so it "
@@ -192,7 +198,7 @@ def _delegate(cls: type[nn.Module]) -> Any:
     return __init__
 
 
-def _copy_or_itself(value: Any, memo: dict[int, Any]) -> Any:
+def _copy_or_itself(value: T, memo: dict[int, Any]) -> T:
     try:
         return copy.deepcopy(value, memo)
     except Exception:
@@ -200,7 +206,7 @@ def _copy_or_itself(value: Any, memo: dict[int, Any]) -> Any:
         return value
 
 
-def _picklable(value: Any) -> Any:
+def _picklable(value: object) -> object:
     if isinstance(value, int | float | str | bool | None | nn.Module):
         return value
     try:
@@ -209,8 +215,6 @@ def _picklable(value: Any) -> Any:
         return Described(description(value))
     return value
 
-
-M = TypeVar("M", bound=nn.Module)
 
 Getter = Callable[[Any], Mapping[str, Any]]
 """Returns the arguments that make a module like the one it is given."""

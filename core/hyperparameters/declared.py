@@ -30,7 +30,7 @@ Hint: TypeAlias = Any
 
 
 @by_class
-def hints_of(cls: type[nn.Module]) -> Mapping[str, Any]:
+def hints_of(cls: type[nn.Module]) -> Mapping[str, Hint]:
     """Return what each argument of ``cls`` is declared to be, Any where it is not.
 
     A default that is no plain data tells as much as an annotation.
@@ -79,7 +79,7 @@ def is_constrained(hint: Hint) -> bool:
     return any(map(is_constrained, typing.get_args(hint)))
 
 
-def item_hint(hint: Hint, key: Any) -> Any:
+def item_hint(hint: Hint, key: object) -> Hint:
     """Return what the item at ``key`` of a list or dict declared as ``hint`` is."""
     for member in members(hint):
         item = item_type(member, key)
@@ -104,17 +104,17 @@ def needs_class(hint: Hint) -> bool:
     return False
 
 
-def list_of(hint: Hint) -> Any:
+def list_of(hint: Hint) -> Hint:
     """Return what a list of values of ``hint`` is declared as."""
     return list[hint]
 
 
-def dict_of(hint: Hint) -> Any:
+def dict_of(hint: Hint) -> Hint:
     """Return what a dict of values of ``hint`` is declared as."""
     return dict[str, hint]
 
 
-def takes(hint: Hint, *kinds: Any) -> bool:
+def takes(hint: Hint, *kinds: type) -> bool:
     """Return whether values of any of ``kinds`` are declared by ``hint``."""
     return any((typing.get_origin(m) or m) in kinds for m in members(hint))
 
@@ -131,7 +131,7 @@ def declares(hint: Hint, value: object) -> bool:
     return any(isinstance(kind, type) and isinstance(value, kind) for kind in kinds)
 
 
-def _hint_of_default(default: Any) -> Any:
+def _hint_of_default(default: object) -> Hint:
     kinds = (enum.Enum, torch.dtype, torch.device, tuple, pathlib.PurePath)
     tells = isinstance(default, kinds) or (
         default is not inspect.Parameter.empty and is_struct_value(default)

@@ -49,7 +49,7 @@ Spec: TypeAlias = Any
 for all of them, or those of some by key."""
 
 
-ReadBack: TypeAlias = Callable[[Any, Any, str], Any]
+ReadBack: TypeAlias = Callable[[object, Hint, str], object]
 """Returns what a file's value of a hint, at a path, is read as.
 
 The reader asks here what kinds there are, so whoever writes hands it in.
@@ -65,17 +65,17 @@ class HintWithKinds:
     """What the argument declares, of which the items' hints are."""
     items: Spec
 
-    def spec(self, key: Any) -> Spec:
+    def spec(self, key: object) -> Spec:
         """Return what the item at ``key`` is."""
         is_by_key = isinstance(self.items, Mapping)
         return self.items.get(str(key)) if is_by_key else self.items
 
-    def item(self, key: Any) -> Any:
+    def item(self, key: object) -> Hint:
         """Return the hint of the item at ``key``."""
         return with_kind(item_hint(self.declared, key), self.spec(key))
 
 
-def declared_hint(parameter: Parameter | None, hint: Hint) -> Any:
+def declared_hint(parameter: Parameter | None, hint: Hint) -> Hint:
     """Return what the whole of an argument is declared as, of variadic ones too."""
     kind = None if parameter is None else parameter.kind
     if kind is Parameter.VAR_POSITIONAL:
@@ -88,7 +88,7 @@ def kind_of(
     parameter: Parameter | None,
     value: object,
     hint: Hint,
-    plain_value: Any,
+    plain_value: object,
     path: str,
     read: ReadBack,
 ) -> Spec:
@@ -110,7 +110,7 @@ def kind_of(
 
 
 def spec_of(
-    value: object, hint: Hint, plain_value: Any, path: str, read: ReadBack
+    value: object, hint: Hint, plain_value: object, path: str, read: ReadBack
 ) -> Spec:
     """Return what ``value`` is, if ``plain_value`` read as ``hint`` does not tell."""
     if isinstance(value, set | frozenset) and any(
@@ -126,7 +126,7 @@ def spec_of(
     return _spec(value, read_value, path)
 
 
-def with_kind(hint: Hint, spec: Spec) -> Any:
+def with_kind(hint: Hint, spec: Spec) -> Hint:
     """Return the hint of a value that was as ``spec`` says."""
     if spec is None:
         return hint
@@ -148,14 +148,14 @@ def _name_of(value: object) -> str | None:
     )
 
 
-def _read_back(plain_value: Any, hint: Hint, path: str, read: ReadBack) -> Any:
+def _read_back(plain_value: object, hint: Hint, path: str, read: ReadBack) -> Any:
     try:
         return read(plain_value, hint, path)
     except (HyperparameterError, RecordError):
         return _UNKNOWN  # a reference, a class that nobody knows yet
 
 
-def _spec(value: Any, read_value: Any, path: str) -> Spec:
+def _spec(value: object, read_value: object, path: str) -> Spec:
     """Return what has to be told of ``value``, if it is read as ``read_value``."""
     if not isinstance(value, _TYPES_TO_TELL) and not isinstance(read_value, StructPlan):
         return None
@@ -176,7 +176,7 @@ def _spec(value: Any, read_value: Any, path: str) -> Spec:
     return [name, specs[0] if is_alike else items]
 
 
-def _specs_of_items(value: Any, read_value: Any, path: str) -> dict[str, Spec]:
+def _specs_of_items(value: object, read_value: object, path: str) -> dict[str, Spec]:
     pairs: Iterable[tuple[Any, Any, Any]] = ()
     if isinstance(read_value, StructPlan):
         pairs = ((n, getattr(value, n), item) for n, item in read_value.fields.items())
@@ -223,7 +223,7 @@ def kinds_of(node: Node, path: str) -> dict[str, Spec]:
     return dict(specs)
 
 
-def _is_spec(spec: Any, depth: int = 0) -> bool:
+def _is_spec(spec: object, depth: int = 0) -> bool:
     if spec is None or isinstance(spec, str):
         return spec is None or spec in TYPES_OF_KINDS
     if not isinstance(spec, list) or len(spec) != 2 or depth > MAX_DEPTH:

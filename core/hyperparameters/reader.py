@@ -1,5 +1,5 @@
 # pyright: reportPrivateUsage=false
-# Nn.Module's tables have no public names.
+# The tables of nn.Module have no public names.
 """Hyperparameters read into a plan, from which a module can be built.
 
 Every name and every argument is looked at before the first constructor runs.

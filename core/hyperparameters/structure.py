@@ -1,5 +1,5 @@
 # pyright: reportPrivateUsage=false
-# Nn.Module's tables have no public names.
+# The tables of nn.Module have no public names.
 """What stands where in a module that is built, to tell what is changed by hand later.
 
 Of each part that is its class, and what its constructor was given and keeps under the
@@ -156,7 +156,7 @@ def note_of_changes(module: nn.Module, places: Places) -> dict[str, Any]:
     return {CHANGED: [[paths, node] for paths, node in changes]} if changes else {}
 
 
-def plain_attribute(value: Any) -> Any:
+def plain_attribute(value: object) -> object:
     """Return what stands for the value of an attribute in files."""
     if isinstance(value, tuple):
         return [plain_attribute(item) for item in value]  # pyright: ignore[reportUnknownVariableType]  # plain data
@@ -171,7 +171,7 @@ def plain_attribute(value: Any) -> Any:
     return value
 
 
-def is_lasting(value: Any) -> bool:
+def is_lasting(value: object) -> bool:
     """Return whether ``value`` cannot be changed, and so be compared later."""
     if isinstance(value, tuple):
         return all(map(is_lasting, value))  # pyright: ignore[reportUnknownArgumentType]  # plain data

@@ -1,5 +1,5 @@
 # pyright: reportPrivateUsage=false
-# Nn.Module's tables have no public names.
+# The tables of nn.Module have no public names.
 """What the layers of torch were made of, read back from their attributes.
 
 Almost all keep each argument under its own name; the table has those that do not.

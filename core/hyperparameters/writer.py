@@ -1,5 +1,5 @@
 # pyright: reportPrivateUsage=false
-# Nn.Module's tables have no public names.
+# The tables of nn.Module have no public names.
 """Live modules and their arguments, written as the plain data of hyperparameters.
 
 The dict has the class (``__module__``, ``__name__``), every argument of the

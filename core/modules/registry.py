@@ -54,6 +54,7 @@ def allow_classes(*classes: type[nn.Module]) -> Generator[None]:
     for cls in classes:
         _check(cls)
     places = {(cls.__module__, cls.__qualname__): cls for cls in classes}
+    # A context variable: another thread or task does not trust what this one does.
     token = _allowed.set({**_allowed.get(), **places})
     try:
         yield
@@ -97,6 +98,7 @@ def class_named(
             f"no module can be told from {_shown(node)}: it needs {MODULE!r} and "
             f"{NAME!r}, both texts",
         )
+    # Places come before former names: somebody may have taken such a name since.
     known_class = _at(module, name)
     if known_class is None and moved_modules and module in moved_modules:
         known_class = _at(moved_modules[module], name)
@@ -140,19 +142,20 @@ def _torch_places() -> Mapping[tuple[str, str], type[nn.Module]]:
     if not _torch:
         classes = torch_classes()
         by_module = {(cls.__module__, cls.__qualname__): cls for cls in classes}
+        # Files of other torch versions may name the public place of a class.
         public = {("torch.nn", cls.__qualname__): cls for cls in classes}
         _torch.register_all(by_module | public)
     return _torch
 
 
-def _check(cls: Any) -> None:
+def _check(cls: object) -> None:
     if not (isinstance(cls, type) and issubclass(cls, nn.Module)):
         raise TypeError(
             f"only classes of modules can be known to files, got {shown(cls)}"
         )
 
 
-def _refusal(module: str, name: str, registered: Any) -> str:
+def _refusal(module: str, name: str, registered: object) -> str:
     where = f"{module}.{name}"
     message = f"the class {shown(where)} is not known here"
     if isinstance(registered, str):

@@ -20,6 +20,7 @@ def parameters_of(cls: type[nn.Module]) -> Mapping[str, Parameter]:
 
     Those of torch's recurrent layers are what their ``*args, **kwargs`` stand for.
     """
+    # Their constructors take whatever RNNBase does, and do not say so.
     recurrent = _RECURRENT.get(cls.__init__)
     if recurrent is not None:
         return types.MappingProxyType(_of_recurrent(*recurrent))
@@ -83,6 +84,7 @@ def _laid_out(
         is_early = i < n_positional and parameter.kind is not Parameter.KEYWORD_ONLY
         if parameter.kind is Parameter.VAR_POSITIONAL:
             args += arguments.get(name, ())
+            # Behind *args all that is left can only be passed by name.
             by_position, n_positional = False, 0
         elif parameter.kind is Parameter.VAR_KEYWORD:
             kwargs |= arguments.get(name, {})
@@ -96,6 +98,7 @@ def _laid_out(
 @by_class
 def _receivers(cls: type[nn.Module]) -> tuple[inspect.Signature, ...]:
     """Return what else than the constructor is called with its arguments."""
+    # Python calls both with what the constructor gets, and they may want it otherwise.
     calls: list[tuple[Any, Any]] = [
         (type(cls).__call__, type.__call__),
         (cls.__new__, object.__new__),

@@ -1,5 +1,5 @@
 # pyright: reportPrivateUsage=false
-# Nn.Module's tables have no public names.
+# The tables of nn.Module have no public names.
 """Where each submodule of a module stands: its path, without wrappers."""
 
 from typing import TypeAlias
@@ -70,6 +70,7 @@ def _visit(
 
 def unwrapped(module: nn.Module) -> nn.Module:
     """Return the module inside all wrappers."""
+    # Wrappers stand in each other: FSDP around torch.compile around the module.
     for name, child in module._modules.items():
         if child is not None and wraps(module, name):
             return unwrapped(child)

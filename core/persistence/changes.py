@@ -1,5 +1,5 @@
 # pyright: reportPrivateUsage=false
-# Nn.Module's tables have no public names.
+# The tables of nn.Module have no public names.
 """What was changed by hand in the stored module, beside the one that is loaded.
 
 What entries show (a head of another width, adapters that were put in) is judged as

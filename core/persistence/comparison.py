@@ -1,5 +1,5 @@
 # pyright: reportPrivateUsage=false
-# Nn.Module's tables have no public names.
+# The tables of nn.Module have no public names.
 """Stored hyperparameters beside those of a module: what differs, what nobody knows."""
 
 import math

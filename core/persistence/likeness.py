@@ -1,5 +1,5 @@
 # pyright: reportPrivateUsage=false
-# Nn.Module's tables have no public names.
+# The tables of nn.Module have no public names.
 """Whether two modules, built of different arguments, are alike in all that they hold.
 
 What Python cannot look into counts as different, so that nothing is taken for alike

@@ -1,5 +1,5 @@
 # pyright: reportPrivateUsage=false
-# Nn.Module's tables have no public names.
+# The tables of nn.Module have no public names.
 """The ways into a module: fill a living one, or build one without init."""
 
 from collections.abc import Callable, Iterable

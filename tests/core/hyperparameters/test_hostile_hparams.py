@@ -19,7 +19,9 @@ from burnish.core.hyperparameters.reader import from_hyperparameters
 from burnish.core.errors import HyperparameterError
 from burnish.core.hyperparameters import declared, hparams_class
 from burnish.core.modules.classes import torch_classes
-from burnish.config import alternatives, errors, validate
+from burnish.config import errors
+from burnish.config.classes import union_choice
+from burnish.config.validation import validate
 
 # What torch imports at its first layer, and the annotations of its own classes, are
 # none of the dictionary's doing.
