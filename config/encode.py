@@ -19,6 +19,7 @@ from .classes.fields import (
     item_type,
     members,
 )
+from .classes.pydantic_internals import extra_values
 from .errors import ConfigError, Problem
 from .path import child
 from .schedule.number import text_of
@@ -177,7 +178,7 @@ def _struct(obj: Any, cls: Any, path: str, elide: bool, depth: int) -> Struct:
         )
         if not (elide and _says_nothing(field, encoded)):
             struct[field.name] = encoded
-    for name, value in (getattr(obj, "__pydantic_extra__", None) or {}).items():
+    for name, value in extra_values(obj).items():
         struct[name] = _value(value, Any, child(path, name), elide, depth + 1)
     return struct
 

@@ -9,6 +9,7 @@ from pydantic import Field as Hparam
 
 from .classes.field_aliases import HparamsMeta
 from .classes.fields import fields_of
+from .classes.pydantic_internals import keep_fast_construction, validator_of_model
 from .encode import encode, to_plain, without_names
 from .files import dump, dumps, load, loads
 from .schedule.number import ScheduledFloat, ScheduledInt
@@ -36,7 +37,7 @@ class Hparams(BaseModel, Mapping[str, Any], metaclass=HparamsMeta):
 
     def __init__(self, /, **values: Any) -> None:
         try:
-            self.__pydantic_validator__.validate_python(values, self_instance=self)
+            validator_of_model(self).validate_python(values, self_instance=self)
         except ValidationError:
             if not self._fill_scheduled(values):
                 raise
@@ -44,9 +45,7 @@ class Hparams(BaseModel, Mapping[str, Any], metaclass=HparamsMeta):
             if any(map(_may_carry, values.values())):
                 self._fill_scheduled(values)
 
-    # Tells pydantic that this is no custom constructor, so that nested models are
-    # still made without a call into Python.
-    __init__.__pydantic_base_init__ = True  # type: ignore[attr-defined]
+    keep_fast_construction(__init__)
 
     @classmethod
     def load(
@@ -168,7 +167,7 @@ class Hparams(BaseModel, Mapping[str, Any], metaclass=HparamsMeta):
         places: list[Place] = preparation.schedules
         if not places or preparation.problems:
             return False
-        self.__pydantic_validator__.validate_python(prepared, self_instance=self)
+        validator_of_model(self).validate_python(prepared, self_instance=self)
         put_back(self, places)
         return True
 

@@ -1,12 +1,17 @@
 """Field names that pydantic or the mapping need, kept under safe ones with aliases."""
 
-from typing import Any, dataclass_transform
+from typing import TYPE_CHECKING, Any, dataclass_transform
 
 from pydantic import BaseModel, Field
-from pydantic._internal._model_construction import ModelMetaclass
 from pydantic.fields import ModelPrivateAttr
 
 from .annotations import annotate, annotations_in, is_class_variable
+from .pydantic_internals import metaclass_of_models
+
+if TYPE_CHECKING:
+    from .pydantic_internals import ModelMetaclass
+else:
+    ModelMetaclass = metaclass_of_models()
 
 
 @dataclass_transform(kw_only_default=True, field_specifiers=(Field,))

@@ -11,6 +11,8 @@ from collections.abc import Callable, Mapping, MutableSequence, Sequence, Set
 from functools import cache
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
+from .pydantic_internals import is_complete
+
 MISSING: Any = dataclasses.MISSING
 """Stands for a default that there is not."""
 
@@ -328,7 +330,7 @@ def _hints(cls: type) -> dict[str, Any]:
 
 
 def _model_fields(cls: Any) -> list[Field]:
-    if not cls.__pydantic_complete__:
+    if not is_complete(cls):
         cls.model_rebuild()
     return [_model_field(cls, name, info) for name, info in cls.model_fields.items()]
 

@@ -17,6 +17,7 @@ from ..classes.fields import (
     literals,
     members,
 )
+from ..classes.pydantic_internals import has_validators
 from ..encode import encode, to_plain
 from ..errors import ConfigError
 from ..rewriting import schema_types as t
@@ -45,9 +46,7 @@ def _limits(annotation: Any, visited: set[Any]) -> bool:
         args = () if literals(annotation) else get_args(annotation)
         return any(_limits(arg, visited) for arg in args)
     visited.add(annotation)
-    decorators = getattr(annotation, "__pydantic_decorators__", None)
-    checks = ("field_validators", "model_validators", "validators", "root_validators")
-    if any(getattr(decorators, name, None) for name in checks):
+    if has_validators(annotation):
         return True
     return hasattr(annotation, "__post_init__") or any(
         _limits(field.annotation, visited) for field in fields_of(annotation).values()

@@ -5,6 +5,7 @@ from functools import cache
 from typing import Any
 
 from ..classes.fields import fields_of, is_model
+from ..classes.pydantic_internals import validator_of_model
 from ..errors import ConfigError, Problem
 from ..path import child
 from ..shown import shown
@@ -40,7 +41,7 @@ def validator_of(annotation: Any) -> Any:
     try:
         if is_model(annotation):
             fields_of(annotation)
-            return annotation.__pydantic_validator__
+            return validator_of_model(annotation)
         return TypeAdapter(annotation)
     except (PydanticUserError, RecursionError) as unsupported:
         name = getattr(annotation, "__qualname__", str(annotation))

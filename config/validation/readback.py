@@ -19,6 +19,7 @@ from ..classes.fields import (
     stored_fields,
 )
 from ..classes.fields import literals as literals_of
+from ..classes.pydantic_internals import extra_values
 from ..encode import encode, to_plain
 from ..errors import ConfigError, Problem
 from ..path import child
@@ -89,9 +90,7 @@ def _in_struct(annotation: Any, value: Any, again: Any, path: str) -> Problem | 
         problem = difference(field.annotation, *pair, child(path, field.name))
         if problem is not None:
             return problem
-    extra, extra_again = (
-        getattr(v, "__pydantic_extra__", None) or {} for v in (value, again)
-    )
+    extra, extra_again = extra_values(value), extra_values(again)
     # Nearly no class has any.
     has_extra = extra or extra_again
     return _in_mapping(Any, extra, extra_again, path) if has_extra else None

@@ -1,0 +1,49 @@
+"""What is used of pydantic that it does not promise: one function a name.
+
+A test says on which versions each name was there. Nothing here loads pydantic.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from pydantic._internal._model_construction import ModelMetaclass as ModelMetaclass
+
+_VALIDATORS = ("field_validators", "model_validators", "validators", "root_validators")
+
+
+def metaclass_of_models() -> "type[ModelMetaclass]":
+    """Return the class of all classes of models, to derive another one from it."""
+    from pydantic import BaseModel
+
+    return type(BaseModel)
+
+
+def validator_of_model(cls: Any) -> Any:
+    """Return what checks values for the model ``cls``, faster than its own methods."""
+    return cls.__pydantic_validator__
+
+
+def is_complete(cls: Any) -> bool:
+    """Return whether all names in the annotations of a model are resolved by now."""
+    complete: bool = cls.__pydantic_complete__
+    return complete
+
+
+def extra_values(value: object) -> Mapping[str, Any]:
+    """Return the values of an instance that its class has no fields for."""
+    return getattr(value, "__pydantic_extra__", None) or {}
+
+
+def has_validators(cls: object) -> bool:
+    """Return whether ``cls`` has validators of its own, of any kind."""
+    decorators = getattr(cls, "__pydantic_decorators__", None)
+    return any(getattr(decorators, kind, None) for kind in _VALIDATORS)
+
+
+def keep_fast_construction(init: Callable[..., None]) -> None:
+    """Have pydantic make nested models without calling ``init`` in Python.
+
+    It takes any ``__init__`` but its own for one that does more than to validate.
+    """
+    init.__pydantic_base_init__ = True  # type: ignore[attr-defined]
