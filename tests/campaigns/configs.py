@@ -11,7 +11,7 @@ from functools import partial
 
 from burnish.config import ConfigError, Schedule, dumps, load, loads
 
-from ..config.schema_pairs import FORMATS, Classes, Draw, disagreement, trees
+from ..config.schema.schema_pairs import FORMATS, Classes, Draw, disagreement, trees
 from .forks import Outcomes, run_cases
 
 GOOD = {"e": "as it should be", "r": "refused"}

@@ -1,45 +1,37 @@
-"""Patterns of paths: what they match, and what their wildcards stand for."""
+"""Dotted paths, written and taken apart."""
 
-from collections.abc import Sequence
+import pytest
 
-from hypothesis import given
-from hypothesis import strategies as st
-
-from burnish.config.patterns import bind, matches
-
-PARTS = st.sampled_from(["**", "**", "a", "b", "*", "a*", "*b", "ab", "{a,b}"])
-NAMES = st.lists(st.sampled_from(["a", "b", "ab", "ba", "a\nb"]), min_size=1)
+from burnish.config.path import child, index_of, join, parts, under
 
 
-def naive_bind(pattern: Sequence[str], names: Sequence[str]) -> tuple[str, ...] | None:
-    """Try every number of parts for each ``**``, fewest first."""
-    if not pattern:
-        return None if names else ()
-    if pattern[0] == "**":
-        for n in range(len(names) + 1):
-            tail = naive_bind(pattern[1:], names[n:])
-            if tail is not None:
-                return (".".join(names[:n]), *tail)
-        return None
-    values = bind(pattern[:1], names[:1]) if names else None
-    tail = None if values is None else naive_bind(pattern[1:], names[1:])
-    return None if values is None or tail is None else (*values, *tail)
+@pytest.mark.parametrize(
+    ("path", "names"),
+    [
+        ("a.b.0.c", ("a", "b", "0", "c")),
+        ("xs[0].b", ("xs", "0", "b")),
+        ('d["a.b"][-1]', ("d", "a.b", "-1")),
+    ],
+)
+def test_paths_come_apart_in_either_spelling(path: str, names: tuple[str, ...]) -> None:
+    assert parts(path) == names
 
 
-@given(st.lists(PARTS, min_size=1, max_size=7), NAMES)
-def test_a_pattern_matches_and_binds_as_trying_everything_does(
-    pattern: list[str], names: list[str]
+def test_paths_that_children_are_given_come_apart_again() -> None:
+    path = child(child(child("", "a"), 0), 'x."y"=')
+
+    assert parts(path) == ("a", "0", 'x."y"=')
+
+
+def test_a_path_below_another_is_seen_from_the_root() -> None:
+    assert under("a.b", "c") == "a.b.c"
+    assert under("a.b", "[0].c") == "a.b[0].c"
+    assert under("", "c") == "c"
+    assert join("a", "", 0, "b") == "a.0.b"
+
+
+@pytest.mark.parametrize(("name", "index"), [("0", 0), ("-1", -1), ("\u00b2", None)])
+def test_only_plain_digits_are_the_number_of_an_item(
+    name: str, index: int | None
 ) -> None:
-    expected = naive_bind(pattern, names)
-
-    assert matches(".".join(pattern), ".".join(names)) == (expected is not None)
-    assert bind(pattern, names) == expected
-
-
-def test_many_double_stars_take_time_in_proportion_to_the_path() -> None:
-    pattern, names = ["**", "a"] * 40 + ["**", "b"], ["a"] * 4_000
-
-    # Trying everything would not end within a lifetime.
-    assert not matches(".".join(pattern), ".".join(names))
-    assert bind(pattern, names) is None
-    assert matches(".".join(pattern), ".".join([*names, "b"]))
+    assert index_of(name) == index

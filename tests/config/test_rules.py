@@ -1,4 +1,3 @@
-from dataclasses import dataclass
 from typing import Any
 
 import pytest
@@ -12,15 +11,8 @@ from burnish.config import (
     MapFieldValue,
     RejectValues,
     RenameField,
-    Versioned,
-    loads,
 )
-from burnish.config.path import child, parts
-from burnish.config.patterns import bind, fill
-from burnish.config.rewriting import schema_types as t
 from burnish.config.rewriting.rewrite_rule import RewriteRule
-from burnish.config.schema import SchemaChecker
-from burnish.config.schema.upgrade import upgrade_schema
 
 
 @pytest.mark.parametrize(
@@ -111,32 +103,6 @@ def test_values_within_tuples_are_mapped() -> None:
 
 
 @pytest.mark.parametrize(
-    ("path", "names"),
-    [
-        ("a.b.0.c", ("a", "b", "0", "c")),
-        ("xs[0].b", ("xs", "0", "b")),
-        ('d["a.b"][-1]', ("d", "a.b", "-1")),
-    ],
-)
-def test_paths_come_apart_in_either_spelling(path: str, names: tuple[str, ...]) -> None:
-    assert parts(path) == names
-
-
-def test_paths_that_children_are_given_come_apart_again() -> None:
-    path = child(child(child("", "a"), 0), 'x."y"=')
-
-    assert parts(path) == ("a", "0", 'x."y"=')
-
-
-def test_wildcards_are_bound_and_filled() -> None:
-    found = bind(("a", "*", "**", "{x,y}_z"), ("a", "1", "b", "c", "x_z"))
-
-    assert found == ("1", "b.c", "x")
-    assert fill(("**", "*", "w_*"), ("b.c", "1", "x")) == ("b", "c", "1", "w_x")
-    assert bind(("a", "*"), ("b", "1")) is None
-
-
-@pytest.mark.parametrize(
     ("rule", "allowed", "refused"),
     [
         (RejectValues("x", [False]), 0, False),
@@ -151,32 +117,3 @@ def test_numbers_and_flags_are_told_apart_by_rules(
     rule.apply({"x": allowed})
     with pytest.raises(ConfigError, match="no longer allowed"):
         rule.apply({"x": refused})
-
-
-def test_a_rule_of_a_users_own_needs_no_more_than_apply_and_rename() -> None:
-    class Prefixed:
-        """No RewriteRule at all: the base answers for schemas."""
-
-        def apply(self, tree: dict[str, Any]) -> None:
-            tree["new"] = tree.pop("old")
-
-        def rename(self, path: str) -> str:
-            return "new" if path == "old" else path
-
-    @dataclass
-    class Config(Versioned):
-        new: int
-
-        @classmethod
-        def version(cls) -> int:
-            return 1
-
-        @classmethod
-        def upgrade_rules(cls) -> Any:
-            return {0: [Prefixed()]}
-
-    before = t.Struct("Config", {"old": t.Field("old", t.Primitive("int"))}, version=0)
-
-    assert loads(Config, "Config(old: 3)").new == 3
-    assert list(upgrade_schema(Config, before).fields) == ["new"]
-    assert SchemaChecker(before, Config).compatible
