@@ -4,7 +4,7 @@ import functools
 import os
 import sys
 from collections.abc import Callable, Sequence
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from .classes.docstrings import summary_of
 from .errors import ConfigError
@@ -13,6 +13,9 @@ from .help_text import describe
 from .process.streams import taking_any_text
 from .process.user_traceback import error_text
 from .shown import shown
+
+if TYPE_CHECKING:
+    from argparse import ArgumentParser
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -61,7 +64,8 @@ def _config(cls: type[T], function: Callable[..., Any], words: list[str]) -> T:
     add = parser.add_argument
     add("--config", metavar="FILE", help="a .json, .yaml or .ron file to start from")
     add("overrides", nargs="*", metavar="path=value", help="set a field, as in a.b=1")
-    # Words that begin with a dash and hold '=' are values too: none is an option.
+    # argparse takes `--a.b=1` for an option of ours; parse_known hands it back as one
+    # that it does not know, and the message below says how a field is set.
     about = "show this, or the fields with names like NAME"
     add("-h", "--help", nargs="?", const="", metavar="NAME", help=about)
     options, unknown = parser.parse_known_intermixed_args(words)
@@ -94,7 +98,7 @@ def _is_file(word: str) -> bool:
 _SUFFIXES = (".json", ".yaml", ".yml", ".ron")
 
 
-def _show_help(parser: Any, cls: type, query: str) -> None:
+def _show_help(parser: "ArgumentParser", cls: type, query: str) -> None:
     if query:
         print(describe(cls, query) or f"no field is called anything like {query!r}")
         return

@@ -143,8 +143,9 @@ def _build(
     if is_plain and not overrides and not ignore_extra:
         config = build_plain(cls, tree, name)
     else:
-        options: dict[str, Any] = {"overrides": overrides, "ignore_extra": ignore_extra}
-        config = build(cls, tree, source=name, **options)
+        config = build(
+            cls, tree, source=name, overrides=overrides, ignore_extra=ignore_extra
+        )
     return config
 
 

@@ -123,6 +123,7 @@ def _most_similar(lines: list[_Line], query: str) -> Iterator[str]:
     )
     best = scored[0][0] if scored else 0.0
     for rank, (score, line) in enumerate(scored):
+        # Once a name fits as it is, those that are merely similar are noise.
         is_far = score < 0.4 or best >= 1 or best - score > 0.2 or rank > 3
         if score < 1 and word not in line.name and is_far:
             return

@@ -56,7 +56,9 @@ def bind(pattern: Sequence[str], names: Sequence[str]) -> tuple[str, ...] | None
     end = next((i for i in range(1, len(pattern)) if pattern[i] == "**"), None)
     run = pattern[1:end]
     last_start = len(names) - len(run)
-    # Before another wildcard the first place that fits leaves the most to the rest.
+    # With another `**` behind it, the first place that fits leaves the most names to
+    # match the rest, so no other place has to be tried: no pattern takes time that
+    # grows with a power of the path's length.
     for start in (
         range(last_start + 1)
         if end is not None
@@ -189,7 +191,8 @@ def _expression(pattern: str) -> str:
     if not later_runs:
         return head
     *middle, tail = later_runs
-    # Zero or more parts: 'a.**.b' matches 'a.b', and 'a.**' matches 'a'.
+    # `**` stands for no part as well: 'a.**.b' matches 'a.b', and 'a.**' matches 'a'.
+    # The groups are atomic, `(?>...)`, so that the engine never goes back into one.
     before, skipped = (head, r"(?:\.[^.]+)") if head else ("", r"(?:[^.]+\.)")
     expression = before
     for run in middle:

@@ -79,6 +79,7 @@ class DeleteField(RewriteRule):
 
     def apply(self, tree: Any) -> None:
         """Drop the value, if the file has it."""
+        # From the end, so that the numbers of a list's items before it stay true.
         for place, _ in reversed(tree_edit.find(tree, self.field)):
             place.remove()
 

@@ -108,6 +108,7 @@ def _upgrade(annotation: Any, tree: Any, path: str, added: Rules) -> Any:
 
 def _upgrade_struct(cls: type, tree: Any, path: str, added: Rules) -> Any:
     if is_versioned(cls):
+        # RON reads a struct without fields as the empty tuple, and rules need fields.
         tree = {} if tree == () else tree
         version = _take_version(cls, tree, path)
         rules = rules_of(cls)
@@ -127,6 +128,7 @@ def _upgrade_struct(cls: type, tree: Any, path: str, added: Rules) -> Any:
 
 def _take_version(cls: type[Versioned], tree: Any, path: str) -> int:
     current = cls.version()
+    # Old defaults that rules noted are in today's form; what is no dict has no version.
     if isinstance(tree, Weak) or not is_dict(tree):
         return current
     version: Any = tree.pop("version", 0)

@@ -22,6 +22,7 @@ def docs_of(cls: type) -> Mapping[str, str]:
     else its line under ``Attributes:`` in the class's docstring.
     """
     docs: dict[str, str] = {}
+    # From the most basic class on, so that a class's own words win.
     for base in reversed(class_of(cls).__mro__):
         if base is not object:
             docs |= _section_entries(base.__doc__ or "") | _strings_below(base)

@@ -111,13 +111,13 @@ def fields_of(cls: type[Any]) -> Mapping[str, Field]:
 
     Raises TypeError if an annotation cannot be resolved.
     """
-    key: Any = cls
+    key: Any = cls  # type checkers doubt that a class is hashable, for the cache
     return _fields_of(key)
 
 
 def stored_fields(cls: type[Any]) -> tuple[Field, ...]:
     """Return the fields that instances keep, in order."""
-    key: Any = cls
+    key: Any = cls  # as above
     return _stored_fields(key)
 
 

@@ -9,7 +9,7 @@ import os
 import sys
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, TextIO
 
 INTERRUPTED = 130
 """The exit status of a command that Ctrl-C ended."""
@@ -50,6 +50,7 @@ class Output:
             number = self._stream.fileno()
         except (OSError, ValueError, AttributeError):  # a stream without a file
             return
+        # Python flushes at its exit once more, and would fail with a traceback there.
         nowhere = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nowhere, number)
         os.close(nowhere)
@@ -98,7 +99,7 @@ def _open_numbers() -> None:
     os.close(number)
 
 
-def _of_any_text(stream: Any) -> Any:
+def _of_any_text(stream: TextIO | None) -> TextIO:
     if stream is None:
         return open(os.devnull, "w", encoding="utf-8")
     if isinstance(stream, io.TextIOWrapper):

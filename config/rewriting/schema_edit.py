@@ -53,6 +53,8 @@ def change(
     schema: t.Struct, path: Sequence[str], edit: Callable[[t.Field], t.Field]
 ) -> None:
     """Change every field at ``path``; items of lists and dicts count as fields."""
+    # A `*` at the end names items: of structs they have fields to be found, and of
+    # plain values only the container has one, in whose type the item's stands.
     while path and path[-1] == "*" and not find(schema, path):
         path, edit = path[:-1], _on_items(edit)
     for owner, name, _ in find(schema, path):
@@ -84,6 +86,7 @@ def _renamed_fields(
     for name, field in struct.fields.items():
         field_path = (*path, name)
         if rename(join(*field_path)) != join(*field_path):
+            # What is in it moves along, so it is not asked for again.
             matches.append((struct, name, field_path))
             continue
         for nested, below in _structs(field.type, field_path):

@@ -43,6 +43,7 @@ class Site:
     def set(self, value: Any) -> None:
         """Put ``value`` here; a tuple around it is replaced in its own container."""
         container = self.container
+        # Tuples cannot be changed, so each one up to the next list or dict is replaced.
         if isinstance(container, tuple) and self.parent:
             items = list(container)
             items[self.key] = value
@@ -61,6 +62,8 @@ def find(tree: Any, pattern: Sequence[str]) -> list[tuple[Site, tuple[str, ...]]
     """Return the places that ``pattern`` names, with what its wildcards stand for."""
     matches: list[tuple[Site, tuple[str, ...]]] = []
     deep = "**" in pattern
+    # Level by level, and below only what the pattern's beginning fits: a tree of
+    # millions of values is walked along the pattern, not as a whole.
     level = _children(tree, None)
     depth = 1
     while level and (deep or depth <= len(pattern)):
@@ -108,6 +111,8 @@ def supply(tree: Any, field: Sequence[str], default: Any) -> None:
     if not wild:
         _supply_at(tree, field, default)
         return
+    # A default has no place of its own to be found by: the last wildcard must exist in
+    # the file, and the names after it are made where they lack.
     start = wild[-1] + 1
     if start == len(field):
         raise ValueError(f"the default of {'.'.join(field)!r} needs a name at its end")

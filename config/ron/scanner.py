@@ -85,6 +85,7 @@ class Scanner:
 
     def followed_by_colon(self) -> bool:
         """Return whether the token after this one is a colon."""
+        # The grammar needs one token of lookahead, to tell a struct from a tuple.
         kind, value, start, end = self.kind, self.value, self.start, self._end
         self.advance()
         is_colon = self.kind == ":"

@@ -80,7 +80,7 @@ class Schedule:
             return a
         if self.joins[after - 1] == "lin" and max(abs(a), abs(b)) >= 2**53:
             return _line((x0, a), (x1, b), x)
-        # In halves, since the distance of two floats may be none.
+        # In halves: the difference of two large floats of opposite sign overflows.
         value = JOINS[self.joins[after - 1]](a, b, (x / 2 - x0 / 2) / (x1 / 2 - x0 / 2))
         # Rounding must not lead past a bound that both points keep.
         return min(max(value, min(a, b)), max(a, b))

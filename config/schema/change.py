@@ -1,6 +1,7 @@
 """Differences between two schemas: how bad each is, and the rule that bridges it."""
 
 from abc import abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import Any
@@ -121,7 +122,7 @@ class FieldAdded(Change):
         return Stage.NEW_FIELDS
 
     def diagnostic(self) -> str:
-        """Return whether it has a default."""
+        """Say whether files may leave the field out by its own default."""
         return f"new field with{'' if self.has_default else 'out'} default value"
 
 
@@ -143,7 +144,7 @@ class FieldRemoved(Change):
         return Stage.DELETED
 
     def diagnostic(self) -> str:
-        """Return that it is gone."""
+        """Say that no field has the name any more."""
         return "field removed"
 
 
@@ -166,7 +167,7 @@ class FieldRenamed(Change):
         return Stage.MOVED_ABOVE if is_above else Stage.MOVED
 
     def diagnostic(self) -> str:
-        """Return where it has gone."""
+        """Say the path at which it stands now."""
         return f"field renamed to {join(*self.new_name)}"
 
 
@@ -207,7 +208,7 @@ class DefaultValueRemoved(Change):
         return Stage.OLD_DEFAULTS
 
     def diagnostic(self) -> str:
-        """Return what it was."""
+        """Say which value files meant that left the field out."""
         return f"default value removed: {self.old!r}"
 
 
@@ -256,7 +257,7 @@ class EnumVariantAdded(Info):
     value: Any
 
     def diagnostic(self) -> str:
-        """Return its name."""
+        """Say which member files may use from now on."""
         return f"variant {self.variant} of {self.enum_name} added"
 
 
@@ -269,7 +270,7 @@ class EnumVariantRenamed(Info):
     new_variant: str
 
     def diagnostic(self) -> str:
-        """Return both names."""
+        """Say the member's old name and its new one."""
         before, after = self.old_variant, self.new_variant
         return f"variant {before} of {self.enum_name} renamed to {after}"
 
@@ -283,7 +284,7 @@ class EnumVariantRemoved(Change):
     value: Any
 
     def diagnostic(self) -> str:
-        """Return its name."""
+        """Say which member files may not use any more."""
         return f"variant {self.variant} of {self.enum_name} removed"
 
 
@@ -303,7 +304,7 @@ class EnumVariantValueChanged(Change):
         return _map(self.field, lambda x: x if x != before else after, source)
 
     def diagnostic(self) -> str:
-        """Return both values."""
+        """Say how the member was written in files, and how it is now."""
         name = f"{self.enum_name}.{self.variant}"
         return f"value of {name} changed from {self.old_value!r} to {self.new_value!r}"
 
@@ -315,7 +316,7 @@ class LiteralValuesAdded(Info):
     values: tuple[Any, ...]
 
     def diagnostic(self) -> str:
-        """Return them."""
+        """List the values that files may have from now on."""
         return f"allowed values added: {', '.join(map(repr, self.values))}"
 
 
@@ -330,7 +331,7 @@ class LiteralValuesRemoved(Change):
         return RejectValues(self.field, self.values)
 
     def diagnostic(self) -> str:
-        """Return them."""
+        """List the values that files may not have any more."""
         return f"allowed values removed: {', '.join(map(repr, self.values))}"
 
 
@@ -339,7 +340,7 @@ class ExtraForbidden(Change):
     """Fields that the class lacks were allowed, and are refused now."""
 
     def diagnostic(self) -> str:
-        """Return what the class did and does."""
+        """Say what files with such fields meet now."""
         return "fields that the class lacks were allowed and are refused now"
 
 
@@ -347,5 +348,7 @@ def _severity_by_fix(change: Change) -> Severity:
     return Severity.WARN if change.proposed_fix() is not None else Severity.ERROR
 
 
-def _map(field: tuple[str, ...], map_fn: Any, source: str) -> RewriteRule:
+def _map(
+    field: tuple[str, ...], map_fn: Callable[[Any], Any], source: str
+) -> RewriteRule:
     return MapFieldValue(field, map_fn, rendered=source)

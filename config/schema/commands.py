@@ -5,12 +5,12 @@ import sys
 from argparse import ArgumentParser, Namespace
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 from ..errors import ConfigError
 from ..files import checked_text, load, read_tree
 from ..process.streams import run_command, taking_any_text
 from ..process.user_traceback import error_text
+from ..rewriting import schema_types as t
 from ..storage.replacement import write_text
 from .change import Severity
 from .checker import SchemaChecker
@@ -105,7 +105,7 @@ def _upgrade_file(cls: type, file: Path, elide: bool, dry_run: bool) -> None:
     print(paint("\n".join(lines) or "no differences", sys.stdout))
 
 
-def _load_stored(file: str) -> Any:
+def _load_stored(file: str) -> t.Struct:
     if not Path(file).exists():
         raise ValueError(f"{file} does not exist; write it with the dump command first")
     return load_schema(file)

@@ -67,6 +67,7 @@ class _Walk:
                 yield from _removals(field, (*path, name))
 
     def _field(self, before: t.Field, after: t.Field, path: Path) -> Iterator[Change]:
+        # What a user's function makes is unknown: only files that are tried can tell.
         if before.type == SUPPLIED:
             return
         if isinstance(before.type, t.Struct) and isinstance(after.type, t.Dict):

@@ -1,6 +1,7 @@
 """From a class or an annotation to its type as data."""
 
 import enum
+from collections.abc import Iterable
 from typing import Annotated, Any, get_args, get_origin
 
 from ..classes.docstrings import docs_of
@@ -128,7 +129,7 @@ def _value(value: Any, annotation: Any = None) -> Any:
         return repr(value)
 
 
-def _unique(types: Any) -> list[t.Type]:
+def _unique(types: Iterable[t.Type]) -> list[t.Type]:
     """Return each of ``types`` once; dicts of fields cannot be hashed."""
     distinct: list[t.Type] = []
     for kind in types:

@@ -51,6 +51,7 @@ def judge(
     findings = _trial(cls, old_schema, comparisons, with_fixes=False)
     judged = [_mark_harmless(comparison, findings) for comparison in comparisons]
     judged = _add_misread(judged, _unexplained_findings(judged, findings))
+    # A rule that is taken out may uncover what another one does, so it is tried again.
     for _ in range(_N_ROUNDS):
         findings = _trial(cls, old_schema, judged, with_fixes=True)
         remaining = [f for f in findings if not _is_known_error(judged, f)]
@@ -169,6 +170,7 @@ def _concerns(prefix: Path, change: Change, finding: Finding) -> bool:
 
 
 def _meets(pattern: Path, path: Path) -> bool:
+    # A finding above the change is its container's, and one below is in what changed.
     n_parts = min(len(pattern), len(path))
     return bind(pattern[:n_parts], path[:n_parts]) is not None
 

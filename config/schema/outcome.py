@@ -12,7 +12,7 @@ class Harmless(Info):
     change: Change
 
     def diagnostic(self) -> str:
-        """Return what the change says."""
+        """Say the change itself: its harm is what was tried, not what it is."""
         return self.change.diagnostic()
 
 
@@ -24,7 +24,7 @@ class ByHand(Change):
     message: str
 
     def diagnostic(self) -> str:
-        """Return what the change says, and what the reader."""
+        """Say the change, and how a file failed that its rule was applied to."""
         return f"{self.change.diagnostic()} (no rule mends it: {self.message})"
 
 
@@ -35,5 +35,5 @@ class Misread(Change):
     message: str
 
     def diagnostic(self) -> str:
-        """Return what the reader said."""
+        """Say how reading failed, since no change explains it."""
         return f"older files are not read as they were meant ({self.message})"

@@ -46,6 +46,7 @@ def _pair(
         for addition in added
     ]
     remaining = list(changes)
+    # The most alike first: a field has one new name, and nearer pairs deserve it more.
     for score, removal, addition in sorted(pairs, key=lambda pair: -pair[0]):
         if score > _THRESHOLD and removal in remaining and addition in remaining:
             remaining.remove(removal)

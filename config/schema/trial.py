@@ -93,12 +93,15 @@ class Trial:
 
     def _try(self, tree: Any, meaning: Any, named_tree: Any) -> Iterator[Finding]:
         read: list[Any] = []
+        # Once as a file says it, and once with every default written out: both must be
+        # one object, or a default has changed under files that leave it out.
         for text in (tree, meaning):
             try:
                 read.append(build(self.cls, text, added=self.added))
             except ConfigError as error:
                 yield from self._failures(error.problems)
             except Exception:  # a user's rule or validator may raise anything
+                # It fails on values that we made up, and that proves nothing.
                 return
         if len(read) < 2:
             return

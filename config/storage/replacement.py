@@ -44,6 +44,7 @@ def replacement(path: str | os.PathLike[str]) -> Generator[int]:
                 yield fd
                 if status is not None:
                     _inherit(fd, status, file)
+                # Content before name: after a crash the name must not lead to less.
                 os.fsync(fd)
                 # In the same folder, so this is atomic: there is the old or the new.
                 scratch.rename()

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from functools import cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..classes.fields import fields_of, is_model
 from ..classes.pydantic_internals import validator_of_model
@@ -10,6 +10,9 @@ from ..errors import ConfigError, Problem
 from ..path import child
 from ..shown import shown
 from ..tree import is_dict, is_items
+
+if TYPE_CHECKING:
+    from pydantic import ValidationError
 
 
 def check(annotation: Any, tree: Any, problems: Sequence[Problem] = ()) -> Any:
@@ -51,7 +54,7 @@ def validator_of(annotation: Any) -> Any:
         raise TypeError(f"{name} cannot be a configuration: {reason}") from unsupported
 
 
-def _problems(tree: Any, validation_error: Any) -> list[Problem]:
+def _problems(tree: Any, validation_error: "ValidationError") -> list[Problem]:
     """Return pydantic's errors, those of one place (a union's) as one."""
     messages_by_path: dict[str, list[str]] = {}
     kinds: dict[str, set[str]] = {}
@@ -86,6 +89,7 @@ def _path(tree: Any, loc: Sequence[str | int], kind: str) -> str:
         elif is_items(tree) and isinstance(step, int):
             tree = tree[step] if step < len(tree) else None
         elif not (is_last and kind == "missing"):
+            # Pydantic puts names of types between ours: those of a union's members.
             continue
         path = child(path, step)
     return path

@@ -91,7 +91,7 @@ def _in_struct(annotation: Any, value: Any, again: Any, path: str) -> Problem | 
         if problem is not None:
             return problem
     extra, extra_again = extra_values(value), extra_values(again)
-    # Nearly no class has any.
+    # Nearly no class has extra fields, and a comparison of nothing takes time too.
     has_extra = extra or extra_again
     return _in_mapping(Any, extra, extra_again, path) if has_extra else None
 

@@ -61,12 +61,14 @@ def build_plain(annotation: Any, tree: Any, source: str) -> Any:
         try:
             return validator_of(annotation).validate_python(tree)
         except ValidationError:
-            pass  # What is missing may be a schedule, or the error to be told better.
+            # A schedule's text is no number to pydantic; and our errors say more.
+            pass
     return build(annotation, tree, source=source)
 
 
 def put_back(config: Any, places: Iterable[Place]) -> Any:
     """Return ``config`` with its schedules in place again, in the same object."""
+    # Pydantic turns a scheduled number into a bare one, so it is replaced afterwards.
     for place in places:
         config = _put(config, place.steps, place)
     return config

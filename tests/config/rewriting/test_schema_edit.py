@@ -12,9 +12,7 @@ def schema() -> t.Struct:
     fields = {
         "layers": t.Field("layers", t.List(item)),
         "sizes": t.Field("sizes", t.List(t.Primitive("int"))),
-        "opt": t.Field(
-            "opt", t.Struct("Opt", {"lr": t.Field("lr", t.Primitive("float"))})
-        ),
+        "opt": t.Field("opt", opt),
     }
     return t.Struct("Config", fields)
 
