@@ -86,7 +86,7 @@ class UnfilledParameter(Unfilled, nn.Parameter):
 class UnfilledView(Unfilled):
     """Memory of an unfilled parameter under another name or shape."""
 
-    plain = torch.Tensor
+    plain: ClassVar[type[torch.Tensor]] = torch.Tensor
 
 
 def note(function: Function, tensor: object, *args: Any) -> bool:
