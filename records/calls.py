@@ -46,9 +46,11 @@ def explain_calls(
         def checked(*args: P.args, **kwargs: P.kwargs) -> R:
             try:
                 return function(*args, **kwargs)
-            except TypeError:
+            except TypeError as error:
                 # Only now, so that a call that is right pays nothing.
                 problem = call.problem(args, kwargs)
+                if problem is None and _is_of_call(error):
+                    problem = call.described(str(error))
                 if problem is None:
                     raise
             except BaseException as error:
@@ -133,8 +135,12 @@ class _Call:
             more = (
                 "; what follows goes by name" if is_option and self._options() else ""
             )
-            return f"{self.name}: {error}{more}. Write {_filled(self.example)}."
+            return self.described(f"{error}{more}")
         return None
+
+    def described(self, problem: str) -> str:
+        """Return what is wrong with a call, and the call as people write it."""
+        return f"{self.name}: {problem}. Write {_filled(self.example)}."
 
     def _place(self, args: tuple[Any, ...], keyword: str) -> str:
         """Return where an unknown keyword belongs, or what might be meant."""
@@ -153,6 +159,16 @@ class _Call:
 
     def _handed_on(self) -> list[str]:
         return [] if self.also is None else _keywords(self.also)
+
+
+def _is_of_call(error: TypeError) -> bool:
+    """Return whether Python refused the call itself, of which no line ran.
+
+    `inspect` is not always as strict: that of Python 3.13.0 lets a positional-only
+    argument be given by name.
+    """
+    link = error.__traceback__
+    return link is not None and link.tb_next is None
 
 
 def _keywords(function: Callable[..., Any]) -> list[str]:
