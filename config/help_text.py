@@ -70,7 +70,7 @@ def _lines(
             yield from _lines(below, field_path, depth + 1, (*above, cls))
 
 
-def _struct_in(annotation: Any) -> type | None:
+def _struct_in(annotation: object) -> type | None:
     """Return the only class with fields that is in ``annotation``, however deep."""
     structs: list[type] = []
     for member in members(annotation):
@@ -97,7 +97,7 @@ def _default(field: Field, below: type | None) -> str:
         return f" = {default!r}"
 
 
-def _differing(default: Any) -> str:
+def _differing(default: object) -> str:
     """Return the fields of a struct that are not at their own defaults."""
     tree = encode(default, elide_defaults=True) if is_struct_value(default) else {}
     arguments = [
@@ -106,7 +106,7 @@ def _differing(default: Any) -> str:
     return f"{type(default).__name__}({', '.join(arguments)})" if arguments else ""
 
 
-def _without_name(tree: Any) -> Any:
+def _without_name(tree: object) -> Any:
     return dict(tree) if isinstance(tree, Struct) else tree
 
 

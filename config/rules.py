@@ -200,7 +200,7 @@ class MapFieldValue(RewriteRule):
             case _:
                 return replace(field, type=schema_edit.SUPPLIED)
 
-    def _try(self, value: Any) -> Any:
+    def _try(self, value: object) -> Any:
         try:
             return self.map_fn(value)
         except Exception:  # a user's function, on a value that no file may have
@@ -288,7 +288,7 @@ def _without(kind: t.Type, rejected: tuple[Any, ...]) -> t.Type:
             return kind
 
 
-def _is_among(value: Any, values: tuple[Any, ...]) -> bool:
+def _is_among(value: object, values: tuple[Any, ...]) -> bool:
     """Return whether ``value`` is one of ``values``; 1 and 0 are not True and False."""
     return any(
         isinstance(value, bool) is isinstance(other_value, bool)
@@ -297,14 +297,14 @@ def _is_among(value: Any, values: tuple[Any, ...]) -> bool:
     )
 
 
-def _as_data(default: Any) -> Any:
+def _as_data(default: object) -> Any:
     """Return a default as the raw tree of a file has it: structs as their fields."""
     if not _has_struct(default):
         return default
     return encode(default)
 
 
-def _has_struct(value: Any) -> bool:
+def _has_struct(value: object) -> bool:
     if is_dict(value):
         return any(map(_has_struct, value.values()))
     if is_items(value):

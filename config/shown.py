@@ -1,13 +1,12 @@
 """Values as an error quotes them: short whatever they are, and of anything."""
 
 import reprlib
-from typing import Any
 
 _SHORT = reprlib.Repr()
 _SHORT.maxstring = _SHORT.maxother = 60
 
 
-def shown(value: Any, limit: int = 60) -> str:
+def shown(value: object, limit: int = 60) -> str:
     """Return ``repr(value)``, cut off after about ``limit`` characters.
 
     Long texts and containers are cut before they are rendered; what has no repr, such

@@ -108,7 +108,7 @@ class Ident(str):
     __slots__ = ()
 
 
-def check_bounds(tree: Any) -> None:
+def check_bounds(tree: object) -> None:
     """Raise ConfigSyntaxError if ``tree`` is nested too deep or stands for too much."""
     level: list[Any] = [{"": tree}]
     n_nodes = 0
@@ -145,11 +145,11 @@ def is_mapping_value(value: object) -> TypeGuard[Mapping[Any, Any]]:
     return isinstance(value, Mapping)
 
 
-def _is_endless(node: Any) -> bool:
+def _is_endless(node: object) -> bool:
     return type(node) is int and node.bit_length() > MAX_INT_BITS
 
 
-def _items(node: Any) -> Iterable[Any]:
+def _items(node: object) -> Iterable[Any]:
     if is_dict(node):
         return node.values()
     return node if is_items(node) else ()

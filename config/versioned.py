@@ -44,7 +44,7 @@ class Versioned:
         return {}
 
 
-def is_versioned(cls: Any) -> TypeGuard[type[Versioned]]:
+def is_versioned(cls: object) -> TypeGuard[type[Versioned]]:
     """Return whether ``cls``, a class that may have parameters, has a version."""
     bare = class_of(cls)
     return isinstance(bare, type) and issubclass(bare, Versioned)
@@ -74,7 +74,7 @@ Rules = Mapping[type, Sequence[RewriteRule]]
 """Rules by the class that they are for."""
 
 
-def upgrade(annotation: Any, tree: Any, added: Rules | None = None) -> Any:
+def upgrade(annotation: object, tree: object, added: Rules | None = None) -> Any:
     """Return a copy of ``tree`` in which every versioned struct is the newest one.
 
     The versions themselves are taken out; a struct without one is of version 0.
@@ -84,12 +84,12 @@ def upgrade(annotation: Any, tree: Any, added: Rules | None = None) -> Any:
     return _upgrade(annotation, copy.deepcopy(tree), "", added or {})
 
 
-def has_versions(annotation: Any) -> bool:
+def has_versions(annotation: object) -> bool:
     """Return whether a versioned class is anywhere in ``annotation``."""
     return _has_versions(annotation, set())
 
 
-def _upgrade(annotation: Any, tree: Any, path: str, added: Rules) -> Any:
+def _upgrade(annotation: object, tree: object, path: str, added: Rules) -> Any:
     for member in members(annotation):
         if is_items(tree) and is_sequence(member):
             items = [
@@ -106,7 +106,7 @@ def _upgrade(annotation: Any, tree: Any, path: str, added: Rules) -> Any:
     return tree if struct is None else _upgrade_struct(struct, tree, path, added)
 
 
-def _upgrade_struct(cls: type, tree: Any, path: str, added: Rules) -> Any:
+def _upgrade_struct(cls: type, tree: object, path: str, added: Rules) -> Any:
     if is_versioned(cls):
         # RON reads a struct without fields as the empty tuple, and rules need fields.
         tree = {} if tree == () else tree
@@ -126,7 +126,7 @@ def _upgrade_struct(cls: type, tree: Any, path: str, added: Rules) -> Any:
     return tree
 
 
-def _take_version(cls: type[Versioned], tree: Any, path: str) -> int:
+def _take_version(cls: type[Versioned], tree: object, path: str) -> int:
     current = cls.version()
     # Old defaults that rules noted are in today's form; what is no dict has no version.
     if isinstance(tree, Weak) or not is_dict(tree):
@@ -150,7 +150,7 @@ def _take_version(cls: type[Versioned], tree: Any, path: str) -> int:
     return version
 
 
-def _apply(rule: RewriteRule, tree: Any, path: str) -> None:
+def _apply(rule: RewriteRule, tree: object, path: str) -> None:
     try:
         rule.apply(tree)
     except ConfigError as error:
@@ -160,7 +160,7 @@ def _apply(rule: RewriteRule, tree: Any, path: str) -> None:
         raise ConfigError(error.source, inside) from error.__cause__
 
 
-def _has_versions(annotation: Any, visited: set[Any]) -> bool:
+def _has_versions(annotation: object, visited: set[Any]) -> bool:
     for member in members(annotation):
         if is_sequence(member) or is_mapping(member):
             args = getattr(member, "__args__", ())

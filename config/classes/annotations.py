@@ -46,7 +46,7 @@ def annotate(namespace: dict[str, Any], hints: dict[str, Any]) -> None:
     namespace["__annotations__"] = hints
 
 
-def is_class_variable(hint: Any) -> bool:
+def is_class_variable(hint: object) -> bool:
     """Return whether ``hint``, which may be a text or unevaluated, is a ClassVar."""
     text = getattr(hint, "__forward_arg__", hint)
     if isinstance(text, str):

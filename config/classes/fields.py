@@ -66,7 +66,7 @@ class Field:
         return self.factory() if self.factory is not None else self.default
 
 
-def is_struct(annotation: Any) -> bool:
+def is_struct(annotation: object) -> bool:
     """Return whether ``annotation`` is a class with fields."""
     cls = class_of(annotation)
     if not isinstance(cls, type):
@@ -75,7 +75,7 @@ def is_struct(annotation: Any) -> bool:
     return is_model(cls) or dataclasses.is_dataclass(cls)
 
 
-def class_of(annotation: Any) -> Any:
+def class_of(annotation: object) -> Any:
     """Return the class of a dataclass with parameters, ``Box`` of ``Box[int]``.
 
     A class is its own, and what is no class has none; of a model with parameters
@@ -84,14 +84,14 @@ def class_of(annotation: Any) -> Any:
     return annotation if isinstance(annotation, type) else get_origin(annotation)
 
 
-def declared_as(annotation: Any, cls: type) -> Any:
+def declared_as(annotation: object, cls: type) -> Any:
     """Return what ``annotation`` calls ``cls``, ``Box[int]``, or else ``cls``."""
     if annotation is cls:
         return cls
     return next((m for m in members(annotation) if class_of(m) is cls), cls)
 
 
-def is_model(annotation: Any) -> bool:
+def is_model(annotation: object) -> bool:
     """Return whether ``annotation`` is a pydantic model; pydantic stays unloaded."""
     pydantic = sys.modules.get("pydantic")
     return (
@@ -122,12 +122,12 @@ def stored_fields(cls: type[Any]) -> tuple[Field, ...]:
 
 
 @cache
-def _stored_fields(cls: Any) -> tuple[Field, ...]:
+def _stored_fields(cls: object) -> tuple[Field, ...]:
     return tuple(field for field in _fields_of(cls).values() if field.is_stored)
 
 
 @cache
-def _fields_of(cls: Any) -> Mapping[str, Field]:
+def _fields_of(cls: object) -> Mapping[str, Field]:
     fields = _model_fields(cls) if is_model(cls) else _dataclass_fields(cls)
     return types.MappingProxyType({field.name: field for field in fields})
 
@@ -145,7 +145,7 @@ def extra_of(cls: type) -> str | None:
     return extra
 
 
-def members(annotation: Any) -> tuple[Any, ...]:
+def members(annotation: object) -> tuple[Any, ...]:
     """Return the alternatives of a union, or the one type that there is.
 
     ``Annotated``, ``Final`` and type aliases are looked through.
@@ -183,14 +183,14 @@ def _bound_of(variable: typing.TypeVar) -> Any:
     return Any if variable.__bound__ is None else variable.__bound__
 
 
-def allows_none(annotation: Any) -> bool:
+def allows_none(annotation: object) -> bool:
     """Return whether ``None`` is among the values."""
     return any(
         m in (None, type(None), Any) or None in literals(m) for m in members(annotation)
     )
 
 
-def item_type(annotation: Any, key: Any) -> Any:
+def item_type(annotation: object, key: object) -> Any:
     """Return the type of the item at ``key`` of a container, Any if unknown."""
     types_of_items = item_types(annotation)
     if types_of_items is not None:
@@ -212,7 +212,7 @@ def item_type(annotation: Any, key: Any) -> Any:
     return args[0]
 
 
-def item_types(annotation: Any) -> tuple[Any, ...] | None:
+def item_types(annotation: object) -> tuple[Any, ...] | None:
     """Return the types of the items of a ``NamedTuple``, None of anything else."""
     names = getattr(annotation, "_fields", None)
     if names is None or not isinstance(annotation, type):
@@ -228,14 +228,14 @@ def _item_types(cls: Any) -> tuple[Any, ...]:
     return tuple(hints.get(name, Any) for name in cls._fields)
 
 
-def is_mapping(annotation: Any) -> bool:
+def is_mapping(annotation: object) -> bool:
     """Return whether ``annotation`` is a dict or another mapping, but no struct."""
     origin = get_origin(annotation) or annotation
     is_kind = isinstance(origin, type) and issubclass(origin, Mapping)
     return is_kind and not is_struct(origin)
 
 
-def is_sequence(annotation: Any) -> bool:
+def is_sequence(annotation: object) -> bool:
     """Return whether ``annotation`` is a list, a tuple, a set or the like."""
     origin = get_origin(annotation) or annotation
     kinds = (Sequence, set, frozenset)
@@ -247,23 +247,23 @@ def is_sequence(annotation: Any) -> bool:
     )
 
 
-def is_set(annotation: Any) -> bool:
+def is_set(annotation: object) -> bool:
     """Return whether ``annotation`` is a set, whose items have no order."""
     origin = get_origin(annotation) or annotation
     return isinstance(origin, type) and issubclass(origin, Set)
 
 
-def is_abstract(annotation: Any) -> bool:
+def is_abstract(annotation: object) -> bool:
     """Return whether any sequence will do, as for ``Sequence[int]``."""
     return (get_origin(annotation) or annotation) in (Sequence, MutableSequence)
 
 
-def literals(annotation: Any) -> tuple[Any, ...]:
+def literals(annotation: object) -> tuple[Any, ...]:
     """Return the values of a ``Literal``, none if it is something else."""
     return get_args(annotation) if get_origin(annotation) is Literal else ()
 
 
-def _dataclass_fields(declared: Any) -> list[Field]:
+def _dataclass_fields(declared: object) -> list[Field]:
     cls, hints = class_of(declared), _hints_of(declared)
     # In the order of the constructor; arguments of __post_init__ are kept in no field.
     everything = cls.__dataclass_fields__.values()
@@ -285,7 +285,7 @@ def _dataclass_fields(declared: Any) -> list[Field]:
     ]
 
 
-def _hints_of(declared: Any) -> dict[str, Any]:
+def _hints_of(declared: object) -> dict[str, Any]:
     """Return the types of a dataclass's fields, its parameters put in.
 
     Raises TypeError for a variable of a base: pydantic takes any value for it.
@@ -309,7 +309,7 @@ def _hints_of(declared: Any) -> dict[str, Any]:
     return hints
 
 
-def _variables_in(hint: Any) -> tuple[Any, ...]:
+def _variables_in(hint: object) -> tuple[Any, ...]:
     if isinstance(hint, typing.TypeVar):
         return (hint,)
     return () if isinstance(hint, type) else getattr(hint, "__parameters__", ())

@@ -24,7 +24,7 @@ from .fields import (
 )
 
 
-def struct_for(annotation: Any, tree: Any) -> type | None:
+def struct_for(annotation: object, tree: object) -> type | None:
     """Return the class that ``tree`` is meant for, None if it is no struct.
 
     Among several: the one with the struct's name, else the one whose ``Literal``
@@ -33,7 +33,7 @@ def struct_for(annotation: Any, tree: Any) -> type | None:
     return next(iter(structs_for(annotation, tree)), None)
 
 
-def structs_for(annotation: Any, tree: Any) -> list[type]:
+def structs_for(annotation: object, tree: object) -> list[type]:
     """Return the classes that ``tree`` may be meant for, in the order of the union.
 
     They are several where only the values tell, as of ``Box[str] | Box[int]``.
@@ -48,7 +48,7 @@ def structs_for(annotation: Any, tree: Any) -> list[type]:
     return _most_alike(namesakes or structs, tree)
 
 
-def check_name(annotation: Any, tree: Any, path: str) -> Problem | None:
+def check_name(annotation: object, tree: object, path: str) -> Problem | None:
     """Return the problem of a struct that is named as no class of its place is."""
     name = tree.name if isinstance(tree, Struct) else ""
     structs: list[type] = [m for m in members(annotation) if is_struct(m)]
@@ -60,7 +60,7 @@ def check_name(annotation: Any, tree: Any, path: str) -> Problem | None:
     return Problem(path, f"{message}.{hint}")
 
 
-def check_names(annotation: Any, tree: Any, path: str) -> Iterator[Problem]:
+def check_names(annotation: object, tree: object, path: str) -> Iterator[Problem]:
     """Yield the problem of each struct in ``tree`` that is named as no class is."""
     problem = check_name(annotation, tree, path)
     if problem is not None:
@@ -79,12 +79,12 @@ def check_names(annotation: Any, tree: Any, path: str) -> Iterator[Problem]:
             yield from check_names(item_type(kind, key), item, child(path, key))
 
 
-def is_choice(annotation: Any) -> bool:
+def is_choice(annotation: object) -> bool:
     """Return whether the annotation leaves open of which class a struct is."""
     return sum(map(is_struct, members(annotation))) > 1
 
 
-def check_declared(annotation: Any, value: Any, path: str) -> None:
+def check_declared(annotation: object, value: object, path: str) -> None:
     """Raise ConfigError if an object in ``value`` is of a class that is not declared.
 
     A subclass's instance stands well in a field, but as a tree it is read as the base.
@@ -94,7 +94,7 @@ def check_declared(annotation: Any, value: Any, path: str) -> None:
         raise ConfigError("", [problem])
 
 
-def _undeclared(annotation: Any, value: Any, path: str) -> Iterator[Problem]:
+def _undeclared(annotation: object, value: object, path: str) -> Iterator[Problem]:
     kinds = members(annotation)
     if is_struct_value(value):
         cls = type(value)
@@ -113,12 +113,12 @@ def _undeclared(annotation: Any, value: Any, path: str) -> Iterator[Problem]:
             yield from _undeclared(item_type(kind, key), item, child(path, key))
 
 
-def _namesakes(structs: list[type], tree: Any) -> list[type]:
+def _namesakes(structs: list[type], tree: object) -> list[type]:
     name = tree.name if isinstance(tree, Struct) else tree
     return [cls for cls in structs if cls.__name__ == name]
 
 
-def _most_alike(structs: list[type], tree: Any) -> list[type]:
+def _most_alike(structs: list[type], tree: object) -> list[type]:
     if len(structs) == 1:
         return structs
     if not is_dict(tree):
@@ -143,7 +143,7 @@ def _likeness(cls: type, tree: dict[str, Any]) -> tuple[bool, int, int, int]:
     return tags_agree, -n_unknown, -n_missing, -len(absent)
 
 
-def _agrees(field: Field, value: Any) -> bool:
+def _agrees(field: Field, value: object) -> bool:
     """Return whether a ``Literal`` field, the tag of its class, allows ``value``."""
     allowed = [v for m in members(field.annotation) for v in literals(m)]
     return not allowed or not isinstance(value, str | int) or value in allowed

@@ -63,7 +63,7 @@ def _read_json(text: str) -> Any:
     return read(text)
 
 
-def _write_json(tree: Any) -> str:
+def _write_json(tree: object) -> str:
     from .json import write
 
     return write(tree)
@@ -76,7 +76,7 @@ def _read_yaml(text: str) -> Any:
     return {} if tree is None else tree
 
 
-def _write_yaml(tree: Any) -> str:
+def _write_yaml(tree: object) -> str:
     from .yaml import write
 
     return write(tree)
@@ -88,7 +88,7 @@ def _read_ron(text: str) -> Any:
     return read(text) if text.strip() else Struct()
 
 
-def _write_ron(tree: Any) -> str:
+def _write_ron(tree: object) -> str:
     from ..ron import write
 
     return write(tree) + "\n"

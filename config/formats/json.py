@@ -38,7 +38,7 @@ def read(text: str) -> Any:
     return tree
 
 
-def write(tree: Any) -> str:
+def write(tree: object) -> str:
     """Return ``tree`` as text; tuples become lists, and keys text.
 
     It is what the standard library writes with two spaces of indent, which it does
@@ -79,7 +79,7 @@ def _place_of_second(text: str, key: str) -> tuple[int | None, int | None]:
     return text.count("\n", 0, start) + 1, start - text.rfind("\n", 0, start)
 
 
-def _text(tree: Any, path: str, line: str, quoted: Callable[[str], str]) -> str:
+def _text(tree: object, path: str, line: str, quoted: Callable[[str], str]) -> str:
     """Return ``tree`` as text, each line but the first after ``line``."""
     if isinstance(tree, str):
         return quoted(tree)
@@ -96,7 +96,7 @@ def _text(tree: Any, path: str, line: str, quoted: Callable[[str], str]) -> str:
     return _scalar(tree)
 
 
-def _scalar(value: Any) -> str:
+def _scalar(value: object) -> str:
     if type(value) is int:
         return str(value)
     if type(value) is float and isfinite(value):
@@ -123,7 +123,7 @@ def _pairs(
     return pairs
 
 
-def _key_text(key: Any, path: str) -> str:
+def _key_text(key: object, path: str) -> str:
     if not isinstance(key, int | float | bool | None):
         problem = f"JSON keys are text, found {shown(key, 40)}"
         message = f"{problem}; RON has tuples as keys"

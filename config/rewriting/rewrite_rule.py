@@ -86,7 +86,7 @@ def renamed_path(rule: RewriteRule, path: str) -> str | None:
     return new_path
 
 
-def as_source(value: Any) -> str:
+def as_source(value: object) -> str:
     """Return ``value`` as Python source, infinities and NaN too."""
     if isinstance(value, float) and not math.isfinite(value):
         return f"float({str(value)!r})"

@@ -193,7 +193,7 @@ def _is_narrower(narrow: Type, wide: Type) -> bool:
             return False
 
 
-def _fits(value: Any, name: str) -> bool:
+def _fits(value: object, name: str) -> bool:
     kind = type(value).__name__
     return kind == name or (kind, name) == ("int", "float")
 

@@ -40,7 +40,7 @@ class Site:
         """Whether this value is a default inside a struct that is not there."""
         return isinstance(self.container, Weak)
 
-    def set(self, value: Any) -> None:
+    def set(self, value: object) -> None:
         """Put ``value`` here; a tuple around it is replaced in its own container."""
         container = self.container
         # Tuples cannot be changed, so each one up to the next list or dict is replaced.
@@ -58,7 +58,7 @@ class Site:
         del self.container[self.key]
 
 
-def find(tree: Any, pattern: Sequence[str]) -> list[tuple[Site, tuple[str, ...]]]:
+def find(tree: object, pattern: Sequence[str]) -> list[tuple[Site, tuple[str, ...]]]:
     """Return the places that ``pattern`` names, with what its wildcards stand for."""
     matches: list[tuple[Site, tuple[str, ...]]] = []
     deep = "**" in pattern
@@ -105,7 +105,7 @@ def create(tree: Any, names: Sequence[str], value: Any, *, weak: bool) -> None:
     container[names[-1]] = value
 
 
-def supply(tree: Any, field: Sequence[str], default: Any) -> None:
+def supply(tree: object, field: Sequence[str], default: object) -> None:
     """Insert ``default`` at every place of the pattern that has no value."""
     wild = [i for i, part in enumerate(field) if is_pattern(part)]
     if not wild:
@@ -120,7 +120,7 @@ def supply(tree: Any, field: Sequence[str], default: Any) -> None:
         _supply_at(site.value, field[start:], default)
 
 
-def _supply_at(container: Any, names: Sequence[str], default: Any) -> None:
+def _supply_at(container: object, names: Sequence[str], default: object) -> None:
     for name in names[:-1]:
         if is_items(container):
             index = index_of(name)
@@ -142,7 +142,7 @@ def _supply_at(container: Any, names: Sequence[str], default: Any) -> None:
         container[field_name] = _complete(copy.deepcopy(default), container[field_name])
 
 
-def _complete(default: Any, weak: Weak) -> Any:
+def _complete(default: object, weak: Weak) -> Any:
     """Return ``default`` with what it lacks of ``weak``, if it is a struct at all."""
     if is_dict(default):
         for name, value in weak.items():
@@ -171,7 +171,7 @@ def _enter(container: Any, name: str, path: str, weak: bool) -> Any:
     return entered
 
 
-def _children(value: Any, parent: Site | None) -> list[Site]:
+def _children(value: object, parent: Site | None) -> list[Site]:
     keys: Iterable[Any] = ()
     if is_dict(value):
         keys = list(value)

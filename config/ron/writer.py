@@ -3,7 +3,6 @@
 import math
 import re
 from decimal import Decimal
-from typing import Any
 
 from ..errors import ConfigError, Problem
 from ..shown import shown
@@ -15,7 +14,7 @@ _ESCAPES = {'"': '\\"', "\\": "\\\\", "\n": "\\n", "\r": "\\r", "\t": "\\t"}
 _ESCAPED = re.compile(r'["\\\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]')
 
 
-def write(tree: Any) -> str:
+def write(tree: object) -> str:
     """Return ``tree`` as text that `read` turns into an equal tree.
 
     Tuples stay on one line; floats from 1e-16 to 1e21 have no exponent.  An
@@ -24,7 +23,7 @@ def write(tree: Any) -> str:
     return _value(tree, "")
 
 
-def _value(value: Any, indent: str) -> str:
+def _value(value: object, indent: str) -> str:
     if len(indent) > 4 * MAX_DEPTH:
         message = f"nested over {MAX_DEPTH} levels deep, or within itself"
         raise ConfigError("", [Problem("", message)])
@@ -39,7 +38,7 @@ def _value(value: Any, indent: str) -> str:
     return _collection(value, indent)
 
 
-def _collection(value: Any, indent: str) -> str:
+def _collection(value: object, indent: str) -> str:
     item_indent = indent + "    "
     if isinstance(value, Struct) and all(map(_field_name, value)):
         fields = [

@@ -226,5 +226,5 @@ def _is_one_struct(a: t.Type, b: t.Type) -> bool:
     return isinstance(a, t.Struct) and isinstance(b, t.Struct) and a.name == b.name
 
 
-def _is_same_default(a: Any, b: Any) -> bool:
+def _is_same_default(a: object, b: object) -> bool:
     return a == b or repr(a) == repr(b)

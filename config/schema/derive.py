@@ -30,12 +30,12 @@ def schema_of(cls: type) -> t.Struct:
     return _struct(cls, ())
 
 
-def type_of(annotation: Any) -> t.Type:
+def type_of(annotation: object) -> t.Type:
     """Return the type that ``annotation`` stands for."""
     return _type(annotation, ())
 
 
-def limits_values(annotation: Any) -> bool:
+def limits_values(annotation: object) -> bool:
     """Return whether a value may be refused that is of the type: bounds, validators."""
     return _limits(annotation, set())
 
@@ -54,7 +54,7 @@ def _limits(annotation: Any, visited: set[Any]) -> bool:
     )
 
 
-def _type(annotation: Any, above: tuple[type, ...]) -> t.Type:
+def _type(annotation: object, above: tuple[type, ...]) -> t.Type:
     kinds = [m for m in members(annotation) if m is not type(None) and m is not None]
     alternatives = _unique(_single(kind, above) for kind in kinds)
     if not alternatives:
@@ -121,7 +121,7 @@ def _default(field: Field) -> Any:
     return tree
 
 
-def _value(value: Any, annotation: Any = None) -> Any:
+def _value(value: object, annotation: object = None) -> Any:
     try:
         tree = encode(value, elide_defaults=True, annotation=annotation)
         return to_plain(tree)

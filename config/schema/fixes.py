@@ -78,5 +78,5 @@ class _Lookup:
     def __init__(self, table: dict[Any, Any]) -> None:
         self.table = table
 
-    def __call__(self, value: Any) -> Any:
+    def __call__(self, value: object) -> Any:
         return self.table.get(value, value)

@@ -88,7 +88,7 @@ def _rules(owner: type | None, comparison: Comparison) -> Iterator[RewriteRule]:
             yield from rules.get(step, ())
 
 
-def _class_at(annotation: Any, path: Path, name: str) -> type | None:
+def _class_at(annotation: object, path: Path, name: str) -> type | None:
     """Return the class called ``name`` at ``path``, where ``*`` is any item."""
     for member in members(annotation):
         if is_struct(member) and not path and member.__name__ == name:

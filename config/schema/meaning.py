@@ -24,7 +24,9 @@ LOST = object()
 """Stands for an item that a container does not have any more."""
 
 
-def expected(kind: t.Type, tree: Any, path: Path) -> Iterator[tuple[Path, t.Type, Any]]:
+def expected(
+    kind: t.Type, tree: object, path: Path
+) -> Iterator[tuple[Path, t.Type, Any]]:
     """Yield the values in ``tree`` of which it is known what they must stay."""
     match kind:
         case t.Option(inner) if tree is not None:
@@ -55,7 +57,7 @@ def expected(kind: t.Type, tree: Any, path: Path) -> Iterator[tuple[Path, t.Type
             return
 
 
-def find(value: Any, annotation: Any, path: Path) -> tuple[Any, Any] | None:
+def find(value: object, annotation: object, path: Path) -> tuple[Any, Any] | None:
     """Return what stands at ``path`` in an object, and how it is declared."""
     for name in path:
         kinds = members(annotation)
@@ -78,7 +80,7 @@ def find(value: Any, annotation: Any, path: Path) -> tuple[Any, Any] | None:
     return value, annotation
 
 
-def means(kind: t.Type, tree: Any, value: Any, annotation: Any) -> bool:
+def means(kind: t.Type, tree: object, value: object, annotation: object) -> bool:
     """Return whether ``value`` is what ``tree`` was, as far as they can be compared."""
     if value is LOST:
         return False
@@ -96,7 +98,7 @@ def means(kind: t.Type, tree: Any, value: Any, annotation: Any) -> bool:
     return True
 
 
-def _is_one_member(old_enum: t.Enum, tree: Any, member: enum.Enum) -> bool:
+def _is_one_member(old_enum: t.Enum, tree: object, member: enum.Enum) -> bool:
     """Return whether an old value is read as its member, or as one renamed since."""
     names = {
         n for n, v in old_enum.variants.items() if v == tree and type(v) is type(tree)

@@ -124,7 +124,7 @@ def is_key(kind: t.Type) -> bool:
             return isinstance(kind, t.Primitive | t.Literal | t.Enum)
 
 
-def _value(value: Any) -> Sample:
+def _value(value: object) -> Sample:
     return Sample(value, value, value)
 
 
@@ -138,7 +138,7 @@ def is_built_anyway(kind: t.Type) -> bool:
     return isinstance(kind, t.Struct) and all(map(can_be_absent, kind.fields.values()))
 
 
-def meaning_of(kind: t.Type, tree: Any) -> Any:
+def meaning_of(kind: t.Type, tree: object) -> Any:
     """Return ``tree`` with the defaults of the structs in it written out."""
     match kind:
         case t.Option(inner):

@@ -91,7 +91,9 @@ class Trial:
         bare = as_json(sample)
         return [bare, sample] if _has_union(self.old) else [bare]
 
-    def _try(self, tree: Any, meaning: Any, named_tree: Any) -> Iterator[Finding]:
+    def _try(
+        self, tree: object, meaning: object, named_tree: object
+    ) -> Iterator[Finding]:
         read: list[Any] = []
         # Once as a file says it, and once with every default written out: both must be
         # one object, or a default has changed under files that leave it out.
@@ -122,7 +124,7 @@ class Trial:
             if is_type and not self._is_mapped(path) and not self._is_as_before(path):
                 yield Finding(path, problem.message)
 
-    def _misread_values(self, named_tree: Any, value: Any) -> Iterator[Finding]:
+    def _misread_values(self, named_tree: object, value: object) -> Iterator[Finding]:
         for path, kind, tree in expected(self.old, named_tree, ()):
             new_path = self._new_path(path)
             place = None if new_path is None else find(value, self.cls, new_path)

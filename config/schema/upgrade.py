@@ -45,7 +45,7 @@ def upgrade_schema(cls: type, old_schema: t.Struct) -> t.Struct:
     return struct
 
 
-def _upgrade_type(annotation: Any, kind: t.Type) -> t.Type:
+def _upgrade_type(annotation: object, kind: t.Type) -> t.Type:
     """Return ``kind`` with the structs in it upgraded by their classes."""
     kinds = members(annotation)
     sequence = next((m for m in kinds if is_sequence(m)), Any)

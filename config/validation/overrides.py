@@ -40,7 +40,9 @@ class Overridden:
     problems: list[Problem]
 
 
-def apply_overrides(annotation: Any, tree: Any, overrides: Iterable[str]) -> Overridden:
+def apply_overrides(
+    annotation: object, tree: object, overrides: Iterable[str]
+) -> Overridden:
     """Return a copy of ``tree`` with each of ``overrides`` put in, later ones last.
 
     Values are read as the field's type says: text as it stands for ``str``, else RON.
@@ -74,7 +76,9 @@ def override_texts(overrides: Iterable[str]) -> list[str]:
     return texts
 
 
-def _apply(annotation: Any, root: dict[str, Any], text: str, copies: set[int]) -> None:
+def _apply(
+    annotation: object, root: dict[str, Any], text: str, copies: set[int]
+) -> None:
     path, equals, value = _split(text)
     if not equals:
         raise _problem(
@@ -134,7 +138,7 @@ class _Cursor:
                 return self._at(value, key, kind, child(self.path, key))
         raise self._no_field(name)
 
-    def check_tag(self, name: str, value: Any) -> None:
+    def check_tag(self, name: str, value: object) -> None:
         """Raise ConfigError if ``value`` is the tag of another class than stands here.
 
         Its other fields stand here already, and are not those of the other class.
@@ -175,7 +179,9 @@ class _Cursor:
             self.container[self.key] = value
         return value
 
-    def _at(self, container: Any, key: Any, annotation: Any, path: str) -> "_Cursor":
+    def _at(
+        self, container: object, key: object, annotation: object, path: str
+    ) -> "_Cursor":
         return _Cursor(container, key, annotation, path, self.copies)
 
     def _empty(self, name: str) -> Any:

@@ -24,7 +24,7 @@ _BOOLS = {
 _NONES = ("None", "null")
 
 
-def from_text(annotation: Any, text: str, path: str) -> Any:
+def from_text(annotation: object, text: str, path: str) -> Any:
     """Return the tree that ``text`` stands for in a field of type ``annotation``.
 
     A ``str`` field takes the text as it stands.  All else is read as RON, and where
@@ -48,7 +48,7 @@ def _is_number(kinds: list[Any], text: str) -> bool:
     return text in "01" and (int in kinds or float in kinds)
 
 
-def _bool(annotation: Any, text: str, path: str) -> Any:
+def _bool(annotation: object, text: str, path: str) -> Any:
     """Return the bool in ``Some(true)``; all else is refused."""
     try:
         value = read(text)
@@ -93,7 +93,7 @@ def _needs_ron(kind: Any) -> bool:
     return numbers or is_struct(kind) or is_mapping(kind) or is_sequence(kind)
 
 
-def _may_hold(kind: Any, value: Any) -> bool:
+def _may_hold(kind: object, value: object) -> bool:
     if kind is Any or kind is object:
         return True
     if isinstance(value, bool):

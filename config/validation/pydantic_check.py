@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from pydantic import ValidationError
 
 
-def check(annotation: Any, tree: Any, problems: Sequence[Problem] = ()) -> Any:
+def check(annotation: object, tree: object, problems: Sequence[Problem] = ()) -> Any:
     """Return what pydantic makes of ``tree``.
 
     Raises ConfigError with the ``problems`` found so far and pydantic's own.
@@ -54,7 +54,7 @@ def validator_of(annotation: Any) -> Any:
         raise TypeError(f"{name} cannot be a configuration: {reason}") from unsupported
 
 
-def _problems(tree: Any, validation_error: "ValidationError") -> list[Problem]:
+def _problems(tree: object, validation_error: "ValidationError") -> list[Problem]:
     """Return pydantic's errors, those of one place (a union's) as one."""
     messages_by_path: dict[str, list[str]] = {}
     kinds: dict[str, set[str]] = {}
@@ -79,7 +79,7 @@ def _message(error: Mapping[str, Any]) -> str:
     return f"{message}, found {shown(error['input'])}"
 
 
-def _path(tree: Any, loc: Sequence[str | int], kind: str) -> str:
+def _path(tree: object, loc: Sequence[str | int], kind: str) -> str:
     """Return the path of an error, without pydantic's names for a union's members."""
     path = ""
     for i, step in enumerate(loc):

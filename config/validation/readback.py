@@ -33,7 +33,7 @@ _ITEMS = (list, tuple)
 _PLAIN = frozenset([type(None), bool, int, float, str])
 
 
-def check_read_back(value: Any, tree: Any, *, annotation: Any = None) -> None:
+def check_read_back(value: object, tree: object, *, annotation: object = None) -> None:
     """Raise ConfigError unless ``tree`` is read as ``value`` where it was written.
 
     ``annotation`` is what the place declares, the class of ``value`` if left out. A
@@ -55,7 +55,9 @@ def check_read_back(value: Any, tree: Any, *, annotation: Any = None) -> None:
     _refuse(difference(declared, value, again, ""))
 
 
-def difference(annotation: Any, value: Any, again: Any, path: str) -> Problem | None:
+def difference(
+    annotation: object, value: object, again: object, path: str
+) -> Problem | None:
     """Return the first place at which ``again`` is another value than ``value``.
 
     A value that its field does not declare, such as a list for a tuple in a class
@@ -80,7 +82,9 @@ def difference(annotation: Any, value: Any, again: Any, path: str) -> Problem | 
     )
 
 
-def _in_struct(annotation: Any, value: Any, again: Any, path: str) -> Problem | None:
+def _in_struct(
+    annotation: object, value: object, again: object, path: str
+) -> Problem | None:
     if type(again) is not type(value):
         return _misread(value, again, path)
     for field in stored_fields(declared_as(annotation, type(value))):
@@ -96,7 +100,7 @@ def _in_struct(annotation: Any, value: Any, again: Any, path: str) -> Problem | 
     return _in_mapping(Any, extra, extra_again, path) if has_extra else None
 
 
-def _is_same_plain(value: Any, again: Any) -> bool:
+def _is_same_plain(value: object, again: object) -> bool:
     """Return whether both are one text or number, as nearly all are.
 
     That takes less time than to find out where they stand.
@@ -106,7 +110,7 @@ def _is_same_plain(value: Any, again: Any) -> bool:
 
 
 def _in_mapping(
-    annotation: Any, value: Mapping[Any, Any], again: Mapping[Any, Any], path: str
+    annotation: object, value: Mapping[Any, Any], again: Mapping[Any, Any], path: str
 ) -> Problem | None:
     if len(value) != len(again):
         return _misread(value, again, path)
@@ -124,7 +128,7 @@ def _in_mapping(
 
 
 def _in_items(
-    annotation: Any, value: Sequence[Any], again: Sequence[Any], path: str
+    annotation: object, value: Sequence[Any], again: Sequence[Any], path: str
 ) -> Problem | None:
     # Where any sequence will do, a text's list is as good as the tuple it was.
     is_any = any(map(is_abstract, members(annotation)))
@@ -149,7 +153,7 @@ def _same_sets(value: Set[Any], again: Set[Any]) -> bool:
     )
 
 
-def _is_same_scalar(annotation: Any, value: Any, again: Any) -> bool:
+def _is_same_scalar(annotation: object, value: object, again: object) -> bool:
     """Return whether two values without items are one, as far as the field says."""
     if type(value) is type(again):
         return _equal(value, again)
@@ -164,14 +168,14 @@ def _is_same_scalar(annotation: Any, value: Any, again: Any) -> bool:
         return False
 
 
-def _equal(value: Any, again: Any) -> bool:
+def _equal(value: object, again: object) -> bool:
     try:
         return bool(value == again) or repr(value) == repr(again)
     except Exception:  # an object's comparison may raise anything
         return False
 
 
-def _declares(annotation: Any, value: Any) -> bool:
+def _declares(annotation: object, value: object) -> bool:
     """Return whether ``value`` is what the annotation names, not what it converts."""
     for member in members(annotation):
         kind = get_origin(member) or member
@@ -184,14 +188,14 @@ def _declares(annotation: Any, value: Any) -> bool:
     return False
 
 
-def _is_instance(value: Any, kind: type) -> bool:
+def _is_instance(value: object, kind: type) -> bool:
     try:
         return isinstance(value, kind)
     except TypeError:  # a protocol that is not checked at run time
         return False
 
 
-def _misread(value: Any, again: Any, path: str, role: str = "") -> Problem:
+def _misread(value: object, again: object, path: str, role: str = "") -> Problem:
     a, b = (f"{type(v).__qualname__} {shown(v)}" for v in (value, again))
     return Problem(
         path, f"the {role}{a} would be read as the {b}. {_HINT}, or write RON"

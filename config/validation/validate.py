@@ -24,8 +24,8 @@ _has_versions = cache(has_versions)
 
 
 def build(
-    annotation: Any,
-    tree: Any,
+    annotation: object,
+    tree: object,
     *,
     source: str = "",
     overrides: Iterable[str] = (),
@@ -50,7 +50,7 @@ def build(
     return put_back(config, preparation.schedules)
 
 
-def build_plain(annotation: Any, tree: Any, source: str) -> Any:
+def build_plain(annotation: object, tree: object, source: str) -> Any:
     """Return the same as `build` of ``tree``, faster where pydantic does all of it.
 
     ``tree`` is what a JSON or YAML text says: dicts, lists, strings and numbers.
@@ -66,7 +66,7 @@ def build_plain(annotation: Any, tree: Any, source: str) -> Any:
     return build(annotation, tree, source=source)
 
 
-def put_back(config: Any, places: Iterable[Place]) -> Any:
+def put_back(config: object, places: Iterable[Place]) -> Any:
     """Return ``config`` with its schedules in place again, in the same object."""
     # Pydantic turns a scheduled number into a bare one, so it is replaced afterwards.
     for place in places:
@@ -98,12 +98,12 @@ def _put(value: Any, steps: tuple[Step, ...], place: Place) -> Any:
 
 
 @cache
-def _is_strict(annotation: Any) -> bool:
+def _is_strict(annotation: object) -> bool:
     """Return whether pydantic alone refuses all that `build` refuses."""
     return _strict(annotation, set())
 
 
-def _strict(annotation: Any, visited: set[Any]) -> bool:
+def _strict(annotation: object, visited: set[Any]) -> bool:
     kinds = members(annotation)
     # Which class of several is meant is ours to say, and the same for every format.
     if sum(map(is_struct, kinds)) > 1:
