@@ -41,6 +41,8 @@ def _status(words: Sequence[str]) -> int:
 
 
 def _run(name: str, words: Sequence[str]) -> int:
+    # Only the module of the command that runs is imported: `fit` needs torch, and
+    # `schema` of a dataclass must not wait for it.
     module = import_module(f".{COMMANDS[name][0]}", __package__)
     try:
         return int(module.main(words))

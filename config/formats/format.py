@@ -57,6 +57,8 @@ def format_of(file: PurePath) -> Format:
     return form
 
 
+# Each format's module is imported when a file needs it: ruamel.yaml is an extra, and
+# large, and many programs read no YAML.
 def _read_json(text: str) -> Any:
     from .json import read
 

@@ -82,6 +82,8 @@ def _n_library_frames(error: BaseException) -> int:
     What is not installed is the user's; where all is, what runs nobody's code.
     """
     frames = _frames(error)
+    # A user may have installed their package: then all frames are of installed code,
+    # and libraries that only call it are told apart by name.
     is_candidate = [not _is_installed(frame) for frame in frames]
     if not any(is_candidate):
         is_candidate = [_package_of(frame) not in _CALLERS for frame in frames]

@@ -68,6 +68,7 @@ def _type(annotation: object, above: tuple[type, ...]) -> t.Type:
 def _single(kind: Any, above: tuple[type, ...]) -> t.Type:
     args = get_args(kind)
     if is_struct(kind):
+        # A struct within itself has no end as data, so inside it stands by its name.
         return t.Ref(kind.__name__) if kind in above else _struct(kind, above)
     if literals(kind):
         return t.Literal(tuple(_value(value) for value in args))

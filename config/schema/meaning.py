@@ -68,6 +68,7 @@ def find(value: object, annotation: object, path: Path) -> tuple[Any, Any] | Non
                 return None
             value, annotation = getattr(value, field.attribute), field.annotation
         elif is_mapping_value(value):
+            # Keys were read as their class says, and the path has them as text.
             key = next((k for k in value if name in (str(k), str(encode(k)))), name)
             kind = next((m for m in kinds if is_mapping(m)), Any)
             value, annotation = value.get(key, LOST), item_type(kind, key)

@@ -100,6 +100,7 @@ def _make(tree: Struct, path: str) -> Any:
     try:
         instance = kind(**values)
     except TypeError as error:
+        # A field that is missing or unknown: Python names it, as a call of our own.
         message = str(error).replace("__init__()", tree.name)
         raise ConfigError("", [Problem(path, message)]) from None
     for name, part in values.items():

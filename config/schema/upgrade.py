@@ -37,6 +37,7 @@ def upgrade_schema(cls: type, old_schema: t.Struct) -> t.Struct:
                     type(rule), "apply_to_schema", RewriteRule.apply_to_schema
                 )
                 change(rule, struct)
+    # Nested classes have rules of their own, for fields as this one's leave them.
     for field in fields_of(cls).values():
         old_field = struct.fields.get(field.name)
         if old_field is not None:

@@ -171,8 +171,8 @@ class _Cursor:
             value = value if empty is None else empty
         if value is None:
             return None
-        # Only what lies on the path is copied, once for all overrides; the rest is
-        # shared with the tree given.
+        # Only what lies on the path is copied, once for all overrides; all else is
+        # shared with the caller's tree, which must stay as it was.
         if id(value) not in self.copies:
             value = list(value) if isinstance(value, tuple) else copy.copy(value)
             self.copies.add(id(value))
@@ -202,6 +202,8 @@ class _Cursor:
             raise self._no_field(name, cls)
         key = next((n for n in field.names if n in tree), field.name)
         place = self._at(tree, key, field.annotation, child(self.path, field.name))
+        # A default that is entered is written out first: `opt.lr=1` sets one field of
+        # it, and the others must stay as the default has them.
         value = field.make_default() if key not in tree else MISSING
         place.is_derived = value is MISSING and key not in tree and field.has_default
         if value is not MISSING:
@@ -220,6 +222,7 @@ class _Cursor:
         if not -len(items) <= index <= len(items):
             message = f"there are {len(items)} items; the next to add is {len(items)}"
             raise _problem(path, message)
+        # One past the end appends, so that a list can be written item by item.
         if index == len(items):
             items.append(None)
         return self._at(items, index, item_type(annotation, index), path)

@@ -32,6 +32,7 @@ def from_text(annotation: object, text: str, path: str) -> Any:
     Raises ConfigError naming ``path``.
     """
     kinds = [m for m in members(annotation) if m is not type(None)]
+    # A text is taken as it stands, so that nobody has to quote for RON and for a shell.
     if kinds == [str] and not allows_none(annotation):
         return text
     bare = text.strip()
