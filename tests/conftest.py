@@ -5,6 +5,11 @@ from collections.abc import Generator
 from importlib.metadata import version
 
 import pytest
+from hypothesis import settings
+
+# Tests measure no time: on a busy machine one example takes as long as it takes.
+settings.register_profile("untimed", deadline=None)
+settings.load_profile("untimed")
 
 
 @pytest.fixture(scope="session", autouse=True)
