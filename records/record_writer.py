@@ -7,7 +7,8 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any, TypedDict
 
-from .. import __version__
+from burnish import __version__
+
 from .calls import explain_calls
 from .compression import Codec, codec_named
 from .encoder import Storable

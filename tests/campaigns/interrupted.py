@@ -1,3 +1,5 @@
+# pyright: reportPrivateUsage=false
+# How many modes torch has in force has no public name.
 """What is saved and loaded while an exception comes at every line of it."""
 
 import copy

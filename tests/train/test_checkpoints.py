@@ -729,4 +729,5 @@ def test_a_run_that_changes_its_directory_goes_on_with_the_same_checkpoints(
     assert checkpoints.restore(model=net()) == 2
     assert checkpoints.folder == tmp_path / "run"
     assert not [*elsewhere.iterdir()]
-    assert torch.equal(by_path["model"]["0.weight"], model[0].weight)
+    weight = model.get_parameter("0.weight")
+    assert torch.equal(by_path["model"]["0.weight"], weight)
