@@ -7,8 +7,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any, TypedDict
 
-from burnish import __version__
-
+from .. import __version__  # pyright: ignore[reportMissingImports]  # in src/burnish
 from .calls import explain_calls
 from .compression import Codec, codec_named
 from .encoder import Storable
