@@ -30,7 +30,7 @@ _SMALL = CHUNK // 4
 """Entries up to this many bytes share system calls."""
 
 _SHORT = 1 << 10
-"""So many bytes are copied sooner than it is known that they need not be."""
+"""A copy of so few bytes costs less than to find out that none is needed."""
 
 
 class BatchWriter:
@@ -50,10 +50,12 @@ class BatchWriter:
         at_once: bool,
     ) -> None:
         self._sink, self._precision, self._sums = sink, precision, sums
-        # Nobody else's code runs between the hash of a payload and its way into a file.
+        # A stream is somebody else's code, which may run between the hash of a payload
+        # and its write; a file descriptor is not.
         self._at_once = at_once and isinstance(sink, FileSink)
         self._is_undisturbed = False
         self._buffers: list[Buffer] = []
+        # Buffers are bare addresses: the tensors behind them must outlive the write.
         self._alive: list[torch.Tensor] = []
         self._n_waiting = 0
         self._digests: list[tuple[int, bytes]] = []
@@ -66,6 +68,8 @@ class BatchWriter:
         self, number: int, entry: Entry, dtype: torch.dtype, size: int, frame: bytes
     ) -> None:
         """Write ``frame`` and the entry's payload of ``size`` bytes."""
+        # The usual case first: a live tensor with its values in a row is written as it
+        # is, without the questions of `stored_tensor`.
         tensor: Any = entry.source
         address = row_of(tensor) if type(tensor) in ORDINARY else 0
         if not address:
@@ -76,12 +80,15 @@ class BatchWriter:
                 f"{entry.path}: the tensor's shape became {tuple(tensor.shape)} after "
                 f"its record was made with {entry.shape}; make the record again"
             )
+        # Booleans take the long way, since views may have other bytes than 0 and 1.
         is_short = size + len(frame) <= _SMALL and dtype is not torch.bool
         if not (is_short and (address or not size)):
             self.add_parts(number, entry, dtype, size, (frame,))
         elif tensor.dtype is dtype:
             self._add_small(number, tensor, address, size, frame)
         elif entry.kind in self._precision.zeroable:
+            # A group is converted in one call, which cannot say of whose values some
+            # became 0: so only entries join it that nobody counts them for.
             self._add_to_group(number, entry, tensor, dtype, size, frame)
         else:
             self.add_parts(number, entry, dtype, size, (frame,))
@@ -97,19 +104,26 @@ class BatchWriter:
     ) -> None:
         """Write an entry chunk by chunk, a frame before each ``part_size`` bytes."""
         self.flush()
-        total, following, room, left = xxhash.xxh3_64(), iter(frames), part_size, size
+        # The sum has to be known before the last chunk goes out: a payload that changed
+        # since its first reading is refused while the file can still be given up.
+        total, following, n_room, n_left = (
+            xxhash.xxh3_64(),
+            iter(frames),
+            part_size,
+            size,
+        )
         self._sink.write(next(following))
         for piece in pieces(entry, dtype, self._precision, at_once=self._at_once):
             buffer = byte_view(piece)
             total.update(buffer)
-            left -= len(buffer)
-            if not left:
+            n_left -= len(buffer)
+            if not n_left:
                 self._sums.add(number, total.digest())
-            while len(buffer) > room:
-                self._sink.writev((buffer[:room], next(following)))
-                buffer, room = buffer[room:], part_size
+            while len(buffer) > n_room:
+                self._sink.writev((buffer[:n_room], next(following)))
+                buffer, n_room = buffer[n_room:], part_size
             self._sink.write(buffer)
-            room -= len(buffer)
+            n_room -= len(buffer)
         if not size:
             self._sums.add(number, total.digest())
 
@@ -131,6 +145,8 @@ class BatchWriter:
             self._close_group()
         if self._n_waiting + size > CHUNK:
             self._write_buffers()
+        # One look is enough for a batch: where this is the only thread, no other begins
+        # while it runs our own lines.
         if not self._buffers:
             self._is_undisturbed = self._at_once and is_undisturbed()
         # From the address: a memoryview of the tensor would cost four times more.
@@ -172,6 +188,7 @@ class BatchWriter:
         """Convert the group in one call, then write its entries one by one."""
         if not self._group or self._group_types is None:
             return
+        # Emptied first: a group that cannot be converted must not meet the next flush.
         group, (_, dtype) = self._group, self._group_types
         self._group, self._group_types, self._group_size = [], None, 0
         self._write_buffers()
@@ -185,12 +202,14 @@ class BatchWriter:
                 CHUNK // dtype.itemsize, dtype=dtype, device="cpu"
             )
         out = scratch[: flat.numel()]
-        # A group of one 1-d parameter is that parameter itself.
+        # Flattening one 1-d parameter returns that parameter itself, which others may
+        # change between the check of its values and their conversion.
         values = flat.detach() if len(group) > 1 else flat.detach().clone()
         try:
             rounding = self._precision.rounding(group[0][1])
             convert(values, out, group[0][1].path, rounding)
         except PrecisionError:
+            # One by one, as the error must name the entry and not the group's first.
             for _, entry, *_ in group:
                 next(pieces(entry, dtype, self._precision, at_once=False), None)
             raise
@@ -204,6 +223,8 @@ class BatchWriter:
 
 
 _types: dict[int, Any] = {}
+# Every length is a type of its own to ctypes. Models have few of them, which are kept
+# up to a number, so that a program with many models does not fill its memory.
 
 
 def _array_type(size: int) -> Any:

@@ -20,16 +20,16 @@ from .limits import (
     text_cost,
     unstorable_text,
 )
-from .unique import unique
+from .nodes import unique_map
 
 
-def pack_bounded(plain: Any, limit: int) -> bytes:
-    """Return ``plain`` as MessagePack of at most ``limit`` bytes, or RecordError."""
+def pack_bounded(node: Any, limit: int) -> bytes:
+    """Return ``node`` as MessagePack of at most ``limit`` bytes, or RecordError."""
     packer = msgpack.Packer(autoreset=False, use_bin_type=True)
     try:
-        packer.pack(plain)
+        packer.pack(node)
     except UnicodeEncodeError as error:
-        raise unstorable_text(str(odd_text(plain))) from error
+        raise unstorable_text(str(odd_text(node))) from error
     except ValueError as error:
         raise RecordError(f"plain data that cannot be stored: {error}") from error
     if len(packer.getbuffer()) > limit:
@@ -55,14 +55,14 @@ class MessagePackReader:
 
     def members(self) -> Iterator[str]:
         """Return the keys of a map; each one's value must be read before the next."""
-        seen: set[str] = set()
+        keys: set[str] = set()
         for _ in range(self._run(self._unpacker.read_map_header)):
             key = self._run(self._unpacker.unpack)
-            if not isinstance(key, str) or key in seen:
+            if not isinstance(key, str) or key in keys:
                 raise RecordFormatError(
                     self._file, f"a damaged header: the key {key!r:.80}"
                 )
-            seen.add(key)
+            keys.add(key)
             yield key
 
     def value(self) -> Any:
@@ -147,53 +147,53 @@ def _most(data: memoryview) -> int:
     # like the start of one, so this counts too much, never too little.
     high = codes[codes >= 0x80]
     maps = high[high <= 0x8F] & 15
-    lists = int(
+    n_lists = int(
         ((high >= 0x90) & (high <= 0x9F) | (high == 0xDC) | (high == 0xDD)).sum()
     )
     n_large_maps = int(((high == 0xDE) | (high == 0xDF)).sum())
-    members = int(maps.sum()) + (len(codes) // 2 if n_large_maps else 0)
-    others = len(high) - len(maps) - lists - n_large_maps
+    n_members = int(maps.sum()) + (len(codes) // 2 if n_large_maps else 0)
+    n_others = len(high) - len(maps) - n_lists - n_large_maps
     return (
         (len(maps) + n_large_maps) * MAP
-        + members * MEMBER
-        + lists * LIST
-        + others * (TEXT + WORD)
+        + n_members * MEMBER
+        + n_lists * LIST
+        + n_others * (TEXT + WORD)
         + len(codes) * (WORD + 2)
     )
 
 
 def _exact(data: memoryview, limit: int) -> int:
     """Return the memory that the values of ``data`` take, counted up to ``limit``."""
-    taken, at, end = 0, 0, len(data)
-    while at < end and taken <= limit:
+    cost, at, end = 0, 0, len(data)
+    while at < end and cost <= limit:
         code = data[at]
         at += 1
         if code <= 0x7F or code >= 0xE0 or 0xC0 <= code <= 0xC3:
-            taken += WORD
+            cost += WORD
         elif code <= 0x8F:
-            taken += MAP + MEMBER * (code & 15)
+            cost += MAP + MEMBER * (code & 15)
         elif code <= 0x9F:
-            taken += LIST
+            cost += LIST
         elif code <= 0xBF:
-            taken += TEXT + WORD + (code & 31)
+            cost += TEXT + WORD + (code & 31)
             at += code & 31
         elif code in _LENGTHS:
             width = _LENGTHS[code]
             length = int.from_bytes(data[at : at + width], "big")
             at += width
-            taken += text_cost(data[at : at + length])
+            cost += text_cost(data[at : at + length])
             at += length
         elif code in (0xDC, 0xDD):
-            taken += LIST
+            cost += LIST
             at += 2 if code == 0xDC else 4
         elif code in (0xDE, 0xDF):
             width = 2 if code == 0xDE else 4
-            taken += MAP + MEMBER * int.from_bytes(data[at : at + width], "big")
+            cost += MAP + MEMBER * int.from_bytes(data[at : at + width], "big")
             at += width
         else:
-            taken += NUMBER
+            cost += NUMBER
             at += _FIXED.get(code, 0)
-    return taken
+    return cost
 
 
 _LENGTHS = {0xC4: 1, 0xC5: 2, 0xC6: 4, 0xD9: 1, 0xDA: 2, 0xDB: 4}
@@ -210,7 +210,7 @@ def _no_extension(code: int, data: bytes) -> Any:
 _OPTIONS: dict[str, Any] = {
     "raw": False,
     "strict_map_key": True,
-    "object_pairs_hook": unique,
+    "object_pairs_hook": unique_map,
     "unicode_errors": "strict",
     "ext_hook": _no_extension,
 }

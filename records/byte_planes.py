@@ -32,6 +32,7 @@ class Planes:
     def __init__(self, dtype: torch.dtype) -> None:
         self.dtype = dtype
         self._split, self._join = _CODECS[dtype]
+        # Kept for all blocks, so that splitting one allocates nothing.
         self._wide = torch.empty(
             BLOCK if dtype.itemsize == 4 else 0, dtype=torch.int32, device="cpu"
         )
@@ -52,6 +53,7 @@ class Planes:
 
 def planes_of(dtype: torch.dtype) -> Planes:
     """Return this thread's codec of ``dtype``."""
+    # One for each thread, as two that split at once would share scratch memory.
     if not hasattr(_local, "codecs"):
         _local.codecs = {}
     codecs: dict[torch.dtype, Planes] = _local.codecs
@@ -67,6 +69,7 @@ def blocks(pieces: Iterable[torch.Tensor]) -> Iterator[torch.Tensor]:
         at, end = 0, piece.numel()
         while at < end:
             count = min(BLOCK - n, end - at)
+            # A whole block is handed on as it is; pieces of other lengths are gathered.
             if count == BLOCK:
                 yield piece[at : at + BLOCK]
             else:
@@ -92,7 +95,8 @@ _SIGN = 0x80
 _REST = 0x7F
 
 
-# Narrow each plane before masking it: vectors of bytes hold four times as many.
+# Each step narrows a plane before it masks it: a vector register holds four times as
+# many bytes as float32 values.
 def _split_float32(values: torch.Tensor, out: torch.Tensor, scratch: _Scratch) -> None:
     wide, high, _, _ = scratch
     bits, n = values.view(torch.int32), values.numel()
@@ -105,6 +109,7 @@ def _split_float32(values: torch.Tensor, out: torch.Tensor, scratch: _Scratch) -
 def _join_float32(planes: torch.Tensor, out: torch.Tensor, scratch: _Scratch) -> None:
     wide, high, _, _ = scratch
     bits, n = out.view(torch.int32), out.numel()
+    # The upper half of a float32 is a bfloat16, which the other codec puts together.
     _join_bfloat16(planes, high, scratch)
     wide.copy_(high).bitwise_left_shift_(16)
     bits.copy_(planes[2 * n :].view(torch.uint16)).bitwise_or_(wide)
@@ -113,10 +118,11 @@ def _join_float32(planes: torch.Tensor, out: torch.Tensor, scratch: _Scratch) ->
 def _split_bfloat16(values: torch.Tensor, out: torch.Tensor, scratch: _Scratch) -> None:
     _, _, half, byte = scratch
     bits, n = values.view(torch.int16), values.numel()
-    exponents, rest = out[:n], out[n : 2 * n]
+    exponents, fractions = out[:n], out[n : 2 * n]
+    # Copying into bytes keeps the low 8 bits, so no mask is needed for the exponents.
     exponents.copy_(torch.bitwise_right_shift(bits, 7, out=half))
     byte.copy_(torch.bitwise_right_shift(bits, 8, out=half)).bitwise_and_(_SIGN)
-    rest.copy_(bits).bitwise_and_(_REST).bitwise_or_(byte)
+    fractions.copy_(bits).bitwise_and_(_REST).bitwise_or_(byte)
 
 
 def _join_bfloat16(planes: torch.Tensor, out: torch.Tensor, scratch: _Scratch) -> None:

@@ -64,39 +64,39 @@ def explain_calls(
 
 
 def home_of(
-    keyword: str, example: str, direction: Direction, known: Collection[str] = ()
+    keyword: str, example: str, direction: Direction, accepted: Collection[str] = ()
 ) -> str | None:
     """Return what to write for ``keyword``, which the call ``example`` does not take.
 
-    ``known`` are the keywords that it does take. None if no other call takes it either.
+    ``accepted`` are the keywords that it does take. None if no other call takes it.
     """
     if keyword in _NEEDLESS[direction]:
         return f"Leave it out: {_NEEDLESS[direction][keyword]}."
     name = _SYNONYMS[direction].get(keyword, keyword)
     option = f"{name}=..."
     called = "It is" if name == keyword else f"It is called {name}, and is"
-    if name in known:
+    if name in accepted:
         return f"It is called {name}: {_filled(example, option)}."
-    if "recorder" in known and name in _OF_RECORDERS:
+    if "recorder" in accepted and name in _OF_RECORDERS:
         recorder = f"recorder=burnish.records.Recorder({option})"
         return f"{called} a setting of recorders: {_filled(example, recorder)}."
     homes = [call for call in _homes if name in call.keywords]
     if not homes:
         return None
-    own = _name(example).rpartition(".")[2]
+    verb = _name(example).rpartition(".")[2]
     home = min(
         homes,
         key=lambda call: (
             call.direction != direction,
             call.name != OPEN,
-            call.name.rpartition(".")[2] != own,
+            call.name.rpartition(".")[2] != verb,
         ),
     )
-    written = _filled(home.example, option)
+    call_text = _filled(home.example, option)
     if home.name == OPEN and direction == "read":
         # What it returns may stand wherever a file is read.
-        written = re.sub(r"\bfile\b", written, _filled(example))
-    return f"{called} an option of {home.name}: {written}."
+        call_text = re.sub(r"\bfile\b", call_text, _filled(example))
+    return f"{called} an option of {home.name}: {call_text}."
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,9 +123,9 @@ class _Call:
         """Return what is wrong with the arguments of a call; None if they fit."""
         signature = inspect.signature(self.function)
         takes_any = any(p.kind is p.VAR_KEYWORD for p in signature.parameters.values())
-        known = {*signature.parameters, *self._handed_on()}
+        accepted = {*signature.parameters, *self._handed_on()}
         for keyword in kwargs:
-            if keyword not in known and (self.also is not None or not takes_any):
+            if keyword not in accepted and (self.also is not None or not takes_any):
                 return f"{self.name} takes no {keyword!r}. {self._place(args, keyword)}"
         try:
             signature.bind(*args, **kwargs)
@@ -144,12 +144,12 @@ class _Call:
 
     def _place(self, args: tuple[Any, ...], keyword: str) -> str:
         """Return where an unknown keyword belongs, or what might be meant."""
-        known = [*self.keywords, *self._handed_on()]
+        accepted = [*self.keywords, *self._handed_on()]
         return (
             (self.cure and self.cure(args, keyword))
-            or home_of(keyword, self.example, self.direction, known)
-            or did_you_mean(keyword, known).strip()
-            or f"It takes {', '.join(known) or 'no keywords'}."
+            or home_of(keyword, self.example, self.direction, accepted)
+            or did_you_mean(keyword, accepted).strip()
+            or f"It takes {', '.join(accepted) or 'no keywords'}."
         )
 
     def _options(self) -> bool:

@@ -21,7 +21,7 @@ class Table(dict[str, list[Any]]):
 class Column(NamedTuple):
     """What the values of a column must be: all of them at once, and each by itself."""
 
-    what: str
+    noun: str
     are_fine: Callable[[list[Any]], bool]
     """May raise TypeError instead, for values that it cannot look at."""
     is_fine: Callable[[Any], bool]
@@ -39,10 +39,10 @@ def checked_column(
         are_fine = False
     if not are_fine:
         i = next((i for i, v in enumerate(values) if not column.is_fine(v)), 0)
-        known = isinstance(paths, list) and i < len(paths) and is_text(paths[i])  # pyright: ignore[reportUnknownArgumentType]  # anything
-        where = f"{paths[i]!r:.80}" if known else f"entry {i}"
+        has_path = isinstance(paths, list) and i < len(paths) and is_text(paths[i])  # pyright: ignore[reportUnknownArgumentType]  # anything
+        where = f"{paths[i]!r:.80}" if has_path else f"entry {i}"
         raise RecordFormatError(
-            file, f"{where} has the {column.what} {values[i]!r:.80}"
+            file, f"{where} has the {column.noun} {values[i]!r:.80}"
         )
     return values  # pyright: ignore[reportUnknownVariableType]  # checked above
 
@@ -88,24 +88,26 @@ def _are_shapes(shapes: list[Any]) -> bool:
 
 
 def _are_ids(ids: list[Any]) -> bool:
-    some = [i for i in ids if i is not None]
-    return set(map(type, some)) <= {str, ParamId} and ParamId.are_valid(some)
+    present_ids = [i for i in ids if i is not None]
+    return set(map(type, present_ids)) <= {str, ParamId} and ParamId.are_valid(
+        present_ids
+    )
 
 
 def _is_id(value: object) -> bool:
     return value is None or (isinstance(value, str) and ParamId.is_valid(value))
 
 
-def _names_of(known: Container[str], what: str) -> Column:
-    """Return the column of names that must be ``known``."""
+def _names_of(names: Container[str], noun: str) -> Column:
+    """Return the column of names that must be ``names``."""
     return Column(
-        what,
-        lambda values: all(value in known for value in set(values)),
-        lambda value: type(value) is str and value in known,
+        noun,
+        lambda values: all(value in names for value in set(values)),
+        lambda value: type(value) is str and value in names,
     )
 
 
-def _pairs_with(what: str, is_fine: Callable[[Any], bool]) -> Column:
+def _pairs_with(noun: str, is_fine: Callable[[Any], bool]) -> Column:
     """Return the column of pairs: the number of an entry, and something fine."""
 
     def is_pair(pair: Any) -> bool:
@@ -116,7 +118,7 @@ def _pairs_with(what: str, is_fine: Callable[[Any], bool]) -> Column:
             and is_fine(pair[1])
         )
 
-    return Column(what, lambda pairs: all(map(is_pair, pairs)), is_pair)
+    return Column(noun, lambda pairs: all(map(is_pair, pairs)), is_pair)
 
 
 def _is_ties(value: Any) -> bool:

@@ -68,8 +68,8 @@ def codec_named(name: str, form: str) -> Codec:
         if codec.name == name and form in codec.formats:
             return codec
     pairs = [f"{f}.{codec.name}" for codec in CODECS for f in codec.formats]
-    known = ", ".join(["mpk.zst", *pairs])
-    raise ValueError(f"{form!r} cannot be compressed by {name!r}; there are {known}")
+    names = ", ".join(["mpk.zst", *pairs])
+    raise ValueError(f"{form!r} cannot be compressed by {name!r}; there are {names}")
 
 
 def decompressed(source: Source) -> Source | None:

@@ -179,11 +179,11 @@ class Contents:
         return Row(entry.path, dtype, entry.shape, layout, self.sizes[i])
 
     def _read(self, i: int) -> Iterator[memoryview]:
-        total, left = xxhash.xxh3_64(), self.sizes[i]
+        total, n_left = xxhash.xxh3_64(), self.sizes[i]
         for chunk in self._chunks(i):
             total.update(chunk)
-            left -= len(chunk)
-            if not left:
+            n_left -= len(chunk)
+            if not n_left:
                 self._sums.add(i, total.digest())
             yield chunk
         if not self.sizes[i]:

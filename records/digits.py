@@ -19,12 +19,12 @@ def is_digits(content: object) -> bool:
 
 def digits_of(value: int, path: str) -> str:
     """Return ``value`` in decimal digits; TypeError if they are too many."""
-    sign, rest, pieces = "-" if value < 0 else "", abs(value), list[str]()
-    while rest and len(pieces) * _PIECE <= MOST_DIGITS:
-        rest, piece = divmod(rest, 10**_PIECE)
+    sign, quotient, pieces = "-" if value < 0 else "", abs(value), list[str]()
+    while quotient and len(pieces) * _PIECE <= MOST_DIGITS:
+        quotient, piece = divmod(quotient, 10**_PIECE)
         pieces.append(f"{piece:0{_PIECE}}")
     digits = sign + "".join(reversed(pieces)).lstrip("0")
-    if rest or len(digits) > MOST_DIGITS:
+    if quotient or len(digits) > MOST_DIGITS:
         raise TypeError(
             f"{path}: an int of over {MOST_DIGITS:,} digits; store value.to_bytes(...) "
             "or its digits as a str"

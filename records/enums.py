@@ -11,7 +11,7 @@ def member_name(member: enum.Enum, path: str) -> str:
     cls: Any = type(member)
     if member.name in cls.__members__ or not isinstance(member, enum.Flag):
         return str(member.name)
-    names = [one.name for one in cls if one in member]
+    names = [flag.name for flag in cls if flag in member]
     if functools.reduce(operator.or_, (cls[str(n)] for n in names), cls(0)) != member:
         raise TypeError(f"{path}: {member!r} has bits without a name in {cls.__name__}")
     return "|".join(map(str, names))

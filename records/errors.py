@@ -66,9 +66,9 @@ class RecordMismatchError(RecordError):
         if len(self.problems) == 1:
             return f"{self.file}: {self.problems[0]}{cure}"
         shown = "".join(f"\n  {problem}" for problem in self.problems[:20])
-        rest = len(self.problems) - 20
-        more = f"\n  and {rest} more" if rest > 0 else ""
-        return f"{self.file}: {len(self.problems)} problems{shown}{more}{cure}"
+        n_more = len(self.problems) - 20
+        ellipsis = f"\n  and {n_more} more" if n_more > 0 else ""
+        return f"{self.file}: {len(self.problems)} problems{shown}{ellipsis}{cure}"
 
 
 class RecordChecksumError(RecordError):

@@ -116,9 +116,11 @@ def flat_record(entries: Entries) -> FlatRecord:
     return FlatRecord._of_entries(entries)
 
 
-def nested_record(node: Node, whole: Entries, path: str) -> FlatRecord:
-    """Return the record at ``path`` in ``whole``, where no field declares what it is.
+def nested_record(node: Node, record: Entries, path: str) -> FlatRecord:
+    """Return the record at ``path`` in ``record``, where no field declares what it is.
 
     Raises `RecordMismatchError` for a node that is no record.
     """
-    return flat_record(nested_entries(node, whole.entries(), whole.reading.file, path))
+    return flat_record(
+        nested_entries(node, record.entries(), record.reading.file, path)
+    )

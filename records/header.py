@@ -68,7 +68,7 @@ def header_of(record: Entries, dtypes: Sequence[torch.dtype]) -> Plain:
             "number as tensor.item(); a tensor, an array or bytes as a field of a "
             "record"
         )
-    plain: Plain = {
+    header: Plain = {
         "kind": "record" if record.is_typed else "module",
         "type": record.type_name,
         "metadata": metadata,
@@ -88,7 +88,7 @@ def header_of(record: Entries, dtypes: Sequence[torch.dtype]) -> Plain:
     }
     try:
         check_names(entries, "record")
-        check_columns(plain["tensors"], entries)
+        check_columns(header["tensors"], entries)
         check_metadata(record.metadata, "record")
         check_tree(record.tree, len(entries), is_typed=record.is_typed)
     except RecordFormatError as error:
@@ -98,7 +98,7 @@ def header_of(record: Entries, dtypes: Sequence[torch.dtype]) -> Plain:
     except ValueError as error:
         raise RecordError(f"plain data that cannot be stored: {error}") from error
     check_arrays(record, dtypes)
-    return plain
+    return header
 
 
 def plain_of(reader: Reader, file: str, added: Mapping[str, Column]) -> Plain:
@@ -106,38 +106,38 @@ def plain_of(reader: Reader, file: str, added: Mapping[str, Column]) -> Plain:
 
     Column by column, so that no more than one is in memory before it is checked.
     """
-    plain: Plain = {}
+    header: Plain = {}
     for key in reader.members():
         if key == "tensors":
-            plain[key] = _read_table(reader, file, {**COLUMNS, **added})
+            header[key] = _read_table(reader, file, {**COLUMNS, **added})
         else:
-            plain[key] = reader.value()
-    return plain
+            header[key] = reader.value()
+    return header
 
 
 def record_of(
-    plain: Node, file: str, *, added: Mapping[str, Column] = MappingProxyType({})
+    header: Node, file: str, *, added: Mapping[str, Column] = MappingProxyType({})
 ) -> Entries:
     """Return the record that a header describes; its entries have no source yet.
 
     ``added`` are the columns of one format alone. Raises `RecordFormatError`.
     """
-    table = _checked_table(plain, file, added)
+    table = _checked_table(header, file, added)
     entries = _entries(table)
     _add_sparse(entries, table, file)
     check_names(entries, file)
-    is_typed = plain["kind"] == "record"
+    is_typed = header["kind"] == "record"
     try:
-        check_tree(plain["tree"], len(entries), is_typed=is_typed)
-        metadata = decode(plain["metadata"], _no_leaf)
+        check_tree(header["tree"], len(entries), is_typed=is_typed)
+        metadata = decode(header["metadata"], _no_leaf)
     except (ValueError, RecursionError) as error:
         raise RecordFormatError(file, f"damaged plain data: {error}") from error
     check_metadata(metadata, file)
     return Entries.of(
         entries,
-        tree=plain["tree"],
+        tree=header["tree"],
         metadata=metadata,
-        type_name=plain["type"],
+        type_name=header["type"],
         typed=is_typed,
     )
 
@@ -178,12 +178,14 @@ def check_tree(tree: Node, n_entries: int, *, is_typed: bool) -> None:
             push((item for _, item in content), depth + 1)
 
 
-def _checked_table(plain: Node, file: str, added: Mapping[str, Column]) -> Table:
-    if not isinstance(plain, dict) or set(plain) != _KEYS:
+def _checked_table(header: Node, file: str, added: Mapping[str, Column]) -> Table:
+    if not isinstance(header, dict) or set(header) != _KEYS:
         raise RecordFormatError(file, "a header with other keys than it must have")
-    if plain["kind"] not in ("module", "record") or not isinstance(plain["type"], str):
+    if header["kind"] not in ("module", "record") or not isinstance(
+        header["type"], str
+    ):
         raise RecordFormatError(file, "a header of unknown kind")
-    table: Node = plain["tensors"]
+    table: Node = header["tensors"]
     schema = {**COLUMNS, **added}
     if not isinstance(table, dict) or set(table) != schema.keys():
         raise RecordFormatError(file, "a table with other columns than it must have")
@@ -241,11 +243,11 @@ def _entries(table: Table) -> list[Entry]:
 
 def _add_sparse(entries: list[Entry], table: Table, file: str) -> None:
     for column in ("ties", "memory_format"):
-        seen: set[int] = set()
+        numbers: set[int] = set()
         for number, value in table[column]:
-            if number >= len(entries) or number in seen:
+            if number >= len(entries) or number in numbers:
                 raise RecordFormatError(file, f"a damaged row in the column {column}")
-            seen.add(number)
+            numbers.add(number)
             entry = entries[number]
             if column == "ties":
                 entry.ties = tuple(value)

@@ -44,20 +44,20 @@ class LazyPayload:
                 f"compressed bytes of {self.path!r:.80} that are damaged",
             ) from error
 
-    def _compare(self, found: bytes, expected: int | bytes, source: Source) -> None:
+    def _compare(self, digest: bytes, expected: int | bytes, source: Source) -> None:
         if isinstance(expected, int):
             expected = bytes(source.read(expected, 8))
-        if found != expected:
+        if digest != expected:
             raise RecordChecksumError(source.name, self.path)
 
     def _bytes(self, source: Source) -> memoryview:
         if len(self.pieces) == 1:
             offset, count = self.pieces[0]
             return source.view(offset, count)
-        data, done = fresh_memory(sum(n for _, n in self.pieces)), 0
+        data, n_done = fresh_memory(sum(n for _, n in self.pieces)), 0
         for offset, count in self.pieces:
-            data[done : done + count] = source.read(offset, count)
-            done += count
+            data[n_done : n_done + count] = source.read(offset, count)
+            n_done += count
         return data
 
     def _joined(self, source: Source) -> torch.Tensor:
@@ -65,7 +65,7 @@ class LazyPayload:
         size = sum(count for _, count in self.pieces)
         if not size:
             return torch.empty(self.shape, dtype=self.dtype)
-        flat, done = torch.frombuffer(fresh_memory(size), dtype=self.dtype), 0
+        flat, n_done = torch.frombuffer(fresh_memory(size), dtype=self.dtype), 0
         codec, step = planes_of(self.dtype), BLOCK * self.dtype.itemsize
         total = xxhash.xxh3_64() if source.verify else None
         blocks = [
@@ -76,28 +76,28 @@ class LazyPayload:
         for data in parallel_map(lambda block: source.view(*block), blocks):
             if total is not None:
                 total.update(data)
-            values = flat[done : done + len(data) // self.dtype.itemsize]
+            values = flat[n_done : n_done + len(data) // self.dtype.itemsize]
             codec.join(torch.frombuffer(data, dtype=torch.uint8), values)
-            done += len(values)
+            n_done += len(values)
         if total is not None and self.sum is not None:
             self._compare(total.digest(), self.sum, source)
         return flat.view(self.shape)
 
 
-def tensor_of(data: memoryview, stored: LazyPayload) -> torch.Tensor:
+def tensor_of(data: memoryview, payload: LazyPayload) -> torch.Tensor:
     """Return ``data`` as a tensor of the stored dtype and shape, without a copy.
 
     Raises `RecordFormatError` for bytes that are no booleans.
     """
     if not len(data):
-        return torch.empty(stored.shape, dtype=stored.dtype)
-    if stored.dtype is torch.bool:
+        return torch.empty(payload.shape, dtype=payload.dtype)
+    if payload.dtype is torch.bool:
         raw = torch.frombuffer(data, dtype=torch.uint8)
         if int(raw.max()) > 1:
             raise RecordFormatError(
-                stored.source.name, f"{stored.path}: a byte that is no boolean"
+                payload.source.name, f"{payload.path}: a byte that is no boolean"
             )
-    tensor = torch.frombuffer(data, dtype=stored.dtype)
-    if tensor.data_ptr() % stored.dtype.itemsize:
-        tensor = torch.frombuffer(data, dtype=torch.uint8).clone().view(stored.dtype)
-    return tensor.view(stored.shape)
+    tensor = torch.frombuffer(data, dtype=payload.dtype)
+    if tensor.data_ptr() % payload.dtype.itemsize:
+        tensor = torch.frombuffer(data, dtype=torch.uint8).clone().view(payload.dtype)
+    return tensor.view(payload.shape)

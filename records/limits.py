@@ -43,8 +43,8 @@ def text_cost(data: bytes | memoryview) -> int:
     # One character beyond the first 256 makes all of them wider.
     if n_chars > _SHORT:
         codes: np.ndarray[Any, Any] = np.frombuffer(data, np.uint8)
-        last = int(codes.max())
-        width = 1 if last < 0xC4 else 2 if last < 0xF0 else 4
+        largest = int(codes.max())
+        width = 1 if largest < 0xC4 else 2 if largest < 0xF0 else 4
         n_chars = int(((codes & 0xC0) != 0x80).sum()) if width > 1 else n_chars
     return TEXT + WORD + n_chars * width
 

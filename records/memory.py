@@ -26,6 +26,7 @@ T = TypeVar("T")
 
 def storage_of(tensor: Tensor) -> int:
     """Return what all views of one memory have in common; 0 where there is none."""
+    # The Python object may be a new one at each call; what it refers to is not.
     try:
         return int(tensor.untyped_storage()._cdata)
     except (RuntimeError, ValueError):
@@ -35,6 +36,7 @@ def storage_of(tensor: Tensor) -> int:
 def address_of(tensor: Tensor) -> int:
     """Return where the values lie, or 0 where no memory of the tensor shows them."""
     memory = _memory(tensor)
+    # A subclass may compute or refuse what it is asked; only its memory is of interest.
     try:
         with torch._C.DisableTorchFunctionSubclass():
             if memory.is_nested or memory.untyped_storage().device.type == "meta":
@@ -47,6 +49,7 @@ def address_of(tensor: Tensor) -> int:
 def alike(a: Tensor, b: Tensor) -> bool:
     """Return whether two tensors at one address, not 0, show the same values alike."""
     if type(a) not in ORDINARY or type(b) not in ORDINARY:
+        # Two DTensors over one local part are different tensors if placed differently.
         if getattr(a, "placements", None) != getattr(b, "placements", None):
             return False
         a, b = _memory(a), _memory(b)
@@ -74,13 +77,15 @@ class Ties(Generic[T]):
 
     def owner(self, tensor: Tensor) -> T | None:
         """Return what was added with the same tensor, or one alike; None for others."""
-        known = self._by_object.get(id(tensor))
-        address = address_of(tensor) if known is None else 0
+        owner = self._by_object.get(id(tensor))
+        # Nearly all tensors are nobody's: the same object is the cheap question, and
+        # the address, which takes several calls of torch, the second.
+        address = address_of(tensor) if owner is None else 0
         if address and tensor.numel():
-            for other, owner in self._by_address.get(address, ()):
-                if alike(other, tensor):
-                    return owner
-        return known
+            for tied, tied_owner in self._by_address.get(address, ()):
+                if alike(tied, tensor):
+                    return tied_owner
+        return owner
 
     def add(self, tensor: Tensor, owner: T) -> None:
         """Remember ``owner`` for the memory of ``tensor``."""
@@ -108,6 +113,7 @@ def values_of(tensor: Tensor, path: str) -> Tensor:
 
     RecordError that names ``path`` and the cure for a tensor that has none to read.
     """
+    # Nearly all tensors leave here, after two questions.
     if type(tensor) in ORDINARY and contiguous_address(tensor):
         return tensor
     _settle(tensor)
@@ -115,8 +121,8 @@ def values_of(tensor: Tensor, path: str) -> Tensor:
     if problem is not None:
         raise RecordError(f"{path}: {problem}")
     if is_distributed(tensor):
-        whole: Tensor = tensor.full_tensor()  # type: ignore[attr-defined]  # of a DTensor
-        return whole
+        gathered: Tensor = tensor.full_tensor()  # type: ignore[attr-defined]  # of a DTensor
+        return gathered
     if type(tensor) in ORDINARY:
         return tensor
     # What a subclass makes of calls is no concern of the bytes.
@@ -185,6 +191,7 @@ def unreadable(tensor: Tensor) -> str | None:
         )
     if is_cut_off(memory):
         return _cut_off(memory)
+    # Some devices have no addresses; values are copied over from them all the same.
     if _is_elsewhere(memory) or not memory.numel() or address_of(memory):
         return None
     return (
@@ -210,8 +217,8 @@ def contiguous_address(tensor: Tensor) -> int:
 def spanned_bytes(tensor: Tensor) -> int:
     """Return how many bytes reach from its first element to behind its last one."""
     steps = zip(tensor.shape, tensor.stride(), strict=True)
-    last = sum((size - 1) * stride for size, stride in steps)
-    return (last + 1) * tensor.element_size()
+    last_offset = sum((size - 1) * stride for size, stride in steps)
+    return (last_offset + 1) * tensor.element_size()
 
 
 def is_cut_off(tensor: Tensor) -> bool:

@@ -4,10 +4,10 @@ from .errors import RecordMismatchError
 from .nodes import Node, scalar, tag_of
 
 
-def mismatch(file: str, path: str, found: str, expected: str) -> RecordMismatchError:
+def mismatch(file: str, path: str, content: str, expected: str) -> RecordMismatchError:
     """Return the error that names ``path``, what was found and what was expected."""
     return RecordMismatchError(
-        file, [f"{path or 'record'}: found {found}, expected {expected}"]
+        file, [f"{path or 'record'}: found {content}, expected {expected}"]
     )
 
 

@@ -67,6 +67,17 @@ def decode(
     return scalar(tag, content)
 
 
+def unique_map(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Return the map of ``pairs``, which a parser met; ValueError for one key twice.
+
+    Parsers let the last of two win otherwise, and two readers could disagree.
+    """
+    mapping = dict(pairs)
+    if len(mapping) != len(pairs):
+        raise ValueError("a map has one key twice")
+    return mapping
+
+
 def renumbered(node: Node, number: Mapping[int, int]) -> Node:
     """Return ``node`` with the entries' numbers replaced."""
     if isinstance(node, list):

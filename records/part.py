@@ -25,11 +25,11 @@ def part_of(record: E, path: str) -> E:
             "only parts of a module's record are records"
         )
     prefix = f"{path}."
-    chosen, plain = _below(record, prefix)
+    chosen, nodes = _below(record, prefix)
     entries = [_moved_up(entry, prefix) for entry in chosen]
-    tree = {name.removeprefix(prefix): node for name, node in plain.items()}
+    tree = {name.removeprefix(prefix): node for name, node in nodes.items()}
     reading = record.reading
-    origins = {new: old for old, new in reading.renamed.items()}
+    origins = {after: before for before, after in reading.renamed.items()}
     names = [name for entry in entries for name in (entry.path, *entry.ties)]
     return record.replaced(
         entries=entries,
@@ -72,26 +72,28 @@ def _moved_up(entry: Entry, prefix: str) -> Entry:
 
 
 def _metadata(metadata: Mapping[str, Any], path: str) -> dict[str, Any]:
-    told: Any = metadata.get("burnish")
-    ours: dict[str, Any] = dict(told) if isinstance(told, Mapping) else {}
-    stored: Any = ours.pop("versions", None)
-    versions: Mapping[str, Any] = stored if isinstance(stored, Mapping) else {}
+    ours_in_file: Any = metadata.get("burnish")
+    ours: dict[str, Any] = (
+        dict(ours_in_file) if isinstance(ours_in_file, Mapping) else {}
+    )
+    in_file: Any = ours.pop("versions", None)
+    versions: Mapping[str, Any] = in_file if isinstance(in_file, Mapping) else {}
     of_torch: Any = ours.pop("class_versions", None)
     if isinstance(of_torch, Mapping):
-        inner = {
+        inside = {
             name.removeprefix(path).removeprefix("."): version
             for name, version in of_torch.items()
             if name == path or name.startswith(f"{path}.")
         }
-        ours |= {"class_versions": inner} if inner else {}
+        ours |= {"class_versions": inside} if inside else {}
     for key in ("hparams", "version", "type", "part"):
         ours.pop(key, None)
-    below = {
+    versions_below = {
         name.removeprefix(f"{path}."): version
         for name, version in versions.items()
         if name.startswith(f"{path}.")
     }
-    ours |= {"versions": below} if below else {}
+    ours |= {"versions": versions_below} if versions_below else {}
     ours |= {"version": versions[path]} if path in versions else {}
     return {**metadata, "burnish": ours}
 

@@ -30,14 +30,17 @@ def pieces(
         return
     limit = CHUNK // dtype.itemsize
     scratch: torch.Tensor | None = None
+    # Values that are stored as they are need no conversion, and perhaps no copy.
     if tensor.dtype is dtype and row_of(tensor) and dtype is not torch.bool:
         for piece in torch.split(tensor.detach().view(-1), limit):
+            # Asked for each piece: a thread may have begun while the last was written.
             if at_once and is_undisturbed() and is_private(tensor):
                 yield piece
             else:
                 if scratch is None:
                     scratch = torch.empty_like(piece)
                 out = scratch[: piece.numel()]
+                # The bytes alone: copy_ would ask torch's dispatcher about both.
                 ctypes.memmove(out.data_ptr(), piece.data_ptr(), piece.nbytes)
                 yield out
         return
@@ -49,7 +52,8 @@ def pieces(
             # Views may have other bytes than 0 and 1, which no reader takes.
             yield torch.ne(piece.reshape(-1).view(torch.uint8), 0, out=out)
             continue
-        # What is checked must be what is converted.
+        # The range is checked before the conversion, so both must see one state of the
+        # values, whatever another thread writes meanwhile.
         values = piece.reshape(-1)
         if not (is_undisturbed() and is_private(tensor)):
             values = values.clone()
@@ -86,6 +90,7 @@ def row_of(tensor: torch.Tensor) -> int:
     """
     try:
         size, room = tensor.nbytes, tensor.untyped_storage().nbytes()
+        # A tensor that fills its storage begins at its start: one question less.
         if room != size and tensor.storage_offset() * tensor.itemsize + size > room:
             return 0
         is_row = tensor.is_contiguous() and tensor.is_cpu and not tensor.is_neg()
@@ -93,6 +98,7 @@ def row_of(tensor: torch.Tensor) -> int:
             return 0
         return tensor.data_ptr()
     except RuntimeError:
+        # Lazy and nested tensors have no storage; `stored_tensor` says so in words.
         return 0
 
 
@@ -110,6 +116,7 @@ def is_undisturbed() -> bool:
 
 def is_private(tensor: torch.Tensor) -> bool:
     """Return whether the tensor's memory is torch's own: no array's, no process's."""
+    # Torch refuses to resize what it does not own: arrays of numpy, maps of files.
     storage = tensor.untyped_storage()
     return storage.resizable() and not storage.is_shared()
 
@@ -123,6 +130,8 @@ def _pieces(tensor: torch.Tensor, limit: int) -> Iterator[torch.Tensor]:
     if tensor.is_contiguous():
         yield from torch.split(tensor.view(-1), limit)
         return
+    # A view is copied to become flat, so it is cut along its first dimension until a
+    # part fits: no more than one part is ever in memory twice.
     row = tensor.numel() // tensor.shape[0]
     if row > limit:
         for part in tensor.unbind(0):

@@ -194,10 +194,10 @@ class RecordPrecision:
     def warn_of_zeroed(self) -> None:
         """Warn, once for the whole record, of values that became 0."""
         if self._zeroed:
-            first = next(iter(self._zeroed))
+            example = next(iter(self._zeroed))
             warn_user(
                 f"{sum(self._zeroed.values()):,} values other than 0 are stored as 0 "
-                f"in {len(self._zeroed):,} entries, {first} among them: they are too "
+                f"in {len(self._zeroed):,} entries, {example} among them: they are too "
                 "small for the precision",
             )
 

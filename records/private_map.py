@@ -24,6 +24,7 @@ def private_map(fd: int, offset: int, count: int) -> memoryview:
 
 
 GRANULARITY = mmap.ALLOCATIONGRANULARITY
+# The C library that the process has already, whatever its name is.
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
@@ -31,9 +32,12 @@ class _Pages:
     """Mapped memory that numpy takes for an array's, and holds as long as that."""
 
     def __init__(self, fd: int, offset: int, count: int) -> None:
+        # Writable and private: who trains a loaded tensor in place changes its own copy
+        # of a page, and neither the file nor what another load has of it.
         writable = mmap.PROT_READ | mmap.PROT_WRITE
         address = _mmap(None, count, writable, mmap.MAP_PRIVATE, fd, offset)
         if address == _FAILED:
+            # Read at once: any further call of C may set it anew.
             code = ctypes.get_errno()
             raise OSError(code, os.strerror(code))
         _unmap_with(self, address, count)
@@ -47,6 +51,8 @@ class _Pages:
 
 def _unmap_with(pages: _Pages, address: int | None, count: int) -> None:
     """Give the memory back when ``pages`` goes away."""
+    # A weak reference must outlive what it watches, so a dict holds each; those whose
+    # pages are gone are taken out here, by the next call.
     while _gone:
         _watching.pop(_gone.pop(), None)
     key = next(_keys)

@@ -37,23 +37,26 @@ def renamed_record(record: E, rename: Renames, file: str) -> tuple[E, dict[str, 
     entries: list[Entry] = []
 
     def new_name(path: str) -> str | None:
-        new = renamer(path)
-        if new is not None:
+        new_path = renamer(path)
+        if new_path is not None:
             # Extra state is plain data and tensors under one path.
-            if owner.get(new, path) != path:
+            if owner.get(new_path, path) != path:
                 raise RecordMismatchError(
-                    file, [f"{owner[new]} and {path} are both renamed to {new}"]
+                    file,
+                    [f"{owner[new_path]} and {path} are both renamed to {new_path}"],
                 )
-            owner[new] = path
-            if new != path:
-                renamed[path] = new
-        return new
+            owner[new_path] = path
+            if new_path != path:
+                renamed[path] = new_path
+        return new_path
 
     for entry in record.entries():
         paths = [n for p in (entry.path, *entry.ties) if (n := new_name(p)) is not None]
         if paths:
-            moved = dataclasses.replace(entry, path=paths[0], ties=tuple(paths[1:]))
-            entries.append(moved)
+            renamed_entry = dataclasses.replace(
+                entry, path=paths[0], ties=tuple(paths[1:])
+            )
+            entries.append(renamed_entry)
     if record.is_typed:
         raise ValueError(
             "rename= is for records of modules; this one has declared fields"
@@ -80,41 +83,42 @@ def renamer_of(paths: Collection[str], rename: Renames) -> Callable[[str], str |
 
         def by_rules(path: str) -> str | None:
             for rule in rules:
-                new = rule.rename(path)
-                if new is None:
+                new_path = rule.rename(path)
+                if new_path is None:
                     return None
-                path = new
+                path = new_path
             return path
 
         return by_rules
     names = dict(cast("Mapping[str, str]", rename))
-    for old, new in names.items():
-        if not isinstance(old, str) or not isinstance(new, str):  # pyright: ignore[reportUnnecessaryIsInstance]  # users pass anything
+    for old_path, new_path in names.items():
+        if not isinstance(old_path, str) or not isinstance(new_path, str):  # pyright: ignore[reportUnnecessaryIsInstance]  # users pass anything
             raise TypeError(
-                f"rename: {old!r} to {new!r}; both are paths, or beginnings of them. "
-                "To leave an entry out, use exclude="
+                f"rename: {old_path!r} to {new_path!r}; both are paths, or beginnings "
+                "of them. To leave an entry out, use exclude="
             )
-        if not any(p == old or p.startswith(old + ".") for p in paths):
-            hint = did_you_mean(old, _beginnings(paths))
-            if "*" in old or "{" in old:
-                hint = f" Patterns are rules: rename=[RenameField({old!r}, {new!r})]"
-            raise ValueError(f"rename: nothing is stored at {old!r}.{hint}")
+        if not any(p == old_path or p.startswith(old_path + ".") for p in paths):
+            hint = did_you_mean(old_path, _beginnings(paths))
+            if "*" in old_path or "{" in old_path:
+                example = f"RenameField({old_path!r}, {new_path!r})"
+                hint = f" Patterns are rules: rename=[{example}]"
+            raise ValueError(f"rename: nothing is stored at {old_path!r}.{hint}")
     longest = sorted(names, key=len, reverse=True)
 
     def by_prefix(path: str) -> str | None:
-        for old in longest:
-            if path.startswith(old + "."):
+        for old_path in longest:
+            if path.startswith(old_path + "."):
                 # Of an empty new name, what stood below moves up.
-                return (names[old] + path[len(old) :]).removeprefix(".")
-            if path == old:
-                return names[old] or _refuse_empty(old)
+                return (names[old_path] + path[len(old_path) :]).removeprefix(".")
+            if path == old_path:
+                return names[old_path] or _refuse_empty(old_path)
         return path
 
     return by_prefix
 
 
-def _refuse_empty(old: str) -> str:
-    raise ValueError(f"rename: {old!r} is an entry, and needs a name; found ''")
+def _refuse_empty(path: str) -> str:
+    raise ValueError(f"rename: {path!r} is an entry, and needs a name; found ''")
 
 
 def _beginnings(paths: Iterable[str]) -> set[str]:

@@ -24,10 +24,10 @@ def selection(
     exclude: Patterns | None,
 ) -> tuple[list[Entry], dict[str, Node]]:
     """Return the entries and the plain data by path that are chosen."""
-    kept = [entry for entry in entries if selected(entry, only, exclude)]
+    chosen = [entry for entry in entries if selected(entry, only, exclude)]
     # Numbers in the plain data count entries, so those it names must all stay.
     extra = {p: n for p, n in tree.items() if selected(p, only, exclude)}
-    place = {id(entry): i for i, entry in enumerate(kept)}
+    place = {id(entry): i for i, entry in enumerate(chosen)}
     number = {i: place[id(e)] for i, e in enumerate(entries) if id(e) in place}
     for path, node in extra.items():
         for i in leaves_of(node):
@@ -36,7 +36,7 @@ def selection(
                     f"{path}: the plain data there is chosen, and {entries[i].path}, a "
                     "tensor in it, is not; choose both or none"
                 )
-    return kept, {path: renumbered(node, number) for path, node in extra.items()}
+    return chosen, {path: renumbered(node, number) for path, node in extra.items()}
 
 
 def check_selection(

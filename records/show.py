@@ -60,8 +60,8 @@ def _plain_rows(record: "Entries", width: int) -> list[str]:
         return []
     tag, content = tag_of(record.tree) if isinstance(record.tree, dict) else (None, {})
     fields: dict[str, Any] = content[1] if tag == "$record" else {}
-    plain = {n: v for n, v in fields.items() if not isinstance(v, dict | list)}
-    return [f"  {name:<{width}}  {_short(value)}" for name, value in plain.items()]
+    scalars = {n: v for n, v in fields.items() if not isinstance(v, dict | list)}
+    return [f"  {name:<{width}}  {_short(value)}" for name, value in scalars.items()]
 
 
 def _short(value: object) -> str:

@@ -51,8 +51,8 @@ class FileSink:
         """Replace what was written at ``offset`` of the file."""
         view = memoryview(buffer)
         while view:
-            done = os.pwrite(self._fd, view, offset)
-            view, offset = view[done:], offset + done
+            n_written = os.pwrite(self._fd, view, offset)
+            view, offset = view[n_written:], offset + n_written
 
     def write(self, buffer: Buffer) -> None:
         """Write all of ``buffer``."""
@@ -62,19 +62,19 @@ class FileSink:
         """Write all of ``buffers``, in order, in as few system calls as possible."""
         for start in range(0, len(buffers), _MOST_BUFFERS):
             batch = buffers[start : start + _MOST_BUFFERS]
-            done = os.writev(self._fd, batch)
+            n_written = os.writev(self._fd, batch)
             # A length per buffer would cost more than the call; c_char arrays have it.
-            if done != sum(map(len, batch)):
-                self._finish(batch, done)
+            if n_written != sum(map(len, batch)):
+                self._finish(batch, n_written)
 
-    def _finish(self, batch: Sequence[Buffer], done: int) -> None:
+    def _finish(self, batch: Sequence[Buffer], n_written: int) -> None:
         for buffer in batch:
             view = memoryview(buffer).cast("B")
-            if done >= len(view):
-                done -= len(view)
+            if n_written >= len(view):
+                n_written -= len(view)
                 continue
-            self.write(view[done:])
-            done = 0
+            self.write(view[n_written:])
+            n_written = 0
 
 
 class StreamSink:
@@ -88,10 +88,10 @@ class StreamSink:
         view = memoryview(buffer).cast("B")
         while len(view):
             # A raw file may write less than asked; files that return None wrote all.
-            done: Any = self._file.write(view)
-            if done == 0:
+            n_written: Any = self._file.write(view)
+            if n_written == 0:
                 raise OSError(f"{self._file} takes no more bytes")
-            view = view[len(view) if done is None else done :]
+            view = view[len(view) if n_written is None else n_written :]
 
     def writev(self, buffers: Sequence[Buffer]) -> None:
         """Write all of ``buffers``, in order."""

@@ -71,11 +71,11 @@ class Maps:
 
     def of(self, source: Source) -> Source:
         """Return ``source`` as this load reads it."""
-        known = self._mapped.get(id(source))
-        if known is None:
+        pair = self._mapped.get(id(source))
+        if pair is None:
             # The source is held with its map, so that its id stays its own.
-            known = self._mapped[id(source)] = (source, source.mapped())
-        return known[1]
+            pair = self._mapped[id(source)] = (source, source.mapped())
+        return pair[1]
 
 
 class FileSource:
@@ -107,12 +107,12 @@ class FileSource:
     def read(self, offset: int, count: int) -> memoryview:
         """Return ``count`` bytes at ``offset``; RecordFormatError if there are less."""
         check_range(self, offset, count)
-        fd, buffer, done = self._open_fd(), fresh_memory(count), 0
-        while done < count:
-            got = os.preadv(fd, [buffer[done : done + (1 << 30)]], offset + done)
+        fd, buffer, n_read = self._open_fd(), fresh_memory(count), 0
+        while n_read < count:
+            got = os.preadv(fd, [buffer[n_read : n_read + (1 << 30)]], offset + n_read)
             if got == 0:
                 raise _early_end(self.name)
-            done += got
+            n_read += got
         return buffer
 
     def view(self, offset: int, count: int) -> memoryview:
@@ -198,11 +198,11 @@ class MemorySource:
 
     def view(self, offset: int, count: int) -> memoryview:
         """Return a copy of ``count`` bytes at ``offset``."""
-        found = self.read(offset, count)
+        original = self.read(offset, count)
         if not count:
-            return found
+            return original
         copy = fresh_memory(count)
-        copy[:] = found
+        copy[:] = original
         return copy
 
     def mapped(self) -> Source:
@@ -307,9 +307,9 @@ def _is_remote(device: int) -> bool:
     try:
         with open("/proc/self/mountinfo", encoding="utf-8") as mounts:
             for line in mounts:
-                left, _, right = line.partition(" - ")
-                if left.split()[2] == number:
-                    return right.startswith(_REMOTE)
+                mount, _, filesystem = line.partition(" - ")
+                if mount.split()[2] == number:
+                    return filesystem.startswith(_REMOTE)
     except OSError:
         pass
     return False

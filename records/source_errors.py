@@ -18,8 +18,8 @@ def wrong_size(source: Source, expected: int) -> RecordFormatError:
     """Return the error of a file that has to have ``expected`` bytes and has not."""
     is_short = source.size < expected
     cure = TRUNCATED if is_short else "Something was added to it: copy the file again."
-    found = f"{source.size:,} bytes"
-    return RecordFormatError(source.name, found, f"{expected:,}", cure)
+    size = f"{source.size:,} bytes"
+    return RecordFormatError(source.name, size, f"{expected:,}", cure)
 
 
 def empty_source(source: Source) -> RecordFormatError:
@@ -35,13 +35,13 @@ def empty_source(source: Source) -> RecordFormatError:
 
 def unknown_content(source: Source, content: Source | None) -> RecordFormatError:
     """Return the error of bytes of no format; ``content`` is what they unpack to."""
-    inner = source if content is None else content
-    kind = foreign_kind(bytes(inner.read(0, min(HEAD, inner.size))))
+    inside = source if content is None else content
+    kind = foreign_kind(bytes(inside.read(0, min(HEAD, inside.size))))
     packed = "" if content is None else "a compressed file, in which is "
     if kind is not None and not _stands_behind(source):
-        found, cure = kind
+        description, cure = kind
         return RecordFormatError(
-            source.name, f"{packed}{found}", "a record", f"{cure} {_KNOWN}"
+            source.name, f"{packed}{description}", "a record", f"{cure} {_KNOWN}"
         )
     cure = _KNOWN
     if isinstance(source, StreamSource) and source.start:
@@ -51,9 +51,9 @@ def unknown_content(source: Source, content: Source | None) -> RecordFormatError
         )
     if source.size < _SMALL:
         cure += f" A file of {source.size:,} bytes may be truncated."
-    first = bytes(inner.read(0, min(8, inner.size)))
-    found = f"{packed}first bytes {first!r}"
-    return RecordFormatError(source.name, found, "those of a known format", cure)
+    start = bytes(inside.read(0, min(8, inside.size)))
+    description = f"{packed}first bytes {start!r}"
+    return RecordFormatError(source.name, description, "those of a known format", cure)
 
 
 def _stands_behind(source: Source) -> bool:

@@ -66,12 +66,12 @@ def record_of_state_dict(state_dict: Mapping[str, Any]) -> Entries:
 
 def _class_versions(state_dict: Mapping[str, Any]) -> dict[str, int]:
     """Return the version of each module's class, which torch hangs on its dict."""
-    told: Any = getattr(state_dict, "_metadata", None)
-    if not isinstance(told, Mapping):
+    versions: Any = getattr(state_dict, "_metadata", None)
+    if not isinstance(versions, Mapping):
         return {}
     return {
         path: item["version"]
-        for path, item in told.items()
+        for path, item in versions.items()
         if isinstance(path, str)
         and isinstance(item, Mapping)
         and type(item.get("version")) is int
@@ -86,9 +86,9 @@ def _refuse_checkpoint(content: Mapping[Any, Any]) -> None:
     if any(isinstance(value, torch.Tensor) for value in content.values()):
         return
     for name in USUAL_NAMES:
-        inner: Any = content.get(name)
-        if isinstance(inner, Mapping) and any(
-            isinstance(value, torch.Tensor) for value in inner.values()
+        candidate: Any = content.get(name)
+        if isinstance(candidate, Mapping) and any(
+            isinstance(value, torch.Tensor) for value in candidate.values()
         ):
             raise TypeError(
                 f"this is a dict with a state dict at {name!r}, expected the state "

@@ -59,7 +59,7 @@ class StoredContents:
             digest = None if self.sums is None else self.sums[8 * i : 8 * i + 8]
             if isinstance(payload, ByteRange):
                 check_place(payload, row, source)
-                entry.source = _stored(source, row, payload, digest)
+                entry.source = _lazy_payload(source, row, payload, digest)
             else:
                 entry.source = Decoded(source, row, payload, digest)
         record.hold(source, has_sums=self.sums is not None)
@@ -94,8 +94,8 @@ class Decoded:
                 f"{self.row.size:,}",
             )
         content = MemorySource(data, name=file, verify=self.source.verify)
-        whole = ByteRange(0, self.row.size)
-        return _stored(content, self.row, whole, self.sum).load()
+        place = ByteRange(0, self.row.size)
+        return _lazy_payload(content, self.row, place, self.sum).load()
 
 
 def check_place(place: ByteRange, row: Row, source: Source) -> None:
@@ -115,7 +115,7 @@ def check_place(place: ByteRange, row: Row, source: Source) -> None:
         )
 
 
-def _stored(
+def _lazy_payload(
     source: Source, row: Row, place: ByteRange, digest: bytes | None
 ) -> LazyPayload:
     is_planes = row.layout == "planes"

@@ -20,9 +20,9 @@ class Sums:
 
     def add_all(self, digests: Iterable[tuple[int, bytes]]) -> None:
         """Note the sum of each payload by its number, as `add` does."""
-        found, expected = self._found, self._expected
+        sums, expected = self._found, self._expected
         for i, digest in digests:
-            if found[i] is not None:
+            if sums[i] is not None:
                 raise RuntimeError(
                     f"{self._entries[i].path}: its payload was read twice; the sum is "
                     "of one reading, since values may change in between"
@@ -33,7 +33,7 @@ class Sums:
                     "saved. Save a clone() of the record, or to a path instead of a "
                     "stream."
                 )
-            found[i] = digest
+            sums[i] = digest
 
     def expect(self) -> None:
         """Say that every payload is read once more, and must be what it was."""
@@ -41,8 +41,8 @@ class Sums:
 
     def of(self, i: int) -> bytes:
         """Return the sum of a payload that was read to its end."""
-        found = self._found if self._expected is None else self._expected
-        digest = found[i]
+        sums = self._found if self._expected is None else self._expected
+        digest = sums[i]
         if digest is None:
             raise RuntimeError(
                 f"the sum of {self._entries[i].path} is known once its payload was "
@@ -52,12 +52,12 @@ class Sums:
 
     def all(self) -> bytes:
         """Return the sums of all payloads, one behind the other."""
-        found = self._found if self._expected is None else self._expected
-        if None in found:
-            self.of(found.index(None))
-        return b"".join(found)  # type: ignore[arg-type]  # checked above
+        sums = self._found if self._expected is None else self._expected
+        if None in sums:
+            self.of(sums.index(None))
+        return b"".join(sums)  # type: ignore[arg-type]  # checked above
 
     def unread(self) -> str | None:
         """Return the path of a payload that was not read to its end, or None."""
-        found = self._found
-        return self._entries[found.index(None)].path if None in found else None
+        sums = self._found
+        return self._entries[sums.index(None)].path if None in sums else None

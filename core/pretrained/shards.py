@@ -14,13 +14,13 @@ from ...records.entry import Entry
 from ...records.errors import RecordFormatError
 from ...records.flat_record import FlatRecord
 from ...records.metadata import check_metadata
+from ...records.nodes import unique_map
 from ...records.open import open_record
 from ...records.payload import stored_size
 from ...records.precision import Precision, PrecisionLike
 from ...records.recorder import Recorder
 from ...records.sink import Progress
 from ...records.source import Maps
-from ...records.unique import unique
 
 INDEX = "model.safetensors.index.json"
 
@@ -111,7 +111,7 @@ def read_index(file: str) -> dict[str, Any]:
         )
     with open(file, "rb") as stream:
         try:
-            index: Any = json.loads(stream.read(), object_pairs_hook=unique)
+            index: Any = json.loads(stream.read(), object_pairs_hook=unique_map)
         except (ValueError, RecursionError) as error:
             raise RecordFormatError(file, f"no JSON: {error!s:.120}") from error
     if not isinstance(index, dict):

@@ -21,19 +21,19 @@ class FrameSource:
     Each frame has a checksum of its own, which zstd checks. Safe for threads.
     """
 
-    def __init__(self, inner: Source) -> None:
-        self.name, self.verify = inner.name, inner.verify
-        self._inner = inner
+    def __init__(self, packed: Source) -> None:
+        self.name, self.verify = packed.name, packed.verify
+        self._inner = packed
         self._lock = threading.Lock()
         self._kept: list[tuple[int, bytes]] = []
-        rows = read_table(lambda n: inner.read(inner.size - n, n), inner.size)
+        rows = read_table(lambda n: packed.read(packed.size - n, n), packed.size)
         if isinstance(rows, str):
             raise RecordFormatError(
-                inner.name, rows, cure="Copy the file again or use an older one."
+                packed.name, rows, cure="Copy the file again or use an older one."
             )
-        if bytes(inner.read(0, len(MARK))) != MARK:
+        if bytes(packed.read(0, len(MARK))) != MARK:
             raise RecordFormatError(
-                inner.name, "other first bytes than an .mpk.zst has"
+                packed.name, "other first bytes than an .mpk.zst has"
             )
         self._frames: np.ndarray[Any, Any] = _starts(rows[:, 0])
         self._contents: np.ndarray[Any, Any] = _starts(rows[:, 1])
@@ -46,16 +46,16 @@ class FrameSource:
             if start <= offset and offset + count <= start + len(content):
                 part = memoryview(content)[offset - start :][:count]
                 return memoryview(bytearray(part))
-        out, done = fresh_memory(count), 0
+        out, n_done = fresh_memory(count), 0
         # Equal starts are empty frames before the one that is meant.
         number = int(np.searchsorted(self._contents, offset, "right")) - 1
-        while done < count:
-            start = offset + done - int(self._contents[number])
+        while n_done < count:
+            start = offset + n_done - int(self._contents[number])
             size = int(self._contents[number + 1] - self._contents[number])
-            length = min(count - done, size - start)
+            length = min(count - n_done, size - start)
             content = self._content(number, keep=length < size)
-            out[done : done + length] = memoryview(content)[start : start + length]
-            done += length
+            out[n_done : n_done + length] = memoryview(content)[start : start + length]
+            n_done += length
             number += 1
         return out
 
@@ -65,26 +65,28 @@ class FrameSource:
 
     def mapped(self) -> "FrameSource":
         """Return the same content of the compressed file, mapped."""
-        other = copy.copy(self)
-        other._inner = self._inner.mapped()
-        return other
+        copied = copy.copy(self)
+        copied._inner = self._inner.mapped()
+        return copied
 
     def close(self) -> None:
         """Let go of the file."""
         self._inner.close()
 
     def _content(self, number: int, *, keep: bool) -> bytes:
-        first = int(self._contents[number])
-        for begin, content in self._kept:
-            if begin == first:
+        content_start = int(self._contents[number])
+        for cached_start, content in self._kept:
+            if cached_start == content_start:
                 return content
         start, end = int(self._frames[number]), int(self._frames[number + 1])
         with self._lock:
             frame = self._inner.read(start, end - start)
-        content = _decoded(frame, int(self._contents[number + 1]) - first, self.name)
+        content = _decoded(
+            frame, int(self._contents[number + 1]) - content_start, self.name
+        )
         if keep:
             # Replaced, never changed: another thread may be looking through it.
-            self._kept = [(first, content), *self._kept[: _MOST_KEPT - 1]]
+            self._kept = [(content_start, content), *self._kept[: _MOST_KEPT - 1]]
         return content
 
 

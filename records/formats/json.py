@@ -78,23 +78,23 @@ class Json(Format):
     def decode(self, source: Source) -> Entries:
         """Return the record; the text is read to its end, the numbers when touched."""
         reader = JsonReader(source)
-        plain: dict[str, Any] = {}
+        header: dict[str, Any] = {}
         texts: list[Text] = []
         for key in reader.members():
             if key == "burnish":
                 _check_version(reader.value(), source.name)
-                plain[key] = VERSION
+                header[key] = VERSION
             elif key == "tensors":
-                plain[key] = _read_table(reader, source, texts)
+                header[key] = _read_table(reader, source, texts)
             elif key in _TOP:
-                plain[key] = reader.value()
-            elif "burnish" not in plain:
+                header[key] = reader.value()
+            elif "burnish" not in header:
                 raise _foreign(key, source.name)
             else:
                 raise reader.error(f"the unknown key {key!r:.80}")
         if reader.next():
             raise reader.error("something after the end")
-        if plain.pop("burnish", None) is None:
+        if header.pop("burnish", None) is None:
             raise RecordFormatError(
                 source.name,
                 "JSON without the key 'burnish'",
@@ -102,7 +102,7 @@ class Json(Format):
                 "It is no record, or somebody removed the key, which says "
                 f'its version: "burnish": {VERSION}.',
             )
-        record = record_of({"tree": None, "metadata": {}, **plain}, source.name)
+        record = record_of({"tree": None, "metadata": {}, **header}, source.name)
         for entry, text in zip(record.entries(), texts, strict=True):
             text.dtype, text.shape = entry.dtype, entry.shape
             entry.source = text
@@ -111,8 +111,8 @@ class Json(Format):
 
 
 def _foreign(key: str, file: str) -> RecordFormatError:
-    found, cure = foreign_json(key)
-    return RecordFormatError(file, found, "a record", cure)
+    content, cure = foreign_json(key)
+    return RecordFormatError(file, content, "a record", cure)
 
 
 def _head_text(header: dict[str, Any]) -> bytes:
@@ -213,11 +213,11 @@ def _read_row(reader: JsonReader, source: Source) -> tuple[dict[str, Any], Text]
 
 
 def _place(reader: JsonReader, *, is_base64: bool) -> tuple[int, int, bool]:
-    first, last = (b'"', b'"') if is_base64 else (b"[", b"]")
-    reader.take(first)
+    opening, closing = (b'"', b'"') if is_base64 else (b"[", b"]")
+    reader.take(opening)
     start = reader.position
-    end = reader.skip_to(last)
-    reader.take(last)
+    end = reader.skip_to(closing)
+    reader.take(closing)
     return start, end, is_base64
 
 

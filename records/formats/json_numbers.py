@@ -34,14 +34,14 @@ def text_of(values: torch.Tensor) -> bytes:
         return _dumps(values)
     shown = _wide(values)
     text = _dumps(shown)
-    odd = ~shown.isfinite()
-    if not odd.any():
+    is_odd = ~shown.isfinite()
+    if not is_odd.any():
         return text
     pieces = text.split(b"null")
     joined = [pieces[0]]
     # Of the bits: older versions of torch choose no values of 8 bits.
-    raw = values.view(_BITS[values.itemsize])[odd]
-    names = _names(raw, shown[odd], values.dtype)
+    raw = values.view(_BITS[values.itemsize])[is_odd]
+    names = _names(raw, shown[is_odd], values.dtype)
     for name, piece in zip(names, pieces[1:], strict=True):
         joined += (name, piece)
     return b"".join(joined)
@@ -52,40 +52,42 @@ def numbers_of(text: bytes, dtype: torch.dtype) -> torch.Tensor:
     # JSON's -0 is an integer to most parsers, and loses its sign.
     if b"-0" in text and dtype.is_floating_point:
         text = _MINUS_ZERO.sub(b"-0.0", text)
-    found: Any = orjson.loads(b"[%b]" % text)
-    types = set(map(type, found))
+    numbers: Any = orjson.loads(b"[%b]" % text)
+    types = set(map(type, numbers))
     if dtype is torch.bool:
         _check_types(types, {bool}, "true or false")
-        return torch.tensor(found, dtype=dtype)
+        return torch.tensor(numbers, dtype=dtype)
     if not dtype.is_floating_point:
         _check_types(types, {int}, "an integer")
-        return _integers(found, dtype)
-    named = [i for i, x in enumerate(found) if type(x) is str] if str in types else []
-    bits = [_bits_of(found[i], dtype) for i in named]
-    for i in named:
-        found[i] = 0.0
+        return _integers(numbers, dtype)
+    named_at = (
+        [i for i, x in enumerate(numbers) if type(x) is str] if str in types else []
+    )
+    bits = [_bits_of(numbers[i], dtype) for i in named_at]
+    for i in named_at:
+        numbers[i] = 0.0
     _check_types(types, {int, float, str}, "a number")
-    values = torch.from_numpy(np.array(found, np.float64)).to(dtype)
+    values = torch.from_numpy(np.array(numbers, np.float64)).to(dtype)
     if not bool(_wide(values).isfinite().all()):
         raise ValueError(f"a number too large for {NAME_OF[dtype]}")
-    if named:
+    if named_at:
         array: Any = np.array(bits, np.uint64).astype(f"u{dtype.itemsize}")
         raw = torch.from_numpy(array).view(_BITS[dtype.itemsize])
-        values.view(raw.dtype)[torch.tensor(named)] = raw
+        values.view(raw.dtype)[torch.tensor(named_at)] = raw
     return values
 
 
-def _integers(found: list[int], dtype: torch.dtype) -> torch.Tensor:
+def _integers(integers: list[int], dtype: torch.dtype) -> torch.Tensor:
     least, most = torch.iinfo(dtype).min, torch.iinfo(dtype).max
-    if found and not least <= min(found) <= max(found) <= most:
+    if integers and not least <= min(integers) <= max(integers) <= most:
         raise ValueError(f"an integer that is no {NAME_OF[dtype]}")
-    return torch.from_numpy(np.array(found, NAME_OF[dtype]))
+    return torch.from_numpy(np.array(integers, NAME_OF[dtype]))
 
 
-def _check_types(types: set[type], allowed: set[type], what: str) -> None:
+def _check_types(types: set[type], allowed: set[type], expected: str) -> None:
     if not types <= allowed:
-        other = (types - allowed).pop().__name__
-        raise ValueError(f"found {other} where {what} must stand")
+        stray = (types - allowed).pop().__name__
+        raise ValueError(f"found {stray} where {expected} must stand")
 
 
 def _names(

@@ -9,9 +9,8 @@ import orjson
 
 from ..errors import TRUNCATED, RecordFormatError
 from ..limits import LIST, MAP, MEMBER, NUMBER, TEXT, WORD, allowance, text_cost
-from ..nodes import DEEPEST, MAX_DEPTH
+from ..nodes import DEEPEST, MAX_DEPTH, unique_map
 from ..source import MemorySource, Source
-from ..unique import unique
 
 LONGEST_TEXT = 16 << 20
 """Bytes of one text, which is in memory more than once while it is decoded."""
@@ -50,7 +49,7 @@ def quick_value(text: bytes, budget: int) -> Any:
         return None
     try:
         return json.loads(
-            text.decode(), object_pairs_hook=unique, parse_constant=_refused
+            text.decode(), object_pairs_hook=unique_map, parse_constant=_refused
         )
     except (ValueError, RecursionError):
         return None
@@ -123,14 +122,14 @@ class JsonReader:
 
     def members(self) -> Iterator[str]:
         """Return the keys of a map; each one's value must be read before the next."""
-        seen: set[str] = set()
+        keys: set[str] = set()
         for _ in self._items(b"{", b"}"):
             if self.next() != b'"':
                 raise self.error("expected a key")
             key = self._string()
-            if key in seen:
+            if key in keys:
                 raise self.error(f"the key {key!r:.80} twice")
-            seen.add(key)
+            keys.add(key)
             self.spend(MEMBER)
             self.take(b":")
             yield key
@@ -151,8 +150,8 @@ class JsonReader:
         if byte in (b"[", b"{"):
             if depth > _DEEPEST:
                 raise self.error(f"nested deeper than {MAX_DEPTH} levels")
-            found = _FLAT.match(self._window, self._at, self._at + _LONGEST_FLAT)
-            flat = self._parsed(found[0], len(found[0])) if found else None
+            match = _FLAT.match(self._window, self._at, self._at + _LONGEST_FLAT)
+            flat = self._parsed(match[0], len(match[0])) if match else None
             if flat is not None:
                 return flat
             if byte == b"[":
@@ -199,11 +198,11 @@ class JsonReader:
 
     def skip_to(self, byte: bytes) -> int:
         """Move to the next ``byte``, whatever is before it; return where it is."""
-        while (found := self._window.find(byte, self._at)) < 0:
+        while (at := self._window.find(byte, self._at)) < 0:
             self._at = len(self._window)
             if not self._more():
                 raise self.error(f"expected {byte.decode()}")
-        self._at = found
+        self._at = at
         return self.position
 
     @property
@@ -238,50 +237,50 @@ class JsonReader:
         end = bytes(self._source.read(max(0, size - 64), min(64, size)))
         return self.position >= size or not end.rstrip().endswith(b"}")
 
-    def _items(self, first: bytes, last: bytes) -> Iterator[None]:
-        self.take(first)
-        if self.next() != last:
+    def _items(self, opening: bytes, closing: bytes) -> Iterator[None]:
+        self.take(opening)
+        if self.next() != closing:
             yield
             while self.next() == b",":
                 self._at += 1
                 yield
-        self.take(last)
+        self.take(closing)
 
     def _string(self) -> str:
-        while (found := _STRING.match(self._window, self._at)) is None:
-            held = len(self._window) - self._at
-            if held > LONGEST_TEXT or not self._more(held):
+        while (match := _STRING.match(self._window, self._at)) is None:
+            n_read_ahead = len(self._window) - self._at
+            if n_read_ahead > LONGEST_TEXT or not self._more(n_read_ahead):
                 raise self.error("expected a string and its end")
-        self._at = found.end()
-        self.spend(text_cost(found[0]))
+        self._at = match.end()
+        self.spend(text_cost(match[0]))
         try:
-            value = orjson.loads(found[0])
+            value = orjson.loads(match[0])
         except orjson.JSONDecodeError as error:
             raise self.error(str(error)) from error
         return str(value)
 
     def _number(self) -> int | float:
         self._look_ahead()
-        found = _NUMBER.match(self._window, self._at)
-        if found is None or found.end() - self._at >= _AHEAD // 2:
+        match = _NUMBER.match(self._window, self._at)
+        if match is None or match.end() - self._at >= _AHEAD // 2:
             raise self.error("expected a value")
         self.spend(NUMBER)
         try:
-            value = orjson.loads(found[0])
+            value = orjson.loads(match[0])
         except orjson.JSONDecodeError as error:
             raise self.error(str(error)) from error
         # Some tools write -0.0 as -0.
-        is_whole = found[1] is None and found[2] is None and found[0] != b"-0"
+        is_whole = match[1] is None and match[2] is None and match[0] != b"-0"
         if is_whole and not isinstance(value, int):
             raise self.error("an integer of more than 64 bits")
-        self._at = found.end()
-        return int(value) if is_whole else float(found[0])
+        self._at = match.end()
+        return int(value) if is_whole else float(match[0])
 
     def _match(self, pattern: re.Pattern[bytes]) -> re.Match[bytes]:
-        found = pattern.match(self._window, self._at)
-        if found is None:
+        match = pattern.match(self._window, self._at)
+        if match is None:
             raise self.error("expected something else")
-        return found
+        return match
 
     def _look_ahead(self) -> None:
         if len(self._window) - self._at < _AHEAD:

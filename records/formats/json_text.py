@@ -10,12 +10,12 @@ from ..limits import odd_text, unstorable_text
 from ..nodes import Node
 
 
-def plain_text(plain: Any) -> bytes:
-    """Return ``plain`` in one line; RecordError for what JSON cannot hold."""
+def plain_text(node: Any) -> bytes:
+    """Return ``node`` in one line; RecordError for what JSON cannot hold."""
     try:
-        return orjson.dumps(portable(plain))
+        return orjson.dumps(portable(node))
     except (TypeError, ValueError) as error:
-        where = odd_text(plain)
+        where = odd_text(node)
         if where is not None:
             raise unstorable_text(where) from error
         raise RecordError(f"plain data that JSON cannot hold: {error}") from error

@@ -34,13 +34,13 @@ def number_lines(payload: Payload) -> Iterator[bytes]:
 
 def base64_text(payload: Payload) -> Iterator[bytes]:
     """Return the bytes of ``payload`` as one base64 text, in parts."""
-    rest = b""
+    carry = b""
     for chunk in payload:
-        data = rest + bytes(chunk)
-        whole = len(data) - len(data) % 3
-        yield binascii.b2a_base64(data[:whole], newline=False)
-        rest = data[whole:]
-    yield binascii.b2a_base64(rest, newline=False)
+        data = carry + bytes(chunk)
+        n_whole = len(data) - len(data) % 3
+        yield binascii.b2a_base64(data[:n_whole], newline=False)
+        carry = data[n_whole:]
+    yield binascii.b2a_base64(carry, newline=False)
 
 
 @dataclass(slots=True, eq=False)
@@ -80,11 +80,11 @@ class Text:
         if self.end - self.start != 4 * -(-size // 3):
             raise ValueError(f"base64 of another length than {size:,} bytes have")
         values = torch.empty(self._count, dtype=self.dtype)
-        out, done = byte_view(values), 0
+        out, n_done = byte_view(values), 0
         for text in self._pieces():
             data = binascii.a2b_base64(text, strict_mode=True)
-            out[done : done + len(data)] = data
-            done += len(data)
+            out[n_done : n_done + len(data)] = data
+            n_done += len(data)
         if self.dtype is torch.bool and size and max(out) > 1:
             raise ValueError("a byte that is no boolean")
         return values
@@ -94,16 +94,16 @@ class Text:
         # A number takes a digit and a comma: so memory stays in proportion to the text.
         if 2 * count - 1 > self.end - self.start:
             raise ValueError(f"fewer than {count:,} numbers")
-        real = self.dtype.to_real() if self.dtype.is_complex else self.dtype
-        values, done = torch.empty(count, dtype=real), 0
+        dtype = self.dtype.to_real() if self.dtype.is_complex else self.dtype
+        values, n_done = torch.empty(count, dtype=dtype), 0
         for text in self._number_texts():
-            found = numbers_of(text, real)
-            if len(found) > count - done:
+            numbers = numbers_of(text, dtype)
+            if len(numbers) > count - n_done:
                 raise ValueError(f"more than {count:,} numbers")
-            values[done : done + len(found)] = found
-            done += len(found)
-        if done != count:
-            raise ValueError(f"{done:,} numbers instead of {count:,}")
+            values[n_done : n_done + len(numbers)] = numbers
+            n_done += len(numbers)
+        if n_done != count:
+            raise ValueError(f"{n_done:,} numbers instead of {count:,}")
         return (
             torch.view_as_complex(values.view(-1, 2))
             if self.dtype.is_complex
@@ -112,18 +112,18 @@ class Text:
 
     def _number_texts(self) -> Iterator[bytes]:
         """Return the text in pieces that end where a comma was."""
-        rest = b""
+        carry = b""
         for piece in self._pieces():
             at = piece.rfind(b",")
             if at < 0:
-                rest += piece
-                if len(rest) > 2 * _PIECE:
+                carry += piece
+                if len(carry) > 2 * _PIECE:
                     raise ValueError("a number of over a million characters")
                 continue
-            yield _some(rest + piece[:at])
-            rest = piece[at + 1 :]
-        if self._count or rest.strip():
-            yield _some(rest)
+            yield _numbers_in(carry + piece[:at])
+            carry = piece[at + 1 :]
+        if self._count or carry.strip():
+            yield _numbers_in(carry)
 
     def _pieces(self) -> Iterator[bytes]:
         for at in range(self.start, self.end, _PIECE):
@@ -137,7 +137,7 @@ class Text:
         return count
 
 
-def _some(text: bytes) -> bytes:
+def _numbers_in(text: bytes) -> bytes:
     if not text.strip():
         raise ValueError("a comma with no number beside it")
     return text

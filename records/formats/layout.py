@@ -81,7 +81,7 @@ def pieces_of(start: int, size: int) -> tuple[tuple[int, int], ...]:
 
 
 def _lengths(size: int) -> list[int]:
-    return [min(PART, size - done) for done in range(0, size, PART)]
+    return [min(PART, size - start) for start in range(0, size, PART)]
 
 
 @lru_cache(maxsize=4096)

@@ -83,23 +83,23 @@ def document_head(
     contents: Contents, layout: Layout, *, planes: Sequence[int]
 ) -> bytes:
     """Return the document up to its first pad; ``planes`` are the entries in planes."""
-    plain = contents.header
-    plain["tensors"]["offset"] = layout.starts
-    plain["tensors"]["planes"] = list(planes)
-    plain["pad"] = b""
-    header = pack_bounded(plain, MAX_HEADER)
+    header = contents.header
+    header["tensors"]["offset"] = layout.starts
+    header["tensors"]["planes"] = list(planes)
+    header["pad"] = b""
+    packed = pack_bounded(header, MAX_HEADER)
     # The pad is the header's last value: it brings `data` to a multiple of 64.
-    pad = -(_BEFORE_HEADER + len(header) + _AFTER_HEADER - 1) % ALIGN
-    header = header[:-1] + bytes([pad]) + bytes(pad)
+    pad = -(_BEFORE_HEADER + len(packed) + _AFTER_HEADER - 1) % ALIGN
+    packed = packed[:-1] + bytes([pad]) + bytes(pad)
     return b"".join(
         (
             MAGIC,
             bytes([VERSION]),
             _HEADER,
-            struct.pack(">I", len(header)),
-            header,
+            struct.pack(">I", len(packed)),
+            packed,
             _HEADER_SUM,
-            xxhash.xxh3_64_digest(header),
+            xxhash.xxh3_64_digest(packed),
             _DATA,
             struct.pack(">I", layout.n_items),
         )
@@ -189,10 +189,10 @@ def _read_header(source: Source, budget: int) -> tuple[Any, int]:
             f"a header of {length:,} bytes in a file of {source.size:,}",
             cure=TRUNCATED,
         )
-    rest = (
+    remainder = (
         b"" if data + 5 <= len(head) else source.read(len(head), data + 5 - len(head))
     )
-    head = memoryview(b"".join((head, rest)))
+    head = memoryview(b"".join((head, remainder)))
     packed = head[_BEFORE_HEADER : _BEFORE_HEADER + length]
     after = bytes(head[_BEFORE_HEADER + length : data])
     if (

@@ -146,10 +146,10 @@ def _header_text(
     texts, tensors = {"format": "pt"}, dict[str, Any]()
     table = ours["tensors"]
     ties = dict(table["ties"])
-    taken = {"format", OURS, *table["path"], *chain.from_iterable(ties.values())}
+    reserved = {"format", OURS, *table["path"], *chain.from_iterable(ties.values())}
     for key, value in list(ours["metadata"].items()):
         # The library's own keys are its tensors' other names, among others.
-        if isinstance(value, str) and key not in taken:
+        if isinstance(value, str) and key not in reserved:
             texts[key] = ours["metadata"].pop(key)
     for i, name in enumerate(names):
         paths = (table["path"][i], *ties.get(i, ()))

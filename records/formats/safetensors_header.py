@@ -105,29 +105,33 @@ def _checked_metadata(value: Any, file: str) -> dict[str, str]:
 
 
 def _checked_tensor(name: str, value: Any, file: str) -> Tensor:
-    found = f"{name!r:.80}"
+    subject = f"{name!r:.80}"
     if not isinstance(value, dict) or set(value) != {"dtype", "shape", "data_offsets"}:  # pyright: ignore[reportUnknownArgumentType]  # any map
-        raise RecordFormatError(file, f"{found} has other keys than a tensor must have")
+        raise RecordFormatError(
+            file, f"{subject} has other keys than a tensor must have"
+        )
     fields: dict[str, Any] = value
     dtype = DTYPES.get(fields["dtype"]) if isinstance(fields["dtype"], str) else None
     if dtype is None:
         raise RecordFormatError(
             file,
-            f"{found} has the dtype {fields['dtype']!r:.40}",
+            f"{subject} has the dtype {fields['dtype']!r:.40}",
             f"one of {', '.join(DTYPES)}",
         )
     if not is_shape(fields["shape"]):
-        raise RecordFormatError(file, f"{found} has the shape {fields['shape']!r:.80}")
+        raise RecordFormatError(
+            file, f"{subject} has the shape {fields['shape']!r:.80}"
+        )
     place = fields["data_offsets"]
     if not is_shape(place) or len(place) != 2 or place[0] > place[1]:
-        raise RecordFormatError(file, f"{found} has the offsets {place!r:.80}")
+        raise RecordFormatError(file, f"{subject} has the offsets {place!r:.80}")
     size = dtype.itemsize
     for n in fields["shape"]:
         size *= n
     if place[1] - place[0] != size:
         raise RecordFormatError(
             file,
-            f"{found} has {place[1] - place[0]:,} bytes",
+            f"{subject} has {place[1] - place[0]:,} bytes",
             f"{size:,}, by its shape",
         )
     return dtype, fields["shape"], (place[0], place[1])
@@ -140,12 +144,12 @@ def check_places(tensors: dict[str, Tensor], source: Source, data: int) -> None:
         tensors.items(), key=lambda item: item[1][2]
     ):
         if start != at:
-            what = (
+            problem = (
                 "overlaps the one before it"
                 if start < at
                 else "leaves a hole before it"
             )
-            raise RecordFormatError(source.name, f"{name!r:.80} {what}")
+            raise RecordFormatError(source.name, f"{name!r:.80} {problem}")
         at = end
     if data + at != source.size:
         raise wrong_size(source, data + at)

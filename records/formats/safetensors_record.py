@@ -49,9 +49,9 @@ def our_record(
 
 
 def _our_fields(text: bytes, file: str, budget: int) -> dict[str, Any]:
-    plain = quick_value(text, budget)
-    if isinstance(plain, dict):
-        return plain  # pyright: ignore[reportUnknownVariableType]  # JSON
+    quick = quick_value(text, budget)
+    if isinstance(quick, dict):
+        return quick  # pyright: ignore[reportUnknownVariableType]  # JSON
     reader = JsonReader.of(text, file, budget)
     if reader.next() != b"{":
         raise reader.error("something else than one map under the key 'burnish'")
@@ -91,7 +91,7 @@ def foreign_record(
         # save_model of the library says so which name it left out for which.
         if alias != "format" and name in tensors and alias not in tensors:
             ties.setdefault(name, []).append(alias)
-    aliases = {alias for others in ties.values() for alias in others}
+    aliases = {alias for tied in ties.values() for alias in tied}
     table = {
         "path": names,
         "kind": ["tensor"] * len(names),
@@ -103,14 +103,14 @@ def foreign_record(
         "memory_format": [],
     }
     texts = {key: text for key, text in metadata.items() if key not in aliases}
-    plain = {
+    header = {
         "kind": "module",
         "type": "",
         "metadata": {},
         "tree": None,
         "tensors": table,
     }
-    record = record_of(plain, source.name)
+    record = record_of(header, source.name)
     record.metadata.update(texts)
     return record
 

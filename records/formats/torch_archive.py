@@ -61,7 +61,7 @@ class TorchArchive(Format):
         try:
             content, is_mapped = _load(source)
             record = record_of_state_dict(state_dict_in(content, source.name))
-            record.metadata.update(_told(content, source.name))
+            record.metadata.update(_lightning_metadata(content, source.name))
         except (TypeError, RecursionError) as error:
             raise RecordFormatError(
                 source.name, f"a state dict with something else: {error}"
@@ -122,8 +122,8 @@ def _check_archive(file: Any, source: Source) -> None:
             raise RecordFormatError(source.name, *_TORCHSCRIPT)
         names = [m.filename for m in members]
         if not any(name.endswith("data.pkl") for name in names):
-            found, cure = foreign_archive(names)
-            raise RecordFormatError(source.name, found, "a file of torch", cure)
+            content, cure = foreign_archive(names)
+            raise RecordFormatError(source.name, content, "a file of torch", cure)
         if any(m.compress_type != zipfile.ZIP_STORED for m in members):
             raise RecordFormatError(
                 source.name, "a compressed archive, which torch writes not"
@@ -155,10 +155,10 @@ _TORCHSCRIPT = (
 
 def _explained(error: Exception) -> tuple[str, str, str]:
     text = str(error)
-    found = _GLOBAL.search(text)
-    if found is not None:
+    refused = _GLOBAL.search(text)
+    if refused is not None:
         return (
-            f"an object of the class {found[1]}, which is code and not data",
+            f"an object of the class {refused[1]}, which is code and not data",
             "tensors and plain data",
             "If you trust the file, load it with torch.load(..., weights_only=False) "
             "and save its state_dict().",
@@ -192,7 +192,7 @@ def _explained(error: Exception) -> tuple[str, str, str]:
     return f"a damaged file of torch ({type(error).__name__}: {text[:120]})", "", ""
 
 
-def _told(content: Any, file: str) -> dict[str, Any]:
+def _lightning_metadata(content: Any, file: str) -> dict[str, Any]:
     """Return as metadata what a checkpoint of Lightning tells of its module.
 
     That is the blueprint, if one built it.
@@ -219,11 +219,14 @@ def _check(entry: Entry, file: str) -> None:
             f"Take it out of torch.load({file!r}, weights_only=True), or make it "
             "dense, and give that to Record.from_state_dict.",
         )
-    last = tensor.storage_offset() + 1
-    last += sum(
+    n_spanned = tensor.storage_offset() + 1
+    n_spanned += sum(
         (n - 1) * step for n, step in zip(tensor.shape, tensor.stride(), strict=True)
     )
-    if tensor.numel() and last * tensor.itemsize > tensor.untyped_storage().nbytes():
+    if (
+        tensor.numel()
+        and n_spanned * tensor.itemsize > tensor.untyped_storage().nbytes()
+    ):
         raise RecordFormatError(file, f"{entry.path!r:.80} reaches beyond its memory")
 
 

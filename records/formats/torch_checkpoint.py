@@ -31,15 +31,17 @@ def state_dict_in(content: Any, file: str) -> Mapping[str, Any]:
     level: dict[_Keys, Any] = {(): content}
     beside: list[_Keys] = []
     for _ in range(_DEEPEST):
-        found = {path: item for path, item in level.items() if _is_state_dict(item)}
-        if len(found) > 1:
-            usual = [path for path in found if path and path[-1] in USUAL_NAMES]
+        state_dicts = {
+            path: item for path, item in level.items() if _is_state_dict(item)
+        }
+        if len(state_dicts) > 1:
+            usual = [path for path in state_dicts if path and path[-1] in USUAL_NAMES]
             if len(usual) != 1:
-                raise _ambiguous(list(found), file)
-            beside += [path for path in found if path != usual[0]]
-            found = {usual[0]: found[usual[0]]}
-        if found:
-            [(path, state_dict)] = found.items()
+                raise _ambiguous(list(state_dicts), file)
+            beside += [path for path in state_dicts if path != usual[0]]
+            state_dicts = {usual[0]: state_dicts[usual[0]]}
+        if state_dicts:
+            [(path, state_dict)] = state_dicts.items()
             if beside:
                 _warn_of_rest(beside, path, file)
             return cast("Mapping[str, Any]", state_dict)
@@ -100,21 +102,21 @@ def _is_weight(value: Any) -> bool:
 
 def _holds_tensors(value: Any) -> bool:
     """Return whether there are tensors inside a map or a list."""
-    stack, seen = [value], set[int]()
+    stack, met_ids = [value], set[int]()
     while stack:
         item = stack.pop()
         if isinstance(item, Mapping):
-            inner = list(item.values())
+            children = list(item.values())
         elif isinstance(item, list | tuple | set):
-            inner = list(cast("list[Any]", item))
+            children = list(cast("list[Any]", item))
         else:
             continue
         # A pickle may hold a list that holds itself.
-        if id(item) not in seen:
-            seen.add(id(item))
-            if any(isinstance(x, torch.Tensor) for x in inner):
+        if id(item) not in met_ids:
+            met_ids.add(id(item))
+            if any(isinstance(x, torch.Tensor) for x in children):
                 return True
-            stack += inner
+            stack += children
     return False
 
 

@@ -86,10 +86,10 @@ def raw_frame(content: memoryview) -> list[Buffer]:
 
 def compressor(level: int) -> zstandard.ZstdCompressor:
     """Return this thread's compressor: one used by two threads ends the process."""
-    known = _of_thread("compressors", dict[int, zstandard.ZstdCompressor])
-    if level not in known:
-        known[level] = zstandard.ZstdCompressor(level=level, write_checksum=True)
-    return known[level]
+    compressors = _of_thread("compressors", dict[int, zstandard.ZstdCompressor])
+    if level not in compressors:
+        compressors[level] = zstandard.ZstdCompressor(level=level, write_checksum=True)
+    return compressors[level]
 
 
 def literal_compressor() -> zstandard.ZstdCompressor:
@@ -153,8 +153,8 @@ _local = threading.local()
 
 
 def _of_thread(name: str, make: Callable[[], _T]) -> _T:
-    found: _T | None = getattr(_local, name, None)
-    if found is None:
-        found = make()
-        setattr(_local, name, found)
-    return found
+    value: _T | None = getattr(_local, name, None)
+    if value is None:
+        value = make()
+        setattr(_local, name, value)
+    return value

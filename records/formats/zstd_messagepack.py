@@ -51,11 +51,11 @@ class ZstdMessagePack(Format):
         planes = [i for i, dtype in enumerate(contents.dtypes) if dtype in PLANED]
         head = document_head(contents, layout, planes=planes)
         writer = _Writer(sink, _LEVEL if options.level is None else options.level)
-        writer.plain(head)
+        writer.surroundings(head)
         frames, parts = layout.frames(), layout.parts()
         for i, payload in enumerate(contents.payloads()):
             writer.payload(payload, (frames[i], *parts.get(i, ())))
-        writer.plain(document_tail(contents.sums))
+        writer.surroundings(document_tail(contents.sums))
         check_readable(head, MOST_RATIO * writer.close())
 
     def decode(self, source: Source) -> Entries:
@@ -76,8 +76,8 @@ class _Writer:
         self._gathered = bytearray()
         self._n_raw = 0
 
-    def plain(self, content: bytes) -> None:
-        """Write what is no payload, never smaller than its reader accepts."""
+    def surroundings(self, content: bytes) -> None:
+        """Write what surrounds the payloads, never smaller than its reader accepts."""
         self._flush()
         for start in range(0, len(content), 1 << 20):
             part = content[start : start + (1 << 20)]
