@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import torch
 
+import burnish
 from burnish import __version__
 from burnish.records import (
     COMPACT,
@@ -25,7 +26,7 @@ from burnish.records import (
     open_record,
 )
 from burnish.records.contents import Contents
-from burnish.records.record_writer import LIBRARY
+from burnish.records.record_writer import LIBRARY, PRESETS
 from burnish.records.sink import Sink
 from burnish.records.source import Source
 
@@ -350,3 +351,13 @@ def test_a_record_whose_own_part_of_the_metadata_is_no_map_is_refused() -> None:
 def test_the_proposed_name_says_a_format(file: str, proposal: str) -> None:
     with pytest.raises(ValueError, match=f"Write '{proposal}'"):
         Record.from_state_dict({"a": torch.ones(1)}).save(file)
+
+
+@pytest.mark.parametrize("name", sorted(PRESETS))
+def test_a_preset_is_the_recorder_of_its_name(name: str) -> None:
+    recorder = getattr(burnish.records, name.upper())
+    fields = ("format", "compression", "precision", "level", "payload")
+
+    assert [getattr(recorder, field) for field in fields] == [
+        getattr(PRESETS[name], field) for field in fields
+    ]
