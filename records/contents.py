@@ -2,7 +2,7 @@
 
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Literal, NamedTuple, Protocol, TypeAlias
+from typing import ClassVar, Literal, NamedTuple, Protocol, TypeAlias
 
 import torch
 import xxhash
@@ -38,25 +38,14 @@ class Row(NamedTuple):
 class Traits(Protocol):
     """What a format says of itself, and `Format` explains to authors."""
 
-    @property
-    def name(self) -> str:
-        """What errors call it."""
-        ...
-
-    @property
-    def omits(self) -> frozenset[Kind]:
-        """Kinds of entries that its files leave out."""
-        ...
-
-    @property
-    def planed(self) -> frozenset[torch.dtype]:
-        """Dtypes whose payloads it wants in planes."""
-        ...
-
-    @property
-    def has_sums(self) -> bool:
-        """Whether its files have a checksum for each payload."""
-        ...
+    name: ClassVar[str]
+    """What errors call it."""
+    omits: ClassVar[frozenset[Kind]]
+    """Kinds of entries that its files leave out."""
+    planed: ClassVar[frozenset[torch.dtype]]
+    """Dtypes whose payloads it wants in planes."""
+    has_sums: ClassVar[bool]
+    """Whether its files have a checksum for each payload."""
 
 
 class Contents:

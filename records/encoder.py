@@ -54,7 +54,7 @@ class Storable(ABC):
 
 def declares_fields(cls: type[Storable]) -> bool:
     """Return whether records of ``cls`` have its fields; others have what is stored."""
-    return cls._declares_fields
+    return cls._declares_fields  # pyright: ignore[reportPrivateUsage]  # for the library
 
 
 class Encoder:
@@ -144,7 +144,7 @@ class Encoder:
         if not self._is_declared:
             name = type(value).__qualname__
             raise TypeError(f"{path}: a {name} {UNDECLARED_RECORD.format(name)}")
-        return value._encode_into(self, path, depth)
+        return value._encode_into(self, path, depth)  # pyright: ignore[reportPrivateUsage]  # for the library
 
     def _number_or_array(self, value: object, path: str, depth: int) -> Node:
         import numpy as np

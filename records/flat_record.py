@@ -113,7 +113,7 @@ class FlatRecord(RecordView, Storable):
 
 def flat_record(entries: Entries) -> FlatRecord:
     """Return the record that users get to see of ``entries``."""
-    return FlatRecord._of_entries(entries)
+    return FlatRecord._of_entries(entries)  # pyright: ignore[reportPrivateUsage]  # for the library
 
 
 def nested_record(node: Node, record: Entries, path: str) -> FlatRecord:

@@ -87,7 +87,7 @@ class Record(Storable):
     @property
     def metadata(self) -> dict[str, Any]:
         """What a file says of the record: the user's keys, and ours in "burnish"."""
-        metadata: dict[str, Any] = self.__dict__.setdefault("_metadata", {})
+        metadata: dict[str, Any] = vars(self).setdefault("_metadata", {})
         return metadata
 
     def entries(self) -> list[Entry]:

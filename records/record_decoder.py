@@ -71,7 +71,7 @@ class RecordDecoder:
         fields = {field.name: field for field in _fields_of(cls)}
         self._check_names(cls, fields, name, nodes, path)
         record = cls.__new__(cls)
-        record.__dict__["_metadata"] = self._record.metadata
+        vars(record)["_metadata"] = self._record.metadata
         hints = hints_of(cls)
         pending: dict[str, Callable[[], Any]] = {}
         for name, field in fields.items():
@@ -81,7 +81,7 @@ class RecordDecoder:
                 )
             else:
                 pending[name] = partial(default_of, field)
-        record.__dict__["_pending"] = pending
+        vars(record)["_pending"] = pending
         return record
 
     def value(self, hint: Any, node: Node, path: str) -> Any:

@@ -220,7 +220,7 @@ class Branch(ReadByName):
         return leaf_value(self._record.entries(), tag, number)
 
     def _nested(self, node: Node) -> object:
-        return self._record._nested(node, self._path)
+        return self._record._nested(node, self._path)  # pyright: ignore[reportPrivateUsage]  # a part of it
 
     def _record_around(self) -> RecordView:
         """Return the record that the branch is in, with what is below it alone.
@@ -237,7 +237,7 @@ class Branch(ReadByName):
 
 
 def _branch_at(record: RecordView, parts: tuple[str, ...]) -> Branch:
-    branch = record._branch
+    branch = record._branch  # pyright: ignore[reportPrivateUsage]  # a part of it
     for part in parts:
         branch = branch[part]
     return branch
@@ -245,7 +245,7 @@ def _branch_at(record: RecordView, parts: tuple[str, ...]) -> Branch:
 
 def entries_of_branch(branch: Branch) -> Entries:
     """Return what stands in ``branch`` as a record, under its names there."""
-    return branch._as_record()
+    return branch._as_record()  # pyright: ignore[reportPrivateUsage]  # a part of it
 
 
 class _PlainNode:

@@ -20,5 +20,5 @@ class Curve(Scheduler):
         """Return the learning rate of step ``index``, counted from 0."""
         parsed: Schedule | None = self.__dict__.get("_parsed")
         if parsed is None:
-            parsed = self.__dict__["_parsed"] = Schedule.parse(self.text)
+            parsed = vars(self)["_parsed"] = Schedule.parse(self.text)
         return float(parsed(index))

@@ -34,7 +34,7 @@ class Scheduler(Record):
 
     def advance(self) -> None:
         """Go on to the next step."""
-        self.__dict__["n_steps"] = self.position() + 1
+        vars(self)["n_steps"] = self.position() + 1
 
     def step(self) -> float:
         """Return the learning rate of this step and go on; the first is the initial."""
@@ -54,8 +54,8 @@ class Scheduler(Record):
                 f"the state is of a {type(restored).__qualname__}, and this is a "
                 f"{type(self).__qualname__}"
             )
-        self.__dict__.clear()
-        self.__dict__.update(restored.__dict__)
+        vars(self).clear()
+        vars(self).update(restored.__dict__)
 
 
 _KINDS: Registry[str, type[Scheduler]] = Registry()
