@@ -20,7 +20,7 @@ from ..records.flat_record import FlatRecord
 from ..records.open import open_record
 from ..records.record import Record
 from .bound import binding_of
-from .parts import MODULE, PLAIN, RECORD, VALUE, kind_of, record_of_part
+from .part_kinds import MODULE, RECORD, STATE, VALUE, fill, kind_of, part_of
 from .plain import record_of, value_of
 from .serializable import Serializable
 
@@ -46,7 +46,7 @@ class Described:
     kind: str
     """How it comes to be again."""
     part: str
-    """How its record was made: one of the kinds of `parts`."""
+    """How its record was made: one of the kinds of `part_kinds`."""
     about: Any = None
     """The binding of an optimizer, or the name of a generator."""
 
@@ -61,7 +61,7 @@ class Described:
             return cls(FILLED if binding is None else BOUND, part, binding)
         if part == MODULE:
             return cls(MODULE if _builds_itself(value) else FILLED, part)
-        if part == PLAIN:
+        if part == STATE:
             name = _generator_name(value)
             return cls(FILLED if name is None else GENERATOR, part, name)
         return cls(part, part)
@@ -86,7 +86,7 @@ class Described:
         if isinstance(value, Serializable):
             record: Record | FlatRecord = record_of(value.serialize(), name)
         else:
-            record = record_of_part(name, value)
+            record = part_of(name, value).record()
         told = {"kind": self.kind, "part": self.part, "about": self.about}
         try:
             record.save(file, metadata={KEY: told, **beside})
@@ -116,9 +116,7 @@ def rebuilt(kind: Described, record: FlatRecord, annotation: Any) -> Any:
         return record.typed(_class(annotation, Record))
     if kind.kind == GENERATOR and kind.about in _GENERATORS:
         made = _GENERATORS[kind.about]()
-        from .parts import fill
-
-        fill(kind.about, made, record, PLAIN)
+        fill(kind.about, made, record, STATE)
         return made
     if kind.kind == MODULE:
         return _module(record, _class(annotation, nn.Module))

@@ -17,7 +17,7 @@ from ..records.errors import RecordError, RecordFormatError, RecordMismatchError
 from ..records.flat_record import FlatRecord
 from ..records.open import digest_of, open_record, verify_file
 from .manifest import FILE, Manifest, PartRow
-from .parts import VALUE, fill, kind_of, other_flags, record_of_part, undo_of
+from .part_kinds import VALUE, fill, other_flags, part_of
 from .plain import value_of
 
 Number = int | float
@@ -50,14 +50,14 @@ class Checkpoint(os.PathLike[str]):
     ) -> None:
         """Write one record per part into ``folder``, then what it holds."""
         rows: dict[str, PartRow] = {}
-        for name, part in parts.items():
-            file = f"{name}{suffix}"
+        for name, value in parts.items():
+            part, file = part_of(name, value), f"{name}{suffix}"
             try:
-                record_of_part(name, part).save(folder / file)
+                part.record().save(folder / file)
             except RecordError as error:
                 error.add_note(f"in the part {name!r} of the checkpoint")
                 raise
-            rows[name] = PartRow(file, kind_of(part), digest_of(folder / file))
+            rows[name] = PartRow(file, part.kind, digest_of(folder / file))
         manifest = Manifest(
             step=step, values=dict(values), parts=rows, info=dict(info or {})
         )
@@ -112,11 +112,11 @@ class Checkpoint(os.PathLike[str]):
             self._check_digest(name)
         names = [*parts]
         # The last part need not be kept: its own load is all or nothing.
-        last = [name for name in names[-1:] if _is_atomic(parts[name])]
+        last = [name for name in names[-1:] if part_of(name, parts[name]).is_atomic]
 
         def attempt(undos: list[Callable[[], object]]) -> None:
             for name in names[: len(names) - len(last)]:
-                undos.append(undo_of(parts[name]))
+                undos.append(part_of("part", parts[name]).undo())
                 self._fill(name, parts[name], records[name])
 
         def finish() -> None:
@@ -217,10 +217,6 @@ def _warn_of_flags(name: str, module: nn.Module, record: FlatRecord) -> None:
             "to go on as it was, set its requires_grad before the next step",
             RuntimeWarning,
         )
-
-
-def _is_atomic(part: object) -> bool:
-    return kind_of(part) in ("module", "record")
 
 
 def _refused(

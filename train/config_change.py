@@ -13,7 +13,7 @@ from ..optim.param_groups import plain_group
 from ..records.errors import RecordMismatchError
 from .blobs import BOUND, FILLED, Described, opened
 from .deferred import at
-from .parts import MODULE
+from .part_kinds import MODULE
 from .rng import kept_generators
 
 _CURE = (

@@ -31,7 +31,7 @@ from .blobs import BOUND, FILLED, SERIALIZED, Described, opened, rebuilt
 from .blobs import serializable_class as class_of
 from .bound import built as built_optimizer
 from .deferred import Deferred, Origin, View, at
-from .parts import fill, other_flags
+from .part_kinds import fill, other_flags
 from .plain import value_of
 from .rng import kept_generators
 from .seed_blobs import read_seed_blob

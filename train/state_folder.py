@@ -18,7 +18,7 @@ from ..records.open import open_record
 from .blobs import BOUND, FILLED, SERIALIZED, Described
 from .config_change import check_change
 from .deferred import Origin
-from .parts import MODULE
+from .part_kinds import MODULE
 from .plain import record_of, value_of
 from .restoring import Restoring
 from .rng import Generators

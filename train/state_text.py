@@ -15,7 +15,7 @@ from ..config.classes.fields import is_struct_value, item_type, members, stored_
 from ..config.encode import encode
 from ..config.path import child
 from ..records.errors import RecordFormatError
-from .parts import VALUE, kind_of
+from .part_kinds import VALUE, kind_of
 from .serializable import MARK, PENDING, Lazy, Serializable
 
 _MARKER = re.compile(r"<blob:([^/\\<>\x00]+)>")

@@ -1,0 +1,303 @@
+"""What a checkpoint can hold: one class for each kind of part.
+
+A module becomes its record; an optimizer of ours, the record of its state; a generator
+and all else with ``state_dict`` and ``load_state_dict``, plain data.
+"""
+
+import copy
+import inspect
+import random
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from typing import Any, ClassVar, Protocol, runtime_checkable
+
+import numpy as np
+import torch
+from torch import nn
+
+from ..config.process.user_warning import warn_user
+from ..core.persistence.loading import load_record
+from ..core.persistence.saving import into_record
+from ..core.state.identity import named_params
+from ..records.errors import RecordMismatchError
+from ..records.flat_record import FlatRecord
+from ..records.record import Record
+from .plain import record_of, value_of
+
+MODULE, RECORD, STATE, VALUE = "module", "record", "state", "value"
+"""The kinds of parts, as files name them: a module, what makes a record of itself, a
+state dict, plain data."""
+
+
+@runtime_checkable
+class Stateful(Protocol):
+    """What most objects of a training run are."""
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the state as plain data."""
+        ...
+
+    def load_state_dict(self, state_dict: dict[str, Any], /) -> object:
+        """Take over what `state_dict` gave."""
+        ...
+
+
+@runtime_checkable
+class Recorded(Protocol):
+    """What turns itself into a record: our optimizers."""
+
+    def into_record(self) -> Record | FlatRecord:
+        """Return the state; it may refer to live tensors."""
+        ...
+
+    def load_record(self, source: Any) -> object:
+        """Take over a record; raise and stay as it was if it does not fit."""
+        ...
+
+
+class Part(ABC):
+    """An object under its name in a checkpoint; each subclass is one kind of object."""
+
+    kind: ClassVar[str]
+    """What files call this kind."""
+    fillable_from: ClassVar[tuple[str, ...]]
+    """The kinds of stored parts that such an object can be filled from."""
+    is_atomic: ClassVar[bool] = False
+    """Whether a ``fill`` that raises leaves the object as it was."""
+
+    def __init__(self, name: str, value: Any) -> None:
+        self.name, self.value = name, value
+
+    @staticmethod
+    @abstractmethod
+    def suits(value: object) -> bool:
+        """Return whether ``value`` is an object of this kind."""
+
+    @abstractmethod
+    def record(self) -> Record | FlatRecord:
+        """Return the object's record; it refers to live tensors where it can.
+
+        TypeError names the path of what is no plain data.
+        """
+
+    @abstractmethod
+    def fill(self, record: FlatRecord, stored_kind: str) -> None:
+        """Give the object the state in ``record``, one of the kinds ``fillable_from``.
+
+        Raises RecordMismatchError, or what the object's own methods raise.
+        """
+
+    def undo(self) -> Callable[[], object]:
+        """Return what puts the object back to how it is now.
+
+        Copies are made in main memory, whatever the object's device is.
+        """
+        snapshot = self.record().map_tensors(
+            lambda tensor: tensor.detach().to("cpu", copy=True)
+        )
+        return lambda: self.fill(snapshot.flat(), self.kind)
+
+
+class _ModulePart(Part):
+    """A module, whose record has its IDs and hyperparameters."""
+
+    kind = MODULE
+    fillable_from = (MODULE,)
+    is_atomic = True
+
+    @staticmethod
+    def suits(value: object) -> bool:
+        return isinstance(value, nn.Module)
+
+    def record(self) -> Record | FlatRecord:
+        return into_record(self.value)
+
+    def fill(self, record: FlatRecord, stored_kind: str) -> None:
+        load_record(self.value, record)
+
+
+class _TypedRecordPart(Part):
+    """A `Record`, which is filled field by field."""
+
+    kind = RECORD
+    fillable_from = (RECORD,)
+    is_atomic = True
+
+    @staticmethod
+    def suits(value: object) -> bool:
+        return isinstance(value, Record)
+
+    def record(self) -> Record | FlatRecord:
+        typed: Record = self.value
+        return typed
+
+    def fill(self, record: FlatRecord, stored_kind: str) -> None:
+        stored_record = record.typed(type(self.value))
+        for field in self.value.fields():
+            setattr(self.value, field, getattr(stored_record, field))
+
+
+class _RecordedPart(Part):
+    """What makes a record of itself and loads it: our optimizers."""
+
+    kind = RECORD
+    fillable_from = (RECORD,)
+    is_atomic = True
+
+    @staticmethod
+    def suits(value: object) -> bool:
+        return isinstance(value, Recorded) and not isinstance(value, Record)
+
+    def record(self) -> Record | FlatRecord:
+        recorded: Recorded = self.value
+        return recorded.into_record()
+
+    def fill(self, record: FlatRecord, stored_kind: str) -> None:
+        options = inspect.signature(self.value.load_record).parameters
+        # A checkpoint continues a run, so it brings the hyperparameters back too.
+        restoring = (
+            {"hyperparameters": "restore"} if "hyperparameters" in options else {}
+        )
+        report = self.value.load_record(record, **restoring)
+        for change in getattr(report, "changed", ()):
+            warn_user(f"{self.name}: {change}", RuntimeWarning)
+
+
+class _StatePart(Part):
+    """What gives and takes its state as plain data: generators, torch's optimizers."""
+
+    kind = STATE
+    # A run that saved a module may go on with another object of the same state dict.
+    fillable_from = (STATE, MODULE)
+
+    @staticmethod
+    def suits(value: object) -> bool:
+        return _accessors(value) is not None
+
+    def record(self) -> Record | FlatRecord:
+        read_state, _ = self._accessors()
+        return record_of(read_state(), self.name)
+
+    def fill(self, record: FlatRecord, stored_kind: str) -> None:
+        _, write_state = self._accessors()
+        is_module = stored_kind == MODULE
+        write_state(record.to_state_dict() if is_module else value_of(record))
+
+    def _accessors(self) -> tuple[Callable[[], Any], Callable[[Any], object]]:
+        accessors = _accessors(self.value)
+        assert accessors is not None  # since it suits
+        return accessors
+
+
+class _ValuePart(Part):
+    """Plain data; a dict or a list can be filled, the rest is immutable."""
+
+    kind = VALUE
+    fillable_from = (VALUE,)
+
+    @staticmethod
+    def suits(value: object) -> bool:
+        return True
+
+    def record(self) -> Record | FlatRecord:
+        return record_of(self.value, self.name)
+
+    def fill(self, record: FlatRecord, stored_kind: str) -> None:
+        if not isinstance(self.value, dict | list):
+            raise TypeError(
+                f"{self.name}: a {type(self.value).__name__} cannot be filled in "
+                f"place; read it as checkpoints[step][{self.name!r}]"
+            )
+        self._refill(value_of(record), record.reading.file)
+
+    def undo(self) -> Callable[[], object]:
+        snapshot = copy.copy(self.value)
+        return lambda: self._refill(snapshot, "")
+
+    def _refill(self, content: Any, file: str) -> None:
+        if type(self.value) is not type(content):
+            raise RecordMismatchError(
+                file,
+                [
+                    f"{self.name}: found a {type(content).__name__}, expected a "
+                    f"{type(self.value).__name__}"
+                ],
+            )
+        self.value.clear()
+        is_dict = isinstance(self.value, dict)
+        self.value.update(content) if is_dict else self.value.extend(content)
+
+
+_KINDS: tuple[type[Part], ...] = (
+    _ModulePart,
+    _TypedRecordPart,
+    _RecordedPart,
+    _StatePart,
+    _ValuePart,
+)
+"""The first that suits an object is its kind: a module has a state dict as well."""
+
+
+def part_of(name: str, value: object) -> Part:
+    """Return ``value`` as a part of the kind that it is."""
+    return next(kind(name, value) for kind in _KINDS if kind.suits(value))
+
+
+def kind_of(value: object) -> str:
+    """Return what files call the kind of ``value``."""
+    return part_of("", value).kind
+
+
+def fill(name: str, value: object, record: FlatRecord, stored_kind: str) -> None:
+    """Give ``value`` the state in ``record``, which was stored as ``stored_kind``.
+
+    Raises RecordMismatchError, or what the object's own ``load_state_dict`` raises.
+    """
+    # The file decides: a module that was stored as a state dict is filled as one.
+    for kind in _KINDS:
+        if stored_kind in kind.fillable_from and kind.suits(value):
+            return kind(name, value).fill(record, stored_kind)
+    raise _unfit(name, value, record, stored_kind)
+
+
+def other_flags(module: nn.Module, record: FlatRecord) -> dict[str, bool]:
+    """Return by path which parameters were stored frozen and are not, or otherwise.
+
+    For a module that was filled from ``record``, and so has its IDs.
+    """
+    was_trained = {e.id: e.requires_grad for e in record.entries() if e.id is not None}
+    return {
+        param.path: was_trained[param.id]
+        for param in named_params(module)
+        if was_trained.get(param.id, param.tensor.requires_grad)
+        is not param.tensor.requires_grad
+    }
+
+
+def _accessors(part: Any) -> tuple[Callable[[], Any], Callable[[Any], object]] | None:
+    """Return what reads and what writes the state of ``part``; None if it has none."""
+    if isinstance(part, torch.Generator):
+        return part.get_state, part.set_state
+    if isinstance(part, random.Random):
+        return part.getstate, lambda state: part.setstate(state)
+    if isinstance(part, np.random.RandomState):
+        return part.get_state, part.set_state
+    if isinstance(part, np.random.Generator):
+        bits: Any = part.bit_generator
+        return lambda: bits.state, lambda state: setattr(bits, "state", state)
+    if isinstance(part, Stateful) and not isinstance(part, type):
+        return part.state_dict, part.load_state_dict
+    return None
+
+
+def _unfit(
+    name: str, value: object, record: FlatRecord, stored_kind: str
+) -> RecordMismatchError:
+    contents = {
+        MODULE: "the record of a module",
+        RECORD: f"a {record.type_name}",
+        STATE: "a state dict",
+    }
+    content = contents.get(stored_kind, f"the unknown kind {stored_kind!r}")
+    problem = f"{name}: found {content}, which does not fit a {type(value).__name__}"
+    return RecordMismatchError(record.reading.file, [problem])
