@@ -106,12 +106,17 @@ def call_with_hooks(classes: Iterable[type[nn.Module]], function: Callable[[], T
 
     def run() -> T:
         # Ctrl-C between two classes would leave hooks that no token can remove.
-        with uninterrupted(), _lock:
-            for cls in hooked:
-                _hook_init(cls, token)
+        with uninterrupted():
+            _hook_inits(hooked, token)
         return function()
 
     return call_with_end(run, lambda: _unhook_inits(token))
+
+
+def _hook_inits(classes: Iterable[type[nn.Module]], token: object) -> None:
+    with _lock:
+        for cls in classes:
+            _hook_init(cls, token)
 
 
 def _hook_init(cls: type[nn.Module], token: object) -> None:
