@@ -1,6 +1,7 @@
 """Adagrad (Duchi et al., 2011, "Adaptive Subgradient Methods")."""
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -19,6 +20,8 @@ class AdagradState(Record):
 @dataclass(frozen=True, kw_only=True)
 class Adagrad(SimpleOptimizer[AdagradState]):
     """Step by the gradient over the root of the sum of all its squares."""
+
+    _fused_kernel: ClassVar[str | None] = "adagrad"
 
     lr_decay: float = 0.0
     """The learning rate is divided by one plus this times the steps before."""

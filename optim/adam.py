@@ -1,6 +1,7 @@
 """Adam (Kingma and Ba, 2015), and AMSGrad (Reddi et al., 2018)."""
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -22,6 +23,8 @@ class AdamState(Record):
 @dataclass(frozen=True, kw_only=True)
 class Adam(SimpleOptimizer[AdamState]):
     """Step by the mean gradient over the root of the mean squared gradient."""
+
+    _fused_kernel: ClassVar[str | None] = "adam"
 
     betas: tuple[float, float] = (0.9, 0.999)
     """Shares of the first and second moment that are kept, each in [0, 1)."""

@@ -1,6 +1,7 @@
 """AdamW (Loshchilov and Hutter, 2019), and cautious weight decay (arXiv 2510.12402)."""
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -12,6 +13,8 @@ from .simple import SimpleOptimizer, check_betas, check_range
 @dataclass(frozen=True, kw_only=True)
 class AdamW(SimpleOptimizer[AdamState]):
     """Adam whose weight decay shrinks the weights, not the gradient."""
+
+    _fused_kernel: ClassVar[str | None] = "adamw"
 
     betas: tuple[float, float] = (0.9, 0.999)
     """Shares of the first and second moment that are kept, each in [0, 1)."""

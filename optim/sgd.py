@@ -1,6 +1,7 @@
 """SGD with momentum (Sutskever et al., 2013, "On the importance of initialization")."""
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -19,6 +20,8 @@ class SGDState(Record):
 @dataclass(frozen=True, kw_only=True)
 class SGD(SimpleOptimizer[SGDState | None]):
     """Step against the gradient; with momentum, against its running sum."""
+
+    _fused_kernel: ClassVar[str | None] = "sgd"
 
     momentum: float = 0.0
     """Share of the velocity that is kept, at least 0; 0 keeps no state."""

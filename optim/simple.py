@@ -55,6 +55,8 @@ class SimpleOptimizer(Generic[State]):
 
     batched: ClassVar[bool] = False
     """Whether `step` also takes stacks of matrices; small equal ones then go in one."""
+    _fused_kernel: ClassVar[str | None] = None
+    """Which fused kernel of torch does this very `step`; subclasses do not inherit."""
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)

@@ -19,9 +19,8 @@ from .engines.plan import Plan, Planner
 from .engines.portions import StepFailed
 from .engines.recording import ImpureStepError, NotElementwise
 from .engines.state_fields import fields_of, tensor_names
-from .engines.step import Step
+from .engines.step import Step, TensorOptimizer
 from .fitting import check_held, check_values
-from .simple import SimpleOptimizer
 
 Stored = dict[str, Any]
 """A state as the fields of a dict, as torch keeps it."""
@@ -147,7 +146,7 @@ class Stepper:
                 params, grads, kept, types, computes, call, dry=True
             )
 
-    def blank(self, simple: SimpleOptimizer[Any], param: Tensor) -> Any:
+    def blank(self, simple: TensorOptimizer, param: Tensor) -> Any:
         """Return the state of ``param`` before the first step, without its values.
 
         Raises what `init` raises for a parameter that it does not take, and TypeError
@@ -226,7 +225,7 @@ class Stepper:
             self._entanglements[index] = Entanglement()
         return self._entanglements[index].is_there(held, present)
 
-    def _has_fields(self, plan: Plan, simple: SimpleOptimizer[Any]) -> bool:
+    def _has_fields(self, plan: Plan, simple: TensorOptimizer) -> bool:
         """Return whether states have what changed hyperparameters make a step need."""
         return simple is plan.step.simple or all(
             tensor_names(self.blank(simple, bucket.params[0]))
@@ -362,7 +361,7 @@ def _fits(bucket: Bucket, grads: list[Tensor | None]) -> bool:
 
 
 def _blank(
-    simple: SimpleOptimizer[Any], param: Tensor, dtype: torch.dtype, path_of: PathOf
+    simple: TensorOptimizer, param: Tensor, dtype: torch.dtype, path_of: PathOf
 ) -> Any:
     if overlaps_itself(param):
         raise ValueError(
@@ -391,7 +390,7 @@ def _blank(
     return state
 
 
-def _initial(simple: SimpleOptimizer[Any], tensor: Tensor, path: str) -> Any:
+def _initial(simple: TensorOptimizer, tensor: Tensor, path: str) -> Any:
     """Return what `init` gives; what it raises says for which parameter."""
     try:
         return simple.init(tensor)

@@ -2,13 +2,24 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar, Protocol
 
 import torch
 
-from ..simple import SimpleOptimizer
 from .recording import ImpureStepError
 from .stand_in import StandIn
+
+
+class TensorOptimizer(Protocol):
+    """What engines know of an optimizer: functions of one tensor."""
+
+    batched: ClassVar[bool]
+
+    def init(self, tensor: torch.Tensor, /) -> Any:
+        """Return the state before the first step."""
+
+    def step(self, lr: float, tensor: Any, grad: Any, state: Any, /) -> Any:
+        """Return the new tensor and state."""
 
 
 @dataclass(slots=True)
@@ -18,7 +29,7 @@ class Step:
     It serves tensors and the stand-ins of a recording alike.
     """
 
-    simple: SimpleOptimizer[Any]
+    simple: TensorOptimizer
     lr: float
     maximize: bool = False
     scale: float | None = None

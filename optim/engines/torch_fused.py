@@ -1,4 +1,4 @@
-"""torch's own fused kernels, for the shipped optimizers that have one."""
+"""torch's own fused kernels, for the optimizers that name one."""
 
 from collections.abc import Callable
 from typing import Any
@@ -6,10 +6,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..adagrad import Adagrad
-from ..adam import Adam
-from ..adamw import AdamW
-from ..sgd import SGD
 from .bucket import Bucket, Job, Unfit
 from .internals import internals
 from .step import Step
@@ -49,18 +45,20 @@ class Fused:
 
 def kernel_of(step: Step, layout: Layout) -> Kernel | None:
     """Return the kernel that does exactly what ``step`` does, if torch has it."""
-    simple = step.simple
-    kernel = _KERNELS.get(type(simple))
+    simple: Any = step.simple
+    # A subclass does not inherit the kernel, for it may override `step`.
+    name = vars(type(simple)).get("_fused_kernel")
+    kernel = _KERNELS.get(name)
     if kernel is None or not step.is_plain or layout.like.device.type not in _DEVICES:
         return None
     if len(set(layout.dtypes)) != 1 or getattr(simple, "cautious", False):
         return None
-    if isinstance(simple, Adagrad) and layout.like.device.type != "cpu":
+    if name == "adagrad" and layout.like.device.type != "cpu":
         return None
-    if isinstance(simple, SGD) and simple.nesterov and simple.dampening:
+    if name == "sgd" and simple.nesterov and simple.dampening:
         return None
     # A momentum that a schedule turned off or on has no state for the kernel.
-    if isinstance(simple, SGD) and (simple.momentum != 0.0) != bool(layout.tensors):
+    if name == "sgd" and (simple.momentum != 0.0) != bool(layout.tensors):
         return None
     return kernel
 
@@ -79,7 +77,9 @@ def _adam(step: Step, bucket: Bucket, grads: list[Tensor]) -> None:
     simple: Any = step.simple
     means, squares, *greatest = bucket.columns
     kernel = (
-        internals._fused_adamw_ if isinstance(simple, AdamW) else internals._fused_adam_
+        internals._fused_adamw_
+        if simple._fused_kernel == "adamw"
+        else internals._fused_adam_
     )
     kernel(
         bucket.params,
@@ -129,9 +129,10 @@ def _adagrad(step: Step, bucket: Bucket, grads: list[Tensor]) -> None:
     )
 
 
-_KERNELS: dict[type, Kernel] = {
-    Adam: _adam,
-    AdamW: _adam,
-    SGD: _sgd,
-    Adagrad: _adagrad,
+_KERNELS: dict[str | None, Kernel] = {
+    "adam": _adam,
+    "adamw": _adam,
+    "sgd": _sgd,
+    "adagrad": _adagrad,
 }
+"""By the name that an optimizer gives as `_fused_kernel`."""

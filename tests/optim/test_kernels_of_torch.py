@@ -183,7 +183,7 @@ def test_a_kernel_that_gives_other_numbers_is_not_used(
         for param, grad in zip(bucket.params, grads, strict=True):
             param[:1000].sub_(grad[:1000], alpha=step.lr)
 
-    monkeypatch.setitem(torch_fused._KERNELS, SGD, lazy)
+    monkeypatch.setitem(torch_fused._KERNELS, "sgd", lazy)
     monkeypatch.setattr("burnish.optim.engines.agreement._answers", {})
     net = plist(torch.ones(2000))
     adaptor = SGD().bind(net, lr=0.5)
@@ -201,7 +201,7 @@ def test_a_kernel_that_is_worse_in_some_elements_only_is_not_used(
         for param in bucket.params:
             param[::8].view(torch.int16).add_(1)
 
-    monkeypatch.setitem(torch_fused._KERNELS, AdamW, coarse)
+    monkeypatch.setitem(torch_fused._KERNELS, "adamw", coarse)
     monkeypatch.setattr("burnish.optim.engines.agreement._answers", {})
     net = plist(torch.ones(2000, dtype=torch.bfloat16))
 
