@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from .checkpoint import Checkpoint
     from .checkpoints import Checkpoints
+    from .class_lookup import register_named
     from .data import DataModule
     from .hparams import (
         CheckpointHparams,
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
     from .load_module import load_lightning
     from .loader import ResumableLoader, ResumableSampler
     from .model import Model
-    from .named import register_named
     from .record_checkpoint import RecordCheckpoint
     from .serializable import Blob, Lazy, Serializable
 
@@ -70,7 +70,7 @@ _HOME = {
     "SchedulerHparams": "hparams",
     "Serializable": "serializable",
     "load_lightning": "load_module",
-    "register_named": "named",
+    "register_named": "class_lookup",
 }
 
 

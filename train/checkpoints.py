@@ -111,12 +111,12 @@ class Checkpoints:
 
     def _chosen(self, step: Any) -> tuple[Any, dict[int, Path]]:
         """Return the number that ``step`` means, and all folders, of one moment."""
-        found = self._folders.found()
+        folders = self._folders.found()
         if step == "latest":
-            return max(found, default=None), found
+            return max(folders, default=None), folders
         if step == "best":
-            return next(iter(self._ranked(found)), None), found
-        return step, found
+            return next(iter(self._ranked(folders)), None), folders
+        return step, folders
 
     def __contains__(self, step: object) -> bool:
         return step in self._folders.found()
@@ -210,14 +210,14 @@ class Checkpoints:
                 if number not in kept:
                     self._folders.remove(folder)
 
-    def _ranked(self, found: Mapping[int, Path]) -> list[int]:
+    def _ranked(self, folders: Mapping[int, Path]) -> list[int]:
         """Return the steps that have the number to rank by, the best first."""
         if self.keep_best is None:
             return []
         name, _, mode = self.keep_best
         sign = 1 if mode == "min" else -1
         scores: dict[int, float] = {}
-        for number, folder in found.items():
+        for number, folder in folders.items():
             try:
                 value = Checkpoint.read(folder).values.get(name)
             except FileNotFoundError:
@@ -236,12 +236,14 @@ class Checkpoints:
         )
 
 
-def _ranking(given: Any) -> tuple[str, int, str]:
-    parts: tuple[Any, ...] = (given,) if isinstance(given, str) else tuple(given)
+def _ranking(keep_best: Any) -> tuple[str, int, str]:
+    settings: tuple[Any, ...] = (
+        (keep_best,) if isinstance(keep_best, str) else tuple(keep_best)
+    )
     defaults: tuple[Any, ...] = ("", 1, "min")
-    name, count, mode = parts + defaults[len(parts) :]
+    name, count, mode = settings + defaults[len(settings) :]
     if not isinstance(name, str) or type(count) is not int or count < 1:
-        raise ValueError(f"keep_best is like ('loss', 1), got {given!r}")
+        raise ValueError(f"keep_best is like ('loss', 1), got {keep_best!r}")
     if mode not in ("min", "max"):
         raise ValueError(f"keep_best: the mode is 'min' or 'max', got {mode!r}")
     return name, count, mode

@@ -11,10 +11,10 @@ from ..config.process.user_warning import warn_user
 from ..core.persistence.meaning import check_meaning
 from ..optim.param_groups import plain_group
 from ..records.errors import RecordMismatchError
-from .blobs import BOUND, FILLED, Described, opened
-from .deferred import at
+from .lazy_fields import at
 from .part_kinds import MODULE
 from .rng import kept_generators
+from .state_objects import BOUND, FILLED, Described, opened
 
 _CURE = (
     "The checkpoint builds it as it was saved, whatever the config says. Take the "
@@ -54,9 +54,9 @@ def _kind(file: Path, path: str) -> str:
 
 
 def _check_module(file: Path, path: str, new: nn.Module) -> None:
-    stored: Any = opened(file, path).metadata.get("burnish", {})
+    metadata: Any = opened(file, path).metadata.get("burnish", {})
     try:
-        check_meaning(new, stored.get("hparams"), str(file))
+        check_meaning(new, metadata.get("hparams"), str(file))
     except RecordMismatchError as error:
         problems = [
             f"{path}.{problem.replace('the module has', 'the config makes')}"

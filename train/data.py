@@ -9,7 +9,7 @@ from torch.utils.data import DataLoader, Dataset, Subset
 
 from .hparams import DataHparams, DataLoaderHparams
 from .loader import ResumableLoader
-from .typed_class import TypedHparams
+from .typed_hparams import TypedHparams
 
 H = TypeVar("H", bound=DataHparams)
 
@@ -25,8 +25,8 @@ class DataModule(TypedHparams, LightningDataModule, Generic[H]):
 
     def __init__(self, hparams: H | dict[str, Any] | None = None) -> None:
         super().__init__()
-        given = {} if hparams is None else hparams
-        self.thparams: H = self.check_hparams(given, "DataModule")
+        values = {} if hparams is None else hparams
+        self.thparams: H = self.check_hparams(values, "DataModule")
         """The hyperparameters, typed; the seed that was drawn is among them."""
         self.pre_init()
         self.full: Any = self.get_dataset()

@@ -7,7 +7,7 @@ from ..config.errors import ConfigError, Problem
 from ..config.hparams import Hparam, Hparams
 from ..config.shown import shown
 from ..config.spelling import did_you_mean
-from .named import class_named, optimizer_named, scheduler_named
+from .class_lookup import class_named, optimizer_named, scheduler_named
 
 MODEL, DATA, RUN = "model_config", "data_config", "run_config"
 SECTIONS = (MODEL, DATA, RUN)

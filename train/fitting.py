@@ -104,9 +104,9 @@ def profile(config: FitConfig, folder: Path) -> Path:
     )
     trainer.fit(model, datamodule=data)
     # Lightning puts a word of its own before the name.
-    made = [f for f in folder.iterdir() if f not in before and f.suffix == ".txt"]
+    listings = [f for f in folder.iterdir() if f not in before and f.suffix == ".txt"]
     file = folder / "profile.txt"
-    made[0].replace(file)
+    listings[0].replace(file)
     return file
 
 
@@ -139,9 +139,9 @@ def logger_of(logger: LoggerHparams, folder: Path) -> Any:
 
 def _unused(folder: Path, name: str) -> str:
     """Return ``name``, or ``name-2`` and on: a resumed run keeps its older logs."""
-    taken = {file.name for file in folder.iterdir()}
-    names = (name if n == 1 else f"{name}-{n}" for n in range(1, len(taken) + 2))
-    return next(one for one in names if one not in taken)
+    used_names = {file.name for file in folder.iterdir()}
+    names = (name if n == 1 else f"{name}-{n}" for n in range(1, len(used_names) + 2))
+    return next(free for free in names if free not in used_names)
 
 
 def _with_folder(hparams: Any, folder: Path) -> Any:

@@ -79,7 +79,7 @@ class Folders:
         """
         found = self.found()
         newest = max(found, default=-1)
-        for number, folder in reversed(self._named()):
+        for number, folder in reversed(self._numbered()):
             if number > newest and self._lacks_marker(folder):
                 raise RecordFormatError(
                     str(folder),
@@ -126,10 +126,11 @@ class Folders:
             raise explained(error, str(self.root / name)) from error
 
     def _marked(self) -> dict[int, Path]:
-        named = self._named()
-        return {n: path for n, path in named if (path / self.marker).is_file()}
+        return {
+            n: path for n, path in self._numbered() if (path / self.marker).is_file()
+        }
 
-    def _named(self) -> list[tuple[int, Path]]:
+    def _numbered(self) -> list[tuple[int, Path]]:
         """Return what has the name of one of them, by number, in order."""
         pattern = re.compile(rf"(?:{LATEST})?{re.escape(self.key)}(\d{{{DIGITS},}})")
         try:
@@ -137,8 +138,8 @@ class Folders:
         except (FileNotFoundError, NotADirectoryError):
             return []
         matches = [match for name in names if (match := pattern.fullmatch(name))]
-        named = [(int(match[1]), self.root / match[0]) for match in matches]
-        return sorted(named, key=lambda one: one[0])
+        numbered = [(int(match[1]), self.root / match[0]) for match in matches]
+        return sorted(numbered, key=lambda pair: pair[0])
 
     def _lacks_marker(self, folder: Path) -> bool:
         """Return whether files lie in ``folder``, and the marker is not among them."""

@@ -15,7 +15,6 @@ from ..config.schedule.number import replace_numbers
 from ..config.spelling import did_you_mean
 from ..config.validation.overrides import override_texts
 from ..records.calls import explain_calls
-from .deferred import at
 from .distributed import (
     check_generators,
     is_writer,
@@ -24,6 +23,7 @@ from .distributed import (
     wait_for_writer,
 )
 from .folders import LATEST, Folders
+from .lazy_fields import at
 from .state_folder import (
     CONFIG,
     STATE,
@@ -205,24 +205,24 @@ class HyperState(Generic[C, S]):
     def _number(self) -> int:
         """Return the number that names checkpoints. ValueError if it is none."""
         key = "step" if self._folders is None else self._folders.key
-        found = at(self.state, key)
-        if isinstance(found, bool) or not isinstance(found, int) or found < 0:
+        step = at(self.state, key)
+        if isinstance(step, bool) or not isinstance(step, int) or step < 0:
             names = [name for name in dir(self.state) if not name.startswith("_")]
-            hint = did_you_mean(key, names) if found is None else ""
+            hint = did_you_mean(key, names) if step is None else ""
             raise ValueError(
                 f"checkpoint_key={key!r} must name an int of the state, from 0 on; "
-                f"found {found!r:.60}.{hint}"
+                f"found {step!r:.60}.{hint}"
             )
-        return found
+        return step
 
 
 def _source(
     path: str | os.PathLike[str] | None, folders: Folders | None, key: str
 ) -> Path | None:
     """Return the checkpoint to restore: the run's newest, or the one at ``path``."""
-    found = {} if folders is None else folders.complete()
-    if found:
-        return found[max(found)]
+    complete = {} if folders is None else folders.complete()
+    if complete:
+        return complete[max(complete)]
     if path is None:
         return None
     given = Path(path)

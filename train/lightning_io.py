@@ -72,9 +72,9 @@ class RecordIO(CheckpointIO):
         if not is_checkpoint(path):
             if Path(path).is_dir():
                 raise FileNotFoundError(f"{path} is a folder without {FILE}")
-            old = TorchCheckpointIO()
+            torch_io = TorchCheckpointIO()
             place: Any = map_location or torch.device("cpu")
-            loaded: dict[str, Any] = old.load_checkpoint(path, place, weights_only)
+            loaded: dict[str, Any] = torch_io.load_checkpoint(path, place, weights_only)
             return loaded
         return read_checkpoint(path, map_location)
 
@@ -145,14 +145,14 @@ def _local(path: Any) -> Path:
     return Path(path)
 
 
-def _for_people(rest: Mapping[str, Any]) -> dict[str, Any]:
+def _for_people(training_state: Mapping[str, Any]) -> dict[str, Any]:
     """Return what JSON can hold of the things that people look for first."""
     about: dict[str, Any] = {}
     for key in _PEOPLE:
-        if rest.get(key) in (None, {}):
+        if training_state.get(key) in (None, {}):
             continue
         try:
-            about[key] = json.loads(json.dumps(rest[key], allow_nan=False))
+            about[key] = json.loads(json.dumps(training_state[key], allow_nan=False))
         except (TypeError, ValueError):
-            about[key] = f"{rest[key]!r:.1000}"
+            about[key] = f"{training_state[key]!r:.1000}"
     return about

@@ -39,9 +39,9 @@ def load_lightning(
         )
     if not is_checkpoint(path):
         if hparams_file is None:
-            found: M | None = rebuilt(cls, path, map_location, strict, **kwargs)
-            if found is not None:
-                return found
+            module: M | None = rebuilt(cls, path, map_location, strict, **kwargs)
+            if module is not None:
+                return module
         inherited: Any = super(_first_of_ours(cls), cls).load_from_checkpoint
         loaded: M = inherited(
             path,
@@ -82,8 +82,8 @@ def _factory(
     if not hparams and not kwargs and STORED in checkpoint:
         return factory_of(cls, record, (), {})
     name = checkpoint.get("hparams_name")
-    known = inspect.signature(cls).parameters
-    if isinstance(name, str) and name in known and name not in hparams:
+    parameters = inspect.signature(cls).parameters
+    if isinstance(name, str) and name in parameters and name not in hparams:
         hparams = {name: hparams}
     arguments = _accepted(cls, {**hparams, **kwargs})
     return lambda: cls(**arguments)

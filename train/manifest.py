@@ -44,7 +44,9 @@ class Manifest:
         tree = {
             "burnish": VERSION,
             "step": self.step,
-            "values": {name: _written(number) for name, number in self.values.items()},
+            "values": {
+                name: _json_number(number) for name, number in self.values.items()
+            },
             "parts": {
                 name: {
                     "file": row.file,
@@ -103,7 +105,7 @@ def _digest(part: dict[str, Any]) -> str | None:
     return part["digest"]
 
 
-def _written(number: float) -> int | float | str:
+def _json_number(number: float) -> int | float | str:
     # JSON has no NaN and no infinities.
     return number if math.isfinite(number) else repr(float(number))
 

@@ -11,13 +11,13 @@ from torch import Tensor
 
 from ..config.spelling import did_you_mean
 from ..optim.simple import SimpleOptimizer
+from .class_lookup import optimizer_named, scheduler_named
 from .hparams import ModelHparams
 from .lightning_io import let_read
 from .load_module import load_lightning
 from .metrics import outputs_and_targets, takes_batch
-from .named import optimizer_named, scheduler_named
 from .record_checkpoint import RecordCheckpoint
-from .typed_class import TypedHparams
+from .typed_hparams import TypedHparams
 
 H = TypeVar("H", bound=ModelHparams)
 

@@ -67,9 +67,9 @@ class RecordCheckpoint(ModelCheckpoint):
             checkpoint[_GENERATORS] = Generators().state_dict()
         else:
             rank_zero_warn(_SEVERAL)
-        stored = recorded_hparams(pl_module)
-        if stored is not None:
-            checkpoint[STORED] = stored
+        hparams = recorded_hparams(pl_module)
+        if hparams is not None:
+            checkpoint[STORED] = hparams
         checkpoint[_EPOCH_ENDED] = (
             trainer.fit_loop.epoch_loop.batch_progress.is_last_batch
         )

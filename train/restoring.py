@@ -27,16 +27,16 @@ from ..config.validation.pydantic_check import check
 from ..config.validation.validate import put_back
 from ..core.modules.tree import unwrapped
 from ..records.errors import RecordMismatchError
-from .blobs import BOUND, FILLED, SERIALIZED, Described, opened, rebuilt
-from .blobs import serializable_class as class_of
-from .bound import built as built_optimizer
-from .deferred import Deferred, Origin, View, at
+from .lazy_fields import Deferred, Origin, View, at
+from .legacy_hyperstate import read_legacy_object
 from .part_kinds import fill, other_flags
 from .plain import value_of
+from .rebuild_optimizer import rebuilt_optimizer
 from .rng import kept_generators
-from .seed_blobs import read_seed_blob
 from .serializable import PENDING, Lazy, deserialized
-from .state_text import SEED_SUFFIX, checked_file, has_blobs, is_marker
+from .state_objects import BOUND, FILLED, SERIALIZED, Described, opened, rebuilt
+from .state_objects import serializable_class as class_of
+from .state_text import LEGACY_SUFFIX, checked_file, has_blobs, is_marker
 
 
 @dataclass(slots=True)
@@ -102,33 +102,33 @@ class Restoring:
         try:
             # What is built on the way may draw numbers that the run did not draw.
             with kept_generators():
-                made = self._make(path, file, annotation)
+                obj = self._make(path, file, annotation)
         finally:
             self._active.pop()
-        self.origin.made[file] = made
+        self.origin.made[file] = obj
         self.n_loaded += 1
-        return made
+        return obj
 
     def _make(self, path: str, file: str, annotation: Any) -> Any:
-        if file.endswith(SEED_SUFFIX):
-            data = read_seed_blob(self.folder / file, path)
+        if file.endswith(LEGACY_SUFFIX):
+            data = read_legacy_object(self.folder / file, path)
             return self._deserialized(data, annotation, file)
         record = opened(self.folder / file, path, self.hyperparameters)
         record.load_all()
-        told = Described.read(record)
-        if told.kind == SERIALIZED:
-            made = self._deserialized(value_of(record), annotation, file)
-            return self._moved(path, made) if told.about else made
-        if told.kind == BOUND:
-            return built_optimizer(told.about, record, self._module)
-        if told.kind == FILLED:
-            found = self._found(path)
-            fill(path, found, record, told.part)
-            if isinstance(found, nn.Module):
-                for name, flag in other_flags(found, record).items():
-                    unwrapped(found).get_parameter(name).requires_grad_(flag)
-            return found
-        return rebuilt(told, record, annotation)
+        description = Described.read(record)
+        if description.kind == SERIALIZED:
+            obj = self._deserialized(value_of(record), annotation, file)
+            return self._moved(path, obj) if description.about else obj
+        if description.kind == BOUND:
+            return rebuilt_optimizer(description.about, record, self._module)
+        if description.kind == FILLED:
+            target = self._target(path)
+            fill(path, target, record, description.part)
+            if isinstance(target, nn.Module):
+                for name, flag in other_flags(target, record).items():
+                    unwrapped(target).get_parameter(name).requires_grad_(flag)
+            return target
+        return rebuilt(description, record, annotation)
 
     def _deserialized(self, data: Any, annotation: Any, file: str) -> Any:
         cls = class_of(annotation, str(self.folder / file))
@@ -142,18 +142,18 @@ class Restoring:
         made: nn.Module = self.blob(path)
         return made
 
-    def _moved(self, path: str, made: Any) -> Any:
-        """Return the program's own module with the values of ``made``.
+    def _moved(self, path: str, restored: Any) -> Any:
+        """Return the program's own module with the values of ``restored``.
 
         Other objects of the state are bound to that one.
         """
-        if not isinstance(made, nn.Module):
-            return made
-        found = self._found(path)
-        found.load_state_dict(made.state_dict())
-        return found
+        if not isinstance(restored, nn.Module):
+            return restored
+        target = self._target(path)
+        target.load_state_dict(restored.state_dict())
+        return target
 
-    def _found(self, path: str) -> Any:
+    def _target(self, path: str) -> Any:
         """Return what the program itself makes at ``path`` at the start of a run."""
         if self._template is None:
             self._template = self.initial_state()
@@ -161,13 +161,13 @@ class Restoring:
             for other in self._places:
                 if other not in self._active:
                     self.blob(other)
-        found = at(self._template, path)
-        if found is None:
+        target = at(self._template, path)
+        if target is None:
             raise RecordMismatchError(
                 str(self.folder),
                 [f"{path}: stored, but initial_state makes nothing there to fill"],
             )
-        return found
+        return target
 
     def _collect(self, annotation: Any, tree: Any, path: str) -> None:
         """Note where objects belong, so that one can ask for another."""
@@ -271,7 +271,7 @@ def _lazy(
     absent: Sequence[Field],
 ) -> Any:
     """Return an instance whose waiting fields are read when they are touched."""
-    made = cls.__new__(cls)
+    state = cls.__new__(cls)
     for part in absent:
         if part.factory_of_data is None:
             values[part.attribute] = part.make_default()
@@ -284,12 +284,12 @@ def _lazy(
         if not part.is_stored
     ]
     for name, value in values.items():
-        object.__setattr__(made, name, value)
-    object.__setattr__(made, PENDING, waiting)
+        object.__setattr__(state, name, value)
+    object.__setattr__(state, PENDING, waiting)
     # Its constructor does not run, since that would read everything.
-    if dataclasses.is_dataclass(cls) and hasattr(made, "__post_init__"):
-        made.__post_init__(*init_only)
-    return made
+    if dataclasses.is_dataclass(cls) and hasattr(state, "__post_init__"):
+        state.__post_init__(*init_only)
+    return state
 
 
 def _holds_objects(cls: Any) -> bool:

@@ -37,6 +37,8 @@ class SavedWith:
         """
         for file in sorted(folder.glob("state.*.mpk")):
             with suppress(RecordError, OSError):
-                stored: Any = open_record(file).metadata.get(KEY)
-                if isinstance(stored, Mapping) and isinstance(stored["config"], str):
-                    yield cls(stored["config"], stored["rng"] is True)
+                metadata: Any = open_record(file).metadata.get(KEY)
+                if isinstance(metadata, Mapping) and isinstance(
+                    metadata["config"], str
+                ):
+                    yield cls(metadata["config"], metadata["rng"] is True)

@@ -50,15 +50,15 @@ def deserialized(
     try:
         inspect.signature(make).bind(data, config, state, ctx)
     except TypeError:
-        made = make(data, {"config": config, "state": state, **ctx})
+        obj = make(data, {"config": config, "state": state, **ctx})
     else:
-        made = make(data, config, state, ctx)
-    if not isinstance(made, cls):
+        obj = make(data, config, state, ctx)
+    if not isinstance(obj, cls):
         raise TypeError(
-            f"{cls.__qualname__}.deserialize returned a {type(made).__qualname__}; "
+            f"{cls.__qualname__}.deserialize returned a {type(obj).__qualname__}; "
             f"it must return the {cls.__qualname__}"
         )
-    return made
+    return obj
 
 
 class Lazy:
@@ -70,8 +70,8 @@ class Lazy:
 
     def __getattribute__(self, name: str) -> Any:
         # Not __getattr__: the default of a field would be found on the class.
-        known: dict[str, Any] = object.__getattribute__(self, "__dict__")
-        pending = known.get(PENDING)
+        attributes: dict[str, Any] = object.__getattribute__(self, "__dict__")
+        pending = attributes.get(PENDING)
         if pending and name in pending:
             value = pending[name].load()
             object.__setattr__(self, name, value)
@@ -80,9 +80,9 @@ class Lazy:
         return object.__getattribute__(self, name)
 
     def __setattr__(self, name: str, value: Any) -> None:
-        known: dict[str, Any] = object.__getattribute__(self, "__dict__")
+        attributes: dict[str, Any] = object.__getattribute__(self, "__dict__")
         super().__setattr__(name, value)
-        known.get(PENDING, {}).pop(name, None)
+        attributes.get(PENDING, {}).pop(name, None)
 
 
 PENDING = "_burnish_pending"

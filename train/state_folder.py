@@ -15,14 +15,14 @@ from ..config.tree import Struct
 from ..config.versioned import has_versions, upgrade
 from ..records.errors import RecordFormatError
 from ..records.open import open_record
-from .blobs import BOUND, FILLED, SERIALIZED, Described
 from .config_change import check_change
-from .deferred import Origin
+from .lazy_fields import Origin
 from .part_kinds import MODULE
 from .plain import record_of, value_of
 from .restoring import Restoring
 from .rng import Generators
 from .saved_with import SavedWith
+from .state_objects import BOUND, FILLED, SERIALIZED, Described
 from .state_text import Split
 
 S = TypeVar("S")
@@ -38,13 +38,15 @@ def write_state(folder: Path, config: Any, state: Any, *, rng: bool) -> Split:
     """
     split, tree = _split(state)
     modules = {p: v for p, v in split.blobs.items() if isinstance(v, nn.Module)}
-    told = {p: Described.of(v, modules) for p, v in split.blobs.items()}
-    if any(one.kind == FILLED for one in told.values()):
-        told = {p: _as_filled(one) for p, one in told.items()}
+    descriptions = {p: Described.of(v, modules) for p, v in split.blobs.items()}
+    if any(description.kind == FILLED for description in descriptions.values()):
+        descriptions = {
+            p: _as_filled(description) for p, description in descriptions.items()
+        }
     dump(config, folder / CONFIG)
     beside = SavedWith((folder / CONFIG).read_text(), rng).metadata()
     for path, value in split.blobs.items():
-        told[path].write(path, value, folder / split.files[id(value)], beside)
+        descriptions[path].write(path, value, folder / split.files[id(value)], beside)
     for deferred in split.pending:
         for file in deferred.files():
             shutil.copyfile(deferred.origin.folder / file, folder / file)
@@ -145,12 +147,16 @@ def _split(state: Any) -> tuple[Split, Any]:
     return split, tree
 
 
-def _as_filled(told: Described) -> Described:
+def _as_filled(description: Described) -> Described:
     """Return how an object comes back beside one that only the program can make.
 
     Modules and optimizers then are the program's own too, since they are bound
     together.
     """
-    if told.kind == SERIALIZED:
-        return Described(SERIALIZED, told.part, about=True)
-    return Described(FILLED, told.part) if told.kind in (MODULE, BOUND) else told
+    if description.kind == SERIALIZED:
+        return Described(SERIALIZED, description.part, about=True)
+    return (
+        Described(FILLED, description.part)
+        if description.kind in (MODULE, BOUND)
+        else description
+    )

@@ -22,7 +22,7 @@ _MARKER = re.compile(r"<blob:([^/\\<>\x00]+)>")
 
 SUFFIX = ".mpk"
 
-SEED_SUFFIX = ".msgpack"
+LEGACY_SUFFIX = ".msgpack"
 """Of the files that HyperState's model wrote."""
 
 
@@ -62,11 +62,11 @@ class Split:
         return value
 
     def _struct(self, value: Any, path: str) -> Any:
-        made = copy.copy(value)
+        stripped = copy.copy(value)
         waiting: dict[str, Any] = {}
         if isinstance(value, Lazy):
             waiting = dict(vars(value).get(PENDING, {}))
-            vars(made).pop(PENDING, None)
+            vars(stripped).pop(PENDING, None)
         for part in stored_fields(type(value)):
             below = child(path, part.name)
             deferred = waiting.get(part.attribute)
@@ -76,8 +76,8 @@ class Split:
             else:
                 old = getattr(value, part.attribute)
                 new = self._without_blobs(old, below, part.annotation)
-            object.__setattr__(made, part.attribute, new)
-        return made
+            object.__setattr__(stripped, part.attribute, new)
+        return stripped
 
     def _marker(self, value: Any, path: str) -> str | None:
         if value is None:
@@ -92,9 +92,9 @@ class Split:
         """Return a file name that reads like ``path``, and is nobody else's."""
         names = re.sub(r"\[(-?\d+)\]", r".\1", path)
         stem = f"state.{quote(names, safe='._- ')[:180]}"
-        taken = {file.lower() for file in self.files.values()}
+        used_names = {file.lower() for file in self.files.values()}
         file, n = f"{stem}{SUFFIX}", 2
-        while file.lower() in taken:
+        while file.lower() in used_names:
             file, n = f"{stem}~{n}{SUFFIX}", n + 1
         return file
 
@@ -131,7 +131,7 @@ def has_blobs(tree: Any) -> bool:
 
 
 def is_marker(tree: Any) -> bool:
-    """Return whether ``tree`` stands for an object; the seed's markers do too."""
+    """Return whether ``tree`` stands for an object, also as older files write it."""
     return tree == "<BLOB>" or blob_file(tree) is not None
 
 
@@ -143,7 +143,7 @@ def _item(annotation: Any, key: Any) -> Any:
 
 
 def checked_file(marker: str, path: str, folder: Path) -> str:
-    """Return the file that a marker stands for; the seed's have the path's name."""
+    """Return the file that a marker stands for; older markers leave it to the path."""
     if marker in ("<BLOB>", "<blob:pickle>"):
         raise RecordFormatError(
             str(folder / "state.ron"),
@@ -152,6 +152,6 @@ def checked_file(marker: str, path: str, folder: Path) -> str:
             "Pickles run code when they are read; save it again as a record.",
         )
     if marker == "<blob:msgpack>":
-        return f"state.{path.replace('[', '_').replace(']', '')}{SEED_SUFFIX}"
+        return f"state.{path.replace('[', '_').replace(']', '')}{LEGACY_SUFFIX}"
     file = blob_file(marker)
     return file if file is not None else ""

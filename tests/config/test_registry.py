@@ -16,7 +16,7 @@ from burnish.core.modules.registry import known_classes, names_of
 from burnish.optim.schedulers import Scheduler
 from burnish.optim.schedulers.scheduler import scheduler_of
 from burnish.records.format import Format, formats, suffixes
-from burnish.train.named import optimizer_named, register_named
+from burnish.train.class_lookup import optimizer_named, register_named
 
 
 def test_who_iterates_sees_one_moment() -> None:

@@ -161,9 +161,9 @@ def test_lazy_fields_are_read_when_touched(
     run = HyperState.load(Config, LazyState, begin_lazy, checkpoint_dir=tmp_path)
     advance(run, 1)
     opened: list[str] = []
-    from burnish.train import blobs, restoring
+    from burnish.train import restoring, state_objects
 
-    real = blobs.opened
+    real = state_objects.opened
 
     def counted(file: Path, name: str, *options: Any) -> Any:
         opened.append(name)

@@ -28,25 +28,27 @@ def optimizer_named(name: str, *, may_import: bool) -> Any:
     kinds = (torch.optim.Optimizer, SimpleOptimizer)
     ours = {n: getattr(optim, n) for n in optim.__all__ if n[0].isupper()}
     theirs = _classes_in(torch.optim, torch.optim.Optimizer)
-    known = {**ours, **theirs, **_registered}
-    known |= {f"burnish.optim.{n}": cls for n, cls in ours.items()}
-    known |= {f"torch.optim.{n}": cls for n, cls in theirs.items()}
-    return _found(name, known, kinds, "an optimizer", may_import=may_import)
+    classes = {**ours, **theirs, **_registered}
+    classes |= {f"burnish.optim.{n}": cls for n, cls in ours.items()}
+    classes |= {f"torch.optim.{n}": cls for n, cls in theirs.items()}
+    return _resolved_class(name, classes, kinds, "an optimizer", may_import=may_import)
 
 
 def scheduler_named(name: str, *, may_import: bool) -> Any:
     """Return the class of a schedule of the learning rate called ``name``."""
     theirs = _classes_in(torch.optim.lr_scheduler, torch.optim.lr_scheduler.LRScheduler)
-    known = {**theirs, **_registered}
-    known |= {f"torch.optim.lr_scheduler.{n}": cls for n, cls in theirs.items()}
+    classes = {**theirs, **_registered}
+    classes |= {f"torch.optim.lr_scheduler.{n}": cls for n, cls in theirs.items()}
     kinds = (torch.optim.lr_scheduler.LRScheduler,)
-    return _found(name, known, kinds, "a scheduler", may_import=may_import)
+    return _resolved_class(name, classes, kinds, "a scheduler", may_import=may_import)
 
 
 def class_named(name: str, kind: type[T], what: str) -> type[T]:
     """Return the class of the user's called ``name``; its module is imported."""
-    found: type[T] = _found(name, dict(_registered), (kind,), what, may_import=True)
-    return found
+    cls: type[T] = _resolved_class(
+        name, dict(_registered), (kind,), what, may_import=True
+    )
+    return cls
 
 
 def _classes_in(module: Any, kind: type) -> dict[str, Any]:
@@ -57,24 +59,24 @@ def _classes_in(module: Any, kind: type) -> dict[str, Any]:
     }
 
 
-def _found(
+def _resolved_class(
     name: str,
-    known: dict[str, Any],
+    classes: dict[str, Any],
     kinds: tuple[type, ...],
     what: str,
     *,
     may_import: bool,
 ) -> Any:
-    found = known.get(name)
-    if found is None and "." in name:
-        found = _imported(name, what, may_import=may_import)
-    if found is None:
-        hint = did_you_mean(name, known)
+    cls = classes.get(name)
+    if cls is None and "." in name:
+        cls = _imported(name, what, may_import=may_import)
+    if cls is None:
+        hint = did_you_mean(name, classes)
         raise ValueError(f"{name!r} is no name of {what}.{hint}")
-    if not (isinstance(found, type) and issubclass(found, kinds)):
+    if not (isinstance(cls, type) and issubclass(cls, kinds)):
         names = " or ".join(f"{k.__module__}.{k.__qualname__}" for k in kinds)
         raise TypeError(f"{name!r} is not {what}: expected a subclass of {names}")
-    return found
+    return cls
 
 
 def _imported(name: str, what: str, *, may_import: bool) -> Any:

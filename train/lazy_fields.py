@@ -65,15 +65,15 @@ class View:
 
 def at(state: Any, path: str) -> Any:
     """Return what stands at ``path``, by attributes and items; None if nothing does."""
-    found = state
+    node = state
     for name in parts(path):
-        if isinstance(found, Mapping):
-            found = next((v for k, v in found.items() if str(k) == name), None)
-        elif isinstance(found, list | tuple):
-            found = found[int(name)] if int(name) < len(found) else None
+        if isinstance(node, Mapping):
+            node = next((v for k, v in node.items() if str(k) == name), None)
+        elif isinstance(node, list | tuple):
+            node = node[int(name)] if int(name) < len(node) else None
         else:
-            found = getattr(found, name, None)
-    return found
+            node = getattr(node, name, None)
+    return node
 
 
 def _files(tree: Any) -> list[str]:

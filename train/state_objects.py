@@ -19,9 +19,9 @@ from ..records.errors import RecordError, RecordMismatchError
 from ..records.flat_record import FlatRecord
 from ..records.open import open_record
 from ..records.record import Record
-from .bound import binding_of
 from .part_kinds import MODULE, RECORD, STATE, VALUE, fill, kind_of, part_of
 from .plain import record_of, value_of
+from .rebuild_optimizer import binding_of
 from .serializable import Serializable
 
 KEY = "blob"

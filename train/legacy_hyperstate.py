@@ -10,7 +10,7 @@ from ..config.storage.opening import read_file
 from ..records.errors import RecordFormatError
 
 
-def read_seed_blob(file: Path, path: str) -> Any:
+def read_legacy_object(file: Path, path: str) -> Any:
     """Return the plain data in ``file``. Raises RecordFormatError for other content."""
     import msgpack
 

@@ -37,10 +37,10 @@ def binding_of(optimizer: torch.optim.Optimizer, modules: Modules) -> Any:
     names = _names(modules)
     groups: list[list[list[str]]] = []
     for group in optimizer.param_groups:
-        found = [names.get(id(param)) for param in group["params"]]
-        if any(name is None for name in found):
+        param_names = [names.get(id(param)) for param in group["params"]]
+        if any(name is None for name in param_names):
             return None
-        groups.append([list(name) for name in found if name is not None])
+        groups.append([list(name) for name in param_names if name is not None])
     kind = type(optimizer).__name__
     if isinstance(optimizer, OptimizerAdaptor):
         at = _place_of(optimizer, modules)
@@ -57,7 +57,7 @@ def binding_of(optimizer: torch.optim.Optimizer, modules: Modules) -> Any:
     return {"kind": kind, "groups": groups} if is_known else None
 
 
-def built(
+def rebuilt_optimizer(
     binding: Mapping[str, Any],
     record: FlatRecord,
     module_at: Callable[[str], nn.Module],
@@ -93,10 +93,10 @@ def _names(modules: Modules) -> dict[int, Name]:
 
 def _place_of(adaptor: OptimizerAdaptor, modules: Modules) -> list[str] | None:
     """Return the field and the path of the module whose parameters these are."""
-    held = {id(param) for group in adaptor.param_groups for param in group["params"]}
+    stepped = {id(param) for group in adaptor.param_groups for param in group["params"]}
     for at, module in modules.items():
         for path, part in unwrapped(module).named_modules():
-            if {id(p) for p in part.parameters() if _is_steppable(p)} == held:
+            if {id(p) for p in part.parameters() if _is_steppable(p)} == stepped:
                 return [at, path]
     return None
 
@@ -107,9 +107,13 @@ def _is_steppable(param: Tensor) -> bool:
 
 def _is_described(adaptor: OptimizerAdaptor) -> bool:
     """Return whether its record tells all that its constructor was told."""
-    plain = (adaptor.clip, adaptor.state_dtype, adaptor.fused) == (None, None, None)
+    has_defaults = (adaptor.clip, adaptor.state_dtype, adaptor.fused) == (
+        None,
+        None,
+        None,
+    )
     return (
-        plain
+        has_defaults
         and adaptor.nonfinite == "pass"
         and not adaptor.foreign()
         and all(map(_is_described_group, adaptor.param_groups))
@@ -196,11 +200,11 @@ def _rates(
 ) -> list[float | Scheduler]:
     """Return by group the learning rate, or the schedule, which groups may share."""
     rates: list[float | Scheduler] = []
-    for first, group in zip(schedules, groups, strict=True):
-        if first is None:
+    for leader, group in zip(schedules, groups, strict=True):
+        if leader is None:
             rates.append(float(group.hyperparameters["lr"]))
-        elif first < len(rates):
-            rates.append(rates[first])
+        elif leader < len(rates):
+            rates.append(rates[leader])
         else:
             rates.append(scheduler_of(group.schedule))
     return rates
