@@ -15,7 +15,7 @@ import burnish
 
 ROOT = str(Path(burnish.__file__).parent)
 _LOCK = re.compile(r"^\s*with [\w.]*lock:")
-_DESTRUCTORS = ("__del__", "_closed_at_the_end")
+_DESTRUCTORS = ("__del__", "_close_at_the_end")
 
 
 class Injected(BaseException):
