@@ -1,11 +1,18 @@
 """The modules of the tests: ordinary ones, as a user writes them."""
 
+import functools
 from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 
-from burnish.core.blueprint import after_build, after_init, before_build, stateful
+from burnish.core.blueprint import (
+    Blueprint,
+    after_build,
+    after_init,
+    before_build,
+    stateful,
+)
 
 
 class Child(nn.Module):
@@ -111,3 +118,34 @@ class Hooked(nn.Module):
 def weights(module: nn.Module, seed: int = 0) -> Tensor:
     """Return all parameters as one tensor."""
     return torch.cat([p.detach().flatten() for p in module.parameters()])
+
+
+def changed() -> Blueprint[Coder]:
+    blueprint = Blueprint(Coder, depth=2)
+    blueprint.configure("**.activation", nn.LeakyReLU, negative_slope=float("inf"))
+    blueprint.configure("encoder.0.activation", functools.partial(nn.ELU, alpha=2.0))
+    blueprint.encoder.append(Blueprint(Layer, width=4).configure("layer", bias=False))
+    blueprint.encoder.pop(0)
+    blueprint["encoder|decoder", 0].log_output("x")
+    blueprint["decoder.0"].set_input_map("x").set_output_map("y", z=0)
+    return blueprint
+
+
+class Chain(nn.Module):
+    """A list and a dict of layers that are told apart by their sizes."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.body = nn.ModuleList(nn.Linear(i, i) for i in range(1, 6))
+        self.byname = nn.ModuleDict({str(i): nn.Linear(i, i) for i in range(6, 8)})
+
+    @stateful
+    def lighten(self) -> None:
+        blueprint: Any = self
+        blueprint.configure("body.2", bias=False)
+
+    @stateful
+    def lose_first(self) -> None:
+        blueprint: Any = self
+        blueprint.body.pop(0)
+        blueprint.configure("body.17", bias=False)

@@ -5,31 +5,10 @@ from typing import Any
 import pytest
 from torch import nn
 
-from burnish.core.blueprint import Blueprint, stateful
+from burnish.core.blueprint import Blueprint
 from burnish.core.blueprint.errors import SettingError
 
-from .models import Coder
-
-
-class Chain(nn.Module):
-    """A list and a dict of layers that are told apart by their sizes."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.body = nn.ModuleList(nn.Linear(i, i) for i in range(1, 6))
-        self.byname = nn.ModuleDict({str(i): nn.Linear(i, i) for i in range(6, 8)})
-
-    @stateful
-    def lighten(self) -> None:
-        blueprint: Any = self
-        blueprint.configure("body.2", bias=False)
-
-    @stateful
-    def lose_first(self) -> None:
-        blueprint: Any = self
-        blueprint.body.pop(0)
-        blueprint.configure("body.17", bias=False)
-
+from .models import Chain, Coder
 
 SELECTIONS: dict[str, Callable[[Any], Any]] = {
     "item": lambda b: b.body[2],

@@ -10,26 +10,12 @@ import pytest
 from torch import nn
 
 from burnish.core import (
-    Module,
     from_hyperparameters,
     get_hparams,
 )
 from burnish.core.errors import HyperparameterError
 
-
-class Counted(Module):
-    built = 0
-
-    def __init__(self, *children: nn.Module, size: int = 1) -> None:
-        super().__init__()
-        type(self).built += 1
-        self.parts = nn.ModuleList(children)
-
-
-class Pair(Module):
-    def __init__(self, left: nn.Module, right: nn.Module) -> None:
-        super().__init__()
-        self.left, self.right = left, right
+from .models import Counted, Pair
 
 
 def test_a_fresh_process_builds_the_same_from_the_dict(tmp_path: Path) -> None:

@@ -1,30 +1,28 @@
 """What a decorated constructor may be called with: all that it took before."""
 
 import copy
-import enum
 import gc
-import json
 import pickle
 import warnings
 import weakref
-from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
 import torch
 from pydantic import ConfigDict
-from torch import Tensor, nn
+from torch import nn
 
 from burnish import open_record
 from burnish.config import Hparams
 from burnish.core import (
     Module,
-    from_hyperparameters,
     get_hparams,
     module,
     register_class,
     register_hparams,
 )
+
+from .models import Config, Holds, Net, Pair, again
 
 
 @module
@@ -108,36 +106,6 @@ def test_what_was_declared_as_a_tensor_is_checked_as_one() -> None:
     assert seen[0] is weight
 
 
-class Net(Module):
-    def __init__(self, a: int, b: int = 2, *, c: str = "x") -> None:
-        super().__init__()
-        self.lin = nn.Linear(a, b)
-        self.acts = nn.ModuleList([nn.ReLU(), nn.Tanh()])
-        self.m = nn.ModuleDict({"k": nn.Identity()})
-
-    def forward(self, x: Tensor) -> Tensor:
-        y: Tensor = self.lin(x)
-        return y
-
-
-class Pair(Module):
-    def __init__(self, left: nn.Module, right: nn.Module) -> None:
-        super().__init__()
-        self.left, self.right = left, right
-
-
-class Holds(Module):
-    """Takes anything, keeps what modules there are."""
-
-    def __init__(self, value: Any = None, **more: Any) -> None:
-        super().__init__()
-        self.value = value
-
-
-def again(net: nn.Module) -> Any:
-    return from_hyperparameters(json.loads(json.dumps(get_hparams(net))))
-
-
 class Grown(Net):
     def __init__(self, a: int, deep: bool = False) -> None:
         super().__init__(a + 1)
@@ -188,23 +156,6 @@ class Popping(Module):
 def test_a_constructor_that_empties_its_arguments_is_told_right() -> None:
     assert Popping([1, 2], {"a": 1}).hparams["sizes"] == [1, 2]
     assert Popping([1, 2], {"a": 1}).hparams["options"] == {"a": 1}
-
-
-class Color(enum.Enum):
-    RED = "red"
-
-
-@dataclass
-class Inner:
-    size: tuple[int, int] = (1, 2)
-    dtype: torch.dtype = torch.float16
-
-
-@dataclass
-class Config:
-    width: int = 3
-    color: Color = Color.RED
-    inner: Inner = field(default_factory=Inner)
 
 
 class Tensors(nn.Module):

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from torch import Tensor, nn
+from torch import nn
 
 from burnish.core import (
     Module,
@@ -17,44 +17,7 @@ from burnish.core import (
 )
 from burnish.core.errors import HyperparameterError
 
-
-class Net(Module):
-    def __init__(self, a: int, b: int = 2, *, c: str = "x") -> None:
-        super().__init__()
-        self.lin = nn.Linear(a, b)
-        self.acts = nn.ModuleList([nn.ReLU(), nn.Tanh()])
-        self.m = nn.ModuleDict({"k": nn.Identity()})
-
-    def forward(self, x: Tensor) -> Tensor:
-        y: Tensor = self.lin(x)
-        return y
-
-
-class Counted(Module):
-    built = 0
-
-    def __init__(self, *children: nn.Module, size: int = 1) -> None:
-        super().__init__()
-        type(self).built += 1
-        self.parts = nn.ModuleList(children)
-
-
-class Pair(Module):
-    def __init__(self, left: nn.Module, right: nn.Module) -> None:
-        super().__init__()
-        self.left, self.right = left, right
-
-
-class Holds(Module):
-    """Takes anything, keeps what modules there are."""
-
-    def __init__(self, value: Any = None, **more: Any) -> None:
-        super().__init__()
-        self.value = value
-
-
-def again(net: nn.Module) -> Any:
-    return from_hyperparameters(json.loads(json.dumps(get_hparams(net))))
+from .models import Counted, Holds, Net, Pair, again
 
 
 @pytest.mark.parametrize("value", ["os", "posix", "torch.nn.modules.module"])
@@ -65,7 +28,7 @@ def test_what_is_no_module_is_refused(value: str) -> None:
 
 def test_the_class_in_hand_is_trusted_wherever_it_was() -> None:
     hparams = json.loads(
-        json.dumps(Pair(Net(3), Net(4)).hparams).replace(__name__, "gone")
+        json.dumps(Pair(Net(3), Net(4)).hparams).replace(Net.__module__, "gone")
     )
 
     made = Pair.from_hyperparameters(hparams)

@@ -1,9 +1,7 @@
 """Arguments of every kind are plain data, and come back as what they are."""
 
 import enum
-import json
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -16,23 +14,12 @@ import burnish
 from burnish.config import Hparams
 from burnish.core import (
     Module,
-    from_hyperparameters,
     get_hparams,
 )
 from burnish.core.blueprint import Blueprint
 from burnish.core.errors import HyperparameterError
 
-
-class Holds(Module):
-    """Takes anything, keeps what modules there are."""
-
-    def __init__(self, value: Any = None, **more: Any) -> None:
-        super().__init__()
-        self.value = value
-
-
-def again(net: nn.Module) -> Any:
-    return from_hyperparameters(json.loads(json.dumps(get_hparams(net))))
+from .models import Color, Config, Holds, Inner, again
 
 
 class Foreign(nn.Module):
@@ -48,23 +35,6 @@ def test_plain_dicts_stay_plain_dicts() -> None:
     made = again(Holds(options))
 
     assert made.value == options
-
-
-class Color(enum.Enum):
-    RED = "red"
-
-
-@dataclass
-class Inner:
-    size: tuple[int, int] = (1, 2)
-    dtype: torch.dtype = torch.float16
-
-
-@dataclass
-class Config:
-    width: int = 3
-    color: Color = Color.RED
-    inner: Inner = field(default_factory=Inner)
 
 
 class Typed(Hparams):

@@ -4,51 +4,23 @@ import json
 from typing import Any
 
 import pytest
-from torch import Tensor, nn
+from torch import nn
 
-from burnish.config import Hparam, Hparams
+from burnish.config import Hparams
 from burnish.core import (
     Module,
     from_hyperparameters,
     get_hparams,
 )
 
-
-class Net(Module):
-    def __init__(self, a: int, b: int = 2, *, c: str = "x") -> None:
-        super().__init__()
-        self.lin = nn.Linear(a, b)
-        self.acts = nn.ModuleList([nn.ReLU(), nn.Tanh()])
-        self.m = nn.ModuleDict({"k": nn.Identity()})
-
-    def forward(self, x: Tensor) -> Tensor:
-        y: Tensor = self.lin(x)
-        return y
-
-
-class Pair(Module):
-    def __init__(self, left: nn.Module, right: nn.Module) -> None:
-        super().__init__()
-        self.left, self.right = left, right
-
-
-class Holds(Module):
-    """Takes anything, keeps what modules there are."""
-
-    def __init__(self, value: Any = None, **more: Any) -> None:
-        super().__init__()
-        self.value = value
-
-
-def again(net: nn.Module) -> Any:
-    return from_hyperparameters(json.loads(json.dumps(get_hparams(net))))
+from .models import Holds, Net, Pair, again, with_computed_field
 
 
 def test_the_dict_has_class_arguments_and_children() -> None:
     hparams = Net(3).hparams
 
     assert hparams == {
-        "__module__": __name__,
+        "__module__": Net.__module__,
         "__name__": "Net",
         "a": 3,
         "b": 2,
@@ -115,28 +87,6 @@ def test_a_child_of_an_unknown_class_is_its_name_alone() -> None:
         "__module__": __name__,
         "__name__": "Foreign",
     }
-
-
-def with_computed_field() -> Any:
-    from pydantic import computed_field
-
-    class Computed(Hparams):
-        dim: int = Hparam(64, ge=1)
-        heads: int = 4
-
-        @computed_field  # type: ignore[prop-decorator]  # as pydantic says to write it
-        @property
-        def head_dim(self) -> int:
-            return self.dim // self.heads
-
-    class Typed(Module):
-        Hparams = Computed
-
-        def __init__(self, dim: int = 64, heads: int = 4) -> None:
-            super().__init__()
-            self.lin = nn.Linear(dim, dim // heads)
-
-    return Typed
 
 
 def test_a_computed_field_is_in_the_extended_dict_alone() -> None:
@@ -249,7 +199,7 @@ def test_an_argument_wins_over_a_child_of_its_name() -> None:
 
 def test_bare_hyperparameters_leave_out_what_plain_data_makes() -> None:
     assert get_hparams(Net(3), bare=True) == {
-        "__module__": __name__,
+        "__module__": Net.__module__,
         "__name__": "Net",
         "a": 3,
         "b": 2,

@@ -1,5 +1,4 @@
 import copy
-import functools
 import pickle
 import subprocess
 import sys
@@ -15,24 +14,13 @@ import burnish
 from burnish.core import allow_classes
 from burnish.core.blueprint import Blueprint
 
-from ..models import Coder, Hooked, Layer, Net, weights
+from ..models import Coder, Hooked, Layer, Net, changed, weights
 
 
 @pytest.fixture(autouse=True)
 def known() -> Iterator[None]:
     with allow_classes(Coder, Hooked, Layer, Net):
         yield
-
-
-def changed() -> Blueprint[Coder]:
-    blueprint = Blueprint(Coder, depth=2)
-    blueprint.configure("**.activation", nn.LeakyReLU, negative_slope=float("inf"))
-    blueprint.configure("encoder.0.activation", functools.partial(nn.ELU, alpha=2.0))
-    blueprint.encoder.append(Blueprint(Layer, width=4).configure("layer", bias=False))
-    blueprint.encoder.pop(0)
-    blueprint["encoder|decoder", 0].log_output("x")
-    blueprint["decoder.0"].set_input_map("x").set_output_map("y", z=0)
-    return blueprint
 
 
 def test_blueprints_and_what_they_built_copy_and_pickle() -> None:

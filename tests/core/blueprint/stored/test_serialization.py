@@ -1,4 +1,3 @@
-import functools
 import json
 from collections.abc import Iterator
 from typing import Any
@@ -12,24 +11,13 @@ from burnish.core.blueprint import Blueprint
 from burnish.core.blueprint.errors import FormatError, SettingError
 from burnish.core.errors import UnknownClassError
 
-from ..models import Coder, Hooked, Layer, Net, weights
+from ..models import Coder, Hooked, Layer, Net, changed, weights
 
 
 @pytest.fixture(autouse=True)
 def known() -> Iterator[None]:
     with allow_classes(Coder, Hooked, Layer, Net):
         yield
-
-
-def changed() -> Blueprint[Coder]:
-    blueprint = Blueprint(Coder, depth=2)
-    blueprint.configure("**.activation", nn.LeakyReLU, negative_slope=float("inf"))
-    blueprint.configure("encoder.0.activation", functools.partial(nn.ELU, alpha=2.0))
-    blueprint.encoder.append(Blueprint(Layer, width=4).configure("layer", bias=False))
-    blueprint.encoder.pop(0)
-    blueprint["encoder|decoder", 0].log_output("x")
-    blueprint["decoder.0"].set_input_map("x").set_output_map("y", z=0)
-    return blueprint
 
 
 def test_a_blueprint_is_json_and_reads_back_to_the_same_build() -> None:

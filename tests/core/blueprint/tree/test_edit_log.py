@@ -5,12 +5,12 @@ import pytest
 from torch import nn
 
 from burnish.core import allow_classes
-from burnish.core.blueprint import Blueprint, stateful
+from burnish.core.blueprint import Blueprint
 from burnish.core.blueprint.errors import (
     SettingError,
 )
 
-from ..models import Child, Coder, Layer
+from ..models import Chain, Child, Coder, Layer
 
 
 class Thrice(nn.Module):
@@ -152,26 +152,6 @@ def test_a_setting_stays_with_a_module_that_leaves_a_list_and_stands_elsewhere()
     built = blueprint.create()
     assert built.first.bias is None
     assert without_bias(built.items) == []
-
-
-class Chain(nn.Module):
-    """A list and a dict of layers that are told apart by their sizes."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.body = nn.ModuleList(nn.Linear(i, i) for i in range(1, 6))
-        self.byname = nn.ModuleDict({str(i): nn.Linear(i, i) for i in range(6, 8)})
-
-    @stateful
-    def lighten(self) -> None:
-        blueprint: Any = self
-        blueprint.configure("body.2", bias=False)
-
-    @stateful
-    def lose_first(self) -> None:
-        blueprint: Any = self
-        blueprint.body.pop(0)
-        blueprint.configure("body.17", bias=False)
 
 
 def shortened(blueprint: Any) -> Any:
