@@ -13,6 +13,7 @@ import statistics
 import subprocess
 import sys
 import tokenize
+from collections import defaultdict
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -97,6 +98,25 @@ def _print_names(root: Path, trees: dict[Path, ast.Module], *, is_listed: bool) 
         if is_listed:
             for file, name in sorted(vague):
                 print(f"  {file.relative_to(root)}: {name}")
+    files_by_name = defaultdict[str, set[Path]](set)
+    for file, tree in trees.items():
+        for name in _public_definitions(tree):
+            files_by_name[name].add(file)
+    shared = {n: fs for n, fs in files_by_name.items() if len(fs) > 1}
+    print(f"public names defined in several files: {len(shared)}")
+    if is_listed:
+        for name, defining in sorted(shared.items()):
+            listed = ", ".join(sorted(str(f.relative_to(root)) for f in defining))
+            print(f"  {name}: {listed}")
+
+
+def _public_definitions(tree: ast.Module) -> set[str]:
+    return {
+        node.name
+        for node in tree.body
+        if isinstance(node, ast.FunctionDef | ast.ClassDef)
+        and not node.name.startswith("_")
+    }
 
 
 def _locals(tree: ast.Module) -> Iterator[str]:
