@@ -20,7 +20,7 @@ from torch import nn
 import burnish
 from burnish import config
 from burnish.core.blueprint import Blueprint
-from burnish.records import Record, Recorder
+from burnish.records import FlatRecord, Record, Recorder
 from burnish.train.plain import record_of
 
 FOLDER = Path(__file__).parent / "data" / "spellings"
@@ -275,10 +275,10 @@ def texts() -> dict[str, str]:
     """Return the text of each kind of file by its name."""
     checkpoint = record_of(checkpoint_values())
     written = {
-        "record.json": _record_text(record_values()),
-        "checkpoint.json": _record_text(checkpoint),
-        "hparams.json": _hparams_text(EveryArgument(**arguments())),
-        "blueprint.json": _json(blueprint().to_dict()),
+        "record.json": record_text(record_values()),
+        "checkpoint.json": record_text(checkpoint),
+        "hparams.json": hparams_text(EveryArgument(**arguments())),
+        "blueprint.json": json_text(blueprint().to_dict()),
     }
     for form in ("ron", "yaml", "json"):
         for name, is_elided in (("config", False), ("elided", True)):
@@ -287,25 +287,26 @@ def texts() -> dict[str, str]:
     return written
 
 
-def _record_text(record: Record) -> str:
+def record_text(record: Record | FlatRecord) -> str:
     """Return a record's document but its metadata, which names our version."""
     document = json.loads(record.save(recorder=Recorder(format="json")))
-    return _json({key: document[key] for key in ("tree", "tensors")})
+    return json_text({key: document[key] for key in ("tree", "tensors")})
 
 
-def _hparams_text(net: nn.Module) -> str:
+def hparams_text(net: nn.Module) -> str:
     """Return what a module's file says of its arguments."""
     metadata = burnish.open_record(burnish.save_record(net)).metadata
-    return _json(metadata["burnish"]["hparams"])
+    return json_text(metadata["burnish"]["hparams"])
 
 
-def _json(data: object) -> str:
+def json_text(data: object) -> str:
+    """Return ``data`` as the files of this folder have it."""
     return json.dumps(data, indent=1, ensure_ascii=False) + "\n"
 
 
-def write() -> None:
+def write(texts: dict[str, str]) -> None:
     """Write each file that is missing in `tests/data/spellings/`."""
     FOLDER.mkdir(parents=True, exist_ok=True)
-    for name, text in texts().items():
+    for name, text in texts.items():
         if not (FOLDER / name).exists():
             (FOLDER / name).write_text(text)

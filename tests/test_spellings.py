@@ -2,12 +2,12 @@
 
 import pytest
 
-from . import spellings
+from . import spellings, spellings_of_kinds
 
 
 @pytest.fixture(scope="module")
 def texts() -> dict[str, str]:
-    return spellings.texts()
+    return spellings.texts() | spellings_of_kinds.texts()
 
 
 FILES = sorted(file.name for file in spellings.FOLDER.iterdir())
