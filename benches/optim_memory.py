@@ -11,11 +11,11 @@ from harness import MIB, Row, extra_memory, forked
 from optim_sets import Parameters, UserAdamW, resnet50
 from torch import Tensor
 
-from burnish.optim.engines.c_code import c_source
-from burnish.optim.engines.compiler import FLAGS
-from burnish.optim.engines.program import program
-from burnish.optim.engines.step import Step
-from burnish.optim.engines.trace import Layout, trace
+from burnish.optim.engines.codegen.c_code import c_source
+from burnish.optim.engines.codegen.compiler import FLAGS
+from burnish.optim.engines.codegen.program import program
+from burnish.optim.engines.tracing.step_call import Step
+from burnish.optim.engines.tracing.trace import Layout, trace
 
 BLOCK = 128 * 1024 * 4 / MIB
 

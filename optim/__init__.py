@@ -20,12 +20,12 @@ if TYPE_CHECKING:
     from .lbfgs import LBFGS
     from .lion import Lion
     from .muon import Muon
-    from .report import engine_report
     from .rmsprop import RMSprop
     from .schedule_free import ScheduleFreeAdamW
     from .sgd import SGD
     from .simple import SimpleOptimizer
-    from .state import OptimizerRecord
+    from .stepping.report import engine_report
+    from .stored.optimizer_record import OptimizerRecord
 
 __all__ = [  # noqa: RUF022  # the order of sorted(), as everywhere
     "Adafactor",
@@ -77,11 +77,11 @@ _HOME = {
     "Muon": "muon",
     "NonFiniteGradientError": "errors",
     "OptimizerAdaptor": "adaptor",
-    "OptimizerRecord": "state",
+    "OptimizerRecord": "stored.optimizer_record",
     "RMSprop": "rmsprop",
     "ScheduleFreeAdamW": "schedule_free",
     "SimpleOptimizer": "simple",
-    "engine_report": "report",
+    "engine_report": "stepping.report",
 }
 
 

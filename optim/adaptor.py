@@ -10,20 +10,20 @@ import torch
 from torch import Tensor, nn
 
 from ..records.calls import explain_calls
-from .arguments import check_arguments
-from .binding import Binding
+from .bound.bind_arguments import check_arguments
+from .bound.bound_params import Binding
+from .bound.group_options import Hyper
+from .bound.param_groups import first_rate, new_group, plain_group, warn_of_left_out
+from .bound.plain_values import as_stored
+from .bound.state_check import BESIDE, beside_fields
 from .clipping import Clip
 from .engines.internals import internals, untraced
 from .engines.plan import Plan
-from .fitting import BESIDE, beside_fields
 from .groups import Group, place
-from .hyper import Hyper
-from .param_groups import first_rate, new_group, plain_group, warn_of_left_out
-from .plain_values import as_stored
 from .schedulers.scheduler import Scheduler
 from .simple import SimpleOptimizer
-from .stepper import Stepper
-from .stepping import Stepping
+from .stepping.step_runner import Stepping
+from .stepping.stepper import Stepper
 
 if TYPE_CHECKING:
     from ..records.entry import Param
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from ..records.report import LoadReport
     from ..records.sink import Destination
     from .gradients import Gradients
-    from .state import OptimizerRecord, Rename
+    from .stored.optimizer_record import OptimizerRecord, Rename
 
 _hooks: Any = import_module("torch.optim.optimizer")
 """The hooks that are of every optimizer."""
@@ -179,7 +179,7 @@ class OptimizerAdaptor(Stepping):
 
     def into_record(self) -> "OptimizerRecord":
         """Return the state by parameter ID; it refers to the live tensors."""
-        from .state import into_record
+        from .stored.optimizer_record import into_record
 
         return into_record(self)
 
@@ -213,7 +213,7 @@ class OptimizerAdaptor(Stepping):
         the state of a parameter that is no longer there. A parameter without stored
         state may be new, or one that was never stepped; the report names it.
         """
-        from .state import load_record
+        from .stored.optimizer_record import load_record
 
         return load_record(self, source, hyperparameters, rename, strict)
 
@@ -243,7 +243,7 @@ class OptimizerAdaptor(Stepping):
 
         Unlike torch's, it keeps the dtypes of the state.
         """
-        from .torch_state import load_state_dict
+        from .stored.torch_state import load_state_dict
 
         load_state_dict(self, state_dict, super().load_state_dict)
         self._rates.clear()

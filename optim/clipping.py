@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from .engines.sharding import is_sharded
+from .engines.memory.tensor_form import is_sharded
 from .simple import check_range
 
 

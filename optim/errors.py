@@ -4,7 +4,7 @@ ImpureStepError (TypeError)             a step() breaks its contract
 NonFiniteGradientError (ArithmeticError)    a gradient is infinite or NaN
 """
 
-from .engines.recording import ImpureStepError
+from .engines.tracing.recording import ImpureStepError
 
 __all__ = ["ImpureStepError", "NonFiniteGradientError"]
 

@@ -12,7 +12,7 @@ from ..records.grad_mode import ordinary_tensors
 from ..records.record import Record
 from ..records.renaming import Renames, renamer_of
 from ..records.report import LoadReport
-from .binding import Binding
+from .bound.bound_params import Binding
 from .simple import home_of_field, refuse_options_of_torch
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from torch import nn
 
 from ..config.process.user_warning import warn_user
 from ..core.persistence.meaning import check_meaning
-from ..optim.param_groups import plain_group
+from ..optim.bound.param_groups import plain_group
 from ..records.errors import RecordMismatchError
 from .lazy_fields import at
 from .part_kinds import MODULE

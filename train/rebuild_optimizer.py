@@ -155,7 +155,7 @@ def _built_adaptor(
     record: FlatRecord,
     module_at: Callable[[str], nn.Module],
 ) -> OptimizerAdaptor:
-    from ..optim.state import OptimizerRecord
+    from ..optim.stored.optimizer_record import OptimizerRecord
 
     stored = record.typed(OptimizerRecord)
     at, path = binding["module"]

@@ -10,9 +10,9 @@ import torch
 from torch import Tensor
 
 from .bucket import Bucket, Engine
-from .state_fields import field_names, fields_of
-from .step import Step
-from .trace import Layout
+from .tracing.state_fields import field_names, fields_of
+from .tracing.step_call import Step
+from .tracing.trace import Layout
 
 _SIZES = [1, 7, 16, 33, 130, 1031]
 """Whole vectors of every width, their tails, and what is shorter than one."""

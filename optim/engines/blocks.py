@@ -10,18 +10,15 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .block_code import Run, generate
 from .bucket import Bucket, Job, Unfit
-from .check import agrees
+from .codegen.block_code import Run, generate
+from .codegen.program import contracted, program
 from .internals import internals
-from .program import contracted, program
-from .step import Step
-from .trace import Layout, Trace
+from .memory.arena import BLOCK, SMALL
+from .self_check import agrees
+from .tracing.step_call import Step
+from .tracing.trace import Layout, Trace
 
-BLOCK = 128 * 1024
-"""Elements of a block: a few of them fit the shared cache, calls cost little."""
-
-SMALL = BLOCK // 2
 _programs: dict[tuple[Any, ...], tuple[Run, list[torch.dtype]] | str] = {}
 
 

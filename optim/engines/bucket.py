@@ -11,10 +11,10 @@ import torch
 from torch import Tensor
 
 from .internals import guard_of
-from .ranges import do_ranges_meet
-from .state_fields import declared
-from .step import Step
-from .trace import Layout, Trace, trace
+from .memory.ranges import do_ranges_meet
+from .tracing.state_fields import declared
+from .tracing.step_call import Step
+from .tracing.trace import Layout, Trace, trace
 
 Job = Callable[[], None]
 """Does the writing part of a step; all that can fail was done before."""

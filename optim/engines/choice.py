@@ -7,13 +7,13 @@ from .agreement import kernel_agrees
 from .blocks import Replay, replayable
 from .bucket import Engine, Unfit
 from .compiled import Native, compiled, why_not_compiled
-from .drawing import drawing_in
 from .foreach import Listwise, listable
-from .generators import Watch
-from .recording import NotElementwise
-from .step import Step
 from .torch_fused import Fused, Kernel, kernel_of
-from .trace import Layout, Trace, trace
+from .tracing.drawing import drawing_in
+from .tracing.generators import Watch
+from .tracing.recording import NotElementwise
+from .tracing.step_call import Step
+from .tracing.trace import Layout, Trace, trace
 
 
 @dataclass(frozen=True, slots=True)

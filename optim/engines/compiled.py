@@ -10,13 +10,13 @@ from torch import Tensor
 from ...config.process.user_warning import warn_user
 from .blocks import Replay
 from .bucket import Bucket, Job
-from .c_code import c_source
-from .check import agrees
-from .compiler import CompileError, load
-from .program import program
-from .recording import NotElementwise, Op
-from .step import Step
-from .trace import Layout, Trace
+from .codegen.c_code import c_source
+from .codegen.compiler import CompileError, load
+from .codegen.program import program
+from .self_check import agrees
+from .tracing.recording import NotElementwise, Op
+from .tracing.step_call import Step
+from .tracing.trace import Layout, Trace
 
 _PARALLEL = 200_000
 _programs: dict[tuple[Any, ...], Any] = {}

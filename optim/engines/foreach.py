@@ -10,11 +10,11 @@ import torch
 from torch import Tensor
 
 from .bucket import Bucket, Job, Unfit
-from .check import agrees
+from .codegen.program import Program, contracted, program
 from .internals import internals
-from .program import Program, contracted, program
-from .step import Step
-from .trace import Layout, Trace
+from .self_check import agrees
+from .tracing.step_call import Step
+from .tracing.trace import Layout, Trace
 
 _Run = Callable[[list[list[Tensor]], list[float]], list[list[Tensor]]]
 _programs: dict[tuple[Any, ...], _Run | str] = {}

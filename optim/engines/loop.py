@@ -6,12 +6,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ...records.record import Record
 from .bucket import Bucket, Job
+from .memory.tensor_form import owned
 from .portions import Portion, StepFailed, Write, job_of, memory_of
-from .recording import ImpureStepError
-from .state_fields import field_names, fields_of
-from .step import CHANGED_IN_PLACE, Step, versions
+from .tracing.recording import ImpureStepError
+from .tracing.state_fields import field_names, fields_of
+from .tracing.step_call import CHANGED_IN_PLACE, Step, versions
 
 
 class Loop:
@@ -168,16 +168,3 @@ def keep(stored: dict[str, Any], state: Any, tensor: Tensor) -> None:
             stored[name] = value
         elif value is not kept:
             kept.copy_(value)
-
-
-def owned(value: Any) -> Any:
-    """Return a value whose tensors have storage of their own."""
-    if isinstance(value, Tensor):
-        return value.detach().clone(memory_format=torch.preserve_format)
-    if isinstance(value, Record):
-        return value.clone()
-    if isinstance(value, list | tuple):
-        return type(value)(owned(item) for item in value)  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]  # items are any value
-    if isinstance(value, dict):
-        return {key: owned(item) for key, item in value.items()}  # pyright: ignore[reportUnknownVariableType]  # items are any value
-    return value

@@ -7,18 +7,18 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .arena import is_dense, is_plain
 from .bucket import Bucket, Engine, Unfit
 from .choice import choose, is_elementwise, usable_kernel
-from .entangled import entangled
 from .loop import Loop, checked, plain, settled, state_of
+from .memory.entangled import entangled
+from .memory.tensor_form import is_dense, is_plain
 from .portions import StepFailed
-from .recording import ImpureStepError
 from .stacked import SIDE, Batched
-from .state_fields import declared, field_names
-from .step import Step
 from .torch_fused import Fused
-from .trace import Layout
+from .tracing.recording import ImpureStepError
+from .tracing.state_fields import declared, field_names
+from .tracing.step_call import Step
+from .tracing.trace import Layout
 
 Stored = dict[str, Any]
 _NUMBERS = (int, float, bool, str)

@@ -9,7 +9,7 @@ from .bucket import Bucket, Job
 from .internals import internals
 from .loop import checked, settled
 from .portions import Portion, StepFailed, Write, job_of
-from .step import Step
+from .tracing.step_call import Step
 
 SIDE = 128
 """Matrices of more rows or columns fill the processor by themselves."""

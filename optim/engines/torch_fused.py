@@ -8,8 +8,8 @@ from torch import Tensor
 
 from .bucket import Bucket, Job, Unfit
 from .internals import internals
-from .step import Step
-from .trace import Layout
+from .tracing.step_call import Step
+from .tracing.trace import Layout
 
 Kernel = Callable[[Step, Bucket, list[Tensor]], None]
 """Updates the bucket's tensors and states; the numbers are the caller's."""

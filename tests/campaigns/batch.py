@@ -9,7 +9,9 @@ from pathlib import Path
 from types import SimpleNamespace
 from unittest import mock
 
-from burnish.optim.engines import arena, blocks, c_code, compiled, compiler
+from burnish.optim.engines import blocks, compiled
+from burnish.optim.engines.codegen import c_code, compiler
+from burnish.optim.engines.memory import arena
 
 SMALL_BLOCK = 64
 """Elements of a block, where tensors of a test are to have many."""

@@ -17,9 +17,9 @@ from torch import Tensor
 from burnish.optim import SimpleOptimizer
 from burnish.optim.engines.bucket import Bucket
 from burnish.optim.engines.choice import choose
-from burnish.optim.engines.recording import ImpureStepError
-from burnish.optim.engines.step import Step
-from burnish.optim.engines.trace import Layout
+from burnish.optim.engines.tracing.recording import ImpureStepError
+from burnish.optim.engines.tracing.step_call import Step
+from burnish.optim.engines.tracing.trace import Layout
 
 DTYPES = {
     "float32": torch.float32,

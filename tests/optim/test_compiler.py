@@ -11,7 +11,8 @@ import pytest
 import torch
 
 from burnish.optim import engine_report
-from burnish.optim.engines import compiled, compiler
+from burnish.optim.engines import compiled
+from burnish.optim.engines.codegen import compiler
 
 from .nets import Net, UserAdamW, distance, drive, engine_names
 

@@ -24,9 +24,9 @@ from burnish.optim import (
     SimpleOptimizer,
     engine_report,
 )
-from burnish.optim.engines.recording import NotElementwise
-from burnish.optim.engines.step import Step
-from burnish.optim.engines.trace import Layout, trace
+from burnish.optim.engines.tracing.recording import NotElementwise
+from burnish.optim.engines.tracing.step_call import Step
+from burnish.optim.engines.tracing.trace import Layout, trace
 from burnish.records import Record
 
 from .nets import (

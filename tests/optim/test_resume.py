@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-import burnish.optim.stepper
+import burnish.optim.stepping.stepper
 from burnish.optim import (
     SGD,
     AdamW,
@@ -255,7 +255,7 @@ def test_a_norm_that_is_no_number_lets_nothing_through(
 def test_what_is_remembered_of_states_does_not_grow_with_the_steps(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(burnish.optim.stepper, "_MANY", 16)
+    monkeypatch.setattr(burnish.optim.stepping.stepper, "_MANY", 16)
     module = net()
     adaptor = AdamW().bind(module, lr=Constant(0.01))
 

@@ -15,8 +15,8 @@ import torch
 from torch import Tensor
 
 from burnish.optim import SimpleOptimizer, engine_report
-from burnish.optim.engines.step import Step
-from burnish.optim.engines.trace import Layout, trace
+from burnish.optim.engines.tracing.step_call import Step
+from burnish.optim.engines.tracing.trace import Layout, trace
 
 from .nets import Net, drive, engine_names, equal
 

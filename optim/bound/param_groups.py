@@ -12,12 +12,12 @@ from typing import Any
 
 from torch import Tensor
 
-from ..config.process.user_warning import warn_user
-from .clipping import Clip, ClipGlobalNorm, ClipNorm, ClipValue
-from .hyper import Hyper
+from ...config.process.user_warning import warn_user
+from ..clipping import Clip, ClipGlobalNorm, ClipNorm, ClipValue
+from ..schedulers.scheduler import Scheduler
+from ..simple import SimpleOptimizer, check_range
+from .group_options import Hyper
 from .plain_values import as_held, as_stored, is_plain
-from .schedulers.scheduler import Scheduler
-from .simple import SimpleOptimizer, check_range
 
 ParamGroup = dict[str, Any]
 

@@ -7,20 +7,21 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..config.process.interrupts import leaving_nothing_open
-from ..config.process.user_warning import warn_user
-from .binding import Binding
-from .engines.arena import Arena, copied, has_form_of, is_plain
-from .engines.bucket import Bucket, Engine, Job, Unfit
-from .engines.entangled import Entanglement, overlaps_itself
-from .engines.generators import kept_generators
-from .engines.loop import Loop, follow, plain
-from .engines.plan import Plan, Planner
-from .engines.portions import StepFailed
-from .engines.recording import ImpureStepError, NotElementwise
-from .engines.state_fields import fields_of, tensor_names
-from .engines.step import Step, TensorOptimizer
-from .fitting import check_held, check_values
+from ...config.process.interrupts import leaving_nothing_open
+from ...config.process.user_warning import warn_user
+from ..bound.bound_params import Binding
+from ..bound.state_check import check_held, check_values
+from ..engines.bucket import Bucket, Engine, Job, Unfit
+from ..engines.loop import Loop, follow, plain
+from ..engines.memory.arena import Arena
+from ..engines.memory.entangled import Entanglement, overlaps_itself
+from ..engines.memory.tensor_form import copied, has_form_of, is_plain
+from ..engines.plan import Plan, Planner
+from ..engines.portions import StepFailed
+from ..engines.tracing.generators import kept_generators
+from ..engines.tracing.recording import ImpureStepError, NotElementwise
+from ..engines.tracing.state_fields import fields_of, tensor_names
+from ..engines.tracing.step_call import Step, TensorOptimizer
 
 Stored = dict[str, Any]
 """A state as the fields of a dict, as torch keeps it."""

@@ -7,20 +7,20 @@ from typing import TYPE_CHECKING, Any
 
 from torch import Tensor
 
-from ..config.process.interrupts import (
+from ...config.process.interrupts import (
     all_or_nothing,
     leaving_nothing_open,
     uninterrupted,
 )
-from ..records.errors import RecordMismatchError
-from ..records.grad_mode import ordinary_tensors
-from .fitting import BESIDE, fitted
-from .param_groups import take_over
-from .state import undo_of
-from .stepper import Stored
+from ...records.errors import RecordMismatchError
+from ...records.grad_mode import ordinary_tensors
+from ..bound.param_groups import take_over
+from ..bound.state_check import BESIDE, fitted
+from ..stepping.stepper import Stored
+from .optimizer_record import undo_of
 
 if TYPE_CHECKING:
-    from .adaptor import OptimizerAdaptor
+    from ..adaptor import OptimizerAdaptor
 
 _WHERE = "the state dict"
 

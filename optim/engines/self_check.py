@@ -7,8 +7,8 @@ import torch
 from torch import Tensor
 from torch.utils._python_dispatch import _disable_current_modes  # pyright: ignore[reportPrivateUsage]  # no public name
 
-from .step import Step
-from .trace import Layout, Trace
+from .tracing.step_call import Step
+from .tracing.trace import Layout, Trace
 
 _COUNT = 257
 _TOLERANCE = {

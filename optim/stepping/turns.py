@@ -5,8 +5,8 @@ from typing import TypeAlias
 
 from torch import Tensor
 
-from .engines.bucket import Job
-from .engines.portions import InTurn, StepFailed
+from ..engines.bucket import Job
+from ..engines.portions import InTurn, StepFailed
 
 Grads: TypeAlias = list[list[Tensor | None]]
 """By group and parameter; None where there is none."""

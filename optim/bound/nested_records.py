@@ -3,7 +3,7 @@
 import typing
 from typing import Any
 
-from ..records.record import Record
+from ...records.record import Record
 from .plain_values import as_held
 
 

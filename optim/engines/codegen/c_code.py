@@ -7,8 +7,8 @@ IEEE-rounded, which torch's own on CPU are not always.
 
 import torch
 
+from ..tracing.recording import NotElementwise
 from .program import Arg, Program, slots
-from .recording import NotElementwise
 
 MEMORY = {
     torch.float32: "float",

@@ -6,23 +6,23 @@ from typing import TYPE_CHECKING, Any
 
 from torch import Tensor
 
-from ..config.process.interrupts import all_or_nothing
-from ..records.entry import Param
-from ..records.errors import RecordMismatchError
-from ..records.flat_record import FlatRecord
-from ..records.grad_mode import ordinary_tensors
-from ..records.record import Record
-from ..records.renaming import Renames, renamer_of
-from ..records.report import LoadReport
-from .fitting import beside_fields, fitted
-from .nested import as_dicts
-from .param_groups import plain_hyperparameters, restore_schedule
-from .report import engines
-from .stepper import Stored
+from ...config.process.interrupts import all_or_nothing
+from ...records.entry import Param
+from ...records.errors import RecordMismatchError
+from ...records.flat_record import FlatRecord
+from ...records.grad_mode import ordinary_tensors
+from ...records.record import Record
+from ...records.renaming import Renames, renamer_of
+from ...records.report import LoadReport
+from ..bound.nested_records import as_dicts
+from ..bound.param_groups import plain_hyperparameters, restore_schedule
+from ..bound.state_check import beside_fields, fitted
+from ..stepping.report import engines
+from ..stepping.stepper import Stored
 from .stored_groups import settle_groups, sources_of
 
 if TYPE_CHECKING:
-    from .adaptor import OptimizerAdaptor
+    from ..adaptor import OptimizerAdaptor
 
 Rename = Renames | Callable[[str], str]
 """As in `open_record`: paths or beginnings of them, rules, or a function of a path."""

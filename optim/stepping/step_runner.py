@@ -9,22 +9,22 @@ from typing import TYPE_CHECKING, Any, Literal
 import torch
 from torch import Tensor
 
-from ..config.process.user_warning import warn_user
-from .binding import warn_apart, warn_replaced, warn_unheld
-from .clipping import Clip, Clipped
-from .engines.internals import internals, untraced
-from .engines.loop import plain, state_of
-from .engines.portions import StepFailed
-from .engines.sharding import is_sharded
-from .engines.step import Step
-from .errors import NonFiniteGradientError
-from .fitting import check_held, check_values
-from .hyper import Hyper
+from ...config.process.user_warning import warn_user
+from ..bound.bound_params import warn_apart, warn_replaced, warn_unheld
+from ..bound.group_options import Hyper
+from ..bound.state_check import check_held, check_values
+from ..clipping import Clip, Clipped
+from ..engines.internals import internals, untraced
+from ..engines.loop import plain, state_of
+from ..engines.memory.tensor_form import is_sharded
+from ..engines.portions import StepFailed
+from ..engines.tracing.step_call import Step
+from ..errors import NonFiniteGradientError
 from .turns import Grads, Turns
 
 if TYPE_CHECKING:
-    from .binding import Binding
-    from .simple import SimpleOptimizer
+    from ..bound.bound_params import Binding
+    from ..simple import SimpleOptimizer
     from .stepper import Stepper
 
 
@@ -328,7 +328,7 @@ def _from_author(traceback: TracebackType | None) -> TracebackType | None:
     return traceback
 
 
-_OURS = __name__.rpartition(".")[0]
+_OURS = __name__.rsplit(".", 2)[0]
 
 
 def is_finite(grad: Tensor) -> bool:

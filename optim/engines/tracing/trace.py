@@ -9,7 +9,7 @@ from torch import Tensor
 from . import operations  # noqa: F401  # pyright: ignore[reportUnusedImport]  # gives the stand-in its operations
 from .recording import ImpureStepError, NotElementwise, Op, Recording
 from .stand_in import StandIn, stand_in
-from .step import Step
+from .step_call import Step
 
 
 @dataclass(slots=True)

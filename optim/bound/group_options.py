@@ -3,7 +3,7 @@
 import dataclasses
 from typing import Any
 
-from .simple import SimpleOptimizer, check_types, hyperparameters
+from ..simple import SimpleOptimizer, check_types, hyperparameters
 
 _RESERVED = frozenset(
     ["params", "lr", "kind", "maximize", "optimizer", "schedule", "clip", "is_training"]

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from .adaptor import OptimizerAdaptor
+    from ..adaptor import OptimizerAdaptor
 
 
 @dataclass(frozen=True, slots=True)

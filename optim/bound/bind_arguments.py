@@ -5,9 +5,9 @@ from collections.abc import Sequence
 import torch
 from torch import nn
 
-from .clipping import Clip
-from .groups import Group
-from .simple import SimpleOptimizer
+from ..clipping import Clip
+from ..groups import Group
+from ..simple import SimpleOptimizer
 
 
 def check_arguments(

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 
 import torch
 
-from .recording import Op, Recording
+from ..tracing.recording import Op, Recording
 
 Arg = int | str
 """A value's number, or an expression of constants (``c[3]``, ``-c[3]``, ``1.0``)."""

@@ -11,13 +11,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..records.shares import share_of
-from .engines.state_fields import fields_of
-from .nested import as_declared
+from ...records.shares import share_of
+from ..engines.tracing.state_fields import fields_of
+from .nested_records import as_declared
 from .plain_values import as_held
 
 if TYPE_CHECKING:
-    from .adaptor import OptimizerAdaptor
+    from ..adaptor import OptimizerAdaptor
 
 
 def fitted(

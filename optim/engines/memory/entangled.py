@@ -6,9 +6,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ...records.memory import spanned_bytes
-from .arena import is_dense, is_plain
+from ....records.memory import spanned_bytes
 from .ranges import do_ranges_meet
+from .tensor_form import is_dense, is_plain
 
 
 class Entanglement:

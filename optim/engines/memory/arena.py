@@ -6,8 +6,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .blocks import BLOCK, SMALL
-from .loop import owned
+from .tensor_form import copied, is_dense, is_plain
+
+BLOCK = 128 * 1024
+"""Elements of a block: a few of them fit the shared cache, calls cost little."""
+
+SMALL = BLOCK // 2
+"""From how many elements on a parameter has blocks of its own."""
 
 
 class Arena:
@@ -76,25 +81,6 @@ class Arena:
         return self.blocks[key].as_strided(shape, stride, start)
 
 
-def copied(param: Tensor, value: Any) -> Any:
-    """Return a copy of ``value``, in the memory format of ``param`` if of its shape.
-
-    The last digit of some of torch's functions depends on the format, and a resumed
-    run has to find the one that the first step found.
-    """
-    if not isinstance(value, Tensor) or not has_form_of(param, value):
-        return owned(value)
-    room = torch.empty_strided(
-        param.shape, param.stride(), dtype=value.dtype, device=value.device
-    )
-    return room.copy_(value)
-
-
-def has_form_of(param: Tensor, value: Tensor) -> bool:
-    """Return whether ``value`` can lie in memory as ``param`` does."""
-    return value.shape == param.shape and is_plain(param) and is_plain(value)
-
-
 def _is_like(param: Tensor, value: Tensor) -> bool:
     """Whether ``value`` may share a block with others: plain, dense, of one shape."""
     return (
@@ -104,23 +90,3 @@ def _is_like(param: Tensor, value: Tensor) -> bool:
         and is_plain(param)
         and is_dense(param)
     )
-
-
-def is_plain(tensor: Tensor) -> bool:
-    """Return whether ``tensor`` is no subclass that gives operations other meanings."""
-    return type(tensor) is torch.Tensor or type(tensor) is torch.nn.Parameter
-
-
-def is_dense(tensor: Tensor) -> bool:
-    """Return whether the elements fill one run of memory, in any order, each once."""
-    if tensor.is_contiguous():
-        return True
-    if tensor.numel() == 0:
-        return False
-    expected = 1
-    for stride, size in sorted(zip(tensor.stride(), tensor.shape, strict=True)):
-        if size != 1:
-            if stride != expected:
-                return False
-            expected *= size
-    return True

@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING, Any
 
 from torch import Tensor
 
-from .param_groups import plain_hyperparameters, restore_schedule
-from .plain_values import as_held
-from .report import engines
+from ..bound.param_groups import plain_hyperparameters, restore_schedule
+from ..bound.plain_values import as_held
+from ..stepping.report import engines
 
 if TYPE_CHECKING:
-    from ..records.report import LoadReport
-    from .adaptor import OptimizerAdaptor
-    from .state import GroupState
+    from ...records.report import LoadReport
+    from ..adaptor import OptimizerAdaptor
+    from .optimizer_record import GroupState
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,8 +11,8 @@ import tempfile
 from functools import cache
 from pathlib import Path
 
-from ...config.storage.opening import read_file
-from ...config.storage.replacement import write_file
+from ....config.storage.opening import read_file
+from ....config.storage.replacement import write_file
 
 FLAGS = [
     "-O3",

@@ -10,10 +10,10 @@ import numpy as np
 from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
-from ..config.process.user_warning import warn_user
-from ..core.state.identity import named_params
-from ..records.entry import Param, ParamId
-from .watch import Watch
+from ...config.process.user_warning import warn_user
+from ...core.state.identity import named_params
+from ...records.entry import Param, ParamId
+from .param_watch import Watch
 
 
 class Binding:

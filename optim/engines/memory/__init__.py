@@ -1,0 +1,1 @@
+"""Where tensors of parameters and states lie in memory, and what they share."""

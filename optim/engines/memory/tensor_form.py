@@ -1,0 +1,66 @@
+"""How the elements of a tensor lie in memory, and copies that lie as another does."""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ....records.record import Record
+
+
+def is_plain(tensor: Tensor) -> bool:
+    """Return whether ``tensor`` is no subclass that gives operations other meanings."""
+    return type(tensor) is torch.Tensor or type(tensor) is torch.nn.Parameter
+
+
+def is_dense(tensor: Tensor) -> bool:
+    """Return whether the elements fill one run of memory, in any order, each once."""
+    if tensor.is_contiguous():
+        return True
+    if tensor.numel() == 0:
+        return False
+    expected = 1
+    for stride, size in sorted(zip(tensor.stride(), tensor.shape, strict=True)):
+        if size != 1:
+            if stride != expected:
+                return False
+            expected *= size
+    return True
+
+
+def is_sharded(tensor: Any) -> bool:
+    """Return whether ``tensor`` lies on more than one process (a DTensor)."""
+    mesh = getattr(tensor, "device_mesh", None)
+    return mesh is not None and mesh.size() > 1
+
+
+def has_form_of(param: Tensor, value: Tensor) -> bool:
+    """Return whether ``value`` can lie in memory as ``param`` does."""
+    return value.shape == param.shape and is_plain(param) and is_plain(value)
+
+
+def copied(param: Tensor, value: Any) -> Any:
+    """Return a copy of ``value``, in the memory format of ``param`` if of its shape.
+
+    The last digit of some of torch's functions depends on the format, and a resumed
+    run has to find the one that the first step found.
+    """
+    if not isinstance(value, Tensor) or not has_form_of(param, value):
+        return owned(value)
+    room = torch.empty_strided(
+        param.shape, param.stride(), dtype=value.dtype, device=value.device
+    )
+    return room.copy_(value)
+
+
+def owned(value: Any) -> Any:
+    """Return a value whose tensors have storage of their own."""
+    if isinstance(value, Tensor):
+        return value.detach().clone(memory_format=torch.preserve_format)
+    if isinstance(value, Record):
+        return value.clone()
+    if isinstance(value, list | tuple):
+        return type(value)(owned(item) for item in value)  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]  # items are any value
+    if isinstance(value, dict):
+        return {key: owned(item) for key, item in value.items()}  # pyright: ignore[reportUnknownVariableType]  # items are any value
+    return value

@@ -1,0 +1,1 @@
+"""A step on stand-in tensors, recorded as the operations that it does."""

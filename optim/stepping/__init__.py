@@ -1,0 +1,1 @@
+"""One step of an optimizer: prepared as a whole, then written."""
