@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from .persistence.saving import ModuleSaveOptions
     from .pretrained.pretrained import FolderOptions, LoadOptions
 
-_C = TypeVar("_C", bound=type[nn.Module])
+_ModuleClass = TypeVar("_ModuleClass", bound=type[nn.Module])
 
 
 class _Methods:
@@ -195,7 +195,7 @@ def _hparams_class(cls: type[nn.Module]) -> Any:
 
 
 @overload
-def module(cls: _C) -> _C: ...
+def module(cls: _ModuleClass) -> _ModuleClass: ...
 @overload
 def module(
     cls: None = None,
@@ -204,7 +204,7 @@ def module(
     version: int = 0,
     upgrade_rules: Mapping[int, Sequence[Any]] | None = None,
     skip: Patterns = (),
-) -> Callable[[_C], _C]: ...
+) -> Callable[[_ModuleClass], _ModuleClass]: ...
 def module(
     cls: Any = None,
     *,

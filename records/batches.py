@@ -25,6 +25,7 @@ from .payload import (
 from .precision import RecordPrecision
 from .sink import Buffer, FileSink, Sink
 from .sums import Sums
+from .torch_internals import flatten
 
 _SMALL = CHUNK // 4
 """Entries up to this many bytes share system calls."""
@@ -193,9 +194,7 @@ class BatchWriter:
         self._group, self._group_types, self._group_size = [], None, 0
         self._write_buffers()
         with no_grad():
-            flat: torch.Tensor = torch._utils._flatten_dense_tensors(  # type: ignore[no-untyped-call]  # one call for all
-                [tensor for _, _, tensor, _, _ in group]
-            )
+            flat = flatten([tensor for _, _, tensor, _, _ in group])
         scratch = self._scratch.get(dtype)
         if scratch is None:
             scratch = self._scratch[dtype] = torch.empty(

@@ -1,5 +1,3 @@
-# pyright: reportPrivateUsage=false
-# Storages have no public address.
 """Who owns a tensor's memory: asked by saving, tying, building, loading, handing over.
 
 A tensor *owns* the storage that it was made with, or is a *view* of another's: both
@@ -9,7 +7,6 @@ have one `storage_of`. What a load reads is *mapped* or new, and nobody else's
 tensors that have *none*, or none that can be read: `unreadable` says why.
 """
 
-from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, Generic, TypeVar
 
@@ -17,6 +14,12 @@ import torch
 from torch import Tensor, nn
 
 from .errors import RecordError
+from .torch_internals import (
+    is_inside_functorch,
+    local_part,
+    storage_address,
+    without_subclasses,
+)
 
 ORDINARY = frozenset({Tensor, nn.Parameter, nn.Buffer})
 """Types that show their values by their memory, unless torch wrapped them inside."""
@@ -28,7 +31,7 @@ def storage_of(tensor: Tensor) -> int:
     """Return what all views of one memory have in common; 0 where there is none."""
     # The Python object may be a new one at each call; what it refers to is not.
     try:
-        return int(tensor.untyped_storage()._cdata)
+        return storage_address(tensor.untyped_storage())
     except (RuntimeError, ValueError):
         return 0
 
@@ -38,7 +41,7 @@ def address_of(tensor: Tensor) -> int:
     memory = _memory(tensor)
     # A subclass may compute or refuse what it is asked; only its memory is of interest.
     try:
-        with torch._C.DisableTorchFunctionSubclass():
+        with without_subclasses():
             if memory.is_nested or memory.untyped_storage().device.type == "meta":
                 return 0
             return memory.data_ptr()
@@ -126,7 +129,7 @@ def values_of(tensor: Tensor, path: str) -> Tensor:
     if type(tensor) in ORDINARY:
         return tensor
     # What a subclass makes of calls is no concern of the bytes.
-    with torch._C.DisableTorchFunctionSubclass():
+    with without_subclasses():
         return tensor.detach().as_subclass(Tensor)
 
 
@@ -169,7 +172,7 @@ def unreadable(tensor: Tensor) -> str | None:
             "a tensor on the meta device, which has no values. Build the module with "
             "from_record or skip_init, or move it with to_empty(device=...)."
         )
-    if _is_transformed(memory):
+    if is_inside_functorch(memory):
         return (
             "a tensor inside a transformation of torch.func, which has no memory of "
             "its own. Save or load the module outside of it."
@@ -227,7 +230,7 @@ def is_cut_off(tensor: Tensor) -> bool:
     So is one that was freed by ``resize_(0)``. Torch reads beyond it unasked.
     """
     try:
-        with torch._C.DisableTorchFunctionSubclass():
+        with without_subclasses():
             return bool(tensor.numel()) and _end(tensor) > _size(tensor)
     except (RuntimeError, ValueError):
         return False
@@ -236,10 +239,6 @@ def is_cut_off(tensor: Tensor) -> bool:
 def is_distributed(tensor: Tensor) -> bool:
     """Return whether this is a DTensor, of which this process has a part."""
     return hasattr(tensor, "device_mesh") and hasattr(tensor, "to_local")
-
-
-_functorch: Any = torch._C._functorch  # pyright: ignore[reportAttributeAccessIssue]  # has no types
-_is_transformed: Callable[[Tensor], bool] = _functorch.is_functorch_wrapped_tensor
 
 
 def _is_spread(tensor: Any) -> bool:
@@ -253,8 +252,7 @@ def _memory(tensor: Tensor) -> Tensor:
     """Return the tensor itself, or the part of a DTensor that is in this process."""
     if type(tensor) in ORDINARY or not is_distributed(tensor):
         return tensor
-    part: Tensor = tensor._local_tensor  # type: ignore[attr-defined]  # to_local() makes a new one
-    return part
+    return local_part(tensor)
 
 
 def _is_elsewhere(tensor: Tensor) -> bool:

@@ -15,8 +15,6 @@ import pytest
 import torch
 from torch import nn
 
-from burnish.optim.engines import foreach
-
 ROOT = Path(__file__).parent.parent
 LAYERS = ["config", "records", "core", "optim", "train", "cli"]
 RUN = "2.6, 2.13 and 2.15"
@@ -32,53 +30,53 @@ OBJECTS: dict[str, Any] = {
 }
 
 PLACES = {
-    "torch._C": RUN,
-    "torch._C.DisableTorchFunction": RUN,
-    "torch._C.DisableTorchFunctionSubclass": RUN,
-    "torch._C._dynamo.guards.TensorGuards": RUN,
-    "torch._C._functorch.is_functorch_wrapped_tensor": RUN,
-    "torch._C._set_grad_enabled": RUN,
-    "torch._C._storage_Use_Count": RUN,
-    "torch._disable_dynamo": RUN,
-    "torch._foreach_copy_": RUN,
-    "torch._fused_adagrad_": RUN,
-    "torch._fused_adam_": RUN,
-    "torch._fused_adamw_": RUN,
-    "torch._fused_sgd_": RUN,
-    "torch._has_compatible_shallow_copy_type": RUN,
-    "torch._neg_view": RUN,
-    "torch._utils._flatten_dense_tensors": RUN,
-    "torch.Tensor._make_subclass": RUN,
-    "torch.Tensor._version": RUN,
-    "torch.autograd._profiler_enabled": RUN,
-    "torch.distributed.tensor.DTensor._local_tensor": RUN,
-    "torch.nn.Module._load_from_state_dict": RUN,
-    "torch.nn.Module._save_to_state_dict": RUN,
-    "torch.nn.Module._version": RUN,
-    "torch.nn.init._no_grad_trunc_normal_": RUN,
-    "torch.nn.modules.batchnorm._BatchNorm": RUN,
-    "torch.nn.modules.batchnorm._NormBase": RUN,
-    "torch.optim.optimizer._global_optimizer_post_hooks": RUN,
-    "torch.optim.optimizer._global_optimizer_pre_hooks": RUN,
-    "torch.overrides._get_current_function_mode_stack": RUN,
-    "torch.overrides._pop_mode": RUN,
-    "torch.overrides._push_mode": RUN,
-    "torch.utils._python_dispatch.TorchDispatchMode": RUN,
-    "torch.utils._python_dispatch._disable_current_modes": RUN,
-    "compiled._orig_mod": RUN,
-    "lbfgs._numel_cache": RUN,
-    "lbfgs._params": RUN,
-    "module._buffers": RUN,
-    "module._load_state_dict_pre_hooks": RUN,
-    "module._modules": RUN,
-    "module._non_persistent_buffers_set": RUN,
-    "module._parameters": RUN,
-    "module._state_dict_hooks": RUN,
-    "optimizer._optimizer_step_post_hooks": RUN,
-    "optimizer._optimizer_step_pre_hooks": RUN,
-    "storage._cdata": RUN,
+    "torch._C": "home of the names below",
+    "torch._C.DisableTorchFunction": "past modes and subclasses",
+    "torch._C.DisableTorchFunctionSubclass": "past subclasses",
+    "torch._C._dynamo.guards.TensorGuards": "whether gradients changed form",
+    "torch._C._functorch.is_functorch_wrapped_tensor": "tensors without memory",
+    "torch._C._set_grad_enabled": "turns gradients off for a step",
+    "torch._C._storage_Use_Count": "sees who else stands on the memory of a parameter",
+    "torch._disable_dynamo": "breaks the graph of torch.compile at a step",
+    "torch._foreach_copy_": "copies many tensors in one call",
+    "torch._fused_adagrad_": "the engine torch_fused",
+    "torch._fused_adam_": "the engine torch_fused",
+    "torch._fused_adamw_": "the engine torch_fused",
+    "torch._fused_sgd_": "the engine torch_fused",
+    "torch._has_compatible_shallow_copy_type": "may become a parameter's",
+    "torch._neg_view": "tries values on memory that shows them negated",
+    "torch._utils._flatten_dense_tensors": "converts many small tensors in one call",
+    "torch.Tensor._make_subclass": "unfilled parameters",
+    "torch.Tensor._version": "sees that a tensor changed between two steps",
+    "torch.autograd._profiler_enabled": "whether a step is named",
+    "torch.distributed.tensor.DTensor._local_tensor": "whose memory it is",
+    "torch.nn.Module._load_from_state_dict": "who converts what it loads",
+    "torch.nn.Module._save_to_state_dict": "who writes more than it has",
+    "torch.nn.Module._version": "which form of a state dict a class writes",
+    "torch.nn.init._no_grad_trunc_normal_": "an initializer that reads",
+    "torch.nn.modules.batchnorm._BatchNorm": "layers SyncBatchNorm replaces",
+    "torch.nn.modules.batchnorm._NormBase": "layers that count batches",
+    "torch.optim.optimizer._global_optimizer_post_hooks": "hooks on all optimizers",
+    "torch.optim.optimizer._global_optimizer_pre_hooks": "hooks on all optimizers",
+    "torch.overrides._get_current_function_mode_stack": "puts modes back after Ctrl-C",
+    "torch.overrides._pop_mode": "puts modes back after Ctrl-C",
+    "torch.overrides._push_mode": "puts modes back after Ctrl-C",
+    "torch.utils._python_dispatch.TorchDispatchMode": "guards blanks, watches a step",
+    "torch.utils._python_dispatch._disable_current_modes": "past modes of others",
+    "compiled._orig_mod": "finds the module in a compiled one",
+    "lbfgs._numel_cache": "lets LBFGS of torch do its search",
+    "lbfgs._params": "lets LBFGS of torch do its search",
+    "module._buffers": "tables that users' code stands on as well",
+    "module._load_state_dict_pre_hooks": "sees hooks that convert what is loaded",
+    "module._modules": "tables that users' code stands on as well",
+    "module._non_persistent_buffers_set": "knows buffers that are not saved",
+    "module._parameters": "tables that users' code stands on as well",
+    "module._state_dict_hooks": "sees hooks that write more than the module shows",
+    "optimizer._optimizer_step_post_hooks": "runs hooks of one optimizer",
+    "optimizer._optimizer_step_pre_hooks": "runs hooks of one optimizer",
+    "storage._cdata": "tells storages apart, whatever object shows them",
 }
-"""On which versions of torch each was there when the tests ran on them."""
+"""What each is for; all were there on the versions of torch that `RUN` names."""
 
 CONSTANTS = {
     "torch.distributed.algorithms._checkpoint.checkpoint_wrapper"
@@ -118,8 +116,8 @@ def test_torch_still_has_the_private_name(place: str) -> None:
         resolve(place)
     except AttributeError:
         pytest.fail(
-            f"torch {torch.__version__} has no {place}, which was there on "
-            f"{PLACES[place]}; look for what replaced it in torch's own code"
+            f"torch {torch.__version__} has no {place} ({PLACES[place]}), which was "
+            f"there on {RUN}; look for what replaced it in torch's own code"
         )
 
 
@@ -129,6 +127,9 @@ def test_wrappers_of_torch_keep_their_module_under_the_same_name(place: str) -> 
 
 
 def test_torch_has_a_kernel_for_lists_of_every_operation_that_uses_one() -> None:
+    # Imported here: if torch lost a name that it uses, the table says which.
+    from burnish.optim.engines import foreach
+
     names = {*foreach._FOREACH.values(), "addcmul", "addcdiv", "lerp", "pow"}  # pyright: ignore[reportPrivateUsage]
 
     missing = [n for n in sorted(names) if not hasattr(torch, f"_foreach_{n}")]
@@ -153,6 +154,40 @@ def test_every_private_name_of_torch_in_the_library_is_in_the_table() -> None:
     ]
 
     assert foreign == []
+
+
+FOLDERS_WITHOUT = ["records", "core"]
+"""Folders in which one file alone knows private names of torch."""
+
+TABLES = {"_parameters", "_buffers", "_modules", "_orig_mod"}
+"""What code of users stands on as well, and what a path may consist of."""
+
+
+@pytest.mark.parametrize("folder", FOLDERS_WITHOUT)
+def test_private_names_of_torch_stand_in_one_module(folder: str) -> None:
+    home = ROOT / "records" / "torch_internals.py"
+    names = {p for place in PLACES for p in place.split(".") if is_private(p)} - TABLES
+    uses = [
+        f"{file.relative_to(ROOT)}:{line}: {name}"
+        for file in sorted((ROOT / folder).rglob("*.py"))
+        if file != home
+        for line, name in named_of_torch(ast.parse(file.read_text()))
+        if name in names
+    ]
+
+    assert uses == []
+
+
+def named_of_torch(tree: ast.AST) -> Iterator[tuple[int, str]]:
+    """Yield the private names that are looked up, imported or put in quotes."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Attribute):
+            yield node.lineno, node.attr
+        elif isinstance(node, ast.ImportFrom) and not node.level:
+            names = [*(node.module or "").split("."), *(a.name for a in node.names)]
+            yield from [(node.lineno, name) for name in names]
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+            yield node.lineno, node.value
 
 
 def is_private(name: str) -> bool:

@@ -18,6 +18,7 @@ from ...records.dtypes import BY_NAME, NAME_OF
 from ...records.entry import Entry
 from ...records.errors import RecordFormatError
 from ...records.flat_record import FlatRecord
+from ...records.torch_internals import transient_buffers
 from ..errors import HyperparameterError
 from ..hyperparameters.reader import planned
 from ..hyperparameters.values import SAVE
@@ -181,7 +182,7 @@ def _tensors(places: Places) -> dict[str, Stored]:
     """Return the stored tensors; one that is tied once, with its other paths."""
     found: dict[int, tuple[str, torch.Tensor, str, list[str]]] = {}
     for prefix, owner in places:
-        transient = owner._non_persistent_buffers_set
+        transient = transient_buffers(owner)
         buffers = {n: b for n, b in owner._buffers.items() if n not in transient}
         for name, tensor in {**owner._parameters, **buffers}.items():
             if tensor is None or nn.parameter.is_lazy(tensor):

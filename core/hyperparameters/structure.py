@@ -20,6 +20,7 @@ from torch import nn
 
 from ...records.encoder import Encoder
 from ...records.errors import RecordError
+from ...records.torch_internals import BatchNorm
 from ..modules.classes import by_class, declared_class
 from ..modules.registry import MODULE, NAME, names_of
 from ..modules.signature import VARIADIC, parameters_of
@@ -244,7 +245,7 @@ def _is_form_of(owner: nn.Module, now: Any, cls: ClassOrName) -> bool:
     if now is cls or now is _class_after_lazy(cls):
         return True
     if issubclass(now, nn.SyncBatchNorm) and isinstance(cls, type):
-        return issubclass(cls, nn.modules.batchnorm._BatchNorm)
+        return issubclass(cls, BatchNorm)
     return _names_of_class(now) == _names_of_class(cls)
 
 

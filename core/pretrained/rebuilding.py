@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from ...config.spelling import did_you_mean
+from ...records.torch_internals import transient_buffers
 from ..errors import HyperparameterError
 from ..hyperparameters.reader import planned
 from ..modules.classes import declared_class
@@ -62,7 +63,7 @@ def _forms(module: nn.Module) -> dict[str, tuple[int, ...] | None]:
     """Return the shape of each tensor that is saved, None where it has none yet."""
     found: dict[str, tuple[int, ...] | None] = {}
     for prefix, owner in places_of(module):
-        transient = owner._non_persistent_buffers_set
+        transient = transient_buffers(owner)
         buffers = {n: b for n, b in owner._buffers.items() if n not in transient}
         for name, tensor in {**owner._parameters, **buffers}.items():
             if tensor is not None:

@@ -8,12 +8,12 @@ from weakref import ref
 import torch
 from torch import Tensor, nn
 
+from ...records.torch_internals import make_subclass, n_storage_users, storage_address
 from .memory import (
     BLANK_TENSOR,
     can_require_grad,
     is_dense,
     is_ordinary,
-    n_users,
     stands_alone,
 )
 from .streams import Streams
@@ -99,7 +99,7 @@ class Build:
 
     def view(self, body: Tensor, tape: Tape) -> Tensor:
         """Return ``body``, which is memory of another tensor, as one of its tape."""
-        shell: UnfilledView = _make_subclass(UnfilledView, self._blank(body), False)
+        shell: UnfilledView = make_subclass(UnfilledView, self._blank(body), False)
         shell._body, shell._tape = body, tape
         tape.shells.append(shell)
         return shell
@@ -186,7 +186,10 @@ class Build:
     def _look_at_holders(self, tape: Tape, n_parameters: int) -> None:
         """Notice random numbers that are not a parameter's, whose turn matters."""
         storage = tape.body.untyped_storage()
-        if n_users(storage._cdata) > n_parameters + tape.n_bodies() + 1:
+        if (
+            n_storage_users(storage_address(storage))
+            > n_parameters + tape.n_bodies() + 1
+        ):
             self._has_foreign_draws = True
 
     def supply(self, tensors: list[Tensor]) -> bool:
@@ -200,7 +203,7 @@ class Build:
         storage = tensors[0].untyped_storage()
         n_bodies = tape.n_bodies() if tape.has_views else 1
         # The storage object that is asked counts as one more.
-        if n_users(storage._cdata) == len(tensors) + n_bodies + 1:
+        if n_storage_users(storage_address(storage)) == len(tensors) + n_bodies + 1:
             tape.steps = []
             del tape.body
             return True
@@ -221,12 +224,12 @@ class Build:
             if not tape.steps:
                 continue
             storage = tape.body.untyped_storage()
-            if n_users(storage._cdata) > tape.n_bodies() + 1:
+            if n_storage_users(storage_address(storage)) > tape.n_bodies() + 1:
                 tape.play_alone()
             tape.steps = []
 
     def _shell(self, tape: Tape, body: Tensor, requires_grad: bool) -> nn.Parameter:
-        shell: UnfilledParameter = _make_subclass(
+        shell: UnfilledParameter = make_subclass(
             UnfilledParameter, self._blank(body), requires_grad
         )
         shell._body, shell._tape = body, tape
@@ -255,6 +258,3 @@ def _parameters(tape: Tape) -> list[ref[Unfilled]]:
 
 def _turn(step: Step) -> int:
     return step[0]
-
-
-_make_subclass: Any = torch.Tensor._make_subclass

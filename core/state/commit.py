@@ -13,6 +13,7 @@ from ...config.process.interrupts import all_or_nothing, undo_all
 from ...records.grad_mode import no_grad
 from ...records.memory import same_bits
 from ...records.shares import share_of
+from ...records.torch_internals import n_storage_users, storage_address
 from .build import Build
 
 Filling: TypeAlias = tuple[list[Tensor], Tensor]
@@ -146,8 +147,8 @@ def assign_all(fillings: Iterable[Filling], build: Build | None) -> list[int]:
 def is_shown(tensors: list[Tensor]) -> bool:
     """Return whether other tensors than these stand on their memory."""
     # The storage object that is asked counts as one more.
-    n_users = torch._C._storage_Use_Count(tensors[0].untyped_storage()._cdata)
-    return n_users > len(tensors) + 1
+    storage = tensors[0].untyped_storage()
+    return n_storage_users(storage_address(storage)) > len(tensors) + 1
 
 
 def assign(tensors: Iterable[Tensor], values: Tensor) -> None:

@@ -22,6 +22,7 @@ from ...records.memory import (
     unreadable,
 )
 from ...records.nodes import Node, renumbered
+from ...records.torch_internals import transient_buffers
 from ..modules.tree import Places
 from .extra_state import check_state_dict, extra_state, has_extra_state
 
@@ -137,7 +138,7 @@ def _named_tensors(places: Places) -> list[tuple[str, Kind, Tensor]]:
             if parameter is not None:
                 named.append((prefix + name, "parameter", parameter))
         if owner._buffers:
-            transient = owner._non_persistent_buffers_set
+            transient = transient_buffers(owner)
             for name, buffer in owner._buffers.items():
                 if buffer is not None:
                     kind: Kind = "transient" if name in transient else "buffer"

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from ...config.patterns import Patterns, matches
 from ...records.errors import RecordError
 from ...records.memory import storage_of
+from ...records.torch_internals import state_dict_hooks, state_dict_writer
 from ..modules.tree import WRAPPING, Places, wraps
 
 EXTRA = "_extra_state"
@@ -39,9 +40,9 @@ def check_state_dict(
     usual: set[type] = set()
     for prefix, owner in places:
         # 5,000 modules pass here at every save.
-        if type(owner) in usual and not owner._state_dict_hooks:
+        if type(owner) in usual and not state_dict_hooks(owner):
             continue
-        if _is_usual(type(owner)) and not owner._state_dict_hooks:
+        if _is_usual(type(owner)) and not state_dict_hooks(owner):
             usual.add(type(owner))
             continue
         # Wrappers gather what is distributed, and have nothing of their own.
@@ -62,7 +63,7 @@ def check_state_dict(
 
 def _is_usual(cls: type[nn.Module]) -> bool:
     return (
-        cls._save_to_state_dict is nn.Module._save_to_state_dict
+        state_dict_writer(cls) is state_dict_writer(nn.Module)
         and cls.state_dict is nn.Module.state_dict
     )
 
@@ -74,8 +75,8 @@ def _written(owner: nn.Module) -> Mapping[str, Any]:
     """
     state: dict[str, Any] = {}
     # By position, as torch calls it: a class of users may name the arguments otherwise.
-    owner._save_to_state_dict(state, "", True)
-    if not owner._state_dict_hooks and type(owner).state_dict is nn.Module.state_dict:
+    state_dict_writer(owner)(state, "", True)
+    if not state_dict_hooks(owner) and type(owner).state_dict is nn.Module.state_dict:
         return state
     write: Callable[..., Any] = owner.state_dict
     for options in ({"keep_vars": True}, dict[str, bool]()):

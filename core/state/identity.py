@@ -3,7 +3,6 @@
 """Who a parameter is: an ID that outlives its path, its device and its process."""
 
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any
 
 import torch
 from torch import nn
@@ -11,6 +10,7 @@ from torch import nn
 from ...records.entry import Param, ParamId
 from ...records.grad_mode import no_grad, ordinary_tensors
 from ...records.memory import storage_of
+from ...records.torch_internals import have_one_implementation
 from ..modules.module_argument import check_module
 from ..modules.tree import Places, places_of
 from .commit import assign
@@ -67,8 +67,7 @@ def _check_values(param: Param, values: object) -> None:
             f"{param.path}: the function returned a {type(values).__name__}, "
             "and a parameter is made of a tensor; return None to keep it"
         )
-    has_one_kind: Any = getattr(torch, "_has_compatible_shallow_copy_type")  # noqa: B009  # private, and what torch itself asks
-    if not has_one_kind(param.tensor, values):
+    if not have_one_implementation(param.tensor, values):
         raise TypeError(
             f"{param.path}: a parameter on {param.tensor.device} cannot become a "
             f"{type(values).__name__} on {values.device} of {values.layout}"

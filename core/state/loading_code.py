@@ -8,7 +8,7 @@ hold, or what it writes itself (``_load_from_state_dict``, pre-hooks).
 """
 
 import copy
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import torch
@@ -19,6 +19,7 @@ from ...records.entry import Entry
 from ...records.flat_record import FlatRecord
 from ...records.grad_mode import no_grad
 from ...records.memory import same_bits
+from ...records.torch_internals import load_hooks, state_dict_reader, state_dict_version
 from ..modules.tree import Places
 
 CURE = (
@@ -33,11 +34,11 @@ def stated_versions(places: Places) -> dict[str, int]:
     Torch converts a state dict that does not say it, as one of the oldest version.
     """
     return {
-        prefix.rstrip("."): owner._version
+        prefix.rstrip("."): version
         for prefix, owner in places
-        if type(owner._version) is int
-        and owner._version > 1
-        and not _is_of_torch(type(owner)._load_from_state_dict)
+        if type(version := state_dict_version(owner)) is int
+        and version > 1
+        and not _is_of_torch(state_dict_reader(type(owner)))
     }
 
 
@@ -91,10 +92,10 @@ def _is_state_dict(record: FlatRecord) -> bool:
 def _foreign_code(owner: nn.Module) -> Iterator[str]:
     """Return the names of what may change a state dict and is not torch's own."""
     # Torch's own classes rename, resize and complete, and convert no values.
-    method: Any = type(owner)._load_from_state_dict
+    method: Any = state_dict_reader(type(owner))
     if not _is_of_torch(method):
         yield str(method.__qualname__)
-    for wrapped in owner._load_state_dict_pre_hooks.values():
+    for wrapped in load_hooks(owner).values():
         hook: Any = getattr(wrapped, "hook", wrapped)
         if not _is_of_torch(hook):
             yield str(getattr(hook, "__qualname__", type(hook).__qualname__))
@@ -127,7 +128,7 @@ def _converted(
     trial = _blank_copy(owner)
     values = {name: entry.own().detach() for name, entry in entries.items()}
     before = dict(values)
-    load: Callable[..., Any] = trial._load_from_state_dict
+    load = state_dict_reader(trial)
     with no_grad():
         load(values, "", version, True, list[str](), list[str](), list[str]())
         filled = {**trial._parameters, **trial._buffers}

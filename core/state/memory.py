@@ -1,17 +1,13 @@
-# pyright: reportPrivateUsage=false
-# Storages have no public address.
 """Whose a memory is while a module is built, and what stands for it meanwhile."""
-
-from collections.abc import Callable
-from typing import Any
 
 import torch
 from torch import Tensor
 
-n_users: Callable[[int], int] = torch._C._storage_Use_Count
-"""How many tensors and storage objects stand on the storage at an address."""
-
-_is_compatible: Any = vars(torch)["_has_compatible_shallow_copy_type"]
+from ...records.torch_internals import (
+    have_one_implementation,
+    n_storage_users,
+    storage_address,
+)
 
 
 def is_ordinary(data: Tensor) -> bool:
@@ -24,7 +20,7 @@ def is_ordinary(data: Tensor) -> bool:
         and not data.is_inference()
         and not data.is_neg()
         and not data.is_conj()
-        and (data.is_cpu or _is_compatible(BLANK_TENSOR, data))
+        and (data.is_cpu or have_one_implementation(BLANK_TENSOR, data))
     )
 
 
@@ -35,7 +31,8 @@ def stands_alone(data: Tensor, n_tensors: int) -> bool:
     """
     storage = data.untyped_storage()
     # The storage object that is asked counts as one more.
-    return n_users(storage._cdata) == n_tensors + 1 and storage.resizable()
+    n_users = n_storage_users(storage_address(storage))
+    return n_users == n_tensors + 1 and storage.resizable()
 
 
 def is_dense(tensor: Tensor) -> bool:

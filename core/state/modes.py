@@ -1,5 +1,3 @@
-# pyright: reportPrivateUsage=false
-# Torch has no public name for the modes in force.
 """Torch's modes for a call or a block, put back whatever interrupts that."""
 
 import sys
@@ -11,14 +9,9 @@ import torch
 
 from ...config.process.interrupts import call_with_end, end_abandoned, uninterrupted
 from ...records.grad_mode import grad_mode_after_errors
+from ...records.torch_internals import modes_in_force, pop_mode, push_mode
 
 T = TypeVar("T")
-
-_modes_in_force: Callable[[], list[Any]] = (
-    torch.overrides._get_current_function_mode_stack
-)
-_pop_mode: Callable[[], Any] = torch.overrides._pop_mode
-_push_mode: Callable[[Any], None] = torch.overrides._push_mode
 
 _Mode: TypeAlias = AbstractContextManager[Any, Any]
 
@@ -81,7 +74,7 @@ class _Inner:
         with uninterrupted():
             # Entered and noted in one call, so that nothing comes between.
             self._entered.extend(map(type(self._mode).__enter__, (self._mode,)))
-            self._stack = _modes_in_force()
+            self._stack = modes_in_force()
 
     def leave(self) -> None:
         if self._entered:
@@ -96,13 +89,13 @@ class _Inner:
         push a mode long after its end.
         """
         stack = self._stack
-        if stack is None or _modes_in_force() == stack:
+        if stack is None or modes_in_force() == stack:
             return
         error = sys.exception()
         if error is not None:
             end_abandoned(error)
-        if _modes_in_force() != stack:
-            for _ in _modes_in_force():
-                _pop_mode()
+        if modes_in_force() != stack:
+            for _ in modes_in_force():
+                pop_mode()
             for mode in stack:
-                _push_mode(mode)
+                push_mode(mode)

@@ -1,19 +1,21 @@
-# pyright: reportPrivateUsage=false
-# Torch's switches have no public names.
 """Targets of a load that share a part of their memory, so that one writes another."""
 
 from bisect import bisect_left
-from collections.abc import Callable, Iterable, Sequence
-from typing import Any
+from collections.abc import Iterable, Sequence
 
 import torch
 from torch import Tensor
 
 from ...records.entry import Entry
-from ...records.memory import ORDINARY, address_of, same_bits, spanned_bytes
+from ...records.memory import (
+    ORDINARY,
+    address_of,
+    is_distributed,
+    same_bits,
+    spanned_bytes,
+)
+from ...records.torch_internals import local_part, negated_view, without_subclasses
 from .commit import Filling, copy_into
-
-_negated: Callable[[Tensor], Tensor] = torch._neg_view  # pyright: ignore[reportPrivateImportUsage]  # torch's views by an operator have no public name
 
 
 def overwritten(targets: Sequence[Entry], fillings: Sequence[Filling]) -> list[int]:
@@ -56,9 +58,9 @@ class Memory:
 
 def _storage_span(tensor: Tensor) -> tuple[int, int]:
     """Return from where to where the storage reaches; (0, 0) for one without bytes."""
-    local: Any = getattr(tensor, "_local_tensor", tensor)
+    local = local_part(tensor) if is_distributed(tensor) else tensor
     try:
-        with torch._C.DisableTorchFunctionSubclass():
+        with without_subclasses():
             storage = local.untyped_storage()
             start = storage.data_ptr()
             return (start, start + storage.nbytes()) if start else (0, 0)
@@ -114,7 +116,7 @@ def _overwritten(group: list[int], fillings: Sequence[Filling]) -> list[int]:
         view = piece.as_strided(target.shape, target.stride(), piece.storage_offset())
         # Numbers may lie there conjugated or negated, and the view turns them back.
         view = view.conj() if target.is_conj() else view
-        view = _negated(view) if target.is_neg() else view
+        view = negated_view(view) if target.is_neg() else view
         copy_into(view, values)
         views.append(view)
     return [

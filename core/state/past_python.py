@@ -1,5 +1,3 @@
-# pyright: reportPrivateUsage=false
-# Torch's switches have no public names.
 """What keeps code past Python from computing with a blank where torch itself would.
 
 Torch before 2.8 has no dtype of which it only moves the elements: TorchScript or a C++
@@ -11,8 +9,8 @@ from contextlib import contextmanager
 from typing import Any, TypeVar
 
 import torch
-from torch.utils._python_dispatch import TorchDispatchMode
 
+from ...records.torch_internals import TorchDispatchMode, without_subclasses
 from .memory import BLANK, BLANK_TENSOR
 from .modes import call_under, in_force
 
@@ -43,7 +41,7 @@ class _Guard(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch decla
         kwargs = kwargs or {}
         # An unfilled tensor must not hear of this: it would take its values, and
         # strides that were asked of the blank would show one of them everywhere.
-        with torch._C.DisableTorchFunctionSubclass():
+        with without_subclasses():
             takes_blank = any(map(_is_blank, (*args, *kwargs.values())))
             if not takes_blank:
                 return func(*args, **kwargs)

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from torch import Tensor, nn
 
 from ...records.entry import Entry
+from ...records.torch_internals import state_dict_reader, state_dict_version
 from ..modules.tree import Places
 
 
@@ -41,7 +42,7 @@ class Resizing:
         return self._results[prefix]
 
     def _tried(self, owner: nn.Module, prefix: str) -> Mapping[str, Tensor | None]:
-        if type(owner)._load_from_state_dict is nn.Module._load_from_state_dict:
+        if state_dict_reader(type(owner)) is state_dict_reader(nn.Module):
             return {}
         names = [*owner._parameters, *owner._buffers]
         entries = {
@@ -51,8 +52,8 @@ class Resizing:
         try:
             trial = copy.deepcopy(owner)
             values = {n: e.tensor().detach().clone() for n, e in entries.items()}
-            version = {"version": owner._version}
-            trial._load_from_state_dict(values, "", version, True, [], [], errors)
+            version = {"version": state_dict_version(owner)}
+            state_dict_reader(trial)(values, "", version, True, [], [], errors)
         except Exception:  # whoever refuses to fill it takes no other shape
             return {}
         return {} if errors else trial._buffers

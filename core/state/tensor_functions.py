@@ -1,5 +1,3 @@
-# pyright: reportPrivateUsage=false
-# Torch's switches have no public names.
 """What the functions of torch do with a tensor whose values are not there yet."""
 
 from collections.abc import Callable, Iterator
@@ -8,6 +6,8 @@ from typing import Any, TypeAlias
 
 import torch
 from torch import nn
+
+from ...records.torch_internals import without_functions
 
 Function: TypeAlias = Callable[..., Any]
 
@@ -192,7 +192,7 @@ def _try(
     n_args = len(values) - len(names)
     kwargs = dict(zip(names, values[n_args:], strict=True))
     try:
-        with torch.no_grad(), torch._C.DisableTorchFunction():
+        with torch.no_grad(), without_functions():
             function(stand_in, *values[:n_args], **kwargs)
     except Exception:
         return False

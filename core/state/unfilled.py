@@ -20,6 +20,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
+from ...records.torch_internals import storage_address, without_subclasses
 from .memory import can_require_grad
 from .tape import Tape
 from .tensor_functions import (
@@ -54,7 +55,7 @@ class Unfilled(torch.Tensor):
         if kind is LOOK:
             return func(*map(_looked_at, args), **(kwargs or {}))
         if kind is SELF or (kind is GRADE and can_require_grad(args[0]._body)):
-            with torch._C.DisableTorchFunctionSubclass():
+            with without_subclasses():
                 return func(*args, **(kwargs or {}))
         kwargs = kwargs or {}
         if kind is None and type(func) is FunctionType:
@@ -117,7 +118,7 @@ def _note(
         return False
     if function not in _WITHOUT_GRAD and torch.is_grad_enabled():
         # Torch forbids changes of a leaf that requires grad, and says so at the call.
-        with torch._C.DisableTorchFunctionSubclass():
+        with without_subclasses():
             if target.requires_grad:
                 return False
     target._tape.note(function, body, args, kwargs)
@@ -129,14 +130,14 @@ def _views(
 ) -> Any:
     """Return views of the memory of ``source``; None if it has to be a real tensor."""
     if func not in _DETACHING and torch.is_grad_enabled():
-        with torch._C.DisableTorchFunctionSubclass():
+        with without_subclasses():
             if source.requires_grad:
                 return None
     body, tape = source._body, source._tape
     bodies = func(body, *args, **kwargs)
-    address = body.untyped_storage()._cdata
+    address = storage_address(body.untyped_storage())
     parts = [bodies] if isinstance(bodies, Tensor) else bodies
-    if any(part.untyped_storage()._cdata != address for part in parts):
+    if any(storage_address(part.untyped_storage()) != address for part in parts):
         return None
     views = [source if p is body else tape.build.view(p, tape) for p in parts]
     return views[0] if isinstance(bodies, Tensor) else type(bodies)(views)

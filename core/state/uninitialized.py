@@ -12,6 +12,7 @@ import torch
 from torch import nn
 
 from ...config.process.interrupts import call_with_end, uninterrupted
+from ...records.torch_internals import TRUNCATED_NORMAL
 from .build import Build
 from .draws import NotedDraws
 from .modes import call_under, construct_on
@@ -113,7 +114,7 @@ _current: ContextVar[Any] = ContextVar("burnish_build", default=None)
 
 def _install() -> None:
     wrap(nn.Parameter, "__new__", _asking_new)
-    wrap(nn.init, "_no_grad_trunc_normal_", _noting_truncated_normal)
+    wrap(nn.init, TRUNCATED_NORMAL, _noting_truncated_normal)
     for owner in (torch, torch.random):
         wrap(owner, "set_rng_state", _watched_state)
     _calibrate()
