@@ -146,8 +146,7 @@ class Checkpoints:
         if rng:
             objects[RNG] = Generators()
         if is_writer():
-            self._folders.root.mkdir(parents=True, exist_ok=True)
-            self._folders.sweep()
+            self._folders.prepare()
             name = self._folders.name(number)
             with self._folders.new(name) as scratch:
                 Checkpoint.write(scratch, number, objects, values, suffix=self.suffix)

@@ -1,5 +1,6 @@
 """One run of ``burnish fit``: from a checked configuration to a folder of results."""
 
+import os
 import time
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from ..config.storage.replacement import write_text
 from ..core.persistence.loading import load_record
 from .checkpoint import Checkpoint
 from .fit_config import FitConfig, LoggerHparams
+from .folders import refuse_obstacle
 from .history import History
 from .lightning_io import MODEL, is_checkpoint
 from .record_checkpoint import RecordCheckpoint
@@ -159,7 +161,10 @@ def _checkpoint(given: str | None, folder: Path) -> str | None:
         return None
     if given == "auto":
         last = folder / "checkpoints" / LAST
-        return str(last) if is_checkpoint(last) else None
+        if is_checkpoint(last):
+            return str(last)
+        _refuse_other(last)
+        return None
     for place in (Path(given), Path(given) / "checkpoints" / LAST):
         if is_checkpoint(place) or place.is_file():
             return str(place)
@@ -167,6 +172,20 @@ def _checkpoint(given: str | None, folder: Path) -> str | None:
         f"run_config.resume_from_checkpoint={given}: no checkpoint is there; give one, "
         "or the folder of a run, or auto"
     )
+
+
+def _refuse_other(last: Path) -> None:
+    """Raise FileNotFoundError if something else than a checkpoint stands at ``last``.
+
+    A run whose checkpoints are damaged, or on a disk that is not there, would begin
+    anew over them.
+    """
+    refuse_obstacle(last.parent)
+    if os.path.lexists(last):
+        raise FileNotFoundError(
+            f"run_config.resume_from_checkpoint=auto: {last} is no checkpoint; copy it "
+            "again, or remove it to begin anew"
+        )
 
 
 def _checkpoint_facts(trainer: Trainer) -> dict[str, Any]:

@@ -107,8 +107,16 @@ class Folders:
                     bare = folder.with_name(folder.name.removeprefix(LATEST))
                     os.rename(folder, bare)
 
-    def sweep(self) -> None:
-        """Remove what killed saves left half-written."""
+    def prepare(self) -> None:
+        """Make the root if there is none; remove what killed saves left half-written.
+
+        NotADirectoryError if something else stands in its place.
+        """
+        try:
+            self.root.mkdir(parents=True, exist_ok=True)
+        except (FileExistsError, FileNotFoundError, NotADirectoryError):
+            refuse_obstacle(self.root)
+            raise
         self._recover()
         sweep(self.root, rf"(?:{LATEST})?{re.escape(self.key)}\d+")
 
@@ -136,27 +144,52 @@ class Folders:
         try:
             names = sorted(os.listdir(self.root))
         except (FileNotFoundError, NotADirectoryError):
+            refuse_obstacle(self.root)
             return []
         matches = [match for name in names if (match := pattern.fullmatch(name))]
         numbered = [(int(match[1]), self.root / match[0]) for match in matches]
         return sorted(numbered, key=lambda pair: pair[0])
 
     def _lacks_marker(self, folder: Path) -> bool:
-        """Return whether files lie in ``folder``, and the marker is not among them."""
+        """Return whether files lie in ``folder``, and the marker is not among them.
+
+        A file in its place, or a link to nothing, has no marker either.
+        """
         try:
             before = os.stat(folder)
-            names = os.listdir(folder)
+            has_files = bool(os.listdir(folder))
+            is_marked = (folder / self.marker).is_file()
             # Files of a folder go after its name, so one that still stands there lost
             # nothing to a writer that removes or replaces it meanwhile.
             is_same = os.path.samestat(before, os.stat(folder))
         except (FileNotFoundError, NotADirectoryError):
-            return False
-        return is_same and bool(names) and self.marker not in names
+            return os.path.lexists(folder) and not folder.is_dir()
+        return is_same and has_files and not is_marked
 
     def _recover(self) -> None:
         """Give a replaced folder its name back if its replacement never got there."""
         with suppress(OSError):
             recover(self.root)
+
+
+def refuse_obstacle(root: Path) -> None:
+    """Raise NotADirectoryError if something else than a folder stands at ``root``.
+
+    Or where one of its parents should be; a run whose checkpoints are out of reach
+    would begin anew.
+    """
+    place = next(path for path in (root, *root.parents) if os.path.lexists(path))
+    if place.is_dir():
+        return
+    if place.is_symlink() and not place.exists():
+        reason = f"a link to {os.readlink(place)}, which is not there; mount its disk"
+    else:
+        reason = "a file; move it away"
+    raise NotADirectoryError(
+        errno.ENOTDIR,
+        f"checkpoints lie in a folder, and this is {reason}, or name another folder",
+        str(place),
+    )
 
 
 @contextmanager

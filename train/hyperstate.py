@@ -185,8 +185,7 @@ class HyperState(Generic[C, S]):
             vars(self.state).items() if hasattr(self.state, "__dict__") else ()
         )
         if is_writer():
-            folders.root.mkdir(parents=True, exist_ok=True)
-            folders.sweep()
+            folders.prepare()
             with folders.new(name) as scratch:
                 split = write_state(scratch, self._source, self.state, rng=self._rng)
             for deferred in split.pending:

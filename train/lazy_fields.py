@@ -20,6 +20,8 @@ class Origin:
     """Where its records lie; a newer checkpoint that has them takes its place."""
     made: dict[str, Any] = field(default_factory=dict[str, Any])
     """The objects that were restored, by file."""
+    digests: Mapping[str, str] = field(default_factory=dict[str, str])
+    """Of the records that were saved, by file; they go with the files."""
 
 
 @dataclass(slots=True)

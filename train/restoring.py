@@ -27,6 +27,7 @@ from ..config.validation.pydantic_check import check
 from ..config.validation.validate import put_back
 from ..core.modules.tree import unwrapped
 from ..records.errors import RecordMismatchError
+from .digests import check_digest
 from .lazy_fields import Deferred, Origin, View, at
 from .legacy_hyperstate import read_legacy_object
 from .part_kinds import fill, other_flags
@@ -115,6 +116,7 @@ class Restoring:
             return self._deserialized(data, annotation, file)
         record = opened(self.folder / file, path, self.hyperparameters)
         record.load_all()
+        check_digest(self.folder / file, self.origin.digests)
         description = Described.read(record)
         if description.kind == SERIALIZED:
             obj = self._deserialized(value_of(record), annotation, file)

@@ -1,6 +1,7 @@
 """The folder of one HyperState checkpoint: texts for people, records for objects."""
 
 import errno
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -14,8 +15,9 @@ from ..config.storage.replacement import write_text
 from ..config.tree import Struct
 from ..config.versioned import has_versions, upgrade
 from ..records.errors import RecordFormatError
-from ..records.open import open_record
+from ..records.open import digest_of, open_record
 from .config_change import check_change
+from .digests import check_digest, read_digests, write_digests
 from .lazy_fields import Origin
 from .part_kinds import MODULE
 from .plain import record_of, value_of
@@ -45,13 +47,21 @@ def write_state(folder: Path, config: Any, state: Any, *, rng: bool) -> Split:
         }
     dump(config, folder / CONFIG)
     beside = SavedWith((folder / CONFIG).read_text(), rng).metadata()
+    digests: dict[str, str] = {}
     for path, value in split.blobs.items():
-        descriptions[path].write(path, value, folder / split.files[id(value)], beside)
+        file = split.files[id(value)]
+        descriptions[path].write(path, value, folder / file, beside)
+        digests[file] = digest_of(folder / file)
     for deferred in split.pending:
         for file in deferred.files():
             shutil.copyfile(deferred.origin.folder / file, folder / file)
+            # Nobody read it: a digest of the copy would make a wrong file right.
+            if file in deferred.origin.digests:
+                digests[file] = deferred.origin.digests[file]
     if rng:
         record_of(Generators().state_dict()).save(folder / RNG)
+        digests[RNG] = digest_of(folder / RNG)
+    write_digests(folder, digests)
     write_text(folder / STATE, format_named("ron").write(tree))
     return split
 
@@ -78,7 +88,12 @@ def read_state(
     # What is lazy is read later, wherever the program is then.
     folder = folder.absolute()
     restoring = Restoring(
-        Origin(folder), config, begin, ctx, ignore_extra, hyperparameters
+        Origin(folder, digests=read_digests(folder)),
+        config,
+        begin,
+        ctx,
+        ignore_extra,
+        hyperparameters,
     )
     state: S = restoring.state(cls, tree)
     if begin_before is not None:
@@ -119,8 +134,10 @@ def restore_generators(folder: Path) -> None:
 
     FileNotFoundError if it had them when it was saved.
     """
-    if (folder / RNG).exists():
-        Generators().load_state_dict(value_of(open_record(folder / RNG)))
+    if os.path.lexists(folder / RNG):
+        state = value_of(open_record(folder / RNG))
+        check_digest(folder / RNG, read_digests(folder))
+        Generators().load_state_dict(state)
     elif any(saved.rng for saved in SavedWith.read_all(folder)):
         raise FileNotFoundError(
             errno.ENOENT,

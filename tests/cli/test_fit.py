@@ -110,6 +110,23 @@ def test_mistakes_end_with_an_error_that_tells_the_cure(
     assert "Traceback" not in error
 
 
+@pytest.mark.parametrize("place", ["run/checkpoints", "run/checkpoints/last"])
+@pytest.mark.parametrize("is_link", [False, True])
+def test_auto_begins_no_run_anew_where_something_else_than_a_checkpoint_stands(
+    is_link: bool, place: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Path(place).parent.mkdir(parents=True)
+    if is_link:
+        Path(place).symlink_to("unmounted")
+    else:
+        Path(place).write_text("")
+
+    assert fit.main(words("run", "max_epochs=1", "resume_from_checkpoint=auto")) == 2
+
+    assert place in capsys.readouterr().err
+    assert not Path(place).is_dir()
+
+
 def test_a_wrong_name_of_the_file_is_told_the_nearest(
     capsys: pytest.CaptureFixture[str],
 ) -> None:

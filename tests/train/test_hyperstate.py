@@ -109,8 +109,9 @@ def test_one_folder_with_config_state_and_a_file_per_object(tmp_path: Path) -> N
     advance(run, 50)
 
     assert os.listdir(tmp_path) == ["latest-step000000000050"]
-    files = {"config.ron", "state.ron", "state.net.mpk", "state.optim.mpk", "rng.mpk"}
-    assert set(os.listdir(tmp_path / "latest-step000000000050")) == files
+    texts = {"config.ron", "state.ron", "digests.txt"}
+    records = {"state.net.mpk", "state.optim.mpk", "rng.mpk"}
+    assert set(os.listdir(tmp_path / "latest-step000000000050")) == texts | records
     advance(run, 60)
     assert os.listdir(tmp_path) == ["latest-step000000000060"]
 

@@ -1,0 +1,68 @@
+"""digests.txt: which records a HyperState checkpoint was saved with.
+
+The texts beside them are there to be edited, and so cannot say it; a record cannot
+hold its own digest. The file reads like that of ``sha256sum``.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from ..config.storage.opening import read_file
+from ..config.storage.replacement import write_text
+from ..records.errors import RecordFormatError
+from ..records.open import digest_of, verify_file
+
+FILE = "digests.txt"
+
+_HEAD = "# Of the records beside it; remove the line of one that you replaced.\n"
+
+_MOST_BYTES = 64 << 20
+
+
+def write_digests(folder: Path, digests: Mapping[str, str]) -> None:
+    """Write the digests by the name of their files into ``folder``."""
+    lines = [f"{digest}  {file}\n" for file, digest in digests.items()]
+    write_text(folder / FILE, _HEAD + "".join(lines))
+
+
+def read_digests(folder: Path) -> dict[str, str]:
+    """Return the digests in ``folder``; none of a checkpoint that is older than they.
+
+    RecordFormatError for a file of something else, or an empty one.
+    """
+    file = folder / FILE
+    if not file.exists():
+        return {}
+    try:
+        text = read_file(file, _MOST_BYTES)[:_MOST_BYTES].decode()
+        # A file that was cut off would pass for one whose lines were removed.
+        if not text.startswith("#"):
+            raise ValueError("the first line is no comment")
+        pairs = [
+            line.split(maxsplit=1)
+            for line in text.splitlines()
+            if line.strip() and not line.startswith("#")
+        ]
+        return {name.strip(): digest for digest, name in pairs}
+    except ValueError as error:
+        raise RecordFormatError(
+            str(file),
+            f"digests that cannot be read ({error!s:.100})",
+            "the ones that were saved",
+            "Copy the file again, or use an older checkpoint.",
+        ) from error
+
+
+def check_digest(file: Path, digests: Mapping[str, str]) -> None:
+    """Raise RecordFormatError if ``file`` is whole, and not what was saved."""
+    expected = digests.get(file.name)
+    if expected is None or digest_of(file) == expected:
+        return
+    verify_file(file)
+    raise RecordFormatError(
+        str(file),
+        "a record that was not saved with this checkpoint",
+        f"the one whose digest {FILE} has",
+        "Copy the folder again, or use another checkpoint. If you replaced the file on "
+        f"purpose, remove its line from {FILE}.",
+    )
