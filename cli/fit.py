@@ -18,8 +18,8 @@ def main(argv: Sequence[str]) -> int:
 
 
 def _fit(tree: dict[str, Any], folder: Path) -> None:
-    from ..train.fit_config import FitConfig
-    from ..train.fitting import fit, has_trained
+    from ..train.fit.fit_config import FitConfig
+    from ..train.fit.run_fit import fit, has_trained
 
     try:
         trainer = fit(FitConfig(tree, "configuration"), folder)
@@ -37,8 +37,8 @@ def _fit(tree: dict[str, Any], folder: Path) -> None:
 
 def _how_to_go_on(folder: Path) -> str:
     """Return what is left of a run that was ended."""
-    from ..train.fitting import LAST
-    from ..train.lightning_io import is_checkpoint
+    from ..train.fit.run_fit import LAST
+    from ..train.lightning.record_io import is_checkpoint
 
     last_checkpoint = folder / "checkpoints" / LAST
     if not is_checkpoint(last_checkpoint):

@@ -136,7 +136,7 @@ def _complete_keys(folder: Path, name: str, words: Sequence[str]) -> list[str]:
 
 
 def _complete(word: str, tree: dict[str, Any]) -> str:
-    from ..train.fit_config import known_names, known_path
+    from ..train.fit.fit_config import known_names, known_path
 
     key, _, value = word.partition("=")
     head, _, tail = key.partition(".")

@@ -17,8 +17,8 @@ def main(argv: Sequence[str]) -> int:
 
 
 def _profile(tree: dict[str, Any], folder: Path) -> None:
-    from ..train.fit_config import FitConfig
-    from ..train.fitting import profile
+    from ..train.fit.fit_config import FitConfig
+    from ..train.fit.run_fit import profile
 
     print(f"profile: {profile(FitConfig(tree, 'configuration'), folder)}")
 

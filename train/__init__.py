@@ -4,10 +4,9 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .checkpoint import Checkpoint
-    from .checkpoints import Checkpoints
+    from .checkpoints.checkpoint import Checkpoint
+    from .checkpoints.checkpoints import Checkpoints
     from .class_lookup import register_named
-    from .data import DataModule
     from .hparams import (
         CheckpointHparams,
         DataHparams,
@@ -17,13 +16,14 @@ if TYPE_CHECKING:
         OptimizerHparams,
         SchedulerHparams,
     )
-    from .hyperstate import HyperState
-    from .lightning_io import RecordIO
-    from .load_module import load_lightning
-    from .loader import ResumableLoader, ResumableSampler
-    from .model import Model
-    from .record_checkpoint import RecordCheckpoint
-    from .serializable import Blob, Lazy, Serializable
+    from .hyperstate.hyperstate import HyperState
+    from .hyperstate.serializable import Blob, Lazy, Serializable
+    from .lightning.data_module import DataModule
+    from .lightning.load_module import load_lightning
+    from .lightning.model import Model
+    from .lightning.record_checkpoint import RecordCheckpoint
+    from .lightning.record_io import RecordIO
+    from .resumable_loader import ResumableLoader, ResumableSampler
 
 __all__ = [
     "Blob",
@@ -50,26 +50,26 @@ __all__ = [
 ]
 
 _HOME = {
-    "Blob": "serializable",
-    "Checkpoint": "checkpoint",
+    "Blob": "hyperstate.serializable",
+    "Checkpoint": "checkpoints.checkpoint",
     "CheckpointHparams": "hparams",
-    "Checkpoints": "checkpoints",
+    "Checkpoints": "checkpoints.checkpoints",
     "DataHparams": "hparams",
     "DataLoaderHparams": "hparams",
-    "DataModule": "data",
+    "DataModule": "lightning.data_module",
     "EarlyStoppingHparams": "hparams",
-    "HyperState": "hyperstate",
-    "Lazy": "serializable",
-    "Model": "model",
+    "HyperState": "hyperstate.hyperstate",
+    "Lazy": "hyperstate.serializable",
+    "Model": "lightning.model",
     "ModelHparams": "hparams",
     "OptimizerHparams": "hparams",
-    "RecordCheckpoint": "record_checkpoint",
-    "RecordIO": "lightning_io",
-    "ResumableLoader": "loader",
-    "ResumableSampler": "loader",
+    "RecordCheckpoint": "lightning.record_checkpoint",
+    "RecordIO": "lightning.record_io",
+    "ResumableLoader": "resumable_loader",
+    "ResumableSampler": "resumable_loader",
     "SchedulerHparams": "hparams",
-    "Serializable": "serializable",
-    "load_lightning": "load_module",
+    "Serializable": "hyperstate.serializable",
+    "load_lightning": "lightning.load_module",
     "register_named": "class_lookup",
 }
 

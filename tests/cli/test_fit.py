@@ -13,7 +13,7 @@ from burnish.cli import fit, profile
 from burnish.cli.main import main
 from burnish.config import load
 from burnish.train import Checkpoint, fitting
-from burnish.train.history import History
+from burnish.train.fit.history import History
 
 torch.set_num_threads(1)
 
@@ -166,7 +166,7 @@ KILLED = """
 import os, signal, sys
 from pathlib import Path
 from burnish.cli import fit
-from burnish.train.history import History
+from burnish.train.fit.history import History
 
 saved, n_since = Path(sys.argv[1]) / "checkpoints/last/checkpoint.json", 0
 

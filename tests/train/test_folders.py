@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from burnish.config.storage.descriptor import open_folder
-from burnish.train import folders
-from burnish.train.folders import committed, recover, remove_folder, turn
+from burnish.train.checkpoints import folders
+from burnish.train.checkpoints.folders import committed, recover, remove_folder, turn
 
 
 def fill(folder: Path, text: str) -> None:

@@ -162,7 +162,7 @@ def test_lazy_fields_are_read_when_touched(
     run = HyperState.load(Config, LazyState, begin_lazy, checkpoint_dir=tmp_path)
     advance(run, 1)
     opened: list[str] = []
-    from burnish.train import restoring, state_objects
+    from burnish.train.hyperstate import restoring, state_objects
 
     real = state_objects.opened
 

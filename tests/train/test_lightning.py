@@ -29,7 +29,7 @@ from burnish.train import (
     SchedulerHparams,
     load_lightning,
 )
-from burnish.train.lightning_io import read_checkpoint
+from burnish.train.lightning.record_io import read_checkpoint
 
 from .killed import killed_everywhere
 
@@ -232,7 +232,7 @@ def test_a_name_from_a_checkpoint_imports_nothing(tmp_path: Path) -> None:
         run.fit(Net({}), datamodule=data())
         folder = Path(run.checkpoint_callback.last_model_path)  # type: ignore[union-attr]  # pyright: ignore[reportOptionalMemberAccess, reportAttributeAccessIssue]  # ours has it
         from burnish.train import Checkpoint
-        from burnish.train.lightning_io import RecordIO, read_checkpoint
+        from burnish.train.lightning.record_io import RecordIO, read_checkpoint
 
         tree = read_checkpoint(folder)
         chosen = tree["hyper_parameters"]["hparams"]["optimizer"]
@@ -635,7 +635,9 @@ def test_several_processes_are_told_that_their_generators_are_not_kept(
 ) -> None:
     dropped_run(tmp_path / "one", 1)
     assert "random_generators" in read_checkpoint(tmp_path / "one/last")
-    monkeypatch.setattr("burnish.train.record_checkpoint.n_processes", lambda: 2)
+    monkeypatch.setattr(
+        "burnish.train.lightning.record_checkpoint.n_processes", lambda: 2
+    )
 
     with pytest.warns(UserWarning, match="several train here"):
         dropped_run(tmp_path / "two", 1)

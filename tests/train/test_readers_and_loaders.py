@@ -12,8 +12,8 @@ from torch import nn
 from burnish.optim import AdamW
 from burnish.records import RecordFormatError
 from burnish.train import Checkpoints
-from burnish.train.checkpoint import Checkpoint
-from burnish.train.loader import ResumableLoader, ResumableSampler
+from burnish.train.checkpoints.checkpoint import Checkpoint
+from burnish.train.resumable_loader import ResumableLoader, ResumableSampler
 
 
 def loader() -> Any:

@@ -6,9 +6,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from ..config.storage.opening import read_file
-from ..config.storage.replacement import write_text
-from ..records.errors import RecordFormatError, RecordVersionError
+from ...config.storage.opening import read_file
+from ...config.storage.replacement import write_text
+from ...records.errors import RecordFormatError, RecordVersionError
 
 FILE = "checkpoint.json"
 

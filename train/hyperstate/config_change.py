@@ -7,13 +7,13 @@ from typing import Any
 import torch
 from torch import nn
 
-from ..config.process.user_warning import warn_user
-from ..core.persistence.meaning import check_meaning
-from ..optim.bound.param_groups import plain_group
-from ..records.errors import RecordMismatchError
+from ...config.process.user_warning import warn_user
+from ...core.persistence.meaning import check_meaning
+from ...optim.bound.param_groups import plain_group
+from ...records.errors import RecordMismatchError
+from ..checkpoints.part_kinds import MODULE
+from ..checkpoints.rng import kept_generators
 from .lazy_fields import at
-from .part_kinds import MODULE
-from .rng import kept_generators
 from .state_objects import BOUND, FILLED, Described, opened
 
 _CURE = (

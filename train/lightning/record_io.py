@@ -10,10 +10,10 @@ import torch
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.plugins.io import CheckpointIO, TorchCheckpointIO
 
-from ..records.record import Record
-from .checkpoint import Checkpoint
-from .folders import committed, recover, remove_folder, sweep
-from .manifest import FILE
+from ...records.record import Record
+from ..checkpoints.checkpoint import Checkpoint
+from ..checkpoints.folders import committed, recover, remove_folder, sweep
+from ..checkpoints.manifest import FILE
 
 M = TypeVar("M", bound=LightningModule)
 

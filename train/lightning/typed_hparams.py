@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any, ClassVar, get_args, get_origin
 
-from ..config.hparams import Hparams
+from ...config.hparams import Hparams
 
 
 class TypedHparams:

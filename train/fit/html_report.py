@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ..config.storage.replacement import write_text
+from ...config.storage.replacement import write_text
 
 Curves = Mapping[str, tuple[Sequence[int], Sequence[float]]]
 

@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from ..config.storage.opening import read_file
-from ..records.errors import RecordFormatError
+from ...config.storage.opening import read_file
+from ...records.errors import RecordFormatError
 
 
 def read_legacy_object(file: Path, path: str) -> Any:

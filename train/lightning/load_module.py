@@ -6,13 +6,13 @@ from typing import Any, TypeVar
 
 from lightning.pytorch import LightningModule
 
-from ..config.files import read_tree
-from ..core.blueprint.lightning import built_as, rebuilt
-from ..core.hyperparameters.record_metadata import factory_of
-from ..core.persistence.loading import from_record
-from ..records.flat_record import FlatRecord
-from ..records.record import Record
-from .lightning_io import STORED, is_checkpoint, read_checkpoint
+from ...config.files import read_tree
+from ...core.blueprint.lightning import built_as, rebuilt
+from ...core.hyperparameters.record_metadata import factory_of
+from ...core.persistence.loading import from_record
+from ...records.flat_record import FlatRecord
+from ...records.record import Record
+from .record_io import STORED, is_checkpoint, read_checkpoint
 
 M = TypeVar("M", bound=LightningModule)
 

@@ -12,10 +12,10 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..config.process.interrupts import uninterrupted
-from ..config.storage.descriptor import Descriptor, open_folder
-from ..config.storage.replacement import explained, sync_folder
-from ..config.storage.scratch import (
+from ...config.process.interrupts import uninterrupted
+from ...config.storage.descriptor import Descriptor, open_folder
+from ...config.storage.replacement import explained, sync_folder
+from ...config.storage.scratch import (
     Scratch,
     abandoned,
     any_scratch,
@@ -25,7 +25,7 @@ from ..config.storage.scratch import (
     scratch_name,
     taken_over,
 )
-from ..records.errors import RecordFormatError
+from ...records.errors import RecordFormatError
 
 DIGITS = 12
 """Of the number in a folder's name, so that names sort as numbers do."""

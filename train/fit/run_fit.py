@@ -7,16 +7,16 @@ from typing import Any
 
 from lightning.pytorch import Trainer, seed_everything
 
-from ..config.formats import format_named
-from ..config.storage.replacement import write_text
-from ..core.persistence.loading import load_record
-from .checkpoint import Checkpoint
+from ...config.formats import format_named
+from ...config.storage.replacement import write_text
+from ...core.persistence.loading import load_record
+from ..checkpoints.checkpoint import Checkpoint
+from ..checkpoints.folders import refuse_obstacle
+from ..lightning.record_checkpoint import RecordCheckpoint
+from ..lightning.record_io import MODEL, is_checkpoint
 from .fit_config import FitConfig, LoggerHparams
-from .folders import refuse_obstacle
 from .history import History
-from .lightning_io import MODEL, is_checkpoint
-from .record_checkpoint import RecordCheckpoint
-from .report import write_report
+from .html_report import write_report
 
 LAST = "last"
 

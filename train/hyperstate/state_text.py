@@ -11,11 +11,11 @@ from urllib.parse import quote
 import numpy as np
 import torch
 
-from ..config.classes.fields import is_struct_value, item_type, members, stored_fields
-from ..config.encode import encode
-from ..config.path import child
-from ..records.errors import RecordFormatError
-from .part_kinds import VALUE, kind_of
+from ...config.classes.fields import is_struct_value, item_type, members, stored_fields
+from ...config.encode import encode
+from ...config.path import child
+from ...records.errors import RecordFormatError
+from ..checkpoints.part_kinds import VALUE, kind_of
 from .serializable import MARK, PENDING, Lazy, Serializable
 
 _MARKER = re.compile(r"<blob:([^/\\<>\x00]+)>")

@@ -9,14 +9,14 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.callbacks import EarlyStopping, LearningRateMonitor
 from torch import Tensor
 
-from ..config.spelling import did_you_mean
-from ..optim.simple import SimpleOptimizer
-from .class_lookup import optimizer_named, scheduler_named
-from .hparams import ModelHparams
-from .lightning_io import let_read
+from ...config.spelling import did_you_mean
+from ...optim.simple import SimpleOptimizer
+from ..class_lookup import optimizer_named, scheduler_named
+from ..hparams import ModelHparams
 from .load_module import load_lightning
 from .metrics import outputs_and_targets, takes_batch
 from .record_checkpoint import RecordCheckpoint
+from .record_io import let_read
 from .typed_hparams import TypedHparams
 
 H = TypeVar("H", bound=ModelHparams)

@@ -2,12 +2,12 @@
 
 from typing import Any, Literal
 
-from ..config.classes.fields import fields_of, is_mapping, is_struct, members
-from ..config.errors import ConfigError, Problem
-from ..config.hparams import Hparam, Hparams
-from ..config.shown import shown
-from ..config.spelling import did_you_mean
-from .class_lookup import class_named, optimizer_named, scheduler_named
+from ...config.classes.fields import fields_of, is_mapping, is_struct, members
+from ...config.errors import ConfigError, Problem
+from ...config.hparams import Hparam, Hparams
+from ...config.shown import shown
+from ...config.spelling import did_you_mean
+from ..class_lookup import class_named, optimizer_named, scheduler_named
 
 MODEL, DATA, RUN = "model_config", "data_config", "run_config"
 SECTIONS = (MODEL, DATA, RUN)
@@ -105,8 +105,8 @@ def _check_names(model: Any, source: str) -> None:
 
 def classes_of(tree: dict[str, Any]) -> tuple[Any, Any]:
     """Return the classes of model and data that ``tree`` names, imported."""
-    from .data import DataModule
-    from .model import Model
+    from ..lightning.data_module import DataModule
+    from ..lightning.model import Model
 
     found: list[Any] = []
     for section, kind, what in (
@@ -184,7 +184,7 @@ def _names(cls: Any) -> list[str]:
 
 
 def _section(cls: Any, tree: dict[str, Any], name: str, source: str) -> Any:
-    from ..config.files import load
+    from ...config.files import load
 
     try:
         return load(cls, tree.get(name) or {})

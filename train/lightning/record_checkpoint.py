@@ -9,13 +9,13 @@ from lightning.pytorch.plugins.io import TorchCheckpointIO
 from lightning.pytorch.utilities import rank_zero_warn
 from torch import Tensor
 
-from ..config.spelling import did_you_mean
-from ..core.hyperparameters.record_metadata import recorded_hparams
-from ..core.persistence.meaning import check_meaning
-from .distributed import n_processes
-from .lightning_io import STORED, ReadingIO, RecordIO
-from .loader import ResumableLoader
-from .rng import Generators
+from ...config.spelling import did_you_mean
+from ...core.hyperparameters.record_metadata import recorded_hparams
+from ...core.persistence.meaning import check_meaning
+from ..checkpoints.distributed import n_processes
+from ..checkpoints.rng import Generators
+from ..resumable_loader import ResumableLoader
+from .record_io import STORED, ReadingIO, RecordIO
 
 _GENERATORS, _EPOCH_ENDED = "random_generators", "burnish_epoch_ended"
 

@@ -9,16 +9,16 @@ from typing import Any, Literal
 
 from torch import nn
 
-from ..config.process.interrupts import all_or_nothing, leaving_nothing_open
-from ..config.process.user_warning import warn_user
-from ..config.spelling import did_you_mean
-from ..records.calls import home_of
-from ..records.errors import RecordError, RecordFormatError, RecordMismatchError
-from ..records.flat_record import FlatRecord
-from ..records.open import digest_of, open_record, verify_file
+from ...config.process.interrupts import all_or_nothing, leaving_nothing_open
+from ...config.process.user_warning import warn_user
+from ...config.spelling import did_you_mean
+from ...records.calls import home_of
+from ...records.errors import RecordError, RecordFormatError, RecordMismatchError
+from ...records.flat_record import FlatRecord
+from ...records.open import digest_of, open_record, verify_file
+from ..plain import value_of
 from .manifest import FILE, Manifest, PartRow
 from .part_kinds import VALUE, fill, other_flags, part_of
-from .plain import value_of
 
 Number = int | float
 

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from ..optim.engines.memory.tensor_form import is_sharded
+from ...optim.engines.memory.tensor_form import is_sharded
 
 
 def is_writer() -> bool:

@@ -9,20 +9,20 @@ from typing import Any, Literal, TypeVar
 
 from torch import nn
 
-from ..config.files import dump, read_tree
-from ..config.formats import format_named
-from ..config.storage.replacement import write_text
-from ..config.tree import Struct
-from ..config.versioned import has_versions, upgrade
-from ..records.errors import RecordFormatError
-from ..records.open import digest_of, open_record
+from ...config.files import dump, read_tree
+from ...config.formats import format_named
+from ...config.storage.replacement import write_text
+from ...config.tree import Struct
+from ...config.versioned import has_versions, upgrade
+from ...records.errors import RecordFormatError
+from ...records.open import digest_of, open_record
+from ..checkpoints.part_kinds import MODULE
+from ..checkpoints.rng import Generators
+from ..plain import record_of, value_of
 from .config_change import check_change
 from .digests import check_digest, read_digests, write_digests
 from .lazy_fields import Origin
-from .part_kinds import MODULE
-from .plain import record_of, value_of
 from .restoring import Restoring
-from .rng import Generators
 from .saved_with import SavedWith
 from .state_objects import BOUND, FILLED, SERIALIZED, Described
 from .state_text import Split

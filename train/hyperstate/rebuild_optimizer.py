@@ -11,15 +11,15 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ..config.spelling import did_you_mean
-from ..core.modules.tree import unwrapped
-from ..optim.adaptor import OptimizerAdaptor
-from ..optim.groups import Group
-from ..optim.schedulers.scheduler import Scheduler, is_findable, scheduler_of
-from ..optim.simple import SimpleOptimizer, hyperparameters
-from ..records.errors import RecordMismatchError
-from ..records.flat_record import FlatRecord
-from .plain import value_of
+from ...config.spelling import did_you_mean
+from ...core.modules.tree import unwrapped
+from ...optim.adaptor import OptimizerAdaptor
+from ...optim.groups import Group
+from ...optim.schedulers.scheduler import Scheduler, is_findable, scheduler_of
+from ...optim.simple import SimpleOptimizer, hyperparameters
+from ...records.errors import RecordMismatchError
+from ...records.flat_record import FlatRecord
+from ..plain import value_of
 
 Modules = Mapping[str, nn.Module]
 """The modules of a state by the path of their field."""
@@ -155,7 +155,7 @@ def _built_adaptor(
     record: FlatRecord,
     module_at: Callable[[str], nn.Module],
 ) -> OptimizerAdaptor:
-    from ..optim.stored.optimizer_record import OptimizerRecord
+    from ...optim.stored.optimizer_record import OptimizerRecord
 
     stored = record.typed(OptimizerRecord)
     at, path = binding["module"]
@@ -245,7 +245,7 @@ def _simple_class(name: str) -> type[SimpleOptimizer[Any]] | None:
 
 def _simple_classes() -> Iterable[type[SimpleOptimizer[Any]]]:
     """Return the simple optimizers that are ours, or that the program has defined."""
-    from .. import optim
+    from ... import optim
 
     for name in optim.__all__:
         found = getattr(optim, name)

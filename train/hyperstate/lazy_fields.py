@@ -5,10 +5,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ..config.classes.fields import fields_of
-from ..config.path import parts
-from ..config.spelling import did_you_mean
-from ..config.tree import is_dict, is_items
+from ...config.classes.fields import fields_of
+from ...config.path import parts
+from ...config.spelling import did_you_mean
+from ...config.tree import is_dict, is_items
 from .state_text import blob_file
 
 

@@ -9,8 +9,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from ..records.errors import RecordError
-from ..records.open import open_record
+from ...records.errors import RecordError
+from ...records.open import open_record
 
 KEY = "saved_with"
 """Where it stands in a record's metadata."""

@@ -10,17 +10,25 @@ import numpy as np
 import torch
 from torch import nn
 
-from ..config.classes.fields import members
-from ..core.hyperparameters.reader import planned
-from ..core.hyperparameters.record_metadata import factory_of, recorded_hparams
-from ..core.modules.registry import class_named
-from ..core.persistence.loading import from_record
-from ..records.errors import RecordError, RecordMismatchError
-from ..records.flat_record import FlatRecord
-from ..records.open import open_record
-from ..records.record import Record
-from .part_kinds import MODULE, RECORD, STATE, VALUE, fill, kind_of, part_of
-from .plain import record_of, value_of
+from ...config.classes.fields import members
+from ...core.hyperparameters.reader import planned
+from ...core.hyperparameters.record_metadata import factory_of, recorded_hparams
+from ...core.modules.registry import class_named
+from ...core.persistence.loading import from_record
+from ...records.errors import RecordError, RecordMismatchError
+from ...records.flat_record import FlatRecord
+from ...records.open import open_record
+from ...records.record import Record
+from ..checkpoints.part_kinds import (
+    MODULE,
+    RECORD,
+    STATE,
+    VALUE,
+    fill,
+    kind_of,
+    part_of,
+)
+from ..plain import record_of, value_of
 from .rebuild_optimizer import binding_of
 from .serializable import Serializable
 

@@ -7,10 +7,10 @@ hold its own digest. The file reads like that of ``sha256sum``.
 from collections.abc import Mapping
 from pathlib import Path
 
-from ..config.storage.opening import read_file
-from ..config.storage.replacement import write_text
-from ..records.errors import RecordFormatError
-from ..records.open import digest_of, verify_file
+from ...config.storage.opening import read_file
+from ...config.storage.replacement import write_text
+from ...records.errors import RecordFormatError
+from ...records.open import digest_of, verify_file
 
 FILE = "digests.txt"
 

@@ -8,10 +8,10 @@ from typing import Any, Literal
 
 import torch
 
-from ..config.process.interrupts import leaving_nothing_open
-from ..config.spelling import did_you_mean
-from ..records.calls import explain_calls
-from ..records.errors import RecordFormatError
+from ...config.process.interrupts import leaving_nothing_open
+from ...config.spelling import did_you_mean
+from ...records.calls import explain_calls
+from ...records.errors import RecordFormatError
 from .checkpoint import Checkpoint
 from .distributed import (
     check_generators,

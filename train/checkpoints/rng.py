@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from ..config.process.user_warning import warn_user
+from ...config.process.user_warning import warn_user
 
 
 class Generators:

@@ -7,22 +7,22 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, Generic, Literal, TypeVar, get_origin
 
-from ..config.errors import ConfigError
-from ..config.files import check_class, load, loads
-from ..config.process.interrupts import leaving_nothing_open
-from ..config.schedule import at as scheduled_at
-from ..config.schedule.number import replace_numbers
-from ..config.spelling import did_you_mean
-from ..config.validation.overrides import override_texts
-from ..records.calls import explain_calls
-from .distributed import (
+from ...config.errors import ConfigError
+from ...config.files import check_class, load, loads
+from ...config.process.interrupts import leaving_nothing_open
+from ...config.schedule import at as scheduled_at
+from ...config.schedule.number import replace_numbers
+from ...config.spelling import did_you_mean
+from ...config.validation.overrides import override_texts
+from ...records.calls import explain_calls
+from ..checkpoints.distributed import (
     check_generators,
     is_writer,
     local_folder,
     refuse_sharded,
     wait_for_writer,
 )
-from .folders import LATEST, Folders
+from ..checkpoints.folders import LATEST, Folders
 from .lazy_fields import at
 from .state_folder import (
     CONFIG,

@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from torch import nn
 
-from ..config.classes.fields import (
+from ...config.classes.fields import (
     Field,
     allows_none,
     fields_of,
@@ -17,23 +17,23 @@ from ..config.classes.fields import (
     item_type,
     members,
 )
-from ..config.classes.union_choice import struct_for
-from ..config.errors import ConfigError, Problem
-from ..config.path import child, under
-from ..config.spelling import did_you_mean
-from ..config.tree import is_dict, is_items
-from ..config.validation.normalize import Preparation
-from ..config.validation.pydantic_check import check
-from ..config.validation.validate import put_back
-from ..core.modules.tree import unwrapped
-from ..records.errors import RecordMismatchError
+from ...config.classes.union_choice import struct_for
+from ...config.errors import ConfigError, Problem
+from ...config.path import child, under
+from ...config.spelling import did_you_mean
+from ...config.tree import is_dict, is_items
+from ...config.validation.normalize import Preparation
+from ...config.validation.pydantic_check import check
+from ...config.validation.validate import put_back
+from ...core.modules.tree import unwrapped
+from ...records.errors import RecordMismatchError
+from ..checkpoints.part_kinds import fill, other_flags
+from ..checkpoints.rng import kept_generators
+from ..plain import value_of
 from .digests import check_digest
 from .lazy_fields import Deferred, Origin, View, at
-from .legacy_hyperstate import read_legacy_object
-from .part_kinds import fill, other_flags
-from .plain import value_of
+from .legacy_objects import read_legacy_object
 from .rebuild_optimizer import rebuilt_optimizer
-from .rng import kept_generators
 from .serializable import PENDING, Lazy, deserialized
 from .state_objects import BOUND, FILLED, SERIALIZED, Described, opened, rebuilt
 from .state_objects import serializable_class as class_of

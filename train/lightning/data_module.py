@@ -7,8 +7,8 @@ import torch
 from lightning.pytorch import LightningDataModule
 from torch.utils.data import DataLoader, Dataset, Subset
 
-from .hparams import DataHparams, DataLoaderHparams
-from .loader import ResumableLoader
+from ..hparams import DataHparams, DataLoaderHparams
+from ..resumable_loader import ResumableLoader
 from .typed_hparams import TypedHparams
 
 H = TypeVar("H", bound=DataHparams)

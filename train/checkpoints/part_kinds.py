@@ -15,14 +15,14 @@ import numpy as np
 import torch
 from torch import nn
 
-from ..config.process.user_warning import warn_user
-from ..core.persistence.loading import load_record
-from ..core.persistence.saving import into_record
-from ..core.state.identity import named_params
-from ..records.errors import RecordMismatchError
-from ..records.flat_record import FlatRecord
-from ..records.record import Record
-from .plain import record_of, value_of
+from ...config.process.user_warning import warn_user
+from ...core.persistence.loading import load_record
+from ...core.persistence.saving import into_record
+from ...core.state.identity import named_params
+from ...records.errors import RecordMismatchError
+from ...records.flat_record import FlatRecord
+from ...records.record import Record
+from ..plain import record_of, value_of
 
 MODULE, RECORD, STATE, VALUE = "module", "record", "state", "value"
 """The kinds of parts, as files name them: a module, what makes a record of itself, a

@@ -1,0 +1,1 @@
+"""``burnish fit``: a run that a file describes."""

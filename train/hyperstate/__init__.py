@@ -1,0 +1,1 @@
+"""HyperState: config and state of a run as texts, large objects as records."""
