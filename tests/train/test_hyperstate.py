@@ -164,13 +164,13 @@ def test_lazy_fields_are_read_when_touched(
     opened: list[str] = []
     from burnish.train.hyperstate import restoring, state_objects
 
-    real = state_objects.opened
+    real = state_objects.open_object
 
     def counted(file: Path, name: str, *options: Any) -> Any:
         opened.append(name)
         return real(file, name)
 
-    monkeypatch.setattr(restoring, "opened", counted)
+    monkeypatch.setattr(restoring, "open_object", counted)
 
     again = HyperState.load(Config, LazyState, begin_lazy, checkpoint_dir=tmp_path)
     assert again.state.step == 1
