@@ -16,7 +16,8 @@ from ...core.modules.tree import unwrapped
 from ...optim.adaptor import OptimizerAdaptor
 from ...optim.groups import Group
 from ...optim.schedulers.scheduler import Scheduler, is_findable, scheduler_of
-from ...optim.simple import SimpleOptimizer, hyperparameters
+from ...optim.simple import SimpleOptimizer
+from ...optim.tensor_optimizer import hyperparameters
 from ...records.errors import RecordMismatchError
 from ...records.flat_record import FlatRecord
 from ..plain import value_of
@@ -157,7 +158,7 @@ def _built_adaptor(
     record: FlatRecord,
     module_at: Callable[[str], nn.Module],
 ) -> OptimizerAdaptor:
-    from ...optim.stored.optimizer_record import OptimizerRecord
+    from ...optim.stored.record_types import OptimizerRecord
 
     optimizer_record = record.typed(OptimizerRecord)
     at, path = binding["module"]
