@@ -22,9 +22,12 @@ from .classes.fields import (
 from .classes.pydantic_internals import extra_values
 from .errors import ConfigError, Problem
 from .path import child
+from .plain.codec import MAX_DEPTH
+from .plain.enums import member_value
+from .plain.kinds import in_order
 from .schedule.number import text_of
 from .shown import shown
-from .tree import MAX_DEPTH, MAX_INT_BITS, Struct, is_dict, is_items, is_mapping_value
+from .tree import MAX_INT_BITS, Struct, is_dict, is_items, is_mapping_value
 from .versioned import version_of
 
 _AS_IT_IS = (type(None), bool, float, str)
@@ -112,7 +115,7 @@ def _value(obj: Any, annotation: Any, path: str, elide: bool, depth: int) -> Any
         is_certain = elide and _is_certain(annotation)
         return _struct(obj, declared, path, is_certain, depth)
     if isinstance(obj, enum.Enum):
-        return _enum(obj)
+        return member_value(obj, _PLAIN)
     if is_mapping_value(obj):
         return _mapping(obj, annotation, path, elide, depth)
     if isinstance(obj, list | tuple | Set):
@@ -148,7 +151,7 @@ def _items(obj: Any, annotation: Any, path: str, elide: bool, depth: int) -> Any
         for i, item in enumerate(obj)
     ]
     if isinstance(obj, Set):
-        items.sort(key=repr)
+        items = in_order(items)
     return tuple(items) if isinstance(obj, tuple) else items
 
 
@@ -195,13 +198,8 @@ def _says_nothing(field: Field, encoded: Any) -> bool:
     return not field.has_default and isinstance(encoded, Struct) and not encoded
 
 
-def _enum(member: enum.Enum) -> Any:
-    """Return the value of ``member``, or its name where the value is an object."""
-    return member.value if type(member.value) in _PLAIN else member.name
-
-
 def _key(key: Any, path: str) -> Any:
-    key = _enum(key) if isinstance(key, enum.Enum) else key
+    key = member_value(key, _PLAIN) if isinstance(key, enum.Enum) else key
     if isinstance(key, tuple):
         return tuple(_key(part, path) for part in key)
     return key if type(key) in _PLAIN else _leaf(key, path)

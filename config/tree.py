@@ -10,9 +10,7 @@ from decimal import Decimal, InvalidOperation
 from typing import Any, Self, TypeGuard
 
 from .errors import ConfigSyntaxError
-
-MAX_DEPTH = 128
-"""Levels of nesting that a file may have."""
+from .plain.codec import MAX_DEPTH
 
 MAX_NODES = 4_000_000
 """Values that a file may stand for, aliases followed."""

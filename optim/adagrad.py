@@ -7,8 +7,7 @@ import torch
 from torch import Tensor
 
 from ..records.record import Record
-from .checks import check_range
-from .simple import SimpleOptimizer
+from .simple import SimpleOptimizer, check_range
 
 
 class AdagradState(Record):

@@ -7,8 +7,7 @@ import torch
 from torch import Tensor
 
 from .adam import AdamState, adam_state, adam_update, next_moments
-from .checks import check_betas, check_range
-from .simple import SimpleOptimizer
+from .simple import SimpleOptimizer, check_betas, check_range
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,4 +1,4 @@
-"""The dtypes that files may hold, by the names that files give them."""
+"""The dtypes that files may hold, and what else torch has, by their names in files."""
 
 import torch
 
@@ -14,3 +14,23 @@ BY_NAME: dict[str, torch.dtype] = {
 """Every dtype of whole bytes that this torch has."""
 
 NAME_OF: dict[torch.dtype, str] = {dtype: name for name, dtype in BY_NAME.items()}
+
+ALL: dict[str, torch.dtype] = {
+    str(dtype): dtype
+    for dtype in vars(torch).values()
+    if isinstance(dtype, torch.dtype)
+}
+"""Every dtype of this torch by what it is called in Python, as ``torch.int8``."""
+
+
+def dtype_named(name: object) -> torch.dtype:
+    """Return the dtype of a name with or without ``torch.``; ValueError for others."""
+    full_name = f"torch.{str(name).removeprefix('torch.')}"
+    if full_name not in ALL:
+        raise ValueError(f"{name!r} is no dtype of this torch")
+    return ALL[full_name]
+
+
+def name_of_dtype(dtype: torch.dtype) -> str:
+    """Return what files call a dtype: its name without ``torch.``."""
+    return str(dtype).removeprefix("torch.")

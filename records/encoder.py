@@ -6,16 +6,19 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import Any, ClassVar, Self
 
+import numpy as np
 import torch
 
 from ..config.path import join
+from ..config.plain.codec import Encode, Encoding, Kind, Language, Node
+from ..config.plain.digits import digits_of
+from ..config.plain.enums import member_name
+from ..config.plain.kinds import lists, unmarked
 from .arrays import tensor_of_array
-from .digits import digits_of
 from .entries import Entries
 from .entry import Entry
-from .enums import member_name
 from .memory import Ties, shape_of
-from .nodes import MAX_DEPTH, Node, escape, renumbered
+from .nodes import escape, renumbered
 
 UNDECLARED_ENUM = (
     "would come back as a text, its name, since nothing declares what it is; store its "
@@ -57,45 +60,14 @@ def declares_fields(cls: type[Storable]) -> bool:
     return cls._declares_fields  # pyright: ignore[reportPrivateUsage]  # for the library
 
 
-class Encoder:
+class Encoder(Encoding):
     """Turns values into nodes, and collects the tensors that it meets as entries."""
 
     def __init__(self, *, is_declared: bool = True) -> None:
+        """Take enums and records only if fields declare what brings them back."""
+        super().__init__(_DECLARED if is_declared else _UNDECLARED)
         self.entries: list[Entry] = []
-        self._is_declared = is_declared  # else nothing would bring an enum back
         self._ties: Ties[int] = Ties()
-
-    def encode(self, value: object, path: str, depth: int = 0) -> Node:
-        """Return ``value`` as a node; TypeError names the path of what is no data."""
-        if value is None or isinstance(value, bool) or type(value) in (str, float):
-            return value
-        if isinstance(value, torch.Tensor):
-            return {"$tensor": self._entry(value, path)}
-        if isinstance(value, enum.Enum):
-            if not self._is_declared:
-                raise TypeError(f"{path}: {value!r} {UNDECLARED_ENUM}")
-            return {"$enum": member_name(value, path)}
-        if isinstance(value, int):
-            if -(2**63) <= value < 2**63:
-                return int(value)
-            return {"$int": digits_of(value, path)}
-        if isinstance(value, str | float):
-            return str(value) if isinstance(value, str) else float(value)
-        if isinstance(value, bytes | bytearray | memoryview):
-            return {"$bytes": self._entry(_as_tensor(bytes(value)), path)}
-        if depth >= MAX_DEPTH:
-            raise TypeError(f"{path}: nested deeper than {MAX_DEPTH} levels")
-        if isinstance(value, Mapping):
-            return self._mapping(value, path, depth)
-        if isinstance(value, list | tuple):
-            nodes = [
-                self.encode(item, join(path, i), depth + 1)
-                for i, item in enumerate(value)
-            ]
-            return nodes if isinstance(value, list) else {"$tuple": nodes}
-        if isinstance(value, Storable):
-            return self._storable(value, path, depth)
-        return self._number_or_array(value, path, depth)
 
     def add_entries(self, record: Entries, path: str) -> Node:
         """Add the entries of ``record`` under ``path``, and return its node."""
@@ -128,39 +100,20 @@ class Encoder:
         entries += self.entries
         return {i: start + i for i in range(len(self.entries))}
 
-    def _mapping(self, value: Mapping[Any, Any], path: str, depth: int) -> Node:
-        for key in value:
-            if not isinstance(key, str):
-                raise TypeError(f"{path}: a dict needs str keys here, found {key!r}")
-        nodes = {
-            key: self.encode(item, join(path, escape(key)), depth + 1)
-            for key, item in value.items()
-        }
-        if any(key.startswith("$") for key in nodes):
-            return {"$dict": [[key, node] for key, node in nodes.items()]}
-        return nodes
+    def part(self, key: str) -> str:
+        """Return a dict's key as one part of the paths of entries."""
+        return escape(key)
 
-    def _storable(self, value: Storable, path: str, depth: int) -> Node:
-        if not self._is_declared:
-            name = type(value).__qualname__
-            raise TypeError(f"{path}: a {name} {UNDECLARED_RECORD.format(name)}")
-        return value._encode_into(self, path, depth)  # pyright: ignore[reportPrivateUsage]  # for the library
-
-    def _number_or_array(self, value: object, path: str, depth: int) -> Node:
-        import numpy as np
-
-        if isinstance(value, np.ndarray):
-            return {"$array": self._entry(tensor_of_array(value, path), path)}
-        number = value.item() if isinstance(value, np.generic) else None
-        if isinstance(number, bool | int | float | str | bytes):
-            return self.encode(number, path, depth)
-        raise TypeError(
+    def refusal(self, value: object, path: str) -> Exception:
+        """Return the error of a value that records cannot hold."""
+        return TypeError(
             f"{path}: a {type(value).__module__}.{type(value).__qualname__} cannot be "
             "stored; records hold tensors, numpy arrays, records, numbers, strings, "
             "bytes, None, enums, lists, tuples and dicts with str keys"
         )
 
-    def _entry(self, tensor: torch.Tensor, path: str) -> int:
+    def entry(self, tensor: torch.Tensor, path: str) -> int:
+        """Return the number of the entry of ``tensor``, added unless it is tied."""
         index = self._ties.owner(tensor)
         if index is not None:
             self.entries[index].ties += (path,)
@@ -171,6 +124,37 @@ class Encoder:
         )
         self._ties.add(tensor, index)
         return index
+
+
+def _mapping(encoder: Encoder, value: Mapping[Any, Any], path: str, depth: int) -> Node:
+    for key in value:
+        if not isinstance(key, str):
+            raise TypeError(f"{path}: a dict needs str keys here, found {key!r}")
+    nodes = encoder.fields(value, path, depth)
+    if any(key.startswith("$") for key in nodes):
+        return {"$dict": [[key, node] for key, node in nodes.items()]}
+    return nodes
+
+
+def _integer(encoder: Encoder, value: int, path: str, depth: int) -> Node:
+    is_short = -(2**63) <= value < 2**63
+    return int(value) if is_short else {"$int": digits_of(value, path)}
+
+
+def _undeclared_enum(encoder: Encoder, value: Any, path: str, depth: int) -> Node:
+    raise TypeError(f"{path}: {value!r} {UNDECLARED_ENUM}")
+
+
+def _undeclared_record(encoder: Encoder, value: Any, path: str, depth: int) -> Node:
+    name = type(value).__qualname__
+    raise TypeError(f"{path}: a {name} {UNDECLARED_RECORD.format(name)}")
+
+
+def _numpy_scalar(encoder: Encoder, value: Any, path: str, depth: int) -> Node:
+    number = value.item()
+    if isinstance(number, bool | int | float | str | bytes):
+        return encoder.encode(number, path, depth)
+    raise encoder.refusal(value, path)
 
 
 def _nest(nested: dict[str, Any], path: str, node: Node) -> None:
@@ -184,3 +168,52 @@ def _as_tensor(data: bytes) -> torch.Tensor:
     if not data:
         return torch.empty(0, dtype=torch.uint8, device="cpu")
     return torch.frombuffer(bytearray(data), dtype=torch.uint8)
+
+
+def _language(enums: Encode, records: Encode) -> Language:
+    """Return the language of records, which take enums and records where declared."""
+    return Language(
+        [
+            Kind(
+                types=torch.Tensor,
+                encode=lambda encoder, tensor, path, depth: {
+                    "$tensor": encoder.entry(tensor, path)
+                },
+            ),
+            Kind(types=enum.Enum, encode=enums),
+            Kind(types=int, encode=_integer),
+            unmarked(str, str),
+            unmarked(float, float),
+            Kind(
+                types=(bytes, bytearray, memoryview),
+                encode=lambda encoder, data, path, depth: {
+                    "$bytes": encoder.entry(_as_tensor(bytes(data)), path)
+                },
+            ),
+            Kind(types=(dict, Mapping), encode=_mapping, is_deep=True),
+            lists(),
+            Kind(
+                types=tuple,
+                encode=lambda encoder, items, path, depth: {
+                    "$tuple": encoder.items(items, path, depth)
+                },
+                is_deep=True,
+            ),
+            Kind(types=Storable, encode=records, is_deep=True),
+            Kind(
+                types=np.ndarray,
+                encode=lambda encoder, array, path, depth: {
+                    "$array": encoder.entry(tensor_of_array(array, path), path)
+                },
+            ),
+            Kind(types=np.generic, encode=_numpy_scalar),
+        ],
+        as_they_are=(type(None), bool, str, float),
+    )
+
+
+_DECLARED = _language(
+    lambda encoder, member, path, depth: {"$enum": member_name(member, path)},
+    lambda encoder, record, path, depth: record._encode_into(encoder, path, depth),
+)
+_UNDECLARED = _language(_undeclared_enum, _undeclared_record)

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any, Literal, Self, TypeAlias
 import torch
 
 from ..config.patterns import Patterns
+from ..config.plain.codec import Node
 from .arrays import array_of_tensor
 from .entry import Entry
-from .nodes import Node, decode
+from .nodes import decode
 from .select import check_selection, selection
 
 if TYPE_CHECKING:

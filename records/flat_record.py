@@ -3,12 +3,12 @@
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Self, TypeVar, Unpack, overload
 
+from ..config.plain.codec import Node
 from .calls import explain_calls
 from .encoder import Encoder, Storable
 from .entries import Entries
 from .entry import Entry
 from .nested import nested_entries
-from .nodes import Node
 from .readable import Readable, entries_in
 from .record_view import RecordView
 from .record_writer import SaveOptions, save

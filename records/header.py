@@ -10,6 +10,7 @@ from typing import Any, Protocol
 
 import torch
 
+from ..config.plain.codec import MAX_DEPTH, Node
 from .columns import (
     COLUMNS,
     SHARED,
@@ -24,7 +25,7 @@ from .entry import Entry, ParamId
 from .errors import RecordError, RecordFormatError
 from .header_checks import check_arrays, check_columns, check_memory_formats
 from .metadata import check_metadata
-from .nodes import DEEPEST, LEAVES, Node, decode, tag_of
+from .nodes import LEAVES, decode, tag_of
 from .path_checks import check_names
 
 Plain = dict[str, Any]
@@ -159,8 +160,8 @@ def check_tree(tree: Node, n_entries: int, *, is_typed: bool) -> None:
     push([tree] if is_typed else (tree or {}).values(), 0)
     while stack:
         node, depth = stack.pop()
-        if depth > DEEPEST:
-            raise ValueError(f"nested deeper than {DEEPEST} levels")
+        if depth > MAX_DEPTH:
+            raise ValueError(f"nested deeper than {MAX_DEPTH} levels")
         if isinstance(node, list):
             push(node, depth + 1)
             continue

@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
+from ..config.plain.codec import Node
 from .errors import RecordError
-from .nodes import Node
 
 FREE = 48 << 20
 """Memory that is granted whatever the file's length is."""

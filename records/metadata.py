@@ -3,9 +3,9 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from ..config.plain.codec import Node
 from .columns import is_size, is_text
 from .errors import RecordFormatError
-from .nodes import Node
 
 
 def combined(

@@ -4,10 +4,11 @@ import dataclasses
 from collections.abc import Sequence
 
 from ..config.path import join
+from ..config.plain.codec import Node
 from .entries import Entries
 from .entry import Entry
 from .node_names import mismatch, name_of
-from .nodes import Node, escape, leaves_of, renumbered, tag_of
+from .nodes import escape, leaves_of, renumbered, tag_of
 
 
 def nested_entries(

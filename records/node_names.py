@@ -1,7 +1,8 @@
 """What nodes are called in errors, and the error of one that does not fit."""
 
+from ..config.plain.codec import Node
 from .errors import RecordMismatchError
-from .nodes import Node, scalar, tag_of
+from .nodes import scalar, tag_of
 
 
 def mismatch(file: str, path: str, content: str, expected: str) -> RecordMismatchError:

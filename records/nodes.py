@@ -9,31 +9,20 @@ and maps with string keys. Everything else is a map of one key that begins with 
     {"$dict": [[key, node], ...]}                   a dict with a key that begins with $
 """
 
-import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, TypeAlias
+from typing import Any
 
-from .digits import integer_of, is_digits
-
-Node: TypeAlias = Any
-"""Plain data as above; unknown until it is read."""
-
-MAX_DEPTH = 64
-"""How deep the values of a record may nest."""
-DEEPEST = 2 * MAX_DEPTH
-"""How deep nodes may nest: below a value, a module's record goes on by its paths."""
+from ..config.plain.codec import NON_FINITE, Decode, Decoding, Node
+from ..config.plain.digits import integer_of, is_digits
 
 LEAVES = frozenset({"$tensor", "$array", "$bytes"})
 """What stands for an entry, by its tag."""
-
-_FLOATS = {"nan": math.nan, "inf": math.inf, "-inf": -math.inf}
 
 
 def decode(
     node: Node,
     leaf: Callable[[str, int], object],
     record: Callable[[Node], object] | None = None,
-    depth: int = 0,
 ) -> Any:
     """Return the value of ``node`` without knowing its type.
 
@@ -41,30 +30,40 @@ def decode(
     ``record`` one of a record's node, which is a dict without it. ValueError says what
     is wrong with the node.
     """
-    if node is None or isinstance(node, bool | int | float | str):
-        return node
-    if depth > DEEPEST:
-        raise ValueError(f"nested deeper than {DEEPEST} levels")
-    if isinstance(node, list):
-        return [decode(item, leaf, record, depth + 1) for item in node]
-    tag, content = tag_of(node)
-    if tag is None:
+    return NodeDecoding(leaf, record).decode(node)
+
+
+class NodeDecoding(Decoding):
+    """Makes values of nodes, whose tensors and records others look up."""
+
+    def __init__(
+        self,
+        leaf: Callable[[str, int], object],
+        record: Callable[[Node], object] | None,
+    ) -> None:
+        super().__init__(_DECODERS)
+        self.look_up = leaf
+        self._record = record
+
+    def tag_of(self, node: Any) -> tuple[str | None, Any]:
+        """Return a map's tag and checked content, or None and the map itself."""
+        return tag_of(node)
+
+    def leaf(self, node: Node, path: str, depth: int) -> Any:
+        """Return a number or a text; ValueError for what no parser gives."""
+        if isinstance(node, int | float | str):
+            return node
+        raise no_node(node)
+
+    def record(self, content: Any, path: str, depth: int) -> object:
+        """Return the record of a tag's content, or its fields."""
+        if self._record is not None:
+            return self._record({"$record": content})
+        # A module's names may look like tags, which its fields are not.
         return {
-            key: decode(item, leaf, record, depth + 1) for key, item in content.items()
+            name: self.decode(item, path, depth + 1)
+            for name, item in content[1].items()
         }
-    if tag in LEAVES:
-        return leaf(tag, content)
-    if tag == "$record" and record is not None:
-        return record(node)
-    if tag == "$record":
-        return {
-            k: decode(item, leaf, record, depth + 1) for k, item in content[1].items()
-        }
-    if tag == "$tuple":
-        return tuple(decode(item, leaf, record, depth + 1) for item in content)
-    if tag == "$dict":
-        return {key: decode(item, leaf, record, depth + 1) for key, item in content}
-    return scalar(tag, content)
 
 
 def unique_map(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -106,7 +105,7 @@ def leaves_of(node: Node, tags: frozenset[str] = LEAVES) -> Iterator[int]:
 def tag_of(node: Node) -> tuple[str | None, Any]:
     """Return a map's tag and checked content, or None and the map itself."""
     if not isinstance(node, dict):
-        raise ValueError(f"found a {type(node).__name__} where plain data must stand")
+        raise no_node(node)
     mapping: dict[Any, Any] = node
     if not all(isinstance(key, str) for key in mapping):
         raise ValueError("a map has a key that is no string")
@@ -121,11 +120,16 @@ def tag_of(node: Node) -> tuple[str | None, Any]:
     return tags[0], content
 
 
+def no_node(value: object) -> ValueError:
+    """Return the error of what stands where plain data must."""
+    return ValueError(f"found a {type(value).__name__} where plain data must stand")
+
+
 def scalar(tag: str, content: Any) -> object:
     """Return the number or the name that a tagged scalar stands for."""
     if tag == "$int":
         return integer_of(content)
-    return _FLOATS[content] if tag == "$float" else content
+    return NON_FINITE[content] if tag == "$float" else content
 
 
 def escape(key: str) -> str:
@@ -165,5 +169,19 @@ _CONTENT: dict[str, Callable[[Any], bool]] = {
     "$dict": _is_pairs,
     "$enum": lambda content: isinstance(content, str),
     "$int": is_digits,
-    "$float": lambda content: isinstance(content, str) and content in _FLOATS,
+    "$float": lambda content: isinstance(content, str) and content in NON_FINITE,
+}
+
+_DECODERS: dict[str, Decode] = {
+    "$tensor": lambda walk, number, path, depth: walk.look_up("$tensor", number),
+    "$array": lambda walk, number, path, depth: walk.look_up("$array", number),
+    "$bytes": lambda walk, number, path, depth: walk.look_up("$bytes", number),
+    "$record": lambda walk, content, path, depth: walk.record(content, path, depth),
+    "$tuple": lambda walk, items, path, depth: tuple(walk.items(items, path, depth)),
+    "$dict": lambda walk, pairs, path, depth: {
+        key: walk.decode(item, path, depth + 1) for key, item in pairs
+    },
+    "$int": lambda walk, digits, path, depth: integer_of(digits),
+    "$float": lambda walk, name, path, depth: NON_FINITE[name],
+    "$enum": lambda walk, name, path, depth: name,
 }

@@ -5,9 +5,9 @@ from collections.abc import Mapping
 from typing import Any, TypeVar
 
 from ..config.patterns import Patterns
+from ..config.plain.codec import Node
 from .entries import Entries
 from .entry import Entry
-from .nodes import Node
 from .select import selected, selection
 
 E = TypeVar("E", bound=Entries)

@@ -13,12 +13,11 @@ from typing import (
 )
 
 from ..config.classes.annotations import annotations_of
-from ..config.path import join
+from ..config.plain.codec import Node
 from .calls import explain_calls
 from .encoder import Encoder, Storable
 from .entries import Entries
 from .entry import Entry
-from .nodes import Node
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -196,10 +195,7 @@ class Record(Storable):
         from .declared import Declared
 
         values = self.fields()
-        nodes = {
-            name: encoder.encode(value, join(path, name), depth + 1)
-            for name, value in values.items()
-        }
+        nodes = encoder.fields(values, path, depth)
         Declared(encoder.entries).check(type(self), values, nodes, path)
         return {"$record": [type(self).__qualname__, nodes]}
 

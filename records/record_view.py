@@ -10,10 +10,11 @@ from collections.abc import (
 )
 from typing import TYPE_CHECKING, Any, NoReturn, cast
 
+from ..config.plain.codec import Node
 from ..config.spelling import did_you_mean
 from .entries import Entries, leaf_value
 from .entry import Entry
-from .nodes import Node, decode, tag_of
+from .nodes import decode, tag_of
 from .part import below, part_of
 
 

@@ -3,9 +3,10 @@
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from ..config.patterns import Patterns, as_patterns, matchers
+from ..config.plain.codec import Node
 from ..config.spelling import did_you_mean
 from .entry import Entry
-from .nodes import Node, leaves_of, renumbered
+from .nodes import leaves_of, renumbered
 
 
 def selected(

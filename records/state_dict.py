@@ -6,12 +6,13 @@ from typing import Any
 
 import torch
 
+from ..config.plain.codec import Node
 from ..config.shown import shown
 from .encoder import Encoder
 from .entries import Entries
 from .entry import Entry
 from .memory import Ties, shape_of
-from .nodes import Node, renumbered
+from .nodes import renumbered
 
 USUAL_NAMES = (
     "state_dict",

@@ -379,6 +379,9 @@ def state_dict_values() -> dict[str, Any]:
 _ADDRESS = re.compile(r" at 0x\w+|object at 0x\.\.\.|\.\.\.object at 0x\w+")
 
 
+_relu: Any = torch.relu
+
+
 class Opaque:
     """An object that no file holds."""
 
@@ -394,7 +397,7 @@ def refused_values() -> dict[str, Any]:
         "enum": {"a": Mode.FAST},
         "named tuple": Point(0.5, 1),
         "function": [torch.relu],
-        "partial of a function": functools.partial(torch.relu, 1),
+        "partial of a function": functools.partial(_relu, 1),
         "positional partial": [functools.partial(nn.Linear, 1)],
         "class": {"a": Opaque},
         "long number": [10**4000],

@@ -7,20 +7,28 @@ dicts with other keys, counters, sets, dtypes, devices, sizes and paths.
 
 import enum
 from collections import Counter, OrderedDict, defaultdict, deque
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import PurePath
 from typing import Any
 
+import numpy as np
 import torch
 
 from ..config.path import join
+from ..config.plain.codec import TAGGED_DEPTH, Decoding, Encoding, Kind, Language, Node
+from ..config.plain.kinds import (
+    FACTORIES,
+    defaultdict_of,
+    making,
+    tagged,
+    text,
+    unmarked,
+)
+from ..records.dtypes import dtype_named
+from ..records.encoder import Storable
 from ..records.errors import RecordFormatError
 from ..records.flat_record import FlatRecord
-from ..records.nodes import MAX_DEPTH
 from ..records.record import Record
-
-_DEEPEST = MAX_DEPTH // 2 - 2
-"""Half of what records nest: a wrapped value takes two levels."""
 
 
 class PlainData(Record):
@@ -34,7 +42,7 @@ def record_of(value: Any, what: str = "value") -> PlainData:
 
     TypeError names the path of what is no plain data, such as an object with methods.
     """
-    return PlainData(_packed(value, what, 0))
+    return PlainData(_CheckpointEncoding().encode(value, what))
 
 
 def value_of(record: FlatRecord) -> Any:
@@ -44,73 +52,73 @@ def value_of(record: FlatRecord) -> Any:
     """
     stored = record.typed(PlainData).value
     try:
-        return _unpacked(stored)
+        return _CheckpointDecoding().decode(stored)
     except (ValueError, TypeError, LookupError, RuntimeError) as error:
-        found = f"plain data that cannot be read ({error!s:.200})"
-        raise RecordFormatError(record.reading.file, found) from error
+        problem = f"plain data that cannot be read ({error!s:.200})"
+        raise RecordFormatError(record.reading.file, problem) from error
 
 
-def _packed(value: Any, path: str, depth: int) -> Any:
-    if value is None or isinstance(value, bool | int | float | str | bytes):
-        if isinstance(value, enum.Enum):
-            raise _no_data(value, path, "store its .value")
-        return value
-    if isinstance(value, torch.Tensor):
-        return value.detach()
-    if depth >= _DEEPEST:
-        raise TypeError(f"{path}: nested deeper than {_DEEPEST} levels")
-    if isinstance(value, torch.Size):
-        return {"$size": list(value)}
-    if isinstance(value, torch.dtype | torch.device | PurePath):
-        kind = "path" if isinstance(value, PurePath) else type(value).__name__
-        return {f"${kind}": str(value).removeprefix("torch.")}
-    if isinstance(value, list | tuple):
-        if hasattr(value, "_fields"):
-            raise _no_data(value, path, "store it as a plain tuple or dict")
-        items = [
-            _packed(item, join(path, i), depth + 1) for i, item in enumerate(value)
-        ]
-        return items if isinstance(value, list) else tuple(items)
-    if isinstance(value, Mapping):
-        return _packed_mapping(value, path, depth)
-    if isinstance(value, set | frozenset | deque):
-        return {f"${type(value).__name__}": _packed([*value], path, depth + 1)}
-    return _packed_other(value, path, depth)
+class _CheckpointEncoding(Encoding):
+    """Writes what records hold: a record adds the tags of tensors and numbers."""
+
+    def __init__(self) -> None:
+        # A tagged value takes two levels of the record around it.
+        super().__init__(_LANGUAGE, TAGGED_DEPTH // 2 - 2)
 
 
-def _packed_mapping(value: Mapping[Any, Any], path: str, depth: int) -> Any:
-    if isinstance(value, Counter):
-        return {"$Counter": _packed(dict(value), path, depth + 1)}
-    if isinstance(value, OrderedDict):
-        return {"$OrderedDict": _packed(dict(value), path, depth + 1)}
-    if isinstance(value, defaultdict) and value.default_factory in _FACTORIES:
-        name = _FACTORIES[value.default_factory]
-        return {"$defaultdict": [name, _packed(dict(value), path, depth + 1)]}
+class _CheckpointDecoding(Decoding):
+    def __init__(self) -> None:
+        super().__init__(_LANGUAGE.decoders)
+
+    def leaf(self, node: Node, path: str, depth: int) -> Any:
+        """Return what a record gives as it is: tensors, arrays, bytes and tuples."""
+        return tuple(self.items(node, path, depth)) if type(node) is tuple else node
+
+
+def _enum(encoding: Encoding, value: Any, path: str, depth: int) -> Node:
+    if isinstance(value, int | float | str | bytes):
+        raise _no_data(value, path, "store its .value")
+    return _other(encoding, value, path, depth)
+
+
+def _sequence(encoding: Encoding, value: Any, path: str, depth: int) -> Node:
+    if hasattr(value, "_fields"):
+        raise _no_data(value, path, "store it as a plain tuple or dict")
+    items = encoding.items(value, path, depth)
+    return items if isinstance(value, list) else tuple(items)
+
+
+def _defaultdict(encoding: Encoding, value: Any, path: str, depth: int) -> Node:
+    name = FACTORIES.get(value.default_factory)
+    if name is None:
+        return _mapping(encoding, value, path, depth)
+    return {"$defaultdict": [name, encoding.encode(dict(value), path, depth + 1)]}
+
+
+def _mapping(
+    encoding: Encoding, value: Mapping[Any, Any], path: str, depth: int
+) -> Node:
     if all(isinstance(k, str) and not k.startswith("$") for k in value):
-        return {
-            str(key): _packed(item, join(path, key), depth + 1)
-            for key, item in value.items()
-        }
+        return {str(k): v for k, v in encoding.fields(value, path, depth).items()}
     pairs = [
-        [_packed(key, path, depth + 1), _packed(item, join(path, key), depth + 1)]
+        [
+            encoding.encode(key, path, depth + 1),
+            encoding.encode(item, join(path, key), depth + 1),
+        ]
         for key, item in value.items()
     ]
     return {"$dict": pairs}
 
 
-def _packed_other(value: Any, path: str, depth: int) -> Any:
-    import numpy as np
-
-    if isinstance(value, np.ndarray | np.generic | Record):
-        return value
+def _other(encoding: Encoding, value: Any, path: str, depth: int) -> Node:
     if type(value).__module__.partition(".")[0] == "omegaconf":
         from omegaconf import OmegaConf
 
-        return _packed(OmegaConf.to_container(value), path, depth)
+        return encoding.encode(OmegaConf.to_container(value), path, depth)
     raise _no_data(value, path, "give its class state_dict and load_state_dict")
 
 
-def _no_data(value: Any, path: str, cure: str) -> TypeError:
+def _no_data(value: object, path: str, cure: str) -> TypeError:
     name = f"{type(value).__module__}.{type(value).__qualname__}"
     return TypeError(
         f"{path}: a {name} is no plain data, and checkpoints hold no pickles; {cure}, "
@@ -118,41 +126,38 @@ def _no_data(value: Any, path: str, cure: str) -> TypeError:
     )
 
 
-def _unpacked(value: Any) -> Any:
-    if isinstance(value, list):
-        return [_unpacked(item) for item in value]
-    if isinstance(value, tuple):
-        return tuple(_unpacked(item) for item in value)
-    if not isinstance(value, dict):
-        return value
-    if len(value) == 1:
-        ((key, content),) = value.items()
-        if key.startswith("$") and key[1:] in _MAKERS:
-            return _MAKERS[key[1:]](_unpacked(content))
-    return {key: _unpacked(item) for key, item in value.items()}
-
-
-_FACTORIES: dict[Any, str] = {int: "int", float: "float", list: "list", dict: "dict"}
-_NAMED = {name: factory for factory, name in _FACTORIES.items()}
-
-
-def _dtype(name: str) -> torch.dtype:
-    found = getattr(torch, name, None)
-    if not isinstance(found, torch.dtype):
-        raise ValueError(f"{name!r} is no dtype of this torch")
-    return found
-
-
-_MAKERS: dict[str, Callable[[Any], Any]] = {
-    "dict": dict,
-    "Counter": Counter,
-    "OrderedDict": OrderedDict,
-    "defaultdict": lambda pair: defaultdict(_NAMED[pair[0]], pair[1]),
-    "set": set,
-    "frozenset": frozenset,
-    "deque": deque,
-    "size": torch.Size,
-    "dtype": _dtype,
-    "device": torch.device,
-    "path": PurePath,
-}
+_LANGUAGE = Language(
+    [
+        Kind(types=enum.Enum, encode=_enum),
+        unmarked((bool, int, float, str, bytes, np.generic, np.ndarray, Storable)),
+        unmarked(torch.Tensor, torch.Tensor.detach),
+        tagged("$size", torch.Size, list, torch.Size),
+        text(
+            "$dtype", torch.dtype, dtype_named, lambda d: str(d).removeprefix("torch.")
+        ),
+        text("$device", torch.device, torch.device),
+        text("$path", PurePath, PurePath),
+        Kind(types=(list, tuple), encode=_sequence, is_deep=True),
+        tagged("$Counter", Counter, dict, Counter),
+        tagged("$OrderedDict", OrderedDict, dict, OrderedDict),
+        Kind(
+            types=defaultdict,
+            encode=_defaultdict,
+            tag="$defaultdict",
+            decode=making(defaultdict_of),
+            is_deep=True,
+        ),
+        Kind(
+            types=(dict, Mapping),
+            encode=_mapping,
+            tag="$dict",
+            decode=making(dict),
+            is_deep=True,
+        ),
+        tagged("$set", set, list, set),
+        tagged("$frozenset", frozenset, list, frozenset),
+        tagged("$deque", deque, list, deque),
+        Kind(types=object, encode=_other),
+    ],
+    as_they_are=(type(None), bool, int, float, str, bytes),
+)

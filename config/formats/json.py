@@ -12,8 +12,9 @@ from typing import Any
 
 from ..errors import ConfigError, ConfigSyntaxError, Problem
 from ..path import child
+from ..plain.codec import MAX_DEPTH
 from ..shown import shown
-from ..tree import MAX_DEPTH, check_bounds, finite, is_dict, is_items, too_deep
+from ..tree import check_bounds, finite, is_dict, is_items, too_deep
 
 
 def read(text: str) -> Any:

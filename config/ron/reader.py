@@ -2,8 +2,9 @@
 
 from typing import Any
 
+from ..plain.codec import MAX_DEPTH
 from ..shown import shown
-from ..tree import MAX_DEPTH, Ident, Struct, too_deep
+from ..tree import Ident, Struct, too_deep
 from .scanner import Scanner
 
 _WORDS = {

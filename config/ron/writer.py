@@ -5,8 +5,9 @@ import re
 from decimal import Decimal
 
 from ..errors import ConfigError, Problem
+from ..plain.codec import MAX_DEPTH
 from ..shown import shown
-from ..tree import MAX_DEPTH, Ident, Struct, is_dict
+from ..tree import Ident, Struct, is_dict
 
 _NAME = re.compile(r"[^\W\d]\w*")
 _RAW_NAME = re.compile(r"[\w.+-]+")

@@ -7,6 +7,7 @@ from typing import Any
 from torch import nn
 
 from ...config.path import join
+from ...config.plain.codec import TAGGED_DEPTH
 from ...config.spelling import did_you_mean
 from ..errors import HyperparameterError
 from ..modules.registry import Node
@@ -16,7 +17,6 @@ from .declared import computed_fields
 from .values import (
     ALL,
     DEFAULTS,
-    MAX_DEPTH,
     RESERVED,
     UNSTORED,
     is_child,
@@ -113,8 +113,8 @@ def check_complete(
 
 def check_depth(path: str, depth: int) -> None:
     """Raise HyperparameterError for what is nested deeper than any module is."""
-    if depth > MAX_DEPTH:
+    if depth > TAGGED_DEPTH:
         raise HyperparameterError(
             f"{path:.120}",
-            f"nested over {MAX_DEPTH} levels deep, or within itself",
+            f"nested over {TAGGED_DEPTH} levels deep, or within itself",
         )

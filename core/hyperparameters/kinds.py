@@ -12,6 +12,7 @@ from torch import nn
 
 from ...config.classes.fields import members
 from ...config.path import join
+from ...config.plain.codec import MAX_DEPTH
 from ...records.errors import RecordError
 from ..errors import HyperparameterError
 from ..modules.registry import Node
@@ -24,7 +25,6 @@ from .values import (
     CONTAINERS,
     CONTAINERS_OF_TORCH,
     KINDS,
-    MAX_DEPTH,
     HparamsDict,
     is_node,
 )

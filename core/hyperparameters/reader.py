@@ -16,7 +16,9 @@ from torch import nn
 from ...config.classes.fields import fields_of
 from ...config.classes.union_choice import struct_for
 from ...config.path import join
+from ...config.plain.codec import MAX_DEPTH
 from ...config.spelling import did_you_mean
+from ...records.dtypes import ALL as DTYPES
 from ..errors import HyperparameterError
 from ..modules.registry import MODULE, NAME, Node, class_named
 from ..modules.shown import shown
@@ -48,8 +50,6 @@ from .torch_layers import Values, is_torch_layer, tuples
 from .upgrade import upgraded_node
 from .values import (
     CLASS,
-    DTYPES,
-    MAX_DEPTH,
     REF,
     RESERVED,
     TENSOR,

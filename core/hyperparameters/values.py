@@ -21,7 +21,9 @@ import torch
 from torch import nn
 
 from ...config.classes.fields import is_struct_value, members
+from ...config.plain.enums import member_value
 from ...config.spelling import did_you_mean
+from ...records.dtypes import ALL as DTYPES
 from ..modules.shown import shown
 from .declared import Hint, declares, takes
 
@@ -61,11 +63,6 @@ RESERVED = frozenset(
 LISTS: tuple[type[nn.Module], ...] = (nn.Sequential, nn.ModuleList)
 CONTAINERS_OF_TORCH: tuple[type[nn.Module], ...] = (*LISTS, nn.ModuleDict)
 """Containers that stand as lists and dicts in the hyperparameters of their owner."""
-
-MAX_DEPTH = 64
-"""How deep modules, lists and dicts may be nested in each other."""
-
-DTYPES = {str(d): d for d in vars(torch).values() if isinstance(d, torch.dtype)}
 
 
 def is_node(value: object) -> TypeGuard[Mapping[str, Any]]:
@@ -173,9 +170,7 @@ def _key_types(hint: Hint) -> tuple[Any, ...]:
 
 
 def _enum(value: enum.Enum, hint: Hint, where: str) -> Any:
-    stored_value = (
-        value.value if type(value.value) in (bool, int, float, str) else value.name
-    )
+    stored_value = member_value(value, (bool, int, float, str))
     # One of an IntEnum or a StrEnum equals its value, and yet ``is`` tells them apart.
     if declares(hint, value):
         return stored_value

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from ...config.classes.fields import fields_of, is_model, is_struct_value
 from ...config.path import join
+from ...config.plain.kinds import in_order
 from ..errors import HyperparameterError
 from ..modules.classes import declared_class, is_decorated
 from ..modules.module_argument import check_module
@@ -337,9 +338,7 @@ class Writer:
 
     def _items(self, items: Any, hint: Hint, path: str, depth: int) -> list[Any]:
         # Sets have another order in each process, and equal modules give equal bytes.
-        ordered = (
-            sorted(items, key=repr) if isinstance(items, set | frozenset) else items
-        )
+        ordered = in_order(items) if isinstance(items, set | frozenset) else items
         return [
             self.value(item, item_hint(hint, i), join(path, i), depth + 1)
             for i, item in enumerate(ordered)

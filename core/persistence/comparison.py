@@ -12,6 +12,7 @@ import torch
 from torch import nn
 
 from ...config.path import join
+from ...records.dtypes import ALL as DTYPES
 from ...records.errors import RecordError
 from ..hyperparameters.capture import builder_of
 from ..hyperparameters.declared import hints_of, takes
@@ -23,7 +24,6 @@ from ..hyperparameters.values import (
     CONTAINERS,
     CONTAINERS_OF_TORCH,
     DEFAULTS,
-    DTYPES,
     REF,
     RESERVED,
     UNSTORED,

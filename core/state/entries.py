@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from ...config.patterns import Patterns, matchers
+from ...config.plain.codec import Node
 from ...records.encoder import Encoder
 from ...records.entry import Entry, Kind, MemoryFormat, ParamId
 from ...records.errors import RecordError
@@ -21,7 +22,7 @@ from ...records.memory import (
     is_distributed,
     unreadable,
 )
-from ...records.nodes import Node, renumbered
+from ...records.nodes import renumbered
 from ...records.torch_internals import transient_buffers
 from ..modules.tree import Places
 from .extra_state import check_state_dict, extra_state, has_extra_state

@@ -7,9 +7,10 @@ from typing import Any
 
 import orjson
 
+from ...config.plain.codec import MAX_DEPTH, TAGGED_DEPTH
 from ..errors import TRUNCATED, RecordFormatError
 from ..limits import LIST, MAP, MEMBER, NUMBER, TEXT, WORD, allowance, text_cost
-from ..nodes import DEEPEST, MAX_DEPTH, unique_map
+from ..nodes import unique_map
 from ..source import MemorySource, Source
 
 LONGEST_TEXT = 16 << 20
@@ -18,7 +19,7 @@ LONGEST_TEXT = 16 << 20
 _PIECE = 1 << 20
 _AHEAD = 1 << 12
 """Bytes in sight when a token begins: no number is longer."""
-_DEEPEST = 2 * MAX_DEPTH + DEEPEST + 8
+_DEEPEST = 2 * TAGGED_DEPTH + MAX_DEPTH + 8
 """Levels of lists and maps: a value may be a map around a list around its content."""
 
 _SPACE = re.compile(rb"[ \t\r\n]*+")
@@ -149,7 +150,7 @@ class JsonReader:
         byte = self.next()
         if byte in (b"[", b"{"):
             if depth > _DEEPEST:
-                raise self.error(f"nested deeper than {MAX_DEPTH} levels")
+                raise self.error(f"nested deeper than {TAGGED_DEPTH} levels")
             match = _FLAT.match(self._window, self._at, self._at + _LONGEST_FLAT)
             flat = self._parsed(match[0], len(match[0])) if match else None
             if flat is not None:

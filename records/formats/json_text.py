@@ -5,9 +5,9 @@ from typing import Any
 
 import orjson
 
+from ...config.plain.codec import Node
 from ..errors import RecordError
 from ..limits import odd_text, unstorable_text
-from ..nodes import Node
 
 
 def plain_text(node: Any) -> bytes:

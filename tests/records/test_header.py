@@ -7,11 +7,11 @@ from typing import Any
 import pytest
 import torch
 
+from burnish.config.plain.codec import MAX_DEPTH
 from burnish.records import RecordError, RecordFormatError, open_record
 from burnish.records.entry import Entry
 from burnish.records.flat_record import FlatRecord
 from burnish.records.header import check_tree, record_of
-from burnish.records.nodes import DEEPEST
 from burnish.records.recorder import Recorder
 
 from .hostile_files import FILES, entry, small, with_header
@@ -45,15 +45,15 @@ def typed_file(tree: Node) -> bytes:
 
 @pytest.mark.parametrize("kind", AROUND)
 def test_plain_data_nests_to_the_limit_and_no_deeper(kind: str) -> None:
-    check_tree({"a": nested(kind, DEEPEST)}, 1, is_typed=False)
-    with pytest.raises(ValueError, match=f"nested deeper than {DEEPEST} levels"):
-        check_tree({"a": nested(kind, DEEPEST + 1)}, 1, is_typed=False)
+    check_tree({"a": nested(kind, MAX_DEPTH)}, 1, is_typed=False)
+    with pytest.raises(ValueError, match=f"nested deeper than {MAX_DEPTH} levels"):
+        check_tree({"a": nested(kind, MAX_DEPTH + 1)}, 1, is_typed=False)
 
 
 def test_the_fields_of_a_typed_record_nest_to_the_limit_and_no_deeper() -> None:
-    check_tree(nested("record", DEEPEST), 1, is_typed=True)
+    check_tree(nested("record", MAX_DEPTH), 1, is_typed=True)
     with pytest.raises(ValueError, match="nested deeper"):
-        check_tree(nested("record", DEEPEST + 1), 1, is_typed=True)
+        check_tree(nested("record", MAX_DEPTH + 1), 1, is_typed=True)
 
 
 @pytest.mark.parametrize("kind", AROUND)

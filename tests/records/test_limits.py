@@ -7,13 +7,13 @@ from typing import Any
 import pytest
 import torch
 
+from burnish.config.plain.codec import TAGGED_DEPTH
+from burnish.config.plain.digits import MOST_DIGITS
 from burnish.records import Record, RecordError, open_record
-from burnish.records.digits import MOST_DIGITS
 from burnish.records.encoder import Encoder
 from burnish.records.entry import ParamId
 from burnish.records.flat_record import FlatRecord
 from burnish.records.limits import TEXT, WORD, text_cost
-from burnish.records.nodes import MAX_DEPTH
 from burnish.records.recorder import Recorder
 
 from .hostile_files import entry
@@ -229,7 +229,7 @@ def test_values_nest_64_levels_deep_and_no_deeper(
 ) -> None:
     # Metadata is a map around its values.
     value: Any = 1
-    for _ in range(MAX_DEPTH - 1):
+    for _ in range(TAGGED_DEPTH - 1):
         value = nest(value)
 
     found = read_back(written := record(value), RECORDERS[name])
@@ -247,12 +247,12 @@ class Nested(Record):
 @pytest.mark.parametrize("name", ["mpk", "mpk.zst", "json"])
 def test_records_nest_as_deep_as_other_values(name: str) -> None:
     value = Nested(inner=W)
-    for _ in range(MAX_DEPTH - 1):
+    for _ in range(TAGGED_DEPTH - 1):
         value = Nested(inner=value)
 
     found = open_record(RECORDERS[name].dumps(value))
 
-    assert torch.equal(found[".".join(["inner"] * MAX_DEPTH)], W)
+    assert torch.equal(found[".".join(["inner"] * TAGGED_DEPTH)], W)
 
 
 def test_integers_of_many_digits_are_refused_by_name() -> None:

@@ -35,14 +35,7 @@ from .lazy_fields import Deferred, Origin, View, at
 from .legacy_objects import read_legacy_object
 from .rebuild_optimizer import rebuilt_optimizer
 from .serializable import PENDING, Lazy, deserialized
-from .state_objects import (
-    BOUND,
-    FILLED,
-    SERIALIZED,
-    Described,
-    open_object,
-    rebuild_object,
-)
+from .state_objects import BOUND, FILLED, SERIALIZED, Described, opened, rebuilt
 from .state_objects import serializable_class as class_of
 from .state_text import LEGACY_SUFFIX, checked_file, has_blobs, is_marker
 
@@ -94,7 +87,7 @@ class Restoring:
             return self._container(annotation, tree, path)
         if tree is None and allows_none(annotation):
             return None
-        return self._checked_plain_data(annotation, tree, path)
+        return self._plain(annotation, tree, path)
 
     def blob(self, path: str) -> Any:
         """Return the object at ``path``, made now unless it was before."""
@@ -108,7 +101,7 @@ class Restoring:
             )
         self._active.append(path)
         try:
-            # Constructors on the way may draw random numbers that the run never drew.
+            # What is built on the way may draw numbers that the run did not draw.
             with kept_generators():
                 obj = self._make(path, file, annotation)
         finally:
@@ -121,13 +114,13 @@ class Restoring:
         if file.endswith(LEGACY_SUFFIX):
             data = read_legacy_object(self.folder / file, path)
             return self._deserialized(data, annotation, file)
-        record = open_object(self.folder / file, path, self.hyperparameters)
+        record = opened(self.folder / file, path, self.hyperparameters)
         record.load_all()
         check_digest(self.folder / file, self.origin.digests)
         description = Described.read(record)
         if description.kind == SERIALIZED:
             obj = self._deserialized(value_of(record), annotation, file)
-            return self._filled_target(path, obj) if description.about else obj
+            return self._moved(path, obj) if description.about else obj
         if description.kind == BOUND:
             return rebuilt_optimizer(description.about, record, self._module)
         if description.kind == FILLED:
@@ -137,7 +130,7 @@ class Restoring:
                 for name, flag in other_flags(target, record).items():
                     unwrapped(target).get_parameter(name).requires_grad_(flag)
             return target
-        return rebuild_object(description, record, annotation)
+        return rebuilt(description, record, annotation)
 
     def _deserialized(self, data: Any, annotation: Any, file: str) -> Any:
         cls = class_of(annotation, str(self.folder / file))
@@ -145,13 +138,13 @@ class Restoring:
 
     def _module(self, path: str) -> nn.Module:
         if path not in self._places:
-            paths = ", ".join(self._places)
+            found = ", ".join(self._places)
             hint = did_you_mean(path, self._places)
-            raise KeyError(f"it steps {path!r}, but the state has {paths}.{hint}")
-        module: nn.Module = self.blob(path)
-        return module
+            raise KeyError(f"it steps {path!r}, but the state has {found}.{hint}")
+        made: nn.Module = self.blob(path)
+        return made
 
-    def _filled_target(self, path: str, restored: Any) -> Any:
+    def _moved(self, path: str, restored: Any) -> Any:
         """Return the program's own module with the values of ``restored``.
 
         Other objects of the state are bound to that one.
@@ -166,10 +159,10 @@ class Restoring:
         """Return what the program itself makes at ``path`` at the start of a run."""
         if self._template is None:
             self._template = self.initial_state()
-            # The template binds its objects to each other, so all of them are filled.
-            for object_path in self._places:
-                if object_path not in self._active:
-                    self.blob(object_path)
+            # They refer to each other, so none is of use without the others.
+            for other in self._places:
+                if other not in self._active:
+                    self.blob(other)
         target = at(self._template, path)
         if target is None:
             raise RecordMismatchError(
@@ -230,16 +223,16 @@ class Restoring:
         return _lazy(cls, values, waiting, absent)
 
     def _unknown(self, cls: Any, tree: Any, path: str) -> list[Problem]:
-        fields = fields_of(cls)
+        known = fields_of(cls)
         if self.ignore_extra:
             return []
         return [
             Problem(
                 child(path, str(name)),
-                f"unknown field for {cls.__name__}.{did_you_mean(str(name), fields)}",
+                f"unknown field for {cls.__name__}.{did_you_mean(str(name), known)}",
             )
             for name in tree
-            if name not in fields
+            if name not in known
         ]
 
     def _container(self, annotation: Any, tree: Any, path: str) -> Any:
@@ -249,28 +242,28 @@ class Restoring:
                 for key, item in tree.items()
             }
         if not is_items(tree):
-            return self._checked_plain_data(annotation, tree, path)
+            return self._plain(annotation, tree, path)
         items = [
             self.value(_item(annotation, i), item, child(path, i))
             for i, item in enumerate(tree)
         ]
         return tuple(items) if isinstance(tree, tuple) else items
 
-    def _checked_plain_data(self, annotation: Any, tree: Any, path: str) -> Any:
+    def _plain(self, annotation: Any, tree: Any, path: str) -> Any:
         """Return plain data, checked against its type as configurations are."""
         if annotation is None:
             annotation = Any
         preparation = Preparation(ignore_extra=self.ignore_extra)
         try:
             prepared = preparation.value(annotation, tree)
-            checked = check(annotation, prepared, preparation.problems)
+            made = check(annotation, prepared, preparation.problems)
         except ConfigError as wrong:
             problems = [Problem(under(path, p.path), p.message) for p in wrong.problems]
             raise ConfigError("", problems) from None
         except TypeError:
             # A type that no text has, such as a list of modules that is empty.
             return tree
-        return put_back(checked, preparation.schedules)
+        return put_back(made, preparation.schedules)
 
 
 def _lazy(

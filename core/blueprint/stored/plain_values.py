@@ -3,8 +3,8 @@
 What JSON lacks is a dict of one key, as in ``{"__tuple__": [3, 3]}``.
 """
 
+import enum
 import functools
-import math
 import os
 import pathlib
 from collections.abc import Callable, Mapping
@@ -15,16 +15,24 @@ from torch import nn
 
 from ....config.classes.fields import is_struct_value
 from ....config.path import join
+from ....config.plain.codec import (
+    MAX_DEPTH,
+    NON_FINITE,
+    Decoding,
+    Encoding,
+    Kind,
+    Language,
+    Node,
+)
+from ....config.plain.kinds import by_value, float_name, lists, making, sequence, text
+from ....records.dtypes import ALL
 from ...hyperparameters.declared import hints_of
-from ...hyperparameters.values import DTYPES, MAX_DEPTH, plain_value
+from ...hyperparameters.values import plain_value
 from ...modules.registry import class_named, names_of
 from ..edits.edits import Unbuilt
 from ..errors import FormatError
 
-_TUPLE, _SET, _ITEMS, _FLOAT = "__tuple__", "__set__", "__items__", "__float__"
-_CLASS, _PARTIAL, _BLUEPRINT = "__class__", "__partial__", "__blueprint__"
-_MODULE, _DTYPE, _DEVICE = "__hparams__", "__dtype__", "__device__"
-_PATH, _DECLARED = "__path__", "__declared__"
+_ITEMS, _DECLARED = "__items__", "__declared__"
 
 
 def encode_arguments(
@@ -38,41 +46,34 @@ def encode_arguments(
     }
 
 
-def encode(value: Any, hint: Any, path: str, depth: int = 0) -> Any:
+def encode(value: Any, hint: Any, path: str) -> Node:
     """Return ``value`` as data; TypeError names what is none."""
-    if depth > MAX_DEPTH:
-        raise TypeError(f"{path:.120}: nested over {MAX_DEPTH} levels deep")
-    if value is None or type(value) in (bool, int, str):
-        return value
-    if type(value) is float:
-        return value if math.isfinite(value) else {_FLOAT: repr(value)}
-    if isinstance(value, Unbuilt):
-        return {_BLUEPRINT: value.to_dict()}
-    if isinstance(value, functools.partial):
-        return {_PARTIAL: _encode_partial(value, path, depth)}
-    if isinstance(value, type):
-        return {_CLASS: _encode_class(value, path)}
-    if isinstance(value, nn.Module):
-        return {_MODULE: _encode_module(value)}
-    if type(value) in (list, tuple, set, frozenset):
-        # A set has no order, and equal blueprints are to be equal data.
-        ordered = value if isinstance(value, list | tuple) else sorted(value)
-        items = [
-            encode(v, Any, join(path, i), depth + 1) for i, v in enumerate(ordered)
-        ]
-        if isinstance(value, list):
-            return items
-        return {_TUPLE if isinstance(value, tuple) else _SET: items}
-    if type(value) is dict:
-        return _encode_dict(value, path, depth)
-    return _encode_other(value, hint, path)
+    return _BlueprintEncoding(hint).encode(value, path)
 
 
-class Decoder:
+class _BlueprintEncoding(Encoding):
+    """Writes one argument; ``hint`` is what it is declared to be, not its items."""
+
+    def __init__(self, hint: Any) -> None:
+        super().__init__(_LANGUAGE)
+        self._hint = hint
+
+    def hint(self, depth: int) -> Any:
+        """Return what is declared of a value: nothing of those inside another."""
+        return Any if depth else self._hint
+
+    def too_deep(self, path: str) -> Exception:
+        """Return the error of values that nest too deep, or in themselves."""
+        return TypeError(f"{path:.120}: nested over {self._max_depth} levels deep")
+
+
+class Decoder(Decoding):
     """Reads what `encode` gave; classes are known ones, nothing is imported."""
 
     def __init__(self, blueprint: Callable[[object], Unbuilt]) -> None:
-        self._blueprint = blueprint
+        """Read blueprints among the values with ``blueprint``."""
+        super().__init__(_LANGUAGE.decoders)
+        self.blueprint = blueprint
 
     def arguments(
         self, cls: type[nn.Module], arguments: Mapping[str, object], path: str
@@ -84,69 +85,63 @@ class Decoder:
             for name, value in arguments.items()
         }
 
-    def value(self, data: object, hint: Any, path: str, depth: int = 0) -> Any:
+    def value(self, data: object, hint: Any, path: str) -> Any:
         """Return the value that ``data`` stands for, or raise `FormatError`."""
-        if depth > MAX_DEPTH:
-            raise FormatError(path[:120], f"nested over {MAX_DEPTH} levels deep")
-        if isinstance(data, list):
-            return [
-                self.value(v, Any, join(path, i), depth + 1) for i, v in enumerate(data)
-            ]
-        if not isinstance(data, Mapping):
-            return data
-        if len(data) == 1:
-            ((tag, tagged_data),) = data.items()
-            if tag in _DECODERS or tag in (_TUPLE, _SET, _ITEMS, _PARTIAL, _BLUEPRINT):
-                return self._decode_tagged(tag, tagged_data, hint, path, depth)
-            if tag == _DECLARED:
-                return _decode_struct(tagged_data, hint, path)
-        return {
-            k: self.value(v, Any, join(path, k), depth + 1) for k, v in data.items()
-        }
+        if isinstance(data, Mapping) and data.keys() == {_DECLARED}:
+            return _decode_struct(data[_DECLARED], hint, path)
+        return self.decode(data, path)
 
-    def _decode_tagged(
-        self, tag: str, data: Any, hint: Any, path: str, depth: int
-    ) -> Any:
+    def tagged(self, tag: str, content: Node, path: str, depth: int) -> Any:
+        """Return the value of a tag; `FormatError` where it holds something else."""
         try:
-            if tag in _DECODERS:
-                return _DECODERS[tag](data)
-            if tag == _BLUEPRINT:
-                return self._blueprint(data)
-            if tag == _PARTIAL:
-                args = [self.value(v, Any, path, depth + 1) for v in data["args"]]
-                keywords = self.value(dict(data["kwargs"]), Any, path, depth + 1)
-                return functools.partial(class_named(data["class"]), *args, **keywords)
-            items = self.value(list(data), Any, path, depth + 1)
-            return {_TUPLE: tuple, _SET: set, _ITEMS: dict}[tag](items)
+            return super().tagged(tag, content, path, depth)
         # The data may come from anywhere: what a constructor does not take is a fault
         # of the file, at a known path.
         except (TypeError, KeyError, AttributeError, RuntimeError) as error:
-            raise FormatError(path, f"{tag} of {data!r:.80}: {error}") from error
+            message = f"{tag} of {content!r:.80}: {error}"
+            raise FormatError(path, message) from error
+
+    def too_deep(self, path: str) -> Exception:
+        """Return the error of data that nests too deep."""
+        return FormatError(path[:120], f"nested over {MAX_DEPTH} levels deep")
 
 
-def _encode_dict(value: dict[Any, Any], path: str, depth: int) -> dict[str, Any]:
+def _encode_dict(
+    encoding: Encoding, value: dict[Any, Any], path: str, depth: int
+) -> Node:
     # One key that looks like a tag would be read as one: such a dict is pairs.
     is_plain = all(isinstance(key, str) for key in value)
     if is_plain and not (len(value) == 1 and next(iter(value)).startswith("__")):
-        items = value.items()
-        return {k: encode(v, Any, join(path, k), depth + 1) for k, v in items}
+        return encoding.fields(value, path, depth)
     pairs = [[k, v] for k, v in value.items()]
-    return {_ITEMS: encode(pairs, Any, path, depth + 1)}
+    return {_ITEMS: encoding.encode(pairs, path, depth + 1)}
+
+
+def _encode_float(encoding: Encoding, value: float, path: str, depth: int) -> Node:
+    name = float_name(value)
+    return value if name is None else {"__float__": name}
 
 
 def _encode_partial(
-    value: "functools.partial[Any]", path: str, depth: int
-) -> dict[str, Any]:
+    encoding: Encoding, value: "functools.partial[Any]", path: str, depth: int
+) -> Node:
+    keywords = value.keywords.items()
     return {
-        "class": _encode_class(value.func, path),
-        "args": [encode(v, Any, path, depth + 1) for v in value.args],
-        "kwargs": {
-            n: encode(v, Any, path, depth + 1) for n, v in value.keywords.items()
-        },
+        "__partial__": {
+            "class": _names_of_class(value.func, path),
+            "args": [encoding.encode(v, path, depth + 1) for v in value.args],
+            "kwargs": {n: encoding.encode(v, path, depth + 1) for n, v in keywords},
+        }
     }
 
 
-def _encode_class(value: object, path: str) -> dict[str, str]:
+def _decode_partial(decoding: Decoder, data: Any, path: str, depth: int) -> Any:
+    args = [decoding.decode(v, path, depth + 1) for v in data["args"]]
+    keywords = decoding.decode(dict(data["kwargs"]), path, depth + 1)
+    return functools.partial(class_named(data["class"]), *args, **keywords)
+
+
+def _names_of_class(value: object, path: str) -> dict[str, str]:
     if isinstance(value, type) and issubclass(value, nn.Module):
         return names_of(value)
     raise TypeError(
@@ -155,21 +150,23 @@ def _encode_class(value: object, path: str) -> dict[str, str]:
     )
 
 
-def _encode_module(value: nn.Module) -> Any:
+def _encode_module(encoding: Encoding, value: nn.Module, path: str, depth: int) -> Node:
     from ...hyperparameters.writer import get_hparams
 
-    return get_hparams(value)
+    return {"__hparams__": get_hparams(value)}
 
 
-def _encode_other(value: object, hint: Any, path: str) -> Any:
-    if isinstance(value, torch.dtype):
-        return {_DTYPE: str(value)}
-    if isinstance(value, torch.device):
-        return {_DEVICE: str(value)}
-    if isinstance(value, os.PathLike):
-        return {_PATH: str(value)}
+def _decode_module(decoding: Decoding, data: Any, path: str, depth: int) -> nn.Module:
+    from ...hyperparameters.reader import from_hyperparameters
+
+    return from_hyperparameters(data)
+
+
+def _encode_other(
+    encoding: _BlueprintEncoding, value: object, path: str, depth: int
+) -> Node:
     try:
-        data = plain_value(value, hint, path)
+        data = plain_value(value, encoding.hint(depth), path)
     except TypeError as error:
         if str(error).startswith(path):
             raise
@@ -178,13 +175,8 @@ def _encode_other(value: object, hint: Any, path: str) -> Any:
         hint_text = "pass what it is made from, as numbers, texts and dicts"
         message = f"{path}: {name} is no plain data ({error}); {hint_text}"
         raise TypeError(message) from error
-    return {_DECLARED: data} if is_struct_value(value) or _is_enum(value) else data
-
-
-def _is_enum(value: object) -> bool:
-    import enum
-
-    return isinstance(value, enum.Enum)
+    is_declared = is_struct_value(value) or isinstance(value, enum.Enum)
+    return {_DECLARED: data} if is_declared else data
 
 
 def _decode_struct(data: Any, hint: Any, path: str) -> Any:
@@ -197,17 +189,65 @@ def _decode_struct(data: Any, hint: Any, path: str) -> Any:
         raise FormatError(path, str(error)) from error
 
 
-def _decode_module(data: Any) -> nn.Module:
-    from ...hyperparameters.reader import from_hyperparameters
-
-    return from_hyperparameters(data)
-
-
-_DECODERS: dict[str, Callable[[Any], Any]] = {
-    _FLOAT: {"inf": math.inf, "-inf": -math.inf, "nan": math.nan}.__getitem__,
-    _CLASS: class_named,
-    _MODULE: _decode_module,
-    _DTYPE: DTYPES.__getitem__,
-    _DEVICE: torch.device,
-    _PATH: pathlib.Path,
-}
+_LANGUAGE = Language(
+    [
+        Kind(
+            types=float,
+            encode=_encode_float,
+            tag="__float__",
+            decode=lambda decoding, name, path, depth: NON_FINITE[name],
+            is_exact=True,
+        ),
+        Kind(
+            types=Unbuilt,
+            encode=lambda encoding, value, path, depth: {
+                "__blueprint__": value.to_dict()
+            },
+            tag="__blueprint__",
+            decode=lambda decoding, data, path, depth: decoding.blueprint(data),
+        ),
+        Kind(
+            types=functools.partial,
+            encode=_encode_partial,
+            tag="__partial__",
+            decode=_decode_partial,
+            is_deep=True,
+        ),
+        Kind(
+            types=type,
+            encode=lambda encoding, cls, path, depth: {
+                "__class__": _names_of_class(cls, path)
+            },
+            tag="__class__",
+            decode=lambda decoding, names, path, depth: class_named(names),
+        ),
+        Kind(
+            types=nn.Module,
+            encode=_encode_module,
+            tag="__hparams__",
+            decode=_decode_module,
+        ),
+        lists(is_exact=True),
+        sequence("__tuple__", tuple, tuple, is_exact=True),
+        # A set has no order, and equal blueprints are to be equal data.
+        sequence("__set__", (set, frozenset), set, by_value, is_exact=True),
+        Kind(
+            types=dict,
+            encode=_encode_dict,
+            tag=_ITEMS,
+            decode=making(dict),
+            is_deep=True,
+            is_exact=True,
+        ),
+        text("__dtype__", torch.dtype, ALL.__getitem__),
+        text("__device__", torch.device, torch.device),
+        text("__path__", os.PathLike, pathlib.Path),
+        Kind(
+            types=object,
+            encode=_encode_other,
+            tag=_DECLARED,
+            decode=lambda decoding, data, path, depth: _decode_struct(data, Any, path),
+        ),
+    ],
+    as_they_are=(type(None), bool, int, str),
+)

@@ -17,9 +17,9 @@ from typing import Any, get_args
 from torch import nn
 
 from ....config.path import join
+from ....config.plain.codec import MAX_DEPTH
 from ...errors import UnknownClassError
 from ...evolution.upgrading import upgraded_blueprint
-from ...hyperparameters.values import MAX_DEPTH
 from ...hyperparameters.values import VERSION as CLASS_VERSION
 from ...modules.registry import NAME, class_named, names_of
 from ...modules.signature import parameters_of

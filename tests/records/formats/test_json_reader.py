@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from burnish.config.plain.codec import MAX_DEPTH, TAGGED_DEPTH
 from burnish.records.errors import RecordFormatError
 from burnish.records.formats.json_reader import JsonReader, most_memory, quick_value
 from burnish.records.limits import LIST, MAP, MEMBER, NUMBER, TEXT, WORD
-from burnish.records.nodes import DEEPEST, MAX_DEPTH
 from burnish.records.source import MemorySource
 
 VALUES = st.recursive(
@@ -322,7 +322,7 @@ def test_lists_and_maps_nest_as_deep_as_what_is_written_may(
     first: bytes, last: bytes
 ) -> None:
     # A value may be a map around a list around its content; and some levels more.
-    most = 2 * MAX_DEPTH + DEEPEST + 9
+    most = 2 * TAGGED_DEPTH + MAX_DEPTH + 9
 
     careful(nested(most, first, last))
     with pytest.raises(RecordFormatError, match="nested deeper"):

@@ -1,4 +1,4 @@
-"""Members of enums by their names: of flags, several with bars between them."""
+"""Members of enums in files: by name, flags with bars between names, or by value."""
 
 import enum
 import functools
@@ -25,3 +25,8 @@ def member_of(cls: type[enum.Enum], name: str) -> enum.Enum | None:
     if not issubclass(cls, enum.Flag) or not cls.__members__.keys() >= set(names):
         return None
     return functools.reduce(operator.or_, (cls[n] for n in names), cls(0))
+
+
+def member_value(member: enum.Enum, plain: tuple[type, ...]) -> Any:
+    """Return the value of ``member``, or its name where that is no ``plain`` data."""
+    return member.value if type(member.value) in plain else member.name
