@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from .adam import Adam
     from .adamw import AdamW
     from .adan import Adan
-    from .adaptor import OptimizerAdaptor
+    from .adaptor import OptimizerAdaptor, engine_report
     from .clipping import ClipGlobalNorm, ClipNorm, ClipValue
     from .errors import ImpureStepError, NonFiniteGradientError
     from .gradients import Gradients, GradientsAccumulator
@@ -24,8 +24,7 @@ if TYPE_CHECKING:
     from .schedule_free import ScheduleFreeAdamW
     from .sgd import SGD
     from .simple import SimpleOptimizer
-    from .stepping.report import engine_report
-    from .stored.optimizer_record import OptimizerRecord
+    from .stored.record_types import OptimizerRecord
 
 __all__ = [  # noqa: RUF022  # the order of sorted(), as everywhere
     "Adafactor",
@@ -77,11 +76,11 @@ _HOME = {
     "Muon": "muon",
     "NonFiniteGradientError": "errors",
     "OptimizerAdaptor": "adaptor",
-    "OptimizerRecord": "stored.optimizer_record",
+    "OptimizerRecord": "stored.record_types",
     "RMSprop": "rmsprop",
     "ScheduleFreeAdamW": "schedule_free",
     "SimpleOptimizer": "simple",
-    "engine_report": "stepping.report",
+    "engine_report": "adaptor",
 }
 
 

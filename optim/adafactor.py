@@ -6,7 +6,8 @@ import torch
 from torch import Tensor
 
 from ..records.record import Record
-from .simple import SimpleOptimizer, check_range
+from .checks import check_range
+from .simple import SimpleOptimizer
 
 
 class AdafactorState(Record):

@@ -7,7 +7,8 @@ import torch
 from torch import Tensor
 
 from .adam import AdamState, adam_state, adam_update, next_moments
-from .simple import SimpleOptimizer, check_betas, check_range
+from .checks import check_betas, check_range
+from .simple import SimpleOptimizer
 
 
 @dataclass(frozen=True, kw_only=True)

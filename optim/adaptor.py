@@ -11,27 +11,27 @@ from torch import Tensor, nn
 
 from ..records.calls import explain_calls
 from .bound.bind_arguments import check_arguments
-from .bound.bound_params import Binding
-from .bound.group_options import Hyper
-from .bound.param_groups import first_rate, new_group, plain_group, warn_of_left_out
+from .bound.bound_params import BoundParams
+from .bound.bound_state import BoundState
+from .bound.group_options import GroupOptions
+from .bound.param_groups import first_rate, plain_group, warn_of_left_out
 from .bound.plain_values import as_stored
-from .bound.state_check import BESIDE, beside_fields
+from .bound.state_check import BESIDE
 from .clipping import Clip
 from .engines.internals import internals, untraced
-from .engines.plan import Plan
 from .groups import Group, place
 from .schedulers.scheduler import Scheduler
-from .simple import SimpleOptimizer
-from .stepping.step_runner import Stepping
-from .stepping.stepper import Stepper
+from .stepping.report import EngineReport, report_of
+from .stepping.step_runner import StepRunner
+from .tensor_optimizer import TensorOptimizer
 
 if TYPE_CHECKING:
-    from ..records.entry import Param
     from ..records.readable import Readable
     from ..records.report import LoadReport
     from ..records.sink import Destination
     from .gradients import Gradients
-    from .stored.optimizer_record import OptimizerRecord, Rename
+    from .stored.optimizer_record import Rename
+    from .stored.record_types import OptimizerRecord
 
 _hooks: Any = import_module("torch.optim.optimizer")
 """The hooks that are of every optimizer."""
@@ -39,7 +39,7 @@ _hooks: Any = import_module("torch.optim.optimizer")
 M = TypeVar("M", bound=nn.Module)
 
 
-class OptimizerAdaptor(Stepping):
+class OptimizerAdaptor(torch.optim.Optimizer):
     """Steps a module with a simple optimizer; torch's schedulers and tools take it.
 
     For each parameter with a gradient: clip, bring state and gradient to its device,
@@ -53,9 +53,12 @@ class OptimizerAdaptor(Stepping):
     the recorded step to C; False runs the step as it is written.
     """
 
+    _is_adding = False
+    """Whether a group is being added: what is in it may have replaced another."""
+
     def __init__(
         self,
-        optimizer: SimpleOptimizer[Any],
+        optimizer: TensorOptimizer[Any],
         module: nn.Module,
         *,
         lr: float | Scheduler,
@@ -76,37 +79,87 @@ class OptimizerAdaptor(Stepping):
             nonfinite=nonfinite,
             fused=fused,
         )
-        self.nonfinite, self.clip, self.fused = nonfinite, clip, fused
+        self.fused = fused
         self.state_dtype = state_dtype
-        self._base, self._lr = optimizer, lr
-        self._binding = Binding(module)
-        self._stepper = Stepper(fused, state_dtype, self._binding)
-        self._hypers, self._rates = {}, {}
-        placed = place(module, self._binding.params, groups, optimizer, lr)
-        for one in placed:
-            for param in one.params:
-                self._stepper.blank(one.optimizer, param.tensor)
+        params = BoundParams(module)
+        self._bound = BoundState(
+            optimizer,
+            params,
+            lr,
+            state_dtype=state_dtype,
+            clip=clip,
+            nonfinite=nonfinite,
+        )
+        self._runner = StepRunner(self._bound, fused)
+        placed = place(module, params.params, groups, optimizer, lr)
+        for group in placed:
+            for param in group.params:
+                # init() refuses a parameter that it does not take before all else.
+                self._bound.initial_states.blank(group.optimizer, param.tensor)
         groups_of_torch: list[dict[str, Any]] = [
             {
-                "params": [param.tensor for param in one.params],
-                "optimizer": one.optimizer,
-                "lr": one.lr,
-                "clip": one.clip,
+                "params": [param.tensor for param in group.params],
+                "optimizer": group.optimizer,
+                "lr": group.lr,
+                "clip": group.clip,
             }
-            for one in placed
+            for group in placed
         ]
-        values = Hyper(optimizer).values()
+        values = GroupOptions(optimizer).values()
         defaults = {"lr": first_rate(lr), **values, "maximize": maximize}
         super().__init__(groups_of_torch, defaults)
+
+    @property
+    def clip(self) -> Clip | None:
+        """How the gradients of groups without a clip of their own are clipped."""
+        return self._bound.clip
+
+    @clip.setter
+    def clip(self, clip: Clip | None) -> None:
+        self._bound.clip = clip
+
+    @property
+    def nonfinite(self) -> Literal["pass", "skip", "error"]:
+        """What a gradient that is not finite does."""
+        return self._bound.nonfinite
+
+    @nonfinite.setter
+    def nonfinite(self, nonfinite: Literal["pass", "skip", "error"]) -> None:
+        self._bound.nonfinite = nonfinite
+
+    @property
+    def param_groups(self) -> list[dict[str, Any]]:
+        """The groups, with the parameters that stand in the module now.
+
+        Who asks before a step, as zero_grad(), a GradScaler or a clip of a Trainer
+        does, has to meet a parameter that was replaced since the last one.
+        """
+        return self._bound.groups if self._is_adding else self._bound.current_groups()
+
+    @param_groups.setter
+    def param_groups(self, groups: list[dict[str, Any]]) -> None:  # pyright: ignore[reportIncompatibleVariableOverride]  # torch's is an attribute
+        self._bound.groups = groups
+
+    @property
+    def state(self) -> defaultdict[Tensor, Any]:  # pyright: ignore[reportIncompatibleVariableOverride]  # torch's is an attribute
+        """The state of each parameter that was stepped, as a dict of its fields."""
+        return self._bound.states
+
+    @state.setter
+    def state(self, states: defaultdict[Tensor, Any]) -> None:  # pyright: ignore[reportIncompatibleVariableOverride]  # torch's is an attribute
+        self._bound.states = states
+
+    @property
+    def is_training(self) -> bool:
+        """Whether the parameters stand where they are trained."""
+        return self._bound.is_training
 
     def add_param_group(self, param_group: dict[str, Any]) -> None:
         """Add parameters; ``optimizer``, ``lr`` and hyperparameters may differ.
 
         One that took the place of another in the module leaves the group of that.
         """
-        group = new_group(param_group, self._base, self._lr)
-        group["is_training"] = self.is_training
-        self._release(group)
+        group = self._bound.new_group(param_group)
         # What replaced another parameter is followed after its group is there, or it
         # would be in two.
         self._is_adding = True
@@ -114,20 +167,7 @@ class OptimizerAdaptor(Stepping):
             super().add_param_group(group)
         finally:
             self._is_adding = False
-        self._rates[id(self._groups[-1])] = group["lr"]
-        for param in self._groups[-1]["params"]:
-            self._binding.add(param)
-
-    def _release(self, new: dict[str, Any]) -> None:
-        """Take what ``new`` has out of the groups that only followed the module."""
-        params = new["params"]
-        if isinstance(params, Tensor | set):
-            return
-        new["params"] = params = list(params)
-        taken = {p for p in params if isinstance(p, Tensor)} & self._binding.followed
-        for group in self._groups if taken else ():
-            group["params"] = [p for p in group["params"] if p not in taken]
-        self._binding.followed -= taken
+        self._bound.hold_last_group(group["lr"])
 
     # torch's own wrapper costs as much as a small step; `step` calls the hooks itself.
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
@@ -158,30 +198,31 @@ class OptimizerAdaptor(Stepping):
 
         ``lr=None`` takes the groups' own learning rates.
         """
-        if not self._binding.is_of(module):
+        params = self._bound.params
+        if not params.is_of(module):
             raise ValueError(
                 f"this optimizer was bound to another module than the "
                 f"{type(module).__name__} that was given; bind one to that module, or "
                 "give the module that it was bound to"
             )
-        self._follow_module()
-        by_param = self._binding.by_param(grads)
-        self._advance(by_param, None if lr is None else float(lr))
+        self._bound.follow_module()
+        by_param = params.by_param(grads)
+        self._runner.advance(by_param, None if lr is None else float(lr))
         return module
 
     def eval(self) -> None:
         """Move the parameters to where they are evaluated (averages, if any)."""
-        self._move(to_train=False)
+        self._bound.move(to_train=False)
 
     def train(self) -> None:
         """Move the parameters back to where they are trained."""
-        self._move(to_train=True)
+        self._bound.move(to_train=True)
 
     def into_record(self) -> "OptimizerRecord":
         """Return the state by parameter ID; it refers to the live tensors."""
         from .stored.optimizer_record import into_record
 
-        return into_record(self)
+        return into_record(self._runner)
 
     @overload
     def save_record(self, **options: Any) -> bytes: ...
@@ -192,8 +233,8 @@ class OptimizerAdaptor(Stepping):
     def save_record(self, *args: Any, **kwargs: Any) -> bytes | None:
         """Write `into_record` to a file, or return bytes, as `Record.save` does."""
         warn_of_left_out(self.param_groups)
-        written: bytes | None = self.into_record().save(*args, **kwargs)
-        return written
+        payload: bytes | None = self.into_record().save(*args, **kwargs)
+        return payload
 
     @explain_calls("optimizer.load_record(file{})", "read", is_home=False)
     def load_record(
@@ -215,28 +256,31 @@ class OptimizerAdaptor(Stepping):
         """
         from .stored.optimizer_record import load_record
 
-        return load_record(self, source, hyperparameters, rename, strict)
+        return load_record(self._runner, source, hyperparameters, rename, strict)
 
     def state_dict(self) -> dict[str, Any]:
         """Return torch's state dict; what else is of a group stands in it as text."""
-        held = {p for group in self.param_groups for p in group["params"]}
+        grouped = {p for group in self.param_groups for p in group["params"]}
         states = self.state
         # The states of parameters whose group was deleted have no number.
-        self.state = defaultdict(dict, {p: s for p, s in states.items() if p in held})
+        self.state = defaultdict(
+            dict, {p: s for p, s in states.items() if p in grouped}
+        )
         try:
-            made = super().state_dict()
+            state_dict = super().state_dict()
         finally:
             self.state = states
-        made["state"] = {
-            number: {name: as_stored(value) for name, value in stored.items()}
-            for number, stored in made["state"].items()
+        state_dict["state"] = {
+            number: {name: as_stored(value) for name, value in fields.items()}
+            for number, fields in state_dict["state"].items()
         }
         warn_of_left_out(self.param_groups)
-        made["param_groups"] = [plain_group(group) for group in made["param_groups"]]
-        for index, group in enumerate(made["param_groups"]):
-            if names := beside_fields(self, index):
+        groups = [plain_group(group) for group in state_dict["param_groups"]]
+        for index, group in enumerate(groups):
+            if names := self._bound.beside_fields(index):
                 group[BESIDE] = names
-        return made
+        state_dict["param_groups"] = groups
+        return state_dict
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Load what ``state_dict()`` gave, or that of the torch optimizer of this kind.
@@ -245,64 +289,30 @@ class OptimizerAdaptor(Stepping):
         """
         from .stored.torch_state import load_state_dict
 
-        load_state_dict(self, state_dict, super().load_state_dict)
-        self._rates.clear()
-
-    def path_of(self, param: Tensor) -> str:
-        """Return the dotted path of a held parameter."""
-        return self._binding.path_of(param)
-
-    def held(self) -> "list[Param]":
-        """Return the held parameters with their paths and IDs."""
-        return self._binding.current()
+        load_state_dict(self, self._bound, state_dict, super().load_state_dict)
+        self._bound.forget_rates()
 
     def foreign(self) -> list[Tensor]:
         """Return those that were added and are no parameters of the module."""
-        return [*self._binding.foreign]
-
-    def departed(self) -> "list[Param]":
-        """Return those of the held parameters that left the module."""
-        return self._binding.departed()
-
-    def blank(self, index: int, param: Tensor) -> Any:
-        """Return the state that ``param`` has in group ``index``, without values."""
-        return self._stepper.blank(self._simple(self.param_groups[index]), param)
-
-    def plans(self) -> list[Plan]:
-        """Return by group how it was stepped last, or would be first."""
-        none: list[list[Tensor | None]] = [[] for _ in self.param_groups]
-        clips = self._clipped(none)
-        calls = [self._call(i, None, *clip) for i, (_, *clip) in enumerate(clips)]
-        return [
-            self._stepper.plan_of(i, self.param_groups[i]["params"], self.state, call)
-            for i, call in enumerate(calls)
-        ]
-
-    def housed(
-        self, states: dict[Tensor, dict[str, Any]], *, adopt: bool = False
-    ) -> dict[Tensor, dict[str, Any]]:
-        """Return states of held parameters in storage of their own; see `Stepper`."""
-        groups = [group["params"] for group in self.param_groups]
-        return self._stepper.house(groups, states, adopt=adopt)
-
-    def adopt(self, states: dict[Tensor, dict[str, Any]], is_training: bool) -> None:
-        """Replace all states."""
-        self.state.clear()
-        self.state.update(states)
-        self.is_training = is_training
-        self._rates.clear()
+        return [*self._bound.params.foreign]
 
     def __getstate__(self) -> dict[str, Any]:
         # Hooks are torch's to leave out; plans are made anew.
-        left = ("_stepper", "_hypers", "_rates", "step")
-        own = [k for k in vars(self) if not k.startswith("_optimizer_")]
-        return {k: vars(self)[k] for k in own if k not in left}
+        return {
+            name: value
+            for name, value in vars(self).items()
+            if name not in ("_runner", "step") and not name.startswith("_optimizer_")
+        }
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         super().__setstate__(state)
-        if "_stepper" not in vars(self):
-            self._hypers, self._rates = {}, {}
-            self._stepper = Stepper(self.fused, self.state_dtype, self._binding)
+        attributes = vars(self)
+        # Torch writes a state dict past the properties, under its own names.
+        for name in ("state", "param_groups"):
+            if name in attributes:
+                setattr(self, name, attributes.pop(name))
+        if "_runner" not in attributes:
+            self._runner = StepRunner(self._bound, self.fused)
 
     def __repr__(self) -> str:
         simples = [repr(group["optimizer"]) for group in self.param_groups]
@@ -330,8 +340,8 @@ class OptimizerAdaptor(Stepping):
                 args, kwargs = changed
         result = self._step(*args, **kwargs)
         after = _hooks._global_optimizer_post_hooks.values()
-        for done in chain(self._optimizer_step_post_hooks.values(), after):
-            done(self, args, kwargs)
+        for hook in chain(self._optimizer_step_post_hooks.values(), after):
+            hook(self, args, kwargs)
         return result
 
     def _step(self, closure: Callable[[], Any] | None = None) -> Any:
@@ -339,5 +349,10 @@ class OptimizerAdaptor(Stepping):
         if closure is not None:
             with torch.enable_grad():
                 loss = closure()
-        self._advance(None, None)
+        self._runner.advance(None, None)
         return loss
+
+
+def engine_report(adaptor: OptimizerAdaptor) -> EngineReport:
+    """Return what each group ran on at the last step, or would run on at the first."""
+    return report_of(adaptor._runner)  # pyright: ignore[reportPrivateUsage]  # of this file

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from .checks import check_range
 from .engines.memory.tensor_form import is_sharded
-from .simple import check_range
 
 
 @dataclass(frozen=True)
@@ -81,6 +81,34 @@ class Clipped:
     grads: list[Tensor]
     scale: float | None = None
     limit: float | None = None
+
+
+ClippedGroup = tuple[list[Tensor | None], float | None, float | None]
+"""The gradients of a group, with their factor and their limit."""
+
+
+def clip_by_group(
+    clip: Clip | None, group_clips: list[Clip | None], grads: list[list[Tensor | None]]
+) -> list[ClippedGroup]:
+    """Return the gradients of each group, clipped by its own clip or ``clip``.
+
+    ``clip`` takes the groups that have none together: their norm is one. None stands
+    where a parameter has no gradient.
+    """
+    if clip is None and not any(group_clips):
+        return [(group_grads, None, None) for group_grads in grads]
+    shared = [i for i, group_clip in enumerate(group_clips) if group_clip is None]
+    members = [(clip, shared)]
+    members += [(c, [i]) for i, c in enumerate(group_clips) if c is not None]
+    results: dict[int, ClippedGroup] = {}
+    for chosen, indices in members:
+        present = [g for i in indices for g in grads[i] if g is not None]
+        clipped = Clipped(present) if chosen is None else chosen.clip(present)
+        remaining = iter(clipped.grads)
+        for i in indices:
+            group_grads = [None if g is None else next(remaining) for g in grads[i]]
+            results[i] = (group_grads, clipped.scale, clipped.limit)
+    return [results[i] for i in range(len(grads))]
 
 
 def _refuse_sharded(grads: list[Tensor]) -> None:

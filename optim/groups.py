@@ -8,7 +8,11 @@ from torch import nn
 
 from ..config.patterns import Patterns, matches
 from ..config.spelling import did_you_mean
-from .simple import SimpleOptimizer, hyperparameters, refuse_options_of_torch
+from .tensor_optimizer import (
+    TensorOptimizer,
+    hyperparameters,
+    refuse_options_of_torch,
+)
 
 if TYPE_CHECKING:
     from ..records.entry import Param
@@ -38,7 +42,7 @@ class Group:
         pattern: "Patterns | Types | None" = None,
         *,
         type: "Types | None" = None,
-        optimizer: SimpleOptimizer[Any] | None = None,
+        optimizer: TensorOptimizer[Any] | None = None,
         lr: "float | Scheduler | None" = None,
         clip: "Clip | None" = None,
         **changes: Any,
@@ -70,7 +74,7 @@ class Group:
         parts += [f"type={self.type}"] if self.type is not None else []
         return f"Group({', '.join(parts)})"
 
-    def optimizer_of(self, base: SimpleOptimizer[Any]) -> SimpleOptimizer[Any]:
+    def optimizer_of(self, base: TensorOptimizer[Any]) -> TensorOptimizer[Any]:
         """Return the group's optimizer, with its changes of hyperparameters."""
         import dataclasses
 
@@ -85,7 +89,7 @@ class Group:
                 )
         if not self.changes:
             return chosen
-        changed: SimpleOptimizer[Any] = dataclasses.replace(
+        changed: TensorOptimizer[Any] = dataclasses.replace(
             chosen,  # type: ignore[type-var]  # pyright: ignore[reportArgumentType]  # it has fields, so it is a dataclass
             **self.changes,
         )
@@ -96,7 +100,7 @@ class Group:
 class Placed:
     """A group with the parameters that are in it."""
 
-    optimizer: SimpleOptimizer[Any]
+    optimizer: TensorOptimizer[Any]
     lr: "float | Scheduler"
     clip: "Clip | None"
     params: "list[Param]"
@@ -106,7 +110,7 @@ def place(
     module: nn.Module,
     params: "Sequence[Param]",
     groups: Sequence[Group],
-    base: SimpleOptimizer[Any],
+    base: TensorOptimizer[Any],
     lr: "float | Scheduler",
 ) -> list[Placed]:
     """Return every parameter in one group: the last that matches, or the first of all.

@@ -6,7 +6,8 @@ import torch
 from torch import Tensor
 
 from ..records.record import Record
-from .simple import SimpleOptimizer, check_betas, check_range
+from .checks import check_betas, check_range
+from .simple import SimpleOptimizer
 
 _GREATEST_NORM = 10.0
 

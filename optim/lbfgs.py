@@ -12,8 +12,8 @@ from ..records.grad_mode import ordinary_tensors
 from ..records.record import Record
 from ..records.renaming import Renames, renamer_of
 from ..records.report import LoadReport
-from .bound.bound_params import Binding
-from .simple import home_of_field, refuse_options_of_torch
+from .bound.bound_params import BoundParams
+from .tensor_optimizer import home_of_field, refuse_options_of_torch
 
 if TYPE_CHECKING:
     from ..records.sink import Destination
@@ -93,7 +93,7 @@ class LBFGSAdaptor(torch.optim.LBFGS):
                 f"an optimizer is bound to a module, got {type(module).__name__}; pass "
                 "the module itself, as in LBFGS().bind(net, lr=1.0)"
             )
-        self._binding = Binding(module)
+        self._binding = BoundParams(module)
         params = [param.tensor for param in self._binding.params]
         super().__init__(params, lr=lr, **asdict(optimizer))
         self._watch_steps()

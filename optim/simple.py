@@ -1,108 +1,31 @@
-"""SimpleOptimizer: what the author of an optimizer writes, and nothing else."""
+"""SimpleOptimizer: what the author of an optimizer subclasses, and nothing else."""
 
-import dataclasses
-import inspect
-from collections.abc import Collection, Iterable, Sequence
-from numbers import Integral, Real
-from typing import (
-    TYPE_CHECKING,
-    Any,
-    ClassVar,
-    Generic,
-    Self,
-    TypeVar,
-    get_args,
-    get_origin,
-    get_type_hints,
-)
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
-from ..config.classes.annotations import annotations_of
-from ..config.spelling import did_you_mean
 from ..records.calls import explain_calls
+from .checks import check_betas, check_range
+from .tensor_optimizer import State, TensorOptimizer, home_of_field
 
 if TYPE_CHECKING:
-    from torch import Tensor, nn
+    from torch import nn
 
-    from ..records.record import Record
     from .adaptor import OptimizerAdaptor
     from .clipping import Clip
     from .groups import Group
     from .schedulers.scheduler import Scheduler
 
-State = TypeVar("State", bound="Record | None")
+__all__ = ["SimpleOptimizer", "check_betas", "check_range"]
 
 
-def home_of_field(args: tuple[Any, ...], keyword: str) -> str | None:
-    """Return how to give ``keyword`` to the optimizer in ``args``, or why not to."""
-    optimizer = args[0]
-    if keyword in _OF_TORCH:
-        return f"Burnish needs none: {_OF_TORCH[keyword]}."
-    if keyword not in hyperparameters(optimizer):
-        return None
-    name = type(optimizer).__name__
-    return (
-        f"It is a hyperparameter of {name}: {name}({keyword}=...).bind(net, lr=1e-3)."
-    )
-
-
-class SimpleOptimizer(Generic[State]):
+class SimpleOptimizer(TensorOptimizer[State]):
     """Update one tensor at a time; `OptimizerAdaptor` does the rest.
 
     A subclass is a frozen dataclass whose fields are hyperparameters, with two pure
-    functions of one tensor. The adaptor walks the module, skips what has no gradient,
-    moves state between devices, saves and loads it, and runs the step fast.
+    functions of one tensor, `init` and `step`. The adaptor walks the module, skips
+    what has no gradient, moves state between devices, saves and loads it, and runs
+    the step fast.
     """
-
-    batched: ClassVar[bool] = False
-    """Whether `step` also takes stacks of matrices; small equal ones then go in one."""
-    _fused_kernel: ClassVar[str | None] = None
-    """Which fused kernel of torch does this very `step`; subclasses do not inherit."""
-
-    def __init_subclass__(cls, **kwargs: Any) -> None:
-        super().__init_subclass__(**kwargs)
-        expected = ["lr", "tensor", "grad", "state"]
-        names = [*inspect.signature(cls.step).parameters][1:]
-        # The adaptor passes them by position: in another order each would be another.
-        if names != expected and sorted(names) == sorted(expected):
-            raise TypeError(
-                f"{cls.__qualname__}.step takes {', '.join(names)}, expected this "
-                f"order: step(self, {', '.join(expected)})"
-            )
-
-    def __new__(cls, *args: object, **kwargs: object) -> Self:
-        """Return the result."""
-        _refuse_parameters(cls, args, kwargs)
-        if "__dataclass_fields__" not in cls.__dict__ and _own_fields(cls):
-            raise TypeError(
-                f"{cls.__qualname__} has hyperparameters but is no dataclass; write "
-                f"@dataclass(frozen=True, kw_only=True) above class {cls.__qualname__}"
-            )
-        return super().__new__(cls)
-
-    def init(self, tensor: "Tensor") -> State:
-        """Return the state before the first step; None (the default) for no state.
-
-        Its tensors are copied: they may alias ``tensor``, which stays as it is.
-        """
-        return None  # type: ignore[return-value]  # the default is for stateless optimizers
-
-    def step(
-        self, lr: float, tensor: "Tensor", grad: "Tensor", state: State
-    ) -> "tuple[Tensor, State]":
-        """Return the new tensor and state; change none of the arguments.
-
-        ``tensor`` and ``grad`` share shape, dtype and device; the tensors of
-        ``state`` keep their own dtype, and must keep it and their shape.
-        """
-        raise NotImplementedError(f"{type(self).__qualname__} does not define step()")
-
-    def to_eval(self, tensor: "Tensor", state: State) -> "Tensor":
-        """Return the tensor to evaluate with: ``tensor``, unless weights average."""
-        return tensor
-
-    def to_train(self, tensor: "Tensor", state: State) -> "Tensor":
-        """Return the tensor to train on, given what `to_eval` returned."""
-        return tensor
 
     @explain_calls(
         "optimizer.bind(net, lr=1e-3{})", "write", is_home=False, cure=home_of_field
@@ -120,6 +43,7 @@ class SimpleOptimizer(Generic[State]):
         fused: bool | None = None,
     ) -> "OptimizerAdaptor":
         """Return a `torch.optim.Optimizer` that steps ``module`` with this."""
+        # The adaptor brings the engines, which the class of an optimizer does not need.
         from .adaptor import OptimizerAdaptor
 
         return OptimizerAdaptor(
@@ -133,145 +57,3 @@ class SimpleOptimizer(Generic[State]):
             nonfinite=nonfinite,  # type: ignore[arg-type]  # checked there
             fused=fused,
         )
-
-
-def hyperparameters(simple: "SimpleOptimizer[Any]") -> dict[str, Any]:
-    """Return the hyperparameters by name."""
-    if not dataclasses.is_dataclass(simple):
-        return {}
-    return {
-        f.name: getattr(simple, f.name) for f in dataclasses.fields(simple) if f.init
-    }
-
-
-def check_range(
-    name: str, value: float, low: float, high: float = float("inf")
-) -> None:
-    """Raise ValueError unless ``low <= value < high``; an infinite end is left out.
-
-    TypeError for what is no number: a tensor would be saved as something else.
-    """
-    _check_number(name, value)
-    if not low <= value < high:
-        bounds = (
-            f"at least {low:g}" if high == float("inf") else f"in [{low:g}, {high:g})"
-        )
-        raise ValueError(f"{name} must be {bounds}, got {value}")
-
-
-def check_types(simple: "SimpleOptimizer[Any]") -> None:
-    """Raise TypeError for a hyperparameter that is not of its declared type."""
-    if not dataclasses.is_dataclass(simple):
-        return
-    for name, hint in _hints(type(simple)).items():
-        _check_type(f"{type(simple).__name__}({name}=...)", hint, getattr(simple, name))
-
-
-def _hints(cls: type) -> dict[str, Any]:
-    try:
-        hints = get_type_hints(cls)
-    except NameError:  # a name that only a type checker knows
-        return {}
-    fields: Any = dataclasses.fields(cls)  # pyright: ignore[reportArgumentType]  # it is a dataclass
-    return {f.name: hints.get(f.name) for f in fields if f.init}
-
-
-def _check_type(name: str, hint: Any, value: Any) -> None:
-    if hint is float or hint is int:
-        _check_number(name, value, whole=hint is int)
-    elif hint in (bool, str) and not isinstance(value, hint):
-        raise TypeError(f"{name} must be a {hint.__name__}, got {value!r:.60}")
-    elif get_origin(hint) is tuple and isinstance(value, list | tuple):
-        inner = get_args(hint)
-        for i, item in enumerate(value):  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]  # items are any value
-            _check_type(f"{name}[{i}]", inner[min(i, len(inner) - 1)], item)
-
-
-def _check_number(name: str, value: object, *, whole: bool = False) -> None:
-    kind = Integral if whole else Real
-    if isinstance(value, kind) and not isinstance(value, bool):  # pyright: ignore[reportUnnecessaryIsInstance]  # a bool is Integral
-        return
-    what = f"a {type(value).__name__}" if hasattr(value, "dtype") else f"{value!r:.60}"
-    hint = "; pass its number: float(x)" if hasattr(value, "dtype") else ""
-    raise TypeError(
-        f"{name} must be a {'whole ' if whole else ''}number, got {what}{hint}"
-    )
-
-
-def check_betas(betas: tuple[float, ...], count: int = 2) -> None:
-    """Raise ValueError unless ``betas`` are ``count`` numbers in [0, 1)."""
-    if not isinstance(betas, tuple | list) or len(betas) != count:  # pyright: ignore[reportUnnecessaryIsInstance]  # users pass anything
-        raise ValueError(f"betas must be {count} numbers, got {betas}")
-    for i, beta in enumerate(betas):
-        check_range(f"betas[{i}]", beta, 0.0, 1.0)
-
-
-def _own_fields(cls: type) -> list[str]:
-    """Return the annotated names of a class that a dataclass would make fields."""
-    return [
-        name
-        for name, hint in annotations_of(cls).items()
-        if "ClassVar" not in str(hint)
-    ]
-
-
-def _refuse_parameters(
-    cls: type, args: tuple[object, ...], kwargs: dict[str, object]
-) -> None:
-    """Raise TypeError for ``AdamW(net.parameters(), lr=1e-3)``, torch's habit."""
-    names = (
-        {f.name for f in dataclasses.fields(cls)}
-        if dataclasses.is_dataclass(cls)
-        else set[str]()
-    )
-    refuse_options_of_torch(cls.__name__, kwargs.keys() - names)
-    takes_first = bool(args) and not isinstance(
-        args[0], int | float | str | bool | tuple
-    )
-    if (
-        (takes_first and isinstance(args[0], Iterable))
-        or _is_module(args)
-        or (kwargs.keys() & {"lr", "params"} - names)
-    ):
-        rest = ", ".join(
-            f"{k}={v!r}" for k, v in kwargs.items() if k not in ("lr", "params")
-        )
-        lr = kwargs.get("lr", "1e-3")
-        raise TypeError(
-            f"{cls.__name__} takes hyperparameters only; the module and the learning "
-            f"rate go to bind: {cls.__name__}({rest}).bind(net, lr={lr})"
-        )
-    if unknown := kwargs.keys() - names:
-        _refuse_unknown(cls, unknown)
-
-
-def _refuse_unknown(cls: type, unknown: set[str]) -> None:
-    """Raise TypeError for what is no hyperparameter, with the one that is near."""
-    parameters = inspect.signature(cls.__init__).parameters  # type: ignore[misc]  # of a class
-    if any(p.kind is p.VAR_KEYWORD for p in parameters.values()):
-        return
-    names = [name for name in parameters if name != "self"]
-    for name in sorted(unknown):
-        if name not in names:
-            hint = did_you_mean(name, names) or f" It has {', '.join(names)}."
-            raise TypeError(f"{cls.__name__} has no hyperparameter {name!r}.{hint}")
-
-
-_OF_TORCH = {
-    "foreach": "which engine runs is found out (bind(..., fused=...), engine_report)",
-    "capturable": "steps are not captured in CUDA graphs",
-    "differentiable": "steps are not differentiated",
-    "fused": "it goes to bind: bind(net, lr=..., fused=...)",
-    "maximize": "it goes to bind: bind(net, lr=..., maximize=True)",
-}
-"""What torch's optimizers are told and simple ones are not, and why."""
-
-
-def refuse_options_of_torch(name: str, options: Collection[str]) -> None:
-    """Raise TypeError with the reason for what only torch's optimizers are told."""
-    for option in sorted(_OF_TORCH.keys() & options):
-        raise TypeError(f"{name} has no hyperparameter {option!r}: {_OF_TORCH[option]}")
-
-
-def _is_module(args: tuple[object, ...]) -> bool:
-    return bool(args) and hasattr(args[0], "named_parameters")

@@ -62,6 +62,30 @@ FLOORS = {
         ("decorator",),
         ("__init__",),
     ],
+    "optim": [
+        ("checks", "engines", "gradients", "tensor_optimizer"),
+        ("clipping", "errors", "schedulers"),
+        ("groups",),
+        ("bound",),
+        ("lbfgs", "stepping"),
+        ("stored",),
+        ("adaptor",),
+        ("simple",),
+        (
+            *("adafactor", "adagrad", "adam", "adan", "lamb", "lion", "muon"),
+            *("rmsprop", "schedule_free", "sgd"),
+        ),
+        ("adamw",),
+        ("__init__",),
+    ],
+    "optim/engines": [
+        ("__init__", "internals", "memory", "tracing"),
+        ("bucket", "codegen", "self_check"),
+        ("agreement", "blocks", "foreach", "portions", "torch_fused"),
+        ("compiled", "loop"),
+        ("choice", "stacked"),
+        ("plan",),
+    ],
     "core/blueprint": [
         ("errors",),
         ("edits",),
@@ -139,7 +163,7 @@ def test_records_reach_their_formats_through_the_table_alone() -> None:
             assert not target.is_relative_to(formats), f"{file}:{line}"
 
 
-@pytest.mark.parametrize("folder", ["records", "core", "train", "cli"])
+@pytest.mark.parametrize("folder", ["records", "core", "optim", "train", "cli"])
 def test_files_of_a_folder_import_each_other_in_no_circle(folder: str) -> None:
     files = sorted((ROOT / folder).rglob("*.py"))
     below = {

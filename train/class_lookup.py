@@ -43,10 +43,10 @@ def scheduler_named(name: str, *, may_import: bool) -> Any:
     return _resolved_class(name, classes, kinds, "a scheduler", may_import=may_import)
 
 
-def class_named(name: str, kind: type[T], what: str) -> type[T]:
+def class_named(name: str, kind: type[T], role: str) -> type[T]:
     """Return the class of the user's called ``name``; its module is imported."""
     cls: type[T] = _resolved_class(
-        name, dict(_registered), (kind,), what, may_import=True
+        name, dict(_registered), (kind,), role, may_import=True
     )
     return cls
 
@@ -63,23 +63,23 @@ def _resolved_class(
     name: str,
     classes: dict[str, Any],
     kinds: tuple[type, ...],
-    what: str,
+    role: str,
     *,
     may_import: bool,
 ) -> Any:
     cls = classes.get(name)
     if cls is None and "." in name:
-        cls = _imported(name, what, may_import=may_import)
+        cls = _imported(name, role, may_import=may_import)
     if cls is None:
         hint = did_you_mean(name, classes)
-        raise ValueError(f"{name!r} is no name of {what}.{hint}")
+        raise ValueError(f"{name!r} is no name of {role}.{hint}")
     if not (isinstance(cls, type) and issubclass(cls, kinds)):
         names = " or ".join(f"{k.__module__}.{k.__qualname__}" for k in kinds)
-        raise TypeError(f"{name!r} is not {what}: expected a subclass of {names}")
+        raise TypeError(f"{name!r} is not {role}: expected a subclass of {names}")
     return cls
 
 
-def _imported(name: str, what: str, *, may_import: bool) -> Any:
+def _imported(name: str, role: str, *, may_import: bool) -> Any:
     module_name, _, attribute = name.rpartition(".")
     module = sys.modules.get(module_name)
     if module is None:
@@ -92,11 +92,11 @@ def _imported(name: str, what: str, *, may_import: bool) -> Any:
             module = importlib.import_module(module_name)
         except ModuleNotFoundError as missing:
             raise ValueError(
-                f"{name!r} should be {what}, but there is no module {missing.name!r}; "
+                f"{name!r} should be {role}, but there is no module {missing.name!r}; "
                 "give the full path of the class, and run where it can be imported"
             ) from missing
     if not hasattr(module, attribute):
         names = [n for n in vars(module) if not n.startswith("_")]
         hint = did_you_mean(attribute, names)
-        raise ValueError(f"{module_name} has no {attribute!r}, {what}.{hint}")
+        raise ValueError(f"{module_name} has no {attribute!r}, {role}.{hint}")
     return getattr(module, attribute)

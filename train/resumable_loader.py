@@ -98,14 +98,14 @@ class ResumableSampler(Sampler[int]):
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Go on where another stood. ValueError if that drew from other data."""
-        there, now = state_dict["n_samples"], self._data
-        now = now if isinstance(now, int) else len(now)
-        if there != now:
+        n_stored, n_samples = state_dict["n_samples"], self._data
+        n_samples = n_samples if isinstance(n_samples, int) else len(n_samples)
+        if n_stored != n_samples:
             raise ValueError(
-                f"the sampler stood in data of {there} samples, and there are {now} "
-                "now; restore without it to begin an epoch"
+                f"the sampler stood in data of {n_stored} samples, and there are "
+                f"{n_samples} now; restore without it to begin an epoch"
             )
-        self._n_of_epoch = now
+        self._n_of_epoch = n_samples
         self.epoch, self.position = state_dict["epoch"], state_dict["position"]
         self.seed = state_dict["seed"]
         self._is_restored, self._reading = True, None

@@ -1,4 +1,4 @@
-"""What an adaptor is told, checked before anything is made of it."""
+"""The arguments of bind, checked before anything is made of them."""
 
 from collections.abc import Sequence
 
@@ -7,7 +7,7 @@ from torch import nn
 
 from ..clipping import Clip
 from ..groups import Group
-from ..simple import SimpleOptimizer
+from ..tensor_optimizer import TensorOptimizer
 
 
 def check_arguments(
@@ -22,7 +22,7 @@ def check_arguments(
     fused: object,
 ) -> None:
     """Raise TypeError or ValueError for an argument that is of no use."""
-    if not isinstance(optimizer, SimpleOptimizer):
+    if not isinstance(optimizer, TensorOptimizer):
         raise TypeError(
             f"the first argument is a SimpleOptimizer, got {type(optimizer).__name__}: "
             "OptimizerAdaptor(AdamW(), net, lr=1e-3)"

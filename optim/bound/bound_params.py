@@ -1,4 +1,4 @@
-"""Binding: which parameters of a module an optimizer holds, by path and ID."""
+"""BoundParams: which parameters of a module an optimizer holds, by path and ID."""
 
 import copy
 import io
@@ -13,10 +13,10 @@ from torch.nn.parameter import is_lazy
 from ...config.process.user_warning import warn_user
 from ...core.state.identity import named_params
 from ...records.entry import Param, ParamId
-from .param_watch import Watch
+from .param_watch import ParamWatch
 
 
-class Binding:
+class BoundParams:
     """The parameters of a module that can be stepped: floating and complex ones."""
 
     def __init__(self, module: nn.Module) -> None:
@@ -32,12 +32,12 @@ class Binding:
             raise ValueError(
                 f"{type(module).__name__} has no floating parameter to optimize"
             )
-        self.known: dict[Tensor, Param] = {p.tensor: p for p in self.params}
+        self.by_tensor: dict[Tensor, Param] = {p.tensor: p for p in self.params}
         self.foreign = set[Tensor]()
         """Those that are no parameters of the module; they keep a name of their own."""
         self.followed = set[Tensor]()
         """Those that were not bound, and took the place of a held one."""
-        self._watch: Watch | None = Watch(module, self.known)
+        self._watch: ParamWatch | None = ParamWatch(module, self.by_tensor)
         self.is_copy = False
         """Whether it was copied or unpickled, and has not met a gradient since."""
         self.is_parted = False
@@ -48,20 +48,20 @@ class Binding:
 
     def __getstate__(self) -> dict[str, Any]:
         self._find_module()
-        # The module goes along: pickled beside its optimizer it is the same object.
-        goes = not self._is_in_probe and self.module is not None and self._probe()
-        module = self.module if goes else None
-        stays = self.is_parted or self.module is not module
+        # pickle() of (module, optimizer) writes the module once, so both stay together.
+        is_pickled = not self._is_in_probe and self.module is not None and self._probe()
+        module = self.module if is_pickled else None
+        is_parted = self.is_parted or self.module is not module
         changes = {"module": module, "_watch": None, "is_copy": True}
-        return {**self.__dict__, **changes, "is_parted": stays}
+        return {**self.__dict__, **changes, "is_parted": is_parted}
 
-    def __deepcopy__(self, memo: dict[int, Any]) -> "Binding":
+    def __deepcopy__(self, memo: dict[int, Any]) -> "BoundParams":
         self._find_module()
         copied = memo[id(self)] = type(self).__new__(type(self))
-        own = {**self.__dict__, "module": None, "_watch": None, "is_copy": True}
-        vars(copied).update(copy.deepcopy(own, memo))
-        # Who copies an optimizer beside its module has the copy of that in the memo,
-        # in the end; an optimizer alone must not copy it, as it may hold a whole run.
+        contents = {**self.__dict__, "module": None, "_watch": None, "is_copy": True}
+        vars(copied).update(copy.deepcopy(contents, memo))
+        # A copy of (module, optimizer) has the module's copy in the memo in the end.
+        # A copy of the optimizer alone must not copy the module: it may hold a run.
         copied._copied_from = (id(self.module), memo)
         return copied
 
@@ -93,36 +93,36 @@ class Binding:
 
     def _are_in(self, module: nn.Module) -> bool:
         present = set[Tensor](module.parameters())
-        return all(p in present for p in self.known if p not in self.foreign)
+        return all(p in present for p in self.by_tensor if p not in self.foreign)
 
     def path_of(self, tensor: Tensor, fallback: str = "a parameter") -> str:
         """Return the dotted path at which ``tensor`` was met."""
-        known = self.known.get(tensor)
-        return known.path if known is not None else fallback
+        param = self.by_tensor.get(tensor)
+        return param.path if param is not None else fallback
 
     def current(self) -> list[Param]:
         """Return the held parameters, with the paths and IDs they have by now."""
         self._find_module()
         if self.module is not None:
             for param in _steppable(self.module):
-                if param.tensor in self.known:
-                    self.known[param.tensor] = param
-        return list(self.known.values())
+                if param.tensor in self.by_tensor:
+                    self.by_tensor[param.tensor] = param
+        return list(self.by_tensor.values())
 
     def add(self, tensor: Tensor) -> None:
         """Hold a parameter that was added later; its path is looked up."""
-        if tensor in self.known:
+        if tensor in self.by_tensor:
             return
         self._find_module()
-        found: dict[Tensor, Param] = {}
+        present: dict[Tensor, Param] = {}
         if self.module is not None:
-            found = {p.tensor: p for p in _steppable(self.module)}
-        if tensor in found:
-            self.known[tensor] = found[tensor]
+            present = {p.tensor: p for p in _steppable(self.module)}
+        if tensor in present:
+            self.by_tensor[tensor] = present[tensor]
             self.watch()
             return
-        path, param_id = f"param_{len(self.known)}", ParamId.draw()
-        self.known[tensor] = Param(path, param_id, tensor)  # type: ignore[arg-type]  # a tensor that requires grad will do
+        path, param_id = f"param_{len(self.by_tensor)}", ParamId.draw()
+        self.by_tensor[tensor] = Param(path, param_id, tensor)  # type: ignore[arg-type]  # a tensor that requires grad will do
         self.foreign.add(tensor)
 
     def by_param(self, grads: Mapping[str, Tensor]) -> dict[Tensor, Tensor]:
@@ -131,8 +131,9 @@ class Binding:
         Raises KeyError for one that names no held parameter, ValueError for one of
         another shape.
         """
-        held = self.current()
-        by_name = {p.id: p.tensor for p in held} | {p.path: p.tensor for p in held}
+        params = self.current()
+        by_name: dict[str, Tensor] = {p.id: p.tensor for p in params}
+        by_name |= {p.path: p.tensor for p in params}
         unknown = [name for name in grads if name not in by_name]
         if unknown:
             raise KeyError(f"{unknown[0]!r} is no ID or path of a held parameter")
@@ -170,21 +171,21 @@ class Binding:
     def watch(self) -> None:
         """Let `is_unchanged` compare with what the module is now."""
         if self.module is not None:
-            self._watch = Watch(self.module, self.known)
+            self._watch = ParamWatch(self.module, self.by_tensor)
 
     def replaced(self) -> dict[Tensor, nn.Parameter]:
         """Return the held parameters that were replaced, and by what."""
         if self.module is None:
             return {}
         live = _steppable(self.module)
-        held = {id(param.tensor) for param in live}
+        live_ids = {id(param.tensor) for param in live}
         by_path = {param.path: param.tensor for param in live}
         return {
             tensor: by_path[param.path]
-            for tensor, param in self.known.items()
-            if id(tensor) not in held
+            for tensor, param in self.by_tensor.items()
+            if id(tensor) not in live_ids
             and param.path in by_path
-            and by_path[param.path] not in self.known
+            and by_path[param.path] not in self.by_tensor
         }
 
     def departed(self) -> list[Param]:
@@ -195,7 +196,7 @@ class Binding:
         live = set[Tensor](self.module.parameters())
         return [
             param
-            for tensor, param in self.known.items()
+            for tensor, param in self.by_tensor.items()
             if tensor not in live and tensor not in self.foreign
         ]
 
@@ -204,17 +205,17 @@ class Binding:
         if self.module is None:
             return []
         live = _steppable(self.module)
-        return [param.path for param in live if param.tensor not in self.known]
+        return [param.path for param in live if param.tensor not in self.by_tensor]
 
-    def rebind(self, old: Tensor, new: nn.Parameter) -> None:
-        """Hold ``new`` where ``old`` was."""
-        param = self.known.pop(old)
-        self.known[new] = Param(param.path, param.id, new)
-        self.followed.discard(old)
-        self.followed.add(new)
+    def rebind(self, tensor: Tensor, successor: nn.Parameter) -> None:
+        """Hold ``successor`` where ``tensor`` was."""
+        param = self.by_tensor.pop(tensor)
+        self.by_tensor[successor] = Param(param.path, param.id, successor)
+        self.followed.discard(tensor)
+        self.followed.add(successor)
 
 
-def warn_apart(binding: Binding, *, has_gradients: bool) -> None:
+def warn_apart(params: BoundParams, *, has_gradients: bool) -> None:
     """Say once what a copy of an optimizer, apart from its module, does not see."""
     if not has_gradients:
         warn_user(
@@ -224,7 +225,7 @@ def warn_apart(binding: Binding, *, has_gradients: bool) -> None:
             "net, optim = copy.deepcopy((net, optim))",
             RuntimeWarning,
         )
-    elif binding.is_parted and binding.module is None:
+    elif params.is_parted and params.module is None:
         warn_user(
             "this optimizer was pickled without its module, which cannot be pickled: "
             "it steps the parameters that it has, and sees no layer that is replaced. "
@@ -237,29 +238,30 @@ def warn_apart(binding: Binding, *, has_gradients: bool) -> None:
 def warn_replaced(paths: list[str]) -> None:
     """Say that parameters were replaced after the optimizer was made."""
     warn_user(
-        f"{_shown(paths)} was replaced in the module after the optimizer was made "
+        f"{shortened(paths)} was replaced in the module after the optimizer was made "
         "(load_state_dict(assign=True), a new layer); the optimizer now steps the new "
         "parameter, with the old one's state where the shape is the same",
         RuntimeWarning,
     )
 
 
-def warn_unheld(binding: Binding) -> None:
+def warn_unheld(params: BoundParams) -> None:
     """Say that parameters were exchanged for others that no group has."""
-    departed = [param.path for param in binding.departed()]
-    unheld = binding.unheld() if departed else []
+    departed = [param.path for param in params.departed()]
+    unheld = params.unheld() if departed else []
     if unheld:
         warn_user(
-            f"{_shown(departed)} left the module after the optimizer was made, and "
-            f"{_shown(unheld)} came in (a parametrization, another layer), which the "
-            "optimizer does not step: bind another one, or add what is new: "
+            f"{shortened(departed)} left the module after the optimizer was made, and "
+            f"{shortened(unheld)} came in (a parametrization, another layer), which "
+            "the optimizer does not step: bind another one, or add what is new: "
             "optim.add_param_group({'params': [...]})",
             RuntimeWarning,
         )
 
 
-def _shown(paths: list[str]) -> str:
-    return ", ".join(paths[:4]) + (", ..." if len(paths) > 4 else "")
+def shortened(paths: list[str], n_shown: int = 4) -> str:
+    """Return the first paths as text of an error or a warning."""
+    return ", ".join(paths[:n_shown]) + (", ..." if len(paths) > n_shown else "")
 
 
 class _Nowhere(io.RawIOBase):

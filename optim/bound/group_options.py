@@ -1,9 +1,10 @@
-"""Hyper: the hyperparameters of a simple optimizer, as keys of a param group."""
+"""GroupOptions: the hyperparameters of an optimizer, as keys of a param group."""
 
 import dataclasses
 from typing import Any
 
-from ..simple import SimpleOptimizer, check_types, hyperparameters
+from ..checks import check_types
+from ..tensor_optimizer import TensorOptimizer, hyperparameters
 
 _RESERVED = frozenset(
     ["params", "lr", "kind", "maximize", "optimizer", "schedule", "clip", "is_training"]
@@ -11,21 +12,21 @@ _RESERVED = frozenset(
 _PAIRS = (("b1", "b2"), ("beta1", "beta2"), ("beta_1", "beta_2"))
 
 
-class Hyper:
+class GroupOptions:
     """Rebuilds the optimizer when a schedule or the user writes to the group.
 
     Torch's cyclic schedules look for ``betas``; an optimizer that has two separate
     ones gets that key too, and a change of either is taken over.
     """
 
-    def __init__(self, template: SimpleOptimizer[Any]) -> None:
+    def __init__(self, template: TensorOptimizer[Any]) -> None:
         self.template = template
         check_types(template)
         initial = hyperparameters(template)
-        taken = _RESERVED & initial.keys()
-        if taken:
+        clashes = _RESERVED & initial.keys()
+        if clashes:
             raise TypeError(
-                f"{type(template).__qualname__} has a hyperparameter {min(taken)!r}, "
+                f"{type(template).__qualname__} has a hyperparameter {min(clashes)!r}, "
                 "and param groups use that name; rename it"
             )
         self.names = tuple(initial)
@@ -33,8 +34,8 @@ class Hyper:
             (p for p in _PAIRS if initial.keys() >= set(p) and "betas" not in initial),
             None,
         )
-        self._made = template
-        self._from = [initial[name] for name in self.names]
+        self._current = template
+        self._values = [initial[name] for name in self.names]
         self._betas = tuple(initial[name] for name in self.pair or ())
 
     def values(self) -> dict[str, Any]:
@@ -42,22 +43,22 @@ class Hyper:
         values = hyperparameters(self.template)
         return {**values, "betas": self._betas} if self.pair else values
 
-    def current(self, group: dict[str, Any]) -> SimpleOptimizer[Any]:
+    def current(self, group: dict[str, Any]) -> TensorOptimizer[Any]:
         """Return the optimizer with the hyperparameters that ``group`` holds now.
 
         Raises ValueError where one is out of range, as its constructor does.
         """
         if self.pair is not None:
             self._share_betas(group, self.pair)
-        found = [group[name] for name in self.names]
-        if _differ(found, self._from):
-            values = {
+        values = [group[name] for name in self.names]
+        if _differ(values, self._values):
+            changes = {
                 name: tuple(value) if isinstance(value, list) else value  # pyright: ignore[reportUnknownArgumentType]  # items are any value
-                for name, value in zip(self.names, found, strict=True)
+                for name, value in zip(self.names, values, strict=True)
             }
-            self._made = dataclasses.replace(self.template, **values)  # type: ignore[type-var]  # names are fields, so it is a dataclass
-            self._from = found
-        return self._made
+            self._current = dataclasses.replace(self.template, **changes)  # type: ignore[type-var]  # names are fields, so it is a dataclass
+            self._values = values
+        return self._current
 
     def _share_betas(self, group: dict[str, Any], pair: tuple[str, str]) -> None:
         betas = tuple(group.get("betas", self._betas))
@@ -67,9 +68,9 @@ class Hyper:
         group["betas"] = self._betas
 
 
-def _differ(values: list[Any], others: list[Any]) -> bool:
+def _differ(values: list[Any], before: list[Any]) -> bool:
     """Return whether a hyperparameter is another one; a tensor is if it may be."""
     try:
-        return values != others
+        return values != before
     except (RuntimeError, ValueError):  # tensors and arrays are equal item by item
-        return any(a is not b for a, b in zip(values, others, strict=True))
+        return any(a is not b for a, b in zip(values, before, strict=True))

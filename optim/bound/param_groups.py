@@ -13,10 +13,11 @@ from typing import Any
 from torch import Tensor
 
 from ...config.process.user_warning import warn_user
+from ..checks import check_range
 from ..clipping import Clip, ClipGlobalNorm, ClipNorm, ClipValue
 from ..schedulers.scheduler import Scheduler
-from ..simple import SimpleOptimizer, check_range
-from .group_options import Hyper
+from ..tensor_optimizer import TensorOptimizer
+from .group_options import GroupOptions
 from .plain_values import as_held, as_stored, is_plain
 
 ParamGroup = dict[str, Any]
@@ -26,13 +27,13 @@ _CLIPS = {cls.__name__: cls for cls in (ClipValue, ClipNorm, ClipGlobalNorm)}
 
 
 def new_group(
-    options: ParamGroup, base: SimpleOptimizer[Any], lr: "float | Scheduler"
+    options: ParamGroup, base: TensorOptimizer[Any], lr: "float | Scheduler"
 ) -> ParamGroup:
     """Return a group of ``options``; what they leave out is that of the optimizer."""
     simple = options.get("optimizer", base)
     rate = options.get("lr", lr)
     return {
-        **Hyper(simple).values(),
+        **GroupOptions(simple).values(),
         "clip": None,
         **options,
         "lr": first_rate(rate),
@@ -53,30 +54,30 @@ def first_rate(lr: "float | Tensor | Scheduler") -> Any:
 
 def plain_group(group: ParamGroup) -> ParamGroup:
     """Return a group as ``torch.load(weights_only=True)`` reads it back."""
-    plain = {
+    data = {
         name: value
-        for name, value in _stored(group).items()
+        for name, value in _as_data(group).items()
         if isinstance(value, Tensor) or is_plain(value)
     }
     if "params" in group:
-        plain["params"] = group["params"]
+        data["params"] = group["params"]
     schedule: Scheduler | None = group.get("schedule")
     clip: Clip | None = group.get("clip")
     if schedule is not None:
-        plain["schedule"] = json.dumps(schedule.state_dict())
+        data["schedule"] = json.dumps(schedule.state_dict())
     if clip is not None:
         described = {"kind": type(clip).__name__, **dataclasses.asdict(clip)}
-        plain["clip"] = json.dumps(described)
-    return plain
+        data["clip"] = json.dumps(described)
+    return data
 
 
 def plain_hyperparameters(group: ParamGroup) -> dict[str, Any]:
     """Return a group's hyperparameters as data of a record, which has no tensors."""
-    plain: dict[str, Any] = {}
-    for name, value in _stored(group).items():
+    data: dict[str, Any] = {}
+    for name, value in _as_data(group).items():
         if name not in ("params", "kind", "is_training"):
-            plain[name] = _numbers(value) if isinstance(value, Tensor) else value
-    return {name: value for name, value in plain.items() if is_plain(value)}
+            data[name] = _numbers(value) if isinstance(value, Tensor) else value
+    return {name: value for name, value in data.items() if is_plain(value)}
 
 
 def warn_of_left_out(groups: Sequence[ParamGroup]) -> None:
@@ -85,11 +86,11 @@ def warn_of_left_out(groups: Sequence[ParamGroup]) -> None:
     A default of the optimizer's class is there again with the class.
     """
     for index, group in enumerate(groups):
-        for name, value in _stored(group).items():
+        for name, value in _as_data(group).items():
             if isinstance(value, Tensor) or is_plain(value):
                 continue
-            known = getattr(group["optimizer"], "__dataclass_fields__", {}).get(name)
-            if known is None or group[name] is not known.default:
+            fields = getattr(group["optimizer"], "__dataclass_fields__", {})
+            if name not in fields or group[name] is not fields[name].default:
                 warn_user(
                     f"group {index}: {name} of {group['kind']} is no plain data "
                     f"({group[name]!r:.60}), so it is not saved: the optimizer that "
@@ -99,7 +100,7 @@ def warn_of_left_out(groups: Sequence[ParamGroup]) -> None:
                 )
 
 
-def _stored(group: ParamGroup) -> dict[str, Any]:
+def _as_data(group: ParamGroup) -> dict[str, Any]:
     """Return what is in a group beside its parameters and objects, as it is stored."""
     return {
         name: as_stored(value)
@@ -112,9 +113,9 @@ def _numbers(tensor: Tensor) -> Any:
     return tensor.item() if tensor.numel() == 1 else tensor.tolist()
 
 
-def take_over(group: ParamGroup, stored: ParamGroup) -> None:
-    """Set in ``group`` what `plain_group` told of another one; parameters stay."""
-    for name, value in stored.items():
+def take_over(group: ParamGroup, data: ParamGroup) -> None:
+    """Set in ``group`` what `plain_group` gave for another one; parameters stay."""
+    for name, value in data.items():
         if name == "schedule":
             restore_schedule(group, json.loads(value))
         elif name == "clip":
@@ -122,6 +123,12 @@ def take_over(group: ParamGroup, stored: ParamGroup) -> None:
             group["clip"] = _CLIPS[described.pop("kind")](**described)
         elif name not in ("params", "optimizer"):
             group[name] = as_held(group.get(name), value)
+
+
+def schedule_data(group: ParamGroup) -> dict[str, Any] | None:
+    """Return a group's schedule as plain data; None if it has none."""
+    schedule: Scheduler | None = group.get("schedule")
+    return None if schedule is None else schedule.state_dict()
 
 
 def restore_schedule(group: ParamGroup, state: dict[str, Any]) -> None:

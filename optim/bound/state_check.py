@@ -1,11 +1,11 @@
-"""A state, stored or held, against what a parameter's optimizer keeps."""
+"""Whether a state, stored or held, is one that a parameter's optimizer can step."""
 
 import dataclasses
 import re
 from collections.abc import Callable, Collection, Iterator, Mapping
 from functools import lru_cache
 from numbers import Number
-from typing import TYPE_CHECKING, Any, get_type_hints
+from typing import Any, get_type_hints
 
 import numpy as np
 import torch
@@ -16,77 +16,61 @@ from ..engines.tracing.state_fields import fields_of
 from .nested_records import as_declared
 from .plain_values import as_held
 
-if TYPE_CHECKING:
-    from ..adaptor import OptimizerAdaptor
 
-
-def fitted(
-    adaptor: "OptimizerAdaptor",
-    index: int,
-    param: Tensor,
+def checked_state(
     path: str,
+    kind: str,
+    blank: Any,
     stored: Mapping[str, Any],
     problems: list[str],
     beside: Collection[str] = (),
 ) -> dict[str, Any]:
-    """Return ``stored`` as the state of ``param``; add to ``problems`` what is wrong.
+    """Return ``stored`` as the fields of a state that begins as ``blank``.
 
-    Numbers that torch keeps as tensors of one element become numbers again. What tools
-    kept ``beside`` the fields comes along as it is.
+    What does not fit is added to ``problems``. Numbers that torch keeps as tensors of
+    one element become numbers again. What tools kept ``beside`` the fields comes along
+    as it is.
     """
-    blank = adaptor.blank(index, param)
     expected: dict[str, Any] = {}
     if blank is not None:
         declared = dataclasses.fields(type(blank))
         expected = {f.name: getattr(blank, f.name) for f in declared}
-    kept = {name: stored[name] for name in beside if name in stored}
-    given = {
+    extras = {name: stored[name] for name in beside if name in stored}
+    values = {
         name: value
         for name, value in stored.items()
-        if value is not None and (name not in kept or name in expected)
+        if value is not None and (name not in extras or name in expected)
     }
-    unknown = given.keys() - expected.keys()
+    unknown = values.keys() - expected.keys()
     if unknown:
         has = ", ".join(expected) or "nothing"
         problems.append(
             f"{path}: the stored state has {', '.join(sorted(unknown))}, and that of "
-            f"{adaptor.param_groups[index]['kind']} has {has}"
+            f"{kind} has {has}"
         )
         return {}
     fields = {
         name: value
         for name, usual in expected.items()
-        if given
-        and (value := _field(path, name, usual, given, blank, problems)) is not None
+        if values
+        and (value := _field(path, name, usual, values, blank, problems)) is not None
     }
-    return {**{n: v for n, v in kept.items() if n not in expected}, **fields}
+    return {**{n: v for n, v in extras.items() if n not in expected}, **fields}
 
 
 BESIDE = "beside"
-"""The key under which the groups of a state dict say what `beside_fields` gave."""
-
-
-def beside_fields(adaptor: "OptimizerAdaptor", index: int) -> list[str]:
-    """Return what tools keep in the states of a group beside the fields of a state."""
-    names = dict[str, None]()
-    for param in vars(adaptor)["param_groups"][index]["params"]:
-        stored = adaptor.state.get(param)
-        if isinstance(stored, dict):
-            blank = adaptor.blank(index, param)
-            fields = {} if blank is None else fields_of(blank)
-            names |= dict.fromkeys(n for n in stored if n not in fields)
-    return list(names)
+"""The key under which groups of state dicts name what tools keep beside the fields."""
 
 
 def _field(
     path: str,
     name: str,
     usual: Any,
-    given: Mapping[str, Any],
+    values: Mapping[str, Any],
     blank: Any,
     problems: list[str],
 ) -> Any:
-    value = given.get(name)
+    value = values.get(name)
     if isinstance(usual, Tensor) and not usual.is_complex():
         value = _as_pairs(value)
     if value is None:
@@ -132,12 +116,12 @@ def check_held(path: str, param: Tensor, stored: Any, blank: Any) -> None:
     tensors become numbers.
     """
     if not isinstance(stored, dict):
-        found = [f"it is a {type(stored).__name__}, expected a dict of its fields"]
+        problems = [f"it is a {type(stored).__name__}, expected a dict of its fields"]
     else:
-        found = [*_misfits(param, stored, blank)]  # pyright: ignore[reportUnknownArgumentType]  # fields are any value
-    if found:
+        problems = [*_misfits(param, stored, blank)]  # pyright: ignore[reportUnknownArgumentType]  # fields are any value
+    if problems:
         raise ValueError(
-            f"{path}: its state in optim.state does not fit: {'; '.join(found)}. "
+            f"{path}: its state in optim.state does not fit: {'; '.join(problems)}. "
             "Nothing was changed. Somebody changed the state or the parameter: put "
             "back what stood there, load a saved state, or let it begin anew: "
             "del optim.state[param]"
@@ -208,8 +192,8 @@ def _share(usual: Tensor, value: Tensor) -> Tensor:
 
 def _optional(blank: Any) -> frozenset[str]:
     """Return the fields that may be None: by their types, or since they begin so."""
-    first = {name for name, usual in fields_of(blank).items() if usual is None}
-    return _nullable(type(blank)) | first
+    begin_as_none = {name for name, usual in fields_of(blank).items() if usual is None}
+    return _nullable(type(blank)) | begin_as_none
 
 
 def _nullable_fields(state_type: Any) -> frozenset[str]:

@@ -22,7 +22,7 @@ from .tracing.trace import Layout, Trace
 _programs: dict[tuple[Any, ...], tuple[Run, list[torch.dtype]] | str] = {}
 
 
-class Replay:
+class Blocks:
     """Runs a bucket's recorded step block by block, results written where they stay."""
 
     name = "blocks"

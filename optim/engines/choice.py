@@ -4,11 +4,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from .agreement import kernel_agrees
-from .blocks import Replay, replayable
+from .blocks import Blocks, replayable
 from .bucket import Engine, Unfit
-from .compiled import Native, compiled, why_not_compiled
-from .foreach import Listwise, listable
-from .torch_fused import Fused, Kernel, kernel_of
+from .compiled import Compiled, compiled, why_not_compiled
+from .foreach import Foreach, listable
+from .torch_fused import Kernel, TorchFused, kernel_of
 from .tracing.drawing import drawing_in
 from .tracing.generators import Watch
 from .tracing.recording import NotElementwise
@@ -33,7 +33,7 @@ def choose(
     """Return the engine for a step; it follows from what is stored and configured."""
     kernel = usable_kernel(step, layout, fused)
     if kernel is not None:
-        return Choice(Fused(kernel), "torch has a kernel for it")
+        return Choice(TorchFused(kernel), "torch has a kernel for it")
     choice = _recorded(step, layout, numbers, fused)
     if _kernel(step, layout, fused) is None:
         return choice
@@ -44,7 +44,7 @@ def choose(
 def usable_kernel(step: Step, layout: Layout, fused: bool | None) -> Kernel | None:
     """Return torch's kernel for a step, if it has one that agrees with it."""
     kernel = _kernel(step, layout, fused)
-    if kernel is None or not kernel_agrees(Fused(kernel), step, layout):
+    if kernel is None or not kernel_agrees(TorchFused(kernel), step, layout):
         return None
     return kernel
 
@@ -74,15 +74,15 @@ def _recorded(
         if layout.like.device.type != "cpu":
             listable(made, layout, step, numbers)
             why = "elementwise, on an accelerator"
-            return Choice(Listwise(), why, reads_shape)
+            return Choice(Foreach(), why, reads_shape)
         if fused and compiled(made, layout, step, numbers) is not None:
-            return Choice(Native(), "elementwise", reads_shape)
+            return Choice(Compiled(), "elementwise", reads_shape)
         replayable(made, layout, step, numbers)
     except Unfit as unfit:
         return Choice(None, str(unfit), reads_shape)
     refusal = why_not_compiled(made) if fused else ""
     why = f"elementwise; not compiled: {refusal}" if refusal else "elementwise"
-    return Choice(Replay(), why, reads_shape)
+    return Choice(Blocks(), why, reads_shape)
 
 
 def is_elementwise(step: Step, layout: Layout, numbers: dict[str, Any]) -> bool:

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from ...config.process.user_warning import warn_user
-from .blocks import Replay
+from .blocks import Blocks
 from .bucket import Bucket, Job
 from .codegen.c_code import c_source
 from .codegen.compiler import CompileError, load
@@ -23,7 +23,7 @@ _programs: dict[tuple[Any, ...], Any] = {}
 _warned = set[str]()
 
 
-class Native:
+class Compiled:
     """Runs a bucket through a compiled program; constants are handed in each time."""
 
     name = "compiled"
@@ -31,7 +31,7 @@ class Native:
     computes_ahead = False
 
     def __init__(self) -> None:
-        self.fallback = Replay()
+        self.fallback = Blocks()
         self.table = np.empty((0, 0), dtype=np.int64)
         self.address = 0
         self.seen: list[int] | None = None

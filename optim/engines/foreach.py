@@ -20,7 +20,7 @@ _Run = Callable[[list[list[Tensor]], list[float]], list[list[Tensor]]]
 _programs: dict[tuple[Any, ...], _Run | str] = {}
 
 
-class Listwise:
+class Foreach:
     """Runs a bucket through torch's foreach operations."""
 
     name = "foreach"

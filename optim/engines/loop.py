@@ -33,11 +33,11 @@ class Loop:
 def _computed(bucket: Bucket, i: int, grad: Tensor, step: Step) -> Write:
     """Return what writes the step of one parameter."""
     param, stored = bucket.params[i], bucket.states[i]
-    tensor = plain(param)
+    tensor = tensor_of(param)
     follow(stored, tensor.device)
     state = state_of(bucket.layout.state_type, stored)
     try:
-        grad = settled(grad, param)
+        grad = matching_grad(grad, param)
         new, new_state = checked(step, tensor, grad, state)
     except Exception as error:
         raise StepFailed(param) from error
@@ -73,7 +73,7 @@ def _homes(stored: dict[str, Any]) -> list[Any]:
     return [memory_of(t) for t in stored.values() if isinstance(t, Tensor)]
 
 
-def plain(param: Tensor) -> Tensor:
+def tensor_of(param: Tensor) -> Tensor:
     """Return the parameter's memory without autograd; a complex one as real pairs."""
     tensor = param.detach()
     return torch.view_as_real(tensor) if tensor.is_complex() else tensor
@@ -86,8 +86,8 @@ def follow(stored: dict[str, Any], device: torch.device) -> None:
             stored[name] = value.to(device)
 
 
-def settled(grad: Tensor, param: Tensor) -> Tensor:
-    """Return a gradient as `plain` gives ``param``: dense, real, its dtype and device.
+def matching_grad(grad: Tensor, param: Tensor) -> Tensor:
+    """Return a gradient that goes with `tensor_of` a parameter, dense and real.
 
     Raises ValueError for one of another shape, which a step would broadcast, and for
     a complex one of a real parameter or the other way round.

@@ -9,12 +9,12 @@ from torch import Tensor
 
 from .bucket import Bucket, Engine, Unfit
 from .choice import choose, is_elementwise, usable_kernel
-from .loop import Loop, checked, plain, settled, state_of
+from .loop import Loop, checked, matching_grad, state_of, tensor_of
 from .memory.entangled import entangled
 from .memory.tensor_form import is_dense, is_plain
 from .portions import StepFailed
-from .stacked import SIDE, Batched
-from .torch_fused import Fused
+from .stacked import SIDE, Stacked
+from .torch_fused import TorchFused
 from .tracing.recording import ImpureStepError
 from .tracing.state_fields import declared, field_names
 from .tracing.step_call import Step
@@ -79,7 +79,7 @@ def _keeps_kernel(bucket: Bucket, step: Step, fused: bool | None) -> bool:
         return True
     layout = bucket.layout if bucket.unrecorded is None else bucket.unrecorded
     engine = bucket.engine
-    own = engine.kernel if isinstance(engine, Fused) else None
+    own = engine.kernel if isinstance(engine, TorchFused) else None
     return usable_kernel(_called(bucket, step), layout, fused) is own
 
 
@@ -97,167 +97,169 @@ def _called(bucket: Bucket, step: Step) -> Step:
     return step if bucket.compute is None else replace(step, compute=bucket.compute)
 
 
+@dataclass(slots=True)
+class Slot:
+    """One parameter of a group, and all that a step of it is planned from."""
+
+    param: Tensor
+    grad: Tensor | None
+    state: Stored
+    state_type: type | None
+    compute: torch.dtype | None
+    """The dtype to compute in, where it is not the parameter's."""
+
+
+@dataclass(slots=True)
+class _Kind:
+    """The slots of a group that are stepped alike: they may come to one bucket."""
+
+    layout: Layout
+    numbers: dict[str, Any]
+    reason: str
+    """Why only the loop can step them; empty where that is not known yet."""
+    compute: torch.dtype | None
+    positions: list[int] = field(default_factory=list[int])
+    slots: list[Slot] = field(default_factory=list[Slot])
+
+    def bucket(self, engine: Engine, why: str, layout: Layout) -> Bucket:
+        """Return a bucket of all the slots; ``layout`` says which fields it stacks."""
+        states = [slot.state for slot in self.slots]
+        columns = [[state[name] for state in states] for name in layout.tensors]
+        params = [slot.param for slot in self.slots]
+        bucket = Bucket(
+            layout,
+            params,
+            self.positions,
+            states,
+            columns,
+            self.numbers,
+            engine,
+            why,
+        )
+        bucket.compute = self.compute
+        return bucket
+
+    def grads(self) -> list[Tensor]:
+        """Return the gradients of the slots, which all have one."""
+        return [slot.grad for slot in self.slots if slot.grad is not None]
+
+    def by_shape(self) -> "list[_Kind]":
+        """Return the slots of each shape as a kind of their own."""
+        parts: dict[tuple[int, ...], _Kind] = {}
+        for position, slot in zip(self.positions, self.slots, strict=True):
+            shape = tuple(slot.param.shape)
+            if shape not in parts:
+                parts[shape] = replace(self, positions=[], slots=[])
+            parts[shape].positions.append(position)
+            parts[shape].slots.append(slot)
+        return list(parts.values())
+
+
 class Planner:
     """Makes plans; remembers which steps it has tried on copies."""
 
     def __init__(self, fused: bool | None) -> None:
         self.fused = fused
-        self.dry = False
         self.tried = set[tuple[Any, ...]]()
 
-    def plan(
-        self,
-        params: list[Tensor],
-        grads: list[Tensor | None],
-        states: list[Stored],
-        types: list[type | None],
-        computes: list[torch.dtype | None],
-        step: Step,
-        *,
-        dry: bool = False,
-    ) -> Plan:
+    def plan(self, slots: list[Slot], step: Step, *, is_dry: bool = False) -> Plan:
         """Return the plan of a group. Raises ImpureStepError, before any change.
 
         A dry one is for looking at: nothing is run on its tensors.
         """
-        self.dry = dry
-        made = Plan(step, list(params), [g is None for g in grads])
-        together: dict[tuple[Any, ...], list[int]] = {}
-        why: dict[tuple[Any, ...], str] = {}
-        layouts: dict[tuple[Any, ...], tuple[Layout, dict[str, Any]]] = {}
-        in_turn = set[int]() if dry else entangled(params, grads)
-        for i, grad in enumerate(grads):
-            if grad is None:
+        params = [slot.param for slot in slots]
+        grads = [slot.grad for slot in slots]
+        plan = Plan(step, params, [grad is None for grad in grads])
+        in_turn = set[int]() if is_dry else entangled(params, grads)
+        kinds: dict[tuple[Any, ...], _Kind] = {}
+        for i, slot in enumerate(slots):
+            if slot.grad is None:
                 continue
-            stored = declared(types[i], states[i])
-            reason, passing = _obstacle(params[i], grad, stored)
-            made.is_passing |= passing or bool(in_turn)
+            fields = declared(slot.state_type, slot.state)
+            reason, is_passing = _obstacle(slot.param, slot.grad, fields)
+            plan.is_passing |= is_passing or bool(in_turn)
             if i in in_turn:
-                # All in one bucket, whatever else is said of them.
+                # All in one bucket, whatever else is said of them: each has to see
+                # what the steps before it wrote.
                 reason = "tensors share memory"
-            layout, numbers = _layout(params[i], grad, stored, types[i])
-            key = _key(layout, numbers) if not reason else (types[i], reason)
-            key = (*key, computes[i])
-            together.setdefault(key, []).append(i)
-            layouts.setdefault(key, (layout, numbers))
-            why[key] = reason
-        for key, positions in together.items():
-            layout, numbers = layouts[key]
-            compute = computes[positions[0]]
-            own = step if compute is None else replace(step, compute=compute)
-            buckets = self._buckets(
-                params, grads, states, positions, layout, numbers, own, why[key]
-            )
-            for bucket in buckets:
-                bucket.compute = compute
-            made.buckets += buckets
-            alike = (*_key(layout, {}), compute)
-            made.kinds += [(alike, bucket) for bucket in buckets[:1]]
-        made.computes_ahead = any(b.engine.computes_ahead for b in made.buckets)
-        return made
+            layout, numbers = _layout(slot.param, slot.grad, fields, slot.state_type)
+            key = _key(layout, numbers) if not reason else (slot.state_type, reason)
+            key = (*key, slot.compute)
+            if key not in kinds:
+                kinds[key] = _Kind(layout, numbers, reason, slot.compute)
+            kinds[key].positions.append(i)
+            kinds[key].slots.append(slot)
+        for kind in kinds.values():
+            call = step if kind.compute is None else replace(step, compute=kind.compute)
+            buckets = self._buckets(kind, call, is_dry=is_dry)
+            plan.buckets += buckets
+            alike = (*_key(kind.layout, {}), kind.compute)
+            plan.kinds += [(alike, bucket) for bucket in buckets[:1]]
+        plan.computes_ahead = any(b.engine.computes_ahead for b in plan.buckets)
+        return plan
 
-    def _buckets(
-        self,
-        params: list[Tensor],
-        grads: list[Tensor | None],
-        states: list[Stored],
-        positions: list[int],
-        layout: Layout,
-        numbers: dict[str, Any],
-        step: Step,
-        reason: str,
-    ) -> list[Bucket]:
-        def bucket(engine: Engine, why: str, some: list[int], like: Layout) -> Bucket:
-            columns = [[states[i][name] for i in some] for name in like.tensors]
-            own = [params[i] for i in some]
-            stored = [states[i] for i in some]
-            return Bucket(like, own, some, stored, columns, numbers, engine, why)
-
-        def looped(why: str) -> Bucket:
-            bare = Layout(layout.like, layout.state_type, (), layout.dtypes[:2])
-            made = bucket(Loop(), why, positions, bare)
-            made.scalars = {}
-            self._try(made, [g for i in positions if (g := grads[i]) is not None], step)
-            return made
-
-        if reason or self.fused is False:
-            return [looped(reason or "fused=False")]
+    def _buckets(self, kind: _Kind, step: Step, *, is_dry: bool) -> list[Bucket]:
+        if kind.reason or self.fused is False:
+            return [self._looped(kind, kind.reason or "fused=False", step, is_dry)]
         try:
-            choice = choose(step, layout, numbers, self.fused)
+            choice = choose(step, kind.layout, kind.numbers, self.fused)
         except ImpureStepError as error:
-            raise StepFailed(params[positions[0]]) from error
+            raise StepFailed(kind.slots[0].param) from error
         engine, why = choice.engine, choice.why
         if engine is None:
-            if step.simple.batched and step.compute is None:
-                return self._stacked(params, positions, layout, bucket, why) or [
-                    looped(why)
+            if step.simple.batched and step.compute is None and _are_small(kind):
+                why = f"equal small matrices; {why}"
+                return [
+                    part.bucket(Stacked(), why, kind.layout) for part in kind.by_shape()
                 ]
-            made_loop = looped(why)
+            bucket = self._looped(kind, why, step, is_dry)
             if choice.may_change:
-                made_loop.unrecorded = layout
-            return [made_loop]
-        parts = _by_shape(params, positions) if choice.reads_shape else [positions]
-        made: list[Bucket] = []
-        for part in parts:
-            like = Layout(
-                params[part[0]],
-                layout.state_type,
-                layout.tensors,
-                layout.dtypes,
-                layout.absent,
-            )
-            one = bucket(
-                type(engine)() if not isinstance(engine, Fused) else engine,
-                why,
-                part,
-                like,
-            )
-            if self.dry:
-                made.append(one)
+                bucket.unrecorded = kind.layout
+            return [bucket]
+        buckets: list[Bucket] = []
+        for part in kind.by_shape() if choice.reads_shape else [kind]:
+            # A trace is kept in its layout, so each bucket has a layout of its own.
+            layout = replace(kind.layout, like=part.slots[0].param)
+            # So do engines keep what they know of a bucket; a kernel knows nothing.
+            of_bucket = engine if isinstance(engine, TorchFused) else type(engine)()
+            bucket = part.bucket(of_bucket, why, layout)
+            buckets.append(bucket)
+            if is_dry:
                 continue
             try:
-                one.fits([g for i in part if (g := grads[i]) is not None])
-                one.locate()
+                bucket.fits(part.grads())
+                bucket.locate()
             except Unfit as unfit:
-                return [looped(str(unfit))]
-            one.addresses = []
-            made.append(one)
-        return made
+                return [self._looped(kind, str(unfit), step, is_dry)]
+            # The first step takes the addresses as new, and makes its table of them.
+            bucket.addresses = []
+        return buckets
 
-    def _stacked(
-        self,
-        params: list[Tensor],
-        positions: list[int],
-        layout: Layout,
-        bucket: Any,
-        why: str,
-    ) -> list[Bucket]:
-        """Return buckets of equal matrices, or none if any is too large for that."""
-        parts = _by_shape(params, positions)
-        if any(
-            p.ndim != 2 or max(p.shape) > SIDE
-            for p in map(params.__getitem__, positions)
-        ):
-            return []
-        return [
-            bucket(Batched(), f"equal small matrices; {why}", part, layout)
-            for part in parts
-        ]
+    def _looped(
+        self, kind: _Kind, why: str, step: Step, is_dry: bool
+    ) -> Bucket:  # private
+        layout = kind.layout
+        bare = Layout(layout.like, layout.state_type, (), layout.dtypes[:2])
+        bucket = kind.bucket(Loop(), why, bare)
+        bucket.scalars = {}
+        if not is_dry:
+            self._try(bucket, kind.grads(), step)
+        return bucket
 
     def _try(self, bucket: Bucket, grads: list[Tensor], step: Step) -> None:
         """Run the step once on copies of the smallest parameter and check results."""
         key = (type(step.simple), bucket.layout.state_type, bucket.layout.dtypes)
-        if key in self.tried or self.dry:
+        if key in self.tried:
             return
         i = min(range(len(bucket.params)), key=bucket.sizes.__getitem__)
-        tensor = plain(bucket.params[i]).clone()
+        tensor = tensor_of(bucket.params[i]).clone()
         stored = {
             k: v.clone() if isinstance(v, Tensor) else v
             for k, v in bucket.states[i].items()
         }
         state = state_of(bucket.layout.state_type, stored)
         try:
-            grad = settled(grads[i], bucket.params[i]).clone()
+            grad = matching_grad(grads[i], bucket.params[i]).clone()
             with torch.no_grad():
                 checked(step, tensor, grad, state)
         except Exception as error:
@@ -316,9 +318,6 @@ def _have_merged(kinds: list[tuple[Any, Bucket]]) -> bool:
     return len(set(counted)) < len(counted)
 
 
-def _by_shape(params: list[Tensor], positions: list[int]) -> list[list[int]]:
-    """Return the positions of parameters by their shape."""
-    parts: dict[tuple[int, ...], list[int]] = {}
-    for i in positions:
-        parts.setdefault(tuple(params[i].shape), []).append(i)
-    return list(parts.values())
+def _are_small(kind: _Kind) -> bool:
+    """Return whether all are matrices that do not fill the processor by themselves."""
+    return all(s.param.ndim == 2 and max(s.param.shape) <= SIDE for s in kind.slots)

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from .bucket import Bucket, Job
 from .internals import internals
-from .loop import checked, settled
+from .loop import checked, matching_grad
 from .portions import Portion, StepFailed, Write, job_of
 from .tracing.step_call import Step
 
@@ -17,7 +17,7 @@ SIDE = 128
 _STACK = 1024 * 1024
 
 
-class Batched:
+class Stacked:
     """Runs the step on stacks of the bucket's matrices; all have one shape."""
 
     name = "stacked"
@@ -44,7 +44,7 @@ def _computed(bucket: Bucket, grads: list[Tensor], step: Step, part: slice) -> W
     columns = [column[part] for column in bucket.columns]
     state = bucket.layout.state([torch.stack(c) for c in columns], bucket.scalars)
     try:
-        own = [settled(g, p) for g, p in zip(grads[part], params, strict=True)]
+        own = [matching_grad(g, p) for g, p in zip(grads[part], params, strict=True)]
         grad = torch.stack(own)
         new, new_state = checked(step, tensor, grad, state)
     except Exception as error:

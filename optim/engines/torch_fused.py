@@ -15,7 +15,7 @@ Kernel = Callable[[Step, Bucket, list[Tensor]], None]
 """Updates the bucket's tensors and states; the numbers are the caller's."""
 
 
-class Fused:
+class TorchFused:
     """Runs a bucket through one call of a kernel."""
 
     name = "torch_fused"

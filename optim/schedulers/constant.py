@@ -1,6 +1,6 @@
 """Constant: one learning rate for all steps."""
 
-from ..simple import check_range
+from ..checks import check_range
 from .scheduler import Scheduler
 
 

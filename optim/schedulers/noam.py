@@ -1,6 +1,6 @@
 """Noam: linear warm-up, then the inverse square root (Vaswani et al., 2017)."""
 
-from ..simple import check_range
+from ..checks import check_range
 from .scheduler import Scheduler
 
 

@@ -2,7 +2,7 @@
 
 import math
 
-from ..simple import check_range
+from ..checks import check_range
 from .scheduler import Scheduler
 
 _MODES, _THRESHOLDS = ("min", "max"), ("rel", "abs")

@@ -1,6 +1,6 @@
 """Step: a learning rate that changes every so many steps."""
 
-from ..simple import check_range
+from ..checks import check_range
 from .scheduler import Scheduler
 
 

@@ -1,10 +1,8 @@
 """What each group of an optimizer runs on, and why."""
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from ..adaptor import OptimizerAdaptor
+from .step_runner import StepRunner
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,21 +32,20 @@ class EngineReport(tuple[EngineRow, ...]):
         return "\n".join(map(str, self)) or "nothing to step"
 
 
-def engine_report(adaptor: "OptimizerAdaptor") -> EngineReport:
+def report_of(runner: StepRunner) -> EngineReport:
     """Return what each group ran on at the last step, or would run on at the first."""
     rows: list[EngineRow] = []
-    for index, plan in enumerate(adaptor.plans()):
-        name = str(adaptor.param_groups[index]["kind"])
+    for index, plan in enumerate(runner.plans()):
+        name = str(runner.bound.groups[index]["kind"])
         for bucket in plan.buckets:
             count = len(bucket.params)
             rows.append(EngineRow(index, name, count, bucket.engine.name, bucket.why))
     return EngineReport(rows)
 
 
-def engines(adaptor: "OptimizerAdaptor") -> list[str]:
+def engine_names(runner: StepRunner) -> list[str]:
     """Return by group the engines in use, joined where there are several."""
-    names: list[list[str]] = [[] for _ in adaptor.param_groups]
-    for row in engine_report(adaptor):
-        if row.engine not in names[row.group]:
-            names[row.group].append(row.engine)
-    return ["+".join(sorted(own)) for own in names]
+    names: list[set[str]] = [set() for _ in runner.bound.groups]
+    for row in report_of(runner):
+        names[row.group].add(row.engine)
+    return ["+".join(sorted(group_names)) for group_names in names]

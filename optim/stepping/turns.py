@@ -1,15 +1,10 @@
 """Turns: the jobs of a step, and when those of earlier groups have to run first."""
 
 from collections.abc import Callable
-from typing import TypeAlias
 
-from torch import Tensor
-
+from ..bound.bound_state import GroupGrads
 from ..engines.bucket import Job
 from ..engines.portions import InTurn, StepFailed
-
-Grads: TypeAlias = list[list[Tensor | None]]
-"""By group and parameter; None where there is none."""
 
 
 class Turns:
@@ -21,7 +16,9 @@ class Turns:
 
     __slots__ = ("_are_entangled", "_grads", "_jobs", "_share_memory", "n_run")
 
-    def __init__(self, share_memory: Callable[[Grads], bool], grads: Grads) -> None:
+    def __init__(
+        self, share_memory: Callable[[GroupGrads], bool], grads: GroupGrads
+    ) -> None:
         self._share_memory, self._grads = share_memory, grads
         self._are_entangled: bool | None = None
         self._jobs: list[list[Job]] = []
@@ -43,8 +40,9 @@ class Turns:
 
     def run(self) -> None:
         """Run what is pending, first what may still raise. Raises StepFailed."""
-        jobs = [job for own in self._jobs[self.n_run :] for job in own]
+        jobs = [job for group_jobs in self._jobs[self.n_run :] for job in group_jobs]
         if len(jobs) > 1:
+            # A failure of the first leaves everything as it was before the step.
             jobs.sort(key=lambda job: not isinstance(job, InTurn))
         try:
             for job in jobs:

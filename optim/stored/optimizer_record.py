@@ -2,86 +2,65 @@
 
 import os
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
-
-from torch import Tensor
+from typing import Any
 
 from ...config.process.interrupts import all_or_nothing
 from ...records.entry import Param
 from ...records.errors import RecordMismatchError
 from ...records.flat_record import FlatRecord
 from ...records.grad_mode import ordinary_tensors
-from ...records.record import Record
 from ...records.renaming import Renames, renamer_of
 from ...records.report import LoadReport
+from ..bound.bound_state import BoundState
+from ..bound.initial_states import States
 from ..bound.nested_records import as_dicts
-from ..bound.param_groups import plain_hyperparameters, restore_schedule
-from ..bound.state_check import beside_fields, fitted
-from ..stepping.report import engines
-from ..stepping.stepper import Stored
+from ..bound.param_groups import plain_hyperparameters, schedule_data
+from ..stepping.report import engine_names
+from ..stepping.step_runner import StepRunner
+from .record_types import GroupState, OptimizerRecord, ParamState
 from .stored_groups import settle_groups, sources_of
-
-if TYPE_CHECKING:
-    from ..adaptor import OptimizerAdaptor
 
 Rename = Renames | Callable[[str], str]
 """As in `open_record`: paths or beginnings of them, rules, or a function of a path."""
 
 
-class ParamState(Record):
-    """The state of one parameter."""
-
-    path: str
-    group: int
-    values: dict[str, Any]
-    """The fields of the state: tensors and numbers."""
-
-
-class GroupState(Record):
-    """What a group is stepped with."""
-
-    kind: str
-    hyperparameters: dict[str, Any]
-    engine: str
-    schedule: dict[str, Any] | None = None
-
-
-class OptimizerRecord(Record):
-    """The state of an optimizer: groups, and states by parameter ID."""
-
-    kind: str
-    is_training: bool
-    groups: list[GroupState]
-    states: dict[str, ParamState]
-
-
-def into_record(adaptor: "OptimizerAdaptor") -> OptimizerRecord:
-    """Return the state; it refers to the live tensors."""
-    used = engines(adaptor)
+def into_record(runner: StepRunner) -> OptimizerRecord:
+    """Return the state; it refers to the live tensors. Raises ValueError for none."""
+    bound = runner.bound
+    if not bound.groups:
+        raise ValueError(
+            "this optimizer has no groups (optim.param_groups is empty), so there is "
+            "nothing to save; add one: optim.add_param_group({'params': [...]})"
+        )
+    engines = engine_names(runner)
+    bound_groups = bound.current_groups()
     groups = [
         GroupState(
-            group["kind"], plain_hyperparameters(group), used[i], _schedule_of(group)
+            group["kind"],
+            plain_hyperparameters(group),
+            engines[i],
+            schedule_data(group),
         )
-        for i, group in enumerate(adaptor.param_groups)
+        for i, group in enumerate(bound_groups)
     ]
     states: dict[str, ParamState] = {}
-    held = {param.tensor: param for param in adaptor.held()}
-    for i, group in enumerate(adaptor.param_groups):
+    params = {param.tensor: param for param in bound.params.current()}
+    for i, group in enumerate(bound_groups):
         for tensor in group["params"]:
-            stored = adaptor.state.get(tensor)
-            if stored is not None:
-                param = held[tensor]
-                states[param.id] = ParamState(param.path, i, as_dicts(stored))
-    record = OptimizerRecord(groups[0].kind, adaptor.is_training, groups, states)
+            fields = bound.states.get(tensor)
+            if fields is not None:
+                param = params[tensor]
+                states[param.id] = ParamState(param.path, i, as_dicts(fields))
+    record = OptimizerRecord(groups[0].kind, bound.is_training, groups, states)
     described: dict[str, Any] = {
         "kind": [group.kind for group in groups],
         "hyperparameters": [group.hyperparameters for group in groups],
-        "engine": used,
+        "engine": engines,
     }
-    beside = {str(i): beside_fields(adaptor, i) for i in range(len(groups))}
+    beside = {str(i): bound.beside_fields(i) for i in range(len(groups))}
     if any(beside.values()):
         described["beside"] = beside
-    departed = [str(p.id) for p in adaptor.departed() if p.id in states]
+    departed = [str(p.id) for p in bound.params.departed() if p.id in states]
     if departed:
         described["departed"] = departed
     record.metadata["optimizer"] = described
@@ -90,7 +69,7 @@ def into_record(adaptor: "OptimizerAdaptor") -> OptimizerRecord:
 
 @ordinary_tensors()
 def load_record(
-    adaptor: "OptimizerAdaptor",
+    runner: StepRunner,
     source: Any,
     hyperparameters: str,
     rename: Rename | None,
@@ -101,44 +80,40 @@ def load_record(
         raise ValueError(
             f"hyperparameters is 'keep' or 'restore', got {hyperparameters!r}"
         )
+    bound = runner.bound
+    bound.current_groups()
     is_record = isinstance(source, OptimizerRecord)
     record = source if is_record else OptimizerRecord.load(source)
-    where = _named(source)
     report = LoadReport(verified="live" if is_record else "all")
     problems: list[str] = []
     renamed = _renamer(rename, record)
-    matched = _match(adaptor, record, renamed, report)
+    matches = _match(bound, record, renamed, report)
     misfits: list[str] = []
-    states: dict[Tensor, Stored] = {}
-    places = {p: i for i, g in enumerate(adaptor.param_groups) for p in g["params"]}
+    states: States = {}
+    group_of = bound.group_of_params()
     beside = record.metadata.get("optimizer", {}).get("beside", {})
-    for param, stored in matched:
-        index = places[param.tensor]
-        kind, own = (
+    for param, stored in matches:
+        index = group_of[param.tensor]
+        kind, bound_kind = (
             record.groups[stored.group].kind,
-            adaptor.param_groups[index]["kind"],
+            bound.groups[index]["kind"],
         )
-        if kind != own:
+        if kind != bound_kind:
             problems.append(
                 f"{param.path}: found the state of {kind}, and this optimizer steps it "
-                f"with {own}"
+                f"with {bound_kind}"
             )
             continue
         n_problems = len(problems)
-        states[param.tensor] = fitted(
-            adaptor,
-            index,
-            param.tensor,
-            param.path,
-            stored.values,
-            problems,
-            beside.get(str(stored.group), ()),
+        extras = beside.get(str(stored.group), ())
+        states[param.tensor] = bound.checked(
+            param.tensor, index, stored.values, problems, extras
         )
         report.loaded.append(param.path)
         if len(problems) > n_problems:
             misfits.append(stored.path)
     cure = _cure(record, misfits, problems)
-    problems += _nothing_fits(adaptor, record, matched)
+    problems += _nothing_fits(bound, record, matches)
     if strict:
         departed = {record.states[i].path for i in _departed(record)}
         problems += [
@@ -147,20 +122,22 @@ def load_record(
             for path in report.unexpected
             if path not in departed and renamed(path) is not None
         ]
-    pairs = [(param.tensor, stored.group) for param, stored in matched]
-    sources = sources_of(adaptor, record.groups, pairs)
+    pairs = [(param.tensor, stored.group) for param, stored in matches]
+    sources = sources_of(bound, record.groups, pairs)
     if hyperparameters == "restore" and not problems:
-        problems += [one for source in sources for one in source.conflicts()]
+        problems += [text for origin in sources for text in origin.conflicts()]
         cure = _CURE_OF_GROUPS
     if problems:
-        raise RecordMismatchError(where, problems, cure)
+        raise RecordMismatchError(_name_of(source), problems, cure)
     # A mapped file gives tensors that nobody else has; writes stay in memory.
-    own = adaptor.housed(states, adopt=isinstance(source, str | os.PathLike))
+    housed = bound.housed(states, adopt=isinstance(source, str | os.PathLike))
 
     def attempt(undos: list[Callable[[], object]]) -> None:
-        undos.append(undo_of(adaptor))
-        adaptor.adopt(own, record.is_training)
-        settle_groups(adaptor, record.groups, sources, hyperparameters, report)
+        undos.append(bound.undo())
+        bound.replace_states(housed)
+        bound.is_training = record.is_training
+        bound.forget_rates()
+        settle_groups(runner, record.groups, sources, hyperparameters, report)
 
     all_or_nothing(attempt, lambda: None)
     return report
@@ -190,38 +167,16 @@ def _cure(record: OptimizerRecord, misfits: list[str], problems: list[str]) -> s
     return ""
 
 
-def undo_of(adaptor: "OptimizerAdaptor") -> Callable[[], object]:
-    """Return what gives ``adaptor`` the states, groups and schedules of now."""
-    state, states = adaptor.state, dict(adaptor.state)
-    # torch's own load puts other objects in the place of these.
-    held, groups = adaptor.param_groups, list(adaptor.param_groups)
-    contents = [dict(group) for group in groups]
-    schedules = [_schedule_of(group) for group in groups]
-
-    def undo() -> None:
-        adaptor.state, adaptor.param_groups = state, held
-        state.clear()
-        state.update(states)
-        held[:] = groups
-        for group, content, schedule in zip(groups, contents, schedules, strict=True):
-            group.clear()
-            group.update(content)
-            if schedule is not None:
-                restore_schedule(group, schedule)
-
-    return undo
-
-
 def _match(
-    adaptor: "OptimizerAdaptor",
+    bound: BoundState,
     record: OptimizerRecord,
     renamed: Callable[[str], str | None],
     report: LoadReport,
 ) -> list[tuple[Param, ParamState]]:
     """Return parameters with their stored states: by ID first, then by path."""
-    held = adaptor.held()
-    by_id = {param.id: param for param in held}
-    left: dict[str, ParamState] = {}
+    params = bound.params.current()
+    by_id = {param.id: param for param in params}
+    by_new_path: dict[str, ParamState] = {}
     # What had left its module before the save is missed nowhere, and something else
     # may have its path now.
     departed = _departed(record)
@@ -235,11 +190,11 @@ def _match(
         if param is None and param_id in departed:
             report.unexpected.append(stored.path)
         elif param is None:
-            left[new_path] = stored
+            by_new_path[new_path] = stored
         else:
             matched.append((param, stored))
     by_path = {param.path: param for param in by_id.values()}
-    for path, stored in left.items():
+    for path, stored in by_new_path.items():
         param = by_path.pop(path, None)
         if param is None:
             report.unexpected.append(stored.path)
@@ -257,7 +212,7 @@ def _departed(record: OptimizerRecord) -> list[str]:
     return [param_id for param_id in ids if param_id in record.states]
 
 
-def _named(source: Any) -> str:
+def _name_of(source: Any) -> str:
     """Return what an error calls a source of a record."""
     if isinstance(source, str | os.PathLike):
         return str(source)
@@ -265,7 +220,7 @@ def _named(source: Any) -> str:
 
 
 def _nothing_fits(
-    adaptor: "OptimizerAdaptor", record: OptimizerRecord, matched: list[Any]
+    bound: BoundState, record: OptimizerRecord, matched: list[Any]
 ) -> list[str]:
     if matched or not record.states:
         return []
@@ -273,13 +228,8 @@ def _nothing_fits(
     return [
         f"none of the {len(record.states)} stored states belongs to a parameter of "
         f"this optimizer; the first is that of {stored}, and the optimizer's first is "
-        f"{adaptor.held()[0].path}"
+        f"{bound.params.current()[0].path}"
     ]
-
-
-def _schedule_of(group: dict[str, Any]) -> dict[str, Any] | None:
-    schedule = group.get("schedule")
-    return None if schedule is None else schedule.state_dict()
 
 
 def _renamer(

@@ -2,18 +2,17 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from torch import Tensor
 
+from ...records.report import LoadReport
+from ..bound.bound_state import BoundState
 from ..bound.param_groups import plain_hyperparameters, restore_schedule
 from ..bound.plain_values import as_held
-from ..stepping.report import engines
-
-if TYPE_CHECKING:
-    from ...records.report import LoadReport
-    from ..adaptor import OptimizerAdaptor
-    from .optimizer_record import GroupState
+from ..stepping.report import engine_names
+from ..stepping.step_runner import StepRunner
+from .record_types import GroupState
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,44 +23,44 @@ class Source:
     """Of the group of now."""
     numbers: tuple[int, ...]
     """Of the stored groups that had its parameters."""
-    stored: "tuple[GroupState, ...]"
+    stored: tuple[GroupState, ...]
 
     def values(self) -> dict[str, list[Any]]:
         """Return by name the different values that its stored groups have."""
-        names = dict.fromkeys(n for own in self.stored for n in own.hyperparameters)
-        follows = [own.schedule is not None for own in self.stored]
+        names = dict.fromkeys(n for state in self.stored for n in state.hyperparameters)
+        follows = [state.schedule is not None for state in self.stored]
         # Where a schedule sets the rate, the schedules are compared.
         skipped = {"lr"} if all(follows) else set[str]()
         return {
-            name: _different(own.hyperparameters.get(name) for own in self.stored)
+            name: _different(state.hyperparameters.get(name) for state in self.stored)
             for name in names
             if name not in skipped
         }
 
     def schedules(self) -> list[dict[str, Any] | None]:
         """Return the different schedules of its stored groups."""
-        return _different(own.schedule for own in self.stored)
+        return _different(state.schedule for state in self.stored)
 
     def conflicts(self) -> list[str]:
         """Say which values no single group can have."""
         groups = _listed(self.numbers)
-        told = [
+        messages = [
             f"group {self.index}: its parameters were in the groups {groups} when "
             f"saved, with {name} {_listed(values)}"
             for name, values in self.values().items()
             if len(values) > 1
         ]
         if len(self.schedules()) > 1:
-            told.append(
+            messages.append(
                 f"group {self.index}: its parameters were in the groups {groups} when "
                 "saved, whose schedules differ"
             )
-        return told
+        return messages
 
 
 def sources_of(
-    adaptor: "OptimizerAdaptor",
-    stored: "list[GroupState]",
+    bound: BoundState,
+    stored: list[GroupState],
     matched: Iterable[tuple[Tensor, int]],
 ) -> list[Source]:
     """Return the source of each group that has one.
@@ -69,29 +68,29 @@ def sources_of(
     ``matched`` has parameters and the stored groups that they were in. A group of
     which no parameter has a state is the one of its number, if there are as many.
     """
-    places = {p: i for i, g in enumerate(adaptor.param_groups) for p in g["params"]}
-    found: dict[int, set[int]] = {}
+    group_of = bound.group_of_params()
+    numbers_of: dict[int, set[int]] = {}
     for tensor, number in matched:
-        found.setdefault(places[tensor], set()).add(number)
-    if len(stored) == len(adaptor.param_groups):
-        found = {i: {i} for i in range(len(stored))} | found
+        numbers_of.setdefault(group_of[tensor], set()).add(number)
+    if len(stored) == len(bound.groups):
+        numbers_of = {i: {i} for i in range(len(stored))} | numbers_of
     return [
         Source(index, tuple(sorted(numbers)), tuple(stored[n] for n in sorted(numbers)))
-        for index, numbers in sorted(found.items())
+        for index, numbers in sorted(numbers_of.items())
     ]
 
 
 def settle_groups(
-    adaptor: "OptimizerAdaptor",
-    stored: "list[GroupState]",
+    runner: StepRunner,
+    stored: list[GroupState],
     sources: list[Source],
     hyperparameters: str,
-    report: "LoadReport",
+    report: LoadReport,
 ) -> None:
     """Restore or compare the groups' hyperparameters, schedules and engines."""
     for source in sources:
-        group = adaptor.param_groups[source.index]
-        if {own.kind for own in source.stored} != {group["kind"]}:
+        group = runner.bound.groups[source.index]
+        if {state.kind for state in source.stored} != {group["kind"]}:
             continue
         schedules = source.schedules()
         if len(schedules) > 1:
@@ -110,32 +109,32 @@ def settle_groups(
                     f"{_listed(values)} when saved"
                 )
     report.changed += _left_out(stored, sources)
-    report.changed += _other_engines(adaptor, sources)
+    report.changed += _other_engines(runner, sources)
 
 
-def _left_out(stored: "list[GroupState]", sources: list[Source]) -> list[str]:
+def _left_out(stored: list[GroupState], sources: list[Source]) -> list[str]:
     """Say which stored groups nothing was taken from: none of theirs was stepped."""
-    used = {number for source in sources for number in source.numbers}
+    origins = {number for source in sources for number in source.numbers}
     return [
-        f"the stored group {number} ({own.kind}, lr "
-        f"{own.hyperparameters.get('lr')}) has no state of a parameter that is here; "
+        f"the stored group {number} ({state.kind}, lr "
+        f"{state.hyperparameters.get('lr')}) has no state of a parameter that is here; "
         "its hyperparameters are left out"
-        for number, own in enumerate(stored)
-        if number not in used
+        for number, state in enumerate(stored)
+        if number not in origins
     ]
 
 
-def _other_engines(adaptor: "OptimizerAdaptor", sources: list[Source]) -> list[str]:
-    now, told = engines(adaptor), list[str]()
+def _other_engines(runner: StepRunner, sources: list[Source]) -> list[str]:
+    current, messages = engine_names(runner), list[str]()
     for source in sources:
-        names = {n for own in source.stored for n in own.engine.split("+") if n}
-        before, used = "+".join(sorted(names)), now[source.index]
-        if used and before and used != before:
-            told.append(
+        names = {n for state in source.stored for n in state.engine.split("+") if n}
+        before, engine = "+".join(sorted(names)), current[source.index]
+        if engine and before and engine != before:
+            messages.append(
                 f"group {source.index}: saved on the engine {before!r}, goes on on "
-                f"{used!r}; the last digits may differ from an uninterrupted run's"
+                f"{engine!r}; the last digits may differ from an uninterrupted run's"
             )
-    return told
+    return messages
 
 
 def _different(values: Iterable[Any]) -> list[Any]:

@@ -3,9 +3,9 @@
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from itertools import chain
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from torch import Tensor
+import torch
 
 from ...config.process.interrupts import (
     all_or_nothing,
@@ -14,13 +14,10 @@ from ...config.process.interrupts import (
 )
 from ...records.errors import RecordMismatchError
 from ...records.grad_mode import ordinary_tensors
+from ..bound.bound_state import BoundState
+from ..bound.initial_states import States
 from ..bound.param_groups import take_over
-from ..bound.state_check import BESIDE, fitted
-from ..stepping.stepper import Stored
-from .optimizer_record import undo_of
-
-if TYPE_CHECKING:
-    from ..adaptor import OptimizerAdaptor
+from ..bound.state_check import BESIDE
 
 _WHERE = "the state dict"
 
@@ -28,7 +25,8 @@ _WHERE = "the state dict"
 @leaving_nothing_open
 @ordinary_tensors()
 def load_state_dict(
-    adaptor: "OptimizerAdaptor",
+    optimizer: torch.optim.Optimizer,
+    bound: BoundState,
     state_dict: dict[str, Any],
     load: Callable[[dict[str, Any]], None],
 ) -> None:
@@ -37,25 +35,24 @@ def load_state_dict(
     Raises RecordMismatchError, with nothing changed, where a state does not fit, and
     changes nothing when it is interrupted.
     """
-    old = [dict(group) for group in adaptor.param_groups]
-    states: dict[Tensor, Stored] = {}
+    groups_before = [dict(group) for group in bound.current_groups()]
+    states: States = {}
 
-    def check(_: Any, given: dict[str, Any]) -> None:
+    def check(_: Any, final_dict: dict[str, Any]) -> None:
         # The last of the hooks: it sees what those of the user made of the dict.
-        states.update(_states(adaptor, given))
+        states.update(_states(bound, final_dict))
 
     def restore(_: Any) -> None:
-        adaptor.state.clear()
-        adaptor.state.update(adaptor.housed(states))
-        for group, before in zip(adaptor.param_groups, old, strict=True):
+        bound.replace_states(bound.housed(states))
+        for group, before in zip(bound.groups, groups_before, strict=True):
             group.pop(BESIDE, None)
-            stored = dict(group)
+            data = dict(group)
             group.update(before)
-            take_over(group, stored)
+            take_over(group, data)
 
     def attempt(undos: list[Callable[[], object]]) -> None:
-        undos.append(undo_of(adaptor))
-        with _hooked(adaptor, check, restore):
+        undos.append(bound.undo())
+        with _hooked(optimizer, check, restore):
             load(state_dict)
 
     all_or_nothing(attempt, lambda: None)
@@ -63,7 +60,7 @@ def load_state_dict(
 
 @contextmanager
 def _hooked(
-    adaptor: "OptimizerAdaptor",
+    optimizer: torch.optim.Optimizer,
     before: Callable[..., None],
     after: Callable[..., None],
 ) -> Generator[None]:
@@ -73,8 +70,8 @@ def _hooked(
     try:
         try:
             with uninterrupted():
-                handles.append(adaptor.register_load_state_dict_pre_hook(before))
-                register = adaptor.register_load_state_dict_post_hook
+                handles.append(optimizer.register_load_state_dict_pre_hook(before))
+                register = optimizer.register_load_state_dict_post_hook
                 handles.append(register(after, prepend=True))
             yield
         finally:
@@ -88,27 +85,28 @@ def _remove(handles: list[Any]) -> None:
         handle.remove()
 
 
-def _states(adaptor: "OptimizerAdaptor", given: dict[str, Any]) -> dict[Tensor, Stored]:
+def _states(bound: BoundState, state_dict: dict[str, Any]) -> States:
     """Return the states by parameter, as they are to be kept."""
-    ours, theirs = adaptor.param_groups, given["param_groups"]
+    ours, theirs = bound.groups, state_dict["param_groups"]
     if [len(g["params"]) for g in ours] != [len(g["params"]) for g in theirs]:
         return {}  # torch raises, in its own words
     problems: list[str] = []
-    states: dict[Tensor, Stored] = {}
+    states: States = {}
     numbers = chain.from_iterable(g["params"] for g in theirs)
     params = [(i, p) for i, g in enumerate(ours) for p in g["params"]]
     for index, group in enumerate(theirs):
-        kind, own = group.get("kind"), ours[index]["kind"]
-        if kind is not None and kind != own:
+        kind, bound_kind = group.get("kind"), ours[index]["kind"]
+        if kind is not None and kind != bound_kind:
             problems.append(
-                f"group {index}: found the state of {kind}, expected that of {own}"
+                f"group {index}: found the state of {kind}, expected that of "
+                f"{bound_kind}"
             )
     for number, (index, param) in zip(numbers, params, strict=True):
-        stored = given["state"].get(number)
-        if stored is None or problems:
+        fields = state_dict["state"].get(number)
+        if fields is None or problems:
             continue
-        path, beside = adaptor.path_of(param), theirs[index].get(BESIDE, ())
-        states[param] = fitted(adaptor, index, param, path, stored, problems, beside)
+        beside = theirs[index].get(BESIDE, ())
+        states[param] = bound.checked(param, index, fields, problems, beside)
     if problems:
         raise RecordMismatchError(_WHERE, problems)
     return states

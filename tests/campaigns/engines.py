@@ -332,7 +332,7 @@ class Run:
             return
         with (
             mock.patch.object(choice, "compiled", foreach.listable),
-            mock.patch.object(choice, "Native", foreach.Listwise),
+            mock.patch.object(choice, "Compiled", foreach.Foreach),
         ):
             yield
 
@@ -348,7 +348,7 @@ class Run:
 
     def looped(self) -> set[int]:
         """Return the parameters that the last step ran as written."""
-        buckets = vars(self.adaptor)["_stepper"].plans[0].buckets
+        buckets = vars(self.adaptor)["_runner"].stepper.plans[0].buckets
         loops = [b for b in buckets if b.engine.name == "loop"]
         return {i for bucket in loops for i in bucket.positions}
 

@@ -376,7 +376,8 @@ def test_a_parameter_that_only_moves_in_the_module_is_not_replaced() -> None:
     drive(adaptor, net, 1)
 
     assert not torch.equal(before, net[0][0].weight)
-    assert adaptor.held()[0].path == "0.0.weight"
+    (first, *_) = adaptor._bound.params.current()  # pyright: ignore[reportPrivateUsage]  # users have no face for it
+    assert first.path == "0.0.weight"
 
 
 def test_a_layer_replaced_by_another_shape_starts_anew() -> None:
@@ -544,4 +545,13 @@ def test_a_layer_that_was_removed_or_added_alone_is_no_news() -> None:
 
     drive(adaptor, net, 2)
 
-    assert [param.path for param in adaptor.departed()] == ["2.weight", "2.bias"]
+    departed = adaptor._bound.params.departed()  # pyright: ignore[reportPrivateUsage]  # what users have no face for
+    assert [param.path for param in departed] == ["2.weight", "2.bias"]
+
+
+def test_an_optimizer_whose_groups_were_taken_away_says_so_when_it_is_saved() -> None:
+    adaptor = SGD().bind(layers(), lr=0.1)
+    adaptor.param_groups.clear()
+
+    with pytest.raises(ValueError, match=r"no groups.*add one: .*add_param_group"):
+        adaptor.save_record()

@@ -105,7 +105,7 @@ def test_a_module_that_holds_its_optimizer_is_copied_with_it(
     with pytest.warns(RuntimeWarning, match=r"second\.weight, second\.bias was repl"):
         other.optimizer.step()
 
-    assert other.optimizer.held()[0].tensor is other.first.weight
+    assert other.optimizer._bound.params.current()[0].tensor is other.first.weight
 
 
 @WAYS

@@ -91,16 +91,16 @@ def test_a_run_goes_on_on_a_gpu(
 
 
 def test_lists_give_the_numbers_of_the_loop() -> None:
-    from burnish.optim.engines.foreach import Listwise
+    from burnish.optim.engines.foreach import Foreach
 
     left, right = layers(), layers()
     engine = UserAdamW().bind(left, lr=1e-2)
     loop = UserAdamW().bind(right, lr=1e-2, fused=False)
     drive(engine, left, 1)
     drive(loop, right, 1)
-    stepper: Any = engine._stepper  # pyright: ignore[reportPrivateUsage]  # no accelerator is here to choose it
+    stepper: Any = engine._runner.stepper  # pyright: ignore[reportPrivateUsage]  # no accelerator is here to choose it
     for bucket in stepper.plans[0].buckets:
-        bucket.engine = Listwise()
+        bucket.engine = Foreach()
 
     drive(engine, left, 2, 3)
     drive(loop, right, 2, 3)

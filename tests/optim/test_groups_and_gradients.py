@@ -28,7 +28,7 @@ from .nets import distance, drive, engine_names, layers, plist, set_grads, tree
 
 def placed(adaptor: Any) -> dict[str, int]:
     return {
-        adaptor.path_of(p): i
+        adaptor._bound.params.path_of(p): i
         for i, group in enumerate(adaptor.param_groups)
         for p in group["params"]
     }

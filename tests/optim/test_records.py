@@ -10,6 +10,7 @@ import pytest
 import torch
 from torch import nn
 
+import burnish.optim
 from burnish.config import DeleteField, RenameField
 from burnish.core.state.identity import named_params
 from burnish.optim import (
@@ -53,6 +54,15 @@ ALL: list[SimpleOptimizer[Any]] = [
     LAMB(),
     ScheduleFreeAdamW(warmup_steps=3),
     UserAdamW(),
+]
+EXPORTED = [getattr(burnish.optim, name) for name in burnish.optim.__all__]
+ALL += [
+    cls()
+    for cls in EXPORTED
+    if isinstance(cls, type)
+    and issubclass(cls, SimpleOptimizer)
+    # Muon takes matrices alone, and has tests of its own.
+    and cls not in {SimpleOptimizer, Muon, *map(type, ALL)}
 ]
 
 

@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-import burnish.optim.stepping.stepper
+import burnish.optim.bound.initial_states
 from burnish.optim import (
     SGD,
     AdamW,
@@ -255,7 +255,7 @@ def test_a_norm_that_is_no_number_lets_nothing_through(
 def test_what_is_remembered_of_states_does_not_grow_with_the_steps(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(burnish.optim.stepping.stepper, "_MANY", 16)
+    monkeypatch.setattr(burnish.optim.bound.initial_states, "_MANY", 16)
     module = net()
     adaptor = AdamW().bind(module, lr=Constant(0.01))
 
@@ -263,7 +263,7 @@ def test_what_is_remembered_of_states_does_not_grow_with_the_steps(
         adaptor.param_groups[0]["weight_decay"] = 0.01 + step * 1e-4
         steps(module, adaptor, lambda s, i: 1.0 if (s + i) % 2 else None, step)
 
-    assert len(adaptor._stepper._blanks)  # pyright: ignore[reportPrivateUsage] <= 16
+    assert len(adaptor._bound.initial_states.blanks)  # pyright: ignore[reportPrivateUsage] <= 16
 
 
 def test_muon_is_stacked_whether_or_not_a_clip_is_told() -> None:

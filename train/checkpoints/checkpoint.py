@@ -82,8 +82,10 @@ class Checkpoint(os.PathLike[str]):
         """Return the record file of a part. KeyError if there is no such part."""
         if name not in self.manifest.parts:
             hint = did_you_mean(name, self.manifest.parts)
-            found = ", ".join(self.manifest.parts) or "nothing"
-            raise KeyError(f"{self.folder} has no part {name!r}, but {found}.{hint}")
+            part_names = ", ".join(self.manifest.parts) or "nothing"
+            raise KeyError(
+                f"{self.folder} has no part {name!r}, but {part_names}.{hint}"
+            )
         return self.folder / self.manifest.parts[name].file
 
     def __getitem__(self, name: str) -> Any:
@@ -112,15 +114,17 @@ class Checkpoint(os.PathLike[str]):
             self._check_digest(name)
         names = [*parts]
         # The last part need not be kept: its own load is all or nothing.
-        last = [name for name in names[-1:] if part_of(name, parts[name]).is_atomic]
+        atomic_names = [
+            name for name in names[-1:] if part_of(name, parts[name]).is_atomic
+        ]
 
         def attempt(undos: list[Callable[[], object]]) -> None:
-            for name in names[: len(names) - len(last)]:
-                undos.append(part_of("part", parts[name]).undo())
+            for name in names[: len(names) - len(atomic_names)]:
+                undos.append(part_of(name, parts[name]).undo())
                 self._fill(name, parts[name], records[name])
 
         def finish() -> None:
-            for name in last:
+            for name in atomic_names:
                 self._fill(name, parts[name], records[name])
 
         all_or_nothing(attempt, finish)
@@ -138,11 +142,11 @@ class Checkpoint(os.PathLike[str]):
         hyperparameters: Literal["compare", "ignore"] | None = None,
     ) -> FlatRecord:
         if name not in self.manifest.parts:
-            found = ", ".join(self.manifest.parts) or "nothing"
+            part_names = ", ".join(self.manifest.parts) or "nothing"
             hint = did_you_mean(name, self.manifest.parts) or _home(name)
             raise RecordMismatchError(
                 str(self.folder),
-                [f"{name}: not in the checkpoint, which holds {found}.{hint}"],
+                [f"{name}: not in the checkpoint, which holds {part_names}.{hint}"],
             )
         try:
             return open_record(self.file(name), hyperparameters=hyperparameters)

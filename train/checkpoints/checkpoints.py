@@ -71,31 +71,33 @@ class Checkpoints:
     @property
     def steps(self) -> list[int]:
         """The steps that can be restored, in order."""
-        return [*self._folders.found()]
+        return [*self._folders.by_number()]
 
     @property
     def latest(self) -> int | None:
         """The newest step, None if nothing is saved."""
-        return max(self._folders.found(), default=None)
+        return max(self._folders.by_number(), default=None)
 
     @property
     def best(self) -> int | None:
         """The best step by ``keep_best``, None if none has that number."""
-        return next(iter(self._ranked(self._folders.found())), None)
+        return next(iter(self._ranked(self._folders.by_number())), None)
 
     def __getitem__(self, step: "int | Literal['latest', 'best']") -> Checkpoint:
         """Return a checkpoint to look into. KeyError if there is none."""
-        found: dict[int, Path] = {}
+        folders: dict[int, Path] = {}
         for _ in range(_TRIES):
-            number, found = self._chosen(step)
-            if number not in found:
+            number, folders = self._chosen(step)
+            if number not in folders:
                 break
             try:
-                return self._read(found[number], number)
+                return self._read(folders[number], number)
             except FileNotFoundError:
                 continue  # a run that writes has just removed or replaced it
-        there = f"there are {', '.join(map(str, found))}" if found else "none is"
-        raise KeyError(f"{self.folder}: nothing is saved as {step!r}; {there}")
+        available = (
+            f"there are {', '.join(map(str, folders))}" if folders else "none is"
+        )
+        raise KeyError(f"{self.folder}: nothing is saved as {step!r}; {available}")
 
     @staticmethod
     def _read(folder: Path, number: int) -> Checkpoint:
@@ -111,7 +113,7 @@ class Checkpoints:
 
     def _chosen(self, step: Any) -> tuple[Any, dict[int, Path]]:
         """Return the number that ``step`` means, and all folders, of one moment."""
-        folders = self._folders.found()
+        folders = self._folders.by_number()
         if step == "latest":
             return max(folders, default=None), folders
         if step == "best":
@@ -119,7 +121,7 @@ class Checkpoints:
         return step, folders
 
     def __contains__(self, step: object) -> bool:
-        return step in self._folders.found()
+        return step in self._folders.by_number()
 
     @explain_calls("checkpoints.save(step, model=net{})", "write", is_home=False)
     def save(self, step: int, /, *, rng: bool = False, **parts: Any) -> Checkpoint:
@@ -180,14 +182,16 @@ class Checkpoints:
             _step(step, "restore")
         # Loading may draw random numbers, so the generators come last.
         filled = {**parts, **({RNG: Generators()} if rng else {})}
-        for left in reversed(range(_TRIES)):
+        for n_more_tries in reversed(range(_TRIES)):
             if step == "latest" and not self._folders.complete():
                 return 0
             checkpoint = self[step]
             try:
                 checkpoint.restore(filled, hyperparameters=hyperparameters)
             except FileNotFoundError:
-                if not left or (step not in ("latest", "best") and step not in self):
+                if not n_more_tries or (
+                    step not in ("latest", "best") and step not in self
+                ):
                     raise
                 continue  # a run that writes has removed it, or saved it again
             return checkpoint.step
@@ -200,13 +204,13 @@ class Checkpoints:
         """Remove what is beyond ``keep_last`` and not among the best."""
         if self.keep_last is None:
             return
-        with self._folders.settled() as found:
+        with self._folders.locked() as folders:
             # A run that went back to an earlier step goes on from there.
-            kept = {newest, *[*found][-self.keep_last :]}
+            lasting = {newest, *[*folders][-self.keep_last :]}
             if self.keep_best is not None:
-                kept.update(self._ranked(found)[: self.keep_best[1]])
-            for number, folder in found.items():
-                if number not in kept:
+                lasting.update(self._ranked(folders)[: self.keep_best[1]])
+            for number, folder in folders.items():
+                if number not in lasting:
                     self._folders.remove(folder)
 
     def _ranked(self, folders: Mapping[int, Path]) -> list[int]:

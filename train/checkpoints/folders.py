@@ -59,26 +59,26 @@ class Folders:
         """Return the folder's name for ``number``."""
         return f"{self.key}{number:0{DIGITS}d}"
 
-    def found(self) -> dict[int, Path]:
+    def by_number(self) -> dict[int, Path]:
         """Return the complete folders by number, in order; recover what a kill left."""
         self._recover()
         return self._marked()
 
     @contextmanager
-    def settled(self) -> Generator[dict[int, Path]]:
-        """Give what `found` does, while no other writer changes which there are."""
+    def locked(self) -> Generator[dict[int, Path]]:
+        """Give what `by_number` does, while no other writer changes which there are."""
         self._recover()
         with turn(open_folder(str(self.root))):
             yield self._marked()
 
     def complete(self) -> dict[int, Path]:
-        """Return what `found` does, for a run that goes on from the newest folder.
+        """Return what `by_number` does, for a run that goes on from the newest folder.
 
         RecordFormatError if a newer one lacks its marker: it appeared whole, so a copy
         or a hand lost the file, and an older state would pass for the newest.
         """
-        found = self.found()
-        newest = max(found, default=-1)
+        folders = self.by_number()
+        newest = max(folders, default=-1)
         for number, folder in reversed(self._numbered()):
             if number > newest and self._lacks_marker(folder):
                 raise RecordFormatError(
@@ -86,9 +86,9 @@ class Folders:
                     f"a checkpoint without {self.marker}",
                     "all files that were saved",
                     "Copy the folder again, or remove it to go on from "
-                    + (f"{self.key} {newest}." if found else "the beginning."),
+                    + (f"{self.key} {newest}." if folders else "the beginning."),
                 )
-        return found
+        return folders
 
     def remove(self, folder: Path) -> None:
         """Remove a folder: first its name, then what it holds."""
@@ -97,8 +97,8 @@ class Folders:
     def retire(self, newest: Path, *, keep: int) -> None:
         """Take ``latest-`` from all names but ``newest``'s; remove all but ``keep``."""
         self.remove(newest.with_name(newest.name.removeprefix(LATEST)))
-        with self.settled() as found:
-            older = [folder for folder in found.values() if folder != newest]
+        with self.locked() as folders:
+            older = [folder for folder in folders.values() if folder != newest]
             n_removed = max(len(older) - keep, 0)
             for folder in older[:n_removed]:
                 self.remove(folder)
@@ -289,14 +289,14 @@ def _recover(parent: Descriptor, root: Path, name: str) -> None:
 
 def _put(scratch: Scratch, parent: Descriptor, folder: Path) -> None:
     """Rename ``scratch`` to ``folder``, whatever others put there or take away."""
-    for left in reversed(range(_TRIES)):
+    for n_more_tries in reversed(range(_TRIES)):
         try:
             if os.path.lexists(folder):
                 _replace(scratch, folder)
             else:
                 scratch.rename()
         except OSError as error:
-            if not left or error.errno not in _OF_ANOTHER_WRITER:
+            if not n_more_tries or error.errno not in _OF_ANOTHER_WRITER:
                 raise
         else:
             break

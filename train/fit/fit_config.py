@@ -76,8 +76,8 @@ class FitConfig:
         self.model = _section(self.model_class.hparams_schema, tree, MODEL, source)
         self.data = _section(self.data_class.hparams_schema, tree, DATA, source)
         _check_names(self.model, source)
-        rest = {key: value for key, value in tree.items() if key not in SECTIONS}
-        self.extra: dict[str, Any] = rest
+        extra = {key: value for key, value in tree.items() if key not in SECTIONS}
+        self.extra: dict[str, Any] = extra
         """What a user added for purposes of their own."""
 
     def tree(self) -> dict[str, Any]:
@@ -108,8 +108,8 @@ def classes_of(tree: dict[str, Any]) -> tuple[Any, Any]:
     from ..lightning.data_module import DataModule
     from ..lightning.model import Model
 
-    found: list[Any] = []
-    for section, kind, what in (
+    classes: list[Any] = []
+    for section, kind, role in (
         (MODEL, Model, "a model"),
         (DATA, DataModule, "a data module"),
     ):
@@ -117,23 +117,23 @@ def classes_of(tree: dict[str, Any]) -> tuple[Any, Any]:
         name = part.get("module_name") if isinstance(part, dict) else None
         path = f"{section}.module_name"
         if not isinstance(name, str):
-            message = f"missing: the class of {what}, as in my_package.module.Class"
+            message = f"missing: the class of {role}, as in my_package.module.Class"
             raise ConfigError("", [Problem(path, message)])
         try:
-            cls: Any = class_named(name, kind, what)
+            cls: Any = class_named(name, kind, role)
         except (ValueError, TypeError) as wrong:
             raise ConfigError("", [Problem(path, str(wrong))]) from wrong
         if cls.hparams_schema is None:
             message = f"{name} does not say its hyperparameters: {kind.__name__}[H]"
             raise ConfigError("", [Problem(path, message)])
-        found.append(cls)
-    return found[0], found[1]
+        classes.append(cls)
+    return classes[0], classes[1]
 
 
 def known_path(tree: Any, path: str) -> bool | None:
     """Return whether the classes know ``path``; None where a dict takes any name."""
-    section, _, rest = path.partition(".")
-    if section not in SECTIONS or not rest:
+    section, _, field_path = path.partition(".")
+    if section not in SECTIONS or not field_path:
         return False
     cls: Any = RunHparams
     if section != RUN:
@@ -142,7 +142,7 @@ def known_path(tree: Any, path: str) -> bool | None:
         except ConfigError:
             return False
         cls = (model_class if section == MODEL else data_class).hparams_schema
-    return _knows(cls, rest.split("."))
+    return _knows(cls, field_path.split("."))
 
 
 def known_names(tree: Any) -> list[str]:

@@ -155,36 +155,36 @@ def _with_folder(hparams: Any, folder: Path) -> Any:
     return hparams.model_copy(update={"checkpoint": placed})
 
 
-def _checkpoint(given: str | None, folder: Path) -> str | None:
+def _checkpoint(place_name: str | None, folder: Path) -> str | None:
     """Return the checkpoint to go on from. FileNotFoundError if there is none."""
-    if given is None:
+    if place_name is None:
         return None
-    if given == "auto":
-        last = folder / "checkpoints" / LAST
-        if is_checkpoint(last):
-            return str(last)
-        _refuse_other(last)
+    if place_name == "auto":
+        last_checkpoint = folder / "checkpoints" / LAST
+        if is_checkpoint(last_checkpoint):
+            return str(last_checkpoint)
+        _refuse_other(last_checkpoint)
         return None
-    for place in (Path(given), Path(given) / "checkpoints" / LAST):
+    for place in (Path(place_name), Path(place_name) / "checkpoints" / LAST):
         if is_checkpoint(place) or place.is_file():
             return str(place)
     raise FileNotFoundError(
-        f"run_config.resume_from_checkpoint={given}: no checkpoint is there; give one, "
-        "or the folder of a run, or auto"
+        f"run_config.resume_from_checkpoint={place_name}: no checkpoint is there; "
+        "give one, or the folder of a run, or auto"
     )
 
 
-def _refuse_other(last: Path) -> None:
+def _refuse_other(place: Path) -> None:
     """Raise FileNotFoundError if something else than a checkpoint stands at ``last``.
 
     A run whose checkpoints are damaged, or on a disk that is not there, would begin
     anew over them.
     """
-    refuse_obstacle(last.parent)
-    if os.path.lexists(last):
+    refuse_obstacle(place.parent)
+    if os.path.lexists(place):
         raise FileNotFoundError(
-            f"run_config.resume_from_checkpoint=auto: {last} is no checkpoint; copy it "
-            "again, or remove it to begin anew"
+            f"run_config.resume_from_checkpoint=auto: {place} is no checkpoint; "
+            "copy it again, or remove it to begin anew"
         )
 
 

@@ -14,7 +14,7 @@ from ...records.errors import RecordMismatchError
 from ..checkpoints.part_kinds import MODULE
 from ..checkpoints.rng import kept_generators
 from .lazy_fields import at
-from .state_objects import BOUND, FILLED, Described, opened
+from .state_objects import BOUND, FILLED, Described, open_object
 
 _CURE = (
     "The checkpoint builds it as it was saved, whatever the config says. Take the "
@@ -42,21 +42,25 @@ def check_change(
         now = begin_now()
         before = begin_before() if {BOUND, FILLED} & {*kinds.values()} else None
     for path, kind in kinds.items():
-        new = at(now, path)
-        if kind == MODULE and isinstance(new, nn.Module) and not is_allowed:
-            _check_module(folder / files[path], path, new)
-        if kind in (BOUND, FILLED) and isinstance(new, torch.optim.Optimizer):
-            _warn_of_optimizer(path, at(before, path), new)
+        current = at(now, path)
+        if kind == MODULE and isinstance(current, nn.Module) and not is_allowed:
+            _check_module(folder / files[path], path, current)
+        if kind in (BOUND, FILLED) and isinstance(current, torch.optim.Optimizer):
+            _warn_of_optimizer(path, at(before, path), current)
 
 
 def _kind(file: Path, path: str) -> str:
-    return Described.read(opened(file, path)).kind if file.suffix != ".msgpack" else ""
+    return (
+        Described.read(open_object(file, path)).kind
+        if file.suffix != ".msgpack"
+        else ""
+    )
 
 
-def _check_module(file: Path, path: str, new: nn.Module) -> None:
-    metadata: Any = opened(file, path).metadata.get("burnish", {})
+def _check_module(file: Path, path: str, module: nn.Module) -> None:
+    metadata: Any = open_object(file, path).metadata.get("burnish", {})
     try:
-        check_meaning(new, metadata.get("hparams"), str(file))
+        check_meaning(module, metadata.get("hparams"), str(file))
     except RecordMismatchError as error:
         problems = [
             f"{path}.{problem.replace('the module has', 'the config makes')}"
@@ -65,9 +69,15 @@ def _check_module(file: Path, path: str, new: nn.Module) -> None:
         raise RecordMismatchError(str(file), problems, _CURE) from None
 
 
-def _warn_of_optimizer(path: str, old: Any, new: torch.optim.Optimizer) -> None:
+def _warn_of_optimizer(
+    path: str, optimizer_before: Any, optimizer: torch.optim.Optimizer
+) -> None:
     """Warn of what the change of the config would change, and a resume does not."""
-    groups = zip(getattr(old, "param_groups", ()), new.param_groups, strict=False)
+    groups = zip(
+        getattr(optimizer_before, "param_groups", ()),
+        optimizer.param_groups,
+        strict=False,
+    )
     for index, (was, now) in enumerate(groups):
         before, after = plain_group(was), plain_group(now)
         for name in sorted(after.keys() - {"params"}):

@@ -117,8 +117,8 @@ class HyperState(Generic[C, S]):
             root = local_folder(checkpoint_dir)
             folders = Folders(root=root, key=key, marker=STATE)
         source = _source(path, folders, key)
-        given = None if path is None else Path(path)
-        file = given
+        initial_file = None if path is None else Path(path)
+        file = initial_file
         if source is not None:
             check_texts(source)
             file = source / CONFIG
@@ -133,15 +133,15 @@ class HyperState(Generic[C, S]):
         if source is None:
             return cls(config, begin(), folders=folders, **options)
         edited = text_before_edit(source)
-        stored = load(config_cls, file, [], ignore_extra) if changes else config
-        is_changed = stored != config or edited is not None
+        stored_config = load(config_cls, file, [], ignore_extra) if changes else config
+        is_changed = stored_config != config or edited is not None
         if edited is not None:
             # What the classes of now cannot read is nothing to compare with.
             with suppress(ConfigError):
-                stored = loads(config_cls, edited, ignore_extra=ignore_extra)
+                stored_config = loads(config_cls, edited, ignore_extra=ignore_extra)
 
         def begin_before() -> S:
-            return _begun(initial_state, stored, context, state_cls)
+            return _begun(initial_state, stored_config, context, state_cls)
 
         state = read_state(
             source,
@@ -153,10 +153,10 @@ class HyperState(Generic[C, S]):
             hyperparameters=hyperparameters,
             begin_before=begin_before if is_changed else None,
         )
-        made = cls(config, state, folders=folders, **options)
+        run = cls(config, state, folders=folders, **options)
         if rng:
             restore_generators(source)
-        return made
+        return run
 
     @property
     def config(self) -> C:
@@ -224,19 +224,19 @@ def _source(
         return complete[max(complete)]
     if path is None:
         return None
-    given = Path(path)
-    if not given.suffix and not given.exists():
+    place = Path(path)
+    if not place.suffix and not place.exists():
         raise FileNotFoundError(
-            f"{given} does not exist; expected a config file or a folder of checkpoints"
+            f"{place} does not exist; expected a config file or a folder of checkpoints"
         )
-    if not given.is_dir():
+    if not place.is_dir():
         return None
-    if (given / STATE).exists() and (given / CONFIG).exists():
-        return given
-    inside = Folders(root=given, key=key, marker=STATE).complete()
+    if (place / STATE).exists() and (place / CONFIG).exists():
+        return place
+    inside = Folders(root=place, key=key, marker=STATE).complete()
     if not inside:
         raise FileNotFoundError(
-            f"{given} is neither a config file nor a checkpoint: expected {CONFIG} and "
+            f"{place} is neither a config file nor a checkpoint: expected {CONFIG} and "
             f"{STATE} in it, or folders like {LATEST}{key}{50:012d}"
         )
     return inside[max(inside)]

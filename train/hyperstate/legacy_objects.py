@@ -22,8 +22,8 @@ def read_legacy_object(file: Path, path: str) -> Any:
     try:
         return msgpack.unpackb(data, strict_map_key=False, object_hook=_decoded)
     except (ValueError, TypeError, KeyError, AttributeError) as error:
-        found = f"no MessagePack of plain data and arrays ({error!s:.100})"
-        raise RecordFormatError(str(file), found) from error
+        content = f"no MessagePack of plain data and arrays ({error!s:.100})"
+        raise RecordFormatError(str(file), content) from error
 
 
 def _decoded(tree: dict[Any, Any]) -> Any:

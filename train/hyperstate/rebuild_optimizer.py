@@ -16,7 +16,8 @@ from ...core.modules.tree import unwrapped
 from ...optim.adaptor import OptimizerAdaptor
 from ...optim.groups import Group
 from ...optim.schedulers.scheduler import Scheduler, is_findable, scheduler_of
-from ...optim.simple import SimpleOptimizer, hyperparameters
+from ...optim.simple import SimpleOptimizer
+from ...optim.tensor_optimizer import hyperparameters
 from ...records.errors import RecordMismatchError
 from ...records.flat_record import FlatRecord
 from ..plain import value_of
@@ -70,9 +71,11 @@ def rebuilt_optimizer(
         cls = _torch_class(binding["kind"], file)
         state = value_of(record)
         groups: list[dict[str, Any]] = []
-        for names, stored in zip(binding["groups"], state["param_groups"], strict=True):
+        for names, options in zip(
+            binding["groups"], state["param_groups"], strict=True
+        ):
             params = [_param(module_at(at), path, file) for at, path in names]
-            groups.append({**stored, "params": params})
+            groups.append({**options, "params": params})
         optimizer: torch.optim.Optimizer = cls(groups)
         optimizer.load_state_dict(state)
     except (KeyError, ValueError, TypeError) as error:
@@ -85,8 +88,8 @@ def rebuilt_optimizer(
 def _names(modules: Modules) -> dict[int, Name]:
     names: dict[int, Name] = {}
     for at, module in modules.items():
-        inner = unwrapped(module)
-        for path, param in inner.named_parameters(remove_duplicate=False):
+        bare_module = unwrapped(module)
+        for path, param in bare_module.named_parameters(remove_duplicate=False):
             names.setdefault(id(param), (at, path))
     return names
 
@@ -155,16 +158,16 @@ def _built_adaptor(
     record: FlatRecord,
     module_at: Callable[[str], nn.Module],
 ) -> OptimizerAdaptor:
-    from ...optim.stored.optimizer_record import OptimizerRecord
+    from ...optim.stored.record_types import OptimizerRecord
 
-    stored = record.typed(OptimizerRecord)
+    optimizer_record = record.typed(OptimizerRecord)
     at, path = binding["module"]
     module = unwrapped(module_at(at)).get_submodule(path)
     simples = [
         _built_simple(name, group.hyperparameters)
-        for name, group in zip(binding["kinds"], stored.groups, strict=True)
+        for name, group in zip(binding["kinds"], optimizer_record.groups, strict=True)
     ]
-    rates = _rates(binding["schedules"], stored.groups)
+    rates = _rates(binding["schedules"], optimizer_record.groups)
     members = [
         {id(_param(module_at(field), name, "")) for field, name in names}
         for names in binding["groups"]
@@ -173,11 +176,13 @@ def _built_adaptor(
         Group(_is_among(ids), optimizer=simple, lr=rate)
         for ids, simple, rate in zip(members[1:], simples[1:], rates[1:], strict=True)
     ]
-    is_maximizing = bool(stored.groups[0].hyperparameters.get("maximize", False))
+    is_maximizing = bool(
+        optimizer_record.groups[0].hyperparameters.get("maximize", False)
+    )
     adaptor = OptimizerAdaptor(
         simples[0], module, lr=rates[0], groups=groups, maximize=is_maximizing
     )
-    adaptor.load_record(stored, hyperparameters="restore")
+    adaptor.load_record(optimizer_record, hyperparameters="restore")
     return adaptor
 
 
@@ -191,8 +196,10 @@ def _built_simple(
             f"no optimizer {name!r} is defined here; import the module that defines "
             f"it.{hint}"
         )
-    known: set[str] = {*getattr(cls, "__dataclass_fields__", ())}
-    return cls(**{n: _frozen(v) for n, v in hyperparameters.items() if n in known})
+    field_names: set[str] = {*getattr(cls, "__dataclass_fields__", ())}
+    return cls(
+        **{n: _frozen(v) for n, v in hyperparameters.items() if n in field_names}
+    )
 
 
 def _rates(
@@ -248,11 +255,11 @@ def _simple_classes() -> Iterable[type[SimpleOptimizer[Any]]]:
     from ... import optim
 
     for name in optim.__all__:
-        found = getattr(optim, name)
-        if isinstance(found, type) and issubclass(found, SimpleOptimizer):
-            yield found
-    left = SimpleOptimizer.__subclasses__()
-    while left:
-        cls = left.pop()
-        left += [c for c in cls.__subclasses__() if c not in left]
+        candidate = getattr(optim, name)
+        if isinstance(candidate, type) and issubclass(candidate, SimpleOptimizer):
+            yield candidate
+    unvisited = SimpleOptimizer.__subclasses__()
+    while unvisited:
+        cls = unvisited.pop()
+        unvisited += [c for c in cls.__subclasses__() if c not in unvisited]
         yield cls

@@ -35,7 +35,14 @@ from .lazy_fields import Deferred, Origin, View, at
 from .legacy_objects import read_legacy_object
 from .rebuild_optimizer import rebuilt_optimizer
 from .serializable import PENDING, Lazy, deserialized
-from .state_objects import BOUND, FILLED, SERIALIZED, Described, opened, rebuilt
+from .state_objects import (
+    BOUND,
+    FILLED,
+    SERIALIZED,
+    Described,
+    open_object,
+    rebuild_object,
+)
 from .state_objects import serializable_class as class_of
 from .state_text import LEGACY_SUFFIX, checked_file, has_blobs, is_marker
 
@@ -87,7 +94,7 @@ class Restoring:
             return self._container(annotation, tree, path)
         if tree is None and allows_none(annotation):
             return None
-        return self._plain(annotation, tree, path)
+        return self._checked_plain_data(annotation, tree, path)
 
     def blob(self, path: str) -> Any:
         """Return the object at ``path``, made now unless it was before."""
@@ -101,7 +108,7 @@ class Restoring:
             )
         self._active.append(path)
         try:
-            # What is built on the way may draw numbers that the run did not draw.
+            # Constructors on the way may draw random numbers that the run never drew.
             with kept_generators():
                 obj = self._make(path, file, annotation)
         finally:
@@ -114,13 +121,13 @@ class Restoring:
         if file.endswith(LEGACY_SUFFIX):
             data = read_legacy_object(self.folder / file, path)
             return self._deserialized(data, annotation, file)
-        record = opened(self.folder / file, path, self.hyperparameters)
+        record = open_object(self.folder / file, path, self.hyperparameters)
         record.load_all()
         check_digest(self.folder / file, self.origin.digests)
         description = Described.read(record)
         if description.kind == SERIALIZED:
             obj = self._deserialized(value_of(record), annotation, file)
-            return self._moved(path, obj) if description.about else obj
+            return self._filled_target(path, obj) if description.about else obj
         if description.kind == BOUND:
             return rebuilt_optimizer(description.about, record, self._module)
         if description.kind == FILLED:
@@ -130,7 +137,7 @@ class Restoring:
                 for name, flag in other_flags(target, record).items():
                     unwrapped(target).get_parameter(name).requires_grad_(flag)
             return target
-        return rebuilt(description, record, annotation)
+        return rebuild_object(description, record, annotation)
 
     def _deserialized(self, data: Any, annotation: Any, file: str) -> Any:
         cls = class_of(annotation, str(self.folder / file))
@@ -138,13 +145,13 @@ class Restoring:
 
     def _module(self, path: str) -> nn.Module:
         if path not in self._places:
-            found = ", ".join(self._places)
+            paths = ", ".join(self._places)
             hint = did_you_mean(path, self._places)
-            raise KeyError(f"it steps {path!r}, but the state has {found}.{hint}")
-        made: nn.Module = self.blob(path)
-        return made
+            raise KeyError(f"it steps {path!r}, but the state has {paths}.{hint}")
+        module: nn.Module = self.blob(path)
+        return module
 
-    def _moved(self, path: str, restored: Any) -> Any:
+    def _filled_target(self, path: str, restored: Any) -> Any:
         """Return the program's own module with the values of ``restored``.
 
         Other objects of the state are bound to that one.
@@ -159,10 +166,10 @@ class Restoring:
         """Return what the program itself makes at ``path`` at the start of a run."""
         if self._template is None:
             self._template = self.initial_state()
-            # They refer to each other, so none is of use without the others.
-            for other in self._places:
-                if other not in self._active:
-                    self.blob(other)
+            # The template binds its objects to each other, so all of them are filled.
+            for object_path in self._places:
+                if object_path not in self._active:
+                    self.blob(object_path)
         target = at(self._template, path)
         if target is None:
             raise RecordMismatchError(
@@ -223,16 +230,16 @@ class Restoring:
         return _lazy(cls, values, waiting, absent)
 
     def _unknown(self, cls: Any, tree: Any, path: str) -> list[Problem]:
-        known = fields_of(cls)
+        fields = fields_of(cls)
         if self.ignore_extra:
             return []
         return [
             Problem(
                 child(path, str(name)),
-                f"unknown field for {cls.__name__}.{did_you_mean(str(name), known)}",
+                f"unknown field for {cls.__name__}.{did_you_mean(str(name), fields)}",
             )
             for name in tree
-            if name not in known
+            if name not in fields
         ]
 
     def _container(self, annotation: Any, tree: Any, path: str) -> Any:
@@ -242,28 +249,28 @@ class Restoring:
                 for key, item in tree.items()
             }
         if not is_items(tree):
-            return self._plain(annotation, tree, path)
+            return self._checked_plain_data(annotation, tree, path)
         items = [
             self.value(_item(annotation, i), item, child(path, i))
             for i, item in enumerate(tree)
         ]
         return tuple(items) if isinstance(tree, tuple) else items
 
-    def _plain(self, annotation: Any, tree: Any, path: str) -> Any:
+    def _checked_plain_data(self, annotation: Any, tree: Any, path: str) -> Any:
         """Return plain data, checked against its type as configurations are."""
         if annotation is None:
             annotation = Any
         preparation = Preparation(ignore_extra=self.ignore_extra)
         try:
             prepared = preparation.value(annotation, tree)
-            made = check(annotation, prepared, preparation.problems)
+            checked = check(annotation, prepared, preparation.problems)
         except ConfigError as wrong:
             problems = [Problem(under(path, p.path), p.message) for p in wrong.problems]
             raise ConfigError("", problems) from None
         except TypeError:
             # A type that no text has, such as a list of modules that is empty.
             return tree
-        return put_back(made, preparation.schedules)
+        return put_back(checked, preparation.schedules)
 
 
 def _lazy(

@@ -77,12 +77,16 @@ class Described:
     @classmethod
     def read(cls, record: FlatRecord) -> "Described":
         """Return what ``record`` tells of its object."""
-        told = record.metadata.get(KEY)
-        if not isinstance(told, Mapping) or not isinstance(told.get("kind"), str):
+        description = record.metadata.get(KEY)
+        if not isinstance(description, Mapping) or not isinstance(
+            description.get("kind"), str
+        ):
             raise RecordMismatchError(
                 record.reading.file, ["found no object of a state, expected one"]
             )
-        return cls(told["kind"], str(told.get("part")), told.get("about"))
+        return cls(
+            description["kind"], str(description.get("part")), description.get("about")
+        )
 
     def write(
         self, name: str, value: object, file: Path, beside: Mapping[str, Any]
@@ -95,15 +99,15 @@ class Described:
             record: Record | FlatRecord = record_of(value.serialize(), name)
         else:
             record = part_of(name, value).record()
-        told = {"kind": self.kind, "part": self.part, "about": self.about}
+        description = {"kind": self.kind, "part": self.part, "about": self.about}
         try:
-            record.save(file, metadata={KEY: told, **beside})
+            record.save(file, metadata={KEY: description, **beside})
         except RecordError as error:
             error.add_note(f"in {name} of the state")
             raise
 
 
-def opened(
+def open_object(
     file: Path,
     name: str,
     hyperparameters: Literal["compare", "ignore"] | None = None,
@@ -116,16 +120,16 @@ def opened(
         raise
 
 
-def rebuilt(kind: Described, record: FlatRecord, annotation: Any) -> Any:
+def rebuild_object(kind: Described, record: FlatRecord, annotation: Any) -> Any:
     """Return the object of a record that needs nothing else; None if it does."""
     if kind.kind == VALUE:
         return value_of(record)
     if kind.kind == RECORD:
         return record.typed(_class(annotation, Record))
     if kind.kind == GENERATOR and kind.about in _GENERATORS:
-        made = _GENERATORS[kind.about]()
-        fill(kind.about, made, record, STATE)
-        return made
+        generator = _GENERATORS[kind.about]()
+        fill(kind.about, generator, record, STATE)
+        return generator
     if kind.kind == MODULE:
         return _module(record, _class(annotation, nn.Module))
     return None
@@ -133,42 +137,44 @@ def rebuilt(kind: Described, record: FlatRecord, annotation: Any) -> Any:
 
 def serializable_class(annotation: Any, file: str) -> Any:
     """Return the class of ``annotation`` that deserializes itself."""
-    found = _class(annotation, object)
-    if not hasattr(found, "deserialize"):
-        name = getattr(found, "__qualname__", str(found))
+    cls = _class(annotation, object)
+    if not hasattr(cls, "deserialize"):
+        name = getattr(cls, "__qualname__", str(cls))
         raise RecordMismatchError(
             file, [f"the field is a {name}, which has no deserialize"]
         )
-    return found
+    return cls
 
 
 def _module(record: FlatRecord, cls: type[nn.Module]) -> nn.Module:
     ours = record.metadata.get("burnish", {})
-    stored = ours.get("hparams") if isinstance(ours, Mapping) else None
-    if stored is None:
+    stored_hparams = ours.get("hparams") if isinstance(ours, Mapping) else None
+    if stored_hparams is None:
         return from_record(factory_of(cls, record, (), {}), record)
-    return from_record(planned(stored, _actual(cls, stored)), record)
+    return from_record(planned(stored_hparams, _actual(cls, stored_hparams)), record)
 
 
-def _actual(cls: type[nn.Module], stored: Mapping[str, Any]) -> type[nn.Module] | None:
+def _actual(
+    cls: type[nn.Module], stored_hparams: Mapping[str, Any]
+) -> type[nn.Module] | None:
     """Return ``cls``, or None where the file names a known subclass of it."""
     if cls is nn.Module:
         return None
     try:
-        named = class_named(stored)
+        stored_class = class_named(stored_hparams)
     except RecordError:
         return cls
-    return None if issubclass(named, cls) else cls
+    return None if issubclass(stored_class, cls) else cls
 
 
 def _builds_itself(value: Any) -> bool:
     """Return whether a file of ``value`` says how to build it, and can be trusted."""
-    stored = recorded_hparams(value)
-    if stored is None:
+    stored_hparams = recorded_hparams(value)
+    if stored_hparams is None:
         return False
     try:
-        cls = class_named(stored)
-        planned(stored, cls)
+        cls = class_named(stored_hparams)
+        planned(stored_hparams, cls)
     except (RecordError, TypeError):
         return False
     return isinstance(value, cls)
@@ -181,8 +187,8 @@ def _generator_name(value: Any) -> str | None:
     if isinstance(value, torch.Generator) and value.device.type != "cpu":
         return None
     name = type(value).__name__
-    known = (torch.Generator, random.Random, np.random.RandomState)
-    return name if type(value) in known else None
+    classes = (torch.Generator, random.Random, np.random.RandomState)
+    return name if type(value) in classes else None
 
 
 def _class(annotation: Any, base: type) -> Any:

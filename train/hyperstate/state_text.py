@@ -72,11 +72,11 @@ class Split:
             deferred = waiting.get(part.attribute)
             if deferred is not None and not deferred.is_made:
                 self.pending.append(deferred)
-                new = deferred.tree
+                node = deferred.tree
             else:
-                old = getattr(value, part.attribute)
-                new = self._without_blobs(old, below, part.annotation)
-            object.__setattr__(stripped, part.attribute, new)
+                item = getattr(value, part.attribute)
+                node = self._without_blobs(item, below, part.annotation)
+            object.__setattr__(stripped, part.attribute, node)
         return stripped
 
     def _marker(self, value: Any, path: str) -> str | None:

@@ -66,12 +66,12 @@ class DataModule(TypedHparams, LightningDataModule, Generic[H]):
     @property
     def val_loader(self) -> Any:
         """Validation batches, in order and whole; None without loader."""
-        return self._whole(self.val)
+        return self._in_order(self.val)
 
     @property
     def test_loader(self) -> Any:
         """Test batches, in order and whole; None without loader or test part."""
-        return self._whole(self.test)
+        return self._in_order(self.test)
 
     def train_dataloader(self) -> Any:
         """Return what Lightning trains with."""
@@ -85,7 +85,7 @@ class DataModule(TypedHparams, LightningDataModule, Generic[H]):
         """Return what Lightning tests with."""
         return self._required(self.test_loader) if self.test is not None else []
 
-    def _whole(self, part: Any) -> Any:
+    def _in_order(self, part: Any) -> Any:
         options = self.thparams.loader
         if options is None or part is None:
             return None

@@ -18,12 +18,12 @@ def outputs_and_targets(model: Any, batch: Any) -> tuple[Any, Any]:
     """
     if isinstance(batch, Sequence) and len(batch) == 2 and not isinstance(batch, str):
         return model(batch[0]), batch[1]
-    found = (
+    batch_kind = (
         f"a dict of {', '.join(map(str, batch))}"
         if isinstance(batch, Mapping)
         else f"a {type(batch).__name__}"
     )
     raise TypeError(
-        f"compute_metrics(outputs, targets) needs batches of two, found {found}; "
+        f"compute_metrics(outputs, targets) needs batches of two, found {batch_kind}; "
         "write compute_metrics(self, batch, batch_idx) for other batches"
     )

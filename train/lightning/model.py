@@ -65,7 +65,7 @@ class Model(TypedHparams, LightningModule, Generic[H]):
         """Return the optimizer, and the scheduler, that the hyperparameters name."""
         chosen = self.thparams.optimizer
         cls = optimizer_named(chosen.module_name, may_import=self._may_import)
-        optimizer = self._built(cls, chosen.kwargs)
+        optimizer = self._build_optimizer(cls, chosen.kwargs)
         plan = self.thparams.scheduler
         if plan is None or plan.module_name is None:
             return {"optimizer": optimizer}
@@ -179,11 +179,11 @@ class Model(TypedHparams, LightningModule, Generic[H]):
             outputs, targets = outputs_and_targets(self, batch)
             metrics = self.compute_metrics(outputs, targets)
         if not isinstance(metrics, dict) or "loss" not in metrics:
-            found = [*metrics] if isinstance(metrics, dict) else metrics
-            hint = did_you_mean("loss", found) if isinstance(found, list) else ""
+            result = [*metrics] if isinstance(metrics, dict) else metrics
+            hint = did_you_mean("loss", result) if isinstance(result, list) else ""
             raise ValueError(
                 f"{type(self).__qualname__}.compute_metrics must return a dict with "
-                f"'loss'; found {found!r:.200}.{hint}"
+                f"'loss'; found {result!r:.200}.{hint}"
             )
         for name, value in metrics.items():
             self.log(f"{stage}/{name}", value, prog_bar=name == "loss")
@@ -203,7 +203,7 @@ class Model(TypedHparams, LightningModule, Generic[H]):
                 "that were saved before are as they were."
             )
 
-    def _built(self, cls: Any, kwargs: dict[str, Any]) -> Any:
+    def _build_optimizer(self, cls: Any, kwargs: dict[str, Any]) -> Any:
         try:
             if issubclass(cls, SimpleOptimizer):
                 options = dict(kwargs)

@@ -130,10 +130,11 @@ class RecordCheckpoint(ModelCheckpoint):
         """Warn of a metric in the name that was not logged: it would read as 0."""
         for name in re.findall(r"\{([^:}]+)", filename):
             if name not in metrics:
-                known = ", ".join(sorted(metrics))
+                logged_names = ", ".join(sorted(metrics))
                 rank_zero_warn(
                     f"the checkpoint's name has {name!r}, which was not logged and "
-                    f"will read as 0; there are {known}.{did_you_mean(name, metrics)}"
+                    f"will read as 0; there are {logged_names}."
+                    f"{did_you_mean(name, metrics)}"
                 )
 
 

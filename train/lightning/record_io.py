@@ -50,14 +50,16 @@ class RecordIO(CheckpointIO):
         folder.parent.mkdir(parents=True, exist_ok=True)
         recover(folder.parent)
         sweep(folder.parent, ".+")
-        rest = dict(checkpoint)
-        state_dict = dict(rest.pop("state_dict", {}))
+        training_state = dict(checkpoint)
+        state_dict = dict(training_state.pop("state_dict", {}))
         tensors = {k: v for k, v in state_dict.items() if isinstance(v, torch.Tensor)}
-        rest[_EXTRA] = {k: v for k, v in state_dict.items() if k not in tensors}
+        training_state[_EXTRA] = {
+            k: v for k, v in state_dict.items() if k not in tensors
+        }
         # A class of OmegaConf; what it held is stored as plain data.
-        rest.pop("hparams_type", None)
-        parts = {MODEL: Record.from_state_dict(tensors), TRAINING: rest}
-        about = _for_people(rest)
+        training_state.pop("hparams_type", None)
+        parts = {MODEL: Record.from_state_dict(tensors), TRAINING: training_state}
+        about = _for_people(training_state)
         step = int(checkpoint.get("global_step", 0))
         with committed(folder) as scratch:
             Checkpoint.write(scratch, step, parts, {}, info=about)
@@ -126,14 +128,14 @@ def read_checkpoint(path: Any, map_location: Any | None = None) -> dict[str, Any
     checkpoint = Checkpoint.read(path)
     record = checkpoint[MODEL]
     record.load_all()
-    rest: dict[str, Any] = dict(checkpoint[TRAINING])
-    state_dict = {**record.to_state_dict(), **rest.pop(_EXTRA, {})}
+    training_state: dict[str, Any] = dict(checkpoint[TRAINING])
+    state_dict = {**record.to_state_dict(), **training_state.pop(_EXTRA, {})}
     if isinstance(map_location, str | torch.device):
         state_dict = {
             key: value.to(map_location) if isinstance(value, torch.Tensor) else value
             for key, value in state_dict.items()
         }
-    return {**rest, "state_dict": state_dict}
+    return {**training_state, "state_dict": state_dict}
 
 
 def _local(path: Any) -> Path:

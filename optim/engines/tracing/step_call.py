@@ -10,7 +10,7 @@ from .recording import ImpureStepError
 from .stand_in import StandIn
 
 
-class TensorOptimizer(Protocol):
+class StepFunctions(Protocol):
     """What engines know of an optimizer: functions of one tensor."""
 
     batched: ClassVar[bool]
@@ -29,7 +29,7 @@ class Step:
     It serves tensors and the stand-ins of a recording alike.
     """
 
-    simple: TensorOptimizer
+    simple: StepFunctions
     lr: float
     maximize: bool = False
     scale: float | None = None

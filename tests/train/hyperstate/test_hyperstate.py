@@ -18,7 +18,7 @@ from burnish.optim import AdamW, ClipGlobalNorm, Group, OptimizerAdaptor
 from burnish.records import RecordError, RecordFormatError, RecordMismatchError
 from burnish.train import Blob, HyperState, Lazy, Serializable
 
-from .killed import killed_everywhere
+from ..killed import killed_everywhere
 
 torch.set_num_threads(1)
 
@@ -164,13 +164,13 @@ def test_lazy_fields_are_read_when_touched(
     opened: list[str] = []
     from burnish.train.hyperstate import restoring, state_objects
 
-    real = state_objects.opened
+    real = state_objects.open_object
 
     def counted(file: Path, name: str, *options: Any) -> Any:
         opened.append(name)
         return real(file, name)
 
-    monkeypatch.setattr(restoring, "opened", counted)
+    monkeypatch.setattr(restoring, "open_object", counted)
 
     again = HyperState.load(Config, LazyState, begin_lazy, checkpoint_dir=tmp_path)
     assert again.state.step == 1
@@ -854,7 +854,7 @@ def test_every_nth_step_can_be_kept(tmp_path: Path) -> None:
     assert load(tmp_path).state.step == 30
 
 
-def test_the_checkpoint_of_the_seed_is_read(tmp_path: Path) -> None:
+def test_a_checkpoint_of_the_older_hyperstate_is_read(tmp_path: Path) -> None:
     @dataclass
     class Seeded(Lazy):
         step: int

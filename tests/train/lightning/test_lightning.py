@@ -31,7 +31,7 @@ from burnish.train import (
 )
 from burnish.train.lightning.record_io import read_checkpoint
 
-from .killed import killed_everywhere
+from ..killed import killed_everywhere
 
 torch.set_num_threads(1)
 

@@ -25,7 +25,7 @@ from burnish.records import (
 )
 from burnish.train import Checkpoint, Checkpoints
 
-from .killed import killed_everywhere
+from ..killed import killed_everywhere
 
 torch.set_num_threads(1)
 

@@ -1,0 +1,283 @@
+"""BoundState: what an optimizer holds of its module, and the rules that this keeps."""
+
+from collections import defaultdict
+from collections.abc import Callable, Collection, Mapping
+from contextlib import suppress
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+
+from ...config.process.user_warning import warn_user
+from ..clipping import Clip, ClippedGroup, clip_by_group
+from ..engines.internals import untraced
+from ..engines.loop import state_of, tensor_of
+from ..engines.tracing.state_fields import fields_of
+from ..engines.tracing.step_call import Step
+from ..schedulers.scheduler import Scheduler
+from ..tensor_optimizer import TensorOptimizer
+from .bound_params import BoundParams, warn_replaced, warn_unheld
+from .group_options import GroupOptions
+from .initial_states import InitialStates, States
+from .param_groups import ParamGroup, new_group, restore_schedule, schedule_data
+from .state_check import check_held, check_values, checked_state
+
+GroupGrads = list[list[Tensor | None]]
+"""Gradients by group and parameter; None where there is none."""
+
+
+class BoundState:
+    """Parameters, groups and states of one optimizer: data that all its parts share.
+
+    ``groups`` and ``states`` are what a torch.optim.Optimizer shows as
+    ``param_groups`` and ``state``; users and tools write to them between two steps.
+    """
+
+    def __init__(
+        self,
+        optimizer: TensorOptimizer[Any],
+        params: BoundParams,
+        lr: float | Scheduler,
+        *,
+        state_dtype: torch.dtype | None,
+        clip: Clip | None,
+        nonfinite: Literal["pass", "skip", "error"],
+    ) -> None:
+        self.optimizer, self.lr = optimizer, lr
+        self.params = params
+        self.state_dtype = state_dtype
+        self.clip = clip
+        self.nonfinite: Literal["pass", "skip", "error"] = nonfinite
+        self.groups: list[ParamGroup] = []
+        self.states: defaultdict[Tensor, Any] = defaultdict(dict)
+        self._begin_caches()
+
+    def _begin_caches(self) -> None:
+        self.initial_states = InitialStates(self.state_dtype, self.params.path_of)
+        self._options: dict[int, GroupOptions] = {}
+        """By the identity of a group's dict."""
+        self._rates: dict[int, float] = {}
+        """The rate that a group's schedule set last, by the same."""
+
+    def __getstate__(self) -> dict[str, Any]:
+        # A copy's groups have other identities, and its states other memory.
+        caches = ("initial_states", "_options", "_rates")
+        return {k: v for k, v in vars(self).items() if k not in caches}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state)
+        self._begin_caches()
+
+    @property
+    def is_training(self) -> bool:
+        """Whether the parameters stand where they are trained."""
+        for group in self.groups:  # noqa: SIM110  # every step asks: no generator
+            if not group.get("is_training", True):
+                return False
+        return True
+
+    @is_training.setter
+    def is_training(self, value: bool) -> None:
+        for group in self.groups:
+            group["is_training"] = value
+
+    def new_group(self, options: ParamGroup) -> ParamGroup:
+        """Return a group of ``options``, and take its parameters out of other groups.
+
+        Those are taken that only followed the module: they took the place of others.
+        """
+        group = new_group(options, self.optimizer, self.lr)
+        group["is_training"] = self.is_training
+        params = group["params"]
+        if isinstance(params, Tensor | set):
+            return group
+        group["params"] = params = list(params)
+        moving = {p for p in params if isinstance(p, Tensor)} & self.params.followed
+        for other in self.groups if moving else ():
+            other["params"] = [p for p in other["params"] if p not in moving]
+        self.params.followed -= moving
+        return group
+
+    def hold_last_group(self, rate: float) -> None:
+        """Take over the parameters of a group that was added, and its first rate."""
+        group = self.groups[-1]
+        self._rates[id(group)] = rate
+        for param in group["params"]:
+            self.params.add(param)
+
+    def forget_rates(self) -> None:
+        """Warn of no learning rate that came with a state that was loaded."""
+        self._rates.clear()
+
+    def optimizer_of(self, group: ParamGroup) -> TensorOptimizer[Any]:
+        """Return a group's optimizer with the hyperparameters that it has now."""
+        template = group.get("optimizer", self.optimizer)
+        options = self._options.get(id(group))
+        if options is None or options.template is not template:
+            # A group that was deleted may have left its identity to this one.
+            present = set(map(id, self.groups))
+            self._options = {i: o for i, o in self._options.items() if i in present}
+            options = self._options[id(group)] = GroupOptions(template)
+        return options.current(group)
+
+    def call_of(
+        self, index: int, lr: float | None, scale: float | None, limit: float | None
+    ) -> Step:
+        """Return the call of a group's step, at ``lr`` or the rate of its schedule."""
+        group = self.groups[index]
+        schedule = group.get("schedule")
+        if lr is None and schedule is not None:
+            self._check_rate(index, group)
+            group["lr"] = self._rates[id(group)] = schedule.lr()
+        rate = group["lr"] if lr is None else lr
+        return Step(
+            self.optimizer_of(group), float(rate), bool(group["maximize"]), scale, limit
+        )
+
+    def _check_rate(self, index: int, group: ParamGroup) -> None:
+        """Warn of a learning rate that somebody set where a schedule sets it."""
+        rate = group["lr"]
+        if rate == self._rates.get(id(group), rate):
+            return
+        warn_user(
+            f"group {index}: its learning rate was set to {float(rate):g}, and its "
+            f"schedule ({type(group['schedule']).__name__}) sets that of each step. "
+            "For a rate set by hand, by a scheduler of torch or by a learning-rate "
+            "finder give bind a number, or take the schedule away: "
+            f"optim.param_groups[{index}]['schedule'] = None",
+            RuntimeWarning,
+        )
+
+    def advance_schedules(self) -> None:
+        """Let the schedule of each group go on to the next step."""
+        # Groups may share one schedule; it advances once a step.
+        advanced: list[Any] = []
+        for group in self.groups:
+            schedule = group.get("schedule")
+            if schedule is not None and not any(schedule is s for s in advanced):
+                schedule.advance()
+                advanced.append(schedule)
+
+    def clipped(self, grads: GroupGrads) -> list[ClippedGroup]:
+        """Return by group the gradients, their factor and their limit."""
+        return clip_by_group(self.clip, [g.get("clip") for g in self.groups], grads)
+
+    def current_groups(self) -> list[ParamGroup]:
+        """Return the groups, with the parameters that stand in the module now."""
+        if not self.params.is_unchanged():
+            # The next step says what has no values to step.
+            with suppress(ValueError):
+                self.follow_module()
+        return self.groups
+
+    def follow_module(self) -> None:
+        """Step what stands in the module now where a held parameter was replaced."""
+        if self.params.is_unchanged():
+            return
+        replaced = self.params.replaced()
+        paths = [self.params.path_of(param) for param in replaced]
+        for path, successor in zip(paths, replaced.values(), strict=True):
+            check_values(path, successor)
+        for group in self.groups:
+            group["params"] = [replaced.get(p, p) for p in group["params"]]
+        for param, successor in replaced.items():
+            fields = self.states.pop(param, None)
+            if fields is not None and successor.shape == param.shape:
+                self.states[successor] = fields
+            self.params.rebind(param, successor)
+        self.params.watch()
+        if paths:
+            warn_replaced(paths)
+        warn_unheld(self.params)
+
+    @untraced
+    @torch.no_grad()
+    def move(self, *, to_train: bool) -> None:
+        """Move the parameters to where they are trained, or evaluated."""
+        if self.is_training is to_train:
+            return
+        for group in self.current_groups():
+            simple = self.optimizer_of(group)
+            move = simple.to_train if to_train else simple.to_eval
+            for param in group["params"]:
+                fields = self.states.get(param)
+                blank = self.initial_states.blank(simple, param)
+                if fields == {} or fields is None or blank is None:
+                    continue
+                check_held(self.params.path_of(param), param, fields, blank)
+                tensor = tensor_of(param)
+                target = move(tensor, state_of(type(blank), fields))
+                if target is not tensor:
+                    tensor.copy_(target)
+        self.is_training = to_train
+
+    def blank(self, index: int, param: Tensor) -> Any:
+        """Return the state that ``param`` has in group ``index``, without values."""
+        return self.initial_states.blank(self.optimizer_of(self.groups[index]), param)
+
+    def beside_fields(self, index: int) -> list[str]:
+        """Return what tools keep in the states of a group beside their fields."""
+        names = dict[str, None]()
+        for param in self.groups[index]["params"]:
+            values = self.states.get(param)
+            if isinstance(values, dict):  # pyright: ignore[reportUnnecessaryIsInstance]  # tools write there
+                blank = self.blank(index, param)
+                fields = {} if blank is None else fields_of(blank)
+                names |= dict.fromkeys(n for n in values if n not in fields)
+        return list(names)
+
+    def group_of_params(self) -> dict[Tensor, int]:
+        """Return the number of the group that each parameter is in."""
+        return {p: i for i, group in enumerate(self.groups) for p in group["params"]}
+
+    def housed(self, states: States, *, adopt: bool = False) -> States:
+        """Return states of held parameters in storage of their own.
+
+        ``adopt`` takes large ones over as they are, where nothing else refers to them.
+        """
+        groups = [group["params"] for group in self.groups]
+        return self.initial_states.house(groups, states, adopt=adopt)
+
+    def checked(
+        self,
+        param: Tensor,
+        index: int,
+        stored: Mapping[str, Any],
+        problems: list[str],
+        beside: Collection[str],
+    ) -> dict[str, Any]:
+        """Return stored fields as those of ``param`` in group ``index``.
+
+        See `checked_state`, which adds to ``problems``.
+        """
+        path, kind = self.params.path_of(param), self.groups[index]["kind"]
+        blank = self.blank(index, param)
+        return checked_state(path, kind, blank, stored, problems, beside)
+
+    def replace_states(self, states: States) -> None:
+        """Take over states, housed before, in the place of all others."""
+        self.states.clear()
+        self.states.update(states)
+
+    def undo(self) -> Callable[[], object]:
+        """Return what puts back the states, groups and schedules of now."""
+        # torch's own load puts other objects in the place of these.
+        states, groups = self.states, self.groups
+        state_items, group_items = dict(states), list(groups)
+        contents = [dict(group) for group in groups]
+        schedules = [schedule_data(group) for group in groups]
+
+        def undo() -> None:
+            self.states, self.groups = states, groups
+            states.clear()
+            states.update(state_items)
+            groups[:] = group_items
+            for group, content, schedule in zip(
+                groups, contents, schedules, strict=True
+            ):
+                group.clear()
+                group.update(content)
+                if schedule is not None:
+                    restore_schedule(group, schedule)
+
+        return undo

@@ -1,0 +1,214 @@
+"""InitialStates: the states that parameters begin with, in storage of their own."""
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ..engines.loop import follow, tensor_of
+from ..engines.memory.arena import Arena
+from ..engines.memory.entangled import overlaps_itself
+from ..engines.memory.tensor_form import copied, has_form_of, is_plain
+from ..engines.tracing.generators import kept_generators
+from ..engines.tracing.state_fields import fields_of
+from ..engines.tracing.step_call import StepFunctions
+from .state_check import check_held
+
+Fields = dict[str, Any]
+"""A state as the fields of a dict, as torch keeps it."""
+
+States = dict[Tensor, Fields]
+_MANY = 4096
+PathOf = Callable[[Tensor], str]
+
+
+class InitialStates:
+    """Makes the states of one optimizer, and gives all states room in its arenas."""
+
+    def __init__(self, state_dtype: torch.dtype | None, path_of: PathOf) -> None:
+        self.state_dtype = state_dtype
+        self.path_of = path_of
+        self.blanks: dict[tuple[Any, ...], Any] = {}
+        """By optimizer, shape and dtype, what `blank` gave before."""
+        self._arenas: dict[int, Arena] = {}
+
+    def blank(self, simple: StepFunctions, param: Tensor) -> Any:
+        """Return the state of ``param`` before the first step, without its values.
+
+        Raises what `init` raises for a parameter that it does not take, and TypeError
+        for a state that is no record.
+        """
+        key: tuple[Any, ...] = (type(simple), simple, param.shape, param.dtype)
+        try:
+            is_known = key in self.blanks
+        except TypeError:  # a hyperparameter that has no hash
+            key = (type(simple), repr(simple), param.shape, param.dtype)
+            is_known = key in self.blanks
+        if not is_known:
+            # A schedule on a hyperparameter makes another optimizer of each step.
+            if len(self.blanks) >= _MANY:
+                self.blanks.clear()
+            dtype = self.state_dtype or param.dtype
+            self.blanks[key] = _blank(simple, param, dtype, self.path_of)
+        return self.blanks[key]
+
+    def house(
+        self, groups: list[list[Tensor]], states: States, *, adopt: bool
+    ) -> States:
+        """Return all states of the optimizer with their tensors in new storage.
+
+        ``adopt`` takes large ones over as they are, where nothing else refers to them.
+        """
+        self._arenas = {i: Arena(params) for i, params in enumerate(groups)}
+        return {
+            param: self._arenas[i].house(param, states[param], adopt=adopt)
+            for i, params in enumerate(groups)
+            for param in params
+            if param in states
+        }
+
+    def lacking(
+        self, params: list[Tensor], blanks: list[Any], states: States
+    ) -> list[Tensor]:
+        """Return the parameters without a state; check and bring along all others."""
+        lacking: list[Tensor] = []
+        for param, blank in zip(params, blanks, strict=True):
+            fields = states.get(param)
+            is_empty = isinstance(fields, dict) and not fields
+            if fields is None or (is_empty and blank is not None):
+                lacking.append(param)
+            else:
+                check_held(self.path_of(param), param, fields, blank)
+                _bring_along(param, fields)
+        _part(params, states)
+        return lacking
+
+    def make(
+        self,
+        index: int,
+        params: list[Tensor],
+        lacking: list[Tensor],
+        states: States,
+        simple: StepFunctions,
+    ) -> None:
+        """Put the first states of those that lack one into ``states``.
+
+        ``params`` are all of group ``index``: where a state lies follows from them.
+        """
+        arena = self._arena(index, params) if lacking else Arena([])
+        # All are made before any is stored: init() may raise for the last of them.
+        initial: States = {}
+        for param in lacking:
+            tensor = tensor_of(param)
+            if self.state_dtype is not None:
+                tensor = tensor.to(self.state_dtype)
+            state = simple.init(tensor)
+            fields = {} if state is None else fields_of(state)
+            initial[param] = arena.house(param, fields)
+        states.update(initial)
+
+    def compute_dtype(
+        self, param: Tensor, fields: Fields, blank: Any
+    ) -> torch.dtype | None:
+        """Return the dtype to compute in where it is not the parameter's."""
+        wide = torch.promote_types(self.state_dtype or param.dtype, param.dtype)
+        differs = self.state_dtype is not None and self.state_dtype != param.dtype
+        for name, value in fields.items():
+            if isinstance(value, Tensor) and value.dtype != param.dtype:
+                usual = getattr(blank, name, None)
+                # A wider state that was loaded is worth its precision; one that init()
+                # itself makes wider is converted by the step as its author wrote it.
+                if isinstance(usual, Tensor) and usual.dtype != value.dtype:
+                    wide, differs = torch.promote_types(wide, value.dtype), True
+        return wide if differs and not param.is_complex() else None
+
+    def _arena(self, index: int, params: list[Tensor]) -> Arena:
+        arena = self._arenas.get(index)
+        if arena is None or not arena.holds(params):
+            arena = self._arenas[index] = Arena(list(params))
+        return arena
+
+
+def _bring_along(param: Tensor, fields: Fields) -> None:
+    """Bring the tensors of a state to the parameter's device and memory format."""
+    follow(fields, param.device)
+    for name, value in fields.items():
+        is_tensor = isinstance(value, Tensor) and has_form_of(param, value)
+        if is_tensor and value.stride() != param.stride():
+            fields[name] = copied(param, value)
+
+
+def _part(params: list[Tensor], states: States) -> None:
+    """Give states memory of their own where somebody let them share it.
+
+    Engines write them in different orders, and each would give other numbers. That of
+    another group's is not theirs either.
+    """
+    occupied = set(filter(None, map(_address, params)))
+    group = set(params)
+    for param, fields in states.items():
+        if param not in group:
+            # Somebody may have put there what is no dict.
+            values = fields.values() if hasattr(fields, "values") else ()
+            occupied.update(filter(None, map(_address, (param, *values))))
+    dicts = set[int]()
+    for param in params:
+        fields = states.get(param, {})
+        if not fields:
+            continue
+        # One dict for two parameters is one state, which both steps would move on.
+        if id(fields) in dicts:
+            fields = states[param] = dict(fields)
+        dicts.add(id(fields))
+        for name, value in fields.items():
+            address = _address(value)
+            if address in occupied:
+                fields[name] = copied(param, value)
+            elif address:
+                occupied.add(address)
+
+
+def _address(value: Any) -> int:
+    """Return where a plain tensor lies, 0 for all that is none or is empty."""
+    is_tensor = isinstance(value, Tensor) and is_plain(value)
+    return value.data_ptr() if is_tensor and value.layout is torch.strided else 0
+
+
+def _blank(
+    simple: StepFunctions, param: Tensor, dtype: torch.dtype, path_of: PathOf
+) -> Any:
+    if overlaps_itself(param):
+        raise ValueError(
+            f"{path_of(param)}: its elements share memory (expand(), as_strided()), so "
+            "that a step would write one over another; give it memory of its own: "
+            "param.data = param.data.clone(memory_format=torch.contiguous_format)"
+        )
+    tensor = tensor_of(param)
+    dtype = tensor.dtype if param.is_complex() else dtype
+    if is_plain(param):
+        like = torch.empty_like(tensor, dtype=dtype, device="meta")
+    else:
+        like = torch.zeros_like(tensor, dtype=dtype)
+    # This call only looks at init(): the draws belong to the call that makes the state
+    # to step with, or a resumed run would draw other numbers than this one.
+    with torch.no_grad(), kept_generators(param.device):
+        try:
+            state = simple.init(like)
+        except Exception:
+            # init() may read values, which meta tensors lack: it gets the parameter's.
+            state = _initial(simple, tensor.to(like.dtype, copy=True), path_of(param))
+    if state is not None and not hasattr(type(state), "__dataclass_fields__"):
+        raise TypeError(
+            f"{type(simple).__qualname__}.init() returns a {type(state).__name__}, and "
+            "a state is a Record (class MyState(burnish.Record): ...) or None"
+        )
+    return state
+
+
+def _initial(simple: StepFunctions, tensor: Tensor, path: str) -> Any:
+    """Return what `init` gives; what it raises says for which parameter."""
+    try:
+        return simple.init(tensor)
+    except (ValueError, TypeError) as error:
+        raise type(error)(f"{path}: {error}") from error

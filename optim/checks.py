@@ -1,0 +1,71 @@
+"""Checks of hyperparameters: numbers in their ranges, values of their types."""
+
+import dataclasses
+from numbers import Integral, Real
+from typing import Any, get_args, get_origin, get_type_hints
+
+
+def check_range(
+    name: str, value: float, low: float, high: float = float("inf")
+) -> None:
+    """Raise ValueError unless ``low <= value < high``; an infinite end is left out.
+
+    TypeError for what is no number: a tensor would be saved as something else.
+    """
+    _check_number(name, value)
+    if not low <= value < high:
+        bounds = (
+            f"at least {low:g}" if high == float("inf") else f"in [{low:g}, {high:g})"
+        )
+        raise ValueError(f"{name} must be {bounds}, got {value}")
+
+
+def check_betas(betas: tuple[float, ...], count: int = 2) -> None:
+    """Raise ValueError unless ``betas`` are ``count`` numbers in [0, 1)."""
+    if not isinstance(betas, tuple | list) or len(betas) != count:  # pyright: ignore[reportUnnecessaryIsInstance]  # users pass anything
+        raise ValueError(f"betas must be {count} numbers, got {betas}")
+    for i, beta in enumerate(betas):
+        check_range(f"betas[{i}]", beta, 0.0, 1.0)
+
+
+def check_types(optimizer: object) -> None:
+    """Raise TypeError for a hyperparameter that is not of its declared type."""
+    if not dataclasses.is_dataclass(optimizer):
+        return
+    for name, hint in _hints(type(optimizer)).items():
+        _check_type(
+            f"{type(optimizer).__name__}({name}=...)", hint, getattr(optimizer, name)
+        )
+
+
+def _hints(cls: type) -> dict[str, Any]:
+    try:
+        hints = get_type_hints(cls)
+    except NameError:  # a name that only a type checker knows
+        return {}
+    fields: Any = dataclasses.fields(cls)  # pyright: ignore[reportArgumentType]  # it is a dataclass
+    return {f.name: hints.get(f.name) for f in fields if f.init}
+
+
+def _check_type(name: str, hint: Any, value: Any) -> None:
+    if hint is float or hint is int:
+        _check_number(name, value, is_whole=hint is int)
+    elif hint in (bool, str) and not isinstance(value, hint):
+        raise TypeError(f"{name} must be a {hint.__name__}, got {value!r:.60}")
+    elif get_origin(hint) is tuple and isinstance(value, list | tuple):
+        item_hints = get_args(hint)
+        for i, item in enumerate(value):  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]  # items are any value
+            _check_type(f"{name}[{i}]", item_hints[min(i, len(item_hints) - 1)], item)
+
+
+def _check_number(name: str, value: object, *, is_whole: bool = False) -> None:
+    kind = Integral if is_whole else Real
+    if isinstance(value, kind) and not isinstance(value, bool):  # pyright: ignore[reportUnnecessaryIsInstance]  # a bool is Integral
+        return
+    described = (
+        f"a {type(value).__name__}" if hasattr(value, "dtype") else f"{value!r:.60}"
+    )
+    hint = "; pass its number: float(x)" if hasattr(value, "dtype") else ""
+    raise TypeError(
+        f"{name} must be a {'whole ' if is_whole else ''}number, got {described}{hint}"
+    )
