@@ -54,12 +54,14 @@ class Adafactor(SimpleOptimizer[AdafactorState]):
         """Return the new tensor and state."""
         t = state.step + 1
         least = torch.finfo(tensor.dtype).eps if self.eps[0] is None else self.eps[0]
-        new, square = _second_moment(grad, state, float(t) ** self.beta2_decay, least)
+        next_state, square = _second_moment(
+            grad, state, float(t) ** self.beta2_decay, least
+        )
         scale = _rms(tensor).clamp_min(self.eps[1]) * min(lr, t**-0.5)
         update = square.clamp_min(least * least).rsqrt() * grad
         size = scale / (_rms(update) / self.d).clamp_min(1.0)
         decayed = tensor * (1 - lr * self.weight_decay)
-        return decayed - update * size, new
+        return decayed - update * size, next_state
 
 
 def _rms(tensor: Tensor) -> Tensor:

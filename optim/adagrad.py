@@ -51,5 +51,5 @@ class Adagrad(SimpleOptimizer[AdagradState]):
             grad = grad.add(tensor, alpha=self.weight_decay)
         size = lr / (1 + state.step * self.lr_decay)
         total = state.sum.addcmul(grad, grad, value=1.0)
-        moved = tensor.addcdiv(grad, total.sqrt() + self.eps, value=-size)
-        return moved, AdagradState(state.step + 1, total)
+        weights = tensor.addcdiv(grad, total.sqrt() + self.eps, value=-size)
+        return weights, AdagradState(state.step + 1, total)

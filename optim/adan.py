@@ -57,9 +57,9 @@ class Adan(SimpleOptimizer[AdanState]):
         square = (state.exp_avg_sq * b3).addcmul(ahead, ahead, value=1 - b3)
         root = square.sqrt() / (1 - b3**t) ** 0.5 + self.eps
         decay = lr * self.weight_decay
-        moved = tensor * (1 - decay) if self.no_prox else tensor
-        moved = moved.addcdiv(mean, root, value=-lr / (1 - b1**t))
-        moved = moved.addcdiv(mean_change, root, value=-lr * b2 / (1 - b2**t))
+        weights = tensor * (1 - decay) if self.no_prox else tensor
+        weights = weights.addcdiv(mean, root, value=-lr / (1 - b1**t))
+        weights = weights.addcdiv(mean_change, root, value=-lr * b2 / (1 - b2**t))
         if not self.no_prox:
-            moved = moved / (1 + decay)
-        return moved, AdanState(t, mean, mean_change, square, grad)
+            weights = weights / (1 + decay)
+        return weights, AdanState(t, mean, mean_change, square, grad)

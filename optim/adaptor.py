@@ -2,7 +2,6 @@
 
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
-from importlib import import_module
 from itertools import chain
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, overload
 
@@ -10,6 +9,13 @@ import torch
 from torch import Tensor, nn
 
 from ..records.calls import explain_calls
+from ..records.torch_internals import (
+    is_profiling,
+    post_hooks_of_all,
+    pre_hooks_of_all,
+    step_hooks,
+    untraced,
+)
 from .bound.bind_arguments import check_arguments
 from .bound.bound_params import BoundParams
 from .bound.bound_state import BoundState
@@ -18,7 +24,6 @@ from .bound.param_groups import first_rate, plain_group, warn_of_left_out
 from .bound.plain_values import as_stored
 from .bound.state_check import BESIDE
 from .clipping import Clip
-from .engines.internals import internals, untraced
 from .groups import Group, place
 from .schedulers.scheduler import Scheduler
 from .stepping.report import EngineReport, report_of
@@ -32,9 +37,6 @@ if TYPE_CHECKING:
     from .gradients import Gradients
     from .stored.optimizer_record import Rename
     from .stored.record_types import OptimizerRecord
-
-_hooks: Any = import_module("torch.optim.optimizer")
-"""The hooks that are of every optimizer."""
 
 M = TypeVar("M", bound=nn.Module)
 
@@ -141,7 +143,7 @@ class OptimizerAdaptor(torch.optim.Optimizer):
         self._bound.groups = groups
 
     @property
-    def state(self) -> defaultdict[Tensor, Any]:  # pyright: ignore[reportIncompatibleVariableOverride]  # torch's is an attribute
+    def state(self) -> defaultdict[Tensor, Any]:
         """The state of each parameter that was stepped, as a dict of its fields."""
         return self._bound.states
 
@@ -184,7 +186,7 @@ class OptimizerAdaptor(torch.optim.Optimizer):
     step.hooked = True  # type: ignore[attr-defined]  # tells torch not to wrap it
 
     def _plain_step(self, closure: Callable[[], Any] | None) -> Any:
-        if not (internals.autograd._profiler_enabled() or self._has_hooks()):
+        if not (is_profiling() or self._has_hooks()):
             return self._step(closure)
         name = f"Optimizer.step#{type(self).__name__}.step"
         with torch.autograd.profiler.record_function(name):
@@ -269,7 +271,7 @@ class OptimizerAdaptor(torch.optim.Optimizer):
         try:
             state_dict = super().state_dict()
         finally:
-            self.state = states
+            self.state = states  # pyright: ignore[reportIncompatibleVariableOverride]  # torch has an attribute
         state_dict["state"] = {
             number: {name: as_stored(value) for name, value in fields.items()}
             for number, fields in state_dict["state"].items()
@@ -325,22 +327,17 @@ class OptimizerAdaptor(torch.optim.Optimizer):
         return self._plain_step(closure)
 
     def _has_hooks(self) -> bool:
-        return bool(
-            self._optimizer_step_pre_hooks
-            or self._optimizer_step_post_hooks
-            or _hooks._global_optimizer_pre_hooks
-            or _hooks._global_optimizer_post_hooks
-        )
+        before, after = step_hooks(self)
+        return bool(before or after or pre_hooks_of_all or post_hooks_of_all)
 
     def _hooked_step(self, *args: Any, **kwargs: Any) -> Any:
-        before = _hooks._global_optimizer_pre_hooks.values()
-        for hook in chain(before, self._optimizer_step_pre_hooks.values()):
+        before, after = step_hooks(self)
+        for hook in chain(pre_hooks_of_all.values(), before.values()):
             changed = hook(self, args, kwargs)
             if changed is not None:
                 args, kwargs = changed
         result = self._step(*args, **kwargs)
-        after = _hooks._global_optimizer_post_hooks.values()
-        for hook in chain(self._optimizer_step_post_hooks.values(), after):
+        for hook in chain(after.values(), post_hooks_of_all.values()):
             hook(self, args, kwargs)
         return result
 

@@ -31,8 +31,8 @@ class Gradients(Mapping[str, Tensor]):
     def from_module(cls, module: nn.Module) -> "Gradients":
         """Return what ``.grad`` of the parameters refers to."""
         params = named_params(module)
-        found = {p.id: p.tensor.grad for p in params}
-        return cls({n: g for n, g in found.items() if g is not None})
+        by_id = {p.id: p.tensor.grad for p in params}
+        return cls({n: g for n, g in by_id.items() if g is not None})
 
     def __getitem__(self, param_id: str) -> Tensor:
         return self._by_id[param_id]
@@ -57,9 +57,9 @@ class GradientsAccumulator:
     def accumulate(self, grads: Mapping[str, Tensor]) -> None:
         """Add ``grads`` to the sums; the tensors given stay as they are, and free."""
         for name, grad in grads.items():
-            known, grad = self._sums.get(name), grad.detach()
+            total, grad = self._sums.get(name), grad.detach()
             # The first is copied: zero_grad() may write to what was given.
-            self._sums[ParamId(name)] = grad.clone() if known is None else known + grad
+            self._sums[ParamId(name)] = grad.clone() if total is None else total + grad
 
     def grads(self) -> Gradients:
         """Return the sums, and begin anew."""

@@ -8,6 +8,7 @@ from torch import nn
 
 from ..config.patterns import Patterns, matches
 from ..config.spelling import did_you_mean
+from ..records.torch_internals import NormBase
 from .tensor_optimizer import (
     TensorOptimizer,
     hyperparameters,
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 Types: TypeAlias = type[nn.Module] | tuple[type[nn.Module], ...]
 
 NORMS: tuple[type[nn.Module], ...] = (
-    nn.modules.batchnorm._NormBase,  # pyright: ignore[reportPrivateUsage]  # the base of all BatchNorm and InstanceNorm
+    NormBase,
     nn.LayerNorm,
     nn.GroupNorm,
     nn.RMSNorm,
@@ -79,13 +80,13 @@ class Group:
         import dataclasses
 
         chosen = base if self.optimizer is None else self.optimizer
-        known = hyperparameters(chosen)
-        refuse_options_of_torch(type(chosen).__name__, self.changes.keys() - known)
+        names = hyperparameters(chosen)
+        refuse_options_of_torch(type(chosen).__name__, self.changes.keys() - names)
         for name in self.changes:
-            if name not in known:
+            if name not in names:
                 raise ValueError(
                     f"{self!r}: {type(chosen).__qualname__} has no hyperparameter "
-                    f"{name!r}; it has {', '.join(known)}.{did_you_mean(name, known)}"
+                    f"{name!r}; it has {', '.join(names)}.{did_you_mean(name, names)}"
                 )
         if not self.changes:
             return chosen
@@ -123,14 +124,14 @@ def place(
     for group in groups:
         own_lr = lr if group.lr is None else group.lr
         placed.append(Placed(group.optimizer_of(base), own_lr, group.clip, []))
-    found = [False] * len(groups)
+    has_match = [False] * len(groups)
     for param in params:
         chosen = 0
         for i, group in enumerate(groups):
             if _matches(group, param, owners.get(id(param.tensor), ())):
-                chosen, found[i] = i + 1, True
+                chosen, has_match[i] = i + 1, True
         placed[chosen].params.append(param)
-    for group, any_match in zip(groups, found, strict=True):
+    for group, any_match in zip(groups, has_match, strict=True):
         if not any_match:
             raise ValueError(_no_match(group, params))
     return [one for one in placed if one.params]

@@ -57,8 +57,8 @@ class LAMB(SimpleOptimizer[LAMBState]):
         if self.weight_decay != 0.0:
             direction = direction.add(tensor, alpha=self.weight_decay)
         ratio = _trust(tensor, direction, self.eps)
-        moved = tensor - direction * (ratio * (lr / (1 - b1**t)))
-        return moved, LAMBState(t, mean, square)
+        weights = tensor - direction * (ratio * (lr / (1 - b1**t)))
+        return weights, LAMBState(t, mean, square)
 
 
 def _trust(tensor: Tensor, direction: Tensor, eps: float) -> Tensor:

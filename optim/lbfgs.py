@@ -12,6 +12,7 @@ from ..records.grad_mode import ordinary_tensors
 from ..records.record import Record
 from ..records.renaming import Renames, renamer_of
 from ..records.report import LoadReport
+from ..records.torch_internals import LBFGS_ATTRIBUTES, lbfgs_params
 from .bound.bound_params import BoundParams
 from .tensor_optimizer import home_of_field, refuse_options_of_torch
 
@@ -183,12 +184,12 @@ class LBFGSAdaptor(torch.optim.LBFGS):
 
     def _check_state(self) -> None:
         """Raise ValueError for a state that somebody changed, or for other shapes."""
-        stored = self.state.get(self._params[0], {})
+        stored = self.state.get(lbfgs_params(self)[0], {})
         if not stored:
             return
         needed = _FIELDS if stored.get("n_iter", 1) else ("n_iter",)
         problems = [f"it lacks {n}" for n in needed if stored.get(n) is None]
-        problems += _misfits(stored, sum(map(_size, self._params)))
+        problems += _misfits(stored, sum(map(_size, lbfgs_params(self))))
         if problems:
             raise ValueError(
                 f"the state of LBFGS in optim.state does not fit: {problems[0]}. "
@@ -243,8 +244,7 @@ class LBFGSAdaptor(torch.optim.LBFGS):
             "state",
             "param_groups",
             "_binding",
-            "_params",
-            "_numel_cache",
+            *LBFGS_ATTRIBUTES,
         )
         return {name: kept[name] for name in names}
 

@@ -60,8 +60,8 @@ class RMSprop(SimpleOptimizer[RMSpropState]):
         root = spread.sqrt() + self.eps
         velocity = state.momentum_buffer
         if velocity is None:
-            moved = tensor.addcdiv(grad, root, value=-lr)
+            weights = tensor.addcdiv(grad, root, value=-lr)
         else:
             velocity = (velocity * self.momentum).addcdiv(grad, root)
-            moved = tensor.add(velocity, alpha=-lr)
-        return moved, RMSpropState(state.step + 1, square, velocity, mean)
+            weights = tensor.add(velocity, alpha=-lr)
+        return weights, RMSpropState(state.step + 1, square, velocity, mean)

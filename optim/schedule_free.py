@@ -67,10 +67,10 @@ class ScheduleFreeAdamW(SimpleOptimizer[ScheduleFreeState]):
         direction = grad / ((square / (1 - b2**t)).sqrt() + self.eps)
         if self.weight_decay != 0.0:
             direction = direction.add(tensor, alpha=self.weight_decay)
-        moved = tensor.lerp(state.z, share)
-        moved = moved.add(direction, alpha=lr * (b1 * (1 - share) - 1))
+        weights = tensor.lerp(state.z, share)
+        weights = weights.add(direction, alpha=lr * (b1 * (1 - share) - 1))
         z = state.z.sub(direction, alpha=lr)
-        return moved, ScheduleFreeState(t, z, square, weight_sum, lr_max)
+        return weights, ScheduleFreeState(t, z, square, weight_sum, lr_max)
 
     def to_eval(self, tensor: Tensor, state: ScheduleFreeState) -> Tensor:
         """Return the average."""

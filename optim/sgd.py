@@ -56,7 +56,7 @@ class SGD(SimpleOptimizer[SGDState | None]):
         if state is None or not state.started:
             velocity = grad
         else:
-            kept = state.momentum_buffer * self.momentum
-            velocity = kept.add(grad, alpha=1 - self.dampening)
+            momentum_term = state.momentum_buffer * self.momentum
+            velocity = momentum_term.add(grad, alpha=1 - self.dampening)
         ahead = grad.add(velocity, alpha=self.momentum) if self.nesterov else velocity
         return tensor.add(ahead, alpha=-lr), SGDState(velocity)

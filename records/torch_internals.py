@@ -10,8 +10,9 @@ as well, are the only ones that are read where they are needed.
 
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
+from importlib import import_module
 from operator import attrgetter
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
@@ -88,3 +89,67 @@ local_part: Callable[[Any], Tensor] = attrgetter("_local_tensor")
 
 BatchNorm: type[Any] = torch.nn.modules.batchnorm._BatchNorm
 """The class of all that normalize over a batch, whatever its dimensions."""
+
+NormBase: type[Any] = torch.nn.modules.batchnorm._NormBase
+"""The base of all BatchNorm and InstanceNorm, whatever their dimensions."""
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+_disable_dynamo: Any = vars(torch)["_disable_dynamo"]
+
+
+def untraced(function: F) -> F:
+    """Return ``function`` so that torch.compile breaks its graph at a call of it."""
+    wrapped: F = _disable_dynamo(function)
+    return wrapped
+
+
+set_grad_enabled: Callable[[bool], None] = torch._C._set_grad_enabled
+"""Turn gradients on or off; the public context costs a tenth of a small step."""
+
+is_profiling: Callable[[], bool] = vars(torch.autograd)["_profiler_enabled"]
+"""Whether a profiler is watching, which names the steps of optimizers."""
+
+without_dispatch_modes: Callable[[], AbstractContextManager[Any]]
+without_dispatch_modes = torch.utils._python_dispatch._disable_current_modes  # pyright: ignore[reportAttributeAccessIssue]  # imported above
+"""A block in which no mode fakes or watches tensors."""
+
+tensor_version: Callable[[Any], int] = attrgetter("_version")
+"""A number that grows with every write to a tensor's memory."""
+
+copy_tensors: Callable[[list[Tensor], list[Tensor]], Any]
+copy_tensors = vars(torch)["_foreach_copy_"]
+"""Copy the second list of tensors into the first, in one call."""
+
+fused_adam: Callable[..., Any] = vars(torch)["_fused_adam_"]
+fused_adamw: Callable[..., Any] = vars(torch)["_fused_adamw_"]
+fused_sgd: Callable[..., Any] = vars(torch)["_fused_sgd_"]
+fused_adagrad: Callable[..., Any] = vars(torch)["_fused_adagrad_"]
+"""Step lists of tensors with their states, each list in one call."""
+
+step_hooks: Callable[[Any], tuple[dict[int, Any], dict[int, Any]]]
+step_hooks = attrgetter("_optimizer_step_pre_hooks", "_optimizer_step_post_hooks")
+"""The hooks of one optimizer, before and after its steps."""
+
+_optimizers: Any = import_module("torch.optim.optimizer")
+pre_hooks_of_all: dict[int, Any] = _optimizers._global_optimizer_pre_hooks
+post_hooks_of_all: dict[int, Any] = _optimizers._global_optimizer_post_hooks
+"""The hooks of every optimizer; torch adds to these dicts and never replaces them."""
+
+lbfgs_params: Callable[[Any], list[Tensor]] = attrgetter("_params")
+"""The parameters that torch's LBFGS steps together."""
+
+LBFGS_ATTRIBUTES = ("_params", "_numel_cache")
+"""What torch's LBFGS keeps beside groups and state; its step needs both."""
+
+
+def guard_of(tensors: list[Tensor]) -> Any:
+    """Return what checks other tensors against the forms of these, in one pass in C.
+
+    It compares types, dtypes, devices, shapes and strides: what Dynamo compares before
+    it runs a compiled graph. It holds none of the tensors.
+    """
+    sizes = [list(t.shape) for t in tensors]
+    strides = [list(t.stride()) for t in tensors]
+    guards: Any = torch._C._dynamo.guards.TensorGuards  # pyright: ignore[reportAttributeAccessIssue]  # has no types
+    return guards(*tensors, dynamic_dims_sizes=sizes, dynamic_dims_strides=strides)

@@ -79,7 +79,7 @@ FLOORS = {
         ("__init__",),
     ],
     "optim/engines": [
-        ("__init__", "internals", "memory", "tracing"),
+        ("__init__", "memory", "tracing"),
         ("bucket", "codegen", "self_check"),
         ("agreement", "blocks", "foreach", "portions", "torch_fused"),
         ("compiled", "loop"),

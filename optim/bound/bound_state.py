@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from ...config.process.user_warning import warn_user
+from ...records.torch_internals import untraced
 from ..clipping import Clip, ClippedGroup, clip_by_group
-from ..engines.internals import untraced
 from ..engines.loop import state_of, tensor_of
 from ..engines.tracing.state_fields import fields_of
 from ..engines.tracing.step_call import Step

@@ -35,8 +35,8 @@ def as_declared(hint: Any, usual: Any, value: Any) -> Any:
     if isinstance(value, list | tuple):
         args = typing.get_args(hint)
         item = args[0] if typing.get_origin(hint) in (list, tuple) else Any
-        first = usual[0] if isinstance(usual, list | tuple) and usual else None  # pyright: ignore[reportUnknownVariableType]  # items are any value
-        return type(value)(as_declared(item, first, v) for v in value)  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]  # items are any value
+        item_usual = usual[0] if isinstance(usual, list | tuple) and usual else None  # pyright: ignore[reportUnknownVariableType]  # items are any value
+        return type(value)(as_declared(item, item_usual, v) for v in value)  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]  # items are any value
     return as_held(usual, value)
 
 

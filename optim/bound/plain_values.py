@@ -50,50 +50,50 @@ def is_plain(value: Any) -> bool:
     return value is None or type(value) in (bool, int, float, str)
 
 
-def as_held(held: Any, stored: Any) -> Any:
+def as_held(current: Any, data: Any) -> Any:
     """Return a stored hyperparameter as the kind of value that stands there now."""
-    if isinstance(held, Enum) and isinstance(stored, str):
-        return _member(type(held), stored)
-    if isinstance(held, np.generic) and isinstance(stored, bool | int | float | str):
+    if isinstance(current, Enum) and isinstance(data, str):
+        return _member(type(current), data)
+    if isinstance(current, np.generic) and isinstance(data, bool | int | float | str):
         # A rate that was set since then may be none of numpy's narrower numbers.
-        number: Any = type(held)(stored)  # pyright: ignore[reportCallIssue, reportArgumentType, reportUnknownVariableType]  # each of them takes one
-        return number if number.item() == stored else stored
-    if isinstance(held, torch.device) and isinstance(stored, str):
-        return torch.device(stored)
-    if isinstance(held, _NAMED) and isinstance(stored, str):
-        found = getattr(torch, stored.removeprefix("torch."), None)
-        return found if isinstance(found, type(held)) else stored
-    if isinstance(held, Mapping):
-        return _as_dict(held, stored)  # pyright: ignore[reportUnknownArgumentType]  # items are any value
-    if isinstance(stored, list | tuple):
-        return _as_sequence(held, stored)  # pyright: ignore[reportUnknownArgumentType]  # items are any value
-    return stored
+        number: Any = type(current)(data)  # pyright: ignore[reportCallIssue, reportArgumentType, reportUnknownVariableType]  # each of them takes one
+        return number if number.item() == data else data
+    if isinstance(current, torch.device) and isinstance(data, str):
+        return torch.device(data)
+    if isinstance(current, _NAMED) and isinstance(data, str):
+        value_of_torch = getattr(torch, data.removeprefix("torch."), None)
+        return value_of_torch if isinstance(value_of_torch, type(current)) else data
+    if isinstance(current, Mapping):
+        return _as_dict(current, data)  # pyright: ignore[reportUnknownArgumentType]  # items are any value
+    if isinstance(data, list | tuple):
+        return _as_sequence(current, data)  # pyright: ignore[reportUnknownArgumentType]  # items are any value
+    return data
 
 
-def _as_sequence(held: Any, stored: Any) -> Any:
-    if isinstance(held, np.ndarray):
-        return np.array(stored, dtype=held.dtype)  # pyright: ignore[reportUnknownArgumentType, reportUnknownMemberType]  # of any dtype
-    if isinstance(held, Tensor):
-        return torch.tensor(stored, dtype=held.dtype, device=held.device)
-    if isinstance(held, set | frozenset):
-        known = {as_stored(item): item for item in held}  # pyright: ignore[reportUnknownVariableType]  # items are any value
-        return type(held)(known.get(item, item) for item in stored)  # pyright: ignore[reportUnknownVariableType]  # items are any value
-    if not isinstance(held, list | tuple):
-        return stored
-    pairs = zip_longest(held[: len(stored)], stored)  # pyright: ignore[reportUnknownArgumentType, reportUnknownVariableType]  # items are any value
-    rebuild = getattr(type(held), "_make", type(held))  # pyright: ignore[reportUnknownArgumentType]  # a named tuple takes no list
-    return rebuild([as_held(own, item) for own, item in pairs])
+def _as_sequence(current: Any, data: Any) -> Any:
+    if isinstance(current, np.ndarray):
+        return np.array(data, dtype=current.dtype)  # pyright: ignore[reportUnknownArgumentType, reportUnknownMemberType]  # of any dtype
+    if isinstance(current, Tensor):
+        return torch.tensor(data, dtype=current.dtype, device=current.device)
+    if isinstance(current, set | frozenset):
+        by_data = {as_stored(item): item for item in current}  # pyright: ignore[reportUnknownVariableType]  # items are any value
+        return type(current)(by_data.get(item, item) for item in data)  # pyright: ignore[reportUnknownVariableType]  # items are any value
+    if not isinstance(current, list | tuple):
+        return data
+    pairs = zip_longest(current[: len(data)], data)  # pyright: ignore[reportUnknownArgumentType, reportUnknownVariableType]  # items are any value
+    rebuild = getattr(type(current), "_make", type(current))  # pyright: ignore[reportUnknownArgumentType]  # a named tuple takes no list
+    return rebuild([as_held(item_now, item) for item_now, item in pairs])
 
 
-def _as_dict(held: Mapping[Any, Any], stored: Any) -> Any:
+def _as_dict(current: Mapping[Any, Any], data: Any) -> Any:
     """Return stored items, or pairs, under the keys that stand there now."""
-    is_dict = isinstance(stored, Mapping)
-    if not is_dict and not isinstance(stored, list | tuple):
-        return stored
-    pairs: Any = stored.items() if is_dict else stored  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]  # items are any value
-    known = {as_stored(key): key for key in held}
-    keys = [(known.get(key, key), value) for key, value in pairs]
-    return {key: as_held(held.get(key), value) for key, value in keys}
+    is_dict = isinstance(data, Mapping)
+    if not is_dict and not isinstance(data, list | tuple):
+        return data
+    pairs: Any = data.items() if is_dict else data  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]  # items are any value
+    by_data = {as_stored(key): key for key in current}
+    keys = [(by_data.get(key, key), value) for key, value in pairs]
+    return {key: as_held(current.get(key), value) for key, value in keys}
 
 
 def _member(cls: type[Enum], name: str) -> Enum:

@@ -63,18 +63,18 @@ def _agrees(engine: Engine, step: Step, like: Tensor) -> bool:
     """Compare two steps: the first, and one from the state that it left."""
     numbers = torch.Generator().manual_seed(0)
     tensor = _random(numbers, like)
-    stored = _stored(step, tensor)
+    fields = _stored(step, tensor)
     for _ in range(2):
         grad = _random(numbers, like)
-        loop = _stepped(step, tensor, grad, stored, like.dtype)
-        exact = _stepped(step, tensor, grad, stored, torch.float64)
-        old = [tensor.clone(), *(t.clone() for t in _tensors(stored).values())]
-        _run(engine, step, tensor, grad, stored)
-        new = [tensor, *_tensors(stored).values()]
-        if not all(map(_is_near, old, loop, exact, new)):
+        loop = _stepped(step, tensor, grad, fields, like.dtype)
+        exact = _stepped(step, tensor, grad, fields, torch.float64)
+        before = [tensor.clone(), *(t.clone() for t in _tensors(fields).values())]
+        _run(engine, step, tensor, grad, fields)
+        after = [tensor, *_tensors(fields).values()]
+        if not all(map(_is_near, before, loop, exact, after)):
             return False
         # Values of a state may cancel, where the loop's error is a matter of luck.
-        if not _is_near_each(old[0], loop[0], exact[0], tensor):
+        if not _is_near_each(before[0], loop[0], exact[0], tensor):
             return False
     return True
 
@@ -96,72 +96,72 @@ def _stored(step: Step, tensor: Tensor) -> dict[str, Any]:
     }
 
 
-def _tensors(stored: dict[str, Any]) -> dict[str, Tensor]:
-    return {k: v for k, v in stored.items() if isinstance(v, Tensor)}
+def _tensors(fields: dict[str, Any]) -> dict[str, Tensor]:
+    return {k: v for k, v in fields.items() if isinstance(v, Tensor)}
 
 
-def _layout(step: Step, tensor: Tensor, stored: dict[str, Any]) -> Layout:
-    state_type = type(step.simple.init(tensor)) if stored else None
-    names = tuple(_tensors(stored))
-    absent = {name: None for name in field_names(state_type) if name not in stored}
+def _layout(step: Step, tensor: Tensor, fields: dict[str, Any]) -> Layout:
+    state_type = type(step.simple.init(tensor)) if fields else None
+    names = tuple(_tensors(fields))
+    absent = {name: None for name in field_names(state_type) if name not in fields}
     return Layout(tensor, state_type, names, (tensor.dtype,) * (2 + len(names)), absent)
 
 
-def _scalars(stored: dict[str, Any]) -> dict[str, Any]:
-    return {k: v for k, v in stored.items() if not isinstance(v, Tensor)}
+def _scalars(fields: dict[str, Any]) -> dict[str, Any]:
+    return {k: v for k, v in fields.items() if not isinstance(v, Tensor)}
 
 
 def _stepped(
-    step: Step, tensor: Tensor, grad: Tensor, stored: dict[str, Any], dtype: torch.dtype
+    step: Step, tensor: Tensor, grad: Tensor, fields: dict[str, Any], dtype: torch.dtype
 ) -> list[Tensor]:
     """Return what the step as written makes of copies in ``dtype``."""
-    layout = _layout(step, tensor, stored)
-    states = [value.to(dtype) for value in _tensors(stored).values()]
-    state = layout.state(states, _scalars(stored))
-    new, state = step(tensor.to(dtype), grad.to(dtype), state)
-    return [new, *(getattr(state, name) for name in layout.tensors)]
+    layout = _layout(step, tensor, fields)
+    states = [value.to(dtype) for value in _tensors(fields).values()]
+    state = layout.state(states, _scalars(fields))
+    after, state = step(tensor.to(dtype), grad.to(dtype), state)
+    return [after, *(getattr(state, name) for name in layout.tensors)]
 
 
 def _run(
-    engine: Engine, step: Step, tensor: Tensor, grad: Tensor, stored: dict[str, Any]
+    engine: Engine, step: Step, tensor: Tensor, grad: Tensor, fields: dict[str, Any]
 ) -> None:
     """Step parts of all sizes in one bucket; they are views, as an arena's are."""
     parts, grads = torch.split(tensor, _SIZES), list(torch.split(grad, _SIZES))
-    columns = [list(torch.split(value, _SIZES)) for value in _tensors(stored).values()]
-    scalars = _scalars(stored)
-    states = [dict(stored) for _ in parts]
-    layout = _layout(step, tensor, stored)
+    columns = [list(torch.split(value, _SIZES)) for value in _tensors(fields).values()]
+    scalars = _scalars(fields)
+    states = [dict(fields) for _ in parts]
+    layout = _layout(step, tensor, fields)
     places = [*range(len(parts))]
     bucket = Bucket(
         layout, list(parts), places, states, columns, scalars, engine, why=""
     )
     bucket.fits(grads)
     engine.prepare(bucket, grads, step)()
-    stored.update(bucket.scalars)
+    fields.update(bucket.scalars)
 
 
-def _is_near(old: Tensor, loop: Tensor, exact: Tensor, new: Tensor) -> bool:
-    if new.dtype in _EXACT:
-        tolerance = _EXACT[new.dtype]
-        return torch.allclose(new, loop, rtol=tolerance, atol=tolerance)
-    usual = _errors(old, exact, loop)
+def _is_near(before: Tensor, loop: Tensor, exact: Tensor, after: Tensor) -> bool:
+    if after.dtype in _EXACT:
+        tolerance = _EXACT[after.dtype]
+        return torch.allclose(after, loop, rtol=tolerance, atol=tolerance)
+    usual = _errors(before, exact, loop)
     allowed = usual[loop.isfinite()].amax() + 1.0
-    moves = (_errors(old, exact, old) > _MOVED) & (loop != old)
-    is_close = bool((_errors(old, exact, new) <= allowed).all())
-    return is_close and not bool((moves & (new == old)).any())
+    moves = (_errors(before, exact, before) > _MOVED) & (loop != before)
+    is_close = bool((_errors(before, exact, after) <= allowed).all())
+    return is_close and not bool((moves & (after == before)).any())
 
 
-def _is_near_each(old: Tensor, loop: Tensor, exact: Tensor, new: Tensor) -> bool:
+def _is_near_each(before: Tensor, loop: Tensor, exact: Tensor, after: Tensor) -> bool:
     """Return whether, in half precisions, each element is as near as the loop's."""
-    if new.dtype in _EXACT:
+    if after.dtype in _EXACT:
         return True
-    allowed = _errors(old, exact, loop) + 1.0
-    return bool((_errors(old, exact, new) <= allowed).all())
+    allowed = _errors(before, exact, loop) + 1.0
+    return bool((_errors(before, exact, after) <= allowed).all())
 
 
-def _errors(old: Tensor, exact: Tensor, values: Tensor) -> Tensor:
+def _errors(before: Tensor, exact: Tensor, values: Tensor) -> Tensor:
     """Return distances from ``exact``, in units in the last place of the larger."""
     limits = torch.finfo(values.dtype)
-    size = torch.maximum(old.double().abs(), exact.abs())
+    size = torch.maximum(before.double().abs(), exact.abs())
     unit = limits.eps * size.clamp_min(limits.tiny).log2().floor().exp2()
     return (values.double() - exact).abs() / unit

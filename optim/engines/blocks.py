@@ -10,10 +10,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ...records.torch_internals import copy_tensors
 from .bucket import Bucket, Job, Unfit
 from .codegen.block_code import Run, generate
 from .codegen.program import contracted, program
-from .internals import internals
 from .memory.arena import BLOCK, SMALL
 from .self_check import agrees
 from .tracing.step_call import Step
@@ -36,39 +36,39 @@ class Blocks:
 
     def prepare(self, bucket: Bucket, grads: list[Tensor], step: Step) -> Job:
         """Return what writes the step; see `Engine`."""
-        made = bucket.trace(step)
-        run, registers = replayable(made, bucket.layout, step, bucket.scalars)
+        trace = bucket.trace(step)
+        run, registers = replayable(trace, bucket.layout, step, bucket.scalars)
         bucket.locate()
         places = bucket.addresses[: len(bucket.params)]
         if places != self.seen:
             self.seen, self.pieces = places, _pieces(bucket)
-        constants = made.constants
+        constants = trace.constants
 
         def job() -> None:
             for piece in self.pieces:
                 piece.run(run, grads, self.scratch, registers, constants)
-            bucket.commit(made.scalars)
+            bucket.commit(trace.scalars)
 
         return job
 
 
 def replayable(
-    made: Trace, layout: Layout, step: Step, scalars: dict[str, Any]
+    trace: Trace, layout: Layout, step: Step, scalars: dict[str, Any]
 ) -> tuple[Run, list[torch.dtype]]:
     """Return the generated function for a trace; Unfit if it is not to be trusted."""
-    key = made.key()
+    key = trace.key()
     found = _programs.get(key)
     if found is None:
-        found = _programs[key] = _generate(made, layout, step, scalars)
+        found = _programs[key] = _generate(trace, layout, step, scalars)
     if isinstance(found, str):
         raise Unfit(found)
     return found
 
 
 def _generate(
-    made: Trace, layout: Layout, step: Step, scalars: dict[str, Any]
+    trace: Trace, layout: Layout, step: Step, scalars: dict[str, Any]
 ) -> tuple[Run, list[torch.dtype]] | str:
-    run, registers = generate(contracted(program(made.tape, made.outs)))
+    run, registers = generate(contracted(program(trace.tape, trace.outs)))
 
     def over(tensors: list[Tensor], constants: list[float]) -> None:
         run(
@@ -78,7 +78,7 @@ def _generate(
         )
 
     try:
-        trusted = agrees(over, made, layout, step, scalars)
+        trusted = agrees(over, trace, layout, step, scalars)
     except (RuntimeError, TypeError) as error:
         return f"an operation has no form that writes in place ({error!s:.60})"
     return (
@@ -97,13 +97,13 @@ class _Scratch:
         """Return the first ``count`` elements of a register."""
         found = self.cut.get((name, dtype, count))
         if found is None:
-            whole = self.whole.get((name, dtype))
-            if whole is None or len(whole) < count:
-                whole = self.whole[name, dtype] = torch.empty(count, dtype=dtype)
+            register = self.whole.get((name, dtype))
+            if register is None or len(register) < count:
+                register = self.whole[name, dtype] = torch.empty(count, dtype=dtype)
                 self.cut = {k: t for k, t in self.cut.items() if k[:2] != (name, dtype)}
             if len(self.cut) > 256:
                 self.cut.clear()
-            found = self.cut[name, dtype, count] = whole[:count]
+            found = self.cut[name, dtype, count] = register[:count]
         return found
 
     def registers(self, dtypes: list[torch.dtype], count: int) -> list[Tensor]:
@@ -170,13 +170,13 @@ class _Packed(_Piece):
         constants: list[float],
     ) -> None:
         count = sum(self.sizes)
-        first, flats = self.tensors[0], [flat(grads[i]) for i in self.positions]
-        tensor = scratch.take("tensor", first.dtype, count)
+        like, flats = self.tensors[0], [flat(grads[i]) for i in self.positions]
+        tensor = scratch.take("tensor", like.dtype, count)
         grad = scratch.take("grad", flats[0].dtype, count)
         torch.cat(self.tensors, out=tensor)
         torch.cat(flats, out=grad)
         run(tensor, grad, *self.states, scratch.registers(registers, count), constants)
-        internals._foreach_copy_(self.tensors, list(torch.split(tensor, self.sizes)))
+        copy_tensors(self.tensors, list(torch.split(tensor, self.sizes)))
 
 
 def flat(tensor: Tensor) -> Tensor:

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .internals import guard_of
+from ...records.torch_internals import guard_of
 from .memory.ranges import do_ranges_meet
 from .tracing.state_fields import declared
 from .tracing.step_call import Step
@@ -96,12 +96,12 @@ class Bucket:
         A step may ask for the shape at some calls only, after parameters of several
         shapes were planned for together: it is recorded for the first of them.
         """
-        made = trace(step, self.layout, self.scalars)
-        if made.reads_shape or made.tape.has_tensors:
+        recorded = trace(step, self.layout, self.scalars)
+        if recorded.reads_shape or recorded.tape.has_tensors:
             shape = self.params[0].shape
             if any(param.shape != shape for param in self.params):
                 raise Unfit("it depends on the shape at some steps only")
-        return made
+        return recorded
 
     def holds(self, states: Sequence[dict[str, Any] | None]) -> bool:
         """Return whether the group's states are still the ones planned for."""
@@ -136,7 +136,7 @@ class Bucket:
     def has_filled(self, state: dict[str, Any]) -> bool:
         """Return whether ``state`` is one of its own, and had fields."""
         pairs = zip(self.states, self._lengths, strict=True)
-        return any(own is state and length for own, length in pairs)
+        return any(candidate is state and length for candidate, length in pairs)
 
     def _places(self) -> list[int]:
         """Return the addresses of the states, where the engine keeps them."""
@@ -150,14 +150,14 @@ class Bucket:
 
     def fits(self, grads: list[Tensor]) -> bool:
         """Return whether tensors and gradients still have the planned forms."""
-        both = self.params + grads
+        tensors = self.params + grads
         # One pass in C over all of them; what it refuses may fit nevertheless.
-        if self._guard is None or not self._guard.check(*both):
+        if self._guard is None or not self._guard.check(*tensors):
             if not self._have_forms(grads):
                 return False
-            self._guard = guard_of(both)
+            self._guard = guard_of(tensors)
         if self.layout.like.device.type == "cpu":
-            self._found = list(map(_address, both))
+            self._found = list(map(_address, tensors))
         return True
 
     def _have_forms(self, grads: list[Tensor]) -> bool:

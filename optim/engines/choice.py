@@ -60,7 +60,7 @@ def _recorded(
     """Return the engine for a step that is recorded; see `choose`."""
     watch = Watch(layout.like.device)
     try:
-        made = trace(step, layout, numbers)
+        recorded = trace(step, layout, numbers)
     except NotElementwise as reason:
         draws = watch.has_drawn() or drawing_in(step.simple.step, step.simple)
         return Choice(None, str(reason), may_change=not draws)
@@ -69,18 +69,18 @@ def _recorded(
     name = drawing_in(step.simple.step, step.simple)
     if name is not None:
         return Choice(None, f"it may draw random numbers ({name})")
-    reads_shape = made.reads_shape or made.tape.has_tensors
+    reads_shape = recorded.reads_shape or recorded.tape.has_tensors
     try:
         if layout.like.device.type != "cpu":
-            listable(made, layout, step, numbers)
+            listable(recorded, layout, step, numbers)
             why = "elementwise, on an accelerator"
             return Choice(Foreach(), why, reads_shape)
-        if fused and compiled(made, layout, step, numbers) is not None:
+        if fused and compiled(recorded, layout, step, numbers) is not None:
             return Choice(Compiled(), "elementwise", reads_shape)
-        replayable(made, layout, step, numbers)
+        replayable(recorded, layout, step, numbers)
     except Unfit as unfit:
         return Choice(None, str(unfit), reads_shape)
-    refusal = why_not_compiled(made) if fused else ""
+    refusal = why_not_compiled(recorded) if fused else ""
     why = f"elementwise; not compiled: {refusal}" if refusal else "elementwise"
     return Choice(Blocks(), why, reads_shape)
 
@@ -88,7 +88,7 @@ def _recorded(
 def is_elementwise(step: Step, layout: Layout, numbers: dict[str, Any]) -> bool:
     """Return whether a step that could not be recorded before now can be."""
     try:
-        made: Trace = trace(step, layout, numbers)
+        recorded: Trace = trace(step, layout, numbers)
     except NotElementwise:
         return False
-    return bool(made.outs)
+    return bool(recorded.outs)

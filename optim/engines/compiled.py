@@ -41,18 +41,18 @@ class Compiled:
 
     def prepare(self, bucket: Bucket, grads: list[Tensor], step: Step) -> Job:
         """Return what writes the step; see `Engine`."""
-        made = bucket.trace(step)
+        trace = bucket.trace(step)
         ops, outs, run = self.last
-        if made.ops != ops or made.outs != outs or run is None:
-            run = compiled(made, bucket.layout, step, bucket.scalars)
-            self.last = (made.ops, made.outs, run)
+        if trace.ops != ops or trace.outs != outs or run is None:
+            run = compiled(trace, bucket.layout, step, bucket.scalars)
+            self.last = (trace.ops, trace.outs, run)
         if run is None:
             return self.fallback.prepare(bucket, grads, step)
         bucket.locate()
         if self.seen is not bucket.addresses:
             self.seen = bucket.addresses
             self._tabulate(bucket)
-        constants = (ctypes.c_double * len(made.constants))(*made.constants)
+        constants = (ctypes.c_double * len(trace.constants))(*trace.constants)
         threads = torch.get_num_threads() if self.total > _PARALLEL else 1
 
         # The table has addresses alone, and the caller may drop the gradients before.
@@ -60,7 +60,7 @@ class Compiled:
 
         def job() -> None:
             run(self.address, len(self.table), constants, threads)
-            bucket.commit(made.scalars)
+            bucket.commit(trace.scalars)
             gradients.clear()
 
         return job
@@ -84,26 +84,26 @@ class Compiled:
 
 
 def compiled(
-    made: Trace, layout: Layout, step: Step, scalars: dict[str, Any]
+    trace: Trace, layout: Layout, step: Step, scalars: dict[str, Any]
 ) -> Any | None:
     """Return the compiled program of a trace, or None, after one warning."""
-    key = made.key()
+    key = trace.key()
     if key not in _programs:
-        _programs[key] = _compile(made, layout, step, scalars)
+        _programs[key] = _compile(trace, layout, step, scalars)
     found = _programs[key]
     return None if isinstance(found, str) else found
 
 
-def why_not_compiled(made: Trace) -> str:
+def why_not_compiled(trace: Trace) -> str:
     """Return why `compiled` gave no program; nothing if it did or was not asked."""
-    found = _programs.get(made.key())
+    found = _programs.get(trace.key())
     return found if isinstance(found, str) else ""
 
 
-def _compile(made: Trace, layout: Layout, step: Step, scalars: dict[str, Any]) -> Any:
+def _compile(trace: Trace, layout: Layout, step: Step, scalars: dict[str, Any]) -> Any:
     """Return the program, or in words why there is none."""
     try:
-        run = load(c_source(program(made.tape, made.outs))).run
+        run = load(c_source(program(trace.tape, trace.outs))).run
     except (NotElementwise, CompileError) as problem:
         return _warned_of(str(problem))
     run.argtypes = [ctypes.c_void_p, ctypes.c_int64, ctypes.c_void_p, ctypes.c_int64]
@@ -115,7 +115,7 @@ def _compile(made: Trace, layout: Layout, step: Step, scalars: dict[str, Any]) -
         numbers = (ctypes.c_double * len(constants))(*constants)
         run(table.ctypes.data, 1, numbers, 1)
 
-    if not agrees(over, made, layout, step, scalars):
+    if not agrees(over, trace, layout, step, scalars):
         return _warned_of(
             "the compiled step gave other numbers than the step as written"
         )

@@ -9,9 +9,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ...records.torch_internals import copy_tensors
 from .bucket import Bucket, Job, Unfit
 from .codegen.program import Program, contracted, program
-from .internals import internals
 from .self_check import agrees
 from .tracing.step_call import Step
 from .tracing.trace import Layout, Trace
@@ -29,65 +29,65 @@ class Foreach:
 
     def prepare(self, bucket: Bucket, grads: list[Tensor], step: Step) -> Job:
         """Return what writes the step; see `Engine`."""
-        made = bucket.trace(step)
-        run = listable(made, bucket.layout, step, bucket.scalars)
-        constants = made.constants
+        trace = bucket.trace(step)
+        run = listable(trace, bucket.layout, step, bucket.scalars)
+        constants = trace.constants
 
         def job() -> None:
             targets = [bucket.params, *bucket.columns]
             results = run([bucket.params, grads, *bucket.columns], constants)
             for target, result in zip(targets, results, strict=True):
                 if result is not target:
-                    internals._foreach_copy_(target, result)
-            bucket.commit(made.scalars)
+                    copy_tensors(target, result)
+            bucket.commit(trace.scalars)
 
         return job
 
 
-def listable(made: Trace, layout: Layout, step: Step, scalars: dict[str, Any]) -> _Run:
+def listable(trace: Trace, layout: Layout, step: Step, scalars: dict[str, Any]) -> _Run:
     """Return the generated function for a trace; Unfit if it is not to be trusted."""
-    key = made.key()
+    key = trace.key()
     found = _programs.get(key)
     if found is None:
-        found = _programs[key] = _checked(made, layout, step, scalars)
+        found = _programs[key] = _checked(trace, layout, step, scalars)
     if isinstance(found, str):
         raise Unfit(found)
     return found
 
 
 def _checked(
-    made: Trace, layout: Layout, step: Step, scalars: dict[str, Any]
+    trace: Trace, layout: Layout, step: Step, scalars: dict[str, Any]
 ) -> _Run | str:
-    run = _generate(contracted(program(made.tape, made.outs)))
+    run = _generate(contracted(program(trace.tape, trace.outs)))
 
     def over(tensors: list[Tensor], constants: list[float]) -> None:
         results = run([[tensor] for tensor in tensors], constants)
         targets = [tensors[0], *tensors[2:]]
-        for target, (new,) in zip(targets, results, strict=True):
-            target.copy_(new)
+        for target, (result,) in zip(targets, results, strict=True):
+            target.copy_(result)
 
-    trusted = agrees(over, made, layout, step, scalars)
+    trusted = agrees(over, trace, layout, step, scalars)
     return run if trusted else "the lists gave other numbers than the step"
 
 
-def _generate(made: Program) -> _Run:
+def _generate(program: Program) -> _Run:
     """Return a function from lists of inputs and constants to lists of results."""
-    lines = [f"v{i} = ins[{i}]" for i in range(made.n_inputs)]
-    last = made.last_uses()
-    for i, (name, args) in made.ops.items():
+    lines = [f"v{i} = ins[{i}]" for i in range(program.n_inputs)]
+    last_uses = program.last_uses()
+    for i, (name, args) in program.ops.items():
         texts = [f"v{a}" if type(a) is int else str(a) for a in args]
         lists = [t for t, a in zip(texts, args, strict=True) if type(a) is int]
-        lines.append(f"v{i} = {_call(name, texts, lists, made.dtypes[i])}")
+        lines.append(f"v{i} = {_call(name, texts, lists, program.dtypes[i])}")
         dead = [
             a
             for a in set(args)
             if type(a) is int
-            and a >= made.n_inputs
-            and last[a] == i
-            and a not in made.outs
+            and a >= program.n_inputs
+            and last_uses[a] == i
+            and a not in program.outs
         ]
         lines += [f"del v{a}" for a in dead]
-    results = ", ".join(f"v{out}" for out in made.outs)
+    results = ", ".join(f"v{out}" for out in program.outs)
     body = "".join(f"    {line}\n" for line in [*lines, f"return [{results}]"])
     scope: dict[str, Any] = {"torch": torch, "inf": float("inf"), "nan": float("nan")}
     exec(
@@ -108,15 +108,15 @@ def _call(name: str, texts: list[str], lists: list[str], dtype: torch.dtype) -> 
         return f"torch._foreach_pow({texts[0]}, {name[4:]})"
     names = "".join(f"x{k}, " for k in range(len(lists)))
     each = f"for {names}in zip({', '.join(lists)})"
-    named = {text: f"x{k}" for k, text in enumerate(lists)}
-    inner = [named.get(text, text) for text in texts]
+    names_by_text = {text: f"x{k}" for k, text in enumerate(lists)}
+    inputs = [names_by_text.get(text, text) for text in texts]
     if name == "copy":
         return f"[x0.clone() {each}]"
     if name == "fill":
         return f"[torch.full_like(x, {texts[0]}, dtype={dtype}) for x in v0]"
     if name.startswith("to:"):
         return f"[x0.to(torch.{name[3:]}) {each}]"
-    return f"[torch.{name}({', '.join(inner)}) {each}]"
+    return f"[torch.{name}({', '.join(inputs)}) {each}]"
 
 
 _FOREACH = {

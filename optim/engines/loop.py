@@ -32,22 +32,22 @@ class Loop:
 
 def _computed(bucket: Bucket, i: int, grad: Tensor, step: Step) -> Write:
     """Return what writes the step of one parameter."""
-    param, stored = bucket.params[i], bucket.states[i]
+    param, fields = bucket.params[i], bucket.states[i]
     tensor = tensor_of(param)
-    follow(stored, tensor.device)
-    state = state_of(bucket.layout.state_type, stored)
+    follow(fields, tensor.device)
+    state = state_of(bucket.layout.state_type, fields)
     try:
         grad = matching_grad(grad, param)
-        new, new_state = checked(step, tensor, grad, state)
+        result, new_state = checked(step, tensor, grad, state)
     except Exception as error:
         raise StepFailed(param) from error
-    if any(memory_of(new) == m for m in _homes(stored)):
-        new = new.clone()  # or writing the state would change it
+    if any(memory_of(result) == m for m in _homes(fields)):
+        result = result.clone()  # or writing the state would change it
 
     def write() -> None:
-        keep(stored, new_state, tensor)
-        if new is not tensor:
-            tensor.copy_(new)
+        keep(fields, new_state, tensor)
+        if result is not tensor:
+            tensor.copy_(result)
 
     return write
 
@@ -55,11 +55,11 @@ def _computed(bucket: Bucket, i: int, grad: Tensor, step: Step) -> Write:
 def checked(step: Step, tensor: Tensor, grad: Tensor, state: Any) -> tuple[Tensor, Any]:
     """Return what ``step`` gives. Raises ImpureStepError if it breaks its contract."""
     before = versions(tensor, grad, state)
-    new, new_state = step(tensor, grad, state)
-    verify(tensor, new, state, new_state)
+    result, new_state = step(tensor, grad, state)
+    verify(tensor, result, state, new_state)
     if versions(tensor, grad, state) != before:
         raise ImpureStepError(CHANGED_IN_PLACE)
-    return new, new_state
+    return result, new_state
 
 
 def _nbytes(bucket: Bucket) -> int:
@@ -69,8 +69,8 @@ def _nbytes(bucket: Bucket) -> int:
     return sum(t.numel() * t.element_size() for t in tensors)
 
 
-def _homes(stored: dict[str, Any]) -> list[Any]:
-    return [memory_of(t) for t in stored.values() if isinstance(t, Tensor)]
+def _homes(fields: dict[str, Any]) -> list[Any]:
+    return [memory_of(t) for t in fields.values() if isinstance(t, Tensor)]
 
 
 def tensor_of(param: Tensor) -> Tensor:
@@ -79,11 +79,11 @@ def tensor_of(param: Tensor) -> Tensor:
     return torch.view_as_real(tensor) if tensor.is_complex() else tensor
 
 
-def follow(stored: dict[str, Any], device: torch.device) -> None:
+def follow(fields: dict[str, Any], device: torch.device) -> None:
     """Move the tensors of a state to ``device``."""
-    for name, value in stored.items():
+    for name, value in fields.items():
         if isinstance(value, Tensor) and value.device != device:
-            stored[name] = value.to(device)
+            fields[name] = value.to(device)
 
 
 def matching_grad(grad: Tensor, param: Tensor) -> Tensor:
@@ -110,18 +110,18 @@ def matching_grad(grad: Tensor, param: Tensor) -> Tensor:
     return grad
 
 
-def state_of(state_type: type | None, stored: dict[str, Any]) -> Any:
+def state_of(state_type: type | None, fields: dict[str, Any]) -> Any:
     """Return a state with the stored fields; a field that is not stored is None."""
     if state_type is None:
         return None
     state: Any = object.__new__(state_type)
-    vars(state).update({name: stored.get(name) for name in field_names(state_type)})
+    vars(state).update({name: fields.get(name) for name in field_names(state_type)})
     return state
 
 
-def verify(tensor: Tensor, new: Any, state: Any, new_state: Any) -> None:
+def verify(tensor: Tensor, result: Any, state: Any, new_state: Any) -> None:
     """Raise ImpureStepError unless results have the shape and dtype of what came."""
-    _same("tensor", tensor, new)
+    _same("tensor", tensor, result)
     if new_state is not None and not hasattr(new_state, "__dataclass_fields__"):
         raise ImpureStepError(
             f"step() returns a {type(new_state).__name__} as state, and a state is "
@@ -137,34 +137,35 @@ def verify(tensor: Tensor, new: Any, state: Any, new_state: Any) -> None:
             _same(f"state.{name}", value, vars(new_state).get(name))
 
 
-def _same(name: str, old: Tensor, new: Any) -> None:
-    if not isinstance(new, Tensor):
-        raise ImpureStepError(f"step() returns {new!r:.40} for {name}, not a tensor")
-    if new.shape != old.shape or new.dtype != old.dtype:
+def _same(name: str, before: Tensor, result: Any) -> None:
+    if not isinstance(result, Tensor):
+        raise ImpureStepError(f"step() returns {result!r:.40} for {name}, not a tensor")
+    if result.shape != before.shape or result.dtype != before.dtype:
         raise ImpureStepError(
-            f"step() returns {name} as {new.dtype} of shape {tuple(new.shape)}, and it "
-            f"came as {old.dtype} of shape {tuple(old.shape)}; keep both as they are"
+            f"step() returns {name} as {result.dtype} of shape {tuple(result.shape)}, "
+            f"and it came as {before.dtype} of shape {tuple(before.shape)}; keep both "
+            "as they are"
         )
 
 
-def keep(stored: dict[str, Any], state: Any, tensor: Tensor) -> None:
+def keep(fields: dict[str, Any], state: Any, tensor: Tensor) -> None:
     """Write a returned state into the stored one, in storage of its own."""
     if state is None:
         return
     values = fields_of(state)
-    ours = set(_homes(stored))
+    ours = set(_homes(fields))
     for name, value in values.items():
-        kept = stored.get(name)
-        if not isinstance(value, Tensor) or kept is None:
+        home = fields.get(name)
+        if not isinstance(value, Tensor) or home is None:
             # Before anything is written: lists and records may hold the old tensors.
             values[name] = owned(value)
-        elif value is not kept and memory_of(value) in ours:
+        elif value is not home and memory_of(value) in ours:
             values[name] = value.clone()
     for name, value in values.items():
-        kept = stored.get(name)
+        home = fields.get(name)
         if value is None:
-            stored.pop(name, None)
-        elif not isinstance(value, Tensor) or kept is None:
-            stored[name] = value
-        elif value is not kept:
-            kept.copy_(value)
+            fields.pop(name, None)
+        elif not isinstance(value, Tensor) or home is None:
+            fields[name] = value
+        elif value is not home:
+            home.copy_(value)

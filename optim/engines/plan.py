@@ -60,10 +60,10 @@ class Plan:
 
     def serves(self, step: Step, fused: bool | None) -> bool:
         """Return whether ``step`` would be planned to run on the same engines."""
-        old = self.step
-        is_same = step.simple is old.simple and step.maximize is old.maximize
+        planned = self.step
+        is_same = step.simple is planned.simple and step.maximize is planned.maximize
         if not is_same and not (
-            type(step.simple) is type(old.simple)
+            type(step.simple) is type(planned.simple)
             and all(_keeps_kernel(b, step, fused) for b in self.buckets)
         ):
             return False

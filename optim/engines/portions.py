@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ...records.torch_internals import storage_address
 from .bucket import Job
 
 ROOM = 64 * 1024 * 1024
@@ -76,4 +77,4 @@ def _share_memory(tensors: Sequence[Any]) -> bool:
 def memory_of(tensor: Any) -> Any:
     """Return what two tensors have in common that may share memory."""
     local = tensor.to_local() if hasattr(tensor, "to_local") else tensor
-    return local.untyped_storage()._cdata
+    return storage_address(local.untyped_storage())

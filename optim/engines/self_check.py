@@ -5,8 +5,8 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.utils._python_dispatch import _disable_current_modes  # pyright: ignore[reportPrivateUsage]  # no public name
 
+from ...records.torch_internals import without_dispatch_modes
 from .tracing.step_call import Step
 from .tracing.trace import Layout, Trace
 
@@ -21,7 +21,7 @@ _TOLERANCE = {
 
 def agrees(
     run: Callable[[list[Tensor], list[float]], None],
-    made: Trace,
+    trace: Trace,
     layout: Layout,
     step: Step,
     scalars: dict[str, Any],
@@ -30,16 +30,16 @@ def agrees(
 
     A step that reads shapes may take another path on these; it counts as agreeing.
     """
-    if made.reads_shape:
+    if trace.reads_shape:
         return True
     # A mode that fakes tensors would leave nothing to compare.
-    with torch.no_grad(), _disable_current_modes():
-        return _agrees(run, made, layout, step, scalars)
+    with torch.no_grad(), without_dispatch_modes():
+        return _agrees(run, trace, layout, step, scalars)
 
 
 def _agrees(
     run: Callable[[list[Tensor], list[float]], None],
-    made: Trace,
+    trace: Trace,
     layout: Layout,
     step: Step,
     scalars: dict[str, Any],
@@ -59,18 +59,18 @@ def _agrees(
     except Exception:
         return False  # what is wrong with it shows when it runs as it is written
     expected = [tensor, *(vars(state)[name] for name in layout.tensors)]
-    run(ours, made.constants)
+    run(ours, trace.constants)
     # What passed through a narrow dtype is no better than that.
-    tolerance = max(_TOLERANCE.get(dtype, 0.0) for dtype in made.tape.dtypes)
+    tolerance = max(_TOLERANCE.get(dtype, 0.0) for dtype in trace.tape.dtypes)
     pairs = zip([ours[0], *ours[2:]], expected, strict=True)
     return all(_close(a, b, tolerance) for a, b in pairs)
 
 
-def _values(drawn: Tensor, dtype: torch.dtype, *, is_state: bool) -> Tensor:
+def _values(values: Tensor, dtype: torch.dtype, *, is_state: bool) -> Tensor:
     if dtype is torch.bool:
-        return drawn > 0
+        return values > 0
     # Second moments are never negative.
-    return (drawn.abs() if is_state else drawn).to(dtype)
+    return (values.abs() if is_state else values).to(dtype)
 
 
 def _close(a: Tensor, b: Tensor, tolerance: float) -> bool:

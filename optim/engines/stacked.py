@@ -5,8 +5,8 @@ from functools import partial
 import torch
 from torch import Tensor
 
+from ...records.torch_internals import copy_tensors
 from .bucket import Bucket, Job
-from .internals import internals
 from .loop import checked, matching_grad
 from .portions import Portion, StepFailed, Write, job_of
 from .tracing.step_call import Step
@@ -44,17 +44,19 @@ def _computed(bucket: Bucket, grads: list[Tensor], step: Step, part: slice) -> W
     columns = [column[part] for column in bucket.columns]
     state = bucket.layout.state([torch.stack(c) for c in columns], bucket.scalars)
     try:
-        own = [matching_grad(g, p) for g, p in zip(grads[part], params, strict=True)]
-        grad = torch.stack(own)
-        new, new_state = checked(step, tensor, grad, state)
+        matching = [
+            matching_grad(g, p) for g, p in zip(grads[part], params, strict=True)
+        ]
+        grad = torch.stack(matching)
+        results, new_state = checked(step, tensor, grad, state)
     except Exception as error:
         raise StepFailed(params[0]) from error
 
     def write() -> None:
         for name, column in zip(bucket.layout.tensors, columns, strict=True):
-            internals._foreach_copy_(column, list(getattr(new_state, name).unbind()))
-        internals._foreach_copy_([p.detach() for p in params], list(new.unbind()))
-        for stored in bucket.states[part]:
-            stored.update({name: getattr(new_state, name) for name in bucket.scalars})
+            copy_tensors(column, list(getattr(new_state, name).unbind()))
+        copy_tensors([p.detach() for p in params], list(results.unbind()))
+        for fields in bucket.states[part]:
+            fields.update({name: getattr(new_state, name) for name in bucket.scalars})
 
     return write

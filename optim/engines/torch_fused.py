@@ -6,8 +6,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ...records.torch_internals import (
+    fused_adagrad,
+    fused_adam,
+    fused_adamw,
+    fused_sgd,
+)
 from .bucket import Bucket, Job, Unfit
-from .internals import internals
 from .tracing.step_call import Step
 from .tracing.trace import Layout
 
@@ -76,11 +81,7 @@ def _steps(bucket: Bucket) -> list[Tensor]:
 def _adam(step: Step, bucket: Bucket, grads: list[Tensor]) -> None:
     simple: Any = step.simple
     means, squares, *greatest = bucket.columns
-    kernel = (
-        internals._fused_adamw_
-        if simple._fused_kernel == "adamw"
-        else internals._fused_adam_
-    )
+    kernel = fused_adamw if simple._fused_kernel == "adamw" else fused_adam
     kernel(
         bucket.params,
         grads,
@@ -100,7 +101,7 @@ def _adam(step: Step, bucket: Bucket, grads: list[Tensor]) -> None:
 
 def _sgd(step: Step, bucket: Bucket, grads: list[Tensor]) -> None:
     simple: Any = step.simple
-    internals._fused_sgd_(
+    fused_sgd(
         bucket.params,
         grads,
         bucket.columns[0] if bucket.columns else [],
@@ -116,7 +117,7 @@ def _sgd(step: Step, bucket: Bucket, grads: list[Tensor]) -> None:
 
 def _adagrad(step: Step, bucket: Bucket, grads: list[Tensor]) -> None:
     simple: Any = step.simple
-    internals._fused_adagrad_(
+    fused_adagrad(
         bucket.params,
         grads,
         bucket.columns[0],

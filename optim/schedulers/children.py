@@ -19,14 +19,14 @@ class Parent(Scheduler):
                 f"got {shown(self.schedulers)}"
             )
         # Data and objects alike come in; objects are what the steps ask.
-        self.schedulers = [scheduler_of(one) for one in self.schedulers]
+        self.schedulers = [scheduler_of(scheduler) for scheduler in self.schedulers]
 
     @property
     def children(self) -> list[Scheduler]:
         """The schedules that this one is made of."""
-        made = [scheduler_of(one) for one in self.schedulers]
-        self.schedulers = list(made)
-        return made
+        children = [scheduler_of(scheduler) for scheduler in self.schedulers]
+        self.schedulers = list(children)
+        return children
 
     def fields(self) -> dict[str, Any]:
         """Return the fields, with the children as plain data."""

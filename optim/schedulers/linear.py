@@ -18,5 +18,5 @@ class Linear(Scheduler):
 
     def at(self, index: int) -> float:
         """Return the learning rate of step ``index``, counted from 0."""
-        done = min(index, self.n_iters) / self.n_iters
-        return self.initial_lr + (self.final_lr - self.initial_lr) * done
+        progress = min(index, self.n_iters) / self.n_iters
+        return self.initial_lr + (self.final_lr - self.initial_lr) * progress

@@ -25,8 +25,8 @@ class Scheduler(Record):
 
     def position(self) -> int:
         """Return how many steps were taken."""
-        taken: int = getattr(self, "n_steps")  # noqa: B009  # the field is a subclass's
-        return taken
+        n_steps: int = getattr(self, "n_steps")  # noqa: B009  # the field is a subclass's
+        return n_steps
 
     def lr(self) -> float:
         """Return the learning rate of the coming step."""
@@ -68,8 +68,8 @@ def scheduler_of(data: "dict[str, Any] | Scheduler") -> Scheduler:
     fields = dict(data)
     kind = fields.pop("kind", None)
     if kind not in _KINDS:
-        known = did_you_mean(str(kind), _KINDS)
-        raise ValueError(f"{kind!r} is no schedule that is defined here.{known}")
+        hint = did_you_mean(str(kind), _KINDS)
+        raise ValueError(f"{kind!r} is no schedule that is defined here.{hint}")
     return _KINDS[kind](**fields)
 
 

@@ -31,5 +31,5 @@ class Warmup(Parent):
         after = self.children[0]
         if index >= self.n_warmup:
             return after.at(index - self.n_warmup)
-        done = index / self.n_warmup
-        return after.at(0) * (self.start_factor + (1 - self.start_factor) * done)
+        progress = index / self.n_warmup
+        return after.at(0) * (self.start_factor + (1 - self.start_factor) * progress)

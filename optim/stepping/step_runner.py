@@ -7,9 +7,9 @@ from types import TracebackType
 import torch
 from torch import Tensor
 
+from ...records.torch_internals import set_grad_enabled
 from ..bound.bound_params import shortened, warn_apart
 from ..bound.bound_state import BoundState, GroupGrads
-from ..engines.internals import internals
 from ..engines.memory.tensor_form import is_sharded
 from ..engines.plan import Plan
 from ..engines.portions import StepFailed
@@ -38,7 +38,7 @@ class StepRunner:
             )
         # torch.no_grad() costs a tenth of a small step.
         was_enabled = torch.is_grad_enabled()
-        internals._C._set_grad_enabled(False)
+        set_grad_enabled(False)
         try:
             bound.follow_module()
             if grads is None:
@@ -51,7 +51,7 @@ class StepRunner:
         except StepFailed as failure:
             raise self._explained(failure) from None
         finally:
-            internals._C._set_grad_enabled(was_enabled)
+            set_grad_enabled(was_enabled)
 
     def plans(self) -> list[Plan]:
         """Return by group how it was stepped last, or would be first."""

@@ -12,10 +12,10 @@ Run = Callable[..., None]
 """Call as ``run(tensor, grad, *state, registers, c)``; writes tensor and state."""
 
 
-def generate(made: Program) -> tuple[Run, list[torch.dtype]]:
+def generate(program: Program) -> tuple[Run, list[torch.dtype]]:
     """Return the program as a function over flat tensors, and its registers' dtypes."""
-    writer = _Writer(made)
-    for i, (name, args) in made.ops.items():
+    writer = _Writer(program)
+    for i, (name, args) in program.ops.items():
         writer.operation(i, name, args)
     source = writer.source()
     scope: dict[str, Any] = {"torch": torch, "inf": math.inf, "nan": math.nan}
@@ -26,11 +26,11 @@ def generate(made: Program) -> tuple[Run, list[torch.dtype]]:
 class _Writer:
     """Writes one line per operation; registers of dead values are used again."""
 
-    def __init__(self, made: Program) -> None:
-        self.made = made
-        self.last = made.last_uses()
-        self.at = {i: f"b{i}" for i in range(made.n_inputs)}
-        self.home = dict(zip(made.outs, slots(made), strict=True))
+    def __init__(self, program: Program) -> None:
+        self.program = program
+        self.last = program.last_uses()
+        self.at = {i: f"b{i}" for i in range(program.n_inputs)}
+        self.home = dict(zip(program.outs, slots(program), strict=True))
         self.registers: list[torch.dtype] = []
         self.free: list[int] = []
         self.lines: list[str] = []
@@ -51,7 +51,7 @@ class _Writer:
         return type(a) is int and self.last.get(a) == i and a not in self.home
 
     def _target(self, i: int, dead: list[Arg]) -> str:
-        dtype = self.made.dtypes[i]
+        dtype = self.program.dtypes[i]
         slot = self.home.get(i)
         if slot is not None and self._may_overwrite(slot, i, dtype):
             return f"b{slot}"
@@ -62,9 +62,9 @@ class _Writer:
 
     def _may_overwrite(self, slot: int, i: int, dtype: torch.dtype) -> bool:
         """Whether nothing reads the old content of ``slot`` after operation ``i``."""
-        kept = slot in self.made.outs
+        kept = slot in self.program.outs
         return (
-            dtype is self.made.dtypes[slot]
+            dtype is self.program.dtypes[slot]
             and self.last.get(slot, -1) <= i
             and not kept
         )
@@ -82,7 +82,7 @@ class _Writer:
         return f"r[{len(self.registers) - 1}]"
 
     def source(self) -> str:
-        inputs = ", ".join(f"b{i}" for i in range(self.made.n_inputs))
+        inputs = ", ".join(f"b{i}" for i in range(self.program.n_inputs))
         body = [*self.lines, *self.copies] or ["pass"]
         return f"def run({inputs}, r, c):\n" + "".join(f"    {x}\n" for x in body)
 

@@ -22,35 +22,38 @@ _INFIX = {"add": "+", "sub": "-", "mul": "*", "div": "/"}
 _CALLS = {"exp", "log", "log1p", "expm1", "tanh"}
 
 
-def c_source(made: Program) -> str:
+def c_source(program: Program) -> str:
     """Return the source of ``run(table, rows, constants, n_constants, threads)``.
 
     A row of the table holds how many elements stand in the rows before, the number of
     its own, and the addresses of tensor, gradient and state.
     """
-    for dtype in made.dtypes:
+    for dtype in program.dtypes:
         if dtype not in MEMORY:
             raise NotElementwise(f"a tensor of its state is {dtype}")
-    written = set(slots(made))
+    written = set(slots(program))
     pointers = ", ".join(
-        f"{'' if i in written else 'const '}{MEMORY[made.dtypes[i]]} *restrict b{i}"
-        for i in range(made.n_inputs)
+        f"{'' if i in written else 'const '}{MEMORY[program.dtypes[i]]} *restrict b{i}"
+        for i in range(program.n_inputs)
     )
-    wide = any(d is torch.float64 for d in made.dtypes)
+    wide = any(d is torch.float64 for d in program.dtypes)
     scalar = "double" if wide else "float"
-    n_constants = 1 + max((_highest(args) for _, args in made.ops.values()), default=-1)
+    n_constants = 1 + max(
+        (_highest(args) for _, args in program.ops.values()), default=-1
+    )
     lines = [
-        f"const {_compute(made, i)} v{i} = {_load(made, i)};"
-        for i in range(made.n_inputs)
+        f"const {_compute(program, i)} v{i} = {_load(program, i)};"
+        for i in range(program.n_inputs)
     ]
-    lines += [_statement(made, i, *op) for i, op in made.ops.items()]
+    lines += [_statement(program, i, *op) for i, op in program.ops.items()]
     lines += [
-        f"b{slot}[i] = {_store(made, slot, out)};"
-        for slot, out in zip(slots(made), made.outs, strict=True)
+        f"b{slot}[i] = {_store(program, slot, out)};"
+        for slot, out in zip(slots(program), program.outs, strict=True)
         if slot != out
     ]
     arguments = ", ".join(
-        f"({MEMORY[made.dtypes[i]]} *)row[{i + 2}] + from" for i in range(made.n_inputs)
+        f"({MEMORY[program.dtypes[i]]} *)row[{i + 2}] + from"
+        for i in range(program.n_inputs)
     )
     body = "\n    ".join(lines)
     return _FRAME % {
@@ -58,7 +61,7 @@ def c_source(made: Program) -> str:
         "constants": _constants(n_constants, scalar),
         "body": body,
         "arguments": arguments,
-        "width": made.n_inputs + 2,
+        "width": program.n_inputs + 2,
     }
 
 
@@ -71,29 +74,29 @@ def _constants(count: int, scalar: str) -> str:
     return " ".join(f"const {scalar} c{k} = ({scalar})c[{k}];" for k in range(count))
 
 
-def _compute(made: Program, i: int) -> str:
-    dtype = made.dtypes[i]
+def _compute(program: Program, i: int) -> str:
+    dtype = program.dtypes[i]
     if dtype is torch.bool:
         return "int"
     return "double" if dtype is torch.float64 else "float"
 
 
-def _load(made: Program, i: int) -> str:
-    if made.dtypes[i] is torch.bfloat16:
+def _load(program: Program, i: int) -> str:
+    if program.dtypes[i] is torch.bfloat16:
         return f"from_bfloat16(b{i}[i])"
-    return f"({_compute(made, i)})b{i}[i]"
+    return f"({_compute(program, i)})b{i}[i]"
 
 
-def _store(made: Program, slot: int, out: int) -> str:
-    if made.dtypes[slot] is torch.bfloat16:
+def _store(program: Program, slot: int, out: int) -> str:
+    if program.dtypes[slot] is torch.bfloat16:
         return f"to_bfloat16(v{out})"
-    return f"({MEMORY[made.dtypes[slot]]})v{out}"
+    return f"({MEMORY[program.dtypes[slot]]})v{out}"
 
 
-def _statement(made: Program, i: int, name: str, args: tuple[Arg, ...]) -> str:
-    dtype, kind = made.dtypes[i], _compute(made, i)
+def _statement(program: Program, i: int, name: str, args: tuple[Arg, ...]) -> str:
+    dtype, kind = program.dtypes[i], _compute(program, i)
     if name in _COMPARE:
-        value = _comparison(made, name, args)
+        value = _comparison(program, name, args)
     else:
         is_rounded = name in _ROUNDED
         texts = [_argument(a, dtype if is_rounded else None, kind) for a in args]
@@ -101,8 +104,8 @@ def _statement(made: Program, i: int, name: str, args: tuple[Arg, ...]) -> str:
     return f"const {kind} v{i} = {value};"
 
 
-def _comparison(made: Program, name: str, args: tuple[Arg, ...]) -> str:
-    dtype = next(made.dtypes[a] for a in args if type(a) is int)
+def _comparison(program: Program, name: str, args: tuple[Arg, ...]) -> str:
+    dtype = next(program.dtypes[a] for a in args if type(a) is int)
     kind = "double" if dtype is torch.float64 else "float"
     x, y = (_argument(a, dtype, kind) for a in args)
     return f"{x} {_COMPARE[name]} {y}"

@@ -85,10 +85,10 @@ def _has_repeats(tensor: Tensor) -> bool:
 
 def _overlap(places: list[tuple[int, int]]) -> bool:
     """Return whether any two ranges do; it is quick, as nearly all plans ask."""
-    both = np.array(places, dtype=np.int64).reshape(-1, 2)
-    both = both[np.argsort(both[:, 0], kind="stable")]
-    both = both[both[:, 0] < both[:, 1]]
-    return bool(np.any(both[:-1, 1] > both[1:, 0]))
+    ranges = np.array(places, dtype=np.int64).reshape(-1, 2)
+    ranges = ranges[np.argsort(ranges[:, 0], kind="stable")]
+    ranges = ranges[ranges[:, 0] < ranges[:, 1]]
+    return bool(np.any(ranges[:-1, 1] > ranges[1:, 0]))
 
 
 def _clustered(ranges: list[tuple[int, int, int, bool]]) -> set[int]:

@@ -49,13 +49,13 @@ def drawing_in(function: Any, owner: object) -> str | None:
 
     Functions that it names, of the same class or module, are looked through as well.
     """
-    waiting, seen = [function], set[int]()
+    waiting, searched = [function], set[int]()
     while waiting:
         plain = waiting.pop()
         plain = plain.__func__ if isinstance(plain, MethodType) else plain
-        if not isinstance(plain, FunctionType) or id(plain) in seen:
+        if not isinstance(plain, FunctionType) or id(plain) in searched:
             continue
-        seen.add(id(plain))
+        searched.add(id(plain))
         if plain.__module__.partition(".")[0] in ("torch", "numpy"):
             continue
         for name in _names(plain.__code__):
@@ -68,9 +68,9 @@ def drawing_in(function: Any, owner: object) -> str | None:
 
 def _names(code: CodeType) -> Iterator[str]:
     yield from (*code.co_names, *code.co_freevars)
-    for inner in code.co_consts:
-        if isinstance(inner, CodeType):
-            yield from _names(inner)
+    for nested in code.co_consts:
+        if isinstance(nested, CodeType):
+            yield from _names(nested)
 
 
 def _meanings(function: FunctionType, name: str, owner: object) -> Iterator[Any]:

@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch.utils._python_dispatch import _disable_current_modes  # pyright: ignore[reportPrivateUsage]  # no public name
+
+from ....records.torch_internals import without_dispatch_modes
 
 
 class Watch:
@@ -19,7 +20,7 @@ class Watch:
 
     def _states(self) -> tuple[Any, ...]:
         # A mode that fakes tensors would fake the states of the generators.
-        with _disable_current_modes():
+        with without_dispatch_modes():
             return self._read()
 
     def _read(self) -> tuple[Any, ...]:
@@ -43,7 +44,7 @@ class Watch:
 
     def restore(self) -> None:
         """Put the generators back."""
-        with _disable_current_modes():
+        with without_dispatch_modes():
             self._restore()
 
     def _restore(self) -> None:

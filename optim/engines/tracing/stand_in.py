@@ -8,12 +8,11 @@ from sys import getrefcount
 from typing import Any
 
 import torch
-from torch.utils._python_dispatch import _disable_current_modes  # pyright: ignore[reportPrivateUsage]  # no public name
 
+from ....records.torch_internals import make_subclass, without_dispatch_modes
 from .recording import NotElementwise, Recording
 
 _prototypes: dict[torch.dtype, torch.Tensor] = {}
-_alias: Any = torch.Tensor._make_subclass
 
 
 class StandIn(torch.Tensor):
@@ -142,11 +141,13 @@ class StandIn(torch.Tensor):
 def stand_in(tape: Recording, number: int, dtype: torch.dtype) -> StandIn:
     """Return a new stand-in for value ``number`` of ``tape``."""
     prototype = _prototypes.get(dtype)
-    made: StandIn = _alias(StandIn, _new(dtype) if prototype is None else prototype)
-    made.tape = tape
-    made.id = number
-    made.dtype = dtype
-    return made
+    alias: StandIn = make_subclass(
+        StandIn, _new(dtype) if prototype is None else prototype
+    )
+    alias.tape = tape
+    alias.id = number
+    alias.dtype = dtype
+    return alias
 
 
 def result(tape: Recording, dtype: torch.dtype) -> StandIn:
@@ -165,9 +166,9 @@ def result(tape: Recording, dtype: torch.dtype) -> StandIn:
             usual.id = number
             return usual
         del pool[place:]
-    made = stand_in(tape, number, dtype)
-    pool.append(made)
-    return made
+    alias = stand_in(tape, number, dtype)
+    pool.append(alias)
+    return alias
 
 
 def _references_of_pooled() -> int:
@@ -185,6 +186,6 @@ def _new(dtype: torch.dtype) -> torch.Tensor:
     # Its shape is like no parameter's: what reads it past the stand-in gives numbers
     # that the check of the recorded step finds wrong. It outlives the modes it was
     # made under, so it is made under none.
-    with torch.inference_mode(False), _disable_current_modes():
-        made = torch.empty((2, 3, 5, 7), dtype=dtype, device="meta")
-    return _prototypes.setdefault(dtype, made)
+    with torch.inference_mode(False), without_dispatch_modes():
+        prototype = torch.empty((2, 3, 5, 7), dtype=dtype, device="meta")
+    return _prototypes.setdefault(dtype, prototype)

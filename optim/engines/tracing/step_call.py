@@ -6,6 +6,7 @@ from typing import Any, ClassVar, Protocol
 
 import torch
 
+from ....records.torch_internals import tensor_version
 from .recording import ImpureStepError
 from .stand_in import StandIn
 
@@ -50,7 +51,7 @@ class Step:
         """Return the new tensor and the new state."""
         if not self.maximize and self.is_plain:
             return _pair(self.simple.step(self.lr, tensor, grad, state))
-        dtype, old = tensor.dtype, state
+        dtype, stored_state = tensor.dtype, state
         if self.compute is not None:
             tensor, grad = tensor.to(self.compute), grad.to(self.compute)
             state = _cast(state, lambda name: self.compute)
@@ -69,8 +70,10 @@ class Step:
             raise ImpureStepError(CHANGED_IN_PLACE)
         if self.compute is not None:
             new = new.to(dtype)
-            kept = {} if old is None else vars(old)
-            state = _cast(state, lambda name: getattr(kept.get(name), "dtype", None))
+            stored_fields = {} if stored_state is None else vars(stored_state)
+            state = _cast(
+                state, lambda name: getattr(stored_fields.get(name), "dtype", None)
+            )
         return new, state
 
 
@@ -86,7 +89,7 @@ def versions(tensor: Any, grad: Any, state: Any) -> list[int]:
     if state is not None:
         arguments += [v for v in vars(state).values() if isinstance(v, torch.Tensor)]
     return [
-        a.id if type(a) is StandIn else a._version
+        a.id if type(a) is StandIn else tensor_version(a)
         for a in arguments
         if type(a) is StandIn or not a.is_inference()
     ]
@@ -114,10 +117,10 @@ def _cast(state: Any, dtype_of: Callable[[str], torch.dtype | None]) -> Any:
     """Return the state with its floating tensors in other dtypes; None keeps one."""
     if state is None:
         return None
-    made = object.__new__(type(state))
+    converted = object.__new__(type(state))
     for name, value in vars(state).items():
         dtype = dtype_of(name)
         if dtype is not None and isinstance(value, torch.Tensor):
             value = value.to(dtype) if value.is_floating_point() else value
-        made.__dict__[name] = value
-    return made
+        converted.__dict__[name] = value
+    return converted
