@@ -10,6 +10,7 @@ from typing import Any
 from torch import nn
 
 from ...config.path import join
+from ...config.plain.codec import AS_THEY_ARE
 from ..errors import HyperparameterError
 from ..modules.registry import Node
 from ..modules.shown import shown
@@ -87,6 +88,8 @@ def passed_values(node: Node) -> dict[str, Any]:
 
 def has_plans(value: Any) -> bool:
     """Return whether anything in ``value`` is still to be made."""
+    if type(value) in AS_THEY_ARE:
+        return False
     if isinstance(value, dict):
         return any(map(has_plans, value.values()))  # pyright: ignore[reportUnknownArgumentType]  # data
     if isinstance(value, list | tuple):
@@ -130,6 +133,8 @@ class Build:
 
     def value(self, value: Any) -> Any:
         """Return ``value`` with everything in it built that is planned."""
+        if type(value) in AS_THEY_ARE:
+            return value
         if isinstance(value, ModulePlan):
             return self.module(value)
         if isinstance(value, PassedArgument):

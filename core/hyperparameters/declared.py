@@ -18,6 +18,7 @@ from ...config.classes.fields import (
     is_struct,
     is_struct_value,
     item_type,
+    item_types,
     members,
 )
 from ...config.versioned import Versioned
@@ -86,6 +87,18 @@ def item_hint(hint: Hint, key: object) -> Hint:
         if item is not Any:
             return item
     return Any
+
+
+def has_one_item_hint(hint: Hint) -> bool:
+    """Return whether `item_hint` is the same for every index, or for every key."""
+    return not any(
+        item_types(member) is not None
+        or (
+            typing.get_origin(member) is tuple
+            and typing.get_args(member)[-1:] != (Ellipsis,)
+        )
+        for member in members(hint)
+    )
 
 
 def needs_class(hint: Hint) -> bool:

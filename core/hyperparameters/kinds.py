@@ -12,14 +12,23 @@ from torch import nn
 
 from ...config.classes.fields import members
 from ...config.path import join
-from ...config.plain.codec import MAX_DEPTH
+from ...config.plain.codec import AS_THEY_ARE, MAX_DEPTH
 from ...records.errors import RecordError
 from ..errors import HyperparameterError
 from ..modules.registry import Node
 from ..modules.shown import shown
 from .build import ModulePlan, PartialPlan, Reference, StructPlan
 from .capture import builder_of
-from .declared import Hint, dict_of, is_plain_struct, item_hint, list_of
+from .declared import (
+    Hint,
+    dict_of,
+    has_one_item_hint,
+    is_plain_struct,
+    item_hint,
+    list_of,
+    needs_class,
+    takes,
+)
 from .torch_layers import is_torch_layer
 from .values import (
     CONTAINERS,
@@ -27,6 +36,7 @@ from .values import (
     KINDS,
     HparamsDict,
     is_node,
+    is_plain,
 )
 
 TYPES_OF_KINDS: Mapping[str, Any] = {
@@ -73,6 +83,30 @@ class HintWithKinds:
     def item(self, key: object) -> Hint:
         """Return the hint of the item at ``key``."""
         return with_kind(item_hint(self.declared, key), self.spec(key))
+
+
+class PlainItems:
+    """Which items of one container are read as they are; its hint is asked once."""
+
+    def __init__(self, kinded: HintWithKinds, key: object) -> None:
+        """Look at the items of ``kinded``, of which one is at ``key``."""
+        is_alike = not isinstance(kinded.items, Mapping) and has_one_item_hint(
+            kinded.declared
+        )
+        hint = kinded.item(key) if is_alike else None
+        is_bare = is_alike and not isinstance(hint, HintWithKinds)
+        self._has_numbers = is_bare and not needs_class(hint)
+        self._has_texts = self._has_numbers and (
+            takes(hint, str) or not takes(hint, torch.dtype, torch.device)
+        )
+
+    def has(self, item: object) -> bool:
+        """Return whether ``item`` is a value of its hint as it stands."""
+        return (
+            is_plain(item)
+            and self._has_numbers
+            and (self._has_texts or type(item) is not str)
+        )
 
 
 def declared_hint(parameter: Parameter | None, hint: Hint) -> Hint:
@@ -190,6 +224,8 @@ def _specs_of_items(value: object, read_value: object, path: str) -> dict[str, S
         )
     specs: dict[str, Spec] = {}
     for key, item, read_item in pairs:
+        if type(item) in AS_THEY_ARE and type(read_item) in AS_THEY_ARE:
+            continue
         spec = _spec(item, read_item, join(path, str(key)))
         if spec is not None:
             specs[str(key)] = spec

@@ -38,6 +38,7 @@ from .checks import check_complete, check_defaults, check_no_argument, check_sto
 from .declared import Hint, hints_of, is_plain_struct, needs_class, takes
 from .kinds import (
     HintWithKinds,
+    PlainItems,
     containers_of,
     declared_container,
     declared_hint,
@@ -250,8 +251,11 @@ class Planner:
             return self._mapping(value, kinded, path, depth)
         if not isinstance(value, list | tuple):
             return _as_declared(restored_value(value, hint), hint, path)
+        plain = PlainItems(kinded, 0)
         items = [
-            self.value(item, kinded.item(i), join(path, i), depth + 1)
+            item
+            if plain.has(item)
+            else self.value(item, kinded.item(i), join(path, i), depth + 1)
             for i, item in enumerate(value)
         ]
         if hint is range:
@@ -274,12 +278,14 @@ class Planner:
         if needs_class(hint):
             return _as_declared(dict(value), hint, path)
         items: dict[Any, Any] = {}
+        plain = PlainItems(kinded, "")
         for key, item in value.items():
             if not isinstance(key, str):
                 raise HyperparameterError(
                     path, f"expected a text as key, found {shown(key)}"
                 )
-            item = self.value(item, kinded.item(key), join(path, key), depth + 1)
+            if not plain.has(item):
+                item = self.value(item, kinded.item(key), join(path, key), depth + 1)
             items[restored_key(key, hint)] = item
         return OrderedDict(items) if takes(hint, OrderedDict) else items
 

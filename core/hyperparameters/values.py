@@ -21,6 +21,7 @@ import torch
 from torch import nn
 
 from ...config.classes.fields import is_struct_value, members
+from ...config.plain.codec import AS_THEY_ARE
 from ...config.plain.enums import member_value
 from ...config.spelling import did_you_mean
 from ...records.dtypes import ALL as DTYPES
@@ -118,6 +119,12 @@ def plain_value(value: Any, hint: Hint, where: str) -> Any:
     if callable(item) and type(value).__module__ == "numpy" and not value.shape:
         return plain_value(item(), hint, where)
     raise _unfit(value, where)
+
+
+def is_plain(value: object) -> bool:
+    """Return whether ``value`` stands for itself, whatever is declared of it."""
+    cls = type(value)
+    return cls in AS_THEY_ARE and (cls is not str or value not in DTYPES)
 
 
 def plain_key(value: Any, hint: Hint, where: str) -> str:

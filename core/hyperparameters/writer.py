@@ -58,6 +58,7 @@ from .values import (
     HparamsDict,
     check_declared,
     description,
+    is_plain,
     named_default,
     plain_key,
     plain_value,
@@ -339,8 +340,11 @@ class Writer:
     def _items(self, items: Any, hint: Hint, path: str, depth: int) -> list[Any]:
         # Sets have another order in each process, and equal modules give equal bytes.
         ordered = in_order(items) if isinstance(items, set | frozenset) else items
+        # Of most items nothing is asked: their paths and hints take longest.
         return [
-            self.value(item, item_hint(hint, i), join(path, i), depth + 1)
+            item
+            if is_plain(item)
+            else self.value(item, item_hint(hint, i), join(path, i), depth + 1)
             for i, item in enumerate(ordered)
         ]
 
@@ -350,6 +354,9 @@ class Writer:
         plain_items = HparamsDict()
         for key, item in mapping.items():
             name = plain_key(key, hint, path)
+            if is_plain(item):
+                plain_items[name] = item
+                continue
             inner_hint = item_hint(hint, key)
             plain_items[name] = self.value(
                 item, inner_hint, join(path, name), depth + 1
