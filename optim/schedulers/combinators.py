@@ -1,0 +1,121 @@
+"""Schedules made of schedules, which are stored as plain data."""
+
+import math
+from typing import Any
+
+from ...config.shown import shown
+from .scheduler import Scheduler, scheduler_of
+
+
+class Parent(Scheduler):
+    """A schedule whose first field are others; each keeps its own state."""
+
+    schedulers: list[Any]
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.schedulers, list | tuple):  # pyright: ignore[reportUnnecessaryIsInstance]  # users pass anything
+            name, example = type(self).__name__, "[Cosine(1e-3, 1000)]"
+            raise TypeError(
+                f"{name} is made of a list of schedules, as in {name}({example}, ...), "
+                f"got {shown(self.schedulers)}"
+            )
+        # Data and objects alike come in; objects are what the steps ask.
+        self.schedulers = [scheduler_of(scheduler) for scheduler in self.schedulers]
+
+    @property
+    def children(self) -> list[Scheduler]:
+        """The schedules that this one is made of."""
+        children = [scheduler_of(scheduler) for scheduler in self.schedulers]
+        self.schedulers = list(children)
+        return children
+
+    def fields(self) -> dict[str, Any]:
+        """Return the fields, with the children as plain data."""
+        stored = [child.state_dict() for child in self.children]
+        return {**super().fields(), "schedulers": stored}
+
+
+_REDUCTIONS = ("product", "sum", "mean")
+
+
+class Composed(Parent):
+    """The product (or ``"sum"``, ``"mean"``) of what ``schedulers`` give."""
+
+    reduction: str = "product"
+    n_steps: int = 0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not self.schedulers:
+            raise ValueError("At least one scheduler is required, got none")
+        if self.reduction not in _REDUCTIONS:
+            raise ValueError(
+                f"reduction must be one of {_REDUCTIONS}, got {self.reduction!r}"
+            )
+
+    def at(self, index: int) -> float:
+        """Return the learning rate of step ``index``, counted from 0."""
+        rates = [child.at(index) for child in self.children]
+        if self.reduction == "product":
+            return math.prod(rates)
+        return sum(rates) / (len(rates) if self.reduction == "mean" else 1)
+
+
+class Sequential(Parent):
+    """Each of ``schedulers`` until its milestone; each begins at its own first step."""
+
+    milestones: list[int]
+    n_steps: int = 0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not self.schedulers:
+            raise ValueError("At least one scheduler is required, got none")
+        if len(self.milestones) != len(self.schedulers) - 1:
+            raise ValueError(
+                "The number of milestones must be one less than the number of "
+                f"schedulers, got {len(self.milestones)} and {len(self.schedulers)}"
+            )
+        pairs = zip([0, *self.milestones], self.milestones, strict=False)
+        if any(a >= b for a, b in pairs):
+            raise ValueError(
+                "Milestones must be greater than zero and strictly increasing, got "
+                f"{self.milestones}"
+            )
+
+    def at(self, index: int) -> float:
+        """Return the learning rate of step ``index``, counted from 0."""
+        begun = [m for m in self.milestones if m <= index]
+        return self.children[len(begun)].at(index - (begun[-1] if begun else 0))
+
+
+class Warmup(Parent):
+    """Linear from ``start_factor`` of the schedule's first rate, then the schedule.
+
+    ``Warmup([Cosine(0.1, 1000)], n_warmup=100)`` is the usual pair.
+    """
+
+    n_warmup: int
+    start_factor: float = 0.0
+    n_steps: int = 0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if len(self.schedulers) != 1:
+            raise ValueError(
+                f"Warmup leads to one schedule, got {len(self.schedulers)}"
+            )
+        if self.n_warmup < 1:
+            raise ValueError(
+                f"Number of warm-up steps must be at least 1, got {self.n_warmup}"
+            )
+        if not 0.0 <= self.start_factor <= 1.0:
+            raise ValueError(f"start_factor must be in [0, 1], got {self.start_factor}")
+
+    def at(self, index: int) -> float:
+        """Return the learning rate of step ``index``, counted from 0."""
+        after = self.children[0]
+        if index >= self.n_warmup:
+            return after.at(index - self.n_warmup)
+        progress = index / self.n_warmup
+        return after.at(0) * (self.start_factor + (1 - self.start_factor) * progress)
