@@ -44,6 +44,8 @@ class Format(ABC):
     """Endings of its files, the preferred one first."""
     magic: ClassVar[bytes] = b""
     """The first bytes of its files; empty if `recognizes` looks for something else."""
+    named_as: ClassVar[str] = ""
+    """Another format under whose suffixes its files stand; their content tells."""
     is_writable: ClassVar[bool] = True
     typed: ClassVar[bool] = True
     """Whether records with declared fields can be written, besides modules'."""
@@ -202,7 +204,7 @@ def disagreement(
     if expected is None:
         return None
     name, codec = expected
-    if name == form.name and bool(codec) == compressed:
+    if name in (form.name, form.named_as) and bool(codec) == compressed:
         return None
     # The zstd tool gives the name .mpk.zst to an .mpk file that it compresses whole.
     if name == "mpk.zst" and form.name == "mpk" and compressed:
@@ -229,4 +231,6 @@ _BUILT_IN: dict[str, tuple[str, tuple[str, ...]]] = {
     "safetensors": ("safetensors", (".safetensors",)),
     "json": ("json", (".json",)),
     "torch": ("torch_archive", (".pt", ".pth", ".bin", ".ckpt")),
+    "bpk": ("burnpack", (".bpk",)),
+    "burn": ("named_mpk", ()),
 }

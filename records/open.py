@@ -9,6 +9,7 @@ import torch
 
 from ..config.patterns import Patterns
 from .calls import explain_calls
+from .conventions import Convention, check_convention, with_convention
 from .encoder import Storable
 from .entries import Reading
 from .entry import Entry, Payload
@@ -32,6 +33,7 @@ def open_record(
     dtype: "torch.dtype | Literal['stored'] | None" = None,
     device: torch.device | str | int | None = None,
     hyperparameters: Literal["compare", "ignore"] | None = None,
+    convention: Convention | None = None,
 ) -> FlatRecord:
     """Return the record in ``file``, lazily: a tensor is read when it is touched.
 
@@ -40,14 +42,19 @@ def open_record(
     the file (None: unless it lies on a network). ``only`` and ``exclude`` are patterns
     of the names after ``rename``. ``dtype`` is that of floating parameters ("stored":
     the file's own), ``device`` where tensors go. With ``hyperparameters="ignore"`` a
-    module need not be what the file says of its own. Raises `RecordError` for a damaged
-    file, OSError for a missing one, ValueError for a device that is not there.
+    module need not be what the file says of its own. ``convention`` says whose names
+    and orders of tensors the file has, "torch" or "burn" (None: Burn's in `.bpk` and in
+    Burn's `.mpk`, unless they say torch's). Raises `RecordError` for a damaged file,
+    OSError for a missing one, ValueError for a device that is not there.
     """
     if hyperparameters not in (None, "compare", "ignore"):
         raise ValueError(
             f"hyperparameters is 'compare' or 'ignore', got {hyperparameters!r:.60}"
         )
     record = flat_record(entries_in(file, verify=verify, map_file=mmap))
+    check_convention(convention)
+    if convention is not None:
+        record = with_convention(record, convention)
     before = record.reading
     renamed = dict(before.renamed)
     if rename is not None:

@@ -10,6 +10,7 @@ from typing import Any, TypedDict
 from .. import __version__  # pyright: ignore[reportMissingImports]  # in src/burnish
 from .calls import explain_calls
 from .compression import Codec, codec_named
+from .conventions import Convention, check_convention, convention_of
 from .encoder import Storable
 from .entries import Entries
 from .format import (
@@ -54,7 +55,7 @@ class RecordWriter:
     """
 
     format: str = "mpk"
-    """"mpk", "json", "safetensors", or the name of a format that was registered."""
+    """"mpk", "json", "safetensors", "bpk", or the name of one that was registered."""
     compression: str | None = None
     """"zst" or "gz", where the format can be compressed."""
     precision: PrecisionLike = None
@@ -63,9 +64,12 @@ class RecordWriter:
     """Of the compression; None is its own choice."""
     payload: str | None = None
     """For JSON: "numbers" (the default) or "base64", which is faster."""
+    convention: Convention | None = None
+    """Whose names and orders a module's tensors get; None: Burn's in .bpk alone."""
 
     def __post_init__(self) -> None:
         self._precision(None)
+        check_convention(self.convention)
         check_format_name(self.format)
         if self.compression is not None and not self._is_seekable_zstd():
             codec_named(self.compression, self.format)
@@ -164,6 +168,7 @@ class RecordWriter:
                 f"a {flat.type_name} has fields that are no tensors, which "
                 f"{form.name} cannot hold; write it as .mpk or .json"
             )
+        self._check_convention(flat)
         precision.warn_of_unmatched(flat)
         with ExitStack() as stack:
             if codec is not None:
@@ -175,6 +180,16 @@ class RecordWriter:
                 WriteOptions(level=self.level, payload=self.payload),
                 precision=precision.of_record(flat),
                 progress=progress,
+            )
+
+    def _check_convention(self, flat: Entries) -> None:
+        """Raise ValueError for a record that is in another convention than asked."""
+        convention = convention_of(flat)
+        if self.convention not in (None, convention):
+            raise ValueError(
+                f"convention={self.convention!r}: the record has the names and orders "
+                f"of {convention}, and only its module knows which of them differ. "
+                "Write the module: save_record(module, file, recorder=...)."
             )
 
 
@@ -221,6 +236,17 @@ def save(
     return None
 
 
+def written_convention(
+    recorder: RecordWriter | str | None, file: Destination
+) -> Convention:
+    """Return whose names and orders `save` would give to the tensors of a module."""
+    writer = _chosen(recorder)
+    if writer is None and isinstance(file, str | os.PathLike):
+        writer = writer_of_suffix(os.fspath(file))
+    writer = writer or PRESETS["default"]
+    return writer.convention or ("burn" if writer.format == "bpk" else "torch")
+
+
 def _chosen(recorder: RecordWriter | str | None) -> RecordWriter | None:
     if recorder is None or isinstance(recorder, RecordWriter):
         return recorder
@@ -255,7 +281,7 @@ def writer_of_suffix(file: str) -> RecordWriter:
     if content is None:
         raise ValueError(
             f"{file}: the name must say the format. Write {_proposal(file)!r} for "
-            "MessagePack; there are also .mpk.zst, .mpk.gz, .safetensors, .json, "
+            "MessagePack; there are also .mpk.zst, .mpk.gz, .safetensors, .bpk, .json, "
             ".json.gz and .json.zst. With recorder= any name goes."
         )
     name, codec = content

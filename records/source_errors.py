@@ -9,7 +9,7 @@ from .foreign import HEAD, foreign_kind
 from .format import format_of_suffix
 from .source import Source, StreamSource
 
-_KNOWN = "Records are .mpk, .mpk.zst, .json, .safetensors and torch's own files."
+_KNOWN = "Records are .mpk, .mpk.zst, .json, .safetensors, .bpk and torch's own files."
 _SMALL = 64
 """Bytes that every file of a record has."""
 

@@ -50,7 +50,7 @@ def upgraded(record: FlatRecord, places: Places) -> FlatRecord:
         raise RecordMismatchError(record.reading.file, [str(error)]) from error
     if not steps:
         return record
-    entries = _regrouped(table)
+    entries = regrouped(table)
     renamed = _renamed(record, table) | dict(record.reading.renamed)
     reading = replace(record.reading, renamed=renamed)
     return record.replaced(entries=entries, tree=tree, reading=reading)
@@ -156,7 +156,7 @@ def _new(path: str, prefix: str, rule: RewriteRule) -> str | None:
     return None if new is None else prefix + new
 
 
-def _regrouped(table: Table) -> list[Entry]:
+def regrouped(table: Table) -> list[Entry]:
     """Return each entry once, with all the paths at which it stands."""
     paths: dict[int, list[str]] = {}
     entries: dict[int, Entry] = {}

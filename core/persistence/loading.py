@@ -3,6 +3,7 @@
 """The ways into a module: fill a living one, or build one without init."""
 
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from functools import partial
 from typing import Literal, TypedDict, TypeVar
 from weakref import WeakKeyDictionary
@@ -33,6 +34,7 @@ from ..state.plan import Plan, plan_load
 from ..state.record_type import check_version
 from ..state.stored_extra import StoredExtra
 from ..state.uninitialized import built, rebuilt
+from .burn_convention import from_burn
 from .meaning import compare_ties, compared, is_part, note
 
 M = TypeVar("M", bound=nn.Module)
@@ -77,9 +79,10 @@ def load_record(
     allowed = Allowed(strict, allow_missing, allow_unexpected, allow_empty)
     check_version(unwrapped(module), record)
     places = places_of(module)
+    record, absent = from_burn(record, places)
     record = upgraded(record, places)
     with materialized(places, record):
-        return _fill(module, record, places, allowed)
+        return _fill(module, record, places, replace(allowed, absent=absent))
 
 
 def _fill(
@@ -156,12 +159,14 @@ def _from_record(factory: Callable[[], M], record: FlatRecord, allowed: Allowed)
         )
     check_version(unwrapped(module), record)
     places = places_of(module)
+    stored, (record, absent) = record, from_burn(record, places)
     record = upgraded(record, places)
     with materialized(places, record):
         content = content_of(places, encode=False, is_left_out=_left_out(record))
     if build is not None and any(entry.dtype is BLANK for entry in content.entries):
         # Code past Python took a blank for the values of a parameter.
-        return _from_record(partial(rebuilt, factory, build), record, allowed)
+        return _from_record(partial(rebuilt, factory, build), stored, allowed)
+    allowed = replace(allowed, absent=absent)
     plan = _planned(module, content, record, places, allowed, is_new=True)
     fillings = read_fillings(plan, record, is_kept=True)
     parted_numbers = assign_all(fillings, build)

@@ -10,7 +10,12 @@ from ...records.calls import explain_calls
 from ...records.flat_record import FlatRecord
 from ...records.gc_pause import paused_collection
 from ...records.precision import PrecisionLike
-from ...records.record_writer import RecordWriter, SaveOptions, save
+from ...records.record_writer import (
+    RecordWriter,
+    SaveOptions,
+    save,
+    written_convention,
+)
 from ...records.select import selected
 from ...records.sink import Destination, File, Progress
 from ..evolution.upgrading import versions_below
@@ -21,6 +26,7 @@ from ..state.entries import content_of
 from ..state.identity import identify
 from ..state.loading_code import stated_versions
 from ..state.record_type import class_version, record_type
+from .burn_convention import to_burn
 from .meaning import PART
 
 
@@ -105,8 +111,11 @@ def save_record(
     check_module(module, "save_record")
     if file is None:  # pyright: ignore[reportUnnecessaryComparison]  # users pass anything
         raise TypeError("file is None; leave it out to get the record as bytes")
+    convention = written_convention(recorder, file)
     with paused_collection():
         record = _record_of(module, only, exclude)
+        if convention == "burn":
+            record = to_burn(record, places_of(module))
     return save(
         record,
         file,

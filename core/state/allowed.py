@@ -15,12 +15,16 @@ class Allowed:
     unexpected: Patterns | None = None
     is_empty_allowed: bool = False
     """Whether a record may fill nothing at all."""
+    absent: frozenset[str] = frozenset()
+    """Paths of what the program that wrote the record does not know of."""
     arguments: frozenset[str] = frozenset()
     """Arguments of the module that its reader passed, whatever is stored."""
 
     def allows_missing(self, item: Entry | str) -> bool:
         """Return whether the record need not have ``item``."""
-        return not self.strict or _matches(self.missing, item)
+        if not self.strict or _matches(self.missing, item):
+            return True
+        return (item if isinstance(item, str) else item.path) in self.absent
 
     def allows_unexpected(self, item: Entry | str) -> bool:
         """Return whether the module need not have ``item``."""

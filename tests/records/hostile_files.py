@@ -18,6 +18,8 @@ from burnish.records.entry import Entry, ParamId
 from burnish.records.flat_record import FlatRecord
 from burnish.records.recorder import Recorder
 
+from .burn_files import bpk_of_burn, mpk_of_burn
+
 
 def small() -> FlatRecord:
     """Return a record with something of everything, in few bytes."""
@@ -69,6 +71,9 @@ FILES: dict[str, Callable[[], bytes]] = {
     "json.zst": lambda: Recorder("json", "zst").dumps(small()),
     "safetensors": lambda: Recorder("safetensors").dumps(small()),
     "torch": torch_file,
+    "bpk": lambda: Recorder("bpk").dumps(small()),
+    "bpk of Burn": bpk_of_burn,
+    "mpk of Burn": mpk_of_burn,
 }
 SUMMED = ["mpk", "mpk.zst", "mpk.gz"]
 

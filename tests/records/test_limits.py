@@ -27,6 +27,7 @@ RECORDERS = {
     "json.gz": Recorder("json", "gz"),
     "json.zst": Recorder("json", "zst"),
     "safetensors": Recorder("safetensors"),
+    "bpk": Recorder("bpk"),
 }
 W = torch.arange(3.0)
 
@@ -82,7 +83,7 @@ GROWING: dict[str, Callable[[int], Any]] = {
 
 
 @pytest.mark.parametrize("kind", GROWING)
-@pytest.mark.parametrize("name", ["mpk", "mpk.zst", "json", "safetensors"])
+@pytest.mark.parametrize("name", ["mpk", "mpk.zst", "json", "safetensors", "bpk"])
 def test_plain_data_is_read_up_to_the_limit_and_refused_by_name_beyond(
     name: str, kind: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -200,7 +201,7 @@ REFUSED: dict[str, tuple[Callable[[], FlatRecord], str]] = {
 
 
 @pytest.mark.parametrize("case", REFUSED)
-@pytest.mark.parametrize("name", ["mpk", "mpk.zst", "json", "safetensors"])
+@pytest.mark.parametrize("name", ["mpk", "mpk.zst", "json", "safetensors", "bpk"])
 def test_what_cannot_be_read_is_refused_by_name(name: str, case: str) -> None:
     written, problem = REFUSED[case]
 

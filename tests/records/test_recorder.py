@@ -171,7 +171,10 @@ def test_formats_that_are_only_read_say_what_to_write_instead(
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"format": "pickle"}, "there is no format 'pickle'; there are json, mpk"),
+        (
+            {"format": "pickle"},
+            "there is no format 'pickle'; there are bpk, burn, json, mpk",
+        ),
         (
             {"format": "safetensors", "compression": "gz"},
             "cannot be compressed by 'gz'",

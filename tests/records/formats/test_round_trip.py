@@ -21,8 +21,12 @@ RECORDERS = {
     "json": Recorder("json"),
     "base64": Recorder("json", payload="base64"),
     "safetensors": Recorder("safetensors"),
+    "bpk": Recorder("bpk"),
 }
-LACKING = {"safetensors": {torch.complex128}}
+WITHOUT_BURN = {
+    dtype for name, dtype in BY_NAME.items() if name.startswith(("complex", "float8"))
+}
+LACKING = {"safetensors": {torch.complex128}, "bpk": WITHOUT_BURN}
 DTYPES = [dtype for dtype in BY_NAME.values() if dtype is not torch.complex32]
 
 

@@ -1,0 +1,247 @@
+# pyright: reportPrivateUsage=false
+# The tables of nn.Module have no public names.
+"""The record of a module with Burn's names and orders of tensors, and back.
+
+Only the module knows which of its tensors a linear layer multiplies with; so a record
+that is written from a module, or loaded into one, is turned here.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+
+import torch
+from torch import Tensor
+
+from ...records.conventions import convention_of, with_convention
+from ...records.entry import Entry
+from ...records.errors import RecordError, RecordMismatchError
+from ...records.flat_record import FlatRecord
+from ...records.select import selected
+from ..evolution.upgrading import regrouped
+from ..modules.tree import Places
+from ..state.derived import derived
+from .burn_layers import Pairing, children_of, pairings_of, unknown_to_burn
+
+
+def to_burn(record: FlatRecord, places: Places) -> FlatRecord:
+    """Return ``record`` of the module at ``places`` as Burn calls and orders it.
+
+    Its tensors are views of the module's. What Burn has no place for (the counts of
+    batch norms) is left out. Raises `RecordError` for a layer that Burn lacks.
+    """
+    names = _Names.of(places)
+    table: dict[str, Entry] = {}
+    pieces: dict[tuple[int, int, bool], Entry] = {}
+    for path, entry in record.by_path().items():
+        if path in names.unknown:
+            continue
+        pairing = names.pairings.get(path, Pairing(path, (path,)))
+        for i, name in enumerate(pairing.there):
+            # A tied tensor is one in Burn's file too, unless its layers differ there.
+            key = (id(entry), i if len(pairing.there) > 1 else -1, pairing.is_turned)
+            piece = pieces.get(key) or _piece(entry, pairing, i)
+            pieces[key] = piece
+            if name in table:
+                raise RecordError(
+                    f"{path}: Burn would call it {name}, as it calls another tensor; "
+                    "give the attribute another name"
+                )
+            table[name] = piece
+    entries = _with_one_id_each(regrouped(table))
+    return with_convention(record.replaced(entries=entries), "burn")
+
+
+def from_burn(record: FlatRecord, places: Places) -> tuple[FlatRecord, frozenset[str]]:
+    """Return ``record`` as the module at ``places`` calls and orders it.
+
+    Beside it are the paths of what Burn does not know of, which no file of it has. A
+    record that is not in Burn's convention is returned as it is. Values are computed
+    when they are read. Raises `RecordMismatchError`.
+    """
+    if convention_of(record) != "burn":
+        return record, frozenset()
+    try:
+        names = _Names.of(places)
+        table = _table_here(record, names)
+    except RecordError as error:
+        raise RecordMismatchError(record.reading.file, [str(error)]) from error
+    entries = regrouped(table)
+    flags = {
+        prefix + name: parameter.requires_grad
+        for prefix, owner in places
+        for name, parameter in owner._parameters.items()
+        if parameter is not None
+    }
+    for entry in entries:
+        # Burn's files do not say what is frozen: it stays as the module has it.
+        entry.requires_grad = flags.get(entry.path, False)
+    renamed = {
+        name: pairing.here
+        for pairing in names.pairings.values()
+        for name in pairing.there
+        if name != pairing.here and pairing.here in table
+    }
+    reading = replace(record.reading, renamed={**record.reading.renamed, **renamed})
+    turned = record.replaced(entries=entries, reading=reading)
+    return with_convention(turned, "torch"), names.unknown | names.left_out(record)
+
+
+def _with_one_id_each(entries: list[Entry]) -> list[Entry]:
+    """Return ``entries``; of a tied tensor that became several the first has the ID."""
+    met_ids: set[str | None] = {None}
+    for entry in entries:
+        if entry.id in met_ids:
+            entry.id = None
+        met_ids.add(entry.id)
+    return entries
+
+
+@dataclass(slots=True)
+class _Names:
+    """How the tensors of a module are called in Burn."""
+
+    pairings: dict[str, Pairing] = field(default_factory=dict[str, Pairing])
+    """By path here, those that differ."""
+    unknown: frozenset[str] = frozenset()
+    """Paths of what Burn does not have."""
+
+    @classmethod
+    def of(cls, places: Places) -> "_Names":
+        """Return the names of all tensors at ``places``."""
+        names = cls()
+        unknown: set[str] = set()
+        for prefix, there, pairing in _all_pairings(places):
+            if pairing.there:
+                path = prefix + pairing.here
+                paths = tuple(there + name for name in pairing.there)
+                if pairing.is_turned or paths != (path,):
+                    names.pairings[path] = Pairing(path, paths, pairing.is_turned)
+            else:
+                unknown.add(prefix + pairing.here)
+        names.unknown = frozenset(unknown)
+        return names
+
+    def left_out(self, record: FlatRecord) -> frozenset[str]:
+        """Return the paths here of what was chosen not to be read, by Burn's names."""
+        only, exclude = record.reading.only, record.reading.exclude
+        return frozenset(
+            path
+            for path, pairing in self.pairings.items()
+            if not all(selected(name, only, exclude) for name in pairing.there)
+        )
+
+
+def _all_pairings(places: Places) -> Iterator[tuple[str, str, Pairing]]:
+    """Yield every tensor's pairing, below its prefixes here and there.
+
+    Without names there it is one that Burn does not have.
+    """
+    prefixes = {"": ""}
+    children = {"": children_of(places[0][1])} if places else {}
+    for prefix, owner in places:
+        if prefix:
+            above, name = _parted(prefix)
+            there = prefixes[above] + children[above].get(name, name) + "."
+            # A wrapper stands at one place with what it wraps, which comes later.
+            prefixes[prefix] = there
+        children[prefix] = children_of(owner)
+        try:
+            pairings = pairings_of(owner)
+        except RecordError as error:
+            raise RecordError(
+                f"{prefix.rstrip('.') or 'the module'}: {error}"
+            ) from None
+        unknown = unknown_to_burn(owner)
+        for name in (*owner._parameters, *owner._buffers):
+            pairing = Pairing(name, () if name in unknown else (name,))
+            yield prefix, prefixes[prefix], pairings.get(name, pairing)
+
+
+def _parted(prefix: str) -> tuple[str, str]:
+    """Return the prefix above, and the name below it: ("layers.", "0")."""
+    above, dot, name = prefix[:-1].rpartition(".")
+    return above + dot, name
+
+
+def _piece(entry: Entry, pairing: Pairing, number: int) -> Entry:
+    """Return one of the tensors of Burn that make ``entry``."""
+    n_pieces = len(pairing.there)
+    is_turned = pairing.is_turned and len(entry.shape) == 2
+    if n_pieces == 1 and not is_turned:
+        return entry
+    view = _View(number, n_pieces, is_turned)
+    if isinstance(entry.source, Tensor):
+        piece = entry.with_tensor(view([entry.source.detach()]))
+    else:
+        piece = derived([entry], view)
+    return replace(
+        piece,
+        id=entry.id if n_pieces == 1 else None,
+        requires_grad=entry.requires_grad,
+        memory_format=None,
+    )
+
+
+def _table_here(record: FlatRecord, names: _Names) -> dict[str, Entry]:
+    """Return the entries of ``record`` by their paths here; others keep their names."""
+    stored = record.by_path()
+    used: set[str] = set()
+    table: dict[str, Entry] = {}
+    wholes: dict[tuple[int, ...], Entry] = {}
+    for path, pairing in names.pairings.items():
+        if not all(name in stored for name in pairing.there):
+            continue
+        parts = [stored[name] for name in pairing.there]
+        key = (pairing.is_turned, *map(id, parts))
+        if key not in wholes:
+            wholes[key] = _whole(parts, is_turned=pairing.is_turned)
+        table[path] = wholes[key]
+        used.update(pairing.there)
+    for name, entry in stored.items():
+        if name in used:
+            continue
+        if name in table:
+            there = " and ".join(names.pairings[name].there)
+            raise RecordError(f"{there} and {name}: both are {name} here")
+        table[name] = entry
+    return table
+
+
+def _whole(parts: list[Entry], *, is_turned: bool) -> Entry:
+    """Return the tensor that Burn's ``parts`` make."""
+    is_turned = is_turned and len(parts[0].shape) == 2
+    if len(parts) == 1 and not is_turned:
+        return replace(parts[0])
+    whole = derived(parts, _Joined(is_turned))
+    return replace(whole, id=parts[0].id if len(parts) == 1 else None)
+
+
+@dataclass(frozen=True, slots=True)
+class _View:
+    """One of several pieces of a tensor, turned if asked."""
+
+    number: int
+    n_pieces: int
+    is_turned: bool
+
+    def __call__(self, tensors: list[Tensor]) -> Tensor:
+        """Return it as a view."""
+        size = tensors[0].shape[0] // self.n_pieces if self.n_pieces > 1 else None
+        piece = (
+            tensors[0]
+            if size is None
+            else tensors[0].narrow(0, self.number * size, size)
+        )
+        return piece.transpose(0, 1) if self.is_turned else piece
+
+
+@dataclass(frozen=True, slots=True)
+class _Joined:
+    """Several tensors after each other, each turned if asked."""
+
+    is_turned: bool
+
+    def __call__(self, tensors: list[Tensor]) -> Tensor:
+        """Return it as a view or anew."""
+        parts = [t.transpose(0, 1) if self.is_turned else t for t in tensors]
+        return parts[0] if len(parts) == 1 else torch.cat(parts)

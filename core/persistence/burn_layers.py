@@ -1,0 +1,149 @@
+# pyright: reportPrivateUsage=false
+# The tables of nn.Module have no public names.
+"""The layers of torch that are called or ordered otherwise in Burn: one table.
+
+It is that of Burn 0.22, whose layers have had these fields since 0.13. Numbers that are
+no tensors (an epsilon, a stride) are the constructor's on both sides.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from torch import nn
+
+from ...records.errors import RecordError
+
+
+@dataclass(frozen=True, slots=True)
+class Pairing:
+    """A tensor of torch, and those of Burn that make it one after the other."""
+
+    here: str
+    there: tuple[str, ...]
+    is_turned: bool = False
+    """Whether each of Burn's has its two dimensions the other way round."""
+
+
+def pairings_of(module: nn.Module) -> dict[str, Pairing]:
+    """Return the tensors of ``module`` itself that differ in Burn, by their name here.
+
+    Raises `RecordError` for a recurrent layer that Burn has no layer for.
+    """
+    for cls, gates in _GATES.items():
+        if isinstance(module, cls):
+            return {p.here: p for p in _recurrent(module, gates) if _has(module, p)}
+    for classes, pairings in _LAYERS:
+        if isinstance(module, classes):
+            return {p.here: p for p in pairings if _has(module, p)}
+    return {}
+
+
+def children_of(module: nn.Module) -> Mapping[str, str]:
+    """Return what Burn calls the children of ``module``, by their names here."""
+    if isinstance(module, nn.TransformerEncoderLayer):
+        return _ENCODER_NORM_FIRST if module.norm_first else _ENCODER
+    if isinstance(module, nn.TransformerDecoderLayer):
+        return _DECODER_NORM_FIRST if module.norm_first else _DECODER
+    if isinstance(module, nn.MultiheadAttention):
+        return {"out_proj": "output"}
+    return {}
+
+
+def unknown_to_burn(module: nn.Module) -> frozenset[str]:
+    """Return the names of tensors of ``module`` itself that Burn does not have."""
+    return (
+        _COUNTS if isinstance(module, nn.modules.batchnorm._NormBase) else frozenset()
+    )
+
+
+def _has(module: nn.Module, pairing: Pairing) -> bool:
+    return module._parameters.get(pairing.here) is not None
+
+
+def _recurrent(module: nn.RNNBase, gates: tuple[str, ...]) -> Iterator[Pairing]:
+    """Yield the pairings of a layer, whose gates torch has in one tensor."""
+    if module.num_layers > 1 or module.proj_size:
+        problem = "a projection" if module.proj_size else f"{module.num_layers} layers"
+        raise RecordError(
+            f"an {type(module).__name__} with {problem}, where Burn's has one layer "
+            "and no projection. Make it of several modules of one layer, or keep to "
+            "torch's names and orders: convention='torch'"
+        )
+    directions = {"": ""}
+    if module.bidirectional:
+        directions = {"forward.": "", "reverse.": "_reverse"}
+    for direction, ending in directions.items():
+        for here, there in _TRANSFORMS.items():
+            names = tuple(f"{direction}{gate}.{there}" for gate in gates)
+            is_turned = here.startswith("weight")
+            yield Pairing(f"{here}_l0{ending}", names, is_turned)
+
+
+_TRANSFORMS = {
+    "weight_ih": "input_transform.weight",
+    "weight_hh": "hidden_transform.weight",
+    "bias_ih": "input_transform.bias",
+    "bias_hh": "hidden_transform.bias",
+}
+
+_GATES: dict[type[nn.RNNBase], tuple[str, ...]] = {
+    nn.LSTM: ("input_gate", "forget_gate", "cell_gate", "output_gate"),
+    nn.GRU: ("reset_gate", "update_gate", "new_gate"),
+    nn.RNN: ("gate",),
+}
+"""Of each recurrent layer the gates, in the order in which torch has them."""
+
+_QKV = ("query", "key", "value")
+
+_NORM = (Pairing("weight", ("gamma",)), Pairing("bias", ("beta",)))
+
+_LAYERS: tuple[tuple[tuple[type[nn.Module], ...], tuple[Pairing, ...]], ...] = (
+    ((nn.Linear,), (Pairing("weight", ("weight",), is_turned=True),)),
+    (
+        (
+            nn.modules.batchnorm._NormBase,
+            nn.LayerNorm,
+            nn.GroupNorm,
+            nn.RMSNorm,
+        ),
+        _NORM,
+    ),
+    ((nn.PReLU,), (Pairing("weight", ("alpha",)),)),
+    (
+        (nn.MultiheadAttention,),
+        (
+            Pairing("in_proj_weight", tuple(f"{n}.weight" for n in _QKV), True),
+            Pairing("in_proj_bias", tuple(f"{n}.bias" for n in _QKV)),
+            Pairing("q_proj_weight", ("query.weight",), is_turned=True),
+            Pairing("k_proj_weight", ("key.weight",), is_turned=True),
+            Pairing("v_proj_weight", ("value.weight",), is_turned=True),
+        ),
+    ),
+)
+"""Layers that differ; embeddings and convolutions, transposed ones too, do not."""
+
+_COUNTS = frozenset({"num_batches_tracked"})
+
+_FEED_FORWARD = {"linear1": "pwff.linear_inner", "linear2": "pwff.linear_outer"}
+_ENCODER = {
+    **_FEED_FORWARD,
+    "self_attn": "mha",
+    "norm1": "norm_1",
+    "norm2": "norm_2",
+}
+# Burn numbers the norms as they come when they stand behind; in front of the sublayers
+# the last one comes first.
+_ENCODER_NORM_FIRST = {**_ENCODER, "norm1": "norm_2", "norm2": "norm_1"}
+_DECODER = {
+    **_FEED_FORWARD,
+    "multihead_attn": "cross_attn",
+    "norm1": "norm_1",
+    "norm2": "norm_2",
+    "norm3": "norm_3",
+}
+_DECODER_NORM_FIRST = {
+    **_DECODER,
+    "norm1": "norm_3",
+    "norm2": "norm_1",
+    "norm3": "norm_2",
+}

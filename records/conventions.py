@@ -1,0 +1,33 @@
+"""Whose names and orders the tensors of a module's record have: torch's, or Burn's."""
+
+from typing import Any, Literal, TypeAlias, TypeVar
+
+from .entries import Entries
+
+Convention: TypeAlias = Literal["torch", "burn"]
+"""Burn's weight of a linear layer is torch's turned, that of a norm is its gamma."""
+
+E = TypeVar("E", bound=Entries)
+
+
+def check_convention(convention: object) -> None:
+    """Raise ValueError unless it is None or one that there is."""
+    if convention not in (None, "torch", "burn"):
+        raise ValueError(f"convention is 'torch' or 'burn', got {convention!r:.60}")
+
+
+def convention_of(record: Entries) -> Convention:
+    """Return the convention that the record says it is in; torch's if it is silent."""
+    ours: Any = record.metadata.get("burnish")
+    is_burns = isinstance(ours, dict) and ours.get("convention") == "burn"  # pyright: ignore[reportUnknownMemberType]  # any map
+    return "burn" if is_burns else "torch"
+
+
+def with_convention(record: E, convention: Convention) -> E:
+    """Return the same entries, said to be in ``convention``: nothing is computed."""
+    ours = dict(record.metadata.get("burnish", {}))
+    ours.pop("convention", None)
+    if convention == "burn":
+        ours["convention"] = convention
+    others = {k: v for k, v in record.metadata.items() if k != "burnish"}
+    return record.replaced(metadata={"burnish": ours, **others} if ours else others)

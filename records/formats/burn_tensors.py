@@ -1,0 +1,190 @@
+"""The tensors that a file of Burn lists, as a record."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from ..columns import is_shape
+from ..contents import Row
+from ..dtypes import NAME_OF
+from ..entries import Entries
+from ..entry import ParamId
+from ..errors import RecordFormatError
+from ..header import record_of
+from ..lazy_payload import LazyPayload
+from ..source import Source
+from ..stored_contents import Decoded
+
+DTYPES: dict[str, torch.dtype] = {
+    "F64": torch.float64,
+    "F32": torch.float32,
+    "Flex32": torch.float32,
+    "F16": torch.float16,
+    "BF16": torch.bfloat16,
+    "I64": torch.int64,
+    "I32": torch.int32,
+    "I16": torch.int16,
+    "I8": torch.int8,
+    "U64": torch.uint64,
+    "U32": torch.uint32,
+    "U16": torch.uint16,
+    "U8": torch.uint8,
+    "Bool": torch.bool,
+}
+"""What Burn calls each dtype; how booleans are stored, it says beside."""
+
+QUANTIZED = "QFloat"
+WIDE_BOOL = "Bool in 32 bits"
+
+MOST_NAME_BYTES = 4096
+
+
+@dataclass(slots=True)
+class BurnTensor:
+    """One tensor in a file of Burn."""
+
+    name: str
+    dtype: str
+    """A key of `DTYPES`, or `WIDE_BOOL`."""
+    shape: list[int]
+    start: int
+    """Where its bytes begin in the file."""
+    end: int
+    id: ParamId | None = None
+
+    @property
+    def torch_dtype(self) -> torch.dtype:
+        """The dtype that it is read as."""
+        return torch.bool if self.dtype == WIDE_BOOL else DTYPES[self.dtype]
+
+
+def checked_tensor(tensor: BurnTensor, file: str) -> BurnTensor:
+    """Return ``tensor`` if torch can hold it, and its bytes are as many as it needs."""
+    subject = f"{tensor.name!r:.80}"
+    if tensor.dtype == QUANTIZED:
+        raise RecordFormatError(
+            file,
+            f"{subject} is quantized by Burn, in a scheme that torch does not have",
+            "numbers",
+            "Save the module in Burn before it is quantized, or dequantize it there.",
+        )
+    if tensor.dtype != WIDE_BOOL and tensor.dtype not in DTYPES:
+        raise RecordFormatError(
+            file,
+            f"{subject} has the dtype {tensor.dtype!r:.40}",
+            f"one of {', '.join(DTYPES)}",
+        )
+    if not is_shape(tensor.shape):
+        raise RecordFormatError(file, f"{subject} has the shape {tensor.shape!r:.80}")
+    width = 4 if tensor.dtype == WIDE_BOOL else tensor.torch_dtype.itemsize
+    size = math.prod(tensor.shape) * width
+    if tensor.end - tensor.start != size:
+        raise RecordFormatError(
+            file,
+            f"{subject} has {tensor.end - tensor.start:,} bytes",
+            f"{size:,}, by its shape",
+        )
+    return tensor
+
+
+def record_of_tensors(
+    tensors: Sequence[BurnTensor],
+    source: Source,
+    *,
+    metadata: Any,
+    tree: Any = None,
+    type_name: str = "",
+) -> Entries:
+    """Return the record of checked ``tensors``; those on the same bytes are tied.
+
+    Raises `RecordFormatError` for bytes that belong to two tensors in part.
+    """
+    groups = _grouped(tensors, source.name)
+    heads = [group[0] for group in groups]
+    header = {
+        "kind": "module",
+        "type": type_name,
+        "metadata": metadata,
+        "tree": tree,
+        "tensors": {
+            "path": [head.name for head in heads],
+            "kind": ["tensor"] * len(heads),
+            "id": _first_ids(heads),
+            "dtype": [NAME_OF[head.torch_dtype] for head in heads],
+            "shape": [head.shape for head in heads],
+            "requires_grad": [False] * len(heads),
+            "ties": [
+                [i, [tensor.name for tensor in group[1:]]]
+                for i, group in enumerate(groups)
+                if len(group) > 1
+            ],
+            "memory_format": [],
+        },
+    }
+    record = record_of(header, source.name)
+    for entry, head in zip(record.entries(), heads, strict=True):
+        place = (head.start, head.end - head.start)
+        if head.dtype == WIDE_BOOL:
+            row = Row(entry.path, entry.dtype, entry.shape, "rows", entry.nbytes)
+            entry.source = Decoded(source, row, _NarrowBooleans(source, *place), None)
+        else:
+            entry.source = LazyPayload(
+                source, entry.path, entry.dtype, entry.shape, (place,), None
+            )
+    record.hold(source, has_sums=False)
+    return record
+
+
+def _grouped(tensors: Sequence[BurnTensor], file: str) -> list[list[BurnTensor]]:
+    """Return the tensors as they lie in the file, those on the same bytes together."""
+    groups: list[list[BurnTensor]] = []
+    order = sorted(tensors, key=lambda t: (t.start, t.end, t.id is None))
+    end = 0
+    for tensor in order:
+        if tensor.start >= end or tensor.start == tensor.end:
+            groups.append([tensor])
+            end = max(end, tensor.end)
+            continue
+        head = groups[-1][0]
+        if (tensor.start, tensor.end, tensor.dtype, tensor.shape) != (
+            head.start,
+            head.end,
+            head.dtype,
+            head.shape,
+        ):
+            raise RecordFormatError(
+                file, f"{tensor.name!r:.80} overlaps {head.name!r:.80}"
+            )
+        groups[-1].append(tensor)
+    return groups
+
+
+def _first_ids(heads: Sequence[BurnTensor]) -> list[ParamId | None]:
+    """Return each one's ID; of several with the same, which clones have, the first."""
+    met_ids: set[ParamId] = set()
+    ids: list[ParamId | None] = []
+    for head in heads:
+        ids.append(None if head.id in met_ids else head.id)
+        if head.id is not None:
+            met_ids.add(head.id)
+    return ids
+
+
+class _NarrowBooleans:
+    """Reads booleans of 32 bits as those of torch, of 8."""
+
+    def __init__(self, source: Source, start: int, size: int) -> None:
+        self._source, self._start, self._size = source, start, size
+
+    def __call__(self, row: Row) -> memoryview:
+        """Return the bytes 0 and 1; ValueError for other numbers."""
+        data = self._source.view(self._start, self._size)
+        if not self._size:
+            return data
+        wide = torch.frombuffer(data, dtype=torch.uint8).view(-1, 4)
+        if int(wide[:, 0].max()) > 1 or int(wide[:, 1:].max()) > 0:
+            raise ValueError("a number that is no boolean")
+        return memoryview(wide[:, 0].contiguous().numpy().data)

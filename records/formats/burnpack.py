@@ -1,0 +1,277 @@
+"""`.bpk`: Burn's own container ("burnpack"), both ways.
+
+A map in CBOR says of each tensor its dtype, shape, place and ID; the tensors follow,
+each at a multiple of 256 bytes. What Burn has no place for is JSON among the texts of
+that map, under the key "burnish"; Burn reads past it. There are no checksums.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+
+from ..contents import Contents
+from ..entries import Entries
+from ..errors import RecordError, RecordFormatError, RecordVersionError
+from ..format import Format, WriteOptions
+from ..limits import allowance, odd_text, unstorable_text
+from ..sink import Sink
+from ..source import Source
+from .burn_ids import number_of_id
+from .burn_tensors import DTYPES, BurnTensor, record_of_tensors
+from .burnpack_header import (
+    ALIGN,
+    MAGIC,
+    MOST_HEADER,
+    cost_of,
+    head_of,
+    read_header,
+)
+from .json_reader import JsonReader, most_memory, quick_value
+from .json_text import plain_text
+
+VERSION = 1
+"""Of what stands under our key."""
+OURS = "burnish"
+
+_MOST_TENSOR, _MOST_FILE = 10 << 30, 100 << 30
+_MOST_TENSORS = 100_000
+"""What Burn's reader takes; its writer does not look."""
+
+_NAMES: dict[torch.dtype, Any] = {
+    dtype: name for name, dtype in DTYPES.items() if name != "Flex32"
+} | {torch.bool: {"Bool": "Native"}}
+
+
+class Burnpack(Format):
+    """For Burn: tensors by name with their IDs, mapped."""
+
+    name = "bpk"
+    suffixes = (".bpk",)
+    magic = MAGIC
+    typed = False
+    omits = frozenset({"transient"})
+    has_sums = False
+
+    def encode(self, contents: Contents, sink: Sink, options: WriteOptions) -> None:
+        """Write the tensors in the record's order, as Burn's own writer would.
+
+        Raises `RecordError` for what Burn's reader would refuse.
+        """
+        header = contents.header
+        starts, end = _starts(contents.sizes)
+        try:
+            tables = {"tensors": _table(header["tensors"], contents, starts)}
+            tables |= _texts_and_scalars(header)
+            head = head_of(tables)
+        except UnicodeEncodeError as error:
+            raise unstorable_text(str(odd_text(header))) from error
+        _check_limits(tables, head, contents, end)
+        _check_readable(tables, len(head) + end)
+        sink.write(head)
+        ends = [0, *map(sum, zip(starts, contents.sizes, strict=True))]
+        contents.write_payloads(
+            sink, [bytes(start - at) for start, at in zip(starts, ends, strict=False)]
+        )
+
+    def decode(self, source: Source) -> Entries:
+        """Return the record; who says nothing else has Burn's names and orders."""
+        header = read_header(source)
+        texts = header.texts
+        ours = texts.pop(OURS, None)
+        if ours is None:
+            record = record_of_tensors(
+                header.tensors, source, metadata={OURS: {"convention": "burn"}}
+            )
+        else:
+            fields = _our_fields(ours, source)
+            metadata = fields["metadata"]
+            record = record_of_tensors(
+                _in_order(header.tensors, fields["ties"], source.name),
+                source,
+                metadata=metadata,
+                tree=fields["tree"],
+                type_name=_type_in(metadata),
+            )
+        record.metadata.update(texts)
+        if header.scalars:
+            record.metadata.setdefault(OURS, {})["scalars"] = header.scalars
+        return record
+
+
+def _starts(sizes: list[int]) -> tuple[list[int], int]:
+    """Return where each tensor begins, counted from the first, and where all end."""
+    starts: list[int] = []
+    at = 0
+    for size in sizes:
+        at += -at % ALIGN
+        starts.append(at)
+        at += size
+    return starts, at
+
+
+def _table(
+    columns: Mapping[str, Any], contents: Contents, starts: list[int]
+) -> dict[str, Any]:
+    """Return what is said of each tensor, by name; tied ones stand on one place.
+
+    The ID is the first one's: Burn would train only one of two that have the same.
+    """
+    rows: dict[str, Any] = {}
+    ties: dict[int, list[str]] = dict(columns["ties"])
+    for i, path in enumerate(columns["path"]):
+        if columns["kind"][i] == "extra":
+            raise RecordError(
+                f"{path}: a tensor in a module's extra state has no name in .bpk; "
+                "write .mpk, or leave it out with exclude="
+            )
+        row = {
+            "dtype": _dtype_name(contents.dtypes[i], path),
+            "shape": columns["shape"][i],
+            "data_offsets": [starts[i], starts[i] + contents.sizes[i]],
+        }
+        for tied in ties.get(i, ()):
+            rows[tied] = row
+        param_id = columns["id"][i]
+        rows[path] = (
+            row if param_id is None else {**row, "param_id": number_of_id(param_id)}
+        )
+    return dict(sorted(rows.items(), key=lambda item: item[0].encode()))
+
+
+def _dtype_name(dtype: torch.dtype, path: str) -> Any:
+    if dtype not in _NAMES:
+        raise RecordError(
+            f"{path}: Burn has no {dtype}, so .bpk cannot hold it; write .mpk, convert "
+            "it, or leave it out with exclude="
+        )
+    return _NAMES[dtype]
+
+
+def _texts_and_scalars(header: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the tables beside the tensors; what is from Burn has no words of ours."""
+    metadata: dict[str, Any] = dict(header["metadata"])
+    ours = metadata.get(OURS, {})
+    texts = {k: v for k, v in metadata.items() if isinstance(v, str)}
+    metadata = {k: v for k, v in metadata.items() if k not in texts}
+    scalars = _scalars(ours.get("scalars"))
+    told = {k: v for k, v in ours.items() if k != "scalars" or scalars is None}
+    is_burns = told.keys() <= {"library", "type", "convention"} and not told.get("type")
+    if not (
+        is_burns and told.get("convention") == "burn" and metadata.keys() <= {OURS}
+    ):
+        fields = {**metadata, OURS: told} if OURS in metadata else metadata
+        paths = header["tensors"]["path"]
+        ties = [[paths[i], *others] for i, others in header["tensors"]["ties"]]
+        ours = {"metadata": fields, "tree": header["tree"], "ties": ties}
+        texts[OURS] = plain_text({OURS: VERSION, **ours}).decode()
+    tables: dict[str, Any] = {}
+    if texts:
+        tables["metadata"] = _sorted(texts)
+    if scalars:
+        tables["scalars"] = _sorted(scalars)
+    return tables
+
+
+def _scalars(values: Any) -> dict[str, Any] | None:
+    """Return numbers as Burn tells them; None for what is no map of numbers."""
+    if not isinstance(values, dict):
+        return None
+    scalars: dict[str, Any] = {}
+    for name, value in values.items():  # pyright: ignore[reportUnknownVariableType]  # any map
+        kind = _KINDS.get(type(value))  # pyright: ignore[reportUnknownArgumentType]  # any value
+        if kind is None or (kind == "Int" and not -(2**63) <= value < 2**64):
+            return None
+        scalars[name] = {"UInt" if kind == "Int" and value >= 0 else kind: value}
+    return scalars
+
+
+_KINDS = {bool: "Bool", int: "Int", float: "Float"}
+
+
+def _sorted(table: dict[str, Any]) -> dict[str, Any]:
+    return dict(sorted(table.items(), key=lambda item: item[0].encode()))
+
+
+def _check_readable(tables: Mapping[str, Any], size: int) -> None:
+    """Raise RecordError if the reader would refuse the texts in a file of ``size``."""
+    texts = tables.get("metadata", {})
+    found = "" if cost_of(texts.items()) <= allowance(size) else "long texts"
+    data = texts.get(OURS, "").encode()
+    if data and most_memory(data) > allowance(0):
+        try:
+            _our_value(data, "", size)
+        except RecordFormatError as error:
+            found = error.found
+    if found:
+        raise RecordError(
+            f"more metadata or plain data than a reader takes ({found}). Write .mpk, "
+            "or store long lists of numbers as tensors or arrays"
+        )
+
+
+def _check_limits(
+    tables: Mapping[str, Any], head: bytes, contents: Contents, size: int
+) -> None:
+    """Raise `RecordError` for a file that is too large for Burn's reader."""
+    longest = max(contents.sizes, default=0)
+    for what, count, most in (
+        ("tensors", len(tables["tensors"]), _MOST_TENSORS),
+        ("bytes before the tensors", len(head), MOST_HEADER),
+        ("bytes in one tensor", longest, _MOST_TENSOR),
+        ("bytes", len(head) + size, _MOST_FILE),
+    ):
+        if count > most:
+            raise RecordError(
+                f"{count:,} {what}, and Burn reads files of at most {most:,}; write "
+                ".mpk, or parts of the record with only= and exclude="
+            )
+
+
+def _our_fields(text: str, source: Source) -> dict[str, Any]:
+    """Return what stands under our key."""
+    fields = _our_value(text.encode(), source.name, source.size)
+    if not isinstance(fields, dict) or set(fields) != _OUR_KEYS:
+        raise RecordFormatError(source.name, "damaged metadata under the key 'burnish'")
+    version = fields[OURS]
+    if type(version) is int and version > VERSION:
+        raise RecordVersionError(source.name, version, VERSION, "its key 'burnish'")
+    if type(version) is not int or version != VERSION:
+        raise RecordFormatError(source.name, "damaged metadata under the key 'burnish'")
+    return fields
+
+
+def _our_value(data: bytes, file: str, budget: int) -> Any:
+    """Return the JSON in ``data``; RecordFormatError for damage or too much of it."""
+    value = quick_value(data, budget)
+    if value is None:
+        reader = JsonReader.of(data, file, budget)
+        value = reader.value()
+        if reader.next():
+            raise reader.error("something after the end")
+    return value
+
+
+def _in_order(tensors: list[BurnTensor], ties: Any, file: str) -> list[BurnTensor]:
+    """Return ``tensors`` with the names of a tied one as ``ties`` has them."""
+    if not isinstance(ties, list) or not all(map(_are_texts, ties)):
+        raise RecordFormatError(file, "damaged ties under the key 'burnish'")
+    ranks = {name: i for names in ties for i, name in enumerate(names)}
+    return sorted(tensors, key=lambda tensor: ranks.get(tensor.name, 0))
+
+
+def _are_texts(value: Any) -> bool:
+    return isinstance(value, list) and set(map(type, value)) <= {str}
+
+
+_OUR_KEYS = {OURS, "metadata", "tree", "ties"}
+
+
+def _type_in(metadata: Any) -> str:
+    """Return the name of the class that the record was made from."""
+    ours = metadata.get(OURS) if isinstance(metadata, dict) else None  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]  # any map
+    name = ours.get("type") if isinstance(ours, dict) else None  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]  # any map
+    return name if isinstance(name, str) else ""
+
+
+Burnpack.register()

@@ -1,0 +1,212 @@
+"""What stands before the tensors of a `.bpk` file: ten bytes, and a map in CBOR."""
+
+import struct
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from ..errors import TRUNCATED, RecordFormatError, RecordVersionError
+from ..limits import MEMBER, allowance, text_cost
+from ..source import Source
+from ..source_errors import wrong_size
+from .burn_ids import id_of_number
+from .burn_tensors import (
+    MOST_NAME_BYTES,
+    QUANTIZED,
+    WIDE_BOOL,
+    BurnTensor,
+    checked_tensor,
+)
+from .cbor import CborReader, packed
+
+MAGIC = b"NRUB"
+VERSION = 1
+ALIGN = 256
+"""The tensors begin at multiples of this, and so do all of them together."""
+
+MOST_HEADER = 100 << 20
+"""Bytes of the map, as Burn's reader takes them."""
+
+_BEFORE_MAP = 10
+_MOST_DIMENSIONS = 64
+
+
+@dataclass(slots=True)
+class BurnpackHeader:
+    """All of a `.bpk` file but the values."""
+
+    tensors: list[BurnTensor] = field(default_factory=list[BurnTensor])
+    texts: dict[str, str] = field(default_factory=dict[str, str])
+    """What its writer noted."""
+    scalars: dict[str, int | float | bool] = field(
+        default_factory=dict[str, int | float | bool]
+    )
+    """Numbers beside the tensors, in records of optimizers and schedulers."""
+
+
+def head_of(tables: Mapping[str, Any]) -> bytes:
+    """Return a file up to its first tensor: ``tables`` as CBOR, and zeros."""
+    text = packed(tables)
+    head = MAGIC + struct.pack("<HI", VERSION, len(text)) + text
+    return head + bytes(-len(head) % ALIGN)
+
+
+def cost_of(texts: Iterable[tuple[str, str]]) -> int:
+    """Return the memory that texts by name take, or numbers in place of them."""
+    return sum(
+        text_cost(key.encode()) + text_cost(text.encode()) + MEMBER
+        for key, text in texts
+    )
+
+
+def read_header(source: Source) -> BurnpackHeader:
+    """Return what ``source`` says, each tensor checked to be inside of it."""
+    head = bytes(source.read(0, min(_BEFORE_MAP, source.size)))
+    if len(head) < _BEFORE_MAP:
+        raise RecordFormatError(source.name, f"only {len(head)} bytes", cure=TRUNCATED)
+    version, length = struct.unpack("<HI", head[len(MAGIC) :])
+    if version > VERSION:
+        raise RecordVersionError(source.name, version, VERSION, "Burn's container")
+    if length > min(MOST_HEADER, source.size - _BEFORE_MAP):
+        raise RecordFormatError(
+            source.name,
+            f"a header of {length:,} bytes in a file of {source.size:,}",
+            cure=TRUNCATED,
+        )
+    header = _Tables(source.read(_BEFORE_MAP, length), source).read()
+    end = _BEFORE_MAP + length
+    n_bytes = max((tensor.end for tensor in header.tensors), default=0)
+    begin = end if _is_packed(header) else end + -end % ALIGN
+    if source.size != begin + n_bytes:
+        raise wrong_size(source, begin + n_bytes)
+    for tensor in header.tensors:
+        checked_tensor(tensor, source.name)
+        tensor.start += begin
+        tensor.end += begin
+    return header
+
+
+def _is_packed(header: BurnpackHeader) -> bool:
+    """Return whether nothing stands between the map and the tensors, nor among them.
+
+    Burn 0.19 wrote such files, which say the same version of the format. Where the
+    places do not tell, what it notes of itself does: a length does not, since a file
+    that was cut by so much would be read at the wrong place.
+    """
+    texts = header.texts
+    return any(tensor.start % ALIGN for tensor in header.tensors) or (
+        texts.get("producer") == "burn"
+        and texts.get("version", "").startswith(_PACKED_VERSIONS)
+    )
+
+
+_PACKED_VERSIONS = ("0.19.", *(f"0.20.0-pre.{n}" for n in range(1, 5)))
+
+
+class _Tables:
+    """The map of a file on its way into a `BurnpackHeader`."""
+
+    def __init__(self, data: memoryview, source: Source) -> None:
+        self._cbor = CborReader(data, source.name)
+        self._left = allowance(source.size)
+        self._header = BurnpackHeader()
+
+    def read(self) -> BurnpackHeader:
+        """Return what the map says; keys that are not known are passed over."""
+        tables: dict[str, Callable[[], None]] = {
+            "tensors": self._tensors,
+            "metadata": self._texts,
+            "scalars": self._scalars,
+        }
+        for key in self._keys():
+            tables.pop(key, self._cbor.skip)()
+        if "tensors" in tables:
+            raise self._cbor.error("no tensors", "the key 'tensors'")
+        self._cbor.end()
+        return self._header
+
+    def _keys(self) -> Iterator[str]:
+        """Yield the keys of a map; each one's value must be read before the next."""
+        known_keys: set[str] = set()
+        for _ in range(self._cbor.n_members()):
+            key = self._cbor.text(MOST_NAME_BYTES)
+            if key in known_keys:
+                raise self._cbor.error(f"the key {key!r:.80} twice")
+            known_keys.add(key)
+            yield key
+
+    def _tensors(self) -> None:
+        for name in self._keys():
+            self._header.tensors.append(self._tensor(name))
+
+    def _tensor(self, name: str) -> BurnTensor:
+        tensor = BurnTensor(name, "", [], -1, -1)
+        fields = {"dtype", "shape", "data_offsets"}
+        for key in self._keys():
+            fields.discard(key)
+            if key == "dtype":
+                tensor.dtype = self._dtype()
+            elif key == "shape":
+                tensor.shape = self._numbers(_MOST_DIMENSIONS)
+            elif key == "data_offsets":
+                tensor.start, tensor.end = self._place(name)
+            elif key == "param_id":
+                tensor.id = id_of_number(self._cbor.unsigned())
+            else:
+                self._cbor.skip()
+        if fields:
+            raise self._cbor.error(f"{name!r:.80} without {', '.join(sorted(fields))}")
+        return tensor
+
+    def _dtype(self) -> str:
+        """Return the name of a dtype, which has details in a map of one key."""
+        cbor = self._cbor
+        if cbor.is_text():
+            return cbor.text(MOST_NAME_BYTES)
+        if cbor.n_members() != 1:
+            raise cbor.error("a map", "a dtype")
+        name = cbor.text(MOST_NAME_BYTES)
+        if name != "Bool":
+            cbor.skip()
+            return QUANTIZED if name == QUANTIZED else f"{name} of a kind"
+        store = cbor.text(MOST_NAME_BYTES)
+        if store not in ("Native", "U8", "U32"):
+            raise cbor.error(f"booleans stored as {store!r:.40}")
+        return WIDE_BOOL if store == "U32" else "Bool"
+
+    def _place(self, name: str) -> tuple[int, int]:
+        numbers = self._numbers(2)
+        if len(numbers) != 2 or numbers[0] > numbers[1]:
+            raise self._cbor.error(f"{name!r:.80} has the offsets {numbers}")
+        return numbers[0], numbers[1]
+
+    def _numbers(self, most: int) -> list[int]:
+        count = self._cbor.n_items()
+        if count > most:
+            raise self._cbor.error(f"a list of {count:,}", f"at most {most}")
+        return [self._cbor.unsigned() for _ in range(count)]
+
+    def _texts(self) -> None:
+        for key in self._keys():
+            text = self._cbor.text(MOST_HEADER)
+            self._spend(cost_of([(key, text)]))
+            self._header.texts[key] = text
+
+    def _scalars(self) -> None:
+        for key in self._keys():
+            if self._cbor.n_members() != 1:
+                raise self._cbor.error(f"the scalar {key!r:.80} of several kinds")
+            kind = self._cbor.text(MOST_NAME_BYTES)
+            value = self._cbor.scalar()
+            if value is None or type(value) is not _SCALARS.get(kind):
+                raise self._cbor.error(f"the scalar {key!r:.80}: {value!r:.40}, {kind}")
+            self._spend(cost_of([(key, "")]))
+            self._header.scalars[key] = value
+
+    def _spend(self, cost: int) -> None:
+        self._left -= cost
+        if self._left < 0:
+            raise self._cbor.error("more plain data than a file of its length may hold")
+
+
+_SCALARS: dict[str, type] = {"Int": int, "UInt": int, "Float": float, "Bool": bool}
