@@ -181,13 +181,23 @@ def _print_imports(root: Path, trees: dict[Path, ast.Module]) -> None:
         )
     folders: dict[Path, set[Path]] = {}
     for file, targets in every.items():
-        folders.setdefault(file.parent, set()).update(t.parent for t in targets)
+        places = {_place(root, target) for target in targets}
+        folders.setdefault(_place(root, file), set()).update(places)
     knots = [c for c in _circles(folders) if len(c) > 1]
     print(f"circles of folders: {len(knots)}")
     for knot in knots:
         print(
             "  " + ", ".join(sorted(str(folder.relative_to(root)) for folder in knot))
         )
+
+
+def _place(root: Path, file: Path) -> Path:
+    """Return the sub-folder of ``file``, or the file that stands at its layer's top.
+
+    At the top stand both what all sub-folders use and what uses them all.
+    """
+    is_at_top = file.parent.parent == root
+    return file if is_at_top else root.joinpath(*file.relative_to(root).parts[:2])
 
 
 def _imports(
