@@ -43,8 +43,8 @@ def to_burn(record: FlatRecord, places: Places) -> FlatRecord:
             pieces[key] = piece
             if name in table:
                 raise RecordError(
-                    f"{path}: Burn would call it {name}, as it calls another tensor; "
-                    "give the attribute another name"
+                    f"{table[name].path} and {path}: Burn would call both {name}; "
+                    "give one of them another name"
                 )
             table[name] = piece
     entries = _with_one_id_each(regrouped(table))

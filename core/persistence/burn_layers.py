@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from torch import nn
 
 from ...records.errors import RecordError
+from ...records.torch_internals import NormBase
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,9 +52,7 @@ def children_of(module: nn.Module) -> Mapping[str, str]:
 
 def unknown_to_burn(module: nn.Module) -> frozenset[str]:
     """Return the names of tensors of ``module`` itself that Burn does not have."""
-    return (
-        _COUNTS if isinstance(module, nn.modules.batchnorm._NormBase) else frozenset()
-    )
+    return _COUNTS if isinstance(module, NormBase) else frozenset()
 
 
 def _has(module: nn.Module, pairing: Pairing) -> bool:
@@ -101,7 +100,7 @@ _LAYERS: tuple[tuple[tuple[type[nn.Module], ...], tuple[Pairing, ...]], ...] = (
     ((nn.Linear,), (Pairing("weight", ("weight",), is_turned=True),)),
     (
         (
-            nn.modules.batchnorm._NormBase,
+            NormBase,
             nn.LayerNorm,
             nn.GroupNorm,
             nn.RMSNorm,

@@ -1,7 +1,7 @@
 """What stands before the tensors of a `.bpk` file: ten bytes, and a map in CBOR."""
 
 import struct
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -118,22 +118,30 @@ class _Tables:
             "metadata": self._texts,
             "scalars": self._scalars,
         }
+        met_keys: set[str] = set()
         for key in self._keys():
-            tables.pop(key, self._cbor.skip)()
-        if "tensors" in tables:
+            if key in tables:
+                self._meet(key, met_keys)
+            tables.get(key, self._cbor.skip)()
+        if "tensors" not in met_keys:
             raise self._cbor.error("no tensors", "the key 'tensors'")
         self._cbor.end()
         return self._header
 
     def _keys(self) -> Iterator[str]:
-        """Yield the keys of a map; each one's value must be read before the next."""
-        known_keys: set[str] = set()
+        """Yield the keys of a map; each one's value must be read before the next.
+
+        There may be any number that nobody knows, so that only known ones are kept.
+        """
         for _ in range(self._cbor.n_members()):
-            key = self._cbor.text(MOST_NAME_BYTES)
-            if key in known_keys:
-                raise self._cbor.error(f"the key {key!r:.80} twice")
-            known_keys.add(key)
-            yield key
+            yield self._cbor.text(MOST_NAME_BYTES)
+
+    def _meet(self, key: str, met_keys: Container[str]) -> None:
+        """Note a key that is known; raise if it was met before."""
+        if key in met_keys:
+            raise self._cbor.error(f"the key {key!r:.80} twice")
+        if isinstance(met_keys, set):
+            met_keys.add(key)
 
     def _tensors(self) -> None:
         for name in self._keys():
@@ -141,9 +149,10 @@ class _Tables:
 
     def _tensor(self, name: str) -> BurnTensor:
         tensor = BurnTensor(name, "", [], -1, -1)
-        fields = {"dtype", "shape", "data_offsets"}
+        met_keys: set[str] = set()
         for key in self._keys():
-            fields.discard(key)
+            if key in _FIELDS:
+                self._meet(key, met_keys)
             if key == "dtype":
                 tensor.dtype = self._dtype()
             elif key == "shape":
@@ -154,8 +163,9 @@ class _Tables:
                 tensor.id = id_of_number(self._cbor.unsigned())
             else:
                 self._cbor.skip()
-        if fields:
-            raise self._cbor.error(f"{name!r:.80} without {', '.join(sorted(fields))}")
+        absent = sorted(_FIELDS - met_keys - {"param_id"})
+        if absent:
+            raise self._cbor.error(f"{name!r:.80} without {', '.join(absent)}")
         return tensor
 
     def _dtype(self) -> str:
@@ -188,12 +198,14 @@ class _Tables:
 
     def _texts(self) -> None:
         for key in self._keys():
+            self._meet(key, self._header.texts)
             text = self._cbor.text(MOST_HEADER)
             self._spend(cost_of([(key, text)]))
             self._header.texts[key] = text
 
     def _scalars(self) -> None:
         for key in self._keys():
+            self._meet(key, self._header.scalars)
             if self._cbor.n_members() != 1:
                 raise self._cbor.error(f"the scalar {key!r:.80} of several kinds")
             kind = self._cbor.text(MOST_NAME_BYTES)
@@ -209,4 +221,5 @@ class _Tables:
             raise self._cbor.error("more plain data than a file of its length may hold")
 
 
+_FIELDS = {"dtype", "shape", "data_offsets", "param_id"}
 _SCALARS: dict[str, type] = {"Int": int, "UInt": int, "Float": float, "Bool": bool}

@@ -3,14 +3,18 @@
 import io
 import json
 import random
+import re
 import struct
 import zipfile
 from collections.abc import Callable
 from typing import Any
 
+import msgpack  # type: ignore[import-untyped]  # it ships no types
+
 from burnish.records.formats.zstd_frames import FrameWriter
 from burnish.records.sink import StreamSink
 
+from ..records.burn_files import TABLES, bpk
 from ..records.hostile_files import content_of, with_header
 
 ODD: list[Any] = [
@@ -120,10 +124,25 @@ def forged_torch(data: bytes, draw: random.Random) -> bytes:
     return memory.getvalue()
 
 
+def forged_bpk(data: bytes, draw: random.Random) -> bytes:
+    """Return a container of Burn with wild tables, and as many bytes as they say."""
+    tables = wild(TABLES, draw)
+    ends = re.findall(r"'data_offsets': \[\d+, (\d+)\]", str(tables))
+    size = max([int(end) for end in ends if int(end) < 10_000], default=0)
+    return bpk(tables, bytes(size))
+
+
+def forged_burn_mpk(data: bytes, draw: random.Random) -> bytes:
+    packed: Any = msgpack.packb(wild(msgpack.unpackb(data), draw))
+    return bytes(packed)
+
+
 FORGERS: dict[str, Callable[[bytes, random.Random], bytes]] = {
     "mpk": forged_mpk,
     "mpk.zst": forged_zst,
     "json": forged_json,
     "safetensors": forged_safetensors,
     "torch": forged_torch,
+    "bpk of Burn": forged_bpk,
+    "mpk of Burn": forged_burn_mpk,
 }

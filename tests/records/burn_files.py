@@ -20,6 +20,8 @@ def cbor(node: Any) -> bytes:
         return _head(4, len(node)) + b"".join(map(cbor, node))
     if isinstance(node, str):
         return _head(3, len(node.encode())) + node.encode()
+    if node is None:
+        return b"\xf6"
     if isinstance(node, bool):
         return b"\xf5" if node else b"\xf4"
     if isinstance(node, float):
@@ -55,16 +57,19 @@ def bpk_of_burn() -> bytes:
     half = struct.pack("<3e", 1, 2, 3)
     flags = struct.pack("<3I", 1, 0, 1)
     data = weight.ljust(256, b"\0") + half.ljust(256, b"\0") + flags
-    tables = {
-        "tensors": {
-            "fc.weight": tensor("F32", [2, 3], 0, 24, 2**64 - 2),
-            "flag": tensor({"Bool": "U32"}, [3], 512, 524),
-            "norm.gamma": tensor("F16", [3], 256, 262, 7),
-        },
-        "metadata": {"producer": "burn", "version": "0.22.0"},
-        "scalars": {"rate": {"Float": 0.5}, "step": {"UInt": 3}},
-    }
-    return bpk(tables, data)
+    return bpk(TABLES, data)
+
+
+TABLES: dict[str, Any] = {
+    "tensors": {
+        "fc.weight": tensor("F32", [2, 3], 0, 24, 2**64 - 2),
+        "flag": tensor({"Bool": "U32"}, [3], 512, 524),
+        "norm.gamma": tensor("F16", [3], 256, 262, 7),
+    },
+    "metadata": {"producer": "burn", "version": "0.22.0"},
+    "scalars": {"rate": {"Float": 0.5}, "step": {"UInt": 3}},
+}
+"""What that container says."""
 
 
 def param(param_id: str, dtype: Any, shape: list[int], data: bytes) -> dict[str, Any]:

@@ -58,7 +58,7 @@ def test_thousands_of_damaged_files_are_refused_or_read_whole(name: str) -> None
     assert wrong == []
 
 
-@pytest.mark.parametrize("name", ["mpk", "mpk.zst", "json", "safetensors", "torch"])
+@pytest.mark.parametrize("name", FORGERS)
 def test_thousands_of_files_with_valid_sums_and_wild_content_are_refused_or_read(
     name: str,
 ) -> None:

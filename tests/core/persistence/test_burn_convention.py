@@ -484,3 +484,49 @@ def test_half_precision_is_written_for_parameters_alone() -> None:
     dtypes = {path: t.dtype for path, t in burnish.open_record(data).items()}
     assert dtypes["fc.weight"] is dtypes["norm.gamma"] is torch.float16
     assert dtypes["norm.running_var"] is torch.float32
+
+
+@pytest.mark.parametrize("form", ["safetensors", "mpk", "json", "bpk"])
+def test_every_format_takes_burns_convention_and_gives_it_back(form: str) -> None:
+    net, other = vary(Net()), Net().double()
+    recorder = Recorder(form, convention="burn")
+
+    data = burnish.save_record(net, recorder=recorder)
+    burnish.load_record(other, data)
+
+    assert "norm.gamma" in burnish.open_record(data)
+    assert torch.equal(other.fc.weight, net.get_parameter("fc.weight"))
+    with pytest.raises(ValueError, match=r"convention='torch'.*only its module knows"):
+        Recorder(form, convention="torch").dumps(burnish.open_record(data))
+
+
+@pytest.mark.filterwarnings("ignore:`torch.jit:DeprecationWarning")
+def test_wrappers_are_no_part_of_burns_names() -> None:
+    net = nn.Sequential(vary(nn.Linear(2, 3)), nn.Linear(3, 2).double())
+    compiled = nn.Sequential(torch.compile(net[0]), net[1])
+    parallel = nn.DataParallel(compiled)
+
+    plain, wrapped = (
+        burnish.save_record(module, recorder=BPK) for module in (net, parallel)
+    )
+
+    assert plain == wrapped
+
+
+def test_a_lazy_module_takes_its_shapes_from_burn() -> None:
+    net = nn.Sequential(nn.LazyLinear(3))
+    data = burnish.save_record(nn.Sequential(nn.Linear(2, 3)), recorder=BPK)
+
+    burnish.load_record(net, data)
+
+    assert net[0].weight.shape == (3, 2)
+
+
+def test_two_tensors_that_burn_would_call_alike_are_refused() -> None:
+    net = nn.BatchNorm1d(2)
+    net.register_buffer("gamma", torch.ones(2))
+
+    with pytest.raises(
+        RecordError, match="weight and gamma: Burn would call both gamma"
+    ):
+        burnish.save_record(net, recorder=BPK)

@@ -337,6 +337,20 @@ def test_hostile_cbor_is_refused_at_once(text: bytes) -> None:
         open_record(raw(text))
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        b"\xa2\x67tensors\xa0\x67tensors\xa0",
+        b"\xa1\x67tensors\xa1\x61w\xa2\x65dtype\x62U8\x65dtype\x62U8",
+        b"\xa2\x67tensors\xa0\x68metadata\xa2\x61a\x61b\x61a\x61b",
+        b"\xa2\x67tensors\xa0\x67scalars\xa2\x61a\xa1\x63Int\x01\x61a\xa1\x63Int\x01",
+    ],
+)
+def test_a_key_that_stands_twice_is_refused(text: bytes) -> None:
+    with pytest.raises(RecordFormatError, match=r"the key '\w+' twice"):
+        open_record(raw(text))
+
+
 def test_unknown_keys_are_passed_over_as_burn_does() -> None:
     row = {**tensor("U8", [1], 0, 1), "later": {"a": [1, -2, 0.5, True]}}
     tables = {"new": [{"x": "y"}], "tensors": {"w": row}}
