@@ -503,7 +503,8 @@ def test_every_format_takes_burns_convention_and_gives_it_back(form: str) -> Non
 @pytest.mark.filterwarnings("ignore:`torch.jit:DeprecationWarning")
 def test_wrappers_are_no_part_of_burns_names() -> None:
     net = nn.Sequential(vary(nn.Linear(2, 3)), nn.Linear(3, 2).double())
-    compiled = nn.Sequential(torch.compile(net[0]), net[1])
+    linear: Any = torch.compile(net[0])
+    compiled = nn.Sequential(linear, net[1])
     parallel = nn.DataParallel(compiled)
 
     plain, wrapped = (
