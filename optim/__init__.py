@@ -6,12 +6,15 @@ from ..config.lazy_exports import lazily
 
 if TYPE_CHECKING:
     from . import schedulers
+    from .adadelta import Adadelta
     from .adafactor import Adafactor
     from .adagrad import Adagrad
     from .adam import Adam
+    from .adamax import Adamax
     from .adamw import AdamW
     from .adan import Adan
     from .adaptor import OptimizerAdaptor, engine_report
+    from .asgd import ASGD
     from .clipping import ClipGlobalNorm, ClipNorm, ClipValue
     from .errors import ImpureStepError, NonFiniteGradientError
     from .gradients import Gradients, GradientsAccumulator
@@ -20,17 +23,23 @@ if TYPE_CHECKING:
     from .lbfgs import LBFGS
     from .lion import Lion
     from .muon import Muon
+    from .nadam import NAdam
+    from .radam import RAdam
     from .rmsprop import RMSprop
+    from .rprop import Rprop
     from .schedule_free import ScheduleFreeAdamW
     from .sgd import SGD
     from .simple import SimpleOptimizer
     from .stored.record_types import OptimizerRecord
 
 __all__ = [  # noqa: RUF022  # the order of sorted(), as everywhere
+    "ASGD",
+    "Adadelta",
     "Adafactor",
     "Adagrad",
     "Adam",
     "AdamW",
+    "Adamax",
     "Adan",
     "ClipGlobalNorm",
     "ClipNorm",
@@ -43,11 +52,14 @@ __all__ = [  # noqa: RUF022  # the order of sorted(), as everywhere
     "LBFGS",
     "Lion",
     "Muon",
+    "NAdam",
     "NORMS",
     "NonFiniteGradientError",
     "OptimizerAdaptor",
     "OptimizerRecord",
+    "RAdam",
     "RMSprop",
+    "Rprop",
     "SGD",
     "ScheduleFreeAdamW",
     "SimpleOptimizer",
@@ -56,14 +68,17 @@ __all__ = [  # noqa: RUF022  # the order of sorted(), as everywhere
 ]
 
 _HOME = {
+    "ASGD": "asgd",
     "LAMB": "lamb",
     "LBFGS": "lbfgs",
     "NORMS": "groups",
     "SGD": "sgd",
+    "Adadelta": "adadelta",
     "Adafactor": "adafactor",
     "Adagrad": "adagrad",
     "Adam": "adam",
     "AdamW": "adamw",
+    "Adamax": "adamax",
     "Adan": "adan",
     "ClipGlobalNorm": "clipping",
     "ClipNorm": "clipping",
@@ -74,10 +89,13 @@ _HOME = {
     "ImpureStepError": "errors",
     "Lion": "lion",
     "Muon": "muon",
+    "NAdam": "nadam",
     "NonFiniteGradientError": "errors",
     "OptimizerAdaptor": "adaptor",
     "OptimizerRecord": "stored.record_types",
+    "RAdam": "radam",
     "RMSprop": "rmsprop",
+    "Rprop": "rprop",
     "ScheduleFreeAdamW": "schedule_free",
     "SimpleOptimizer": "simple",
     "engine_report": "adaptor",

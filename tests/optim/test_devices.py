@@ -9,7 +9,18 @@ from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode
 from torch.utils._python_dispatch import _disable_current_modes  # pyright: ignore[reportPrivateUsage]  # no public name
 
-from burnish.optim import AdamW, ClipGlobalNorm, Muon, SimpleOptimizer
+from burnish.optim import (
+    ASGD,
+    Adadelta,
+    Adamax,
+    AdamW,
+    ClipGlobalNorm,
+    Muon,
+    NAdam,
+    RAdam,
+    Rprop,
+    SimpleOptimizer,
+)
 
 from .nets import UserAdamW, drive, engine_names, equal, layers
 
@@ -90,12 +101,16 @@ def test_a_run_goes_on_on_a_gpu(
     assert net.weight.isfinite().all()
 
 
-def test_lists_give_the_numbers_of_the_loop() -> None:
+LISTWISE = [UserAdamW(), NAdam(), RAdam(), Adamax(), Adadelta(), ASGD(), Rprop()]
+
+
+@pytest.mark.parametrize("simple", LISTWISE, ids=lambda simple: type(simple).__name__)
+def test_lists_give_the_numbers_of_the_loop(simple: SimpleOptimizer[Any]) -> None:
     from burnish.optim.engines.foreach import Foreach
 
     left, right = layers(), layers()
-    engine = UserAdamW().bind(left, lr=1e-2)
-    loop = UserAdamW().bind(right, lr=1e-2, fused=False)
+    engine = simple.bind(left, lr=1e-2)
+    loop = simple.bind(right, lr=1e-2, fused=False)
     drive(engine, left, 1)
     drive(loop, right, 1)
     stepper: Any = engine._runner.stepper  # pyright: ignore[reportPrivateUsage]  # no accelerator is here to choose it

@@ -12,14 +12,20 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from burnish.optim import (
+    ASGD,
     LAMB,
     SGD,
+    Adadelta,
     Adafactor,
+    Adamax,
     AdamW,
     Adan,
     Lion,
     Muon,
+    NAdam,
+    RAdam,
     RMSprop,
+    Rprop,
     ScheduleFreeAdamW,
     SimpleOptimizer,
     engine_report,
@@ -265,6 +271,12 @@ CERTIFIED: list[SimpleOptimizer[Any]] = [
     ScheduleFreeAdamW(),
     LAMB(),
     Adafactor(),
+    NAdam(weight_decay=0.1),
+    RAdam(weight_decay=0.1, decoupled_weight_decay=True),
+    Adamax(weight_decay=0.1),
+    Adadelta(weight_decay=0.1),
+    ASGD(weight_decay=0.1),
+    Rprop(),
     *(Stepping(fn=fn) for fn in ELEMENTWISE.values()),
     *(Stepping(fn=fn) for fn, _ in REFUSED.values()),
 ]

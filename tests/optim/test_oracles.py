@@ -1,7 +1,8 @@
 """Every optimizer against its oracle: 50 steps, every option, every engine."""
 
 import warnings
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
@@ -9,16 +10,22 @@ import torch
 from torch import Tensor, nn
 
 from burnish.optim import (
+    ASGD,
     LAMB,
     SGD,
+    Adadelta,
     Adafactor,
     Adagrad,
     Adam,
+    Adamax,
     AdamW,
     Adan,
     Lion,
     Muon,
+    NAdam,
+    RAdam,
     RMSprop,
+    Rprop,
     ScheduleFreeAdamW,
     SimpleOptimizer,
     engine_report,
@@ -74,6 +81,27 @@ TORCH = [
     torch_case(Adafactor, OPTIM.Adafactor),
     torch_case(Adafactor, OPTIM.Adafactor, d=2.0, weight_decay=0.1, beta2_decay=-0.6),
     torch_case(Adafactor, OPTIM.Adafactor, eps=(1e-4, 1e-2)),
+    torch_case(NAdam, OPTIM.NAdam),
+    torch_case(NAdam, OPTIM.NAdam, betas=(0.7, 0.9), weight_decay=0.1, eps=1e-6),
+    torch_case(
+        NAdam,
+        OPTIM.NAdam,
+        momentum_decay=0.1,
+        weight_decay=0.3,
+        decoupled_weight_decay=True,
+    ),
+    torch_case(RAdam, OPTIM.RAdam),
+    torch_case(RAdam, OPTIM.RAdam, betas=(0.7, 0.9), weight_decay=0.1, eps=1e-6),
+    torch_case(RAdam, OPTIM.RAdam, betas=(0.5, 0.5)),
+    torch_case(RAdam, OPTIM.RAdam, weight_decay=0.3, decoupled_weight_decay=True),
+    torch_case(Adamax, OPTIM.Adamax),
+    torch_case(Adamax, OPTIM.Adamax, betas=(0.7, 0.9), weight_decay=0.1, eps=1e-4),
+    torch_case(Adadelta, OPTIM.Adadelta),
+    torch_case(Adadelta, OPTIM.Adadelta, rho=0.5, weight_decay=0.1, eps=1e-3),
+    torch_case(ASGD, OPTIM.ASGD),
+    torch_case(ASGD, OPTIM.ASGD, t0=10, lambd=0.1, alpha=0.5, weight_decay=0.1),
+    torch_case(Rprop, OPTIM.Rprop),
+    torch_case(Rprop, OPTIM.Rprop, etas=(0.3, 1.5), step_sizes=(1e-3, 0.05)),
 ]
 
 
@@ -153,15 +181,26 @@ def test_fifty_steps_are_those_of_the_oracle(
         # Their references take the norm of nothing, or the sign of rounding.
         del left.empty, right.empty
     adaptor = ours.bind(left, lr=1e-2, fused=fused)
-    oracle = peer(right.parameters())
 
     drive(adaptor, left, *range(50))
-    drive(oracle, right, *range(50))
+    with numbers_of(dtype):
+        drive(peer(right.parameters()), right, *range(50))
 
     scale = 1.0 + max(
         p.detach().abs().max().item() for p in right.parameters() if p.numel()
     )
     assert distance(left, right) <= tolerance * scale
+
+
+@contextmanager
+def numbers_of(dtype: torch.dtype) -> Iterator[None]:
+    """Let torch keep the numbers of a state (`eta`, `mu_product`) in ``dtype``."""
+    usual = torch.get_default_dtype()
+    torch.set_default_dtype(dtype)
+    try:
+        yield
+    finally:
+        torch.set_default_dtype(usual)
 
 
 @pytest.mark.skipif(not hasattr(torch.optim, "Muon"), reason="this torch has none")
@@ -195,6 +234,20 @@ def test_equal_small_matrices_are_stacked_and_large_ones_are_not() -> None:
     names = [[row.engine for row in engine_report(o)] for o in (small, large)]
 
     assert names == [["stacked", "stacked"], ["loop"]]
+
+
+@pytest.mark.parametrize(
+    "simple", [NAdam(), RAdam(), Adamax(), Adadelta(), ASGD(), Rprop()], ids=repr
+)
+def test_optimizers_without_a_kernel_of_torch_run_in_blocks_or_compiled(
+    simple: SimpleOptimizer[Any],
+) -> None:
+    names = [
+        {row.engine for row in engine_report(simple.bind(Net(), lr=0.1, fused=fused))}
+        for fused in (None, True, False)
+    ]
+
+    assert names == [{"blocks"}, {"compiled"}, {"loop"}]
 
 
 def test_maximizing_is_minimizing_with_the_gradient_turned() -> None:

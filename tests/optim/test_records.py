@@ -14,19 +14,25 @@ import burnish.optim
 from burnish.config import DeleteField, RenameField
 from burnish.core.state.identity import named_params
 from burnish.optim import (
+    ASGD,
     LAMB,
     LBFGS,
     SGD,
+    Adadelta,
     Adafactor,
     Adagrad,
     Adam,
+    Adamax,
     AdamW,
     Adan,
     Group,
     Lion,
     Muon,
+    NAdam,
     OptimizerRecord,
+    RAdam,
     RMSprop,
+    Rprop,
     ScheduleFreeAdamW,
     SimpleOptimizer,
 )
@@ -53,6 +59,12 @@ ALL: list[SimpleOptimizer[Any]] = [
     Adafactor(),
     LAMB(),
     ScheduleFreeAdamW(warmup_steps=3),
+    NAdam(),
+    RAdam(),
+    Adamax(),
+    Adadelta(),
+    ASGD(t0=2),
+    Rprop(),
     UserAdamW(),
 ]
 EXPORTED = [getattr(burnish.optim, name) for name in burnish.optim.__all__]

@@ -13,10 +13,17 @@ from torch import Tensor, nn
 from torch.optim import lr_scheduler as schedules
 
 from burnish.optim import (
+    ASGD,
     SGD,
+    Adadelta,
+    Adam,
+    Adamax,
     AdamW,
     ImpureStepError,
+    NAdam,
     OptimizerAdaptor,
+    RAdam,
+    Rprop,
     ScheduleFreeAdamW,
     SimpleOptimizer,
 )
@@ -259,7 +266,14 @@ def test_wide_state_of_a_narrow_model_stays_wide_when_loaded() -> None:
         (AdamW(amsgrad=True), lambda ps: torch.optim.AdamW(ps, 1e-3, amsgrad=True)),
         (SGD(momentum=0.9), lambda ps: torch.optim.SGD(ps, 1e-3, momentum=0.9)),
         (SGD(), lambda ps: torch.optim.SGD(ps, 1e-3)),
+        (NAdam(), lambda ps: torch.optim.NAdam(ps, 1e-3)),
+        (RAdam(), lambda ps: torch.optim.RAdam(ps, 1e-3)),
+        (Adamax(), lambda ps: torch.optim.Adamax(ps, 1e-3)),
+        (Adadelta(), lambda ps: torch.optim.Adadelta(ps, 1e-3)),
+        (ASGD(t0=2), lambda ps: torch.optim.ASGD(ps, 1e-3, t0=2)),
+        (Rprop(), lambda ps: torch.optim.Rprop(ps, 1e-3)),
     ],
+    ids=lambda value: type(value).__name__,
 )
 def test_state_dicts_of_torchs_optimizers_load_both_ways(
     simple: SimpleOptimizer[Any], peer: Callable[[Any], Any]
@@ -310,6 +324,26 @@ def test_torchs_states_of_complex_parameters_load_and_go_on(
         optimizer.step()
 
     assert torch.allclose(modules[0][0], modules[1][0], atol=1e-6)
+
+
+def test_sparse_rows_move_by_their_moments_as_dense_ones_also_after_sparse_adam() -> (
+    None
+):
+    net: Any = nn.Embedding(3, 2, sparse=True)
+    theirs: Any = torch.optim.SparseAdam(net.parameters(), lr=0.1)
+    net(torch.tensor([0, 1])).sum().backward()
+    theirs.step()
+    before = net.weight.detach().clone()
+    ours = Adam().bind(net, lr=0.1)
+
+    ours.load_state_dict(theirs.state_dict())
+    ours.zero_grad()
+    net(torch.tensor([0])).sum().backward()
+    ours.step()
+
+    moved = (net.weight.detach() != before).all(1).tolist()
+    assert moved == [True, True, False]
+    assert ours.state[net.weight]["step"] == 2
 
 
 def test_a_state_dict_of_another_optimizer_is_refused_before_anything_changes() -> None:
