@@ -72,8 +72,9 @@ FLOORS = {
         ("adaptor",),
         ("simple",),
         (
-            *("adafactor", "adagrad", "adam", "adan", "lamb", "lion", "muon"),
-            *("rmsprop", "schedule_free", "sgd"),
+            *("adadelta", "adafactor", "adagrad", "adam", "adamax", "adan", "asgd"),
+            *("lamb", "lion", "muon", "nadam", "radam", "rmsprop", "rprop"),
+            *("schedule_free", "sgd"),
         ),
         ("adamw",),
         ("__init__",),
