@@ -15,6 +15,7 @@ from ..entries import Entries
 from ..errors import RecordError, RecordFormatError, RecordVersionError
 from ..format import Format, WriteOptions
 from ..limits import allowance, odd_text, unstorable_text
+from ..nodes import scalar, tag_of
 from ..sink import Sink
 from ..source import Source
 from .burn_ids import number_of_id
@@ -178,12 +179,19 @@ def _scalars(values: Any) -> dict[str, Any] | None:
     if not isinstance(values, dict):
         return None
     scalars: dict[str, Any] = {}
-    for name, value in values.items():  # pyright: ignore[reportUnknownVariableType]  # any map
+    for name, node in values.items():  # pyright: ignore[reportUnknownVariableType]  # any map
+        value = _number(node)
         kind = _KINDS.get(type(value))  # pyright: ignore[reportUnknownArgumentType]  # any value
         if kind is None or (kind == "Int" and not -(2**63) <= value < 2**64):
             return None
         scalars[name] = {"UInt" if kind == "Int" and value >= 0 else kind: value}
     return scalars
+
+
+def _number(node: Any) -> Any:
+    """Return ``node``, or the number that its tag says."""
+    tag, content = tag_of(node) if isinstance(node, dict) else (None, node)
+    return scalar(tag, content) if tag in ("$int", "$float") else node
 
 
 _KINDS = {bool: "Bool", int: "Int", float: "Float"}
