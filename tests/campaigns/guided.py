@@ -14,29 +14,30 @@ from typing import Any
 from .mutations import FORGERS, mutated
 
 PARSERS: dict[str, str] = {
-    "columns": "",
-    "metadata": "check_metadata",
-    "header": """
+    "records.columns": "",
+    "records.metadata": "check_metadata",
+    "records.header": """
         plain_of record_of check_tree
         _checked_table _read_table _entries _add_sparse
     """,
-    "path_checks": "",
-    "digits": "is_digits integer_of",
-    "nodes": "decode tag_of scalar _is_index _is_record _is_pairs",
-    "bounded_msgpack": """
+    "records.path_checks": "",
+    "config.plain.digits": "is_digits integer_of",
+    "config.plain.codec": "decode tagged",
+    "records.nodes": "decode tag_of scalar leaf record _is_index _is_record _is_pairs",
+    "records.bounded_msgpack": """
         __init__ members value spent
         settle end _spend _run _no_extension
     """,
-    "formats.messagepack": """
+    "records.formats.messagepack": """
         read_document _read_header
         _checked_layout _checked_planes _check_framing
     """,
-    "formats.json_reader": "",
-    "formats.safetensors_header": "",
-    "formats.safetensors_record": "",
-    "formats.zstd_frames": "read_table",
+    "records.formats.json_reader": "",
+    "records.formats.safetensors_header": "",
+    "records.formats.safetensors_record": "",
+    "records.formats.zstd_frames": "read_table",
 }
-"""Modules of `records`, and which of their functions read headers; empty: all."""
+"""Modules, and which of their functions read headers; empty: all."""
 
 Branch = tuple[CodeType, int, int]
 
@@ -147,7 +148,7 @@ def _traced(
 
 def _branches() -> Iterator[Branch]:
     for name, functions in PARSERS.items():
-        module = import_module(f"burnish.records.{name}")
+        module = import_module(f"burnish.{name}")
         for code in _codes_of(module, set(functions.split())):
             yield from _branches_of(code)
 
