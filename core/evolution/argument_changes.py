@@ -23,54 +23,69 @@ from .record_schema import Arguments, arguments_of
 
 
 def argument_changes(
-    old: Arguments | None, version: int, cls: type[nn.Module], paths: Iterable[str]
+    old_arguments: Arguments | None,
+    version: int,
+    cls: type[nn.Module],
+    paths: Iterable[str],
 ) -> list[Change]:
-    """Return what a ``cls`` does not take of ``old`` arguments, or needs beside them.
+    """Return what a ``cls`` does not take of ``old_arguments``, or needs beside.
 
     Its upgrade rules are applied first. ``paths`` are those of stored tensors, which a
     rule for an argument of their name would concern too.
     """
-    new = arguments_of(cls)
-    if old is None or new is None:
+    new_arguments = arguments_of(cls)
+    if old_arguments is None or new_arguments is None:
         return []
-    carried = _carried(old, version, cls)
-    if carried is None:
+    upgraded_names = _carried(old_arguments, version, cls)
+    if upgraded_names is None:
         return []
     names = {path.partition(".")[0] for path in paths}
-    gone = [] if takes_any_name(cls) else [n for n in carried if n not in new]
-    added = [name for name in new if name not in carried]
-    found: list[Change] = []
-    for name in gone:
+    removed_names = (
+        []
+        if takes_any_name(cls)
+        else [n for n in upgraded_names if n not in new_arguments]
+    )
+    added_names = [name for name in new_arguments if name not in upgraded_names]
+    changes: list[Change] = []
+    for name in removed_names:
         # Where one went and one came, it was most likely renamed.
-        likely = 0.0 if len(gone) == len(added) == 1 else _LIKELY
-        other = max(added, key=partial(similarity, name), default=None)
+        likely = 0.0 if len(removed_names) == len(added_names) == 1 else _LIKELY
+        candidate = max(added_names, key=partial(similarity, name), default=None)
         rule: RewriteRule = DeleteField(name)
-        said = "argument removed"
-        if other is not None and similarity(name, other) >= likely:
-            added.remove(other)
-            said, rule = f"argument renamed to {other}", RenameField(name, other)
+        message = "argument removed"
+        if candidate is not None and similarity(name, candidate) >= likely:
+            added_names.remove(candidate)
+            message, rule = (
+                f"argument renamed to {candidate}",
+                RenameField(name, candidate),
+            )
         if name in names:
             # The rule would take the tensors below that name along.
-            found.append(
-                Change(name, f"{said}, and a part has its name", Severity.ERROR)
+            changes.append(
+                Change(name, f"{message}, and a part has its name", Severity.ERROR)
             )
         else:
-            found.append(Change(name, said, Severity.WARN, rule))
-    said = "new argument without a default, which older records lack (or AddDefault)"
-    needed = (name for name in added if new[name])
-    return [*found, *(Change(name, said, Severity.ERROR) for name in needed)]
+            changes.append(Change(name, message, Severity.WARN, rule))
+    message = "new argument without a default, which older records lack (or AddDefault)"
+    required_names = (name for name in added_names if new_arguments[name])
+    return [
+        *changes,
+        *(Change(name, message, Severity.ERROR) for name in required_names),
+    ]
 
 
 _LIKELY = 0.5
 """Likeness of two names from which on one is taken for the other."""
 
 
-def _carried(old: Arguments, version: int, cls: type[nn.Module]) -> list[str] | None:
+def _carried(
+    old_arguments: Arguments, version: int, cls: type[nn.Module]
+) -> list[str] | None:
     """Return the names after the class's rules; None if those ask for values."""
-    named = {**names_of(cls), VERSION: version}
-    values = dict.fromkeys(old)
+    class_keys = {**names_of(cls), VERSION: version}
+    values = dict.fromkeys(old_arguments)
     try:
-        node = upgraded_node(cls, {**named, **values}, "")
+        node = upgraded_node(cls, {**class_keys, **values}, "")
     except (RecordError, TypeError, ValueError, AttributeError, KeyError):
         return None
-    return [name for name in node if name not in (*named, VERSION)]
+    return [name for name in node if name not in (*class_keys, VERSION)]

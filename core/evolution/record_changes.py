@@ -34,170 +34,207 @@ class Change:
         return f"{self.severity.name.lower():<5} {self.said}: {self.path}"
 
 
-def changes(old: Forms, new: Forms) -> list[Change]:
-    """Return what differs from ``old`` to ``new``, with rules where they are known."""
-    found: list[Change] = []
-    gone = {path: form for path, form in old.items() if path not in new}
-    added = {path: form for path, form in new.items() if path not in old}
+def changes(old_forms: Forms, new_forms: Forms) -> list[Change]:
+    """Return what differs, with the rules that bridge it where they are known."""
+    differences: list[Change] = []
+    removed_forms = {
+        path: form for path, form in old_forms.items() if path not in new_forms
+    }
+    added_forms = {
+        path: form for path, form in new_forms.items() if path not in old_forms
+    }
     for find in (_renames, _merges, _splits, _stacks, _unstacks):
-        for change, used_old, used_new in find(gone, added):
-            found.append(change)
-            gone = {p: f for p, f in gone.items() if p not in used_old}
-            added = {p: f for p, f in added.items() if p not in used_new}
-    found += _changed(old, new)
-    found += [
+        for change, removed_paths, added_paths in find(removed_forms, added_forms):
+            differences.append(change)
+            removed_forms = {
+                p: f for p, f in removed_forms.items() if p not in removed_paths
+            }
+            added_forms = {p: f for p, f in added_forms.items() if p not in added_paths}
+    differences += _changed(old_forms, new_forms)
+    differences += [
         Change(path, "tensor removed", Severity.WARN, DeleteField(path))
-        for path in _families(gone)
+        for path in _families(removed_forms)
     ]
-    said = "new tensor, which older records lack (load with allow_missing)"
-    found += [Change(path, said, Severity.ERROR) for path in _families(added)]
-    return found
+    message = "new tensor, which older records lack (load with allow_missing)"
+    differences += [
+        Change(path, message, Severity.ERROR) for path in _families(added_forms)
+    ]
+    return differences
 
 
 Found = tuple[Change, set[str], set[str]]
 
 
-def _renames(gone: Forms, added: Forms) -> Iterator[Found]:
+def _renames(removed_forms: Forms, added_forms: Forms) -> Iterator[Found]:
     """Yield the fewest renames of parts that explain the most, the likeliest first."""
-    gone, added = dict(gone), dict(added)
+    removed_forms, added_forms = dict(removed_forms), dict(added_forms)
     while True:
-        scored = [(_score(rule, gone, added), rule) for rule in _heads(gone, added)]
+        scored = [
+            (_score(rule, removed_forms, added_forms), rule)
+            for rule in _heads(removed_forms, added_forms)
+        ]
         best = max(scored, default=None, key=lambda pair: pair[0])
         if best is None or best[0] <= (0, 0.0, 0):
             return
         rule = best[1]
-        moved = _moved(rule, gone, added)
-        old, new = ".".join(rule.old_field), ".".join(rule.new_field)
-        change = Change(old, f"renamed to {new}", Severity.WARN, rule)
-        yield change, set(moved), set(moved.values())
-        gone = {p: f for p, f in gone.items() if p not in moved}
-        added = {p: f for p, f in added.items() if p not in moved.values()}
+        renames = _moved(rule, removed_forms, added_forms)
+        old_name, new_name = ".".join(rule.old_field), ".".join(rule.new_field)
+        change = Change(old_name, f"renamed to {new_name}", Severity.WARN, rule)
+        yield change, set(renames), set(renames.values())
+        removed_forms = {p: f for p, f in removed_forms.items() if p not in renames}
+        added_forms = {
+            p: f for p, f in added_forms.items() if p not in renames.values()
+        }
 
 
-def _heads(gone: Forms, added: Forms) -> list[RenameField]:
+def _heads(removed_forms: Forms, added_forms: Forms) -> list[RenameField]:
     """Return the renames that any pair of tensors of one form suggests."""
     rules: dict[tuple[str, ...], RenameField] = {}
     by_form: dict[tuple[object, ...], list[str]] = {}
-    for path, form in added.items():
+    for path, form in added_forms.items():
         by_form.setdefault((form.kind, form.shape), []).append(path)
-    for path, form in gone.items():
-        for other in by_form.get((form.kind, form.shape), ())[:50]:
-            old, new = _without_common_end(path.split("."), other.split("."))
-            old, new = _generalized(old, new)
-            key = (".".join(old), ".".join(new))
+    for path, form in removed_forms.items():
+        for added_path in by_form.get((form.kind, form.shape), ())[:50]:
+            old_parts, new_parts = _without_common_end(
+                path.split("."), added_path.split(".")
+            )
+            old_parts, new_parts = _generalized(old_parts, new_parts)
+            key = (".".join(old_parts), ".".join(new_parts))
             if key not in rules:
-                rules[key] = RenameField(old, new)
+                rules[key] = RenameField(old_parts, new_parts)
     return list(rules.values())[:2000]
 
 
-def _without_common_end(old: list[str], new: list[str]) -> tuple[list[str], list[str]]:
-    while len(old) > 1 and len(new) > 1 and old[-1] == new[-1]:
-        old, new = old[:-1], new[:-1]
-    return old, new
+def _without_common_end(
+    old_parts: list[str], new_parts: list[str]
+) -> tuple[list[str], list[str]]:
+    while len(old_parts) > 1 and len(new_parts) > 1 and old_parts[-1] == new_parts[-1]:
+        old_parts, new_parts = old_parts[:-1], new_parts[:-1]
+    return old_parts, new_parts
 
 
-def _generalized(old: list[str], new: list[str]) -> tuple[list[str], list[str]]:
+def _generalized(
+    old_parts: list[str], new_parts: list[str]
+) -> tuple[list[str], list[str]]:
     """Replace the numbers of layers, if both have the same ones, by wildcards."""
-    numbers = [part for part in old if part.isdecimal()]
-    if numbers != [part for part in new if part.isdecimal()]:
-        return old, new
-    return _wild(old), _wild(new)
+    numbers = [part for part in old_parts if part.isdecimal()]
+    if numbers != [part for part in new_parts if part.isdecimal()]:
+        return old_parts, new_parts
+    return _wild(old_parts), _wild(new_parts)
 
 
 def _wild(names: Iterable[str]) -> list[str]:
     return ["*" if name.isdecimal() else name for name in names]
 
 
-def _moved(rule: RenameField, gone: Forms, added: Forms) -> dict[str, str]:
+def _moved(
+    rule: RenameField, removed_forms: Forms, added_forms: Forms
+) -> dict[str, str]:
     """Return what ``rule`` renames; empty if anything would not fit."""
-    moved: dict[str, str] = {}
-    for path, form in gone.items():
-        new = rule.rename(path)
-        if new is None or new == path:
+    renames: dict[str, str] = {}
+    for path, form in removed_forms.items():
+        new_path = rule.rename(path)
+        if new_path is None or new_path == path:
             continue
-        after = added.get(new)
+        after = added_forms.get(new_path)
         if after is None or (after.shape, after.kind) != (form.shape, form.kind):
             return {}
-        moved[path] = new
-    return moved
+        renames[path] = new_path
+    return renames
 
 
-def _score(rule: RenameField, gone: Forms, added: Forms) -> tuple[int, float, int]:
-    moved = _moved(rule, gone, added)
+def _score(
+    rule: RenameField, removed_forms: Forms, added_forms: Forms
+) -> tuple[int, float, int]:
+    renames = _moved(rule, removed_forms, added_forms)
     alike = similarity(rule.old_field[-1], rule.new_field[-1])
-    return len(moved), alike, -len(rule.old_field)
+    return len(renames), alike, -len(rule.old_field)
 
 
-def _merges(gone: Forms, added: Forms) -> Iterator[Found]:
-    for path, form in _once(added):
-        for names, dim in _pieces(path, form, gone):
+def _merges(removed_forms: Forms, added_forms: Forms) -> Iterator[Found]:
+    for path, form in _once(added_forms):
+        for names, dim in _pieces(path, form, removed_forms):
             rule = MergeTensors([_star(n) for n in names], _star(path), dim)
-            used = _expanded(rule.fields, gone)
-            made = _expanded([rule.into], added)
-            said = f"fused into {rule.into}"
-            yield Change(", ".join(rule.fields), said, Severity.WARN, rule), used, made
+            part_paths = _expanded(rule.fields, removed_forms)
+            merged_paths = _expanded([rule.into], added_forms)
+            message = f"fused into {rule.into}"
+            yield (
+                Change(", ".join(rule.fields), message, Severity.WARN, rule),
+                part_paths,
+                merged_paths,
+            )
             break
 
 
-def _splits(gone: Forms, added: Forms) -> Iterator[Found]:
-    for path, form in _once(gone):
-        for names, dim in _pieces(path, form, added):
-            sizes = [added[name].shape[dim] for name in names]
-            told = None if len(set(sizes)) == 1 else sizes
-            rule = SplitTensor(_star(path), [_star(n) for n in names], dim, told)
-            used = _expanded([rule.field], gone)
-            made = _expanded(rule.into, added)
-            said = f"split into {', '.join(rule.into)}"
-            yield Change(rule.field, said, Severity.WARN, rule), used, made
+def _splits(removed_forms: Forms, added_forms: Forms) -> Iterator[Found]:
+    for path, form in _once(removed_forms):
+        for names, dim in _pieces(path, form, added_forms):
+            sizes = [added_forms[name].shape[dim] for name in names]
+            stated_sizes = None if len(set(sizes)) == 1 else sizes
+            rule = SplitTensor(
+                _star(path), [_star(n) for n in names], dim, stated_sizes
+            )
+            split_paths = _expanded([rule.field], removed_forms)
+            part_paths = _expanded(rule.into, added_forms)
+            message = f"split into {', '.join(rule.into)}"
+            yield (
+                Change(rule.field, message, Severity.WARN, rule),
+                split_paths,
+                part_paths,
+            )
             break
 
 
-def _pieces(path: str, whole: Stored, forms: Forms) -> Iterator[tuple[list[str], int]]:
-    """Yield the tensors beside ``path`` that make ``whole`` along one dimension."""
+def _pieces(
+    path: str, fused_form: Stored, forms: Forms
+) -> Iterator[tuple[list[str], int]]:
+    """Yield the tensors beside ``path`` that are fused along one dimension."""
     *_, leaf = names = path.split(".")
     family = [
-        other
-        for other, form in forms.items()
-        if len(other.split(".")) == len(names)
-        and other.split(".")[:-2] == names[:-2]
-        and (other.split(".")[-1] == leaf or len(names) == 1)
-        and len(form.shape) == len(whole.shape)
+        candidate
+        for candidate, form in forms.items()
+        if len(candidate.split(".")) == len(names)
+        and candidate.split(".")[:-2] == names[:-2]
+        and (candidate.split(".")[-1] == leaf or len(names) == 1)
+        and len(form.shape) == len(fused_form.shape)
     ]
-    for dim in range(len(whole.shape)):
-        fitting = [name for name in family if _fits(forms[name], whole, dim)]
+    for dim in range(len(fused_form.shape)):
+        fitting = [name for name in family if _fits(forms[name], fused_form, dim)]
         total = sum(forms[name].shape[dim] for name in fitting)
-        if len(fitting) > 1 and total == whole.shape[dim]:
+        if len(fitting) > 1 and total == fused_form.shape[dim]:
             yield fitting, dim
 
 
-def _fits(piece: Stored, whole: Stored, dim: int) -> bool:
-    shapes = zip(piece.shape, whole.shape, strict=True)
+def _fits(piece: Stored, fused_form: Stored, dim: int) -> bool:
+    shapes = zip(piece.shape, fused_form.shape, strict=True)
     return all(a == b or i == dim for i, (a, b) in enumerate(shapes))
 
 
-def _stacks(gone: Forms, added: Forms) -> Iterator[Found]:
-    for path, form in added.items():
-        for numbered, members in _numbered(gone):
-            inner = {gone[name].shape for name in members}
-            if inner == {form.shape[1:]} and form.shape[:1] == (len(members),):
+def _stacks(removed_forms: Forms, added_forms: Forms) -> Iterator[Found]:
+    for path, form in added_forms.items():
+        for numbered, members in _numbered(removed_forms):
+            member_shapes = {removed_forms[name].shape for name in members}
+            if member_shapes == {form.shape[1:]} and form.shape[:1] == (len(members),):
                 rule = StackTensors(numbered, path)
                 change = Change(numbered, f"stacked into {path}", Severity.WARN, rule)
                 yield change, set(members), {path}
-                gone = {p: f for p, f in gone.items() if p not in members}
+                removed_forms = {
+                    p: f for p, f in removed_forms.items() if p not in members
+                }
                 break
 
 
-def _unstacks(gone: Forms, added: Forms) -> Iterator[Found]:
-    for path, form in gone.items():
-        for numbered, members in _numbered(added):
-            inner = {added[name].shape for name in members}
-            if inner == {form.shape[1:]} and form.shape[:1] == (len(members),):
+def _unstacks(removed_forms: Forms, added_forms: Forms) -> Iterator[Found]:
+    for path, form in removed_forms.items():
+        for numbered, members in _numbered(added_forms):
+            member_shapes = {added_forms[name].shape for name in members}
+            if member_shapes == {form.shape[1:]} and form.shape[:1] == (len(members),):
                 rule = UnstackTensor(path, numbered)
                 change = Change(
                     path, f"taken apart into {numbered}", Severity.WARN, rule
                 )
                 yield change, {path}, set(members)
-                added = {p: f for p, f in added.items() if p not in members}
+                added_forms = {p: f for p, f in added_forms.items() if p not in members}
                 break
 
 
@@ -211,20 +248,22 @@ def _numbered(forms: Forms) -> list[tuple[str, list[str]]]:
     return [(name, members) for name, members in families.items() if len(members) > 1]
 
 
-def _changed(old: Forms, new: Forms) -> Iterator[Change]:
+def _changed(old_forms: Forms, new_forms: Forms) -> Iterator[Change]:
     reshaped: dict[str, list[tuple[Stored, Stored]]] = {}
-    for path in old.keys() & new.keys():
-        if old[path].shape != new[path].shape:
-            reshaped.setdefault(_star(path), []).append((old[path], new[path]))
-        elif old[path].dtype != new[path].dtype:
-            yield _retyped(path, old[path].dtype, new[path].dtype)
+    for path in old_forms.keys() & new_forms.keys():
+        if old_forms[path].shape != new_forms[path].shape:
+            reshaped.setdefault(_star(path), []).append(
+                (old_forms[path], new_forms[path])
+            )
+        elif old_forms[path].dtype != new_forms[path].dtype:
+            yield _retyped(path, old_forms[path].dtype, new_forms[path].dtype)
     for path, pairs in sorted(reshaped.items()):
         before, after = pairs[0]
-        said = f"shape changed from {before.shape} to {after.shape}"
+        message = f"shape changed from {before.shape} to {after.shape}"
         if all(a.shape == b.shape[::-1] and len(a.shape) == 2 for a, b in pairs):
-            yield Change(path, said, Severity.WARN, TransposeTensor(path))
+            yield Change(path, message, Severity.WARN, TransposeTensor(path))
         else:
-            yield Change(path, said, Severity.ERROR)
+            yield Change(path, message, Severity.ERROR)
 
 
 def _retyped(path: str, before: str, after: str) -> Change:
@@ -245,10 +284,10 @@ def _star(path: str) -> str:
 
 def _once(forms: Forms) -> list[tuple[str, Stored]]:
     """Return one of each family of paths that differ in numbers alone."""
-    first: dict[str, str] = {}
+    first_paths: dict[str, str] = {}
     for path in forms:
-        first.setdefault(_star(path), path)
-    return [(path, forms[path]) for path in first.values()]
+        first_paths.setdefault(_star(path), path)
+    return [(path, forms[path]) for path in first_paths.values()]
 
 
 def _expanded(patterns: Iterable[str], forms: Forms) -> set[str]:

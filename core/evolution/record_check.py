@@ -65,11 +65,13 @@ class RecordChecker:
     def _compare_arguments(self, cls: type[nn.Module] | None) -> None:
         if cls is None:
             return
-        known = [repr(change.rule) for change in self.changes]
-        old = self.old
-        found = argument_changes(old.arguments, old.version, cls, old.tensors)
+        known_rules = [repr(change.rule) for change in self.changes]
+        old_schema = self.old
+        changes = argument_changes(
+            old_schema.arguments, old_schema.version, cls, old_schema.tensors
+        )
         self.changes += [
-            c for c in found if c.rule is None or repr(c.rule) not in known
+            c for c in changes if c.rule is None or repr(c.rule) not in known_rules
         ]
 
     @property
@@ -108,10 +110,10 @@ class RecordChecker:
             yield "    ],"
         if self.old.version == self.new.version:
             yield f"- bump version to {self.new.version + 1}"
-        left = [c for c in self.changes if c.severity is Severity.ERROR]
-        if left:
+        open_changes = [c for c in self.changes if c.severity is Severity.ERROR]
+        if open_changes:
             yield "- decide by hand:"
-            yield from (f"    {change.path}: {change.said}" for change in left)
+            yield from (f"    {change.path}: {change.said}" for change in open_changes)
 
 
 def assert_records_load(
@@ -146,17 +148,17 @@ def upgrade_file(
         newer = upgraded(record, places)
         ours = dict(record.metadata.get("burnish") or {})
         version = version_of(type(unwrapped(module)))
-        told = {"version": version, "versions": versions_below(places)}
+        version_facts = {"version": version, "versions": versions_below(places)}
         is_older = any(
-            ours.get(key, empty) != told[key] for key, empty in _NONE.items()
+            ours.get(key, empty) != version_facts[key] for key, empty in _NONE.items()
         )
         if not is_older and output is None:
             return False
-        ours |= {key: value for key, value in told.items() if value}
+        ours |= {key: value for key, value in version_facts.items() if value}
         ours |= _hparams(ours, module)
-        written = newer.replaced(metadata={**record.metadata, "burnish": ours})
+        upgraded_record = newer.replaced(metadata={**record.metadata, "burnish": ours})
         writer = writer_of_suffix(os.fspath(output or name))
-        save(written, os.fspath(output or name), recorder=writer)
+        save(upgraded_record, os.fspath(output or name), recorder=writer)
     return is_older
 
 
@@ -180,8 +182,8 @@ def _hparams(ours: Mapping[str, Any], module: Any) -> dict[str, Any]:
     """Return the hyperparameters as the newest version has them, if there were any."""
     if "hparams" not in ours:
         return {}
-    found = recorded_hparams(module)
-    return {} if found is None else {"hparams": found}
+    hparams = recorded_hparams(module)
+    return {} if hparams is None else {"hparams": hparams}
 
 
 def _forms(record: FlatRecord) -> dict[str, Stored]:

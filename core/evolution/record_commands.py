@@ -20,18 +20,18 @@ DEFAULT_FILE = "record-schema.json"
 _MOST_BYTES = 64 << 20
 
 
-def is_target(found: Any) -> bool:
-    """Return whether records can be those of ``found``: a module, or what makes one."""
-    if isinstance(found, type):
-        return issubclass(found, nn.Module)
-    return isinstance(found, nn.Module) or callable(found)
+def is_target(value: Any) -> bool:
+    """Return whether records can be those of ``value``: a module, or what makes one."""
+    if isinstance(value, type):
+        return issubclass(value, nn.Module)
+    return isinstance(value, nn.Module) or callable(value)
 
 
-def run_schema(target: Target, name: str, given: Namespace) -> int:
+def run_schema(target: Target, name: str, options: Namespace) -> int:
     """Run ``dump``, ``check`` or ``upgrade`` for a module; return the exit status."""
-    file = DEFAULT_FILE if given.file == CONFIG_FILE else given.file
+    file = DEFAULT_FILE if options.file == CONFIG_FILE else options.file
     try:
-        return _schema(target, name, file, getattr(given, "hparams", None))
+        return _schema(target, name, file, getattr(options, "hparams", None))
     except Exception as error:  # a user's class may raise anything
         print(f"error: {error_text(error)}", file=sys.stderr)
         return 2
@@ -76,7 +76,7 @@ def _schema(target: Target, name: str, file: str, hparams_file: str | None) -> i
 def _hparams(file: str | None) -> Mapping[str, Any] | None:
     if file is None:
         return None
-    found: Any = json.loads(read_file(file, _MOST_BYTES))
-    if not isinstance(found, dict):
+    hparams: Any = json.loads(read_file(file, _MOST_BYTES))
+    if not isinstance(hparams, dict):
         raise ValueError(f"{file}: expected a map of hyperparameters")
-    return found  # pyright: ignore[reportUnknownVariableType]  # JSON
+    return hparams  # pyright: ignore[reportUnknownVariableType]  # JSON

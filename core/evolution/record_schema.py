@@ -70,13 +70,13 @@ class RecordSchema:
         entries = [
             Entry(
                 path,
-                stored.kind,  # type: ignore[arg-type]  # checked when it was read
-                BY_NAME[stored.dtype],
-                stored.shape,
-                torch.empty(stored.shape, dtype=BY_NAME[stored.dtype], device="meta"),
-                ties=stored.ties,
+                form.kind,  # type: ignore[arg-type]  # checked when it was read
+                BY_NAME[form.dtype],
+                form.shape,
+                torch.empty(form.shape, dtype=BY_NAME[form.dtype], device="meta"),
+                ties=form.ties,
             )
-            for path, stored in self.tensors.items()
+            for path, form in self.tensors.items()
         ]
         ours = {"version": self.version, "versions": dict(self.versions)}
         return FlatRecord.of(entries, metadata={"burnish": ours}, type_name=self.name)
@@ -107,8 +107,8 @@ def dump_schema(
     """Write the form of ``target``'s records to ``file``: JSON, a tensor a line."""
     schema = schema_of(target, hparams)
     tensors = ",\n".join(
-        f"    {json.dumps(path)}: {json.dumps(_as_list(stored))}"
-        for path, stored in schema.tensors.items()
+        f"    {json.dumps(path)}: {json.dumps(_as_list(form))}"
+        for path, form in schema.tensors.items()
     )
     head: dict[str, Any] = {"record_schema": _FORMAT, "name": schema.name}
     head |= {"version": schema.version, "versions": dict(schema.versions)}
@@ -122,15 +122,15 @@ def load_schema(file: str | os.PathLike[str]) -> RecordSchema:
     """Return the schema in ``file``. Raises `RecordFormatError` for what is none."""
     name = os.fsdecode(file)
     try:
-        told = json.loads(read_file(file, _MOST_BYTES))
-        if told["record_schema"] > _FORMAT:
+        data = json.loads(read_file(file, _MOST_BYTES))
+        if data["record_schema"] > _FORMAT:
             raise RecordFormatError(name, "a schema of a newer version", "", "Upgrade.")
         return RecordSchema(
-            name=str(told["name"]),
-            version=int(told["version"]),
-            versions={str(p): int(v) for p, v in told["versions"].items()},
-            tensors={str(p): _stored(values) for p, values in told["tensors"].items()},
-            arguments=_flags(told.get("arguments")),
+            name=str(data["name"]),
+            version=int(data["version"]),
+            versions={str(p): int(v) for p, v in data["versions"].items()},
+            tensors={str(p): _stored(values) for p, values in data["tensors"].items()},
+            arguments=_flags(data.get("arguments")),
         )
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise RecordFormatError(
@@ -149,26 +149,26 @@ def arguments_of(cls: type[nn.Module]) -> Arguments | None:
     }
 
 
-def _flags(told: Any) -> dict[str, bool] | None:
-    return None if told is None else {str(n): bool(flag) for n, flag in told.items()}
+def _flags(flags: Any) -> dict[str, bool] | None:
+    return None if flags is None else {str(n): bool(flag) for n, flag in flags.items()}
 
 
 def build_blank(target: Target, hparams: Mapping[str, Any] | None = None) -> nn.Module:
     """Return the module of ``target`` on the meta device where that is possible."""
     if isinstance(target, nn.Module):
         return target
-    made: Callable[[], nn.Module] = target
+    factory: Callable[[], nn.Module] = target
     if isinstance(target, type):
-        told = {k: v for k, v in (hparams or {}).items() if k != SAVE}
-        made = planned(told, target)
+        arguments = {k: v for k, v in (hparams or {}).items() if k != SAVE}
+        factory = planned(arguments, target)
     try:
-        return construct_on("meta", lambda: _module(made))
+        return construct_on("meta", lambda: _module(factory))
     except HyperparameterError as error:
         if isinstance(error.__cause__, TypeError):
             raise
     except Exception:  # some constructors need values: see below
         pass
-    return _module(lambda: built(made, None)[0])
+    return _module(lambda: built(factory, None)[0])
 
 
 def _module(make: Callable[[], nn.Module]) -> nn.Module:
@@ -180,7 +180,7 @@ def _module(make: Callable[[], nn.Module]) -> nn.Module:
 
 def _tensors(places: Places) -> dict[str, Stored]:
     """Return the stored tensors; one that is tied once, with its other paths."""
-    found: dict[int, tuple[str, torch.Tensor, str, list[str]]] = {}
+    rows: dict[int, tuple[str, torch.Tensor, str, list[str]]] = {}
     for prefix, owner in places:
         transient = transient_buffers(owner)
         buffers = {n: b for n, b in owner._buffers.items() if n not in transient}
@@ -189,9 +189,9 @@ def _tensors(places: Places) -> dict[str, Stored]:
                 continue
             path = prefix + name
             kind = "buffer" if name in buffers else "parameter"
-            known = found.setdefault(id(tensor), (path, tensor, kind, []))
-            if path != known[0]:
-                known[3].append(path)
+            row = rows.setdefault(id(tensor), (path, tensor, kind, []))
+            if path != row[0]:
+                row[3].append(path)
     return {
         path: Stored(
             kind=kind,
@@ -199,12 +199,12 @@ def _tensors(places: Places) -> dict[str, Stored]:
             shape=tuple(tensor.shape),
             ties=tuple(ties),
         )
-        for path, tensor, kind, ties in found.values()
+        for path, tensor, kind, ties in rows.values()
     }
 
 
-def _as_list(stored: Stored) -> list[Any]:
-    return [stored.kind, stored.dtype, list(stored.shape), *stored.ties]
+def _as_list(form: Stored) -> list[Any]:
+    return [form.kind, form.dtype, list(form.shape), *form.ties]
 
 
 def _stored(values: Any) -> Stored:

@@ -61,7 +61,7 @@ class SplitTensor(TensorRule):
         """Replace the tensor by its pieces."""
         return _each(table, self.field, self._pieces)
 
-    def _pieces(self, entry: Entry, found: tuple[str, ...]) -> Table:
+    def _pieces(self, entry: Entry, wildcards: tuple[str, ...]) -> Table:
         length = _length(entry, self.dim, self)
         even = [length // len(self.into)] * len(self.into)
         sizes = list(self.sizes) if self.sizes is not None else even
@@ -71,7 +71,7 @@ class SplitTensor(TensorRule):
         start = 0
         for name, size in zip(self.into, sizes, strict=True):
             cut = Cut(self.dim, start, size)
-            pieces[_named(name, found)] = derived([entry], cut)
+            pieces[_named(name, wildcards)] = derived([entry], cut)
             start += size
         return pieces
 
@@ -90,16 +90,16 @@ class MergeTensors(TensorRule):
     def rewrite(self, table: Table) -> Table:
         """Replace the tensors by the one that they make."""
         merged: Table = {}
-        used: set[str] = set()
-        for found in _bindings(table, self.fields):
-            names = [_named(name, found) for name in self.fields]
+        part_paths: set[str] = set()
+        for wildcards in _bindings(table, self.fields):
+            names = [_named(name, wildcards) for name in self.fields]
             lacking = [name for name in names if name not in table]
             if lacking:
                 raise RecordError(f"{self}: the record has {names[0]} but {lacking[0]}")
-            made = derived([table[name] for name in names], Joined(self.dim))
-            merged[_named(self.into, found)] = made
-            used.update(names)
-        return {p: e for p, e in table.items() if p not in used} | merged
+            fused_entry = derived([table[name] for name in names], Joined(self.dim))
+            merged[_named(self.into, wildcards)] = fused_entry
+            part_paths.update(names)
+        return {p: e for p, e in table.items() if p not in part_paths} | merged
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -116,10 +116,10 @@ class TransposeTensor(TensorRule):
         """Replace the tensor by its transpose."""
         return _each(table, self.field, self._turned)
 
-    def _turned(self, entry: Entry, found: tuple[str, ...]) -> Table:
+    def _turned(self, entry: Entry, wildcards: tuple[str, ...]) -> Table:
         for dim in self.dims:
             _length(entry, dim, self)
-        return {_named(self.field, found): derived([entry], Turned(*self.dims))}
+        return {_named(self.field, wildcards): derived([entry], Turned(*self.dims))}
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -140,19 +140,21 @@ class StackTensors(TensorRule):
         """Replace the tensors by their stack."""
         groups: dict[tuple[str, ...], list[tuple[int, str]]] = {}
         for path in table:
-            found = bind(parts(self.fields), path.split("."))
-            if found is not None and found[-1].isdecimal():
-                groups.setdefault(found[:-1], []).append((int(found[-1]), path))
-        used: set[str] = set()
-        made: Table = {}
-        for others, numbered in groups.items():
+            wildcards = bind(parts(self.fields), path.split("."))
+            if wildcards is not None and wildcards[-1].isdecimal():
+                groups.setdefault(wildcards[:-1], []).append((int(wildcards[-1]), path))
+        layer_paths: set[str] = set()
+        stacks: Table = {}
+        for outer_wildcards, numbered in groups.items():
             paths = [path for _, path in sorted(numbered)]
             if [number for number, _ in sorted(numbered)] != list(range(len(paths))):
                 raise RecordError(f"{self}: the numbers of {paths[0]} have gaps")
             entries = [table[path] for path in paths]
-            made[_named(self.into, others)] = derived(entries, Stacked(self.dim))
-            used.update(paths)
-        return {p: e for p, e in table.items() if p not in used} | made
+            stacks[_named(self.into, outer_wildcards)] = derived(
+                entries, Stacked(self.dim)
+            )
+            layer_paths.update(paths)
+        return {p: e for p, e in table.items() if p not in layer_paths} | stacks
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -170,9 +172,11 @@ class UnstackTensor(TensorRule):
         """Replace the stack by its tensors."""
         return _each(table, self.field, self._layers)
 
-    def _layers(self, entry: Entry, found: tuple[str, ...]) -> Table:
+    def _layers(self, entry: Entry, wildcards: tuple[str, ...]) -> Table:
         return {
-            _named(self.into, (*found, str(i))): derived([entry], Taken(self.dim, i))
+            _named(self.into, (*wildcards, str(i))): derived(
+                [entry], Taken(self.dim, i)
+            )
             for i in range(_length(entry, self.dim, self))
         }
 
@@ -193,27 +197,29 @@ def _derive(entry: Entry, function: Callable[[Any], Any]) -> Entry:
 
 
 def _each(
-    table: Table, pattern: str, made_of: Callable[[Entry, tuple[str, ...]], Table]
+    table: Table, pattern: str, replace_entry: Callable[[Entry, tuple[str, ...]], Table]
 ) -> Table:
     """Return the table with every entry that ``pattern`` names replaced."""
-    new: Table = {}
+    new_table: Table = {}
     names = parts(pattern)
     for path, entry in table.items():
-        found = bind(names, path.split("."))
-        new |= {path: entry} if found is None else made_of(entry, found)
-    return new
+        wildcards = bind(names, path.split("."))
+        new_table |= (
+            {path: entry} if wildcards is None else replace_entry(entry, wildcards)
+        )
+    return new_table
 
 
 def _bindings(
     table: Mapping[str, Entry], fields: Sequence[str]
 ) -> list[tuple[str, ...]]:
     """Return what the wildcards of any of ``fields`` stand for, each once."""
-    found = (bind(parts(f), path.split(".")) for path in table for f in fields)
-    return list(dict.fromkeys(f for f in found if f is not None))
+    matches = (bind(parts(f), path.split(".")) for path in table for f in fields)
+    return list(dict.fromkeys(f for f in matches if f is not None))
 
 
-def _named(pattern: str, found: tuple[str, ...]) -> str:
-    return join(*fill(parts(pattern), found))
+def _named(pattern: str, wildcards: tuple[str, ...]) -> str:
+    return join(*fill(parts(pattern), wildcards))
 
 
 def _length(entry: Entry, dim: int, rule: RewriteRule) -> int:
@@ -227,8 +233,8 @@ def _misfit(rule: RewriteRule, entry: Entry, problem: str) -> RecordError:
     return RecordError(f"{rule}: {entry.path} of shape {shape} {problem}")
 
 
-def _check_names(rule: RewriteRule, first: str, *others: str) -> None:
-    counts = {n_wildcards(parts(name)) for name in (first, *others)}
+def _check_names(rule: RewriteRule, first_name: str, *more_names: str) -> None:
+    counts = {n_wildcards(parts(name)) for name in (first_name, *more_names)}
     if len(counts) > 1:
         raise ValueError(f"{rule!r}: all names need the same wildcards")
 

@@ -78,8 +78,8 @@ def upgraded_blueprint(
     """
     newest, version = version_of(cls), data.get(VERSION, 0)
     if type(version) is not int or not 0 <= version <= newest:
-        what = f"the blueprint of a {cls.__qualname__}"
-        raise RecordVersionError("blueprint", version, newest, what)
+        subject = f"the blueprint of a {cls.__qualname__}"
+        raise RecordVersionError("blueprint", version, newest, subject)
     rules = [r for step in range(version, newest) for r in rules_of(cls).get(step, ())]
     tape, arguments = data.get("tape", []), data.get("arguments", {})
     if not rules or not isinstance(tape, list) or not isinstance(arguments, dict):
@@ -87,8 +87,8 @@ def upgraded_blueprint(
     tree = copy.deepcopy({**data, "tape": tape, "arguments": arguments})
     try:
         for rule in rules:
-            moved = [_moved_entry(item, rule) for item in tree["tape"]]
-            tree["tape"] = [item for item in moved if item is not None]
+            renamed_items = [_moved_entry(item, rule) for item in tree["tape"]]
+            tree["tape"] = [item for item in renamed_items if item is not None]
             rule.apply(tree["arguments"])
     except ConfigError as error:
         raise HyperparameterError("arguments", str(error)) from error
@@ -103,40 +103,41 @@ def _moved_entry(item: Any, rule: RewriteRule) -> Any:
     if at == "" and item.get("do") == "set":
         rule.apply(item.get("arguments", {}))
     paths = [at] if isinstance(at, str) else [p for p in at if isinstance(p, str)]
-    moved = [
-        new
+    new_paths = [
+        path_after
         for path in paths
-        if (new := path if is_pattern(path) else _new(path, "", rule)) is not None
+        if (path_after := path if is_pattern(path) else _new(path, "", rule))
+        is not None
     ]
-    if not moved:
+    if not new_paths:
         return None
-    return {**item, "at": moved[0] if isinstance(at, str) else moved}
+    return {**item, "at": new_paths[0] if isinstance(at, str) else new_paths}
 
 
 def _steps(record: FlatRecord, places: Places) -> Iterator[tuple[str, RewriteRule]]:
     """Yield the rules to apply, each with the beginning of the paths it is for."""
-    told: Any = record.metadata.get("burnish")
-    ours: Mapping[str, Any] = told if isinstance(told, Mapping) else {}
+    section: Any = record.metadata.get("burnish")
+    ours: Mapping[str, Any] = section if isinstance(section, Mapping) else {}
     below: Any = ours.get("versions")
-    stored: dict[str, Any] = dict(below) if isinstance(below, Mapping) else {}
-    stored[""] = ours.get("version", 0)
+    versions: dict[str, Any] = dict(below) if isinstance(below, Mapping) else {}
+    versions[""] = ours.get("version", 0)
     for prefix, owner in places:
         cls = declared_class(type(owner))
         newest = version_of(cls)
         if not newest:
             continue
-        version = stored.get(prefix.rstrip("."), 0)
+        version = versions.get(prefix.rstrip("."), 0)
         if type(version) is not int or version < 0:
             raise RecordMismatchError(
                 record.reading.file, [f"{prefix}: {version!r:.40} is no version"]
             )
         if version > newest:
-            what = f"the record of a {cls.__qualname__}"
-            raise RecordVersionError(record.reading.file, version, newest, what)
+            subject = f"the record of a {cls.__qualname__}"
+            raise RecordVersionError(record.reading.file, version, newest, subject)
         for step in range(version, newest):
             for rule in rules_of(cls).get(step, ()):
                 yield prefix, rule
-                stored = {_new(p, prefix, rule) or p: v for p, v in stored.items()}
+                versions = {_new(p, prefix, rule) or p: v for p, v in versions.items()}
 
 
 def _within(table: Table, prefix: str, rule: RewriteRule) -> Table:
@@ -152,8 +153,8 @@ def _new(path: str, prefix: str, rule: RewriteRule) -> str | None:
     # The empty path is the module that has the rules, which no rule of it renames.
     if len(path) <= len(prefix) or not path.startswith(prefix):
         return path
-    new = new_path(rule, path[len(prefix) :])
-    return None if new is None else prefix + new
+    path_after = new_path(rule, path[len(prefix) :])
+    return None if path_after is None else prefix + path_after
 
 
 def regrouped(table: Table) -> list[Entry]:
@@ -170,9 +171,9 @@ def regrouped(table: Table) -> list[Entry]:
 
 
 def _renamed(record: FlatRecord, table: Table) -> dict[str, str]:
-    new = {id(entry): path for path, entry in reversed(table.items())}
+    new_paths = {id(entry): path for path, entry in reversed(table.items())}
     return {
-        entry.path: new[id(entry)]
+        entry.path: new_paths[id(entry)]
         for entry in record.entries()
-        if id(entry) in new and entry.path not in table
+        if id(entry) in new_paths and entry.path not in table
     }

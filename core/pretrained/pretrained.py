@@ -113,15 +113,15 @@ def save_pretrained(
         files = write_shards(
             record, shards, path, precision=precision, progress=progress
         )
-        kept = {INDEX, *files}
+        current_files = {INDEX, *files}
     else:
         name = SAFETENSORS if format == "safetensors" else MPK
         writer = Recorder(format, precision=precision)
         writer.save(record, os.path.join(path, name), progress=progress)
-        kept = {name}
+        current_files = {name}
     write_config(path, _config(module, hparams))
     _write_generation(path, unwrapped(module))
-    remove_others(path, kept)
+    remove_others(path, current_files)
 
 
 @overload
@@ -220,11 +220,11 @@ def _write_generation(folder: str, module: nn.Module) -> None:
 
 def _read_generation(folder: str, module: nn.Module) -> None:
     if hasattr(type(module), "config_class"):
-        stored = read_generation(folder)
-        if stored is not None:
+        generation_config = read_generation(folder)
+        if generation_config is not None:
             from .transformers_folder import set_generation
 
-            set_generation(module, stored)
+            set_generation(module, generation_config)
 
 
 def _of_config(content: Content) -> FlatRecord:
@@ -232,11 +232,11 @@ def _of_config(content: Content) -> FlatRecord:
     ours: Any = content.record.metadata.get("burnish")
     if not isinstance(ours, Mapping):
         return content.record
-    told = {k: v for k, v in ours.items() if k != "hparams"}
+    section = {k: v for k, v in ours.items() if k != "hparams"}
     if content.is_ours:
-        told["hparams"] = {k: v for k, v in content.config.items() if k != SAVE}
+        section["hparams"] = {k: v for k, v in content.config.items() if k != SAVE}
     return content.record.replaced(
-        metadata={**content.record.metadata, "burnish": told}
+        metadata={**content.record.metadata, "burnish": section}
     )
 
 

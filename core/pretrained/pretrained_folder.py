@@ -75,8 +75,8 @@ def read_folder(folder: str, **reading: Any) -> Content:
 
 def digest(hparams: Mapping[str, Any]) -> str:
     """Return what tells one set of hyperparameters from another."""
-    plain = {key: value for key, value in hparams.items() if key != SAVE}
-    text = json.dumps(plain, sort_keys=True, separators=(",", ":"))
+    arguments = {key: value for key, value in hparams.items() if key != SAVE}
+    text = json.dumps(arguments, sort_keys=True, separators=(",", ":"))
     return xxhash.xxh3_64_hexdigest(text.encode())
 
 
@@ -95,11 +95,11 @@ def read_generation(folder: str) -> dict[str, Any] | None:
     return _config(os.path.join(folder, GENERATION))
 
 
-def remove_others(folder: str, kept: set[str]) -> None:
+def remove_others(folder: str, current_files: set[str]) -> None:
     """Remove the weights of earlier saves, which nothing refers to any more."""
     for name in os.listdir(folder):
         is_weights = name in (SAFETENSORS, INDEX, MPK) or _OURS.fullmatch(name)
-        if is_weights and name not in kept:
+        if is_weights and name not in current_files:
             os.unlink(os.path.join(folder, name))
 
 
@@ -109,31 +109,33 @@ def _content(folder: str, **reading: Any) -> Content:
     file = os.path.join(folder, name)
     opened = open_shards(folder, file, **reading) if name.endswith(".json") else None
     record = opened or open_record(file, **reading)
-    stored = _hparams_in(record.metadata)
-    if stored is None:
+    hparams = _hparams_in(record.metadata)
+    if hparams is None:
         if config is None:
             raise FileNotFoundError(f"{os.path.join(folder, CONFIG)} is missing")
         return Content(config, record, "__module__" in config)
-    if config is None or config.get(SAVE) not in (None, digest(stored)):
-        return Content(dict(stored), record, True)
+    if config is None or config.get(SAVE) not in (None, digest(hparams)):
+        return Content(dict(hparams), record, True)
     return Content(config, record, "__module__" in config)
 
 
 def _weights(folder: str, config: Mapping[str, Any] | None) -> str:
     """Return the file with the weights: the one that `config.json` was saved with."""
-    there = [name for name in KINDS if os.path.isfile(os.path.join(folder, name))]
-    if not there:
+    weight_files = [
+        name for name in KINDS if os.path.isfile(os.path.join(folder, name))
+    ]
+    if not weight_files:
         listed = ", ".join(sorted(os.listdir(folder))[:8]) or "nothing"
         raise FileNotFoundError(
             f"{folder} holds no weights, only {listed}; expected {SAFETENSORS}, "
             f"{INDEX} or {MPK}. It is a folder, {what_to_read(folder)}"
         )
-    said = None if config is None else config.get(SAVE)
-    if len(there) > 1 and said is not None:
-        for name in there:
-            if _saved_with(os.path.join(folder, name)) == said:
+    saved_digest = None if config is None else config.get(SAVE)
+    if len(weight_files) > 1 and saved_digest is not None:
+        for name in weight_files:
+            if _saved_with(os.path.join(folder, name)) == saved_digest:
                 return name
-    return there[0]
+    return weight_files[0]
 
 
 def _saved_with(file: str) -> str | None:
@@ -147,14 +149,14 @@ def _saved_with(file: str) -> str | None:
     else:
         with open_record(file) as record:
             metadata = record.metadata
-    stored = _hparams_in(metadata)
-    return None if stored is None else digest(stored)
+    hparams = _hparams_in(metadata)
+    return None if hparams is None else digest(hparams)
 
 
 def _hparams_in(metadata: Any) -> Mapping[str, Any] | None:
     ours = metadata.get("burnish") if isinstance(metadata, Mapping) else None
-    stored = ours.get("hparams") if isinstance(ours, Mapping) else None
-    return stored if isinstance(stored, Mapping) else None
+    hparams = ours.get("hparams") if isinstance(ours, Mapping) else None
+    return hparams if isinstance(hparams, Mapping) else None
 
 
 def _config(file: str) -> dict[str, Any] | None:
@@ -174,11 +176,11 @@ def _config(file: str) -> dict[str, Any] | None:
 
 
 def _state(folder: str) -> list[tuple[str, int, int]]:
-    found: list[tuple[str, int, int]] = []
+    file_states: list[tuple[str, int, int]] = []
     for entry in os.scandir(folder):
         try:
             status = entry.stat()
         except FileNotFoundError:
             continue
-        found.append((entry.name, status.st_ino, status.st_mtime_ns))
-    return sorted(found)
+        file_states.append((entry.name, status.st_ino, status.st_mtime_ns))
+    return sorted(file_states)

@@ -25,13 +25,21 @@ def check_rebuilds(module: nn.Module, hparams: Mapping[str, Any]) -> None:
     The module is built once more, without values, and forgotten: what was added,
     replaced or reshaped after its constructor is not in its hyperparameters.
     """
-    made, has = _forms(_skeleton(module, hparams)), _forms(module)
-    problems = [f"{path}, which is new" for path in grouped(has.keys() - made.keys())]
-    for path in grouped(made.keys() - has.keys()):
-        problems.append(f"{path}, which is gone{did_you_mean(path, has)}")
-    for path in has.keys() & made.keys():
-        if None not in (has[path], made[path]) and has[path] != made[path]:
-            problems.append(f"{path} of shape {has[path]} instead of {made[path]}")
+    rebuilt_shapes, shapes = _forms(_skeleton(module, hparams)), _forms(module)
+    problems = [
+        f"{path}, which is new"
+        for path in grouped(shapes.keys() - rebuilt_shapes.keys())
+    ]
+    for path in grouped(rebuilt_shapes.keys() - shapes.keys()):
+        problems.append(f"{path}, which is gone{did_you_mean(path, shapes)}")
+    for path in shapes.keys() & rebuilt_shapes.keys():
+        if (
+            None not in (shapes[path], rebuilt_shapes[path])
+            and shapes[path] != rebuilt_shapes[path]
+        ):
+            problems.append(
+                f"{path} of shape {shapes[path]} instead of {rebuilt_shapes[path]}"
+            )
     if problems:
         name = type(unwrapped(module)).__qualname__
         more = f" and {len(problems) - 8} more" if len(problems) > 8 else ""
@@ -61,14 +69,14 @@ def _skeleton(module: nn.Module, hparams: Mapping[str, Any]) -> nn.Module:
 
 def _forms(module: nn.Module) -> dict[str, tuple[int, ...] | None]:
     """Return the shape of each tensor that is saved, None where it has none yet."""
-    found: dict[str, tuple[int, ...] | None] = {}
+    shapes: dict[str, tuple[int, ...] | None] = {}
     for prefix, owner in places_of(module):
         transient = transient_buffers(owner)
         buffers = {n: b for n, b in owner._buffers.items() if n not in transient}
         for name, tensor in {**owner._parameters, **buffers}.items():
             if tensor is not None:
-                found[prefix + name] = _shape(tensor)
-    return found
+                shapes[prefix + name] = _shape(tensor)
+    return shapes
 
 
 def _shape(tensor: Tensor) -> tuple[int, ...] | None:

@@ -48,11 +48,11 @@ def size_of(text: int | str) -> int:
 
 def split(record: FlatRecord, most: int, precision: PrecisionLike) -> list[list[Entry]]:
     """Return the entries in groups of at most ``most`` bytes, one entry at least."""
-    kept = [entry for entry in record.entries() if entry.kind != "transient"]
-    dtypes = Precision.of(precision).of_record(record).stored_dtypes(kept)
+    entries = [entry for entry in record.entries() if entry.kind != "transient"]
+    dtypes = Precision.of(precision).of_record(record).stored_dtypes(entries)
     shards: list[list[Entry]] = [[]]
     filled = 0
-    for entry, dtype in zip(kept, dtypes, strict=True):
+    for entry, dtype in zip(entries, dtypes, strict=True):
         size = stored_size(entry, dtype)
         if shards[-1] and filled + size > most:
             shards.append([])
@@ -157,19 +157,19 @@ def _check_same(
     weight_map: Mapping[str, str], parts: Sequence[FlatRecord], file: str
 ) -> None:
     """Raise for a tensor that the index or a shard knows alone, or two shards have."""
-    stored: set[str] = set()
+    names_in_shards: set[str] = set()
     for part in parts:
         names = {path for e in part.entries() for path in (e.path, *e.ties)}
-        if names & stored:
-            twice = min(names & stored)
+        if names & names_in_shards:
+            twice = min(names & names_in_shards)
             raise RecordFormatError(file, f"{twice!r:.120} stands in two of its shards")
-        stored |= names
-    for name in weight_map.keys() - stored:
-        hint = did_you_mean(name, stored)
+        names_in_shards |= names
+    for name in weight_map.keys() - names_in_shards:
+        hint = did_you_mean(name, names_in_shards)
         raise RecordFormatError(file, f"{name!r:.120} is in none of its shards.{hint}")
-    untold = [e for p in parts for e in p.entries() if not _is_told(e, weight_map)]
-    if untold:
-        raise RecordFormatError(file, f"a shard has {untold[0].path!r:.120} as well")
+    unlisted = [e for p in parts for e in p.entries() if not _is_told(e, weight_map)]
+    if unlisted:
+        raise RecordFormatError(file, f"a shard has {unlisted[0].path!r:.120} as well")
 
 
 def _is_told(entry: Entry, weight_map: Mapping[str, str]) -> bool:

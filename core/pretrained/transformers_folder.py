@@ -30,12 +30,12 @@ def config_of(model: Any, hparams: Mapping[str, Any]) -> dict[str, Any] | None:
 
     None for a model that its configuration alone does not make again.
     """
-    told = [
+    configs = [
         value for name, value in hparams.items() if name in parameters_of(type(model))
     ]
-    if len(told) != 1 or not is_config_dict(told[0]):
+    if len(configs) != 1 or not is_config_dict(configs[0]):
         return None
-    return {**told[0], "architectures": [type(model).__name__]}
+    return {**configs[0], "architectures": [type(model).__name__]}
 
 
 def model_in(
@@ -93,15 +93,21 @@ def generation_of(model: nn.Module) -> str | None:
     return str(write())
 
 
-def set_generation(model: Any, stored: Mapping[str, Any]) -> None:
-    """Let ``model`` generate as ``stored`` says, if it does generate."""
+def set_generation(model: Any, generation_config: Mapping[str, Any]) -> None:
+    """Let ``model`` generate as ``generation_config`` says, if it does generate."""
     if generation_of(model) is not None:
-        model.generation_config = type(model.generation_config).from_dict(dict(stored))
+        model.generation_config = type(model.generation_config).from_dict(
+            dict(generation_config)
+        )
 
 
 def _class_of(config: Mapping[str, Any]) -> type[nn.Module]:
-    named = config.get("architectures")
-    names = [n for n in named if isinstance(n, str)] if isinstance(named, list) else []
+    architectures = config.get("architectures")
+    names = (
+        [n for n in architectures if isinstance(n, str)]
+        if isinstance(architectures, list)
+        else []
+    )
     for cls in known_classes():
         if cls.__name__ in names and hasattr(cls, "config_class"):
             return cls

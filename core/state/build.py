@@ -172,12 +172,14 @@ class Build:
         if self._aside is not None:
             torch.default_generator.set_state(self._aside)
         owners = self._owners
-        kept = [(tape, _parameters(tape)) for tape in self._drawn if tape.steps]
+        pending_draws = [
+            (tape, _parameters(tape)) for tape in self._drawn if tape.steps
+        ]
         for tape in self._tapes:
             for shell in tape.shells:
                 owners[id(shell)] = tape
             tape.uncover()
-        for tape, parameters in kept:
+        for tape, parameters in pending_draws:
             self._look_at_holders(tape, sum(ref() is not None for ref in parameters))
         self._tapes.clear()
         self._blanks.clear()

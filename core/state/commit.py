@@ -38,16 +38,16 @@ def copy_all(
     whose dtype is to change gets new memory, and stays the same object.
     """
     ordinary: list[Filling] = []
-    others: list[Filling] = []
+    fallible: list[Filling] = []
     for i, filling in enumerate(fillings):
         is_late = i not in early and _cannot_fail(*filling)
-        (ordinary if is_late else others).append(filling)
+        (ordinary if is_late else fallible).append(filling)
 
     def attempt(undos: Undos) -> None:
         between_undos: Undos = []
         # What was computed from values is put back when they are.
         undos.append(lambda: undo_all(between_undos))
-        for tensors, values in others:
+        for tensors, values in fallible:
             undos.append(_undo_of(tensors))
             _fill(tensors, values)
         between(between_undos)
@@ -98,7 +98,7 @@ def _fill(tensors: list[Tensor], values: Tensor) -> None:
 
 def _undo_of(tensors: list[Tensor]) -> Callable[[], object]:
     """Return what gives ``tensors`` back what they hold before values come."""
-    old = tensors[0].detach().clone()
+    old_values = tensors[0].detach().clone()
     memories = [tensor.data for tensor in tensors]
     grads = [tensor.grad if tensor.is_leaf else None for tensor in tensors]
 
@@ -107,7 +107,7 @@ def _undo_of(tensors: list[Tensor]) -> Callable[[], object]:
             if tensor.dtype is not memory.dtype or tensor.shape != memory.shape:
                 assign([tensor], memory)
                 tensor.grad = grad
-        copy_into(tensors[0], old)
+        copy_into(tensors[0], old_values)
 
     return undo
 
@@ -120,7 +120,7 @@ def assign_all(fillings: Iterable[Filling], build: Build | None) -> list[int]:
     another process may see it. Return the numbers of the fillings whose dtype changed,
     so that their views could not come along: they keep the old memory.
     """
-    left: list[int] = []
+    left_behind: list[int] = []
     ordinary: list[Filling] = []
     # Thousands pass here: what a single copy would set up is set up once.
     with no_grad():
@@ -138,10 +138,10 @@ def assign_all(fillings: Iterable[Filling], build: Build | None) -> list[int]:
             copy_into(target, values)
             if target.dtype is not values.dtype:
                 if is_shown(tensors):
-                    left.append(i)
+                    left_behind.append(i)
                 assign(tensors, values)
     _copy_ordinary(ordinary)
-    return left
+    return left_behind
 
 
 def is_shown(tensors: list[Tensor]) -> bool:
@@ -211,8 +211,8 @@ def _is_constant(values: Tensor, dims: list[int]) -> bool:
 
     Values would say that 0.0 is -0.0, and torch compares none of some dtypes.
     """
-    firsts = (values.narrow(dim, 0, 1).expand_as(values) for dim in dims)
-    return all(same_bits(values, first) for first in firsts)
+    constants = (values.narrow(dim, 0, 1).expand_as(values) for dim in dims)
+    return all(same_bits(values, constant) for constant in constants)
 
 
 def _scatter_into(tensor: Any, values: Tensor) -> None:

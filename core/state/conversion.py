@@ -21,31 +21,32 @@ _INTEGERS = frozenset(
 )
 
 
-def fits(stored: torch.dtype, expected: torch.dtype) -> bool:
+def fits(stored_dtype: torch.dtype, expected_dtype: torch.dtype) -> bool:
     """Return whether values may be converted: real floats, and integers that widen."""
-    if stored is expected:
+    if stored_dtype is expected_dtype:
         return True
-    if stored.is_floating_point and expected.is_floating_point:
-        return expected in NAME_OF
-    if stored not in _INTEGERS or expected not in _INTEGERS:
+    if stored_dtype.is_floating_point and expected_dtype.is_floating_point:
+        return expected_dtype in NAME_OF
+    if stored_dtype not in _INTEGERS or expected_dtype not in _INTEGERS:
         return False
-    small, large = torch.iinfo(stored), torch.iinfo(expected)
+    small, large = torch.iinfo(stored_dtype), torch.iinfo(expected_dtype)
     return large.min <= small.min and small.max <= large.max
 
 
-def misfit(stored: Entry, expected: Entry, dtype: torch.dtype) -> str | None:
-    """Return what keeps ``stored`` from being loaded into ``expected``, or None."""
-    if stored.shape != expected.shape:
-        return f"found shape {stored.shape}, expected {expected.shape}"
-    return misfit_of_dtype(stored, dtype)
+def misfit(stored_entry: Entry, target: Entry, dtype: torch.dtype) -> str | None:
+    """Return what keeps ``stored_entry`` from being loaded into ``target``, or None."""
+    if stored_entry.shape != target.shape:
+        return f"found shape {stored_entry.shape}, expected {target.shape}"
+    return misfit_of_dtype(stored_entry, dtype)
 
 
-def misfit_of_dtype(stored: Entry, dtype: torch.dtype) -> str | None:
-    """Return what keeps the values of ``stored`` from becoming ``dtype``, or None."""
-    if not fits(stored.dtype, dtype):
+def misfit_of_dtype(stored_entry: Entry, dtype: torch.dtype) -> str | None:
+    """Return what keeps the stored values from becoming ``dtype``, or None."""
+    if not fits(stored_entry.dtype, dtype):
+        stored_name = show_dtype(stored_entry.dtype)
         return (
-            f"found dtype {show_dtype(stored.dtype)}, expected {show_dtype(dtype)}; "
-            "only real floats become other floats, and integers wider ones"
+            f"found dtype {stored_name}, expected {show_dtype(dtype)}; only real "
+            "floats become other floats, and integers wider ones"
         )
     return None
 

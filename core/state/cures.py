@@ -16,22 +16,25 @@ _MOST = 16
 
 def cure_of(
     record: FlatRecord,
-    stored: Shapes,
-    expected: Shapes,
+    stored_shapes: Shapes,
+    expected_shapes: Shapes,
     misfits: Sequence[str],
     *,
     is_matched: bool,
 ) -> str:
-    """Return what to do about a record that has the tensors ``stored``.
+    """Return what to do about a record that has tensors of ``stored_shapes``.
 
-    The module has those ``expected``; at the paths ``misfits`` they do not fit; with
-    ``is_matched`` every name is on both sides.
+    The module has those of ``expected_shapes``; at the paths ``misfits`` they do not
+    fit; with ``is_matched`` every name is on both sides.
     """
     cures = [UNCHANGED]
     if misfits:
         cures.append(_of_shapes(record, misfits))
     if not is_matched:
-        cures.append(_of_place(stored, expected) or _of_names(stored, expected))
+        cures.append(
+            _of_place(stored_shapes, expected_shapes)
+            or _of_names(stored_shapes, expected_shapes)
+        )
     return " ".join(cures)
 
 
@@ -57,14 +60,14 @@ def _of_shapes(record: FlatRecord, misfits: Sequence[str]) -> str:
     )
 
 
-def _of_place(stored: Shapes, expected: Shapes) -> str | None:
+def _of_place(stored_shapes: Shapes, expected_shapes: Shapes) -> str | None:
     """Return the cure if one side is a part of the other."""
-    if place := _place(expected, stored):
+    if place := _place(expected_shapes, stored_shapes):
         return (
             f"Every name of the module is in the record below {place!r}: load it from "
             f"that part, open_record(file)[{place!r}]."
         )
-    if place := _place(stored, expected):
+    if place := _place(stored_shapes, expected_shapes):
         return (
             f"Every name of the record is in the module below {place!r}: load it into "
             f"that part, load_record(module.{place}, file)."
@@ -72,8 +75,11 @@ def _of_place(stored: Shapes, expected: Shapes) -> str | None:
     return None
 
 
-def _of_names(stored: Collection[str], expected: Collection[str]) -> str:
-    rename = _renaming([*set(stored) - {*expected}], [*set(expected) - {*stored}])
+def _of_names(stored_names: Collection[str], expected_names: Collection[str]) -> str:
+    rename = _renaming(
+        [*set(stored_names) - {*expected_names}],
+        [*set(expected_names) - {*stored_names}],
+    )
     shown = f"{{{rename[0]!r}: {rename[1]!r}}}" if rename else "{old: new}"
     return (
         f"Rename with open_record(file, rename={shown}), leave entries out with "
@@ -82,34 +88,39 @@ def _of_names(stored: Collection[str], expected: Collection[str]) -> str:
     )
 
 
-def _place(part: Shapes, whole: Shapes) -> str | None:
-    """Return the path below which ``whole`` has every name of ``part``.
+def _place(part_shapes: Shapes, whole_shapes: Shapes) -> str | None:
+    """Return the path below which ``whole_shapes`` has every name of ``part_shapes``.
 
     Of several the first with the same shapes.
     """
-    if not part or len(part) > len(whole):
+    if not part_shapes or len(part_shapes) > len(whole_shapes):
         return None
-    longest = max(part, key=len)
-    ends = sorted(name for name in whole if name.endswith(f".{longest}"))
+    longest = max(part_shapes, key=len)
+    ends = sorted(name for name in whole_shapes if name.endswith(f".{longest}"))
     places = [
         place
         for place in (name[: -len(longest) - 1] for name in ends[:_MOST])
-        if all(f"{place}.{inner}" in whole for inner in part)
+        if all(f"{place}.{path}" in whole_shapes for path in part_shapes)
     ]
     for place in places:
-        if all(whole[f"{place}.{inner}"] == shape for inner, shape in part.items()):
+        if all(
+            whole_shapes[f"{place}.{path}"] == shape
+            for path, shape in part_shapes.items()
+        ):
             return place
     return next(iter(places), None)
 
 
-def _renaming(old: Sequence[str], new: Sequence[str]) -> tuple[str, str] | None:
-    """Return the beginning of ``old`` names, and what makes them ``new`` ones."""
-    if not old or len(old) != len(new):
+def _renaming(
+    old_names: Sequence[str], new_names: Sequence[str]
+) -> tuple[str, str] | None:
+    """Return the beginning of all old names, and what turns them into the new ones."""
+    if not old_names or len(old_names) != len(new_names):
         return None
-    wanted, first = set(new), min(old)
-    for name in sorted(new)[:_MOST]:
-        a, b = _heads(first.split("."), name.split("."))
-        if a and b and {_moved(path, a, b) for path in old} == wanted:
+    expected_names, first_name = set(new_names), min(old_names)
+    for name in sorted(new_names)[:_MOST]:
+        a, b = _heads(first_name.split("."), name.split("."))
+        if a and b and {_moved(path, a, b) for path in old_names} == expected_names:
             return a, b
     return None
 
@@ -121,9 +132,9 @@ def _heads(a: list[str], b: list[str]) -> tuple[str, str]:
     return ".".join(a), ".".join(b)
 
 
-def _moved(path: str, old: str, new: str) -> str:
-    is_below = path == old or path.startswith(f"{old}.")
-    return new + path[len(old) :] if is_below else path
+def _moved(path: str, old_head: str, new_head: str) -> str:
+    is_below = path == old_head or path.startswith(f"{old_head}.")
+    return new_head + path[len(old_head) :] if is_below else path
 
 
 IGNORE = (

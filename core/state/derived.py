@@ -14,8 +14,8 @@ from ...records.source import Maps
 
 def derived(entries: list[Entry], compute: Callable[[list[Tensor]], Tensor]) -> Entry:
     """Return an entry whose values ``compute`` gives; now only its form is found."""
-    first = entries[0]
-    if any(entry.dtype != first.dtype for entry in entries):
+    first_entry = entries[0]
+    if any(entry.dtype != first_entry.dtype for entry in entries):
         dtypes = ", ".join(f"{e.path}: {e.dtype}" for e in entries)
         raise RecordError(f"tensors of several dtypes do not make one: {dtypes}")
     blank = [torch.empty(e.shape, dtype=e.dtype, device="meta") for e in entries]
@@ -25,7 +25,7 @@ def derived(entries: list[Entry], compute: Callable[[list[Tensor]], Tensor]) -> 
         shapes = ", ".join(f"{e.path}: {tuple(e.shape)}" for e in entries)
         raise RecordError(f"{shapes} cannot be put together: {error}") from error
     return replace(
-        first,
+        first_entry,
         dtype=form.dtype,
         shape=tuple(form.shape),
         source=Derived(entries, compute),

@@ -31,9 +31,9 @@ class NotedDraws(TorchFunctionMode):
         kwargs = kwargs or {}
         fill = _FILLS.get(func)
         if fill is not None and kwargs.keys() <= {"size", "dtype", "device"}:
-            drawn = self._build.drawn(torch.empty(*args, **kwargs), fill)
-            if drawn is not None:
-                return drawn
+            tensor = self._build.drawn(torch.empty(*args, **kwargs), fill)
+            if tensor is not None:
+                return tensor
         return func(*args, **kwargs)
 
 

@@ -81,10 +81,10 @@ def _add_tensors(content: Content, places: Places, ids: dict[int, ParamId]) -> N
     # 5,000 modules pass here at every save: one loop, and few calls in it.
     for path, kind, tensor in _named_tensors(places):
         key = id(tensor)
-        known = by_tensor.get(key)
-        if known is not None:
-            if path != known.path:
-                ties.setdefault(id(known), {})[path] = None
+        known_entry = by_tensor.get(key)
+        if known_entry is not None:
+            if path != known_entry.path:
+                ties.setdefault(id(known_entry), {})[path] = None
             continue
         try:
             # By a method of its own, a subclass may say anything.
@@ -97,11 +97,11 @@ def _add_tensors(content: Content, places: Places, ids: dict[int, ParamId]) -> N
                 continue
             address = address_of(tensor)
         if address in views.first:
-            known = views.alike(address, kind, tensor)
-            if known is not None:
-                ties.setdefault(id(known), {})[path] = None
-                content.twins.setdefault(known.path, []).append(tensor)
-                by_tensor[key] = known
+            known_entry = views.alike(address, kind, tensor)
+            if known_entry is not None:
+                ties.setdefault(id(known_entry), {})[path] = None
+                content.twins.setdefault(known_entry.path, []).append(tensor)
+                by_tensor[key] = known_entry
                 continue
         try:
             shape = tuple(tensor.shape)
@@ -133,18 +133,18 @@ def _add_tensors(content: Content, places: Places, ids: dict[int, ParamId]) -> N
 
 
 def _named_tensors(places: Places) -> list[tuple[str, Kind, Tensor]]:
-    named: list[tuple[str, Kind, Tensor]] = []
+    rows: list[tuple[str, Kind, Tensor]] = []
     for prefix, owner in places:
         for name, parameter in owner._parameters.items():
             if parameter is not None:
-                named.append((prefix + name, "parameter", parameter))
+                rows.append((prefix + name, "parameter", parameter))
         if owner._buffers:
             transient = transient_buffers(owner)
             for name, buffer in owner._buffers.items():
                 if buffer is not None:
                     kind: Kind = "transient" if name in transient else "buffer"
-                    named.append((prefix + name, kind, buffer))
-    return named
+                    rows.append((prefix + name, kind, buffer))
+    return rows
 
 
 def memory_format_of(tensor: Tensor) -> MemoryFormat | None:
@@ -189,8 +189,8 @@ class _Views:
             self._indexed.add(address)
             self.add(address, self.first[address])
         for entry in self._by_view.get(_view(address, kind, tensor), ()):
-            other = entry.source
-            if isinstance(other, Tensor) and alike(other, tensor):
+            candidate = entry.source
+            if isinstance(candidate, Tensor) and alike(candidate, tensor):
                 return entry
         return None
 
@@ -220,7 +220,7 @@ def _leave_out(content: Content, places: Places) -> None:
         return
     content.is_partial = True
     is_skipped = _Skips(skipped)
-    kept: list[Entry] = []
+    remaining_entries: list[Entry] = []
     for entry in content.entries:
         paths = [p for p in (entry.path, *entry.ties) if not is_skipped(p)]
         if paths:
@@ -228,8 +228,8 @@ def _leave_out(content: Content, places: Places) -> None:
             entry.path, entry.ties = paths[0], tuple(paths[1:])
             if twins is not None:
                 content.twins[entry.path] = twins
-            kept.append(entry)
-    content.entries = kept
+            remaining_entries.append(entry)
+    content.entries = remaining_entries
     for by_path in (content.extra, content.formless):
         for path in [p for p in by_path if is_skipped(p)]:
             del by_path[path]

@@ -36,7 +36,7 @@ def check_state_dict(
     layers, sums of a metric) would lose it here. Those that only rename, convert
     or filter what they have do not. ``is_left_out`` says what is not to be saved.
     """
-    known: _Known | None = None
+    known_tensors: _Known | None = None
     usual: set[type] = set()
     for prefix, owner in places:
         # 5,000 modules pass here at every save.
@@ -48,9 +48,9 @@ def check_state_dict(
         # Wrappers gather what is distributed, and have nothing of their own.
         if any(wraps(owner, name) for name in owner._modules):
             continue
-        known = known or _Known(places)
+        known_tensors = known_tensors or _Known(places)
         for path, tensor in _tensors(_written(owner), prefix):
-            if known.has(path, tensor) or (is_left_out and is_left_out(path)):
+            if known_tensors.has(path, tensor) or (is_left_out and is_left_out(path)):
                 continue
             raise RecordError(
                 f"{path}: {type(owner).__qualname__} writes it into its state dict, "
@@ -81,10 +81,10 @@ def _written(owner: nn.Module) -> Mapping[str, Any]:
     write: Callable[..., Any] = owner.state_dict
     for options in ({"keep_vars": True}, dict[str, bool]()):
         try:
-            found = write(**options)
+            state_dict = write(**options)
         except Exception:  # whoever refuses to write one has lost nothing here
             continue
-        return {**state, **found} if isinstance(found, Mapping) else state
+        return {**state, **state_dict} if isinstance(state_dict, Mapping) else state
     return state
 
 

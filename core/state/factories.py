@@ -52,15 +52,15 @@ def takes(cls: object, argument: str) -> bool:
 
 def arguments_go_to_lambda(args: tuple[object, ...], keyword: str) -> str | None:
     """Return how to give ``keyword``, an argument of the class in ``args``."""
-    first = args[0] if args else None
-    cls = type(first) if isinstance(first, nn.Module) else first
+    callee = args[0] if args else None
+    cls = type(callee) if isinstance(callee, nn.Module) else callee
     if not (isinstance(cls, type) and takes(cls, keyword)):
         return None
     name = cls.__qualname__
-    written = f"burnish.from_record(lambda: {name}({keyword}=...), file)"
+    calls = f"burnish.from_record(lambda: {name}({keyword}=...), file)"
     if hasattr(cls, "from_record"):
-        written += f", or {name}.from_record(file, {keyword}=...)"
-    return f"It is an argument of {name}: {written}."
+        calls += f", or {name}.from_record(file, {keyword}=...)"
+    return f"It is an argument of {name}: {calls}."
 
 
 def arguments_go_to_file(args: tuple[Any, ...], keyword: str) -> str | None:

@@ -37,7 +37,7 @@ def read_fillings(
     read: dict[int, Tensor] = {}
     with no_grad():
         for step in plan.steps:
-            entry, first = step.stored, step.tensors[0]
+            entry, tensor = step.stored, step.tensors[0]
             is_live = entry.is_live
             values = read.get(id(entry)) if step.is_repeated else None
             if values is None:
@@ -45,18 +45,20 @@ def read_fillings(
                 if is_live:
                     values = values_of(values, entry.path).detach()
                 read[id(entry)] = values
-            made = converted(values, entry, step.dtype)
-            if made.device != first.device and not first.is_meta:
-                made = made.to(first.device)
-            wanted = step.target.memory_format or entry.memory_format
-            if is_kept and wanted is not None:
-                made = made.contiguous(memory_format=getattr(torch, wanted))
-            if is_kept and made is values and (step.is_repeated or is_live):
-                made = values.detach().clone()
-            if is_live and targets.overlaps(made):
+            new_values = converted(values, entry, step.dtype)
+            if new_values.device != tensor.device and not tensor.is_meta:
+                new_values = new_values.to(tensor.device)
+            memory_format = step.target.memory_format or entry.memory_format
+            if is_kept and memory_format is not None:
+                new_values = new_values.contiguous(
+                    memory_format=getattr(torch, memory_format)
+                )
+            if is_kept and new_values is values and (step.is_repeated or is_live):
+                new_values = values.detach().clone()
+            if is_live and targets.overlaps(new_values):
                 # It would be overwritten before its turn, or while it is copied.
-                made = made.clone()
-            fillings.append((step.tensors, made))
+                new_values = new_values.clone()
+            fillings.append((step.tensors, new_values))
         return _without_overwritten(plan, fillings, record)
 
 

@@ -15,9 +15,9 @@ def grouped(paths: Iterable[str]) -> dict[str, list[str]]:
     groups: dict[str, list[str]] = {}
     for (head, tail), members in families.items():
         numbers = sorted(int(_split(path)[1] or 0) for path in members)
-        first, last = numbers[0], numbers[-1]
-        if len(members) > 1 and numbers == list(range(first, last + 1)):
-            groups[f"{head}{{{first}...{last}}}{tail}"] = members
+        lowest, highest = numbers[0], numbers[-1]
+        if len(members) > 1 and numbers == list(range(lowest, highest + 1)):
+            groups[f"{head}{{{lowest}...{highest}}}{tail}"] = members
         else:
             groups.update((path, [path]) for path in members)
     return groups

@@ -79,7 +79,7 @@ def _parted(
 ) -> list[tuple[Param, torch.Tensor]]:
     """Return copies of values that would stand on another tensor's memory."""
     replaced = {id(param.tensor) for param, _ in mapped}
-    taken = {
+    storages = {
         storage_of(tensor)
         for _, owner in places_of(module)
         for tensor in (*owner._parameters.values(), *owner._buffers.values())
@@ -88,8 +88,8 @@ def _parted(
     parted: list[tuple[Param, torch.Tensor]] = []
     for param, values in mapped:
         storage = storage_of(values)
-        parted.append((param, values.clone() if storage in taken else values))
-        taken |= {storage} - {0}
+        parted.append((param, values.clone() if storage in storages else values))
+        storages |= {storage} - {0}
     return parted
 
 
@@ -99,29 +99,29 @@ def identify(places: Places) -> dict[int, ParamId]:
     When two parameters have one ID, since a layer was cloned, the first keeps it.
     """
     ids: dict[int, ParamId | None] = {}
-    used: set[ParamId] = set()
+    used_ids: set[ParamId] = set()
     pending: list[tuple[dict[str, ParamId], str, int]] = []
     for _, owner in places:
         parameters = owner._parameters
         if not parameters:
             continue
-        own: dict[str, ParamId] | None = owner.__dict__.get(IDS)
-        if own is None:
-            own = owner.__dict__[IDS] = {}
+        owner_ids: dict[str, ParamId] | None = owner.__dict__.get(IDS)
+        if owner_ids is None:
+            owner_ids = owner.__dict__[IDS] = {}
         for name, parameter in parameters.items():
             if parameter is None:
                 continue
-            key, stored = id(parameter), own.get(name)
-            known = ids.get(key)
-            if known is not None:
-                if stored != known:
-                    own[name] = known
-            elif stored is not None and stored not in used:
-                ids[key] = stored
-                used.add(stored)
+            key, stored_id = id(parameter), owner_ids.get(name)
+            known_id = ids.get(key)
+            if known_id is not None:
+                if stored_id != known_id:
+                    owner_ids[name] = known_id
+            elif stored_id is not None and stored_id not in used_ids:
+                ids[key] = stored_id
+                used_ids.add(stored_id)
             else:
                 ids[key] = None
-                pending.append((own, name, key))
+                pending.append((owner_ids, name, key))
     _draw(ids, pending)
     return ids  # type: ignore[return-value]  # every None has been replaced
 
@@ -133,26 +133,26 @@ def adopt(places: Places, adopted: Mapping[int, ParamId]) -> None:
     """
     if not adopted:
         return
-    taken = set(adopted.values())
+    adopted_ids = set(adopted.values())
     for _, owner in places:
-        own: dict[str, ParamId] = owner.__dict__.get(IDS, {})
+        owner_ids: dict[str, ParamId] = owner.__dict__.get(IDS, {})
         for name, parameter in owner._parameters.items():
             param_id = adopted.get(id(parameter))
             if param_id is not None:
-                own[name] = param_id
-            elif own.get(name) in taken:
-                del own[name]
-        if own:
-            owner.__dict__[IDS] = own
+                owner_ids[name] = param_id
+            elif owner_ids.get(name) in adopted_ids:
+                del owner_ids[name]
+        if owner_ids:
+            owner.__dict__[IDS] = owner_ids
 
 
 def _draw(
     ids: dict[int, ParamId | None], pending: list[tuple[dict[str, ParamId], str, int]]
 ) -> None:
-    lacking = [key for key, known in ids.items() if known is None]
+    lacking = [key for key, param_id in ids.items() if param_id is None]
     ids.update(zip(lacking, ParamId.draw_many(len(lacking)), strict=True))
-    for own, name, key in pending:
-        own[name] = ids[key]  # type: ignore[assignment]  # drawn above
+    for owner_ids, name, key in pending:
+        owner_ids[name] = ids[key]  # type: ignore[assignment]  # drawn above
 
 
 def _can_have_grad(tensor: torch.Tensor) -> bool:

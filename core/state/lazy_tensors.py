@@ -21,7 +21,7 @@ def materialized(places: Places, record: FlatRecord) -> Generator[None]:
     They are lazy again if the block raises. The module forgets that it is a lazy one
     when it is called first.
     """
-    stored = record.by_path()
+    entries_by_path = record.by_path()
     lazy: list[tuple[Any, type]] = []
     try:
         for prefix, owner in places:
@@ -29,7 +29,7 @@ def materialized(places: Places, record: FlatRecord) -> Generator[None]:
             if not isinstance(owner, LazyModuleMixin):
                 continue
             for name, tensor in (*owner._parameters.items(), *owner._buffers.items()):
-                entry = stored.get(prefix + name)
+                entry = entries_by_path.get(prefix + name)
                 if tensor is None or entry is None or not nn.parameter.is_lazy(tensor):
                     continue
                 unshaped: Any = tensor

@@ -43,7 +43,7 @@ def stated_versions(places: Places) -> dict[str, int]:
 
 
 def conversions(
-    places: Places, stored: Mapping[str, Entry], record: FlatRecord
+    places: Places, stored_entries: Mapping[str, Entry], record: FlatRecord
 ) -> Iterator[str]:
     """Return what is said of entries to which torch would give other values.
 
@@ -51,14 +51,14 @@ def conversions(
     """
     if not _is_state_dict(record):
         return
-    told = set[str]()
+    reported_paths = set[str]()
     for prefix, owner in places:
         names = list(_foreign_code(owner))
         if not names:
             continue
         entries = {
             path.removeprefix(prefix): entry
-            for path, entry in stored.items()
+            for path, entry in stored_entries.items()
             if path.startswith(prefix)
         }
         version = _version(prefix, entries, record)
@@ -72,8 +72,8 @@ def conversions(
             )
             continue
         for name in converted:
-            if prefix + name not in told:
-                told.add(prefix + name)
+            if prefix + name not in reported_paths:
+                reported_paths.add(prefix + name)
                 yield (
                     f"{prefix}{name}: found values of a state dict, which "
                     f"{' and '.join(names)} converts when torch loads it; expected "
@@ -140,21 +140,24 @@ def _converted(
 
 
 def _is_other(
-    entry: Entry, given: Tensor, passed_on: Tensor | None, filled: Tensor | None
+    entry: Entry,
+    input_values: Tensor,
+    output_values: Tensor | None,
+    filled: Tensor | None,
 ) -> bool:
     """Return whether the values are not those of ``entry`` any more.
 
     A name that is gone is one that was renamed, which the names say by themselves.
     """
-    if passed_on is None:
+    if output_values is None:
         return False
     original = entry.read().detach()
-    if not isinstance(passed_on, Tensor) or passed_on.shape != original.shape:  # pyright: ignore[reportUnnecessaryIsInstance]  # code of users puts anything there
+    if not isinstance(output_values, Tensor) or output_values.shape != original.shape:  # pyright: ignore[reportUnnecessaryIsInstance]  # code of users puts anything there
         return True
-    if passed_on is not given or not same_bits(passed_on, original):
-        if passed_on.dtype is not original.dtype:
+    if output_values is not input_values or not same_bits(output_values, original):
+        if output_values.dtype is not original.dtype:
             return True
-        if not same_bits(passed_on.detach(), original):
+        if not same_bits(output_values.detach(), original):
             return True
     if filled is None or filled.shape != original.shape:
         return False

@@ -36,30 +36,30 @@ def call_under(mode: _Mode, function: Callable[[], T]) -> T:
     one that an interrupt abandons is ended when Python frees it, in the middle of a
     mode that was entered since.
     """
-    inner = _Inner(mode)
+    entered_mode = _Inner(mode)
 
     def run() -> T:
-        inner.enter()
+        entered_mode.enter()
         return function()
 
-    return call_with_end(run, inner.leave)
+    return call_with_end(run, entered_mode.leave)
 
 
 @contextmanager
 def in_force(mode: _Mode) -> Generator[None]:
     """Enter a mode for a block that is no function; see `call_under`."""
-    inner = _Inner(mode)
+    entered_mode = _Inner(mode)
     # An interrupt may come in place of either call, and the other is made.
     try:
         try:
-            inner.enter()
+            entered_mode.enter()
             yield
         finally:
             with uninterrupted():
-                inner.leave()
+                entered_mode.leave()
     finally:
         with uninterrupted():
-            inner.leave()
+            entered_mode.leave()
 
 
 class _Inner:

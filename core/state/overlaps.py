@@ -72,17 +72,17 @@ def _groups(fillings: Sequence[Filling]) -> list[list[int]]:
     """Return the numbers of targets whose addresses run into each other."""
     spans = sorted([(*_span(f[0][0]), i) for i, f in enumerate(fillings)])
     groups: list[list[int]] = []
-    reach = last = 0
+    reach = previous = 0
     group: list[int] | None = None
     for start, end, i in spans:
         if start >= reach:
             group = None
         elif group is None:
-            group = [last, i]
+            group = [previous, i]
             groups.append(group)
         else:
             group.append(i)
-        reach, last = max(reach, end), i
+        reach, previous = max(reach, end), i
     return groups
 
 
@@ -104,15 +104,15 @@ def _span(tensor: Tensor) -> tuple[int, int]:
 def _overwritten(group: list[int], fillings: Sequence[Filling]) -> list[int]:
     """Try it on a copy of the memory: the values say whether the order matters."""
     spans = [_span(fillings[i][0][0]) for i in group]
-    first = min(start for start, _ in spans)
-    first -= first % 16  # so that every dtype stays aligned
+    base_address = min(start for start, _ in spans)
+    base_address -= base_address % 16  # so that every dtype stays aligned
     device = fillings[group[0]][0][0].device
-    size = max(end for _, end in spans) - first
+    size = max(end for _, end in spans) - base_address
     scratch = torch.empty(size, dtype=torch.uint8, device=device)
     views: list[Tensor] = []
     for i, (start, end) in zip(group, spans, strict=True):
         target, values = fillings[i][0][0], fillings[i][1]
-        piece = scratch[start - first : end - first].view(target.dtype)
+        piece = scratch[start - base_address : end - base_address].view(target.dtype)
         view = piece.as_strided(target.shape, target.stride(), piece.storage_offset())
         # Numbers may lie there conjugated or negated, and the view turns them back.
         view = view.conj() if target.is_conj() else view

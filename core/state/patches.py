@@ -20,9 +20,9 @@ def wrap(owner: Any, name: str, around: Callable[[Function], Function]) -> None:
     if getattr(getattr(owner, name), _MARK, False):
         return
     with _lock:
-        inner = getattr(owner, name)
-        if not getattr(inner, _MARK, False):
-            ours = functools.wraps(inner)(around(inner))
+        original = getattr(owner, name)
+        if not getattr(original, _MARK, False):
+            ours = functools.wraps(original)(around(original))
             setattr(ours, _MARK, True)
             setattr(owner, name, ours)
 

@@ -57,14 +57,14 @@ class Plan:
         """
         changed: list[str] = []
         for step in self.steps:
-            stored, flag = step.stored, step.target.requires_grad
-            if flag is stored.requires_grad or step.target.kind != "parameter":
+            stored_entry, flag = step.stored, step.target.requires_grad
+            if flag is stored_entry.requires_grad or step.target.kind != "parameter":
                 continue
-            if stored.id is None and not isinstance(stored.source, Derived):
+            if stored_entry.id is None and not isinstance(stored_entry.source, Derived):
                 continue
             for tensor in step.tensors:
                 if isinstance(tensor, nn.Parameter) and tensor.requires_grad is flag:
-                    tensor.requires_grad_(stored.requires_grad)
+                    tensor.requires_grad_(stored_entry.requires_grad)
                     changed.append(step.target.path)
         return list(dict.fromkeys(changed))
 
@@ -81,10 +81,12 @@ class Plan:
         ]
         if not repeated:
             return []
-        first = {id(s.stored): s.target.path for s in self.steps if not s.is_repeated}
+        first_paths = {
+            id(s.stored): s.target.path for s in self.steps if not s.is_repeated
+        }
         return [
             f"{step.target.path}: stored as one parameter with "
-            f"{first[id(step.stored)]}, the module has two"
+            f"{first_paths[id(step.stored)]}, the module has two"
             for step in repeated
         ]
 
@@ -112,25 +114,29 @@ def plan_load(
     """
     file = record.reading.file
     if record.is_typed:
-        found = f"a record of type {record.type_name}, which has declared fields"
-        problem = f"found {found}, expected one of a module"
+        description = f"a record of type {record.type_name}, which has declared fields"
+        problem = f"found {description}, expected one of a module"
         raise RecordMismatchError(file, [problem], cure_of_typed(record))
     plan, problems = Plan(), list[str]()
-    stored = _by_path(record, content, plan)
-    resizing = Resizing(places, stored)
-    used, misfits = _match(content, stored, record, plan, problems, resizing)
+    stored_entries = _by_path(record, content, plan)
+    resizing = Resizing(places, stored_entries)
+    used_entries, misfits = _match(
+        content, stored_entries, record, plan, problems, resizing
+    )
     n_misfits = len(problems)
-    _check_left_over(content, record, stored, used, allowed, plan, problems)
+    _check_left_over(
+        content, record, stored_entries, used_entries, allowed, plan, problems
+    )
     is_matched = len(problems) == n_misfits
     if not problems and not allowed.is_empty_allowed:
-        problems += _nothing_matched(content, stored, plan)
+        problems += _nothing_matched(content, stored_entries, plan)
         is_matched = not problems
-    code = [] if problems else list(conversions(places, stored, record))
+    code = [] if problems else list(conversions(places, stored_entries, record))
     problems += code
     if problems or differing:
         cure = cure_of(
             record,
-            {p: e.shape for p, e in stored.items() if e.kind != "transient"},
+            {p: e.shape for p, e in stored_entries.items() if e.kind != "transient"},
             {e.path: e.shape for e in content.entries if e.kind != "transient"},
             misfits,
             is_matched=is_matched,
@@ -145,74 +151,79 @@ def plan_load(
 
 def _match(
     content: Content,
-    stored: dict[str, Entry],
+    stored_entries: dict[str, Entry],
     record: FlatRecord,
     plan: Plan,
     problems: list[str],
     resizing: Resizing,
 ) -> tuple[set[int], list[str]]:
     """Put what fits into ``plan``; return the stored entries in use, and misfits."""
-    used: set[int] = set()
+    used_entries: set[int] = set()
     misfits: dict[str, list[str]] = {}
     keeps_stored = record.reading.dtype is not None
     for target in content.entries:
-        found = stored.get(target.path)
+        stored_entry = stored_entries.get(target.path)
         if target.ties:
-            found = _only_one(target, stored, used, problems)
-        if found is None:
+            stored_entry = _only_one(target, stored_entries, used_entries, problems)
+        if stored_entry is None:
             if target.kind != "transient":
                 plan.missing.append(target)
             continue
         dtype = target.dtype
-        if keeps_stored and _takes_stored_dtype(target, found, record):
-            dtype = found.dtype
-        problem = misfit(found, target, dtype)
-        if problem is not None and resizing.allows(target, found):
+        if keeps_stored and _takes_stored_dtype(target, stored_entry, record):
+            dtype = stored_entry.dtype
+        problem = misfit(stored_entry, target, dtype)
+        if problem is not None and resizing.allows(target, stored_entry):
             plan.report.changed.append(f"{target.path}: took the stored shape")
-            problem = misfit_of_dtype(found, dtype)
+            problem = misfit_of_dtype(stored_entry, dtype)
         if problem is not None and target.kind == "transient":
             # It is a cache, and may have grown: the module makes its own.
             plan.report.changed.append(f"{target.path}: {problem}; left as it was")
-            used.add(id(found))
+            used_entries.add(id(stored_entry))
             continue
         if problem is not None:
             misfits.setdefault(problem, []).append(target.path)
         tensors: list[Tensor] = [target.source]  # type: ignore[list-item]  # a module's are live
         if target.path in content.twins:
             tensors += content.twins[target.path]
-        plan.steps.append(Step(target, found, dtype, tensors, id(found) in used))
-        used.add(id(found))
+        plan.steps.append(
+            Step(target, stored_entry, dtype, tensors, id(stored_entry) in used_entries)
+        )
+        used_entries.add(id(stored_entry))
     for problem, paths in misfits.items():
         problems += [f"{name}: {problem}" for name in grouped(paths)]
-    return used, [path for paths in misfits.values() for path in paths]
+    return used_entries, [path for paths in misfits.values() for path in paths]
 
 
-def _takes_stored_dtype(target: Entry, found: Entry, record: FlatRecord) -> bool:
-    if not (found.dtype.is_floating_point and target.dtype.is_floating_point):
+def _takes_stored_dtype(target: Entry, stored_entry: Entry, record: FlatRecord) -> bool:
+    if not (stored_entry.dtype.is_floating_point and target.dtype.is_floating_point):
         return False
     return target.kind == "parameter" or record.reading.dtype == "stored"
 
 
 def _only_one(
-    target: Entry, stored: dict[str, Entry], used: set[int], problems: list[str]
+    target: Entry,
+    stored_entries: dict[str, Entry],
+    used_entries: set[int],
+    problems: list[str],
 ) -> Entry | None:
     """Return the stored entry of a tied tensor; several must be equal."""
-    found: Entry | None = None
+    match: Entry | None = None
     for path in (target.path, *target.ties):
-        other = stored.get(path)
-        if other is None or other is found:
+        candidate = stored_entries.get(path)
+        if candidate is None or candidate is match:
             continue
-        if found is None:
-            found = other
+        if match is None:
+            match = candidate
             continue
-        used.add(id(other))
-        if not _equal(found, other):
+        used_entries.add(id(candidate))
+        if not _equal(match, candidate):
             problems.append(
-                f"{found.path} and {other.path}: found two different tensors, expected "
-                "one, since they are tied in the module; leave one of them out with "
-                "open_record(exclude=...)"
+                f"{match.path} and {candidate.path}: found two different tensors, "
+                "expected one, since they are tied in the module; leave one of them "
+                "out with open_record(exclude=...)"
             )
-    return found
+    return match
 
 
 def _equal(a: Entry, b: Entry) -> bool:
@@ -224,8 +235,8 @@ def _equal(a: Entry, b: Entry) -> bool:
 def _check_left_over(
     content: Content,
     record: FlatRecord,
-    stored: dict[str, Entry],
-    used: set[int],
+    stored_entries: dict[str, Entry],
+    used_entries: set[int],
     allowed: Allowed,
     plan: Plan,
     problems: list[str],
@@ -235,8 +246,10 @@ def _check_left_over(
         (plan.extra if path in tree else plan.missing).append(path)
     unexpected: list[Entry | str] = [
         entry
-        for key, entry in {id(entry): entry for entry in stored.values()}.items()
-        if key not in used and entry.kind != "transient"
+        for key, entry in {
+            id(entry): entry for entry in stored_entries.values()
+        }.items()
+        if key not in used_entries and entry.kind != "transient"
     ]
     unexpected += [path for path in tree if path not in content.extra]
     plan.report.missing = [_path(item) for item in plan.missing]
@@ -251,20 +264,20 @@ def _check_left_over(
 
 
 def _nothing_matched(
-    content: Content, stored: dict[str, Entry], plan: Plan
+    content: Content, stored_entries: dict[str, Entry], plan: Plan
 ) -> list[str]:
     """Return the problem if both sides have entries, and no name is on both."""
-    theirs = [p for p, entry in stored.items() if entry.kind != "transient"]
+    theirs = [p for p, entry in stored_entries.items() if entry.kind != "transient"]
     ours = [e.path for e in content.entries if e.kind != "transient"]
     if plan.steps or plan.extra or not (theirs or plan.report.unexpected):
         return []
     if not (ours or content.extra):
         return []
-    found = ", ".join([*(theirs or plan.report.unexpected)][:3])
-    expected = ", ".join([*ours, *content.extra][:3])
+    found_names = ", ".join([*(theirs or plan.report.unexpected)][:3])
+    expected_names = ", ".join([*ours, *content.extra][:3])
     return [
-        f"nothing matches: found {found}, ..., expected {expected}, .... To load "
-        "nothing all the same: allow_empty=True"
+        f"nothing matches: found {found_names}, ..., expected {expected_names}, .... "
+        "To load nothing all the same: allow_empty=True"
     ]
 
 
@@ -276,33 +289,33 @@ def _left_out(record: FlatRecord) -> Callable[[Entry | str], bool]:
 
 
 def _listed(
-    items: Iterable[Entry | str], sentence: str, others: Iterable[Entry | str]
+    items: Iterable[Entry | str], sentence: str, other_side: Iterable[Entry | str]
 ) -> list[str]:
     by_path = {_path(item): item for item in items}
-    candidates = list(grouped(_path(other) for other in others))[:500]
+    candidates = list(grouped(_path(candidate) for candidate in other_side))[:500]
     lines: list[str] = []
     for name, members in grouped(by_path).items():
         item = by_path[members[0]]
-        what = "extra state"
+        description = "extra state"
         if not isinstance(item, str):
-            what = f"{item.kind} {show_dtype(item.dtype)} {item.shape}"
+            description = f"{item.kind} {show_dtype(item.dtype)} {item.shape}"
         hint = did_you_mean(name, candidates) if len(lines) < 20 else ""
-        lines.append(f"{name}: {sentence.format(what)}.{hint}")
+        lines.append(f"{name}: {sentence.format(description)}.{hint}")
     return lines
 
 
 def _by_path(record: FlatRecord, content: Content, plan: Plan) -> dict[str, Entry]:
     """Return stored entries by path; without wrappers where that makes them fit."""
-    stored = {p: e for p, e in record.by_path().items() if e.kind != "extra"}
+    stored_entries = {p: e for p, e in record.by_path().items() if e.kind != "extra"}
     expected = {p for e in content.entries for p in (e.path, *e.ties)}
-    if not stored or expected.issuperset(stored):
-        return stored
-    wrapped = all(path.startswith("module.") for path in stored)
+    if not stored_entries or expected.issuperset(stored_entries):
+        return stored_entries
+    wrapped = all(path.startswith("module.") for path in stored_entries)
     unwrapped: dict[str, Entry] = {}
-    for path, entry in stored.items():
+    for path, entry in stored_entries.items():
         name = path if path in expected else _without_wrappers(path, wrapped)
         # A name that another entry has stays that one's, whichever comes first.
-        if name not in expected or name in stored or name in unwrapped:
+        if name not in expected or name in stored_entries or name in unwrapped:
             name = path
         if name != path:
             plan.report.renamed[path] = name

@@ -16,14 +16,14 @@ def record_type(cls: type[nn.Module]) -> type[FlatRecord]:
 
     The type of a subclass is a subclass. Modules that nobody decorated share one.
     """
-    known = cls.__dict__.get(_TYPE)
-    if known is not None:
-        return known  # type: ignore[no-any-return]  # only set below
+    existing_type = cls.__dict__.get(_TYPE)
+    if existing_type is not None:
+        return existing_type  # type: ignore[no-any-return]  # only set below
     if not hasattr(cls, "_burnish_skip"):
         return FlatRecord
     bases = [record_type(base) for base in cls.__bases__ if issubclass(base, nn.Module)]
     parents = tuple(b for b in dict.fromkeys(bases) if b is not FlatRecord)
-    made = type(
+    new_type = type(
         "Record",
         parents or (FlatRecord,),
         {
@@ -32,8 +32,8 @@ def record_type(cls: type[nn.Module]) -> type[FlatRecord]:
             "__doc__": f"What a {cls.__qualname__} has learned.",
         },
     )
-    setattr(cls, _TYPE, made)
-    return made
+    setattr(cls, _TYPE, new_type)
+    return new_type
 
 
 def class_version(module: nn.Module) -> int:
@@ -47,11 +47,11 @@ def check_version(module: nn.Module, record: FlatRecord) -> None:
     name = type(module).__qualname__
     if not isinstance(ours, dict) or record.type_name != name:
         return
-    found: Any = ours.get("version", 0)  # pyright: ignore[reportUnknownMemberType]  # a file says anything
-    if isinstance(found, int) and found > class_version(module):
-        what = f"the record of a {name}"
+    stored_version: Any = ours.get("version", 0)  # pyright: ignore[reportUnknownMemberType]  # a file says anything
+    if isinstance(stored_version, int) and stored_version > class_version(module):
+        subject = f"the record of a {name}"
         raise RecordVersionError(
-            record.reading.file, found, class_version(module), what
+            record.reading.file, stored_version, class_version(module), subject
         )
 
 

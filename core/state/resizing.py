@@ -15,12 +15,12 @@ from ..modules.tree import Places
 class Resizing:
     """Asks the classes of modules what shapes their buffers may take."""
 
-    def __init__(self, places: Places, stored: Mapping[str, Entry]) -> None:
-        self._places, self._stored = places, stored
+    def __init__(self, places: Places, stored_entries: Mapping[str, Entry]) -> None:
+        self._places, self._stored = places, stored_entries
         self._results: dict[str, Mapping[str, Tensor | None]] = {}
 
-    def allows(self, target: Entry, found: Entry) -> bool:
-        """Return whether the buffer ``target`` takes the shape of ``found``.
+    def allows(self, target: Entry, stored_entry: Entry) -> bool:
+        """Return whether the buffer ``target`` takes the shape of ``stored_entry``.
 
         A quantizer that has seen no data has empty ranges, and torch fills it all the
         same, since its class says how. It is tried on a copy.
@@ -30,7 +30,7 @@ class Resizing:
         before, _, name = target.path.rpartition(".")
         prefix = f"{before}." if before else ""
         resized = self._resized(prefix, name).get(name)
-        return resized is not None and tuple(resized.shape) == found.shape
+        return resized is not None and tuple(resized.shape) == stored_entry.shape
 
     def _resized(self, prefix: str, name: str) -> Mapping[str, Tensor | None]:
         """Return the buffers of a filled copy of the module that has ``name``."""

@@ -98,8 +98,10 @@ class Tape:
 
     def n_bodies(self) -> int:
         """Return how many tensors over the memory the tape itself holds."""
-        others = {id(body) for _, _, body, _, _ in self.steps if body is not self.body}
-        return 1 + len(others)
+        other_bodies = {
+            id(body) for _, _, body, _, _ in self.steps if body is not self.body
+        }
+        return 1 + len(other_bodies)
 
 
 def run(steps: Iterable[Step]) -> None:

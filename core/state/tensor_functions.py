@@ -18,9 +18,9 @@ grad; initializes it; shows its memory."""
 
 def _functions(names: str) -> Iterator[Function]:
     for name in names.split():
-        found = getattr(torch.Tensor, name, None)
-        if found is not None:
-            yield found if callable(found) else found.__get__
+        method = getattr(torch.Tensor, name, None)
+        if method is not None:
+            yield method if callable(method) else method.__get__
         in_torch = getattr(torch, name, None)
         if in_torch is not None and callable(in_torch):
             yield in_torch

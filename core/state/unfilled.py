@@ -63,10 +63,10 @@ class Unfilled(torch.Tensor):
             func = INITIALIZERS.get(func.__name__, func)
             kind = KINDS.get(func)
         if kind is NOTED:
-            target, *rest = args or (kwargs.pop("tensor", None),)
-            if isinstance(target, Unfilled) and _note(func, target, rest, kwargs):
+            target, *arguments = args or (kwargs.pop("tensor", None),)
+            if isinstance(target, Unfilled) and _note(func, target, arguments, kwargs):
                 return target
-            args = (target, *rest)
+            args = (target, *arguments)
         if kind is VIEW and _is_plain(args[1:]) and isinstance(args[0], Unfilled):
             views = _views(func, args[0], args[1:], kwargs)
             if views is not None:

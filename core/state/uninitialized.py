@@ -36,7 +36,7 @@ def skip_init() -> Generator[None]:
     they were.
     """
     _install()
-    build, outer = Build(), _current.get()
+    build, outer_build = Build(), _current.get()
     # An interrupt may come in place of either call, and the other is made.
     try:
         try:
@@ -45,10 +45,10 @@ def skip_init() -> Generator[None]:
                 yield
         finally:
             with uninterrupted():
-                _end(build, outer)
+                _end(build, outer_build)
     finally:
         with uninterrupted():
-            _end(build, outer)
+            _end(build, outer_build)
 
 
 def call_unfilled(factory: Callable[[], T], build: Build | None = None) -> T:
@@ -121,48 +121,48 @@ def _install() -> None:
 
 
 def _call_in(build: Any, function: Callable[[], T]) -> T:
-    outer = _current.get()
+    outer_build = _current.get()
 
     def run() -> T:
         _current.set(build)
         return function()
 
-    return call_with_end(run, lambda: _end(build, outer))
+    return call_with_end(run, lambda: _end(build, outer_build))
 
 
-def _end(build: Any, outer: Any) -> None:
+def _end(build: Any, outer_build: Any) -> None:
     # A token could not be used in another context, where a generator may end.
-    _current.set(outer)
+    _current.set(outer_build)
     if build is not None:
         build.finish()
 
 
-def _asking_new(inner: Function) -> Function:
-    is_native = inner.__module__ == nn.Parameter.__module__
+def _asking_new(constructor: Function) -> Function:
+    is_native = constructor.__module__ == nn.Parameter.__module__
 
     def __new__(
         cls: type[nn.Parameter], data: Any = None, requires_grad: bool = True
     ) -> Any:
         build = _current.get()
         if build is None or build.is_over:
-            return inner(cls, data, requires_grad)
+            return constructor(cls, data, requires_grad)
         if cls is not nn.Parameter and cls is not UnfilledParameter:
-            return inner(cls, data, requires_grad)
+            return constructor(cls, data, requires_grad)
         if not is_native and isinstance(build, Build):
             close(data)
-            return build.adopt(inner(nn.Parameter, data, requires_grad), data)
+            return build.adopt(constructor(nn.Parameter, data, requires_grad), data)
         if type(data) is torch.Tensor:
             parameter = build.parameter(data, requires_grad, sys.getrefcount(data))
         else:
             parameter = build.alias(data, requires_grad)
         if parameter is None:
-            return inner(nn.Parameter, data, requires_grad)
+            return constructor(nn.Parameter, data, requires_grad)
         return parameter
 
     return __new__
 
 
-def _noting_truncated_normal(inner: Function) -> Function:
+def _noting_truncated_normal(initializer: Function) -> Function:
     """Note the one initializer of torch that reads what it has just drawn."""
 
     def _no_grad_trunc_normal_(
@@ -174,9 +174,9 @@ def _noting_truncated_normal(inner: Function) -> Function:
         generator: torch.Generator | None = None,
     ) -> Any:
         is_sound = generator is None and _draws_quietly(mean, std, a, b)
-        if is_sound and note(inner, tensor, mean, std, a, b):
+        if is_sound and note(initializer, tensor, mean, std, a, b):
             return tensor
-        return inner(tensor, mean, std, a, b, generator=generator)
+        return initializer(tensor, mean, std, a, b, generator=generator)
 
     return _no_grad_trunc_normal_
 
@@ -189,14 +189,14 @@ def _draws_quietly(*numbers: Any) -> bool:
     return bool(std > 0 and a < b and a - 2 * std <= mean <= b + 2 * std)
 
 
-def _watched_state(inner: Function) -> Function:
+def _watched_state(set_state: Function) -> Function:
     """Look where the generator stands before it is put back to where it was."""
 
     def set_rng_state(*args: Any, **kwargs: Any) -> Any:
         build = _current.get()
         if build is not None and not build.is_over:
             build.look_at_return()
-        return inner(*args, **kwargs)
+        return set_state(*args, **kwargs)
 
     return set_rng_state
 
@@ -222,15 +222,15 @@ def _calibrate() -> None:
     held looks the same, none passes for temporary.
     """
     global _calibrated
-    new, counting = nn.Parameter.__new__, _Counting()
-    if new is _calibrated:
+    constructor, counting = nn.Parameter.__new__, _Counting()
+    if constructor is _calibrated:
         return
     _call_in(counting, lambda: nn.Parameter(torch.empty(0)))
     n_temporary = counting.n_references
-    held = torch.empty(0)
-    _call_in(counting, lambda: nn.Parameter(held))
+    held_data = torch.empty(0)
+    _call_in(counting, lambda: nn.Parameter(held_data))
     Build.n_temporary = n_temporary if counting.n_references > n_temporary else 0
-    _calibrated = new
+    _calibrated = constructor
 
 
 _calibrated: Any = None
