@@ -18,9 +18,11 @@ if TYPE_CHECKING:
         TransposeTensor,
         UnstackTensor,
     )
+    from .freezing import freeze, thaw
     from .hyperparameters.capture import register_hparams
     from .hyperparameters.reader import from_hyperparameters
     from .hyperparameters.writer import get_hparams
+    from .module_summary import ModuleSummary, num_params, summary
     from .modules.registry import allow_classes, register_class
     from .persistence.loading import from_record, load_record, report_of
     from .persistence.saving import into_record, save_record
@@ -31,12 +33,14 @@ if TYPE_CHECKING:
 __all__ = [
     "MergeTensors",
     "Module",
+    "ModuleSummary",
     "SplitTensor",
     "StackTensors",
     "TransposeTensor",
     "UnstackTensor",
     "allow_classes",
     "assert_records_load",
+    "freeze",
     "from_hyperparameters",
     "from_pretrained",
     "from_record",
@@ -46,24 +50,29 @@ __all__ = [
     "map_params",
     "module",
     "named_params",
+    "num_params",
     "register_class",
     "register_hparams",
     "report_of",
     "save_pretrained",
     "save_record",
     "skip_init",
+    "summary",
+    "thaw",
     "upgrade_file",
 ]
 
 _HOME = {
     "MergeTensors": "evolution.tensor_rules",
     "Module": "decorator",
+    "ModuleSummary": "module_summary",
     "SplitTensor": "evolution.tensor_rules",
     "StackTensors": "evolution.tensor_rules",
     "TransposeTensor": "evolution.tensor_rules",
     "UnstackTensor": "evolution.tensor_rules",
     "allow_classes": "modules.registry",
     "assert_records_load": "evolution.record_check",
+    "freeze": "freezing",
     "from_hyperparameters": "hyperparameters.reader",
     "from_pretrained": "pretrained.pretrained",
     "from_record": "persistence.loading",
@@ -73,12 +82,15 @@ _HOME = {
     "map_params": "state.identity",
     "module": "decorator",
     "named_params": "state.identity",
+    "num_params": "module_summary",
     "register_class": "modules.registry",
     "register_hparams": "hyperparameters.capture",
     "report_of": "persistence.loading",
     "save_pretrained": "pretrained.pretrained",
     "save_record": "persistence.saving",
     "skip_init": "state.uninitialized",
+    "summary": "module_summary",
+    "thaw": "freezing",
     "upgrade_file": "evolution.record_check",
 }
 

@@ -74,6 +74,11 @@ class Param(NamedTuple):
     id: ParamId
     tensor: "torch.nn.Parameter"
 
+    @property
+    def requires_grad(self) -> bool:
+        """Whether it is trained; `trainable` asks this, of entries as well."""
+        return self.tensor.requires_grad
+
 
 class Payload(Protocol):
     """The bytes of an entry that still lie in a file."""
@@ -166,8 +171,8 @@ class Entry:
         return math.prod(self.shape) * self.dtype.itemsize
 
 
-def trainable(entry: Entry) -> bool:
-    """Return whether the entry is a parameter that training changes; a pattern."""
+def trainable(entry: Entry | Param) -> bool:
+    """Return whether this is a parameter that training changes; a pattern."""
     return entry.requires_grad
 
 

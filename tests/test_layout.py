@@ -56,7 +56,7 @@ FLOORS = {
         ("errors",),
         ("modules",),
         ("hyperparameters", "state"),
-        ("evolution",),
+        ("evolution", "freezing", "module_summary"),
         ("persistence",),
         ("blueprint", "pretrained"),
         ("decorator",),

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from .core import (
         Module,
         allow_classes,
+        freeze,
         from_hyperparameters,
         from_pretrained,
         from_record,
@@ -19,11 +20,14 @@ if TYPE_CHECKING:
         map_params,
         module,
         named_params,
+        num_params,
         register_class,
         register_hparams,
         save_pretrained,
         save_record,
         skip_init,
+        summary,
+        thaw,
     )
     from .records import Record, open_record, trainable, verify_file
     from .train import Checkpoints
@@ -38,6 +42,7 @@ __all__ = [
     "cli",
     "config",
     "core",
+    "freeze",
     "from_hyperparameters",
     "from_pretrained",
     "from_record",
@@ -46,6 +51,7 @@ __all__ = [
     "map_params",
     "module",
     "named_params",
+    "num_params",
     "open_record",
     "optim",
     "records",
@@ -54,6 +60,8 @@ __all__ = [
     "save_pretrained",
     "save_record",
     "skip_init",
+    "summary",
+    "thaw",
     "train",
     "trainable",
     "verify_file",

@@ -1,0 +1,269 @@
+# pyright: reportPrivateUsage=false
+# Nn.Module's tables have no public names.
+"""A module at a glance: its tensors with IDs, shapes and counts."""
+
+import io
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from torch import Tensor, nn
+
+from ..config.patterns import Patterns
+from ..records.entry import Kind, ParamId
+from ..records.memory import ORDINARY
+from .modules.module_argument import check_module
+from .modules.tree import Places, places_of, unwrapped
+from .state.identity import identify
+from .state.param_selection import select_params
+
+if TYPE_CHECKING:
+    from rich.console import Console, Group
+
+
+def num_params(module: nn.Module, only: Patterns | None = None) -> int:
+    """Return how many numbers the parameters have, shared ones counted once.
+
+    ``only`` counts those that match: ``num_params(net, burnish.trainable)``. ValueError
+    that names a parameter whose shape is not known yet.
+    """
+    counts: dict[object, int] = {}
+    patterns = _any_param if only is None else only
+    for param in select_params(module, patterns, "num_params"):
+        shape = _shape_of(param.tensor)
+        if shape is None:
+            raise ValueError(
+                f"{param.path} has no shape yet, so it cannot be counted: call the "
+                "module once, net(example), or fill it, load_record(net, file)"
+            )
+        counts[_view(param.tensor)] = math.prod(shape)
+    return sum(counts.values())
+
+
+def summary(module: nn.Module, *, depth: int | None = None) -> "ModuleSummary":
+    """Return a table of the module's layers and tensors, for terminals and notebooks.
+
+    ``depth`` folds what lies deeper into its layer. IDs are drawn as `named_params`
+    does; wrappers (torch.compile, DDP, FSDP) are looked through.
+    """
+    check_module(module, "summary")
+    if depth is not None and depth < 0:
+        raise ValueError(f"depth must be at least 0, or None for all, got {depth}")
+    places = places_of(module)
+    layers = {prefix: type(unwrapped(owner)).__name__ for prefix, owner in places}
+    return ModuleSummary(layers, _tensor_rows(places), depth)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TensorRow:
+    """A parameter or a buffer at one of its paths."""
+
+    path: str
+    kind: Kind
+    dtype: str
+    shape: tuple[int, ...] | None
+    """None for a parameter that waits for its first input."""
+    n_elements: int
+    """How many numbers are counted here: 0 where they are counted at another path."""
+    n_bytes: int
+    id: ParamId | None
+    """None for a buffer."""
+    is_trainable: bool
+    shared_with: str | None
+    """The path at which a shared tensor was met first."""
+
+    @property
+    def note(self) -> str:
+        """What is unusual about the tensor, in a few words."""
+        if self.shared_with is not None:
+            return f"is {self.shared_with}"
+        if self.shape is None:
+            return "uninitialized: its shape comes with the first input"
+        if self.kind == "transient":
+            return "buffer, not in state dicts"
+        if self.kind == "buffer":
+            return "buffer"
+        return "" if self.is_trainable else "frozen"
+
+
+class ModuleSummary:
+    """What `summary` returns: rows to read, and the table that shows them."""
+
+    def __init__(
+        self, layers: dict[str, str], rows: list[TensorRow], depth: int | None
+    ) -> None:
+        self.layers = layers
+        """The name of the class of each layer, by the beginning of its paths."""
+        self.rows = rows
+        """Every tensor, a shared one at each of its paths."""
+        self.depth = depth
+
+    @property
+    def n_params(self) -> int:
+        """How many numbers the parameters have that have a shape."""
+        return self._count("parameter")
+
+    @property
+    def n_trainable(self) -> int:
+        """How many of them are trained."""
+        return sum(r.n_elements for r in self.rows if r.is_trainable)
+
+    @property
+    def n_buffers(self) -> int:
+        """How many numbers the buffers have."""
+        return self._count("buffer", "transient")
+
+    def __str__(self) -> str:
+        console = self._console(record=False)
+        with console.capture() as captured:
+            console.print(self.__rich__())
+        lines = captured.get().splitlines()
+        return "\n".join(line.rstrip() for line in lines)
+
+    __repr__ = __str__
+
+    def __rich__(self) -> "Group":
+        from rich.console import Group
+        from rich.table import Table
+        from rich.text import Text
+
+        table = Table(box=None)
+        for name in ("", "shape", "dtype"):
+            table.add_column(name, no_wrap=True)
+        table.add_column("numbers", justify="right", no_wrap=True)
+        for name in ("ID", ""):
+            table.add_column(name, no_wrap=True)
+        for row in self._lines():
+            # Names are the user's, and may look like markup.
+            table.add_row(*map(Text, row))
+        return Group(table, Text(f" {self._totals()}"))
+
+    def _repr_html_(self) -> str:
+        console = self._console(record=True)
+        console.print(self.__rich__())
+        html: str = console.export_html(
+            inline_styles=True, code_format='<pre style="line-height:1.3">{code}</pre>'
+        )
+        return html
+
+    def _lines(self) -> Iterable[tuple[str, ...]]:
+        tensors: dict[str, list[TensorRow]] = {}
+        for row in self.rows:
+            prefix = row.path[: row.path.rfind(".") + 1]
+            tensors.setdefault(prefix, []).append(row)
+        counts = self._counts_by_layer()
+        for prefix, layer in self.layers.items():
+            level = prefix.count(".")
+            if self.depth is not None and level > self.depth:
+                continue
+            within = f"{counts.get(prefix, 0):,}"
+            name = prefix[:-1].rpartition(".")[2]
+            indent = "  " * level
+            yield f"{indent}{name}: {layer}" if name else layer, "", "", within, "", ""
+            if level == self.depth:
+                continue
+            for row in tensors.get(prefix, ()):
+                yield _line(f"{indent}  {row.path[len(prefix) :]}", row)
+
+    def _counts_by_layer(self) -> dict[str, int]:
+        counts: dict[str, int] = {}
+        for row in self.rows:
+            for prefix in _prefixes(row.path) if row.kind == "parameter" else ():
+                counts[prefix] = counts.get(prefix, 0) + row.n_elements
+        return counts
+
+    def _count(self, *kinds: Kind) -> int:
+        return sum(row.n_elements for row in self.rows if row.kind in kinds)
+
+    def _totals(self) -> str:
+        frozen = self.n_params - self.n_trainable
+        total = f"{self.n_params:,} parameters: {self.n_trainable:,} trainable"
+        total += f", {frozen:,} frozen" if frozen else ""
+        if self.n_buffers:
+            total += f"; {self.n_buffers:,} in buffers"
+        unknown = sum(row.shape is None for row in self.rows)
+        if unknown:
+            total += f"; {unknown} uninitialized, not counted"
+        return f"{total}; {sum(row.n_bytes for row in self.rows):,} bytes"
+
+    def _console(self, *, record: bool) -> "Console":
+        from rich.console import Console
+
+        # As wide as any table, so that no path is cut.
+        return Console(record=record, file=io.StringIO(), width=10_000)
+
+
+def _prefixes(path: str) -> list[str]:
+    """Return the beginnings of ``path`` at which layers stand, the root's first."""
+    dots = [i + 1 for i, letter in enumerate(path) if letter == "."]
+    return ["", *(path[:i] for i in dots)]
+
+
+def _line(name: str, row: TensorRow) -> tuple[str, ...]:
+    shape = "?" if row.shape is None else "x".join(map(str, row.shape)) or "scalar"
+    counted = f"{row.n_elements:,}" if row.shared_with is None else ""
+    return name, shape, row.dtype, counted, row.id or "", row.note
+
+
+def _tensor_rows(places: Places) -> list[TensorRow]:
+    ids = identify(places)
+    first: dict[object, str] = {}
+    rows: list[TensorRow] = []
+    for prefix, owner in places:
+        for kind, name, tensor in _tensors_of(owner):
+            path = prefix + name
+            known = first.setdefault(_view(tensor), path)
+            rows.append(_row(path, kind, tensor, ids, None if known == path else known))
+    return rows
+
+
+def _tensors_of(owner: nn.Module) -> Iterable[tuple[Kind, str, Tensor]]:
+    for name, parameter in owner._parameters.items():
+        if parameter is not None:
+            yield "parameter", name, parameter
+    for name, buffer in owner._buffers.items():
+        if isinstance(buffer, Tensor):
+            is_transient = name in owner._non_persistent_buffers_set
+            yield "transient" if is_transient else "buffer", name, buffer
+
+
+def _row(
+    path: str,
+    kind: Kind,
+    tensor: Tensor,
+    ids: dict[int, ParamId],
+    shared_with: str | None,
+) -> TensorRow:
+    shape = _shape_of(tensor)
+    count = 0 if shape is None or shared_with is not None else math.prod(shape)
+    return TensorRow(
+        path=path,
+        kind=kind,
+        dtype=str(tensor.dtype).removeprefix("torch."),
+        shape=shape,
+        n_elements=count,
+        n_bytes=count * tensor.dtype.itemsize,
+        id=ids.get(id(tensor)) if kind == "parameter" else None,
+        is_trainable=kind == "parameter" and tensor.requires_grad,
+        shared_with=shared_with,
+    )
+
+
+def _any_param(param: object) -> bool:
+    return True
+
+
+def _shape_of(tensor: Tensor) -> tuple[int, ...] | None:
+    # Nested tensors have no shape of numbers alone, lazy ones none at all.
+    is_shapeless = nn.parameter.is_lazy(tensor) or tensor.is_nested
+    return None if is_shapeless else tuple(tensor.shape)
+
+
+def _view(tensor: Tensor) -> object:
+    """Return what two tensors that show one memory alike have in common."""
+    is_plain = type(tensor) in ORDINARY and not tensor.is_meta and not tensor.is_nested
+    address = tensor.data_ptr() if is_plain and tensor.numel() else 0
+    if not address:
+        return id(tensor)
+    return address, tensor.dtype, tensor.shape, tensor.stride()
