@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 from .encode import encode
 from .errors import ConfigError, ConfigSyntaxError, Problem
-from .formats import Format, format_named, format_of
+from .formats import ConfigFormat, format_named, format_of
 from .path import child, parts
 from .process.interrupts import leaving_nothing_open
 from .shown import shown
@@ -94,7 +94,7 @@ def dumps(obj: Any, format: str = "ron", *, elide_defaults: bool = False) -> str
     return text.removesuffix("\n")
 
 
-def checked_text(obj: Any, form: Format, *, elide_defaults: bool) -> str:
+def checked_text(obj: Any, form: ConfigFormat, *, elide_defaults: bool) -> str:
     """Return ``obj`` as text, once reading that text has given ``obj`` again.
 
     Raises ConfigError, with its path, for a value that would be read as another one.
@@ -119,7 +119,7 @@ def check_class(cls: object, example: str) -> None:
         )
 
 
-def read_tree(file: str | os.PathLike[str]) -> tuple[Any, Format]:
+def read_tree(file: str | os.PathLike[str]) -> tuple[Any, ConfigFormat]:
     """Return what ``file`` says, before any class has looked at it, and its format."""
     path = Path(os.fsdecode(file))
     form = format_of(path)
@@ -132,7 +132,7 @@ def read_tree(file: str | os.PathLike[str]) -> tuple[Any, Format]:
 def _build(
     cls: type[T],
     tree: Any,
-    form: Format | None,
+    form: ConfigFormat | None,
     name: str,
     overrides: Iterable[str],
     ignore_extra: bool,

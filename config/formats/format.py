@@ -10,7 +10,7 @@ from ..tree import Struct
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Format:
+class ConfigFormat:
     """A reader and a writer of trees."""
 
     name: str
@@ -28,7 +28,7 @@ class Format:
         return self.name == "ron"
 
 
-def format_named(name: str) -> Format:
+def format_named(name: str) -> ConfigFormat:
     """Return the format called ``name``: json, yaml or ron.
 
     Raises ValueError for any other name.
@@ -43,7 +43,7 @@ def format_named(name: str) -> Format:
     return form
 
 
-def format_of(file: PurePath) -> Format:
+def format_of(file: PurePath) -> ConfigFormat:
     """Return the format that the suffix of ``file`` says.
 
     Raises ValueError for a suffix that says none.
@@ -97,8 +97,10 @@ def _write_ron(tree: object) -> str:
 
 
 FORMATS = (
-    Format(name="json", suffixes=(".json",), read=_read_json, write=_write_json),
-    Format(name="yaml", suffixes=(".yaml", ".yml"), read=_read_yaml, write=_write_yaml),
-    Format(name="ron", suffixes=(".ron",), read=_read_ron, write=_write_ron),
+    ConfigFormat(name="json", suffixes=(".json",), read=_read_json, write=_write_json),
+    ConfigFormat(
+        name="yaml", suffixes=(".yaml", ".yml"), read=_read_yaml, write=_write_yaml
+    ),
+    ConfigFormat(name="ron", suffixes=(".ron",), read=_read_ron, write=_write_ron),
 )
 """Every format that `load` and `dump` know."""

@@ -8,7 +8,7 @@ from ..path import join
 from ..rewriting import schema_types as t
 from ..rewriting.rewrite_rule import RewriteRule
 from .change import Change, Severity
-from .compare import Comparison, compare
+from .compare import StructComparison, compare
 from .derive import limits_values, schema_of
 from .fixes import fixes
 from .judging import judge
@@ -84,7 +84,7 @@ class SchemaChecker:
             for comparison in self.comparisons:
                 yield from self._mitigations(comparison)
 
-    def _mitigations(self, comparison: Comparison) -> Iterator[str]:
+    def _mitigations(self, comparison: StructComparison) -> Iterator[str]:
         if _worst(comparison) == Severity.INFO:
             return
         is_nested = bool(comparison.path)
@@ -117,7 +117,7 @@ def assert_compatible(file: str | os.PathLike[str], cls: type) -> None:
         raise AssertionError(f"{os.fspath(file)}\n{checker.report()}")
 
 
-def _findings(comparison: Comparison) -> Iterator[str]:
+def _findings(comparison: StructComparison) -> Iterator[str]:
     owner = f"{comparison.new.name}: " if comparison.path else ""
     for change in comparison.changes:
         yield f"{change.severity.name.lower():<5} {owner}{change}"
@@ -125,19 +125,19 @@ def _findings(comparison: Comparison) -> Iterator[str]:
         yield f"warn  {owner}schema changed but version identical"
 
 
-def _worst(comparison: Comparison) -> Severity:
+def _worst(comparison: StructComparison) -> Severity:
     return max((c.severity for c in comparison.changes), default=Severity.INFO)
 
 
-def _step(comparison: Comparison) -> int:
+def _step(comparison: StructComparison) -> int:
     """Return the version whose rules the proposed ones follow."""
     stored_version, now = _stored_version(comparison), comparison.new.version or 0
     return max(stored_version, now - 1)
 
 
-def _stored_version(comparison: Comparison) -> int:
+def _stored_version(comparison: StructComparison) -> int:
     return comparison.old.version or 0
 
 
-def _is_same_version(comparison: Comparison) -> bool:
+def _is_same_version(comparison: StructComparison) -> bool:
     return _stored_version(comparison) == (comparison.new.version or 0)

@@ -27,7 +27,7 @@ Path = tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
-class Comparison:
+class StructComparison:
     """One struct with rules of its own: the config, or a versioned one within."""
 
     path: Path
@@ -36,15 +36,15 @@ class Comparison:
     changes: list[Change]
 
 
-def compare(old_schema: t.Struct, new_schema: t.Struct) -> list[Comparison]:
+def compare(old_schema: t.Struct, new_schema: t.Struct) -> list[StructComparison]:
     """Return the changes of the config, then those of each versioned struct in it."""
-    comparisons: list[Comparison] = []
+    comparisons: list[StructComparison] = []
     pending: list[tuple[Path, t.Struct, t.Struct]] = [((), old_schema, new_schema)]
     while pending:
         path, before, after = pending.pop(0)
         nested: list[tuple[Path, t.Struct, t.Struct]] = []
         changes = find_renames(list(_Walk(nested).struct(before, after, ())))
-        comparisons.append(Comparison(path, before, after, changes))
+        comparisons.append(StructComparison(path, before, after, changes))
         pending.extend(((*path, *below), a, b) for below, a, b in nested)
     return comparisons
 

@@ -7,10 +7,10 @@ from ..rewriting import schema_types as t
 from ..rewriting.rewrite_rule import RewriteRule
 from ..rules import DeleteField, MapFieldValue
 from .change import EnumVariantValueChanged, FieldRemoved, FieldRenamed, Stage
-from .compare import Comparison, holds_struct
+from .compare import StructComparison, holds_struct
 
 
-def fixes(comparison: Comparison) -> list[RewriteRule]:
+def fixes(comparison: StructComparison) -> list[RewriteRule]:
     """Return the proposed rules of one struct, in an order in which they work.
 
     That is the order of `Stage`; the old default of a whole comes before those of its
@@ -34,7 +34,7 @@ def fixes(comparison: Comparison) -> list[RewriteRule]:
     return [rule for _, rule in sorted(staged, key=lambda pair: pair[0])]
 
 
-def _deleted_structs(comparison: Comparison) -> list[tuple[str, ...]]:
+def _deleted_structs(comparison: StructComparison) -> list[tuple[str, ...]]:
     """Return the outermost structs whose name is no field, or another new one, now."""
     new_names = {c.new_name for c in comparison.changes if isinstance(c, FieldRenamed)}
     deleted: list[tuple[str, ...]] = []
@@ -56,7 +56,7 @@ def _deleted_structs(comparison: Comparison) -> list[tuple[str, ...]]:
     return deleted
 
 
-def _mappings(comparison: Comparison) -> Iterator[RewriteRule]:
+def _mappings(comparison: StructComparison) -> Iterator[RewriteRule]:
     """Yield one mapping for each field whose members have other values now.
 
     All at once, since a new value may be the old one of another member.

@@ -27,7 +27,7 @@ from .change import (
     Severity,
     TypeChanged,
 )
-from .compare import Comparison
+from .compare import StructComparison
 from .derive import schema_of
 from .fixes import fixes
 from .meaning import Path
@@ -40,8 +40,8 @@ _N_ROUNDS = 3
 
 
 def judge(
-    cls: type, old_schema: t.Struct, comparisons: list[Comparison]
-) -> list[Comparison]:
+    cls: type, old_schema: t.Struct, comparisons: list[StructComparison]
+) -> list[StructComparison]:
     """Return ``comparisons`` with each change as old files that were tried show it.
 
     Where no file can be made up, since a type is not known, changes stay as they are.
@@ -65,7 +65,7 @@ def judge(
 def _trial(
     cls: type,
     old_schema: t.Struct,
-    comparisons: Sequence[Comparison],
+    comparisons: Sequence[StructComparison],
     *,
     with_fixes: bool,
 ) -> list[Finding]:
@@ -80,7 +80,7 @@ def _trial(
     return Trial(cls, old_schema, schema_of(cls), moves, added).findings()
 
 
-def _rules(owner: type | None, comparison: Comparison) -> Iterator[RewriteRule]:
+def _rules(owner: type | None, comparison: StructComparison) -> Iterator[RewriteRule]:
     """Yield the rules that the class has for files of the stored version."""
     if owner is not None and is_versioned(owner):
         rules = rules_of(owner)
@@ -104,7 +104,9 @@ def _class_at(annotation: object, path: Path, name: str) -> type | None:
     return None
 
 
-def _mark_harmless(comparison: Comparison, findings: list[Finding]) -> Comparison:
+def _mark_harmless(
+    comparison: StructComparison, findings: list[Finding]
+) -> StructComparison:
     """Return the changes, those harmless that no old file takes notice of."""
 
     def judge_change(change: Change) -> Change:
@@ -116,7 +118,9 @@ def _mark_harmless(comparison: Comparison, findings: list[Finding]) -> Compariso
     return replace(comparison, changes=[judge_change(c) for c in comparison.changes])
 
 
-def _mark_unhelpful(comparison: Comparison, findings: list[Finding]) -> Comparison:
+def _mark_unhelpful(
+    comparison: StructComparison, findings: list[Finding]
+) -> StructComparison:
     """Return the changes, those to be mended by hand whose rules did not help."""
 
     def judge_change(change: Change) -> Change:
@@ -131,7 +135,7 @@ def _mark_unhelpful(comparison: Comparison, findings: list[Finding]) -> Comparis
 
 
 def _unexplained_findings(
-    comparisons: list[Comparison], findings: list[Finding]
+    comparisons: list[StructComparison], findings: list[Finding]
 ) -> list[Finding]:
     return [
         finding
@@ -144,7 +148,7 @@ def _unexplained_findings(
     ]
 
 
-def _is_known_error(comparisons: list[Comparison], finding: Finding) -> bool:
+def _is_known_error(comparisons: list[StructComparison], finding: Finding) -> bool:
     return any(
         c.severity == Severity.ERROR and _concerns(comparison.path, c, finding)
         for comparison in comparisons
@@ -153,8 +157,8 @@ def _is_known_error(comparisons: list[Comparison], finding: Finding) -> bool:
 
 
 def _add_misread(
-    comparisons: list[Comparison], findings: list[Finding]
-) -> list[Comparison]:
+    comparisons: list[StructComparison], findings: list[Finding]
+) -> list[StructComparison]:
     """Return the comparisons with what no change explains, as the config's own."""
     root, *nested = comparisons
     changes = [*root.changes, *(Misread(f.path, f.message) for f in findings)]

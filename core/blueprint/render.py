@@ -151,7 +151,7 @@ def _edits_with_colors(node: ConstructionNode) -> Iterator[tuple[Edit, str]]:
 
 
 @dataclass(frozen=True, slots=True)
-class Source:
+class ArgumentSource:
     """Somebody who says what an argument or a class is."""
 
     who: str
@@ -162,11 +162,11 @@ class Source:
 
 
 @dataclass(frozen=True, slots=True)
-class Explanation(Sequence[Source]):
+class Explanation(Sequence[ArgumentSource]):
     """The sources of one value, of which the first wins."""
 
     path: str
-    sources: tuple[Source, ...]
+    sources: tuple[ArgumentSource, ...]
 
     @property
     def value(self) -> Any:
@@ -218,32 +218,32 @@ def _is_argument(draft: Draft, owner: str, name: str) -> bool:
     )
 
 
-def _class_sources(draft: Draft, node: ConstructionNode) -> Iterator[Source]:
+def _class_sources(draft: Draft, node: ConstructionNode) -> Iterator[ArgumentSource]:
     for edit in _edits_by_strength(node):
         if isinstance(edit, SetArguments) and edit.cls is not None:
-            yield Source(edit.by, edit.cls, _edit_text(edit))
-    yield Source(_maker(draft, node), node.original_cls)
+            yield ArgumentSource(edit.by, edit.cls, _edit_text(edit))
+    yield ArgumentSource(_maker(draft, node), node.original_cls)
 
 
 def _argument_sources(
     draft: Draft, node: ConstructionNode, name: str
-) -> Iterator[Source]:
+) -> Iterator[ArgumentSource]:
     last_swap: SetArguments | None = None
     for edit in _edits_by_strength(node):
         if not isinstance(edit, SetArguments):
             continue
         if name in edit.arguments and (last_swap is None or last_swap.keeps_arguments):
-            yield Source(edit.by, edit.arguments[name], _edit_text(edit))
+            yield ArgumentSource(edit.by, edit.arguments[name], _edit_text(edit))
         if edit.cls is not None and last_swap is None:
             last_swap = edit
     passed = transfer_arguments(node.passed_arguments, node.original_cls, node.cls)
     if name in passed and (last_swap is None or last_swap.keeps_arguments):
-        yield Source(_maker(draft, node), passed[name])
+        yield ArgumentSource(_maker(draft, node), passed[name])
     if name in node.missing_sizes:
-        yield Source("nobody", None, "an example tells: build(example)")
+        yield ArgumentSource("nobody", None, "an example tells: build(example)")
     parameter = parameters_of(node.cls).get(name)
     if parameter is not None and parameter.default is not parameter.empty:
-        yield Source("default", parameter.default, node.cls.__qualname__)
+        yield ArgumentSource("default", parameter.default, node.cls.__qualname__)
 
 
 def _edits_by_strength(node: ConstructionNode) -> list[Edit]:

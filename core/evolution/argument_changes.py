@@ -18,7 +18,7 @@ from ..hyperparameters.upgrade import upgraded_node
 from ..hyperparameters.values import VERSION
 from ..modules.registry import names_of
 from ..modules.signature import takes_any_name
-from .record_changes import Change
+from .record_changes import RecordChange
 from .record_schema import Arguments, arguments_of
 
 
@@ -27,7 +27,7 @@ def argument_changes(
     version: int,
     cls: type[nn.Module],
     paths: Iterable[str],
-) -> list[Change]:
+) -> list[RecordChange]:
     """Return what a ``cls`` does not take of ``old_arguments``, or needs beside.
 
     Its upgrade rules are applied first. ``paths`` are those of stored tensors, which a
@@ -46,7 +46,7 @@ def argument_changes(
         else [n for n in upgraded_names if n not in new_arguments]
     )
     added_names = [name for name in new_arguments if name not in upgraded_names]
-    changes: list[Change] = []
+    changes: list[RecordChange] = []
     for name in removed_names:
         # Where one went and one came, it was most likely renamed.
         likely = 0.0 if len(removed_names) == len(added_names) == 1 else _LIKELY
@@ -62,15 +62,17 @@ def argument_changes(
         if name in names:
             # The rule would take the tensors below that name along.
             changes.append(
-                Change(name, f"{message}, and a part has its name", Severity.ERROR)
+                RecordChange(
+                    name, f"{message}, and a part has its name", Severity.ERROR
+                )
             )
         else:
-            changes.append(Change(name, message, Severity.WARN, rule))
+            changes.append(RecordChange(name, message, Severity.WARN, rule))
     message = "new argument without a default, which older records lack (or AddDefault)"
     required_names = (name for name in added_names if new_arguments[name])
     return [
         *changes,
-        *(Change(name, message, Severity.ERROR) for name in required_names),
+        *(RecordChange(name, message, Severity.ERROR) for name in required_names),
     ]
 
 

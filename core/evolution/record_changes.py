@@ -22,7 +22,7 @@ Forms = Mapping[str, Stored]
 
 
 @dataclass(frozen=True, slots=True)
-class Change:
+class RecordChange:
     """One difference; many paths that changed alike are one, with ``*``."""
 
     path: str
@@ -34,9 +34,9 @@ class Change:
         return f"{self.severity.name.lower():<5} {self.said}: {self.path}"
 
 
-def changes(old_forms: Forms, new_forms: Forms) -> list[Change]:
+def changes(old_forms: Forms, new_forms: Forms) -> list[RecordChange]:
     """Return what differs, with the rules that bridge it where they are known."""
-    differences: list[Change] = []
+    differences: list[RecordChange] = []
     removed_forms = {
         path: form for path, form in old_forms.items() if path not in new_forms
     }
@@ -52,17 +52,17 @@ def changes(old_forms: Forms, new_forms: Forms) -> list[Change]:
             added_forms = {p: f for p, f in added_forms.items() if p not in added_paths}
     differences += _changed(old_forms, new_forms)
     differences += [
-        Change(path, "tensor removed", Severity.WARN, DeleteField(path))
+        RecordChange(path, "tensor removed", Severity.WARN, DeleteField(path))
         for path in _families(removed_forms)
     ]
     message = "new tensor, which older records lack (load with allow_missing)"
     differences += [
-        Change(path, message, Severity.ERROR) for path in _families(added_forms)
+        RecordChange(path, message, Severity.ERROR) for path in _families(added_forms)
     ]
     return differences
 
 
-Found = tuple[Change, set[str], set[str]]
+Found = tuple[RecordChange, set[str], set[str]]
 
 
 def _renames(removed_forms: Forms, added_forms: Forms) -> Iterator[Found]:
@@ -79,7 +79,7 @@ def _renames(removed_forms: Forms, added_forms: Forms) -> Iterator[Found]:
         rule = best[1]
         renames = _moved(rule, removed_forms, added_forms)
         old_name, new_name = ".".join(rule.old_field), ".".join(rule.new_field)
-        change = Change(old_name, f"renamed to {new_name}", Severity.WARN, rule)
+        change = RecordChange(old_name, f"renamed to {new_name}", Severity.WARN, rule)
         yield change, set(renames), set(renames.values())
         removed_forms = {p: f for p, f in removed_forms.items() if p not in renames}
         added_forms = {
@@ -159,7 +159,7 @@ def _merges(removed_forms: Forms, added_forms: Forms) -> Iterator[Found]:
             merged_paths = _expanded([rule.into], added_forms)
             message = f"fused into {rule.into}"
             yield (
-                Change(", ".join(rule.fields), message, Severity.WARN, rule),
+                RecordChange(", ".join(rule.fields), message, Severity.WARN, rule),
                 part_paths,
                 merged_paths,
             )
@@ -178,7 +178,7 @@ def _splits(removed_forms: Forms, added_forms: Forms) -> Iterator[Found]:
             part_paths = _expanded(rule.into, added_forms)
             message = f"split into {', '.join(rule.into)}"
             yield (
-                Change(rule.field, message, Severity.WARN, rule),
+                RecordChange(rule.field, message, Severity.WARN, rule),
                 split_paths,
                 part_paths,
             )
@@ -216,7 +216,9 @@ def _stacks(removed_forms: Forms, added_forms: Forms) -> Iterator[Found]:
             member_shapes = {removed_forms[name].shape for name in members}
             if member_shapes == {form.shape[1:]} and form.shape[:1] == (len(members),):
                 rule = StackTensors(numbered, path)
-                change = Change(numbered, f"stacked into {path}", Severity.WARN, rule)
+                change = RecordChange(
+                    numbered, f"stacked into {path}", Severity.WARN, rule
+                )
                 yield change, set(members), {path}
                 removed_forms = {
                     p: f for p, f in removed_forms.items() if p not in members
@@ -230,7 +232,7 @@ def _unstacks(removed_forms: Forms, added_forms: Forms) -> Iterator[Found]:
             member_shapes = {added_forms[name].shape for name in members}
             if member_shapes == {form.shape[1:]} and form.shape[:1] == (len(members),):
                 rule = UnstackTensor(path, numbered)
-                change = Change(
+                change = RecordChange(
                     path, f"taken apart into {numbered}", Severity.WARN, rule
                 )
                 yield change, {path}, set(members)
@@ -248,7 +250,7 @@ def _numbered(forms: Forms) -> list[tuple[str, list[str]]]:
     return [(name, members) for name, members in families.items() if len(members) > 1]
 
 
-def _changed(old_forms: Forms, new_forms: Forms) -> Iterator[Change]:
+def _changed(old_forms: Forms, new_forms: Forms) -> Iterator[RecordChange]:
     reshaped: dict[str, list[tuple[Stored, Stored]]] = {}
     for path in old_forms.keys() & new_forms.keys():
         if old_forms[path].shape != new_forms[path].shape:
@@ -261,16 +263,16 @@ def _changed(old_forms: Forms, new_forms: Forms) -> Iterator[Change]:
         before, after = pairs[0]
         message = f"shape changed from {before.shape} to {after.shape}"
         if all(a.shape == b.shape[::-1] and len(a.shape) == 2 for a, b in pairs):
-            yield Change(path, message, Severity.WARN, TransposeTensor(path))
+            yield RecordChange(path, message, Severity.WARN, TransposeTensor(path))
         else:
-            yield Change(path, message, Severity.ERROR)
+            yield RecordChange(path, message, Severity.ERROR)
 
 
-def _retyped(path: str, before: str, after: str) -> Change:
+def _retyped(path: str, before: str, after: str) -> RecordChange:
     floats = ("float", "bfloat", "f", "bf")
     converts = before.startswith(floats) and after.startswith(floats)
     severity = Severity.INFO if converts else Severity.ERROR
-    return Change(path, f"dtype changed from {before} to {after}", severity)
+    return RecordChange(path, f"dtype changed from {before} to {after}", severity)
 
 
 def _families(forms: Forms) -> list[str]:

@@ -20,7 +20,7 @@ from ..modules.classes import declared_class
 from ..modules.tree import places_of, unwrapped
 from ..modules.versions import version_of
 from .argument_changes import argument_changes
-from .record_changes import Change, changes
+from .record_changes import RecordChange, changes
 from .record_schema import (
     RecordSchema,
     Stored,
@@ -46,7 +46,7 @@ class RecordChecker:
         hparams: Mapping[str, Any] | None = None,
     ) -> None:
         self.old, self.new = old, old
-        self.changes: list[Change] = []
+        self.changes: list[RecordChange] = []
         cls = target if isinstance(target, type) else None
         try:
             module = build_blank(target, hparams)

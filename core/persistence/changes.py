@@ -24,7 +24,7 @@ from ..modules.class_identity import is_same_class
 from ..modules.classes import declared_class
 from ..modules.registry import NAME
 from ..modules.tree import places_of, unwrapped
-from .comparison import Comparison, Named, difference
+from .comparison import HparamsComparison, Named, difference
 
 Changes = dict[str, Mapping[str, Any]]
 
@@ -69,7 +69,7 @@ _AS_STORED = frozenset({int, float, str, bool, type(None)})
 class ChangedParts:
     """Compares stored changes with the parts of a module; `found` has the lines."""
 
-    found: Comparison
+    found: HparamsComparison
     record: FlatRecord
     modules: Mapping[str, nn.Module]
     _absent: set[str] = field(default_factory=set[str])

@@ -45,7 +45,7 @@ Node = Mapping[str, Any]
 
 
 @dataclass(slots=True)
-class Comparison:
+class HparamsComparison:
     """What a record says that its module is, beside what the module is."""
 
     differing: list[str] = field(default_factory=list[str])
@@ -104,7 +104,7 @@ class Comparison:
             if live is not None and _is_child(live, name, stored_node.get(name)):
                 continue
             if live is not None and name in self.passed:
-                of_passed = Comparison()
+                of_passed = HparamsComparison()
                 of_passed._argument(name, stored_node, live_node, cls, where)
                 self.noted += [
                     *of_passed.differing,
@@ -258,7 +258,7 @@ def _is_child(module: nn.Module, name: str, value: Any) -> bool:
     cls = declared_class(type(child))
     if not is_same_class(node, cls):
         return False
-    comparison = Comparison()
+    comparison = HparamsComparison()
     comparison.module(node, own_node(child), cls, "")
     return not (comparison.differing or comparison.unknown)
 

@@ -24,13 +24,13 @@ from ..modules.module_argument import check_module
 from ..modules.tree import Places, places_of, unwrapped
 from ..state.allowed import Allowed
 from ..state.commit import Filling, assign_all, copy_all, is_shown
-from ..state.entries import Content, content_of
+from ..state.entries import ModuleContent, content_of
 from ..state.factories import arguments_go_to_lambda, check_callable
 from ..state.fillings import read_fillings
 from ..state.identity import adopt
 from ..state.lazy_tensors import materialized
 from ..state.memory import BLANK
-from ..state.plan import Plan, plan_load
+from ..state.plan import LoadPlan, plan_load
 from ..state.record_type import check_version
 from ..state.stored_extra import StoredExtra
 from ..state.uninitialized import built, rebuilt
@@ -198,13 +198,13 @@ def _opened(
 
 def _planned(
     module: nn.Module,
-    content: Content,
+    content: ModuleContent,
     record: FlatRecord,
     places: Places,
     allowed: Allowed,
     *,
     is_new: bool = False,
-) -> Plan:
+) -> LoadPlan:
     """Return what is to be loaded into what is found to be the stored module."""
     comparison = compared(module, record, places, allowed.arguments)
     is_ignored = record.reading.hyperparameters == "ignore"
@@ -218,7 +218,7 @@ def _planned(
     return plan
 
 
-def _report_views(plan: Plan, numbers: Iterable[int]) -> None:
+def _report_views(plan: LoadPlan, numbers: Iterable[int]) -> None:
     """Tell of tensors whose new dtype parted them from their views."""
     for i in numbers:
         step = plan.steps[i]
@@ -229,7 +229,7 @@ def _report_views(plan: Plan, numbers: Iterable[int]) -> None:
 
 
 def _not_supplied(
-    places: Places, content: Content, fillings: Iterable[Filling]
+    places: Places, content: ModuleContent, fillings: Iterable[Filling]
 ) -> list[str]:
     """Return the paths of parameters and buffers that are not from the record."""
     supplied = {id(tensor) for tensors, _ in fillings for tensor in tensors}

@@ -23,7 +23,7 @@ from ..state.cures import IGNORE
 from ..state.streams import Streams
 from ..state.uninitialized import call_unfilled
 from .changes import ChangedParts, Changes, apply_attributes, is_below, stored_changes
-from .comparison import Comparison
+from .comparison import HparamsComparison
 from .likeness import first_difference
 
 PART = "part"
@@ -39,14 +39,14 @@ def compared(
     record: FlatRecord,
     places: Places,
     passed: frozenset[str] = frozenset(),
-) -> Comparison:
+) -> HparamsComparison:
     """Return how what ``record`` says of its module differs from ``module``.
 
     Compared are the arguments of its class, and, at each path that a stored blueprint
     changed, the class and its arguments; how ``module`` came to be does not matter.
     Arguments that were ``passed`` to build it are meant to be what they are.
     """
-    comparison = Comparison(passed=passed)
+    comparison = HparamsComparison(passed=passed)
     hparams = _stored_hparams(record)
     if hparams is None:
         return comparison
@@ -73,7 +73,7 @@ def compared(
 
 
 def _is_result_alike(
-    comparison: Comparison,
+    comparison: HparamsComparison,
     inner_module: nn.Module,
     record: FlatRecord,
     changes: Changes,
@@ -122,7 +122,10 @@ def _is_changed(inner_module: nn.Module) -> bool:
 
 
 def compare_ties(
-    comparison: Comparison, parted: list[str], module: nn.Module, record: FlatRecord
+    comparison: HparamsComparison,
+    parted: list[str],
+    module: nn.Module,
+    record: FlatRecord,
 ) -> None:
     """Tell in ``comparison`` of parameters that are tied in the file alone.
 
@@ -153,7 +156,7 @@ def check_meaning(module: nn.Module, hparams: Any, file: str) -> None:
 
 
 def note(
-    comparison: Comparison,
+    comparison: HparamsComparison,
     record: FlatRecord,
     *,
     is_ignored: bool,
@@ -213,7 +216,7 @@ def _result(
 
 
 def _compare_parts(
-    comparison: Comparison,
+    comparison: HparamsComparison,
     parts: list[tuple[list[str], Mapping[str, Any]]],
     carried: Mapping[str, str | None],
     inner_module: nn.Module,
@@ -256,7 +259,7 @@ def _compare_parts(
 
 
 def _find_untold_changes(
-    comparison: Comparison,
+    comparison: HparamsComparison,
     carried: Mapping[str, str | None],
     inner_module: nn.Module,
     places: Places,

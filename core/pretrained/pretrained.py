@@ -30,7 +30,7 @@ from ..state.factories import arguments_go_to_file
 from .pretrained_folder import (
     MPK,
     SAFETENSORS,
-    Content,
+    FolderContent,
     digest,
     read_folder,
     read_generation,
@@ -227,7 +227,7 @@ def _read_generation(folder: str, module: nn.Module) -> None:
             set_generation(module, generation_config)
 
 
-def _of_config(content: Content) -> FlatRecord:
+def _of_config(content: FolderContent) -> FlatRecord:
     """Return the weights as those of what `config.json` says, also after an edit."""
     ours: Any = content.record.metadata.get("burnish")
     if not isinstance(ours, Mapping):
@@ -240,7 +240,7 @@ def _of_config(content: Content) -> FlatRecord:
     )
 
 
-def _planned(content: Content, cls: type[nn.Module] | None, folder: str) -> Any:
+def _planned(content: FolderContent, cls: type[nn.Module] | None, folder: str) -> Any:
     hparams = {k: v for k, v in content.config.items() if k != SAVE}
     try:
         return planned(hparams, cls)
@@ -248,7 +248,7 @@ def _planned(content: Content, cls: type[nn.Module] | None, folder: str) -> Any:
         raise type(error)(error.path, f"{error.message} (in {folder})") from error
 
 
-def _is_of_transformers(content: Content, cls: type[nn.Module] | None) -> bool:
+def _is_of_transformers(content: FolderContent, cls: type[nn.Module] | None) -> bool:
     is_model = cls is not None and hasattr(cls, "config_class")
     return (
         "model_type" in content.config or "architectures" in content.config or is_model

@@ -41,7 +41,7 @@ _MAX_CONFIG = 64 << 20
 
 
 @dataclass(frozen=True, slots=True)
-class Content:
+class FolderContent:
     """What a folder holds: a configuration and weights that belong together."""
 
     config: dict[str, Any]
@@ -50,7 +50,7 @@ class Content:
     """Whether the hyperparameters are ours; if not, the file is another library's."""
 
 
-def read_folder(folder: str, **reading: Any) -> Content:
+def read_folder(folder: str, **reading: Any) -> FolderContent:
     """Return what ``folder`` holds; ``reading`` is how `open_record` opens the weights.
 
     A save that takes place meanwhile is waited for: the answer is the old content or
@@ -103,7 +103,7 @@ def remove_others(folder: str, current_files: set[str]) -> None:
             os.unlink(os.path.join(folder, name))
 
 
-def _content(folder: str, **reading: Any) -> Content:
+def _content(folder: str, **reading: Any) -> FolderContent:
     config = _config(os.path.join(folder, CONFIG))
     name = _weights(folder, config)
     file = os.path.join(folder, name)
@@ -113,10 +113,10 @@ def _content(folder: str, **reading: Any) -> Content:
     if hparams is None:
         if config is None:
             raise FileNotFoundError(f"{os.path.join(folder, CONFIG)} is missing")
-        return Content(config, record, "__module__" in config)
+        return FolderContent(config, record, "__module__" in config)
     if config is None or config.get(SAVE) not in (None, digest(hparams)):
-        return Content(dict(hparams), record, True)
-    return Content(config, record, "__module__" in config)
+        return FolderContent(dict(hparams), record, True)
+    return FolderContent(config, record, "__module__" in config)
 
 
 def _weights(folder: str, config: Mapping[str, Any] | None) -> str:

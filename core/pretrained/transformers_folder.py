@@ -19,7 +19,7 @@ from ..hyperparameters.transformers_models import config_object, is_config_dict
 from ..modules.registry import known_classes
 from ..modules.signature import parameters_of
 from ..persistence.loading import from_record
-from .pretrained_folder import Content
+from .pretrained_folder import FolderContent
 
 if TYPE_CHECKING:
     from ...records.flat_record import FlatRecord
@@ -39,7 +39,7 @@ def config_of(model: Any, hparams: Mapping[str, Any]) -> dict[str, Any] | None:
 
 
 def model_in(
-    content: "Content",
+    content: "FolderContent",
     cls: type[nn.Module] | None,
     *,
     strict: bool = True,

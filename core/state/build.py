@@ -1,6 +1,6 @@
 # pyright: reportPrivateUsage=false
 # Torch makes subclasses by a private function, and ours have private parts.
-"""Build: the unfilled tensors that are made while one module is built."""
+"""Build without init: the unfilled tensors that are made while one module is built."""
 
 from typing import Any, ClassVar
 from weakref import ref
@@ -22,7 +22,7 @@ from .tensor_functions import Function, succeeds
 from .unfilled import Unfilled, UnfilledParameter, UnfilledView
 
 
-class Build:
+class UnfilledBuild:
     """The unfilled tensors that one build has made."""
 
     n_temporary: ClassVar[int] = 0

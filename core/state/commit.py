@@ -14,7 +14,7 @@ from ...records.grad_mode import no_grad
 from ...records.memory import same_bits
 from ...records.shares import share_of
 from ...records.torch_internals import n_storage_users, storage_address
-from .build import Build
+from .build import UnfilledBuild
 
 Filling: TypeAlias = tuple[list[Tensor], Tensor]
 """Tensors over one memory, and the values that they get."""
@@ -112,7 +112,7 @@ def _undo_of(tensors: list[Tensor]) -> Callable[[], object]:
     return undo
 
 
-def assign_all(fillings: Iterable[Filling], build: Build | None) -> list[int]:
+def assign_all(fillings: Iterable[Filling], build: UnfilledBuild | None) -> list[int]:
     """Make the values the memory of their tensors, without a copy where that is safe.
 
     It is for parameters of ``build`` on whose memory nobody else stands. Into all other

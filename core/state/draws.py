@@ -5,7 +5,7 @@ from typing import Any
 import torch
 from torch.overrides import TorchFunctionMode
 
-from .build import Build
+from .build import UnfilledBuild
 from .tensor_functions import Function
 
 
@@ -16,7 +16,7 @@ class NotedDraws(TorchFunctionMode):
     to draw.
     """
 
-    def __init__(self, build: Build) -> None:
+    def __init__(self, build: UnfilledBuild) -> None:
         super().__init__()
         self._build = build
 

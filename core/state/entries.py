@@ -31,7 +31,7 @@ _Key: TypeAlias = tuple[Any, ...]
 
 
 @dataclass(slots=True)
-class Content:
+class ModuleContent:
     """What a module would store: entries over its live tensors, and plain data."""
 
     entries: list[Entry] = field(default_factory=list[Entry])
@@ -53,14 +53,14 @@ def content_of(
     *,
     encode: bool = True,
     is_left_out: Callable[[str], bool] | None = None,
-) -> Content:
+) -> ModuleContent:
     """Return what the module at ``places`` stores; the tensors are the live ones.
 
     ``encode=False`` leaves the values of extra state alone, ``is_left_out`` says at
     which paths nothing is needed. Raises `RecordError` that names every tensor without
     values or shape (lazy, on meta, nested) and extra state that is no data.
     """
-    content = Content()
+    content = ModuleContent()
     _add_tensors(content, places, ids or {})
     for prefix, owner in places:
         if has_extra_state(owner):
@@ -73,7 +73,9 @@ def content_of(
     return content
 
 
-def _add_tensors(content: Content, places: Places, ids: dict[int, ParamId]) -> None:
+def _add_tensors(
+    content: ModuleContent, places: Places, ids: dict[int, ParamId]
+) -> None:
     entries = content.entries
     by_tensor: dict[int, Entry] = {}
     views = _Views()
@@ -209,7 +211,7 @@ def _view(address: int, kind: Kind, tensor: Tensor) -> _Key:
     return address, kind == "transient", tensor.dtype, shape
 
 
-def _leave_out(content: Content, places: Places) -> None:
+def _leave_out(content: ModuleContent, places: Places) -> None:
     """Drop what the decorated classes among the modules said to skip."""
     skipped = [
         (prefix, patterns)
@@ -235,7 +237,9 @@ def _leave_out(content: Content, places: Places) -> None:
             del by_path[path]
 
 
-def _check_form(content: Content, is_left_out: Callable[[str], bool] | None) -> None:
+def _check_form(
+    content: ModuleContent, is_left_out: Callable[[str], bool] | None
+) -> None:
     problems = [
         f"{path}: {problem}"
         for path, problem in content.formless.items()
@@ -275,7 +279,7 @@ class _Skips:
         return False
 
 
-def _encode_extra(content: Content) -> None:
+def _encode_extra(content: ModuleContent) -> None:
     for path, owner in content.extra.items():
         encoder = Encoder(is_declared=False)
         try:

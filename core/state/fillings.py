@@ -12,11 +12,11 @@ from .commit import Filling
 from .conversion import converted
 from .entries import check_fillable
 from .overlaps import Memory, overwritten
-from .plan import Plan
+from .plan import LoadPlan
 
 
 def read_fillings(
-    plan: Plan, record: FlatRecord, *, is_kept: bool = False
+    plan: LoadPlan, record: FlatRecord, *, is_kept: bool = False
 ) -> list[Filling]:
     """Read, verify and convert all values before anything is changed.
 
@@ -73,7 +73,7 @@ def _check_readable(record: FlatRecord) -> None:
 
 
 def _without_overwritten(
-    plan: Plan, fillings: list[Filling], record: FlatRecord
+    plan: LoadPlan, fillings: list[Filling], record: FlatRecord
 ) -> list[Filling]:
     """Refuse values that cannot all be in memory that their targets share.
 

@@ -20,14 +20,14 @@ from .allowed import Allowed
 from .conversion import misfit, misfit_of_dtype
 from .cures import IGNORE, cure_of, cure_of_typed
 from .derived import Derived
-from .entries import Content
+from .entries import ModuleContent
 from .grouping import grouped
 from .loading_code import CURE, conversions
 from .resizing import Resizing
 
 
 @dataclass(slots=True)
-class Step:
+class LoadStep:
     """One stored entry on its way into the tensors that share one memory."""
 
     target: Entry
@@ -39,10 +39,10 @@ class Step:
 
 
 @dataclass(slots=True)
-class Plan:
+class LoadPlan:
     """Steps that fit, extra state to hand over, and the report that will be given."""
 
-    steps: list[Step] = field(default_factory=list[Step])
+    steps: list[LoadStep] = field(default_factory=list[LoadStep])
     extra: list[str] = field(default_factory=list[str])
     """Paths of extra state that both sides have."""
     missing: list[Entry | str] = field(default_factory=list[Entry | str])
@@ -101,12 +101,12 @@ class Plan:
 
 
 def plan_load(
-    content: Content,
+    content: ModuleContent,
     record: FlatRecord,
     allowed: Allowed,
     differing: Sequence[str],
     places: Places,
-) -> Plan:
+) -> LoadPlan:
     """Return how ``record`` fills the module of ``content``; change nothing.
 
     Raises `RecordMismatchError` that lists all that does not fit, with what was found
@@ -117,7 +117,7 @@ def plan_load(
         description = f"a record of type {record.type_name}, which has declared fields"
         problem = f"found {description}, expected one of a module"
         raise RecordMismatchError(file, [problem], cure_of_typed(record))
-    plan, problems = Plan(), list[str]()
+    plan, problems = LoadPlan(), list[str]()
     stored_entries = _by_path(record, content, plan)
     resizing = Resizing(places, stored_entries)
     used_entries, misfits = _match(
@@ -150,10 +150,10 @@ def plan_load(
 
 
 def _match(
-    content: Content,
+    content: ModuleContent,
     stored_entries: dict[str, Entry],
     record: FlatRecord,
-    plan: Plan,
+    plan: LoadPlan,
     problems: list[str],
     resizing: Resizing,
 ) -> tuple[set[int], list[str]]:
@@ -187,7 +187,9 @@ def _match(
         if target.path in content.twins:
             tensors += content.twins[target.path]
         plan.steps.append(
-            Step(target, stored_entry, dtype, tensors, id(stored_entry) in used_entries)
+            LoadStep(
+                target, stored_entry, dtype, tensors, id(stored_entry) in used_entries
+            )
         )
         used_entries.add(id(stored_entry))
     for problem, paths in misfits.items():
@@ -233,12 +235,12 @@ def _equal(a: Entry, b: Entry) -> bool:
 
 
 def _check_left_over(
-    content: Content,
+    content: ModuleContent,
     record: FlatRecord,
     stored_entries: dict[str, Entry],
     used_entries: set[int],
     allowed: Allowed,
-    plan: Plan,
+    plan: LoadPlan,
     problems: list[str],
 ) -> None:
     tree: dict[str, Any] = record.tree or {}
@@ -264,7 +266,7 @@ def _check_left_over(
 
 
 def _nothing_matched(
-    content: Content, stored_entries: dict[str, Entry], plan: Plan
+    content: ModuleContent, stored_entries: dict[str, Entry], plan: LoadPlan
 ) -> list[str]:
     """Return the problem if both sides have entries, and no name is on both."""
     theirs = [p for p, entry in stored_entries.items() if entry.kind != "transient"]
@@ -304,7 +306,9 @@ def _listed(
     return lines
 
 
-def _by_path(record: FlatRecord, content: Content, plan: Plan) -> dict[str, Entry]:
+def _by_path(
+    record: FlatRecord, content: ModuleContent, plan: LoadPlan
+) -> dict[str, Entry]:
     """Return stored entries by path; without wrappers where that makes them fit."""
     stored_entries = {p: e for p, e in record.by_path().items() if e.kind != "extra"}
     expected = {p for e in content.entries for p in (e.path, *e.ties)}
@@ -330,7 +334,7 @@ def _without_wrappers(path: str, wrapped: bool) -> str:
     return ".".join(part for part in parts if part not in WRAPPING)
 
 
-def _finish_report(plan: Plan, record: FlatRecord) -> None:
+def _finish_report(plan: LoadPlan, record: FlatRecord) -> None:
     report = plan.report
     report.loaded = [step.target.path for step in plan.steps] + plan.extra
     report.renamed = {**record.reading.renamed, **report.renamed}

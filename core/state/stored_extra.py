@@ -10,15 +10,17 @@ from torch import nn
 from ...records.errors import RecordMismatchError
 from ...records.flat_record import FlatRecord
 from .commit import Undos
-from .entries import Content
+from .entries import ModuleContent
 from .extra_state import EXTRA, extra_state
-from .plan import Plan, Step
+from .plan import LoadPlan, LoadStep
 
 
 class StoredExtra:
     """The extra state in a record that modules are to be given."""
 
-    def __init__(self, content: Content, plan: Plan, record: FlatRecord) -> None:
+    def __init__(
+        self, content: ModuleContent, plan: LoadPlan, record: FlatRecord
+    ) -> None:
         self._file = record.reading.file
         self._modules = {path: content.extra[path] for path in plan.extra}
         extra = record.extra() if plan.extra else {}
@@ -27,7 +29,7 @@ class StoredExtra:
             {path: extra[path] for path in plan.extra}
         )
 
-    def needed(self, steps: Iterable[Step]) -> frozenset[int]:
+    def needed(self, steps: Iterable[LoadStep]) -> frozenset[int]:
         """Return the numbers of the steps whose values a module may look at.
 
         Torch too fills a module before it hands over its extra state, from which some

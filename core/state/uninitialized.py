@@ -13,7 +13,7 @@ from torch import nn
 
 from ...config.process.interrupts import call_with_end, uninterrupted
 from ...records.torch_internals import TRUNCATED_NORMAL
-from .build import Build
+from .build import UnfilledBuild
 from .draws import NotedDraws
 from .modes import call_under, construct_on
 from .past_python import blanks_guarded, call_guarded
@@ -36,7 +36,7 @@ def skip_init() -> Generator[None]:
     they were.
     """
     _install()
-    build, outer_build = Build(), _current.get()
+    build, outer_build = UnfilledBuild(), _current.get()
     # An interrupt may come in place of either call, and the other is made.
     try:
         try:
@@ -51,14 +51,14 @@ def skip_init() -> Generator[None]:
             _end(build, outer_build)
 
 
-def call_unfilled(factory: Callable[[], T], build: Build | None = None) -> T:
+def call_unfilled(factory: Callable[[], T], build: UnfilledBuild | None = None) -> T:
     """Return what ``factory`` builds under `skip_init`, which ends in any case.
 
     A block of that may be left by Ctrl-C before it ends; a call may not. ``build``
     knows the initializers that wait.
     """
     _install()
-    return _call_in(build or Build(), lambda: call_guarded(factory))
+    return _call_in(build or UnfilledBuild(), lambda: call_guarded(factory))
 
 
 def call_filled(factory: Callable[[], T]) -> T:
@@ -68,7 +68,7 @@ def call_filled(factory: Callable[[], T]) -> T:
 
 def built(
     factory: Callable[[], T], device: torch.device | None
-) -> tuple[T, Build | None]:
+) -> tuple[T, UnfilledBuild | None]:
     """Return a module without values, and what knows of them; or a real one alone.
 
     A module that cannot be built unfilled, or draws numbers whose turn depends on the
@@ -77,14 +77,14 @@ def built(
     return construct_on(device or _off_meta(), lambda: _built(factory))
 
 
-def _built(factory: Callable[[], T]) -> tuple[T, Build | None]:
-    build = Build()
+def _built(factory: Callable[[], T]) -> tuple[T, UnfilledBuild | None]:
+    build = UnfilledBuild()
     try:
         module = call_unfilled(factory, build)
         if build.is_out_of_step:
             # Its draws may all be parameters, which the record replaces as well.
             build.rewind()
-            build = Build()
+            build = UnfilledBuild()
             build.set_aside()
             draws = NotedDraws(build)
             module = call_unfilled(lambda: call_under(draws, factory), build)
@@ -95,7 +95,7 @@ def _built(factory: Callable[[], T]) -> tuple[T, Build | None]:
     return rebuilt(factory, build), None
 
 
-def rebuilt(factory: Callable[[], T], build: Build) -> T:
+def rebuilt(factory: Callable[[], T], build: UnfilledBuild) -> T:
     """Return what ``factory`` builds as ever, from where ``build`` began."""
     build.rewind()
     return call_filled(factory)
@@ -109,7 +109,7 @@ def _off_meta() -> torch.device | None:
 
 
 _current: ContextVar[Any] = ContextVar("burnish_build", default=None)
-"""The `Build` of this thread or task; a task that outlives it has one that is over."""
+"""The build of this thread or task; a task that outlives it has one that is over."""
 
 
 def _install() -> None:
@@ -148,7 +148,7 @@ def _asking_new(constructor: Function) -> Function:
             return constructor(cls, data, requires_grad)
         if cls is not nn.Parameter and cls is not UnfilledParameter:
             return constructor(cls, data, requires_grad)
-        if not is_native and isinstance(build, Build):
+        if not is_native and isinstance(build, UnfilledBuild):
             close(data)
             return build.adopt(constructor(nn.Parameter, data, requires_grad), data)
         if type(data) is torch.Tensor:
@@ -229,7 +229,9 @@ def _calibrate() -> None:
     n_temporary = counting.n_references
     held_data = torch.empty(0)
     _call_in(counting, lambda: nn.Parameter(held_data))
-    Build.n_temporary = n_temporary if counting.n_references > n_temporary else 0
+    UnfilledBuild.n_temporary = (
+        n_temporary if counting.n_references > n_temporary else 0
+    )
     _calibrated = constructor
 
 

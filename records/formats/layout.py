@@ -19,7 +19,7 @@ _FRAME = 7
 
 
 @dataclass(frozen=True, slots=True)
-class Layout:
+class DocumentLayout:
     """Where each payload of a document lies, counted from the start of `data`."""
 
     sizes: list[int]
@@ -27,7 +27,7 @@ class Layout:
     end: int
 
     @classmethod
-    def of(cls, sizes: list[int]) -> "Layout":
+    def of(cls, sizes: list[int]) -> "DocumentLayout":
         """Return the layout of payloads of ``sizes`` bytes, in their order."""
         starts: list[int] = []
         at = _ARRAY

@@ -34,7 +34,7 @@ from ..limits import allowance
 from ..sink import Sink
 from ..source import Source
 from ..source_errors import wrong_size
-from .layout import ALIGN, LONGEST_BIN, PART, Layout, pieces_of
+from .layout import ALIGN, LONGEST_BIN, PART, DocumentLayout, pieces_of
 
 MAX_HEADER = 100_000_000
 
@@ -60,7 +60,7 @@ class MessagePack(Format):
     def encode(self, contents: Contents, sink: Sink, options: WriteOptions) -> None:
         """Write one document: the header first, the sums of the payloads last."""
         with paused_collection():
-            layout = Layout.of(contents.sizes)
+            layout = DocumentLayout.of(contents.sizes)
             head = document_head(contents, layout, planes=())
             check_readable(head, len(head) + layout.end)
         sink.write(head)
@@ -80,7 +80,7 @@ class MessagePack(Format):
 
 
 def document_head(
-    contents: Contents, layout: Layout, *, planes: Sequence[int]
+    contents: Contents, layout: DocumentLayout, *, planes: Sequence[int]
 ) -> bytes:
     """Return the document up to its first pad; ``planes`` are the entries in planes."""
     header = contents.header
@@ -218,7 +218,7 @@ def _read_header(source: Source, budget: int) -> tuple[Any, int]:
 
 def _checked_layout(
     table: dict[str, Any], entries: Sequence[Entry], source: Source, data: int
-) -> Layout:
+) -> DocumentLayout:
     sizes = [entry.nbytes for entry in entries]
     if sum(sizes) > source.size:
         raise RecordFormatError(
@@ -226,7 +226,7 @@ def _checked_layout(
             f"entries of {sum(sizes):,} bytes in a file of {source.size:,}",
             cure=TRUNCATED,
         )
-    layout = Layout.of(sizes)
+    layout = DocumentLayout.of(sizes)
     if table["offset"] != layout.starts:
         raise RecordFormatError(
             source.name, "payloads at other places than they must be"
@@ -250,7 +250,7 @@ def _checked_planes(planes: Any, entries: Sequence[Entry], file: str) -> set[int
     return numbers
 
 
-def _check_framing(source: Source, layout: Layout, data: int) -> None:
+def _check_framing(source: Source, layout: DocumentLayout, data: int) -> None:
     """Raise unless every byte between the payloads, and every sum, is as it must be."""
     items = struct.pack(">BI", _DATA[-1], layout.n_items)
     if bytes(source.read(data, 5)) != items:

@@ -16,7 +16,7 @@ from ..format import Format, WriteOptions
 from ..sink import Sink
 from ..source import Source
 from .frame_source import FrameSource
-from .layout import PART, Layout
+from .layout import PART, DocumentLayout
 from .messagepack import (
     check_readable,
     document_digest,
@@ -47,7 +47,7 @@ class ZstdMessagePack(Format):
 
     def encode(self, contents: Contents, sink: Sink, options: WriteOptions) -> None:
         """Write the document frame by frame, and the table of frames last."""
-        layout = Layout.of(contents.sizes)
+        layout = DocumentLayout.of(contents.sizes)
         planes = [i for i, dtype in enumerate(contents.dtypes) if dtype in PLANED]
         head = document_head(contents, layout, planes=planes)
         writer = _Writer(sink, _LEVEL if options.level is None else options.level)

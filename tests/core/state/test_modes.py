@@ -14,7 +14,7 @@ from torch import nn
 
 import burnish
 from burnish.core import from_record, into_record, load_record
-from burnish.core.state.build import Build
+from burnish.core.state.build import UnfilledBuild
 from burnish.core.state.draws import NotedDraws
 from burnish.core.state.modes import call_under, construct_on, in_force
 from burnish.records.grad_mode import no_grad
@@ -38,11 +38,11 @@ def build() -> None:
 
 
 def draw() -> None:
-    call_under(NotedDraws(Build()), n_modes_is_one)
+    call_under(NotedDraws(UnfilledBuild()), n_modes_is_one)
 
 
 def guard() -> None:
-    with in_force(NotedDraws(Build())):
+    with in_force(NotedDraws(UnfilledBuild())):
         n_modes_is_one()
 
 

@@ -4,7 +4,7 @@ import struct
 
 import pytest
 
-from burnish.records.formats.layout import LONGEST_BIN, PART, Layout, pieces_of
+from burnish.records.formats.layout import LONGEST_BIN, PART, DocumentLayout, pieces_of
 
 SIZES = {
     "nothing": [],
@@ -17,7 +17,7 @@ SIZES = {
 }
 
 
-def walk(layout: Layout) -> list[list[tuple[int, int]]]:
+def walk(layout: DocumentLayout) -> list[list[tuple[int, int]]]:
     """Return where the parts of each payload lie, by what the frames say."""
     at, found = 5, list[list[tuple[int, int]]]()
     parts = layout.parts()
@@ -38,7 +38,7 @@ def walk(layout: Layout) -> list[list[tuple[int, int]]]:
 
 @pytest.mark.parametrize("kind", SIZES)
 def test_frames_lead_from_one_payload_to_the_next_and_to_the_end(kind: str) -> None:
-    layout = Layout.of(SIZES[kind])
+    layout = DocumentLayout.of(SIZES[kind])
 
     found = walk(layout)
 
@@ -53,5 +53,5 @@ def test_frames_lead_from_one_payload_to_the_next_and_to_the_end(kind: str) -> N
 def test_a_payload_has_parts_only_if_one_is_too_short() -> None:
     assert pieces_of(64, LONGEST_BIN) == ((64, LONGEST_BIN),)
     assert len(pieces_of(64, LONGEST_BIN + 1)) == 4
-    assert Layout.of([LONGEST_BIN, 1]).parts() == {}
-    assert list(Layout.of([1, LONGEST_BIN + 1]).parts()) == [1]
+    assert DocumentLayout.of([LONGEST_BIN, 1]).parts() == {}
+    assert list(DocumentLayout.of([1, LONGEST_BIN + 1]).parts()) == [1]
