@@ -25,9 +25,15 @@ def convention_of(record: Entries) -> Convention:
 
 def with_convention(record: E, convention: Convention) -> E:
     """Return the same entries, said to be in ``convention``: nothing is computed."""
-    ours = dict(record.metadata.get("burnish", {}))
-    ours.pop("convention", None)
-    if convention == "burn":
-        ours["convention"] = convention
-    others = {k: v for k, v in record.metadata.items() if k != "burnish"}
-    return record.replaced(metadata={"burnish": ours, **others} if ours else others)
+    ours = {**record.metadata.get("burnish", {}), "convention": convention}
+    return record.replaced(metadata={**record.metadata, "burnish": ours})
+
+
+def is_ambiguous(record: Entries) -> bool:
+    """Return whether Burn wrote the record, and nobody says in which convention.
+
+    Its own containers are in its own; its `.safetensors` may be in either.
+    """
+    ours: Any = record.metadata.get("burnish")
+    is_silent = not isinstance(ours, dict) or "convention" not in ours
+    return is_silent and record.metadata.get("producer") == "burn"

@@ -63,7 +63,7 @@ _OURS: dict[str, Callable[[Any], bool]] = {
     "versions": lambda v: isinstance(v, dict) and all(map(is_size, v.values())),
     "class_versions": lambda v: isinstance(v, dict) and all(map(is_size, v.values())),
     "hparams": lambda v: isinstance(v, dict),
-    "convention": lambda v: v == "burn",
+    "convention": lambda v: v in ("torch", "burn"),
     "scalars": lambda v: isinstance(v, dict),
 }
 """What we write under the key "burnish", if we write it."""

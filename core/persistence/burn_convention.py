@@ -6,13 +6,20 @@ Only the module knows which of its tensors a linear layer multiplies with; so a 
 that is written from a module, or loaded into one, is turned here.
 """
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from ...records.conventions import convention_of, with_convention
+from ...config.process.user_warning import warn_user
+from ...records.conventions import (
+    Convention,
+    convention_of,
+    is_ambiguous,
+    with_convention,
+)
 from ...records.entry import Entry
 from ...records.errors import RecordError, RecordMismatchError
 from ...records.flat_record import FlatRecord
@@ -59,6 +66,8 @@ def from_burn(record: FlatRecord, places: Places) -> tuple[FlatRecord, frozenset
     when they are read. Raises `RecordMismatchError`.
     """
     if convention_of(record) != "burn":
+        if is_ambiguous(record):
+            _warn_of_square_layers(record, places)
         return record, frozenset()
     try:
         names = _Names.of(places)
@@ -94,6 +103,66 @@ def _with_one_id_each(entries: list[Entry]) -> list[Entry]:
             entry.id = None
         met_ids.add(entry.id)
     return entries
+
+
+@contextmanager
+def explained(record: FlatRecord, places: Places) -> Generator[None]:
+    """Say of a `RecordMismatchError` if ``record`` fits in the other convention.
+
+    ``record`` is the one that was opened, before `from_burn`.
+    """
+    try:
+        yield
+    except RecordMismatchError as error:
+        cures = [error.cure, _cure(record, places, error)]
+        cure = " ".join(filter(None, cures))
+        raise RecordMismatchError(error.file, error.problems, cure) from error.__cause__
+
+
+def _cure(record: FlatRecord, places: Places, error: RecordMismatchError) -> str:
+    """Return what Burn has to do with a mismatch; nothing if it has not."""
+    is_burns = convention_of(record) == "burn"
+    other: Convention = "torch" if is_burns else "burn"
+    try:
+        turned, _ = from_burn(with_convention(record, other), places)
+    except RecordError:
+        return ""
+    if _fits(turned, places):
+        return (
+            f"With the names and orders of {other} it fits: "
+            f"open_record(file, convention={other!r})."
+        )
+    if is_burns and "exclude=" in error.cure:
+        return "In exclude= the names are Burn's, as the file has them."
+    return ""
+
+
+def _fits(record: FlatRecord, places: Places) -> bool:
+    """Return whether every parameter of the module is there, in its shape."""
+    stored = record.by_path()
+    return all(
+        prefix + name in stored and stored[prefix + name].shape == tuple(value.shape)
+        for prefix, owner in places
+        for name, value in owner._parameters.items()
+        if value is not None and not nn.parameter.is_lazy(value)
+    )
+
+
+def _warn_of_square_layers(record: FlatRecord, places: Places) -> None:
+    """Warn of a file of Burn whose shapes do not tell in which convention it is."""
+    stored = record.by_path()
+    turned = [
+        stored[path]
+        for path, pairing in _Names.of(places).pairings.items()
+        if pairing.is_turned and path in stored
+    ]
+    if turned and all(len(set(entry.shape)) == 1 for entry in turned):
+        warn_user(
+            f"{record.reading.file}: Burn wrote it, and its shapes do not tell whether "
+            f"{turned[0].path} is as torch has it or turned, as Burn has it; it is "
+            "taken as torch's. Say which: open_record(file, convention='burn') or "
+            "convention='torch'.",
+        )
 
 
 @dataclass(slots=True)

@@ -34,7 +34,7 @@ from ..state.plan import LoadPlan, plan_load
 from ..state.record_type import check_version
 from ..state.stored_extra import StoredExtra
 from ..state.uninitialized import built, rebuilt
-from .burn_convention import from_burn
+from .burn_convention import explained, from_burn
 from .meaning import compare_ties, compared, is_part, note
 
 M = TypeVar("M", bound=nn.Module)
@@ -79,9 +79,9 @@ def load_record(
     allowed = Allowed(strict, allow_missing, allow_unexpected, allow_empty)
     check_version(unwrapped(module), record)
     places = places_of(module)
-    record, absent = from_burn(record, places)
+    stored, (record, absent) = record, from_burn(record, places)
     record = upgraded(record, places)
-    with materialized(places, record):
+    with explained(stored, places), materialized(places, record):
         return _fill(module, record, places, replace(allowed, absent=absent))
 
 
@@ -167,7 +167,8 @@ def _from_record(factory: Callable[[], M], record: FlatRecord, allowed: Allowed)
         # Code past Python took a blank for the values of a parameter.
         return _from_record(partial(rebuilt, factory, build), stored, allowed)
     allowed = replace(allowed, absent=absent)
-    plan = _planned(module, content, record, places, allowed, is_new=True)
+    with explained(stored, places):
+        plan = _planned(module, content, record, places, allowed, is_new=True)
     fillings = read_fillings(plan, record, is_kept=True)
     parted_numbers = assign_all(fillings, build)
     _report_views(plan, parted_numbers)

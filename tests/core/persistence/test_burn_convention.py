@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import safetensors.torch as peer
 import torch
 from torch import Tensor, nn
 
@@ -531,3 +532,47 @@ def test_two_tensors_that_burn_would_call_alike_are_refused() -> None:
         RecordError, match="weight and gamma: Burn would call both gamma"
     ):
         burnish.save_record(net, recorder=BPK)
+
+
+def of_burns_safetensors_store(state: dict[str, Tensor]) -> bytes:
+    """Return a `.safetensors` file as Burn notes it to be its own."""
+    copies = {path: t.detach().clone() for path, t in state.items()}
+    return peer.save(copies, {"format": "safetensors", "producer": "burn"})
+
+
+def test_a_record_in_the_other_convention_is_told_to_be() -> None:
+    net = Net()
+    theirs = dict(burnish.open_record(burnish.save_record(net, recorder=BPK)))
+    straight = burnish.open_record(BPK.dumps(into_record(net)), convention="burn")
+
+    for source, convention in (
+        (of_burns_safetensors_store(theirs), "burn"),
+        (straight, "torch"),
+    ):
+        with pytest.raises(RecordMismatchError, match=f"convention='{convention}'"):
+            burnish.load_record(net, source)
+        with pytest.raises(RecordMismatchError, match=f"convention='{convention}'"):
+            burnish.from_record(Net, source)
+    burnish.load_record(
+        Net(),
+        burnish.open_record(of_burns_safetensors_store(theirs), convention="burn"),
+    )
+
+
+def test_square_layers_of_burn_whose_order_nobody_says_are_warned_of() -> None:
+    net = nn.Sequential(nn.Linear(3, 3))
+    data = of_burns_safetensors_store(net.state_dict())
+
+    with pytest.warns(UserWarning, match=r"Burn wrote it.*0\.weight.*convention="):
+        burnish.load_record(net, data)
+    for convention in ("torch", "burn"):
+        burnish.load_record(net, burnish.open_record(data, convention=convention))  # type: ignore[arg-type]
+    burnish.load_record(net, peer.save(net.state_dict()))
+
+
+def test_names_to_leave_out_are_said_to_be_burns() -> None:
+    net = Net()
+    net.norm = nn.BatchNorm2d(3)
+
+    with pytest.raises(RecordMismatchError, match="In exclude= the names are Burn's"):
+        burnish.load_record(net, file_of_net())
