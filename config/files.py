@@ -80,7 +80,7 @@ def dump(
             "dump(config, 'config.yaml')"
         )
     path = Path(os.fsdecode(file))
-    write_text(path, checked_text(obj, format_of(path), elide_defaults=elide_defaults))
+    write_text(path, check_text(obj, format_of(path), elide_defaults=elide_defaults))
 
 
 def dumps(obj: Any, format: str = "ron", *, elide_defaults: bool = False) -> str:
@@ -90,11 +90,11 @@ def dumps(obj: Any, format: str = "ron", *, elide_defaults: bool = False) -> str
     version.  Raises ConfigError, with its path, for a value that would be read as
     another one.
     """
-    text = checked_text(obj, format_named(format), elide_defaults=elide_defaults)
+    text = check_text(obj, format_named(format), elide_defaults=elide_defaults)
     return text.removesuffix("\n")
 
 
-def checked_text(obj: Any, form: ConfigFormat, *, elide_defaults: bool) -> str:
+def check_text(obj: Any, form: ConfigFormat, *, elide_defaults: bool) -> str:
     """Return ``obj`` as text, once reading that text has given ``obj`` again.
 
     Raises ConfigError, with its path, for a value that would be read as another one.

@@ -50,7 +50,7 @@ def explain_calls(
                 # Only now, so that a call that is right pays nothing.
                 problem = call.problem(args, kwargs)
                 if problem is None and _is_of_call(error):
-                    problem = call.described(str(error))
+                    problem = call.describe(str(error))
                 if problem is None:
                     raise
             except BaseException as error:
@@ -76,10 +76,10 @@ def home_of(
     option = f"{name}=..."
     called = "It is" if name == keyword else f"It is called {name}, and is"
     if name in accepted:
-        return f"It is called {name}: {_filled(example, option)}."
+        return f"It is called {name}: {_fill_example(example, option)}."
     if "recorder" in accepted and name in _OF_RECORDERS:
         recorder = f"recorder=burnish.records.Recorder({option})"
-        return f"{called} a setting of recorders: {_filled(example, recorder)}."
+        return f"{called} a setting of recorders: {_fill_example(example, recorder)}."
     homes = [call for call in _homes if name in call.keywords]
     if not homes:
         return None
@@ -92,10 +92,10 @@ def home_of(
             call.name.rpartition(".")[2] != verb,
         ),
     )
-    call_text = _filled(home.example, option)
+    call_text = _fill_example(home.example, option)
     if home.name == OPEN and direction == "read":
         # What it returns may stand wherever a file is read.
-        call_text = re.sub(r"\bfile\b", call_text, _filled(example))
+        call_text = re.sub(r"\bfile\b", call_text, _fill_example(example))
     return f"{called} an option of {home.name}: {call_text}."
 
 
@@ -123,7 +123,7 @@ class _Call:
         """Return what is wrong with the arguments of a call; None if they fit."""
         signature = inspect.signature(self.function)
         takes_any = any(p.kind is p.VAR_KEYWORD for p in signature.parameters.values())
-        accepted = {*signature.parameters, *self._handed_on()}
+        accepted = {*signature.parameters, *self._passed_on()}
         for keyword in kwargs:
             if keyword not in accepted and (self.also is not None or not takes_any):
                 return f"{self.name} takes no {keyword!r}. {self._place(args, keyword)}"
@@ -135,16 +135,16 @@ class _Call:
             more = (
                 "; what follows goes by name" if is_option and self._options() else ""
             )
-            return self.described(f"{error}{more}")
+            return self.describe(f"{error}{more}")
         return None
 
-    def described(self, problem: str) -> str:
+    def describe(self, problem: str) -> str:
         """Return what is wrong with a call, and the call as people write it."""
-        return f"{self.name}: {problem}. Write {_filled(self.example)}."
+        return f"{self.name}: {problem}. Write {_fill_example(self.example)}."
 
     def _place(self, args: tuple[Any, ...], keyword: str) -> str:
         """Return where an unknown keyword belongs, or what might be meant."""
-        accepted = [*self.keywords, *self._handed_on()]
+        accepted = [*self.keywords, *self._passed_on()]
         return (
             (self.cure and self.cure(args, keyword))
             or home_of(keyword, self.example, self.direction, accepted)
@@ -157,7 +157,7 @@ class _Call:
         kinds = [p.kind for p in inspect.signature(self.function).parameters.values()]
         return Parameter.KEYWORD_ONLY in kinds or Parameter.VAR_KEYWORD in kinds
 
-    def _handed_on(self) -> list[str]:
+    def _passed_on(self) -> list[str]:
         return [] if self.also is None else _keywords(self.also)
 
 
@@ -185,7 +185,7 @@ def _name(example: str) -> str:
     return example.partition("(")[0]
 
 
-def _filled(example: str, option: str = "") -> str:
+def _fill_example(example: str, option: str = "") -> str:
     return example.replace("{}", f", {option}" if option else "")
 
 

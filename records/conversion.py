@@ -111,7 +111,7 @@ def _misfits(wide: torch.Tensor, out: torch.Tensor, middle: float) -> torch.Tens
     """Return which values ``out`` cannot hold, though a cast has put some there."""
     size = wide.abs()
     # Half-way to the next value, it is the fraction's last bit that decides.
-    beyond = (size > middle) | ((size == middle) & ~_shown(out).isfinite())
+    beyond = (size > middle) | ((size == middle) & ~_comparable(out).isfinite())
     misfits = wide.isfinite() & beyond
     if out.dtype not in _WITH_INFINITY:
         misfits |= wide.isinf()
@@ -131,7 +131,7 @@ def _above_largest(dtype: torch.dtype) -> float:
 def _n_zeroed(
     values: torch.Tensor, out: torch.Tensor, path: str, underflow: Underflow
 ) -> int:
-    zeroed = (_shown(out) == 0) & (values.to(out.device) != 0)
+    zeroed = (_comparable(out) == 0) & (values.to(out.device) != 0)
     count = int(zeroed.sum())
     if count and underflow == "error":
         raise PrecisionError(
@@ -144,7 +144,7 @@ def _n_zeroed(
     return count
 
 
-def _shown(values: torch.Tensor) -> torch.Tensor:
+def _comparable(values: torch.Tensor) -> torch.Tensor:
     """Return ``values`` in a dtype that can be compared."""
     return values.to(torch.float32) if values.dtype.itemsize == 1 else values
 

@@ -198,7 +198,7 @@ class Entries:
 
     def clone(self) -> Self:
         """Return a snapshot: the same record in memory of its own, ties kept."""
-        copies = [entry.with_tensor(entry.own()) for entry in self.entries()]
+        copies = [entry.with_tensor(entry.read_own()) for entry in self.entries()]
         return self.replaced(entries=copies)
 
     def hold(

@@ -118,7 +118,7 @@ class Entry:
         if live is not None:
             return live
         # What is live is kept by others: a map of this load is not for them.
-        tensor = self.stored(None if self.is_live else maps)
+        tensor = self.read_stored(None if self.is_live else maps)
         # All threads that ask at once get the tensor of the first of them.
         with _lock:
             if self.touched is None:
@@ -128,17 +128,17 @@ class Entry:
     def read(self, maps: "Maps | None" = None) -> "Tensor":
         """Return the tensor as `tensor` does, and keep nothing of what is read."""
         live = self._live()
-        return self.stored(maps) if live is None else live
+        return self.read_stored(maps) if live is None else live
 
-    def stored(self, maps: "Maps | None" = None) -> "Tensor":
+    def read_stored(self, maps: "Maps | None" = None) -> "Tensor":
         """Return what the file has, whatever became of it since it was touched."""
         source = self.source
         return source if isinstance(source, torch.Tensor) else source.load(maps)
 
-    def own(self, maps: "Maps | None" = None) -> "Tensor":
+    def read_own(self, maps: "Maps | None" = None) -> "Tensor":
         """Return the values in memory that nobody else has."""
         live = self._live()
-        return self.stored(maps) if live is None else snapshot(live, self.path)
+        return self.read_stored(maps) if live is None else snapshot(live, self.path)
 
     def with_tensor(self, tensor: "Tensor") -> "Entry":
         """Return the same entry with ``tensor`` instead of what it has."""

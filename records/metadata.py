@@ -8,7 +8,7 @@ from .columns import is_size, is_text
 from .errors import RecordFormatError
 
 
-def combined(
+def combine_metadata(
     recorded: Mapping[str, Any], users: Mapping[str, Any] | None
 ) -> dict[str, Any]:
     """Return the metadata of a record with that of the user, who has the last word.

@@ -17,7 +17,7 @@ from .errors import MissingChecksumError
 from .flat_record import FlatRecord, flat_record
 from .memory import snapshot, values_of
 from .readable import Readable, entries_in, recognized_format, source_of
-from .renaming import Renames, renamed_record
+from .renaming import Renames, rename_record
 from .source import Maps, digest_of_bytes
 
 
@@ -58,7 +58,7 @@ def open_record(
     before = record.reading
     renamed = dict(before.renamed)
     if rename is not None:
-        record, renamed = renamed_record(record, rename, before.file)
+        record, renamed = rename_record(record, rename, before.file)
     record = _chosen(record, only, exclude, is_renamed=rename is not None)
     _check_dtype(dtype)
     target = _usable(device) if device is not None else before.device
@@ -95,7 +95,7 @@ def verify_file(file: Readable, *, strict: bool = False) -> "Verified":
         size = 0
         for entry in record.entries():
             # Not kept: a compressed file may be larger than memory.
-            entry.stored(maps)
+            entry.read_stored(maps)
             size += entry.nbytes
         sums = record.verified
     has_sums = sums in ("touched", "all")

@@ -26,7 +26,7 @@ def part_of(record: E, path: str) -> E:
         )
     prefix = f"{path}."
     chosen, nodes = _below(record, prefix)
-    entries = [_moved_up(entry, prefix) for entry in chosen]
+    entries = [_move_up(entry, prefix) for entry in chosen]
     tree = {name.removeprefix(prefix): node for name, node in nodes.items()}
     reading = record.reading
     origins = {after: before for before, after in reading.renamed.items()}
@@ -63,7 +63,7 @@ def _names(item: object) -> tuple[str, ...]:
     return (item.path, *item.ties) if isinstance(item, Entry) else (str(item),)
 
 
-def _moved_up(entry: Entry, prefix: str) -> Entry:
+def _move_up(entry: Entry, prefix: str) -> Entry:
     """Return ``entry`` under the names that it has below ``prefix``."""
     paths = [
         path.removeprefix(prefix) for path in _names(entry) if path.startswith(prefix)

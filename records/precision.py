@@ -97,21 +97,21 @@ class Precision:
     def warn_of_unmatched(self, record: "Entries") -> None:
         """Warn of patterns that match nothing in ``record``: most are typing errors."""
         lines = [
-            f"{name} matches nothing.{h}" for name, _, h in self._unmatched(record)
+            f"{name} matches nothing.{h}" for name, _, h in self._idle_patterns(record)
         ]
         if lines:
             warn_user(f"precision: {' '.join(lines)}")
 
     def within(self, record: "Entries") -> "Precision":
         """Return what this is for a part: the patterns that match something there."""
-        idle = {pattern for _, pattern, _ in self._unmatched(record)}
+        idle = {pattern for _, pattern, _ in self._idle_patterns(record)}
         if not idle:
             return self
         keep = [pattern for pattern in as_patterns(self.keep) if pattern not in idle]
         paths = {p: target for p, target in self.paths.items() if p not in idle}
         return replace(self, keep=keep, paths=paths)
 
-    def _unmatched(self, record: "Entries") -> Iterator[tuple[str, str, str]]:
+    def _idle_patterns(self, record: "Entries") -> Iterator[tuple[str, str, str]]:
         """Return what was written, the pattern and a hint of each without a match."""
         if not self.paths and not self.keep:
             return

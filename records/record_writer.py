@@ -25,7 +25,7 @@ from .format import (
     suffixes,
     write_record,
 )
-from .metadata import combined
+from .metadata import combine_metadata
 from .precision import Precision, PrecisionLike
 from .sink import Destination, File, Progress, StreamSink, open_sink
 
@@ -113,7 +113,7 @@ class RecordWriter:
     ) -> bytes:
         """Return ``record`` as bytes."""
         chosen = self._precision(precision)
-        flat = _described(record, chosen, metadata)
+        flat = _describe(record, chosen, metadata)
         memory = io.BytesIO()
         self._write(flat, StreamSink(memory), chosen, progress)
         return memory.getvalue()
@@ -128,7 +128,7 @@ class RecordWriter:
     ) -> None:
         """Save as `save` does, under a name that is known to agree."""
         chosen = self._precision(precision)
-        flat = _described(record, chosen, metadata)
+        flat = _describe(record, chosen, metadata)
         with open_sink(file) as sink:
             self._write(flat, sink, chosen, progress)
 
@@ -220,7 +220,7 @@ def save(
     """
     if file is None:  # pyright: ignore[reportUnnecessaryComparison]  # a usual mistake
         raise TypeError("file is None; leave it out to get the record as bytes")
-    chosen = _chosen(recorder)
+    chosen = _writer_named(recorder)
     if file is ...:
         return (chosen or PRESETS["default"]).dumps(
             record, precision=precision, metadata=metadata, progress=progress
@@ -240,14 +240,14 @@ def written_convention(
     recorder: RecordWriter | str | None, file: Destination
 ) -> Convention:
     """Return whose names and orders `save` would give to the tensors of a module."""
-    writer = _chosen(recorder)
+    writer = _writer_named(recorder)
     if writer is None and isinstance(file, str | os.PathLike):
         writer = writer_of_suffix(os.fspath(file))
     writer = writer or PRESETS["default"]
     return writer.convention or ("burn" if writer.format == "bpk" else "torch")
 
 
-def _chosen(recorder: RecordWriter | str | None) -> RecordWriter | None:
+def _writer_named(recorder: RecordWriter | str | None) -> RecordWriter | None:
     if recorder is None or isinstance(recorder, RecordWriter):
         return recorder
     if isinstance(recorder, str) and recorder.lower() in PRESETS:  # pyright: ignore[reportUnnecessaryIsInstance]  # users pass anything
@@ -257,12 +257,12 @@ def _chosen(recorder: RecordWriter | str | None) -> RecordWriter | None:
     )
 
 
-def _described(
+def _describe(
     record: Storable, precision: Precision, metadata: Mapping[str, Any] | None
 ) -> Entries:
     """Return the record with what its file says about it."""
     flat = record.flat()
-    metadata = combined(flat.metadata, metadata)
+    metadata = combine_metadata(flat.metadata, metadata)
     ours = dict(metadata.pop("burnish", {}))
     ours.pop("precision", None)
     ours = {"library": LIBRARY, "type": flat.type_name, **ours}

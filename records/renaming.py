@@ -25,7 +25,7 @@ Renames: TypeAlias = Mapping[str, str] | Iterable[RenameRule]
 E = TypeVar("E", bound=Entries)
 
 
-def renamed_record(record: E, rename: Renames, file: str) -> tuple[E, dict[str, str]]:
+def rename_record(record: E, rename: Renames, file: str) -> tuple[E, dict[str, str]]:
     """Return the record under its new names, and old to new name of what changed.
 
     ValueError for a name that nothing has; `RecordMismatchError` where two entries

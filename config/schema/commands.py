@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from ..errors import ConfigError
-from ..files import checked_text, load, read_tree
+from ..files import check_text, load, read_tree
 from ..process.streams import run_command, taking_any_text
 from ..process.user_traceback import error_text
 from ..rewriting import schema_types as t
@@ -96,7 +96,7 @@ def _upgrade_file(cls: type, file: Path, elide: bool, dry_run: bool) -> None:
     """Rewrite ``file`` at the newest version; comments in it are lost."""
     config: object = load(cls, file)
     _, form = read_tree(file)
-    text = checked_text(config, form, elide_defaults=elide)
+    text = check_text(config, form, elide_defaults=elide)
     if not dry_run:
         write_text(file, text)
         return

@@ -25,7 +25,7 @@ def replacement(path: str | os.PathLike[str]) -> Generator[int]:
     links) keep the old content. A pipe or a device is written to, and stays.
     """
     file = os.fsdecode(path)
-    with _explained_errors(file):
+    with _explain_errors(file):
         status = _status(file)
         if status is not None and not stat.S_ISREG(status.st_mode):
             opened = _irregular(file, status.st_mode)
@@ -86,7 +86,7 @@ def sync_folder(folder: Descriptor) -> None:
             raise
 
 
-def explained(error: OSError, path: str) -> OSError:
+def explain(error: OSError, path: str) -> OSError:
     """Return ``error`` in words that say what to do about ``path``."""
     folder = os.path.dirname(path) or "."
     stays = "what was saved there before is unchanged"
@@ -109,7 +109,7 @@ def explained(error: OSError, path: str) -> OSError:
 
 
 @contextmanager
-def _explained_errors(path: str) -> Generator[None]:
+def _explain_errors(path: str) -> Generator[None]:
     try:
         yield
     except OSError as error:
@@ -117,7 +117,7 @@ def _explained_errors(path: str) -> Generator[None]:
         is_another = error.filename is not None and not _is_ours(error.filename, path)
         if is_another or error.errno is None:
             raise
-        raise explained(error, path) from error
+        raise explain(error, path) from error
 
 
 def _is_ours(name: object, path: str) -> bool:

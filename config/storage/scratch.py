@@ -92,7 +92,7 @@ class Scratch:
 
 
 @contextmanager
-def locked_scratch(
+def lock_scratch(
     folder: Descriptor,
     final: str,
     make: Callable[[str], Descriptor],
@@ -111,7 +111,7 @@ def locked_scratch(
         scratch.discard()
 
 
-def abandoned(
+def find_abandoned(
     folder: Descriptor, pattern: re.Pattern[str], is_kind: Callable[[int], bool]
 ) -> Generator[str]:
     """Yield the names of temporaries in ``folder`` whose writers are dead, each locked.
@@ -177,7 +177,7 @@ def is_same(opened: Descriptor, folder: Descriptor, name: str) -> bool:
 
 def remove_abandoned(folder: Descriptor, name: str) -> None:
     """Remove the temporaries for the file ``name`` whose writers are dead."""
-    for left_behind in abandoned(folder, scratch_pattern(name), stat.S_ISREG):
+    for left_behind in find_abandoned(folder, scratch_pattern(name), stat.S_ISREG):
         with suppress(OSError):
             os.unlink(left_behind, dir_fd=folder.fd)
 

@@ -22,7 +22,7 @@ from .record_changes import RecordChange
 from .record_schema import Arguments, arguments_of
 
 
-def argument_changes(
+def compare_arguments(
     old_arguments: Arguments | None,
     version: int,
     cls: type[nn.Module],
@@ -36,7 +36,7 @@ def argument_changes(
     new_arguments = arguments_of(cls)
     if old_arguments is None or new_arguments is None:
         return []
-    upgraded_names = _carried(old_arguments, version, cls)
+    upgraded_names = _names_after_rules(old_arguments, version, cls)
     if upgraded_names is None:
         return []
     names = {path.partition(".")[0] for path in paths}
@@ -80,7 +80,7 @@ _LIKELY = 0.5
 """Likeness of two names from which on one is taken for the other."""
 
 
-def _carried(
+def _names_after_rules(
     old_arguments: Arguments, version: int, cls: type[nn.Module]
 ) -> list[str] | None:
     """Return the names after the class's rules; None if those ask for values."""

@@ -9,7 +9,7 @@ from ...config.rewriting.rewrite_rule import RewriteRule
 from ...config.rules import DeleteField, RenameField
 from ...config.schema.change import Severity
 from ...config.spelling import similarity
-from .record_schema import Stored
+from .record_schema import TensorForm
 from .tensor_rules import (
     MergeTensors,
     SplitTensor,
@@ -18,7 +18,7 @@ from .tensor_rules import (
     UnstackTensor,
 )
 
-Forms = Mapping[str, Stored]
+Forms = Mapping[str, TensorForm]
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +34,7 @@ class RecordChange:
         return f"{self.severity.name.lower():<5} {self.said}: {self.path}"
 
 
-def changes(old_forms: Forms, new_forms: Forms) -> list[RecordChange]:
+def compare_forms(old_forms: Forms, new_forms: Forms) -> list[RecordChange]:
     """Return what differs, with the rules that bridge it where they are known."""
     differences: list[RecordChange] = []
     removed_forms = {
@@ -50,7 +50,7 @@ def changes(old_forms: Forms, new_forms: Forms) -> list[RecordChange]:
                 p: f for p, f in removed_forms.items() if p not in removed_paths
             }
             added_forms = {p: f for p, f in added_forms.items() if p not in added_paths}
-    differences += _changed(old_forms, new_forms)
+    differences += _compare_common(old_forms, new_forms)
     differences += [
         RecordChange(path, "tensor removed", Severity.WARN, DeleteField(path))
         for path in _families(removed_forms)
@@ -62,10 +62,10 @@ def changes(old_forms: Forms, new_forms: Forms) -> list[RecordChange]:
     return differences
 
 
-Found = tuple[RecordChange, set[str], set[str]]
+Match = tuple[RecordChange, set[str], set[str]]
 
 
-def _renames(removed_forms: Forms, added_forms: Forms) -> Iterator[Found]:
+def _renames(removed_forms: Forms, added_forms: Forms) -> Iterator[Match]:
     """Yield the fewest renames of parts that explain the most, the likeliest first."""
     removed_forms, added_forms = dict(removed_forms), dict(added_forms)
     while True:
@@ -77,7 +77,7 @@ def _renames(removed_forms: Forms, added_forms: Forms) -> Iterator[Found]:
         if best is None or best[0] <= (0, 0.0, 0):
             return
         rule = best[1]
-        renames = _moved(rule, removed_forms, added_forms)
+        renames = _apply_rename(rule, removed_forms, added_forms)
         old_name, new_name = ".".join(rule.old_field), ".".join(rule.new_field)
         change = RecordChange(old_name, f"renamed to {new_name}", Severity.WARN, rule)
         yield change, set(renames), set(renames.values())
@@ -98,7 +98,7 @@ def _heads(removed_forms: Forms, added_forms: Forms) -> list[RenameField]:
             old_parts, new_parts = _without_common_end(
                 path.split("."), added_path.split(".")
             )
-            old_parts, new_parts = _generalized(old_parts, new_parts)
+            old_parts, new_parts = _generalize(old_parts, new_parts)
             key = (".".join(old_parts), ".".join(new_parts))
             if key not in rules:
                 rules[key] = RenameField(old_parts, new_parts)
@@ -113,21 +113,21 @@ def _without_common_end(
     return old_parts, new_parts
 
 
-def _generalized(
+def _generalize(
     old_parts: list[str], new_parts: list[str]
 ) -> tuple[list[str], list[str]]:
     """Replace the numbers of layers, if both have the same ones, by wildcards."""
     numbers = [part for part in old_parts if part.isdecimal()]
     if numbers != [part for part in new_parts if part.isdecimal()]:
         return old_parts, new_parts
-    return _wild(old_parts), _wild(new_parts)
+    return _with_wildcards(old_parts), _with_wildcards(new_parts)
 
 
-def _wild(names: Iterable[str]) -> list[str]:
+def _with_wildcards(names: Iterable[str]) -> list[str]:
     return ["*" if name.isdecimal() else name for name in names]
 
 
-def _moved(
+def _apply_rename(
     rule: RenameField, removed_forms: Forms, added_forms: Forms
 ) -> dict[str, str]:
     """Return what ``rule`` renames; empty if anything would not fit."""
@@ -146,17 +146,17 @@ def _moved(
 def _score(
     rule: RenameField, removed_forms: Forms, added_forms: Forms
 ) -> tuple[int, float, int]:
-    renames = _moved(rule, removed_forms, added_forms)
+    renames = _apply_rename(rule, removed_forms, added_forms)
     alike = similarity(rule.old_field[-1], rule.new_field[-1])
     return len(renames), alike, -len(rule.old_field)
 
 
-def _merges(removed_forms: Forms, added_forms: Forms) -> Iterator[Found]:
-    for path, form in _once(added_forms):
+def _merges(removed_forms: Forms, added_forms: Forms) -> Iterator[Match]:
+    for path, form in _one_of_each_family(added_forms):
         for names, dim in _pieces(path, form, removed_forms):
             rule = MergeTensors([_star(n) for n in names], _star(path), dim)
-            part_paths = _expanded(rule.fields, removed_forms)
-            merged_paths = _expanded([rule.into], added_forms)
+            part_paths = _paths_of(rule.fields, removed_forms)
+            merged_paths = _paths_of([rule.into], added_forms)
             message = f"fused into {rule.into}"
             yield (
                 RecordChange(", ".join(rule.fields), message, Severity.WARN, rule),
@@ -166,16 +166,16 @@ def _merges(removed_forms: Forms, added_forms: Forms) -> Iterator[Found]:
             break
 
 
-def _splits(removed_forms: Forms, added_forms: Forms) -> Iterator[Found]:
-    for path, form in _once(removed_forms):
+def _splits(removed_forms: Forms, added_forms: Forms) -> Iterator[Match]:
+    for path, form in _one_of_each_family(removed_forms):
         for names, dim in _pieces(path, form, added_forms):
             sizes = [added_forms[name].shape[dim] for name in names]
             stated_sizes = None if len(set(sizes)) == 1 else sizes
             rule = SplitTensor(
                 _star(path), [_star(n) for n in names], dim, stated_sizes
             )
-            split_paths = _expanded([rule.field], removed_forms)
-            part_paths = _expanded(rule.into, added_forms)
+            split_paths = _paths_of([rule.field], removed_forms)
+            part_paths = _paths_of(rule.into, added_forms)
             message = f"split into {', '.join(rule.into)}"
             yield (
                 RecordChange(rule.field, message, Severity.WARN, rule),
@@ -186,7 +186,7 @@ def _splits(removed_forms: Forms, added_forms: Forms) -> Iterator[Found]:
 
 
 def _pieces(
-    path: str, fused_form: Stored, forms: Forms
+    path: str, fused_form: TensorForm, forms: Forms
 ) -> Iterator[tuple[list[str], int]]:
     """Yield the tensors beside ``path`` that are fused along one dimension."""
     *_, leaf = names = path.split(".")
@@ -205,14 +205,14 @@ def _pieces(
             yield fitting, dim
 
 
-def _fits(piece: Stored, fused_form: Stored, dim: int) -> bool:
+def _fits(piece: TensorForm, fused_form: TensorForm, dim: int) -> bool:
     shapes = zip(piece.shape, fused_form.shape, strict=True)
     return all(a == b or i == dim for i, (a, b) in enumerate(shapes))
 
 
-def _stacks(removed_forms: Forms, added_forms: Forms) -> Iterator[Found]:
+def _stacks(removed_forms: Forms, added_forms: Forms) -> Iterator[Match]:
     for path, form in added_forms.items():
-        for numbered, members in _numbered(removed_forms):
+        for numbered, members in _numbered_families(removed_forms):
             member_shapes = {removed_forms[name].shape for name in members}
             if member_shapes == {form.shape[1:]} and form.shape[:1] == (len(members),):
                 rule = StackTensors(numbered, path)
@@ -226,9 +226,9 @@ def _stacks(removed_forms: Forms, added_forms: Forms) -> Iterator[Found]:
                 break
 
 
-def _unstacks(removed_forms: Forms, added_forms: Forms) -> Iterator[Found]:
+def _unstacks(removed_forms: Forms, added_forms: Forms) -> Iterator[Match]:
     for path, form in removed_forms.items():
-        for numbered, members in _numbered(added_forms):
+        for numbered, members in _numbered_families(added_forms):
             member_shapes = {added_forms[name].shape for name in members}
             if member_shapes == {form.shape[1:]} and form.shape[:1] == (len(members),):
                 rule = UnstackTensor(path, numbered)
@@ -240,25 +240,25 @@ def _unstacks(removed_forms: Forms, added_forms: Forms) -> Iterator[Found]:
                 break
 
 
-def _numbered(forms: Forms) -> list[tuple[str, list[str]]]:
+def _numbered_families(forms: Forms) -> list[tuple[str, list[str]]]:
     """Return the families of paths that differ in one number, with one ``*`` for it."""
     families: dict[str, list[str]] = {}
     for path in forms:
         names = path.split(".")
         if sum(name.isdecimal() for name in names) == 1:
-            families.setdefault(".".join(_wild(names)), []).append(path)
+            families.setdefault(".".join(_with_wildcards(names)), []).append(path)
     return [(name, members) for name, members in families.items() if len(members) > 1]
 
 
-def _changed(old_forms: Forms, new_forms: Forms) -> Iterator[RecordChange]:
-    reshaped: dict[str, list[tuple[Stored, Stored]]] = {}
+def _compare_common(old_forms: Forms, new_forms: Forms) -> Iterator[RecordChange]:
+    reshaped: dict[str, list[tuple[TensorForm, TensorForm]]] = {}
     for path in old_forms.keys() & new_forms.keys():
         if old_forms[path].shape != new_forms[path].shape:
             reshaped.setdefault(_star(path), []).append(
                 (old_forms[path], new_forms[path])
             )
         elif old_forms[path].dtype != new_forms[path].dtype:
-            yield _retyped(path, old_forms[path].dtype, new_forms[path].dtype)
+            yield _dtype_change(path, old_forms[path].dtype, new_forms[path].dtype)
     for path, pairs in sorted(reshaped.items()):
         before, after = pairs[0]
         message = f"shape changed from {before.shape} to {after.shape}"
@@ -268,7 +268,7 @@ def _changed(old_forms: Forms, new_forms: Forms) -> Iterator[RecordChange]:
             yield RecordChange(path, message, Severity.ERROR)
 
 
-def _retyped(path: str, before: str, after: str) -> RecordChange:
+def _dtype_change(path: str, before: str, after: str) -> RecordChange:
     floats = ("float", "bfloat", "f", "bf")
     converts = before.startswith(floats) and after.startswith(floats)
     severity = Severity.INFO if converts else Severity.ERROR
@@ -281,10 +281,10 @@ def _families(forms: Forms) -> list[str]:
 
 
 def _star(path: str) -> str:
-    return ".".join(_wild(path.split(".")))
+    return ".".join(_with_wildcards(path.split(".")))
 
 
-def _once(forms: Forms) -> list[tuple[str, Stored]]:
+def _one_of_each_family(forms: Forms) -> list[tuple[str, TensorForm]]:
     """Return one of each family of paths that differ in numbers alone."""
     first_paths: dict[str, str] = {}
     for path in forms:
@@ -292,7 +292,7 @@ def _once(forms: Forms) -> list[tuple[str, Stored]]:
     return [(path, forms[path]) for path in first_paths.values()]
 
 
-def _expanded(patterns: Iterable[str], forms: Forms) -> set[str]:
+def _paths_of(patterns: Iterable[str], forms: Forms) -> set[str]:
     return {
         path
         for path in forms

@@ -19,17 +19,17 @@ from ..hyperparameters.record_metadata import recorded_hparams
 from ..modules.classes import declared_class
 from ..modules.tree import places_of, unwrapped
 from ..modules.versions import version_of
-from .argument_changes import argument_changes
-from .record_changes import RecordChange, changes
+from .argument_changes import compare_arguments
+from .record_changes import RecordChange, compare_forms
 from .record_schema import (
     RecordSchema,
-    Stored,
     Target,
+    TensorForm,
     build_blank,
     load_schema,
     schema_of,
 )
-from .upgrading import upgraded, versions_below
+from .upgrading import upgrade_record, versions_below
 
 
 class RecordChecker:
@@ -58,8 +58,8 @@ class RecordChecker:
             self.new = replace(old, version=version_of(cls))
             return
         self.new = schema_of(module)
-        carried = upgraded(old.as_record(), places_of(module))
-        self.changes = changes(_forms(carried), self.new.tensors)
+        carried = upgrade_record(old.as_record(), places_of(module))
+        self.changes = compare_forms(_forms(carried), self.new.tensors)
         self._compare_arguments(declared_class(type(unwrapped(module))))
 
     def _compare_arguments(self, cls: type[nn.Module] | None) -> None:
@@ -67,7 +67,7 @@ class RecordChecker:
             return
         known_rules = [repr(change.rule) for change in self.changes]
         old_schema = self.old
-        changes = argument_changes(
+        changes = compare_arguments(
             old_schema.arguments, old_schema.version, cls, old_schema.tensors
         )
         self.changes += [
@@ -145,7 +145,7 @@ def upgrade_file(
     with open_record(name) as record:
         module = _module_of(record, target)
         places = places_of(module)
-        newer = upgraded(record, places)
+        newer = upgrade_record(record, places)
         ours = dict(record.metadata.get("burnish") or {})
         version = version_of(type(unwrapped(module)))
         version_facts = {"version": version, "versions": versions_below(places)}
@@ -186,9 +186,9 @@ def _hparams(ours: Mapping[str, Any], module: Any) -> dict[str, Any]:
     return {} if hparams is None else {"hparams": hparams}
 
 
-def _forms(record: FlatRecord) -> dict[str, Stored]:
+def _forms(record: FlatRecord) -> dict[str, TensorForm]:
     return {
-        entry.path: Stored(
+        entry.path: TensorForm(
             kind=entry.kind, dtype=NAME_OF[entry.dtype], shape=tuple(entry.shape)
         )
         for entry in record.entries()

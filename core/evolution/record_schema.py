@@ -28,7 +28,7 @@ from ..modules.signature import VARIADIC, parameters_of
 from ..modules.tree import Places, places_of, unwrapped
 from ..modules.versions import version_of
 from ..state.modes import construct_on
-from ..state.uninitialized import built
+from ..state.uninitialized import build_unfilled
 from .upgrading import versions_below
 
 _FORMAT = 1
@@ -43,7 +43,7 @@ Arguments = Mapping[str, bool]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Stored:
+class TensorForm:
     """The form of one stored tensor."""
 
     kind: str
@@ -61,7 +61,7 @@ class RecordSchema:
     version: int = 0
     versions: Mapping[str, int] = field(default_factory=dict[str, int])
     """Of the classes of submodules, by path."""
-    tensors: Mapping[str, Stored] = field(default_factory=dict[str, Stored])
+    tensors: Mapping[str, TensorForm] = field(default_factory=dict[str, TensorForm])
     arguments: Arguments | None = None
     """Of the constructor, and whether each must be given; None if nobody noted them."""
 
@@ -129,7 +129,9 @@ def load_schema(file: str | os.PathLike[str]) -> RecordSchema:
             name=str(data["name"]),
             version=int(data["version"]),
             versions={str(p): int(v) for p, v in data["versions"].items()},
-            tensors={str(p): _stored(values) for p, values in data["tensors"].items()},
+            tensors={
+                str(p): _form_of_list(values) for p, values in data["tensors"].items()
+            },
             arguments=_flags(data.get("arguments")),
         )
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
@@ -168,7 +170,7 @@ def build_blank(target: Target, hparams: Mapping[str, Any] | None = None) -> nn.
             raise
     except Exception:  # some constructors need values: see below
         pass
-    return _module(lambda: built(factory, None)[0])
+    return _module(lambda: build_unfilled(factory, None)[0])
 
 
 def _module(make: Callable[[], nn.Module]) -> nn.Module:
@@ -178,7 +180,7 @@ def _module(make: Callable[[], nn.Module]) -> nn.Module:
     return module
 
 
-def _tensors(places: Places) -> dict[str, Stored]:
+def _tensors(places: Places) -> dict[str, TensorForm]:
     """Return the stored tensors; one that is tied once, with its other paths."""
     rows: dict[int, tuple[str, torch.Tensor, str, list[str]]] = {}
     for prefix, owner in places:
@@ -193,7 +195,7 @@ def _tensors(places: Places) -> dict[str, Stored]:
             if path != row[0]:
                 row[3].append(path)
     return {
-        path: Stored(
+        path: TensorForm(
             kind=kind,
             dtype=NAME_OF[tensor.dtype],
             shape=tuple(tensor.shape),
@@ -203,14 +205,14 @@ def _tensors(places: Places) -> dict[str, Stored]:
     }
 
 
-def _as_list(form: Stored) -> list[Any]:
+def _as_list(form: TensorForm) -> list[Any]:
     return [form.kind, form.dtype, list(form.shape), *form.ties]
 
 
-def _stored(values: Any) -> Stored:
+def _form_of_list(values: Any) -> TensorForm:
     kind, dtype, shape, *ties = values
     if kind not in ("parameter", "buffer") or dtype not in BY_NAME:
         raise ValueError(f"{kind!r}, {dtype!r}")
-    return Stored(
+    return TensorForm(
         kind=kind, dtype=dtype, shape=tuple(map(int, shape)), ties=tuple(map(str, ties))
     )

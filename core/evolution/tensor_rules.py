@@ -16,7 +16,7 @@ from ...config.patterns import bind, fill, n_wildcards
 from ...config.rewriting.rewrite_rule import RewriteRule
 from ...records.entry import Entry
 from ...records.errors import RecordError
-from ..state.derived import Cut, Joined, Stacked, Taken, Turned, derived
+from ..state.derived import Cut, Joined, Stacked, Taken, Turned, derive
 
 Table: TypeAlias = dict[str, Entry]
 """Entries by path; one that is tied stands at each of its paths."""
@@ -71,7 +71,7 @@ class SplitTensor(TensorRule):
         start = 0
         for name, size in zip(self.into, sizes, strict=True):
             cut = Cut(self.dim, start, size)
-            pieces[_named(name, wildcards)] = derived([entry], cut)
+            pieces[_fill_pattern(name, wildcards)] = derive([entry], cut)
             start += size
         return pieces
 
@@ -92,12 +92,12 @@ class MergeTensors(TensorRule):
         merged: Table = {}
         part_paths: set[str] = set()
         for wildcards in _bindings(table, self.fields):
-            names = [_named(name, wildcards) for name in self.fields]
+            names = [_fill_pattern(name, wildcards) for name in self.fields]
             lacking = [name for name in names if name not in table]
             if lacking:
                 raise RecordError(f"{self}: the record has {names[0]} but {lacking[0]}")
-            fused_entry = derived([table[name] for name in names], Joined(self.dim))
-            merged[_named(self.into, wildcards)] = fused_entry
+            fused_entry = derive([table[name] for name in names], Joined(self.dim))
+            merged[_fill_pattern(self.into, wildcards)] = fused_entry
             part_paths.update(names)
         return {p: e for p, e in table.items() if p not in part_paths} | merged
 
@@ -114,12 +114,14 @@ class TransposeTensor(TensorRule):
 
     def rewrite(self, table: Table) -> Table:
         """Replace the tensor by its transpose."""
-        return _each(table, self.field, self._turned)
+        return _each(table, self.field, self._transpose)
 
-    def _turned(self, entry: Entry, wildcards: tuple[str, ...]) -> Table:
+    def _transpose(self, entry: Entry, wildcards: tuple[str, ...]) -> Table:
         for dim in self.dims:
             _length(entry, dim, self)
-        return {_named(self.field, wildcards): derived([entry], Turned(*self.dims))}
+        return {
+            _fill_pattern(self.field, wildcards): derive([entry], Turned(*self.dims))
+        }
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -150,7 +152,7 @@ class StackTensors(TensorRule):
             if [number for number, _ in sorted(numbered)] != list(range(len(paths))):
                 raise RecordError(f"{self}: the numbers of {paths[0]} have gaps")
             entries = [table[path] for path in paths]
-            stacks[_named(self.into, outer_wildcards)] = derived(
+            stacks[_fill_pattern(self.into, outer_wildcards)] = derive(
                 entries, Stacked(self.dim)
             )
             layer_paths.update(paths)
@@ -174,7 +176,7 @@ class UnstackTensor(TensorRule):
 
     def _layers(self, entry: Entry, wildcards: tuple[str, ...]) -> Table:
         return {
-            _named(self.into, (*wildcards, str(i))): derived(
+            _fill_pattern(self.into, (*wildcards, str(i))): derive(
                 [entry], Taken(self.dim, i)
             )
             for i in range(_length(entry, self.dim, self))
@@ -193,7 +195,7 @@ def apply_rule(rule: RewriteRule, table: Table) -> Table:
 
 
 def _derive(entry: Entry, function: Callable[[Any], Any]) -> Entry:
-    return derived([entry], lambda tensors: function(tensors[0]))
+    return derive([entry], lambda tensors: function(tensors[0]))
 
 
 def _each(
@@ -218,7 +220,7 @@ def _bindings(
     return list(dict.fromkeys(f for f in matches if f is not None))
 
 
-def _named(pattern: str, wildcards: tuple[str, ...]) -> str:
+def _fill_pattern(pattern: str, wildcards: tuple[str, ...]) -> str:
     return join(*fill(parts(pattern), wildcards))
 
 

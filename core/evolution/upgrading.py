@@ -30,7 +30,7 @@ def versions_below(places: Places) -> dict[str, int]:
     }
 
 
-def upgraded(record: FlatRecord, places: Places) -> FlatRecord:
+def upgrade_record(record: FlatRecord, places: Places) -> FlatRecord:
     """Return ``record`` under the names and in the forms of the module at ``places``.
 
     The rules of each class are applied from the version that the record has of it (0
@@ -43,20 +43,22 @@ def upgraded(record: FlatRecord, places: Places) -> FlatRecord:
         steps = list(_steps(record, places))
         for prefix, rule in steps:
             table = _within(table, prefix, rule)
-            tree = {n: v for p, v in tree.items() if (n := _new(p, prefix, rule))}
+            tree = {
+                n: v for p, v in tree.items() if (n := _rename_below(p, prefix, rule))
+            }
     except (RecordMismatchError, RecordVersionError):
         raise
     except RecordError as error:
         raise RecordMismatchError(record.reading.file, [str(error)]) from error
     if not steps:
         return record
-    entries = regrouped(table)
-    renamed = _renamed(record, table) | dict(record.reading.renamed)
+    entries = entries_of(table)
+    renamed = _renames_in(record, table) | dict(record.reading.renamed)
     reading = replace(record.reading, renamed=renamed)
     return record.replaced(entries=entries, tree=tree, reading=reading)
 
 
-def carried_paths(
+def upgrade_paths(
     record: FlatRecord, places: Places, paths: Iterable[str]
 ) -> dict[str, str | None]:
     """Return where ``paths`` of ``record`` stand in the module, None if deleted."""
@@ -64,11 +66,11 @@ def carried_paths(
     for prefix, rule in _steps(record, places):
         for path, now in carried.items():
             if now is not None:
-                carried[path] = _new(now, prefix, rule)
+                carried[path] = _rename_below(now, prefix, rule)
     return carried
 
 
-def upgraded_blueprint(
+def upgrade_blueprint(
     cls: type[nn.Module], data: Mapping[str, Any]
 ) -> Mapping[str, Any]:
     """Return a stored blueprint of a ``cls`` as its newest version has it.
@@ -87,7 +89,7 @@ def upgraded_blueprint(
     tree = copy.deepcopy({**data, "tape": tape, "arguments": arguments})
     try:
         for rule in rules:
-            renamed_items = [_moved_entry(item, rule) for item in tree["tape"]]
+            renamed_items = [_rename_item(item, rule) for item in tree["tape"]]
             tree["tape"] = [item for item in renamed_items if item is not None]
             rule.apply(tree["arguments"])
     except ConfigError as error:
@@ -95,7 +97,7 @@ def upgraded_blueprint(
     return tree
 
 
-def _moved_entry(item: Any, rule: RewriteRule) -> Any:
+def _rename_item(item: Any, rule: RewriteRule) -> Any:
     """Return an entry of a tape at its new path; None if nothing is left of it."""
     at: Any = item.get("at") if isinstance(item, Mapping) else None
     if not isinstance(at, str | list):
@@ -106,7 +108,7 @@ def _moved_entry(item: Any, rule: RewriteRule) -> Any:
     new_paths = [
         path_after
         for path in paths
-        if (path_after := path if is_pattern(path) else _new(path, "", rule))
+        if (path_after := path if is_pattern(path) else _rename_below(path, "", rule))
         is not None
     ]
     if not new_paths:
@@ -137,7 +139,9 @@ def _steps(record: FlatRecord, places: Places) -> Iterator[tuple[str, RewriteRul
         for step in range(version, newest):
             for rule in rules_of(cls).get(step, ()):
                 yield prefix, rule
-                versions = {_new(p, prefix, rule) or p: v for p, v in versions.items()}
+                versions = {
+                    _rename_below(p, prefix, rule) or p: v for p, v in versions.items()
+                }
 
 
 def _within(table: Table, prefix: str, rule: RewriteRule) -> Table:
@@ -149,7 +153,7 @@ def _within(table: Table, prefix: str, rule: RewriteRule) -> Table:
     return outside | {prefix + p: e for p, e in apply_rule(rule, inside).items()}
 
 
-def _new(path: str, prefix: str, rule: RewriteRule) -> str | None:
+def _rename_below(path: str, prefix: str, rule: RewriteRule) -> str | None:
     # The empty path is the module that has the rules, which no rule of it renames.
     if len(path) <= len(prefix) or not path.startswith(prefix):
         return path
@@ -157,7 +161,7 @@ def _new(path: str, prefix: str, rule: RewriteRule) -> str | None:
     return None if path_after is None else prefix + path_after
 
 
-def regrouped(table: Table) -> list[Entry]:
+def entries_of(table: Table) -> list[Entry]:
     """Return each entry once, with all the paths at which it stands."""
     paths: dict[int, list[str]] = {}
     entries: dict[int, Entry] = {}
@@ -170,7 +174,7 @@ def regrouped(table: Table) -> list[Entry]:
     ]
 
 
-def _renamed(record: FlatRecord, table: Table) -> dict[str, str]:
+def _renames_in(record: FlatRecord, table: Table) -> dict[str, str]:
     new_paths = {id(entry): path for path, entry in reversed(table.items())}
     return {
         entry.path: new_paths[id(entry)]

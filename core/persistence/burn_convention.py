@@ -24,9 +24,9 @@ from ...records.entry import Entry
 from ...records.errors import RecordError, RecordMismatchError
 from ...records.flat_record import FlatRecord
 from ...records.select import selected
-from ..evolution.upgrading import regrouped
+from ..evolution.upgrading import entries_of
 from ..modules.tree import Places
-from ..state.derived import derived
+from ..state.derived import derive
 from .burn_layers import Pairing, children_of, pairings_of, unknown_to_burn
 
 
@@ -54,7 +54,7 @@ def to_burn(record: FlatRecord, places: Places) -> FlatRecord:
                     "give one of them another name"
                 )
             table[name] = piece
-    entries = _with_one_id_each(regrouped(table))
+    entries = _with_one_id_each(entries_of(table))
     return with_convention(record.replaced(entries=entries), "burn")
 
 
@@ -74,7 +74,7 @@ def from_burn(record: FlatRecord, places: Places) -> tuple[FlatRecord, frozenset
         table = _table_here(record, names)
     except RecordError as error:
         raise RecordMismatchError(record.reading.file, [str(error)]) from error
-    entries = regrouped(table)
+    entries = entries_of(table)
     flags = {
         prefix + name: parameter.requires_grad
         for prefix, owner in places
@@ -242,7 +242,7 @@ def _piece(entry: Entry, pairing: Pairing, number: int) -> Entry:
     if isinstance(entry.source, Tensor):
         piece = entry.with_tensor(view([entry.source.detach()]))
     else:
-        piece = derived([entry], view)
+        piece = derive([entry], view)
     return replace(
         piece,
         id=entry.id if n_pieces == 1 else None,
@@ -281,7 +281,7 @@ def _whole(parts: list[Entry], *, is_turned: bool) -> Entry:
     is_turned = is_turned and len(parts[0].shape) == 2
     if len(parts) == 1 and not is_turned:
         return replace(parts[0])
-    whole = derived(parts, _Joined(is_turned))
+    whole = derive(parts, _Joined(is_turned))
     return replace(whole, id=parts[0].id if len(parts) == 1 else None)
 
 

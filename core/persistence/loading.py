@@ -19,7 +19,7 @@ from ...records.readable import Readable
 from ...records.report import LoadReport
 from ...records.select import selected
 from ...records.show import show_dtype
-from ..evolution.upgrading import upgraded
+from ..evolution.upgrading import upgrade_record
 from ..modules.module_argument import check_module
 from ..modules.tree import Places, places_of, unwrapped
 from ..state.allowed import Allowed
@@ -28,12 +28,12 @@ from ..state.entries import ModuleContent, content_of
 from ..state.factories import arguments_go_to_lambda, check_callable
 from ..state.fillings import read_fillings
 from ..state.identity import adopt
-from ..state.lazy_tensors import materialized
+from ..state.lazy_tensors import materialize_lazy
 from ..state.memory import BLANK
 from ..state.plan import LoadPlan, plan_load
 from ..state.record_type import check_version
 from ..state.stored_extra import StoredExtra
-from ..state.uninitialized import built, rebuilt
+from ..state.uninitialized import build_unfilled, rebuild
 from .burn_convention import explained, from_burn
 from .meaning import compare_ties, compared, is_part, note
 
@@ -75,13 +75,13 @@ def load_record(
     Raises `RecordMismatchError`, `RecordChecksumError`, `PrecisionError`.
     """
     check_module(module, "load_record")
-    record = _opened(source, hyperparameters)
+    record = _as_record(source, hyperparameters)
     allowed = Allowed(strict, allow_missing, allow_unexpected, allow_empty)
     check_version(unwrapped(module), record)
     places = places_of(module)
     stored, (record, absent) = record, from_burn(record, places)
-    record = upgraded(record, places)
-    with explained(stored, places), materialized(places, record):
+    record = upgrade_record(record, places)
+    with explained(stored, places), materialize_lazy(places, record):
         return _fill(module, record, places, replace(allowed, absent=absent))
 
 
@@ -89,7 +89,7 @@ def _fill(
     module: nn.Module, record: FlatRecord, places: Places, allowed: Allowed
 ) -> LoadReport:
     content = content_of(places, encode=False, is_left_out=_left_out(record))
-    plan = _planned(module, content, record, places, allowed)
+    plan = _plan_filling(module, content, record, places, allowed)
     fillings = read_fillings(plan, record)
     parted_numbers = [
         i
@@ -101,7 +101,7 @@ def _fill(
         fillings,
         partial(extra.hand_over, extra.current()),
         afterwards=lambda: adopt(places, plan.ids),
-        early=extra.needed(plan.steps),
+        early=extra.early_steps(plan.steps),
     )
     _report_views(plan, parted_numbers)
     return plan.report
@@ -131,7 +131,7 @@ def from_record(
     """
     allowed = Allowed(strict, allow_missing, allow_unexpected, allow_empty)
     check_callable(factory)
-    return build_from_record(factory, _opened(source, hyperparameters), allowed)
+    return build_from_record(factory, _as_record(source, hyperparameters), allowed)
 
 
 def build_from_record(
@@ -151,7 +151,7 @@ _reports: WeakKeyDictionary[nn.Module, LoadReport] = WeakKeyDictionary()
 
 
 def _from_record(factory: Callable[[], M], record: FlatRecord, allowed: Allowed) -> M:
-    module, build = built(factory, record.reading.device)
+    module, build = build_unfilled(factory, record.reading.device)
     if not isinstance(module, nn.Module):  # pyright: ignore[reportUnnecessaryIsInstance]  # users return anything
         raise TypeError(
             f"the factory returned a {type(module).__name__}, expected an nn.Module; "
@@ -160,15 +160,15 @@ def _from_record(factory: Callable[[], M], record: FlatRecord, allowed: Allowed)
     check_version(unwrapped(module), record)
     places = places_of(module)
     stored, (record, absent) = record, from_burn(record, places)
-    record = upgraded(record, places)
-    with materialized(places, record):
+    record = upgrade_record(record, places)
+    with materialize_lazy(places, record):
         content = content_of(places, encode=False, is_left_out=_left_out(record))
     if build is not None and any(entry.dtype is BLANK for entry in content.entries):
         # Code past Python took a blank for the values of a parameter.
-        return _from_record(partial(rebuilt, factory, build), stored, allowed)
+        return _from_record(partial(rebuild, factory, build), stored, allowed)
     allowed = replace(allowed, absent=absent)
     with explained(stored, places):
-        plan = _planned(module, content, record, places, allowed, is_new=True)
+        plan = _plan_filling(module, content, record, places, allowed, is_new=True)
     fillings = read_fillings(plan, record, is_kept=True)
     parted_numbers = assign_all(fillings, build)
     _report_views(plan, parted_numbers)
@@ -189,7 +189,7 @@ def _left_out(record: FlatRecord) -> Callable[[str], bool]:
     return lambda path: not selected(path, only, exclude)
 
 
-def _opened(
+def _as_record(
     source: Readable, hyperparameters: Literal["compare", "ignore"] | None
 ) -> FlatRecord:
     if isinstance(source, FlatRecord) and hyperparameters is None:
@@ -197,7 +197,7 @@ def _opened(
     return open_record(source, hyperparameters=hyperparameters)
 
 
-def _planned(
+def _plan_filling(
     module: nn.Module,
     content: ModuleContent,
     record: FlatRecord,
@@ -212,7 +212,7 @@ def _planned(
     is_refused = not is_ignored and not is_part(record)
     differing = comparison.differing if is_refused else ()
     plan = plan_load(content, record, allowed, differing, places)
-    compare_ties(comparison, plan.parted, module, record)
+    compare_ties(comparison, plan.split_parameters, module, record)
     plan.report.changed += note(
         comparison, record, is_ignored=is_ignored, is_new=is_new
     )

@@ -10,7 +10,7 @@ from ...config.spelling import did_you_mean
 from ...records.entries import Reading
 from ...records.errors import RecordMismatchError
 from ...records.flat_record import FlatRecord
-from ..evolution.upgrading import carried_paths
+from ..evolution.upgrading import upgrade_paths
 from ..hyperparameters.reader import planned
 from ..hyperparameters.structure import note_of_changes
 from ..hyperparameters.values import ALL, BLUEPRINT, ORIGIN, RESULT, UNSTORED
@@ -55,7 +55,7 @@ def compared(
     parts = _result(hparams, record)
     changes = stored_changes(hparams, record)
     paths = [*changes, *(path for paths, _ in parts for path in paths)]
-    carried = carried_paths(record, places, paths) if paths else {}
+    carried = upgrade_paths(record, places, paths) if paths else {}
     if parts:
         _compare_parts(comparison, parts, carried, inner_module, record, places)
     if changes:

@@ -11,7 +11,7 @@ from torch import nn
 from ...config.patterns import Patterns
 from ...records.calls import explain_calls
 from ...records.flat_record import FlatRecord
-from ...records.metadata import combined
+from ...records.metadata import combine_metadata
 from ...records.open import open_record
 from ...records.precision import PrecisionLike
 from ...records.recorder import Recorder
@@ -104,7 +104,7 @@ def save_pretrained(
     record = into_record(module)
     ours = {**record.metadata.get("burnish", {}), "hparams": hparams}
     record = record.replaced(
-        metadata=combined({**record.metadata, "burnish": ours}, metadata)
+        metadata=combine_metadata({**record.metadata, "burnish": ours}, metadata)
     )
     path = os.path.realpath(os.fsdecode(folder))
     os.makedirs(path, exist_ok=True)
@@ -182,7 +182,7 @@ def from_pretrained(
     # What a person changed in config.json is what the folder is of.
     content = replace(content, record=_of_config(content))
     if content.is_ours or not _is_of_transformers(content, cls):
-        build = _planned(content, cls, path)
+        build = _plan_build(content, cls, path)
         record = open_record(content.record, **reading)
         module: nn.Module = from_record(
             build,
@@ -240,7 +240,9 @@ def _of_config(content: FolderContent) -> FlatRecord:
     )
 
 
-def _planned(content: FolderContent, cls: type[nn.Module] | None, folder: str) -> Any:
+def _plan_build(
+    content: FolderContent, cls: type[nn.Module] | None, folder: str
+) -> Any:
     hparams = {k: v for k, v in content.config.items() if k != SAVE}
     try:
         return planned(hparams, cls)

@@ -14,9 +14,9 @@ from ..errors import HyperparameterError
 from ..hyperparameters.reader import planned
 from ..modules.classes import declared_class
 from ..modules.tree import places_of, unwrapped
-from ..state.grouping import grouped
+from ..state.grouping import group_paths
 from ..state.modes import construct_on
-from ..state.uninitialized import built
+from ..state.uninitialized import build_unfilled
 
 
 def check_rebuilds(module: nn.Module, hparams: Mapping[str, Any]) -> None:
@@ -28,9 +28,9 @@ def check_rebuilds(module: nn.Module, hparams: Mapping[str, Any]) -> None:
     rebuilt_shapes, shapes = _forms(_skeleton(module, hparams)), _forms(module)
     problems = [
         f"{path}, which is new"
-        for path in grouped(shapes.keys() - rebuilt_shapes.keys())
+        for path in group_paths(shapes.keys() - rebuilt_shapes.keys())
     ]
-    for path in grouped(rebuilt_shapes.keys() - shapes.keys()):
+    for path in group_paths(rebuilt_shapes.keys() - shapes.keys()):
         problems.append(f"{path}, which is gone{did_you_mean(path, shapes)}")
     for path in shapes.keys() & rebuilt_shapes.keys():
         if (
@@ -62,7 +62,7 @@ def _skeleton(module: nn.Module, hparams: Mapping[str, Any]) -> nn.Module:
             return construct_on("meta", build)
         except Exception:
             # Some constructors need values; parameters that they do not read have none.
-            return built(build, None)[0]
+            return build_unfilled(build, None)[0]
     finally:
         torch.set_rng_state(generator)
 

@@ -167,12 +167,12 @@ def _check_same(
     for name in weight_map.keys() - names_in_shards:
         hint = did_you_mean(name, names_in_shards)
         raise RecordFormatError(file, f"{name!r:.120} is in none of its shards.{hint}")
-    unlisted = [e for p in parts for e in p.entries() if not _is_told(e, weight_map)]
+    unlisted = [e for p in parts for e in p.entries() if not _is_listed(e, weight_map)]
     if unlisted:
         raise RecordFormatError(file, f"a shard has {unlisted[0].path!r:.120} as well")
 
 
-def _is_told(entry: Entry, weight_map: Mapping[str, str]) -> bool:
+def _is_listed(entry: Entry, weight_map: Mapping[str, str]) -> bool:
     return any(path in weight_map for path in (entry.path, *entry.ties))
 
 

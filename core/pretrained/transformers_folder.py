@@ -56,8 +56,8 @@ def model_in(
     config = config_object(chosen, content.config)
     if reading.get("dtype") is None:
         reading["dtype"] = "stored"
-    unexpected = [*as_patterns(allow_unexpected or ()), _ignored(chosen, "unexpected")]
-    missing = [*as_patterns(allow_missing or ()), _ignored(chosen, "missing")]
+    unexpected = [*as_patterns(allow_unexpected or ()), _ignores(chosen, "unexpected")]
+    missing = [*as_patterns(allow_missing or ()), _ignores(chosen, "missing")]
 
     def filled(record: "FlatRecord") -> nn.Module:
         model: nn.Module = from_record(
@@ -73,7 +73,7 @@ def model_in(
     try:
         return filled(content.record)
     except RecordMismatchError:
-        renamed = _named_otherwise(chosen, content.record)
+        renamed = _rename_base_model(chosen, content.record)
         if renamed is None:
             raise
         with suppress(RecordMismatchError):
@@ -120,7 +120,7 @@ def _class_of(config: Mapping[str, Any]) -> type[nn.Module]:
     )
 
 
-def _named_otherwise(cls: Any, record: "FlatRecord") -> "FlatRecord | None":
+def _rename_base_model(cls: Any, record: "FlatRecord") -> "FlatRecord | None":
     """Return the record with the name of the base model before its paths, or without.
 
     A model with a head is filled from the file of a bare model, and the other way.
@@ -134,7 +134,7 @@ def _named_otherwise(cls: Any, record: "FlatRecord") -> "FlatRecord | None":
     return open_record(record, rename=renames)
 
 
-def _ignored(cls: Any, kind: str) -> Callable[[Any], bool]:
+def _ignores(cls: Any, kind: str) -> Callable[[Any], bool]:
     """Return what tells the entries that the class says may be ``kind``."""
     listed = getattr(cls, f"_keys_to_ignore_on_load_{kind}", None) or ()
     expressions = [re.compile(text) for text in listed]

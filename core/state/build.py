@@ -72,7 +72,7 @@ class UnfilledBuild:
             return None
         return self._shell(tape, body, requires_grad)
 
-    def drawn(self, body: Tensor, function: Function) -> Tensor | None:
+    def defer_draw(self, body: Tensor, function: Function) -> Tensor | None:
         """Return ``body`` as a tensor that waits for the draw of ``function``."""
         if not is_ordinary(body) or not succeeds(function, body, (), {}):
             return None

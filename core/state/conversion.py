@@ -51,7 +51,9 @@ def misfit_of_dtype(stored_entry: Entry, dtype: torch.dtype) -> str | None:
     return None
 
 
-def converted(tensor: torch.Tensor, entry: Entry, dtype: torch.dtype) -> torch.Tensor:
+def convert_values(
+    tensor: torch.Tensor, entry: Entry, dtype: torch.dtype
+) -> torch.Tensor:
     """Return ``tensor`` at ``dtype``; itself if it has it already.
 
     Raises `PrecisionError` for a value that ``dtype`` cannot hold.

@@ -120,7 +120,11 @@ def _renaming(
     expected_names, first_name = set(new_names), min(old_names)
     for name in sorted(new_names)[:_MOST]:
         a, b = _heads(first_name.split("."), name.split("."))
-        if a and b and {_moved(path, a, b) for path in old_names} == expected_names:
+        if (
+            a
+            and b
+            and {_replace_head(path, a, b) for path in old_names} == expected_names
+        ):
             return a, b
     return None
 
@@ -132,7 +136,7 @@ def _heads(a: list[str], b: list[str]) -> tuple[str, str]:
     return ".".join(a), ".".join(b)
 
 
-def _moved(path: str, old_head: str, new_head: str) -> str:
+def _replace_head(path: str, old_head: str, new_head: str) -> str:
     is_below = path == old_head or path.startswith(f"{old_head}.")
     return new_head + path[len(old_head) :] if is_below else path
 

@@ -12,7 +12,7 @@ from ...records.memory import values_of
 from ...records.source import Maps
 
 
-def derived(entries: list[Entry], compute: Callable[[list[Tensor]], Tensor]) -> Entry:
+def derive(entries: list[Entry], compute: Callable[[list[Tensor]], Tensor]) -> Entry:
     """Return an entry whose values ``compute`` gives; now only its form is found."""
     first_entry = entries[0]
     if any(entry.dtype != first_entry.dtype for entry in entries):

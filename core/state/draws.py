@@ -31,7 +31,7 @@ class NotedDraws(TorchFunctionMode):
         kwargs = kwargs or {}
         fill = _FILLS.get(func)
         if fill is not None and kwargs.keys() <= {"size", "dtype", "device"}:
-            tensor = self._build.drawn(torch.empty(*args, **kwargs), fill)
+            tensor = self._build.defer_draw(torch.empty(*args, **kwargs), fill)
             if tensor is not None:
                 return tensor
         return func(*args, **kwargs)

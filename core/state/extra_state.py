@@ -49,7 +49,7 @@ def check_state_dict(
         if any(wraps(owner, name) for name in owner._modules):
             continue
         known_tensors = known_tensors or _Known(places)
-        for path, tensor in _tensors(_written(owner), prefix):
+        for path, tensor in _tensors(_state_dict_of(owner), prefix):
             if known_tensors.has(path, tensor) or (is_left_out and is_left_out(path)):
                 continue
             raise RecordError(
@@ -68,7 +68,7 @@ def _is_usual(cls: type[nn.Module]) -> bool:
     )
 
 
-def _written(owner: nn.Module) -> Mapping[str, Any]:
+def _state_dict_of(owner: nn.Module) -> Mapping[str, Any]:
     """Return what ``owner`` and its hooks put into a state dict; nothing if they fail.
 
     Many overrides take no arguments.

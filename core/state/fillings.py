@@ -9,9 +9,9 @@ from ...records.grad_mode import no_grad
 from ...records.memory import values_of
 from ...records.source import Maps
 from .commit import Filling
-from .conversion import converted
+from .conversion import convert_values
 from .entries import check_fillable
-from .overlaps import Memory, overwritten
+from .overlaps import Memory, find_overwritten
 from .plan import LoadPlan
 
 
@@ -45,7 +45,7 @@ def read_fillings(
                 if is_live:
                     values = values_of(values, entry.path).detach()
                 read[id(entry)] = values
-            new_values = converted(values, entry, step.dtype)
+            new_values = convert_values(values, entry, step.dtype)
             if new_values.device != tensor.device and not tensor.is_meta:
                 new_values = new_values.to(tensor.device)
             memory_format = step.target.memory_format or entry.memory_format
@@ -80,7 +80,7 @@ def _without_overwritten(
     Those of non-persistent buffers are left out of ``plan`` and ``fillings`` instead.
     """
     targets = [step.target for step in plan.steps]
-    numbers = set(overwritten(targets, fillings))
+    numbers = set(find_overwritten(targets, fillings))
     if not numbers:
         return fillings
     problems = [

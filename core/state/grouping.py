@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 
 
-def grouped(paths: Iterable[str]) -> dict[str, list[str]]:
+def group_paths(paths: Iterable[str]) -> dict[str, list[str]]:
     """Return short names of ``paths`` and which of them each stands for, in order.
 
     Paths that differ in their first number alone are one, if the numbers are a range.

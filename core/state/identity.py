@@ -55,7 +55,7 @@ def map_params(module: nn.Module, fn: Callable[[Param], torch.Tensor | None]) ->
                 continue
             _check_values(param, values)
             mapped.append((param, values.detach()))
-        for param, values in _parted(module, mapped):
+        for param, values in _copy_shared(module, mapped):
             if param.tensor.requires_grad and not _can_have_grad(values):
                 param.tensor.requires_grad_(False)
             assign([param.tensor], values)
@@ -74,7 +74,7 @@ def _check_values(param: Param, values: object) -> None:
         )
 
 
-def _parted(
+def _copy_shared(
     module: nn.Module, mapped: list[tuple[Param, torch.Tensor]]
 ) -> list[tuple[Param, torch.Tensor]]:
     """Return copies of values that would stand on another tensor's memory."""

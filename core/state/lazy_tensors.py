@@ -15,7 +15,7 @@ from ..modules.tree import Places
 
 
 @contextmanager
-def materialized(places: Places, record: FlatRecord) -> Generator[None]:
+def materialize_lazy(places: Places, record: FlatRecord) -> Generator[None]:
     """Give lazy tensors that ``record`` has its shapes, as torch does when it loads.
 
     They are lazy again if the block raises. The module forgets that it is a lazy one

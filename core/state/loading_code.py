@@ -63,7 +63,7 @@ def conversions(
         }
         version = _version(prefix, entries, record)
         try:
-            converted = _converted(owner, entries, version)
+            converted = _names_converted(owner, entries, version)
         except Exception as error:
             warn_user(
                 f"{record.reading.file}: {' and '.join(names)} may convert what torch "
@@ -121,12 +121,12 @@ def _version(
     return {}
 
 
-def _converted(
+def _names_converted(
     owner: nn.Module, entries: Mapping[str, Entry], version: dict[str, Any]
 ) -> list[str]:
     """Return the names whose values are others once ``owner`` was asked to load."""
     trial = _blank_copy(owner)
-    values = {name: entry.own().detach() for name, entry in entries.items()}
+    values = {name: entry.read_own().detach() for name, entry in entries.items()}
     before = dict(values)
     load = state_dict_reader(trial)
     with no_grad():
@@ -135,11 +135,11 @@ def _converted(
         return [
             name
             for name, entry in entries.items()
-            if _is_other(entry, before[name], values.get(name), filled.get(name))
+            if _has_changed(entry, before[name], values.get(name), filled.get(name))
         ]
 
 
-def _is_other(
+def _has_changed(
     entry: Entry,
     input_values: Tensor,
     output_values: Tensor | None,

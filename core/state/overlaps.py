@@ -18,7 +18,9 @@ from ...records.torch_internals import local_part, negated_view, without_subclas
 from .commit import Filling, copy_into
 
 
-def overwritten(targets: Sequence[Entry], fillings: Sequence[Filling]) -> list[int]:
+def find_overwritten(
+    targets: Sequence[Entry], fillings: Sequence[Filling]
+) -> list[int]:
     """Return the numbers of the targets that would not hold their values at the end.
 
     The values of non-persistent buffers give way to all others.
@@ -26,7 +28,7 @@ def overwritten(targets: Sequence[Entry], fillings: Sequence[Filling]) -> list[i
     numbers: list[int] = []
     for group in _groups(fillings):
         group.sort(key=lambda i: (targets[i].kind != "transient", i))
-        numbers += _overwritten(group, fillings)
+        numbers += _overwritten_in(group, fillings)
     return numbers
 
 
@@ -101,7 +103,7 @@ def _span(tensor: Tensor) -> tuple[int, int]:
     return start, start + spanned_bytes(tensor)
 
 
-def _overwritten(group: list[int], fillings: Sequence[Filling]) -> list[int]:
+def _overwritten_in(group: list[int], fillings: Sequence[Filling]) -> list[int]:
     """Try it on a copy of the memory: the values say whether the order matters."""
     spans = [_span(fillings[i][0][0]) for i in group]
     base_address = min(start for start, _ in spans)

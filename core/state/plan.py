@@ -21,7 +21,7 @@ from .conversion import misfit, misfit_of_dtype
 from .cures import IGNORE, cure_of, cure_of_typed
 from .derived import Derived
 from .entries import ModuleContent
-from .grouping import grouped
+from .grouping import group_paths
 from .loading_code import CURE, conversions
 from .resizing import Resizing
 
@@ -69,7 +69,7 @@ class LoadPlan:
         return list(dict.fromkeys(changed))
 
     @property
-    def parted(self) -> list[str]:
+    def split_parameters(self) -> list[str]:
         """What is said of parameters that were one when stored, and here are several.
 
         They get the same values, and training changes them apart.
@@ -193,7 +193,7 @@ def _match(
         )
         used_entries.add(id(stored_entry))
     for problem, paths in misfits.items():
-        problems += [f"{name}: {problem}" for name in grouped(paths)]
+        problems += [f"{name}: {problem}" for name in group_paths(paths)]
     return used_entries, [path for paths in misfits.values() for path in paths]
 
 
@@ -256,13 +256,17 @@ def _check_left_over(
     unexpected += [path for path in tree if path not in content.extra]
     plan.report.missing = [_path(item) for item in plan.missing]
     plan.report.unexpected = [_path(item) for item in unexpected]
-    left_out = _left_out(record)
+    left_out = _is_left_out(record)
     bad_missing = [
         m for m in plan.missing if not allowed.allows_missing(m) and not left_out(m)
     ]
     bad_unexpected = [u for u in unexpected if not allowed.allows_unexpected(u)]
-    problems += _listed(bad_missing, "expected {}, found nothing", bad_unexpected)
-    problems += _listed(bad_unexpected, "found {}, expected nothing", plan.missing)
+    problems += _problem_lines(
+        bad_missing, "expected {}, found nothing", bad_unexpected
+    )
+    problems += _problem_lines(
+        bad_unexpected, "found {}, expected nothing", plan.missing
+    )
 
 
 def _nothing_matched(
@@ -283,20 +287,20 @@ def _nothing_matched(
     ]
 
 
-def _left_out(record: FlatRecord) -> Callable[[Entry | str], bool]:
+def _is_left_out(record: FlatRecord) -> Callable[[Entry | str], bool]:
     """Return whether the reader of the file asked not to have an item."""
     only = record.reading.only
     exclude = record.reading.exclude
     return lambda item: not selected(item, only, exclude)
 
 
-def _listed(
+def _problem_lines(
     items: Iterable[Entry | str], sentence: str, other_side: Iterable[Entry | str]
 ) -> list[str]:
     by_path = {_path(item): item for item in items}
-    candidates = list(grouped(_path(candidate) for candidate in other_side))[:500]
+    candidates = list(group_paths(_path(candidate) for candidate in other_side))[:500]
     lines: list[str] = []
-    for name, members in grouped(by_path).items():
+    for name, members in group_paths(by_path).items():
         item = by_path[members[0]]
         description = "extra state"
         if not isinstance(item, str):

@@ -29,19 +29,19 @@ class Resizing:
             return False
         before, _, name = target.path.rpartition(".")
         prefix = f"{before}." if before else ""
-        resized = self._resized(prefix, name).get(name)
+        resized = self._filled_buffers(prefix, name).get(name)
         return resized is not None and tuple(resized.shape) == stored_entry.shape
 
-    def _resized(self, prefix: str, name: str) -> Mapping[str, Tensor | None]:
+    def _filled_buffers(self, prefix: str, name: str) -> Mapping[str, Tensor | None]:
         """Return the buffers of a filled copy of the module that has ``name``."""
         if prefix not in self._results:
             # A wrapper stands at the path of what it wraps.
             owners = (owner for path, owner in self._places if path == prefix)
             owner = next(o for o in owners if name in o._buffers)
-            self._results[prefix] = self._tried(owner, prefix)
+            self._results[prefix] = self._fill_copy(owner, prefix)
         return self._results[prefix]
 
-    def _tried(self, owner: nn.Module, prefix: str) -> Mapping[str, Tensor | None]:
+    def _fill_copy(self, owner: nn.Module, prefix: str) -> Mapping[str, Tensor | None]:
         if state_dict_reader(type(owner)) is state_dict_reader(nn.Module):
             return {}
         names = [*owner._parameters, *owner._buffers]

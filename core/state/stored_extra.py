@@ -29,7 +29,7 @@ class StoredExtra:
             {path: extra[path] for path in plan.extra}
         )
 
-    def needed(self, steps: Iterable[LoadStep]) -> frozenset[int]:
+    def early_steps(self, steps: Iterable[LoadStep]) -> frozenset[int]:
         """Return the numbers of the steps whose values a module may look at.
 
         Torch too fills a module before it hands over its extra state, from which some

@@ -53,7 +53,7 @@ class Unfilled(torch.Tensor):
     ) -> Any:
         kind = KINDS.get(func)
         if kind is LOOK:
-            return func(*map(_looked_at, args), **(kwargs or {}))
+            return func(*map(_body_of, args), **(kwargs or {}))
         if kind is SELF or (kind is GRADE and can_require_grad(args[0]._body)):
             with without_subclasses():
                 return func(*args, **(kwargs or {}))
@@ -143,7 +143,7 @@ def _views(
     return views[0] if isinstance(bodies, Tensor) else type(bodies)(views)
 
 
-def _looked_at(value: Any) -> Any:
+def _body_of(value: Any) -> Any:
     return value._body if isinstance(value, Unfilled) else value
 
 

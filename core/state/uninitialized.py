@@ -66,7 +66,7 @@ def call_filled(factory: Callable[[], T]) -> T:
     return _call_in(None, factory)
 
 
-def built(
+def build_unfilled(
     factory: Callable[[], T], device: torch.device | None
 ) -> tuple[T, UnfilledBuild | None]:
     """Return a module without values, and what knows of them; or a real one alone.
@@ -74,10 +74,10 @@ def built(
     A module that cannot be built unfilled, or draws numbers whose turn depends on the
     initializers, is built as ever from where the generators stood.
     """
-    return construct_on(device or _off_meta(), lambda: _built(factory))
+    return construct_on(device or _off_meta(), lambda: _build_unfilled(factory))
 
 
-def _built(factory: Callable[[], T]) -> tuple[T, UnfilledBuild | None]:
+def _build_unfilled(factory: Callable[[], T]) -> tuple[T, UnfilledBuild | None]:
     build = UnfilledBuild()
     try:
         module = call_unfilled(factory, build)
@@ -92,10 +92,10 @@ def _built(factory: Callable[[], T]) -> tuple[T, UnfilledBuild | None]:
             return module, build
     except Exception:  # building as ever shows whose error it is
         pass
-    return rebuilt(factory, build), None
+    return rebuild(factory, build), None
 
 
-def rebuilt(factory: Callable[[], T], build: UnfilledBuild) -> T:
+def rebuild(factory: Callable[[], T], build: UnfilledBuild) -> T:
     """Return what ``factory`` builds as ever, from where ``build`` began."""
     build.rewind()
     return call_filled(factory)

@@ -104,7 +104,7 @@ def _load(source: Source) -> tuple[Any, bool]:
         raise
     # A damaged pickle raises whatever its opcodes lead to.
     except Exception as error:
-        raise RecordFormatError(source.name, *_explained(error)) from error
+        raise RecordFormatError(source.name, *_explain(error)) from error
 
 
 def _opened(source: Source, *, is_zip: bool) -> tuple[Any, bool]:
@@ -153,7 +153,7 @@ _TORCHSCRIPT = (
 )
 
 
-def _explained(error: Exception) -> tuple[str, str, str]:
+def _explain(error: Exception) -> tuple[str, str, str]:
     text = str(error)
     refused = _GLOBAL.search(text)
     if refused is not None:

@@ -14,14 +14,14 @@ from pathlib import Path
 
 from ...config.process.interrupts import uninterrupted
 from ...config.storage.descriptor import Descriptor, open_folder
-from ...config.storage.replacement import explained, sync_folder
+from ...config.storage.replacement import explain, sync_folder
 from ...config.storage.scratch import (
     Scratch,
-    abandoned,
     any_scratch,
+    find_abandoned,
     is_too_long,
     lock,
-    locked_scratch,
+    lock_scratch,
     scratch_name,
     taken_over,
 )
@@ -131,7 +131,7 @@ class Folders:
             with committed(self.root / name) as scratch:
                 yield scratch
         except OSError as error:
-            raise explained(error, str(self.root / name)) from error
+            raise explain(error, str(self.root / name)) from error
 
     def _marked(self) -> dict[int, Path]:
         return {
@@ -212,7 +212,7 @@ def committed(folder: Path) -> Generator[Path]:
     def remove(name: str) -> None:
         _remove_tree(folder.parent / name)
 
-    with locked_scratch(parent, folder.name, make, remove) as scratch:
+    with lock_scratch(parent, folder.name, make, remove) as scratch:
         yield folder.parent / scratch.name
         _sync_files(str(folder.parent / scratch.name))
         with turn(parent), uninterrupted():
@@ -237,7 +237,7 @@ def sweep(root: Path, names: str) -> None:
     """Remove what killed saves left of folders whose names match an expression."""
     with suppress(FileNotFoundError):
         parent = open_folder(str(root))
-        for scratch in abandoned(parent, any_scratch(names), stat.S_ISDIR):
+        for scratch in find_abandoned(parent, any_scratch(names), stat.S_ISDIR):
             _remove_tree(root / scratch)
 
 

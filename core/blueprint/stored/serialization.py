@@ -19,7 +19,7 @@ from torch import nn
 from ....config.path import join
 from ....config.plain.codec import MAX_DEPTH
 from ...errors import UnknownClassError
-from ...evolution.upgrading import upgraded_blueprint
+from ...evolution.upgrading import upgrade_blueprint
 from ...hyperparameters.values import VERSION as CLASS_VERSION
 from ...modules.registry import NAME, class_named, names_of
 from ...modules.signature import parameters_of
@@ -71,7 +71,7 @@ def decode_definition(
     """
     stored_data = _check_head(data, depth)
     stored_cls = _class_of(stored_data, cls)
-    stored_data = upgraded_blueprint(stored_cls, stored_data)
+    stored_data = upgrade_blueprint(stored_cls, stored_data)
     decoder = Decoder(read_blueprint)
     arguments = decoder.arguments(
         stored_cls, _mapping(stored_data, "arguments"), "arguments"
