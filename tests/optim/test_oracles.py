@@ -1,7 +1,7 @@
 """Every optimizer against its oracle: 50 steps, every option, every engine."""
 
 import warnings
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 from contextlib import contextmanager
 from typing import Any
 
@@ -193,7 +193,7 @@ def test_fifty_steps_are_those_of_the_oracle(
 
 
 @contextmanager
-def numbers_of(dtype: torch.dtype) -> Iterator[None]:
+def numbers_of(dtype: torch.dtype) -> Generator[None]:
     """Let torch keep the numbers of a state (`eta`, `mu_product`) in ``dtype``."""
     usual = torch.get_default_dtype()
     torch.set_default_dtype(dtype)
