@@ -250,11 +250,19 @@ def test_optimizers_without_a_kernel_of_torch_run_in_blocks_or_compiled(
     assert names == [{"blocks"}, {"compiled"}, {"loop"}]
 
 
-def test_maximizing_is_minimizing_with_the_gradient_turned() -> None:
+@pytest.mark.parametrize(
+    "simple",
+    [AdamW(), NAdam(), RAdam(), Adamax(), Adadelta(), ASGD(), Rprop()],
+    ids=lambda simple: type(simple).__name__,
+)
+def test_maximizing_is_minimizing_with_the_gradient_turned(
+    simple: SimpleOptimizer[Any],
+) -> None:
+    peer = getattr(OPTIM, type(simple).__name__)
     for fused in (False, None, True):
         up, down = Net(large=False), Net(large=False)
-        adaptor = AdamW().bind(up, lr=1e-2, maximize=True, fused=fused)
-        oracle = torch.optim.AdamW(down.parameters(), lr=1e-2, maximize=True)
+        adaptor = simple.bind(up, lr=1e-2, maximize=True, fused=fused)
+        oracle = peer(down.parameters(), lr=1e-2, maximize=True)
 
         drive(adaptor, up, *range(10))
         drive(oracle, down, *range(10))

@@ -299,8 +299,14 @@ def test_state_dicts_of_torchs_optimizers_load_both_ways(
     [
         (SGD(momentum=0.9), torch.optim.SGD, {"momentum": 0.9}),
         (AdamW(amsgrad=True), torch.optim.AdamW, {"amsgrad": True}),
+        (NAdam(), torch.optim.NAdam, {}),
+        (RAdam(), torch.optim.RAdam, {}),
+        (Adamax(), torch.optim.Adamax, {}),
+        (Adadelta(), torch.optim.Adadelta, {}),
+        (ASGD(t0=1), torch.optim.ASGD, {"t0": 1}),
+        (Rprop(), torch.optim.Rprop, {}),
     ],
-    ids=["SGD", "AdamW"],
+    ids=lambda value: type(value).__name__,
 )
 def test_torchs_states_of_complex_parameters_load_and_go_on(
     simple: Any, cls: Any, options: dict[str, Any]
