@@ -47,7 +47,8 @@ have_one_implementation: Callable[[Tensor, Tensor], bool]
 have_one_implementation = vars(torch)["_has_compatible_shallow_copy_type"]
 """Whether assigning the second to ``data`` of the first keeps the tensor object."""
 
-flatten: Callable[[list[Tensor]], Tensor] = torch._utils._flatten_dense_tensors
+flatten: Callable[[list[Tensor]], Tensor]
+flatten = vars(torch)["_utils"]._flatten_dense_tensors
 """Copy the values of many tensors into one row, in one call."""
 
 is_inside_functorch: Callable[[Tensor], bool]

@@ -12,7 +12,8 @@ import torch
 from burnish.cli import fit, profile
 from burnish.cli.main import main
 from burnish.config import load
-from burnish.train import Checkpoint, fitting
+from burnish.train import Checkpoint
+from burnish.train.fit import run_fit
 from burnish.train.fit.history import History
 
 torch.set_num_threads(1)
@@ -263,7 +264,7 @@ def test_a_model_that_ends_the_program_is_no_success(
         raise ending
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(fitting, "fit", end)
+        patch.setattr(run_fit, "fit", end)
         ended = main(["fit", *words("run")])
 
     assert ended == status

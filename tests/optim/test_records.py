@@ -46,7 +46,7 @@ from burnish.records import (
 
 from .nets import Net, UserAdamW, distance, drive, equal, layers, plist, tree, values
 
-ALL: list[SimpleOptimizer[Any]] = [
+CONFIGURED: list[SimpleOptimizer[Any]] = [
     SGD(),
     SGD(momentum=0.9, nesterov=True),
     Adam(amsgrad=True),
@@ -68,14 +68,15 @@ ALL: list[SimpleOptimizer[Any]] = [
     UserAdamW(),
 ]
 EXPORTED = [getattr(burnish.optim, name) for name in burnish.optim.__all__]
-ALL += [
+DEFAULT: list[SimpleOptimizer[Any]] = [
     cls()
     for cls in EXPORTED
     if isinstance(cls, type)
     and issubclass(cls, SimpleOptimizer)
     # Muon takes matrices alone, and has tests of its own.
-    and cls not in {SimpleOptimizer, Muon, *map(type, ALL)}
+    and cls not in {SimpleOptimizer, Muon, *map(type, CONFIGURED)}
 ]
+ALL = [*CONFIGURED, *DEFAULT]
 
 
 @pytest.mark.parametrize("fused", [False, None, True])

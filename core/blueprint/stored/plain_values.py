@@ -87,7 +87,7 @@ class Decoder(Decoding):
 
     def value(self, data: object, hint: Any, path: str) -> Any:
         """Return the value that ``data`` stands for, or raise `FormatError`."""
-        if isinstance(data, Mapping) and data.keys() == {_DECLARED}:
+        if isinstance(data, Mapping) and [*data] == [_DECLARED]:
             return _decode_struct(data[_DECLARED], hint, path)
         return self.decode(data, path)
 
