@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from ..config.patterns import Patterns
 from ..records.entry import Kind, ParamId
 from ..records.memory import ORDINARY
+from ..records.torch_internals import transient_buffers
 from .modules.module_argument import check_module
 from .modules.tree import Places, places_of, unwrapped
 from .state.identity import identify
@@ -224,7 +225,7 @@ def _tensors_of(owner: nn.Module) -> Iterable[tuple[Kind, str, Tensor]]:
             yield "parameter", name, parameter
     for name, buffer in owner._buffers.items():
         if isinstance(buffer, Tensor):
-            is_transient = name in owner._non_persistent_buffers_set
+            is_transient = name in transient_buffers(owner)
             yield "transient" if is_transient else "buffer", name, buffer
 
 
