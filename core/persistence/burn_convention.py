@@ -6,7 +6,7 @@ Only the module knows which of its tensors a linear layer multiplies with; so a 
 that is written from a module, or loaded into one, is turned here.
 """
 
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 
@@ -43,9 +43,13 @@ def to_burn(record: FlatRecord, places: Places) -> FlatRecord:
         if path in names.unknown:
             continue
         pairing = names.pairings.get(path, Pairing(path, (path,)))
-        for i, name in enumerate(pairing.there):
+        for i, name in enumerate(pairing.burn_names):
             # A tied tensor is one in Burn's file too, unless its layers differ there.
-            key = (id(entry), i if len(pairing.there) > 1 else -1, pairing.is_turned)
+            key = (
+                id(entry),
+                i if len(pairing.burn_names) > 1 else -1,
+                pairing.is_transposed,
+            )
             piece = pieces.get(key) or _piece(entry, pairing, i)
             pieces[key] = piece
             if name in table:
@@ -71,10 +75,20 @@ def from_burn(record: FlatRecord, places: Places) -> tuple[FlatRecord, frozenset
         return record, frozenset()
     try:
         names = _Names.of(places)
-        table = _table_here(record, names)
+        table = _translated_table(record, names)
     except RecordError as error:
         raise RecordMismatchError(record.reading.file, [str(error)]) from error
-    entries = entries_of(table)
+    renamed = {**record.reading.renamed, **names.renamed(table)}
+    translation = record.replaced(
+        entries=_with_flags_of(entries_of(table), places),
+        reading=replace(record.reading, renamed=renamed),
+    )
+    absent = names.unknown | names.deselected(record)
+    return with_convention(translation, "torch"), absent
+
+
+def _with_flags_of(entries: list[Entry], places: Places) -> list[Entry]:
+    """Return ``entries``, each as frozen as the module has it: Burn does not say."""
     flags = {
         prefix + name: parameter.requires_grad
         for prefix, owner in places
@@ -82,17 +96,8 @@ def from_burn(record: FlatRecord, places: Places) -> tuple[FlatRecord, frozenset
         if parameter is not None
     }
     for entry in entries:
-        # Burn's files do not say what is frozen: it stays as the module has it.
         entry.requires_grad = flags.get(entry.path, False)
-    renamed = {
-        name: pairing.here
-        for pairing in names.pairings.values()
-        for name in pairing.there
-        if name != pairing.here and pairing.here in table
-    }
-    reading = replace(record.reading, renamed={**record.reading.renamed, **renamed})
-    turned = record.replaced(entries=entries, reading=reading)
-    return with_convention(turned, "torch"), names.unknown | names.left_out(record)
+    return entries
 
 
 def _with_one_id_each(entries: list[Entry]) -> list[Entry]:
@@ -124,10 +129,10 @@ def _cure(record: FlatRecord, places: Places, error: RecordMismatchError) -> str
     is_burns = convention_of(record) == "burn"
     other: Convention = "torch" if is_burns else "burn"
     try:
-        turned, _ = from_burn(with_convention(record, other), places)
+        translation, _ = from_burn(with_convention(record, other), places)
     except RecordError:
         return ""
-    if _fits(turned, places):
+    if _fits(translation, places):
         return (
             f"With the names and orders of {other} it fits: "
             f"open_record(file, convention={other!r})."
@@ -151,16 +156,16 @@ def _fits(record: FlatRecord, places: Places) -> bool:
 def _warn_of_square_layers(record: FlatRecord, places: Places) -> None:
     """Warn of a file of Burn whose shapes do not tell in which convention it is."""
     stored = record.by_path()
-    turned = [
+    weights = [
         stored[path]
         for path, pairing in _Names.of(places).pairings.items()
-        if pairing.is_turned and path in stored
+        if pairing.is_transposed and path in stored
     ]
-    if turned and all(len(set(entry.shape)) == 1 for entry in turned):
+    if weights and all(len(set(entry.shape)) == 1 for entry in weights):
         warn_user(
             f"{record.reading.file}: Burn wrote it, and its shapes do not tell whether "
-            f"{turned[0].path} is as torch has it or turned, as Burn has it; it is "
-            "taken as torch's. Say which: open_record(file, convention='burn') or "
+            f"{weights[0].path} is as torch has it, or transposed as Burn has it; it "
+            "is taken as torch's. Say which: open_record(file, convention='burn') or "
             "convention='torch'.",
         )
 
@@ -170,7 +175,7 @@ class _Names:
     """How the tensors of a module are called in Burn."""
 
     pairings: dict[str, Pairing] = field(default_factory=dict[str, Pairing])
-    """By path here, those that differ."""
+    """By path in the module, those that differ."""
     unknown: frozenset[str] = frozenset()
     """Paths of what Burn does not have."""
 
@@ -179,54 +184,63 @@ class _Names:
         """Return the names of all tensors at ``places``."""
         names = cls()
         unknown: set[str] = set()
-        for prefix, there, pairing in _all_pairings(places):
-            if pairing.there:
-                path = prefix + pairing.here
-                paths = tuple(there + name for name in pairing.there)
-                if pairing.is_turned or paths != (path,):
-                    names.pairings[path] = Pairing(path, paths, pairing.is_turned)
-            else:
-                unknown.add(prefix + pairing.here)
+        for prefix, burn_prefix, pairing in _all_pairings(places):
+            path = prefix + pairing.torch_name
+            burn_paths = tuple(burn_prefix + name for name in pairing.burn_names)
+            if not burn_paths:
+                unknown.add(path)
+            elif pairing.is_transposed or burn_paths != (path,):
+                names.pairings[path] = replace(
+                    pairing, torch_name=path, burn_names=burn_paths
+                )
         names.unknown = frozenset(unknown)
         return names
 
-    def left_out(self, record: FlatRecord) -> frozenset[str]:
-        """Return the paths here of what was chosen not to be read, by Burn's names."""
+    def renamed(self, table: dict[str, Entry]) -> dict[str, str]:
+        """Return Burn's name to the module's of all in ``table`` that have others."""
+        return {
+            name: path
+            for path, pairing in self.pairings.items()
+            for name in pairing.burn_names
+            if name != path and path in table
+        }
+
+    def deselected(self, record: FlatRecord) -> frozenset[str]:
+        """Return the paths of what its reader chose, by Burn's names, not to have."""
         only, exclude = record.reading.only, record.reading.exclude
         return frozenset(
             path
             for path, pairing in self.pairings.items()
-            if not all(selected(name, only, exclude) for name in pairing.there)
+            if not all(selected(name, only, exclude) for name in pairing.burn_names)
         )
 
 
 def _all_pairings(places: Places) -> Iterator[tuple[str, str, Pairing]]:
-    """Yield every tensor's pairing, below its prefixes here and there.
+    """Yield every tensor's pairing, after its prefixes in the module and in Burn.
 
-    Without names there it is one that Burn does not have.
+    One without names in Burn is not there.
     """
-    prefixes = {"": ""}
-    children = {"": children_of(places[0][1])} if places else {}
+    burn_prefixes = {"": ""}
+    children: dict[str, Mapping[str, str]] = {}
     for prefix, owner in places:
         if prefix:
-            above, name = _parted(prefix)
-            there = prefixes[above] + children[above].get(name, name) + "."
-            # A wrapper stands at one place with what it wraps, which comes later.
-            prefixes[prefix] = there
+            above, name = _split(prefix)
+            burn_name = children[above].get(name, name)
+            burn_prefixes[prefix] = f"{burn_prefixes[above]}{burn_name}."
+        # A wrapper stands at one place with what it wraps, which comes later.
         children[prefix] = children_of(owner)
         try:
             pairings = pairings_of(owner)
         except RecordError as error:
-            raise RecordError(
-                f"{prefix.rstrip('.') or 'the module'}: {error}"
-            ) from None
+            place = prefix.rstrip(".") or "the module"
+            raise RecordError(f"{place}: {error}") from None
         unknown = unknown_to_burn(owner)
         for name in (*owner._parameters, *owner._buffers):
             pairing = Pairing(name, () if name in unknown else (name,))
-            yield prefix, prefixes[prefix], pairings.get(name, pairing)
+            yield prefix, burn_prefixes[prefix], pairings.get(name, pairing)
 
 
-def _parted(prefix: str) -> tuple[str, str]:
+def _split(prefix: str) -> tuple[str, str]:
     """Return the prefix above, and the name below it: ("layers.", "0")."""
     above, dot, name = prefix[:-1].rpartition(".")
     return above + dot, name
@@ -234,11 +248,11 @@ def _parted(prefix: str) -> tuple[str, str]:
 
 def _piece(entry: Entry, pairing: Pairing, number: int) -> Entry:
     """Return one of the tensors of Burn that make ``entry``."""
-    n_pieces = len(pairing.there)
-    is_turned = pairing.is_turned and len(entry.shape) == 2
-    if n_pieces == 1 and not is_turned:
+    n_pieces = len(pairing.burn_names)
+    is_transposed = pairing.is_transposed and len(entry.shape) == 2
+    if n_pieces == 1 and not is_transposed:
         return entry
-    view = _View(number, n_pieces, is_turned)
+    view = _View(number, n_pieces, is_transposed)
     if isinstance(entry.source, Tensor):
         piece = entry.with_tensor(view([entry.source.detach()]))
     else:
@@ -251,37 +265,37 @@ def _piece(entry: Entry, pairing: Pairing, number: int) -> Entry:
     )
 
 
-def _table_here(record: FlatRecord, names: _Names) -> dict[str, Entry]:
-    """Return the entries of ``record`` by their paths here; others keep their names."""
+def _translated_table(record: FlatRecord, names: _Names) -> dict[str, Entry]:
+    """Return the entries of ``record`` by the module's paths, others by their own."""
     stored = record.by_path()
     used: set[str] = set()
     table: dict[str, Entry] = {}
     wholes: dict[tuple[int, ...], Entry] = {}
     for path, pairing in names.pairings.items():
-        if not all(name in stored for name in pairing.there):
+        if not all(name in stored for name in pairing.burn_names):
             continue
-        parts = [stored[name] for name in pairing.there]
-        key = (pairing.is_turned, *map(id, parts))
+        parts = [stored[name] for name in pairing.burn_names]
+        key = (pairing.is_transposed, *map(id, parts))
         if key not in wholes:
-            wholes[key] = _whole(parts, is_turned=pairing.is_turned)
+            wholes[key] = _whole(parts, is_transposed=pairing.is_transposed)
         table[path] = wholes[key]
-        used.update(pairing.there)
+        used.update(pairing.burn_names)
     for name, entry in stored.items():
         if name in used:
             continue
         if name in table:
-            there = " and ".join(names.pairings[name].there)
-            raise RecordError(f"{there} and {name}: both are {name} here")
+            others = " and ".join(names.pairings[name].burn_names)
+            raise RecordError(f"{others} and {name}: both are {name} in the module")
         table[name] = entry
     return table
 
 
-def _whole(parts: list[Entry], *, is_turned: bool) -> Entry:
+def _whole(parts: list[Entry], *, is_transposed: bool) -> Entry:
     """Return the tensor that Burn's ``parts`` make."""
-    is_turned = is_turned and len(parts[0].shape) == 2
-    if len(parts) == 1 and not is_turned:
+    is_transposed = is_transposed and len(parts[0].shape) == 2
+    if len(parts) == 1 and not is_transposed:
         return replace(parts[0])
-    whole = derive(parts, _Joined(is_turned))
+    whole = derive(parts, _Joined(is_transposed))
     return replace(whole, id=parts[0].id if len(parts) == 1 else None)
 
 
@@ -291,7 +305,7 @@ class _View:
 
     number: int
     n_pieces: int
-    is_turned: bool
+    is_transposed: bool
 
     def __call__(self, tensors: list[Tensor]) -> Tensor:
         """Return it as a view."""
@@ -301,16 +315,16 @@ class _View:
             if size is None
             else tensors[0].narrow(0, self.number * size, size)
         )
-        return piece.transpose(0, 1) if self.is_turned else piece
+        return piece.transpose(0, 1) if self.is_transposed else piece
 
 
 @dataclass(frozen=True, slots=True)
 class _Joined:
     """Several tensors after each other, each turned if asked."""
 
-    is_turned: bool
+    is_transposed: bool
 
     def __call__(self, tensors: list[Tensor]) -> Tensor:
         """Return it as a view or anew."""
-        parts = [t.transpose(0, 1) if self.is_turned else t for t in tensors]
+        parts = [t.transpose(0, 1) if self.is_transposed else t for t in tensors]
         return parts[0] if len(parts) == 1 else torch.cat(parts)

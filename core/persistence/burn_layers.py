@@ -19,28 +19,30 @@ from ...records.torch_internals import NormBase
 class Pairing:
     """A tensor of torch, and those of Burn that make it one after the other."""
 
-    here: str
-    there: tuple[str, ...]
-    is_turned: bool = False
+    torch_name: str
+    burn_names: tuple[str, ...]
+    is_transposed: bool = False
     """Whether each of Burn's has its two dimensions the other way round."""
 
 
 def pairings_of(module: nn.Module) -> dict[str, Pairing]:
-    """Return the tensors of ``module`` itself that differ in Burn, by their name here.
+    """Return the tensors of ``module`` itself that differ in Burn, by torch's names.
 
     Raises `RecordError` for a recurrent layer that Burn has no layer for.
     """
     for cls, gates in _GATES.items():
         if isinstance(module, cls):
-            return {p.here: p for p in _recurrent(module, gates) if _has(module, p)}
+            return {
+                p.torch_name: p for p in _recurrent(module, gates) if _has(module, p)
+            }
     for classes, pairings in _LAYERS:
         if isinstance(module, classes):
-            return {p.here: p for p in pairings if _has(module, p)}
+            return {p.torch_name: p for p in pairings if _has(module, p)}
     return {}
 
 
 def children_of(module: nn.Module) -> Mapping[str, str]:
-    """Return what Burn calls the children of ``module``, by their names here."""
+    """Return what Burn calls the children of ``module``, by torch's names."""
     if isinstance(module, nn.TransformerEncoderLayer):
         return _ENCODER_NORM_FIRST if module.norm_first else _ENCODER
     if isinstance(module, nn.TransformerDecoderLayer):
@@ -56,7 +58,7 @@ def unknown_to_burn(module: nn.Module) -> frozenset[str]:
 
 
 def _has(module: nn.Module, pairing: Pairing) -> bool:
-    return module._parameters.get(pairing.here) is not None
+    return module._parameters.get(pairing.torch_name) is not None
 
 
 def _recurrent(module: nn.RNNBase, gates: tuple[str, ...]) -> Iterator[Pairing]:
@@ -72,10 +74,10 @@ def _recurrent(module: nn.RNNBase, gates: tuple[str, ...]) -> Iterator[Pairing]:
     if module.bidirectional:
         directions = {"forward.": "", "reverse.": "_reverse"}
     for direction, ending in directions.items():
-        for here, there in _TRANSFORMS.items():
-            names = tuple(f"{direction}{gate}.{there}" for gate in gates)
-            is_turned = here.startswith("weight")
-            yield Pairing(f"{here}_l0{ending}", names, is_turned)
+        for name, burn_name in _TRANSFORMS.items():
+            burn_names = tuple(f"{direction}{gate}.{burn_name}" for gate in gates)
+            is_weight = name.startswith("weight")
+            yield Pairing(f"{name}_l0{ending}", burn_names, is_transposed=is_weight)
 
 
 _TRANSFORMS = {
@@ -97,7 +99,7 @@ _QKV = ("query", "key", "value")
 _NORM = (Pairing("weight", ("gamma",)), Pairing("bias", ("beta",)))
 
 _LAYERS: tuple[tuple[tuple[type[nn.Module], ...], tuple[Pairing, ...]], ...] = (
-    ((nn.Linear,), (Pairing("weight", ("weight",), is_turned=True),)),
+    ((nn.Linear,), (Pairing("weight", ("weight",), is_transposed=True),)),
     (
         (
             NormBase,
@@ -111,11 +113,15 @@ _LAYERS: tuple[tuple[tuple[type[nn.Module], ...], tuple[Pairing, ...]], ...] = (
     (
         (nn.MultiheadAttention,),
         (
-            Pairing("in_proj_weight", tuple(f"{n}.weight" for n in _QKV), True),
+            Pairing(
+                "in_proj_weight",
+                tuple(f"{n}.weight" for n in _QKV),
+                is_transposed=True,
+            ),
             Pairing("in_proj_bias", tuple(f"{n}.bias" for n in _QKV)),
-            Pairing("q_proj_weight", ("query.weight",), is_turned=True),
-            Pairing("k_proj_weight", ("key.weight",), is_turned=True),
-            Pairing("v_proj_weight", ("value.weight",), is_turned=True),
+            Pairing("q_proj_weight", ("query.weight",), is_transposed=True),
+            Pairing("k_proj_weight", ("key.weight",), is_transposed=True),
+            Pairing("v_proj_weight", ("value.weight",), is_transposed=True),
         ),
     ),
 )

@@ -156,16 +156,19 @@ def _texts_and_scalars(header: Mapping[str, Any]) -> dict[str, Any]:
     texts = {k: v for k, v in metadata.items() if isinstance(v, str)}
     metadata = {k: v for k, v in metadata.items() if k not in texts}
     scalars = _scalars(ours.get("scalars"))
-    told = {k: v for k, v in ours.items() if k != "scalars" or scalars is None}
-    is_burns = told.keys() <= {"library", "type", "convention"} and not told.get("type")
-    if not (
-        is_burns and told.get("convention") == "burn" and metadata.keys() <= {OURS}
-    ):
-        fields = {**metadata, OURS: told} if OURS in metadata else metadata
+    ours = {k: v for k, v in ours.items() if k != "scalars" or scalars is None}
+    is_burns = ours.get("convention") == "burn" and not (
+        ours.keys() - {"library", "type", "convention"}
+        or ours.get("type")
+        or header["tree"]
+        or metadata.keys() - {OURS}
+    )
+    if not is_burns:
+        fields = {**metadata, OURS: ours} if OURS in metadata else metadata
         paths = header["tensors"]["path"]
         ties = [[paths[i], *others] for i, others in header["tensors"]["ties"]]
-        ours = {"metadata": fields, "tree": header["tree"], "ties": ties}
-        texts[OURS] = plain_text({OURS: VERSION, **ours}).decode()
+        words = {"metadata": fields, "tree": header["tree"], "ties": ties}
+        texts[OURS] = plain_text({OURS: VERSION, **words}).decode()
     tables: dict[str, Any] = {}
     if texts:
         tables["metadata"] = _sorted(texts)
@@ -204,16 +207,16 @@ def _sorted(table: dict[str, Any]) -> dict[str, Any]:
 def _check_readable(tables: Mapping[str, Any], size: int) -> None:
     """Raise RecordError if the reader would refuse the texts in a file of ``size``."""
     texts = tables.get("metadata", {})
-    found = "" if cost_of(texts.items()) <= allowance(size) else "long texts"
+    problem = "" if cost_of(texts.items()) <= allowance(size) else "long texts"
     data = texts.get(OURS, "").encode()
     if data and most_memory(data) > allowance(0):
         try:
             _our_value(data, "", size)
         except RecordFormatError as error:
-            found = error.found
-    if found:
+            problem = error.found
+    if problem:
         raise RecordError(
-            f"more metadata or plain data than a reader takes ({found}). Write .mpk, "
+            f"more metadata or plain data than a reader takes ({problem}). Write .mpk, "
             "or store long lists of numbers as tensors or arrays"
         )
 

@@ -413,6 +413,8 @@ def test_extra_state_of_tensors_is_refused_and_of_plain_data_is_kept() -> None:
         BPK.dumps(FlatRecord.of([extra], tree={"a": {"$tensor": 0}}))
 
     assert open_record(BPK.dumps(plain)).tree == plain.tree
+    burns = plain.replaced(metadata={"burnish": {"convention": "burn"}})
+    assert open_record(BPK.dumps(burns)).tree == plain.tree
 
 
 def test_a_file_cut_to_the_length_of_an_unaligned_one_is_not_read_shifted() -> None:
