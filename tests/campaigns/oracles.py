@@ -9,7 +9,19 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from burnish.optim import SGD, Adagrad, Adam, AdamW, RMSprop
+from burnish.optim import (
+    ASGD,
+    SGD,
+    Adadelta,
+    Adagrad,
+    Adam,
+    Adamax,
+    AdamW,
+    NAdam,
+    RAdam,
+    RMSprop,
+    Rprop,
+)
 
 from .forks import Outcomes, run_cases
 
@@ -19,6 +31,7 @@ EXACT = {torch.float32: 1e-5, torch.float64: 1e-12}
 """By how much of their size parameters may differ after all steps."""
 
 _DECAYS: dict[str, list[Any]] = {"weight_decay": [0.0, 0.1], "maximize": [False, True]}
+_DECOUPLED: dict[str, list[Any]] = {"decoupled_weight_decay": [False, True]}
 _ADAM: dict[str, list[Any]] = {
     "amsgrad": [False, True],
     "betas": [(0.9, 0.999), (0.7, 0.9)],
@@ -44,6 +57,12 @@ OPTIONS: dict[str, tuple[type[Any], dict[str, list[Any]]]] = {
         RMSprop,
         {"centered": [False, True], "momentum": [0.0, 0.9], **_DECAYS},
     ),
+    "NAdam": (NAdam, {"momentum_decay": [0.0, 4e-3], **_DECOUPLED, **_DECAYS}),
+    "RAdam": (RAdam, {"betas": [(0.9, 0.999), (0.7, 0.9)], **_DECOUPLED, **_DECAYS}),
+    "Adamax": (Adamax, {"betas": [(0.9, 0.999), (0.7, 0.9)], **_DECAYS}),
+    "Adadelta": (Adadelta, {"rho": [0.9, 0.5], **_DECAYS}),
+    "ASGD": (ASGD, {"t0": [1e6, 10], "lambd": [1e-4, 0.1], **_DECAYS}),
+    "Rprop": (Rprop, {"etas": [(0.5, 1.2), (0.3, 1.5)], "maximize": [False, True]}),
 }
 
 
@@ -80,7 +99,8 @@ def drive(optimizer: Any, params: list[nn.Parameter], half: Any, n_steps: int) -
     generator = torch.Generator().manual_seed(1)
     for _ in range(n_steps):
         for param in params:
-            grad = torch.randn(param.shape, generator=generator) + 0.1
+            grad = torch.randn(param.shape, generator=generator, dtype=torch.float32)
+            grad += 0.1
             param.grad = grad.to(half).to(param.dtype)
         optimizer.step()
 
@@ -99,7 +119,14 @@ def trained(
         drive(own, params, given, n_steps)
     else:
         kind: Any = getattr(torch.optim, name)
-        drive(kind(params, lr=1e-2, foreach=False, **words), params, given, n_steps)
+        usual = torch.get_default_dtype()
+        # Numbers of a state (`eta`, `mu_product`) are of the default dtype there.
+        torch.set_default_dtype(torch.float64 if dtype == torch.float64 else usual)
+        try:
+            theirs = kind(params, lr=1e-2, foreach=False, **words)
+            drive(theirs, params, given, n_steps)
+        finally:
+            torch.set_default_dtype(usual)
     return torch.cat([p.detach().double().flatten() for p in params])
 
 
