@@ -11,7 +11,7 @@ from ..columns import is_shape
 from ..contents import Row
 from ..dtypes import NAME_OF
 from ..entries import Entries
-from ..entry import ParamId
+from ..entry import Entry, ParamId, Payload
 from ..errors import RecordFormatError
 from ..header import record_of
 from ..lazy_payload import LazyPayload
@@ -103,39 +103,46 @@ def record_of_tensors(
     Raises `RecordFormatError` for bytes that belong to two tensors in part.
     """
     groups = _grouped(tensors, source.name)
-    heads = [group[0] for group in groups]
     header = {
         "kind": "module",
         "type": type_name,
         "metadata": metadata,
         "tree": tree,
-        "tensors": {
-            "path": [head.name for head in heads],
-            "kind": ["tensor"] * len(heads),
-            "id": _first_ids(heads),
-            "dtype": [NAME_OF[head.torch_dtype] for head in heads],
-            "shape": [head.shape for head in heads],
-            "requires_grad": [False] * len(heads),
-            "ties": [
-                [i, [tensor.name for tensor in group[1:]]]
-                for i, group in enumerate(groups)
-                if len(group) > 1
-            ],
-            "memory_format": [],
-        },
+        "tensors": _table_of(groups),
     }
     record = record_of(header, source.name)
-    for entry, head in zip(record.entries(), heads, strict=True):
-        place = (head.start, head.end - head.start)
-        if head.dtype == WIDE_BOOL:
-            row = Row(entry.path, entry.dtype, entry.shape, "rows", entry.nbytes)
-            entry.source = Decoded(source, row, _NarrowBooleans(source, *place), None)
-        else:
-            entry.source = LazyPayload(
-                source, entry.path, entry.dtype, entry.shape, (place,), None
-            )
+    for entry, group in zip(record.entries(), groups, strict=True):
+        entry.source = _payload(entry, group[0], source)
     record.hold(source, has_sums=False)
     return record
+
+
+def _table_of(groups: list[list[BurnTensor]]) -> dict[str, Any]:
+    """Return the columns of the table of entries, one for each of ``groups``."""
+    heads = [group[0] for group in groups]
+    return {
+        "path": [head.name for head in heads],
+        "kind": ["tensor"] * len(heads),
+        "id": _first_ids(heads),
+        "dtype": [NAME_OF[head.torch_dtype] for head in heads],
+        "shape": [head.shape for head in heads],
+        "requires_grad": [False] * len(heads),
+        "ties": [
+            [i, [tensor.name for tensor in group[1:]]]
+            for i, group in enumerate(groups)
+            if len(group) > 1
+        ],
+        "memory_format": [],
+    }
+
+
+def _payload(entry: Entry, tensor: BurnTensor, source: Source) -> Payload:
+    """Return what reads the bytes of ``tensor`` when they are asked for."""
+    start, size = place = (tensor.start, tensor.end - tensor.start)
+    if tensor.dtype != WIDE_BOOL:
+        return LazyPayload(source, entry.path, entry.dtype, entry.shape, (place,), None)
+    row = Row(entry.path, entry.dtype, entry.shape, "rows", entry.nbytes)
+    return Decoded(source, row, _NarrowBooleans(source, start, size), None)
 
 
 def _grouped(tensors: Sequence[BurnTensor], file: str) -> list[list[BurnTensor]]:
