@@ -1,5 +1,5 @@
 # pyright: reportPrivateUsage=false
-# Nn.Module's tables have no public names.
+# The tables of nn.Module have no public names.
 """A module at a glance: its tensors with IDs, shapes and counts."""
 
 import io
@@ -209,13 +209,17 @@ def _line(name: str, row: TensorRow) -> tuple[str, ...]:
 
 def _tensor_rows(places: Places) -> list[TensorRow]:
     ids = identify(places)
-    first: dict[object, str] = {}
+    first_paths: dict[object, str] = {}
     rows: list[TensorRow] = []
     for prefix, owner in places:
         for kind, name, tensor in _tensors_of(owner):
             path = prefix + name
-            known = first.setdefault(_view(tensor), path)
-            rows.append(_row(path, kind, tensor, ids, None if known == path else known))
+            first_path = first_paths.setdefault(_view(tensor), path)
+            rows.append(
+                _row(
+                    path, kind, tensor, ids, None if first_path == path else first_path
+                )
+            )
     return rows
 
 

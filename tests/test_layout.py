@@ -52,6 +52,31 @@ FLOORS = {
         ("command_line",),
         ("__init__",),
     ],
+    "records": [
+        ("byte_planes", "calls", "dtypes", "errors", "foreign", "gc_pause"),
+        ("grad_mode", "nodes", "parallel_map", "private_map", "shares", "sink"),
+        ("special_types", "torch_internals"),
+        ("arrays", "limits", "memory", "node_names", "source"),
+        ("bounded_msgpack", "compression", "entry", "lazy_payload"),
+        ("columns", "path_checks", "select", "sums"),
+        ("entries", "metadata"),
+        ("conventions", "encoder", "header_checks", "nested", "part", "renaming"),
+        ("show",),
+        ("conversion", "field_hints", "header", "record_view", "report", "state_dict"),
+        ("precision",),
+        ("payload",),
+        ("batches",),
+        ("contents",),
+        ("stored_contents",),
+        ("format",),
+        ("record_writer", "source_errors"),
+        ("formats", "readable"),
+        ("flat_record",),
+        ("open", "record_decoder"),
+        ("declared", "recorder"),
+        ("record",),
+        ("__init__",),
+    ],
     "core": [
         ("errors",),
         ("modules",),
@@ -164,7 +189,73 @@ def test_records_reach_their_formats_through_the_table_alone() -> None:
             assert not target.is_relative_to(formats), f"{file}:{line}"
 
 
-@pytest.mark.parametrize("folder", ["records", "core", "optim", "train", "cli"])
+TESTED_IN = {
+    "core/evolution/test_evolution": """
+        argument_changes derived record_changes record_check record_commands
+        record_schema tensor_rules upgrading
+    """,
+    "core/hyperparameters/test_reader": "errors",
+    "core/hyperparameters/test_writer": "shown",
+    "core/persistence/test_burn_convention": "burn_layers conventions",
+    "core/persistence/test_loading": "commit conversion grouping",
+    "core/persistence/test_meaning": "comparison",
+    "core/pretrained/test_pretrained": """
+        pretrained_folder rebuilding shards transformers_folder
+    """,
+    "core/state/test_build": """
+        draws memory past_python patches streams tape tensor_functions unfilled
+    """,
+    "core/state/test_entries": "saving",
+    "core/state/test_plan": "allowed",
+    "core/state/test_sharing_parts": "fillings",
+    "core/state/test_stored_extra": "extra_state",
+    "core/test_decorator": "record_type",
+    "core/test_freezing": "param_selection",
+    "core/state/test_modes": "grad_mode",
+    "records/test_calls": "factories",
+    "records/test_conversion": "dtypes",
+    "records/test_declared": "field_hints special_types",
+    "records/test_format": "contents stored_contents",
+    "records/test_header": "header_checks node_names nested path_checks",
+    "records/test_loader_checks": "sums",
+    "records/test_memory": "shares",
+    "records/test_open": "lazy_payload metadata readable renaming report select",
+    "records/test_payload": "batches parallel_map",
+    "records/test_record": """
+        arrays encoder entries entry errors flat_record nodes record_decoder
+        record_view show
+    """,
+    "records/test_recorder": "record_writer state_dict",
+    "test_private_names_of_torch": "torch_internals",
+}
+"""Where files are tested that have no test file of their own name."""
+
+
+@pytest.mark.parametrize("folder", ["core", "records"])
+def test_tests_of_a_file_are_found_by_its_name(folder: str) -> None:
+    elsewhere = {name for names in TESTED_IN.values() for name in names.split()}
+    lost = [
+        str(file.relative_to(ROOT))
+        for file in sorted((ROOT / folder).rglob("*.py"))
+        if file.stem not in elsewhere | {"__init__"}
+        and file.parent != ROOT / "records" / "formats"
+        and not (ROOT / "tests" / file.relative_to(ROOT))
+        .with_name(f"test_{file.stem}.py")
+        .exists()
+    ]
+
+    assert lost == [], "name the test like the file, or add a row to TESTED_IN"
+
+
+@pytest.mark.parametrize("test", TESTED_IN)
+def test_table_of_tests_names_files_that_exist(test: str) -> None:
+    stems = {file.stem for layer in LAYERS for file in (ROOT / layer).rglob("*.py")}
+
+    assert (ROOT / "tests" / f"{test}.py").exists()
+    assert set(TESTED_IN[test].split()) <= stems
+
+
+@pytest.mark.parametrize("folder", LAYERS)
 def test_files_of_a_folder_import_each_other_in_no_circle(folder: str) -> None:
     files = sorted((ROOT / folder).rglob("*.py"))
     below = {

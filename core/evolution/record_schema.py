@@ -1,5 +1,5 @@
 # pyright: reportPrivateUsage=false
-# Nn.Module's tables have no public names.
+# The tables of nn.Module have no public names.
 """What the records of a module hold, as a file that a later version is checked with."""
 
 import json

@@ -79,9 +79,9 @@ def load_record(
     allowed = Allowed(strict, allow_missing, allow_unexpected, allow_empty)
     check_version(unwrapped(module), record)
     places = places_of(module)
-    stored, (record, absent) = record, from_burn(record, places)
+    stored_record, (record, absent) = record, from_burn(record, places)
     record = upgrade_record(record, places)
-    with explained(stored, places), materialize_lazy(places, record):
+    with explained(stored_record, places), materialize_lazy(places, record):
         return _fill(module, record, places, replace(allowed, absent=absent))
 
 
@@ -159,15 +159,15 @@ def _from_record(factory: Callable[[], M], record: FlatRecord, allowed: Allowed)
         )
     check_version(unwrapped(module), record)
     places = places_of(module)
-    stored, (record, absent) = record, from_burn(record, places)
+    stored_record, (record, absent) = record, from_burn(record, places)
     record = upgrade_record(record, places)
     with materialize_lazy(places, record):
         content = content_of(places, encode=False, is_left_out=_left_out(record))
     if build is not None and any(entry.dtype is BLANK for entry in content.entries):
         # Code past Python took a blank for the values of a parameter.
-        return _from_record(partial(rebuild, factory, build), stored, allowed)
+        return _from_record(partial(rebuild, factory, build), stored_record, allowed)
     allowed = replace(allowed, absent=absent)
-    with explained(stored, places):
+    with explained(stored_record, places):
         plan = _plan_filling(module, content, record, places, allowed, is_new=True)
     fillings = read_fillings(plan, record, is_kept=True)
     parted_numbers = assign_all(fillings, build)

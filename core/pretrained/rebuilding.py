@@ -1,5 +1,5 @@
 # pyright: reportPrivateUsage=false
-# Nn.Module's tables have no public names.
+# The tables of nn.Module have no public names.
 """Whether hyperparameters make the module that they were taken from."""
 
 from collections.abc import Mapping

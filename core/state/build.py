@@ -57,6 +57,8 @@ class UnfilledBuild:
             return None
         tape = Tape(self, data)
         self._tapes.append(tape)
+        # Whoever holds `data` reads it without asking the parameter, so it becomes an
+        # unfilled view; the tape keeps the memory under a tensor that nobody else has.
         if n_references > self.n_temporary:
             tape.body = data.detach()
             self._cover(data, tape, UnfilledView)
@@ -84,6 +86,7 @@ class UnfilledBuild:
 
     def adopt(self, parameter: Any, data: object) -> Any:
         """Let a parameter that another library's patch made note its initializers."""
+        # A patch may return a class of its own, whose behaviour is not ours to change.
         if type(parameter) is not nn.Parameter:
             return parameter
         body = parameter.detach()
@@ -110,6 +113,7 @@ class UnfilledBuild:
         Where draws wait too, a seed that leads back to the start would not be seen.
         """
         self._aside = torch.default_generator.get_state()
+        # A number of draws that no constructor is likely to make by itself.
         torch.rand(7919)
         self._streams = Streams()
 
@@ -149,6 +153,7 @@ class UnfilledBuild:
         steps = [step for tape in tapes for step in tape.steps]
         for tape in tapes:
             tape.steps = []
+        # Every draw gets the numbers that it would have got without a tape.
         steps.sort(key=_turn)
         outside, generator = self._aside, torch.default_generator
         elsewhere = generator.get_state()
@@ -167,6 +172,7 @@ class UnfilledBuild:
         """
         if self._is_finished:
             return
+        # From here on parameters are plain, also in tasks that outlive the build.
         self.is_over = True
         self.look_at_streams()
         if self._aside is not None:
@@ -209,6 +215,8 @@ class UnfilledBuild:
             tape.steps = []
             del tape.body
             return True
+        # The values cover all of the memory, or somebody sees what they leave: there
+        # the initializers' values have to be.
         if tensors[0].nbytes == storage.nbytes() and is_dense(tensors[0]):
             tape.steps = []
         else:
@@ -240,6 +248,7 @@ class UnfilledBuild:
 
     def _cover(self, shell: Any, tape: Tape, kind: type[Tensor]) -> None:
         """Make an unfilled tensor of one that stands on the memory of ``tape``."""
+        # Data goes first: a tensor that is unfilled already would close its tape.
         shell.data = self._blank(tape.body)
         shell.__class__ = kind
         shell._body, shell._tape = tape.body, tape
@@ -247,6 +256,7 @@ class UnfilledBuild:
 
     def _blank(self, body: Tensor) -> Tensor:
         shape = body.shape
+        # Blanks have no memory beyond one element, and layers share their shapes.
         blank = self._blanks.get(shape)
         if blank is None:
             blank = self._blanks[shape] = BLANK_TENSOR.expand(shape)

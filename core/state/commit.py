@@ -1,5 +1,3 @@
-# pyright: reportPrivateUsage=false
-# Storages have no public address.
 """Values into the tensors of a module: all of them, or none."""
 
 from collections.abc import Callable, Collection, Generator, Iterable, Sequence

@@ -30,6 +30,8 @@ class NotedDraws(TorchFunctionMode):
         """Return memory that waits for the draw, or what ``func`` returns."""
         kwargs = kwargs or {}
         fill = _FILLS.get(func)
+        # Any other keyword (a generator, `out`, a layout) makes it another call than
+        # the initializer that would stand for it, so it is made at once.
         if fill is not None and kwargs.keys() <= {"size", "dtype", "device"}:
             tensor = self._build.defer_draw(torch.empty(*args, **kwargs), fill)
             if tensor is not None:

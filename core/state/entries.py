@@ -1,5 +1,5 @@
 # pyright: reportPrivateUsage=false
-# Nn.Module's tables have no public names.
+# The tables of nn.Module have no public names.
 """A module as flat entries: parameters, buffers, extra state, and what is tied."""
 
 from collections.abc import Callable, Iterable

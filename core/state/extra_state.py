@@ -1,5 +1,5 @@
 # pyright: reportPrivateUsage=false
-# Nn.Module's tables have no public names.
+# The tables of nn.Module have no public names.
 """What a module keeps beside parameters and buffers: torch's ``get_extra_state``."""
 
 from collections.abc import Callable, Iterator, Mapping

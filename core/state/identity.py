@@ -1,5 +1,5 @@
 # pyright: reportPrivateUsage=false
-# Nn.Module's tables have no public names.
+# The tables of nn.Module have no public names.
 """Who a parameter is: an ID that outlives its path, its device and its process."""
 
 from collections.abc import Callable, Iterator, Mapping

@@ -1,5 +1,5 @@
 # pyright: reportPrivateUsage=false
-# Nn.Module's tables have no public names.
+# The tables of nn.Module have no public names.
 """Tensors of lazy modules, which take the shape of what they are filled with."""
 
 from collections.abc import Generator

@@ -51,6 +51,8 @@ def can_require_grad(tensor: Tensor) -> bool:
 
 def _blank() -> Tensor:
     """Return an element of a dtype with which torch computes least; NaN if it does."""
+    # Torch before 2.8 lacks the dtype of which it only moves elements, and computes
+    # with this one: `past_python` keeps it from doing so.
     dtype = getattr(torch, "float4_e2m1fn_x2", torch.float8_e5m2)
     return torch.full((), 0x7F, dtype=torch.uint8).view(dtype)
 

@@ -1,5 +1,5 @@
 # pyright: reportPrivateUsage=false
-# Nn.Module's tables have no public names.
+# The tables of nn.Module have no public names.
 """The parameters of a module that patterns pick."""
 
 from torch import nn

@@ -17,9 +17,11 @@ def wrap(owner: Any, name: str, around: Callable[[Function], Function]) -> None:
     whether they come before or after; one that is taken down may take ours along, and
     then ours is put back here.
     """
+    # Every build asks, so that the usual answer takes no lock.
     if getattr(getattr(owner, name), _MARK, False):
         return
     with _lock:
+        # Asked again: another thread may have been the first.
         original = getattr(owner, name)
         if not getattr(original, _MARK, False):
             ours = functools.wraps(original)(around(original))

@@ -131,6 +131,7 @@ def plan_load(
     if not problems and not allowed.is_empty_allowed:
         problems += _nothing_matched(content, stored_entries, plan)
         is_matched = not problems
+    # Trying the code of classes takes copies of modules: only what fits is tried.
     code = [] if problems else list(conversions(places, stored_entries, record))
     problems += code
     if problems or differing:
@@ -163,6 +164,7 @@ def _match(
     keeps_stored = record.reading.dtype is not None
     for target in content.entries:
         stored_entry = stored_entries.get(target.path)
+        # Records of other programs may have each path of a tied tensor by itself.
         if target.ties:
             stored_entry = _only_one(target, stored_entries, used_entries, problems)
         if stored_entry is None:
@@ -246,6 +248,7 @@ def _check_left_over(
     tree: dict[str, Any] = record.tree or {}
     for path in content.extra:
         (plan.extra if path in tree else plan.missing).append(path)
+    # A tied entry stands at several paths, and is one thing too many.
     unexpected: list[Entry | str] = [
         entry
         for key, entry in {
@@ -305,6 +308,7 @@ def _problem_lines(
         description = "extra state"
         if not isinstance(item, str):
             description = f"{item.kind} {show_dtype(item.dtype)} {item.shape}"
+        # Nobody reads more hints, and each compares the name with all candidates.
         hint = did_you_mean(name, candidates) if len(lines) < 20 else ""
         lines.append(f"{name}: {sentence.format(description)}.{hint}")
     return lines
@@ -318,6 +322,8 @@ def _by_path(
     expected = {p for e in content.entries for p in (e.path, *e.ties)}
     if not stored_entries or expected.issuperset(stored_entries):
         return stored_entries
+    # DataParallel and its kind put "module." before every name; one module of that
+    # name among others is the user's.
     wrapped = all(path.startswith("module.") for path in stored_entries)
     unwrapped: dict[str, Entry] = {}
     for path, entry in stored_entries.items():

@@ -64,6 +64,7 @@ class Tape:
         build.n_noted += 1
         if function in RANDOM:
             self.is_random = True
+            # A seed that was set meanwhile shows now; once others drew, it would not.
             build.skip_draw()
         if body is not self.body:
             self.has_views = True
@@ -71,6 +72,8 @@ class Tape:
 
     def play(self) -> None:
         """Make the calls; with the draws that they would have made in their turn."""
+        # Draws share one generator: if this tape drew before those that were noted
+        # earlier, each would get the other's numbers. So all tapes are played.
         if self.is_random and self.steps:
             self.build.play()
         else:
@@ -78,6 +81,7 @@ class Tape:
 
     def play_alone(self) -> None:
         """Make the calls in the order in which they were noted."""
+        # Emptied first: a call that raises must not be made again by the next reader.
         steps, self.steps = self.steps, []
         run(steps)
 
@@ -93,6 +97,7 @@ class Tape:
         for shell in shells:
             body = shell._body
             del shell._body, shell._tape
+            # The class goes first: an unfilled tensor would close its tape upon this.
             shell.__class__ = shell.plain  # type: ignore[assignment]  # no longer unfilled
             shell.data = body
 

@@ -1,5 +1,5 @@
 # pyright: reportPrivateUsage=false
-# Torch's switches have no public names.
+# The body and the tape of an unfilled tensor are private to users, and shown here.
 """Parameters whose initializers are noted instead of run.
 
 While a module is built without init, ``nn.Parameter`` makes an `UnfilledParameter`. Its
@@ -52,8 +52,10 @@ class Unfilled(torch.Tensor):
         kwargs: dict[str, Any] | None = None,
     ) -> Any:
         kind = KINDS.get(func)
+        # nn.Module and its initializers mostly ask for shapes: the body has them.
         if kind is LOOK:
             return func(*map(_body_of, args), **(kwargs or {}))
+        # Autograd's state is that of the tensor object, which the body does not share.
         if kind is SELF or (kind is GRADE and can_require_grad(args[0]._body)):
             with without_subclasses():
                 return func(*args, **(kwargs or {}))
@@ -71,6 +73,7 @@ class Unfilled(torch.Tensor):
             views = _views(func, args[0], args[1:], kwargs)
             if views is not None:
                 return views
+        # The function may read values: whatever it is given has to have them first.
         _close_all((*args, *kwargs.values()))
         return func(*args, **kwargs)
 
@@ -111,6 +114,8 @@ def _note(
     *,
     is_tried: bool = False,
 ) -> bool:
+    # A tensor among the arguments may change before the tape is played, and its values
+    # then would not be those that the initializer was called with.
     if (args and not _is_plain(args)) or (kwargs and not _is_plain(kwargs.values())):
         return False
     args, body = tuple(args), target._body
@@ -129,6 +134,7 @@ def _views(
     func: Function, source: Unfilled, args: tuple[Any, ...], kwargs: dict[str, Any]
 ) -> Any:
     """Return views of the memory of ``source``; None if it has to be a real tensor."""
+    # A view of a leaf that requires grad is part of a graph, which a shell has not.
     if func not in _DETACHING and torch.is_grad_enabled():
         with without_subclasses():
             if source.requires_grad:
@@ -137,6 +143,7 @@ def _views(
     bodies = func(body, *args, **kwargs)
     address = storage_address(body.untyped_storage())
     parts = [bodies] if isinstance(bodies, Tensor) else bodies
+    # Some functions copy where no view is possible, and a copy needs the values.
     if any(storage_address(part.untyped_storage()) != address for part in parts):
         return None
     views = [source if p is body else tape.build.view(p, tape) for p in parts]

@@ -146,9 +146,11 @@ def _asking_new(constructor: Function) -> Function:
         build = _current.get()
         if build is None or build.is_over:
             return constructor(cls, data, requires_grad)
+        # Subclasses of users do what they like with their data.
         if cls is not nn.Parameter and cls is not UnfilledParameter:
             return constructor(cls, data, requires_grad)
         if not is_native and isinstance(build, UnfilledBuild):
+            # The patch of another library may read the data, and shall find values.
             close(data)
             return build.adopt(constructor(nn.Parameter, data, requires_grad), data)
         if type(data) is torch.Tensor:

@@ -1,89 +1,348 @@
-"""Files of a few megabytes that would fill the memory of a careless reader."""
+"""Whose memory a tensor shows, and what happens where there is none."""
 
-import gzip
-import struct
+import importlib
+import warnings
 from collections.abc import Callable
-from pathlib import Path
+from functools import partial
 from typing import Any
 
+import numpy as np
 import pytest
-import zstandard
+import torch
+from torch import Tensor, nn
 
-from burnish.records.formats.zstd_frames import raw_frame
+import burnish
+from burnish.core import from_record, into_record, load_record
+from burnish.optim import AdamW
+from burnish.records import FlatRecord, Record, Recorder, RecordError
+from burnish.records.memory import values_of
 
-from .hostile_files import FILES, in_table, said, with_header
-
-
-def lists_in_mpk() -> bytes:
-    def change(header: Any) -> Any:
-        return {**header, "metadata": {"x": [[] for _ in range(2_000_000)]}}
-
-    return with_header(FILES["mpk"](), change)
+from .opaque import OPAQUE, in_child, process_group
 
 
-def zeros_in_frames() -> bytes:
-    frame = zstandard.ZstdCompressor(write_checksum=True).compress(bytes(1 << 20))
-    return in_table([frame] * 4000, [1 << 20] * 4000)
+@pytest.fixture(autouse=True, scope="module")
+def imports() -> None:
+    """Import what torch imports late, so that no child has to."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        for make, _ in OPAQUE.values():
+            make()
+        importlib.import_module("torch.distributed.tensor")
 
 
-def header_in_frames() -> bytes:
-    """Return a file of a few kilobytes whose header has 90 MB of empty lists."""
-    content = lists_in_mpk()
-    head = content[:18] + struct.pack(">I", 90_000_000)
-    frames = [b"".join(map(bytes, raw_frame(memoryview(head))))]
-    frame = zstandard.ZstdCompressor(write_checksum=True).compress(b"\x90" * (1 << 20))
-    return in_table([*frames, *[frame] * 90], [len(head), *[1 << 20] * 90])
+class Box(Record):
+    value: Tensor
+    other: Tensor
 
 
-BOMBS: dict[str, Callable[[], bytes]] = {
-    "lists in MessagePack": lists_in_mpk,
-    "zeros in frames": zeros_in_frames,
-    "a header in frames": header_in_frames,
-    "lists in JSON": lambda: b'{"burnish":1,"metadata":[' + b"[]," * 2_000_000 + b"0]}",
-    "maps in JSON": lambda: b'{"burnish":1,"metadata":[' + b"{}," * 2_000_000 + b"0]}",
-    "texts in JSON": lambda: (
-        b'{"burnish":1,"metadata":[' + b'"ab",' * 2_000_000 + b"0]}"
-    ),
-    "one long text": lambda: b'{"burnish":1,"type":"' + b"\\u1234" * 2_000_000,
-    "lists in a row": lambda: FILES["json"]().replace(
-        b'"shape":[2,2]', b'"shape":[' + b"[]," * 2_000_000 + b"0]"
-    ),
-    "numbers in a row": lambda: FILES["json"]().replace(
-        b"1.5,", b"1," * 6_000_000 + b"1.5,"
-    ),
-    "maps among numbers": lambda: FILES["json"]().replace(
-        b"1.5,", b"{}," * 2_000_000 + b"1.5,"
-    ),
-    "spaces": lambda: b" " * 40 + b'{"burnish":1' + b" " * 12_000_000,
-    "lists in safetensors": lambda: (
-        struct.pack("<Q", 6_000_009) + b'{"a":[' + b"[]," * 2_000_000 + b"0]}"
-    ),
-    "lists in a pickle": lambda: b"\x80\x02" + b"]" * 8_000_000 + b".",
-    "tuples in a pickle": lambda: b"\x80\x02)" + b"\x85" * 8_000_000 + b".",
-    "gzip": lambda: gzip.compress(bytes(1 << 20)) + b"x",
+class Net(nn.Module):
+    """A layer, and a buffer that nobody checked."""
+
+    def __init__(self, value: Any) -> None:
+        super().__init__()
+        self.layer = nn.Linear(2, 2)
+        self.inner = nn.Module()
+        # Register_buffer would refuse what is no tensor.
+        self.inner._buffers["value"] = value  # pyright: ignore[reportPrivateUsage]
+
+
+RECORDERS = {
+    "mpk": Recorder(),
+    "zst": Recorder(compression="zst"),
+    "json": Recorder(format="json"),
+    "safetensors": Recorder(format="safetensors"),
 }
 
 
-@pytest.mark.parametrize("name", BOMBS)
-def test_no_file_fills_the_memory(name: str) -> None:
-    data = BOMBS[name]()
-    before = resident("VmRSS")
-    reset_peak()
-
-    assert said(data) is None
-
-    # Twice the file and 64 MiB; our own copy of the data was there before.
-    assert resident("VmHWM") - before < 2 * len(data) + (64 << 20)
-
-
-def resident(name: str) -> int:
-    text = Path("/proc/self/status").read_text()
-    (line,) = (line for line in text.splitlines() if line.startswith(name))
-    return int(line.split()[1]) << 10
-
-
-def reset_peak() -> None:
+def outcome(work: Callable[[], object]) -> str:
     try:
-        Path("/proc/self/clear_refs").write_text("5")
-    except OSError:
-        pytest.skip("this system does not tell the peak of memory")
+        return f"returned {type(work()).__name__}"
+    except Exception as error:
+        return f"{type(error).__name__}: {error}"
+
+
+def attempts(make: Callable[[], Tensor]) -> dict[str, str]:
+    """Return what came of every way to store the tensor, or to fill it."""
+    tensor = make()
+    shape = () if tensor.is_nested else tuple(tensor.shape)
+    filled = into_record(Net(torch.ones(shape)))
+    ways: dict[str, Callable[[], object]] = {
+        "fill": lambda: load_record(Net(tensor), filled),
+        "build": lambda: from_record(lambda: Net(make()), filled),
+    }
+    for name, recorder in RECORDERS.items():
+        save = partial(burnish.save_record, recorder=recorder)
+        dumps, box = recorder.dumps, partial(Box, torch.ones(1))
+        ways[f"module as {name}"] = partial(_after, save, Net, tensor)
+        ways[f"state dict as {name}"] = partial(_after, dumps, _named, tensor)
+        if name != "safetensors":
+            ways[f"fields as {name}"] = partial(_after, dumps, box, tensor)
+    return {name: outcome(way) for name, way in ways.items()}
+
+
+def _after(save: Any, hold: Any, tensor: Tensor) -> object:
+    return save(hold(tensor))
+
+
+def _named(tensor: Tensor) -> FlatRecord:
+    return Record.from_state_dict({"inner.value": tensor})
+
+
+@pytest.mark.parametrize("kind", OPAQUE)
+def test_a_tensor_without_readable_memory_is_refused_by_name(kind: str) -> None:
+    make, problem = OPAQUE[kind]
+
+    outcomes = in_child(lambda: attempts(make))
+
+    # A child that died says so instead.
+    assert isinstance(outcomes, dict)
+    for way, text in outcomes.items():
+        path = "other" if "fields" in way else "inner.value"
+        assert text.startswith(("RecordError", "RecordMismatchError")), (way, text)
+        assert f"{path}: " in text, (way, text)
+        if kind != "quantized":
+            assert f"{path}: {problem}" in text, (way, text)
+
+
+@pytest.mark.parametrize("kind", OPAQUE)
+def test_a_module_is_not_filled_from_what_cannot_be_read(kind: str) -> None:
+    make, _ = OPAQUE[kind]
+
+    def work() -> list[str]:
+        tensor = make()
+        shape = () if tensor.is_nested else tuple(tensor.shape)
+        net = Net(torch.zeros(shape))
+        build = partial(Net, next(net.buffers()))
+
+        def moved() -> FlatRecord:
+            return burnish.open_record(_named(tensor), device="cpu")
+
+        texts = [
+            outcome(lambda: load_record(net, _named(tensor), strict=False)),
+            outcome(lambda: load_record(net, moved(), strict=False)),
+            outcome(lambda: from_record(build, _named(tensor), strict=False)),
+            outcome(lambda: from_record(build, moved(), strict=False)),
+        ]
+        return [*texts, str(float(next(net.buffers()).sum()))]
+
+    *texts, total = in_child(work)
+
+    assert total == "0.0"
+    assert all("inner.value: " in text for text in texts), texts
+    assert all(text.startswith("Record") for text in texts), texts
+
+
+@pytest.mark.parametrize("kind", OPAQUE)
+def test_what_has_no_readable_memory_can_be_left_out(kind: str) -> None:
+    make, _ = OPAQUE[kind]
+
+    def work() -> list[str]:
+        net = Net(make())
+        data = burnish.save_record(net, exclude="inner.value")
+        chosen = burnish.open_record(data, only="layer.**")
+        return load_record(net, chosen).loaded
+
+    assert in_child(work) == ["layer.weight", "layer.bias"]
+
+
+@pytest.mark.parametrize("kind", ["freed", "cut off"])
+def test_a_snapshot_of_freed_memory_is_refused(kind: str) -> None:
+    make, problem = OPAQUE[kind]
+
+    def work() -> list[str]:
+        return [
+            outcome(into_record(Net(make())).clone),
+            outcome(Box(value=make(), other=make()).clone),
+        ]
+
+    module, fields = in_child(work)
+
+    assert module.startswith(f"RecordError: inner.value: {problem}")
+    assert fields.startswith(f"RecordError: value: {problem}")
+
+
+@pytest.mark.filterwarnings("ignore:`torch.jit.script` is deprecated")
+@pytest.mark.parametrize("transform", ["grad", "vmap", "jvp"])
+def test_a_record_inside_a_transformation_is_refused(transform: str) -> None:
+    net, filled = Net(None), into_record(Net(torch.zeros(3)))
+
+    def work(x: Tensor) -> Tensor:
+        net.inner.register_buffer("value", x)
+        with pytest.raises(RecordError, match=r"inner\.value: a tensor inside a tran"):
+            burnish.save_record(net)
+        with pytest.raises(RecordError, match=r"inner\.value: a tensor inside a tran"):
+            load_record(net, filled)
+        with pytest.raises(RecordError, match="value: a tensor inside a tran"):
+            Box(value=x, other=torch.ones(1)).save()
+        return x.sum()
+
+    x = torch.ones(3)
+    ways: dict[str, Callable[[], object]] = {
+        "grad": lambda: torch.func.grad(work)(x),
+        "vmap": lambda: torch.vmap(work)(torch.ones(2, 3)),
+        "jvp": lambda: torch.func.jvp(work, (x,), (x,)),
+    }
+
+    ways[transform]()
+
+
+@pytest.mark.parametrize("value", [3, 1.5, np.ones(2), "text", [torch.ones(1)]])
+def test_what_is_no_tensor_among_the_buffers_is_refused_by_name(value: Any) -> None:
+    message = rf"inner\.value: found a {type(value).__name__} among the parameters and"
+
+    with pytest.raises(RecordError, match=message):
+        burnish.save_record(Net(value))
+    with pytest.raises(RecordError, match=message):
+        load_record(Net(value), into_record(Net(torch.ones(1))))
+    assert burnish.save_record(Net(value), exclude="inner.value")
+
+
+def test_a_skipped_field_may_be_anything() -> None:
+    @burnish.module(skip=["inner"])
+    class Skips(Net):
+        pass
+
+    net: Any = Skips(3)
+
+    assert load_record(net, into_record(net)).loaded == ["layer.weight", "layer.bias"]
+
+
+def pairs() -> dict[str, tuple[Tensor, Tensor, bool]]:
+    """Return two tensors, and whether they are one memory seen alike."""
+    x, z = torch.arange(6.0), torch.arange(3.0).to(torch.complex64) * (1 + 2j)
+    array = np.ones(3, dtype=np.float32)
+    freed = [torch.ones(3), torch.ones(3)]
+    for tensor in freed:
+        tensor.untyped_storage().resize_(0)
+    return {
+        "the same": (x, x, True),
+        "a detached one": (x, x.detach(), True),
+        "a view of it": (x.view(2, 3), x.view(2, 3), True),
+        "another shape": (x, x.view(2, 3), False),
+        "another place": (x[:3], x[3:], False),
+        "another stride": (x[::2], x[:3], False),
+        "another dtype": (x, x.view(torch.int32), False),
+        "expanded": (x[:1].expand(3), x[:1].expand(3), True),
+        "a conjugate": (z, z.conj(), False),
+        "a negative": (z.conj().imag, z.imag, False),
+        "an array twice": (torch.from_numpy(array), torch.from_numpy(array), True),
+        "empty ones": (torch.ones(0), torch.ones(0), False),
+        "empty views": (x[:0], x[:0], False),
+        "on meta": (x.to("meta"), x.to("meta"), False),
+        "freed": (freed[0], freed[1], False),
+        "equal copies": (x, x.clone(), False),
+        "a subclass": (x, x.as_subclass(Named), True),
+    }
+
+
+class Named(Tensor):
+    """A tensor with a name of its own."""
+
+
+@pytest.mark.parametrize("name", pairs())
+def test_ties_are_one_memory_seen_alike(name: str) -> None:
+    a, b, is_tied = pairs()[name]
+
+    fields = Box(value=a, other=b).entries()
+    named = Record.from_state_dict({"a": a, "b": b}).entries()
+
+    assert [len(fields), len(named)] == ([1, 1] if is_tied else [2, 2])
+
+
+@pytest.mark.parametrize("name", pairs())
+def test_ties_of_a_module_are_one_memory_seen_alike(name: str) -> None:
+    a, b, is_tied = pairs()[name]
+    module = nn.Module()
+    module.register_buffer("a", a)
+    module.register_buffer("b", b)
+    if a.is_meta:
+        pytest.skip("a module on meta has no record")
+
+    entries = into_record(module).entries()
+
+    assert [entry.path for entry in entries] == (["a"] if is_tied else ["a", "b"])
+
+
+def test_conjugates_and_negatives_are_stored_with_their_own_values() -> None:
+    z = torch.tensor([1 + 2j, 3 - 4j])
+    module = nn.Module()
+    for name, value in {"z": z, "c": z.conj(), "n": z.conj().imag, "i": z.imag}.items():
+        module.register_buffer(name, value)
+
+    record = burnish.open_record(burnish.save_record(module))
+
+    for name, value in module.named_buffers():
+        assert torch.equal(record[name], value.resolve_conj().resolve_neg())
+
+
+def test_distributed_tensors_are_each_stored_with_their_own_values() -> None:
+    def work() -> dict[str, list[float]]:
+        with process_group() as distribute:
+            a, b = distribute(torch.ones(3)), distribute(torch.full((3,), 2.0))
+            fields = Box(value=a, other=b).save()
+            named = Record.from_state_dict({"a": a, "b": b, "tie": a}).save()
+            net = Net(a)
+            net.inner.register_buffer("b", b)
+            net.inner.register_buffer("tie", a.detach())
+            module = burnish.save_record(net)
+            target = Net(distribute(torch.zeros(3)))
+            only = burnish.open_record(module, only="inner.value")
+            load_record(target, only, strict=False)
+            (filled,) = map(values_of, target.buffers(), ["filled"])
+        box = Box.load(fields)
+        stored, whole = burnish.open_record(named), burnish.open_record(module)
+        return {
+            "fields": [box.value[0].item(), box.other[0].item()],
+            "named": [stored[name][0].item() for name in ("a", "b", "tie")],
+            "module": [whole[f"inner.{n}"][0].item() for n in ("value", "b", "tie")],
+            "counts": [len(stored.entries()), len(whole.entries())],
+            "filled": filled.tolist(),
+        }
+
+    assert in_child(work) == {
+        "fields": [1.0, 2.0],
+        "named": [1.0, 2.0, 1.0],
+        "module": [1.0, 2.0, 1.0],
+        "counts": [2, 4],
+        "filled": [1.0, 1.0, 1.0],
+    }
+
+
+def test_every_state_of_an_optimizer_over_distributed_tensors_is_stored() -> None:
+    def step(parameters: list[Tensor], grads: list[Tensor]) -> list[list[float]]:
+        module = nn.ParameterList(map(nn.Parameter, parameters))
+        optimizer = AdamW().bind(module, lr=0.1, fused=False)
+        for parameter, grad in zip(module, grads, strict=True):
+            parameter.grad = grad
+        optimizer.step()
+        record = burnish.open_record(optimizer.save_record())
+        return [entry.tensor().tolist() for entry in record.entries()]
+
+    def work() -> list[list[list[float]]]:
+        values = [torch.ones(3), torch.ones(3)]
+        grads = [torch.ones(3), torch.full((3,), 2.0)]
+        with process_group() as distribute:
+            return [
+                step(list(map(distribute, values)), list(map(distribute, grads))),
+                step(values, grads),
+            ]
+
+    spread, plain = in_child(work)
+
+    assert spread == plain
+    assert len(plain) == 4
+
+
+def test_a_tensor_in_several_processes_is_refused_unless_each_has_it_whole() -> None:
+    def work() -> list[str]:
+        with process_group(size=2, backend="fake") as distribute:
+            part, whole = distribute(torch.ones(4)), distribute(torch.ones(4), "all")
+            return [
+                outcome(Record.from_state_dict({"part": part}).save),
+                outcome(Record.from_state_dict({"whole": whole}).save),
+            ]
+
+    part, whole = in_child(work)
+
+    assert part.startswith("RecordError: part: a DTensor whose values are in several")
+    assert whole == "returned bytes"
