@@ -37,12 +37,12 @@ class PlainData(Record):
     value: Any
 
 
-def record_of(value: Any, what: str = "value") -> PlainData:
+def record_of(value: Any, path: str = "value") -> PlainData:
     """Return ``value`` as a record that shares its tensors.
 
     TypeError names the path of what is no plain data, such as an object with methods.
     """
-    return PlainData(_CheckpointEncoding().encode(value, what))
+    return PlainData(_CheckpointEncoding().encode(value, path))
 
 
 def value_of(record: FlatRecord) -> Any:
@@ -50,9 +50,9 @@ def value_of(record: FlatRecord) -> Any:
 
     Raises `RecordError` for a file that holds something else.
     """
-    stored = record.typed(PlainData).value
+    node = record.typed(PlainData).value
     try:
-        return _CheckpointDecoding().decode(stored)
+        return _CheckpointDecoding().decode(node)
     except (ValueError, TypeError, LookupError, RuntimeError) as error:
         problem = f"plain data that cannot be read ({error!s:.200})"
         raise RecordFormatError(record.reading.file, problem) from error
@@ -78,7 +78,7 @@ class _CheckpointDecoding(Decoding):
 def _enum(encoding: Encoding, value: Any, path: str, depth: int) -> Node:
     if isinstance(value, int | float | str | bytes):
         raise _no_data(value, path, "store its .value")
-    return _other(encoding, value, path, depth)
+    return _encode_config(encoding, value, path, depth)
 
 
 def _sequence(encoding: Encoding, value: Any, path: str, depth: int) -> Node:
@@ -110,7 +110,7 @@ def _mapping(
     return {"$dict": pairs}
 
 
-def _other(encoding: Encoding, value: Any, path: str, depth: int) -> Node:
+def _encode_config(encoding: Encoding, value: Any, path: str, depth: int) -> Node:
     if type(value).__module__.partition(".")[0] == "omegaconf":
         from omegaconf import OmegaConf
 
@@ -157,7 +157,7 @@ _LANGUAGE = Language(
         tagged("$set", set, list, set),
         tagged("$frozenset", frozenset, list, frozenset),
         tagged("$deque", deque, list, deque),
-        Kind(types=object, encode=_other),
+        Kind(types=object, encode=_encode_config),
     ],
     as_they_are=(type(None), bool, int, float, str, bytes),
 )

@@ -117,11 +117,11 @@ class Encoding:
 
     def items(self, values: Iterable[Any], path: str, depth: int) -> list[Node]:
         """Return the nodes of ``values``, which stand in what is at ``path``."""
-        plain = self._as_they_are
+        plain_types = self._as_they_are
         # Most items are plain, and their paths would take longer than all else.
         return [
             value
-            if type(value) in plain
+            if type(value) in plain_types
             or (type(value) is int and _MIN_INT <= value < _END_INT)
             else self.encode(value, join(path, i), depth + 1)
             for i, value in enumerate(values)
@@ -131,10 +131,10 @@ class Encoding:
         self, values: Mapping[Any, Any], path: str, depth: int
     ) -> dict[Any, Node]:
         """Return the nodes of the values of a mapping, by its keys."""
-        plain = self._as_they_are
+        plain_types = self._as_they_are
         return {
             key: value
-            if type(value) in plain
+            if type(value) in plain_types
             or (type(value) is int and _MIN_INT <= value < _END_INT)
             else self.encode(value, join(path, self.part(key)), depth + 1)
             for key, value in values.items()

@@ -127,15 +127,15 @@ def explained(record: FlatRecord, places: Places) -> Generator[None]:
 def _cure(record: FlatRecord, places: Places, error: RecordMismatchError) -> str:
     """Return what Burn has to do with a mismatch; nothing if it has not."""
     is_burns = convention_of(record) == "burn"
-    other: Convention = "torch" if is_burns else "burn"
+    other_convention: Convention = "torch" if is_burns else "burn"
     try:
-        translation, _ = from_burn(with_convention(record, other), places)
+        translation, _ = from_burn(with_convention(record, other_convention), places)
     except RecordError:
         return ""
     if _fits(translation, places):
         return (
-            f"With the names and orders of {other} it fits: "
-            f"open_record(file, convention={other!r})."
+            f"With the names and orders of {other_convention} it fits: "
+            f"open_record(file, convention={other_convention!r})."
         )
     if is_burns and "exclude=" in error.cure:
         return "In exclude= the names are Burn's, as the file has them."
@@ -144,9 +144,10 @@ def _cure(record: FlatRecord, places: Places, error: RecordMismatchError) -> str
 
 def _fits(record: FlatRecord, places: Places) -> bool:
     """Return whether every parameter of the module is there, in its shape."""
-    stored = record.by_path()
+    entries_by_path = record.by_path()
     return all(
-        prefix + name in stored and stored[prefix + name].shape == tuple(value.shape)
+        prefix + name in entries_by_path
+        and entries_by_path[prefix + name].shape == tuple(value.shape)
         for prefix, owner in places
         for name, value in owner._parameters.items()
         if value is not None and not nn.parameter.is_lazy(value)
@@ -155,11 +156,11 @@ def _fits(record: FlatRecord, places: Places) -> bool:
 
 def _warn_of_square_layers(record: FlatRecord, places: Places) -> None:
     """Warn of a file of Burn whose shapes do not tell in which convention it is."""
-    stored = record.by_path()
+    entries_by_path = record.by_path()
     weights = [
-        stored[path]
+        entries_by_path[path]
         for path, pairing in _Names.of(places).pairings.items()
-        if pairing.is_transposed and path in stored
+        if pairing.is_transposed and path in entries_by_path
     ]
     if weights and all(len(set(entry.shape)) == 1 for entry in weights):
         warn_user(
@@ -267,36 +268,36 @@ def _piece(entry: Entry, pairing: Pairing, number: int) -> Entry:
 
 def _translated_table(record: FlatRecord, names: _Names) -> dict[str, Entry]:
     """Return the entries of ``record`` by the module's paths, others by their own."""
-    stored = record.by_path()
-    used: set[str] = set()
+    entries_by_path = record.by_path()
+    read_names: set[str] = set()
     table: dict[str, Entry] = {}
     wholes: dict[tuple[int, ...], Entry] = {}
     for path, pairing in names.pairings.items():
-        if not all(name in stored for name in pairing.burn_names):
+        if not all(name in entries_by_path for name in pairing.burn_names):
             continue
-        parts = [stored[name] for name in pairing.burn_names]
+        parts = [entries_by_path[name] for name in pairing.burn_names]
         key = (pairing.is_transposed, *map(id, parts))
         if key not in wholes:
-            wholes[key] = _whole(parts, is_transposed=pairing.is_transposed)
+            wholes[key] = _join_parts(parts, is_transposed=pairing.is_transposed)
         table[path] = wholes[key]
-        used.update(pairing.burn_names)
-    for name, entry in stored.items():
-        if name in used:
+        read_names.update(pairing.burn_names)
+    for name, entry in entries_by_path.items():
+        if name in read_names:
             continue
         if name in table:
-            others = " and ".join(names.pairings[name].burn_names)
-            raise RecordError(f"{others} and {name}: both are {name} in the module")
+            burn_names = " and ".join(names.pairings[name].burn_names)
+            raise RecordError(f"{burn_names} and {name}: both are {name} in the module")
         table[name] = entry
     return table
 
 
-def _whole(parts: list[Entry], *, is_transposed: bool) -> Entry:
+def _join_parts(parts: list[Entry], *, is_transposed: bool) -> Entry:
     """Return the tensor that Burn's ``parts`` make."""
     is_transposed = is_transposed and len(parts[0].shape) == 2
     if len(parts) == 1 and not is_transposed:
         return replace(parts[0])
-    whole = derive(parts, _Joined(is_transposed))
-    return replace(whole, id=parts[0].id if len(parts) == 1 else None)
+    entry = derive(parts, _Joined(is_transposed))
+    return replace(entry, id=parts[0].id if len(parts) == 1 else None)
 
 
 @dataclass(frozen=True, slots=True)

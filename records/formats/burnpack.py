@@ -166,7 +166,7 @@ def _texts_and_scalars(header: Mapping[str, Any]) -> dict[str, Any]:
     if not is_burns:
         fields = {**metadata, OURS: ours} if OURS in metadata else metadata
         paths = header["tensors"]["path"]
-        ties = [[paths[i], *others] for i, others in header["tensors"]["ties"]]
+        ties = [[paths[i], *tied_paths] for i, tied_paths in header["tensors"]["ties"]]
         words = {"metadata": fields, "tree": header["tree"], "ties": ties}
         texts[OURS] = plain_text({OURS: VERSION, **words}).decode()
     tables: dict[str, Any] = {}
@@ -226,7 +226,7 @@ def _check_limits(
 ) -> None:
     """Raise `RecordError` for a file that is too large for Burn's reader."""
     longest = max(contents.sizes, default=0)
-    for what, count, most in (
+    for noun, count, most in (
         ("tensors", len(tables["tensors"]), _MOST_TENSORS),
         ("bytes before the tensors", len(head), MOST_HEADER),
         ("bytes in one tensor", longest, _MOST_TENSOR),
@@ -234,7 +234,7 @@ def _check_limits(
     ):
         if count > most:
             raise RecordError(
-                f"{count:,} {what}, and Burn reads files of at most {most:,}; write "
+                f"{count:,} {noun}, and Burn reads files of at most {most:,}; write "
                 ".mpk, or parts of the record with only= and exclude="
             )
 

@@ -198,8 +198,8 @@ def _packed_float(value: float) -> bytes:
             raw = struct.pack(form, value)
         except OverflowError:
             continue
-        same = struct.unpack(form, raw)[0] == value or math.isnan(value)
-        if same:
+        is_exact = struct.unpack(form, raw)[0] == value or math.isnan(value)
+        if is_exact:
             return bytes([0xE0 | info]) + raw
     raise ValueError(f"no float: {value!r}")
 

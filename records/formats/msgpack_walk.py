@@ -68,7 +68,7 @@ class MessagePackWalk:
         self.at += count
         return start
 
-    def rest(self) -> memoryview:
+    def trailing_bytes(self) -> memoryview:
         """Return the next two bytes, or those that are left."""
         return self._source.read(self.at, min(2, self._source.size - self.at))
 

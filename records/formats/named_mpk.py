@@ -113,7 +113,7 @@ class _Item:
         if not has_item:
             raise self._walk.error("no item", "the key 'item'")
         # Tools that end every text with a newline took some such files for one.
-        if bytes(self._walk.rest()) not in (b"", b"\n"):
+        if bytes(self._walk.trailing_bytes()) not in (b"", b"\n"):
             raise self._walk.error("bytes after the end")
         return metadata
 
@@ -146,8 +146,8 @@ class _Item:
             return self._map(token.n, path, depth)
         if token.kind == "list":
             for i in range(token.n):
-                inner = _joined(path, str(i))
-                self._note(inner, self._value(inner, depth + 1))
+                item_path = _joined(path, str(i))
+                self._note(item_path, self._value(item_path, depth + 1))
             return None
         if token.kind == "bytes":
             start = self._walk.pass_over(token.n)

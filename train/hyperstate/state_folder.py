@@ -150,7 +150,7 @@ def restore_generators(folder: Path) -> None:
 def _split(state: Any) -> tuple[Split, Any]:
     split = Split()
     tree = split.tree(state)
-    pending_files = {file.lower() for one in split.pending for file in one.files()}
+    pending_files = {file.lower() for lazy in split.pending for file in lazy.files()}
     if pending_files & {file.lower() for file in split.files.values()}:
         # A field was renamed, and another one has its old name: read it, then write.
         for deferred in split.pending:
