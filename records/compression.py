@@ -67,9 +67,13 @@ def codec_named(name: str, form: str) -> Codec:
     for codec in CODECS:
         if codec.name == name and form in codec.formats:
             return codec
-    pairs = [f"{f}.{codec.name}" for codec in CODECS for f in codec.formats]
-    names = ", ".join(["mpk.zst", *pairs])
+    names = ", ".join(["mpk.zst", *compressed_names()])
     raise ValueError(f"{form!r} cannot be compressed by {name!r}; there are {names}")
+
+
+def compressed_names() -> list[str]:
+    """Return each format with each compression that may be around it."""
+    return [f"{form}.{codec.name}" for codec in CODECS for form in codec.formats]
 
 
 def decompressed(source: Source) -> Source | None:

@@ -9,7 +9,7 @@ from typing import Any, TypedDict
 
 from .. import __version__  # pyright: ignore[reportMissingImports]  # in src/burnish
 from .calls import explain_calls
-from .compression import Codec, codec_named
+from .compression import Codec, codec_named, compressed_names
 from .conventions import Convention, check_convention, convention_of
 from .encoder import Storable
 from .entries import Entries
@@ -281,8 +281,8 @@ def writer_of_suffix(file: str) -> RecordWriter:
     if content is None:
         raise ValueError(
             f"{file}: the name must say the format. Write {_proposal(file)!r} for "
-            "MessagePack; there are also .mpk.zst, .mpk.gz, .safetensors, .bpk, .json, "
-            ".json.gz and .json.zst. With recorder= any name goes."
+            f"MessagePack; there are {_writable_suffixes()}. With recorder= any name "
+            "goes."
         )
     name, codec = content
     if not format_named(name).is_writable:
@@ -295,6 +295,12 @@ def writer_of_suffix(file: str) -> RecordWriter:
     if name == "mpk.zst" and codec is None:
         return RecordWriter("mpk", "zst")
     return RecordWriter(name, codec)
+
+
+def _writable_suffixes() -> str:
+    """Return all endings of a file's name that say how to write it."""
+    endings = [e for e, name in suffixes().items() if format_named(name).is_writable]
+    return ", ".join(sorted([*endings, *(f".{name}" for name in compressed_names())]))
 
 
 def _proposal(file: str) -> str:

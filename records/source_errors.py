@@ -6,12 +6,15 @@ from contextlib import suppress
 
 from .errors import TRUNCATED, RecordFormatError
 from .foreign import HEAD, foreign_kind
-from .format import format_of_suffix
+from .format import format_of_suffix, suffixes
 from .source import Source, StreamSource
 
-_KNOWN = "Records are .mpk, .mpk.zst, .json, .safetensors, .bpk and torch's own files."
 _SMALL = 64
 """Bytes that every file of a record has."""
+
+
+def _known_files() -> str:
+    return f"Files of records end in {', '.join(sorted(suffixes()))}."
 
 
 def wrong_size(source: Source, expected: int) -> RecordFormatError:
@@ -41,9 +44,12 @@ def unknown_content(source: Source, content: Source | None) -> RecordFormatError
     if kind is not None and not _stands_behind(source):
         description, cure = kind
         return RecordFormatError(
-            source.name, f"{packed}{description}", "a record", f"{cure} {_KNOWN}"
+            source.name,
+            f"{packed}{description}",
+            "a record",
+            f"{cure} {_known_files()}",
         )
-    cure = _KNOWN
+    cure = _known_files()
     if isinstance(source, StreamSource) and source.start:
         cure += (
             f" The file object stands at position {source.start:,}: file.seek(0) goes "
