@@ -103,7 +103,9 @@ def _is_alike(value: Any, default: Any) -> bool:
 
 def _value(obj: Any, annotation: Any, path: str, elide: bool, depth: int) -> Any:
     if depth > MAX_DEPTH:
-        raise _unfit(path, f"nested over {MAX_DEPTH} levels deep, or within itself")
+        raise _unwritable(
+            path, f"nested over {MAX_DEPTH} levels deep, or within itself"
+        )
     if type(obj) in _PLAIN:
         return _check_int(obj, path)
     scheduled = text_of(obj)
@@ -134,13 +136,13 @@ def _mapping(
         for key, item in obj.items()
     }
     if len(tree) < len(obj):
-        raise _unfit(path, "two of its keys are written alike")
+        raise _unwritable(path, "two of its keys are written alike")
     return tree
 
 
 def _check_int(obj: Any, path: str) -> Any:
     if type(obj) is int and obj.bit_length() > MAX_INT_BITS:
-        raise _unfit(path, "a number of over 4,300 digits")
+        raise _unwritable(path, "a number of over 4,300 digits")
     return obj
 
 
@@ -167,7 +169,7 @@ def _struct(obj: Any, cls: Any, path: str, elide: bool, depth: int) -> Struct:
         struct["version"] = version
     for field in fields_of(cls).values():
         if not field.is_stored:
-            _check_made(field, path)
+            _check_init_var(field, path)
             continue
         value = getattr(obj, field.attribute)
         if elide and is_default(field, value):
@@ -186,11 +188,11 @@ def _struct(obj: Any, cls: Any, path: str, elide: bool, depth: int) -> Struct:
     return struct
 
 
-def _check_made(field: Field, path: str) -> None:
+def _check_init_var(field: Field, path: str) -> None:
     """Raise ConfigError for an ``InitVar`` that files need and nothing keeps."""
     if not field.has_default:
         message = "an InitVar is kept nowhere, so it cannot be written; use a field"
-        raise _unfit(child(path, field.name), message)
+        raise _unwritable(child(path, field.name), message)
 
 
 def _says_nothing(field: Field, encoded: Any) -> bool:
@@ -208,13 +210,13 @@ def _key(key: Any, path: str) -> Any:
 def _leaf(obj: Any, path: str) -> Any:
     """Return a subclass of a plain type, or what pydantic has a text for."""
     if dataclasses.is_dataclass(obj) or is_model(obj) or callable(obj):
-        raise _unfit(path, f"{shown(obj)} is code, not a value")
+        raise _unwritable(path, f"{shown(obj)} is code, not a value")
     if hasattr(obj, _SECRET):
-        raise _unfit(path, "a secret is shown as stars, so it cannot be written")
+        raise _unwritable(path, "a secret is shown as stars, so it cannot be written")
     if isinstance(obj, Iterator):
         # Reading it would empty it: what is written must stay as it was.
         hint = "is empty once it was read; declare a Sequence"
-        raise _unfit(path, f"an iterator, as of Iterable, {hint}")
+        raise _unwritable(path, f"an iterator, as of Iterable, {hint}")
     for kind in (int, float, str):
         if isinstance(obj, kind):
             return kind(obj)
@@ -224,12 +226,12 @@ def _leaf(obj: Any, path: str) -> Any:
         return to_jsonable_python(obj)
     except (PydanticSerializationError, ValueError, RecursionError):
         name = type(obj).__qualname__
-        raise _unfit(path, f"a {name} has no form as text: {shown(obj)}") from None
+        raise _unwritable(path, f"a {name} has no form as text: {shown(obj)}") from None
 
 
 def _is_same_tree(a: Any, b: Any) -> bool:
     return repr(a) == repr(b) if type(a) is type(b) else False
 
 
-def _unfit(path: str, message: str) -> ConfigError:
+def _unwritable(path: str, message: str) -> ConfigError:
     return ConfigError("", [Problem(path, message)])

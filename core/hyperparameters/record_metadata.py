@@ -9,7 +9,6 @@ from torch import nn
 
 from ...config.spelling import did_you_mean
 from ...records.calls import home_of
-from ...records.encoder import Encoder
 from ...records.errors import RecordError, RecordMismatchError, RecordVersionError
 from ...records.flat_record import FlatRecord
 from ..errors import HyperparameterError
@@ -23,7 +22,7 @@ from ..modules.versions import version_of
 from .build import PassedArgument
 from .capture import ARGUMENTS, builder_of
 from .reader import planned
-from .structure import note_of_changes
+from .structure import is_storable, note_of_changes
 from .upgrade import upgraded_node
 from .values import (
     ALL,
@@ -63,24 +62,20 @@ def recorded_hparams(
         # Weights can be stored all the same; whoever builds from the file is told.
         return {**names_of(cls), UNSTORED: {ALL: str(error)[:300]}}
     node.update(note_of_changes(module, places or places_of(module)))
-    return _encodable(node)
+    return _storable_node(node)
 
 
-def _encodable(node: dict[str, Any]) -> dict[str, Any]:
+def _storable_node(node: dict[str, Any]) -> dict[str, Any]:
     """Return ``node`` without the arguments that the format of records refuses."""
-    if _is_encodable(node):
+    unstored = {
+        name: description(value)
+        for name, value in node.items()
+        if name not in RESERVED and not is_storable(value)
+    }
+    if not unstored:
         return node
-    encodable = {k: v for k, v in node.items() if k in RESERVED or _is_encodable(v)}
-    lost = {k: description(v) for k, v in node.items() if k not in encodable}
-    return encodable | {UNSTORED: {**encodable.get(UNSTORED, {}), **lost}}
-
-
-def _is_encodable(value: Any) -> bool:
-    try:
-        Encoder().encode(value, "hparams")
-    except (TypeError, ValueError, RecordError):
-        return False
-    return True
+    storable = {name: value for name, value in node.items() if name not in unstored}
+    return storable | {UNSTORED: {**storable.get(UNSTORED, {}), **unstored}}
 
 
 def factory_of(
@@ -221,7 +216,7 @@ def overlay_arguments(
     is_unknown = ALL in _mapping(node, UNSTORED)
     if is_unknown or not _are_names_known(node, cls, arguments):
         return None
-    kept_entries = {
+    current_entries = {
         name: value
         for name, value in node.items()
         if name in parameters_of(cls) or name in RESERVED or is_child(value)
@@ -232,23 +227,27 @@ def overlay_arguments(
     }
     if version_of(cls):
         notes[VERSION] = version_of(cls)
-    return {**kept_entries, **notes, **_passed_entries(kept_entries, cls, arguments)}
+    return {
+        **current_entries,
+        **notes,
+        **_passed_entries(current_entries, cls, arguments),
+    }
 
 
 def _passed_entries(
     stored_node: Node, cls: type[nn.Module], arguments: Mapping[str, Any]
 ) -> dict[str, Any]:
-    passed: dict[str, Any] = {}
+    entries: dict[str, Any] = {}
     for name, value in arguments.items():
         if parameters_of(cls)[name].kind is Parameter.VAR_KEYWORD:
             more = {
                 key: PassedArgument(f"{name}.{key}", item)
                 for key, item in value.items()
             }
-            passed[name] = {**_mapping(stored_node, name), **more}
+            entries[name] = {**_mapping(stored_node, name), **more}
         else:
-            passed[name] = PassedArgument(name, value)
-    return passed
+            entries[name] = PassedArgument(name, value)
+    return entries
 
 
 def _are_names_known(

@@ -165,11 +165,16 @@ def plain_attribute(value: object) -> object:
         return str(value)
     if type(value) not in _LASTING or isinstance(value, _NAMED):
         return description(value)
+    return value if is_storable(value) else description(value)
+
+
+def is_storable(value: object) -> bool:
+    """Return whether the format of records takes ``value`` as plain data."""
     try:
         Encoder().encode(value, "")
     except (TypeError, ValueError, RecordError):
-        return description(value)
-    return value
+        return False
+    return True
 
 
 def is_lasting(value: object) -> bool:
@@ -226,8 +231,9 @@ def _change(owner: nn.Module, row: Row | None) -> dict[str, Any] | None:
             row[0]
         ):
             return None
-        changed = _changed_attributes(owner, row)
-        return {**_names_of_class(row[0]), ATTRIBUTES: changed} if changed else None
+        attributes = _changed_attributes(owner, row)
+        names_of_row = _names_of_class(row[0])
+        return {**names_of_row, ATTRIBUTES: attributes} if attributes else None
     names = _names(type(owner))
     names, values = _only_lasting(names, tuple(map(owner.__dict__.get, names)))
     attributes = {n: plain_attribute(v) for n, v in zip(names, values, strict=True)}
@@ -260,13 +266,13 @@ def _names_of_class(cls: ClassOrName) -> dict[str, str]:
 
 
 def _changed_attributes(owner: nn.Module, row: Row) -> dict[str, Any]:
-    changed: dict[str, Any] = {}
+    attributes: dict[str, Any] = {}
     for name, value in zip(row[3], row[4], strict=True):
         now = owner.__dict__.get(name)
         # What became a tensor or an object was computed, and is no setting.
         if is_lasting(now) and now is not value and now != value:
-            changed[name] = plain_attribute(now)
-    return changed
+            attributes[name] = plain_attribute(now)
+    return attributes
 
 
 def _group_by_node(

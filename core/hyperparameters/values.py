@@ -118,7 +118,7 @@ def plain_value(value: Any, hint: Hint, where: str) -> Any:
     item = getattr(value, "item", None)
     if callable(item) and type(value).__module__ == "numpy" and not value.shape:
         return plain_value(item(), hint, where)
-    raise _unfit(value, where)
+    raise _no_plain_data(value, where)
 
 
 def is_plain(value: object) -> bool:
@@ -198,7 +198,7 @@ def _struct(value: Any, hint: Hint, where: str) -> Any:
         raise TypeError(f"{where}: {error}") from error
 
 
-def _unfit(value: Any, where: str) -> TypeError:
+def _no_plain_data(value: Any, where: str) -> TypeError:
     problem = f"{_a(type(value).__name__)} is no plain data: {shown(value)}"
     if hasattr(value, "burnish_description"):
         problem = f"{value.burnish_description} is no plain data"
