@@ -213,7 +213,6 @@ TESTED_IN = {
     "core/test_freezing": "param_selection",
     "core/state/test_modes": "grad_mode",
     "records/test_calls": "factories",
-    "records/test_conversion": "dtypes",
     "records/test_declared": "field_hints special_types",
     "records/test_format": "contents stored_contents",
     "records/test_header": "header_checks node_names nested path_checks",
@@ -222,7 +221,7 @@ TESTED_IN = {
     "records/test_open": "lazy_payload metadata readable renaming report select",
     "records/test_payload": "batches parallel_map",
     "records/test_record": """
-        arrays encoder entries entry errors flat_record nodes record_decoder
+        entries entry errors flat_record
         record_view show
     """,
     "records/test_recorder": "record_writer state_dict",
