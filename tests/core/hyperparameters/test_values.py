@@ -1,6 +1,7 @@
 """Arguments of every kind are plain data, and come back as what they are."""
 
 import enum
+import json
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -8,12 +9,15 @@ from typing import Any
 
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from torch import nn
 
 import burnish
 from burnish.config import Hparams
 from burnish.core import (
     Module,
+    allow_classes,
     get_hparams,
 )
 from burnish.core.blueprint import Blueprint
@@ -203,3 +207,42 @@ def test_a_config_of_transformers_in_a_blueprint_is_told_by_path() -> None:
 
     with pytest.raises(Exception, match=r"config: GPT2Config is no plain data"):
         blueprint.to_dict()
+
+
+@burnish.module
+class OneValue(nn.Module):
+    def __init__(self, value: Any = None) -> None:
+        super().__init__()
+        self.value = value
+
+
+_PLAIN_VALUES = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats(allow_nan=False)
+    | st.text(max_size=5)
+    | st.sampled_from([torch.float16, torch.device("cpu"), Path("a/b")]),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.tuples(inner, inner)
+        | st.dictionaries(st.text("abc", max_size=3), inner, max_size=3)
+    ),
+    max_leaves=10,
+)
+
+
+@settings(max_examples=60, deadline=None)
+@given(_PLAIN_VALUES)
+def test_a_value_of_an_argument_comes_back_from_hyperparameters_and_blueprints(
+    value: Any,
+) -> None:
+    with allow_classes(OneValue):
+        hparams = burnish.get_hparams(OneValue(value))
+        data = json.loads(json.dumps(Blueprint(OneValue, value=value).to_dict()))
+
+        from_hparams = burnish.from_hyperparameters(hparams, OneValue)
+        from_blueprint = Blueprint.from_dict(data).build()
+
+    assert repr(from_hparams.value) == repr(value)
+    assert repr(from_blueprint.value) == repr(value)
