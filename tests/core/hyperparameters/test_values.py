@@ -242,7 +242,7 @@ def test_a_value_of_an_argument_comes_back_from_hyperparameters_and_blueprints(
         data = json.loads(json.dumps(Blueprint(OneValue, value=value).to_dict()))
 
         from_hparams = burnish.from_hyperparameters(hparams, OneValue)
-        from_blueprint = Blueprint.from_dict(data).build()
+        from_blueprint: Any = Blueprint.from_dict(data).build()
 
     assert repr(from_hparams.value) == repr(value)
     assert repr(from_blueprint.value) == repr(value)
