@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from torch import Tensor, nn
 
 from ..config.patterns import Patterns
+from ..records.dtypes import name_of_dtype
 from ..records.entry import Kind, ParamId
 from ..records.memory import ORDINARY
 from ..records.torch_internals import transient_buffers
@@ -245,7 +246,7 @@ def _row(
     return TensorRow(
         path=path,
         kind=kind,
-        dtype=str(tensor.dtype).removeprefix("torch."),
+        dtype=name_of_dtype(tensor.dtype),
         shape=shape,
         n_elements=count,
         n_bytes=count * tensor.dtype.itemsize,

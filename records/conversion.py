@@ -5,9 +5,8 @@ from typing import Literal, NamedTuple, TypeAlias
 
 import torch
 
-from .dtypes import BY_NAME
+from .dtypes import BY_NAME, name_of_dtype
 from .errors import PrecisionError
-from .show import show_dtype
 
 Overflow: TypeAlias = Literal["error", "saturate", "allow"]
 Underflow: TypeAlias = Literal["allow", "warn", "error"]
@@ -91,7 +90,7 @@ def _convert_rest(
         raise PrecisionError(
             path,
             float(wide[misfits][0]),
-            show_dtype(out.dtype),
+            name_of_dtype(out.dtype),
             "Save with precision='bfloat16', which has the range of float32, keep "
             f"this entry (Precision(param=..., keep=[{path!r}])), or say what becomes "
             "of such values with overflow='saturate' or 'allow'.",
@@ -137,7 +136,7 @@ def _n_zeroed(
         raise PrecisionError(
             path,
             float(values.to(out.device)[zeroed][0]),
-            show_dtype(out.dtype),
+            name_of_dtype(out.dtype),
             "It would become 0. Store these values in a dtype with more exponents "
             "(bfloat16, float32), or allow it with Precision(underflow='allow').",
         )

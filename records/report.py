@@ -5,8 +5,8 @@ from dataclasses import dataclass, field
 
 import torch
 
+from .dtypes import name_of_dtype
 from .entries import VerifiedBy
-from .show import show_dtype
 
 
 @dataclass(slots=True)
@@ -58,7 +58,7 @@ class LoadReport:
         lines += _listed(
             "converted",
             [
-                f"{path} ({show_dtype(a)} -> {show_dtype(b)})"
+                f"{path} ({name_of_dtype(a)} -> {name_of_dtype(b)})"
                 for path, (a, b) in self.converted.items()
             ],
         )

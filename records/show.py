@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from .dtypes import name_of_dtype
 from .entry import Entry
 from .nodes import tag_of
 
@@ -42,15 +43,10 @@ def show_size(count: float) -> str:
     return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
 
 
-def show_dtype(dtype: torch.dtype) -> str:
-    """Return a dtype's name without ``torch.``."""
-    return str(dtype).removeprefix("torch.")
-
-
 def _row(entry: Entry, width: int) -> str:
     shape = "x".join(map(str, entry.shape)) or "scalar"
     ties = f"  = {', '.join(entry.ties)}" if entry.ties else ""
-    kind = f"{show_dtype(entry.dtype):<9} {shape:<14} {entry.kind}"
+    kind = f"{name_of_dtype(entry.dtype):<9} {shape:<14} {entry.kind}"
     return f"  {entry.path:<{width}}  {kind}{ties}"
 
 
@@ -66,7 +62,7 @@ def _plain_rows(record: "Entries", width: int) -> list[str]:
 
 def _short(value: object) -> str:
     if isinstance(value, torch.Tensor):
-        return f"{show_dtype(value.dtype)}[{'x'.join(map(str, value.shape))}]"
+        return f"{name_of_dtype(value.dtype)}[{'x'.join(map(str, value.shape))}]"
     if isinstance(value, list | tuple | dict) and len(value) > 4:
         return f"{type(value).__name__} of {len(value)}"
     if isinstance(value, dict):

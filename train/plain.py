@@ -24,7 +24,7 @@ from ..config.plain.kinds import (
     text,
     unmarked,
 )
-from ..records.dtypes import dtype_named
+from ..records.dtypes import dtype_named, name_of_dtype
 from ..records.encoder import Storable
 from ..records.errors import RecordFormatError
 from ..records.flat_record import FlatRecord
@@ -132,9 +132,7 @@ _LANGUAGE = Language(
         unmarked((bool, int, float, str, bytes, np.generic, np.ndarray, Storable)),
         unmarked(torch.Tensor, torch.Tensor.detach),
         tagged("$size", torch.Size, list, torch.Size),
-        text(
-            "$dtype", torch.dtype, dtype_named, lambda d: str(d).removeprefix("torch.")
-        ),
+        text("$dtype", torch.dtype, dtype_named, name_of_dtype),
         text("$device", torch.device, torch.device),
         text("$path", PurePath, PurePath),
         Kind(types=(list, tuple), encode=_sequence, is_deep=True),

@@ -12,13 +12,13 @@ from torch import nn
 
 from ...config.patterns import Patterns
 from ...records.calls import explain_calls
+from ...records.dtypes import name_of_dtype
 from ...records.flat_record import FlatRecord
 from ...records.gc_pause import paused_collection
 from ...records.open import open_record
 from ...records.readable import Readable
 from ...records.report import LoadReport
 from ...records.select import selected
-from ...records.show import show_dtype
 from ..evolution.upgrading import upgrade_record
 from ..modules.module_argument import check_module
 from ..modules.tree import Places, places_of, unwrapped
@@ -225,7 +225,7 @@ def _report_views(plan: LoadPlan, numbers: Iterable[int]) -> None:
         step = plan.steps[i]
         plan.report.changed.append(
             f"{step.target.path}: other tensors on its memory have the values, but "
-            f"stay {show_dtype(step.target.dtype)} and are no views of it any more"
+            f"stay {name_of_dtype(step.target.dtype)} and are no views of it any more"
         )
 
 

@@ -3,9 +3,8 @@
 import torch
 
 from ...records.conversion import convert_loaded
-from ...records.dtypes import NAME_OF
+from ...records.dtypes import NAME_OF, name_of_dtype
 from ...records.entry import Entry
-from ...records.show import show_dtype
 
 _INTEGERS = frozenset(
     {
@@ -43,9 +42,9 @@ def misfit(stored_entry: Entry, target: Entry, dtype: torch.dtype) -> str | None
 def misfit_of_dtype(stored_entry: Entry, dtype: torch.dtype) -> str | None:
     """Return what keeps the stored values from becoming ``dtype``, or None."""
     if not fits(stored_entry.dtype, dtype):
-        stored_name = show_dtype(stored_entry.dtype)
+        stored_name = name_of_dtype(stored_entry.dtype)
         return (
-            f"found dtype {stored_name}, expected {show_dtype(dtype)}; only real "
+            f"found dtype {stored_name}, expected {name_of_dtype(dtype)}; only real "
             "floats become other floats, and integers wider ones"
         )
     return None

@@ -8,13 +8,13 @@ import torch
 from torch import Tensor, nn
 
 from ...config.spelling import did_you_mean
+from ...records.dtypes import name_of_dtype
 from ...records.entry import Entry, ParamId
 from ...records.errors import RecordMismatchError
 from ...records.flat_record import FlatRecord
 from ...records.memory import same_bits, values_of
 from ...records.report import LoadReport
 from ...records.select import selected
-from ...records.show import show_dtype
 from ..modules.tree import WRAPPING, Places
 from .allowed import Allowed
 from .conversion import misfit, misfit_of_dtype
@@ -307,7 +307,7 @@ def _problem_lines(
         item = by_path[members[0]]
         description = "extra state"
         if not isinstance(item, str):
-            description = f"{item.kind} {show_dtype(item.dtype)} {item.shape}"
+            description = f"{item.kind} {name_of_dtype(item.dtype)} {item.shape}"
         # Nobody reads more hints, and each compares the name with all candidates.
         hint = did_you_mean(name, candidates) if len(lines) < 20 else ""
         lines.append(f"{name}: {sentence.format(description)}.{hint}")
