@@ -13,9 +13,9 @@ from torch import Tensor
 
 from burnish.optim.engines.codegen.c_code import c_source
 from burnish.optim.engines.codegen.compiler import FLAGS
-from burnish.optim.engines.codegen.program import program
-from burnish.optim.engines.tracing.step_call import Step
-from burnish.optim.engines.tracing.trace import Layout, trace
+from burnish.optim.engines.codegen.program import program_of
+from burnish.optim.engines.tracing.step_call import StepCall
+from burnish.optim.engines.tracing.trace import BucketLayout, trace
 
 BLOCK = 128 * 1024 * 4 / MIB
 
@@ -69,6 +69,6 @@ def source() -> str:
     state = simple.init(like)
     fields: dict[str, Any] = state.fields()
     names = tuple(name for name, value in fields.items() if isinstance(value, Tensor))
-    layout = Layout(like, type(state), names, (torch.float32,) * 4)
-    made = trace(Step(simple, 1e-3), layout, {"t": 3})
-    return c_source(program(made.tape, made.outs))
+    layout = BucketLayout(like, type(state), names, (torch.float32,) * 4)
+    made = trace(StepCall(simple, 1e-3), layout, {"t": 3})
+    return c_source(program_of(made.tape, made.outs))

@@ -134,7 +134,7 @@ def place(
     for group, any_match in zip(groups, has_match, strict=True):
         if not any_match:
             raise ValueError(_no_match(group, params))
-    return [one for one in placed if one.params]
+    return [group for group in placed if group.params]
 
 
 def _is_pattern(value: object) -> bool:

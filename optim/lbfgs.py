@@ -55,11 +55,13 @@ class LBFGS:
         """Refuse what is no hyperparameter with the line that works."""
         refuse_options_of_torch("LBFGS", kwargs.keys())
         if args or "lr" in kwargs:
-            rest = ", ".join(f"{k}={v!r}" for k, v in kwargs.items() if k != "lr")
+            other_options = ", ".join(
+                f"{k}={v!r}" for k, v in kwargs.items() if k != "lr"
+            )
             lr = kwargs.get("lr", 1.0)
             raise TypeError(
                 "LBFGS takes hyperparameters only; the module and the learning rate go "
-                f"to bind: LBFGS({rest}).bind(net, lr={lr})"
+                f"to bind: LBFGS({other_options}).bind(net, lr={lr})"
             )
         return super().__new__(cls)
 
@@ -101,16 +103,16 @@ class LBFGSAdaptor(torch.optim.LBFGS):
 
     def into_record(self) -> LBFGSRecord:
         """Return the state; it refers to the live tensors."""
-        held = self._binding.current()
-        stored = self.state.get(held[0].tensor, {})
+        params = self._binding.current()
+        fields = self.state.get(params[0].tensor, {})
         group = self.param_groups[0]
         return LBFGSRecord(
-            paths=[param.path for param in held],
-            ids=[param.id for param in held],
-            sizes=[_size(param.tensor) for param in held],
+            paths=[param.path for param in params],
+            ids=[param.id for param in params],
+            sizes=[_size(param.tensor) for param in params],
             hyperparameters={k: v for k, v in group.items() if k != "params"},
             # "al" is scratch that every step writes anew.
-            values={k: v for k, v in stored.items() if k != "al" and v is not None},
+            values={k: v for k, v in fields.items() if k != "al" and v is not None},
         )
 
     @overload
@@ -121,8 +123,8 @@ class LBFGSAdaptor(torch.optim.LBFGS):
 
     def save_record(self, *args: Any, **kwargs: Any) -> bytes | None:
         """Write `into_record` to a file, or return bytes, as `Record.save` does."""
-        written: bytes | None = self.into_record().save(*args, **kwargs)
-        return written
+        content: bytes | None = self.into_record().save(*args, **kwargs)
+        return content
 
     @ordinary_tensors()
     def load_record(
@@ -145,13 +147,15 @@ class LBFGSAdaptor(torch.optim.LBFGS):
         record = source if is_record else LBFGSRecord.load(source)
         _check_lengths(record)
         order = self._order(record, rename)
-        values = {k: _moved(v, record.sizes, order) for k, v in record.values.items()}
+        values = {
+            k: _reordered(v, record.sizes, order) for k, v in record.values.items()
+        }
         report = LoadReport(loaded=[param.path for param in self._binding.current()])
         report.verified = "live" if is_record else "all"
         group = self.param_groups[0]
-        known = record.hyperparameters.keys() & self.defaults.keys()
+        declared_names = record.hyperparameters.keys() & self.defaults.keys()
         for name, value in record.hyperparameters.items():
-            if name not in known:
+            if name not in declared_names:
                 report.unexpected.append(name)
             elif hyperparameters == "restore":
                 group[name] = value
@@ -184,12 +188,12 @@ class LBFGSAdaptor(torch.optim.LBFGS):
 
     def _check_state(self) -> None:
         """Raise ValueError for a state that somebody changed, or for other shapes."""
-        stored = self.state.get(lbfgs_params(self)[0], {})
-        if not stored:
+        fields = self.state.get(lbfgs_params(self)[0], {})
+        if not fields:
             return
-        needed = _FIELDS if stored.get("n_iter", 1) else ("n_iter",)
-        problems = [f"it lacks {n}" for n in needed if stored.get(n) is None]
-        problems += _misfits(stored, sum(map(_size, lbfgs_params(self))))
+        required_names = _FIELDS if fields.get("n_iter", 1) else ("n_iter",)
+        problems = [f"it lacks {n}" for n in required_names if fields.get(n) is None]
+        problems += _misfits(fields, sum(map(_size, lbfgs_params(self))))
         if problems:
             raise ValueError(
                 f"the state of LBFGS in optim.state does not fit: {problems[0]}. "
@@ -201,7 +205,7 @@ class LBFGSAdaptor(torch.optim.LBFGS):
         """Raise RuntimeError if a parameter was replaced in the module."""
         if self._binding.is_unchanged():
             return
-        paths = [self._binding.path_of(old) for old in self._binding.replaced()]
+        paths = [self._binding.path_of(param) for param in self._binding.replaced()]
         if paths:
             raise RuntimeError(
                 f"{paths[0]} was replaced in the module after the optimizer was made, "
@@ -238,7 +242,7 @@ class LBFGSAdaptor(torch.optim.LBFGS):
         return order
 
     def __getstate__(self) -> dict[str, Any]:
-        kept = vars(self)
+        attributes = vars(self)
         names = (
             "defaults",
             "state",
@@ -246,7 +250,7 @@ class LBFGSAdaptor(torch.optim.LBFGS):
             "_binding",
             *LBFGS_ATTRIBUTES,
         )
-        return {name: kept[name] for name in names}
+        return {name: attributes[name] for name in names}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         super().__setstate__(state)
@@ -259,11 +263,11 @@ def _check_lengths(record: LBFGSRecord) -> None:
     """Raise RecordMismatchError for lists and vectors not over all parameters."""
     n_params = {len(record.paths), len(record.ids), len(record.sizes)}
     if len(n_params) > 1 or any(size < 0 for size in record.sizes):
-        found = (
+        lists = (
             f"{len(record.paths)} paths, {len(record.ids)} IDs, sizes {record.sizes}"
         )
         raise RecordMismatchError(
-            "LBFGS record", [f"found {found:.200}, expected one of each by parameter"]
+            "LBFGS record", [f"found {lists:.200}, expected one of each by parameter"]
         )
     total = sum(record.sizes)
     problems = _misfits(record.values, total)
@@ -291,10 +295,10 @@ def _size(tensor: Tensor) -> int:
     return tensor.numel() * (2 if tensor.is_complex() else 1)
 
 
-def _moved(value: Any, sizes: list[int], order: list[int]) -> Any:
+def _reordered(value: Any, sizes: list[int], order: list[int]) -> Any:
     """Return vectors over all parameters in the order of the held ones."""
     if isinstance(value, list):
-        return [_moved(item, sizes, order) for item in value]  # pyright: ignore[reportUnknownVariableType]  # tensors and numbers
+        return [_reordered(item, sizes, order) for item in value]  # pyright: ignore[reportUnknownVariableType]  # tensors and numbers
     if not isinstance(value, Tensor) or value.ndim == 0:
         return value.clone() if isinstance(value, Tensor) else value
     parts = torch.split(value, sizes)

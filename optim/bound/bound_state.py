@@ -13,7 +13,7 @@ from ...records.torch_internals import untraced
 from ..clipping import Clip, ClippedGroup, clip_by_group
 from ..engines.loop import state_of, tensor_of
 from ..engines.tracing.state_fields import fields_of
-from ..engines.tracing.step_call import Step
+from ..engines.tracing.step_call import StepCall
 from ..schedulers.scheduler import Scheduler
 from ..tensor_optimizer import TensorOptimizer
 from .bound_params import BoundParams, warn_replaced, warn_unheld
@@ -93,8 +93,9 @@ class BoundState:
             return group
         group["params"] = params = list(params)
         moving = {p for p in params if isinstance(p, Tensor)} & self.params.followed
-        for other in self.groups if moving else ():
-            other["params"] = [p for p in other["params"] if p not in moving]
+        for bound_group in self.groups if moving else ():
+            staying = [p for p in bound_group["params"] if p not in moving]
+            bound_group["params"] = staying
         self.params.followed -= moving
         return group
 
@@ -122,7 +123,7 @@ class BoundState:
 
     def call_of(
         self, index: int, lr: float | None, scale: float | None, limit: float | None
-    ) -> Step:
+    ) -> StepCall:
         """Return the call of a group's step, at ``lr`` or the rate of its schedule."""
         group = self.groups[index]
         schedule = group.get("schedule")
@@ -130,7 +131,7 @@ class BoundState:
             self._check_rate(index, group)
             group["lr"] = self._rates[id(group)] = schedule.lr()
         rate = group["lr"] if lr is None else lr
-        return Step(
+        return StepCall(
             self.optimizer_of(group), float(rate), bool(group["maximize"]), scale, limit
         )
 
@@ -242,7 +243,7 @@ class BoundState:
         self,
         param: Tensor,
         index: int,
-        stored: Mapping[str, Any],
+        stored_fields: Mapping[str, Any],
         problems: list[str],
         beside: Collection[str],
     ) -> dict[str, Any]:
@@ -252,7 +253,7 @@ class BoundState:
         """
         path, kind = self.params.path_of(param), self.groups[index]["kind"]
         blank = self.blank(index, param)
-        return checked_state(path, kind, blank, stored, problems, beside)
+        return checked_state(path, kind, blank, stored_fields, problems, beside)
 
     def replace_states(self, states: States) -> None:
         """Take over states, housed before, in the place of all others."""

@@ -21,11 +21,11 @@ def checked_state(
     path: str,
     kind: str,
     blank: Any,
-    stored: Mapping[str, Any],
+    stored_fields: Mapping[str, Any],
     problems: list[str],
     beside: Collection[str] = (),
 ) -> dict[str, Any]:
-    """Return ``stored`` as the fields of a state that begins as ``blank``.
+    """Return ``stored_fields`` as the fields of a state that begins as ``blank``.
 
     What does not fit is added to ``problems``. Numbers that torch keeps as tensors of
     one element become numbers again. What tools kept ``beside`` the fields comes along
@@ -35,10 +35,10 @@ def checked_state(
     if blank is not None:
         declared = dataclasses.fields(type(blank))
         expected = {f.name: getattr(blank, f.name) for f in declared}
-    extras = {name: stored[name] for name in beside if name in stored}
+    extras = {name: stored_fields[name] for name in beside if name in stored_fields}
     values = {
         name: value
-        for name, value in stored.items()
+        for name, value in stored_fields.items()
         if value is not None and (name not in extras or name in expected)
     }
     unknown = values.keys() - expected.keys()
@@ -109,16 +109,16 @@ def check_values(path: str, param: Tensor) -> None:
         )
 
 
-def check_held(path: str, param: Tensor, stored: Any, blank: Any) -> None:
+def check_held(path: str, param: Tensor, fields: Any, blank: Any) -> None:
     """Check the state that stands in ``optim.state``: anybody may have changed it.
 
     Raises ValueError unless it has what a step needs; numbers that torch keeps as
     tensors become numbers.
     """
-    if not isinstance(stored, dict):
-        problems = [f"it is a {type(stored).__name__}, expected a dict of its fields"]
+    if not isinstance(fields, dict):
+        problems = [f"it is a {type(fields).__name__}, expected a dict of its fields"]
     else:
-        problems = [*_misfits(param, stored, blank)]  # pyright: ignore[reportUnknownArgumentType]  # fields are any value
+        problems = [*_misfits(param, fields, blank)]  # pyright: ignore[reportUnknownArgumentType]  # fields are any value
     if problems:
         raise ValueError(
             f"{path}: its state in optim.state does not fit: {'; '.join(problems)}. "
@@ -128,9 +128,9 @@ def check_held(path: str, param: Tensor, stored: Any, blank: Any) -> None:
         )
 
 
-def _misfits(param: Tensor, stored: dict[str, Any], blank: Any) -> Iterator[str]:
+def _misfits(param: Tensor, fields: dict[str, Any], blank: Any) -> Iterator[str]:
     for name, usual in fields_of(blank).items() if blank is not None else ():
-        value = stored.get(name)
+        value = fields.get(name)
         if value is None:
             if isinstance(usual, Tensor) or name not in _optional(blank):
                 yield f"it lacks {name}"
@@ -141,7 +141,7 @@ def _misfits(param: Tensor, stored: dict[str, Any], blank: Any) -> Iterator[str]
         elif isinstance(value, Tensor) and value.is_meta and not param.is_meta:
             yield f"{name} is on the meta device, without values"
         elif isinstance(value, Tensor):
-            stored[name] = _as_number(usual, value)
+            fields[name] = _as_number(usual, value)
 
 
 def _misfit(usual: Any, value: Any) -> str:

@@ -11,8 +11,8 @@ from torch import Tensor
 
 from .bucket import Bucket, Engine
 from .tracing.state_fields import field_names, fields_of
-from .tracing.step_call import Step
-from .tracing.trace import Layout
+from .tracing.step_call import StepCall
+from .tracing.trace import BucketLayout
 
 _SIZES = [1, 7, 16, 33, 130, 1031]
 """Whole vectors of every width, their tails, and what is shorter than one."""
@@ -27,7 +27,7 @@ to where it was, and a kernel may err by a little before it rounds."""
 _answers: dict[tuple[Any, ...], bool] = {}
 
 
-def kernel_agrees(engine: Engine, step: Step, layout: Layout) -> bool:
+def kernel_agrees(engine: Engine, step: StepCall, layout: BucketLayout) -> bool:
     """Return whether ``engine`` may step what has this ``layout``.
 
     In float32 and float64 it has to give the loop's numbers. In half precisions, where
@@ -41,12 +41,12 @@ def kernel_agrees(engine: Engine, step: Step, layout: Layout) -> bool:
     typical = _typical(step)
     key = (typical, step.maximize, like.dtype, like.device.type)
     if key not in _answers:
-        trial = Step(typical, 0.1, step.maximize)
+        trial = StepCall(typical, 0.1, step.maximize)
         _answers[key] = _agrees(engine, trial, like)
     return _answers[key]
 
 
-def _typical(step: Step) -> Any:
+def _typical(step: StepCall) -> Any:
     """Return the optimizer with ordinary numbers that take the same branches."""
     simple: Any = step.simple
     changes: dict[str, Any] = {}
@@ -59,11 +59,11 @@ def _typical(step: Step) -> Any:
     return dataclasses.replace(simple, **changes)
 
 
-def _agrees(engine: Engine, step: Step, like: Tensor) -> bool:
+def _agrees(engine: Engine, step: StepCall, like: Tensor) -> bool:
     """Compare two steps: the first, and one from the state that it left."""
     numbers = torch.Generator().manual_seed(0)
     tensor = _random(numbers, like)
-    fields = _stored(step, tensor)
+    fields = _initial_fields(step, tensor)
     for _ in range(2):
         grad = _random(numbers, like)
         loop = _stepped(step, tensor, grad, fields, like.dtype)
@@ -86,7 +86,7 @@ def _random(numbers: torch.Generator, like: Tensor) -> Tensor:
     return (values + 0.25 * values.sign()).to(like)
 
 
-def _stored(step: Step, tensor: Tensor) -> dict[str, Any]:
+def _initial_fields(step: StepCall, tensor: Tensor) -> dict[str, Any]:
     state = step.simple.init(tensor)
     fields = {} if state is None else fields_of(state)
     return {
@@ -100,11 +100,13 @@ def _tensors(fields: dict[str, Any]) -> dict[str, Tensor]:
     return {k: v for k, v in fields.items() if isinstance(v, Tensor)}
 
 
-def _layout(step: Step, tensor: Tensor, fields: dict[str, Any]) -> Layout:
+def _layout(step: StepCall, tensor: Tensor, fields: dict[str, Any]) -> BucketLayout:
     state_type = type(step.simple.init(tensor)) if fields else None
     names = tuple(_tensors(fields))
     absent = {name: None for name in field_names(state_type) if name not in fields}
-    return Layout(tensor, state_type, names, (tensor.dtype,) * (2 + len(names)), absent)
+    return BucketLayout(
+        tensor, state_type, names, (tensor.dtype,) * (2 + len(names)), absent
+    )
 
 
 def _scalars(fields: dict[str, Any]) -> dict[str, Any]:
@@ -112,7 +114,11 @@ def _scalars(fields: dict[str, Any]) -> dict[str, Any]:
 
 
 def _stepped(
-    step: Step, tensor: Tensor, grad: Tensor, fields: dict[str, Any], dtype: torch.dtype
+    step: StepCall,
+    tensor: Tensor,
+    grad: Tensor,
+    fields: dict[str, Any],
+    dtype: torch.dtype,
 ) -> list[Tensor]:
     """Return what the step as written makes of copies in ``dtype``."""
     layout = _layout(step, tensor, fields)
@@ -123,7 +129,7 @@ def _stepped(
 
 
 def _run(
-    engine: Engine, step: Step, tensor: Tensor, grad: Tensor, fields: dict[str, Any]
+    engine: Engine, step: StepCall, tensor: Tensor, grad: Tensor, fields: dict[str, Any]
 ) -> None:
     """Step parts of all sizes in one bucket; they are views, as an arena's are."""
     parts, grads = torch.split(tensor, _SIZES), list(torch.split(grad, _SIZES))

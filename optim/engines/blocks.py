@@ -13,11 +13,11 @@ from torch import Tensor
 from ...records.torch_internals import copy_tensors
 from .bucket import Bucket, Job, Unfit
 from .codegen.block_code import Run, generate
-from .codegen.program import contracted, program
+from .codegen.program import contracted, program_of
 from .memory.arena import BLOCK, SMALL
 from .self_check import agrees
-from .tracing.step_call import Step
-from .tracing.trace import Layout, Trace
+from .tracing.step_call import StepCall
+from .tracing.trace import BucketLayout, Trace
 
 _programs: dict[tuple[Any, ...], tuple[Run, list[torch.dtype]] | str] = {}
 
@@ -34,7 +34,7 @@ class Blocks:
         self.seen: list[int] = []
         self.scratch = _Scratch()
 
-    def prepare(self, bucket: Bucket, grads: list[Tensor], step: Step) -> Job:
+    def prepare(self, bucket: Bucket, grads: list[Tensor], step: StepCall) -> Job:
         """Return what writes the step; see `Engine`."""
         trace = bucket.trace(step)
         run, registers = replayable(trace, bucket.layout, step, bucket.scalars)
@@ -53,22 +53,22 @@ class Blocks:
 
 
 def replayable(
-    trace: Trace, layout: Layout, step: Step, scalars: dict[str, Any]
+    trace: Trace, layout: BucketLayout, step: StepCall, scalars: dict[str, Any]
 ) -> tuple[Run, list[torch.dtype]]:
     """Return the generated function for a trace; Unfit if it is not to be trusted."""
     key = trace.key()
-    found = _programs.get(key)
-    if found is None:
-        found = _programs[key] = _generate(trace, layout, step, scalars)
-    if isinstance(found, str):
-        raise Unfit(found)
-    return found
+    run_or_refusal = _programs.get(key)
+    if run_or_refusal is None:
+        run_or_refusal = _programs[key] = _generate(trace, layout, step, scalars)
+    if isinstance(run_or_refusal, str):
+        raise Unfit(run_or_refusal)
+    return run_or_refusal
 
 
 def _generate(
-    trace: Trace, layout: Layout, step: Step, scalars: dict[str, Any]
+    trace: Trace, layout: BucketLayout, step: StepCall, scalars: dict[str, Any]
 ) -> tuple[Run, list[torch.dtype]] | str:
-    run, registers = generate(contracted(program(trace.tape, trace.outs)))
+    run, registers = generate(contracted(program_of(trace.tape, trace.outs)))
 
     def over(tensors: list[Tensor], constants: list[float]) -> None:
         run(
@@ -95,16 +95,16 @@ class _Scratch:
 
     def take(self, name: str | int, dtype: torch.dtype, count: int) -> Tensor:
         """Return the first ``count`` elements of a register."""
-        found = self.cut.get((name, dtype, count))
-        if found is None:
+        elements = self.cut.get((name, dtype, count))
+        if elements is None:
             register = self.whole.get((name, dtype))
             if register is None or len(register) < count:
                 register = self.whole[name, dtype] = torch.empty(count, dtype=dtype)
                 self.cut = {k: t for k, t in self.cut.items() if k[:2] != (name, dtype)}
             if len(self.cut) > 256:
                 self.cut.clear()
-            found = self.cut[name, dtype, count] = register[:count]
-        return found
+            elements = self.cut[name, dtype, count] = register[:count]
+        return elements
 
     def registers(self, dtypes: list[torch.dtype], count: int) -> list[Tensor]:
         return [self.take(i, dtype, count) for i, dtype in enumerate(dtypes)]

@@ -13,8 +13,8 @@ from torch import Tensor
 from ...records.torch_internals import guard_of
 from .memory.ranges import do_ranges_meet
 from .tracing.state_fields import declared
-from .tracing.step_call import Step
-from .tracing.trace import Layout, Trace, trace
+from .tracing.step_call import StepCall
+from .tracing.trace import BucketLayout, Trace, trace
 
 Job = Callable[[], None]
 """Does the writing part of a step; all that can fail was done before."""
@@ -33,7 +33,7 @@ class Engine(Protocol):
     computes_ahead: bool
     """Whether `prepare` may read values, and not only the job that it returns."""
 
-    def prepare(self, bucket: "Bucket", grads: list[Tensor], step: Step) -> Job:
+    def prepare(self, bucket: "Bucket", grads: list[Tensor], step: StepCall) -> Job:
         """Return what writes the step; change nothing yet.
 
         Raises Unfit or NotElementwise for a call that the plain loop must do.
@@ -45,7 +45,7 @@ class Engine(Protocol):
 class Bucket:
     """Parameters, their states, and how they are stepped."""
 
-    layout: Layout
+    layout: BucketLayout
     params: list[Tensor]
     positions: list[int]
     """Where the parameters stand in their group."""
@@ -57,7 +57,7 @@ class Bucket:
     why: str
     compute: torch.dtype | None = None
     """What to compute in, where that is not the parameters' dtype."""
-    unrecorded: Layout | None = None
+    unrecorded: BucketLayout | None = None
     """What to record with, where only the numbers of this step forbade it."""
     sizes: list[int] = field(init=False)
     addresses: list[int] = field(default_factory=list[int])
@@ -90,7 +90,7 @@ class Bucket:
         self._is_placed = self.engine.keeps_addresses
         self._kept_at = self._places()
 
-    def trace(self, step: Step) -> Trace:
+    def trace(self, step: StepCall) -> Trace:
         """Return what ``step`` does to each parameter. Raises Unfit, NotElementwise.
 
         A step may ask for the shape at some calls only, after parameters of several
@@ -113,8 +113,8 @@ class Bucket:
             return False
         try:
             if self._kept:
-                found = map(self._fields, self.states)
-                rows = chain.from_iterable(found) if len(self.columns) != 1 else found
+                fields = map(self._fields, self.states)
+                rows = chain.from_iterable(fields) if len(self.columns) != 1 else fields
                 if not all(map(is_, rows, self._kept)):
                     return False
             if not all([_form_of(state[n]) is form for state, n, form in self._loose]):  # noqa: C419  # a list is faster

@@ -10,10 +10,10 @@ from .compiled import Compiled, compiled, why_not_compiled
 from .foreach import Foreach, listable
 from .torch_fused import Kernel, TorchFused, kernel_of
 from .tracing.drawing import drawing_in
-from .tracing.generators import Watch
+from .tracing.generators import GeneratorWatch
 from .tracing.recording import NotElementwise
-from .tracing.step_call import Step
-from .tracing.trace import Layout, Trace, trace
+from .tracing.step_call import StepCall
+from .tracing.trace import BucketLayout, Trace, trace
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +28,7 @@ class Choice:
 
 
 def choose(
-    step: Step, layout: Layout, numbers: dict[str, Any], fused: bool | None
+    step: StepCall, layout: BucketLayout, numbers: dict[str, Any], fused: bool | None
 ) -> Choice:
     """Return the engine for a step; it follows from what is stored and configured."""
     kernel = usable_kernel(step, layout, fused)
@@ -41,7 +41,9 @@ def choose(
     return Choice(choice.engine, why, choice.reads_shape, choice.may_change)
 
 
-def usable_kernel(step: Step, layout: Layout, fused: bool | None) -> Kernel | None:
+def usable_kernel(
+    step: StepCall, layout: BucketLayout, fused: bool | None
+) -> Kernel | None:
     """Return torch's kernel for a step, if it has one that agrees with it."""
     kernel = _kernel(step, layout, fused)
     if kernel is None or not kernel_agrees(TorchFused(kernel), step, layout):
@@ -49,16 +51,16 @@ def usable_kernel(step: Step, layout: Layout, fused: bool | None) -> Kernel | No
     return kernel
 
 
-def _kernel(step: Step, layout: Layout, fused: bool | None) -> Kernel | None:
+def _kernel(step: StepCall, layout: BucketLayout, fused: bool | None) -> Kernel | None:
     is_cpu = layout.like.device.type == "cpu"
     return kernel_of(step, layout) if fused is None or not is_cpu else None
 
 
 def _recorded(
-    step: Step, layout: Layout, numbers: dict[str, Any], fused: bool | None
+    step: StepCall, layout: BucketLayout, numbers: dict[str, Any], fused: bool | None
 ) -> Choice:
     """Return the engine for a step that is recorded; see `choose`."""
-    watch = Watch(layout.like.device)
+    watch = GeneratorWatch(layout.like.device)
     try:
         recorded = trace(step, layout, numbers)
     except NotElementwise as reason:
@@ -85,7 +87,9 @@ def _recorded(
     return Choice(Blocks(), why, reads_shape)
 
 
-def is_elementwise(step: Step, layout: Layout, numbers: dict[str, Any]) -> bool:
+def is_elementwise(
+    step: StepCall, layout: BucketLayout, numbers: dict[str, Any]
+) -> bool:
     """Return whether a step that could not be recorded before now can be."""
     try:
         recorded: Trace = trace(step, layout, numbers)

@@ -12,11 +12,11 @@ from .blocks import Blocks
 from .bucket import Bucket, Job
 from .codegen.c_code import c_source
 from .codegen.compiler import CompileError, load
-from .codegen.program import program
+from .codegen.program import program_of
 from .self_check import agrees
 from .tracing.recording import NotElementwise, Op
-from .tracing.step_call import Step
-from .tracing.trace import Layout, Trace
+from .tracing.step_call import StepCall
+from .tracing.trace import BucketLayout, Trace
 
 _PARALLEL = 200_000
 _programs: dict[tuple[Any, ...], Any] = {}
@@ -39,7 +39,7 @@ class Compiled:
         self.total = 0
         self.last: tuple[list[Op], tuple[int, ...], Any] = ([], (), None)
 
-    def prepare(self, bucket: Bucket, grads: list[Tensor], step: Step) -> Job:
+    def prepare(self, bucket: Bucket, grads: list[Tensor], step: StepCall) -> Job:
         """Return what writes the step; see `Engine`."""
         trace = bucket.trace(step)
         ops, outs, run = self.last
@@ -84,26 +84,28 @@ class Compiled:
 
 
 def compiled(
-    trace: Trace, layout: Layout, step: Step, scalars: dict[str, Any]
+    trace: Trace, layout: BucketLayout, step: StepCall, scalars: dict[str, Any]
 ) -> Any | None:
     """Return the compiled program of a trace, or None, after one warning."""
     key = trace.key()
     if key not in _programs:
         _programs[key] = _compile(trace, layout, step, scalars)
-    found = _programs[key]
-    return None if isinstance(found, str) else found
+    program_or_refusal = _programs[key]
+    return None if isinstance(program_or_refusal, str) else program_or_refusal
 
 
 def why_not_compiled(trace: Trace) -> str:
     """Return why `compiled` gave no program; nothing if it did or was not asked."""
-    found = _programs.get(trace.key())
-    return found if isinstance(found, str) else ""
+    program_or_refusal = _programs.get(trace.key())
+    return program_or_refusal if isinstance(program_or_refusal, str) else ""
 
 
-def _compile(trace: Trace, layout: Layout, step: Step, scalars: dict[str, Any]) -> Any:
+def _compile(
+    trace: Trace, layout: BucketLayout, step: StepCall, scalars: dict[str, Any]
+) -> Any:
     """Return the program, or in words why there is none."""
     try:
-        run = load(c_source(program(trace.tape, trace.outs))).run
+        run = load(c_source(program_of(trace.tape, trace.outs))).run
     except (NotElementwise, CompileError) as problem:
         return _warned_of(str(problem))
     run.argtypes = [ctypes.c_void_p, ctypes.c_int64, ctypes.c_void_p, ctypes.c_int64]

@@ -11,10 +11,10 @@ from torch import Tensor
 
 from ...records.torch_internals import copy_tensors
 from .bucket import Bucket, Job, Unfit
-from .codegen.program import Program, contracted, program
+from .codegen.program import Program, contracted, program_of
 from .self_check import agrees
-from .tracing.step_call import Step
-from .tracing.trace import Layout, Trace
+from .tracing.step_call import StepCall
+from .tracing.trace import BucketLayout, Trace
 
 _Run = Callable[[list[list[Tensor]], list[float]], list[list[Tensor]]]
 _programs: dict[tuple[Any, ...], _Run | str] = {}
@@ -27,7 +27,7 @@ class Foreach:
     keeps_addresses = False
     computes_ahead = False
 
-    def prepare(self, bucket: Bucket, grads: list[Tensor], step: Step) -> Job:
+    def prepare(self, bucket: Bucket, grads: list[Tensor], step: StepCall) -> Job:
         """Return what writes the step; see `Engine`."""
         trace = bucket.trace(step)
         run = listable(trace, bucket.layout, step, bucket.scalars)
@@ -44,21 +44,23 @@ class Foreach:
         return job
 
 
-def listable(trace: Trace, layout: Layout, step: Step, scalars: dict[str, Any]) -> _Run:
+def listable(
+    trace: Trace, layout: BucketLayout, step: StepCall, scalars: dict[str, Any]
+) -> _Run:
     """Return the generated function for a trace; Unfit if it is not to be trusted."""
     key = trace.key()
-    found = _programs.get(key)
-    if found is None:
-        found = _programs[key] = _checked(trace, layout, step, scalars)
-    if isinstance(found, str):
-        raise Unfit(found)
-    return found
+    run_or_refusal = _programs.get(key)
+    if run_or_refusal is None:
+        run_or_refusal = _programs[key] = _checked(trace, layout, step, scalars)
+    if isinstance(run_or_refusal, str):
+        raise Unfit(run_or_refusal)
+    return run_or_refusal
 
 
 def _checked(
-    trace: Trace, layout: Layout, step: Step, scalars: dict[str, Any]
+    trace: Trace, layout: BucketLayout, step: StepCall, scalars: dict[str, Any]
 ) -> _Run | str:
-    run = _generate(contracted(program(trace.tape, trace.outs)))
+    run = _generate(contracted(program_of(trace.tape, trace.outs)))
 
     def over(tensors: list[Tensor], constants: list[float]) -> None:
         results = run([[tensor] for tensor in tensors], constants)

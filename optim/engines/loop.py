@@ -11,7 +11,7 @@ from .memory.tensor_form import owned
 from .portions import Portion, StepFailed, Write, job_of, memory_of
 from .tracing.recording import ImpureStepError
 from .tracing.state_fields import field_names, fields_of
-from .tracing.step_call import CHANGED_IN_PLACE, Step, versions
+from .tracing.step_call import CHANGED_IN_PLACE, StepCall, versions
 
 
 class Loop:
@@ -21,7 +21,7 @@ class Loop:
     keeps_addresses = False
     computes_ahead = True
 
-    def prepare(self, bucket: Bucket, grads: list[Tensor], step: Step) -> Job:
+    def prepare(self, bucket: Bucket, grads: list[Tensor], step: StepCall) -> Job:
         """Return what writes the step; see `Engine`. Raises StepFailed."""
         portions = [
             Portion([bucket.params[i]], partial(_computed, bucket, i, grad, step))
@@ -30,7 +30,7 @@ class Loop:
         return job_of(portions, [*bucket.params, *grads], _nbytes(bucket))
 
 
-def _computed(bucket: Bucket, i: int, grad: Tensor, step: Step) -> Write:
+def _computed(bucket: Bucket, i: int, grad: Tensor, step: StepCall) -> Write:
     """Return what writes the step of one parameter."""
     param, fields = bucket.params[i], bucket.states[i]
     tensor = tensor_of(param)
@@ -52,7 +52,9 @@ def _computed(bucket: Bucket, i: int, grad: Tensor, step: Step) -> Write:
     return write
 
 
-def checked(step: Step, tensor: Tensor, grad: Tensor, state: Any) -> tuple[Tensor, Any]:
+def checked(
+    step: StepCall, tensor: Tensor, grad: Tensor, state: Any
+) -> tuple[Tensor, Any]:
     """Return what ``step`` gives. Raises ImpureStepError if it breaks its contract."""
     before = versions(tensor, grad, state)
     result, new_state = step(tensor, grad, state)
@@ -121,7 +123,7 @@ def state_of(state_type: type | None, fields: dict[str, Any]) -> Any:
 
 def verify(tensor: Tensor, result: Any, state: Any, new_state: Any) -> None:
     """Raise ImpureStepError unless results have the shape and dtype of what came."""
-    _same("tensor", tensor, result)
+    _require_same_form("tensor", tensor, result)
     if new_state is not None and not hasattr(new_state, "__dataclass_fields__"):
         raise ImpureStepError(
             f"step() returns a {type(new_state).__name__} as state, and a state is "
@@ -134,10 +136,10 @@ def verify(tensor: Tensor, result: Any, state: Any, new_state: Any) -> None:
         )
     for name, value in vars(state).items() if state is not None else ():
         if isinstance(value, Tensor):
-            _same(f"state.{name}", value, vars(new_state).get(name))
+            _require_same_form(f"state.{name}", value, vars(new_state).get(name))
 
 
-def _same(name: str, before: Tensor, result: Any) -> None:
+def _require_same_form(name: str, before: Tensor, result: Any) -> None:
     if not isinstance(result, Tensor):
         raise ImpureStepError(f"step() returns {result!r:.40} for {name}, not a tensor")
     if result.shape != before.shape or result.dtype != before.dtype:

@@ -17,10 +17,10 @@ from .stacked import SIDE, Stacked
 from .torch_fused import TorchFused
 from .tracing.recording import ImpureStepError
 from .tracing.state_fields import declared, field_names
-from .tracing.step_call import Step
-from .tracing.trace import Layout
+from .tracing.step_call import StepCall
+from .tracing.trace import BucketLayout
 
-Stored = dict[str, Any]
+StateFields = dict[str, Any]
 _NUMBERS = (int, float, bool, str)
 
 
@@ -28,7 +28,7 @@ _NUMBERS = (int, float, bool, str)
 class Plan:
     """The buckets of a group, for as long as its parameters stay what they are."""
 
-    step: Step
+    step: StepCall
     """The call that it was made for, or that it was last found to serve."""
     params: list[Tensor]
     missing: list[bool]
@@ -42,7 +42,10 @@ class Plan:
     """Whether values are read before the job of another group has run."""
 
     def holds(
-        self, params: list[Tensor], missing: list[bool], states: list[Stored | None]
+        self,
+        params: list[Tensor],
+        missing: list[bool],
+        states: list[StateFields | None],
     ) -> bool:
         """Return whether the plan was made for these parameters and states."""
         return (
@@ -54,11 +57,11 @@ class Plan:
             and (len(self.kinds) < 2 or not _have_merged(self.kinds))
         )
 
-    def has_filled(self, state: Stored) -> bool:
+    def has_filled(self, state: StateFields) -> bool:
         """Return whether ``state`` had fields when it was planned for."""
         return any(bucket.has_filled(state) for bucket in self.buckets)
 
-    def serves(self, step: Step, fused: bool | None) -> bool:
+    def serves(self, step: StepCall, fused: bool | None) -> bool:
         """Return whether ``step`` would be planned to run on the same engines."""
         planned = self.step
         is_same = step.simple is planned.simple and step.maximize is planned.maximize
@@ -74,26 +77,26 @@ class Plan:
         return True
 
 
-def _keeps_kernel(bucket: Bucket, step: Step, fused: bool | None) -> bool:
+def _keeps_kernel(bucket: Bucket, step: StepCall, fused: bool | None) -> bool:
     if bucket.unrecorded is None and isinstance(bucket.engine, Loop):
         return True
     layout = bucket.layout if bucket.unrecorded is None else bucket.unrecorded
     engine = bucket.engine
-    own = engine.kernel if isinstance(engine, TorchFused) else None
-    return usable_kernel(_called(bucket, step), layout, fused) is own
+    kernel = engine.kernel if isinstance(engine, TorchFused) else None
+    return usable_kernel(_called(bucket, step), layout, fused) is kernel
 
 
-def _is_recordable(bucket: Bucket, step: Step) -> bool:
+def _is_recordable(bucket: Bucket, step: StepCall) -> bool:
     """Return whether a bucket that had to run as written can now be recorded."""
     layout = bucket.unrecorded
     if layout is None:
         return False
-    stored = declared(layout.state_type, bucket.states[0])
-    numbers = {k: v for k, v in stored.items() if isinstance(v, _NUMBERS)}
+    fields = declared(layout.state_type, bucket.states[0])
+    numbers = {k: v for k, v in fields.items() if isinstance(v, _NUMBERS)}
     return is_elementwise(_called(bucket, step), layout, numbers)
 
 
-def _called(bucket: Bucket, step: Step) -> Step:
+def _called(bucket: Bucket, step: StepCall) -> StepCall:
     return step if bucket.compute is None else replace(step, compute=bucket.compute)
 
 
@@ -103,7 +106,7 @@ class Slot:
 
     param: Tensor
     grad: Tensor | None
-    state: Stored
+    state: StateFields
     state_type: type | None
     compute: torch.dtype | None
     """The dtype to compute in, where it is not the parameter's."""
@@ -113,7 +116,7 @@ class Slot:
 class _Kind:
     """The slots of a group that are stepped alike: they may come to one bucket."""
 
-    layout: Layout
+    layout: BucketLayout
     numbers: dict[str, Any]
     reason: str
     """Why only the loop can step them; empty where that is not known yet."""
@@ -121,7 +124,7 @@ class _Kind:
     positions: list[int] = field(default_factory=list[int])
     slots: list[Slot] = field(default_factory=list[Slot])
 
-    def bucket(self, engine: Engine, why: str, layout: Layout) -> Bucket:
+    def bucket(self, engine: Engine, why: str, layout: BucketLayout) -> Bucket:
         """Return a bucket of all the slots; ``layout`` says which fields it stacks."""
         states = [slot.state for slot in self.slots]
         columns = [[state[name] for state in states] for name in layout.tensors]
@@ -155,14 +158,14 @@ class _Kind:
         return list(parts.values())
 
 
-class Planner:
+class BucketPlanner:
     """Makes plans; remembers which steps it has tried on copies."""
 
     def __init__(self, fused: bool | None) -> None:
         self.fused = fused
         self.tried = set[tuple[Any, ...]]()
 
-    def plan(self, slots: list[Slot], step: Step, *, is_dry: bool = False) -> Plan:
+    def plan(self, slots: list[Slot], step: StepCall, *, is_dry: bool = False) -> Plan:
         """Return the plan of a group. Raises ImpureStepError, before any change.
 
         A dry one is for looking at: nothing is run on its tensors.
@@ -198,7 +201,7 @@ class Planner:
         plan.computes_ahead = any(b.engine.computes_ahead for b in plan.buckets)
         return plan
 
-    def _buckets(self, kind: _Kind, step: Step, *, is_dry: bool) -> list[Bucket]:
+    def _buckets(self, kind: _Kind, step: StepCall, *, is_dry: bool) -> list[Bucket]:
         if kind.reason or self.fused is False:
             return [self._looped(kind, kind.reason or "fused=False", step, is_dry)]
         try:
@@ -236,28 +239,28 @@ class Planner:
         return buckets
 
     def _looped(
-        self, kind: _Kind, why: str, step: Step, is_dry: bool
+        self, kind: _Kind, why: str, step: StepCall, is_dry: bool
     ) -> Bucket:  # private
         layout = kind.layout
-        bare = Layout(layout.like, layout.state_type, (), layout.dtypes[:2])
+        bare = BucketLayout(layout.like, layout.state_type, (), layout.dtypes[:2])
         bucket = kind.bucket(Loop(), why, bare)
         bucket.scalars = {}
         if not is_dry:
             self._try(bucket, kind.grads(), step)
         return bucket
 
-    def _try(self, bucket: Bucket, grads: list[Tensor], step: Step) -> None:
+    def _try(self, bucket: Bucket, grads: list[Tensor], step: StepCall) -> None:
         """Run the step once on copies of the smallest parameter and check results."""
         key = (type(step.simple), bucket.layout.state_type, bucket.layout.dtypes)
         if key in self.tried:
             return
         i = min(range(len(bucket.params)), key=bucket.sizes.__getitem__)
         tensor = tensor_of(bucket.params[i]).clone()
-        stored = {
+        fields = {
             k: v.clone() if isinstance(v, Tensor) else v
             for k, v in bucket.states[i].items()
         }
-        state = state_of(bucket.layout.state_type, stored)
+        state = state_of(bucket.layout.state_type, fields)
         try:
             grad = matching_grad(grads[i], bucket.params[i]).clone()
             with torch.no_grad():
@@ -267,13 +270,13 @@ class Planner:
         self.tried.add(key)
 
 
-def _obstacle(param: Tensor, grad: Tensor, stored: Stored) -> tuple[str, bool]:
+def _obstacle(param: Tensor, grad: Tensor, fields: StateFields) -> tuple[str, bool]:
     """Return why only the loop can step this, and whether the gradient is why."""
     if param.is_complex() or not (is_plain(param) or _is_fake(param)):
         return f"the parameter is a {type(param).__name__} of {param.dtype}", False
     if not is_dense(param):
         return "the parameter's elements do not fill one run of memory", False
-    for name, value in stored.items():
+    for name, value in fields.items():
         if isinstance(value, Tensor):
             if value.shape != param.shape or value.stride() != param.stride():
                 return f"state.{name} has not the parameter's shape", False
@@ -295,16 +298,16 @@ def _is_fake(tensor: Tensor) -> bool:
 
 
 def _layout(
-    param: Tensor, grad: Tensor, stored: Stored, state_type: type | None
-) -> tuple[Layout, dict[str, Any]]:
-    names = tuple(k for k, v in stored.items() if isinstance(v, Tensor))
-    numbers = {k: v for k, v in stored.items() if isinstance(v, _NUMBERS)}
-    dtypes = (param.dtype, grad.dtype, *(stored[name].dtype for name in names))
-    absent = {name: None for name in field_names(state_type) if name not in stored}
-    return Layout(param, state_type, names, dtypes, absent), numbers
+    param: Tensor, grad: Tensor, fields: StateFields, state_type: type | None
+) -> tuple[BucketLayout, dict[str, Any]]:
+    names = tuple(k for k, v in fields.items() if isinstance(v, Tensor))
+    numbers = {k: v for k, v in fields.items() if isinstance(v, _NUMBERS)}
+    dtypes = (param.dtype, grad.dtype, *(fields[name].dtype for name in names))
+    absent = {name: None for name in field_names(state_type) if name not in fields}
+    return BucketLayout(param, state_type, names, dtypes, absent), numbers
 
 
-def _key(layout: Layout, numbers: dict[str, Any]) -> tuple[Any, ...]:
+def _key(layout: BucketLayout, numbers: dict[str, Any]) -> tuple[Any, ...]:
     described = (layout.like.device, layout.dtypes, layout.state_type, layout.tensors)
     return (*described, tuple(numbers.items()), tuple(layout.absent))
 

@@ -7,8 +7,8 @@ import torch
 from torch import Tensor
 
 from ...records.torch_internals import without_dispatch_modes
-from .tracing.step_call import Step
-from .tracing.trace import Layout, Trace
+from .tracing.step_call import StepCall
+from .tracing.trace import BucketLayout, Trace
 
 _COUNT = 257
 _TOLERANCE = {
@@ -22,8 +22,8 @@ _TOLERANCE = {
 def agrees(
     run: Callable[[list[Tensor], list[float]], None],
     trace: Trace,
-    layout: Layout,
-    step: Step,
+    layout: BucketLayout,
+    step: StepCall,
     scalars: dict[str, Any],
 ) -> bool:
     """Return whether ``run`` over made-up tensors gives what ``step`` gives on them.
@@ -40,8 +40,8 @@ def agrees(
 def _agrees(
     run: Callable[[list[Tensor], list[float]], None],
     trace: Trace,
-    layout: Layout,
-    step: Step,
+    layout: BucketLayout,
+    step: StepCall,
     scalars: dict[str, Any],
 ) -> bool:
     generator = torch.Generator().manual_seed(0)

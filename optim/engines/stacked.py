@@ -9,7 +9,7 @@ from ...records.torch_internals import copy_tensors
 from .bucket import Bucket, Job
 from .loop import checked, matching_grad
 from .portions import Portion, StepFailed, Write, job_of
-from .tracing.step_call import Step
+from .tracing.step_call import StepCall
 
 SIDE = 128
 """Matrices of more rows or columns fill the processor by themselves."""
@@ -24,7 +24,7 @@ class Stacked:
     keeps_addresses = False
     computes_ahead = True
 
-    def prepare(self, bucket: Bucket, grads: list[Tensor], step: Step) -> Job:
+    def prepare(self, bucket: Bucket, grads: list[Tensor], step: StepCall) -> Job:
         """Return what writes the step; see `Engine`."""
         count = max(1, _STACK // max(1, bucket.sizes[0]))
         portions: list[Portion] = []
@@ -37,7 +37,9 @@ class Stacked:
         return job_of(portions, [*bucket.params, *grads], nbytes)
 
 
-def _computed(bucket: Bucket, grads: list[Tensor], step: Step, part: slice) -> Write:
+def _computed(
+    bucket: Bucket, grads: list[Tensor], step: StepCall, part: slice
+) -> Write:
     """Return what writes the step of a part of the bucket."""
     params = bucket.params[part]
     tensor = torch.stack([p.detach() for p in params])

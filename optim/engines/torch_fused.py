@@ -13,10 +13,10 @@ from ...records.torch_internals import (
     fused_sgd,
 )
 from .bucket import Bucket, Job, Unfit
-from .tracing.step_call import Step
-from .tracing.trace import Layout
+from .tracing.step_call import StepCall
+from .tracing.trace import BucketLayout
 
-Kernel = Callable[[Step, Bucket, list[Tensor]], None]
+Kernel = Callable[[StepCall, Bucket, list[Tensor]], None]
 """Updates the bucket's tensors and states; the numbers are the caller's."""
 
 
@@ -30,7 +30,7 @@ class TorchFused:
     def __init__(self, kernel: Kernel) -> None:
         self.kernel = kernel
 
-    def prepare(self, bucket: Bucket, grads: list[Tensor], step: Step) -> Job:
+    def prepare(self, bucket: Bucket, grads: list[Tensor], step: StepCall) -> Job:
         """Return what writes the step; see `Engine`."""
         if kernel_of(step, bucket.layout) is not self.kernel:
             raise Unfit("the hyperparameters changed to what the kernel does not do")
@@ -48,7 +48,7 @@ class TorchFused:
         return job
 
 
-def kernel_of(step: Step, layout: Layout) -> Kernel | None:
+def kernel_of(step: StepCall, layout: BucketLayout) -> Kernel | None:
     """Return the kernel that does exactly what ``step`` does, if torch has it."""
     simple: Any = step.simple
     # A subclass does not inherit the kernel, for it may override `step`.
@@ -78,7 +78,7 @@ def _steps(bucket: Bucket) -> list[Tensor]:
     return [step] * len(bucket.params)
 
 
-def _adam(step: Step, bucket: Bucket, grads: list[Tensor]) -> None:
+def _adam(step: StepCall, bucket: Bucket, grads: list[Tensor]) -> None:
     simple: Any = step.simple
     means, squares, *greatest = bucket.columns
     kernel = fused_adamw if simple._fused_kernel == "adamw" else fused_adam
@@ -99,7 +99,7 @@ def _adam(step: Step, bucket: Bucket, grads: list[Tensor]) -> None:
     )
 
 
-def _sgd(step: Step, bucket: Bucket, grads: list[Tensor]) -> None:
+def _sgd(step: StepCall, bucket: Bucket, grads: list[Tensor]) -> None:
     simple: Any = step.simple
     fused_sgd(
         bucket.params,
@@ -115,7 +115,7 @@ def _sgd(step: Step, bucket: Bucket, grads: list[Tensor]) -> None:
     )
 
 
-def _adagrad(step: Step, bucket: Bucket, grads: list[Tensor]) -> None:
+def _adagrad(step: StepCall, bucket: Bucket, grads: list[Tensor]) -> None:
     simple: Any = step.simple
     fused_adagrad(
         bucket.params,

@@ -31,8 +31,8 @@ class Parent(Scheduler):
 
     def fields(self) -> dict[str, Any]:
         """Return the fields, with the children as plain data."""
-        stored = [child.state_dict() for child in self.children]
-        return {**super().fields(), "schedulers": stored}
+        child_states = [child.state_dict() for child in self.children]
+        return {**super().fields(), "schedulers": child_states}
 
 
 _REDUCTIONS = ("product", "sum", "mean")

@@ -16,12 +16,12 @@ from ..bound.state_check import check_values
 from ..engines.bucket import Bucket, Engine, Job, Unfit
 from ..engines.loop import Loop
 from ..engines.memory.entangled import Entanglement
-from ..engines.plan import Plan, Planner, Slot
+from ..engines.plan import BucketPlanner, Plan, Slot
 from ..engines.portions import StepFailed
 from ..engines.tracing.generators import kept_generators
 from ..engines.tracing.recording import ImpureStepError, NotElementwise
 from ..engines.tracing.state_fields import fields_of, tensor_names
-from ..engines.tracing.step_call import Step, StepFunctions
+from ..engines.tracing.step_call import StepCall, StepFunctions
 
 Grads = list[Tensor | None]
 
@@ -31,13 +31,13 @@ class Stepper:
 
     def __init__(self, bound: BoundState, fused: bool | None) -> None:
         self.bound = bound
-        self.planner = Planner(fused)
+        self.planner = BucketPlanner(fused)
         self.entanglement = Entanglement()
         self.plans: dict[int, Plan] = {}
         self._entanglements: dict[int, Entanglement] = {}
 
     def jobs(
-        self, index: int, grads: Grads, call: Step, settle: Callable[[], None]
+        self, index: int, grads: Grads, call: StepCall, settle: Callable[[], None]
     ) -> list[Job]:
         """Return what writes the step of group ``index``; states are made before.
 
@@ -60,7 +60,7 @@ class Stepper:
         return jobs
 
     def _job(
-        self, bucket: Bucket, grads: Grads, call: Step, engine: Engine | None = None
+        self, bucket: Bucket, grads: Grads, call: StepCall, engine: Engine | None = None
     ) -> Job:
         if bucket.compute is not None:
             call = dataclasses.replace(call, compute=bucket.compute)
@@ -71,7 +71,7 @@ class Stepper:
         except ImpureStepError as error:
             raise StepFailed(bucket.params[0]) from error
 
-    def initialize(self, index: int, grads: Grads, call: Step) -> list[Any]:
+    def initialize(self, index: int, grads: Grads, call: StepCall) -> list[Any]:
         """Make the states that are lacking; return what each looks like at first."""
         params: list[Tensor] = self.bound.groups[index]["params"]
         states, initial_states = self.bound.states, self.bound.initial_states
@@ -87,7 +87,7 @@ class Stepper:
         return blanks
 
     @leaving_nothing_open
-    def plan_of(self, index: int, call: Step) -> Plan:
+    def plan_of(self, index: int, call: StepCall) -> Plan:
         """Return the plan of the last step, or that of a first one to come."""
         plan = self.plans.get(index)
         if plan is not None and plan.buckets:
@@ -106,7 +106,7 @@ class Stepper:
             return self.planner.plan(slots, call, is_dry=True)
 
     def _plan(
-        self, index: int, grads: Grads, call: Step, settle: Callable[[], None]
+        self, index: int, grads: Grads, call: StepCall, settle: Callable[[], None]
     ) -> Plan:
         params: list[Tensor] = self.bound.groups[index]["params"]
         missing = [g is None for g in grads]
@@ -131,7 +131,7 @@ class Stepper:
 
     @leaving_nothing_open
     def _plan_anew(
-        self, index: int, params: list[Tensor], grads: Grads, call: Step
+        self, index: int, params: list[Tensor], grads: Grads, call: StepCall
     ) -> Plan:
         for param, grad in zip(params, grads, strict=True):
             if grad is not None:

@@ -18,7 +18,7 @@ from ..bound.param_groups import plain_hyperparameters, schedule_data
 from ..stepping.report import engine_names
 from ..stepping.step_runner import StepRunner
 from .record_types import GroupState, OptimizerRecord, ParamState
-from .stored_groups import settle_groups, sources_of
+from .stored_groups import settle_groups, stored_groups_of
 
 Rename = Renames | Callable[[str], str]
 """As in `open_record`: paths or beginnings of them, rules, or a function of a path."""
@@ -92,10 +92,10 @@ def load_record(
     states: States = {}
     group_of = bound.group_of_params()
     beside = record.metadata.get("optimizer", {}).get("beside", {})
-    for param, stored in matches:
+    for param, param_state in matches:
         index = group_of[param.tensor]
         kind, bound_kind = (
-            record.groups[stored.group].kind,
+            record.groups[param_state.group].kind,
             bound.groups[index]["kind"],
         )
         if kind != bound_kind:
@@ -105,13 +105,13 @@ def load_record(
             )
             continue
         n_problems = len(problems)
-        extras = beside.get(str(stored.group), ())
+        extras = beside.get(str(param_state.group), ())
         states[param.tensor] = bound.checked(
-            param.tensor, index, stored.values, problems, extras
+            param.tensor, index, param_state.values, problems, extras
         )
         report.loaded.append(param.path)
         if len(problems) > n_problems:
-            misfits.append(stored.path)
+            misfits.append(param_state.path)
     cure = _cure(record, misfits, problems)
     problems += _nothing_fits(bound, record, matches)
     if strict:
@@ -122,8 +122,8 @@ def load_record(
             for path in report.unexpected
             if path not in departed and renamed(path) is not None
         ]
-    pairs = [(param.tensor, stored.group) for param, stored in matches]
-    sources = sources_of(bound, record.groups, pairs)
+    pairs = [(param.tensor, param_state.group) for param, param_state in matches]
+    sources = stored_groups_of(bound, record.groups, pairs)
     if hyperparameters == "restore" and not problems:
         problems += [text for origin in sources for text in origin.conflicts()]
         cure = _CURE_OF_GROUPS
@@ -181,25 +181,25 @@ def _match(
     # may have its path now.
     departed = _departed(record)
     matched: list[tuple[Param, ParamState]] = []
-    for param_id, stored in record.states.items():
-        new_path = renamed(stored.path)
+    for param_id, param_state in record.states.items():
+        new_path = renamed(param_state.path)
         if new_path is None:
-            report.unexpected.append(stored.path)
+            report.unexpected.append(param_state.path)
             continue
         param = by_id.pop(param_id, None)  # type: ignore[call-overload]  # an ID is a str
         if param is None and param_id in departed:
-            report.unexpected.append(stored.path)
+            report.unexpected.append(param_state.path)
         elif param is None:
-            by_new_path[new_path] = stored
+            by_new_path[new_path] = param_state
         else:
-            matched.append((param, stored))
+            matched.append((param, param_state))
     by_path = {param.path: param for param in by_id.values()}
-    for path, stored in by_new_path.items():
+    for path, param_state in by_new_path.items():
         param = by_path.pop(path, None)
         if param is None:
-            report.unexpected.append(stored.path)
+            report.unexpected.append(param_state.path)
         else:
-            matched.append((param, stored))
+            matched.append((param, param_state))
     report.renamed |= {s.path: p.path for p, s in matched if s.path != p.path}
     if record.states:
         report.missing += by_path
@@ -224,10 +224,10 @@ def _nothing_fits(
 ) -> list[str]:
     if matched or not record.states:
         return []
-    stored = next(iter(record.states.values())).path
+    path = next(iter(record.states.values())).path
     return [
         f"none of the {len(record.states)} stored states belongs to a parameter of "
-        f"this optimizer; the first is that of {stored}, and the optimizer's first is "
+        f"this optimizer; the first is that of {path}, and the optimizer's first is "
         f"{bound.params.current()[0].path}"
     ]
 

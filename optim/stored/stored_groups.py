@@ -16,30 +16,30 @@ from .record_types import GroupState
 
 
 @dataclass(frozen=True, slots=True)
-class Source:
+class StoredGroups:
     """What a group of now was when it was saved: one stored group, or several."""
 
     index: int
     """Of the group of now."""
     numbers: tuple[int, ...]
     """Of the stored groups that had its parameters."""
-    stored: tuple[GroupState, ...]
+    groups: tuple[GroupState, ...]
 
     def values(self) -> dict[str, list[Any]]:
         """Return by name the different values that its stored groups have."""
-        names = dict.fromkeys(n for state in self.stored for n in state.hyperparameters)
-        follows = [state.schedule is not None for state in self.stored]
+        names = dict.fromkeys(n for state in self.groups for n in state.hyperparameters)
+        follows = [state.schedule is not None for state in self.groups]
         # Where a schedule sets the rate, the schedules are compared.
         skipped = {"lr"} if all(follows) else set[str]()
         return {
-            name: _different(state.hyperparameters.get(name) for state in self.stored)
+            name: _different(state.hyperparameters.get(name) for state in self.groups)
             for name in names
             if name not in skipped
         }
 
     def schedules(self) -> list[dict[str, Any] | None]:
         """Return the different schedules of its stored groups."""
-        return _different(state.schedule for state in self.stored)
+        return _different(state.schedule for state in self.groups)
 
     def conflicts(self) -> list[str]:
         """Say which values no single group can have."""
@@ -58,12 +58,12 @@ class Source:
         return messages
 
 
-def sources_of(
+def stored_groups_of(
     bound: BoundState,
-    stored: list[GroupState],
+    group_states: list[GroupState],
     matched: Iterable[tuple[Tensor, int]],
-) -> list[Source]:
-    """Return the source of each group that has one.
+) -> list[StoredGroups]:
+    """Return the stored groups of each group of now that has any.
 
     ``matched`` has parameters and the stored groups that they were in. A group of
     which no parameter has a state is the one of its number, if there are as many.
@@ -72,25 +72,29 @@ def sources_of(
     numbers_of: dict[int, set[int]] = {}
     for tensor, number in matched:
         numbers_of.setdefault(group_of[tensor], set()).add(number)
-    if len(stored) == len(bound.groups):
-        numbers_of = {i: {i} for i in range(len(stored))} | numbers_of
+    if len(group_states) == len(bound.groups):
+        numbers_of = {i: {i} for i in range(len(group_states))} | numbers_of
     return [
-        Source(index, tuple(sorted(numbers)), tuple(stored[n] for n in sorted(numbers)))
+        StoredGroups(
+            index,
+            tuple(sorted(numbers)),
+            tuple(group_states[n] for n in sorted(numbers)),
+        )
         for index, numbers in sorted(numbers_of.items())
     ]
 
 
 def settle_groups(
     runner: StepRunner,
-    stored: list[GroupState],
-    sources: list[Source],
+    group_states: list[GroupState],
+    sources: list[StoredGroups],
     hyperparameters: str,
     report: LoadReport,
 ) -> None:
     """Restore or compare the groups' hyperparameters, schedules and engines."""
     for source in sources:
         group = runner.bound.groups[source.index]
-        if {state.kind for state in source.stored} != {group["kind"]}:
+        if {state.kind for state in source.groups} != {group["kind"]}:
             continue
         schedules = source.schedules()
         if len(schedules) > 1:
@@ -108,26 +112,26 @@ def settle_groups(
                     f"group {source.index}: {name} is {now}, and was "
                     f"{_listed(values)} when saved"
                 )
-    report.changed += _left_out(stored, sources)
-    report.changed += _other_engines(runner, sources)
+    report.changed += _left_out(group_states, sources)
+    report.changed += _changed_engines(runner, sources)
 
 
-def _left_out(stored: list[GroupState], sources: list[Source]) -> list[str]:
+def _left_out(group_states: list[GroupState], sources: list[StoredGroups]) -> list[str]:
     """Say which stored groups nothing was taken from: none of theirs was stepped."""
     origins = {number for source in sources for number in source.numbers}
     return [
         f"the stored group {number} ({state.kind}, lr "
         f"{state.hyperparameters.get('lr')}) has no state of a parameter that is here; "
         "its hyperparameters are left out"
-        for number, state in enumerate(stored)
+        for number, state in enumerate(group_states)
         if number not in origins
     ]
 
 
-def _other_engines(runner: StepRunner, sources: list[Source]) -> list[str]:
+def _changed_engines(runner: StepRunner, sources: list[StoredGroups]) -> list[str]:
     current, messages = engine_names(runner), list[str]()
     for source in sources:
-        names = {n for state in source.stored for n in state.engine.split("+") if n}
+        names = {n for state in source.groups for n in state.engine.split("+") if n}
         before, engine = "+".join(sorted(names)), current[source.index]
         if engine and before and engine != before:
             messages.append(

@@ -18,8 +18,8 @@ from burnish.optim import SimpleOptimizer
 from burnish.optim.engines.bucket import Bucket
 from burnish.optim.engines.choice import choose
 from burnish.optim.engines.tracing.recording import ImpureStepError
-from burnish.optim.engines.tracing.step_call import Step
-from burnish.optim.engines.tracing.trace import Layout
+from burnish.optim.engines.tracing.step_call import StepCall
+from burnish.optim.engines.tracing.trace import BucketLayout
 
 DTYPES = {
     "float32": torch.float32,
@@ -80,9 +80,9 @@ def functions(spaces: list[str]) -> Iterator[tuple[str, Any]]:
 def outcome(function: Any, pattern: Any, dtype: torch.dtype) -> str:
     """Return "recorded", "wrong", or "" for what runs as it is written."""
     like = torch.empty(6, dtype=dtype)
-    step = Step(calling(function, pattern), 0.1)
+    step = StepCall(calling(function, pattern), 0.1)
     try:
-        layout = Layout(like, None, (), (dtype, dtype))
+        layout = BucketLayout(like, None, (), (dtype, dtype))
         engine = choose(step, layout, {}, None).engine
     except ImpureStepError:
         return ""
@@ -91,12 +91,12 @@ def outcome(function: Any, pattern: Any, dtype: torch.dtype) -> str:
     return "recorded" if is_right(step, engine, dtype) else "wrong"
 
 
-def is_right(step: Step, engine: Any, dtype: torch.dtype) -> bool:
+def is_right(step: StepCall, engine: Any, dtype: torch.dtype) -> bool:
     """Return whether the engine gives what the function does."""
     start = torch.tensor([1.5, -0.75, 0.25, 2.0, -3.0, 0.5], dtype=dtype)
     grad = torch.tensor([0.5, -0.75, 1.25, 0.125, 2.0, -4.0], dtype=dtype)
     tensor = start.clone()
-    layout = Layout(tensor, None, (), (dtype, dtype))
+    layout = BucketLayout(tensor, None, (), (dtype, dtype))
     bucket = Bucket(layout, [tensor], [0], [{}], [], {}, engine, "")
     bucket.fits([grad])
     engine.prepare(bucket, [grad], step)()

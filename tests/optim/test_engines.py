@@ -31,8 +31,8 @@ from burnish.optim import (
     engine_report,
 )
 from burnish.optim.engines.tracing.recording import NotElementwise
-from burnish.optim.engines.tracing.step_call import Step
-from burnish.optim.engines.tracing.trace import Layout, trace
+from burnish.optim.engines.tracing.step_call import StepCall
+from burnish.optim.engines.tracing.trace import BucketLayout, trace
 from burnish.records import Record
 
 from .nets import (
@@ -292,12 +292,12 @@ def test_what_the_recording_calls_elementwise_torch_calls_pointwise(
     tensors = {k: v for k, v in fields.items() if isinstance(v, Tensor)}
     numbers = {k: v for k, v in fields.items() if isinstance(v, int | float)}
     absent = {k: None for k, v in fields.items() if v is None}
-    layout = Layout(
+    layout = BucketLayout(
         like, type(state), tuple(tensors), (torch.float32,) * (2 + len(tensors)), absent
     )
 
     try:
-        trace(Step(simple, 0.1), layout, numbers)
+        trace(StepCall(simple, 0.1), layout, numbers)
         recorded = True
     except NotElementwise:
         recorded = False
@@ -842,7 +842,7 @@ def test_a_compiled_job_keeps_the_gradients_that_it_was_prepared_with() -> None:
     assert bucket.fits(grads)
     gradient = weakref.ref(grads[0])
 
-    job = bucket.engine.prepare(bucket, grads, Step(Lion(), 0.1))
+    job = bucket.engine.prepare(bucket, grads, StepCall(Lion(), 0.1))
     grads.clear()
 
     assert gradient() is not None

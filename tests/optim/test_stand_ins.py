@@ -15,8 +15,8 @@ import torch
 from torch import Tensor
 
 from burnish.optim import SimpleOptimizer, engine_report
-from burnish.optim.engines.tracing.step_call import Step
-from burnish.optim.engines.tracing.trace import Layout, trace
+from burnish.optim.engines.tracing.step_call import StepCall
+from burnish.optim.engines.tracing.trace import BucketLayout, trace
 
 from .nets import Net, drive, engine_names, equal
 
@@ -113,8 +113,8 @@ def test_a_kept_stand_in_keeps_its_place_in_the_next_recording() -> None:
         return tensor - double - (grad + 1.0)
 
     like = torch.empty(3)
-    layout = Layout(like, None, (), (like.dtype, like.dtype))
-    call = Step(calling(step), 0.1)
+    layout = BucketLayout(like, None, (), (like.dtype, like.dtype))
+    call = StepCall(calling(step), 0.1)
     first = trace(call, layout, {}).key()
     second = trace(call, layout, {}).key()
 
@@ -141,7 +141,9 @@ def test_stand_ins_answer_as_the_tensor_they_stand_for() -> None:
 
     like = torch.empty((3, 4), dtype=torch.bfloat16)
     made = trace(
-        Step(calling(step), 0.1), Layout(like, None, (), (like.dtype, like.dtype)), {}
+        StepCall(calling(step), 0.1),
+        BucketLayout(like, None, (), (like.dtype, like.dtype)),
+        {},
     )
 
     shape = torch.Size([3, 4])

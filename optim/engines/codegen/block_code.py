@@ -62,11 +62,11 @@ class _Writer:
 
     def _may_overwrite(self, slot: int, i: int, dtype: torch.dtype) -> bool:
         """Whether nothing reads the old content of ``slot`` after operation ``i``."""
-        kept = slot in self.program.outs
+        is_result = slot in self.program.outs
         return (
             dtype is self.program.dtypes[slot]
             and self.last.get(slot, -1) <= i
-            and not kept
+            and not is_result
         )
 
     def _register(self, dtype: torch.dtype, dead: list[Arg]) -> str:

@@ -31,9 +31,9 @@ def c_source(program: Program) -> str:
     for dtype in program.dtypes:
         if dtype not in MEMORY:
             raise NotElementwise(f"a tensor of its state is {dtype}")
-    written = set(slots(program))
+    targets = set(slots(program))
     pointers = ", ".join(
-        f"{'' if i in written else 'const '}{MEMORY[program.dtypes[i]]} *restrict b{i}"
+        f"{'' if i in targets else 'const '}{MEMORY[program.dtypes[i]]} *restrict b{i}"
         for i in range(program.n_inputs)
     )
     wide = any(d is torch.float64 for d in program.dtypes)

@@ -54,9 +54,14 @@ def load(source: str) -> ctypes.CDLL:
 
 @cache
 def _compiler() -> str | None:
-    wanted = [os.environ.get("CC", ""), "cc", "gcc", "clang"]
+    candidates = [os.environ.get("CC", ""), "cc", "gcc", "clang"]
     return next(
-        (found for name in wanted if name and (found := shutil.which(name))), None
+        (
+            executable
+            for name in candidates
+            if name and (executable := shutil.which(name))
+        ),
+        None,
     )
 
 
@@ -69,10 +74,10 @@ def _folder() -> Path:
     folder = Path(base) / "programs"
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        found = folder.stat()
+        status = folder.stat()
     except OSError as error:
         raise CompileError(f"the cache folder cannot be made: {error}") from error
-    if found.st_uid != os.getuid() or stat.S_IMODE(found.st_mode) & 0o022:
+    if status.st_uid != os.getuid() or stat.S_IMODE(status.st_mode) & 0o022:
         raise CompileError(
             f"the cache folder {folder} can be written by others; set its mode to 700, "
             "or name another in $BURNISH_CACHE"
@@ -94,8 +99,8 @@ def _cpu() -> str:
         text = Path("/proc/cpuinfo").read_text()
     except OSError:
         return f"{platform.machine()} {platform.processor()} {platform.node()}"
-    wanted = ("model name", "flags", "Features", "CPU part")
-    lines = {line for line in text.splitlines() if line.startswith(wanted)}
+    prefixes = ("model name", "flags", "Features", "CPU part")
+    lines = {line for line in text.splitlines() if line.startswith(prefixes)}
     return platform.machine() + "".join(sorted(lines))
 
 
@@ -115,22 +120,22 @@ def _sum(content: bytes) -> bytes:
 def _compile(compiler: str, source: str, file: Path) -> None:
     try:
         with tempfile.TemporaryDirectory() as scratch:
-            made = Path(scratch) / "program.so"
-            text = Path(scratch) / "program.c"
-            text.write_text(source)
+            library = Path(scratch) / "program.so"
+            source_file = Path(scratch) / "program.c"
+            source_file.write_text(source)
             problems = [
                 problem
                 for flags in ([*FLAGS, *_WIDE], FLAGS)
-                if not made.exists()
+                if not library.exists()
                 and (
                     problem := _run(
-                        [compiler, *flags, str(text), "-o", str(made), "-lm"]
+                        [compiler, *flags, str(source_file), "-o", str(library), "-lm"]
                     )
                 )
             ]
-            if not made.exists():
+            if not library.exists():
                 raise CompileError(f"{compiler} failed: {problems[-1][:300]}")
-            content = made.read_bytes()
+            content = library.read_bytes()
             write_file(file, content)
             write_file(file.with_suffix(".sum"), _sum(content))
     except OSError as error:
@@ -140,11 +145,11 @@ def _compile(compiler: str, source: str, file: Path) -> None:
 def _run(command: list[str]) -> str:
     """Return what the compiler complains of, or nothing."""
     try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+        process = subprocess.run(command, capture_output=True, text=True, timeout=60)
     except (OSError, subprocess.TimeoutExpired) as error:
         return str(error)
     return (
-        done.stderr.strip() or f"exit status {done.returncode}"
-        if done.returncode
+        process.stderr.strip() or f"exit status {process.returncode}"
+        if process.returncode
         else ""
     )

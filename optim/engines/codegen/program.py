@@ -41,67 +41,67 @@ class Program:
         return count
 
 
-def program(tape: Recording, outs: tuple[int, ...]) -> Program:
+def program_of(tape: Recording, outs: tuple[int, ...]) -> Program:
     """Return what ``tape`` recorded, without operations that nothing reads.
 
     Every result that is an input, other than the slot's own, becomes a copy, so that
     exchanged and shared results are right whatever the order of the writes.
     """
-    made = Program(tape.n_inputs, list(tape.dtypes))
+    program = Program(tape.n_inputs, list(tape.dtypes))
     for i, op in enumerate(tape.ops, tape.n_inputs):
-        made.ops[i] = (op[0], _arguments(op))
-    taken = set[int]()
-    for slot, out in zip(slots(made), outs, strict=True):
-        if (out < made.n_inputs and out != slot) or out in taken:
-            made.dtypes.append(made.dtypes[out])
-            made.ops[len(made.dtypes) - 1] = ("copy", (out,))
-            out = len(made.dtypes) - 1
-        taken.add(out)
-        made.outs.append(out)
-    return _without_unread(made)
+        program.ops[i] = (op[0], _arguments(op))
+    results = set[int]()
+    for slot, out in zip(slots(program), outs, strict=True):
+        if (out < program.n_inputs and out != slot) or out in results:
+            program.dtypes.append(program.dtypes[out])
+            program.ops[len(program.dtypes) - 1] = ("copy", (out,))
+            out = len(program.dtypes) - 1
+        results.add(out)
+        program.outs.append(out)
+    return _without_unread(program)
 
 
-def slots(made: Program) -> list[int]:
+def slots(program: Program) -> list[int]:
     """Return the inputs that the results overwrite: all but the gradient."""
-    return [0, *range(2, made.n_inputs)]
+    return [0, *range(2, program.n_inputs)]
 
 
 def _arguments(op: Op) -> tuple[Arg, ...]:
     return tuple(a if a >= 0 else f"c[{~a}]" for a in op[1:])
 
 
-def _without_unread(made: Program) -> Program:
-    read = set(made.outs)
-    for i in reversed(made.ops):
+def _without_unread(program: Program) -> Program:
+    read = set(program.outs)
+    for i in reversed(program.ops):
         if i in read:
-            read.update(a for a in made.ops[i][1] if type(a) is int)
-    made.ops = {i: op for i, op in made.ops.items() if i in read}
-    return made
+            read.update(a for a in program.ops[i][1] if type(a) is int)
+    program.ops = {i: op for i, op in program.ops.items() if i in read}
+    return program
 
 
-def contracted(made: Program) -> Program:
+def contracted(program: Program) -> Program:
     """Return the program with products and quotients drawn into the sums over them.
 
     ``x + a * b * c`` becomes one addcmul: fewer passes over memory, and a last digit
     that may differ. Half precisions, which round after every operation, stay as they
     are.
     """
-    count = made.counts()
-    result = Program(made.n_inputs, made.dtypes, dict(made.ops), made.outs)
-    for i, (name, args) in made.ops.items():
-        if name not in ("add", "sub") or made.dtypes[i] not in _EXACT:
+    count = program.counts()
+    result = Program(program.n_inputs, program.dtypes, dict(program.ops), program.outs)
+    for i, (name, args) in program.ops.items():
+        if name not in ("add", "sub") or program.dtypes[i] not in _EXACT:
             continue
         x, y = args
         if type(x) is not int or type(y) is not int or x == y:
             continue
-        drawn = _term(result, count, y, made.dtypes[i], negative=name == "sub")
-        other = None
+        term = _term(result, count, y, program.dtypes[i], negative=name == "sub")
+        left_term = None
         if name == "add":
-            other = _term(result, count, x, made.dtypes[i], negative=False)
-        if other is not None and (drawn is None or len(other[1]) > len(drawn[1])):
-            drawn, x = other, y
-        if drawn is not None:
-            result.ops[i] = (drawn[0], (x, *drawn[1]))
+            left_term = _term(result, count, x, program.dtypes[i], negative=False)
+        if left_term is not None and (term is None or len(left_term[1]) > len(term[1])):
+            term, x = left_term, y
+        if term is not None:
+            result.ops[i] = (term[0], (x, *term[1]))
     return _without_unread(result)
 
 
@@ -109,30 +109,35 @@ _EXACT = frozenset({torch.float32, torch.float64})
 
 
 def _term(
-    made: Program, count: dict[int, int], y: int, dtype: torch.dtype, *, negative: bool
+    program: Program,
+    count: dict[int, int],
+    y: int,
+    dtype: torch.dtype,
+    *,
+    negative: bool,
 ) -> tuple[str, tuple[Arg, ...]] | None:
     """Return how to add the value ``y`` without computing it by itself first."""
-    node, factor = _unscaled(made, count, y, dtype)
-    name, args = made.ops.get(node, ("", ()))
-    is_own = count[node] == 1 and made.dtypes[node] is dtype
+    node, factor = _unscaled(program, count, y, dtype)
+    name, args = program.ops.get(node, ("", ()))
+    is_own = count[node] == 1 and program.dtypes[node] is dtype
     if is_own and name in ("mul", "div") and all(type(a) is int for a in args):
         a, b = args
         if factor is None:
-            a, factor = _unscaled(made, count, a, dtype)
+            a, factor = _unscaled(program, count, a, dtype)
         if factor is None and name == "mul":
-            b, factor = _unscaled(made, count, b, dtype)
+            b, factor = _unscaled(program, count, b, dtype)
         fused = "addcmul" if name == "mul" else "addcdiv"
         return fused, (a, b, _signed(factor or "1.0", negative))
     return None if factor is None else ("add_alpha", (node, _signed(factor, negative)))
 
 
 def _unscaled(
-    made: Program, count: dict[int, int], y: Arg, dtype: torch.dtype
+    program: Program, count: dict[int, int], y: Arg, dtype: torch.dtype
 ) -> tuple[int, str | None]:
     """Return ``y`` without the constant that it was multiplied by, and the constant."""
     value = int(y)
-    name, args = made.ops.get(value, ("", ()))
-    is_own = count[value] == 1 and made.dtypes[value] is dtype
+    name, args = program.ops.get(value, ("", ()))
+    is_own = count[value] == 1 and program.dtypes[value] is dtype
     if is_own and name == "mul" and type(args[1]) is str:
         return int(args[0]), args[1]
     return value, None

@@ -51,15 +51,17 @@ def drawing_in(function: Any, owner: object) -> str | None:
     """
     waiting, searched = [function], set[int]()
     while waiting:
-        plain = waiting.pop()
-        plain = plain.__func__ if isinstance(plain, MethodType) else plain
-        if not isinstance(plain, FunctionType) or id(plain) in searched:
+        candidate = waiting.pop()
+        candidate = (
+            candidate.__func__ if isinstance(candidate, MethodType) else candidate
+        )
+        if not isinstance(candidate, FunctionType) or id(candidate) in searched:
             continue
-        searched.add(id(plain))
-        if plain.__module__.partition(".")[0] in ("torch", "numpy"):
+        searched.add(id(candidate))
+        if candidate.__module__.partition(".")[0] in ("torch", "numpy"):
             continue
-        for name in _names(plain.__code__):
-            values = list(_meanings(plain, name, owner))
+        for name in _names(candidate.__code__):
+            values = list(_meanings(candidate, name, owner))
             if name in _NAMES or any(map(_is_source, values)):
                 return name
             waiting += values

@@ -11,7 +11,7 @@ import torch
 from ....records.torch_internals import without_dispatch_modes
 
 
-class Watch:
+class GeneratorWatch:
     """What the generators were, and whether numbers were drawn since."""
 
     def __init__(self, device: torch.device) -> None:
@@ -25,9 +25,11 @@ class Watch:
 
     def _read(self) -> tuple[Any, ...]:
         kind = self.device.type
-        other = getattr(torch, kind, None) if kind not in ("cpu", "meta") else None
-        is_there = other is not None and other.is_available()
-        read = getattr(other, "get_rng_state", None) if is_there else None
+        device_module = (
+            getattr(torch, kind, None) if kind not in ("cpu", "meta") else None
+        )
+        is_there = device_module is not None and device_module.is_available()
+        read = getattr(device_module, "get_rng_state", None) if is_there else None
         numpy: Any = np.random.get_state()
         cpu = torch.get_rng_state()
         of_device = None if read is None else bytes(read(self.device).tolist())
@@ -35,12 +37,12 @@ class Watch:
 
     def has_drawn(self) -> bool:
         """Return whether a generator went on."""
-        python, numpy, *others = self._states()
-        was, was_numpy, *before = self.before
+        python, numpy, *torch_states = self._states()
+        was, was_numpy, *torch_states_before = self.before
         same_numpy = numpy[2:] == was_numpy[2:] and bool(
             (numpy[1] == was_numpy[1]).all()
         )
-        return python != was or others != before or not same_numpy
+        return python != was or torch_states != torch_states_before or not same_numpy
 
     def restore(self) -> None:
         """Put the generators back."""
@@ -62,9 +64,9 @@ def _tensor(state: bytes) -> torch.Tensor:
 
 
 @contextmanager
-def kept_generators(device: torch.device) -> Generator[Watch]:
+def kept_generators(device: torch.device) -> Generator[GeneratorWatch]:
     """Put the generators of Python, numpy, torch and ``device`` back at the end."""
-    watch = Watch(device)
+    watch = GeneratorWatch(device)
     try:
         yield watch
     finally:

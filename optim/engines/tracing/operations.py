@@ -49,10 +49,10 @@ _FLOATS = frozenset({torch.float32, torch.float64, torch.bfloat16, torch.float16
 
 
 def _to(self: StandIn, *args: Any, **kwargs: Any) -> StandIn:
-    wanted = [*args, *kwargs.values()]
-    if len(wanted) != 1 or "device" in kwargs or type(wanted[0]) is bool:
+    targets = [*args, *kwargs.values()]
+    if len(targets) != 1 or "device" in kwargs or type(targets[0]) is bool:
         raise NotElementwise("it calls to() with more than a dtype")
-    target = wanted[0]
+    target = targets[0]
     dtype = target if isinstance(target, torch.dtype) else target.dtype
     if type(target) is not torch.dtype and type(target) is not StandIn:
         raise NotElementwise("it calls to() with more than a dtype")
@@ -78,8 +78,8 @@ def _rsub(self: StandIn, other: Any) -> StandIn:
     return _METHOD["add"](_METHOD["neg"](self), other)
 
 
-def _rtruediv(self: StandIn, other: Any) -> StandIn:
-    return _METHOD["mul"](_METHOD["reciprocal"](self), other)
+def _rtruediv(self: StandIn, numerator: Any) -> StandIn:
+    return _METHOD["mul"](_METHOD["reciprocal"](self), numerator)
 
 
 def _lerp(self: StandIn, end: StandIn, weight: Any) -> StandIn:
@@ -132,20 +132,20 @@ def _torch_function(
     return value
 
 
-def _emit(first: StandIn, name: str, dtype: torch.dtype, refs: Op) -> StandIn:
-    tape = first.tape
+def _emit(operand: StandIn, name: str, dtype: torch.dtype, refs: Op) -> StandIn:
+    tape = operand.tape
     tape.ops.append((name, *refs))
     return result(tape, dtype)
 
 
-def _refs(first: StandIn, *others: Any) -> list[int]:
+def _refs(like: StandIn, *operands: Any) -> list[int]:
     """Return references for an operation whose tensors must all have one dtype."""
     refs: list[int] = []
-    for other in others:
-        if type(other) is not StandIn:
-            refs.append(first.tape.constant(other))
-        elif other.dtype is first.dtype:
-            refs.append(other.id)
+    for operand in operands:
+        if type(operand) is not StandIn:
+            refs.append(like.tape.constant(operand))
+        elif operand.dtype is like.dtype:
+            refs.append(operand.id)
         else:
             raise NotElementwise("it mixes dtypes where torch does not")
     return refs
@@ -219,10 +219,10 @@ def _in_place(method: Callable[..., StandIn]) -> Callable[..., StandIn]:
                 f"step() changes {tape.names[self.id]} in place; an argument must stay "
                 "as it is. Return a new tensor: a * b, a.lerp(...), torch.add(...)"
             )
-        new = method(self, *args, **kwargs)
-        if new.dtype is not self.dtype:
+        outcome = method(self, *args, **kwargs)
+        if outcome.dtype is not self.dtype:
             raise NotElementwise("it changes a tensor in place into another dtype")
-        self.id = new.id
+        self.id = outcome.id
         return self
 
     return changed
@@ -269,9 +269,14 @@ def _add_methods() -> None:
     _METHOD.update(computed, **compared)
     for name, method in computed.items():
         setattr(StandIn, f"{name}_", _in_place(method))
-    others = {"to": _to, "type_as": _type_as, "where": _where_method, "rsub": _rsub}
-    others |= {name: _converting(dtype) for name, dtype in _CONVERSIONS.items()}
-    for name, method in {**_METHOD, **others}.items():
+    conversions = {
+        "to": _to,
+        "type_as": _type_as,
+        "where": _where_method,
+        "rsub": _rsub,
+    }
+    conversions |= {name: _converting(dtype) for name, dtype in _CONVERSIONS.items()}
+    for name, method in {**_METHOD, **conversions}.items():
         setattr(StandIn, name, method)
     operators = {f"__{name}__": computed[name] for name in ("add", "sub", "mul")}
     operators |= {"__truediv__": computed["div"], "__pow__": _pow}

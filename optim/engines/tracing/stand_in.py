@@ -142,7 +142,7 @@ def stand_in(tape: Recording, number: int, dtype: torch.dtype) -> StandIn:
     """Return a new stand-in for value ``number`` of ``tape``."""
     prototype = _prototypes.get(dtype)
     alias: StandIn = make_subclass(
-        StandIn, _new(dtype) if prototype is None else prototype
+        StandIn, _make_prototype(dtype) if prototype is None else prototype
     )
     alias.tape = tape
     alias.id = number
@@ -181,7 +181,7 @@ def _references_of_pooled() -> int:
 _POOLED = _references_of_pooled()
 
 
-def _new(dtype: torch.dtype) -> torch.Tensor:
+def _make_prototype(dtype: torch.dtype) -> torch.Tensor:
     """Return the tensor without memory that all stand-ins of a dtype are aliases of."""
     # Its shape is like no parameter's: what reads it past the stand-in gives numbers
     # that the check of the recorded step finds wrong. It outlives the modes it was

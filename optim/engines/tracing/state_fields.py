@@ -26,9 +26,9 @@ def fields_of(state: Any) -> dict[str, Any]:
     return {name: getattr(state, name) for name in field_names(type(state))}
 
 
-def declared(state_type: type | None, stored: dict[str, Any]) -> dict[str, Any]:
-    """Return the fields in ``stored``; tools may keep things of theirs beside them."""
-    return {name: stored[name] for name in field_names(state_type) if name in stored}
+def declared(state_type: type | None, fields: dict[str, Any]) -> dict[str, Any]:
+    """Return the fields that a type declares; tools may keep theirs beside them."""
+    return {name: fields[name] for name in field_names(state_type) if name in fields}
 
 
 def tensor_names(state: Any) -> set[str]:

@@ -24,7 +24,7 @@ class StepFunctions(Protocol):
 
 
 @dataclass(slots=True)
-class Step:
+class StepCall:
     """Call it with a tensor, its gradient and state; it gives the new tensor and state.
 
     It serves tensors and the stand-ins of a recording alike.
@@ -65,16 +65,16 @@ class Step:
         # other numbers, or an error, once the parameter needs no conversion.
         before = versions(tensor, grad, state)
         arguments = tensor, grad, state
-        new, state = _pair(self.simple.step(self.lr, tensor, grad, state))
+        new_tensor, state = _pair(self.simple.step(self.lr, tensor, grad, state))
         if versions(*arguments) != before:
             raise ImpureStepError(CHANGED_IN_PLACE)
         if self.compute is not None:
-            new = new.to(dtype)
+            new_tensor = new_tensor.to(dtype)
             stored_fields = {} if stored_state is None else vars(stored_state)
             state = _cast(
                 state, lambda name: getattr(stored_fields.get(name), "dtype", None)
             )
-        return new, state
+        return new_tensor, state
 
 
 CHANGED_IN_PLACE = (

@@ -9,11 +9,11 @@ from torch import Tensor
 from . import operations  # noqa: F401  # pyright: ignore[reportUnusedImport]  # gives the stand-in its operations
 from .recording import ImpureStepError, NotElementwise, Op, Recording
 from .stand_in import StandIn, stand_in
-from .step_call import Step
+from .step_call import StepCall
 
 
 @dataclass(slots=True)
-class Layout:
+class BucketLayout:
     """What parameters have in common that are stepped together."""
 
     like: Tensor
@@ -70,7 +70,7 @@ class Trace:
         return (self.author, ops, self.outs, dtypes)
 
 
-def trace(step: Step, layout: Layout, scalars: dict[str, Any]) -> Trace:
+def trace(step: StepCall, layout: BucketLayout, scalars: dict[str, Any]) -> Trace:
     """Run ``step`` on stand-ins and return what it did.
 
     Raises NotElementwise where it has to run as it is written, and ImpureStepError
@@ -106,7 +106,7 @@ def trace(step: Step, layout: Layout, scalars: dict[str, Any]) -> Trace:
 _NUMBERS = frozenset({int, float, bool, str})
 
 
-def _results(layout: Layout, outs: list[Any]) -> tuple[int, ...]:
+def _results(layout: BucketLayout, outs: list[Any]) -> tuple[int, ...]:
     tape = layout.tape
     for slot, out in zip((0, *range(2, tape.n_inputs)), outs, strict=True):
         if type(out) is not StandIn:
