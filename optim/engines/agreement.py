@@ -82,6 +82,8 @@ def _agrees(engine: Engine, step: StepCall, like: Tensor) -> bool:
 def _random(numbers: torch.Generator, like: Tensor) -> Tensor:
     """Return values of either sign that no dtype takes for 0."""
     count = sum(_SIZES)
+    # The CPU draws them in float64, so that every device and dtype is tried on the same
+    # numbers.
     values = torch.randn(count, generator=numbers, dtype=torch.float64, device="cpu")
     return (values + 0.25 * values.sign()).to(like)
 
@@ -135,12 +137,15 @@ def _run(
     parts, grads = torch.split(tensor, _SIZES), list(torch.split(grad, _SIZES))
     columns = [list(torch.split(value, _SIZES)) for value in _tensors(fields).values()]
     scalars = _scalars(fields)
+    # Tensors are written through the views into the whole ones; the numbers come back
+    # with the bucket.
     states = [dict(fields) for _ in parts]
     layout = _layout(step, tensor, fields)
     places = [*range(len(parts))]
     bucket = Bucket(
         layout, list(parts), places, states, columns, scalars, engine, why=""
     )
+    # The engine locates the tensors at the addresses that fits() notes.
     bucket.fits(grads)
     engine.prepare(bucket, grads, step)()
     fields.update(bucket.scalars)
@@ -151,7 +156,10 @@ def _is_near(before: Tensor, loop: Tensor, exact: Tensor, after: Tensor) -> bool
         tolerance = _EXACT[after.dtype]
         return torch.allclose(after, loop, rtol=tolerance, atol=tolerance)
     usual = _errors(before, exact, loop)
+    # Where the loop overflows, its error is infinite and would allow any.
     allowed = usual[loop.isfinite()].amax() + 1.0
+    # A kernel that leaves an element where it was is never far off in one step, and yet
+    # the element would never be trained.
     moves = (_errors(before, exact, before) > _MOVED) & (loop != before)
     is_close = bool((_errors(before, exact, after) <= allowed).all())
     return is_close and not bool((moves & (after == before)).any())
@@ -169,5 +177,7 @@ def _errors(before: Tensor, exact: Tensor, values: Tensor) -> Tensor:
     """Return distances from ``exact``, in units in the last place of the larger."""
     limits = torch.finfo(values.dtype)
     size = torch.maximum(before.double().abs(), exact.abs())
+    # Below the smallest normal number the unit stays the same; the logarithm of 0 would
+    # be no unit at all.
     unit = limits.eps * size.clamp_min(limits.tiny).log2().floor().exp2()
     return (values.double() - exact).abs() / unit

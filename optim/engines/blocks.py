@@ -40,6 +40,8 @@ class Blocks:
         run, registers = replayable(trace, bucket.layout, step, bucket.scalars)
         bucket.locate()
         places = bucket.addresses[: len(bucket.params)]
+        # The pieces are views: after `param.data = ...` they would still write to the
+        # memory that the parameter has left.
         if places != self.seen:
             self.seen, self.pieces = places, _pieces(bucket)
         constants = trace.constants
@@ -58,6 +60,7 @@ def replayable(
     """Return the generated function for a trace; Unfit if it is not to be trusted."""
     key = trace.key()
     run_or_refusal = _programs.get(key)
+    # A refusal is remembered too: finding it again would run the step once more.
     if run_or_refusal is None:
         run_or_refusal = _programs[key] = _generate(trace, layout, step, scalars)
     if isinstance(run_or_refusal, str):
@@ -100,7 +103,11 @@ class _Scratch:
             register = self.whole.get((name, dtype))
             if register is None or len(register) < count:
                 register = self.whole[name, dtype] = torch.empty(count, dtype=dtype)
+                # Views of the smaller register would keep its memory alive beside the
+                # new.
                 self.cut = {k: t for k, t in self.cut.items() if k[:2] != (name, dtype)}
+            # There is a view for each length, and packs may have any: they are dropped
+            # before they become many.
             if len(self.cut) > 256:
                 self.cut.clear()
             elements = self.cut[name, dtype, count] = register[:count]
@@ -141,6 +148,8 @@ class _Large(_Piece):
         registers: list[torch.dtype],
         constants: list[float],
     ) -> None:
+        # The backward pass may lay a gradient elsewhere at each step, so its views are
+        # not kept as those of tensor and states are.
         blocks = torch.split(flat(grads[self.position]), BLOCK)
         for grad, (tensor, *states) in zip(blocks, self.rows, strict=True):
             run(
@@ -173,6 +182,8 @@ class _Packed(_Piece):
         like, flats = self.tensors[0], [flat(grads[i]) for i in self.positions]
         tensor = scratch.take("tensor", like.dtype, count)
         grad = scratch.take("grad", flats[0].dtype, count)
+        # Parameters stay where their owner put them; states alone lie side by side, so
+        # tensors and gradients are gathered and tensors copied back.
         torch.cat(self.tensors, out=tensor)
         torch.cat(flats, out=grad)
         run(tensor, grad, *self.states, scratch.registers(registers, count), constants)
@@ -183,6 +194,8 @@ def flat(tensor: Tensor) -> Tensor:
     """Return the elements of a dense tensor in the order of its memory."""
     if tensor.is_contiguous():
         return tensor.detach().view(-1)
+    # This is the order of memory and not that of indices. It is the same one for
+    # gradient and states: a plan keeps what has other strides out of blocks.
     return tensor.detach().as_strided((tensor.numel(),), (1,))
 
 
@@ -210,6 +223,8 @@ def _joins(bucket: Bucket, pack: list[int], i: int) -> bool:
 
 
 def _follows(before: Tensor, after: Tensor) -> bool:
+    # Neighbors of two storages are no run: as_strided cannot reach from one into the
+    # other.
     return (
         before.untyped_storage().data_ptr() == after.untyped_storage().data_ptr()
         and before.storage_offset() + before.numel() == after.storage_offset()

@@ -119,8 +119,11 @@ class Bucket:
                     return False
             if not all([_form_of(state[n]) is form for state, n, form in self._loose]):  # noqa: C419  # a list is faster
                 return False
+            # A tensor that was planned for may have other memory by now, while the
+            # engine still has the addresses of before.
             if self._is_placed and self._places() != self._kept_at:
                 return False
+            # count() compares in C: every step asks this of every state.
             for name, value in self.scalars.items():
                 if [s[name] for s in self.states].count(value) != len(self.states):
                     return False

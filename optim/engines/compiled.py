@@ -49,10 +49,12 @@ class Compiled:
         if run is None:
             return self.fallback.prepare(bucket, grads, step)
         bucket.locate()
+        # locate() takes over a new list if an address has changed, so identity tells.
         if self.seen is not bucket.addresses:
             self.seen = bucket.addresses
             self._tabulate(bucket)
         constants = (ctypes.c_double * len(trace.constants))(*trace.constants)
+        # Threads are started for each call, which costs more than a small step.
         threads = torch.get_num_threads() if self.total > _PARALLEL else 1
 
         # The table has addresses alone, and the caller may drop the gradients before.
@@ -79,6 +81,8 @@ class Compiled:
             self.table = np.ascontiguousarray(table[self.rows])
             self.address = self.table.ctypes.data
             self.total = int(sizes.sum())
+        # States keep their addresses as long as the bucket holds; tensors and gradients
+        # may lie elsewhere at each step.
         self.table[:, 2] = np.array(params, dtype=np.int64)[self.rows]
         self.table[:, 3] = np.array(grads, dtype=np.int64)[self.rows]
 

@@ -37,6 +37,8 @@ class Foreach:
             targets = [bucket.params, *bucket.columns]
             results = run([bucket.params, grads, *bucket.columns], constants)
             for target, result in zip(targets, results, strict=True):
+                # A result that is its own input comes out as the very list that went
+                # in; any other is a list of new tensors.
                 if result is not target:
                     copy_tensors(target, result)
             bucket.commit(trace.scalars)
@@ -80,6 +82,8 @@ def _generate(program: Program) -> _Run:
         texts = [f"v{a}" if type(a) is int else str(a) for a in args]
         lists = [t for t, a in zip(texts, args, strict=True) if type(a) is int]
         lines.append(f"v{i} = {_call(name, texts, lists, program.dtypes[i])}")
+        # A value is a list as large as the bucket: kept to the end, all of them would
+        # multiply the memory that a step takes.
         dead = [
             a
             for a in set(args)
@@ -90,6 +94,8 @@ def _generate(program: Program) -> _Run:
         ]
         lines += [f"del v{a}" for a in dead]
     results = ", ".join(f"v{out}" for out in program.outs)
+    # Constants are arguments of the function and no part of its text, so a learning
+    # rate that a schedule changes generates no code.
     body = "".join(f"    {line}\n" for line in [*lines, f"return [{results}]"])
     scope: dict[str, Any] = {"torch": torch, "inf": float("inf"), "nan": float("nan")}
     exec(
@@ -108,6 +114,8 @@ def _call(name: str, texts: list[str], lists: list[str], dtype: torch.dtype) -> 
         return f"torch._foreach_{_FOREACH.get(name, name)}({', '.join(texts)})"
     if name.startswith("pow:"):
         return f"torch._foreach_pow({texts[0]}, {name[4:]})"
+    # torch has no list form of the rest (comparisons, where, conversions): it runs
+    # tensor by tensor.
     names = "".join(f"x{k}, " for k in range(len(lists)))
     each = f"for {names}in zip({', '.join(lists)})"
     names_by_text = {text: f"x{k}" for k, text in enumerate(lists)}

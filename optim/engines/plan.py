@@ -70,6 +70,8 @@ class Plan:
             and all(_keeps_kernel(b, step, fused) for b in self.buckets)
         ):
             return False
+        # Later calls are compared with this one, so that changed hyperparameters cost
+        # the comparison above only once.
         self.step = step
         for bucket in self.buckets:  # no generator: every step asks
             if bucket.unrecorded is not None and _is_recordable(bucket, step):
@@ -78,8 +80,11 @@ class Plan:
 
 
 def _keeps_kernel(bucket: Bucket, step: StepCall, fused: bool | None) -> bool:
+    # The loop runs any step as it is written: no hyperparameter makes it wrong.
     if bucket.unrecorded is None and isinstance(bucket.engine, Loop):
         return True
+    # A bucket of the loop has a bare layout, without the tensors of the state that a
+    # kernel is chosen by.
     layout = bucket.layout if bucket.unrecorded is None else bucket.unrecorded
     engine = bucket.engine
     kernel = engine.kernel if isinstance(engine, TorchFused) else None
@@ -180,12 +185,16 @@ class BucketPlanner:
                 continue
             fields = declared(slot.state_type, slot.state)
             reason, is_passing = _obstacle(slot.param, slot.grad, fields)
+            # Gradients are other tensors at each step, so what one of them forbids, or
+            # what it shares memory with, says nothing of the next.
             plan.is_passing |= is_passing or bool(in_turn)
             if i in in_turn:
                 # All in one bucket, whatever else is said of them: each has to see
                 # what the steps before it wrote.
                 reason = "tensors share memory"
             layout, numbers = _layout(slot.param, slot.grad, fields, slot.state_type)
+            # The loop takes one parameter after the other: those it steps need a state
+            # of one type, and no equal layouts or numbers.
             key = _key(layout, numbers) if not reason else (slot.state_type, reason)
             key = (*key, slot.compute)
             if key not in kinds:
@@ -220,6 +229,7 @@ class BucketPlanner:
                 bucket.unrecorded = kind.layout
             return [bucket]
         buckets: list[Bucket] = []
+        # Numbers that a step computed from a shape are wrong for every other shape.
         for part in kind.by_shape() if choice.reads_shape else [kind]:
             # A trace is kept in its layout, so each bucket has a layout of its own.
             layout = replace(kind.layout, like=part.slots[0].param)
@@ -242,6 +252,8 @@ class BucketPlanner:
         self, kind: _Kind, why: str, step: StepCall, is_dry: bool
     ) -> Bucket:  # private
         layout = kind.layout
+        # The loop writes every field of a state itself: there are no columns to keep in
+        # place, and no numbers to commit.
         bare = BucketLayout(layout.like, layout.state_type, (), layout.dtypes[:2])
         bucket = kind.bucket(Loop(), why, bare)
         bucket.scalars = {}
@@ -282,6 +294,8 @@ def _obstacle(param: Tensor, grad: Tensor, fields: StateFields) -> tuple[str, bo
                 return f"state.{name} has not the parameter's shape", False
         elif not isinstance(value, _NUMBERS):
             return f"state.{name} is a {type(value).__name__}", False
+    # Gradients are asked last: a plan may hold for later steps where the reason is in
+    # what they find again.
     if grad.layout is not torch.strided:
         return "the gradient is sparse", True
     if grad.dtype != param.dtype or grad.device != param.device:
@@ -294,6 +308,7 @@ def _obstacle(param: Tensor, grad: Tensor, fields: StateFields) -> tuple[str, bo
 
 
 def _is_fake(tensor: Tensor) -> bool:
+    # The class stands in a private module of torch, so it is known by name alone.
     return type(tensor).__name__ == "FakeTensor"
 
 

@@ -26,6 +26,8 @@ class Stacked:
 
     def prepare(self, bucket: Bucket, grads: list[Tensor], step: StepCall) -> Job:
         """Return what writes the step; see `Engine`."""
+        # A stack copies its matrices: one of them all would take their memory a second
+        # time.
         count = max(1, _STACK // max(1, bucket.sizes[0]))
         portions: list[Portion] = []
         for start in range(0, len(grads), count):
@@ -42,6 +44,8 @@ def _computed(
 ) -> Write:
     """Return what writes the step of a part of the bucket."""
     params = bucket.params[part]
+    # Stacks are copies: what the step makes of them shares no memory with the bucket,
+    # so the order of the writes below is free.
     tensor = torch.stack([p.detach() for p in params])
     columns = [column[part] for column in bucket.columns]
     state = bucket.layout.state([torch.stack(c) for c in columns], bucket.scalars)
@@ -52,6 +56,7 @@ def _computed(
         grad = torch.stack(matching)
         results, new_state = checked(step, tensor, grad, state)
     except Exception as error:
+        # A stack does not tell which of its matrices failed: the first is named.
         raise StepFailed(params[0]) from error
 
     def write() -> None:

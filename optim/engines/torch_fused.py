@@ -56,10 +56,15 @@ def kernel_of(step: StepCall, layout: BucketLayout) -> Kernel | None:
     kernel = _KERNELS.get(name)
     if kernel is None or not step.is_plain or layout.like.device.type not in _DEVICES:
         return None
+    # A kernel takes tensor, gradient and state of one dtype, and knows no cautious
+    # weight decay.
     if len(set(layout.dtypes)) != 1 or getattr(simple, "cautious", False):
         return None
+    # Not every supported torch has the kernel of Adagrad on other devices.
     if name == "adagrad" and layout.like.device.type != "cpu":
         return None
+    # torch refuses Nesterov momentum with dampening, so its kernel need not do what the
+    # step as written does.
     if name == "sgd" and simple.nesterov and simple.dampening:
         return None
     # A momentum that a schedule turned off or on has no state for the kernel.
@@ -72,6 +77,8 @@ _DEVICES = frozenset({"cpu", "cuda", "mps", "xpu"})
 
 
 def _steps(bucket: Bucket) -> list[Tensor]:
+    # The kernels read the number of the step that begins, as a tensor for each
+    # parameter. They never write it, so one tensor serves for all.
     step = torch.tensor(
         float(bucket.scalars["step"] + 1), device=bucket.layout.like.device
     )

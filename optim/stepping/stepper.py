@@ -56,6 +56,8 @@ class Stepper:
             try:
                 jobs.append(self._job(bucket, grads, call))
             except (Unfit, NotElementwise):
+                # The loop takes any call as it is written; it fails only as the step
+                # itself does.
                 jobs.append(self._job(bucket, grads, call, Loop()))
         return jobs
 
@@ -169,6 +171,8 @@ class Stepper:
         """Return whether parameters of several buckets have come to share memory."""
         stepped = [p for p, grad in zip(params, grads, strict=True) if grad is not None]
         present = [grad for grad in grads if grad is not None]
+        # Each bucket looks at its own memory; what lies between two of them is seen
+        # here alone.
         if index not in self._entanglements:
             self._entanglements[index] = Entanglement()
         return self._entanglements[index].is_there(stepped, present)

@@ -33,6 +33,8 @@ class Turns:
         """Run what is pending if any groups share memory: values are read next."""
         if len(self._jobs) == self.n_run:
             return
+        # One answer serves the step: its gradients and parameters do not move
+        # meanwhile.
         if self._are_entangled is None:
             self._are_entangled = self._share_memory(self._grads)
         if self._are_entangled:

@@ -38,11 +38,16 @@ class _Writer:
 
     def operation(self, i: int, name: str, args: tuple[Arg, ...]) -> None:
         texts = [self.at[a] if type(a) is int else str(a) for a in args]
+        # An operation may write over an argument that it reads for the last time: torch
+        # reads each element before it writes it, and takes out= that is wholly an
+        # input.
         dead = [a for a in dict.fromkeys(args) if self._dies(a, i)]
         target = self._target(i, dead)
         self.lines.append(_line(name, texts, target))
         for a in dead:
             text = self.at[a]  # type: ignore[index]  # a value
+            # Inputs are no registers: the gradient is the caller's, and the others take
+            # results of their own.
             if text.startswith("r[") and text != target:
                 self.free.append(int(text[2:-1]))
         self.at[i] = target
@@ -57,6 +62,8 @@ class _Writer:
             return f"b{slot}"
         place = self._register(dtype, dead)
         if slot is not None:
+            # A later operation still reads the old content, so the copy waits for the
+            # end.
             self.copies.append(f"b{slot}.copy_({place})")
         return place
 
@@ -95,6 +102,7 @@ def _line(name: str, texts: list[str], target: str) -> str:
     if name.startswith("pow:"):
         texts, name = [*texts, name[4:]], "pow"
     if name == "relu":
+        # torch.relu has no out=.
         return f"torch.clamp_min({texts[0]}, 0.0, out={target})"
     if name == "where":
         # torch.where takes Python scalars, but not together with out=.

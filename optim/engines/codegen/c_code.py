@@ -32,11 +32,16 @@ def c_source(program: Program) -> str:
         if dtype not in MEMORY:
             raise NotElementwise(f"a tensor of its state is {dtype}")
     targets = set(slots(program))
+    # restrict, and ivdep in the frame, promise the compiler that the tensors of a row
+    # share no memory: Bucket.locate refuses parameters that do, and states have storage
+    # of their own.
     pointers = ", ".join(
         f"{'' if i in targets else 'const '}{MEMORY[program.dtypes[i]]} *restrict b{i}"
         for i in range(program.n_inputs)
     )
     wide = any(d is torch.float64 for d in program.dtypes)
+    # torch takes the constants to float where tensors are float32 or narrower; in
+    # double they would give another last digit.
     scalar = "double" if wide else "float"
     n_constants = 1 + max(
         (_highest(args) for _, args in program.ops.values()), default=-1
@@ -46,6 +51,8 @@ def c_source(program: Program) -> str:
         for i in range(program.n_inputs)
     ]
     lines += [_statement(program, i, *op) for i, op in program.ops.items()]
+    # All values of an element are read before the first is stored, so a result may take
+    # the place of what another one came from.
     lines += [
         f"b{slot}[i] = {_store(program, slot, out)};"
         for slot, out in zip(slots(program), program.outs, strict=True)
@@ -105,6 +112,7 @@ def _statement(program: Program, i: int, name: str, args: tuple[Arg, ...]) -> st
 
 
 def _comparison(program: Program, name: str, args: tuple[Arg, ...]) -> str:
+    # The result is a mask: what a constant is rounded to follows from the tensor.
     dtype = next(program.dtypes[a] for a in args if type(a) is int)
     kind = "double" if dtype is torch.float64 else "float"
     x, y = (_argument(a, dtype, kind) for a in args)
@@ -142,6 +150,8 @@ def _expression(name: str, x: list[str], dtype: torch.dtype) -> str:
 _ROUNDED = frozenset({"add", "sub", "add_alpha", "sub_alpha"})
 """Where torch takes a number to the tensors' dtype before it computes with it."""
 
+# torch fuses the product into the sum in add(alpha=...) and in lerp, so these are fma;
+# whatever else is a product and a sum is rounded twice.
 _FORMS = {
     "add_alpha": "fma{f}({1}, {2}, {0})",
     "sub_alpha": "fma{f}({1}, -{2}, {0})",
@@ -158,6 +168,7 @@ _FORMS = {
     "sign": "({0} > 0) - ({0} < 0)",
     "sigmoid": "1 / (1 + exp{f}(-{0}))",
     "relu": "({0} < 0 ? 0 : {0})",
+    # A NaN on either side is what comes out.
     "maximum": "({0} != {0} || {0} > {1} ? {0} : {1})",
     "minimum": "({0} != {0} || {0} < {1} ? {0} : {1})",
     # A limit that is not a number fails the comparison, and is what comes out.
@@ -180,6 +191,9 @@ _OF_DTYPE = {
 }
 """What torch computes otherwise in one dtype."""
 
+# to_bfloat16 rounds to nearest, ties to even, by a carry that would turn some NaN into
+# a number, so these are told apart. Threads take parts from one counter, and no element
+# depends on another: a thread that cannot be started changes nothing but the time.
 _FRAME = """\
 #include <math.h>
 #include <pthread.h>

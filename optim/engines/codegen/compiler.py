@@ -14,6 +14,9 @@ from pathlib import Path
 from ....config.storage.opening import read_file
 from ....config.storage.replacement import write_file
 
+# Vectors need the promises about errno and traps. -ffast-math would go further, reorder
+# sums and lose NaN; and contraction, which GCC does unasked, would round once where
+# torch rounds twice.
 FLAGS = [
     "-O3",
     "-march=native",
@@ -24,6 +27,7 @@ FLAGS = [
     "-fPIC",
     "-pthread",
 ]
+# Not every compiler knows this one, so a failure is tried again without.
 _WIDE = ["-mprefer-vector-width=512"]
 _MOST_BYTES = 1 << 28
 
@@ -77,6 +81,8 @@ def _folder() -> Path:
         status = folder.stat()
     except OSError as error:
         raise CompileError(f"the cache folder cannot be made: {error}") from error
+    # A library that is loaded runs with all rights of the process: whoever can write to
+    # the folder could have their own code run.
     if status.st_uid != os.getuid() or stat.S_IMODE(status.st_mode) & 0o022:
         raise CompileError(
             f"the cache folder {folder} can be written by others; set its mode to 700, "
@@ -86,6 +92,9 @@ def _folder() -> Path:
 
 
 def _key(source: str, compiler: str) -> str:
+    # An updated compiler keeps its path, so size and time stand for its version.
+    # -march=native makes the processor part of the key: a home folder may be shared,
+    # and on another machine the program would end in an illegal instruction.
     binary = os.stat(os.path.realpath(compiler))
     version = f"{os.path.realpath(compiler)} {binary.st_size} {binary.st_mtime_ns}"
     parts = [source, *FLAGS, *_WIDE, version, _cpu()]
@@ -137,6 +146,8 @@ def _compile(compiler: str, source: str, file: Path) -> None:
                 raise CompileError(f"{compiler} failed: {problems[-1][:300]}")
             content = library.read_bytes()
             write_file(file, content)
+            # The sum comes last: an interrupt before it leaves a library that does not
+            # count, and is compiled anew.
             write_file(file.with_suffix(".sum"), _sum(content))
     except OSError as error:
         raise CompileError(f"the cache folder cannot be written: {error}") from error

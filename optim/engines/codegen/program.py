@@ -52,6 +52,8 @@ def program_of(tape: Recording, outs: tuple[int, ...]) -> Program:
         program.ops[i] = (op[0], _arguments(op))
     results = set[int]()
     for slot, out in zip(slots(program), outs, strict=True):
+        # Engines write results one by one. Where a step exchanges two tensors of its
+        # state, the second write would read what the first has overwritten.
         if (out < program.n_inputs and out != slot) or out in results:
             program.dtypes.append(program.dtypes[out])
             program.ops[len(program.dtypes) - 1] = ("copy", (out,))
@@ -72,6 +74,7 @@ def _arguments(op: Op) -> tuple[Arg, ...]:
 
 def _without_unread(program: Program) -> Program:
     read = set(program.outs)
+    # Backwards, what only unread operations read is found to be unread as well.
     for i in reversed(program.ops):
         if i in read:
             read.update(a for a in program.ops[i][1] if type(a) is int)
@@ -95,9 +98,12 @@ def contracted(program: Program) -> Program:
         if type(x) is not int or type(y) is not int or x == y:
             continue
         term = _term(result, count, y, program.dtypes[i], negative=name == "sub")
+        # A sum may draw in either side; a difference only what it takes away, for its
+        # left side has no sign to change.
         left_term = None
         if name == "add":
             left_term = _term(result, count, x, program.dtypes[i], negative=False)
+        # A product of two tensors has more arguments than a scaled one, and saves more.
         if left_term is not None and (term is None or len(left_term[1]) > len(term[1])):
             term, x = left_term, y
         if term is not None:
@@ -119,6 +125,8 @@ def _term(
     """Return how to add the value ``y`` without computing it by itself first."""
     node, factor = _unscaled(program, count, y, dtype)
     name, args = program.ops.get(node, ("", ()))
+    # A product that something else reads as well is computed anyway: drawn in, it would
+    # be computed twice.
     is_own = count[node] == 1 and program.dtypes[node] is dtype
     if is_own and name in ("mul", "div") and all(type(a) is int for a in args):
         a, b = args
@@ -138,6 +146,7 @@ def _unscaled(
     value = int(y)
     name, args = program.ops.get(value, ("", ()))
     is_own = count[value] == 1 and program.dtypes[value] is dtype
+    # A recording puts the tensor of a product first and the constant second.
     if is_own and name == "mul" and type(args[1]) is str:
         return int(args[0]), args[1]
     return value, None

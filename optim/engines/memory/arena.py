@@ -72,12 +72,18 @@ class Arena:
         dtype, device = value.dtype, param.device
         number, start, count = self.places.get(param, (0, 0, -1))
         key = (number, name, dtype, device)
+        # A parameter that has another size by now would run into the next one's room,
+        # and a room that was given may still be read by a state that was replaced.
         if count != param.numel() or (param, key) in self.given:
             return torch.empty_strided(shape, stride, dtype=dtype, device=device)
         self.given.add((param, key))
+        # The block is made whole for the first of its rooms: the others keep their
+        # places, whenever their first gradient comes.
         if key not in self.blocks:
             size = self.sizes[number]
             self.blocks[key] = torch.empty(size, dtype=dtype, device=device)
+        # Engines read tensor and state as flat memory, so the elements of both have to
+        # lie in the same order.
         return self.blocks[key].as_strided(shape, stride, start)
 
 

@@ -26,6 +26,8 @@ class Entanglement:
             low = np.fromiter(map(_address, grads), np.int64, len(grads))
         except RuntimeError:  # a sparse gradient, or a fake tensor, has no address
             return bool(entangled(params, grads))
+        # Every step asks, and tensors seldom move: the ranges are sorted anew only
+        # then.
         if addresses != self._addresses:
             self._addresses = addresses
             self._look_at(params)
@@ -51,6 +53,7 @@ def entangled(params: Sequence[Tensor], grads: Sequence[Tensor | None]) -> set[i
 
     Their memory, or their gradient's, is another's: each may read what that wrote.
     """
+    # A parameter without a gradient is not stepped: no step reads or writes it.
     present = [i for i, grad in enumerate(grads) if grad is not None]
     places = [_extent(params[i]) for i in present]
     places += [_extent(grads[i]) for i in present]  # type: ignore[arg-type]  # it is there
@@ -69,6 +72,8 @@ def overlaps_itself(tensor: Tensor) -> bool:
     reach = 0
     pairs = zip(tensor.stride(), tensor.shape, strict=True)
     for stride, size in sorted((stride, size) for stride, size in pairs if size > 1):
+        # A dimension that steps past all that the smaller strides reach repeats no
+        # place. Others may or may not, which counting the places tells.
         if stride <= reach or not stride:
             return _has_repeats(tensor)
         reach += (size - 1) * stride
@@ -88,6 +93,7 @@ def _overlap(places: list[tuple[int, int]]) -> bool:
     ranges = np.array(places, dtype=np.int64).reshape(-1, 2)
     ranges = ranges[np.argsort(ranges[:, 0], kind="stable")]
     ranges = ranges[ranges[:, 0] < ranges[:, 1]]
+    # Sorted by where they begin, ranges overlap somewhere only if two neighbors do.
     return bool(np.any(ranges[:-1, 1] > ranges[1:, 0]))
 
 
@@ -95,6 +101,8 @@ def _clustered(ranges: list[tuple[int, int, int, bool]]) -> set[int]:
     positions, end = set[int](), 0
     cluster: list[tuple[int, int, int, bool]] = []
     for place in ranges:
+        # Ranges that meet through others are one cluster: its members have to run in
+        # turn even if they do not overlap each other.
         if place[0] >= end:
             positions |= _owners(cluster)
             cluster = []

@@ -59,6 +59,8 @@ def _to(self: StandIn, *args: Any, **kwargs: Any) -> StandIn:
     return _cast(self, dtype)
 
 
+# Methods call their arguments what torch does (`other`, `end`, `min`): a step may give
+# them by name.
 def _type_as(self: StandIn, other: StandIn) -> StandIn:
     return _cast(self, other.dtype)
 
@@ -120,6 +122,7 @@ def _torch_function(
     function = _FUNCTIONS.get(name)
     if function is not None and "out" not in kwargs:
         return function(*args, **kwargs)
+    # torch.add(2.0, t) has the number first; the method of the tensor records the same.
     is_swapped = len(args) == 2 and type(args[0]) is not StandIn and not kwargs
     if is_swapped and name in _SWAPPED:
         swapped: StandIn = getattr(args[1], _SWAPPED[name])(args[0])
@@ -212,6 +215,7 @@ def _comparison(name: str) -> Callable[[StandIn, Any], StandIn]:
 def _in_place(method: Callable[..., StandIn]) -> Callable[..., StandIn]:
     def changed(self: StandIn, *args: Any, **kwargs: Any) -> StandIn:
         tape = self.tape
+        # Whether a change shows in both tensors depends on the memory of real ones.
         if self.id in tape.shared:
             raise NotElementwise("it changes in place what contiguous() or .data gave")
         if self.id < tape.n_inputs and self is tape.inputs[self.id]:
@@ -222,6 +226,8 @@ def _in_place(method: Callable[..., StandIn]) -> Callable[..., StandIn]:
         outcome = method(self, *args, **kwargs)
         if outcome.dtype is not self.dtype:
             raise NotElementwise("it changes a tensor in place into another dtype")
+        # The stand-in becomes its result: what was computed from it before refers to
+        # the old ID and stays.
         self.id = outcome.id
         return self
 

@@ -61,6 +61,8 @@ class Recording:
 
     def clear(self) -> None:
         """Forget what was recorded; the inputs stay."""
+        # The lists are new ones: the last trace holds those, and an engine compares
+        # them with the next. The dtypes are cut, so its key is good until now only.
         self.ops = []
         self.constants = []
         del self.dtypes[self.n_inputs :]
@@ -74,6 +76,8 @@ class Recording:
             if isinstance(value, torch.Tensor):
                 self._require_like_a_number()
             value = _number(value)
+        # Equal numbers stay apart: they may differ at the next step, and then the
+        # operations, which are the key of programs, would differ too.
         constants = self.constants
         constants.append(value)
         return -len(constants)

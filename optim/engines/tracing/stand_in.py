@@ -23,6 +23,8 @@ class StandIn(torch.Tensor):
     id: int
     dtype: torch.dtype
 
+    # A number of numpy on the left then leaves the operation to the stand-in; it would
+    # make an array of it otherwise.
     __array_ufunc__ = None
     __hash__ = object.__hash__
 
@@ -43,6 +45,8 @@ class StandIn(torch.Tensor):
         """The device of the tensors that it stands for."""
         return self.tape.like.device
 
+    # A step branches on these as on those of the detached, strided tensors that it is
+    # given when it runs.
     requires_grad: Any = property(lambda self: False)
     is_sparse: Any = property(lambda self: False)
     is_leaf: Any = property(lambda self: True)
@@ -165,6 +169,8 @@ def result(tape: Recording, dtype: torch.dtype) -> StandIn:
         if getrefcount(usual) == _POOLED and usual.dtype is dtype:
             usual.id = number
             return usual
+        # A stand-in that the step kept must not come back under another ID, which would
+        # change what it stands for: the pool begins anew from here.
         del pool[place:]
     alias = stand_in(tape, number, dtype)
     pool.append(alias)
@@ -178,6 +184,7 @@ def _references_of_pooled() -> int:
     return getrefcount(usual)
 
 
+# What a reference counts as differs between versions of Python, so it is measured.
 _POOLED = _references_of_pooled()
 
 

@@ -36,6 +36,8 @@ class BucketLayout:
         """Return a state that holds ``tensors`` and ``scalars``, unchecked."""
         if self.state_type is None:
             return None
+        # The constructor is passed over: every step comes here, and what checks values
+        # has none to check in a stand-in.
         state: Any = object.__new__(self.state_type)
         fields = state.__dict__
         for name, tensor in zip(self.tensors, tensors, strict=True):
@@ -103,11 +105,14 @@ def trace(step: StepCall, layout: BucketLayout, scalars: dict[str, Any]) -> Trac
     return Trace(tape.ops, tape.constants, outs_at, changed, reads, tape, author)
 
 
+# A subclass is refused: numpy's float64 is a float as well, and would be stored in a
+# state in the place of one.
 _NUMBERS = frozenset({int, float, bool, str})
 
 
 def _results(layout: BucketLayout, outs: list[Any]) -> tuple[int, ...]:
     tape = layout.tape
+    # Slot 1 is the gradient, which no step returns.
     for slot, out in zip((0, *range(2, tape.n_inputs)), outs, strict=True):
         if type(out) is not StandIn:
             raise NotElementwise(f"it returns no tensor for {tape.names[slot]}")
@@ -116,4 +121,5 @@ def _results(layout: BucketLayout, outs: list[Any]) -> tuple[int, ...]:
                 f"step() returns {tape.names[slot]} as {out.dtype}, and it came as "
                 f"{layout.dtypes[slot]}; convert it back: value.to(tensor.dtype)"
             )
+    # IDs are read at the end: an operation in place gives its stand-in another.
     return tuple([out.id for out in outs])
