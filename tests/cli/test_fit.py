@@ -1,3 +1,5 @@
+"""`burnish fit`: a run's folder, its mistakes, and its way back."""
+
 import importlib
 import os
 import signal
@@ -9,18 +11,15 @@ from typing import Any
 import pytest
 import torch
 
-from burnish.cli import fit, profile
+from burnish.cli import fit
 from burnish.cli.main import main
-from burnish.config import load
 from burnish.train import Checkpoint
 from burnish.train.fit import run_fit
-from burnish.train.fit.history import History
+
+from .runs import EXAMPLES, FEW, words
 
 torch.set_num_threads(1)
 
-FEW = ["limit_train_batches=2", "log_every_n_steps=1"]
-
-EXAMPLES = Path(__file__).parent.parent.parent / "examples/training"
 
 pytestmark = [
     # Lightning's own use of a class that torch renamed.
@@ -38,12 +37,6 @@ pytestmark = [
 def quiet(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("HYDRA_CONFIG_PATH", str(EXAMPLES))
-
-
-def words(folder: str, *more: str) -> list[str]:
-    short = ["enable_progress_bar=false", "enable_model_summary=false"]
-    name = [] if "--config-name" in more else ["--config-name", "digits"]
-    return [*name, f"hydra.run.dir={folder}", *short, *more]
 
 
 def config_of(folder: str) -> dict[str, Any]:
@@ -126,15 +119,6 @@ def test_auto_begins_no_run_anew_where_something_else_than_a_checkpoint_stands(
 
     assert place in capsys.readouterr().err
     assert not Path(place).is_dir()
-
-
-def test_a_wrong_name_of_the_file_is_told_the_nearest(
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    assert fit.main(["--config-name", "digit"]) == 2
-    assert "Did you mean 'digits'" in capsys.readouterr().err
-    assert main(["fit"]) == 2
-    assert "--config-name is needed" in capsys.readouterr().err
 
 
 def test_the_blueprint_loads_as_it_is() -> None:
@@ -221,38 +205,6 @@ def test_a_checkpoint_of_another_model_is_told_by_path(
     assert "Traceback" not in error
 
 
-def test_a_folder_that_cannot_be_written_is_told(
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    Path("taken").write_text("")
-
-    assert fit.main(words("taken/run", "max_epochs=1")) == 2
-    assert "taken" in capsys.readouterr().err
-
-
-def test_the_file_that_profile_announces_exists(
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    assert profile.main(words("run")) == 0
-
-    file = Path(capsys.readouterr().out.split("profile: ")[1].strip())
-    assert file.name == "profile.txt"
-    assert "training_step" in file.read_text()
-
-
-def test_a_mistake_in_the_file_names_the_path(
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    text = (EXAMPLES / "digits.yaml").read_text()
-    Path("mine.yaml").write_text(text.replace("width:", "widht:"))
-
-    status = fit.main(["--config-path", ".", "--config-name", "mine"])
-
-    assert status == 2
-    assert "model_config.widht: unknown field" in capsys.readouterr().err
-    assert load(dict, {}) == {}
-
-
 @pytest.mark.parametrize(
     ("ending", "status"),
     [(SystemExit(0), 2), (SystemExit(1), 2), (KeyboardInterrupt(), 130)],
@@ -268,54 +220,6 @@ def test_a_model_that_ends_the_program_is_no_success(
         ended = main(["fit", *words("run")])
 
     assert ended == status
-
-
-FAILING = """
-import torch
-from burnish.train import DataHparams, DataModule, Model, ModelHparams
-
-class Hparams(ModelHparams):
-    fails_in: str = "nothing"
-
-class Net(Model[Hparams]):
-    def __init__(self, hparams):
-        super().__init__(hparams)
-        self.layer = torch.nn.Linear(4, 2)
-        if self.thparams.fails_in == "init":
-            raise LookupError("no such thing")
-
-    def training_step(self, batch, i):
-        if self.thparams.fails_in == "os":
-            open("weights.bin")
-        part = batch[:, :3] if self.thparams.fails_in == "step" else batch
-        return self.layer(part).sum()
-
-    def validation_step(self, batch, i):
-        pass
-
-class Data(DataModule[DataHparams]):
-    def get_dataset(self):
-        return torch.ones(8, 4)
-"""
-
-FAILING_FILE = """
-model_config:
-  module_name: failing_net.Net
-  fails_in: nothing
-  checkpoint: null
-  optimizer: {module_name: torch.optim.SGD, kwargs: {lr: 0.1}}
-data_config: {module_name: failing_net.Data, loader: {batch_size: 4}}
-run_config:
-  trainer: {max_epochs: 1, accelerator: cpu, log_every_n_steps: 1}
-"""
-
-
-@pytest.fixture
-def failing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    monkeypatch.setattr(sys, "path", [*sys.path])
-    (tmp_path / "failing_net.py").write_text(FAILING)
-    (tmp_path / "failing.yaml").write_text(FAILING_FILE)
-    return words("run", "--config-path", ".", "--config-name", "failing")
 
 
 @pytest.mark.parametrize(
@@ -368,54 +272,6 @@ def test_what_torch_refuses_in_no_line_of_the_user_s_is_told_with_its_place(
     assert "Traceback" not in error
 
 
-BAD_YAML: dict[str, tuple[bytes, str]] = {
-    "syntax": (b"a: [1, {2: [}", "bad.yaml cannot be read as YAML"),
-    "binary": (bytes(range(128, 256)), "bad.yaml cannot be read as YAML"),
-    "NUL": (b"a: \0", "bad.yaml cannot be read as YAML"),
-    "a tag": (b"a: !!python/name:os.system", "bad.yaml cannot be read as YAML"),
-    "twice": (b"a: 1\na: 2", "bad.yaml cannot be read as YAML"),
-    "defaults": (b"defaults: 3", "group/bad"),
-    "of nothing": (b"defaults: [nothing]", "group/nothing"),
-    "interpolation": (b"a: ${b", "${b"),
-}
-
-
-@pytest.mark.parametrize("name", BAD_YAML)
-@pytest.mark.parametrize("more", [[], ["optimizer.kwargs.lr=1"]])
-def test_a_bad_file_of_a_defaults_list_is_told_in_words(
-    name: str,
-    more: list[str],
-    failing: list[str],
-    tmp_path: Path,
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    content, expected = BAD_YAML[name]
-    (tmp_path / "group").mkdir()
-    (tmp_path / "group/bad.yaml").write_bytes(content)
-    text = f"defaults: [{{group: bad}}, _self_]\n{FAILING_FILE}"
-    (tmp_path / "failing.yaml").write_text(text)
-
-    status = main(["fit", *failing, *more])
-
-    error = capsys.readouterr().err
-    assert status == 2
-    assert expected in error
-    assert "Traceback" not in error
-
-
-def test_each_job_of_a_sweep_is_run_and_one_that_fails_is_in_the_status(
-    failing: list[str], capsys: pytest.CaptureFixture[str]
-) -> None:
-    sweep = ["model_config.fails_in=init,nothing", "hydra.sweep.dir=sweep"]
-
-    status = main(["fit", *failing, "--multirun", *sweep])
-
-    told = capsys.readouterr()
-    assert status == 2
-    assert "LookupError: no such thing" in told.err
-    assert "results: " in told.out
-
-
 def test_the_examples_train_and_are_used_for_inference() -> None:
     assert fit.main(words("digits", "max_epochs=4")) == 0
     few = ["max_epochs=1", "limit_train_batches=3", "log_every_n_steps=1"]
@@ -427,58 +283,6 @@ def test_the_examples_train_and_are_used_for_inference() -> None:
 
     assert recognize.main("digits") > 0.7
     assert len(continue_text.main("characters", "The ")) == 64
-
-
-def test_a_key_with_dashes_is_told_in_our_words(
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    assert main(["fit", "--config-name", "any", "--max_epochs=1"]) == 2
-
-    said = capsys.readouterr().err
-    assert (
-        said
-        == "error: unknown option --max_epochs; a key has no dashes: max_epochs=1\n"
-    )
-
-
-@pytest.mark.parametrize("section", ["model_config", "data_config"])
-def test_a_section_that_is_empty_is_called_so(
-    section: str, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert fit.main(words("run", f"{section}=null")) == 2
-
-    error = capsys.readouterr().err
-    assert f"{section}: the section is empty" in error
-    assert "Did you mean" not in error
-
-
-@pytest.mark.parametrize("validations", [1, 2])
-def test_sigterm_ends_a_run_with_a_word_on_its_checkpoint_and_143(
-    validations: int,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    before = signal.getsignal(signal.SIGTERM)
-    left = iter(range(validations - 1))
-
-    def end_program(*_: object) -> None:
-        if next(left, None) is None:
-            os.kill(os.getpid(), signal.SIGTERM)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(History, "on_validation_end", end_program)
-        status = fit.main(words("run", "max_epochs=3", *FEW))
-
-    assert status == 143
-    error = capsys.readouterr().err
-    assert "error: burnish fit was ended by SIGTERM" in error
-    assert "Traceback" not in error
-    assert signal.getsignal(signal.SIGTERM) is before
-    assert "ended by SIGTERM" in Path("run/report.html").read_text()
-    has_saved = Path("run/checkpoints/last").exists()
-    assert has_saved == (validations == 2)
-    assert ("resume_from_checkpoint=" in error) == has_saved
-    assert ("the run begins anew" in error) != has_saved
 
 
 def test_a_run_that_is_resumed_beyond_its_end_says_that_nothing_is_left(

@@ -1,13 +1,21 @@
+# pyright: reportPrivateUsage=false
+# The dispatch keys of a tensor have no public name.
 """Modules, gradients and optimizers that the tests of optim share."""
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from burnish.optim import SimpleOptimizer
+from burnish.optim import (
+    AdamW,
+    OptimizerAdaptor,
+    SimpleOptimizer,
+    engine_report,
+)
 from burnish.records import Record
 
 
@@ -115,6 +123,52 @@ class UserAdamW(SimpleOptimizer[Moments]):
 
 def engine_names(adaptor: Any) -> set[str]:
     """Return the engines that the adaptor uses."""
-    from burnish.optim import engine_report
 
     return {row.engine for row in engine_report(adaptor)}
+
+
+def calling(step: Callable[[Tensor, Tensor], Any]) -> SimpleOptimizer[None]:
+    """Return an optimizer without state; its class is its own."""
+
+    class Called(SimpleOptimizer[None]):
+        def step(self, lr: float, tensor: Tensor, grad: Tensor, state: None) -> Any:
+            return step(tensor, grad), None
+
+    return Called()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Failing(SimpleOptimizer[None]):
+    """Raises for tensors of one size; a norm keeps it from being recorded."""
+
+    size: int
+
+    def step(self, lr: float, tensor: Tensor, grad: Tensor, state: None) -> Any:
+        if grad.norm() < 0 or tensor.numel() == self.size:
+            raise KeyError("mine")  # the author's line
+        return tensor - grad * lr, None
+
+
+def same(before: list[Tensor], net: nn.Module) -> bool:
+    return all(torch.equal(a, b) for a, b in zip(before, values(net), strict=True))
+
+
+class Impure(UserAdamW):
+    """Breaks its promise in a way that each subclass names."""
+
+
+X = torch.randn(16, 8, generator=torch.Generator().manual_seed(1))
+
+
+def backward(module: nn.Module) -> Tensor:
+    loss: Tensor = module(X).square().mean()
+    loss.backward()  # type: ignore[no-untyped-call]  # torch's backward has no types
+    return loss
+
+
+def adamw(module: nn.Module, **options: Any) -> OptimizerAdaptor:
+    return AdamW().bind(module, lr=1e-3, **options)
+
+
+def bound(simple: Any, **options: Any) -> Any:
+    return simple.bind(layers(), **{"lr": 0.1, **options})

@@ -1,87 +1,17 @@
 """Every argument is of its type, or refused with what would have worked."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import pytest
-import torch
-from torch import Tensor, nn
+from torch import nn
 
 from burnish.optim import (
-    LBFGS,
     NORMS,
-    SGD,
-    Adam,
     AdamW,
     Group,
-    Lion,
-    SimpleOptimizer,
 )
 
-from .nets import layers
-
-
-@dataclass(frozen=True, kw_only=True)
-class User(SimpleOptimizer[None]):
-    """Checks nothing itself."""
-
-    beta: float = 0.9
-    count: int = 3
-    is_fast: bool = False
-    betas: tuple[float, float] = (0.9, 0.99)
-
-    def step(self, lr: float, tensor: Tensor, grad: Tensor, state: None) -> Any:
-        return tensor - grad * lr, None
-
-
-def bound(simple: Any, **options: Any) -> Any:
-    return simple.bind(layers(), **{"lr": 0.1, **options})
-
-
-WRONG: dict[str, tuple[Callable[[], Any], str]] = {
-    "a tensor": (lambda: Adam(betas=(0.9, torch.tensor(0.99))), r"float\(x\)"),  # type: ignore[arg-type]
-    "a text": (lambda: Lion(weight_decay="x"), "weight_decay must be a number"),  # type: ignore[arg-type]
-    "of a user": (lambda: bound(User(beta="x")), r"User\(beta=.*must be a number"),  # type: ignore[arg-type]
-    "no whole": (lambda: bound(User(count=1.5)), "must be a whole number"),  # type: ignore[arg-type]
-    "no bool": (lambda: bound(User(is_fast="no")), "must be a bool"),  # type: ignore[arg-type]
-    "an item": (lambda: bound(User(betas=(0.9, "x"))), r"betas=\.\.\.\)\[1\]"),  # type: ignore[arg-type]
-    "amsgrad": (lambda: bound(AdamW(amsgrad="yes")), "must be a bool"),  # type: ignore[arg-type]
-    "fused": (lambda: bound(AdamW(), fused="c"), "fused is True or False, got 'c'"),
-    "maximize": (lambda: bound(AdamW(), maximize=None), "maximize is True or False"),
-    "clip": (lambda: bound(AdamW(), clip=1.0), "clip is a ClipValue"),
-    "groups": (lambda: bound(AdamW(), groups=["**.bias"]), "groups are Group"),
-    "lr": (lambda: bound(AdamW(), lr="0.1"), "lr is a number or a schedule"),
-    "foreach": (lambda: AdamW(foreach=True), "engine_report"),  # type: ignore[call-arg]
-    "capturable": (lambda: AdamW(capturable=True), "CUDA graphs"),  # type: ignore[call-arg]
-    "of LBFGS": (lambda: LBFGS(foreach=True), "engine_report"),  # type: ignore[call-arg]
-    "to bind": (lambda: bound(AdamW(), capturable=True), "CUDA graphs"),
-    "to LBFGS": (lambda: LBFGS().bind(layers(), foreach=True), "needs none"),  # type: ignore[call-arg]
-    "of a group": (
-        lambda: bound(AdamW(), groups=[Group("**.bias", foreach=True)]),
-        "engine_report",
-    ),
-    "a parameter": (lambda: Group(nn.Parameter(torch.ones(2))), "add_param_group"),  # type: ignore[arg-type]
-    "parameters": (lambda: Group([*layers().parameters()]), "got a Parameter"),
-    "a layer": (lambda: Group(nn.Linear(2, 2)), "got a Linear"),  # type: ignore[arg-type]
-    "fused in torch's place": (lambda: AdamW(fused=True), "it goes to bind"),  # type: ignore[call-arg]
-    "types twice": (lambda: Group(nn.LayerNorm, type=NORMS), "takes types once"),
-}
-
-
-@pytest.mark.parametrize("name", WRONG)
-def test_an_argument_of_another_type_is_refused_in_words(name: str) -> None:
-    call, words = WRONG[name]
-
-    with pytest.raises(TypeError, match=words):
-        call()
-
-
-def test_numbers_of_numpy_are_numbers() -> None:
-    simple = SGD(momentum=float(np.float64(0.9)), weight_decay=np.float32(0.5))  # type: ignore[arg-type]
-
-    assert bound(simple).param_groups[0]["weight_decay"] == 0.5
+from .nets import bound
 
 
 @pytest.mark.parametrize("types", [nn.LayerNorm, NORMS])
@@ -98,12 +28,3 @@ def test_a_group_of_torch_is_told_that_groups_name_parameters_by_pattern() -> No
 
     with pytest.raises(TypeError, match=r"got a dict\. A group names .*Group\('\*\*\."):
         AdamW().bind(net, lr=0.1, groups=groups)
-
-
-def test_what_is_no_hyperparameter_is_answered_with_the_one_that_is_near() -> None:
-    new: Any = AdamW
-
-    with pytest.raises(TypeError, match=r"AdamW has no hyperparameter 'beta'.*'betas'"):
-        new(beta=(0.9, 0.99))
-    with pytest.raises(TypeError, match=r"hyperparameter 'qqqqq'\. It has betas"):
-        new(qqqqq=1)

@@ -1,13 +1,21 @@
 """Tensors that files get wrong, and how two of them are compared."""
 
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 import torch
 
+from burnish.records import (
+    Record,
+)
 from burnish.records.dtypes import BY_NAME
 
+from .opened import TENSORS
+
 SHAPES = ((), (0,), (1,), (3,), (2, 3, 4), (0, 5))
+
+
 BITS = {1: torch.uint8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
 
 
@@ -74,3 +82,12 @@ def awkward() -> dict[str, torch.Tensor]:
     tensors["two_blocks"] = torch.randn((256 << 10) + 7)
     tensors["two_blocks.bf16"] = torch.randn((512 << 10) + 7).to(torch.bfloat16)
     return tensors
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    file = tmp_path / "model.mpk"
+    Record.from_state_dict(TENSORS).save(
+        file, metadata={"epoch": 3, "note": {"a": [1]}}
+    )
+    return file

@@ -1,12 +1,18 @@
-"""Arrays of numpy as tensors and back."""
+"""Arrays of dtypes that numpy lacks."""
 
 import numpy as np
 import pytest
 import torch
 
+from burnish.records import (
+    Entry,
+    FlatRecord,
+    Precision,
+    Record,
+    RecordError,
+)
 from burnish.records.arrays import WITHOUT_ARRAYS, array_of_tensor, tensor_of_array
 from burnish.records.dtypes import BY_NAME
-from burnish.records.errors import RecordError
 
 
 @pytest.mark.parametrize("order", ["<", ">"])
@@ -51,3 +57,34 @@ def test_every_dtype_of_files_has_an_array_or_an_error_that_says_so(name: str) -
             array_of_tensor(tensor, "field")
     else:
         assert array_of_tensor(tensor, "field").shape == (0,)
+
+
+class Curve(Record):
+    points: np.ndarray
+    name: bytes = b"loss"
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float8_e4m3fn])
+def test_an_array_is_not_stored_in_a_dtype_that_numpy_lacks(dtype: torch.dtype) -> None:
+    curve = Curve(points=np.arange(3.0))
+
+    with pytest.raises(RecordError, match=r"points.*numpy.*keep='points'"):
+        curve.save(precision=Precision(tensor=dtype))
+
+    kept = Precision(tensor=dtype, keep="points")
+    assert Curve.load(curve.save(precision=kept)).points.dtype == np.float64
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float8_e5m2])
+@pytest.mark.parametrize("tag", ["$array", "$bytes"])
+def test_a_file_whose_arrays_numpy_lacks_is_a_record_error(
+    tag: str, dtype: torch.dtype
+) -> None:
+    plain = FlatRecord.of(
+        [Entry("x", "tensor", dtype, (2,), torch.zeros(2).to(dtype))],
+        tree={"$record": ["Anything", {"value": {tag: 0}}]},
+        typed=True,
+    )
+
+    with pytest.raises(RecordError, match=r"x: found torch.*numpy does not have"):
+        _ = plain["value"]

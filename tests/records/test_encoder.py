@@ -1,12 +1,19 @@
-"""Encoder: values as nodes, and their tensors as entries."""
+"""Values on their way into a record: ties found, misfits named by path."""
 
 import enum
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
+from burnish.records import (
+    Record,
+    open_record,
+)
 from burnish.records.encoder import Encoder
+
+from .typed_records import Anything, Moments
 
 
 class Color(enum.Enum):
@@ -68,3 +75,51 @@ def test_entries_of_extra_state_get_the_numbers_after_those_before_them() -> Non
 
     assert numbers == {0: 1, 1: 2}
     assert [entry.kind for entry in first.entries] == ["tensor", "extra", "extra"]
+
+
+def test_one_tensor_in_two_fields_is_stored_once_and_tied_again() -> None:
+    tensor = torch.ones(1000)
+    record = Moments(m=tensor, v=tensor)
+
+    data = record.save()
+    back = Moments.load(data)
+
+    assert isinstance(data, bytes)
+    assert len(data) < 6000
+    assert back.m is back.v
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        (object(), r"value: a builtins\.object cannot be stored"),
+        ({1: "x"}, "value: a dict needs str keys here, found 1"),
+        ([lambda: 1], r"value\.0: a builtins\.function cannot be stored"),
+        (np.array(["a"]), "value: an array of dtype <U1 is no plain numbers"),
+        (
+            torch.ones(2, device="meta"),
+            "value: a tensor on the meta device, which has no values",
+        ),
+        (torch.eye(3).to_sparse(), "value: a tensor of layout torch.sparse_coo"),
+    ],
+)
+def test_what_cannot_be_stored_is_named_by_its_path(value: Any, message: str) -> None:
+    with pytest.raises(Exception, match=message):
+        Anything(value=value).save()
+
+
+def test_data_that_contains_itself_is_an_error_and_no_crash() -> None:
+    loop: list[Any] = []
+    loop.append(loop)
+
+    with pytest.raises(TypeError, match="nested deeper than 64 levels"):
+        Anything(value=loop).save()
+
+
+def test_further_paths_of_a_tied_tensor_stand_behind_its_first() -> None:
+    tensor = torch.ones(2)
+    record = Record.from_state_dict({"a": tensor, "b": torch.zeros(1), "c": tensor})
+
+    for state in (record.to_state_dict(), open_record(record.save()).to_state_dict()):
+        assert [*state] == ["a", "c", "b"]
+        assert state["a"] is state["c"]

@@ -1,4 +1,4 @@
-"""RecordDecoder: nodes as what fields declare, checked when they are touched."""
+"""Fields are read when touched, and checked against what they declare."""
 
 from pathlib import Path
 
@@ -6,8 +6,14 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch import Tensor
 
-from burnish.records import Record, RecordMismatchError
+from burnish.records import (
+    Record,
+    RecordMismatchError,
+)
+
+from .typed_records import Anything, Moments
 
 
 class Numbers(Record):
@@ -51,3 +57,68 @@ def test_a_field_of_another_type_is_an_error_once_it_is_touched(tmp_path: Path) 
     assert record.pair == (0.5, None)
     with pytest.raises(RecordMismatchError, match=r"counts\.a\.0"):
         _ = record.counts
+
+
+def test_a_field_is_read_when_touched_and_only_then(tmp_path: Path) -> None:
+    file = tmp_path / "two.mpk"
+    Moments(m=torch.zeros(64), v=torch.ones(64)).save(file)
+    content = bytearray(file.read_bytes())
+    at = content.rfind(torch.ones(64).numpy().tobytes())
+    content[at] ^= 1
+    file.write_bytes(content)
+
+    record = Moments.load(file)
+
+    assert torch.equal(record.m, torch.zeros(64))
+    with pytest.raises(Exception, match=r"two\.mpk: the bytes of v are not those"):
+        _ = record.v
+
+
+def test_unknown_and_missing_fields_name_both_sides() -> None:
+    class Old(Record):
+        t: int
+        mm: Tensor
+
+    class New(Record):
+        t: int
+        m: Tensor
+
+    data = Old(t=1, mm=torch.ones(1)).save()
+
+    with pytest.raises(RecordMismatchError) as caught:
+        New.load(data)
+
+    assert "mm: stored in the" in str(caught.value)
+    assert "m: missing in the stored" in str(caught.value)
+    assert "Did you mean 'm'?" in str(caught.value)
+
+
+def test_a_field_of_another_type_names_the_path_and_both_types() -> None:
+    data = Anything(value={"inner": "text"}).save()
+
+    class Wanted(Record):
+        value: dict[str, int]
+
+    with pytest.raises(
+        RecordMismatchError, match=r"value\.inner: found 'text', expected"
+    ):
+        _ = Wanted.load(data).value
+
+
+def test_a_bool_is_no_int_and_an_int_is_a_float() -> None:
+    class Number(Record):
+        x: float
+
+    class Whole(Record):
+        x: int
+
+    class Truth(Record):
+        x: bool
+
+    data = Anything(value=2)
+    stored = Number.load(Number(x=2).save())
+
+    assert stored.x == 2.0
+    with pytest.raises(RecordMismatchError, match="x: found True, expected int"):
+        _ = Whole.load(Truth(x=True).save()).x
+    assert data.value == 2

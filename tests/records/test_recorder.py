@@ -1,45 +1,28 @@
 """Every recorder at every precision, and how a recorder is chosen."""
 
-import json
 from collections.abc import Iterator
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 
-import burnish
 from burnish import __version__
 from burnish.records import (
-    COMPACT,
-    DEBUG,
-    DEFAULT,
-    Entry,
     FlatRecord,
     Format,
-    ParamId,
     Record,
     Recorder,
-    RecordFormatError,
     WriteOptions,
     open_record,
 )
 from burnish.records.contents import Contents
-from burnish.records.record_writer import LIBRARY, PRESETS
+from burnish.records.record_writer import LIBRARY
 from burnish.records.sink import Sink
 from burnish.records.source import Source
 
-RECORDERS = {
-    "mpk": Recorder(),
-    "mpk.zst": Recorder(compression="zst"),
-    "mpk.gz": Recorder(compression="gz"),
-    "json": Recorder("json"),
-    "json base64": Recorder("json", payload="base64"),
-    "json.gz": Recorder("json", "gz"),
-    "json.zst": Recorder("json", "zst"),
-    "safetensors": Recorder("safetensors"),
-}
+from .recorders import RECORDERS, example
+
 PRECISIONS = {
     None: torch.float32,
     "full": torch.float32,
@@ -47,26 +30,6 @@ PRECISIONS = {
     "bfloat16": torch.bfloat16,
     "double": torch.float64,
 }
-
-
-def example() -> FlatRecord:
-    torch.manual_seed(0)
-    weight = torch.randn(40, 70) * torch.logspace(-4, 4, 70)
-    tensors = {
-        "layers.0.weight": ("parameter", weight),
-        "layers.0.bias": ("parameter", torch.tensor([0.0, -0.0, 1e-7, 3.5])),
-        "norm.running_var": ("buffer", torch.tensor([1e-9, 1e30])),
-        "steps": ("buffer", torch.tensor(2**40)),
-        "mask": ("buffer", torch.tensor([True, False])),
-        "phase": ("parameter", torch.tensor([1 + 2j, -0.5j], dtype=torch.complex64)),
-        "nothing": ("parameter", torch.empty(3, 0)),
-    }
-    entries = [
-        Entry(path, kind, t.dtype, tuple(t.shape), t, ParamId.draw(), True)  # type: ignore[arg-type]  # a Kind
-        for path, (kind, t) in tensors.items()
-    ]
-    entries[0].ties = ("head.weight",)
-    return Record.from_entries(entries, type_name="Net")
 
 
 @pytest.mark.parametrize("recorder", RECORDERS.values(), ids=RECORDERS)
@@ -115,89 +78,6 @@ def test_files_name_the_library_and_its_version() -> None:
     assert f"burnish {__version__}" == LIBRARY
 
 
-def test_the_presets_are_what_their_names_say(tmp_path: Path) -> None:
-    example().save(tmp_path / "a", recorder=DEBUG)
-    example().save(tmp_path / "b", recorder="compact", precision="bfloat16")
-
-    assert json.loads((tmp_path / "a").read_bytes())
-    assert open_record(tmp_path / "b")["layers.0.weight"].dtype is torch.bfloat16
-    assert Recorder() == DEFAULT
-    assert (COMPACT.format, COMPACT.compression, COMPACT.precision) == (
-        "mpk",
-        "zst",
-        "half",
-    )
-
-
-@pytest.mark.parametrize("name", ["model", "model.v1", ".mpk", "model.mpkk"])
-def test_a_name_that_says_no_format_is_refused_with_a_proposal(
-    name: str, tmp_path: Path
-) -> None:
-    with pytest.raises(ValueError, match=rf"Write '.*{name}\.mpk'"):
-        example().save(tmp_path / name)
-
-    assert list(tmp_path.iterdir()) == []
-    example().save(tmp_path / name, recorder=DEFAULT)
-    assert "steps" in open_record(tmp_path / name)
-
-
-@pytest.mark.parametrize("outer", ["", ".gz", ".zst"])
-@pytest.mark.parametrize("ending", [".mpk", ".mpk.zst", ".json", ".safetensors"])
-def test_a_name_is_refused_or_its_file_is_opened_by_that_name(
-    ending: str, outer: str, tmp_path: Path
-) -> None:
-    file = tmp_path / f"m{ending}{outer}"
-    record = Record.from_state_dict({"x": torch.ones(2)})
-
-    with suppress(ValueError):
-        record.save(file)
-
-    is_written = outer == "" or ending == ".json" or (ending, outer) == (".mpk", ".gz")
-    assert file.exists() == (is_written or (ending, outer) == (".mpk", ".zst"))
-    if file.exists():
-        assert torch.equal(open_record(file)["x"], torch.ones(2))
-
-
-@pytest.mark.parametrize("name", ["model.pt", "model.bin", "m.PTH", "x.ckpt"])
-def test_formats_that_are_only_read_say_what_to_write_instead(
-    name: str, tmp_path: Path
-) -> None:
-    with pytest.raises(ValueError, match=r"only read\. Write '.*\.mpk'"):
-        example().save(tmp_path / name)
-    with pytest.raises(ValueError, match="only read"):
-        example().save(tmp_path / name, recorder=Recorder("torch"))
-
-
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        (
-            {"format": "pickle"},
-            "there is no format 'pickle'; there are bpk, burn, json, mpk",
-        ),
-        (
-            {"format": "safetensors", "compression": "gz"},
-            "cannot be compressed by 'gz'",
-        ),
-        ({"compression": "bz2"}, "cannot be compressed by 'bz2'; there are mpk.zst"),
-        ({"level": 3}, "give compression= as well"),
-        ({"precision": "tiny"}, "is no precision; there are full, half"),
-    ],
-)
-def test_a_wrong_recorder_is_refused_when_it_is_made(
-    arguments: dict[str, object], message: str
-) -> None:
-    with pytest.raises(ValueError, match=message):
-        Recorder(**arguments)  # type: ignore[arg-type]  # what is tested
-
-
-def test_a_wrong_preset_lists_those_that_there_are() -> None:
-    with pytest.raises(
-        ValueError, match="neither a Recorder nor one of default, compact"
-    ):
-        example().save(recorder="fast")
-
-
 def test_typed_records_do_not_fit_safetensors() -> None:
     class State(Record):
         step: int
@@ -205,65 +85,6 @@ def test_typed_records_do_not_fit_safetensors() -> None:
 
     with pytest.raises(ValueError, match=r"State has fields .* write it as \.mpk"):
         Recorder("safetensors").dumps(State(step=1, m=torch.ones(1)))
-
-
-@pytest.mark.parametrize("content", RECORDERS)
-@pytest.mark.parametrize("reader", RECORDERS)
-def test_a_recorder_loads_its_own_format_and_names_both_for_another(
-    content: str, reader: str, tmp_path: Path
-) -> None:
-    file = tmp_path / f"x.{content.split()[0]}"
-    RECORDERS[content].save(example(), file)
-    recorder = RECORDERS[reader]
-
-    if RECORDERS[content].format == recorder.format:
-        assert "steps" in recorder.load(file)
-        assert "steps" in recorder.loads(file.read_bytes())
-        return
-    found = open_record(file).reading.format
-    for load in (recorder.load, lambda f: recorder.loads(f.read_bytes())):
-        with pytest.raises(RecordFormatError) as caught:
-            load(file)
-        assert f"content in the format {found}, expected {recorder.format}" in str(
-            caught.value
-        )
-
-
-@pytest.mark.parametrize(
-    ("name", "recorder", "content"),
-    [
-        ("x.mpk", "debug", "json"),
-        ("x.mpk", "compact", r"mpk\.zst"),
-        ("x.mpk", Recorder("mpk", "gz"), "mpk, compressed as a whole"),
-        ("x.json", "default", "mpk"),
-        ("x.json.gz", Recorder("json", "zst"), ""),
-        ("x.pt", Recorder(), "mpk"),
-        ("x.safetensors", Recorder(), "mpk"),
-    ],
-)
-def test_a_name_of_another_format_than_the_recorders_is_refused_on_saving(
-    name: str, recorder: Any, content: str, tmp_path: Path
-) -> None:
-    if not content:
-        # One compression for another is found by its magic, and the file opens.
-        example().save(tmp_path / name, recorder=recorder)
-        assert "steps" in open_record(tmp_path / name)
-        return
-
-    with pytest.raises(ValueError, match=rf"{name}: the name says .* {content}\. Name"):
-        example().save(tmp_path / name, recorder=recorder)
-
-    assert list(tmp_path.iterdir()) == []
-
-
-@pytest.mark.parametrize("name", ["x", "x.weights", "x.debug", "net.v1"])
-@pytest.mark.parametrize("recorder", RECORDERS.values(), ids=RECORDERS)
-def test_whatever_a_recorder_writes_under_a_name_opens_under_it(
-    name: str, recorder: Recorder, tmp_path: Path
-) -> None:
-    example().save(tmp_path / name, recorder=recorder)
-
-    assert "steps" in open_record(tmp_path / name)
 
 
 class Lines(Format):
@@ -345,22 +166,3 @@ def test_a_record_whose_own_part_of_the_metadata_is_no_map_is_refused() -> None:
 
     with pytest.raises(ValueError, match="library's own part, a map; found 3"):
         Recorder().dumps(record)
-
-
-@pytest.mark.parametrize(
-    ("file", "proposal"),
-    [("net.zst", "net.mpk.zst"), ("net.gz", "net.mpk.gz"), ("runs/", "runs/net.mpk")],
-)
-def test_the_proposed_name_says_a_format(file: str, proposal: str) -> None:
-    with pytest.raises(ValueError, match=f"Write '{proposal}'"):
-        Record.from_state_dict({"a": torch.ones(1)}).save(file)
-
-
-@pytest.mark.parametrize("name", sorted(PRESETS))
-def test_a_preset_is_the_recorder_of_its_name(name: str) -> None:
-    recorder = getattr(burnish.records, name.upper())
-    fields = ("format", "compression", "precision", "level", "payload")
-
-    assert [getattr(recorder, field) for field in fields] == [
-        getattr(PRESETS[name], field) for field in fields
-    ]

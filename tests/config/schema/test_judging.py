@@ -1,13 +1,9 @@
 """What the schema checker says of a change is what loading old files shows."""
 
-import enum
-from collections import Counter
 from dataclasses import dataclass, field, make_dataclass
-from datetime import date
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 import pytest
-from pydantic import AliasChoices
 
 from burnish.config import (
     ChangeDefault,
@@ -26,6 +22,7 @@ from burnish.config.schema import (
     schema_of,
 )
 
+from .old_files import check, config
 from .schema_pairs import disagreement
 
 FORMATS = ["json", "yaml", "ron"]
@@ -40,82 +37,6 @@ def test_verdict_and_proposals_agree_with_loading_old_files(batch: int) -> None:
     assert disagreements == []
 
 
-def config(annotation: Any, default: Any = None, rules: Any = None) -> Any:
-    """Return a versioned dataclass with one field ``x``, or more with ``rules``."""
-    made = field() if default is None else field(default_factory=default)
-    methods = {
-        "version": classmethod(lambda cls: 0 if rules is None else 1),
-        "upgrade_rules": classmethod(lambda cls: {0: rules} if rules else {}),
-    }
-    return make_dataclass(
-        "Config", [("x", annotation, made)], bases=(Versioned,), namespace=methods
-    )
-
-
-def check(old: Any, new: Any) -> SchemaChecker:
-    return SchemaChecker(schema_of(old), new)
-
-
-class Size(NamedTuple):
-    width: int
-    scale: float = 2.0
-
-
-class Shade(enum.Enum):
-    DARK = "dark"
-
-
-@pytest.mark.parametrize(
-    "annotation",
-    [
-        Size,
-        dict[str, Size],
-        Literal[Shade.DARK],
-        Literal[b"x"],
-        dict[Shade, int],
-        dict[date, int],
-        dict[Literal["a", "b"], int],
-        dict[bytes, int],
-        Counter[str],
-        tuple[()],
-    ],
-)
-def test_a_field_that_stayed_as_it_was_is_compatible(annotation: Any) -> None:
-    assert check(config(annotation), config(annotation)).compatible
-
-
-def colors(*names: str) -> Any:
-    functional: Any = enum.IntEnum
-    return functional("Color", list(names))
-
-
-def members_after(before: Any, after: Any) -> list[str]:
-    """Return the names that old files' members have with the rules proposed."""
-    old = config(before)
-    rules = check(old, config(after)).proposed_fixes
-    new = config(after, rules=rules)
-    texts = [dumps(old(x=member)) for member in before]
-    assert len(rules) == 1
-    return [loads(new, text).x.name for text in texts]
-
-
-def test_a_variant_inserted_first_shifts_all_values_at_once() -> None:
-    before, after = (
-        colors("RED", "GREEN", "BLUE"),
-        colors("NEW", "RED", "GREEN", "BLUE"),
-    )
-
-    assert members_after(before, after) == ["RED", "GREEN", "BLUE"]
-
-
-def test_values_that_are_swapped_do_not_collapse() -> None:
-    functional: Any = enum.Enum
-    before = functional("Color", {"RED": 1, "GREEN": 2, "BLUE": 3})
-    after = functional("Color", {"RED": 2, "GREEN": 1, "BLUE": 3})
-
-    assert members_after(before, after) == ["RED", "GREEN", "BLUE"]
-
-
 @dataclass
 class In:
     x: int = 1
@@ -124,11 +45,6 @@ class In:
 @dataclass
 class InName:
     x: int = 1
-
-
-@dataclass
-class OldIn:
-    x: int = 0
 
 
 def test_a_default_is_changed_through_the_index_of_an_item() -> None:
@@ -181,16 +97,6 @@ def test_a_rule_that_would_spoil_another_member_of_a_union_is_not_proposed() -> 
 
     assert checker.severity() == Severity.ERROR
     assert "write rules by hand for:\n    x.lr" in checker.report()
-
-
-def test_a_name_that_is_still_an_alias_needs_no_rule() -> None:
-    class Old(Hparams):
-        lr: float
-
-    class New(Hparams):
-        rate: float = Hparam(validation_alias=AliasChoices("rate", "lr"))
-
-    assert check(Old, New).compatible
 
 
 def test_a_struct_that_becomes_a_dict_keeps_what_it_says() -> None:

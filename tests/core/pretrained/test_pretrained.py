@@ -4,8 +4,6 @@ import json
 import multiprocessing
 import os
 import shutil
-import subprocess
-import sys
 import textwrap
 import warnings
 from pathlib import Path
@@ -13,55 +11,19 @@ from typing import Any
 
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from burnish.core import (
     Module,
     from_pretrained,
-    get_hparams,
     module,
     named_params,
-    register_class,
     save_pretrained,
 )
-from burnish.core.errors import HyperparameterError, UnknownClassError
+from burnish.core.errors import HyperparameterError
 from burnish.records import RecordChecksumError, RecordFormatError, RecordMismatchError
 
-
-class Net(Module):
-    """With tied weights, a persistent buffer and one that is not stored."""
-
-    def __init__(self, width: int = 8, depth: int = 3) -> None:
-        super().__init__()
-        self.embed = nn.Embedding(10, width)
-        self.layers = nn.ModuleList(nn.Linear(width, width) for _ in range(depth))
-        self.norm = nn.BatchNorm1d(width)
-        self.head = nn.Linear(width, 10, bias=False)
-        self.head.weight = self.embed.weight
-        self.register_buffer("scale", torch.full((1,), 0.5), persistent=False)
-
-    def forward(self, x: Tensor) -> Tensor:
-        x = self.embed(x)
-        for layer in self.layers:
-            x = layer(x).tanh() * self.scale
-        y: Tensor = self.head(self.norm(x))
-        return y
-
-
-X = torch.arange(10)
-
-
-def trained() -> Net:
-    net = Net(depth=4)
-    net(X)  # moves the running statistics
-    return net.eval()
-
-
-def output(net: nn.Module) -> Tensor:
-    with torch.no_grad():
-        y: Tensor = net.eval()(X)
-    return y
-
+from .folders import Net, output, run, trained
 
 LAYOUTS: list[dict[str, Any]] = [
     {},
@@ -156,31 +118,6 @@ def test_a_flipped_bit_is_caught(tmp_path: Path, layout: dict[str, Any]) -> None
         from_pretrained(tmp_path)
 
 
-def test_a_module_that_was_changed_after_init_is_refused(tmp_path: Path) -> None:
-    net = trained()
-    net.layers[1] = nn.Linear(8, 9)
-    net.adapter = nn.Linear(2, 2)
-    del net.layers[3]
-
-    with pytest.raises(HyperparameterError) as refused:
-        net.save_pretrained(tmp_path / "run")
-
-    message = str(refused.value)
-    assert "layers.1.weight of shape (9, 8) instead of (8, 8)" in message
-    assert "adapter.weight, which is new" in message
-    assert "layers.3.weight, which is gone" in message
-    assert "from_record(factory" in message
-    assert not (tmp_path / "run").exists()
-
-
-def test_a_parametrized_module_is_refused(tmp_path: Path) -> None:
-    net = trained()
-    nn.utils.parametrizations.weight_norm(net.layers[0])
-
-    with pytest.raises(HyperparameterError, match="which is new"):
-        net.save_pretrained(tmp_path)
-
-
 def test_an_argument_that_is_no_data_is_refused_and_nothing_is_written(
     tmp_path: Path,
 ) -> None:
@@ -193,41 +130,6 @@ def test_an_argument_that_is_no_data_is_refused_and_nothing_is_written(
         Holds(lambda x: x).save_pretrained(tmp_path / "run")
 
     assert not (tmp_path / "run").exists()
-
-
-def test_a_child_of_an_unknown_class_is_refused_with_the_cure(tmp_path: Path) -> None:
-    class Foreign(nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.lin = nn.Linear(1, 1)
-
-    class Owner(Module):
-        def __init__(self, body: nn.Module) -> None:
-            super().__init__()
-            self.body = body
-
-    with pytest.raises(HyperparameterError, match=r"body: .*register_class"):
-        Owner(Foreign()).save_pretrained(tmp_path)
-
-
-def test_layers_of_torch_have_folders_too(tmp_path: Path) -> None:
-    net = nn.Sequential(nn.Linear(2, 3), nn.ReLU(), nn.Linear(3, 1))
-    x = torch.ones(1, 2)
-
-    save_pretrained(net, tmp_path)
-
-    assert torch.equal(from_pretrained(tmp_path)(x), net(x))
-
-
-def test_a_wrapped_module_is_saved_as_what_it_wraps(tmp_path: Path) -> None:
-    net = trained()
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # torch's own, while its compiler is imported
-        wrapped: Any = torch.compile(nn.DataParallel(net), backend="eager")
-
-    save_pretrained(wrapped, tmp_path)
-
-    assert torch.equal(output(from_pretrained(tmp_path)), output(net))
 
 
 def test_a_hand_edit_of_the_config_is_honoured(tmp_path: Path) -> None:
@@ -361,14 +263,6 @@ def test_another_process_imports_the_class_and_loads(tmp_path: Path) -> None:
     assert "ran as a script" in unknown
 
 
-def run(folder: Path, args: list[str], expected: int = 0) -> str:
-    done = subprocess.run(
-        [sys.executable, *args], cwd=folder, capture_output=True, text=True, check=False
-    )
-    assert done.returncode == expected, done.stderr
-    return done.stdout if expected == 0 else done.stderr
-
-
 def test_a_missing_folder_file_or_config_is_said(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match="is no folder"):
         from_pretrained(tmp_path / "none")
@@ -391,63 +285,6 @@ def test_a_damaged_config_is_refused(tmp_path: Path, text: str) -> None:
         from_pretrained(tmp_path)
 
 
-@pytest.mark.parametrize(
-    "shard",
-    [
-        "../model.safetensors",
-        "/etc/passwd",
-        "a/b",
-        "",
-        ".hidden",
-        "x\x00",
-        3,
-        None,
-        "a..b",
-    ],
-)
-def test_an_index_names_files_of_its_folder_alone(tmp_path: Path, shard: Any) -> None:
-    Net(4).save_pretrained(tmp_path, max_shard_size=200)
-    index = tmp_path / "model.safetensors.index.json"
-    told = json.loads(index.read_text())
-    told["weight_map"][next(iter(told["weight_map"]))] = shard
-    index.write_text(json.dumps(told))
-
-    with pytest.raises(RecordFormatError, match="name of a file"):
-        from_pretrained(tmp_path)
-
-
-def test_an_index_and_its_shards_agree(tmp_path: Path) -> None:
-    Net(4).save_pretrained(tmp_path, max_shard_size=200)
-    index = tmp_path / "model.safetensors.index.json"
-    told = json.loads(index.read_text())
-    shards = list(told["weight_map"].values())
-    other, shard = next(x for x in told["weight_map"].items() if shards.count(x[1]) > 1)
-
-    for changed, message in [
-        ({**told["weight_map"], "layers.9.weight": shard}, "in none of its shards"),
-        ({k: v for k, v in told["weight_map"].items() if k != other}, "a shard has"),
-        ({}, "no shards"),
-    ]:
-        index.write_text(json.dumps({**told, "weight_map": changed}))
-        with pytest.raises((RecordFormatError, RecordMismatchError), match=message):
-            from_pretrained(tmp_path)
-
-
-def test_a_lost_shard_is_named(tmp_path: Path) -> None:
-    Net(4).save_pretrained(tmp_path, max_shard_size=200)
-    lost = next(tmp_path.glob("model-*.safetensors"))
-    lost.unlink()
-
-    with pytest.raises(FileNotFoundError, match=lost.name):
-        from_pretrained(tmp_path)
-
-
-@pytest.mark.parametrize("size", [0, -1, "", "x", "5 parsecs", None, True, "0GB"])
-def test_a_shard_size_is_bytes_or_a_text_of_them(tmp_path: Path, size: Any) -> None:
-    with pytest.raises(ValueError, match="write bytes, or a text such as '5GB'"):
-        trained().save_pretrained(tmp_path, max_shard_size=size)
-
-
 def test_strictness_is_that_of_records(tmp_path: Path) -> None:
     net = trained()
     net.save_pretrained(tmp_path)
@@ -463,110 +300,6 @@ def test_strictness_is_that_of_records(tmp_path: Path) -> None:
     again = Wider.from_pretrained(tmp_path, allow_missing="extra.*")
     assert torch.equal(output(again), output(net))
     assert bool(again.extra.weight.isfinite().all())
-
-
-@pytest.fixture
-def gpt2() -> Any:
-    transformers = pytest.importorskip("transformers")
-    config = transformers.GPT2Config(
-        n_layer=2,
-        n_embd=32,
-        n_head=2,
-        vocab_size=60,
-        n_positions=16,
-        bos_token_id=0,
-        eos_token_id=0,
-    )
-    register_class(transformers.GPT2LMHeadModel)
-    return transformers.GPT2LMHeadModel(config).eval()
-
-
-IDS = torch.arange(5)[None]
-
-
-@pytest.mark.parametrize("size", ["5GB", "20KB"])
-def test_a_folder_of_transformers_is_read(tmp_path: Path, gpt2: Any, size: str) -> None:
-    gpt2.save_pretrained(tmp_path, max_shard_size=size)
-
-    for cls in (None, type(gpt2)):
-        again: Any = from_pretrained(tmp_path, cls)
-        assert torch.equal(again(IDS).logits, gpt2(IDS).logits)
-        assert again.lm_head.weight is again.transformer.wte.weight
-        assert not again.training
-
-
-@pytest.mark.parametrize("size", ["5GB", "20KB"])
-def test_transformers_reads_ours(tmp_path: Path, gpt2: Any, size: str) -> None:
-    save_pretrained(gpt2, tmp_path, max_shard_size=size)
-
-    theirs = type(gpt2).from_pretrained(tmp_path)
-    ours: Any = from_pretrained(tmp_path)
-
-    assert torch.equal(theirs(IDS).logits, gpt2(IDS).logits)
-    assert torch.equal(ours(IDS).logits, gpt2(IDS).logits)
-
-
-def test_a_head_is_filled_from_a_bare_model_and_back(tmp_path: Path, gpt2: Any) -> None:
-    bare = gpt2.transformer
-    bare.save_pretrained(tmp_path / "bare")
-    gpt2.save_pretrained(tmp_path / "head")
-
-    head = from_pretrained(tmp_path / "bare", type(gpt2))
-    back = from_pretrained(tmp_path / "head", type(bare))
-
-    assert torch.equal(head.transformer.wpe.weight, bare.wpe.weight)
-    assert torch.equal(back.wpe.weight, bare.wpe.weight)
-
-
-def test_how_a_model_of_transformers_generates_is_kept_in_its_folder(
-    tmp_path: Path, gpt2: Any
-) -> None:
-    theirs, ours = tmp_path / "theirs", tmp_path / "ours"
-    gpt2.generation_config.max_new_tokens = 7
-    gpt2.generation_config.do_sample = True
-    gpt2.save_pretrained(theirs)
-
-    read: Any = from_pretrained(theirs, type(gpt2))
-    read.generation_config.max_new_tokens += 1
-    save_pretrained(read, ours)
-    save_pretrained(read, theirs)
-
-    for folder in (ours, theirs):
-        for load in (from_pretrained, lambda f, cls: cls.from_pretrained(f)):
-            again: Any = load(folder, type(gpt2))
-            found = again.generation_config
-            assert (found.max_new_tokens, found.do_sample) == (8, True)
-
-
-def test_a_damaged_file_of_how_to_generate_is_named(tmp_path: Path, gpt2: Any) -> None:
-    save_pretrained(gpt2, tmp_path)
-    (tmp_path / "generation_config.json").write_text("{")
-
-    with pytest.raises(RecordFormatError, match=r"generation_config\.json: .*no JSON"):
-        from_pretrained(tmp_path, type(gpt2))
-
-
-def test_half_precision_of_transformers_is_kept(tmp_path: Path, gpt2: Any) -> None:
-    gpt2.half().save_pretrained(tmp_path)
-
-    assert from_pretrained(tmp_path, type(gpt2)).dtype is torch.float16
-
-
-def test_a_model_that_is_not_registered_is_named(tmp_path: Path, gpt2: Any) -> None:
-    gpt2.save_pretrained(tmp_path)
-    config = tmp_path / "config.json"
-    config.write_text(config.read_text().replace("GPT2LMHead", "GPT9LMHead"))
-
-    with pytest.raises(UnknownClassError, match=r"GPT9LMHeadModel.*register_class"):
-        from_pretrained(tmp_path)
-
-
-def test_a_model_is_its_config(gpt2: Any) -> None:
-    hparams = get_hparams(gpt2)
-
-    assert hparams["__name__"] == "GPT2LMHeadModel"
-    assert hparams["config"]["n_layer"] == 2
-    assert json.loads(json.dumps(hparams)) == hparams
 
 
 def test_a_class_of_the_hubs_mixin_keeps_its_methods_and_is_read(
@@ -605,25 +338,6 @@ def test_paths_may_be_links_and_relative(
     net.save_pretrained("link")
 
     assert torch.equal(output(from_pretrained("real")), output(net))
-
-
-def test_a_hand_edit_of_a_transformers_config_is_honoured(tmp_path: Path) -> None:
-    transformers = pytest.importorskip("transformers")
-    config = transformers.BertConfig(
-        hidden_size=8,
-        num_hidden_layers=1,
-        num_attention_heads=2,
-        intermediate_size=8,
-        vocab_size=10,
-    )
-    save_pretrained(transformers.BertModel(config), tmp_path)
-    file = tmp_path / "config.json"
-    text = file.read_text().replace('"hidden_act": "gelu"', '"hidden_act": "relu"')
-    file.write_text(text)
-
-    model: Any = from_pretrained(tmp_path, transformers.BertModel)
-
-    assert model.config.hidden_act == "relu"
 
 
 def test_a_class_before_the_folder_is_told_the_right_order() -> None:

@@ -17,18 +17,9 @@ import burnish
 from burnish.records import Record, RecordFormatError, open_record
 from burnish.records.recorder import Recorder
 
+from .torch_files import STATE, packed
+
 Same = Callable[[torch.Tensor, torch.Tensor], bool]
-
-
-def packed(content: object, **options: Any) -> bytes:
-    memory = io.BytesIO()
-    torch.save(content, memory, **options)
-    return memory.getvalue()
-
-
-STATE: OrderedDict[str, torch.Tensor] = OrderedDict(
-    (("fc.weight", torch.arange(6.0).view(2, 3)), ("fc.bias", torch.ones(2)))
-)
 
 
 @pytest.mark.parametrize("suffix", [".pt", ".pth", ".bin", ".ckpt"])
@@ -42,52 +33,10 @@ def test_a_state_dict_is_read_from_each_suffix(suffix: str, tmp_path: Path) -> N
         assert record.verified == "none"
 
 
-def test_the_file_is_mapped_where_it_may_be(tmp_path: Path) -> None:
-    file = tmp_path / "m.pt"
-    file.write_bytes(packed({"w": torch.ones(1 << 16)}))
-
-    record = open_record(file)
-    file.unlink()
-
-    record["w"].add_(1)
-    assert record["w"].sum() == 2 << 16
-
-
 def test_files_of_old_torch_are_read() -> None:
     data = packed(STATE, _use_new_zipfile_serialization=False)
 
     assert torch.equal(open_record(data)["fc.weight"], STATE["fc.weight"])
-
-
-@pytest.mark.parametrize(
-    ("content", "path"),
-    [
-        ({"state_dict": STATE, "epoch": 3}, "state_dict"),
-        ({"epoch": 3, "loss": torch.tensor(0.1), "model": STATE}, "model"),
-        (
-            {"module": STATE, "optimizer": {"state": {0: {"m": torch.ones(1)}}}},
-            "module",
-        ),
-        ({"params": STATE}, "params"),
-        ({"a": {"b": STATE}}, "a.b"),
-        ({"net": STATE, "lr": [0.1]}, "net"),
-    ],
-)
-def test_the_state_dict_inside_a_checkpoint_is_found(content: Any, path: str) -> None:
-    record = open_record(packed(content))
-
-    assert set(record) == set(STATE)
-
-
-def test_weights_beside_the_state_dict_are_told() -> None:
-    data = packed(
-        {"model": STATE, "logit_scale": torch.ones(1), "loss": torch.ones(())}
-    )
-
-    with pytest.warns(UserWarning, match=r"'model', and not the 1 .*: logit_scale"):
-        record = open_record(data)
-
-    assert set(record) == set(STATE)
 
 
 def test_tensors_inside_extra_state_are_read_with_the_state_dict() -> None:
@@ -119,15 +68,6 @@ def test_a_module_with_extra_state_of_tensors_is_loaded_from_a_file_of_torch() -
 
     assert torch.equal(other.amax, torch.ones(2))
     assert torch.equal(other.weight, net.weight)
-
-
-def test_of_two_state_dicts_none_is_guessed() -> None:
-    data = packed({"generator": STATE, "critic": dict(STATE)})
-
-    with pytest.raises(
-        RecordFormatError, match=r"2 state dicts: generator, critic.*\['generator'\]"
-    ):
-        open_record(data)
 
 
 def test_strides_ties_and_views_are_honoured(same: Same) -> None:
@@ -229,13 +169,6 @@ def test_nothing_is_written_in_this_format(tmp_path: Path) -> None:
         Record.from_state_dict(dict(STATE)).save(tmp_path / "m.pt")
 
 
-def test_the_advice_for_several_state_dicts_has_keys_that_the_file_has() -> None:
-    moments = {0: dict(STATE), 1: dict(STATE)}
-
-    with pytest.raises(RecordFormatError, match=r"state\.0, .*\)\['state'\]\[0\]\)"):
-        open_record(packed({"state": moments}))
-
-
 def test_a_sparse_tensor_of_torchs_file_is_named_with_its_cure() -> None:
     with pytest.raises(RecordFormatError, match=r"'a'.*sparse_coo, expected a dense"):
         open_record(packed({"a": torch.eye(2).to_sparse(), "b": torch.ones(1)}))
@@ -250,37 +183,6 @@ def test_a_file_that_torch_cannot_read_back_is_not_called_damaged() -> None:
         open_record(file.getvalue())
 
     assert "torch writes and cannot read" in str(caught.value)
-
-
-@pytest.mark.parametrize("n", [2, 10, 11])
-def test_at_most_ten_of_several_state_dicts_are_shown(n: int) -> None:
-    names = [f"part{i:02}" for i in range(n)]
-    data = packed({name: dict(STATE) for name in names})
-
-    with pytest.raises(RecordFormatError) as caught:
-        open_record(data)
-
-    shown = ", ".join(names[:10]) + (", ..." if n > 10 else "")
-    assert caught.value.found == f"{n} state dicts: {shown}"
-
-
-@pytest.mark.parametrize("n", [1, 5, 6])
-def test_at_most_five_weights_beside_the_state_dict_are_shown(n: int) -> None:
-    names = [f"w{i}" for i in range(n)]
-    data = packed({"model": STATE, **{name: torch.ones(1) for name in names}})
-
-    shown = ", ".join(names[:5]) + (", ..." if n > 5 else "")
-    with pytest.warns(UserWarning, match=rf"the {n} tensors .* beside it: {shown}\. "):
-        open_record(data)
-
-
-def test_state_dicts_beside_the_usual_one_are_told() -> None:
-    data = packed({"state_dict": STATE, "epoch": 3, "model_ema": STATE})
-
-    with pytest.warns(UserWarning, match=r"'state_dict', and not .*: model_ema\. For"):
-        record = open_record(data)
-
-    assert list(record) == list(STATE)
 
 
 def overlapping() -> bytes:
@@ -322,76 +224,6 @@ def test_as_many_objects_as_a_file_needs_are_read_in_both_kinds_of_file() -> Non
     for is_zip in (True, False):
         record = open_record(packed(names, _use_new_zipfile_serialization=is_zip))
         assert record.extra()["lists"] == names["lists"]
-
-
-def test_a_state_dict_is_looked_for_four_levels_deep() -> None:
-    assert set(open_record(packed({"a": {"b": {"c": STATE}}}))) == set(STATE)
-    with pytest.raises(RecordFormatError, match="without a state dict"):
-        open_record(packed({"a": {"b": {"c": {"d": STATE}}}}))
-
-
-@pytest.mark.parametrize(
-    "content",
-    [
-        {"generator": STATE, "model": STATE, "state_dict": STATE},
-        {"a": {"model": STATE}, "b": {"model": STATE}},
-    ],
-)
-def test_two_state_dicts_of_usual_names_are_not_told_apart(content: Any) -> None:
-    with pytest.raises(RecordFormatError, match="state dicts"):
-        open_record(packed(content))
-
-
-def test_a_usual_name_is_chosen_below_others_too() -> None:
-    content = {"outer": {"ema": dict(STATE), "model": STATE}, "epoch": 1}
-
-    with pytest.warns(UserWarning, match=r"'outer\.model', and not .*: outer\.ema\. "):
-        assert set(open_record(packed(content))) == set(STATE)
-
-
-@pytest.mark.parametrize(
-    ("blueprint", "problem"),
-    [
-        ("{", "no blueprint"),
-        ("3", "no blueprint"),
-        ("{}", "no blueprint"),
-        ('{"__module__": "m"}', "no blueprint"),
-    ],
-)
-def test_a_damaged_blueprint_of_a_checkpoint_is_refused(
-    blueprint: str, problem: str
-) -> None:
-    content = {
-        "state_dict": STATE,
-        "hyper_parameters": {"burnish_blueprint": blueprint},
-    }
-
-    with pytest.raises(RecordFormatError, match=problem):
-        open_record(packed(content))
-
-
-@pytest.mark.parametrize(
-    "options", [{}, {"burnish_blueprint": 3}, {"lr": 1}, [1], None]
-)
-def test_a_checkpoint_without_a_blueprint_tells_nothing_of_its_module(
-    options: Any,
-) -> None:
-    record = open_record(packed({"state_dict": STATE, "hyper_parameters": options}))
-
-    assert record.metadata == {}
-
-
-def test_the_blueprint_of_a_checkpoint_is_in_the_metadata() -> None:
-    text = '{"__module__": "m", "__name__": "Net", "width": 3}'
-    options = {"burnish_blueprint": text}
-
-    record = open_record(packed({"state_dict": STATE, "hyper_parameters": options}))
-
-    stored = {"__module__": "m", "__name__": "Net"}
-    assert record.metadata["burnish"]["hparams"] == {
-        **stored,
-        "__blueprint__": {**stored, "width": 3},
-    }
 
 
 @pytest.mark.parametrize(
@@ -466,59 +298,3 @@ def test_a_tensor_that_reaches_beyond_its_memory_is_refused(
     else:
         with pytest.raises(RecordFormatError, match=r"'w' reaches beyond|damaged"):
             open_record(data)
-
-
-def test_the_state_of_an_optimizer_is_told_apart_from_weights(tmp_path: Path) -> None:
-    net = torch.nn.Linear(2, 2)
-    optimizer = torch.optim.Adam(net.parameters())
-    net(torch.ones(1, 2)).sum().backward()
-    optimizer.step()
-    torch.save(optimizer.state_dict(), tmp_path / "optimizer.pt")
-
-    with pytest.raises(RecordFormatError, match=r"optimizer.load_state_dict\(torch"):
-        open_record(tmp_path / "optimizer.pt")
-
-
-@pytest.mark.parametrize("n", [3, 1 << 19])
-def test_a_state_dict_of_torchs_file_is_saved_over_that_file(
-    n: int, tmp_path: Path
-) -> None:
-    file = tmp_path / "m.pt"
-    values = torch.arange(float(n))
-    torch.save({"w": values, "v": values[:2].clone()}, file)
-
-    record = open_record(file)
-    tensors = {**record.to_state_dict(), "v": record["v"] + 1, **dict(record.items())}
-    torch.save(tensors, file)
-
-    assert torch.equal(torch.load(file)["w"], values)
-    assert torch.equal(tensors["w"], values)
-
-
-def test_a_file_of_torch_that_was_written_over_is_said_to_be(tmp_path: Path) -> None:
-    file = tmp_path / "m.pt"
-    torch.save({"weight": torch.ones(3, 1 << 12), "bias": torch.ones(3)}, file)
-    record, module = open_record(file), nn.Linear(1 << 12, 3)
-
-    torch.save({"w": torch.ones(3)}, file)
-
-    with pytest.raises(RecordFormatError, match=r"m\.pt: .*written over after it was"):
-        _ = record["weight"]
-    with pytest.raises(RecordFormatError, match=r"Open it again"):
-        burnish.load_record(module, record)
-
-
-def test_what_was_taken_from_torchs_file_is_what_a_later_load_takes(
-    tmp_path: Path,
-) -> None:
-    file = tmp_path / "m.pt"
-    torch.save(nn.Linear(2, 2).state_dict(), file)
-    record, module = open_record(file), nn.Linear(2, 2)
-
-    record["weight"].fill_(3.0)
-    burnish.load_record(module, record)
-    built = burnish.from_record(lambda: nn.Linear(2, 2), record)
-
-    assert module.weight.detach().eq(3.0).all()
-    assert built.weight.detach().eq(3.0).all()
-    assert built.weight.data_ptr() != record["weight"].data_ptr()

@@ -1,7 +1,8 @@
+"""Checkpoints of a run: saved, kept, and restored whole or not at all."""
+
 import errno
 import json
 import os
-import random
 import shutil
 import subprocess
 import sys
@@ -9,41 +10,21 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
 from torch import nn
 
 from burnish.optim import AdamW
 from burnish.records import (
-    Record,
     RecordChecksumError,
-    RecordError,
     RecordFormatError,
-    RecordMismatchError,
-    RecordVersionError,
 )
 from burnish.train import Checkpoint, Checkpoints
 
 from ..killed import killed_everywhere
+from .runs import filled, net, same
 
 torch.set_num_threads(1)
-
-
-def net(width: int = 4) -> nn.Sequential:
-    return nn.Sequential(nn.Linear(4, width), nn.BatchNorm1d(width), nn.Dropout(0.5))
-
-
-def same(a: nn.Module, b: nn.Module) -> bool:
-    pairs = zip(a.state_dict().values(), b.state_dict().values(), strict=True)
-    return all(torch.equal(x, y) for x, y in pairs)
-
-
-def filled(module: nn.Module, value: float) -> nn.Module:
-    with torch.no_grad():
-        for parameter in module.parameters():
-            parameter.fill_(value)
-    return module
 
 
 def test_two_lines_save_and_restore_a_run(tmp_path: Path) -> None:
@@ -74,143 +55,6 @@ def test_nothing_saved_is_step_zero_and_changes_nothing(tmp_path: Path) -> None:
     assert checkpoints.steps == []
     assert checkpoints.latest is None
     assert all(bool((p == 3.0).all()) for p in model.parameters())
-
-
-def test_our_optimizer_comes_back_with_its_hyperparameters(tmp_path: Path) -> None:
-    model = net()
-    optim = AdamW(weight_decay=0.3).bind(model, lr=0.25)
-    model(torch.randn(3, 4)).sum().backward()
-    optim.step()
-    Checkpoints(tmp_path).save(1, model=model, optim=optim)
-    other = net()
-    resumed = AdamW().bind(other, lr=1.0)
-
-    Checkpoints(tmp_path).restore(model=other, optim=resumed)
-
-    assert resumed.param_groups[0]["lr"] == 0.25
-    assert resumed.param_groups[0]["weight_decay"] == 0.3
-    for mine, theirs in zip(model.parameters(), other.parameters(), strict=True):
-        for key, value in optim.state[mine].items():
-            stored = resumed.state[theirs][key]
-            assert torch.equal(torch.as_tensor(value), torch.as_tensor(stored))
-
-
-SCHEDULERS: list[Any] = [
-    lambda o: torch.optim.lr_scheduler.StepLR(o, 2, 0.1),
-    lambda o: torch.optim.lr_scheduler.MultiStepLR(o, [2, 5], 0.1),
-    lambda o: torch.optim.lr_scheduler.CosineAnnealingLR(o, 10),
-    lambda o: torch.optim.lr_scheduler.OneCycleLR(o, 0.1, total_steps=50),
-    lambda o: torch.optim.lr_scheduler.LambdaLR(o, lambda step: 0.9**step),
-    lambda o: torch.optim.lr_scheduler.SequentialLR(
-        o,
-        [
-            torch.optim.lr_scheduler.LinearLR(o, total_iters=3),
-            torch.optim.lr_scheduler.ExponentialLR(o, 0.9),
-        ],
-        [3],
-    ),
-    lambda o: torch.optim.lr_scheduler.ChainedScheduler(
-        [torch.optim.lr_scheduler.ExponentialLR(o, 0.9)], optimizer=o
-    ),
-    lambda o: torch.optim.lr_scheduler.CyclicLR(o, 0.01, 0.1, 4),
-]
-
-
-# Older torch advances its own schedules in the way that it warns of.
-@pytest.mark.filterwarnings("ignore:The epoch parameter in:UserWarning")
-@pytest.mark.parametrize("make", SCHEDULERS)
-def test_every_scheduler_of_torch_goes_on_where_it_stood(
-    make: Any, tmp_path: Path
-) -> None:
-    def run(schedule: Any, n_steps: int) -> list[float]:
-        rates: list[float] = []
-        for _ in range(n_steps):
-            schedule.optimizer.step()
-            schedule.step()
-            rates.append(schedule.optimizer.param_groups[0]["lr"])
-        return rates
-
-    optim = torch.optim.SGD(net().parameters(), lr=0.1, momentum=0.9)
-    schedule = make(optim)
-    schedule.optimizer = optim
-    run(schedule, 4)
-    Checkpoints(tmp_path).save(4, optim=optim, schedule=schedule)
-    expected = run(schedule, 6)
-    other = torch.optim.SGD(net().parameters(), lr=0.1, momentum=0.9)
-    resumed = make(other)
-    resumed.optimizer = other
-
-    Checkpoints(tmp_path).restore(optim=other, schedule=resumed)
-
-    assert run(resumed, 6) == expected
-
-
-def test_generators_of_every_kind_go_on_where_they_stood(tmp_path: Path) -> None:
-    def draws(parts: dict[str, Any]) -> list[float]:
-        return [
-            torch.rand(1, generator=parts["torch_own"]).item(),
-            parts["python_own"].random(),
-            float(parts["numpy_own"].random()),
-            float(parts["numpy_old"].random()),
-            torch.rand(1).item(),
-            random.random(),
-            float(np.random.random()),
-        ]
-
-    def parts() -> dict[str, Any]:
-        return {
-            "torch_own": torch.Generator(),
-            "python_own": random.Random(),
-            "numpy_own": np.random.default_rng(),
-            "numpy_old": np.random.RandomState(),
-        }
-
-    first = parts()
-    draws(first)
-    Checkpoints(tmp_path).save(1, rng=True, **first)
-    expected = draws(first)
-    second = parts()
-
-    Checkpoints(tmp_path).restore(rng=True, **second)
-
-    assert draws(second) == expected
-
-
-def test_plain_data_of_every_kind_comes_back_the_same(tmp_path: Path) -> None:
-    from collections import Counter, OrderedDict, defaultdict, deque
-
-    data: dict[Any, Any] = {
-        "numbers": [1, -0.0, float("inf"), 2**70, True, None],
-        3: {"nested": (1, (2, [3])), "$odd": "kept", "": b"\x00\xff"},
-        (1, "two"): torch.tensor([1.5], dtype=torch.bfloat16),
-        "sets": [{1, 2}, frozenset({3})],
-        "counters": [Counter("aab"), OrderedDict(z=1, a=2), deque([1])],
-        "torch": [torch.float16, torch.device("cpu"), torch.Size([2, 3])],
-        "defaults": defaultdict(list, {"a": [1]}),
-        "scalar": torch.tensor(4),
-        "array": np.arange(6).reshape(2, 3),
-        "$dict": {"$set": [1]},
-    }
-
-    Checkpoints(tmp_path).save(1, data=data)
-    back = Checkpoints(tmp_path)["latest"]["data"]
-
-    assert [*back] == [*data]
-    assert torch.equal(back.pop((1, "two")), data.pop((1, "two")))
-    assert torch.equal(back.pop("scalar"), data.pop("scalar"))
-    assert np.array_equal(back.pop("array"), data.pop("array"))
-    assert repr(back) == repr(data)
-
-
-def test_a_part_that_is_no_data_is_named_and_nothing_is_written(tmp_path: Path) -> None:
-    checkpoints = Checkpoints(tmp_path / "run")
-    checkpoints.save(1, model=net())
-
-    with pytest.raises(TypeError, match=r"extra\.hooks\.0: a builtins\.function is no"):
-        checkpoints.save(2, model=net(), extra={"hooks": [lambda: 1]})
-
-    assert checkpoints.steps == [1]
-    assert os.listdir(tmp_path / "run") == ["step000000000001"]
 
 
 def test_the_newest_and_the_best_stay(tmp_path: Path) -> None:
@@ -255,56 +99,6 @@ def test_saving_a_step_again_replaces_it(tmp_path: Path) -> None:
 
     assert same(model, filled(net(), 2.0))
     assert os.listdir(tmp_path) == ["step000000000007"]
-
-
-def test_a_misfit_changes_none_of_the_parts(tmp_path: Path) -> None:
-    model = filled(net(), 1.0)
-    optim = torch.optim.SGD(model.parameters(), lr=0.5, momentum=0.9)
-    generator = torch.Generator()
-    Checkpoints(tmp_path).save(1, model=model, optim=optim, gen=generator)
-    other = filled(net(), 2.0)
-    groups = [{"params": [p]} for p in other.parameters()]
-    fewer = torch.optim.SGD(groups, lr=0.25)
-    moved = torch.Generator().manual_seed(5)
-    before = moved.get_state()
-
-    with pytest.raises(RecordMismatchError, match=r"optim: the SGD refused its state"):
-        Checkpoints(tmp_path).restore(gen=moved, model=other, optim=fewer)
-
-    assert same(other, filled(net(), 2.0))
-    assert torch.equal(moved.get_state(), before)
-    assert fewer.param_groups[0]["lr"] == 0.25
-
-
-def test_a_module_of_another_shape_is_refused_with_the_path(tmp_path: Path) -> None:
-    Checkpoints(tmp_path).save(1, model=net(4))
-
-    with pytest.raises(RecordMismatchError, match=r"0\.weight"):
-        Checkpoints(tmp_path).restore(model=net(8))
-
-
-def test_a_missing_part_is_told_what_there_is(tmp_path: Path) -> None:
-    Checkpoints(tmp_path).save(1, model=net())
-
-    with pytest.raises(RecordMismatchError, match=r"modle: not in the .*'model'\?"):
-        Checkpoints(tmp_path).restore(modle=net())
-
-
-def test_a_flipped_bit_is_caught_before_anything_changes(tmp_path: Path) -> None:
-    model = filled(net(), 1.0)
-    optim = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9)
-    model(torch.randn(3, 4)).sum().backward()
-    optim.step()
-    saved = Checkpoints(tmp_path).save(1, model=model, optim=optim)
-    data = bytearray(saved.file("optim").read_bytes())
-    data[-60] ^= 1
-    saved.file("optim").write_bytes(data)
-    other = filled(net(), 2.0)
-
-    with pytest.raises((RecordChecksumError, RecordFormatError), match=r"optim\.mpk"):
-        Checkpoints(tmp_path).restore(model=other, optim=optim)
-
-    assert same(other, filled(net(), 2.0))
 
 
 def test_foreign_and_half_written_folders_are_ignored(tmp_path: Path) -> None:
@@ -369,80 +163,6 @@ def test_a_folder_that_is_a_file_is_named(tmp_path: Path) -> None:
 
     with pytest.raises(OSError, match="run"):
         Checkpoints(tmp_path / "run").save(1, model=net())
-
-
-def test_a_newer_manifest_is_refused_and_a_damaged_one_named(tmp_path: Path) -> None:
-    saved = Checkpoints(tmp_path).save(1, model=net())
-    manifest = saved.folder / "checkpoint.json"
-    text = manifest.read_text()
-
-    manifest.write_text(text.replace('"burnish": 1', '"burnish": 99'))
-    with pytest.raises(RecordVersionError, match="99"):
-        Checkpoints(tmp_path).restore(model=net())
-    manifest.write_text(text.replace("model.mpk", "../../elsewhere.mpk"))
-    with pytest.raises(RecordFormatError, match="no name of a file in the folder"):
-        Checkpoints(tmp_path).restore(model=net())
-    manifest.write_text(text[:20])
-    with pytest.raises(RecordFormatError, match=r"checkpoint\.json"):
-        Checkpoints(tmp_path).restore(model=net())
-
-
-def test_a_pickle_in_the_place_of_a_part_is_never_run(tmp_path: Path) -> None:
-    import pickle
-
-    class Bomb:
-        def __reduce__(self) -> Any:
-            return os.mkdir, (str(tmp_path / "exploded"),)
-
-    saved = Checkpoints(tmp_path).save(1, model=net())
-    saved.file("model").write_bytes(pickle.dumps(Bomb()))
-
-    with pytest.raises(RecordFormatError, match=r"model\.mpk"):
-        Checkpoints(tmp_path).restore(model=net())
-    assert not (tmp_path / "exploded").exists()
-
-
-def test_names_that_are_no_files_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(TypeError, match="under another name"):
-        Checkpoints(tmp_path).save(1, rng=torch.Generator())  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]  # wrong on purpose
-    for name in ("a/b", "", ".."):
-        parts: dict[str, Any] = {name: [1]}
-        with pytest.raises(ValueError, match="part"):
-            Checkpoints(tmp_path).save(1, **parts)
-    for step in (-1, 1.5, True, "x"):
-        with pytest.raises(ValueError, match="whole number"):
-            Checkpoints(tmp_path).save(step, model=net())  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]  # wrong on purpose
-    assert Checkpoints(tmp_path).steps == []
-
-
-def test_records_and_containers_are_filled_in_place(tmp_path: Path) -> None:
-    class Progress(Record):
-        epoch: int
-        seen: list[int]
-
-    progress, history = Progress(3, [1, 2]), {"loss": [0.5]}
-    Checkpoints(tmp_path).save(1, progress=progress, history=history)
-    other, emptied = Progress(0, []), dict[str, list[float]]()
-
-    Checkpoints(tmp_path).restore(progress=other, history=emptied)
-
-    assert (other.epoch, other.seen) == (3, [1, 2])
-    assert emptied == history
-
-
-def test_a_checkpoint_can_be_looked_into_alone(tmp_path: Path) -> None:
-    saved = Checkpoints(tmp_path).save(5, model=filled(net(), 1.0), loss=0.5)
-
-    again = Checkpoint.read(saved.folder)
-
-    assert again.step == 5
-    assert again.values == {"loss": 0.5}
-    assert again["loss"] == 0.5
-    assert bool((again["model"]["0.weight"] == 1.0).all())
-    with pytest.raises(KeyError, match=r"no part 'mode'.*Did you mean 'model'"):
-        _ = again["mode"]
-    with pytest.raises(KeyError, match="nothing is saved as 6; there are 5"):
-        _ = Checkpoints(tmp_path)[6]
 
 
 def test_checkpoints_import_nothing_heavy_beyond_torch() -> None:
@@ -511,34 +231,6 @@ def in_child(action: Callable[[int], object], value: int) -> int:
         finally:
             os._exit(code)
     return child
-
-
-@pytest.mark.parametrize(
-    ("lie", "words"),
-    [
-        ({"file": "gone.mpk"}, "gone.mpk, which is not there"),
-        ({"file": "../net.mpk"}, "is no name of a file in the folder"),
-        ({"file": "who.mpk"}, "expected one of a module"),
-        ({"kind": "state"}, "expected a PlainData"),
-        ({"kind": "other"}, "the unknown kind 'other'"),
-    ],
-)
-def test_a_manifest_that_lies_about_a_part_is_refused_and_nothing_changed(
-    lie: dict[str, str], words: str, tmp_path: Path
-) -> None:
-    saved = Checkpoints(tmp_path).save(3, net=filled(net(), 1.0), who=[1])
-    file = saved.folder / "checkpoint.json"
-    tree = json.loads(file.read_text())
-    del tree["parts"]["net"]["digest"]
-    tree["parts"]["net"].update(lie)
-    file.write_text(json.dumps(tree))
-    model, who = filled(net(), 2.0), [2]
-
-    with pytest.raises(RecordError, match=words):
-        Checkpoints(tmp_path).restore(who=who, net=model)
-
-    assert same(model, filled(net(), 2.0))
-    assert who == [2]
 
 
 def test_a_layer_that_was_frozen_is_named_when_it_would_be_trained(

@@ -1,0 +1,134 @@
+"""Files, overrides and sweeps of Hydra; mistakes in them are told in words."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from burnish.cli import fit
+from burnish.cli.main import main
+from burnish.config import load
+
+from .runs import EXAMPLES, FAILING_FILE, words
+
+torch.set_num_threads(1)
+
+
+pytestmark = [
+    # Lightning's own use of a class that torch renamed.
+    pytest.mark.filterwarnings("ignore:.*LeafSpec.*:Warning"),
+    # Lightning proposes more worker processes for every loader that has none.
+    pytest.mark.filterwarnings("ignore:.*does not have many workers.*:Warning"),
+    # The folder of checkpoints and logs is not empty when a run is resumed.
+    pytest.mark.filterwarnings("ignore:.*exists and is not empty.*:Warning"),
+    # Hydra's parser of arguments is older than Python's newest.
+    pytest.mark.filterwarnings("ignore::DeprecationWarning:hydra"),
+]
+
+
+@pytest.fixture(autouse=True)
+def quiet(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HYDRA_CONFIG_PATH", str(EXAMPLES))
+
+
+def test_a_wrong_name_of_the_file_is_told_the_nearest(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert fit.main(["--config-name", "digit"]) == 2
+    assert "Did you mean 'digits'" in capsys.readouterr().err
+    assert main(["fit"]) == 2
+    assert "--config-name is needed" in capsys.readouterr().err
+
+
+def test_a_folder_that_cannot_be_written_is_told(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    Path("taken").write_text("")
+
+    assert fit.main(words("taken/run", "max_epochs=1")) == 2
+    assert "taken" in capsys.readouterr().err
+
+
+def test_a_mistake_in_the_file_names_the_path(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    text = (EXAMPLES / "digits.yaml").read_text()
+    Path("mine.yaml").write_text(text.replace("width:", "widht:"))
+
+    status = fit.main(["--config-path", ".", "--config-name", "mine"])
+
+    assert status == 2
+    assert "model_config.widht: unknown field" in capsys.readouterr().err
+    assert load(dict, {}) == {}
+
+
+BAD_YAML: dict[str, tuple[bytes, str]] = {
+    "syntax": (b"a: [1, {2: [}", "bad.yaml cannot be read as YAML"),
+    "binary": (bytes(range(128, 256)), "bad.yaml cannot be read as YAML"),
+    "NUL": (b"a: \0", "bad.yaml cannot be read as YAML"),
+    "a tag": (b"a: !!python/name:os.system", "bad.yaml cannot be read as YAML"),
+    "twice": (b"a: 1\na: 2", "bad.yaml cannot be read as YAML"),
+    "defaults": (b"defaults: 3", "group/bad"),
+    "of nothing": (b"defaults: [nothing]", "group/nothing"),
+    "interpolation": (b"a: ${b", "${b"),
+}
+
+
+@pytest.mark.parametrize("name", BAD_YAML)
+@pytest.mark.parametrize("more", [[], ["optimizer.kwargs.lr=1"]])
+def test_a_bad_file_of_a_defaults_list_is_told_in_words(
+    name: str,
+    more: list[str],
+    failing: list[str],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    content, expected = BAD_YAML[name]
+    (tmp_path / "group").mkdir()
+    (tmp_path / "group/bad.yaml").write_bytes(content)
+    text = f"defaults: [{{group: bad}}, _self_]\n{FAILING_FILE}"
+    (tmp_path / "failing.yaml").write_text(text)
+
+    status = main(["fit", *failing, *more])
+
+    error = capsys.readouterr().err
+    assert status == 2
+    assert expected in error
+    assert "Traceback" not in error
+
+
+def test_each_job_of_a_sweep_is_run_and_one_that_fails_is_in_the_status(
+    failing: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    sweep = ["model_config.fails_in=init,nothing", "hydra.sweep.dir=sweep"]
+
+    status = main(["fit", *failing, "--multirun", *sweep])
+
+    told = capsys.readouterr()
+    assert status == 2
+    assert "LookupError: no such thing" in told.err
+    assert "results: " in told.out
+
+
+def test_a_key_with_dashes_is_told_in_our_words(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert main(["fit", "--config-name", "any", "--max_epochs=1"]) == 2
+
+    said = capsys.readouterr().err
+    assert (
+        said
+        == "error: unknown option --max_epochs; a key has no dashes: max_epochs=1\n"
+    )
+
+
+@pytest.mark.parametrize("section", ["model_config", "data_config"])
+def test_a_section_that_is_empty_is_called_so(
+    section: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert fit.main(words("run", f"{section}=null")) == 2
+
+    error = capsys.readouterr().err
+    assert f"{section}: the section is empty" in error
+    assert "Did you mean" not in error

@@ -1,0 +1,190 @@
+"""Older records are carried over to the classes of today."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+
+import burnish
+from burnish.config import DeleteField, RenameField
+from burnish.core import from_hyperparameters, load_record, module
+from burnish.core.evolution.tensor_rules import (
+    TransposeTensor,
+)
+from burnish.records import (
+    RecordError,
+    RecordVersionError,
+    open_record,
+)
+
+from .versions import FORMATS, RULES, attention_v0, attention_v2, define
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_an_older_record_of_every_format_loads(tmp_path: Path, name: str) -> None:
+    old = define(attention_v0)()
+    old.save_record(tmp_path / name)
+    newer = define(attention_v2, 2, RULES)
+
+    for net in (newer.from_record(tmp_path / name), newer()):
+        report = load_record(net, tmp_path / name)
+
+        assert torch.equal(net.head.weight, old.fc1.weight)
+        fused = torch.cat([net.layers[1][n].weight for n in "qkv"])
+        assert torch.equal(fused, old.layers[1].qkv.weight)
+        assert torch.equal(net.layers[0].v.bias, old.layers[0].qkv.bias[8:])
+        assert report.renamed["fc1.weight"] == "head.weight"
+
+
+def test_rules_begin_at_the_version_that_wrote_the_record(tmp_path: Path) -> None:
+    def middle(self: Any) -> None:
+        attention_v0(self)
+        self.middle = self.fc1
+        del self.fc1, self.old
+
+    old = define(middle, 1, {0: RULES[0]})()
+    old.save_record(tmp_path / "net.mpk")
+
+    net = define(attention_v2, 2, RULES).from_record(tmp_path / "net.mpk")
+
+    assert torch.equal(net.head.weight, old.middle.weight)
+    with open_record(tmp_path / "net.mpk") as record:
+        assert record.metadata["burnish"]["version"] == 1
+
+
+def test_a_record_of_today_is_not_rewritten(tmp_path: Path) -> None:
+    rules = {0: [TransposeTensor("lin.weight"), RenameField("lin", "lin")]}
+
+    def make(self: Any) -> None:
+        self.lin = nn.Linear(3, 3)
+
+    cls = define(make, 1, rules)
+    net = cls()
+    net.save_record(tmp_path / "net.mpk")
+
+    assert torch.equal(cls.from_record(tmp_path / "net.mpk").lin.weight, net.lin.weight)
+
+
+def test_a_newer_record_is_refused(tmp_path: Path) -> None:
+    define(attention_v2, 2, RULES)().save_record(tmp_path / "net.mpk")
+
+    with pytest.raises(RecordVersionError, match="version 2"):
+        define(attention_v2, 1, {}).from_record(tmp_path / "net.mpk")
+
+
+def test_rules_of_a_child_hold_wherever_it_stands(tmp_path: Path) -> None:
+    def old_block(self: Any) -> None:
+        self.fc = nn.Linear(3, 3)
+
+    def new_block(self: Any) -> None:
+        self.lin = nn.Linear(3, 3)
+
+    old, new = (
+        define(old_block, name="Block"),
+        define(new_block, 1, {0: [RenameField("fc", "lin")]}, name="Block"),
+    )
+
+    def old_net(self: Any) -> None:
+        self.blocks = nn.ModuleList(old() for _ in range(2))
+        self.fc = nn.Linear(1, 1)
+
+    def new_net(self: Any) -> None:
+        self.stages = nn.ModuleList(new() for _ in range(2))
+        self.fc = nn.Linear(1, 1)
+
+    before = define(old_net)()
+    before.save_record(tmp_path / "net.mpk")
+    after = define(new_net, 1, {0: [RenameField("blocks", "stages")]})
+
+    net = after.from_record(tmp_path / "net.mpk")
+
+    assert torch.equal(net.stages[1].lin.weight, before.blocks[1].fc.weight)
+    assert torch.equal(net.fc.weight, before.fc.weight)
+    net.save_record(tmp_path / "again.mpk")
+    assert torch.equal(
+        after.from_record(tmp_path / "again.mpk").fc.bias, before.fc.bias
+    )
+
+
+def test_hyperparameters_are_carried_over_by_the_same_rules(tmp_path: Path) -> None:
+    def make_old(self: Any, width: int = 3) -> None:
+        self.fc = nn.Linear(width, 1)
+
+    def make_new(self: Any, hidden: int = 1) -> None:
+        self.head = nn.Linear(hidden, 1)
+
+    class Old(nn.Module):
+        def __init__(self, width: int = 3, drop: int = 1) -> None:
+            super().__init__()
+            make_old(self, width)
+
+    class New(nn.Module):
+        def __init__(self, hidden: int = 1) -> None:
+            super().__init__()
+            make_new(self, hidden)
+
+    old: Any = module(name="tests/evolving")(Old)(7)
+    old.save_pretrained(tmp_path)
+    rules = [
+        RenameField("width", "hidden"),
+        DeleteField("drop"),
+        RenameField("fc", "head"),
+    ]
+    new: Any = module(name="tests/evolving", version=1, upgrade_rules={0: rules})(New)
+
+    net = new.from_pretrained(tmp_path)
+
+    assert net.hparams["hidden"] == 7
+    assert net.hparams["__version__"] == 1
+    assert torch.equal(net.head.weight, old.fc.weight)
+    again: Any = from_hyperparameters(net.hparams)
+    assert again.head.in_features == 7
+    with pytest.raises(RecordVersionError, match=r"version 9, and the newest .* is 1"):
+        from_hyperparameters({**net.hparams, "__version__": 9})
+
+
+def test_a_renamed_argument_comes_back_as_the_type_that_was_passed() -> None:
+    class Old(burnish.Module, name="tests/renamed_kinds"):
+        def __init__(self, sizes: Any, parts: Any, by_name: Any, act: Any) -> None:
+            super().__init__()
+            self.parts = parts
+
+    old = Old(
+        (1, 2), nn.ModuleList([nn.ReLU()]), {"a.b": (1,), "old": (2,)}, torch.tanh
+    )
+    data = burnish.save_record(old)
+    rules = [
+        RenameField("sizes", "dims"),
+        RenameField("parts", "layers"),
+        RenameField("by_name", "named"),
+        RenameField("named.old", "named.new"),
+        RenameField("act", "function"),
+    ]
+
+    class New(
+        burnish.Module,
+        name="tests/renamed_kinds",
+        version=1,
+        upgrade_rules={0: rules},
+    ):
+        def __init__(
+            self, dims: Any, layers: Any, named: Any, function: Any = torch.relu
+        ) -> None:
+            super().__init__()
+            self.layers = layers
+            self.told = (dims, named, function)
+
+    new = New.from_record(data, function=torch.tanh)
+
+    assert isinstance(new.layers, nn.ModuleList)
+    assert new.told == ((1, 2), {"a.b": (1,), "new": (2,)}, torch.tanh)
+    with pytest.raises(RecordError, match=r"function: this .*New was built with"):
+        New.from_record(data)
+
+
+@pytest.mark.parametrize("version", [1, 5])
+def test_rules_from_the_version_on_are_refused(version: int) -> None:
+    with pytest.raises(ValueError, match=f"rules for version {version}"):
+        define(attention_v2, 1, {version: []})

@@ -1,0 +1,37 @@
+"""A factory of something else is refused; its own errors stay its own."""
+
+from collections.abc import Iterator
+
+import pytest
+import torch
+from torch import nn
+
+import burnish
+from burnish.core import from_record
+
+
+@pytest.fixture(autouse=True)
+def poisoned_memory() -> Iterator[None]:
+    torch.use_deterministic_algorithms(True)
+    yield
+    torch.use_deterministic_algorithms(False)
+
+
+def test_an_error_of_the_factory_is_its_own() -> None:
+    data = burnish.save_record(nn.Linear(3, 3))
+    assert data is not None
+
+    def fails() -> nn.Module:
+        raise ZeroDivisionError("mine")
+
+    with pytest.raises(ZeroDivisionError, match="mine") as caught:
+        from_record(fails, data)
+    assert caught.value.__context__ is None
+
+
+def test_a_factory_of_something_else_is_refused() -> None:
+    data = burnish.save_record(nn.Linear(3, 3))
+    assert data is not None
+
+    with pytest.raises(TypeError, match=r"returned a dict, expected an nn\.Module"):
+        from_record(dict, data)  # type: ignore[type-var]  # the error under test

@@ -1,0 +1,30 @@
+"""torch's habits at binding are answered with the right line."""
+
+from typing import Any
+
+import pytest
+
+from burnish.optim import (
+    AdamW,
+    OptimizerAdaptor,
+)
+
+from ..nets import layers
+
+
+def test_torchs_habit_is_answered_with_the_right_line() -> None:
+    net = layers()
+    habit: Any = AdamW
+
+    for arguments, named in (
+        ((net.parameters(),), {"lr": 1e-3}),
+        ((list(net.parameters()),), {}),
+        ((net,), {"lr": 1e-3}),
+        ((), {"lr": 1e-3}),
+    ):
+        with pytest.raises(TypeError, match=r"AdamW\(.*\)\.bind\(net, lr="):
+            habit(*arguments, **named)
+    with pytest.raises(TypeError, match="pass the module itself"):
+        AdamW().bind(net.parameters(), lr=1e-3)  # type: ignore[arg-type]  # the point
+    with pytest.raises(TypeError, match=r"OptimizerAdaptor\(AdamW\(\), net"):
+        OptimizerAdaptor(net, AdamW(), lr=1e-3)  # type: ignore[arg-type]  # the point

@@ -1,0 +1,457 @@
+"""State as records: by ID, then path; resumed to the bit; all or nothing."""
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+
+import burnish.optim
+from burnish.config import DeleteField, RenameField
+from burnish.optim import (
+    ASGD,
+    LAMB,
+    LBFGS,
+    SGD,
+    Adadelta,
+    Adafactor,
+    Adagrad,
+    Adam,
+    Adamax,
+    AdamW,
+    Adan,
+    Lion,
+    Muon,
+    NAdam,
+    RAdam,
+    RMSprop,
+    Rprop,
+    ScheduleFreeAdamW,
+    SimpleOptimizer,
+)
+from burnish.records import (
+    Precision,
+    PrecisionError,
+    RecordMismatchError,
+    open_record,
+)
+
+from ..nets import Net, UserAdamW, distance, drive, equal, layers, plist, tree, values
+
+CONFIGURED: list[SimpleOptimizer[Any]] = [
+    SGD(),
+    SGD(momentum=0.9, nesterov=True),
+    Adam(amsgrad=True),
+    AdamW(cautious=True),
+    AdamW(),
+    Adan(),
+    Adagrad(),
+    RMSprop(centered=True, momentum=0.9),
+    Lion(),
+    Adafactor(),
+    LAMB(),
+    ScheduleFreeAdamW(warmup_steps=3),
+    NAdam(),
+    RAdam(),
+    Adamax(),
+    Adadelta(),
+    ASGD(t0=2),
+    Rprop(),
+    UserAdamW(),
+]
+
+
+EXPORTED = [getattr(burnish.optim, name) for name in burnish.optim.__all__]
+
+
+DEFAULT: list[SimpleOptimizer[Any]] = [
+    cls()
+    for cls in EXPORTED
+    if isinstance(cls, type)
+    and issubclass(cls, SimpleOptimizer)
+    # Muon takes matrices alone, and has tests of its own.
+    and cls not in {SimpleOptimizer, Muon, *map(type, CONFIGURED)}
+]
+
+
+ALL = [*CONFIGURED, *DEFAULT]
+
+
+@pytest.mark.parametrize("fused", [False, None, True])
+@pytest.mark.parametrize("saved_after", [0, 1, 3])
+@pytest.mark.parametrize("simple", ALL, ids=lambda s: type(s).__name__)
+def test_saved_and_loaded_steps_are_the_uninterrupted_ones_to_the_bit(
+    simple: SimpleOptimizer[Any], saved_after: int, fused: bool | None, tmp_path: Path
+) -> None:
+    straight, broken = Net(large=fused is None), Net(large=fused is None)
+    first = simple.bind(straight, lr=1e-2, fused=fused)
+    second = simple.bind(broken, lr=1e-2, fused=fused)
+    drive(first, straight, *range(saved_after + 3))
+    drive(second, broken, *range(saved_after))
+
+    second.save_record(tmp_path / "optim.mpk")
+    third = simple.bind(broken, lr=1e-2, fused=fused)
+    report = third.load_record(tmp_path / "optim.mpk")
+    drive(third, broken, *range(saved_after, saved_after + 3))
+
+    assert equal(straight, broken)
+    assert report.changed == []
+
+
+SCRIPT = """
+import sys
+import torch
+from tests.optim.nets import UserAdamW, Net, drive
+torch.set_num_threads(1)
+fused = {"False": False, "None": None, "True": True}[sys.argv[1]]
+net = Net(large=False)
+net.load_state_dict(torch.load(sys.argv[2] + "/net.pt", weights_only=True))
+optim = UserAdamW().bind(net, lr=1e-2, fused=fused)
+optim.load_record(sys.argv[2] + "/optim.mpk")
+drive(optim, net, 2, 3)
+torch.save(net.state_dict(), sys.argv[2] + "/after.pt")
+"""
+
+
+@pytest.mark.parametrize("fused", [False, None, True])
+def test_a_new_process_goes_on_to_the_bit(fused: bool | None, tmp_path: Path) -> None:
+    net = Net(large=False)
+    adaptor = UserAdamW().bind(net, lr=1e-2, fused=fused)
+    drive(adaptor, net, 0, 1)
+    adaptor.save_record(tmp_path / "optim.mpk")
+    torch.save(net.state_dict(), tmp_path / "net.pt")
+    drive(adaptor, net, 2, 3)
+
+    root = Path(__file__).parents[3]
+    command = [sys.executable, "-c", SCRIPT, str(fused), str(tmp_path)]
+    subprocess.run(command, check=True, cwd=root)
+
+    after = torch.load(tmp_path / "after.pt", weights_only=True)
+    assert all(torch.equal(v, after[k]) for k, v in net.state_dict().items())
+
+
+def test_state_follows_the_parameter_when_the_declaration_is_reordered() -> None:
+    one = tree(a=nn.Linear(3, 3), b=nn.Linear(3, 3))
+    two = tree(b=nn.Linear(3, 3), a=nn.Linear(3, 3))
+    first = AdamW().bind(one, lr=1e-2)
+    drive(first, one, 1)
+
+    second = AdamW().bind(two, lr=1e-2)
+    second.load_record(first.into_record())
+
+    ours, theirs = one["a"].weight, two["a"].weight
+    assert torch.equal(first.state[ours]["exp_avg"], second.state[theirs]["exp_avg"])
+
+
+def test_state_follows_the_id_when_the_layer_is_renamed() -> None:
+    one = tree(fc1=nn.Linear(3, 3), fc2=nn.Linear(3, 3))
+    first = AdamW().bind(one, lr=1e-2)
+    drive(first, one, 1)
+    data = first.save_record()
+
+    two = tree(head=one["fc1"], fc2=one["fc2"])
+    second = AdamW().bind(two, lr=1e-2)
+    report = second.load_record(data)
+
+    assert report.renamed == {"fc1.weight": "head.weight", "fc1.bias": "head.bias"}
+    assert second.state[one["fc1"].weight]["step"] == 1
+
+
+def test_a_rename_rule_finds_the_path_of_a_fresh_module() -> None:
+    one = tree(fc1=nn.Linear(3, 3))
+    two = tree(head=nn.Linear(3, 3))
+    first, second = (AdamW().bind(net, lr=1e-2) for net in (one, two))
+    drive(first, one, 1)
+
+    report = second.load_record(
+        first.into_record(), rename=lambda path: path.replace("fc1", "head")
+    )
+
+    assert sorted(report.loaded) == ["head.bias", "head.weight"]
+    assert second.state[two["head"].weight]["step"] == 1
+
+
+@pytest.mark.parametrize(
+    "rename",
+    [
+        {"fc1": "head"},
+        {"fc1.weight": "head.weight", "fc1.bias": "head.bias"},
+        [RenameField("fc1", "head")],
+    ],
+)
+def test_renames_are_those_of_records(rename: Any) -> None:
+    one, two = tree(fc1=nn.Linear(3, 3)), tree(head=nn.Linear(3, 3))
+    first, second = (AdamW().bind(net, lr=1e-2) for net in (one, two))
+    drive(first, one, 1)
+
+    report = second.load_record(first.save_record(), rename=rename)
+
+    assert sorted(report.loaded) == ["head.bias", "head.weight"]
+
+
+@pytest.mark.parametrize("name", ["fc2", "**.weight"])
+def test_a_rename_of_what_is_not_stored_is_an_error(name: str) -> None:
+    net = tree(fc1=nn.Linear(3, 3))
+    adaptor = AdamW().bind(net, lr=1e-2)
+    drive(adaptor, net, 1)
+    hint = "fc1" if name == "fc2" else "RenameField"
+
+    with pytest.raises(ValueError, match=rf"nothing is stored at .*{hint}"):
+        adaptor.load_record(adaptor.save_record(), rename={name: "head"})
+
+
+def test_a_parameter_of_no_module_is_stepped_saved_and_resumed() -> None:
+    def bound() -> tuple[Any, nn.Parameter]:
+        extra = nn.Parameter(torch.ones(3))
+        adaptor = AdamW().bind(layers(), lr=0.1)
+        adaptor.add_param_group({"params": [extra], "lr": 0.2})
+        return adaptor, extra
+
+    (first, extra), (second, other) = bound(), bound()
+    extra.grad = torch.ones(3)
+    first.step()
+
+    report = second.load_record(first.save_record())
+
+    assert report.loaded == ["param_6"]
+    assert torch.equal(second.state[other]["exp_avg"], first.state[extra]["exp_avg"])
+    assert torch.allclose(extra, torch.full((3,), 0.798))
+
+
+def test_new_and_removed_layers_are_reported_and_the_rest_is_loaded() -> None:
+    one = tree(a=nn.Linear(3, 3), old=nn.Linear(2, 2))
+    two = tree(a=nn.Linear(3, 3), new=nn.Linear(2, 2))
+    first, second = (AdamW().bind(net, lr=1e-2) for net in (one, two))
+    drive(first, one, 1)
+
+    report = second.load_record(first.into_record(), strict=False)
+
+    assert report.loaded == ["a.weight", "a.bias"]
+    assert report.missing == ["new.weight", "new.bias"]
+    assert report.unexpected == ["old.weight", "old.bias"]
+    with pytest.raises(RecordMismatchError, match=r"old\.weight.*strict=False"):
+        second.load_record(first.into_record())
+
+
+def test_wide_state_of_a_narrow_model_is_stored_and_loaded_wide() -> None:
+    wide = torch.float32
+    one, two = layers(torch.bfloat16), layers(torch.bfloat16)
+    first = AdamW().bind(one, lr=1e-2, state_dtype=wide)
+    drive(first, one, 1)
+
+    second = AdamW().bind(two, lr=1e-2)
+    second.load_record(first.save_record())
+    drive(second, two, 2)
+
+    assert second.state[two[0].weight]["exp_avg"].dtype == wide
+
+
+def test_a_record_of_other_shapes_is_refused_with_the_reason() -> None:
+    one, two = nn.Linear(3, 4), nn.Linear(5, 4)
+    first, second = AdamW().bind(one, lr=1e-2), AdamW().bind(two, lr=1e-2)
+    drive(first, one, 1)
+
+    with pytest.raises(RecordMismatchError, match=r"weight.*\(4, 3\).*\(4, 5\)"):
+        second.load_record(first.into_record())
+
+    assert not second.state
+
+
+def test_a_record_of_an_unrelated_module_is_refused() -> None:
+    one, two = (
+        tree(a=nn.Linear(2, 2)),
+        tree(b=nn.Linear(2, 2)),
+    )
+    first, second = AdamW().bind(one, lr=1e-2), AdamW().bind(two, lr=1e-2)
+    drive(first, one, 1)
+
+    with pytest.raises(RecordMismatchError, match=r"none of the 2 .* a\.weight"):
+        second.load_record(first.into_record())
+
+
+def test_a_damaged_file_leaves_the_state_as_it_was(tmp_path: Path) -> None:
+    net = Net()
+    adaptor = AdamW().bind(net, lr=1e-2)
+    drive(adaptor, net, 1)
+    file = tmp_path / "optim.mpk"
+    adaptor.save_record(file)
+    data = bytearray(file.read_bytes())
+    data[len(data) // 2] ^= 1
+    file.write_bytes(bytes(data))
+    drive(adaptor, net, 2)
+    before = adaptor.state[net.large]["exp_avg"].clone()
+
+    with pytest.raises(Exception, match="checksum"):
+        adaptor.load_record(file)
+
+    assert torch.equal(adaptor.state[net.large]["exp_avg"], before)
+
+
+def test_a_change_of_engine_is_reported() -> None:
+    net = layers()
+    saved = UserAdamW().bind(net, lr=1e-2, fused=True).save_record()
+
+    report = UserAdamW().bind(net, lr=1e-2, fused=False).load_record(saved)
+
+    assert any("'compiled'" in line and "'loop'" in line for line in report.changed)
+
+
+def test_loading_replaces_all_state(tmp_path: Path) -> None:
+    net = Net(large=False)
+    adaptor = AdamW().bind(net, lr=1e-2)
+    empty = adaptor.save_record()
+    drive(adaptor, net, 1, 2)
+    kept = values(net)
+
+    adaptor.load_record(empty)
+
+    assert not adaptor.state
+    assert all(torch.equal(a, b) for a, b in zip(kept, values(net), strict=True))
+
+
+def test_distance_sees_differences() -> None:
+    assert distance(Net(), Net()) == 0.0
+
+
+@pytest.mark.parametrize("precision", ["half", Precision(param=torch.float16)])
+def test_a_precision_leaves_the_state_unless_it_names_it(precision: Any) -> None:
+    straight, broken = Net(large=False), Net(large=False)
+    first, second = (AdamW().bind(net, lr=1e-2) for net in (straight, broken))
+    drive(first, straight, *range(4))
+    drive(second, broken, *range(2))
+
+    third = AdamW().bind(broken, lr=1e-2)
+    third.load_record(second.save_record(precision=precision))
+    drive(third, broken, *range(2, 4))
+
+    assert equal(straight, broken)
+
+
+def test_a_second_moment_that_would_become_zero_is_refused_by_name() -> None:
+    net = plist(torch.ones(4))
+    optim = AdamW().bind(net, lr=1e-2)
+    net[0].grad = torch.full((4,), 1e-6)
+    optim.step()
+
+    with pytest.raises(PrecisionError, match=r"exp_avg_sq: 1e-15 .* would become 0"):
+        optim.save_record(precision=Precision(paths={"**.exp_avg_sq": "half"}))
+
+
+def test_a_state_of_another_shape_is_left_out_by_a_rule_and_begins_anew() -> None:
+    def net_of(classes: int) -> nn.Module:
+        return nn.Sequential(nn.Linear(2, 3), nn.Linear(3, classes))
+
+    net = net_of(2)
+    optim = AdamW().bind(net, lr=0.1)
+    net(torch.ones(1, 2)).sum().backward()
+    optim.step()
+    other = AdamW().bind(net_of(5), lr=0.1)
+
+    with pytest.raises(RecordMismatchError, match=r"DeleteField\('1\.weight'\)"):
+        other.load_record(optim.into_record())
+    report = other.load_record(optim.into_record(), rename=[DeleteField("1.**")])
+
+    assert report.loaded == ["0.weight", "0.bias"]
+    assert report.missing == ["1.weight", "1.bias"]
+
+
+def test_a_rule_that_drops_a_state_does_so_in_spite_of_its_id() -> None:
+    net = nn.Linear(2, 2)
+    optim = AdamW().bind(net, lr=0.1)
+    net(torch.ones(1, 2)).sum().backward()
+    optim.step()
+
+    report = optim.load_record(optim.into_record(), rename=[DeleteField("bias")])
+
+    assert (report.loaded, report.missing) == (["weight"], ["bias"])
+
+
+@pytest.mark.parametrize("kind", [AdamW, LBFGS])
+@pytest.mark.parametrize("way", ["file", "live", "state dict"])
+def test_state_that_is_loaded_in_inference_mode_is_ordinary(
+    kind: Any, way: str
+) -> None:
+    def stepped() -> Any:
+        net = nn.Linear(2, 1)
+        optim = kind().bind(net, lr=0.1)
+
+        def loss() -> Any:
+            optim.zero_grad()
+            value = net(torch.ones(1, 2)).square().sum()
+            value.backward()
+            return value
+
+        return optim, loss
+
+    (optim, loss), (other, other_loss) = stepped(), stepped()
+    for _ in range(2):
+        optim.step(loss)
+
+    with torch.inference_mode():
+        if way == "state dict":
+            other.load_state_dict(optim.state_dict())
+        else:
+            record = optim.into_record() if way == "live" else optim.save_record()
+            other.load_record(record)
+
+    other.step(other_loss)
+    tensors = [
+        value
+        for state in other.state.values()
+        for value in state.values()
+        if isinstance(value, torch.Tensor)
+    ]
+    assert tensors
+    assert not any(tensor.is_inference() for tensor in tensors)
+
+
+def test_the_state_of_a_layer_that_was_removed_is_stored_and_missed_nowhere() -> None:
+    net, fresh = layers(), layers()
+    optimizer = AdamW().bind(net, lr=0.01)
+    drive(optimizer, net, 0)
+    aside = net[2]
+    del net[2]
+    drive(optimizer, net, 1)
+    stored = optimizer.save_record()
+    again = AdamW().bind(fresh[:2], lr=0.01)
+
+    report = again.load_record(stored)
+
+    assert report.loaded == ["0.weight", "0.bias", "1.weight", "1.bias"]
+    assert report.unexpected == ["2.weight", "2.bias"]
+    assert optimizer.load_record(stored).unexpected == []
+    assert aside.weight in optimizer.state
+
+
+def test_the_state_of_a_layer_that_was_removed_is_not_that_of_a_later_one() -> None:
+    net, fresh = layers(), layers()
+    optimizer = AdamW().bind(net, lr=0.01)
+    drive(optimizer, net, 0)
+    net[2].weight = net[0].weight  # tied, from here on
+    drive(optimizer, net, 1)
+
+    report = AdamW().bind(fresh, lr=0.01).load_record(optimizer.save_record())
+
+    assert "2.weight" in report.missing
+    assert "2.weight" in report.unexpected
+
+
+def test_an_error_names_the_file_of_a_record_and_shows_no_bytes(tmp_path: Path) -> None:
+    net = layers()
+    optimizer = AdamW().bind(net, lr=0.01)
+    drive(optimizer, net, 0)
+    file = tmp_path / "optim.mpk"
+    optimizer.save_record(file)
+    other = SGD(momentum=0.9).bind(net, lr=0.01)
+
+    for source, name in (
+        (file, str(file)),
+        (open_record(file), str(file)),
+        (file.read_bytes(), "record"),
+    ):
+        with pytest.raises(RecordMismatchError) as caught:
+            other.load_record(source)
+        assert str(caught.value).startswith(f"{name}: 6 problems")

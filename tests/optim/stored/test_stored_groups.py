@@ -1,0 +1,152 @@
+"""What groups of now take over of the groups that were stored."""
+
+from typing import Any
+
+import pytest
+from torch import nn
+
+from burnish.optim import (
+    SGD,
+    AdamW,
+    Group,
+    Muon,
+)
+from burnish.optim.schedulers import Cosine, Linear
+from burnish.records import (
+    RecordMismatchError,
+)
+
+from ..nets import drive, equal, layers
+
+
+def test_hyperparameters_are_kept_and_reported_or_restored() -> None:
+    net = layers()
+    saved = AdamW(weight_decay=0.3).bind(net, lr=1e-2).into_record()
+
+    keeping, restoring = (AdamW().bind(net, lr=1e-4) for _ in "ab")
+    report = keeping.load_record(saved)
+    restoring.load_record(saved, hyperparameters="restore")
+
+    assert keeping.param_groups[0]["lr"] == 1e-4
+    assert "group 0: weight_decay is 0.01, and was 0.3 when saved" in report.changed
+    assert restoring.param_groups[0]["lr"] == 1e-2
+    assert restoring.param_groups[0]["weight_decay"] == 0.3
+    with pytest.raises(ValueError, match="'keep' or 'restore'"):
+        keeping.load_record(saved, hyperparameters="both")  # type: ignore[arg-type]  # the point
+
+
+def test_groups_with_optimizers_of_their_own_resume_to_the_bit() -> None:
+    groups = [
+        Group("2.weight", optimizer=Muon(), lr=0.02),
+        Group("**.bias", optimizer=SGD(momentum=0.5)),
+    ]
+    nets = [layers(), layers()]
+    first, second = (AdamW().bind(net, lr=1e-2, groups=groups) for net in nets)
+    drive(first, nets[0], *range(5))
+    drive(second, nets[1], *range(2))
+
+    third = AdamW().bind(nets[1], lr=1e-2, groups=groups)
+    third.load_record(second.save_record())
+    drive(third, nets[1], *range(2, 5))
+
+    assert equal(*nets)
+
+
+@pytest.mark.parametrize("through", ["record", "state_dict"])
+def test_schedules_given_as_lr_are_saved_and_resumed(through: str) -> None:
+    def bound(net: nn.Module) -> Any:
+        groups = [Group("**.bias", lr=Linear(0.1, 0.01, 4))]
+        return AdamW().bind(net, lr=Cosine(0.1, 10), groups=groups)
+
+    nets = [layers(), layers()]
+    first, second = (bound(net) for net in nets)
+    drive(first, nets[0], *range(5))
+    drive(second, nets[1], *range(2))
+
+    third = bound(nets[1])
+    if through == "record":
+        third.load_record(second.save_record())
+    else:
+        third.load_state_dict(second.state_dict())
+    drive(third, nets[1], *range(2, 5))
+
+    assert equal(*nets)
+    assert [g["lr"] for g in third.param_groups] == [
+        g["lr"] for g in first.param_groups
+    ]
+
+
+SPLIT = [Group("**.bias", lr=0.005, weight_decay=0.0)]
+
+
+@pytest.mark.parametrize("groups", [[], [Group("2.**", lr=0.007)]])
+def test_groups_that_no_group_of_now_can_stand_for_are_named_and_nothing_is_restored(
+    groups: list[Group],
+) -> None:
+    net = layers()
+    saved = AdamW().bind(net, lr=0.01, groups=SPLIT)
+    drive(saved, net, 0, 1)
+    again = AdamW().bind(net, lr=0.02, groups=groups)
+
+    with pytest.raises(RecordMismatchError) as caught:
+        again.load_record(saved.save_record(), hyperparameters="restore")
+
+    assert "in the groups 0 and 1 when saved, with lr 0.01 and 0.005" in str(
+        caught.value
+    )
+    assert "weight_decay 0.01 and 0.0" in str(caught.value)
+    assert "groups=[Group(...), ...]" in str(caught.value)
+    assert again.param_groups[0]["lr"] == 0.02
+    assert not again.state
+
+
+def test_the_state_of_other_groups_is_taken_over_alone_and_each_value_is_told() -> None:
+    net = layers()
+    saved = AdamW().bind(net, lr=0.01, groups=SPLIT)
+    drive(saved, net, 0, 1)
+    again = AdamW().bind(net, lr=0.02)
+
+    report = again.load_record(saved.save_record())
+
+    assert again.param_groups[0]["lr"] == 0.02
+    assert "group 0: lr is 0.02, and was 0.01 and 0.005 when saved" in report.changed
+    assert len(report.loaded) == len(again.param_groups[0]["params"])
+
+
+def test_groups_with_the_same_hyperparameters_are_restored_into_one() -> None:
+    net = layers()
+    saved = AdamW().bind(net, lr=0.01, groups=[Group("**.bias", weight_decay=0.01)])
+    drive(saved, net, 0, 1)
+    again = AdamW().bind(net, lr=0.02)
+
+    again.load_record(saved.save_record(), hyperparameters="restore")
+
+    assert again.param_groups[0]["lr"] == 0.01
+
+
+def test_one_group_of_schedules_that_differ_is_refused_or_told() -> None:
+    net = layers()
+    groups = [Group("**.bias", lr=Linear(0.1, 0.0, 9))]
+    saved = AdamW().bind(net, lr=Cosine(0.1, 9), groups=groups)
+    drive(saved, net, 0, 1)
+    again = AdamW().bind(net, lr=Cosine(0.1, 9))
+
+    with pytest.raises(RecordMismatchError, match="whose schedules differ"):
+        again.load_record(saved.save_record(), hyperparameters="restore")
+    report = again.load_record(saved.save_record())
+
+    assert any("whose schedules differ" in change for change in report.changed)
+
+
+def test_a_stored_group_that_was_never_stepped_and_has_no_place_now_is_told() -> None:
+    net = layers()
+    saved = AdamW().bind(net, lr=0.01, groups=[Group("**.bias", lr=0.005)])
+    drive(saved, net, 0)
+    for param in saved.param_groups[1]["params"]:
+        del saved.state[param]
+    again = AdamW().bind(net, lr=0.02)
+
+    report = again.load_record(saved.save_record(), hyperparameters="restore")
+
+    assert again.param_groups[0]["lr"] == 0.01
+    assert any("the stored group 1 (AdamW, lr 0.005)" in c for c in report.changed)

@@ -1,0 +1,92 @@
+"""Gradients as values, and gradients that no step can take."""
+
+import re
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+
+from burnish.core.state.identity import named_params
+from burnish.optim import (
+    AdamW,
+    Gradients,
+    GradientsAccumulator,
+)
+
+from .nets import distance, drive, engine_names, layers, plist, set_grads
+
+
+def test_gradients_are_values_that_leave_the_module_alone() -> None:
+    net, peer = layers(), layers()
+    x = torch.ones(3, 8)
+    adaptor = AdamW().bind(net, lr=1e-2)
+    theirs = torch.optim.AdamW(peer.parameters(), lr=5e-2, foreach=False)
+
+    grads = Gradients.from_backward(net(x).square().sum(), net)
+    same = adaptor.apply_gradients(5e-2, net, grads)
+    peer(x).square().sum().backward()
+    theirs.step()
+
+    assert same is net
+    assert all(p.grad is None for p in net.parameters())
+    assert set(grads) == {p.id for p in named_params(net)}
+    assert distance(net, peer) <= 1e-6
+    assert adaptor.param_groups[0]["lr"] == 1e-2
+    assert engine_names(adaptor) == {"torch_fused"}
+    with pytest.raises(ValueError, match="another module"):
+        adaptor.apply_gradients(None, peer, grads)
+    with pytest.raises(KeyError, match="no ID or path"):
+        adaptor.apply_gradients(None, net, {"unknown": torch.ones(2)})
+
+
+def test_accumulated_gradients_are_sums_and_begin_anew() -> None:
+    net: Any = nn.Linear(20, 20)
+    accumulator = GradientsAccumulator()
+    for scale in (1.0, 2.0):
+        x = torch.full((1, 20), scale)
+        accumulator.accumulate(Gradients.from_backward(net(x).sum(), net))
+
+    sums = accumulator.grads()
+
+    assert len(sums) == 2
+    weight = next(p for p in named_params(net) if p.path == "weight")
+    assert torch.equal(sums[weight.id], torch.full((20, 20), 3.0))
+    assert len(accumulator.grads()) == 0
+
+
+@pytest.mark.parametrize("fused", [None, True, False])
+@pytest.mark.parametrize("shape", [(4,), (1, 4), (8, 1), (), (4, 8)])
+def test_gradients_of_another_shape_are_refused_by_path_and_nothing_is_stepped(
+    fused: bool | None, shape: tuple[int, ...]
+) -> None:
+    net = plist(torch.ones(8, 4))
+    optimizer = AdamW().bind(net, lr=0.1, fused=fused)
+    drive(optimizer, net, 1)
+    before = net[0].detach().clone()
+
+    with pytest.raises(ValueError, match=rf"^0: .*{re.escape(str(shape))}.*\(8, 4\)"):
+        optimizer.apply_gradients(0.1, net, {"0": torch.ones(shape)})
+
+    assert torch.equal(net[0], before)
+
+
+def test_gradients_that_are_no_tensors_are_refused_by_path() -> None:
+    net = plist(torch.ones(3))
+    grads: Any = {"0": [1.0, 2.0, 3.0]}
+
+    with pytest.raises(TypeError, match=r"^0: found a list as its gradient.*a tensor"):
+        AdamW().bind(net, lr=0.1).apply_gradients(0.1, net, grads)
+
+
+def test_a_gradient_given_another_shape_behind_autograd_is_refused_by_path() -> None:
+    net = plist(torch.ones(8, 4))
+    optimizer = AdamW().bind(net, lr=0.1)
+    set_grads(net, 1)
+    net[0].grad.data = torch.ones(4)
+
+    with pytest.raises(ValueError, match=r"shape \(4,\).*\(8, 4\)") as caught:
+        optimizer.step()
+
+    assert "for 0; nothing was changed" in caught.value.__notes__[0]
+    assert torch.equal(net[0], torch.ones(8, 4))

@@ -1,0 +1,53 @@
+"""What a record is read from: files, paths, bytes; and what is none."""
+
+import io
+from pathlib import Path
+
+import pytest
+import torch
+
+from burnish.records import (
+    RecordFormatError,
+    open_record,
+)
+
+from .opened import TENSORS
+
+
+def test_every_kind_of_source_gives_the_same_record(file: Path) -> None:
+    data = file.read_bytes()
+    with file.open("rb") as opened:
+        opened.seek(0)
+        sources = [file, str(file), opened, io.BytesIO(data), data, bytearray(data)]
+        for source in [*sources, memoryview(data), open_record(data)]:
+            found = open_record(source).to_state_dict()  # type: ignore[arg-type]  # each kind
+
+            assert list(found) == list(TENSORS)
+            assert all(torch.equal(found[k], v) for k, v in TENSORS.items())
+
+
+def test_a_file_object_is_read_from_where_it_stands(file: Path) -> None:
+    stream = io.BytesIO(b"before" + file.read_bytes())
+    stream.seek(6)
+
+    assert torch.equal(open_record(stream)["head.weight"], TENSORS["head.weight"])
+
+
+@pytest.mark.parametrize("content", [b"", b"hello", b"\x00" * 100, b"PK", b"{"])
+def test_what_is_no_record_is_a_format_error(content: bytes, tmp_path: Path) -> None:
+    file = tmp_path / "x.mpk"
+    file.write_bytes(content)
+
+    with pytest.raises(RecordFormatError, match=r"x\.mpk"):
+        open_record(file)
+
+
+def test_missing_files_folders_and_text_files_say_what_they_are(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match=r"none\.mpk"):
+        open_record(tmp_path / "none.mpk")
+    with pytest.raises(IsADirectoryError, match="is a folder"):
+        open_record(tmp_path)
+    with pytest.raises(TypeError, match="open it with mode 'rb'"):
+        open_record(io.StringIO("x"))  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]  # what is tested
+    with pytest.raises(TypeError, match="got 3"):
+        open_record(3)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]  # what is tested

@@ -1,0 +1,60 @@
+"""Names of entries changed as a record is opened."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from burnish.records import (
+    Record,
+    RecordMismatchError,
+    open_record,
+)
+
+
+def test_rename_takes_whole_names_and_beginnings(file: Path) -> None:
+    renamed = open_record(file, rename={"encoder": "trunk", "head.weight": "out.w"})
+
+    assert list(renamed) == ["trunk.0.weight", "trunk.0.bias", "out.w", "steps"]
+    assert renamed.reading.renamed["head.weight"] == "out.w"
+
+
+def test_rename_refuses_unknown_names_and_collisions(file: Path) -> None:
+    with pytest.raises(
+        ValueError, match=r"nothing is stored at 'heda'\. Did you mean 'head'"
+    ):
+        open_record(file, rename={"heda": "x"})
+    with pytest.raises(RecordMismatchError, match="are both renamed to steps"):
+        open_record(file, rename={"head.weight": "steps"})
+
+
+@pytest.mark.parametrize(
+    ("rename", "problem"),
+    [
+        ({"layer": None}, "'layer' to None; both are paths"),
+        ({3: "layer"}, "3 to 'layer'; both are paths"),
+        ([("layer", "other")], r"\('layer', 'other'\) is no rewrite rule"),
+    ],
+)
+def test_what_is_no_renaming_is_refused_in_words(rename: Any, problem: str) -> None:
+    state = Record.from_state_dict({"layer.weight": torch.ones(2)})
+
+    with pytest.raises(TypeError, match=problem):
+        open_record(state, rename=rename)
+
+
+def test_an_empty_new_name_moves_what_stood_below_up() -> None:
+    state = Record.from_state_dict({"model.w": torch.ones(2), "b": torch.ones(1)})
+
+    assert set(open_record(state, rename={"model": ""})) == {"w", "b"}
+    with pytest.raises(ValueError, match="'b' is an entry, and needs a name"):
+        open_record(state, rename={"b": ""})
+
+
+def test_a_pattern_of_an_old_name_is_told_that_patterns_mean_the_new_ones() -> None:
+    data = Record.from_state_dict({"a.w": torch.ones(2), "b": torch.ones(1)}).save()
+
+    with pytest.raises(ValueError, match=r"'a\.w' matches nothing.*that rename= gives"):
+        open_record(data, rename={"a": "c"}, only="a.w")
+    assert [*open_record(data, rename={"a": "c"}, only="c.w")] == ["c.w"]

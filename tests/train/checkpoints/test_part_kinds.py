@@ -1,0 +1,177 @@
+"""Parts of every kind come back the same, or are refused by name."""
+
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from burnish.optim import AdamW
+from burnish.records import (
+    Record,
+    RecordFormatError,
+    RecordMismatchError,
+)
+from burnish.train import Checkpoints
+
+from .runs import net
+
+torch.set_num_threads(1)
+
+
+def test_our_optimizer_comes_back_with_its_hyperparameters(tmp_path: Path) -> None:
+    model = net()
+    optim = AdamW(weight_decay=0.3).bind(model, lr=0.25)
+    model(torch.randn(3, 4)).sum().backward()
+    optim.step()
+    Checkpoints(tmp_path).save(1, model=model, optim=optim)
+    other = net()
+    resumed = AdamW().bind(other, lr=1.0)
+
+    Checkpoints(tmp_path).restore(model=other, optim=resumed)
+
+    assert resumed.param_groups[0]["lr"] == 0.25
+    assert resumed.param_groups[0]["weight_decay"] == 0.3
+    for mine, theirs in zip(model.parameters(), other.parameters(), strict=True):
+        for key, value in optim.state[mine].items():
+            stored = resumed.state[theirs][key]
+            assert torch.equal(torch.as_tensor(value), torch.as_tensor(stored))
+
+
+SCHEDULERS: list[Any] = [
+    lambda o: torch.optim.lr_scheduler.StepLR(o, 2, 0.1),
+    lambda o: torch.optim.lr_scheduler.MultiStepLR(o, [2, 5], 0.1),
+    lambda o: torch.optim.lr_scheduler.CosineAnnealingLR(o, 10),
+    lambda o: torch.optim.lr_scheduler.OneCycleLR(o, 0.1, total_steps=50),
+    lambda o: torch.optim.lr_scheduler.LambdaLR(o, lambda step: 0.9**step),
+    lambda o: torch.optim.lr_scheduler.SequentialLR(
+        o,
+        [
+            torch.optim.lr_scheduler.LinearLR(o, total_iters=3),
+            torch.optim.lr_scheduler.ExponentialLR(o, 0.9),
+        ],
+        [3],
+    ),
+    lambda o: torch.optim.lr_scheduler.ChainedScheduler(
+        [torch.optim.lr_scheduler.ExponentialLR(o, 0.9)], optimizer=o
+    ),
+    lambda o: torch.optim.lr_scheduler.CyclicLR(o, 0.01, 0.1, 4),
+]
+
+
+# Older torch advances its own schedules in the way that it warns of.
+@pytest.mark.filterwarnings("ignore:The epoch parameter in:UserWarning")
+@pytest.mark.parametrize("make", SCHEDULERS)
+def test_every_scheduler_of_torch_goes_on_where_it_stood(
+    make: Any, tmp_path: Path
+) -> None:
+    def run(schedule: Any, n_steps: int) -> list[float]:
+        rates: list[float] = []
+        for _ in range(n_steps):
+            schedule.optimizer.step()
+            schedule.step()
+            rates.append(schedule.optimizer.param_groups[0]["lr"])
+        return rates
+
+    optim = torch.optim.SGD(net().parameters(), lr=0.1, momentum=0.9)
+    schedule = make(optim)
+    schedule.optimizer = optim
+    run(schedule, 4)
+    Checkpoints(tmp_path).save(4, optim=optim, schedule=schedule)
+    expected = run(schedule, 6)
+    other = torch.optim.SGD(net().parameters(), lr=0.1, momentum=0.9)
+    resumed = make(other)
+    resumed.optimizer = other
+
+    Checkpoints(tmp_path).restore(optim=other, schedule=resumed)
+
+    assert run(resumed, 6) == expected
+
+
+def test_plain_data_of_every_kind_comes_back_the_same(tmp_path: Path) -> None:
+    from collections import Counter, OrderedDict, defaultdict, deque
+
+    data: dict[Any, Any] = {
+        "numbers": [1, -0.0, float("inf"), 2**70, True, None],
+        3: {"nested": (1, (2, [3])), "$odd": "kept", "": b"\x00\xff"},
+        (1, "two"): torch.tensor([1.5], dtype=torch.bfloat16),
+        "sets": [{1, 2}, frozenset({3})],
+        "counters": [Counter("aab"), OrderedDict(z=1, a=2), deque([1])],
+        "torch": [torch.float16, torch.device("cpu"), torch.Size([2, 3])],
+        "defaults": defaultdict(list, {"a": [1]}),
+        "scalar": torch.tensor(4),
+        "array": np.arange(6).reshape(2, 3),
+        "$dict": {"$set": [1]},
+    }
+
+    Checkpoints(tmp_path).save(1, data=data)
+    back = Checkpoints(tmp_path)["latest"]["data"]
+
+    assert [*back] == [*data]
+    assert torch.equal(back.pop((1, "two")), data.pop((1, "two")))
+    assert torch.equal(back.pop("scalar"), data.pop("scalar"))
+    assert np.array_equal(back.pop("array"), data.pop("array"))
+    assert repr(back) == repr(data)
+
+
+def test_a_part_that_is_no_data_is_named_and_nothing_is_written(tmp_path: Path) -> None:
+    checkpoints = Checkpoints(tmp_path / "run")
+    checkpoints.save(1, model=net())
+
+    with pytest.raises(TypeError, match=r"extra\.hooks\.0: a builtins\.function is no"):
+        checkpoints.save(2, model=net(), extra={"hooks": [lambda: 1]})
+
+    assert checkpoints.steps == [1]
+    assert os.listdir(tmp_path / "run") == ["step000000000001"]
+
+
+def test_a_module_of_another_shape_is_refused_with_the_path(tmp_path: Path) -> None:
+    Checkpoints(tmp_path).save(1, model=net(4))
+
+    with pytest.raises(RecordMismatchError, match=r"0\.weight"):
+        Checkpoints(tmp_path).restore(model=net(8))
+
+
+def test_a_pickle_in_the_place_of_a_part_is_never_run(tmp_path: Path) -> None:
+    import pickle
+
+    class Bomb:
+        def __reduce__(self) -> Any:
+            return os.mkdir, (str(tmp_path / "exploded"),)
+
+    saved = Checkpoints(tmp_path).save(1, model=net())
+    saved.file("model").write_bytes(pickle.dumps(Bomb()))
+
+    with pytest.raises(RecordFormatError, match=r"model\.mpk"):
+        Checkpoints(tmp_path).restore(model=net())
+    assert not (tmp_path / "exploded").exists()
+
+
+def test_names_that_are_no_files_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(TypeError, match="under another name"):
+        Checkpoints(tmp_path).save(1, rng=torch.Generator())  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]  # wrong on purpose
+    for name in ("a/b", "", ".."):
+        parts: dict[str, Any] = {name: [1]}
+        with pytest.raises(ValueError, match="part"):
+            Checkpoints(tmp_path).save(1, **parts)
+    for step in (-1, 1.5, True, "x"):
+        with pytest.raises(ValueError, match="whole number"):
+            Checkpoints(tmp_path).save(step, model=net())  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]  # wrong on purpose
+    assert Checkpoints(tmp_path).steps == []
+
+
+def test_records_and_containers_are_filled_in_place(tmp_path: Path) -> None:
+    class Progress(Record):
+        epoch: int
+        seen: list[int]
+
+    progress, history = Progress(3, [1, 2]), {"loss": [0.5]}
+    Checkpoints(tmp_path).save(1, progress=progress, history=history)
+    other, emptied = Progress(0, []), dict[str, list[float]]()
+
+    Checkpoints(tmp_path).restore(progress=other, history=emptied)
+
+    assert (other.epoch, other.seen) == (3, [1, 2])
+    assert emptied == history

@@ -1,0 +1,247 @@
+"""A state made again: what the program makes is filled, what follows is bound."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+
+from burnish import module
+from burnish.config import ConfigError
+from burnish.optim import AdamW, ClipGlobalNorm, Group
+from burnish.records import RecordMismatchError
+from burnish.train import HyperState, Lazy
+
+from .states import Config, Net, State, advance, load, train, weights
+
+torch.set_num_threads(1)
+
+
+def in_groups(net: Net) -> list[dict[str, Any]]:
+    weight, bias = net.layer.weight, net.layer.bias
+    return [{"params": [weight]}, {"params": [bias], "lr": 0.5}]
+
+
+def test_a_module_trained_through_its_optimizer_is_not_stale(
+    tmp_path: Path,
+) -> None:
+    @dataclass
+    class Trained(Lazy):
+        step: int
+        net: Net
+        optim: torch.optim.Optimizer
+
+    def initial(config: Config) -> Trained:
+        net = Net(config.width)
+        return Trained(0, net, torch.optim.SGD(net.parameters(), lr=1.0))
+
+    run = HyperState.load(Config, Trained, initial, checkpoint_dir=tmp_path)
+    advance(run, 1)
+    before = weights(run.state.net)
+    again = HyperState.load(Config, Trained, initial, checkpoint_dir=tmp_path)
+    for param in again.state.optim.param_groups[0]["params"]:
+        param.grad = torch.ones_like(param)
+
+    again.state.optim.step()
+    advance(again, 2)
+
+    last = HyperState.load(Config, Trained, initial, checkpoint_dir=tmp_path)
+    assert weights(last.state.net) == pytest.approx([w - 1 for w in before])
+
+
+@dataclass
+class Filled:
+    step: int
+    net: nn.Module
+    undecorated: nn.Module
+
+
+def begin_filled(config: Config) -> Filled:
+    return Filled(0, Net(config.width), nn.Linear(2, 2))
+
+
+def test_layers_that_were_frozen_are_frozen_when_the_run_is_resumed(
+    tmp_path: Path,
+) -> None:
+    built = load(tmp_path / "built")
+    built.state.net.layer.weight.requires_grad_(False)
+    advance(built, 1)
+    filled = HyperState.load(
+        Config, Filled, begin_filled, checkpoint_dir=tmp_path / "filled"
+    )
+    filled.state.undecorated.bias.requires_grad_(False)  # type: ignore[union-attr]  # a Linear
+    advance(filled, 1)
+
+    first = load(tmp_path / "built").state.net
+    second = HyperState.load(
+        Config, Filled, begin_filled, checkpoint_dir=tmp_path / "filled"
+    ).state.undecorated
+
+    assert [p.requires_grad for p in first.parameters()] == [False, True]
+    assert [p.requires_grad for p in second.parameters()] == [True, False]
+
+
+def test_a_smaller_state_loads_if_extras_are_ignored(tmp_path: Path) -> None:
+    @dataclass
+    class Small:
+        step: int
+
+    run = load(tmp_path)
+    advance(run, 4)
+
+    def open_small(ignore: bool) -> HyperState[Config, Small]:
+        return HyperState.load(
+            Config,
+            Small,
+            lambda _: Small(0),
+            checkpoint_dir=tmp_path,
+            ignore_extra=ignore,
+        )
+
+    assert open_small(True).state == Small(4)
+    with pytest.raises(ConfigError, match=r"state\.ron.*net: unknown field|net"):
+        open_small(False)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda net: torch.optim.Adam(net.parameters(), lr=0.01),
+        lambda net: torch.optim.SGD(in_groups(net), lr=0.1, momentum=0.9),
+        lambda net: AdamW(weight_decay=0.1).bind(net, lr=0.1),
+        lambda net: AdamW().bind(net, lr=0.1, groups=[Group("**.bias", lr=0.3)]),
+        lambda net: AdamW().bind(net.layer, lr=0.1, clip=ClipGlobalNorm(0.1)),
+    ],
+    ids=["torch", "groups", "ours", "our groups", "clipped"],
+)
+def test_an_optimizer_steps_the_restored_parameters_to_the_bit(
+    tmp_path: Path, make: Any
+) -> None:
+    def initial(config: Config) -> State:
+        net = Net(config.width)
+        return State(0, net, make(net))
+
+    run = HyperState.load(Config, State, initial, checkpoint_dir=tmp_path)
+    train(run.state, 3)
+    run.step()
+    torch.rand(3)
+
+    again = HyperState.load(Config, State, initial, checkpoint_dir=tmp_path)
+    train(again.state, 3)
+    last = HyperState.load(Config, State, initial, checkpoint_dir=tmp_path)
+    train(last.state, 3)
+
+    assert weights(again.state.net) == weights(last.state.net)
+    assert weights(again.state.net) != weights(run.state.net)
+    again_run = HyperState.load(Config, State, initial, checkpoint_dir=tmp_path)
+    train(run.state, 3)
+    assert weights(run.state.net) == weights(again.state.net)
+    assert again_run.state.step == 3
+
+
+def test_objects_that_only_the_program_can_make_are_filled(tmp_path: Path) -> None:
+    @dataclass
+    class Scheduled:
+        step: int
+        net: nn.Sequential
+        optim: torch.optim.Optimizer
+        schedule: torch.optim.lr_scheduler.LambdaLR
+        scaler: torch.amp.GradScaler
+
+    def initial(config: Config) -> Scheduled:
+        net = nn.Sequential(nn.Linear(3, 3), nn.Dropout(0.5))
+        optim = torch.optim.Adam(net.parameters(), lr=0.1)
+        schedule = torch.optim.lr_scheduler.LambdaLR(optim, lambda n: 0.5**n)
+        return Scheduled(0, net, optim, schedule, torch.amp.GradScaler("cpu"))
+
+    def go(state: Scheduled) -> list[float]:
+        for _ in range(3):
+            state.optim.zero_grad()
+            loss = state.net(torch.randn(4, 3)).square().sum()
+            state.scaler.scale(loss).backward()
+            state.scaler.step(state.optim)
+            state.scaler.update()
+            state.schedule.step()
+            state.step += 1
+        return weights(state.net)
+
+    run = HyperState.load(Config, Scheduled, initial, checkpoint_dir=tmp_path)
+    go(run.state)
+    run.step()
+    expected = go(run.state)
+
+    again = HyperState.load(Config, Scheduled, initial, checkpoint_dir=tmp_path)
+
+    assert go(again.state) == expected
+    assert again.state.schedule.optimizer is again.state.optim
+
+
+def test_a_filled_module_may_have_other_hyperparameters_if_that_is_allowed(
+    tmp_path: Path,
+) -> None:
+    @module
+    class Dropping(nn.Module):
+        def __init__(self, layer: Any, rate: float = 0.1) -> None:
+            super().__init__()
+            self.layer, self.rate = layer(2, 2), rate
+
+    @dataclass
+    class Held:
+        net: nn.Module
+        step: int = 1
+
+    def begin(rate: float) -> Any:
+        return lambda _: Held(Dropping(lambda a, b: nn.Linear(a, b), rate))
+
+    @dataclass(frozen=True)
+    class Empty:
+        size: int = 1
+
+    load: Any = HyperState.load
+    load(Empty, Held, begin(0.1), checkpoint_dir=tmp_path).save()
+
+    with pytest.raises(RecordMismatchError, match=r"rate: stored 0\.1"):
+        load(Empty, Held, begin(0.5), checkpoint_dir=tmp_path)
+    run = load(
+        Empty, Held, begin(0.5), checkpoint_dir=tmp_path, hyperparameters="ignore"
+    )
+
+    assert run.state.net.rate == 0.5
+
+
+def test_an_optimizer_with_parameters_of_other_modules_goes_on_to_the_bit(
+    tmp_path: Path,
+) -> None:
+    def begin_added(config: Config) -> State:
+        net = Net(config.width)
+        optim = AdamW().bind(net.layer, lr=0.1)
+        net.register_parameter("scale", nn.Parameter(torch.ones(3)))
+        optim.add_param_group({"params": [net.scale], "lr": 0.5})
+        return State(0, net, optim)
+
+    def opened(folder: str) -> Any:
+        return HyperState.load(
+            Config, State, begin_added, checkpoint_dir=tmp_path / folder
+        )
+
+    def advance_by(run: Any, n_steps: int) -> None:
+        for _ in range(n_steps):
+            run.state.optim.zero_grad()
+            out = run.state.net.layer(torch.randn(4, 3)) * run.state.net.scale
+            out.square().sum().backward()
+            run.state.optim.step()
+            run.state.step += 1
+            run.step()
+
+    torch.manual_seed(0)
+    straight = opened("straight")
+    advance_by(straight, 4)
+    torch.manual_seed(0)
+    advance_by(opened("broken"), 2)
+    resumed = opened("broken")
+    advance_by(resumed, 2)
+
+    assert weights(resumed.state.net) == weights(straight.state.net)
+    assert [g["lr"] for g in resumed.state.optim.param_groups] == [0.1, 0.5]

@@ -1,0 +1,71 @@
+"""A model from its checkpoint, without a trainer's callback."""
+
+import logging
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from .models import Net, data, run_of, trainer
+
+torch.set_num_threads(1)
+
+
+pytestmark = [
+    # Lightning's own use of a class that torch renamed.
+    pytest.mark.filterwarnings("ignore:.*LeafSpec.*:Warning"),
+    # Lightning proposes more worker processes for every loader that has none.
+    pytest.mark.filterwarnings("ignore:.*does not have many workers.*:Warning"),
+    # Lightning notes that logs are written every 50 steps and tests have fewer.
+    pytest.mark.filterwarnings("ignore:.*number of training batches.*:Warning"),
+    # The folder of checkpoints is not empty when a run is resumed.
+    pytest.mark.filterwarnings("ignore:.*exists and is not empty.*:Warning"),
+]
+
+
+@pytest.fixture(autouse=True)
+def quiet() -> Iterator[None]:
+    logger = logging.getLogger("lightning.pytorch")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    yield
+    logger.setLevel(level)
+    torch.set_float32_matmul_precision("highest")
+
+
+def test_the_last_checkpoint_loads_with_default_settings(tmp_path: Path) -> None:
+    model = Net(
+        {"d": 5, "early_stopping": {"patience": 9}, "scheduler": None, "optimizer": {}}
+    )
+    run = trainer(tmp_path, 2)
+    run.fit(model, datamodule=data())
+    kept: Any = run.checkpoint_callback
+
+    again = Net.load_from_checkpoint(kept.last_model_path)
+
+    assert again.thparams == model.thparams
+    assert torch.equal(again.layer.weight, model.layer.weight)
+    assert sorted(os.listdir(kept.last_model_path)) == [
+        "checkpoint.json",
+        "model.mpk",
+        "training.mpk",
+    ]
+
+
+def test_a_trainer_without_the_callback_reads_the_folder_into_a_model(
+    tmp_path: Path,
+) -> None:
+    run_of(tmp_path, 1, {}, None)
+    quiet = trainer(tmp_path / "other", 2, enable_checkpointing=False)
+    last = tmp_path / "checkpoints/last"
+    model = Net({"checkpoint": None})
+
+    with pytest.warns(UserWarning, match="RecordCheckpoint"):
+        quiet.fit(model, datamodule=data(), ckpt_path=str(last))
+
+    assert quiet.current_epoch == 2
+    quiet.save_checkpoint(tmp_path / "plain.ckpt")
+    assert (tmp_path / "plain.ckpt").is_file()

@@ -1,0 +1,105 @@
+"""The callback keeps the best and the last, named after what was logged."""
+
+import logging
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, TensorDataset
+
+from burnish.train import (
+    CheckpointHparams,
+    RecordCheckpoint,
+    load_lightning,
+)
+
+from .models import Net, Plain, data, trainer
+
+torch.set_num_threads(1)
+
+
+pytestmark = [
+    # Lightning's own use of a class that torch renamed.
+    pytest.mark.filterwarnings("ignore:.*LeafSpec.*:Warning"),
+    # Lightning proposes more worker processes for every loader that has none.
+    pytest.mark.filterwarnings("ignore:.*does not have many workers.*:Warning"),
+    # Lightning notes that logs are written every 50 steps and tests have fewer.
+    pytest.mark.filterwarnings("ignore:.*number of training batches.*:Warning"),
+    # The folder of checkpoints is not empty when a run is resumed.
+    pytest.mark.filterwarnings("ignore:.*exists and is not empty.*:Warning"),
+]
+
+
+@pytest.fixture(autouse=True)
+def quiet() -> Iterator[None]:
+    logger = logging.getLogger("lightning.pytorch")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    yield
+    logger.setLevel(level)
+    torch.set_float32_matmul_precision("highest")
+
+
+def test_the_best_are_named_after_the_real_value(tmp_path: Path) -> None:
+    run = trainer(tmp_path, 2)
+    run.fit(Net({}), datamodule=data())
+    kept: Any = run.checkpoint_callback
+
+    name = Path(kept.best_model_path).name
+    assert name == f"epoch=1-validation_loss={float(kept.best_model_score):.4f}"
+    assert float(kept.best_model_score) != 0.0
+
+
+def test_a_metric_in_a_name_that_was_never_logged_is_warned_of(
+    tmp_path: Path,
+) -> None:
+    chosen = {"filename": "{epoch}-{validaton/loss:.2f}"}
+    run = trainer(tmp_path, 1)
+
+    with pytest.warns(UserWarning, match="Did you mean 'validation/loss'"):
+        run.fit(Net({"checkpoint": chosen}), datamodule=data())
+
+
+def test_a_loss_that_is_nan_ends_the_run_and_keeps_what_was_saved(
+    tmp_path: Path,
+) -> None:
+    class Diverging(Net):
+        def compute_metrics(
+            self, outputs: Tensor, targets: Tensor
+        ) -> dict[str, Tensor]:
+            factor = float("nan") if self.current_epoch == 1 else 1.0
+            return {"loss": outputs.sum() * factor}
+
+    run = trainer(tmp_path, 3)
+
+    with pytest.raises(FloatingPointError, match=r"is nan at step 5.*learning rate"):
+        run.fit(Diverging({}), datamodule=data())
+    assert Net.load_from_checkpoint(tmp_path / "checkpoints/last").num_params == 22
+
+
+def test_the_callback_works_for_any_lightning_module(tmp_path: Path) -> None:
+    callback = RecordCheckpoint(dirpath=tmp_path, monitor="train_loss", save_last=True)
+    loader: Any = DataLoader(TensorDataset(torch.randn(20, 10)), 5)
+    model = Plain(4)
+    run = trainer(tmp_path, 2, callbacks=[callback])
+    run.fit(model, loader)
+
+    again = load_lightning(Plain, callback.last_model_path)
+    resumed = trainer(tmp_path, 3, callbacks=[callback])
+    resumed.fit(Plain(4), loader, ckpt_path=callback.last_model_path)
+
+    assert again.layer.out_features == 4
+    assert torch.equal(again.layer.weight, model.layer.weight)
+    assert resumed.current_epoch == 3
+
+
+def test_checkpoints_of_any_monitor_can_be_configured() -> None:
+    callback = Net({"checkpoint": CheckpointHparams(monitor="a/b").to_dict()})
+
+    (made,) = callback.configure_callbacks()
+
+    assert isinstance(made, RecordCheckpoint)
+    assert made.filename == "epoch={epoch}-a_b={a/b:.4f}"

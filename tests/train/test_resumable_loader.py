@@ -1,0 +1,177 @@
+"""A loader goes on in the middle of an epoch, to the sample."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch.utils.data import TensorDataset
+
+from burnish.train import Checkpoints
+from burnish.train.resumable_loader import ResumableLoader, ResumableSampler
+
+
+def loader() -> Any:
+    return ResumableLoader(range(10), batch_size=2, shuffle=True, seed=3)  # type: ignore[arg-type]  # a range is a dataset
+
+
+def sampler() -> Any:
+    return ResumableSampler(10, seed=3)
+
+
+def drawn(place: Any) -> list[Any]:
+    return [x.tolist() if isinstance(x, torch.Tensor) else x for x in place]
+
+
+@pytest.mark.parametrize("make", [loader, sampler])
+def test_a_loop_that_is_left_goes_on_with_the_next_epoch_when_resumed(
+    make: Any,
+) -> None:
+    whole, again = make(), make()
+    for _ in whole:
+        break
+
+    again.load_state_dict(whole.state_dict())
+
+    assert drawn(again) == drawn(whole)
+    assert again.state_dict() == whole.state_dict()
+
+
+@pytest.mark.parametrize("make", [loader, sampler])
+def test_a_state_within_a_loop_goes_on_with_the_rest(make: Any) -> None:
+    whole, again = make(), make()
+    rest: list[Any] = []
+    for i, item in enumerate(whole):
+        if i == 1:
+            again.load_state_dict(whole.state_dict())
+        if i > 1:
+            rest.append(item)
+
+    assert [len(drawn(again)), again.state_dict()] == [len(rest), whole.state_dict()]
+
+
+@pytest.mark.parametrize("make", [loader, sampler])
+def test_a_loop_that_is_left_late_moves_no_other_loop(make: Any) -> None:
+    place = make()
+    first = iter(place)
+    next(first)
+    second = iter(place)
+    next(second)
+
+    first.close()
+
+    assert place.state_dict()["epoch"] == 1
+    assert place.state_dict()["position"] > 0
+
+
+torch.set_num_threads(1)
+
+
+def batches(loader: ResumableLoader[tuple[torch.Tensor, ...]]) -> list[list[float]]:
+    return [batch[0].tolist() for batch in loader]
+
+
+@pytest.mark.parametrize("n_workers", [0, 2])
+def test_a_loader_goes_on_in_the_middle_of_an_epoch(
+    n_workers: int, tmp_path: Path
+) -> None:
+    data = TensorDataset(torch.arange(11.0))
+
+    def loader() -> ResumableLoader[tuple[torch.Tensor, ...]]:
+        return ResumableLoader(data, 3, shuffle=True, seed=1, num_workers=n_workers)
+
+    whole = loader()
+    first, second = batches(whole), batches(whole)
+    stopped = loader()
+    for i, _ in enumerate(stopped):
+        if i == 1:
+            Checkpoints(tmp_path).save(1, loader=stopped)
+            break
+    resumed = loader()
+    Checkpoints(tmp_path).restore(loader=resumed)
+
+    assert batches(resumed) == first[2:]
+    assert batches(resumed) == second
+    assert first != second
+    assert sorted(x for batch in first for x in batch) == list(range(11))
+
+
+def test_a_state_between_epochs_begins_the_next_one() -> None:
+    sampler = ResumableSampler(5)
+    first, resumed = [*sampler], ResumableSampler(5)
+
+    resumed.load_state_dict(sampler.state_dict())
+
+    second = [*sampler]
+    assert [*resumed] == second
+    assert first != second
+
+
+def test_an_epoch_that_was_left_is_not_continued_by_itself() -> None:
+    sampler = ResumableSampler(5, shuffle=False)
+    assert next(iter(sampler)) == 0
+
+    assert [*sampler] == [0, 1, 2, 3, 4]
+    assert sampler.epoch == 2
+
+
+def test_each_process_draws_its_share() -> None:
+    shares = [[*ResumableSampler(7, rank=r, n_ranks=3)] for r in range(3)]
+
+    assert {len(share) for share in shares} == {3}
+    assert {i for share in shares for i in share} == set(range(7))
+
+
+def test_other_data_is_refused() -> None:
+    state = ResumableSampler(5).state_dict()
+
+    with pytest.raises(ValueError, match="5 samples, and there are 6 now"):
+        ResumableSampler(6).load_state_dict(state)
+
+
+def test_a_loader_draws_nothing_of_the_common_generator() -> None:
+    loader = ResumableLoader(TensorDataset(torch.arange(4.0)), 2, shuffle=True)
+    before = torch.get_rng_state()
+
+    batches(loader)
+
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_lengths_are_those_of_whole_epochs() -> None:
+    data = TensorDataset(torch.arange(7.0))
+
+    assert len(ResumableLoader(data, 3)) == len(batches(ResumableLoader(data, 3))) == 3
+    dropping = ResumableLoader(data, 3, drop_last=True)
+    assert len(dropping) == len(batches(dropping)) == 2
+
+
+@pytest.mark.parametrize("n_workers", [0, 1])
+def test_data_that_grows_is_met_by_the_next_epoch(n_workers: int) -> None:
+    data: Any = [0, 1, 2, 3]
+    loader: Any = ResumableLoader(data, 2, num_workers=n_workers)
+    first = iter(loader)
+    seen = next(first).tolist()
+
+    data += [4, 5]
+    length = len(loader)
+    seen += [x for batch in first for x in batch.tolist()]
+
+    assert (seen, length) == ([0, 1, 2, 3], 2)
+    assert len(loader) == 3
+    assert [b.tolist() for b in loader] == [[0, 1], [2, 3], [4, 5]]
+
+
+@pytest.mark.parametrize(
+    ("options", "cure"),
+    [
+        ({"sampler": [1, 2]}, "ResumableSampler"),
+        ({"batch_sampler": [[1], [2]]}, "batch_size"),
+        ({"generator": torch.Generator()}, "seed="),
+    ],
+)
+def test_an_order_of_the_users_is_refused_with_what_to_do(
+    options: Any, cure: str
+) -> None:
+    with pytest.raises(TypeError, match=f"order of its samples is its own.*{cure}"):
+        ResumableLoader(TensorDataset(torch.arange(4.0)), **options)
