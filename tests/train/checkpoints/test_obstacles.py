@@ -12,7 +12,7 @@ from torch import nn
 from burnish.records import RecordFormatError
 from burnish.train import Checkpoints
 
-from ..hyperstate.test_hyperstate import advance, load
+from ..hyperstate.states import advance, load
 
 
 def put_file(place: Path) -> None:

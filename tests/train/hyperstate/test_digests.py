@@ -9,7 +9,7 @@ import torch
 from burnish.records import RecordChecksumError, RecordFormatError
 from burnish.train import HyperState
 
-from .test_hyperstate import (
+from .states import (
     Config,
     LazyState,
     advance,
