@@ -1,4 +1,4 @@
-"""The checks that a loader needs, one by one and by their numbers."""
+"""The checks that a loader needs, one by one."""
 
 import io
 import struct
@@ -61,7 +61,7 @@ def column(name: str) -> list[Any]:
     return values
 
 
-def test_check_01_magic_and_version_come_first() -> None:
+def test_magic_and_version_come_first() -> None:
     newer = bytearray(FILES["mpk"]())
     newer[9] = 77
 
@@ -69,20 +69,20 @@ def test_check_01_magic_and_version_come_first() -> None:
     assert "those of a known format" in refused(b"\xfe\x01\xfe\x02")
 
 
-def test_check_02_a_header_longer_than_the_file_is_not_allocated() -> None:
+def test_a_header_longer_than_the_file_is_not_allocated() -> None:
     data = bytearray(FILES["mpk"]())
     data[18:22] = b"\xff\xff\xff\xff"
 
     assert "4,294,967,295" in refused(bytes(data))
 
 
-def test_check_03_the_header_has_a_checksum() -> None:
+def test_the_header_has_a_checksum() -> None:
     data = FILES["mpk"]().replace(b"a.w", b"a.x", 1)
 
     assert "the header" in refused(data, RecordChecksumError)
 
 
-def test_check_04_text_is_strict_utf8() -> None:
+def test_text_is_strict_utf8() -> None:
     data = with_header(FILES["mpk"](), lambda h: {**h, "type": "Net"})
 
     bad = with_raw_header(
@@ -92,7 +92,7 @@ def test_check_04_text_is_strict_utf8() -> None:
     assert refused(FILES["json"]().replace(b'"Net"', b'"\xff"'))
 
 
-def test_check_05_json_keys_are_unique_numbers_finite_and_depth_bounded() -> None:
+def test_json_keys_are_unique_numbers_finite_and_depth_bounded() -> None:
     data = FILES["json"]()
 
     assert "twice" in refused(data.replace(b'"epoch":3', b'"epoch":3,"epoch":4'))
@@ -100,7 +100,7 @@ def test_check_05_json_keys_are_unique_numbers_finite_and_depth_bounded() -> Non
         assert refused(data.replace(b'"epoch":3', b'"epoch":' + bad))
 
 
-def test_check_06_messagepack_is_plain_data_with_text_keys() -> None:
+def test_messagepack_is_plain_data_with_text_keys() -> None:
     data = FILES["mpk"]()
     ext, number_key = b"\xd4\x01\x00", b"\x81\x01\x02"
 
@@ -115,20 +115,20 @@ def test_check_06_messagepack_is_plain_data_with_text_keys() -> None:
     assert "damaged header" in refused(with_epoch(b"\x91" * 2000 + b"\x01"))
 
 
-def test_check_07_keys_are_exactly_those_of_the_version() -> None:
+def test_keys_are_exactly_those_of_the_version() -> None:
     more = with_header(FILES["mpk"](), lambda h: {**h, "more": 1})
 
     assert "other keys" in refused(more)
     assert "other columns" in refused(table_with(more=[]))
 
 
-def test_check_08_dtypes_are_those_of_the_list() -> None:
+def test_dtypes_are_those_of_the_list() -> None:
     for dtype in ("object", "complex256", "qint8", "__class__", None, 3):
         dtypes = [dtype, *column("dtype")[1:]]
         assert "unknown dtype" in refused(table_with(dtype=dtypes))
 
 
-def test_check_09_shapes_are_sizes_whose_product_is_the_payload() -> None:
+def test_shapes_are_sizes_whose_product_is_the_payload() -> None:
     for shape in ([-1], [2.0], "22", [2**62], [True], [1] * 65, [4, 2]):
         assert refused(table_with(shape=[shape, *column("shape")[1:]]))
     assert "bytes in a file of" in refused(
@@ -136,7 +136,7 @@ def test_check_09_shapes_are_sizes_whose_product_is_the_payload() -> None:
     )
 
 
-def test_check_10_payloads_lie_where_they_must_with_no_hole_or_overlap() -> None:
+def test_payloads_lie_where_they_must_with_no_hole_or_overlap() -> None:
     offsets = column("offset")
 
     for other in (
@@ -152,25 +152,23 @@ def test_check_10_payloads_lie_where_they_must_with_no_hole_or_overlap() -> None
     assert "damage before payload 0" in refused(bytes(data))
 
 
-def test_check_11_nothing_stands_after_the_end() -> None:
+def test_nothing_stands_after_the_end() -> None:
     for name in ("mpk", "mpk.zst", "mpk.gz", "json", "safetensors"):
         assert refused(FILES[name]() + b"x")
 
 
-def test_check_12_names_are_short_and_plain() -> None:
+def test_names_are_short_and_plain() -> None:
     for name in ("", "a\0b", "a..b", "x" * 4097):
         assert refused(table_with(path=[name, *column("path")[1:]]))
 
 
-def test_check_13_declared_bytes_are_bounded_by_the_file() -> None:
+def test_declared_bytes_are_bounded_by_the_file() -> None:
     shapes = [[1 << 30], *column("shape")[1:]]
 
     assert "bytes in a file of" in refused(table_with(shape=shapes))
 
 
-def test_check_14_frames_tile_the_file_match_the_table_and_decode_to_their_size() -> (
-    None
-):
+def test_frames_tile_the_file_match_the_table_and_decode_to_their_size() -> None:
     data = FILES["mpk.zst"]()
     content, level = content_of(data), zstandard.ZstdCompressor(write_checksum=True)
     whole, bare = level.compress(content), zstandard.compress(content)
@@ -195,7 +193,7 @@ def test_check_14_frames_tile_the_file_match_the_table_and_decode_to_their_size(
     assert refused(bytes(damaged), RecordChecksumError)
 
 
-def test_check_15_a_payload_is_compared_with_its_sum_before_it_is_seen() -> None:
+def test_a_payload_is_compared_with_its_sum_before_it_is_seen() -> None:
     for name in ("mpk", "safetensors"):
         data = FILES[name]()
         at = data.index(torch.ones(3, dtype=torch.float16).numpy().tobytes())
@@ -206,7 +204,7 @@ def test_check_15_a_payload_is_compared_with_its_sum_before_it_is_seen() -> None
             _ = record["a.h"]
 
 
-def test_check_16_booleans_are_0_or_1_and_nan_keeps_its_bits() -> None:
+def test_booleans_are_0_or_1_and_nan_keeps_its_bits() -> None:
     flags = Record.from_state_dict({"f": torch.tensor([2, 0], dtype=torch.uint8)})
 
     def as_booleans(header: Any) -> Any:
@@ -226,7 +224,7 @@ def test_check_16_booleans_are_0_or_1_and_nan_keeps_its_bits() -> None:
         assert torch.equal(found.view(torch.int32), odd.view(torch.int32))
 
 
-def test_check_17_ties_and_references_name_what_exists() -> None:
+def test_ties_and_references_name_what_exists() -> None:
     for ties in (
         [[9, ["x"]]],
         [[0, ["a.h"]]],
@@ -244,7 +242,7 @@ def test_check_17_ties_and_references_name_what_exists() -> None:
         assert refused(with_header(FILES["mpk"](), replaced("tree", {"a": node})))
 
 
-def test_check_18_two_parameters_never_share_an_id() -> None:
+def test_two_parameters_never_share_an_id() -> None:
     ids = column("id")
 
     assert "two entries with the ID" in refused(
@@ -253,14 +251,14 @@ def test_check_18_two_parameters_never_share_an_id() -> None:
     assert "has the ID" in refused(table_with(id=["not base32 !!", *ids[1:]]))
 
 
-def test_check_19_no_name_in_a_file_is_imported() -> None:
+def test_no_name_in_a_file_is_imported() -> None:
     for name in ("antigravity.Net", "os.system", "this"):
         open_record(with_header(FILES["mpk"](), replaced("type", name))).load_all()
 
     assert not {"antigravity", "this"} & sys.modules.keys()
 
 
-def test_check_21_a_file_that_changes_while_it_is_open_is_noticed(
+def test_a_file_that_changes_while_it_is_open_is_noticed(
     tmp_path: Path,
 ) -> None:
     file = tmp_path / "m.mpk"
@@ -275,7 +273,7 @@ def test_check_21_a_file_that_changes_while_it_is_open_is_noticed(
         _ = record["a.w"]
 
 
-def test_check_21_a_file_that_is_cut_while_it_is_open_is_noticed(
+def test_a_file_that_is_cut_while_it_is_open_is_noticed(
     tmp_path: Path,
 ) -> None:
     file = tmp_path / "m.mpk"
@@ -289,14 +287,14 @@ def test_check_21_a_file_that_is_cut_while_it_is_open_is_noticed(
         record.load_all()
 
 
-def test_check_23_a_pickle_that_is_refused_is_not_read_another_way() -> None:
+def test_a_pickle_that_is_refused_is_not_read_another_way() -> None:
     memory = io.BytesIO()
     torch.save({"w": torch.ones(1), "f": io.BytesIO}, memory)
 
     assert "code and not data" in refused(memory.getvalue())
 
 
-def test_check_25_what_the_reader_refuses_is_not_written(
+def test_what_the_reader_refuses_is_not_written(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     for path in ("", "a\0b", "a..b", "x" * 5000):
