@@ -75,8 +75,9 @@ class Format(ABC):
         """Return what ``source`` says and where its payloads lie, reading none of them.
 
         Trust nothing: raise `RecordFormatError` for what is damaged, and read no more
-        than there is. What else is raised becomes one. (The library's own formats
-        return records, whose payloads know more ways of lying in a file.)
+        than there is. What else is raised becomes one, unless the format is the
+        library's own, where it is a defect. (Those return records, whose payloads
+        know more ways of lying in a file.)
         """
 
     def digest(self, source: Source) -> bytes:
