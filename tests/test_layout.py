@@ -128,7 +128,8 @@ FLOORS = {
         ("__init__",),
     ],
     "train": [
-        ("class_lookup", "hparams", "plain", "resumable_loader"),
+        ("class_lookup", "group_objects", "hparams", "resumable_loader"),
+        ("plain",),
         ("checkpoints",),
         ("hyperstate", "lightning"),
         ("fit",),

@@ -2,7 +2,8 @@
 
 Records hold dicts with str keys, lists, tuples, tensors, arrays, numbers, text and
 bytes. What else plain data may be is wrapped in a dict of one key, ``"$" + kind``:
-dicts with other keys, counters, sets, dtypes, devices, sizes and paths.
+dicts with other keys, counters, sets, dtypes, devices, sizes and paths, and what
+stands in the groups of an optimizer.
 """
 
 import enum
@@ -29,6 +30,7 @@ from ..records.encoder import Storable
 from ..records.errors import RecordFormatError
 from ..records.flat_record import FlatRecord
 from ..records.record import Record
+from .group_objects import GROUP_OBJECTS
 
 
 class PlainData(Record):
@@ -128,6 +130,8 @@ def _no_data(value: object, path: str, cure: str) -> TypeError:
 
 _LANGUAGE = Language(
     [
+        # Schedules are records too, and would come back as records without methods.
+        *GROUP_OBJECTS,
         Kind(types=enum.Enum, encode=_enum),
         unmarked((bool, int, float, str, bytes, np.generic, np.ndarray, Storable)),
         unmarked(torch.Tensor, torch.Tensor.detach),

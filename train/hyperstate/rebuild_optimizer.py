@@ -5,13 +5,12 @@ identity; the file names them, and the class. When loaded, the modules are resto
 first, and the optimizer is built over the same parameters of theirs.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from ...config.spelling import did_you_mean
 from ...core.modules.tree import unwrapped
 from ...optim.adaptor import OptimizerAdaptor
 from ...optim.groups import Group
@@ -20,6 +19,7 @@ from ...optim.simple import SimpleOptimizer
 from ...optim.tensor_optimizer import hyperparameters
 from ...records.errors import RecordMismatchError
 from ...records.flat_record import FlatRecord
+from ..group_objects import name_of, required_class, simple_class
 from ..plain import value_of
 
 Modules = Mapping[str, nn.Module]
@@ -49,7 +49,7 @@ def binding_of(optimizer: torch.optim.Optimizer, modules: Modules) -> Any:
             return None
         return {
             "kind": kind,
-            "kinds": [_name_of(type(g["optimizer"])) for g in optimizer.param_groups],
+            "kinds": [name_of(type(g["optimizer"])) for g in optimizer.param_groups],
             "groups": groups,
             "module": at,
             "schedules": _schedules_of(optimizer),
@@ -132,7 +132,7 @@ def _is_described_group(group: Mapping[str, Any]) -> bool:
     values = [group[name] for name in hyperparameters(simple)]
     return (
         group.get("clip") is None
-        and _simple_class(_name_of(type(simple))) is type(simple)
+        and simple_class(name_of(type(simple))) is type(simple)
         and (schedule is None or is_findable(schedule))
         and all(map(_is_plain, values))
     )
@@ -189,13 +189,7 @@ def _built_adaptor(
 def _built_simple(
     name: str, hyperparameters: Mapping[str, Any]
 ) -> SimpleOptimizer[Any]:
-    cls = _simple_class(name)
-    if cls is None:
-        hint = did_you_mean(name, map(_name_of, _simple_classes()))
-        raise ValueError(
-            f"no optimizer {name!r} is defined here; import the module that defines "
-            f"it.{hint}"
-        )
+    cls = required_class(name)
     field_names: set[str] = {*getattr(cls, "__dataclass_fields__", ())}
     return cls(
         **{n: _frozen(v) for n, v in hyperparameters.items() if n in field_names}
@@ -239,27 +233,3 @@ def _torch_class(kind: str, file: str) -> Any:
     if not (isinstance(cls, type) and issubclass(cls, torch.optim.Optimizer)):
         raise RecordMismatchError(file, [f"{kind!r} is no optimizer of torch.optim"])
     return cls
-
-
-def _name_of(cls: type) -> str:
-    return f"{cls.__module__}:{cls.__qualname__}"
-
-
-def _simple_class(name: str) -> type[SimpleOptimizer[Any]] | None:
-    """Return the newest class of that module and name."""
-    return next((c for c in _simple_classes() if _name_of(c) == name), None)
-
-
-def _simple_classes() -> Iterable[type[SimpleOptimizer[Any]]]:
-    """Return the simple optimizers that are ours, or that the program has defined."""
-    from ... import optim
-
-    for name in optim.__all__:
-        candidate = getattr(optim, name)
-        if isinstance(candidate, type) and issubclass(candidate, SimpleOptimizer):
-            yield candidate
-    unvisited = SimpleOptimizer.__subclasses__()
-    while unvisited:
-        cls = unvisited.pop()
-        unvisited += [c for c in cls.__subclasses__() if c not in unvisited]
-        yield cls

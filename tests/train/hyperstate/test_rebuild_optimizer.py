@@ -153,7 +153,7 @@ def test_an_optimizer_that_is_defined_nowhere_is_named_with_its_module(
     run.save()
 
     monkeypatch.setattr(
-        "burnish.train.hyperstate.rebuild_optimizer._simple_classes",
+        "burnish.train.group_objects._simple_classes",
         lambda: iter([SGD]),
     )
     with pytest.raises(burnish.records.RecordMismatchError, match="adamw:AdamW"):
