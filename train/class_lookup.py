@@ -31,7 +31,7 @@ def optimizer_named(name: str, *, may_import: bool) -> Any:
     classes = {**ours, **theirs, **_registered}
     classes |= {f"burnish.optim.{n}": cls for n, cls in ours.items()}
     classes |= {f"torch.optim.{n}": cls for n, cls in theirs.items()}
-    return _resolved_class(name, classes, kinds, "an optimizer", may_import=may_import)
+    return _find_class(name, classes, kinds, "an optimizer", may_import=may_import)
 
 
 def scheduler_named(name: str, *, may_import: bool) -> Any:
@@ -40,14 +40,12 @@ def scheduler_named(name: str, *, may_import: bool) -> Any:
     classes = {**theirs, **_registered}
     classes |= {f"torch.optim.lr_scheduler.{n}": cls for n, cls in theirs.items()}
     kinds = (torch.optim.lr_scheduler.LRScheduler,)
-    return _resolved_class(name, classes, kinds, "a scheduler", may_import=may_import)
+    return _find_class(name, classes, kinds, "a scheduler", may_import=may_import)
 
 
 def class_named(name: str, kind: type[T], role: str) -> type[T]:
     """Return the class of the user's called ``name``; its module is imported."""
-    cls: type[T] = _resolved_class(
-        name, dict(_registered), (kind,), role, may_import=True
-    )
+    cls: type[T] = _find_class(name, dict(_registered), (kind,), role, may_import=True)
     return cls
 
 
@@ -59,7 +57,7 @@ def _classes_in(module: Any, kind: type) -> dict[str, Any]:
     }
 
 
-def _resolved_class(
+def _find_class(
     name: str,
     classes: dict[str, Any],
     kinds: tuple[type, ...],
@@ -69,7 +67,7 @@ def _resolved_class(
 ) -> Any:
     cls = classes.get(name)
     if cls is None and "." in name:
-        cls = _imported(name, role, may_import=may_import)
+        cls = _import_class(name, role, may_import=may_import)
     if cls is None:
         hint = did_you_mean(name, classes)
         raise ValueError(f"{name!r} is no name of {role}.{hint}")
@@ -79,7 +77,7 @@ def _resolved_class(
     return cls
 
 
-def _imported(name: str, role: str, *, may_import: bool) -> Any:
+def _import_class(name: str, role: str, *, may_import: bool) -> Any:
     module_name, _, attribute = name.rpartition(".")
     module = sys.modules.get(module_name)
     if module is None:

@@ -53,7 +53,7 @@ class ResumableSampler(Sampler[int]):
         """Return all indices of this epoch that this process draws, in order."""
         indices = torch.arange(self.n_samples)
         if self.shuffle:
-            generator = torch.Generator().manual_seed(_mixed(self.seed, self.epoch))
+            generator = torch.Generator().manual_seed(_mix_seed(self.seed, self.epoch))
             indices = torch.randperm(self.n_samples, generator=generator)
         if self.n_ranks > 1 and self.n_samples:
             n_each = -(-self.n_samples // self.n_ranks)
@@ -151,7 +151,7 @@ class ResumableLoader(DataLoader[T]):
         place, size = self._place, self.batch_size or 1
         with place.reading():
             generator: Any = self.generator
-            generator.manual_seed(_mixed(place.seed, place.epoch) ^ 1)
+            generator.manual_seed(_mix_seed(place.seed, place.epoch) ^ 1)
             for batch in super().__iter__():
                 place.position = min(place.position + size, len(place))
                 yield batch
@@ -182,7 +182,7 @@ class _Rest(Sampler[int]):
         return len(self._place)
 
 
-def _mixed(seed: int, epoch: int) -> int:
+def _mix_seed(seed: int, epoch: int) -> int:
     """Return a seed of its own for each epoch; neighbors have nothing in common."""
     return (seed * 0x9E3779B97F4A7C15 + epoch * 0xBF58476D1CE4E5B9) % (1 << 63)
 

@@ -107,7 +107,9 @@ class Checkpoint(os.PathLike[str]):
 
         All files are read and verified before anything is changed.
         """
-        records = {name: self._opened(name, hyperparameters) for name in parts}
+        records = {name: self._open_part(name, hyperparameters) for name in parts}
+        # Payloads are read when they are touched: damage in the last part would show
+        # when the others are filled already.
         for record in records.values():
             record.load_all()
         for name in parts:
@@ -120,6 +122,7 @@ class Checkpoint(os.PathLike[str]):
 
         def attempt(undos: list[Callable[[], object]]) -> None:
             for name in names[: len(names) - len(atomic_names)]:
+                # An interrupt may come while a part is filled: its copy is there first.
                 undos.append(part_of(name, parts[name]).undo())
                 self._fill(name, parts[name], records[name])
 
@@ -136,7 +139,7 @@ class Checkpoint(os.PathLike[str]):
         numbers = "".join(f", {n}={v:.6g}" for n, v in self.values.items())
         return f"Checkpoint({str(self.folder)!r}: {', '.join(self.parts)}{numbers})"
 
-    def _opened(
+    def _open_part(
         self,
         name: str,
         hyperparameters: Literal["compare", "ignore"] | None = None,

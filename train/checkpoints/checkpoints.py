@@ -87,7 +87,7 @@ class Checkpoints:
         """Return a checkpoint to look into. KeyError if there is none."""
         folders: dict[int, Path] = {}
         for _ in range(_TRIES):
-            number, folders = self._chosen(step)
+            number, folders = self._number_and_folders(step)
             if number not in folders:
                 break
             try:
@@ -111,7 +111,7 @@ class Checkpoints:
             )
         return checkpoint
 
-    def _chosen(self, step: Any) -> tuple[Any, dict[int, Path]]:
+    def _number_and_folders(self, step: Any) -> tuple[Any, dict[int, Path]]:
         """Return the number that ``step`` means, and all folders, of one moment."""
         folders = self._folders.by_number()
         if step == "latest":

@@ -62,14 +62,14 @@ class Folders:
     def by_number(self) -> dict[int, Path]:
         """Return the complete folders by number, in order; recover what a kill left."""
         self._recover()
-        return self._marked()
+        return self._with_marker()
 
     @contextmanager
     def locked(self) -> Generator[dict[int, Path]]:
         """Give what `by_number` does, while no other writer changes which there are."""
         self._recover()
         with turn(open_folder(str(self.root))):
-            yield self._marked()
+            yield self._with_marker()
 
     def complete(self) -> dict[int, Path]:
         """Return what `by_number` does, for a run that goes on from the newest folder.
@@ -79,7 +79,7 @@ class Folders:
         """
         folders = self.by_number()
         newest = max(folders, default=-1)
-        for number, folder in reversed(self._numbered()):
+        for number, folder in reversed(self._named_by_number()):
             if number > newest and self._lacks_marker(folder):
                 raise RecordFormatError(
                     str(folder),
@@ -128,17 +128,19 @@ class Folders:
         """
         try:
             self.root.mkdir(parents=True, exist_ok=True)
-            with committed(self.root / name) as scratch:
+            with atomic_folder(self.root / name) as scratch:
                 yield scratch
         except OSError as error:
             raise explain(error, str(self.root / name)) from error
 
-    def _marked(self) -> dict[int, Path]:
+    def _with_marker(self) -> dict[int, Path]:
         return {
-            n: path for n, path in self._numbered() if (path / self.marker).is_file()
+            n: path
+            for n, path in self._named_by_number()
+            if (path / self.marker).is_file()
         }
 
-    def _numbered(self) -> list[tuple[int, Path]]:
+    def _named_by_number(self) -> list[tuple[int, Path]]:
         """Return what has the name of one of them, by number, in order."""
         pattern = re.compile(rf"(?:{LATEST})?{re.escape(self.key)}(\d{{{DIGITS},}})")
         try:
@@ -193,7 +195,7 @@ def refuse_obstacle(root: Path) -> None:
 
 
 @contextmanager
-def committed(folder: Path) -> Generator[Path]:
+def atomic_folder(folder: Path) -> Generator[Path]:
     """Give an empty folder that takes the place of ``folder`` when the block ends.
 
     A file may stand there too; what does is as it was if the block raises.

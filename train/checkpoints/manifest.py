@@ -74,7 +74,7 @@ class Manifest:
                 values={str(n): _number(v) for n, v in dict(tree["values"]).items()},
                 parts={
                     str(name): PartRow(
-                        _inside(part["file"]), str(part["kind"]), _digest(part)
+                        _name_in_folder(part["file"]), str(part["kind"]), _digest(part)
                     )
                     for name, part in dict(tree["parts"]).items()
                 },
@@ -89,7 +89,7 @@ class Manifest:
             ) from error
 
 
-def _inside(file: object) -> str:
+def _name_in_folder(file: object) -> str:
     """Return the name of a file that lies in the folder itself."""
     is_name = isinstance(file, str) and Path(file).name == file
     if not isinstance(file, str) or not is_name or file in ("", ".", ".."):

@@ -92,6 +92,8 @@ class Part(ABC):
 
         Copies are made in main memory, whatever the object's device is.
         """
+        # A record has what a part keeps beside its tensors too: IDs, extra state, where
+        # a schedule stands.
         snapshot = self.record().map_tensors(
             lambda tensor: tensor.detach().to("cpu", copy=True)
         )

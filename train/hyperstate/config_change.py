@@ -14,7 +14,7 @@ from ...records.errors import RecordMismatchError
 from ..checkpoints.part_kinds import MODULE
 from ..checkpoints.rng import kept_generators
 from .lazy_fields import at
-from .state_objects import BOUND, FILLED, Described, open_object
+from .state_objects import BOUND, FILLED, Description, open_object
 
 _CURE = (
     "The checkpoint builds it as it was saved, whatever the config says. Take the "
@@ -51,7 +51,7 @@ def check_change(
 
 def _kind(file: Path, path: str) -> str:
     return (
-        Described.read(open_object(file, path)).kind
+        Description.read(open_object(file, path)).kind
         if file.suffix != ".msgpack"
         else ""
     )

@@ -127,7 +127,7 @@ class HyperState(Generic[C, S]):
         context = dict(ctx or {})
 
         def begin() -> S:
-            return _begun(initial_state, config, context, state_cls)
+            return _begin_state(initial_state, config, context, state_cls)
 
         options: dict[str, Any] = {"keep_last": keep_last, "every": every, "rng": rng}
         if source is None:
@@ -141,7 +141,7 @@ class HyperState(Generic[C, S]):
                 stored_config = loads(config_cls, edited, ignore_extra=ignore_extra)
 
         def begin_before() -> S:
-            return _begun(initial_state, stored_config, context, state_cls)
+            return _begin_state(initial_state, stored_config, context, state_cls)
 
         state = read_state(
             source,
@@ -242,11 +242,11 @@ def _source(
     return inside[max(inside)]
 
 
-def _begun(
+def _begin_state(
     initial_state: Callable[..., S], config: Any, ctx: dict[str, Any], cls: type[S]
 ) -> S:
     """Return the state that a run begins with; TypeError if it is none of ``cls``."""
-    state = _called(initial_state, config, ctx)
+    state = _call_initial_state(initial_state, config, ctx)
     expected = get_origin(cls) or cls
     if not isinstance(state, expected):
         raise TypeError(
@@ -257,7 +257,9 @@ def _begun(
     return state
 
 
-def _called(initial_state: Callable[..., S], config: Any, ctx: dict[str, Any]) -> S:
+def _call_initial_state(
+    initial_state: Callable[..., S], config: Any, ctx: dict[str, Any]
+) -> S:
     try:
         inspect.signature(initial_state).bind(config, ctx)
     except TypeError:

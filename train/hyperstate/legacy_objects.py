@@ -20,13 +20,13 @@ def read_legacy_object(file: Path, path: str) -> Any:
         error.strerror = f"the file of the state's {path!r} is missing"
         raise
     try:
-        return msgpack.unpackb(data, strict_map_key=False, object_hook=_decoded)
+        return msgpack.unpackb(data, strict_map_key=False, object_hook=_decode_array)
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         content = f"no MessagePack of plain data and arrays ({error!s:.100})"
         raise RecordFormatError(str(file), content) from error
 
 
-def _decoded(tree: dict[Any, Any]) -> Any:
+def _decode_array(tree: dict[Any, Any]) -> Any:
     fields = {k.decode() if isinstance(k, bytes) else k: v for k, v in tree.items()}
     if "nd" in fields:
         array = np.frombuffer(fields["data"], _dtype(fields["type"]))

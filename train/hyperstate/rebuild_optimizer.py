@@ -58,7 +58,7 @@ def binding_of(optimizer: torch.optim.Optimizer, modules: Modules) -> Any:
     return {"kind": kind, "groups": groups} if is_known else None
 
 
-def rebuilt_optimizer(
+def rebuild_optimizer(
     binding: Mapping[str, Any],
     record: FlatRecord,
     module_at: Callable[[str], nn.Module],
@@ -67,7 +67,7 @@ def rebuilt_optimizer(
     file = record.reading.file
     try:
         if "module" in binding:
-            return _built_adaptor(binding, record, module_at)
+            return _build_adaptor(binding, record, module_at)
         cls = _torch_class(binding["kind"], file)
         state = value_of(record)
         groups: list[dict[str, Any]] = []
@@ -153,7 +153,7 @@ def _schedules_of(adaptor: OptimizerAdaptor) -> list[int | None]:
     ]
 
 
-def _built_adaptor(
+def _build_adaptor(
     binding: Mapping[str, Any],
     record: FlatRecord,
     module_at: Callable[[str], nn.Module],
@@ -164,7 +164,7 @@ def _built_adaptor(
     at, path = binding["module"]
     module = unwrapped(module_at(at)).get_submodule(path)
     simples = [
-        _built_simple(name, group.hyperparameters)
+        _build_simple(name, group.hyperparameters)
         for name, group in zip(binding["kinds"], optimizer_record.groups, strict=True)
     ]
     rates = _rates(binding["schedules"], optimizer_record.groups)
@@ -186,13 +186,13 @@ def _built_adaptor(
     return adaptor
 
 
-def _built_simple(
+def _build_simple(
     name: str, hyperparameters: Mapping[str, Any]
 ) -> SimpleOptimizer[Any]:
     cls = required_class(name)
     field_names: set[str] = {*getattr(cls, "__dataclass_fields__", ())}
     return cls(
-        **{n: _frozen(v) for n, v in hyperparameters.items() if n in field_names}
+        **{n: _as_tuple(v) for n, v in hyperparameters.items() if n in field_names}
     )
 
 
@@ -215,7 +215,7 @@ def _is_among(ids: set[int]) -> Callable[[Any], bool]:
     return lambda param: id(param.tensor) in ids
 
 
-def _frozen(value: Any) -> Any:
+def _as_tuple(value: Any) -> Any:
     return tuple(value) if isinstance(value, list) else value
 
 

@@ -25,25 +25,13 @@ from ...config.tree import is_dict, is_items
 from ...config.validation.normalize import Preparation
 from ...config.validation.pydantic_check import check
 from ...config.validation.validate import put_back
-from ...core.modules.tree import unwrapped
 from ...records.errors import RecordMismatchError
-from ..checkpoints.part_kinds import fill, other_flags
 from ..checkpoints.rng import kept_generators
-from ..plain import value_of
 from .digests import check_digest
 from .lazy_fields import Deferred, Origin, View, at
 from .legacy_objects import read_legacy_object
-from .rebuild_optimizer import rebuilt_optimizer
 from .serializable import PENDING, Lazy, deserialized
-from .state_objects import (
-    BOUND,
-    FILLED,
-    SERIALIZED,
-    Described,
-    open_object,
-    rebuild_object,
-)
-from .state_objects import serializable_class as class_of
+from .state_objects import open_object, restore_object, serializable_class
 from .state_text import LEGACY_SUFFIX, checked_file, has_blobs, is_marker
 
 
@@ -120,30 +108,21 @@ class Restoring:
     def _make(self, path: str, file: str, annotation: Any) -> Any:
         if file.endswith(LEGACY_SUFFIX):
             data = read_legacy_object(self.folder / file, path)
-            return self._deserialized(data, annotation, file)
+            return self.deserialized(data, annotation, str(self.folder / file))
         record = open_object(self.folder / file, path, self.hyperparameters)
+        # A program that fills its own objects changes them one by one, so each is whole
+        # and the one that was saved before it is handed on.
         record.load_all()
         check_digest(self.folder / file, self.origin.digests)
-        description = Described.read(record)
-        if description.kind == SERIALIZED:
-            obj = self._deserialized(value_of(record), annotation, file)
-            return self._filled_target(path, obj) if description.about else obj
-        if description.kind == BOUND:
-            return rebuilt_optimizer(description.about, record, self._module)
-        if description.kind == FILLED:
-            target = self._target(path)
-            fill(path, target, record, description.part)
-            if isinstance(target, nn.Module):
-                for name, flag in other_flags(target, record).items():
-                    unwrapped(target).get_parameter(name).requires_grad_(flag)
-            return target
-        return rebuild_object(description, record, annotation)
+        return restore_object(record, path, annotation, self)
 
-    def _deserialized(self, data: Any, annotation: Any, file: str) -> Any:
-        cls = class_of(annotation, str(self.folder / file))
+    def deserialized(self, data: Any, annotation: Any, file: str) -> Any:
+        """Return what the class in ``annotation`` makes of ``data``."""
+        cls = serializable_class(annotation, file)
         return deserialized(cls, data, self.config, self.view, self.ctx)
 
-    def _module(self, path: str) -> nn.Module:
+    def module_at(self, path: str) -> nn.Module:
+        """Return the module at ``path``. KeyError if no object is there."""
         if path not in self._places:
             paths = ", ".join(self._places)
             hint = did_you_mean(path, self._places)
@@ -151,19 +130,8 @@ class Restoring:
         module: nn.Module = self.blob(path)
         return module
 
-    def _filled_target(self, path: str, restored: Any) -> Any:
-        """Return the program's own module with the values of ``restored``.
-
-        Other objects of the state are bound to that one.
-        """
-        if not isinstance(restored, nn.Module):
-            return restored
-        target = self._target(path)
-        target.load_state_dict(restored.state_dict())
-        return target
-
-    def _target(self, path: str) -> Any:
-        """Return what the program itself makes at ``path`` at the start of a run."""
+    def initial_object(self, path: str) -> Any:
+        """Return what the program itself makes at ``path`` when a run begins."""
         if self._template is None:
             self._template = self.initial_state()
             # The template binds its objects to each other, so all of them are filled.

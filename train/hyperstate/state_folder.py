@@ -16,7 +16,6 @@ from ...config.tree import Struct
 from ...config.versioned import has_versions, upgrade
 from ...records.errors import RecordFormatError
 from ...records.open import digest_of, open_record
-from ..checkpoints.part_kinds import MODULE
 from ..checkpoints.rng import Generators
 from ..plain import record_of, value_of
 from .config_change import check_change
@@ -24,7 +23,7 @@ from .digests import check_digest, read_digests, write_digests
 from .lazy_fields import Origin
 from .restoring import Restoring
 from .saved_with import SavedWith
-from .state_objects import BOUND, FILLED, SERIALIZED, Described
+from .state_objects import FILLED, beside_filled, description_of
 from .state_text import Split
 
 S = TypeVar("S")
@@ -40,11 +39,9 @@ def write_state(folder: Path, config: Any, state: Any, *, rng: bool) -> Split:
     """
     split, tree = _split(state)
     modules = {p: v for p, v in split.blobs.items() if isinstance(v, nn.Module)}
-    descriptions = {p: Described.of(v, modules) for p, v in split.blobs.items()}
+    descriptions = {p: description_of(v, modules) for p, v in split.blobs.items()}
     if any(description.kind == FILLED for description in descriptions.values()):
-        descriptions = {
-            p: _as_filled(description) for p, description in descriptions.items()
-        }
+        descriptions = {p: beside_filled(d) for p, d in descriptions.items()}
     dump(config, folder / CONFIG)
     beside = SavedWith((folder / CONFIG).read_text(), rng).metadata()
     digests: dict[str, str] = {}
@@ -162,18 +159,3 @@ def _split(state: Any) -> tuple[Split, Any]:
             f"a state is a dataclass or an Hparams, and a {name} is neither"
         )
     return split, tree
-
-
-def _as_filled(description: Described) -> Described:
-    """Return how an object comes back beside one that only the program can make.
-
-    Modules and optimizers then are the program's own too, since they are bound
-    together.
-    """
-    if description.kind == SERIALIZED:
-        return Described(SERIALIZED, description.part, about=True)
-    return (
-        Described(FILLED, description.part)
-        if description.kind in (MODULE, BOUND)
-        else description
-    )

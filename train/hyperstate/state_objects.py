@@ -1,10 +1,15 @@
-"""One object of a state as a record file, and how it comes to be again."""
+"""What a state consists of beside its text: one class for each kind of object.
+
+Each kind says which objects it is of, what a file tells of one beside its record, and
+how the object comes to be again.
+"""
 
 import random
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal, Protocol
 
 import numpy as np
 import torch
@@ -14,6 +19,7 @@ from ...config.classes.fields import members
 from ...core.hyperparameters.reader import planned
 from ...core.hyperparameters.record_metadata import factory_of, recorded_hparams
 from ...core.modules.registry import class_named
+from ...core.modules.tree import unwrapped
 from ...core.persistence.loading import from_record
 from ...records.errors import RecordError, RecordMismatchError
 from ...records.flat_record import FlatRecord
@@ -26,18 +32,15 @@ from ..checkpoints.part_kinds import (
     VALUE,
     fill,
     kind_of,
+    other_flags,
     part_of,
 )
 from ..plain import record_of, value_of
-from .rebuild_optimizer import binding_of
+from .rebuild_optimizer import Modules, binding_of, rebuild_optimizer
 from .serializable import Serializable
 
 KEY = "blob"
 """Where a record's metadata says what kind of object it is of."""
-
-SERIALIZED, BOUND, GENERATOR, FILLED = "serialized", "bound", "generator", "filled"
-"""More kinds: what deserializes itself, optimizers over modules of the state,
-generators, and what is filled into the object that ``initial_state`` makes."""
 
 _GENERATORS: Mapping[str, Callable[[], Any]] = {
     "Generator": torch.Generator,
@@ -46,47 +49,33 @@ _GENERATORS: Mapping[str, Callable[[], Any]] = {
     "default_rng": np.random.default_rng,
 }
 
+SERIALIZED, BOUND, GENERATOR, FILLED = "serialized", "bound", "generator", "filled"
+"""More kinds: what deserializes itself, optimizers over modules of the state,
+generators, and what is filled into the object that ``initial_state`` makes."""
+
 
 @dataclass(frozen=True, slots=True)
-class Described:
-    """What is told about an object beside its record."""
+class Description:
+    """What a file tells of its object beside the record."""
 
     kind: str
-    """How it comes to be again."""
+    """How it comes to be again: the name of an `ObjectKind`."""
     part: str
     """How its record was made: one of the kinds of `part_kinds`."""
     about: Any = None
     """The binding of an optimizer, or the name of a generator."""
 
     @classmethod
-    def of(cls, value: object, modules: Mapping[str, nn.Module]) -> "Described":
-        """Return what to tell about ``value``, a field beside ``modules``."""
-        part = kind_of(value)
-        if isinstance(value, Serializable):
-            return cls(SERIALIZED, VALUE)
-        if isinstance(value, torch.optim.Optimizer):
-            binding = binding_of(value, modules)
-            return cls(FILLED if binding is None else BOUND, part, binding)
-        if part == MODULE:
-            return cls(MODULE if _builds_itself(value) else FILLED, part)
-        if part == STATE:
-            name = _generator_name(value)
-            return cls(FILLED if name is None else GENERATOR, part, name)
-        return cls(part, part)
-
-    @classmethod
-    def read(cls, record: FlatRecord) -> "Described":
-        """Return what ``record`` tells of its object."""
-        description = record.metadata.get(KEY)
-        if not isinstance(description, Mapping) or not isinstance(
-            description.get("kind"), str
+    def read(cls, record: FlatRecord) -> "Description":
+        """Return what ``record`` tells. RecordMismatchError if it tells nothing."""
+        metadata = record.metadata.get(KEY)
+        if not isinstance(metadata, Mapping) or not isinstance(
+            metadata.get("kind"), str
         ):
             raise RecordMismatchError(
                 record.reading.file, ["found no object of a state, expected one"]
             )
-        return cls(
-            description["kind"], str(description.get("part")), description.get("about")
-        )
+        return cls(metadata["kind"], str(metadata.get("part")), metadata.get("about"))
 
     def write(
         self, name: str, value: object, file: Path, beside: Mapping[str, Any]
@@ -99,12 +88,252 @@ class Described:
             record: Record | FlatRecord = record_of(value.serialize(), name)
         else:
             record = part_of(name, value).record()
-        description = {"kind": self.kind, "part": self.part, "about": self.about}
         try:
-            record.save(file, metadata={KEY: description, **beside})
+            record.save(file, metadata={KEY: asdict(self), **beside})
         except RecordError as error:
             error.add_note(f"in {name} of the state")
             raise
+
+
+class StateInRestoring(Protocol):
+    """What an object may ask of the state that it is restored for."""
+
+    def deserialized(self, data: Any, annotation: Any, file: str) -> Any:
+        """Return what the class in ``annotation`` makes of ``data``."""
+        ...
+
+    def module_at(self, path: str) -> nn.Module:
+        """Return a module of the state, restored before this returns."""
+        ...
+
+    def initial_object(self, path: str) -> Any:
+        """Return what the program makes at ``path`` when a run begins."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class StoredObject:
+    """One object of a state, as its file has it."""
+
+    path: str
+    """Of its field in the state."""
+    annotation: Any
+    """What the field declares."""
+    record: FlatRecord
+    description: Description
+
+
+class ObjectKind(ABC):
+    """How objects of one kind are told in a file, and come to be again."""
+
+    name: ClassVar[str]
+    """What files call this kind."""
+
+    @abstractmethod
+    def description(
+        self, value: object, part: str, modules: Modules
+    ) -> Description | None:
+        """Return what to tell of ``value``; None if it is none of this kind.
+
+        ``part`` is how its record is made, ``modules`` are those of the state.
+        """
+
+    @abstractmethod
+    def restore(self, source: StoredObject, state: StateInRestoring) -> Any:
+        """Return the object anew, or what the program made, filled."""
+
+    def beside_filled(self, description: Description) -> Description:
+        """Return how an object comes back beside one that only the program can make.
+
+        The program binds its objects to each other, so that modules and optimizers
+        then are its own too.
+        """
+        return description
+
+
+class _Serialized(ObjectKind):
+    """What says all about itself, in plain data."""
+
+    name = SERIALIZED
+
+    def description(
+        self, value: object, part: str, modules: Modules
+    ) -> Description | None:
+        if not isinstance(value, Serializable):
+            return None
+        return Description(SERIALIZED, VALUE)
+
+    def restore(self, source: StoredObject, state: StateInRestoring) -> Any:
+        data, file = value_of(source.record), source.record.reading.file
+        restored = state.deserialized(data, source.annotation, file)
+        if not (source.description.about and isinstance(restored, nn.Module)):
+            return restored
+        # Other objects of the state are bound to the program's own module.
+        module = state.initial_object(source.path)
+        module.load_state_dict(restored.state_dict())
+        return module
+
+    def beside_filled(self, description: Description) -> Description:
+        return Description(SERIALIZED, description.part, about=True)
+
+
+class _Bound(ObjectKind):
+    """Optimizers that can be built again over modules of the state."""
+
+    name = BOUND
+
+    def description(
+        self, value: object, part: str, modules: Modules
+    ) -> Description | None:
+        if not isinstance(value, torch.optim.Optimizer):
+            return None
+        binding = binding_of(value, modules)
+        return None if binding is None else Description(BOUND, part, binding)
+
+    def restore(self, source: StoredObject, state: StateInRestoring) -> Any:
+        binding = source.description.about
+        return rebuild_optimizer(binding, source.record, state.module_at)
+
+    def beside_filled(self, description: Description) -> Description:
+        return Description(FILLED, description.part)
+
+
+class _Module(ObjectKind):
+    """Modules whose record says how to build them."""
+
+    name = MODULE
+
+    def description(
+        self, value: object, part: str, modules: Modules
+    ) -> Description | None:
+        is_built = part == MODULE and _builds_itself(value)
+        return Description(MODULE, part) if is_built else None
+
+    def restore(self, source: StoredObject, state: StateInRestoring) -> Any:
+        record, cls = source.record, _class(source.annotation, nn.Module)
+        ours = record.metadata.get("burnish", {})
+        stored_hparams = ours.get("hparams") if isinstance(ours, Mapping) else None
+        if stored_hparams is None:
+            return from_record(factory_of(cls, record, (), {}), record)
+        return from_record(
+            planned(stored_hparams, _declared_class(cls, stored_hparams)), record
+        )
+
+    def beside_filled(self, description: Description) -> Description:
+        return Description(FILLED, description.part)
+
+
+class _Generator(ObjectKind):
+    """Random generators that their own class makes without arguments."""
+
+    name = GENERATOR
+
+    def description(
+        self, value: object, part: str, modules: Modules
+    ) -> Description | None:
+        name = _generator_name(value) if part == STATE else None
+        return None if name is None else Description(GENERATOR, part, name)
+
+    def restore(self, source: StoredObject, state: StateInRestoring) -> Any:
+        name = source.description.about
+        if name not in _GENERATORS:
+            raise _unknown(source, f"the unknown generator {name!r:.60}")
+        generator = _GENERATORS[name]()
+        fill(name, generator, source.record, STATE)
+        return generator
+
+
+class _TypedRecord(ObjectKind):
+    """Records, of the class that the field declares."""
+
+    name = RECORD
+
+    def description(
+        self, value: object, part: str, modules: Modules
+    ) -> Description | None:
+        # An optimizer makes a record too, and only the program makes that optimizer.
+        is_optimizer = isinstance(value, torch.optim.Optimizer)
+        return (
+            Description(RECORD, part) if part == RECORD and not is_optimizer else None
+        )
+
+    def restore(self, source: StoredObject, state: StateInRestoring) -> Any:
+        return source.record.typed(_class(source.annotation, Record))
+
+
+class _PlainValue(ObjectKind):
+    """Plain data: tensors, arrays, and what a field declares as a `Blob`."""
+
+    name = VALUE
+
+    def description(
+        self, value: object, part: str, modules: Modules
+    ) -> Description | None:
+        return Description(VALUE, part) if part == VALUE else None
+
+    def restore(self, source: StoredObject, state: StateInRestoring) -> Any:
+        return value_of(source.record)
+
+
+class _Filled(ObjectKind):
+    """What only the program can make: all else that takes a state."""
+
+    name = FILLED
+
+    def description(
+        self, value: object, part: str, modules: Modules
+    ) -> Description | None:
+        return Description(FILLED, part)
+
+    def restore(self, source: StoredObject, state: StateInRestoring) -> Any:
+        target = state.initial_object(source.path)
+        fill(source.path, target, source.record, source.description.part)
+        if isinstance(target, nn.Module):
+            for path, flag in other_flags(target, source.record).items():
+                unwrapped(target).get_parameter(path).requires_grad_(flag)
+        return target
+
+
+_KINDS: tuple[ObjectKind, ...] = (
+    _Serialized(),
+    _Bound(),
+    _Module(),
+    _Generator(),
+    _TypedRecord(),
+    _PlainValue(),
+    _Filled(),
+)
+"""The first that describes an object is its kind; the last describes any."""
+
+_KIND_NAMED: dict[str, ObjectKind] = {kind.name: kind for kind in _KINDS}
+
+
+def description_of(value: object, modules: Modules) -> Description:
+    """Return what to tell of ``value`` in its file, a field beside ``modules``."""
+    part = kind_of(value)
+    descriptions = (kind.description(value, part, modules) for kind in _KINDS)
+    return next(description for description in descriptions if description is not None)
+
+
+def beside_filled(description: Description) -> Description:
+    """Return how an object comes back beside one that only the program can make."""
+    return _KIND_NAMED[description.kind].beside_filled(description)
+
+
+def restore_object(
+    record: FlatRecord, path: str, annotation: Any, state: StateInRestoring
+) -> Any:
+    """Return the object that ``record`` is of. RecordMismatchError for no known one."""
+    source = StoredObject(path, annotation, record, Description.read(record))
+    kind = _KIND_NAMED.get(source.description.kind)
+    if kind is None:
+        raise _unknown(source, f"the unknown kind {source.description.kind!r:.60}")
+    return kind.restore(source, state)
+
+
+def _unknown(source: StoredObject, content: str) -> RecordMismatchError:
+    problem = f"{source.path}: found {content}, expected one that this version writes"
+    return RecordMismatchError(source.record.reading.file, [problem])
 
 
 def open_object(
@@ -120,21 +349,6 @@ def open_object(
         raise
 
 
-def rebuild_object(kind: Described, record: FlatRecord, annotation: Any) -> Any:
-    """Return the object of a record that needs nothing else; None if it does."""
-    if kind.kind == VALUE:
-        return value_of(record)
-    if kind.kind == RECORD:
-        return record.typed(_class(annotation, Record))
-    if kind.kind == GENERATOR and kind.about in _GENERATORS:
-        generator = _GENERATORS[kind.about]()
-        fill(kind.about, generator, record, STATE)
-        return generator
-    if kind.kind == MODULE:
-        return _module(record, _class(annotation, nn.Module))
-    return None
-
-
 def serializable_class(annotation: Any, file: str) -> Any:
     """Return the class of ``annotation`` that deserializes itself."""
     cls = _class(annotation, object)
@@ -146,15 +360,7 @@ def serializable_class(annotation: Any, file: str) -> Any:
     return cls
 
 
-def _module(record: FlatRecord, cls: type[nn.Module]) -> nn.Module:
-    ours = record.metadata.get("burnish", {})
-    stored_hparams = ours.get("hparams") if isinstance(ours, Mapping) else None
-    if stored_hparams is None:
-        return from_record(factory_of(cls, record, (), {}), record)
-    return from_record(planned(stored_hparams, _actual(cls, stored_hparams)), record)
-
-
-def _actual(
+def _declared_class(
     cls: type[nn.Module], stored_hparams: Mapping[str, Any]
 ) -> type[nn.Module] | None:
     """Return ``cls``, or None where the file names a known subclass of it."""

@@ -42,7 +42,7 @@ class Split:
         return encode(self._without_blobs(state, "", None))
 
     def _without_blobs(self, value: Any, path: str, annotation: Any) -> Any:
-        if is_marked(annotation) or is_blob(value):
+        if is_blob_field(annotation) or is_blob(value):
             return self._marker(value, path)
         if isinstance(value, np.generic):
             return value.item()
@@ -106,13 +106,13 @@ def is_blob(value: object) -> bool:
     return not is_struct_value(value) and kind_of(value) != VALUE
 
 
-def is_marked(annotation: Any) -> bool:
+def is_blob_field(annotation: Any) -> bool:
     """Return whether ``annotation`` is a ``Blob[T]``, or an optional one."""
     if get_origin(annotation) is Annotated:
         return any(mark is MARK for mark in get_args(annotation)[1:])
-    return any(is_marked(a) for a in get_args(annotation) if a is not type(None)) and (
-        len(members(annotation)) > 1
-    )
+    return any(
+        is_blob_field(a) for a in get_args(annotation) if a is not type(None)
+    ) and (len(members(annotation)) > 1)
 
 
 def blob_file(tree: Any) -> str | None:

@@ -75,15 +75,15 @@ class DataModule(TypedHparams, LightningDataModule, Generic[H]):
 
     def train_dataloader(self) -> Any:
         """Return what Lightning trains with."""
-        return self._required(self.train_loader)
+        return self._require(self.train_loader)
 
     def val_dataloader(self) -> Any:
         """Return what Lightning validates with."""
-        return self._required(self.val_loader)
+        return self._require(self.val_loader)
 
     def test_dataloader(self) -> Any:
         """Return what Lightning tests with."""
-        return self._required(self.test_loader) if self.test is not None else []
+        return self._require(self.test_loader) if self.test is not None else []
 
     def _in_order(self, part: Any) -> Any:
         options = self.thparams.loader
@@ -91,7 +91,7 @@ class DataModule(TypedHparams, LightningDataModule, Generic[H]):
             return None
         return DataLoader(part, options.batch_size, **_workers(options))
 
-    def _required(self, loader: Any) -> Any:
+    def _require(self, loader: Any) -> Any:
         if loader is None:
             raise ValueError(
                 f"{type(self).__qualname__} has no loader: set data.loader, as in "

@@ -85,11 +85,11 @@ def _factory(
     parameters = inspect.signature(cls).parameters
     if isinstance(name, str) and name in parameters and name not in hparams:
         hparams = {name: hparams}
-    arguments = _accepted(cls, {**hparams, **kwargs})
+    arguments = _accepted_arguments(cls, {**hparams, **kwargs})
     return lambda: cls(**arguments)
 
 
-def _accepted(cls: type, arguments: dict[str, Any]) -> dict[str, Any]:
+def _accepted_arguments(cls: type, arguments: dict[str, Any]) -> dict[str, Any]:
     """Return the arguments that ``cls`` has; a checkpoint may know of others."""
     parameters = inspect.signature(cls).parameters.values()
     if any(p.kind is p.VAR_KEYWORD for p in parameters):

@@ -12,7 +12,7 @@ from lightning.pytorch.plugins.io import CheckpointIO, TorchCheckpointIO
 
 from ...records.record import Record
 from ..checkpoints.checkpoint import Checkpoint
-from ..checkpoints.folders import committed, recover, remove_folder, sweep
+from ..checkpoints.folders import atomic_folder, recover, remove_folder, sweep
 from ..checkpoints.manifest import FILE
 
 M = TypeVar("M", bound=LightningModule)
@@ -61,7 +61,7 @@ class RecordIO(CheckpointIO):
         parts = {MODEL: Record.from_state_dict(tensors), TRAINING: training_state}
         about = _for_people(training_state)
         step = int(checkpoint.get("global_step", 0))
-        with committed(folder) as scratch:
+        with atomic_folder(folder) as scratch:
             Checkpoint.write(scratch, step, parts, {}, info=about)
 
     def load_checkpoint(

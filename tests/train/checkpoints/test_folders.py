@@ -8,11 +8,16 @@ import pytest
 
 from burnish.config.storage.descriptor import open_folder
 from burnish.train.checkpoints import folders
-from burnish.train.checkpoints.folders import committed, recover, remove_folder, turn
+from burnish.train.checkpoints.folders import (
+    atomic_folder,
+    recover,
+    remove_folder,
+    turn,
+)
 
 
 def fill(folder: Path, text: str) -> None:
-    with committed(folder) as scratch:
+    with atomic_folder(folder) as scratch:
         (scratch / "content").write_text(text)
 
 
@@ -24,7 +29,7 @@ def test_a_file_gives_way_to_a_folder_and_stays_if_that_fails(tmp_path: Path) ->
     place = tmp_path / "last.ckpt"
     place.write_text("old")
 
-    with pytest.raises(KeyboardInterrupt), committed(place):
+    with pytest.raises(KeyboardInterrupt), atomic_folder(place):
         raise KeyboardInterrupt
     assert place.read_text() == "old"
     fill(place, "new")
