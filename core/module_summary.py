@@ -1,5 +1,3 @@
-# pyright: reportPrivateUsage=false
-# The tables of nn.Module have no public names.
 """A module at a glance: its tensors with IDs, shapes and counts."""
 
 import io
@@ -13,10 +11,10 @@ from torch import Tensor, nn
 from ..config.patterns import Patterns
 from ..records.dtypes import name_of_dtype
 from ..records.entry import Kind, ParamId
-from ..records.memory import ORDINARY
-from ..records.torch_internals import transient_buffers
+from ..records.memory import Ties
 from .modules.module_argument import check_module
 from .modules.tree import Places, places_of, unwrapped
+from .state.entries import named_tensors
 from .state.identity import identify
 from .state.param_selection import select_params
 
@@ -30,7 +28,7 @@ def num_params(module: nn.Module, only: Patterns | None = None) -> int:
     ``only`` counts those that match: ``num_params(net, burnish.trainable)``. ValueError
     that names a parameter whose shape is not known yet.
     """
-    counts: dict[object, int] = {}
+    first_paths, count = Ties[str](), 0
     patterns = _any_param if only is None else only
     for param in select_params(module, patterns, "num_params"):
         shape = _shape_of(param.tensor)
@@ -39,8 +37,10 @@ def num_params(module: nn.Module, only: Patterns | None = None) -> int:
                 f"{param.path} has no shape yet, so it cannot be counted: call the "
                 "module once, net(example), or fill it, load_record(net, file)"
             )
-        counts[_view(param.tensor)] = math.prod(shape)
-    return sum(counts.values())
+        if first_paths.owner(param.tensor) is None:
+            first_paths.add(param.tensor, param.path)
+            count += math.prod(shape)
+    return count
 
 
 def summary(module: nn.Module, *, depth: int | None = None) -> "ModuleSummary":
@@ -210,28 +210,17 @@ def _line(name: str, row: TensorRow) -> tuple[str, ...]:
 
 def _tensor_rows(places: Places) -> list[TensorRow]:
     ids = identify(places)
-    first_paths: dict[object, str] = {}
+    first_paths = Ties[str]()
     rows: list[TensorRow] = []
-    for prefix, owner in places:
-        for kind, name, tensor in _tensors_of(owner):
-            path = prefix + name
-            first_path = first_paths.setdefault(_view(tensor), path)
-            rows.append(
-                _row(
-                    path, kind, tensor, ids, None if first_path == path else first_path
-                )
-            )
+    for path, kind, tensor in named_tensors(places):
+        if not isinstance(tensor, Tensor):  # pyright: ignore[reportUnnecessaryIsInstance]  # a module may hold anything
+            continue
+        first_path = first_paths.owner(tensor)
+        if first_path is None:
+            first_paths.add(tensor, path)
+        is_first = first_path in (None, path)
+        rows.append(_row(path, kind, tensor, ids, None if is_first else first_path))
     return rows
-
-
-def _tensors_of(owner: nn.Module) -> Iterable[tuple[Kind, str, Tensor]]:
-    for name, parameter in owner._parameters.items():
-        if parameter is not None:
-            yield "parameter", name, parameter
-    for name, buffer in owner._buffers.items():
-        if isinstance(buffer, Tensor):
-            is_transient = name in transient_buffers(owner)
-            yield "transient" if is_transient else "buffer", name, buffer
 
 
 def _row(
@@ -264,12 +253,3 @@ def _shape_of(tensor: Tensor) -> tuple[int, ...] | None:
     # Nested tensors have no shape of numbers alone, lazy ones none at all.
     is_shapeless = nn.parameter.is_lazy(tensor) or tensor.is_nested
     return None if is_shapeless else tuple(tensor.shape)
-
-
-def _view(tensor: Tensor) -> object:
-    """Return what two tensors that show one memory alike have in common."""
-    is_plain = type(tensor) in ORDINARY and not tensor.is_meta and not tensor.is_nested
-    address = tensor.data_ptr() if is_plain and tensor.numel() else 0
-    if not address:
-        return id(tensor)
-    return address, tensor.dtype, tensor.shape, tensor.stride()

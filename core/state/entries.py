@@ -81,7 +81,7 @@ def _add_tensors(
     views = _Views()
     ties: dict[int, dict[str, None]] = {}
     # 5,000 modules pass here at every save: one loop, and few calls in it.
-    for path, kind, tensor in _named_tensors(places):
+    for path, kind, tensor in named_tensors(places):
         key = id(tensor)
         known_entry = by_tensor.get(key)
         if known_entry is not None:
@@ -134,7 +134,8 @@ def _add_tensors(
             entry.ties = (*ties[id(entry)],)
 
 
-def _named_tensors(places: Places) -> list[tuple[str, Kind, Tensor]]:
+def named_tensors(places: Places) -> list[tuple[str, Kind, Tensor]]:
+    """Return every parameter and buffer, a shared one at each of its paths."""
     rows: list[tuple[str, Kind, Tensor]] = []
     for prefix, owner in places:
         for name, parameter in owner._parameters.items():
