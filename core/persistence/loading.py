@@ -77,12 +77,22 @@ def load_record(
     check_module(module, "load_record")
     record = _as_record(source, hyperparameters)
     allowed = Allowed(strict, allow_missing, allow_unexpected, allow_empty)
+    fitting_record, places, allowed = _fit_to(module, record, allowed)
+    with explained(record, places), materialize_lazy(places, fitting_record):
+        return _fill(module, fitting_record, places, allowed)
+
+
+def _fit_to(
+    module: nn.Module, record: FlatRecord, allowed: Allowed
+) -> tuple[FlatRecord, Places, Allowed]:
+    """Return ``record`` with the names, orders and version of ``module``.
+
+    Beside it are the module's places, and what may be absent as well.
+    """
     check_version(unwrapped(module), record)
     places = places_of(module)
-    stored_record, (record, absent) = record, from_burn(record, places)
-    record = upgrade_record(record, places)
-    with explained(stored_record, places), materialize_lazy(places, record):
-        return _fill(module, record, places, replace(allowed, absent=absent))
+    translation, absent = from_burn(record, places)
+    return upgrade_record(translation, places), places, replace(allowed, absent=absent)
 
 
 def _fill(
@@ -157,16 +167,13 @@ def _from_record(factory: Callable[[], M], record: FlatRecord, allowed: Allowed)
             f"the factory returned a {type(module).__name__}, expected an nn.Module; "
             "pass a function without arguments: lambda: Net(width=128)"
         )
-    check_version(unwrapped(module), record)
-    places = places_of(module)
-    stored_record, (record, absent) = record, from_burn(record, places)
-    record = upgrade_record(record, places)
+    stored_record = record
+    record, places, allowed = _fit_to(module, record, allowed)
     with materialize_lazy(places, record):
         content = content_of(places, encode=False, is_left_out=_left_out(record))
     if build is not None and any(entry.dtype is BLANK for entry in content.entries):
         # Code past Python took a blank for the values of a parameter.
         return _from_record(partial(rebuild, factory, build), stored_record, allowed)
-    allowed = replace(allowed, absent=absent)
     with explained(stored_record, places):
         plan = _plan_filling(module, content, record, places, allowed, is_new=True)
     fillings = read_fillings(plan, record, is_kept=True)
