@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from ...records.torch_internals import copy_tensors
-from .bucket import Bucket, Job, Unfit
+from .bucket import Bucket, Job, trusted
 from .codegen.block_code import Run, generate
 from .codegen.program import contracted, program_of
 from .memory.arena import BLOCK, SMALL
@@ -58,14 +58,7 @@ def replayable(
     trace: Trace, layout: BucketLayout, step: StepCall, scalars: dict[str, Any]
 ) -> tuple[Run, list[torch.dtype]]:
     """Return the generated function for a trace; Unfit if it is not to be trusted."""
-    key = trace.key()
-    run_or_refusal = _programs.get(key)
-    # A refusal is remembered too: finding it again would run the step once more.
-    if run_or_refusal is None:
-        run_or_refusal = _programs[key] = _generate(trace, layout, step, scalars)
-    if isinstance(run_or_refusal, str):
-        raise Unfit(run_or_refusal)
-    return run_or_refusal
+    return trusted(_programs, trace, lambda: _generate(trace, layout, step, scalars))
 
 
 def _generate(

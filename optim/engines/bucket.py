@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
 from operator import is_, itemgetter
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 import torch
@@ -16,12 +16,30 @@ from .tracing.state_fields import declared
 from .tracing.step_call import StepCall
 from .tracing.trace import BucketLayout, Trace, trace
 
+P = TypeVar("P")
+
 Job = Callable[[], None]
 """Does the writing part of a step; all that can fail was done before."""
 
 
 class Unfit(Exception):
     """An engine cannot take this call; the message says why, and the loop does it."""
+
+
+def trusted(
+    programs: dict[Any, P | str], trace: Trace, generate: Callable[[], P | str]
+) -> P:
+    """Return the program of a trace, kept in ``programs``; Unfit says why it has none.
+
+    A refusal is kept too: finding it again would run the step once more.
+    """
+    key = trace.key()
+    program_or_refusal = programs.get(key)
+    if program_or_refusal is None:
+        program_or_refusal = programs[key] = generate()
+    if isinstance(program_or_refusal, str):
+        raise Unfit(program_or_refusal)
+    return program_or_refusal
 
 
 class Engine(Protocol):

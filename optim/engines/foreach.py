@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from ...records.torch_internals import copy_tensors
-from .bucket import Bucket, Job, Unfit
+from .bucket import Bucket, Job, trusted
 from .codegen.program import Program, contracted, program_of
 from .self_check import agrees
 from .tracing.step_call import StepCall
@@ -50,13 +50,7 @@ def listable(
     trace: Trace, layout: BucketLayout, step: StepCall, scalars: dict[str, Any]
 ) -> _Run:
     """Return the generated function for a trace; Unfit if it is not to be trusted."""
-    key = trace.key()
-    run_or_refusal = _programs.get(key)
-    if run_or_refusal is None:
-        run_or_refusal = _programs[key] = _checked(trace, layout, step, scalars)
-    if isinstance(run_or_refusal, str):
-        raise Unfit(run_or_refusal)
-    return run_or_refusal
+    return trusted(_programs, trace, lambda: _checked(trace, layout, step, scalars))
 
 
 def _checked(

@@ -94,9 +94,13 @@ class StepRunner:
 
     def _stepped(self, n_groups: int, grads: GroupGrads) -> list[Tensor]:
         """Return what the steps of the first groups move."""
-        groups = zip(self.bound.groups[:n_groups], grads[:n_groups], strict=True)
+        return [param for param, _ in self._params_with_grads(grads[:n_groups])]
+
+    def _params_with_grads(self, grads: GroupGrads) -> list[tuple[Tensor, Tensor]]:
+        """Return what steps with ``grads``: those of all groups, or of the first ones."""
+        groups = zip(self.bound.groups[: len(grads)], grads, strict=True)
         return [
-            param
+            (param, grad)
             for group, group_grads in groups
             for param, grad in zip(group["params"], group_grads, strict=True)
             if grad is not None
@@ -104,12 +108,9 @@ class StepRunner:
 
     def _share_memory(self, grads: GroupGrads) -> bool:
         """Return whether a parameter shares memory with another, or with a gradient."""
-        params = [p for group in self.bound.groups for p in group["params"]]
-        pairs = zip(params, chain.from_iterable(grads), strict=True)
-        stepped = [(param, grad) for param, grad in pairs if grad is not None]
-        writable = [param for param, _ in stepped]
+        pairs = self._params_with_grads(grads)
         return self.stepper.entanglement.is_there(
-            writable, [grad for _, grad in stepped]
+            [param for param, _ in pairs], [grad for _, grad in pairs]
         )
 
     def _explained(self, failure: StepFailed) -> BaseException:
@@ -145,12 +146,7 @@ class StepRunner:
 
     def _are_finite(self, grads: GroupGrads) -> bool:
         """Return whether all gradients are finite; raise if the policy is an error."""
-        params = [p for group in self.bound.groups for p in group["params"]]
-        pairs = [
-            (param, grad)
-            for param, grad in zip(params, chain.from_iterable(grads), strict=True)
-            if grad is not None
-        ]
+        pairs = self._params_with_grads(grads)
         if any(is_sharded(grad) for _, grad in pairs):
             raise ValueError(
                 f"nonfinite={self.bound.nonfinite!r} looks at the gradients of this "
