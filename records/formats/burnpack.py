@@ -137,7 +137,7 @@ def _table(
         rows[path] = (
             row if param_id is None else {**row, "param_id": number_of_id(param_id)}
         )
-    return dict(sorted(rows.items(), key=lambda item: item[0].encode()))
+    return _sorted(rows)
 
 
 def _dtype_name(dtype: torch.dtype, path: str) -> Any:

@@ -6,22 +6,11 @@ and maps that say their length; the writer takes the shortest form of each.
 
 import math
 import struct
-from typing import Any, Literal, TypeAlias
+from typing import Any
 
 from ..errors import TRUNCATED, RecordFormatError
 
-Noun: TypeAlias = Literal[
-    "a number",
-    "a negative number",
-    "bytes",
-    "a text",
-    "a list",
-    "a map",
-    "a tag",
-    "a plain value",
-]
-
-_NOUNS: tuple[Noun, ...] = (
+_NOUNS = (
     "a number",
     "a negative number",
     "bytes",

@@ -71,14 +71,9 @@ class RecordIO(CheckpointIO):
         weights_only: bool | None = None,
     ) -> dict[str, Any]:
         """Return what was saved, every byte verified. Raises `RecordError`."""
-        if not is_checkpoint(path):
-            if Path(path).is_dir():
-                raise FileNotFoundError(f"{path} is a folder without {FILE}")
-            torch_io = TorchCheckpointIO()
-            place: Any = map_location or torch.device("cpu")
-            loaded: dict[str, Any] = torch_io.load_checkpoint(path, place, weights_only)
-            return loaded
-        return read_checkpoint(path, map_location)
+        if not is_checkpoint(path) and Path(path).is_dir():
+            raise FileNotFoundError(f"{path} is a folder without {FILE}")
+        return ReadingIO().load_checkpoint(path, map_location, weights_only)
 
     def remove_checkpoint(self, path: Any) -> None:
         """Remove the folder ``path``."""
