@@ -97,7 +97,7 @@ class StepRunner:
         return [param for param, _ in self._params_with_grads(grads[:n_groups])]
 
     def _params_with_grads(self, grads: GroupGrads) -> list[tuple[Tensor, Tensor]]:
-        """Return what steps with ``grads``: those of all groups, or of the first ones."""
+        """Return what steps with ``grads``, those of all groups or of the first."""
         groups = zip(self.bound.groups[: len(grads)], grads, strict=True)
         return [
             (param, grad)
