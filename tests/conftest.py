@@ -1,5 +1,6 @@
 """What every test may rely on."""
 
+import logging
 import signal
 from collections.abc import Generator
 from importlib.metadata import version
@@ -20,6 +21,18 @@ def _interruptible() -> Generator[None]:
         signal.signal(signal.SIGINT, signal.default_int_handler)
     yield
     signal.signal(signal.SIGINT, before)
+
+
+@pytest.fixture
+def quiet_lightning() -> Generator[None]:
+    import torch
+
+    logger = logging.getLogger("lightning.pytorch")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    yield
+    logger.setLevel(level)
+    torch.set_float32_matmul_precision("highest")
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from .modules import FIXED, NEW, OLD
-from .runs import FAILING, FAILING_FILE, words
+from .runs import EXAMPLES, FAILING, FAILING_FILE, words
 
 
 @pytest.fixture
@@ -15,6 +15,12 @@ def failing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     (tmp_path / "failing_net.py").write_text(FAILING)
     (tmp_path / "failing.yaml").write_text(FAILING_FILE)
     return words("run", "--config-path", ".", "--config-name", "failing")
+
+
+@pytest.fixture
+def folder_with_examples(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HYDRA_CONFIG_PATH", str(EXAMPLES))
 
 
 @pytest.fixture

@@ -2,10 +2,21 @@
 
 from pathlib import Path
 
+import pytest
+
+from ..lightning_warnings import LIGHTNING_WARNINGS
+
 FEW = ["limit_train_batches=2", "log_every_n_steps=1"]
 
 
 EXAMPLES = Path(__file__).parent.parent.parent / "examples/training"
+
+EXAMPLE_RUNS = [
+    pytest.mark.usefixtures("folder_with_examples"),
+    *LIGHTNING_WARNINGS,
+    # Hydra's parser of arguments is older than Python's newest.
+    pytest.mark.filterwarnings("ignore::DeprecationWarning:hydra"),
+]
 
 
 def words(folder: str, *more: str) -> list[str]:

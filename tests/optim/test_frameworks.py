@@ -1,6 +1,5 @@
 """Lightning and accelerate take an adaptor as the optimizer that it is."""
 
-import logging
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -23,27 +22,12 @@ from burnish.optim import (
 )
 from burnish.optim.schedulers import Cosine
 
+from ..lightning_warnings import LIGHTNING_WARNINGS
 from .nets import UserAdamW, distance, equal, layers, values
 
-pytestmark = [
-    # Lightning's own use of a class that torch renamed.
-    pytest.mark.filterwarnings("ignore:.*LeafSpec.*:Warning"),
-    # Lightning proposes more worker processes for every loader that has none.
-    pytest.mark.filterwarnings("ignore:.*does not have many workers.*:Warning"),
-    # The folder of checkpoints is not empty when a run is resumed.
-    pytest.mark.filterwarnings("ignore:.*exists and is not empty.*:Warning"),
-]
+pytestmark = [pytest.mark.usefixtures("quiet_lightning"), *LIGHTNING_WARNINGS]
 
 Build = Callable[[nn.Module], Any]
-
-
-@pytest.fixture(autouse=True)
-def quiet() -> Iterator[None]:
-    logger = logging.getLogger("lightning.pytorch")
-    level = logger.level
-    logger.setLevel(logging.ERROR)
-    yield
-    logger.setLevel(level)
 
 
 class Automatic(LightningModule):

@@ -1,38 +1,17 @@
 """Names of classes are looked up, and import nothing."""
 
-import logging
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import torch
 
-from .lightning.models import Net, data, trainer
+from .lightning.models import SHORT_RUNS, Net, data, trainer
 
 torch.set_num_threads(1)
 
 
-pytestmark = [
-    # Lightning's own use of a class that torch renamed.
-    pytest.mark.filterwarnings("ignore:.*LeafSpec.*:Warning"),
-    # Lightning proposes more worker processes for every loader that has none.
-    pytest.mark.filterwarnings("ignore:.*does not have many workers.*:Warning"),
-    # Lightning notes that logs are written every 50 steps and tests have fewer.
-    pytest.mark.filterwarnings("ignore:.*number of training batches.*:Warning"),
-    # The folder of checkpoints is not empty when a run is resumed.
-    pytest.mark.filterwarnings("ignore:.*exists and is not empty.*:Warning"),
-]
-
-
-@pytest.fixture(autouse=True)
-def quiet() -> Iterator[None]:
-    logger = logging.getLogger("lightning.pytorch")
-    level = logger.level
-    logger.setLevel(logging.ERROR)
-    yield
-    logger.setLevel(level)
-    torch.set_float32_matmul_precision("highest")
+pytestmark = SHORT_RUNS
 
 
 def test_a_name_from_a_checkpoint_imports_nothing(tmp_path: Path) -> None:

@@ -2,7 +2,6 @@
 
 import asyncio
 import threading
-from collections.abc import Iterator
 
 import pytest
 import torch
@@ -13,12 +12,7 @@ from burnish.core.state.unfilled import UnfilledParameter
 
 from .built import Views, sevens
 
-
-@pytest.fixture(autouse=True)
-def poisoned_memory() -> Iterator[None]:
-    torch.use_deterministic_algorithms(True)
-    yield
-    torch.use_deterministic_algorithms(False)
+pytestmark = pytest.mark.usefixtures("poisoned_memory")
 
 
 def test_a_module_is_built_from_its_record_while_meta_is_the_default_device() -> None:

@@ -1,7 +1,5 @@
 """What a constructor draws waits like an initializer."""
 
-from collections.abc import Iterator
-
 import pytest
 import torch
 from torch import nn
@@ -11,12 +9,7 @@ from burnish.core.state.tensor_functions import KINDS, NOTED, RANDOM
 
 from .built import seeded, sevens
 
-
-@pytest.fixture(autouse=True)
-def poisoned_memory() -> Iterator[None]:
-    torch.use_deterministic_algorithms(True)
-    yield
-    torch.use_deterministic_algorithms(False)
+pytestmark = pytest.mark.usefixtures("poisoned_memory")
 
 
 class Reseeds(nn.Module):

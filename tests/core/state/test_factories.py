@@ -1,20 +1,12 @@
 """A factory of something else is refused; its own errors stay its own."""
 
-from collections.abc import Iterator
-
 import pytest
-import torch
 from torch import nn
 
 import burnish
 from burnish.core import from_record
 
-
-@pytest.fixture(autouse=True)
-def poisoned_memory() -> Iterator[None]:
-    torch.use_deterministic_algorithms(True)
-    yield
-    torch.use_deterministic_algorithms(False)
+pytestmark = pytest.mark.usefixtures("poisoned_memory")
 
 
 def test_an_error_of_the_factory_is_its_own() -> None:

@@ -1,7 +1,5 @@
 """Code past Python sees real values."""
 
-from collections.abc import Iterator
-
 import pytest
 import torch
 from torch import nn
@@ -10,12 +8,7 @@ from burnish.core import from_record, into_record
 
 from .built import sevens
 
-
-@pytest.fixture(autouse=True)
-def poisoned_memory() -> Iterator[None]:
-    torch.use_deterministic_algorithms(True)
-    yield
-    torch.use_deterministic_algorithms(False)
+pytestmark = pytest.mark.usefixtures("poisoned_memory")
 
 
 def test_a_raw_address_shows_every_later_value() -> None:

@@ -1,6 +1,6 @@
 """Functions of torch that others patch stay patched."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from itertools import permutations
 from typing import Any
 
@@ -11,12 +11,7 @@ from torch import nn
 from burnish.core import skip_init
 from burnish.core.state.unfilled import UnfilledParameter
 
-
-@pytest.fixture(autouse=True)
-def poisoned_memory() -> Iterator[None]:
-    torch.use_deterministic_algorithms(True)
-    yield
-    torch.use_deterministic_algorithms(False)
+pytestmark = pytest.mark.usefixtures("poisoned_memory")
 
 
 MOMENTS = ("before", "inside", "after")

@@ -1,7 +1,5 @@
 """Generators stand where they stood."""
 
-from collections.abc import Iterator
-
 import pytest
 import torch
 from torch import nn
@@ -9,12 +7,7 @@ from torch import nn
 import burnish
 from burnish.core import from_record
 
-
-@pytest.fixture(autouse=True)
-def poisoned_memory() -> Iterator[None]:
-    torch.use_deterministic_algorithms(True)
-    yield
-    torch.use_deterministic_algorithms(False)
+pytestmark = pytest.mark.usefixtures("poisoned_memory")
 
 
 def test_a_record_of_everything_draws_no_random_numbers() -> None:

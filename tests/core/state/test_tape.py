@@ -1,19 +1,12 @@
 """Initializers are played in order."""
 
-from collections.abc import Iterator
-
 import pytest
 import torch
 from torch import nn
 
 from burnish.core import skip_init
 
-
-@pytest.fixture(autouse=True)
-def poisoned_memory() -> Iterator[None]:
-    torch.use_deterministic_algorithms(True)
-    yield
-    torch.use_deterministic_algorithms(False)
+pytestmark = pytest.mark.usefixtures("poisoned_memory")
 
 
 def test_steps_on_slices_and_views_are_played_in_order() -> None:

@@ -2,7 +2,7 @@
 
 import copy
 import pickle
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -13,12 +13,7 @@ import burnish
 from burnish.core import from_record, skip_init
 from burnish.core.state.tensor_functions import KINDS, NOTED, succeeds
 
-
-@pytest.fixture(autouse=True)
-def poisoned_memory() -> Iterator[None]:
-    torch.use_deterministic_algorithms(True)
-    yield
-    torch.use_deterministic_algorithms(False)
+pytestmark = pytest.mark.usefixtures("poisoned_memory")
 
 
 ARGUMENTS: list[tuple[str, tuple[Any, ...], tuple[int, ...], torch.dtype]] = [

@@ -1,7 +1,7 @@
 """What shows the memory of a parameter shows its stored values."""
 
 import pickle
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,12 +17,7 @@ from .built import Views, scripted, scripted_conversion, seeded, sevens
 
 FORMATS = ["mpk", "mpk.zst", "json", "safetensors"]
 
-
-@pytest.fixture(autouse=True)
-def poisoned_memory() -> Iterator[None]:
-    torch.use_deterministic_algorithms(True)
-    yield
-    torch.use_deterministic_algorithms(False)
+pytestmark = pytest.mark.usefixtures("poisoned_memory")
 
 
 @pytest.mark.parametrize("suffix", FORMATS)

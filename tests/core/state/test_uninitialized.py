@@ -1,5 +1,4 @@
 import threading
-from collections.abc import Iterator
 
 import pytest
 import torch
@@ -10,12 +9,7 @@ from burnish.core import from_record, into_record, report_of, skip_init
 from burnish.core.state.unfilled import UnfilledParameter
 from burnish.records import Record
 
-
-@pytest.fixture(autouse=True)
-def poisoned_memory() -> Iterator[None]:
-    torch.use_deterministic_algorithms(True)
-    yield
-    torch.use_deterministic_algorithms(False)
+pytestmark = pytest.mark.usefixtures("poisoned_memory")
 
 
 def test_nothing_is_initialized_inside_the_block_and_everything_after_it() -> None:

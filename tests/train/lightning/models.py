@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+import pytest
 import torch
 from lightning.pytorch import LightningModule, Trainer
 from torch import Tensor, nn
@@ -14,6 +15,15 @@ from burnish.train import (
     Model,
     ModelHparams,
 )
+
+from ...lightning_warnings import LIGHTNING_WARNINGS
+
+SHORT_RUNS = [
+    pytest.mark.usefixtures("quiet_lightning"),
+    *LIGHTNING_WARNINGS,
+    # Lightning notes that logs are written every 50 steps and tests have fewer.
+    pytest.mark.filterwarnings("ignore:.*number of training batches.*:Warning"),
+]
 
 
 class Width(ModelHparams):

@@ -1,11 +1,8 @@
 """Lightning's own finetuning callbacks, which keep copies of an optimizer's groups."""
 
-import logging
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import pytest
 import torch
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import BackboneFinetuning, BaseFinetuning
@@ -15,27 +12,11 @@ from torch.utils.data import DataLoader, TensorDataset
 from burnish.optim import SGD, AdamW, ClipNorm, Group, schedulers
 from burnish.train import RecordCheckpoint
 
+from .models import SHORT_RUNS
+
 torch.set_num_threads(1)
 
-pytestmark = [
-    # Lightning's own use of a class that torch renamed.
-    pytest.mark.filterwarnings("ignore:.*LeafSpec.*:Warning"),
-    # Lightning proposes more worker processes for every loader that has none.
-    pytest.mark.filterwarnings("ignore:.*does not have many workers.*:Warning"),
-    # Lightning notes that logs are written every 50 steps and tests have fewer.
-    pytest.mark.filterwarnings("ignore:.*number of training batches.*:Warning"),
-    # The folder of checkpoints is not empty when a run is resumed.
-    pytest.mark.filterwarnings("ignore:.*exists and is not empty.*:Warning"),
-]
-
-
-@pytest.fixture(autouse=True)
-def quiet() -> Iterator[None]:
-    logger = logging.getLogger("lightning.pytorch")
-    level = logger.level
-    logger.setLevel(logging.ERROR)
-    yield
-    logger.setLevel(level)
+pytestmark = SHORT_RUNS
 
 
 class Net(LightningModule):

@@ -1,39 +1,18 @@
 """A model from its checkpoint, without a trainer's callback."""
 
-import logging
 import os
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 
-from .models import Net, data, run_of, trainer
+from .models import SHORT_RUNS, Net, data, run_of, trainer
 
 torch.set_num_threads(1)
 
 
-pytestmark = [
-    # Lightning's own use of a class that torch renamed.
-    pytest.mark.filterwarnings("ignore:.*LeafSpec.*:Warning"),
-    # Lightning proposes more worker processes for every loader that has none.
-    pytest.mark.filterwarnings("ignore:.*does not have many workers.*:Warning"),
-    # Lightning notes that logs are written every 50 steps and tests have fewer.
-    pytest.mark.filterwarnings("ignore:.*number of training batches.*:Warning"),
-    # The folder of checkpoints is not empty when a run is resumed.
-    pytest.mark.filterwarnings("ignore:.*exists and is not empty.*:Warning"),
-]
-
-
-@pytest.fixture(autouse=True)
-def quiet() -> Iterator[None]:
-    logger = logging.getLogger("lightning.pytorch")
-    level = logger.level
-    logger.setLevel(logging.ERROR)
-    yield
-    logger.setLevel(level)
-    torch.set_float32_matmul_precision("highest")
+pytestmark = SHORT_RUNS
 
 
 def test_the_last_checkpoint_loads_with_default_settings(tmp_path: Path) -> None:

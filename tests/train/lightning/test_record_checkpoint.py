@@ -1,7 +1,5 @@
 """The callback keeps the best and the last, named after what was logged."""
 
-import logging
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,31 +14,12 @@ from burnish.train import (
     load_lightning,
 )
 
-from .models import Net, Plain, data, trainer
+from .models import SHORT_RUNS, Net, Plain, data, trainer
 
 torch.set_num_threads(1)
 
 
-pytestmark = [
-    # Lightning's own use of a class that torch renamed.
-    pytest.mark.filterwarnings("ignore:.*LeafSpec.*:Warning"),
-    # Lightning proposes more worker processes for every loader that has none.
-    pytest.mark.filterwarnings("ignore:.*does not have many workers.*:Warning"),
-    # Lightning notes that logs are written every 50 steps and tests have fewer.
-    pytest.mark.filterwarnings("ignore:.*number of training batches.*:Warning"),
-    # The folder of checkpoints is not empty when a run is resumed.
-    pytest.mark.filterwarnings("ignore:.*exists and is not empty.*:Warning"),
-]
-
-
-@pytest.fixture(autouse=True)
-def quiet() -> Iterator[None]:
-    logger = logging.getLogger("lightning.pytorch")
-    level = logger.level
-    logger.setLevel(logging.ERROR)
-    yield
-    logger.setLevel(level)
-    torch.set_float32_matmul_precision("highest")
+pytestmark = SHORT_RUNS
 
 
 def test_the_best_are_named_after_the_real_value(tmp_path: Path) -> None:

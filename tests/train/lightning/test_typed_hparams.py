@@ -1,8 +1,5 @@
 """The class of hyperparameters follows from the type parameter."""
 
-import logging
-from collections.abc import Iterator
-
 import pytest
 import torch
 
@@ -12,31 +9,12 @@ from burnish.train import (
     ModelHparams,
 )
 
-from .models import Net, Width
+from .models import SHORT_RUNS, Net, Width
 
 torch.set_num_threads(1)
 
 
-pytestmark = [
-    # Lightning's own use of a class that torch renamed.
-    pytest.mark.filterwarnings("ignore:.*LeafSpec.*:Warning"),
-    # Lightning proposes more worker processes for every loader that has none.
-    pytest.mark.filterwarnings("ignore:.*does not have many workers.*:Warning"),
-    # Lightning notes that logs are written every 50 steps and tests have fewer.
-    pytest.mark.filterwarnings("ignore:.*number of training batches.*:Warning"),
-    # The folder of checkpoints is not empty when a run is resumed.
-    pytest.mark.filterwarnings("ignore:.*exists and is not empty.*:Warning"),
-]
-
-
-@pytest.fixture(autouse=True)
-def quiet() -> Iterator[None]:
-    logger = logging.getLogger("lightning.pytorch")
-    level = logger.level
-    logger.setLevel(logging.ERROR)
-    yield
-    logger.setLevel(level)
-    torch.set_float32_matmul_precision("highest")
+pytestmark = SHORT_RUNS
 
 
 def test_a_model_has_typed_hyperparameters_from_a_dict_or_an_object() -> None:
