@@ -8,6 +8,7 @@ The list of vague words is fixed: a figure is worth something beside an older on
 import argparse
 import ast
 import io
+import json
 import re
 import statistics
 import subprocess
@@ -278,74 +279,24 @@ def _longest_chain(graph: dict[Path, set[Path]]) -> int:
     return max(map(depth, set(part_of.values())))
 
 
-JOURNEYS = {
-    "save": "net.save_record(file, precision='half')",
-    "load": "Net.from_record(file)",
-    "step": "optimizer.step()",
-    "configure": "Net.blueprint().configure('first', bias=False)",
-    "restore": "checkpoints.restore(model=other, optim=other_optimizer)",
-}
-
-_PROGRAM = """
-import sys, tempfile, torch, burnish
-from collections import Counter
-from pathlib import Path
-from burnish.optim import AdamW
-from burnish.train import Checkpoints
-
-@burnish.module
-class Net(torch.nn.Module):
-    def __init__(self, width: int = 4) -> None:
-        super().__init__()
-        self.first = torch.nn.Linear(width, width)
-        self.second = torch.nn.Linear(width, 2)
-    def forward(self, x):
-        return self.second(self.first(x))
-
-folder = Path(tempfile.mkdtemp())
-file = folder / "net.mpk"
-net, other = Net(), Net()
-optimizer = AdamW().bind(net, lr=1e-3)
-other_optimizer = AdamW().bind(other, lr=1e-3)
-net(torch.ones(1, 4)).sum().backward()
-net.save_record(file)
-Net.from_record(file)
-Net.blueprint().configure("second", bias=False)
-checkpoints = Checkpoints(folder / "run")
-if {name!r} != "step":
-    optimizer.step()
-    checkpoints.save(1, model=net, optim=optimizer)
-folders, calls = {folders!r}, Counter()
-def look(frame, event, argument):
-    if event == "call":
-        code = frame.f_code
-        name = str(Path(code.co_filename).resolve())
-        # A comprehension and a lambda are lines of the function around them.
-        if name.startswith(folders) and not code.co_name.startswith("<"):
-            calls[name, code.co_qualname] += 1
-sys.setprofile(look)
-{call}
-sys.setprofile(None)
-print(len({{f for f, _ in calls}}), len(calls))
-"""
+JOURNEYS = ("save", "load", "step", "configure", "restore")
 
 
 def _print_journeys(root: Path) -> None:
-    folders = tuple(f"{root / folder}/" for folder in FOLDERS)
-    for name, call in JOURNEYS.items():
-        program = _PROGRAM.format(name=name, call=call, folders=folders)
+    program = Path(__file__).with_name("journeys.py")
+    for name in JOURNEYS:
         result = subprocess.run(
-            [sys.executable, "-c", program],
+            [sys.executable, program, root, name],
             capture_output=True,
             text=True,
-            env={"PYTHONPATH": str(root / "src"), "PATH": "/usr/bin:/bin"},
             check=False,
         )
         if result.returncode:
             print(f"{name}: {result.stderr.splitlines()[-1]}")
             continue
-        n_files, n_functions = result.stdout.split()
-        print(f"{name}: {n_files} files, {n_functions} functions")
+        functions = json.loads(result.stdout)
+        n_files = len({file for file, _ in functions})
+        print(f"{name}: {n_files} files, {len(functions)} functions")
 
 
 if __name__ == "__main__":
