@@ -12,7 +12,7 @@ from .files import load
 from .help_text import describe
 from .process.streams import taking_any_text
 from .process.user_traceback import error_text
-from .shown import shown
+from .short_text import short_repr
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser
@@ -38,7 +38,7 @@ def command(cls: type[T]) -> Callable[[Callable[[T], R]], Callable[..., R]]:
             if isinstance(words, str) or not isinstance(words, Sequence):
                 raise TypeError(
                     f"a program is called with a {cls.__name__}, or with the words of "
-                    f"a command line, as in main(['a.b=1']), got {shown(words)}"
+                    f"a command line, as in main(['a.b=1']), got {short_repr(words)}"
                 )
             with taking_any_text():
                 config = _config(cls, function, list(words))

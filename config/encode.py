@@ -26,7 +26,7 @@ from .plain.codec import MAX_DEPTH
 from .plain.enums import member_value
 from .plain.kinds import in_order
 from .schedule.number import text_of
-from .shown import shown
+from .short_text import short_repr
 from .tree import MAX_INT_BITS, Struct, is_dict, is_items, is_mapping_value
 from .versioned import version_of
 
@@ -210,7 +210,7 @@ def _key(key: Any, path: str) -> Any:
 def _leaf(obj: Any, path: str) -> Any:
     """Return a subclass of a plain type, or what pydantic has a text for."""
     if dataclasses.is_dataclass(obj) or is_model(obj) or callable(obj):
-        raise _unwritable(path, f"{shown(obj)} is code, not a value")
+        raise _unwritable(path, f"{short_repr(obj)} is code, not a value")
     if hasattr(obj, _SECRET):
         raise _unwritable(path, "a secret is shown as stars, so it cannot be written")
     if isinstance(obj, Iterator):
@@ -226,7 +226,9 @@ def _leaf(obj: Any, path: str) -> Any:
         return to_jsonable_python(obj)
     except (PydanticSerializationError, ValueError, RecursionError):
         name = type(obj).__qualname__
-        raise _unwritable(path, f"a {name} has no form as text: {shown(obj)}") from None
+        raise _unwritable(
+            path, f"a {name} has no form as text: {short_repr(obj)}"
+        ) from None
 
 
 def _is_same_tree(a: Any, b: Any) -> bool:

@@ -11,7 +11,7 @@ from .errors import ConfigError, ConfigSyntaxError, Problem
 from .formats import ConfigFormat, format_named, format_of
 from .path import child, parts
 from .process.interrupts import leaving_nothing_open
-from .shown import shown
+from .short_text import short_repr
 from .spelling import did_you_mean
 from .storage.opening import read_file
 from .storage.replacement import write_text
@@ -76,7 +76,7 @@ def dump(
     """
     if not isinstance(file, str | bytes | os.PathLike):  # pyright: ignore[reportUnnecessaryIsInstance]  # users pass anything
         raise TypeError(
-            f"dump: the second argument is {shown(file)}, expected a file: "
+            f"dump: the second argument is {short_repr(file)}, expected a file: "
             "dump(config, 'config.yaml')"
         )
     path = Path(os.fsdecode(file))
@@ -114,7 +114,7 @@ def check_class(cls: object, example: str) -> None:
     is_object = is_dataclass(cls) and not isinstance(cls, type)
     if isinstance(cls, str | bytes | os.PathLike | Mapping) or is_object:
         raise TypeError(
-            f"{example.partition('(')[0]}: the first argument is {shown(cls)}, "
+            f"{example.partition('(')[0]}: the first argument is {short_repr(cls)}, "
             f"expected a class of configs: {example}"
         )
 

@@ -3,7 +3,7 @@
 import json
 import re
 
-from .shown import shown
+from .short_text import short_repr
 
 _INDEX = re.compile(r"-?[0-9]{1,18}")
 _PART = re.compile(
@@ -47,12 +47,12 @@ def parts(path: str) -> tuple[str, ...]:
         match = _PART.match(path, end)
         if match is None or (match["dot"] and not names):
             hint = "write names with dots between them, as in 'a.b' or 'xs[0]'"
-            raise ValueError(f"path {shown(path)}: {hint}")
+            raise ValueError(f"path {short_repr(path)}: {hint}")
         quoted = match["quoted"]
         name = json.loads(quoted) if quoted else match["index"] or match["name"]
         if not (match["dot"] or quoted or match["index"] or not names):
             raise ValueError(
-                f"path {shown(path)}: a '.' is missing before {shown(name)}"
+                f"path {short_repr(path)}: a '.' is missing before {short_repr(name)}"
             )
         names.append(name)
         end = match.end()

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Sequence
 from functools import lru_cache
 from typing import Any, TypeAlias
 
-from .shown import shown
+from .short_text import short_repr
 
 Pattern: TypeAlias = str | Callable[[Any], bool]
 """A path with ``*`` (in one part), ``**`` (any depth), ``{a,b}``; or a predicate."""
@@ -36,7 +36,7 @@ def as_patterns(patterns: Patterns) -> tuple[Pattern, ...]:
     if not isinstance(patterns, Iterable):  # pyright: ignore[reportUnnecessaryIsInstance]  # users pass anything
         hint = "; '**' matches everything" if patterns is True else ""
         raise TypeError(
-            f"a pattern is a str or a predicate, got {shown(patterns)}{hint}"
+            f"a pattern is a str or a predicate, got {short_repr(patterns)}{hint}"
         )
     return tuple(patterns)
 
@@ -163,17 +163,17 @@ def _expand(pattern: str) -> list[str]:
     start = pattern.find("{")
     if start < 0:
         if "}" in pattern:
-            raise ValueError(f"pattern {shown(pattern)}: '}}' without '{{'")
+            raise ValueError(f"pattern {short_repr(pattern)}: '}}' without '{{'")
         return [pattern]
     end = pattern.find("}", start)
     if end < 0 or "{" in pattern[start + 1 : end]:
         raise ValueError(
-            f"pattern {shown(pattern)}: '{{' needs its '}}', and no nesting"
+            f"pattern {short_repr(pattern)}: '{{' needs its '}}', and no nesting"
         )
     head, choices, tail = pattern[:start], pattern[start + 1 : end], pattern[end + 1 :]
     tails = _expand(tail)
     if len(tails) * (choices.count(",") + 1) > 10_000:
-        raise ValueError(f"pattern {shown(pattern)} stands for over 10,000 paths")
+        raise ValueError(f"pattern {short_repr(pattern)} stands for over 10,000 paths")
     return [head + c + ending for c in choices.split(",") for ending in tails]
 
 
@@ -185,7 +185,7 @@ def _expression(pattern: str) -> str:
     """
     if "" in pattern.split("."):
         raise ValueError(
-            f"pattern {shown(pattern)} has an empty part; write 'a.b' or 'a.*'"
+            f"pattern {short_repr(pattern)} has an empty part; write 'a.b' or 'a.*'"
         )
     head, *later_runs = _runs(pattern)
     if not later_runs:

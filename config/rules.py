@@ -17,7 +17,7 @@ from .patterns import bind, fill, n_wildcards
 from .rewriting import schema_edit, tree_edit
 from .rewriting import schema_types as t
 from .rewriting.rewrite_rule import Entry, RewriteRule
-from .shown import shown
+from .short_text import short_repr
 from .tree import is_dict, is_items
 
 Path: TypeAlias = str | Sequence[str]
@@ -161,7 +161,8 @@ class MapFieldValue(RewriteRule):
                 place.set(self.map_fn(place.value))
             except Exception as error:  # a user's function may raise anything
                 message = (
-                    f"{shown(place.value, 40)} could not be mapped by {self}: {error}"
+                    f"{short_repr(place.value, 40)} could not be mapped by {self}: "
+                    f"{error}"
                 )
                 raise _problem(place.path, message, "rule") from error
 
@@ -229,7 +230,8 @@ class CheckValue(RewriteRule):
         for place, _ in tree_edit.find(tree, self.field):
             if not _is_among(place.value, allowed):
                 message = (
-                    f"{shown(place.value)} is no longer allowed; allowed: {allowed}"
+                    f"{short_repr(place.value)} is no longer allowed; allowed: "
+                    f"{allowed}"
                 )
                 raise _problem(place.path, message, "rule")
 
@@ -258,7 +260,7 @@ class RejectValues(RewriteRule):
         rejected = tuple(self.disallowed_values)
         for place, _ in tree_edit.find(tree, self.field):
             if _is_among(place.value, rejected):
-                problem = f"{shown(place.value)} is no longer allowed"
+                problem = f"{short_repr(place.value)} is no longer allowed"
                 message = f"{problem}; not allowed: {rejected}"
                 raise _problem(place.path, message, "rule")
 

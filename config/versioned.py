@@ -17,7 +17,7 @@ from .classes.union_choice import struct_for
 from .errors import ConfigError, ConfigVersionError, Problem
 from .path import child, under
 from .rewriting.rewrite_rule import RewriteRule
-from .shown import shown
+from .short_text import short_repr
 from .tree import Weak, is_dict, is_items
 
 
@@ -135,17 +135,18 @@ def _take_version(cls: type[Versioned], tree: object, path: str) -> int:
     version_path = child(path, "version")
     if isinstance(version, bool) or not isinstance(version, int) or version < 0:
         raise _version_error(
-            version_path, f"expected a number from 0 on, found {shown(version, 40)}"
+            version_path,
+            f"expected a number from 0 on, found {short_repr(version, 40)}",
         )
     if version > current:
         hint = f"{cls.__qualname__} is at {current}. Update the code that reads it"
         raise _version_error(
-            version_path, f"the file is of version {shown(version)}, but {hint}"
+            version_path, f"the file is of version {short_repr(version)}, but {hint}"
         )
     if version < cls.minimum_version():
         hint = f"{cls.__qualname__} reads {cls.minimum_version()} and later"
         raise _version_error(
-            version_path, f"the file is of version {shown(version)}, but {hint}"
+            version_path, f"the file is of version {short_repr(version)}, but {hint}"
         )
     return version
 

@@ -3,7 +3,7 @@
 from torch import nn
 
 from ..config.patterns import Patterns
-from ..config.shown import shown
+from ..config.short_text import short_repr
 from .state.param_selection import select_params
 
 
@@ -34,8 +34,8 @@ def thaw(module: nn.Module, patterns: Patterns) -> list[str]:
     can_train = [param for param in params if _can_have_grad(param.tensor)]
     if params and not can_train:
         raise ValueError(
-            f"thaw: what matches {shown(patterns)} are whole numbers, which have no "
-            f"gradient: {params[0].path} is {params[0].tensor.dtype}"
+            f"thaw: what matches {short_repr(patterns)} are whole numbers, which have "
+            f"no gradient: {params[0].path} is {params[0].tensor.dtype}"
         )
     for param in can_train:
         param.tensor.requires_grad = True

@@ -55,5 +55,5 @@ class Adadelta(SimpleOptimizer[AdadeltaState]):
         root = (square + self.eps).sqrt()
         update = (state.acc_delta + self.eps).sqrt() / root * grad
         deltas = (state.acc_delta * self.rho).addcmul(update, update, value=share)
-        moved = tensor.add(update, alpha=-lr)
-        return moved, AdadeltaState(state.step + 1, square, deltas)
+        new_tensor = tensor.add(update, alpha=-lr)
+        return new_tensor, AdadeltaState(state.step + 1, square, deltas)

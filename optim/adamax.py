@@ -49,5 +49,5 @@ class Adamax(SimpleOptimizer[AdamaxState]):
         mean = state.exp_avg.lerp(grad, 1 - self.betas[0])
         greatest = torch.maximum(state.exp_inf * self.betas[1], grad.abs() + self.eps)
         size = lr / (1 - self.betas[0] ** t)
-        moved = tensor.addcdiv(mean, greatest, value=-size)
-        return moved, AdamaxState(t, mean, greatest)
+        new_tensor = tensor.addcdiv(mean, greatest, value=-size)
+        return new_tensor, AdamaxState(t, mean, greatest)

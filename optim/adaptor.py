@@ -93,8 +93,8 @@ class OptimizerAdaptor(torch.optim.Optimizer):
             nonfinite=nonfinite,
         )
         self._runner = StepRunner(self._bound, fused)
-        placed = place(module, params.params, groups, optimizer, lr)
-        for group in placed:
+        group_plans = place(module, params.params, groups, optimizer, lr)
+        for group in group_plans:
             for param in group.params:
                 # init() refuses a parameter that it does not take before all else.
                 self._bound.initial_states.blank(group.optimizer, param.tensor)
@@ -105,7 +105,7 @@ class OptimizerAdaptor(torch.optim.Optimizer):
                 "lr": group.lr,
                 "clip": group.clip,
             }
-            for group in placed
+            for group in group_plans
         ]
         values = GroupOptions(optimizer).values()
         defaults = {"lr": first_rate(lr), **values, "maximize": maximize}

@@ -52,7 +52,7 @@ class ASGD(SimpleOptimizer[ASGDState]):
         t = state.step + 1
         # A rate that was set since takes effect one step later, as in torch.
         eta = lr if state.step == 0 else state.eta
-        moved = (tensor * (1 - self.lambd * eta)).add(grad, alpha=-eta)
-        average = moved if state.mu == 1 else state.ax.lerp(moved, state.mu)
+        new_tensor = (tensor * (1 - self.lambd * eta)).add(grad, alpha=-eta)
+        average = new_tensor if state.mu == 1 else state.ax.lerp(new_tensor, state.mu)
         next_eta = lr / (1 + self.lambd * lr * t) ** self.alpha
-        return moved, ASGDState(t, next_eta, 1 / max(1, t - self.t0), average)
+        return new_tensor, ASGDState(t, next_eta, 1 / max(1, t - self.t0), average)

@@ -4,6 +4,7 @@ ImpureStepError (TypeError)             a step() breaks its contract
 NonFiniteGradientError (ArithmeticError)    a gradient is infinite or NaN
 """
 
+from ..config.short_text import first_names
 from .engines.tracing.recording import ImpureStepError
 
 __all__ = ["ImpureStepError", "NonFiniteGradientError"]
@@ -17,9 +18,8 @@ class NonFiniteGradientError(ArithmeticError):
         self.paths = paths
 
     def __str__(self) -> str:
-        shown = ", ".join(self.paths[:8]) + (", ..." if len(self.paths) > 8 else "")
         return (
-            f"the gradients of {shown} are not finite; nothing was changed. Lower the "
-            "learning rate or the loss scale, or pass nonfinite='skip' to leave such "
-            "steps out"
+            f"the gradients of {first_names(self.paths, 8)} are not finite; nothing "
+            "was changed. Lower the learning rate or the loss scale, or pass "
+            "nonfinite='skip' to leave such steps out"
         )

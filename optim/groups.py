@@ -120,21 +120,21 @@ def place(
     for a group that nothing matches.
     """
     owners = _types(module)
-    placed = [Placed(base, lr, None, [])]
+    group_plans = [Placed(base, lr, None, [])]
     for group in groups:
         own_lr = lr if group.lr is None else group.lr
-        placed.append(Placed(group.optimizer_of(base), own_lr, group.clip, []))
+        group_plans.append(Placed(group.optimizer_of(base), own_lr, group.clip, []))
     has_match = [False] * len(groups)
     for param in params:
         chosen = 0
         for i, group in enumerate(groups):
             if _matches(group, param, owners.get(id(param.tensor), ())):
                 chosen, has_match[i] = i + 1, True
-        placed[chosen].params.append(param)
+        group_plans[chosen].params.append(param)
     for group, any_match in zip(groups, has_match, strict=True):
         if not any_match:
             raise ValueError(_no_match(group, params))
-    return [group for group in placed if group.params]
+    return [group for group in group_plans if group.params]
 
 
 def _is_pattern(value: object) -> bool:

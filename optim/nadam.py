@@ -60,9 +60,11 @@ class NAdam(SimpleOptimizer[NAdamState]):
         root = (square / (1 - self.betas[1] ** t)).sqrt() + self.eps
         mu, ahead = self._momentum(t), self._momentum(t + 1)
         product = state.mu_product * mu
-        moved = tensor.addcdiv(grad, root, value=-lr * (1 - mu) / (1 - product))
-        moved = moved.addcdiv(mean, root, value=-lr * ahead / (1 - product * ahead))
-        return moved, NAdamState(t, product, mean, square)
+        new_tensor = tensor.addcdiv(grad, root, value=-lr * (1 - mu) / (1 - product))
+        new_tensor = new_tensor.addcdiv(
+            mean, root, value=-lr * ahead / (1 - product * ahead)
+        )
+        return new_tensor, NAdamState(t, product, mean, square)
 
     def _momentum(self, t: int) -> float:
         """Return the factor of step ``t``; 0.96 is the paper's."""

@@ -55,11 +55,11 @@ class RAdam(SimpleOptimizer[RAdamState]):
         size = lr / (1 - b1**t)
         rectification = self._rectification(t)
         if rectification is None:
-            moved = tensor.add(mean, alpha=-size)
+            new_tensor = tensor.add(mean, alpha=-size)
         else:
             size *= rectification * (1 - b2**t) ** 0.5
-            moved = tensor.addcdiv(mean, square.sqrt() + self.eps, value=-size)
-        return moved, RAdamState(t, mean, square)
+            new_tensor = tensor.addcdiv(mean, square.sqrt() + self.eps, value=-size)
+        return new_tensor, RAdamState(t, mean, square)
 
     def _rectification(self, t: int) -> float | None:
         """Return the factor r of step ``t``, or None while the variance is unknown.

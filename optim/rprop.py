@@ -58,5 +58,5 @@ class Rprop(SimpleOptimizer[RpropState]):
         size = torch.where(agreement < 0, size * self.etas[0], size)
         size = size.clamp(*self.step_sizes)
         grad = torch.where(agreement < 0, torch.zeros_like(grad), grad)
-        moved = tensor.addcmul(grad.sign(), size, value=-1.0)
-        return moved, RpropState(state.step + 1, grad, size)
+        new_tensor = tensor.addcmul(grad.sign(), size, value=-1.0)
+        return new_tensor, RpropState(state.step + 1, grad, size)

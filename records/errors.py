@@ -65,10 +65,10 @@ class RecordMismatchError(RecordError):
         cure = f"\n{self.cure}" if self.cure else ""
         if len(self.problems) == 1:
             return f"{self.file}: {self.problems[0]}{cure}"
-        shown = "".join(f"\n  {problem}" for problem in self.problems[:20])
+        lines = "".join(f"\n  {problem}" for problem in self.problems[:20])
         n_more = len(self.problems) - 20
         ellipsis = f"\n  and {n_more} more" if n_more > 0 else ""
-        return f"{self.file}: {len(self.problems)} problems{shown}{ellipsis}{cure}"
+        return f"{self.file}: {len(self.problems)} problems{lines}{ellipsis}{cure}"
 
 
 class RecordChecksumError(RecordError):

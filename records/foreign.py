@@ -3,6 +3,8 @@
 import re
 from collections.abc import Callable
 
+from ..config.short_text import first_names
+
 _TEXT = (
     "If it holds a config, burnish.config.load(Class, file) reads it; a record has "
     "weights in it, and is written by save_record."
@@ -103,16 +105,16 @@ def foreign_json(key: str) -> tuple[str, str]:
 
 def foreign_archive(names: list[str]) -> tuple[str, str]:
     """Return what a zip archive is that holds these files, none of them torch's."""
-    shown = ", ".join(map(repr, names[:3])) + (", ..." if len(names) > 3 else "")
+    members = first_names(map(repr, names), 3)
     if names and all(name.endswith(".npy") for name in names):
         return (
-            f"arrays of NumPy (.npz), {shown}",
+            f"arrays of NumPy (.npz), {members}",
             "Make tensors of numpy.load(file) with torch.from_numpy, and give them to "
             "burnish.Record.from_state_dict.",
         )
     if "model.weights.h5" in names:
         return "a model of Keras", "Keras reads it: keras.saving.load_model(file)."
-    return f"a zip archive with {shown or 'nothing'} in it", "Unpack it first."
+    return f"a zip archive with {members or 'nothing'} in it", "Unpack it first."
 
 
 def _as_text(head: bytes) -> str | None:

@@ -11,6 +11,7 @@ from collections.abc import (
 from typing import TYPE_CHECKING, Any, NoReturn, cast
 
 from ..config.plain.codec import Node
+from ..config.short_text import first_names
 from ..config.spelling import did_you_mean
 from .entries import Entries, leaf_value
 from .entry import Entry
@@ -205,8 +206,7 @@ class Branch(ReadByName):
         """Return in words which names there are instead."""
         where = f" below {self._path!r}" if self._path else ""
         names = [*self._index]
-        more = ", ..." if len(names) > 8 else ""
-        return f"{where}; there are {', '.join(names[:8])}{more}."
+        return f"{where}; there are {first_names(names, 8)}."
 
     def _value(self, item: Any, parts: Sequence[str]) -> Any:
         if isinstance(item, dict):

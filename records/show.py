@@ -21,11 +21,11 @@ def show_entries(record: "Entries") -> str:
     size = sum(entry.nbytes for entry in entries)
     name = record.type_name or "Record"
     head = f"{name}: {len(entries)} entries, {show_size(size)}"
-    shown = entries if len(entries) <= _ROWS else [*entries[:16], *entries[-6:]]
-    width = max((len(entry.path) for entry in shown), default=0)
-    lines = [_row(entry, min(width, 50)) for entry in shown]
-    if len(shown) < len(entries):
-        lines.insert(16, f"  ... {len(entries) - len(shown)} more ...")
+    visible = entries if len(entries) <= _ROWS else [*entries[:16], *entries[-6:]]
+    width = max((len(entry.path) for entry in visible), default=0)
+    lines = [_row(entry, min(width, 50)) for entry in visible]
+    if len(visible) < len(entries):
+        lines.insert(16, f"  ... {len(entries) - len(visible)} more ...")
     return "\n".join([head, *lines, *_plain_rows(record, min(width, 50))])
 
 

@@ -4,6 +4,7 @@ import os
 from collections.abc import Mapping
 from contextlib import suppress
 
+from ..config.short_text import first_names
 from .errors import TRUNCATED, RecordFormatError
 from .foreign import HEAD, foreign_kind
 from .format import format_of_suffix, suffixes
@@ -81,7 +82,7 @@ def what_to_read(folder: str) -> str:
         run, files = os.path.dirname(os.path.abspath(folder)), _records(names)
         return (
             f"one checkpoint of a run: burnish.Checkpoints({run!r}).restore(...) "
-            f"restores it; a part of it is a file, {_listed(files)}"
+            f"restores it; a part of it is a file, {first_names(files, 6)}"
         )
     steps = [n for n in names if _is_file(folder, n, "checkpoint.json")]
     if steps:
@@ -95,8 +96,8 @@ def what_to_read(folder: str) -> str:
         return f"which burnish.from_pretrained({folder!r}, Net) reads"
     files = _records(names)
     if files:
-        return f"expected a file; it holds {_listed(files)}"
-    return f"expected a file; it holds {_listed(names) if names else 'nothing'}"
+        return f"expected a file; it holds {first_names(files, 6)}"
+    return f"expected a file; it holds {first_names(names, 6) if names else 'nothing'}"
 
 
 def not_readable(value: object) -> TypeError:
@@ -123,7 +124,3 @@ def _records(names: list[str]) -> list[str]:
     """Return those of ``names`` that say the format of a record."""
     endings = [name for name in names if format_of_suffix(name) is not None]
     return [name for name in endings if name != "checkpoint.json"]
-
-
-def _listed(names: list[str]) -> str:
-    return ", ".join(names[:6]) + (", ..." if len(names) > 6 else "")

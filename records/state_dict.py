@@ -7,7 +7,7 @@ from typing import Any
 import torch
 
 from ..config.plain.codec import Node
-from ..config.shown import shown
+from ..config.short_text import short_repr
 from .encoder import Encoder
 from .entries import Entries
 from .entry import Entry
@@ -34,7 +34,7 @@ def record_of_state_dict(state_dict: Mapping[str, Any]) -> Entries:
     if not callable(getattr(state_dict, "items", None)):
         raise TypeError(
             "a state dict is a dict from names to tensors, as module.state_dict() "
-            f"returns it, got {shown(state_dict)}. A file is read by "
+            f"returns it, got {short_repr(state_dict)}. A file is read by "
             "burnish.open_record(file)."
         )
     _refuse_checkpoint(state_dict)

@@ -45,7 +45,7 @@ OPTIMIZERS = {
 
 FLOORS = {
     "config": [
-        ("errors", "lazy_exports", "process", "registry", "shown", "spelling"),
+        ("errors", "lazy_exports", "process", "registry", "short_text", "spelling"),
         ("path", "patterns", "storage"),
         ("plain",),
         ("tree",),

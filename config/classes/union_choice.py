@@ -5,7 +5,7 @@ from typing import Any
 
 from ..errors import ConfigError, Problem
 from ..path import child
-from ..shown import shown
+from ..short_text import short_repr
 from ..spelling import did_you_mean
 from ..tree import Ident, Struct, is_dict, is_items, is_mapping_value
 from .fields import (
@@ -56,7 +56,7 @@ def check_name(annotation: object, tree: object, path: str) -> Problem | None:
         return None
     names = [cls.__name__ for cls in structs]
     hint = did_you_mean(name, names)
-    message = f"found a {shown(name)}, expected {' or '.join(names)}, or no name"
+    message = f"found a {short_repr(name)}, expected {' or '.join(names)}, or no name"
     return Problem(path, f"{message}.{hint}")
 
 

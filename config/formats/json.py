@@ -13,7 +13,7 @@ from typing import Any
 from ..errors import ConfigError, ConfigSyntaxError, Problem
 from ..path import child
 from ..plain.codec import MAX_DEPTH
-from ..shown import shown
+from ..short_text import short_repr
 from ..tree import check_bounds, finite, is_dict, is_items, too_deep
 
 
@@ -27,7 +27,7 @@ def read(text: str) -> Any:
         raise too_deep() from None
     except _Duplicate as twice:
         line, column = _place_of_second(text, str(twice))
-        message = f"key {shown(str(twice))} is written twice"
+        message = f"key {short_repr(str(twice))} is written twice"
         raise ConfigSyntaxError(message, line, column) from None
     except ConfigSyntaxError:
         raise
@@ -126,7 +126,7 @@ def _pairs(
 
 def _key_text(key: object, path: str) -> str:
     if not isinstance(key, int | float | bool | None):
-        problem = f"JSON keys are text, found {shown(key, 40)}"
+        problem = f"JSON keys are text, found {short_repr(key, 40)}"
         message = f"{problem}; RON has tuples as keys"
         raise ConfigError("", [Problem(path, message)])
     return json.dumps(key)

@@ -8,7 +8,7 @@ from typing import Any
 from ..errors import ConfigError, Problem
 from ..path import child, index_of
 from ..patterns import bind, is_pattern
-from ..shown import shown
+from ..short_text import short_repr
 from ..tree import Weak, is_dict, is_items
 
 
@@ -98,9 +98,9 @@ def create(tree: Any, names: Sequence[str], value: Any, *, weak: bool) -> None:
     if names[-1] in container and current != {} and not isinstance(current, Weak):
         if weak:
             return
-        message = f"stands there already ({shown(current, 40)}), but a rule moves"
+        message = f"stands there already ({short_repr(current, 40)}), but a rule moves"
         raise _problem(
-            value_path, f"{message} {shown(value, 40)} there. Keep one of the two"
+            value_path, f"{message} {short_repr(value, 40)} there. Keep one of the two"
         )
     container[names[-1]] = value
 
@@ -166,7 +166,7 @@ def _enter(container: Any, name: str, path: str, weak: bool) -> Any:
         container[name] = dict(container[name])
     entered = container[name]
     if not isinstance(entered, dict | list | tuple):
-        message = f"is {shown(entered, 40)}, but a rule moves a value into it"
+        message = f"is {short_repr(entered, 40)}, but a rule moves a value into it"
         raise _problem(child(path, name), message)
     return entered
 

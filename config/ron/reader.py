@@ -3,7 +3,7 @@
 from typing import Any
 
 from ..plain.codec import MAX_DEPTH
-from ..shown import shown
+from ..short_text import short_repr
 from ..tree import Ident, Struct, too_deep
 from .scanner import Scanner
 
@@ -75,7 +75,7 @@ def _fields(scanner: Scanner, name: str, depth: int) -> Struct:
             scanner.fail(f"expected a field's name, found {scanner.token_text()}")
         field: str = scanner.value
         if field in struct:
-            scanner.fail(f"field {shown(field)} is written twice")
+            scanner.fail(f"field {short_repr(field)} is written twice")
         scanner.advance()
         _colon(scanner, field)
         struct[field] = _value(scanner, depth + 1)
@@ -105,7 +105,7 @@ def _map(scanner: Scanner, depth: int) -> dict[Any, Any]:
         start = scanner.start
         key = _key(scanner, depth)
         if key in items:
-            scanner.fail(f"key {shown(key)} is written twice", start)
+            scanner.fail(f"key {short_repr(key)} is written twice", start)
         _colon(scanner, key)
         items[key] = _value(scanner, depth + 1)
         _separate(scanner, "}")
@@ -125,7 +125,9 @@ def _key(scanner: Scanner, depth: int) -> Any:
 
 def _colon(scanner: Scanner, name: object) -> None:
     if scanner.kind != ":":
-        scanner.fail(f"expected ':' after {shown(name)}, found {scanner.token_text()}")
+        scanner.fail(
+            f"expected ':' after {short_repr(name)}, found {scanner.token_text()}"
+        )
     scanner.advance()
 
 

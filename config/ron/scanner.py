@@ -4,7 +4,7 @@ import re
 from typing import Any, NoReturn
 
 from ..errors import ConfigSyntaxError
-from ..shown import shown
+from ..short_text import short_repr
 from ..tree import MAX_INT_BITS, BeyondFloatError, finite
 
 _TOKEN = re.compile(
@@ -185,7 +185,7 @@ class Scanner:
         if unknown:
             extensions = ", ".join(sorted(_EXTENSIONS))
             self.fail(
-                f"unknown extension {shown(min(unknown))}; known are {extensions}"
+                f"unknown extension {short_repr(min(unknown))}; known are {extensions}"
             )
 
     def _stop(self, start: int) -> None:

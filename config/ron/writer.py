@@ -6,7 +6,7 @@ from decimal import Decimal
 
 from ..errors import ConfigError, Problem
 from ..plain.codec import MAX_DEPTH
-from ..shown import shown
+from ..short_text import short_repr
 from ..tree import Ident, Struct, is_dict
 
 _NAME = re.compile(r"[^\W\d]\w*")
@@ -57,7 +57,7 @@ def _collection(value: object, indent: str) -> str:
         return f"({', '.join(items)}{',' if len(items) == 1 else ''})"
     if isinstance(value, list):
         return _block("[", [_value(item, item_indent) for item in value], "]", indent)
-    message = f"RON has no form for a {type(value).__name__}: {shown(value)}"
+    message = f"RON has no form for a {type(value).__name__}: {short_repr(value)}"
     raise ConfigError("", [Problem("", message)])
 
 

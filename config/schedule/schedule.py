@@ -9,7 +9,7 @@ from fractions import Fraction
 from typing import Any
 
 from ..path import index_of, parts
-from ..shown import shown
+from ..short_text import short_repr
 from ..spelling import did_you_mean
 from ..tree import is_items, is_mapping_value
 from .blocks import blocks
@@ -99,7 +99,7 @@ class Schedule:
             value = self._step(value, name)
         number = _as_number(value)
         if number is None:
-            is_what = f"the state's {shown(self.key)} is {shown(value, 40)}"
+            is_what = f"the state's {short_repr(self.key)} is {short_repr(value, 40)}"
             raise _schedule_error(
                 self.text, f"{is_what}; expected one number that is not NaN"
             )
@@ -144,7 +144,9 @@ class Schedule:
             return getattr(state, name)
         names = list(state) if is_mapping_value(state) else list(vars_of(state))
         hint = did_you_mean(name, map(str, names))
-        raise _schedule_error(self.text, f"the state has no {shown(self.key)}.{hint}")
+        raise _schedule_error(
+            self.text, f"the state has no {short_repr(self.key)}.{hint}"
+        )
 
 
 def looks_scheduled(text: str) -> bool:
@@ -174,14 +176,16 @@ def _read_points(
             pending = False
         elif "@" in word or not word.isalpha():
             raise _schedule_error(
-                text, f"{shown(word)} is not a point: write value@x, as in 0.1@100"
+                text, f"{short_repr(word)} is not a point: write value@x, as in 0.1@100"
             )
         elif word not in JOINS:
             raise _schedule_error(
-                text, f"unknown join {shown(word)}; known are {', '.join(JOINS)}"
+                text, f"unknown join {short_repr(word)}; known are {', '.join(JOINS)}"
             )
         elif pending or not points:
-            raise _schedule_error(text, f"{shown(word)} must stand between two points")
+            raise _schedule_error(
+                text, f"{short_repr(word)} must stand between two points"
+            )
         else:
             join, pending = word, True
     if pending:
@@ -263,4 +267,4 @@ def _render(schedule: Schedule) -> str:
 
 
 def _schedule_error(text: str, message: str) -> ValueError:
-    return ValueError(f"schedule {shown(text, 120)}: {message}")
+    return ValueError(f"schedule {short_repr(text, 120)}: {message}")

@@ -10,7 +10,7 @@ from ..files import read_tree
 from ..path import child
 from ..rewriting import schema_types as t
 from ..ron import read, write
-from ..shown import shown
+from ..short_text import short_repr
 from ..storage.replacement import write_text
 from ..tree import Struct, is_dict
 from .derive import schema_of
@@ -94,7 +94,7 @@ def _decode(tree: Any, path: str) -> Any:
 def _make(tree: Struct, path: str) -> Any:
     kind: Any = _KINDS.get(tree.name)
     if kind is None:
-        message = f"unknown kind {shown(tree.name)}; known are {', '.join(_KINDS)}"
+        message = f"unknown kind {short_repr(tree.name)}; known are {', '.join(_KINDS)}"
         raise ConfigError("", [Problem(path, message)])
     values = {name: _decode(item, child(path, name)) for name, item in tree.items()}
     try:
@@ -124,7 +124,7 @@ def _check_part(kind: str, name: str, part: Any, path: str) -> None:
     else:
         fits = True
     if not fits:
-        message = f"{kind} has {shown(part, 40)} as its {name}"
+        message = f"{kind} has {short_repr(part, 40)} as its {name}"
         raise ConfigError("", [Problem(path, message)])
 
 

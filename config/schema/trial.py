@@ -9,7 +9,7 @@ from ..path import parts
 from ..patterns import bind
 from ..rewriting import schema_types as t
 from ..rewriting.rewrite_rule import RewriteRule
-from ..shown import shown
+from ..short_text import short_repr
 from ..validation.readback import difference
 from ..validation.validate import build
 from ..versioned import Rules
@@ -135,7 +135,8 @@ class Trial:
             if not means(kind, tree, *place):
                 yield Finding(
                     new_path,
-                    f"{shown(tree, 40)} would be read as {shown(place[0], 40)}",
+                    f"{short_repr(tree, 40)} would be read as "
+                    f"{short_repr(place[0], 40)}",
                 )
 
     @property

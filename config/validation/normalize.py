@@ -39,7 +39,7 @@ from ..errors import MAX_SHOWN, ConfigError, Problem
 from ..path import child, under
 from ..schedule.number import as_kind, schedule_of, start_of
 from ..schedule.schedule import Schedule, looks_scheduled
-from ..shown import shown
+from ..short_text import first_names, short_repr
 from ..spelling import did_you_mean
 from ..tree import Ident, Rounded, Weak, is_dict, is_items
 from ..versioned import upgrade
@@ -264,7 +264,10 @@ class Preparation:
             except (ConfigError, TypeError):
                 continue  # pydantic tells what is wrong with it
             if earlier_key is not key:
-                message = f"key {shown(key)} is {shown(earlier_key)} written otherwise"
+                message = (
+                    f"key {short_repr(key)} is {short_repr(earlier_key)} written "
+                    "otherwise"
+                )
                 self.problems.append(Problem(path, message))
 
     def _text(
@@ -360,5 +363,4 @@ def _bare(tree: Any) -> Any:
 
 
 def _list_of(names: Mapping[str, Any]) -> str:
-    shown = ", ".join(list(names)[:12])
-    return f" Its fields are: {shown}{', ...' if len(names) > 12 else ''}."
+    return f" Its fields are: {first_names(names, 12)}."

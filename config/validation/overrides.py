@@ -22,7 +22,7 @@ from ..classes.union_choice import check_declared, check_names, struct_for
 from ..encode import encode
 from ..errors import ConfigError, Problem
 from ..path import child, index_of, parts
-from ..shown import shown
+from ..short_text import short_repr
 from ..spelling import did_you_mean
 from ..tree import Ident, Struct, is_dict, is_items
 from ..versioned import upgrade
@@ -66,13 +66,13 @@ def override_texts(overrides: Iterable[str]) -> list[str]:
     """Return ``overrides`` as a list; TypeError for one text, a dict, and the like."""
     expected = "overrides are a list of texts, as in ['a.b=1', 'c=2'], got"
     if isinstance(overrides, str):
-        raise TypeError(f"{expected} one text: {shown(overrides)}")
+        raise TypeError(f"{expected} one text: {short_repr(overrides)}")
     if isinstance(overrides, Mapping) or not isinstance(overrides, Iterable):  # pyright: ignore[reportUnnecessaryIsInstance]  # users pass anything
-        raise TypeError(f"{expected} {shown(overrides)}")
+        raise TypeError(f"{expected} {short_repr(overrides)}")
     texts = list(overrides)
     for text in texts:
         if not isinstance(text, str):  # pyright: ignore[reportUnnecessaryIsInstance]  # users pass anything
-            raise TypeError(f"{expected} {shown(text)} in it")
+            raise TypeError(f"{expected} {short_repr(text)} in it")
     return texts
 
 
@@ -82,12 +82,12 @@ def _apply(
     path, equals, value = _split(text)
     if not equals:
         raise _problem(
-            "", f"override {shown(text)}: expected the form field.name=value"
+            "", f"override {short_repr(text)}: expected the form field.name=value"
         )
     try:
         names = parts(path)
     except ValueError as error:
-        raise _problem("", f"override {shown(text)}: {error}") from None
+        raise _problem("", f"override {short_repr(text)}: {error}") from None
     owner = cursor = _Cursor(root, "", annotation, "", copies)
     for name in names:
         owner, cursor = cursor, cursor.enter(name)
@@ -152,7 +152,8 @@ class _Cursor:
         if tagged and cls not in tagged:
             tagged_name, class_name = tagged[0].__name__, getattr(cls, "__name__", "")
             message = (
-                f"{shown(value)} is of {tagged_name}, and a {class_name} stands here"
+                f"{short_repr(value)} is of {tagged_name}, and a {class_name} stands "
+                "here"
             )
             cure = f"{self.path or 'the file'}={tagged_name} puts that in its place"
             raise _problem(child(self.path, name), f"{message}. First {cure}")

@@ -14,7 +14,7 @@ from ..classes.fields import (
 from ..errors import ConfigError, ConfigSyntaxError, Problem
 from ..ron import read
 from ..schedule.schedule import looks_scheduled
-from ..shown import shown
+from ..short_text import short_repr
 from ..tree import BeyondFloatError, Ident, is_dict
 
 _BOOLS = {
@@ -60,7 +60,9 @@ def _bool(annotation: object, text: str, path: str) -> Any:
     allowed = "true, t, 1, false, f or 0"
     if allows_none(annotation):
         allowed += ", or None"
-    raise ConfigError("", [Problem(path, f"expected {allowed}, found {shown(text)}")])
+    raise ConfigError(
+        "", [Problem(path, f"expected {allowed}, found {short_repr(text)}")]
+    )
 
 
 def _fitting(kinds: list[Any], bare: str, text: str, path: str) -> Any:
@@ -72,7 +74,7 @@ def _fitting(kinds: list[Any], bare: str, text: str, path: str) -> Any:
         is_beyond = isinstance(error, BeyondFloatError) and float in kinds
         is_ron = all(_needs_ron(kind) for kind in kinds) and not looks_scheduled(text)
         if is_beyond or is_ron:
-            message = f"{shown(text)} cannot be read: {error.message}"
+            message = f"{short_repr(text)} cannot be read: {error.message}"
             raise ConfigError("", [Problem(path, message)]) from None
         return text
     if isinstance(value, Ident):

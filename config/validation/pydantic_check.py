@@ -8,7 +8,7 @@ from ..classes.fields import fields_of, is_model
 from ..classes.pydantic_internals import validator_of_model
 from ..errors import ConfigError, Problem
 from ..path import child
-from ..shown import shown
+from ..short_text import short_repr
 from ..tree import is_dict, is_items
 
 if TYPE_CHECKING:
@@ -76,7 +76,7 @@ def _message(error: Mapping[str, Any]) -> str:
     if error["type"] == "missing":
         return "missing value"
     message = str(error["msg"]).removeprefix("Value error, ")
-    return f"{message}, found {shown(error['input'])}"
+    return f"{message}, found {short_repr(error['input'])}"
 
 
 def _path(tree: object, loc: Sequence[str | int], kind: str) -> str:

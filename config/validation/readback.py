@@ -24,7 +24,7 @@ from ..encode import encode, to_plain
 from ..errors import ConfigError, Problem
 from ..path import child
 from ..schedule.number import text_of
-from ..shown import shown
+from ..short_text import short_repr
 from ..tree import Struct, is_mapping_value
 from .validate import build, build_plain
 
@@ -196,7 +196,7 @@ def _is_instance(value: object, kind: type) -> bool:
 
 
 def _misread(value: object, again: object, path: str, role: str = "") -> Problem:
-    a, b = (f"{type(v).__qualname__} {shown(v)}" for v in (value, again))
+    a, b = (f"{type(v).__qualname__} {short_repr(v)}" for v in (value, again))
     return Problem(
         path, f"the {role}{a} would be read as the {b}. {_HINT}, or write RON"
     )

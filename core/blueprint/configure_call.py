@@ -5,7 +5,7 @@ from typing import Any
 
 from torch import nn
 
-from ...config.shown import shown
+from ...config.short_text import short_repr
 from ...config.spelling import did_you_mean
 from .edits.edits import Edit, SetArguments, Target, Unbuilt, definition_of
 from .errors import SettingError
@@ -31,7 +31,7 @@ def edits_for(
             raise TypeError(
                 f"the arguments of {name} go by name, as in configure('head', {name}, "
                 f"bias=False), or with a blueprint: replace('head', "
-                f"Blueprint({name}, ...)); got {shown(args[where + 1])}"
+                f"Blueprint({name}, ...)); got {short_repr(args[where + 1])}"
             )
     if kwargs:
         if args and stands_for_module(args[-1]):

@@ -12,8 +12,8 @@ from torch import nn
 from ...config.path import join
 from ...config.plain.codec import AS_THEY_ARE
 from ..errors import HyperparameterError
+from ..modules.one_line import one_line
 from ..modules.registry import Node
-from ..modules.shown import shown
 from ..modules.signature import call
 from .capture import builder_of
 from .torch_layers import Values
@@ -187,7 +187,9 @@ class Build:
                 return self._descend(self.built[path], below, ref)
             path, _, name = path.rpartition(".")
             below = join(name, below)
-        raise HyperparameterError(ref.path, f"nothing was built at {shown(ref.target)}")
+        raise HyperparameterError(
+            ref.path, f"nothing was built at {one_line(ref.target)}"
+        )
 
     def _descend(self, module: nn.Module, path: str, ref: Reference) -> nn.Module:
         for name in path.split(".") if path else ():
@@ -195,7 +197,7 @@ class Build:
             if child is None:
                 raise HyperparameterError(
                     ref.path,
-                    f"{shown(ref.target)} has no module {shown(name)}",
+                    f"{one_line(ref.target)} has no module {one_line(name)}",
                 )
             module = child
         return module

@@ -15,7 +15,7 @@ from torch import nn
 
 from ...config.classes.fields import is_struct_value
 from ...config.registry import Registry
-from ..modules.shown import shown
+from ..modules.one_line import one_line
 from .structure import note_structure
 from .torch_layers import is_torch_layer, layer_arguments
 from .values import description
@@ -238,7 +238,7 @@ def register_hparams(
     """
     if not (isinstance(cls, type) and issubclass(cls, nn.Module)):  # pyright: ignore[reportUnnecessaryIsInstance]  # users pass anything
         raise TypeError(
-            f"hyperparameters are those of module classes, got {shown(cls)}"
+            f"hyperparameters are those of module classes, got {one_line(cls)}"
         )
     _getters.register(cls, value=(getter, build, subclasses))
 

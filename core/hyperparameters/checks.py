@@ -10,8 +10,8 @@ from ...config.path import join
 from ...config.plain.codec import TAGGED_DEPTH
 from ...config.spelling import did_you_mean
 from ..errors import HyperparameterError
+from ..modules.one_line import one_line
 from ..modules.registry import Node
-from ..modules.shown import shown
 from ..modules.signature import VARIADIC, parameters_of, takes_any_name
 from .declared import computed_fields
 from .values import (
@@ -48,7 +48,7 @@ def _is_computed(cls: type[nn.Module], node: Node, name: str, path: str) -> bool
     if computed[name] != node[name]:
         raise HyperparameterError(
             join(path, name),
-            f"is computed as {shown(computed[name])}, found {shown(node[name])}",
+            f"is computed as {one_line(computed[name])}, found {one_line(node[name])}",
         )
     return True
 
@@ -58,7 +58,7 @@ def check_stored(cls: type[nn.Module], node: Node, path: str) -> None:
     unstored: Any = node.get(UNSTORED, {})
     if not isinstance(unstored, Mapping):
         where = join(path, UNSTORED)
-        raise HyperparameterError(where, f"expected a dict, found {shown(unstored)}")
+        raise HyperparameterError(where, f"expected a dict, found {one_line(unstored)}")
     name = cls.__qualname__
     for argument, description in unstored.items():
         if argument == ALL:
@@ -79,12 +79,12 @@ def check_defaults(cls: type[nn.Module], node: Node, path: str) -> None:
     defaults: Any = node.get(DEFAULTS, {})
     if not isinstance(defaults, Mapping):
         where = join(path, DEFAULTS)
-        raise HyperparameterError(where, f"expected a dict, found {shown(defaults)}")
+        raise HyperparameterError(where, f"expected a dict, found {one_line(defaults)}")
     for name, stored_default in defaults.items():
         parameter = parameters_of(cls).get(name)
         if parameter is None or name in node or parameter.default is Parameter.empty:
             continue
-        default = named_default(parameter.default) or shown(parameter.default)
+        default = named_default(parameter.default) or one_line(parameter.default)
         if default != stored_default:
             raise HyperparameterError(
                 join(path, f"{name!s:.60}"),

@@ -22,7 +22,7 @@ from ...config.classes.fields import fields_of, is_struct
 from ...config.files import load
 from ...config.hparams import Hparams, define_hparams
 from ..errors import HyperparameterError
-from ..modules.shown import shown
+from ..modules.one_line import one_line
 from ..modules.signature import parameters_of
 from .declared import Hint, declared_type, dict_of, hints_of, is_constrained, list_of
 from .values import RESERVED, is_child
@@ -146,7 +146,7 @@ def _problems(validation_error: ValidationError, unchecked: set[str]) -> str:
         where = ".".join(map(str, error["loc"]))
         if not unchecked or (error["loc"] and error["loc"][0] not in unchecked):
             message = str(error["msg"]).removeprefix("Value error, ")
-            problems.append(f"{where}: {message}, found {shown(error['input'])}")
+            problems.append(f"{where}: {message}, found {one_line(error['input'])}")
     return "; ".join(problems)
 
 

@@ -15,8 +15,8 @@ from ...config.path import join
 from ...config.plain.codec import AS_THEY_ARE, MAX_DEPTH
 from ...records.errors import RecordError
 from ..errors import HyperparameterError
+from ..modules.one_line import one_line
 from ..modules.registry import Node
-from ..modules.shown import shown
 from .build import ModulePlan, PartialPlan, Reference, StructPlan
 from .capture import builder_of
 from .declared import (
@@ -151,7 +151,7 @@ def spec_of(
         isinstance(i, _TYPES_TO_TELL) for i in value
     ):
         raise TypeError(
-            f"{path}: {shown(value)} is a set of more than numbers and texts"
+            f"{path}: {one_line(value)} is a set of more than numbers and texts"
         )
     read_value = _read_back(plain_value, hint, path, read)
     if read_value is _UNKNOWN:
@@ -196,7 +196,8 @@ def _spec(value: object, read_value: object, path: str) -> Spec:
     name = None if _is_same_type(value, read_value) else _name_of(value)
     if name is None and not _is_same_type(value, read_value):
         raise TypeError(
-            f"{path}: {shown(value)} is a {type(value).__qualname__} and would be read "
+            f"{path}: {one_line(value)} is a {type(value).__qualname__} and would be "
+            "read "
             f"back as a {type(read_value).__qualname__}. Pass that, or set it after "
             "building"
         )
@@ -254,7 +255,7 @@ def kinds_of(node: Node, path: str) -> dict[str, Spec]:
     """Return what arguments were, by name; raise HyperparameterError for no kind."""
     specs = node.get(KINDS, {})
     if not isinstance(specs, Mapping) or not all(_is_spec(s) for s in specs.values()):
-        message = f"expected {list(TYPES_OF_KINDS)}, found {shown(specs)}"
+        message = f"expected {list(TYPES_OF_KINDS)}, found {one_line(specs)}"
         raise HyperparameterError(join(path, KINDS), message)
     return dict(specs)
 
@@ -281,7 +282,7 @@ def range_of(items: Sequence[Any], path: str) -> range:
             numbers[0], numbers[-1] + (1 if step > 0 else -1), step
         )
     if len(numbers) < len(items) or list(numbers_of_range) != numbers:
-        raise HyperparameterError(path, f"expected a range, found {shown(items)}")
+        raise HyperparameterError(path, f"expected a range, found {one_line(items)}")
     return numbers_of_range
 
 
@@ -294,7 +295,7 @@ def containers_of(node: Node, path: str) -> dict[str, type[nn.Module]]:
     ):
         raise HyperparameterError(
             join(path, CONTAINERS),
-            f"expected {list(classes)}, found {shown(class_names)}",
+            f"expected {list(classes)}, found {one_line(class_names)}",
         )
     return {name: classes[kind] for name, kind in class_names.items()}
 

@@ -20,8 +20,8 @@ from ...config.plain.codec import MAX_DEPTH
 from ...config.spelling import did_you_mean
 from ...records.dtypes import ALL as DTYPES
 from ..errors import HyperparameterError
+from ..modules.one_line import one_line
 from ..modules.registry import MODULE, NAME, Node, class_named
-from ..modules.shown import shown
 from ..modules.signature import parameters_of
 from .build import (
     Build,
@@ -85,7 +85,7 @@ def planned(
 ) -> Callable[[], nn.Module]:
     """Return what builds the module, once everything was found good."""
     if not isinstance(hparams, Mapping):  # pyright: ignore[reportUnnecessaryIsInstance]  # files say anything
-        raise HyperparameterError("", f"expected a dict, found {shown(hparams)}")
+        raise HyperparameterError("", f"expected a dict, found {one_line(hparams)}")
     planner = Planner(_moved_modules(hparams, cls))
     try:
         if cls is not None:
@@ -109,7 +109,7 @@ def _moved_modules(
 def _check_class(cls: type[nn.Module], hparams: Mapping[str, Any]) -> None:
     """Refuse hyperparameters that are known to be those of an unrelated class."""
     if not (isinstance(cls, type) and issubclass(cls, nn.Module)):  # pyright: ignore[reportUnnecessaryIsInstance]  # users pass anything
-        raise TypeError(f"cls is a class of modules, got {shown(cls)}")
+        raise TypeError(f"cls is a class of modules, got {one_line(cls)}")
     if NAME not in hparams or hparams[NAME] == cls.__qualname__:
         return
     try:
@@ -199,10 +199,10 @@ class Planner:
             return self.value(value, hint, path, depth)
         is_list = parameter.kind is Parameter.VAR_POSITIONAL
         if is_list and not isinstance(value, list | tuple):
-            raise HyperparameterError(path, f"expected a list, found {shown(value)}")
+            raise HyperparameterError(path, f"expected a list, found {one_line(value)}")
         is_dict = parameter.kind is Parameter.VAR_KEYWORD
         if is_dict and not isinstance(value, Mapping):
-            raise HyperparameterError(path, f"expected a dict, found {shown(value)}")
+            raise HyperparameterError(path, f"expected a dict, found {one_line(value)}")
         return self.value(value, hint, path, depth)
 
     def _for_builder(
@@ -282,7 +282,7 @@ class Planner:
         for key, item in value.items():
             if not isinstance(key, str):
                 raise HyperparameterError(
-                    path, f"expected a text as key, found {shown(key)}"
+                    path, f"expected a text as key, found {one_line(key)}"
                 )
             if not plain.has(item):
                 item = self.value(item, kinded.item(key), join(path, key), depth + 1)
@@ -312,14 +312,15 @@ class Planner:
         if not isinstance(target, str) or len(value) > 1:
             raise HyperparameterError(
                 path,
-                f"expected {{{REF!r}: path}} alone, found {shown(dict(value))}",
+                f"expected {{{REF!r}: path}} alone, found {one_line(dict(value))}",
             )
         # A module is built before it is referred to, and so it is planned before.
         if not any(
             target == p or target.startswith(f"{p}.") for p in self._planned if p
         ):
             raise HyperparameterError(
-                path, f"refers to {shown(target)}, and no module before it stands there"
+                path,
+                f"refers to {one_line(target)}, and no module before it stands there",
             )
         return Reference(path, target)
 
@@ -327,7 +328,7 @@ class Planner:
         node = value[CLASS]
         if not isinstance(node, Mapping) or len(value) > 1:
             raise HyperparameterError(
-                path, f"expected a class, found {shown(dict(value))}"
+                path, f"expected a class, found {one_line(dict(value))}"
             )
         cls = class_named(node, path, moved_modules=self._moved_modules)
         parameters, hints = parameters_of(cls), hints_of(cls)
@@ -354,14 +355,14 @@ class Planner:
             pairs = value.items()
         else:
             raise HyperparameterError(
-                path, f"expected the items of a {cls.__name__}, found {shown(value)}"
+                path, f"expected the items of a {cls.__name__}, found {one_line(value)}"
             )
         items: dict[str, Any] = {}
         for name, item in pairs:
             where = join(path, name)
             if not isinstance(name, str) or not isinstance(item, Mapping):
                 raise HyperparameterError(
-                    where, f"expected a module, found {shown(item)}"
+                    where, f"expected a module, found {one_line(item)}"
                 )
             items[name] = self.value(item, Any, where, depth + 1)
         self._planned.add(path)
@@ -400,7 +401,7 @@ def _values(value: Mapping[str, Any], path: str) -> Values:
     if shape is None or not is_shape or dtype is None or len(value) > 1:
         raise HyperparameterError(
             path,
-            f"expected the shape and dtype of a tensor, found {shown(dict(value))}",
+            f"expected the shape and dtype of a tensor, found {one_line(dict(value))}",
         )
     return Values(tuple(shape), dtype, form.get("parameter") is True)
 

@@ -14,8 +14,8 @@ from ...records.flat_record import FlatRecord
 from ..errors import HyperparameterError
 from ..modules.class_identity import is_of_a_parent, is_same_class
 from ..modules.classes import declared_class, is_decorated
+from ..modules.one_line import one_line
 from ..modules.registry import NAME, Node, names_of
-from ..modules.shown import shown
 from ..modules.signature import parameters_of, takes_any_name
 from ..modules.tree import Places, places_of
 from ..modules.versions import version_of
@@ -274,5 +274,5 @@ def _are_names_known(
 def _mapping(node: Node, key: str) -> Mapping[str, Any]:
     value: Any = node.get(key, {})
     if not isinstance(value, Mapping):
-        raise HyperparameterError(key, f"expected a dict, found {shown(value)}")
+        raise HyperparameterError(key, f"expected a dict, found {one_line(value)}")
     return value  # pyright: ignore[reportUnknownVariableType]  # data

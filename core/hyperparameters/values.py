@@ -25,7 +25,7 @@ from ...config.plain.codec import AS_THEY_ARE
 from ...config.plain.enums import member_value
 from ...config.spelling import did_you_mean
 from ...records.dtypes import ALL as DTYPES
-from ..modules.shown import shown
+from ..modules.one_line import one_line
 from .declared import Hint, declares, takes
 
 REF, CLASS, TENSOR, CONTAINERS = "__ref__", "__class__", "__tensor__", "__containers__"
@@ -132,7 +132,8 @@ def plain_key(value: Any, hint: Hint, where: str) -> str:
     is_declared = isinstance(value, int) and int in _key_types(hint)
     if not isinstance(value, str) and not is_declared:
         raise TypeError(
-            f"{where}: the key {shown(value)} of a dict is a {type(value).__name__}, "
+            f"{where}: the key {one_line(value)} of a dict is a "
+            f"{type(value).__name__}, "
             "and files have texts as keys. Use texts, or annotate dict[int, ...]."
         )
     if value in MARKS:
@@ -199,7 +200,7 @@ def _struct(value: Any, hint: Hint, where: str) -> Any:
 
 
 def _no_plain_data(value: Any, where: str) -> TypeError:
-    problem = f"{_a(type(value).__name__)} is no plain data: {shown(value)}"
+    problem = f"{_a(type(value).__name__)} is no plain data: {one_line(value)}"
     if hasattr(value, "burnish_description"):
         problem = f"{value.burnish_description} is no plain data"
     return TypeError(

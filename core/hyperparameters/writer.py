@@ -20,8 +20,8 @@ from ...config.plain.kinds import in_order
 from ..errors import HyperparameterError
 from ..modules.classes import declared_class, is_decorated
 from ..modules.module_argument import check_module
+from ..modules.one_line import one_line
 from ..modules.registry import class_named, names_of
-from ..modules.shown import shown
 from ..modules.signature import VARIADIC, parameters_of
 from ..modules.tree import unwrapped
 from ..modules.versions import version_of
@@ -375,7 +375,8 @@ class Writer:
         cls: Any = value.func if isinstance(value, functools.partial) else value
         if not (isinstance(cls, type) and issubclass(cls, nn.Module)):
             raise TypeError(
-                f"{path}: {shown(value)} is no plain data. Of classes and functions, "
+                f"{path}: {one_line(value)} is no plain data. Of classes and "
+                "functions, "
                 "only those of modules and partials of them by keyword can be kept."
             )
         node = HparamsDict(names_of(cls))

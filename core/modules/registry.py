@@ -13,7 +13,7 @@ from ...config.registry import Registry
 from ...config.spelling import did_you_mean
 from ..errors import UnknownClassError
 from .classes import torch_classes
-from .shown import shown
+from .one_line import one_line
 
 _M = TypeVar("_M", bound=nn.Module)
 
@@ -95,7 +95,7 @@ def class_named(
     if not isinstance(module, str) or not isinstance(name, str):
         raise UnknownClassError(
             path,
-            f"no module can be told from {_shown(node)}: it needs {MODULE!r} and "
+            f"no module can be told from {_node_text(node)}: it needs {MODULE!r} and "
             f"{NAME!r}, both texts",
         )
     # Places come before former names: somebody may have taken such a name since.
@@ -151,15 +151,15 @@ def _torch_places() -> Mapping[tuple[str, str], type[nn.Module]]:
 def _check(cls: object) -> None:
     if not (isinstance(cls, type) and issubclass(cls, nn.Module)):
         raise TypeError(
-            f"only classes of modules can be known to files, got {shown(cls)}"
+            f"only classes of modules can be known to files, got {one_line(cls)}"
         )
 
 
 def _refusal(module: str, name: str, registered: object) -> str:
     where = f"{module}.{name}"
-    message = f"the class {shown(where)} is not known here"
+    message = f"the class {one_line(where)} is not known here"
     if isinstance(registered, str):
-        message = f"no class is registered as {shown(registered)}, and {message}"
+        message = f"no class is registered as {one_line(registered)}, and {message}"
     message += ". Files import nothing: "
     cure = f"burnish.register_class(NewName, name={name[:60]!r})"
     renamed = f" If the class was renamed: {cure}."
@@ -182,8 +182,8 @@ def _refusal(module: str, name: str, registered: object) -> str:
     )
 
 
-def _shown(node: Node) -> str:
-    return f"{shown(dict(node))}"
+def _node_text(node: Node) -> str:
+    return f"{one_line(dict(node))}"
 
 
 _places: Registry[tuple[str, str], type[nn.Module]] = Registry()

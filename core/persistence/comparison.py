@@ -37,8 +37,8 @@ from ..modules.class_identity import (
     takes_the_same,
 )
 from ..modules.classes import declared_class
+from ..modules.one_line import one_line
 from ..modules.registry import NAME, class_named
-from ..modules.shown import shown
 from ..modules.signature import parameters_of, takes_any_name
 
 Node = Mapping[str, Any]
@@ -132,8 +132,8 @@ class HparamsComparison:
             self._untouched(name, stored_node, live_node, where)
         elif cls is not None and not _takes(cls, name):
             self.unknown.append(
-                f"{where}: stored {shown(stored_node[name])}, and {cls.__qualname__} "
-                "takes no such argument"
+                f"{where}: stored {one_line(stored_node[name])}, and "
+                f"{cls.__qualname__} takes no such argument"
             )
         elif cls is not None and _is_placement(cls, name):
             self._value(stored_node.get(name), live_node.get(name), where, self.noted)
@@ -335,14 +335,17 @@ def _keys(stored_node: Node, live_node: Node) -> list[str]:
 
 def difference(path: str, stored_value: Any, live_value: Any) -> str:
     """Return the line of a report or of an error about ``path``."""
-    stored_text = shown(_readable(stored_value))
-    live_text = shown(_readable(live_value))
+    stored_text = one_line(_readable(stored_value))
+    live_text = one_line(_readable(live_value))
     return f"{path}: stored {stored_text}, the module has {live_text}"
 
 
 def difference_from_default(path: str, default: Any, live_value: Any) -> str:
     """Return the line about an argument that is not stored."""
-    default_text, live_text = shown(_readable(default)), shown(_readable(live_value))
+    default_text, live_text = (
+        one_line(_readable(default)),
+        one_line(_readable(live_value)),
+    )
     is_known = default is not DEFAULT
     reason = (
         f"the default is {default_text}" if is_known else "the file says nothing of it"

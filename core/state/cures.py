@@ -80,9 +80,9 @@ def _of_names(stored_names: Collection[str], expected_names: Collection[str]) ->
         [*set(stored_names) - {*expected_names}],
         [*set(expected_names) - {*stored_names}],
     )
-    shown = f"{{{rename[0]!r}: {rename[1]!r}}}" if rename else "{old: new}"
+    rename_text = f"{{{rename[0]!r}: {rename[1]!r}}}" if rename else "{old: new}"
     return (
-        f"Rename with open_record(file, rename={shown}), leave entries out with "
+        f"Rename with open_record(file, rename={rename_text}), leave entries out with "
         "open_record(file, exclude=...), or allow what differs: allow_missing=..., "
         "allow_unexpected=..., strict=False."
     )

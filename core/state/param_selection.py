@@ -5,7 +5,7 @@
 from torch import nn
 
 from ...config.patterns import Patterns, as_patterns, matches
-from ...config.shown import shown
+from ...config.short_text import first_names, short_repr
 from ...config.spelling import did_you_mean
 from ...records.entry import Param
 from ..modules.module_argument import check_module
@@ -50,8 +50,7 @@ def _no_match(
         hint = f" {patterns} is a module: {verb}(net, '{patterns}.**')."
     else:
         hint = did_you_mean(patterns, paths) if isinstance(patterns, str) else ""
-    more = ", ..." if len(paths) > 8 else ""
     return (
-        f"{verb}: {shown(patterns)} matches no parameter; there are "
-        f"{', '.join(paths[:8]) or 'none'}{more}.{hint}"
+        f"{verb}: {short_repr(patterns)} matches no parameter; there are "
+        f"{first_names(paths, 8) or 'none'}.{hint}"
     )

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
 from ...config.process.user_warning import warn_user
+from ...config.short_text import first_names
 from ...core.state.identity import named_params
 from ...records.entry import Param, ParamId
 from .param_watch import ParamWatch
@@ -238,9 +239,9 @@ def warn_apart(params: BoundParams, *, has_gradients: bool) -> None:
 def warn_replaced(paths: list[str]) -> None:
     """Say that parameters were replaced after the optimizer was made."""
     warn_user(
-        f"{shortened(paths)} was replaced in the module after the optimizer was made "
-        "(load_state_dict(assign=True), a new layer); the optimizer now steps the new "
-        "parameter, with the old one's state where the shape is the same",
+        f"{first_names(paths, 4)} was replaced in the module after the optimizer was "
+        "made (load_state_dict(assign=True), a new layer); the optimizer now steps "
+        "the new parameter, with the old one's state where the shape is the same",
         RuntimeWarning,
     )
 
@@ -251,17 +252,12 @@ def warn_unheld(params: BoundParams) -> None:
     unheld = params.unheld() if departed else []
     if unheld:
         warn_user(
-            f"{shortened(departed)} left the module after the optimizer was made, and "
-            f"{shortened(unheld)} came in (a parametrization, another layer), which "
-            "the optimizer does not step: bind another one, or add what is new: "
+            f"{first_names(departed, 4)} left the module after the optimizer was made, "
+            f"and {first_names(unheld, 4)} came in (a parametrization, another layer), "
+            "which the optimizer does not step: bind another one, or add what is new: "
             "optim.add_param_group({'params': [...]})",
             RuntimeWarning,
         )
-
-
-def shortened(paths: list[str], n_shown: int = 4) -> str:
-    """Return the first paths as text of an error or a warning."""
-    return ", ".join(paths[:n_shown]) + (", ..." if len(paths) > n_shown else "")
 
 
 class _Nowhere(io.RawIOBase):

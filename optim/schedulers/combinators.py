@@ -3,7 +3,7 @@
 import math
 from typing import Any
 
-from ...config.shown import shown
+from ...config.short_text import short_repr
 from .scheduler import Scheduler, scheduler_of
 
 
@@ -17,7 +17,7 @@ class Parent(Scheduler):
             name, example = type(self).__name__, "[Cosine(1e-3, 1000)]"
             raise TypeError(
                 f"{name} is made of a list of schedules, as in {name}({example}, ...), "
-                f"got {shown(self.schedulers)}"
+                f"got {short_repr(self.schedulers)}"
             )
         # Data and objects alike come in; objects are what the steps ask.
         self.schedulers = [scheduler_of(scheduler) for scheduler in self.schedulers]

@@ -7,8 +7,9 @@ from types import TracebackType
 import torch
 from torch import Tensor
 
+from ...config.short_text import first_names
 from ...records.torch_internals import set_grad_enabled
-from ..bound.bound_params import shortened, warn_apart
+from ..bound.bound_params import warn_apart
 from ..bound.bound_state import BoundState, GroupGrads
 from ..engines.memory.tensor_form import is_sharded
 from ..engines.plan import Plan
@@ -125,7 +126,7 @@ class StepRunner:
         progress = "nothing was changed"
         if paths:
             progress = f"{len(paths)} parameters were moved before: "
-            progress += shortened(paths, 8)
+            progress += first_names(paths, 8)
         error.add_note(
             f"in the step of {self.bound.groups[index]['kind']} for "
             f"{path_of(failure.param)}; {progress}"

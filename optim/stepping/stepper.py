@@ -9,7 +9,7 @@ from torch import Tensor
 
 from ...config.process.interrupts import leaving_nothing_open
 from ...config.process.user_warning import warn_user
-from ..bound.bound_params import shortened
+from ...config.short_text import first_names
 from ..bound.bound_state import BoundState
 from ..bound.initial_states import Fields
 from ..bound.state_check import check_values
@@ -194,9 +194,9 @@ class Stepper:
         emptied = [path_of(p) for p in params if plan.has_filled(states[p])]
         if emptied:
             warn_user(
-                f"{shortened(emptied)}: its state in optim.state was emptied, so it "
-                "begins anew, as in torch; `del optim.state[param]` says so without a "
-                "warning",
+                f"{first_names(emptied, 4)}: its state in optim.state was emptied, so "
+                "it begins anew, as in torch; `del optim.state[param]` says so "
+                "without a warning",
                 RuntimeWarning,
             )
 

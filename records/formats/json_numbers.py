@@ -32,16 +32,16 @@ def text_of(values: torch.Tensor) -> bytes:
     """Return the flat, real ``values`` as JSON numbers separated by commas."""
     if not values.dtype.is_floating_point:
         return _dumps(values)
-    shown = _wide(values)
-    text = _dumps(shown)
-    is_odd = ~shown.isfinite()
+    wide_values = _wide(values)
+    text = _dumps(wide_values)
+    is_odd = ~wide_values.isfinite()
     if not is_odd.any():
         return text
     pieces = text.split(b"null")
     joined = [pieces[0]]
     # Of the bits: older versions of torch choose no values of 8 bits.
     raw = values.view(_BITS[values.itemsize])[is_odd]
-    names = _names(raw, shown[is_odd], values.dtype)
+    names = _names(raw, wide_values[is_odd], values.dtype)
     for name, piece in zip(names, pieces[1:], strict=True):
         joined += (name, piece)
     return b"".join(joined)

@@ -6,6 +6,7 @@ from typing import Any, TypeAlias, cast
 import torch
 
 from ...config.process.user_warning import warn_user
+from ...config.short_text import first_names
 from ..errors import RecordFormatError
 from ..state_dict import USUAL_NAMES
 
@@ -61,17 +62,11 @@ def _dotted(path: _Keys) -> str:
     return ".".join(map(str, path))
 
 
-def _listed(paths: list[_Keys], count: int) -> str:
-    """Return the first ``count`` paths, and whether there are more."""
-    more = ", ..." if len(paths) > count else ""
-    return ", ".join(map(_dotted, paths[:count])) + more
-
-
 def _warn_of_rest(paths: list[_Keys], path: _Keys, file: str) -> None:
-    shown = _listed(paths, 5)
+    beside = first_names(map(_dotted, paths), 5)
     warn_user(
         f"{file}: read is the state dict {_dotted(path)!r}, and not the {len(paths)} "
-        f"tensors or state dicts beside it: {shown}. For another one: "
+        f"tensors or state dicts beside it: {beside}. For another one: "
         f"Record.from_state_dict(torch.load({file!r}, weights_only=True)[key]).",
     )
 
@@ -124,7 +119,7 @@ def _ambiguous(paths: list[_Keys], file: str) -> RecordFormatError:
     keys = "".join(f"[{key!r}]" for key in paths[0])
     return RecordFormatError(
         file,
-        f"{len(paths)} state dicts: {_listed(paths, 10)}",
+        f"{len(paths)} state dicts: {first_names(map(_dotted, paths), 10)}",
         "one",
         "Choose one: Record.from_state_dict("
         f"torch.load({file!r}, weights_only=True){keys}).",

@@ -5,7 +5,7 @@ from typing import Any, Literal
 from ...config.classes.fields import fields_of, is_mapping, is_struct, members
 from ...config.errors import ConfigError, Problem
 from ...config.hparams import Hparam, Hparams
-from ...config.shown import shown
+from ...config.short_text import short_repr
 from ...config.spelling import did_you_mean
 from ..class_lookup import class_named, optimizer_named, scheduler_named
 
@@ -195,7 +195,7 @@ def _section(cls: Any, tree: dict[str, Any], name: str, source: str) -> Any:
 
 def _what_is_missing(tree: dict[str, Any], section: str) -> str:
     if section in tree:
-        return f"the section is empty ({shown(tree[section])}), and it is needed"
+        return f"the section is empty ({short_repr(tree[section])}), and it is needed"
     hint = did_you_mean(section, tree) or f" Found: {', '.join(tree)}."
     return f"no such section, and it is needed.{hint}"
 

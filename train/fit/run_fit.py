@@ -151,8 +151,8 @@ def _with_folder(hparams: Any, folder: Path) -> Any:
     chosen = hparams.checkpoint
     if chosen is None or chosen.dirpath is not None:
         return hparams
-    placed = chosen.model_copy(update={"dirpath": str(folder / "checkpoints")})
-    return hparams.model_copy(update={"checkpoint": placed})
+    options = chosen.model_copy(update={"dirpath": str(folder / "checkpoints")})
+    return hparams.model_copy(update={"checkpoint": options})
 
 
 def _checkpoint(place_name: str | None, folder: Path) -> str | None:

@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from ....config.process.interrupts import call_with_end
-from ....config.shown import shown
+from ....config.short_text import short_repr
 from ....records.grad_mode import grad_mode_after_errors
 from ...modules.classes import torch_classes
 from ...modules.signature import spread
@@ -161,8 +161,8 @@ def _argument_difference(
             other_value = other_node.arguments.get(name)
             if type(other_value) is not type(value) or repr(other_value) != repr(value):
                 return node.path, (
-                    f"{name} was {shown(value)} the first time, "
-                    f"{shown(other_value)} then"
+                    f"{name} was {short_repr(value)} the first time, "
+                    f"{short_repr(other_value)} then"
                 )
     return None
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 
 from ....config.path import join
 from ....config.patterns import is_pattern, matchers
+from ....config.short_text import first_names
 from ..edits.edits import END, ChangeItems, Edit, SetArguments, Target, name_in_dict
 from ..errors import SettingError
 from .arguments import takes
@@ -75,11 +76,11 @@ def paths_of(target: Target) -> tuple[str, ...]:
 
 
 def _some_copies(node: ConstructionNode, edit: Edit) -> SettingError:
-    paths_text = ", ".join(node.paths[:4]) + (", ..." if len(node.paths) > 4 else "")
     return SettingError(
         node.path,
-        f"{paths_text} are copies of one module that is constructed once, and "
-        f"{edit.target!r} means only some of them. Use a pattern that means all.",
+        f"{first_names(node.paths, 4)} are copies of one module that is constructed "
+        f"once, and {edit.target!r} means only some of them. Use a pattern that means "
+        "all.",
     )
 
 

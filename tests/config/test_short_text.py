@@ -2,7 +2,7 @@
 
 import pytest
 
-from burnish.config.shown import shown
+from burnish.config.short_text import short_repr
 
 
 class Unprintable:
@@ -12,13 +12,13 @@ class Unprintable:
 
 @pytest.mark.parametrize("value", ["x" * 10**6, list(range(10**5)), {"k": "v" * 999}])
 def test_a_value_of_any_size_is_cut_off(value: object) -> None:
-    assert len(shown(value)) < 70
+    assert len(short_repr(value)) < 70
 
 
 def test_a_short_value_is_its_repr() -> None:
-    assert shown({"lr": 0.1}) == "{'lr': 0.1}"
+    assert short_repr({"lr": 0.1}) == "{'lr': 0.1}"
 
 
 def test_what_has_no_repr_is_called_by_its_type() -> None:
-    assert shown(Unprintable()) == "<Unprintable>"
-    assert shown(10**5000) == "<int>"
+    assert short_repr(Unprintable()) == "<Unprintable>"
+    assert short_repr(10**5000) == "<int>"
