@@ -7,6 +7,8 @@ from torch import nn
 
 from burnish import module, open_record
 
+from ..small_configs import small_bert_config
+
 
 def hparams_in(net: Any) -> dict[str, Any]:
     """Return the hyperparameters that a file of ``net`` holds."""
@@ -16,13 +18,7 @@ def hparams_in(net: Any) -> dict[str, Any]:
 
 def test_a_decorated_subclass_of_a_transformers_model_keeps_all_its_arguments() -> None:
     transformers = pytest.importorskip("transformers")
-    config = transformers.BertConfig(
-        hidden_size=8,
-        num_hidden_layers=1,
-        num_attention_heads=2,
-        intermediate_size=8,
-        vocab_size=10,
-    )
+    config = small_bert_config()
 
     @module
     class Classifier(transformers.BertPreTrainedModel):  # type: ignore[misc, name-defined]  # of a library without types
@@ -44,13 +40,7 @@ def test_a_transformers_model_with_more_arguments_keeps_them_in_a_folder(
     tmp_path: Any,
 ) -> None:
     transformers = pytest.importorskip("transformers")
-    config = transformers.BertConfig(
-        hidden_size=8,
-        num_hidden_layers=1,
-        num_attention_heads=2,
-        intermediate_size=8,
-        vocab_size=10,
-    )
+    config = small_bert_config()
 
     @module
     class Headed(transformers.BertPreTrainedModel):  # type: ignore[misc, name-defined]  # of a library without types

@@ -16,6 +16,8 @@ from burnish.core import (
 from burnish.core.errors import UnknownClassError
 from burnish.records import RecordFormatError
 
+from ..small_configs import small_bert_config
+
 
 @pytest.fixture
 def gpt2() -> Any:
@@ -123,13 +125,7 @@ def test_a_model_is_its_config(gpt2: Any) -> None:
 
 def test_a_hand_edit_of_a_transformers_config_is_honoured(tmp_path: Path) -> None:
     transformers = pytest.importorskip("transformers")
-    config = transformers.BertConfig(
-        hidden_size=8,
-        num_hidden_layers=1,
-        num_attention_heads=2,
-        intermediate_size=8,
-        vocab_size=10,
-    )
+    config = small_bert_config()
     save_pretrained(transformers.BertModel(config), tmp_path)
     file = tmp_path / "config.json"
     text = file.read_text().replace('"hidden_act": "gelu"', '"hidden_act": "relu"')
