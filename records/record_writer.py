@@ -182,10 +182,17 @@ class RecordWriter:
                 progress=progress,
             )
 
+    @property
+    def written_convention(self) -> Convention:
+        """Whose names and orders the tensors of a module are written with."""
+        return self.convention or ("burn" if self.format == "bpk" else "torch")
+
     def _check_convention(self, flat: Entries) -> None:
         """Raise ValueError for a record that is in another convention than asked."""
+        if self.convention is None:
+            return
         convention = convention_of(flat)
-        if self.convention not in (None, convention):
+        if self.convention != convention:
             raise ValueError(
                 f"convention={self.convention!r}: the record has the names and orders "
                 f"of {convention}, and only its module knows which of them differ. "
@@ -218,33 +225,48 @@ def save(
     Without ``recorder`` the suffix says how. Raises ValueError for a suffix that says
     nothing, and TypeError for None.
     """
+    writer = writer_for(file, recorder)
+    return save_with(
+        writer, record, file, precision=precision, metadata=metadata, progress=progress
+    )
+
+
+def writer_for(
+    file: Destination, recorder: RecordWriter | str | None = None
+) -> RecordWriter:
+    """Return what writes to ``file``: ``recorder``, or what the suffix says.
+
+    Raises ValueError for a suffix that says nothing or another format, and TypeError
+    for None.
+    """
     if file is None:  # pyright: ignore[reportUnnecessaryComparison]  # a usual mistake
         raise TypeError("file is None; leave it out to get the record as bytes")
-    chosen = _writer_named(recorder)
+    writer = _writer_named(recorder)
+    if writer is not None:
+        if file is not ...:
+            writer._check_name(file)  # pyright: ignore[reportPrivateUsage]  # a part of it
+        return writer
+    if isinstance(file, str | os.PathLike):
+        return writer_of_suffix(os.fspath(file))
+    return PRESETS["default"]
+
+
+def save_with(
+    writer: RecordWriter,
+    record: Storable,
+    file: Destination,
+    *,
+    precision: PrecisionLike = None,
+    metadata: Mapping[str, Any] | None = None,
+    progress: Progress | None = None,
+) -> bytes | None:
+    """Do what `save` does with a writer of `writer_for`."""
     if file is ...:
-        return (chosen or PRESETS["default"]).dumps(
+        return writer.dumps(
             record, precision=precision, metadata=metadata, progress=progress
         )
-    if chosen is not None:
-        chosen._check_name(file)  # pyright: ignore[reportPrivateUsage]  # a part of it
-    elif isinstance(file, str | os.PathLike):
-        # It is the recorder of this name, which needs no second look.
-        chosen = writer_of_suffix(os.fspath(file))
-    else:
-        chosen = PRESETS["default"]
-    chosen._write_to(record, file, precision, metadata, progress)  # pyright: ignore[reportPrivateUsage]  # a part of it
+    writer._write_to(record, file, precision, metadata, progress)  # pyright: ignore[reportPrivateUsage]  # a part of it
     return None
-
-
-def written_convention(
-    recorder: RecordWriter | str | None, file: Destination
-) -> Convention:
-    """Return whose names and orders `save` would give to the tensors of a module."""
-    writer = _writer_named(recorder)
-    if writer is None and isinstance(file, str | os.PathLike):
-        writer = writer_of_suffix(os.fspath(file))
-    writer = writer or PRESETS["default"]
-    return writer.convention or ("burn" if writer.format == "bpk" else "torch")
 
 
 def _writer_named(recorder: RecordWriter | str | None) -> RecordWriter | None:

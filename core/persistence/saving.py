@@ -13,8 +13,8 @@ from ...records.precision import PrecisionLike
 from ...records.record_writer import (
     RecordWriter,
     SaveOptions,
-    save,
-    written_convention,
+    save_with,
+    writer_for,
 )
 from ...records.select import selected
 from ...records.sink import Destination, File, Progress
@@ -109,18 +109,11 @@ def save_record(
     old file whole. Raises as `into_record` and `Record.save` do.
     """
     check_module(module, "save_record")
-    if file is None:  # pyright: ignore[reportUnnecessaryComparison]  # users pass anything
-        raise TypeError("file is None; leave it out to get the record as bytes")
-    convention = written_convention(recorder, file)
+    writer = writer_for(file, recorder)
     with paused_collection():
         record = _record_of(module, only, exclude)
-        if convention == "burn":
+        if writer.written_convention == "burn":
             record = to_burn(record, places_of(module))
-    return save(
-        record,
-        file,
-        precision=precision,
-        recorder=recorder,
-        metadata=metadata,
-        progress=progress,
+    return save_with(
+        writer, record, file, precision=precision, metadata=metadata, progress=progress
     )
