@@ -163,7 +163,7 @@ def _is_setting(word: str) -> bool:
     return word.startswith("~") or ("=" in word and not word.startswith("-"))
 
 
-def _is_in(tree: Any, path: str) -> bool:
+def _is_in(tree: object, path: str) -> bool:
     for part in path.split("."):
         if not isinstance(tree, dict) or part not in tree:
             return False
@@ -274,7 +274,7 @@ def _text(error: Exception, folder: Path) -> str:
     return error_text(error)
 
 
-def _file_of(error: Any, folder: Path) -> str:
+def _file_of(error: object, folder: Path) -> str:
     """Return the file of a defaults list that Hydra could not read, if any is."""
     if not isinstance(error, UnicodeDecodeError):
         mark = getattr(error, "problem_mark", error)

@@ -5,7 +5,6 @@ import signal
 import threading
 from collections.abc import Generator
 from contextlib import contextmanager
-from typing import Any
 
 STATUS = 128 + signal.SIGTERM
 """The exit status that a shell tells of a program that SIGTERM ended."""
@@ -27,7 +26,7 @@ def raised_termination() -> Generator[None]:
         return
     pid = os.getpid()
 
-    def end(signum: int, frame: Any) -> None:
+    def end(signum: int, frame: object) -> None:
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
         if os.getpid() == pid:
             raise Terminated

@@ -36,7 +36,9 @@ _SECRET = "get_secret_value"
 """What pydantic's secrets have, of any kind."""
 
 
-def encode(obj: Any, *, elide_defaults: bool = False, annotation: Any = None) -> Any:
+def encode(
+    obj: object, *, elide_defaults: bool = False, annotation: object = None
+) -> Any:
     """Return ``obj`` as a tree; schedules become their text, enums their values.
 
     With ``elide_defaults`` fields that equal their default are left out, but where
@@ -47,7 +49,7 @@ def encode(obj: Any, *, elide_defaults: bool = False, annotation: Any = None) ->
     return _value(obj, declared, "", elide_defaults, 0)
 
 
-def to_plain(tree: Any) -> Any:
+def to_plain(tree: object) -> Any:
     """Return ``tree`` as JSON has it: structs as dicts, tuples as lists."""
     if is_dict(tree):
         return {key: to_plain(item) for key, item in tree.items()}
@@ -56,7 +58,7 @@ def to_plain(tree: Any) -> Any:
     return tree
 
 
-def without_names(tree: Any) -> Any:
+def without_names(tree: object) -> Any:
     """Return ``tree`` with structs as dicts, as it is in Python: tuples are kept."""
     if is_dict(tree):
         return {key: without_names(item) for key, item in tree.items()}
@@ -65,7 +67,7 @@ def without_names(tree: Any) -> Any:
     return tree
 
 
-def is_default(field: Field, value: Any) -> bool:
+def is_default(field: Field, value: object) -> bool:
     """Return whether ``value`` is what the field would have if left out."""
     default = field.make_default()
     if default is MISSING:
@@ -101,7 +103,7 @@ def _is_alike(value: Any, default: Any) -> bool:
     return True
 
 
-def _value(obj: Any, annotation: Any, path: str, elide: bool, depth: int) -> Any:
+def _value(obj: object, annotation: object, path: str, elide: bool, depth: int) -> Any:
     if depth > MAX_DEPTH:
         raise _unwritable(
             path, f"nested over {MAX_DEPTH} levels deep, or within itself"
@@ -126,7 +128,7 @@ def _value(obj: Any, annotation: Any, path: str, elide: bool, depth: int) -> Any
 
 
 def _mapping(
-    obj: Mapping[Any, Any], annotation: Any, path: str, elide: bool, depth: int
+    obj: Mapping[Any, Any], annotation: object, path: str, elide: bool, depth: int
 ) -> dict[Any, Any]:
     kind = next((m for m in members(annotation) if is_mapping(m)), Any)
     tree = {
@@ -140,7 +142,7 @@ def _mapping(
     return tree
 
 
-def _check_int(obj: Any, path: str) -> Any:
+def _check_int(obj: object, path: str) -> Any:
     if type(obj) is int and obj.bit_length() > MAX_INT_BITS:
         raise _unwritable(path, "a number of over 4,300 digits")
     return obj
@@ -157,7 +159,7 @@ def _items(obj: Any, annotation: Any, path: str, elide: bool, depth: int) -> Any
     return tuple(items) if isinstance(obj, tuple) else items
 
 
-def _is_certain(annotation: Any) -> bool:
+def _is_certain(annotation: object) -> bool:
     """Return whether a struct in this place can be of one class only."""
     return sum(map(is_struct, members(annotation))) == 1
 
@@ -195,19 +197,19 @@ def _check_init_var(field: Field, path: str) -> None:
         raise _unwritable(child(path, field.name), message)
 
 
-def _says_nothing(field: Field, encoded: Any) -> bool:
+def _says_nothing(field: Field, encoded: object) -> bool:
     """Return whether a nested struct without a default of its own is all defaults."""
     return not field.has_default and isinstance(encoded, Struct) and not encoded
 
 
-def _key(key: Any, path: str) -> Any:
+def _key(key: object, path: str) -> Any:
     key = member_value(key, _PLAIN) if isinstance(key, enum.Enum) else key
     if isinstance(key, tuple):
         return tuple(_key(part, path) for part in key)
     return key if type(key) in _PLAIN else _leaf(key, path)
 
 
-def _leaf(obj: Any, path: str) -> Any:
+def _leaf(obj: object, path: str) -> Any:
     """Return a subclass of a plain type, or what pydantic has a text for."""
     if dataclasses.is_dataclass(obj) or is_model(obj) or callable(obj):
         raise _unwritable(path, f"{short_repr(obj)} is code, not a value")
@@ -231,7 +233,7 @@ def _leaf(obj: Any, path: str) -> Any:
         ) from None
 
 
-def _is_same_tree(a: Any, b: Any) -> bool:
+def _is_same_tree(a: object, b: object) -> bool:
     return repr(a) == repr(b) if type(a) is type(b) else False
 
 

@@ -68,7 +68,7 @@ def loads(
 
 @leaving_nothing_open
 def dump(
-    obj: Any, file: str | os.PathLike[str], *, elide_defaults: bool = False
+    obj: object, file: str | os.PathLike[str], *, elide_defaults: bool = False
 ) -> None:
     """Write ``obj`` to ``file`` in the format of its suffix; whole, or not at all.
 
@@ -83,7 +83,7 @@ def dump(
     write_text(path, check_text(obj, format_of(path), elide_defaults=elide_defaults))
 
 
-def dumps(obj: Any, format: str = "ron", *, elide_defaults: bool = False) -> str:
+def dumps(obj: object, format: str = "ron", *, elide_defaults: bool = False) -> str:
     """Return ``obj`` as RON, JSON or YAML text, without fields at their default if so.
 
     Schedules are their text, enums their value; a versioned config begins with its
@@ -94,7 +94,7 @@ def dumps(obj: Any, format: str = "ron", *, elide_defaults: bool = False) -> str
     return text.removesuffix("\n")
 
 
-def check_text(obj: Any, form: ConfigFormat, *, elide_defaults: bool) -> str:
+def check_text(obj: object, form: ConfigFormat, *, elide_defaults: bool) -> str:
     """Return ``obj`` as text, once reading that text has given ``obj`` again.
 
     Raises ConfigError, with its path, for a value that would be read as another one.
@@ -131,7 +131,7 @@ def read_tree(file: str | os.PathLike[str]) -> tuple[Any, ConfigFormat]:
 
 def _build(
     cls: type[T],
-    tree: Any,
+    tree: object,
     form: ConfigFormat | None,
     name: str,
     overrides: Iterable[str],
@@ -177,7 +177,7 @@ def _part(tree: Any, key: str | None, source: str) -> Any:
     return {} if tree is None else tree
 
 
-def _is_omegaconf(source: Any) -> bool:
+def _is_omegaconf(source: object) -> bool:
     return type(source).__module__.split(".")[0] == "omegaconf"
 
 

@@ -136,12 +136,12 @@ class Hparams(BaseModel, Mapping[str, Any], metaclass=HparamsMeta):
     def __contains__(self, name: object) -> bool:
         return name in fields_of(type(self))
 
-    def __eq__(self, value: Any) -> bool:
+    def __eq__(self, value: object) -> bool:
         if is_mapping_value(value) and not isinstance(value, BaseModel):
             return dict(self.items()) == dict(value.items())
         return super().__eq__(value)
 
-    def __setattr__(self, name: str, value: Any) -> None:
+    def __setattr__(self, name: str, value: object) -> None:
         field = fields_of(type(self)).get(name)
         attribute = name if field is None else field.attribute
         if field is None or not isinstance(value, _SPECIAL):
@@ -194,7 +194,7 @@ def define_hparams(
     return cast(type[Hparams], metaclass(name, (base,), namespace))
 
 
-def _may_carry(value: Any) -> bool:
+def _may_carry(value: object) -> bool:
     """Return whether a scheduled number may be in ``value``, outside of structs."""
     if isinstance(value, dict | list | tuple):
         items = value.values() if is_dict(value) else value

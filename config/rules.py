@@ -39,7 +39,7 @@ class RenameField(RewriteRule):
         if n_wildcards(self.old_field) != n_wildcards(self.new_field):
             raise ValueError(f"{self!r}: both fields need the same wildcards")
 
-    def apply(self, tree: Any) -> None:
+    def apply(self, tree: object) -> None:
         """Move the value, if the file has it."""
         for place, bound in tree_edit.find(tree, self.old_field):
             value, weak = place.value, place.is_weak
@@ -77,7 +77,7 @@ class DeleteField(RewriteRule):
     def __post_init__(self) -> None:
         _normalize(self, "field")
 
-    def apply(self, tree: Any) -> None:
+    def apply(self, tree: object) -> None:
         """Drop the value, if the file has it."""
         # From the end, so that the numbers of a list's items before it stay true.
         for place, _ in reversed(tree_edit.find(tree, self.field)):
@@ -108,7 +108,7 @@ class AddDefault(RewriteRule):
     def __post_init__(self) -> None:
         _normalize(self, "field")
 
-    def apply(self, tree: Any) -> None:
+    def apply(self, tree: object) -> None:
         """Insert the default where the field is absent."""
         tree_edit.supply(tree, self.field, _as_data(self.default))
 
@@ -129,7 +129,7 @@ class ChangeDefault(RewriteRule):
     def __post_init__(self) -> None:
         _normalize(self, "field")
 
-    def apply(self, tree: Any) -> None:
+    def apply(self, tree: object) -> None:
         """Insert the old default where the field is absent."""
         tree_edit.supply(tree, self.field, _as_data(self.old_default))
 
@@ -154,7 +154,7 @@ class MapFieldValue(RewriteRule):
     def __post_init__(self) -> None:
         _normalize(self, "field")
 
-    def apply(self, tree: Any) -> None:
+    def apply(self, tree: object) -> None:
         """Replace the value, if the file has it."""
         for place, _ in tree_edit.find(tree, self.field):
             try:
@@ -224,7 +224,7 @@ class CheckValue(RewriteRule):
         _normalize(self, "field")
         _freeze(self, "allowed_values")
 
-    def apply(self, tree: Any) -> None:
+    def apply(self, tree: object) -> None:
         """Raise ConfigError if the file has a value that is not allowed any more."""
         allowed = tuple(self.allowed_values)
         for place, _ in tree_edit.find(tree, self.field):
@@ -255,7 +255,7 @@ class RejectValues(RewriteRule):
         _normalize(self, "field")
         _freeze(self, "disallowed_values")
 
-    def apply(self, tree: Any) -> None:
+    def apply(self, tree: object) -> None:
         """Raise ConfigError if the file has one of the values."""
         rejected = tuple(self.disallowed_values)
         for place, _ in tree_edit.find(tree, self.field):

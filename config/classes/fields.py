@@ -9,9 +9,21 @@ import types
 import typing
 from collections.abc import Callable, Mapping, MutableSequence, Sequence, Set
 from functools import cache
-from typing import Annotated, Any, Literal, Union, get_args, get_origin
+from typing import (
+    TYPE_CHECKING,
+    Annotated,
+    Any,
+    Literal,
+    TypeGuard,
+    Union,
+    get_args,
+    get_origin,
+)
 
 from .pydantic_internals import is_complete
+
+if TYPE_CHECKING:
+    from pydantic import BaseModel
 
 MISSING: Any = dataclasses.MISSING
 """Stands for a default that there is not."""
@@ -66,7 +78,7 @@ class Field:
         return self.factory() if self.factory is not None else self.default
 
 
-def is_struct(annotation: object) -> bool:
+def is_struct(annotation: object) -> TypeGuard[type]:
     """Return whether ``annotation`` is a class with fields."""
     cls = class_of(annotation)
     if not isinstance(cls, type):
@@ -84,14 +96,14 @@ def class_of(annotation: object) -> Any:
     return annotation if isinstance(annotation, type) else get_origin(annotation)
 
 
-def declared_as(annotation: object, cls: type) -> Any:
+def declared_as(annotation: object, cls: type) -> object:
     """Return what ``annotation`` calls ``cls``, ``Box[int]``, or else ``cls``."""
     if annotation is cls:
         return cls
     return next((m for m in members(annotation) if class_of(m) is cls), cls)
 
 
-def is_model(annotation: object) -> bool:
+def is_model(annotation: object) -> "TypeGuard[type[BaseModel]]":
     """Return whether ``annotation`` is a pydantic model; pydantic stays unloaded."""
     pydantic = sys.modules.get("pydantic")
     return (
@@ -106,21 +118,21 @@ def is_struct_value(value: object) -> bool:
     return not isinstance(value, type) and is_struct(type(value))
 
 
-def fields_of(cls: type[Any]) -> Mapping[str, Field]:
+def fields_of(cls: object) -> Mapping[str, Field]:
     """Return the fields of a model or dataclass, in order, by the name in files.
 
     Raises TypeError if an annotation cannot be resolved.
     """
-    key: Any = cls  # type checkers doubt that a class is hashable, for the cache
-    return _fields_of(key)
+    return _fields_of(cls)
 
 
-def stored_fields(cls: type[Any]) -> tuple[Field, ...]:
+def stored_fields(cls: object) -> tuple[Field, ...]:
     """Return the fields that instances keep, in order."""
-    key: Any = cls  # as above
-    return _stored_fields(key)
+    return _stored_fields(cls)
 
 
+# Behind public ones of their own: type checkers doubt that a class is hashable, as a
+# cache's arguments are.
 @cache
 def _stored_fields(cls: object) -> tuple[Field, ...]:
     return tuple(field for field in _fields_of(cls).values() if field.is_stored)
@@ -145,7 +157,7 @@ def extra_of(cls: type) -> str | None:
     return extra
 
 
-def members(annotation: object) -> tuple[Any, ...]:
+def members(annotation: object) -> tuple[object, ...]:
     """Return the alternatives of a union, or the one type that there is.
 
     ``Annotated``, ``Final`` and type aliases are looked through.
@@ -159,7 +171,7 @@ def members(annotation: object) -> tuple[Any, ...]:
     return (annotation,)
 
 
-def underlying_type(annotation: Any) -> Any:
+def underlying_type(annotation: Any) -> object:
     """Return ``annotation`` without what does not change the values it allows."""
     while True:
         if type(annotation).__name__ == "TypeAliasType":  # typing's from Python 3.12 on
@@ -176,7 +188,7 @@ def underlying_type(annotation: Any) -> Any:
             return annotation
 
 
-def _bound_of(variable: typing.TypeVar) -> Any:
+def _bound_of(variable: typing.TypeVar) -> object:
     """Return what a type variable stands for where nothing else is said."""
     if variable.__constraints__:
         return Union[variable.__constraints__]  # noqa: UP007  # as many as there are
@@ -190,7 +202,7 @@ def allows_none(annotation: object) -> bool:
     )
 
 
-def item_type(annotation: object, key: object) -> Any:
+def item_type(annotation: object, key: object) -> object:
     """Return the type of the item at ``key`` of a container, Any if unknown."""
     types_of_items = item_types(annotation)
     if types_of_items is not None:
@@ -212,7 +224,7 @@ def item_type(annotation: object, key: object) -> Any:
     return args[0]
 
 
-def item_types(annotation: object) -> tuple[Any, ...] | None:
+def item_types(annotation: object) -> tuple[object, ...] | None:
     """Return the types of the items of a ``NamedTuple``, None of anything else."""
     names = getattr(annotation, "_fields", None)
     if names is None or not isinstance(annotation, type):
@@ -258,7 +270,7 @@ def is_abstract(annotation: object) -> bool:
     return (get_origin(annotation) or annotation) in (Sequence, MutableSequence)
 
 
-def literals(annotation: object) -> tuple[Any, ...]:
+def literals(annotation: object) -> tuple[object, ...]:
     """Return the values of a ``Literal``, none if it is something else."""
     return get_args(annotation) if get_origin(annotation) is Literal else ()
 

@@ -44,7 +44,7 @@ def read(text: str) -> Any:
     return tree
 
 
-def write(tree: Any) -> str:
+def write(tree: object) -> str:
     """Return ``tree`` as text; tuples become lists."""
     text = io.StringIO()
     _yaml().dump(to_plain(tree), text)
@@ -77,7 +77,7 @@ def _yaml() -> "YAML":
             return super().flatten_mapping(node)
 
     class Representer(SafeRepresenter):
-        def ignore_aliases(self, data: Any) -> bool:
+        def ignore_aliases(self, data: object) -> bool:
             return True
 
     Representer.add_representer(str, _quoted_if_odd)

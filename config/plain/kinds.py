@@ -22,7 +22,7 @@ def tagged(
     text.
     """
 
-    def encode(encoding: Encoding, value: Any, path: str, depth: int) -> Node:
+    def encode(encoding: Encoding, value: object, path: str, depth: int) -> Node:
         return {tag: encoding.encode(parts(value), path, depth + 1)}
 
     return Kind(
@@ -54,7 +54,7 @@ def sequence(
 ) -> Kind:
     """Return the kind of sequences or sets that are a list below a tag."""
 
-    def encode(encoding: Encoding, value: Any, path: str, depth: int) -> Node:
+    def encode(encoding: Encoding, value: object, path: str, depth: int) -> Node:
         return {tag: encoding.items(order(value), path, depth)}
 
     def decode(decoding: Decoding, content: Node, path: str, depth: int) -> Any:

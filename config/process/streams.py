@@ -18,7 +18,7 @@ INTERRUPTED = 130
 class Output:
     """A text stream that takes whatever is written, and notes what became of it."""
 
-    def __init__(self, stream: Any) -> None:
+    def __init__(self, stream: TextIO) -> None:
         self._stream = stream
         self.error: OSError | None = None
         """Why the text since then is lost."""

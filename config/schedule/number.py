@@ -83,14 +83,14 @@ def start_of(schedule: Schedule) -> float:
     return schedule(0)
 
 
-def at(config: C, state: Any) -> C:
+def at(config: C, state: object) -> C:
     """Return ``config`` with every scheduled number as ``state`` asks for it.
 
     ``config`` stays as it is, and is what is returned if nothing is scheduled.
     Raises ValueError if ``state`` lacks a schedule's key.
     """
 
-    def advance(value: Any) -> Any:
+    def advance(value: object) -> Any:
         schedule = schedule_of(value)
         if schedule is None:
             return value
@@ -100,7 +100,7 @@ def at(config: C, state: Any) -> C:
     return replace_numbers(config, advance)  # type: ignore[no-any-return]  # of one type
 
 
-def replace_numbers(value: Any, change: Callable[[Any], Any]) -> Any:
+def replace_numbers(value: object, change: Callable[[Any], Any]) -> Any:
     """Return a copy of ``value`` with ``change`` done to each scheduled number.
 
     What holds no such number is shared with the copy.  Nothing is validated anew.
@@ -132,7 +132,7 @@ def _replace_items(value: Mapping[Any, Any], change: Callable[[Any], Any]) -> An
     return items if any(items[key] is not value[key] for key in items) else value
 
 
-def _replace_fields(value: Any, change: Callable[[Any], Any]) -> Any:
+def _replace_fields(value: object, change: Callable[[Any], Any]) -> Any:
     changed: dict[str, Any] = {}
     for field in stored_fields(type(value)):
         current_value = getattr(value, field.attribute)

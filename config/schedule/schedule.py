@@ -85,11 +85,11 @@ class Schedule:
         # Rounding must not lead past a bound that both points keep.
         return min(max(value, min(a, b)), max(a, b))
 
-    def at(self, state: Any) -> float:
+    def at(self, state: object) -> float:
         """Return the value that ``state`` asks for, found there at the key."""
         return self(self.find(state))
 
-    def find(self, state: Any) -> float:
+    def find(self, state: object) -> float:
         """Return the number at the key of ``state``: attributes, items, or both.
 
         Raises ValueError that quotes the schedule and names the key.
@@ -125,7 +125,7 @@ class Schedule:
         return self.text
 
     @classmethod
-    def __get_pydantic_core_schema__(cls, source: Any, handler: Any) -> Any:
+    def __get_pydantic_core_schema__(cls, source: object, handler: object) -> Any:
         """Let a field be annotated ``Schedule`` and given as text."""
         from pydantic_core import core_schema
 
@@ -134,7 +134,7 @@ class Schedule:
             serialization=core_schema.to_string_ser_schema(),
         )
 
-    def _step(self, state: Any, name: str) -> Any:
+    def _step(self, state: object, name: str) -> Any:
         if is_mapping_value(state) and name in state:
             return state[name]
         index = index_of(name)
@@ -156,7 +156,7 @@ def looks_scheduled(text: str) -> bool:
     return bool(is_keyed) or "@" in text
 
 
-def vars_of(state: Any) -> list[str]:
+def vars_of(state: object) -> list[str]:
     """Return the names of the public attributes of ``state``."""
     return [name for name in dir(state) if not name.startswith("_")]
 
@@ -217,7 +217,7 @@ def _geometric(a: float, b: float, t: float) -> float:
     return math.copysign(math.exp(logarithm), a)
 
 
-def _as_number(value: Any) -> float | None:
+def _as_number(value: object) -> float | None:
     """Return a number, also one of numpy or in a tensor; None for all else."""
     item = getattr(value, "item", None)
     try:

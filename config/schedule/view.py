@@ -15,7 +15,7 @@ def sparkline(schedule: Schedule, width: int = 40) -> str:
     return schedule.sparkline(width)
 
 
-def plot(source: Any, file: str | Path | None = None) -> Any:
+def plot(source: object, file: str | Path | None = None) -> Any:
     """Draw a schedule, or every schedule of a config, and return the figure.
 
     With ``file`` the picture is written there, in the format of its suffix.
@@ -39,7 +39,7 @@ def plot(source: Any, file: str | Path | None = None) -> Any:
     return figure
 
 
-def _schedules(source: Any, path: str) -> Iterable[tuple[str, Schedule]]:
+def _schedules(source: object, path: str) -> Iterable[tuple[str, Schedule]]:
     from ..classes.fields import is_struct_value, stored_fields
 
     schedule = source if isinstance(source, Schedule) else schedule_of(source)

@@ -92,7 +92,7 @@ def _class_at(annotation: object, path: Path, name: str) -> type | None:
     """Return the class called ``name`` at ``path``, where ``*`` is any item."""
     for member in members(annotation):
         if is_struct(member) and not path and member.__name__ == name:
-            return member  # type: ignore[no-any-return]  # a class, as checked
+            return member
         below: Any = None
         if is_struct(member) and path and path[0] in fields_of(member):
             below = fields_of(member)[path[0]].annotation

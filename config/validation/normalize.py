@@ -47,6 +47,9 @@ from .pydantic_check import check
 
 _NUMBERS = (int, float, bool)
 
+_TAKES_TEXT: tuple[object, ...] = (str, Any, object)
+"""Types of fields that hold any text as it stands."""
+
 Step = str | int
 """A field's name, or the position of an item in a list, a tuple or a dict."""
 
@@ -69,7 +72,11 @@ class Preparation:
     schedules: list[Place] = field(default_factory=lambda: [])
 
     def value(
-        self, annotation: Any, tree: Any, path: str = "", steps: tuple[Step, ...] = ()
+        self,
+        annotation: object,
+        tree: object,
+        path: str = "",
+        steps: tuple[Step, ...] = (),
     ) -> Any:
         """Return ``tree`` as pydantic takes it for ``annotation``."""
         if tree is None or type(tree) in _NUMBERS or annotation is type(tree) is str:
@@ -90,7 +97,9 @@ class Preparation:
                 return self._items(member, tree, path, steps)
         return _bare(tree)
 
-    def _number(self, annotation: Any, number: Rounded, path: str) -> float | Decimal:
+    def _number(
+        self, annotation: object, number: Rounded, path: str
+    ) -> float | Decimal:
         """Return ``number`` as digits where they count, and refuse it for an int."""
         kinds = members(annotation)
         if Decimal in kinds and float not in kinds:
@@ -107,7 +116,7 @@ class Preparation:
 
     def _items(
         self,
-        annotation: Any,
+        annotation: object,
         tree: list[Any] | tuple[Any, ...],
         path: str,
         steps: tuple[Step, ...],
@@ -125,7 +134,7 @@ class Preparation:
         return items if isinstance(tree, list) else tuple(items)
 
     def _struct(
-        self, cls: type, tree: Any, path: str, steps: tuple[Step, ...]
+        self, cls: type, tree: object, path: str, steps: tuple[Step, ...]
     ) -> dict[str, Any]:
         values: Mapping[Any, Any] = tree if is_dict(tree) else {}
         fields, extra = fields_of(cls), extra_of(cls)
@@ -146,9 +155,9 @@ class Preparation:
 
     def _of_one(
         self,
-        annotation: Any,
+        annotation: object,
         structs: list[type],
-        tree: Any,
+        tree: object,
         path: str,
         steps: tuple[Step, ...],
     ) -> Any:
@@ -172,7 +181,7 @@ class Preparation:
         return self._chosen(annotation, structs[0], prepared, path)
 
     def _trial(
-        self, cls: type, tree: Any, path: str, steps: tuple[Step, ...]
+        self, cls: type, tree: object, path: str, steps: tuple[Step, ...]
     ) -> "tuple[dict[str, Any], Preparation] | None":
         """Return ``tree`` prepared for ``cls``, None if ``cls`` refuses it."""
         trial = Preparation(ignore_extra=self.ignore_extra)
@@ -186,7 +195,7 @@ class Preparation:
         return prepared, trial
 
     def _chosen(
-        self, annotation: Any, cls: type, prepared: dict[str, Any], path: str
+        self, annotation: object, cls: type, prepared: dict[str, Any], path: str
     ) -> Any:
         """Return what is certain to become ``cls``, and not another of a union."""
         if not is_choice(annotation):
@@ -204,7 +213,7 @@ class Preparation:
         self,
         f: Field,
         name: str,
-        item: Any,
+        item: object,
         path: str,
         steps: tuple[Step, ...],
         prepared: dict[str, Any],
@@ -228,7 +237,7 @@ class Preparation:
             self._field(f, f.name, {}, path, steps, prepared)
 
     def _unknown(
-        self, cls: type, name: Any, path: str, fields: Mapping[str, Field]
+        self, cls: type, name: object, path: str, fields: Mapping[str, Field]
     ) -> None:
         # Looking for the nearest name takes time, and many hints help nobody.
         is_long = len(self.problems) >= MAX_SHOWN
@@ -237,7 +246,11 @@ class Preparation:
         self.problems.append(Problem(child(path, str(name)), message))
 
     def _dict(
-        self, annotation: Any, tree: dict[Any, Any], path: str, steps: tuple[Step, ...]
+        self,
+        annotation: object,
+        tree: dict[Any, Any],
+        path: str,
+        steps: tuple[Step, ...],
     ) -> dict[Any, Any]:
         keys: Any = (getattr(annotation, "__args__", None) or (Any,))[0]
         if keys not in (str, Any):
@@ -249,12 +262,12 @@ class Preparation:
             for i, (key, item) in enumerate(tree.items())
         }
 
-    def _key(self, keys: Any, key: Any, path: str) -> Any:
+    def _key(self, keys: object, key: object, path: str) -> Any:
         if isinstance(key, Rounded):
             return self._number(keys, key, child(path, key))
         return _word(keys, key)
 
-    def _check_keys(self, keys: Any, tree: dict[Any, Any], path: str) -> None:
+    def _check_keys(self, keys: object, tree: dict[Any, Any], path: str) -> None:
         """Note keys that are two in the tree and one to the class, as "01" and "1"."""
         keys_by_value: dict[Any, Any] = {}
         for key in tree:
@@ -293,19 +306,17 @@ class Preparation:
         return as_kind(schedule, kind, now)
 
 
-def _takes_text(annotation: Any, text: str) -> bool:
-    return any(
-        m in (str, Any, object) or text in literals(m) for m in members(annotation)
-    )
+def _takes_text(annotation: object, text: str) -> bool:
+    return any(m in _TAKES_TEXT or text in literals(m) for m in members(annotation))
 
 
-def _may_be_scheduled(annotation: Any, text: str) -> bool:
+def _may_be_scheduled(annotation: object, text: str) -> bool:
     kinds = members(annotation)
     numeric = int in kinds or float in kinds
     return numeric and not _takes_text(annotation, text) and looks_scheduled(text)
 
 
-def _word(annotation: Any, word: Any) -> Any:
+def _word(annotation: object, word: object) -> Any:
     """Return the enum's member that ``word`` is, by value or by name, else a str."""
     if not isinstance(word, str):
         return word
@@ -333,7 +344,7 @@ def _resolve(f: Field, weak: Weak, path: str) -> dict[str, Any] | None:
 
 
 def _with_old(
-    cls: type, default: Any, tree: dict[str, Any], weak: Weak
+    cls: type, default: object, tree: dict[str, Any], weak: Weak
 ) -> dict[str, Any]:
     """Return the default with old values where it says no more than its class."""
     for name, old_value in weak.items():

@@ -22,6 +22,7 @@ _BOOLS = {
     **dict.fromkeys(("false", "False", "FALSE", "f", "F", "0"), False),
 }
 _NONES = ("None", "null")
+_NUMBERS: tuple[object, ...] = (int, float, bool)
 
 
 def from_text(annotation: object, text: str, path: str) -> Any:
@@ -90,10 +91,9 @@ def _ident(kinds: list[Any], word: Ident) -> Any:
     return word
 
 
-def _needs_ron(kind: Any) -> bool:
+def _needs_ron(kind: object) -> bool:
     """Return whether only structured text makes sense for ``kind``."""
-    numbers = kind in (int, float, bool)
-    return numbers or is_struct(kind) or is_mapping(kind) or is_sequence(kind)
+    return kind in _NUMBERS or is_struct(kind) or is_mapping(kind) or is_sequence(kind)
 
 
 def _may_hold(kind: object, value: object) -> bool:
