@@ -1,18 +1,16 @@
 """Values into the tensors of a module: all of them, or none."""
 
-from collections.abc import Callable, Collection, Generator, Iterable, Sequence
-from contextlib import contextmanager
-from typing import Any, TypeAlias
+from collections.abc import Callable, Collection, Iterable, Sequence
+from typing import TypeAlias
 
 import torch
 from torch import Tensor
 
 from ...config.process.interrupts import all_or_nothing, undo_all
 from ...records.grad_mode import no_grad
-from ...records.memory import same_bits
-from ...records.shares import share_of
 from ...records.torch_internals import n_storage_users, storage_address
 from .build import UnfilledBuild
+from .tensor_writes import assign, copy_into
 
 Filling: TypeAlias = tuple[list[Tensor], Tensor]
 """Tensors over one memory, and the values that they get."""
@@ -147,72 +145,3 @@ def is_shown(tensors: list[Tensor]) -> bool:
     # The storage object that is asked counts as one more.
     storage = tensors[0].untyped_storage()
     return n_storage_users(storage_address(storage)) > len(tensors) + 1
-
-
-def assign(tensors: Iterable[Tensor], values: Tensor) -> None:
-    """Let every one of ``tensors`` stand on the memory of ``values``."""
-    for tensor in tensors:
-        if tensor.is_inference() is not values.is_inference():
-            # Torch would make the tensor the other kind, which autograd refuses.
-            with mode_of(tensor), no_grad():
-                values = values.clone()
-        changes_dtype = tensor.dtype is not values.dtype
-        tensor.data = values
-        if changes_dtype and tensor.is_leaf and tensor.grad is not None:
-            tensor.grad = tensor.grad.to(values.dtype)
-
-
-def copy_into(tensor: Tensor, values: Tensor) -> None:
-    """Overwrite what ``tensor`` holds, whatever its layout and device."""
-    with _writing(tensor):
-        if hasattr(tensor, "device_mesh"):
-            _scatter_into(tensor, values)
-            return
-        repeated = [
-            i
-            for i, (size, stride) in enumerate(
-                zip(tensor.shape, tensor.stride(), strict=True)
-            )
-            if stride == 0 and size > 1
-        ]
-        if repeated and not _is_constant(values, repeated):
-            assign([tensor], values.to(tensor.device))
-            return
-        target = tensor
-        for dim in repeated:
-            target, values = target.narrow(dim, 0, 1), values.narrow(dim, 0, 1)
-        target.copy_(values)
-
-
-@contextmanager
-def _writing(tensor: Tensor) -> Generator[None]:
-    with mode_of(tensor), no_grad():
-        yield
-
-
-@contextmanager
-def mode_of(tensor: Tensor) -> Generator[None]:
-    """Be in inference mode or not, as the tensor was made.
-
-    Leaving inference mode turns grad mode on, so that `no_grad` comes inside.
-    """
-    is_inference = tensor.is_inference()
-    if torch.is_inference_mode_enabled() is is_inference:
-        yield
-    else:
-        with torch.inference_mode(is_inference):
-            yield
-
-
-def _is_constant(values: Tensor, dims: list[int]) -> bool:
-    """Return whether the bits of ``values`` do not change along ``dims``.
-
-    Values would say that 0.0 is -0.0, and torch compares none of some dtypes.
-    """
-    constants = (values.narrow(dim, 0, 1).expand_as(values) for dim in dims)
-    return all(same_bits(values, constant) for constant in constants)
-
-
-def _scatter_into(tensor: Any, values: Tensor) -> None:
-    """Keep this process's share of ``values``, which every process has whole."""
-    tensor.to_local().copy_(share_of(values, tensor).to_local())

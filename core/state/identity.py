@@ -13,7 +13,7 @@ from ...records.memory import storage_of
 from ...records.torch_internals import have_one_implementation
 from ..modules.module_argument import check_module
 from ..modules.tree import Places, places_of
-from .commit import assign
+from .tensor_writes import assign
 
 IDS = "_burnish_ids"
 """Where a module keeps the IDs of its own parameters, by name.

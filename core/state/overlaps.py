@@ -15,7 +15,8 @@ from ...records.memory import (
     spanned_bytes,
 )
 from ...records.torch_internals import local_part, negated_view, without_subclasses
-from .commit import Filling, copy_into
+from .commit import Filling
+from .tensor_writes import copy_into
 
 
 def find_overwritten(
