@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from .persistence.saving import into_record, save_record
     from .pretrained.pretrained import from_pretrained, save_pretrained
     from .state.identity import map_params, named_params
-    from .state.uninitialized import skip_init
+    from .state.uninitialized.uninitialized import skip_init
 
 __all__ = [
     "MergeTensors",
@@ -88,7 +88,7 @@ _HOME = {
     "report_of": "persistence.loading",
     "save_pretrained": "pretrained.pretrained",
     "save_record": "persistence.saving",
-    "skip_init": "state.uninitialized",
+    "skip_init": "state.uninitialized.uninitialized",
     "summary": "module_summary",
     "thaw": "freezing",
     "upgrade_file": "evolution.record_check",

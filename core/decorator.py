@@ -23,16 +23,16 @@ from .persistence.loading import build_from_record
 from .persistence.loading import load_record as _load_record
 from .persistence.saving import into_record as _into_record
 from .persistence.saving import save_record as _save_record
-from .state.allowed import Allowed
+from .state.loading.allowed import Allowed
 from .state.record_type import RecordOfClass
 
 if TYPE_CHECKING:
     import os
 
     from ..records.flat_record import FlatRecord
+    from ..records.io.sink import Destination, File
     from ..records.readable import Readable
     from ..records.report import LoadReport
-    from ..records.sink import Destination, File
     from .blueprint import Blueprint
     from .persistence.loading import ModuleLoadOptions
     from .persistence.saving import ModuleSaveOptions

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 from torch import Tensor, nn
 
 from ..config.patterns import Patterns
-from ..records.dtypes import name_of_dtype
-from ..records.entry import Kind, ParamId
-from ..records.memory import Ties
+from ..records.entries.entry import Kind, ParamId
+from ..records.tensors.dtypes import name_of_dtype
+from ..records.tensors.memory import Ties
 from .modules.module_argument import check_module
 from .modules.tree import Places, places_of, unwrapped
 from .state.entries import named_tensors

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from ..records.calls import explain_calls
-from ..records.torch_internals import (
+from ..records.tensors.torch_internals import (
     is_profiling,
     post_hooks_of_all,
     pre_hooks_of_all,
@@ -31,9 +31,9 @@ from .stepping.step_runner import StepRunner
 from .tensor_optimizer import TensorOptimizer
 
 if TYPE_CHECKING:
+    from ..records.io.sink import Destination
     from ..records.readable import Readable
     from ..records.report import LoadReport
-    from ..records.sink import Destination
     from .gradients import Gradients
     from .stored.optimizer_record import Rename
     from .stored.record_types import OptimizerRecord

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from ..core.state.identity import named_params
-from ..records.entry import Param, ParamId
+from ..records.entries.entry import Param, ParamId
 
 
 class Gradients(Mapping[str, Tensor]):

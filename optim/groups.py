@@ -8,7 +8,7 @@ from torch import nn
 
 from ..config.patterns import Patterns, matches
 from ..config.spelling import did_you_mean
-from ..records.torch_internals import NormBase
+from ..records.tensors.torch_internals import NormBase
 from .tensor_optimizer import (
     TensorOptimizer,
     hyperparameters,
@@ -16,7 +16,7 @@ from .tensor_optimizer import (
 )
 
 if TYPE_CHECKING:
-    from ..records.entry import Param
+    from ..records.entries.entry import Param
     from .clipping import Clip
     from .schedulers.scheduler import Scheduler
 

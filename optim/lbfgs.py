@@ -7,17 +7,17 @@ import torch
 from torch import Tensor, nn
 
 from ..records.calls import explain_calls
+from ..records.entries.renaming import Renames, renamer_of
 from ..records.errors import RecordMismatchError
-from ..records.grad_mode import ordinary_tensors
 from ..records.record import Record
-from ..records.renaming import Renames, renamer_of
 from ..records.report import LoadReport
-from ..records.torch_internals import LBFGS_ATTRIBUTES, lbfgs_params
+from ..records.tensors.grad_mode import ordinary_tensors
+from ..records.tensors.torch_internals import LBFGS_ATTRIBUTES, lbfgs_params
 from .bound.bound_params import BoundParams
 from .tensor_optimizer import home_of_field, refuse_options_of_torch
 
 if TYPE_CHECKING:
-    from ..records.sink import Destination
+    from ..records.io.sink import Destination
 
 
 class LBFGSRecord(Record):

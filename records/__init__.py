@@ -5,8 +5,7 @@ from typing import TYPE_CHECKING
 from ..config.lazy_exports import lazily
 
 if TYPE_CHECKING:
-    from .contents import Contents
-    from .entry import Entry, Param, ParamId, trainable
+    from .entries.entry import Entry, Param, ParamId, trainable
     from .errors import (
         PrecisionError,
         RecordChecksumError,
@@ -23,6 +22,7 @@ if TYPE_CHECKING:
     from .recorder import COMPACT, DEBUG, DEFAULT, Recorder
     from .report import LoadReport
     from .stored_contents import ByteRange, StoredContents
+    from .writing.contents import Contents
 
 __all__ = [  # noqa: RUF022  # plainly sorted, as a test of all packages has it
     "ByteRange",
@@ -54,8 +54,7 @@ __all__ = [  # noqa: RUF022  # plainly sorted, as a test of all packages has it
 ]
 
 _MODULES = {
-    "contents": ("Contents",),
-    "entry": ("Entry", "Param", "ParamId", "trainable"),
+    "entries.entry": ("Entry", "Param", "ParamId", "trainable"),
     "errors": (
         "PrecisionError",
         "RecordChecksumError",
@@ -72,6 +71,7 @@ _MODULES = {
     "recorder": ("COMPACT", "DEBUG", "DEFAULT", "Recorder"),
     "report": ("LoadReport",),
     "stored_contents": ("ByteRange", "StoredContents"),
+    "writing.contents": ("Contents",),
 }
 _HOME = {name: module for module, names in _MODULES.items() for name in names}
 

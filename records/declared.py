@@ -16,12 +16,12 @@ from torch import nn
 from ..config.classes.fields import members
 from ..config.path import join
 from ..config.plain.codec import Node
-from .encoder import UNDECLARED_ENUM, Storable
-from .entries import Entries
-from .entry import Entry
+from .entries.encoder import UNDECLARED_ENUM, Storable
+from .entries.entries import Entries
+from .entries.entry import Entry
+from .entries.nodes import escape
 from .errors import RecordMismatchError
 from .field_hints import hints_of
-from .nodes import escape
 from .record_decoder import RecordDecoder
 
 

@@ -4,7 +4,7 @@ import dataclasses
 import typing
 from typing import Any
 
-from .encoder import Storable
+from .entries.encoder import Storable
 
 
 def hints_of(cls: type[Storable]) -> dict[str, Any]:

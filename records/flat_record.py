@@ -5,20 +5,20 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar, Unpack, overload
 
 from ..config.plain.codec import Node
 from .calls import explain_calls
-from .encoder import Encoder, Storable
-from .entries import Entries
-from .entry import Entry
-from .nested import nested_entries
+from .entries.encoder import Encoder, Storable
+from .entries.entries import Entries
+from .entries.entry import Entry
+from .entries.nested import nested_entries
+from .entries.show import show_entries
+from .entries.state_dict import record_of_state_dict, state_dict_of
 from .readable import Readable, entries_in
 from .record_view import RecordView
 from .record_writer import SaveOptions, save
-from .show import show_entries
-from .state_dict import record_of_state_dict, state_dict_of
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from .sink import Destination, File
+    from .io.sink import Destination, File
 
 R = TypeVar("R", bound=Storable)
 

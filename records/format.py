@@ -10,14 +10,14 @@ from typing import ClassVar
 import torch
 
 from ..config.registry import Registry
-from .contents import Contents
-from .entries import Entries
-from .entry import Kind
+from .entries.entries import Entries
+from .entries.entry import Kind
 from .errors import RecordError, RecordFormatError
+from .io.sink import Progress, Sink
+from .io.source import Source, digest_of_bytes
 from .precision import RecordPrecision
-from .sink import Progress, Sink
-from .source import Source, digest_of_bytes
 from .stored_contents import StoredContents
+from .writing.contents import Contents
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,16 +9,16 @@ import torch
 
 from ..config.patterns import Patterns
 from .calls import explain_calls
-from .conventions import Convention, check_convention, with_convention
-from .encoder import Storable
-from .entries import Reading
-from .entry import Entry, Payload
+from .entries.conventions import Convention, check_convention, with_convention
+from .entries.encoder import Storable
+from .entries.entries import Reading
+from .entries.entry import Entry, Payload
+from .entries.renaming import Renames, rename_record
 from .errors import MissingChecksumError
 from .flat_record import FlatRecord, flat_record
-from .memory import snapshot, values_of
+from .io.source import Maps, digest_of_bytes
 from .readable import Readable, entries_in, recognized_format, source_of
-from .renaming import Renames, rename_record
-from .source import Maps, digest_of_bytes
+from .tensors.memory import snapshot, values_of
 
 
 @explain_calls("burnish.open_record(file{})", "read")
@@ -197,7 +197,7 @@ class _Converted:
         entry = self._entry
         values = tensor = values_of(entry.read(maps), entry.path).detach()
         if values.dtype is not self._dtype:
-            from .conversion import convert_loaded
+            from .tensors.conversion import convert_loaded
 
             tensor = torch.empty(values.shape, dtype=self._dtype, device=values.device)
             convert_loaded(values, tensor, entry.path)

@@ -8,13 +8,13 @@ import torch
 
 from ..config.patterns import Patterns, as_patterns, matches
 from ..config.process.user_warning import warn_user
-from .conversion import Overflow, Rounding, Underflow
-from .dtypes import NAME_OF
-from .entry import KINDS, Entry
-from .select import unmatched
+from .entries.entry import KINDS, Entry
+from .entries.select import unmatched
+from .tensors.conversion import Overflow, Rounding, Underflow
+from .tensors.dtypes import NAME_OF
 
 if TYPE_CHECKING:
-    from .entries import Entries
+    from .entries.entries import Entries
 
 PrecisionName: TypeAlias = Literal["full", "half", "bfloat16", "double"]
 

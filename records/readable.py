@@ -4,12 +4,12 @@ import io
 import os
 from typing import Any, BinaryIO, TypeAlias
 
-from .encoder import Storable
-from .entries import Entries, Reading
+from .entries.encoder import Storable
+from .entries.entries import Entries, Reading
 from .errors import RecordFormatError
 from .format import Format, disagreement, formats, read_record
+from .io.source import FileSource, MemorySource, Source, StreamSource
 from .record_view import Branch, entries_of_branch
-from .source import FileSource, MemorySource, Source, StreamSource
 from .source_errors import empty_source, folder_error, not_readable, unknown_content
 
 Readable: TypeAlias = (
@@ -89,7 +89,7 @@ def _format_of(source: Source) -> tuple[Format, Source]:
     form = recognized_format(source)
     if form is not None:
         return form, source
-    from .compression import decompressed
+    from .io.compression import decompressed
 
     content = decompressed(source)
     form = None if content is None else recognized_format(content)

@@ -15,18 +15,18 @@ from typing import (
 from ..config.classes.annotations import annotations_of
 from ..config.plain.codec import Node
 from .calls import explain_calls
-from .encoder import Encoder, Storable
-from .entries import Entries
-from .entry import Entry
+from .entries.encoder import Encoder, Storable
+from .entries.entries import Entries
+from .entries.entry import Entry
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from ..config.patterns import Patterns
     from .flat_record import FlatRecord
+    from .io.sink import Destination, File
     from .readable import Readable
     from .record_writer import SaveOptions
-    from .sink import Destination, File
 
 
 @dataclass_transform(eq_default=False)
@@ -232,7 +232,7 @@ class Record(Storable):
         return {**self.fields(), "_metadata": self.metadata}
 
     def __repr__(self) -> str:
-        from .show import show_fields
+        from .entries.show import show_fields
 
         return show_fields(type(self).__qualname__, self.fields())
 

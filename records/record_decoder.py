@@ -16,13 +16,13 @@ from ..config.path import join
 from ..config.plain.codec import Node
 from ..config.plain.enums import member_of
 from ..config.spelling import did_you_mean
-from .encoder import Storable, declares_fields
-from .entries import Entries, leaf_value
+from .entries.encoder import Storable, declares_fields
+from .entries.entries import Entries, leaf_value
+from .entries.node_names import mismatch, name_of
+from .entries.nodes import LEAVES, decode, escape, tag_of
 from .errors import RecordMismatchError
 from .field_hints import default_of, has_default, hints_of
 from .flat_record import FlatRecord, nested_record
-from .node_names import mismatch, name_of
-from .nodes import LEAVES, decode, escape, tag_of
 from .special_types import MAKERS, exact_float, numpy_scalar
 
 if TYPE_CHECKING:

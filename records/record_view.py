@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Any, NoReturn, cast
 from ..config.plain.codec import Node
 from ..config.short_text import first_names
 from ..config.spelling import did_you_mean
-from .entries import Entries, leaf_value
-from .entry import Entry
-from .nodes import decode, tag_of
-from .part import below, part_of
+from .entries.entries import Entries, leaf_value
+from .entries.entry import Entry
+from .entries.nodes import decode, tag_of
+from .entries.part import below, part_of
 
 
 class ReadByName:

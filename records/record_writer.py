@@ -9,10 +9,9 @@ from typing import Any, TypedDict
 
 from .. import __version__  # pyright: ignore[reportMissingImports]  # in src/burnish
 from .calls import explain_calls
-from .compression import Codec, codec_named, compressed_names
-from .conventions import Convention, check_convention, convention_of
-from .encoder import Storable
-from .entries import Entries
+from .entries.conventions import Convention, check_convention, convention_of
+from .entries.encoder import Storable
+from .entries.entries import Entries
 from .format import (
     CODECS,
     Format,
@@ -25,9 +24,10 @@ from .format import (
     suffixes,
     write_record,
 )
-from .metadata import combine_metadata
+from .header.metadata import combine_metadata
+from .io.compression import Codec, codec_named, compressed_names
+from .io.sink import Destination, File, Progress, StreamSink, open_sink
 from .precision import Precision, PrecisionLike
-from .sink import Destination, File, Progress, StreamSink, open_sink
 
 
 class SaveOptions(TypedDict, total=False):

@@ -5,8 +5,8 @@ from dataclasses import dataclass, field
 
 import torch
 
-from .dtypes import name_of_dtype
-from .entries import VerifiedBy
+from .entries.entries import VerifiedBy
+from .tensors.dtypes import name_of_dtype
 
 
 @dataclass(slots=True)

@@ -6,9 +6,9 @@ from contextlib import suppress
 
 from ..config.short_text import first_names
 from .errors import TRUNCATED, RecordFormatError
-from .foreign import HEAD, foreign_kind
 from .format import format_of_suffix, suffixes
-from .source import Source, StreamSource
+from .io.foreign import HEAD, foreign_kind
+from .io.source import Source, StreamSource
 
 _SMALL = 64
 """Bytes that every file of a record has."""

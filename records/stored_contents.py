@@ -6,13 +6,13 @@ from typing import NamedTuple, TypeAlias
 
 import torch
 
-from .contents import Layout, Row, Traits
-from .entries import Entries
+from .entries.entries import Entries
 from .errors import RecordError, RecordFormatError
-from .header import Plain, record_of
-from .lazy_payload import LazyPayload
-from .sink import Buffer
-from .source import ClosedFileError, Maps, MemorySource, Source
+from .header.header import Plain, record_of
+from .io.lazy_payload import LazyPayload
+from .io.sink import Buffer
+from .io.source import ClosedFileError, Maps, MemorySource, Source
+from .writing.contents import Layout, Row, Traits
 
 
 class ByteRange(NamedTuple):

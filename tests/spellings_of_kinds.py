@@ -30,7 +30,7 @@ from burnish.config.encode import encode
 from burnish.config.schedule.number import scheduled
 from burnish.core.blueprint import Blueprint
 from burnish.records import Record
-from burnish.records.encoder import Encoder
+from burnish.records.entries.encoder import Encoder
 from burnish.train.plain import record_of
 
 from .spellings import (

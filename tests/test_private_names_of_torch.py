@@ -165,7 +165,7 @@ TABLES = {"_parameters", "_buffers", "_modules", "_orig_mod"}
 
 @pytest.mark.parametrize("folder", FOLDERS_WITHOUT)
 def test_private_names_of_torch_stand_in_one_module(folder: str) -> None:
-    home = ROOT / "records" / "torch_internals.py"
+    home = ROOT / "records" / "tensors" / "torch_internals.py"
     names = {p for place in PLACES for p in place.split(".") if is_private(p)} - TABLES
     uses = [
         f"{file.relative_to(ROOT)}:{line}: {name}"

@@ -25,11 +25,11 @@ from ..config.plain.kinds import (
     text,
     unmarked,
 )
-from ..records.dtypes import dtype_named, name_of_dtype
-from ..records.encoder import Storable
+from ..records.entries.encoder import Storable
 from ..records.errors import RecordFormatError
 from ..records.flat_record import FlatRecord
 from ..records.record import Record
+from ..records.tensors.dtypes import dtype_named, name_of_dtype
 from .group_objects import GROUP_OBJECTS
 
 

@@ -9,10 +9,10 @@ from torch import nn
 
 from ...config.rewriting.rewrite_rule import RewriteRule
 from ...config.schema.change import Severity
-from ...records.dtypes import NAME_OF
 from ...records.flat_record import FlatRecord
 from ...records.open import open_record
 from ...records.record_writer import save, writer_of_suffix
+from ...records.tensors.dtypes import NAME_OF
 from ..errors import HyperparameterError
 from ..hyperparameters.reader import planned
 from ..hyperparameters.record_metadata import recorded_hparams

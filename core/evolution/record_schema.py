@@ -14,11 +14,11 @@ from torch import nn
 
 from ...config.storage.opening import read_file
 from ...config.storage.replacement import write_text
-from ...records.dtypes import BY_NAME, NAME_OF
-from ...records.entry import Entry
+from ...records.entries.entry import Entry
 from ...records.errors import RecordFormatError
 from ...records.flat_record import FlatRecord
-from ...records.torch_internals import transient_buffers
+from ...records.tensors.dtypes import BY_NAME, NAME_OF
+from ...records.tensors.torch_internals import transient_buffers
 from ..errors import HyperparameterError
 from ..hyperparameters.reader import planned
 from ..hyperparameters.values import SAVE
@@ -27,8 +27,8 @@ from ..modules.registry import names_of
 from ..modules.signature import VARIADIC, parameters_of
 from ..modules.tree import Places, places_of, unwrapped
 from ..modules.versions import version_of
-from ..state.modes import construct_on
-from ..state.uninitialized import build_unfilled
+from ..state.uninitialized.modes import construct_on
+from ..state.uninitialized.uninitialized import build_unfilled
 from .upgrading import versions_below
 
 _FORMAT = 1

@@ -14,9 +14,9 @@ from ...config.errors import ConfigError
 from ...config.path import join, parts
 from ...config.patterns import bind, fill, n_wildcards
 from ...config.rewriting.rewrite_rule import RewriteRule
-from ...records.entry import Entry
+from ...records.entries.entry import Entry
 from ...records.errors import RecordError
-from ..state.derived import Cut, Joined, Stacked, Taken, Turned, derive
+from ..state.loading.derived import Cut, Joined, Stacked, Taken, Turned, derive
 
 Table: TypeAlias = dict[str, Entry]
 """Entries by path; one that is tied stands at each of its paths."""

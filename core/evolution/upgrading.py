@@ -10,7 +10,7 @@ from torch import nn
 from ...config.errors import ConfigError
 from ...config.patterns import is_pattern
 from ...config.rewriting.rewrite_rule import RewriteRule
-from ...records.entry import Entry
+from ...records.entries.entry import Entry
 from ...records.errors import RecordError, RecordMismatchError, RecordVersionError
 from ...records.flat_record import FlatRecord
 from ..errors import HyperparameterError

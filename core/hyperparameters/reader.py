@@ -18,7 +18,7 @@ from ...config.classes.union_choice import struct_for
 from ...config.path import join
 from ...config.plain.codec import MAX_DEPTH
 from ...config.spelling import did_you_mean
-from ...records.dtypes import ALL as DTYPES
+from ...records.tensors.dtypes import ALL as DTYPES
 from ..errors import HyperparameterError
 from ..modules.one_line import one_line
 from ..modules.registry import MODULE, NAME, Node, class_named

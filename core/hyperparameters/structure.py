@@ -18,9 +18,9 @@ from typing import Any, TypeAlias
 import torch
 from torch import nn
 
-from ...records.encoder import Encoder
+from ...records.entries.encoder import Encoder
 from ...records.errors import RecordError
-from ...records.torch_internals import BatchNorm
+from ...records.tensors.torch_internals import BatchNorm
 from ..modules.classes import by_class, declared_class
 from ..modules.registry import MODULE, NAME, names_of
 from ..modules.signature import VARIADIC, parameters_of

@@ -24,7 +24,7 @@ from ...config.classes.fields import is_struct_value, members
 from ...config.plain.codec import AS_THEY_ARE
 from ...config.plain.enums import member_value
 from ...config.spelling import did_you_mean
-from ...records.dtypes import ALL as DTYPES
+from ...records.tensors.dtypes import ALL as DTYPES
 from ..modules.one_line import one_line
 from .declared import Hint, declares, takes
 

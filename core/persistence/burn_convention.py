@@ -14,19 +14,19 @@ import torch
 from torch import Tensor, nn
 
 from ...config.process.user_warning import warn_user
-from ...records.conventions import (
+from ...records.entries.conventions import (
     Convention,
     convention_of,
     is_ambiguous,
     with_convention,
 )
-from ...records.entry import Entry
+from ...records.entries.entry import Entry
+from ...records.entries.select import selected
 from ...records.errors import RecordError, RecordMismatchError
 from ...records.flat_record import FlatRecord
-from ...records.select import selected
 from ..evolution.upgrading import entries_of
 from ..modules.tree import Places
-from ..state.derived import derive
+from ..state.loading.derived import derive
 from .burn_layers import Pairing, children_of, pairings_of, unknown_to_burn
 
 

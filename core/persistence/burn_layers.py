@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from torch import nn
 
 from ...records.errors import RecordError
-from ...records.torch_internals import NormBase
+from ...records.tensors.torch_internals import NormBase
 
 
 @dataclass(frozen=True, slots=True)

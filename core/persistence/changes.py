@@ -14,9 +14,9 @@ import torch
 from torch import nn
 
 from ...config.path import join
+from ...records.entries.select import selected
 from ...records.errors import RecordMismatchError
 from ...records.flat_record import FlatRecord
-from ...records.select import selected
 from ..hyperparameters.structure import is_lasting, plain_attribute
 from ..hyperparameters.torch_layers import is_torch_layer
 from ..hyperparameters.values import ATTRIBUTES, CHANGED, CONTAINERS_OF_TORCH

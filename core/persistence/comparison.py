@@ -12,8 +12,8 @@ import torch
 from torch import nn
 
 from ...config.path import join
-from ...records.dtypes import ALL as DTYPES
 from ...records.errors import RecordError
+from ...records.tensors.dtypes import ALL as DTYPES
 from ..hyperparameters.capture import builder_of
 from ..hyperparameters.declared import hints_of, takes
 from ..hyperparameters.upgrade import upgraded_node

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from ...config.path import join
-from ...records.memory import same_bits
+from ...records.tensors.memory import same_bits
 from ..hyperparameters.structure import MEANINGLESS
 from ..modules.classes import declared_class
 from ..modules.tree import places_of, unwrapped

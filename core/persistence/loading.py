@@ -11,29 +11,29 @@ from weakref import WeakKeyDictionary
 from torch import nn
 
 from ...config.patterns import Patterns
+from ...config.process.gc_pause import paused_collection
 from ...records.calls import explain_calls
-from ...records.dtypes import name_of_dtype
+from ...records.entries.select import selected
 from ...records.flat_record import FlatRecord
-from ...records.gc_pause import paused_collection
 from ...records.open import open_record
 from ...records.readable import Readable
 from ...records.report import LoadReport
-from ...records.select import selected
+from ...records.tensors.dtypes import name_of_dtype
 from ..evolution.upgrading import upgrade_record
 from ..modules.module_argument import check_module
 from ..modules.tree import Places, places_of, unwrapped
-from ..state.allowed import Allowed
-from ..state.commit import Filling, assign_all, copy_all, is_shown
 from ..state.entries import ModuleContent, content_of
-from ..state.factories import arguments_go_to_lambda, check_callable
-from ..state.fillings import read_fillings
 from ..state.identity import adopt
 from ..state.lazy_tensors import materialize_lazy
-from ..state.memory import BLANK
-from ..state.plan import LoadPlan, plan_load
+from ..state.loading.allowed import Allowed
+from ..state.loading.commit import Filling, assign_all, copy_all, is_shown
+from ..state.loading.fillings import read_fillings
+from ..state.loading.plan import LoadPlan, plan_load
+from ..state.loading.stored_extra import StoredExtra
 from ..state.record_type import check_version
-from ..state.stored_extra import StoredExtra
-from ..state.uninitialized import build_unfilled, rebuild
+from ..state.uninitialized.factories import arguments_go_to_lambda, check_callable
+from ..state.uninitialized.memory import BLANK
+from ..state.uninitialized.uninitialized import build_unfilled, rebuild
 from .burn_convention import explained, from_burn
 from .meaning import compare_ties, compared, is_part, note
 

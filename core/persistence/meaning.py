@@ -7,7 +7,7 @@ from torch import nn
 
 from ...config.process.user_warning import warn_user
 from ...config.spelling import did_you_mean
-from ...records.entries import Reading
+from ...records.entries.entries import Reading
 from ...records.errors import RecordMismatchError
 from ...records.flat_record import FlatRecord
 from ..evolution.upgrading import upgrade_paths
@@ -19,9 +19,9 @@ from ..modules.class_identity import is_same_class
 from ..modules.classes import declared_class
 from ..modules.registry import NAME
 from ..modules.tree import Places, places_of, unwrapped
-from ..state.cures import IGNORE
-from ..state.streams import Streams
-from ..state.uninitialized import call_unfilled
+from ..state.loading.cures import IGNORE
+from ..state.uninitialized.streams import Streams
+from ..state.uninitialized.uninitialized import call_unfilled
 from .changes import ChangedParts, Changes, apply_attributes, is_below, stored_changes
 from .comparison import HparamsComparison
 from .likeness import first_difference

@@ -6,9 +6,11 @@ from typing import Any, Unpack, overload
 from torch import nn
 
 from ...config.patterns import Patterns
+from ...config.process.gc_pause import paused_collection
 from ...records.calls import explain_calls
+from ...records.entries.select import selected
 from ...records.flat_record import FlatRecord
-from ...records.gc_pause import paused_collection
+from ...records.io.sink import Destination, File, Progress
 from ...records.precision import PrecisionLike
 from ...records.record_writer import (
     RecordWriter,
@@ -16,15 +18,13 @@ from ...records.record_writer import (
     save_with,
     writer_for,
 )
-from ...records.select import selected
-from ...records.sink import Destination, File, Progress
 from ..evolution.upgrading import versions_below
 from ..hyperparameters.record_metadata import recorded_hparams
 from ..modules.module_argument import check_module
 from ..modules.tree import places_of, unwrapped
 from ..state.entries import content_of
 from ..state.identity import identify
-from ..state.loading_code import stated_versions
+from ..state.loading.loading_code import stated_versions
 from ..state.record_type import class_version, record_type
 from .burn_convention import to_burn
 from .meaning import PART

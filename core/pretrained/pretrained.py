@@ -10,13 +10,13 @@ from torch import nn
 
 from ...config.patterns import Patterns
 from ...records.calls import explain_calls
+from ...records.entries.renaming import Renames
 from ...records.flat_record import FlatRecord
-from ...records.metadata import combine_metadata
+from ...records.header.metadata import combine_metadata
+from ...records.io.sink import Progress
 from ...records.open import open_record
 from ...records.precision import PrecisionLike
 from ...records.recorder import Recorder
-from ...records.renaming import Renames
-from ...records.sink import Progress
 from ..errors import HyperparameterError
 from ..hyperparameters.reader import planned
 from ..hyperparameters.structure import note_of_changes
@@ -26,7 +26,7 @@ from ..modules.module_argument import check_module
 from ..modules.tree import places_of, unwrapped
 from ..persistence.loading import from_record
 from ..persistence.saving import into_record
-from ..state.factories import arguments_go_to_file
+from ..state.uninitialized.factories import arguments_go_to_file
 from .pretrained_folder import (
     MPK,
     SAFETENSORS,

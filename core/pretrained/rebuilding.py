@@ -9,14 +9,14 @@ import torch
 from torch import Tensor, nn
 
 from ...config.spelling import did_you_mean
-from ...records.torch_internals import transient_buffers
+from ...records.tensors.torch_internals import transient_buffers
 from ..errors import HyperparameterError
 from ..hyperparameters.reader import planned
 from ..modules.classes import declared_class
 from ..modules.tree import places_of, unwrapped
 from ..state.grouping import group_paths
-from ..state.modes import construct_on
-from ..state.uninitialized import build_unfilled
+from ..state.uninitialized.modes import construct_on
+from ..state.uninitialized.uninitialized import build_unfilled
 
 
 def check_rebuilds(module: nn.Module, hparams: Mapping[str, Any]) -> None:

@@ -10,17 +10,17 @@ from typing import Any
 
 from ...config.spelling import did_you_mean
 from ...config.storage.replacement import write_text
-from ...records.entry import Entry
+from ...records.entries.entry import Entry
+from ...records.entries.nodes import unique_map
 from ...records.errors import RecordFormatError
 from ...records.flat_record import FlatRecord
-from ...records.metadata import check_metadata
-from ...records.nodes import unique_map
+from ...records.header.metadata import check_metadata
+from ...records.io.sink import Progress
+from ...records.io.source import Maps
 from ...records.open import open_record
-from ...records.payload import stored_size
 from ...records.precision import Precision, PrecisionLike
 from ...records.recorder import Recorder
-from ...records.sink import Progress
-from ...records.source import Maps
+from ...records.writing.payload import stored_size
 
 INDEX = "model.safetensors.index.json"
 

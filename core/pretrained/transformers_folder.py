@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from torch import nn
 
 from ...config.patterns import Patterns, as_patterns
-from ...records.entry import Entry
+from ...records.entries.entry import Entry
 from ...records.errors import RecordMismatchError
 from ...records.open import open_record
 from ..errors import UnknownClassError

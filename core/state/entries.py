@@ -11,10 +11,11 @@ from torch import Tensor, nn
 
 from ...config.patterns import Patterns, matchers
 from ...config.plain.codec import Node
-from ...records.encoder import Encoder
-from ...records.entry import Entry, Kind, MemoryFormat, ParamId
+from ...records.entries.encoder import Encoder
+from ...records.entries.entry import Entry, Kind, MemoryFormat, ParamId
+from ...records.entries.nodes import renumbered
 from ...records.errors import RecordError
-from ...records.memory import (
+from ...records.tensors.memory import (
     ORDINARY,
     address_of,
     alike,
@@ -22,8 +23,7 @@ from ...records.memory import (
     is_distributed,
     unreadable,
 )
-from ...records.nodes import renumbered
-from ...records.torch_internals import transient_buffers
+from ...records.tensors.torch_internals import transient_buffers
 from ..modules.tree import Places
 from .extra_state import check_state_dict, extra_state, has_extra_state
 

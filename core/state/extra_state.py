@@ -9,8 +9,8 @@ from torch import Tensor, nn
 
 from ...config.patterns import Patterns, matches
 from ...records.errors import RecordError
-from ...records.memory import storage_of
-from ...records.torch_internals import state_dict_hooks, state_dict_writer
+from ...records.tensors.memory import storage_of
+from ...records.tensors.torch_internals import state_dict_hooks, state_dict_writer
 from ..modules.tree import WRAPPING, Places, wraps
 
 EXTRA = "_extra_state"

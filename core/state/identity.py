@@ -7,10 +7,10 @@ from collections.abc import Callable, Iterator, Mapping
 import torch
 from torch import nn
 
-from ...records.entry import Param, ParamId
-from ...records.grad_mode import no_grad, ordinary_tensors
-from ...records.memory import storage_of
-from ...records.torch_internals import have_one_implementation
+from ...records.entries.entry import Param, ParamId
+from ...records.tensors.grad_mode import no_grad, ordinary_tensors
+from ...records.tensors.memory import storage_of
+from ...records.tensors.torch_internals import have_one_implementation
 from ..modules.module_argument import check_module
 from ..modules.tree import Places, places_of
 from .tensor_writes import assign

@@ -7,7 +7,7 @@ from torch import nn
 from ...config.patterns import Patterns, as_patterns, matches
 from ...config.short_text import first_names, short_repr
 from ...config.spelling import did_you_mean
-from ...records.entry import Param
+from ...records.entries.entry import Param
 from ..modules.module_argument import check_module
 from ..modules.tree import Places, places_of
 from .identity import identify

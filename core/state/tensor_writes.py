@@ -7,9 +7,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ...records.grad_mode import no_grad
-from ...records.memory import same_bits
-from ...records.shares import share_of
+from ...records.tensors.grad_mode import no_grad
+from ...records.tensors.memory import same_bits
+from ...records.tensors.shares import share_of
 
 
 def assign(tensors: Iterable[Tensor], values: Tensor) -> None:

@@ -13,7 +13,7 @@ from torch.nn.parameter import is_lazy
 from ...config.process.user_warning import warn_user
 from ...config.short_text import first_names
 from ...core.state.identity import named_params
-from ...records.entry import Param, ParamId
+from ...records.entries.entry import Param, ParamId
 from .param_watch import ParamWatch
 
 

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from ...config.process.user_warning import warn_user
-from ...records.torch_internals import untraced
+from ...records.tensors.torch_internals import untraced
 from ..clipping import Clip, ClippedGroup, clip_by_group
 from ..engines.loop import state_of, tensor_of
 from ..engines.tracing.state_fields import fields_of

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ...records.shares import share_of
+from ...records.tensors.shares import share_of
 from ..engines.tracing.state_fields import fields_of
 from .nested_records import as_declared
 from .plain_values import as_held

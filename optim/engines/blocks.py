@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ...records.torch_internals import copy_tensors
+from ...records.tensors.torch_internals import copy_tensors
 from .bucket import Bucket, Job, trusted
 from .codegen.block_code import Run, generate
 from .codegen.program import contracted, program_of

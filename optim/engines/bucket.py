@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ...records.torch_internals import guard_of
+from ...records.tensors.torch_internals import guard_of
 from .memory.ranges import do_ranges_meet
 from .tracing.state_fields import declared
 from .tracing.step_call import StepCall

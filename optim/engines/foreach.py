@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ...records.torch_internals import copy_tensors
+from ...records.tensors.torch_internals import copy_tensors
 from .bucket import Bucket, Job, trusted
 from .codegen.program import Program, contracted, program_of
 from .self_check import agrees

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ...records.torch_internals import storage_address
+from ...records.tensors.torch_internals import storage_address
 from .bucket import Job
 
 ROOM = 64 * 1024 * 1024

@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ...records.torch_internals import without_dispatch_modes
+from ...records.tensors.torch_internals import without_dispatch_modes
 from .tracing.step_call import StepCall
 from .tracing.trace import BucketLayout, Trace
 

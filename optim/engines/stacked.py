@@ -5,7 +5,7 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from ...records.torch_internals import copy_tensors
+from ...records.tensors.torch_internals import copy_tensors
 from .bucket import Bucket, Job
 from .loop import checked, matching_grad
 from .portions import Portion, StepFailed, Write, job_of

@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ...records.torch_internals import (
+from ...records.tensors.torch_internals import (
     fused_adagrad,
     fused_adam,
     fused_adamw,

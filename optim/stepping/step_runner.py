@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from ...config.short_text import first_names
-from ...records.torch_internals import set_grad_enabled
+from ...records.tensors.torch_internals import set_grad_enabled
 from ..bound.bound_params import warn_apart
 from ..bound.bound_state import BoundState, GroupGrads
 from ..engines.memory.tensor_form import is_sharded

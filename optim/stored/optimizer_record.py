@@ -5,12 +5,12 @@ from collections.abc import Callable
 from typing import Any
 
 from ...config.process.interrupts import all_or_nothing
-from ...records.entry import Param
+from ...records.entries.entry import Param
+from ...records.entries.renaming import Renames, renamer_of
 from ...records.errors import RecordMismatchError
 from ...records.flat_record import FlatRecord
-from ...records.grad_mode import ordinary_tensors
-from ...records.renaming import Renames, renamer_of
 from ...records.report import LoadReport
+from ...records.tensors.grad_mode import ordinary_tensors
 from ..bound.bound_state import BoundState
 from ..bound.initial_states import States
 from ..bound.nested_records import as_dicts

@@ -13,7 +13,7 @@ from ...config.process.interrupts import (
     uninterrupted,
 )
 from ...records.errors import RecordMismatchError
-from ...records.grad_mode import ordinary_tensors
+from ...records.tensors.grad_mode import ordinary_tensors
 from ..bound.bound_state import BoundState
 from ..bound.initial_states import States
 from ..bound.param_groups import take_over

@@ -7,7 +7,7 @@ digits 0 to v, where ours are a to z and 2 to 7; the least significant byte come
 import base64
 import string
 
-from ..entry import ParamId
+from ..entries.entry import ParamId
 
 _THEIRS = string.digits + string.ascii_lowercase[:22]
 _OURS = string.ascii_lowercase + "234567"

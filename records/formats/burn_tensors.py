@@ -7,16 +7,16 @@ from typing import Any
 
 import torch
 
-from ..columns import is_shape
-from ..contents import Row
-from ..dtypes import NAME_OF
-from ..entries import Entries
-from ..entry import Entry, ParamId, Payload
+from ..entries.entries import Entries
+from ..entries.entry import Entry, ParamId, Payload
 from ..errors import RecordFormatError
-from ..header import record_of
-from ..lazy_payload import LazyPayload
-from ..source import Source
+from ..header.columns import is_shape
+from ..header.header import record_of
+from ..io.lazy_payload import LazyPayload
+from ..io.source import Source
 from ..stored_contents import Decoded
+from ..tensors.dtypes import NAME_OF
+from ..writing.contents import Row
 
 DTYPES: dict[str, torch.dtype] = {
     "F64": torch.float64,

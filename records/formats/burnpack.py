@@ -10,14 +10,14 @@ from typing import Any
 
 import torch
 
-from ..contents import Contents
-from ..entries import Entries
+from ..entries.entries import Entries
+from ..entries.nodes import scalar, tag_of
 from ..errors import RecordError, RecordFormatError, RecordVersionError
 from ..format import Format, WriteOptions
+from ..io.sink import Sink
+from ..io.source import Source
 from ..limits import allowance, odd_text, unstorable_text
-from ..nodes import scalar, tag_of
-from ..sink import Sink
-from ..source import Source
+from ..writing.contents import Contents
 from .burn_ids import number_of_id
 from .burn_tensors import DTYPES, BurnTensor, record_of_tensors
 from .burnpack_header import (

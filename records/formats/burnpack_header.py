@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ..errors import TRUNCATED, RecordFormatError, RecordVersionError
+from ..io.source import Source
 from ..limits import MEMBER, allowance, text_cost
-from ..source import Source
 from ..source_errors import wrong_size
 from .burn_ids import id_of_number
 from .burn_tensors import (

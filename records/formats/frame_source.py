@@ -8,7 +8,7 @@ import numpy as np
 import zstandard
 
 from ..errors import RecordChecksumError, RecordFormatError
-from ..source import Source, check_range, fresh_memory
+from ..io.source import Source, check_range, fresh_memory
 from .zstd_frames import MARK, MOST_CONTENT, decompressor, read_table
 
 _MOST_KEPT = 4

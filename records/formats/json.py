@@ -12,16 +12,16 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from ..columns import is_text
-from ..contents import Contents, Payload
-from ..entries import Entries
+from ..entries.entries import Entries
 from ..errors import RecordError, RecordFormatError, RecordVersionError
-from ..foreign import foreign_json
 from ..format import Format, WriteOptions
-from ..header import record_of
+from ..header.columns import is_text
+from ..header.header import record_of
+from ..io.foreign import foreign_json
+from ..io.sink import Sink
+from ..io.source import MemorySource, Source
 from ..limits import TEXT, WORD, allowance
-from ..sink import Sink
-from ..source import MemorySource, Source
+from ..writing.contents import Contents, Payload
 from .json_reader import JsonReader, most_memory
 from .json_text import plain_text
 from .json_values import Text, base64_text, number_lines

@@ -13,7 +13,7 @@ import numpy as np
 import orjson
 import torch
 
-from ..dtypes import NAME_OF
+from ..tensors.dtypes import NAME_OF
 
 LINE = 1 << 16
 """Numbers in a line, at most."""

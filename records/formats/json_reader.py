@@ -8,10 +8,10 @@ from typing import Any
 import orjson
 
 from ...config.plain.codec import MAX_DEPTH, TAGGED_DEPTH
+from ..entries.nodes import unique_map
 from ..errors import TRUNCATED, RecordFormatError
+from ..io.source import MemorySource, Source
 from ..limits import LIST, MAP, MEMBER, NUMBER, TEXT, WORD, allowance, text_cost
-from ..nodes import unique_map
-from ..source import MemorySource, Source
 
 LONGEST_TEXT = 16 << 20
 """Bytes of one text, which is in memory more than once while it is decoded."""

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 import torch
 import xxhash
 
-from ..contents import Payload
 from ..errors import RecordChecksumError, RecordFormatError
-from ..payload import byte_view
-from ..source import ClosedFileError, Maps, Source
+from ..io.source import ClosedFileError, Maps, Source
+from ..writing.contents import Payload
+from ..writing.payload import byte_view
 from .json_numbers import LINE, numbers_of, parts_of, text_of
 
 _PIECE = 1 << 20

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from ..errors import RecordFormatError
-from ..source import FileSource, Maps
+from ..io.source import FileSource, Maps
 
 
 @dataclass(frozen=True, slots=True)

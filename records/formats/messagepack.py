@@ -13,12 +13,9 @@ from typing import Any
 
 import xxhash
 
-from ..bounded_msgpack import MessagePackReader, is_small, pack_bounded
-from ..byte_planes import PLANED
-from ..columns import Column, are_sizes, is_size
-from ..contents import Contents
-from ..entries import Entries
-from ..entry import Entry
+from ...config.process.gc_pause import paused_collection
+from ..entries.entries import Entries
+from ..entries.entry import Entry
 from ..errors import (
     TRUNCATED,
     RecordChecksumError,
@@ -27,13 +24,16 @@ from ..errors import (
     RecordVersionError,
 )
 from ..format import Format, WriteOptions
-from ..gc_pause import paused_collection
-from ..header import plain_of, record_of
-from ..lazy_payload import LazyPayload
+from ..header.columns import Column, are_sizes, is_size
+from ..header.header import plain_of, record_of
+from ..io.lazy_payload import LazyPayload
+from ..io.sink import Sink
+from ..io.source import Source
 from ..limits import allowance
-from ..sink import Sink
-from ..source import Source
 from ..source_errors import wrong_size
+from ..tensors.byte_planes import PLANED
+from ..writing.contents import Contents
+from .bounded_msgpack import MessagePackReader, is_small, pack_bounded
 from .layout import ALIGN, LONGEST_BIN, PART, DocumentLayout, pieces_of
 
 MAX_HEADER = 100_000_000

@@ -4,7 +4,7 @@ import struct
 from typing import NamedTuple
 
 from ..errors import TRUNCATED, RecordFormatError
-from ..source import Source
+from ..io.source import Source
 
 _WINDOW = 1 << 16
 

@@ -9,13 +9,13 @@ they stand; what stands around them is their path. A field without values is nil
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
-from ..contents import Contents
-from ..entries import Entries
+from ..entries.entries import Entries
 from ..errors import RecordError, RecordFormatError
 from ..format import Format, WriteOptions
+from ..io.sink import Sink
+from ..io.source import Source
 from ..limits import MEMBER, NUMBER, TEXT, allowance, text_cost
-from ..sink import Sink
-from ..source import Source
+from ..writing.contents import Contents
 from .burn_ids import id_of_text
 from .burn_tensors import (
     MOST_NAME_BYTES,

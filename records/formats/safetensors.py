@@ -12,15 +12,15 @@ from typing import Any
 import orjson
 import torch
 
-from ..contents import Contents
-from ..entries import Entries
+from ..entries.entries import Entries
 from ..errors import RecordError, RecordFormatError
 from ..format import Format, WriteOptions
-from ..header import Plain
-from ..lazy_payload import LazyPayload
+from ..header.header import Plain
+from ..io.lazy_payload import LazyPayload
+from ..io.sink import Sink, can_write_over, write_over
+from ..io.source import MemorySource, Source
 from ..limits import allowance
-from ..sink import Sink, can_write_over, write_over
-from ..source import MemorySource, Source
+from ..writing.contents import Contents
 from .json_reader import most_memory
 from .json_text import plain_text
 from .safetensors_header import (

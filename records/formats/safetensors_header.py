@@ -5,9 +5,9 @@ from typing import Any
 
 import torch
 
-from ..columns import is_shape
 from ..errors import TRUNCATED, RecordFormatError
-from ..source import Source
+from ..header.columns import is_shape
+from ..io.source import Source
 from ..source_errors import wrong_size
 from .json_reader import JsonReader, quick_value
 

@@ -4,13 +4,13 @@ import re
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from ..columns import Column
-from ..dtypes import NAME_OF
-from ..entries import Entries
-from ..entry import Entry
+from ..entries.entries import Entries
+from ..entries.entry import Entry
 from ..errors import RecordFormatError, RecordVersionError
-from ..header import plain_of, record_of
-from ..source import Source
+from ..header.columns import Column
+from ..header.header import plain_of, record_of
+from ..io.source import Source
+from ..tensors.dtypes import NAME_OF
 from .json_reader import JsonReader, quick_value
 from .safetensors_header import METADATA, Tensor
 

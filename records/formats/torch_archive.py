@@ -14,16 +14,16 @@ from typing import Any
 import torch
 
 from ...config.process.user_warning import warn_user
-from ..contents import Contents
-from ..dtypes import NAME_OF
-from ..entries import Entries
-from ..entry import Entry
+from ..entries.entries import Entries
+from ..entries.entry import Entry
+from ..entries.state_dict import record_of_state_dict
 from ..errors import TRUNCATED, RecordError, RecordFormatError
-from ..foreign import foreign_archive
 from ..format import Format, WriteOptions
-from ..sink import Sink
-from ..source import FileSource, Source
-from ..state_dict import record_of_state_dict
+from ..io.foreign import foreign_archive
+from ..io.sink import Sink
+from ..io.source import FileSource, Source
+from ..tensors.dtypes import NAME_OF
+from ..writing.contents import Contents
 from .mapped_tensor import MappedTensor
 from .torch_checkpoint import state_dict_in
 

@@ -7,8 +7,8 @@ import torch
 
 from ...config.process.user_warning import warn_user
 from ...config.short_text import first_names
+from ..entries.state_dict import USUAL_NAMES
 from ..errors import RecordFormatError
-from ..state_dict import USUAL_NAMES
 
 _Keys: TypeAlias = tuple[Any, ...]
 """The keys on the way to something inside a file, which need not be texts."""

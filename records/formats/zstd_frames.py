@@ -13,7 +13,7 @@ import numpy as np
 import xxhash
 import zstandard
 
-from ..sink import Buffer, Sink
+from ..io.sink import Buffer, Sink
 
 MOST_CONTENT = 1 << 20
 """Bytes of content in a frame, at most: what is decoded to read a single one."""

@@ -9,12 +9,12 @@ from collections.abc import Sequence
 
 import torch
 
-from ..byte_planes import PLANED
-from ..contents import Contents, Payload
-from ..entries import Entries
+from ..entries.entries import Entries
 from ..format import Format, WriteOptions
-from ..sink import Sink
-from ..source import Source
+from ..io.sink import Sink
+from ..io.source import Source
+from ..tensors.byte_planes import PLANED
+from ..writing.contents import Contents, Payload
 from .frame_source import FrameSource
 from .layout import PART, DocumentLayout
 from .messagepack import (

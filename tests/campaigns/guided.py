@@ -14,17 +14,19 @@ from typing import Any
 from .mutations import FORGERS, mutated
 
 PARSERS: dict[str, str] = {
-    "records.columns": "",
-    "records.metadata": "check_metadata",
-    "records.header": """
+    "records.header.columns": "",
+    "records.header.metadata": "check_metadata",
+    "records.header.header": """
         plain_of record_of check_tree
         _checked_table _read_table _entries _add_sparse
     """,
-    "records.path_checks": "",
+    "records.entries.path_checks": "",
     "config.plain.digits": "is_digits integer_of",
     "config.plain.codec": "decode tagged",
-    "records.nodes": "decode tag_of scalar leaf record _is_index _is_record _is_pairs",
-    "records.bounded_msgpack": """
+    "records.entries.nodes": """
+        decode tag_of scalar leaf record _is_index _is_record _is_pairs
+    """,
+    "records.formats.bounded_msgpack": """
         __init__ members value spent
         settle end _spend _run _no_extension
     """,

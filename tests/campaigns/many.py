@@ -6,7 +6,7 @@ from pathlib import Path
 import torch
 
 from burnish import open_record
-from burnish.records.entry import Entry, ParamId
+from burnish.records.entries.entry import Entry, ParamId
 from burnish.records.flat_record import FlatRecord
 from burnish.records.recorder import Recorder
 

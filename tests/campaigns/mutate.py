@@ -39,13 +39,13 @@ from .reliability import write_section
 
 ROOT = Path(__file__).parent.parent.parent
 FILES = (
-    "records/header.py",
-    "records/columns.py",
-    "records/metadata.py",
+    "records/header/header.py",
+    "records/header/columns.py",
+    "records/header/metadata.py",
     "records/limits.py",
-    "records/bounded_msgpack.py",
+    "records/formats/bounded_msgpack.py",
     *sorted(str(p.relative_to(ROOT)) for p in (ROOT / "records/formats").glob("*.py")),
-    "core/state/plan.py",
+    "core/state/loading/plan.py",
 )
 TESTS = (
     "tests/records/formats",

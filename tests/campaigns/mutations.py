@@ -12,7 +12,7 @@ from typing import Any
 import msgpack  # type: ignore[import-untyped]  # it ships no types
 
 from burnish.records.formats.zstd_frames import FrameWriter
-from burnish.records.sink import StreamSink
+from burnish.records.io.sink import StreamSink
 
 from ..records.burn_files import TABLES, bpk
 from ..records.hostile_files import content_of, with_header

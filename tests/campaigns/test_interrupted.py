@@ -10,7 +10,7 @@ import pytest
 from torch import nn
 
 from burnish import open_record, save_record
-from burnish.records import entry as entries
+from burnish.records.entries import entry as entries
 
 from .injection import injected
 from .interrupted import cases, ctrl_c_at_random, differences

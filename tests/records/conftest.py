@@ -9,7 +9,7 @@ import torch
 from burnish.records import (
     Record,
 )
-from burnish.records.dtypes import BY_NAME
+from burnish.records.tensors.dtypes import BY_NAME
 
 from .opened import TENSORS
 

@@ -5,7 +5,7 @@ import enum
 import torch
 
 from burnish.records import Entry, FlatRecord, ParamId, Record
-from burnish.records.entry import Kind
+from burnish.records.entries.entry import Kind
 
 
 class Mode(enum.Enum):

@@ -14,7 +14,7 @@ from burnish.records import (
     RecordError,
     open_record,
 )
-from burnish.records.entry import Entry, ParamId
+from burnish.records.entries.entry import Entry, ParamId
 from burnish.records.flat_record import FlatRecord
 from burnish.records.recorder import Recorder
 

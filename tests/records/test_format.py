@@ -28,9 +28,9 @@ from burnish.records import (
     verify_file,
 )
 from burnish.records import format as formats
-from burnish.records.byte_planes import PLANED
-from burnish.records.sink import Sink
-from burnish.records.source import Source
+from burnish.records.io.sink import Sink
+from burnish.records.io.source import Source
+from burnish.records.tensors.byte_planes import PLANED
 
 
 class Plain(Format):

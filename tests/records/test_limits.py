@@ -10,8 +10,8 @@ import torch
 from burnish.config.plain.codec import TAGGED_DEPTH
 from burnish.config.plain.digits import MOST_DIGITS
 from burnish.records import Record, RecordError, open_record
-from burnish.records.encoder import Encoder
-from burnish.records.entry import ParamId
+from burnish.records.entries.encoder import Encoder
+from burnish.records.entries.entry import ParamId
 from burnish.records.flat_record import FlatRecord
 from burnish.records.limits import TEXT, WORD, text_cost
 from burnish.records.recorder import Recorder

@@ -16,10 +16,10 @@ from burnish.records import (
     WriteOptions,
     open_record,
 )
-from burnish.records.contents import Contents
+from burnish.records.io.sink import Sink
+from burnish.records.io.source import Source
 from burnish.records.record_writer import LIBRARY
-from burnish.records.sink import Sink
-from burnish.records.source import Source
+from burnish.records.writing.contents import Contents
 
 from .recorders import RECORDERS, example
 

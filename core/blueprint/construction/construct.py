@@ -7,10 +7,10 @@ from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
 from ....config.path import join
-from ....records.grad_mode import no_grad
+from ....records.tensors.grad_mode import no_grad
 from ...modules.signature import spread
 from ...modules.tree import places_of
-from ...state.streams import Streams
+from ...state.uninitialized.streams import Streams
 from ..edits.edits import AddHook, CallMethod, Edit, SetArguments
 from ..errors import BlueprintError, NotRepeatedError, SettingError
 from ..tree.arguments import Arguments, missing_arguments

@@ -12,11 +12,11 @@ from torch import nn
 
 from ....config.process.interrupts import call_with_end
 from ....config.short_text import short_repr
-from ....records.grad_mode import grad_mode_after_errors
+from ....records.tensors.grad_mode import grad_mode_after_errors
 from ...modules.classes import torch_classes
 from ...modules.signature import spread
-from ...state.streams import Streams
-from ...state.uninitialized import call_filled, call_unfilled
+from ...state.uninitialized.streams import Streams
+from ...state.uninitialized.uninitialized import call_filled, call_unfilled
 from ..edits.edits import Edit, SetArguments, with_replacements
 from ..errors import (
     BlueprintError,

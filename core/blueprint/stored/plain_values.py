@@ -25,7 +25,7 @@ from ....config.plain.codec import (
     Node,
 )
 from ....config.plain.kinds import by_value, float_name, lists, making, sequence, text
-from ....records.dtypes import ALL
+from ....records.tensors.dtypes import ALL
 from ...hyperparameters.declared import hints_of
 from ...hyperparameters.values import plain_value
 from ...modules.registry import class_named, names_of

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ....records.memory import spanned_bytes
+from ....records.tensors.memory import spanned_bytes
 from .ranges import do_ranges_meet
 from .tensor_form import is_dense, is_plain
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from ....records.torch_internals import without_dispatch_modes
+from ....records.tensors.torch_internals import without_dispatch_modes
 
 
 class GeneratorWatch:

@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from ....records.torch_internals import make_subclass, without_dispatch_modes
+from ....records.tensors.torch_internals import make_subclass, without_dispatch_modes
 from .recording import NotElementwise, Recording
 
 _prototypes: dict[torch.dtype, torch.Tensor] = {}

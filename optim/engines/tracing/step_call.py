@@ -6,7 +6,7 @@ from typing import Any, ClassVar, Protocol
 
 import torch
 
-from ....records.torch_internals import tensor_version
+from ....records.tensors.torch_internals import tensor_version
 from .recording import ImpureStepError
 from .stand_in import StandIn
 

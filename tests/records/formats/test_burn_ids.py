@@ -7,7 +7,7 @@ import torch
 from burnish.records import (
     open_record,
 )
-from burnish.records.entry import Entry, ParamId
+from burnish.records.entries.entry import Entry, ParamId
 from burnish.records.flat_record import FlatRecord
 from burnish.records.formats.burn_ids import id_of_number, id_of_text, number_of_id
 

@@ -12,7 +12,7 @@ from burnish.records import (
     RecordFormatError,
     open_record,
 )
-from burnish.records.entry import Entry
+from burnish.records.entries.entry import Entry
 from burnish.records.flat_record import FlatRecord
 
 from ..burn_files import bpk, tensor

@@ -11,7 +11,7 @@ from burnish.records import (
     RecordVersionError,
     open_record,
 )
-from burnish.records.entry import Entry
+from burnish.records.entries.entry import Entry
 from burnish.records.flat_record import FlatRecord
 from burnish.records.formats.burn_ids import id_of_number
 

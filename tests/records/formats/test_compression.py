@@ -81,8 +81,8 @@ def test_a_file_that_ends_too_early_is_refused(form: str, codec: str) -> None:
 def test_a_bomb_is_refused_before_it_fills_the_memory(
     piece: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("burnish.records.compression.MOST_RATIO", 10)
-    monkeypatch.setattr("burnish.records.compression._FREE", 1 << 16)
+    monkeypatch.setattr("burnish.records.io.compression.MOST_RATIO", 10)
+    monkeypatch.setattr("burnish.records.io.compression._FREE", 1 << 16)
     content = piece * 200_000
 
     for bomb in (gzip.compress(content), zstandard.compress(content)):
@@ -93,8 +93,8 @@ def test_a_bomb_is_refused_before_it_fills_the_memory(
 def test_what_its_reader_takes_for_a_bomb_is_not_written(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr("burnish.records.compression.MOST_RATIO", 10)
-    monkeypatch.setattr("burnish.records.compression._FREE", 1 << 10)
+    monkeypatch.setattr("burnish.records.io.compression.MOST_RATIO", 10)
+    monkeypatch.setattr("burnish.records.io.compression._FREE", 1 << 10)
     file = tmp_path / "m.json.gz"
 
     with pytest.raises(RecordError, match="looks like a bomb"):

@@ -9,7 +9,7 @@ import zstandard
 
 from burnish.records import RecordFormatError, open_record
 from burnish.records.formats.frame_source import FrameSource
-from burnish.records.source import MemorySource
+from burnish.records.io.source import MemorySource
 
 from ..hostile_files import in_table
 from .zstd_files import Same, content_of, saved

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from burnish.config.plain.codec import MAX_DEPTH, TAGGED_DEPTH
 from burnish.records.errors import RecordFormatError
 from burnish.records.formats.json_reader import JsonReader, most_memory, quick_value
+from burnish.records.io.source import MemorySource
 from burnish.records.limits import LIST, MAP, MEMBER, NUMBER, TEXT, WORD
-from burnish.records.source import MemorySource
 
 VALUES = st.recursive(
     st.none() | st.booleans() | st.integers(-(2**60), 2**60) | st.text(),

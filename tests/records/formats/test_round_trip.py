@@ -9,8 +9,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from burnish.records import Record, open_record
-from burnish.records.dtypes import BY_NAME
 from burnish.records.recorder import Recorder
+from burnish.records.tensors.dtypes import BY_NAME
 
 Same = Callable[[torch.Tensor, torch.Tensor], bool]
 

@@ -14,7 +14,7 @@ from burnish.core.blueprint.errors import (
     ConstructionError,
     NotRepeatedError,
 )
-from burnish.core.state.uninitialized import skip_init
+from burnish.core.state.uninitialized.uninitialized import skip_init
 
 
 class OnlyTwo(nn.Module):

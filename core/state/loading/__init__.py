@@ -1,0 +1,1 @@
+"""A record into a module: planned, checked, and all or nothing."""

@@ -1,0 +1,39 @@
+"""Which differences between a record and a module are allowed."""
+
+from dataclasses import dataclass
+
+from ....config.patterns import Patterns, matches
+from ....records.entries.entry import Entry
+
+
+@dataclass(frozen=True, slots=True)
+class Allowed:
+    """Which differences between a record and a module are no error."""
+
+    strict: bool = True
+    missing: Patterns | None = None
+    unexpected: Patterns | None = None
+    is_empty_allowed: bool = False
+    """Whether a record may fill nothing at all."""
+    absent: frozenset[str] = frozenset()
+    """Paths of what the program that wrote the record does not know of."""
+    arguments: frozenset[str] = frozenset()
+    """Arguments of the module that its reader passed, whatever is stored."""
+
+    def allows_missing(self, item: Entry | str) -> bool:
+        """Return whether the record need not have ``item``."""
+        if not self.strict or _matches(self.missing, item):
+            return True
+        return (item if isinstance(item, str) else item.path) in self.absent
+
+    def allows_unexpected(self, item: Entry | str) -> bool:
+        """Return whether the module need not have ``item``."""
+        return not self.strict or _matches(self.unexpected, item)
+
+
+def _matches(patterns: Patterns | None, item: Entry | str) -> bool:
+    if patterns is None:
+        return False
+    if isinstance(item, str):
+        return matches(patterns, item)
+    return any(matches(patterns, path, item) for path in (item.path, *item.ties))

@@ -1,0 +1,148 @@
+"""What to do about a record that does not fit, by the kind of problem."""
+
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
+
+from ....records.flat_record import FlatRecord
+
+UNCHANGED = "The module is as it was."
+
+Shapes = Mapping[str, tuple[int, ...]]
+"""The shape of the tensor of each name."""
+
+_MOST = 16
+"""Places at which a set of names is looked for."""
+
+
+def cure_of(
+    record: FlatRecord,
+    stored_shapes: Shapes,
+    expected_shapes: Shapes,
+    misfits: Sequence[str],
+    *,
+    is_matched: bool,
+) -> str:
+    """Return what to do about a record that has tensors of ``stored_shapes``.
+
+    The module has those of ``expected_shapes``; at the paths ``misfits`` they do not
+    fit; with ``is_matched`` every name is on both sides.
+    """
+    cures = [UNCHANGED]
+    if misfits:
+        cures.append(_of_shapes(record, misfits))
+    if not is_matched:
+        cures.append(
+            _of_place(stored_shapes, expected_shapes)
+            or _of_names(stored_shapes, expected_shapes)
+        )
+    return " ".join(cures)
+
+
+def cure_of_typed(record: FlatRecord) -> str:
+    """Return what to do with a record that is none of a module."""
+    if record.type_name.endswith("OptimizerRecord"):
+        return "It is an optimizer's: optimizer.load_record(file)."
+    return f"Load it with the class that declares them: {record.type_name}.load(file)."
+
+
+def _of_shapes(record: FlatRecord, misfits: Sequence[str]) -> str:
+    ours: Any = record.metadata.get("burnish")
+    build = "Build the module as it was when it was saved"
+    if isinstance(ours, Mapping) and "hparams" in ours and record.type_name:
+        build += f" ({record.type_name}.from_record(file) does, without arguments)"
+    few = [*misfits[:3]]
+    names = repr(few[0]) if len(few) == 1 else f"[{', '.join(map(repr, few))}]"
+    if len(misfits) > 3:
+        names = f"{names[:-1]}, ...]"
+    return (
+        f"{build}, or leave such entries out: open_record(file, exclude={names}). "
+        "Nothing else permits another shape."
+    )
+
+
+def _of_place(stored_shapes: Shapes, expected_shapes: Shapes) -> str | None:
+    """Return the cure if one side is a part of the other."""
+    if place := _place(expected_shapes, stored_shapes):
+        return (
+            f"Every name of the module is in the record below {place!r}: load it from "
+            f"that part, open_record(file)[{place!r}]."
+        )
+    if place := _place(stored_shapes, expected_shapes):
+        return (
+            f"Every name of the record is in the module below {place!r}: load it into "
+            f"that part, load_record(module.{place}, file)."
+        )
+    return None
+
+
+def _of_names(stored_names: Collection[str], expected_names: Collection[str]) -> str:
+    rename = _renaming(
+        [*set(stored_names) - {*expected_names}],
+        [*set(expected_names) - {*stored_names}],
+    )
+    rename_text = f"{{{rename[0]!r}: {rename[1]!r}}}" if rename else "{old: new}"
+    return (
+        f"Rename with open_record(file, rename={rename_text}), leave entries out with "
+        "open_record(file, exclude=...), or allow what differs: allow_missing=..., "
+        "allow_unexpected=..., strict=False."
+    )
+
+
+def _place(part_shapes: Shapes, whole_shapes: Shapes) -> str | None:
+    """Return the path below which ``whole_shapes`` has every name of ``part_shapes``.
+
+    Of several the first with the same shapes.
+    """
+    if not part_shapes or len(part_shapes) > len(whole_shapes):
+        return None
+    longest = max(part_shapes, key=len)
+    ends = sorted(name for name in whole_shapes if name.endswith(f".{longest}"))
+    places = [
+        place
+        for place in (name[: -len(longest) - 1] for name in ends[:_MOST])
+        if all(f"{place}.{path}" in whole_shapes for path in part_shapes)
+    ]
+    for place in places:
+        if all(
+            whole_shapes[f"{place}.{path}"] == shape
+            for path, shape in part_shapes.items()
+        ):
+            return place
+    return next(iter(places), None)
+
+
+def _renaming(
+    old_names: Sequence[str], new_names: Sequence[str]
+) -> tuple[str, str] | None:
+    """Return the beginning of all old names, and what turns them into the new ones."""
+    if not old_names or len(old_names) != len(new_names):
+        return None
+    expected_names, first_name = set(new_names), min(old_names)
+    for name in sorted(new_names)[:_MOST]:
+        a, b = _heads(first_name.split("."), name.split("."))
+        if (
+            a
+            and b
+            and {_replace_head(path, a, b) for path in old_names} == expected_names
+        ):
+            return a, b
+    return None
+
+
+def _heads(a: list[str], b: list[str]) -> tuple[str, str]:
+    """Return both paths without the parts that they end with alike."""
+    while a and b and a[-1] == b[-1]:
+        a, b = a[:-1], b[:-1]
+    return ".".join(a), ".".join(b)
+
+
+def _replace_head(path: str, old_head: str, new_head: str) -> str:
+    is_below = path == old_head or path.startswith(f"{old_head}.")
+    return new_head + path[len(old_head) :] if is_below else path
+
+
+IGNORE = (
+    'If the difference is meant: hyperparameters="ignore", of load_record, from_record '
+    "or open_record."
+)
+"""What to do about hyperparameters that differ."""

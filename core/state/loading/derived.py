@@ -1,0 +1,116 @@
+"""Entries whose values are computed from those of others, when they are read."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from ....records.entries.entry import Entry
+from ....records.errors import RecordError
+from ....records.io.source import Maps
+from ....records.tensors.memory import values_of
+
+
+def derive(entries: list[Entry], compute: Callable[[list[Tensor]], Tensor]) -> Entry:
+    """Return an entry whose values ``compute`` gives; now only its form is found."""
+    first_entry = entries[0]
+    if any(entry.dtype != first_entry.dtype for entry in entries):
+        dtypes = ", ".join(f"{e.path}: {e.dtype}" for e in entries)
+        raise RecordError(f"tensors of several dtypes do not make one: {dtypes}")
+    blank = [torch.empty(e.shape, dtype=e.dtype, device="meta") for e in entries]
+    try:
+        form = compute(blank)
+    except Exception as error:
+        shapes = ", ".join(f"{e.path}: {tuple(e.shape)}" for e in entries)
+        raise RecordError(f"{shapes} cannot be put together: {error}") from error
+    return replace(
+        first_entry,
+        dtype=form.dtype,
+        shape=tuple(form.shape),
+        source=Derived(entries, compute),
+        touched=None,
+        # The state of an optimizer has the form of the old tensor: a new ID is drawn.
+        id=None,
+        requires_grad=any(entry.requires_grad for entry in entries),
+        ties=(),
+        memory_format=None,
+    )
+
+
+@dataclass(slots=True)
+class Derived:
+    """A payload that is computed from others when it is read."""
+
+    entries: list[Entry]
+    compute: Callable[[list[Tensor]], Tensor]
+
+    @property
+    def is_live(self) -> bool:
+        """Whether the values are computed from tensors that somebody has."""
+        return any(entry.is_live for entry in self.entries)
+
+    def load(self, maps: Maps | None = None) -> Tensor:
+        """Return the values, in memory of their own."""
+        with torch.no_grad():
+            tensors = [values_of(e.tensor(), e.path).detach() for e in self.entries]
+            return self.compute(tensors).clone(memory_format=torch.contiguous_format)
+
+
+@dataclass(frozen=True, slots=True)
+class Cut:
+    """A piece along one dimension."""
+
+    dim: int
+    start: int
+    size: int
+
+    def __call__(self, tensors: list[Tensor]) -> Tensor:
+        """Return it as a view or anew."""
+        return tensors[0].narrow(self.dim, self.start, self.size)
+
+
+@dataclass(frozen=True, slots=True)
+class Joined:
+    """Several after each other along one dimension."""
+
+    dim: int
+
+    def __call__(self, tensors: list[Tensor]) -> Tensor:
+        """Return it as a view or anew."""
+        return torch.cat(tensors, self.dim)
+
+
+@dataclass(frozen=True, slots=True)
+class Stacked:
+    """Several along a new dimension."""
+
+    dim: int
+
+    def __call__(self, tensors: list[Tensor]) -> Tensor:
+        """Return it as a view or anew."""
+        return torch.stack(tensors, self.dim)
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """One of a stack."""
+
+    dim: int
+    number: int
+
+    def __call__(self, tensors: list[Tensor]) -> Tensor:
+        """Return it as a view or anew."""
+        return tensors[0].select(self.dim, self.number)
+
+
+@dataclass(frozen=True, slots=True)
+class Turned:
+    """Two dimensions exchanged."""
+
+    first: int
+    second: int
+
+    def __call__(self, tensors: list[Tensor]) -> Tensor:
+        """Return it as a view or anew."""
+        return tensors[0].transpose(self.first, self.second)

@@ -1,0 +1,103 @@
+"""The values of a load, read and checked before any of them is written."""
+
+import torch
+from torch import Tensor
+
+from ....records.errors import RecordError, RecordMismatchError
+from ....records.flat_record import FlatRecord
+from ....records.io.source import Maps
+from ....records.tensors.grad_mode import no_grad
+from ....records.tensors.memory import values_of
+from ..entries import check_fillable
+from .commit import Filling
+from .conversion import convert_values
+from .overlaps import Memory, find_overwritten
+from .plan import LoadPlan
+
+
+def read_fillings(
+    plan: LoadPlan, record: FlatRecord, *, is_kept: bool = False
+) -> list[Filling]:
+    """Read, verify and convert all values before anything is changed.
+
+    With ``is_kept`` they become somebody's memory, and are nobody else's.
+    """
+    check_fillable(step.target for step in plan.steps)
+    _check_readable(record)
+    maps = Maps()
+    record.check(maps)
+    are_live = any(step.stored.is_live for step in plan.steps)
+    if record.verified in ("touched", "all"):
+        # A tensor that somebody has may be another by now than the one that was read.
+        plan.report.verified = "live" if are_live else "all"
+    # What files hold is in no memory that the load writes.
+    may_overlap = are_live and not is_kept
+    targets = Memory(t for step in plan.steps if may_overlap for t in step.tensors)
+    fillings: list[Filling] = []
+    read: dict[int, Tensor] = {}
+    with no_grad():
+        for step in plan.steps:
+            entry, tensor = step.stored, step.tensors[0]
+            is_live = entry.is_live
+            values = read.get(id(entry)) if step.is_repeated else None
+            if values is None:
+                values = entry.read(maps)
+                if is_live:
+                    values = values_of(values, entry.path).detach()
+                read[id(entry)] = values
+            new_values = convert_values(values, entry, step.dtype)
+            if new_values.device != tensor.device and not tensor.is_meta:
+                new_values = new_values.to(tensor.device)
+            memory_format = step.target.memory_format or entry.memory_format
+            if is_kept and memory_format is not None:
+                new_values = new_values.contiguous(
+                    memory_format=getattr(torch, memory_format)
+                )
+            if is_kept and new_values is values and (step.is_repeated or is_live):
+                new_values = values.detach().clone()
+            if is_live and targets.overlaps(new_values):
+                # It would be overwritten before its turn, or while it is copied.
+                new_values = new_values.clone()
+            fillings.append((step.tensors, new_values))
+        return _without_overwritten(plan, fillings, record)
+
+
+def _check_readable(record: FlatRecord) -> None:
+    device = record.reading.device
+    if device is not None and torch.device(device).type == "meta":
+        raise RecordError(
+            f"{record.reading.file}: opened with device='meta', where tensors have no "
+            "values to load; open it without, or with the device of the module. The "
+            "module is as it was."
+        )
+
+
+def _without_overwritten(
+    plan: LoadPlan, fillings: list[Filling], record: FlatRecord
+) -> list[Filling]:
+    """Refuse values that cannot all be in memory that their targets share.
+
+    Those of non-persistent buffers are left out of ``plan`` and ``fillings`` instead.
+    """
+    targets = [step.target for step in plan.steps]
+    numbers = set(find_overwritten(targets, fillings))
+    if not numbers:
+        return fillings
+    problems = [
+        f"{targets[i].path}: found values that differ from those of another entry with "
+        "which it shares memory in the module, expected the same ones there; leave one "
+        "of them out with open_record(exclude=...)"
+        for i in sorted(numbers)
+        if targets[i].kind != "transient"
+    ]
+    if problems:
+        raise RecordMismatchError(
+            record.reading.file, problems, "The module is as it was."
+        )
+    for i in sorted(numbers):
+        plan.report.loaded.remove(targets[i].path)
+        plan.report.changed.append(
+            f"{targets[i].path}: shares memory with another entry, whose values it has"
+        )
+    plan.steps = [step for i, step in enumerate(plan.steps) if i not in numbers]
+    return [filling for i, filling in enumerate(fillings) if i not in numbers]

@@ -1,0 +1,182 @@
+# pyright: reportPrivateUsage=false
+# Torch's way to fill one module has no public name.
+"""What the classes of a module would make of a state dict when torch loads it.
+
+Records hold the values that a module has, so that no code of its class runs when they
+are loaded. A state dict is another matter: a class may convert what older files of it
+hold, or what it writes itself (``_load_from_state_dict``, pre-hooks).
+"""
+
+import copy
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ....config.process.user_warning import warn_user
+from ....records.entries.entry import Entry
+from ....records.flat_record import FlatRecord
+from ....records.tensors.grad_mode import no_grad
+from ....records.tensors.memory import same_bits
+from ....records.tensors.torch_internals import (
+    load_hooks,
+    state_dict_reader,
+    state_dict_version,
+)
+from ...modules.tree import Places
+
+CURE = (
+    "Load the file with torch, whose way runs that code, and save a record of the "
+    "module: module.load_state_dict(torch.load(file)); module.save_record(...)."
+)
+
+
+def stated_versions(places: Places) -> dict[str, int]:
+    """Return the version that torch writes of each class with code of its own.
+
+    Torch converts a state dict that does not say it, as one of the oldest version.
+    """
+    return {
+        prefix.rstrip("."): version
+        for prefix, owner in places
+        if type(version := state_dict_version(owner)) is int
+        and version > 1
+        and not _is_of_torch(state_dict_reader(type(owner)))
+    }
+
+
+def conversions(
+    places: Places, stored_entries: Mapping[str, Entry], record: FlatRecord
+) -> Iterator[str]:
+    """Return what is said of entries to which torch would give other values.
+
+    It is tried on a copy of each module that has code of its own for that.
+    """
+    if not _is_state_dict(record):
+        return
+    reported_paths = set[str]()
+    for prefix, owner in places:
+        names = list(_foreign_code(owner))
+        if not names:
+            continue
+        entries = {
+            path.removeprefix(prefix): entry
+            for path, entry in stored_entries.items()
+            if path.startswith(prefix)
+        }
+        version = _version(prefix, entries, record)
+        try:
+            converted = _names_converted(owner, entries, version)
+        except Exception as error:
+            warn_user(
+                f"{record.reading.file}: {' and '.join(names)} may convert what torch "
+                f"loads, and could not be tried on a copy ({type(error).__name__}: "
+                f"{error!s:.80}). Its code is not run. {CURE}"
+            )
+            continue
+        for name in converted:
+            if prefix + name not in reported_paths:
+                reported_paths.add(prefix + name)
+                yield (
+                    f"{prefix}{name}: found values of a state dict, which "
+                    f"{' and '.join(names)} converts when torch loads it; expected "
+                    "the module's own, since no such code is run here"
+                )
+
+
+def _is_state_dict(record: FlatRecord) -> bool:
+    """Return whether the values are those of a state dict, rather than a module's."""
+    if record.type_name:
+        return record.type_name == "state dict"
+    # A part of a module's record has no type, and says what its entries are.
+    return any(entry.kind == "tensor" for entry in record.entries())
+
+
+def _foreign_code(owner: nn.Module) -> Iterator[str]:
+    """Return the names of what may change a state dict and is not torch's own."""
+    # Torch's own classes rename, resize and complete, and convert no values.
+    method: Any = state_dict_reader(type(owner))
+    if not _is_of_torch(method):
+        yield str(method.__qualname__)
+    for wrapped in load_hooks(owner).values():
+        hook: Any = getattr(wrapped, "hook", wrapped)
+        if not _is_of_torch(hook):
+            yield str(getattr(hook, "__qualname__", type(hook).__qualname__))
+
+
+def _is_of_torch(function: Any) -> bool:
+    module = getattr(function, "__module__", None) or type(function).__module__
+    return str(module).partition(".")[0] == "torch"
+
+
+def _version(
+    prefix: str, entries: Mapping[str, Entry], record: FlatRecord
+) -> dict[str, Any]:
+    """Return what torch wrote of the class at ``prefix``, wherever that was then."""
+    origins = {now: before for before, now in record.reading.renamed.items()}
+    for name in entries:
+        path = origins.get(prefix + name, prefix + name)
+        if path.endswith(name):
+            place = path[: len(path) - len(name)].rstrip(".")
+            if place in record.class_versions:
+                return {"version": record.class_versions[place]}
+            break
+    return {}
+
+
+def _names_converted(
+    owner: nn.Module, entries: Mapping[str, Entry], version: dict[str, Any]
+) -> list[str]:
+    """Return the names whose values are others once ``owner`` was asked to load."""
+    trial = _blank_copy(owner)
+    values = {name: entry.read_own().detach() for name, entry in entries.items()}
+    before = dict(values)
+    load = state_dict_reader(trial)
+    with no_grad():
+        load(values, "", version, True, list[str](), list[str](), list[str]())
+        filled = {**trial._parameters, **trial._buffers}
+        return [
+            name
+            for name, entry in entries.items()
+            if _has_changed(entry, before[name], values.get(name), filled.get(name))
+        ]
+
+
+def _has_changed(
+    entry: Entry,
+    input_values: Tensor,
+    output_values: Tensor | None,
+    filled: Tensor | None,
+) -> bool:
+    """Return whether the values are not those of ``entry`` any more.
+
+    A name that is gone is one that was renamed, which the names say by themselves.
+    """
+    if output_values is None:
+        return False
+    original = entry.read().detach()
+    if not isinstance(output_values, Tensor) or output_values.shape != original.shape:  # pyright: ignore[reportUnnecessaryIsInstance]  # code of users puts anything there
+        return True
+    if output_values is not input_values or not same_bits(output_values, original):
+        if output_values.dtype is not original.dtype:
+            return True
+        if not same_bits(output_values.detach(), original):
+            return True
+    if filled is None or filled.shape != original.shape:
+        return False
+    expected = torch.empty_like(filled).copy_(original)
+    return not same_bits(filled.detach(), expected)
+
+
+def _blank_copy(owner: nn.Module) -> nn.Module:
+    """Return ``owner`` with memory of its own for all tensors, as yet untouched."""
+    memo: dict[int, Any] = {}
+    for part in owner.modules():
+        for tensor in (*part._parameters.values(), *part._buffers.values()):
+            if tensor is None:
+                continue
+            blank = torch.empty(tuple(tensor.shape), dtype=tensor.dtype, device="cpu")
+            is_parameter = isinstance(tensor, nn.Parameter)
+            memo[id(tensor)] = nn.Parameter(blank, False) if is_parameter else blank
+    return copy.deepcopy(owner, memo)

@@ -1,0 +1,360 @@
+"""What a load will do, decided and checked before anything is changed."""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ....config.spelling import did_you_mean
+from ....records.entries.entry import Entry, ParamId
+from ....records.entries.select import selected
+from ....records.errors import RecordMismatchError
+from ....records.flat_record import FlatRecord
+from ....records.report import LoadReport
+from ....records.tensors.dtypes import name_of_dtype
+from ....records.tensors.memory import same_bits, values_of
+from ...modules.tree import WRAPPING, Places
+from ..entries import ModuleContent
+from ..grouping import group_paths
+from .allowed import Allowed
+from .conversion import misfit, misfit_of_dtype
+from .cures import IGNORE, cure_of, cure_of_typed
+from .derived import Derived
+from .loading_code import CURE, conversions
+from .resizing import Resizing
+
+
+@dataclass(slots=True)
+class LoadStep:
+    """One stored entry on its way into the tensors that share one memory."""
+
+    target: Entry
+    stored: Entry
+    dtype: torch.dtype
+    tensors: list[Tensor]
+    is_repeated: bool
+    """Whether another step uses the same stored entry."""
+
+
+@dataclass(slots=True)
+class LoadPlan:
+    """Steps that fit, extra state to hand over, and the report that will be given."""
+
+    steps: list[LoadStep] = field(default_factory=list[LoadStep])
+    extra: list[str] = field(default_factory=list[str])
+    """Paths of extra state that both sides have."""
+    missing: list[Entry | str] = field(default_factory=list[Entry | str])
+    report: LoadReport = field(default_factory=LoadReport)
+
+    def take_over_flags(self) -> list[str]:
+        """Freeze and thaw parameters as they were stored; return the paths of those.
+
+        Files of other libraries do not say it: they have no IDs either. What is stored
+        is said of the first of several parameters over one memory; one that was built
+        with another flag than that keeps its own.
+        """
+        changed: list[str] = []
+        for step in self.steps:
+            stored_entry, flag = step.stored, step.target.requires_grad
+            if flag is stored_entry.requires_grad or step.target.kind != "parameter":
+                continue
+            if stored_entry.id is None and not isinstance(stored_entry.source, Derived):
+                continue
+            for tensor in step.tensors:
+                if isinstance(tensor, nn.Parameter) and tensor.requires_grad is flag:
+                    tensor.requires_grad_(stored_entry.requires_grad)
+                    changed.append(step.target.path)
+        return list(dict.fromkeys(changed))
+
+    @property
+    def split_parameters(self) -> list[str]:
+        """What is said of parameters that were one when stored, and here are several.
+
+        They get the same values, and training changes them apart.
+        """
+        repeated = [
+            step
+            for step in self.steps
+            if step.is_repeated and step.target.kind == "parameter"
+        ]
+        if not repeated:
+            return []
+        first_paths = {
+            id(s.stored): s.target.path for s in self.steps if not s.is_repeated
+        }
+        return [
+            f"{step.target.path}: stored as one parameter with "
+            f"{first_paths[id(step.stored)]}, the module has two"
+            for step in repeated
+        ]
+
+    @property
+    def ids(self) -> dict[int, ParamId]:
+        """The stored ID of each parameter, by ``id(parameter)``."""
+        return {
+            id(step.tensors[0]): step.stored.id
+            for step in self.steps
+            if step.stored.id is not None and step.target.kind == "parameter"
+        }
+
+
+def plan_load(
+    content: ModuleContent,
+    record: FlatRecord,
+    allowed: Allowed,
+    differing: Sequence[str],
+    places: Places,
+) -> LoadPlan:
+    """Return how ``record`` fills the module of ``content``; change nothing.
+
+    Raises `RecordMismatchError` that lists all that does not fit, with what was found
+    ``differing`` before.
+    """
+    file = record.reading.file
+    if record.is_typed:
+        description = f"a record of type {record.type_name}, which has declared fields"
+        problem = f"found {description}, expected one of a module"
+        raise RecordMismatchError(file, [problem], cure_of_typed(record))
+    plan, problems = LoadPlan(), list[str]()
+    stored_entries = _by_path(record, content, plan)
+    resizing = Resizing(places, stored_entries)
+    used_entries, misfits = _match(
+        content, stored_entries, record, plan, problems, resizing
+    )
+    n_misfits = len(problems)
+    _check_left_over(
+        content, record, stored_entries, used_entries, allowed, plan, problems
+    )
+    is_matched = len(problems) == n_misfits
+    if not problems and not allowed.is_empty_allowed:
+        problems += _nothing_matched(content, stored_entries, plan)
+        is_matched = not problems
+    # Trying the code of classes takes copies of modules: only what fits is tried.
+    code = [] if problems else list(conversions(places, stored_entries, record))
+    problems += code
+    if problems or differing:
+        cure = cure_of(
+            record,
+            {p: e.shape for p, e in stored_entries.items() if e.kind != "transient"},
+            {e.path: e.shape for e in content.entries if e.kind != "transient"},
+            misfits,
+            is_matched=is_matched,
+        )
+        if code:
+            cure = f"{cure} {CURE}"
+        ignore = f" {IGNORE}" if differing else ""
+        raise RecordMismatchError(file, [*problems, *differing], f"{cure}{ignore}")
+    _finish_report(plan, record)
+    return plan
+
+
+def _match(
+    content: ModuleContent,
+    stored_entries: dict[str, Entry],
+    record: FlatRecord,
+    plan: LoadPlan,
+    problems: list[str],
+    resizing: Resizing,
+) -> tuple[set[int], list[str]]:
+    """Put what fits into ``plan``; return the stored entries in use, and misfits."""
+    used_entries: set[int] = set()
+    misfits: dict[str, list[str]] = {}
+    keeps_stored = record.reading.dtype is not None
+    for target in content.entries:
+        stored_entry = stored_entries.get(target.path)
+        # Records of other programs may have each path of a tied tensor by itself.
+        if target.ties:
+            stored_entry = _only_one(target, stored_entries, used_entries, problems)
+        if stored_entry is None:
+            if target.kind != "transient":
+                plan.missing.append(target)
+            continue
+        dtype = target.dtype
+        if keeps_stored and _takes_stored_dtype(target, stored_entry, record):
+            dtype = stored_entry.dtype
+        problem = misfit(stored_entry, target, dtype)
+        if problem is not None and resizing.allows(target, stored_entry):
+            plan.report.changed.append(f"{target.path}: took the stored shape")
+            problem = misfit_of_dtype(stored_entry, dtype)
+        if problem is not None and target.kind == "transient":
+            # It is a cache, and may have grown: the module makes its own.
+            plan.report.changed.append(f"{target.path}: {problem}; left as it was")
+            used_entries.add(id(stored_entry))
+            continue
+        if problem is not None:
+            misfits.setdefault(problem, []).append(target.path)
+        tensors: list[Tensor] = [target.source]  # type: ignore[list-item]  # a module's are live
+        if target.path in content.twins:
+            tensors += content.twins[target.path]
+        plan.steps.append(
+            LoadStep(
+                target, stored_entry, dtype, tensors, id(stored_entry) in used_entries
+            )
+        )
+        used_entries.add(id(stored_entry))
+    for problem, paths in misfits.items():
+        problems += [f"{name}: {problem}" for name in group_paths(paths)]
+    return used_entries, [path for paths in misfits.values() for path in paths]
+
+
+def _takes_stored_dtype(target: Entry, stored_entry: Entry, record: FlatRecord) -> bool:
+    if not (stored_entry.dtype.is_floating_point and target.dtype.is_floating_point):
+        return False
+    return target.kind == "parameter" or record.reading.dtype == "stored"
+
+
+def _only_one(
+    target: Entry,
+    stored_entries: dict[str, Entry],
+    used_entries: set[int],
+    problems: list[str],
+) -> Entry | None:
+    """Return the stored entry of a tied tensor; several must be equal."""
+    match: Entry | None = None
+    for path in (target.path, *target.ties):
+        candidate = stored_entries.get(path)
+        if candidate is None or candidate is match:
+            continue
+        if match is None:
+            match = candidate
+            continue
+        used_entries.add(id(candidate))
+        if not _equal(match, candidate):
+            problems.append(
+                f"{match.path} and {candidate.path}: found two different tensors, "
+                "expected one, since they are tied in the module; leave one of them "
+                "out with open_record(exclude=...)"
+            )
+    return match
+
+
+def _equal(a: Entry, b: Entry) -> bool:
+    if a.shape != b.shape or a.dtype is not b.dtype:
+        return False
+    return same_bits(values_of(a.tensor(), a.path), values_of(b.tensor(), b.path))
+
+
+def _check_left_over(
+    content: ModuleContent,
+    record: FlatRecord,
+    stored_entries: dict[str, Entry],
+    used_entries: set[int],
+    allowed: Allowed,
+    plan: LoadPlan,
+    problems: list[str],
+) -> None:
+    tree: dict[str, Any] = record.tree or {}
+    for path in content.extra:
+        (plan.extra if path in tree else plan.missing).append(path)
+    # A tied entry stands at several paths, and is one thing too many.
+    unexpected: list[Entry | str] = [
+        entry
+        for key, entry in {
+            id(entry): entry for entry in stored_entries.values()
+        }.items()
+        if key not in used_entries and entry.kind != "transient"
+    ]
+    unexpected += [path for path in tree if path not in content.extra]
+    plan.report.missing = [_path(item) for item in plan.missing]
+    plan.report.unexpected = [_path(item) for item in unexpected]
+    left_out = _is_left_out(record)
+    bad_missing = [
+        m for m in plan.missing if not allowed.allows_missing(m) and not left_out(m)
+    ]
+    bad_unexpected = [u for u in unexpected if not allowed.allows_unexpected(u)]
+    problems += _problem_lines(
+        bad_missing, "expected {}, found nothing", bad_unexpected
+    )
+    problems += _problem_lines(
+        bad_unexpected, "found {}, expected nothing", plan.missing
+    )
+
+
+def _nothing_matched(
+    content: ModuleContent, stored_entries: dict[str, Entry], plan: LoadPlan
+) -> list[str]:
+    """Return the problem if both sides have entries, and no name is on both."""
+    theirs = [p for p, entry in stored_entries.items() if entry.kind != "transient"]
+    ours = [e.path for e in content.entries if e.kind != "transient"]
+    if plan.steps or plan.extra or not (theirs or plan.report.unexpected):
+        return []
+    if not (ours or content.extra):
+        return []
+    found_names = ", ".join([*(theirs or plan.report.unexpected)][:3])
+    expected_names = ", ".join([*ours, *content.extra][:3])
+    return [
+        f"nothing matches: found {found_names}, ..., expected {expected_names}, .... "
+        "To load nothing all the same: allow_empty=True"
+    ]
+
+
+def _is_left_out(record: FlatRecord) -> Callable[[Entry | str], bool]:
+    """Return whether the reader of the file asked not to have an item."""
+    only = record.reading.only
+    exclude = record.reading.exclude
+    return lambda item: not selected(item, only, exclude)
+
+
+def _problem_lines(
+    items: Iterable[Entry | str], sentence: str, other_side: Iterable[Entry | str]
+) -> list[str]:
+    by_path = {_path(item): item for item in items}
+    candidates = list(group_paths(_path(candidate) for candidate in other_side))[:500]
+    lines: list[str] = []
+    for name, members in group_paths(by_path).items():
+        item = by_path[members[0]]
+        description = "extra state"
+        if not isinstance(item, str):
+            description = f"{item.kind} {name_of_dtype(item.dtype)} {item.shape}"
+        # Nobody reads more hints, and each compares the name with all candidates.
+        hint = did_you_mean(name, candidates) if len(lines) < 20 else ""
+        lines.append(f"{name}: {sentence.format(description)}.{hint}")
+    return lines
+
+
+def _by_path(
+    record: FlatRecord, content: ModuleContent, plan: LoadPlan
+) -> dict[str, Entry]:
+    """Return stored entries by path; without wrappers where that makes them fit."""
+    stored_entries = {p: e for p, e in record.by_path().items() if e.kind != "extra"}
+    expected = {p for e in content.entries for p in (e.path, *e.ties)}
+    if not stored_entries or expected.issuperset(stored_entries):
+        return stored_entries
+    # DataParallel and its kind put "module." before every name; one module of that
+    # name among others is the user's.
+    wrapped = all(path.startswith("module.") for path in stored_entries)
+    unwrapped: dict[str, Entry] = {}
+    for path, entry in stored_entries.items():
+        name = path if path in expected else _without_wrappers(path, wrapped)
+        # A name that another entry has stays that one's, whichever comes first.
+        if name not in expected or name in stored_entries or name in unwrapped:
+            name = path
+        if name != path:
+            plan.report.renamed[path] = name
+        unwrapped[name] = entry
+    return unwrapped
+
+
+def _without_wrappers(path: str, wrapped: bool) -> str:
+    parts = path.split(".")
+    if wrapped:
+        parts = parts[1:]
+    return ".".join(part for part in parts if part not in WRAPPING)
+
+
+def _finish_report(plan: LoadPlan, record: FlatRecord) -> None:
+    report = plan.report
+    report.loaded = [step.target.path for step in plan.steps] + plan.extra
+    report.renamed = {**record.reading.renamed, **report.renamed}
+    report.verified = record.verified
+    report.converted = {
+        step.target.path: (step.stored.dtype, step.dtype)
+        for step in plan.steps
+        if step.stored.dtype is not step.dtype
+    }
+
+
+def _path(item: Entry | str) -> str:
+    return item if isinstance(item, str) else item.path

@@ -1,0 +1,74 @@
+"""Extra state from a record to the modules whose it is, and back if one refuses."""
+
+import copy
+from collections.abc import Iterable
+from functools import partial
+from typing import Any
+
+from torch import nn
+
+from ....records.errors import RecordMismatchError
+from ....records.flat_record import FlatRecord
+from ..entries import ModuleContent
+from ..extra_state import EXTRA, extra_state
+from .commit import Undos
+from .plan import LoadPlan, LoadStep
+
+
+class StoredExtra:
+    """The extra state in a record that modules are to be given."""
+
+    def __init__(
+        self, content: ModuleContent, plan: LoadPlan, record: FlatRecord
+    ) -> None:
+        self._file = record.reading.file
+        self._modules = {path: content.extra[path] for path in plan.extra}
+        extra = record.extra() if plan.extra else {}
+        # Live ones may be what a module overwrites when it is given another's.
+        self._stored: dict[str, Any] = copy.deepcopy(
+            {path: extra[path] for path in plan.extra}
+        )
+
+    def early_steps(self, steps: Iterable[LoadStep]) -> frozenset[int]:
+        """Return the numbers of the steps whose values a module may look at.
+
+        Torch too fills a module before it hands over its extra state, from which some
+        compute what they keep beside their parameters.
+        """
+        owners = tuple(path.removesuffix(EXTRA) for path in self._modules)
+        if not owners:
+            return frozenset()
+        paths = [(step.target.path, *step.target.ties) for step in steps]
+        return frozenset(
+            i
+            for i, names in enumerate(paths)
+            if any(n.startswith(owners) for n in names)
+        )
+
+    def current(self) -> dict[str, Any]:
+        """Return copies of what the modules keep now, by path."""
+        current: dict[str, Any] = {}
+        for path, module in self._modules.items():
+            try:
+                current[path] = copy.deepcopy(extra_state(module))
+            except Exception as error:
+                raise self._refusal(path, "get_extra_state", error) from error
+        return current
+
+    def hand_over(self, current: dict[str, Any], undos: Undos) -> None:
+        """Give the modules what is stored; ``undos`` get what takes it back."""
+        for path, module in self._modules.items():
+            if path in current:
+                undos.append(partial(_set, module, current[path]))
+            try:
+                _set(module, self._stored[path])
+            except Exception as error:
+                raise self._refusal(path, "set_extra_state", error) from error
+
+    def _refusal(self, path: str, method: str, error: Exception) -> Exception:
+        problem = f"{path}: {method} failed with {error!r}"
+        return RecordMismatchError(self._file, [problem])
+
+
+def _set(module: nn.Module, state: Any) -> None:
+    module.set_extra_state(state)

@@ -1,0 +1,1 @@
+"""Modules built for their record, without running initializers."""

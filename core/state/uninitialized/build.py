@@ -1,0 +1,276 @@
+# pyright: reportPrivateUsage=false
+# Torch makes subclasses by a private function, and ours have private parts.
+"""Build without init: the unfilled tensors that are made while one module is built."""
+
+from typing import Any, ClassVar
+from weakref import ref
+
+import torch
+from torch import Tensor, nn
+
+from ....records.tensors.torch_internals import (
+    make_subclass,
+    n_storage_users,
+    storage_address,
+)
+from .memory import (
+    BLANK_TENSOR,
+    can_require_grad,
+    is_dense,
+    is_ordinary,
+    stands_alone,
+)
+from .streams import Streams
+from .tape import Step, Tape, run
+from .tensor_functions import Function, succeeds
+from .unfilled import Unfilled, UnfilledParameter, UnfilledView
+
+
+class UnfilledBuild:
+    """The unfilled tensors that one build has made."""
+
+    n_temporary: ClassVar[int] = 0
+    """How often data is referred to at most when only its parameter will hold it."""
+
+    def __init__(self) -> None:
+        self.is_over = self._is_finished = False
+        self.waiting: list[Tape] = []
+        """Tapes on which something was noted."""
+        self.n_noted = 0
+        self._tapes: list[Tape] = []
+        self._drawn: list[Tape] = []
+        self._owners: dict[int, Tape] = {}
+        self._blanks: dict[torch.Size, Tensor] = {}
+        self._start = self._streams = Streams()
+        self._seed = torch.default_generator.initial_seed()
+        self._aside: Tensor | None = None
+        self._skips_draws = False
+        self._has_foreign_draws = False
+
+    def parameter(
+        self, data: Tensor, requires_grad: bool, n_references: int
+    ) -> nn.Parameter | None:
+        """Return ``data`` as a parameter that notes its initializers.
+
+        None if somebody else sees its memory, or may. If somebody holds the tensor
+        ``data`` itself, it becomes a view of the parameter.
+        """
+        if not is_ordinary(data) or not stands_alone(data, 1):
+            return None
+        if requires_grad and not can_require_grad(data):
+            return None
+        tape = Tape(self, data)
+        self._tapes.append(tape)
+        # Whoever holds `data` reads it without asking the parameter, so it becomes an
+        # unfilled view; the tape keeps the memory under a tensor that nobody else has.
+        if n_references > self.n_temporary:
+            tape.body = data.detach()
+            self._cover(data, tape, UnfilledView)
+        return self._shell(tape, tape.body, requires_grad)
+
+    def alias(self, data: Any, requires_grad: bool) -> nn.Parameter | None:
+        """Return an unfilled tensor as one more parameter on its memory and tape."""
+        if not isinstance(data, Unfilled):
+            return None
+        body, tape = data._body, data._tape
+        if requires_grad and not can_require_grad(body):
+            tape.close()
+            return None
+        return self._shell(tape, body, requires_grad)
+
+    def defer_draw(self, body: Tensor, function: Function) -> Tensor | None:
+        """Return ``body`` as a tensor that waits for the draw of ``function``."""
+        if not is_ordinary(body) or not succeeds(function, body, (), {}):
+            return None
+        tape = Tape(self, body)
+        self._tapes.append(tape)
+        self._drawn.append(tape)
+        tape.note(function, body, (), {})
+        return self.view(body, tape)
+
+    def adopt(self, parameter: Any, data: object) -> Any:
+        """Let a parameter that another library's patch made note its initializers."""
+        # A patch may return a class of its own, whose behaviour is not ours to change.
+        if type(parameter) is not nn.Parameter:
+            return parameter
+        body = parameter.detach()
+        is_alias = type(data) is Tensor and data.data_ptr() == body.data_ptr()
+        if not is_ordinary(body) or not stands_alone(body, 2 + is_alias):
+            return parameter
+        tape = Tape(self, body)
+        self._tapes.append(tape)
+        self._cover(parameter, tape, UnfilledParameter)
+        if is_alias:
+            self._cover(data, tape, UnfilledView)
+        return parameter
+
+    def view(self, body: Tensor, tape: Tape) -> Tensor:
+        """Return ``body``, which is memory of another tensor, as one of its tape."""
+        shell: UnfilledView = make_subclass(UnfilledView, self._blank(body), False)
+        shell._body, shell._tape = body, tape
+        tape.shells.append(shell)
+        return shell
+
+    def set_aside(self) -> None:
+        """Put torch's generator where no seed puts it, until noted draws are made.
+
+        Where draws wait too, a seed that leads back to the start would not be seen.
+        """
+        self._aside = torch.default_generator.get_state()
+        # A number of draws that no constructor is likely to make by itself.
+        torch.rand(7919)
+        self._streams = Streams()
+
+    def skip_draw(self) -> None:
+        """Take note that an initializer which draws does not do so now."""
+        self._skips_draws = True
+        if torch.default_generator.initial_seed() != self._seed:
+            self._has_foreign_draws = True
+
+    def look_at_streams(self) -> None:
+        """Notice draws and seeds that came from elsewhere than from initializers."""
+        if self._streams.have_moved():
+            self._has_foreign_draws = True
+
+    def look_at_return(self) -> None:
+        """Notice that a generator is about to be put back to where it was.
+
+        What was noted meanwhile would have been undone; draws that wait do not show.
+        """
+        self.look_at_streams()
+        if self._aside is not None:
+            self._has_foreign_draws = True
+
+    @property
+    def is_out_of_step(self) -> bool:
+        """Whether somebody drew numbers that initializers would have moved."""
+        return self._has_foreign_draws and self._skips_draws
+
+    def rewind(self) -> None:
+        """Put all generators back to where they stood when the build began."""
+        self._start.restore()
+
+    def play(self) -> None:
+        """Make all calls that were noted, so that each draws what is its own."""
+        self.look_at_streams()
+        tapes, self.waiting = self.waiting, []
+        steps = [step for tape in tapes for step in tape.steps]
+        for tape in tapes:
+            tape.steps = []
+        # Every draw gets the numbers that it would have got without a tape.
+        steps.sort(key=_turn)
+        outside, generator = self._aside, torch.default_generator
+        elsewhere = generator.get_state()
+        if outside is not None:
+            generator.set_state(outside)
+        run(steps)
+        if outside is not None:
+            self._aside = generator.get_state()
+            generator.set_state(elsewhere)
+        self._streams = Streams()
+
+    def finish(self) -> None:
+        """Make plain parameters and tensors of all; the values may still be missing.
+
+        A second call does nothing.
+        """
+        if self._is_finished:
+            return
+        # From here on parameters are plain, also in tasks that outlive the build.
+        self.is_over = True
+        self.look_at_streams()
+        if self._aside is not None:
+            torch.default_generator.set_state(self._aside)
+        owners = self._owners
+        pending_draws = [
+            (tape, _parameters(tape)) for tape in self._drawn if tape.steps
+        ]
+        for tape in self._tapes:
+            for shell in tape.shells:
+                owners[id(shell)] = tape
+            tape.uncover()
+        for tape, parameters in pending_draws:
+            self._look_at_holders(tape, sum(ref() is not None for ref in parameters))
+        self._tapes.clear()
+        self._blanks.clear()
+        self._is_finished = True
+
+    def _look_at_holders(self, tape: Tape, n_parameters: int) -> None:
+        """Notice random numbers that are not a parameter's, whose turn matters."""
+        storage = tape.body.untyped_storage()
+        if (
+            n_storage_users(storage_address(storage))
+            > n_parameters + tape.n_bodies() + 1
+        ):
+            self._has_foreign_draws = True
+
+    def supply(self, tensors: list[Tensor]) -> bool:
+        """Drop what the memory of ``tensors`` waits for, since values come for it.
+
+        Return whether nobody but ``tensors`` stands on it, so that it may be given up.
+        """
+        tape = self._owners.pop(id(tensors[0]), None)
+        if tape is None:
+            return False
+        storage = tensors[0].untyped_storage()
+        n_bodies = tape.n_bodies() if tape.has_views else 1
+        # The storage object that is asked counts as one more.
+        if n_storage_users(storage_address(storage)) == len(tensors) + n_bodies + 1:
+            tape.steps = []
+            del tape.body
+            return True
+        # The values cover all of the memory, or somebody sees what they leave: there
+        # the initializers' values have to be.
+        if tensors[0].nbytes == storage.nbytes() and is_dense(tensors[0]):
+            tape.steps = []
+        else:
+            tape.play_alone()
+        return False
+
+    def fill(self) -> None:
+        """Make the calls for all memory on which somebody still stands.
+
+        A parameter in a plain list is in no module's parameters, and yet is read.
+        """
+        tapes, self.waiting = self.waiting, []
+        self._owners.clear()
+        for tape in tapes:
+            if not tape.steps:
+                continue
+            storage = tape.body.untyped_storage()
+            if n_storage_users(storage_address(storage)) > tape.n_bodies() + 1:
+                tape.play_alone()
+            tape.steps = []
+
+    def _shell(self, tape: Tape, body: Tensor, requires_grad: bool) -> nn.Parameter:
+        shell: UnfilledParameter = make_subclass(
+            UnfilledParameter, self._blank(body), requires_grad
+        )
+        shell._body, shell._tape = body, tape
+        tape.shells.append(shell)
+        return shell
+
+    def _cover(self, shell: Any, tape: Tape, kind: type[Tensor]) -> None:
+        """Make an unfilled tensor of one that stands on the memory of ``tape``."""
+        # Data goes first: a tensor that is unfilled already would close its tape.
+        shell.data = self._blank(tape.body)
+        shell.__class__ = kind
+        shell._body, shell._tape = tape.body, tape
+        tape.shells.append(shell)
+
+    def _blank(self, body: Tensor) -> Tensor:
+        shape = body.shape
+        # Blanks have no memory beyond one element, and layers share their shapes.
+        blank = self._blanks.get(shape)
+        if blank is None:
+            blank = self._blanks[shape] = BLANK_TENSOR.expand(shape)
+        return blank
+
+
+def _parameters(tape: Tape) -> list[ref[Unfilled]]:
+    shells = (shell for shell in tape.shells if isinstance(shell, Unfilled))
+    return [ref(shell) for shell in shells if isinstance(shell, nn.Parameter)]
+
+
+def _turn(step: Step) -> int:
+    return step[0]

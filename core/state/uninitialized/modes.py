@@ -1,0 +1,101 @@
+"""Torch's modes for a call or a block, put back whatever interrupts that."""
+
+import sys
+from collections.abc import Callable, Generator
+from contextlib import AbstractContextManager, contextmanager
+from typing import Any, TypeAlias, TypeVar
+
+import torch
+
+from ....config.process.interrupts import call_with_end, end_abandoned, uninterrupted
+from ....records.tensors.grad_mode import grad_mode_after_errors
+from ....records.tensors.torch_internals import modes_in_force, pop_mode, push_mode
+
+T = TypeVar("T")
+
+_Mode: TypeAlias = AbstractContextManager[Any, Any]
+
+
+def construct_on(device: torch.device | str | None, factory: Callable[[], T]) -> T:
+    """Return what constructors make, with new tensors on ``device`` unless it is None.
+
+    Torch's initializers leave the grad mode off if Ctrl-C comes at their end; it is as
+    it was in any case.
+    """
+    with grad_mode_after_errors():
+        if device is None:
+            return factory()
+        return call_under(torch.device(device), factory)
+
+
+def call_under(mode: _Mode, function: Callable[[], T]) -> T:
+    """Call ``function`` in a mode of torch, which has ended in any case afterwards.
+
+    ``with mode`` leaves it in force if Ctrl-C comes at its end: new tensors would be
+    on the meta device from then on. So may a context manager that is a generator: the
+    one that an interrupt abandons is ended when Python frees it, in the middle of a
+    mode that was entered since.
+    """
+    entered_mode = _Inner(mode)
+
+    def run() -> T:
+        entered_mode.enter()
+        return function()
+
+    return call_with_end(run, entered_mode.leave)
+
+
+@contextmanager
+def in_force(mode: _Mode) -> Generator[None]:
+    """Enter a mode for a block that is no function; see `call_under`."""
+    entered_mode = _Inner(mode)
+    # An interrupt may come in place of either call, and the other is made.
+    try:
+        try:
+            entered_mode.enter()
+            yield
+        finally:
+            with uninterrupted():
+                entered_mode.leave()
+    finally:
+        with uninterrupted():
+            entered_mode.leave()
+
+
+class _Inner:
+    """A mode of torch, and the modes that are in force inside it."""
+
+    def __init__(self, mode: _Mode) -> None:
+        self._mode = mode
+        self._entered: list[_Mode] = []
+        self._stack: list[Any] | None = None
+
+    def enter(self) -> None:
+        with uninterrupted():
+            # Entered and noted in one call, so that nothing comes between.
+            self._entered.extend(map(type(self._mode).__enter__, (self._mode,)))
+            self._stack = modes_in_force()
+
+    def leave(self) -> None:
+        if self._entered:
+            self._put_back_what_was_lost()
+            self._entered.pop().__exit__(None, None, None)
+
+    def _put_back_what_was_lost(self) -> None:
+        """Make the modes in force those that were so when this one was entered.
+
+        Torch pops a mode while that handles a call. It is pushed again by a generator,
+        which Ctrl-C may abandon: that one ends when the traceback is freed, and would
+        push a mode long after its end.
+        """
+        stack = self._stack
+        if stack is None or modes_in_force() == stack:
+            return
+        error = sys.exception()
+        if error is not None:
+            end_abandoned(error)
+        if modes_in_force() != stack:
+            for _ in modes_in_force():
+                pop_mode()
+            for mode in stack:
+                push_mode(mode)

@@ -1,0 +1,71 @@
+"""What keeps code past Python from computing with a blank where torch itself would.
+
+Torch before 2.8 has no dtype of which it only moves the elements: TorchScript or a C++
+extension would get numbers for a parameter that has no values yet.
+"""
+
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
+from typing import Any, TypeVar
+
+import torch
+
+from ....records.tensors.torch_internals import TorchDispatchMode, without_subclasses
+from .memory import BLANK, BLANK_TENSOR
+from .modes import call_under, in_force
+
+T = TypeVar("T")
+
+
+@contextmanager
+def blanks_guarded() -> Generator[None]:
+    """Let torch raise for whatever it would compute of a blank."""
+    if not _TORCH_COMPUTES:
+        yield
+        return
+    with in_force(_Guard()):  # type: ignore[no-untyped-call]  # torch declares nothing
+        yield
+
+
+def call_guarded(function: Callable[[], T]) -> T:
+    """Call ``function`` as in a block of `blanks_guarded`."""
+    if not _TORCH_COMPUTES:
+        return function()
+    return call_under(_Guard(), function)  # type: ignore[no-untyped-call]  # torch declares nothing
+
+
+class _Guard(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch declares nothing
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: Any = (), kwargs: Any = None
+    ) -> Any:
+        kwargs = kwargs or {}
+        # An unfilled tensor must not hear of this: it would take its values, and
+        # strides that were asked of the blank would show one of them everywhere.
+        with without_subclasses():
+            takes_blank = any(map(_is_blank, (*args, *kwargs.values())))
+            if not takes_blank:
+                return func(*args, **kwargs)
+            # Conversions pass for views, since they may return what they were given.
+            if func.is_view and _is_blank(result := func(*args, **kwargs)):
+                return result
+        raise NotImplementedError(
+            f"{func} needs the values of a parameter that has none yet"
+        )
+
+
+def _is_blank(value: Any) -> bool:
+    if isinstance(value, list | tuple):
+        return any(map(_is_blank, value))
+    return isinstance(value, torch.Tensor) and _dtype_of(value) is BLANK
+
+
+def _computes() -> bool:
+    try:
+        BLANK_TENSOR.to(torch.float32)
+    except (RuntimeError, NotImplementedError):
+        return False
+    return True
+
+
+_TORCH_COMPUTES = _computes()
+_dtype_of: Any = torch.Tensor.dtype.__get__  # type: ignore[attr-defined]  # past the property of an unfilled one

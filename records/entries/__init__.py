@@ -1,0 +1,1 @@
+"""Entries, the plain data beside them, and what is done with both."""

@@ -1,0 +1,219 @@
+"""Encoder: values as nodes, and the tensors among them as entries."""
+
+import dataclasses
+import enum
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from typing import Any, ClassVar, Self
+
+import numpy as np
+import torch
+
+from ...config.path import join
+from ...config.plain.codec import Encode, Encoding, Kind, Language, Node
+from ...config.plain.digits import digits_of
+from ...config.plain.enums import member_name
+from ...config.plain.kinds import lists, unmarked
+from ..tensors.arrays import tensor_of_array
+from ..tensors.memory import Ties, shape_of
+from .entries import Entries
+from .entry import Entry
+from .nodes import escape, renumbered
+
+UNDECLARED_ENUM = (
+    "would come back as a text, its name, since nothing declares what it is; store its "
+    ".value, or store it in a field of a record that declares the enum"
+)
+
+UNDECLARED_RECORD = (
+    "would not come back as that, since nothing declares what it is; store it in a "
+    "field that declares its class (as list[{0}] does), or store its fields()"
+)
+
+
+class Storable(ABC):
+    """What can be stored: it gives its entries, and a node of itself.
+
+    Names that begin with ``_`` are for the library: fields of records and names of
+    modules may be any others.
+    """
+
+    _declares_fields: ClassVar[bool] = False
+    """Whether a file holds the fields that the class declares, and no others."""
+
+    @abstractmethod
+    def flat(self) -> Entries:
+        """Return the entries and the plain data; tensors are shared, not copied."""
+
+    @abstractmethod
+    def _encode_into(self, encoder: "Encoder", path: str, depth: int) -> Node:
+        """Return the node of this value, its tensors added to the encoder's entries."""
+
+    @classmethod
+    @abstractmethod
+    def _of_entries(cls, entries: Entries) -> Self:
+        """Return what ``entries`` hold as a value of this class."""
+
+
+def declares_fields(cls: type[Storable]) -> bool:
+    """Return whether records of ``cls`` have its fields; others have what is stored."""
+    return cls._declares_fields  # pyright: ignore[reportPrivateUsage]  # for the library
+
+
+class Encoder(Encoding):
+    """Turns values into nodes, and collects the tensors that it meets as entries."""
+
+    def __init__(self, *, is_declared: bool = True) -> None:
+        """Take enums and records only if fields declare what brings them back."""
+        super().__init__(_DECLARED if is_declared else _UNDECLARED)
+        self.entries: list[Entry] = []
+        self._ties: Ties[int] = Ties()
+
+    def add_entries(self, record: Entries, path: str) -> Node:
+        """Add the entries of ``record`` under ``path``, and return its node."""
+        number = dict[int, int]()
+        for i, entry in enumerate(record.entries()):
+            number[i] = len(self.entries)
+            ties = tuple(join(path, tie) for tie in entry.ties)
+            self.entries.append(
+                dataclasses.replace(entry, path=join(path, entry.path), ties=ties)
+            )
+        if record.is_typed:
+            return renumbered(record.tree, number)
+        nested: dict[str, Any] = {}
+        for i, entry in enumerate(record.entries()):
+            if entry.kind != "extra":
+                for place in (entry.path, *entry.ties):
+                    _nest(nested, place, {"$tensor": number[i]})
+        for place, node in (record.tree or {}).items():
+            _nest(nested, place, renumbered(node, number))
+        return {"$record": [record.type_name, nested]}
+
+    def move_to(self, entries: list[Entry]) -> dict[int, int]:
+        """Append the tensors to ``entries``, as those of extra state.
+
+        Returns their new numbers by the old ones, for `renumbered`.
+        """
+        for entry in self.entries:
+            entry.kind = "extra"
+        start = len(entries)
+        entries += self.entries
+        return {i: start + i for i in range(len(self.entries))}
+
+    def part(self, key: str) -> str:
+        """Return a dict's key as one part of the paths of entries."""
+        return escape(key)
+
+    def refusal(self, value: object, path: str) -> Exception:
+        """Return the error of a value that records cannot hold."""
+        return TypeError(
+            f"{path}: a {type(value).__module__}.{type(value).__qualname__} cannot be "
+            "stored; records hold tensors, numpy arrays, records, numbers, strings, "
+            "bytes, None, enums, lists, tuples and dicts with str keys"
+        )
+
+    def entry(self, tensor: torch.Tensor, path: str) -> int:
+        """Return the number of the entry of ``tensor``, added unless it is tied."""
+        index = self._ties.owner(tensor)
+        if index is not None:
+            self.entries[index].ties += (path,)
+            return index
+        index = len(self.entries)
+        self.entries.append(
+            Entry(path, "tensor", tensor.dtype, shape_of(tensor, path), tensor)
+        )
+        self._ties.add(tensor, index)
+        return index
+
+
+def _mapping(encoder: Encoder, value: Mapping[Any, Any], path: str, depth: int) -> Node:
+    for key in value:
+        if not isinstance(key, str):
+            raise TypeError(f"{path}: a dict needs str keys here, found {key!r}")
+    nodes = encoder.fields(value, path, depth)
+    if any(key.startswith("$") for key in nodes):
+        return {"$dict": [[key, node] for key, node in nodes.items()]}
+    return nodes
+
+
+def _integer(encoder: Encoder, value: int, path: str, depth: int) -> Node:
+    is_short = -(2**63) <= value < 2**63
+    return int(value) if is_short else {"$int": digits_of(value, path)}
+
+
+def _undeclared_enum(encoder: Encoder, value: Any, path: str, depth: int) -> Node:
+    raise TypeError(f"{path}: {value!r} {UNDECLARED_ENUM}")
+
+
+def _undeclared_record(encoder: Encoder, value: Any, path: str, depth: int) -> Node:
+    name = type(value).__qualname__
+    raise TypeError(f"{path}: a {name} {UNDECLARED_RECORD.format(name)}")
+
+
+def _numpy_scalar(encoder: Encoder, value: Any, path: str, depth: int) -> Node:
+    number = value.item()
+    if isinstance(number, bool | int | float | str | bytes):
+        return encoder.encode(number, path, depth)
+    raise encoder.refusal(value, path)
+
+
+def _nest(nested: dict[str, Any], path: str, node: Node) -> None:
+    *parents, name = path.split(".")
+    for part in parents:
+        nested = nested.setdefault(part, {})
+    nested[name] = node
+
+
+def _as_tensor(data: bytes) -> torch.Tensor:
+    if not data:
+        return torch.empty(0, dtype=torch.uint8, device="cpu")
+    return torch.frombuffer(bytearray(data), dtype=torch.uint8)
+
+
+def _language(enums: Encode, records: Encode) -> Language:
+    """Return the language of records, which take enums and records where declared."""
+    return Language(
+        [
+            Kind(
+                types=torch.Tensor,
+                encode=lambda encoder, tensor, path, depth: {
+                    "$tensor": encoder.entry(tensor, path)
+                },
+            ),
+            Kind(types=enum.Enum, encode=enums),
+            Kind(types=int, encode=_integer),
+            unmarked(str, str),
+            unmarked(float, float),
+            Kind(
+                types=(bytes, bytearray, memoryview),
+                encode=lambda encoder, data, path, depth: {
+                    "$bytes": encoder.entry(_as_tensor(bytes(data)), path)
+                },
+            ),
+            Kind(types=(dict, Mapping), encode=_mapping, is_deep=True),
+            lists(),
+            Kind(
+                types=tuple,
+                encode=lambda encoder, items, path, depth: {
+                    "$tuple": encoder.items(items, path, depth)
+                },
+                is_deep=True,
+            ),
+            Kind(types=Storable, encode=records, is_deep=True),
+            Kind(
+                types=np.ndarray,
+                encode=lambda encoder, array, path, depth: {
+                    "$array": encoder.entry(tensor_of_array(array, path), path)
+                },
+            ),
+            Kind(types=np.generic, encode=_numpy_scalar),
+        ],
+        as_they_are=(type(None), bool, str, float),
+    )
+
+
+_DECLARED = _language(
+    lambda encoder, member, path, depth: {"$enum": member_name(member, path)},
+    lambda encoder, record, path, depth: record._encode_into(encoder, path, depth),
+)
+_UNDECLARED = _language(_undeclared_enum, _undeclared_record)

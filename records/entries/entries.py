@@ -1,0 +1,298 @@
+"""Entries: the tensors of one record by path, and the plain data beside them."""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, Literal, Self, TypeAlias
+
+import torch
+
+from ...config.patterns import Patterns
+from ...config.plain.codec import Node
+from ..tensors.arrays import array_of_tensor
+from .entry import Entry
+from .nodes import decode
+from .select import check_selection, selection
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from ..io.source import Maps, Source
+
+VerifiedBy: TypeAlias = Literal["live", "all", "touched", "none"]
+"""Not stored; every byte was checked; each entry is when it is touched; no sums."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reading:
+    """How a record was opened, for those who load it into something."""
+
+    file: str = "record"
+    """The file's name, for messages."""
+    format: str = ""
+    """What the format of its content is called; empty if it was never stored."""
+    dtype: torch.dtype | Literal["stored"] | None = None
+    """Of floating parameters; None leaves the choice to the module that is loaded."""
+    device: torch.device | None = None
+    """Where tensors go; None leaves them in memory or where the module is."""
+    only: Patterns | None = None
+    """Patterns of the entries that were chosen; None: all."""
+    exclude: Patterns | None = None
+    """Patterns of the entries that were left out."""
+    hyperparameters: Literal["compare", "ignore"] = "compare"
+    """Whether a module that is loaded has to be what the record says it is of."""
+    renamed: Mapping[str, str] = field(default_factory=dict[str, str])
+    """Path in the file to the path that a rename gave it."""
+
+
+@dataclass(slots=True, kw_only=True)
+class _Content:
+    """What entries consist of; records of several types may share it."""
+
+    entries: list[Entry]
+    tree: Node
+    metadata: dict[str, Any]
+    type_name: str
+    typed: bool
+    is_part: bool = False
+    """Whether this is what was chosen of a record with declared fields."""
+    verified: VerifiedBy = "live"
+    reading: Reading = field(default_factory=Reading)
+    class_versions: Mapping[str, int] = field(default_factory=dict[str, int])
+    source: "Source | None" = None
+    check: "Callable[[Maps], None] | None" = None
+
+
+class Entries:
+    """The entries of one record, the plain data beside them, and how they were read.
+
+    All that is between a module or a declared record and a file works on this; what
+    users get to see of it is a `FlatRecord`.
+    """
+
+    @classmethod
+    def of(
+        cls,
+        entries: list[Entry],
+        *,
+        tree: Node = None,
+        metadata: dict[str, Any] | None = None,
+        type_name: str = "",
+        typed: bool = False,
+        class_versions: Mapping[str, int] | None = None,
+    ) -> Self:
+        """Return a record over ``entries``; if ``typed``, ``tree`` is all of it."""
+        content = _Content(
+            entries=entries,
+            tree=tree,
+            metadata=metadata if metadata is not None else {},
+            type_name=type_name,
+            typed=typed,
+            class_versions=class_versions or {},
+        )
+        return cls._of(content)
+
+    @classmethod
+    def _of(cls, content: _Content) -> Self:
+        rec = cls.__new__(cls)
+        rec.__dict__["_flat"] = content
+        return rec
+
+    @property
+    def _content(self) -> _Content:
+        content: _Content = self.__dict__["_flat"]
+        return content
+
+    @property
+    def metadata(self) -> dict[str, Any]:
+        """What a file says of the record: the user's keys, and ours in "burnish"."""
+        return self._content.metadata
+
+    def entries(self) -> list[Entry]:
+        """Return the entries in the order in which they are stored."""
+        return self._content.entries
+
+    @property
+    def tree(self) -> Node:
+        """Plain data beside the entries (``records/entries/nodes.py``)."""
+        return self._content.tree
+
+    @property
+    def is_typed(self) -> bool:
+        """Whether this is a record with declared fields, rather than a module's."""
+        return self._content.typed
+
+    @property
+    def is_part(self) -> bool:
+        """Whether this is what was chosen of a record with declared fields."""
+        return self._content.is_part
+
+    @property
+    def type_name(self) -> str:
+        """What class the record was made from."""
+        return self._content.type_name
+
+    @property
+    def class_versions(self) -> Mapping[str, int]:
+        """What torch says in a state dict of the class of each submodule, by path."""
+        ours: Any = self.metadata.get("burnish")
+        in_file: Any = ours.get("class_versions") if isinstance(ours, Mapping) else None
+        versions: Mapping[str, int] = in_file if isinstance(in_file, Mapping) else {}
+        return self._content.class_versions or versions
+
+    @property
+    def verified(self) -> VerifiedBy:
+        """What was checked: "live" (not from a file), "all", "touched", or "none"."""
+        has_sums = self._content.verified in ("touched", "all")
+        is_live = has_sums and not all(entry.is_stored for entry in self.entries())
+        return "live" if is_live else self._content.verified
+
+    def by_path(self) -> dict[str, Entry]:
+        """Return each entry under each of its paths, ties included; cached."""
+        by_path: dict[str, Entry] | None = self.__dict__.get("_by_path")
+        if by_path is None:
+            by_path = {e.path: e for e in self.entries()}
+            for entry in self.entries():
+                for path in entry.ties:
+                    by_path[path] = entry
+            # Cached once it is complete: another thread may be reading it.
+            self.__dict__["_by_path"] = by_path
+        return by_path
+
+    def extra(self) -> dict[str, Any]:
+        """Return a module's extra state by path, decoded; empty for other records."""
+        if self.is_typed or not self.tree:
+            return {}
+        return {path: decode(node, self._leaf) for path, node in self.tree.items()}
+
+    def select(
+        self,
+        *,
+        only: Patterns | None = None,
+        exclude: Patterns | None = None,
+        absent: Iterable[str] = (),
+    ) -> Self:
+        """Return the entries that ``only`` matches and ``exclude`` does not.
+
+        ``absent`` are paths of what could be no entry, and may yet be meant.
+        """
+        if only is None and exclude is None:
+            return self
+        tree: dict[str, Node] = {} if self.is_typed else (self.tree or {})
+        try:
+            check_selection(only, exclude, [*self.by_path(), *tree, *absent])
+        except ValueError as error:
+            if not self.is_typed:
+                raise
+            raise ValueError(
+                f"{error} Of a {self.type_name}, whose fields are declared, patterns "
+                "choose the tensors; open it whole for the rest: each field is read "
+                "when it is touched."
+            ) from None
+        entries, extra = selection(self.entries(), tree, only, exclude)
+        return self.replaced(entries=entries, tree=extra)
+
+    def map_tensors(self, fn: "Callable[[Tensor], Tensor]") -> Self:
+        """Return the same record with ``fn`` applied once to every stored tensor."""
+        mapped = [entry.with_tensor(fn(entry.tensor())) for entry in self.entries()]
+        return self.replaced(entries=mapped)
+
+    def clone(self) -> Self:
+        """Return a snapshot: the same record in memory of its own, ties kept."""
+        copies = [entry.with_tensor(entry.read_own()) for entry in self.entries()]
+        return self.replaced(entries=copies)
+
+    def hold(
+        self,
+        source: "Source",
+        check: "Callable[[Maps], None] | None" = None,
+        *,
+        has_sums: bool = True,
+    ) -> None:
+        """Say where the entries lie; ``check`` raises for damage between payloads."""
+        content = self._content
+        content.source, content.check = source, check
+        content.verified = "touched" if has_sums and source.verify else "none"
+
+    @property
+    def reading(self) -> "Reading":
+        """How the record was opened."""
+        return self._content.reading
+
+    def replaced(
+        self,
+        *,
+        entries: list[Entry] | None = None,
+        tree: Node = ...,
+        metadata: dict[str, Any] | None = None,
+        type_name: str | None = None,
+        reading: Reading | None = None,
+    ) -> Self:
+        """Return the same record, of the same file, with other parts."""
+        content = self._content
+        is_whole = tree is ... or tree is content.tree
+        return self._of(
+            replace(
+                content,
+                entries=content.entries if entries is None else entries,
+                tree=content.tree if tree is ... else tree,
+                metadata=content.metadata if metadata is None else metadata,
+                type_name=content.type_name if type_name is None else type_name,
+                reading=content.reading if reading is None else reading,
+                typed=content.typed and is_whole,
+                is_part=content.is_part or (content.typed and not is_whole),
+            )
+        )
+
+    def check(self, maps: "Maps") -> None:
+        """Raise for damage between the payloads, as the load of ``maps`` reads them."""
+        content = self._content
+        if content.check is None or content.source is None:
+            return
+        if content.source.verify:
+            content.check(maps)
+
+    def load_all(self) -> None:
+        """Read and verify every entry, and all that lies between them.
+
+        For loads that use all of a file: mapped where possible, so that no byte is
+        copied. Raises `RecordChecksumError` or `RecordFormatError`.
+        """
+        from ..io.source import Maps
+
+        maps = Maps()
+        self.check(maps)
+        for entry in self.entries():
+            entry.tensor(maps)
+        if self.verified == "touched":
+            self._content.verified = "all"
+
+    def close(self) -> None:
+        """Let go of the file; what was not read yet can no longer be."""
+        if self._content.source is not None:
+            self._content.source.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
+
+    def __getstate__(self) -> dict[str, Any]:
+        # A file that is open cannot be copied, so its tensors are read for the copy.
+        entries = [entry.with_tensor(entry.tensor()) for entry in self.entries()]
+        return {
+            "_flat": replace(self._content, entries=entries, source=None, check=None)
+        }
+
+    def _leaf(self, tag: str, number: int) -> object:
+        return leaf_value(self.entries(), tag, number)
+
+
+def leaf_value(entries: list[Entry], tag: str, number: int) -> object:
+    """Return entry ``number`` as the tensor, array or bytes that its tag says."""
+    entry = entries[number]
+    tensor = entry.tensor()
+    if tag == "$tensor":
+        return tensor
+    array = array_of_tensor(tensor, entry.path)
+    return array.tobytes() if tag == "$bytes" else array

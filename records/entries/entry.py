@@ -1,0 +1,183 @@
+"""One stored tensor: its name, its identity, its type, and where its bytes are."""
+
+import base64
+import math
+import os
+import threading
+from dataclasses import dataclass, replace
+from typing import (
+    TYPE_CHECKING,
+    Literal,
+    NamedTuple,
+    Protocol,
+    Self,
+    TypeAlias,
+    get_args,
+)
+
+import torch
+
+from ..tensors.memory import snapshot
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from ..io.source import Maps
+
+Kind: TypeAlias = Literal["parameter", "buffer", "transient", "extra", "tensor"]
+"""A parameter, a persistent buffer, a non-persistent (*transient*) buffer, a tensor
+inside a module's extra state, or a field of a typed record."""
+
+KINDS: tuple[Kind, ...] = get_args(Kind)
+
+MemoryFormat: TypeAlias = Literal["channels_last", "channels_last_3d"]
+
+
+class ParamId(str):
+    """Who a parameter is, wherever it stands: 64 random bits as 13 characters."""
+
+    __slots__ = ()
+
+    @classmethod
+    def draw(cls) -> Self:
+        """Return a new ID from the system's random source."""
+        return cls.draw_many(1)[0]
+
+    @classmethod
+    def draw_many(cls, count: int) -> list[Self]:
+        """Return ``count`` new IDs for one call to the system."""
+        bits = os.urandom(8 * count)
+        # Padded to 10 bytes, each ID is 16 characters of one long encoding.
+        padded = b"".join(bits[i : i + 8] + b"\0\0" for i in range(0, 8 * count, 8))
+        text = base64.b32encode(padded).decode().lower()
+        return [cls(text[i : i + 13]) for i in range(0, 16 * count, 16)]
+
+    @staticmethod
+    def are_valid(texts: "list[str]") -> bool:
+        """Return whether `draw` could have returned each of ``texts``."""
+        return (
+            set(map(len, texts)) <= {13}
+            and _DIGITS.issuperset("".join(texts))
+            and {text[12] for text in texts} <= set(_LAST)
+        )
+
+    @staticmethod
+    def is_valid(text: str) -> bool:
+        """Return whether ``text`` is what `draw` could have returned."""
+        return len(text) == 13 and text[12] in _LAST and _DIGITS.issuperset(text)
+
+
+class Param(NamedTuple):
+    """A parameter of a module where it was met first."""
+
+    path: str
+    id: ParamId
+    tensor: "torch.nn.Parameter"
+
+    @property
+    def requires_grad(self) -> bool:
+        """Whether it is trained; `trainable` asks this, of entries as well."""
+        return self.tensor.requires_grad
+
+
+class Payload(Protocol):
+    """The bytes of an entry that still lie in a file."""
+
+    def load(self, maps: "Maps | None" = None) -> "Tensor":
+        """Return the tensor, verified unless that was waived.
+
+        Its memory is nobody else's: two calls give two tensors. ``maps`` are those of
+        the load that the call is a part of; without, it stands alone. A payload that
+        is ``is_live`` may give a load what others have too, for the load to copy.
+
+        Raises `RecordChecksumError` or `RecordFormatError`.
+        """
+        ...
+
+
+@dataclass(slots=True, eq=False)
+class Entry:
+    """A tensor of a record; ``source`` is the tensor itself or its bytes in a file."""
+
+    path: str
+    kind: Kind
+    dtype: torch.dtype
+    shape: tuple[int, ...]
+    source: "Tensor | Payload"
+    id: ParamId | None = None
+    requires_grad: bool = False
+    ties: tuple[str, ...] = ()
+    """Other paths at which the same tensor stands."""
+    memory_format: MemoryFormat | None = None
+    touched: "Tensor | None" = None
+    """The stored tensor that somebody has by now, and may have changed."""
+
+    def tensor(self, maps: "Maps | None" = None) -> "Tensor":
+        """Return the tensor: the live one, or the stored one, read when first asked."""
+        live = self._live()
+        if live is not None:
+            return live
+        # What is live is kept by others: a map of this load is not for them.
+        tensor = self.read_stored(None if self.is_live else maps)
+        # All threads that ask at once get the tensor of the first of them.
+        with _lock:
+            if self.touched is None:
+                self.touched = tensor
+            return self.touched
+
+    def read(self, maps: "Maps | None" = None) -> "Tensor":
+        """Return the tensor as `tensor` does, and keep nothing of what is read."""
+        live = self._live()
+        return self.read_stored(maps) if live is None else live
+
+    def read_stored(self, maps: "Maps | None" = None) -> "Tensor":
+        """Return what the file has, whatever became of it since it was touched."""
+        source = self.source
+        return source if isinstance(source, torch.Tensor) else source.load(maps)
+
+    def read_own(self, maps: "Maps | None" = None) -> "Tensor":
+        """Return the values in memory that nobody else has."""
+        live = self._live()
+        return self.read_stored(maps) if live is None else snapshot(live, self.path)
+
+    def with_tensor(self, tensor: "Tensor") -> "Entry":
+        """Return the same entry with ``tensor`` instead of what it has."""
+        return replace(
+            self,
+            dtype=tensor.dtype,
+            shape=tuple(tensor.shape),
+            source=tensor,
+            touched=None,
+        )
+
+    @property
+    def is_live(self) -> bool:
+        """Whether the values are those of a tensor that somebody may have changed."""
+        return self.touched is not None or not self.is_stored
+
+    @property
+    def is_stored(self) -> bool:
+        """Whether `stored` reads a file."""
+        is_tensor = isinstance(self.source, torch.Tensor)
+        return not is_tensor and not getattr(self.source, "is_live", False)
+
+    def _live(self) -> "Tensor | None":
+        source = self.source
+        return source if isinstance(source, torch.Tensor) else self.touched
+
+    @property
+    def nbytes(self) -> int:
+        """How many bytes the values take at this dtype."""
+        return math.prod(self.shape) * self.dtype.itemsize
+
+
+def trainable(entry: Entry | Param) -> bool:
+    """Return whether this is a parameter that training changes; a pattern."""
+    return entry.requires_grad
+
+
+_lock = threading.Lock()
+
+# 64 bits are 12 digits of 5 bits and one of 4, so the last digit is an even one.
+_DIGITS = frozenset("abcdefghijklmnopqrstuvwxyz234567")
+_LAST = frozenset("acegikmoqsuwy246")

@@ -1,0 +1,40 @@
+"""What nodes are called in errors, and the error of one that does not fit."""
+
+from ...config.plain.codec import Node
+from ..errors import RecordMismatchError
+from .nodes import scalar, tag_of
+
+
+def mismatch(file: str, path: str, content: str, expected: str) -> RecordMismatchError:
+    """Return the error that names ``path``, what was found and what was expected."""
+    return RecordMismatchError(
+        file, [f"{path or 'record'}: found {content}, expected {expected}"]
+    )
+
+
+def name_of(node: Node) -> str:
+    """Return what ``node`` is in words."""
+    if isinstance(node, dict) and len(node) == 1:
+        tag, content = tag_of(node)
+        if tag == "$record":
+            return f"a {content[0]}"
+        if tag in ("$int", "$float"):
+            return f"{scalar(tag, content)!r:.60}"
+        if tag is not None:
+            return _WORDS[tag].format(content)
+    return (
+        f"{node!r:.60}"
+        if not isinstance(node, dict | list)
+        else f"a {type(node).__name__}"
+    )
+
+
+_WORDS = {
+    "$tensor": "a tensor",
+    "$array": "an array",
+    "$bytes": "bytes",
+    "$tuple": "a tuple",
+    "$dict": "a dict",
+    "$enum": "the member {!r:.40} of an enum",
+}
+"""What a node is in words, by its tag."""

@@ -1,0 +1,187 @@
+"""Values as plain data: what stands around the tensors of a record in every format.
+
+A node is what JSON and MessagePack both can say: None, bool, int, float, str, lists,
+and maps with string keys. Everything else is a map of one key that begins with ``$``:
+
+    {"$tensor": i}  {"$array": i}  {"$bytes": i}    entry number i, as what
+    {"$record": [name, {field: node}]}              a nested record
+    {"$tuple": [...]}  {"$enum": name}  {"$int": digits}  {"$float": "nan"}
+    {"$dict": [[key, node], ...]}                   a dict with a key that begins with $
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+from ...config.plain.codec import NON_FINITE, Decode, Decoding, Node
+from ...config.plain.digits import integer_of, is_digits
+
+LEAVES = frozenset({"$tensor", "$array", "$bytes"})
+"""What stands for an entry, by its tag."""
+
+
+def decode(
+    node: Node,
+    leaf: Callable[[str, int], object],
+    record: Callable[[Node], object] | None = None,
+) -> Any:
+    """Return the value of ``node`` without knowing its type.
+
+    ``leaf`` makes the value of a tensor, array or bytes from its tag and number, and
+    ``record`` one of a record's node, which is a dict without it. ValueError says what
+    is wrong with the node.
+    """
+    return NodeDecoding(leaf, record).decode(node)
+
+
+class NodeDecoding(Decoding):
+    """Makes values of nodes, whose tensors and records others look up."""
+
+    def __init__(
+        self,
+        leaf: Callable[[str, int], object],
+        record: Callable[[Node], object] | None,
+    ) -> None:
+        super().__init__(_DECODERS)
+        self.look_up = leaf
+        self._record = record
+
+    def tag_of(self, node: Any) -> tuple[str | None, Any]:
+        """Return a map's tag and checked content, or None and the map itself."""
+        return tag_of(node)
+
+    def leaf(self, node: Node, path: str, depth: int) -> Any:
+        """Return a number or a text; ValueError for what no parser gives."""
+        if isinstance(node, int | float | str):
+            return node
+        raise no_node(node)
+
+    def record(self, content: Any, path: str, depth: int) -> object:
+        """Return the record of a tag's content, or its fields."""
+        if self._record is not None:
+            return self._record({"$record": content})
+        # A module's names may look like tags, which its fields are not.
+        return {
+            name: self.decode(item, path, depth + 1)
+            for name, item in content[1].items()
+        }
+
+
+def unique_map(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Return the map of ``pairs``, which a parser met; ValueError for one key twice.
+
+    Parsers let the last of two win otherwise, and two readers could disagree.
+    """
+    mapping = dict(pairs)
+    if len(mapping) != len(pairs):
+        raise ValueError("a map has one key twice")
+    return mapping
+
+
+def renumbered(node: Node, number: Mapping[int, int]) -> Node:
+    """Return ``node`` with the entries' numbers replaced."""
+    if isinstance(node, list):
+        return [renumbered(item, number) for item in node]
+    if not isinstance(node, dict):
+        return node
+    for tag in LEAVES:
+        if tag in node:
+            return {tag: number[node[tag]]}
+    return {key: renumbered(item, number) for key, item in node.items()}
+
+
+def leaves_of(node: Node, tags: frozenset[str] = LEAVES) -> Iterator[int]:
+    """Return the numbers of the entries in ``node``, in order; of some tags alone."""
+    if isinstance(node, list):
+        for item in node:
+            yield from leaves_of(item, tags)
+    elif isinstance(node, dict):
+        for key, item in node.items():
+            if key in tags:
+                yield item
+            elif key not in LEAVES:
+                yield from leaves_of(item, tags)
+
+
+def tag_of(node: Node) -> tuple[str | None, Any]:
+    """Return a map's tag and checked content, or None and the map itself."""
+    if not isinstance(node, dict):
+        raise no_node(node)
+    mapping: dict[Any, Any] = node
+    if not all(isinstance(key, str) for key in mapping):
+        raise ValueError("a map has a key that is no string")
+    tags = [key for key in mapping if key.startswith("$")]
+    if not tags:
+        return None, mapping
+    if len(mapping) != 1 or tags[0] not in _CONTENT:
+        raise ValueError(f"a map has the unknown tag {tags[0]!r}")
+    content = mapping[tags[0]]
+    if not _CONTENT[tags[0]](content):
+        raise ValueError(f"the tag {tags[0]!r} holds something else than it must")
+    return tags[0], content
+
+
+def no_node(value: object) -> ValueError:
+    """Return the error of what stands where plain data must."""
+    return ValueError(f"found a {type(value).__name__} where plain data must stand")
+
+
+def scalar(tag: str, content: Any) -> object:
+    """Return the number or the name that a tagged scalar stands for."""
+    if tag == "$int":
+        return integer_of(content)
+    return NON_FINITE[content] if tag == "$float" else content
+
+
+def escape(key: str) -> str:
+    """Return a dict's key as one part of a path; ``record_view.split`` undoes it."""
+    if not key:
+        return "\\e"
+    return key.replace("\\", "\\\\").replace(".", "\\.").replace("\0", "\\0")
+
+
+def _is_index(content: Any) -> bool:
+    return type(content) is int and content >= 0
+
+
+def _is_record(content: Any) -> bool:
+    return (
+        isinstance(content, list)
+        and len(content) == 2
+        and isinstance(content[0], str)
+        and isinstance(content[1], dict)
+        and all(isinstance(key, str) for key in content[1])
+    )
+
+
+def _is_pairs(content: Any) -> bool:
+    pairs: Sequence[Any] = content if isinstance(content, list) else [None]
+    return all(
+        isinstance(p, list) and len(p) == 2 and isinstance(p[0], str) for p in pairs
+    ) and len({p[0] for p in pairs}) == len(pairs)
+
+
+_CONTENT: dict[str, Callable[[Any], bool]] = {
+    "$tensor": _is_index,
+    "$array": _is_index,
+    "$bytes": _is_index,
+    "$record": _is_record,
+    "$tuple": lambda content: isinstance(content, list),
+    "$dict": _is_pairs,
+    "$enum": lambda content: isinstance(content, str),
+    "$int": is_digits,
+    "$float": lambda content: isinstance(content, str) and content in NON_FINITE,
+}
+
+_DECODERS: dict[str, Decode] = {
+    "$tensor": lambda walk, number, path, depth: walk.look_up("$tensor", number),
+    "$array": lambda walk, number, path, depth: walk.look_up("$array", number),
+    "$bytes": lambda walk, number, path, depth: walk.look_up("$bytes", number),
+    "$record": lambda walk, content, path, depth: walk.record(content, path, depth),
+    "$tuple": lambda walk, items, path, depth: tuple(walk.items(items, path, depth)),
+    "$dict": lambda walk, pairs, path, depth: {
+        key: walk.decode(item, path, depth + 1) for key, item in pairs
+    },
+    "$int": lambda walk, digits, path, depth: integer_of(digits),
+    "$float": lambda walk, name, path, depth: NON_FINITE[name],
+    "$enum": lambda walk, name, path, depth: name,
+}

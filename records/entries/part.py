@@ -1,0 +1,111 @@
+"""What stands below one name of a record, as a record of its own."""
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any, TypeVar
+
+from ...config.patterns import Patterns
+from ...config.plain.codec import Node
+from .entries import Entries
+from .entry import Entry
+from .select import selected, selection
+
+E = TypeVar("E", bound=Entries)
+
+
+def part_of(record: E, path: str) -> E:
+    """Return what stands below ``path``, under the names that it has there.
+
+    The hyperparameters of the whole say nothing of a part, so it has none; the
+    versions of its classes come with it. TypeError for a record of declared fields.
+    """
+    if record.is_typed:
+        raise TypeError(
+            f"{path!r} is a part of a {record.type_name}, whose fields are declared; "
+            "only parts of a module's record are records"
+        )
+    prefix = f"{path}."
+    chosen, nodes = _below(record, prefix)
+    entries = [_move_up(entry, prefix) for entry in chosen]
+    tree = {name.removeprefix(prefix): node for name, node in nodes.items()}
+    reading = record.reading
+    origins = {after: before for before, after in reading.renamed.items()}
+    names = [name for entry in entries for name in (entry.path, *entry.ties)]
+    return record.replaced(
+        entries=entries,
+        tree=tree,
+        metadata=_metadata(record.metadata, path),
+        type_name="",
+        reading=dataclasses.replace(
+            reading,
+            only=None,
+            exclude=_left_out(prefix, reading.only, reading.exclude),
+            renamed={origins.get(prefix + n, prefix + n): n for n in [*names, *tree]},
+        ),
+    )
+
+
+def below(record: E, path: str) -> E:
+    """Return what stands below ``path`` under the names that it has in ``record``."""
+    entries, tree = _below(record, f"{path}.")
+    return record.replaced(entries=entries, tree=tree)
+
+
+def _below(record: Entries, prefix: str) -> tuple[list[Entry], dict[str, Node]]:
+    def is_below(item: object) -> bool:
+        return any(name.startswith(prefix) for name in _names(item))
+
+    return selection(record.entries(), record.tree or {}, is_below, None)
+
+
+def _names(item: object) -> tuple[str, ...]:
+    """Return the names of an entry, or of what has only a name."""
+    return (item.path, *item.ties) if isinstance(item, Entry) else (str(item),)
+
+
+def _move_up(entry: Entry, prefix: str) -> Entry:
+    """Return ``entry`` under the names that it has below ``prefix``."""
+    paths = [
+        path.removeprefix(prefix) for path in _names(entry) if path.startswith(prefix)
+    ]
+    return dataclasses.replace(entry, path=paths[0], ties=tuple(paths[1:]))
+
+
+def _metadata(metadata: Mapping[str, Any], path: str) -> dict[str, Any]:
+    ours_in_file: Any = metadata.get("burnish")
+    ours: dict[str, Any] = (
+        dict(ours_in_file) if isinstance(ours_in_file, Mapping) else {}
+    )
+    in_file: Any = ours.pop("versions", None)
+    versions: Mapping[str, Any] = in_file if isinstance(in_file, Mapping) else {}
+    of_torch: Any = ours.pop("class_versions", None)
+    if isinstance(of_torch, Mapping):
+        inside = {
+            name.removeprefix(path).removeprefix("."): version
+            for name, version in of_torch.items()
+            if name == path or name.startswith(f"{path}.")
+        }
+        ours |= {"class_versions": inside} if inside else {}
+    for key in ("hparams", "version", "type", "part"):
+        ours.pop(key, None)
+    versions_below = {
+        name.removeprefix(f"{path}."): version
+        for name, version in versions.items()
+        if name.startswith(f"{path}.")
+    }
+    ours |= {"versions": versions_below} if versions_below else {}
+    ours |= {"version": versions[path]} if path in versions else {}
+    return {**metadata, "burnish": ours}
+
+
+def _left_out(
+    prefix: str, only: Patterns | None, exclude: Patterns | None
+) -> Patterns | None:
+    """Return the pattern of what the reader of the whole did not want of the part."""
+    if only is None and exclude is None:
+        return None
+
+    def is_left_out(item: object) -> bool:
+        return not any(selected(prefix + name, only, exclude) for name in _names(item))
+
+    return is_left_out

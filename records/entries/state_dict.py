@@ -1,0 +1,140 @@
+"""Torch's state dicts and records, each as the other."""
+
+from collections import OrderedDict
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+
+from ...config.plain.codec import Node
+from ...config.short_text import short_repr
+from ..tensors.memory import Ties, shape_of
+from .encoder import Encoder
+from .entries import Entries
+from .entry import Entry
+from .nodes import renumbered
+
+USUAL_NAMES = (
+    "state_dict",
+    "model_state_dict",
+    "model",
+    "module",
+    "params_ema",
+    "params",
+)
+"""Where checkpoints of other programs have their state dict."""
+
+
+def record_of_state_dict(state_dict: Mapping[str, Any]) -> Entries:
+    """Return the record of a state dict; its tensors are shared, ties are found.
+
+    Values that are no tensors become plain data beside the entries, with the tensors
+    in them (extra state); TypeError names those that are no plain data.
+    """
+    if not callable(getattr(state_dict, "items", None)):
+        raise TypeError(
+            "a state dict is a dict from names to tensors, as module.state_dict() "
+            f"returns it, got {short_repr(state_dict)}. A file is read by "
+            "burnish.open_record(file)."
+        )
+    _refuse_checkpoint(state_dict)
+    encoder, extra = Encoder(is_declared=False), dict[str, Node]()
+    ties: Ties[Entry] = Ties()
+    entries: list[Entry] = []
+    for path, value in state_dict.items():
+        if not isinstance(path, str):  # pyright: ignore[reportUnnecessaryIsInstance]  # users pass anything
+            raise TypeError(f"a state dict has str keys, found {path!r}")
+        if not isinstance(value, torch.Tensor):
+            extra[path] = encoder.encode(value, path)
+            continue
+        owner = ties.owner(value)
+        if owner is not None:
+            owner.ties += (path,)
+            continue
+        entry = _entry(path, value)
+        entries.append(entry)
+        ties.add(value, entry)
+    # Tensors inside extra state are no weights, and stand behind those that are.
+    numbers = encoder.move_to(entries)
+    extra = {path: renumbered(node, numbers) for path, node in extra.items()}
+    return Entries.of(
+        entries,
+        tree=extra,
+        type_name="state dict",
+        class_versions=_class_versions(state_dict),
+    )
+
+
+def _class_versions(state_dict: Mapping[str, Any]) -> dict[str, int]:
+    """Return the version of each module's class, which torch hangs on its dict."""
+    versions: Any = getattr(state_dict, "_metadata", None)
+    if not isinstance(versions, Mapping):
+        return {}
+    return {
+        path: item["version"]
+        for path, item in versions.items()
+        if isinstance(path, str)
+        and isinstance(item, Mapping)
+        and type(item.get("version")) is int
+    }
+
+
+def _refuse_checkpoint(content: Mapping[Any, Any]) -> None:
+    """Raise TypeError for a dict that holds a state dict, beside other things perhaps.
+
+    Its weights would become extra state of a module, which no module takes.
+    """
+    if any(isinstance(value, torch.Tensor) for value in content.values()):
+        return
+    for name in USUAL_NAMES:
+        candidate: Any = content.get(name)
+        if isinstance(candidate, Mapping) and any(
+            isinstance(value, torch.Tensor) for value in candidate.values()
+        ):
+            raise TypeError(
+                f"this is a dict with a state dict at {name!r}, expected the state "
+                f"dict itself: Record.from_state_dict(checkpoint[{name!r}]). "
+                "burnish.Checkpoints stores all of a run"
+            )
+
+
+def state_dict_of(record: Entries) -> dict[str, Any]:
+    """Return path to tensor, ties at each path, without non-persistent buffers."""
+    state: dict[str, Any] = OrderedDict()
+    if versions := record.class_versions:
+        # Torch takes a dict without them for one of the oldest version of each class.
+        renamed = record.reading.renamed
+        state.__dict__["_metadata"] = OrderedDict(
+            (_place_now(path, renamed), {"version": v}) for path, v in versions.items()
+        )
+    for entry in record.entries():
+        if entry.kind in ("transient", "extra"):
+            continue
+        tensor = entry.tensor().detach()
+        for path in (entry.path, *entry.ties):
+            state[path] = tensor
+    state.update(record.extra())
+    return state
+
+
+def _place_now(place: str, renamed: Mapping[str, str]) -> str:
+    """Return where the module stands that stood at ``place`` in the file."""
+    prefix = f"{place}." if place else ""
+    for before, now in renamed.items():
+        name = before.removeprefix(prefix)
+        if before.startswith(prefix) and now.endswith(name):
+            return now.removesuffix(name).rstrip(".")
+    return place
+
+
+def _entry(path: str, value: torch.Tensor) -> Entry:
+    # A state dict tells parameters from buffers only if keep_vars was used.
+    is_parameter = isinstance(value, torch.nn.Parameter)
+    return Entry(
+        path,
+        "parameter" if is_parameter else "tensor",
+        value.dtype,
+        shape_of(value, path),
+        value,
+        requires_grad=is_parameter and value.requires_grad,
+    )

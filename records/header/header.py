@@ -1,0 +1,284 @@
+"""What a file says before its payloads: metadata, tree, and the table of entries.
+
+As plain data, the same for MessagePack and JSON. The table is made of columns of one
+length; what few entries have (ties, memory formats) are pairs of number and value.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from types import MappingProxyType
+from typing import Any, Protocol
+
+import torch
+
+from ...config.plain.codec import MAX_DEPTH, Node
+from ..entries.encoder import Encoder
+from ..entries.entries import Entries
+from ..entries.entry import Entry, ParamId
+from ..entries.nodes import LEAVES, decode, tag_of
+from ..entries.path_checks import check_names
+from ..errors import RecordError, RecordFormatError
+from ..tensors.dtypes import BY_NAME, NAME_OF
+from .columns import (
+    COLUMNS,
+    SHARED,
+    Column,
+    Table,
+    checked_column,
+)
+from .header_checks import check_arrays, check_columns, check_memory_formats
+from .metadata import check_metadata
+
+Plain = dict[str, Any]
+
+_KEYS = {"kind", "type", "metadata", "tree", "tensors"}
+_DENSE = {"path", "kind", "id", "dtype", "shape", "requires_grad"}
+
+
+class Reader(Protocol):
+    """Reads plain data step by step, and counts the memory that its values take."""
+
+    @property
+    def spent(self) -> int:
+        """How much memory was taken by what was read."""
+        ...
+
+    def members(self) -> Iterator[str]:
+        """Return the keys of a map; each one's value must be read before the next."""
+        ...
+
+    def value(self) -> Any:
+        """Read any value."""
+        ...
+
+    def settle(self, spent: int) -> None:
+        """Say that what is kept takes ``spent`` bytes in all, the rest being gone."""
+        ...
+
+
+def header_of(record: Entries, dtypes: Sequence[torch.dtype]) -> Plain:
+    """Return the header of ``record`` stored as ``dtypes``, checked as on reading.
+
+    Raises `RecordError` for what its own reader would refuse.
+    """
+    entries = record.entries()
+    encoder = Encoder(is_declared=False)
+    metadata = encoder.encode(record.metadata, "metadata")
+    if encoder.entries:
+        raise RecordError(
+            f"{encoder.entries[0].path}: metadata holds plain data only; store a "
+            "number as tensor.item(); a tensor, an array or bytes as a field of a "
+            "record"
+        )
+    header: Plain = {
+        "kind": "record" if record.is_typed else "module",
+        "type": record.type_name,
+        "metadata": metadata,
+        "tree": record.tree,
+        "tensors": {
+            "path": [e.path for e in entries],
+            "kind": [e.kind for e in entries],
+            "id": [e.id for e in entries],
+            "dtype": _names_of(dtypes, entries),
+            "shape": [list(e.shape) for e in entries],
+            "requires_grad": [e.requires_grad for e in entries],
+            "ties": [[i, list(e.ties)] for i, e in enumerate(entries) if e.ties],
+            "memory_format": [
+                [i, e.memory_format] for i, e in enumerate(entries) if e.memory_format
+            ],
+        },
+    }
+    try:
+        check_names(entries, "record")
+        check_columns(header["tensors"], entries)
+        check_metadata(record.metadata, "record")
+        check_tree(record.tree, len(entries), is_typed=record.is_typed)
+    except RecordFormatError as error:
+        problem = f"{error.found}, and no reader takes a file that says so"
+        text = f"cannot be stored: {problem}. {error.cure}".rstrip()
+        raise RecordError(text) from None
+    except ValueError as error:
+        raise RecordError(f"plain data that cannot be stored: {error}") from error
+    check_arrays(record, dtypes)
+    return header
+
+
+def plain_of(reader: Reader, file: str, added: Mapping[str, Column]) -> Plain:
+    """Return the header that ``reader`` stands before, its columns checked.
+
+    Column by column, so that no more than one is in memory before it is checked.
+    """
+    header: Plain = {}
+    for key in reader.members():
+        if key == "tensors":
+            header[key] = _read_table(reader, file, {**COLUMNS, **added})
+        else:
+            header[key] = reader.value()
+    return header
+
+
+def record_of(
+    header: Node, file: str, *, added: Mapping[str, Column] = MappingProxyType({})
+) -> Entries:
+    """Return the record that a header describes; its entries have no source yet.
+
+    ``added`` are the columns of one format alone. Raises `RecordFormatError`.
+    """
+    table = _checked_table(header, file, added)
+    entries = _entries(table)
+    _add_sparse(entries, table, file)
+    check_names(entries, file)
+    is_typed = header["kind"] == "record"
+    try:
+        check_tree(header["tree"], len(entries), is_typed=is_typed)
+        metadata = decode(header["metadata"], _no_leaf)
+    except (ValueError, RecursionError) as error:
+        raise RecordFormatError(file, f"damaged plain data: {error}") from error
+    check_metadata(metadata, file)
+    return Entries.of(
+        entries,
+        tree=header["tree"],
+        metadata=metadata,
+        type_name=header["type"],
+        typed=is_typed,
+    )
+
+
+def check_tree(tree: Node, n_entries: int, *, is_typed: bool) -> None:
+    """Raise ValueError unless ``tree`` consists of nodes that name existing entries."""
+    if is_typed:
+        tag, _ = tag_of(tree)
+        if tag != "$record":
+            raise ValueError("the tree of a record does not begin with one")
+    elif tree is not None and not isinstance(tree, dict):
+        raise ValueError("a module's plain data is no map of paths")
+    stack: list[tuple[Node, int]] = []
+
+    def push(nodes: Iterable[Node], depth: int) -> None:
+        # A million numbers are no million things to do.
+        stack.extend((node, depth) for node in nodes if type(node) not in _SCALARS)
+
+    push([tree] if is_typed else (tree or {}).values(), 0)
+    while stack:
+        node, depth = stack.pop()
+        if depth > MAX_DEPTH:
+            raise ValueError(f"nested deeper than {MAX_DEPTH} levels")
+        if isinstance(node, list):
+            push(node, depth + 1)
+            continue
+        tag, content = tag_of(node)
+        if tag in LEAVES:
+            if content >= n_entries:
+                raise ValueError(f"entry {content} of {n_entries}")
+        elif tag is None:
+            push(content.values(), depth + 1)
+        elif tag == "$record":
+            push(content[1].values(), depth + 1)
+        elif tag == "$tuple":
+            push(content, depth + 1)
+        elif tag == "$dict":
+            push((item for _, item in content), depth + 1)
+
+
+def _checked_table(header: Node, file: str, added: Mapping[str, Column]) -> Table:
+    if not isinstance(header, dict) or set(header) != _KEYS:
+        raise RecordFormatError(file, "a header with other keys than it must have")
+    if header["kind"] not in ("module", "record") or not isinstance(
+        header["type"], str
+    ):
+        raise RecordFormatError(file, "a header of unknown kind")
+    table: Node = header["tensors"]
+    schema = {**COLUMNS, **added}
+    if not isinstance(table, dict) or set(table) != schema.keys():
+        raise RecordFormatError(file, "a table with other columns than it must have")
+    if isinstance(table, Table):
+        checked = table
+    else:
+        paths = table["path"]
+        checked = Table(
+            {
+                name: checked_column(name, schema[name], values, paths, file)
+                for name, values in table.items()
+            }
+        )
+    if len({len(checked[name]) for name in _DENSE}) != 1:
+        raise RecordFormatError(file, "columns of different lengths")
+    return checked
+
+
+def _read_table(reader: Reader, file: str, schema: Mapping[str, Column]) -> Table:
+    table = Table()
+    for name in reader.members():
+        if name not in schema:
+            raise RecordFormatError(
+                file, "a table with other columns than it must have"
+            )
+        before = reader.spent
+        values = reader.value()
+        paths = table.get("path")
+        table[name] = checked_column(name, schema[name], values, paths, file)
+        if name in SHARED:
+            table[name] = [SHARED[name][value] for value in values]
+        if name not in ("ties", "memory_format"):
+            # What is kept of these is the entries, which every file may have.
+            reader.settle(before)
+    return table
+
+
+def _entries(table: Table) -> list[Entry]:
+    dtypes = [BY_NAME[name] for name in table["dtype"]]
+    ids = [None if i is None else ParamId(i) for i in table["id"]]
+    shapes = map(tuple, table["shape"])
+    return [
+        Entry(path, kind, dtype, shape, NOWHERE, id_, grad)
+        for path, kind, dtype, shape, id_, grad in zip(
+            table["path"],
+            table["kind"],
+            dtypes,
+            shapes,
+            ids,
+            table["requires_grad"],
+            strict=True,
+        )
+    ]
+
+
+def _add_sparse(entries: list[Entry], table: Table, file: str) -> None:
+    for column in ("ties", "memory_format"):
+        numbers: set[int] = set()
+        for number, value in table[column]:
+            if number >= len(entries) or number in numbers:
+                raise RecordFormatError(file, f"a damaged row in the column {column}")
+            numbers.add(number)
+            entry = entries[number]
+            if column == "ties":
+                entry.ties = tuple(value)
+            else:
+                entry.memory_format = value
+    check_memory_formats(table["memory_format"], entries, file)
+
+
+def _names_of(dtypes: Sequence[torch.dtype], entries: Sequence[Entry]) -> list[str]:
+    try:
+        return [NAME_OF[dtype] for dtype in dtypes]
+    except KeyError as error:
+        entry = entries[dtypes.index(error.args[0])]
+        raise RecordError(
+            f"{entry.path}: values of {error.args[0]} cannot be stored; convert them "
+            f"to one of {', '.join(BY_NAME)}"
+        ) from None
+
+
+def _no_leaf(tag: str, number: int) -> object:
+    raise ValueError(f"metadata holds {tag} {number}")
+
+
+_SCALARS = {type(None), bool, int, float, str}
+
+
+class _Nowhere:
+    def load(self, maps: object = None) -> torch.Tensor:
+        """Raise: a format must give each entry its source."""
+        raise RuntimeError("an entry was read before its format gave it a source")
+
+
+NOWHERE = _Nowhere()

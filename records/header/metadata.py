@@ -1,0 +1,69 @@
+"""What a file's metadata must be; the key "burnish" is the library's own part."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from ...config.plain.codec import Node
+from ..errors import RecordFormatError
+from .columns import is_size, is_text
+
+
+def combine_metadata(
+    recorded: Mapping[str, Any], users: Mapping[str, Any] | None
+) -> dict[str, Any]:
+    """Return the metadata of a record with that of the user, who has the last word.
+
+    TypeError for what is no mapping. ValueError for a user's key "burnish", or a part
+    of ours that is no map.
+    """
+    if users is not None and not isinstance(users, Mapping):  # pyright: ignore[reportUnnecessaryIsInstance]  # users pass anything
+        raise TypeError(f"metadata is a dict with str keys, got {users!r:.80}")
+    if users is not None and _KEY in users:
+        raise ValueError(
+            f"metadata: the key {_KEY!r} is the library's own part; choose another "
+            "key for yours"
+        )
+    ours = recorded.get(_KEY, {})
+    if not isinstance(ours, Mapping):
+        raise ValueError(
+            f"metadata[{_KEY!r}] is the library's own part, a map; found {ours!r:.80}"
+        )
+    return {**recorded, **(users or {})}
+
+
+def check_metadata(metadata: object, file: str) -> None:
+    """Raise `RecordFormatError` unless it is a map, and our part of it is as we wrote.
+
+    Who reads it later then needs no checks of its own.
+    """
+    if not isinstance(metadata, dict):
+        raise RecordFormatError(file, "metadata that is no map")
+    ours: Node = metadata.get(_KEY, {})  # pyright: ignore[reportUnknownMemberType]  # any map
+    if not isinstance(ours, dict):
+        raise RecordFormatError(
+            file,
+            f"the metadata 'burnish' {ours!r:.80}",
+            "a map",
+            "That key is the library's own; choose another one.",
+        )
+    for key, is_fine in _OURS.items():
+        if key in ours and not is_fine(ours[key]):
+            raise RecordFormatError(
+                file, f"the metadata 'burnish.{key}' {ours[key]!r:.80}"
+            )
+
+
+_KEY = "burnish"
+
+_OURS: dict[str, Callable[[Any], bool]] = {
+    "library": is_text,
+    "type": is_text,
+    "precision": is_text,
+    "version": is_size,
+    "versions": lambda v: isinstance(v, dict) and all(map(is_size, v.values())),
+    "class_versions": lambda v: isinstance(v, dict) and all(map(is_size, v.values())),
+    "hparams": lambda v: isinstance(v, dict),
+    "convention": lambda v: v in ("torch", "burn"),
+    "scalars": lambda v: isinstance(v, dict),
+}
+"""What we write under the key "burnish", if we write it."""

@@ -1,0 +1,128 @@
+"""What a file of another program is, by its first bytes, and which program reads it."""
+
+import re
+from collections.abc import Callable
+
+from ...config.short_text import first_names
+
+_TEXT = (
+    "If it holds a config, burnish.config.load(Class, file) reads it; a record has "
+    "weights in it, and is written by save_record."
+)
+
+_SIGNATURES: tuple[tuple[bytes, int, str, str], ...] = (
+    (b"\x93NUMPY", 0, "an array of NumPy (.npy)", "Read it with numpy.load(file)."),
+    (b"\x89HDF\r\n\x1a\n", 0, "an HDF5 file", "h5py, or the program of it, reads it."),
+    (b"GGUF", 0, "a GGUF file of llama.cpp", "The package gguf reads it."),
+    (b"PK\x05\x06", 0, "an empty zip archive", "Nothing is in it: copy it again."),
+    (b"PAR1", 0, "a Parquet file", "pyarrow or pandas reads it."),
+    (b"ARROW1", 0, "an Arrow file", "pyarrow reads it."),
+    (b"SQLite format 3\0", 0, "a SQLite database", "Open it with sqlite3."),
+    (b"\x89PNG\r\n", 0, "a PNG image", "It holds no weights."),
+    (b"\xff\xd8\xff", 0, "a JPEG image", "It holds no weights."),
+    (b"%PDF-", 0, "a PDF", "It holds no weights."),
+    (b"\x7fELF", 0, "a program or library (ELF)", "It holds no weights."),
+    (b"ustar", 257, "a tar archive", "Unpack it, and open the record in it."),
+    (b"BZh", 0, "a file compressed by bzip2", "Unpack it first."),
+    (b"\xfd7zXZ\0", 0, "a file compressed by xz", "Unpack it first."),
+    (b"7z\xbc\xaf'\x1c", 0, "a 7z archive", "Unpack it first."),
+    (b"Rar!\x1a\x07", 0, "a RAR archive", "Unpack it first."),
+    (
+        b"version https://git-lfs.github.com/spec/",
+        0,
+        "a pointer of Git LFS in place of the file",
+        "Fetch the file itself: git lfs pull.",
+    ),
+    (
+        b"<!doctype html",
+        0,
+        "a page of HTML, as servers send in place of a file",
+        "Download the file again, and look at the address.",
+    ),
+    (
+        b"<html",
+        0,
+        "a page of HTML, as servers send in place of a file",
+        "Download the file again, and look at the address.",
+    ),
+)
+"""First bytes, where they stand, what the file is and what to do."""
+
+_PICKLE = re.compile(rb"\x80[\x03-\x05][\x95(}\]cXKMJNC]")
+_OLD_PICKLE = re.compile(rb"\((?:dp|lp)0?\n|\(i|c[a-zA-Z_.]+\n[a-zA-Z_]+\n")
+_ONNX = re.compile(rb"\x08[\x01-\x20]\x12.[ -~]{3}", re.DOTALL)
+_MESSAGEPACK = re.compile(rb"[\x80-\x9f][\x00-\x7f\x80-\xbf\xc0\xc2-\xdf]|[\xdc-\xdf]")
+
+_PATTERNS: tuple[tuple[Callable[[bytes], object], str, str], ...] = (
+    (
+        lambda head: _PICKLE.match(head) or _OLD_PICKLE.match(head),
+        "a pickle, which runs code when it is read",
+        "If you trust it, load it with the program that wrote it, and save its tensors "
+        "with burnish.save_record(state_dict, file).",
+    ),
+    (_ONNX.match, "an ONNX model", "The package onnx reads it."),
+    (
+        _MESSAGEPACK.match,
+        "MessagePack of another program, or a damaged record",
+        "The first key of a record is 'burnish'. The program that wrote the file reads "
+        "it, as does msgpack.unpackb.",
+    ),
+)
+
+HEAD = 512
+"""Bytes that say what a file is."""
+
+
+def foreign_kind(head: bytes) -> tuple[str, str] | None:
+    """Return what a file that begins with ``head`` is, and what to do; None: unknown.
+
+    Only for files that are no record: what is a record is for its format to say.
+    """
+    for signature, at, kind, cure in _SIGNATURES:
+        if head[at : at + len(signature)].lower() == signature.lower():
+            return kind, cure
+    for matches, kind, cure in _PATTERNS:
+        if matches(head):
+            return kind, cure
+    text = _as_text(head)
+    if text is None:
+        return None
+    if not text:
+        return "nothing but spaces", "Copy the file again, or use an older one."
+    line = text.splitlines()[0]
+    return f"text that begins with {line[:40]!r}", _TEXT
+
+
+def foreign_json(key: str) -> tuple[str, str]:
+    """Return what a JSON map is that begins with ``key``, and what to do."""
+    if key == "weight_map":
+        return (
+            "the index of weights in several files",
+            "Open the folder that it is in: burnish.from_pretrained(folder, Net).",
+        )
+    return f"JSON of another program, with the key {key!r:.80}", _TEXT
+
+
+def foreign_archive(names: list[str]) -> tuple[str, str]:
+    """Return what a zip archive is that holds these files, none of them torch's."""
+    members = first_names(map(repr, names), 3)
+    if names and all(name.endswith(".npy") for name in names):
+        return (
+            f"arrays of NumPy (.npz), {members}",
+            "Make tensors of numpy.load(file) with torch.from_numpy, and give them to "
+            "burnish.Record.from_state_dict.",
+        )
+    if "model.weights.h5" in names:
+        return "a model of Keras", "Keras reads it: keras.saving.load_model(file)."
+    return f"a zip archive with {members or 'nothing'} in it", "Unpack it first."
+
+
+def _as_text(head: bytes) -> str | None:
+    """Return the text without spaces around it, or None for bytes that are none."""
+    try:
+        # The last character may be cut in two.
+        text = head.decode("utf-8-sig", "strict" if len(head) < HEAD else "ignore")
+    except UnicodeDecodeError:
+        return None
+    is_text = all(char.isprintable() or char.isspace() for char in text)
+    return text.strip() if is_text else None

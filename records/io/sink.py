@@ -1,0 +1,135 @@
+"""Where bytes go: a file that appears whole or not at all, an open file, memory."""
+
+import io
+import os
+from collections.abc import Callable, Generator, Sequence
+from contextlib import contextmanager, suppress
+from types import EllipsisType
+from typing import Any, BinaryIO, Protocol, TypeAlias
+
+from ...config.storage.replacement import replacement, write_all
+
+Buffer: TypeAlias = Any
+"""Bytes, a memoryview or a ctypes array whose length is its number of bytes."""
+
+File: TypeAlias = str | os.PathLike[str] | BinaryIO
+"""A path, or a binary file that is open for writing."""
+
+Destination: TypeAlias = File | EllipsisType
+"""A file; left out: bytes are returned."""
+
+Progress: TypeAlias = Callable[[int, int, str], object]
+"""Called with (bytes done, bytes in all, path of the entry)."""
+
+_MOST_BUFFERS = 1024
+"""How many buffers one writev takes (IOV_MAX of Linux and macOS)."""
+
+
+class Sink(Protocol):
+    """What a format writes to; buffers are not kept after a call."""
+
+    def write(self, buffer: Buffer) -> None:
+        """Write all of ``buffer``."""
+        ...
+
+    def writev(self, buffers: Sequence[Buffer]) -> None:
+        """Write all of ``buffers``, in order, in as few system calls as possible."""
+        ...
+
+
+class FileSink:
+    """Writes to a file descriptor."""
+
+    def __init__(self, fd: int) -> None:
+        self._fd = fd
+        self.start: int | None = None
+        """Where writing began; None for pipes and the like."""
+        with suppress(OSError):
+            self.start = os.lseek(fd, 0, os.SEEK_CUR)
+
+    def patch(self, offset: int, buffer: bytes) -> None:
+        """Replace what was written at ``offset`` of the file."""
+        view = memoryview(buffer)
+        while view:
+            n_written = os.pwrite(self._fd, view, offset)
+            view, offset = view[n_written:], offset + n_written
+
+    def write(self, buffer: Buffer) -> None:
+        """Write all of ``buffer``."""
+        write_all(self._fd, buffer)
+
+    def writev(self, buffers: Sequence[Buffer]) -> None:
+        """Write all of ``buffers``, in order, in as few system calls as possible."""
+        for start in range(0, len(buffers), _MOST_BUFFERS):
+            batch = buffers[start : start + _MOST_BUFFERS]
+            n_written = os.writev(self._fd, batch)
+            # A length per buffer would cost more than the call; c_char arrays have it.
+            if n_written != sum(map(len, batch)):
+                self._finish(batch, n_written)
+
+    def _finish(self, batch: Sequence[Buffer], n_written: int) -> None:
+        for buffer in batch:
+            view = memoryview(buffer).cast("B")
+            if n_written >= len(view):
+                n_written -= len(view)
+                continue
+            self.write(view[n_written:])
+            n_written = 0
+
+
+class StreamSink:
+    """Writes to a binary file object."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+
+    def write(self, buffer: Buffer) -> None:
+        """Write all of ``buffer``."""
+        view = memoryview(buffer).cast("B")
+        while len(view):
+            # A raw file may write less than asked; files that return None wrote all.
+            n_written: Any = self._file.write(view)
+            if n_written == 0:
+                raise OSError(f"{self._file} takes no more bytes")
+            view = view[len(view) if n_written is None else n_written :]
+
+    def writev(self, buffers: Sequence[Buffer]) -> None:
+        """Write all of ``buffers``, in order."""
+        for buffer in buffers:
+            self.write(buffer)
+
+
+def can_write_over(sink: Sink) -> bool:
+    """Return whether bytes that were written can be replaced: not in a stream."""
+    return isinstance(sink, FileSink) and sink.start is not None
+
+
+def write_over(sink: Sink, offset: int, buffer: bytes) -> None:
+    """Replace bytes ``offset`` after the first one that the sink wrote."""
+    if not isinstance(sink, FileSink) or sink.start is None:
+        raise TypeError("only a file can be written over")
+    sink.patch(sink.start + offset, buffer)
+
+
+@contextmanager
+def open_sink(file: File) -> Generator[Sink]:
+    """Open ``file`` for writing; a path appears whole at the end or stays as it was."""
+    if isinstance(file, str) and "://" in file:
+        raise ValueError(
+            f"{file}: a record is written to a path of this machine, or to a binary "
+            "file that is open. Open the URL for writing (with fsspec.open(url, 'wb') "
+            "as file), and save to that file."
+        )
+    if isinstance(file, str | os.PathLike):
+        with replacement(file) as fd:
+            yield FileSink(fd)
+    elif isinstance(file, io.TextIOBase):
+        raise TypeError("the file is open for text; open it with mode 'wb'")
+    elif hasattr(file, "write"):
+        yield StreamSink(file)
+    else:
+        raise TypeError(
+            "a record is written to a path or to a binary file that is open, got "
+            f"{file!r:.80}"
+            + ("; os.fsdecode makes a path of bytes" if isinstance(file, bytes) else "")
+        )

@@ -1,0 +1,315 @@
+"""Where bytes come from: a file, mapped or read; an open file; memory."""
+
+import io
+import os
+import threading
+from contextlib import suppress
+from functools import cached_property
+from typing import Any, BinaryIO, Protocol
+
+import numpy as np
+import torch
+import xxhash
+
+from ...config.storage.opening import IrregularFileError, open_regular
+from ..errors import TRUNCATED, RecordError, RecordFormatError
+from .private_map import GRANULARITY, private_map
+
+_WINDOW = 1 << 20
+"""From this size on, a file or a single tensor is mapped rather than read."""
+
+
+class Source(Protocol):
+    """Bytes with random access, for any number of threads; the file never changes."""
+
+    name: str
+    size: int
+    verify: bool
+    """Whether payloads are compared with their checksums."""
+
+    def read(self, offset: int, count: int) -> memoryview:
+        """Return ``count`` bytes at ``offset``; RecordFormatError if there are less."""
+        ...
+
+    def view(self, offset: int, count: int) -> memoryview:
+        """Return the same as memory that nobody else has, and that may be changed."""
+        ...
+
+    def mapped(self) -> "Source":
+        """Return the same bytes for one load, mapped where that is possible and pays.
+
+        Views of it are parts of one private memory: who asks for no byte twice has them
+        alone. It is of use, and its views are, after this source was closed.
+        """
+        ...
+
+    def close(self) -> None:
+        """Let go of the file; views that were returned stay valid."""
+        ...
+
+
+class ClosedFileError(ValueError):
+    """A read after the file was closed, which says nothing of what the file holds."""
+
+
+def digest_of_bytes(source: Source) -> bytes:
+    """Return the xxh3-128 sum of all bytes of ``source``."""
+    total = xxhash.xxh3_128()
+    for start in range(0, source.size, _WINDOW):
+        total.update(source.read(start, min(_WINDOW, source.size - start)))
+    return total.digest()
+
+
+class Maps:
+    """The sources that one load reads, each mapped once, and for this load alone.
+
+    What two loads read, of one record and at one time, is never the same memory.
+    """
+
+    def __init__(self) -> None:
+        self._mapped: dict[int, tuple[Source, Source]] = {}
+
+    def of(self, source: Source) -> Source:
+        """Return ``source`` as this load reads it."""
+        pair = self._mapped.get(id(source))
+        if pair is None:
+            # The source is held with its map, so that its id stays its own.
+            pair = self._mapped[id(source)] = (source, source.mapped())
+        return pair[1]
+
+
+class FileSource:
+    """A file on disk: mapped copy-on-write, or read where mapping is unwise."""
+
+    def __init__(
+        self, path: str, *, verify: bool = True, map_file: bool | None = None
+    ) -> None:
+        self.name, self.verify = path, verify
+        try:
+            self._file = open_regular(path)
+        except IrregularFileError as error:
+            raise RecordFormatError(path, str(error.strerror)) from error
+        status = os.fstat(self._file.fd)
+        self.size, self._device = status.st_size, status.st_dev
+        self._state = (status.st_size, status.st_mtime_ns)
+        self._map_file = map_file
+
+    @cached_property
+    def may_map(self) -> bool:
+        """Whether large parts are mapped rather than read; it takes long to find out.
+
+        What stands on a device may change with a mount, so no file asks for another.
+        """
+        return (
+            not _is_remote(self._device) if self._map_file is None else self._map_file
+        )
+
+    def read(self, offset: int, count: int) -> memoryview:
+        """Return ``count`` bytes at ``offset``; RecordFormatError if there are less."""
+        check_range(self, offset, count)
+        fd, buffer, n_read = self._open_fd(), fresh_memory(count), 0
+        while n_read < count:
+            got = os.preadv(fd, [buffer[n_read : n_read + (1 << 30)]], offset + n_read)
+            if got == 0:
+                raise _early_end(self.name)
+            n_read += got
+        return buffer
+
+    def view(self, offset: int, count: int) -> memoryview:
+        """Return ``count`` bytes at ``offset``, many of them in a map of their own."""
+        check_range(self, offset, count)
+        if count >= _WINDOW and self.may_map:
+            start = offset - offset % GRANULARITY
+            # Not every file can be mapped, nor any number of maps be had.
+            with suppress(OSError):
+                pages = private_map(self._open_fd(), start, offset - start + count)
+                return pages[offset - start :]
+        return self.read(offset, count)
+
+    def mapped(self) -> Source:
+        """Return the whole file in new memory; itself if it cannot be mapped."""
+        if self.size < _WINDOW:
+            content = self.read(0, self.size)
+            return _WholeFile(self.name, content, verify=self.verify)
+        if self.may_map:
+            with suppress(OSError):
+                pages = private_map(self._open_fd(), 0, self.size)
+                return _WholeFile(self.name, pages, verify=self.verify)
+        return self
+
+    def was_changed(self) -> bool:
+        """Return whether somebody wrote into the file since it was opened."""
+        status = os.fstat(self._open_fd())
+        return (status.st_size, status.st_mtime_ns) != self._state
+
+    def close(self) -> None:
+        """Let go of the file; views that were returned stay valid."""
+        self._file.close()
+
+    def __getstate__(self) -> None:
+        raise TypeError(
+            f"{self.name}: a file that is open can be neither pickled nor copied. "
+            "Pickle or copy the whole record, or a tensor of it, or open the file "
+            "again there."
+        )
+
+    def _open_fd(self) -> int:
+        if not self._file.is_open:
+            raise ClosedFileError(
+                f"{self.name} is closed; read what you need before that"
+            )
+        return self._file.fd
+
+
+class _WholeFile:
+    """A file in memory of its own: a private map, or what was read of a small one."""
+
+    def __init__(self, name: str, content: memoryview, *, verify: bool) -> None:
+        self.name, self.verify, self.size = name, verify, len(content)
+        self._content = content
+
+    def read(self, offset: int, count: int) -> memoryview:
+        """Return ``count`` bytes at ``offset`` of it, without a copy."""
+        if not 0 <= offset <= offset + count <= self.size:
+            check_range(self, offset, count)
+        return self._content[offset : offset + count]
+
+    view = read
+
+    def mapped(self) -> Source:
+        """Return itself."""
+        return self
+
+    def close(self) -> None:
+        """Do nothing: no descriptor is open for it."""
+
+
+class MemorySource:
+    """Bytes in memory; views are copies, so that a tensor never changes its origin."""
+
+    def __init__(self, data: Any, *, name: str = "bytes", verify: bool = True) -> None:
+        self._data = memoryview(data).cast("B")
+        self.name, self.verify, self.size = name, verify, len(self._data)
+
+    def read(self, offset: int, count: int) -> memoryview:
+        """Return ``count`` bytes at ``offset``, without a copy."""
+        check_range(self, offset, count)
+        return self._data[offset : offset + count]
+
+    def view(self, offset: int, count: int) -> memoryview:
+        """Return a copy of ``count`` bytes at ``offset``."""
+        original = self.read(offset, count)
+        if not count:
+            return original
+        copy = fresh_memory(count)
+        copy[:] = original
+        return copy
+
+    def mapped(self) -> Source:
+        """Return itself: memory is at hand, and views are copies."""
+        return self
+
+    def close(self) -> None:
+        """Do nothing: memory has no handle."""
+
+
+class StreamSource:
+    """A seekable binary file object, from where it stands to its end."""
+
+    def __init__(
+        self, file: BinaryIO, *, verify: bool = True, name: str | None = None
+    ) -> None:
+        self.name = name or str(getattr(file, "name", "file object"))
+        self.verify, self._file = verify, file
+        self._lock = threading.Lock()
+        self.start = file.tell()
+        """Where the file object stood when it was handed over."""
+        self.size = file.seek(0, io.SEEK_END) - self.start
+        file.seek(self.start)
+
+    def read(self, offset: int, count: int) -> memoryview:
+        """Return ``count`` bytes at ``offset``; RecordFormatError if there are less."""
+        check_range(self, offset, count)
+        pieces = bytearray()
+        # The place in the file is the file object's: one thread at a time moves it.
+        with self._lock:
+            if self._file.closed:
+                raise ClosedFileError(
+                    f"{self.name} was closed; read what you need before that"
+                )
+            self._file.seek(self.start + offset)
+            while len(pieces) < count:
+                piece = self._file.read(count - len(pieces))
+                if not piece:
+                    raise _early_end(self.name)
+                pieces += piece
+        return memoryview(pieces)
+
+    def view(self, offset: int, count: int) -> memoryview:
+        """Return ``count`` bytes at ``offset``."""
+        return self.read(offset, count)
+
+    def mapped(self) -> Source:
+        """Return itself: a file object is always read, and views are copies."""
+        return self
+
+    def close(self) -> None:
+        """Do nothing: who opened the file closes it."""
+
+
+def _early_end(file: str) -> RecordFormatError:
+    return RecordFormatError(file, "an end while it was read", cure=TRUNCATED)
+
+
+def check_range(source: Source, offset: int, count: int) -> None:
+    """Raise `RecordFormatError` unless the source has ``count`` bytes at ``offset``."""
+    if offset < 0 or count < 0 or offset + count > source.size:
+        raise RecordFormatError(
+            source.name,
+            f"{source.size:,} bytes",
+            f"at least {offset + count:,}",
+            TRUNCATED,
+        )
+
+
+def fresh_memory(count: int) -> memoryview:
+    """Return ``count`` writable bytes; their pages are not touched before use."""
+    memory: Any
+    try:
+        memory = torch.empty(count, dtype=torch.uint8, device="cpu").numpy()
+    except (RuntimeError, MemoryError):
+        # Under a mode of torch (`FakeTensorMode`, `torch.func.grad`) what it makes is
+        # no memory; numpy asks the system alone.
+        try:
+            memory = np.empty(count, np.uint8)
+        except MemoryError as error:
+            raise RecordError(f"there are no {count:,} bytes of free memory") from error
+    return memoryview(memory)
+
+
+_REMOTE = (
+    "nfs",
+    "cifs",
+    "smb",
+    "fuse",
+    "lustre",
+    "gpfs",
+    "ceph",
+    "9p",
+    "afs",
+    "beegfs",
+)
+
+
+def _is_remote(device: int) -> bool:
+    """Return whether the device is a network's, where a map may end the process."""
+    number = f"{os.major(device)}:{os.minor(device)}"
+    try:
+        with open("/proc/self/mountinfo", encoding="utf-8") as mounts:
+            for line in mounts:
+                mount, _, filesystem = line.partition(" - ")
+                if mount.split()[2] == number:
+                    return filesystem.startswith(_REMOTE)
+    except OSError:
+        pass
+    return False

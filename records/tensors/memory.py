@@ -1,0 +1,278 @@
+"""Who owns a tensor's memory: asked by saving, tying, building, loading, handing over.
+
+A tensor *owns* the storage that it was made with, or is a *view* of another's: both
+have one `storage_of`. What a load reads is *mapped* or new, and nobody else's
+(`Payload.load`); what an entry holds already is somebody's, so others take a
+`snapshot`. Two tensors are tied that are `alike` at one `address_of`. And there are
+tensors that have *none*, or none that can be read: `unreadable` says why.
+"""
+
+from contextlib import suppress
+from typing import Any, Generic, TypeVar
+
+import torch
+from torch import Tensor, nn
+
+from ..errors import RecordError
+from .torch_internals import (
+    is_inside_functorch,
+    local_part,
+    storage_address,
+    without_subclasses,
+)
+
+ORDINARY = frozenset({Tensor, nn.Parameter, nn.Buffer})
+"""Types that show their values by their memory, unless torch wrapped them inside."""
+
+T = TypeVar("T")
+
+
+def storage_of(tensor: Tensor) -> int:
+    """Return what all views of one memory have in common; 0 where there is none."""
+    # The Python object may be a new one at each call; what it refers to is not.
+    try:
+        return storage_address(tensor.untyped_storage())
+    except (RuntimeError, ValueError):
+        return 0
+
+
+def address_of(tensor: Tensor) -> int:
+    """Return where the values lie, or 0 where no memory of the tensor shows them."""
+    memory = _memory(tensor)
+    # A subclass may compute or refuse what it is asked; only its memory is of interest.
+    try:
+        with without_subclasses():
+            if memory.is_nested or memory.untyped_storage().device.type == "meta":
+                return 0
+            return memory.data_ptr()
+    except (RuntimeError, ValueError):
+        return 0
+
+
+def alike(a: Tensor, b: Tensor) -> bool:
+    """Return whether two tensors at one address, not 0, show the same values alike."""
+    if type(a) not in ORDINARY or type(b) not in ORDINARY:
+        # Two DTensors over one local part are different tensors if placed differently.
+        if getattr(a, "placements", None) != getattr(b, "placements", None):
+            return False
+        a, b = _memory(a), _memory(b)
+    return (
+        a.dtype is b.dtype
+        and a.shape == b.shape
+        and a.stride() == b.stride()
+        and a.device == b.device
+        and a.is_conj() == b.is_conj()
+        and a.is_neg() == b.is_neg()
+        # Elsewhere an address may be no more than a number to start counting from.
+        and (a.is_cpu or storage_of(a) == storage_of(b))
+    )
+
+
+class Ties(Generic[T]):
+    """Finds whose memory a tensor shows among those that were met before.
+
+    Whoever adds a tensor keeps it alive: freed memory becomes somebody else's.
+    """
+
+    def __init__(self) -> None:
+        self._by_object: dict[int, T] = {}
+        self._by_address: dict[int, list[tuple[Tensor, T]]] = {}
+
+    def owner(self, tensor: Tensor) -> T | None:
+        """Return what was added with the same tensor, or one alike; None for others."""
+        owner = self._by_object.get(id(tensor))
+        # Nearly all tensors are nobody's: the same object is the cheap question, and
+        # the address, which takes several calls of torch, the second.
+        address = address_of(tensor) if owner is None else 0
+        if address and tensor.numel():
+            for tied, tied_owner in self._by_address.get(address, ()):
+                if alike(tied, tensor):
+                    return tied_owner
+        return owner
+
+    def add(self, tensor: Tensor, owner: T) -> None:
+        """Remember ``owner`` for the memory of ``tensor``."""
+        self._by_object[id(tensor)] = owner
+        if address := address_of(tensor):
+            self._by_address.setdefault(address, []).append((tensor, owner))
+
+
+def shape_of(tensor: Tensor, path: str) -> tuple[int, ...]:
+    """Return the shape; RecordError that names ``path`` for a tensor without one."""
+    if tensor.is_nested or nn.parameter.is_lazy(tensor):
+        raise RecordError(f"{path}: {unreadable(tensor)}")
+    return tuple(tensor.shape)
+
+
+def snapshot(tensor: Tensor, path: str) -> Tensor:
+    """Return the values in new memory; RecordError names ``path`` if there are none."""
+    if is_cut_off(tensor):
+        raise RecordError(f"{path}: {_cut_off(tensor)}")
+    return tensor.detach().clone()
+
+
+def values_of(tensor: Tensor, path: str) -> Tensor:
+    """Return the values as plain strided memory, which may be the tensor's own.
+
+    RecordError that names ``path`` and the cure for a tensor that has none to read.
+    """
+    # Nearly all tensors leave here, after two questions.
+    if type(tensor) in ORDINARY and contiguous_address(tensor):
+        return tensor
+    _settle(tensor)
+    problem = unreadable(tensor)
+    if problem is not None:
+        raise RecordError(f"{path}: {problem}")
+    if is_distributed(tensor):
+        gathered: Tensor = tensor.full_tensor()  # type: ignore[attr-defined]  # of a DTensor
+        return gathered
+    if type(tensor) in ORDINARY:
+        return tensor
+    # What a subclass makes of calls is no concern of the bytes.
+    with without_subclasses():
+        return tensor.detach().as_subclass(Tensor)
+
+
+def _settle(tensor: Tensor) -> None:
+    """Ask a tensor for its memory, upon which one whose values wait gets them.
+
+    Under `skip_init`, what is not asked through Python is a blank.
+    """
+    if type(tensor) not in ORDINARY:
+        # A subclass may refuse whatever it likes: `unreadable` says what is wrong.
+        with suppress(Exception):
+            tensor.untyped_storage()
+
+
+def same_bits(a: Tensor, b: Tensor) -> bool:
+    """Return whether two tensors of one shape hold the same bits; NaN is like NaN."""
+    a, b = (t.resolve_conj().resolve_neg().contiguous().reshape(-1) for t in (a, b))
+    return torch.equal(a.view(torch.uint8), b.to(a.device).view(torch.uint8))
+
+
+def unreadable(tensor: Tensor) -> str | None:
+    """Return why no bytes of ``tensor`` can be read, and the cure; None if they can.
+
+    A DTensor can be read where all its values are in this process.
+    """
+    memory = _memory(tensor)
+    kind = type(memory).__name__
+    if is_distributed(tensor) and _is_spread(tensor):
+        return (
+            "a DTensor whose values are in several processes. Gather it in all of "
+            "them (full_tensor()) and save the plain tensor in one."
+        )
+    if nn.parameter.is_lazy(memory):
+        return (
+            "a lazy tensor that has no shape yet. Run the module once on an example "
+            "of its input, then save or load it."
+        )
+    if memory.is_meta:
+        return (
+            "a tensor on the meta device, which has no values. Build the module with "
+            "from_record or skip_init, or move it with to_empty(device=...)."
+        )
+    if is_inside_functorch(memory):
+        return (
+            "a tensor inside a transformation of torch.func, which has no memory of "
+            "its own. Save or load the module outside of it."
+        )
+    if memory.is_nested:
+        return (
+            "a nested tensor, which has no one shape. Store its values() and "
+            "offsets() as tensors, or leave it out."
+        )
+    if memory.layout is not torch.strided:
+        return (
+            f"a tensor of layout {memory.layout} cannot be stored. Store "
+            "tensor.to_dense(), or the tensors that it is made of."
+        )
+    if memory.is_quantized:
+        return (
+            "a quantized tensor cannot be stored. Store its integers (int_repr()), "
+            "scales and zero points as tensors."
+        )
+    if is_cut_off(memory):
+        return _cut_off(memory)
+    # Some devices have no addresses; values are copied over from them all the same.
+    if _is_elsewhere(memory) or not memory.numel() or address_of(memory):
+        return None
+    return (
+        f"a {kind} has no memory of its own to read or to fill. Use the tensors that "
+        "it is made of, or leave it out."
+    )
+
+
+def contiguous_address(tensor: Tensor) -> int:
+    """Return where the bytes of an ordinary tensor lie in a row; 0 if that is unsure.
+
+    A quick answer for the many: `unreadable` says what it is with the others.
+    """
+    try:
+        size, room = tensor.nbytes, tensor.untyped_storage().nbytes()
+        if room != size and tensor.storage_offset() * tensor.itemsize + size > room:
+            return 0
+        return tensor.data_ptr() if tensor.is_contiguous() else 0
+    except RuntimeError:
+        return 0
+
+
+def spanned_bytes(tensor: Tensor) -> int:
+    """Return how many bytes reach from its first element to behind its last one."""
+    steps = zip(tensor.shape, tensor.stride(), strict=True)
+    last_offset = sum((size - 1) * stride for size, stride in steps)
+    return (last_offset + 1) * tensor.element_size()
+
+
+def is_cut_off(tensor: Tensor) -> bool:
+    """Return whether the storage is smaller than what the tensor shows of it.
+
+    So is one that was freed by ``resize_(0)``. Torch reads beyond it unasked.
+    """
+    try:
+        with without_subclasses():
+            return bool(tensor.numel()) and _end(tensor) > _size(tensor)
+    except (RuntimeError, ValueError):
+        return False
+
+
+def is_distributed(tensor: Tensor) -> bool:
+    """Return whether this is a DTensor, of which this process has a part."""
+    return hasattr(tensor, "device_mesh") and hasattr(tensor, "to_local")
+
+
+def _is_spread(tensor: Any) -> bool:
+    """Return whether the processes of a DTensor have different parts of it."""
+    return bool(tensor.device_mesh.size() > 1) and not all(
+        placement.is_replicate() for placement in tensor.placements
+    )
+
+
+def _memory(tensor: Tensor) -> Tensor:
+    """Return the tensor itself, or the part of a DTensor that is in this process."""
+    if type(tensor) in ORDINARY or not is_distributed(tensor):
+        return tensor
+    return local_part(tensor)
+
+
+def _is_elsewhere(tensor: Tensor) -> bool:
+    """Return whether the values come over from a device that has no addresses."""
+    return type(tensor) in ORDINARY and not tensor.is_cpu
+
+
+def _end(tensor: Tensor) -> int:
+    """Return up to which byte of its storage the tensor reaches."""
+    offset = int(tensor.storage_offset())
+    return offset * tensor.element_size() + spanned_bytes(tensor)
+
+
+def _size(tensor: Tensor) -> int:
+    return tensor.untyped_storage().nbytes()
+
+
+def _cut_off(tensor: Tensor) -> str:
+    return (
+        f"its storage has {_size(tensor):,} bytes and the tensor reaches to byte "
+        f"{_end(tensor):,}: it was freed or made smaller. Bring it back first; of a "
+        "sharded module, save or load it outside of its forward pass."
+    )

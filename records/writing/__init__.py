@@ -1,0 +1,1 @@
+"""Payloads on their way into a file: converted, checked, hashed."""

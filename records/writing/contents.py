@@ -1,0 +1,245 @@
+"""Contents: a record on its way into a file, as formats get to see it."""
+
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from typing import ClassVar, Literal, NamedTuple, Protocol, TypeAlias
+
+import torch
+import xxhash
+
+from ..entries.entries import Entries
+from ..entries.entry import Kind
+from ..errors import RecordError
+from ..header.header import Plain, header_of
+from ..io.sink import Buffer, Progress, Sink
+from ..precision import RecordPrecision
+from ..tensors.byte_planes import BLOCK, blocks, planes_of
+from .batches import BatchWriter
+from .payload import byte_view, pieces, stored_size
+from .sums import Sums
+
+Layout: TypeAlias = Literal["rows", "planes"]
+"""How the bytes of a payload are ordered: values one after the other in row-major
+order, little-endian; or in planes (``records/tensors/byte_planes.py``)."""
+
+
+class Row(NamedTuple):
+    """What is known of a payload before its first byte."""
+
+    path: str
+    dtype: torch.dtype
+    """As it is stored: at the precision that the user asked for."""
+    shape: tuple[int, ...]
+    layout: Layout
+    size: int
+    """In bytes, which are as many in every layout."""
+
+
+class Traits(Protocol):
+    """What a format says of itself, and `Format` explains to authors."""
+
+    name: ClassVar[str]
+    """What errors call it."""
+    omits: ClassVar[frozenset[Kind]]
+    """Kinds of entries that its files leave out."""
+    planed: ClassVar[frozenset[torch.dtype]]
+    """Dtypes whose payloads it wants in planes."""
+    has_sums: ClassVar[bool]
+    """Whether its files have a checksum for each payload."""
+
+
+class Contents:
+    """A record on its way into a file: a header, and a payload for each row of it.
+
+    Payloads come converted and hashed. Each must be read to its end once, and its sum
+    be stored, or writing fails. Values may change while they are saved, if other
+    threads run: what a payload gives out does not, and its sum is of that.
+    """
+
+    def __init__(
+        self,
+        record: Entries,
+        form: Traits,
+        precision: RecordPrecision,
+        progress: Progress | None,
+    ) -> None:
+        entries = record.entries()
+        if form.omits:
+            entries = [entry for entry in entries if entry.kind not in form.omits]
+            record = record.replaced(entries=entries)
+        self.dtypes = precision.stored_dtypes(entries)
+        """Of each payload, as it is stored."""
+        self.sizes = list(map(stored_size, entries, self.dtypes))
+        """Of each payload, in bytes."""
+        self._record, self._entries, self._form = record, entries, form
+        self._precision, self._progress = precision, progress
+        self._sums = Sums(entries)
+        self._n_told, self._n_done, self._n_bytes = 0, 0, sum(self.sizes)
+
+    @property
+    def header(self) -> Plain:
+        """All but the payloads, as plain data: a new dict that may be added to.
+
+        Its keys are ``kind``, ``type``, ``metadata``, ``tree`` and ``tensors``, a table
+        of columns with a value for each row (docs/format.md); `Format.decode` gives it
+        back. Raises `RecordError` for a record that no file could hold.
+        """
+        return header_of(self._record, self.dtypes)
+
+    @property
+    def rows(self) -> list[Row]:
+        """A row for each payload, in the order of the header's columns."""
+        return [self._row(i) for i in range(len(self._entries))]
+
+    def payload(self, number: int) -> "Payload":
+        """Return the payload of row ``number``."""
+        return Payload(self, number)
+
+    def payloads(self) -> Iterator["Payload"]:
+        """Return every payload, in the order of the rows."""
+        return map(self.payload, range(len(self._entries)))
+
+    def write_payloads(
+        self,
+        sink: Sink,
+        frames: Sequence[bytes] | None = None,
+        *,
+        order: Sequence[int] | None = None,
+        parts: Mapping[int, Sequence[bytes]] = {},  # never changed
+        part_size: int = sys.maxsize,
+    ) -> None:
+        """Write every payload as it is, in ``order``, its frame before it.
+
+        For formats that do not encode: many small payloads share system calls.
+        ``frames`` are by row. ``parts`` gives, by row, the frames before each further
+        ``part_size`` bytes of a payload.
+        """
+        entries, dtypes, sizes = self._entries, self.dtypes, self.sizes
+        at_once = self._progress is None
+        writer = BatchWriter(sink, self._precision, self._sums, at_once=at_once)
+        for i in range(len(self._entries)) if order is None else order:
+            frame = frames[i] if frames is not None else b""
+            entry, dtype, size = entries[i], dtypes[i], sizes[i]
+            if i in parts:
+                heads = (frame, *parts[i])
+                writer.add_parts(i, entry, dtype, size, heads, part_size)
+            else:
+                writer.add(i, entry, dtype, size, frame)
+            if self._progress is not None:
+                self._advance(i)
+        writer.flush()
+
+    @property
+    def sums(self) -> bytes:
+        """The xxh3-64 sums of all payloads by row, 8 bytes each, once all were read."""
+        self._n_told = len(self._entries)
+        return self._sums.all()
+
+    def hash_ahead(self) -> None:
+        """Read every payload without writing it, so that `sums` is known at once.
+
+        For formats whose sums come first, where nothing can be written over. A payload
+        that is another one when it is read again is a `RecordError`, before its last
+        chunk is given out.
+        """
+        progress, self._progress = self._progress, None
+        self.write_payloads(_Nowhere())
+        self._progress = progress
+        self._sums.expect()
+
+    def check_complete(self) -> None:
+        """Raise `RecordError` for what the format has left out of the file."""
+        path = self._sums.unread()
+        if path is not None:
+            raise RecordError(
+                f"{path}: the format {self._form.name!r} has not read this payload to "
+                "its end, so that the file would lack values"
+            )
+        if self._form.has_sums and self._n_told < len(self._entries):
+            raise RecordError(
+                f"the format {self._form.name!r} has stored no checksums: store "
+                "contents.sums, or payload.sum of each payload, or set has_sums = "
+                "False in its class"
+            )
+
+    def _row(self, i: int) -> Row:
+        entry, dtype = self._entries[i], self.dtypes[i]
+        layout: Layout = "planes" if dtype in self._form.planed else "rows"
+        return Row(entry.path, dtype, entry.shape, layout, self.sizes[i])
+
+    def _read(self, i: int) -> Iterator[memoryview]:
+        total, n_left = xxhash.xxh3_64(), self.sizes[i]
+        for chunk in self._chunks(i):
+            total.update(chunk)
+            n_left -= len(chunk)
+            if not n_left:
+                self._sums.add(i, total.digest())
+            yield chunk
+        if not self.sizes[i]:
+            self._sums.add(i, total.digest())
+        if self._progress is not None:
+            self._advance(i)
+
+    def _chunks(self, i: int) -> Iterator[memoryview]:
+        """Return the payload's bytes, which nobody else can change."""
+        entry, dtype = self._entries[i], self.dtypes[i]
+        if dtype in self._form.planed:
+            values = pieces(entry, dtype, self._precision, at_once=True)
+            # What is no longer than a block comes in one piece.
+            is_short = self.sizes[i] <= BLOCK * dtype.itemsize
+            return _planes(values if is_short else blocks(values), dtype)
+        values = pieces(entry, dtype, self._precision, at_once=False)
+        return map(byte_view, values)
+
+    def _sum_of(self, i: int) -> bytes:
+        self._n_told += 1
+        return self._sums.of(i)
+
+    def _advance(self, i: int) -> None:
+        self._n_done += self.sizes[i]
+        if self._progress is not None:
+            self._progress(self._n_done, self._n_bytes, self._entries[i].path)
+
+
+class Payload:
+    """The bytes of one row, in chunks; iterate over it once.
+
+    A chunk is a memoryview of at most 1 MiB, of whole values, and valid until the next
+    one is asked for. A payload in planes comes in whole blocks.
+    """
+
+    __slots__ = ("_contents", "_number", "row")
+
+    def __init__(self, contents: Contents, number: int) -> None:
+        self._contents, self._number = contents, number
+        self.row = contents._row(number)  # pyright: ignore[reportPrivateUsage]  # a part of it
+
+    def __iter__(self) -> Iterator[memoryview]:
+        return self._contents._read(self._number)  # pyright: ignore[reportPrivateUsage]  # a part of it
+
+    @property
+    def sum(self) -> bytes:
+        """The xxh3-64 sum of its bytes, 8 of them, once it was read to its end."""
+        return self._contents._sum_of(self._number)  # pyright: ignore[reportPrivateUsage]  # a part of it
+
+
+def _planes(values: Iterator[torch.Tensor], dtype: torch.dtype) -> Iterator[memoryview]:
+    """Return the planes of each block; valid until the next."""
+    codec, scratch = planes_of(dtype), torch.empty(0, dtype=torch.uint8, device="cpu")
+    for block in values:
+        if not len(scratch):
+            # The first block is as long as any.
+            scratch = torch.empty(block.nbytes, dtype=torch.uint8, device="cpu")
+        planes = scratch[: block.numel() * dtype.itemsize]
+        codec.split(block, planes)
+        yield byte_view(planes)
+
+
+class _Nowhere:
+    """Where bytes go that are only hashed."""
+
+    def write(self, buffer: Buffer) -> None:
+        """Do nothing."""
+
+    def writev(self, buffers: Sequence[Buffer]) -> None:
+        """Do nothing."""

@@ -1,0 +1,140 @@
+"""The bytes of entries, one chunk at a time: converted, checked, hashed, written."""
+
+import ctypes
+import math
+import sys
+from collections.abc import Iterator
+
+import torch
+
+from ..entries.entry import Entry
+from ..precision import RecordPrecision
+from ..tensors.conversion import convert
+from ..tensors.memory import values_of
+
+CHUNK = 1 << 20
+"""Bytes of output that are converted at once: they fit a core's own cache."""
+
+
+def pieces(
+    entry: Entry, dtype: torch.dtype, precision: RecordPrecision, *, at_once: bool
+) -> Iterator[torch.Tensor]:
+    """Return the entry's values at ``dtype`` as flat tensors of about `CHUNK` bytes.
+
+    A piece is valid until the next one is asked for, and nobody else changes it.
+    ``at_once`` says that nobody else's code runs before that either, so that it may
+    be the entry's own memory where no other thread could write to it.
+    """
+    tensor = stored_tensor(entry)
+    if not tensor.numel():
+        return
+    limit = CHUNK // dtype.itemsize
+    scratch: torch.Tensor | None = None
+    # Values that are stored as they are need no conversion, and perhaps no copy.
+    if tensor.dtype is dtype and row_of(tensor) and dtype is not torch.bool:
+        for piece in torch.split(tensor.detach().view(-1), limit):
+            # Asked for each piece: a thread may have begun while the last was written.
+            if at_once and is_undisturbed() and is_private(tensor):
+                yield piece
+            else:
+                if scratch is None:
+                    scratch = torch.empty_like(piece)
+                out = scratch[: piece.numel()]
+                # The bytes alone: copy_ would ask torch's dispatcher about both.
+                ctypes.memmove(out.data_ptr(), piece.data_ptr(), piece.nbytes)
+                yield out
+        return
+    rounding = precision.rounding(entry)
+    scratch = torch.empty(min(limit, tensor.numel()), dtype=dtype, device="cpu")
+    for piece in _pieces(tensor.detach(), limit):
+        out = scratch[: piece.numel()]
+        if dtype is torch.bool:
+            # Views may have other bytes than 0 and 1, which no reader takes.
+            yield torch.ne(piece.reshape(-1).view(torch.uint8), 0, out=out)
+            continue
+        # The range is checked before the conversion, so both must see one state of the
+        # values, whatever another thread writes meanwhile.
+        values = piece.reshape(-1)
+        if not (is_undisturbed() and is_private(tensor)):
+            values = values.clone()
+        n_zeroed = convert(values, out, entry.path, rounding)
+        precision.count_zeroed(entry.path, n_zeroed)
+        yield out
+
+
+def stored_tensor(entry: Entry) -> torch.Tensor:
+    """Return the entry's tensor as strided memory; RecordError if it has none.
+
+    What an entry reads from a file is not kept, so that a copy streams.
+    """
+    return values_of(entry.read(), entry.path)
+
+
+def byte_view(tensor: torch.Tensor) -> memoryview:
+    """Return the bytes of a contiguous tensor in CPU memory, shared with it."""
+    count = tensor.numel() * tensor.element_size()
+    if not count:
+        return memoryview(b"")
+    return memoryview((ctypes.c_char * count).from_address(tensor.data_ptr())).cast("B")
+
+
+def stored_size(entry: Entry, dtype: torch.dtype) -> int:
+    """Return how many bytes the entry takes when it is stored as ``dtype``."""
+    return math.prod(entry.shape) * dtype.itemsize
+
+
+def row_of(tensor: torch.Tensor) -> int:
+    """Return where the values lie in a row in main memory; 0 if that is unsure.
+
+    A save asks this of every tensor, so that all of it is one call.
+    """
+    try:
+        size, room = tensor.nbytes, tensor.untyped_storage().nbytes()
+        # A tensor that fills its storage begins at its start: one question less.
+        if room != size and tensor.storage_offset() * tensor.itemsize + size > room:
+            return 0
+        is_row = tensor.is_contiguous() and tensor.is_cpu and not tensor.is_neg()
+        if not is_row or (tensor.dtype.is_complex and tensor.is_conj()):
+            return 0
+        return tensor.data_ptr()
+    except RuntimeError:
+        # Lazy and nested tensors have no storage; `stored_tensor` says so in words.
+        return 0
+
+
+def is_undisturbed() -> bool:
+    """Return whether no other code could run while this thread does not call it.
+
+    Not beside other threads, under a tracer, or with a GPU that may be copying.
+    """
+    return (
+        len(sys._current_frames()) == 1  # pyright: ignore[reportPrivateUsage]  # documented
+        and sys.gettrace() is None
+        and not torch.cuda.is_initialized()  # type: ignore[no-untyped-call]  # of torch
+    )
+
+
+def is_private(tensor: torch.Tensor) -> bool:
+    """Return whether the tensor's memory is torch's own: no array's, no process's."""
+    # Torch refuses to resize what it does not own: arrays of numpy, maps of files.
+    storage = tensor.untyped_storage()
+    return storage.resizable() and not storage.is_shared()
+
+
+def _pieces(tensor: torch.Tensor, limit: int) -> Iterator[torch.Tensor]:
+    """Return the tensor in row-major order as parts of at most ``limit`` values."""
+    if tensor.numel() <= limit or not tensor.ndim:
+        if tensor.numel():
+            yield tensor
+        return
+    if tensor.is_contiguous():
+        yield from torch.split(tensor.view(-1), limit)
+        return
+    # A view is copied to become flat, so it is cut along its first dimension until a
+    # part fits: no more than one part is ever in memory twice.
+    row = tensor.numel() // tensor.shape[0]
+    if row > limit:
+        for part in tensor.unbind(0):
+            yield from _pieces(part, limit)
+        return
+    yield from torch.split(tensor, max(1, limit // row))

@@ -1,0 +1,27 @@
+"""Whose a memory is."""
+
+import torch
+
+from burnish.core.state.uninitialized.memory import (
+    can_require_grad,
+    is_dense,
+    is_ordinary,
+)
+
+
+def test_a_transposed_tensor_has_each_element_once_and_a_slice_does_not() -> None:
+    assert is_dense(torch.zeros(3, 4).t())
+    assert not is_dense(torch.zeros(3, 4)[:, ::2])
+    assert not is_dense(torch.zeros(1).expand(3))
+
+
+def test_what_has_no_values_in_memory_is_not_ordinary() -> None:
+    assert is_ordinary(torch.zeros(2))
+    assert not is_ordinary(torch.zeros(0))
+    assert not is_ordinary(torch.zeros(2, device="meta"))
+    assert not is_ordinary(torch.zeros(2).to_sparse())
+
+
+def test_whole_numbers_cannot_require_grad() -> None:
+    assert not can_require_grad(torch.zeros(1, dtype=torch.int64))
+    assert can_require_grad(torch.zeros(1, dtype=torch.complex64))

@@ -1,0 +1,60 @@
+"""Where bytes come from: what is mapped, what is read, and who shares memory."""
+
+from pathlib import Path
+
+import pytest
+
+from burnish.records.errors import RecordFormatError
+from burnish.records.io.source import FileSource
+
+_SMALL = bytes(range(256)) * 4
+_LARGE = bytes(1 << 20)
+
+
+@pytest.mark.parametrize("content", [b"", _SMALL, _LARGE], ids=["0", "1K", "1M"])
+def test_two_loads_of_a_file_share_no_memory_with_each_other_or_with_the_file(
+    tmp_path: Path, content: bytes
+) -> None:
+    path = tmp_path / "a"
+    path.write_bytes(content)
+    source = FileSource(str(path))
+    first, second = (source.mapped().view(0, len(content)) for _ in range(2))
+    first[:] = bytes(255 - byte for byte in content)
+    assert second == content
+    assert path.read_bytes() == content
+    source.close()
+    assert second == content
+
+
+@pytest.mark.parametrize(("content", "is_asked"), [(_SMALL, False), (_LARGE, True)])
+def test_only_a_file_that_may_be_mapped_is_asked_for_its_device(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    content: bytes,
+    is_asked: bool,
+) -> None:
+    devices: list[int] = []
+
+    def is_remote(device: int) -> bool:
+        devices.append(device)
+        return True
+
+    monkeypatch.setattr("burnish.records.io.source._is_remote", is_remote)
+    path = tmp_path / "a"
+    path.write_bytes(content)
+    source = FileSource(str(path))
+    assert devices == []
+    source.mapped()
+    source.view(0, len(content))
+    assert devices == [path.stat().st_dev] * is_asked
+
+
+def test_a_small_file_that_was_cut_meanwhile_is_an_error_and_not_the_end(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "a"
+    path.write_bytes(_SMALL)
+    source = FileSource(str(path))
+    path.write_bytes(_SMALL[:10])
+    with pytest.raises(RecordFormatError, match="an end while it was read"):
+        source.mapped()
