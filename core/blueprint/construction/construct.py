@@ -9,7 +9,6 @@ from torch.utils.hooks import RemovableHandle
 from ....config.path import join
 from ....records.tensors.grad_mode import no_grad
 from ...modules.signature import spread
-from ...modules.tree import places_of
 from ...state.uninitialized.streams import Streams
 from ..edits.edits import AddHook, CallMethod, Edit, SetArguments
 from ..errors import BlueprintError, NotRepeatedError, SettingError
@@ -18,8 +17,8 @@ from ..tree.construction_node import ConstructionNode, first_difference
 from ..tree.edit_log import EditIndex
 from ..tree.infer_sizes import infer_sizes
 from .construction_run import SERIAL, ConstructionRun, ConstructionRuns, current_runs
-from .draft import Draft, missing_sizes_of
-from .dry_run import call_reseeded, call_root_constructor
+from .draft import Draft, missing_sizes_in, missing_sizes_of
+from .dry_run import assign_edits, call_reseeded, call_root_constructor
 from .forward_hooks import Logs, add_hooks
 from .init_hooks import call_observed
 
@@ -34,20 +33,17 @@ def construct(
     """
     _check_complete(draft)
     outer_runs = current_runs()
-    # A stale tree is good for building alone, which notices what came out otherwise;
-    # what is compared with another run, or completed in one, has to be up to date.
-    if outer_runs is not None or missing_sizes_of(draft):
-        draft.refresh()
-    # The blueprint around a part may set its sizes, or take them from its own example.
-    has_sizes = outer_runs is None or bool(args) or bool(kwargs)
-    sizes = _sizes_of_example(draft, args, kwargs) if has_sizes else []
-    expected = _tree_with_sizes(draft, sizes) if sizes else draft.tree
     if outer_runs is not None:
-        module, tree = _construct_part(outer_runs, expected, draft)
-        logs = outer_runs.logs
-    else:
-        module, tree, logs = _construct_whole(draft, expected)
-    _finish(draft, module, tree, logs)
+        return _construct_inside(outer_runs, draft, args, kwargs)
+    # A stale tree is good for building alone, which notices what came out otherwise;
+    # what is completed in another run has to be up to date.
+    if missing_sizes_of(draft):
+        draft.refresh()
+    sizes = _sizes_of_example(draft, args, kwargs)
+    expected = _with_edits(draft.tree, [*draft.edits, *sizes]) if sizes else draft.tree
+    run, logs = _construct_whole(draft, expected)
+    module = run.modules_by_path[""]
+    _finish(draft, run, logs)
     return module, sizes
 
 
@@ -70,30 +66,76 @@ def _sizes_of_example(
     missing = missing_sizes_of(draft)
     if missing and not args and not kwargs:
         raise unknown_sizes_error(missing, "nothing tells what they are")
-    return sizes_from_example(draft, args, kwargs) if missing else []
+    if not missing:
+        return []
+    return sizes_from_example(draft.tree, draft.known_classes, args, kwargs)
 
 
-def _tree_with_sizes(draft: Draft, sizes: Sequence[Edit]) -> ConstructionNode:
-    """Return the tree with ``sizes`` among the edits of its nodes."""
-    tree, edit_index = draft.tree.copy(), EditIndex([*draft.edits, *sizes])
-    for node in tree.walk():
-        node.edits = edit_index.of(node)
+def _with_edits(tree: ConstructionNode, edits: Sequence[Edit]) -> ConstructionNode:
+    """Return a copy of ``tree`` whose nodes have those of ``edits`` that mean them."""
+    copy = tree.copy()
+    assign_edits(copy, EditIndex(edits))
+    return copy
+
+
+def _construct_inside(
+    outer_runs: ConstructionRuns,
+    draft: Draft,
+    args: tuple[object, ...],
+    kwargs: Mapping[str, object],
+) -> tuple[nn.Module, list[SetArguments]]:
+    """Construct a part of another blueprint, which may change all that is in it."""
+    tree, outer_nodes = _expected_inside(outer_runs, draft)
+    # The blueprint around a part may set its sizes, or take them from its own example.
+    sizes = list[SetArguments]()
+    if args or kwargs:
+        whole_tree = _with_outer_edits(_with_edits(tree, draft.edits), outer_nodes)
+        sizes = sizes_from_example(whole_tree, draft.known_classes, args, kwargs)
+    edits = [*draft.edits, *sizes]
+    run = ConstructionRun(_with_edits(tree, edits))
+    module = outer_runs.construct_inner(
+        run,
+        edits,
+        lambda: call_root_constructor(outer_runs, run, draft.known_classes),
+    )
+    _finish(draft, run, outer_runs.logs)
+    return module, sizes
+
+
+def _expected_inside(
+    outer_runs: ConstructionRuns, draft: Draft
+) -> tuple[ConstructionNode, list[ConstructionNode]]:
+    """Return the tree to expect inside, and its nodes as the blueprints around see it.
+
+    What those around change is not in the tree of ``draft``: what the last run around
+    it made counts, unless there was none.
+    """
+    nodes = outer_runs.expected_nodes(draft.tree.original_cls)
+    inner_tree = nodes[-1].inner_tree if nodes else None
+    if inner_tree is None:
+        draft.refresh()
+        return draft.tree, []
+    tree = inner_tree.tree.copy()
+    tree.passed_arguments = draft.tree.passed_arguments
+    return tree, nodes
+
+
+def _with_outer_edits(
+    tree: ConstructionNode, outer_nodes: Sequence[ConstructionNode]
+) -> ConstructionNode:
+    """Return ``tree`` with the edits of those around it as its own: for one run."""
+    for outer_node in reversed(outer_nodes):
+        tree.edits += outer_node.edits
+    children = [node.children for node in (tree, *outer_nodes)]
+    for child, *outer_children in zip(*children, strict=False):
+        if all(node.original_cls is child.original_cls for node in outer_children):
+            _with_outer_edits(child, outer_children)
     return tree
-
-
-def _construct_part(
-    outer_runs: ConstructionRuns, expected: ConstructionNode, draft: Draft
-) -> tuple[nn.Module, ConstructionNode]:
-    run = ConstructionRun(expected)
-    module = call_root_constructor(outer_runs, run, draft.known_classes)
-    run.place(module, outer_runs.first_serial)
-    _check_repeated(first_difference(expected, run.root))
-    return module, run.root
 
 
 def _construct_whole(
     draft: Draft, expected: ConstructionNode
-) -> tuple[nn.Module, ConstructionNode, Logs]:
+) -> tuple[ConstructionRun, Logs]:
     """Construct; once more where makers turn out to do otherwise with edited parts."""
     if not draft.is_stale:
         return _construct_once(draft, expected)
@@ -110,7 +152,7 @@ def _construct_whole(
 
 def _construct_once(
     draft: Draft, expected: ConstructionNode
-) -> tuple[nn.Module, ConstructionNode, Logs]:
+) -> tuple[ConstructionRun, Logs]:
     run, runs = ConstructionRun(expected), ConstructionRuns(is_described=False)
     module = call_observed(
         runs, lambda: call_root_constructor(runs, run, draft.known_classes)
@@ -122,7 +164,7 @@ def _construct_once(
     if runs.unhooked_classes:
         names = ", ".join(cls.__qualname__ for cls in runs.unhooked_classes)
         _check_repeated(("", f"{names} was made only the second time"))
-    return module, run.root, runs.logs
+    return run, runs.logs
 
 
 def _check_repeated(problem: tuple[str, str] | None) -> None:
@@ -135,22 +177,21 @@ def _check_repeated(problem: tuple[str, str] | None) -> None:
         )
 
 
-def _finish(
-    draft: Draft, module: nn.Module, tree: ConstructionNode, logs: Logs
-) -> None:
+def _finish(draft: Draft, run: ConstructionRun, logs: Logs) -> None:
     """Add the hooks to the built module, then make the calls that are due."""
     deferred_edits = [edit for edit in draft.edits if _is_later(edit)]
     if not deferred_edits and not logs.is_used:
         return
     edit_index = EditIndex(deferred_edits)
-    nodes_and_modules = _nodes_and_modules(module, tree)
     edits_by_module = [
-        (part, edit) for node, part in nodes_and_modules for edit in edit_index.of(node)
+        (part, edit)
+        for node, part in _nodes_and_modules(run)
+        for edit in edit_index.of(node)
     ]
     hooks = [
         (part, edit) for part, edit in edits_by_module if isinstance(edit, AddHook)
     ]
-    add_hooks(module, hooks, logs)
+    add_hooks(run.modules_by_path[""], hooks, logs)
     # The calls run in the order in which they were asked for, whatever their parts.
     for edit in deferred_edits:
         for part, module_edit in edits_by_module:
@@ -165,19 +206,23 @@ def _is_later(edit: Edit) -> bool:
 
 
 def _nodes_and_modules(
-    module: nn.Module, tree: ConstructionNode
+    run: ConstructionRun,
 ) -> Sequence[tuple[ConstructionNode, nn.Module]]:
     """Return the constructions that ended somewhere, with their modules, copies too."""
-    modules_by_path = {path[:-1]: part for path, part in places_of(module)}
     nodes_and_modules: list[tuple[ConstructionNode, nn.Module]] = []
-    for node in tree.walk():
+    for node in run.root.walk():
+        if node.is_foreign:
+            continue
         paths = node.paths if node.is_copied else node.paths[:1]
-        nodes_and_modules += [(node, modules_by_path[path]) for path in paths]
+        nodes_and_modules += [(node, run.modules_by_path[path]) for path in paths]
     return nodes_and_modules
 
 
 def sizes_from_example(
-    draft: Draft, args: tuple[object, ...], kwargs: Mapping[str, object]
+    tree: ConstructionNode,
+    known_classes: set[type[nn.Module]],
+    args: tuple[object, ...],
+    kwargs: Mapping[str, object],
 ) -> list[SetArguments]:
     """Return an edit for each size that the example tells.
 
@@ -185,11 +230,11 @@ def sizes_from_example(
     their shapes, from what reaches them.
     Raises `SettingError` where a layer is not reached, or the example does not fit.
     """
-    run, runs = ConstructionRun(draft.tree), ConstructionRuns(is_described=True)
+    run, runs = ConstructionRun(tree), ConstructionRuns(is_described=True)
     sizes_by_path: dict[str, Arguments] = {}
 
     def run_example() -> None:
-        module = call_root_constructor(runs, run, draft.known_classes)
+        module = call_root_constructor(runs, run, known_classes)
         run.place(module, runs.first_serial)
         # What the forward constructs is no part of the module.
         call_observed(
@@ -199,7 +244,7 @@ def sizes_from_example(
     call_reseeded(0, lambda: call_observed(runs, run_example))
     missing = {
         path: names
-        for path, names in missing_sizes_of(draft).items()
+        for path, names in missing_sizes_in(run.root).items()
         if path not in sizes_by_path
     }
     if missing:

@@ -5,17 +5,27 @@
 
 import itertools
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
 
 from torch import nn
 
 from ....config.path import join
 from ...modules.signature import spread
 from ...modules.tree import places_of
-from ..edits.edits import END, CallMethod, ChangeItems, Edit, build_inside, name_in_dict
+from ..edits.edits import (
+    END,
+    CallMethod,
+    ChangeItems,
+    Edit,
+    SetArguments,
+    build_inside,
+    name_in_dict,
+)
 from ..errors import NotRepeatedError, SettingError
 from ..tree.arguments import Arguments, bind, edited_call
-from ..tree.construction_node import ConstructionNode, describe_value
+from ..tree.construction_node import ConstructionNode, InnerTree, describe_value
 from ..tree.infer_sizes import missing_sizes, placeholder_sizes
 from ..tree.module_values import build_values
 from .forward_hooks import Logs
@@ -30,13 +40,20 @@ _serials = itertools.count()
 class Frame:
     """A constructor that is running, as one run sees it."""
 
-    __slots__ = ("changes", "expected", "node")
+    __slots__ = ("changes", "expected", "is_replaced", "node")
 
     def __init__(
         self, node: ConstructionNode, expected: ConstructionNode | None
     ) -> None:
         self.node, self.expected = node, expected
         self.changes: list[tuple[nn.Module, ChangeItems]] = []
+        self.is_replaced = node.is_foreign
+        """Whether a run further out put something else here than this run knows."""
+
+    @property
+    def expected_children(self) -> "list[ConstructionNode]":
+        """What was constructed inside the last time."""
+        return [] if self.expected is None else self.expected.children
 
 
 class ConstructionRun:
@@ -53,6 +70,9 @@ class ConstructionRun:
         holder = ConstructionNode(nn.Module, children=[expected])
         self.frames = [Frame(ConstructionNode(nn.Module), holder)]
         self.by_serial: dict[int, ConstructionNode] = {}
+        self.modules_by_path: dict[str, nn.Module] = {}
+        """The module at each path, as this run sees them."""
+        self._items_before: dict[int, tuple[nn.Module, dict[str, Any]]] = {}
 
     @property
     def root(self) -> ConstructionNode:
@@ -63,10 +83,10 @@ class ConstructionRun:
         """Return the frame of the construction that begins."""
         outer_frame = self.frames[-1]
         index = len(outer_frame.node.children)
-        node = ConstructionNode(cls, cls=cls)
+        node = ConstructionNode(cls, cls=cls, is_foreign=outer_frame.is_replaced)
         outer_frame.node.children.append(node)
-        maker, expected = outer_frame.expected, None
-        siblings = [] if maker is None else maker.children
+        expected = None
+        siblings = outer_frame.expected_children
         # Constructions are told apart by their order within their maker. One of
         # another class is not the one that was seen before: its edits wait until a
         # dry run knows where it ends.
@@ -77,6 +97,27 @@ class ConstructionRun:
         self.frames.append(frame)
         self.by_serial[serial] = node
         return frame
+
+    def keep_items(self, owner: nn.Module) -> None:
+        """Note what is in ``owner``, whose items a run further out will change.
+
+        The edits of this run name items by where they stood before.
+        """
+        self._items_before.setdefault(
+            id(owner), (owner, OrderedDict(owner._modules.items()))
+        )
+
+    @contextmanager
+    def _items_as_before(self) -> Generator[None]:
+        owners_and_items = self._items_before.values()
+        items_after = [owner._modules for owner, _ in owners_and_items]
+        for owner, items in owners_and_items:
+            owner._modules = items
+        try:
+            yield
+        finally:
+            for (owner, _), items in zip(owners_and_items, items_after, strict=True):
+                owner._modules = items
 
     def place(self, module: nn.Module, first_serial: int) -> None:
         """Note in each node at which paths of ``module`` its module stands.
@@ -89,8 +130,11 @@ class ConstructionRun:
         module_ids: dict[int, set[int]] = {}
         ranks: dict[str, tuple[int, ...]] = {}
         n_children: dict[str, int] = {}
-        for prefix_with_dot, part in places_of(module):
+        with self._items_as_before():
+            places = places_of(module)
+        for prefix_with_dot, part in places:
             path = prefix_with_dot[:-1]
+            self.modules_by_path[path] = part
             parent_path = path.rpartition(".")[0]
             n_children[parent_path] = index = n_children.get(parent_path, -1) + 1
             ranks[path] = (*ranks.get(parent_path, rank), index) if path else rank
@@ -152,6 +196,37 @@ class ConstructionRuns:
             self._running.pop()
             self.active.pop()
 
+    def construct_inner(
+        self,
+        run: ConstructionRun,
+        edits: Sequence[Edit],
+        construct: Callable[[], nn.Module],
+    ) -> nn.Module:
+        """Return what ``construct`` makes for a blueprint inside, followed by ``run``.
+
+        The next run around will find there what this one made.
+        """
+        frame = self.active[-1].frames[-1]
+        index = len(frame.node.children)
+        module = construct()
+        run.place(module, self.first_serial)
+        frame.node.children[index].inner_tree = InnerTree(run.root, tuple(edits))
+        return module
+
+    def expected_nodes(self, cls: type[nn.Module]) -> list[ConstructionNode]:
+        """Return the nodes that the next construction had the last time.
+
+        There is one for each run, outermost first; none if a ``cls`` is new here.
+        """
+        nodes: list[ConstructionNode] = []
+        for run in self.active:
+            frame = run.frames[-1]
+            index, siblings = len(frame.node.children), frame.expected_children
+            if index >= len(siblings) or siblings[index].original_cls is not cls:
+                return []
+            nodes.append(siblings[index])
+        return nodes
+
     def construct(
         self,
         init: Init,
@@ -165,6 +240,7 @@ class ConstructionRuns:
         module.__dict__[SERIAL] = serial
         self.modules.append(module)
         frames = [run.enter(cls, serial) for run in self.active]
+        _note_blueprints_around(frames)
         self._running.append(module)
         has_finished = False
         try:
@@ -248,7 +324,9 @@ class ConstructionRuns:
         for edit in edits:
             if isinstance(edit, CallMethod) and edit.moment == "after_init":
                 edit.function(module, *edit.args, **edit.kwargs)
-        for run, frame in zip(self.active, frames, strict=True):
+        # The innermost goes first: those around it know the items as it leaves them.
+        for i in reversed(range(len(frames))):
+            run, frame = self.active[i], frames[i]
             # A list is empty when its own constructor ends: its maker fills it, so its
             # items change when the maker ends. Only the root has no maker.
             is_root = len(run.frames) == 2
@@ -259,12 +337,25 @@ class ConstructionRuns:
                 if isinstance(edit, ChangeItems)
             ]
             for owner, change in frame.changes:
+                for inner_run in self.active[i + 1 :]:
+                    inner_run.keep_items(owner)
                 change_items(owner, change)
 
     def unmark(self, module: nn.Module) -> None:
         """Take the numbers off all that was constructed, and off its copies in it."""
         for part in (*self.modules, *module.modules()):
             part.__dict__.pop(SERIAL, None)
+
+
+def _note_blueprints_around(frames: list[Frame]) -> None:
+    """Note in the nodes of one construction what the runs mean to each other."""
+    for i, frame in enumerate(frames):
+        frame.node.is_inside_another = i < len(frames) - 1
+        outer_edits = (edit for outer in frames[:i] for edit in outer.node.edits)
+        frame.is_replaced = frame.is_replaced or any(
+            isinstance(edit, SetArguments) and edit.is_replacement
+            for edit in outer_edits
+        )
 
 
 _FROM_EARLIER_RUN = (

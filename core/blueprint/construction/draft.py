@@ -332,8 +332,8 @@ class Draft:
             return self.tree
         subtree = nodes[0]
         # A module that the maker passed is used up, and a blueprint inside of the
-        # maker, whose edits shaped the part, does not run without it.
-        if subtree.inner_edits or not is_repeatable(subtree.passed_arguments):
+        # maker, whose edits shape the part, does not run without it.
+        if subtree.is_inside_another or not is_repeatable(subtree.passed_arguments):
             return self.tree
         return subtree if self._holds_all_below(subtree) else self.tree
 
@@ -406,5 +406,10 @@ _READY = " A module that is passed ready-made stays as it is: pass a Blueprint."
 
 def missing_sizes_of(draft: Draft) -> dict[str, tuple[str, ...]]:
     """Return the sizes that only an example can tell, by path."""
-    nodes = (node for node in draft.tree.walk() if node.paths)
+    return missing_sizes_in(draft.tree)
+
+
+def missing_sizes_in(tree: ConstructionNode) -> dict[str, tuple[str, ...]]:
+    """Return those of the constructions in ``tree`` that ended somewhere."""
+    nodes = (node for node in tree.walk() if node.paths)
     return {node.path: node.missing_sizes for node in nodes if node.missing_sizes}

@@ -69,7 +69,7 @@ def dry_run(
     edit_index, n_rounds = EditIndex(edits), 0
     discoveries = _Discoveries(expected)
     initializing: _Initializing = call_unfilled
-    _assign_edits(expected, edit_index)
+    assign_edits(expected, edit_index)
     while n_rounds < _MAX_ROUNDS:
         runs = ConstructionRuns(is_described=True)
         try:
@@ -92,7 +92,7 @@ def dry_run(
         all_hooked = runs.unhooked_classes <= known_classes
         discoveries.add(runs.unhooked_classes - known_classes)
         known_classes |= runs.constructed_classes | runs.unhooked_classes
-        if not _assign_edits(tree, edit_index) and all_hooked:
+        if not assign_edits(tree, edit_index) and all_hooked:
             # Torch's draws fill parameters; those of Python or numpy may choose what
             # is constructed, and then no run tells what the next one makes.
             if has_drawn:
@@ -223,13 +223,16 @@ def constructor_error(
     return kind(path, f"the constructor of {cls.__qualname__} raised {reason}")
 
 
-def _assign_edits(root: ConstructionNode, edit_index: EditIndex) -> bool:
+def assign_edits(root: ConstructionNode, edit_index: EditIndex) -> bool:
     """Give every construction its edits; return whether any has others than before."""
     has_changed = False
     for node in root.walk():
-        edits = edit_index.of(node)
+        edits = () if node.is_foreign else edit_index.of(node)
         has_changed = has_changed or edits != node.edits
         node.edits = edits
+        if node.inner_tree is not None:
+            inner_index = EditIndex(node.inner_tree.edits)
+            has_changed |= assign_edits(node.inner_tree.tree, inner_index)
     return has_changed
 
 

@@ -72,6 +72,11 @@ class SetArguments(Edit):
     keeps_arguments: bool = True
     """Whether a new class gets those arguments of the one before that it takes too."""
 
+    @property
+    def is_replacement(self) -> bool:
+        """Whether nothing is kept of what stood there."""
+        return self.cls is not None and not self.keeps_arguments
+
     def __str__(self) -> str:
         words = [self.cls.__qualname__] if self.cls else []
         words += [f"{name}={short(value)}" for name, value in self.arguments.items()]

@@ -38,6 +38,15 @@ class ConstructionNode:
     """The arguments by name, after all edits."""
     missing_sizes: tuple[str, ...] = ()
     """The arguments that only an example can tell."""
+    inner_tree: "InnerTree | None" = None
+    """What a blueprint that its maker built sees of it, if it is the root of one."""
+    is_inside_another: bool = False
+    """Whether a blueprint that one of its makers built is what constructed it."""
+    is_foreign: bool = False
+    """Whether a blueprint around this one put it here, or put its maker here.
+
+    What the edits of this one mean was another module.
+    """
 
     @property
     def path(self) -> str:
@@ -59,6 +68,8 @@ class ConstructionNode:
         """Return a copy of the tree below, whose nodes can be changed by themselves."""
         copy = self.without_children()
         copy.children = [child.copy() for child in self.children]
+        if self.inner_tree is not None:
+            copy.inner_tree = self.inner_tree.copy()
         return copy
 
     def without_children(self) -> "ConstructionNode":
@@ -74,7 +85,25 @@ class ConstructionNode:
             cls=self.cls,
             arguments=self.arguments,
             missing_sizes=self.missing_sizes,
+            inner_tree=self.inner_tree,
+            is_inside_another=self.is_inside_another,
+            is_foreign=self.is_foreign,
         )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class InnerTree:
+    """The same constructions as a blueprint inside sees them, with its own paths.
+
+    It has its own edits, and those around it come after them.
+    """
+
+    tree: ConstructionNode
+    edits: tuple[Edit, ...]
+
+    def copy(self) -> "InnerTree":
+        """Return a copy whose nodes can be changed by themselves."""
+        return InnerTree(self.tree.copy(), self.edits)
 
 
 def first_difference(

@@ -89,16 +89,20 @@ def replacements_by(edits: Sequence[Edit], latest: Edit) -> dict[int, Edit | Non
 
     A log does not grow by repeating: an edit of the same target keeps the names that
     ``latest`` does not set, and goes without any. What other edits did in between
-    needs no look, since ``latest`` overrides that as well.
+    needs no look, since ``latest`` overrides that as well. Of what is replaced nothing
+    is kept, so that edits of paths inside it go; a pattern means what comes later too.
     """
     if not isinstance(latest, SetArguments):
         return {}
     replacements: dict[int, Edit | None] = {}
     for edit in edits:
-        if not isinstance(edit, SetArguments) or edit.target != latest.target:
-            continue
         # An edit that a call made comes and goes with the call, and replaces no other.
         if edit.is_logged != latest.is_logged:
+            continue
+        if latest.is_replacement and _is_inside(edit.target, latest.target):
+            replacements[id(edit)] = None
+            continue
+        if not isinstance(edit, SetArguments) or edit.target != latest.target:
             continue
         remainder = _remainder(edit, latest)
         if remainder is not edit:
@@ -106,8 +110,23 @@ def replacements_by(edits: Sequence[Edit], latest: Edit) -> dict[int, Edit | Non
     return replacements
 
 
+def _is_inside(target: Target, outer_target: Target) -> bool:
+    """Return whether all paths of ``target`` lie inside what ``outer_target`` means."""
+    if isinstance(target, str) and is_pattern(target):
+        return False
+    return all(
+        any(matches(outer_target, path[:i]) for i in _ends_of_names(path))
+        for path in paths_of(target)
+    )
+
+
+def _ends_of_names(path: str) -> list[int]:
+    ends = [i for i, character in enumerate(path) if character == "."]
+    return [0, *ends] if path else []
+
+
 def _remainder(earlier: SetArguments, latest: SetArguments) -> SetArguments | None:
-    if latest.cls is not None and not latest.keeps_arguments:
+    if latest.is_replacement:
         return None
     names = {n: v for n, v in earlier.arguments.items() if n not in latest.arguments}
     cls, keeps_arguments = earlier.cls, earlier.keeps_arguments
