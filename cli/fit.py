@@ -3,7 +3,6 @@
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from .hydra_app import run
 from .main import main as command
@@ -17,7 +16,7 @@ def main(argv: Sequence[str]) -> int:
     return run("burnish fit", ABOUT, argv, _fit)
 
 
-def _fit(tree: dict[str, Any], folder: Path) -> None:
+def _fit(tree: dict[str, object], folder: Path) -> None:
     from ..train.fit.fit_config import FitConfig
     from ..train.fit.run_fit import fit, has_trained
 

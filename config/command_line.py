@@ -4,7 +4,7 @@ import functools
 import os
 import sys
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from .classes.docstrings import summary_of
 from .errors import ConfigError
@@ -34,7 +34,7 @@ def command(cls: type[T]) -> Callable[[Callable[[T], R]], Callable[..., R]]:
         def program(argv: Sequence[str] | T | None = None) -> R:
             if isinstance(argv, cls):
                 return function(argv)
-            words: Any = sys.argv[1:] if argv is None else argv
+            words: object = sys.argv[1:] if argv is None else argv
             if isinstance(words, str) or not isinstance(words, Sequence):
                 raise TypeError(
                     f"a program is called with a {cls.__name__}, or with the words of "
@@ -49,7 +49,7 @@ def command(cls: type[T]) -> Callable[[Callable[[T], R]], Callable[..., R]]:
     return decorate
 
 
-def _config(cls: type[T], function: Callable[..., Any], words: list[str]) -> T:
+def _config(cls: type[T], function: Callable[..., object], words: list[str]) -> T:
     """Return the config that the command line asks for, or end the program."""
     from argparse import ArgumentParser, RawDescriptionHelpFormatter
 

@@ -58,7 +58,7 @@ def to_plain(tree: object) -> Any:
     return tree
 
 
-def without_names(tree: object) -> Any:
+def without_names(tree: object) -> object:
     """Return ``tree`` with structs as dicts, as it is in Python: tuples are kept."""
     if is_dict(tree):
         return {key: without_names(item) for key, item in tree.items()}
@@ -128,8 +128,8 @@ def _value(obj: object, annotation: object, path: str, elide: bool, depth: int) 
 
 
 def _mapping(
-    obj: Mapping[Any, Any], annotation: object, path: str, elide: bool, depth: int
-) -> dict[Any, Any]:
+    obj: Mapping[object, object], annotation: object, path: str, elide: bool, depth: int
+) -> dict[object, object]:
     kind = next((m for m in members(annotation) if is_mapping(m)), Any)
     tree = {
         _key(key, path): _value(
@@ -142,13 +142,13 @@ def _mapping(
     return tree
 
 
-def _check_int(obj: object, path: str) -> Any:
+def _check_int(obj: object, path: str) -> object:
     if type(obj) is int and obj.bit_length() > MAX_INT_BITS:
         raise _unwritable(path, "a number of over 4,300 digits")
     return obj
 
 
-def _items(obj: Any, annotation: Any, path: str, elide: bool, depth: int) -> Any:
+def _items(obj: Any, annotation: object, path: str, elide: bool, depth: int) -> object:
     kind = next((m for m in members(annotation) if is_sequence(m)), Any)
     items = [
         _value(item, item_type(kind, i), child(path, i), elide, depth + 1)
@@ -164,7 +164,7 @@ def _is_certain(annotation: object) -> bool:
     return sum(map(is_struct, members(annotation))) == 1
 
 
-def _struct(obj: Any, cls: Any, path: str, elide: bool, depth: int) -> Struct:
+def _struct(obj: object, cls: Any, path: str, elide: bool, depth: int) -> Struct:
     struct = Struct(cls.__name__)
     version = version_of(cls)
     if version is not None:
@@ -209,7 +209,7 @@ def _key(key: object, path: str) -> Any:
     return key if type(key) in _PLAIN else _leaf(key, path)
 
 
-def _leaf(obj: object, path: str) -> Any:
+def _leaf(obj: object, path: str) -> object:
     """Return a subclass of a plain type, or what pydantic has a text for."""
     if dataclasses.is_dataclass(obj) or is_model(obj) or callable(obj):
         raise _unwritable(path, f"{short_repr(obj)} is code, not a value")

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, get_args
+from typing import get_args
 
 from .classes.docstrings import docs_of
 from .classes.fields import (
@@ -106,7 +106,7 @@ def _differing(default: object) -> str:
     return f"{type(default).__name__}({', '.join(arguments)})" if arguments else ""
 
 
-def _without_name(tree: object) -> Any:
+def _without_name(tree: object) -> object:
     return dict(tree) if isinstance(tree, Struct) else tree
 
 

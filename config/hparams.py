@@ -107,7 +107,7 @@ class Hparams(BaseModel, Mapping[str, Any], metaclass=HparamsMeta):
         """
         tree = encode(self)
         check_read_back(self, without_names(tree))
-        values: dict[str, Any] = to_plain(tree)
+        values: dict[str, object] = to_plain(tree)
         return values | to_plain(_computed_fields(self, values)) if computed else values
 
     def dump(
@@ -160,7 +160,7 @@ class Hparams(BaseModel, Mapping[str, Any], metaclass=HparamsMeta):
         for attribute, value in super().__repr_args__():
             yield names.get(attribute or "", attribute), value
 
-    def _fill_scheduled(self, values: Mapping[str, Any]) -> bool:
+    def _fill_scheduled(self, values: Mapping[str, object]) -> bool:
         """Fill this object from ``values``; return False if no schedule is in them."""
         preparation = Preparation()
         prepared = preparation.value(type(self), values)
@@ -204,7 +204,7 @@ def _may_carry(value: object) -> bool:
 
 def _computed_fields(hparams: Hparams, values: dict[str, Any]) -> dict[str, Any]:
     """Return the computed fields of ``hparams``, and of what is nested in it."""
-    computed: dict[str, Any] = {}
+    computed: dict[str, object] = {}
     for name, field in fields_of(type(hparams)).items():
         value = getattr(hparams, field.attribute)
         if isinstance(value, Hparams):

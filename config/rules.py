@@ -201,7 +201,7 @@ class MapFieldValue(RewriteRule):
             case _:
                 return replace(field, type=schema_edit.SUPPLIED)
 
-    def _try(self, value: object) -> Any:
+    def _try(self, value: object) -> object:
         try:
             return self.map_fn(value)
         except Exception:  # a user's function, on a value that no file may have
@@ -277,7 +277,7 @@ def _as_option(kind: t.Type, narrow: t.Type) -> t.Type:
     return t.Option(narrow) if isinstance(kind, t.Option) else narrow
 
 
-def _without(kind: t.Type, rejected: tuple[Any, ...]) -> t.Type:
+def _without(kind: t.Type, rejected: tuple[object, ...]) -> t.Type:
     match kind:
         case t.Option(type=optional):
             return t.Option(_without(optional, rejected))
@@ -290,7 +290,7 @@ def _without(kind: t.Type, rejected: tuple[Any, ...]) -> t.Type:
             return kind
 
 
-def _is_among(value: object, values: tuple[Any, ...]) -> bool:
+def _is_among(value: object, values: tuple[object, ...]) -> bool:
     """Return whether ``value`` is one of ``values``; 1 and 0 are not True and False."""
     return any(
         isinstance(value, bool) is isinstance(other_value, bool)
@@ -299,7 +299,7 @@ def _is_among(value: object, values: tuple[Any, ...]) -> bool:
     )
 
 
-def _as_data(default: object) -> Any:
+def _as_data(default: object) -> object:
     """Return a default as the raw tree of a file has it: structs as their fields."""
     if not _has_struct(default):
         return default

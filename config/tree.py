@@ -73,7 +73,7 @@ class Struct(dict[str, Any]):
     __slots__ = ("name",)
 
     def __init__(
-        self, name: str = "", fields: Mapping[str, Any] | Iterable[Any] = ()
+        self, name: str = "", fields: Mapping[str, object] | Iterable[Any] = ()
     ) -> None:
         super().__init__(fields)
         self.name = name
@@ -108,7 +108,7 @@ class Ident(str):
 
 def check_bounds(tree: object) -> None:
     """Raise ConfigSyntaxError if ``tree`` is nested too deep or stands for too much."""
-    level: list[Any] = [{"": tree}]
+    level: list[object] = [{"": tree}]
     n_nodes = 0
     for _ in range(MAX_DEPTH + 2):
         level = [item for node in level for item in _items(node)]
@@ -133,12 +133,12 @@ def is_dict(value: object) -> TypeGuard[dict[Any, Any]]:
     return isinstance(value, dict)
 
 
-def is_items(value: object) -> TypeGuard[list[Any] | tuple[Any, ...]]:
+def is_items(value: object) -> TypeGuard[list[object] | tuple[object, ...]]:
     """Return whether ``value`` is a list or a tuple, of unchecked data."""
     return isinstance(value, list | tuple)
 
 
-def is_mapping_value(value: object) -> TypeGuard[Mapping[Any, Any]]:
+def is_mapping_value(value: object) -> TypeGuard[Mapping[object, object]]:
     """Return whether ``value`` is a mapping, of data that nobody has checked."""
     return isinstance(value, Mapping)
 
@@ -147,7 +147,7 @@ def _is_endless(node: object) -> bool:
     return type(node) is int and node.bit_length() > MAX_INT_BITS
 
 
-def _items(node: object) -> Iterable[Any]:
+def _items(node: object) -> Iterable[object]:
     if is_dict(node):
         return node.values()
     return node if is_items(node) else ()

@@ -106,7 +106,7 @@ def _upgrade(annotation: object, tree: object, path: str, added: Rules) -> Any:
     return tree if struct is None else _upgrade_struct(struct, tree, path, added)
 
 
-def _upgrade_struct(cls: type, tree: object, path: str, added: Rules) -> Any:
+def _upgrade_struct(cls: type, tree: object, path: str, added: Rules) -> object:
     if is_versioned(cls):
         # RON reads a struct without fields as the empty tuple, and rules need fields.
         tree = {} if tree == () else tree
@@ -131,7 +131,7 @@ def _take_version(cls: type[Versioned], tree: object, path: str) -> int:
     # Old defaults that rules noted are in today's form; what is no dict has no version.
     if isinstance(tree, Weak) or not is_dict(tree):
         return current
-    version: Any = tree.pop("version", 0)
+    version: object = tree.pop("version", 0)
     version_path = child(path, "version")
     if isinstance(version, bool) or not isinstance(version, int) or version < 0:
         raise _version_error(
@@ -161,7 +161,7 @@ def _apply(rule: RewriteRule, tree: object, path: str) -> None:
         raise ConfigError(error.source, inside) from error.__cause__
 
 
-def _has_versions(annotation: object, visited: set[Any]) -> bool:
+def _has_versions(annotation: object, visited: set[object]) -> bool:
     for member in members(annotation):
         if is_sequence(member) or is_mapping(member):
             args = getattr(member, "__args__", ())
@@ -176,7 +176,7 @@ def _has_versions(annotation: object, visited: set[Any]) -> bool:
     return False
 
 
-def _fields_have_versions(cls: type, visited: set[Any]) -> bool:
+def _fields_have_versions(cls: type, visited: set[object]) -> bool:
     return any(
         _has_versions(field.annotation, visited) for field in fields_of(cls).values()
     )

@@ -9,7 +9,7 @@ _LAZY = ("__annotate__", "__annotate_func__")
 """Where the body of a class has its annotations since Python 3.14: in a function."""
 
 
-def annotations_of(owner: Any) -> Mapping[str, Any]:
+def annotations_of(owner: Any) -> Mapping[str, object]:
     """Return the annotations of a class or function, by name.
 
     A name that only type checkers import is no error: since Python 3.14 annotations are
@@ -26,8 +26,8 @@ def annotations_of(owner: Any) -> Mapping[str, Any]:
 
 def annotations_in(namespace: Mapping[str, Any]) -> dict[str, Any]:
     """Return the annotations in the body of a class that is not made yet."""
-    hints: dict[str, Any] | None = namespace.get("__annotations__")
-    annotate: Callable[..., Any] | None = next(
+    hints: dict[str, object] | None = namespace.get("__annotations__")
+    annotate: Callable[..., object] | None = next(
         (namespace[name] for name in _LAZY if name in namespace), None
     )
     if hints is None and annotate is not None and sys.version_info >= (3, 14):
@@ -39,7 +39,7 @@ def annotations_in(namespace: Mapping[str, Any]) -> dict[str, Any]:
     return hints or {}
 
 
-def annotate(namespace: dict[str, Any], hints: dict[str, Any]) -> None:
+def annotate(namespace: dict[str, object], hints: dict[str, object]) -> None:
     """Put ``hints`` in the place of all annotations in the body of a class."""
     for name in _LAZY:
         namespace.pop(name, None)

@@ -26,7 +26,7 @@ class HparamsMeta(ModelMetaclass):
         mcs,
         name: str,
         bases: tuple[type, ...],
-        namespace: dict[str, Any],
+        namespace: dict[str, object],
         **options: Any,
     ) -> type:
         """Return the class, with its annotations made safe first."""
@@ -46,7 +46,7 @@ class HparamsMeta(ModelMetaclass):
 
 def _rename(
     namespace: dict[str, Any],
-    hints: dict[str, Any],
+    hints: dict[str, object],
     safe: dict[str, str],
     inherited: dict[str, str],
 ) -> None:
@@ -79,8 +79,8 @@ def _reserved(base: type) -> frozenset[str]:
 
 def _clashes(
     name: str,
-    hints: dict[str, Any],
-    namespace: dict[str, Any],
+    hints: dict[str, object],
+    namespace: dict[str, object],
     reserved: frozenset[str],
 ) -> bool:
     value, is_constant = namespace.get(name), is_class_variable(hints[name])
@@ -89,7 +89,7 @@ def _clashes(
     return name in reserved or name.startswith("_")
 
 
-def _safe(name: str, hints: dict[str, Any]) -> str:
+def _safe(name: str, hints: dict[str, object]) -> str:
     safe = f"{name.lstrip('_') or 'field'}_"
     while safe in hints or safe[0].isdigit():
         safe = f"field_{safe}"

@@ -30,7 +30,7 @@ def is_complete(cls: Any) -> bool:
     return complete
 
 
-def extra_values(value: object) -> Mapping[str, Any]:
+def extra_values(value: object) -> Mapping[str, object]:
     """Return the values of an instance that its class has no fields for."""
     return getattr(value, "__pydantic_extra__", None) or {}
 

@@ -3,7 +3,6 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import PurePath
-from typing import Any
 
 from ..spelling import did_you_mean
 from ..tree import Struct
@@ -16,10 +15,10 @@ class ConfigFormat:
     name: str
     suffixes: tuple[str, ...]
 
-    read: Callable[[str], Any]
+    read: Callable[[str], object]
     """From text to a tree; raises ConfigSyntaxError with line and column."""
 
-    write: Callable[[Any], str]
+    write: Callable[[object], str]
     """From a tree to text that ends with a line break."""
 
     @property
@@ -59,7 +58,7 @@ def format_of(file: PurePath) -> ConfigFormat:
 
 # Each format's module is imported when a file needs it: ruamel.yaml is an extra, and
 # large, and many programs read no YAML.
-def _read_json(text: str) -> Any:
+def _read_json(text: str) -> object:
     from .json import read
 
     return read(text)
@@ -71,7 +70,7 @@ def _write_json(tree: object) -> str:
     return write(tree)
 
 
-def _read_yaml(text: str) -> Any:
+def _read_yaml(text: str) -> object:
     from .yaml import read
 
     tree = read(text)
@@ -84,7 +83,7 @@ def _write_yaml(tree: object) -> str:
     return write(tree)
 
 
-def _read_ron(text: str) -> Any:
+def _read_ron(text: str) -> object:
     from ..ron import read
 
     return read(text) if text.strip() else Struct()

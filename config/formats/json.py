@@ -8,7 +8,6 @@ from collections.abc import Callable
 from json.encoder import encode_basestring as _quoted
 from json.encoder import encode_basestring_ascii as _quoted_ascii
 from math import isfinite
-from typing import Any
 
 from ..errors import ConfigError, ConfigSyntaxError, Problem
 from ..path import child
@@ -17,7 +16,7 @@ from ..short_text import short_repr
 from ..tree import check_bounds, finite, is_dict, is_items, too_deep
 
 
-def read(text: str) -> Any:
+def read(text: str) -> object:
     """Return the value that ``text`` stands for."""
     try:
         tree = _DECODER.decode(text.removeprefix("\ufeff"))
@@ -57,7 +56,7 @@ class _Duplicate(Exception):
     """A key that an object has twice."""
 
 
-def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def _unique(pairs: list[tuple[str, object]]) -> dict[str, object]:
     items = dict(pairs)
     if len(items) < len(pairs):
         keys: set[str] = set()
@@ -106,7 +105,7 @@ def _scalar(value: object) -> str:
 
 
 def _pairs(
-    tree: dict[Any, Any], path: str, line: str, quoted: Callable[[str], str]
+    tree: dict[object, object], path: str, line: str, quoted: Callable[[str], str]
 ) -> list[str]:
     keys: set[str] = set()
     pairs: list[str] = []

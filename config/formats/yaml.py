@@ -23,7 +23,7 @@ _PAIR = re.compile("[\ud800-\udbff][\udc00-\udfff]")
 _MERGE = "tag:yaml.org,2002:merge"
 
 
-def read(text: str) -> Any:
+def read(text: str) -> object:
     """Return the value that ``text`` stands for, None for an empty text."""
     yaml = _yaml()
     from ruamel.yaml.error import MarkedYAMLError, YAMLError
@@ -64,7 +64,7 @@ def _yaml() -> "YAML":
     class Constructor(SafeConstructor):
         n_merged = 0
 
-        def flatten_mapping(self, node: Any) -> Any:
+        def flatten_mapping(self, node: Any) -> object:
             # A level of merges multiplies what is below it, so it is counted once
             # that is merged, and before it is made itself.
             for merged in _merge_sources(node):
@@ -126,11 +126,11 @@ def _finite(constructor: Any, node: Any) -> float:
         raise BeyondFloatError.of(text, mark.line + 1, mark.column + 1) from None
 
 
-def _as_text(constructor: Any, node: Any) -> str:
+def _as_text(constructor: Any, node: object) -> str:
     return str(constructor.construct_scalar(node))
 
 
-def _quoted_if_odd(representer: Any, text: str) -> Any:
+def _quoted_if_odd(representer: Any, text: str) -> object:
     # In single quotes the writer lets U+0085 be folded to a space.
     style = None if text.isprintable() else '"'
     return representer.represent_scalar("tag:yaml.org,2002:str", text, style=style)

@@ -104,7 +104,7 @@ class Encoding:
         self._language, self._max_depth = language, max_depth
         self._as_they_are, self._by_type = language.as_they_are, language.by_type
 
-    def encode(self, value: Any, path: str, depth: int = 0) -> Node:
+    def encode(self, value: object, path: str, depth: int = 0) -> Node:
         """Return ``value`` as a node; an error names the path of what is no data."""
         if type(value) in self._as_they_are:
             return value
@@ -115,7 +115,7 @@ class Encoding:
             raise self.too_deep(path)
         return kind.encode(self, value, path, depth)
 
-    def items(self, values: Iterable[Any], path: str, depth: int) -> list[Node]:
+    def items(self, values: Iterable[object], path: str, depth: int) -> list[Node]:
         """Return the nodes of ``values``, which stand in what is at ``path``."""
         plain_types = self._as_they_are
         # Most items are plain, and their paths would take longer than all else.
@@ -128,7 +128,7 @@ class Encoding:
         ]
 
     def fields(
-        self, values: Mapping[Any, Any], path: str, depth: int
+        self, values: Mapping[Any, object], path: str, depth: int
     ) -> dict[Any, Node]:
         """Return the nodes of the values of a mapping, by its keys."""
         plain_types = self._as_they_are
@@ -182,7 +182,7 @@ class Decoding:
             }
         return self.tagged(tag, content, path, depth)
 
-    def items(self, nodes: Iterable[Node], path: str, depth: int) -> list[Any]:
+    def items(self, nodes: Iterable[Node], path: str, depth: int) -> list[object]:
         """Return the values of ``nodes``, which stand in what is at ``path``."""
         return [
             node
@@ -199,11 +199,11 @@ class Decoding:
                 return tag, content
         return None, node
 
-    def tagged(self, tag: str, content: Node, path: str, depth: int) -> Any:
+    def tagged(self, tag: str, content: Node, path: str, depth: int) -> object:
         """Return the value that the content of a tag stands for."""
         return self._decoders[tag](self, content, path, depth)
 
-    def leaf(self, node: Node, path: str, depth: int) -> Any:
+    def leaf(self, node: Node, path: str, depth: int) -> object:
         """Return the value of a node that is neither a list nor a map."""
         return node
 

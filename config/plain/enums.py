@@ -27,6 +27,6 @@ def member_of(cls: type[enum.Enum], name: str) -> enum.Enum | None:
     return functools.reduce(operator.or_, (cls[n] for n in names), cls(0))
 
 
-def member_value(member: enum.Enum, plain_types: tuple[type, ...]) -> Any:
+def member_value(member: enum.Enum, plain_types: tuple[type, ...]) -> object:
     """Return the value of ``member``, or its name where that is no ``plain`` data."""
     return member.value if type(member.value) in plain_types else member.name

@@ -11,8 +11,8 @@ from .codec import Decode, Decoding, Encoding, Kind, Node
 def tagged(
     tag: str,
     types: type | tuple[type, ...],
-    parts: Callable[[Any], Any],
-    make: Callable[[Any], Any],
+    parts: Callable[[Any], object],
+    make: Callable[[Any], object],
     *,
     is_exact: bool = False,
 ) -> Kind:
@@ -35,7 +35,7 @@ def tagged(
     )
 
 
-def making(make: Callable[[Any], Any]) -> Decode:
+def making(make: Callable[[Any], object]) -> Decode:
     """Return what decodes the content of a tag, and makes the value of that."""
 
     def decode(decoding: Decoding, content: Node, path: str, depth: int) -> Any:
@@ -47,8 +47,8 @@ def making(make: Callable[[Any], Any]) -> Decode:
 def sequence(
     tag: str,
     types: type | tuple[type, ...],
-    make: Callable[[Any], Any],
-    order: Callable[[Any], Iterable[Any]] = list,
+    make: Callable[[Any], object],
+    order: Callable[[Any], Iterable[object]] = list,
     *,
     is_exact: bool = False,
 ) -> Kind:
@@ -57,7 +57,7 @@ def sequence(
     def encode(encoding: Encoding, value: object, path: str, depth: int) -> Node:
         return {tag: encoding.items(order(value), path, depth)}
 
-    def decode(decoding: Decoding, content: Node, path: str, depth: int) -> Any:
+    def decode(decoding: Decoding, content: Node, path: str, depth: int) -> object:
         return make(decoding.items(list(content), path, depth))
 
     return Kind(
@@ -73,7 +73,7 @@ def sequence(
 def text(
     tag: str,
     types: type | tuple[type, ...],
-    make: Callable[[Any], Any],
+    make: Callable[[Any], object],
     spell: Callable[[Any], str] = str,
 ) -> Kind:
     """Return the kind of values that are a text below a tag."""
@@ -86,7 +86,7 @@ def text(
 
 
 def unmarked(
-    types: type | tuple[type, ...], convert: Callable[[Any], Any] | None = None
+    types: type | tuple[type, ...], convert: Callable[[Any], object] | None = None
 ) -> Kind:
     """Return the kind of values without a tag: themselves, or what ``convert`` says."""
     if convert is None:
@@ -109,7 +109,7 @@ def float_name(value: float) -> str | None:
     return None if math.isfinite(value) else repr(float(value))
 
 
-def in_order(values: Iterable[Any]) -> list[Any]:
+def in_order(values: Iterable[object]) -> list[object]:
     """Return the items of a set in an order that is the same in every process.
 
     By their texts, since sets may mix what cannot be compared.
@@ -117,7 +117,7 @@ def in_order(values: Iterable[Any]) -> list[Any]:
     return sorted(values, key=repr)
 
 
-def by_value(values: Iterable[Any]) -> list[Any]:
+def by_value(values: Iterable[object]) -> list[Any]:
     """Return the items of a set from small to large, or `in_order` if none is."""
     try:
         return sorted(values)
@@ -131,6 +131,6 @@ FACTORIES: dict[Any, str] = {int: "int", float: "float", list: "list", dict: "di
 _FACTORIES_BY_NAME = {name: factory for factory, name in FACTORIES.items()}
 
 
-def defaultdict_of(pair: Any) -> Any:
+def defaultdict_of(pair: Any) -> object:
     """Return the defaultdict of a factory's name and items."""
     return defaultdict(_FACTORIES_BY_NAME[pair[0]], pair[1])

@@ -32,7 +32,7 @@ class Output:
         """Write what is still on its way."""
         self._attempt(self._stream.flush)
 
-    def __getattr__(self, name: str) -> Any:
+    def __getattr__(self, name: str) -> object:
         return getattr(self._stream, name)
 
     def _attempt(self, act: Callable[[], object]) -> None:

@@ -12,7 +12,6 @@ Type
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
 
 class Type:
@@ -76,7 +75,7 @@ class Tuple(Type):
 class Literal(Type):
     """One of some values; 1 and True are two of them."""
 
-    allowed_values: tuple[Any, ...]
+    allowed_values: tuple[object, ...]
 
     def __eq__(self, value: object) -> bool:
         return isinstance(value, Literal) and self._typed == value._typed
@@ -85,7 +84,7 @@ class Literal(Type):
         return hash(self._typed)
 
     @property
-    def _typed(self) -> tuple[tuple[type, Any], ...]:
+    def _typed(self) -> tuple[tuple[type, object], ...]:
         return tuple((type(value), value) for value in self.allowed_values)
 
     def __str__(self) -> str:
@@ -97,7 +96,7 @@ class Enum(Type):
     """One of some named values; files hold the value."""
 
     name: str
-    variants: Mapping[str, Any]
+    variants: Mapping[str, object]
 
     def __str__(self) -> str:
         return self.name
@@ -119,7 +118,7 @@ class Field:
 
     name: str
     type: Type
-    default: Any = None
+    default: object = None
     """The default as a tree, if it has one."""
 
     has_default: bool = False

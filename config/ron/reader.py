@@ -29,7 +29,7 @@ def read(text: str) -> Any:
     return value
 
 
-def _value(scanner: Scanner, depth: int) -> Any:
+def _value(scanner: Scanner, depth: int) -> object:
     kind = scanner.kind
     if kind == "value":
         value = scanner.value
@@ -48,7 +48,7 @@ def _value(scanner: Scanner, depth: int) -> Any:
     return scanner.fail(f"expected a value, found {scanner.token_text()}")
 
 
-def _word_or_struct(scanner: Scanner, depth: int) -> Any:
+def _word_or_struct(scanner: Scanner, depth: int) -> object:
     name: str = scanner.value
     scanner.advance()
     if scanner.kind == "(":
@@ -56,7 +56,7 @@ def _word_or_struct(scanner: Scanner, depth: int) -> Any:
     return _WORDS[name] if name in _WORDS else Ident(name)
 
 
-def _parenthesis(scanner: Scanner, name: str, depth: int) -> Any:
+def _parenthesis(scanner: Scanner, name: str, depth: int) -> object:
     """Return the struct or the tuple that begins here."""
     scanner.advance()
     if scanner.kind == ")":
@@ -84,13 +84,13 @@ def _fields(scanner: Scanner, name: str, depth: int) -> Struct:
     return struct
 
 
-def _list(scanner: Scanner, depth: int) -> list[Any]:
+def _list(scanner: Scanner, depth: int) -> list[object]:
     scanner.advance()
     return _items(scanner, "]", depth)
 
 
-def _items(scanner: Scanner, end: str, depth: int) -> list[Any]:
-    items: list[Any] = []
+def _items(scanner: Scanner, end: str, depth: int) -> list[object]:
+    items: list[object] = []
     while scanner.kind != end:
         items.append(_value(scanner, depth + 1))
         _separate(scanner, end)
@@ -98,9 +98,9 @@ def _items(scanner: Scanner, end: str, depth: int) -> list[Any]:
     return items
 
 
-def _map(scanner: Scanner, depth: int) -> dict[Any, Any]:
+def _map(scanner: Scanner, depth: int) -> dict[object, object]:
     scanner.advance()
-    items: dict[Any, Any] = {}
+    items: dict[object, object] = {}
     while scanner.kind != "}":
         start = scanner.start
         key = _key(scanner, depth)
@@ -113,7 +113,7 @@ def _map(scanner: Scanner, depth: int) -> dict[Any, Any]:
     return items
 
 
-def _key(scanner: Scanner, depth: int) -> Any:
+def _key(scanner: Scanner, depth: int) -> object:
     start = scanner.start
     key = _value(scanner, depth + 1)
     try:

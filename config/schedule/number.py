@@ -100,7 +100,7 @@ def at(config: C, state: object) -> C:
     return replace_numbers(config, advance)  # type: ignore[no-any-return]  # of one type
 
 
-def replace_numbers(value: object, change: Callable[[Any], Any]) -> Any:
+def replace_numbers(value: object, change: Callable[[object], object]) -> Any:
     """Return a copy of ``value`` with ``change`` done to each scheduled number.
 
     What holds no such number is shared with the copy.  Nothing is validated anew.
@@ -122,18 +122,20 @@ def replace_numbers(value: object, change: Callable[[Any], Any]) -> Any:
     return value
 
 
-def _rebuild(value: list[Any] | tuple[Any, ...], items: list[Any]) -> Any:
+def _rebuild(value: list[object] | tuple[object, ...], items: list[object]) -> object:
     make = getattr(type(value), "_make", type(value))
     return make(items)
 
 
-def _replace_items(value: Mapping[Any, Any], change: Callable[[Any], Any]) -> Any:
+def _replace_items(
+    value: Mapping[object, object], change: Callable[[object], object]
+) -> object:
     items = {key: replace_numbers(item, change) for key, item in value.items()}
     return items if any(items[key] is not value[key] for key in items) else value
 
 
-def _replace_fields(value: object, change: Callable[[Any], Any]) -> Any:
-    changed: dict[str, Any] = {}
+def _replace_fields(value: object, change: Callable[[object], object]) -> object:
+    changed: dict[str, object] = {}
     for field in stored_fields(type(value)):
         current_value = getattr(value, field.attribute)
         changed_value = replace_numbers(current_value, change)
@@ -142,7 +144,7 @@ def _replace_fields(value: object, change: Callable[[Any], Any]) -> Any:
     return with_attributes(value, changed) if changed else value
 
 
-def with_attributes(value: Any, changed: Mapping[str, Any]) -> Any:
+def with_attributes(value: Any, changed: Mapping[str, Any]) -> object:
     """Return a copy of a struct with other values, frozen or not, unchecked."""
     if is_model(type(value)):
         return value.model_copy(update=changed)

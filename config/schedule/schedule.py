@@ -6,7 +6,6 @@ from bisect import bisect_right
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import Any
 
 from ..path import index_of, parts
 from ..short_text import short_repr
@@ -125,7 +124,7 @@ class Schedule:
         return self.text
 
     @classmethod
-    def __get_pydantic_core_schema__(cls, source: object, handler: object) -> Any:
+    def __get_pydantic_core_schema__(cls, source: object, handler: object) -> object:
         """Let a field be annotated ``Schedule`` and given as text."""
         from pydantic_core import core_schema
 
@@ -134,7 +133,7 @@ class Schedule:
             serialization=core_schema.to_string_ser_schema(),
         )
 
-    def _step(self, state: object, name: str) -> Any:
+    def _step(self, state: object, name: str) -> object:
         if is_mapping_value(state) and name in state:
             return state[name]
         index = index_of(name)

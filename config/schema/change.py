@@ -4,7 +4,6 @@ from abc import abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import IntEnum
-from typing import Any
 
 from ..path import join
 from ..rewriting import schema_types as t
@@ -95,7 +94,7 @@ class FieldAdded(Change):
     """A field that older files lack."""
 
     type: t.Type
-    default: Any = None
+    default: object = None
     has_default: bool = False
     is_covered: bool = False
     """Whether a struct around it has a default, so that files may leave it out."""
@@ -131,7 +130,7 @@ class FieldRemoved(Change):
     """A field that only older files have."""
 
     type: t.Type
-    default: Any = None
+    default: object = None
     has_default: bool = False
 
     def proposed_fix(self) -> RewriteRule:
@@ -175,8 +174,8 @@ class FieldRenamed(Change):
 class DefaultValueChanged(Change):
     """Another default: files that left the field out meant the old one."""
 
-    old: Any
-    new: Any
+    old: object
+    new: object
 
     def proposed_fix(self) -> RewriteRule:
         """Return the rule that keeps the old one in older files."""
@@ -196,7 +195,7 @@ class DefaultValueChanged(Change):
 class DefaultValueRemoved(Change):
     """No default any more: files that left the field out lack it now."""
 
-    old: Any
+    old: object
 
     def proposed_fix(self) -> RewriteRule:
         """Return the rule that writes the old one into older files."""
@@ -254,7 +253,7 @@ class EnumVariantAdded(Info):
 
     enum_name: str
     variant: str
-    value: Any
+    value: object
 
     def diagnostic(self) -> str:
         """Say which member files may use from now on."""
@@ -281,7 +280,7 @@ class EnumVariantRemoved(Change):
 
     enum_name: str
     variant: str
-    value: Any
+    value: object
 
     def diagnostic(self) -> str:
         """Say which member files may not use any more."""
@@ -294,8 +293,8 @@ class EnumVariantValueChanged(Change):
 
     enum_name: str
     variant: str
-    old_value: Any
-    new_value: Any
+    old_value: object
+    new_value: object
 
     def proposed_fix(self) -> RewriteRule:
         """Return the mapping from the old value to the new one."""
@@ -313,7 +312,7 @@ class EnumVariantValueChanged(Change):
 class LiteralValuesAdded(Info):
     """Values that older files do not have."""
 
-    values: tuple[Any, ...]
+    values: tuple[object, ...]
 
     def diagnostic(self) -> str:
         """List the values that files may have from now on."""
@@ -324,7 +323,7 @@ class LiteralValuesAdded(Info):
 class LiteralValuesRemoved(Change):
     """Values that older files may have."""
 
-    values: tuple[Any, ...]
+    values: tuple[object, ...]
 
     def proposed_fix(self) -> RewriteRule:
         """Return the rule that refuses just these."""
@@ -349,6 +348,6 @@ def _severity_by_fix(change: Change) -> Severity:
 
 
 def _map(
-    field: tuple[str, ...], map_fn: Callable[[Any], Any], source: str
+    field: tuple[str, ...], map_fn: Callable[[object], object], source: str
 ) -> RewriteRule:
     return MapFieldValue(field, map_fn, rendered=source)

@@ -167,7 +167,7 @@ def _defaults(before: t.Field, after: t.Field, path: Path) -> Iterator[Change]:
         yield DefaultValueRemoved(path, old_default)
 
 
-def _with_version(kind: t.Type, default: Any) -> Any:
+def _with_version(kind: t.Type, default: Any) -> object:
     """Return the default as the old class writes it, with its version."""
     version = kind.version if isinstance(kind, t.Struct) else None
     return default if version is None else {"version": version, **default}
@@ -198,7 +198,7 @@ def _variants(before: t.Enum, after: t.Enum, path: Path) -> Iterator[Change]:
 
 
 def _values(
-    before: Sequence[Any], after: Sequence[Any], path: Path
+    before: Sequence[object], after: Sequence[object], path: Path
 ) -> Iterator[Change]:
     added = tuple(value for value in after if value not in before)
     removed = tuple(value for value in before if value not in after)

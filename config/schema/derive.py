@@ -40,7 +40,7 @@ def limits_values(annotation: object) -> bool:
     return _limits(annotation, set())
 
 
-def _limits(annotation: Any, visited: set[Any]) -> bool:
+def _limits(annotation: object, visited: set[object]) -> bool:
     if get_origin(annotation) is Annotated:
         return True
     if not is_struct(annotation) or annotation in visited:
@@ -65,7 +65,7 @@ def _type(annotation: object, above: tuple[type, ...]) -> t.Type:
     return t.Option(value_type) if len(kinds) < len(members(annotation)) else value_type
 
 
-def _single(kind: Any, above: tuple[type, ...]) -> t.Type:
+def _single(kind: object, above: tuple[type, ...]) -> t.Type:
     args = get_args(kind)
     if is_struct(kind):
         # A struct within itself has no end as data, so inside it stands by its name.

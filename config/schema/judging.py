@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from typing import Any
 
 from ..classes.fields import (
     fields_of,
@@ -93,7 +92,7 @@ def _class_at(annotation: object, path: Path, name: str) -> type | None:
     for member in members(annotation):
         if is_struct(member) and not path and member.__name__ == name:
             return member
-        below: Any = None
+        below: object = None
         if is_struct(member) and path and path[0] in fields_of(member):
             below = fields_of(member)[path[0]].annotation
         elif path and (is_mapping(member) or is_sequence(member)):

@@ -26,7 +26,7 @@ LOST = object()
 
 def expected(
     kind: t.Type, tree: object, path: Path
-) -> Iterator[tuple[Path, t.Type, Any]]:
+) -> Iterator[tuple[Path, t.Type, object]]:
     """Yield the values in ``tree`` of which it is known what they must stay."""
     match kind:
         case t.Option(inner) if tree is not None:
@@ -57,7 +57,7 @@ def expected(
             return
 
 
-def find(value: object, annotation: object, path: Path) -> tuple[Any, Any] | None:
+def find(value: object, annotation: object, path: Path) -> tuple[object, object] | None:
     """Return what stands at ``path`` in an object, and how it is declared."""
     for name in path:
         kinds = members(annotation)

@@ -2,13 +2,12 @@
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any
 
 from ..encode import to_plain
 from ..rewriting import schema_types as t
 from ..tree import Struct, is_dict, is_items
 
-_TEXTS: Mapping[str, tuple[Any, ...]] = {
+_TEXTS: Mapping[str, tuple[object, ...]] = {
     "int": (3, 0, -1, 250),
     "float": (1.5, 0.0, -2.5),
     "str": ("text", ""),
@@ -31,13 +30,13 @@ _TEXTS: Mapping[str, tuple[Any, ...]] = {
 class Sample:
     """One tree as a file of the old class may hold it."""
 
-    tree: Any
+    tree: object
     """As RON has it, which names structs."""
 
-    meaning: Any
+    meaning: object
     """The same tree with every default written out."""
 
-    bare: Any
+    bare: object
     """As JSON and YAML have it, where fields must tell which struct of several it is.
 
     Names and tuples are still in it.
@@ -138,7 +137,7 @@ def is_built_anyway(kind: t.Type) -> bool:
     return isinstance(kind, t.Struct) and all(map(can_be_absent, kind.fields.values()))
 
 
-def meaning_of(kind: t.Type, tree: object) -> Any:
+def meaning_of(kind: t.Type, tree: object) -> object:
     """Return ``tree`` with the defaults of the structs in it written out."""
     match kind:
         case t.Option(inner):
@@ -163,7 +162,7 @@ def meaning_of(kind: t.Type, tree: object) -> Any:
             return tree
 
 
-def default_of(field: t.Field) -> Any:
+def default_of(field: t.Field) -> object:
     """Return what a file means that leaves the field out, written out in full."""
     return meaning_of(field.type, field.default if field.has_default else {})
 
@@ -204,7 +203,7 @@ def _file(schema: t.Struct, chosen: Mapping[str, Sample]) -> Sample:
     return Sample(tree, meaning, bare)
 
 
-def _join(make: Callable[[Iterable[Any]], Any], items: list[Sample]) -> Sample:
+def _join(make: Callable[[Iterable[object]], object], items: list[Sample]) -> Sample:
     return Sample(
         make(item.tree for item in items),
         make(item.meaning for item in items),
@@ -213,7 +212,7 @@ def _join(make: Callable[[Iterable[Any]], Any], items: list[Sample]) -> Sample:
 
 
 def _side_by_side(
-    slots: list[list[Sample]], make: Callable[[Iterable[Any]], Any]
+    slots: list[list[Sample]], make: Callable[[Iterable[object]], object]
 ) -> list[Sample]:
     if not all(slots):
         return []

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 from ..errors import ConfigError, Problem
 from ..path import parts
@@ -94,7 +93,7 @@ class Trial:
     def _try(
         self, tree: object, meaning: object, named_tree: object
     ) -> Iterator[Finding]:
-        read: list[Any] = []
+        read: list[object] = []
         # Once as a file says it, and once with every default written out: both must be
         # one object, or a default has changed under files that leave it out.
         for text in (tree, meaning):

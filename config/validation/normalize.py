@@ -77,7 +77,7 @@ class Preparation:
         tree: object,
         path: str = "",
         steps: tuple[Step, ...] = (),
-    ) -> Any:
+    ) -> object:
         """Return ``tree`` as pydantic takes it for ``annotation``."""
         if tree is None or type(tree) in _NUMBERS or annotation is type(tree) is str:
             return tree
@@ -117,10 +117,10 @@ class Preparation:
     def _items(
         self,
         annotation: object,
-        tree: list[Any] | tuple[Any, ...],
+        tree: list[object] | tuple[object, ...],
         path: str,
         steps: tuple[Step, ...],
-    ) -> Any:
+    ) -> object:
         n_schedules = len(self.schedules)
         items = [
             self.value(item_type(annotation, i), item, child(path, i), (*steps, i))
@@ -135,12 +135,12 @@ class Preparation:
 
     def _struct(
         self, cls: type, tree: object, path: str, steps: tuple[Step, ...]
-    ) -> dict[str, Any]:
+    ) -> dict[str, object]:
         values: Mapping[Any, Any] = tree if is_dict(tree) else {}
         fields, extra = fields_of(cls), extra_of(cls)
         ignored = self.ignore_extra or extra == "ignore"
         fields_by_name = {name: f for f in fields.values() for name in f.names}
-        prepared: dict[str, Any] = {}
+        prepared: dict[str, object] = {}
         for name, item in values.items():
             if name in fields_by_name:
                 self._field(fields_by_name[name], name, item, path, steps, prepared)
@@ -160,7 +160,7 @@ class Preparation:
         tree: object,
         path: str,
         steps: tuple[Step, ...],
-    ) -> Any:
+    ) -> object:
         """Return ``tree`` for one of ``structs``: the one that takes its values."""
         # Where there is no choice, a file may be older than the name of the class.
         choice = is_choice(annotation)
@@ -195,8 +195,8 @@ class Preparation:
         return prepared, trial
 
     def _chosen(
-        self, annotation: object, cls: type, prepared: dict[str, Any], path: str
-    ) -> Any:
+        self, annotation: object, cls: type, prepared: dict[str, object], path: str
+    ) -> object:
         """Return what is certain to become ``cls``, and not another of a union."""
         if not is_choice(annotation):
             return prepared
@@ -216,7 +216,7 @@ class Preparation:
         item: object,
         path: str,
         steps: tuple[Step, ...],
-        prepared: dict[str, Any],
+        prepared: dict[str, object],
     ) -> None:
         if isinstance(item, Weak):
             item = _resolve(f, item, child(path, f.name))
@@ -229,7 +229,7 @@ class Preparation:
             self.problems.append(Problem(below, "an InitVar cannot be scheduled"))
 
     def _absent(
-        self, f: Field, path: str, steps: tuple[Step, ...], prepared: dict[str, Any]
+        self, f: Field, path: str, steps: tuple[Step, ...], prepared: dict[str, object]
     ) -> None:
         """Build a struct that is left out from its own defaults."""
         structs = [m for m in members(f.annotation) if is_struct(m)]
@@ -248,11 +248,11 @@ class Preparation:
     def _dict(
         self,
         annotation: object,
-        tree: dict[Any, Any],
+        tree: dict[object, object],
         path: str,
         steps: tuple[Step, ...],
-    ) -> dict[Any, Any]:
-        keys: Any = (getattr(annotation, "__args__", None) or (Any,))[0]
+    ) -> dict[object, object]:
+        keys: object = (getattr(annotation, "__args__", None) or (Any,))[0]
         if keys not in (str, Any):
             self._check_keys(keys, tree, path)
         return {
@@ -262,14 +262,14 @@ class Preparation:
             for i, (key, item) in enumerate(tree.items())
         }
 
-    def _key(self, keys: object, key: object, path: str) -> Any:
+    def _key(self, keys: object, key: object, path: str) -> object:
         if isinstance(key, Rounded):
             return self._number(keys, key, child(path, key))
         return _word(keys, key)
 
-    def _check_keys(self, keys: object, tree: dict[Any, Any], path: str) -> None:
+    def _check_keys(self, keys: object, tree: dict[object, object], path: str) -> None:
         """Note keys that are two in the tree and one to the class, as "01" and "1"."""
-        keys_by_value: dict[Any, Any] = {}
+        keys_by_value: dict[object, object] = {}
         for key in tree:
             try:
                 value = check(keys, _word(keys, key))
@@ -284,8 +284,8 @@ class Preparation:
                 self.problems.append(Problem(path, message))
 
     def _text(
-        self, annotation: Any, text: Any, path: str, steps: tuple[Step, ...]
-    ) -> Any:
+        self, annotation: object, text: Any, path: str, steps: tuple[Step, ...]
+    ) -> object:
         schedule = schedule_of(text)
         if schedule is None:
             struct = struct_for(annotation, text)
@@ -316,7 +316,7 @@ def _may_be_scheduled(annotation: object, text: str) -> bool:
     return numeric and not _takes_text(annotation, text) and looks_scheduled(text)
 
 
-def _word(annotation: object, word: object) -> Any:
+def _word(annotation: object, word: object) -> object:
     """Return the enum's member that ``word`` is, by value or by name, else a str."""
     if not isinstance(word, str):
         return word
@@ -333,7 +333,7 @@ def _word(annotation: object, word: object) -> Any:
     return str(word)
 
 
-def _resolve(f: Field, weak: Weak, path: str) -> dict[str, Any] | None:
+def _resolve(f: Field, weak: Weak, path: str) -> dict[str, object] | None:
     """Return a struct that the file leaves out as it was by its old defaults."""
     default = f.make_default() if f.has_default else None
     if is_struct_value(default):
@@ -373,5 +373,5 @@ def _bare(tree: Any) -> Any:
     return tree
 
 
-def _list_of(names: Mapping[str, Any]) -> str:
+def _list_of(names: Mapping[str, object]) -> str:
     return f" Its fields are: {first_names(names, 12)}."

@@ -36,7 +36,7 @@ _PATH = re.compile(r'((?:[^="]|"(?:[^"\\]|\\.)*+")*+)=', re.DOTALL)
 class Overridden:
     """A tree with overrides in it, and what was wrong with the others."""
 
-    tree: Any
+    tree: object
     problems: list[Problem]
 
 
@@ -51,7 +51,7 @@ def apply_overrides(
     texts = override_texts(overrides)
     if not texts:
         return Overridden(tree, [])
-    root: dict[str, Any] = {"": tree}
+    root: dict[str, object] = {"": tree}
     problems: list[Problem] = []
     copies: set[int] = set()
     for text in texts:
@@ -77,7 +77,7 @@ def override_texts(overrides: Iterable[str]) -> list[str]:
 
 
 def _apply(
-    annotation: object, root: dict[str, Any], text: str, copies: set[int]
+    annotation: object, root: dict[str, object], text: str, copies: set[int]
 ) -> None:
     path, equals, value = _split(text)
     if not equals:
@@ -113,7 +113,7 @@ class _Cursor:
 
     container: Any
     key: Any
-    annotation: Any
+    annotation: object
     path: str
     copies: set[int]
     """Containers that are ours, by ID; what was given is alive, so none is reused."""
@@ -158,7 +158,7 @@ class _Cursor:
             cure = f"{self.path or 'the file'}={tagged_name} puts that in its place"
             raise _problem(child(self.path, name), f"{message}. First {cure}")
 
-    def _value(self, name: str) -> Any:
+    def _value(self, name: str) -> object:
         """Return what stands here, an empty struct or dict if nothing does."""
         try:
             value = self.container[self.key]
@@ -185,7 +185,7 @@ class _Cursor:
     ) -> "_Cursor":
         return _Cursor(container, key, annotation, path, self.copies)
 
-    def _empty(self, name: str) -> Any:
+    def _empty(self, name: str) -> object:
         kinds = members(self.annotation)
         knowing = [m for m in kinds if is_struct(m) and _field(m, name) is not None]
         structs = knowing or [m for m in kinds if is_struct(m)]
@@ -214,7 +214,7 @@ class _Cursor:
                 tree[key] = upgrade(field.annotation, default)
         return place
 
-    def _enter_list(self, annotation: Any, items: Any, name: str) -> "_Cursor":
+    def _enter_list(self, annotation: object, items: Any, name: str) -> "_Cursor":
         path = f"{self.path}[{name}]"
         index = index_of(name)
         if index is None:
@@ -228,7 +228,7 @@ class _Cursor:
             items.append(None)
         return self._at(items, index, item_type(annotation, index), path)
 
-    def _key(self, items: dict[Any, Any], name: str) -> Any:
+    def _key(self, items: dict[object, object], name: str) -> object:
         """Return the key that is written ``name``, be it text or a number."""
         if name in items:
             return name
@@ -245,7 +245,7 @@ class _Cursor:
         return _problem(path, f"unknown field for {cls.__name__}.{hint}")
 
 
-def _tags(cls: type, name: str) -> list[Any]:
+def _tags(cls: type, name: str) -> list[object]:
     """Return the values of the ``Literal`` that the field ``name`` of ``cls`` is."""
     field = _field(cls, name)
     kinds = () if field is None else members(field.annotation)

@@ -25,7 +25,7 @@ _NONES = ("None", "null")
 _NUMBERS: tuple[object, ...] = (int, float, bool)
 
 
-def from_text(annotation: object, text: str, path: str) -> Any:
+def from_text(annotation: object, text: str, path: str) -> object:
     """Return the tree that ``text`` stands for in a field of type ``annotation``.
 
     A ``str`` field takes the text as it stands.  All else is read as RON, and where
@@ -46,11 +46,11 @@ def from_text(annotation: object, text: str, path: str) -> Any:
     return _fitting(kinds, bare, text, path)
 
 
-def _is_number(kinds: list[Any], text: str) -> bool:
+def _is_number(kinds: list[object], text: str) -> bool:
     return text in "01" and (int in kinds or float in kinds)
 
 
-def _bool(annotation: object, text: str, path: str) -> Any:
+def _bool(annotation: object, text: str, path: str) -> object:
     """Return the bool in ``Some(true)``; all else is refused."""
     try:
         value = read(text)
@@ -66,7 +66,7 @@ def _bool(annotation: object, text: str, path: str) -> Any:
     )
 
 
-def _fitting(kinds: list[Any], bare: str, text: str, path: str) -> Any:
+def _fitting(kinds: list[object], bare: str, text: str, path: str) -> object:
     if any(text in literals(kind) for kind in kinds):
         return text
     try:
@@ -85,7 +85,7 @@ def _fitting(kinds: list[Any], bare: str, text: str, path: str) -> Any:
     return text if any(not _needs_ron(kind) for kind in kinds) else value
 
 
-def _ident(kinds: list[Any], word: Ident) -> Any:
+def _ident(kinds: list[object], word: Ident) -> object:
     if Any in kinds and (word in _BOOLS or word in _NONES):
         return _BOOLS.get(word)
     return word

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from pydantic import ValidationError
 
 
-def check(annotation: object, tree: object, problems: Sequence[Problem] = ()) -> Any:
+def check(annotation: object, tree: object, problems: Sequence[Problem] = ()) -> object:
     """Return what pydantic makes of ``tree``.
 
     Raises ConfigError with the ``problems`` found so far and pydantic's own.

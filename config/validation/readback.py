@@ -110,7 +110,7 @@ def _is_same_plain(value: object, again: object) -> bool:
 
 
 def _in_mapping(
-    annotation: object, value: Mapping[Any, Any], again: Mapping[Any, Any], path: str
+    annotation: object, value: Mapping[Any, Any], again: Mapping[Any, object], path: str
 ) -> Problem | None:
     if len(value) != len(again):
         return _misread(value, again, path)
@@ -128,7 +128,7 @@ def _in_mapping(
 
 
 def _in_items(
-    annotation: object, value: Sequence[Any], again: Sequence[Any], path: str
+    annotation: object, value: Sequence[object], again: Sequence[object], path: str
 ) -> Problem | None:
     # Where any sequence will do, a text's list is as good as the tuple it was.
     is_any = any(map(is_abstract, members(annotation)))
@@ -145,7 +145,7 @@ def _in_items(
     return None
 
 
-def _same_sets(value: Set[Any], again: Set[Any]) -> bool:
+def _same_sets(value: Set[object], again: Set[object]) -> bool:
     types = sorted(str(type(item)) for item in value)
     return value == again or (
         types == sorted(str(type(item)) for item in again)

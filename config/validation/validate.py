@@ -86,10 +86,10 @@ def _put(value: Any, steps: tuple[Step, ...], place: Place) -> Any:
         else:
             object.__setattr__(value, attribute, changed_value)
     elif is_mapping_value(value):
-        key: Any = list(value)[step]
+        key: object = list(value)[step]
         value[key] = _put(value[key], later_steps, place)  # type: ignore[index]  # a fresh dict
     elif isinstance(value, tuple):
-        items: list[Any] = list(value)
+        items: list[object] = list(value)
         items[step] = _put(items[step], later_steps, place)
         return getattr(type(value), "_make", type(value))(items)
     else:
@@ -103,7 +103,7 @@ def _is_strict(annotation: object) -> bool:
     return _strict(annotation, set())
 
 
-def _strict(annotation: object, visited: set[Any]) -> bool:
+def _strict(annotation: object, visited: set[object]) -> bool:
     kinds = members(annotation)
     # Which class of several is meant is ours to say, and the same for every format.
     if sum(map(is_struct, kinds)) > 1:
