@@ -1,7 +1,8 @@
 """`Blueprint`: a module that is not yet built."""
 
+import weakref
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Generic, NoReturn, Self, TypeVar, cast
 
 from torch import nn
 
@@ -10,6 +11,7 @@ from ..hyperparameters.build import passed_values
 from ..hyperparameters.values import BLUEPRINT
 from ..modules.registry import allow_classes
 from .construction.construct import construct
+from .construction.construction_run import ConstructionRuns, current_runs
 from .construction.draft import Draft
 from .edits.edits import CallMethod, Definition, Edit, Moment, Unbuilt
 from .errors import SettingError
@@ -49,6 +51,8 @@ class Blueprint(Selection, Unbuilt, Generic[M]):
     """
 
     _module: M | None
+    _runs: "weakref.ref[ConstructionRuns] | None"
+    """The runs of constructors in which it was made, if it was in any."""
 
     def __init__(self, cls: type[M], /, *args: Any, **kwargs: Any) -> None:
         if not (isinstance(cls, type) and issubclass(cls, nn.Module)):  # pyright: ignore[reportUnnecessaryIsInstance]  # users pass anything
@@ -94,11 +98,11 @@ class Blueprint(Selection, Unbuilt, Generic[M]):
             session = self._copied(build_draft)._session
             for call in calls:
                 session.run(call)
-        module, sizes = construct(build_draft, example, named)
+        construction = construct(build_draft, example, named)
         note_provenance(
-            module, draft, sizes, build_draft, Blueprint._definition_and_tree
+            construction, draft, build_draft, Blueprint._definition_and_tree
         )
-        return cast(M, module)
+        return cast(M, construction.module)
 
     def new(self) -> Self:
         """Return a blueprint of the same that changes by itself.
@@ -161,6 +165,20 @@ class Blueprint(Selection, Unbuilt, Generic[M]):
     def __bool__(self) -> bool:
         return True
 
+    def __call__(self, *args: object, **kwargs: object) -> NoReturn:
+        """Raise TypeError: a module that is not yet built computes nothing.
+
+        That is how a constructor that was called by hand shows that it left a
+        blueprint in a module: nothing but a blueprint around it would have built it.
+        """
+        name = self._session.draft.tree.original_cls.__qualname__
+        raise TypeError(
+            f"this {name} is a blueprint that was not built. build() or create() gives "
+            "the module. A constructor that makes blueprints its children is for "
+            "blueprints: Blueprint(Net, ...).build() builds them in place, and a call "
+            "of Net(...) by hand does not."
+        )
+
     def __deepcopy__(self, memo: dict[int, object]) -> Self:
         return self.new()
 
@@ -195,6 +213,8 @@ class Blueprint(Selection, Unbuilt, Generic[M]):
 
     def _set_up(self, draft: Draft) -> None:
         self._module = None
+        runs = current_runs()
+        self._runs = None if runs is None else weakref.ref(runs)
         session = Session(draft, Blueprint.of_arguments)
         Selection.__init__(self, session, Parts(draft, ""))
         session.root = self
@@ -209,6 +229,10 @@ class Blueprint(Selection, Unbuilt, Generic[M]):
 
     def _build_inside(self) -> nn.Module:
         return self.create()
+
+    def _build_child(self, runs: object) -> nn.Module:
+        is_made_here = self._runs is not None and self._runs() is runs
+        return self.build() if is_made_here else self.create()
 
 
 def build_stored(cls: type[nn.Module], node: Mapping[str, Any]) -> nn.Module:

@@ -2,6 +2,7 @@
 
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 
 from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
@@ -23,10 +24,21 @@ from .forward_hooks import Logs, add_hooks
 from .init_hooks import call_observed
 
 
+@dataclass(frozen=True, slots=True)
+class Construction:
+    """A module that was constructed, and what is known of that."""
+
+    module: nn.Module
+    sizes: Sequence[SetArguments]
+    """Those that the example told."""
+    has_built_children: bool
+    """Whether a constructor made blueprints its children; by hand, they stay that."""
+
+
 def construct(
     draft: Draft, args: tuple[object, ...], kwargs: Mapping[str, object]
-) -> tuple[nn.Module, list[SetArguments]]:
-    """Return a module of ``draft``, and the sizes that the example told.
+) -> Construction:
+    """Return a module of ``draft``.
 
     Its calls after building have run. Inside the constructor of another blueprint that
     is building, the module is a part of that one, whose edits win.
@@ -42,9 +54,7 @@ def construct(
     sizes = _sizes_of_example(draft, args, kwargs)
     expected = _with_edits(draft.tree, [*draft.edits, *sizes]) if sizes else draft.tree
     run, logs = _construct_whole(draft, expected)
-    module = run.modules_by_path[""]
-    _finish(draft, run, logs)
-    return module, sizes
+    return _finished(draft, run, logs, sizes)
 
 
 def _check_complete(draft: Draft) -> None:
@@ -83,7 +93,7 @@ def _construct_inside(
     draft: Draft,
     args: tuple[object, ...],
     kwargs: Mapping[str, object],
-) -> tuple[nn.Module, list[SetArguments]]:
+) -> Construction:
     """Construct a part of another blueprint, which may change all that is in it."""
     tree, outer_nodes = _expected_inside(outer_runs, draft)
     # The blueprint around a part may set its sizes, or take them from its own example.
@@ -93,13 +103,12 @@ def _construct_inside(
         sizes = sizes_from_example(whole_tree, draft.known_classes, args, kwargs)
     edits = [*draft.edits, *sizes]
     run = ConstructionRun(_with_edits(tree, edits))
-    module = outer_runs.construct_inner(
+    outer_runs.construct_inner(
         run,
         edits,
         lambda: call_root_constructor(outer_runs, run, draft.known_classes),
     )
-    _finish(draft, run, outer_runs.logs)
-    return module, sizes
+    return _finished(draft, run, outer_runs.logs, sizes)
 
 
 def _expected_inside(
@@ -175,6 +184,13 @@ def _check_repeated(problem: tuple[str, str] | None) -> None:
             "same each time it gets the same arguments: keep chance, counters and "
             "modules made earlier out of it.",
         )
+
+
+def _finished(
+    draft: Draft, run: ConstructionRun, logs: Logs, sizes: Sequence[SetArguments]
+) -> Construction:
+    _finish(draft, run, logs)
+    return Construction(run.modules_by_path[""], sizes, run.has_built_children)
 
 
 def _finish(draft: Draft, run: ConstructionRun, logs: Logs) -> None:

@@ -20,6 +20,8 @@ from ..edits.edits import (
     ChangeItems,
     Edit,
     SetArguments,
+    Unbuilt,
+    build_child,
     build_inside,
     name_in_dict,
 )
@@ -72,6 +74,8 @@ class ConstructionRun:
         self.by_serial: dict[int, ConstructionNode] = {}
         self.modules_by_path: dict[str, nn.Module] = {}
         """The module at each path, as this run sees them."""
+        self.has_built_children = False
+        """Whether a constructor made blueprints its children."""
         self._items_before: dict[int, tuple[nn.Module, dict[str, Any]]] = {}
 
     @property
@@ -201,8 +205,8 @@ class ConstructionRuns:
         run: ConstructionRun,
         edits: Sequence[Edit],
         construct: Callable[[], nn.Module],
-    ) -> nn.Module:
-        """Return what ``construct`` makes for a blueprint inside, followed by ``run``.
+    ) -> None:
+        """Call what makes the module of a blueprint inside, which ``run`` follows.
 
         The next run around will find there what this one made.
         """
@@ -211,7 +215,6 @@ class ConstructionRuns:
         module = construct()
         run.place(module, self.first_serial)
         frame.node.children[index].inner_tree = InnerTree(run.root, tuple(edits))
-        return module
 
     def expected_nodes(self, cls: type[nn.Module]) -> list[ConstructionNode]:
         """Return the nodes that the next construction had the last time.
@@ -226,6 +229,16 @@ class ConstructionRuns:
                 return []
             nodes.append(siblings[index])
         return nodes
+
+    def build_child(self, blueprint: Unbuilt) -> nn.Module:
+        """Return the part of the whole that ``blueprint`` is from now on.
+
+        One that a constructor of this run made is built in place, so that a later
+        change of it is an error; another one may be that of many modules.
+        """
+        for run in self.active:
+            run.has_built_children = True
+        return build_child(blueprint, self)
 
     def construct(
         self,

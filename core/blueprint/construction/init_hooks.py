@@ -1,9 +1,10 @@
 """Hooks on constructors, so that a blueprint sees what is constructed and changes it.
 
 A hooked ``__init__`` asks whether its thread or task constructs a blueprint, and
-otherwise calls the ``__init__`` that it replaced. The hook is removed with the last
-call that needs it; if another library wrapped it meanwhile, it stays under that
-wrapper, where it has no observer to call.
+otherwise calls the ``__init__`` that it replaced. So do the two ways into which all
+others lead by which a module gets a child, so that a blueprint can be one. The hook is
+removed with the last call that needs it; if another library wrapped it meanwhile, it
+stays under that wrapper, where it has no observer to call.
 """
 
 import functools
@@ -11,15 +12,17 @@ import threading
 from collections.abc import Callable, Iterable, Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass
-from typing import Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from torch import nn
 
 from ....config.process.interrupts import call_with_end, uninterrupted
 from ...modules.signature import parameters_of
+from ..edits.edits import Unbuilt
 
 T = TypeVar("T")
 Init = Callable[..., None]
+Method = Callable[..., Any]
 
 
 class InitObserver(Protocol):
@@ -43,14 +46,18 @@ class InitObserver(Protocol):
         """Run ``init`` on ``module``, or another constructor in its place."""
         ...
 
+    def build_child(self, blueprint: Unbuilt) -> nn.Module:
+        """Return what becomes a child where a constructor puts ``blueprint``."""
+        ...
+
 
 @dataclass(slots=True)
-class _InitHook:
-    """The hook on one class, and the calls that need it."""
+class _Hook:
+    """The hook on one method of one class, and the calls that need it."""
 
-    own_init: Init | None
-    """The ``__init__`` in the class itself before; None if it was inherited."""
-    init: Init
+    own_method: Method | None
+    """The method in the class itself before; None if it was inherited."""
+    method: Method
     """The one that observes."""
     callers: set[object]
     """A token of each call that needs the hook."""
@@ -69,7 +76,7 @@ class _Observation:
 
 _current: ContextVar[_Observation | None] = ContextVar("init_observer", default=None)
 _lock = threading.Lock()
-_hooked_classes: dict[type[nn.Module], _InitHook] = {}
+_hooks: dict[tuple[type[nn.Module], str], _Hook] = {}
 
 
 def current_observer() -> InitObserver | None:
@@ -96,7 +103,8 @@ def call_observed(observer: InitObserver | None, function: Callable[[], T]) -> T
 def call_with_hooks(classes: Iterable[type[nn.Module]], function: Callable[[], T]) -> T:
     """Call ``function`` with hooks on the constructors of ``classes``.
 
-    ``nn.Module`` has one too, through which modules of other classes are noticed.
+    ``nn.Module`` has one too, through which modules of other classes are noticed, and
+    those through which blueprints become children.
     """
     hooked: set[type[nn.Module]] = {nn.Module, *classes}
     for cls in hooked:
@@ -107,47 +115,54 @@ def call_with_hooks(classes: Iterable[type[nn.Module]], function: Callable[[], T
     def run() -> T:
         # Ctrl-C between two classes would leave hooks that no token can remove.
         with uninterrupted():
-            _hook_inits(hooked, token)
+            _set_hooks(hooked, token)
         return function()
 
-    return call_with_end(run, lambda: _unhook_inits(token))
+    return call_with_end(run, lambda: _remove_hooks(token))
 
 
-def _hook_inits(classes: Iterable[type[nn.Module]], token: object) -> None:
+def _set_hooks(classes: Iterable[type[nn.Module]], token: object) -> None:
     with _lock:
         for cls in classes:
-            _hook_init(cls, token)
+            _set_hook(cls, "__init__", _hooked_init, token)
+        for name, hooked in _HOOKED_METHODS.items():
+            _set_hook(nn.Module, name, hooked, token)
 
 
-def _hook_init(cls: type[nn.Module], token: object) -> None:
-    hook = _hooked_classes.get(cls)
+def _set_hook(
+    cls: type[nn.Module],
+    name: str,
+    hooked: Callable[[type[nn.Module], Method], Method],
+    token: object,
+) -> None:
+    hook = _hooks.get((cls, name))
     if hook is None:
-        own_init, init = cls.__dict__.get("__init__"), _hooked_init(cls, cls.__init__)
-        _hooked_classes[cls] = _InitHook(own_init, init, {token})
-        cls.__init__ = init  # type: ignore[method-assign]  # that is what hooking is
+        own_method, method = cls.__dict__.get(name), hooked(cls, getattr(cls, name))
+        _hooks[cls, name] = _Hook(own_method, method, {token})
+        setattr(cls, name, method)
     else:
         hook.callers.add(token)
 
 
-def _unhook_inits(token: object) -> None:
+def _remove_hooks(token: object) -> None:
     """Remove the hooks that only the call of ``token`` needs."""
     with _lock:
-        for cls, hook in list(_hooked_classes.items()):
+        for (cls, name), hook in list(_hooks.items()):
             hook.callers.discard(token)
             if not hook.callers:
-                _restore_init(cls, hook)
-                del _hooked_classes[cls]
+                _restore_method(cls, name, hook)
+                del _hooks[cls, name]
 
 
-def _restore_init(cls: type[nn.Module], hook: _InitHook) -> None:
+def _restore_method(cls: type[nn.Module], name: str, hook: _Hook) -> None:
     # Another library wrapped or replaced the hook meanwhile, and may call it: putting
-    # the first constructor back would undo that library's patch.
-    if cls.__dict__.get("__init__") is not hook.init:
+    # the first method back would undo that library's patch.
+    if cls.__dict__.get(name) is not hook.method:
         return
-    if hook.own_init is None:
-        del cls.__init__
+    if hook.own_method is None:
+        delattr(cls, name)
     else:
-        cls.__init__ = hook.own_init  # type: ignore[method-assign]  # the class is as before
+        setattr(cls, name, hook.own_method)
 
 
 def _hooked_init(owner: type[nn.Module], init: Init) -> Init:
@@ -165,3 +180,30 @@ def _hooked_init(owner: type[nn.Module], init: Init) -> Init:
             init(self, *args, **kwargs)
 
     return __init__
+
+
+def _hooked_setattr(owner: type[nn.Module], assign: Method) -> Method:
+    @functools.wraps(assign)
+    def __setattr__(self: nn.Module, name: str, value: Any, /) -> None:
+        assign(self, name, _built_if_observed(value))
+
+    return __setattr__
+
+
+def _hooked_add_module(owner: type[nn.Module], add: Method) -> Method:
+    @functools.wraps(add)
+    def add_module(self: nn.Module, name: str, module: Any) -> None:
+        add(self, name, _built_if_observed(module))
+
+    return add_module
+
+
+def _built_if_observed(value: Any) -> Any:
+    if not isinstance(value, Unbuilt):
+        return value
+    observer = current_observer()
+    return value if observer is None else observer.build_child(value)
+
+
+_HOOKED_METHODS = {"__setattr__": _hooked_setattr, "add_module": _hooked_add_module}
+"""Those of ``nn.Module`` through which a module gets children."""

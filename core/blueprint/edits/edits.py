@@ -47,6 +47,9 @@ class Unbuilt(ABC):
     @abstractmethod
     def _build_inside(self) -> nn.Module: ...
 
+    @abstractmethod
+    def _build_child(self, runs: object) -> nn.Module: ...
+
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
 class Edit:
@@ -153,6 +156,14 @@ def definition_of(blueprint: Unbuilt) -> Definition:
 def build_inside(blueprint: Unbuilt) -> nn.Module:
     """Return a module, as a part of what is being constructed around it."""
     return blueprint._build_inside()  # pyright: ignore[reportPrivateUsage]  # as above
+
+
+def build_child(blueprint: Unbuilt, runs: object) -> nn.Module:
+    """Return a module that becomes a child where ``blueprint`` was put.
+
+    It is built in place if a constructor of ``runs`` made it.
+    """
+    return blueprint._build_child(runs)  # pyright: ignore[reportPrivateUsage]  # as above
 
 
 def name_in_dict(change: ChangeItems, names: Sequence[str]) -> str | None:

@@ -12,6 +12,7 @@ from ...hyperparameters.values import ALL, BLUEPRINT, ORIGIN, RESULT, UNSTORED
 from ...hyperparameters.writer import Writer, own_node
 from ...modules.classes import declared_class
 from ...modules.tree import places_of, unwrapped
+from ..construction.construct import Construction
 from ..construction.draft import Draft
 from ..edits.edits import Definition, Edit
 from ..tree.construction_node import ConstructionNode
@@ -40,10 +41,11 @@ class Provenance:
         definition: Definition,
         changed: Mapping[str, ConstructionNode],
         read: Definer,
+        has_built_children: bool,
     ) -> None:
         self.definition, self.changed = definition, changed
         """The construction at each path that the edits name."""
-        self._read = read
+        self._read, self._has_built_children = read, has_built_children
 
     @property
     def edits(self) -> Sequence[Edit]:
@@ -54,7 +56,7 @@ class Provenance:
         self, module: nn.Module, *, is_call_known: bool
     ) -> dict[str, Any]:
         """Return what hyperparameters tell of it: nothing if a call tells it all."""
-        if is_call_known and not self.edits:
+        if is_call_known and not self.edits and not self._has_built_children:
             return {}
         return {BLUEPRINT: self.to_dict(module)}
 
@@ -102,23 +104,23 @@ class Provenance:
             data = to_dict(self.definition)
             return (
                 _from_pickle,
-                (self.definition.cls, data, [*self.changed], self._read),
+                (
+                    *(self.definition.cls, data, [*self.changed], self._read),
+                    self._has_built_children,
+                ),
             )
         except TypeError:
             return (_no_provenance, ())
 
 
 def note_provenance(
-    module: nn.Module,
-    draft: Draft,
-    sizes: Sequence[Edit],
-    build_draft: Draft,
-    read: Definer,
+    construction: Construction, draft: Draft, build_draft: Draft, read: Definer
 ) -> None:
-    """Let ``module`` keep what it was built from, ``sizes`` by an example included.
+    """Let a module keep what it was built from, sizes by an example included.
 
     ``build_draft`` is ``draft`` after the calls that came before building.
     """
+    module, sizes = construction.module, construction.sizes
     changed = {
         path: node
         for edit in (*build_draft.edits, *sizes)
@@ -128,19 +130,25 @@ def note_provenance(
     changed.setdefault("", build_draft.tree)
     definition = draft.definition
     whole_definition = replace(definition, edits=(*definition.edits, *sizes))
-    provenance = Provenance(whole_definition, changed, read)
+    provenance = Provenance(
+        whole_definition, changed, read, construction.has_built_children
+    )
     module.__dict__[ORIGIN] = provenance
     note_structure(module)
     _keep_in_checkpoints(module, provenance)
 
 
 def _from_pickle(
-    cls: type[nn.Module], data: Mapping[str, Any], paths: Sequence[str], read: Definer
+    cls: type[nn.Module],
+    data: Mapping[str, Any],
+    paths: Sequence[str],
+    read: Definer,
+    has_built_children: bool = False,
 ) -> Provenance:
     definition, tree = read(cls, data)
     nodes_by_path = {path: node for node in tree.walk() for path in node.paths}
     changed = {path: nodes_by_path[path] for path in paths if path in nodes_by_path}
-    return Provenance(definition, changed, read)
+    return Provenance(definition, changed, read, has_built_children)
 
 
 def _no_provenance() -> None:

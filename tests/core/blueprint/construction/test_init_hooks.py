@@ -13,6 +13,7 @@ from burnish.core.blueprint.construction.init_hooks import (
     call_observed,
     call_with_hooks,
 )
+from burnish.core.blueprint.edits.edits import Unbuilt
 
 from ..models import Coder, Net
 
@@ -84,6 +85,9 @@ class Watching:
         self.n_told += 1
         self.running = module
         init(module, *args, **kwargs)
+
+    def build_child(self, blueprint: Unbuilt) -> nn.Module:
+        raise AssertionError
 
 
 def patch(cls: type[nn.Module], label: str, seen: list[str]) -> Callable[[], None]:
