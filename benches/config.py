@@ -15,7 +15,7 @@ from harness import Row, race, scratch
 from omegaconf import OmegaConf
 
 from burnish.config import Hparams, dump, dumps, load, loads
-from burnish.config.formats import format_named
+from burnish.config.formats import config_format_named
 from burnish.config.hparams import define_hparams
 
 REPEATS = 50
@@ -120,7 +120,8 @@ def _texts() -> list[Row]:
     config = load(_hparams(), _DATA)
     texts = {name: dumps(config, name) for name in ("json", "yaml", "ron")}
     reads = {
-        name: partial(format_named(name).read, text) for name, text in texts.items()
+        name: partial(config_format_named(name).read, text)
+        for name, text in texts.items()
     }
     reads["json"] = _often(reads["json"])
     times = race(reads)

@@ -4,7 +4,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from .hydra_app import run
+from .hydra_app import run_on_hydra
 from .main import main as command
 from .termination import Terminated
 
@@ -13,7 +13,7 @@ ABOUT = "Train the model that a file describes; the run's folder holds all resul
 
 def main(argv: Sequence[str]) -> int:
     """Train as the words of ``argv`` say, and return the exit status."""
-    return run("burnish fit", ABOUT, argv, _fit)
+    return run_on_hydra("burnish fit", ABOUT, argv, _fit)
 
 
 def _fit(tree: dict[str, object], folder: Path) -> None:

@@ -26,7 +26,7 @@ _LOGGERS = (None, "lightning", "lightning.pytorch", "lightning.fabric")
 _SHORT = {"model": ("model_config",), "data": ("data_config", "data_config.loader")}
 
 
-def run(prog: str, about: str, argv: Sequence[str], task: Task) -> int:
+def run_on_hydra(prog: str, about: str, argv: Sequence[str], task: Task) -> int:
     """Compose what ``argv`` asks for, run ``task`` with it, and return the status.
 
     Words are Hydra's: ``--config-name X a.b=v +new=v``. Keys may leave out the section

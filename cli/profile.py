@@ -4,7 +4,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from .hydra_app import run
+from .hydra_app import run_on_hydra
 from .main import main as command
 
 ABOUT = "Run one training and one validation batch, and tell where their time goes."
@@ -12,7 +12,7 @@ ABOUT = "Run one training and one validation batch, and tell where their time go
 
 def main(argv: Sequence[str]) -> int:
     """Profile what the words of ``argv`` say, and return the exit status."""
-    return run("burnish profile", ABOUT, argv, _profile)
+    return run_on_hydra("burnish profile", ABOUT, argv, _profile)
 
 
 def _profile(tree: dict[str, object], folder: Path) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from ..config.classes.fields import is_struct
-from ..config.schema.commands import COMMANDS, run
+from ..config.schema.commands import COMMANDS, run_schema_command
 from .target import TargetError, find_target
 
 ABOUT = "keep a class, of configs or of modules, and its older files together"
@@ -18,7 +18,7 @@ def main(argv: Sequence[str]) -> int:
     try:
         target = find_target(options.target)
         if is_struct(target):
-            return run(target, options.command, options)
+            return run_schema_command(target, options.command, options)
         return _run_for_module(target, options)
     except TargetError as error:
         print(f"error: {error}", file=sys.stderr)

@@ -8,7 +8,7 @@ from typing import Any
 
 from .classes.fields import (
     MISSING,
-    Field,
+    ClassField,
     declared_as,
     fields_of,
     is_mapping,
@@ -25,10 +25,10 @@ from .path import child
 from .plain.codec import MAX_DEPTH
 from .plain.enums import member_value
 from .plain.kinds import in_order
-from .schedule.number import text_of
+from .schedule.number import schedule_text
 from .short_text import short_repr
-from .tree import MAX_INT_BITS, Struct, is_dict, is_items, is_mapping_value
-from .versioned import version_of
+from .tree import MAX_INT_BITS, NamedStruct, is_dict, is_items, is_mapping_value
+from .versioned import config_version_of
 
 _AS_IT_IS = (type(None), bool, float, str)
 _PLAIN = (*_AS_IT_IS, int)
@@ -67,7 +67,7 @@ def without_names(tree: object) -> object:
     return tree
 
 
-def is_default(field: Field, value: object) -> bool:
+def is_default(field: ClassField, value: object) -> bool:
     """Return whether ``value`` is what the field would have if left out."""
     default = field.make_default()
     if default is MISSING:
@@ -90,7 +90,7 @@ def _is_alike(value: Any, default: Any) -> bool:
     """
     if type(value) is not type(default):
         # A number that follows a schedule may have the schedule's text as default.
-        return text_of(value) is not None and text_of(default) is not None
+        return schedule_text(value) is not None and schedule_text(default) is not None
     if type(value) in _PLAIN:
         return True
     if is_struct_value(value):
@@ -110,7 +110,7 @@ def _value(obj: object, annotation: object, path: str, elide: bool, depth: int) 
         )
     if type(obj) in _PLAIN:
         return _check_int(obj, path)
-    scheduled = text_of(obj)
+    scheduled = schedule_text(obj)
     if scheduled is not None:
         return scheduled
     if is_struct_value(obj):
@@ -164,9 +164,9 @@ def _is_certain(annotation: object) -> bool:
     return sum(map(is_struct, members(annotation))) == 1
 
 
-def _struct(obj: object, cls: Any, path: str, elide: bool, depth: int) -> Struct:
-    struct = Struct(cls.__name__)
-    version = version_of(cls)
+def _struct(obj: object, cls: Any, path: str, elide: bool, depth: int) -> NamedStruct:
+    struct = NamedStruct(cls.__name__)
+    version = config_version_of(cls)
     if version is not None:
         struct["version"] = version
     for field in fields_of(cls).values():
@@ -190,16 +190,16 @@ def _struct(obj: object, cls: Any, path: str, elide: bool, depth: int) -> Struct
     return struct
 
 
-def _check_init_var(field: Field, path: str) -> None:
+def _check_init_var(field: ClassField, path: str) -> None:
     """Raise ConfigError for an ``InitVar`` that files need and nothing keeps."""
     if not field.has_default:
         message = "an InitVar is kept nowhere, so it cannot be written; use a field"
         raise _unwritable(child(path, field.name), message)
 
 
-def _says_nothing(field: Field, encoded: object) -> bool:
+def _says_nothing(field: ClassField, encoded: object) -> bool:
     """Return whether a nested struct without a default of its own is all defaults."""
-    return not field.has_default and isinstance(encoded, Struct) and not encoded
+    return not field.has_default and isinstance(encoded, NamedStruct) and not encoded
 
 
 def _key(key: object, path: str) -> Any:

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 from .encode import encode
 from .errors import ConfigError, ConfigSyntaxError, Problem
-from .formats import ConfigFormat, format_named, format_of
+from .formats import ConfigFormat, config_format_named, config_format_of
 from .path import child, parts
 from .process.interrupts import leaving_nothing_open
 from .short_text import short_repr
@@ -41,7 +41,7 @@ def load(
     of a file a mapping or OmegaConf's ``DictConfig`` does; None gives the defaults.
     Raises ConfigError with every problem and its path.
     """
-    check_class(cls, "load(Config, file)")
+    check_config_class(cls, "load(Config, file)")
     name, form = "", None
     if isinstance(file, bytes):
         file = os.fsdecode(file)
@@ -61,8 +61,8 @@ def loads(
     ignore_extra: bool = False,
 ) -> T:
     """Return the config in ``text``, which is RON, JSON or YAML (``format``)."""
-    check_class(cls, "loads(Config, text)")
-    form = format_named(format)
+    check_config_class(cls, "loads(Config, text)")
+    form = config_format_named(format)
     return _build(cls, form.read(text), form, "", overrides, ignore_extra)
 
 
@@ -80,7 +80,9 @@ def dump(
             "dump(config, 'config.yaml')"
         )
     path = Path(os.fsdecode(file))
-    write_text(path, check_text(obj, format_of(path), elide_defaults=elide_defaults))
+    write_text(
+        path, check_text(obj, config_format_of(path), elide_defaults=elide_defaults)
+    )
 
 
 def dumps(obj: object, format: str = "ron", *, elide_defaults: bool = False) -> str:
@@ -90,7 +92,7 @@ def dumps(obj: object, format: str = "ron", *, elide_defaults: bool = False) -> 
     version.  Raises ConfigError, with its path, for a value that would be read as
     another one.
     """
-    text = check_text(obj, format_named(format), elide_defaults=elide_defaults)
+    text = check_text(obj, config_format_named(format), elide_defaults=elide_defaults)
     return text.removesuffix("\n")
 
 
@@ -106,7 +108,7 @@ def check_text(obj: object, form: ConfigFormat, *, elide_defaults: bool) -> str:
     return text
 
 
-def check_class(cls: object, example: str) -> None:
+def check_config_class(cls: object, example: str) -> None:
     """Raise TypeError for a text, a file or a config where its class is expected.
 
     ``example`` is the call as it should be.
@@ -122,7 +124,7 @@ def check_class(cls: object, example: str) -> None:
 def read_tree(file: str | os.PathLike[str]) -> tuple[Any, ConfigFormat]:
     """Return what ``file`` says, before any class has looked at it, and its format."""
     path = Path(os.fsdecode(file))
-    form = format_of(path)
+    form = config_format_of(path)
     try:
         return form.read(_read_text(path)), form
     except ConfigSyntaxError as error:

@@ -7,7 +7,7 @@ from typing import get_args
 from .classes.docstrings import docs_of
 from .classes.fields import (
     MISSING,
-    Field,
+    ClassField,
     fields_of,
     is_struct,
     is_struct_value,
@@ -18,7 +18,7 @@ from .errors import ConfigError
 from .path import child
 from .schema.derive import type_of
 from .spelling import similarity
-from .tree import Struct
+from .tree import NamedStruct
 
 _COLUMN = 40
 
@@ -81,7 +81,7 @@ def _struct_in(annotation: object) -> type | None:
     return structs[0] if len(structs) == 1 else None
 
 
-def _default(field: Field, below: type | None) -> str:
+def _default(field: ClassField, below: type | None) -> str:
     if not field.has_default:
         return ""
     default = field.make_default()
@@ -107,7 +107,7 @@ def _differing(default: object) -> str:
 
 
 def _without_name(tree: object) -> object:
-    return dict(tree) if isinstance(tree, Struct) else tree
+    return dict(tree) if isinstance(tree, NamedStruct) else tree
 
 
 def _render(name: str, line: _Line) -> str:

@@ -31,7 +31,7 @@ def child(path: str, key: object) -> str:
     return join(path, name)
 
 
-def under(path: str, below: str) -> str:
+def path_below(path: str, below: str) -> str:
     """Return the path of ``below`` as seen from the root, not from ``path``."""
     return path + below if not path or below[:1] == "[" else join(path, below)
 
@@ -59,7 +59,7 @@ def parts(path: str) -> tuple[str, ...]:
     return tuple(names)
 
 
-def index_of(name: str) -> int | None:
+def item_index(name: str) -> int | None:
     """Return the number of the list item that ``name`` calls, None if it is no number.
 
     Only 0 to 9 are digits here: a ``²`` is one to Python, and no number.

@@ -41,7 +41,9 @@ def as_patterns(patterns: Patterns) -> tuple[Pattern, ...]:
     return tuple(patterns)
 
 
-def bind(pattern: Sequence[str], names: Sequence[str]) -> tuple[str, ...] | None:
+def wildcard_values(
+    pattern: Sequence[str], names: Sequence[str]
+) -> tuple[str, ...] | None:
     """Return what each wildcard of ``pattern`` stands for in ``names``, or None.
 
     Both are parts of paths; ``*`` and ``{a,b}`` stand for text within one part and
@@ -51,7 +53,7 @@ def bind(pattern: Sequence[str], names: Sequence[str]) -> tuple[str, ...] | None
         return None if names else ()
     if pattern[0] != "**":
         values = _bind_part(pattern[0], names[0]) if names else None
-        tail = None if values is None else bind(pattern[1:], names[1:])
+        tail = None if values is None else wildcard_values(pattern[1:], names[1:])
         return None if values is None or tail is None else (*values, *tail)
     end = next((i for i in range(1, len(pattern)) if pattern[i] == "**"), None)
     run = pattern[1:end]
@@ -66,7 +68,9 @@ def bind(pattern: Sequence[str], names: Sequence[str]) -> tuple[str, ...] | None
     ):
         values = _bind_run(run, names[start : start + len(run)])
         if values is not None:
-            tail = bind(pattern[end:], names[start + len(run) :]) if end else ()
+            tail = (
+                wildcard_values(pattern[end:], names[start + len(run) :]) if end else ()
+            )
             skipped = ".".join(names[:start])
             return None if tail is None else (skipped, *values, *tail)
     return None
@@ -110,11 +114,11 @@ def _bind_part(part: str, name: str) -> tuple[str, ...] | None:
 
 
 def n_wildcards(pattern: Sequence[str]) -> int:
-    """Return how many values `bind` gives for ``pattern``."""
+    """Return how many values `wildcard_values` gives for ``pattern``."""
     return sum(1 if part == "**" else _part(part).groups for part in pattern)
 
 
-def fill(pattern: Sequence[str], values: Sequence[str]) -> tuple[str, ...]:
+def fill_wildcards(pattern: Sequence[str], values: Sequence[str]) -> tuple[str, ...]:
     """Return the parts that ``pattern`` names with ``values`` for its wildcards."""
     remaining = iter(values)
     names: list[str] = []

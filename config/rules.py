@@ -13,7 +13,7 @@ from .classes.fields import is_struct_value
 from .encode import encode, to_plain
 from .errors import ConfigError, Problem
 from .path import join, parts
-from .patterns import bind, fill, n_wildcards
+from .patterns import fill_wildcards, n_wildcards, wildcard_values
 from .rewriting import schema_edit, tree_edit
 from .rewriting import schema_types as t
 from .rewriting.rewrite_rule import Entry, RewriteRule
@@ -41,29 +41,31 @@ class RenameField(RewriteRule):
 
     def apply(self, tree: object) -> None:
         """Move the value, if the file has it."""
-        for place, bound in tree_edit.find(tree, self.old_field):
+        for place, bound in tree_edit.find_sites(tree, self.old_field):
             value, weak = place.value, place.is_weak
             place.remove()
-            tree_edit.create(tree, fill(self.new_field, bound), value, weak=weak)
+            tree_edit.create(
+                tree, fill_wildcards(self.new_field, bound), value, weak=weak
+            )
         if tuple(self.old_field[: len(self.new_field)]) == self.new_field:
             # The field takes its struct's place: without it, an empty one is left.
-            for place, _ in reversed(tree_edit.find(tree, self.new_field)):
+            for place, _ in reversed(tree_edit.find_sites(tree, self.new_field)):
                 if place.value == {}:
                     place.remove()
 
     def apply_to_schema(self, schema: t.Struct) -> None:
         """Move the field, and drop structs that are empty then."""
-        for owner, name, bound in schema_edit.find(schema, self.old_field):
-            schema_edit.move(schema, owner, name, fill(self.new_field, bound))
+        for owner, name, bound in schema_edit.find_fields(schema, self.old_field):
+            schema_edit.move(schema, owner, name, fill_wildcards(self.new_field, bound))
         schema_edit.drop_empty(schema, self.old_field)
 
     def rename(self, path: str) -> str | None:
         """Return ``path`` with the renamed part replaced."""
         names = tuple(path.split("."))
         for n_parts in range(1, len(names) + 1):
-            bound = bind(self.old_field, names[:n_parts])
+            bound = wildcard_values(self.old_field, names[:n_parts])
             if bound is not None:
-                return join(*fill(self.new_field, bound), *names[n_parts:])
+                return join(*fill_wildcards(self.new_field, bound), *names[n_parts:])
         return path
 
 
@@ -80,12 +82,12 @@ class DeleteField(RewriteRule):
     def apply(self, tree: object) -> None:
         """Drop the value, if the file has it."""
         # From the end, so that the numbers of a list's items before it stay true.
-        for place, _ in reversed(tree_edit.find(tree, self.field)):
+        for place, _ in reversed(tree_edit.find_sites(tree, self.field)):
             place.remove()
 
     def apply_to_schema(self, schema: t.Struct) -> None:
         """Drop the field, and structs that are empty then."""
-        for owner, name, _ in schema_edit.find(schema, self.field):
+        for owner, name, _ in schema_edit.find_fields(schema, self.field):
             del owner.fields[name]
         schema_edit.drop_empty(schema, self.field)
 
@@ -93,7 +95,9 @@ class DeleteField(RewriteRule):
         """Return None for the field and all below it."""
         names = tuple(path.split("."))
         lengths = range(1, len(names) + 1)
-        is_deleted = any(bind(self.field, names[:n]) is not None for n in lengths)
+        is_deleted = any(
+            wildcard_values(self.field, names[:n]) is not None for n in lengths
+        )
         return None if is_deleted else path
 
 
@@ -110,11 +114,11 @@ class AddDefault(RewriteRule):
 
     def apply(self, tree: object) -> None:
         """Insert the default where the field is absent."""
-        tree_edit.supply(tree, self.field, _as_data(self.default))
+        tree_edit.supply_default(tree, self.field, _as_data(self.default))
 
     def apply_to_schema(self, schema: t.Struct) -> None:
         """Have the field without a default: now every file has a value."""
-        schema_edit.supply(schema, tuple(self.field))
+        schema_edit.supply_field(schema, tuple(self.field))
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -131,7 +135,7 @@ class ChangeDefault(RewriteRule):
 
     def apply(self, tree: object) -> None:
         """Insert the old default where the field is absent."""
-        tree_edit.supply(tree, self.field, _as_data(self.old_default))
+        tree_edit.supply_default(tree, self.field, _as_data(self.old_default))
 
     def apply_to_schema(self, schema: t.Struct) -> None:
         """Give the field its new default."""
@@ -156,7 +160,7 @@ class MapFieldValue(RewriteRule):
 
     def apply(self, tree: object) -> None:
         """Replace the value, if the file has it."""
-        for place, _ in tree_edit.find(tree, self.field):
+        for place, _ in tree_edit.find_sites(tree, self.field):
             try:
                 place.set(self.map_fn(place.value))
             except Exception as error:  # a user's function may raise anything
@@ -183,7 +187,7 @@ class MapFieldValue(RewriteRule):
         """Compute the values of the entries that the field names."""
         return {
             path: entry
-            if bind(self.computed_field, path.split(".")) is None
+            if wildcard_values(self.computed_field, path.split(".")) is None
             else derive(entry, self.map_fn)
             for path, entry in entries.items()
         }
@@ -227,7 +231,7 @@ class CheckValue(RewriteRule):
     def apply(self, tree: object) -> None:
         """Raise ConfigError if the file has a value that is not allowed any more."""
         allowed = tuple(self.allowed_values)
-        for place, _ in tree_edit.find(tree, self.field):
+        for place, _ in tree_edit.find_sites(tree, self.field):
             if not _is_among(place.value, allowed):
                 message = (
                     f"{short_repr(place.value)} is no longer allowed; allowed: "
@@ -258,7 +262,7 @@ class RejectValues(RewriteRule):
     def apply(self, tree: object) -> None:
         """Raise ConfigError if the file has one of the values."""
         rejected = tuple(self.disallowed_values)
-        for place, _ in tree_edit.find(tree, self.field):
+        for place, _ in tree_edit.find_sites(tree, self.field):
             if _is_among(place.value, rejected):
                 problem = f"{short_repr(place.value)} is no longer allowed"
                 message = f"{problem}; not allowed: {rejected}"

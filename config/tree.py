@@ -1,6 +1,6 @@
 """Raw trees: what a configuration file says, before any class has looked at it.
 
-A tree is made of ``None bool int float str list tuple dict``, and of `Struct` and
+A tree is made of ``None bool int float str list tuple dict``, and of `NamedStruct` and
 `Ident`, which RON adds to what JSON and YAML have; rewrite rules add `Weak`.
 """
 
@@ -67,7 +67,7 @@ def _is_exact(digits: str, value: float) -> bool:
     return is_same and decimal == Decimal(repr(value))
 
 
-class Struct(dict[str, Any]):
+class NamedStruct(dict[str, Any]):
     """Named fields, with the name of the class that they were written for."""
 
     __slots__ = ("name",)
@@ -79,7 +79,7 @@ class Struct(dict[str, Any]):
         self.name = name
 
     def __eq__(self, value: object) -> bool:
-        same_name = not isinstance(value, Struct) or self.name == value.name
+        same_name = not isinstance(value, NamedStruct) or self.name == value.name
         return same_name and super().__eq__(value)
 
     def __ne__(self, value: object) -> bool:

@@ -15,7 +15,7 @@ from .classes.fields import (
 )
 from .classes.union_choice import struct_for
 from .errors import ConfigError, ConfigVersionError, Problem
-from .path import child, under
+from .path import child, path_below
 from .rewriting.rewrite_rule import RewriteRule
 from .short_text import short_repr
 from .tree import Weak, is_dict, is_items
@@ -50,12 +50,12 @@ def is_versioned(cls: object) -> TypeGuard[type[Versioned]]:
     return isinstance(bare, type) and issubclass(bare, Versioned)
 
 
-def version_of(cls: type) -> int | None:
+def config_version_of(cls: type) -> int | None:
     """Return the version of ``cls``, None if it has none."""
     return cls.version() if is_versioned(cls) else None
 
 
-def rules_of(cls: type[Versioned]) -> Mapping[int, Sequence[RewriteRule]]:
+def upgrade_rules_of(cls: type[Versioned]) -> Mapping[int, Sequence[RewriteRule]]:
     """Return the upgrade rules of ``cls``.
 
     Raises ValueError for rules that start at the class's version or above it.
@@ -111,7 +111,7 @@ def _upgrade_struct(cls: type, tree: object, path: str, added: Rules) -> object:
         # RON reads a struct without fields as the empty tuple, and rules need fields.
         tree = {} if tree == () else tree
         version = _take_version(cls, tree, path)
-        rules = rules_of(cls)
+        rules = upgrade_rules_of(cls)
         for step in range(version, cls.version()):
             for rule in rules.get(step, ()):
                 _apply(rule, tree, path)
@@ -156,7 +156,7 @@ def _apply(rule: RewriteRule, tree: object, path: str) -> None:
         rule.apply(tree)
     except ConfigError as error:
         inside = [
-            Problem(under(path, p.path), p.message, p.kind) for p in error.problems
+            Problem(path_below(path, p.path), p.message, p.kind) for p in error.problems
         ]
         raise ConfigError(error.source, inside) from error.__cause__
 

@@ -30,7 +30,7 @@ MISSING: Any = dataclasses.MISSING
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
-class Field:
+class ClassField:
     """One field of a struct."""
 
     name: str
@@ -118,7 +118,7 @@ def is_struct_value(value: object) -> bool:
     return not isinstance(value, type) and is_struct(type(value))
 
 
-def fields_of(cls: object) -> Mapping[str, Field]:
+def fields_of(cls: object) -> Mapping[str, ClassField]:
     """Return the fields of a model or dataclass, in order, by the name in files.
 
     Raises TypeError if an annotation cannot be resolved.
@@ -126,7 +126,7 @@ def fields_of(cls: object) -> Mapping[str, Field]:
     return _fields_of(cls)
 
 
-def stored_fields(cls: object) -> tuple[Field, ...]:
+def stored_fields(cls: object) -> tuple[ClassField, ...]:
     """Return the fields that instances keep, in order."""
     return _stored_fields(cls)
 
@@ -134,12 +134,12 @@ def stored_fields(cls: object) -> tuple[Field, ...]:
 # Behind public ones of their own: type checkers doubt that a class is hashable, as a
 # cache's arguments are.
 @cache
-def _stored_fields(cls: object) -> tuple[Field, ...]:
+def _stored_fields(cls: object) -> tuple[ClassField, ...]:
     return tuple(field for field in _fields_of(cls).values() if field.is_stored)
 
 
 @cache
-def _fields_of(cls: object) -> Mapping[str, Field]:
+def _fields_of(cls: object) -> Mapping[str, ClassField]:
     fields = _model_fields(cls) if is_model(cls) else _dataclass_fields(cls)
     return types.MappingProxyType({field.name: field for field in fields})
 
@@ -275,14 +275,14 @@ def literals(annotation: object) -> tuple[object, ...]:
     return get_args(annotation) if get_origin(annotation) is Literal else ()
 
 
-def _dataclass_fields(declared: object) -> list[Field]:
+def _dataclass_fields(declared: object) -> list[ClassField]:
     cls, hints = class_of(declared), _hints_of(declared)
     # In the order of the constructor; arguments of __post_init__ are kept in no field.
     everything = cls.__dataclass_fields__.values()
     stored_names = {field.name for field in dataclasses.fields(cls)}
     init_only = dataclasses._FIELD_INITVAR  # type: ignore[attr-defined]  # pyright: ignore[reportAttributeAccessIssue, reportPrivateUsage]  # no public way tells them
     return [
-        Field(
+        ClassField(
             name=field.name,
             attribute=field.name,
             annotation=hints[field.name],
@@ -341,13 +341,13 @@ def _hints(cls: type) -> dict[str, Any]:
         ) from unknown
 
 
-def _model_fields(cls: Any) -> list[Field]:
+def _model_fields(cls: Any) -> list[ClassField]:
     if not is_complete(cls):
         cls.model_rebuild()
     return [_model_field(cls, name, info) for name, info in cls.model_fields.items()]
 
 
-def _model_field(cls: Any, attribute: str, info: Any) -> Field:
+def _model_field(cls: Any, attribute: str, info: Any) -> ClassField:
     alias = info.validation_alias or info.alias
     choices = [c for c in getattr(alias, "choices", [alias]) if isinstance(c, str)]
     by_name = cls.model_config.get("populate_by_name") or cls.model_config.get(
@@ -356,7 +356,7 @@ def _model_field(cls: Any, attribute: str, info: Any) -> Field:
     names = [*choices, *([attribute] if by_name or not choices else [])]
     required, has_factory = info.is_required(), info.default_factory is not None
     is_of_data = has_factory and info.default_factory_takes_validated_data
-    return Field(
+    return ClassField(
         name=names[0],
         attribute=attribute,
         annotation=info.rebuild_annotation(),

@@ -7,9 +7,9 @@ from ..errors import ConfigError, Problem
 from ..path import child
 from ..short_text import short_repr
 from ..spelling import did_you_mean
-from ..tree import Ident, Struct, is_dict, is_items, is_mapping_value
+from ..tree import Ident, NamedStruct, is_dict, is_items, is_mapping_value
 from .fields import (
-    Field,
+    ClassField,
     class_of,
     declared_as,
     fields_of,
@@ -48,9 +48,9 @@ def structs_for(annotation: object, tree: object) -> list[type]:
     return _most_alike(namesakes or structs, tree)
 
 
-def check_name(annotation: object, tree: object, path: str) -> Problem | None:
+def name_problem(annotation: object, tree: object, path: str) -> Problem | None:
     """Return the problem of a struct that is named as no class of its place is."""
-    name = tree.name if isinstance(tree, Struct) else ""
+    name = tree.name if isinstance(tree, NamedStruct) else ""
     structs: list[type] = [m for m in members(annotation) if is_struct(m)]
     if not name or not structs or _namesakes(structs, tree):
         return None
@@ -60,9 +60,9 @@ def check_name(annotation: object, tree: object, path: str) -> Problem | None:
     return Problem(path, f"{message}.{hint}")
 
 
-def check_names(annotation: object, tree: object, path: str) -> Iterator[Problem]:
+def name_problems(annotation: object, tree: object, path: str) -> Iterator[Problem]:
     """Yield the problem of each struct in ``tree`` that is named as no class is."""
-    problem = check_name(annotation, tree, path)
+    problem = name_problem(annotation, tree, path)
     if problem is not None:
         yield problem
         return
@@ -71,12 +71,12 @@ def check_names(annotation: object, tree: object, path: str) -> Iterator[Problem
         for field in fields_of(struct).values():
             for name in field.names & tree.keys():
                 below = child(path, field.name)
-                yield from check_names(field.annotation, tree[name], below)
+                yield from name_problems(field.annotation, tree[name], below)
     elif is_dict(tree) or is_items(tree):
         kinds = members(annotation)
         kind = next((m for m in kinds if is_mapping(m) or is_sequence(m)), Any)
         for key, item in tree.items() if is_dict(tree) else enumerate(tree):
-            yield from check_names(item_type(kind, key), item, child(path, key))
+            yield from name_problems(item_type(kind, key), item, child(path, key))
 
 
 def is_choice(annotation: object) -> bool:
@@ -84,7 +84,7 @@ def is_choice(annotation: object) -> bool:
     return sum(map(is_struct, members(annotation))) > 1
 
 
-def check_declared(annotation: object, value: object, path: str) -> None:
+def check_declared_classes(annotation: object, value: object, path: str) -> None:
     """Raise ConfigError if an object in ``value`` is of a class that is not declared.
 
     A subclass's instance stands well in a field, but as a tree it is read as the base.
@@ -114,7 +114,7 @@ def _undeclared(annotation: object, value: object, path: str) -> Iterator[Proble
 
 
 def _namesakes(structs: list[type], tree: object) -> list[type]:
-    name = tree.name if isinstance(tree, Struct) else tree
+    name = tree.name if isinstance(tree, NamedStruct) else tree
     return [cls for cls in structs if cls.__name__ == name]
 
 
@@ -143,7 +143,7 @@ def _likeness(cls: type, tree: dict[str, Any]) -> tuple[bool, int, int, int]:
     return tags_agree, -n_unknown, -n_missing, -len(absent)
 
 
-def _agrees(field: Field, value: object) -> bool:
+def _agrees(field: ClassField, value: object) -> bool:
     """Return whether a ``Literal`` field, the tag of its class, allows ``value``."""
     allowed = [v for m in members(field.annotation) for v in literals(m)]
     return not allowed or not isinstance(value, str | int) or value in allowed

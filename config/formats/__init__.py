@@ -1,5 +1,5 @@
 """Text formats of configurations, by name and by suffix."""
 
-from .format import ConfigFormat, format_named, format_of
+from .format import ConfigFormat, config_format_named, config_format_of
 
-__all__ = ["ConfigFormat", "format_named", "format_of"]
+__all__ = ["ConfigFormat", "config_format_named", "config_format_of"]

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import PurePath
 
 from ..spelling import did_you_mean
-from ..tree import Struct
+from ..tree import NamedStruct
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,11 +23,11 @@ class ConfigFormat:
 
     @property
     def has_structs(self) -> bool:
-        """Whether trees from it hold `Struct` and `Ident`."""
+        """Whether trees from it hold `NamedStruct` and `Ident`."""
         return self.name == "ron"
 
 
-def format_named(name: str) -> ConfigFormat:
+def config_format_named(name: str) -> ConfigFormat:
     """Return the format called ``name``: json, yaml or ron.
 
     Raises ValueError for any other name.
@@ -42,7 +42,7 @@ def format_named(name: str) -> ConfigFormat:
     return form
 
 
-def format_of(file: PurePath) -> ConfigFormat:
+def config_format_of(file: PurePath) -> ConfigFormat:
     """Return the format that the suffix of ``file`` says.
 
     Raises ValueError for a suffix that says none.
@@ -86,7 +86,7 @@ def _write_yaml(tree: object) -> str:
 def _read_ron(text: str) -> object:
     from ..ron import read
 
-    return read(text) if text.strip() else Struct()
+    return read(text) if text.strip() else NamedStruct()
 
 
 def _write_ron(tree: object) -> str:

@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from ..path import join, parts
-from ..patterns import bind
+from ..patterns import wildcard_values
 from . import schema_types as t
 
 Path = tuple[str, ...]
@@ -13,7 +13,9 @@ SUPPLIED = t.Primitive("(what a rule gives)")
 """Type in an old schema of what an upgrade rule computes: nobody can check it."""
 
 
-def find(schema: t.Struct, pattern: Sequence[str]) -> list[tuple[t.Struct, str, Path]]:
+def find_fields(
+    schema: t.Struct, pattern: Sequence[str]
+) -> list[tuple[t.Struct, str, Path]]:
     """Return the fields at ``pattern``: owner, name, what the wildcards stand for."""
     matches: list[tuple[t.Struct, str, Path]] = []
     level: list[tuple[t.Struct, Path]] = [(schema, ())]
@@ -21,7 +23,7 @@ def find(schema: t.Struct, pattern: Sequence[str]) -> list[tuple[t.Struct, str, 
         deeper: list[tuple[t.Struct, Path]] = []
         for owner, path in level:
             for name, field in owner.fields.items():
-                bound = bind(pattern, (*path, name))
+                bound = wildcard_values(pattern, (*path, name))
                 if bound is not None:
                     matches.append((owner, name, bound))
                 deeper.extend(_structs(field.type, (*path, name)))
@@ -55,13 +57,13 @@ def change(
     """Change every field at ``path``; items of lists and dicts count as fields."""
     # A `*` at the end names items: of structs they have fields to be found, and of
     # plain values only the container has one, in whose type the item's stands.
-    while path and path[-1] == "*" and not find(schema, path):
+    while path and path[-1] == "*" and not find_fields(schema, path):
         path, edit = path[:-1], _on_items(edit)
-    for owner, name, _ in find(schema, path):
+    for owner, name, _ in find_fields(schema, path):
         owner.fields[name] = edit(owner.fields[name])
 
 
-def supply(schema: t.Struct, path: Sequence[str]) -> None:
+def supply_field(schema: t.Struct, path: Sequence[str]) -> None:
     """Have a field at ``path`` that every file has: a rule writes it there."""
     *parents, name = path
     for owner in _owners(schema, parents):
@@ -72,7 +74,7 @@ def supply(schema: t.Struct, path: Sequence[str]) -> None:
 def drop_empty(schema: t.Struct, path: Sequence[str]) -> None:
     """Drop the structs around ``path`` that nothing is left of."""
     for length in range(len(path) - 1, 0, -1):
-        for owner, name, _ in find(schema, path[:length]):
+        for owner, name, _ in find_fields(schema, path[:length]):
             kind = owner.fields[name].type
             if isinstance(kind, t.Struct) and not kind.fields:
                 del owner.fields[name]
@@ -130,7 +132,7 @@ def _structs(kind: t.Type, path: Path) -> list[tuple[t.Struct, Path]]:
 def _owners(schema: t.Struct, parents: Sequence[str]) -> list[t.Struct]:
     """Return the structs at ``parents``, made if a rule is the first to need them."""
     if any("*" in part or "{" in part for part in parents):
-        fields = find(schema, [part for part in parents if part != "*"])
+        fields = find_fields(schema, [part for part in parents if part != "*"])
         return [
             struct
             for owner, name, _ in fields

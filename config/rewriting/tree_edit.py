@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..errors import ConfigError, Problem
-from ..path import child, index_of
-from ..patterns import bind, is_pattern
+from ..path import child, item_index
+from ..patterns import is_pattern, wildcard_values
 from ..short_text import short_repr
 from ..tree import Weak, is_dict, is_items
 
@@ -58,7 +58,9 @@ class Site:
         del self.container[self.key]
 
 
-def find(tree: object, pattern: Sequence[str]) -> list[tuple[Site, tuple[str, ...]]]:
+def find_sites(
+    tree: object, pattern: Sequence[str]
+) -> list[tuple[Site, tuple[str, ...]]]:
     """Return the places that ``pattern`` names, with what its wildcards stand for."""
     matches: list[tuple[Site, tuple[str, ...]]] = []
     deep = "**" in pattern
@@ -68,13 +70,17 @@ def find(tree: object, pattern: Sequence[str]) -> list[tuple[Site, tuple[str, ..
     depth = 1
     while level and (deep or depth <= len(pattern)):
         for site in level:
-            bound = bind(pattern, site.names) if deep or depth == len(pattern) else None
+            bound = (
+                wildcard_values(pattern, site.names)
+                if deep or depth == len(pattern)
+                else None
+            )
             if bound is not None:
                 matches.append((site, bound))
         level = [
             below
             for site in level
-            if deep or bind(pattern[:depth], site.names) is not None
+            if deep or wildcard_values(pattern[:depth], site.names) is not None
             for below in _children(site.value, site)
         ]
         depth += 1
@@ -105,7 +111,7 @@ def create(tree: Any, names: Sequence[str], value: Any, *, weak: bool) -> None:
     container[names[-1]] = value
 
 
-def supply(tree: object, field: Sequence[str], default: object) -> None:
+def supply_default(tree: object, field: Sequence[str], default: object) -> None:
     """Insert ``default`` at every place of the pattern that has no value."""
     wild = [i for i, part in enumerate(field) if is_pattern(part)]
     if not wild:
@@ -116,14 +122,14 @@ def supply(tree: object, field: Sequence[str], default: object) -> None:
     start = wild[-1] + 1
     if start == len(field):
         raise ValueError(f"the default of {'.'.join(field)!r} needs a name at its end")
-    for site, _ in find(tree, field[:start]):
+    for site, _ in find_sites(tree, field[:start]):
         _supply_at(site.value, field[start:], default)
 
 
 def _supply_at(container: object, names: Sequence[str], default: object) -> None:
     for name in names[:-1]:
         if is_items(container):
-            index = index_of(name)
+            index = item_index(name)
             if index is None or not 0 <= index < len(container):
                 return
             container = container[index]
@@ -156,7 +162,7 @@ def _complete(default: object, weak: Weak) -> Any:
 def _enter(container: Any, name: str, path: str, weak: bool) -> Any:
     if is_items(container):
         items: Sequence[Any] = container
-        index = index_of(name)
+        index = item_index(name)
         if index is not None and 0 <= index < len(items):
             return items[index]
         raise _problem(child(path, name), f"there are only {len(items)} items")

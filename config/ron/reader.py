@@ -4,7 +4,7 @@ from typing import Any
 
 from ..plain.codec import MAX_DEPTH
 from ..short_text import short_repr
-from ..tree import Ident, Struct, too_deep
+from ..tree import Ident, NamedStruct, too_deep
 from .scanner import Scanner
 
 _WORDS = {
@@ -19,7 +19,7 @@ _WORDS = {
 def read(text: str) -> Any:
     """Return the value that ``text`` stands for.
 
-    Named structs become `Struct`, bare words `Ident`, ``Some(x)`` is ``x``, and
+    Named structs become `NamedStruct`, bare words `Ident`, ``Some(x)`` is ``x``, and
     ``()`` is the empty tuple.  Raises ConfigSyntaxError with line and column.
     """
     scanner = Scanner(text)
@@ -61,15 +61,15 @@ def _parenthesis(scanner: Scanner, name: str, depth: int) -> object:
     scanner.advance()
     if scanner.kind == ")":
         scanner.advance()
-        return Struct(name) if name else ()
+        return NamedStruct(name) if name else ()
     if scanner.kind == "ident" and scanner.followed_by_colon():
         return _fields(scanner, name, depth)
     items = _items(scanner, ")", depth)
     return items[0] if name == "Some" and len(items) == 1 else tuple(items)
 
 
-def _fields(scanner: Scanner, name: str, depth: int) -> Struct:
-    struct = Struct(name)
+def _fields(scanner: Scanner, name: str, depth: int) -> NamedStruct:
+    struct = NamedStruct(name)
     while scanner.kind != ")":
         if scanner.kind != "ident":
             scanner.fail(f"expected a field's name, found {scanner.token_text()}")

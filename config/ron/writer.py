@@ -7,7 +7,7 @@ from decimal import Decimal
 from ..errors import ConfigError, Problem
 from ..plain.codec import MAX_DEPTH
 from ..short_text import short_repr
-from ..tree import Ident, Struct, is_dict
+from ..tree import Ident, NamedStruct, is_dict
 
 _NAME = re.compile(r"[^\W\d]\w*")
 _RAW_NAME = re.compile(r"[\w.+-]+")
@@ -41,7 +41,7 @@ def _value(value: object, indent: str) -> str:
 
 def _collection(value: object, indent: str) -> str:
     item_indent = indent + "    "
-    if isinstance(value, Struct) and all(map(_field_name, value)):
+    if isinstance(value, NamedStruct) and all(map(_field_name, value)):
         fields = [
             f"{_field_name(k)}: {_value(v, item_indent)}" for k, v in value.items()
         ]

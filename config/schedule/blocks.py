@@ -5,7 +5,7 @@ from collections.abc import Sequence
 _BLOCKS = "▁▂▃▄▅▆▇█"
 
 
-def blocks(values: Sequence[float]) -> str:
+def block_line(values: Sequence[float]) -> str:
     """Return a block for each value, of half the height if all are the same."""
     low, span = min(values), max(values) - min(values)
     top = len(_BLOCKS) - 1

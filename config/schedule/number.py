@@ -72,7 +72,7 @@ def schedule_of(value: object) -> Schedule | None:
     return None
 
 
-def text_of(value: object) -> str | None:
+def schedule_text(value: object) -> str | None:
     """Return the text of a schedule or a scheduled number, None for all else."""
     schedule = value if isinstance(value, Schedule) else schedule_of(value)
     return None if schedule is None else schedule.text

@@ -7,11 +7,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 
-from ..path import index_of, parts
+from ..path import item_index, parts
 from ..short_text import short_repr
 from ..spelling import did_you_mean
 from ..tree import is_items, is_mapping_value
-from .blocks import blocks
+from .blocks import block_line
 
 _NUMBER = r"[+-]?(?:\d[\d_]*(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d+)?"
 _POINT = re.compile(rf"(?P<value>{_NUMBER})@(?P<x>{_NUMBER})")
@@ -118,7 +118,7 @@ class Schedule:
 
     def sparkline(self, width: int = 40) -> str:
         """Return one line of ``width`` blocks from the first point to the last."""
-        return blocks([value for _, value in self.samples(max(width, 1))])
+        return block_line([value for _, value in self.samples(max(width, 1))])
 
     def __str__(self) -> str:
         return self.text
@@ -136,7 +136,7 @@ class Schedule:
     def _step(self, state: object, name: str) -> object:
         if is_mapping_value(state) and name in state:
             return state[name]
-        index = index_of(name)
+        index = item_index(name)
         if is_items(state) and index is not None and -len(state) <= index < len(state):
             return state[index]
         if hasattr(state, name):

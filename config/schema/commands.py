@@ -34,10 +34,10 @@ def schema_evolution_cli(cls: type, argv: Sequence[str] | None = None) -> None:
     with taking_any_text():
         options = parser.parse_args(argv)
     name = options.command.removesuffix("-schema")
-    raise SystemExit(run_command(lambda: run(cls, name, options)))
+    raise SystemExit(run_command(lambda: run_schema_command(cls, name, options)))
 
 
-def run(cls: type, name: str, options: Namespace) -> int:
+def run_schema_command(cls: type, name: str, options: Namespace) -> int:
     """Run one of `COMMANDS`, tell mistakes on stderr, and return the exit status."""
     try:
         return COMMANDS[name][2](cls, options)

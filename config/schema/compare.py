@@ -21,7 +21,7 @@ from .change import (
     TypeChanged,
 )
 from .renames import find_renames
-from .samples import can_be_absent, default_of
+from .samples import can_be_absent, meaning_if_absent
 
 Path = tuple[str, ...]
 
@@ -161,7 +161,7 @@ def _defaults(before: t.Field, after: t.Field, path: Path) -> Iterator[Change]:
             yield DefaultValueChanged(path, old_default, after.default)
     elif after.has_default or (before.has_default and can_be_absent(after)):
         # A struct's own default has come or gone; without one its class's hold.
-        if not _is_same_default(default_of(before), default_of(after)):
+        if not _is_same_default(meaning_if_absent(before), meaning_if_absent(after)):
             yield DefaultValueRemoved(path, old_default)
     elif not can_be_absent(after):
         yield DefaultValueRemoved(path, old_default)
@@ -182,7 +182,7 @@ def _struct_to_dict(before: t.Struct, after: t.Dict, path: Path) -> Iterator[Cha
         if not t.is_subtype(below.type, after.value):
             yield TypeChanged((*path, name), below.type, after.value)
         elif can_be_absent(below):
-            yield DefaultValueRemoved((*path, name), default_of(below))
+            yield DefaultValueRemoved((*path, name), meaning_if_absent(below))
 
 
 def _variants(before: t.Enum, after: t.Enum, path: Path) -> Iterator[Change]:

@@ -7,7 +7,7 @@ from typing import Annotated, Any, get_args, get_origin
 from ..classes.docstrings import docs_of
 from ..classes.fields import (
     MISSING,
-    Field,
+    ClassField,
     extra_of,
     fields_of,
     is_mapping,
@@ -22,7 +22,7 @@ from ..classes.pydantic_internals import has_validators
 from ..encode import encode, to_plain
 from ..errors import ConfigError
 from ..rewriting import schema_types as t
-from ..versioned import version_of
+from ..versioned import config_version_of
 
 
 def schema_of(cls: type) -> t.Struct:
@@ -108,10 +108,10 @@ def _struct(cls: type, above: tuple[type, ...]) -> t.Struct:
         for field in fields_of(cls).values()
     }
     is_open = extra_of(cls) in ("allow", "ignore")
-    return t.Struct(cls.__name__, fields, version_of(cls), is_open)
+    return t.Struct(cls.__name__, fields, config_version_of(cls), is_open)
 
 
-def _default(field: Field) -> Any:
+def _default(field: ClassField) -> Any:
     """Return the default as a tree; of a struct only what its class does not say."""
     default = field.make_default()
     if default is MISSING:

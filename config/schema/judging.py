@@ -11,11 +11,11 @@ from ..classes.fields import (
     item_type,
     members,
 )
-from ..path import index_of
-from ..patterns import bind
+from ..path import item_index
+from ..patterns import wildcard_values
 from ..rewriting import schema_types as t
 from ..rewriting.rewrite_rule import RewriteRule
-from ..versioned import is_versioned, rules_of
+from ..versioned import is_versioned, upgrade_rules_of
 from .change import (
     Change,
     EnumVariantValueChanged,
@@ -82,7 +82,7 @@ def _trial(
 def _rules(owner: type | None, comparison: StructComparison) -> Iterator[RewriteRule]:
     """Yield the rules that the class has for files of the stored version."""
     if owner is not None and is_versioned(owner):
-        rules = rules_of(owner)
+        rules = upgrade_rules_of(owner)
         for step in range(comparison.old.version or 0, owner.version()):
             yield from rules.get(step, ())
 
@@ -96,7 +96,7 @@ def _class_at(annotation: object, path: Path, name: str) -> type | None:
         if is_struct(member) and path and path[0] in fields_of(member):
             below = fields_of(member)[path[0]].annotation
         elif path and (is_mapping(member) or is_sequence(member)):
-            below = item_type(member, index_of(path[0]) or 0)
+            below = item_type(member, item_index(path[0]) or 0)
         match = None if below is None else _class_at(below, path[1:], name)
         if match is not None:
             return match
@@ -175,7 +175,7 @@ def _concerns(prefix: Path, change: Change, finding: Finding) -> bool:
 def _meets(pattern: Path, path: Path) -> bool:
     # A finding above the change is its container's, and one below is in what changed.
     n_parts = min(len(pattern), len(path))
-    return bind(pattern[:n_parts], path[:n_parts]) is not None
+    return wildcard_values(pattern[:n_parts], path[:n_parts]) is not None
 
 
 def _is_tried(change: Change) -> bool:

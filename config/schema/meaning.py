@@ -14,9 +14,9 @@ from ..classes.fields import (
     stored_fields,
 )
 from ..encode import encode
-from ..path import index_of
+from ..path import item_index
 from ..rewriting import schema_types as t
-from ..tree import Struct, is_dict, is_items, is_mapping_value
+from ..tree import NamedStruct, is_dict, is_items, is_mapping_value
 
 Path = tuple[str, ...]
 
@@ -36,7 +36,7 @@ def expected(
             for name, below in kind.fields.items():
                 if name in tree:
                     yield from expected(below.type, tree[name], (*path, name))
-        case t.Union(kinds) if isinstance(tree, Struct):
+        case t.Union(kinds) if isinstance(tree, NamedStruct):
             namesakes = (
                 k for k in kinds if isinstance(k, t.Struct) and k.name == tree.name
             )
@@ -57,7 +57,9 @@ def expected(
             return
 
 
-def find(value: object, annotation: object, path: Path) -> tuple[object, object] | None:
+def value_at(
+    value: object, annotation: object, path: Path
+) -> tuple[object, object] | None:
     """Return what stands at ``path`` in an object, and how it is declared."""
     for name in path:
         kinds = members(annotation)
@@ -72,7 +74,7 @@ def find(value: object, annotation: object, path: Path) -> tuple[object, object]
             key = next((k for k in value if name in (str(k), str(encode(k)))), name)
             kind = next((m for m in kinds if is_mapping(m)), Any)
             value, annotation = value.get(key, LOST), item_type(kind, key)
-        elif is_items(value) and (i := index_of(name)) is not None:
+        elif is_items(value) and (i := item_index(name)) is not None:
             kind = next((m for m in kinds if is_sequence(m)), Any)
             value = value[i] if i < len(value) else LOST
             annotation = item_type(kind, i)

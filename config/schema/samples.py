@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 
 from ..encode import to_plain
 from ..rewriting import schema_types as t
-from ..tree import Struct, is_dict, is_items
+from ..tree import NamedStruct, is_dict, is_items
 
 _TEXTS: Mapping[str, tuple[object, ...]] = {
     "int": (3, 0, -1, 250),
@@ -143,14 +143,14 @@ def meaning_of(kind: t.Type, tree: object) -> object:
         case t.Option(inner):
             return None if tree is None else meaning_of(inner, tree)
         case t.Struct() if is_dict(tree):
-            filled = Struct(kind.name)
+            filled = NamedStruct(kind.name)
             if kind.version is not None:
                 filled["version"] = kind.version
             for name, below in kind.fields.items():
                 if name in tree:
                     filled[name] = meaning_of(below.type, tree[name])
                 elif can_be_absent(below):
-                    filled[name] = default_of(below)
+                    filled[name] = meaning_if_absent(below)
             return filled
         case t.List(inner) if is_items(tree):
             return [meaning_of(inner, item) for item in tree]
@@ -162,7 +162,7 @@ def meaning_of(kind: t.Type, tree: object) -> object:
             return tree
 
 
-def default_of(field: t.Field) -> object:
+def meaning_if_absent(field: t.Field) -> object:
     """Return what a file means that leaves the field out, written out in full."""
     return meaning_of(field.type, field.default if field.has_default else {})
 
@@ -191,7 +191,7 @@ def as_json(sample: Sample) -> Sample:
 
 
 def _file(schema: t.Struct, chosen: Mapping[str, Sample]) -> Sample:
-    tree, meaning, bare = (Struct(schema.name) for _ in range(3))
+    tree, meaning, bare = (NamedStruct(schema.name) for _ in range(3))
     if schema.version is not None:
         tree["version"] = meaning["version"] = bare["version"] = schema.version
     for name, below in schema.fields.items():
@@ -199,7 +199,7 @@ def _file(schema: t.Struct, chosen: Mapping[str, Sample]) -> Sample:
             tree[name], meaning[name] = chosen[name].tree, chosen[name].meaning
             bare[name] = chosen[name].bare
         elif can_be_absent(below):
-            meaning[name] = default_of(below)
+            meaning[name] = meaning_if_absent(below)
     return Sample(tree, meaning, bare)
 
 

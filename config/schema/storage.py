@@ -12,7 +12,7 @@ from ..rewriting import schema_types as t
 from ..ron import read, write
 from ..short_text import short_repr
 from ..storage.replacement import write_text
-from ..tree import Struct, is_dict
+from ..tree import NamedStruct, is_dict
 from .derive import schema_of
 
 _KINDS = {
@@ -64,9 +64,9 @@ def load_schema(file: str | os.PathLike[str]) -> t.Struct:
 
 def _without_closed(tree: Any) -> Any:
     """Return ``tree`` in which only structs that are open say so."""
-    if isinstance(tree, Struct):
+    if isinstance(tree, NamedStruct):
         items = {k: v for k, v in tree.items() if (k, v) != ("is_open", False)}
-        return Struct(tree.name, {k: _without_closed(v) for k, v in items.items()})
+        return NamedStruct(tree.name, {k: _without_closed(v) for k, v in items.items()})
     if is_dict(tree):
         return {k: _without_closed(v) for k, v in tree.items()}
     if type(tree) in (list, tuple):
@@ -82,7 +82,7 @@ def _schema_path(file: str | os.PathLike[str]) -> Path:
 
 
 def _decode(tree: Any, path: str) -> Any:
-    if isinstance(tree, Struct):
+    if isinstance(tree, NamedStruct):
         return _make(tree, path)
     if is_dict(tree):
         return {k: _decode(item, child(path, k)) for k, item in tree.items()}
@@ -91,7 +91,7 @@ def _decode(tree: Any, path: str) -> Any:
     return tree
 
 
-def _make(tree: Struct, path: str) -> Any:
+def _make(tree: NamedStruct, path: str) -> Any:
     kind: Any = _KINDS.get(tree.name)
     if kind is None:
         message = f"unknown kind {short_repr(tree.name)}; known are {', '.join(_KINDS)}"

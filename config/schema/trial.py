@@ -5,14 +5,14 @@ from dataclasses import dataclass, replace
 
 from ..errors import ConfigError, Problem
 from ..path import parts
-from ..patterns import bind
+from ..patterns import wildcard_values
 from ..rewriting import schema_types as t
 from ..rewriting.rewrite_rule import RewriteRule
 from ..short_text import short_repr
-from ..validation.readback import difference
+from ..validation.readback import first_misread
 from ..validation.validate import build
 from ..versioned import Rules
-from .meaning import Path, expected, find, means
+from .meaning import Path, expected, means, value_at
 from .samples import Sample, as_json, samples_of
 
 _OF_VALUES = frozenset(
@@ -107,9 +107,9 @@ class Trial:
         if len(read) < 2:
             return
         # A class may not check its own defaults, so one of the two may be loose.
-        problem = difference(self.cls, read[1], read[0], "")
-        if problem is not None and difference(self.cls, read[0], read[1], ""):
-            path = parts_of(problem.path)
+        problem = first_misread(self.cls, read[1], read[0], "")
+        if problem is not None and first_misread(self.cls, read[0], read[1], ""):
+            path = error_path(problem.path)
             if not self._is_as_before(path):
                 yield Finding(path, "left out, it meant another value")
         if self._is_told:
@@ -117,7 +117,7 @@ class Trial:
 
     def _failures(self, problems: Sequence[Problem]) -> Iterator[Finding]:
         for problem in problems:
-            path = parts_of(problem.path)
+            path = error_path(problem.path)
             # The number of a tuple's items is its type, that of a list's a bound.
             is_type = problem.kind not in _OF_VALUES or "Tuple" in problem.message
             if is_type and not self._is_mapped(path) and not self._is_as_before(path):
@@ -126,7 +126,7 @@ class Trial:
     def _misread_values(self, named_tree: object, value: object) -> Iterator[Finding]:
         for path, kind, tree in expected(self.old, named_tree, ()):
             new_path = self._new_path(path)
-            place = None if new_path is None else find(value, self.cls, new_path)
+            place = None if new_path is None else value_at(value, self.cls, new_path)
             if new_path is None or place is None:
                 continue
             if self._is_as_before(new_path):
@@ -148,7 +148,7 @@ class Trial:
         """Return where the value at ``path`` is now; None if that cannot be said."""
         for move in self.moves:
             n_parts = len(move.path)
-            if bind(move.path, path[:n_parts]) is None:
+            if wildcard_values(move.path, path[:n_parts]) is None:
                 continue
             below = ".".join(path[n_parts:])
             for rule in move.rules if below else ():
@@ -193,7 +193,7 @@ class Trial:
         return any(_is_under((*m.path, *p), path) for m in self.moves for p in _maps(m))
 
 
-def parts_of(path: str) -> Path:
+def error_path(path: str) -> Path:
     """Return the parts of an error's path."""
     return parts(path) if path else ()
 
@@ -231,4 +231,4 @@ def _computed_field(rule: RewriteRule) -> Path | None:
 
 def _is_under(pattern: Sequence[str], path: Path) -> bool:
     lengths = range(len(path) + 1)
-    return any(bind(pattern, path[:n]) is not None for n in lengths)
+    return any(wildcard_values(pattern, path[:n]) is not None for n in lengths)

@@ -15,7 +15,7 @@ from ..classes.fields import (
 from ..errors import ConfigVersionError, Problem
 from ..rewriting import schema_types as t
 from ..rewriting.rewrite_rule import RewriteRule
-from ..versioned import is_versioned, rules_of
+from ..versioned import is_versioned, upgrade_rules_of
 
 
 def upgrade_schema(cls: type, old_schema: t.Struct) -> t.Struct:
@@ -29,7 +29,7 @@ def upgrade_schema(cls: type, old_schema: t.Struct) -> t.Struct:
         if version > current:
             message = f"the schema is of version {version}, {cls.__name__} at {current}"
             raise ConfigVersionError("", [Problem("version", message)])
-        rules = rules_of(cls)
+        rules = upgrade_rules_of(cls)
         for step in range(version, current):
             for rule in rules.get(step, ()):
                 # What has `apply` and `rename` is a rule too; the base answers for it.

@@ -86,7 +86,7 @@ def sync_folder(folder: Descriptor) -> None:
             raise
 
 
-def explain(error: OSError, path: str) -> OSError:
+def explain_os_error(error: OSError, path: str) -> OSError:
     """Return ``error`` in words that say what to do about ``path``."""
     folder = os.path.dirname(path) or "."
     stays = "what was saved there before is unchanged"
@@ -117,7 +117,7 @@ def _explain_errors(path: str) -> Generator[None]:
         is_another = error.filename is not None and not _is_ours(error.filename, path)
         if is_another or error.errno is None:
             raise
-        raise explain(error, path) from error
+        raise explain_os_error(error, path) from error
 
 
 def _is_ours(name: object, path: str) -> bool:

@@ -13,7 +13,7 @@ from decimal import Decimal, InvalidOperation
 from typing import Any, Union
 
 from ..classes.fields import (
-    Field,
+    ClassField,
     allows_none,
     computed_of,
     extra_of,
@@ -28,15 +28,15 @@ from ..classes.fields import (
     members,
 )
 from ..classes.union_choice import (
-    check_declared,
-    check_name,
+    check_declared_classes,
     is_choice,
+    name_problem,
     struct_for,
     structs_for,
 )
 from ..encode import encode, is_default
 from ..errors import MAX_SHOWN, ConfigError, Problem
-from ..path import child, under
+from ..path import child, path_below
 from ..schedule.number import as_kind, schedule_of, start_of
 from ..schedule.schedule import Schedule, looks_scheduled
 from ..short_text import first_names, short_repr
@@ -164,7 +164,7 @@ class Preparation:
         """Return ``tree`` for one of ``structs``: the one that takes its values."""
         # Where there is no choice, a file may be older than the name of the class.
         choice = is_choice(annotation)
-        misnamed = check_name(annotation, tree, path) if choice else None
+        misnamed = name_problem(annotation, tree, path) if choice else None
         if misnamed is not None:
             self.problems.append(misnamed)
             return tree
@@ -204,14 +204,15 @@ class Preparation:
             return check(cls, prepared)
         except ConfigError as error:
             problems = [
-                Problem(under(path, p.path), p.message, p.kind) for p in error.problems
+                Problem(path_below(path, p.path), p.message, p.kind)
+                for p in error.problems
             ]
             self.problems.extend(problems)
             return prepared
 
     def _field(
         self,
-        f: Field,
+        f: ClassField,
         name: str,
         item: object,
         path: str,
@@ -229,7 +230,11 @@ class Preparation:
             self.problems.append(Problem(below, "an InitVar cannot be scheduled"))
 
     def _absent(
-        self, f: Field, path: str, steps: tuple[Step, ...], prepared: dict[str, object]
+        self,
+        f: ClassField,
+        path: str,
+        steps: tuple[Step, ...],
+        prepared: dict[str, object],
     ) -> None:
         """Build a struct that is left out from its own defaults."""
         structs = [m for m in members(f.annotation) if is_struct(m)]
@@ -237,7 +242,7 @@ class Preparation:
             self._field(f, f.name, {}, path, steps, prepared)
 
     def _unknown(
-        self, cls: type, name: object, path: str, fields: Mapping[str, Field]
+        self, cls: type, name: object, path: str, fields: Mapping[str, ClassField]
     ) -> None:
         # Looking for the nearest name takes time, and many hints help nobody.
         is_long = len(self.problems) >= MAX_SHOWN
@@ -333,11 +338,11 @@ def _word(annotation: object, word: object) -> object:
     return str(word)
 
 
-def _resolve(f: Field, weak: Weak, path: str) -> dict[str, object] | None:
+def _resolve(f: ClassField, weak: Weak, path: str) -> dict[str, object] | None:
     """Return a struct that the file leaves out as it was by its old defaults."""
     default = f.make_default() if f.has_default else None
     if is_struct_value(default):
-        check_declared(f.annotation, default, path)
+        check_declared_classes(f.annotation, default, path)
         tree = upgrade(f.annotation, encode(default))
         return _with_old(type(default), default, tree, weak)
     return None if f.has_default or allows_none(f.annotation) else weak

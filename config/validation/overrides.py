@@ -8,7 +8,7 @@ from typing import Any
 
 from ..classes.fields import (
     MISSING,
-    Field,
+    ClassField,
     extra_of,
     fields_of,
     is_mapping,
@@ -18,13 +18,13 @@ from ..classes.fields import (
     literals,
     members,
 )
-from ..classes.union_choice import check_declared, check_names, struct_for
+from ..classes.union_choice import check_declared_classes, name_problems, struct_for
 from ..encode import encode
 from ..errors import ConfigError, Problem
-from ..path import child, index_of, parts
+from ..path import child, item_index, parts
 from ..short_text import short_repr
 from ..spelling import did_you_mean
-from ..tree import Ident, Struct, is_dict, is_items
+from ..tree import Ident, NamedStruct, is_dict, is_items
 from ..versioned import upgrade
 from .parse_value import from_text
 
@@ -92,7 +92,7 @@ def _apply(
     for name in names:
         owner, cursor = cursor, cursor.enter(name)
     tree = from_text(cursor.annotation, value, cursor.path)
-    misnamed = list(check_names(cursor.annotation, tree, cursor.path))
+    misnamed = list(name_problems(cursor.annotation, tree, cursor.path))
     if misnamed:
         raise ConfigError("", misnamed)
     owner.check_tag(names[-1], tree)
@@ -145,7 +145,7 @@ class _Cursor:
         """
         tree = self.container[self.key]
         structs = [m for m in members(self.annotation) if is_struct(m)]
-        if len(structs) < 2 or not isinstance(tree, Struct):
+        if len(structs) < 2 or not isinstance(tree, NamedStruct):
             return
         cls = struct_for(self.annotation, tree)
         tagged = [struct for struct in structs if value in _tags(struct, name)]
@@ -166,7 +166,7 @@ class _Cursor:
             value = None
         if isinstance(value, Ident):
             struct = struct_for(self.annotation, value)
-            value = value if struct is None else Struct(struct.__name__)
+            value = value if struct is None else NamedStruct(struct.__name__)
         if value is None or value == () or isinstance(value, Ident):
             empty = self._empty(name)
             value = value if empty is None else empty
@@ -190,7 +190,7 @@ class _Cursor:
         knowing = [m for m in kinds if is_struct(m) and _field(m, name) is not None]
         structs = knowing or [m for m in kinds if is_struct(m)]
         if structs:
-            return Struct(structs[0].__name__)
+            return NamedStruct(structs[0].__name__)
         if any(is_mapping(m) or m is Any for m in kinds):
             return {}
         return [] if any(is_sequence(m) for m in kinds) else None
@@ -208,7 +208,9 @@ class _Cursor:
         value = field.make_default() if key not in tree else MISSING
         place.is_derived = value is MISSING and key not in tree and field.has_default
         if value is not MISSING:
-            check_declared(field.annotation, value, child(self.path, field.name))
+            check_declared_classes(
+                field.annotation, value, child(self.path, field.name)
+            )
             default = encode(value)
             if isinstance(default, dict | list | tuple):
                 tree[key] = upgrade(field.annotation, default)
@@ -216,7 +218,7 @@ class _Cursor:
 
     def _enter_list(self, annotation: object, items: Any, name: str) -> "_Cursor":
         path = f"{self.path}[{name}]"
-        index = index_of(name)
+        index = item_index(name)
         if index is None:
             message = f"expected the number of an item, 0 to {len(items)}"
             raise _problem(child(self.path, name), message)
@@ -252,7 +254,7 @@ def _tags(cls: type, name: str) -> list[object]:
     return [value for kind in kinds for value in literals(kind)]
 
 
-def _field(cls: type, name: str) -> Field | None:
+def _field(cls: type, name: str) -> ClassField | None:
     matches = (f for f in fields_of(cls).values() if name in f.names)
     return next(matches, None)
 

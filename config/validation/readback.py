@@ -23,9 +23,9 @@ from ..classes.pydantic_internals import extra_values
 from ..encode import encode, to_plain
 from ..errors import ConfigError, Problem
 from ..path import child
-from ..schedule.number import text_of
+from ..schedule.number import schedule_text
 from ..short_text import short_repr
-from ..tree import Struct, is_mapping_value
+from ..tree import NamedStruct, is_mapping_value
 from .validate import build, build_plain
 
 _HINT = "Declare a type that tells them apart (a Literal field does for classes)"
@@ -40,10 +40,10 @@ def check_read_back(value: object, tree: object, *, annotation: object = None) -
     container without a class has no reader, so only its texts and numbers count.
     """
     if annotation is None and not is_struct_value(value):
-        _refuse(difference(Any, to_plain(encode(value)), to_plain(tree), ""))
+        _refuse(first_misread(Any, to_plain(encode(value)), to_plain(tree), ""))
         return
     declared = type(value) if annotation is None else annotation
-    read = build if isinstance(tree, Struct) else build_plain
+    read = build if isinstance(tree, NamedStruct) else build_plain
     try:
         again = read(declared, tree, source="")
     except ConfigError as error:
@@ -52,10 +52,10 @@ def check_read_back(value: object, tree: object, *, annotation: object = None) -
             for p in error.problems
         ]
         raise ConfigError(error.source, problems) from None
-    _refuse(difference(declared, value, again, ""))
+    _refuse(first_misread(declared, value, again, ""))
 
 
-def difference(
+def first_misread(
     annotation: object, value: object, again: object, path: str
 ) -> Problem | None:
     """Return the first place at which ``again`` is another value than ``value``.
@@ -63,9 +63,11 @@ def difference(
     A value that its field does not declare, such as a list for a tuple in a class
     that checks nothing, may come back as what the field declares.
     """
-    if text_of(value) is not None or text_of(again) is not None:
+    if schedule_text(value) is not None or schedule_text(again) is not None:
         return (
-            None if text_of(value) == text_of(again) else _misread(value, again, path)
+            None
+            if schedule_text(value) == schedule_text(again)
+            else _misread(value, again, path)
         )
     if is_struct_value(value):
         return _in_struct(annotation, value, again, path)
@@ -91,7 +93,7 @@ def _in_struct(
         pair = getattr(value, field.attribute), getattr(again, field.attribute)
         if _is_same_plain(*pair):
             continue
-        problem = difference(field.annotation, *pair, child(path, field.name))
+        problem = first_misread(field.annotation, *pair, child(path, field.name))
         if problem is not None:
             return problem
     extra, extra_again = extra_values(value), extra_values(again)
@@ -119,9 +121,9 @@ def _in_mapping(
     for (key, item), (key_again, item_again) in zip(
         value.items(), again.items(), strict=True
     ):
-        if difference(keys, key, key_again, "") is not None:
+        if first_misread(keys, key, key_again, "") is not None:
             return _misread(key, key_again, path, "key ")
-        below = difference(item_type(kind, key), item, item_again, child(path, key))
+        below = first_misread(item_type(kind, key), item, item_again, child(path, key))
         if below is not None:
             return below
     return None
@@ -139,7 +141,7 @@ def _in_items(
         return _misread(value, again, path)
     kind = next((m for m in members(annotation) if is_sequence(m)), Any)
     for i, (item, item_again) in enumerate(zip(value, again, strict=True)):
-        below = difference(item_type(kind, i), item, item_again, child(path, i))
+        below = first_misread(item_type(kind, i), item, item_again, child(path, i))
         if below is not None:
             return below
     return None

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from ...config.path import parts
-from ...config.patterns import bind
+from ...config.patterns import wildcard_values
 from ...config.rewriting.rewrite_rule import RewriteRule
 from ...config.rules import DeleteField, RenameField
 from ...config.schema.change import Severity
@@ -297,5 +297,5 @@ def _paths_of(patterns: Iterable[str], forms: Forms) -> set[str]:
         path
         for path in forms
         for pattern in patterns
-        if bind(parts(pattern), path.split(".")) is not None
+        if wildcard_values(parts(pattern), path.split(".")) is not None
     }

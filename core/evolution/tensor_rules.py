@@ -12,7 +12,7 @@ from typing import Any, TypeAlias
 
 from ...config.errors import ConfigError
 from ...config.path import join, parts
-from ...config.patterns import bind, fill, n_wildcards
+from ...config.patterns import fill_wildcards, n_wildcards, wildcard_values
 from ...config.rewriting.rewrite_rule import RewriteRule
 from ...records.entries.entry import Entry
 from ...records.errors import RecordError
@@ -142,7 +142,7 @@ class StackTensors(TensorRule):
         """Replace the tensors by their stack."""
         groups: dict[tuple[str, ...], list[tuple[int, str]]] = {}
         for path in table:
-            wildcards = bind(parts(self.fields), path.split("."))
+            wildcards = wildcard_values(parts(self.fields), path.split("."))
             if wildcards is not None and wildcards[-1].isdecimal():
                 groups.setdefault(wildcards[:-1], []).append((int(wildcards[-1]), path))
         layer_paths: set[str] = set()
@@ -205,7 +205,7 @@ def _each(
     new_table: Table = {}
     names = parts(pattern)
     for path, entry in table.items():
-        wildcards = bind(names, path.split("."))
+        wildcards = wildcard_values(names, path.split("."))
         new_table |= (
             {path: entry} if wildcards is None else replace_entry(entry, wildcards)
         )
@@ -216,12 +216,14 @@ def _bindings(
     table: Mapping[str, Entry], fields: Sequence[str]
 ) -> list[tuple[str, ...]]:
     """Return what the wildcards of any of ``fields`` stand for, each once."""
-    matches = (bind(parts(f), path.split(".")) for path in table for f in fields)
+    matches = (
+        wildcard_values(parts(f), path.split(".")) for path in table for f in fields
+    )
     return list(dict.fromkeys(f for f in matches if f is not None))
 
 
 def _fill_pattern(pattern: str, wildcards: tuple[str, ...]) -> str:
-    return join(*fill(parts(pattern), wildcards))
+    return join(*fill_wildcards(parts(pattern), wildcards))
 
 
 def _length(entry: Entry, dim: int, rule: RewriteRule) -> int:

@@ -23,8 +23,8 @@ from burnish.config import (
     load,
     loads,
 )
-from burnish.config.formats import format_named
-from burnish.config.patterns import bind, matches
+from burnish.config.formats import config_format_named
+from burnish.config.patterns import matches, wildcard_values
 from burnish.config.ron import read as read_ron
 from burnish.config.schedule.schedule import looks_scheduled
 
@@ -60,11 +60,11 @@ def nested_merges(n_levels: int) -> str:
 @pytest.mark.parametrize("text", [merge_levels(20), nested_merges(20)])
 def test_merge_keys_that_multiply_are_refused_before_they_are_made(text: str) -> None:
     with pytest.raises(ConfigSyntaxError, match="merge keys stand for over 100,000"):
-        format_named("yaml").read(text)
+        config_format_named("yaml").read(text)
 
 
 def test_merge_keys_of_a_sensible_size_are_merged() -> None:
-    tree = format_named("yaml").read(merge_levels(3))
+    tree = config_format_named("yaml").read(merge_levels(3))
 
     assert tree["a2"] == {"x": 1, "y": 2}
 
@@ -189,7 +189,7 @@ def test_a_pattern_with_many_stars_costs_the_length_of_the_name() -> None:
 
     assert not matches("*a" * 20 + "*b", name)
     assert matches("*a" * 20 + "*", name)
-    assert bind(["*a*a*a*b"], [name]) is None
+    assert wildcard_values(["*a*a*a*b"], [name]) is None
 
 
 @given(
@@ -200,7 +200,9 @@ def test_stars_stand_for_what_a_greedy_expression_finds(part: str, name: str) ->
     expression = re.escape(part).replace(r"\*", "(.*)")
     found = re.fullmatch(expression, name)
 
-    assert bind([part], [name]) == (None if found is None else found.groups())
+    assert wildcard_values([part], [name]) == (
+        None if found is None else found.groups()
+    )
     if part and name:
         assert matches(part, name) == (found is not None)
 

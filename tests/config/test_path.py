@@ -2,7 +2,7 @@
 
 import pytest
 
-from burnish.config.path import child, index_of, join, parts, under
+from burnish.config.path import child, item_index, join, parts, path_below
 
 
 @pytest.mark.parametrize(
@@ -24,9 +24,9 @@ def test_paths_that_children_are_given_come_apart_again() -> None:
 
 
 def test_a_path_below_another_is_seen_from_the_root() -> None:
-    assert under("a.b", "c") == "a.b.c"
-    assert under("a.b", "[0].c") == "a.b[0].c"
-    assert under("", "c") == "c"
+    assert path_below("a.b", "c") == "a.b.c"
+    assert path_below("a.b", "[0].c") == "a.b[0].c"
+    assert path_below("", "c") == "c"
     assert join("a", "", 0, "b") == "a.0.b"
 
 
@@ -34,4 +34,4 @@ def test_a_path_below_another_is_seen_from_the_root() -> None:
 def test_only_plain_digits_are_the_number_of_an_item(
     name: str, index: int | None
 ) -> None:
-    assert index_of(name) == index
+    assert item_index(name) == index

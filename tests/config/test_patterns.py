@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from hypothesis import given
 from hypothesis import strategies as st
 
-from burnish.config.patterns import bind, fill, matches
+from burnish.config.patterns import fill_wildcards, matches, wildcard_values
 
 PARTS = st.sampled_from(["**", "**", "a", "b", "*", "a*", "*b", "ab", "{a,b}"])
 NAMES = st.lists(st.sampled_from(["a", "b", "ab", "ba", "a\nb"]), min_size=1)
@@ -21,7 +21,7 @@ def naive_bind(pattern: Sequence[str], names: Sequence[str]) -> tuple[str, ...] 
             if tail is not None:
                 return (".".join(names[:n]), *tail)
         return None
-    values = bind(pattern[:1], names[:1]) if names else None
+    values = wildcard_values(pattern[:1], names[:1]) if names else None
     tail = None if values is None else naive_bind(pattern[1:], names[1:])
     return None if values is None or tail is None else (*values, *tail)
 
@@ -33,7 +33,7 @@ def test_a_pattern_matches_and_binds_as_trying_everything_does(
     expected = naive_bind(pattern, names)
 
     assert matches(".".join(pattern), ".".join(names)) == (expected is not None)
-    assert bind(pattern, names) == expected
+    assert wildcard_values(pattern, names) == expected
 
 
 def test_many_double_stars_take_time_in_proportion_to_the_path() -> None:
@@ -41,13 +41,18 @@ def test_many_double_stars_take_time_in_proportion_to_the_path() -> None:
 
     # Trying everything would not end within a lifetime.
     assert not matches(".".join(pattern), ".".join(names))
-    assert bind(pattern, names) is None
+    assert wildcard_values(pattern, names) is None
     assert matches(".".join(pattern), ".".join([*names, "b"]))
 
 
 def test_wildcards_are_bound_and_filled() -> None:
-    bound = bind(("a", "*", "**", "{x,y}_z"), ("a", "1", "b", "c", "x_z"))
+    bound = wildcard_values(("a", "*", "**", "{x,y}_z"), ("a", "1", "b", "c", "x_z"))
 
     assert bound == ("1", "b.c", "x")
-    assert fill(("**", "*", "w_*"), ("b.c", "1", "x")) == ("b", "c", "1", "w_x")
-    assert bind(("a", "*"), ("b", "1")) is None
+    assert fill_wildcards(("**", "*", "w_*"), ("b.c", "1", "x")) == (
+        "b",
+        "c",
+        "1",
+        "w_x",
+    )
+    assert wildcard_values(("a", "*"), ("b", "1")) is None

@@ -19,7 +19,7 @@ from burnish.config import (
     load,
     loads,
 )
-from burnish.config.formats import format_named
+from burnish.config.formats import config_format_named
 
 
 class Color(enum.Enum):
@@ -84,7 +84,7 @@ plain_trees = st.recursive(
 @settings(max_examples=80, deadline=None)
 @given(tree=st.dictionaries(text, plain_trees, max_size=4))
 def test_reading_a_written_tree_gives_it_back(format: str, tree: Any) -> None:
-    form = format_named(format)
+    form = config_format_named(format)
 
     again = form.read(form.write(tree))
 

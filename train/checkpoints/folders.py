@@ -14,7 +14,7 @@ from pathlib import Path
 
 from ...config.process.interrupts import uninterrupted
 from ...config.storage.descriptor import Descriptor, open_folder
-from ...config.storage.replacement import explain, sync_folder
+from ...config.storage.replacement import explain_os_error, sync_folder
 from ...config.storage.scratch import (
     Scratch,
     any_scratch,
@@ -131,7 +131,7 @@ class Folders:
             with atomic_folder(self.root / name) as scratch:
                 yield scratch
         except OSError as error:
-            raise explain(error, str(self.root / name)) from error
+            raise explain_os_error(error, str(self.root / name)) from error
 
     def _with_marker(self) -> dict[int, Path]:
         return {

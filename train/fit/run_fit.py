@@ -7,7 +7,7 @@ from typing import Any
 
 from lightning.pytorch import Trainer, seed_everything
 
-from ...config.formats import format_named
+from ...config.formats import config_format_named
 from ...config.storage.replacement import write_text
 from ...core.persistence.loading import load_record
 from ..checkpoints.checkpoint import Checkpoint
@@ -28,7 +28,7 @@ def fit(config: FitConfig, folder: Path) -> Trainer:
     training ends with an error, which is raised again.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    text = format_named("yaml").write(config.tree())
+    text = config_format_named("yaml").write(config.tree())
     write_text(folder / "config.yaml", text)
     if config.run.seed is not None:
         seed_everything(config.run.seed, verbose=False)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Generic, Literal, TypeVar, get_origin
 
 from ...config.errors import ConfigError
-from ...config.files import check_class, load, loads
+from ...config.files import check_config_class, load, loads
 from ...config.process.interrupts import leaving_nothing_open
 from ...config.schedule import at as scheduled_at
 from ...config.schedule.number import replace_numbers
@@ -110,7 +110,7 @@ class HyperState(Generic[C, S]):
         ``hyperparameters="ignore"`` permits it, and fills such modules.
         Raises ConfigError, RecordError, or FileNotFoundError, naming file and field.
         """
-        check_class(config_cls, "HyperState.load(Config, State, begin)")
+        check_config_class(config_cls, "HyperState.load(Config, State, begin)")
         key = checkpoint_key or "step"
         folders = None
         if checkpoint_dir is not None:

@@ -10,7 +10,7 @@ from typing import Any, Literal
 from torch import nn
 
 from ...config.classes.fields import (
-    Field,
+    ClassField,
     allows_none,
     fields_of,
     is_struct,
@@ -19,7 +19,7 @@ from ...config.classes.fields import (
 )
 from ...config.classes.union_choice import struct_for
 from ...config.errors import ConfigError, Problem
-from ...config.path import child, under
+from ...config.path import child, path_below
 from ...config.spelling import did_you_mean
 from ...config.tree import is_dict, is_items
 from ...config.validation.normalize import Preparation
@@ -171,7 +171,7 @@ class Restoring:
         values: dict[str, Any] = {}
         waiting: dict[str, Deferred] = {}
         problems = self._unknown(cls, tree, path)
-        absent: list[Field] = []
+        absent: list[ClassField] = []
         names = {part.attribute: part.name for part in fields_of(cls).values()}
         for part in fields_of(cls).values():
             below = child(path, part.name)
@@ -233,7 +233,9 @@ class Restoring:
             prepared = preparation.value(annotation, tree)
             checked = check(annotation, prepared, preparation.problems)
         except ConfigError as wrong:
-            problems = [Problem(under(path, p.path), p.message) for p in wrong.problems]
+            problems = [
+                Problem(path_below(path, p.path), p.message) for p in wrong.problems
+            ]
             raise ConfigError("", problems) from None
         except TypeError:
             # A type that no text has, such as a list of modules that is empty.
@@ -245,7 +247,7 @@ def _lazy(
     cls: Any,
     values: dict[str, Any],
     waiting: dict[str, Deferred],
-    absent: Sequence[Field],
+    absent: Sequence[ClassField],
 ) -> Any:
     """Return an instance whose waiting fields are read when they are touched."""
     state = cls.__new__(cls)

@@ -10,9 +10,9 @@ from typing import Any, Literal, TypeVar
 from torch import nn
 
 from ...config.files import dump, read_tree
-from ...config.formats import format_named
+from ...config.formats import config_format_named
 from ...config.storage.replacement import write_text
-from ...config.tree import Struct
+from ...config.tree import NamedStruct
 from ...config.versioned import has_versions, upgrade
 from ...records.errors import RecordFormatError
 from ...records.open import digest_of, open_record
@@ -59,7 +59,7 @@ def write_state(folder: Path, config: Any, state: Any, *, rng: bool) -> Split:
         record_of(Generators().state_dict()).save(folder / RNG)
         digests[RNG] = digest_of(folder / RNG)
     write_digests(folder, digests)
-    write_text(folder / STATE, format_named("ron").write(tree))
+    write_text(folder / STATE, config_format_named("ron").write(tree))
     return split
 
 
@@ -153,7 +153,7 @@ def _split(state: Any) -> tuple[Split, Any]:
         for deferred in split.pending:
             deferred.load()
         return _split(state)
-    if not isinstance(tree, Struct):
+    if not isinstance(tree, NamedStruct):
         name = type(state).__qualname__
         raise TypeError(
             f"a state is a dataclass or an Hparams, and a {name} is neither"

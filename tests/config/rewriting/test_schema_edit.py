@@ -18,7 +18,7 @@ def schema() -> t.Struct:
 
 
 def test_a_star_finds_fields_in_the_items_of_a_list() -> None:
-    matches = schema_edit.find(schema(), ("layers", "*", "width"))
+    matches = schema_edit.find_fields(schema(), ("layers", "*", "width"))
 
     assert [(owner.name, name, bound) for owner, name, bound in matches] == [
         ("Layer", "width", ("*",))
@@ -37,7 +37,7 @@ def test_an_item_of_plain_values_is_changed_in_the_type_of_its_list() -> None:
 
 def test_a_struct_that_is_emptied_is_dropped_and_another_stays() -> None:
     config = schema()
-    [(owner, name, _)] = schema_edit.find(config, ("opt", "lr"))
+    [(owner, name, _)] = schema_edit.find_fields(config, ("opt", "lr"))
 
     schema_edit.move(config, owner, name, ("lr",))
     schema_edit.drop_empty(config, ("opt", "lr"))
@@ -48,8 +48,8 @@ def test_a_struct_that_is_emptied_is_dropped_and_another_stays() -> None:
 def test_a_supplied_field_is_in_every_file() -> None:
     config = schema()
 
-    schema_edit.supply(config, ("layers", "*", "depth"))
+    schema_edit.supply_field(config, ("layers", "*", "depth"))
 
-    [(owner, name, _)] = schema_edit.find(config, ("layers", "*", "depth"))
+    [(owner, name, _)] = schema_edit.find_fields(config, ("layers", "*", "depth"))
     assert owner.fields[name].type == schema_edit.SUPPLIED
     assert not owner.fields[name].has_default

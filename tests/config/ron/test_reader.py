@@ -9,14 +9,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from burnish.config import ConfigSyntaxError
-from burnish.config.ron import Struct, read, write
+from burnish.config.ron import NamedStruct, read, write
 
 
 @pytest.mark.parametrize(
     ("text", "tree"),
     [
-        ("A(x:1)", Struct("A", {"x": 1})),
-        ("(x:1)", Struct("", {"x": 1})),
+        ("A(x:1)", NamedStruct("A", {"x": 1})),
+        ("(x:1)", NamedStruct("", {"x": 1})),
         ("A", "A"),
         ("(1,2)", (1, 2)),
         ("A(1,2)", (1, 2)),
@@ -154,7 +154,7 @@ trees = st.recursive(
         st.lists(inner, max_size=4)
         | st.lists(inner, max_size=3).map(tuple)
         | st.dictionaries(st.text() | st.integers(), inner, max_size=4)
-        | st.builds(Struct, type_names, st.dictionaries(names, inner, max_size=4))
+        | st.builds(NamedStruct, type_names, st.dictionaries(names, inner, max_size=4))
     ),
     max_leaves=25,
 )

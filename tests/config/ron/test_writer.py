@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from burnish.config import ConfigError
-from burnish.config.ron import Struct, write
+from burnish.config.ron import NamedStruct, write
 
 
 @pytest.mark.parametrize(
@@ -19,8 +19,8 @@ from burnish.config.ron import Struct, write
         ([], "[]"),
         ({"a": 1}, '{\n    "a": 1,\n}'),
         ((1, (2, [3])), "(1, (2, [\n    3,\n]))"),
-        (Struct("N", {"a": 1, "b": []}), "N(\n    a: 1,\n    b: [],\n)"),
-        (Struct("E"), "E()"),
+        (NamedStruct("N", {"a": 1, "b": []}), "N(\n    a: 1,\n    b: [],\n)"),
+        (NamedStruct("E"), "E()"),
         (1e-7, "0.0000001"),
         (1e20, "100000000000000000000.0"),
         (-0.0, "-0.0"),

@@ -19,7 +19,7 @@ from burnish.config.classes.fields import fields_of, members
 from burnish.config.classes.fields import is_struct as is_struct_class
 from burnish.config.encode import encode
 from burnish.config.schema import SchemaChecker, Severity, schema_of
-from burnish.config.tree import Struct
+from burnish.config.tree import NamedStruct
 
 FORMATS = ("json", "yaml", "ron")
 NOTHING: Any = type("Nothing", (), {})
@@ -584,7 +584,7 @@ def by_hand(
         )
     if not dataclasses.is_dataclass(value):
         return encode(value)
-    tree = Struct(type(value).__name__) if named else cast(Any, {})
+    tree = NamedStruct(type(value).__name__) if named else cast(Any, {})
     for one in fields_of(cast(Any, type(value))).values():
         item, default = getattr(value, one.attribute), one.make_default()
         is_struct = dataclasses.is_dataclass(item)
