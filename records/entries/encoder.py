@@ -127,13 +127,26 @@ class Encoder(Encoding):
 
 
 def _mapping(encoder: Encoder, value: Mapping[Any, Any], path: str, depth: int) -> Node:
-    for key in value:
-        if not isinstance(key, str):
-            raise TypeError(f"{path}: a dict needs str keys here, found {key!r}")
+    if not all(type(key) is str for key in value):
+        value = _with_texts_as_keys(value, path)
     nodes = encoder.fields(value, path, depth)
     if any(key.startswith("$") for key in nodes):
         return {"$dict": [[key, node] for key, node in nodes.items()]}
     return nodes
+
+
+def _with_texts_as_keys(value: Mapping[Any, Any], path: str) -> dict[str, Any]:
+    """Return ``value`` by the texts that its keys are, IDs and members of enums too.
+
+    They come back as texts, and JSON is written of nothing else.
+    """
+    for key in value:
+        if not isinstance(key, str):
+            raise TypeError(f"{path}: a dict needs str keys here, found {key!r}")
+    by_text = {str.__str__(key): item for key, item in value.items()}
+    if len(by_text) < len(value):
+        raise TypeError(f"{path}: a dict needs keys of different texts here")
+    return by_text
 
 
 def _integer(encoder: Encoder, value: int, path: str, depth: int) -> Node:

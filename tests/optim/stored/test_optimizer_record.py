@@ -9,6 +9,7 @@ import pytest
 import torch
 from torch import nn
 
+import burnish
 import burnish.optim
 from burnish.config import DeleteField, RenameField
 from burnish.optim import (
@@ -99,6 +100,24 @@ def test_saved_and_loaded_steps_are_the_uninterrupted_ones_to_the_bit(
 
     assert equal(straight, broken)
     assert report.changed == []
+
+
+@pytest.mark.parametrize("suffix", ["mpk.zst", "mpk.gz", "json", "json.gz"])
+def test_every_format_that_holds_records_holds_those_of_optimizers(
+    suffix: str, tmp_path: Path
+) -> None:
+    net, other = Net(large=False), Net(large=False)
+    other.load_state_dict(net.state_dict())
+    first, second = AdamW().bind(net, lr=1e-2), AdamW().bind(other, lr=1e-2)
+    drive(first, net, 0, 1)
+
+    first.save_record(tmp_path / f"optim.{suffix}")
+    burnish.load_record(other, burnish.save_record(net))
+    second.load_record(tmp_path / f"optim.{suffix}")
+    drive(first, net, 2)
+    drive(second, other, 2)
+
+    assert equal(net, other)
 
 
 SCRIPT = """

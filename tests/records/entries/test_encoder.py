@@ -6,9 +6,12 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from torch import nn
 
+import burnish
 from burnish.records import (
     Record,
+    Recorder,
     open_record,
 )
 from burnish.records.entries.encoder import Encoder
@@ -50,6 +53,51 @@ def test_scalars_of_numpy_are_stored_as_numbers() -> None:
 def test_a_dict_needs_texts_as_keys() -> None:
     with pytest.raises(TypeError, match=r"field\.a: a dict needs str keys here"):
         Encoder().encode({"a": {1: 2}}, "field")
+
+
+class Named(str):
+    __slots__ = ()
+
+
+class ById(str):
+    """Texts that are equal to themselves alone."""
+
+    __slots__ = ()
+    __hash__ = object.__hash__
+
+    def __eq__(self, other: object) -> bool:
+        return self is other
+
+
+class Size(enum.StrEnum):
+    SMALL = "s"
+
+
+@pytest.mark.parametrize("form", ["mpk", "json"])
+def test_keys_that_are_more_than_texts_come_back_as_texts_from_every_format(
+    form: str,
+) -> None:
+    record = Anything(value={Named("a"): 1, Size.SMALL: {np.str_("n"): torch.ones(2)}})
+
+    value = Anything.load(record.save(recorder=Recorder(form))).value
+
+    assert [type(key) for key in (*value, *value["s"])] == [str, str, str]
+    assert value["a"] == 1
+    assert torch.equal(value["s"]["n"], torch.ones(2))
+
+
+@pytest.mark.parametrize("form", ["mpk", "json", "safetensors"])
+def test_keys_of_metadata_may_be_more_than_texts_in_every_format(form: str) -> None:
+    data = burnish.save_record(
+        nn.Linear(1, 1), recorder=Recorder(form), metadata={Size.SMALL: {Named("a"): 1}}
+    )
+
+    assert burnish.open_record(data).metadata["s"] == {"a": 1}
+
+
+def test_keys_of_one_text_are_refused_and_none_is_lost() -> None:
+    with pytest.raises(TypeError, match=r"field: a dict needs keys of different texts"):
+        Encoder().encode({ById("a"): 1, ById("a"): 2}, "field")
 
 
 def test_an_enum_is_stored_only_where_a_field_declares_it() -> None:
