@@ -129,10 +129,12 @@ def _cure(record: FlatRecord, places: Places, error: RecordMismatchError) -> str
     is_burns = convention_of(record) == "burn"
     other_convention: Convention = "torch" if is_burns else "burn"
     try:
+        present = from_burn(record, places)[0] if is_burns else record
         translation, _ = from_burn(with_convention(record, other_convention), places)
     except RecordError:
         return ""
-    if _fits(translation, places):
+    # What fits as it is was refused for something else, and square layers fit in both.
+    if _fits(translation, places) and not _fits(present, places):
         return (
             f"With the names and orders of {other_convention} it fits: "
             f"open_record(file, convention={other_convention!r})."

@@ -559,6 +559,31 @@ def test_a_record_in_the_other_convention_is_told_to_be() -> None:
     )
 
 
+@burnish.module
+class Square(nn.Module):
+    def __init__(self, p: float = 0.5) -> None:
+        super().__init__()
+        self.fc = nn.Linear(3, 3)
+        self.drop = nn.Dropout(p)
+
+
+@pytest.mark.parametrize("form", ["mpk", "bpk"])
+def test_a_mismatch_that_is_not_one_of_names_or_orders_says_nothing_of_conventions(
+    form: str,
+) -> None:
+    changed = Square()
+    changed.drop.p = 0.1
+    for stored, loads in (
+        (Square(p=0.1), Square().load_record),
+        (changed, Square.from_record),
+    ):
+        data = stored.save_record(recorder=Recorder(form))
+
+        with pytest.raises(RecordMismatchError, match=r"p: |drop") as caught:
+            loads(data)
+        assert "convention" not in str(caught.value)
+
+
 def test_square_layers_of_burn_whose_order_nobody_says_are_warned_of() -> None:
     net = nn.Sequential(nn.Linear(3, 3))
     data = of_burns_safetensors_store(net.state_dict())
