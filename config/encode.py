@@ -10,14 +10,11 @@ from .classes.fields import (
     MISSING,
     ClassField,
     declared_as,
+    declared_items,
     fields_of,
-    is_mapping,
     is_model,
-    is_sequence,
-    is_struct,
     is_struct_value,
-    item_type,
-    members,
+    structs_in,
 )
 from .classes.pydantic_internals import extra_values
 from .errors import ConfigError, Problem
@@ -130,12 +127,9 @@ def _value(obj: object, annotation: object, path: str, elide: bool, depth: int) 
 def _mapping(
     obj: Mapping[object, object], annotation: object, path: str, elide: bool, depth: int
 ) -> dict[object, object]:
-    kind = next((m for m in members(annotation) if is_mapping(m)), Any)
     tree = {
-        _key(key, path): _value(
-            item, item_type(kind, key), child(path, key), elide, depth + 1
-        )
-        for key, item in obj.items()
+        _key(key, path): _value(item, declared, child(path, key), elide, depth + 1)
+        for key, item, declared in declared_items(annotation, obj)
     }
     if len(tree) < len(obj):
         raise _unwritable(path, "two of its keys are written alike")
@@ -149,10 +143,9 @@ def _check_int(obj: object, path: str) -> object:
 
 
 def _items(obj: Any, annotation: object, path: str, elide: bool, depth: int) -> object:
-    kind = next((m for m in members(annotation) if is_sequence(m)), Any)
     items = [
-        _value(item, item_type(kind, i), child(path, i), elide, depth + 1)
-        for i, item in enumerate(obj)
+        _value(item, declared, child(path, i), elide, depth + 1)
+        for i, item, declared in declared_items(annotation, obj)
     ]
     if isinstance(obj, Set):
         items = in_order(items)
@@ -161,7 +154,7 @@ def _items(obj: Any, annotation: object, path: str, elide: bool, depth: int) -> 
 
 def _is_certain(annotation: object) -> bool:
     """Return whether a struct in this place can be of one class only."""
-    return sum(map(is_struct, members(annotation))) == 1
+    return len(structs_in(annotation)) == 1
 
 
 def _struct(obj: object, cls: Any, path: str, elide: bool, depth: int) -> NamedStruct:
@@ -183,7 +176,7 @@ def _struct(obj: object, cls: Any, path: str, elide: bool, depth: int) -> NamedS
         encoded = _value(
             value, field.annotation, child(path, field.name), elide, depth + 1
         )
-        if not (elide and _says_nothing(field, encoded)):
+        if not (elide and _is_all_defaults(field, encoded)):
             struct[field.name] = encoded
     for name, value in extra_values(obj).items():
         struct[name] = _value(value, Any, child(path, name), elide, depth + 1)
@@ -197,7 +190,7 @@ def _check_init_var(field: ClassField, path: str) -> None:
         raise _unwritable(child(path, field.name), message)
 
 
-def _says_nothing(field: ClassField, encoded: object) -> bool:
+def _is_all_defaults(field: ClassField, encoded: object) -> bool:
     """Return whether a nested struct without a default of its own is all defaults."""
     return not field.has_default and isinstance(encoded, NamedStruct) and not encoded
 

@@ -7,7 +7,15 @@ import dataclasses
 import sys
 import types
 import typing
-from collections.abc import Callable, Mapping, MutableSequence, Sequence, Set
+from collections.abc import (
+    Callable,
+    Iterable,
+    Iterator,
+    Mapping,
+    MutableSequence,
+    Sequence,
+    Set,
+)
 from functools import cache
 from typing import (
     TYPE_CHECKING,
@@ -245,6 +253,37 @@ def is_mapping(annotation: object) -> bool:
     origin = get_origin(annotation) or annotation
     is_kind = isinstance(origin, type) and issubclass(origin, Mapping)
     return is_kind and not is_struct(origin)
+
+
+def structs_in(annotation: object) -> list[type]:
+    """Return the classes with fields among the alternatives, in order."""
+    return [member for member in members(annotation) if is_struct(member)]
+
+
+def mapping_in(annotation: object) -> object:
+    """Return the first mapping among the alternatives, Any if there is none."""
+    return next((m for m in members(annotation) if is_mapping(m)), Any)
+
+
+def sequence_in(annotation: object) -> object:
+    """Return the first list, tuple or set among the alternatives, Any if none is."""
+    return next((m for m in members(annotation) if is_sequence(m)), Any)
+
+
+def declared_items(
+    annotation: object, container: Iterable[object]
+) -> Iterator[tuple[Any, object, object]]:
+    """Yield key, item and declared type of what is in a dict, a list or the like.
+
+    The key of an item without one is its position.
+    """
+    if isinstance(container, Mapping):
+        kind = mapping_in(annotation)
+        pairs: Iterable[tuple[object, object]] = container.items()
+    else:
+        kind, pairs = sequence_in(annotation), enumerate(container)
+    for key, item in pairs:
+        yield key, item, item_type(kind, key)
 
 
 def is_sequence(annotation: object) -> bool:

@@ -12,15 +12,13 @@ from .fields import (
     ClassField,
     class_of,
     declared_as,
+    declared_items,
     fields_of,
-    is_mapping,
-    is_sequence,
-    is_struct,
     is_struct_value,
-    item_type,
     literals,
     members,
     stored_fields,
+    structs_in,
 )
 
 
@@ -38,7 +36,7 @@ def structs_for(annotation: object, tree: object) -> list[type]:
 
     They are several where only the values tell, as of ``Box[str] | Box[int]``.
     """
-    structs: list[type] = [m for m in members(annotation) if is_struct(m)]
+    structs = structs_in(annotation)
     if not structs or not (isinstance(tree, dict | Ident) or tree == ()):
         return []
     namesakes = _namesakes(structs, tree)
@@ -51,7 +49,7 @@ def structs_for(annotation: object, tree: object) -> list[type]:
 def name_problem(annotation: object, tree: object, path: str) -> Problem | None:
     """Return the problem of a struct that is named as no class of its place is."""
     name = tree.name if isinstance(tree, NamedStruct) else ""
-    structs: list[type] = [m for m in members(annotation) if is_struct(m)]
+    structs = structs_in(annotation)
     if not name or not structs or _namesakes(structs, tree):
         return None
     names = [cls.__name__ for cls in structs]
@@ -73,15 +71,13 @@ def name_problems(annotation: object, tree: object, path: str) -> Iterator[Probl
                 below = child(path, field.name)
                 yield from name_problems(field.annotation, tree[name], below)
     elif is_dict(tree) or is_items(tree):
-        kinds = members(annotation)
-        kind = next((m for m in kinds if is_mapping(m) or is_sequence(m)), Any)
-        for key, item in tree.items() if is_dict(tree) else enumerate(tree):
-            yield from name_problems(item_type(kind, key), item, child(path, key))
+        for key, item, declared in declared_items(annotation, tree):
+            yield from name_problems(declared, item, child(path, key))
 
 
 def is_choice(annotation: object) -> bool:
     """Return whether the annotation leaves open of which class a struct is."""
-    return sum(map(is_struct, members(annotation))) > 1
+    return len(structs_in(annotation)) > 1
 
 
 def check_declared_classes(annotation: object, value: object, path: str) -> None:
@@ -95,9 +91,8 @@ def check_declared_classes(annotation: object, value: object, path: str) -> None
 
 
 def _undeclared(annotation: object, value: object, path: str) -> Iterator[Problem]:
-    kinds = members(annotation)
     if is_struct_value(value):
-        cls = type(value)
+        cls, kinds = type(value), members(annotation)
         if cls not in map(class_of, kinds):
             names = " | ".join(getattr(kind, "__name__", str(kind)) for kind in kinds)
             message = f"a {cls.__name__} stands where {names} is declared"
@@ -107,10 +102,8 @@ def _undeclared(annotation: object, value: object, path: str) -> Iterator[Proble
             item = getattr(value, field.attribute)
             yield from _undeclared(field.annotation, item, child(path, field.name))
     elif is_mapping_value(value) or is_items(value):
-        kind = next((m for m in kinds if is_mapping(m) or is_sequence(m)), Any)
-        pairs = value.items() if is_mapping_value(value) else enumerate(value)
-        for key, item in pairs:
-            yield from _undeclared(item_type(kind, key), item, child(path, key))
+        for key, item, declared in declared_items(annotation, value):
+            yield from _undeclared(declared, item, child(path, key))
 
 
 def _namesakes(structs: list[type], tree: object) -> list[type]:

@@ -2,16 +2,14 @@
 
 import enum
 from collections.abc import Iterator
-from typing import Any
 
 from ..classes.fields import (
-    is_mapping,
-    is_sequence,
-    is_struct,
     is_struct_value,
     item_type,
-    members,
+    mapping_in,
+    sequence_in,
     stored_fields,
+    structs_in,
 )
 from ..encode import encode
 from ..path import item_index
@@ -62,7 +60,6 @@ def value_at(
 ) -> tuple[object, object] | None:
     """Return what stands at ``path`` in an object, and how it is declared."""
     for name in path:
-        kinds = members(annotation)
         if is_struct_value(value):
             fields = stored_fields(type(value))
             field = next((f for f in fields if name in f.names), None)
@@ -72,12 +69,11 @@ def value_at(
         elif is_mapping_value(value):
             # Keys were read as their class says, and the path has them as text.
             key = next((k for k in value if name in (str(k), str(encode(k)))), name)
-            kind = next((m for m in kinds if is_mapping(m)), Any)
-            value, annotation = value.get(key, LOST), item_type(kind, key)
+            value = value.get(key, LOST)
+            annotation = item_type(mapping_in(annotation), key)
         elif is_items(value) and (i := item_index(name)) is not None:
-            kind = next((m for m in kinds if is_sequence(m)), Any)
             value = value[i] if i < len(value) else LOST
-            annotation = item_type(kind, i)
+            annotation = item_type(sequence_in(annotation), i)
         else:
             return None
     return value, annotation
@@ -88,7 +84,7 @@ def means(kind: t.Type, tree: object, value: object, annotation: object) -> bool
     if value is LOST:
         return False
     if isinstance(kind, t.Struct):
-        names = [m.__name__ for m in members(annotation) if is_struct(m)]
+        names = [struct.__name__ for struct in structs_in(annotation)]
         return kind.name not in names or type(value).__name__ == kind.name
     if isinstance(kind, t.Enum) and isinstance(value, enum.Enum):
         return _is_one_member(kind, tree, value)

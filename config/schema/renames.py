@@ -24,9 +24,9 @@ _THRESHOLD = 0.1
 
 def find_renames(changes: list[Change]) -> list[Change]:
     """Return ``changes`` with each likely pair of removed and added as one rename."""
-    fields = _pair(changes, FieldRemoved, FieldAdded, _fields_alike, _rename)
+    fields = _pair(changes, FieldRemoved, FieldAdded, _field_likeness, _rename)
     return _pair(
-        fields, EnumVariantRemoved, EnumVariantAdded, _variants_alike, _rename_variant
+        fields, EnumVariantRemoved, EnumVariantAdded, _variant_likeness, _rename_variant
     )
 
 
@@ -34,14 +34,14 @@ def _pair(
     changes: list[Change],
     removed_kind: type[Removed],
     added_kind: type[Added],
-    alike: Callable[[Removed, Added], float],
+    likeness: Callable[[Removed, Added], float],
     rename: Callable[[Removed, Added], Change],
 ) -> list[Change]:
     """Return ``changes`` with the most alike pairs joined first."""
     removed = [c for c in changes if isinstance(c, removed_kind)]
     added = [c for c in changes if isinstance(c, added_kind)]
     pairs = [
-        (alike(removal, addition), removal, addition)
+        (likeness(removal, addition), removal, addition)
         for removal in removed
         for addition in added
     ]
@@ -55,7 +55,7 @@ def _pair(
     return remaining
 
 
-def _fields_alike(removed: FieldRemoved, added: FieldAdded) -> float:
+def _field_likeness(removed: FieldRemoved, added: FieldAdded) -> float:
     """Return how alike the names are, 0 if the fields could not be the same."""
     same_default = (removed.has_default, removed.default) == (
         added.has_default,
@@ -72,7 +72,7 @@ def _rename(removed: FieldRemoved, added: FieldAdded) -> Change:
     return FieldRenamed(removed.field, added.field)
 
 
-def _variants_alike(removed: EnumVariantRemoved, added: EnumVariantAdded) -> float:
+def _variant_likeness(removed: EnumVariantRemoved, added: EnumVariantAdded) -> float:
     if removed.field != added.field:
         return 0.0
     alike = similarity(removed.variant, added.variant)

@@ -2,15 +2,13 @@
 
 import copy
 from dataclasses import replace
-from typing import Any
 
 from ..classes.fields import (
     fields_of,
-    is_mapping,
-    is_sequence,
-    is_struct,
     item_type,
-    members,
+    mapping_in,
+    sequence_in,
+    structs_in,
 )
 from ..errors import ConfigVersionError, Problem
 from ..rewriting import schema_types as t
@@ -48,9 +46,7 @@ def upgrade_schema(cls: type, old_schema: t.Struct) -> t.Struct:
 
 def _upgrade_type(annotation: object, kind: t.Type) -> t.Type:
     """Return ``kind`` with the structs in it upgraded by their classes."""
-    kinds = members(annotation)
-    sequence = next((m for m in kinds if is_sequence(m)), Any)
-    mapping = next((m for m in kinds if is_mapping(m)), Any)
+    sequence, mapping = sequence_in(annotation), mapping_in(annotation)
     match kind:
         case t.Option(inner):
             return t.Option(_upgrade_type(annotation, inner))
@@ -64,7 +60,7 @@ def _upgrade_type(annotation: object, kind: t.Type) -> t.Type:
         case t.Dict(key, value):
             return t.Dict(key, _upgrade_type(item_type(mapping, ""), value))
         case t.Struct(name):
-            structs = [m for m in kinds if is_struct(m)]
+            structs = structs_in(annotation)
             namesakes = [m for m in structs if m.__name__ == name]
             candidates = namesakes or (structs if len(structs) == 1 else [])
             return upgrade_schema(candidates[0], kind) if candidates else kind

@@ -21,11 +21,11 @@ from ..classes.fields import (
     is_mapping,
     is_sequence,
     is_set,
-    is_struct,
     is_struct_value,
     item_type,
     literals,
     members,
+    structs_in,
 )
 from ..classes.union_choice import (
     check_declared_classes,
@@ -237,7 +237,7 @@ class Preparation:
         prepared: dict[str, object],
     ) -> None:
         """Build a struct that is left out from its own defaults."""
-        structs = [m for m in members(f.annotation) if is_struct(m)]
+        structs = structs_in(f.annotation)
         if len(structs) == 1 and not allows_none(f.annotation):
             self._field(f, f.name, {}, path, steps, prepared)
 

@@ -13,10 +13,10 @@ from ..classes.fields import (
     fields_of,
     is_mapping,
     is_sequence,
-    is_struct,
     item_type,
     literals,
     members,
+    structs_in,
 )
 from ..classes.union_choice import check_declared_classes, name_problems, struct_for
 from ..encode import encode
@@ -144,7 +144,7 @@ class _Cursor:
         Its other fields stand here already, and are not those of the other class.
         """
         tree = self.container[self.key]
-        structs = [m for m in members(self.annotation) if is_struct(m)]
+        structs = structs_in(self.annotation)
         if len(structs) < 2 or not isinstance(tree, NamedStruct):
             return
         cls = struct_for(self.annotation, tree)
@@ -187,10 +187,10 @@ class _Cursor:
 
     def _empty(self, name: str) -> object:
         kinds = members(self.annotation)
-        knowing = [m for m in kinds if is_struct(m) and _field(m, name) is not None]
-        structs = knowing or [m for m in kinds if is_struct(m)]
+        structs = structs_in(self.annotation)
+        knowing = [cls for cls in structs if _field(cls, name) is not None]
         if structs:
-            return NamedStruct(structs[0].__name__)
+            return NamedStruct((knowing or structs)[0].__name__)
         if any(is_mapping(m) or m is Any for m in kinds):
             return {}
         return [] if any(is_sequence(m) for m in kinds) else None

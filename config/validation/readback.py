@@ -11,11 +11,11 @@ from typing import Any, get_args, get_origin
 from ..classes.fields import (
     declared_as,
     is_abstract,
-    is_mapping,
-    is_sequence,
     is_struct_value,
     item_type,
+    mapping_in,
     members,
+    sequence_in,
     stored_fields,
 )
 from ..classes.fields import literals as literals_of
@@ -116,7 +116,7 @@ def _in_mapping(
 ) -> Problem | None:
     if len(value) != len(again):
         return _misread(value, again, path)
-    kind = next((m for m in members(annotation) if is_mapping(m)), Any)
+    kind = mapping_in(annotation)
     keys = (get_args(kind) or (Any,))[0]
     for (key, item), (key_again, item_again) in zip(
         value.items(), again.items(), strict=True
@@ -139,7 +139,7 @@ def _in_items(
     )
     if not is_same_kind or len(value) != len(again):
         return _misread(value, again, path)
-    kind = next((m for m in members(annotation) if is_sequence(m)), Any)
+    kind = sequence_in(annotation)
     for i, (item, item_again) in enumerate(zip(value, again, strict=True)):
         below = first_misread(item_type(kind, i), item, item_again, child(path, i))
         if below is not None:

@@ -12,6 +12,7 @@ from ..classes.fields import (
     is_struct,
     members,
 )
+from ..classes.union_choice import is_choice
 from ..errors import ConfigError
 from ..schedule.number import scheduled
 from ..tree import is_mapping_value
@@ -106,7 +107,7 @@ def _is_strict(annotation: object) -> bool:
 def _strict(annotation: object, visited: set[object]) -> bool:
     kinds = members(annotation)
     # Which class of several is meant is ours to say, and the same for every format.
-    if sum(map(is_struct, kinds)) > 1:
+    if is_choice(annotation):
         return False
     for member in kinds:
         if is_mapping(member) or is_sequence(member):

@@ -149,3 +149,14 @@ def test_none_is_a_value_of_a_literal_in_overrides(word: str) -> None:
         a: Literal[None, "x", 1] = "x"
 
     assert load(Config, None, [f"a={word}"]).a is None
+
+
+def test_items_of_a_dict_are_named_as_the_dict_declares_beside_a_list() -> None:
+    class Either(Hparams):
+        nets: list[Small] | dict[str, Big] = Hparam(default_factory=list)
+
+    config = load(Either, None, ['nets={"a": Big(depth: 5)}'])
+
+    assert config.nets == {"a": Big(depth=5)}
+    with pytest.raises(ConfigError, match="found a 'Small', expected Big"):
+        load(Either, None, ['nets={"a": Small(width: 5)}'])
