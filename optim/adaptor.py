@@ -352,4 +352,10 @@ class OptimizerAdaptor(torch.optim.Optimizer):
 
 def engine_report(adaptor: OptimizerAdaptor) -> EngineReport:
     """Return what each group ran on at the last step, or would run on at the first."""
+    if not hasattr(adaptor, "_runner"):
+        name = type(adaptor).__qualname__
+        raise TypeError(
+            f"engine_report takes what bind returned, got a {name}; of a wrapper, pass "
+            "the optimizer inside"
+        )
     return report_of(adaptor._runner)  # pyright: ignore[reportPrivateUsage]  # of this file

@@ -15,6 +15,7 @@ from torch.optim import lr_scheduler as schedules
 from burnish.optim import (
     SGD,
     Adam,
+    engine_report,
 )
 
 from .nets import (
@@ -256,3 +257,10 @@ def test_groups_say_nothing_of_a_parameter_without_values_and_the_step_does() ->
     assert len(adaptor.param_groups) == 1
     with pytest.raises(ValueError, match=r"2\.weight is on the meta device"):
         adaptor.step()
+
+
+def test_a_report_is_asked_of_what_bind_returned() -> None:
+    theirs: Any = torch.optim.SGD(Net().parameters(), lr=0.1)
+
+    with pytest.raises(TypeError, match=r"what bind returned, got a SGD; of a wrapper"):
+        engine_report(theirs)

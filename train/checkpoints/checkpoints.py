@@ -198,7 +198,12 @@ class Checkpoints:
         return 0
 
     def __repr__(self) -> str:
-        return f"Checkpoints({str(self.folder)!r}, steps={self.steps})"
+        # Debuggers and logs show what is broken too, and may not fail over it.
+        try:
+            steps = str(self.steps)
+        except OSError as error:
+            steps = f"<{error.strerror}>"
+        return f"Checkpoints({str(self.folder)!r}, steps={steps})"
 
     def _forget(self, newest: int) -> None:
         """Remove what is beyond ``keep_last`` and not among the best."""

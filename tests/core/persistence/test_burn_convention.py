@@ -559,8 +559,7 @@ def test_a_record_in_the_other_convention_is_told_to_be() -> None:
     )
 
 
-@burnish.module
-class Square(nn.Module):
+class Square(burnish.Module):
     def __init__(self, p: float = 0.5) -> None:
         super().__init__()
         self.fc = nn.Linear(3, 3)

@@ -53,6 +53,17 @@ def test_what_is_no_folder_of_checkpoints_is_named_at_once(
     assert os.listdir(tmp_path) == ["run"]
 
 
+@pytest.mark.parametrize("put", OBSTACLES)
+def test_checkpoints_that_are_out_of_reach_can_be_printed_and_say_so(
+    put: Callable[[Path], None], tmp_path: Path
+) -> None:
+    put(tmp_path / "run")
+
+    assert "checkpoints lie in a folder, and this is a" in repr(
+        Checkpoints(tmp_path / "run")
+    )
+
+
 def test_a_link_to_a_folder_of_checkpoints_is_one(tmp_path: Path) -> None:
     (tmp_path / "disk").mkdir()
     (tmp_path / "run").symlink_to(tmp_path / "disk")
