@@ -283,6 +283,13 @@ def _describe(
     record: Storable, precision: Precision, metadata: Mapping[str, Any] | None
 ) -> Entries:
     """Return the record with what its file says about it."""
+    if not isinstance(record, Storable):  # pyright: ignore[reportUnnecessaryIsInstance]  # users pass anything
+        name = type(record).__qualname__
+        raise TypeError(
+            f"a recorder writes records, got a {name}. A module is written by "
+            "burnish.save_record(module, file, recorder=...); Record.from_state_dict "
+            "makes a record of a dict of tensors, open_record one of a part of one."
+        )
     flat = record.flat()
     metadata = combine_metadata(flat.metadata, metadata)
     ours = dict(metadata.pop("burnish", {}))

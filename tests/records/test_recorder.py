@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 import torch
+from torch import nn
 
 from burnish import __version__
 from burnish.records import (
@@ -166,3 +167,20 @@ def test_a_record_whose_own_part_of_the_metadata_is_no_map_is_refused() -> None:
 
     with pytest.raises(ValueError, match="library's own part, a map; found 3"):
         Recorder().dumps(record)
+
+
+@pytest.mark.parametrize(
+    "value", [nn.Linear(1, 1), {"weight": torch.ones(1)}, 3], ids=["net", "dict", "3"]
+)
+def test_a_recorder_says_what_writes_what_is_no_record(
+    value: Any, tmp_path: Path
+) -> None:
+    match = (
+        rf"got a {type(value).__name__}\. A module is written by burnish.save_record"
+    )
+
+    with pytest.raises(TypeError, match=match):
+        Recorder().dumps(value)
+    with pytest.raises(TypeError, match=match):
+        Recorder().save(value, tmp_path / "x.mpk")
+    assert not list(tmp_path.iterdir())
