@@ -1,7 +1,8 @@
 """Precision: the dtype in which floating values are stored."""
 
+import copy
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 import torch
@@ -28,13 +29,14 @@ NAMED: dict[str, torch.dtype] = {
 Target: TypeAlias = torch.dtype | PrecisionName | None
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@dataclass(frozen=True, kw_only=True)
 class Precision:
     """Which floating values are converted when a record is written, and to what.
 
     Integers, booleans, complex numbers and non-persistent buffers are never touched,
     and neither is the state of an optimizer, or any record with declared fields,
-    unless ``tensor`` or ``paths`` names it.
+    unless ``tensor`` or ``paths`` names it. A subclass may decide by all that it knows
+    of an entry: it overrides `stored_dtype`.
     """
 
     param: Target = None
@@ -90,9 +92,27 @@ class Precision:
             return precision
         return cls(param=_dtype(precision, "precision"))
 
+    def stored_dtype(self, entry: Entry) -> Target:
+        """Return the dtype in which ``entry`` is written; None leaves it.
+
+        Asked for each floating entry that a file holds and ``keep`` does not name. An
+        answer that is no floating dtype is a ValueError.
+        """
+        target: Target = self._by_kind().get(entry.kind)
+        for pattern, dtype in self.paths.items():
+            if _names(pattern, entry):
+                target = dtype
+        return target
+
+    def _by_kind(self) -> dict[str, Target]:
+        return {"parameter": self.param, "buffer": self.buffer, "tensor": self.tensor}
+
     def of_record(self, record: "Entries") -> "RecordPrecision":
         """Return what this means for the entries of ``record``."""
-        return RecordPrecision(self, is_typed=record.is_typed)
+        if record.is_typed:
+            return RecordPrecision(self, is_typed=True)
+        # A state dict does not say which of its tensors are parameters.
+        return RecordPrecision(self._with(tensor=self.param), is_typed=False)
 
     def warn_of_unmatched(self, record: "Entries") -> None:
         """Warn of patterns that match nothing in ``record``: most are typing errors."""
@@ -109,7 +129,17 @@ class Precision:
             return self
         keep = [pattern for pattern in as_patterns(self.keep) if pattern not in idle]
         paths = {p: target for p, target in self.paths.items() if p not in idle}
-        return replace(self, keep=keep, paths=paths)
+        return self._with(keep=keep, paths=paths)
+
+    def _with(self, **values: object) -> "Precision":
+        """Return the same precision, with these fields and all that a subclass added.
+
+        Not by the constructor, which a subclass may have changed.
+        """
+        changed = copy.copy(self)
+        for name, value in values.items():
+            object.__setattr__(changed, name, value)
+        return changed
 
     def _idle_patterns(self, record: "Entries") -> Iterator[tuple[str, str, str]]:
         """Return what was written, the pattern and a hint of each without a match."""
@@ -137,14 +167,11 @@ class RecordPrecision:
     """A precision as it applies to one record; counts the values that become 0."""
 
     def __init__(self, precision: Precision, *, is_typed: bool) -> None:
-        self._precision, self._is_typed = precision, is_typed
-        self._targets: dict[str, object] = {
-            "parameter": precision.param,
-            "buffer": precision.buffer,
-            "tensor": precision.tensor if is_typed else precision.param,
-        }
-        self._converts = any(self._targets.values()) or bool(precision.paths)
-        self._is_by_kind = not precision.paths and not precision.keep
+        self._precision = precision
+        is_own = type(precision).stored_dtype is not Precision.stored_dtype
+        has_targets = any(precision._by_kind().values()) or bool(precision.paths)  # pyright: ignore[reportPrivateUsage]  # a part of it
+        self._converts = is_own or has_targets
+        self._is_by_kind = not (is_own or precision.paths or precision.keep)
         default = Rounding(precision.overflow, precision.underflow or "allow")
         strict = Rounding(precision.overflow, precision.underflow or "error")
         self._roundings = {"parameter": default, "tensor": default}
@@ -174,13 +201,11 @@ class RecordPrecision:
         """Return the dtype in which ``entry`` is written."""
         if not entry.dtype.is_floating_point or entry.kind == "transient":
             return entry.dtype
-        target = self._targets.get(entry.kind)
-        for pattern, dtype in self._precision.paths.items():
-            if _names(pattern, entry):
-                target = dtype
-        if not isinstance(target, torch.dtype) or self._keeps(entry):
+        if self._keeps(entry):
             return entry.dtype
-        return target
+        target = self._precision.stored_dtype(entry)
+        name = f"{type(self._precision).__qualname__}.stored_dtype({entry.path!r})"
+        return _dtype(target, name) or entry.dtype
 
     def rounding(self, entry: Entry) -> Rounding:
         """Return what becomes of the entry's values that its dtype cannot hold."""

@@ -16,6 +16,7 @@ from burnish.records import (
     Record,
     open_record,
 )
+from burnish.records.precision import Target
 
 DTYPES = {
     "full": torch.float32,
@@ -357,3 +358,90 @@ def test_patterns_that_match_are_silent_and_a_part_has_those_of_its_own() -> Non
 
     part = precision.within(whole.select(only="a.*"))
     assert (part.keep, part.paths) == (["a.*"], {"a.w": torch.float64})
+
+
+class SmallStaySingle(Precision):
+    """Large tensors at half precision, the others as they are."""
+
+    def __init__(self, most: int) -> None:
+        super().__init__(keep="kept")
+        self.most = most
+
+    def stored_dtype(self, entry: Entry) -> torch.dtype | None:
+        return torch.float16 if entry.nbytes > self.most else None
+
+
+class Answering(Precision):
+    answer: object = None
+
+    def stored_dtype(self, entry: Entry) -> object:  # type: ignore[override]  # wrong on purpose
+        return self.answer
+
+
+def test_a_subclass_decides_by_what_it_knows_of_an_entry() -> None:
+    state_dict = {
+        "small": torch.ones(3),
+        "large": torch.ones(300),
+        "kept": torch.ones(400),
+        "numbers": torch.ones(300, dtype=torch.int64),
+    }
+
+    data = Record.from_state_dict(state_dict).save(precision=SmallStaySingle(1_000))
+
+    assert {path: t.dtype for path, t in open_record(data).items()} == {
+        "small": torch.float32,
+        "large": torch.float16,
+        "kept": torch.float32,
+        "numbers": torch.int64,
+    }
+
+
+def test_a_subclass_that_asks_its_base_gets_what_the_fields_say() -> None:
+    class AllButBias(Precision):
+        def stored_dtype(self, entry: Entry) -> Target:
+            return None if "bias" in entry.path else super().stored_dtype(entry)
+
+    record = Record.from_state_dict(
+        {"a.weight": torch.ones(2), "a.bias": torch.ones(2)}
+    )
+    saved = open_record(record.save(precision=AllButBias(param="half")))
+
+    assert [t.dtype for t in saved.values()] == [torch.float16, torch.float32]
+
+
+def test_a_subclass_decides_in_records_with_declared_fields_too() -> None:
+    class Moments(Record):
+        first: torch.Tensor
+        second: torch.Tensor
+
+    class FirstAsHalf(Precision):
+        def stored_dtype(self, entry: Entry) -> Target:
+            return "half" if entry.path == "first" else None
+
+    data = Moments(torch.ones(2), torch.ones(2)).save(precision=FirstAsHalf())
+    saved = Moments.load(data)
+
+    assert (saved.first.dtype, saved.second.dtype) == (torch.float16, torch.float32)
+
+
+@pytest.mark.parametrize("answer", [torch.int8, "fp16", 3])
+def test_an_answer_that_is_no_precision_names_the_class_and_the_entry(
+    answer: object, tmp_path: Path
+) -> None:
+    class Wrong(Answering):
+        pass
+
+    Wrong.answer = answer
+    file = tmp_path / "w.mpk"
+    with pytest.raises(ValueError, match=r"Wrong\.stored_dtype\('w'\)"):
+        record_of(torch.ones(2)).save(file, precision=Wrong())
+    assert not file.exists()
+
+
+def test_what_a_subclass_added_is_kept_for_a_part_of_a_record() -> None:
+    record = Record.from_state_dict({"a": torch.ones(2)})
+
+    part = SmallStaySingle(7).within(record)
+
+    assert isinstance(part, SmallStaySingle)
+    assert (part.most, part.keep) == (7, [])
