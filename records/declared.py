@@ -19,6 +19,7 @@ from ..config.plain.codec import Node
 from .entries.encoder import UNDECLARED_ENUM, Storable
 from .entries.entries import Entries
 from .entries.entry import Entry
+from .entries.keys import check_text, key_of_text
 from .entries.nodes import escape
 from .errors import RecordMismatchError
 from .field_hints import hints_of
@@ -66,7 +67,7 @@ class Declared:
             return
         where = join(path, name)
         if hint in (Any, object):
-            _check_enums(value, None, where)
+            _check_kept(value, None, where)
             return
         args = typing.get_args(hint)
         kind = typing.get_origin(hint)
@@ -74,8 +75,9 @@ class Declared:
             for i, (item, item_node) in enumerate(zip(value, node, strict=True)):
                 self._value(args[0], item, item_node, where, str(i))
         elif kind is dict and isinstance(value, dict) and "$dict" not in node:
-            for key, item in value.items():
-                self._value(args[1], item, node[key], where, escape(key))
+            for text, (key, item) in zip(node, value.items(), strict=True):
+                _check_key(args[0], key, text, where)
+                self._value(args[1], item, node[text], where, escape(text))
         else:
             self._read(hint, value, node, where)
 
@@ -86,7 +88,7 @@ class Declared:
         except RecordMismatchError as error:
             problem = "; ".join(text.removesuffix(".") for text in error.problems)
             raise TypeError(f"{problem}, as its field declares") from None
-        _check_enums(value, again, path)
+        _check_kept(value, again, path)
         is_frozen = isinstance(value, nn.Parameter) and not value.requires_grad
         if isinstance(again, nn.Parameter) and is_frozen:
             raise TypeError(
@@ -102,22 +104,53 @@ class Declared:
             )
 
 
-def _check_enums(value: object, again: object, path: str) -> None:
-    """Raise TypeError for a member in ``value`` that is none in what is read ``again``.
+def _check_key(hint: Any, key: object, text: str, path: str) -> None:
+    """Raise TypeError for a key that its hint would make another one of."""
+    try:
+        again = key_of_text(hint, text)
+    except LookupError:
+        again = None
+    if not _is_same_key(key, again):
+        raise TypeError(_stray_key(key, path))
 
-    There are such below fields that declare nothing, as ``Any`` and ``list`` do.
+
+def _is_same_key(key: object, again: object) -> bool:
+    """Return whether ``again`` is ``key``, of which texts may have another class."""
+    return type(key) is type(again) or (isinstance(key, str) and isinstance(again, str))
+
+
+def _stray_key(key: object, path: str) -> str:
+    return f"{path}: a dict with the key {key!r} is not what its field declares"
+
+
+def _check_kept(value: object, again: object, path: str) -> None:
+    """Raise TypeError for what is something else in ``again``, as it is read.
+
+    Below fields that declare nothing, as ``Any`` and ``list`` do, members of enums and
+    keys of dicts would come back as texts.
     """
     if isinstance(value, enum.Enum):
         if type(again) is not type(value):
             raise TypeError(f"{path}: {value!r} {UNDECLARED_ENUM}")
     elif isinstance(value, Mapping):
         items = again if isinstance(again, Mapping) else {}
+        again_keys = {key: key for key in items}
         for key, item in value.items():
-            _check_enums(item, items.get(key), join(path, escape(key)))
+            if again is None:
+                check_text(key, path)
+            elif not _is_same_key(key, again_keys.get(_exact(key))):
+                raise TypeError(_stray_key(key, path))
+            _check_kept(item, items.get(_exact(key)), join(path, escape(str(key))))
     elif isinstance(value, list | tuple):
         read_items = again if isinstance(again, list | tuple) else ()
         for i, (item, read_item) in enumerate(zip_longest(value, read_items)):
-            _check_enums(item, read_item, join(path, i))
+            _check_kept(item, read_item, join(path, i))
+
+
+def _exact(key: object) -> object:
+    """Return a key as it is read: of a text that has a class of its own, the text."""
+    is_text = isinstance(key, str) and not isinstance(key, enum.Enum)
+    return str.__str__(key) if is_text else key
 
 
 _PLAIN = frozenset({torch.Tensor, bool, int, float, str, bytes, type(None)})

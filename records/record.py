@@ -35,9 +35,10 @@ class Record(Storable):
 
     A subclass is a dataclass: ``class AdamState(Record): t: int; m: Tensor``. Fields
     are tensors, numpy arrays, records, numbers, strings, bytes, None, enums,
-    ``Optional``, lists, tuples, and dicts with str keys. What a field declares comes
-    back as that, or TypeError names the path when the record is saved. Tensors are
-    referred to, never copied, until `clone` or a save.
+    ``Optional``, lists, tuples, and dicts whose keys are str, or the int or enum that
+    the field declares. What a field declares comes back as that, or TypeError names the
+    path when the record is saved. Tensors are referred to, never copied, until `clone`
+    or a save.
     """
 
     # Optimizers declare records that most programs never save, so that what saves and

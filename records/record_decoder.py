@@ -18,6 +18,7 @@ from ..config.plain.enums import member_of
 from ..config.spelling import did_you_mean
 from .entries.encoder import Storable, declares_fields
 from .entries.entries import Entries, leaf_value
+from .entries.keys import key_of_text, name_of_key_hint
 from .entries.node_names import mismatch, name_of
 from .entries.nodes import LEAVES, decode, escape, tag_of
 from .errors import RecordMismatchError
@@ -246,7 +247,7 @@ class RecordDecoder:
         """Return a list, a tuple or a dict of items that ``args`` declare."""
         tag, content = tag_of(node) if isinstance(node, dict) else (None, node)
         if kind is dict:
-            return self._dict(args[1], node, path)
+            return self._dict(args, node, path)
         if (kind is tuple) != (tag == "$tuple") or not isinstance(content, list):
             raise self._mismatch(path, node, kind.__name__)
         if kind is list or args[-1] is Ellipsis:
@@ -262,14 +263,27 @@ class RecordDecoder:
         ]
         return values if kind is list else tuple(values)
 
-    def _dict(self, hint: Any, node: Node, path: str) -> dict[str, Any]:
+    def _dict(self, hints: tuple[Any, ...], node: Node, path: str) -> dict[Any, Any]:
         tag, content = tag_of(node) if isinstance(node, dict) else ("", node)
         if tag not in (None, "$dict"):
             raise self._mismatch(path, node, "dict")
+        key_hint, hint = hints
         pairs = content if tag == "$dict" else content.items()
         return {
-            key: self.value(hint, item, join(path, escape(key))) for key, item in pairs
+            self._key(key_hint, text, path): self.value(
+                hint, item, join(path, escape(text))
+            )
+            for text, item in pairs
         }
+
+    def _key(self, hint: Any, text: str, path: str) -> Any:
+        if hint is str:
+            return text
+        try:
+            return key_of_text(hint, text)
+        except LookupError:
+            expected = name_of_key_hint(hint)
+            raise mismatch(self._file, path, f"the key {text!r}", expected) from None
 
     def _mismatch(self, path: str, node: Node, expected: str) -> RecordMismatchError:
         return mismatch(self._file, path, name_of(node), expected)
@@ -301,7 +315,7 @@ def _plain_hint(container: type[Any], args: tuple[Any, ...]) -> Any:
     if container is torch.Size:
         return tuple[int, ...]
     if container is Counter:
-        return dict[str, int]
+        return dict.__class_getitem__((args[0] if args else str, int))
     return dict.__class_getitem__(args) if args else dict
 
 

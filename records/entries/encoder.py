@@ -18,6 +18,7 @@ from ..tensors.arrays import tensor_of_array
 from ..tensors.memory import Ties, shape_of
 from .entries import Entries
 from .entry import Entry
+from .keys import by_texts, check_text
 from .nodes import escape, renumbered
 
 UNDECLARED_ENUM = (
@@ -64,7 +65,7 @@ class Encoder(Encoding):
     """Turns values into nodes, and collects the tensors that it meets as entries."""
 
     def __init__(self, *, is_declared: bool = True) -> None:
-        """Take enums and records only if fields declare what brings them back."""
+        """Take enums, records and other keys than texts only if fields declare them."""
         super().__init__(_DECLARED if is_declared else _UNDECLARED)
         self.entries: list[Entry] = []
         self._ties: Ties[int] = Ties()
@@ -127,26 +128,25 @@ class Encoder(Encoding):
 
 
 def _mapping(encoder: Encoder, value: Mapping[Any, Any], path: str, depth: int) -> Node:
+    """Return a dict by texts; which keys they were, the hint of its field says."""
     if not all(type(key) is str for key in value):
-        value = _with_texts_as_keys(value, path)
-    nodes = encoder.fields(value, path, depth)
+        value = by_texts(value, path)
+    return _by_names(encoder.fields(value, path, depth))
+
+
+def _texts_mapping(
+    encoder: Encoder, value: Mapping[Any, Any], path: str, depth: int
+) -> Node:
+    """Return a dict by texts where nothing says which keys they were, if not texts."""
+    for key in value:
+        check_text(key, path)
+    return _mapping(encoder, value, path, depth)
+
+
+def _by_names(nodes: dict[str, Node]) -> Node:
     if any(key.startswith("$") for key in nodes):
         return {"$dict": [[key, node] for key, node in nodes.items()]}
     return nodes
-
-
-def _with_texts_as_keys(value: Mapping[Any, Any], path: str) -> dict[str, Any]:
-    """Return ``value`` by the texts that its keys are, IDs and members of enums too.
-
-    They come back as texts, and JSON is written of nothing else.
-    """
-    for key in value:
-        if not isinstance(key, str):
-            raise TypeError(f"{path}: a dict needs str keys here, found {key!r}")
-    by_text = {str.__str__(key): item for key, item in value.items()}
-    if len(by_text) < len(value):
-        raise TypeError(f"{path}: a dict needs keys of different texts here")
-    return by_text
 
 
 def _integer(encoder: Encoder, value: int, path: str, depth: int) -> Node:
@@ -183,8 +183,8 @@ def _as_tensor(data: bytes) -> torch.Tensor:
     return torch.frombuffer(bytearray(data), dtype=torch.uint8)
 
 
-def _language(enums: Encode, records: Encode) -> Language:
-    """Return the language of records, which take enums and records where declared."""
+def _language(enums: Encode, records: Encode, dicts: Encode) -> Language:
+    """Return the language of records; what is not plain needs a field to declare it."""
     return Language(
         [
             Kind(
@@ -203,7 +203,7 @@ def _language(enums: Encode, records: Encode) -> Language:
                     "$bytes": encoder.entry(_as_tensor(bytes(data)), path)
                 },
             ),
-            Kind(types=(dict, Mapping), encode=_mapping, is_deep=True),
+            Kind(types=(dict, Mapping), encode=dicts, is_deep=True),
             lists(),
             Kind(
                 types=tuple,
@@ -228,5 +228,6 @@ def _language(enums: Encode, records: Encode) -> Language:
 _DECLARED = _language(
     lambda encoder, member, path, depth: {"$enum": member_name(member, path)},
     lambda encoder, record, path, depth: record._encode_into(encoder, path, depth),
+    _mapping,
 )
-_UNDECLARED = _language(_undeclared_enum, _undeclared_record)
+_UNDECLARED = _language(_undeclared_enum, _undeclared_record, _texts_mapping)

@@ -52,7 +52,7 @@ def test_scalars_of_numpy_are_stored_as_numbers() -> None:
 
 def test_a_dict_needs_texts_as_keys() -> None:
     with pytest.raises(TypeError, match=r"field\.a: a dict needs str keys here"):
-        Encoder().encode({"a": {1: 2}}, "field")
+        Encoder(is_declared=False).encode({"a": {1: 2}}, "field")
 
 
 class Named(str):
