@@ -6,6 +6,7 @@ from ..config.lazy_exports import lazily
 
 if TYPE_CHECKING:
     from .entries.entry import Entry, Param, ParamId, trainable
+    from .entries.field_types import register_field_type
     from .errors import (
         PrecisionError,
         RecordChecksumError,
@@ -49,12 +50,14 @@ __all__ = [  # noqa: RUF022  # plainly sorted, as a test of all packages has it
     "Verified",
     "WriteOptions",
     "open_record",
+    "register_field_type",
     "trainable",
     "verify_file",
 ]
 
 _MODULES = {
     "entries.entry": ("Entry", "Param", "ParamId", "trainable"),
+    "entries.field_types": ("register_field_type",),
     "errors": (
         "PrecisionError",
         "RecordChecksumError",

@@ -19,6 +19,7 @@ from ..config.plain.codec import Node
 from .entries.encoder import UNDECLARED_ENUM, Storable
 from .entries.entries import Entries
 from .entries.entry import Entry
+from .entries.field_types import UNDECLARED_TYPE, field_type_of
 from .entries.keys import check_text, key_of_text
 from .entries.nodes import escape
 from .errors import RecordMismatchError
@@ -76,7 +77,8 @@ class Declared:
                 self._value(args[0], item, item_node, where, str(i))
         elif kind is dict and isinstance(value, dict) and "$dict" not in node:
             for text, (key, item) in zip(node, value.items(), strict=True):
-                _check_key(args[0], key, text, where)
+                if type(key) is not str or args[0] is not str:
+                    _check_key(args[0], key, text, where)
                 self._value(args[1], item, node[text], where, escape(text))
         else:
             self._read(hint, value, node, where)
@@ -127,9 +129,13 @@ def _check_kept(value: object, again: object, path: str) -> None:
     """Raise TypeError for what is something else in ``again``, as it is read.
 
     Below fields that declare nothing, as ``Any`` and ``list`` do, members of enums and
-    keys of dicts would come back as texts.
+    keys of dicts would come back as texts, and registered types as plain data.
     """
-    if isinstance(value, enum.Enum):
+    if field_type_of(type(value)) is not None:
+        if type(again) is not type(value):
+            name = type(value).__qualname__
+            raise TypeError(f"{path}: a {name} {UNDECLARED_TYPE}")
+    elif isinstance(value, enum.Enum):
         if type(again) is not type(value):
             raise TypeError(f"{path}: {value!r} {UNDECLARED_ENUM}")
     elif isinstance(value, Mapping):

@@ -18,6 +18,7 @@ from ..config.plain.enums import member_of
 from ..config.spelling import did_you_mean
 from .entries.encoder import Storable, declares_fields
 from .entries.entries import Entries, leaf_value
+from .entries.field_types import FieldType, field_type_of
 from .entries.keys import key_of_text, name_of_key_hint
 from .entries.node_names import mismatch, name_of
 from .entries.nodes import LEAVES, decode, escape, tag_of
@@ -95,6 +96,9 @@ class RecordDecoder:
             return self._union(args, node, path)
         if origin is typing.Literal:
             return self._literal(args, node, path)
+        field_type = field_type_of(origin or hint)
+        if field_type is not None:
+            return self._registered(origin or hint, field_type, node, path)
         tag, content = tag_of(node) if isinstance(node, dict) else (None, node)
         if isinstance(origin, type) and issubclass(origin, Storable):
             # The arguments of a generic record are those of its type variables.
@@ -165,6 +169,22 @@ class RecordDecoder:
     def _undeclared(self, node: Node, path: str) -> Any:
         """Return ``node`` as what it is, where nothing declares that."""
         return decode(node, self._leaf, partial(self._nested, path=path))
+
+    def _registered(
+        self, cls: type, field_type: FieldType, node: Node, path: str
+    ) -> object:
+        """Return what a registered class makes of its data, of exactly that class."""
+        data = self._undeclared(node, path)
+        expected = f"the data of a {cls.__qualname__}"
+        try:
+            value = field_type.decode(data)
+        except Exception as error:  # users' code, on data of a file
+            problem = f"{name_of(node)} ({type(error).__name__}: {error!s:.200})"
+            raise mismatch(self._file, path, problem, expected) from error
+        if type(value) is not cls:
+            problem = f"{name_of(node)} (decode returned a {type(value).__qualname__})"
+            raise mismatch(self._file, path, problem, expected)
+        return value
 
     def _scalar(self, hint: Any, container: Any, node: Node, path: str) -> Any:
         """Return what is no container, and no container of declared items, either."""

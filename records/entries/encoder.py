@@ -18,6 +18,7 @@ from ..tensors.arrays import tensor_of_array
 from ..tensors.memory import Ties, shape_of
 from .entries import Entries
 from .entry import Entry
+from .field_types import UNDECLARED_TYPE, field_type_of, registered
 from .keys import by_texts, check_text
 from .nodes import escape, renumbered
 
@@ -69,6 +70,12 @@ class Encoder(Encoding):
         super().__init__(_DECLARED if is_declared else _UNDECLARED)
         self.entries: list[Entry] = []
         self._ties: Ties[int] = Ties()
+
+    def undeclared(self) -> "Encoder":
+        """Return an encoder of what no field declares, into the same entries."""
+        encoder = Encoder(is_declared=False)
+        encoder.entries, encoder._ties = self.entries, self._ties
+        return encoder
 
     def add_entries(self, record: Entries, path: str) -> Node:
         """Add the entries of ``record`` under ``path``, and return its node."""
@@ -163,6 +170,18 @@ def _undeclared_record(encoder: Encoder, value: Any, path: str, depth: int) -> N
     raise TypeError(f"{path}: a {name} {UNDECLARED_RECORD.format(name)}")
 
 
+def _registered(encoder: Encoder, value: Any, path: str, depth: int) -> Node:
+    field_type = field_type_of(type(value))
+    if field_type is None:
+        raise encoder.refusal(value, path)
+    # What reads it declares nothing of what is inside.
+    return encoder.undeclared().encode(field_type.encode(value), path, depth + 1)
+
+
+def _undeclared_type(encoder: Encoder, value: Any, path: str, depth: int) -> Node:
+    raise TypeError(f"{path}: a {type(value).__qualname__} {UNDECLARED_TYPE}")
+
+
 def _numpy_scalar(encoder: Encoder, value: Any, path: str, depth: int) -> Node:
     number = value.item()
     if isinstance(number, bool | int | float | str | bytes):
@@ -183,10 +202,13 @@ def _as_tensor(data: bytes) -> torch.Tensor:
     return torch.frombuffer(bytearray(data), dtype=torch.uint8)
 
 
-def _language(enums: Encode, records: Encode, dicts: Encode) -> Language:
+def _language(
+    enums: Encode, records: Encode, dicts: Encode, own_types: Encode
+) -> Language:
     """Return the language of records; what is not plain needs a field to declare it."""
     return Language(
         [
+            registered(own_types),
             Kind(
                 types=torch.Tensor,
                 encode=lambda encoder, tensor, path, depth: {
@@ -229,5 +251,8 @@ _DECLARED = _language(
     lambda encoder, member, path, depth: {"$enum": member_name(member, path)},
     lambda encoder, record, path, depth: record._encode_into(encoder, path, depth),
     _mapping,
+    _registered,
 )
-_UNDECLARED = _language(_undeclared_enum, _undeclared_record, _texts_mapping)
+_UNDECLARED = _language(
+    _undeclared_enum, _undeclared_record, _texts_mapping, _undeclared_type
+)
