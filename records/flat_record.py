@@ -1,7 +1,7 @@
 """FlatRecord: a record as modules give it and files hold it, for users."""
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Self, TypeVar, Unpack, overload
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeVar, Unpack, overload
 
 from ..config.plain.codec import Node
 from .calls import explain_calls
@@ -29,6 +29,34 @@ class FlatRecord(RecordView, Storable):
     `rec.layers[0].weight` and `rec["layers.0.weight"]` are the same tensor. It is read
     like a dict from paths to tensors, too: ``dict(rec)``, ``rec.items()``.
     """
+
+    _of_class: ClassVar[tuple[str, Callable[[], dict[str, Any]]]] = ("", dict)
+    """What the record of a module is called, and what it says of the class now."""
+
+    def __init__(self, parts: Mapping[str, Any] | None = None, /, **named: Any) -> None:
+        """Put a record together by hand: ``Net.Record(encoder=..., scale=tensor)``.
+
+        A part is a tensor (a Parameter is a parameter), the record of a module or what
+        stands below a name of one (``record.encoder``), a dict of parts, or plain data
+        for extra state; ``parts`` takes names with dots. Tensors are shared, and ties
+        found. What is given by name is in the form of the class today; records know
+        their versions. The names are compared with a module when it is loaded.
+        TypeError names the path of what is no part, and ValueError one that is given
+        twice.
+        """
+        type_name, metadata = self._of_class
+        if parts is not None and (
+            isinstance(parts, Storable) or not isinstance(parts, Mapping)  # pyright: ignore[reportUnnecessaryIsInstance]  # users pass anything
+        ):
+            raise TypeError(
+                "a record is put together of parts by name, as in "
+                f"{type_name or 'Flat'}Record(weight=tensor); got a "
+                f"{type(parts).__qualname__}"
+            )
+        from .assembly import assembled
+
+        entries = assembled({**(parts or {}), **named}, type_name, metadata())
+        self.__dict__["_flat"] = entries._content
 
     @classmethod
     def from_state_dict(cls, state_dict: Mapping[str, Any]) -> "FlatRecord":

@@ -65,7 +65,7 @@ FLOORS = {
         ("io",),
         ("entries", "special_types"),
         ("field_hints", "header", "precision", "record_view", "report"),
-        ("writing",),
+        ("assembly", "writing"),
         ("stored_contents",),
         ("format",),
         ("record_writer", "source_errors"),

@@ -1,5 +1,6 @@
 """`Net.Record`: the type of the records of one module class."""
 
+from functools import partial
 from typing import Any
 
 from torch import nn
@@ -30,10 +31,17 @@ def record_type(cls: type[nn.Module]) -> type[FlatRecord]:
             "__module__": cls.__module__,
             "__qualname__": f"{cls.__qualname__}.Record",
             "__doc__": f"What a {cls.__qualname__} has learned.",
+            "_of_class": (cls.__qualname__, partial(_own_metadata, cls)),
         },
     )
     setattr(cls, _TYPE, new_type)
     return new_type
+
+
+def _own_metadata(cls: type[nn.Module]) -> dict[str, Any]:
+    """Return what a record of ``cls`` says of the class as it is now."""
+    version = version_of(cls)
+    return {"version": version} if version else {}
 
 
 def class_version(module: nn.Module) -> int:

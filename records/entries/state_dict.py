@@ -38,31 +38,70 @@ def record_of_state_dict(state_dict: Mapping[str, Any]) -> Entries:
             "burnish.open_record(file)."
         )
     _refuse_checkpoint(state_dict)
-    encoder, extra = Encoder(is_declared=False), dict[str, Node]()
-    ties: Ties[Entry] = Ties()
-    entries: list[Entry] = []
+    collected = Collected()
     for path, value in state_dict.items():
         if not isinstance(path, str):  # pyright: ignore[reportUnnecessaryIsInstance]  # users pass anything
             raise TypeError(f"a state dict has str keys, found {path!r}")
-        if not isinstance(value, torch.Tensor):
-            extra[path] = encoder.encode(value, path)
-            continue
-        owner = ties.owner(value)
-        if owner is not None:
-            owner.ties += (path,)
-            continue
-        entry = _entry(path, value)
-        entries.append(entry)
-        ties.add(value, entry)
-    # Tensors inside extra state are no weights, and stand behind those that are.
-    numbers = encoder.move_to(entries)
-    extra = {path: renumbered(node, numbers) for path, node in extra.items()}
+        if isinstance(value, torch.Tensor):
+            collected.add_tensor(path, value)
+        else:
+            collected.add_plain(path, value)
     return Entries.of(
-        entries,
-        tree=extra,
+        collected.entries,
+        tree=collected.tree(),
         type_name="state dict",
         class_versions=_class_versions(state_dict),
     )
+
+
+class Collected:
+    """Tensors and plain data by path, as the entries and the tree of one record."""
+
+    def __init__(self) -> None:
+        self.entries: list[Entry] = []
+        self._ties: Ties[Entry] = Ties()
+        self._encoder = Encoder(is_declared=False)
+        self._plain: dict[str, Node] = {}
+        self._nodes: dict[str, Node] = {}
+        self._paths: set[str] = set()
+
+    def add_tensor(self, path: str, tensor: torch.Tensor) -> None:
+        """Add a tensor, which is a tie if it was met before."""
+        owner = self._ties.owner(tensor)
+        if owner is not None:
+            self._take(path)
+            owner.ties += (path,)
+            return
+        self.add_entry(_entry(path, tensor))
+        self._ties.add(tensor, self.entries[-1])
+
+    def add_entry(self, entry: Entry) -> None:
+        """Add an entry under the paths that it says."""
+        for path in (entry.path, *entry.ties):
+            self._take(path)
+        self.entries.append(entry)
+
+    def add_plain(self, path: str, value: object) -> None:
+        """Add plain data; TypeError for what is none."""
+        self._take(path)
+        self._plain[path] = self._encoder.encode(value, path)
+
+    def add_node(self, path: str, node: Node) -> None:
+        """Add plain data whose numbers count the entries as they stand here."""
+        self._take(path)
+        self._nodes[path] = node
+
+    def tree(self) -> dict[str, Node]:
+        """Return the plain data, whose tensors are then the last entries."""
+        # Tensors inside extra state are no weights, and stand behind those that are.
+        numbers = self._encoder.move_to(self.entries)
+        nodes = {path: renumbered(node, numbers) for path, node in self._plain.items()}
+        return self._nodes | nodes
+
+    def _take(self, path: str) -> None:
+        if path in self._paths:
+            raise ValueError(f"{path}: two values have this path")
+        self._paths.add(path)
 
 
 def _class_versions(state_dict: Mapping[str, Any]) -> dict[str, int]:
