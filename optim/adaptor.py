@@ -23,6 +23,7 @@ from .bound.group_options import GroupOptions
 from .bound.param_groups import first_rate, plain_group, warn_of_left_out
 from .bound.plain_values import as_stored
 from .bound.state_check import BESIDE
+from .bound.weight_precision import WeightPrecision
 from .clipping import Clip
 from .groups import Group, place
 from .schedulers.scheduler import Scheduler
@@ -51,7 +52,9 @@ class OptimizerAdaptor(torch.optim.Optimizer):
     gradients are made dense; complex parameters are stepped as pairs of real ones.
     ``nonfinite`` says what a gradient that is not finite does: ``"pass"`` it on,
     ``"skip"`` the whole step, or raise an ``"error"``. ``state_dtype`` is what state
-    is kept and steps are computed in. ``fused=None`` compiles nothing; True compiles
+    is kept and steps are computed in. ``master_dtype`` keeps for each narrower
+    parameter a master weight in that dtype, which is stepped and whose rounding the
+    parameter is. ``fused=None`` compiles nothing; True compiles
     the recorded step to C; False runs the step as it is written.
     """
 
@@ -68,6 +71,7 @@ class OptimizerAdaptor(torch.optim.Optimizer):
         clip: Clip | None = None,
         maximize: bool = False,
         state_dtype: torch.dtype | None = None,
+        master_dtype: torch.dtype | None = None,
         nonfinite: Literal["pass", "skip", "error"] = "pass",
         fused: bool | None = None,
     ) -> None:
@@ -78,17 +82,21 @@ class OptimizerAdaptor(torch.optim.Optimizer):
             clip=clip,
             maximize=maximize,
             state_dtype=state_dtype,
+            master_dtype=master_dtype,
             nonfinite=nonfinite,
             fused=fused,
         )
         self.fused = fused
         self.state_dtype = state_dtype
+        self.master_dtype = master_dtype
         params = BoundParams(module)
         self._bound = BoundState(
             optimizer,
             params,
             lr,
-            state_dtype=state_dtype,
+            precision=WeightPrecision(
+                state_dtype=state_dtype, master_dtype=master_dtype
+            ),
             clip=clip,
             nonfinite=nonfinite,
         )

@@ -39,6 +39,7 @@ class SimpleOptimizer(TensorOptimizer[State]):
         clip: "Clip | None" = None,
         maximize: bool = False,
         state_dtype: Any = None,
+        master_dtype: Any = None,
         nonfinite: str = "pass",
         fused: bool | None = None,
     ) -> "OptimizerAdaptor":
@@ -54,6 +55,7 @@ class SimpleOptimizer(TensorOptimizer[State]):
             clip=clip,
             maximize=maximize,
             state_dtype=state_dtype,
+            master_dtype=master_dtype,
             nonfinite=nonfinite,  # type: ignore[arg-type]  # checked there
             fused=fused,
         )

@@ -107,6 +107,7 @@ FLOORS = {
     ],
     "optim/engines": [
         ("__init__", "memory", "tracing"),
+        ("renewals",),
         ("bucket", "codegen", "self_check"),
         ("agreement", "blocks", "foreach", "portions", "torch_fused"),
         ("compiled", "loop"),

@@ -18,6 +18,7 @@ def check_arguments(
     clip: object,
     maximize: object,
     state_dtype: object,
+    master_dtype: object,
     nonfinite: str,
     fused: object,
 ) -> None:
@@ -50,7 +51,16 @@ def check_arguments(
                 "its parameters by patterns of paths: "
                 "groups=[Group('**.bias', weight_decay=0.0)]"
             )
-    if state_dtype is None:
-        return
-    if not (isinstance(state_dtype, torch.dtype) and state_dtype.is_floating_point):
+    check_dtypes(state_dtype, master_dtype)
+
+
+def check_dtypes(state_dtype: object, master_dtype: object) -> None:
+    """Raise ValueError for a dtype in which no state, or no master, can be kept."""
+    if state_dtype is not None and not (
+        isinstance(state_dtype, torch.dtype) and state_dtype.is_floating_point
+    ):
         raise ValueError(f"state_dtype must be a floating dtype, got {state_dtype}")
+    if master_dtype not in (None, torch.float32, torch.float64):
+        raise ValueError(
+            f"master_dtype is torch.float32, torch.float64 or None, got {master_dtype}"
+        )

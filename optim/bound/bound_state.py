@@ -12,8 +12,9 @@ from ...config.process.user_warning import warn_user
 from ...records.tensors.torch_internals import untraced
 from ..clipping import Clip, ClippedGroup, clip_by_group
 from ..engines.loop import state_of, tensor_of
+from ..engines.tracing.extended_state import MASTER, is_extended, opened
 from ..engines.tracing.state_fields import fields_of
-from ..engines.tracing.step_call import StepCall
+from ..engines.tracing.step_call import StepCall, cast_state
 from ..schedulers.scheduler import Scheduler
 from ..tensor_optimizer import TensorOptimizer
 from .bound_params import BoundParams, warn_replaced, warn_unheld
@@ -21,6 +22,7 @@ from .group_options import GroupOptions
 from .initial_states import InitialStates, States
 from .param_groups import ParamGroup, new_group, restore_schedule, schedule_data
 from .state_check import check_held, check_values, checked_state
+from .weight_precision import WeightPrecision
 
 GroupGrads = list[list[Tensor | None]]
 """Gradients by group and parameter; None where there is none."""
@@ -39,13 +41,13 @@ class BoundState:
         params: BoundParams,
         lr: float | Scheduler,
         *,
-        state_dtype: torch.dtype | None,
+        precision: WeightPrecision,
         clip: Clip | None,
         nonfinite: Literal["pass", "skip", "error"],
     ) -> None:
         self.optimizer, self.lr = optimizer, lr
         self.params = params
-        self.state_dtype = state_dtype
+        self.precision = precision
         self.clip = clip
         self.nonfinite: Literal["pass", "skip", "error"] = nonfinite
         self.groups: list[ParamGroup] = []
@@ -53,7 +55,7 @@ class BoundState:
         self._begin_caches()
 
     def _begin_caches(self) -> None:
-        self.initial_states = InitialStates(self.state_dtype, self.params.path_of)
+        self.initial_states = InitialStates(self.precision, self.params.path_of)
         self._options: dict[int, GroupOptions] = {}
         """By the identity of a group's dict."""
         self._rates: dict[int, float] = {}
@@ -206,10 +208,8 @@ class BoundState:
                 if fields == {} or fields is None or blank is None:
                     continue
                 check_held(self.params.path_of(param), param, fields, blank)
-                tensor = tensor_of(param)
-                target = move(tensor, state_of(type(blank), fields))
-                if target is not tensor:
-                    tensor.copy_(target)
+                compute = self.initial_states.compute_dtype(param, fields, blank)
+                _move(move, tensor_of(param), fields, type(blank), compute)
         self.is_training = to_train
 
     def blank(self, index: int, param: Tensor) -> Any:
@@ -282,3 +282,23 @@ class BoundState:
                     restore_schedule(group, schedule)
 
         return undo
+
+
+def _move(
+    move: Callable[[Tensor, Any], Tensor],
+    weight: Tensor,
+    fields: dict[str, Any],
+    state_type: type,
+    compute: torch.dtype | None,
+) -> None:
+    """Move a weight, by its master if it has one; compute as a step does."""
+    tensor, state = opened(weight, state_of(state_type, fields))
+    if compute is not None:
+        tensor = tensor.to(compute)
+        state = cast_state(state, lambda name: compute)
+    target = move(tensor, state)
+    if target is tensor:
+        return
+    if is_extended(state_type) and MASTER in fields:
+        fields[MASTER].copy_(target)
+    weight.copy_(target)

@@ -14,6 +14,7 @@ from ..engines.tracing.generators import kept_generators
 from ..engines.tracing.state_fields import fields_of
 from ..engines.tracing.step_call import StepFunctions
 from .state_check import check_held
+from .weight_precision import WeightPrecision
 
 Fields = dict[str, Any]
 """A state as the fields of a dict, as torch keeps it."""
@@ -26,8 +27,8 @@ PathOf = Callable[[Tensor], str]
 class InitialStates:
     """Makes the states of one optimizer, and gives all states room in its arenas."""
 
-    def __init__(self, state_dtype: torch.dtype | None, path_of: PathOf) -> None:
-        self.state_dtype = state_dtype
+    def __init__(self, precision: WeightPrecision, path_of: PathOf) -> None:
+        self.precision = precision
         self.path_of = path_of
         self.blanks: dict[tuple[Any, ...], Any] = {}
         """By optimizer, shape and dtype, what `blank` gave before."""
@@ -49,8 +50,9 @@ class InitialStates:
             # A schedule on a hyperparameter makes another optimizer of each step.
             if len(self.blanks) >= _MANY:
                 self.blanks.clear()
-            dtype = self.state_dtype or param.dtype
-            self.blanks[key] = _blank(simple, param, dtype, self.path_of)
+            dtype = self.precision.state_dtype_of(param)
+            state = _blank(simple, param, dtype, self.path_of)
+            self.blanks[key] = self.precision.blank(param, state)
         return self.blanks[key]
 
     def house(
@@ -101,19 +103,34 @@ class InitialStates:
         initial: States = {}
         for param in lacking:
             tensor = tensor_of(param)
-            if self.state_dtype is not None:
-                tensor = tensor.to(self.state_dtype)
+            if not param.is_complex():
+                tensor = tensor.to(self.precision.state_dtype_of(param))
             state = simple.init(tensor)
             fields = {} if state is None else fields_of(state)
+            fields |= self.precision.beside(param)
             initial[param] = arena.house(param, fields)
         states.update(initial)
+
+    def complete(
+        self, index: int, params: list[Tensor], stepped: list[Tensor], states: States
+    ) -> None:
+        """Begin anew what is kept for weights beside states that lack it.
+
+        Such a state was saved without, or somebody took it away.
+        """
+        for param in stepped:
+            fields = states[param]
+            lacking = self.precision.beside(param, fields)
+            if lacking:
+                fields |= self._arena(index, params).house(param, lacking)
 
     def compute_dtype(
         self, param: Tensor, fields: Fields, blank: Any
     ) -> torch.dtype | None:
         """Return the dtype to compute in where it is not the parameter's."""
-        wide = torch.promote_types(self.state_dtype or param.dtype, param.dtype)
-        differs = self.state_dtype is not None and self.state_dtype != param.dtype
+        wide = self.precision.compute_dtype(param)
+        state_dtype = self.precision.state_dtype
+        differs = wide is not param.dtype or (state_dtype or wide) is not wide
         for name, value in fields.items():
             if isinstance(value, Tensor) and value.dtype != param.dtype:
                 usual = getattr(blank, name, None)

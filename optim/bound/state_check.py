@@ -11,8 +11,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ...config.short_text import first_names
 from ...records.tensors.shares import share_of
-from ..engines.tracing.state_fields import fields_of
+from ..engines.tracing.extended_state import KEPT, MASTER, author_type, is_extended
+from ..engines.tracing.state_fields import field_names, fields_of
 from .nested_records import as_declared
 from .plain_values import as_held
 
@@ -41,6 +43,12 @@ def checked_state(
         for name, value in stored_fields.items()
         if value is not None and (name not in extras or name in expected)
     }
+    if is_extended(type(blank)):
+        # What is kept for the weight begins anew where a state was saved without.
+        absent = KEPT - values.keys()
+        expected = {name: v for name, v in expected.items() if name not in absent}
+    for name in left_out(blank, stored_fields):
+        values.pop(name, None)
     unknown = values.keys() - expected.keys()
     if unknown:
         has = ", ".join(expected) or "nothing"
@@ -56,6 +64,27 @@ def checked_state(
         and (value := _field(path, name, usual, values, blank, problems)) is not None
     }
     return {**{n: v for n, v in extras.items() if n not in expected}, **fields}
+
+
+def left_out(blank: Any, stored_fields: Mapping[str, Any]) -> list[str]:
+    """Return what a stored state kept for its weight, and one like ``blank`` does not.
+
+    It was saved by an optimizer with master weights, and this one has none.
+    """
+    expected = field_names(None if blank is None else type(blank))
+    return [name for name in KEPT if name in stored_fields and name not in expected]
+
+
+def what_is_left_out(names_by_path: Mapping[str, Collection[str]]) -> list[str]:
+    """Say what `left_out` found, by the paths of parameters."""
+    paths = [path for path, names in names_by_path.items() if MASTER in names]
+    if not paths:
+        return []
+    return [
+        f"{first_names(paths, 4)}: stored with a master weight, which is left out: "
+        "this optimizer goes on from the rounded weight. To keep masters: "
+        "bind(net, lr=..., master_dtype=torch.float32)"
+    ]
 
 
 BESIDE = "beside"
@@ -91,7 +120,7 @@ def _field(
     is_nest = isinstance(value, dict | list | tuple)
     if not is_nest or isinstance(usual, np.ndarray | set | frozenset):
         return as_held(usual, value)
-    hint = get_type_hints(type(blank)).get(name, Any)
+    hint = get_type_hints(author_type(type(blank))).get(name, Any)
     try:
         return as_declared(hint, usual, value)
     except TypeError as error:
@@ -132,6 +161,8 @@ def _misfits(param: Tensor, fields: dict[str, Any], blank: Any) -> Iterator[str]
     for name, usual in fields_of(blank).items() if blank is not None else ():
         value = fields.get(name)
         if value is None:
+            if name in KEPT and is_extended(type(blank)):
+                continue  # it begins anew
             if isinstance(usual, Tensor) or name not in _optional(blank):
                 yield f"it lacks {name}"
             continue
@@ -193,7 +224,7 @@ def _share(usual: Tensor, value: Tensor) -> Tensor:
 def _optional(blank: Any) -> frozenset[str]:
     """Return the fields that may be None: by their types, or since they begin so."""
     begin_as_none = {name for name, usual in fields_of(blank).items() if usual is None}
-    return _nullable(type(blank)) | begin_as_none
+    return _nullable(author_type(type(blank))) | begin_as_none
 
 
 def _nullable_fields(state_type: Any) -> frozenset[str]:

@@ -4,6 +4,7 @@ Small parameters whose states lie side by side are gathered into one block.
 """
 
 from abc import abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +16,7 @@ from .bucket import Bucket, Job, trusted
 from .codegen.block_code import Run, generate
 from .codegen.program import contracted, program_of
 from .memory.arena import BLOCK, SMALL
+from .renewals import Renewals
 from .self_check import agrees
 from .tracing.step_call import StepCall
 from .tracing.trace import BucketLayout, Trace
@@ -46,9 +48,14 @@ class Blocks:
             self.seen, self.pieces = places, _pieces(bucket)
         constants = trace.constants
 
+        masters = None if bucket.masters() is None else bucket.layout.master
+        replay = _Replay(
+            run, self.scratch, registers, constants, bucket.renewals, masters
+        )
+
         def job() -> None:
             for piece in self.pieces:
-                piece.run(run, grads, self.scratch, registers, constants)
+                piece.run(replay, grads)
             bucket.commit(trace.scalars)
 
         return job
@@ -110,18 +117,31 @@ class _Scratch:
         return [self.take(i, dtype, count) for i, dtype in enumerate(dtypes)]
 
 
+@dataclass(slots=True)
+class _Replay:
+    """A program, and what it runs a block with."""
+
+    run: Run
+    scratch: _Scratch
+    registers: list[torch.dtype]
+    constants: list[float]
+    renewals: Renewals | None
+    master: int | None
+    """Which of the states is the master weight, if it is compared with the weight."""
+
+    def __call__(self, tensor: Tensor, grad: Tensor, states: Sequence[Tensor]) -> None:
+        """Step one block."""
+        if self.master is not None and self.renewals is not None:
+            self.renewals.compare(tensor, states[self.master])
+        registers = self.scratch.registers(self.registers, len(grad))
+        self.run(tensor, grad, *states, registers, self.constants)
+
+
 class _Piece:
     """A part of a bucket that is stepped in blocks."""
 
     @abstractmethod
-    def run(
-        self,
-        run: Run,
-        grads: list[Tensor],
-        scratch: _Scratch,
-        registers: list[torch.dtype],
-        constants: list[float],
-    ) -> None:
+    def run(self, replay: _Replay, grads: list[Tensor]) -> None:
         """Step the tensors of the piece."""
 
 
@@ -133,25 +153,12 @@ class _Large(_Piece):
     rows: list[tuple[Tensor, ...]]
     """The blocks of tensor and states."""
 
-    def run(
-        self,
-        run: Run,
-        grads: list[Tensor],
-        scratch: _Scratch,
-        registers: list[torch.dtype],
-        constants: list[float],
-    ) -> None:
+    def run(self, replay: _Replay, grads: list[Tensor]) -> None:
         # The backward pass may lay a gradient elsewhere at each step, so its views are
         # not kept as those of tensor and states are.
         blocks = torch.split(flat(grads[self.position]), BLOCK)
         for grad, (tensor, *states) in zip(blocks, self.rows, strict=True):
-            run(
-                tensor,
-                grad,
-                *states,
-                scratch.registers(registers, len(grad)),
-                constants,
-            )
+            replay(tensor, grad, states)
 
 
 @dataclass(slots=True)
@@ -163,15 +170,8 @@ class _Packed(_Piece):
     states: list[Tensor]
     sizes: list[int]
 
-    def run(
-        self,
-        run: Run,
-        grads: list[Tensor],
-        scratch: _Scratch,
-        registers: list[torch.dtype],
-        constants: list[float],
-    ) -> None:
-        count = sum(self.sizes)
+    def run(self, replay: _Replay, grads: list[Tensor]) -> None:
+        count, scratch = sum(self.sizes), replay.scratch
         like, flats = self.tensors[0], [flat(grads[i]) for i in self.positions]
         tensor = scratch.take("tensor", like.dtype, count)
         grad = scratch.take("grad", flats[0].dtype, count)
@@ -179,7 +179,7 @@ class _Packed(_Piece):
         # tensors and gradients are gathered and tensors copied back.
         torch.cat(self.tensors, out=tensor)
         torch.cat(flats, out=grad)
-        run(tensor, grad, *self.states, scratch.registers(registers, count), constants)
+        replay(tensor, grad, self.states)
         copy_tensors(self.tensors, list(torch.split(tensor, self.sizes)))
 
 

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from ...records.tensors.torch_internals import guard_of
 from .memory.ranges import do_ranges_meet
+from .renewals import Renewals
 from .tracing.state_fields import declared
 from .tracing.step_call import StepCall
 from .tracing.trace import BucketLayout, Trace, trace
@@ -75,6 +76,8 @@ class Bucket:
     why: str
     compute: torch.dtype | None = None
     """What to compute in, where that is not the parameters' dtype."""
+    renewals: Renewals | None = None
+    """Where masters are counted that begin anew; None where nobody asks."""
     unrecorded: BucketLayout | None = None
     """What to record with, where only the numbers of this step forbade it."""
     sizes: list[int] = field(init=False)
@@ -107,6 +110,11 @@ class Bucket:
         self._loose = [] if self.columns else [*self._fields_now()]
         self._is_placed = self.engine.keeps_addresses
         self._kept_at = self._places()
+
+    def masters(self) -> list[Tensor] | None:
+        """Return the master weights, if they are there and counted."""
+        at = self.layout.master
+        return None if at is None or self.renewals is None else self.columns[at]
 
     def trace(self, step: StepCall) -> Trace:
         """Return what ``step`` does to each parameter. Raises Unfit, NotElementwise.

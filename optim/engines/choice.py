@@ -1,6 +1,6 @@
 """Which engine takes a step, and why."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from .agreement import kernel_agrees
@@ -8,7 +8,7 @@ from .blocks import Blocks, replayable
 from .bucket import Engine, Unfit
 from .compiled import Compiled, compiled, why_not_compiled
 from .foreach import Foreach, listable
-from .torch_fused import Kernel, TorchFused, kernel_of
+from .torch_fused import Kernel, TorchFused, has_kernel, kernel_of
 from .tracing.drawing import drawing_in
 from .tracing.generators import GeneratorWatch
 from .tracing.recording import NotElementwise
@@ -35,10 +35,8 @@ def choose(
     if kernel is not None:
         return Choice(TorchFused(kernel), "torch has a kernel for it")
     choice = _recorded(step, layout, numbers, fused)
-    if _kernel(step, layout, fused) is None:
-        return choice
-    why = f"{choice.why}; torch's kernel gives other numbers in {layout.dtypes[0]}"
-    return Choice(choice.engine, why, choice.reads_shape, choice.may_change)
+    reason = _why_no_kernel(step, layout, fused)
+    return replace(choice, why=f"{choice.why}{reason}")
 
 
 def usable_kernel(
@@ -49,6 +47,15 @@ def usable_kernel(
     if kernel is None or not kernel_agrees(TorchFused(kernel), step, layout):
         return None
     return kernel
+
+
+def _why_no_kernel(step: StepCall, layout: BucketLayout, fused: bool | None) -> str:
+    """Return why torch's kernel is left out, where it has one for the optimizer."""
+    if _kernel(step, layout, fused) is not None:
+        return f"; torch's kernel gives other numbers in {layout.dtypes[0]}"
+    if layout.master is not None and has_kernel(step) and fused is not True:
+        return "; torch's kernel keeps no master weights"
+    return ""
 
 
 def _kernel(step: StepCall, layout: BucketLayout, fused: bool | None) -> Kernel | None:

@@ -13,6 +13,7 @@ from .bucket import Bucket, Job
 from .codegen.c_code import c_source
 from .codegen.compiler import CompileError, load
 from .codegen.program import program_of
+from .renewals import Renewals
 from .self_check import agrees
 from .tracing.recording import NotElementwise, Op
 from .tracing.step_call import StepCall
@@ -59,9 +60,11 @@ class Compiled:
 
         # The table has addresses alone, and the caller may drop the gradients before.
         gradients = [*grads]
+        renewals = bucket.renewals or Renewals()
+        renewed = renewals.counter(torch.device("cpu"))
 
         def job() -> None:
-            run(self.address, len(self.table), constants, threads)
+            run(self.address, len(self.table), constants, threads, renewed.data_ptr())
             bucket.commit(trace.scalars)
             gradients.clear()
 
@@ -109,17 +112,20 @@ def _compile(
 ) -> Any:
     """Return the program, or in words why there is none."""
     try:
-        run = load(c_source(program_of(trace.tape, trace.outs))).run
+        master = None if layout.master is None else layout.master + 2
+        run = load(c_source(program_of(trace.tape, trace.outs), master)).run
     except (NotElementwise, CompileError) as problem:
         return _warned_of(str(problem))
     run.argtypes = [ctypes.c_void_p, ctypes.c_int64, ctypes.c_void_p, ctypes.c_int64]
+    run.argtypes += [ctypes.c_void_p]
     run.restype = None
 
     def over(tensors: list[Tensor], constants: list[float]) -> None:
         row = [0, tensors[0].numel(), *(t.data_ptr() for t in tensors)]
         table = np.array([row], dtype=np.int64)
         numbers = (ctypes.c_double * len(constants))(*constants)
-        run(table.ctypes.data, 1, numbers, 1)
+        count = ctypes.c_int64()
+        run(table.ctypes.data, 1, numbers, 1, ctypes.addressof(count))
 
     if not agrees(over, trace, layout, step, scalars):
         return _warned_of(

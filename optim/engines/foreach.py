@@ -33,7 +33,12 @@ class Foreach:
         run = listable(trace, bucket.layout, step, bucket.scalars)
         constants = trace.constants
 
+        masters, renewals = bucket.masters(), bucket.renewals
+
         def job() -> None:
+            if masters is not None and renewals is not None:
+                for weight, master in zip(bucket.params, masters, strict=True):
+                    renewals.compare(weight.detach(), master)
             targets = [bucket.params, *bucket.columns]
             results = run([bucket.params, grads, *bucket.columns], constants)
             for target, result in zip(targets, results, strict=True):

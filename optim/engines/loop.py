@@ -9,6 +9,7 @@ from torch import Tensor
 from .bucket import Bucket, Job
 from .memory.tensor_form import owned
 from .portions import Portion, StepFailed, Write, job_of, memory_of
+from .tracing.extended_state import MASTER, is_extended
 from .tracing.recording import ImpureStepError
 from .tracing.state_fields import field_names, fields_of
 from .tracing.step_call import CHANGED_IN_PLACE, StepCall, versions
@@ -43,8 +44,11 @@ def _computed(bucket: Bucket, i: int, grad: Tensor, step: StepCall) -> Write:
         raise StepFailed(param) from error
     if any(memory_of(result) == m for m in _homes(fields)):
         result = result.clone()  # or writing the state would change it
+    master = fields.get(MASTER) if is_extended(bucket.layout.state_type) else None
 
     def write() -> None:
+        if master is not None and bucket.renewals is not None:
+            bucket.renewals.compare(tensor, master)
         keep(fields, new_state, tensor)
         if result is not tensor:
             tensor.copy_(result)

@@ -219,7 +219,7 @@ class BucketPlanner:
             raise StepFailed(kind.slots[0].param) from error
         engine, why = choice.engine, choice.why
         if engine is None:
-            if step.simple.batched and step.compute is None and _are_small(kind):
+            if step.simple.batched and _are_small(kind):
                 why = f"equal small matrices; {why}"
                 return [
                     part.bucket(Stacked(), why, kind.layout) for part in kind.by_shape()

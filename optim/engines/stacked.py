@@ -59,7 +59,11 @@ def _computed(
         # A stack does not tell which of its matrices failed: the first is named.
         raise StepFailed(params[0]) from error
 
+    masters = bucket.masters()
+
     def write() -> None:
+        if masters is not None and bucket.renewals is not None:
+            bucket.renewals.compare(tensor, torch.stack(masters[part]))
         for name, column in zip(bucket.layout.tensors, columns, strict=True):
             copy_tensors(column, list(getattr(new_state, name).unbind()))
         copy_tensors([p.detach() for p in params], list(results.unbind()))

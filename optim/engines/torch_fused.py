@@ -51,8 +51,7 @@ class TorchFused:
 def kernel_of(step: StepCall, layout: BucketLayout) -> Kernel | None:
     """Return the kernel that does exactly what ``step`` does, if torch has it."""
     simple: Any = step.simple
-    # A subclass does not inherit the kernel, for it may override `step`.
-    name = vars(type(simple)).get("_fused_kernel")
+    name = _kernel_name(step)
     kernel = _KERNELS.get(name)
     if kernel is None or not step.is_plain or layout.like.device.type not in _DEVICES:
         return None
@@ -71,6 +70,17 @@ def kernel_of(step: StepCall, layout: BucketLayout) -> Kernel | None:
     if name == "sgd" and (simple.momentum != 0.0) != bool(layout.tensors):
         return None
     return kernel
+
+
+def has_kernel(step: StepCall) -> bool:
+    """Return whether torch has a kernel for the optimizer, for some of its steps."""
+    return _kernel_name(step) in _KERNELS
+
+
+def _kernel_name(step: StepCall) -> str | None:
+    # A subclass does not inherit the kernel, for it may override `step`.
+    name: str | None = vars(type(step.simple)).get("_fused_kernel")
+    return name
 
 
 _DEVICES = frozenset({"cpu", "cuda", "mps", "xpu"})

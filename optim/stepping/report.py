@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from ..engines.tracing.extended_state import is_extended
 from .step_runner import StepRunner
 
 
@@ -15,12 +16,18 @@ class EngineRow:
     engine: str
     """One of: compiled, torch_fused, blocks, foreach, stacked, loop."""
     why: str
+    n_renewed: int = 0
+    """How many elements of the group's master weights began anew, since the weight
+    was no longer their rounding: it was loaded, averaged or written by hand."""
 
     def __str__(self) -> str:
-        return (
+        text = (
             f"group {self.group} ({self.optimizer}): {self.n_params} parameters on "
             f"{self.engine}: {self.why}"
         )
+        if not self.n_renewed:
+            return text
+        return f"{text}; {self.n_renewed} elements of master weights began anew"
 
 
 class EngineReport(tuple[EngineRow, ...]):
@@ -39,7 +46,19 @@ def report_of(runner: StepRunner) -> EngineReport:
         name = str(runner.bound.groups[index]["kind"])
         for bucket in plan.buckets:
             count = len(bucket.params)
-            rows.append(EngineRow(index, name, count, bucket.engine.name, bucket.why))
+            renewals = (
+                bucket.renewals if is_extended(bucket.layout.state_type) else None
+            )
+            rows.append(
+                EngineRow(
+                    index,
+                    name,
+                    count,
+                    bucket.engine.name,
+                    bucket.why,
+                    0 if renewals is None else renewals.total(),
+                )
+            )
     return EngineReport(rows)
 
 

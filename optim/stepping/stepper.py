@@ -18,6 +18,7 @@ from ..engines.loop import Loop
 from ..engines.memory.entangled import Entanglement
 from ..engines.plan import BucketPlanner, Plan, Slot
 from ..engines.portions import StepFailed
+from ..engines.renewals import Renewals
 from ..engines.tracing.generators import kept_generators
 from ..engines.tracing.recording import ImpureStepError, NotElementwise
 from ..engines.tracing.state_fields import fields_of, tensor_names
@@ -34,6 +35,8 @@ class Stepper:
         self.planner = BucketPlanner(fused)
         self.entanglement = Entanglement()
         self.plans: dict[int, Plan] = {}
+        self.renewals: dict[int, Renewals] = {}
+        """By group, how many masters began anew."""
         self._entanglements: dict[int, Entanglement] = {}
 
     def jobs(
@@ -79,13 +82,15 @@ class Stepper:
         states, initial_states = self.bound.states, self.bound.initial_states
         blanks = [initial_states.blank(call.simple, p) for p in params]
         is_present = [grad is not None for grad in grads]
+        stepped = [p for p, present in zip(params, is_present, strict=True) if present]
         lacking = initial_states.lacking(
-            [p for p, present in zip(params, is_present, strict=True) if present],
+            stepped,
             [b for b, present in zip(blanks, is_present, strict=True) if present],
             states,
         )
         self._warn_of_emptied(index, [p for p in lacking if p in states])
         initial_states.make(index, params, lacking, states, call.simple)
+        initial_states.complete(index, params, stepped, states)
         return blanks
 
     @leaving_nothing_open
@@ -144,7 +149,10 @@ class Stepper:
         # Planning runs the step on copies, and draws then that the run did not make:
         # whether a step is planned anew must not change the numbers of the run.
         with kept_generators(params[0].device if params else torch.device("cpu")):
-            return self.planner.plan(slots, call)
+            plan = self.planner.plan(slots, call)
+        for bucket in plan.buckets:
+            bucket.renewals = self.renewals.setdefault(index, Renewals())
+        return plan
 
     def _slots(
         self,

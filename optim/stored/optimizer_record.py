@@ -15,6 +15,7 @@ from ..bound.bound_state import BoundState
 from ..bound.initial_states import States
 from ..bound.nested_records import as_dicts
 from ..bound.param_groups import plain_hyperparameters, schedule_data
+from ..bound.state_check import left_out, what_is_left_out
 from ..stepping.report import engine_names
 from ..stepping.step_runner import StepRunner
 from .record_types import GroupState, OptimizerRecord, ParamState
@@ -89,6 +90,7 @@ def load_record(
     renamed = _renamer(rename, record)
     matches = _match(bound, record, renamed, report)
     misfits: list[str] = []
+    dropped: dict[str, list[str]] = {}
     states: States = {}
     group_of = bound.group_of_params()
     beside = record.metadata.get("optimizer", {}).get("beside", {})
@@ -109,6 +111,8 @@ def load_record(
         states[param.tensor] = bound.checked(
             param.tensor, index, param_state.values, problems, extras
         )
+        blank = bound.blank(index, param.tensor)
+        dropped[param.path] = left_out(blank, param_state.values)
         report.loaded.append(param.path)
         if len(problems) > n_problems:
             misfits.append(param_state.path)
@@ -131,6 +135,8 @@ def load_record(
         raise RecordMismatchError(_name_of(source), problems, cure)
     # A mapped file gives tensors that nobody else has; writes stay in memory.
     housed = bound.housed(states, adopt=isinstance(source, str | os.PathLike))
+
+    report.changed += what_is_left_out(dropped)
 
     def attempt(undos: list[Callable[[], object]]) -> None:
         undos.append(bound.undo())

@@ -12,12 +12,13 @@ from ...config.process.interrupts import (
     leaving_nothing_open,
     uninterrupted,
 )
+from ...config.process.user_warning import warn_user
 from ...records.errors import RecordMismatchError
 from ...records.tensors.grad_mode import ordinary_tensors
 from ..bound.bound_state import BoundState
 from ..bound.initial_states import States
 from ..bound.param_groups import take_over
-from ..bound.state_check import BESIDE
+from ..bound.state_check import BESIDE, left_out, what_is_left_out
 
 _WHERE = "the state dict"
 
@@ -91,6 +92,7 @@ def _states(bound: BoundState, state_dict: dict[str, Any]) -> States:
     if [len(g["params"]) for g in ours] != [len(g["params"]) for g in theirs]:
         return {}  # torch raises, in its own words
     problems: list[str] = []
+    dropped: dict[str, list[str]] = {}
     states: States = {}
     numbers = chain.from_iterable(g["params"] for g in theirs)
     params = [(i, p) for i, g in enumerate(ours) for p in g["params"]]
@@ -105,8 +107,13 @@ def _states(bound: BoundState, state_dict: dict[str, Any]) -> States:
         fields = state_dict["state"].get(number)
         if fields is None or problems:
             continue
+        dropped[bound.params.path_of(param)] = left_out(
+            bound.blank(index, param), fields
+        )
         beside = theirs[index].get(BESIDE, ())
         states[param] = bound.checked(param, index, fields, problems, beside)
     if problems:
         raise RecordMismatchError(_WHERE, problems)
+    for text in what_is_left_out(dropped):
+        warn_user(text, RuntimeWarning)
     return states

@@ -33,7 +33,7 @@ _DRIVER = """
 #include <stdio.h>
 #include <stdlib.h>
 
-typedef void Run(const int64_t *, int64_t, const double *, int64_t);
+typedef void Run(const int64_t *, int64_t, const double *, int64_t, int64_t *);
 struct program { Run *run; int n_inputs, n_constants; const int *widths; };
 
 /* Sizes of the rows: whole vectors of every width, their tails, several blocks. */
@@ -42,7 +42,7 @@ enum { ROWS = sizeof SIZES / sizeof *SIZES };
 
 static void try(const struct program *p, int64_t threads, uint32_t seed) {
   int width = p->n_inputs + 2;
-  int64_t *table = malloc(sizeof(int64_t) * ROWS * width), base = 0;
+  int64_t *table = malloc(sizeof(int64_t) * ROWS * width), base = 0, renewed = 0;
   double *constants = malloc(sizeof(double) * p->n_constants);
   for (int i = 0; i < p->n_constants; i++) constants[i] = 0.25 * (i - 2);
   for (int r = 0; r < ROWS; r++) {
@@ -59,8 +59,8 @@ static void try(const struct program *p, int64_t threads, uint32_t seed) {
       row[k + 2] = (int64_t)memory;
     }
   }
-  p->run(table, ROWS, constants, threads);
-  p->run(table, 0, constants, threads);
+  p->run(table, ROWS, constants, threads, &renewed);
+  p->run(table, 0, constants, threads, &renewed);
   for (int r = 0; r < ROWS; r++)
     for (int k = 0; k < p->n_inputs; k++) free((void *)table[r * width + k + 2]);
   free(table); free(constants);

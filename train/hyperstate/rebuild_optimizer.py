@@ -110,13 +110,9 @@ def _is_steppable(param: Tensor) -> bool:
 
 def _is_described(adaptor: OptimizerAdaptor) -> bool:
     """Return whether its record tells all that its constructor was told."""
-    has_defaults = (adaptor.clip, adaptor.state_dtype, adaptor.fused) == (
-        None,
-        None,
-        None,
-    )
+    dtypes = (adaptor.state_dtype, adaptor.master_dtype)
     return (
-        has_defaults
+        (adaptor.clip, adaptor.fused, *dtypes) == (None,) * 4
         and adaptor.nonfinite == "pass"
         and not adaptor.foreign()
         and all(map(_is_described_group, adaptor.param_groups))

@@ -22,11 +22,12 @@ _INFIX = {"add": "+", "sub": "-", "mul": "*", "div": "/"}
 _CALLS = {"exp", "log", "log1p", "expm1", "tanh"}
 
 
-def c_source(program: Program) -> str:
-    """Return the source of ``run(table, rows, constants, n_constants, threads)``.
+def c_source(program: Program, master: int | None = None) -> str:
+    """Return the source of ``run(table, rows, constants, threads, renewed)``.
 
     A row of the table holds how many elements stand in the rows before, the number of
-    its own, and the addresses of tensor, gradient and state.
+    its own, and the addresses of tensor, gradient and state. ``master`` is the input
+    whose rounding the tensor should be: what is not is counted in ``renewed``.
     """
     for dtype in program.dtypes:
         if dtype not in MEMORY:
@@ -58,6 +59,9 @@ def c_source(program: Program) -> str:
         for slot, out in zip(slots(program), program.outs, strict=True)
         if slot != out
     ]
+    if master is not None:
+        rounding = _rounded(f"(float)v{master}", program.dtypes[0])
+        lines.insert(program.n_inputs, _COUNTED % rounding)
     arguments = ", ".join(
         f"({MEMORY[program.dtypes[i]]} *)row[{i + 2}] + from"
         for i in range(program.n_inputs)
@@ -147,6 +151,9 @@ def _expression(name: str, x: list[str], dtype: torch.dtype) -> str:
     return form.format(*x, f=f)
 
 
+_COUNTED = "const float r0 = %s; n += (r0 != v0) & (r0 == r0);"
+"""A weight that is NaN since its master is does not count."""
+
 _ROUNDED = frozenset({"add", "sub", "add_alpha", "sub_alpha"})
 """Where torch takes a number to the tensors' dtype before it computes with it."""
 
@@ -209,16 +216,18 @@ static inline uint16_t to_bfloat16(float x) {
   return x != x ? 0x7fc0 : h;
 }
 
-static void block(%(pointers)s, int64_t n, const double *c) {
+static void block(%(pointers)s, int64_t count, const double *c, int64_t *renewed) {
   %(constants)s
+  int32_t n = 0;
   _Pragma("GCC ivdep")
-  for (int64_t i = 0; i < n; i++) {
+  for (int64_t i = 0; i < count; i++) {
     %(body)s
   }
+  if (n) __atomic_fetch_add(renewed, n, __ATOMIC_RELAXED);
 }
 
 static void range(const int64_t *table, int64_t rows, int64_t low, int64_t high,
-                  const double *c) {
+                  const double *c, int64_t *renewed) {
   int64_t a = 0, b = rows - 1;
   while (a < b) {
     int64_t middle = (a + b + 1) / 2;
@@ -229,12 +238,14 @@ static void range(const int64_t *table, int64_t rows, int64_t low, int64_t high,
     if (row[0] >= high) break;
     int64_t from = low > row[0] ? low - row[0] : 0;
     int64_t to = high - row[0] < row[1] ? high - row[0] : row[1];
-    if (from < to) block(%(arguments)s, to - from, c);
+    if (from < to) block(%(arguments)s, to - from, c, renewed);
   }
 }
 
 enum { BLOCK = 1 << 18, THREADS = 64 };
-struct work { const int64_t *table; int64_t rows, total, next; const double *c; };
+struct work {
+  const int64_t *table; int64_t rows, total, next; const double *c; int64_t *renewed;
+};
 
 static void *steal(void *argument) {
   struct work *w = argument;
@@ -242,20 +253,21 @@ static void *steal(void *argument) {
     int64_t low = __atomic_fetch_add(&w->next, BLOCK, __ATOMIC_RELAXED);
     if (low >= w->total) return 0;
     int64_t high = low + BLOCK < w->total ? low + BLOCK : w->total;
-    range(w->table, w->rows, low, high, w->c);
+    range(w->table, w->rows, low, high, w->c, w->renewed);
   }
 }
 
-void run(const int64_t *table, int64_t rows, const double *c, int64_t threads) {
+void run(const int64_t *table, int64_t rows, const double *c, int64_t threads,
+         int64_t *renewed) {
   if (!rows) return;
   const int64_t *last = table + (rows - 1) * %(width)d;
-  struct work w = {table, rows, last[0] + last[1], 0, c};
+  struct work w = {table, rows, last[0] + last[1], 0, c, renewed};
   pthread_t team[THREADS];
   int started = 0;
   if (threads > w.total / BLOCK + 1) threads = w.total / BLOCK + 1;
   while (started < threads - 1 && started < THREADS)
     if (pthread_create(&team[started], 0, steal, &w)) break; else started++;
-  if (threads > 1) steal(&w); else range(table, rows, 0, w.total, c);
+  if (threads > 1) steal(&w); else range(table, rows, 0, w.total, c, renewed);
   while (started) pthread_join(team[--started], 0);
 }
 """

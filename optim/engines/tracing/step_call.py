@@ -7,6 +7,7 @@ from typing import Any, ClassVar, Protocol
 import torch
 
 from ....records.tensors.torch_internals import tensor_version
+from .extended_state import closed, opened
 from .recording import ImpureStepError
 from .stand_in import StandIn
 
@@ -51,10 +52,12 @@ class StepCall:
         """Return the new tensor and the new state."""
         if not self.maximize and self.is_plain:
             return _pair(self.simple.step(self.lr, tensor, grad, state))
-        dtype, stored_state = tensor.dtype, state
+        weight, stored_state = tensor, state
+        tensor, state = opened(weight, stored_state)
+        author_state = state
         if self.compute is not None:
             tensor, grad = tensor.to(self.compute), grad.to(self.compute)
-            state = _cast(state, lambda name: self.compute)
+            state = cast_state(state, lambda name: self.compute)
         if self.scale is not None:
             grad = grad * self.scale
         if self.limit is not None:
@@ -69,11 +72,11 @@ class StepCall:
         if versions(*arguments) != before:
             raise ImpureStepError(CHANGED_IN_PLACE)
         if self.compute is not None:
-            new_tensor = new_tensor.to(dtype)
-            stored_fields = {} if stored_state is None else vars(stored_state)
-            state = _cast(
+            stored_fields = {} if author_state is None else vars(author_state)
+            state = cast_state(
                 state, lambda name: getattr(stored_fields.get(name), "dtype", None)
             )
+            return closed(new_tensor, state, weight, stored_state)
         return new_tensor, state
 
 
@@ -113,7 +116,7 @@ def _described(result: Any) -> str:
     return "None" if result is None else f"a {type(result).__name__}"
 
 
-def _cast(state: Any, dtype_of: Callable[[str], torch.dtype | None]) -> Any:
+def cast_state(state: Any, dtype_of: Callable[[str], torch.dtype | None]) -> Any:
     """Return the state with its floating tensors in other dtypes; None keeps one."""
     if state is None:
         return None

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from . import operations  # noqa: F401  # pyright: ignore[reportUnusedImport]  # gives the stand-in its operations
+from .extended_state import MASTER, is_extended
 from .recording import ImpureStepError, NotElementwise, Op, Recording
 from .stand_in import StandIn, stand_in
 from .step_call import StepCall
@@ -25,9 +26,13 @@ class BucketLayout:
     """Of the tensor, the gradient, and the tensors of the state."""
     absent: dict[str, None] = field(default_factory=dict)
     """The fields of the state that are None."""
+    master: int | None = field(init=False)
+    """Which of ``tensors`` is the master weight."""
     tape: Recording = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
+        is_kept = is_extended(self.state_type) and MASTER in self.tensors
+        self.master = self.tensors.index(MASTER) if is_kept else None
         names = ("tensor", "grad", *(f"state.{name}" for name in self.tensors))
         tape = self.tape = Recording(names, self.dtypes, self.like)
         tape.inputs = [stand_in(tape, i, dtype) for i, dtype in enumerate(self.dtypes)]

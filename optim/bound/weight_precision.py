@@ -1,0 +1,65 @@
+"""WeightPrecision: in which dtypes a weight and its state are kept and computed."""
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ..engines.loop import tensor_of
+from ..engines.memory.tensor_form import is_plain
+from ..engines.tracing.extended_state import MASTER, extended
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WeightPrecision:
+    """What `bind` was told of dtypes; each parameter asks what that means for it."""
+
+    state_dtype: torch.dtype | None = None
+    """Of states; None for that of what is stepped: the master, or the parameter."""
+    master_dtype: torch.dtype | None = None
+    """Of master weights; None for none."""
+
+    def has_master(self, param: Tensor) -> bool:
+        """Return whether the weight is narrower than a master would be."""
+        wide = self.master_dtype
+        return wide is not None and is_narrower(param, wide)
+
+    def state_dtype_of(self, param: Tensor) -> torch.dtype:
+        """Return what `init` gets the parameter in."""
+        stepped = self.master_dtype if self.has_master(param) else None
+        return self.state_dtype or stepped or param.dtype
+
+    def compute_dtype(self, param: Tensor) -> torch.dtype:
+        """Return what a step is computed in, where its state is no wider."""
+        wide = torch.promote_types(self.state_dtype or param.dtype, param.dtype)
+        if self.has_master(param) and self.master_dtype is not None:
+            wide = torch.promote_types(wide, self.master_dtype)
+        return wide
+
+    def blank(self, param: Tensor, state: Any) -> Any:
+        """Return an author's state with what is kept for ``param``, without values."""
+        if not self.has_master(param):
+            return state
+        tensor, dtype = tensor_of(param), self.master_dtype
+        if is_plain(param):
+            return extended(
+                state, master=torch.empty_like(tensor, dtype=dtype, device="meta")
+            )
+        return extended(state, master=torch.zeros_like(tensor, dtype=dtype))
+
+    def beside(self, param: Tensor, present: Collection[str] = ()) -> dict[str, Any]:
+        """Return what is kept for ``param`` beside its state and is not ``present``."""
+        if MASTER in present or not self.has_master(param):
+            return {}
+        return {MASTER: tensor_of(param).to(self.master_dtype)}
+
+
+def is_narrower(param: Tensor, dtype: torch.dtype) -> bool:
+    """Return whether every value of ``param`` is one of ``dtype``, and more are."""
+    return (
+        param.is_floating_point()
+        and param.dtype is not dtype
+        and torch.promote_types(param.dtype, dtype) is dtype
+    )

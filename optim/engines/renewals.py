@@ -1,0 +1,39 @@
+"""Renewals: how many elements of master weights began anew, since a weight changed."""
+
+import torch
+from torch import Tensor
+
+from .tracing.extended_state import n_renewed
+
+
+class Renewals:
+    """Counts weights that are no longer the rounding of their master, as steps run.
+
+    The counts stay on the devices of the weights: a step never waits for one.
+    """
+
+    def __init__(self) -> None:
+        self._counts: dict[torch.device, Tensor] = {}
+
+    def compare(self, weight: Tensor, master: Tensor) -> None:
+        """Count the elements of ``weight`` that are not the rounding of ``master``."""
+        # Nearly always all are, which one pass over the values tells.
+        if weight.is_cpu and torch.equal(master.to(weight.dtype), weight):
+            return
+        count = n_renewed(weight, master)
+        self.counter(weight.device).add_(_local(count))
+
+    def counter(self, device: torch.device) -> Tensor:
+        """Return the count of a device, one integer, for what counts by itself."""
+        if device not in self._counts:
+            self._counts[device] = torch.zeros((), dtype=torch.int64, device=device)
+        return self._counts[device]
+
+    def total(self) -> int:
+        """Return the count of all devices."""
+        return sum(int(count) for count in self._counts.values())
+
+
+def _local(count: Tensor) -> Tensor:
+    """Return the count of this process, where each has a part of the weight."""
+    return count.to_local() if hasattr(count, "to_local") else count

@@ -1,0 +1,130 @@
+"""ExtendedState: an author's state, and beside it what lets a narrow weight learn.
+
+A weight in half precision loses what is smaller than half its last digit. A master
+weight keeps it: the step moves the master, and the weight is its rounding.
+"""
+
+from collections.abc import Callable
+from dataclasses import Field, dataclass
+from functools import lru_cache
+from typing import Any, ClassVar
+
+import torch
+
+from .recording import ImpureStepError
+
+MASTER = "master"
+"""The field of the master weight, of the parameter's shape."""
+
+
+class ExtendedState:
+    """The fields that an author's state declares, then those kept for the weight.
+
+    Each state type has a subclass of its own; an author sees the author's type alone.
+    """
+
+    author: ClassVar[type | None]
+    """The author's state type; None where there is no state."""
+    __dataclass_fields__: ClassVar[dict[str, Field[Any]]]
+
+
+@dataclass
+class _Kept:
+    """What is kept beside an author's fields."""
+
+    master: torch.Tensor
+
+
+KEPT = frozenset(_Kept.__dataclass_fields__)
+"""The names of what is kept beside an author's fields."""
+
+
+def _type_with(author: type | None, names: tuple[str, ...]) -> type[ExtendedState]:
+    fields: dict[str, Field[Any]] = dict(getattr(author, "__dataclass_fields__", {}))
+    name = type(None).__name__ if author is None else author.__qualname__
+    for extra in names:
+        if extra in fields:
+            raise TypeError(
+                f"{name} has a field {extra!r}, under which the optimizer keeps what a "
+                "half-precision weight needs to learn; give the field another name"
+            )
+        fields[extra] = _Kept.__dataclass_fields__[extra]
+    namespace = {"author": author, "__dataclass_fields__": fields}
+    # Errors about what a step returns name the type that its author knows.
+    return type(name, (ExtendedState,), namespace)
+
+
+_extended_type: Callable[[type | None, tuple[str, ...]], type[ExtendedState]]
+_extended_type = lru_cache(maxsize=4096)(_type_with)
+
+
+def author_type(state_type: Any) -> Any:
+    """Return the type that an author declared, of an extended one or of itself."""
+    return state_type.author if is_extended(state_type) else state_type
+
+
+def is_extended(state_type: Any) -> bool:
+    """Return whether states of a type hold more than their author's fields."""
+    return isinstance(state_type, type) and issubclass(state_type, ExtendedState)
+
+
+def extended(state: Any, **kept: Any) -> ExtendedState:
+    """Return ``state``, an author's or None, with what is ``kept`` beside it."""
+    author = None if state is None else type(state)
+    return _filled(_extended_type(author, tuple(kept)), _fields_of(state) | kept)
+
+
+def opened(weight: Any, state: Any) -> tuple[Any, Any]:
+    """Return what a step moves, and the state as its author declared it.
+
+    That is the master; where the weight is no longer its rounding, since somebody
+    wrote to it, the weight itself. A state without a master moves the weight.
+    """
+    if not isinstance(state, ExtendedState):
+        return weight, state
+    author, master = _author_state(state), vars(state).get(MASTER)
+    if master is None:
+        return weight, author
+    is_rounding = master.to(weight.dtype) == weight
+    return torch.where(is_rounding, master, weight.to(master.dtype)), author
+
+
+def closed(tensor: Any, state: Any, weight: Any, stored: Any) -> tuple[Any, Any]:
+    """Return the weight and the state to store, of what a step made of `opened`."""
+    if not isinstance(stored, ExtendedState):
+        return tensor.to(weight.dtype), state
+    if type(state) is not (stored.author or type(None)):
+        raise ImpureStepError(
+            f"step() returns a {type(state).__name__} as state, and it came as a "
+            f"{type(stored).__name__}"
+        )
+    master = tensor.to(vars(stored)[MASTER].dtype)
+    fields = {**_fields_of(state), MASTER: master}
+    return master.to(weight.dtype), _filled(type(stored), fields)
+
+
+def n_renewed(weight: torch.Tensor, master: torch.Tensor) -> torch.Tensor:
+    """Return how many elements of ``weight`` are not the rounding of their master.
+
+    One that is NaN since its master is does not count.
+    """
+    rounding = master.to(weight.dtype)
+    return ((rounding != weight) & (rounding == rounding)).sum()
+
+
+def _author_state(state: ExtendedState) -> Any:
+    if state.author is None:
+        return None
+    inner: Any = object.__new__(state.author)
+    vars(inner).update({k: v for k, v in vars(state).items() if k not in KEPT})
+    return inner
+
+
+def _fields_of(state: Any) -> dict[str, Any]:
+    return {} if state is None else vars(state)
+
+
+def _filled(state_type: type[ExtendedState], fields: dict[str, Any]) -> ExtendedState:
+    state = object.__new__(state_type)
+    vars(state).update(fields)
+    return state

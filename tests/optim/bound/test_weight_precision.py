@@ -1,0 +1,518 @@
+"""Half-precision weights learn what is smaller than half of their last digit."""
+
+import copy
+import warnings
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+import burnish
+from burnish.optim import (
+    SGD,
+    AdamW,
+    Group,
+    Lion,
+    Muon,
+    RMSprop,
+    ScheduleFreeAdamW,
+    SimpleOptimizer,
+    engine_report,
+)
+from burnish.records import Record
+
+from ..every_optimizer import ENGINES
+from ..nets import Net, UserAdamW, drive, engine_names, equal, layers, plist
+
+HALF = [torch.bfloat16, torch.float16]
+WIDE = torch.float32
+SIMPLE: list[SimpleOptimizer[Any]] = [
+    SGD(),
+    SGD(momentum=0.9),
+    AdamW(),
+    AdamW(amsgrad=True),
+    RMSprop(momentum=0.9),
+    Lion(),
+    ScheduleFreeAdamW(),
+    UserAdamW(),
+]
+
+
+def widened(net: nn.Module) -> Any:
+    """Return a copy of a module in float32, with the same values."""
+    return copy.deepcopy(net).float()
+
+
+def same_grads(net: nn.Module, twin: nn.Module, seed: int) -> None:
+    """Give two modules the gradients of one seed, exact in half precision."""
+    generator = torch.Generator().manual_seed(seed)
+    for param, other in zip(net.parameters(), twin.parameters(), strict=True):
+        grad = torch.randn(param.shape, generator=generator).to(param.dtype)
+        param.grad, other.grad = grad, grad.to(other.dtype)
+
+
+def are_roundings(optimizer: Any, net: nn.Module) -> bool:
+    """Return whether every weight is the rounding of its master."""
+    return all(
+        torch.equal(optimizer.state[p]["master"].to(p.dtype), p)
+        for p in net.parameters()
+    )
+
+
+def n_renewed(optimizer: Any) -> int:
+    return engine_report(optimizer)[0].n_renewed
+
+
+@ENGINES
+@pytest.mark.parametrize("dtype", HALF)
+@pytest.mark.parametrize("simple", SIMPLE, ids=repr)
+def test_masters_move_as_float32_parameters_do(
+    simple: SimpleOptimizer[Any], dtype: torch.dtype, fused: bool | None
+) -> None:
+    net = Net(dtype)
+    twin = widened(net)
+    optimizer = simple.bind(net, lr=1e-3, master_dtype=WIDE, fused=fused)
+    # torch's kernels are no engine of masters, and differ in the last digit.
+    peer = simple.bind(twin, lr=1e-3, fused=bool(fused))
+
+    for seed in range(10):
+        same_grads(net, twin, seed)
+        optimizer.step()
+        peer.step()
+
+    for param, other in zip(net.parameters(), twin.parameters(), strict=True):
+        assert torch.allclose(optimizer.state[param]["master"], other, atol=1e-6)
+    assert are_roundings(optimizer, net)
+    assert n_renewed(optimizer) == 0
+
+
+@ENGINES
+def test_updates_that_a_half_precision_loses_add_up(fused: bool | None) -> None:
+    net = plist(nn.Parameter(torch.ones(8).bfloat16()))
+    plain = copy.deepcopy(net)
+    optimizer = AdamW().bind(net, lr=1e-4, master_dtype=WIDE, fused=fused)
+    peer = AdamW().bind(plain, lr=1e-4, state_dtype=WIDE, fused=fused)
+
+    for _ in range(500):
+        net[0].grad = torch.ones(8).bfloat16()
+        plain[0].grad = torch.ones(8).bfloat16()
+        optimizer.step()
+        peer.step()
+
+    assert torch.equal(plain[0], torch.ones(8).bfloat16())
+    assert torch.allclose(net[0].float(), torch.tensor(0.95), atol=4e-3)
+
+
+def test_small_equal_matrices_keep_masters_in_their_stack() -> None:
+    matrices = nn.ModuleList([nn.Linear(8, 8, bias=False) for _ in range(3)])
+    net = matrices.to(torch.bfloat16)
+    twin = copy.deepcopy(net)
+    stack = Muon().bind(net, lr=1e-3, master_dtype=WIDE)
+    loop = Muon().bind(twin, lr=1e-3, master_dtype=WIDE, fused=False)
+    for seed in range(4):
+        same_grads(net, twin, seed)
+        stack.step()
+        loop.step()
+
+    assert engine_names(stack) == {"stacked"}
+    assert are_roundings(stack, net)
+    for a, b in zip(net.parameters(), twin.parameters(), strict=True):
+        masters = stack.state[a]["master"], loop.state[b]["master"]
+        assert torch.allclose(*masters, atol=1e-4)
+
+
+def test_lists_of_accelerators_keep_masters() -> None:
+    from burnish.optim.engines.foreach import Foreach
+
+    left, right = layers(torch.bfloat16), layers(torch.bfloat16)
+    engine = UserAdamW().bind(left, lr=1e-2, master_dtype=WIDE)
+    loop = UserAdamW().bind(right, lr=1e-2, master_dtype=WIDE, fused=False)
+    drive(engine, left, 1)
+    drive(loop, right, 1)
+    stepper: Any = engine._runner.stepper  # pyright: ignore[reportPrivateUsage]  # no accelerator is here to choose it
+    for bucket in stepper.plans[0].buckets:
+        bucket.engine = Foreach()
+    with torch.no_grad():
+        left[0].bias.zero_()
+        right[0].bias.zero_()
+
+    drive(engine, left, 2, 3)
+    drive(loop, right, 2, 3)
+
+    assert engine_names(engine) == {"foreach"}
+    assert are_roundings(engine, left)
+    assert n_renewed(engine) == n_renewed(loop) == 16
+
+
+@ENGINES
+def test_a_weight_that_somebody_wrote_gives_its_master_anew(fused: bool | None) -> None:
+    net = plist(nn.Parameter(torch.ones(100, 3).bfloat16()))
+    optimizer = SGD().bind(net, lr=1e-3, master_dtype=WIDE, fused=fused)
+    net[0].grad = torch.ones(100, 3).bfloat16()
+    optimizer.step()
+    assert n_renewed(optimizer) == 0
+
+    with torch.no_grad():
+        net[0][10:20] = 2.0
+    optimizer.step()
+
+    master = optimizer.state[net[0]]["master"]
+    assert torch.equal(master[10:20], torch.tensor(2.0 - 1e-3).expand(10, 3))
+    assert torch.allclose(master[:10], torch.tensor(1.0 - 2e-3))
+    assert n_renewed(optimizer) == 30
+    assert "30 elements of master weights began anew" in repr(engine_report(optimizer))
+
+
+@pytest.mark.parametrize("fused", [None, True])
+def test_a_change_of_one_of_many_blocks_is_counted(fused: bool | None) -> None:
+    net = plist(nn.Parameter(torch.ones(300_000).bfloat16()))
+    optimizer = SGD().bind(net, lr=1e-3, master_dtype=WIDE, fused=fused)
+    net[0].grad = torch.ones(300_000).bfloat16()
+    optimizer.step()
+
+    with torch.no_grad():
+        net[0][-5:] = 2.0
+    optimizer.step()
+    optimizer.step()
+
+    assert n_renewed(optimizer) == 5
+
+
+@ENGINES
+def test_weights_that_are_loaded_give_their_masters_anew(fused: bool | None) -> None:
+    net, other = layers(torch.bfloat16), layers(torch.bfloat16)
+    optimizer = AdamW().bind(net, lr=1e-3, master_dtype=WIDE, fused=fused)
+    drive(optimizer, net, 1, 2)
+    with torch.no_grad():
+        for param in other.parameters():
+            param.add_(1.0)
+
+    net.load_state_dict(other.state_dict())
+    drive(optimizer, net, 3)
+
+    assert n_renewed(optimizer) > 0
+    assert are_roundings(optimizer, net)
+    for a, b in zip(net.parameters(), other.parameters(), strict=True):
+        assert torch.allclose(a, b, atol=2e-2)
+
+
+@ENGINES
+def test_weights_that_are_not_finite_are_counted_once(fused: bool | None) -> None:
+    net = plist(nn.Parameter(torch.ones(4).float().half()))
+    optimizer = SGD().bind(net, lr=1.0, master_dtype=WIDE, fused=fused)
+    net[0].grad = torch.tensor([0.0, float("nan"), -6e4, 0.0]).half()
+    optimizer.step()
+    optimizer.step()
+    assert n_renewed(optimizer) == 0
+
+    with torch.no_grad():
+        net[0][3] = float("nan")
+    optimizer.step()
+    optimizer.step()
+
+    assert n_renewed(optimizer) == 1
+    assert net[0].isnan().tolist() == [False, True, False, True]
+    # The weight overflowed, and comes back with its master.
+    assert net[0][2].isinf()
+    assert optimizer.state[net[0]]["master"][2] == 1.0 + 4 * 6e4
+
+
+@ENGINES
+def test_float32_parameters_have_no_master(fused: bool | None) -> None:
+    net = nn.Sequential(nn.Linear(8, 4).bfloat16(), nn.Linear(8, 4), nn.Linear(8, 4))
+    net[2].half()
+    net[1].weight.requires_grad_(False)
+    optimizer = AdamW().bind(net, lr=1e-3, master_dtype=WIDE, fused=fused)
+
+    drive(optimizer, net, 1, 2)
+
+    has_master = {name: "master" in s for name, s in named_states(optimizer, net)}
+    assert has_master["0.weight"]
+    assert has_master["2.bias"]
+    assert not has_master["1.bias"]
+
+
+def named_states(optimizer: Any, net: nn.Module) -> list[tuple[str, Any]]:
+    pairs = net.named_parameters()
+    return [(name, optimizer.state[p]) for name, p in pairs if p in optimizer.state]
+
+
+def test_a_frozen_weight_has_neither_state_nor_master() -> None:
+    net = layers(torch.bfloat16)
+    net[0].weight.requires_grad_(False)
+    optimizer = AdamW().bind(net, lr=1e-3, master_dtype=WIDE)
+
+    for name, param in net.named_parameters():
+        param.grad = None if name == "0.weight" else torch.ones_like(param)
+    optimizer.step()
+
+    assert net[0].weight not in optimizer.state
+    assert "master" in optimizer.state[net[0].bias]
+
+
+def test_masters_in_float64_belong_to_float32_parameters() -> None:
+    net = plist(nn.Parameter(torch.ones(3)))
+    optimizer = SGD().bind(net, lr=1e-9, master_dtype=torch.float64)
+    for _ in range(100):
+        net[0].grad = torch.ones(3)
+        optimizer.step()
+
+    assert torch.allclose(
+        optimizer.state[net[0]]["master"],
+        torch.tensor(1 - 1e-7, dtype=torch.float64),
+        atol=1e-12,
+        rtol=0,
+    )
+    assert not torch.equal(net[0], torch.ones(3))
+
+
+@ENGINES
+def test_states_may_be_narrower_than_masters(fused: bool | None) -> None:
+    net = layers(torch.bfloat16)
+    optimizer = AdamW().bind(
+        net, lr=1e-3, master_dtype=WIDE, state_dtype=torch.bfloat16, fused=fused
+    )
+
+    drive(optimizer, net, 1, 2)
+
+    fields = optimizer.state[net[0].weight]
+    assert fields["exp_avg"].dtype is torch.bfloat16
+    assert fields["master"].dtype is WIDE
+    assert are_roundings(optimizer, net)
+
+
+@ENGINES
+@pytest.mark.parametrize("how", ["record", "state_dict", "pickle"])
+def test_a_resumed_run_ends_with_the_bits_of_an_uninterrupted_one(
+    how: str, fused: bool | None, tmp_path: Path
+) -> None:
+    net = Net(torch.bfloat16)
+    options: dict[str, Any] = {"master_dtype": WIDE, "fused": fused}
+    optimizer = AdamW().bind(net, lr=1e-3, **options)
+    drive(optimizer, net, *range(5))
+
+    again = Net(torch.bfloat16)
+    resumed: Any = AdamW().bind(again, lr=1e-3, **options)
+    if how == "record":
+        burnish.save_record(net, tmp_path / "net.mpk")
+        optimizer.save_record(tmp_path / "optim.mpk")
+        burnish.load_record(again, tmp_path / "net.mpk")
+        resumed.load_record(tmp_path / "optim.mpk")
+    elif how == "state_dict":
+        again.load_state_dict(net.state_dict())
+        resumed.load_state_dict(optimizer.state_dict())
+    else:
+        again, resumed = copy.deepcopy((net, optimizer))
+    drive(optimizer, net, *range(5, 10))
+    drive(resumed, again, *range(5, 10))
+
+    assert equal(net, again)
+    for a, b in zip(net.parameters(), again.parameters(), strict=True):
+        masters = optimizer.state[a]["master"], resumed.state[b]["master"]
+        assert torch.equal(*masters)
+    assert n_renewed(resumed) == 0
+
+
+def test_an_old_record_without_masters_begins_them_from_the_weights() -> None:
+    net = layers(torch.bfloat16)
+    old = AdamW().bind(net, lr=1e-2, state_dtype=WIDE)
+    drive(old, net, 1, 2)
+    optimizer = AdamW().bind(net, lr=1e-2, master_dtype=WIDE)
+
+    report = optimizer.load_record(old.into_record())
+    drive(optimizer, net, 3)
+
+    assert len(report.loaded) == 6
+    assert optimizer.state[net[0].weight]["step"] == 3
+    assert are_roundings(optimizer, net)
+    assert n_renewed(optimizer) == 0
+
+
+def test_an_old_record_of_no_state_begins_masters_as_well() -> None:
+    net = layers(torch.bfloat16)
+    old = SGD().bind(net, lr=1e-2)
+    drive(old, net, 1)
+    optimizer = SGD().bind(net, lr=1e-2, master_dtype=WIDE)
+
+    optimizer.load_record(old.into_record())
+    drive(optimizer, net, 2)
+
+    assert are_roundings(optimizer, net)
+
+
+@pytest.mark.parametrize("simple", [SGD(), AdamW()], ids=repr)
+def test_masters_that_an_optimizer_does_not_keep_are_left_out_and_told(
+    simple: SimpleOptimizer[Any],
+) -> None:
+    net = layers(torch.bfloat16)
+    first = simple.bind(net, lr=1e-2, master_dtype=WIDE)
+    drive(first, net, 1, 2)
+    optimizer = simple.bind(net, lr=1e-2)
+
+    report = optimizer.load_record(first.into_record())
+    with pytest.warns(RuntimeWarning, match=r"0\.weight.* with a master weight"):
+        optimizer.load_state_dict(first.state_dict())
+    drive(optimizer, net, 3)
+
+    told = [text for text in report.changed if "master_dtype=torch.float32" in text]
+    assert len(told) == 1
+    assert "0.weight" in told[0]
+    assert "master" not in optimizer.state[net[0].weight]
+
+
+def test_a_master_of_another_shape_is_refused() -> None:
+    net = layers(torch.bfloat16)
+    optimizer = AdamW().bind(net, lr=1e-2, master_dtype=WIDE)
+    drive(optimizer, net, 1)
+    optimizer.state[net[0].weight]["master"] = torch.zeros(3)
+
+    with pytest.raises(ValueError, match=r"0\.weight.*master has shape \(3,\)"):
+        drive(optimizer, net, 2)
+
+
+def test_a_master_that_is_taken_away_begins_anew() -> None:
+    net = layers(torch.bfloat16)
+    optimizer = AdamW().bind(net, lr=1e-2, master_dtype=WIDE)
+    drive(optimizer, net, 1)
+    del optimizer.state[net[0].weight]["master"]
+
+    drive(optimizer, net, 2)
+
+    assert optimizer.state[net[0].weight]["step"] == 2
+    assert are_roundings(optimizer, net)
+
+
+def test_weights_on_shared_memory_learn() -> None:
+    memory = torch.ones(64).bfloat16()
+    net = plist(nn.Parameter(memory), nn.Parameter(memory.view(8, 8)))
+    optimizer = SGD().bind(net, lr=1e-4, master_dtype=WIDE)
+
+    for _ in range(500):
+        for param in net:
+            param.grad = torch.ones_like(param)
+        optimizer.step()
+
+    assert torch.equal(net[0], net[1].view(-1))
+    assert abs(net[0].float().mean().item() - 0.9) < 0.02
+
+
+@ENGINES
+def test_evaluation_moves_the_master_there_and_back(fused: bool | None) -> None:
+    net = layers(torch.bfloat16)
+    twin = widened(net)
+    optimizer = ScheduleFreeAdamW().bind(net, lr=1e-2, master_dtype=WIDE, fused=fused)
+    peer = ScheduleFreeAdamW().bind(twin, lr=1e-2, fused=fused)
+    for seed in range(5):
+        same_grads(net, twin, seed)
+        for one in (optimizer, peer):
+            one.step()
+            one.eval()
+            one.train()
+
+    optimizer.eval()
+    peer.eval()
+
+    assert are_roundings(optimizer, net)
+    for a, b in zip(net.parameters(), twin.parameters(), strict=True):
+        assert torch.allclose(optimizer.state[a]["master"], b, atol=1e-6)
+
+
+def test_states_wider_than_the_weight_move_it_to_where_it_is_evaluated() -> None:
+    net = layers(torch.bfloat16)
+    optimizer = ScheduleFreeAdamW().bind(net, lr=1e-2, state_dtype=WIDE)
+    drive(optimizer, net, 1, 2)
+    before = net[0].weight.detach().clone()
+
+    optimizer.eval()
+
+    assert net[0].weight.dtype is torch.bfloat16
+    assert not torch.equal(net[0].weight, before)
+
+
+def test_groups_clips_and_closures_go_with_masters() -> None:
+    net = layers(torch.bfloat16)
+    optimizer = AdamW().bind(
+        net,
+        lr=1e-3,
+        groups=[Group("**.bias", optimizer=SGD(momentum=0.9), lr=1e-2)],
+        clip=burnish.optim.ClipGlobalNorm(1.0),
+        maximize=True,
+        master_dtype=WIDE,
+    )
+
+    def closure() -> Tensor:
+        optimizer.zero_grad()
+        loss: Tensor = net(torch.ones(4, 8).bfloat16()).square().mean()
+        loss.backward()  # type: ignore[no-untyped-call]  # torch's backward has no types
+        return loss
+
+    losses = [optimizer.step(closure).item() for _ in range(20)]
+
+    assert losses[-1] > losses[0]
+    assert are_roundings(optimizer, net)
+
+
+def test_a_scaled_gradient_that_is_infinite_leaves_masters_as_they_are() -> None:
+    net = layers(torch.bfloat16)
+    optimizer = AdamW().bind(net, lr=1e-2, master_dtype=WIDE)
+    scaler = torch.amp.GradScaler("cpu", init_scale=2.0**4)
+    drive(optimizer, net, 1)
+    before = optimizer.state[net[0].weight]["master"].clone()
+
+    scaler.scale(net(torch.full((4, 8), float("inf")).bfloat16()).sum()).backward()  # type: ignore[no-untyped-call]  # torch's backward has no types
+    scaler.step(optimizer)
+    scaler.update()
+    assert torch.equal(optimizer.state[net[0].weight]["master"], before)
+
+    optimizer.zero_grad()
+    scaler.scale(net(torch.ones(4, 8).bfloat16()).square().mean()).backward()  # type: ignore[no-untyped-call]  # torch's backward has no types
+    scaler.step(optimizer)
+    assert not torch.equal(optimizer.state[net[0].weight]["master"], before)
+
+
+def test_the_report_says_why_a_kernel_of_torch_is_left_out() -> None:
+    net = layers(torch.bfloat16)
+    optimizer = AdamW().bind(net, lr=1e-3, master_dtype=WIDE)
+
+    assert "torch's kernel keeps no master weights" in engine_report(optimizer)[0].why
+
+
+class Mastered(Record):
+    master: Tensor
+
+
+class Mastering(SimpleOptimizer[Mastered]):
+    def init(self, tensor: Tensor) -> Mastered:
+        return Mastered(torch.zeros_like(tensor))
+
+    def step(
+        self, lr: float, tensor: Tensor, grad: Tensor, state: Mastered
+    ) -> tuple[Tensor, Mastered]:
+        return tensor - lr * grad, Mastered(state.master + grad)
+
+
+def test_a_state_with_a_field_of_that_name_is_refused_at_binding() -> None:
+    with pytest.raises(TypeError, match="Mastered has a field 'master'"):
+        Mastering().bind(layers(torch.bfloat16), lr=0.1, master_dtype=WIDE)
+
+
+def test_an_author_may_call_a_field_master() -> None:
+    net, again = layers(torch.bfloat16), layers(torch.bfloat16)
+    optimizer = Mastering().bind(net, lr=0.1)
+    drive(optimizer, net, 1)
+    resumed = Mastering().bind(again, lr=0.1)
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        report = resumed.load_record(optimizer.into_record(), strict=False)
+
+    assert not report.changed
+    assert n_renewed(optimizer) == 0
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.int64, "float32", 32])
+def test_a_dtype_that_no_master_can_have_is_refused(dtype: Any) -> None:
+    with pytest.raises(ValueError, match=r"master_dtype is torch\.float32"):
+        AdamW().bind(layers(), lr=0.1, master_dtype=dtype)
