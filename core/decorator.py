@@ -19,7 +19,7 @@ from .modules.module_argument import method_of_modules
 from .modules.registry import register_class
 from .modules.signature import parameters_of
 from .modules.versions import check_rules
-from .persistence.loading import build_from_record
+from .persistence.loading import build_from_record, module_record
 from .persistence.loading import load_record as _load_record
 from .persistence.saving import into_record as _into_record
 from .persistence.saving import save_record as _save_record
@@ -90,9 +90,7 @@ class _Methods:
         file's metadata, and those that differ from it are in the report. A file
         without hyperparameters of this class has none. See `burnish.from_record`.
         """
-        from ..records.open import open_record
-
-        record = open_record(source)
+        record = module_record(source)
         module_class = cast(type[nn.Module], cls)
         build = factory_of(module_class, record, args, kwargs)
         passed = frozenset(arguments_by_name(module_class, args, kwargs))

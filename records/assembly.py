@@ -10,7 +10,7 @@ from ..config.path import join
 from .entries.encoder import Storable
 from .entries.entries import Entries
 from .entries.nodes import renumbered
-from .entries.state_dict import Collected
+from .entries.state_dict import EXTRA_STATE, Collected
 from .record_view import Branch, entries_of_branch
 
 
@@ -45,8 +45,8 @@ def _by_path(parts: Mapping[str, Any], prefix: str) -> Iterator[tuple[str, Any]]
         if not isinstance(name, str):  # pyright: ignore[reportUnnecessaryIsInstance]  # users pass anything
             raise TypeError(f"{prefix or 'record'}: names are texts, found {name!r}")
         path = join(prefix, name)
-        # Torch calls the extra state of a module so, which is a dict as often as not.
-        is_extra = name == "_extra_state"
+        # Extra state is a dict as often as not.
+        is_extra = name == EXTRA_STATE
         is_record = isinstance(part, Storable | Branch)
         if isinstance(part, Mapping) and not is_record and not is_extra:
             yield from _by_path(part, path)

@@ -155,8 +155,9 @@ def _check_kept(value: object, again: object, path: str) -> None:
 
 def _exact(key: object) -> object:
     """Return a key as it is read: of a text that has a class of its own, the text."""
-    is_text = isinstance(key, str) and not isinstance(key, enum.Enum)
-    return str.__str__(key) if is_text else key
+    if isinstance(key, enum.Enum) or not isinstance(key, str):
+        return key
+    return str.__str__(key)
 
 
 _PLAIN = frozenset({torch.Tensor, bool, int, float, str, bytes, type(None)})

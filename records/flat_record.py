@@ -11,6 +11,7 @@ from .entries.entry import Entry
 from .entries.nested import nested_entries
 from .entries.show import show_entries
 from .entries.state_dict import record_of_state_dict, state_dict_of
+from .nest import data_of, state_dict_within
 from .readable import Readable, entries_in
 from .record_view import RecordView
 from .record_writer import SaveOptions, save
@@ -56,7 +57,7 @@ class FlatRecord(RecordView, Storable):
         from .assembly import assembled
 
         entries = assembled({**(parts or {}), **named}, type_name, metadata())
-        self.__dict__["_flat"] = entries._content
+        vars(self)["_flat"] = entries._content
 
     @classmethod
     def from_state_dict(cls, state_dict: Mapping[str, Any]) -> "FlatRecord":
@@ -123,7 +124,16 @@ class FlatRecord(RecordView, Storable):
         The tensors are those of the record; a tied tensor stands at every path, its
         further paths behind its first, where torch has each in its module.
         """
-        return state_dict_of(self)
+        return state_dict_of(state_dict_within(self))
+
+    def to_data(self) -> Any:
+        """Return what was saved as plain data and tensors, each read and verified.
+
+        Of `save_record(value)` it is the value, of a module its state dict, of declared
+        fields a dict of them. The tensors are those of the record. Raises `RecordError`
+        for damage.
+        """
+        return data_of(self)
 
     def __repr__(self) -> str:
         return show_entries(self)

@@ -137,6 +137,14 @@ class Record(Storable):
         """
         return self.flat().to_state_dict()
 
+    def to_data(self) -> dict[str, Any]:
+        """Return the fields as plain data and tensors; records in them are dicts too.
+
+        The tensors are those of the record; members of enums are their names.
+        """
+        data: dict[str, Any] = self.flat().to_data()
+        return data
+
     @classmethod
     def from_state_dict(cls, state_dict: "Mapping[str, Any]") -> "FlatRecord":
         """Return the record of a state dict of torch, its tensors shared."""

@@ -27,6 +27,7 @@ from .format import (
 from .header.metadata import combine_metadata
 from .io.compression import Codec, codec_named, compressed_names
 from .io.sink import Destination, File, Progress, StreamSink, open_sink
+from .nest import check_precision
 from .precision import Precision, PrecisionLike
 
 
@@ -169,6 +170,7 @@ class RecordWriter:
                 f"{form.name} cannot hold; write it as .mpk or .json"
             )
         self._check_convention(flat)
+        check_precision(flat, precision)
         precision.warn_of_unmatched(flat)
         with ExitStack() as stack:
             if codec is not None:

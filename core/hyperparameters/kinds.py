@@ -302,7 +302,8 @@ def containers_of(node: Node, path: str) -> dict[str, type[nn.Module]]:
 
 def declared_container(hint: Hint, value: object) -> type[nn.Module] | None:
     """Return the container that is declared where the items of one stand."""
-    declared = [m for m in members(hint) if m in CONTAINERS_OF_TORCH]
+    hints = members(hint)
+    declared = [cls for cls in CONTAINERS_OF_TORCH if cls in hints]
     is_items = isinstance(value, list | tuple) or (
         isinstance(value, Mapping) and not is_node(value)
     )

@@ -15,6 +15,7 @@ from ...config.process.gc_pause import paused_collection
 from ...records.calls import explain_calls
 from ...records.entries.select import selected
 from ...records.flat_record import FlatRecord
+from ...records.nest import state_dict_within
 from ...records.open import open_record
 from ...records.readable import Readable
 from ...records.report import LoadReport
@@ -75,7 +76,7 @@ def load_record(
     Raises `RecordMismatchError`, `RecordChecksumError`, `PrecisionError`.
     """
     check_module(module, "load_record")
-    record = _as_record(source, hyperparameters)
+    record = module_record(source, hyperparameters)
     allowed = Allowed(strict, allow_missing, allow_unexpected, allow_empty)
     fitting_record, places, allowed = _fit_to(module, record, allowed)
     with explained(record, places), materialize_lazy(places, fitting_record):
@@ -141,7 +142,7 @@ def from_record(
     """
     allowed = Allowed(strict, allow_missing, allow_unexpected, allow_empty)
     check_callable(factory)
-    return build_from_record(factory, _as_record(source, hyperparameters), allowed)
+    return build_from_record(factory, module_record(source, hyperparameters), allowed)
 
 
 def build_from_record(
@@ -196,12 +197,13 @@ def _left_out(record: FlatRecord) -> Callable[[str], bool]:
     return lambda path: not selected(path, only, exclude)
 
 
-def _as_record(
-    source: Readable, hyperparameters: Literal["compare", "ignore"] | None
+def module_record(
+    source: Readable, hyperparameters: Literal["compare", "ignore"] | None = None
 ) -> FlatRecord:
+    """Return the record of a module in ``source``; of plain data, of its state dict."""
     if isinstance(source, FlatRecord) and hyperparameters is None:
-        return source
-    return open_record(source, hyperparameters=hyperparameters)
+        return state_dict_within(source)
+    return state_dict_within(open_record(source, hyperparameters=hyperparameters))
 
 
 def _plan_filling(

@@ -1,17 +1,24 @@
 """The ways out of a module: its record, and its record in a file."""
 
 from collections.abc import Mapping
-from typing import Any, Unpack, overload
+from collections.abc import Set as AbstractSet
+from typing import Any, TypeAlias, Unpack, overload
 
+import numpy as np
+import torch
 from torch import nn
 
 from ...config.patterns import Patterns
 from ...config.process.gc_pause import paused_collection
 from ...records.calls import explain_calls
+from ...records.entries.encoder import Storable
 from ...records.entries.select import selected
-from ...records.flat_record import FlatRecord
+from ...records.flat_record import FlatRecord, flat_record
 from ...records.io.sink import Destination, File, Progress
+from ...records.nest import record_of_data
 from ...records.precision import PrecisionLike
+from ...records.readable import entries_in
+from ...records.record_view import Branch
 from ...records.record_writer import (
     RecordWriter,
     SaveOptions,
@@ -75,6 +82,21 @@ def _record_of(
     return record.select(only=only, exclude=exclude, absent=content.formless)
 
 
+Savable: TypeAlias = (
+    nn.Module
+    | Storable
+    | Branch
+    | Mapping[Any, Any]
+    | list[Any]
+    | tuple[Any, ...]
+    | AbstractSet[Any]
+    | torch.Tensor
+    | np.ndarray
+    | float
+)
+"""What `save_record` takes: a module, a record, or plain data with tensors."""
+
+
 class ModuleSaveOptions(SaveOptions, total=False):
     """How the record of a module is saved."""
 
@@ -85,14 +107,14 @@ class ModuleSaveOptions(SaveOptions, total=False):
 
 
 @overload
-def save_record(module: nn.Module, **options: Unpack[ModuleSaveOptions]) -> bytes: ...
+def save_record(module: Savable, **options: Unpack[ModuleSaveOptions]) -> bytes: ...
 @overload
 def save_record(
-    module: nn.Module, file: File, **options: Unpack[ModuleSaveOptions]
+    module: Savable, file: File, **options: Unpack[ModuleSaveOptions]
 ) -> None: ...
 @explain_calls("burnish.save_record(module, file{})", "write")
 def save_record(
-    module: nn.Module,
+    module: Savable,
     file: Destination = ...,
     *,
     precision: PrecisionLike = None,
@@ -107,13 +129,48 @@ def save_record(
     ``precision`` concerns floating parameters and is applied chunk by chunk while
     writing. ``only`` and ``exclude`` are patterns of paths. A failed save leaves the
     old file whole. Raises as `into_record` and `Record.save` do.
+
+    In the place of the module may stand what torch.save takes: a state dict, a record,
+    or plain data with tensors, however they nest. ``open_record(file).to_data()`` gives
+    it back, and where a state dict is in it, `load_record` finds it. TypeError names
+    the path of an object that is no plain data.
     """
-    check_module(module, "save_record")
+    if not _is_data(module):
+        check_module(module, "save_record")
     writer = writer_for(file, recorder)
     with paused_collection():
-        record = _record_of(module, only, exclude)
-        if writer.written_convention == "burn":
-            record = to_burn(record, places_of(module))
+        if not isinstance(module, nn.Module):
+            record = _record_of_data(module, only, exclude)
+        elif writer.written_convention == "burn":
+            record = to_burn(_record_of(module, only, exclude), places_of(module))
+        else:
+            record = _record_of(module, only, exclude)
     return save_with(
         writer, record, file, precision=precision, metadata=metadata, progress=progress
     )
+
+
+_DATA: tuple[type, ...] = (
+    *(Storable, Branch, Mapping, list, tuple, AbstractSet, torch.Tensor, np.ndarray),
+    *(int, float),
+)
+
+
+def _is_data(value: object) -> bool:
+    """Return whether this is what is stored as data: texts are names of files."""
+    return isinstance(value, _DATA) and not isinstance(value, nn.Module)
+
+
+def _record_of_data(
+    value: Any, only: Patterns | None, exclude: Patterns | None
+) -> FlatRecord:
+    if isinstance(value, Storable | Branch):
+        record = flat_record(entries_in(value))
+    else:
+        record = flat_record(record_of_data(value))
+    if record.is_typed and (only is not None or exclude is not None):
+        raise ValueError(
+            "only= and exclude= choose tensors of a module or of a state dict; of "
+            f"a {record.type_name} leave out what is not to be stored"
+        )
+    return record.select(only=only, exclude=exclude)

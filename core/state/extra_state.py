@@ -8,13 +8,11 @@ from typing import Any
 from torch import Tensor, nn
 
 from ...config.patterns import Patterns, matches
+from ...records.entries.state_dict import EXTRA_STATE
 from ...records.errors import RecordError
 from ...records.tensors.memory import storage_of
 from ...records.tensors.torch_internals import state_dict_hooks, state_dict_writer
 from ..modules.tree import WRAPPING, Places, wraps
-
-EXTRA = "_extra_state"
-"""The name of it in torch's state dicts, and here."""
 
 
 def has_extra_state(module: nn.Module) -> bool:
@@ -93,7 +91,7 @@ def _tensors(state: Mapping[Any, Any], prefix: str) -> Iterator[tuple[str, Tenso
         path = f"{prefix}{name}"
         if isinstance(value, Tensor):
             yield path, value
-        elif isinstance(value, Mapping) and name != EXTRA:
+        elif isinstance(value, Mapping) and name != EXTRA_STATE:
             yield from _tensors(value, f"{path}.")  # pyright: ignore[reportUnknownArgumentType]  # anything
 
 
@@ -106,7 +104,7 @@ class _Known:
         self.storages: set[int] = set()
         self.skips: list[tuple[str, Patterns]] = []
         for prefix, owner in places:
-            self.paths.add(prefix + EXTRA)
+            self.paths.add(prefix + EXTRA_STATE)
             if patterns := getattr(type(owner), "_burnish_skip", ()):
                 self.skips.append((prefix, patterns))
             for name, tensor in (*owner._parameters.items(), *owner._buffers.items()):

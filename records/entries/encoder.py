@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from ...config.path import join
-from ...config.plain.codec import Encode, Encoding, Kind, Language, Node
+from ...config.plain.codec import TAGGED_DEPTH, Encode, Encoding, Kind, Language, Node
 from ...config.plain.digits import digits_of
 from ...config.plain.enums import member_name
 from ...config.plain.kinds import lists, unmarked
@@ -65,9 +65,19 @@ def declares_fields(cls: type[Storable]) -> bool:
 class Encoder(Encoding):
     """Turns values into nodes, and collects the tensors that it meets as entries."""
 
-    def __init__(self, *, is_declared: bool = True) -> None:
-        """Take enums, records and other keys than texts only if fields declare them."""
-        super().__init__(_DECLARED if is_declared else _UNDECLARED)
+    def __init__(
+        self,
+        *,
+        is_declared: bool = True,
+        language: Language | None = None,
+        max_depth: int = TAGGED_DEPTH,
+    ) -> None:
+        """Take enums, records and other keys than texts only if fields declare them.
+
+        Another ``language`` says itself what it takes.
+        """
+        own_language = _DECLARED if is_declared else _UNDECLARED
+        super().__init__(language or own_language, max_depth)
         self.entries: list[Entry] = []
         self._ties: Ties[int] = Ties()
 
@@ -202,6 +212,43 @@ def _as_tensor(data: bytes) -> torch.Tensor:
     return torch.frombuffer(bytearray(data), dtype=torch.uint8)
 
 
+LEAVES_AND_NUMBERS: tuple[Kind, ...] = (
+    Kind(
+        types=torch.Tensor,
+        encode=lambda encoder, tensor, path, depth: {
+            "$tensor": encoder.entry(tensor, path)
+        },
+    ),
+    Kind(types=int, encode=_integer),
+    unmarked(str, str),
+    unmarked(float, float),
+    Kind(
+        types=(bytes, bytearray, memoryview),
+        encode=lambda encoder, data, path, depth: {
+            "$bytes": encoder.entry(_as_tensor(bytes(data)), path)
+        },
+    ),
+    Kind(
+        types=np.ndarray,
+        encode=lambda encoder, array, path, depth: {
+            "$array": encoder.entry(tensor_of_array(array, path), path)
+        },
+    ),
+    Kind(types=np.generic, encode=_numpy_scalar),
+)
+"""What every record holds, alone or in containers."""
+
+TUPLES = Kind(
+    types=tuple,
+    encode=lambda encoder, items, path, depth: {
+        "$tuple": encoder.items(items, path, depth)
+    },
+    is_deep=True,
+)
+
+AS_THEY_ARE: tuple[type, ...] = (type(None), bool, str, float)
+
+
 def _language(
     enums: Encode, records: Encode, dicts: Encode, own_types: Encode
 ) -> Language:
@@ -209,41 +256,14 @@ def _language(
     return Language(
         [
             registered(own_types),
-            Kind(
-                types=torch.Tensor,
-                encode=lambda encoder, tensor, path, depth: {
-                    "$tensor": encoder.entry(tensor, path)
-                },
-            ),
             Kind(types=enum.Enum, encode=enums),
-            Kind(types=int, encode=_integer),
-            unmarked(str, str),
-            unmarked(float, float),
-            Kind(
-                types=(bytes, bytearray, memoryview),
-                encode=lambda encoder, data, path, depth: {
-                    "$bytes": encoder.entry(_as_tensor(bytes(data)), path)
-                },
-            ),
+            *LEAVES_AND_NUMBERS,
             Kind(types=(dict, Mapping), encode=dicts, is_deep=True),
             lists(),
-            Kind(
-                types=tuple,
-                encode=lambda encoder, items, path, depth: {
-                    "$tuple": encoder.items(items, path, depth)
-                },
-                is_deep=True,
-            ),
+            TUPLES,
             Kind(types=Storable, encode=records, is_deep=True),
-            Kind(
-                types=np.ndarray,
-                encode=lambda encoder, array, path, depth: {
-                    "$array": encoder.entry(tensor_of_array(array, path), path)
-                },
-            ),
-            Kind(types=np.generic, encode=_numpy_scalar),
         ],
-        as_they_are=(type(None), bool, str, float),
+        as_they_are=AS_THEY_ARE,
     )
 
 

@@ -243,6 +243,20 @@ class Entries:
             )
         )
 
+    def of_same_file(self, other: "Entries") -> Self:
+        """Return ``other``, whose entries are some of these, as one of their file."""
+        content = self._content
+        return self._of(
+            replace(
+                other._content,
+                metadata=content.metadata,
+                verified=content.verified,
+                reading=content.reading,
+                source=content.source,
+                check=content.check,
+            )
+        )
+
     def check(self, maps: "Maps") -> None:
         """Raise for damage between the payloads, as the load of ``maps`` reads them."""
         content = self._content

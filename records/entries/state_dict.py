@@ -25,6 +25,10 @@ USUAL_NAMES = (
 """Where checkpoints of other programs have their state dict."""
 
 
+EXTRA_STATE = "_extra_state"
+"""How torch calls what a module keeps beside its tensors; it may be any data."""
+
+
 def record_of_state_dict(state_dict: Mapping[str, Any]) -> Entries:
     """Return the record of a state dict; its tensors are shared, ties are found.
 
@@ -50,7 +54,7 @@ def record_of_state_dict(state_dict: Mapping[str, Any]) -> Entries:
         collected.entries,
         tree=collected.tree(),
         type_name="state dict",
-        class_versions=_class_versions(state_dict),
+        class_versions=class_versions_of(state_dict),
     )
 
 
@@ -104,7 +108,7 @@ class Collected:
         self._paths.add(path)
 
 
-def _class_versions(state_dict: Mapping[str, Any]) -> dict[str, int]:
+def class_versions_of(state_dict: Mapping[str, Any]) -> dict[str, int]:
     """Return the version of each module's class, which torch hangs on its dict."""
     versions: Any = getattr(state_dict, "_metadata", None)
     if not isinstance(versions, Mapping):
@@ -139,13 +143,13 @@ def _refuse_checkpoint(content: Mapping[Any, Any]) -> None:
 
 def state_dict_of(record: Entries) -> dict[str, Any]:
     """Return path to tensor, ties at each path, without non-persistent buffers."""
-    state: dict[str, Any] = OrderedDict()
-    if versions := record.class_versions:
-        # Torch takes a dict without them for one of the oldest version of each class.
-        renamed = record.reading.renamed
-        state.__dict__["_metadata"] = OrderedDict(
-            (_place_now(path, renamed), {"version": v}) for path, v in versions.items()
-        )
+    # Torch takes a dict without versions for one of the oldest version of each class.
+    renamed = record.reading.renamed
+    state: OrderedDict[str, Any] = OrderedDict()
+    versions = {
+        _place_now(path, renamed): v for path, v in record.class_versions.items()
+    }
+    with_class_versions(state, versions)
     for entry in record.entries():
         if entry.kind in ("transient", "extra"):
             continue
@@ -154,6 +158,17 @@ def state_dict_of(record: Entries) -> dict[str, Any]:
             state[path] = tensor
     state.update(record.extra())
     return state
+
+
+def with_class_versions(
+    state_dict: OrderedDict[str, Any], versions: Mapping[str, Any]
+) -> OrderedDict[str, Any]:
+    """Return ``state_dict``, which says the versions of its classes as torch does."""
+    if versions:
+        state_dict.__dict__["_metadata"] = OrderedDict(
+            (path, {"version": version}) for path, version in versions.items()
+        )
+    return state_dict
 
 
 def _place_now(place: str, renamed: Mapping[str, str]) -> str:

@@ -17,6 +17,7 @@ from ...config.process.user_warning import warn_user
 from ..entries.entries import Entries
 from ..entries.entry import Entry
 from ..entries.state_dict import record_of_state_dict
+from ..entries.state_dict_search import state_dict_in
 from ..errors import TRUNCATED, RecordError, RecordFormatError
 from ..format import Format, WriteOptions
 from ..io.foreign import foreign_archive
@@ -25,7 +26,6 @@ from ..io.source import FileSource, Source
 from ..tensors.dtypes import NAME_OF
 from ..writing.contents import Contents
 from .mapped_tensor import MappedTensor
-from .torch_checkpoint import state_dict_in
 
 _SAFE = (2, 10)
 """From this torch on, reading a hostile file is no danger to memory either."""
@@ -60,7 +60,8 @@ class TorchArchive(Format):
         _warn_of_old_torch()
         try:
             content, is_mapped = _load(source)
-            record = record_of_state_dict(state_dict_in(content, source.name))
+            read = f"torch.load({source.name!r}, weights_only=True)"
+            record = record_of_state_dict(state_dict_in(content, source.name, read))
             record.metadata.update(_lightning_metadata(content, source.name))
         except (TypeError, RecursionError) as error:
             raise RecordFormatError(

@@ -64,7 +64,7 @@ def test_merge_keys_that_multiply_are_refused_before_they_are_made(text: str) ->
 
 
 def test_merge_keys_of_a_sensible_size_are_merged() -> None:
-    tree = config_format_named("yaml").read(merge_levels(3))
+    tree: Any = config_format_named("yaml").read(merge_levels(3))
 
     assert tree["a2"] == {"x": 1, "y": 2}
 

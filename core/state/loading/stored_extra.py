@@ -7,10 +7,11 @@ from typing import Any
 
 from torch import nn
 
+from ....records.entries.state_dict import EXTRA_STATE
 from ....records.errors import RecordMismatchError
 from ....records.flat_record import FlatRecord
 from ..entries import ModuleContent
-from ..extra_state import EXTRA, extra_state
+from ..extra_state import extra_state
 from .commit import Undos
 from .plan import LoadPlan, LoadStep
 
@@ -35,7 +36,7 @@ class StoredExtra:
         Torch too fills a module before it hands over its extra state, from which some
         compute what they keep beside their parameters.
         """
-        owners = tuple(path.removesuffix(EXTRA) for path in self._modules)
+        owners = tuple(path.removesuffix(EXTRA_STATE) for path in self._modules)
         if not owners:
             return frozenset()
         paths = [(step.target.path, *step.target.ties) for step in steps]

@@ -40,20 +40,23 @@ NO_MODULES: dict[str, tuple[Any, str]] = {
 }
 
 
+SAVED_AS_DATA = {"a state dict", "several modules", "parameters"}
+
+
 @pytest.mark.parametrize("kind", NO_MODULES)
 @pytest.mark.parametrize("verb", VERBS)
 def test_what_is_no_module_is_told_what_to_call_instead(verb: str, kind: str) -> None:
+    if verb == "save_record" and kind in SAVED_AS_DATA:
+        return
     value, cure = NO_MODULES[kind]
 
     with pytest.raises(TypeError, match=f"^{verb}: the first argument.*{cure}"):
         VERBS[verb](value)
 
 
-def test_a_record_is_saved_by_itself_and_loaded_second() -> None:
+def test_a_record_is_loaded_second() -> None:
     record = Record.from_state_dict(Net().state_dict())
 
-    with pytest.raises(TypeError, match=r"record\.save\(file\)"):
-        burnish.save_record(record, "net.mpk")  # type: ignore[call-overload]  # the test
     with pytest.raises(TypeError, match=r"The module comes first: load_record"):
         load_record(record, Net())  # type: ignore[arg-type]  # the test
 

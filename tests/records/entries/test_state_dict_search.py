@@ -8,7 +8,7 @@ import torch
 
 from burnish.records import RecordFormatError, open_record
 
-from .torch_files import STATE, packed
+from ..formats.torch_files import STATE, packed
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""The state dict that stands somewhere in a checkpoint of torch."""
+"""The state dict that stands somewhere in what a checkpoint holds."""
 
 from collections.abc import Mapping
 from typing import Any, TypeAlias, cast
@@ -7,8 +7,8 @@ import torch
 
 from ...config.process.user_warning import warn_user
 from ...config.short_text import first_names
-from ..entries.state_dict import USUAL_NAMES
 from ..errors import RecordFormatError
+from .state_dict import USUAL_NAMES
 
 _Keys: TypeAlias = tuple[Any, ...]
 """The keys on the way to something inside a file, which need not be texts."""
@@ -16,18 +16,18 @@ _Keys: TypeAlias = tuple[Any, ...]
 _DEEPEST = 4
 
 
-def state_dict_in(content: Any, file: str) -> Mapping[str, Any]:
+def state_dict_in(content: Any, file: str, read: str) -> Mapping[str, Any]:
     """Return the state dict that is nearest to the top; error if there are several.
 
-    Weights that stand beside it are told in a warning.
+    Weights that stand beside it are told in a warning. ``read`` is the expression that
+    gives ``content`` again, for the cures.
     """
     if isinstance(content, Mapping) and {"state", "param_groups"} == set(content):
         raise RecordFormatError(
             file,
             "the state of an optimizer of torch",
             "the state dict of a module",
-            "The optimizer loads it: optimizer.load_state_dict("
-            f"torch.load({file!r}, weights_only=True)).",
+            f"The optimizer loads it: optimizer.load_state_dict({read}).",
         )
     level: dict[_Keys, Any] = {(): content}
     beside: list[_Keys] = []
@@ -38,13 +38,13 @@ def state_dict_in(content: Any, file: str) -> Mapping[str, Any]:
         if len(state_dicts) > 1:
             usual = [path for path in state_dicts if path and path[-1] in USUAL_NAMES]
             if len(usual) != 1:
-                raise _ambiguous(list(state_dicts), file)
+                raise _ambiguous(list(state_dicts), file, read)
             beside += [path for path in state_dicts if path != usual[0]]
             state_dicts = {usual[0]: state_dicts[usual[0]]}
         if state_dicts:
             [(path, state_dict)] = state_dicts.items()
             if beside:
-                _warn_of_rest(beside, path, file)
+                _warn_of_rest(beside, path, file, read)
             return cast("Mapping[str, Any]", state_dict)
         level = {
             (*path, key): value
@@ -62,12 +62,12 @@ def _dotted(path: _Keys) -> str:
     return ".".join(map(str, path))
 
 
-def _warn_of_rest(paths: list[_Keys], path: _Keys, file: str) -> None:
+def _warn_of_rest(paths: list[_Keys], path: _Keys, file: str, read: str) -> None:
     beside = first_names(map(_dotted, paths), 5)
     warn_user(
         f"{file}: read is the state dict {_dotted(path)!r}, and not the {len(paths)} "
         f"tensors or state dicts beside it: {beside}. For another one: "
-        f"Record.from_state_dict(torch.load({file!r}, weights_only=True)[key]).",
+        f"Record.from_state_dict({read}[key]).",
     )
 
 
@@ -115,12 +115,11 @@ def _holds_tensors(value: Any) -> bool:
     return False
 
 
-def _ambiguous(paths: list[_Keys], file: str) -> RecordFormatError:
+def _ambiguous(paths: list[_Keys], file: str, read: str) -> RecordFormatError:
     keys = "".join(f"[{key!r}]" for key in paths[0])
     return RecordFormatError(
         file,
         f"{len(paths)} state dicts: {first_names(map(_dotted, paths), 10)}",
         "one",
-        "Choose one: Record.from_state_dict("
-        f"torch.load({file!r}, weights_only=True){keys}).",
+        f"Choose one: Record.from_state_dict({read}{keys}).",
     )

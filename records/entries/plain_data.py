@@ -1,0 +1,116 @@
+"""What plain data may be beyond what records hold, each kind below a tag of its own.
+
+Records hold dicts with str keys, lists, tuples, tensors, arrays, numbers, text and
+bytes. All else is a dict of one key, ``"$" + kind``, so that every format has it.
+"""
+
+import enum
+from collections import Counter, OrderedDict, defaultdict, deque
+from collections.abc import Mapping
+from pathlib import PurePath
+from typing import Any
+
+import torch
+
+from ...config.path import join
+from ...config.plain.codec import Decoding, Encoding, Kind, Node
+from ...config.plain.kinds import FACTORIES, defaultdict_of, making, tagged, text
+from ..tensors.dtypes import dtype_named, name_of_dtype
+
+
+class PlainDecoding(Decoding):
+    """Makes values of what a record gives, whose tensors and tuples are made."""
+
+    def leaf(self, node: Node, path: str, depth: int) -> Any:
+        """Return what a record gives as it is: tensors, arrays, bytes and tuples."""
+        return tuple(self.items(node, path, depth)) if type(node) is tuple else node
+
+
+def no_data(value: object, path: str, cure: str) -> TypeError:
+    """Return the error of ``value``, which no file without pickles can hold."""
+    name = f"{type(value).__module__}.{type(value).__qualname__}"
+    return TypeError(
+        f"{path}: a {name} is no plain data, and checkpoints hold no pickles; {cure}, "
+        "or leave it out"
+    )
+
+
+def is_named_tuple(value: object) -> bool:
+    """Return whether the class of ``value`` names its items, which no file tells."""
+    return isinstance(value, tuple) and hasattr(value, "_fields")
+
+
+def no_named_tuple(value: object, path: str) -> TypeError:
+    """Return the error of a tuple that would come back without its names."""
+    return no_data(value, path, "store it as a plain tuple or dict")
+
+
+def _enum(encoding: Encoding, value: Any, path: str, depth: int) -> Node:
+    if isinstance(value, int | float | str | bytes):
+        raise no_data(value, path, "store its .value")
+    raise no_data(value, path, "give its class state_dict and load_state_dict")
+
+
+def _defaultdict(encoding: Encoding, value: Any, path: str, depth: int) -> Node:
+    name = FACTORIES.get(value.default_factory)
+    if name is None:
+        return _mapping(encoding, value, path, depth)
+    return {"$defaultdict": [name, encoding.encode(dict(value), path, depth + 1)]}
+
+
+def _mapping(
+    encoding: Encoding, value: Mapping[Any, Any], path: str, depth: int
+) -> Node:
+    if all(isinstance(k, str) and not k.startswith("$") for k in value):
+        return {str(k): v for k, v in encoding.fields(value, path, depth).items()}
+    names = [encoding.part(str(key)) for key in value]
+    if len({*names}) < len(names):
+        # Two keys of one text, as 1 and "1", would have one path.
+        names = [str(i) for i in range(len(names))]
+    pairs = [
+        [
+            encoding.encode(key, path, depth + 1),
+            encoding.encode(item, join(path, name), depth + 1),
+        ]
+        for name, (key, item) in zip(names, value.items(), strict=True)
+    ]
+    return {"$dict": pairs}
+
+
+ENUMS = Kind(types=enum.Enum, encode=_enum)
+"""Members of enums, which are refused: nothing declares what brings them back."""
+
+SIZES_AND_NAMES: tuple[Kind, ...] = (
+    tagged("$size", torch.Size, list, torch.Size),
+    text("$dtype", torch.dtype, dtype_named, name_of_dtype),
+    text("$device", torch.device, torch.device),
+    text("$path", PurePath, PurePath),
+)
+"""What arguments of layers and of data loaders are."""
+
+DICTS: tuple[Kind, ...] = (
+    tagged("$Counter", Counter, dict, Counter),
+    tagged("$OrderedDict", OrderedDict, dict, OrderedDict),
+    Kind(
+        types=defaultdict,
+        encode=_defaultdict,
+        tag="$defaultdict",
+        decode=making(defaultdict_of),
+        is_deep=True,
+    ),
+    Kind(
+        types=(dict, Mapping),
+        encode=_mapping,
+        tag="$dict",
+        decode=making(dict),
+        is_deep=True,
+    ),
+)
+"""Dicts of any keys, those with a ``$`` among them."""
+
+SETS: tuple[Kind, ...] = (
+    tagged("$set", set, list, set),
+    tagged("$frozenset", frozenset, list, frozenset),
+    tagged("$deque", deque, list, deque),
+)
+"""Containers without names for their items."""

@@ -1,0 +1,250 @@
+"""Plain data and tensors, however they nest, as one record: what torch.save takes."""
+
+import dataclasses
+from collections import OrderedDict
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
+
+import torch
+
+from ..config.path import join
+from ..config.plain.codec import TAGGED_DEPTH, Decoding, Encoding, Kind, Language, Node
+from ..config.plain.kinds import lists, making
+from .entries.encoder import AS_THEY_ARE, LEAVES_AND_NUMBERS, TUPLES, Encoder
+from .entries.entries import Entries, leaf_value
+from .entries.entry import Entry
+from .entries.nodes import decode
+from .entries.plain_data import (
+    DICTS,
+    ENUMS,
+    SETS,
+    SIZES_AND_NAMES,
+    PlainDecoding,
+    is_named_tuple,
+    no_data,
+    no_named_tuple,
+)
+from .entries.state_dict import (
+    EXTRA_STATE,
+    class_versions_of,
+    record_of_state_dict,
+    state_dict_of,
+    with_class_versions,
+)
+from .entries.state_dict_search import state_dict_in
+from .errors import RecordFormatError
+from .precision import Precision
+
+E = TypeVar("E", bound=Entries)
+
+OF_DICT, OF_VALUE = "dict of plain data", "value of plain data"
+"""What files call the record of a dict, whose keys are its fields, and of all else.
+
+No class has such a name, so that no other record is taken for one of these.
+"""
+
+
+def record_of_data(value: object) -> Entries:
+    """Return ``value``, which is data and tensors, as a record; tensors are shared.
+
+    A state dict of a module becomes the record that `Record.from_state_dict` gives.
+    TypeError names the path of what is no plain data.
+    """
+    if isinstance(value, Mapping) and _is_state_dict(value):
+        return record_of_state_dict(value)
+    if type(value) is dict and all(type(key) is str for key in value):
+        encoder = _NestEncoder()
+        fields = encoder.encode(value, "")
+        if "$dict" not in fields:
+            return _record(OF_DICT, fields, encoder)
+    encoder = _NestEncoder()
+    return _record(OF_VALUE, {"value": encoder.encode(value, "value")}, encoder)
+
+
+def data_of(record: Entries) -> Any:
+    """Return what a record holds as plain data and tensors, read and verified.
+
+    Of `record_of_data` it is the value; of a module the state dict; of declared fields
+    a dict of them. Raises `RecordError` for damage.
+    """
+    if not record.is_typed:
+        return state_dict_of(record)
+
+    def leaf(tag: str, number: int) -> object:
+        return leaf_value(record.entries(), tag, number)
+
+    return _value_of(record, leaf)
+
+
+def is_nest(record: Entries) -> bool:
+    """Return whether `record_of_data` made the record of something but a state dict."""
+    return record.is_typed and record.type_name in (OF_DICT, OF_VALUE)
+
+
+def state_dict_within(record: E) -> E:
+    """Return the record of the state dict in ``record`` where that is a nest.
+
+    No tensor is read. Raises `RecordFormatError` where there is none, or several.
+    """
+    if not is_nest(record):
+        return record
+    entries = record.entries()
+    stand_ins: dict[int, torch.Tensor] = {}
+
+    def leaf(tag: str, number: int) -> object:
+        if tag != "$tensor":
+            return leaf_value(entries, tag, number)
+        if number not in stand_ins:
+            entry = entries[number]
+            values = torch.empty(1, dtype=entry.dtype, device="cpu")
+            stand_ins[number] = values.expand(entry.shape) if entry.shape else values[0]
+        return stand_ins[number]
+
+    content, file = _value_of(record, leaf), record.reading.file
+    state_dict = state_dict_in(
+        content, file, f"burnish.open_record({file!r}).to_data()"
+    )
+    module = record_of_state_dict(state_dict)
+    stored = {id(tensor): entries[number] for number, tensor in stand_ins.items()}
+    return record.of_same_file(
+        module.replaced(entries=[_as_stored(e, stored) for e in module.entries()])
+    )
+
+
+def check_precision(record: Entries, precision: Precision) -> None:
+    """Raise ValueError where a precision of parameters is asked for plain data.
+
+    Nothing says which of its tensors are parameters, and which the state of an
+    optimizer, whose small numbers half precision turns into 0.
+    """
+    is_silent = precision.tensor is None and not precision.paths
+    is_own = type(precision).stored_dtype is not Precision.stored_dtype
+    if not is_nest(record) or precision.param is None or not is_silent or is_own:
+        return
+    raise ValueError(
+        "precision= is that of parameters, and nothing says which tensors of a "
+        f"{record.type_name} these are. Choose them by path, as in "
+        "burnish.records.Precision(paths={'model.**': 'half'}), or take all, "
+        "Precision(tensor='half')."
+    )
+
+
+def _as_stored(entry: Entry, stored: Mapping[int, Entry]) -> Entry:
+    """Return ``entry`` with the tensor of the file that its stand-in stands for."""
+    in_file = stored.get(id(entry.source))
+    if in_file is None:
+        return entry
+    return dataclasses.replace(
+        in_file, path=entry.path, ties=entry.ties, kind=entry.kind
+    )
+
+
+def _is_state_dict(value: Mapping[Any, Any]) -> bool:
+    """Return whether these are names and tensors, or torch says they are a module's."""
+    if not value or not all(isinstance(key, str) for key in value):
+        return False
+    is_modules = isinstance(getattr(value, "_metadata", None), Mapping)
+    if not is_modules and not all(
+        isinstance(item, torch.Tensor) or key.endswith(EXTRA_STATE)
+        for key, item in value.items()
+    ):
+        return False
+    return all(key and "\0" not in key and ".." not in key for key in value)
+
+
+def _record(name: str, fields: Node, encoder: Encoder) -> Entries:
+    tree = {"$record": [name, fields]}
+    return Entries.of(encoder.entries, tree=tree, type_name=name, typed=True)
+
+
+def _value_of(record: Entries, leaf: Callable[[str, int], object]) -> Any:
+    """Return the value of a typed record, whose tensors ``leaf`` returns."""
+    fields = decode(record.tree, leaf)
+    if not is_nest(record):
+        return fields
+    node = fields if record.type_name == OF_DICT else fields["value"]
+    try:
+        return PlainDecoding(_LANGUAGE.decoders).decode(node)
+    except (ValueError, TypeError, LookupError, RuntimeError) as error:
+        problem = f"plain data that cannot be read ({error!s:.200})"
+        raise RecordFormatError(record.reading.file, problem) from error
+
+
+class _NestEncoder(Encoder):
+    """Writes data of any kind; what records do not hold stands in dicts of one tag.
+
+    The tag of such a dict is a key like any other to the records' own language.
+    """
+
+    def __init__(self) -> None:
+        # A tagged value takes two levels of the record around it.
+        super().__init__(language=_LANGUAGE, max_depth=TAGGED_DEPTH // 2 - 2)
+
+    def encode(self, value: object, path: str, depth: int = 0) -> Node:
+        """Return ``value`` as a node of records."""
+        node = super().encode(value, path, depth)
+        if isinstance(node, dict) and len(node) == 1:
+            ((tag, content),) = node.items()
+            if tag in _LANGUAGE.decoders:
+                return {"$dict": [[tag, content]]}
+        return node
+
+    def fields(
+        self, values: Mapping[Any, object], path: str, depth: int
+    ) -> dict[Any, Node]:
+        """Return the nodes of a dict; paths of a state dict go on inside of it."""
+        if not _is_state_dict(values):
+            return super().fields(values, path, depth)
+        return {
+            name: self.encode(item, join(path, name), depth + 1)
+            for name, item in values.items()
+        }
+
+    def refusal(self, value: object, path: str) -> Exception:
+        """Return the error of a value that is no plain data."""
+        has_state = callable(getattr(value, "state_dict", None))
+        cure = "store its state_dict()" if has_state else "store what it is made of"
+        return no_data(value, path, cure)
+
+
+def _tuple(encoding: Encoding, value: Any, path: str, depth: int) -> Node:
+    if is_named_tuple(value):
+        raise no_named_tuple(value, path)
+    return TUPLES.encode(encoding, value, path, depth)
+
+
+def _ordered_dict(encoding: Encoding, value: Any, path: str, depth: int) -> Node:
+    values = encoding.encode(dict(value), path, depth + 1)
+    versions = class_versions_of(value)
+    if not versions:
+        return {"$OrderedDict": values}
+    return {"$state_dict": [values, encoding.encode(versions, path, depth + 1)]}
+
+
+def _state_dict(decoding: Decoding, content: Node, path: str, depth: int) -> Any:
+    values, versions = decoding.items(content, path, depth)
+    if not isinstance(values, dict) or not isinstance(versions, dict):
+        raise TypeError("a state dict and the versions of its classes are dicts")
+    return with_class_versions(OrderedDict(values), versions)
+
+
+_LANGUAGE = Language(
+    [
+        ENUMS,
+        *LEAVES_AND_NUMBERS,
+        *SIZES_AND_NAMES,
+        lists(),
+        Kind(types=tuple, encode=_tuple, is_deep=True),
+        Kind(
+            types=OrderedDict,
+            encode=_ordered_dict,
+            tag="$OrderedDict",
+            decode=making(OrderedDict),
+            is_deep=True,
+        ),
+        Kind(types=(), encode=_ordered_dict, tag="$state_dict", decode=_state_dict),
+        *DICTS,
+        *SETS,
+    ],
+    as_they_are=AS_THEY_ARE,
+)
