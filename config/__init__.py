@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 from .lazy_exports import lazily
 
 if TYPE_CHECKING:
+    from .classes.editable import Editable
     from .command_line import command
     from .errors import ConfigError, ConfigSyntaxError, ConfigVersionError, Problem
     from .files import dump, dumps, load, loads
@@ -32,6 +33,7 @@ __all__ = [
     "ConfigSyntaxError",
     "ConfigVersionError",
     "DeleteField",
+    "Editable",
     "Hparam",
     "Hparams",
     "MapFieldValue",
@@ -51,6 +53,7 @@ __all__ = [
 ]
 
 _MODULES = {
+    "classes.editable": ["Editable"],
     "help_text": ["describe"],
     "errors": ["ConfigError", "ConfigSyntaxError", "ConfigVersionError", "Problem"],
     "files": ["dump", "dumps", "load", "loads"],

@@ -5,10 +5,10 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Self, cast
 
 from pydantic import BaseModel, ConfigDict, ValidationError
-from pydantic import Field as Hparam
 
 from .classes.field_aliases import HparamsMeta
 from .classes.fields import fields_of
+from .classes.hparam import Hparam
 from .classes.pydantic_internals import keep_fast_construction, validator_of_model
 from .encode import encode, to_plain, without_names
 from .files import dump, dumps, load, loads

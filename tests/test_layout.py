@@ -205,6 +205,7 @@ TESTED_IN = {
     "config/classes/docstrings.py": "config/test_help_text.py",
     "config/classes/field_aliases.py": "config/test_hparams.py",
     "config/classes/fields.py": "config/classes/test_annotations.py",
+    "config/classes/hparam.py": "config/classes/test_editable.py",
     "config/classes/pydantic_internals.py": "test_private_names_of_pydantic.py",
     "config/encode.py": "config/validation/test_readback.py",
     "config/errors.py": "config/validation/test_overrides.py",

@@ -6,6 +6,7 @@ from pydantic import BaseModel, Field
 from pydantic.fields import ModelPrivateAttr
 
 from .annotations import annotate, annotations_in, is_class_variable
+from .hparam import Hparam
 from .pydantic_internals import metaclass_of_models
 
 if TYPE_CHECKING:
@@ -14,7 +15,7 @@ else:
     ModelMetaclass = metaclass_of_models()
 
 
-@dataclass_transform(kw_only_default=True, field_specifiers=(Field,))
+@dataclass_transform(kw_only_default=True, field_specifiers=(Field, Hparam))
 class HparamsMeta(ModelMetaclass):
     """Makes a field of any name a field: ``keys``, ``model_config``, ``_weight``.
 

@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from typing import Annotated, Any, get_args, get_origin
 
 from ..classes.docstrings import docs_of
+from ..classes.editable import EDITABLE
 from ..classes.fields import (
     MISSING,
     ClassField,
@@ -42,7 +43,8 @@ def limits_values(annotation: object) -> bool:
 
 def _limits(annotation: object, visited: set[object]) -> bool:
     if get_origin(annotation) is Annotated:
-        return True
+        kind, *marks = get_args(annotation)
+        return any(mark is not EDITABLE for mark in marks) or _limits(kind, visited)
     if not is_struct(annotation) or annotation in visited:
         args = () if literals(annotation) else get_args(annotation)
         return any(_limits(arg, visited) for arg in args)

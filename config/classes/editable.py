@@ -1,0 +1,66 @@
+"""Fields that a person may change while a run goes on, and how a class marks them."""
+
+from collections.abc import Iterator
+from typing import Annotated, Any, TypeVar, get_args, get_origin
+
+from ..path import child, join
+from .fields import (
+    is_mapping,
+    is_sequence,
+    is_struct,
+    item_type,
+    members,
+    stored_fields,
+    underlying_type,
+)
+
+T = TypeVar("T")
+
+
+class _Mark:
+    """Says that a field may be edited while a run goes on."""
+
+    def __repr__(self) -> str:
+        return "editable"
+
+
+EDITABLE = _Mark()
+
+Editable = Annotated[T, EDITABLE]
+"""``lr: Editable[float] = 0.1`` may be edited while a run goes on.
+
+It is a float to all else. In `Hparams`, ``Hparam(0.1, editable=True)`` says the same.
+"""
+
+
+def is_editable(annotation: Any) -> bool:
+    """Return whether a field of this type is marked, or an alternative of it is."""
+    if get_origin(annotation) is Annotated:
+        kind, *marks = get_args(annotation)
+        return EDITABLE in marks or is_editable(kind)
+    alternatives = members(annotation)
+    return len(alternatives) > 1 and any(map(is_editable, get_args(annotation)))
+
+
+def editable_paths(cls: Any) -> dict[str, object]:
+    """Return the types of the fields of ``cls`` that are marked, by path.
+
+    ``*`` stands for any item of a list or a dict. What is inside of a marked field may
+    be edited too, and is not listed.
+    """
+    return dict(_marked(cls, "", ()))
+
+
+def _marked(
+    annotation: object, path: str, above: tuple[object, ...]
+) -> Iterator[tuple[str, object]]:
+    for kind in members(annotation):
+        if is_struct(kind) and kind not in above:
+            for field in stored_fields(kind):
+                below = child(path, field.name)
+                if is_editable(field.annotation):
+                    yield below, underlying_type(field.annotation)
+                else:
+                    yield from _marked(field.annotation, below, (*above, kind))
+        elif is_mapping(kind) or is_sequence(kind):
+            yield from _marked(item_type(kind, 0), join(path, "*"), above)

@@ -1,0 +1,23 @@
+"""Hparam: what is said of one field of `Hparams`, beside its type."""
+
+from typing import Any
+
+from pydantic import Field
+from pydantic_core import PydanticUndefined
+
+from .editable import EDITABLE
+
+
+def Hparam(
+    default: Any = PydanticUndefined, *, editable: bool = False, **options: Any
+) -> Any:
+    """Return a field with a default, bounds and a description: pydantic's ``Field``.
+
+    ``editable=True`` lets a person change the field while a run goes on. ``options``
+    are those of ``pydantic.Field``, as ``ge=0``, ``description`` or
+    ``default_factory``.
+    """
+    field: Any = Field(default, **options)
+    if editable:
+        field.metadata.append(EDITABLE)
+    return field
