@@ -54,8 +54,10 @@ class OptimizerAdaptor(torch.optim.Optimizer):
     ``"skip"`` the whole step, or raise an ``"error"``. ``state_dtype`` is what state
     is kept and steps are computed in. ``master_dtype`` keeps for each narrower
     parameter a master weight in that dtype, which is stepped and whose rounding the
-    parameter is. ``fused=None`` compiles nothing; True compiles
-    the recorded step to C; False runs the step as it is written.
+    parameter is. ``rounding="stochastic"`` computes in float32 and rounds half
+    precisions up or down, so that on average nothing is lost; ``seed`` is that of the
+    random bits, which no generator draws. ``fused=None`` compiles nothing; True
+    compiles the recorded step to C; False runs the step as it is written.
     """
 
     _is_adding = False
@@ -72,6 +74,8 @@ class OptimizerAdaptor(torch.optim.Optimizer):
         maximize: bool = False,
         state_dtype: torch.dtype | None = None,
         master_dtype: torch.dtype | None = None,
+        rounding: Literal["nearest", "stochastic"] = "nearest",
+        seed: int = 0,
         nonfinite: Literal["pass", "skip", "error"] = "pass",
         fused: bool | None = None,
     ) -> None:
@@ -83,19 +87,25 @@ class OptimizerAdaptor(torch.optim.Optimizer):
             maximize=maximize,
             state_dtype=state_dtype,
             master_dtype=master_dtype,
+            rounding=rounding,
+            seed=seed,
             nonfinite=nonfinite,
             fused=fused,
         )
         self.fused = fused
         self.state_dtype = state_dtype
         self.master_dtype = master_dtype
+        self.rounding, self.seed = rounding, seed
         params = BoundParams(module)
         self._bound = BoundState(
             optimizer,
             params,
             lr,
             precision=WeightPrecision(
-                state_dtype=state_dtype, master_dtype=master_dtype
+                state_dtype=state_dtype,
+                master_dtype=master_dtype,
+                rounding=rounding,
+                seed=seed,
             ),
             clip=clip,
             nonfinite=nonfinite,

@@ -40,6 +40,8 @@ class SimpleOptimizer(TensorOptimizer[State]):
         maximize: bool = False,
         state_dtype: Any = None,
         master_dtype: Any = None,
+        rounding: str = "nearest",
+        seed: int = 0,
         nonfinite: str = "pass",
         fused: bool | None = None,
     ) -> "OptimizerAdaptor":
@@ -56,6 +58,8 @@ class SimpleOptimizer(TensorOptimizer[State]):
             maximize=maximize,
             state_dtype=state_dtype,
             master_dtype=master_dtype,
+            rounding=rounding,  # type: ignore[arg-type]  # checked there
+            seed=seed,
             nonfinite=nonfinite,  # type: ignore[arg-type]  # checked there
             fused=fused,
         )

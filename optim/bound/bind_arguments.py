@@ -19,6 +19,8 @@ def check_arguments(
     maximize: object,
     state_dtype: object,
     master_dtype: object,
+    rounding: object,
+    seed: object,
     nonfinite: str,
     fused: object,
 ) -> None:
@@ -52,6 +54,7 @@ def check_arguments(
                 "groups=[Group('**.bias', weight_decay=0.0)]"
             )
     check_dtypes(state_dtype, master_dtype)
+    check_rounding(rounding, seed, master_dtype)
 
 
 def check_dtypes(state_dtype: object, master_dtype: object) -> None:
@@ -63,4 +66,17 @@ def check_dtypes(state_dtype: object, master_dtype: object) -> None:
     if master_dtype not in (None, torch.float32, torch.float64):
         raise ValueError(
             f"master_dtype is torch.float32, torch.float64 or None, got {master_dtype}"
+        )
+
+
+def check_rounding(rounding: object, seed: object, master_dtype: object) -> None:
+    """Raise ValueError or TypeError for a rounding that there is not, or not here."""
+    if rounding not in ("nearest", "stochastic"):
+        raise ValueError(f"rounding is 'nearest' or 'stochastic', got {rounding!r:.60}")
+    if isinstance(seed, bool) or not isinstance(seed, int):
+        raise TypeError(f"seed is an int, got {seed!r:.60}")
+    if rounding == "stochastic" and master_dtype is not None:
+        raise ValueError(
+            "a weight with a master is its rounding to nearest: give bind either "
+            "master_dtype, or rounding='stochastic', which takes no memory"
         )

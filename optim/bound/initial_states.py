@@ -107,7 +107,7 @@ class InitialStates:
                 tensor = tensor.to(self.precision.state_dtype_of(param))
             state = simple.init(tensor)
             fields = {} if state is None else fields_of(state)
-            fields |= self.precision.beside(param)
+            fields |= self.precision.beside(param, self.path_of(param))
             initial[param] = arena.house(param, fields)
         states.update(initial)
 
@@ -120,7 +120,7 @@ class InitialStates:
         """
         for param in stepped:
             fields = states[param]
-            lacking = self.precision.beside(param, fields)
+            lacking = self.precision.beside(param, self.path_of(param), fields)
             if lacking:
                 fields |= self._arena(index, params).house(param, lacking)
 

@@ -13,7 +13,13 @@ from torch import Tensor
 
 from ...config.short_text import first_names
 from ...records.tensors.shares import share_of
-from ..engines.tracing.extended_state import KEPT, MASTER, author_type, is_extended
+from ..engines.tracing.extended_state import (
+    KEPT,
+    MASTER,
+    ROUNDING_KEY,
+    author_type,
+    is_extended,
+)
 from ..engines.tracing.state_fields import field_names, fields_of
 from .nested_records import as_declared
 from .plain_values import as_held
@@ -77,14 +83,22 @@ def left_out(blank: Any, stored_fields: Mapping[str, Any]) -> list[str]:
 
 def what_is_left_out(names_by_path: Mapping[str, Collection[str]]) -> list[str]:
     """Say what `left_out` found, by the paths of parameters."""
-    paths = [path for path, names in names_by_path.items() if MASTER in names]
-    if not paths:
-        return []
-    return [
-        f"{first_names(paths, 4)}: stored with a master weight, which is left out: "
-        "this optimizer goes on from the rounded weight. To keep masters: "
-        "bind(net, lr=..., master_dtype=torch.float32)"
-    ]
+    texts: list[str] = []
+    for name, text in _LEFT_OUT.items():
+        paths = [path for path, names in names_by_path.items() if name in names]
+        if paths:
+            texts.append(f"{first_names(paths, 4)}: {text}")
+    return texts
+
+
+_LEFT_OUT = {
+    MASTER: "stored with a master weight, which is left out: this optimizer goes on "
+    "from the rounded weight. To keep masters: "
+    "bind(net, lr=..., master_dtype=torch.float32)",
+    ROUNDING_KEY: "stored with the count of stochastic rounding, which is left out: "
+    "this optimizer rounds to nearest. To go on as before: "
+    "bind(net, lr=..., rounding='stochastic')",
+}
 
 
 BESIDE = "beside"

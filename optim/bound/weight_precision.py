@@ -2,14 +2,20 @@
 
 from collections.abc import Collection
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
 
 from ..engines.loop import tensor_of
 from ..engines.memory.tensor_form import is_plain
-from ..engines.tracing.extended_state import MASTER, extended
+from ..engines.tracing.extended_state import (
+    MASTER,
+    ROUNDING_KEY,
+    ROUNDING_STEP,
+    extended,
+)
+from ..engines.tracing.stochastic_rounding import ROUNDED_DTYPES, key_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -20,11 +26,19 @@ class WeightPrecision:
     """Of states; None for that of what is stepped: the master, or the parameter."""
     master_dtype: torch.dtype | None = None
     """Of master weights; None for none."""
+    rounding: Literal["nearest", "stochastic"] = "nearest"
+    """Of half-precision weights after a step."""
+    seed: int = 0
+    """Of the random bits of stochastic rounding."""
 
     def has_master(self, param: Tensor) -> bool:
         """Return whether the weight is narrower than a master would be."""
         wide = self.master_dtype
         return wide is not None and is_narrower(param, wide)
+
+    def rounds(self, param: Tensor) -> bool:
+        """Return whether the weight is rounded stochastically after a step."""
+        return self.rounding == "stochastic" and param.dtype in ROUNDED_DTYPES
 
     def state_dtype_of(self, param: Tensor) -> torch.dtype:
         """Return what `init` gets the parameter in."""
@@ -36,10 +50,12 @@ class WeightPrecision:
         wide = torch.promote_types(self.state_dtype or param.dtype, param.dtype)
         if self.has_master(param) and self.master_dtype is not None:
             wide = torch.promote_types(wide, self.master_dtype)
-        return wide
+        return torch.promote_types(wide, torch.float32) if self.rounds(param) else wide
 
     def blank(self, param: Tensor, state: Any) -> Any:
         """Return an author's state with what is kept for ``param``, without values."""
+        if self.rounds(param):
+            return extended(state, rounding_step=0, rounding_key=0)
         if not self.has_master(param):
             return state
         tensor, dtype = tensor_of(param), self.master_dtype
@@ -49,8 +65,13 @@ class WeightPrecision:
             )
         return extended(state, master=torch.zeros_like(tensor, dtype=dtype))
 
-    def beside(self, param: Tensor, present: Collection[str] = ()) -> dict[str, Any]:
+    def beside(
+        self, param: Tensor, path: str, present: Collection[str] = ()
+    ) -> dict[str, Any]:
         """Return what is kept for ``param`` beside its state and is not ``present``."""
+        if self.rounds(param):
+            fields = {ROUNDING_STEP: 0, ROUNDING_KEY: key_of(self.seed, path)}
+            return {k: v for k, v in fields.items() if k not in present}
         if MASTER in present or not self.has_master(param):
             return {}
         return {MASTER: tensor_of(param).to(self.master_dtype)}

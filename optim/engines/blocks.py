@@ -5,7 +5,7 @@ Small parameters whose states lie side by side are gathered into one block.
 
 from abc import abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -18,7 +18,14 @@ from .codegen.program import contracted, program_of
 from .memory.arena import BLOCK, SMALL
 from .renewals import Renewals
 from .self_check import agrees
+from .tracing.extended_state import ROUNDING_STEP
 from .tracing.step_call import StepCall
+from .tracing.stochastic_rounding import (
+    bits_of_run,
+    bits_of_several,
+    fill_bits,
+    streams_of,
+)
 from .tracing.trace import BucketLayout, Trace
 
 _programs: dict[tuple[Any, ...], tuple[Run, list[torch.dtype]] | str] = {}
@@ -52,6 +59,8 @@ class Blocks:
         replay = _Replay(
             run, self.scratch, registers, constants, bucket.renewals, masters
         )
+        if bucket.layout.rounds:
+            replay.streams = [int(stream) for stream in bucket.streams()]
 
         def job() -> None:
             for piece in self.pieces:
@@ -74,10 +83,12 @@ def _generate(
     run, registers = generate(contracted(program_of(trace.tape, trace.outs)))
 
     def over(tensors: list[Tensor], constants: list[float]) -> None:
+        stream = int(streams_of([0], scalars.get(ROUNDING_STEP, 0))[0])
         run(
             *tensors,
             [torch.empty(len(tensors[0]), dtype=d) for d in registers],
             constants,
+            bits_of_run(stream, 0, len(tensors[0])) if layout.rounds else None,
         )
 
     try:
@@ -95,6 +106,7 @@ class _Scratch:
     def __init__(self) -> None:
         self.whole: dict[tuple[str | int, torch.dtype], Tensor] = {}
         self.cut: dict[tuple[str | int, torch.dtype, int], Tensor] = {}
+        self.numbers: Tensor | None = None
 
     def take(self, name: str | int, dtype: torch.dtype, count: int) -> Tensor:
         """Return the first ``count`` elements of a register."""
@@ -113,6 +125,12 @@ class _Scratch:
             elements = self.cut[name, dtype, count] = register[:count]
         return elements
 
+    def counted(self, count: int) -> Tensor:
+        """Return the numbers from 0 to ``count``, as int32."""
+        if self.numbers is None:
+            self.numbers = torch.arange(BLOCK, dtype=torch.int32)
+        return self.numbers[:count]
+
     def registers(self, dtypes: list[torch.dtype], count: int) -> list[Tensor]:
         return [self.take(i, dtype, count) for i, dtype in enumerate(dtypes)]
 
@@ -128,13 +146,31 @@ class _Replay:
     renewals: Renewals | None
     master: int | None
     """Which of the states is the master weight, if it is compared with the weight."""
+    streams: list[int] = field(default_factory=list[int])
+    """By parameter, what random bits are made of, where any are rounded with them."""
 
-    def __call__(self, tensor: Tensor, grad: Tensor, states: Sequence[Tensor]) -> None:
-        """Step one block."""
+    def bits(self, position: int, start: int, count: int) -> Tensor | None:
+        """Return the random bits of a part of a parameter."""
+        if not self.streams:
+            return None
+        take, dtype = self.scratch.take, torch.int32
+        bits, spare = take("bits", dtype, count), take("spare", dtype, count)
+        index = self.scratch.counted(count)
+        fill_bits(bits, spare, index, self.streams[position], start)
+        return bits
+
+    def __call__(
+        self,
+        tensor: Tensor,
+        grad: Tensor,
+        states: Sequence[Tensor],
+        bits: Tensor | None,
+    ) -> None:
+        """Step one block, which is rounded with ``bits``."""
         if self.master is not None and self.renewals is not None:
             self.renewals.compare(tensor, states[self.master])
         registers = self.scratch.registers(self.registers, len(grad))
-        self.run(tensor, grad, *states, registers, self.constants)
+        self.run(tensor, grad, *states, registers, self.constants, bits)
 
 
 class _Piece:
@@ -157,8 +193,10 @@ class _Large(_Piece):
         # The backward pass may lay a gradient elsewhere at each step, so its views are
         # not kept as those of tensor and states are.
         blocks = torch.split(flat(grads[self.position]), BLOCK)
-        for grad, (tensor, *states) in zip(blocks, self.rows, strict=True):
-            replay(tensor, grad, states)
+        for k, (grad, row) in enumerate(zip(blocks, self.rows, strict=True)):
+            tensor, *states = row
+            bits = replay.bits(self.position, k * BLOCK, len(grad))
+            replay(tensor, grad, states, bits)
 
 
 @dataclass(slots=True)
@@ -179,7 +217,11 @@ class _Packed(_Piece):
         # tensors and gradients are gathered and tensors copied back.
         torch.cat(self.tensors, out=tensor)
         torch.cat(flats, out=grad)
-        replay(tensor, grad, self.states)
+        bits = None
+        if replay.streams:
+            streams = [replay.streams[i] for i in self.positions]
+            bits = bits_of_several(self.sizes, streams)
+        replay(tensor, grad, self.states, bits)
         copy_tensors(self.tensors, list(torch.split(tensor, self.sizes)))
 
 

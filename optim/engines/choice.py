@@ -53,9 +53,11 @@ def _why_no_kernel(step: StepCall, layout: BucketLayout, fused: bool | None) -> 
     """Return why torch's kernel is left out, where it has one for the optimizer."""
     if _kernel(step, layout, fused) is not None:
         return f"; torch's kernel gives other numbers in {layout.dtypes[0]}"
-    if layout.master is not None and has_kernel(step) and fused is not True:
-        return "; torch's kernel keeps no master weights"
-    return ""
+    if not has_kernel(step) or fused is True:
+        return ""
+    if layout.rounds:
+        return "; torch's kernel does not round stochastically"
+    return "" if layout.master is None else "; torch's kernel keeps no master weights"
 
 
 def _kernel(step: StepCall, layout: BucketLayout, fused: bool | None) -> Kernel | None:

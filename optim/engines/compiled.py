@@ -15,8 +15,10 @@ from .codegen.compiler import CompileError, load
 from .codegen.program import program_of
 from .renewals import Renewals
 from .self_check import agrees
+from .tracing.extended_state import ROUNDING_STEP
 from .tracing.recording import NotElementwise, Op
 from .tracing.step_call import StepCall
+from .tracing.stochastic_rounding import streams_of
 from .tracing.trace import BucketLayout, Trace
 
 _PARALLEL = 200_000
@@ -54,6 +56,8 @@ class Compiled:
         if self.seen is not bucket.addresses:
             self.seen = bucket.addresses
             self._tabulate(bucket)
+        if bucket.layout.rounds:
+            self.table[:, -1] = bucket.streams().view(np.int64)[self.rows]
         constants = (ctypes.c_double * len(trace.constants))(*trace.constants)
         # Threads are started for each call, which costs more than a small step.
         threads = torch.get_num_threads() if self.total > _PARALLEL else 1
@@ -79,6 +83,8 @@ class Compiled:
             base = np.cumsum(sizes) - sizes
             columns = [base, sizes, np.zeros_like(base), np.zeros_like(base)]
             columns += [np.array(column, dtype=np.int64) for column in states]
+            if bucket.layout.rounds:
+                columns.append(np.zeros_like(base))
             table = np.stack(columns, axis=1)
             self.rows = np.flatnonzero(sizes)
             self.table = np.ascontiguousarray(table[self.rows])
@@ -122,6 +128,8 @@ def _compile(
 
     def over(tensors: list[Tensor], constants: list[float]) -> None:
         row = [0, tensors[0].numel(), *(t.data_ptr() for t in tensors)]
+        stream = streams_of([0], scalars.get(ROUNDING_STEP, 0)).view(np.int64)
+        row += stream.tolist() if layout.rounds else []
         table = np.array([row], dtype=np.int64)
         numbers = (ctypes.c_double * len(constants))(*constants)
         count = ctypes.c_int64()

@@ -13,10 +13,13 @@ from ...records.tensors.torch_internals import copy_tensors
 from .bucket import Bucket, Job, trusted
 from .codegen.program import Program, contracted, program_of
 from .self_check import agrees
+from .tracing.extended_state import ROUNDING_STEP
 from .tracing.step_call import StepCall
+from .tracing.stochastic_rounding import bits_of_each, rounded_with, streams_of
 from .tracing.trace import BucketLayout, Trace
 
-_Run = Callable[[list[list[Tensor]], list[float]], list[list[Tensor]]]
+_Run = Callable[[list[list[Tensor]], list[float], list[Tensor]], list[list[Tensor]]]
+"""From lists of inputs, constants, and random bits where tensors are rounded."""
 _programs: dict[tuple[Any, ...], _Run | str] = {}
 
 
@@ -40,7 +43,8 @@ class Foreach:
                 for weight, master in zip(bucket.params, masters, strict=True):
                     renewals.compare(weight.detach(), master)
             targets = [bucket.params, *bucket.columns]
-            results = run([bucket.params, grads, *bucket.columns], constants)
+            ins = [bucket.params, grads, *bucket.columns]
+            results = run(ins, constants, _bits(bucket))
             for target, result in zip(targets, results, strict=True):
                 # A result that is its own input comes out as the very list that went
                 # in; any other is a list of new tensors.
@@ -49,6 +53,15 @@ class Foreach:
             bucket.commit(trace.scalars)
 
         return job
+
+
+def _bits(bucket: Bucket) -> list[Tensor]:
+    """Return the random bits of each parameter, where any are rounded with them."""
+    if not bucket.layout.rounds:
+        return []
+    bits = bits_of_each(bucket.sizes, bucket.streams(), bucket.layout.like.device)
+    pairs = zip(bits, bucket.params, strict=True)
+    return [part.view(param.shape) for part, param in pairs]
 
 
 def listable(
@@ -64,7 +77,9 @@ def _checked(
     run = _generate(contracted(program_of(trace.tape, trace.outs)))
 
     def over(tensors: list[Tensor], constants: list[float]) -> None:
-        results = run([[tensor] for tensor in tensors], constants)
+        stream = streams_of([0], scalars.get(ROUNDING_STEP, 0))
+        bits = bits_of_each([len(tensors[0])], stream, tensors[0].device)
+        results = run([[tensor] for tensor in tensors], constants, bits)
         targets = [tensors[0], *tensors[2:]]
         for target, (result,) in zip(targets, results, strict=True):
             target.copy_(result)
@@ -97,8 +112,10 @@ def _generate(program: Program) -> _Run:
     # rate that a schedule changes generates no code.
     body = "".join(f"    {line}\n" for line in [*lines, f"return [{results}]"])
     scope: dict[str, Any] = {"torch": torch, "inf": float("inf"), "nan": float("nan")}
+    scope["rounded_with"] = rounded_with
     exec(
-        compile(f"def run(ins, c):\n{body}", "<step replayed on lists>", "exec"), scope
+        compile(f"def run(ins, c, k):\n{body}", "<step replayed on lists>", "exec"),
+        scope,
     )
     run: _Run = scope["run"]
     return run
@@ -123,6 +140,9 @@ def _call(name: str, texts: list[str], lists: list[str], dtype: torch.dtype) -> 
         return f"[x0.clone() {each}]"
     if name == "fill":
         return f"[torch.full_like(x, {texts[0]}, dtype={dtype}) for x in v0]"
+    if name.startswith("round:"):
+        made = f"rounded_with(x, torch.{name[6:]}, bits)"
+        return f"[{made} for x, bits in zip({texts[0]}, k)]"
     if name.startswith("to:"):
         return f"[x0.to(torch.{name[3:]}) {each}]"
     return f"[torch.{name}({', '.join(inputs)}) {each}]"

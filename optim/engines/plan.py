@@ -15,6 +15,7 @@ from .memory.tensor_form import is_dense, is_plain
 from .portions import StepFailed
 from .stacked import SIDE, Stacked
 from .torch_fused import TorchFused
+from .tracing.extended_state import ROUNDING_KEY, rounds
 from .tracing.recording import ImpureStepError
 from .tracing.state_fields import declared, field_names
 from .tracing.step_call import StepCall
@@ -185,6 +186,8 @@ class BucketPlanner:
                 continue
             fields = declared(slot.state_type, slot.state)
             reason, is_passing = _obstacle(slot.param, slot.grad, fields)
+            if rounds(slot.state_type) and not (reason or slot.param.is_contiguous()):
+                reason = "rounding counts elements in another order than they lie in"
             # Gradients are other tensors at each step, so what one of them forbids, or
             # what it shares memory with, says nothing of the next.
             plan.is_passing |= is_passing or bool(in_turn)
@@ -317,6 +320,9 @@ def _layout(
 ) -> tuple[BucketLayout, dict[str, Any]]:
     names = tuple(k for k, v in fields.items() if isinstance(v, Tensor))
     numbers = {k: v for k, v in fields.items() if isinstance(v, _NUMBERS)}
+    if rounds(state_type):
+        # Each parameter has another, and one program serves them all.
+        numbers.pop(ROUNDING_KEY, None)
     dtypes = (param.dtype, grad.dtype, *(fields[name].dtype for name in names))
     absent = {name: None for name in field_names(state_type) if name not in fields}
     return BucketLayout(param, state_type, names, dtypes, absent), numbers

@@ -1,5 +1,7 @@
 """Renewals: how many elements of master weights began anew, since a weight changed."""
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
@@ -36,4 +38,6 @@ class Renewals:
 
 def _local(count: Tensor) -> Tensor:
     """Return the count of this process, where each has a part of the weight."""
-    return count.to_local() if hasattr(count, "to_local") else count
+    part: Any = count
+    local: Tensor = part.to_local() if hasattr(part, "to_local") else part
+    return local

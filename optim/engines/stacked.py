@@ -9,6 +9,7 @@ from ...records.tensors.torch_internals import copy_tensors
 from .bucket import Bucket, Job
 from .loop import checked, matching_grad
 from .portions import Portion, StepFailed, Write, job_of
+from .tracing.extended_state import ROUNDING_KEY
 from .tracing.step_call import StepCall
 
 SIDE = 128
@@ -49,6 +50,8 @@ def _computed(
     tensor = torch.stack([p.detach() for p in params])
     columns = [column[part] for column in bucket.columns]
     state = bucket.layout.state([torch.stack(c) for c in columns], bucket.scalars)
+    if bucket.layout.rounds:
+        vars(state)[ROUNDING_KEY] = [s[ROUNDING_KEY] for s in bucket.states[part]]
     try:
         matching = [
             matching_grad(g, p) for g, p in zip(grads[part], params, strict=True)

@@ -19,6 +19,7 @@ from ..engines.memory.entangled import Entanglement
 from ..engines.plan import BucketPlanner, Plan, Slot
 from ..engines.portions import StepFailed
 from ..engines.renewals import Renewals
+from ..engines.tracing.extended_state import KEPT
 from ..engines.tracing.generators import kept_generators
 from ..engines.tracing.recording import ImpureStepError, NotElementwise
 from ..engines.tracing.state_fields import fields_of, tensor_names
@@ -103,7 +104,7 @@ class Stepper:
         states = self.bound.states
         blanks = [self.bound.initial_states.blank(call.simple, p) for p in params]
         fields = [
-            states.get(param) or _filled_fields(blank)
+            _completed(states.get(param, {}), _filled_fields(blank))
             for param, blank in zip(params, blanks, strict=True)
         ]
         # No backward pass has run: a gradient in the form of its parameter is likely.
@@ -212,6 +213,14 @@ class Stepper:
 def _filled_fields(blank: Any) -> Fields:
     fields = {} if blank is None else fields_of(blank)
     return {name: value for name, value in fields.items() if value is not None}
+
+
+def _completed(fields: Fields, first: Fields) -> Fields:
+    """Return the state that a step will find; what it lacks begins as in ``first``."""
+    if not fields:
+        return first
+    lacking = {k: v for k, v in first.items() if k in KEPT and k not in fields}
+    return {**fields, **lacking} if lacking else fields
 
 
 def _grads_of(bucket: Bucket, grads: Grads) -> list[Tensor]:

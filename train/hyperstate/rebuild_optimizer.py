@@ -113,6 +113,7 @@ def _is_described(adaptor: OptimizerAdaptor) -> bool:
     dtypes = (adaptor.state_dtype, adaptor.master_dtype)
     return (
         (adaptor.clip, adaptor.fused, *dtypes) == (None,) * 4
+        and adaptor.rounding == "nearest"
         and adaptor.nonfinite == "pass"
         and not adaptor.foreign()
         and all(map(_is_described_group, adaptor.param_groups))

@@ -6,10 +6,14 @@ from typing import Any
 
 import torch
 
+from ..tracing.stochastic_rounding import round_into
 from .program import Arg, Program, slots
 
 Run = Callable[..., None]
-"""Call as ``run(tensor, grad, *state, registers, c)``; writes tensor and state."""
+"""Call as ``run(tensor, grad, *state, registers, c, k)``; writes tensor and state.
+
+``k`` are the random bits of what is rounded stochastically; they are used up.
+"""
 
 
 def generate(program: Program) -> tuple[Run, list[torch.dtype]]:
@@ -19,6 +23,7 @@ def generate(program: Program) -> tuple[Run, list[torch.dtype]]:
         writer.operation(i, name, args)
     source = writer.source()
     scope: dict[str, Any] = {"torch": torch, "inf": math.inf, "nan": math.nan}
+    scope["round_into"] = round_into
     exec(compile(source, "<step replayed in blocks>", "exec"), scope)
     return scope["run"], writer.registers
 
@@ -91,7 +96,9 @@ class _Writer:
     def source(self) -> str:
         inputs = ", ".join(f"b{i}" for i in range(self.program.n_inputs))
         body = [*self.lines, *self.copies] or ["pass"]
-        return f"def run({inputs}, r, c):\n" + "".join(f"    {x}\n" for x in body)
+        return f"def run({inputs}, r, c, k=None):\n" + "".join(
+            f"    {x}\n" for x in body
+        )
 
 
 def _line(name: str, texts: list[str], target: str) -> str:
@@ -99,6 +106,8 @@ def _line(name: str, texts: list[str], target: str) -> str:
         return f"{target}.copy_({texts[0]})"
     if name == "fill":
         return f"{target}.fill_({texts[0]})"
+    if name.startswith("round:"):
+        return f"round_into({texts[0]}, k, {target})"
     if name.startswith("pow:"):
         texts, name = [*texts, name[4:]], "pow"
     if name == "relu":

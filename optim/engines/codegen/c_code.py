@@ -8,6 +8,7 @@ IEEE-rounded, which torch's own on CPU are not always.
 import torch
 
 from ..tracing.recording import NotElementwise
+from ..tracing.stochastic_rounding import HIGH_WORD, MULTIPLIERS
 from .program import Arg, Program, slots
 
 MEMORY = {
@@ -26,8 +27,9 @@ def c_source(program: Program, master: int | None = None) -> str:
     """Return the source of ``run(table, rows, constants, threads, renewed)``.
 
     A row of the table holds how many elements stand in the rows before, the number of
-    its own, and the addresses of tensor, gradient and state. ``master`` is the input
-    whose rounding the tensor should be: what is not is counted in ``renewed``.
+    its own, and the addresses of tensor, gradient and state; where the tensor is
+    rounded stochastically, also what its random bits are made of. ``master`` is the
+    input whose rounding the tensor should be: what is not is counted in ``renewed``.
     """
     for dtype in program.dtypes:
         if dtype not in MEMORY:
@@ -67,12 +69,15 @@ def c_source(program: Program, master: int | None = None) -> str:
         for i in range(program.n_inputs)
     )
     body = "\n    ".join(lines)
+    width = program.n_inputs + 2 + program.rounds
     return _FRAME % {
+        "rounding": _ROUNDING % MULTIPLIERS_OF_C if program.rounds else "",
+        "stream": f"(uint64_t)row[{width - 1}]" if program.rounds else "0",
         "pointers": pointers,
         "constants": _constants(n_constants, scalar),
         "body": body,
         "arguments": arguments,
-        "width": program.n_inputs + 2,
+        "width": width,
     }
 
 
@@ -108,6 +113,8 @@ def _statement(program: Program, i: int, name: str, args: tuple[Arg, ...]) -> st
     dtype, kind = program.dtypes[i], _compute(program, i)
     if name in _COMPARE:
         value = _comparison(program, name, args)
+    elif name.startswith("round:"):
+        value = f"rounded_{name[6:]}(v{args[0]}, random_bits(stream, at + i))"
     else:
         is_rounded = name in _ROUNDED
         texts = [_argument(a, dtype if is_rounded else None, kind) for a in args]
@@ -198,6 +205,33 @@ _OF_DTYPE = {
 }
 """What torch computes otherwise in one dtype."""
 
+MULTIPLIERS_OF_C = dict(zip("abc", MULTIPLIERS, strict=True)) | {"h": HIGH_WORD}
+
+# The bits of stochastic_rounding.py, to the bit, and what is done with them there.
+_ROUNDING = """\
+static inline uint32_t random_bits(uint64_t stream, uint64_t i) {
+  uint32_t x = (uint32_t)i + (uint32_t)stream;
+  x = (x ^ (x >> 16)) * %(a)#xu;
+  x ^= x >> 15;
+  x += (uint32_t)(stream >> 32) + (uint32_t)(i >> 32) * %(h)#xu;
+  x = (x ^ (x >> 16)) * %(b)#xu;
+  return (x ^ (x >> 15)) * %(c)#xu;
+}
+static inline float truncated(float x, uint32_t bits, int n) {
+  uint32_t u; memcpy(&u, &x, 4);
+  u = (u + (bits >> (32 - n))) >> n << n; memcpy(&x, &u, 4);
+  return x;
+}
+static inline float rounded_bfloat16(float x, uint32_t bits) {
+  return x != x ? x : truncated(x, bits, 16);
+}
+static inline float rounded_float16(float x, uint32_t bits) {
+  float share = (float)(int32_t)(bits >> 8) * 0x1p-24f;
+  float small = copysignf(floorf(fabsf(x) / 0x1p-24f + share) * 0x1p-24f, x);
+  return x != x ? x : fabsf(x) < 0x1p-14f ? small : truncated(x, bits, 13);
+}
+"""
+
 # to_bfloat16 rounds to nearest, ties to even, by a carry that would turn some NaN into
 # a number, so these are told apart. Threads take parts from one counter, and no element
 # depends on another: a thread that cannot be started changes nothing but the time.
@@ -216,7 +250,9 @@ static inline uint16_t to_bfloat16(float x) {
   return x != x ? 0x7fc0 : h;
 }
 
-static void block(%(pointers)s, int64_t count, const double *c, int64_t *renewed) {
+%(rounding)s
+static void block(%(pointers)s, int64_t count, uint64_t stream, int64_t at,
+                  const double *c, int64_t *renewed) {
   %(constants)s
   int32_t n = 0;
   _Pragma("GCC ivdep")
@@ -238,7 +274,7 @@ static void range(const int64_t *table, int64_t rows, int64_t low, int64_t high,
     if (row[0] >= high) break;
     int64_t from = low > row[0] ? low - row[0] : 0;
     int64_t to = high - row[0] < row[1] ? high - row[0] : row[1];
-    if (from < to) block(%(arguments)s, to - from, c, renewed);
+    if (from < to) block(%(arguments)s, to - from, %(stream)s, from, c, renewed);
   }
 }
 

@@ -23,6 +23,11 @@ class Program:
     ops: dict[int, tuple[str, tuple[Arg, ...]]] = field(default_factory=dict)
     outs: list[int] = field(default_factory=list)
 
+    @property
+    def rounds(self) -> bool:
+        """Whether a result is rounded with random bits."""
+        return any(name.startswith("round:") for name, _ in self.ops.values())
+
     def last_uses(self) -> dict[int, int]:
         """Return by value the operation that reads it last."""
         return {

@@ -1,7 +1,8 @@
 """ExtendedState: an author's state, and beside it what lets a narrow weight learn.
 
 A weight in half precision loses what is smaller than half its last digit. A master
-weight keeps it: the step moves the master, and the weight is its rounding.
+weight keeps it: the step moves the master, and the weight is its rounding. Rounding up
+or down at random keeps it on average, and needs to know how often it was done.
 """
 
 from collections.abc import Callable
@@ -11,10 +12,20 @@ from typing import Any, ClassVar
 
 import torch
 
+from .operations import round_stand_in
 from .recording import ImpureStepError
+from .stand_in import StandIn
+from .state_fields import field_names
+from .stochastic_rounding import rounded
 
 MASTER = "master"
 """The field of the master weight, of the parameter's shape."""
+
+ROUNDING_STEP = "rounding_step"
+"""The field that counts how often a weight was rounded stochastically."""
+
+ROUNDING_KEY = "rounding_key"
+"""The field of the number from which its random bits are made."""
 
 
 class ExtendedState:
@@ -33,6 +44,8 @@ class _Kept:
     """What is kept beside an author's fields."""
 
     master: torch.Tensor
+    rounding_step: int
+    rounding_key: int
 
 
 KEPT = frozenset(_Kept.__dataclass_fields__)
@@ -68,6 +81,11 @@ def is_extended(state_type: Any) -> bool:
     return isinstance(state_type, type) and issubclass(state_type, ExtendedState)
 
 
+def rounds(state_type: Any) -> bool:
+    """Return whether weights with such states are rounded stochastically."""
+    return is_extended(state_type) and ROUNDING_STEP in field_names(state_type)
+
+
 def extended(state: Any, **kept: Any) -> ExtendedState:
     """Return ``state``, an author's or None, with what is ``kept`` beside it."""
     author = None if state is None else type(state)
@@ -98,9 +116,24 @@ def closed(tensor: Any, state: Any, weight: Any, stored: Any) -> tuple[Any, Any]
             f"step() returns a {type(state).__name__} as state, and it came as a "
             f"{type(stored).__name__}"
         )
-    master = tensor.to(vars(stored)[MASTER].dtype)
-    fields = {**_fields_of(state), MASTER: master}
-    return master.to(weight.dtype), _filled(type(stored), fields)
+    fields = dict(_fields_of(state))
+    if MASTER in type(stored).__dataclass_fields__:
+        master = fields[MASTER] = tensor.to(vars(stored)[MASTER].dtype)
+        weight = master.to(weight.dtype)
+    else:
+        weight = _rounded(tensor, weight.dtype, vars(stored))
+        fields |= {k: v for k, v in vars(stored).items() if k in KEPT}
+        fields[ROUNDING_STEP] += 1
+    return weight, _filled(type(stored), fields)
+
+
+def _rounded(tensor: Any, dtype: torch.dtype, kept: dict[str, Any]) -> Any:
+    """Return what a step made, rounded stochastically."""
+    exact = tensor.to(torch.float32)
+    if type(exact) is StandIn:
+        # Whoever runs what is recorded has the keys of the parameters.
+        return round_stand_in(exact, dtype)
+    return rounded(exact, dtype, kept.get(ROUNDING_KEY, 0), kept[ROUNDING_STEP])
 
 
 def n_renewed(weight: torch.Tensor, master: torch.Tensor) -> torch.Tensor:

@@ -168,6 +168,11 @@ def _cast(value: StandIn, dtype: torch.dtype) -> StandIn:
     return _emit(value, f"to:{str(dtype)[6:]}", dtype, (value.id,))
 
 
+def round_stand_in(value: StandIn, dtype: torch.dtype) -> StandIn:
+    """Record that ``value`` is rounded stochastically; a step cannot ask for that."""
+    return _emit(value, f"round:{str(dtype)[6:]}", dtype, (value.id,))
+
+
 def _unary(name: str) -> Callable[[StandIn], StandIn]:
     def method(self: StandIn) -> StandIn:
         _require_float(self)

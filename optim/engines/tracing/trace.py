@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from . import operations  # noqa: F401  # pyright: ignore[reportUnusedImport]  # gives the stand-in its operations
-from .extended_state import MASTER, is_extended
+from .extended_state import MASTER, is_extended, rounds
 from .recording import ImpureStepError, NotElementwise, Op, Recording
 from .stand_in import StandIn, stand_in
 from .step_call import StepCall
@@ -28,11 +28,14 @@ class BucketLayout:
     """The fields of the state that are None."""
     master: int | None = field(init=False)
     """Which of ``tensors`` is the master weight."""
+    rounds: bool = field(init=False)
+    """Whether the tensor is rounded stochastically."""
     tape: Recording = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         is_kept = is_extended(self.state_type) and MASTER in self.tensors
         self.master = self.tensors.index(MASTER) if is_kept else None
+        self.rounds = rounds(self.state_type)
         names = ("tensor", "grad", *(f"state.{name}" for name in self.tensors))
         tape = self.tape = Recording(names, self.dtypes, self.like)
         tape.inputs = [stand_in(tape, i, dtype) for i, dtype in enumerate(self.dtypes)]

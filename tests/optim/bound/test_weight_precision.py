@@ -516,3 +516,262 @@ def test_an_author_may_call_a_field_master() -> None:
 def test_a_dtype_that_no_master_can_have_is_refused(dtype: Any) -> None:
     with pytest.raises(ValueError, match=r"master_dtype is torch\.float32"):
         AdamW().bind(layers(), lr=0.1, master_dtype=dtype)
+
+
+def distances(a: nn.Module, b: nn.Module) -> int:
+    """Return how many elements of two modules differ."""
+    pairs = zip(a.parameters(), b.parameters(), strict=True)
+    return sum(int((x != y).sum()) for x, y in pairs)
+
+
+@pytest.mark.parametrize("dtype", HALF)
+@pytest.mark.parametrize("fused", [None, True])
+def test_every_engine_rounds_with_the_same_bits(
+    dtype: torch.dtype, fused: bool | None
+) -> None:
+    nets = [Net(dtype), Net(dtype)]
+    # Products and sums of SGD are the same to the bit on every engine.
+    engine = SGD().bind(nets[0], lr=1e-3, rounding="stochastic", fused=fused)
+    loop = SGD().bind(nets[1], lr=1e-3, rounding="stochastic", fused=False)
+
+    drive(engine, nets[0], *range(5))
+    drive(loop, nets[1], *range(5))
+
+    assert engine_names(engine) == {"compiled" if fused else "blocks"}
+    assert equal(*nets)
+    assert not equal(nets[0], Net(dtype))
+
+
+@pytest.mark.parametrize("fused", [None, True])
+def test_blocks_of_a_large_parameter_have_the_bits_of_their_place(
+    fused: bool | None,
+) -> None:
+    nets = [plist(nn.Parameter(torch.ones(3, 100_001).bfloat16())) for _ in range(2)]
+    engine = SGD().bind(nets[0], lr=1e-3, rounding="stochastic", fused=fused)
+    loop = SGD().bind(nets[1], lr=1e-3, rounding="stochastic", fused=False)
+
+    drive(engine, nets[0], 1)
+    drive(loop, nets[1], 1)
+
+    assert equal(*nets)
+
+
+def test_lists_of_accelerators_round_with_the_bits_of_the_loop() -> None:
+    from burnish.optim.engines.foreach import Foreach
+
+    left, right = Net(torch.bfloat16), Net(torch.bfloat16)
+    engine = SGD().bind(left, lr=1e-2, rounding="stochastic")
+    loop = SGD().bind(right, lr=1e-2, rounding="stochastic", fused=False)
+    drive(engine, left, 1)
+    drive(loop, right, 1)
+    stepper: Any = engine._runner.stepper  # pyright: ignore[reportPrivateUsage]  # no accelerator is here to choose it
+    for bucket in stepper.plans[0].buckets:
+        bucket.engine = Foreach()
+
+    drive(engine, left, 2, 3)
+    drive(loop, right, 2, 3)
+
+    assert engine_names(engine) == {"foreach"}
+    # Lists contract a product and a sum, as blocks do, and round otherwise then.
+    assert distances(left, right) <= 3
+
+
+def test_stacks_round_with_the_bits_of_the_loop() -> None:
+    matrices = nn.ModuleList([nn.Linear(8, 8, bias=False) for _ in range(3)])
+    net = matrices.to(torch.bfloat16)
+    twin = copy.deepcopy(net)
+    stack = Muon().bind(net, lr=1e-3, rounding="stochastic")
+    loop = Muon().bind(twin, lr=1e-3, rounding="stochastic", fused=False)
+
+    drive(stack, net, 1, 2)
+    drive(loop, twin, 1, 2)
+
+    assert engine_names(stack) == {"stacked"}
+    assert distances(net, twin) <= 3
+
+
+@ENGINES
+def test_parameters_that_lie_in_another_order_are_rounded_as_their_indices_say(
+    fused: bool | None,
+) -> None:
+    values = torch.randn(8, 3, 4, 4).bfloat16()
+    laid_out = values.to(memory_format=torch.channels_last)
+    nets = [plist(nn.Parameter(values.clone())), plist(nn.Parameter(laid_out))]
+    names: list[set[str]] = []
+    for net in nets:
+        optimizer = SGD().bind(net, lr=1e-3, rounding="stochastic", fused=fused)
+        for _ in range(3):
+            net[0].grad = torch.ones_like(net[0])
+            optimizer.step()
+        names.append(engine_names(optimizer))
+
+    assert torch.equal(nets[0][0], nets[1][0])
+    assert names[1] == {"loop"}
+
+
+@ENGINES
+@pytest.mark.parametrize("dtype", HALF)
+def test_rounded_updates_add_up_on_average(
+    dtype: torch.dtype, fused: bool | None
+) -> None:
+    net = plist(nn.Parameter(torch.ones(4000).to(dtype)))
+    optimizer = SGD().bind(net, lr=1e-4, rounding="stochastic", fused=fused)
+    for _ in range(500):
+        net[0].grad = torch.ones(4000).to(dtype)
+        optimizer.step()
+
+    assert abs(net[0].float().mean().item() - 0.95) < 2e-3
+    assert len(net[0].unique()) > 2
+
+
+@ENGINES
+@pytest.mark.parametrize("how", ["record", "state_dict", "pickle"])
+def test_a_resumed_run_rounds_as_an_uninterrupted_one(
+    how: str, fused: bool | None, tmp_path: Path
+) -> None:
+    net = Net(torch.bfloat16)
+    options: dict[str, Any] = {"rounding": "stochastic", "seed": 5, "fused": fused}
+    optimizer = AdamW().bind(net, lr=1e-3, **options)
+    drive(optimizer, net, *range(5))
+
+    again = Net(torch.bfloat16)
+    resumed: Any = AdamW().bind(again, lr=1e-3, **options)
+    if how == "record":
+        burnish.save_record(net, tmp_path / "net.mpk")
+        optimizer.save_record(tmp_path / "optim.mpk")
+        burnish.load_record(again, tmp_path / "net.mpk")
+        resumed.load_record(tmp_path / "optim.mpk")
+    elif how == "state_dict":
+        # The parameters of another module have other IDs.
+        again.load_state_dict(net.state_dict())
+        torch.save(optimizer.state_dict(), tmp_path / "optim.pt")
+        resumed.load_state_dict(torch.load(tmp_path / "optim.pt"))
+    else:
+        again, resumed = copy.deepcopy((net, optimizer))
+    drive(optimizer, net, *range(5, 10))
+    drive(resumed, again, *range(5, 10))
+
+    assert equal(net, again)
+    assert resumed.state[again.a]["rounding_step"] == 10
+
+
+def test_runs_of_one_seed_are_equal_and_those_of_another_are_not() -> None:
+    nets = [Net(torch.bfloat16) for _ in range(3)]
+    for net, seed in zip(nets, (1, 1, 2), strict=True):
+        optimizer = SGD().bind(net, lr=1e-3, rounding="stochastic", seed=seed)
+        drive(optimizer, net, *range(3))
+
+    assert equal(nets[0], nets[1])
+    assert distances(nets[0], nets[2]) > 1000
+
+
+def test_a_layer_that_was_renamed_goes_on_with_its_bits() -> None:
+    first = nn.ModuleDict({"old": nn.Linear(9, 7)}).bfloat16()
+    optimizer = SGD().bind(first, lr=1e-3, rounding="stochastic")
+    drive(optimizer, first, 1, 2)
+    renamed = nn.ModuleDict({"new": copy.deepcopy(first["old"])})
+    resumed = SGD().bind(renamed, lr=1e-3, rounding="stochastic")
+
+    resumed.load_record(optimizer.into_record(), rename={"old": "new"})
+    drive(optimizer, first, 3, 4)
+    drive(resumed, renamed, 3, 4)
+
+    assert equal(first, renamed)
+
+
+def test_rounding_leaves_generators_and_float32_parameters_alone() -> None:
+    net, twin = layers(), layers()
+    net[0].bfloat16()
+    torch.manual_seed(3)
+    optimizer = AdamW().bind(net, lr=1e-3, rounding="stochastic", fused=False)
+    peer = AdamW().bind(twin, lr=1e-3, fused=False)
+    before = torch.get_rng_state()
+
+    for seed in range(3):
+        same_grads(twin, net, seed)
+        optimizer.step()
+        peer.step()
+
+    assert torch.equal(torch.get_rng_state(), before)
+    assert torch.equal(net[2].weight, twin[2].weight)
+    assert "rounding_step" not in optimizer.state[net[2].weight]
+    assert optimizer.state[net[0].weight]["rounding_step"] == 3
+
+
+@ENGINES
+def test_what_an_update_leaves_alone_is_not_rounded(fused: bool | None) -> None:
+    net = Net(torch.bfloat16)
+    before = copy.deepcopy(net)
+    optimizer = SGD().bind(net, lr=1e-3, rounding="stochastic", fused=fused)
+
+    for param in net.parameters():
+        param.grad = torch.zeros_like(param)
+    optimizer.step()
+
+    assert equal(net, before)
+
+
+def test_a_late_parameter_counts_its_own_steps() -> None:
+    net = layers(torch.bfloat16)
+    optimizer = SGD().bind(net, lr=1e-3, rounding="stochastic")
+    net[0].weight.requires_grad_(False)
+    for seed in range(3):
+        drive_some(optimizer, net, seed, skipped="0.weight")
+    drive(optimizer, net, 3)
+
+    steps = {name: s["rounding_step"] for name, s in named_states(optimizer, net)}
+    assert steps.pop("0.weight") == 1
+    assert set(steps.values()) == {4}
+
+
+def drive_some(optimizer: Any, net: nn.Module, seed: int, *, skipped: str) -> None:
+    """Step all parameters but one."""
+    for name, param in net.named_parameters():
+        generator = torch.Generator().manual_seed(seed)
+        grad = torch.randn(param.shape, generator=generator).to(param.dtype)
+        param.grad = None if name == skipped else grad
+    optimizer.step()
+
+
+def test_an_old_record_begins_to_round_and_a_new_one_may_stop() -> None:
+    net = layers(torch.bfloat16)
+    old = AdamW().bind(net, lr=1e-2)
+    drive(old, net, 1, 2)
+    optimizer = AdamW().bind(net, lr=1e-2, rounding="stochastic")
+
+    optimizer.load_record(old.into_record())
+    drive(optimizer, net, 3)
+    report = old.load_record(optimizer.into_record())
+    with pytest.warns(RuntimeWarning, match="count of stochastic rounding"):
+        old.load_state_dict(optimizer.state_dict())
+    drive(old, net, 4)
+
+    assert optimizer.state[net[0].weight]["rounding_step"] == 1
+    assert optimizer.state[net[0].weight]["step"] == 3
+    assert sum("rounding='stochastic'" in text for text in report.changed) == 1
+
+
+def test_the_report_says_that_a_kernel_of_torch_does_not_round_so() -> None:
+    optimizer = AdamW().bind(layers(torch.bfloat16), lr=1e-3, rounding="stochastic")
+
+    why = engine_report(optimizer)[0].why
+    assert "torch's kernel does not round stochastically" in why
+
+
+def test_rounding_and_masters_are_one_or_the_other() -> None:
+    with pytest.raises(ValueError, match="either master_dtype, or rounding"):
+        AdamW().bind(
+            layers(), lr=0.1, master_dtype=torch.float32, rounding="stochastic"
+        )
+
+
+@pytest.mark.parametrize("rounding", ["up", None, 1])
+def test_a_rounding_that_there_is_not_is_refused(rounding: Any) -> None:
+    with pytest.raises(ValueError, match="rounding is 'nearest' or 'stochastic'"):
+        AdamW().bind(layers(), lr=0.1, rounding=rounding)
+
+
+def test_a_seed_is_a_whole_number() -> None:
+    seed: Any = 0.5
+    with pytest.raises(TypeError, match="seed is an int"):
+        AdamW().bind(layers(), lr=0.1, rounding="stochastic", seed=seed)

@@ -1,0 +1,255 @@
+"""Stochastic rounding: up or down, so that on average the value is kept.
+
+The random bits are a hash of a key, the number of the step and the index of the element
+in the whole parameter. No generator is asked, so a resumed run, another engine and a
+process that has a share of the parameter find the bits of the element again. The hash
+is a counter put through the mixing steps of Murmur3 (Appleby, 2011), with multipliers
+of Wellons ("Prospecting for Hash Functions", 2018) and half of the key added on the
+way; its highest bits are used, the best mixed.
+"""
+
+import hashlib
+from collections.abc import Sequence
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+ROUNDED_DTYPES = (torch.bfloat16, torch.float16)
+
+MULTIPLIERS = (0x21F0AAAD, 0x735A2D97, 0xAC4C1B51)
+HIGH_WORD = 0x9E3779B1
+"""What the upper half of an index is multiplied by."""
+
+_RUN = 1 << 28
+"""How many elements of one parameter have bits made at once."""
+
+_PORTION = 1 << 22
+"""How many of several parameters have."""
+
+
+def key_of(seed: int, path: str) -> int:
+    """Return what tells the bits of a parameter from those of others, 52 bits of it.
+
+    JSON holds as many exactly, wherever it is read.
+    """
+    digest = hashlib.blake2b(f"{seed} {path}".encode(), digest_size=8).digest()
+    return int.from_bytes(digest, "little") >> 12
+
+
+def streams_of(keys: Sequence[int], step: int) -> Any:
+    """Return 64 bits for each key at one step, as an array of numpy (splitmix64)."""
+    x = np.array(keys, dtype=np.uint64)
+    x = x + np.uint64((step + 1) * 0x9E3779B97F4A7C15 % 2**64)
+    x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return x ^ (x >> np.uint64(31))
+
+
+def rounded(value: Tensor, dtype: torch.dtype, keys: Any, step: int) -> Tensor:
+    """Return ``value``, of float32, as ``dtype``; ``keys`` is one, or one for each row.
+
+    A tensor that is spread over processes is rounded where its parts are, as the whole
+    would be.
+    """
+    if isinstance(keys, list):
+        rows = zip(value.unbind(), keys, strict=True)
+        return torch.stack([rounded(row, dtype, key, step) for row, key in rows])
+    stream = int(streams_of([keys], step)[0])
+    if hasattr(value, "to_local"):
+        return _rounded_share(value, dtype, stream)
+    bits = bits_of_run(stream, 0, value.numel(), value.device)
+    return rounded_with(value, dtype, bits.view(value.shape))
+
+
+def _rounded_share(value: Any, dtype: torch.dtype, stream: int) -> Tensor:
+    from torch.distributed.tensor import DTensor
+
+    local = value.to_local()
+    bits = bits_at(stream, _indices(value).to(local.device))
+    result = DTensor.from_local(
+        rounded_with(local, dtype, bits),
+        value.device_mesh,
+        value.placements,
+        run_check=False,
+        shape=value.shape,
+        stride=value.stride(),
+    )
+    return result
+
+
+def _indices(value: Any) -> Tensor:
+    """Return the index in the whole of each element that this process has."""
+    from torch.distributed.tensor import Replicate, Shard
+
+    if any(type(p) not in (Replicate, Shard) for p in value.placements):
+        # How others cut is their own affair: the whole is cut as they do.
+        whole = torch.arange(value.numel()).view(value.shape)
+        return _share(whole, value.device_mesh, value.placements)
+    index, width = torch.zeros((), dtype=torch.int64), value.numel()
+    for dim, size in enumerate(value.shape):
+        width //= max(size, 1)
+        spread = [
+            Shard(0) if p.is_shard(dim) else Replicate() for p in value.placements
+        ]
+        places = _share(torch.arange(size), value.device_mesh, spread)
+        index = index.to(places.device)[..., None] + places * width
+    return index
+
+
+def _share(tensor: Tensor, mesh: Any, placements: Sequence[Any]) -> Tensor:
+    from ....records.tensors.shares import share_of
+
+    like = SimpleNamespace(device_mesh=mesh, placements=placements)
+    share: Tensor = share_of(tensor, like).to_local()
+    return share
+
+
+def bits_of_run(
+    stream: int, start: int, count: int, device: torch.device | str = "cpu"
+) -> Tensor:
+    """Return 32 random bits, as int32, of elements from ``start`` on."""
+    runs: list[Tensor] = []
+    for first in range(start - start % _RUN, start + count, _RUN):
+        low, high = max(first, start), min(first + _RUN, start + count)
+        index = torch.arange(high - low, dtype=torch.int32, device=device)
+        room = torch.empty_like(index)
+        fill_bits(room, torch.empty_like(room), index, stream, low)
+        runs.append(room)
+    return runs[0] if len(runs) == 1 else torch.cat([*runs, _no_bits(device)])
+
+
+def _no_bits(device: torch.device | str) -> Tensor:
+    return torch.empty(0, dtype=torch.int32, device=device)
+
+
+def fill_bits(
+    bits: Tensor, spare: Tensor, index: Tensor, stream: int, start: int
+) -> None:
+    """Fill ``bits`` with those of the elements ``start + index``.
+
+    ``index`` counts from 0 on, and the elements share the upper half of their index.
+    All are int32; ``spare`` is room.
+    """
+    low, high = _halves(stream)
+    torch.add(index, _signed(low + start), out=bits)
+    _mix(bits, spare, _signed(high + (start >> 32) * HIGH_WORD))
+
+
+def bits_of_each(
+    sizes: Sequence[int], streams: Any, device: torch.device
+) -> list[Tensor]:
+    """Return the bits of whole parameters; those of small ones are made together."""
+    bits: list[Tensor] = []
+    for start, end in _portions(sizes):
+        if end - start == 1:
+            bits.append(bits_of_run(int(streams[start]), 0, sizes[start], device))
+        else:
+            part = bits_of_several(sizes[start:end], streams[start:end], device)
+            bits += torch.split(part, [*sizes[start:end]])
+    return bits
+
+
+def _portions(sizes: Sequence[int]) -> list[tuple[int, int]]:
+    """Return where portions of parameters start and end, each of one or not large."""
+    portions: list[tuple[int, int]] = []
+    start, total = 0, 0
+    for i, size in enumerate(sizes):
+        if i > start and total + size > _PORTION:
+            portions.append((start, i))
+            start, total = i, 0
+        total += size
+    return [*portions, (start, len(sizes))]
+
+
+def bits_of_several(
+    sizes: Sequence[int], streams: Any, device: torch.device | str = "cpu"
+) -> Tensor:
+    """Return the bits of whole parameters, one after the other."""
+    counts = torch.tensor(sizes, device=device)
+    ends = counts.cumsum(0)
+    words = np.array(streams, dtype=np.uint64)
+    low, high = (
+        torch.from_numpy(half.astype(np.uint32).view(np.int32)).to(device)
+        for half in (words & np.uint64(0xFFFFFFFF), words >> np.uint64(32))
+    )
+    # Every parameter begins at 0: what the count runs on from is taken away.
+    first = (low.long() - (ends - counts)).to(torch.int32)
+    bits = torch.arange(sum(sizes), dtype=torch.int32, device=device)
+    bits += first.repeat_interleave(counts)
+    _mix(bits, torch.empty_like(bits), high.repeat_interleave(counts))
+    return bits
+
+
+def bits_at(stream: int, index: Tensor) -> Tensor:
+    """Return the bits of the elements at ``index``, which is int64."""
+    low, high = _halves(stream)
+    bits = (index + low).to(torch.int32)
+    middle = ((index >> 32) * HIGH_WORD + high).to(torch.int32)
+    _mix(bits, torch.empty_like(bits), middle)
+    return bits
+
+
+def _halves(stream: int) -> tuple[int, int]:
+    return stream & 0xFFFFFFFF, stream >> 32
+
+
+def _signed(number: int) -> int:
+    """Return the lower 32 bits of a number, as int32 holds them."""
+    return (number + 2**31) % 2**32 - 2**31
+
+
+def _mix(bits: Tensor, spare: Tensor, middle: Tensor | int) -> None:
+    """Make bits of counters, in place; products and sums wrap, as in C."""
+    first, second, third = map(_signed, MULTIPLIERS)
+    _shift_in(bits, spare, 16)
+    bits.mul_(first)
+    _shift_in(bits, spare, 15)
+    bits.add_(middle)
+    _shift_in(bits, spare, 16)
+    bits.mul_(second)
+    _shift_in(bits, spare, 15)
+    bits.mul_(third)
+
+
+def _shift_in(bits: Tensor, spare: Tensor, by: int) -> None:
+    # int32 is shifted with its sign, which the mask takes away again.
+    torch.bitwise_right_shift(bits, by, out=spare)
+    bits.bitwise_xor_(spare.bitwise_and_((1 << (32 - by)) - 1))
+
+
+def rounded_with(value: Tensor, dtype: torch.dtype, bits: Tensor) -> Tensor:
+    """Return float32 values as ``dtype``, rounded up where ``bits`` say so."""
+    out = torch.empty_like(value, dtype=dtype)
+    round_into(value, bits.clone(), out)
+    return out
+
+
+def round_into(value: Tensor, bits: Tensor, out: Tensor) -> None:
+    """Write float32 values to ``out``, rounded; ``bits`` are used up."""
+    if out.dtype is torch.bfloat16:
+        _truncate(value, bits, 16)
+        out.copy_(bits.view(torch.float32))
+    else:
+        size = value.abs()
+        share = bits.bitwise_right_shift(8).bitwise_and_(0xFFFFFF).float() * _SMALLEST
+        # Below the smallest normal number all are multiples of the smallest: what the
+        # lower bits of float32 stand for depends on the number.
+        small = torch.floor(size / _SMALLEST + share) * _SMALLEST
+        _truncate(value, bits, 13)
+        normal = bits.view(torch.float32)
+        out.copy_(torch.where(size < 2**-14, small.copysign(value), normal))
+    # Added to, the bits of a NaN may be those of a number.
+    out.masked_fill_(value != value, float("nan"))
+
+
+_SMALLEST = 2.0**-24
+"""The smallest float16, and what a random share of 24 bits is counted in."""
+
+
+def _truncate(value: Tensor, bits: Tensor, n: int) -> None:
+    """Make of bits those of ``value`` with random ones added, and ``n`` cut off."""
+    bits.bitwise_right_shift_(32 - n).bitwise_and_((1 << n) - 1)
+    bits.add_(value.view(torch.int32)).bitwise_and_(-(1 << n))
