@@ -216,7 +216,7 @@ class Blueprint(Selection, Unbuilt, Generic[M]):
         runs = current_runs()
         self._runs = None if runs is None else weakref.ref(runs)
         session = Session(draft, Blueprint.of_arguments)
-        Selection.__init__(self, session, Parts(draft, ""))
+        Selection.__init__(self, session, Parts(draft, "", is_single=True))
         session.root = self
 
     def _copied(self, draft: Draft) -> Self:

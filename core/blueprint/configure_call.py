@@ -10,7 +10,13 @@ from ...config.spelling import did_you_mean
 from .edits.edits import Edit, SetArguments, Target, Unbuilt, definition_of
 from .errors import SettingError
 from .parts import Parts
-from .tree.arguments import argument_names, check_configurable, takes, var_keyword_of
+from .tree.arguments import (
+    argument_names,
+    check_configurable,
+    edited_call_of,
+    takes,
+    var_keyword_of,
+)
 from .tree.construction_node import ConstructionNode
 from .tree.module_values import class_and_arguments, stands_for_module
 
@@ -35,11 +41,10 @@ def edits_for(
             )
     if kwargs:
         if args and stands_for_module(args[-1]):
-            target = _select_parts(parts, args[:-1]).target
-            return swap(target, args[-1], kwargs)
+            return _put(_select_parts(parts, args[:-1]), args[-1], kwargs)
         return _edits_by_name(_select_parts(parts, args), kwargs, snapshot)
     if len(args) == 1 and stands_for_module(args[0]):
-        return swap(parts.target, args[0], {})
+        return _put(parts, args[0], {})
     if len(args) == 1 and isinstance(args[0], Mapping):
         edits = (edits_for(parts, pair, {}, snapshot) for pair in args[0].items())
         return [edit for edits_of_pair in edits for edit in edits_of_pair]
@@ -87,6 +92,41 @@ def swap(
     return [class_edit, *inner_edits, *argument_edits]
 
 
+def _put(parts: Parts, value: object, arguments: Mapping[str, object]) -> list[Edit]:
+    """Return the edits that put ``value`` in the place of ``parts``, or raise."""
+    edits = swap(parts.target, value, arguments)
+    class_edit = edits[0]
+    is_empty_by_wish = isinstance(value, Unbuilt)
+    if (
+        isinstance(class_edit, SetArguments)
+        and class_edit.cls in _LISTS
+        and not is_empty_by_wish
+    ):
+        for node in parts.nodes():
+            _check_not_emptied(node, class_edit)
+    return edits
+
+
+_LISTS = (nn.Sequential, nn.ModuleList, nn.ModuleDict)
+
+
+def _check_not_emptied(node: ConstructionNode, class_edit: SetArguments) -> None:
+    """Raise `SettingError` where a list takes a layer's place and has no items."""
+    call = edited_call_of(node, (*node.edits, class_edit))
+    # What its maker fills once it is there needs no arguments.
+    is_filled_later = issubclass(node.cls, _LISTS) and not node.arguments
+    if call.arguments or is_filled_later:
+        return
+    name, list_name = node.cls.__qualname__, call.cls.__qualname__
+    raise SettingError(
+        node.path,
+        f"this {name} would become a {list_name} without items. To put the {name} in "
+        f"it, wrap({node.path!r}, lambda part: Blueprint(nn.{list_name}, part, ...)); "
+        f"to put others there, Blueprint(nn.{list_name}, ...); to leave it out, "
+        "nn.Identity.",
+    )
+
+
 def _argument_edits(target: Target, arguments: Mapping[str, object]) -> list[Edit]:
     return [SetArguments(target=target, arguments=arguments)] if arguments else []
 
@@ -106,7 +146,7 @@ def _edits_for_value(
     target_parts = _select_parts(parts, selectors)
     is_module = stands_for_module(value)
     if not isinstance(name_or_index, str):
-        return swap(target_parts.target, value, {})
+        return _put(target_parts, value, {})
     head, _, name = name_or_index.rpartition(".")
     owner_parts = _select_parts(
         parts, [*selectors[:-1], head] if head else selectors[:-1]
@@ -122,7 +162,7 @@ def _edits_for_value(
     # A name may be that of an argument and of a part: configure("act", nn.GELU) means
     # the argument if that takes modules, and the part at any longer path.
     if is_module and not is_module_argument and target_parts.nodes():
-        return swap(target_parts.target, value, {})
+        return _put(target_parts, value, {})
     if is_name_of_all or (
         owner_nodes and all(takes(node.cls, name) for node in owner_nodes)
     ):
@@ -134,7 +174,7 @@ def _edits_for_value(
         )
     if is_module:
         # A pattern may mean parts that come later; the draft raises if it means none.
-        return swap(target_parts.target, value, {})
+        return _put(target_parts, value, {})
     if not owner_nodes:
         raise parts.draft.nothing_at(target_parts.target)
     raise _unknown(owner_nodes[0], name, owner_parts)
@@ -150,7 +190,7 @@ def _edits_by_name(
     for name, value in kwargs.items():
         is_argument = all(name in argument_names(node.cls) for node in nodes)
         if not is_argument and stands_for_module(value) and parts.select(name).nodes():
-            swaps += swap(parts.select(name).target, value, {})
+            swaps += _put(parts.select(name), value, {})
             continue
         unfit = next((node for node in nodes if not takes(node.cls, name)), None)
         if unfit is not None and name != var_keyword_of(unfit.cls):

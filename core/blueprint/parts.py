@@ -3,13 +3,17 @@
 from collections.abc import Callable
 from typing import Self
 
+from torch import nn
+
 from ...config.patterns import is_pattern
 from .construction.draft import Draft
 from .edits.edits import Target
-from .edits.selector import Selector, children, select, spelled
+from .edits.selector import Selector, children, means_one, select, spelled
 from .errors import SettingError
 from .tree.construction_node import ConstructionNode
 from .tree.edit_log import paths_of
+
+_WITH_ITEMS = (nn.ModuleList, nn.Sequential, nn.ModuleDict)
 
 
 class Parts:
@@ -20,8 +24,12 @@ class Parts:
         draft: Draft,
         target: Target,
         find_paths: Callable[[], list[str]] | None = None,
+        *,
+        is_single: bool = False,
     ) -> None:
         self.draft = draft
+        self.is_single = is_single
+        """Whether one part is meant, whatever the tree is."""
         self._first_target, self._find_paths = target, find_paths
         self._first_shifts = draft.path_shifts
 
@@ -70,16 +78,35 @@ class Parts:
         """Return those that ``selector`` means below these."""
         base = self.target
         name = spelled(base, selector) if isinstance(base, str) else None
+        is_single = self.is_single and means_one(selector)
         if name is None:
-            return self.at(*self._select_paths(selector))
+            return self.at(*self._select_paths(selector), is_single=is_single)
         # A pattern is looked up anew each time: parts that come later may match.
         is_fixed = not is_pattern(name)
         find_paths = None if is_fixed else lambda: self._select_paths(selector)
-        return type(self)(self.draft, name, find_paths)
+        return type(self)(self.draft, name, find_paths, is_single=is_single)
 
-    def at(self, *paths: str) -> Self:
+    def at(self, *paths: str, is_single: bool = False) -> Self:
         """Return those that stand at ``paths`` now."""
-        return type(self)(self.draft, paths[0] if len(paths) == 1 else paths)
+        target = paths[0] if len(paths) == 1 else paths
+        return type(self)(self.draft, target, is_single=is_single)
+
+    def with_inner(self) -> Self:
+        """Return these and all that is inside of them."""
+        return self.at(*self._select_paths(...))
+
+    def item_names(self) -> list[str] | None:
+        """Return the names of the items, if one list or dict of modules is meant."""
+        if not self.is_single:
+            return None
+        nodes = self.nodes()
+        is_list = len(nodes) == 1 and issubclass(nodes[0].cls, _WITH_ITEMS)
+        return self.child_names() if is_list else None
+
+    def all_have_items(self) -> bool:
+        """Return whether all are lists or dicts of modules."""
+        nodes = self.nodes()
+        return bool(nodes) and all(issubclass(n.cls, _WITH_ITEMS) for n in nodes)
 
     def child_names(self, *paths: str) -> list[str]:
         """Return the names of the parts of those at ``paths``, or of all."""

@@ -88,8 +88,10 @@ def _lines(draft: Draft, tree: list[str], path: str) -> list[str]:
 class Diagram:
     """Print it in a terminal, or give it to a document as SVG."""
 
-    def __init__(self, draft: Draft) -> None:
+    def __init__(self, draft: Draft, path: str = "") -> None:
         self._draft, self._paths = draft, list(draft.nodes_by_path)
+        self._path = path
+        """Where the part stands that is drawn."""
 
     def svg(self, file: "str | os.PathLike[str] | None" = None) -> str:
         """Return the drawing as SVG, and write it to ``file`` if there is one."""
@@ -122,8 +124,9 @@ class Diagram:
     def _tree(self) -> "Tree":
         from rich.tree import Tree
 
-        root = Tree(self._label("", self._draft.tree))
-        self._grow(root, "")
+        node = self._draft.nodes_by_path.get(self._path, self._draft.tree)
+        root = Tree(self._label(self._path, node))
+        self._grow(root, self._path)
         return root
 
     def _grow(self, tree: "Tree", path: str) -> None:

@@ -25,6 +25,8 @@ class Selection:
 
     A part is reached by attribute (``bp.encoder.layers``) or by selector
     (``bp["encoder", :2]``), which also reaches parts that are called as a method is.
+    One that is a list of modules has its length and iterates over its items, and other
+    attributes are those of all items: ``bp.layers.act``.
     """
 
     def __init__(self, session: "Session", parts: Parts) -> None:
@@ -59,9 +61,12 @@ class Selection:
         )
         return self
 
-    def append(self, item: object) -> Self:
-        """Add a class, partial or blueprint to the end of a list of modules."""
-        return self.insert(END, item)
+    def append(self, item: object, *, name: str = "") -> Self:
+        """Add a class, partial or blueprint to the end of a list of modules.
+
+        An ``nn.Sequential`` may have names for its items, as a dict has.
+        """
+        return self.insert(END, item, name=name)
 
     def extend(self, items: Any) -> Self:
         """Add several to the end of a list of modules."""
@@ -71,10 +76,14 @@ class Selection:
         )
         return self
 
-    def insert(self, key: int | str, item: object) -> Self:
-        """Add a class, partial or blueprint before index ``key``, or under a key."""
+    def insert(self, key: int | str, item: object, *, name: str = "") -> Self:
+        """Add a class, partial or blueprint before item ``key``, or under a key.
+
+        With a ``name`` for an item of an ``nn.Sequential``: ``insert(0, nn.ReLU,
+        name="act")``.
+        """
         item = self._session.as_blueprint(item)
-        self._session.take([self._item_change("insert", key, item)])
+        self._session.take([self._item_change("insert", key, item, name)])
         return self
 
     def pop(self, key: int | str = -1) -> Self:
@@ -89,7 +98,7 @@ class Selection:
     def style(self, name: str, *args: object, **kwargs: object) -> Self:
         """Configure in a way that was registered with `register_style`."""
         functions = [
-            (self._at(node.path), style_named(node.cls, name, node.path))
+            (self._part(node.path), style_named(node.cls, name, node.path))
             for node in self._parts.existing_nodes()
         ]
         for part, function in functions:
@@ -118,9 +127,13 @@ class Selection:
         return self._add_hook("output_map", keys, named)
 
     def filter(self, keep: Callable[[str, "Selection"], bool]) -> "Selection":
-        """Return those for which ``keep(path, part)`` holds."""
-        parts = ((path, self._at(path)) for path in self._parts.paths)
-        return self._at(*(path for path, part in parts if keep(path, part)))
+        """Return those for which ``keep(path, part)`` holds.
+
+        Of one part, and of the whole, that is asked of all that is inside as well.
+        """
+        parts = self._parts.with_inner() if self._parts.is_single else self._parts
+        kept = [path for path in parts.paths if keep(path, self._part(path))]
+        return Selection(self._session, self._parts.at(*kept))
 
     def isinstance(self, *classes: type[nn.Module]) -> "Selection":
         """Return those that will be of any of ``classes``."""
@@ -138,7 +151,8 @@ class Selection:
     @property
     def first(self) -> "Selection":
         """The first of them."""
-        return self._at(*self._parts.paths[:1])
+        paths = self._parts.paths
+        return self._part(paths[0]) if paths else Selection(self._session, self._parts)
 
     @property
     def cls(self) -> type[nn.Module]:
@@ -155,6 +169,15 @@ class Selection:
             if parameter.default is not parameter.empty
         }
         return defaults | node.arguments
+
+    def show(self) -> Self:
+        """Print what is selected as it would be built, with who configured what."""
+        from .render import Diagram
+
+        self._session.draft.refresh()
+        for path in self._parts.paths:
+            print(Diagram(self._session.draft, path))
+        return self
 
     def list_names(self) -> list[str]:
         """Return the paths."""
@@ -175,11 +198,27 @@ class Selection:
             return lambda *args, **kwargs: self._call(name, method, args, kwargs)  # type: ignore[arg-type]  # marked methods are functions
         if len(nodes) == 1 and name in self.arguments:
             return self.arguments[name]
+        of_items = self._of_items(name) if self._parts.all_have_items() else None
+        if of_items is not None:
+            return of_items
         names = [*self._parts.child_names(), *_names_of(nodes[0])]
         hint = did_you_mean(name, names) or _home_of(name)
         raise AttributeError(
             f"{self._title()} has no part, argument or marked method {name!r}.{hint}"
         )
+
+    def _of_items(self, name: str) -> Any:
+        """Return what each item of the lists calls ``name``: parts, or a method.
+
+        None if no item has such a part, and not all of them such a method.
+        """
+        items = self["*"]
+        if items[name]._parts.nodes():
+            return items[name]
+        classes = {node.cls for node in items._parts.nodes()}
+        if classes and all(moment_of(getattr(cls, name, None)) for cls in classes):
+            return getattr(items, name)
+        return None
 
     def __setattr__(self, name: str, value: object) -> None:
         if not name.startswith("_"):
@@ -190,12 +229,28 @@ class Selection:
             )
         super().__setattr__(name, value)
 
+    def __add__(self, other: "Selection") -> "Selection":
+        """Return what either of two selections of one blueprint selects now."""
+        if not isinstance(other, Selection):  # pyright: ignore[reportUnnecessaryIsInstance]  # users add anything
+            return NotImplemented
+        if other._session is not self._session:
+            raise TypeError(
+                "the two are parts of different blueprints; a selection is of one. "
+                "extend(...) adds items to a list of modules."
+            )
+        paths = dict.fromkeys((*self._parts.paths, *other._parts.paths))
+        return Selection(self._session, self._parts.at(*paths))
+
     def __iter__(self) -> Iterator["Selection"]:
+        names = self._parts.item_names()
+        if names is not None:
+            return iter([self[name] for name in names])
         # All parts exist before the loop changes the first, so that they follow.
-        return iter([self._at(path) for path in self._parts.paths])
+        return iter([self._part(path) for path in self._parts.paths])
 
     def __len__(self) -> int:
-        return len(self._parts.paths)
+        names = self._parts.item_names()
+        return len(self._parts.paths if names is None else names)
 
     def __bool__(self) -> bool:
         return bool(self._parts.paths)
@@ -216,8 +271,8 @@ class Selection:
         names = [path or name_of_whole for path in self._parts.paths]
         return ", ".join(names) or "an empty selection"
 
-    def _at(self, *paths: str) -> "Selection":
-        return Selection(self._session, self._parts.at(*paths))
+    def _part(self, path: str) -> "Selection":
+        return Selection(self._session, self._parts.at(path, is_single=True))
 
     def _has(self, name: str) -> bool:
         node = self._parts.single_node()
@@ -229,8 +284,11 @@ class Selection:
         kind: Literal["insert", "remove"],
         key: int | str,
         item: Unbuilt | None = None,
+        name: str = "",
     ) -> ChangeItems:
-        return ChangeItems(target=self._parts.target, kind=kind, key=key, item=item)
+        return ChangeItems(
+            target=self._parts.target, kind=kind, key=key, item=item, name=name
+        )
 
     def _add_hook(
         self, kind: HookKind, keys: tuple[str, ...], named_keys: Mapping[str, str | int]
@@ -333,7 +391,8 @@ class Session:
                 return
             nodes = self.draft.find(call.target)
             for part in [
-                Selection(self, Parts(self.draft, node.path)) for node in nodes
+                Selection(self, Parts(self.draft, node.path, is_single=True))
+                for node in nodes
             ]:
                 if part:  # A call on a part before may have taken this one out.
                     call.function(part, *call.args, **call.kwargs)

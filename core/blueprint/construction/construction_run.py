@@ -429,12 +429,31 @@ def _change_list(
     if change.kind == "remove":
         del items[index]
     else:
-        items.insert(index, ("", _item(change)))
+        _check_item_name(owner, change.name, path)
+        items.insert(index, (change.name, _item(change)))
     # Numbers are counted anew; names of an OrderedDict that are words stay.
     numbered_items = (
         (str(i) if _is_number(n) else n, m) for i, (n, m) in enumerate(items)
     )
     owner._modules = OrderedDict(numbered_items)
+
+
+def _check_item_name(
+    owner: nn.ModuleList | nn.Sequential, name: str, path: str
+) -> None:
+    if not name:
+        return
+    problem = None
+    if isinstance(owner, nn.ModuleList):
+        problem = "the items of an nn.ModuleList have numbers, and no names"
+    elif name in owner._modules:
+        problem = f"there is an item {name!r} already"
+    elif hasattr(owner, name):
+        problem = f"{type(owner).__qualname__} has an attribute {name!r} of its own"
+    elif not name.isidentifier():
+        problem = f"{name!r} is no name of a part: expected a word, as in Python"
+    if problem is not None:
+        raise SettingError(path, f"{problem}. Leave name= out, or choose another.")
 
 
 def _index(change: ChangeItems, names: list[str], path: str) -> int:

@@ -112,6 +112,8 @@ class ChangeItems(Edit):
     """An index, or the name in a dict."""
     item: Unbuilt | None = None
     """The blueprint of the item that goes in."""
+    name: str = ""
+    """What it is called there, if it is not numbered."""
     moves_no_paths: bool = False
     """Whether the paths of other edits follow the items already."""
 
@@ -123,6 +125,7 @@ class ChangeItems(Edit):
 
     def __str__(self) -> str:
         action = "append" if self.key == END else f"{self.kind} {self.key!r}"
+        action += f" as {self.name!r}" if self.name else ""
         return action if self.item is None else f"{action}: {short(self.item)}"
 
 
@@ -171,7 +174,7 @@ def name_in_dict(change: ChangeItems, names: Sequence[str]) -> str | None:
 
     A number is the name that is written so; -1 removes the last item.
     """
-    key = change.key
+    key = change.name or change.key
     if isinstance(key, str) or str(key) in names:
         return str(key)
     is_last = key == -1 and change.kind == "remove" and len(names) > 0

@@ -19,8 +19,9 @@ def select(tree: Sequence[str], bases: Iterable[str], selector: Selector) -> lis
     """Return the paths of ``tree`` that ``selector`` means below ``bases``.
 
     ``tree`` is in the order of the module. A name may hold ``|`` (either), ``,`` (one
-    after the other), ``#n`` or ``#a:b`` (which of all that match), and patterns.
-    ``...`` is any depth before a name, and all that is below at the end.
+    after the other), ``#n`` or ``#a:b`` (which of those that match below each that was
+    selected before), and patterns. ``...`` is any depth before a name, and all that is
+    below at the end.
     """
     parts = selector if isinstance(selector, tuple) else (selector,)
     paths, anywhere = list(bases), False
@@ -28,8 +29,7 @@ def select(tree: Sequence[str], bases: Iterable[str], selector: Selector) -> lis
         if part is ...:
             anywhere = True
             continue
-        reach = _below(tree, paths) if anywhere else None
-        paths = _step(tree, paths, reach, part)
+        paths = _step(tree, paths, part, anywhere=anywhere)
         anywhere = False
     if anywhere:
         reached = {*paths, *_below(tree, paths)}
@@ -53,38 +53,48 @@ def spelled(base: str, selector: Selector) -> str | None:
     return None if words == ["**"] else ".".join(words)
 
 
+def means_one(selector: Selector) -> bool:
+    """Return whether ``selector`` is made of names and indices: it means one part."""
+    parts = selector if isinstance(selector, tuple) else (selector,)
+    return all(
+        not (is_pattern(part) or {"|", ",", "#"} & set(part))
+        if isinstance(part, str)
+        else isinstance(part, int)
+        for part in parts
+    )
+
+
 def _step(
-    tree: Sequence[str], bases: list[str], reach: list[str] | None, part: Part
+    tree: Sequence[str], bases: list[str], part: Part, *, anywhere: bool
 ) -> list[str]:
-    if isinstance(part, str):
-        choices = part.split(",") if "{" not in part else [part]
-        paths = [
-            path
-            for choice in choices
-            for path in _paths_of_choice(tree, bases, reach, choice.strip())
-        ]
-        return list(dict.fromkeys(paths))
-    if isinstance(part, bool) or not isinstance(part, int | slice | list):
+    """Return what ``part`` means below each of ``bases``, one base after the other."""
+    if isinstance(part, bool) or not isinstance(part, str | int | slice | list):
         raise TypeError(
             f"a selector is a name, an index, a slice, ... or a tuple, got {part!r:.80}"
         )
-    owners = bases if reach is None else [*bases, *reach]
-    return [path for base in owners for path in _items(children(tree, base), part)]
+    paths: list[str] = []
+    for base in bases:
+        owners = [base, *_below(tree, [base])] if anywhere else [base]
+        if isinstance(part, str):
+            choices = part.split(",") if "{" not in part else [part]
+            for choice in choices:
+                paths += _paths_of_choice(tree, owners, choice.strip())
+        else:
+            for owner in owners:
+                paths += _items(children(tree, owner), part)
+    # One base may lie inside of another.
+    return list(dict.fromkeys(paths))
 
 
-def _paths_of_choice(
-    tree: Sequence[str], bases: list[str], reach: list[str] | None, choice: str
-) -> list[str]:
+def _paths_of_choice(tree: Sequence[str], owners: list[str], choice: str) -> list[str]:
     """Return what one choice means: names, then which of the matches."""
     match = _CHOICE.match(choice)
     if match is None:
         raise SettingError(choice, "expected name, name#n or name#a:b after '#'")
     names = [name.strip() for name in match["names"].split("|")]
-    if reach is None:
-        paths = [path for name in names for path in _under(tree, bases, name)]
-    else:
-        owners = [*bases, *reach]
-        matching_paths = {path for name in names for path in _under(tree, owners, name)}
+    paths = [path for name in names for path in _under(tree, owners, name)]
+    if len(owners) > 1:
+        matching_paths = set(paths)
         paths = [path for path in tree if path in matching_paths]
     return paths if match["which"] is None else _which(paths, match["which"], choice)
 

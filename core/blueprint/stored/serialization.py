@@ -174,7 +174,8 @@ def _encode_edit(edit: Edit) -> dict[str, Any]:
         }
     if isinstance(edit, ChangeItems):
         item = {} if edit.item is None else {"item": encode(edit.item, Any, where)}
-        return {"do": edit.kind, **head, "key": edit.key, **item}
+        name = {"name": edit.name} if edit.name else {}
+        return {"do": edit.kind, **head, "key": edit.key, **name, **item}
     if not isinstance(edit, AddHook):
         raise TypeError(f"{where}: {type(edit).__name__} is no entry of a tape")
     keys, named_keys = list(edit.keys), dict(edit.named)
@@ -258,7 +259,10 @@ def _decode_change(
     item_value = decoder.value(item["item"], Any, path) if "item" in item else None
     if (do == "insert") is not isinstance(item_value, Unbuilt):
         raise FormatError(path, f"{do} with {item_value!r:.60}")
-    return ChangeItems(target=target, by=by, kind=do, key=key, item=item_value)
+    name = _text(item, "name", path) if "name" in item else ""
+    return ChangeItems(
+        target=target, by=by, kind=do, key=key, item=item_value, name=name
+    )
 
 
 def _unresolved(*args: object, **kwargs: object) -> None:

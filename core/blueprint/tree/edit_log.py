@@ -54,7 +54,8 @@ def matches(target: Target, path: str) -> bool:
     """Return whether ``target`` means ``path``."""
     if not isinstance(target, str) or not is_pattern(target):
         return path in paths_of(target)
-    return matchers(target)[0](path, None)
+    # The whole has no name that a pattern could mean: "*" means its parts.
+    return bool(path) and matchers(target)[0](path, None)
 
 
 def concerning(edits: Iterable[Edit], path: str) -> list[Edit]:

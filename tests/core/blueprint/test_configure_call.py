@@ -8,7 +8,7 @@ from burnish.core.blueprint.errors import (
     SettingError,
 )
 
-from .models import Grand, Net, Parent
+from .models import Coder, Grand, Net, Parent
 
 
 @pytest.mark.parametrize(
@@ -64,3 +64,37 @@ def test_an_empty_match_is_an_error_unless_it_is_allowed() -> None:
     blueprint.configure("blocks.2.1", nn.GELU, allow_empty=True).configure(depth=3)
 
     assert isinstance(blueprint.create().blocks[2][1], nn.GELU)
+
+
+class TestALayerThatWouldBecomeAnEmptyList:
+    @pytest.mark.parametrize("cls", [nn.Sequential, nn.ModuleList, nn.ModuleDict])
+    def test_is_refused_with_what_to_do(self, cls: type[nn.Module]) -> None:
+        bp = Blueprint(Coder)
+
+        with pytest.raises(SettingError, match=r"Linear would become .* wrap\("):
+            bp.configure("**.layer", cls)
+
+        assert isinstance(bp.create().encoder[0].layer, nn.Linear)
+
+    def test_is_refused_however_it_is_said(self) -> None:
+        bp = Blueprint(Coder)
+
+        with pytest.raises(SettingError, match="without items"):
+            bp.encoder[0].layer.configure(nn.Sequential)
+        with pytest.raises(SettingError, match="without items"):
+            bp.encoder[0].configure(layer=nn.Sequential)
+
+    def test_is_put_there_by_who_says_so(self) -> None:
+        empty: Blueprint[nn.Sequential] = Blueprint(nn.Sequential)
+        bp = Blueprint(Coder).configure("encoder.0.layer", empty)
+        bp.replace("encoder.1.layer", nn.Sequential)
+
+        built = bp.create()
+
+        for layer in built.encoder[:2]:
+            assert str(layer.layer) == "Sequential()"
+
+    def test_is_no_list_that_its_maker_fills(self) -> None:
+        bp = Blueprint(Coder).configure("decoder", nn.Sequential)
+
+        assert len(bp.create().decoder) == 4

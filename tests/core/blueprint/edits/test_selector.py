@@ -55,6 +55,24 @@ E0, E1, E2 = "encoder.0", "encoder.1", "encoder.2"
             [f"{E0}.layer", f"{E1}.layer", f"{E0}.activation", f"{E1}.activation"],
             id="one after the other",
         ),
+        pytest.param(
+            ("encoder|decoder", ..., "layer#0"),
+            [f"{E0}.layer", "decoder.0.layer"],
+            id="index of matches in each branch",
+        ),
+        pytest.param(
+            ("encoder|decoder", ..., "layer#:2, activation#:1"),
+            [
+                *(f"{E0}.layer", f"{E1}.layer", f"{E0}.activation"),
+                *("decoder.0.layer", "decoder.1.layer", "decoder.0.activation"),
+            ],
+            id="one after the other in each branch",
+        ),
+        pytest.param(
+            ("encoder", slice(2), "layer|activation#-1"),
+            [f"{E0}.activation", f"{E1}.activation"],
+            id="last of either in each item",
+        ),
         pytest.param("encoder.*.layer", LAYERS[:4], id="pattern"),
         pytest.param("**.layer", LAYERS, id="deep pattern"),
         pytest.param(("encoder", [0, 2]), [E0, E2], id="indices"),

@@ -191,3 +191,13 @@ def test_copies_and_files_hold_what_was_meant_before_a_list_changed() -> None:
     assert shown_sizes(Blueprint.from_dict(data, Chain).create().body) == expected
     assert shown_sizes(outer.create().part.body) == expected
     assert shown_sizes(outer.new().create().part.body) == expected
+
+
+def test_a_pattern_never_means_the_whole() -> None:
+    lists = (Blueprint(nn.Sequential) for _ in range(2))
+    blueprint = Blueprint(nn.Sequential, *lists)
+
+    blueprint["*"].append(nn.ReLU)
+
+    names = [name for name, _ in blueprint.create().named_modules()]
+    assert names == ["", "0", "0.0", "1", "1.0"]
