@@ -21,10 +21,10 @@ from .modules.signature import parameters_of
 from .modules.versions import check_rules
 from .persistence.loading import build_from_record, module_record
 from .persistence.loading import load_record as _load_record
+from .persistence.saving import RecordOfClass
 from .persistence.saving import into_record as _into_record
 from .persistence.saving import save_record as _save_record
 from .state.loading.allowed import Allowed
-from .state.record_type import RecordOfClass
 
 if TYPE_CHECKING:
     import os

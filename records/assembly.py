@@ -8,7 +8,7 @@ import torch
 
 from ..config.path import join
 from .entries.encoder import Storable
-from .entries.entries import Entries
+from .entries.entries import Entries, library_part
 from .entries.nodes import renumbered
 from .entries.state_dict import EXTRA_STATE, Collected
 from .record_view import Branch, entries_of_branch
@@ -89,8 +89,7 @@ class _Assembly(Collected):
         self._add_versions(path, record)
 
     def _add_versions(self, path: str, record: Entries) -> None:
-        ours: Any = record.metadata.get("burnish")
-        section: Mapping[str, Any] = ours if isinstance(ours, Mapping) else {}
+        section = library_part(record.metadata)
         below = section.get("versions")
         inner: Mapping[str, Any] = below if isinstance(below, Mapping) else {}
         self.versions |= {join(path, name): inner[name] for name in inner}

@@ -87,7 +87,7 @@ FLOORS = {
         ("__init__",),
     ],
     "core/state": [
-        ("extra_state", "grouping", "lazy_tensors", "record_type", "tensor_writes"),
+        ("extra_state", "grouping", "lazy_tensors", "tensor_writes"),
         ("entries", "identity", "uninitialized"),
         ("loading", "param_selection"),
         ("__init__",),
@@ -242,7 +242,6 @@ TESTED_IN = {
     "core/state/loading/derived.py": "core/state/uninitialized/test_unfilled.py",
     "core/state/loading/fillings.py": "core/state/loading/test_commit.py",
     "core/state/param_selection.py": "core/state/test_entries.py",
-    "core/state/record_type.py": "core/state/test_identity.py",
     "optim/engines/codegen/block_code.py": "optim/engines/test_blocks.py",
     "optim/engines/codegen/program.py": "optim/engines/codegen/test_c_code.py",
     "optim/engines/memory/ranges.py": "optim/engines/memory/test_entangled.py",

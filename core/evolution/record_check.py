@@ -9,16 +9,16 @@ from torch import nn
 
 from ...config.rewriting.rewrite_rule import RewriteRule
 from ...config.schema.change import Severity
-from ...records.flat_record import FlatRecord
+from ...records.entries.entries import Entries, library_part
 from ...records.open import open_record
 from ...records.record_writer import save, writer_of_suffix
 from ...records.tensors.dtypes import NAME_OF
 from ..errors import HyperparameterError
 from ..hyperparameters.reader import planned
-from ..hyperparameters.record_metadata import recorded_hparams
+from ..hyperparameters.record_metadata import recorded_hparams, stored_hparams
 from ..modules.classes import declared_class
 from ..modules.tree import places_of, unwrapped
-from ..modules.versions import version_of
+from ..modules.versions import recorded_versions, version_of
 from .argument_changes import compare_arguments
 from .record_changes import RecordChange, compare_forms
 from .record_schema import (
@@ -29,7 +29,7 @@ from .record_schema import (
     load_schema,
     schema_of,
 )
-from .upgrading import upgrade_record, versions_below
+from .upgrading import upgrade_record
 
 
 class RecordChecker:
@@ -146,31 +146,33 @@ def upgrade_file(
         module = _module_of(record, target)
         places = places_of(module)
         newer = upgrade_record(record, places)
-        ours = dict(record.metadata.get("burnish") or {})
-        version = version_of(type(unwrapped(module)))
-        version_facts = {"version": version, "versions": versions_below(places)}
+        ours = dict(library_part(record.metadata))
+        versions = {
+            key: value
+            for key, value in recorded_versions(places).items()
+            if key in _OF_CLASSES
+        }
         is_older = any(
-            ours.get(key, empty) != version_facts[key] for key, empty in _NONE.items()
+            (ours.get(key) or None) != versions.get(key) for key in _OF_CLASSES
         )
         if not is_older and output is None:
             return False
-        ours |= {key: value for key, value in version_facts.items() if value}
-        ours |= _hparams(ours, module)
+        ours |= versions | _hparams(ours, module)
         upgraded_record = newer.replaced(metadata={**record.metadata, "burnish": ours})
         writer = writer_of_suffix(os.fspath(output or name))
         save(upgraded_record, os.fspath(output or name), recorder=writer)
     return is_older
 
 
-_NONE: Mapping[str, Any] = {"version": 0, "versions": {}}
+_OF_CLASSES = ("version", "versions")
+"""What an upgrade changes; torch's own versions are those of the values in the file."""
 
 
-def _module_of(record: FlatRecord, target: Target | None) -> Any:
-    ours: Any = record.metadata.get("burnish")
-    hparams = ours.get("hparams") if isinstance(ours, Mapping) else None
+def _module_of(record: Entries, target: Target | None) -> Any:
+    hparams = stored_hparams(record)
     if target is not None:
         return build_blank(target, hparams if isinstance(target, type) else None)
-    if not isinstance(hparams, Mapping):
+    if hparams is None:
         raise ValueError(
             f"{record.reading.file} has no hyperparameters, so its class is needed: "
             "upgrade_file(file, Net), or burnish upgrade --module net.py:Net FILE"
@@ -186,7 +188,7 @@ def _hparams(ours: Mapping[str, Any], module: Any) -> dict[str, Any]:
     return {} if hparams is None else {"hparams": hparams}
 
 
-def _forms(record: FlatRecord) -> dict[str, TensorForm]:
+def _forms(record: Entries) -> dict[str, TensorForm]:
     return {
         entry.path: TensorForm(
             kind=entry.kind, dtype=NAME_OF[entry.dtype], shape=tuple(entry.shape)

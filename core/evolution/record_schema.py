@@ -26,10 +26,9 @@ from ..modules.classes import declared_class, is_decorated
 from ..modules.registry import names_of
 from ..modules.signature import VARIADIC, parameters_of
 from ..modules.tree import Places, places_of, unwrapped
-from ..modules.versions import version_of
+from ..modules.versions import versions_of
 from ..state.uninitialized.modes import construct_on
 from ..state.uninitialized.uninitialized import build_unfilled
-from .upgrading import versions_below
 
 _FORMAT = 1
 _MOST_BYTES = 256 << 20
@@ -89,11 +88,11 @@ def schema_of(target: Target, hparams: Mapping[str, Any] | None = None) -> Recor
     """
     places = places_of(build_blank(target, hparams))
     cls = declared_class(type(unwrapped(places[0][1])))
-    names = names_of(cls)
+    names, versions = names_of(cls), versions_of(places)
     return RecordSchema(
         name=f"{names['__module__']}.{names['__name__']}",
-        version=version_of(cls),
-        versions=versions_below(places),
+        version=versions.pop("", 0),
+        versions=versions,
         tensors=_tensors(places),
         arguments=arguments_of(cls),
     )

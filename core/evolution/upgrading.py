@@ -3,16 +3,16 @@
 import copy
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
-from typing import Any
+from typing import Any, TypeVar
 
 from torch import nn
 
 from ...config.errors import ConfigError
 from ...config.patterns import is_pattern
 from ...config.rewriting.rewrite_rule import RewriteRule
+from ...records.entries.entries import Entries, library_part
 from ...records.entries.entry import Entry
 from ...records.errors import RecordError, RecordMismatchError, RecordVersionError
-from ...records.flat_record import FlatRecord
 from ..errors import HyperparameterError
 from ..hyperparameters.values import VERSION
 from ..modules.classes import declared_class
@@ -20,17 +20,10 @@ from ..modules.tree import Places
 from ..modules.versions import new_path, rules_of, version_of
 from .tensor_rules import Table, apply_rule
 
-
-def versions_below(places: Places) -> dict[str, int]:
-    """Return the version of each submodule's class by path, those above 0."""
-    return {
-        prefix.rstrip("."): version
-        for prefix, owner in places
-        if prefix and (version := version_of(declared_class(type(owner))))
-    }
+E = TypeVar("E", bound=Entries)
 
 
-def upgrade_record(record: FlatRecord, places: Places) -> FlatRecord:
+def upgrade_record(record: E, places: Places) -> E:
     """Return ``record`` under the names and in the forms of the module at ``places``.
 
     The rules of each class are applied from the version that the record has of it (0
@@ -41,6 +34,8 @@ def upgrade_record(record: FlatRecord, places: Places) -> FlatRecord:
     tree: dict[str, Any] = dict(record.tree or {})
     try:
         steps = list(_steps(record, places))
+        if not steps:
+            return record
         for prefix, rule in steps:
             table = _within(table, prefix, rule)
             tree = {
@@ -50,8 +45,6 @@ def upgrade_record(record: FlatRecord, places: Places) -> FlatRecord:
         raise
     except RecordError as error:
         raise RecordMismatchError(record.reading.file, [str(error)]) from error
-    if not steps:
-        return record
     entries = entries_of(table)
     renamed = _renames_in(record, table) | dict(record.reading.renamed)
     reading = replace(record.reading, renamed=renamed)
@@ -59,7 +52,7 @@ def upgrade_record(record: FlatRecord, places: Places) -> FlatRecord:
 
 
 def upgrade_paths(
-    record: FlatRecord, places: Places, paths: Iterable[str]
+    record: Entries, places: Places, paths: Iterable[str]
 ) -> dict[str, str | None]:
     """Return where ``paths`` of ``record`` stand in the module, None if deleted."""
     carried: dict[str, str | None] = {path: path for path in paths}
@@ -116,17 +109,18 @@ def _rename_item(item: Any, rule: RewriteRule) -> Any:
     return {**item, "at": new_paths[0] if isinstance(at, str) else new_paths}
 
 
-def _steps(record: FlatRecord, places: Places) -> Iterator[tuple[str, RewriteRule]]:
+def _steps(record: Entries, places: Places) -> Iterator[tuple[str, RewriteRule]]:
     """Yield the rules to apply, each with the beginning of the paths it is for."""
-    section: Any = record.metadata.get("burnish")
-    ours: Mapping[str, Any] = section if isinstance(section, Mapping) else {}
+    ours = library_part(record.metadata)
     below: Any = ours.get("versions")
     versions: dict[str, Any] = dict(below) if isinstance(below, Mapping) else {}
     versions[""] = ours.get("version", 0)
     for prefix, owner in places:
         cls = declared_class(type(owner))
         newest = version_of(cls)
-        if not newest:
+        # A class that has no version, or has lost it, reads no newer record of itself.
+        is_stored = not prefix and record.type_name == cls.__qualname__
+        if not newest and not is_stored:
             continue
         version = versions.get(prefix.rstrip("."), 0)
         if type(version) is not int or version < 0:
@@ -174,7 +168,7 @@ def entries_of(table: Table) -> list[Entry]:
     ]
 
 
-def _renames_in(record: FlatRecord, table: Table) -> dict[str, str]:
+def _renames_in(record: Entries, table: Table) -> dict[str, str]:
     new_paths = {id(entry): path for path, entry in reversed(table.items())}
     return {
         entry.path: new_paths[id(entry)]

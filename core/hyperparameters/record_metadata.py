@@ -9,8 +9,8 @@ from torch import nn
 
 from ...config.spelling import did_you_mean
 from ...records.calls import home_of
+from ...records.entries.entries import Entries, library_part
 from ...records.errors import RecordError, RecordMismatchError, RecordVersionError
-from ...records.flat_record import FlatRecord
 from ..errors import HyperparameterError
 from ..modules.class_identity import is_of_a_parent, is_same_class
 from ..modules.classes import declared_class, is_decorated
@@ -39,6 +39,9 @@ from .values import (
 from .writer import Writer
 
 M = TypeVar("M", bound=nn.Module)
+
+PART = "part"
+"""In what is recorded of a module: whether only some of its entries were saved."""
 
 
 def recorded_hparams(
@@ -79,7 +82,7 @@ def _storable_node(node: dict[str, Any]) -> dict[str, Any]:
 
 
 def factory_of(
-    cls: type[M], record: FlatRecord, args: tuple[Any, ...], kwargs: dict[str, Any]
+    cls: type[M], record: Entries, args: tuple[Any, ...], kwargs: dict[str, Any]
 ) -> Callable[[], M]:
     """Return what builds ``cls`` of the arguments, and of the file's where none is.
 
@@ -89,7 +92,7 @@ def factory_of(
     """
     _check_no_options(cls, kwargs)
     file = record.reading.file
-    stored_node = _stored_hparams(record)
+    stored_node = stored_hparams(record)
     passed_arguments = arguments_by_name(cls, args, kwargs)
     if args or kwargs:
         stored_node = (
@@ -165,10 +168,17 @@ def _check_no_options(cls: type[nn.Module], kwargs: Mapping[str, Any]) -> None:
         )
 
 
-def _stored_hparams(record: FlatRecord) -> Mapping[str, Any] | None:
-    ours = record.metadata.get("burnish")
-    hparams = ours.get("hparams") if isinstance(ours, Mapping) else None
+def stored_hparams(record: Entries) -> Mapping[str, Any] | None:
+    """Return the hyperparameters that ``record`` has; None if it has none."""
+    hparams: Any = library_part(record.metadata).get("hparams")
     return hparams if isinstance(hparams, Mapping) else None
+
+
+def is_part(record: Entries) -> bool:
+    """Return whether its writer or its reader chose some of a module's entries."""
+    reading = record.reading
+    is_stored_part = library_part(record.metadata).get(PART) is True
+    return is_stored_part or reading.only is not None or reading.exclude is not None
 
 
 def _overlay_or_none(

@@ -32,6 +32,12 @@ def is_decorated(cls: type[nn.Module]) -> bool:
     return hasattr(cls, "_burnish_skip")
 
 
+def is_of_torch(function: object) -> bool:
+    """Return whether ``function``, or the class of a callable, is torch's own."""
+    module = getattr(function, "__module__", None) or type(function).__module__
+    return str(module).partition(".")[0] == "torch"
+
+
 @cache
 def torch_classes() -> frozenset[type[nn.Module]]:
     """Return the public module classes of ``torch.nn``."""

@@ -8,6 +8,9 @@ from torch import nn
 from ...config.errors import ConfigError
 from ...config.rewriting.rewrite_rule import RewriteRule, renamed_path
 from ...records.errors import RecordError
+from ...records.tensors.torch_internals import state_dict_reader, state_dict_version
+from .classes import declared_class, is_of_torch
+from .tree import Places
 
 
 def version_of(cls: type[nn.Module]) -> int:
@@ -20,6 +23,40 @@ def rules_of(cls: type[nn.Module]) -> Mapping[int, Sequence[RewriteRule]]:
     """Return for each older version of ``cls`` the rules that lead to the next one."""
     rules: Mapping[int, Sequence[RewriteRule]] = getattr(cls, "_burnish_rules", {})
     return rules
+
+
+def versions_of(places: Places) -> dict[str, int]:
+    """Return the version of each class in a module by path, those above 0."""
+    return {
+        prefix[:-1]: version
+        for prefix, owner in places
+        if (version := version_of(declared_class(type(owner))))
+    }
+
+
+def recorded_versions(places: Places) -> dict[str, Any]:
+    """Return what a record says of the versions of a module's classes, by its key."""
+    versions = versions_of(places)
+    facts = {
+        "version": versions.pop("", 0),
+        "versions": versions,
+        "class_versions": _versions_of_torch(places),
+    }
+    return {key: fact for key, fact in facts.items() if fact}
+
+
+def _versions_of_torch(places: Places) -> dict[str, int]:
+    """Return the version that torch writes of each class with code of its own.
+
+    Torch converts a state dict that does not say it, as one of the oldest version.
+    """
+    return {
+        prefix[:-1]: version
+        for prefix, owner in places
+        if type(version := state_dict_version(owner)) is int
+        and version > 1
+        and not is_of_torch(state_dict_reader(type(owner)))
+    }
 
 
 def check_rules(cls: type, version: int, rules: Mapping[int, Sequence[Any]]) -> None:

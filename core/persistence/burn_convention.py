@@ -9,6 +9,7 @@ that is written from a module, or loaded into one, is turned here.
 from collections.abc import Generator, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -20,17 +21,19 @@ from ...records.entries.conventions import (
     is_ambiguous,
     with_convention,
 )
+from ...records.entries.entries import Entries
 from ...records.entries.entry import Entry
 from ...records.entries.select import selected
 from ...records.errors import RecordError, RecordMismatchError
-from ...records.flat_record import FlatRecord
 from ..evolution.upgrading import entries_of
 from ..modules.tree import Places
 from ..state.loading.derived import derive
 from .burn_layers import Pairing, children_of, pairings_of, unknown_to_burn
 
+E = TypeVar("E", bound=Entries)
 
-def to_burn(record: FlatRecord, places: Places) -> FlatRecord:
+
+def to_burn(record: E, places: Places) -> E:
     """Return ``record`` of the module at ``places`` as Burn calls and orders it.
 
     Its tensors are views of the module's. What Burn has no place for (the counts of
@@ -62,7 +65,7 @@ def to_burn(record: FlatRecord, places: Places) -> FlatRecord:
     return with_convention(record.replaced(entries=entries), "burn")
 
 
-def from_burn(record: FlatRecord, places: Places) -> tuple[FlatRecord, frozenset[str]]:
+def from_burn(record: E, places: Places) -> tuple[E, frozenset[str]]:
     """Return ``record`` as the module at ``places`` calls and orders it.
 
     Beside it are the paths of what Burn does not know of, which no file of it has. A
@@ -111,7 +114,7 @@ def _with_one_id_each(entries: list[Entry]) -> list[Entry]:
 
 
 @contextmanager
-def explained(record: FlatRecord, places: Places) -> Generator[None]:
+def explained(record: Entries, places: Places) -> Generator[None]:
     """Say of a `RecordMismatchError` if ``record`` fits in the other convention.
 
     ``record`` is the one that was opened, before `from_burn`.
@@ -124,7 +127,7 @@ def explained(record: FlatRecord, places: Places) -> Generator[None]:
         raise RecordMismatchError(error.file, error.problems, cure) from error.__cause__
 
 
-def _cure(record: FlatRecord, places: Places, error: RecordMismatchError) -> str:
+def _cure(record: Entries, places: Places, error: RecordMismatchError) -> str:
     """Return what Burn has to do with a mismatch; nothing if it has not."""
     is_burns = convention_of(record) == "burn"
     other_convention: Convention = "torch" if is_burns else "burn"
@@ -144,7 +147,7 @@ def _cure(record: FlatRecord, places: Places, error: RecordMismatchError) -> str
     return ""
 
 
-def _fits(record: FlatRecord, places: Places) -> bool:
+def _fits(record: Entries, places: Places) -> bool:
     """Return whether every parameter of the module is there, in its shape."""
     entries_by_path = record.by_path()
     return all(
@@ -156,7 +159,7 @@ def _fits(record: FlatRecord, places: Places) -> bool:
     )
 
 
-def _warn_of_square_layers(record: FlatRecord, places: Places) -> None:
+def _warn_of_square_layers(record: Entries, places: Places) -> None:
     """Warn of a file of Burn whose shapes do not tell in which convention it is."""
     entries_by_path = record.by_path()
     weights = [
@@ -208,7 +211,7 @@ class _Names:
             if name != path and path in table
         }
 
-    def deselected(self, record: FlatRecord) -> frozenset[str]:
+    def deselected(self, record: Entries) -> frozenset[str]:
         """Return the paths of what its reader chose, by Burn's names, not to have."""
         only, exclude = record.reading.only, record.reading.exclude
         return frozenset(
@@ -268,7 +271,7 @@ def _piece(entry: Entry, pairing: Pairing, number: int) -> Entry:
     )
 
 
-def _translated_table(record: FlatRecord, names: _Names) -> dict[str, Entry]:
+def _translated_table(record: Entries, names: _Names) -> dict[str, Entry]:
     """Return the entries of ``record`` by the module's paths, others by their own."""
     entries_by_path = record.by_path()
     read_names: set[str] = set()

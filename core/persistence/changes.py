@@ -14,9 +14,9 @@ import torch
 from torch import nn
 
 from ...config.path import join
+from ...records.entries.entries import Entries
 from ...records.entries.select import selected
 from ...records.errors import RecordMismatchError
-from ...records.flat_record import FlatRecord
 from ..hyperparameters.structure import is_lasting, plain_attribute
 from ..hyperparameters.torch_layers import is_torch_layer
 from ..hyperparameters.values import ATTRIBUTES, CHANGED, CONTAINERS_OF_TORCH
@@ -29,7 +29,7 @@ from .comparison import HparamsComparison, Named, difference
 Changes = dict[str, Mapping[str, Any]]
 
 
-def stored_changes(hparams: Mapping[str, Any], record: FlatRecord) -> Changes:
+def stored_changes(hparams: Mapping[str, Any], record: Entries) -> Changes:
     """Return what had come to stand at each path, an empty node where nothing does."""
     changes: Changes = {}
     items: Any = hparams.get(CHANGED, [])
@@ -70,7 +70,7 @@ class ChangedParts:
     """Compares stored changes with the parts of a module; `found` has the lines."""
 
     found: HparamsComparison
-    record: FlatRecord
+    record: Entries
     modules: Mapping[str, nn.Module]
     _absent: set[str] = field(default_factory=set[str])
 

@@ -13,6 +13,7 @@ from torch import nn
 from ...config.patterns import Patterns
 from ...config.process.gc_pause import paused_collection
 from ...records.calls import explain_calls
+from ...records.entries.entries import Entries
 from ...records.entries.select import selected
 from ...records.flat_record import FlatRecord
 from ...records.nest import state_dict_within
@@ -21,8 +22,9 @@ from ...records.readable import Readable
 from ...records.report import LoadReport
 from ...records.tensors.dtypes import name_of_dtype
 from ..evolution.upgrading import upgrade_record
+from ..hyperparameters.record_metadata import is_part
 from ..modules.module_argument import check_module
-from ..modules.tree import Places, places_of, unwrapped
+from ..modules.tree import Places, places_of
 from ..state.entries import ModuleContent, content_of
 from ..state.identity import adopt
 from ..state.lazy_tensors import materialize_lazy
@@ -31,12 +33,11 @@ from ..state.loading.commit import Filling, assign_all, copy_all, is_shown
 from ..state.loading.fillings import read_fillings
 from ..state.loading.plan import LoadPlan, plan_load
 from ..state.loading.stored_extra import StoredExtra
-from ..state.record_type import check_version
 from ..state.uninitialized.factories import arguments_go_to_lambda, check_callable
 from ..state.uninitialized.memory import BLANK
 from ..state.uninitialized.uninitialized import build_unfilled, rebuild
 from .burn_convention import explained, from_burn
-from .meaning import compare_ties, compared, is_part, note
+from .meaning import compare_ties, compared, note
 
 M = TypeVar("M", bound=nn.Module)
 
@@ -84,20 +85,19 @@ def load_record(
 
 
 def _fit_to(
-    module: nn.Module, record: FlatRecord, allowed: Allowed
-) -> tuple[FlatRecord, Places, Allowed]:
+    module: nn.Module, record: Entries, allowed: Allowed
+) -> tuple[Entries, Places, Allowed]:
     """Return ``record`` with the names, orders and version of ``module``.
 
     Beside it are the module's places, and what may be absent as well.
     """
-    check_version(unwrapped(module), record)
     places = places_of(module)
     translation, absent = from_burn(record, places)
     return upgrade_record(translation, places), places, replace(allowed, absent=absent)
 
 
 def _fill(
-    module: nn.Module, record: FlatRecord, places: Places, allowed: Allowed
+    module: nn.Module, record: Entries, places: Places, allowed: Allowed
 ) -> LoadReport:
     content = content_of(places, encode=False, is_left_out=_left_out(record))
     plan = _plan_filling(module, content, record, places, allowed)
@@ -145,9 +145,7 @@ def from_record(
     return build_from_record(factory, module_record(source, hyperparameters), allowed)
 
 
-def build_from_record(
-    factory: Callable[[], M], record: FlatRecord, allowed: Allowed
-) -> M:
+def build_from_record(factory: Callable[[], M], record: Entries, allowed: Allowed) -> M:
     """Return what ``factory`` builds, filled from ``record``."""
     with paused_collection():
         return _from_record(factory, record, allowed)
@@ -161,7 +159,7 @@ def report_of(module: nn.Module) -> LoadReport | None:
 _reports: WeakKeyDictionary[nn.Module, LoadReport] = WeakKeyDictionary()
 
 
-def _from_record(factory: Callable[[], M], record: FlatRecord, allowed: Allowed) -> M:
+def _from_record(factory: Callable[[], M], record: Entries, allowed: Allowed) -> M:
     module, build = build_unfilled(factory, record.reading.device)
     if not isinstance(module, nn.Module):  # pyright: ignore[reportUnnecessaryIsInstance]  # users return anything
         raise TypeError(
@@ -191,7 +189,7 @@ def _from_record(factory: Callable[[], M], record: FlatRecord, allowed: Allowed)
     return module
 
 
-def _left_out(record: FlatRecord) -> Callable[[str], bool]:
+def _left_out(record: Entries) -> Callable[[str], bool]:
     """Return whether the reader of the file asked not to have a path."""
     only, exclude = record.reading.only, record.reading.exclude
     return lambda path: not selected(path, only, exclude)
@@ -209,7 +207,7 @@ def module_record(
 def _plan_filling(
     module: nn.Module,
     content: ModuleContent,
-    record: FlatRecord,
+    record: Entries,
     places: Places,
     allowed: Allowed,
     *,

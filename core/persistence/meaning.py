@@ -7,11 +7,11 @@ from torch import nn
 
 from ...config.process.user_warning import warn_user
 from ...config.spelling import did_you_mean
-from ...records.entries.entries import Reading
+from ...records.entries.entries import Entries, Reading
 from ...records.errors import RecordMismatchError
-from ...records.flat_record import FlatRecord
 from ..evolution.upgrading import upgrade_paths
 from ..hyperparameters.reader import planned
+from ..hyperparameters.record_metadata import stored_hparams
 from ..hyperparameters.structure import note_of_changes
 from ..hyperparameters.values import ALL, BLUEPRINT, ORIGIN, RESULT, UNSTORED
 from ..hyperparameters.writer import own_node
@@ -26,17 +26,13 @@ from .changes import ChangedParts, Changes, apply_attributes, is_below, stored_c
 from .comparison import HparamsComparison
 from .likeness import first_difference
 
-PART = "part"
-"""In the metadata of a record: whether only some of the entries were saved."""
-
-
 _MOST = 1000
 """Lines after which nothing more is compared: no module differs in so many ways."""
 
 
 def compared(
     module: nn.Module,
-    record: FlatRecord,
+    record: Entries,
     places: Places,
     passed: frozenset[str] = frozenset(),
 ) -> HparamsComparison:
@@ -47,7 +43,7 @@ def compared(
     Arguments that were ``passed`` to build it are meant to be what they are.
     """
     comparison = HparamsComparison(passed=passed)
-    hparams = _stored_hparams(record)
+    hparams = stored_hparams(record)
     if hparams is None:
         return comparison
     inner_module = unwrapped(module)
@@ -75,14 +71,14 @@ def compared(
 def _is_result_alike(
     comparison: HparamsComparison,
     inner_module: nn.Module,
-    record: FlatRecord,
+    record: Entries,
     changes: Changes,
 ) -> bool:
     """Return whether other arguments and changes came to what is stored.
 
     Without changes of parts on either side only arguments are known, and they differ.
     """
-    hparams = _stored_hparams(record) or {}
+    hparams = stored_hparams(record) or {}
     if (
         not (_is_changed(inner_module) or changes or _tape(hparams))
         or comparison.passed
@@ -125,14 +121,14 @@ def compare_ties(
     comparison: HparamsComparison,
     parted: list[str],
     module: nn.Module,
-    record: FlatRecord,
+    record: Entries,
 ) -> None:
     """Tell in ``comparison`` of parameters that are tied in the file alone.
 
     The same arguments of the same class make the same ties: somebody made others by
     hand. Otherwise it is what the reader chose.
     """
-    hparams = _stored_hparams(record)
+    hparams = stored_hparams(record)
     is_same = hparams is not None and is_same_class(
         hparams, declared_class(type(unwrapped(module)))
     )
@@ -146,7 +142,7 @@ def check_meaning(module: nn.Module, hparams: Any, file: str) -> None:
     For weights that come in another way than by our records.
     """
     reading = Reading(file=file)
-    record = FlatRecord.of([], metadata={"burnish": {"hparams": hparams}})
+    record = Entries.of([], metadata={"burnish": {"hparams": hparams}})
     record = record.replaced(reading=reading)
     comparison = compared(module, record, places_of(module))
     if comparison.differing:
@@ -157,7 +153,7 @@ def check_meaning(module: nn.Module, hparams: Any, file: str) -> None:
 
 def note(
     comparison: HparamsComparison,
-    record: FlatRecord,
+    record: Entries,
     *,
     is_ignored: bool,
     is_new: bool = False,
@@ -180,22 +176,8 @@ def note(
     return [*differing, *comparison.unknown, *comparison.unrelated, *comparison.noted]
 
 
-def is_part(record: FlatRecord) -> bool:
-    """Return whether its writer or its reader chose some of a module's entries."""
-    reading = record.reading
-    ours: Any = record.metadata.get("burnish")
-    is_stored_part = isinstance(ours, Mapping) and ours.get(PART) is True
-    return is_stored_part or reading.only is not None or reading.exclude is not None
-
-
-def _stored_hparams(record: FlatRecord) -> Mapping[str, Any] | None:
-    ours: Any = record.metadata.get("burnish")
-    hparams: Any = ours.get("hparams") if isinstance(ours, Mapping) else None
-    return hparams if isinstance(hparams, Mapping) else None
-
-
 def _result(
-    hparams: Mapping[str, Any], record: FlatRecord
+    hparams: Mapping[str, Any], record: Entries
 ) -> list[tuple[list[str], Mapping[str, Any]]]:
     """Return the paths that a blueprint changed, with what stood there."""
     blueprint: Any = hparams.get(BLUEPRINT)
@@ -220,7 +202,7 @@ def _compare_parts(
     parts: list[tuple[list[str], Mapping[str, Any]]],
     carried: Mapping[str, str | None],
     inner_module: nn.Module,
-    record: FlatRecord,
+    record: Entries,
     places: Places,
 ) -> None:
     """Compare the stored parts with what stands where rules have ``carried`` them."""
@@ -287,9 +269,9 @@ def _by_path(places: Places) -> dict[str, nn.Module]:
     return {prefix[:-1]: owner for prefix, owner in reversed(places)}
 
 
-def _changes_whole(record: FlatRecord) -> bool:
+def _changes_whole(record: Entries) -> bool:
     """Return whether the stored blueprint changed arguments of the whole."""
-    entries = _tape(_stored_hparams(record) or {})
+    entries = _tape(stored_hparams(record) or {})
     return any(isinstance(e, Mapping) and e.get("at") in ("", [""]) for e in entries)
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from collections.abc import Set as AbstractSet
+from functools import partial
 from typing import Any, TypeAlias, Unpack, overload
 
 import numpy as np
@@ -25,16 +26,14 @@ from ...records.record_writer import (
     save_with,
     writer_for,
 )
-from ..evolution.upgrading import versions_below
-from ..hyperparameters.record_metadata import recorded_hparams
+from ..hyperparameters.record_metadata import PART, recorded_hparams
+from ..modules.classes import is_decorated
 from ..modules.module_argument import check_module
 from ..modules.tree import places_of, unwrapped
+from ..modules.versions import recorded_versions, version_of
 from ..state.entries import content_of
 from ..state.identity import identify
-from ..state.loading.loading_code import stated_versions
-from ..state.record_type import class_version, record_type
 from .burn_convention import to_burn
-from .meaning import PART
 
 
 def into_record(module: nn.Module) -> FlatRecord:
@@ -59,14 +58,7 @@ def _record_of(
         is_left_out=lambda path: not selected(path, only, exclude),
     )
     inner_module = unwrapped(module)
-    ours: dict[str, Any] = {}
-    version = class_version(inner_module)
-    if version:
-        ours["version"] = version
-    if versions := versions_below(places):
-        ours["versions"] = versions
-    if class_versions := stated_versions(places):
-        ours["class_versions"] = class_versions
+    ours = recorded_versions(places)
     hparams = recorded_hparams(inner_module, places)
     if hparams is not None:
         ours["hparams"] = hparams
@@ -174,3 +166,46 @@ def _record_of_data(
             f"a {record.type_name} leave out what is not to be stored"
         )
     return record.select(only=only, exclude=exclude)
+
+
+_TYPE = "_burnish_record_type"
+"""Where a class keeps the type of its records."""
+
+
+def record_type(cls: type[nn.Module]) -> type[FlatRecord]:
+    """Return the type of records of ``cls``: one class each, made at first use.
+
+    The type of a subclass is a subclass. Modules that nobody decorated share one.
+    """
+    existing_type = cls.__dict__.get(_TYPE)
+    if existing_type is not None:
+        return existing_type  # type: ignore[no-any-return]  # only set below
+    if not is_decorated(cls):
+        return FlatRecord
+    bases = [record_type(base) for base in cls.__bases__ if issubclass(base, nn.Module)]
+    parents = tuple(b for b in dict.fromkeys(bases) if b is not FlatRecord)
+    new_type = type(
+        "Record",
+        parents or (FlatRecord,),
+        {
+            "__module__": cls.__module__,
+            "__qualname__": f"{cls.__qualname__}.Record",
+            "__doc__": f"What a {cls.__qualname__} has learned.",
+            "_of_class": (cls.__qualname__, partial(_own_metadata, cls)),
+        },
+    )
+    setattr(cls, _TYPE, new_type)
+    return new_type
+
+
+def _own_metadata(cls: type[nn.Module]) -> dict[str, Any]:
+    """Return what a record of ``cls`` says of the class as it is now."""
+    version = version_of(cls)
+    return {"version": version} if version else {}
+
+
+class RecordOfClass:
+    """The class attribute ``Record`` of a decorated class."""
+
+    def __get__(self, module: Any, cls: type[nn.Module]) -> type[FlatRecord]:
+        return record_type(cls)

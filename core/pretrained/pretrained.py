@@ -10,6 +10,7 @@ from torch import nn
 
 from ...config.patterns import Patterns
 from ...records.calls import explain_calls
+from ...records.entries.entries import library_part
 from ...records.entries.renaming import Renames
 from ...records.flat_record import FlatRecord
 from ...records.header.metadata import combine_metadata
@@ -102,7 +103,7 @@ def save_pretrained(
     check_rebuilds(module, hparams)
     hparams.update(note_of_changes(unwrapped(module), places_of(module)))
     record = into_record(module)
-    ours = {**record.metadata.get("burnish", {}), "hparams": hparams}
+    ours = {**library_part(record.metadata), "hparams": hparams}
     record = record.replaced(
         metadata=combine_metadata({**record.metadata, "burnish": ours}, metadata)
     )
@@ -229,8 +230,8 @@ def _read_generation(folder: str, module: nn.Module) -> None:
 
 def _of_config(content: FolderContent) -> FlatRecord:
     """Return the weights as those of what `config.json` says, also after an edit."""
-    ours: Any = content.record.metadata.get("burnish")
-    if not isinstance(ours, Mapping):
+    ours = library_part(content.record.metadata)
+    if not ours:
         return content.record
     section = {k: v for k, v in ours.items() if k != "hparams"}
     if content.is_ours:

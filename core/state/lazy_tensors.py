@@ -10,12 +10,12 @@ import torch
 from torch import nn
 from torch.nn.modules.lazy import LazyModuleMixin
 
-from ...records.flat_record import FlatRecord
+from ...records.entries.entries import Entries
 from ..modules.tree import Places
 
 
 @contextmanager
-def materialize_lazy(places: Places, record: FlatRecord) -> Generator[None]:
+def materialize_lazy(places: Places, record: Entries) -> Generator[None]:
     """Give lazy tensors that ``record`` has its shapes, as torch does when it loads.
 
     They are lazy again if the block raises. The module forgets that it is a lazy one

@@ -1,8 +1,8 @@
 """Whose names and orders the tensors of a module's record have: torch's, or Burn's."""
 
-from typing import Any, Literal, TypeAlias, TypeVar
+from typing import Literal, TypeAlias, TypeVar
 
-from .entries import Entries
+from .entries import Entries, library_part
 
 Convention: TypeAlias = Literal["torch", "burn"]
 """Burn's weight of a linear layer is torch's turned, that of a norm is its gamma."""
@@ -18,14 +18,13 @@ def check_convention(convention: object) -> None:
 
 def convention_of(record: Entries) -> Convention:
     """Return the convention that the record says it is in; torch's if it is silent."""
-    ours: Any = record.metadata.get("burnish")
-    is_burns = isinstance(ours, dict) and ours.get("convention") == "burn"  # pyright: ignore[reportUnknownMemberType]  # any map
+    is_burns = library_part(record.metadata).get("convention") == "burn"
     return "burn" if is_burns else "torch"
 
 
 def with_convention(record: E, convention: Convention) -> E:
     """Return the same entries, said to be in ``convention``: nothing is computed."""
-    ours = {**record.metadata.get("burnish", {}), "convention": convention}
+    ours = {**library_part(record.metadata), "convention": convention}
     return record.replaced(metadata={**record.metadata, "burnish": ours})
 
 
@@ -34,6 +33,5 @@ def is_ambiguous(record: Entries) -> bool:
 
     Its own containers are in its own; its `.safetensors` may be in either.
     """
-    ours: Any = record.metadata.get("burnish")
-    is_silent = not isinstance(ours, dict) or "convention" not in ours
+    is_silent = "convention" not in library_part(record.metadata)
     return is_silent and record.metadata.get("producer") == "burn"

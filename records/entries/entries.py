@@ -134,8 +134,7 @@ class Entries:
     @property
     def class_versions(self) -> Mapping[str, int]:
         """What torch says in a state dict of the class of each submodule, by path."""
-        ours: Any = self.metadata.get("burnish")
-        in_file: Any = ours.get("class_versions") if isinstance(ours, Mapping) else None
+        in_file: Any = library_part(self.metadata).get("class_versions")
         versions: Mapping[str, int] = in_file if isinstance(in_file, Mapping) else {}
         return self._content.class_versions or versions
 
@@ -300,6 +299,15 @@ class Entries:
 
     def _leaf(self, tag: str, number: int) -> object:
         return leaf_value(self.entries(), tag, number)
+
+
+def library_part(metadata: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return what the library itself says in ``metadata``, whatever a file has there.
+
+    Of a module's record: versions, hyperparameters, and whether it is a part.
+    """
+    section: Any = metadata.get("burnish")
+    return section if isinstance(section, Mapping) else {}
 
 
 def leaf_value(entries: list[Entry], tag: str, number: int) -> object:

@@ -6,7 +6,7 @@ from typing import Any, TypeVar
 
 from ...config.patterns import Patterns
 from ...config.plain.codec import Node
-from .entries import Entries
+from .entries import Entries, library_part
 from .entry import Entry
 from .select import selected, selection
 
@@ -72,10 +72,7 @@ def _move_up(entry: Entry, prefix: str) -> Entry:
 
 
 def _metadata(metadata: Mapping[str, Any], path: str) -> dict[str, Any]:
-    ours_in_file: Any = metadata.get("burnish")
-    ours: dict[str, Any] = (
-        dict(ours_in_file) if isinstance(ours_in_file, Mapping) else {}
-    )
+    ours = dict(library_part(metadata))
     in_file: Any = ours.pop("versions", None)
     versions: Mapping[str, Any] = in_file if isinstance(in_file, Mapping) else {}
     of_torch: Any = ours.pop("class_versions", None)

@@ -10,7 +10,7 @@ from torch import nn
 import burnish
 from burnish.config import RenameField
 from burnish.core import from_record, into_record, load_record
-from burnish.core.state.record_type import record_type
+from burnish.core.persistence.saving import record_type
 from burnish.records import FlatRecord, Record, RecordMismatchError, open_record
 
 

@@ -1,9 +1,8 @@
 """What to do about a record that does not fit, by the kind of problem."""
 
 from collections.abc import Collection, Mapping, Sequence
-from typing import Any
 
-from ....records.flat_record import FlatRecord
+from ....records.entries.entries import Entries, library_part
 
 UNCHANGED = "The module is as it was."
 
@@ -15,7 +14,7 @@ _MOST = 16
 
 
 def cure_of(
-    record: FlatRecord,
+    record: Entries,
     stored_shapes: Shapes,
     expected_shapes: Shapes,
     misfits: Sequence[str],
@@ -38,17 +37,16 @@ def cure_of(
     return " ".join(cures)
 
 
-def cure_of_typed(record: FlatRecord) -> str:
+def cure_of_typed(record: Entries) -> str:
     """Return what to do with a record that is none of a module."""
     if record.type_name.endswith("OptimizerRecord"):
         return "It is an optimizer's: optimizer.load_record(file)."
     return f"Load it with the class that declares them: {record.type_name}.load(file)."
 
 
-def _of_shapes(record: FlatRecord, misfits: Sequence[str]) -> str:
-    ours: Any = record.metadata.get("burnish")
+def _of_shapes(record: Entries, misfits: Sequence[str]) -> str:
     build = "Build the module as it was when it was saved"
-    if isinstance(ours, Mapping) and "hparams" in ours and record.type_name:
+    if "hparams" in library_part(record.metadata) and record.type_name:
         build += f" ({record.type_name}.from_record(file) does, without arguments)"
     few = [*misfits[:3]]
     names = repr(few[0]) if len(few) == 1 else f"[{', '.join(map(repr, few))}]"

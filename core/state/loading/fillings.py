@@ -3,8 +3,8 @@
 import torch
 from torch import Tensor
 
+from ....records.entries.entries import Entries
 from ....records.errors import RecordError, RecordMismatchError
-from ....records.flat_record import FlatRecord
 from ....records.io.source import Maps
 from ....records.tensors.grad_mode import no_grad
 from ....records.tensors.memory import values_of
@@ -16,7 +16,7 @@ from .plan import LoadPlan
 
 
 def read_fillings(
-    plan: LoadPlan, record: FlatRecord, *, is_kept: bool = False
+    plan: LoadPlan, record: Entries, *, is_kept: bool = False
 ) -> list[Filling]:
     """Read, verify and convert all values before anything is changed.
 
@@ -62,7 +62,7 @@ def read_fillings(
         return _without_overwritten(plan, fillings, record)
 
 
-def _check_readable(record: FlatRecord) -> None:
+def _check_readable(record: Entries) -> None:
     device = record.reading.device
     if device is not None and torch.device(device).type == "meta":
         raise RecordError(
@@ -73,7 +73,7 @@ def _check_readable(record: FlatRecord) -> None:
 
 
 def _without_overwritten(
-    plan: LoadPlan, fillings: list[Filling], record: FlatRecord
+    plan: LoadPlan, fillings: list[Filling], record: Entries
 ) -> list[Filling]:
     """Refuse values that cannot all be in memory that their targets share.
 

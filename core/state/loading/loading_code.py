@@ -15,15 +15,15 @@ import torch
 from torch import Tensor, nn
 
 from ....config.process.user_warning import warn_user
+from ....records.entries.entries import Entries
 from ....records.entries.entry import Entry
-from ....records.flat_record import FlatRecord
 from ....records.tensors.grad_mode import no_grad
 from ....records.tensors.memory import same_bits
 from ....records.tensors.torch_internals import (
     load_hooks,
     state_dict_reader,
-    state_dict_version,
 )
+from ...modules.classes import is_of_torch
 from ...modules.tree import Places
 
 CURE = (
@@ -32,22 +32,8 @@ CURE = (
 )
 
 
-def stated_versions(places: Places) -> dict[str, int]:
-    """Return the version that torch writes of each class with code of its own.
-
-    Torch converts a state dict that does not say it, as one of the oldest version.
-    """
-    return {
-        prefix.rstrip("."): version
-        for prefix, owner in places
-        if type(version := state_dict_version(owner)) is int
-        and version > 1
-        and not _is_of_torch(state_dict_reader(type(owner)))
-    }
-
-
 def conversions(
-    places: Places, stored_entries: Mapping[str, Entry], record: FlatRecord
+    places: Places, stored_entries: Mapping[str, Entry], record: Entries
 ) -> Iterator[str]:
     """Return what is said of entries to which torch would give other values.
 
@@ -85,7 +71,7 @@ def conversions(
                 )
 
 
-def _is_state_dict(record: FlatRecord) -> bool:
+def _is_state_dict(record: Entries) -> bool:
     """Return whether the values are those of a state dict, rather than a module's."""
     if record.type_name:
         return record.type_name == "state dict"
@@ -97,21 +83,16 @@ def _foreign_code(owner: nn.Module) -> Iterator[str]:
     """Return the names of what may change a state dict and is not torch's own."""
     # Torch's own classes rename, resize and complete, and convert no values.
     method: Any = state_dict_reader(type(owner))
-    if not _is_of_torch(method):
+    if not is_of_torch(method):
         yield str(method.__qualname__)
     for wrapped in load_hooks(owner).values():
         hook: Any = getattr(wrapped, "hook", wrapped)
-        if not _is_of_torch(hook):
+        if not is_of_torch(hook):
             yield str(getattr(hook, "__qualname__", type(hook).__qualname__))
 
 
-def _is_of_torch(function: Any) -> bool:
-    module = getattr(function, "__module__", None) or type(function).__module__
-    return str(module).partition(".")[0] == "torch"
-
-
 def _version(
-    prefix: str, entries: Mapping[str, Entry], record: FlatRecord
+    prefix: str, entries: Mapping[str, Entry], record: Entries
 ) -> dict[str, Any]:
     """Return what torch wrote of the class at ``prefix``, wherever that was then."""
     origins = {now: before for before, now in record.reading.renamed.items()}

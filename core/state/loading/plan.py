@@ -8,10 +8,10 @@ import torch
 from torch import Tensor, nn
 
 from ....config.spelling import did_you_mean
+from ....records.entries.entries import Entries
 from ....records.entries.entry import Entry, ParamId
 from ....records.entries.select import selected
 from ....records.errors import RecordMismatchError
-from ....records.flat_record import FlatRecord
 from ....records.report import LoadReport
 from ....records.tensors.dtypes import name_of_dtype
 from ....records.tensors.memory import same_bits, values_of
@@ -102,7 +102,7 @@ class LoadPlan:
 
 def plan_load(
     content: ModuleContent,
-    record: FlatRecord,
+    record: Entries,
     allowed: Allowed,
     differing: Sequence[str],
     places: Places,
@@ -153,7 +153,7 @@ def plan_load(
 def _match(
     content: ModuleContent,
     stored_entries: dict[str, Entry],
-    record: FlatRecord,
+    record: Entries,
     plan: LoadPlan,
     problems: list[str],
     resizing: Resizing,
@@ -199,7 +199,7 @@ def _match(
     return used_entries, [path for paths in misfits.values() for path in paths]
 
 
-def _takes_stored_dtype(target: Entry, stored_entry: Entry, record: FlatRecord) -> bool:
+def _takes_stored_dtype(target: Entry, stored_entry: Entry, record: Entries) -> bool:
     if not (stored_entry.dtype.is_floating_point and target.dtype.is_floating_point):
         return False
     return target.kind == "parameter" or record.reading.dtype == "stored"
@@ -238,7 +238,7 @@ def _equal(a: Entry, b: Entry) -> bool:
 
 def _check_left_over(
     content: ModuleContent,
-    record: FlatRecord,
+    record: Entries,
     stored_entries: dict[str, Entry],
     used_entries: set[int],
     allowed: Allowed,
@@ -290,7 +290,7 @@ def _nothing_matched(
     ]
 
 
-def _is_left_out(record: FlatRecord) -> Callable[[Entry | str], bool]:
+def _is_left_out(record: Entries) -> Callable[[Entry | str], bool]:
     """Return whether the reader of the file asked not to have an item."""
     only = record.reading.only
     exclude = record.reading.exclude
@@ -315,7 +315,7 @@ def _problem_lines(
 
 
 def _by_path(
-    record: FlatRecord, content: ModuleContent, plan: LoadPlan
+    record: Entries, content: ModuleContent, plan: LoadPlan
 ) -> dict[str, Entry]:
     """Return stored entries by path; without wrappers where that makes them fit."""
     stored_entries = {p: e for p, e in record.by_path().items() if e.kind != "extra"}
@@ -344,7 +344,7 @@ def _without_wrappers(path: str, wrapped: bool) -> str:
     return ".".join(part for part in parts if part not in WRAPPING)
 
 
-def _finish_report(plan: LoadPlan, record: FlatRecord) -> None:
+def _finish_report(plan: LoadPlan, record: Entries) -> None:
     report = plan.report
     report.loaded = [step.target.path for step in plan.steps] + plan.extra
     report.renamed = {**record.reading.renamed, **report.renamed}

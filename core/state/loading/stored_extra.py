@@ -7,9 +7,9 @@ from typing import Any
 
 from torch import nn
 
+from ....records.entries.entries import Entries
 from ....records.entries.state_dict import EXTRA_STATE
 from ....records.errors import RecordMismatchError
-from ....records.flat_record import FlatRecord
 from ..entries import ModuleContent
 from ..extra_state import extra_state
 from .commit import Undos
@@ -19,9 +19,7 @@ from .plan import LoadPlan, LoadStep
 class StoredExtra:
     """The extra state in a record that modules are to be given."""
 
-    def __init__(
-        self, content: ModuleContent, plan: LoadPlan, record: FlatRecord
-    ) -> None:
+    def __init__(self, content: ModuleContent, plan: LoadPlan, record: Entries) -> None:
         self._file = record.reading.file
         self._modules = {path: content.extra[path] for path in plan.extra}
         extra = record.extra() if plan.extra else {}
