@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar, overload
 import torch
 from torch import Tensor, nn
 
+from ..config.process.transaction import Transaction
 from ..records.calls import explain_calls
 from ..records.tensors.torch_internals import (
     is_profiling,
@@ -366,6 +367,19 @@ class OptimizerAdaptor(torch.optim.Optimizer):
                 loss = closure()
         self._runner.advance(None, None)
         return loss
+
+
+def restore_optimizer(
+    adaptor: OptimizerAdaptor, record: "Readable", transaction: Transaction
+) -> "LoadReport":
+    """Let ``adaptor`` go on where ``record`` stood, together with what else is changed.
+
+    It is `OptimizerAdaptor.load_record` with the stored hyperparameters, for those who
+    restore more than an optimizer.
+    """
+    from .stored.optimizer_record import fill_optimizer
+
+    return fill_optimizer(adaptor._runner, record, transaction, is_restoring=True)  # pyright: ignore[reportPrivateUsage]  # of this file
 
 
 def engine_report(adaptor: OptimizerAdaptor) -> EngineReport:

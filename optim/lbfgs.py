@@ -1,11 +1,13 @@
 """LBFGS over a whole module: torch's algorithm, with state that is a record."""
 
 from dataclasses import asdict, dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, overload
 
 import torch
 from torch import Tensor, nn
 
+from ..config.process.transaction import Transaction, Undo, all_or_nothing
 from ..records.calls import explain_calls
 from ..records.entries.renaming import Renames, renamer_of
 from ..records.errors import RecordMismatchError
@@ -126,7 +128,6 @@ class LBFGSAdaptor(torch.optim.LBFGS):
         content: bytes | None = self.into_record().save(*args, **kwargs)
         return content
 
-    @ordinary_tensors()
     def load_record(
         self,
         source: Any,
@@ -143,31 +144,63 @@ class LBFGSAdaptor(torch.optim.LBFGS):
             raise ValueError(
                 f"hyperparameters is 'keep' or 'restore', got {hyperparameters!r}"
             )
+        is_restoring = hyperparameters == "restore"
+        return all_or_nothing(
+            partial(self._fill, source, rename, is_restoring=is_restoring)
+        )
+
+    @ordinary_tensors()
+    def _fill(
+        self,
+        source: Any,
+        rename: Renames | None,
+        transaction: Transaction,
+        *,
+        is_restoring: bool,
+    ) -> LoadReport:
         is_record = isinstance(source, LBFGSRecord)
         record = source if is_record else LBFGSRecord.load(source)
         _check_lengths(record)
         order = self._order(record, rename)
+        device = self.param_groups[0]["params"][0].device
         values = {
-            k: _reordered(v, record.sizes, order) for k, v in record.values.items()
+            k: _to(_reordered(v, record.sizes, order), device)
+            for k, v in record.values.items()
         }
         report = LoadReport(loaded=[param.path for param in self._binding.current()])
         report.verified = "live" if is_record else "all"
+        transaction.undo_with(self._undo())
+        self._settle_group(record.hyperparameters, report, is_restoring=is_restoring)
+        self.state.clear()
+        if values:
+            self.state[self.param_groups[0]["params"][0]] = values
+        return report
+
+    def _settle_group(
+        self, stored: dict[str, Any], report: LoadReport, *, is_restoring: bool
+    ) -> None:
+        """Restore or compare the hyperparameters."""
         group = self.param_groups[0]
-        declared_names = record.hyperparameters.keys() & self.defaults.keys()
-        for name, value in record.hyperparameters.items():
-            if name not in declared_names:
+        for name, value in stored.items():
+            if name not in self.defaults:
                 report.unexpected.append(name)
-            elif hyperparameters == "restore":
+            elif is_restoring:
                 group[name] = value
             elif group.get(name) != value:
                 report.changed.append(f"{name} is {group.get(name)}, and was {value}")
-        self.state.clear()
-        if values:
-            device = group["params"][0].device
-            self.state[group["params"][0]] = {
-                k: _to(v, device) for k, v in values.items()
-            }
-        return report
+
+    def _undo(self) -> Undo:
+        """Return what puts back the state and the hyperparameters of now."""
+        group, state = self.param_groups[0], self.state
+        group_items, state_items = dict(group), dict(state)
+
+        def undo() -> None:
+            group.clear()
+            group.update(group_items)
+            state.clear()
+            state.update(state_items)
+
+        return undo
 
     def _watch_steps(self) -> None:
         # Torch wraps step; an override that calls it would run users' hooks twice.
@@ -257,6 +290,16 @@ class LBFGSAdaptor(torch.optim.LBFGS):
         # Torch calls this for a state dict too; a copy has none of the hooks.
         if "_binding" in state:
             self._watch_steps()
+
+
+def restore_lbfgs(
+    adaptor: LBFGSAdaptor, record: Any, transaction: Transaction
+) -> LoadReport:
+    """Let ``adaptor`` go on where ``record`` stood, together with what else is changed.
+
+    It is `LBFGSAdaptor.load_record` with the stored hyperparameters.
+    """
+    return adaptor._fill(record, None, transaction, is_restoring=True)  # pyright: ignore[reportPrivateUsage]  # of this file
 
 
 def _check_lengths(record: LBFGSRecord) -> None:

@@ -4,7 +4,7 @@ import contextlib
 import signal
 import threading
 from collections.abc import Callable, Generator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from functools import wraps
 from types import FrameType
 from typing import Any, ParamSpec, TypeVar
@@ -101,46 +101,6 @@ def leaving_nothing_open(function: Callable[P, R]) -> Callable[P, R]:
             raise
 
     return call
-
-
-def all_or_nothing(
-    attempt: Callable[[list[Callable[[], object]]], object],
-    finish: Callable[[], object],
-) -> None:
-    """Call ``attempt``, then ``finish``; if either raises, nothing was changed.
-
-    ``attempt`` is given a list, and puts there what undoes each of its changes before
-    it makes that. ``finish`` changes nothing if it fails, or may be called again to
-    complete its changes: where it was interrupted, all is done, and then raised.
-    """
-    undos: list[Callable[[], object]] = []
-    is_begun = False
-    try:
-        attempt(undos)
-        with uninterrupted():
-            is_begun = True
-            finish()
-    except BaseException:
-        with uninterrupted():
-            if not (is_begun and _completes(finish)):
-                undo_all(undos)
-        raise
-
-
-def undo_all(undos: list[Callable[[], object]]) -> None:
-    """Call each of ``undos``, the last one first, whatever they raise."""
-    for undo in reversed(undos):
-        # What refused its new state may refuse the old one as well.
-        with suppress(Exception):
-            undo()
-
-
-def _completes(finish: Callable[[], object]) -> bool:
-    try:
-        finish()
-    except Exception:
-        return False
-    return True
 
 
 def _restore(handlers: dict[int, Any]) -> None:

@@ -12,6 +12,12 @@ from torch import nn
 
 from ...config.patterns import Patterns
 from ...config.process.gc_pause import paused_collection
+from ...config.process.transaction import (
+    Transaction,
+    Undo,
+    all_or_nothing,
+    undo_all,
+)
 from ...records.calls import explain_calls
 from ...records.entries.entries import Entries
 from ...records.entries.select import selected
@@ -79,9 +85,17 @@ def load_record(
     check_module(module, "load_record")
     record = module_record(source, hyperparameters)
     allowed = Allowed(strict, allow_missing, allow_unexpected, allow_empty)
+    return all_or_nothing(partial(fill_module, module, record, allowed))
+
+
+def fill_module(
+    module: nn.Module, record: Entries, allowed: Allowed, transaction: Transaction
+) -> LoadReport:
+    """Fill ``module`` as `load_record` does, together with what else is changed."""
     fitting_record, places, allowed = _fit_to(module, record, allowed)
-    with explained(record, places), materialize_lazy(places, fitting_record):
-        return _fill(module, fitting_record, places, allowed)
+    with explained(record, places):
+        materialize_lazy(places, fitting_record, transaction)
+        return _fill(module, fitting_record, places, allowed, transaction)
 
 
 def _fit_to(
@@ -97,7 +111,11 @@ def _fit_to(
 
 
 def _fill(
-    module: nn.Module, record: Entries, places: Places, allowed: Allowed
+    module: nn.Module,
+    record: Entries,
+    places: Places,
+    allowed: Allowed,
+    transaction: Transaction,
 ) -> LoadReport:
     content = content_of(places, encode=False, is_left_out=_left_out(record))
     plan = _plan_filling(module, content, record, places, allowed)
@@ -108,12 +126,15 @@ def _fill(
         if tensors[0].dtype is not values.dtype and is_shown(tensors)
     ]
     extra = StoredExtra(content, plan, record)
-    copy_all(
-        fillings,
-        partial(extra.hand_over, extra.current()),
-        afterwards=lambda: adopt(places, plan.ids),
-        early=extra.early_steps(plan.steps),
-    )
+    current_extra = extra.current()
+    extra_undos: list[Undo] = []
+    # What modules compute of values for their extra state is put back when those are.
+    transaction.undo_with(partial(undo_all, extra_undos))
+    if plan.extra:
+        transaction.make_visible()
+    copy_all(fillings, transaction, early=extra.early_steps(plan.steps))
+    extra.hand_over(current_extra, extra_undos)
+    adopt(places, plan.ids, transaction)
     _report_views(plan, parted_numbers)
     return plan.report
 
@@ -148,7 +169,7 @@ def from_record(
 def build_from_record(factory: Callable[[], M], record: Entries, allowed: Allowed) -> M:
     """Return what ``factory`` builds, filled from ``record``."""
     with paused_collection():
-        return _from_record(factory, record, allowed)
+        return all_or_nothing(partial(_from_record, factory, record, allowed))
 
 
 def report_of(module: nn.Module) -> LoadReport | None:
@@ -159,7 +180,12 @@ def report_of(module: nn.Module) -> LoadReport | None:
 _reports: WeakKeyDictionary[nn.Module, LoadReport] = WeakKeyDictionary()
 
 
-def _from_record(factory: Callable[[], M], record: Entries, allowed: Allowed) -> M:
+def _from_record(
+    factory: Callable[[], M],
+    record: Entries,
+    allowed: Allowed,
+    transaction: Transaction,
+) -> M:
     module, build = build_unfilled(factory, record.reading.device)
     if not isinstance(module, nn.Module):  # pyright: ignore[reportUnnecessaryIsInstance]  # users return anything
         raise TypeError(
@@ -168,11 +194,12 @@ def _from_record(factory: Callable[[], M], record: Entries, allowed: Allowed) ->
         )
     stored_record = record
     record, places, allowed = _fit_to(module, record, allowed)
-    with materialize_lazy(places, record):
-        content = content_of(places, encode=False, is_left_out=_left_out(record))
+    materialize_lazy(places, record, transaction)
+    content = content_of(places, encode=False, is_left_out=_left_out(record))
     if build is not None and any(entry.dtype is BLANK for entry in content.entries):
         # Code past Python took a blank for the values of a parameter.
-        return _from_record(partial(rebuild, factory, build), stored_record, allowed)
+        factory = partial(rebuild, factory, build)
+        return _from_record(factory, stored_record, allowed, transaction)
     with explained(stored_record, places):
         plan = _plan_filling(module, content, record, places, allowed, is_new=True)
     fillings = read_fillings(plan, record, is_kept=True)
@@ -182,7 +209,7 @@ def _from_record(factory: Callable[[], M], record: Entries, allowed: Allowed) ->
         build.fill()
     StoredExtra(content, plan, record).hand_over({}, [])
     plan.report.requires_grad = plan.take_over_flags()
-    adopt(places, plan.ids)
+    adopt(places, plan.ids, transaction)
     if plan.missing or content.is_partial:
         plan.report.initialized = _not_supplied(places, content, fillings)
     _reports[module] = plan.report

@@ -2,11 +2,13 @@
 # The tables of nn.Module have no public names.
 """Who a parameter is: an ID that outlives its path, its device and its process."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import partial
 
 import torch
 from torch import nn
 
+from ...config.process.transaction import Transaction
 from ...records.entries.entry import Param, ParamId
 from ...records.tensors.grad_mode import no_grad, ordinary_tensors
 from ...records.tensors.memory import storage_of
@@ -126,23 +128,35 @@ def identify(places: Places) -> dict[int, ParamId]:
     return ids  # type: ignore[return-value]  # every None has been replaced
 
 
-def adopt(places: Places, adopted: Mapping[int, ParamId]) -> None:
+def adopt(
+    places: Places, adopted: Mapping[int, ParamId], transaction: Transaction
+) -> None:
     """Give parameters the IDs of a record, by ``id(parameter)``.
 
     A parameter that is not among them and has one of these IDs will draw anew.
     """
-    if not adopted:
-        return
+    ids_before: list[tuple[nn.Module, dict[str, ParamId] | None]] = []
+    transaction.undo_with(partial(_put_back, ids_before))
     adopted_ids = set(adopted.values())
-    for _, owner in places:
-        owner_ids: dict[str, ParamId] = owner.__dict__.get(IDS, {})
+    for _, owner in places if adopted else ():
+        before: dict[str, ParamId] | None = owner.__dict__.get(IDS)
+        owner_ids = {} if before is None else before.copy()
         for name, parameter in owner._parameters.items():
             param_id = adopted.get(id(parameter))
             if param_id is not None:
                 owner_ids[name] = param_id
             elif owner_ids.get(name) in adopted_ids:
                 del owner_ids[name]
-        if owner_ids:
+        if owner_ids != (before or {}):
+            ids_before.append((owner, before))
+            owner.__dict__[IDS] = owner_ids
+
+
+def _put_back(ids: Iterable[tuple[nn.Module, dict[str, ParamId] | None]]) -> None:
+    for owner, owner_ids in ids:
+        if owner_ids is None:
+            owner.__dict__.pop(IDS, None)
+        else:
             owner.__dict__[IDS] = owner_ids
 
 

@@ -2,9 +2,11 @@
 
 import os
 from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
-from ...config.process.interrupts import all_or_nothing
+from ...config.process.transaction import Transaction, all_or_nothing
 from ...records.entries.entry import Param
 from ...records.entries.renaming import Renames, renamer_of
 from ...records.errors import RecordMismatchError
@@ -19,7 +21,7 @@ from ..bound.state_check import left_out, what_is_left_out
 from ..stepping.report import engine_names
 from ..stepping.step_runner import StepRunner
 from .record_types import GroupState, OptimizerRecord, ParamState
-from .stored_groups import settle_groups, stored_groups_of
+from .stored_groups import StoredGroups, settle_groups, stored_groups_of
 
 Rename = Renames | Callable[[str], str]
 """As in `open_record`: paths or beginnings of them, rules, or a function of a path."""
@@ -33,42 +35,50 @@ def into_record(runner: StepRunner) -> OptimizerRecord:
             "this optimizer has no groups (optim.param_groups is empty), so there is "
             "nothing to save; add one: optim.add_param_group({'params': [...]})"
         )
-    engines = engine_names(runner)
-    bound_groups = bound.current_groups()
-    groups = [
+    groups = _stored_groups(bound, engine_names(runner))
+    states = _stored_states(bound)
+    record = OptimizerRecord(groups[0].kind, bound.is_training, groups, states)
+    record.metadata["optimizer"] = _description(bound, record)
+    return record
+
+
+def _stored_groups(bound: BoundState, engines: list[str]) -> list[GroupState]:
+    return [
         GroupState(
-            group["kind"],
-            plain_hyperparameters(group),
-            engines[i],
-            schedule_data(group),
+            group["kind"], plain_hyperparameters(group), engine, schedule_data(group)
         )
-        for i, group in enumerate(bound_groups)
+        for group, engine in zip(bound.current_groups(), engines, strict=True)
     ]
+
+
+def _stored_states(bound: BoundState) -> dict[str, ParamState]:
     states: dict[str, ParamState] = {}
     params = {param.tensor: param for param in bound.params.current()}
-    for i, group in enumerate(bound_groups):
+    for i, group in enumerate(bound.current_groups()):
         for tensor in group["params"]:
             fields = bound.states.get(tensor)
             if fields is not None:
                 param = params[tensor]
                 states[param.id] = ParamState(param.path, i, as_dicts(fields))
-    record = OptimizerRecord(groups[0].kind, bound.is_training, groups, states)
-    described: dict[str, Any] = {
-        "kind": [group.kind for group in groups],
-        "hyperparameters": [group.hyperparameters for group in groups],
-        "engine": engines,
+    return states
+
+
+def _description(bound: BoundState, record: OptimizerRecord) -> dict[str, Any]:
+    """Return what a reader of the metadata alone learns, and what no field has."""
+    description: dict[str, Any] = {
+        "kind": [group.kind for group in record.groups],
+        "hyperparameters": [group.hyperparameters for group in record.groups],
+        "engine": [group.engine for group in record.groups],
     }
-    beside = {str(i): bound.beside_fields(i) for i in range(len(groups))}
+    beside = {str(i): bound.beside_fields(i) for i in range(len(record.groups))}
     if any(beside.values()):
-        described["beside"] = beside
-    departed = [str(p.id) for p in bound.params.departed() if p.id in states]
+        description["beside"] = beside
+    departed = [str(p.id) for p in bound.params.departed() if p.id in record.states]
     if departed:
-        described["departed"] = departed
-    record.metadata["optimizer"] = described
-    return record
+        description["departed"] = departed
+    return description
 
 
-@ordinary_tensors()
 def load_record(
     runner: StepRunner,
     source: Any,
@@ -81,72 +91,147 @@ def load_record(
         raise ValueError(
             f"hyperparameters is 'keep' or 'restore', got {hyperparameters!r}"
         )
+    return all_or_nothing(
+        partial(
+            fill_optimizer,
+            runner,
+            source,
+            is_restoring=hyperparameters == "restore",
+            rename=rename,
+            strict=strict,
+        )
+    )
+
+
+@ordinary_tensors()
+def fill_optimizer(
+    runner: StepRunner,
+    source: Any,
+    transaction: Transaction,
+    *,
+    is_restoring: bool,
+    rename: Rename | None = None,
+    strict: bool = True,
+) -> LoadReport:
+    """Load as `load_record` does, together with what else is changed.
+
+    ``is_restoring`` takes the stored hyperparameters over.
+    """
     bound = runner.bound
     bound.current_groups()
     is_record = isinstance(source, OptimizerRecord)
     record = source if is_record else OptimizerRecord.load(source)
     report = LoadReport(verified="live" if is_record else "all")
-    problems: list[str] = []
-    renamed = _renamer(rename, record)
-    matches = _match(bound, record, renamed, report)
-    misfits: list[str] = []
-    dropped: dict[str, list[str]] = {}
+    new_path_of = _renamer(rename, record)
+    matches = _match(bound, record, new_path_of, report)
+    problems = _Problems(_name_of(source), record.kind)
+    states = _checked_states(bound, record, matches, problems, report)
+    problems.texts += _nothing_fits(bound, record, matches)
+    if strict:
+        problems.texts += _left_over(record, new_path_of, report)
+    problems.check()
+    pairs = [(param.tensor, param_state.group) for param, param_state in matches]
+    sources = stored_groups_of(bound, record.groups, pairs)
+    if is_restoring:
+        _check_conflicts(sources, problems.file)
+    # A mapped file gives tensors that nobody else has; writes stay in memory.
+    housed = bound.housed(states, adopt=isinstance(source, str | os.PathLike))
+    transaction.undo_with(bound.undo())
+    bound.replace_states(housed)
+    bound.is_training = record.is_training
+    bound.forget_rates()
+    settle_groups(runner, record.groups, sources, report, is_restoring=is_restoring)
+    return report
+
+
+@dataclass(slots=True)
+class _Problems:
+    """Why a record does not fit, all of it before anything is changed."""
+
+    file: str
+    kind: str
+    """The optimizer that was saved."""
+    texts: list[str] = field(default_factory=list[str])
+    misfits: list[str] = field(default_factory=list[str])
+    """Paths, as they are stored, of states that are none of their parameters."""
+    n_of_states: int = 0
+    """How many of ``texts`` say that a single state does not fit."""
+
+    def check(self) -> None:
+        """Raise RecordMismatchError if there are any."""
+        if self.texts:
+            raise RecordMismatchError(self.file, self.texts, self._cure())
+
+    def _cure(self) -> str:
+        if self.misfits:
+            return (
+                "The optimizer is as it was. Leave such states out, and they begin "
+                f"anew: load_record(file, rename=[DeleteField({self.misfits[0]!r}), "
+                "...]), with DeleteField of burnish.config."
+            )
+        if self.n_of_states:
+            return (
+                "The optimizer is as it was. Go on with the optimizer that was saved, "
+                f"{self.kind}, or load no state: then it begins anew."
+            )
+        return ""
+
+
+def _checked_states(
+    bound: BoundState,
+    record: OptimizerRecord,
+    matches: list[tuple[Param, ParamState]],
+    problems: _Problems,
+    report: LoadReport,
+) -> States:
+    """Return the stored states as those of their parameters."""
     states: States = {}
+    dropped: dict[str, list[str]] = {}
     group_of = bound.group_of_params()
     beside = record.metadata.get("optimizer", {}).get("beside", {})
     for param, param_state in matches:
         index = group_of[param.tensor]
-        kind, bound_kind = (
-            record.groups[param_state.group].kind,
-            bound.groups[index]["kind"],
-        )
+        kind = record.groups[param_state.group].kind
+        bound_kind = bound.groups[index]["kind"]
         if kind != bound_kind:
-            problems.append(
+            problems.texts.append(
                 f"{param.path}: found the state of {kind}, and this optimizer steps it "
                 f"with {bound_kind}"
             )
             continue
-        n_problems = len(problems)
+        n_problems, values = len(problems.texts), param_state.values
         extras = beside.get(str(param_state.group), ())
         states[param.tensor] = bound.checked(
-            param.tensor, index, param_state.values, problems, extras
+            param.tensor, index, values, problems.texts, extras
         )
-        blank = bound.blank(index, param.tensor)
-        dropped[param.path] = left_out(blank, param_state.values)
+        dropped[param.path] = left_out(bound.blank(index, param.tensor), values)
         report.loaded.append(param.path)
-        if len(problems) > n_problems:
-            misfits.append(param_state.path)
-    cure = _cure(record, misfits, problems)
-    problems += _nothing_fits(bound, record, matches)
-    if strict:
-        departed = {record.states[i].path for i in _departed(record)}
-        problems += [
-            f"{path}: stored, and no parameter has that ID or path; strict=False "
-            "leaves it out, rename= gives it the name of now"
-            for path in report.unexpected
-            if path not in departed and renamed(path) is not None
-        ]
-    pairs = [(param.tensor, param_state.group) for param, param_state in matches]
-    sources = stored_groups_of(bound, record.groups, pairs)
-    if hyperparameters == "restore" and not problems:
-        problems += [text for origin in sources for text in origin.conflicts()]
-        cure = _CURE_OF_GROUPS
-    if problems:
-        raise RecordMismatchError(_name_of(source), problems, cure)
-    # A mapped file gives tensors that nobody else has; writes stay in memory.
-    housed = bound.housed(states, adopt=isinstance(source, str | os.PathLike))
-
+        if len(problems.texts) > n_problems:
+            problems.misfits.append(param_state.path)
+    problems.n_of_states = len(problems.texts)
     report.changed += what_is_left_out(dropped)
+    return states
 
-    def attempt(undos: list[Callable[[], object]]) -> None:
-        undos.append(bound.undo())
-        bound.replace_states(housed)
-        bound.is_training = record.is_training
-        bound.forget_rates()
-        settle_groups(runner, record.groups, sources, hyperparameters, report)
 
-    all_or_nothing(attempt, lambda: None)
-    return report
+def _left_over(
+    record: OptimizerRecord,
+    new_path_of: Callable[[str], str | None],
+    report: LoadReport,
+) -> list[str]:
+    """Say which stored states belong to no parameter, and were to belong to one."""
+    departed = {record.states[i].path for i in _departed(record)}
+    return [
+        f"{path}: stored, and no parameter has that ID or path; strict=False "
+        "leaves it out, rename= gives it the name of now"
+        for path in report.unexpected
+        if path not in departed and new_path_of(path) is not None
+    ]
+
+
+def _check_conflicts(sources: list[StoredGroups], file: str) -> None:
+    conflicts = [text for origin in sources for text in origin.conflicts()]
+    if conflicts:
+        raise RecordMismatchError(file, conflicts, _CURE_OF_GROUPS)
 
 
 _CURE_OF_GROUPS = (
@@ -157,26 +242,10 @@ _CURE_OF_GROUPS = (
 )
 
 
-def _cure(record: OptimizerRecord, misfits: list[str], problems: list[str]) -> str:
-    """Return what to do about states of other shapes and of other optimizers."""
-    if misfits:
-        return (
-            "The optimizer is as it was. Leave such states out, and they begin anew: "
-            f"load_record(file, rename=[DeleteField({misfits[0]!r}), ...]), with "
-            "DeleteField of burnish.config."
-        )
-    if problems:
-        return (
-            "The optimizer is as it was. Go on with the optimizer that was saved, "
-            f"{record.kind}, or load no state: then it begins anew."
-        )
-    return ""
-
-
 def _match(
     bound: BoundState,
     record: OptimizerRecord,
-    renamed: Callable[[str], str | None],
+    new_path_of: Callable[[str], str | None],
     report: LoadReport,
 ) -> list[tuple[Param, ParamState]]:
     """Return parameters with their stored states: by ID first, then by path."""
@@ -188,7 +257,7 @@ def _match(
     departed = _departed(record)
     matched: list[tuple[Param, ParamState]] = []
     for param_id, param_state in record.states.items():
-        new_path = renamed(param_state.path)
+        new_path = new_path_of(param_state.path)
         if new_path is None:
             report.unexpected.append(param_state.path)
             continue

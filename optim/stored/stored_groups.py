@@ -88,8 +88,9 @@ def settle_groups(
     runner: StepRunner,
     group_states: list[GroupState],
     sources: list[StoredGroups],
-    hyperparameters: str,
     report: LoadReport,
+    *,
+    is_restoring: bool,
 ) -> None:
     """Restore or compare the groups' hyperparameters, schedules and engines."""
     for source in sources:
@@ -105,7 +106,7 @@ def settle_groups(
             now = plain_hyperparameters(group).get(name)
             if values == [now]:
                 continue
-            if hyperparameters == "restore":
+            if is_restoring:
                 group[name] = as_held(group.get(name), values[0])
             else:
                 report.changed.append(

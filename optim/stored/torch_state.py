@@ -7,11 +7,8 @@ from typing import Any
 
 import torch
 
-from ...config.process.interrupts import (
-    all_or_nothing,
-    leaving_nothing_open,
-    uninterrupted,
-)
+from ...config.process.interrupts import leaving_nothing_open, uninterrupted
+from ...config.process.transaction import Transaction, all_or_nothing
 from ...config.process.user_warning import warn_user
 from ...records.errors import RecordMismatchError
 from ...records.tensors.grad_mode import ordinary_tensors
@@ -51,12 +48,12 @@ def load_state_dict(
             group.update(before)
             take_over(group, data)
 
-    def attempt(undos: list[Callable[[], object]]) -> None:
-        undos.append(bound.undo())
+    def attempt(transaction: Transaction) -> None:
+        transaction.undo_with(bound.undo())
         with _hooked(optimizer, check, restore):
             load(state_dict)
 
-    all_or_nothing(attempt, lambda: None)
+    all_or_nothing(attempt)
 
 
 @contextmanager

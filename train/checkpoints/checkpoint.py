@@ -2,14 +2,15 @@
 
 import errno
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 from torch import nn
 
-from ...config.process.interrupts import all_or_nothing, leaving_nothing_open
+from ...config.process.interrupts import leaving_nothing_open
+from ...config.process.transaction import Transaction, all_or_nothing
 from ...config.process.user_warning import warn_user
 from ...config.spelling import did_you_mean
 from ...records.calls import home_of
@@ -114,23 +115,12 @@ class Checkpoint(os.PathLike[str]):
             record.load_all()
         for name in parts:
             self._check_digest(name)
-        names = [*parts]
-        # The last part need not be kept: its own load is all or nothing.
-        atomic_names = [
-            name for name in names[-1:] if part_of(name, parts[name]).is_atomic
-        ]
 
-        def attempt(undos: list[Callable[[], object]]) -> None:
-            for name in names[: len(names) - len(atomic_names)]:
-                # An interrupt may come while a part is filled: its copy is there first.
-                undos.append(part_of(name, parts[name]).undo())
-                self._fill(name, parts[name], records[name])
+        def fill_all(transaction: Transaction) -> None:
+            for name, part in parts.items():
+                self._fill(name, part, records[name], transaction)
 
-        def finish() -> None:
-            for name in atomic_names:
-                self._fill(name, parts[name], records[name])
-
-        all_or_nothing(attempt, finish)
+        all_or_nothing(fill_all)
 
     def __fspath__(self) -> str:
         return str(self.folder)
@@ -180,10 +170,12 @@ class Checkpoint(os.PathLike[str]):
             f'on purpose, remove the "digest" of {name!r} from {FILE}.',
         )
 
-    def _fill(self, name: str, part: object, record: FlatRecord) -> None:
+    def _fill(
+        self, name: str, part: object, record: FlatRecord, transaction: Transaction
+    ) -> None:
         file = str(self.file(name))
         try:
-            fill(name, part, record, self.manifest.parts[name].kind)
+            fill(name, part, record, self.manifest.parts[name].kind, transaction)
             if isinstance(part, nn.Module):
                 _warn_of_flags(name, part, record)
         except RecordMismatchError as error:

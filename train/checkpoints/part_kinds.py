@@ -8,21 +8,28 @@ import copy
 import inspect
 import random
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any, ClassVar, Protocol, runtime_checkable
 
 import numpy as np
 import torch
 from torch import nn
 
+from ...config.process.transaction import Transaction
 from ...config.process.user_warning import warn_user
-from ...core.persistence.loading import load_record
+from ...core.persistence.loading import fill_module
 from ...core.persistence.saving import into_record
 from ...core.state.identity import named_params
+from ...core.state.loading.allowed import Allowed
+from ...optim.adaptor import OptimizerAdaptor, restore_optimizer
+from ...optim.lbfgs import LBFGSAdaptor, restore_lbfgs
 from ...records.errors import RecordMismatchError
 from ...records.flat_record import FlatRecord
 from ...records.record import Record
+from ...records.report import LoadReport
 from ..plain import record_of, value_of
+from .rng import Generators
 
 MODULE, RECORD, STATE, VALUE = "module", "record", "state", "value"
 """The kinds of parts, as files name them: a module, what makes a record of itself, a
@@ -62,8 +69,6 @@ class Part(ABC):
     """What files call this kind."""
     fillable_from: ClassVar[tuple[str, ...]]
     """The kinds of stored parts that such an object can be filled from."""
-    is_atomic: ClassVar[bool] = False
-    """Whether a ``fill`` that raises leaves the object as it was."""
 
     def __init__(self, name: str, value: Any) -> None:
         self.name, self.value = name, value
@@ -81,23 +86,28 @@ class Part(ABC):
         """
 
     @abstractmethod
-    def fill(self, record: FlatRecord, stored_kind: str) -> None:
+    def fill(
+        self, record: FlatRecord, stored_kind: str, transaction: Transaction
+    ) -> None:
         """Give the object the state in ``record``, one of the kinds ``fillable_from``.
 
-        Raises RecordMismatchError, or what the object's own methods raise.
+        The transaction takes it back if a later part fails. Raises
+        RecordMismatchError, or what the object's own methods raise.
         """
 
-    def undo(self) -> Callable[[], object]:
-        """Return what puts the object back to how it is now.
+    def prepare_for_code_of_others(self, transaction: Transaction) -> None:
+        """Let what comes next look at other parts, and fail halfway through this one.
 
-        Copies are made in main memory, whatever the object's device is.
+        The copy is made in main memory, whatever the object's device is.
         """
-        # A record has what a part keeps beside its tensors too: IDs, extra state, where
-        # a schedule stands.
+        transaction.make_visible()
+        # A record has what a part keeps beside its tensors too.
         snapshot = self.record().map_tensors(
             lambda tensor: tensor.detach().to("cpu", copy=True)
         )
-        return lambda: self.fill(snapshot.flat(), self.kind)
+        transaction.undo_with(
+            lambda: self.fill(snapshot.flat(), self.kind, Transaction())
+        )
 
 
 class _ModulePart(Part):
@@ -105,7 +115,6 @@ class _ModulePart(Part):
 
     kind = MODULE
     fillable_from = (MODULE,)
-    is_atomic = True
 
     @staticmethod
     def suits(value: object) -> bool:
@@ -114,8 +123,10 @@ class _ModulePart(Part):
     def record(self) -> Record | FlatRecord:
         return into_record(self.value)
 
-    def fill(self, record: FlatRecord, stored_kind: str) -> None:
-        load_record(self.value, record)
+    def fill(
+        self, record: FlatRecord, stored_kind: str, transaction: Transaction
+    ) -> None:
+        fill_module(self.value, record, Allowed(), transaction)
 
 
 class _TypedRecordPart(Part):
@@ -123,7 +134,6 @@ class _TypedRecordPart(Part):
 
     kind = RECORD
     fillable_from = (RECORD,)
-    is_atomic = True
 
     @staticmethod
     def suits(value: object) -> bool:
@@ -133,36 +143,74 @@ class _TypedRecordPart(Part):
         typed: Record = self.value
         return typed
 
-    def fill(self, record: FlatRecord, stored_kind: str) -> None:
+    def fill(
+        self, record: FlatRecord, stored_kind: str, transaction: Transaction
+    ) -> None:
         stored_record = record.typed(type(self.value))
-        for field in self.value.fields():
-            setattr(self.value, field, getattr(stored_record, field))
+        fields = self.value.fields()
+        transaction.undo_with(
+            partial(self._set, {name: getattr(self.value, name) for name in fields})
+        )
+        self._set({name: getattr(stored_record, name) for name in fields})
+
+    def _set(self, values: Mapping[str, object]) -> None:
+        for name, value in values.items():
+            setattr(self.value, name, value)
 
 
-class _RecordedPart(Part):
-    """What makes a record of itself and loads it: our optimizers."""
+class _OptimizerPart(Part):
+    """An optimizer of ours, which takes over a state or stays as it was."""
 
     kind = RECORD
     fillable_from = (RECORD,)
-    is_atomic = True
 
     @staticmethod
     def suits(value: object) -> bool:
-        return isinstance(value, Recorded) and not isinstance(value, Record)
+        # One with a load of its own is asked for that.
+        return getattr(type(value), "load_record", None) in _RESTORE_OF
 
     def record(self) -> Record | FlatRecord:
         recorded: Recorded = self.value
         return recorded.into_record()
 
-    def fill(self, record: FlatRecord, stored_kind: str) -> None:
+    def fill(
+        self, record: FlatRecord, stored_kind: str, transaction: Transaction
+    ) -> None:
+        restore = _RESTORE_OF[type(self.value).load_record]
+        _warn_of_changes(self.name, restore(self.value, record, transaction))
+
+
+_RESTORE_OF: dict[object, Callable[[Any, FlatRecord, Transaction], LoadReport]] = {
+    OptimizerAdaptor.load_record: restore_optimizer,
+    LBFGSAdaptor.load_record: restore_lbfgs,
+}
+"""What restores an optimizer as one of several parts, by its load of it alone."""
+
+
+class _RecordedPart(Part):
+    """What else makes a record of itself and loads it."""
+
+    kind = RECORD
+    fillable_from = (RECORD,)
+
+    @staticmethod
+    def suits(value: object) -> bool:
+        return isinstance(value, Recorded)
+
+    def record(self) -> Record | FlatRecord:
+        recorded: Recorded = self.value
+        return recorded.into_record()
+
+    def fill(
+        self, record: FlatRecord, stored_kind: str, transaction: Transaction
+    ) -> None:
         options = inspect.signature(self.value.load_record).parameters
         # A checkpoint continues a run, so it brings the hyperparameters back too.
         restoring = (
             {"hyperparameters": "restore"} if "hyperparameters" in options else {}
         )
-        report = self.value.load_record(record, **restoring)
-        for change in getattr(report, "changed", ()):
-            warn_user(f"{self.name}: {change}", RuntimeWarning)
+        self.prepare_for_code_of_others(transaction)
+        _warn_of_changes(self.name, self.value.load_record(record, **restoring))
 
 
 class _StatePart(Part):
@@ -180,15 +228,32 @@ class _StatePart(Part):
         read_state, _ = self._accessors()
         return record_of(read_state(), self.name)
 
-    def fill(self, record: FlatRecord, stored_kind: str) -> None:
-        _, write_state = self._accessors()
+    def fill(
+        self, record: FlatRecord, stored_kind: str, transaction: Transaction
+    ) -> None:
+        read_state, write_state = self._accessors()
         is_module = stored_kind == MODULE
-        write_state(record.to_state_dict() if is_module else value_of(record))
+        state = record.to_state_dict() if is_module else value_of(record)
+        if type(self.value) in _GENERATORS:
+            transaction.undo_with(partial(write_state, read_state()))
+        else:
+            self.prepare_for_code_of_others(transaction)
+        write_state(state)
 
     def _accessors(self) -> tuple[Callable[[], Any], Callable[[Any], object]]:
         accessors = _accessors(self.value)
         assert accessors is not None  # since it suits
         return accessors
+
+
+_GENERATORS = (
+    Generators,
+    torch.Generator,
+    random.Random,
+    np.random.RandomState,
+    np.random.Generator,
+)
+"""What looks at no other part, and gives a copy of its state."""
 
 
 class _ValuePart(Part):
@@ -204,35 +269,41 @@ class _ValuePart(Part):
     def record(self) -> Record | FlatRecord:
         return record_of(self.value, self.name)
 
-    def fill(self, record: FlatRecord, stored_kind: str) -> None:
+    def fill(
+        self, record: FlatRecord, stored_kind: str, transaction: Transaction
+    ) -> None:
         if not isinstance(self.value, dict | list):
             raise TypeError(
                 f"{self.name}: a {type(self.value).__name__} cannot be filled in "
                 f"place; read it as checkpoints[step][{self.name!r}]"
             )
-        self._refill(value_of(record), record.reading.file)
-
-    def undo(self) -> Callable[[], object]:
-        snapshot = copy.copy(self.value)
-        return lambda: self._refill(snapshot, "")
-
-    def _refill(self, content: Any, file: str) -> None:
+        content = value_of(record)
         if type(self.value) is not type(content):
             raise RecordMismatchError(
-                file,
+                record.reading.file,
                 [
                     f"{self.name}: found a {type(content).__name__}, expected a "
                     f"{type(self.value).__name__}"
                 ],
             )
+        transaction.undo_with(partial(self._refill, copy.copy(self.value)))
+        self._refill(content)
+
+    def _refill(self, content: Any) -> None:
         self.value.clear()
         is_dict = isinstance(self.value, dict)
         self.value.update(content) if is_dict else self.value.extend(content)
 
 
+def _warn_of_changes(name: str, report: object) -> None:
+    for change in getattr(report, "changed", ()):
+        warn_user(f"{name}: {change}", RuntimeWarning)
+
+
 _KINDS: tuple[type[Part], ...] = (
     _ModulePart,
     _TypedRecordPart,
+    _OptimizerPart,
     _RecordedPart,
     _StatePart,
     _ValuePart,
@@ -250,7 +321,13 @@ def kind_of(value: object) -> str:
     return part_of("", value).kind
 
 
-def fill(name: str, value: object, record: FlatRecord, stored_kind: str) -> None:
+def fill(
+    name: str,
+    value: object,
+    record: FlatRecord,
+    stored_kind: str,
+    transaction: Transaction,
+) -> None:
     """Give ``value`` the state in ``record``, which was stored as ``stored_kind``.
 
     Raises RecordMismatchError, or what the object's own ``load_state_dict`` raises.
@@ -258,7 +335,7 @@ def fill(name: str, value: object, record: FlatRecord, stored_kind: str) -> None
     # The file decides: a module that was stored as a state dict is filled as one.
     for kind in _KINDS:
         if stored_kind in kind.fillable_from and kind.suits(value):
-            return kind(name, value).fill(record, stored_kind)
+            return kind(name, value).fill(record, stored_kind, transaction)
     raise _unfit(name, value, record, stored_kind)
 
 

@@ -8,6 +8,7 @@ import random
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar, Literal, Protocol
 
@@ -16,6 +17,7 @@ import torch
 from torch import nn
 
 from ...config.classes.fields import members
+from ...config.process.transaction import Transaction, all_or_nothing
 from ...core.hyperparameters.reader import planned
 from ...core.hyperparameters.record_metadata import factory_of, recorded_hparams
 from ...core.modules.registry import class_named
@@ -239,7 +241,7 @@ class _Generator(ObjectKind):
         if name not in _GENERATORS:
             raise _unknown(source, f"the unknown generator {name!r:.60}")
         generator = _GENERATORS[name]()
-        fill(name, generator, source.record, STATE)
+        fill(name, generator, source.record, STATE, Transaction())
         return generator
 
 
@@ -287,7 +289,9 @@ class _Filled(ObjectKind):
 
     def restore(self, source: StoredObject, state: StateInRestoring) -> Any:
         target = state.initial_object(source.path)
-        fill(source.path, target, source.record, source.description.part)
+        all_or_nothing(
+            partial(fill, source.path, target, source.record, source.description.part)
+        )
         if isinstance(target, nn.Module):
             for path, flag in other_flags(target, source.record).items():
                 unwrapped(target).get_parameter(path).requires_grad_(flag)

@@ -1,12 +1,13 @@
 """Values into the tensors of a module: all of them, or none."""
 
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
+from functools import partial
 from typing import TypeAlias
 
 import torch
 from torch import Tensor
 
-from ....config.process.interrupts import all_or_nothing, undo_all
+from ....config.process.transaction import Transaction, Undo
 from ....records.tensors.grad_mode import no_grad
 from ....records.tensors.torch_internals import n_storage_users, storage_address
 from ..tensor_writes import assign, copy_into
@@ -15,44 +16,45 @@ from ..uninitialized.build import UnfilledBuild
 Filling: TypeAlias = tuple[list[Tensor], Tensor]
 """Tensors over one memory, and the values that they get."""
 
-Undos: TypeAlias = list[Callable[[], object]]
-"""What undoes the changes that were made so far, the last one last."""
-
 
 def copy_all(
     fillings: Sequence[Filling],
-    between: Callable[[Undos], object],
+    transaction: Transaction,
     *,
-    afterwards: Callable[[], object],
     early: Collection[int] = (),
 ) -> None:
-    """Copy values into the memory of their tensors, and make two other changes.
+    """Copy values into the memory of their tensors, as a part of ``transaction``.
 
-    All of it or nothing: what may fail comes first and is undone, and what cannot fail
-    is finished even when Ctrl-C comes between. ``between`` may fail, and sees the
-    values of the fillings that ``early`` numbers; ``afterwards`` sees all. A tensor
-    whose dtype is to change gets new memory, and stays the same object.
+    What may fail is copied at once, as are the fillings that ``early`` numbers, at
+    whose values somebody will look; all other copies cannot fail and come last. A
+    tensor whose dtype is to change gets new memory, and stays the same object.
     """
-    ordinary: list[Filling] = []
-    fallible: list[Filling] = []
-    for i, filling in enumerate(fillings):
-        is_late = i not in early and _cannot_fail(*filling)
-        (ordinary if is_late else fallible).append(filling)
+    sure: list[Filling] = []
+    for i, (tensors, values) in enumerate(fillings):
+        if i not in early and _cannot_fail(tensors, values):
+            sure.append((tensors, values))
+            continue
+        transaction.undo_with(_undo_of(tensors))
+        _fill(tensors, values)
+    transaction.make_last(_SureCopies(sure))
 
-    def attempt(undos: Undos) -> None:
-        between_undos: Undos = []
-        # What was computed from values is put back when they are.
-        undos.append(lambda: undo_all(between_undos))
-        for tensors, values in fallible:
-            undos.append(_undo_of(tensors))
-            _fill(tensors, values)
-        between(between_undos)
 
-    def finish() -> None:
-        _copy_ordinary(ordinary)
-        afterwards()
+class _SureCopies:
+    """Copies of values for which `_cannot_fail` holds."""
 
-    all_or_nothing(attempt, finish)
+    def __init__(self, fillings: Sequence[Filling]) -> None:
+        self._fillings = fillings
+
+    def make(self) -> None:
+        _copy_ordinary(self._fillings)
+
+    def undo(self) -> Undo:
+        # In main memory: a device may have no room for its parameters twice.
+        old_values = [
+            (tensors, tensors[0].detach().to("cpu", copy=True))
+            for tensors, _ in self._fillings
+        ]
+        return partial(_copy_ordinary, old_values)
 
 
 def _copy_ordinary(fillings: Iterable[Filling]) -> None:
@@ -92,7 +94,7 @@ def _fill(tensors: list[Tensor], values: Tensor) -> None:
         assign(tensors, values)
 
 
-def _undo_of(tensors: list[Tensor]) -> Callable[[], object]:
+def _undo_of(tensors: list[Tensor]) -> Undo:
     """Return what gives ``tensors`` back what they hold before values come."""
     old_values = tensors[0].detach().clone()
     memories = [tensor.data for tensor in tensors]

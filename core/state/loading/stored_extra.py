@@ -7,12 +7,12 @@ from typing import Any
 
 from torch import nn
 
+from ....config.process.transaction import Undo
 from ....records.entries.entries import Entries
 from ....records.entries.state_dict import EXTRA_STATE
 from ....records.errors import RecordMismatchError
 from ..entries import ModuleContent
 from ..extra_state import extra_state
-from .commit import Undos
 from .plan import LoadPlan, LoadStep
 
 
@@ -54,7 +54,7 @@ class StoredExtra:
                 raise self._refusal(path, "get_extra_state", error) from error
         return current
 
-    def hand_over(self, current: dict[str, Any], undos: Undos) -> None:
+    def hand_over(self, current: dict[str, Any], undos: list[Undo]) -> None:
         """Give the modules what is stored; ``undos`` get what takes it back."""
         for path, module in self._modules.items():
             if path in current:

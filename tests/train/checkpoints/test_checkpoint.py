@@ -1,16 +1,23 @@
 """One checkpoint: looked into alone, and restored all at once."""
 
+import copy
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
+from torch import nn
 
+from burnish.core import named_params
+from burnish.core.state.loading.commit import _SureCopies
+from burnish.optim import AdamW
 from burnish.records import (
     RecordChecksumError,
     RecordFormatError,
     RecordMismatchError,
 )
 from burnish.train import Checkpoint, Checkpoints
+from burnish.train.checkpoints.part_kinds import Part
 
 from .runs import filled, net, same
 
@@ -73,3 +80,110 @@ def test_a_checkpoint_can_be_looked_into_alone(tmp_path: Path) -> None:
         _ = again["mode"]
     with pytest.raises(KeyError, match="nothing is saved as 6; there are 5"):
         _ = Checkpoints(tmp_path)[6]
+
+
+def test_a_restore_saves_nothing_a_second_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model, other = filled(net(), 1.0), filled(net(), 2.0)
+    Checkpoints(tmp_path).save(1, model=model, optim=AdamW().bind(model, lr=0.5))
+    optim = AdamW().bind(other, lr=0.1)
+    monkeypatch.setattr(Part, "prepare_for_code_of_others", _refuse)
+    monkeypatch.setattr(_SureCopies, "undo", _refuse)
+
+    Checkpoints(tmp_path).restore(model=other, optim=optim)
+
+    assert same(other, model)
+    assert optim.param_groups[0]["lr"] == 0.5
+
+
+def _refuse(*_: object) -> None:
+    raise AssertionError("copied what nobody can change halfway")
+
+
+class Average:
+    """Half of a module's first weight as it is when the state comes."""
+
+    def __init__(self, module: nn.Module, *, is_broken: bool = False) -> None:
+        self.module, self.is_broken = module, is_broken
+        self.half = 0.0
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"decay": 0.5}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        weight = next(self.module.parameters())
+        self.half = state["decay"] * float(weight.detach().flatten()[0])
+        if self.is_broken:
+            raise ValueError("no average")
+
+
+def test_a_part_that_looks_at_one_before_it_sees_what_was_restored(
+    tmp_path: Path,
+) -> None:
+    model = filled(net(), 1.0)
+    Checkpoints(tmp_path).save(1, model=model, average=Average(model))
+    other = filled(net(), 2.0)
+    average = Average(other)
+
+    Checkpoints(tmp_path).restore(model=other, average=average)
+
+    assert average.half == 0.5
+
+
+def test_a_part_that_looks_at_one_before_it_and_fails_leaves_both(
+    tmp_path: Path,
+) -> None:
+    model = filled(net(), 1.0)
+    Checkpoints(tmp_path).save(1, model=model, average=Average(model))
+    other = filled(net(), 2.0)
+    ids = [param.id for param in named_params(other)]
+
+    with pytest.raises(RecordMismatchError, match=r"Average refused .* no average"):
+        Checkpoints(tmp_path).restore(
+            model=other, average=Average(other, is_broken=True)
+        )
+
+    assert same(other, filled(net(), 2.0))
+    assert [param.id for param in named_params(other)] == ids
+
+
+def test_an_optimizer_goes_by_the_ids_that_its_module_gets_in_the_same_restore(
+    tmp_path: Path,
+) -> None:
+    model = filled(net(), 1.0)
+    optim = AdamW().bind(model, lr=0.5)
+    model(torch.randn(3, 4)).sum().backward()
+    optim.step()
+    Checkpoints(tmp_path).save(1, model=model, optim=optim)
+    other = filled(net(), 2.0)
+    resumed = AdamW().bind(other, lr=0.5)
+    n_stored = len(optim.state)
+
+    Checkpoints(tmp_path).restore(model=other, optim=resumed)
+
+    assert len(resumed.state) == n_stored
+    stored_ids = [param.id for param in named_params(model)]
+    assert [param.id for param in named_params(other)] == stored_ids
+
+
+def test_a_failure_after_an_optimizer_of_ours_leaves_its_state_and_its_module(
+    tmp_path: Path,
+) -> None:
+    model = filled(net(), 1.0)
+    Checkpoints(tmp_path).save(
+        1, model=model, optim=AdamW().bind(model, lr=0.5), average=Average(model)
+    )
+    other = filled(net(), 2.0)
+    optim = AdamW(weight_decay=0.3).bind(other, lr=0.25)
+    other(torch.randn(3, 4)).sum().backward()
+    optim.step()
+    before, values = optim.into_record().clone(), copy.deepcopy(other)
+
+    with pytest.raises(RecordMismatchError, match="Average refused"):
+        Checkpoints(tmp_path).restore(
+            model=other, optim=optim, average=Average(other, is_broken=True)
+        )
+
+    assert optim.save_record() == before.save()
+    assert same(other, values)

@@ -80,22 +80,39 @@ def test_ctrl_c_between_extra_state_and_tensors_takes_the_extra_state_back(
     assert second.weight.dtype is torch.float64
 
 
-@pytest.mark.parametrize("where", ["_copy_ordinary", "adopt"])
 def test_ctrl_c_while_values_are_copied_comes_after_all_of_them(
-    where: str, monkeypatch: pytest.MonkeyPatch
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     source, target = net(2.0), net(1.0)
     data = burnish.save_record(source)
-    home = commit if where == "_copy_ordinary" else loading
-    real = getattr(home, where)
+    real = commit._copy_ordinary
 
     def pressed(*args: Any) -> None:
         os.kill(os.getpid(), signal.SIGINT)
         real(*args)
 
-    monkeypatch.setattr(home, where, pressed)
+    monkeypatch.setattr(commit, "_copy_ordinary", pressed)
     with pytest.raises(KeyboardInterrupt):
         burnish.load_record(target, data)
 
     assert told(target) == told(source)
     assert gc.isenabled()
+
+
+def test_ctrl_c_while_ids_are_given_takes_everything_back(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    target = net(1.0)
+    data = burnish.save_record(net(2.0))
+    before = told(target)
+    real: Any = vars(loading)["adopt"]
+
+    def pressed(*args: Any) -> None:
+        real(*args)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    monkeypatch.setattr(loading, "adopt", pressed)
+    with pytest.raises(KeyboardInterrupt):
+        burnish.load_record(target, data)
+
+    assert told(target) == before
