@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from .hyperparameters.reader import from_hyperparameters
     from .hyperparameters.writer import get_hparams
     from .module_summary import ModuleSummary, num_params, summary
+    from .modules.functions import register_function
     from .modules.registry import allow_classes, register_class
     from .persistence.loading import from_record, load_record, report_of
     from .persistence.saving import into_record, save_record
@@ -52,6 +53,7 @@ __all__ = [
     "named_params",
     "num_params",
     "register_class",
+    "register_function",
     "register_hparams",
     "report_of",
     "save_pretrained",
@@ -84,6 +86,7 @@ _HOME = {
     "named_params": "state.identity",
     "num_params": "module_summary",
     "register_class": "modules.registry",
+    "register_function": "modules.functions",
     "register_hparams": "hyperparameters.capture",
     "report_of": "persistence.loading",
     "save_pretrained": "pretrained.pretrained",

@@ -20,6 +20,7 @@ from ...config.plain.codec import MAX_DEPTH
 from ...config.spelling import did_you_mean
 from ...records.tensors.dtypes import ALL as DTYPES
 from ..errors import HyperparameterError
+from ..modules.functions import function_named
 from ..modules.one_line import one_line
 from ..modules.registry import MODULE, NAME, Node, class_named
 from ..modules.signature import parameters_of
@@ -51,10 +52,13 @@ from .torch_layers import Values, is_torch_layer, tuples
 from .upgrade import upgraded_node
 from .values import (
     CLASS,
+    FUNCTION,
+    KEYWORDS,
     REF,
     RESERVED,
     TENSOR,
     is_child,
+    is_plain,
     restored_key,
     restored_sequence,
     restored_value,
@@ -268,6 +272,8 @@ class Planner:
             return self._reference(value, path)
         if CLASS in value:
             return self._class(value, path, depth)
+        if FUNCTION in value:
+            return _function(value, path)
         if TENSOR in value:
             return _values(value, path)
         if MODULE in value or NAME in value:
@@ -388,6 +394,24 @@ def _as_declared(value: Any, hint: Hint, path: str) -> Any:
         return build(hint, value)
     except (ConfigError, TypeError) as error:
         raise HyperparameterError(path, str(error)) from error
+
+
+def _function(value: Mapping[str, Any], path: str) -> Callable[..., Any]:
+    """Return the known function that is named, or a partial of it."""
+    names = value[FUNCTION]
+    if not isinstance(names, Mapping) or len(value) > 1:
+        raise HyperparameterError(
+            path, f"expected a function, found {one_line(dict(value))}"
+        )
+    function, keywords = function_named(names, path), names.get(KEYWORDS, {})
+    if not isinstance(keywords, Mapping) or not all(
+        isinstance(key, str) and is_plain(item) for key, item in keywords.items()
+    ):
+        raise HyperparameterError(
+            join(path, KEYWORDS),
+            f"expected numbers and texts by name, found {one_line(keywords)}",
+        )
+    return functools.partial(function, **keywords) if KEYWORDS in names else function
 
 
 def _values(value: Mapping[str, Any], path: str) -> Values:

@@ -1,18 +1,20 @@
 """Arguments of modules as plain data and back, by what the constructor declares.
 
 Numbers, texts, None, lists and dicts stand for themselves; dtypes, devices and paths
-are texts, enums their values, dataclasses and pydantic models dicts.  Three kinds of
+are texts, enums their values, dataclasses and pydantic models dicts.  Five kinds of
 dict stand for something else, and each has a key that no other dict may have::
 
     {"__module__": "net", "__name__": "Net", ...}      a module
     {"__ref__": "encoder.layers.0"}                    the module that stands there
     {"__class__": {"__module__": ..., "__name__": ...}}  a class, or a partial of it
+    {"__function__": {"__module__": ..., "__name__": ...}}  a function, or a partial
     {"__tensor__": {"shape": [3], "dtype": ..., "parameter": false}}
 """
 
 import enum
 import functools
 import os
+import types
 import typing
 from collections.abc import Mapping, Sequence
 from typing import Any, TypeGuard
@@ -29,9 +31,10 @@ from ..modules.one_line import one_line
 from .declared import Hint, declares, takes
 
 REF, CLASS, TENSOR, CONTAINERS = "__ref__", "__class__", "__tensor__", "__containers__"
+FUNCTION, KEYWORDS = "__function__", "keywords"
 CHILDREN, VERSION, SAVE, KINDS = "__children__", "__version__", "__save__", "__kinds__"
 
-MARKS = frozenset({"__module__", "__name__", REF, CLASS, TENSOR})
+MARKS = frozenset({"__module__", "__name__", REF, CLASS, TENSOR, FUNCTION})
 """Keys that a dict of plain data cannot have."""
 
 BLUEPRINT = "__blueprint__"
@@ -203,10 +206,14 @@ def _no_plain_data(value: Any, where: str) -> TypeError:
     problem = f"{_a(type(value).__name__)} is no plain data: {one_line(value)}"
     if hasattr(value, "burnish_description"):
         problem = f"{value.burnish_description} is no plain data"
+    is_function = isinstance(value, types.FunctionType)
+    cure = "Pass what it is made from"
+    if is_function:
+        cure = "A function is kept by its name once burnish.register_function knows it"
     return TypeError(
         f"{where}: {problem}. "
         "Hyperparameters are numbers, texts, None, lists, dicts, dtypes, modules and "
-        "their classes. Pass what it is made from, or set it after building."
+        f"their classes. {cure}, or set it after building."
     )
 
 

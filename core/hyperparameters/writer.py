@@ -19,6 +19,7 @@ from ...config.path import join
 from ...config.plain.kinds import in_order
 from ..errors import HyperparameterError
 from ..modules.classes import declared_class, is_decorated
+from ..modules.functions import FUNCTIONS, function_names
 from ..modules.module_argument import check_module
 from ..modules.one_line import one_line
 from ..modules.registry import class_named, names_of
@@ -46,6 +47,8 @@ from .values import (
     CONTAINERS,
     CONTAINERS_OF_TORCH,
     DEFAULTS,
+    FUNCTION,
+    KEYWORDS,
     KINDS,
     LISTS,
     NOT_CAPTURED,
@@ -199,6 +202,12 @@ class Writer:
             kind = Parameter.KEYWORD_ONLY if parameter is None else parameter.kind
             if kind in VARIADIC and not value:
                 continue
+            is_default = parameter is not None and value is parameter.default
+            if is_default and isinstance(value, FUNCTIONS | functools.partial):
+                # The constructor has it, under whatever name by then.
+                if self.partial and (default := named_default(value)):
+                    defaults[name] = default
+                continue
             hint, n_met = hints.get(name, Any), len(self.paths_by_id)
             try:
                 plain_argument = self._argument(
@@ -215,7 +224,6 @@ class Writer:
                 )
             except (TypeError, HyperparameterError):
                 # An untouched default is made again by the constructor.
-                is_default = parameter is not None and value is parameter.default
                 if not is_default and not self.partial:
                     raise
                 # What was met on the way is in no node: nothing may refer to it.
@@ -324,6 +332,8 @@ class Writer:
             return writer.node(value.module, path, depth)
         if isinstance(value, Values):
             return _tensor(value)
+        if (function := _function_node(value, path)) is not None:
+            return function
         if isinstance(value, type | functools.partial):
             return self._class(value, path, depth)  # pyright: ignore[reportUnknownArgumentType]  # any class
         if is_plain_struct(type(value)):
@@ -376,8 +386,9 @@ class Writer:
         if not (isinstance(cls, type) and issubclass(cls, nn.Module)):
             raise TypeError(
                 f"{path}: {one_line(value)} is no plain data. Of classes and "
-                "functions, "
-                "only those of modules and partials of them by keyword can be kept."
+                "functions, only those of modules, functions that are registered "
+                "(burnish.register_function) and partials of them by keyword can be "
+                "kept."
             )
         node = HparamsDict(names_of(cls))
         if class_named(node, path) is not cls:
@@ -387,6 +398,22 @@ class Writer:
                 raise TypeError(f"{path}: pass arguments of a partial by keyword")
             node |= self._plain_arguments(cls, value.keywords, path, depth)
         return HparamsDict({CLASS: node})
+
+
+def _function_node(value: object, path: str) -> HparamsDict | None:
+    """Return a known function, or a partial of one, by its names; None for others."""
+    partial = value if isinstance(value, functools.partial) else None
+    names = function_names(value if partial is None else partial.func)
+    if names is None:
+        return None
+    node = HparamsDict(names)
+    if partial is not None:
+        if partial.args or not all(map(is_plain, partial.keywords.values())):
+            raise TypeError(
+                f"{path}: a partial of a function keeps numbers and texts, by keyword"
+            )
+        node[KEYWORDS] = HparamsDict(partial.keywords)
+    return HparamsDict({FUNCTION: node})
 
 
 def _tensor(values: Values) -> HparamsDict:

@@ -24,6 +24,8 @@ from ..hyperparameters.values import (
     CONTAINERS,
     CONTAINERS_OF_TORCH,
     DEFAULTS,
+    FUNCTION,
+    KEYWORDS,
     REF,
     RESERVED,
     UNSTORED,
@@ -153,7 +155,7 @@ class HparamsComparison:
 
         Objects (connections, clocks) are another in each process; None is none.
         """
-        if stored_value == live_value:
+        if stored_value == live_value or _are_one_function(stored_value, live_value):
             return
         is_replaced = any(
             side is None or (isinstance(side, Named) and side.is_anonymous)
@@ -171,7 +173,10 @@ class HparamsComparison:
         live_name = _defaults(live_node).get(name)
         if live_name is not None or name in live_node:
             live_value = live_node.get(name) if live_name is None else Named(live_name)
-            if live_value != Named(stored_name):
+            stored_value = Named(stored_name)
+            if live_value != stored_value and not _are_one_function(
+                stored_value, live_value
+            ):
                 self.differing.append(difference(path, Named(stored_name), live_value))
 
     def _value(
@@ -180,6 +185,10 @@ class HparamsComparison:
         if isinstance(stored_value, Mapping) and isinstance(live_value, Mapping):
             if CLASS in stored_value and CLASS in live_value:
                 self._value(stored_value[CLASS], live_value[CLASS], path, lines)
+                return
+            if FUNCTION in stored_value or FUNCTION in live_value:
+                if stored_value != live_value:
+                    lines.append(difference(path, stored_value, live_value))
                 return
             if NAME in stored_value and NAME in live_value:
                 self._nested(stored_value, live_value, path)
@@ -223,6 +232,23 @@ class HparamsComparison:
             self.differing.append(
                 difference(path, Named(stored_node), Named(live_node))
             )
+
+
+def _are_one_function(*sides: Any) -> bool:
+    """Return whether both sides call a function by one name, where files had only that.
+
+    The module is left out, since torch has many functions in several.
+    """
+    return len({_last_name(side) for side in sides}) == 1
+
+
+def _last_name(side: Any) -> object:
+    if isinstance(side, Named) and " of " not in side.text:
+        return side.text.rpartition(".")[2]
+    names: Any = side.get(FUNCTION) if isinstance(side, Mapping) else None
+    if isinstance(names, Mapping) and KEYWORDS not in names:
+        return str(names.get(NAME)).rpartition(".")[2]
+    return object()
 
 
 def _unstored(node: Node) -> Node:
@@ -356,8 +382,9 @@ def difference_from_default(path: str, default: Any, live_value: Any) -> str:
 def _readable(value: Any) -> Any:
     """Return ``value`` with modules and classes by their names."""
     if isinstance(value, Mapping):
-        if CLASS in value:
-            return _readable(value[CLASS])
+        for mark in (CLASS, FUNCTION):
+            if mark in value:
+                return _readable(value[mark])
         if NAME in value:
             return Named(value)
     if isinstance(value, list | tuple):

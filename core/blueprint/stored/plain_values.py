@@ -7,8 +7,9 @@ import enum
 import functools
 import os
 import pathlib
+import types
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import nn
@@ -28,6 +29,7 @@ from ....config.plain.kinds import by_value, float_name, lists, making, sequence
 from ....records.tensors.dtypes import ALL
 from ...hyperparameters.declared import hints_of
 from ...hyperparameters.values import plain_value
+from ...modules.functions import function_named, function_names
 from ...modules.registry import class_named, names_of
 from ..edits.edits import Unbuilt
 from ..errors import FormatError
@@ -128,7 +130,7 @@ def _encode_partial(
     keywords = value.keywords.items()
     return {
         "__partial__": {
-            "class": _names_of_class(value.func, path),
+            **_names_of_callable(value.func, path),
             "args": [encoding.encode(v, path, depth + 1) for v in value.args],
             "kwargs": {n: encoding.encode(v, path, depth + 1) for n, v in keywords},
         }
@@ -138,16 +140,36 @@ def _encode_partial(
 def _decode_partial(decoding: Decoder, data: Any, path: str, depth: int) -> Any:
     args = [decoding.decode(v, path, depth + 1) for v in data["args"]]
     keywords = decoding.decode(dict(data["kwargs"]), path, depth + 1)
-    return functools.partial(class_named(data["class"]), *args, **keywords)
+    named = (
+        function_named(data["function"])
+        if "function" in data
+        else class_named(data["class"])
+    )
+    return functools.partial(named, *args, **keywords)
+
+
+def _names_of_callable(value: object, path: str) -> dict[str, dict[str, str]]:
+    names = function_names(value)
+    if names is not None:
+        return {"function": names}
+    return {"class": _names_of_class(value, path)}
 
 
 def _names_of_class(value: object, path: str) -> dict[str, str]:
     if isinstance(value, type) and issubclass(value, nn.Module):
         return names_of(value)
     raise TypeError(
-        f"{path}: {value!r:.80} is no plain data; of classes and functions, only "
-        "those of modules are."
+        f"{path}: {value!r:.80} is no plain data; of classes, only those of modules "
+        "are, and of functions those of torch and registered ones "
+        "(burnish.register_function)."
     )
+
+
+def _encode_function(encoding: Encoding, value: object, path: str, depth: int) -> Node:
+    names = function_names(value)
+    if names is None:
+        return _encode_other(cast("_BlueprintEncoding", encoding), value, path, depth)
+    return {"__function__": names}
 
 
 def _encode_module(encoding: Encoding, value: nn.Module, path: str, depth: int) -> Node:
@@ -220,6 +242,12 @@ _LANGUAGE = Language(
             },
             tag="__class__",
             decode=lambda decoding, names, path, depth: class_named(names),
+        ),
+        Kind(
+            types=(types.FunctionType, types.BuiltinFunctionType),
+            encode=_encode_function,
+            tag="__function__",
+            decode=lambda decoding, names, path, depth: function_named(names),
         ),
         Kind(
             types=nn.Module,

@@ -57,6 +57,10 @@ def test_an_untouched_default_that_is_no_plain_data_needs_no_storing() -> None:
     assert again.fc.in_features == 5
 
 
+def unregistered(x: torch.Tensor) -> torch.Tensor:
+    return x
+
+
 def activated(default: Any, name: str = "tests/activated") -> Any:
     class Activated(burnish.Module, name=name):
         def __init__(self, width: int = 2, act: Any = default) -> None:
@@ -93,14 +97,14 @@ def test_a_default_that_no_file_holds_and_that_stayed_is_nothing_to_tell(
 
 
 def test_what_no_file_holds_is_named_in_the_metadata_and_in_the_later_error() -> None:
-    net: Any = Act(5, functional.relu, handle=sys.stdout, level=1)
+    net: Any = Act(5, unregistered, handle=sys.stdout, level=1)
 
     stored = hparams_in(net)
 
     assert (stored["width"], stored["options"]) == (5, {"level": 1})
-    assert stored["__unstored__"]["act"].startswith("the function torch")
+    assert stored["__unstored__"]["act"].startswith("the function tests")
     assert stored["__unstored__"]["handle"].startswith("an object of ")
-    with pytest.raises(RecordMismatchError, match=r"act: .*relu.*\n.*from_record"):
+    with pytest.raises(RecordMismatchError, match=r"act: .*unregis.*\n.*from_record"):
         Act.from_record(net.save_record())  # type: ignore[attr-defined]
 
 
@@ -128,7 +132,7 @@ def test_equal_modules_with_unstorable_arguments_give_equal_bytes() -> None:
 
 
 def test_an_argument_that_a_child_cannot_store_is_named_with_its_path() -> None:
-    net: Any = Outer(Act(3, functional.relu), size=2)
+    net: Any = Outer(Act(3, unregistered), size=2)
 
     assert hparams_in(net)["size"] == 2
     with pytest.raises(RecordMismatchError, match=r"inner\.act"):

@@ -328,10 +328,16 @@ def test_a_layer_made_again_and_loaded_gives_the_same(
     assert torch.equal(run(cold), run(module))
 
 
-def test_a_function_of_the_users_is_named_where_it_stands() -> None:
+def test_a_function_of_torch_is_the_activation_of_a_rebuilt_layer() -> None:
     layer = nn.TransformerEncoderLayer(8, 2, 16, activation=torch.tanh)
 
-    with pytest.raises(TypeError, match=r"activation: .* no plain data: .*tanh"):
+    assert rebuilt(layer).activation is torch.tanh
+
+
+def test_a_function_of_the_users_is_named_where_it_stands() -> None:
+    layer = nn.TransformerEncoderLayer(8, 2, 16, activation=lambda x: x)
+
+    with pytest.raises(TypeError, match=r"activation: .* no plain data: .*lambda"):
         get_hparams(layer)
 
 
