@@ -84,7 +84,7 @@ def trained(way: str, seed: int, n_steps: int, lr: float = 3e-4) -> float:
     net = language_model(n_characters)
     if way != "float32":
         net = net.to(torch.bfloat16)
-    rate = Warmup([Cosine(lr, n_steps)], n_warmup=n_steps // 20)
+    rate = Warmup([Cosine(lr, n_steps)], n_warmup=max(1, n_steps // 20))
     optimizer = AdamW().bind(net, lr=rate, seed=seed, **WAYS[way])
     batches = torch.Generator().manual_seed(seed)
     for _ in range(n_steps):

@@ -26,6 +26,12 @@ _NAMES = [
     "THREADS",
     "from_bfloat16",
     "to_bfloat16",
+    "from_float16",
+    "to_float16",
+    "random_bits",
+    "truncated",
+    "rounded_bfloat16",
+    "rounded_float16",
 ]
 
 

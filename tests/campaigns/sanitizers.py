@@ -27,7 +27,7 @@ FLAGS = [
     "-fsanitize=address,undefined",
     "-fno-sanitize-recover=all",
 ]
-_WIDTHS = {"float": 4, "double": 8, "uint16_t": 2, "_Float16": 2, "uint8_t": 1}
+_WIDTHS = {"float": 4, "double": 8, "uint16_t": 2, "uint8_t": 1}
 
 _DRIVER = """
 #include <stdio.h>

@@ -263,3 +263,15 @@ def test_hyperparameters_out_of_range_are_refused(
 ) -> None:
     with pytest.raises(ValueError, match=words):
         plugins[name](**options)
+
+
+def test_the_language_model_learns_in_every_way_of_half_precision() -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(str(EXAMPLES))
+        example = importlib.import_module("half_precision")
+
+    losses = {way: example.trained(way, 0, 12, lr=3e-3) for way in example.WAYS}
+
+    best = losses["float32"]
+    assert best < 4.5
+    assert all(abs(loss / best - 1) < 0.1 for loss in losses.values())

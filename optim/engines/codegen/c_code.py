@@ -15,9 +15,10 @@ MEMORY = {
     torch.float32: "float",
     torch.float64: "double",
     torch.bfloat16: "uint16_t",
-    torch.float16: "_Float16",
+    torch.float16: "uint16_t",
     torch.bool: "uint8_t",
 }
+_HALF = {torch.bfloat16: "bfloat16", torch.float16: "float16"}
 _COMPARE = {"gt": ">", "ge": ">=", "lt": "<", "le": "<=", "eq": "==", "ne": "!="}
 _INFIX = {"add": "+", "sub": "-", "mul": "*", "div": "/"}
 _CALLS = {"exp", "log", "log1p", "expm1", "tanh"}
@@ -98,14 +99,14 @@ def _compute(program: Program, i: int) -> str:
 
 
 def _load(program: Program, i: int) -> str:
-    if program.dtypes[i] is torch.bfloat16:
-        return f"from_bfloat16(b{i}[i])"
+    if program.dtypes[i] in _HALF:
+        return f"from_{_HALF[program.dtypes[i]]}(b{i}[i])"
     return f"({_compute(program, i)})b{i}[i]"
 
 
 def _store(program: Program, slot: int, out: int) -> str:
-    if program.dtypes[slot] is torch.bfloat16:
-        return f"to_bfloat16(v{out})"
+    if program.dtypes[slot] in _HALF:
+        return f"to_{_HALF[program.dtypes[slot]]}(v{out})"
     return f"({MEMORY[program.dtypes[slot]]})v{out}"
 
 
@@ -139,9 +140,8 @@ def _argument(a: Arg, rounded: torch.dtype | None, kind: str) -> str:
 
 
 def _rounded(text: str, dtype: torch.dtype) -> str:
-    if dtype is torch.bfloat16:
-        return f"from_bfloat16(to_bfloat16({text}))"
-    return f"(float)(_Float16)({text})" if dtype is torch.float16 else text
+    name = _HALF.get(dtype)
+    return text if name is None else f"from_{name}(to_{name}({text}))"
 
 
 def _expression(name: str, x: list[str], dtype: torch.dtype) -> str:
@@ -158,7 +158,12 @@ def _expression(name: str, x: list[str], dtype: torch.dtype) -> str:
     return form.format(*x, f=f)
 
 
-_COUNTED = "const float r0 = %s; n += (r0 != v0) & (r0 == r0);"
+# A count of comparisons is not vectorized by every GCC; one of numbers is.
+_COUNTED = (
+    "const float r0 = %s; "
+    "const float renews = r0 == v0 ? 0.0f : r0 == r0 ? 1.0f : 0.0f; "
+    "n += (int32_t)renews;"
+)
 """A weight that is NaN since its master is does not count."""
 
 _ROUNDED = frozenset({"add", "sub", "add_alpha", "sub_alpha"})
@@ -232,8 +237,11 @@ static inline float rounded_float16(float x, uint32_t bits) {
 }
 """
 
-# to_bfloat16 rounds to nearest, ties to even, by a carry that would turn some NaN into
-# a number, so these are told apart. Threads take parts from one counter, and no element
+# Half precisions are converted by hand: GCC makes no vectors of loops with _Float16.
+# Both are rounded to nearest, ties to even, by a carry that would turn some NaN into a
+# number, so these are told apart. Below its smallest normal number float16 counts in
+# its smallest one, which is the last digit of what lies between 0.5 and 1 in float32:
+# the sum is rounded there. Threads take parts from one counter, and no element
 # depends on another: a thread that cannot be started changes nothing but the time.
 _FRAME = """\
 #include <math.h>
@@ -249,7 +257,24 @@ static inline uint16_t to_bfloat16(float x) {
   uint16_t h = (uint16_t)((u + 0x7fff + ((u >> 16) & 1)) >> 16);
   return x != x ? 0x7fc0 : h;
 }
-
+static inline float from_float16(uint16_t h) {
+  uint32_t u = (uint32_t)(h & 0x7fff) << 13; float x; memcpy(&x, &u, 4);
+  x *= 0x1p112f; memcpy(&u, &x, 4);
+  u |= (h & 0x7c00) == 0x7c00 ? 0x7f800000 : 0;
+  u |= (uint32_t)(h & 0x8000) << 16; memcpy(&x, &u, 4);
+  return x;
+}
+static inline uint16_t to_float16(float x) {
+  uint32_t s; memcpy(&s, &x, 4);
+  int32_t u = s & 0x7fffffff, v; float sum; memcpy(&sum, &u, 4);
+  sum += 0.5f; memcpy(&v, &sum, 4);
+  int32_t normal = (u - (112 << 23) + 0xfff + ((u >> 13) & 1)) >> 13;
+  int32_t small = (u - 0x38800000) >> 31, large = (0x477fefff - u) >> 31;
+  int32_t nan = (0x7f800000 - u) >> 31;
+  int32_t h = (normal & ~small) | ((v - 0x3f000000) & small);
+  h = (h & ~large) | (0x7c00 & large) | (0x200 & nan);
+  return (uint16_t)(h | ((s >> 16) & 0x8000));
+}
 %(rounding)s
 static void block(%(pointers)s, int64_t count, uint64_t stream, int64_t at,
                   const double *c, int64_t *renewed) {

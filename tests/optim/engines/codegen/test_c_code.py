@@ -1,16 +1,22 @@
 """Every operation that is compiled gives torch's numbers, rounding and NaN included."""
 
+import shutil
+import subprocess
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 from torch import Tensor
 
-from burnish.optim import Muon, SimpleOptimizer
+from burnish.optim import AdamW, Muon, SimpleOptimizer
+from burnish.optim.engines import compiled
+from burnish.optim.engines.codegen.compiler import FLAGS, load
 from burnish.records import Record
 
-from ...nets import engine_names, plist
+from ...nets import drive, engine_names, layers, plist
+from ...steppers import Stepping
 
 NAN, INF = float("nan"), float("inf")
 
@@ -148,3 +154,91 @@ def test_muon_steps_matrices_of_float16(fused: bool | None) -> None:
     assert net[0].dtype is torch.float16
     assert net[0].isfinite().all()
     assert not torch.equal(net[0], torch.ones_like(net[0]))
+
+
+def half_values(dtype: torch.dtype) -> Tensor:
+    """Return every value of a half precision."""
+    return torch.arange(65536, dtype=torch.int32).to(torch.int16).view(dtype)
+
+
+def same_values(a: Tensor, b: Tensor) -> bool:
+    """Return whether values are the same to the sign of a zero; any NaN is a NaN."""
+    is_nan = a.isnan() & b.isnan()
+    return bool(((a.view(torch.int16) == b.view(torch.int16)) | is_nan).all())
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_every_half_precision_value_is_read_and_written_as_it_is(
+    dtype: torch.dtype,
+) -> None:
+    net = plist(half_values(dtype))
+    simple = Stepping(fn=lambda p, g, a, b: (p.float().to(p.dtype), g, p))
+    optimizer = simple.bind(net, lr=1.0, fused=True)
+
+    net[0].grad = half_values(dtype).flip(0)
+    optimizer.step()
+
+    assert engine_names(optimizer) == {"compiled"}
+    assert same_values(net[0].detach(), half_values(dtype))
+    assert same_values(optimizer.state[net[0]]["a"], half_values(dtype).flip(0))
+    assert same_values(optimizer.state[net[0]]["b"], half_values(dtype))
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_float32_is_rounded_to_half_precisions_as_torch_does(
+    dtype: torch.dtype,
+) -> None:
+    generator = torch.Generator().manual_seed(0)
+    words = torch.randint(-(2**31), 2**31, (500_000,), generator=generator)
+    sizes = torch.linspace(-1, 1, 500_000) * 2.0 ** torch.arange(-30, 20).repeat(10_000)
+    halves = half_values(dtype).float()
+    # What lies in the middle of two goes to the even one.
+    middles = (halves + halves.roll(-1)) / 2
+    values = torch.cat([words.to(torch.int32).view(torch.float32), sizes, middles])
+    net = plist(torch.zeros(len(values), dtype=dtype))
+    simple = Stepping(fn=lambda p, g, a, b: (a, a, b))
+    optimizer = simple.bind(net, lr=1.0, fused=True, state_dtype=torch.float32)
+    net[0].grad = torch.zeros_like(net[0])
+    optimizer.step()
+
+    optimizer.state[net[0]]["a"].copy_(values)
+    optimizer.step()
+
+    assert engine_names(optimizer) == {"compiled"}
+    assert same_values(net[0].detach(), values.to(dtype))
+
+
+NARROW: list[dict[str, Any]] = [
+    {},
+    {"state_dtype": torch.float32},
+    {"master_dtype": torch.float32},
+    {"rounding": "stochastic"},
+]
+
+
+@pytest.mark.skipif(shutil.which("gcc") is None, reason="other compilers report other")
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
+@pytest.mark.parametrize("options", NARROW, ids=str)
+def test_the_loop_is_made_of_vectors(
+    dtype: torch.dtype,
+    options: dict[str, Any],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
+    sources: list[str] = []
+
+    def kept(source: str) -> Any:
+        sources.append(source)
+        return load(source)
+
+    monkeypatch.setattr(compiled, "load", kept)
+    monkeypatch.setattr(compiled, "_programs", {})
+    net = layers(dtype)
+    drive(AdamW().bind(net, lr=1e-3, fused=True, **options), net, 1)
+
+    assert sources
+    for source in sources:
+        (tmp_path / "step.c").write_text(source)
+        command = ["gcc", *FLAGS, "-fopt-info-vec", "step.c", "-o", "step.so"]
+        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+        assert "loop vectorized" in done.stderr
