@@ -19,12 +19,18 @@ from .classes.fields import (
 from .classes.pydantic_internals import extra_values
 from .errors import ConfigError, Problem
 from .path import child
-from .plain.codec import MAX_DEPTH
 from .plain.enums import member_value
 from .plain.kinds import in_order
 from .schedule.number import schedule_text
 from .short_text import short_repr
-from .tree import MAX_INT_BITS, NamedStruct, is_dict, is_items, is_mapping_value
+from .tree import (
+    MAX_DEPTH,
+    MAX_INT_BITS,
+    NamedStruct,
+    is_dict,
+    is_items,
+    is_mapping_value,
+)
 from .versioned import config_version_of
 
 _AS_IT_IS = (type(None), bool, float, str)

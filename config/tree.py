@@ -10,7 +10,9 @@ from decimal import Decimal, InvalidOperation
 from typing import Any, Self, TypeGuard
 
 from .errors import ConfigSyntaxError
-from .plain.codec import MAX_DEPTH
+
+MAX_DEPTH = 128
+"""How deep the values of any file may nest."""
 
 MAX_NODES = 4_000_000
 """Values that a file may stand for, aliases followed."""

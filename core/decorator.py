@@ -12,6 +12,7 @@ from .hyperparameters.capture import ask_back, capture
 from .hyperparameters.declared import declared_type, hints_of, is_constrained
 from .hyperparameters.reader import from_hyperparameters
 from .hyperparameters.record_metadata import arguments_by_name, factory_of
+from .hyperparameters.structure import note_structure
 from .hyperparameters.values import HparamsDict
 from .hyperparameters.writer import hparams_of
 from .modules.classes import by_class
@@ -279,7 +280,7 @@ def _decorate(
     if version or "_burnish_version" not in dir(cls):
         _set(cls, "_burnish_version", version)
         _set(cls, "_burnish_rules", dict(rules or {}))
-    capture(cls, _checker_of)
+    capture(cls, _checker_of, note_structure)
     _capture_subclasses(cls)
     register_class(cls, name=name)
     return cls
@@ -320,7 +321,7 @@ def _capture_subclasses(cls: Any) -> None:
             super(cls, sub).__init_subclass__(**kwargs)
         else:
             inherited.__func__(sub, **kwargs)
-        capture(sub, _checker_of)
+        capture(sub, _checker_of, note_structure)
 
     cls.__init_subclass__ = classmethod(__init_subclass__)
     cls._burnish_watches = True

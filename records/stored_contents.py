@@ -12,7 +12,7 @@ from .header.header import Plain, record_of
 from .io.lazy_payload import LazyPayload
 from .io.sink import Buffer
 from .io.source import ClosedFileError, Maps, MemorySource, Source
-from .writing.contents import Layout, Row, Traits
+from .writing.payload import Layout, Row, Traits
 
 
 class ByteRange(NamedTuple):

@@ -46,9 +46,8 @@ OPTIMIZERS = {
 FLOORS = {
     "config": [
         ("errors", "lazy_exports", "process", "registry", "short_text", "spelling"),
-        ("path", "patterns", "storage"),
+        ("path", "patterns", "storage", "tree"),
         ("plain",),
-        ("tree",),
         ("classes", "rewriting", "ron"),
         ("schedule", "versioned"),
         ("encode",),
@@ -233,6 +232,7 @@ TESTED_IN = {
     "config/validation/validate.py": "config/validation/test_overrides.py",
     "core/errors.py": "core/hyperparameters/test_reader.py",
     "core/evolution/record_changes.py": "core/evolution/test_record_check.py",
+    "core/hyperparameters/module_plan.py": "core/hyperparameters/test_build.py",
     "core/persistence/burn_layers.py": "core/persistence/test_burn_convention.py",
     "core/persistence/comparison.py": "core/persistence/test_meaning.py",
     "core/persistence/saving.py": "core/state/test_entries.py",
@@ -270,6 +270,7 @@ TESTED_IN = {
     "train/fit/history.py": "cli/test_fit.py",
     "train/fit/html_report.py": "cli/test_fit.py",
     "train/fit/run_fit.py": "cli/test_fit.py",
+    "train/hyperstate/blob_markers.py": "train/hyperstate/test_state_text.py",
     "train/hyperstate/saved_with.py": "train/hyperstate/test_digests.py",
 }
 """Source files whose behavior stands in a test of another name, below ``tests``.

@@ -11,9 +11,8 @@ from math import isfinite
 
 from ..errors import ConfigError, ConfigSyntaxError, Problem
 from ..path import child
-from ..plain.codec import MAX_DEPTH
 from ..short_text import short_repr
-from ..tree import check_bounds, finite, is_dict, is_items, too_deep
+from ..tree import MAX_DEPTH, check_bounds, finite, is_dict, is_items, too_deep
 
 
 def read(text: str) -> object:

@@ -12,12 +12,10 @@ from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 from ..path import join
+from ..tree import MAX_DEPTH
 
 Node: TypeAlias = Any
 """Plain data of some language; unknown until it is read."""
-
-MAX_DEPTH = 128
-"""How deep the values of any file may nest."""
 
 TAGGED_DEPTH = MAX_DEPTH // 2
 """How deep values nest where tags stand around them.

@@ -2,9 +2,8 @@
 
 from typing import Any
 
-from ..plain.codec import MAX_DEPTH
 from ..short_text import short_repr
-from ..tree import Ident, NamedStruct, too_deep
+from ..tree import MAX_DEPTH, Ident, NamedStruct, too_deep
 from .scanner import Scanner
 
 _WORDS = {

@@ -5,9 +5,8 @@ import re
 from decimal import Decimal
 
 from ..errors import ConfigError, Problem
-from ..plain.codec import MAX_DEPTH
 from ..short_text import short_repr
-from ..tree import Ident, NamedStruct, is_dict
+from ..tree import MAX_DEPTH, Ident, NamedStruct, is_dict
 
 _NAME = re.compile(r"[^\W\d]\w*")
 _RAW_NAME = re.compile(r"[\w.+-]+")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Generic, NoReturn, Self, TypeVar, cast
 from torch import nn
 
 from ...config.spelling import did_you_mean
-from ..hyperparameters.build import passed_values
+from ..hyperparameters.module_plan import passed_values
 from ..hyperparameters.values import BLUEPRINT
 from ..modules.registry import allow_classes
 from .construction.construct import construct

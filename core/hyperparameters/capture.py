@@ -16,7 +16,6 @@ from torch import nn
 from ...config.classes.fields import is_struct_value
 from ...config.registry import Registry
 from ..modules.one_line import one_line
-from .structure import note_structure
 from .torch_layers import is_torch_layer, layer_arguments
 from .values import description
 
@@ -92,11 +91,14 @@ class Described:
 
 
 def capture(
-    cls: type[nn.Module], checker_of: Callable[[type[nn.Module]], Check | None]
+    cls: type[nn.Module],
+    checker_of: Callable[[type[nn.Module]], Check | None],
+    note_structure: Callable[[nn.Module], object],
 ) -> None:
     """Make instances of ``cls`` note the arguments of the outermost constructor.
 
-    ``checker_of`` knows for each class what checks them before they are used.
+    ``checker_of`` knows for each class what checks them before they are used;
+    ``note_structure`` is called with what the constructor has built.
     """
     init = cls.__init__
     if getattr(init, _MARK, None) is not None and "__init__" not in cls.__dict__:

@@ -12,12 +12,12 @@ from torch import nn
 
 from ...config.classes.fields import members
 from ...config.path import join
-from ...config.plain.codec import AS_THEY_ARE, MAX_DEPTH
+from ...config.plain.codec import AS_THEY_ARE
+from ...config.tree import MAX_DEPTH
 from ...records.errors import RecordError
 from ..errors import HyperparameterError
 from ..modules.one_line import one_line
 from ..modules.registry import Node
-from .build import ModulePlan, PartialPlan, Reference, StructPlan
 from .capture import builder_of
 from .declared import (
     Hint,
@@ -29,6 +29,7 @@ from .declared import (
     needs_class,
     takes,
 )
+from .module_plan import ModulePlan, PartialPlan, Reference, StructPlan
 from .torch_layers import is_torch_layer
 from .values import (
     CONTAINERS,

@@ -16,24 +16,15 @@ from torch import nn
 from ...config.classes.fields import fields_of
 from ...config.classes.union_choice import struct_for
 from ...config.path import join
-from ...config.plain.codec import MAX_DEPTH
 from ...config.spelling import did_you_mean
+from ...config.tree import MAX_DEPTH
 from ...records.tensors.dtypes import ALL as DTYPES
 from ..errors import HyperparameterError
 from ..modules.functions import function_named
 from ..modules.one_line import one_line
 from ..modules.registry import MODULE, NAME, Node, class_named
 from ..modules.signature import parameters_of
-from .build import (
-    Build,
-    ContainerPlan,
-    ModulePlan,
-    PartialPlan,
-    PassedArgument,
-    Reference,
-    StructPlan,
-    has_plans,
-)
+from .build import Build
 from .capture import builder_of
 from .checks import check_complete, check_defaults, check_no_argument, check_stored
 from .declared import Hint, hints_of, is_plain_struct, needs_class, takes
@@ -46,6 +37,15 @@ from .kinds import (
     kinds_of,
     range_of,
     with_kind,
+)
+from .module_plan import (
+    ContainerPlan,
+    ModulePlan,
+    PartialPlan,
+    PassedArgument,
+    Reference,
+    StructPlan,
+    has_plans,
 )
 from .node_readers import node_reader
 from .torch_layers import Values, is_torch_layer, tuples

@@ -19,8 +19,8 @@ from ..modules.registry import NAME, Node, names_of
 from ..modules.signature import parameters_of, takes_any_name
 from ..modules.tree import Places, places_of
 from ..modules.versions import version_of
-from .build import PassedArgument
 from .capture import ARGUMENTS, builder_of
+from .module_plan import PassedArgument
 from .reader import planned
 from .structure import is_storable, note_of_changes
 from .upgrade import upgraded_node

@@ -1,6 +1,6 @@
 """Entries: the tensors of one record by path, and the plain data beside them."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal, Self, TypeAlias
 
@@ -10,8 +10,8 @@ from ...config.patterns import Patterns
 from ...config.plain.codec import Node
 from ..tensors.arrays import array_of_tensor
 from .entry import Entry
-from .nodes import decode
-from .select import check_selection, selection
+from .nodes import decode, leaves_of, renumbered
+from .select import check_selection, selected
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -299,6 +299,28 @@ class Entries:
 
     def _leaf(self, tag: str, number: int) -> object:
         return leaf_value(self.entries(), tag, number)
+
+
+def selection(
+    entries: Sequence[Entry],
+    tree: Mapping[str, Node],
+    only: Patterns | None,
+    exclude: Patterns | None,
+) -> tuple[list[Entry], dict[str, Node]]:
+    """Return the entries and the plain data by path that are chosen."""
+    chosen = [entry for entry in entries if selected(entry, only, exclude)]
+    # Numbers in the plain data count entries, so those it names must all stay.
+    extra = {p: n for p, n in tree.items() if selected(p, only, exclude)}
+    place = {id(entry): i for i, entry in enumerate(chosen)}
+    number = {i: place[id(e)] for i, e in enumerate(entries) if id(e) in place}
+    for path, node in extra.items():
+        for i in leaves_of(node):
+            if i not in number:
+                raise ValueError(
+                    f"{path}: the plain data there is chosen, and {entries[i].path}, a "
+                    "tensor in it, is not; choose both or none"
+                )
+    return chosen, {path: renumbered(node, number) for path, node in extra.items()}
 
 
 def library_part(metadata: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -6,9 +6,9 @@ from typing import Any, TypeVar
 
 from ...config.patterns import Patterns
 from ...config.plain.codec import Node
-from .entries import Entries, library_part
+from .entries import Entries, library_part, selection
 from .entry import Entry
-from .select import selected, selection
+from .select import selected
 
 E = TypeVar("E", bound=Entries)
 

@@ -1,12 +1,10 @@
 """Which entries a pattern chooses."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from ...config.patterns import Patterns, as_patterns, matchers
-from ...config.plain.codec import Node
 from ...config.spelling import did_you_mean
 from .entry import Entry
-from .nodes import leaves_of, renumbered
 
 
 def selected(
@@ -16,28 +14,6 @@ def selected(
     if only is not None and not _any(matchers(only), item):
         return False
     return exclude is None or not _any(matchers(exclude), item)
-
-
-def selection(
-    entries: Sequence[Entry],
-    tree: Mapping[str, Node],
-    only: Patterns | None,
-    exclude: Patterns | None,
-) -> tuple[list[Entry], dict[str, Node]]:
-    """Return the entries and the plain data by path that are chosen."""
-    chosen = [entry for entry in entries if selected(entry, only, exclude)]
-    # Numbers in the plain data count entries, so those it names must all stay.
-    extra = {p: n for p, n in tree.items() if selected(p, only, exclude)}
-    place = {id(entry): i for i, entry in enumerate(chosen)}
-    number = {i: place[id(e)] for i, e in enumerate(entries) if id(e) in place}
-    for path, node in extra.items():
-        for i in leaves_of(node):
-            if i not in number:
-                raise ValueError(
-                    f"{path}: the plain data there is chosen, and {entries[i].path}, a "
-                    "tensor in it, is not; choose both or none"
-                )
-    return chosen, {path: renumbered(node, number) for path, node in extra.items()}
 
 
 def check_selection(

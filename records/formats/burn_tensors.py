@@ -16,7 +16,7 @@ from ..io.lazy_payload import LazyPayload
 from ..io.source import Source
 from ..stored_contents import Decoded
 from ..tensors.dtypes import NAME_OF
-from ..writing.contents import Row
+from ..writing.payload import Row
 
 DTYPES: dict[str, torch.dtype] = {
     "F64": torch.float64,

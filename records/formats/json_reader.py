@@ -7,7 +7,8 @@ from typing import Any
 
 import orjson
 
-from ...config.plain.codec import MAX_DEPTH, TAGGED_DEPTH
+from ...config.plain.codec import TAGGED_DEPTH
+from ...config.tree import MAX_DEPTH
 from ..entries.nodes import unique_map
 from ..errors import TRUNCATED, RecordFormatError
 from ..io.source import MemorySource, Source

@@ -10,7 +10,8 @@ from typing import Any, Protocol
 
 import torch
 
-from ...config.plain.codec import MAX_DEPTH, Node
+from ...config.plain.codec import Node
+from ...config.tree import MAX_DEPTH
 from ..entries.encoder import Encoder
 from ..entries.entries import Entries
 from ..entries.entry import Entry, ParamId

@@ -2,50 +2,19 @@
 
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from typing import ClassVar, Literal, NamedTuple, Protocol, TypeAlias
 
 import torch
 import xxhash
 
 from ..entries.entries import Entries
-from ..entries.entry import Kind
 from ..errors import RecordError
 from ..header.header import Plain, header_of
 from ..io.sink import Buffer, Progress, Sink
 from ..precision import RecordPrecision
 from ..tensors.byte_planes import BLOCK, blocks, planes_of
 from .batches import BatchWriter
-from .payload import byte_view, pieces, stored_size
+from .payload import Layout, Row, Traits, byte_view, pieces, stored_size
 from .sums import Sums
-
-Layout: TypeAlias = Literal["rows", "planes"]
-"""How the bytes of a payload are ordered: values one after the other in row-major
-order, little-endian; or in planes (``records/tensors/byte_planes.py``)."""
-
-
-class Row(NamedTuple):
-    """What is known of a payload before its first byte."""
-
-    path: str
-    dtype: torch.dtype
-    """As it is stored: at the precision that the user asked for."""
-    shape: tuple[int, ...]
-    layout: Layout
-    size: int
-    """In bytes, which are as many in every layout."""
-
-
-class Traits(Protocol):
-    """What a format says of itself, and `Format` explains to authors."""
-
-    name: ClassVar[str]
-    """What errors call it."""
-    omits: ClassVar[frozenset[Kind]]
-    """Kinds of entries that its files leave out."""
-    planed: ClassVar[frozenset[torch.dtype]]
-    """Dtypes whose payloads it wants in planes."""
-    has_sums: ClassVar[bool]
-    """Whether its files have a checksum for each payload."""
 
 
 class Contents:

@@ -4,16 +4,47 @@ import ctypes
 import math
 import sys
 from collections.abc import Iterator
+from typing import ClassVar, Literal, NamedTuple, Protocol, TypeAlias
 
 import torch
 
-from ..entries.entry import Entry
+from ..entries.entry import Entry, Kind
 from ..precision import RecordPrecision
 from ..tensors.conversion import convert
 from ..tensors.memory import values_of
 
 CHUNK = 1 << 20
 """Bytes of output that are converted at once: they fit a core's own cache."""
+
+
+Layout: TypeAlias = Literal["rows", "planes"]
+"""How the bytes of a payload are ordered: values one after the other in row-major
+order, little-endian; or in planes (``records/tensors/byte_planes.py``)."""
+
+
+class Row(NamedTuple):
+    """What is known of a payload before its first byte."""
+
+    path: str
+    dtype: torch.dtype
+    """As it is stored: at the precision that the user asked for."""
+    shape: tuple[int, ...]
+    layout: Layout
+    size: int
+    """In bytes, which are as many in every layout."""
+
+
+class Traits(Protocol):
+    """What a format says of itself, and `Format` explains to authors."""
+
+    name: ClassVar[str]
+    """What errors call it."""
+    omits: ClassVar[frozenset[Kind]]
+    """Kinds of entries that its files leave out."""
+    planed: ClassVar[frozenset[torch.dtype]]
+    """Dtypes whose payloads it wants in planes."""
+    has_sums: ClassVar[bool]
+    """Whether its files have a checksum for each payload."""
 
 
 def pieces(

@@ -9,7 +9,7 @@ from ...config.classes.fields import fields_of
 from ...config.path import parts
 from ...config.spelling import did_you_mean
 from ...config.tree import is_dict, is_items
-from .state_text import blob_file
+from .blob_markers import blob_file
 
 
 @dataclass(slots=True)

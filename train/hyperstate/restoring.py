@@ -27,12 +27,12 @@ from ...config.validation.pydantic_check import check
 from ...config.validation.validate import put_back
 from ...records.errors import RecordMismatchError
 from ..checkpoints.rng import kept_generators
+from .blob_markers import LEGACY_SUFFIX, checked_file, has_blobs, is_marker
 from .digests import check_digest
 from .lazy_fields import Deferred, Origin, View, at
 from .legacy_objects import read_legacy_object
 from .serializable import PENDING, Lazy, deserialized
 from .state_objects import open_object, restore_object, serializable_class
-from .state_text import LEGACY_SUFFIX, checked_file, has_blobs, is_marker
 
 
 @dataclass(slots=True)

@@ -4,7 +4,6 @@ import copy
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Annotated, Any, get_args, get_origin
 from urllib.parse import quote
 
@@ -14,16 +13,11 @@ import torch
 from ...config.classes.fields import is_struct_value, item_type, members, stored_fields
 from ...config.encode import encode
 from ...config.path import child
-from ...records.errors import RecordFormatError
 from ..checkpoints.part_kinds import VALUE, kind_of
+from .blob_markers import marker_of
 from .serializable import MARK, PENDING, Lazy, Serializable
 
-_MARKER = re.compile(r"<blob:([^/\\<>\x00]+)>")
-
 SUFFIX = ".mpk"
-
-LEGACY_SUFFIX = ".msgpack"
-"""Of the files that HyperState's model wrote."""
 
 
 @dataclass(slots=True)
@@ -86,7 +80,7 @@ class Split:
         if file is None:
             file = self.files[id(value)] = self._new_file(path)
             self.blobs[path] = value
-        return f"<blob:{file}>"
+        return marker_of(file)
 
     def _new_file(self, path: str) -> str:
         """Return a file name that reads like ``path``, and is nobody else's."""
@@ -115,43 +109,8 @@ def is_blob_field(annotation: Any) -> bool:
     ) and (len(members(annotation)) > 1)
 
 
-def blob_file(tree: Any) -> str | None:
-    """Return the file that a marker names, None for everything else."""
-    match = _MARKER.fullmatch(tree) if isinstance(tree, str) else None
-    return match[1] if match else None
-
-
-def has_blobs(tree: Any) -> bool:
-    """Return whether a marker is anywhere in ``tree``."""
-    if isinstance(tree, Mapping):
-        return any(map(has_blobs, tree.values()))
-    if isinstance(tree, list | tuple):
-        return any(map(has_blobs, tree))
-    return is_marker(tree)
-
-
-def is_marker(tree: Any) -> bool:
-    """Return whether ``tree`` stands for an object, also as older files write it."""
-    return tree == "<BLOB>" or blob_file(tree) is not None
-
-
 def _item(annotation: Any, key: Any) -> Any:
     for member in members(annotation) if annotation is not None else ():
         if get_args(member):
             return item_type(member, key)
     return None
-
-
-def checked_file(marker: str, path: str, folder: Path) -> str:
-    """Return the file that a marker stands for; older markers leave it to the path."""
-    if marker in ("<BLOB>", "<blob:pickle>"):
-        raise RecordFormatError(
-            str(folder / "state.ron"),
-            f"{path} is a pickle",
-            "a record",
-            "Pickles run code when they are read; save it again as a record.",
-        )
-    if marker == "<blob:msgpack>":
-        return f"state.{path.replace('[', '_').replace(']', '')}{LEGACY_SUFFIX}"
-    file = blob_file(marker)
-    return file if file is not None else ""

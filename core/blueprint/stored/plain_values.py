@@ -16,16 +16,9 @@ from torch import nn
 
 from ....config.classes.fields import is_struct_value
 from ....config.path import join
-from ....config.plain.codec import (
-    MAX_DEPTH,
-    NON_FINITE,
-    Decoding,
-    Encoding,
-    Kind,
-    Language,
-    Node,
-)
+from ....config.plain.codec import NON_FINITE, Decoding, Encoding, Kind, Language, Node
 from ....config.plain.kinds import by_value, float_name, lists, making, sequence, text
+from ....config.tree import MAX_DEPTH
 from ....records.tensors.dtypes import ALL
 from ...hyperparameters.declared import hints_of
 from ...hyperparameters.values import plain_value

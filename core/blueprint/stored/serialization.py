@@ -17,7 +17,7 @@ from typing import Any, get_args
 from torch import nn
 
 from ....config.path import join
-from ....config.plain.codec import MAX_DEPTH
+from ....config.tree import MAX_DEPTH
 from ...errors import UnknownClassError
 from ...evolution.upgrading import upgrade_blueprint
 from ...hyperparameters.values import VERSION as CLASS_VERSION

@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from burnish.config.plain.codec import MAX_DEPTH, TAGGED_DEPTH
+from burnish.config.plain.codec import TAGGED_DEPTH
+from burnish.config.tree import MAX_DEPTH
 from burnish.records.errors import RecordFormatError
 from burnish.records.formats.json_reader import JsonReader, most_memory, quick_value
 from burnish.records.io.source import MemorySource

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import torch
 
-from burnish.config.plain.codec import MAX_DEPTH
+from burnish.config.tree import MAX_DEPTH
 from burnish.records import RecordError, RecordFormatError, open_record
 from burnish.records.entries.entry import Entry
 from burnish.records.flat_record import FlatRecord

@@ -1,0 +1,53 @@
+"""Markers: what stands in the text of a state for an object in a file beside it."""
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from ...records.errors import RecordFormatError
+
+_MARKER = re.compile(r"<blob:([^/\\<>\x00]+)>")
+
+LEGACY_SUFFIX = ".msgpack"
+"""Of the files that HyperState's model wrote."""
+
+
+def marker_of(file: str) -> str:
+    """Return what stands for the object in ``file``, a name without folders."""
+    return f"<blob:{file}>"
+
+
+def blob_file(tree: Any) -> str | None:
+    """Return the file that a marker names, None for everything else."""
+    match = _MARKER.fullmatch(tree) if isinstance(tree, str) else None
+    return match[1] if match else None
+
+
+def has_blobs(tree: Any) -> bool:
+    """Return whether a marker is anywhere in ``tree``."""
+    if isinstance(tree, Mapping):
+        return any(map(has_blobs, tree.values()))
+    if isinstance(tree, list | tuple):
+        return any(map(has_blobs, tree))
+    return is_marker(tree)
+
+
+def is_marker(tree: Any) -> bool:
+    """Return whether ``tree`` stands for an object, also as older files write it."""
+    return tree == "<BLOB>" or blob_file(tree) is not None
+
+
+def checked_file(marker: str, path: str, folder: Path) -> str:
+    """Return the file that a marker stands for; older markers leave it to the path."""
+    if marker in ("<BLOB>", "<blob:pickle>"):
+        raise RecordFormatError(
+            str(folder / "state.ron"),
+            f"{path} is a pickle",
+            "a record",
+            "Pickles run code when they are read; save it again as a record.",
+        )
+    if marker == "<blob:msgpack>":
+        return f"state.{path.replace('[', '_').replace(']', '')}{LEGACY_SUFFIX}"
+    file = blob_file(marker)
+    return file if file is not None else ""
