@@ -86,7 +86,7 @@ FLOORS = {
         ("__init__",),
     ],
     "core/state": [
-        ("extra_state", "grouping", "lazy_tensors", "tensor_writes"),
+        ("extra_state", "grouping", "lazy_tensors", "tensor_writes", "wrapped_tensors"),
         ("entries", "identity", "uninitialized"),
         ("loading", "param_selection"),
         ("__init__",),

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any, TypeAlias, TypeVar, overload
 
-from torch import nn
+from torch import Tensor, nn
 
 from ...config.registry import Registry
 from ...config.spelling import did_you_mean
@@ -49,17 +49,30 @@ def register_class(cls: Any = None, *, name: str | None = None) -> Any:
 
 
 @contextmanager
-def allow_classes(*classes: type[nn.Module]) -> Generator[None]:
-    """Let files name ``classes`` inside the block, in this thread or task alone."""
+def allow_classes(*classes: type[nn.Module] | type[Tensor]) -> Generator[None]:
+    """Let files name ``classes`` inside the block, in this thread or task alone.
+
+    Classes of modules, and of tensors that wrap others, such as quantized weights.
+    """
+    modules, tensors = dict(_allowed.get()), dict(_allowed_tensors.get())
     for cls in classes:
-        _check(cls)
-    places = {(cls.__module__, cls.__qualname__): cls for cls in classes}
-    # A context variable: another thread or task does not trust what this one does.
-    token = _allowed.set({**_allowed.get(), **places})
+        if isinstance(cls, type) and issubclass(cls, Tensor):  # pyright: ignore[reportUnnecessaryIsInstance]  # users pass anything
+            tensors[cls.__module__, cls.__qualname__] = cls
+        else:
+            _check(cls)
+            modules[cls.__module__, cls.__qualname__] = cls
+    # Context variables: another thread or task does not trust what this one does.
+    token, token_of_tensors = _allowed.set(modules), _allowed_tensors.set(tensors)
     try:
         yield
     finally:
         _allowed.reset(token)
+        _allowed_tensors.reset(token_of_tensors)
+
+
+def allowed_tensor_class(module: str, name: str) -> type[Tensor] | None:
+    """Return the class of tensors that files may name so; None if none is allowed."""
+    return _allowed_tensors.get().get((module, name))
 
 
 def known_classes() -> list[type[nn.Module]]:
@@ -192,3 +205,6 @@ _torch: Registry[tuple[str, str], type[nn.Module]] = Registry()
 _nothing: Mapping[tuple[str, str], type[nn.Module]] = types.MappingProxyType({})
 _allowed: ContextVar[Mapping[tuple[str, str], type[nn.Module]]]
 _allowed = ContextVar("_allowed", default=_nothing)
+_no_tensors: Mapping[tuple[str, str], type[Tensor]] = types.MappingProxyType({})
+_allowed_tensors: ContextVar[Mapping[tuple[str, str], type[Tensor]]]
+_allowed_tensors = ContextVar("_allowed_tensors", default=_no_tensors)

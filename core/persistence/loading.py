@@ -42,6 +42,7 @@ from ..state.loading.stored_extra import StoredExtra
 from ..state.uninitialized.factories import arguments_go_to_lambda, check_callable
 from ..state.uninitialized.memory import BLANK
 from ..state.uninitialized.uninitialized import build_unfilled, rebuild
+from ..state.wrapped_tensors import make_wrappers
 from .burn_convention import explained, from_burn
 from .meaning import compare_ties, compared, note
 
@@ -195,6 +196,7 @@ def _from_record(
     stored_record = record
     record, places, allowed = _fit_to(module, record, allowed)
     materialize_lazy(places, record, transaction)
+    make_wrappers(places, record)
     content = content_of(places, encode=False, is_left_out=_left_out(record))
     if build is not None and any(entry.dtype is BLANK for entry in content.entries):
         # Code past Python took a blank for the values of a parameter.

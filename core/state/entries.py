@@ -25,7 +25,8 @@ from ...records.tensors.memory import (
 )
 from ...records.tensors.torch_internals import transient_buffers
 from ..modules.tree import Places
-from .extra_state import check_state_dict, extra_state, has_extra_state
+from .extra_state import check_state_dict, has_extra_state
+from .wrapped_tensors import TensorForm, inner_tensors, is_wrapper, wrappers_in
 
 _Key: TypeAlias = tuple[Any, ...]
 
@@ -37,8 +38,10 @@ class ModuleContent:
     entries: list[Entry] = field(default_factory=list[Entry])
     tree: dict[str, Node] = field(default_factory=dict[str, Node])
     """Extra state by path, tensors in it as numbers of entries."""
-    extra: dict[str, nn.Module] = field(default_factory=dict[str, nn.Module])
-    """The modules that have extra state, by its path."""
+    extra: dict[str, nn.Module | TensorForm] = field(
+        default_factory=dict[str, nn.Module | TensorForm]
+    )
+    """The modules that have extra state, and the forms of wrappers, by its path."""
     twins: dict[str, list[Tensor]] = field(default_factory=dict[str, list[Tensor]])
     """Other tensors over the memory of an entry, by its path."""
     formless: dict[str, str] = field(default_factory=dict[str, str])
@@ -81,7 +84,7 @@ def _add_tensors(
     views = _Views()
     ties: dict[int, dict[str, None]] = {}
     # 5,000 modules pass here at every save: one loop, and few calls in it.
-    for path, kind, tensor in named_tensors(places):
+    for path, kind, tensor in named_tensors(places, content.extra):
         key = id(tensor)
         known_entry = by_tensor.get(key)
         if known_entry is not None:
@@ -134,20 +137,46 @@ def _add_tensors(
             entry.ties = (*ties[id(entry)],)
 
 
-def named_tensors(places: Places) -> list[tuple[str, Kind, Tensor]]:
-    """Return every parameter and buffer, a shared one at each of its paths."""
+def named_tensors(
+    places: Places, forms: dict[str, nn.Module | TensorForm] | None = None
+) -> list[tuple[str, Kind, Tensor]]:
+    """Return every parameter and buffer, a shared one at each of its paths.
+
+    Of one that wraps others these are returned, as buffers; ``forms`` gets what is said
+    of it.
+    """
     rows: list[tuple[str, Kind, Tensor]] = []
+    has_wrappers = False
     for prefix, owner in places:
         for name, parameter in owner._parameters.items():
             if parameter is not None:
                 rows.append((prefix + name, "parameter", parameter))
+                has_wrappers = has_wrappers or type(parameter) not in ORDINARY
         if owner._buffers:
             transient = transient_buffers(owner)
             for name, buffer in owner._buffers.items():
                 if buffer is not None:
                     kind: Kind = "transient" if name in transient else "buffer"
                     rows.append((prefix + name, kind, buffer))
-    return rows
+                    has_wrappers = has_wrappers or type(buffer) not in ORDINARY
+    return _unwrapped_rows(rows, forms) if has_wrappers else rows
+
+
+def _unwrapped_rows(
+    rows: list[tuple[str, Kind, Tensor]], forms: "dict[str, Any] | None"
+) -> list[tuple[str, Kind, Tensor]]:
+    unwrapped: list[tuple[str, Kind, Tensor]] = []
+    for path, kind, tensor in rows:
+        if not isinstance(tensor, Tensor) or not is_wrapper(tensor):  # pyright: ignore[reportUnnecessaryIsInstance]  # modules hold anything
+            unwrapped.append((path, kind, tensor))
+            continue
+        inner_kind: Kind = "transient" if kind == "transient" else "buffer"
+        for where, inner in inner_tensors(tensor, path):
+            unwrapped.append((where, inner_kind, inner))
+        if forms is not None and kind != "transient":
+            for where, wrapper in wrappers_in(tensor, path):
+                forms[where] = TensorForm(wrapper, where)
+    return unwrapped
 
 
 def memory_format_of(tensor: Tensor) -> MemoryFormat | None:
@@ -284,7 +313,7 @@ def _encode_extra(content: ModuleContent) -> None:
     for path, owner in content.extra.items():
         encoder = Encoder(is_declared=False)
         try:
-            node = encoder.encode(extra_state(owner), path)
+            node = encoder.encode(owner.get_extra_state(), path)
         except TypeError as error:
             raise RecordError(
                 f"{error}. It is what get_extra_state of {type(owner).__qualname__} "

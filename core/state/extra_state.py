@@ -20,11 +20,6 @@ def has_extra_state(module: nn.Module) -> bool:
     return type(module).get_extra_state is not nn.Module.get_extra_state
 
 
-def extra_state(module: nn.Module) -> Any:
-    """Return what ``module`` keeps."""
-    return module.get_extra_state()
-
-
 def check_state_dict(
     places: Places, is_left_out: Callable[[str], bool] | None = None
 ) -> None:

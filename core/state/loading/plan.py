@@ -18,6 +18,7 @@ from ....records.tensors.memory import same_bits, values_of
 from ...modules.tree import WRAPPING, Places
 from ..entries import ModuleContent
 from ..grouping import group_paths
+from ..wrapped_tensors import form_problems
 from .allowed import Allowed
 from .conversion import misfit, misfit_of_dtype
 from .cures import IGNORE, cure_of, cure_of_typed
@@ -123,6 +124,7 @@ def plan_load(
     used_entries, misfits = _match(
         content, stored_entries, record, plan, problems, resizing
     )
+    problems += form_problems(content.extra, record)
     n_misfits = len(problems)
     _check_left_over(
         content, record, stored_entries, used_entries, allowed, plan, problems

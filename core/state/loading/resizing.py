@@ -37,7 +37,10 @@ class Resizing:
         if prefix not in self._results:
             # A wrapper stands at the path of what it wraps.
             owners = (owner for path, owner in self._places if path == prefix)
-            owner = next(o for o in owners if name in o._buffers)
+            owner = next((o for o in owners if name in o._buffers), None)
+            if owner is None:
+                # A tensor inside a wrapper, which only its class could resize.
+                return {}
             self._results[prefix] = self._fill_copy(owner, prefix)
         return self._results[prefix]
 

@@ -12,7 +12,7 @@ from ....records.entries.entries import Entries
 from ....records.entries.state_dict import EXTRA_STATE
 from ....records.errors import RecordMismatchError
 from ..entries import ModuleContent
-from ..extra_state import extra_state
+from ..wrapped_tensors import TensorForm
 from .plan import LoadPlan, LoadStep
 
 
@@ -49,7 +49,7 @@ class StoredExtra:
         current: dict[str, Any] = {}
         for path, module in self._modules.items():
             try:
-                current[path] = copy.deepcopy(extra_state(module))
+                current[path] = copy.deepcopy(module.get_extra_state())
             except Exception as error:
                 raise self._refusal(path, "get_extra_state", error) from error
         return current
@@ -69,5 +69,5 @@ class StoredExtra:
         return RecordMismatchError(self._file, [problem])
 
 
-def _set(module: nn.Module, state: Any) -> None:
+def _set(module: nn.Module | TensorForm, state: Any) -> None:
     module.set_extra_state(state)

@@ -1,0 +1,256 @@
+"""Tensors that wrap others, stored as what they are made of."""
+
+import dataclasses
+import enum
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+
+import burnish
+from burnish.core import allow_classes, from_record
+from burnish.records import RecordError, RecordMismatchError, open_record
+
+FORMATS = ["net.mpk", "net.mpk.zst", "net.json", "net.safetensors"]
+
+
+class Rounding(enum.Enum):
+    NEAREST = 1
+    DOWN = 2
+
+
+@dataclasses.dataclass(frozen=True)
+class Scheme:
+    bits: int = 8
+    rounding: Rounding = Rounding.NEAREST
+    axes: tuple[int, ...] = (0, 1)
+
+
+class Int8(torch.Tensor):
+    """Rows of int8 with a scale each, as libraries of quantization have them."""
+
+    data_: torch.Tensor
+    scale: torch.Tensor
+    scheme: Any
+
+    @staticmethod
+    def __new__(  # as torch has them
+        cls: Any,
+        data_: torch.Tensor,
+        scale: torch.Tensor,
+        scheme: Any,
+        dtype: torch.dtype,
+    ) -> Any:
+        if data_.dtype is not torch.int8 or scale.shape != (data_.shape[0], 1):
+            raise ValueError("rows of int8 have a scale each")
+        return torch.Tensor._make_wrapper_subclass(  # type: ignore[attr-defined]
+            cls, data_.shape, dtype=dtype, device=data_.device
+        )
+
+    def __init__(
+        self, data_: torch.Tensor, scale: torch.Tensor, scheme: Any, dtype: torch.dtype
+    ) -> None:
+        self.data_, self.scale, self.scheme = data_, scale, scheme
+
+    @classmethod
+    def of(cls, values: torch.Tensor, scheme: Any = Scheme()) -> "Int8":
+        scale = values.abs().amax(1, keepdim=True) / 127
+        data_ = (values / scale).round().to(torch.int8)
+        return cls(data_, scale.float(), scheme, values.dtype)
+
+    def dequantized(self) -> torch.Tensor:
+        return (self.data_ * self.scale).to(self.dtype)
+
+    def __tensor_flatten__(self) -> tuple[list[str], Any]:
+        return ["data_", "scale"], {"scheme": self.scheme, "dtype": self.dtype}
+
+    @classmethod
+    def __tensor_unflatten__(
+        cls, inner: Any, context: Any, size: Any, stride: Any
+    ) -> "Int8":
+        return cls(inner["data_"], inner["scale"], context["scheme"], context["dtype"])
+
+    @classmethod
+    def __torch_dispatch__(  # type: ignore[override]  # torch declares another
+        cls, function: Any, types: Any, args: Any = (), kwargs: Any = None
+    ) -> Any:
+        aten = torch.ops.aten
+        if function in (aten.detach.default, aten.alias.default):
+            a = args[0]
+            return cls(a.data_, a.scale, a.scheme, a.dtype)
+        plain = [a.dequantized() if isinstance(a, Int8) else a for a in args]
+        return function(*plain, **(kwargs or {}))
+
+
+class Net(burnish.Module):
+    def __init__(self, width: int = 4) -> None:
+        super().__init__()
+        self.first, self.second = nn.Linear(3, width), nn.Linear(width, 2)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        output: torch.Tensor = self.second(self.first(x).relu())
+        return output
+
+
+def quantized(net: Net, scheme: Any = Scheme()) -> Net:
+    weight = Int8.of(net.first.weight.detach(), scheme)
+    net.first.weight = nn.Parameter(weight, requires_grad=False)
+    return net
+
+
+X = torch.randn(5, 3)
+
+
+def test_a_wrapper_is_stored_as_its_inner_tensors_and_its_form() -> None:
+    net = quantized(Net())
+
+    record = open_record(net.save_record(precision="half"))
+
+    dtypes = {entry.path: entry.dtype for entry in record.entries()}
+    assert dtypes["first.weight.data_"] == torch.int8
+    assert dtypes["first.weight.scale"] == torch.float32
+    assert dtypes["second.weight"] == torch.float16
+    form = record.extra()["first.weight"]
+    assert form["shape"] == [4, 3]
+    assert form["__tensor_class__"][1] == "Int8"
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_a_living_module_with_wrappers_is_filled(tmp_path: Path, name: str) -> None:
+    net, other = quantized(Net()), quantized(Net())
+    weight = other.first.weight
+    net.save_record(tmp_path / name)
+
+    report = other.load_record(tmp_path / name)
+
+    assert report.missing == report.unexpected == []
+    assert other.first.weight is weight
+    assert torch.equal(other(X), net(X))
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_a_new_module_gets_wrappers_of_allowed_classes(
+    tmp_path: Path, name: str
+) -> None:
+    net = quantized(Net())
+    net.save_record(tmp_path / name)
+
+    with allow_classes(Int8):
+        again = Net.from_record(tmp_path / name)
+    built = from_record(lambda: quantized(Net()), tmp_path / name)
+
+    for module in (again, built):
+        assert type(module.first.weight.data) is Int8
+        assert not module.first.weight.requires_grad
+        assert torch.equal(module(X), net(X))
+    scheme = again.first.weight.scheme  # type: ignore[attr-defined]
+    assert scheme == Scheme()
+
+
+def test_without_leave_the_class_is_named_and_nothing_is_built() -> None:
+    data = quantized(Net()).save_record()
+    net = Net()
+    before = net.first.weight.detach().clone()
+
+    with pytest.raises(RecordMismatchError, match=r"allow_classes\(Int8\)"):
+        Net.from_record(data)
+    with pytest.raises(RecordMismatchError, match=r"first\.weight: stored as a .*Int8"):
+        net.load_record(data)
+    with allow_classes(Int8), pytest.raises(RecordMismatchError, match="plain tensor"):
+        net.load_record(data)
+    assert torch.equal(net.first.weight, before)
+
+
+def test_a_form_that_differs_is_a_mismatch_and_changes_nothing() -> None:
+    data = quantized(Net(), Scheme(4)).save_record()
+    net = quantized(Net())
+    before = net(X)
+
+    with pytest.raises(RecordMismatchError, match=r"first\.weight: stored context"):
+        net.load_record(data)
+
+    assert torch.equal(net(X), before)
+
+
+def test_a_plain_record_does_not_fill_a_wrapper() -> None:
+    with pytest.raises(RecordMismatchError, match=r"first\.weight\.data_: expected"):
+        quantized(Net()).load_record(Net().save_record())
+
+
+def damaged(record: Any, **form: Any) -> Any:
+    node = {**record.tree["first.weight"], **form}
+    return record.replaced(tree={"first.weight": node})
+
+
+@pytest.mark.parametrize(
+    ("form", "problem"),
+    [
+        ({"shape": [5, 3]}, r"no tensor can be made of what is stored|stored shape"),
+        ({"shape": "x"}, "no form of a tensor"),
+        ({"tensors": ["data_"]}, "no tensor can be made.*KeyError"),
+        ({"tensors": ["data_", "gone"]}, "there is no such tensor"),
+        ({"context": {}}, "no tensor can be made.*KeyError"),
+        ({"context": {"dtype": {"__dtype__": "torch.nothing"}}}, "no tensor can be"),
+        (
+            {"context": {"scheme": {"__object__": ["os", "system", {}]}}},
+            r"os\.system is no enum or dataclass of tests",
+        ),
+        (
+            {"context": {"scheme": {"__object__": [__name__, "Net", {"width": 3}]}}},
+            "Net is no enum or dataclass",
+        ),
+        ({"stride": [True, 1]}, "no form of a tensor"),
+    ],
+)
+def test_a_damaged_form_is_a_record_error(form: dict[str, Any], problem: str) -> None:
+    record = damaged(quantized(Net()).into_record(), **form)
+
+    with allow_classes(Int8), pytest.raises(RecordError, match=problem):
+        Net.from_record(record)
+
+
+def test_inner_tensors_of_another_dtype_are_refused_before_the_class_sees_them() -> (
+    None
+):
+    net = quantized(Net())
+    record = net.into_record()
+    wrong = [
+        entry.with_tensor(torch.zeros(4, 1, dtype=torch.float16))
+        if entry.path == "first.weight.scale"
+        else entry
+        for entry in record.entries()
+    ]
+    other = quantized(Net())
+    other.first.weight.scale = torch.zeros(4, 2)  # type: ignore[attr-defined]
+
+    with pytest.raises(RecordMismatchError, match=r"first\.weight\.scale"):
+        other.load_record(record.replaced(entries=wrong))
+
+
+def test_a_context_that_is_no_plain_data_is_refused_with_its_path() -> None:
+    with pytest.raises(RecordError, match=r"first\.weight: the context of its Int8"):
+        quantized(Net(), object()).save_record()
+
+
+def test_weights_of_torchao_are_saved_and_loaded(tmp_path: Path) -> None:
+    quantization = pytest.importorskip("torchao.quantization")
+    configs = (
+        quantization.Int8WeightOnlyConfig(),
+        quantization.Int8DynamicActivationInt8WeightConfig(),
+        quantization.IntxWeightOnlyConfig(weight_dtype=vars(torch)["int4"]),
+    )
+    for config in configs:
+        net, other = Net(32), Net(32)
+        for module in (net, other):
+            quantization.quantize_(module, config)
+        classes = {type(p.data) for p in net.parameters()} - {torch.Tensor}
+        burnish.save_record(net, tmp_path / "net.mpk")
+
+        burnish.load_record(other, tmp_path / "net.mpk")
+        with allow_classes(*classes):
+            again = Net.from_record(tmp_path / "net.mpk")
+
+        for module in (other, again):
+            assert torch.equal(module(X), net(X))
