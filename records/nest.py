@@ -1,8 +1,8 @@
 """Plain data and tensors, however they nest, as one record: what torch.save takes."""
 
 import dataclasses
-from collections import OrderedDict
-from collections.abc import Callable, Mapping
+from collections import OrderedDict, deque
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
 import torch
@@ -81,10 +81,11 @@ def is_nest(record: Entries) -> bool:
     return record.is_typed and record.type_name in (OF_DICT, OF_VALUE)
 
 
-def state_dict_within(record: E) -> E:
+def state_dict_within(record: E, keys: Sequence[str] = ()) -> E:
     """Return the record of the state dict in ``record`` where that is a nest.
 
-    No tensor is read. Raises `RecordFormatError` where there is none, or several.
+    It is looked for in what stands at ``keys``. No tensor is read. Raises
+    `RecordFormatError` where there is none, or several.
     """
     if not is_nest(record):
         return record
@@ -101,14 +102,53 @@ def state_dict_within(record: E) -> E:
         return stand_ins[number]
 
     content, file = _value_of(record, leaf), record.reading.file
-    state_dict = state_dict_in(
-        content, file, f"burnish.open_record({file!r}).to_data()"
-    )
+    read = f"burnish.open_record({file!r}).to_data()"
+    for key in keys:
+        content, read = _children(content)[key], f"{read}[{key!r}]"
+    state_dict = state_dict_in(content, file, read)
     module = record_of_state_dict(state_dict)
     stored = {id(tensor): entries[number] for number, tensor in stand_ins.items()}
     return record.of_same_file(
         module.replaced(entries=[_as_stored(e, stored) for e in module.entries()])
     )
+
+
+def index_of_nest(record: Entries) -> dict[str, Any]:
+    """Return dicts of dicts by the texts of keys and the numbers of items.
+
+    At their ends stand entries, nodes of arrays and bytes, and plain values.
+    """
+    entries = record.entries()
+
+    def leaf(tag: str, number: int) -> object:
+        return entries[number] if tag == "$tensor" else NodeOfLeaf(tag, number)
+
+    index = _index(_value_of(record, leaf))
+    return index if isinstance(index, dict) else {"value": index}
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class NodeOfLeaf:
+    """An array or bytes in the index of a nest, which are read when they are asked."""
+
+    tag: str
+    number: int
+
+
+def _index(value: Any) -> Any:
+    children = _children(value)
+    if not children and not isinstance(value, Mapping):
+        return value
+    return {key: _index(item) for key, item in children.items()}
+
+
+def _children(value: Any) -> dict[str, Any]:
+    """Return the items of a dict or a sequence by text; none of anything else."""
+    if isinstance(value, Mapping):
+        return {str(key): item for key, item in value.items()}
+    if isinstance(value, list | tuple | deque) and not isinstance(value, torch.Size):
+        return {str(i): item for i, item in enumerate(value)}
+    return {}
 
 
 def check_precision(record: Entries, precision: Precision) -> None:

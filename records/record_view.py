@@ -17,6 +17,7 @@ from .entries.entries import Entries, leaf_value
 from .entries.entry import Entry
 from .entries.nodes import decode, tag_of
 from .entries.part import below, part_of
+from .nest import NodeOfLeaf, index_of_nest, is_nest, state_dict_within
 
 
 class ReadByName:
@@ -124,7 +125,10 @@ class RecordView(ReadByName, Entries):
     def _branch(self) -> "Branch":
         branch: Branch | None = self.__dict__.get("_branch_index")
         if branch is None:
-            index = index_of(self.entries(), self.tree, typed=self.is_typed)
+            if is_nest(self):
+                index = index_of_nest(self)
+            else:
+                index = index_of(self.entries(), self.tree, typed=self.is_typed)
             branch = self.__dict__["_branch_index"] = Branch(index, self)
         return branch
 
@@ -215,6 +219,8 @@ class Branch(ReadByName):
             return item.tensor()
         if isinstance(item, _PlainNode):
             return decode(item.node, self._leaf, self._nested)
+        if isinstance(item, NodeOfLeaf):
+            return self._leaf(item.tag, item.number)
         return item
 
     def _leaf(self, tag: str, number: int) -> object:
@@ -234,6 +240,8 @@ class Branch(ReadByName):
 
     def _as_record(self) -> RecordView:
         """Return what stands in the branch as a record, under its names there."""
+        if is_nest(self._record):
+            return state_dict_within(self._record, self._parts)
         return part_of(self._record, self._path)
 
 

@@ -49,12 +49,12 @@ def same(a: Any, b: Any) -> bool:
     return repr(a) == repr(b) or a == b
 
 
-def net() -> nn.Module:
+def net() -> nn.Sequential:
     torch.manual_seed(0)
     return nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4), nn.Linear(4, 2))
 
 
-def trained() -> tuple[nn.Module, torch.optim.Optimizer]:
+def trained() -> tuple[nn.Sequential, torch.optim.Optimizer]:
     model = net()
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-2)
     model(torch.randn(8, 3)).sum().backward()
@@ -142,6 +142,46 @@ def test_names_are_the_keys_whatever_the_dicts_are() -> None:
     assert "optimizer.state.0.exp_avg" in record
     assert torch.equal(record["model.0.weight"], value["model"]["0.weight"])
     assert record.optimizer["param_groups.0.lr"] == 1e-2
+
+
+def test_a_nest_is_read_by_attributes_and_items_as_it_was_saved() -> None:
+    model, optimizer = trained()
+    value: dict[str, Any] = {
+        "model": model.state_dict(),
+        "optimizer": optimizer.state_dict(),
+        "raw": {1: b"ab", "array": np.arange(3)},
+        "sizes": [torch.Size([2, 3]), (4, {5})],
+        "named": OrderedDict(a=OrderedDict(b=2.5)),
+    }
+
+    record = open_record(burnish.save_record(value))
+
+    assert [*record.fields()] == [*value]
+    assert torch.equal(record.model["0.weight"], value["model"]["0.weight"])
+    assert record.optimizer.param_groups[0].lr == 1e-2
+    assert record.optimizer.state["0"].step == 1
+    assert record.raw["1"] == b"ab"
+    assert record.raw.array.tolist() == [0, 1, 2]
+    assert record.sizes[0] == torch.Size([2, 3])
+    assert record.sizes[1][1] == {5}
+    assert record["named.a.b"] == 2.5
+    assert [*open_record(burnish.save_record([3, 4])).fields()] == ["0", "1"]
+
+
+def test_what_stands_at_a_key_fills_a_module() -> None:
+    actor, critic = net().state_dict(), net().state_dict()
+    critic["0.weight"] = torch.full((4, 3), 7.0)
+    record = open_record(
+        burnish.save_record({"actor": actor, "nets": {"critic": critic}})
+    )
+    other = net()
+
+    for part, state_dict in ((record.nets.critic, critic), (record.actor, actor)):
+        burnish.load_record(other, part)
+        assert same(dict(other.state_dict()), dict(state_dict))
+    without = open_record(burnish.save_record({"a": {"b": 1}}))
+    with pytest.raises(RecordFormatError, match="without a state dict"):
+        burnish.load_record(other, without.a)
 
 
 def test_a_tensor_at_two_places_is_stored_once_and_is_one_again() -> None:
