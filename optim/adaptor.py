@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from ..records.readable import Readable
     from ..records.report import LoadReport
     from .gradients import Gradients
-    from .stored.optimizer_record import Rename
+    from .stored.matching import Rename
     from .stored.record_types import OptimizerRecord
 
 M = TypeVar("M", bound=nn.Module)

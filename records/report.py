@@ -27,6 +27,8 @@ class LoadReport:
     """Path to (stored dtype, dtype in the module)."""
     renamed: dict[str, str] = field(default_factory=dict[str, str])
     """Path in the file to path in the module."""
+    derived: dict[str, list[str]] = field(default_factory=dict[str, list[str]])
+    """Path to the stored paths that a rule for tensors computed it from."""
     initialized: list[str] = field(default_factory=list[str])
     """Paths that real initializers filled, since the record does not have them."""
     requires_grad: list[str] = field(default_factory=list[str])
@@ -55,6 +57,10 @@ class LoadReport:
         for name in _LISTS:
             lines += _listed(name, getattr(self, name))
         lines += _listed("renamed", [f"{a} -> {b}" for a, b in self.renamed.items()])
+        lines += _listed(
+            "derived",
+            [f"{path} (of {', '.join(of)})" for path, of in self.derived.items()],
+        )
         lines += _listed(
             "converted",
             [

@@ -1,14 +1,11 @@
 """The state of an optimizer as a record: by parameter ID, with the path beside it."""
 
 import os
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
 from ...config.process.transaction import Transaction, all_or_nothing
-from ...records.entries.entry import Param
-from ...records.entries.renaming import Renames, renamer_of
 from ...records.errors import RecordMismatchError
 from ...records.flat_record import FlatRecord
 from ...records.report import LoadReport
@@ -17,14 +14,14 @@ from ..bound.bound_state import BoundState
 from ..bound.initial_states import States
 from ..bound.nested_records import as_dicts
 from ..bound.param_groups import plain_hyperparameters, schedule_data
-from ..bound.state_check import left_out, what_is_left_out
+from ..bound.state_check import what_is_left_out
 from ..stepping.report import engine_names
 from ..stepping.step_runner import StepRunner
+from .matching import Matching, Rename, match_states
+from .module_layout import ModuleLayout
 from .record_types import GroupState, OptimizerRecord, ParamState
 from .stored_groups import StoredGroups, settle_groups, stored_groups_of
-
-Rename = Renames | Callable[[str], str]
-"""As in `open_record`: paths or beginnings of them, rules, or a function of a path."""
+from .taken_states import TakenStates
 
 
 def into_record(runner: StepRunner) -> OptimizerRecord:
@@ -73,6 +70,8 @@ def _description(bound: BoundState, record: OptimizerRecord) -> dict[str, Any]:
     beside = {str(i): bound.beside_fields(i) for i in range(len(record.groups))}
     if any(beside.values()):
         description["beside"] = beside
+    if bound.params.module is not None:
+        description["module"] = ModuleLayout.of(bound.params.module).as_data()
     departed = [str(p.id) for p in bound.params.departed() if p.id in record.states]
     if departed:
         description["departed"] = departed
@@ -122,16 +121,15 @@ def fill_optimizer(
     is_record = isinstance(source, OptimizerRecord)
     record = source if is_record else OptimizerRecord.load(source)
     report = LoadReport(verified="live" if is_record else "all")
-    new_path_of = _renamer(rename, record)
-    matches = _match(bound, record, new_path_of, report)
     problems = _Problems(_name_of(source), record.kind)
-    states = _checked_states(bound, record, matches, problems, report)
-    problems.texts += _nothing_fits(bound, record, matches)
+    matching = match_states(bound.params, record, rename, problems.file)
+    matching.tell(report)
+    states = _checked_states(bound, record, matching, problems, report)
+    problems.texts += _nothing_fits(bound, record, matching)
     if strict:
-        problems.texts += _left_over(record, new_path_of, report)
+        problems.texts += _left_over(matching)
     problems.check()
-    pairs = [(param.tensor, param_state.group) for param, param_state in matches]
-    sources = stored_groups_of(bound, record.groups, pairs)
+    sources = stored_groups_of(bound, record.groups, matching.groups())
     if is_restoring:
         _check_conflicts(sources, problems.file)
     # A mapped file gives tensors that nobody else has; writes stay in memory.
@@ -180,51 +178,30 @@ class _Problems:
 def _checked_states(
     bound: BoundState,
     record: OptimizerRecord,
-    matches: list[tuple[Param, ParamState]],
+    matching: Matching,
     problems: _Problems,
     report: LoadReport,
 ) -> States:
     """Return the stored states as those of their parameters."""
-    states: States = {}
-    dropped: dict[str, list[str]] = {}
-    group_of = bound.group_of_params()
-    beside = record.metadata.get("optimizer", {}).get("beside", {})
-    for param, param_state in matches:
-        index = group_of[param.tensor]
-        kind = record.groups[param_state.group].kind
-        bound_kind = bound.groups[index]["kind"]
-        if kind != bound_kind:
-            problems.texts.append(
-                f"{param.path}: found the state of {kind}, and this optimizer steps it "
-                f"with {bound_kind}"
-            )
-            continue
-        n_problems, values = len(problems.texts), param_state.values
-        extras = beside.get(str(param_state.group), ())
-        states[param.tensor] = bound.checked(
-            param.tensor, index, values, problems.texts, extras
-        )
-        dropped[param.path] = left_out(bound.blank(index, param.tensor), values)
-        report.loaded.append(param.path)
-        if len(problems.texts) > n_problems:
-            problems.misfits.append(param_state.path)
+    taken = TakenStates(bound, record)
+    for match in matching.stored:
+        taken.add_stored(match)
+    for computed in matching.computed:
+        taken.add_computed(computed, report)
+    problems.texts += taken.problems
+    problems.misfits += taken.misfits
     problems.n_of_states = len(problems.texts)
-    report.changed += what_is_left_out(dropped)
-    return states
+    report.loaded += taken.loaded
+    report.changed += what_is_left_out(taken.dropped)
+    return taken.states
 
 
-def _left_over(
-    record: OptimizerRecord,
-    new_path_of: Callable[[str], str | None],
-    report: LoadReport,
-) -> list[str]:
+def _left_over(matching: Matching) -> list[str]:
     """Say which stored states belong to no parameter, and were to belong to one."""
-    departed = {record.states[i].path for i in _departed(record)}
     return [
         f"{path}: stored, and no parameter has that ID or path; strict=False "
         "leaves it out, rename= gives it the name of now"
-        for path in report.unexpected
-        if path not in departed and new_path_of(path) is not None
+        for path in matching.unknown
     ]
 
 
@@ -242,51 +219,6 @@ _CURE_OF_GROUPS = (
 )
 
 
-def _match(
-    bound: BoundState,
-    record: OptimizerRecord,
-    new_path_of: Callable[[str], str | None],
-    report: LoadReport,
-) -> list[tuple[Param, ParamState]]:
-    """Return parameters with their stored states: by ID first, then by path."""
-    params = bound.params.current()
-    by_id = {param.id: param for param in params}
-    by_new_path: dict[str, ParamState] = {}
-    # What had left its module before the save is missed nowhere, and something else
-    # may have its path now.
-    departed = _departed(record)
-    matched: list[tuple[Param, ParamState]] = []
-    for param_id, param_state in record.states.items():
-        new_path = new_path_of(param_state.path)
-        if new_path is None:
-            report.unexpected.append(param_state.path)
-            continue
-        param = by_id.pop(param_id, None)  # type: ignore[call-overload]  # an ID is a str
-        if param is None and param_id in departed:
-            report.unexpected.append(param_state.path)
-        elif param is None:
-            by_new_path[new_path] = param_state
-        else:
-            matched.append((param, param_state))
-    by_path = {param.path: param for param in by_id.values()}
-    for path, param_state in by_new_path.items():
-        param = by_path.pop(path, None)
-        if param is None:
-            report.unexpected.append(param_state.path)
-        else:
-            matched.append((param, param_state))
-    report.renamed |= {s.path: p.path for p, s in matched if s.path != p.path}
-    if record.states:
-        report.missing += by_path
-    return matched
-
-
-def _departed(record: OptimizerRecord) -> list[str]:
-    """Return the IDs of parameters that had left the module when it was saved."""
-    ids = record.metadata.get("optimizer", {}).get("departed", ())
-    return [param_id for param_id in ids if param_id in record.states]
-
-
 def _name_of(source: Any) -> str:
     """Return what an error calls a source of a record."""
     if isinstance(source, str | os.PathLike):
@@ -295,9 +227,9 @@ def _name_of(source: Any) -> str:
 
 
 def _nothing_fits(
-    bound: BoundState, record: OptimizerRecord, matched: list[Any]
+    bound: BoundState, record: OptimizerRecord, matching: Matching
 ) -> list[str]:
-    if matched or not record.states:
+    if matching.stored or matching.computed or not record.states:
         return []
     path = next(iter(record.states.values())).path
     return [
@@ -305,13 +237,3 @@ def _nothing_fits(
         f"this optimizer; the first is that of {path}, and the optimizer's first is "
         f"{bound.params.current()[0].path}"
     ]
-
-
-def _renamer(
-    rename: Rename | None, record: OptimizerRecord
-) -> Callable[[str], str | None]:
-    if rename is None:
-        return lambda path: path
-    if callable(rename):
-        return rename
-    return renamer_of({state.path for state in record.states.values()}, rename)

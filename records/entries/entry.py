@@ -1,6 +1,7 @@
 """One stored tensor: its name, its identity, its type, and where its bytes are."""
 
 import base64
+import hashlib
 import math
 import os
 import threading
@@ -46,11 +47,20 @@ class ParamId(str):
     @classmethod
     def draw_many(cls, count: int) -> list[Self]:
         """Return ``count`` new IDs for one call to the system."""
-        bits = os.urandom(8 * count)
+        return cls._of_bits(os.urandom(8 * count))
+
+    @classmethod
+    def derived(cls, *texts: str) -> Self:
+        """Return the ID of what is made of ``texts``: the same in every process."""
+        digest = hashlib.blake2b("\n".join(texts).encode(), digest_size=8).digest()
+        return cls._of_bits(digest)[0]
+
+    @classmethod
+    def _of_bits(cls, bits: bytes) -> list[Self]:
         # Padded to 10 bytes, each ID is 16 characters of one long encoding.
-        padded = b"".join(bits[i : i + 8] + b"\0\0" for i in range(0, 8 * count, 8))
+        padded = b"".join(bits[i : i + 8] + b"\0\0" for i in range(0, len(bits), 8))
         text = base64.b32encode(padded).decode().lower()
-        return [cls(text[i : i + 13]) for i in range(0, 16 * count, 16)]
+        return [cls(text[i : i + 13]) for i in range(0, 2 * len(bits), 16)]
 
     @staticmethod
     def are_valid(texts: "list[str]") -> bool:

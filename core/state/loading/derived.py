@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from ....records.entries.entry import Entry
+from ....records.entries.entry import Entry, ParamId
 from ....records.errors import RecordError
 from ....records.io.source import Maps
 from ....records.tensors.memory import values_of
@@ -30,8 +30,7 @@ def derive(entries: list[Entry], compute: Callable[[list[Tensor]], Tensor]) -> E
         shape=tuple(form.shape),
         source=Derived(entries, compute),
         touched=None,
-        # The state of an optimizer has the form of the old tensor: a new ID is drawn.
-        id=None,
+        id=_derived_id(entries, compute),
         requires_grad=any(entry.requires_grad for entry in entries),
         ties=(),
         memory_format=None,
@@ -57,8 +56,44 @@ class Derived:
             return self.compute(tensors).clone(memory_format=torch.contiguous_format)
 
 
+def leaves_of(entry: Entry) -> list[Entry]:
+    """Return each entry that ``entry`` is computed from, in order; itself if none."""
+    if not isinstance(entry.source, Derived):
+        return [entry]
+    leaves = [leaf for part in entry.source.entries for leaf in leaves_of(part)]
+    return [*{id(leaf): leaf for leaf in leaves}.values()]
+
+
+def is_rearranged(entry: Entry) -> bool:
+    """Return whether each element is one of the leaves', wherever it comes from."""
+    source = entry.source
+    if not isinstance(source, Derived):
+        return True
+    return isinstance(source.compute, Rearrangement) and all(
+        map(is_rearranged, source.entries)
+    )
+
+
+def rearranged(entry: Entry, read: Callable[[Entry], Tensor]) -> Tensor:
+    """Return what ``entry`` would be if ``read`` gave its leaves, as a view or anew."""
+    source = entry.source
+    if not isinstance(source, Derived):
+        return read(entry)
+    return source.compute([rearranged(part, read) for part in source.entries])
+
+
+class Rearrangement:
+    """A computation that moves elements and changes none.
+
+    What an optimizer keeps for each element of the tensors, it may move alike. Its
+    ``repr`` says which computation it is, in every process.
+    """
+
+    __slots__ = ()
+
+
 @dataclass(frozen=True, slots=True)
-class Cut:
+class Cut(Rearrangement):
     """A piece along one dimension."""
 
     dim: int
@@ -71,7 +106,7 @@ class Cut:
 
 
 @dataclass(frozen=True, slots=True)
-class Joined:
+class Joined(Rearrangement):
     """Several after each other along one dimension."""
 
     dim: int
@@ -82,7 +117,7 @@ class Joined:
 
 
 @dataclass(frozen=True, slots=True)
-class Stacked:
+class Stacked(Rearrangement):
     """Several along a new dimension."""
 
     dim: int
@@ -93,7 +128,7 @@ class Stacked:
 
 
 @dataclass(frozen=True, slots=True)
-class Taken:
+class Taken(Rearrangement):
     """One of a stack."""
 
     dim: int
@@ -105,7 +140,7 @@ class Taken:
 
 
 @dataclass(frozen=True, slots=True)
-class Turned:
+class Turned(Rearrangement):
     """Two dimensions exchanged."""
 
     first: int
@@ -114,3 +149,17 @@ class Turned:
     def __call__(self, tensors: list[Tensor]) -> Tensor:
         """Return it as a view or anew."""
         return tensors[0].transpose(self.first, self.second)
+
+
+def _derived_id(
+    entries: list[Entry], compute: Callable[[list[Tensor]], Tensor]
+) -> ParamId | None:
+    """Return an ID that every load of the same record gives; None to draw one.
+
+    It is none of the old ones: the state of an optimizer under those has the form of
+    the old tensors.
+    """
+    ids = [entry.id for entry in entries if entry.id is not None]
+    if len(ids) < len(entries) or not isinstance(compute, Rearrangement):
+        return None
+    return ParamId.derived(*ids, repr(compute))

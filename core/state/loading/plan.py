@@ -22,7 +22,7 @@ from ..wrapped_tensors import form_problems
 from .allowed import Allowed
 from .conversion import misfit, misfit_of_dtype
 from .cures import IGNORE, cure_of, cure_of_typed
-from .derived import Derived
+from .derived import Derived, leaves_of
 from .loading_code import CURE, conversions
 from .resizing import Resizing
 
@@ -350,6 +350,11 @@ def _finish_report(plan: LoadPlan, record: Entries) -> None:
     report = plan.report
     report.loaded = [step.target.path for step in plan.steps] + plan.extra
     report.renamed = {**record.reading.renamed, **report.renamed}
+    report.derived = {
+        step.target.path: [leaf.path for leaf in leaves_of(step.stored)]
+        for step in plan.steps
+        if isinstance(step.stored.source, Derived)
+    }
     report.verified = record.verified
     report.converted = {
         step.target.path: (step.stored.dtype, step.dtype)

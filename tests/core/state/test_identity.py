@@ -189,3 +189,10 @@ def test_a_tensor_that_no_parameter_can_hold_changes_none() -> None:
 
 
 _META = {"weight": "cpu", "bias": "meta"}
+
+
+def test_an_id_that_is_derived_is_the_same_in_every_process() -> None:
+    derived = ParamId.derived("aaaaaaaaaaaaa", "Cut(dim=0, start=0, size=2)")
+
+    assert derived == "fygjzte2isyei"
+    assert ParamId.is_valid(derived)

@@ -1,0 +1,159 @@
+"""Stored states beside the parameters of now: by ID, by path, by rules of classes."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from torch import Tensor
+
+from ...records.entries.entry import Entry, Param
+from ...records.entries.renaming import Renames, renamer_of
+from ...records.report import LoadReport
+from ..bound.bound_params import BoundParams
+from .module_layout import ModuleLayout
+from .record_types import OptimizerRecord, ParamState
+from .upgraded_paths import UpgradedPaths
+
+Rename = Renames | Callable[[str], str]
+"""As in `open_record`: paths or beginnings of them, rules, or a function of a path."""
+
+
+@dataclass(frozen=True, slots=True)
+class StoredMatch:
+    """A parameter that was stored as it is, with its state."""
+
+    param: Param
+    state: ParamState
+
+
+@dataclass(frozen=True, slots=True)
+class ComputedMatch:
+    """A parameter that rules computed from stored ones, with their states."""
+
+    param: Param
+    entry: Entry
+    """How the parameter was computed."""
+    origins: list[str]
+    """The stored paths of what it was computed from."""
+    parts: list[ParamState | None]
+    """The states of `leaves_of` the entry; at least one is there."""
+
+    @property
+    def states(self) -> list[ParamState]:
+        """Those that are there."""
+        return [state for state in self.parts if state is not None]
+
+
+@dataclass(slots=True)
+class Matching:
+    """What belongs to what, and what has no counterpart."""
+
+    stored: list[StoredMatch] = field(default_factory=list[StoredMatch])
+    computed: list[ComputedMatch] = field(default_factory=list[ComputedMatch])
+    missing: list[str] = field(default_factory=list[str])
+    """The paths of parameters without a stored state."""
+    dropped: list[str] = field(default_factory=list[str])
+    """The stored paths of states that nobody misses: deleted, or departed before."""
+    unknown: list[str] = field(default_factory=list[str])
+    """The stored paths of all other states without a parameter."""
+
+    def groups(self) -> list[tuple[Tensor, int]]:
+        """Return each parameter with the stored groups that its states were in."""
+        groups: list[tuple[Tensor, int]] = [
+            (match.param.tensor, match.state.group) for match in self.stored
+        ]
+        groups += [
+            (match.param.tensor, state.group)
+            for match in self.computed
+            for state in match.states
+        ]
+        return groups
+
+    def tell(self, report: LoadReport) -> None:
+        """Say in ``report`` what has no counterpart, and what stands elsewhere."""
+        report.missing += self.missing
+        report.unexpected += [*self.dropped, *self.unknown]
+        report.renamed |= {
+            match.state.path: match.param.path
+            for match in self.stored
+            if match.state.path != match.param.path
+        }
+
+
+def match_states(
+    params: BoundParams, record: OptimizerRecord, rename: Rename | None, file: str
+) -> Matching:
+    """Return the parameters with their stored states: by ID first, then by path.
+
+    A parameter that rules computed has the states of what it was computed from. Raises
+    RecordMismatchError for rules that do not fit the stored parameters.
+    """
+    described = record.metadata.get("optimizer", {})
+    layout = ModuleLayout.read(described.get("module"), file)
+    renamed = _renamer(rename, record)
+    upgraded = UpgradedPaths.of(layout, params, renamed, file)
+    matching = Matching()
+    by_id = {str(param.id): param for param in params.current()}
+    pending: list[ParamState] = []
+    # What had left its module before the save is missed nowhere, and something else
+    # may have its path now.
+    departed_ids = described.get("departed", ())
+    for param_id, state in record.states.items():
+        if param_id in by_id and renamed(state.path) is not None:
+            matching.stored.append(StoredMatch(by_id.pop(param_id), state))
+        elif param_id in departed_ids or upgraded.is_deleted(state.path):
+            matching.dropped.append(state.path)
+        else:
+            pending.append(state)
+    by_path = {param.path: param for param in by_id.values()}
+    pending = _match_paths(pending, upgraded, by_path, matching)
+    present = [s for i, s in record.states.items() if i not in departed_ids]
+    used_paths = _match_computed(present, upgraded, by_path, matching)
+    matching.unknown += [s.path for s in pending if s.path not in used_paths]
+    matching.missing += by_path if record.states else ()
+    return matching
+
+
+def _match_paths(
+    states: list[ParamState],
+    upgraded: UpgradedPaths,
+    by_path: dict[str, Param],
+    matching: Matching,
+) -> list[ParamState]:
+    """Match by path, take what is matched out of ``by_path``; return what is left."""
+    left: list[ParamState] = []
+    for state in states:
+        path = next((p for p in upgraded.candidates(state.path) if p in by_path), None)
+        if path is None:
+            left.append(state)
+        else:
+            matching.stored.append(StoredMatch(by_path.pop(path), state))
+    return left
+
+
+def _match_computed(
+    stored_states: list[ParamState],
+    upgraded: UpgradedPaths,
+    by_path: dict[str, Param],
+    matching: Matching,
+) -> set[str]:
+    """Match what rules computed; return the stored paths of what that takes."""
+    by_stored_path = {state.path: state for state in stored_states}
+    used_paths = set[str]()
+    for path, entry in upgraded.computed.items():
+        origins = upgraded.origins(entry)
+        parts = [by_stored_path.get(origin) for origin in origins]
+        if path in by_path and any(part is not None for part in parts):
+            match = ComputedMatch(by_path.pop(path), entry, origins, parts)
+            matching.computed.append(match)
+            used_paths |= {state.path for state in match.states}
+    return used_paths
+
+
+def _renamer(
+    rename: Rename | None, record: OptimizerRecord
+) -> Callable[[str], str | None]:
+    if rename is None:
+        return lambda path: path
+    if callable(rename):
+        return rename
+    return renamer_of({state.path for state in record.states.values()}, rename)

@@ -1,0 +1,186 @@
+"""RearrangedState: the state of a parameter that rules made of stored ones.
+
+What is kept for each element moves as the parameter's elements did; counters hold for
+the new parameter as they did for the old. All else says something of a tensor that is
+no more: a state with more than that begins anew.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ...core.state.loading.derived import is_rearranged, leaves_of, rearranged
+from ...records.entries.entry import Entry
+from ..bound.nested_records import as_dicts
+from ..engines.tracing.extended_state import KEPT
+from ..engines.tracing.state_fields import fields_of
+
+Fields = dict[str, Any]
+"""A state as plain data, by field."""
+
+
+class BeginsAnewError(Exception):
+    """A state cannot be carried over; the text says what stands in the way."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RearrangedState:
+    """Stored states on their way into that of a parameter that was made of theirs."""
+
+    entry: Entry
+    """The parameter, as rules computed it from stored ones, without values."""
+    origins: Sequence[str]
+    """The stored paths of `leaves_of` the entry."""
+    parts: Sequence[Fields | None]
+    """The stored states of those; None where there is none."""
+    blank: Any
+    """The state that the parameter begins with, without values."""
+    probe: Any
+    """The state that a parameter of `probe_shape` begins with."""
+    is_complex: bool
+    """Whether the parameter is, so that its states hold pairs."""
+
+    def fields(self) -> Fields:
+        """Return the state. Raises `BeginsAnewError` where there cannot be one."""
+        if not is_rearranged(self.entry):
+            raise BeginsAnewError("its values were computed by a function")
+        parts = [dict(_flat(part)) for part in self.parts if part is not None]
+        if len(parts) < len(self.parts):
+            path = self.origins[[*self.parts].index(None)]
+            raise BeginsAnewError(f"{path} has no state")
+        blank, probe = dict(_flat(_plain(self.blank))), dict(_flat(_plain(self.probe)))
+        names = dict.fromkeys(name for part in parts for name in part)
+        values: Fields = {}
+        for name in names:
+            column = [part.get(name) for part in parts]
+            # What is kept for a narrow weight begins anew by itself.
+            if name in KEPT and (name not in blank or any(x is None for x in column)):
+                continue
+            values[name] = self._value(name, column, blank.get(name), probe.get(name))
+        fields: Fields = _nested(self.parts[0], values)
+        return fields
+
+    def differing(self) -> dict[str, list[Any]]:
+        """Return by name the counters that differ among the parts."""
+        counts = self._counters()
+        names = dict.fromkeys(name for count in counts for name in count)
+        columns = {name: [count.get(name) for count in counts] for name in names}
+        return {n: c for n, c in columns.items() if any(x != c[0] for x in c)}
+
+    @property
+    def least_stepped(self) -> int:
+        """The number of the part whose counters hold for the whole.
+
+        Corrections for a short past are too cautious where the past was longer; those
+        for a long one make steps too large where it was shorter.
+        """
+        counts = [
+            [value for value in count.values() if type(value) is int]
+            for count in self._counters()
+        ]
+        return counts.index(min(counts))
+
+    def _counters(self) -> list[Fields]:
+        return [
+            {
+                name: value.item() if isinstance(value, Tensor) else value
+                for name, value in _flat(part)
+                if not isinstance(value, Tensor) or value.dim() == 0
+            }
+            for part in self.parts
+        ]
+
+    def _value(self, name: str, column: list[Any], blank: Any, probe: Any) -> Any:
+        kind = type(column[0])
+        if any(type(value) is not kind for value in column):
+            raise BeginsAnewError(f"the parts do not all have {name}")
+        if not isinstance(column[0], Tensor):
+            return column[self.least_stepped]
+        if self._is_of_elements(column, blank, probe):
+            return self._moved(column)
+        if all(value.dim() == 0 for value in column) and self._is_counter(column[0]):
+            return column[self.least_stepped].clone()
+        shape = tuple(column[0].shape)
+        raise BeginsAnewError(f"{name} of shape {shape} is kept for a whole tensor")
+
+    def _is_of_elements(self, column: list[Tensor], blank: Any, probe: Any) -> bool:
+        # By chance a tensor may have the shape of its parameter, as the sides of a
+        # square have in SOAP: what is kept for each element has that of any parameter.
+        pair = (2,) if self.is_complex else ()
+        forms = [
+            (blank, self.entry.shape),
+            (probe, probe_shape(len(self.entry.shape))),
+            *zip(column, [leaf.shape for leaf in leaves_of(self.entry)], strict=True),
+        ]
+        return all(
+            isinstance(tensor, Tensor) and tuple(tensor.shape) == (*shape, *pair)
+            for tensor, shape in forms
+        )
+
+    def _is_counter(self, tensor: Tensor) -> bool:
+        """Return whether one number for a tensor holds for what became of it too."""
+        if not tensor.is_floating_point() and not tensor.is_complex():
+            return True
+        # A sum over all elements is the same in another order.
+        leaves = leaves_of(self.entry)
+        return len(leaves) == 1 and _numel(leaves[0]) == _numel(self.entry)
+
+    def _moved(self, column: list[Tensor]) -> Tensor:
+        first = column[0]
+        tensors = {
+            id(leaf): value.detach().to(first.device)
+            for leaf, value in zip(leaves_of(self.entry), column, strict=True)
+        }
+        with torch.no_grad():
+            if not self.is_complex:
+                moved = rearranged(self.entry, lambda leaf: tensors[id(leaf)])
+                return moved.clone(memory_format=torch.contiguous_format)
+            moved = rearranged(
+                self.entry, lambda leaf: torch.view_as_complex(tensors[id(leaf)])
+            )
+            whole = moved.clone(memory_format=torch.contiguous_format)
+            return torch.view_as_real(whole)
+
+
+def probe_shape(n_dims: int) -> tuple[int, ...]:
+    """Return a small shape of ``n_dims`` dimensions, no two of them alike."""
+    return tuple(range(2, 2 + n_dims))
+
+
+def _plain(state: Any) -> Fields:
+    return (
+        {} if state is None else {n: as_dicts(v) for n, v in fields_of(state).items()}
+    )
+
+
+def _numel(entry: Entry) -> int:
+    return torch.Size(entry.shape).numel()
+
+
+def _flat(value: Any, name: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield what is in a nest, each with its path."""
+    if not isinstance(value, dict | list | tuple):
+        yield name, value
+        return
+    for key, item in _items(value):
+        yield from _flat(item, f"{name}.{key}" if name else str(key))
+
+
+def _nested(like: Any, values: Fields, name: str = "") -> Any:
+    """Return the nest ``like`` with the ``values`` by path, without what they lack."""
+    if not isinstance(like, dict | list | tuple):
+        return values[name]
+    paths = {key: f"{name}.{key}" if name else str(key) for key, _ in _items(like)}
+    nest = {
+        key: _nested(item, values, paths[key])
+        for key, item in _items(like)
+        if isinstance(item, dict | list | tuple) or paths[key] in values
+    }
+    return nest if isinstance(like, dict) else type(like)(nest.values())
+
+
+def _items(nest: Any) -> Any:
+    return nest.items() if isinstance(nest, dict) else enumerate(nest)

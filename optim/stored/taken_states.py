@@ -1,0 +1,117 @@
+"""TakenStates: stored states as those of parameters of now, all checked."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import nn
+
+from ...config.short_text import first_names
+from ...records.entries.entry import Param
+from ...records.report import LoadReport
+from ..bound.bound_state import BoundState
+from ..bound.initial_states import States
+from ..bound.state_check import left_out
+from .matching import ComputedMatch, StoredMatch
+from .rearranged_state import BeginsAnewError, RearrangedState, probe_shape
+from .record_types import OptimizerRecord, ParamState
+
+
+class TakenStates:
+    """The states that a load will put in the place of all others, and what is wrong."""
+
+    def __init__(self, bound: BoundState, record: OptimizerRecord) -> None:
+        self.bound, self.record = bound, record
+        self.states: States = {}
+        self.loaded: list[str] = []
+        """The paths of the parameters that have one."""
+        self.problems: list[str] = []
+        self.misfits: list[str] = []
+        """The stored paths of states that do not fit."""
+        self.dropped: dict[str, list[str]] = {}
+        """What was kept for weights and has no place here, by path."""
+        self._group_of = bound.group_of_params()
+        described = record.metadata.get("optimizer", {})
+        self._beside: Mapping[str, Any] = described.get("beside", {})
+
+    def add_stored(self, match: StoredMatch) -> None:
+        """Take over the state of a parameter that was stored as it is."""
+        param, state = match.param, match.state
+        kind, bound_kind = self._kind_of_stored(state), self._kind_of(param)
+        if kind != bound_kind:
+            self.problems.append(
+                f"{param.path}: found the state of {kind}, and this optimizer steps it "
+                f"with {bound_kind}"
+            )
+            return
+        extras = self._beside.get(str(state.group), ())
+        self._add(param, state.path, state.values, extras)
+
+    def add_computed(self, match: ComputedMatch, report: LoadReport) -> None:
+        """Take over what rules make of several states; say so in ``report``."""
+        param = match.param
+        origin = f"{param.path}: made of {first_names(match.origins, 4)}"
+        try:
+            state = self._rearranged(match)
+            fields = state.fields()
+        except BeginsAnewError as error:
+            report.missing.append(param.path)
+            report.changed.append(f"{origin}; its state begins anew: {error}")
+            return
+        for name, counts in state.differing().items():
+            least = counts[state.least_stepped]
+            report.changed.append(
+                f"{origin}, whose {name} differ "
+                f"({', '.join(map(str, counts))}): goes on with {least}"
+            )
+        report.derived[param.path] = match.origins
+        self._add(param, match.origins[0], fields, ())
+
+    def _rearranged(self, match: ComputedMatch) -> RearrangedState:
+        """Return how the states become one. Raises `BeginsAnewError` if they do not."""
+        param, bound_kind = match.param, self._kind_of(match.param)
+        for state in match.states:
+            kind = self._kind_of_stored(state)
+            if kind != bound_kind:
+                text = f"{state.path} has that of {kind}, and {bound_kind} steps it"
+                raise BeginsAnewError(text)
+        tensor, index = param.tensor, self._group_of[param.tensor]
+        return RearrangedState(
+            entry=match.entry,
+            origins=match.origins,
+            parts=[None if s is None else self._declared(s) for s in match.parts],
+            blank=self.bound.blank(index, tensor),
+            probe=self.bound.blank(index, _probe(tensor)),
+            is_complex=tensor.is_complex(),
+        )
+
+    def _declared(self, state: ParamState) -> dict[str, Any]:
+        """Return a state without what tools kept beside its fields."""
+        beside = self._beside.get(str(state.group), ())
+        return {name: v for name, v in state.values.items() if name not in beside}
+
+    def _add(
+        self, param: Param, stored_path: str, fields: dict[str, Any], extras: Any
+    ) -> None:
+        index, n_problems = self._group_of[param.tensor], len(self.problems)
+        self.states[param.tensor] = self.bound.checked(
+            param.tensor, index, fields, self.problems, extras
+        )
+        blank = self.bound.blank(index, param.tensor)
+        self.dropped[param.path] = left_out(blank, fields)
+        self.loaded.append(param.path)
+        if len(self.problems) > n_problems:
+            self.misfits.append(stored_path)
+
+    def _kind_of(self, param: Param) -> str:
+        kind: str = self.bound.groups[self._group_of[param.tensor]]["kind"]
+        return kind
+
+    def _kind_of_stored(self, state: ParamState) -> str:
+        return self.record.groups[state.group].kind
+
+
+def _probe(tensor: nn.Parameter) -> nn.Parameter:
+    """Return a small parameter with as many dimensions, in an order of sizes."""
+    values = torch.zeros(probe_shape(tensor.dim()), dtype=tensor.dtype)
+    return nn.Parameter(values)

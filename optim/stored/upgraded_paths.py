@@ -1,0 +1,112 @@
+"""UpgradedPaths: where parameters stand after the rules of their module's classes."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+
+import torch
+
+from ...core.evolution.upgrading import upgrade_record
+from ...core.modules.tree import places_of
+from ...core.state.loading.derived import leaves_of
+from ...records.entries.entries import Entries
+from ...records.entries.entry import Entry
+from ...records.errors import RecordVersionError
+from ..bound.bound_params import BoundParams
+from .module_layout import ModuleLayout
+
+
+@dataclass(slots=True)
+class UpgradedPaths:
+    """What became of the parameters of a stored layout, by their stored paths."""
+
+    layout: ModuleLayout
+    rename: Callable[[str], str | None]
+    """What the caller renames before the rules do."""
+    stored_paths: dict[int, str] = field(default_factory=dict[int, str])
+    """By the identity of what stands for a stored parameter."""
+    moved: dict[str, list[str]] = field(default_factory=dict[str, list[str]])
+    """The paths at which a parameter stands that no rule computed anew."""
+    computed: dict[str, Entry] = field(default_factory=dict[str, Entry])
+    """What rules computed of others, by its path of now."""
+    sources: set[str] = field(default_factory=set[str])
+    """The stored paths of those others."""
+
+    @classmethod
+    def of(
+        cls,
+        layout: ModuleLayout,
+        params: BoundParams,
+        rename: Callable[[str], str | None],
+        file: str,
+    ) -> "UpgradedPaths":
+        """Apply the rules that lead from ``layout`` to the module of ``params``.
+
+        There are none for a module of older classes: by ID and by path its states may
+        fit all the same. Raises RecordMismatchError for rules that do not fit the
+        stored parameters.
+        """
+        paths = cls(layout, rename)
+        record = paths._record(file)
+        if params.module is None or not layout.shapes:
+            return paths
+        try:
+            upgraded = upgrade_record(record, places_of(params.module))
+        except RecordVersionError:
+            return paths
+        if upgraded is not record:
+            paths._note(upgraded)
+        return paths
+
+    def candidates(self, path: str) -> list[str]:
+        """Return where the parameter of a stored ``path`` may stand now."""
+        new_path = self.rename(path)
+        if new_path is None:
+            return []
+        is_untouched = not (self.moved or self.computed)
+        if is_untouched or path not in self.layout.shapes:
+            return [new_path]
+        return self.moved.get(path, [])
+
+    def is_deleted(self, path: str) -> bool:
+        """Return whether a rename or a rule took a parameter away."""
+        return not self.candidates(path) and path not in self.sources
+
+    def origins(self, entry: Entry) -> list[str]:
+        """Return the stored paths of the `leaves_of` an entry."""
+        return [self.stored_paths[id(leaf.source)] for leaf in leaves_of(entry)]
+
+    def _record(self, file: str) -> Entries:
+        """Return the parameters as a record of their module, without values."""
+        ties: dict[str, list[str]] = {}
+        for path, first_path in self.layout.ties.items():
+            new_path = self.rename(path)
+            if new_path is not None:
+                ties.setdefault(first_path, []).append(new_path)
+        entries: list[Entry] = []
+        for path, shape in self.layout.shapes.items():
+            new_path = self.rename(path)
+            if new_path is not None:
+                blank = torch.empty(shape, device="meta")
+                self.stored_paths[id(blank)] = path
+                entries.append(
+                    Entry(
+                        new_path,
+                        "parameter",
+                        blank.dtype,
+                        shape,
+                        blank,
+                        ties=tuple(ties.get(path, ())),
+                    )
+                )
+        versions = dict(self.layout.versions)
+        ours = {"version": versions.pop("", 0), "versions": versions}
+        record = Entries.of(entries, metadata={"burnish": ours})
+        return record.replaced(reading=replace(record.reading, file=file))
+
+    def _note(self, upgraded: Entries) -> None:
+        for path, entry in upgraded.by_path().items():
+            if leaves_of(entry) == [entry]:
+                self.moved.setdefault(self.origins(entry)[0], []).append(path)
+            else:
+                self.computed[path] = entry
+                self.sources.update(self.origins(entry))
