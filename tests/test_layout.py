@@ -121,7 +121,7 @@ FLOORS = {
         ("tree",),
         ("construction",),
         ("parts", "render", "stored"),
-        ("configure_call",),
+        ("configure_call", "wrap_call"),
         ("selection",),
         ("blueprint",),
         ("lightning",),

@@ -11,13 +11,23 @@ from ...config.spelling import did_you_mean
 from ..modules.signature import parameters_of
 from .configure_call import edits_for, swap
 from .construction.draft import Draft
-from .edits.edits import END, AddHook, CallMethod, ChangeItems, Edit, HookKind, Unbuilt
+from .edits.edits import (
+    END,
+    AddHook,
+    CallMethod,
+    ChangeItems,
+    Edit,
+    HookKind,
+    SetArguments,
+    Unbuilt,
+)
 from .edits.marks import marked_methods, moment_of, style_named, styles_of
 from .edits.selector import Selector
 from .errors import AlreadyBuiltError
 from .parts import Parts
 from .tree.construction_node import ConstructionNode
 from .tree.module_values import BlueprintMaker, as_blueprint, snapshot
+from .wrap_call import wrap
 
 
 class Selection:
@@ -59,6 +69,21 @@ class Selection:
         self._session.take(
             swap(part._parts.target, where[-1], {}, keeps_arguments=False)
         )
+        return self
+
+    def wrap(self, *where: Any) -> Self:
+        """Put what the last argument makes around what the others name.
+
+        ``wrap("**.conv", lambda conv: Blueprint(nn.Sequential, conv, nn.Tanh()))``: the
+        function gets a blueprint of the part, and returns one that has it among its
+        arguments; a class takes the part first. The part is constructed as its maker
+        says, with the settings it has; they and selections of it follow it, to
+        ``conv.0`` here. Raises what `configure` raises.
+        """
+        if not where:
+            raise TypeError("wrap what? wrap('head', lambda head: Blueprint(...))")
+        parts = self[tuple(where[:-1])]._parts if where[1:] else self._parts
+        self._session.take([self._session.wrap(parts, where[-1])])
         return self
 
     def append(self, item: object, *, name: str = "") -> Self:
@@ -342,6 +367,10 @@ class Session:
         """Return a blueprint of what ``value`` stands for."""
         return as_blueprint(value, self._blueprint_of)
 
+    def wrap(self, parts: Parts, around: Any) -> Edit:
+        """Return the edit that puts what ``around`` makes around ``parts``."""
+        return wrap(parts, around, self._blueprint_of)
+
     def take(self, edits: list[Edit], *, allow_empty: bool = False) -> None:
         """Put ``edits`` on the log, all or none."""
         self._check_open()
@@ -373,9 +402,10 @@ class Session:
                 waiting = []
                 self.record(edit)
                 continue
-            if isinstance(edit, ChangeItems) and any(
-                not e.is_logged for e in self.draft.edits
-            ):
+            moves_paths = isinstance(edit, ChangeItems) or (
+                isinstance(edit, SetArguments) and bool(edit.wraps_at)
+            )
+            if moves_paths and any(not e.is_logged for e in self.draft.edits):
                 # The edits of the calls before have paths of the time when they ran:
                 # only a change of items that comes first moves them along.
                 self.draft.replay(waiting)

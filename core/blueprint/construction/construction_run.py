@@ -304,7 +304,9 @@ class ConstructionRuns:
         # What the maker passed is its own affair, a module that it shares included;
         # values of edits are built or copied, so that no two modules share them.
         values = {
-            name: build_values(value) if is_root or name in call.sources else value
+            name: build_values(value, is_of_root=is_root)
+            if is_root or name in call.sources
+            else value
             for name, value in arguments.items()
         }
         args, kwargs = spread(call.cls, values)

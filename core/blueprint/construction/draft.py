@@ -2,7 +2,6 @@
 
 import operator
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TypeGuard
 
 from torch import nn
 
@@ -32,6 +31,8 @@ from ..tree.edit_log import (
     EditIndex,
     ItemNames,
     PathShift,
+    Shift,
+    WrapShift,
     concerning,
     matches,
     paths_of,
@@ -65,7 +66,7 @@ class Draft:
         )
         self.is_complete = False
         """Whether the arguments of the root suffice to construct it."""
-        self.path_shifts: tuple[PathShift, ...] = ()
+        self.path_shifts: tuple[Shift, ...] = ()
         """How paths moved as lists changed, so that selections follow their items."""
         self._nodes_by_path: dict[str, ConstructionNode] | None = None
         self._n_paths_below: dict[str, int] | None = None
@@ -127,7 +128,7 @@ class Draft:
         nodes = self.find(edit.target)
         if not nodes and not allow_empty:
             raise self.nothing_at(edit.target)
-        path_shifts = [self._shift(edit, nodes)] if _moves_items(edit) else []
+        path_shifts = [self._shift(edit, nodes)] if edit.moves_paths else []
         replacements = replacements_by(self.edits, edit)
         for shift in path_shifts:
             # A change of items replaces no edit, but moves those of items behind it.
@@ -163,7 +164,7 @@ class Draft:
         if not edits:
             return
         draft, first_edit = self.copy(), edits[0]
-        if isinstance(first_edit, ChangeItems):
+        if isinstance(first_edit, ChangeItems) or _is_wrap(first_edit):
             shift = self._shift(first_edit, self.find(first_edit.target))
             edits_of_calls = [edit for edit in self.edits if not edit.is_logged]
             draft.edits = with_replacements(
@@ -175,7 +176,8 @@ class Draft:
         # A log may come from a file: names and types are checked in the final tree.
         for edit in (e for e in edits if isinstance(e, SetArguments)):
             for node in draft.match(edit.target):
-                check_arguments(edited_call_of(node, node.edits), node.path, edit)
+                node_edits = _until_wrapped(node.edits, edit)
+                check_arguments(edited_call_of(node, node_edits), node.path, edit)
         self.become(draft)
 
     def refresh(self) -> None:
@@ -300,7 +302,13 @@ class Draft:
         self._nodes_by_path = self._n_paths_below = None
         self._nodes_by_target = {}
 
-    def _shift(self, change: ChangeItems, nodes: list[ConstructionNode]) -> PathShift:
+    def _shift(self, change: Edit, nodes: list[ConstructionNode]) -> Shift:
+        if isinstance(change, SetArguments):
+            paths = [path for node in nodes for path in node.paths]
+            # An inner one moves first: it moves with the outer one then.
+            return WrapShift(change, sorted(paths, key=len, reverse=True))
+        if not isinstance(change, ChangeItems):
+            raise TypeError(f"{type(change).__name__} moves no paths")
         repeated_paths = (
             node.paths for node in self.tree.walk() if len(node.paths) > 1
         )
@@ -384,9 +392,18 @@ def _parent_paths(path: str) -> Iterator[str]:
     return (path[:i] for i, character in enumerate(path) if character == ".")
 
 
-def _moves_items(edit: Edit) -> TypeGuard[ChangeItems]:
-    """Return whether items of lists have other names after ``edit``."""
-    return isinstance(edit, ChangeItems) and not edit.moves_no_paths
+def _until_wrapped(edits: Sequence[Edit], edit: Edit) -> Sequence[Edit]:
+    """Return those of ``edits`` that are of the same construction as ``edit``.
+
+    Those that come after the part was wrapped are of what is around it.
+    """
+    position = next((i for i, other in enumerate(edits) if other is edit), 0)
+    rest = enumerate(edits[position + 1 :], position + 1)
+    return edits[: next((i for i, other in rest if _is_wrap(other)), len(edits))]
+
+
+def _is_wrap(edit: Edit) -> bool:
+    return isinstance(edit, SetArguments) and bool(edit.wraps_at)
 
 
 def _check_names(tree: ConstructionNode) -> None:

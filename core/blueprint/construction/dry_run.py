@@ -10,6 +10,7 @@ from typing import Any, TypeAlias, TypeVar
 import torch
 from torch import nn
 
+from ....config.path import join
 from ....config.process.interrupts import call_with_end
 from ....config.short_text import short_repr
 from ....records.tensors.grad_mode import grad_mode_after_errors
@@ -225,9 +226,18 @@ def constructor_error(
 
 def assign_edits(root: ConstructionNode, edit_index: EditIndex) -> bool:
     """Give every construction its edits; return whether any has others than before."""
-    has_changed = False
+    has_changed, wrapped_by = False, dict[str, list[Edit]]()
     for node in root.walk():
         edits = () if node.is_foreign else edit_index.of(node)
+        # A pattern that means a part may mean its place inside of what wraps it, too.
+        if wrapped_by and node.path in wrapped_by:
+            outer_edits = wrapped_by[node.path]
+            edits = tuple(edit for edit in edits if edit not in outer_edits)
+        for edit in edits:
+            if isinstance(edit, SetArguments) and edit.wraps_at:
+                inner_path = join(node.path, edit.wraps_at)
+                outer_edits = [*wrapped_by.get(node.path, ()), edit]
+                wrapped_by.setdefault(inner_path, []).extend(outer_edits)
         has_changed = has_changed or edits != node.edits
         node.edits = edits
         if node.inner_tree is not None:

@@ -60,10 +60,21 @@ class Edit:
     """Who asked for it: the user, a call, or the example."""
     is_logged: bool = True
     """Whether copies replay the edit itself; else the call behind it makes it anew."""
+    has_moved_paths: bool = False
+    """Whether the paths of other edits follow it already."""
+
+    @property
+    def moves_paths(self) -> bool:
+        """Whether parts stand elsewhere after it, and edits have to follow them."""
+        return False
 
     def moved_under(self, prefix: Target) -> Sequence[Self]:
         """Return the edit for a blueprint that now stands at ``prefix``."""
-        return [replace(self, target=t) for t in under(prefix, self.target)]
+        # It moved the paths of its own log when it was made; they would move twice.
+        return [
+            replace(self, target=t, has_moved_paths=True)
+            for t in under(prefix, self.target)
+        ]
 
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
@@ -74,14 +85,24 @@ class SetArguments(Edit):
     arguments: Mapping[str, Any] = field(default_factory=dict[str, Any])
     keeps_arguments: bool = True
     """Whether a new class gets those arguments of the one before that it takes too."""
+    wraps_at: str = ""
+    """Where inside of it what stood there before goes on, if it does."""
 
     @property
     def is_replacement(self) -> bool:
         """Whether nothing is kept of what stood there."""
-        return self.cls is not None and not self.keeps_arguments
+        is_new = self.cls is not None and not self.keeps_arguments
+        return is_new and not self.wraps_at
+
+    @property
+    def moves_paths(self) -> bool:
+        """Whether parts stand elsewhere after it, and edits have to follow them."""
+        return bool(self.wraps_at) and not self.has_moved_paths
 
     def __str__(self) -> str:
         words = [self.cls.__qualname__] if self.cls else []
+        if self.wraps_at:
+            return f"wrapped in {words[0]}"
         words += [f"{name}={short(value)}" for name, value in self.arguments.items()]
         return ", ".join(words)
 
@@ -114,14 +135,11 @@ class ChangeItems(Edit):
     """The blueprint of the item that goes in."""
     name: str = ""
     """What it is called there, if it is not numbered."""
-    moves_no_paths: bool = False
-    """Whether the paths of other edits follow the items already."""
 
-    def moved_under(self, prefix: Target) -> Sequence[Self]:
-        """Return the edit for a blueprint that now stands at ``prefix``."""
-        # It moved the paths of its own log when it was made; they would move twice.
-        moved_edit = replace(self, moves_no_paths=True)
-        return [replace(moved_edit, target=t) for t in under(prefix, self.target)]
+    @property
+    def moves_paths(self) -> bool:
+        """Whether parts stand elsewhere after it, and edits have to follow them."""
+        return not self.has_moved_paths
 
     def __str__(self) -> str:
         action = "append" if self.key == END else f"{self.kind} {self.key!r}"

@@ -37,6 +37,7 @@ from ..edits.edits import (
     Unbuilt,
 )
 from ..edits.marks import marked_methods, moment_of, style_named
+from ..edits.wrapped import has_place
 from ..errors import FormatError, SettingError
 from ..tree.arguments import check_configurable
 from .plain_values import Decoder, encode, encode_arguments
@@ -188,6 +189,8 @@ def _encode_set_arguments(edit: SetArguments, where: str) -> dict[str, Any]:
         data["class"] = encode(edit.cls, Any, where)
     if not edit.keeps_arguments:
         data["keep"] = False
+    if edit.wraps_at:
+        data["wraps"] = edit.wraps_at
     data["arguments"] = encode_arguments(edit.cls or nn.Module, edit.arguments, where)
     return data
 
@@ -240,8 +243,16 @@ def _decode_set_arguments(
         new_cls or nn.Module, _mapping(item, "arguments", path), path
     )
     keep = item.get("keep", True) is not False
+    wraps_at = _text(item, "wraps", path) if "wraps" in item else ""
+    if wraps_at and (new_cls is None or not has_place(arguments)):
+        raise FormatError(path, f"wraps, and has no place for the part: {item!r:.60}")
     return SetArguments(
-        target=target, by=by, cls=new_cls, arguments=arguments, keeps_arguments=keep
+        target=target,
+        by=by,
+        cls=new_cls,
+        arguments=arguments,
+        keeps_arguments=keep,
+        wraps_at=wraps_at,
     )
 
 

@@ -17,6 +17,7 @@ from ...hyperparameters.declared import hints_of
 from ...modules.classes import by_class
 from ...modules.signature import VARIADIC, parameters_of
 from ..edits.edits import Edit, SetArguments
+from ..edits.wrapped import WrappedCall, filled
 from ..errors import SettingError, WrongTypeError
 from .construction_node import ConstructionNode
 
@@ -156,14 +157,18 @@ def edited_call(
     for edit in edits:
         if not isinstance(edit, SetArguments):
             continue
+        new_arguments = edit.arguments
         if edit.cls is not None:
+            if edit.wraps_at:
+                inner_call = WrappedCall(cls, arguments, frozenset(sources))
+                new_arguments = filled(dict(new_arguments), inner_call)
             if not edit.keeps_arguments:
                 arguments, sources = {}, {}
             elif edit.cls is not cls:
                 arguments = transfer_arguments(arguments, cls, edit.cls)
                 sources = {n: s for n, s in sources.items() if n in arguments}
             cls = edit.cls
-        arguments = merge_arguments(cls, arguments, edit.arguments)
+        arguments = merge_arguments(cls, arguments, new_arguments)
         sources |= dict.fromkeys(edit.arguments, edit)
     return ConstructorCall(cls, arguments, sources)
 

@@ -4,13 +4,14 @@ Its maker is the construction inside whose constructor it ran; the root has none
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
 from torch import nn
 
 from ..edits.edits import Edit
+from ..edits.wrapped import WrappedCall
 
 
 @dataclass(slots=True, eq=False)
@@ -151,6 +152,8 @@ def describe_value(value: Any) -> Any:
         return OpaqueValue(f"<{type(value).__qualname__}>")
     if isinstance(value, torch.Tensor):
         return OpaqueValue(f"<tensor of {tuple(value.shape)}>")
+    if isinstance(value, WrappedCall):
+        return replace(value, arguments=describe_value(dict(value.arguments)))
     if isinstance(value, Iterator):
         return OpaqueValue(f"<{type(value).__name__}>")
     if type(value) is dict:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Protocol
 
 from ....config.path import join
 from ....config.patterns import is_pattern, matchers
@@ -93,10 +94,14 @@ def replacements_by(edits: Sequence[Edit], latest: Edit) -> dict[int, Edit | Non
     needs no look, since ``latest`` overrides that as well. Of what is replaced nothing
     is kept, so that edits of paths inside it go; a pattern means what comes later too.
     """
-    if not isinstance(latest, SetArguments):
+    if not isinstance(latest, SetArguments) or latest.wraps_at:
         return {}
     replacements: dict[int, Edit | None] = {}
-    for edit in edits:
+    # Edits before a part was wrapped are those of the part; the same target means what
+    # is around it since then.
+    n_wrapped = max((i + 1 for i, edit in enumerate(edits) if _wraps(edit)), default=0)
+    first = 0 if latest.is_replacement else n_wrapped
+    for edit in edits[first:]:
         # An edit that a call made comes and goes with the call, and replaces no other.
         if edit.is_logged != latest.is_logged:
             continue
@@ -109,6 +114,10 @@ def replacements_by(edits: Sequence[Edit], latest: Edit) -> dict[int, Edit | Non
         if remainder is not edit:
             replacements[id(edit)] = remainder
     return replacements
+
+
+def _wraps(edit: Edit) -> bool:
+    return isinstance(edit, SetArguments) and bool(edit.wraps_at)
 
 
 def _is_inside(target: Target, outer_target: Target) -> bool:
@@ -174,6 +183,67 @@ class ItemNames:
         if key.isdecimal():
             return int(key)
         return self.names.index(key) if key in self.names else None
+
+
+class Shift(Protocol):
+    """What becomes of paths as an edit moves parts."""
+
+    def replacements(self, edits: Sequence[Edit]) -> dict[int, Edit | None]:
+        """Return what becomes of ``edits``, by identity; None for those that go."""
+        ...
+
+    def target_after(self, target: Target) -> Target | None:
+        """Return what ``target`` is called afterwards, None if all of it goes."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class WrapShift:
+    """What becomes of paths as parts are wrapped: they stand one step further in.
+
+    What constructs the part stays where it is, since the log tells it apart by order.
+    Patterns mean what they say, but those of the same words follow too.
+    """
+
+    wrap: SetArguments
+    paths: Sequence[str]
+    """Where the parts stand that are wrapped."""
+
+    def replacements(self, edits: Sequence[Edit]) -> dict[int, Edit | None]:
+        """Return what becomes of ``edits``, by identity; none of them goes."""
+        replacements: dict[int, Edit | None] = {}
+        for edit in edits:
+            target = self._target_of(edit)
+            if target != edit.target:
+                replacements[id(edit)] = replace(edit, target=target)
+        return replacements
+
+    def target_after(self, target: Target) -> Target | None:
+        """Return what ``target`` is called afterwards."""
+        if isinstance(target, str) and is_pattern(target):
+            return target
+        moved = tuple(self._path(path, moves_place=True) for path in paths_of(target))
+        return moved[0] if isinstance(target, str) else moved
+
+    def _target_of(self, edit: Edit) -> Target:
+        target, moves_place = edit.target, not isinstance(edit, SetArguments)
+        if isinstance(target, str) and is_pattern(target):
+            is_same = target == self.wrap.target
+            if is_same:
+                return join(target, self.wrap.wraps_at) if moves_place else target
+            # A pattern that begins with the path of the part means what is inside.
+            return self._path(target, moves_place=False)
+        moved = tuple(self._path(p, moves_place=moves_place) for p in paths_of(target))
+        return moved[0] if isinstance(target, str) else moved
+
+    def _path(self, path: str, *, moves_place: bool) -> str:
+        for wrapped_path in self.paths:
+            inner_path = join(wrapped_path, self.wrap.wraps_at)
+            if path == wrapped_path:
+                return inner_path if moves_place else path
+            if path.startswith(wrapped_path + "."):
+                return inner_path + path[len(wrapped_path) :]
+        return path
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -12,15 +12,21 @@ from torch import nn
 
 from ...hyperparameters.capture import captured_arguments, known_arguments
 from ...modules.classes import torch_classes
+from ...modules.signature import spread
 from ..edits.edits import Unbuilt, build_inside
+from ..edits.wrapped import WrappedCall
 from .arguments import Arguments, bind
 
 BlueprintMaker: TypeAlias = Callable[[type[nn.Module], Arguments], Unbuilt]
 """Makes a blueprint of a class and its arguments; it stands above, and is handed in."""
 
 
-def build_values(value: Any) -> Any:
-    """Return ``value`` with blueprints built and modules copied: none is shared."""
+def build_values(value: Any, *, is_of_root: bool = False) -> Any:
+    """Return ``value`` with blueprints built and modules copied: none is shared.
+
+    What a maker passed to a part that is wrapped since is the maker's affair; the root
+    has no maker.
+    """
     # Nearly every argument is one of these, and each construction asks.
     if value is None or isinstance(value, int | float | str | type):
         return value
@@ -28,11 +34,25 @@ def build_values(value: Any) -> Any:
         return build_inside(value)
     if isinstance(value, nn.Module | nn.Parameter):
         return copy.deepcopy(value)
+    if isinstance(value, WrappedCall):
+        return _construct_wrapped(value, is_of_root=is_of_root)
     if type(value) in (list, tuple):
-        return type(value)(map(build_values, value))
+        return type(value)(build_values(v, is_of_root=is_of_root) for v in value)
     if type(value) is dict:
-        return {key: build_values(item) for key, item in value.items()}
+        return {k: build_values(v, is_of_root=is_of_root) for k, v in value.items()}
     return value
+
+
+def _construct_wrapped(call: WrappedCall, *, is_of_root: bool) -> nn.Module:
+    is_passed_on = (WrappedCall,) if not is_of_root else (object,)
+    values = {
+        name: build_values(value, is_of_root=is_of_root)
+        if name in call.edited_names or isinstance(value, is_passed_on)
+        else value
+        for name, value in call.arguments.items()
+    }
+    args, kwargs = spread(call.cls, values)
+    return call.cls(*args, **kwargs)
 
 
 def snapshot(value: Any, blueprint_of: BlueprintMaker) -> Any:

@@ -1,0 +1,79 @@
+"""What a call of ``wrap`` asks for, as an edit."""
+
+import functools
+from typing import Any
+
+from .edits.edits import SetArguments, Unbuilt, definition_of
+from .edits.wrapped import Wrapped, has_place
+from .errors import SettingError
+from .parts import Parts
+from .tree.construction_node import ConstructionNode
+from .tree.module_values import BlueprintMaker, as_blueprint, is_module_class
+
+
+def wrap(parts: Parts, around: Any, blueprint_of: BlueprintMaker) -> SetArguments:
+    """Return the edit that puts what ``around`` makes of a part around ``parts``."""
+    for node in parts.existing_nodes():
+        _check_wrappable(node, parts.draft.tree)
+    place = blueprint_of(Wrapped, {})
+    if is_module_class(around):
+        outer = as_blueprint(functools.partial(around, place), blueprint_of)
+    elif callable(around):
+        outer = around(place)
+    else:
+        raise TypeError(f"expected a function of the part, got {around!r:.80}")
+    if not isinstance(outer, Unbuilt):
+        raise TypeError(
+            f"expected the blueprint that goes around the part, got {outer!r:.80}: "
+            "lambda part: Blueprint(nn.Sequential, part, ...)"
+        )
+    definition = definition_of(outer)
+    if definition.edits:
+        raise SettingError(
+            parts.paths[0],
+            "what goes around a part has edits of its own: pass all as arguments, and "
+            "configure the parts after they are wrapped.",
+        )
+    return SetArguments(
+        target=parts.target,
+        cls=definition.cls,
+        arguments=definition.arguments,
+        keeps_arguments=False,
+        wraps_at=_place_in(outer, parts.paths[0]),
+    )
+
+
+def _place_in(outer: Unbuilt, path: str) -> str:
+    """Return where the wrapped part stands inside of what is around it."""
+    arguments = definition_of(outer).arguments
+    names: list[str] = getattr(outer, "isinstance")(Wrapped).list_names()  # noqa: B009
+    if not has_place(arguments) or not names or names == [""]:
+        raise SettingError(
+            path,
+            "what goes around a part has to take it as an argument, and to keep it: "
+            "lambda part: Blueprint(nn.Sequential, part, ...). To put it deeper, wrap "
+            "twice.",
+        )
+    return names[0]
+
+
+def _check_wrappable(node: ConstructionNode, tree: ConstructionNode) -> None:
+    if not node.path:
+        raise SettingError(
+            "",
+            "the whole is wrapped by passing it on: Blueprint(nn.Sequential, "
+            "blueprint, ...).",
+        )
+    # Edits of a blueprint inside name parts by the paths that they have in it, and it
+    # knows nothing of what is put around them from outside.
+    makers = [maker for maker in tree.walk() if _is_configured_blueprint(maker)]
+    if any(inner_node is node for maker in makers for inner_node in maker.walk()):
+        raise SettingError(
+            node.path,
+            "this part came as a blueprint with settings, or in one: wrap it in that "
+            "blueprint, before it is passed on.",
+        )
+
+
+def _is_configured_blueprint(node: ConstructionNode) -> bool:
+    return node.inner_tree is not None and bool(node.inner_tree.edits)
