@@ -3,13 +3,15 @@
 All are compiled; the peer is the same optimizer over float32 parameters.
 """
 
+from functools import partial
 from typing import Any
 
 import torch
-from harness import Row, race
-from optim_sets import SETS, Parameters, repeated
+from harness import Row
+from optim_race import raced
+from torch import nn
 
-from burnish.optim import AdamW, engine_report
+from burnish.optim import AdamW, OptimizerAdaptor, engine_report
 
 WIDE = torch.float32
 WAYS: dict[str, dict[str, Any]] = {
@@ -17,27 +19,25 @@ WAYS: dict[str, dict[str, Any]] = {
     "stochastic, state in float32": {"rounding": "stochastic", "state_dtype": WIDE},
     "stochastic, all in bfloat16": {"rounding": "stochastic"},
 }
-TIMES = {"tiny": 300, "ResNet-50": 3, "5,000 of 64x64": 3, "GPT-2": 1}
 
 
 def run() -> list[Row]:
-    torch.set_num_threads(1)
-    return [row(way, name, times) for name, times in TIMES.items() for way in WAYS]
+    return [
+        raced(f"{way} / float32", name, partial(half, way), full, at_most=1.5)
+        for name in ("tiny", "ResNet-50", "5,000 of 64x64", "GPT-2")
+        for way in WAYS
+    ]
 
 
-def row(way: str, name: str, times: int) -> Row:
-    """Return how a bfloat16 step compares with one of float32."""
-    full, half = Parameters(SETS[name]()), Parameters(SETS[name]()).to(torch.bfloat16)
-    for param in half.parameters():
-        param.grad = torch.full_like(param, 0.02)
-    peer = AdamW().bind(full, lr=1e-3, fused=True)
-    ours = AdamW().bind(half, lr=1e-3, fused=True, **WAYS[way])
-    runners = {"ours": repeated(ours.step, times), "peer": repeated(peer.step, times)}
-    samples = race(runners)
-    engines = {report.engine for report in engine_report(ours)}
-    if engines != {"compiled"}:
-        raise RuntimeError(f"the step ran on {engines}, and not compiled")
-    case = f"AdamW, {name}, bfloat16"
-    return Row.timed(
-        f"{way} / float32", case, samples["ours"], samples["peer"], at_most=1.5
-    )
+def half(way: str, net: nn.Module) -> OptimizerAdaptor:
+    """Return an optimizer of bfloat16 weights, and of their gradients."""
+    net.to(torch.bfloat16)
+    optimizer = AdamW().bind(net, lr=1e-3, fused=True, **WAYS[way])
+    if {row.engine for row in engine_report(optimizer)} != {"compiled"}:
+        raise RuntimeError(f"the step is not compiled: {engine_report(optimizer)}")
+    return optimizer
+
+
+def full(net: nn.Module) -> OptimizerAdaptor:
+    """Return an optimizer of float32 weights."""
+    return AdamW().bind(net, lr=1e-3, fused=True)

@@ -12,7 +12,7 @@ from ...config.process.user_warning import warn_user
 from ...records.tensors.torch_internals import untraced
 from ..clipping import Clip, ClippedGroup, clip_by_group
 from ..engines.loop import state_of, tensor_of
-from ..engines.tracing.extended_state import MASTER, is_extended, opened
+from ..engines.tracing.extended_state import MASTER, kept_names, opened
 from ..engines.tracing.state_fields import fields_of
 from ..engines.tracing.step_call import StepCall, cast_state
 from ..schedulers.scheduler import Scheduler
@@ -299,6 +299,6 @@ def _move(
     target = move(tensor, state)
     if target is tensor:
         return
-    if is_extended(state_type) and MASTER in fields:
+    if MASTER in kept_names(state_type) and MASTER in fields:
         fields[MASTER].copy_(target)
     weight.copy_(target)

@@ -18,7 +18,7 @@ from ..engines.tracing.extended_state import (
     MASTER,
     ROUNDING_KEY,
     author_type,
-    is_extended,
+    kept_names,
 )
 from ..engines.tracing.state_fields import field_names, fields_of
 from .nested_records import as_declared
@@ -49,10 +49,9 @@ def checked_state(
         for name, value in stored_fields.items()
         if value is not None and (name not in extras or name in expected)
     }
-    if is_extended(type(blank)):
-        # What is kept for the weight begins anew where a state was saved without.
-        absent = KEPT - values.keys()
-        expected = {name: v for name, v in expected.items() if name not in absent}
+    # What is kept for the weight begins anew where a state was saved without.
+    absent = kept_names(type(blank)) - values.keys()
+    expected = {name: v for name, v in expected.items() if name not in absent}
     for name in left_out(blank, stored_fields):
         values.pop(name, None)
     unknown = values.keys() - expected.keys()
@@ -175,7 +174,7 @@ def _misfits(param: Tensor, fields: dict[str, Any], blank: Any) -> Iterator[str]
     for name, usual in fields_of(blank).items() if blank is not None else ():
         value = fields.get(name)
         if value is None:
-            if name in KEPT and is_extended(type(blank)):
+            if name in kept_names(type(blank)):
                 continue  # it begins anew
             if isinstance(usual, Tensor) or name not in _optional(blank):
                 yield f"it lacks {name}"

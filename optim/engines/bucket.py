@@ -97,8 +97,6 @@ class Bucket:
     _lengths: list[int] = field(init=False)
     _forms: list[tuple[Any, ...]] = field(init=False)
     _strides: list[tuple[int, ...]] = field(init=False)
-    _keys: list[int] = field(init=False)
-    """From what the random bits of each parameter are made, where they are rounded."""
     _guard: Any = None
     """What torch compares tensors and gradients with, since they fitted last."""
 
@@ -112,15 +110,17 @@ class Bucket:
         columns = zip(*self.columns, strict=True)
         self._kept = [tensor for row in columns for tensor in row]
         self._loose = [] if self.columns else [*self._fields_now()]
-        self._keys = []
-        if self.layout.rounds:
-            self._keys = [state[ROUNDING_KEY] for state in self.states]
         self._is_placed = self.engine.keeps_addresses
         self._kept_at = self._places()
 
+    def keys(self) -> Any:
+        """Return from what the random bits of each parameter are made, as integers."""
+        keys = [state[ROUNDING_KEY] for state in self.states]
+        return np.array(keys, dtype=np.int64)
+
     def streams(self) -> Any:
-        """Return by parameter what this step's random bits are made of, as integers."""
-        return streams_of(self._keys, self.scalars.get(ROUNDING_STEP, 0))
+        """Return by parameter what the bits of this step are made of, as integers."""
+        return streams_of(self.keys(), self.scalars.get(ROUNDING_STEP, 0))
 
     def masters(self) -> list[Tensor] | None:
         """Return the master weights, if they are there and counted."""

@@ -18,9 +18,9 @@ from .self_check import agrees
 from .tracing.extended_state import ROUNDING_STEP
 from .tracing.recording import NotElementwise, Op
 from .tracing.step_call import StepCall
-from .tracing.stochastic_rounding import streams_of
 from .tracing.trace import BucketLayout, Trace
 
+_CPU = torch.device("cpu")
 _PARALLEL = 200_000
 _programs: dict[tuple[Any, ...], Any] = {}
 _warned = set[str]()
@@ -56,8 +56,6 @@ class Compiled:
         if self.seen is not bucket.addresses:
             self.seen = bucket.addresses
             self._tabulate(bucket)
-        if bucket.layout.rounds:
-            self.table[:, -1] = bucket.streams().view(np.int64)[self.rows]
         constants = (ctypes.c_double * len(trace.constants))(*trace.constants)
         # Threads are started for each call, which costs more than a small step.
         threads = torch.get_num_threads() if self.total > _PARALLEL else 1
@@ -65,10 +63,13 @@ class Compiled:
         # The table has addresses alone, and the caller may drop the gradients before.
         gradients = [*grads]
         renewals = bucket.renewals or Renewals()
-        renewed = renewals.counter(torch.device("cpu"))
+        renewed = renewals.counter(_CPU)
+
+        turn = bucket.scalars.get(ROUNDING_STEP, 0)
 
         def job() -> None:
-            run(self.address, len(self.table), constants, threads, renewed.data_ptr())
+            count = renewed.data_ptr()
+            run(self.address, len(self.table), constants, threads, count, turn)
             bucket.commit(trace.scalars)
             gradients.clear()
 
@@ -84,7 +85,7 @@ class Compiled:
             columns = [base, sizes, np.zeros_like(base), np.zeros_like(base)]
             columns += [np.array(column, dtype=np.int64) for column in states]
             if bucket.layout.rounds:
-                columns.append(np.zeros_like(base))
+                columns.append(bucket.keys())
             table = np.stack(columns, axis=1)
             self.rows = np.flatnonzero(sizes)
             self.table = np.ascontiguousarray(table[self.rows])
@@ -123,17 +124,17 @@ def _compile(
     except (NotElementwise, CompileError) as problem:
         return _warned_of(str(problem))
     run.argtypes = [ctypes.c_void_p, ctypes.c_int64, ctypes.c_void_p, ctypes.c_int64]
-    run.argtypes += [ctypes.c_void_p]
+    run.argtypes += [ctypes.c_void_p, ctypes.c_uint64]
     run.restype = None
 
     def over(tensors: list[Tensor], constants: list[float]) -> None:
         row = [0, tensors[0].numel(), *(t.data_ptr() for t in tensors)]
-        stream = streams_of([0], scalars.get(ROUNDING_STEP, 0)).view(np.int64)
-        row += stream.tolist() if layout.rounds else []
+        row += [0] if layout.rounds else []  # the key
         table = np.array([row], dtype=np.int64)
         numbers = (ctypes.c_double * len(constants))(*constants)
         count = ctypes.c_int64()
-        run(table.ctypes.data, 1, numbers, 1, ctypes.addressof(count))
+        turn = scalars.get(ROUNDING_STEP, 0)
+        run(table.ctypes.data, 1, numbers, 1, ctypes.addressof(count), turn)
 
     if not agrees(over, trace, layout, step, scalars):
         return _warned_of(

@@ -9,7 +9,7 @@ from torch import Tensor
 from .bucket import Bucket, Job
 from .memory.tensor_form import owned
 from .portions import Portion, StepFailed, Write, job_of, memory_of
-from .tracing.extended_state import MASTER, is_extended
+from .tracing.extended_state import MASTER, kept_names
 from .tracing.recording import ImpureStepError
 from .tracing.state_fields import field_names, fields_of
 from .tracing.step_call import CHANGED_IN_PLACE, StepCall, versions
@@ -44,7 +44,8 @@ def _computed(bucket: Bucket, i: int, grad: Tensor, step: StepCall) -> Write:
         raise StepFailed(param) from error
     if any(memory_of(result) == m for m in _homes(fields)):
         result = result.clone()  # or writing the state would change it
-    master = fields.get(MASTER) if is_extended(bucket.layout.state_type) else None
+    kept = kept_names(bucket.layout.state_type)
+    master = fields.get(MASTER) if MASTER in kept else None
 
     def write() -> None:
         if master is not None and bucket.renewals is not None:

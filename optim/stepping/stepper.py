@@ -1,6 +1,5 @@
 """Stepper: from gradients to jobs; it makes states and plans where they are lacking."""
 
-import dataclasses
 from collections.abc import Callable
 from typing import Any
 
@@ -69,7 +68,7 @@ class Stepper:
         self, bucket: Bucket, grads: Grads, call: StepCall, engine: Engine | None = None
     ) -> Job:
         if bucket.compute is not None:
-            call = dataclasses.replace(call, compute=bucket.compute)
+            call = call.computed_in(bucket.compute)
         try:
             return (engine or bucket.engine).prepare(
                 bucket, _grads_of(bucket, grads), call

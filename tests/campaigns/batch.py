@@ -28,6 +28,7 @@ _NAMES = [
     "to_bfloat16",
     "from_float16",
     "to_float16",
+    "stream_of",
     "random_bits",
     "truncated",
     "rounded_bfloat16",

@@ -33,7 +33,8 @@ _DRIVER = """
 #include <stdio.h>
 #include <stdlib.h>
 
-typedef void Run(const int64_t *, int64_t, const double *, int64_t, int64_t *);
+typedef void Run(const int64_t *, int64_t, const double *, int64_t, int64_t *,
+                 uint64_t);
 struct program { Run *run; int n_inputs, n_constants; const int *widths; };
 
 /* Sizes of the rows: whole vectors of every width, their tails, several blocks. */
@@ -59,8 +60,8 @@ static void try(const struct program *p, int64_t threads, uint32_t seed) {
       row[k + 2] = (int64_t)memory;
     }
   }
-  p->run(table, ROWS, constants, threads, &renewed);
-  p->run(table, 0, constants, threads, &renewed);
+  p->run(table, ROWS, constants, threads, &renewed, 0);
+  p->run(table, 0, constants, threads, &renewed, 0);
   for (int r = 0; r < ROWS; r++)
     for (int k = 0; k < p->n_inputs; k++) free((void *)table[r * width + k + 2]);
   free(table); free(constants);

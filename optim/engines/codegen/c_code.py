@@ -8,7 +8,12 @@ IEEE-rounded, which torch's own on CPU are not always.
 import torch
 
 from ..tracing.recording import NotElementwise
-from ..tracing.stochastic_rounding import HIGH_WORD, MULTIPLIERS
+from ..tracing.stochastic_rounding import (
+    GOLDEN,
+    HIGH_WORD,
+    MULTIPLIERS,
+    SPLIT_MIX,
+)
 from .program import Arg, Program, slots
 
 MEMORY = {
@@ -25,12 +30,13 @@ _CALLS = {"exp", "log", "log1p", "expm1", "tanh"}
 
 
 def c_source(program: Program, master: int | None = None) -> str:
-    """Return the source of ``run(table, rows, constants, threads, renewed)``.
+    """Return the source of ``run(table, rows, constants, threads, renewed, turn)``.
 
     A row of the table holds how many elements stand in the rows before, the number of
     its own, and the addresses of tensor, gradient and state; where the tensor is
-    rounded stochastically, also what its random bits are made of. ``master`` is the
-    input whose rounding the tensor should be: what is not is counted in ``renewed``.
+    rounded stochastically, also the key of its random bits; ``turn`` says how often it
+    was before. ``master`` is the input whose rounding the tensor should be: what is not
+    is counted in ``renewed``.
     """
     for dtype in program.dtypes:
         if dtype not in MEMORY:
@@ -73,7 +79,7 @@ def c_source(program: Program, master: int | None = None) -> str:
     width = program.n_inputs + 2 + program.rounds
     return _FRAME % {
         "rounding": _ROUNDING % MULTIPLIERS_OF_C if program.rounds else "",
-        "stream": f"(uint64_t)row[{width - 1}]" if program.rounds else "0",
+        "stream": f"stream_of(row[{width - 1}], turn)" if program.rounds else "0",
         "pointers": pointers,
         "constants": _constants(n_constants, scalar),
         "body": body,
@@ -210,10 +216,21 @@ _OF_DTYPE = {
 }
 """What torch computes otherwise in one dtype."""
 
-MULTIPLIERS_OF_C = dict(zip("abc", MULTIPLIERS, strict=True)) | {"h": HIGH_WORD}
+MULTIPLIERS_OF_C = dict(zip("abc", MULTIPLIERS, strict=True)) | {
+    "h": HIGH_WORD,
+    "golden": GOLDEN,
+    "x": int(SPLIT_MIX[0][1]),
+    "y": int(SPLIT_MIX[1][1]),
+}
 
 # The bits of stochastic_rounding.py, to the bit, and what is done with them there.
 _ROUNDING = """\
+static inline uint64_t stream_of(uint64_t key, uint64_t turn) {
+  uint64_t x = key + (turn + 1) * %(golden)#xu;
+  x = (x ^ (x >> 30)) * %(x)#xu;
+  x = (x ^ (x >> 27)) * %(y)#xu;
+  return x ^ (x >> 31);
+}
 static inline uint32_t random_bits(uint64_t stream, uint64_t i) {
   uint32_t x = (uint32_t)i + (uint32_t)stream;
   x = (x ^ (x >> 16)) * %(a)#xu;
@@ -288,7 +305,7 @@ static void block(%(pointers)s, int64_t count, uint64_t stream, int64_t at,
 }
 
 static void range(const int64_t *table, int64_t rows, int64_t low, int64_t high,
-                  const double *c, int64_t *renewed) {
+                  const double *c, int64_t *renewed, uint64_t turn) {
   int64_t a = 0, b = rows - 1;
   while (a < b) {
     int64_t middle = (a + b + 1) / 2;
@@ -306,6 +323,7 @@ static void range(const int64_t *table, int64_t rows, int64_t low, int64_t high,
 enum { BLOCK = 1 << 18, THREADS = 64 };
 struct work {
   const int64_t *table; int64_t rows, total, next; const double *c; int64_t *renewed;
+  uint64_t turn;
 };
 
 static void *steal(void *argument) {
@@ -314,21 +332,22 @@ static void *steal(void *argument) {
     int64_t low = __atomic_fetch_add(&w->next, BLOCK, __ATOMIC_RELAXED);
     if (low >= w->total) return 0;
     int64_t high = low + BLOCK < w->total ? low + BLOCK : w->total;
-    range(w->table, w->rows, low, high, w->c, w->renewed);
+    range(w->table, w->rows, low, high, w->c, w->renewed, w->turn);
   }
 }
 
 void run(const int64_t *table, int64_t rows, const double *c, int64_t threads,
-         int64_t *renewed) {
+         int64_t *renewed, uint64_t turn) {
   if (!rows) return;
   const int64_t *last = table + (rows - 1) * %(width)d;
-  struct work w = {table, rows, last[0] + last[1], 0, c, renewed};
+  struct work w = {table, rows, last[0] + last[1], 0, c, renewed, turn};
   pthread_t team[THREADS];
   int started = 0;
   if (threads > w.total / BLOCK + 1) threads = w.total / BLOCK + 1;
   while (started < threads - 1 && started < THREADS)
     if (pthread_create(&team[started], 0, steal, &w)) break; else started++;
-  if (threads > 1) steal(&w); else range(table, rows, 0, w.total, c, renewed);
+  if (threads > 1) steal(&w);
+  else range(table, rows, 0, w.total, c, renewed, turn);
   while (started) pthread_join(team[--started], 0);
 }
 """

@@ -12,10 +12,9 @@ from typing import Any, ClassVar
 
 import torch
 
-from .operations import round_stand_in
+from .operations import round_stand_in, where_stand_in
 from .recording import ImpureStepError
 from .stand_in import StandIn
-from .state_fields import field_names
 from .stochastic_rounding import rounded
 
 MASTER = "master"
@@ -36,6 +35,8 @@ class ExtendedState:
 
     author: ClassVar[type | None]
     """The author's state type; None where there is no state."""
+    kept: ClassVar[frozenset[str]]
+    """The names of the fields that are kept beside the author's."""
     __dataclass_fields__: ClassVar[dict[str, Field[Any]]]
 
 
@@ -62,7 +63,8 @@ def _type_with(author: type | None, names: tuple[str, ...]) -> type[ExtendedStat
                 "half-precision weight needs to learn; give the field another name"
             )
         fields[extra] = _Kept.__dataclass_fields__[extra]
-    namespace = {"author": author, "__dataclass_fields__": fields}
+    namespace: dict[str, Any] = {"author": author, "kept": frozenset(names)}
+    namespace["__dataclass_fields__"] = fields
     # Errors about what a step returns name the type that its author knows.
     return type(name, (ExtendedState,), namespace)
 
@@ -81,9 +83,18 @@ def is_extended(state_type: Any) -> bool:
     return isinstance(state_type, type) and issubclass(state_type, ExtendedState)
 
 
+def kept_names(state_type: Any) -> frozenset[str]:
+    """Return the names of what states of a type hold beside their author's fields."""
+    kept: frozenset[str] = getattr(state_type, "kept", _NOTHING)
+    return kept if is_extended(state_type) else _NOTHING
+
+
+_NOTHING = frozenset[str]()
+
+
 def rounds(state_type: Any) -> bool:
     """Return whether weights with such states are rounded stochastically."""
-    return is_extended(state_type) and ROUNDING_STEP in field_names(state_type)
+    return ROUNDING_STEP in kept_names(state_type)
 
 
 def extended(state: Any, **kept: Any) -> ExtendedState:
@@ -100,11 +111,16 @@ def opened(weight: Any, state: Any) -> tuple[Any, Any]:
     """
     if not isinstance(state, ExtendedState):
         return weight, state
-    author, master = _author_state(state), vars(state).get(MASTER)
+    author = _author_state(state)
+    master = vars(state).get(MASTER) if MASTER in state.kept else None
     if master is None:
         return weight, author
     is_rounding = master.to(weight.dtype) == weight
-    return torch.where(is_rounding, master, weight.to(master.dtype)), author
+    widened = weight.to(master.dtype)
+    # Every step comes here: torch would look for the stand-in's own function first.
+    if type(master) is StandIn:
+        return where_stand_in(is_rounding, master, widened), author
+    return torch.where(is_rounding, master, widened), author
 
 
 def closed(tensor: Any, state: Any, weight: Any, stored: Any) -> tuple[Any, Any]:
@@ -117,12 +133,12 @@ def closed(tensor: Any, state: Any, weight: Any, stored: Any) -> tuple[Any, Any]
             f"{type(stored).__name__}"
         )
     fields = dict(_fields_of(state))
-    if MASTER in type(stored).__dataclass_fields__:
+    if MASTER in stored.kept:
         master = fields[MASTER] = tensor.to(vars(stored)[MASTER].dtype)
         weight = master.to(weight.dtype)
     else:
         weight = _rounded(tensor, weight.dtype, vars(stored))
-        fields |= {k: v for k, v in vars(stored).items() if k in KEPT}
+        fields |= {k: v for k, v in vars(stored).items() if k in stored.kept}
         fields[ROUNDING_STEP] += 1
     return weight, _filled(type(stored), fields)
 
@@ -149,7 +165,10 @@ def _author_state(state: ExtendedState) -> Any:
     if state.author is None:
         return None
     inner: Any = object.__new__(state.author)
-    vars(inner).update({k: v for k, v in vars(state).items() if k not in KEPT})
+    fields = inner.__dict__
+    fields.update(state.__dict__)
+    for name in state.kept:
+        fields.pop(name, None)
     return inner
 
 

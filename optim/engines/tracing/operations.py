@@ -46,9 +46,13 @@ _SWAPPED = {
     "minimum": "minimum",
 }
 _FLOATS = frozenset({torch.float32, torch.float64, torch.bfloat16, torch.float16})
+_CASTS = {dtype: f"to:{str(dtype).removeprefix('torch.')}" for dtype in _FLOATS}
 
 
 def _to(self: StandIn, *args: Any, **kwargs: Any) -> StandIn:
+    # Steps in half precision convert at every turn: the usual call comes first.
+    if len(args) == 1 and type(args[0]) is torch.dtype and not kwargs:
+        return _cast(self, args[0])
     targets = [*args, *kwargs.values()]
     if len(targets) != 1 or "device" in kwargs or type(targets[0]) is bool:
         raise NotElementwise("it calls to() with more than a dtype")
@@ -105,11 +109,11 @@ def _clamp(self: StandIn, min: Any = None, max: Any = None) -> StandIn:
 
 
 def _where_method(self: StandIn, condition: StandIn, other: Any) -> StandIn:
-    return _where(condition, self, other)
+    return where_stand_in(condition, self, other)
 
 
 def _masked_fill(self: StandIn, mask: StandIn, value: Any) -> StandIn:
-    return _where(mask, value, self)
+    return where_stand_in(mask, value, self)
 
 
 def _torch_function(
@@ -163,9 +167,10 @@ def _require_float(value: StandIn) -> None:
 def _cast(value: StandIn, dtype: torch.dtype) -> StandIn:
     if dtype is value.dtype:
         return value
-    if dtype not in _FLOATS:
+    name = _CASTS.get(dtype)
+    if name is None:
         raise NotElementwise(f"it converts to {dtype}")
-    return _emit(value, f"to:{str(dtype)[6:]}", dtype, (value.id,))
+    return _emit(value, name, dtype, (value.id,))
 
 
 def round_stand_in(value: StandIn, dtype: torch.dtype) -> StandIn:
@@ -239,7 +244,8 @@ def _in_place(method: Callable[..., StandIn]) -> Callable[..., StandIn]:
     return changed
 
 
-def _where(condition: StandIn, a: Any, b: Any) -> StandIn:
+def where_stand_in(condition: StandIn, a: Any, b: Any) -> StandIn:
+    """Record ``torch.where``, one of whose choices may be a number."""
     like = a if type(a) is StandIn else b
     if type(condition) is not StandIn or type(like) is not StandIn:
         raise NotElementwise("it calls torch.where with other tensors")
@@ -259,7 +265,7 @@ def _filled(value: Any) -> Callable[..., StandIn]:
 
 
 _FUNCTIONS: dict[str, Callable[..., StandIn]] = {
-    "where": _where,
+    "where": where_stand_in,
     "zeros_like": _filled(0.0),
     "ones_like": _filled(1.0),
     "full_like": _filled(math.nan),

@@ -48,6 +48,13 @@ class StepCall:
             self.scale is None and self.limit is None and self.compute is None
         )
 
+    def computed_in(self, dtype: torch.dtype) -> "StepCall":
+        """Return the same call, computed in ``dtype``."""
+        # dataclasses.replace() costs more, and every step comes here.
+        return StepCall(
+            self.simple, self.lr, self.maximize, self.scale, self.limit, dtype
+        )
+
     def __call__(self, tensor: Any, grad: Any, state: Any) -> tuple[Any, Any]:
         """Return the new tensor and the new state."""
         if not self.maximize and self.is_plain:
@@ -121,9 +128,11 @@ def cast_state(state: Any, dtype_of: Callable[[str], torch.dtype | None]) -> Any
     if state is None:
         return None
     converted = object.__new__(type(state))
-    for name, value in vars(state).items():
+    fields = converted.__dict__
+    for name, value in state.__dict__.items():
         dtype = dtype_of(name)
         if dtype is not None and isinstance(value, torch.Tensor):
-            value = value.to(dtype) if value.is_floating_point() else value
-        converted.__dict__[name] = value
+            is_other = value.dtype is not dtype and value.is_floating_point()
+            value = value.to(dtype) if is_other else value
+        fields[name] = value
     return converted

@@ -39,13 +39,24 @@ def key_of(seed: int, path: str) -> int:
     return int.from_bytes(digest, "little") >> 12
 
 
-def streams_of(keys: Sequence[int], step: int) -> Any:
-    """Return 64 bits for each key at one step, as an array of numpy (splitmix64)."""
-    x = np.array(keys, dtype=np.uint64)
-    x = x + np.uint64((step + 1) * 0x9E3779B97F4A7C15 % 2**64)
-    x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return x ^ (x >> np.uint64(31))
+def streams_of(keys: Any, step: int) -> Any:
+    """Return 64 bits for each key at one step, as an array of numpy (splitmix64).
+
+    ``keys`` are integers, or an array of them.
+    """
+    x = np.asarray(keys, dtype=np.uint64) + np.uint64((step + 1) * GOLDEN % 2**64)
+    for shift, factor in SPLIT_MIX:
+        x ^= x >> shift
+        x *= factor
+    return x ^ (x >> _LAST_SHIFT)
+
+
+GOLDEN = 0x9E3779B97F4A7C15
+SPLIT_MIX = (
+    (np.uint64(30), np.uint64(0xBF58476D1CE4E5B9)),
+    (np.uint64(27), np.uint64(0x94D049BB133111EB)),
+)
+_LAST_SHIFT = np.uint64(31)
 
 
 def rounded(value: Tensor, dtype: torch.dtype, keys: Any, step: int) -> Tensor:

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from . import operations  # noqa: F401  # pyright: ignore[reportUnusedImport]  # gives the stand-in its operations
-from .extended_state import MASTER, is_extended, rounds
+from .extended_state import MASTER, kept_names, rounds
 from .recording import ImpureStepError, NotElementwise, Op, Recording
 from .stand_in import StandIn, stand_in
 from .step_call import StepCall
@@ -33,7 +33,7 @@ class BucketLayout:
     tape: Recording = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
-        is_kept = is_extended(self.state_type) and MASTER in self.tensors
+        is_kept = MASTER in kept_names(self.state_type) and MASTER in self.tensors
         self.master = self.tensors.index(MASTER) if is_kept else None
         self.rounds = rounds(self.state_type)
         names = ("tensor", "grad", *(f"state.{name}" for name in self.tensors))

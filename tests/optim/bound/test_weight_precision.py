@@ -512,6 +512,28 @@ def test_an_author_may_call_a_field_master() -> None:
     assert n_renewed(optimizer) == 0
 
 
+@ENGINES
+def test_a_field_called_master_is_its_authors_where_weights_are_rounded(
+    fused: bool | None,
+) -> None:
+    net, again = layers(torch.bfloat16), layers(torch.bfloat16)
+    options: dict[str, Any] = {"rounding": "stochastic", "fused": fused}
+    optimizer = Mastering().bind(net, lr=0.1, **options)
+    drive(optimizer, net, 1, 2)
+    resumed = Mastering().bind(again, lr=0.1, **options)
+
+    again.load_state_dict(net.state_dict())
+    resumed.load_record(optimizer.into_record())
+    drive(optimizer, net, 3)
+    drive(resumed, again, 3)
+
+    fields = resumed.state[again[0].weight]
+    assert equal(net, again)
+    assert fields["master"].dtype is torch.bfloat16
+    assert fields["rounding_step"] == 3
+    assert n_renewed(optimizer) == 0
+
+
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.int64, "float32", 32])
 def test_a_dtype_that_no_master_can_have_is_refused(dtype: Any) -> None:
     with pytest.raises(ValueError, match=r"master_dtype is torch\.float32"):
