@@ -300,6 +300,10 @@ class OptimizerAdaptor(torch.optim.Optimizer):
         for index, group in enumerate(groups):
             if names := self._bound.beside_fields(index):
                 group[BESIDE] = names
+        from .stored.upgraded_state_dict import LAYOUT, layout_text
+
+        if groups and (text := layout_text(self._bound)):
+            groups[0][LAYOUT] = text
         state_dict["param_groups"] = groups
         return state_dict
 

@@ -16,6 +16,7 @@ from ..bound.bound_state import BoundState
 from ..bound.initial_states import States
 from ..bound.param_groups import take_over
 from ..bound.state_check import BESIDE, left_out, what_is_left_out
+from .upgraded_state_dict import LAYOUT, upgraded_state_dict
 
 _WHERE = "the state dict"
 
@@ -43,7 +44,8 @@ def load_state_dict(
     def restore(_: Any) -> None:
         bound.replace_states(bound.housed(states))
         for group, before in zip(bound.groups, groups_before, strict=True):
-            group.pop(BESIDE, None)
+            for name in (BESIDE, LAYOUT):
+                group.pop(name, None)
             data = dict(group)
             group.update(before)
             take_over(group, data)
@@ -51,7 +53,7 @@ def load_state_dict(
     def attempt(transaction: Transaction) -> None:
         transaction.undo_with(bound.undo())
         with _hooked(optimizer, check, restore):
-            load(state_dict)
+            load(upgraded_state_dict(bound, state_dict, _WHERE))
 
     all_or_nothing(attempt)
 

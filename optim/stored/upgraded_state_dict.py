@@ -1,0 +1,126 @@
+"""State dicts of an older version of the module, numbered as its parameters are now.
+
+A state dict numbers its parameters, and rules that split or merge some give others
+other numbers: its first group tells, as text, which parameters the numbers are.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from itertools import chain
+from typing import Any
+
+from ...config.process.user_warning import warn_user
+from ...core.modules.tree import places_of
+from ...core.modules.versions import versions_of
+from ...records.errors import RecordMismatchError
+from ...records.report import LoadReport
+from ..bound.bound_state import BoundState
+from ..bound.state_check import BESIDE
+from .matching import match_states
+from .module_layout import ModuleLayout
+from .record_types import GroupState, OptimizerRecord, ParamState
+from .taken_states import TakenStates
+
+LAYOUT = "layout"
+"""The key under which the first group tells the module's parameters and their paths."""
+
+StateDict = Mapping[str, Any]
+
+
+def layout_text(bound: BoundState) -> str | None:
+    """Return what a state dict tells of the module; None apart from a module."""
+    module = bound.params.module
+    if module is None:
+        return None
+    paths = [[bound.params.path_of(p) for p in g["params"]] for g in bound.groups]
+    return json.dumps({"module": ModuleLayout.of(module).as_data(), "paths": paths})
+
+
+def upgraded_state_dict(
+    bound: BoundState, state_dict: dict[str, Any], file: str
+) -> dict[str, Any]:
+    """Return a state dict of the module of now; the same one if it is that already.
+
+    Raises RecordMismatchError where rules or states do not fit.
+    """
+    record = _older_record(bound, state_dict, file)
+    if record is None:
+        return state_dict
+    report = LoadReport()
+    matching = match_states(bound.params, record, None, file)
+    taken = TakenStates(bound, record)
+    for match in matching.stored:
+        taken.add_stored(match)
+    for computed in matching.computed:
+        taken.add_computed(computed, report)
+    problems = taken.problems + [
+        f"{path}: stored, and no parameter has that path" for path in matching.unknown
+    ]
+    if problems:
+        raise RecordMismatchError(file, problems)
+    for text in report.changed:
+        warn_user(text, RuntimeWarning)
+    params = [*chain.from_iterable(group["params"] for group in bound.groups)]
+    numbers = {param: number for number, param in enumerate(params)}
+    groups = [
+        {**theirs, "params": [numbers[param] for param in ours["params"]]}
+        for theirs, ours in zip(state_dict["param_groups"], bound.groups, strict=True)
+    ]
+    states = {numbers[param]: fields for param, fields in taken.states.items()}
+    return {**state_dict, "state": states, "param_groups": groups}
+
+
+def _older_record(
+    bound: BoundState, state_dict: StateDict, file: str
+) -> OptimizerRecord | None:
+    """Return what is of an older version as a record; None if nothing is known of it.
+
+    Groups are matched by number, so that there are as many.
+    """
+    groups: Sequence[dict[str, Any]] = state_dict["param_groups"]
+    text = groups[0].get(LAYOUT) if groups else None
+    module = bound.params.module
+    if not isinstance(text, str) or module is None or len(groups) != len(bound.groups):
+        return None
+    data, paths = _parsed(text, groups, file)
+    layout = ModuleLayout.read(data, file)
+    current = versions_of(places_of(module))
+    if not any(_is_older(layout, path, now) for path, now in current.items()):
+        return None
+    states = {
+        str(number): ParamState(path, i, dict(fields))
+        for i, group in enumerate(groups)
+        for number, path in zip(group["params"], paths[i], strict=True)
+        if isinstance(fields := state_dict["state"].get(number), Mapping)
+    }
+    kinds = [
+        str(group.get("kind", ours["kind"]))
+        for group, ours in zip(groups, bound.groups, strict=True)
+    ]
+    group_states = [GroupState(kind, {}, "") for kind in kinds]
+    record = OptimizerRecord(kinds[0], True, group_states, states)
+    beside = {str(i): group.get(BESIDE, ()) for i, group in enumerate(groups)}
+    record.metadata["optimizer"] = {"module": data, "beside": beside}
+    return record
+
+
+def _is_older(layout: ModuleLayout, path: str, version: int) -> bool:
+    stored_version = layout.versions.get(path, 0)
+    # What is no version at all is told by those who apply the rules.
+    return type(stored_version) is not int or stored_version < version
+
+
+def _parsed(
+    text: str, groups: Sequence[StateDict], file: str
+) -> tuple[Any, list[list[str]]]:
+    """Return what is told of the module, and the paths of each group's parameters."""
+    try:
+        data = json.loads(text)
+        paths = data["paths"]
+        counts = [len(group["params"]) for group in groups]
+        if [len(of_group) for of_group in paths] == counts:
+            return data["module"], paths
+    except (ValueError, KeyError, TypeError):
+        pass
+    problem = f"its first group has {text!r:.60} as its {LAYOUT!r}"
+    raise RecordMismatchError(file, [f"{problem}, expected the paths of parameters"])
