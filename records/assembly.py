@@ -91,8 +91,8 @@ class _Assembly(Collected):
     def _add_versions(self, path: str, record: Entries) -> None:
         section = library_part(record.metadata)
         below = section.get("versions")
-        inner: Mapping[str, Any] = below if isinstance(below, Mapping) else {}
-        self.versions |= {join(path, name): inner[name] for name in inner}
+        versions: Mapping[str, Any] = below if isinstance(below, Mapping) else {}
+        self.versions |= {join(path, name): versions[name] for name in versions}
         if "version" in section:
             self.versions[path] = section["version"]
         self.class_versions |= {

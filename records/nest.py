@@ -107,9 +107,9 @@ def state_dict_within(record: E, keys: Sequence[str] = ()) -> E:
         content, read = _children(content)[key], f"{read}[{key!r}]"
     state_dict = state_dict_in(content, file, read)
     module = record_of_state_dict(state_dict)
-    stored = {id(tensor): entries[number] for number, tensor in stand_ins.items()}
+    by_stand_in = {id(tensor): entries[number] for number, tensor in stand_ins.items()}
     return record.of_same_file(
-        module.replaced(entries=[_as_stored(e, stored) for e in module.entries()])
+        module.replaced(entries=[_as_stored(e, by_stand_in) for e in module.entries()])
     )
 
 
@@ -169,9 +169,9 @@ def check_precision(record: Entries, precision: Precision) -> None:
     )
 
 
-def _as_stored(entry: Entry, stored: Mapping[int, Entry]) -> Entry:
+def _as_stored(entry: Entry, by_stand_in: Mapping[int, Entry]) -> Entry:
     """Return ``entry`` with the tensor of the file that its stand-in stands for."""
-    in_file = stored.get(id(entry.source))
+    in_file = by_stand_in.get(id(entry.source))
     if in_file is None:
         return entry
     return dataclasses.replace(

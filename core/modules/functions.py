@@ -61,7 +61,7 @@ def function_names(function: object) -> dict[str, str] | None:
     """Return what stands for a known function in a file; None for any other."""
     if not isinstance(function, FUNCTIONS):
         return None
-    name = next((name for name, known in _names.items() if known is function), None)
+    name = next((n for n, registered in _names.items() if registered is function), None)
     place = (function.__module__, function.__qualname__)
     if _places.get(place) is function:
         names = {MODULE: place[0], NAME: place[1]}

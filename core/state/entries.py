@@ -171,8 +171,8 @@ def _unwrapped_rows(
             unwrapped.append((path, kind, tensor))
             continue
         inner_kind: Kind = "transient" if kind == "transient" else "buffer"
-        for where, inner in inner_tensors(tensor, path):
-            unwrapped.append((where, inner_kind, inner))
+        for where, part in inner_tensors(tensor, path):
+            unwrapped.append((where, inner_kind, part))
         if forms is not None and kind != "transient":
             for where, wrapper in wrappers_in(tensor, path):
                 forms[where] = TensorForm(wrapper, where)

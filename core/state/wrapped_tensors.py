@@ -48,11 +48,11 @@ def is_wrapper(tensor: Tensor) -> bool:
 def inner_tensors(tensor: Tensor, path: str) -> Iterator[tuple[str, Tensor]]:
     """Yield what a wrapper is made of, down to tensors with values, by path."""
     for name in _flattened(tensor, path)[0]:
-        inner, where = getattr(tensor, name), join(path, name)
-        if is_wrapper(inner):
-            yield from inner_tensors(inner, where)
+        part, where = getattr(tensor, name), join(path, name)
+        if is_wrapper(part):
+            yield from inner_tensors(part, where)
         else:
-            yield where, inner
+            yield where, part
 
 
 def wrappers_in(tensor: Tensor, path: str) -> Iterator[tuple[str, Tensor]]:
@@ -140,21 +140,21 @@ class _Maker:
 
     def wrapper(self, path: str, cls: type[Tensor]) -> Tensor:
         form = self._forms[path]
-        inner = {name: self._inner(join(path, name)) for name in form["tensors"]}
+        parts = {name: self._tensor_at(join(path, name)) for name in form["tensors"]}
         try:
             context = _context_of(form["context"], _classes_of(cls))
             make: Callable[..., Any] = cls.__tensor_unflatten__  # type: ignore[attr-defined]
             made_tensor = make(
-                inner, context, torch.Size(form["shape"]), tuple(form["stride"])
+                parts, context, torch.Size(form["shape"]), tuple(form["stride"])
             )
-            self._check(path, cls, made_tensor, inner)
+            self._check(path, cls, made_tensor, parts)
         except RecordError:
             raise
         except Exception as error:  # the class may raise anything
             raise self._refusal(path, f"{type(error).__name__}: {error}") from error
         return made_tensor  # type: ignore[no-any-return]
 
-    def _inner(self, path: str) -> Tensor:
+    def _tensor_at(self, path: str) -> Tensor:
         form = self._forms.get(path)
         if form is not None:
             cls = allowed_tensor_class(*form[CLASS])
@@ -167,16 +167,16 @@ class _Maker:
         return torch.empty(entry.shape, dtype=entry.dtype, device=self._device)
 
     def _check(
-        self, path: str, cls: type[Tensor], tensor: object, inner: Mapping[str, Tensor]
+        self, path: str, cls: type[Tensor], tensor: object, parts: Mapping[str, Tensor]
     ) -> None:
         if type(tensor) is not cls or not is_wrapper(tensor):
             raise self._refusal(path, f"it became a {type(tensor).__name__}")
-        found = _form_of(tensor, path)
-        if not _is_same_form(self._forms[path], found):
-            raise self._refusal(path, _difference(path, self._forms[path], found))
-        for name, stored in inner.items():
-            living = getattr(tensor, name)
-            if (living.shape, living.dtype) != (stored.shape, stored.dtype):
+        form = _form_of(tensor, path)
+        if not _is_same_form(self._forms[path], form):
+            raise self._refusal(path, _difference(path, self._forms[path], form))
+        for name, part in parts.items():
+            living_part = getattr(tensor, name)
+            if (living_part.shape, living_part.dtype) != (part.shape, part.dtype):
                 raise self._refusal(path, f"{name} became another tensor")
 
     def _refusal(self, path: str, problem: str) -> RecordMismatchError:
@@ -204,7 +204,9 @@ def _form_of(tensor: Tensor, path: str) -> dict[str, Any]:
         "stride": list(tensor.stride()),
         "requires_grad": tensor.requires_grad,
         "tensors": names,
-        "context": _plain(context, f"{path}: the context of its {cls.__qualname__}"),
+        "context": _plain_context(
+            context, f"{path}: the context of its {cls.__qualname__}"
+        ),
     }
 
 
@@ -212,11 +214,13 @@ def _is_same_form(a: Mapping[str, Any], b: Mapping[str, Any]) -> bool:
     return all(a[key] == b[key] for key in a if key != "requires_grad")
 
 
-def _difference(path: str, stored: Mapping[str, Any], living: Mapping[str, Any]) -> str:
-    keys = [key for key in stored if stored[key] != living[key]]
+def _difference(
+    path: str, stored_form: Mapping[str, Any], living_form: Mapping[str, Any]
+) -> str:
+    keys = [key for key in stored_form if stored_form[key] != living_form[key]]
     return f"{path}: " + "; ".join(
-        f"stored {key.strip('_')} {one_line(stored[key])}, the module has "
-        f"{one_line(living[key])}"
+        f"stored {key.strip('_')} {one_line(stored_form[key])}, the module has "
+        f"{one_line(living_form[key])}"
         for key in keys
         if key != "requires_grad"
     )
@@ -251,7 +255,7 @@ def _is_form(form: Mapping[str, Any]) -> bool:
     )
 
 
-def _plain(value: Any, path: str) -> Any:
+def _plain_context(value: Any, path: str) -> Any:
     """Return what a class says of its tensors as plain data; RecordError for others."""
     if value is None or type(value) in (bool, int, float, str):
         return value
@@ -262,13 +266,13 @@ def _plain(value: Any, path: str) -> Any:
     if isinstance(value, enum.Enum):
         return {_MEMBER: [*_place(type(value)), value.name]}
     if isinstance(value, list | tuple):
-        items = [_plain(item, path) for item in value]
+        items = [_plain_context(item, path) for item in value]
         return items if isinstance(value, list) else tuple(items)
     if isinstance(value, Mapping) and all(type(key) is str for key in value):
-        return {key: _plain(item, path) for key, item in value.items()}
+        return {key: _plain_context(item, path) for key, item in value.items()}
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         fields = {f.name: getattr(value, f.name) for f in dataclasses.fields(value)}
-        return {_OBJECT: [*_place(type(value)), _plain(fields, path)]}
+        return {_OBJECT: [*_place(type(value)), _plain_context(fields, path)]}
     raise RecordError(
         f"{path} holds {one_line(value)}, which is no plain data, so that nothing "
         "could bring it back. Store the tensors that it is made of."
@@ -280,7 +284,7 @@ def _place(cls: type) -> tuple[str, str]:
 
 
 def _context_of(data: Any, class_at: Callable[[str, str], Any]) -> Any:
-    """Return what `_plain` was given; ``class_at`` finds the classes of objects."""
+    """Return what `_plain_context` took apart; ``class_at`` finds the classes."""
     if isinstance(data, list | tuple):
         return type(data)(_context_of(item, class_at) for item in data)
     if not isinstance(data, dict):
@@ -306,14 +310,14 @@ def _classes_of(cls: type[Tensor]) -> Callable[[str, str], Any]:
     library = cls.__module__.partition(".")[0]
 
     def class_at(module: str, name: str) -> Any:
-        found: Any = sys.modules.get(module)
+        candidate: Any = sys.modules.get(module)
         for part in name.split("."):
-            found = getattr(found, part, None)
-        is_plain = isinstance(found, type) and (
-            issubclass(found, enum.Enum) or dataclasses.is_dataclass(found)
+            candidate = getattr(candidate, part, None)
+        is_plain = isinstance(candidate, type) and (
+            issubclass(candidate, enum.Enum) or dataclasses.is_dataclass(candidate)
         )
         if module.partition(".")[0] != library or not is_plain:
             raise LookupError(f"{module}.{name} is no enum or dataclass of {library}")
-        return found
+        return candidate
 
     return class_at

@@ -242,12 +242,12 @@ class Entries:
             )
         )
 
-    def of_same_file(self, other: "Entries") -> Self:
-        """Return ``other``, whose entries are some of these, as one of their file."""
+    def of_same_file(self, part: "Entries") -> Self:
+        """Return ``part``, whose entries are some of these, as one of their file."""
         content = self._content
         return self._of(
             replace(
-                other._content,
+                part._content,
                 metadata=content.metadata,
                 verified=content.verified,
                 reading=content.reading,

@@ -56,7 +56,7 @@ def key_of_text(hint: Any, text: str) -> Any:
     if origin is typing.Annotated:
         return key_of_text(args[0], text)
     if origin is typing.Literal:
-        return _first(text, args)
+        return _key_among(text, args)
     if origin in (typing.Union, types.UnionType):
         return _of_union(args, text)
     if isinstance(hint, typing.NewType):
@@ -87,7 +87,7 @@ def _of_union(hints: tuple[Any, ...], text: str) -> Any:
     raise LookupError(text)
 
 
-def _first(text: str, keys: tuple[Any, ...]) -> Any:
+def _key_among(text: str, keys: tuple[Any, ...]) -> Any:
     for key in keys:
         if key is not None and not isinstance(key, bool) and _text_of(key, "") == text:
             return key

@@ -133,12 +133,12 @@ def _encode_partial(
 def _decode_partial(decoding: Decoder, data: Any, path: str, depth: int) -> Any:
     args = [decoding.decode(v, path, depth + 1) for v in data["args"]]
     keywords = decoding.decode(dict(data["kwargs"]), path, depth + 1)
-    named = (
+    target = (
         function_named(data["function"])
         if "function" in data
         else class_named(data["class"])
     )
-    return functools.partial(named, *args, **keywords)
+    return functools.partial(target, *args, **keywords)
 
 
 def _names_of_callable(value: object, path: str) -> dict[str, dict[str, str]]:
