@@ -90,7 +90,7 @@ def match_states(
     described = record.metadata.get("optimizer", {})
     layout = ModuleLayout.read(described.get("module"), file)
     renamed = _renamer(rename, record)
-    upgraded = UpgradedPaths.of(layout, params, renamed, file)
+    upgraded = UpgradedPaths.of(layout, params.module, renamed, file)
     matching = Matching()
     by_id = {str(param.id): param for param in params.current()}
     pending: list[ParamState] = []

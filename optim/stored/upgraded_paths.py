@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
 import torch
+from torch import nn
 
 from ...core.evolution.upgrading import upgrade_record
 from ...core.modules.tree import places_of
@@ -11,7 +12,6 @@ from ...core.state.loading.derived import leaves_of
 from ...records.entries.entries import Entries
 from ...records.entries.entry import Entry
 from ...records.errors import RecordVersionError
-from ..bound.bound_params import BoundParams
 from .module_layout import ModuleLayout
 
 
@@ -35,11 +35,11 @@ class UpgradedPaths:
     def of(
         cls,
         layout: ModuleLayout,
-        params: BoundParams,
+        module: nn.Module | None,
         rename: Callable[[str], str | None],
         file: str,
     ) -> "UpgradedPaths":
-        """Apply the rules that lead from ``layout`` to the module of ``params``.
+        """Apply the rules that lead from ``layout`` to ``module``, if there is one.
 
         There are none for a module of older classes: by ID and by path its states may
         fit all the same. Raises RecordMismatchError for rules that do not fit the
@@ -47,10 +47,10 @@ class UpgradedPaths:
         """
         paths = cls(layout, rename)
         record = paths._record(file)
-        if params.module is None or not layout.shapes:
+        if module is None or not layout.shapes:
             return paths
         try:
-            upgraded = upgrade_record(record, places_of(params.module))
+            upgraded = upgrade_record(record, places_of(module))
         except RecordVersionError:
             return paths
         if upgraded is not record:
@@ -66,6 +66,13 @@ class UpgradedPaths:
         if is_untouched or path not in self.layout.shapes:
             return [new_path]
         return self.moved.get(path, [])
+
+    def descendants(self, path: str) -> list[str]:
+        """Return where the parameter of a stored ``path`` may stand, or parts of it."""
+        computed = [
+            p for p, entry in self.computed.items() if path in self.origins(entry)
+        ]
+        return self.candidates(path) + computed
 
     def is_deleted(self, path: str) -> bool:
         """Return whether a rename or a rule took a parameter away."""

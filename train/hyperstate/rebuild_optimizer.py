@@ -165,10 +165,7 @@ def _build_adaptor(
         for name, group in zip(binding["kinds"], optimizer_record.groups, strict=True)
     ]
     rates = _rates(binding["schedules"], optimizer_record.groups)
-    members = [
-        {id(_param(module_at(field), name, "")) for field, name in names}
-        for names in binding["groups"]
-    ]
+    members = _members(binding, optimizer_record, module_at, record.reading.file)
     groups = [
         Group(_is_among(ids), optimizer=simple, lr=rate)
         for ids, simple, rate in zip(members[1:], simples[1:], rates[1:], strict=True)
@@ -181,6 +178,39 @@ def _build_adaptor(
     )
     adaptor.load_record(optimizer_record, hyperparameters="restore")
     return adaptor
+
+
+def _members(
+    binding: Mapping[str, Any],
+    optimizer_record: Any,
+    module_at: Callable[[str], nn.Module],
+    file: str,
+) -> list[set[int]]:
+    """Return by group the identities of its parameters, or of what rules made of them.
+
+    Raises RecordMismatchError for one that the module has no more.
+    """
+    from ...optim.stored.module_layout import ModuleLayout
+    from ...optim.stored.upgraded_paths import UpgradedPaths
+
+    at, path = binding["module"]
+    module = unwrapped(module_at(at)).get_submodule(path)
+    description = optimizer_record.metadata.get("optimizer", {})
+    layout = ModuleLayout.read(description.get("module"), file)
+    upgraded = UpgradedPaths.of(layout, module, lambda name: name, file)
+    beginning = f"{path}." if path else ""
+
+    def params_of(field: str, name: str) -> list[Tensor]:
+        # What another module shares with this one stands there under its name alone.
+        if field != at or not name.startswith(beginning):
+            return [_param(module_at(field), name, file)]
+        names = upgraded.descendants(name.removeprefix(beginning))
+        return [_param(module, new_name, file) for new_name in names]
+
+    return [
+        {id(param) for field, name in names for param in params_of(field, name)}
+        for names in binding["groups"]
+    ]
 
 
 def _build_simple(
