@@ -86,6 +86,12 @@ CLIPS: dict[str, Callable[[], Any]] = {
     "global norm": lambda: optim.ClipGlobalNorm(0.1),
 }
 
+WEIGHTS: dict[str, dict[str, Any]] = {
+    "as they are": {},
+    "masters": {"master_dtype": torch.float32},
+    "rounded": {"rounding": "stochastic", "seed": 3},
+}
+
 GROUPS = ("none", "biases", "another optimizer", "frozen", "unfrozen later")
 
 
@@ -104,6 +110,8 @@ class Case:
     way: str
     n_before: int
     n_after: int
+    weights: str
+    """What lets weights in half precision learn."""
 
 
 def drawn(seed: int, number: int, ways: tuple[str, ...] = ()) -> Case:
@@ -120,6 +128,7 @@ def drawn(seed: int, number: int, ways: tuple[str, ...] = ()) -> Case:
         way=draw.choice(ways or tuple(WAYS)),
         n_before=draw.randint(1, 5),
         n_after=draw.randint(1, 4),
+        weights=draw.choice([*WEIGHTS]),
     )
 
 
@@ -183,6 +192,7 @@ def _bound(case: Case, net: Net) -> Any:
         clip=CLIPS[case.clip](),
         fused=case.fused,
         state_dtype=torch.float32 if case.is_wide else None,
+        **WEIGHTS[case.weights],
     )
 
 
