@@ -245,7 +245,6 @@ TESTED_IN = {
     "core/state/loading/fillings.py": "core/state/loading/test_commit.py",
     "core/state/param_selection.py": "core/state/test_entries.py",
     "optim/engines/codegen/block_code.py": "optim/engines/test_blocks.py",
-    "optim/engines/codegen/program.py": "optim/engines/codegen/test_c_code.py",
     "optim/engines/memory/ranges.py": "optim/engines/memory/test_entangled.py",
     "optim/engines/self_check.py": "optim/engines/codegen/test_compiler.py",
     "optim/engines/tracing/trace.py": "optim/engines/tracing/test_stand_in.py",

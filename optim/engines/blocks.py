@@ -14,7 +14,7 @@ from torch import Tensor
 from ...records.tensors.torch_internals import copy_tensors
 from .bucket import Bucket, Job, trusted
 from .codegen.block_code import Run, generate
-from .codegen.program import contracted, program_of
+from .codegen.program import contracted, program_of, with_true_masters
 from .memory.arena import BLOCK, SMALL
 from .renewals import Renewals
 from .self_check import agrees
@@ -55,10 +55,9 @@ class Blocks:
             self.seen, self.pieces = places, _pieces(bucket)
         constants = trace.constants
 
-        masters = None if bucket.masters() is None else bucket.layout.master
-        replay = _Replay(
-            run, self.scratch, registers, constants, bucket.renewals, masters
-        )
+        renewals = bucket.renewals or Renewals()
+        master = bucket.layout.master
+        replay = _Replay(run, self.scratch, registers, constants, renewals, master)
         if bucket.layout.rounds:
             replay.streams = [int(stream) for stream in bucket.streams()]
 
@@ -80,9 +79,17 @@ def replayable(
 def _generate(
     trace: Trace, layout: BucketLayout, step: StepCall, scalars: dict[str, Any]
 ) -> tuple[Run, list[torch.dtype]] | str:
-    run, registers = generate(contracted(program_of(trace.tape, trace.outs)))
+    program = program_of(trace.tape, trace.outs)
+    master = None if layout.master is None else layout.master + 2
+    if master is not None:
+        # Each block is compared with its master before it runs: see `_Replay`.
+        program = with_true_masters(program, master)
+    run, registers = generate(contracted(program))
 
     def over(tensors: list[Tensor], constants: list[float]) -> None:
+        if master is not None:
+            room = torch.empty_like(tensors[0])
+            Renewals().renew(tensors[0], tensors[master], room)
         stream = int(streams_of([0], scalars.get(ROUNDING_STEP, 0))[0])
         run(
             *tensors,
@@ -143,9 +150,9 @@ class _Replay:
     scratch: _Scratch
     registers: list[torch.dtype]
     constants: list[float]
-    renewals: Renewals | None
+    renewals: Renewals
     master: int | None
-    """Which of the states is the master weight, if it is compared with the weight."""
+    """Which of the states is the master weight."""
     streams: list[int] = field(default_factory=list[int])
     """By parameter, what random bits are made of, where any are rounded with them."""
 
@@ -167,8 +174,9 @@ class _Replay:
         bits: Tensor | None,
     ) -> None:
         """Step one block, which is rounded with ``bits``."""
-        if self.master is not None and self.renewals is not None:
-            self.renewals.compare(tensor, states[self.master])
+        if self.master is not None:
+            room = self.scratch.take("rounding", tensor.dtype, len(tensor))
+            self.renewals.renew(tensor, states[self.master], room)
         registers = self.scratch.registers(self.registers, len(grad))
         self.run(tensor, grad, *states, registers, self.constants, bits)
 

@@ -20,8 +20,22 @@ class Renewals:
     def compare(self, weight: Tensor, master: Tensor) -> None:
         """Count the elements of ``weight`` that are not the rounding of ``master``."""
         # Nearly always all are, which one pass over the values tells.
-        if weight.is_cpu and torch.equal(master.to(weight.dtype), weight):
+        if not (weight.is_cpu and torch.equal(master.to(weight.dtype), weight)):
+            self._count(weight, master)
+
+    def renew(self, weight: Tensor, master: Tensor, room: Tensor) -> None:
+        """Count as `compare` does, and begin anew what is no rounding.
+
+        They lie on the CPU; ``room`` is of the form of ``weight`` and is written to.
+        """
+        rounding = room.copy_(master)
+        if torch.equal(rounding, weight):
             return
+        self._count(weight, master)
+        is_rounding = rounding == weight
+        master.copy_(torch.where(is_rounding, master, weight.to(master.dtype)))
+
+    def _count(self, weight: Tensor, master: Tensor) -> None:
         count = n_renewed(weight, master)
         self.counter(weight.device).add_(_local(count))
 

@@ -87,6 +87,30 @@ def _without_unread(program: Program) -> Program:
     return program
 
 
+def with_true_masters(program: Program, master: int) -> Program:
+    """Return the program for weights that are the rounding of input ``master``.
+
+    A step begins with ``where(master.to(half) == weight, master, weight.to(wide))``,
+    which is the master then. What is recorded otherwise stays as it is.
+    """
+    rounding, is_rounding, widened, chosen = range(
+        program.n_inputs, program.n_inputs + 4
+    )
+    begun = {
+        is_rounding: ("eq", (rounding, 0)),
+        chosen: ("where", (is_rounding, master, widened)),
+    }
+    if chosen in program.outs or any(
+        program.ops.get(i) != op for i, op in begun.items()
+    ):
+        return program
+    ops = {
+        i: (name, tuple(master if a == chosen else a for a in args))
+        for i, (name, args) in program.ops.items()
+    }
+    return _without_unread(Program(program.n_inputs, program.dtypes, ops, program.outs))
+
+
 def contracted(program: Program) -> Program:
     """Return the program with products and quotients drawn into the sums over them.
 

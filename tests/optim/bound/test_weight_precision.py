@@ -25,6 +25,7 @@ from burnish.records import Record
 
 from ..every_optimizer import ENGINES
 from ..nets import Net, UserAdamW, drive, engine_names, equal, layers, plist
+from ..steppers import ELEMENTWISE, Stepping
 
 HALF = [torch.bfloat16, torch.float16]
 WIDE = torch.float32
@@ -103,6 +104,32 @@ def test_updates_that_a_half_precision_loses_add_up(fused: bool | None) -> None:
 
     assert torch.equal(plain[0], torch.ones(8).bfloat16())
     assert torch.allclose(net[0].float(), torch.tensor(0.95), atol=4e-3)
+
+
+@pytest.mark.parametrize("fused", [None, True])
+@pytest.mark.parametrize("name", ELEMENTWISE)
+def test_every_elementwise_step_moves_masters_as_the_loop_does(
+    name: str, fused: bool | None
+) -> None:
+    nets = [Net(torch.bfloat16), Net(torch.bfloat16)]
+    simple = Stepping(fn=ELEMENTWISE[name])
+    engine = simple.bind(nets[0], lr=1.0, master_dtype=WIDE, fused=fused)
+    loop = simple.bind(nets[1], lr=1.0, master_dtype=WIDE, fused=False)
+
+    for seed in range(3):
+        same_grads(nets[0], nets[1], seed)
+        for net, optimizer in zip(nets, (engine, loop), strict=True):
+            with torch.no_grad():
+                net.a[seed] = 0.5
+            optimizer.step()
+
+    assert engine_names(engine) == {"compiled" if fused else "blocks"}
+    assert n_renewed(engine) == n_renewed(loop) > 0
+    assert are_roundings(engine, nets[0])
+    for a, b in zip(*(net.parameters() for net in nets), strict=True):
+        for field in ("master", "a", "b"):
+            values = engine.state[a][field], loop.state[b][field]
+            assert torch.allclose(*values, rtol=1e-4, atol=1e-5), field
 
 
 def test_small_equal_matrices_keep_masters_in_their_stack() -> None:
