@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from .modules.registry import allow_classes, register_class
     from .persistence.loading import from_record, load_record, report_of
     from .persistence.saving import into_record, save_record
+    from .prediction import predict
     from .pretrained.pretrained import from_pretrained, save_pretrained
     from .state.identity import map_params, named_params
     from .state.uninitialized.uninitialized import skip_init
@@ -52,6 +53,7 @@ __all__ = [
     "module",
     "named_params",
     "num_params",
+    "predict",
     "register_class",
     "register_function",
     "register_hparams",
@@ -85,6 +87,7 @@ _HOME = {
     "module": "decorator",
     "named_params": "state.identity",
     "num_params": "module_summary",
+    "predict": "prediction",
     "register_class": "modules.registry",
     "register_function": "modules.functions",
     "register_hparams": "hyperparameters.capture",

@@ -81,7 +81,7 @@ FLOORS = {
         ("errors",),
         ("modules",),
         ("hyperparameters", "state"),
-        ("evolution", "freezing", "module_summary"),
+        ("evolution", "freezing", "module_summary", "prediction"),
         ("persistence",),
         ("blueprint", "pretrained"),
         ("decorator",),

@@ -1,10 +1,14 @@
 """Blueprints: modules that are configured first and built then."""
 
 from .blueprint import Blueprint
+from .construction.forward_parts import FromLogs, LogTensor, Parallel
 from .edits.marks import after_build, after_init, before_build, register_style, stateful
 
 __all__ = [
     "Blueprint",
+    "FromLogs",
+    "LogTensor",
+    "Parallel",
     "after_build",
     "after_init",
     "before_build",

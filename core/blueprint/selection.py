@@ -18,6 +18,7 @@ from .edits.edits import (
     ChangeItems,
     Edit,
     HookKind,
+    Initialize,
     SetArguments,
     Unbuilt,
 )
@@ -150,6 +151,36 @@ class Selection:
     def set_output_map(self, *keys: str, **named: int) -> Self:
         """Return the dict that came in with the output added; ``named`` by index."""
         return self._add_hook("output_map", keys, named)
+
+    def initialize(
+        self,
+        function: Callable[..., Any],
+        *args: Any,
+        tensors: str | Sequence[str] = "weight",
+        **kwargs: Any,
+    ) -> Self:
+        """Fill parameters when the module is built, as ``function`` of `nn.init` does.
+
+        ``bp.isinstance(nn.Conv2d).initialize(nn.init.kaiming_normal_)`` means the
+        ``tensors`` of that name in what is selected and in all that is inside; the last
+        call that means a parameter fills it. The same seed gives the same values,
+        whatever the order of calls. A function of your own changes its first argument
+        in place, and is not written to files.
+        """
+        if not callable(function):
+            raise TypeError(
+                f"expected a function of torch.nn.init, got {function!r:.80}"
+            )
+        names = (tensors,) if isinstance(tensors, str) else tuple(tensors)
+        edit = Initialize(
+            target=self._parts.target,
+            function=function,
+            tensors=names,
+            args=args,
+            kwargs=kwargs,
+        )
+        self._session.take([edit])
+        return self
 
     def filter(self, keep: Callable[[str, "Selection"], bool]) -> "Selection":
         """Return those for which ``keep(path, part)`` holds.

@@ -11,7 +11,7 @@ from ....config.path import join
 from ....records.tensors.grad_mode import no_grad
 from ...modules.signature import spread
 from ...state.uninitialized.streams import Streams
-from ..edits.edits import AddHook, CallMethod, Edit, SetArguments
+from ..edits.edits import AddHook, CallMethod, Edit, Initialize, SetArguments
 from ..errors import BlueprintError, NotRepeatedError, SettingError
 from ..tree.arguments import Arguments, missing_arguments
 from ..tree.construction_node import ConstructionNode, first_difference
@@ -21,6 +21,7 @@ from .construction_run import SERIAL, ConstructionRun, ConstructionRuns, current
 from .draft import Draft, missing_sizes_in, missing_sizes_of
 from .dry_run import assign_edits, call_reseeded, call_root_constructor
 from .forward_hooks import Logs, add_hooks
+from .forward_parts import connect
 from .init_hooks import call_observed
 
 
@@ -196,6 +197,8 @@ def _finished(
 def _finish(draft: Draft, run: ConstructionRun, logs: Logs) -> None:
     """Add the hooks to the built module, then make the calls that are due."""
     deferred_edits = [edit for edit in draft.edits if _is_later(edit)]
+    for part in run.modules_by_path.values():
+        connect(part, logs)
     if not deferred_edits and not logs.is_used:
         return
     edit_index = EditIndex(deferred_edits)
@@ -208,6 +211,7 @@ def _finish(draft: Draft, run: ConstructionRun, logs: Logs) -> None:
         (part, edit) for part, edit in edits_by_module if isinstance(edit, AddHook)
     ]
     add_hooks(run.modules_by_path[""], hooks, logs)
+    _initialize(run.modules_by_path[""], deferred_edits, edits_by_module)
     # The calls run in the order in which they were asked for, whatever their parts.
     for edit in deferred_edits:
         for part, module_edit in edits_by_module:
@@ -215,8 +219,47 @@ def _finish(draft: Draft, run: ConstructionRun, logs: Logs) -> None:
                 edit.function(part, *edit.args, **edit.kwargs)
 
 
+def _initialize(
+    root: nn.Module,
+    log: Sequence[Edit],
+    edits_by_module: Sequence[tuple[nn.Module, Edit]],
+) -> None:
+    """Give parameters their values, each once, by the last edit that means it.
+
+    They are drawn in the order of the module, so that the same seed gives the same
+    values whatever was asked for first.
+    """
+    edit_by_id: dict[int, Initialize] = {}
+    for edit in log:
+        if isinstance(edit, Initialize):
+            parts = [part for part, part_edit in edits_by_module if part_edit is edit]
+            edit_by_id.update((id(p), edit) for p in _meant_parameters(parts, edit))
+    with no_grad():
+        for parameter in root.parameters() if edit_by_id else ():
+            last_edit = edit_by_id.get(id(parameter))
+            if last_edit is not None:
+                last_edit.function(parameter, *last_edit.args, **last_edit.kwargs)
+
+
+def _meant_parameters(
+    parts: Sequence[nn.Module], edit: Initialize
+) -> list[nn.Parameter]:
+    names_and_parameters = [
+        (path.rpartition(".")[2], parameter)
+        for part in parts
+        for path, parameter in part.named_parameters(remove_duplicate=False)
+    ]
+    parameters = [p for name, p in names_and_parameters if name in edit.tensors]
+    # A pattern that means no part by now is for those that come later.
+    if parts and not parameters:
+        target = edit.target if isinstance(edit.target, str) else edit.target[0]
+        names = sorted({name for name, _ in names_and_parameters}) or "none"
+        raise SettingError(target, f"{edit} means no parameter; there are {names}.")
+    return parameters
+
+
 def _is_later(edit: Edit) -> bool:
-    return isinstance(edit, AddHook) or (
+    return isinstance(edit, AddHook | Initialize) or (
         isinstance(edit, CallMethod) and edit.moment == "after_build"
     )
 

@@ -13,6 +13,7 @@ from ..edits.edits import (
     ChangeItems,
     Definition,
     Edit,
+    Initialize,
     SetArguments,
     Target,
     with_replacements,
@@ -133,7 +134,7 @@ class Draft:
         for shift in path_shifts:
             # A change of items replaces no edit, but moves those of items behind it.
             replacements = shift.replacements(self.edits)
-        is_for_build = isinstance(edit, AddHook) or (
+        is_for_build = isinstance(edit, AddHook | Initialize) or (
             isinstance(edit, CallMethod) and edit.moment != "after_init"
         )
         # A pattern that matches nothing yet is for parts that come later.

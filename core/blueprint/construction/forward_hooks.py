@@ -55,8 +55,37 @@ class LogOutput:
         self.logs[self.name] = output
 
 
+class _Scope:
+    """The dict that came into a module, and what parts of it have added since."""
+
+    def __init__(self, inputs: Mapping[str, object]) -> None:
+        self.inputs, self.outputs = inputs, dict[str, object]()
+
+    def value(self, key: str) -> object:
+        """Return what has the name ``key`` by now; KeyError says what there is."""
+        for values in (self.outputs, self.inputs):
+            if key in values:
+                return values[key]
+        names = [*{**self.inputs, **self.outputs}]
+        raise KeyError(f"no input {key!r}; the dict has {names}")
+
+
+class _Scopes(threading.local):
+    """The scopes of the modules that are running in a thread, innermost last."""
+
+    def __init__(self) -> None:
+        self.stack: list[_Scope] = []
+
+
+_scopes = _Scopes()
+
+
 class DictMap:
-    """Lets a module take inputs from a dict, and add its outputs to a copy of it."""
+    """Lets a module take inputs from a dict, and add its outputs to a copy of it.
+
+    Inside of a module that got a dict, parts pass plain values on; there the map of a
+    part means that dict: it adds inputs behind those that are passed, and outputs.
+    """
 
     def __init__(self) -> None:
         self.inputs: tuple[str, ...] = ()
@@ -72,44 +101,52 @@ class DictMap:
     def before(
         self, module: nn.Module, args: tuple[object, ...], kwargs: dict[str, object]
     ) -> tuple[tuple[object, ...], dict[str, object]]:
-        """Return the inputs that the dict holds; anything but a dict stays."""
+        """Return the inputs that the dict holds: in its place, or behind others."""
         is_dict = len(args) == 1 and isinstance(args[0], Mapping)
-        inputs = cast(Mapping[str, object], args[0]) if is_dict else None
+        if is_dict:
+            scope: _Scope | None = _Scope(cast(Mapping[str, object], args[0]))
+        else:
+            scope = _scopes.stack[-1] if _scopes.stack else None
         # `after` needs the dict once the module has run, also inside of itself.
-        self._stack().append(inputs)
-        if inputs is None or not (self.inputs or self.named_inputs):
+        self._stack().append((scope, is_dict))
+        if is_dict and scope is not None:
+            _scopes.stack.append(scope)
+        if scope is None or not (self.inputs or self.named_inputs):
             return args, kwargs
-        absent = [
-            key
-            for key in (*self.inputs, *self.named_inputs.values())
-            if key not in inputs
-        ]
-        if absent:
-            raise KeyError(f"no input {absent[0]!r}; the dict has {list(inputs)}")
-        keyword_inputs = {name: inputs[key] for name, key in self.named_inputs.items()}
-        return tuple(inputs[key] for key in self.inputs), {**kwargs, **keyword_inputs}
+        passed = () if is_dict else args
+        positional = (scope.value(key) for key in self.inputs[len(passed) :])
+        named = {name: scope.value(key) for name, key in self.named_inputs.items()}
+        return (*passed, *positional), {**kwargs, **named}
 
     def after(self, module: nn.Module, args: object, output: Any) -> object:
         """Return a new dict with the outputs added, where a dict came in."""
-        stack = self._stack()
-        inputs = stack.pop() if stack else None
-        if inputs is None or not (self.outputs or self.named_outputs):
+        scope, is_dict = self._stack().pop() if self._stack() else (None, False)
+        if is_dict:
+            _scopes.stack.pop()
+        if scope is None or not (self.outputs or self.named_outputs):
             return output
+        outputs = self._outputs_by_name(output)
+        if is_dict:
+            return {**scope.inputs, **scope.outputs, **outputs}
+        scope.outputs.update(outputs)
+        return output
+
+    def _outputs_by_name(self, output: Any) -> dict[str, object]:
+        # A tensor is one output: its rows are no outputs to be told apart by index.
+        values = output if isinstance(output, tuple | list) else (output,)
+        outputs: dict[str, object] = {}
         if len(self.outputs) == 1:
             outputs = {self.outputs[0]: output}
-        else:
-            outputs = (
-                dict(zip(self.outputs, output, strict=True)) if self.outputs else {}
-            )
-        named_outputs = {
-            name: output[index] for name, index in self.named_outputs.items()
-        }
-        return {**inputs, **outputs, **named_outputs}
+        elif self.outputs:
+            outputs = dict(zip(self.outputs, values, strict=True))
+        for name, index in self.named_outputs.items():
+            outputs[name] = values[index]
+        return outputs
 
-    def _stack(self) -> list[Mapping[str, object] | None]:
+    def _stack(self) -> list[tuple[_Scope | None, bool]]:
         if not hasattr(self._waiting, "stack"):
             self._waiting.stack = []
-        stack: list[Mapping[str, object] | None] = self._waiting.stack
+        stack: list[tuple[_Scope | None, bool]] = self._waiting.stack
         return stack
 
 

@@ -160,6 +160,20 @@ class AddHook(Edit):
         return f"{self.kind}({', '.join([*map(repr, self.keys), *keyword_words])})"
 
 
+@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
+class Initialize(Edit):
+    """Values for the parameters of some names, in the built module and all in it."""
+
+    function: Callable[..., Any]
+    tensors: tuple[str, ...] = ("weight",)
+    args: tuple[Any, ...] = ()
+    kwargs: Mapping[str, Any] = field(default_factory=dict[str, Any])
+
+    def __str__(self) -> str:
+        name = getattr(self.function, "__name__", short(self.function))
+        return f"initialize({name}, tensors={self.tensors})"
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Definition:
     """All that makes a blueprint: a class, its arguments, and the edits since."""

@@ -32,6 +32,7 @@ from ..edits.edits import (
     Definition,
     Edit,
     HookKind,
+    Initialize,
     SetArguments,
     Target,
     Unbuilt,
@@ -177,6 +178,12 @@ def _encode_edit(edit: Edit) -> dict[str, Any]:
         item = {} if edit.item is None else {"item": encode(edit.item, Any, where)}
         name = {"name": edit.name} if edit.name else {}
         return {"do": edit.kind, **head, "key": edit.key, **name, **item}
+    if isinstance(edit, Initialize):
+        return {"do": "initialize", **head, "name": _init_name(edit, where)} | {
+            "tensors": list(edit.tensors),
+            "args": [encode(v, Any, where) for v in edit.args],
+            "kwargs": {n: encode(v, Any, where) for n, v in edit.kwargs.items()},
+        }
     if not isinstance(edit, AddHook):
         raise TypeError(f"{where}: {type(edit).__name__} is no entry of a tape")
     keys, named_keys = list(edit.keys), dict(edit.named)
@@ -221,6 +228,19 @@ def _decode_edit(item: object, decoder: Decoder, path: str) -> Edit:
         )
     if do in ("insert", "remove"):
         return _decode_change(item, do, target, by, decoder, path)
+    if do == "initialize":
+        tensors = _list(item, "tensors", path)
+        return Initialize(
+            target=target,
+            by=by,
+            function=_init_function(_text(item, "name", path), path),
+            tensors=tuple(str(name) for name in tensors),
+            args=tuple(decoder.value(v, Any, path) for v in _list(item, "args", path)),
+            kwargs={
+                n: decoder.value(v, Any, path)
+                for n, v in _mapping(item, "kwargs", path).items()
+            },
+        )
     if do in _HOOK_KINDS:
         kind: HookKind = do
         keys, named_keys = _list(item, "keys", path), _mapping(item, "named", path)
@@ -274,6 +294,25 @@ def _decode_change(
     return ChangeItems(
         target=target, by=by, kind=do, key=key, item=item_value, name=name
     )
+
+
+def _init_name(edit: Initialize, path: str) -> str:
+    name = getattr(edit.function, "__name__", "")
+    if getattr(nn.init, name, None) is not edit.function:
+        raise TypeError(
+            f"{path}: {edit.function!r:.80} is no plain data; of initializers, only "
+            "those of torch.nn.init are."
+        )
+    return name
+
+
+def _init_function(name: str, path: str) -> Callable[..., Any]:
+    """Return the function of torch.nn.init that fills a tensor and has this name."""
+    function: Callable[..., Any] | None = getattr(nn.init, name, None)
+    is_public = name.endswith("_") and not name.startswith("_")
+    if not is_public or function is None:
+        raise FormatError(path, f"torch.nn.init has no initializer {name!r:.60}")
+    return function
 
 
 def _unresolved(*args: object, **kwargs: object) -> None:

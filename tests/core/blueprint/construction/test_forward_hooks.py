@@ -63,7 +63,7 @@ def test_a_dict_goes_in_and_a_larger_one_comes_out() -> None:
     assert list(given) == ["x"]
     assert list(result) == ["x", "y", "first"]
     assert torch.equal(result["y"], module(given["x"]))
-    assert torch.equal(result["first"], result["y"][0])
+    assert result["first"] is result["y"]
 
 
 class Parallel(nn.Module):
@@ -92,3 +92,55 @@ def test_a_missing_input_names_those_there_are_and_later_calls_work() -> None:
     with pytest.raises(KeyError, match=r"no input 'x'.*\['z'\]"):
         module({"z": torch.ones(1, 2)})
     assert module({"x": torch.ones(1, 2)}).shape == (1, 2)
+
+
+class Scale(nn.Module):
+    def forward(self, x: Tensor, a: Tensor) -> Tensor:
+        return x * a
+
+
+class TestMapsInsideOfAModuleThatGotADict:
+    def test_an_output_of_a_part_comes_out_beside_that_of_the_whole(self) -> None:
+        bp = Blueprint(nn.Sequential, Blueprint(nn.ReLU), Blueprint(nn.Tanh))
+        bp.set_input_map("x").set_output_map("x")
+        bp[0].set_output_map("x0", same=0)
+
+        result = bp.create()({"x": torch.tensor([-1.0, 1.0])})
+
+        assert [*result] == ["x", "x0", "same"]
+        assert result["x0"].tolist() == result["same"].tolist() == [0.0, 1.0]
+        assert torch.equal(result["x"], torch.tanh(result["x0"]))
+
+    def test_a_part_gets_what_is_passed_and_more_from_the_dict(self) -> None:
+        bp = Blueprint(nn.Sequential, Blueprint(nn.ReLU), Blueprint(Scale))
+        bp.set_input_map("x").set_output_map("y")
+        bp[1].set_input_map("x", "a")
+
+        result = bp.create()({"x": torch.tensor([-1.0, 2.0]), "a": torch.tensor(3.0)})
+
+        assert result["y"].tolist() == [0.0, 6.0]
+
+    def test_what_a_part_added_is_an_input_of_the_next(self) -> None:
+        bp = Blueprint(nn.Sequential, Blueprint(nn.ReLU), Blueprint(Scale))
+        bp.set_input_map("x").set_output_map("y")
+        bp[0].set_output_map("relu")
+        bp[1].set_input_map(a="relu")
+
+        assert bp.create()({"x": torch.tensor(3.0)})["y"].item() == 9.0
+
+    def test_without_a_dict_maps_inside_do_nothing(self) -> None:
+        bp = Blueprint(nn.Sequential, Blueprint(nn.ReLU))
+        bp.set_input_map("x").set_output_map("x")[0].set_output_map("x0")
+        net = bp.create()
+
+        with pytest.raises(KeyError, match="no input 'x'"):
+            net({"z": torch.ones(1)})
+
+        assert net(torch.ones(1)).tolist() == [1.0]
+
+    def test_an_input_that_is_not_there_names_those_there_are(self) -> None:
+        bp = Blueprint(nn.Sequential, Blueprint(Scale)).set_input_map("x")
+        bp[0].set_input_map("x", "b")
+
+        with pytest.raises(KeyError, match=r"no input 'b'; the dict has \['x'\]"):
+            bp.create()({"x": torch.ones(1)})

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from burnish.core.blueprint import Blueprint, after_build, register_style
+from burnish.core.blueprint import Blueprint, after_build, after_init, register_style
 from burnish.core.blueprint.errors import SettingError
 
 from ..models import Coder, Hooked
@@ -109,3 +109,29 @@ def test_styles_are_calls_by_name() -> None:
     assert blueprint.explain("encoder.0.layer.out_features")[0].who == "slim(width=2)"
     with pytest.raises(ValueError, match=r"no style 'slm'.*'slim'"):
         blueprint.style("slm")
+
+
+class Noted(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.Linear(2, 2)
+
+    @after_init
+    def note(self, value: int) -> None:
+        self.value = value
+
+
+class Reader(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        part: Any = Blueprint(Noted)
+        self.part: Any = part.note(5)
+        self.seen: Any = self.part.value
+
+
+def test_what_an_after_init_call_sets_is_there_for_the_maker() -> None:
+    bp = Blueprint(Reader)
+    bp.part.note(6)
+
+    assert Blueprint(Reader).create().seen == 5
+    assert bp.create().seen == bp.new().create().seen == 6

@@ -1,0 +1,103 @@
+"""Modules for what blueprints ask of a forward: branches side by side, and logs."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from torch import nn
+
+from ...modules.registry import register_class
+from .forward_hooks import Logs
+
+_LOGS = "_burnish_logs"
+"""Where a part keeps the logs of the whole that it was built in."""
+
+
+@register_class
+class Parallel(nn.ModuleDict):
+    """Gives each of its items the same input.
+
+    ``Parallel(a, b)`` returns a list of outputs, ``Parallel(left=a, right=b)`` a dict.
+    Where a dict comes in, a larger one goes out: with what items that have output maps
+    add to it, and with the outputs of named items under their names.
+    """
+
+    def __init__(self, *items: nn.Module, **named: nn.Module) -> None:
+        super().__init__({**{str(i): m for i, m in enumerate(items)}, **named})
+
+    def forward(self, x: Any) -> Any:
+        """Return the outputs of all items."""
+        outputs = {name: item(x) for name, item in self.items()}
+        if isinstance(x, Mapping):
+            return self._merged(x, outputs)
+        n_named = sum(not name.isdecimal() for name in outputs)
+        if n_named and n_named < len(outputs):
+            raise ValueError(
+                f"items {[*outputs]}: give all of them names, or none, or a dict as "
+                "the input."
+            )
+        return outputs if n_named else list(outputs.values())
+
+    def _merged(
+        self, inputs: Mapping[str, Any], outputs: Mapping[str, Any]
+    ) -> dict[str, Any]:
+        merged = dict(inputs)
+        for name, output in outputs.items():
+            if isinstance(output, Mapping):
+                # What an item passes on is not to undo what one before it changed.
+                new = {k: v for k, v in output.items() if v is not inputs.get(k)}
+                merged.update(new)
+            elif name.isdecimal():
+                raise ValueError(
+                    f"item {name} gives no dict: give it a name, or set_output_map."
+                )
+            else:
+                merged[name] = output
+        return merged
+
+
+class _LogPart(nn.Module):
+    def __init__(self, key: str) -> None:
+        super().__init__()
+        self.key = key
+
+    def extra_repr(self) -> str:
+        """Return the key."""
+        return repr(self.key)
+
+
+@register_class
+class LogTensor(_LogPart):
+    """Passes a value on, and keeps it in the ``logs`` of the whole under ``key``.
+
+    In a module that no blueprint built it keeps nothing.
+    """
+
+    def forward(self, value: Any) -> Any:
+        """Return ``value``."""
+        logs = self.__dict__.get(_LOGS)
+        if logs is not None:
+            logs[self.key] = value
+        return value
+
+
+@register_class
+class FromLogs(_LogPart):
+    """Returns what the whole has logged under ``key``, whatever comes in."""
+
+    def forward(self, *args: Any, **kwargs: Any) -> Any:
+        """Return the value; KeyError says what there is."""
+        logs = self.__dict__.get(_LOGS, {})
+        if self.key not in logs:
+            known = [*logs] or "nothing"
+            raise KeyError(
+                f"nothing is logged as {self.key!r} yet; there is {known}. "
+                "log_output, log_input and LogTensor log in what a blueprint built."
+            )
+        return logs[self.key]
+
+
+def connect(module: nn.Module, logs: Logs) -> None:
+    """Let a part that logs, or reads logs, know those of the whole."""
+    if isinstance(module, _LogPart):
+        module.__dict__[_LOGS] = logs
+        logs.is_used = True

@@ -1,0 +1,93 @@
+"""`predict`: what a module makes of arrays, batch by batch."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ..records.tensors.grad_mode import no_grad
+
+
+def predict(
+    module: nn.Module,
+    *inputs: Any,
+    batch_size: int = 32,
+    device: torch.device | str | None = None,
+    output_device: torch.device | str | None = None,
+) -> Any:
+    """Return what ``module`` makes of arrays of equal length, batch by batch.
+
+    ``inputs`` are tensors, numpy arrays or lists, with one sample per row; floats are
+    converted to the dtype of the module's parameters. It runs in eval mode, without
+    gradients, on ``device`` (where its parameters are, by default); afterwards every
+    part is in the mode in which it was. Returned is what the module returns (a tensor,
+    or tuples, lists and dicts of them), each tensor as long as the inputs, on
+    ``output_device`` (``device`` by default).
+    """
+    if not inputs:
+        raise TypeError("predict what? predict(module, x, batch_size=64)")
+    if batch_size < 1:
+        raise ValueError(f"batch_size is at least 1, got {batch_size}")
+    lengths = [len(array) for array in inputs]
+    if len(set(lengths)) > 1:
+        raise ValueError(f"the inputs have different lengths: {lengths}")
+    parameter = next((p for p in module.parameters() if p.is_floating_point()), None)
+    if device is None:
+        device = torch.device("cpu") if parameter is None else parameter.device
+    dtype = torch.get_default_dtype() if parameter is None else parameter.dtype
+    tensors = [_tensor(array, dtype) for array in inputs]
+    # Without samples one empty batch says what shapes come out.
+    starts = range(0, max(lengths[0], 1), batch_size)
+    is_training = {part: part.training for part in module.modules()}
+    try:
+        module.eval()
+        with no_grad():
+            batches = [
+                _moved(
+                    module(*(t[i : i + batch_size].to(device) for t in tensors)),
+                    output_device,
+                )
+                for i in starts
+            ]
+    finally:
+        for part, mode in is_training.items():
+            part.training = mode
+    return _joined(batches, "the output")
+
+
+def _tensor(array: Any, dtype: torch.dtype) -> Tensor:
+    is_rows = isinstance(array, Sequence) and all(isinstance(r, Tensor) for r in array)
+    tensor = torch.stack(list(array)) if is_rows and array else torch.as_tensor(array)
+    return tensor.to(dtype) if tensor.is_floating_point() else tensor
+
+
+def _moved(output: Any, device: torch.device | str | None) -> Any:
+    if device is None:
+        return output
+    if isinstance(output, Tensor):
+        return output.to(device)
+    if isinstance(output, Mapping):
+        return {key: _moved(value, device) for key, value in output.items()}
+    if type(output) in (tuple, list):
+        return type(output)(_moved(value, device) for value in output)
+    return output
+
+
+def _joined(batches: Sequence[Any], where: str) -> Any:
+    first = batches[0]
+    if isinstance(first, Tensor):
+        if first.ndim == 0:
+            raise ValueError(f"{where} is one number for a batch: it has no rows")
+        return torch.cat(list(batches))
+    if isinstance(first, Mapping):
+        return {
+            key: _joined([b[key] for b in batches], f"{where}[{key!r}]")
+            for key in first
+        }
+    if type(first) in (tuple, list):
+        columns = zip(*batches, strict=True)
+        return type(first)(
+            _joined(column, f"{where}[{i}]") for i, column in enumerate(columns)
+        )
+    raise TypeError(f"{where}: expected tensors, got {first!r:.60}")
