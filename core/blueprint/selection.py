@@ -389,6 +389,7 @@ class Session:
         """Whether the module was built in place, so that no edit can come any more."""
         self._blueprint_of = blueprint_of
         self._callers: list[str] = []
+        self._is_replaying = False
 
     def snapshot(self, value: Any) -> Any:
         """Return ``value`` so that later changes of it change no blueprint."""
@@ -409,7 +410,9 @@ class Session:
             # Copies replay the call, which makes these edits anew.
             by = self._callers[-1]
             edits = [replace(e, by=by, is_logged=False) for e in edits]
-        self.draft.add_all(edits, allow_empty=allow_empty)
+        self.draft.add_all(
+            edits, allow_empty=allow_empty, is_replayed=self._is_replaying
+        )
 
     def record(self, call: CallMethod) -> None:
         """Put ``call`` on the log, and run it if its moment is now."""
@@ -426,6 +429,13 @@ class Session:
 
     def replay(self, log: Sequence[Edit]) -> None:
         """Take in a log; its calls that run at once run again."""
+        self._is_replaying = True
+        try:
+            self._replay(log)
+        finally:
+            self._is_replaying = False
+
+    def _replay(self, log: Sequence[Edit]) -> None:
         waiting: list[Edit] = []
         for edit in log:
             if isinstance(edit, CallMethod) and edit.moment == "stateful":

@@ -9,6 +9,8 @@ import torch
 from sklearn.datasets import load_digits  # type: ignore[import-untyped]  # scikit-learn declares nothing
 from torch import nn
 
+import burnish
+
 EXAMPLES = Path(__file__).parents[2] / "examples"
 NETWORKS = ["mlp", "encoder_decoder", "resnet", "vit"]
 
@@ -83,3 +85,33 @@ def test_resnet_is_that_of_the_paper(examples: Any) -> None:
         n_parameters = sum(p.numel() for p in blueprint.create().parameters())
 
     assert n_parameters == 11_689_512
+
+
+@pytest.mark.parametrize("name", ["plain", "residual"])
+def test_a_unet_of_styled_blocks_learns_and_reopens(
+    examples: Any, name: str, tmp_path: Path
+) -> None:
+    unet = importlib.import_module("blueprint_unet")
+    torch.manual_seed(0)
+    images, masks = unet.discs(8)
+    net = getattr(unet, name)().build(images)
+
+    losses = unet.train(net, images, masks, n_steps=20)
+    burnish.save_record(net, tmp_path / "net.mpk")
+    again = unet.UNet.from_record(tmp_path / "net.mpk")
+
+    assert losses[-1] < 0.6 * losses[0]
+    assert torch.equal(again.eval()(images), net.eval()(images))
+
+
+def test_styles_of_a_unet_say_what_stands_where(examples: Any) -> None:
+    unet = importlib.import_module("blueprint_unet")
+    plain, residual = unet.plain(), unet.residual()
+
+    names = [part.list_names()[0] for part in plain.encoder[1]]
+    assert names == [
+        f"encoder.1.{name}" for name in ("pool", "layer", "normalization", "activation")
+    ]
+    assert residual.bottom.cls is unet.Shortcut
+    assert residual.isinstance(nn.SiLU).list_names()[-1] == "decoder.1.activation"
+    assert len(residual.isinstance(nn.Upsample)) == 2

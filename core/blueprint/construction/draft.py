@@ -124,7 +124,9 @@ class Draft:
             nodes = self.match(target)
         return nodes
 
-    def add(self, edit: Edit, *, allow_empty: bool = False) -> None:
+    def add(
+        self, edit: Edit, *, allow_empty: bool = False, is_replayed: bool = False
+    ) -> None:
         """Put ``edit`` on the log and into the tree, or raise and change nothing."""
         nodes = self.find(edit.target)
         if not nodes and not allow_empty:
@@ -133,7 +135,9 @@ class Draft:
         replacements = replacements_by(self.edits, edit)
         for shift in path_shifts:
             # A change of items replaces no edit, but moves those of items behind it.
-            replacements = shift.replacements(self.edits)
+            # The edits of a log that is replayed have the paths after its last edit.
+            moving_edits = [e for e in self.edits if not (is_replayed and e.is_logged)]
+            replacements = shift.replacements(moving_edits)
         is_for_build = isinstance(edit, AddHook | Initialize) or (
             isinstance(edit, CallMethod) and edit.moment != "after_init"
         )
@@ -144,15 +148,21 @@ class Draft:
             self._edit_with_dry_run(nodes, replacements, edit)
         self.path_shifts = (*self.path_shifts, *path_shifts)
 
-    def add_all(self, edits: Sequence[Edit], *, allow_empty: bool = False) -> None:
+    def add_all(
+        self,
+        edits: Sequence[Edit],
+        *,
+        allow_empty: bool = False,
+        is_replayed: bool = False,
+    ) -> None:
         """Take in all of ``edits`` or none; the first makes the parts of the others."""
         if len(edits) == 1:
-            self.add(edits[0], allow_empty=allow_empty)
+            self.add(edits[0], allow_empty=allow_empty, is_replayed=is_replayed)
             return
         draft = self.copy()
-        draft.add(edits[0], allow_empty=allow_empty)
+        draft.add(edits[0], allow_empty=allow_empty, is_replayed=is_replayed)
         for edit in edits[1:]:
-            draft.add(edit)
+            draft.add(edit, is_replayed=is_replayed)
         self.become(draft)
 
     def replay(self, edits: Sequence[Edit]) -> None:

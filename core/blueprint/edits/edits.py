@@ -118,6 +118,11 @@ class CallMethod(Edit):
     args: tuple[Any, ...] = ()
     kwargs: Mapping[str, Any] = field(default_factory=dict[str, Any])
 
+    @property
+    def is_at_once(self) -> bool:
+        """Whether it runs in its turn in the log, on what stands at its path then."""
+        return self.moment == "stateful"
+
     def __str__(self) -> str:
         words = [short(value) for value in self.args]
         words += [f"{name}={short(value)}" for name, value in self.kwargs.items()]

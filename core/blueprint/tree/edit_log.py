@@ -7,7 +7,15 @@ from typing import Protocol
 from ....config.path import join
 from ....config.patterns import is_pattern, matchers
 from ....config.short_text import first_names
-from ..edits.edits import END, ChangeItems, Edit, SetArguments, Target, name_in_dict
+from ..edits.edits import (
+    END,
+    CallMethod,
+    ChangeItems,
+    Edit,
+    SetArguments,
+    Target,
+    name_in_dict,
+)
 from ..errors import SettingError
 from .arguments import takes
 from .construction_node import ConstructionNode
@@ -213,6 +221,8 @@ class WrapShift:
         """Return what becomes of ``edits``, by identity; none of them goes."""
         replacements: dict[int, Edit | None] = {}
         for edit in edits:
+            if isinstance(edit, CallMethod) and edit.is_at_once:
+                continue
             target = self._target_of(edit)
             if target != edit.target:
                 replacements[id(edit)] = replace(edit, target=target)
@@ -263,6 +273,8 @@ class PathShift:
         """Return what becomes of ``edits``, by identity; None for those that go."""
         replacements: dict[int, Edit | None] = {}
         for edit in edits:
+            if isinstance(edit, CallMethod) and edit.is_at_once:
+                continue
             target = self.target_after(edit.target)
             if target is None:
                 replacements[id(edit)] = None

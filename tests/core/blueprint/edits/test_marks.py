@@ -1,3 +1,4 @@
+import json
 from typing import Any
 
 import pytest
@@ -135,3 +136,48 @@ def test_what_an_after_init_call_sets_is_there_for_the_maker() -> None:
 
     assert Blueprint(Reader).create().seen == 5
     assert bp.create().seen == bp.new().create().seen == 6
+
+
+@register_style(nn.Sequential, "headed")
+def headed(bp: Any) -> None:
+    bp.insert(0, nn.ReLU)
+
+
+def chain() -> Blueprint[nn.Sequential]:
+    return Blueprint(nn.Sequential, *(Blueprint(nn.Linear, 2, 2) for _ in range(3)))
+
+
+def test_settings_before_a_style_that_moves_items_are_copied_and_read_as_they_are() -> (
+    None
+):
+    bp = chain().configure("1", bias=False).style("headed")
+
+    for other in (bp.new(), Blueprint.from_dict(json.loads(json.dumps(bp.to_dict())))):
+        assert str(other) == str(bp)
+    assert bp["2"].arguments["bias"] is False
+
+
+def test_a_style_of_an_item_is_replayed_before_a_change_that_moves_the_item() -> None:
+    bp: Blueprint[Any] = Blueprint(nn.Sequential, chain(), chain(), chain())
+    bp[1].style("headed")
+    bp.pop(0)
+
+    for other in (bp, bp.new(), Blueprint.from_dict(bp.to_dict())):
+        assert [len(part) for part in other.create()] == [4, 3]
+
+
+def test_a_style_may_wrap_the_part_that_it_is_called_on() -> None:
+    bp: Blueprint[Any] = Blueprint(nn.Sequential, chain()).configure("0.1", bias=False)
+    bp[0].style("boxed")
+    bp[0].style("headed")
+
+    for other in (bp, bp.new(), Blueprint.from_dict(bp.to_dict())):
+        assert str(other) == str(bp)
+        built = other.create()
+        assert isinstance(built[0][0], nn.ReLU)
+        assert built[0][1][1].bias is None
+
+
+@register_style(nn.Sequential, "boxed")
+def boxed(bp: Any) -> None:
+    bp.wrap(lambda part: Blueprint(nn.Sequential, part))
