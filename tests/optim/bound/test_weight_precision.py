@@ -369,6 +369,24 @@ def test_an_old_record_of_no_state_begins_masters_as_well() -> None:
     assert are_roundings(optimizer, net)
 
 
+@pytest.mark.parametrize(
+    "options", [{"master_dtype": WIDE}, {"rounding": "stochastic"}], ids=str
+)
+def test_a_state_dict_of_torch_goes_on_with_weights_that_learn(
+    options: dict[str, Any],
+) -> None:
+    net = layers(torch.bfloat16)
+    theirs = torch.optim.AdamW(net.parameters(), lr=1e-2)
+    drive(theirs, net, 1, 2)
+    optimizer = AdamW().bind(net, lr=1e-2, **options)
+
+    optimizer.load_state_dict(theirs.state_dict())
+    drive(optimizer, net, 3)
+
+    assert optimizer.state[net[0].weight]["step"] == 3
+    assert n_renewed(optimizer) == 0
+
+
 @pytest.mark.parametrize("simple", [SGD(), AdamW()], ids=repr)
 def test_masters_that_an_optimizer_does_not_keep_are_left_out_and_told(
     simple: SimpleOptimizer[Any],
