@@ -269,7 +269,6 @@ TESTED_IN = {
     "records/writing/batches.py": "records/writing/test_payload.py",
     "records/writing/contents.py": "records/test_format.py",
     "records/writing/sums.py": "records/test_changing_values.py",
-    "train/fit/fit_config.py": "cli/test_fit.py",
     "train/fit/history.py": "cli/test_fit.py",
     "train/fit/html_report.py": "cli/test_fit.py",
     "train/fit/run_fit.py": "cli/test_fit.py",

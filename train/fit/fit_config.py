@@ -1,5 +1,6 @@
 """What ``burnish fit`` reads: the sections of its file, and the defaults."""
 
+from inspect import signature
 from typing import Any, Literal
 
 from ...config.classes.fields import fields_of, is_mapping, is_struct, members
@@ -18,28 +19,57 @@ class TrainerHparams(Hparams):
 
     accelerator: str = "auto"
     devices: int | list[int] | str = 1
+    num_nodes: int = Hparam(default=1, ge=1)
     precision: int | str = 32
     max_epochs: int | None = 10
+    min_epochs: int | None = None
     max_steps: int = -1
-    max_time: str | None = Hparam(default=None, description="as in 00:12:00:00")
+    min_steps: int | None = None
+    max_time: str | dict[str, int] | None = Hparam(
+        default=None, description="as in 00:12:00:00, or hours: 2"
+    )
     accumulate_grad_batches: int = Hparam(default=1, ge=1)
     gradient_clip_val: float | None = None
     gradient_clip_algorithm: str | None = None
     check_val_every_n_epoch: int | None = 1
-    val_check_interval: int | float | None = None
+    val_check_interval: int | float | str | dict[str, int] | None = None
     log_every_n_steps: int = Hparam(default=10, ge=1)
     num_sanity_val_steps: int = 0
     limit_train_batches: int | float = 1.0
     limit_val_batches: int | float = 1.0
     limit_test_batches: int | float = 1.0
+    limit_predict_batches: int | float = 1.0
+    overfit_batches: int | float = 0.0
     fast_dev_run: bool | int = False
     enable_progress_bar: bool = True
     enable_model_summary: bool = True
     benchmark: bool | None = None
     deterministic: bool | Literal["warn"] | None = None
     detect_anomaly: bool = False
+    inference_mode: bool = True
     strategy: str = "auto"
+    sync_batchnorm: bool = False
+    use_distributed_sampler: bool = True
+    reload_dataloaders_every_n_epochs: int = Hparam(default=0, ge=0)
     profiler: str | None = None
+    barebones: bool = False
+    model_registry: str | None = None
+    enable_autolog_hparams: bool = True
+
+    def options(self) -> dict[str, Any]:
+        """Return the arguments of the Trainer of the Lightning that is installed.
+
+        What an older one does not know is left out as long as it is a default.
+        """
+        from lightning.pytorch import Trainer
+
+        known_names = signature(Trainer.__init__).parameters
+        defaults = TrainerHparams()
+        return {
+            name: value
+            for name, value in {**self}.items()
+            if name in known_names or value != getattr(defaults, name)
+        }
 
 
 class LoggerHparams(Hparams):
@@ -50,6 +80,13 @@ class LoggerHparams(Hparams):
     version: str | None = None
     project: str | None = Hparam(default=None, description="of Weights & Biases")
     offline: bool = Hparam(default=True, description="Weights & Biases without network")
+    save_dir: str | None = Hparam(default=None, description="null: the run's folder")
+    log_model: bool | Literal["all"] = Hparam(
+        default=False, description="whether Weights & Biases gets checkpoints"
+    )
+    anonymous: bool | None = Hparam(
+        default=None, description="Weights & Biases without an account"
+    )
 
 
 class RunHparams(Hparams):

@@ -35,7 +35,7 @@ def fit(config: FitConfig, folder: Path) -> Trainer:
     data = config.data_class(config.data)
     model = config.model_class(_with_folder(config.model, folder))
     history = History()
-    options: dict[str, Any] = {**config.run.trainer}
+    options: dict[str, Any] = config.run.trainer.options()
     trainer = Trainer(
         **options,
         logger=logger_of(config.run.logger, folder),
@@ -94,7 +94,7 @@ def profile(config: FitConfig, folder: Path) -> Path:
     data = config.data_class(config.data)
     model = config.model_class(config.model.model_copy(update={"checkpoint": None}))
     options: dict[str, Any] = {
-        **config.run.trainer,
+        **config.run.trainer.options(),
         "max_epochs": 1,
         "limit_train_batches": 1,
         "limit_val_batches": 1,
@@ -118,6 +118,9 @@ def logger_of(logger: LoggerHparams, folder: Path) -> Any:
 
     if logger.kind == "none":
         return False
+    if logger.save_dir is not None:
+        folder = Path(logger.save_dir)
+        folder.mkdir(parents=True, exist_ok=True)
     if logger.kind == "csv":
         name = _unused(folder, "logs")
         return loggers.CSVLogger(folder, name=name, version=logger.version or "")
@@ -131,6 +134,8 @@ def logger_of(logger: LoggerHparams, folder: Path) -> Any:
             version=logger.version,
             offline=logger.offline,
             project=logger.project or "burnish",
+            log_model=logger.log_model,
+            anonymous=logger.anonymous,
         )
     except (ImportError, ModuleNotFoundError) as missing:
         extra = "'burnish[wandb]'" if logger.kind == "wandb" else "tensorboard"

@@ -5,7 +5,7 @@ from typing import Any, Generic, TypeVar
 
 import torch
 from lightning.pytorch import LightningDataModule
-from torch.utils.data import DataLoader, Dataset, Subset
+from torch.utils.data import DataLoader, Dataset, IterableDataset, Subset
 
 from ..hparams import DataHparams, DataLoaderHparams
 from ..resumable_loader import ResumableLoader
@@ -18,7 +18,8 @@ class DataModule(TypedHparams, LightningDataModule, Generic[H]):
     """Base of data: define ``get_dataset``, and the rest follows from ``DataHparams``.
 
     ``pre_init`` runs before it, to download, say. The split depends on the seed alone,
-    and takes nothing from torch's own generator.
+    and takes nothing from torch's own generator. An ``IterableDataset`` is all training
+    data, in the order that it has, from its beginning in each epoch and after a resume.
     """
 
     hparams_schema = DataHparams
@@ -31,14 +32,17 @@ class DataModule(TypedHparams, LightningDataModule, Generic[H]):
         self.pre_init()
         self.full: Any = self.get_dataset()
         """The whole dataset."""
-        parts = self._split()
-        self.train, self.val = parts[0], parts[1]
-        self.test: Any = parts[2] if len(parts) == 3 else None
+        self.train: Any = self.full
+        self.val: Any = None
+        self.test: Any = None
+        if not isinstance(self.full, IterableDataset):
+            self.train, self.val, *rest = self._split()
+            self.test = rest[0] if rest else None
         self._train_loader: Any = None
 
     @abstractmethod
     def get_dataset(self) -> Dataset[Any]:
-        """Return the dataset; it has a length."""
+        """Return the dataset: one with a length, or an ``IterableDataset``."""
         raise NotImplementedError(
             f"{type(self).__qualname__} does not define get_dataset"
         )
@@ -52,7 +56,19 @@ class DataModule(TypedHparams, LightningDataModule, Generic[H]):
         options = self.thparams.loader
         if options is None:
             return None
-        if self._train_loader is None:
+        if self._train_loader is None and isinstance(self.train, IterableDataset):
+            if options.shuffle:
+                raise ValueError(
+                    "loader.shuffle: an IterableDataset has an order of its own; "
+                    "shuffle in it, and set shuffle to false"
+                )
+            self._train_loader = DataLoader(
+                self.train,
+                options.batch_size,
+                drop_last=options.drop_last,
+                **_workers(options),
+            )
+        elif self._train_loader is None:
             self._train_loader = ResumableLoader(
                 self.train,
                 options.batch_size,
@@ -79,7 +95,7 @@ class DataModule(TypedHparams, LightningDataModule, Generic[H]):
 
     def val_dataloader(self) -> Any:
         """Return what Lightning validates with."""
-        return self._require(self.val_loader)
+        return self._require(self.val_loader) if self.val is not None else []
 
     def test_dataloader(self) -> Any:
         """Return what Lightning tests with."""

@@ -28,6 +28,20 @@ def _no_metrics(self: Any, *args: Any) -> dict[str, Tensor]:
     raise NotImplementedError(f"{type(self).__name__} does not define compute_metrics")
 
 
+def _check_steps(cls: type["Model[Any]"]) -> None:
+    """Raise TypeError for a class that would fail at its first batch."""
+    if cls.compute_metrics is not _no_metrics:
+        return
+    if cls.training_step is not Model.training_step:
+        # A class with steps of its own may have no use for it.
+        return
+    hint = did_you_mean("compute_metrics", [n for n in vars(cls) if n[0] != "_"])
+    raise TypeError(
+        f"{cls.__qualname__} does not define compute_metrics(outputs, targets), which "
+        f"returns a dict of numbers with 'loss' among them.{hint}"
+    )
+
+
 class Model(TypedHparams, LightningModule, Generic[H]):
     """Base of models: declare layers, ``forward`` and ``compute_metrics``.
 
@@ -40,9 +54,11 @@ class Model(TypedHparams, LightningModule, Generic[H]):
         super().__init__()
         self.thparams: H = self.check_hparams(hparams, "Model")
         """The hyperparameters, typed."""
+        _check_steps(type(self))
         # A name in a checkpoint is not the user's word.
         self._may_import = not _is_loading.get()
-        self.save_hyperparameters({"hparams": self.thparams.to_dict()})
+        # Lightning hands it to the constructor by its name.
+        self.save_hyperparameters({self.hparams_argument(): self.thparams.to_dict()})
 
     compute_metrics: Callable[..., dict[str, Tensor]] = _no_metrics
     """Returns the metrics of a batch by name; "loss" is what is minimized."""
@@ -104,11 +120,19 @@ class Model(TypedHparams, LightningModule, Generic[H]):
     @property
     def num_params_by_module(self) -> dict[str, int]:
         """How many parameters are in each direct child; "total" has them all."""
-        counts = {
-            name: sum(p.numel() for p in child.parameters())
-            for name, child in self.named_children()
+        return self.num_params_by_depth(1)
+
+    def num_params_by_depth(self, depth: int | None = None) -> dict[str, int]:
+        """Return how many parameters are in each module down to ``depth``, by path.
+
+        None goes all the way down; "total" has them all. A parameter of two modules
+        counts in both, and once in what is around them.
+        """
+        return {
+            path or "total": sum(p.numel() for p in module.parameters())
+            for path, module in self.named_modules()
+            if not path or depth is None or path.count(".") < depth
         }
-        return {"total": self.num_params, **counts}
 
     def fit_fast(
         self,

@@ -1,5 +1,6 @@
 """Classes whose type parameter is the class of their hyperparameters: ``Model[H]``."""
 
+import inspect
 from collections.abc import Mapping
 from typing import Any, ClassVar, get_args, get_origin
 
@@ -21,6 +22,23 @@ class TypedHparams:
                 if isinstance(args[0], type) and issubclass(args[0], Hparams):
                     cls.hparams_schema = args[0]
                 return
+
+    @classmethod
+    def hparams_argument(cls) -> str:
+        """Return what the constructor calls its hyperparameters: "hparams" as a rule.
+
+        Else the argument that is annotated with their class, or the first one.
+        """
+        parameters = inspect.signature(cls).parameters
+        if "hparams" in parameters or not parameters:
+            return "hparams"
+        # The rest of the annotations may name what is not there.
+        annotated = [
+            name
+            for name, parameter in parameters.items()
+            if parameter.annotation in (cls.hparams_schema, cls.hparams_schema.__name__)
+        ]
+        return next(iter(annotated or parameters))
 
     def check_hparams(self, hparams: Any, base: str) -> Any:
         """Return ``hparams`` as the declared class. TypeError for another."""

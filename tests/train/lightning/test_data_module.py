@@ -1,9 +1,16 @@
 """Splits follow the seed; only training data are shuffled."""
 
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
 import pytest
 import torch
+from torch.utils.data import IterableDataset
 
-from .models import SHORT_RUNS, Data, data
+from burnish.train import DataHparams, DataModule
+
+from .models import SHORT_RUNS, Data, Net, data, trainer
 
 torch.set_num_threads(1)
 
@@ -39,3 +46,43 @@ def test_only_training_data_are_shuffled() -> None:
     first, second = ([b[0].sum().item() for b in made.val_loader] for _ in range(2))
     assert first == second
     assert len(first) == 2
+
+
+class Numbers(IterableDataset[Any]):
+    def __init__(self, count: int) -> None:
+        self.count = count
+
+    def __iter__(self) -> Iterator[Any]:
+        generator = torch.Generator().manual_seed(0)
+        for _ in range(self.count):
+            x = torch.randn(10, generator=generator)
+            yield x, x[:2]
+
+
+class Stream(DataModule[DataHparams]):
+    def get_dataset(self) -> Any:
+        return Numbers(40)
+
+
+# Lightning notes that there is nothing to validate with.
+@pytest.mark.filterwarnings("ignore:Total length of `list` across ranks is zero")
+def test_an_iterable_dataset_is_all_training_data_in_its_own_order(
+    tmp_path: Path,
+) -> None:
+    stream = Stream({"loader": {"batch_size": 16}})
+    run = trainer(tmp_path, 2, enable_checkpointing=False)
+
+    run.fit(Net({"checkpoint": None}), datamodule=stream)
+
+    assert run.global_step == 6
+    assert [len(batch[0]) for batch in stream.train_loader] == [16, 16, 8]
+    first, second = ([b[0].sum().item() for b in stream.train_loader] for _ in range(2))
+    assert first == second
+    assert stream.val_dataloader() == stream.test_dataloader() == []
+
+
+def test_a_stream_that_is_to_be_shuffled_is_refused() -> None:
+    stream = Stream({"loader": {"batch_size": 16, "shuffle": True}})
+
+    with pytest.raises(ValueError, match="an order of its own"):
+        stream.train_dataloader()

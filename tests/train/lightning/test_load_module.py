@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import torch
 
-from .models import SHORT_RUNS, Net, data, run_of, trainer
+from .models import SHORT_RUNS, Net, Width, data, run_of, trainer
 
 torch.set_num_threads(1)
 
@@ -48,3 +48,36 @@ def test_a_trainer_without_the_callback_reads_the_folder_into_a_model(
     assert quiet.current_epoch == 2
     quiet.save_checkpoint(tmp_path / "plain.ckpt")
     assert (tmp_path / "plain.ckpt").is_file()
+
+
+class Renamed(Net):
+    """Its constructor takes the hyperparameters under another name, and more."""
+
+    def __init__(self, config: Width, scale: float = 2.0) -> None:
+        super().__init__(config)
+        self.scale = scale
+
+
+class Bare(Net):
+    def __init__(self, options: Any) -> None:
+        super().__init__(options)
+
+
+@pytest.mark.parametrize("cls", [Renamed, Bare])
+@pytest.mark.parametrize("is_record", [True, False])
+def test_the_argument_of_a_model_may_have_any_name(
+    tmp_path: Path, cls: Any, is_record: bool
+) -> None:
+    model = cls({"d": 7} if is_record else {"d": 7, "checkpoint": None})
+    run = trainer(tmp_path, 1, enable_checkpointing=is_record)
+    run.fit(model, datamodule=data())
+    if is_record:
+        path: Any = run.checkpoint_callback.last_model_path  # type: ignore[union-attr]
+    else:
+        path = tmp_path / "plain.ckpt"
+        run.save_checkpoint(path)
+
+    again = cls.load_from_checkpoint(path)
+
+    assert again.thparams == model.thparams
+    assert torch.equal(again.layer.weight, model.layer.weight)

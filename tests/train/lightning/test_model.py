@@ -5,10 +5,12 @@ from typing import Any
 
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from burnish.optim import Lion, OptimizerAdaptor
 from burnish.train import (
+    Model,
+    ModelHparams,
     SchedulerHparams,
 )
 
@@ -98,6 +100,39 @@ def test_parameters_are_counted() -> None:
 
     assert model.num_params == 22
     assert model.num_params_by_module == {"total": 22, "layer": 22, "dropout": 0}
+
+
+def test_parameters_are_counted_down_to_a_depth() -> None:
+    class Deep(Net):
+        def __init__(self, hparams: Any) -> None:
+            super().__init__(hparams)
+            self.deep = nn.Sequential(nn.Linear(2, 2), nn.Sequential(nn.Linear(2, 1)))
+
+    model = Deep({})
+
+    counts = model.num_params_by_depth()
+    assert counts["total"] == 31
+    assert (counts["deep"], counts["deep.0"], counts["deep.1.0"]) == (9, 6, 3)
+    assert "deep.1.0" not in model.num_params_by_depth(2)
+    assert "deep.1" in model.num_params_by_depth(2)
+    assert model.num_params_by_depth(1) == model.num_params_by_module
+    assert model.num_params_by_depth(0) == {"total": 31}
+
+
+def test_a_model_without_metrics_is_refused_when_it_is_made() -> None:
+    class Without(Model[ModelHparams]):
+        def compute_metric(self) -> None:
+            pass
+
+    class OwnSteps(Model[ModelHparams]):
+        def training_step(self, batch: Any, batch_idx: int) -> Tensor:
+            return torch.zeros(())
+
+    with pytest.raises(TypeError, match=r"Without does not define compute_metrics.*'l"):
+        Without({})
+    with pytest.raises(TypeError, match="Did you mean 'compute_metric'"):
+        Without({})
+    OwnSteps({})
 
 
 def test_plateau_schedulers_look_at_their_metric(tmp_path: Path) -> None:
