@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from ...config.short_text import first_names
 from ...records.entries.entry import Param
@@ -81,9 +81,17 @@ class TakenStates:
             origins=match.origins,
             parts=[None if s is None else self._declared(s) for s in match.parts],
             blank=self.bound.blank(index, tensor),
-            probe=self.bound.blank(index, _probe(tensor)),
+            probe=self._probe(index, tensor),
             is_complex=tensor.is_complex(),
         )
+
+    def _probe(self, index: int, tensor: Tensor) -> Any:
+        """Return the state of a small tensor. Raises `BeginsAnewError` for none."""
+        try:
+            return self.bound.blank(index, _small(tensor))
+        except Exception as error:  # an author's init() may raise anything
+            text = f"what of it is kept by element is not known: {error!s:.200}"
+            raise BeginsAnewError(text) from error
 
     def _declared(self, state: ParamState) -> dict[str, Any]:
         """Return a state without what tools kept beside its fields."""
@@ -111,7 +119,7 @@ class TakenStates:
         return self.record.groups[state.group].kind
 
 
-def _probe(tensor: nn.Parameter) -> nn.Parameter:
+def _small(tensor: Tensor) -> nn.Parameter:
     """Return a small parameter with as many dimensions, in an order of sizes."""
     values = torch.zeros(probe_shape(tensor.dim()), dtype=tensor.dtype)
     return nn.Parameter(values)

@@ -8,6 +8,7 @@ from torch import nn
 
 from ...core.evolution.upgrading import upgrade_record
 from ...core.modules.tree import places_of
+from ...core.modules.versions import versions_of
 from ...core.state.loading.derived import leaves_of
 from ...records.entries.entries import Entries
 from ...records.entries.entry import Entry
@@ -46,11 +47,14 @@ class UpgradedPaths:
         stored parameters.
         """
         paths = cls(layout, rename)
-        record = paths._record(file)
         if module is None or not layout.shapes:
             return paths
+        places = places_of(module)
+        if versions_of(places) == layout.versions:
+            return paths
+        record = paths._record(file)
         try:
-            upgraded = upgrade_record(record, places_of(module))
+            upgraded = upgrade_record(record, places)
         except RecordVersionError:
             return paths
         if upgraded is not record:

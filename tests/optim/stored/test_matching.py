@@ -135,6 +135,19 @@ def test_renames_come_before_the_rules() -> None:
     assert report.missing == []
 
 
+def test_a_rename_is_asked_of_states_alone_where_no_class_has_changed() -> None:
+    change = CHANGES["split"]
+    old, old_optimizer = trained(change, AdamW(), 0)
+    step(old, old_optimizer, {"b": grads_of(old, 0)["b"]})
+    again = AdamW().bind(change.old_net(), lr=0.1)
+
+    report = again.load_record(
+        old_optimizer.save_record(), rename=lambda path: {"b": "b"}[path]
+    )
+
+    assert report.loaded == ["b"]
+
+
 def test_a_piece_that_the_optimizer_does_not_hold_is_told() -> None:
     change = CHANGES["split"]
     _, old_optimizer = trained(change, AdamW())

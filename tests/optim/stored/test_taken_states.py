@@ -295,6 +295,25 @@ def test_moments_in_a_nest_and_integer_tensors_are_carried() -> None:
     assert torch.equal(fields["rows"]["m"][0], moments[2:5])
 
 
+class Large(Counting):
+    def init(self, tensor: Tensor) -> Counted:
+        if tensor.numel() < 8:
+            raise ValueError("too small")
+        return super().init(tensor)
+
+
+def test_a_state_that_small_tensors_do_not_have_begins_anew() -> None:
+    change = Change(CHANGES["merge"].rules, {"q": (3, 4), "k": (3, 4)}, {"qk": (3, 8)})
+    old, old_optimizer = trained(change, Large())
+
+    net = change.new_class().from_record(old.save_record())
+    optimizer = Large().bind(net, lr=0.1)
+    report = optimizer.load_record(old_optimizer.save_record())
+
+    assert report.missing == ["qk"]
+    assert report.changed[0].endswith("by element is not known: a parameter: too small")
+
+
 def test_scalars_in_a_stack_keep_their_moments_apart_from_their_counter() -> None:
     change = Change(
         CHANGES["stack"].rules, {f"h.{i}.w": () for i in range(3)}, {"w": (3,)}
