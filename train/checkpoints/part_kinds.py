@@ -95,19 +95,22 @@ class Part(ABC):
         RecordMismatchError, or what the object's own methods raise.
         """
 
-    def prepare_for_code_of_others(self, transaction: Transaction) -> None:
+    def prepare_for_code_of_others(
+        self, transaction: Transaction, write: Callable[[FlatRecord], object]
+    ) -> None:
         """Let what comes next look at other parts, and fail halfway through this one.
 
-        The copy is made in main memory, whatever the object's device is.
+        The copy is made in main memory, whatever the object's device is, and taken
+        over by ``write``.
         """
         transaction.make_visible()
         # A record has what a part keeps beside its tensors too.
         snapshot = self.record().map_tensors(
             lambda tensor: tensor.detach().to("cpu", copy=True)
         )
-        transaction.undo_with(
-            lambda: self.fill(snapshot.flat(), self.kind, Transaction())
-        )
+        # Not by `fill`, which would ask the object for its state: one that failed
+        # halfway may have none to give.
+        transaction.undo_with(lambda: write(snapshot.flat()))
 
 
 class _ModulePart(Part):
@@ -209,8 +212,9 @@ class _RecordedPart(Part):
         restoring = (
             {"hyperparameters": "restore"} if "hyperparameters" in options else {}
         )
-        self.prepare_for_code_of_others(transaction)
-        _warn_of_changes(self.name, self.value.load_record(record, **restoring))
+        load = partial(self.value.load_record, **restoring)
+        self.prepare_for_code_of_others(transaction, load)
+        _warn_of_changes(self.name, load(record))
 
 
 class _StatePart(Part):
@@ -237,7 +241,9 @@ class _StatePart(Part):
         if type(self.value) in _GENERATORS:
             transaction.undo_with(partial(write_state, read_state()))
         else:
-            self.prepare_for_code_of_others(transaction)
+            self.prepare_for_code_of_others(
+                transaction, lambda snapshot: write_state(value_of(snapshot))
+            )
         write_state(state)
 
     def _accessors(self) -> tuple[Callable[[], Any], Callable[[Any], object]]:

@@ -9,9 +9,9 @@ import torch
 from torch import nn
 
 from burnish.core import named_params
-from burnish.core.state.loading.commit import _SureCopies
 from burnish.optim import AdamW
 from burnish.records import (
+    Record,
     RecordChecksumError,
     RecordFormatError,
     RecordMismatchError,
@@ -89,7 +89,8 @@ def test_a_restore_saves_nothing_a_second_time(
     Checkpoints(tmp_path).save(1, model=model, optim=AdamW().bind(model, lr=0.5))
     optim = AdamW().bind(other, lr=0.1)
     monkeypatch.setattr(Part, "prepare_for_code_of_others", _refuse)
-    monkeypatch.setattr(_SureCopies, "undo", _refuse)
+    copies = "burnish.core.state.loading.commit._SureCopies"
+    monkeypatch.setattr(f"{copies}.undo", _refuse)
 
     Checkpoints(tmp_path).restore(model=other, optim=optim)
 
@@ -187,3 +188,64 @@ def test_a_failure_after_an_optimizer_of_ours_leaves_its_state_and_its_module(
 
     assert optim.save_record() == before.save()
     assert same(other, values)
+
+
+class Pair(Record):
+    """What `Linked` is stored as."""
+
+    left: int
+    right: int
+
+
+class Linked:
+    """Two numbers that are always equal, but halfway through a load that fails."""
+
+    def __init__(self, value: int, *, is_broken: bool = False) -> None:
+        self.left = self.right = value
+        self.is_broken = is_broken
+
+    def into_record(self) -> Pair:
+        if self.left != self.right:
+            raise ValueError("the state of something half loaded")
+        return Pair(left=self.left, right=self.right)
+
+    def load_record(self, source: Any) -> None:
+        stored = source.typed(Pair)
+        self.left = stored.left
+        if self.is_broken:
+            self.is_broken = False
+            raise ValueError("no right one")
+        self.right = stored.right
+
+
+class LinkedState:
+    """The same as a state dict."""
+
+    def __init__(self, value: int, *, is_broken: bool = False) -> None:
+        self.left = self.right = value
+        self.is_broken = is_broken
+
+    def state_dict(self) -> dict[str, Any]:
+        if self.left != self.right:
+            raise ValueError("the state of something half loaded")
+        return {"left": self.left, "right": self.right}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.left = state["left"]
+        if self.is_broken:
+            self.is_broken = False
+            raise ValueError("no right one")
+        self.right = state["right"]
+
+
+@pytest.mark.parametrize("kind", [Linked, LinkedState])
+def test_what_has_no_readable_state_after_it_failed_halfway_is_put_back(
+    tmp_path: Path, kind: type[Linked | LinkedState]
+) -> None:
+    Checkpoints(tmp_path).save(1, pair=kind(5))
+    pair = kind(2, is_broken=True)
+
+    with pytest.raises(RecordMismatchError, match="refused its state: no right one"):
+        Checkpoints(tmp_path).restore(pair=pair)
+
+    assert (pair.left, pair.right) == (2, 2)
