@@ -16,11 +16,12 @@ from .change import (
     ExtraForbidden,
     FieldAdded,
     FieldRemoved,
+    FieldRenamed,
     LiteralValuesAdded,
     LiteralValuesRemoved,
     TypeChanged,
 )
-from .renames import find_renames
+from .renames import find_renames, is_same_default, taken_names
 from .samples import can_be_absent, meaning_if_absent
 
 Path = tuple[str, ...]
@@ -57,13 +58,19 @@ class _Walk:
     def struct(self, before: t.Struct, after: t.Struct, path: Path) -> Iterator[Change]:
         if before.is_open and not after.is_open:
             yield ExtraForbidden(path)
+        new_names = taken_names(before, after)
+        taken = {*new_names.values()}
         for name, field in after.fields.items():
-            if name not in before.fields:
+            if name in taken:
+                continue
+            if name not in before.fields or name in new_names:
                 yield from _additions(field, (*path, name), False)
             else:
                 yield from self._field(before.fields[name], field, (*path, name))
         for name, field in before.fields.items():
-            if name not in after.fields:
+            if name in new_names:
+                yield FieldRenamed((*path, name), (*path, new_names[name]))
+            elif name not in after.fields or name in taken:
                 yield from _removals(field, (*path, name))
 
     def _field(self, before: t.Field, after: t.Field, path: Path) -> Iterator[Change]:
@@ -157,11 +164,11 @@ def _defaults(before: t.Field, after: t.Field, path: Path) -> Iterator[Change]:
         before.type, before.default if before.has_default else {}
     )
     if after.has_default and before.has_default:
-        if not _is_same_default(before.default, after.default):
+        if not is_same_default(before.default, after.default):
             yield DefaultValueChanged(path, old_default, after.default)
     elif after.has_default or (before.has_default and can_be_absent(after)):
         # A struct's own default has come or gone; without one its class's hold.
-        if not _is_same_default(meaning_if_absent(before), meaning_if_absent(after)):
+        if not is_same_default(meaning_if_absent(before), meaning_if_absent(after)):
             yield DefaultValueRemoved(path, old_default)
     elif not can_be_absent(after):
         yield DefaultValueRemoved(path, old_default)
@@ -189,7 +196,7 @@ def _variants(before: t.Enum, after: t.Enum, path: Path) -> Iterator[Change]:
     for name, value in after.variants.items():
         if name not in before.variants:
             yield EnumVariantAdded(path, after.name, name, value)
-        elif not _is_same_default(before.variants[name], value):
+        elif not is_same_default(before.variants[name], value):
             old_value = before.variants[name]
             yield EnumVariantValueChanged(path, after.name, name, old_value, value)
     for name, value in before.variants.items():
@@ -224,7 +231,3 @@ def _without(kind: t.Type, pairs: list[tuple[t.Type, t.Type]]) -> t.Type:
 def _is_one_struct(a: t.Type, b: t.Type) -> bool:
     """Return whether two members of unions are versions of one struct."""
     return isinstance(a, t.Struct) and isinstance(b, t.Struct) and a.name == b.name
-
-
-def _is_same_default(a: object, b: object) -> bool:
-    return a == b or repr(a) == repr(b)

@@ -1,11 +1,11 @@
 """The rules that are proposed for the changes of one struct, in an order that works."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from ..rewriting import schema_types as t
 from ..rewriting.rewrite_rule import RewriteRule
-from ..rules import DeleteField, MapFieldValue
+from ..rules import DeleteField, MapFieldValue, RenameField
 from .change import EnumVariantValueChanged, FieldRemoved, FieldRenamed, Stage
 from .compare import StructComparison, holds_struct
 
@@ -21,8 +21,11 @@ def fixes(comparison: StructComparison) -> list[RewriteRule]:
         ((Stage.STRUCTS_DELETED, 0), DeleteField(path)) for path in deleted
     ]
     staged += [((Stage.VALUES, 0), rule) for rule in _mappings(comparison)]
+    moves = [c for c in comparison.changes if isinstance(c, FieldRenamed)]
+    chain = [move for move in moves if move.stage == Stage.MOVED]
+    staged += [((Stage.MOVED, 0), rule) for rule in _in_turn(chain)]
     for change in comparison.changes:
-        if isinstance(change, EnumVariantValueChanged):
+        if isinstance(change, EnumVariantValueChanged) or change in chain:
             continue
         rule = change.proposed_fix()
         covered = isinstance(change, FieldRemoved) and any(
@@ -32,6 +35,24 @@ def fixes(comparison: StructComparison) -> list[RewriteRule]:
             depth = len(change.field) if change.stage == Stage.OLD_DEFAULTS else 0
             staged.append(((change.stage, depth), rule))
     return [rule for _, rule in sorted(staged, key=lambda pair: pair[0])]
+
+
+def _in_turn(moves: Sequence[FieldRenamed]) -> Iterator[RewriteRule]:
+    """Yield the rules of ``moves``, each when nothing stands where it goes any more.
+
+    Where names go round in a circle, one field waits under a name of its own.
+    """
+    waiting = {move.field: move.new_name for move in moves}
+    while waiting:
+        free = next((f for f, to in waiting.items() if to not in waiting), None)
+        if free is not None:
+            yield RenameField(free, waiting.pop(free))
+            continue
+        field, new_name = next(iter(waiting.items()))
+        own_name = (*field[:-1], f"{field[-1]}_before")
+        yield RenameField(field, own_name)
+        del waiting[field]
+        waiting[own_name] = new_name
 
 
 def _deleted_structs(comparison: StructComparison) -> list[tuple[str, ...]]:
