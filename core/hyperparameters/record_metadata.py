@@ -43,6 +43,9 @@ M = TypeVar("M", bound=nn.Module)
 PART = "part"
 """In what is recorded of a module: whether only some of its entries were saved."""
 
+_LEVELS_ABOVE = 3
+"""Maps around an argument: the metadata, the library's part, the hyperparameters."""
+
 
 def recorded_hparams(
     module: nn.Module, places: Places | None = None
@@ -73,7 +76,7 @@ def _storable_node(node: dict[str, Any]) -> dict[str, Any]:
     unstored = {
         name: description(value)
         for name, value in node.items()
-        if name not in RESERVED and not is_storable(value)
+        if name not in RESERVED and not is_storable(value, _LEVELS_ABOVE)
     }
     if not unstored:
         return node

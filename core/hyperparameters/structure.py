@@ -168,8 +168,13 @@ def plain_attribute(value: object) -> object:
     return value if is_storable(value) else description(value)
 
 
-def is_storable(value: object) -> bool:
-    """Return whether the format of records takes ``value`` as plain data."""
+def is_storable(value: object, levels_above: int = 0) -> bool:
+    """Return whether the format of records takes ``value`` as plain data.
+
+    Maps around it, ``levels_above`` of them, leave it fewer levels to nest.
+    """
+    for _ in range(levels_above):
+        value = {"": value}
     try:
         Encoder().encode(value, "")
     except (TypeError, ValueError, RecordError):

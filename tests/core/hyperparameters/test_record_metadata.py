@@ -364,3 +364,13 @@ def test_arguments_of_nested_classes_are_checked_before_any_constructor_runs() -
 
     with pytest.raises(HyperparameterError, match=r"inner\.no_argument: Act takes no"):
         from_hyperparameters(node)
+
+
+@pytest.mark.parametrize("levels", [60, 61, 62, 63, 64, 65])
+def test_an_argument_that_nests_too_deep_for_a_file_costs_no_save(levels: int) -> None:
+    value: Any = 1
+    for _ in range(levels):
+        value = [value]
+    hparams = hparams_in(Act(act=value))
+    assert hparams["width"] == 3
+    assert ("act" in hparams) == (levels <= 61)
