@@ -49,7 +49,7 @@ def class_named(name: str, kind: type[T], role: str) -> type[T]:
     return cls
 
 
-def _classes_in(module: Any, kind: type) -> dict[str, Any]:
+def _classes_in(module: object, kind: type) -> dict[str, Any]:
     return {
         name: value
         for name, value in vars(module).items()

@@ -11,7 +11,7 @@ from ..config.hparams import Hparam, Hparams
 _NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?")
 
 
-def _numbers(values: Any) -> Any:
+def _numbers(values: object) -> Any:
     """Return arguments with numbers for texts such as ``1e-3`` in old YAML."""
     if isinstance(values, dict):
         return {key: _numbers(value) for key, value in values.items()}

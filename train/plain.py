@@ -31,10 +31,10 @@ from .group_objects import GROUP_OBJECTS
 class PlainData(Record):
     """One value of plain data."""
 
-    value: Any
+    value: object
 
 
-def record_of(value: Any, path: str = "value") -> PlainData:
+def record_of(value: object, path: str = "value") -> PlainData:
     """Return ``value`` as a record that shares its tensors.
 
     TypeError names the path of what is no plain data, such as an object with methods.
@@ -70,7 +70,7 @@ def _sequence(encoding: Encoding, value: Any, path: str, depth: int) -> Node:
     return items if isinstance(value, list) else tuple(items)
 
 
-def _encode_config(encoding: Encoding, value: Any, path: str, depth: int) -> Node:
+def _encode_config(encoding: Encoding, value: object, path: str, depth: int) -> Node:
     if type(value).__module__.partition(".")[0] == "omegaconf":
         from omegaconf import OmegaConf
 

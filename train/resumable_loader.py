@@ -195,7 +195,7 @@ _OF_ITS_OWN = {
 """Options of DataLoader that it cannot take, and what to do instead."""
 
 
-def _sized(dataset: Any) -> Any:
+def _sized(dataset: object) -> Any:
     if not hasattr(dataset, "__len__"):
         raise TypeError(
             f"a {type(dataset).__name__} has no length, so its place cannot be kept; "

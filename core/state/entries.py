@@ -79,7 +79,6 @@ def content_of(
 def _add_tensors(
     content: ModuleContent, places: Places, ids: dict[int, ParamId]
 ) -> None:
-    entries = content.entries
     by_tensor: dict[int, Entry] = {}
     views = _Views()
     ties: dict[int, dict[str, None]] = {}
@@ -91,47 +90,56 @@ def _add_tensors(
             if path != known_entry.path:
                 ties.setdefault(id(known_entry), {})[path] = None
             continue
-        try:
-            # By a method of its own, a subclass may say anything.
-            address = tensor.data_ptr() if type(tensor) in ORDINARY else None
-        except RuntimeError:
-            address = None
+        address = _ordinary_address(tensor)
         if not address:
             if problem := _without_form(tensor):
                 content.formless[path] = problem
                 continue
             address = address_of(tensor)
-        if address in views.first:
-            known_entry = views.alike(address, kind, tensor)
-            if known_entry is not None:
-                ties.setdefault(id(known_entry), {})[path] = None
-                content.twins.setdefault(known_entry.path, []).append(tensor)
-                by_tensor[key] = known_entry
-                continue
+        is_shared = address in views.first
+        known_entry = views.alike(address, kind, tensor) if is_shared else None
+        if known_entry is not None:
+            ties.setdefault(id(known_entry), {})[path] = None
+            content.twins.setdefault(known_entry.path, []).append(tensor)
+            by_tensor[key] = known_entry
+            continue
         try:
-            shape = tuple(tensor.shape)
+            entry = _entry_of(path, kind, tensor, ids.get(key))
         except RuntimeError:
             content.formless[path] = unreadable(tensor) or "a tensor without a shape"
             continue
-        entry = Entry(
-            path,
-            kind,
-            tensor.dtype,
-            shape,
-            tensor,
-            ids.get(key),
-            tensor.requires_grad,
-        )
-        if len(shape) > 3:
-            entry.memory_format = memory_format_of(tensor)
-        entries.append(entry)
+        content.entries.append(entry)
         by_tensor[key] = entry
         # Empty tensors may lie anywhere, and share nothing.
-        if address and 0 not in shape:
-            if address in views.first:
+        if address and 0 not in entry.shape:
+            if is_shared:
                 views.add(address, entry)
             else:
                 views.first[address] = entry
+    _set_ties(content.entries, ties)
+
+
+def _ordinary_address(tensor: Tensor) -> int | None:
+    """Return where the values of an ordinary tensor begin; None or 0 if nowhere."""
+    try:
+        # By a method of its own, a subclass may say anything.
+        return tensor.data_ptr() if type(tensor) in ORDINARY else None
+    except RuntimeError:
+        return None
+
+
+def _entry_of(path: str, kind: Kind, tensor: Tensor, param_id: ParamId | None) -> Entry:
+    """Return the entry of a tensor; RuntimeError if it has no shape."""
+    shape = tuple(tensor.shape)
+    entry = Entry(
+        path, kind, tensor.dtype, shape, tensor, param_id, tensor.requires_grad
+    )
+    if len(shape) > 3:
+        entry.memory_format = memory_format_of(tensor)
+    return entry
+
+
+def _set_ties(entries: Iterable[Entry], ties: dict[int, dict[str, None]]) -> None:
     for entry in entries if ties else ():
         if id(entry) in ties:
             entry.ties = (*ties[id(entry)],)

@@ -111,7 +111,7 @@ class Checkpoints:
             )
         return checkpoint
 
-    def _number_and_folders(self, step: Any) -> tuple[Any, dict[int, Path]]:
+    def _number_and_folders(self, step: object) -> tuple[Any, dict[int, Path]]:
         """Return the number that ``step`` means, and all folders, of one moment."""
         folders = self._folders.by_number()
         if step == "latest":
@@ -124,7 +124,7 @@ class Checkpoints:
         return step in self._folders.by_number()
 
     @explain_calls("checkpoints.save(step, model=net{})", "write", is_home=False)
-    def save(self, step: int, /, *, rng: bool = False, **parts: Any) -> Checkpoint:
+    def save(self, step: int, /, *, rng: bool = False, **parts: object) -> Checkpoint:
         """Write ``parts`` as the checkpoint of ``step``, in one atomic commit.
 
         Numbers (``loss=loss``) are kept for ranking and reading; ``rng=True`` keeps
@@ -168,7 +168,7 @@ class Checkpoints:
         *,
         rng: bool = False,
         hyperparameters: Literal["compare", "ignore"] | None = None,
-        **parts: Any,
+        **parts: object,
     ) -> int:
         """Fill ``parts`` from a checkpoint and return its step; 0 if none is saved yet.
 
@@ -269,7 +269,7 @@ def _step(step: Any, verb: str) -> int:
     return int(value)
 
 
-def _as_number(part: Any) -> int | float | None:
+def _as_number(part: object) -> int | float | None:
     """Return ``part`` as a number if it is one: also in a tensor without dimensions."""
     import numpy as np
 

@@ -67,7 +67,7 @@ def local_folder(folder: "str | os.PathLike[str]") -> Path:
     return Path(folder).absolute()
 
 
-def _tensors(part: Any) -> "Iterable[Any]":
+def _tensors(part: object) -> "Iterable[Any]":
     if isinstance(part, nn.Module):
         yield from part.parameters()
         yield from part.buffers()

@@ -150,7 +150,7 @@ def classes_of(tree: dict[str, Any]) -> tuple[Any, Any]:
         (MODEL, Model, "a model"),
         (DATA, DataModule, "a data module"),
     ):
-        part: Any = tree.get(section)
+        part: object = tree.get(section)
         name = part.get("module_name") if isinstance(part, dict) else None
         path = f"{section}.module_name"
         if not isinstance(name, str):
@@ -172,7 +172,7 @@ def known_path(tree: Any, path: str) -> bool | None:
     section, _, field_path = path.partition(".")
     if section not in SECTIONS or not field_path:
         return False
-    cls: Any = RunHparams
+    cls: object = RunHparams
     if section != RUN:
         try:
             model_class, data_class = classes_of(tree)
@@ -186,7 +186,7 @@ def known_names(tree: Any) -> list[str]:
     """Return the paths of all fields, for suggestions."""
     names: list[str] = []
     for section in SECTIONS:
-        cls: Any = RunHparams
+        cls: object = RunHparams
         if section != RUN:
             try:
                 model_class, data_class = classes_of(tree)
@@ -197,7 +197,7 @@ def known_names(tree: Any) -> list[str]:
     return names
 
 
-def _knows(cls: Any, parts: list[str]) -> bool | None:
+def _knows(cls: object, parts: list[str]) -> bool | None:
     fields = fields_of(cls)
     if parts[0] not in fields:
         return False
@@ -210,7 +210,7 @@ def _knows(cls: Any, parts: list[str]) -> bool | None:
     return next((answer for answer in answers if answer is not False), False)
 
 
-def _names(cls: Any) -> list[str]:
+def _names(cls: object) -> list[str]:
     names: list[str] = []
     for field in fields_of(cls).values():
         names.append(field.name)

@@ -12,6 +12,8 @@ from ...config.storage.replacement import write_text
 from ...core.persistence.loading import load_record
 from ..checkpoints.checkpoint import Checkpoint
 from ..checkpoints.folders import refuse_obstacle
+from ..lightning.data_module import DataModule
+from ..lightning.model import Model
 from ..lightning.record_checkpoint import RecordCheckpoint
 from ..lightning.record_io import MODEL, is_checkpoint
 from .fit_config import FitConfig, LoggerHparams
@@ -35,14 +37,7 @@ def fit(config: FitConfig, folder: Path) -> Trainer:
     data = config.data_class(config.data)
     model = config.model_class(_with_folder(config.model, folder))
     history = History()
-    options: dict[str, Any] = config.run.trainer.options()
-    trainer = Trainer(
-        **options,
-        logger=logger_of(config.run.logger, folder),
-        callbacks=[history],
-        enable_checkpointing=config.model.checkpoint is not None,
-        default_root_dir=folder,
-    )
+    trainer = _trainer(config, folder, history)
     resumed = _checkpoint(config.run.resume_from_checkpoint, folder)
     if resumed is not None and is_checkpoint(resumed):
         # Tells what does not fit, by path, before anything is begun.
@@ -57,15 +52,8 @@ def fit(config: FitConfig, folder: Path) -> Trainer:
         raise
     finally:
         facts = {
-            "model": config.model.module_name,
-            "parameters": f"{model.num_params:,}",
-            "data": f"{len(data.train):,} training, {len(data.val):,} validation",
-            "epochs": trainer.current_epoch,
-            "steps": trainer.global_step,
-            "time": f"{time.monotonic() - started:.1f} s",
-            "resumed from": resumed or "nothing",
-            **_checkpoint_facts(trainer),
-            **_test_facts(trainer),
+            **_model_and_data(model, data, config),
+            **_progress(trainer, time.monotonic() - started, resumed),
         }
         write_report(
             folder / "report.html",
@@ -76,6 +64,17 @@ def fit(config: FitConfig, folder: Path) -> Trainer:
             problem=problem,
         )
     return trainer
+
+
+def _trainer(config: FitConfig, folder: Path, history: History) -> Trainer:
+    options: dict[str, Any] = config.run.trainer.options()
+    return Trainer(
+        **options,
+        logger=logger_of(config.run.logger, folder),
+        callbacks=[history],
+        enable_checkpointing=config.model.checkpoint is not None,
+        default_root_dir=folder,
+    )
 
 
 def has_trained(trainer: Trainer) -> bool:
@@ -193,7 +192,32 @@ def _refuse_other(place: Path) -> None:
         )
 
 
-def _checkpoint_facts(trainer: Trainer) -> dict[str, Any]:
+def _model_and_data(
+    model: Model[Any], data: DataModule[Any], config: FitConfig
+) -> dict[str, object]:
+    """Return what the report says of the objects of a run."""
+    return {
+        "model": config.model.module_name,
+        "parameters": f"{model.num_params:,}",
+        "data": f"{len(data.train):,} training, {len(data.val):,} validation",
+    }
+
+
+def _progress(
+    trainer: Trainer, seconds: float, resumed: str | None
+) -> dict[str, object]:
+    """Return what the report says of how far a run came."""
+    return {
+        "epochs": trainer.current_epoch,
+        "steps": trainer.global_step,
+        "time": f"{seconds:.1f} s",
+        "resumed from": resumed or "nothing",
+        **_checkpoint_facts(trainer),
+        **_test_facts(trainer),
+    }
+
+
+def _checkpoint_facts(trainer: Trainer) -> dict[str, str]:
     callback = trainer.checkpoint_callback
     if not isinstance(callback, RecordCheckpoint) or not callback.best_model_path:
         return {}
@@ -203,7 +227,7 @@ def _checkpoint_facts(trainer: Trainer) -> dict[str, Any]:
     return {"best checkpoint": f"{best}{value}"}
 
 
-def _test_facts(trainer: Trainer) -> dict[str, Any]:
+def _test_facts(trainer: Trainer) -> dict[str, str]:
     return {
         name: f"{float(value):.6g}"
         for name, value in trainer.callback_metrics.items()

@@ -70,7 +70,7 @@ def _check_module(file: Path, path: str, module: nn.Module) -> None:
 
 
 def _warn_of_optimizer(
-    path: str, optimizer_before: Any, optimizer: torch.optim.Optimizer
+    path: str, optimizer_before: object, optimizer: torch.optim.Optimizer
 ) -> None:
     """Warn of what the change of the config would change, and a resume does not."""
     groups = zip(

@@ -135,7 +135,7 @@ def _is_described_group(group: Mapping[str, Any]) -> bool:
     )
 
 
-def _is_plain(value: Any) -> bool:
+def _is_plain(value: object) -> bool:
     if isinstance(value, list | tuple):
         return all(map(_is_plain, value))
     return value is None or type(value) in (bool, int, float, str)
@@ -242,7 +242,7 @@ def _is_among(ids: set[int]) -> Callable[[Any], bool]:
     return lambda param: id(param.tensor) in ids
 
 
-def _as_tuple(value: Any) -> Any:
+def _as_tuple(value: object) -> Any:
     return tuple(value) if isinstance(value, list) else value
 
 

@@ -37,7 +37,7 @@ class SavedWith:
         """
         for file in sorted(folder.glob("state.*.mpk")):
             with suppress(RecordError, OSError):
-                metadata: Any = open_record(file).metadata.get(KEY)
+                metadata: object = open_record(file).metadata.get(KEY)
                 if isinstance(metadata, Mapping) and isinstance(
                     metadata["config"], str
                 ):

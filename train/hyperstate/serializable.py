@@ -43,7 +43,7 @@ class Serializable(ABC):
 
 
 def deserialized(
-    cls: type[Any], data: Any, config: Any, state: Any, ctx: dict[str, Any]
+    cls: type[Any], data: object, config: object, state: object, ctx: dict[str, Any]
 ) -> Any:
     """Return what ``cls.deserialize`` makes of ``data``. TypeError if it is another."""
     make: Callable[..., Any] = cls.deserialize
@@ -79,7 +79,7 @@ class Lazy:
             return value
         return object.__getattribute__(self, name)
 
-    def __setattr__(self, name: str, value: Any) -> None:
+    def __setattr__(self, name: str, value: object) -> None:
         attributes: dict[str, Any] = object.__getattribute__(self, "__dict__")
         super().__setattr__(name, value)
         attributes.get(PENDING, {}).pop(name, None)

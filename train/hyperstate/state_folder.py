@@ -32,7 +32,7 @@ CONFIG, STATE, RNG = "config.ron", "state.ron", "rng.mpk"
 """The files of a checkpoint, beside one record for each object of the state."""
 
 
-def write_state(folder: Path, config: Any, state: Any, *, rng: bool) -> Split:
+def write_state(folder: Path, config: object, state: object, *, rng: bool) -> Split:
     """Write a checkpoint into ``folder``, and return what it consists of.
 
     Objects that were not read since the state was restored are copied as files.
@@ -66,7 +66,7 @@ def write_state(folder: Path, config: Any, state: Any, *, rng: bool) -> Split:
 def read_state(
     folder: Path,
     cls: type[S],
-    config: Any,
+    config: object,
     begin: Callable[[], S],
     ctx: dict[str, Any],
     *,
@@ -144,7 +144,7 @@ def restore_generators(folder: Path) -> None:
         )
 
 
-def _split(state: Any) -> tuple[Split, Any]:
+def _split(state: object) -> tuple[Split, Any]:
     split = Split()
     tree = split.tree(state)
     pending_files = {file.lower() for lazy in split.pending for file in lazy.files()}

@@ -100,7 +100,7 @@ class Description:
 class StateInRestoring(Protocol):
     """What an object may ask of the state that it is restored for."""
 
-    def deserialized(self, data: Any, annotation: Any, file: str) -> Any:
+    def deserialized(self, data: object, annotation: object, file: str) -> Any:
         """Return what the class in ``annotation`` makes of ``data``."""
         ...
 
@@ -119,7 +119,7 @@ class StoredObject:
 
     path: str
     """Of its field in the state."""
-    annotation: Any
+    annotation: object
     """What the field declares."""
     record: FlatRecord
     description: Description
@@ -325,7 +325,7 @@ def beside_filled(description: Description) -> Description:
 
 
 def restore_object(
-    record: FlatRecord, path: str, annotation: Any, state: StateInRestoring
+    record: FlatRecord, path: str, annotation: object, state: StateInRestoring
 ) -> Any:
     """Return the object that ``record`` is of. RecordMismatchError for no known one."""
     source = StoredObject(path, annotation, record, Description.read(record))
@@ -353,7 +353,7 @@ def open_object(
         raise
 
 
-def serializable_class(annotation: Any, file: str) -> Any:
+def serializable_class(annotation: object, file: str) -> Any:
     """Return the class of ``annotation`` that deserializes itself."""
     cls = _class(annotation, object)
     if not hasattr(cls, "deserialize"):
@@ -390,7 +390,7 @@ def _builds_itself(value: Any) -> bool:
     return isinstance(value, cls)
 
 
-def _generator_name(value: Any) -> str | None:
+def _generator_name(value: object) -> str | None:
     if isinstance(value, np.random.Generator):
         is_default = type(value.bit_generator) is np.random.PCG64
         return "default_rng" if is_default else None
@@ -401,7 +401,7 @@ def _generator_name(value: Any) -> str | None:
     return name if type(value) in classes else None
 
 
-def _class(annotation: Any, base: type) -> Any:
+def _class(annotation: object, base: type) -> Any:
     """Return the class in ``annotation``, Optional and Blob looked through."""
     for member in members(annotation):
         cls = getattr(member, "__origin__", member)

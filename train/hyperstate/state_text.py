@@ -31,11 +31,11 @@ class Split:
     files: dict[int, str] = field(default_factory=dict[int, str])
     """The file of each object met, so that one in two places is stored once."""
 
-    def tree(self, state: Any) -> Any:
+    def tree(self, state: object) -> Any:
         """Return ``state`` as a tree for a text, a marker in the place of each blob."""
         return encode(self._without_blobs(state, "", None))
 
-    def _without_blobs(self, value: Any, path: str, annotation: Any) -> Any:
+    def _without_blobs(self, value: object, path: str, annotation: object) -> Any:
         if is_blob_field(annotation) or is_blob(value):
             return self._marker(value, path)
         if isinstance(value, np.generic):
@@ -55,7 +55,7 @@ class Split:
             return items if isinstance(value, list) else tuple(items)
         return value
 
-    def _struct(self, value: Any, path: str) -> Any:
+    def _struct(self, value: object, path: str) -> Any:
         stripped = copy.copy(value)
         waiting: dict[str, Any] = {}
         if isinstance(value, Lazy):
@@ -73,7 +73,7 @@ class Split:
             object.__setattr__(stripped, part.attribute, node)
         return stripped
 
-    def _marker(self, value: Any, path: str) -> str | None:
+    def _marker(self, value: object, path: str) -> str | None:
         if value is None:
             return None
         file = self.files.get(id(value))
@@ -100,7 +100,7 @@ def is_blob(value: object) -> bool:
     return not is_struct_value(value) and kind_of(value) != VALUE
 
 
-def is_blob_field(annotation: Any) -> bool:
+def is_blob_field(annotation: object) -> bool:
     """Return whether ``annotation`` is a ``Blob[T]``, or an optional one."""
     if get_origin(annotation) is Annotated:
         return any(mark is MARK for mark in get_args(annotation)[1:])
@@ -109,7 +109,7 @@ def is_blob_field(annotation: Any) -> bool:
     ) and (len(members(annotation)) > 1)
 
 
-def _item(annotation: Any, key: Any) -> Any:
+def _item(annotation: object, key: object) -> Any:
     for member in members(annotation) if annotation is not None else ():
         if get_args(member):
             return item_type(member, key)

@@ -24,7 +24,7 @@ H = TypeVar("H", bound=ModelHparams)
 _is_loading: ContextVar[bool] = ContextVar("_is_loading", default=False)
 
 
-def _no_metrics(self: Any, *args: Any) -> dict[str, Tensor]:
+def _no_metrics(self: object, *args: object) -> dict[str, Tensor]:
     raise NotImplementedError(f"{type(self).__name__} does not define compute_metrics")
 
 
@@ -174,12 +174,12 @@ class Model(TypedHparams, LightningModule, Generic[H]):
     @classmethod
     def load_from_checkpoint(
         cls,
-        checkpoint_path: Any,
-        map_location: Any = None,
-        hparams_file: Any = None,
+        checkpoint_path: object,
+        map_location: object = None,
+        hparams_file: object = None,
         strict: bool | None = None,
         weights_only: bool | None = None,
-        **kwargs: Any,
+        **kwargs: object,
     ) -> Self:
         """Return the trained model in a checkpoint, built without initializing it."""
         token = _is_loading.set(True)
@@ -196,7 +196,7 @@ class Model(TypedHparams, LightningModule, Generic[H]):
         finally:
             _is_loading.reset(token)
 
-    def _step(self, stage: str, batch: Any, batch_idx: int) -> Tensor:
+    def _step(self, stage: str, batch: object, batch_idx: int) -> Tensor:
         if takes_batch(type(self).compute_metrics):
             metrics: Any = self.compute_metrics(batch, batch_idx)
         else:

@@ -37,7 +37,7 @@ class RecordIO(CheckpointIO):
     def save_checkpoint(
         self,
         checkpoint: dict[str, Any],
-        path: Any,
+        path: object,
         storage_options: Any | None = None,
     ) -> None:
         """Write the folder ``path``, or leave what was there as it was.
@@ -108,7 +108,7 @@ def let_read(trainer: Trainer) -> None:
         strategy.checkpoint_io = ReadingIO()
 
 
-def is_checkpoint(path: Any) -> bool:
+def is_checkpoint(path: object) -> bool:
     """Return whether ``path`` is a folder that `RecordIO` wrote."""
     if not isinstance(path, str | Path):
         return False

@@ -46,9 +46,11 @@ class _SureCopies:
         self._fillings = fillings
 
     def make(self) -> None:
+        """Copy all; a second time gives the same."""
         _copy_ordinary(self._fillings)
 
     def undo(self) -> Undo:
+        """Return what puts back the values of now, of which this keeps a copy."""
         # In main memory: a device may have no room for its parameters twice.
         old_values = [
             (tensors, tensors[0].detach().to("cpu", copy=True))

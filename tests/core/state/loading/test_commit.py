@@ -85,7 +85,7 @@ def test_ctrl_c_while_values_are_copied_comes_after_all_of_them(
 ) -> None:
     source, target = net(2.0), net(1.0)
     data = burnish.save_record(source)
-    real = commit._copy_ordinary
+    real: Any = vars(commit)["_copy_ordinary"]
 
     def pressed(*args: Any) -> None:
         os.kill(os.getpid(), signal.SIGINT)
