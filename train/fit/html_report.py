@@ -23,7 +23,7 @@ def write_report(
     *,
     title: str,
     curves: Curves,
-    facts: Mapping[str, Any],
+    facts: Mapping[str, object],
     config: str,
     problem: str = "",
 ) -> None:
