@@ -1,7 +1,7 @@
 """Fields that say that they may be edited while a run goes on."""
 
 from dataclasses import dataclass, field
-from typing import Annotated, Optional
+from typing import Annotated, Any, Optional
 
 import pytest
 
@@ -67,7 +67,8 @@ def test_a_mark_changes_neither_values_nor_checks() -> None:
     with pytest.raises(ValueError, match=r"optim\.lr.*greater than 0"):
         load(Config, None, ["optim.lr=-1.0"])
     assert not limits_values(Editable[float])
-    assert limits_values(Annotated[float, "a bound", *Editable.__metadata__])
+    marked: Any = Editable
+    assert limits_values(Annotated[float, "a bound", *marked.__metadata__])
 
 
 def test_a_field_without_a_default_stays_required() -> None:

@@ -1,4 +1,5 @@
 import json
+from typing import Any
 
 import pytest
 from torch import nn
@@ -136,14 +137,16 @@ def test_an_attribute_of_a_list_is_that_of_all_its_items(
     assert layers.list_names() == LAYERS[:4]
     assert coder["encoder|decoder"].layer.list_names() == LAYERS
     layers.configure(bias=False)
-    assert [layer.layer.bias is None for layer in coder.create().encoder] == [True] * 4
+    built: Any = coder.create()
+    assert [layer.layer.bias is None for layer in built.encoder] == [True] * 4
 
 
 def test_an_attribute_of_a_list_means_items_that_come_later_too() -> None:
     bp = Blueprint(Coder)
     bp.encoder.layer.configure(bias=False)
 
-    assert bp.configure(depth=6).create().encoder[5].layer.bias is None
+    built: Any = bp.configure(depth=6).create()
+    assert built.encoder[5].layer.bias is None
 
 
 def test_a_marked_method_of_a_list_is_called_on_all_its_items() -> None:
@@ -174,7 +177,7 @@ def test_selections_add_up_without_repeating(coder: Blueprint[Coder]) -> None:
 
     assert both.list_names() == ["decoder.0.layer", "encoder.0.layer"]
     both.configure(bias=False)
-    built = coder.create()
+    built: Any = coder.create()
     assert built.encoder[0].layer.bias is built.decoder[0].layer.bias is None
     assert built.encoder[1].layer.bias is not None
 
@@ -212,7 +215,7 @@ class TestNamesOfItems:
         bp.append(nn.ReLU, name="act").insert("act", nn.Dropout, name="drop")
         bp.configure("drop", p=0.25)
 
-        built = bp.create()
+        built: Any = bp.create()
 
         assert [*dict(built.named_children())] == ["0", "drop", "act"]
         assert built.drop.p == 0.25
@@ -264,7 +267,7 @@ class TestNamesOfItems:
         with pytest.raises(SettingError, match=message):
             bp.append(nn.ReLU, name=name)
 
-        assert bp.create()._modules == {}
+        assert dict(bp.create().named_children()) == {}
 
     def test_a_name_that_is_taken_is_refused(self) -> None:
         bp = Blueprint(nn.Sequential).append(nn.ReLU, name="act")
