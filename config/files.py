@@ -126,7 +126,7 @@ def read_tree(file: str | os.PathLike[str]) -> tuple[Any, ConfigFormat]:
     path = Path(os.fsdecode(file))
     form = config_format_of(path)
     try:
-        return form.read(_read_text(path)), form
+        return form.read(read_text(path)), form
     except ConfigSyntaxError as error:
         raise error.within(str(path)) from None
 
@@ -151,7 +151,8 @@ def _build(
     return config
 
 
-def _read_text(path: Path) -> str:
+def read_text(path: Path) -> str:
+    """Return the text in a file. ConfigSyntaxError if it is too large, or no UTF-8."""
     data = read_file(path, MAX_BYTES)
     if len(data) > MAX_BYTES:
         raise ConfigSyntaxError(f"larger than {MAX_BYTES >> 20} MiB")

@@ -53,7 +53,7 @@ FLOORS = {
         ("encode",),
         ("formats", "rules", "validation"),
         ("files",),
-        ("hparams", "schema"),
+        ("hparams", "live", "schema"),
         ("help_text",),
         ("command_line",),
         ("__init__",),

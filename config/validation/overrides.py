@@ -79,7 +79,7 @@ def override_texts(overrides: Iterable[str]) -> list[str]:
 def _apply(
     annotation: object, root: dict[str, object], text: str, copies: set[int]
 ) -> None:
-    path, equals, value = _split(text)
+    path, equals, value = split_override(text)
     if not equals:
         raise _problem(
             "", f"override {short_repr(text)}: expected the form field.name=value"
@@ -99,7 +99,7 @@ def _apply(
     cursor.container[cursor.key] = tree
 
 
-def _split(text: str) -> tuple[str, str, str]:
+def split_override(text: str) -> tuple[str, str, str]:
     """Return path, sign and value; a quoted key may hold an equals sign."""
     match = _PATH.match(text)
     if match is None:

@@ -30,6 +30,32 @@ def n_processes() -> int:
     return torch.distributed.get_world_size() if _is_running() else 1
 
 
+def broadcast_text(text: str) -> str:
+    """Return what the first process gives, on every process of the group."""
+    if not _is_running():
+        return text
+    data = text.encode()
+    device = _device()
+    size = torch.tensor([len(data)], dtype=torch.int64, device=device)
+    torch.distributed.broadcast(size, 0)
+    if not int(size):
+        return ""
+    content = torch.empty(int(size), dtype=torch.uint8, device=device)
+    if is_writer():
+        content.copy_(torch.frombuffer(bytearray(data), dtype=torch.uint8))
+    torch.distributed.broadcast(content, 0)
+    return bytes(content.tolist()).decode()
+
+
+def is_any(flag: bool) -> bool:
+    """Return whether ``flag`` is set on any process of the group."""
+    if not _is_running():
+        return flag
+    flags = torch.tensor([int(flag)], dtype=torch.int64, device=_device())
+    torch.distributed.all_reduce(flags, torch.distributed.ReduceOp.MAX)
+    return bool(int(flags))
+
+
 def refuse_sharded(parts: "Iterable[tuple[str, Any]]") -> None:
     """Raise ValueError for a part whose tensors lie on several processes.
 
@@ -78,6 +104,13 @@ def _tensors(part: object) -> "Iterable[Any]":
     elif isinstance(part, dict):
         for value in part.values():  # pyright: ignore[reportUnknownVariableType]  # items are any value
             yield from _tensors(value)
+
+
+def _device() -> torch.device:
+    """Return where tensors of the group's messages lie."""
+    if torch.distributed.get_backend() == "nccl":
+        return torch.device("cuda", torch.cuda.current_device())
+    return torch.device("cpu")
 
 
 def _is_running() -> bool:

@@ -2,13 +2,16 @@
 
 import inspect
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, Generic, Literal, TypeVar, get_origin
+from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar, get_origin
 
+from ...config.classes.editable import editable_paths
 from ...config.errors import ConfigError
 from ...config.files import check_config_class, load, loads
+from ...config.live.history import HISTORY, Edit, read_history, standing_overrides
+from ...config.live.live_config import LiveConfig, suffix_of
 from ...config.process.interrupts import leaving_nothing_open
 from ...config.schedule import at as scheduled_at
 from ...config.schedule.number import replace_numbers
@@ -23,7 +26,9 @@ from ..checkpoints.distributed import (
     wait_for_writer,
 )
 from ..checkpoints.folders import LATEST, Folders
+from .bound_optimizers import BoundOptimizers
 from .lazy_fields import at
+from .live_edits import LiveEdits, OnEdit
 from .state_folder import (
     CONFIG,
     STATE,
@@ -33,6 +38,9 @@ from .state_folder import (
     text_before_edit,
     write_state,
 )
+
+if TYPE_CHECKING:
+    import torch
 
 C = TypeVar("C")
 S = TypeVar("S")
@@ -54,6 +62,7 @@ class HyperState(Generic[C, S]):
         keep_last: int = 1,
         every: int = 1,
         rng: bool = True,
+        edits: LiveEdits[C] | None = None,
     ) -> None:
         if keep_last < 1 or every < 1:
             raise ValueError(
@@ -63,6 +72,8 @@ class HyperState(Generic[C, S]):
         self._source, self._rng = config, rng
         self._keep_last, self._every = keep_last, every
         self._folders = folders
+        self._edits = edits
+        self._bound = BoundOptimizers()
         if folders is not None:
             check_generators(rng)
         self._is_scheduled = _has_schedules(config)
@@ -93,6 +104,8 @@ class HyperState(Generic[C, S]):
         every: int = 1,
         rng: bool = True,
         hyperparameters: Literal["compare", "ignore"] | None = None,
+        on_edit: OnEdit | None = None,
+        edit_every: int = 20,
     ) -> "HyperState[C, S]":
         """Return the newest checkpoint in ``checkpoint_dir``, or a run that begins.
 
@@ -108,6 +121,10 @@ class HyperState(Generic[C, S]):
         a module of other hyperparameters is an error; one that would change an
         optimizer is a warning.
         ``hyperparameters="ignore"`` permits it, and fills such modules.
+        Fields that are marked as editable may be changed while the run goes on, in
+        the config at the top of ``checkpoint_dir``; ``on_edit(config, changes)`` is
+        called then, and what it raises refuses the change. With several processes the
+        file is looked at every ``edit_every`` numbers of the state.
         Raises ConfigError, RecordError, or FileNotFoundError, naming file and field.
         """
         check_config_class(config_cls, "HyperState.load(Config, State, begin)")
@@ -122,7 +139,9 @@ class HyperState(Generic[C, S]):
         if source is not None:
             check_texts(source)
             file = source / CONFIG
-        changes = override_texts(overrides)
+        past = [] if source is None else read_history(source / HISTORY)
+        words = override_texts(overrides)
+        changes = standing_overrides(words, past)
         config = load(config_cls, file, changes, ignore_extra)
         context = dict(ctx or {})
 
@@ -130,8 +149,14 @@ class HyperState(Generic[C, S]):
             return _begin_state(initial_state, config, context, state_cls)
 
         options: dict[str, Any] = {"keep_last": keep_last, "every": every, "rng": rng}
+
+        def run_of(state: S) -> "HyperState[C, S]":
+            run = cls(config, state, folders=folders, **options)
+            run._watch(initial_file, past, words, every=edit_every, on_edit=on_edit)
+            return run
+
         if source is None:
-            return cls(config, begin(), folders=folders, **options)
+            return run_of(begin())
         edited = text_before_edit(source)
         stored_config = load(config_cls, file, [], ignore_extra) if changes else config
         is_changed = stored_config != config or edited is not None
@@ -153,7 +178,7 @@ class HyperState(Generic[C, S]):
             hyperparameters=hyperparameters,
             begin_before=begin_before if is_changed else None,
         )
-        run = cls(config, state, folders=folders, **options)
+        run = run_of(state)
         if rng:
             restore_generators(source)
         return run
@@ -164,11 +189,13 @@ class HyperState(Generic[C, S]):
         return self._config
 
     def step(self) -> None:
-        """Bring schedules up to the state, and keep a checkpoint if there is a folder.
+        """Take over edits, bring schedules up to the state, and keep a checkpoint.
 
         A checkpoint of the same number is replaced. If writing fails, the ones that
-        were there stay.
+        were there stay. An edit that does not fit is refused, and never raises.
         """
+        if self._edits is not None:
+            self._edits.look(self._number, self._source, self._take)
         if self._is_scheduled:
             self._follow()
         if self._folders is not None and self._number() % self._every == 0:
@@ -188,18 +215,90 @@ class HyperState(Generic[C, S]):
             folders.prepare()
             with folders.new(name) as scratch:
                 split = write_state(scratch, self._source, self.state, rng=self._rng)
+                if self._edits is not None:
+                    self._edits.write_history(scratch / HISTORY)
             for deferred in split.pending:
                 deferred.origin.folder = folders.root / name
             folders.retire(folders.root / name, keep=self._keep_last - 1)
         wait_for_writer()
         return folders.root / name
 
+    @property
+    def edits(self) -> tuple[Edit, ...]:
+        """What was edited up to now, and where the run began or went on.
+
+        With several processes the first one knows.
+        """
+        return () if self._edits is None else self._edits.edits
+
+    def bind_optimizer(
+        self, optim: "torch.optim.Optimizer | dict[str, Any]", /, **paths: str
+    ) -> None:
+        """Let keys of the groups of ``optim`` follow fields of the config from now on.
+
+        ``run.bind_optimizer(run.state.optim, lr="optimizer.lr")`` sets them now, and
+        at each `step` in which a schedule or an edit changes the field. One of its
+        ``param_groups`` may follow alone. Raises ValueError for a key or a path that
+        leads to no number.
+        """
+        self._bound.bind(optim, self._config, paths)
+
     def __repr__(self) -> str:
         return f"HyperState(config={self._config!r}, state={self.state!r})"
+
+    def _watch(
+        self,
+        initial_file: Path | None,
+        past: Sequence[Edit],
+        overrides: Sequence[str],
+        *,
+        every: int,
+        on_edit: OnEdit | None,
+    ) -> None:
+        """Have the config at the top of the run's folder followed, if it may be."""
+        if self._folders is None or not editable_paths(type(self._source)):
+            return
+        number = self._number()
+        live: LiveConfig[C] | None = None
+        if is_writer():
+            self._folders.prepare()
+            live = LiveConfig(
+                self._folders.root,
+                self._source,
+                suffix=suffix_of(initial_file),
+                past=past,
+                overrides=overrides,
+                step=number,
+            )
+        self._edits = LiveEdits(live, number=number, every=every, on_edit=on_edit)
+
+    def _take(self, config: C) -> Callable[[], None]:
+        """Put ``config`` in force, and return what puts the one of now back."""
+        before = self._source, self._is_scheduled, self._config
+
+        def put_back() -> None:
+            self._source, self._is_scheduled, self._config = before
+
+        self._source, self._is_scheduled = config, _has_schedules(config)
+        self._config = config
+        try:
+            if self._is_scheduled:
+                self._config = scheduled_at(config, self.state)
+            undo_groups = self._bound.update(self._config)
+        except BaseException:
+            put_back()
+            raise
+
+        def undo() -> None:
+            undo_groups()
+            put_back()
+
+        return undo
 
     def _follow(self) -> None:
         if self._is_scheduled:
             self._config = scheduled_at(self._source, self.state)
+            self._bound.update(self._config)
 
     def _number(self) -> int:
         """Return the number that names checkpoints. ValueError if it is none."""

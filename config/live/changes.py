@@ -1,0 +1,188 @@
+"""What is different between two configs, path by path, and whether it may be."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from ..classes.editable import editable_paths, is_editable
+from ..classes.fields import (
+    declared_items,
+    is_struct_value,
+    stored_fields,
+)
+from ..classes.pydantic_internals import extra_values
+from ..encode import encode
+from ..errors import ConfigError, Problem
+from ..path import child, parts
+from ..ron import read, write
+from ..schedule.number import schedule_text
+from ..short_text import first_names
+from ..tree import is_dict, is_items, is_mapping_value
+from ..validation.validate import build
+
+C = TypeVar("C")
+
+_MOST_SHOWN = 60
+"""Characters of a value in a message."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Change:
+    """Another value at one path of a config."""
+
+    path: str
+    """The field, as overrides call it."""
+
+    before: str
+    """The value that was in force, as RON; the text of a schedule if one was."""
+
+    after: str
+    """The value that takes its place, as RON."""
+
+    note: str = ""
+    """What it means for a schedule, empty if there was and is none."""
+
+    def __str__(self) -> str:
+        note = f" ({self.note})" if self.note else ""
+        return f"{self.path}: {_short(self.before)} -> {_short(self.after)}{note}"
+
+
+def changes_between(before: object, after: object) -> list[Change]:
+    """Return what ``after``, a config of the same class, has that ``before`` has not.
+
+    Numbers that follow a schedule are compared by its text. Raises ConfigError, with
+    every path, for what differs in a field that may not be edited.
+    """
+    differences = [*_differences(before, after, type(before), "", False)]
+    refused = [path for path, _, _, is_marked in differences if not is_marked]
+    if refused:
+        raise ConfigError("", [_unmarked(path, type(before)) for path in refused])
+    return [_change(path, a, b) for path, a, b, _ in differences]
+
+
+def apply_changes(config: C, changes: Iterable[Change]) -> C:
+    """Return a copy of ``config`` with ``changes`` made, checked as a file is.
+
+    Raises ConfigError, with its path, for one that does not fit.
+    """
+    root: dict[str, Any] = {"": encode(config)}
+    for change in changes:
+        _put(root, change)
+    return build(type(config), root[""])  # type: ignore[no-any-return]  # of its class
+
+
+def unwritten_fields(config: object, tree: object, path: str = "") -> Iterator[str]:
+    """Yield the paths of fields of ``config`` that the file ``tree`` leaves out."""
+    if is_struct_value(config) and (is_dict(tree) or tree == ()):
+        names = tree if is_dict(tree) else {}
+        for field in stored_fields(type(config)):
+            name = next((n for n in field.names if n in names), None)
+            below = child(path, field.name)
+            if name is None:
+                yield below
+            else:
+                value = getattr(config, field.attribute)
+                yield from unwritten_fields(value, names[name], below)
+    elif is_mapping_value(config) and is_dict(tree):
+        for key in config.keys() & tree.keys():
+            yield from unwritten_fields(config[key], tree[key], child(path, key))
+    elif is_items(config) and is_items(tree):
+        for i, (value, item) in enumerate(zip(config, tree, strict=False)):
+            yield from unwritten_fields(value, item, child(path, i))
+
+
+_Difference = tuple[str, tuple[object, object], tuple[object, object], bool]
+"""Path, value and declared type before and after, and whether it may be edited."""
+
+
+def _differences(
+    before: Any, after: Any, annotation: object, path: str, is_marked: bool
+) -> Iterator[_Difference]:
+    if _is_same(before, after, annotation):
+        return
+    if is_struct_value(before) and type(before) is type(after):
+        yield from _of_fields(before, after, path, is_marked)
+    elif _has_same_items(before, after):
+        for key, item, kind in declared_items(annotation, before):
+            below = child(path, key)
+            marked = is_marked or is_editable(kind)
+            yield from _differences(item, after[key], kind, below, marked)
+    else:
+        yield path, (before, annotation), (after, annotation), is_marked
+
+
+def _of_fields(
+    before: Any, after: Any, path: str, is_marked: bool
+) -> Iterator[_Difference]:
+    for field in stored_fields(type(before)):
+        marked = is_marked or is_editable(field.annotation)
+        yield from _differences(
+            getattr(before, field.attribute),
+            getattr(after, field.attribute),
+            field.annotation,
+            child(path, field.name),
+            marked,
+        )
+    extras, extras_after = extra_values(before), extra_values(after)
+    if not _is_same(dict(extras), dict(extras_after), Any):
+        yield path, (extras, Any), (extras_after, Any), is_marked
+
+
+def _has_same_items(before: Any, after: Any) -> bool:
+    if is_mapping_value(before) and is_mapping_value(after):
+        return not is_struct_value(before) and before.keys() == after.keys()
+    is_same_kind = type(before) is type(after)
+    return is_same_kind and is_items(before) and len(before) == len(after)
+
+
+def _is_same(before: object, after: object, annotation: object) -> bool:
+    # Compared as text: NaN equals NaN, and 1 is neither 1.0 nor True.
+    return _text(before, annotation) == _text(after, annotation)
+
+
+def _text(value: object, annotation: object) -> str:
+    return write(encode(value, annotation=annotation))
+
+
+def _change(
+    path: str, before: tuple[object, object], after: tuple[object, object]
+) -> Change:
+    was, now = schedule_text(before[0]), schedule_text(after[0])
+    note = ""
+    if was is not None:
+        kind = "number" if now is None else "schedule"
+        note = f"the {kind} takes the place of the schedule"
+    elif now is not None:
+        note = "a schedule from now on"
+    return Change(path=path, before=_text(*before), after=_text(*after), note=note)
+
+
+def _unmarked(path: str, cls: Any) -> Problem:
+    marked = editable_paths(cls)
+    allowed = f"What can: {first_names(marked, 8)}" if marked else "None is"
+    return Problem(
+        path,
+        "cannot be edited while the run goes on, since the field is not marked with "
+        f"editable=True. {allowed}. For another value begin a run with it",
+    )
+
+
+def _put(root: dict[str, Any], change: Change) -> None:
+    container, key = root, ""
+    for name in parts(change.path):
+        container = container[key]
+        key = _key(container, name, change.path)
+    container[key] = read(change.after)
+
+
+def _key(container: Any, name: str, path: str) -> Any:
+    if is_dict(container):
+        return next((key for key in container if str(key) == name), name)
+    if is_items(container) and name.isdecimal() and int(name) < len(container):
+        return int(name)
+    raise ConfigError("", [Problem(path, "no such place in the config of now")])
+
+
+def _short(text: str) -> str:
+    flat = " ".join(text.split())
+    return flat if len(flat) <= _MOST_SHOWN else f"{flat[:_MOST_SHOWN]}..."

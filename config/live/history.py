@@ -1,0 +1,216 @@
+"""What was edited while a run went on: a line for each edit, in the run's folder."""
+
+import json
+import os
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, field, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Literal
+
+from ..path import parts
+from ..storage.replacement import write_all, write_file
+from ..validation.overrides import split_override
+from .changes import Change
+
+HISTORY = "edits.jsonl"
+"""The file, at the top of the run's folder and in each of its checkpoints."""
+
+Verdict = Literal["begun", "applied", "refused"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Edit:
+    """One thing that happened to the config of a run."""
+
+    id: int
+    """Counts from 1 on; no two of a run have one."""
+
+    verdict: Verdict
+    """What came of it; ``begun`` where a run began or went on."""
+
+    step: int
+    """The number of the state at which it happened."""
+
+    time: str
+    """When, as ISO 8601 in UTC."""
+
+    by: str = ""
+    """What changed the config: the name of the file, or the command."""
+
+    changes: tuple[Change, ...] = ()
+    """What is otherwise since; of a refused edit nothing."""
+
+    problem: str = ""
+    """Why it was refused."""
+
+    overrides: tuple[str, ...] = ()
+    """Those that a run was begun with."""
+
+    drops: tuple[int, ...] = ()
+    """Edits that lay ahead of a resumed run, and that this one takes the place of."""
+
+    def __str__(self) -> str:
+        what = "; ".join(map(str, self.changes)) or self.problem
+        what = what or ", ".join(self.overrides) or "as configured"
+        return f"step {self.step}, {self.time}, {self.verdict} ({self.by}): {what}"
+
+
+@dataclass(slots=True)
+class History:
+    """The edits of one run, in the order in which they happened."""
+
+    file: Path | None
+    """Where they are kept; None: in memory alone."""
+
+    edits: list[Edit] = field(default_factory=list[Edit])
+    """Those that happened up to the state of now."""
+
+    last_id: int = 0
+    """Of all edits in the file, also those that lie ahead of the state."""
+
+    unwritten: list[Edit] = field(default_factory=list[Edit])
+    """Those that the file lacks, since the disk took nothing."""
+
+    def add(self, verdict: Verdict, step: int, **facts: Any) -> Edit:
+        """Note an edit of this moment. OSError if it cannot be written: it is noted."""
+        self.last_id += 1
+        now = datetime.now(UTC).isoformat(timespec="seconds")
+        edit = Edit(id=self.last_id, verdict=verdict, step=step, time=now, **facts)
+        self.edits.append(edit)
+        if self.file is not None:
+            self.unwritten.append(edit)
+            append_lines(self.file, map(_line, self.unwritten))
+            self.unwritten.clear()
+        return edit
+
+    def write(self, file: Path) -> None:
+        """Write the edits up to now to another file."""
+        write_file(file, b"".join(map(_line, self.edits)))
+
+
+def read_history(file: Path) -> list[Edit]:
+    """Return the edits in ``file``, none if there is no file.
+
+    A line that a kill cut off, or that a hand damaged, is left out.
+    """
+    try:
+        text = file.read_text(encoding="utf-8", errors="replace")
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+    return [edit for line in text.splitlines() if (edit := _edit(line)) is not None]
+
+
+def edits_ahead(edits: Iterable[Edit], past: Iterable[Edit]) -> list[Edit]:
+    """Return those that were applied after the state of ``past``, and still hold.
+
+    A run that goes on from a checkpoint meets them again at the same steps. An edit
+    may take the place of those before it, and a new override that of single changes.
+    """
+    all_edits = [*edits]
+    ids = {edit.id for edit in past}
+    dropped = {number for edit in all_edits for number in edit.drops}
+    ahead: list[Edit] = []
+    overrides: tuple[str, ...] = ()
+    for edit in all_edits:
+        if edit.verdict == "begun":
+            paths = [_path(text) for text in edit.overrides if text not in overrides]
+            ahead = [_without(paths, earlier) for earlier in ahead]
+            overrides = edit.overrides
+        elif edit.verdict == "applied" and edit.id not in ids | dropped:
+            ahead.append(edit)
+    return [edit for edit in ahead if edit.changes]
+
+
+def standing_overrides(overrides: Iterable[str], past: Iterable[Edit]) -> list[str]:
+    """Return ``overrides`` without those that the run had, and that were edited since.
+
+    The same words start a run that was killed again, and must not undo its edits.
+    """
+    is_edited: dict[str, bool] = {}
+    for edit in past:
+        if edit.verdict == "begun":
+            is_edited = {text: is_edited.get(text, False) for text in edit.overrides}
+        elif edit.verdict == "applied":
+            paths = [_path(change.path) for change in edit.changes]
+            for text in is_edited:
+                is_edited[text] |= any(_overlap(_path(text), path) for path in paths)
+    return [text for text in overrides if not is_edited.get(text)]
+
+
+def _without(paths: Iterable[tuple[str, ...]], edit: Edit) -> Edit:
+    paths = [*paths]
+    changes = [
+        change
+        for change in edit.changes
+        if not any(_overlap(_path(change.path), path) for path in paths)
+    ]
+    return replace(edit, changes=tuple(changes))
+
+
+def _path(text: str) -> tuple[str, ...]:
+    """Return the names on the way to what an override, or a change, is about."""
+    try:
+        return parts(split_override(text)[0])
+    except ValueError:
+        return ()
+
+
+def _overlap(a: tuple[str, ...], b: tuple[str, ...]) -> bool:
+    """Return whether one of two places lies in the other."""
+    n_common = min(len(a), len(b))
+    return n_common > 0 and a[:n_common] == b[:n_common]
+
+
+def append_lines(file: Path, lines: Iterable[bytes]) -> None:
+    """Append whole lines, and have them on the disk before this returns."""
+    flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NONBLOCK
+    fd = os.open(file, flags, 0o666)
+    try:
+        size = os.fstat(fd).st_size
+        # A line that a kill cut off must not swallow this one.
+        is_cut = size > 0 and os.pread(fd, 1, size - 1) != b"\n"
+        write_all(fd, (b"\n" if is_cut else b"") + b"".join(lines))
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
+def _line(edit: Edit) -> bytes:
+    facts = {name: value for name, value in asdict(edit).items() if value}
+    text = json.dumps(facts, ensure_ascii=False) + "\n"
+    # Half a surrogate pair, as a name of a file may have it, becomes JSON's escape.
+    return text.encode(errors="backslashreplace")
+
+
+def _edit(line: str) -> Edit | None:
+    try:
+        facts: Any = json.loads(line)
+        return _checked(facts) if isinstance(facts, Mapping) else None
+    except (ValueError, TypeError, KeyError, RecursionError):
+        return None
+
+
+def _checked(facts: Any) -> Edit:
+    """Return the edit in a line. Raises TypeError or ValueError for another line."""
+    texts = {n: facts.get(n, "") for n in ("time", "by", "problem")}
+    edit = Edit(
+        id=facts["id"],
+        verdict=facts["verdict"],
+        step=facts.get("step", 0),
+        changes=tuple(Change(**change) for change in facts.get("changes", ())),
+        overrides=tuple(facts.get("overrides", ())),
+        drops=tuple(facts.get("drops", ())),
+        **texts,
+    )
+    numbers = (edit.id, edit.step, *edit.drops)
+    change_texts = [text for c in edit.changes for text in asdict(c).values()]
+    if not all(type(number) is int and number >= 0 for number in numbers):
+        raise ValueError("no number of an edit")
+    if not all(
+        isinstance(t, str) for t in (*texts.values(), *edit.overrides, *change_texts)
+    ):
+        raise ValueError("no text of an edit")
+    if edit.verdict not in ("begun", "applied", "refused"):
+        raise ValueError("no verdict of an edit")
+    return edit

@@ -1,0 +1,252 @@
+"""The config of a run that goes on, and the file at the top of its folder."""
+
+import json
+import logging
+import os
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Generic, TypeVar
+
+from ..errors import ConfigError, Problem
+from ..files import dumps
+from ..formats import config_format_of
+from ..process.user_traceback import error_text
+from ..short_text import first_names
+from ..storage.replacement import write_text
+from ..validation.validate import build
+from .changes import Change, apply_changes, changes_between, unwritten_fields
+from .history import HISTORY, Edit, History, edits_ahead, read_history
+from .live_file import LiveFile, Reading
+
+C = TypeVar("C")
+
+NAME = "config"
+"""Of the file at the top of a run's folder, before its suffix."""
+
+SUFFIXES = (".ron", ".yaml", ".yml", ".json")
+
+REFUSED, ASKED = ".refused", ".set"
+"""What is added to the file's name: why an edit was refused, and who made it."""
+
+LOG = logging.getLogger("burnish.edits")
+"""The run's log of edits: applied ones at INFO, refused ones at WARNING."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Proposal:
+    """An edit that fits the config, and is to be made at this step."""
+
+    changes: tuple[Change, ...]
+    by: str
+    replayed: Edit | None = None
+    """The edit of the past that a resumed run meets again."""
+
+
+class LiveConfig(Generic[C]):
+    """A config that follows its file; one process of a run has it.
+
+    ``config`` is what is in force. `look` says what is to change, and whoever made
+    the change says so with `accept` or `refuse`. No file makes any of them raise.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        config: C,
+        *,
+        suffix: str = ".ron",
+        past: Sequence[Edit] = (),
+        overrides: Sequence[str] = (),
+        step: int = 0,
+    ) -> None:
+        self.config = config
+        self._file = LiveFile(config_file(folder) or folder / f"{NAME}{suffix}")
+        edits = read_history(folder / HISTORY)
+        last_id = max((edit.id for edit in (*edits, *past)), default=0)
+        self.history = History(folder / HISTORY, [*past], last_id)
+        folder.mkdir(parents=True, exist_ok=True)
+        before = edits_ahead(edits, past)
+        begun = self._note("begun", step, overrides=tuple(overrides))
+        self._ahead = edits_ahead([*edits, begun], past)
+        self._begin(self._final(before), self._final(self._ahead))
+
+    @property
+    def file(self) -> Path:
+        """The file that may be edited."""
+        return self._file.file
+
+    def look(self, step: Callable[[], int]) -> Proposal | None:
+        """Return what is to change now, None for nothing.
+
+        ``step`` tells the number of the state, and is not asked while nothing changes.
+        """
+        if self._ahead and self._ahead[0].step <= step():
+            edit = self._ahead[0]
+            return Proposal(changes=edit.changes, by=edit.by, replayed=edit)
+        reading = self._file.look()
+        if reading is None:
+            return None
+        if reading.is_gone:
+            self._write_again()
+        elif reading.problem:
+            self.refuse(step(), reading.problem)
+        else:
+            return self._checked(step, reading)
+        return None
+
+    def accept(self, step: int, proposal: Proposal, config: C) -> Edit:
+        """Note that ``config`` is in force from now on."""
+        self.config = config
+        if proposal.replayed is not None:
+            self._ahead.remove(proposal.replayed)
+            self.history.edits.append(proposal.replayed)
+            LOG.info("%s: again: %s", self.file, proposal.replayed)
+            return proposal.replayed
+        drops = tuple(edit.id for edit in self._ahead)
+        self._ahead.clear()
+        edit = self._note(
+            "applied", step, by=proposal.by, changes=proposal.changes, drops=drops
+        )
+        LOG.info("%s: %s", self.file, edit)
+        self._remove_notes()
+        return edit
+
+    def refuse(self, step: int, problem: str, proposal: Proposal | None = None) -> None:
+        """Say in the log, in the history and beside the file why nothing is changed."""
+        drops: tuple[int, ...] = ()
+        if proposal is not None and proposal.replayed is not None:
+            self._ahead.remove(proposal.replayed)
+            drops = (proposal.replayed.id,)
+        text = f"{self.file.name} was not taken over at step {step}: {problem}"
+        LOG.warning("%s: the edit was refused: %s", self.file, problem)
+        by = self.file.name if proposal is None else proposal.by
+        self._note("refused", step, by=by, problem=problem, drops=drops)
+        with suppress(OSError):
+            write_text(self._beside(REFUSED), f"{text}\n")
+
+    def _checked(self, step: Callable[[], int], reading: Reading) -> Proposal | None:
+        try:
+            return self._proposal(reading.tree, reading.text)
+        except Exception as error:  # a user's class may raise anything
+            self.refuse(step(), error_text(error))
+            return None
+
+    def _proposal(self, tree: Any, text: str) -> Proposal | None:
+        """Return what the file changes. Raises ConfigError for what it may not."""
+        config = build(type(self.config), tree)
+        missing = [*unwritten_fields(config, tree)]
+        if missing:
+            raise ConfigError("", [_missing(missing)])
+        # A file that says what the edits ahead will bring is as this run left it.
+        if self._ahead and not _differ(self._final(self._ahead), config):
+            return None
+        changes = changes_between(self.config, config)
+        if not changes and not self._ahead:
+            self._remove_notes()
+            return None
+        return Proposal(changes=tuple(changes), by=self._who(text))
+
+    def _begin(self, left_behind: C, final: C) -> None:
+        """Have the file say what will be in force, unless somebody changed it.
+
+        ``left_behind`` is what it said when the run ended.
+        """
+        reading = self._file.read_now()
+        if reading.is_gone:
+            self._write(final)
+        if reading.problem:
+            return
+        try:
+            tree = reading.tree
+            config: C = build(type(self.config), tree)
+            is_whole = not [*unwritten_fields(config, tree)]
+        except Exception:  # a user's class may raise anything, and `look` tells it
+            return
+        is_final = not _differ(config, final)
+        if _differ(config, left_behind) and not is_final:
+            return
+        if is_final and is_whole:
+            self._file.skip()
+        else:
+            self._write(final)
+
+    def _final(self, ahead: Iterable[Edit]) -> C:
+        """Return the config after edits that lie ahead, but for those that fail."""
+        config = self.config
+        for edit in ahead:
+            with suppress(ConfigError):
+                config = apply_changes(config, edit.changes)
+        return config
+
+    def _note(self, verdict: Any, step: int, **facts: Any) -> Edit:
+        try:
+            return self.history.add(verdict, step, **facts)
+        except OSError as error:
+            # The edit is noted, goes into the next checkpoint, and is written later.
+            LOG.warning("%s: the history could not be written: %s", self.file, error)
+            return self.history.edits[-1]
+
+    def _write_again(self) -> None:
+        LOG.warning("%s is gone, and is written again with what is in force", self.file)
+        self._write(self._final(self._ahead))
+
+    def _write(self, config: C) -> None:
+        try:
+            text = dumps(config, config_format_of(self.file).name) + "\n"
+            self._file.write(text)
+        except (OSError, ConfigError, ImportError) as error:
+            LOG.warning("%s could not be written: %s", self.file, error)
+
+    def _who(self, text: str) -> str:
+        """Return what wrote ``text``: a command that says so beside it, or a hand."""
+        with suppress(OSError, ValueError, TypeError, KeyError):
+            asked = json.loads(self._beside(ASKED).read_text())
+            if asked["text"] == text:
+                return str(asked["by"])
+        return self.file.name
+
+    def _remove_notes(self) -> None:
+        for added in (REFUSED, ASKED):
+            with suppress(OSError):
+                os.unlink(self._beside(added))
+
+    def _beside(self, added: str) -> Path:
+        return self.file.with_name(self.file.name + added)
+
+
+def config_file(folder: Path) -> Path | None:
+    """Return the config at the top of a run's folder, None if there is none.
+
+    Raises ConfigError if there are two, since only one can be in force.
+    """
+    files = [folder / f"{NAME}{suffix}" for suffix in SUFFIXES]
+    there = [file for file in files if os.path.lexists(file)]
+    if len(there) > 1:
+        names = " and ".join(file.name for file in there)
+        message = f"found {names}, expected one config; move the others away"
+        raise ConfigError(str(folder), [Problem("", message)])
+    return there[0] if there else None
+
+
+def suffix_of(file: Path | None) -> str:
+    """Return the suffix of the config that a run begins with, RON's if it has none."""
+    suffix = "" if file is None else file.suffix.lower()
+    return suffix if suffix in SUFFIXES else SUFFIXES[0]
+
+
+def _differ(a: object, b: object) -> bool:
+    try:
+        return bool(changes_between(a, b))
+    except ConfigError:
+        return True
+
+
+def _missing(paths: Sequence[str]) -> Problem:
+    return Problem(
+        paths[0],
+        f"the file leaves out {first_names(paths, 8)}; it has to say all that is in "
+        "force, since half a file may be one that is still being written. Remove the "
+        "file to have it written again",
+    )

@@ -1,0 +1,146 @@
+"""What is different between two configs, and what of it may be."""
+
+import math
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+
+from burnish.config import ConfigError, Editable, Hparam, Hparams, load, loads
+from burnish.config.live.changes import (
+    apply_changes,
+    changes_between,
+    unwritten_fields,
+)
+
+
+class Sgd(Hparams):
+    lr: float = Hparam(default=0.1, editable=True, gt=0)
+    momentum: float = 0.0
+
+
+class Lion(Hparams):
+    lr: float = Hparam(default=0.01, editable=True)
+    betas: tuple[float, float] = (0.9, 0.99)
+
+
+@dataclass
+class Config:
+    optim: Sgd | Lion = field(default_factory=lambda: Sgd())
+    heads: dict[str, Sgd] = field(default_factory=dict[str, Sgd])
+    stages: Editable[list[int]] = field(default_factory=lambda: [1, 2])
+    other: Editable[dict[str, Any]] = field(default_factory=dict[str, Any])
+    name: Editable[str] = "a"
+    steps: int = 10
+
+
+def config(*overrides: str) -> Config:
+    return load(Config, None, overrides)
+
+
+def texts(before: Config, after: Config) -> list[str]:
+    return [str(change) for change in changes_between(before, after)]
+
+
+def test_each_field_is_told_by_its_path_and_both_values() -> None:
+    heads = 'heads={"left": (lr: 0.1)}'
+    before = config(heads)
+
+    after = config(
+        "optim.lr=0.5", heads, "heads.left.lr=0.2", "stages.1=3", 'name=it"s'
+    )
+
+    assert texts(before, after) == [
+        "optim.lr: 0.1 -> 0.5",
+        "heads.left.lr: 0.1 -> 0.2",
+        "stages[1]: 2 -> 3",
+        'name: "a" -> "it\\"s"',
+    ]
+    assert apply_changes(before, changes_between(before, after)) == after
+
+
+def test_equal_configs_have_no_changes() -> None:
+    nan = "optim=Lion(lr: NaN)"
+
+    assert changes_between(config(nan), config(nan)) == []
+
+
+def test_a_number_takes_the_place_of_a_schedule_and_says_so() -> None:
+    before = config("optim.lr=step: 0.1@0 cos 0.01@10")
+    number, again = config("optim.lr=0.1"), config("optim.lr=step: 0.1@0 lin 0.01@10")
+
+    assert texts(before, before) == []
+    assert texts(before, number) == [
+        'optim.lr: "step: 0.1@0 cos 0.01@10" -> 0.1 '
+        "(the number takes the place of the schedule)"
+    ]
+    assert "(the schedule takes the place" in texts(before, again)[0]
+    assert "(a schedule from now on)" in texts(number, before)[0]
+    assert apply_changes(number, changes_between(number, before)) == before
+
+
+def test_what_is_not_marked_is_refused_with_every_path() -> None:
+    after = config("optim.momentum=0.9", "steps=20", "optim.lr=0.5")
+
+    with pytest.raises(ConfigError) as caught:
+        changes_between(config(), after)
+
+    assert [p.path for p in caught.value.problems] == ["optim.momentum", "steps"]
+    assert "What can: optim.lr, heads.*.lr, stages" in str(caught.value)
+    assert "editable=True" in str(caught.value)
+
+
+def test_another_class_in_an_unmarked_field_is_refused() -> None:
+    with pytest.raises(ConfigError, match="optim: cannot be edited"):
+        changes_between(config(), config("optim=Lion"))
+    with pytest.raises(ConfigError, match="heads: cannot be edited"):
+        changes_between(config(), config('heads={"a": (lr: 1.0)}'))
+
+
+def test_a_marked_list_or_dict_may_be_another_as_a_whole() -> None:
+    before = config('other={"a": 1, "b.c": [1]}')
+    after = config("stages=[5]", 'other={"b.c": [2, (1, 2)]}')
+
+    changes = changes_between(before, after)
+
+    assert [c.path for c in changes] == ["stages", "other"]
+    assert apply_changes(before, changes) == after
+
+
+def test_keys_with_dots_and_of_other_types_are_found_again() -> None:
+    @dataclass
+    class Tables:
+        table: Editable[dict[int, float]]
+        names: Editable[dict[str, float]]
+
+    before = Tables({3: 0.1}, {"a.b": 1.0, 'c"="': 2.0})
+    after = Tables({3: 0.2}, {"a.b": 1.5, 'c"="': math.inf})
+
+    assert apply_changes(before, changes_between(before, after)) == after
+
+
+def test_changes_that_do_not_fit_are_told_with_their_path() -> None:
+    change = changes_between(config(), config("optim.lr=0.5"))[0]
+    wrong = type(change)(path="optim.lr", before="0.1", after="-1.0")
+    lost = type(change)(path="stages[7]", before="0", after="1")
+    before = config()
+
+    with pytest.raises(ConfigError, match=r"optim\.lr.*greater than 0"):
+        apply_changes(before, [wrong])
+    with pytest.raises(ConfigError, match=r"stages\[7\]: no such place"):
+        apply_changes(before, [lost])
+    assert before == config()
+
+
+def test_fields_that_a_file_leaves_out_are_listed() -> None:
+    whole = config('heads={"a": (lr: 1.0)}')
+    text = {"optim": {"lr": 0.1}, "heads": {"a": {"lr": 1.0}}, "stages": [1, 2]}
+
+    assert [*unwritten_fields(whole, text)] == [
+        "optim.momentum",
+        "heads.a.momentum",
+        "other",
+        "name",
+        "steps",
+    ]
+    assert [*unwritten_fields(loads(Sgd, "()"), ())] == ["lr", "momentum"]

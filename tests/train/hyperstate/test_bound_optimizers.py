@@ -1,0 +1,143 @@
+"""Groups of optimizers follow fields of the config."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+import torch
+
+from burnish.config import load
+from burnish.optim import SGD, AdamW
+from burnish.optim.schedulers import Cosine
+from burnish.train.hyperstate.bound_optimizers import BoundOptimizers
+
+
+@dataclass
+class Config:
+    lr: float = 0.1
+    decay: float = 0.0
+    name: str = "a"
+
+
+def params() -> Any:
+    return [torch.zeros(2, requires_grad=True)]
+
+
+def test_groups_have_what_the_config_says_from_the_start_on() -> None:
+    optim = torch.optim.AdamW([{"params": params()}, {"params": params(), "lr": 9.0}])
+    bound = BoundOptimizers()
+
+    bound.bind(optim, Config(), {"lr": "lr", "weight_decay": "decay"})
+    assert [g["lr"] for g in optim.param_groups] == [0.1, 0.1]
+    bound.update(Config(lr=0.2, decay=0.5))
+
+    assert [g["lr"] for g in optim.param_groups] == [0.2, 0.2]
+    assert optim.param_groups[1]["weight_decay"] == 0.5
+
+
+def test_one_group_follows_alone() -> None:
+    optim = torch.optim.SGD([{"params": params()}, {"params": params()}], lr=9.0)
+    bound = BoundOptimizers()
+
+    bound.bind(optim.param_groups[1], Config(), {"lr": "lr"})
+
+    assert [g["lr"] for g in optim.param_groups] == [9.0, 0.1]
+
+
+def test_optimizers_of_burnish_follow_too() -> None:
+    net = torch.nn.Linear(2, 1)
+    optim = AdamW().bind(net, lr=9.0)
+    bound = BoundOptimizers()
+
+    bound.bind(optim, Config(lr=0.0, decay=0.25), {"lr": "lr", "weight_decay": "decay"})
+    before = net.weight.detach().clone()
+    net(torch.ones(1, 2)).sum().backward()
+    optim.step()
+
+    assert torch.equal(net.weight, before)
+    assert optim.param_groups[0]["weight_decay"] == 0.25
+
+
+def test_a_rate_in_a_tensor_stays_that_tensor() -> None:
+    rate = torch.tensor(9.0)
+    optim = torch.optim.Adam(params(), lr=rate)
+    bound = BoundOptimizers()
+
+    bound.bind(optim, Config(), {"lr": "lr"})
+    undo = bound.update(Config(lr=0.5))
+
+    assert optim.param_groups[0]["lr"] is rate
+    assert rate.item() == 0.5
+    undo()
+    assert rate.item() == pytest.approx(0.1)
+
+
+def test_a_number_that_knows_its_schedule_is_bare_in_a_group() -> None:
+    optim = torch.optim.SGD(params(), lr=9.0)
+    bound = BoundOptimizers()
+
+    bound.bind(optim, load(Config, None, ["lr=step: 0.5@0 lin 0.0@10"]), {"lr": "lr"})
+
+    assert type(optim.param_groups[0]["lr"]) is float
+
+
+def test_a_value_that_somebody_set_stays_until_the_field_changes() -> None:
+    optim = torch.optim.SGD(params(), lr=9.0)
+    bound = BoundOptimizers()
+    bound.bind(optim, Config(), {"lr": "lr"})
+    optim.param_groups[0]["lr"] = 0.7
+
+    bound.update(Config(decay=1.0))
+    assert optim.param_groups[0]["lr"] == 0.7
+    undo = bound.update(Config(lr=0.2))
+    assert optim.param_groups[0]["lr"] == 0.2
+    undo()
+
+    assert optim.param_groups[0]["lr"] == 0.7
+
+
+def test_a_group_that_refuses_its_value_keeps_all_as_they_were() -> None:
+    first, second = (
+        torch.optim.SGD(params(), lr=9.0),
+        SGD().bind(torch.nn.Linear(2, 1), lr=9.0),
+    )
+    bound = BoundOptimizers()
+    bound.bind(first, Config(), {"lr": "lr"})
+    bound.bind(second, Config(), {"momentum": "decay"})
+
+    with pytest.raises(ValueError, match="momentum"):
+        bound.update(Config(lr=0.2, decay=-5.0))
+
+    assert first.param_groups[0]["lr"] == 0.1
+    bound.update(Config(lr=0.2))
+    assert first.param_groups[0]["lr"] == 0.2
+
+
+@pytest.mark.parametrize(
+    ("paths", "message"),
+    [
+        ({"momentun": "lr"}, "no 'momentun'.*did you mean 'momentum'"),
+        ({"lr": "rate"}, "path of a number in the config, found None"),
+        ({"lr": "name"}, "found 'a'"),
+        ({"lr": ""}, "path ''"),
+    ],
+)
+def test_what_leads_to_no_number_is_told(paths: dict[str, str], message: str) -> None:
+    optim = torch.optim.SGD(params(), lr=9.0)
+
+    with pytest.raises(ValueError, match=f"(?i){message}"):
+        BoundOptimizers().bind(optim, Config(), paths)
+    assert optim.param_groups[0]["lr"] == 9.0
+
+
+def test_a_group_with_a_schedule_of_its_own_is_told() -> None:
+    schedule = Cosine(0.1, 10)
+    optim = SGD().bind(torch.nn.Linear(2, 1), lr=schedule)
+
+    with pytest.raises(ValueError, match="own schedule"):
+        BoundOptimizers().bind(optim, Config(), {"lr": "lr"})
+
+
+def test_what_is_no_optimizer_is_told() -> None:
+    with pytest.raises(TypeError, match="expected an optimizer"):
+        BoundOptimizers().bind(params(), Config(), {"lr": "lr"})

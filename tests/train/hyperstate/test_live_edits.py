@@ -1,0 +1,307 @@
+"""A run takes over what a person edits in its config, and goes on whatever that is."""
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+
+from burnish import module
+from burnish.config import Editable, dump, load
+from burnish.config.live.history import HISTORY, read_history
+from burnish.train import HyperState
+
+from ...config.live.clocks import Clocks, clocks
+from ..killed import killed_everywhere
+
+__all__ = ["clocks"]
+
+torch.set_num_threads(1)
+
+
+@dataclass
+class Optim:
+    lr: Editable[float] = 0.1
+    weight_decay: Editable[float] = 0.0
+    momentum: float = 0.9
+
+
+@dataclass
+class Config:
+    optim: Optim = field(default_factory=Optim)
+    width: int = 3
+
+
+@module
+class Net(nn.Module):
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.layer = nn.Linear(width, width)
+
+
+@dataclass
+class State:
+    step: int
+    net: Net
+    optim: torch.optim.Optimizer
+
+
+Run = HyperState[Config, State]
+
+
+def begin(config: Config) -> State:
+    torch.manual_seed(0)
+    net = Net(config.width)
+    lr, momentum = config.optim.lr, config.optim.momentum
+    return State(0, net, torch.optim.SGD(net.parameters(), lr=lr, momentum=momentum))
+
+
+def start(folder: Path, **options: Any) -> Run:
+    run = HyperState.load(Config, State, begin, checkpoint_dir=folder, **options)
+    run.bind_optimizer(
+        run.state.optim, lr="optim.lr", weight_decay="optim.weight_decay"
+    )
+    return run
+
+
+def train(run: Run, until: int, edits: "Edits", clocks: Clocks) -> None:
+    """Train to the step ``until``; a person edits before some steps."""
+    while run.state.step < until:
+        run.state.optim.zero_grad()
+        run.state.net.layer(torch.randn(4, 3)).square().sum().backward()
+        run.state.optim.step()
+        run.state.step += 1
+        if run.state.step in edits:
+            edits[run.state.step]()
+        clocks.pass_by(1.0)
+        run.step()
+
+
+Edits = dict[int, Callable[[], object]]
+
+
+def edit(folder: Path, *overrides: str) -> Callable[[], object]:
+    file = folder / "config.ron"
+    return lambda: dump(load(Config, file, overrides), file)
+
+
+def lr_of(run: Run) -> float:
+    rate: float = run.state.optim.param_groups[0]["lr"]
+    return rate
+
+
+def weights(run: Run) -> list[torch.Tensor]:
+    return [p.detach().clone() for p in run.state.net.parameters()]
+
+
+def test_an_edit_reaches_the_config_the_optimizer_and_the_checkpoint(
+    tmp_path: Path, clocks: Clocks
+) -> None:
+    run = start(tmp_path)
+
+    train(run, 3, {2: edit(tmp_path, "optim.lr=0.01")}, clocks)
+
+    assert run.config.optim.lr == lr_of(run) == 0.01
+    checkpoint = tmp_path / "latest-step000000000003"
+    assert load(Config, checkpoint / "config.ron").optim.lr == 0.01
+    assert [(e.verdict, e.step) for e in run.edits] == [("begun", 0), ("applied", 2)]
+    assert read_history(checkpoint / HISTORY) == [*run.edits]
+
+
+def test_the_callback_is_called_with_what_is_new(
+    tmp_path: Path, clocks: Clocks
+) -> None:
+    calls: list[Any] = []
+    run = start(tmp_path, on_edit=lambda *arguments: calls.append(arguments))
+
+    train(run, 3, {2: edit(tmp_path, "optim.lr=0.01")}, clocks)
+
+    [(config, changes)] = calls
+    assert config.optim.lr == 0.01
+    assert [str(change) for change in changes] == ["optim.lr: 0.1 -> 0.01"]
+
+
+def test_what_the_callback_raises_refuses_the_edit(
+    tmp_path: Path, clocks: Clocks
+) -> None:
+    def refuse(config: Config, changes: object) -> None:
+        raise ValueError("not while the moon is full")
+
+    run = start(tmp_path, on_edit=refuse)
+
+    train(run, 3, {2: edit(tmp_path, "optim.lr=0.01")}, clocks)
+
+    assert run.config.optim.lr == lr_of(run) == 0.1
+    assert "moon is full" in (tmp_path / "config.ron.refused").read_text()
+    assert run.state.step == 3
+
+
+def test_a_value_that_the_optimizer_refuses_refuses_the_edit(
+    tmp_path: Path, clocks: Clocks
+) -> None:
+    from burnish.optim import SGD
+
+    run = start(tmp_path)
+    optim = SGD().bind(nn.Linear(2, 1), lr=0.5)
+    run.bind_optimizer(optim, lr="optim.lr", momentum="optim.weight_decay")
+
+    train(run, 3, {2: edit(tmp_path, "optim.lr=0.2", "optim.weight_decay=-1")}, clocks)
+
+    assert run.config.optim.weight_decay == 0.0
+    assert lr_of(run) == optim.param_groups[0]["lr"] == 0.1
+    assert (tmp_path / "config.ron.refused").exists()
+
+
+def test_a_number_takes_the_place_of_its_schedule(
+    tmp_path: Path, clocks: Clocks
+) -> None:
+    run = start(tmp_path, overrides=["optim.lr=step: 0.1@0 lin 0.0@10"])
+
+    train(run, 3, {}, clocks)
+    assert lr_of(run) == pytest.approx(0.07)
+    train(run, 5, {4: edit(tmp_path, "optim.lr=0.5")}, clocks)
+
+    assert run.config.optim.lr == lr_of(run) == 0.5
+    assert "takes the place of the schedule" in str(run.edits[-1])
+
+
+def test_a_schedule_may_take_the_place_of_a_number(
+    tmp_path: Path, clocks: Clocks
+) -> None:
+    run = start(tmp_path)
+
+    train(run, 6, {4: edit(tmp_path, "optim.lr=step: 0.1@0 lin 0.0@10")}, clocks)
+    assert lr_of(run) == pytest.approx(0.04)
+    train(run, 8, {7: edit(tmp_path, "optim.lr=epoch: 0.1@0 lin 0.0@10")}, clocks)
+
+    assert lr_of(run) == pytest.approx(0.02)
+    assert "epoch" in (tmp_path / "config.ron.refused").read_text()
+
+
+def test_a_config_without_editable_fields_has_no_file(tmp_path: Path) -> None:
+    @dataclass
+    class Fixed:
+        width: int = 3
+
+    @dataclass
+    class Count:
+        step: int
+
+    run = HyperState.load(Fixed, Count, lambda _: Count(0), checkpoint_dir=tmp_path)
+    run.step()
+
+    assert os.listdir(tmp_path) == ["latest-step000000000000"]
+    assert run.edits == ()
+
+
+def test_the_words_that_began_the_run_do_not_undo_an_edit(
+    tmp_path: Path, clocks: Clocks
+) -> None:
+    words = ["optim.lr=0.3", "optim.weight_decay=0.1"]
+    run = start(tmp_path, overrides=words)
+    train(run, 3, {2: edit(tmp_path, "optim.lr=0.01")}, clocks)
+
+    again = start(tmp_path, overrides=words)
+    with pytest.warns(RuntimeWarning, match=r"the config now makes lr 0\.7"):
+        other = start(tmp_path, overrides=["optim.lr=0.7"])
+
+    assert (again.config.optim.lr, again.config.optim.weight_decay) == (0.01, 0.1)
+    assert lr_of(again) == 0.01
+    assert other.config.optim.lr == lr_of(other) == 0.7
+
+
+EDITS = {3: "optim.lr=0.03", 5: "optim.weight_decay=0.2", 8: "optim.lr=0.5"}
+
+
+def edits_of(folder: Path) -> Edits:
+    return {step: edit(folder, text) for step, text in EDITS.items()}
+
+
+@pytest.mark.parametrize("killed_at", [3, 4, 8])
+def test_a_run_that_is_resumed_meets_its_edits_at_the_same_steps(
+    tmp_path: Path, clocks: Clocks, killed_at: int
+) -> None:
+    """To the bit, though checkpoints are three steps apart."""
+    whole = start(tmp_path / "whole", every=3)
+    train(whole, 11, edits_of(tmp_path / "whole"), clocks)
+    killed = start(tmp_path / "run", every=3)
+    train(killed, killed_at, edits_of(tmp_path / "run"), clocks)
+
+    again = start(tmp_path / "run", every=3)
+    later = {k: e for k, e in edits_of(tmp_path / "run").items() if k > killed_at}
+    train(again, 11, later, clocks)
+
+    assert again.config == whole.config
+    for a, b in zip(weights(again), weights(whole), strict=True):
+        assert torch.equal(a, b)
+    steps = [e.step for e in again.edits if e.verdict == "applied"]
+    assert steps == [*EDITS]
+
+
+def test_a_kill_anywhere_in_an_edit_loses_and_doubles_nothing(
+    tmp_path: Path, clocks: Clocks
+) -> None:
+    number = 0
+
+    def prepare() -> Callable[[], object]:
+        nonlocal number
+        number += 1
+        folder = tmp_path / str(number)
+        run = start(folder, every=2)
+        train(run, 2, {}, clocks)
+        edit(folder, "optim.lr=0.03")()
+        return lambda: train(run, 3, {}, clocks)
+
+    kills: list[int] = []
+    for n in killed_everywhere(prepare):
+        kills.append(n)
+        again = start(tmp_path / str(number), every=2)
+        train(again, 4, {}, clocks)
+        assert again.config.optim.lr == lr_of(again) == 0.03
+        applied = [e for e in again.edits if e.verdict == "applied"]
+        assert [str(e.changes[0]) for e in applied] == ["optim.lr: 0.1 -> 0.03"]
+    assert len(kills) >= 4
+
+
+def test_a_state_without_a_number_is_told_before_anything_is_written(
+    tmp_path: Path,
+) -> None:
+    @dataclass
+    class Odd:
+        name: str
+
+    with pytest.raises(ValueError, match="checkpoint_key"):
+        HyperState.load(Config, Odd, lambda _: Odd("a"), checkpoint_dir=tmp_path)
+    assert os.listdir(tmp_path) == []
+
+
+def test_two_processes_take_over_an_edit_at_the_same_step(tmp_path: Path) -> None:
+    script = Path(__file__).with_name("two_editing_processes.py")
+    meeting = f"file://{tmp_path / 'meeting'}"
+    processes = [
+        subprocess.Popen(
+            [sys.executable, script, str(rank), meeting, str(tmp_path / "run")],
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for rank in (0, 1)
+    ]
+    errors = [process.communicate(timeout=120)[1] for process in processes]
+    assert [p.returncode for p in processes] == [0, 0], errors
+
+
+def test_a_run_that_is_ended_from_outside_leaves_its_file(tmp_path: Path) -> None:
+    child = os.fork()
+    if not child:
+        start(tmp_path)
+        os.kill(os.getpid(), signal.SIGKILL)
+    os.waitpid(child, 0)
+
+    assert load(Config, tmp_path / "config.ron") == Config()

@@ -1,0 +1,141 @@
+"""Optimizers whose groups follow the config: a schedule, and an edit of a live run."""
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+import torch
+
+from ...config.path import parts
+from ...config.short_text import short_repr
+from ...config.spelling import did_you_mean
+from ...optim.tensor_optimizer import TensorOptimizer, hyperparameters
+from .lazy_fields import at
+
+Group = dict[str, Any]
+
+
+class BoundOptimizers:
+    """Which keys of which groups have the value of which field of the config."""
+
+    def __init__(self) -> None:
+        self._bonds: list[_Bond] = []
+
+    def bind(self, optim: Any, config: Any, paths: dict[str, str]) -> None:
+        """Let ``paths``, field by key, hold for all groups; set them from ``config``.
+
+        Raises ValueError for a key that no group has, or a field that is no number.
+        """
+        bonds = [
+            _Bond(group, key, path)
+            for group in _groups(optim)
+            for key, path in paths.items()
+        ]
+        for bond in bonds:
+            bond.check(config)
+        self._update(bonds, config)
+        self._bonds.extend(bonds)
+
+    def update(self, config: Any) -> Callable[[], None]:
+        """Give the groups what ``config`` says, and return what takes that back.
+
+        A group whose field is as it was keeps what it has, whoever set it. If a group
+        refuses its value, none has a new one.
+        """
+        return self._update(self._bonds, config)
+
+    @staticmethod
+    def _update(bonds: "list[_Bond]", config: Any) -> Callable[[], None]:
+        undos: list[Callable[[], None]] = []
+
+        def undo() -> None:
+            for step_back in reversed(undos):
+                step_back()
+
+        try:
+            for bond in bonds:
+                bond.update(config, undos)
+            if undos:
+                for bond in bonds:
+                    _check_range(bond.group)
+        except BaseException:
+            undo()
+            raise
+        return undo
+
+
+class _Bond:
+    """One key of one group."""
+
+    def __init__(self, group: Group, key: str, path: str) -> None:
+        self.group, self.key, self.path = group, key, path
+        self.value: Any = None
+        """What the config said last."""
+
+    def check(self, config: Any) -> None:
+        if self.key not in self.group:
+            names = [name for name in self.group if name != "params"]
+            hint = did_you_mean(self.key, names) or f" It has {', '.join(names)}."
+            raise ValueError(f"the group has no {self.key!r} to follow.{hint}")
+        if self.key == "lr" and self.group.get("schedule") is not None:
+            raise ValueError(
+                "the group's own schedule sets its lr at each step, and the config "
+                "would be passed over; bind the optimizer with a number, and put the "
+                f"schedule into the config: {self.path}=step: 0.1@0 cos 0.0@1000"
+            )
+        value = at(config, self.path) if parts(self.path) else None
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            raise ValueError(
+                f"{self.key}={self.path!r}: expected the path of a number in the "
+                f"config, found {short_repr(value)}"
+            )
+
+    def update(self, config: Any, undos: list[Callable[[], None]]) -> None:
+        value = at(config, self.path)
+        if value == self.value:
+            return
+        undos.append(self._undo())
+        self.value = value
+        # Groups are saved by torch too: a number that knows its schedule is bare there.
+        self._set(int(value) if isinstance(value, int) else float(value))
+
+    def _set(self, value: Any) -> None:
+        current = self.group[self.key]
+        if isinstance(current, torch.Tensor):
+            # Compiled and captured steps read the tensor itself.
+            current.fill_(value)
+        else:
+            self.group[self.key] = value
+
+    def _undo(self) -> Callable[[], None]:
+        value, current = self.value, self.group[self.key]
+        if isinstance(current, torch.Tensor):
+            current = current.item()
+
+        def undo() -> None:
+            self.value = value
+            self._set(current)
+
+        return undo
+
+
+def _check_range(group: Group) -> None:
+    """Raise ValueError for what the optimizer of a group would refuse at its step."""
+    template = group.get("optimizer")
+    if isinstance(template, TensorOptimizer) and dataclasses.is_dataclass(template):
+        names = hyperparameters(template)
+        values = {name: group[name] for name in names if name in group}
+        dataclasses.replace(template, **values)
+
+
+def _groups(optim: Any) -> list[Group]:
+    """Return all groups of an optimizer, or the one group that is given."""
+    if isinstance(optim, dict):
+        return [optim]
+    groups = getattr(optim, "param_groups", None)
+    if groups is None:
+        raise TypeError(
+            "expected an optimizer, or one of its param_groups, got "
+            f"{short_repr(optim)}"
+        )
+    return list(groups)

@@ -1,0 +1,120 @@
+"""Edits of the config of a run that goes on, on all of its processes at once."""
+
+import json
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, Generic, TypeVar
+
+from ...config.live.changes import Change, apply_changes
+from ...config.live.history import Edit
+from ...config.live.live_config import LOG, LiveConfig, Proposal
+from ...config.process.user_traceback import error_text
+from ..checkpoints.distributed import broadcast_text, is_any, n_processes
+
+C = TypeVar("C")
+
+OnEdit = Callable[[Any, tuple[Change, ...]], object]
+"""Is called with the config that is in force from now on, and what is new in it."""
+
+
+Undo = Callable[[], object]
+
+
+class LiveEdits(Generic[C]):
+    """Looks for edits, makes them or takes them back, and has them noted.
+
+    ``live`` is on the first process alone. There, and with one process, each `look`
+    is one at the file; several processes decide together every ``every`` numbers.
+    """
+
+    def __init__(
+        self,
+        live: LiveConfig[C] | None,
+        *,
+        number: int,
+        every: int = 20,
+        on_edit: OnEdit | None = None,
+    ) -> None:
+        self._live, self._every, self._on_edit = live, every, on_edit
+        self._n_processes = n_processes()
+        self._turn = number // every
+
+    @property
+    def edits(self) -> tuple[Edit, ...]:
+        """What happened to the config up to now; on the first process alone."""
+        return () if self._live is None else tuple(self._live.history.edits)
+
+    def write_history(self, file: Path) -> None:
+        """Write what happened up to now, where this process knows it."""
+        if self._live is not None:
+            self._live.history.write(file)
+
+    def look(
+        self, number: Callable[[], int], config: C, take: Callable[[C], Undo]
+    ) -> None:
+        """Let ``take`` have the next config if ``config`` was edited.
+
+        What ``take`` or ``on_edit`` raises refuses the edit, and what ``take``
+        returned puts all back.
+        """
+        if self._n_processes > 1:
+            proposal = self._shared(number())
+        else:
+            proposal = None if self._live is None else self._live.look(number)
+        if proposal is not None:
+            self._make(proposal, number(), config, take)
+
+    def _shared(self, number: int) -> Proposal | None:
+        """Return what the first process proposes, where it is time to ask it."""
+        # Counted by the state, so that a resumed run looks at the same steps.
+        turn = number // self._every
+        if turn == self._turn:
+            return None
+        self._turn = turn
+        proposal = None if self._live is None else self._live.look(lambda: number)
+        text = broadcast_text("" if proposal is None else _text(proposal))
+        if proposal is not None or not text:
+            return proposal
+        changes = tuple(Change(**facts) for facts in json.loads(text))
+        return Proposal(changes=changes, by="")
+
+    def _make(
+        self, proposal: Proposal, step: int, config: C, take: Callable[[C], Undo]
+    ) -> None:
+        undos: list[Undo] = []
+        edited, problem = self._attempt(proposal, config, take, undos)
+        if is_any(bool(problem)):
+            for undo in undos:
+                undo()
+            self._refuse(step, problem, proposal)
+        elif self._live is not None:
+            self._live.accept(step, proposal, edited)
+
+    def _attempt(
+        self,
+        proposal: Proposal,
+        config: C,
+        take: Callable[[C], Undo],
+        undos: list[Undo],
+    ) -> tuple[C, str]:
+        """Return the config in force and what stands against it, if anything."""
+        try:
+            edited = apply_changes(config, proposal.changes)
+            undos.append(take(edited))
+            if self._on_edit is not None and proposal.changes:
+                self._on_edit(edited, proposal.changes)
+        except Exception as error:  # a user's class may raise anything
+            return config, error_text(error)
+        return edited, ""
+
+    def _refuse(self, step: int, problem: str, proposal: Proposal) -> None:
+        problem = problem or "another process refused it; its log says why"
+        if self._live is None:
+            LOG.warning("step %s: the edit was refused: %s", step, problem)
+        else:
+            self._live.refuse(step, problem, proposal)
+
+
+def _text(proposal: Proposal) -> str:
+    return json.dumps([asdict(change) for change in proposal.changes])
