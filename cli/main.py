@@ -12,6 +12,7 @@ from ..config.process.user_traceback import error_text
 COMMANDS: Mapping[str, tuple[str, str]] = {
     "fit": ("fit", "train the model that a file describes"),
     "profile": ("profile", "tell where the time of a training step goes"),
+    "set": ("set_config", "change editable fields in the config of a run that goes on"),
     "schema": ("schema", "keep a class and its older configs or records together"),
     "upgrade": ("upgrade", "rewrite records at the newest version of their classes"),
 }

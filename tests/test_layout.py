@@ -137,7 +137,7 @@ FLOORS = {
     ],
     "cli": [
         ("main", "target", "termination"),
-        ("hydra_app", "schema", "upgrade"),
+        ("hydra_app", "schema", "set_config", "upgrade"),
         ("fit", "profile"),
         ("__init__",),
     ],

@@ -97,6 +97,9 @@ def test_a_tensor_without_readable_memory_is_refused_by_name(kind: str) -> None:
     # A child that died says so instead.
     assert isinstance(outcomes, dict)
     for way, text in outcomes.items():
+        if kind == "two tensors" and way.startswith(("module", "fill", "build")):
+            # A module stores what is wrapped.
+            continue
         path = "other" if "fields" in way else "inner.value"
         assert text.startswith(("RecordError", "RecordMismatchError")), (way, text)
         assert f"{path}: " in text, (way, text)

@@ -1,0 +1,36 @@
+"""``burnish set``: change marked fields of the config of a run that goes on."""
+
+import sys
+from argparse import ArgumentParser
+from collections.abc import Sequence
+from pathlib import Path
+
+ABOUT = "change editable fields in the config of a run that goes on"
+
+
+def main(argv: Sequence[str]) -> int:
+    """Write what ``argv`` says into the run's config, and return the exit status."""
+    options = _parser().parse_args(argv)
+    from ..config.errors import ConfigError
+    from ..config.live.request import request_edit
+
+    words = " ".join(options.overrides)
+    try:
+        file = request_edit(
+            Path(options.run), options.overrides, f"burnish set {words}"
+        )
+    except (ConfigError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    print(
+        f"{file}: asked for {words}. The run takes it over at its next step, or says "
+        f"in {file.name}.refused why not."
+    )
+    return 0
+
+
+def _parser() -> ArgumentParser:
+    parser = ArgumentParser(prog="burnish set", description=ABOUT.capitalize() + ".")
+    parser.add_argument("run", help="the folder of the run, as checkpoint_dir")
+    parser.add_argument("overrides", nargs="+", help="as in optimizer.lr=1e-4")
+    return parser

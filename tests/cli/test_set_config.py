@@ -1,0 +1,35 @@
+"""`burnish set`: an edit for a run that goes on, by words."""
+
+from pathlib import Path
+
+import pytest
+
+from burnish.cli.main import main
+
+RON = '(lr: 0.1, optim: (name: "adam", betas: [0.9, 0.99]))\n'
+
+
+def test_values_are_asked_for_and_the_command_says_where_the_answer_stands(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "config.ron").write_text(RON)
+
+    assert main(["set", str(tmp_path), "lr=1e-4", "optim.name=lion"]) == 0
+
+    assert "0.0001" in (tmp_path / "config.ron").read_text()
+    assert "burnish set lr=1e-4" in (tmp_path / "config.ron.set").read_text()
+    assert "config.ron.refused" in capsys.readouterr().out
+
+
+def test_a_wrong_word_ends_with_an_error_and_changes_nothing(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "config.ron").write_text(RON)
+
+    assert main(["set", str(tmp_path), "lrr=1"]) == 2
+    assert main(["set", str(tmp_path / "gone"), "lr=1"]) == 2
+
+    assert (tmp_path / "config.ron").read_text() == RON
+    error = capsys.readouterr().err
+    assert "the file has no 'lrr'" in error
+    assert "no config is at its top" in error
