@@ -46,6 +46,7 @@ LINES: dict[str, list[str]] = {
     "fit in": ["fit", "--config-path", "BAD", "--config-name", "x"],
     "profile": ["profile", "--config-path", ".", "--config-name", "BAD"],
     "profile in": ["profile", "--config-path", "BAD", "--config-name", "x"],
+    "set": ["set", "BAD", "lr=1"],
 }
 """A line of words for each file that a subcommand takes."""
 

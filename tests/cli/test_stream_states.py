@@ -51,6 +51,8 @@ LINES: dict[str, tuple[int, list[str]]] = {
     "dump of a module": (0, ["schema", "dump", "states_net.py:Net", "new.json"]),
     "upgrade": (0, ["upgrade", "-m", "states_net.py:Net", "net.mpk"]),
     "upgrade, no file": (2, ["upgrade", "gone.mpk"]),
+    "help of set": (0, ["set", "--help"]),
+    "set, no run": (2, ["set", "gone", "lr=1"]),
     "fit, no file": (2, ["fit", "--config-path", ".", "--config-name", "gone"]),
     "profile, no file": (2, ["profile", "--config-path", ".", "--config-name", "x"]),
 }
