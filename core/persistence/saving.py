@@ -150,7 +150,8 @@ _DATA: tuple[type, ...] = (
 
 def _is_data(value: object) -> bool:
     """Return whether this is what is stored as data: texts are names of files."""
-    return isinstance(value, _DATA) and not isinstance(value, nn.Module)
+    # Modules are asked first: whether something is a mapping takes long to say.
+    return not isinstance(value, nn.Module) and isinstance(value, _DATA)
 
 
 def _record_of_data(
