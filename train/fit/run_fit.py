@@ -2,6 +2,7 @@
 
 import os
 import time
+from collections.abc import Sized
 from pathlib import Path
 from typing import Any
 
@@ -199,8 +200,15 @@ def _model_and_data(
     return {
         "model": config.model.module_name,
         "parameters": f"{model.num_params:,}",
-        "data": f"{len(data.train):,} training, {len(data.val):,} validation",
+        "data": f"{_size(data.train)} training, {_size(data.val)} validation",
     }
+
+
+def _size(part: object) -> str:
+    """Return how many samples there are, of a stream that nobody knows."""
+    if part is None:
+        return "no"
+    return f"{len(part):,}" if isinstance(part, Sized) else "a stream of"
 
 
 def _progress(

@@ -76,3 +76,10 @@ def test_weights_and_biases_get_their_options(
 
     assert options["save_dir"] == tmp_path
     assert (options["log_model"], options["anonymous"]) == ("all", True)
+
+
+def test_the_report_of_a_run_says_what_has_no_length() -> None:
+    parts: list[object] = [[0] * 1200, iter(()), None]
+    sizes = [run_fit._size(part) for part in parts]  # pyright: ignore[reportPrivateUsage]
+
+    assert sizes == ["1,200", "a stream of", "no"]
