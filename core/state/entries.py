@@ -26,7 +26,7 @@ from ...records.tensors.memory import (
 from ...records.tensors.torch_internals import transient_buffers
 from ..modules.tree import Places
 from .extra_state import check_state_dict, has_extra_state
-from .wrapped_tensors import TensorForm, inner_tensors, is_wrapper, wrappers_in
+from .wrapped_tensors import TensorForm, is_wrapper, parts_of
 
 _Key: TypeAlias = tuple[Any, ...]
 
@@ -171,7 +171,8 @@ def named_tensors(
 
 
 def _unwrapped_rows(
-    rows: list[tuple[str, Kind, Tensor]], forms: "dict[str, Any] | None"
+    rows: list[tuple[str, Kind, Tensor]],
+    forms: dict[str, nn.Module | TensorForm] | None,
 ) -> list[tuple[str, Kind, Tensor]]:
     unwrapped: list[tuple[str, Kind, Tensor]] = []
     for path, kind, tensor in rows:
@@ -179,11 +180,11 @@ def _unwrapped_rows(
             unwrapped.append((path, kind, tensor))
             continue
         inner_kind: Kind = "transient" if kind == "transient" else "buffer"
-        for where, part in inner_tensors(tensor, path):
-            unwrapped.append((where, inner_kind, part))
-        if forms is not None and kind != "transient":
-            for where, wrapper in wrappers_in(tensor, path):
-                forms[where] = TensorForm(wrapper, where)
+        for where, part in parts_of(tensor, path):
+            if not is_wrapper(part):
+                unwrapped.append((where, inner_kind, part))
+            elif forms is not None and kind != "transient":
+                forms[where] = TensorForm(part, where)
     return unwrapped
 
 

@@ -14,9 +14,12 @@ import torch
 from torch import Tensor, nn
 
 from ...config.path import join
+from ...config.plain.codec import Encoding, Kind, Language, Node
+from ...config.plain.kinds import lists, text
 from ...records.entries.entries import Entries
 from ...records.entries.entry import Entry
 from ...records.entries.nodes import decode
+from ...records.entries.plain_data import PlainDecoding
 from ...records.errors import RecordError, RecordFormatError, RecordMismatchError
 from ...records.tensors.dtypes import ALL as DTYPES
 from ...records.tensors.memory import is_distributed
@@ -26,13 +29,6 @@ from ..modules.tree import Places
 
 CLASS = "__tensor_class__"
 """The key of a form under which the module and the name of the class stand."""
-
-_OBJECT, _MEMBER, _DTYPE, _DEVICE = (
-    "__object__",
-    "__member__",
-    "__dtype__",
-    "__device__",
-)
 
 
 def is_wrapper(tensor: Tensor) -> bool:
@@ -45,22 +41,12 @@ def is_wrapper(tensor: Tensor) -> bool:
     )
 
 
-def inner_tensors(tensor: Tensor, path: str) -> Iterator[tuple[str, Tensor]]:
-    """Yield what a wrapper is made of, down to tensors with values, by path."""
-    for name in _flattened(tensor, path)[0]:
-        part, where = getattr(tensor, name), join(path, name)
-        if is_wrapper(part):
-            yield from inner_tensors(part, where)
-        else:
-            yield where, part
-
-
-def wrappers_in(tensor: Tensor, path: str) -> Iterator[tuple[str, Tensor]]:
-    """Yield ``tensor``, a wrapper, and those that it is made of, by path."""
+def parts_of(tensor: Tensor, path: str) -> Iterator[tuple[str, Tensor]]:
+    """Yield ``tensor``, and all that wrappers in it are made of, by path."""
     yield path, tensor
-    for name in _flattened(tensor, path)[0]:
-        if is_wrapper(getattr(tensor, name)):
-            yield from wrappers_in(getattr(tensor, name), join(path, name))
+    if is_wrapper(tensor):
+        for name in _flattened(tensor, path)[0]:
+            yield from parts_of(getattr(tensor, name), join(path, name))
 
 
 class TensorForm:
@@ -142,17 +128,17 @@ class _Maker:
         form = self._forms[path]
         parts = {name: self._tensor_at(join(path, name)) for name in form["tensors"]}
         try:
-            context = _context_of(form["context"], _classes_of(cls))
+            context = _ContextDecoding(cls).decode(form["context"])
             make: Callable[..., Any] = cls.__tensor_unflatten__  # type: ignore[attr-defined]
-            made_tensor = make(
+            tensor = make(
                 parts, context, torch.Size(form["shape"]), tuple(form["stride"])
             )
-            self._check(path, cls, made_tensor, parts)
+            self._check(path, cls, tensor, parts)
         except RecordError:
             raise
         except Exception as error:  # the class may raise anything
             raise self._refusal(path, f"{type(error).__name__}: {error}") from error
-        return made_tensor  # type: ignore[no-any-return]
+        return tensor  # type: ignore[no-any-return]
 
     def _tensor_at(self, path: str) -> Tensor:
         form = self._forms.get(path)
@@ -180,8 +166,8 @@ class _Maker:
                 raise self._refusal(path, f"{name} became another tensor")
 
     def _refusal(self, path: str, problem: str) -> RecordMismatchError:
-        text = f"{path}: no tensor can be made of what is stored ({problem:.300})"
-        return RecordMismatchError(self._record.reading.file, [text])
+        line = f"{path}: no tensor can be made of what is stored ({problem:.300})"
+        return RecordMismatchError(self._record.reading.file, [line])
 
 
 def _flattened(tensor: Tensor, path: str) -> tuple[list[str], Any]:
@@ -204,9 +190,7 @@ def _form_of(tensor: Tensor, path: str) -> dict[str, Any]:
         "stride": list(tensor.stride()),
         "requires_grad": tensor.requires_grad,
         "tensors": names,
-        "context": _plain_context(
-            context, f"{path}: the context of its {cls.__qualname__}"
-        ),
+        "context": _ContextEncoding(path, cls).encode(context, ""),
     }
 
 
@@ -255,69 +239,111 @@ def _is_form(form: Mapping[str, Any]) -> bool:
     )
 
 
-def _plain_context(value: Any, path: str) -> Any:
-    """Return what a class says of its tensors as plain data; RecordError for others."""
-    if value is None or type(value) in (bool, int, float, str):
-        return value
-    if isinstance(value, torch.dtype):
-        return {_DTYPE: str(value)}
-    if isinstance(value, torch.device):
-        return {_DEVICE: str(value)}
-    if isinstance(value, enum.Enum):
-        return {_MEMBER: [*_place(type(value)), value.name]}
-    if isinstance(value, list | tuple):
-        items = [_plain_context(item, path) for item in value]
-        return items if isinstance(value, list) else tuple(items)
-    if isinstance(value, Mapping) and all(type(key) is str for key in value):
-        return {key: _plain_context(item, path) for key, item in value.items()}
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        fields = {f.name: getattr(value, f.name) for f in dataclasses.fields(value)}
-        return {_OBJECT: [*_place(type(value)), _plain_context(fields, path)]}
-    raise RecordError(
-        f"{path} holds {one_line(value)}, which is no plain data, so that nothing "
-        "could bring it back. Store the tensors that it is made of."
-    )
+class _ContextEncoding(Encoding):
+    """Writes what a class says of its tensors as plain data."""
+
+    def __init__(self, tensor_path: str, cls: type[Tensor]) -> None:
+        super().__init__(_LANGUAGE)
+        self._where = f"{tensor_path}: the context of its {cls.__qualname__}"
+
+    def refusal(self, value: object, path: str) -> Exception:
+        """Return the error of what is no plain data."""
+        return RecordError(
+            f"{self._where} holds {one_line(value)}, which is no plain data, so that "
+            "nothing could bring it back. Store the tensors that it is made of."
+        )
+
+    def too_deep(self, path: str) -> Exception:
+        """Return the error of a context that nests too deep, or in itself."""
+        return RecordError(f"{self._where} nests deeper than {self._max_depth} levels")
 
 
-def _place(cls: type) -> tuple[str, str]:
-    return cls.__module__, cls.__qualname__
-
-
-def _context_of(data: Any, class_at: Callable[[str, str], Any]) -> Any:
-    """Return what `_plain_context` took apart; ``class_at`` finds the classes."""
-    if isinstance(data, list | tuple):
-        return type(data)(_context_of(item, class_at) for item in data)
-    if not isinstance(data, dict):
-        return data
-    if [*data] == [_DTYPE]:
-        return DTYPES[data[_DTYPE]]
-    if [*data] == [_DEVICE]:
-        return torch.device(data[_DEVICE])
-    if [*data] == [_MEMBER]:
-        module, name, member = data[_MEMBER]
-        return class_at(module, name)[member]
-    if [*data] == [_OBJECT]:
-        module, name, fields = data[_OBJECT]
-        return class_at(module, name)(**_context_of(fields, class_at))
-    return {key: _context_of(item, class_at) for key, item in data.items()}
-
-
-def _classes_of(cls: type[Tensor]) -> Callable[[str, str], Any]:
-    """Return what finds enums and dataclasses of the library that ``cls`` is of.
+class _ContextDecoding(PlainDecoding):
+    """Reads it again, with enums and dataclasses of the library that has the class.
 
     Whoever allows a class of tensors vouches for what stands in its context.
     """
-    library = cls.__module__.partition(".")[0]
 
-    def class_at(module: str, name: str) -> Any:
+    def __init__(self, cls: type[Tensor]) -> None:
+        super().__init__(_LANGUAGE.decoders)
+        self._library = cls.__module__.partition(".")[0]
+
+    def class_at(self, module: str, name: str) -> Any:
+        """Return the class of that name. LookupError for any but these."""
         candidate: Any = sys.modules.get(module)
         for part in name.split("."):
             candidate = getattr(candidate, part, None)
         is_plain = isinstance(candidate, type) and (
             issubclass(candidate, enum.Enum) or dataclasses.is_dataclass(candidate)
         )
-        if module.partition(".")[0] != library or not is_plain:
-            raise LookupError(f"{module}.{name} is no enum or dataclass of {library}")
+        if module.partition(".")[0] != self._library or not is_plain:
+            raise LookupError(
+                f"{module}.{name} is no enum or dataclass of {self._library}"
+            )
         return candidate
 
-    return class_at
+
+def _mapping(
+    encoding: Encoding, value: Mapping[Any, Any], path: str, depth: int
+) -> Node:
+    if not all(type(key) is str for key in value):
+        raise encoding.refusal(value, path)
+    return encoding.fields(value, path, depth)
+
+
+def _object(encoding: Encoding, value: Any, path: str, depth: int) -> Node:
+    if not dataclasses.is_dataclass(value) or isinstance(value, type):
+        raise encoding.refusal(value, path)
+    fields = {f.name: getattr(value, f.name) for f in dataclasses.fields(value)}
+    cls = type(value)
+    nodes = encoding.fields(fields, path, depth)
+    return {"__object__": [cls.__module__, cls.__qualname__, nodes]}
+
+
+def _object_of(
+    decoding: _ContextDecoding, content: Node, path: str, depth: int
+) -> object:
+    module, name, fields = content
+    return decoding.class_at(module, name)(**decoding.decode(fields, path, depth + 1))
+
+
+def _member_of(decoding: _ContextDecoding, content: Node, path: str, depth: int) -> Any:
+    module, name, member = content
+    return decoding.class_at(module, name)[member]
+
+
+_LANGUAGE = Language(
+    [
+        text("__dtype__", torch.dtype, DTYPES.__getitem__),
+        text("__device__", torch.device, torch.device),
+        Kind(
+            types=enum.Enum,
+            encode=lambda encoding, member, path, depth: {
+                "__member__": [
+                    type(member).__module__,
+                    type(member).__qualname__,
+                    member.name,
+                ]
+            },
+            tag="__member__",
+            decode=_member_of,
+        ),
+        lists(),
+        Kind(
+            types=tuple,
+            encode=lambda encoding, items, path, depth: tuple(
+                encoding.items(items, path, depth)
+            ),
+            is_deep=True,
+        ),
+        Kind(types=Mapping, encode=_mapping, is_deep=True),
+        Kind(
+            types=object,
+            encode=_object,
+            tag="__object__",
+            decode=_object_of,
+            is_deep=True,
+        ),
+    ],
+    as_they_are=(type(None), bool, int, float, str),
+)
