@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 import torch
 
 from ..config.path import join
-from ..config.plain.codec import TAGGED_DEPTH, Decoding, Encoding, Kind, Language, Node
+from ..config.plain.codec import Decoding, Encoding, Kind, Language, Node
 from ..config.plain.kinds import lists, making
 from .entries.encoder import AS_THEY_ARE, LEAVES_AND_NUMBERS, TUPLES, Encoder
 from .entries.entries import Entries, leaf_value
@@ -17,12 +17,13 @@ from .entries.nodes import decode
 from .entries.plain_data import (
     DICTS,
     ENUMS,
+    MAX_DEPTH,
     SETS,
     SIZES_AND_NAMES,
-    PlainDecoding,
     is_named_tuple,
     no_data,
     no_named_tuple,
+    plain_value,
 )
 from .entries.state_dict import (
     EXTRA_STATE,
@@ -32,7 +33,6 @@ from .entries.state_dict import (
     with_class_versions,
 )
 from .entries.state_dict_search import state_dict_in
-from .errors import RecordFormatError
 from .precision import Precision
 
 E = TypeVar("E", bound=Entries)
@@ -157,9 +157,8 @@ def check_precision(record: Entries, precision: Precision) -> None:
     Nothing says which of its tensors are parameters, and which the state of an
     optimizer, whose small numbers half precision turns into 0.
     """
-    is_silent = precision.tensor is None and not precision.paths
-    is_own = type(precision).stored_dtype is not Precision.stored_dtype
-    if not is_nest(record) or precision.param is None or not is_silent or is_own:
+    says_more = precision.tensor or precision.paths or precision.has_own_rule
+    if not is_nest(record) or precision.param is None or says_more:
         return
     raise ValueError(
         "precision= is that of parameters, and nothing says which tensors of a "
@@ -203,11 +202,7 @@ def _value_of(record: Entries, leaf: Callable[[str, int], object]) -> Any:
     if not is_nest(record):
         return fields
     node = fields if record.type_name == OF_DICT else fields["value"]
-    try:
-        return PlainDecoding(_LANGUAGE.decoders).decode(node)
-    except (ValueError, TypeError, LookupError, RuntimeError) as error:
-        problem = f"plain data that cannot be read ({error!s:.200})"
-        raise RecordFormatError(record.reading.file, problem) from error
+    return plain_value(node, _LANGUAGE, record.reading.file)
 
 
 class _NestEncoder(Encoder):
@@ -217,8 +212,7 @@ class _NestEncoder(Encoder):
     """
 
     def __init__(self) -> None:
-        # A tagged value takes two levels of the record around it.
-        super().__init__(language=_LANGUAGE, max_depth=TAGGED_DEPTH // 2 - 2)
+        super().__init__(language=_LANGUAGE, max_depth=MAX_DEPTH)
 
     def encode(self, value: object, path: str, depth: int = 0) -> Node:
         """Return ``value`` as a node of records."""

@@ -104,6 +104,11 @@ class Precision:
                 target = dtype
         return target
 
+    @property
+    def has_own_rule(self) -> bool:
+        """Whether a subclass decides by itself, whatever the fields say."""
+        return type(self).stored_dtype is not Precision.stored_dtype
+
     def _by_kind(self) -> dict[str, Target]:
         return {"parameter": self.param, "buffer": self.buffer, "tensor": self.tensor}
 
@@ -168,10 +173,10 @@ class RecordPrecision:
 
     def __init__(self, precision: Precision, *, is_typed: bool) -> None:
         self._precision = precision
-        is_own = type(precision).stored_dtype is not Precision.stored_dtype
         has_targets = any(precision._by_kind().values()) or bool(precision.paths)  # pyright: ignore[reportPrivateUsage]  # a part of it
-        self._converts = is_own or has_targets
-        self._is_by_kind = not (is_own or precision.paths or precision.keep)
+        self._has_own_rule = precision.has_own_rule
+        self._converts = self._has_own_rule or has_targets
+        self._is_by_kind = not (self._has_own_rule or precision.paths or precision.keep)
         default = Rounding(precision.overflow, precision.underflow or "allow")
         strict = Rounding(precision.overflow, precision.underflow or "error")
         self._roundings = {"parameter": default, "tensor": default}
@@ -204,8 +209,11 @@ class RecordPrecision:
         if self._keeps(entry):
             return entry.dtype
         target = self._precision.stored_dtype(entry)
-        name = f"{type(self._precision).__qualname__}.stored_dtype({entry.path!r})"
-        return _dtype(target, name) or entry.dtype
+        if self._has_own_rule:
+            # The fields were checked when they were given.
+            name = f"{type(self._precision).__qualname__}.stored_dtype({entry.path!r})"
+            target = _dtype(target, name)
+        return target if isinstance(target, torch.dtype) else entry.dtype
 
     def rounding(self, entry: Entry) -> Rounding:
         """Return what becomes of the entry's values that its dtype cannot hold."""

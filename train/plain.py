@@ -9,20 +9,21 @@ from typing import Any
 import numpy as np
 import torch
 
-from ..config.plain.codec import TAGGED_DEPTH, Encoding, Kind, Language, Node
+from ..config.plain.codec import Encoding, Kind, Language, Node
 from ..config.plain.kinds import unmarked
 from ..records.entries.encoder import Storable
 from ..records.entries.plain_data import (
     DICTS,
     ENUMS,
+    MAX_DEPTH,
+    ORDERED_DICTS,
     SETS,
     SIZES_AND_NAMES,
-    PlainDecoding,
     is_named_tuple,
     no_data,
     no_named_tuple,
+    plain_value,
 )
-from ..records.errors import RecordFormatError
 from ..records.flat_record import FlatRecord
 from ..records.record import Record
 from .group_objects import GROUP_OBJECTS
@@ -47,20 +48,14 @@ def value_of(record: FlatRecord) -> Any:
 
     Raises `RecordError` for a file that holds something else.
     """
-    node = record.typed(PlainData).value
-    try:
-        return PlainDecoding(_LANGUAGE.decoders).decode(node)
-    except (ValueError, TypeError, LookupError, RuntimeError) as error:
-        problem = f"plain data that cannot be read ({error!s:.200})"
-        raise RecordFormatError(record.reading.file, problem) from error
+    return plain_value(record.typed(PlainData).value, _LANGUAGE, record.reading.file)
 
 
 class _CheckpointEncoding(Encoding):
     """Writes what records hold: a record adds the tags of tensors and numbers."""
 
     def __init__(self) -> None:
-        # A tagged value takes two levels of the record around it.
-        super().__init__(_LANGUAGE, TAGGED_DEPTH // 2 - 2)
+        super().__init__(_LANGUAGE, MAX_DEPTH)
 
 
 def _sequence(encoding: Encoding, value: Any, path: str, depth: int) -> Node:
@@ -87,6 +82,7 @@ _LANGUAGE = Language(
         unmarked(torch.Tensor, torch.Tensor.detach),
         *SIZES_AND_NAMES,
         Kind(types=(list, tuple), encode=_sequence, is_deep=True),
+        ORDERED_DICTS,
         *DICTS,
         *SETS,
         Kind(types=object, encode=_encode_config),

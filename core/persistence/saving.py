@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from collections.abc import Set as AbstractSet
 from functools import partial
-from typing import Any, TypeAlias, Unpack, overload
+from typing import Any, TypeAlias, Unpack, get_args, get_origin, overload
 
 import numpy as np
 import torch
@@ -142,16 +142,14 @@ def save_record(
     )
 
 
-_DATA: tuple[type, ...] = (
-    *(Storable, Branch, Mapping, list, tuple, AbstractSet, torch.Tensor, np.ndarray),
-    *(int, float),
-)
+# What type checkers take for a float may be an int.
+_SAVABLE = (*(get_origin(kind) or kind for kind in get_args(Savable)), int)
 
 
 def _is_data(value: object) -> bool:
     """Return whether this is what is stored as data: texts are names of files."""
     # Modules are asked first: whether something is a mapping takes long to say.
-    return not isinstance(value, nn.Module) and isinstance(value, _DATA)
+    return not isinstance(value, nn.Module) and isinstance(value, _SAVABLE)
 
 
 def _record_of_data(

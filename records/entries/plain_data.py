@@ -13,9 +13,21 @@ from typing import Any
 import torch
 
 from ...config.path import join
-from ...config.plain.codec import Decoding, Encoding, Kind, Node
+from ...config.plain.codec import (
+    TAGGED_DEPTH,
+    Decoding,
+    Encoding,
+    Kind,
+    Language,
+    Node,
+)
 from ...config.plain.kinds import FACTORIES, defaultdict_of, making, tagged, text
+from ..errors import RecordFormatError
 from ..tensors.dtypes import dtype_named, name_of_dtype
+
+MAX_DEPTH = TAGGED_DEPTH // 2 - 2
+"""How deep plain data nests: a tagged value takes two levels of the record around it.
+"""
 
 
 class PlainDecoding(Decoding):
@@ -24,6 +36,18 @@ class PlainDecoding(Decoding):
     def leaf(self, node: Node, path: str, depth: int) -> Any:
         """Return what a record gives as it is: tensors, arrays, bytes and tuples."""
         return tuple(self.items(node, path, depth)) if type(node) is tuple else node
+
+
+def plain_value(node: Node, language: Language, file: str) -> Any:
+    """Return the value of ``node``, which a record of ``file`` gives.
+
+    Raises `RecordFormatError` where tags hold something else than they must.
+    """
+    try:
+        return PlainDecoding(language.decoders).decode(node)
+    except (ValueError, TypeError, LookupError, RuntimeError) as error:
+        problem = f"plain data that cannot be read ({error!s:.200})"
+        raise RecordFormatError(file, problem) from error
 
 
 def no_data(value: object, path: str, cure: str) -> TypeError:
@@ -90,7 +114,6 @@ SIZES_AND_NAMES: tuple[Kind, ...] = (
 
 DICTS: tuple[Kind, ...] = (
     tagged("$Counter", Counter, dict, Counter),
-    tagged("$OrderedDict", OrderedDict, dict, OrderedDict),
     Kind(
         types=defaultdict,
         encode=_defaultdict,
@@ -107,6 +130,9 @@ DICTS: tuple[Kind, ...] = (
     ),
 )
 """Dicts of any keys, those with a ``$`` among them."""
+
+ORDERED_DICTS = tagged("$OrderedDict", OrderedDict, dict, OrderedDict)
+"""A kind of its own, since state dicts of torch are such, and say more."""
 
 SETS: tuple[Kind, ...] = (
     tagged("$set", set, list, set),
