@@ -120,14 +120,14 @@ def _match_paths(
     matching: Matching,
 ) -> list[ParamState]:
     """Match by path, take what is matched out of ``by_path``; return what is left."""
-    left: list[ParamState] = []
+    unmatched: list[ParamState] = []
     for state in states:
         path = next((p for p in upgraded.candidates(state.path) if p in by_path), None)
         if path is None:
-            left.append(state)
+            unmatched.append(state)
         else:
             matching.stored.append(StoredMatch(by_path.pop(path), state))
-    return left
+    return unmatched
 
 
 def _match_computed(

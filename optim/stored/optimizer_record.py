@@ -183,17 +183,13 @@ def _checked_states(
     report: LoadReport,
 ) -> States:
     """Return the stored states as those of their parameters."""
-    taken = TakenStates(bound, record)
-    for match in matching.stored:
-        taken.add_stored(match)
-    for computed in matching.computed:
-        taken.add_computed(computed, report)
-    problems.texts += taken.problems
-    problems.misfits += taken.misfits
+    checked_states = TakenStates.of(bound, record, matching, report)
+    problems.texts += checked_states.problems
+    problems.misfits += checked_states.misfits
     problems.n_of_states = len(problems.texts)
-    report.loaded += taken.loaded
-    report.changed += what_is_left_out(taken.dropped)
-    return taken.states
+    report.loaded += checked_states.loaded
+    report.changed += what_is_left_out(checked_states.dropped)
+    return checked_states.states
 
 
 def _left_over(matching: Matching) -> list[str]:

@@ -100,7 +100,7 @@ class RearrangedState:
         if not isinstance(column[0], Tensor):
             return column[self.least_stepped]
         if self._is_of_elements(column, blank, probe):
-            return self._moved(column)
+            return self._rearranged(column)
         if all(value.dim() == 0 for value in column) and self._is_counter(column[0]):
             return column[self.least_stepped].clone()
         shape = tuple(column[0].shape)
@@ -128,7 +128,7 @@ class RearrangedState:
         leaves = leaves_of(self.entry)
         return len(leaves) == 1 and _numel(leaves[0]) == _numel(self.entry)
 
-    def _moved(self, column: list[Tensor]) -> Tensor:
+    def _rearranged(self, column: list[Tensor]) -> Tensor:
         first = column[0]
         tensors = {
             id(leaf): value.detach().to(first.device)
@@ -136,12 +136,12 @@ class RearrangedState:
         }
         with torch.no_grad():
             if not self.is_complex:
-                moved = rearranged(self.entry, lambda leaf: tensors[id(leaf)])
-                return moved.clone(memory_format=torch.contiguous_format)
-            moved = rearranged(
+                tensor = rearranged(self.entry, lambda leaf: tensors[id(leaf)])
+                return tensor.clone(memory_format=torch.contiguous_format)
+            tensor = rearranged(
                 self.entry, lambda leaf: torch.view_as_complex(tensors[id(leaf)])
             )
-            whole = moved.clone(memory_format=torch.contiguous_format)
+            whole = tensor.clone(memory_format=torch.contiguous_format)
             return torch.view_as_real(whole)
 
 

@@ -1,7 +1,7 @@
 """TakenStates: stored states as those of parameters of now, all checked."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Self
 
 import torch
 from torch import Tensor, nn
@@ -12,7 +12,7 @@ from ...records.report import LoadReport
 from ..bound.bound_state import BoundState
 from ..bound.initial_states import States
 from ..bound.state_check import left_out
-from .matching import ComputedMatch, StoredMatch
+from .matching import ComputedMatch, Matching, StoredMatch
 from .rearranged_state import BeginsAnewError, RearrangedState, probe_shape
 from .record_types import OptimizerRecord, ParamState
 
@@ -34,7 +34,23 @@ class TakenStates:
         described = record.metadata.get("optimizer", {})
         self._beside: Mapping[str, Any] = described.get("beside", {})
 
-    def add_stored(self, match: StoredMatch) -> None:
+    @classmethod
+    def of(
+        cls,
+        bound: BoundState,
+        record: OptimizerRecord,
+        matching: Matching,
+        report: LoadReport,
+    ) -> Self:
+        """Return all that ``matching`` found; ``report`` says what begins anew."""
+        states = cls(bound, record)
+        for match in matching.stored:
+            states._add_stored(match)
+        for computed in matching.computed:
+            states._add_computed(computed, report)
+        return states
+
+    def _add_stored(self, match: StoredMatch) -> None:
         """Take over the state of a parameter that was stored as it is."""
         param, state = match.param, match.state
         kind, bound_kind = self._kind_of_stored(state), self._kind_of(param)
@@ -47,7 +63,7 @@ class TakenStates:
         extras = self._beside.get(str(state.group), ())
         self._add(param, state.path, state.values, extras)
 
-    def add_computed(self, match: ComputedMatch, report: LoadReport) -> None:
+    def _add_computed(self, match: ComputedMatch, report: LoadReport) -> None:
         """Take over what rules make of several states; say so in ``report``."""
         param = match.param
         origin = f"{param.path}: made of {first_names(match.origins, 4)}"

@@ -48,12 +48,8 @@ def upgraded_state_dict(
         return state_dict
     report = LoadReport()
     matching = match_states(bound.params, record, None, file)
-    taken = TakenStates(bound, record)
-    for match in matching.stored:
-        taken.add_stored(match)
-    for computed in matching.computed:
-        taken.add_computed(computed, report)
-    problems = taken.problems + [
+    checked_states = TakenStates.of(bound, record, matching, report)
+    problems = checked_states.problems + [
         f"{path}: stored, and no parameter has that path" for path in matching.unknown
     ]
     if problems:
@@ -66,7 +62,7 @@ def upgraded_state_dict(
         {**theirs, "params": [numbers[param] for param in ours["params"]]}
         for theirs, ours in zip(state_dict["param_groups"], bound.groups, strict=True)
     ]
-    states = {numbers[param]: fields for param, fields in taken.states.items()}
+    states = {numbers[param]: fields for param, fields in checked_states.states.items()}
     return {**state_dict, "state": states, "param_groups": groups}
 
 

@@ -161,37 +161,8 @@ class _TypedRecordPart(Part):
             setattr(self.value, name, value)
 
 
-class _OptimizerPart(Part):
-    """An optimizer of ours, which takes over a state or stays as it was."""
-
-    kind = RECORD
-    fillable_from = (RECORD,)
-
-    @staticmethod
-    def suits(value: object) -> bool:
-        # One with a load of its own is asked for that.
-        return getattr(type(value), "load_record", None) in _RESTORE_OF
-
-    def record(self) -> Record | FlatRecord:
-        recorded: Recorded = self.value
-        return recorded.into_record()
-
-    def fill(
-        self, record: FlatRecord, stored_kind: str, transaction: Transaction
-    ) -> None:
-        restore = _RESTORE_OF[type(self.value).load_record]
-        _warn_of_changes(self.name, restore(self.value, record, transaction))
-
-
-_RESTORE_OF: dict[object, Callable[[Any, FlatRecord, Transaction], LoadReport]] = {
-    OptimizerAdaptor.load_record: restore_optimizer,
-    LBFGSAdaptor.load_record: restore_lbfgs,
-}
-"""What restores an optimizer as one of several parts, by its load of it alone."""
-
-
 class _RecordedPart(Part):
-    """What else makes a record of itself and loads it."""
+    """What makes a record of itself and loads it."""
 
     kind = RECORD
     fillable_from = (RECORD,)
@@ -215,6 +186,28 @@ class _RecordedPart(Part):
         load = partial(self.value.load_record, **restoring)
         self.prepare_for_code_of_others(transaction, load)
         _warn_of_changes(self.name, load(record))
+
+
+class _OptimizerPart(_RecordedPart):
+    """An optimizer of ours, which takes over a state or stays as it was."""
+
+    @staticmethod
+    def suits(value: object) -> bool:
+        # One with a load of its own is asked for that.
+        return getattr(type(value), "load_record", None) in _RESTORE_OF
+
+    def fill(
+        self, record: FlatRecord, stored_kind: str, transaction: Transaction
+    ) -> None:
+        restore = _RESTORE_OF[type(self.value).load_record]
+        _warn_of_changes(self.name, restore(self.value, record, transaction))
+
+
+_RESTORE_OF: dict[object, Callable[[Any, FlatRecord, Transaction], LoadReport]] = {
+    OptimizerAdaptor.load_record: restore_optimizer,
+    LBFGSAdaptor.load_record: restore_lbfgs,
+}
+"""What restores an optimizer as one of several parts, by its load of it alone."""
 
 
 class _StatePart(Part):

@@ -232,8 +232,7 @@ class WrapShift:
         """Return what ``target`` is called afterwards."""
         if isinstance(target, str) and is_pattern(target):
             return target
-        moved = tuple(self._path(path, moves_place=True) for path in paths_of(target))
-        return moved[0] if isinstance(target, str) else moved
+        return self._moved_target(target, moves_place=True)
 
     def _target_of(self, edit: Edit) -> Target:
         target, moves_place = edit.target, not isinstance(edit, SetArguments)
@@ -243,8 +242,11 @@ class WrapShift:
                 return join(target, self.wrap.wraps_at) if moves_place else target
             # A pattern that begins with the path of the part means what is inside.
             return self._path(target, moves_place=False)
-        moved = tuple(self._path(p, moves_place=moves_place) for p in paths_of(target))
-        return moved[0] if isinstance(target, str) else moved
+        return self._moved_target(target, moves_place=moves_place)
+
+    def _moved_target(self, target: Target, *, moves_place: bool) -> Target:
+        paths = tuple(self._path(p, moves_place=moves_place) for p in paths_of(target))
+        return paths[0] if isinstance(target, str) else paths
 
     def _path(self, path: str, *, moves_place: bool) -> str:
         for wrapped_path in self.paths:
