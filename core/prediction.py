@@ -44,7 +44,7 @@ def predict(
         module.eval()
         with no_grad():
             batches = [
-                _moved(
+                _on_device(
                     module(*(t[i : i + batch_size].to(device) for t in tensors)),
                     output_device,
                 )
@@ -62,15 +62,15 @@ def _tensor(array: Any, dtype: torch.dtype) -> Tensor:
     return tensor.to(dtype) if tensor.is_floating_point() else tensor
 
 
-def _moved(output: Any, device: torch.device | str | None) -> Any:
+def _on_device(output: Any, device: torch.device | str | None) -> Any:
     if device is None:
         return output
     if isinstance(output, Tensor):
         return output.to(device)
     if isinstance(output, Mapping):
-        return {key: _moved(value, device) for key, value in output.items()}
+        return {key: _on_device(value, device) for key, value in output.items()}
     if type(output) in (tuple, list):
-        return type(output)(_moved(value, device) for value in output)
+        return type(output)(_on_device(value, device) for value in output)
     return output
 
 

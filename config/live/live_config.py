@@ -202,9 +202,9 @@ class LiveConfig(Generic[C]):
     def _who(self, text: str) -> str:
         """Return what wrote ``text``: a command that says so beside it, or a hand."""
         with suppress(OSError, ValueError, TypeError, KeyError):
-            asked = json.loads(self._beside(ASKED).read_text())
-            if asked["text"] == text:
-                return str(asked["by"])
+            note = json.loads(self._beside(ASKED).read_text())
+            if note["text"] == text:
+                return str(note["by"])
         return self.file.name
 
     def _remove_notes(self) -> None:

@@ -59,9 +59,9 @@ class _Walk:
         if before.is_open and not after.is_open:
             yield ExtraForbidden(path)
         new_names = taken_names(before, after)
-        taken = {*new_names.values()}
+        names_in_use = {*new_names.values()}
         for name, field in after.fields.items():
-            if name in taken:
+            if name in names_in_use:
                 continue
             if name not in before.fields or name in new_names:
                 yield from _additions(field, (*path, name), False)
@@ -70,7 +70,7 @@ class _Walk:
         for name, field in before.fields.items():
             if name in new_names:
                 yield FieldRenamed((*path, name), (*path, new_names[name]))
-            elif name not in after.fields or name in taken:
+            elif name not in after.fields or name in names_in_use:
                 yield from _removals(field, (*path, name))
 
     def _field(self, before: t.Field, after: t.Field, path: Path) -> Iterator[Change]:

@@ -188,8 +188,8 @@ class Selection:
         Of one part, and of the whole, that is asked of all that is inside as well.
         """
         parts = self._parts.with_inner() if self._parts.is_single else self._parts
-        kept = [path for path in parts.paths if keep(path, self._part(path))]
-        return Selection(self._session, self._parts.at(*kept))
+        paths = [path for path in parts.paths if keep(path, self._part(path))]
+        return Selection(self._session, self._parts.at(*paths))
 
     def isinstance(self, *classes: type[nn.Module]) -> "Selection":
         """Return those that will be of any of ``classes``."""

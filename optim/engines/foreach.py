@@ -141,8 +141,8 @@ def _call(name: str, texts: list[str], lists: list[str], dtype: torch.dtype) -> 
     if name == "fill":
         return f"[torch.full_like(x, {texts[0]}, dtype={dtype}) for x in v0]"
     if name.startswith("round:"):
-        made = f"rounded_with(x, torch.{name[6:]}, bits)"
-        return f"[{made} for x, bits in zip({texts[0]}, k)]"
+        call = f"rounded_with(x, torch.{name[6:]}, bits)"
+        return f"[{call} for x, bits in zip({texts[0]}, k)]"
     if name.startswith("to:"):
         return f"[x0.to(torch.{name[3:]}) {each}]"
     return f"[torch.{name}({', '.join(inputs)}) {each}]"

@@ -44,8 +44,8 @@ def _computed(bucket: Bucket, i: int, grad: Tensor, step: StepCall) -> Write:
         raise StepFailed(param) from error
     if any(memory_of(result) == m for m in _homes(fields)):
         result = result.clone()  # or writing the state would change it
-    kept = kept_names(bucket.layout.state_type)
-    master = fields.get(MASTER) if MASTER in kept else None
+    has_master = MASTER in kept_names(bucket.layout.state_type)
+    master = fields.get(MASTER) if has_master else None
 
     def write() -> None:
         if master is not None and bucket.renewals is not None:

@@ -115,8 +115,8 @@ class DictMap:
             return args, kwargs
         passed = () if is_dict else args
         positional = (scope.value(key) for key in self.inputs[len(passed) :])
-        named = {name: scope.value(key) for name, key in self.named_inputs.items()}
-        return (*passed, *positional), {**kwargs, **named}
+        keywords = {name: scope.value(k) for name, k in self.named_inputs.items()}
+        return (*passed, *positional), {**kwargs, **keywords}
 
     def after(self, module: nn.Module, args: object, output: Any) -> object:
         """Return a new dict with the outputs added, where a dict came in."""

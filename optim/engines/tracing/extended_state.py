@@ -85,8 +85,8 @@ def is_extended(state_type: Any) -> bool:
 
 def kept_names(state_type: Any) -> frozenset[str]:
     """Return the names of what states of a type hold beside their author's fields."""
-    kept: frozenset[str] = getattr(state_type, "kept", _NOTHING)
-    return kept if is_extended(state_type) else _NOTHING
+    names: frozenset[str] = getattr(state_type, "kept", _NOTHING)
+    return names if is_extended(state_type) else _NOTHING
 
 
 _NOTHING = frozenset[str]()
