@@ -1,6 +1,5 @@
 """What state dicts are made of, as a record and back."""
 
-from collections import Counter, OrderedDict, defaultdict, deque
 from pathlib import PurePath
 from typing import Any
 
@@ -12,7 +11,8 @@ from hypothesis import strategies as st
 from burnish.records import open_record
 from burnish.train.plain import record_of, value_of
 
-keys = st.text(max_size=3) | st.integers() | st.none() | st.sampled_from(["$set", "$"])
+from ..plain_nests import nests_of
+
 leaves = (
     st.none()
     | st.booleans()
@@ -22,18 +22,7 @@ leaves = (
     | st.binary(max_size=3)
     | st.sampled_from([torch.int8, torch.device("cpu"), PurePath("a"), torch.Size([2])])
 )
-values = st.recursive(
-    leaves | st.frozensets(keys) | st.sets(keys) | st.text().map(Counter),
-    lambda inner: (
-        st.lists(inner, max_size=3)
-        | st.lists(inner, max_size=3).map(tuple)
-        | st.lists(inner, max_size=3).map(deque)
-        | st.dictionaries(keys, inner, max_size=3)
-        | st.dictionaries(keys, inner, max_size=3).map(OrderedDict)
-        | st.dictionaries(keys, inner, max_size=3).map(lambda d: defaultdict(list, d))
-    ),
-    max_leaves=8,
-)
+values = nests_of(leaves)
 
 
 @settings(max_examples=60, deadline=None)

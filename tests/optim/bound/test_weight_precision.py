@@ -310,13 +310,11 @@ def test_states_may_be_narrower_than_masters(fused: bool | None) -> None:
     assert are_roundings(optimizer, net)
 
 
-@ENGINES
-@pytest.mark.parametrize("how", ["record", "state_dict", "pickle"])
-def test_a_resumed_run_ends_with_the_bits_of_an_uninterrupted_one(
-    how: str, fused: bool | None, tmp_path: Path
-) -> None:
+def resumed_runs(
+    how: str, tmp_path: Path, **options: Any
+) -> tuple[tuple[Net, Any], tuple[Net, Any]]:
+    """Return module and optimizer of a run of 10 steps, and of one resumed after 5."""
     net = Net(torch.bfloat16)
-    options: dict[str, Any] = {"master_dtype": WIDE, "fused": fused}
     optimizer = AdamW().bind(net, lr=1e-3, **options)
     drive(optimizer, net, *range(5))
 
@@ -328,12 +326,25 @@ def test_a_resumed_run_ends_with_the_bits_of_an_uninterrupted_one(
         burnish.load_record(again, tmp_path / "net.mpk")
         resumed.load_record(tmp_path / "optim.mpk")
     elif how == "state_dict":
+        # The parameters of another module have other IDs.
         again.load_state_dict(net.state_dict())
-        resumed.load_state_dict(optimizer.state_dict())
+        torch.save(optimizer.state_dict(), tmp_path / "optim.pt")
+        resumed.load_state_dict(torch.load(tmp_path / "optim.pt"))
     else:
         again, resumed = copy.deepcopy((net, optimizer))
     drive(optimizer, net, *range(5, 10))
     drive(resumed, again, *range(5, 10))
+    return (net, optimizer), (again, resumed)
+
+
+@ENGINES
+@pytest.mark.parametrize("how", ["record", "state_dict", "pickle"])
+def test_a_resumed_run_ends_with_the_bits_of_an_uninterrupted_one(
+    how: str, fused: bool | None, tmp_path: Path
+) -> None:
+    (net, optimizer), (again, resumed) = resumed_runs(
+        how, tmp_path, master_dtype=WIDE, fused=fused
+    )
 
     assert equal(net, again)
     for a, b in zip(net.parameters(), again.parameters(), strict=True):
@@ -696,27 +707,9 @@ def test_rounded_updates_add_up_on_average(
 def test_a_resumed_run_rounds_as_an_uninterrupted_one(
     how: str, fused: bool | None, tmp_path: Path
 ) -> None:
-    net = Net(torch.bfloat16)
-    options: dict[str, Any] = {"rounding": "stochastic", "seed": 5, "fused": fused}
-    optimizer = AdamW().bind(net, lr=1e-3, **options)
-    drive(optimizer, net, *range(5))
-
-    again = Net(torch.bfloat16)
-    resumed: Any = AdamW().bind(again, lr=1e-3, **options)
-    if how == "record":
-        burnish.save_record(net, tmp_path / "net.mpk")
-        optimizer.save_record(tmp_path / "optim.mpk")
-        burnish.load_record(again, tmp_path / "net.mpk")
-        resumed.load_record(tmp_path / "optim.mpk")
-    elif how == "state_dict":
-        # The parameters of another module have other IDs.
-        again.load_state_dict(net.state_dict())
-        torch.save(optimizer.state_dict(), tmp_path / "optim.pt")
-        resumed.load_state_dict(torch.load(tmp_path / "optim.pt"))
-    else:
-        again, resumed = copy.deepcopy((net, optimizer))
-    drive(optimizer, net, *range(5, 10))
-    drive(resumed, again, *range(5, 10))
+    (net, _), (again, resumed) = resumed_runs(
+        how, tmp_path, rounding="stochastic", seed=5, fused=fused
+    )
 
     assert equal(net, again)
     assert resumed.state[again.a]["rounding_step"] == 10
