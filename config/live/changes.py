@@ -13,7 +13,7 @@ from ..classes.fields import (
 from ..classes.pydantic_internals import extra_values
 from ..encode import encode
 from ..errors import ConfigError, Problem
-from ..path import child, parts
+from ..path import child, item_index, parts
 from ..ron import read, write
 from ..schedule.number import schedule_text
 from ..short_text import first_names
@@ -176,11 +176,29 @@ def _put(root: dict[str, Any], change: Change) -> None:
 
 
 def _key(container: Any, name: str, path: str) -> Any:
+    try:
+        return key_in(container, name)
+    except LookupError:
+        if is_dict(container):
+            return name
+        message = "no such place in the config of now"
+        raise ConfigError("", [Problem(path, message)]) from None
+
+
+def key_in(container: object, name: str) -> Any:
+    """Return the key of a dict, or the number of an item, that a path calls ``name``.
+
+    LookupError if there is none.
+    """
     if is_dict(container):
-        return next((key for key in container if str(key) == name), name)
-    if is_items(container) and name.isdecimal() and int(name) < len(container):
-        return int(name)
-    raise ConfigError("", [Problem(path, "no such place in the config of now")])
+        for key in container:
+            if str(key) == name:
+                return key
+    elif is_items(container):
+        index = item_index(name)
+        if index is not None and -len(container) <= index < len(container):
+            return index
+    raise LookupError(name)
 
 
 def _short(text: str) -> str:

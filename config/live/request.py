@@ -8,12 +8,13 @@ from typing import Any
 
 from ..errors import ConfigError, Problem
 from ..files import read_tree
-from ..path import item_index, parts
+from ..path import parts
 from ..spelling import did_you_mean
 from ..storage.replacement import write_text
-from ..tree import is_dict, is_items
+from ..tree import is_dict
 from ..validation.overrides import override_texts, split_override
 from ..validation.parse_value import from_text
+from .changes import key_in
 from .live_config import ASKED, config_file
 
 
@@ -67,10 +68,9 @@ def _put(tree: Any, override: str) -> None:
 
 
 def _key(node: Any, name: str, path: str) -> Any:
-    index = item_index(name) if is_items(node) else None
-    if index is not None and -len(node) <= index < len(node):
-        return index
-    if is_dict(node) and name in node:
-        return name
-    hint = did_you_mean(name, map(str, node)) if is_dict(node) else ""
-    raise ConfigError("", [Problem(path, f"the file has no {name!r}.{hint}")])
+    try:
+        return key_in(node, name)
+    except LookupError:
+        hint = did_you_mean(name, map(str, node)) if is_dict(node) else ""
+        problem = Problem(path, f"the file has no {name!r}.{hint}")
+        raise ConfigError("", [problem]) from None

@@ -10,6 +10,7 @@ from burnish.config import ConfigError, Editable, Hparam, Hparams, load, loads
 from burnish.config.live.changes import (
     apply_changes,
     changes_between,
+    key_in,
     unwritten_fields,
 )
 
@@ -144,3 +145,21 @@ def test_fields_that_a_file_leaves_out_are_listed() -> None:
         "steps",
     ]
     assert [*unwritten_fields(loads(Sgd, "()"), ())] == ["lr", "momentum"]
+
+
+@pytest.mark.parametrize(
+    ("container", "name", "key"),
+    [({"a": 1}, "a", "a"), ({3: 1}, "3", 3), ([1, 2], "1", 1), ([1, 2], "-1", -1)],
+)
+def test_a_name_of_a_path_is_a_key_or_the_number_of_an_item(
+    container: Any, name: str, key: object
+) -> None:
+    assert key_in(container, name) == key
+
+
+@pytest.mark.parametrize(
+    ("container", "name"), [({"a": 1}, "b"), ([1], "1"), ([1], "²"), (3, "0")]
+)
+def test_a_name_that_leads_nowhere_is_no_key(container: Any, name: str) -> None:
+    with pytest.raises(LookupError):
+        key_in(container, name)
