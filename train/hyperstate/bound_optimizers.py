@@ -1,12 +1,13 @@
 """Optimizers whose groups follow the config: a schedule, and an edit of a live run."""
 
 import dataclasses
-from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import torch
 
 from ...config.path import parts
+from ...config.process.transaction import Undo, undo_all
 from ...config.short_text import short_repr
 from ...config.spelling import did_you_mean
 from ...optim.tensor_optimizer import TensorOptimizer, hyperparameters
@@ -36,7 +37,7 @@ class BoundOptimizers:
         self._update(bonds, config)
         self._bonds.extend(bonds)
 
-    def update(self, config: Any) -> Callable[[], None]:
+    def update(self, config: Any) -> Undo:
         """Give the groups what ``config`` says, and return what takes that back.
 
         A group whose field is as it was keeps what it has, whoever set it. If a group
@@ -45,13 +46,8 @@ class BoundOptimizers:
         return self._update(self._bonds, config)
 
     @staticmethod
-    def _update(bonds: "list[_Bond]", config: Any) -> Callable[[], None]:
-        undos: list[Callable[[], None]] = []
-
-        def undo() -> None:
-            for step_back in reversed(undos):
-                step_back()
-
+    def _update(bonds: "list[_Bond]", config: Any) -> Undo:
+        undos: list[Undo] = []
         try:
             for bond in bonds:
                 bond.update(config, undos)
@@ -59,9 +55,9 @@ class BoundOptimizers:
                 for bond in bonds:
                     _check_range(bond.group)
         except BaseException:
-            undo()
+            undo_all(undos)
             raise
-        return undo
+        return partial(undo_all, undos)
 
 
 class _Bond:
@@ -90,7 +86,7 @@ class _Bond:
                 f"config, found {short_repr(value)}"
             )
 
-    def update(self, config: Any, undos: list[Callable[[], None]]) -> None:
+    def update(self, config: Any, undos: list[Undo]) -> None:
         value = at(config, self.path)
         if value == self.value:
             return
@@ -107,7 +103,7 @@ class _Bond:
         else:
             self.group[self.key] = value
 
-    def _undo(self) -> Callable[[], None]:
+    def _undo(self) -> Undo:
         value, current = self.value, self.group[self.key]
         if isinstance(current, torch.Tensor):
             current = current.item()

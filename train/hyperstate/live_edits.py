@@ -9,6 +9,7 @@ from typing import Any, Generic, TypeVar
 from ...config.live.changes import Change, apply_changes
 from ...config.live.history import Edit
 from ...config.live.live_config import LOG, LiveConfig, Proposal
+from ...config.process.transaction import Undo, undo_all
 from ...config.process.user_traceback import error_text
 from ..checkpoints.distributed import broadcast_text, is_any, n_processes
 
@@ -16,9 +17,6 @@ C = TypeVar("C")
 
 OnEdit = Callable[[Any, tuple[Change, ...]], object]
 """Is called with the config that is in force from now on, and what is new in it."""
-
-
-Undo = Callable[[], object]
 
 
 class LiveEdits(Generic[C]):
@@ -85,8 +83,7 @@ class LiveEdits(Generic[C]):
         undos: list[Undo] = []
         edited, problem = self._attempt(proposal, config, take, undos)
         if is_any(bool(problem)):
-            for undo in undos:
-                undo()
+            undo_all(undos)
             self._refuse(step, problem, proposal)
         elif self._live is not None:
             self._live.accept(step, proposal, edited)
