@@ -172,3 +172,12 @@ def adamw(module: nn.Module, **options: Any) -> OptimizerAdaptor:
 
 def bound(simple: Any, **options: Any) -> Any:
     return simple.bind(layers(), **{"lr": 0.1, **options})
+
+
+def step_by_lists(optimizer: Any) -> None:
+    """Let an optimizer that has stepped go on by lists, as accelerators do."""
+    from burnish.optim.engines.foreach import Foreach
+
+    # No accelerator is here to choose them.
+    for bucket in optimizer._runner.stepper.plans[0].buckets:
+        bucket.engine = Foreach()

@@ -22,7 +22,7 @@ from burnish.optim import (
     SimpleOptimizer,
 )
 
-from .nets import UserAdamW, drive, engine_names, equal, layers
+from .nets import UserAdamW, drive, engine_names, equal, layers, step_by_lists
 
 LAZY = torch.device("lazy")
 
@@ -106,16 +106,12 @@ LISTWISE = [UserAdamW(), NAdam(), RAdam(), Adamax(), Adadelta(), ASGD(), Rprop()
 
 @pytest.mark.parametrize("simple", LISTWISE, ids=lambda simple: type(simple).__name__)
 def test_lists_give_the_numbers_of_the_loop(simple: SimpleOptimizer[Any]) -> None:
-    from burnish.optim.engines.foreach import Foreach
-
     left, right = layers(), layers()
     engine = simple.bind(left, lr=1e-2)
     loop = simple.bind(right, lr=1e-2, fused=False)
     drive(engine, left, 1)
     drive(loop, right, 1)
-    stepper: Any = engine._runner.stepper  # pyright: ignore[reportPrivateUsage]  # no accelerator is here to choose it
-    for bucket in stepper.plans[0].buckets:
-        bucket.engine = Foreach()
+    step_by_lists(engine)
 
     drive(engine, left, 2, 3)
     drive(loop, right, 2, 3)

@@ -24,7 +24,16 @@ from burnish.optim import (
 from burnish.records import Record
 
 from ..every_optimizer import ENGINES
-from ..nets import Net, UserAdamW, drive, engine_names, equal, layers, plist
+from ..nets import (
+    Net,
+    UserAdamW,
+    drive,
+    engine_names,
+    equal,
+    layers,
+    plist,
+    step_by_lists,
+)
 from ..steppers import ELEMENTWISE, Stepping
 
 HALF = [torch.bfloat16, torch.float16]
@@ -151,16 +160,12 @@ def test_small_equal_matrices_keep_masters_in_their_stack() -> None:
 
 
 def test_lists_of_accelerators_keep_masters() -> None:
-    from burnish.optim.engines.foreach import Foreach
-
     left, right = layers(torch.bfloat16), layers(torch.bfloat16)
     engine = UserAdamW().bind(left, lr=1e-2, master_dtype=WIDE)
     loop = UserAdamW().bind(right, lr=1e-2, master_dtype=WIDE, fused=False)
     drive(engine, left, 1)
     drive(loop, right, 1)
-    stepper: Any = engine._runner.stepper  # pyright: ignore[reportPrivateUsage]  # no accelerator is here to choose it
-    for bucket in stepper.plans[0].buckets:
-        bucket.engine = Foreach()
+    step_by_lists(engine)
     with torch.no_grad():
         left[0].bias.zero_()
         right[0].bias.zero_()
@@ -635,16 +640,12 @@ def test_blocks_of_a_large_parameter_have_the_bits_of_their_place(
 
 
 def test_lists_of_accelerators_round_with_the_bits_of_the_loop() -> None:
-    from burnish.optim.engines.foreach import Foreach
-
     left, right = Net(torch.bfloat16), Net(torch.bfloat16)
     engine = SGD().bind(left, lr=1e-2, rounding="stochastic")
     loop = SGD().bind(right, lr=1e-2, rounding="stochastic", fused=False)
     drive(engine, left, 1)
     drive(loop, right, 1)
-    stepper: Any = engine._runner.stepper  # pyright: ignore[reportPrivateUsage]  # no accelerator is here to choose it
-    for bucket in stepper.plans[0].buckets:
-        bucket.engine = Foreach()
+    step_by_lists(engine)
 
     drive(engine, left, 2, 3)
     drive(loop, right, 2, 3)
