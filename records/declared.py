@@ -20,7 +20,7 @@ from .entries.encoder import UNDECLARED_ENUM, Storable
 from .entries.entries import Entries
 from .entries.entry import Entry
 from .entries.field_types import UNDECLARED_TYPE, field_type_of
-from .entries.keys import check_text, key_of_text
+from .entries.keys import check_text_key, key_of_text
 from .entries.nodes import escape
 from .errors import RecordMismatchError
 from .field_hints import hints_of
@@ -143,7 +143,7 @@ def _check_kept(value: object, again: object, path: str) -> None:
         again_keys = {key: key for key in items}
         for key, item in value.items():
             if again is None:
-                check_text(key, path)
+                check_text_key(key, path)
             elif not _is_same_key(key, again_keys.get(_exact(key))):
                 raise TypeError(_stray_key(key, path))
             _check_kept(item, items.get(_exact(key)), join(path, escape(str(key))))

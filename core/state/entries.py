@@ -26,7 +26,7 @@ from ...records.tensors.memory import (
 from ...records.tensors.torch_internals import transient_buffers
 from ..modules.tree import Places
 from .extra_state import check_state_dict, has_extra_state
-from .wrapped_tensors import TensorForm, is_wrapper, parts_of
+from .wrapped_tensors import WrapperForm, is_wrapper, parts_of
 
 _Key: TypeAlias = tuple[Any, ...]
 
@@ -38,8 +38,8 @@ class ModuleContent:
     entries: list[Entry] = field(default_factory=list[Entry])
     tree: dict[str, Node] = field(default_factory=dict[str, Node])
     """Extra state by path, tensors in it as numbers of entries."""
-    extra: dict[str, nn.Module | TensorForm] = field(
-        default_factory=dict[str, nn.Module | TensorForm]
+    extra: dict[str, nn.Module | WrapperForm] = field(
+        default_factory=dict[str, nn.Module | WrapperForm]
     )
     """The modules that have extra state, and the forms of wrappers, by its path."""
     twins: dict[str, list[Tensor]] = field(default_factory=dict[str, list[Tensor]])
@@ -146,7 +146,7 @@ def _set_ties(entries: Iterable[Entry], ties: dict[int, dict[str, None]]) -> Non
 
 
 def named_tensors(
-    places: Places, forms: dict[str, nn.Module | TensorForm] | None = None
+    places: Places, forms: dict[str, nn.Module | WrapperForm] | None = None
 ) -> list[tuple[str, Kind, Tensor]]:
     """Return every parameter and buffer, a shared one at each of its paths.
 
@@ -172,7 +172,7 @@ def named_tensors(
 
 def _unwrapped_rows(
     rows: list[tuple[str, Kind, Tensor]],
-    forms: dict[str, nn.Module | TensorForm] | None,
+    forms: dict[str, nn.Module | WrapperForm] | None,
 ) -> list[tuple[str, Kind, Tensor]]:
     unwrapped: list[tuple[str, Kind, Tensor]] = []
     for path, kind, tensor in rows:
@@ -184,7 +184,7 @@ def _unwrapped_rows(
             if not is_wrapper(part):
                 unwrapped.append((where, inner_kind, part))
             elif forms is not None and kind != "transient":
-                forms[where] = TensorForm(part, where)
+                forms[where] = WrapperForm(part, where)
     return unwrapped
 
 

@@ -49,7 +49,7 @@ def parts_of(tensor: Tensor, path: str) -> Iterator[tuple[str, Tensor]]:
             yield from parts_of(getattr(tensor, name), join(path, name))
 
 
-class TensorForm:
+class WrapperForm:
     """The form of one wrapper in a module, which is stored as extra state is."""
 
     def __init__(self, tensor: Tensor, path: str) -> None:
@@ -72,7 +72,7 @@ def form_problems(extra: Mapping[str, object], record: Entries) -> list[str]:
     problems: list[str] = []
     for path, form in _stored_forms(record):
         living = extra.get(path)
-        if isinstance(living, TensorForm):
+        if isinstance(living, WrapperForm):
             living_form = living.get_extra_state()
             if not _is_same_form(form, living_form):
                 problems.append(_difference(path, form, living_form))

@@ -19,7 +19,7 @@ from ..tensors.memory import Ties, shape_of
 from .entries import Entries
 from .entry import Entry
 from .field_types import UNDECLARED_TYPE, field_type_of, registered
-from .keys import by_texts, check_text
+from .keys import by_texts, check_text_key
 from .nodes import escape, renumbered
 
 UNDECLARED_ENUM = (
@@ -156,7 +156,7 @@ def _texts_mapping(
 ) -> Node:
     """Return a dict by texts where nothing says which keys they were, if not texts."""
     for key in value:
-        check_text(key, path)
+        check_text_key(key, path)
     return _mapping(encoder, value, path, depth)
 
 

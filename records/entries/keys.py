@@ -27,7 +27,7 @@ def by_texts(value: Mapping[Any, Any], path: str) -> dict[str, Any]:
     return by_text
 
 
-def check_text(key: object, path: str) -> None:
+def check_text_key(key: object, path: str) -> None:
     """Raise TypeError for a key that would come back as a text, and is none."""
     if not isinstance(key, str):
         raise TypeError(f"{path}: a dict needs str keys here, found {key!r}")

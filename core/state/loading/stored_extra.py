@@ -12,7 +12,7 @@ from ....records.entries.entries import Entries
 from ....records.entries.state_dict import EXTRA_STATE
 from ....records.errors import RecordMismatchError
 from ..entries import ModuleContent
-from ..wrapped_tensors import TensorForm
+from ..wrapped_tensors import WrapperForm
 from .plan import LoadPlan, LoadStep
 
 
@@ -69,5 +69,5 @@ class StoredExtra:
         return RecordMismatchError(self._file, [problem])
 
 
-def _set(module: nn.Module | TensorForm, state: Any) -> None:
+def _set(module: nn.Module | WrapperForm, state: Any) -> None:
     module.set_extra_state(state)
