@@ -148,6 +148,11 @@ def _edits_for_value(
     if not isinstance(name_or_index, str):
         return _put(target_parts, value, {})
     head, _, name = name_or_index.rpartition(".")
+    is_bare_name = len(selectors) == 1 and not head
+    # The owner of a longer path is not looked for where the path means parts: what
+    # holds "**.act" is everything, for which the makers would run again.
+    if is_module and not is_bare_name and target_parts.nodes():
+        return _put(target_parts, value, {})
     owner_parts = _select_parts(
         parts, [*selectors[:-1], head] if head else selectors[:-1]
     )
@@ -155,12 +160,9 @@ def _edits_for_value(
     is_name_of_all = bool(owner_nodes) and all(
         name in argument_names(node.cls) for node in owner_nodes
     )
-    is_bare_name = len(selectors) == 1 and not head
-    is_module_argument = (
-        is_name_of_all and is_bare_name and _holds_modules(owner_nodes, name)
-    )
     # A name may be that of an argument and of a part: configure("act", nn.GELU) means
     # the argument if that takes modules, and the part at any longer path.
+    is_module_argument = is_name_of_all and _holds_modules(owner_nodes, name)
     if is_module and not is_module_argument and target_parts.nodes():
         return _put(target_parts, value, {})
     if is_name_of_all or (

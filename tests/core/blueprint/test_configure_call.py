@@ -98,3 +98,41 @@ class TestALayerThatWouldBecomeAnEmptyList:
         bp = Blueprint(Coder).configure("decoder", nn.Sequential)
 
         assert len(bp.create().decoder) == 4
+
+
+class CountedBlock(nn.Module):
+    n_constructed = 0
+
+    def __init__(self) -> None:
+        super().__init__()
+        CountedBlock.n_constructed += 1
+        self.act = nn.ReLU()
+        self.layer = nn.Linear(2, 2)
+
+
+class CountedNet(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.blocks = nn.ModuleList([CountedBlock() for _ in range(3)])
+
+
+@pytest.mark.parametrize(
+    "configure",
+    [
+        lambda bp, i: bp.configure("**.act", nn.GELU if i % 2 else nn.Tanh),
+        lambda bp, i: bp.configure("blocks.*.act", nn.GELU if i % 2 else nn.Tanh),
+        lambda bp, i: bp.configure("blocks.0.act", nn.GELU if i % 2 else nn.Tanh),
+        lambda bp, i: bp.configure("**.layer", bias=bool(i % 2)),
+        lambda bp, i: bp.configure("blocks.1.layer", bias=bool(i % 2)),
+        lambda bp, i: bp.configure("blocks.1.layer.bias", bool(i % 2)),
+    ],
+)
+def test_a_change_of_layers_runs_no_constructor_of_their_makers(configure: Any) -> None:
+    blueprint = Blueprint(CountedNet)
+    configure(blueprint, 0)
+    n_constructed = CountedBlock.n_constructed
+
+    for i in range(1, 4):
+        configure(blueprint, i)
+
+    assert CountedBlock.n_constructed == n_constructed
