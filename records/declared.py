@@ -16,15 +16,15 @@ from torch import nn
 from ..config.classes.fields import members
 from ..config.path import join
 from ..config.plain.codec import Node
-from .entries.encoder import UNDECLARED_ENUM, Storable
+from .entries.encoder import UNDECLARED_ENUM, Encoder, Storable
 from .entries.entries import Entries
-from .entries.entry import Entry
 from .entries.field_types import UNDECLARED_TYPE, field_type_of
 from .entries.keys import check_text_key, key_of_text
 from .entries.nodes import escape
 from .errors import RecordMismatchError
 from .field_hints import hints_of
 from .record_decoder import RecordDecoder
+from .tensors.tensor_classes import allow_tensor_classes, is_wrapper
 
 
 def _kinds_of(cls: type[Storable]) -> dict[str, frozenset[Any]]:
@@ -42,9 +42,9 @@ def _kinds_of(cls: type[Storable]) -> dict[str, frozenset[Any]]:
 class Declared:
     """Compares the values of one save with what their fields declare."""
 
-    def __init__(self, entries: list[Entry]) -> None:
-        """Look up the values of nodes in ``entries``."""
-        self._entries = entries
+    def __init__(self, encoder: Encoder) -> None:
+        """Look up the values of nodes in the entries of ``encoder``."""
+        self._encoder = encoder
 
     def check(
         self,
@@ -84,15 +84,17 @@ class Declared:
             self._read(hint, value, node, where)
 
     def _read(self, hint: Any, value: Any, node: Node, path: str) -> None:
-        entries = Entries.of(self._entries, typed=True)
+        entries = Entries.of(self._encoder.entries, typed=True)
         try:
-            again = RecordDecoder(entries).value(hint, node, path)
+            with allow_tensor_classes(*self._encoder.wrapper_classes):
+                again = RecordDecoder(entries).value(hint, node, path)
         except RecordMismatchError as error:
             problem = "; ".join(text.removesuffix(".") for text in error.problems)
             raise TypeError(f"{problem}, as its field declares") from None
         _check_kept(value, again, path)
         is_frozen = isinstance(value, nn.Parameter) and not value.requires_grad
-        if isinstance(again, nn.Parameter) and is_frozen:
+        # The form of one that wraps others says whether it is trained.
+        if isinstance(again, nn.Parameter) and is_frozen and not is_wrapper(value):
             raise TypeError(
                 f"{path}: a frozen Parameter would come back as a trainable one; "
                 "declare a Tensor"

@@ -3,6 +3,7 @@
 import dataclasses
 from collections import OrderedDict, deque
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any, TypeVar
 
 import torch
@@ -33,6 +34,7 @@ from .entries.state_dict import (
     with_class_versions,
 )
 from .entries.state_dict_search import state_dict_in
+from .entries.wrapped_tensors import StandIn, Wrap, make_wrapper
 from .precision import Precision
 
 E = TypeVar("E", bound=Entries)
@@ -101,7 +103,7 @@ def state_dict_within(record: E, keys: Sequence[str] = ()) -> E:
             stand_ins[number] = values.expand(entry.shape) if entry.shape else values[0]
         return stand_ins[number]
 
-    content, file = _value_of(record, leaf), record.reading.file
+    content, file = _value_of(record, leaf, StandIn.of), record.reading.file
     read = f"burnish.open_record({file!r}).to_data()"
     for key in keys:
         content, read = _children(content)[key], f"{read}[{key!r}]"
@@ -123,7 +125,7 @@ def index_of_nest(record: Entries) -> dict[str, Any]:
     def leaf(tag: str, number: int) -> object:
         return entries[number] if tag == "$tensor" else NodeOfLeaf(tag, number)
 
-    index = _index(_value_of(record, leaf))
+    index = _index(_value_of(record, leaf, StandIn.of))
     return index if isinstance(index, dict) else {"value": index}
 
 
@@ -143,7 +145,12 @@ def _index(value: Any) -> Any:
 
 
 def _children(value: Any) -> dict[str, Any]:
-    """Return the items of a dict or a sequence by text; none of anything else."""
+    """Return the items of a dict or a sequence by text; none of anything else.
+
+    The items of a tensor that wraps others are these.
+    """
+    if isinstance(value, StandIn):
+        return dict(value.parts)
     if isinstance(value, Mapping):
         return {str(key): item for key, item in value.items()}
     if isinstance(value, list | tuple | deque) and not isinstance(value, torch.Size):
@@ -196,9 +203,17 @@ def _record(name: str, fields: Node, encoder: Encoder) -> Entries:
     return Entries.of(encoder.entries, tree=tree, type_name=name, typed=True)
 
 
-def _value_of(record: Entries, leaf: Callable[[str, int], object]) -> Any:
-    """Return the value of a typed record, whose tensors ``leaf`` returns."""
-    fields = decode(record.tree, leaf)
+def _value_of(
+    record: Entries,
+    leaf: Callable[[str, int], object],
+    wrap: Wrap | None = None,
+) -> Any:
+    """Return the value of a typed record, whose tensors ``leaf`` returns.
+
+    ``wrap`` returns those that wrap others, which are made without it.
+    """
+    make = partial(make_wrapper, file=record.reading.file)
+    fields = decode(record.tree, leaf, wrap=wrap or make)
     if not is_nest(record):
         return fields
     node = fields if record.type_name == OF_DICT else fields["value"]
@@ -217,6 +232,8 @@ class _NestEncoder(Encoder):
     def encode(self, value: object, path: str, depth: int = 0) -> Node:
         """Return ``value`` as a node of records."""
         node = super().encode(value, path, depth)
+        if isinstance(value, torch.Tensor):
+            return node
         if isinstance(node, dict) and len(node) == 1:
             ((tag, content),) = node.items()
             if tag in _LANGUAGE.decoders:

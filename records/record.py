@@ -205,7 +205,7 @@ class Record(Storable):
 
         values = self.fields()
         nodes = encoder.fields(values, path, depth)
-        Declared(encoder.entries).check(type(self), values, nodes, path)
+        Declared(encoder).check(type(self), values, nodes, path)
         return {"$record": [type(self).__qualname__, nodes]}
 
     @classmethod

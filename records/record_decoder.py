@@ -5,7 +5,7 @@ import enum
 import types
 import typing
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -22,10 +22,12 @@ from .entries.field_types import FieldType, field_type_of
 from .entries.keys import key_of_text, name_of_key_hint
 from .entries.node_names import mismatch, name_of
 from .entries.nodes import LEAVES, decode, escape, tag_of
+from .entries.wrapped_tensors import Form, make_wrapper, wrapper_in
 from .errors import RecordMismatchError
 from .field_hints import default_of, has_default, hints_of
 from .flat_record import FlatRecord, nested_record
 from .special_types import MAKERS, exact_float, numpy_scalar
+from .tensors.tensor_classes import allow_tensor_classes
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -168,7 +170,8 @@ class RecordDecoder:
 
     def _undeclared(self, node: Node, path: str) -> Any:
         """Return ``node`` as what it is, where nothing declares that."""
-        return decode(node, self._leaf, partial(self._nested, path=path))
+        wrap = partial(_wrapper_at, path, self._file)
+        return decode(node, self._leaf, partial(self._nested, path=path), wrap)
 
     def _registered(
         self, cls: type, field_type: FieldType, node: Node, path: str
@@ -191,6 +194,8 @@ class RecordDecoder:
         tag, content = tag_of(node) if isinstance(node, dict) else (None, node)
         if tag in LEAVES:
             value: Any = self._leaf(str(tag), content)
+        elif wrapper := wrapper_in(node):
+            value = self._wrapper(hint, wrapper[0], node, path)
         else:
             value = self._undeclared(node, path)
         if hint is float and type(value) is int:
@@ -212,6 +217,16 @@ class RecordDecoder:
         if not isinstance(value, expected) or is_stray_bool:
             raise self._mismatch(path, node, _name_of_hint(hint))
         return value
+
+    def _wrapper(self, hint: Any, form: Node, node: Node, path: str) -> torch.Tensor:
+        """Return a tensor that wraps others; whoever declares its class allows it."""
+        is_declared = isinstance(hint, type) and issubclass(hint, torch.Tensor)
+        with allow_tensor_classes(*[hint] if is_declared else []):
+            tensor: torch.Tensor = self._undeclared(node, path)
+        if hint is not nn.Parameter:
+            return tensor
+        is_trained = form["requires_grad"] is True and tensor.is_floating_point()
+        return nn.Parameter(tensor, requires_grad=is_trained)
 
     def _literal(self, args: tuple[Any, ...], node: Node, path: str) -> Any:
         for arg in args:
@@ -307,6 +322,13 @@ class RecordDecoder:
 
     def _mismatch(self, path: str, node: Node, expected: str) -> RecordMismatchError:
         return mismatch(self._file, path, name_of(node), expected)
+
+
+def _wrapper_at(
+    place: str, file: str, form: Form, parts: Mapping[str, Any], path: str
+) -> torch.Tensor:
+    """Return the tensor of a form that stands at ``path`` in what is at ``place``."""
+    return make_wrapper(form, parts, join(place, path) if path else place, file=file)
 
 
 def _fields_of(cls: Any) -> "tuple[dataclasses.Field[Any], ...]":

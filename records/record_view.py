@@ -8,6 +8,7 @@ from collections.abc import (
     Sequence,
     ValuesView,
 )
+from functools import partial
 from typing import TYPE_CHECKING, Any, NoReturn, cast
 
 from ..config.plain.codec import Node
@@ -17,6 +18,7 @@ from .entries.entries import Entries, leaf_value
 from .entries.entry import Entry
 from .entries.nodes import decode, tag_of
 from .entries.part import below, part_of
+from .entries.wrapped_tensors import make_wrapper, wrapper_in
 from .nest import NodeOfLeaf, index_of_nest, is_nest, state_dict_within
 
 
@@ -218,7 +220,8 @@ class Branch(ReadByName):
         if isinstance(item, Entry):
             return item.tensor()
         if isinstance(item, _PlainNode):
-            return decode(item.node, self._leaf, self._nested)
+            wrap = partial(make_wrapper, file=self._record.reading.file)
+            return decode(item.node, self._leaf, self._nested, wrap)
         if isinstance(item, NodeOfLeaf):
             return self._leaf(item.tag, item.number)
         return item
@@ -318,6 +321,9 @@ def _nested(node: Node) -> Any:
         return {str(i): _nested(item) for i, item in enumerate(node)}
     if not isinstance(node, dict):
         return _PlainNode(node)
+    wrapper = wrapper_in(node)
+    if wrapper is not None:
+        return {name: _nested(part) for name, part in wrapper[1].items()}
     tag, content = tag_of(node)
     if tag is None:
         return {key: _nested(item) for key, item in content.items()}

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from ...config.registry import Registry
 from ...config.spelling import did_you_mean
+from ...records.tensors.tensor_classes import allow_tensor_classes
 from ..errors import UnknownClassError
 from .classes import torch_classes
 from .one_line import one_line
@@ -54,25 +55,20 @@ def allow_classes(*classes: type[nn.Module] | type[Tensor]) -> Generator[None]:
 
     Classes of modules, and of tensors that wrap others, such as quantized weights.
     """
-    modules, tensors = dict(_allowed.get()), dict(_allowed_tensors.get())
+    modules, tensors = dict(_allowed.get()), list[type[Tensor]]()
     for cls in classes:
         if isinstance(cls, type) and issubclass(cls, Tensor):  # pyright: ignore[reportUnnecessaryIsInstance]  # users pass anything
-            tensors[cls.__module__, cls.__qualname__] = cls
+            tensors.append(cls)
         else:
             _check(cls)
             modules[cls.__module__, cls.__qualname__] = cls
-    # Context variables: another thread or task does not trust what this one does.
-    token, token_of_tensors = _allowed.set(modules), _allowed_tensors.set(tensors)
+    # A context variable: another thread or task does not trust what this one does.
+    token = _allowed.set(modules)
     try:
-        yield
+        with allow_tensor_classes(*tensors):
+            yield
     finally:
         _allowed.reset(token)
-        _allowed_tensors.reset(token_of_tensors)
-
-
-def allowed_tensor_class(module: str, name: str) -> type[Tensor] | None:
-    """Return the class of tensors that files may name so; None if none is allowed."""
-    return _allowed_tensors.get().get((module, name))
 
 
 def known_classes() -> list[type[nn.Module]]:
@@ -205,6 +201,3 @@ _torch: Registry[tuple[str, str], type[nn.Module]] = Registry()
 _nothing: Mapping[tuple[str, str], type[nn.Module]] = types.MappingProxyType({})
 _allowed: ContextVar[Mapping[tuple[str, str], type[nn.Module]]]
 _allowed = ContextVar("_allowed", default=_nothing)
-_no_tensors: Mapping[tuple[str, str], type[Tensor]] = types.MappingProxyType({})
-_allowed_tensors: ContextVar[Mapping[tuple[str, str], type[Tensor]]]
-_allowed_tensors = ContextVar("_allowed_tensors", default=_no_tensors)

@@ -14,6 +14,7 @@ from ...config.plain.codec import Node
 from ...records.entries.encoder import Encoder
 from ...records.entries.entry import Entry, Kind, MemoryFormat, ParamId
 from ...records.entries.nodes import renumbered
+from ...records.entries.wrapped_tensors import parts_of
 from ...records.errors import RecordError
 from ...records.tensors.memory import (
     ORDINARY,
@@ -23,10 +24,11 @@ from ...records.tensors.memory import (
     is_distributed,
     unreadable,
 )
+from ...records.tensors.tensor_classes import is_wrapper
 from ...records.tensors.torch_internals import transient_buffers
 from ..modules.tree import Places
 from .extra_state import check_state_dict, has_extra_state
-from .wrapped_tensors import WrapperForm, is_wrapper, parts_of
+from .wrapped_tensors import WrapperForm
 
 _Key: TypeAlias = tuple[Any, ...]
 

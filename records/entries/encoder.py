@@ -16,11 +16,14 @@ from ...config.plain.enums import member_name
 from ...config.plain.kinds import lists, unmarked
 from ..tensors.arrays import tensor_of_array
 from ..tensors.memory import Ties, shape_of
+from ..tensors.tensor_classes import is_wrapper
 from .entries import Entries
 from .entry import Entry
 from .field_types import UNDECLARED_TYPE, field_type_of, registered
 from .keys import by_texts, check_text_key
 from .nodes import escape, renumbered
+from .stored_wrappers import StoredWrappers
+from .wrapped_tensors import form_of, parts_by_name, wrapper_node
 
 UNDECLARED_ENUM = (
     "would come back as a text, its name, since nothing declares what it is; store its "
@@ -79,12 +82,15 @@ class Encoder(Encoding):
         own_language = _DECLARED if is_declared else _UNDECLARED
         super().__init__(language or own_language, max_depth)
         self.entries: list[Entry] = []
+        self.wrapper_classes: set[type[torch.Tensor]] = set()
+        """The classes of tensors that wrap others among the values."""
         self._ties: Ties[int] = Ties()
 
     def undeclared(self) -> "Encoder":
         """Return an encoder of what no field declares, into the same entries."""
         encoder = Encoder(is_declared=False)
         encoder.entries, encoder._ties = self.entries, self._ties
+        encoder.wrapper_classes = self.wrapper_classes
         return encoder
 
     def add_entries(self, record: Entries, path: str) -> Node:
@@ -99,11 +105,7 @@ class Encoder(Encoding):
         if record.is_typed:
             return renumbered(record.tree, number)
         nested: dict[str, Any] = {}
-        for i, entry in enumerate(record.entries()):
-            if entry.kind != "extra":
-                for place in (entry.path, *entry.ties):
-                    _nest(nested, place, {"$tensor": number[i]})
-        for place, node in (record.tree or {}).items():
+        for place, node in _nodes_by_path(record).items():
             _nest(nested, place, renumbered(node, number))
         return {"$record": [record.type_name, nested]}
 
@@ -142,6 +144,19 @@ class Encoder(Encoding):
         )
         self._ties.add(tensor, index)
         return index
+
+    def wrapper(self, tensor: torch.Tensor, path: str, depth: int) -> Node:
+        """Return the node of a tensor that wraps others, its parts added as entries."""
+        self.wrapper_classes.add(type(tensor))
+        form = self.undeclared().encode(form_of(tensor, path), path, depth + 1)
+        parts: list[Node] = []
+        for name, part in parts_by_name(tensor, path).items():
+            n_entries = len(self.entries)
+            parts.append(self.encode(part, join(path, name), depth + 1))
+            for entry in self.entries[n_entries:]:
+                # A precision of weights says nothing of what weights are made of.
+                entry.kind = "buffer"
+        return wrapper_node(form, parts)
 
 
 def _mapping(encoder: Encoder, value: Mapping[Any, Any], path: str, depth: int) -> Node:
@@ -206,6 +221,38 @@ def _nest(nested: dict[str, Any], path: str, node: Node) -> None:
     nested[name] = node
 
 
+def _nodes_by_path(record: Entries) -> dict[str, Node]:
+    """Return what stands at each path of a module's record, wrappers as one node."""
+    wrappers = StoredWrappers(record)
+    owners = wrappers.outermost()
+    number = {id(entry): i for i, entry in enumerate(record.entries())}
+
+    def part(entry: Entry) -> Node:
+        return {"$tensor": number[id(entry)]}
+
+    def wrap(form: object, parts: Mapping[str, Node], path: str) -> Node:
+        return wrapper_node(record.tree[path], [*parts.values()])
+
+    nodes: dict[str, Node] = {
+        place: part(entry)
+        for entry in record.entries()
+        for place in (entry.path, *entry.ties)
+        if entry.kind != "extra" and place not in owners
+    }
+    for place, node in (record.tree or {}).items():
+        if place not in wrappers.forms:
+            nodes[place] = node
+        elif place not in owners:
+            nodes[place] = wrappers.assembled(place, part, wrap)
+    return nodes
+
+
+def _tensor(encoder: Encoder, tensor: torch.Tensor, path: str, depth: int) -> Node:
+    if is_wrapper(tensor):
+        return encoder.wrapper(tensor, path, depth)
+    return {"$tensor": encoder.entry(tensor, path)}
+
+
 def _as_tensor(data: bytes) -> torch.Tensor:
     if not data:
         return torch.empty(0, dtype=torch.uint8, device="cpu")
@@ -213,12 +260,7 @@ def _as_tensor(data: bytes) -> torch.Tensor:
 
 
 LEAVES_AND_NUMBERS: tuple[Kind, ...] = (
-    Kind(
-        types=torch.Tensor,
-        encode=lambda encoder, tensor, path, depth: {
-            "$tensor": encoder.entry(tensor, path)
-        },
-    ),
+    Kind(types=torch.Tensor, encode=_tensor),
     Kind(types=int, encode=_integer),
     unmarked(str, str),
     unmarked(float, float),

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, Self, TypeAlias
 
 import torch
@@ -12,6 +13,7 @@ from ..tensors.arrays import array_of_tensor
 from .entry import Entry
 from .nodes import decode, leaves_of, renumbered
 from .select import check_selection, selected
+from .wrapped_tensors import make_wrapper
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -161,7 +163,11 @@ class Entries:
         """Return a module's extra state by path, decoded; empty for other records."""
         if self.is_typed or not self.tree:
             return {}
-        return {path: decode(node, self._leaf) for path, node in self.tree.items()}
+        wrap = partial(make_wrapper, file=self.reading.file)
+        return {
+            path: decode(node, self._leaf, wrap=wrap)
+            for path, node in self.tree.items()
+        }
 
     def select(
         self,

@@ -9,6 +9,7 @@ from .entries import Entries
 from .entry import Entry
 from .node_names import mismatch, name_of
 from .nodes import escape, leaves_of, renumbered, tag_of
+from .wrapped_tensors import wrapper_in
 
 
 def nested_entries(
@@ -26,6 +27,12 @@ def nested_entries(
 
     def collect(part: Node, at: str) -> None:
         if isinstance(part, dict):
+            wrapper = wrapper_in(part)
+            if wrapper is not None:
+                nodes[at], parts = wrapper
+                for name, item in parts.items():
+                    collect(item, join(at, name))
+                return
             tag, content = tag_of(part)
             if tag == "$tensor":
                 if content in nested:

@@ -3,6 +3,7 @@
 from ...config.plain.codec import Node
 from ..errors import RecordMismatchError
 from .nodes import scalar, tag_of
+from .wrapped_tensors import wrapper_in
 
 
 def mismatch(file: str, path: str, content: str, expected: str) -> RecordMismatchError:
@@ -15,6 +16,8 @@ def mismatch(file: str, path: str, content: str, expected: str) -> RecordMismatc
 def name_of(node: Node) -> str:
     """Return what ``node`` is in words."""
     if isinstance(node, dict) and len(node) == 1:
+        if wrapper_in(node):
+            return "a tensor that wraps others"
         tag, content = tag_of(node)
         if tag == "$record":
             return f"a {content[0]}"

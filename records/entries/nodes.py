@@ -7,13 +7,17 @@ and maps with string keys. Everything else is a map of one key that begins with 
     {"$record": [name, {field: node}]}              a nested record
     {"$tuple": [...]}  {"$enum": name}  {"$int": digits}  {"$float": "nan"}
     {"$dict": [[key, node], ...]}                   a dict with a key that begins with $
+
+A tensor that wraps others is such a dict, too (`wrapped_tensors.wrapper_node`).
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
+from ...config.path import join
 from ...config.plain.codec import NON_FINITE, Decode, Decoding, Node
 from ...config.plain.digits import integer_of, is_digits
+from .wrapped_tensors import Wrap, make_wrapper, wrapper_in
 
 LEAVES = frozenset({"$tensor", "$array", "$bytes"})
 """What stands for an entry, by its tag."""
@@ -23,14 +27,15 @@ def decode(
     node: Node,
     leaf: Callable[[str, int], object],
     record: Callable[[Node], object] | None = None,
+    wrap: Wrap = make_wrapper,
 ) -> Any:
     """Return the value of ``node`` without knowing its type.
 
-    ``leaf`` makes the value of a tensor, array or bytes from its tag and number, and
-    ``record`` one of a record's node, which is a dict without it. ValueError says what
-    is wrong with the node.
+    ``leaf`` makes the value of a tensor, array or bytes from its tag and number,
+    ``record`` one of a record's node, which is a dict without it, and ``wrap`` a tensor
+    that wraps others. ValueError says what is wrong with the node.
     """
-    return NodeDecoding(leaf, record).decode(node)
+    return NodeDecoding(leaf, record, wrap).decode(node)
 
 
 class NodeDecoding(Decoding):
@@ -40,10 +45,11 @@ class NodeDecoding(Decoding):
         self,
         leaf: Callable[[str, int], object],
         record: Callable[[Node], object] | None,
+        wrap: Wrap,
     ) -> None:
         super().__init__(_DECODERS)
         self.look_up = leaf
-        self._record = record
+        self._record, self._wrap = record, wrap
 
     def tag_of(self, node: Any) -> tuple[str | None, Any]:
         """Return a map's tag and checked content, or None and the map itself."""
@@ -61,9 +67,21 @@ class NodeDecoding(Decoding):
             return self._record({"$record": content})
         # A module's names may look like tags, which its fields are not.
         return {
-            name: self.decode(item, path, depth + 1)
+            name: self.decode(item, join(path, name), depth + 1)
             for name, item in content[1].items()
         }
+
+    def pairs(self, pairs: Any, path: str, depth: int) -> object:
+        """Return a dict of any texts, or the tensor that a wrapper's node is."""
+        wrapper = wrapper_in({"$dict": pairs})
+        if wrapper is None:
+            return {key: self.decode(item, path, depth + 1) for key, item in pairs}
+        form, parts = wrapper
+        values = {
+            name: self.decode(part, join(path, name), depth + 1)
+            for name, part in parts.items()
+        }
+        return self._wrap(self.decode(form, path, depth + 1), values, path)
 
 
 def unique_map(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -178,9 +196,7 @@ _DECODERS: dict[str, Decode] = {
     "$bytes": lambda walk, number, path, depth: walk.look_up("$bytes", number),
     "$record": lambda walk, content, path, depth: walk.record(content, path, depth),
     "$tuple": lambda walk, items, path, depth: tuple(walk.items(items, path, depth)),
-    "$dict": lambda walk, pairs, path, depth: {
-        key: walk.decode(item, path, depth + 1) for key, item in pairs
-    },
+    "$dict": lambda walk, pairs, path, depth: walk.pairs(pairs, path, depth),
     "$int": lambda walk, digits, path, depth: integer_of(digits),
     "$float": lambda walk, name, path, depth: NON_FINITE[name],
     "$enum": lambda walk, name, path, depth: name,

@@ -9,10 +9,13 @@ import torch
 from ...config.plain.codec import Node
 from ...config.short_text import short_repr
 from ..tensors.memory import Ties, shape_of
+from ..tensors.tensor_classes import is_wrapper
 from .encoder import Encoder
 from .entries import Entries
 from .entry import Entry
 from .nodes import renumbered
+from .stored_wrappers import StoredWrappers
+from .wrapped_tensors import form_of, parts_of
 
 USUAL_NAMES = (
     "state_dict",
@@ -71,6 +74,9 @@ class Collected:
 
     def add_tensor(self, path: str, tensor: torch.Tensor) -> None:
         """Add a tensor, which is a tie if it was met before."""
+        if is_wrapper(tensor):
+            self._add_wrapper(path, tensor)
+            return
         owner = self._ties.owner(tensor)
         if owner is not None:
             self._take(path)
@@ -78,6 +84,17 @@ class Collected:
             return
         self.add_entry(_entry(path, tensor))
         self._ties.add(tensor, self.entries[-1])
+
+    def _add_wrapper(self, path: str, tensor: torch.Tensor) -> None:
+        """Add what a wrapper is made of, and its form as plain data."""
+        for where, part in parts_of(tensor, path):
+            if is_wrapper(part):
+                self.add_plain(where, form_of(part, where))
+                continue
+            n_entries = len(self.entries)
+            self.add_tensor(where, part)
+            for entry in self.entries[n_entries:]:
+                entry.kind = "buffer"
 
     def add_entry(self, entry: Entry) -> None:
         """Add an entry under the paths that it says."""
@@ -142,7 +159,10 @@ def _refuse_checkpoint(content: Mapping[Any, Any]) -> None:
 
 
 def state_dict_of(record: Entries) -> dict[str, Any]:
-    """Return path to tensor, ties at each path, without non-persistent buffers."""
+    """Return path to tensor, ties at each path, without non-persistent buffers.
+
+    Tensors that wrap others are made again, which their class has to be allowed for.
+    """
     # Torch takes a dict without versions for one of the oldest version of each class.
     renamed = record.reading.renamed
     state: OrderedDict[str, Any] = OrderedDict()
@@ -150,14 +170,28 @@ def state_dict_of(record: Entries) -> dict[str, Any]:
         _place_now(path, renamed): v for path, v in record.class_versions.items()
     }
     with_class_versions(state, versions)
+    wrappers = StoredWrappers(record)
+    owners = wrappers.outermost()
     for entry in record.entries():
         if entry.kind in ("transient", "extra"):
             continue
         tensor = entry.tensor().detach()
         for path in (entry.path, *entry.ties):
-            state[path] = tensor
-    state.update(record.extra())
+            owner = owners.get(path)
+            if owner is None:
+                state[path] = tensor
+            elif owner not in state:
+                state[owner] = wrappers.tensor(owner, _detached)
+    for path in wrappers.forms:
+        if path not in owners and path not in state:
+            state[path] = wrappers.tensor(path, _detached)
+    extra = record.extra()
+    state.update({p: v for p, v in extra.items() if p not in wrappers.forms})
     return state
+
+
+def _detached(entry: Entry) -> torch.Tensor:
+    return entry.tensor().detach()
 
 
 def with_class_versions(

@@ -1,0 +1,96 @@
+"""The wrappers in a module's record or in a state dict's: forms and parts by path."""
+
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import Any, TypeVar
+
+from torch import Tensor
+
+from ...config.path import join
+from ...config.short_text import short_repr
+from ..errors import RecordFormatError, RecordMismatchError
+from .entries import Entries
+from .entry import Entry
+from .nodes import decode
+from .wrapped_tensors import CLASS, Form, is_form, make_wrapper
+
+T = TypeVar("T")
+
+
+class StoredWrappers:
+    """What a record says of wrappers, each told by the path at which it stood."""
+
+    def __init__(self, record: Entries) -> None:
+        """Read the forms in ``record``; `RecordFormatError` for a damaged one."""
+        self._record = record
+        self.forms: dict[str, Form] = dict(_stored_forms(record))
+        """Each wrapper's form, those of wrappers inside of others too."""
+
+    def outermost(self) -> dict[str, str]:
+        """Return the path of the wrapper that an entry is a part of, by its path.
+
+        For wrappers inside of others it is that of the outermost.
+        """
+        owners: dict[str, str] = {}
+        for path, form in self.forms.items():
+            owners |= {join(path, name): path for name in form["tensors"]}
+        return {path: _root(path, owners) for path in owners}
+
+    def tensor(self, path: str, tensor_of: Callable[[Entry], Tensor]) -> Tensor:
+        """Return the wrapper at ``path``, made of what ``tensor_of`` gives of entries.
+
+        Raises `RecordMismatchError` for a class that is not allowed, a part that is not
+        there, and whatever else the class does not take.
+        """
+        make = partial(make_wrapper, file=self._record.reading.file)
+        tensor: Tensor = self.assembled(path, tensor_of, make)
+        return tensor
+
+    def assembled(
+        self,
+        path: str,
+        part_of: Callable[[Entry], T],
+        wrap: Callable[[Form, dict[str, T], str], T],
+    ) -> T:
+        """Return what ``wrap`` makes of the form at ``path`` and its parts."""
+        form = self.forms[path]
+        parts: dict[str, T] = {}
+        for name in form["tensors"]:
+            part = join(path, name)
+            if part in self.forms:
+                parts[name] = self.assembled(part, part_of, wrap)
+            else:
+                parts[name] = part_of(self._entry(part, path))
+        return wrap(form, parts, path)
+
+    def _entry(self, part: str, path: str) -> Entry:
+        entry = self._record.by_path().get(part)
+        if entry is None:
+            problem = (
+                f"{path}: no tensor can be made of what is stored ({part}: there is no "
+                "such tensor)"
+            )
+            raise RecordMismatchError(self._record.reading.file, [problem])
+        return entry
+
+
+def _root(path: str, owners: dict[str, str]) -> str:
+    while path in owners:
+        path = owners[path]
+    return path
+
+
+def _stored_forms(record: Entries) -> Iterator[tuple[str, Form]]:
+    """Yield the forms in ``record`` by path; RecordFormatError for a damaged one."""
+    if record.is_typed:
+        return
+    for path, node in (record.tree or {}).items():
+        if not isinstance(node, dict) or CLASS not in node:
+            continue
+        form: Any = decode(node, lambda tag, number: None)
+        if not is_form(form):
+            raise RecordFormatError(
+                record.reading.file,
+                f"{path}: {short_repr(form, 100)} is no form of a tensor",
+            )
+        yield path, form

@@ -1,0 +1,328 @@
+"""Tensors that wrap others, as quantized weights do: stored as what they are made of.
+
+A wrapper is its *form* (class, shape, and what else the class says) and its *parts*,
+the tensors inside. In a module's record the parts are entries below the path of the
+wrapper, and the form is plain data at that path. Where nodes have no paths, in declared
+fields and in nests, both stand in one node.
+"""
+
+import dataclasses
+import enum
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, TypeAlias
+
+import torch
+from torch import Tensor
+
+from ...config.path import join
+from ...config.plain.codec import Encoding, Kind, Language, Node
+from ...config.plain.kinds import lists, text
+from ...config.short_text import short_repr
+from ..errors import RecordError, RecordMismatchError
+from ..tensors.dtypes import ALL as DTYPES
+from ..tensors.tensor_classes import allowed_tensor_class, is_wrapper
+from .plain_data import PlainDecoding
+
+CLASS = "__tensor_class__"
+"""The key of a form under which the module and the name of the class stand."""
+
+Form: TypeAlias = Mapping[str, Any]
+"""What is said of a wrapper beside its parts, as plain data."""
+
+Wrap: TypeAlias = Callable[[Form, Mapping[str, Any], str], object]
+"""Returns what stands for a form and its parts: ``wrap(form, parts, path)``."""
+
+_TAG = "$wrapper"
+
+
+class StandIn(Tensor):
+    """A wrapper that is not made: its form and its parts, whoever has the class."""
+
+    form: Form
+    parts: Mapping[str, Any]
+
+    @classmethod
+    def of(cls, form: Form, parts: Mapping[str, Any], path: str = "") -> "StandIn":
+        """Return what stands for a wrapper of ``form``."""
+        stand_in = torch.empty(0, device="cpu").as_subclass(cls)
+        stand_in.form, stand_in.parts = form, parts
+        return stand_in
+
+    def __tensor_flatten__(self) -> tuple[list[str], Any]:
+        """Return the names of the parts."""
+        return list(self.parts), None
+
+    @classmethod
+    def __tensor_unflatten__(cls, parts: Any, context: Any, *size: Any) -> Tensor:
+        """Raise: nothing is stored as one."""
+        raise TypeError("a stand-in is no tensor")
+
+
+def form_of(tensor: Tensor, path: str) -> dict[str, Any]:
+    """Return the form of a wrapper; `RecordError` for what is no plain data in it."""
+    if isinstance(tensor, StandIn):
+        return dict(tensor.form)
+    names, context = _flattened(tensor, path)
+    cls = type(tensor)
+    return {
+        CLASS: [cls.__module__, cls.__qualname__],
+        "shape": list(tensor.shape),
+        "stride": list(tensor.stride()),
+        "requires_grad": tensor.requires_grad,
+        "tensors": names,
+        "context": _ContextEncoding(path, cls).encode(context, ""),
+    }
+
+
+def parts_by_name(tensor: Tensor, path: str) -> dict[str, Any]:
+    """Return the tensors that a wrapper is made of, which may be wrappers too."""
+    if isinstance(tensor, StandIn):
+        return dict(tensor.parts)
+    return {name: getattr(tensor, name) for name in _flattened(tensor, path)[0]}
+
+
+def parts_of(tensor: Tensor, path: str) -> Iterator[tuple[str, Tensor]]:
+    """Yield ``tensor``, and all that wrappers in it are made of, by path."""
+    yield path, tensor
+    if is_wrapper(tensor):
+        for name, part in parts_by_name(tensor, path).items():
+            yield from parts_of(part, join(path, name))
+
+
+def is_form(form: object) -> bool:
+    """Return whether a file's plain data is a form that `form_of` may have given."""
+
+    def are(kind: type, items: object) -> bool:
+        return isinstance(items, list) and all(type(item) is kind for item in items)
+
+    return (
+        isinstance(form, Mapping)
+        and [*form] == [CLASS, "shape", "stride", "requires_grad", "tensors", "context"]
+        and are(str, form[CLASS])
+        and len(form[CLASS]) == 2
+        and are(int, form["shape"])
+        and are(int, form["stride"])
+        and len(form["shape"]) == len(form["stride"])
+        and are(str, form["tensors"])
+        and len({*form["tensors"]}) == len(form["tensors"])
+    )
+
+
+def is_same_form(a: Form, b: Form) -> bool:
+    """Return whether two forms say the same, whatever is trained."""
+    return all(a[key] == b[key] for key in a if key != "requires_grad")
+
+
+def form_difference(stored_form: Form, living_form: Form, owner: str) -> str:
+    """Return in words where a form differs from that of what ``owner`` has."""
+    keys = [key for key in stored_form if stored_form[key] != living_form[key]]
+    return "; ".join(
+        f"stored {key.strip('_')} {short_repr(stored_form[key], 100)}, {owner} has "
+        f"{short_repr(living_form[key], 100)}"
+        for key in keys
+        if key != "requires_grad"
+    )
+
+
+def wrapper_node(form: Node, parts: Sequence[Node]) -> Node:
+    """Return a wrapper as one node: a dict of a single key, which every reader has."""
+    return {"$dict": [[_TAG, [form, [*parts]]]]}
+
+
+def wrapper_in(node: Node) -> tuple[Node, dict[str, Node]] | None:
+    """Return the form and the parts by name of a wrapper's node; None for any other.
+
+    Parts whose names the form does not tell are numbered: no wrapper is made of these.
+    """
+    pairs = node.get("$dict") if isinstance(node, dict) else None
+    if not isinstance(pairs, list) or len(pairs) != 1 or pairs[0][0] != _TAG:
+        return None
+    content = pairs[0][1]
+    if not (isinstance(content, list) and len(content) == 2):
+        return None
+    form, parts = content
+    if not (isinstance(form, dict) and CLASS in form and isinstance(parts, list)):
+        return None
+    names = form.get("tensors")
+    if not isinstance(names, list) or len({*map(str, names)}) != len(parts):
+        names = range(len(parts))
+    return form, dict(zip(map(str, names), parts, strict=True))
+
+
+def make_wrapper(
+    form: Form, parts: Mapping[str, Any], path: str, *, file: str = "record"
+) -> Tensor:
+    """Return the wrapper of ``form`` over ``parts``, if its class is allowed.
+
+    It is as it was stored, and has these parts. Raises `RecordMismatchError` for all
+    else, whatever the class raises.
+    """
+    try:
+        cls = _allowed_class(form, parts)
+        context = _ContextDecoding(cls).decode(form["context"])
+        make: Callable[..., Any] = cls.__tensor_unflatten__  # type: ignore[attr-defined]
+        size, stride = torch.Size(form["shape"]), tuple(form["stride"])
+        tensor = make(dict(parts), context, size, stride)
+        _check(form, parts, tensor, cls, path)
+    except _RefusalError as refusal:
+        problem = str(refusal)
+    except Exception as error:  # the class may raise anything
+        problem = f"{type(error).__name__}: {error}"
+    else:
+        return tensor  # type: ignore[no-any-return]
+    line = f"{path or 'record'}: no tensor can be made of what is stored "
+    raise RecordMismatchError(file, [f"{line}({problem:.300})"])
+
+
+class _RefusalError(Exception):
+    """What is wrong with a tensor that was made, in words."""
+
+
+def _allowed_class(form: Form, parts: Mapping[str, Any]) -> type[Tensor]:
+    if not is_form(form) or form["tensors"] != [*parts]:
+        raise _RefusalError(f"{short_repr(form, 100)} is no form of a tensor")
+    module, name = form[CLASS]
+    cls = allowed_tensor_class(module, name)
+    if cls is None:
+        raise _RefusalError(
+            f"it is a {module}.{name}, and no file may name such classes unless you "
+            f"say so: with burnish.allow_classes({name}): ..."
+        )
+    return cls
+
+
+def _check(
+    form: Form, parts: Mapping[str, Tensor], tensor: Any, cls: type, path: str
+) -> None:
+    is_of_class = type(tensor) is cls
+    if not (is_of_class and is_wrapper(tensor)):
+        raise _RefusalError(f"it became a {type(tensor).__name__}")
+    living_form = form_of(tensor, path)
+    if not is_same_form(form, living_form):
+        raise _RefusalError(form_difference(form, living_form, "what it makes"))
+    for name, part in parts.items():
+        living_part = getattr(tensor, name)
+        if (living_part.shape, living_part.dtype) != (part.shape, part.dtype):
+            raise _RefusalError(f"{name} became another tensor")
+
+
+def _flattened(tensor: Tensor, path: str) -> tuple[list[str], Any]:
+    try:
+        names, context = tensor.__tensor_flatten__()  # type: ignore[attr-defined]
+        return list(names), context
+    except Exception as error:  # the class may raise anything
+        name = type(tensor).__qualname__
+        raise RecordError(
+            f"{path}: a {name} does not tell its parts: {error}"
+        ) from error
+
+
+class _ContextEncoding(Encoding):
+    """Writes what a class says of its tensors as plain data."""
+
+    def __init__(self, tensor_path: str, cls: type[Tensor]) -> None:
+        super().__init__(_LANGUAGE)
+        self._where = f"{tensor_path}: the context of its {cls.__qualname__}"
+
+    def refusal(self, value: object, path: str) -> Exception:
+        """Return the error of what is no plain data."""
+        return RecordError(
+            f"{self._where} holds {short_repr(value, 100)}, which is no plain data, so "
+            "that nothing could bring it back. Store the tensors that it is made of."
+        )
+
+    def too_deep(self, path: str) -> Exception:
+        """Return the error of a context that nests too deep, or in itself."""
+        return RecordError(f"{self._where} nests deeper than {self._max_depth} levels")
+
+
+class _ContextDecoding(PlainDecoding):
+    """Reads it again, with enums and dataclasses of the library that has the class.
+
+    Whoever allows a class of tensors vouches for what stands in its context.
+    """
+
+    def __init__(self, cls: type[Tensor]) -> None:
+        super().__init__(_LANGUAGE.decoders)
+        self._library = cls.__module__.partition(".")[0]
+
+    def class_at(self, module: str, name: str) -> Any:
+        """Return the class of that name. LookupError for any but these."""
+        candidate: Any = sys.modules.get(module)
+        for part in name.split("."):
+            candidate = getattr(candidate, part, None)
+        is_plain = isinstance(candidate, type) and (
+            issubclass(candidate, enum.Enum) or dataclasses.is_dataclass(candidate)
+        )
+        if module.partition(".")[0] != self._library or not is_plain:
+            raise LookupError(
+                f"{module}.{name} is no enum or dataclass of {self._library}"
+            )
+        return candidate
+
+
+def _mapping(
+    encoding: Encoding, value: Mapping[Any, Any], path: str, depth: int
+) -> Node:
+    if not all(type(key) is str for key in value):
+        raise encoding.refusal(value, path)
+    return encoding.fields(value, path, depth)
+
+
+def _object(encoding: Encoding, value: Any, path: str, depth: int) -> Node:
+    if not dataclasses.is_dataclass(value) or isinstance(value, type):
+        raise encoding.refusal(value, path)
+    fields = {f.name: getattr(value, f.name) for f in dataclasses.fields(value)}
+    cls = type(value)
+    nodes = encoding.fields(fields, path, depth)
+    return {"__object__": [cls.__module__, cls.__qualname__, nodes]}
+
+
+def _object_of(
+    decoding: _ContextDecoding, content: Node, path: str, depth: int
+) -> object:
+    module, name, fields = content
+    return decoding.class_at(module, name)(**decoding.decode(fields, path, depth + 1))
+
+
+def _member_of(decoding: _ContextDecoding, content: Node, path: str, depth: int) -> Any:
+    module, name, member = content
+    return decoding.class_at(module, name)[member]
+
+
+_LANGUAGE = Language(
+    [
+        text("__dtype__", torch.dtype, DTYPES.__getitem__),
+        text("__device__", torch.device, torch.device),
+        Kind(
+            types=enum.Enum,
+            encode=lambda encoding, member, path, depth: {
+                "__member__": [
+                    type(member).__module__,
+                    type(member).__qualname__,
+                    member.name,
+                ]
+            },
+            tag="__member__",
+            decode=_member_of,
+        ),
+        lists(),
+        Kind(
+            types=tuple,
+            encode=lambda encoding, items, path, depth: tuple(
+                encoding.items(items, path, depth)
+            ),
+            is_deep=True,
+        ),
+        Kind(types=Mapping, encode=_mapping, is_deep=True),
+        Kind(
+            types=object,
+            encode=_object,
+            tag="__object__",
+            decode=_object_of,
+            is_deep=True,
+        ),
+    ],
+    as_they_are=(type(None), bool, int, float, str),
+)

@@ -1,0 +1,45 @@
+"""The classes of tensors that wrap others, and which of them files may name."""
+
+import types
+from collections.abc import Generator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import TypeAlias
+
+from torch import Tensor
+
+from .memory import ORDINARY, is_distributed
+
+_Classes: TypeAlias = Mapping[tuple[str, str], type[Tensor]]
+
+
+def is_wrapper(tensor: Tensor) -> bool:
+    """Return whether the values of ``tensor`` lie in tensors that it tells."""
+    cls = type(tensor)
+    return (
+        cls not in ORDINARY
+        and hasattr(cls, "__tensor_flatten__")
+        and hasattr(cls, "__tensor_unflatten__")
+        and not (tensor.is_nested or is_distributed(tensor))
+    )
+
+
+@contextmanager
+def allow_tensor_classes(*classes: type[Tensor]) -> Generator[None]:
+    """Let files name ``classes`` inside the block, in this thread or task alone."""
+    named = {(cls.__module__, cls.__qualname__): cls for cls in classes}
+    # A context variable: another thread or task does not trust what this one does.
+    token = _allowed.set({**_allowed.get(), **named})
+    try:
+        yield
+    finally:
+        _allowed.reset(token)
+
+
+def allowed_tensor_class(module: str, name: str) -> type[Tensor] | None:
+    """Return the class of tensors that files may name so; None if none is allowed."""
+    return _allowed.get().get((module, name))
+
+
+_none: _Classes = types.MappingProxyType({})
+_allowed: ContextVar[_Classes] = ContextVar("_allowed", default=_none)
