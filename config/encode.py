@@ -27,6 +27,7 @@ from .tree import (
     MAX_DEPTH,
     MAX_INT_BITS,
     NamedStruct,
+    Weak,
     is_dict,
     is_items,
     is_mapping_value,
@@ -40,16 +41,60 @@ _SECRET = "get_secret_value"
 
 
 def encode(
-    obj: object, *, elide_defaults: bool = False, annotation: object = None
+    obj: object,
+    *,
+    elide_defaults: bool = False,
+    annotation: object = None,
+    written: object = None,
 ) -> Any:
     """Return ``obj`` as a tree; schedules become their text, enums their values.
 
     With ``elide_defaults`` fields that equal their default are left out, but where
-    ``annotation``, the place's type, leaves open of which class a struct is.  Raises
-    ConfigError for a value that has no form as text, with its path.
+    ``annotation``, the place's type, leaves open of which class a struct is, and where
+    the tree ``written`` names them.  Raises ConfigError for a value that has no form as
+    text, with its path.
     """
     declared = type(obj) if annotation is None else annotation
-    return _value(obj, declared, "", elide_defaults, 0)
+    return _value(obj, declared, "", Elision(written) if elide_defaults else None, 0)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Elision:
+    """What may be left out of a tree: defaults that nobody wrote."""
+
+    written: object = None
+    """What a file says of this place, None if there is no file, or it says nothing."""
+
+    def names(self, field: ClassField) -> bool:
+        """Return whether the file names ``field``."""
+        return self._name_of(field) is not None
+
+    def of_field(self, field: ClassField) -> "Elision":
+        """Return the same for what is in ``field``."""
+        name, written = self._name_of(field), self.written
+        return Elision(written[name]) if name and is_dict(written) else _OF_DEFAULTS
+
+    def of_items(self) -> "dict[str, Elision]":
+        """Return the same for items of a list or a dict, by index or key as text.
+
+        A file has keys as text that are enums or numbers in Python.
+        """
+        written = self.written
+        if is_items(written):
+            return {str(i): Elision(item) for i, item in enumerate(written)}
+        pairs = written.items() if is_dict(written) else ()
+        return {str(key): Elision(item) for key, item in pairs}
+
+    def _name_of(self, field: ClassField) -> str | None:
+        written = self.written
+        if not is_dict(written):
+            return None
+        # A struct that old defaults alone made be is not one that somebody wrote.
+        names = (n for n in field.names if n in written)
+        return next((n for n in names if not isinstance(written[n], Weak)), None)
+
+
+_OF_DEFAULTS = Elision()
 
 
 def to_plain(tree: object) -> Any:
@@ -106,7 +151,9 @@ def _is_alike(value: Any, default: Any) -> bool:
     return True
 
 
-def _value(obj: object, annotation: object, path: str, elide: bool, depth: int) -> Any:
+def _value(
+    obj: object, annotation: object, path: str, elide: Elision | None, depth: int
+) -> Any:
     if depth > MAX_DEPTH:
         raise _unwritable(
             path, f"nested over {MAX_DEPTH} levels deep, or within itself"
@@ -119,8 +166,8 @@ def _value(obj: object, annotation: object, path: str, elide: bool, depth: int) 
     if is_struct_value(obj):
         # Among several classes the fields must tell which one it is.
         declared = declared_as(annotation, type(obj))
-        is_certain = elide and _is_certain(annotation)
-        return _struct(obj, declared, path, is_certain, depth)
+        is_certain = elide is not None and _is_certain(annotation)
+        return _struct(obj, declared, path, elide if is_certain else None, depth)
     if isinstance(obj, enum.Enum):
         return member_value(obj, _PLAIN)
     if is_mapping_value(obj):
@@ -131,12 +178,18 @@ def _value(obj: object, annotation: object, path: str, elide: bool, depth: int) 
 
 
 def _mapping(
-    obj: Mapping[object, object], annotation: object, path: str, elide: bool, depth: int
+    obj: Mapping[object, object],
+    annotation: object,
+    path: str,
+    elide: Elision | None,
+    depth: int,
 ) -> dict[object, object]:
-    tree = {
-        _key(key, path): _value(item, declared, child(path, key), elide, depth + 1)
-        for key, item, declared in declared_items(annotation, obj)
-    }
+    tree: dict[object, object] = {}
+    written = {} if elide is None else elide.of_items()
+    for key, item, declared in declared_items(annotation, obj):
+        text = _key(key, path)
+        below = elide and written.get(str(text), _OF_DEFAULTS)
+        tree[text] = _value(item, declared, child(path, key), below, depth + 1)
     if len(tree) < len(obj):
         raise _unwritable(path, "two of its keys are written alike")
     return tree
@@ -148,12 +201,17 @@ def _check_int(obj: object, path: str) -> object:
     return obj
 
 
-def _items(obj: Any, annotation: object, path: str, elide: bool, depth: int) -> object:
-    items = [
-        _value(item, declared, child(path, i), elide, depth + 1)
-        for i, item, declared in declared_items(annotation, obj)
-    ]
-    if isinstance(obj, Set):
+def _items(
+    obj: Any, annotation: object, path: str, elide: Elision | None, depth: int
+) -> object:
+    # A set's items stand in no order, so that those of a file cannot be told apart.
+    is_set = isinstance(obj, Set)
+    written = {} if elide is None or is_set else elide.of_items()
+    items: list[object] = []
+    for i, item, declared in declared_items(annotation, obj):
+        below = elide and written.get(str(i), _OF_DEFAULTS)
+        items.append(_value(item, declared, child(path, i), below, depth + 1))
+    if is_set:
         items = in_order(items)
     return tuple(items) if isinstance(obj, tuple) else items
 
@@ -163,42 +221,48 @@ def _is_certain(annotation: object) -> bool:
     return len(structs_in(annotation)) == 1
 
 
-def _struct(obj: object, cls: Any, path: str, elide: bool, depth: int) -> NamedStruct:
+def _struct(
+    obj: object, cls: Any, path: str, elide: Elision | None, depth: int
+) -> NamedStruct:
     struct = NamedStruct(cls.__name__)
     version = config_version_of(cls)
     if version is not None:
         struct["version"] = version
     for field in fields_of(cls).values():
+        is_written = elide is not None and elide.names(field)
         if not field.is_stored:
-            _check_init_var(field, path)
+            _check_init_var(field, path, is_written)
             continue
         value = getattr(obj, field.attribute)
-        if elide and is_default(field, value):
+        if elide is not None and not is_written and is_default(field, value):
             continue
         if type(value) in _AS_IT_IS:
             # Most values need no path, which takes longer than all else of them.
             struct[field.name] = value
             continue
+        below = elide and elide.of_field(field)
         encoded = _value(
-            value, field.annotation, child(path, field.name), elide, depth + 1
+            value, field.annotation, child(path, field.name), below, depth + 1
         )
-        if not (elide and _is_all_defaults(field, encoded)):
+        if elide is None or not _says_nothing(field, value, encoded):
             struct[field.name] = encoded
     for name, value in extra_values(obj).items():
-        struct[name] = _value(value, Any, child(path, name), elide, depth + 1)
+        struct[name] = _value(value, Any, child(path, name), None, depth + 1)
     return struct
 
 
-def _check_init_var(field: ClassField, path: str) -> None:
+def _check_init_var(field: ClassField, path: str, is_written: bool) -> None:
     """Raise ConfigError for an ``InitVar`` that files need and nothing keeps."""
-    if not field.has_default:
+    if is_written or not field.has_default:
         message = "an InitVar is kept nowhere, so it cannot be written; use a field"
         raise _unwritable(child(path, field.name), message)
 
 
-def _is_all_defaults(field: ClassField, encoded: object) -> bool:
-    """Return whether a nested struct without a default of its own is all defaults."""
-    return not field.has_default and isinstance(encoded, NamedStruct) and not encoded
+def _says_nothing(field: ClassField, value: object, encoded: object) -> bool:
+    """Return whether an empty struct means no more than that the field is left out."""
+    if not isinstance(encoded, NamedStruct) or encoded:
+        return False
+    return not field.has_default or is_default(field, value)
 
 
 def _key(key: object, path: str) -> Any:

@@ -106,6 +106,7 @@ class AddDefault(RewriteRule):
     """Give a new field a value in files that were written before it was there."""
 
     tells_every_move: ClassVar[bool] = True
+    supplies_default: ClassVar[bool] = True
     field: Path
     default: Any
 
@@ -126,6 +127,7 @@ class ChangeDefault(RewriteRule):
     """Keep the old default in files that were written while it was the default."""
 
     tells_every_move: ClassVar[bool] = True
+    supplies_default: ClassVar[bool] = True
     field: Path
     old_default: Any
     new_default: Any = None

@@ -2,6 +2,7 @@
 
 import copy
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, TypeGuard
 
 from .classes.fields import (
@@ -81,7 +82,18 @@ def upgrade(annotation: object, tree: object, added: Rules | None = None) -> Any
     ``added`` are tried after the rules that the classes have.  Raises
     ConfigVersionError for a struct that is newer than its class.
     """
-    return _upgrade(annotation, copy.deepcopy(tree), "", added or {})
+    return _Upgrade(added or {}).value(annotation, copy.deepcopy(tree), "")
+
+
+def written_part(annotation: object, tree: object) -> Any:
+    """Return ``tree`` upgraded, without the old defaults that rules supply.
+
+    What is in it somebody wrote, whatever it was called then.
+    """
+    try:
+        return _Upgrade({}, supplies=False).value(annotation, copy.deepcopy(tree), "")
+    except Exception:  # a user's rule may count on a default of one before it
+        return upgrade(annotation, tree)
 
 
 def has_versions(annotation: object) -> bool:
@@ -89,41 +101,52 @@ def has_versions(annotation: object) -> bool:
     return _has_versions(annotation, set())
 
 
-def _upgrade(annotation: object, tree: object, path: str, added: Rules) -> Any:
-    for member in members(annotation):
-        if is_items(tree) and is_sequence(member):
-            items = [
-                _upgrade(item_type(member, i), item, child(path, i), added)
-                for i, item in enumerate(tree)
-            ]
-            return items if isinstance(tree, list) else tuple(items)
-        if is_dict(tree) and is_mapping(member):
-            for key in list(tree):
-                kind = item_type(member, key)
-                tree[key] = _upgrade(kind, tree[key], child(path, key), added)
-            return tree
-    struct = struct_for(annotation, tree)
-    return tree if struct is None else _upgrade_struct(struct, tree, path, added)
+@dataclass(frozen=True, slots=True)
+class _Upgrade:
+    """One walk through a tree, from the rules of a struct to those of what is in it."""
 
+    added: Rules
+    supplies: bool = True
+    """Whether rules that only supply old defaults are applied as well."""
 
-def _upgrade_struct(cls: type, tree: object, path: str, added: Rules) -> object:
-    if is_versioned(cls):
-        # RON reads a struct without fields as the empty tuple, and rules need fields.
-        tree = {} if tree == () else tree
-        version = _take_version(cls, tree, path)
-        rules = upgrade_rules_of(cls)
-        for step in range(version, cls.version()):
-            for rule in rules.get(step, ()):
+    def value(self, annotation: object, tree: Any, path: str) -> Any:
+        for member in members(annotation):
+            if is_items(tree) and is_sequence(member):
+                items = [
+                    self.value(item_type(member, i), item, child(path, i))
+                    for i, item in enumerate(tree)
+                ]
+                return items if isinstance(tree, list) else tuple(items)
+            if is_dict(tree) and is_mapping(member):
+                for key in list(tree):
+                    kind = item_type(member, key)
+                    tree[key] = self.value(kind, tree[key], child(path, key))
+                return tree
+        struct = struct_for(annotation, tree)
+        return tree if struct is None else self._struct(struct, tree, path)
+
+    def _struct(self, cls: type, tree: object, path: str) -> object:
+        if is_versioned(cls):
+            # RON reads a struct without fields as the empty tuple; rules need fields.
+            tree = {} if tree == () else tree
+            version = _take_version(cls, tree, path)
+            rules = upgrade_rules_of(cls)
+            for step in range(version, cls.version()):
+                self._apply(rules.get(step, ()), tree, path)
+        self._apply(self.added.get(cls, ()), tree, path)
+        if is_dict(tree):
+            for field in fields_of(cls).values():
+                for name in field.names & tree.keys():
+                    field_path = child(path, field.name)
+                    tree[name] = self.value(field.annotation, tree[name], field_path)
+        return tree
+
+    def _apply(self, rules: Sequence[RewriteRule], tree: object, path: str) -> None:
+        for rule in rules:
+            # What has `apply` and `rename` is a rule too; the base answers for it.
+            is_supply = getattr(rule, "supplies_default", False)
+            if self.supplies or not is_supply:
                 _apply(rule, tree, path)
-    for rule in added.get(cls, ()):
-        _apply(rule, tree, path)
-    if is_dict(tree):
-        for field in fields_of(cls).values():
-            for name in field.names & tree.keys():
-                below = tree[name]
-                field_path = child(path, field.name)
-                tree[name] = _upgrade(field.annotation, below, field_path, added)
-    return tree
 
 
 def _take_version(cls: type[Versioned], tree: object, path: str) -> int:

@@ -1,11 +1,15 @@
 """What a text format can do, and which one a file has."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import PurePath
 
 from ..spelling import did_you_mean
 from ..tree import NamedStruct
+
+
+def _no_comment_lines(text: str) -> Sequence[int]:
+    return ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -20,6 +24,9 @@ class ConfigFormat:
 
     write: Callable[[object], str]
     """From a tree to text that ends with a line break."""
+
+    comment_lines: Callable[[str], Sequence[int]] = _no_comment_lines
+    """From text that can be read to the lines, from 1, on which comments begin."""
 
     @property
     def has_structs(self) -> bool:
@@ -83,6 +90,18 @@ def _write_yaml(tree: object) -> str:
     return write(tree)
 
 
+def _yaml_comment_lines(text: str) -> Sequence[int]:
+    from .yaml import comment_lines
+
+    return comment_lines(text)
+
+
+def _ron_comment_lines(text: str) -> Sequence[int]:
+    from ..ron.scanner import comment_lines
+
+    return comment_lines(text)
+
+
 def _read_ron(text: str) -> object:
     from ..ron import read
 
@@ -98,8 +117,18 @@ def _write_ron(tree: object) -> str:
 FORMATS = (
     ConfigFormat(name="json", suffixes=(".json",), read=_read_json, write=_write_json),
     ConfigFormat(
-        name="yaml", suffixes=(".yaml", ".yml"), read=_read_yaml, write=_write_yaml
+        name="yaml",
+        suffixes=(".yaml", ".yml"),
+        read=_read_yaml,
+        write=_write_yaml,
+        comment_lines=_yaml_comment_lines,
     ),
-    ConfigFormat(name="ron", suffixes=(".ron",), read=_read_ron, write=_write_ron),
+    ConfigFormat(
+        name="ron",
+        suffixes=(".ron",),
+        read=_read_ron,
+        write=_write_ron,
+        comment_lines=_ron_comment_lines,
+    ),
 )
 """Every format that `load` and `dump` know."""

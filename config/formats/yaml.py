@@ -4,6 +4,7 @@ Dates stay text, and tags that would make objects are refused.
 """
 
 import io
+import itertools
 import re
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +20,8 @@ MAX_MERGED = 100_000
 """Values that the merge keys (``<<``) of a file may stand for."""
 
 _PAIR = re.compile("[\ud800-\udbff][\udc00-\udfff]")
+
+_COMMENT = re.compile(r"#.*")
 
 _MERGE = "tag:yaml.org,2002:merge"
 
@@ -49,6 +52,22 @@ def write(tree: object) -> str:
     text = io.StringIO()
     _yaml().dump(to_plain(tree), text)
     return text.getvalue()
+
+
+def comment_lines(text: str) -> list[int]:
+    """Return the lines, from 1, on which comments of a readable text begin."""
+    marks = ((t.start_mark.index, t.end_mark.index) for t in _yaml().scan(text))
+    # What no token covers is space and comments; a text may hold a '#' of its own.
+    ends = [(0, 0), *marks, (len(text), len(text))]
+    gaps = (
+        (end, start) for (_, end), (start, _) in itertools.pairwise(ends) if end < start
+    )
+    starts = (
+        end + match.start()
+        for end, start in gaps
+        for match in _COMMENT.finditer(text[end:start])
+    )
+    return [text.count("\n", 0, start) + 1 for start in starts]
 
 
 def _yaml() -> "YAML":

@@ -26,6 +26,9 @@ class RewriteRule:
     tells_every_move: ClassVar[bool] = False
     """Whether ``rename`` says of each value where ``apply`` puts it."""
 
+    supplies_default: ClassVar[bool] = False
+    """Whether all that ``apply`` does is to write a default where a file has none."""
+
     @property
     def computed_field(self) -> tuple[str, ...] | None:
         """The field whose new value is computed, by anything; None if values stay."""

@@ -151,6 +151,12 @@ class Ref(Type):
         return self.name
 
 
+def alternatives(kind: Type) -> tuple[Type, ...]:
+    """Return the types that a value may be of, None aside."""
+    without_none = kind.type if isinstance(kind, Option) else kind
+    return without_none.members if isinstance(without_none, Union) else (without_none,)
+
+
 def is_subtype(narrow: Type, wide: Type) -> bool:
     """Return whether every value of ``narrow`` is a value of ``wide`` as it stands."""
     if narrow == wide or wide == Primitive("Any"):

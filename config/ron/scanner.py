@@ -44,16 +44,25 @@ _EXTENSIONS = {"implicit_some", "unwrap_newtypes", "unwrap_variant_newtypes"}
 _SUFFIX = re.compile(r"([iu](?:8|16|32|64|128|size)|f(?:32|64))$")
 
 
+def comment_lines(text: str) -> list[int]:
+    """Return the lines, from 1, on which comments of a readable text begin."""
+    scanner = Scanner(text)
+    while scanner.kind != "end":
+        scanner.advance()
+    return [scanner.place(start)[0] for start in scanner.comment_starts]
+
+
 class Scanner:
     """Tokens of ``text``, one at a time: `kind`, `value`, and `start` of this one.
 
     A kind is ``value`` (strings and numbers), ``ident``, ``end``, or the mark itself.
     """
 
-    __slots__ = ("_end", "kind", "start", "text", "value")
+    __slots__ = ("_end", "comment_starts", "kind", "start", "text", "value")
 
     def __init__(self, text: str) -> None:
         self.text, self._end = text, 0
+        self.comment_starts: list[int] = []
         self.kind, self.value, self.start = "", None, 0
         self.advance()
 
@@ -72,6 +81,8 @@ class Scanner:
             self._end = match.end()
             name = match.lastgroup
             if name == "space":
+                if match[0][0] == "/":
+                    self.comment_starts.append(start)
                 continue
             if name == "mark":
                 self.kind = match[0]
@@ -113,6 +124,7 @@ class Scanner:
         """Take a token of a rarer kind; return whether it counts."""
         name, token = match.lastgroup, match[0]
         if name == "block":
+            self.comment_starts.append(match.start())
             self._skip_comment()
             return False
         if name == "attribute":

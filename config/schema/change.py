@@ -248,6 +248,26 @@ class TypeChanged(Change):
 
 
 @dataclass(frozen=True, slots=True)
+class NameInDoubt(Change):
+    """Another type, which may have come with the name of another field."""
+
+    other: tuple[str, ...]
+    """The field that has this one's old type now."""
+
+    old: t.Type
+    new: t.Type
+
+    def diagnostic(self) -> str:
+        """Say both readings, and what either takes."""
+        name, other = self.field[-1], self.other[-1]
+        return (
+            f"type changed from {self.old} to {self.new}, and {other} is {self.old} "
+            f"now: if the names changed places, it takes RenameField({name!r}, "
+            f"{other!r}) by way of a third name, else a MapFieldValue where it stands"
+        )
+
+
+@dataclass(frozen=True, slots=True)
 class EnumVariantAdded(Info):
     """An enum's member that older files do not use."""
 

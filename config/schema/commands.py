@@ -7,7 +7,6 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from ..errors import ConfigError
-from ..files import check_text, load, read_tree
 from ..process.streams import run_command, taking_any_text
 from ..process.user_traceback import error_text
 from ..rewriting import schema_types as t
@@ -16,6 +15,7 @@ from .change import Severity
 from .checker import SchemaChecker
 from .storage import dump_schema, load_schema
 from .terminal import paint
+from .upgraded_file import UpgradedFile, upgraded_file
 
 DEFAULT_FILE = "config-schema.ron"
 
@@ -85,24 +85,30 @@ def _upgrade_config(cls: type, options: Namespace) -> int:
     for file in map(Path, options.files):
         print(file)
         try:
-            _upgrade_file(cls, file, not options.include_defaults, options.dry_run)
+            _upgrade_file(cls, file, options)
         except Exception as error:  # a user's rule may raise anything
             print(f"error: {error_text(error)}", file=sys.stderr)
             status = max(status, 1 if isinstance(error, ConfigError) else 2)
     return status
 
 
-def _upgrade_file(cls: type, file: Path, elide: bool, dry_run: bool) -> None:
-    """Rewrite ``file`` at the newest version; comments in it are lost."""
-    config: object = load(cls, file)
-    _, form = read_tree(file)
-    text = check_text(config, form, elide_defaults=elide)
-    if not dry_run:
-        write_text(file, text)
-        return
-    before = file.read_text(encoding="utf-8-sig").splitlines()
-    lines = list(difflib.unified_diff(before, text.splitlines(), lineterm=""))[2:]
-    print(paint("\n".join(lines) or "no differences", sys.stdout))
+def _upgrade_file(cls: type, file: Path, options: Namespace) -> None:
+    """Rewrite ``file`` at the newest version, and tell which comments that costs."""
+    upgraded = upgraded_file(cls, file, include_defaults=options.include_defaults)
+    if options.dry_run:
+        print(paint(_differences(upgraded), sys.stdout))
+    elif upgraded.is_changed:
+        write_text(file, upgraded.after)
+    if upgraded.comment_lines:
+        lines = ", ".join(map(str, upgraded.comment_lines))
+        verb = "would be" if options.dry_run else "were"
+        print(f"comments of these lines {verb} left out: {lines}")
+
+
+def _differences(upgraded: UpgradedFile) -> str:
+    before, after = upgraded.before.splitlines(), upgraded.after.splitlines()
+    lines = list(difflib.unified_diff(before, after, lineterm=""))[2:]
+    return "\n".join(lines) or "no differences"
 
 
 def _load_stored(file: str) -> t.Struct:

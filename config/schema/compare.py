@@ -19,6 +19,7 @@ from .change import (
     FieldRenamed,
     LiteralValuesAdded,
     LiteralValuesRemoved,
+    NameInDoubt,
     TypeChanged,
 )
 from .renames import find_renames, is_same_default, taken_names
@@ -58,18 +59,25 @@ class _Walk:
     def struct(self, before: t.Struct, after: t.Struct, path: Path) -> Iterator[Change]:
         if before.is_open and not after.is_open:
             yield ExtraForbidden(path)
-        new_names = taken_names(before, after)
+        taken = taken_names(before, after)
+        new_names = taken.new_names
         names_in_use = {*new_names.values()}
         for name, field in after.fields.items():
             if name in names_in_use:
                 continue
             if name not in before.fields or name in new_names:
                 yield from _additions(field, (*path, name), False)
+            elif name in taken.in_doubt:
+                other_path = (*path, taken.in_doubt[name])
+                types = before.fields[name].type, field.type
+                yield NameInDoubt((*path, name), other_path, *types)
             else:
                 yield from self._field(before.fields[name], field, (*path, name))
         for name, field in before.fields.items():
             if name in new_names:
+                new_field = after.fields[new_names[name]]
                 yield FieldRenamed((*path, name), (*path, new_names[name]))
+                yield from _defaults(field, new_field, (*path, name))
             elif name not in after.fields or name in names_in_use:
                 yield from _removals(field, (*path, name))
 
@@ -123,7 +131,7 @@ class _Walk:
         """Yield the changes between two kinds of types, or between two unions."""
         if before in (after, SUPPLIED):
             return
-        olds, news = _members(before), _members(after)
+        olds, news = t.alternatives(before), t.alternatives(after)
         pairs = [(a, b) for a in olds for b in news if _is_one_struct(a, b)]
         is_wider = all(
             t.is_subtype(a, after) or any(a is b for b, _ in pairs) for a in olds
@@ -136,7 +144,9 @@ class _Walk:
 
 def holds_struct(kind: t.Type | None) -> bool:
     """Return whether a value of this type may be a struct."""
-    return kind is not None and any(isinstance(m, t.Struct) for m in _members(kind))
+    return kind is not None and any(
+        isinstance(m, t.Struct) for m in t.alternatives(kind)
+    )
 
 
 def _additions(field: t.Field, path: Path, is_covered: bool) -> Iterator[Change]:
@@ -213,13 +223,6 @@ def _values(
         yield LiteralValuesAdded(path, added)
     if removed:
         yield LiteralValuesRemoved(path, removed)
-
-
-def _members(kind: t.Type) -> tuple[t.Type, ...]:
-    without_none = kind.type if isinstance(kind, t.Option) else kind
-    return (
-        without_none.members if isinstance(without_none, t.Union) else (without_none,)
-    )
 
 
 def _without(kind: t.Type, pairs: list[tuple[t.Type, t.Type]]) -> t.Type:

@@ -1,6 +1,6 @@
 """The rules that are proposed for the changes of one struct, in an order that works."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Sequence, Set
 from typing import Any
 
 from ..rewriting import schema_types as t
@@ -23,7 +23,8 @@ def fixes(comparison: StructComparison) -> list[RewriteRule]:
     staged += [((Stage.VALUES, 0), rule) for rule in _mappings(comparison)]
     moves = [c for c in comparison.changes if isinstance(c, FieldRenamed)]
     chain = [move for move in moves if move.stage == Stage.MOVED]
-    staged += [((Stage.MOVED, 0), rule) for rule in _in_turn(chain)]
+    names = {*_names_in(comparison.old), *_names_in(comparison.new)}
+    staged += [((Stage.MOVED, 0), rule) for rule in _in_turn(chain, names)]
     for change in comparison.changes:
         if isinstance(change, EnumVariantValueChanged) or change in chain:
             continue
@@ -37,10 +38,11 @@ def fixes(comparison: StructComparison) -> list[RewriteRule]:
     return [rule for _, rule in sorted(staged, key=lambda pair: pair[0])]
 
 
-def _in_turn(moves: Sequence[FieldRenamed]) -> Iterator[RewriteRule]:
+def _in_turn(moves: Sequence[FieldRenamed], names: Set[str]) -> Iterator[RewriteRule]:
     """Yield the rules of ``moves``, each when nothing stands where it goes any more.
 
-    Where names go round in a circle, one field waits under a name of its own.
+    Where names go round in a circle, one field waits under a name of its own, which is
+    none of ``names``.
     """
     waiting = {move.field: move.new_name for move in moves}
     while waiting:
@@ -49,10 +51,32 @@ def _in_turn(moves: Sequence[FieldRenamed]) -> Iterator[RewriteRule]:
             yield RenameField(free, waiting.pop(free))
             continue
         field, new_name = next(iter(waiting.items()))
-        own_name = (*field[:-1], f"{field[-1]}_before")
+        own_name = (*field[:-1], _unused_name(f"{field[-1]}_before", names))
         yield RenameField(field, own_name)
         del waiting[field]
         waiting[own_name] = new_name
+
+
+def _unused_name(name: str, names: Set[str]) -> str:
+    while name in names:
+        name += "_"
+    return name
+
+
+def _names_in(kind: t.Type) -> Iterator[str]:
+    """Yield the names of fields anywhere in a type."""
+    match kind:
+        case t.Struct(_, fields):
+            for name, below in fields.items():
+                yield name
+                yield from _names_in(below.type)
+        case t.Option(inner) | t.List(inner) | t.Dict(_, inner):
+            yield from _names_in(inner)
+        case t.Tuple(kinds) | t.Union(kinds):
+            for part in kinds:
+                yield from _names_in(part)
+        case _:
+            return
 
 
 def _deleted_structs(comparison: StructComparison) -> list[tuple[str, ...]]:

@@ -1,6 +1,7 @@
 """Renames among changes: what was removed here and added there, alike enough."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping, Set
+from dataclasses import dataclass
 from typing import TypeVar
 
 from ..rewriting import schema_types as t
@@ -14,8 +15,6 @@ from .change import (
     FieldAdded,
     FieldRemoved,
     FieldRenamed,
-    Severity,
-    TypeChanged,
 )
 
 Added = TypeVar("Added", bound=Change)
@@ -24,45 +23,162 @@ Removed = TypeVar("Removed", bound=Change)
 _THRESHOLD = 0.1
 
 
-def taken_names(before: t.Struct, after: t.Struct) -> dict[str, str]:
-    """Return the new name of each field that has taken or given away another's name.
+@dataclass(frozen=True, slots=True)
+class TakenNames:
+    """Which fields of a struct go by the name of another one now."""
 
-    That is seen where a name has an unrelated type now, which with its default is that
-    of one other field alone: two fields have swapped their names, or one has the name
-    of another that moved on. Of fields of one type nothing can be seen: what files say
-    under a name counts as meant for it.
+    new_names: dict[str, str]
+    """The new name of each field that has taken or given away another's name."""
+
+    in_doubt: dict[str, str]
+    """The name that each may have now, where nothing tells whether it has."""
+
+    @property
+    def names(self) -> set[str]:
+        """All names of which something is said."""
+        moves = {**self.new_names, **self.in_doubt}
+        return {*moves, *moves.values()}
+
+    def add(self, moves: Mapping[str, str], *, is_sure: bool) -> None:
+        """Take in names that went from field to field together."""
+        (self.new_names if is_sure else self.in_doubt).update(moves)
+
+
+def taken_names(before: t.Struct, after: t.Struct) -> TakenNames:
+    """Return the fields that have taken names of others, and those that may have.
+
+    That is seen where a name has another type now, which with its default is that of
+    one other field alone: fields have swapped their names, or one has the name of
+    another that moved on. Fields that went round in a circle have swapped if a type is
+    one that no value of the old type has, or if defaults tell; else each of them may
+    have got its type where it stands. Of fields of one type nothing can be seen: what
+    files say under a name counts as meant for it.
     """
-    clashing = {
+    changed = {
         name
         for name in before.fields.keys() & after.fields.keys()
-        if _are_unrelated(before.fields[name], after.fields[name])
+        if _has_other_type(before.fields[name], after.fields[name])
     }
-    old_names = [n for n in before.fields if n in clashing or n not in after.fields]
-    new_names = [n for n in after.fields if n in clashing or n not in before.fields]
+    clashing = {n for n in changed if not _overlap(before.fields[n], after.fields[n])}
+    taken = TakenNames({}, {})
+    _add_circles(taken, before, after, changed, clashing)
+    _add_chains(taken, before, after, changed)
+    _add_single_moves(taken, before, after, clashing)
+    return taken
+
+
+def _add_circles(
+    taken: TakenNames,
+    before: t.Struct,
+    after: t.Struct,
+    changed: Set[str],
+    clashing: Set[str],
+) -> None:
+    for is_one in (_is_same_field, _is_same_type):
+        pairs = _unique_pairs(before, after, changed - taken.names, is_one)
+        for circle in _circles(pairs):
+            has_telling = is_one is _is_same_field and any(
+                _is_telling(before.fields[name]) for name in circle
+            )
+            taken.add(circle, is_sure=has_telling or not clashing.isdisjoint(circle))
+
+
+def _add_chains(
+    taken: TakenNames, before: t.Struct, after: t.Struct, changed: Set[str]
+) -> None:
+    pairs = _unique_pairs(
+        before, after, changed - taken.names, _is_same_field, with_others=True
+    )
+    for chain in _chains(pairs, before.fields.keys() - after.fields.keys()):
+        is_sure = all(_is_telling(before.fields[name]) for name in chain)
+        taken.add(chain, is_sure=is_sure)
+
+
+def _add_single_moves(
+    taken: TakenNames, before: t.Struct, after: t.Struct, clashing: Set[str]
+) -> None:
+    """Add fields that have the name of one that went nowhere, if defaults tell."""
+    names = clashing - taken.names
+    pairs = _unique_pairs(before, after, names, _is_same_field, with_others=True)
+    for old, new in pairs.items():
+        is_told = {old, new} & names and _is_telling(before.fields[old])
+        if is_told and not {old, new} & taken.names:
+            taken.new_names[old] = new
+
+
+def _unique_pairs(
+    before: t.Struct,
+    after: t.Struct,
+    names: Set[str],
+    is_one: Callable[[t.Field, t.Field], bool],
+    *,
+    with_others: bool = False,
+) -> dict[str, str]:
+    """Return the other name of each field of ``names`` that only one field can have.
+
+    ``with_others`` counts fields whose names were there before alone, or are new.
+    """
+    old_names = [
+        n
+        for n in before.fields
+        if n in names or (with_others and n not in after.fields)
+    ]
+    new_names = [
+        n
+        for n in after.fields
+        if n in names or (with_others and n not in before.fields)
+    ]
     pairs = [
         (old, new)
         for old in old_names
         for new in new_names
-        if old != new and _is_same_field(before.fields[old], after.fields[new])
+        if old != new and is_one(before.fields[old], after.fields[new])
     ]
     sources, targets = [old for old, _ in pairs], [new for _, new in pairs]
     return {
-        old: new
-        for old, new in pairs
-        if sources.count(old) == targets.count(new) == 1
-        and (
-            {old, new} <= clashing
-            or ({old, new} & clashing and _is_telling(before.fields[old]))
-        )
+        old: new for old, new in pairs if sources.count(old) == targets.count(new) == 1
     }
 
 
-def _are_unrelated(before: t.Field, after: t.Field) -> bool:
-    """Return whether no value of one type is known to become one of the other."""
+def _circles(pairs: Mapping[str, str]) -> Iterator[dict[str, str]]:
+    """Yield the parts of ``pairs`` in which each field has the name of another."""
+    visited: set[str] = set()
+    for start in pairs:
+        circle: dict[str, str] = {}
+        name = start
+        while name in pairs and name not in visited:
+            visited.add(name)
+            circle[name] = pairs[name]
+            name = pairs[name]
+        if circle and name == start:
+            yield circle
+
+
+def _chains(pairs: Mapping[str, str], removed: Set[str]) -> Iterator[dict[str, str]]:
+    """Yield the parts of ``pairs`` from a name that is gone to one that is new."""
+    for start in removed & pairs.keys():
+        chain: dict[str, str] = {}
+        name = start
+        while name in pairs:
+            chain[name] = pairs[name]
+            name = pairs[name]
+        # One step alone is a rename, in which no field has another's name.
+        if len(chain) > 1:
+            yield chain
+
+
+def _has_other_type(before: t.Field, after: t.Field) -> bool:
     types = before.type, after.type
-    if any(isinstance(kind, t.Struct) for kind in types):
-        return False
-    return TypeChanged(("field",), *types).severity == Severity.ERROR
+    return before.type != after.type and not any(isinstance(k, t.Struct) for k in types)
+
+
+def _overlap(before: t.Field, after: t.Field) -> bool:
+    """Return whether some values of the one type, None aside, are of the other too."""
+    return any(
+        t.is_subtype(old, new) or t.is_subtype(new, old)
+        for old in t.alternatives(before.type)
+        for new in t.alternatives(after.type)
+    )
 
 
 def _is_same_field(before: t.Field, after: t.Field) -> bool:
@@ -71,6 +187,10 @@ def _is_same_field(before: t.Field, after: t.Field) -> bool:
         and before.has_default == after.has_default
         and is_same_default(before.default, after.default)
     )
+
+
+def _is_same_type(before: t.Field, after: t.Field) -> bool:
+    return before.type == after.type
 
 
 def is_same_default(a: object, b: object) -> bool:

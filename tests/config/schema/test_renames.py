@@ -1,10 +1,11 @@
 """Renames are recognized."""
 
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 
-from burnish.config import dumps, loads
+from burnish.config import RenameField, dumps, loads
+from burnish.config.schema import Severity
 
 from .test_fixes import new_version
 from .versions import Old, Renamed, check, struct
@@ -78,8 +79,55 @@ def test_a_default_that_many_fields_have_makes_no_rename(
             '(x: 5, y: "t", z: {"a": 7})',
             {"x": {"a": 7}, "y": 5, "z": "t"},
         ),
+        (
+            [("x", int), ("y", list[int])],
+            [("x", list[int]), ("y", int)],
+            "(x: 5, y: [1, 2])",
+            {"x": [1, 2], "y": 5},
+        ),
+        (
+            [("x", int, 3), ("y", float, 0.5)],
+            [("x", float, 0.5), ("y", int, 3)],
+            "(x: 5, y: 1.5)",
+            {"x": 1.5, "y": 5},
+        ),
+        (
+            [("x", int, 1), ("y", list[int], [])],
+            [("x", list[int], [2]), ("y", int, 3)],
+            "(x: 5)",
+            {"x": [], "y": 5},
+        ),
+        (
+            [("x", list[int], [1]), ("y", int, 5)],
+            [("y", list[int], [1]), ("z", int, 5)],
+            "(x: [3], y: 7)",
+            {"y": [3], "z": 7},
+        ),
+        (
+            [("x", int), ("y", float), ("z", str)],
+            [("x", str), ("y", int), ("z", float)],
+            '(x: 5, y: 1.5, z: "t")',
+            {"x": "t", "y": 5, "z": 1.5},
+        ),
+        (
+            [("x", int), ("y", str), ("x_before", int)],
+            [("x", str), ("y", int), ("x_before", int)],
+            '(x: 5, y: "t", x_before: 4)',
+            {"x": "t", "y": 5, "x_before": 4},
+        ),
     ],
-    ids=["a swap", "a swap without defaults", "a chain", "a circle of three"],
+    ids=[
+        "a swap",
+        "a swap without defaults",
+        "a chain",
+        "a circle of three",
+        "a number and a list",
+        "numbers of two types, told by their defaults",
+        "a swap with new defaults",
+        "a chain in which a number could become a list",
+        "a circle in which some types are alike",
+        "a swap beside the name that would be used in between",
+    ],
 )
 def test_fields_that_take_each_other_s_names_get_rules_in_an_order_that_works(
     old_fields: list[Any], new_fields: list[Any], text: str, expected: dict[str, Any]
@@ -91,6 +139,31 @@ def test_fields_that_take_each_other_s_names_get_rules_in_an_order_that_works(
     assert vars(loads(newer, text)) == expected
     assert vars(loads(newer, dumps(loads(old, text)))) == expected
     assert check(old, newer).compatible
+
+
+@pytest.mark.parametrize(
+    ("old_fields", "new_fields"),
+    [
+        ([("x", int), ("y", float)], [("x", float), ("y", int)]),
+        ([("x", int | None), ("y", int)], [("x", int), ("y", int | None)]),
+        (
+            [("x", str), ("y", Literal["a", "b"])],
+            [("x", Literal["a", "b"]), ("y", str)],
+        ),
+        ([("w", float), ("x", int)], [("x", float), ("y", int)]),
+    ],
+    ids=["numbers", "one may be None", "texts", "a chain"],
+)
+def test_types_alike_that_changed_places_are_in_doubt_and_the_report_says_why(
+    old_fields: list[Any], new_fields: list[Any]
+) -> None:
+    checker = check(struct(*old_fields), struct(*new_fields))
+
+    assert checker.severity() == Severity.ERROR
+    assert not any(isinstance(r, RenameField) for r in checker.proposed_fixes)
+    assert "if the names changed places, it takes RenameField('x', 'y')" in (
+        checker.report()
+    )
 
 
 def test_fields_of_one_type_are_taken_for_what_files_call_them() -> None:
