@@ -142,8 +142,8 @@ def _build(
     """Return the object in ``tree``, which came from ``form`` and the file ``name``."""
     config: T
     is_plain = form is not None and not form.has_structs
-    if is_plain and not overrides and not ignore_extra:
-        config = build_plain(cls, tree, name)
+    if is_plain and not ignore_extra:
+        config = build_plain(cls, tree, name, overrides)
     else:
         config = build(
             cls, tree, source=name, overrides=overrides, ignore_extra=ignore_extra

@@ -3,7 +3,7 @@
 import copy
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from ..classes.fields import (
@@ -38,6 +38,8 @@ class Overridden:
 
     tree: object
     problems: list[Problem]
+    is_plain: bool = True
+    """Whether all that was put in is what a JSON text could say."""
 
 
 def apply_overrides(
@@ -53,13 +55,36 @@ def apply_overrides(
         return Overridden(tree, [])
     root: dict[str, object] = {"": tree}
     problems: list[Problem] = []
-    copies: set[int] = set()
+    ours = _Ours()
     for text in texts:
         try:
-            _apply(annotation, root, text, copies)
+            _apply(annotation, root, text, ours)
         except ConfigError as error:
             problems.extend(error.problems)
-    return Overridden(root[""], problems)
+    return Overridden(root[""], problems, is_plain=ours.is_plain())
+
+
+@dataclass(slots=True)
+class _Ours:
+    """What overrides brought into a tree whose other parts are the caller's."""
+
+    containers: dict[int, object] = field(default_factory=dict[int, object])
+    """Copies of containers, and new ones, by ID; they live, so no ID is reused."""
+    values: list[object] = field(default_factory=list[object])
+
+    def is_plain(self) -> bool:
+        """Return whether a JSON text could say all of it."""
+        kinds = {type(container) for container in self.containers.values()}
+        return kinds <= {dict, list} and all(map(_is_plain, self.values))
+
+
+_PLAIN = {bool, int, float, str, type(None)}
+
+
+def _is_plain(tree: object) -> bool:
+    if type(tree) is dict:
+        return all(type(key) is str and _is_plain(v) for key, v in tree.items())
+    return all(map(_is_plain, tree)) if type(tree) is list else type(tree) in _PLAIN
 
 
 def override_texts(overrides: Iterable[str]) -> list[str]:
@@ -76,9 +101,7 @@ def override_texts(overrides: Iterable[str]) -> list[str]:
     return texts
 
 
-def _apply(
-    annotation: object, root: dict[str, object], text: str, copies: set[int]
-) -> None:
+def _apply(annotation: object, root: dict[str, object], text: str, ours: _Ours) -> None:
     path, equals, value = split_override(text)
     if not equals:
         raise _problem(
@@ -88,7 +111,7 @@ def _apply(
         names = parts(path)
     except ValueError as error:
         raise _problem("", f"override {short_repr(text)}: {error}") from None
-    owner = cursor = _Cursor(root, "", annotation, "", copies)
+    owner = cursor = _Cursor(root, "", annotation, "", ours)
     for name in names:
         owner, cursor = cursor, cursor.enter(name)
     tree = from_text(cursor.annotation, value, cursor.path)
@@ -96,6 +119,7 @@ def _apply(
     if misnamed:
         raise ConfigError("", misnamed)
     owner.check_tag(names[-1], tree)
+    ours.values.append(tree)
     cursor.container[cursor.key] = tree
 
 
@@ -115,8 +139,7 @@ class _Cursor:
     key: Any
     annotation: object
     path: str
-    copies: set[int]
-    """Containers that are ours, by ID; what was given is alive, so none is reused."""
+    ours: _Ours
     is_derived: bool = False
     """Whether what would stand here is made of the fields before it."""
 
@@ -174,16 +197,16 @@ class _Cursor:
             return None
         # Only what lies on the path is copied, once for all overrides; all else is
         # shared with the caller's tree, which must stay as it was.
-        if id(value) not in self.copies:
+        if id(value) not in self.ours.containers:
             value = list(value) if isinstance(value, tuple) else copy.copy(value)
-            self.copies.add(id(value))
+            self.ours.containers[id(value)] = value
             self.container[self.key] = value
         return value
 
     def _at(
         self, container: object, key: object, annotation: object, path: str
     ) -> "_Cursor":
-        return _Cursor(container, key, annotation, path, self.copies)
+        return _Cursor(container, key, annotation, path, self.ours)
 
     def _empty(self, name: str) -> object:
         kinds = members(self.annotation)
@@ -214,6 +237,7 @@ class _Cursor:
             default = encode(value)
             if isinstance(default, dict | list | tuple):
                 tree[key] = upgrade(field.annotation, default)
+                self.ours.values.append(tree[key])
         return place
 
     def _enter_list(self, annotation: object, items: Any, name: str) -> "_Cursor":

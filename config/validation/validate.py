@@ -18,7 +18,7 @@ from ..schedule.number import scheduled
 from ..tree import is_mapping_value
 from ..versioned import Rules, has_versions, upgrade
 from .normalize import Place, Preparation, Step
-from .overrides import apply_overrides
+from .overrides import apply_overrides, override_texts
 from .pydantic_check import check, validator_of
 
 _has_versions = cache(has_versions)
@@ -51,7 +51,9 @@ def build(
     return put_back(config, preparation.schedules)
 
 
-def build_plain(annotation: object, tree: object, source: str) -> Any:
+def build_plain(
+    annotation: object, tree: object, source: str, overrides: Iterable[str] = ()
+) -> Any:
     """Return the same as `build` of ``tree``, faster where pydantic does all of it.
 
     ``tree`` is what a JSON or YAML text says: dicts, lists, strings and numbers.
@@ -59,12 +61,16 @@ def build_plain(annotation: object, tree: object, source: str) -> Any:
     if _is_strict(annotation) and not _has_versions(annotation):
         from pydantic import ValidationError
 
+        overrides = override_texts(overrides)
+        overridden = apply_overrides(annotation, tree, overrides)
         try:
-            return validator_of(annotation).validate_python(tree)
+            # A struct that bears a name, as in opt=Adam(lr=1), is for `build` to read.
+            if overridden.is_plain and not overridden.problems:
+                return validator_of(annotation).validate_python(overridden.tree)
         except ValidationError:
             # A schedule's text is no number to pydantic; and our errors say more.
             pass
-    return build(annotation, tree, source=source)
+    return build(annotation, tree, source=source, overrides=overrides)
 
 
 def put_back(config: object, places: Iterable[Place]) -> Any:
