@@ -36,7 +36,7 @@ def _fit(tree: dict[str, object], folder: Path) -> None:
 
 def _how_to_go_on(folder: Path) -> str:
     """Return what is left of a run that was ended."""
-    from ..train.fit.run_fit import LAST
+    from ..train.fit.beginning import LAST
     from ..train.lightning.record_io import is_checkpoint
 
     last_checkpoint = folder / "checkpoints" / LAST

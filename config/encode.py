@@ -26,7 +26,9 @@ from .short_text import short_repr
 from .tree import (
     MAX_DEPTH,
     MAX_INT_BITS,
+    Ident,
     NamedStruct,
+    Rounded,
     Weak,
     is_dict,
     is_items,
@@ -98,12 +100,14 @@ _OF_DEFAULTS = Elision()
 
 
 def to_plain(tree: object) -> Any:
-    """Return ``tree`` as JSON has it: structs as dicts, tuples as lists."""
+    """Return ``tree`` as JSON has it: structs as dicts, no tuples, no own types."""
     if is_dict(tree):
         return {key: to_plain(item) for key, item in tree.items()}
     if is_items(tree):
         return [to_plain(item) for item in tree]
-    return tree
+    if isinstance(tree, Ident):
+        return str(tree)
+    return float(tree) if isinstance(tree, Rounded) else tree
 
 
 def without_names(tree: object) -> object:

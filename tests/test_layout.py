@@ -270,9 +270,11 @@ TESTED_IN = {
     "records/writing/batches.py": "records/writing/test_payload.py",
     "records/writing/contents.py": "records/test_format.py",
     "records/writing/sums.py": "records/test_changing_values.py",
+    "train/fit/beginning.py": "train/fit/test_live_run.py",
     "train/fit/history.py": "cli/test_fit.py",
-    "train/fit/html_report.py": "cli/test_fit.py",
+    "train/fit/optimizer_arguments.py": "train/fit/test_live_run.py",
     "train/fit/run_fit.py": "cli/test_fit.py",
+    "train/fit/trainer_limits.py": "train/fit/test_live_run.py",
     "train/hyperstate/blob_markers.py": "train/hyperstate/test_state_text.py",
     "train/hyperstate/saved_with.py": "train/hyperstate/test_digests.py",
 }

@@ -33,7 +33,11 @@ class OptimizerHparams(Hparams):
         default="torch.optim.Adam",
         description="torch.optim.X, burnish.optim.X, or any importable name",
     )
-    kwargs: Arguments = Hparam(default_factory=dict, description="its arguments")
+    kwargs: Arguments = Hparam(
+        default_factory=dict,
+        description="its arguments; numbers may be edited while a run goes on",
+        editable=True,
+    )
 
 
 class SchedulerHparams(Hparams):

@@ -71,6 +71,19 @@ def apply_changes(config: C, changes: Iterable[Change]) -> C:
     return build(type(config), root[""])  # type: ignore[no-any-return]  # of its class
 
 
+def marked_values(config: object) -> dict[str, str]:
+    """Return what stands in the marked fields of ``config``, as RON, by path.
+
+    Of a struct or a dict in such a field each item has a path of its own.
+    """
+    return dict(_marked_values(config, type(config), "", False))
+
+
+def values_within(path: str, text: str) -> dict[str, str]:
+    """Return the RON ``text`` of what stands at ``path`` as `marked_values` does."""
+    return dict(_leaves(path, read(text)))
+
+
 def unwritten_fields(config: object, tree: object, path: str = "") -> Iterator[str]:
     """Yield the paths of fields of ``config`` that the file ``tree`` leaves out."""
     if is_struct_value(config) and (is_dict(tree) or tree == ()):
@@ -89,6 +102,30 @@ def unwritten_fields(config: object, tree: object, path: str = "") -> Iterator[s
     elif is_items(config) and is_items(tree):
         for i, (value, item) in enumerate(zip(config, tree, strict=False)):
             yield from unwritten_fields(value, item, child(path, i))
+
+
+def _marked_values(
+    value: Any, annotation: object, path: str, is_marked: bool
+) -> Iterator[tuple[str, str]]:
+    if is_marked:
+        yield from _leaves(path, encode(value, annotation=annotation))
+    elif is_struct_value(value):
+        for field in stored_fields(type(value)):
+            item, below = getattr(value, field.attribute), child(path, field.name)
+            marked = is_editable(field.annotation)
+            yield from _marked_values(item, field.annotation, below, marked)
+    elif is_mapping_value(value) or is_items(value):
+        for key, item, kind in declared_items(annotation, value):
+            below = child(path, key)
+            yield from _marked_values(item, kind, below, is_editable(kind))
+
+
+def _leaves(path: str, tree: object) -> Iterator[tuple[str, str]]:
+    if is_dict(tree) and tree:
+        for key, item in tree.items():
+            yield from _leaves(child(path, key), item)
+    else:
+        yield path, write(tree)
 
 
 _Difference = tuple[str, tuple[object, object], tuple[object, object], bool]

@@ -9,12 +9,16 @@ from pathlib import Path
 from typing import Any, Literal
 
 from ..path import parts
+from ..storage.opening import read_file
 from ..storage.replacement import write_all, write_file
 from ..validation.overrides import split_override
 from .changes import Change
 
 HISTORY = "edits.jsonl"
 """The file, at the top of the run's folder and in each of its checkpoints."""
+
+_MOST_BYTES = 1 << 30
+"""Of a history that is read; a person makes no more edits."""
 
 Verdict = Literal["begun", "applied", "refused"]
 
@@ -92,13 +96,16 @@ class History:
 def read_history(file: Path) -> list[Edit]:
     """Return the edits in ``file``, none if there is no file.
 
-    A line that a kill cut off, or that a hand damaged, is left out.
+    A line that a kill cut off, or that a hand damaged, is left out. OSError for what
+    is no file, or cannot be read: edits would be lost if a run went on without them.
     """
     try:
-        text = file.read_text(encoding="utf-8", errors="replace")
+        text = read_file(file, _MOST_BYTES).decode(errors="replace")
     except (FileNotFoundError, NotADirectoryError):
         return []
-    return [edit for line in text.splitlines() if (edit := _edit(line)) is not None]
+    return [
+        edit for line in text.splitlines() if (edit := edit_of_line(line)) is not None
+    ]
 
 
 def edits_ahead(edits: Iterable[Edit], past: Iterable[Edit]) -> list[Edit]:
@@ -176,14 +183,20 @@ def append_lines(file: Path, lines: Iterable[bytes]) -> None:
         os.close(fd)
 
 
-def _line(edit: Edit) -> bytes:
+def edit_line(edit: Edit) -> str:
+    """Return an edit as one line of JSON, without its end."""
     facts = {name: value for name, value in asdict(edit).items() if value}
-    text = json.dumps(facts, ensure_ascii=False) + "\n"
+    return json.dumps(facts, ensure_ascii=False)
+
+
+def _line(edit: Edit) -> bytes:
+    text = edit_line(edit) + "\n"
     # Half a surrogate pair, as a name of a file may have it, becomes JSON's escape.
     return text.encode(errors="backslashreplace")
 
 
-def _edit(line: str) -> Edit | None:
+def edit_of_line(line: str) -> Edit | None:
+    """Return the edit that `edit_line` wrote, None for another text."""
     try:
         facts: Any = json.loads(line)
         return _checked(facts) if isinstance(facts, Mapping) else None

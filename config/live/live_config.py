@@ -1,6 +1,5 @@
 """The config of a run that goes on, and the file at the top of its folder."""
 
-import json
 import logging
 import os
 from collections.abc import Callable, Iterable, Sequence
@@ -17,8 +16,10 @@ from ..short_text import first_names
 from ..storage.replacement import write_text
 from ..validation.validate import build
 from .changes import Change, apply_changes, changes_between, unwritten_fields
+from .edit_lock import edit_lock
 from .history import HISTORY, Edit, History, edits_ahead, read_history
 from .live_file import LiveFile, Reading
+from .request_note import RequestNote
 
 C = TypeVar("C")
 
@@ -27,8 +28,11 @@ NAME = "config"
 
 SUFFIXES = (".ron", ".yaml", ".yml", ".json")
 
-REFUSED, ASKED = ".refused", ".set"
-"""What is added to the file's name: why an edit was refused, and who made it."""
+REFUSED = ".refused"
+"""What is added to the file's name where it says why an edit was refused."""
+
+_MOST_SECONDS = 5.0
+"""How long a run that begins waits for a command that writes the file."""
 
 LOG = logging.getLogger("burnish.edits")
 """The run's log of edits: applied ones at INFO, refused ones at WARNING."""
@@ -40,6 +44,8 @@ class Proposal:
 
     changes: tuple[Change, ...]
     by: str
+    text: str = ""
+    """The whole file that says so, empty where none does."""
     replayed: Edit | None = None
     """The edit of the past that a resumed run meets again."""
 
@@ -57,12 +63,15 @@ class LiveConfig(Generic[C]):
         config: C,
         *,
         suffix: str = ".ron",
+        file: Path | None = None,
         past: Sequence[Edit] = (),
         overrides: Sequence[str] = (),
         step: int = 0,
     ) -> None:
         self.config = config
-        self._file = LiveFile(config_file(folder) or folder / f"{NAME}{suffix}")
+        # One that is named is in force, whatever else lies in the folder.
+        there = file or config_file(folder)
+        self._file = LiveFile(there or folder / f"{NAME}{suffix}")
         edits = read_history(folder / HISTORY)
         last_id = max((edit.id for edit in (*edits, *past)), default=0)
         self.history = History(folder / HISTORY, [*past], last_id)
@@ -70,7 +79,8 @@ class LiveConfig(Generic[C]):
         before = edits_ahead(edits, past)
         begun = self._note("begun", step, overrides=tuple(overrides))
         self._ahead = edits_ahead([*edits, begun], past)
-        self._begin(self._final(before), self._final(self._ahead))
+        with edit_lock(folder, wait_seconds=_MOST_SECONDS):
+            self._begin(self._final(before), self._final(self._ahead))
 
     @property
     def file(self) -> Path:
@@ -91,7 +101,7 @@ class LiveConfig(Generic[C]):
         if reading.is_gone:
             self._write_again()
         elif reading.problem:
-            self.refuse(step(), reading.problem)
+            self._refuse(step(), reading.problem, self.file.name)
         else:
             return self._checked(step, reading)
         return None
@@ -110,27 +120,31 @@ class LiveConfig(Generic[C]):
             "applied", step, by=proposal.by, changes=proposal.changes, drops=drops
         )
         LOG.info("%s: %s", self.file, edit)
-        self._remove_notes()
+        self._remove_notes(proposal.text)
         return edit
 
-    def refuse(self, step: int, problem: str, proposal: Proposal | None = None) -> None:
+    def refuse(self, step: int, problem: str, proposal: Proposal) -> None:
         """Say in the log, in the history and beside the file why nothing is changed."""
         drops: tuple[int, ...] = ()
-        if proposal is not None and proposal.replayed is not None:
+        if proposal.replayed is not None:
             self._ahead.remove(proposal.replayed)
             drops = (proposal.replayed.id,)
+        self._refuse(step, problem, proposal.by, drops)
+
+    def _refuse(
+        self, step: int, problem: str, by: str, drops: tuple[int, ...] = ()
+    ) -> None:
         text = f"{self.file.name} was not taken over at step {step}: {problem}"
         LOG.warning("%s: the edit was refused: %s", self.file, problem)
-        by = self.file.name if proposal is None else proposal.by
         self._note("refused", step, by=by, problem=problem, drops=drops)
         with suppress(OSError):
-            write_text(self._beside(REFUSED), f"{text}\n")
+            write_text(self._refusal_file, f"{text}\n")
 
     def _checked(self, step: Callable[[], int], reading: Reading) -> Proposal | None:
         try:
             return self._proposal(reading.tree, reading.text)
         except Exception as error:  # a user's class may raise anything
-            self.refuse(step(), error_text(error))
+            self._refuse(step(), error_text(error), self._who(reading.text))
             return None
 
     def _proposal(self, tree: Any, text: str) -> Proposal | None:
@@ -144,9 +158,9 @@ class LiveConfig(Generic[C]):
             return None
         changes = changes_between(self.config, config)
         if not changes and not self._ahead:
-            self._remove_notes()
+            self._remove_notes(text)
             return None
-        return Proposal(changes=tuple(changes), by=self._who(text))
+        return Proposal(changes=tuple(changes), by=self._who(text), text=text)
 
     def _begin(self, left_behind: C, final: C) -> None:
         """Have the file say what will be in force, unless somebody changed it.
@@ -189,8 +203,12 @@ class LiveConfig(Generic[C]):
             return self.history.edits[-1]
 
     def _write_again(self) -> None:
-        LOG.warning("%s is gone, and is written again with what is in force", self.file)
-        self._write(self._final(self._ahead))
+        with edit_lock(self.file.parent, wait_seconds=0) as is_ours:
+            if not is_ours:
+                self._file.look_again()
+            elif not self._file.is_there:
+                LOG.warning("%s is gone, and is written again", self.file)
+                self._write(self._final(self._ahead))
 
     def _write(self, config: C) -> None:
         try:
@@ -201,19 +219,20 @@ class LiveConfig(Generic[C]):
 
     def _who(self, text: str) -> str:
         """Return what wrote ``text``: a command that says so beside it, or a hand."""
-        with suppress(OSError, ValueError, TypeError, KeyError):
-            note = json.loads(self._beside(ASKED).read_text())
-            if note["text"] == text:
-                return str(note["by"])
-        return self.file.name
+        return RequestNote.beside(self.file).who(text) or self.file.name
 
-    def _remove_notes(self) -> None:
-        for added in (REFUSED, ASKED):
-            with suppress(OSError):
-                os.unlink(self._beside(added))
+    def _remove_notes(self, text: str) -> None:
+        """Remove what is said beside the file, whose ``text`` is in force now."""
+        with suppress(OSError):
+            os.unlink(self._refusal_file)
+        with edit_lock(self.file.parent, wait_seconds=0) as is_ours:
+            # Who has written the file since has left a note that nobody read yet.
+            if is_ours and self._file.read_now().text == text:
+                RequestNote.beside(self.file).remove()
 
-    def _beside(self, added: str) -> Path:
-        return self.file.with_name(self.file.name + added)
+    @property
+    def _refusal_file(self) -> Path:
+        return self.file.with_name(self.file.name + REFUSED)
 
 
 def config_file(folder: Path) -> Path | None:

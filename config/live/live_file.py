@@ -81,8 +81,7 @@ class LiveFile:
         try:
             return _read(self.file)
         except (OSError, ValueError) as error:
-            is_gone = not os.path.lexists(self._name)
-            return Reading(problem=str(error), is_gone=is_gone)
+            return Reading(problem=str(error), is_gone=not self.is_there)
 
     def skip(self) -> None:
         """Take the file as it is now for known, unless it changed a moment ago.
@@ -101,13 +100,17 @@ class LiveFile:
                 status.st_ino,
             )
 
-    def write(self, text: str, *, is_new: bool = False) -> None:
-        """Replace the file, which the next looks read; OSError if that fails.
+    @property
+    def is_there(self) -> bool:
+        """Whether something has the file's name, readable or not."""
+        return os.path.lexists(self._name)
 
-        With ``is_new`` a file that came to be meanwhile stays.
-        """
-        if is_new and os.path.lexists(self._name):
-            return
+    def look_again(self) -> None:
+        """Have the next look return what the last one returned."""
+        self._known = None
+
+    def write(self, text: str) -> None:
+        """Replace the file, which the next looks read; OSError if that fails."""
         write_text(self.file, text)
 
     def _look_at_nothing(self) -> Reading | None:
@@ -117,7 +120,7 @@ class LiveFile:
         if monotonic() - self._noticed_at < GONE_SECONDS:
             return None
         self._known = _GONE
-        is_gone = not os.path.lexists(self._name)
+        is_gone = not self.is_there
         problem = "is gone" if is_gone else "cannot be reached; is it a broken link?"
         return Reading(problem=f"{self.file.name} {problem}", is_gone=is_gone)
 

@@ -1,31 +1,58 @@
 """An edit that a command asks a run for, written to the config in its folder."""
 
 import copy
-import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 from ..errors import ConfigError, Problem
-from ..files import read_tree
+from ..files import read_text, read_tree
 from ..path import parts
+from ..short_text import first_names
 from ..spelling import did_you_mean
 from ..storage.replacement import write_text
 from ..tree import is_dict
 from ..validation.overrides import override_texts, split_override
 from ..validation.parse_value import from_text
 from .changes import key_in
-from .live_config import ASKED, config_file
+from .edit_lock import edit_lock
+from .live_config import config_file
+from .request_note import RequestNote
+
+_MOST_SECONDS = 10.0
+"""How long another command may take; one that stands still is told."""
 
 
 def request_edit(folder: Path, overrides: Iterable[str], by: str) -> Path:
     """Write ``overrides`` into the config at the top of a run; return the file.
 
-    The file appears whole, with a note beside it that says who asked. The run checks
-    the values by its class when it looks, and says beside the file what it refuses.
-    Raises ConfigError, and changes nothing, for a folder without such a config, for a
-    path that is not in it, and for what is no override.
+    A path may leave out names on its way (``optimizer.lr``) where one place alone
+    fits. The file appears whole, with a note beside it that says who asked. The run
+    checks the values by its class when it looks, and says beside the file what it
+    refuses.
+    Of several at once each comes in its turn, and none undoes another. Raises
+    ConfigError, and changes nothing, for a folder without such a config, for a path
+    that is not in it, and for what is no override; TimeoutError if another writer does
+    not come to an end.
     """
+    file = _config_in(folder)
+    with edit_lock(folder, wait_seconds=_MOST_SECONDS) as is_ours:
+        if not is_ours:
+            raise TimeoutError(
+                f"{file}: another program has been writing it for {_MOST_SECONDS:.0f} "
+                "s, and nothing was changed; end that one, and try again"
+            )
+        before = read_text(file)
+        tree, form = read_tree(file)
+        text = form.write(_edited(tree, overrides, file)) + "\n"
+        # First who asked: the run may look at the file at once.
+        RequestNote.beside(file).add(by, before, text)
+        write_text(file, text)
+    return file
+
+
+def _config_in(folder: Path) -> Path:
+    """Return the config at the top of a run. ConfigError if there is none."""
     file = config_file(folder)
     if file is None:
         message = (
@@ -33,7 +60,11 @@ def request_edit(folder: Path, overrides: Iterable[str], by: str) -> Path:
             "editable fields (burnish.config.Hparam(editable=True))"
         )
         raise ConfigError(str(folder), [Problem("", message)])
-    tree, form = read_tree(file)
+    return file
+
+
+def _edited(tree: Any, overrides: Iterable[str], file: Path) -> Any:
+    """Return ``tree`` with other values. ConfigError with all that is wrong."""
     edited, problems = copy.deepcopy(tree), list[Problem]()
     for override in override_texts(overrides):
         try:
@@ -42,12 +73,7 @@ def request_edit(folder: Path, overrides: Iterable[str], by: str) -> Path:
             problems += error.problems
     if problems:
         raise ConfigError(str(file), problems)
-    text = form.write(edited) + "\n"
-    # First who asked: the run may look at the file at once.
-    note = file.with_name(file.name + ASKED)
-    write_text(note, json.dumps({"text": text, "by": by}))
-    write_text(file, text)
-    return file
+    return edited
 
 
 def _put(tree: Any, override: str) -> None:
@@ -60,11 +86,39 @@ def _put(tree: Any, override: str) -> None:
     container: Any = None
     key: Any = None
     node = tree
-    for name in names:
+    for name in _whole_path(tree, names):
         container, key = node, _key(node, name, path)
         node = container[key]
     # A text stays one, whatever it looks like.
     container[key] = from_text(str if isinstance(node, str) else Any, value, path)
+
+
+def _whole_path(tree: Any, names: tuple[str, ...]) -> tuple[str, ...]:
+    """Return ``names`` with those that were left out, if one place alone fits.
+
+    Raises ConfigError if several do; where none does ``names`` are as they were.
+    """
+    places = {place for place in _places(tree, ()) if _is_short_for(names, place)}
+    if names in places or not places:
+        return names
+    if len(places) > 1:
+        paths = sorted(map(".".join, places))
+        message = f"could be {first_names(paths, 8)}; write more of the path"
+        raise ConfigError("", [Problem(".".join(names), message)])
+    return places.pop()
+
+
+def _places(node: Any, path: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
+    if is_dict(node):
+        for key, item in node.items():
+            yield (*path, str(key))
+            yield from _places(item, (*path, str(key)))
+
+
+def _is_short_for(names: tuple[str, ...], place: tuple[str, ...]) -> bool:
+    """Return whether ``place`` ends as ``names`` and has the others on its way."""
+    rest = iter(place)
+    return place[-1] == names[-1] and all(name in rest for name in names)
 
 
 def _key(node: Any, name: str, path: str) -> Any:

@@ -166,6 +166,12 @@ def lock(opened: Descriptor, *, needs_locks: bool = False) -> bool:
     return True
 
 
+def unlock(opened: Descriptor) -> None:
+    """Let others lock a file that stays open, in forked processes too."""
+    with suppress(OSError):
+        fcntl.flock(opened.fd, fcntl.LOCK_UN)
+
+
 def is_same(opened: Descriptor, folder: Descriptor, name: str) -> bool:
     """Return whether ``name`` still is the file that was opened."""
     try:

@@ -1,7 +1,6 @@
 """Folders that appear whole or not at all, each the state of a run at one point."""
 
 import errno
-import fcntl
 import os
 import re
 import shutil
@@ -24,6 +23,7 @@ from ...config.storage.scratch import (
     lock_scratch,
     scratch_name,
     taken_over,
+    unlock,
 )
 from ...records.errors import RecordFormatError
 
@@ -263,22 +263,17 @@ def turn(parent: Descriptor) -> Generator[bool]:
     still. Such writers see what others do in between, and try again.
     """
     end = time.monotonic() + _MOST_SECONDS
-    # An interrupt may come in place of either `_unlock`, and the other is made.
+    # An interrupt may come in place of either `unlock`, and the other is made. Forked
+    # processes have the folder open too, so closing is not enough.
     try:
         try:
             while not lock(parent) and time.monotonic() < end:
                 time.sleep(_PAUSE)
             yield lock(parent, needs_locks=True)
         finally:
-            _unlock(parent)
+            unlock(parent)
     finally:
-        _unlock(parent)
-
-
-def _unlock(opened: Descriptor) -> None:
-    # Processes that were forked meanwhile have it open too, so closing is not enough.
-    with suppress(OSError):
-        fcntl.flock(opened.fd, fcntl.LOCK_UN)
+        unlock(parent)
 
 
 def _recover(parent: Descriptor, root: Path, name: str) -> None:

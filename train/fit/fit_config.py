@@ -3,9 +3,12 @@
 from inspect import signature
 from typing import Any, Literal
 
+from pydantic import ConfigDict
+
 from ...config.classes.fields import fields_of, is_mapping, is_struct, members
+from ...config.classes.pydantic_internals import extra_values
 from ...config.errors import ConfigError, Problem
-from ...config.hparams import Hparam, Hparams
+from ...config.hparams import Hparam, Hparams, define_hparams
 from ...config.short_text import short_repr
 from ...config.spelling import did_you_mean
 from ..class_lookup import class_named, optimizer_named, scheduler_named
@@ -21,19 +24,19 @@ class TrainerHparams(Hparams):
     devices: int | list[int] | str = 1
     num_nodes: int = Hparam(default=1, ge=1)
     precision: int | str = 32
-    max_epochs: int | None = 10
+    max_epochs: int | None = Hparam(default=10, editable=True)
     min_epochs: int | None = None
-    max_steps: int = -1
+    max_steps: int = Hparam(default=-1, editable=True)
     min_steps: int | None = None
     max_time: str | dict[str, int] | None = Hparam(
         default=None, description="as in 00:12:00:00, or hours: 2"
     )
     accumulate_grad_batches: int = Hparam(default=1, ge=1)
-    gradient_clip_val: float | None = None
+    gradient_clip_val: float | None = Hparam(default=None, editable=True)
     gradient_clip_algorithm: str | None = None
     check_val_every_n_epoch: int | None = 1
     val_check_interval: int | float | str | dict[str, int] | None = None
-    log_every_n_steps: int = Hparam(default=10, ge=1)
+    log_every_n_steps: int = Hparam(default=10, ge=1, editable=True)
     num_sanity_val_steps: int = 0
     limit_train_batches: int | float = 1.0
     limit_val_batches: int | float = 1.0
@@ -103,6 +106,18 @@ class RunHparams(Hparams):
     )
 
 
+class _OpenHparams(Hparams):
+    """Has what a user added beside the sections."""
+
+    model_config = ConfigDict(extra="allow")
+
+
+def file_tree(file: Hparams) -> dict[str, Any]:
+    """Return what `FitConfig.file` made, as a tree that loads again."""
+    sections = {name: file[name].to_dict() for name in SECTIONS}
+    return {**sections, **extra_values(file)}
+
+
 class FitConfig:
     """The checked configuration of one run, with the classes that it names."""
 
@@ -117,14 +132,47 @@ class FitConfig:
         self.extra: dict[str, Any] = extra
         """What a user added for purposes of their own."""
 
-    def tree(self) -> dict[str, Any]:
-        """Return all of it, defaults included, as a tree that loads again."""
-        return {
-            MODEL: self.model.to_dict(),
-            DATA: self.data.to_dict(),
-            RUN: self.run.to_dict(),
-            **self.extra,
+    def file(self) -> Hparams:
+        """Return all of it as one set of hyperparameters, which has its sections.
+
+        Numbers that an optimizer has by default are among its arguments there.
+        """
+        kinds: dict[str, tuple[Any, Any]] = {
+            MODEL: (self.model_class.hparams_schema, ...),
+            DATA: (self.data_class.hparams_schema, ...),
+            RUN: (RunHparams, ...),
         }
+        cls = define_hparams("FitFile", kinds, base=_OpenHparams)
+        optimizer = self.model.optimizer
+        kwargs = {**self._default_numbers(), **optimizer.kwargs}
+        complete = optimizer.model_copy(update={"kwargs": kwargs})
+        model = self.model.model_copy(update={"optimizer": complete})
+        return cls(**{MODEL: model, DATA: self.data, RUN: self.run, **self.extra})
+
+    def _default_numbers(self) -> dict[str, Any]:
+        """Return the numbers among the defaults of the optimizer's arguments."""
+        from ..lightning.model import Model, default_rate
+
+        if self.model_class.configure_optimizers is not Model.configure_optimizers:
+            # It may make its optimizer of anything.
+            return {}
+        cls = optimizer_named(self.model.optimizer.module_name, may_import=True)
+        defaults = {n: p.default for n, p in signature(cls).parameters.items()}
+        values: dict[str, Any] = {**default_rate(cls), **defaults}
+        # As a file has them: a tuple is a list there.
+        return {
+            name: list(value) if isinstance(value, tuple) else value
+            for name, value in values.items()
+            if _is_number(value) or _is_numbers(value)
+        }
+
+
+def _is_number(value: object) -> bool:
+    return type(value) in (int, float)
+
+
+def _is_numbers(value: Any) -> bool:
+    return isinstance(value, tuple) and bool(value) and all(map(_is_number, value))
 
 
 def _check_names(model: Any, source: str) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from ...config.live.history import Edit
 from ...config.storage.replacement import write_text
 
 Curves = Mapping[str, tuple[Sequence[int], Sequence[float]]]
@@ -26,8 +27,9 @@ def write_report(
     facts: Mapping[str, object],
     config: str,
     problem: str = "",
+    edits: Sequence[Edit] = (),
 ) -> None:
-    """Write the page: what happened, the numbers, the curves, the configuration."""
+    """Write the page: what happened, numbers, curves, edits, the configuration."""
     rows = "".join(
         f"<tr><th>{html.escape(name)}</th><td>{html.escape(str(value))}</td></tr>"
         for name, value in facts.items()
@@ -40,6 +42,7 @@ def write_report(
         f"<title>{html.escape(title)}</title><style>{_STYLE}</style></head><body>\n"
         f"<h1>{html.escape(title)}</h1>{trouble}\n<table>{rows}</table>\n"
         f"{_pictures(curves)}\n<h2>Last and best values</h2>\n{_table(curves)}\n"
+        f"{_history(edits)}"
         f"<h2>Configuration</h2><pre>{html.escape(config)}</pre>\n</body></html>\n"
     )
     write_text(file, page)
@@ -54,6 +57,31 @@ def _table(curves: Curves) -> str:
         if values
     )
     return f"<table>{head}{rows}</table>"
+
+
+def _history(edits: Sequence[Edit]) -> str:
+    """Return what was edited while the run went on, and where it began and went on."""
+    if not any(edit.verdict != "begun" for edit in edits):
+        return ""
+    head = (
+        "<tr><th>step</th><th>time</th><th>by</th><th>field</th><th>from</th>"
+        "<th>to</th><th></th></tr>"
+    )
+    rows = "".join(_row(cells) for edit in edits for cells in _lines(edit))
+    return f"<h2>Edits while it ran</h2>\n<table>{head}{rows}</table>\n"
+
+
+def _lines(edit: Edit) -> list[tuple[str, ...]]:
+    """Return the rows of an edit: one for each field, or one that says what it was."""
+    first = (str(edit.step), edit.time, edit.by)
+    if edit.verdict == "applied" and edit.changes:
+        return [(*first, c.path, c.before, c.after, c.note) for c in edit.changes]
+    words = {"begun": "the run began, or went on", "applied": "nothing changed"}
+    return [(*first, "", "", "", words.get(edit.verdict, f"refused: {edit.problem}"))]
+
+
+def _row(cells: Sequence[str]) -> str:
+    return f"<tr>{''.join(f'<td>{html.escape(cell)}</td>' for cell in cells)}</tr>"
 
 
 def _pictures(curves: Curves) -> str:

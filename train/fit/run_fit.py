@@ -1,45 +1,39 @@
 """One run of ``burnish fit``: from a checked configuration to a folder of results."""
 
-import os
 import time
 from collections.abc import Sized
 from pathlib import Path
 from typing import Any
 
-from lightning.pytorch import Trainer, seed_everything
+from lightning.pytorch import Callback, Trainer, seed_everything
 
-from ...config.formats import config_format_named
-from ...config.storage.replacement import write_text
 from ...core.persistence.loading import load_record
 from ..checkpoints.checkpoint import Checkpoint
-from ..checkpoints.folders import refuse_obstacle
 from ..lightning.data_module import DataModule
 from ..lightning.model import Model
 from ..lightning.record_checkpoint import RecordCheckpoint
 from ..lightning.record_io import MODEL, is_checkpoint
+from .beginning import Beginning, file_text
 from .fit_config import FitConfig, LoggerHparams
 from .history import History
 from .html_report import write_report
-
-LAST = "last"
 
 
 def fit(config: FitConfig, folder: Path) -> Trainer:
     """Train as ``config`` says, and leave in ``folder`` all that there is to know.
 
-    config.yaml, checkpoints, logs and report.html; the report is written too if
-    training ends with an error, which is raised again.
+    config.yaml, which may be edited meanwhile, checkpoints, logs and report.html; the
+    report is written too if training ends with an error, which is raised again.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    text = config_format_named("yaml").write(config.tree())
-    write_text(folder / "config.yaml", text)
+    beginning = Beginning.of(config, folder)
+    resumed = beginning.checkpoint
     if config.run.seed is not None:
         seed_everything(config.run.seed, verbose=False)
     data = config.data_class(config.data)
     model = config.model_class(_with_folder(config.model, folder))
-    history = History()
-    trainer = _trainer(config, folder, history)
-    resumed = _checkpoint(config.run.resume_from_checkpoint, folder)
+    history, live = History(), beginning.live_run(data)
+    trainer = _trainer(config, beginning.trainer_options(), folder, [history, live])
     if resumed is not None and is_checkpoint(resumed):
         # Tells what does not fit, by path, before anything is begun.
         load_record(model, Checkpoint.read(resumed)[MODEL])
@@ -61,18 +55,20 @@ def fit(config: FitConfig, folder: Path) -> Trainer:
             title=f"{type(model).__name__}: {folder.name}",
             curves=history.curves,
             facts=facts,
-            config=text,
+            config=file_text(live.config),
             problem=problem,
+            edits=live.edits,
         )
     return trainer
 
 
-def _trainer(config: FitConfig, folder: Path, history: History) -> Trainer:
-    options: dict[str, Any] = config.run.trainer.options()
+def _trainer(
+    config: FitConfig, options: dict[str, Any], folder: Path, callbacks: list[Callback]
+) -> Trainer:
     return Trainer(
         **options,
         logger=logger_of(config.run.logger, folder),
-        callbacks=[history],
+        callbacks=callbacks,
         enable_checkpointing=config.model.checkpoint is not None,
         default_root_dir=folder,
     )
@@ -158,39 +154,6 @@ def _with_folder(hparams: Any, folder: Path) -> Any:
         return hparams
     options = chosen.model_copy(update={"dirpath": str(folder / "checkpoints")})
     return hparams.model_copy(update={"checkpoint": options})
-
-
-def _checkpoint(place_name: str | None, folder: Path) -> str | None:
-    """Return the checkpoint to go on from. FileNotFoundError if there is none."""
-    if place_name is None:
-        return None
-    if place_name == "auto":
-        last_checkpoint = folder / "checkpoints" / LAST
-        if is_checkpoint(last_checkpoint):
-            return str(last_checkpoint)
-        _refuse_other(last_checkpoint)
-        return None
-    for place in (Path(place_name), Path(place_name) / "checkpoints" / LAST):
-        if is_checkpoint(place) or place.is_file():
-            return str(place)
-    raise FileNotFoundError(
-        f"run_config.resume_from_checkpoint={place_name}: no checkpoint is there; "
-        "give one, or the folder of a run, or auto"
-    )
-
-
-def _refuse_other(place: Path) -> None:
-    """Raise FileNotFoundError if something else than a checkpoint stands at ``last``.
-
-    A run whose checkpoints are damaged, or on a disk that is not there, would begin
-    anew over them.
-    """
-    refuse_obstacle(place.parent)
-    if os.path.lexists(place):
-        raise FileNotFoundError(
-            f"run_config.resume_from_checkpoint=auto: {place} is no checkpoint; "
-            "copy it again, or remove it to begin anew"
-        )
 
 
 def _model_and_data(

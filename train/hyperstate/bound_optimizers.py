@@ -2,6 +2,7 @@
 
 import dataclasses
 from functools import partial
+from inspect import signature
 from typing import Any
 
 import torch
@@ -15,20 +16,24 @@ from .lazy_fields import at
 
 Group = dict[str, Any]
 
+_ENGINE_CHOICES = {"params", "foreach", "fused", "capturable", "differentiable"}
+"""Arguments of torch's optimizers that are about the parameters, and not the step."""
+
 
 class BoundOptimizers:
     """Which keys of which groups have the value of which field of the config."""
 
     def __init__(self) -> None:
-        self._bonds: list[_Bond] = []
+        self._bonds: list[Bond] = []
 
     def bind(self, optim: Any, config: Any, paths: dict[str, str]) -> None:
         """Let ``paths``, field by key, hold for all groups; set them from ``config``.
 
         Raises ValueError for a key that no group has, or a field that is no number.
         """
+        owner = None if isinstance(optim, dict) else optim
         bonds = [
-            _Bond(group, key, path)
+            Bond(group, key, path, owner)
             for group in _groups(optim)
             for key, path in paths.items()
         ]
@@ -45,30 +50,48 @@ class BoundOptimizers:
         """
         return self._update(self._bonds, config)
 
+    def edit(self, config: Any) -> Undo:
+        """Do as `update` for a ``config`` that a person wrote.
+
+        Raises ValueError also for what an optimizer of torch would refuse when it is
+        made, and its step would take without a word.
+        """
+        undo = self.update(config)
+        try:
+            for bond in self._bonds:
+                bond.check_as_torch()
+        except BaseException:
+            undo()
+            raise
+        return undo
+
     @staticmethod
-    def _update(bonds: "list[_Bond]", config: Any) -> Undo:
+    def _update(bonds: "list[Bond]", config: Any) -> Undo:
         undos: list[Undo] = []
         try:
             for bond in bonds:
                 bond.update(config, undos)
             if undos:
                 for bond in bonds:
-                    _check_range(bond.group)
+                    bond.check_range()
         except BaseException:
             undo_all(undos)
             raise
         return partial(undo_all, undos)
 
 
-class _Bond:
+class Bond:
     """One key of one group."""
 
-    def __init__(self, group: Group, key: str, path: str) -> None:
+    def __init__(self, group: Group, key: str, path: str, owner: Any = None) -> None:
         self.group, self.key, self.path = group, key, path
+        self._owner = owner
+        """The optimizer, if it is known, which tells what it refuses."""
         self.value: Any = None
         """What the config said last."""
 
     def check(self, config: Any) -> None:
+        """Raise ValueError if the group cannot follow ``config``."""
         if self.key not in self.group:
             names = [name for name in self.group if name != "params"]
             hint = did_you_mean(self.key, names) or f" It has {', '.join(names)}."
@@ -80,20 +103,54 @@ class _Bond:
                 f"schedule into the config: {self.path}=step: 0.1@0 cos 0.0@1000"
             )
         value = at(config, self.path) if parts(self.path) else None
-        if isinstance(value, bool) or not isinstance(value, int | float):
+        if not self.is_alike(value):
             raise ValueError(
                 f"{self.key}={self.path!r}: expected the path of a number in the "
                 f"config, found {short_repr(value)}"
             )
 
+    def is_alike(self, value: object) -> bool:
+        """Return whether ``value`` is a number, or as many as the group has."""
+        current = self.group[self.key]
+        if isinstance(current, list | tuple) and isinstance(value, list | tuple):
+            return len(value) == len(current) and all(map(_is_number, value))
+        return _is_number(value)
+
     def update(self, config: Any, undos: list[Undo]) -> None:
+        """Give the group what ``config`` says, unless it said so the last time."""
         value = at(config, self.path)
         if value == self.value:
             return
         undos.append(self._undo())
         self.value = value
+        self.hold()
+
+    def hold(self) -> None:
+        """Give the group what the config said last, whoever set it since."""
         # Groups are saved by torch too: a number that knows its schedule is bare there.
-        self._set(int(value) if isinstance(value, int) else float(value))
+        self._set(_bare(self.value))
+
+    def check_range(self) -> None:
+        """Raise ValueError for what an optimizer of one tensor refuses at its step."""
+        template = self.group.get("optimizer")
+        if isinstance(template, TensorOptimizer) and dataclasses.is_dataclass(template):
+            names = hyperparameters(template)
+            values = {n: self.group[n] for n in names if n in self.group}
+            dataclasses.replace(template, **values)
+
+    def check_as_torch(self) -> None:
+        """Raise ValueError for what an optimizer of torch refuses when it is made."""
+        cls = type(self._owner)
+        if not f"{cls.__module__}.".startswith("torch.optim."):
+            return
+        names = signature(cls).parameters.keys() - _ENGINE_CHOICES
+        values = {
+            name: value.item() if isinstance(value, torch.Tensor) else value
+            for name, value in self.group.items()
+            if name in names
+        }
+        # Of two dimensions, since Muon takes no other parameter.
+        cls([torch.zeros(1, 1, requires_grad=True)], **values)
 
     def _set(self, value: Any) -> None:
         current = self.group[self.key]
@@ -115,13 +172,14 @@ class _Bond:
         return undo
 
 
-def _check_range(group: Group) -> None:
-    """Raise ValueError for what the optimizer of a group would refuse at its step."""
-    template = group.get("optimizer")
-    if isinstance(template, TensorOptimizer) and dataclasses.is_dataclass(template):
-        names = hyperparameters(template)
-        values = {name: group[name] for name in names if name in group}
-        dataclasses.replace(template, **values)
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _bare(value: Any) -> Any:
+    if isinstance(value, list | tuple):
+        return tuple(map(_bare, value))
+    return int(value) if isinstance(value, int) else float(value)
 
 
 def _groups(optim: Any) -> list[Group]:

@@ -284,7 +284,7 @@ class HyperState(Generic[C, S]):
         try:
             if self._is_scheduled:
                 self._config = scheduled_at(config, self.state)
-            undo_groups = self._bound.update(self._config)
+            undo_groups = self._bound.edit(self._config)
         except BaseException:
             put_back()
             raise

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
@@ -24,6 +24,7 @@ class LiveEdits(Generic[C]):
 
     ``live`` is on the first process alone. There, and with one process, each `look`
     is one at the file; several processes decide together every ``every`` numbers.
+    ``annotate`` is asked, when all is made, what a change is noted as.
     """
 
     def __init__(
@@ -33,8 +34,10 @@ class LiveEdits(Generic[C]):
         number: int,
         every: int = 20,
         on_edit: OnEdit | None = None,
+        annotate: Callable[[Change], Change] = lambda change: change,
     ) -> None:
         self._live, self._every, self._on_edit = live, every, on_edit
+        self._annotate = annotate
         self._n_processes = n_processes()
         self._turn = number // every
 
@@ -86,7 +89,10 @@ class LiveEdits(Generic[C]):
             undo_all(undos)
             self._refuse(step, problem, proposal)
         elif self._live is not None:
-            self._live.accept(step, proposal, edited)
+            noted = replace(
+                proposal, changes=tuple(map(self._annotate, proposal.changes))
+            )
+            self._live.accept(step, noted, edited)
 
     def _attempt(
         self,

@@ -1,6 +1,6 @@
 """Model: a LightningModule with typed hyperparameters and everything configured."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextvars import ContextVar
 from typing import Any, Generic, Self, TypeVar
 
@@ -22,6 +22,11 @@ from .typed_hparams import TypedHparams
 H = TypeVar("H", bound=ModelHparams)
 
 _is_loading: ContextVar[bool] = ContextVar("_is_loading", default=False)
+
+
+def default_rate(cls: Any) -> dict[str, float]:
+    """Return the learning rate of an optimizer whose class does not have it."""
+    return {"lr": 1e-3} if issubclass(cls, SimpleOptimizer) else {}
 
 
 def _no_metrics(self: object, *args: object) -> dict[str, Tensor]:
@@ -105,6 +110,14 @@ class Model(TypedHparams, LightningModule, Generic[H]):
         if self._trainer is not None and self._trainer.loggers:
             callbacks.append(LearningRateMonitor())
         return callbacks
+
+    def on_edit(self, changes: Sequence[Any]) -> None:
+        """Do what edits of `thparams` mean; nothing here, for values read at each step.
+
+        ``burnish fit`` calls it after a person edited fields of a run that goes on,
+        with the path and both values of each, as in the file. What it raises refuses
+        the edit, and ``thparams`` is as before.
+        """
 
     def setup(self, stage: str) -> None:
         """Set the precision of matrix products; let the trainer read records."""
@@ -230,8 +243,8 @@ class Model(TypedHparams, LightningModule, Generic[H]):
     def _build_optimizer(self, cls: Any, kwargs: dict[str, Any]) -> Any:
         try:
             if issubclass(cls, SimpleOptimizer):
-                options = dict(kwargs)
-                rate = options.pop("lr", 1e-3)
+                options = {**default_rate(cls), **kwargs}
+                rate = options.pop("lr")
                 return cls(**options).bind(self, lr=rate)
             if cls.__module__.startswith("burnish."):
                 return cls(self, **kwargs)

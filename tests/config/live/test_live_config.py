@@ -3,6 +3,8 @@
 import json
 import logging
 import os
+from collections.abc import Generator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -10,9 +12,11 @@ from typing import Any
 import pytest
 
 from burnish.config import ConfigError, Editable, Hparams, dump, load
+from burnish.config.live import live_config
 from burnish.config.live.changes import apply_changes
 from burnish.config.live.history import HISTORY, Edit, read_history
 from burnish.config.live.live_config import LiveConfig, config_file, suffix_of
+from burnish.config.live.request import request_edit
 
 from .clocks import Clocks
 
@@ -226,6 +230,75 @@ def test_who_asked_is_told(tmp_path: Path, clocks: Clocks) -> None:
     assert second is not None
     assert second.by == "config.ron"
     assert not note.exists()
+
+
+def test_who_asked_for_what_is_refused_is_told(tmp_path: Path, clocks: Clocks) -> None:
+    live = begin(tmp_path)
+    request_edit(tmp_path, ["optim.lr=13"], "burnish set optim.lr=13")
+
+    look(live, 1, clocks)
+
+    assert live.history.edits[-1].by == "burnish set optim.lr=13"
+
+
+def test_the_note_of_a_command_that_comes_while_an_edit_is_made_stays(
+    tmp_path: Path, clocks: Clocks
+) -> None:
+    live = begin(tmp_path)
+    request_edit(tmp_path, ["optim.lr=0.2"], "one")
+    clocks.pass_by(1.0)
+    proposal = live.look(lambda: 1)
+    request_edit(tmp_path, ["optim.decay=0.5"], "another")
+
+    live.accept(1, proposal, apply_changes(live.config, proposal.changes))
+    second = look(live, 2, clocks)
+
+    assert second is not None
+    assert second.by == "one; another"
+    assert in_force(live) == (0.2, 0.5, 10)
+
+
+@contextmanager
+def busy(folder: Path, *, wait_seconds: float) -> Generator[bool]:
+    """Return what `edit_lock` is while a command writes."""
+    yield False
+
+
+def test_a_file_that_is_gone_while_a_command_writes_is_written_later(
+    tmp_path: Path, clocks: Clocks, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    live = begin(tmp_path)
+    live.file.unlink()
+    look(live, 1, clocks)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(live_config, "edit_lock", busy)
+        look(live, 2, clocks)
+        assert not live.file.exists()
+    look(live, 3, clocks)
+
+    assert load(Config, live.file) == live.config
+
+
+def test_a_file_that_came_back_while_the_lock_was_waited_for_stays(
+    tmp_path: Path, clocks: Clocks, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    live = begin(tmp_path)
+    text = live.file.read_text()
+    live.file.unlink()
+    look(live, 1, clocks)
+
+    @contextmanager
+    def just_written(folder: Path, *, wait_seconds: float) -> Generator[bool]:
+        live.file.write_text(text.replace("0.1", "0.7"))
+        yield True
+
+    with monkeypatch.context() as patched:
+        patched.setattr(live_config, "edit_lock", just_written)
+        look(live, 2, clocks)
+    look(live, 3, clocks)
+
+    assert in_force(live) == (0.7, 0.0, 10)
 
 
 def past_of(folder: Path, step: int) -> list[Edit]:

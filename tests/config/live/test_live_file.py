@@ -221,12 +221,19 @@ def test_what_is_written_here_is_read_like_what_others_write(
     assert look(live).tree == {"lr": 0.8}
 
 
-def test_a_file_that_came_to_be_meanwhile_is_not_replaced(
-    live: LiveFile, file: Path
+def test_what_was_seen_can_be_seen_again(
+    live: LiveFile, file: Path, clocks: Clocks
 ) -> None:
-    live.write("(lr: 0.9)", is_new=True)
+    file.unlink()
+    live.look()
+    clocks.pass_by(1.0)
+    first = look(live)
+    assert live.look() is None
 
-    assert file.read_text() == "(lr: 0.1)"
+    live.look_again()
+
+    assert first.is_gone
+    assert look(live).is_gone
 
 
 def test_a_file_that_is_skipped_is_read_when_it_changes(

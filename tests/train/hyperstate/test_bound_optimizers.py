@@ -19,8 +19,20 @@ class Config:
     name: str = "a"
 
 
+TORCH: dict[str, Any] = {
+    name: cls
+    for name, cls in vars(torch.optim).items()
+    if isinstance(cls, type) and issubclass(cls, torch.optim.Optimizer)
+}
+TORCH.pop("Optimizer")
+
+
 def params() -> Any:
     return [torch.zeros(2, requires_grad=True)]
+
+
+def weights() -> Any:
+    return [torch.zeros(2, 2, requires_grad=True)]
 
 
 def test_groups_have_what_the_config_says_from_the_start_on() -> None:
@@ -136,6 +148,48 @@ def test_a_group_with_a_schedule_of_its_own_is_told() -> None:
 
     with pytest.raises(ValueError, match="own schedule"):
         BoundOptimizers().bind(optim, Config(), {"lr": "lr"})
+
+
+@pytest.mark.parametrize("name", sorted(TORCH))
+def test_an_edit_that_an_optimizer_of_torch_refuses_when_made_is_refused(
+    name: str,
+) -> None:
+    optim = TORCH[name](weights(), lr=0.5)
+    bound = BoundOptimizers()
+    bound.bind(optim, Config(), {"lr": "lr"})
+
+    bound.edit(Config(lr=0.25))
+    with pytest.raises(ValueError, match="-1"):
+        bound.edit(Config(lr=-1.0))
+
+    assert optim.param_groups[0]["lr"] == 0.25
+
+
+def test_a_schedule_is_not_asked_what_torch_refuses() -> None:
+    optim = torch.optim.SGD(params(), lr=0.5)
+    bound = BoundOptimizers()
+    bound.bind(optim, Config(), {"lr": "lr"})
+
+    bound.update(Config(lr=-1.0))
+
+    assert optim.param_groups[0]["lr"] == -1.0
+
+
+@dataclass
+class Betas:
+    betas: tuple[float, float] = (0.5, 0.9)
+
+
+def test_several_numbers_follow_as_well() -> None:
+    optim = torch.optim.Adam(params())
+    bound = BoundOptimizers()
+
+    bound.bind(optim, Betas(), {"betas": "betas"})
+    assert optim.param_groups[0]["betas"] == (0.5, 0.9)
+    with pytest.raises(ValueError, match="beta"):
+        bound.edit(Betas(betas=(0.5, 1.5)))
+
+    assert optim.param_groups[0]["betas"] == (0.5, 0.9)
 
 
 def test_what_is_no_optimizer_is_told() -> None:

@@ -1,0 +1,152 @@
+"""Where a run of ``burnish fit`` begins, or goes on, and with which config."""
+
+import os
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ...config.errors import ConfigError
+from ...config.files import load
+from ...config.formats import config_format_named
+from ...config.hparams import Hparams
+from ...config.live.edit_lock import edit_lock
+from ...config.live.history import HISTORY, Edit, read_history
+from ...config.live.live_config import LOG
+from ...config.live.resumption import (
+    Resumption,
+    edited_values,
+    resume_config,
+    values_left_behind,
+    with_changes,
+)
+from ...config.storage.replacement import write_text
+from ..checkpoints.checkpoint import Checkpoint
+from ..checkpoints.folders import refuse_obstacle
+from ..lightning.data_module import DataModule
+from ..lightning.record_io import TRAINING, is_checkpoint
+from .fit_config import RUN, FitConfig, file_tree
+from .live_run import FILE, LiveRun, stored_edits
+
+LAST = "last"
+_MOST_SECONDS = 5.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Beginning:
+    """The state and the config that a run has when it begins."""
+
+    folder: Path
+    checkpoint: str | None
+    composed: Hparams
+    """What the file and the words of the command say."""
+
+    past: Sequence[Edit]
+    """What was edited up to the checkpoint."""
+
+    start: Resumption[Hparams]
+    """What is in force there."""
+
+    @classmethod
+    def of(cls, config: FitConfig, folder: Path) -> "Beginning":
+        """Return where the run begins, with its config in ``folder``."""
+        place = config.run.resume_from_checkpoint
+        checkpoint = checkpoint_of(place, folder)
+        past = [] if checkpoint is None else _past(checkpoint)
+        is_same_run = place == "auto" or _is_in(checkpoint, folder)
+        composed = config.file()
+        with edit_lock(folder, wait_seconds=_MOST_SECONDS):
+            if not is_same_run:
+                _forget(folder / HISTORY)
+            edits = read_history(folder / HISTORY)
+            start = resume_config(composed, past, edits)
+            on_disk = start.final
+            if is_same_run and edits:
+                on_disk = _with_edits(on_disk, edits, folder / FILE)
+            write_text(folder / FILE, file_text(on_disk))
+        return cls(
+            folder=folder,
+            checkpoint=checkpoint,
+            composed=composed,
+            past=past,
+            start=start,
+        )
+
+    def live_run(self, data: DataModule[Any]) -> LiveRun:
+        """Return what follows the config."""
+        return LiveRun(self.folder, self.start, self.composed, self.past, data)
+
+    def trainer_options(self) -> dict[str, Any]:
+        """Return the arguments of the Trainer."""
+        options: dict[str, Any] = self.start.config[RUN].trainer.options()
+        return options
+
+
+def file_text(file: Hparams) -> str:
+    """Return the text of a run's ``config.yaml``."""
+    return config_format_named("yaml").write(file_tree(file))
+
+
+def checkpoint_of(place_name: str | None, folder: Path) -> str | None:
+    """Return the checkpoint to go on from. FileNotFoundError if there is none."""
+    if place_name is None:
+        return None
+    if place_name == "auto":
+        last_checkpoint = folder / "checkpoints" / LAST
+        if is_checkpoint(last_checkpoint):
+            return str(last_checkpoint)
+        _refuse_other(last_checkpoint)
+        return None
+    for place in (Path(place_name), Path(place_name) / "checkpoints" / LAST):
+        if is_checkpoint(place) or place.is_file():
+            return str(place)
+    raise FileNotFoundError(
+        f"run_config.resume_from_checkpoint={place_name}: no checkpoint is there; "
+        "give one, or the folder of a run, or auto"
+    )
+
+
+def _refuse_other(place: Path) -> None:
+    """Raise FileNotFoundError if something else than a checkpoint stands at ``last``.
+
+    A run whose checkpoints are damaged, or on a disk that is not there, would begin
+    anew over them.
+    """
+    refuse_obstacle(place.parent)
+    if os.path.lexists(place):
+        raise FileNotFoundError(
+            f"run_config.resume_from_checkpoint=auto: {place} is no checkpoint; "
+            "copy it again, or remove it to begin anew"
+        )
+
+
+def _past(checkpoint: str) -> list[Edit]:
+    """Return what was edited up to a checkpoint; Lightning's own files do not tell."""
+    if not is_checkpoint(checkpoint):
+        return []
+    return stored_edits(dict(Checkpoint.read(checkpoint)[TRAINING]))
+
+
+def _is_in(checkpoint: str | None, folder: Path) -> bool:
+    if checkpoint is None:
+        return False
+    return Path(checkpoint).resolve().is_relative_to(folder.resolve())
+
+
+def _forget(history: Path) -> None:
+    """Begin the history of another run, in the very file that its writers lock."""
+    with suppress(FileNotFoundError):
+        os.truncate(history, 0)
+
+
+def _with_edits(config: Hparams, edits: Sequence[Edit], file: Path) -> Hparams:
+    """Return ``config`` with what somebody wrote into the file while nobody ran."""
+    try:
+        on_disk = load(type(config), file)
+    except FileNotFoundError:
+        return config
+    except (ConfigError, OSError) as error:
+        LOG.warning("%s is written again, since it cannot be read: %s", file, error)
+        return config
+    return with_changes(config, edited_values(on_disk, values_left_behind(edits)))

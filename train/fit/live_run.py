@@ -1,0 +1,190 @@
+"""A run of ``burnish fit`` follows the config in its folder while it trains."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from lightning.pytorch import Callback, LightningModule, Trainer
+
+from ...config.classes.fields import fields_of
+from ...config.hparams import Hparams
+from ...config.live.changes import Change
+from ...config.live.history import Edit, edit_line, edit_of_line
+from ...config.live.live_config import LOG, NAME, LiveConfig
+from ...config.live.resumption import Resumption
+from ...config.path import child, parts
+from ...config.process.transaction import Undo, undo_all
+from ..checkpoints.distributed import is_writer
+from ..hyperstate.live_edits import LiveEdits
+from ..lightning.data_module import DataModule
+from ..lightning.model import Model
+from .fit_config import DATA, MODEL, RUN
+from .optimizer_arguments import OptimizerArguments
+from .trainer_limits import take_limits
+
+FILE = f"{NAME}.yaml"
+"""What a run's folder has at its top."""
+
+_KWARGS = f"{MODEL}.optimizer.kwargs"
+
+
+class LiveRun(Callback):
+    """Looks for edits ahead of each step of the optimizer, and makes them.
+
+    Checkpoints have what was edited up to then.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        start: Resumption[Hparams],
+        composed: Hparams,
+        past: Sequence[Edit],
+        data: DataModule[Any],
+    ) -> None:
+        self._folder, self._start, self._past = folder, start, past
+        self._composed, self._data = composed, data
+        self._config = start.config
+        self._held: set[str] = set()
+        self._arguments: OptimizerArguments | None = None
+        self._step = -1
+        self._edits: LiveEdits[Hparams] | None = None
+
+    @property
+    def config(self) -> Hparams:
+        """What is in force."""
+        return self._config
+
+    @property
+    def edits(self) -> tuple[Edit, ...]:
+        """What happened to the config up to now; on the first process alone."""
+        return tuple(self._past) if self._edits is None else self._edits.edits
+
+    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Note which groups have which argument; have the model and data in force.
+
+        Optimizers were made of what was composed, and none is restored yet.
+        """
+        self._arguments = OptimizerArguments(trainer, _kwargs(self._composed))
+        for part, section in ((pl_module, MODEL), (self._data, DATA)):
+            set_hparams(part, self._composed[section], self._config[section])
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Begin to follow the config."""
+        self._trainer, self._model = trainer, pl_module
+        if self._arguments is not None:
+            self._follow_optimizers(self._arguments)
+        step = trainer.global_step
+        live: LiveConfig[Hparams] | None = None
+        if is_writer():
+            live = LiveConfig(
+                self._folder,
+                self._config,
+                file=self._folder / FILE,
+                past=self._past,
+                overrides=self._start.overrides,
+                step=step,
+            )
+        self._edits = LiveEdits(
+            live, number=step, on_edit=self._tell_model, annotate=self._annotate
+        )
+
+    def on_train_batch_start(
+        self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int
+    ) -> None:
+        """Look, unless gradients are only gathered for a step that has begun."""
+        step = trainer.global_step
+        if step != self._step and self._edits is not None:
+            self._step = step
+            self._edits.look(lambda: step, self._config, self._take)
+        if self._arguments is not None:
+            self._arguments.hold()
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return what was edited, as plain data."""
+        held = self._held if self._arguments is None else self._arguments.held
+        return {"edits": [*map(edit_line, self.edits)], "held": sorted(held)}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Hold again what edits took from schedulers; the rest was read before."""
+        self._held = {*state_dict["held"]}
+
+    def _follow_optimizers(self, arguments: OptimizerArguments) -> None:
+        """Let groups follow, and give them what the run was begun with anew."""
+        kwargs = _kwargs(self._config)
+        arguments.held = {*self._held}
+        arguments.follow(kwargs)
+        new = {key for key in kwargs if child(_KWARGS, key) in self._start.new_paths}
+        for key in new:
+            if arguments.is_scheduled(key):
+                LOG.warning("%s: the scheduler was resumed, and sets %s", _KWARGS, key)
+        arguments.renew({key for key in new if not arguments.is_scheduled(key)})
+
+    def _take(self, config: Hparams) -> Undo:
+        """Put ``config`` in force, and return what puts the one of now back."""
+        before, undos = self._config, list[Undo]()
+        try:
+            if self._arguments is not None:
+                undos.append(self._arguments.take(_kwargs(before), _kwargs(config)))
+            undos.append(
+                take_limits(self._trainer, before[RUN].trainer, config[RUN].trainer)
+            )
+            undos.append(set_hparams(self._model, before[MODEL], config[MODEL]))
+            undos.append(set_hparams(self._data, before[DATA], config[DATA]))
+        except BaseException:
+            undo_all(undos)
+            raise
+        self._config = config
+        undos.append(lambda: setattr(self, "_config", before))
+        return lambda: undo_all(undos)
+
+    def _tell_model(self, config: Hparams, changes: tuple[Change, ...]) -> None:
+        if isinstance(self._model, Model):
+            self._model.on_edit(changes)
+
+    def _annotate(self, change: Change) -> Change:
+        """Return ``change`` with what it means for a scheduler, if anything."""
+        names = parts(change.path)
+        kwargs = parts(_KWARGS)
+        is_argument = names[: len(kwargs)] == kwargs
+        if self._arguments is None or not is_argument or change.note:
+            return change
+        keys = {*names[len(kwargs) :][:1]} or {*_kwargs(self._config)}
+        return replace(change, note=self._arguments.note(keys))
+
+
+def set_hparams(part: Any, before: Hparams, after: Hparams) -> Undo:
+    """Give a model or data the fields that ``after`` has otherwise than ``before``.
+
+    What Lightning keeps of them in checkpoints is what is in force as well.
+    """
+    old: Any = part.thparams
+    changed = {
+        field.attribute: after[name]
+        for name, field in fields_of(type(after)).items()
+        if after[name] != before[name]
+    }
+    part.thparams = old.model_copy(update=changed)
+    stored = part.hparams.get(part.hparams_argument())
+    if stored is None:
+        return lambda: setattr(part, "thparams", old)
+    part.hparams[part.hparams_argument()] = part.thparams.to_dict()
+
+    def undo() -> None:
+        part.thparams = old
+        part.hparams[part.hparams_argument()] = stored
+
+    return undo
+
+
+def stored_edits(state: Any) -> list[Edit]:
+    """Return the edits in the training state of a checkpoint, none if it has none."""
+    callback: Any = state.get("callbacks", {}).get(LiveRun.__qualname__, {})
+    edits = map(edit_of_line, callback.get("edits", ()))
+    return [edit for edit in edits if edit is not None]
+
+
+def _kwargs(config: Hparams) -> dict[str, Any]:
+    kwargs: dict[str, Any] = config[MODEL].optimizer.kwargs
+    return kwargs

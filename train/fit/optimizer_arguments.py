@@ -1,0 +1,142 @@
+"""The arguments of a run's optimizers that follow its config while it goes on."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from lightning.pytorch import Trainer
+
+from ...config.path import child
+from ...config.process.transaction import Undo, undo_all
+from ...config.short_text import short_repr
+from ..hyperstate.bound_optimizers import Bond, Group
+
+_ABSENT = object()
+
+_OF_CYCLES = ("momentum", "betas")
+"""What schedulers of torch set besides the rate, where they cycle both."""
+
+
+class OptimizerArguments:
+    """Which groups have which argument from the config, and follow it.
+
+    A group follows whose value is the config's when optimizers are made; one with a
+    value of its own keeps that. Make it before groups are restored, and call `follow`
+    afterwards.
+    """
+
+    def __init__(self, trainer: Trainer, kwargs: Mapping[str, Any]) -> None:
+        self.held: set[str] = set()
+        """Arguments that an edit took from the schedulers, which go on to set them."""
+        self._trainer = trainer
+        self._places = [
+            (i, j, key)
+            for i, optimizer in enumerate(trainer.optimizers)
+            for j, group in enumerate(optimizer.param_groups)
+            for key, value in kwargs.items()
+            if _has(group, key, value)
+        ]
+        self._bonds: list[Bond] = []
+        self._problems: dict[str, str] = {}
+        self._taken_away: set[str] = set()
+
+    def follow(self, kwargs: Mapping[str, Any]) -> None:
+        """Let groups follow from now on; ``kwargs`` is what they have."""
+        for i, j, key in self._places:
+            optimizer: Any = self._trainer.optimizers[i]
+            bond = Bond(optimizer.param_groups[j], key, child("", key), optimizer)
+            try:
+                bond.check(kwargs)
+            except ValueError as error:
+                self._problems[key] = str(error)
+            else:
+                bond.value = kwargs[key]
+                self._bonds.append(bond)
+
+    def take(self, before: Mapping[str, Any], after: Mapping[str, Any]) -> Undo:
+        """Give groups what ``after`` says otherwise, and return what takes it back.
+
+        Raises ValueError, and changes nothing, for what a running optimizer cannot
+        change, or refuses.
+        """
+        undos: list[Undo] = []
+        held, self._taken_away = {*self.held}, set()
+        undos.append(lambda: setattr(self, "held", held))
+        names = [*dict.fromkeys((*before, *after))]
+        try:
+            for key in names:
+                if before.get(key, _ABSENT) != after.get(key, _ABSENT):
+                    self._change(key, after, undos)
+        except BaseException:
+            undo_all(undos)
+            raise
+        return lambda: undo_all(undos)
+
+    def renew(self, keys: set[str]) -> None:
+        """Give groups the config's values of ``keys`` over those that were restored."""
+        for bond in self._bonds:
+            if bond.key in keys:
+                bond.hold()
+
+    def hold(self) -> None:
+        """Give groups again what schedulers have changed, and an edit holds."""
+        if self.held:
+            self.renew(self.held)
+
+    def note(self, keys: set[str]) -> str:
+        """Return what the last edit means for schedulers, empty if nothing."""
+        if keys & self._taken_away:
+            return "the number takes the place of the scheduler"
+        return ""
+
+    def is_scheduled(self, key: str) -> bool:
+        """Return whether a scheduler sets ``key``, and no edit has taken it away."""
+        driven = [
+            group
+            for config in self._trainer.lr_scheduler_configs
+            for group in _groups_of(config.scheduler)
+        ]
+        if key in self.held:
+            return False
+        if key in _OF_CYCLES:
+            return any("max_momentum" in group for group in driven)
+        return key == "lr" and bool(driven)
+
+    def _change(self, key: str, after: Mapping[str, Any], undos: list[Undo]) -> None:
+        bonds = [bond for bond in self._bonds if bond.key == key]
+        if not bonds or key not in after:
+            why = self._problems.get(key) or (
+                "no group of the optimizer has it from the config as a number, so that "
+                "it cannot change while the run goes on"
+            )
+            raise ValueError(f"optimizer.kwargs.{key}: {why}")
+        for bond in bonds:
+            if not bond.is_alike(after[key]):
+                raise ValueError(
+                    f"optimizer.kwargs.{key}: expected a number, or as many as the "
+                    f"optimizer has, found {short_repr(after[key])}"
+                )
+            bond.update(after, undos)
+        for bond in bonds:
+            bond.check_range()
+            bond.check_as_torch()
+        if self.is_scheduled(key):
+            self._taken_away.add(key)
+            self.held.add(key)
+
+
+def _has(group: Group, key: str, value: object) -> bool:
+    """Return whether a group was made with ``value``; a scheduler may have begun."""
+    at_first = group.get(f"initial_{key}", _ABSENT)
+    return any(_bare(value) == _bare(v) for v in (group.get(key, _ABSENT), at_first))
+
+
+def _bare(value: Any) -> Any:
+    if isinstance(value, torch.Tensor):
+        return value.item() if value.numel() == 1 else None
+    return tuple(value) if isinstance(value, list) else value
+
+
+def _groups_of(scheduler: Any) -> list[Group]:
+    optimizer = getattr(scheduler, "optimizer", None)
+    return list(getattr(optimizer, "param_groups", ()))
