@@ -71,7 +71,7 @@ def values_left_behind(edits: Sequence[Edit]) -> dict[str, str]:
     return values
 
 
-def edited_values(config: C, left_behind: Mapping[str, str]) -> list[Change]:
+def edited_values(config: object, left_behind: Mapping[str, str]) -> list[Change]:
     """Return what ``config`` says otherwise than the run when it ended."""
     return [
         Change(path=path, before=left_behind.get(path, ""), after=value)

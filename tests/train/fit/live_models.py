@@ -42,7 +42,7 @@ class Net(Model[NetHparams]):
         if self.thparams.scale == 13:
             raise ValueError("unlucky")
 
-    def on_train_batch_end(self, *arguments: object) -> None:
+    def on_train_batch_end(self, outputs: Any, batch: Any, batch_idx: int) -> None:
         step = self.trainer.global_step
         group = self.trainer.optimizers[0].param_groups[0]
         SEEN.append({"step": step, "scale": self.thparams.scale, **group})
