@@ -6,6 +6,8 @@ from .lazy_exports import lazily
 
 if TYPE_CHECKING:
     from .classes.editable import Editable
+    from .classes.field_types import register_field_type
+    from .classes.serializable import Serializable
     from .command_line import command
     from .errors import ConfigError, ConfigSyntaxError, ConfigVersionError, Problem
     from .files import dump, dumps, load, loads
@@ -42,6 +44,7 @@ __all__ = [
     "RenameField",
     "RewriteRule",
     "Schedule",
+    "Serializable",
     "Versioned",
     "command",
     "describe",
@@ -49,11 +52,14 @@ __all__ = [
     "dumps",
     "load",
     "loads",
+    "register_field_type",
     "schema_evolution_cli",
 ]
 
 _MODULES = {
     "classes.editable": ["Editable"],
+    "classes.field_types": ["register_field_type"],
+    "classes.serializable": ["Serializable"],
     "help_text": ["describe"],
     "errors": ["ConfigError", "ConfigSyntaxError", "ConfigVersionError", "Problem"],
     "files": ["dump", "dumps", "load", "loads"],

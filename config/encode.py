@@ -6,6 +6,7 @@ from collections import deque
 from collections.abc import Iterator, Mapping, Set
 from typing import Any
 
+from .classes.field_types import encoded, is_field_type
 from .classes.fields import (
     MISSING,
     ClassField,
@@ -167,6 +168,8 @@ def _value(
     scheduled = schedule_text(obj)
     if scheduled is not None:
         return scheduled
+    if is_field_type(type(obj)):
+        return _data(obj, path, depth)
     if is_struct_value(obj):
         # Among several classes the fields must tell which one it is.
         declared = declared_as(annotation, type(obj))
@@ -179,6 +182,24 @@ def _value(
     if isinstance(obj, list | tuple | Set):
         return _items(obj, annotation, path, elide, depth)
     return _leaf(obj, path)
+
+
+def _data(obj: object, path: str, depth: int) -> Any:
+    """Return the data of an object of a type of one's own, as a tree."""
+    name = type(obj).__qualname__
+    try:
+        data = encoded(obj)
+    except Exception as error:  # users' code
+        message = f"a {name} cannot be written: {type(error).__name__}: {error!s:.200}"
+        raise _unwritable(path, message) from error
+    try:
+        return _value(data, Any, path, None, depth + 1)
+    except ConfigError as error:
+        problems = [
+            Problem(p.path, f"{p.message}, in the data of a {name}")
+            for p in error.problems
+        ]
+        raise ConfigError("", problems) from None
 
 
 def _mapping(

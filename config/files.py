@@ -4,8 +4,9 @@ import os
 from collections.abc import Iterable, Mapping
 from dataclasses import is_dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypedDict, TypeVar, Unpack, overload
 
+from .classes.field_types import Ctx
 from .encode import encode
 from .errors import ConfigError, ConfigSyntaxError, Problem
 from .formats import ConfigFormat, config_format_named, config_format_of
@@ -33,13 +34,15 @@ def load(
     ignore_extra: bool = False,
     *,
     key: str | None = None,
+    ctx: Ctx | None = None,
 ) -> T:
     """Return the config in ``file``, its format told by the suffix.
 
     ``overrides`` are texts ``path=value``; ``key`` is the path of the part of the
-    file to read; ``ignore_extra`` drops fields that ``cls`` does not have.  Instead
-    of a file a mapping or OmegaConf's ``DictConfig`` does; None gives the defaults.
-    Raises ConfigError with every problem and its path.
+    file to read; ``ignore_extra`` drops fields that ``cls`` does not have; ``ctx`` is
+    a dict that `Serializable.deserialize` gets.  Instead of a file a mapping or
+    OmegaConf's ``DictConfig`` does; None gives the defaults.  Raises ConfigError with
+    every problem and its path.
     """
     check_config_class(cls, "load(Config, file)")
     name, form = "", None
@@ -50,7 +53,8 @@ def load(
     else:
         tree, form = read_tree(file)
         name = os.fsdecode(file)
-    return _build(cls, _part(tree, key, name), form, name, overrides, ignore_extra)
+    part = _part(tree, key, name)
+    return _build(cls, part, form, name, overrides, ignore_extra, ctx)
 
 
 def loads(
@@ -59,44 +63,91 @@ def loads(
     format: str = "ron",
     overrides: Iterable[str] = (),
     ignore_extra: bool = False,
+    *,
+    ctx: Ctx | None = None,
 ) -> T:
     """Return the config in ``text``, which is RON, JSON or YAML (``format``)."""
     check_config_class(cls, "loads(Config, text)")
     form = config_format_named(format)
-    return _build(cls, form.read(text), form, "", overrides, ignore_extra)
+    return _build(cls, form.read(text), form, "", overrides, ignore_extra, ctx)
+
+
+class DumpOptions(TypedDict, total=False):
+    """What `dump` takes beside the object and the file."""
+
+    format: str | None
+    elide_defaults: bool
+    ctx: Ctx | None
+
+
+@overload
+def dump(obj: object, file: None = None, **options: Unpack[DumpOptions]) -> str: ...
+
+
+@overload
+def dump(
+    obj: object, file: str | os.PathLike[str], **options: Unpack[DumpOptions]
+) -> None: ...
+
+
+@overload
+def dump(
+    obj: object,
+    file: str | os.PathLike[str] | None,
+    **options: Unpack[DumpOptions],
+) -> str | None: ...
 
 
 @leaving_nothing_open
 def dump(
-    obj: object, file: str | os.PathLike[str], *, elide_defaults: bool = False
-) -> None:
-    """Write ``obj`` to ``file`` in the format of its suffix; whole, or not at all.
+    obj: object,
+    file: str | os.PathLike[str] | None = None,
+    *,
+    format: str | None = None,
+    elide_defaults: bool = False,
+    ctx: Ctx | None = None,
+) -> str | None:
+    """Write ``obj`` to ``file``, whole or not at all; without a file return the text.
 
-    Raises ConfigError, with its path, for a value that would be read as another one.
+    The suffix tells the format, or ``format`` does: "ron" (as text the default),
+    "json" or "yaml". ``elide_defaults`` leaves out fields at their default, and ``ctx``
+    is what `Serializable.deserialize` gets when the text is read again.  Raises
+    ConfigError, with its path, for a value that would be read as another one.
     """
+    if file is None:
+        return dumps(obj, format or "ron", elide_defaults=elide_defaults, ctx=ctx)
     if not isinstance(file, str | bytes | os.PathLike):  # pyright: ignore[reportUnnecessaryIsInstance]  # users pass anything
         raise TypeError(
             f"dump: the second argument is {short_repr(file)}, expected a file: "
             "dump(config, 'config.yaml')"
         )
     path = Path(os.fsdecode(file))
-    write_text(
-        path, check_text(obj, config_format_of(path), elide_defaults=elide_defaults)
-    )
+    form = _format_to_write(path, format)
+    write_text(path, check_text(obj, form, elide_defaults=elide_defaults, ctx=ctx))
+    return None
 
 
-def dumps(obj: object, format: str = "ron", *, elide_defaults: bool = False) -> str:
+def dumps(
+    obj: object,
+    format: str = "ron",
+    *,
+    elide_defaults: bool = False,
+    ctx: Ctx | None = None,
+) -> str:
     """Return ``obj`` as RON, JSON or YAML text, without fields at their default if so.
 
     Schedules are their text, enums their value; a versioned config begins with its
     version.  Raises ConfigError, with its path, for a value that would be read as
     another one.
     """
-    text = check_text(obj, config_format_named(format), elide_defaults=elide_defaults)
+    form = config_format_named(format)
+    text = check_text(obj, form, elide_defaults=elide_defaults, ctx=ctx)
     return text.removesuffix("\n")
 
 
-def check_text(obj: object, form: ConfigFormat, *, elide_defaults: bool) -> str:
+def check_text(
+    obj: object, form: ConfigFormat, *, elide_defaults: bool, ctx: Ctx | None = None
+) -> str:
     """Return ``obj`` as text, once reading that text has given ``obj`` again.
 
     Raises ConfigError, with its path, for a value that would be read as another one.
@@ -104,8 +155,22 @@ def check_text(obj: object, form: ConfigFormat, *, elide_defaults: bool) -> str:
     text = form.write(encode(obj, elide_defaults=elide_defaults))
     if len(text.encode()) > MAX_BYTES:
         raise ConfigError("", [Problem("", f"larger than {MAX_BYTES >> 20} MiB")])
-    check_read_back(obj, form.read(text))
+    check_read_back(obj, form.read(text), ctx=ctx)
     return text
+
+
+def _format_to_write(path: Path, name: str | None) -> ConfigFormat:
+    """Return the format called ``name``, which is that of the suffix.
+
+    ValueError if it is not: nobody could read the file.
+    """
+    form = config_format_of(path)
+    if name is not None and config_format_named(name) is not form:
+        raise ValueError(
+            f"{path} would be read as {form.name}, and format={name!r} was asked for; "
+            "leave it out, or choose another suffix"
+        )
+    return form
 
 
 def check_config_class(cls: object, example: str) -> None:
@@ -138,15 +203,21 @@ def _build(
     name: str,
     overrides: Iterable[str],
     ignore_extra: bool,
+    ctx: Ctx | None,
 ) -> T:
     """Return the object in ``tree``, which came from ``form`` and the file ``name``."""
     config: T
     is_plain = form is not None and not form.has_structs
     if is_plain and not ignore_extra:
-        config = build_plain(cls, tree, name, overrides)
+        config = build_plain(cls, tree, name, overrides, ctx)
     else:
         config = build(
-            cls, tree, source=name, overrides=overrides, ignore_extra=ignore_extra
+            cls,
+            tree,
+            source=name,
+            overrides=overrides,
+            ignore_extra=ignore_extra,
+            ctx=ctx,
         )
     return config
 

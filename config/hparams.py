@@ -2,16 +2,17 @@
 
 import os
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any, Self, cast
+from typing import Any, Self, Unpack, cast, overload
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from .classes.field_aliases import HparamsMeta
+from .classes.field_types import Ctx
 from .classes.fields import fields_of
 from .classes.hparam import Hparam
 from .classes.pydantic_internals import keep_fast_construction, validator_of_model
 from .encode import encode, to_plain, without_names
-from .files import dump, dumps, load, loads
+from .files import DumpOptions, dump, dumps, load, loads
 from .schedule.number import ScheduledFloat, ScheduledInt
 from .spelling import did_you_mean
 from .tree import is_dict, is_mapping_value
@@ -55,18 +56,19 @@ class Hparams(BaseModel, Mapping[str, Any], metaclass=HparamsMeta):
         ignore_extra: bool = False,
         *,
         key: str | None = None,
+        ctx: Ctx | None = None,
     ) -> Self:
         """Return the hyperparameters in ``file``, or in the part of it at ``key``.
 
         The suffix tells the format: ``.json``, ``.yaml``, ``.yml`` or ``.ron``. The
         arguments are those of `burnish.config.load`.
         """
-        return load(cls, file, overrides, ignore_extra, key=key)
+        return load(cls, file, overrides, ignore_extra, key=key, ctx=ctx)
 
     @classmethod
-    def loads(cls, text: str, format: str = "ron") -> Self:
+    def loads(cls, text: str, format: str = "ron", *, ctx: Ctx | None = None) -> Self:
         """Return the hyperparameters in ``text``."""
-        return loads(cls, text, format)
+        return loads(cls, text, format, ctx=ctx)
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Self:
@@ -110,15 +112,34 @@ class Hparams(BaseModel, Mapping[str, Any], metaclass=HparamsMeta):
         values: dict[str, object] = to_plain(tree)
         return values | to_plain(_computed_fields(self, values)) if computed else values
 
-    def dump(
-        self, file: str | os.PathLike[str], *, elide_defaults: bool = False
-    ) -> None:
-        """Write to ``file`` in the format of its suffix; whole, or not at all."""
-        dump(self, file, elide_defaults=elide_defaults)
+    @overload
+    def dump(self, file: None = None, **options: Unpack[DumpOptions]) -> str: ...
 
-    def dumps(self, format: str = "ron", *, elide_defaults: bool = False) -> str:
+    @overload
+    def dump(
+        self, file: str | os.PathLike[str], **options: Unpack[DumpOptions]
+    ) -> None: ...
+
+    def dump(
+        self,
+        file: str | os.PathLike[str] | None = None,
+        **options: Unpack[DumpOptions],
+    ) -> str | None:
+        """Write to ``file`` in the format of its suffix; without one return the text.
+
+        The options are those of `burnish.config.dump`.
+        """
+        return dump(self, file, **options)
+
+    def dumps(
+        self,
+        format: str = "ron",
+        *,
+        elide_defaults: bool = False,
+        ctx: Ctx | None = None,
+    ) -> str:
         """Return RON, JSON or YAML text."""
-        return dumps(self, format, elide_defaults=elide_defaults)
+        return dumps(self, format, elide_defaults=elide_defaults, ctx=ctx)
 
     def __getitem__(self, name: str) -> Any:
         field = fields_of(type(self)).get(name) if isinstance(name, str) else None  # pyright: ignore[reportUnnecessaryIsInstance]  # users pass anything

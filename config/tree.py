@@ -145,6 +145,19 @@ def is_mapping_value(value: object) -> TypeGuard[Mapping[object, object]]:
     return isinstance(value, Mapping)
 
 
+def bare(tree: Any) -> Any:
+    """Return ``tree`` of plain dicts and strings, for a type that says no more."""
+    if isinstance(tree, Ident):
+        return str(tree)
+    if isinstance(tree, Rounded):
+        return float(tree)
+    if is_dict(tree):
+        return {bare(k): bare(item) for k, item in tree.items()}
+    if type(tree) in (list, tuple):
+        return type(tree)(bare(item) for item in tree)
+    return tree
+
+
 def _is_endless(node: object) -> bool:
     return type(node) is int and node.bit_length() > MAX_INT_BITS
 

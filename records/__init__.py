@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING
 from ..config.lazy_exports import lazily
 
 if TYPE_CHECKING:
+    from ..config.classes.field_types import register_field_type
     from .entries.entry import Entry, Param, ParamId, trainable
-    from .entries.field_types import register_field_type
     from .errors import (
         PrecisionError,
         RecordChecksumError,
@@ -57,7 +57,7 @@ __all__ = [  # noqa: RUF022  # plainly sorted, as a test of all packages has it
 
 _MODULES = {
     "entries.entry": ("Entry", "Param", "ParamId", "trainable"),
-    "entries.field_types": ("register_field_type",),
+    ".config.classes.field_types": ("register_field_type",),
     "errors": (
         "PrecisionError",
         "RecordChecksumError",

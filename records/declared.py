@@ -13,12 +13,13 @@ from typing import Any
 import torch
 from torch import nn
 
+from ..config.classes.field_types import registered_type_of
 from ..config.classes.fields import members
 from ..config.path import join
 from ..config.plain.codec import Node
 from .entries.encoder import UNDECLARED_ENUM, Encoder, Storable
 from .entries.entries import Entries
-from .entries.field_types import UNDECLARED_TYPE, field_type_of
+from .entries.field_types import UNDECLARED_TYPE
 from .entries.keys import check_text_key, key_of_text
 from .entries.nodes import escape
 from .errors import RecordMismatchError
@@ -133,7 +134,7 @@ def _check_kept(value: object, again: object, path: str) -> None:
     Below fields that declare nothing, as ``Any`` and ``list`` do, members of enums and
     keys of dicts would come back as texts, and registered types as plain data.
     """
-    if field_type_of(type(value)) is not None:
+    if registered_type_of(type(value)) is not None:
         if type(again) is not type(value):
             name = type(value).__qualname__
             raise TypeError(f"{path}: a {name} {UNDECLARED_TYPE}")

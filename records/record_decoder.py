@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import torch
 from torch import nn
 
+from ..config.classes.field_types import FieldType, registered_type_of
 from ..config.path import join
 from ..config.plain.codec import Node
 from ..config.plain.enums import member_of
 from ..config.spelling import did_you_mean
 from .entries.encoder import Storable, declares_fields
 from .entries.entries import Entries, leaf_value
-from .entries.field_types import FieldType, field_type_of
 from .entries.keys import key_of_text, name_of_key_hint
 from .entries.node_names import mismatch, name_of
 from .entries.nodes import LEAVES, decode, escape, tag_of
@@ -98,7 +98,7 @@ class RecordDecoder:
             return self._union(args, node, path)
         if origin is typing.Literal:
             return self._literal(args, node, path)
-        field_type = field_type_of(origin or hint)
+        field_type = registered_type_of(origin or hint)
         if field_type is not None:
             return self._registered(origin or hint, field_type, node, path)
         tag, content = tag_of(node) if isinstance(node, dict) else (None, node)

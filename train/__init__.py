@@ -4,6 +4,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from ..config.classes.serializable import Serializable
     from .checkpoints.checkpoint import Checkpoint
     from .checkpoints.checkpoints import Checkpoints
     from .class_lookup import register_named
@@ -16,8 +17,9 @@ if TYPE_CHECKING:
         OptimizerHparams,
         SchedulerHparams,
     )
+    from .hyperstate.field_marks import Blob, Lazy
     from .hyperstate.hyperstate import HyperState
-    from .hyperstate.serializable import Blob, Lazy, Serializable
+    from .hyperstate.load_state import load_state
     from .lightning.data_module import DataModule
     from .lightning.load_module import load_lightning
     from .lightning.model import Model
@@ -46,11 +48,12 @@ __all__ = [
     "SchedulerHparams",
     "Serializable",
     "load_lightning",
+    "load_state",
     "register_named",
 ]
 
 _HOME = {
-    "Blob": "hyperstate.serializable",
+    "Blob": "hyperstate.field_marks",
     "Checkpoint": "checkpoints.checkpoint",
     "CheckpointHparams": "hparams",
     "Checkpoints": "checkpoints.checkpoints",
@@ -59,7 +62,7 @@ _HOME = {
     "DataModule": "lightning.data_module",
     "EarlyStoppingHparams": "hparams",
     "HyperState": "hyperstate.hyperstate",
-    "Lazy": "hyperstate.serializable",
+    "Lazy": "hyperstate.field_marks",
     "Model": "lightning.model",
     "ModelHparams": "hparams",
     "OptimizerHparams": "hparams",
@@ -68,8 +71,9 @@ _HOME = {
     "ResumableLoader": "resumable_loader",
     "ResumableSampler": "resumable_loader",
     "SchedulerHparams": "hparams",
-    "Serializable": "hyperstate.serializable",
+    "Serializable": ".config.classes.serializable",
     "load_lightning": "lightning.load_module",
+    "load_state": "hyperstate.load_state",
     "register_named": "class_lookup",
 }
 

@@ -3,11 +3,14 @@
 from typing import TYPE_CHECKING, Any, dataclass_transform
 
 from pydantic import BaseModel, Field
+from pydantic.errors import PydanticSchemaGenerationError
 from pydantic.fields import ModelPrivateAttr
 
 from .annotations import annotate, annotations_in, is_class_variable
+from .field_types import n_registered
 from .hparam import Hparam
-from .pydantic_internals import metaclass_of_models
+from .known_classes import holds_field_types, unknown_class
+from .pydantic_internals import is_complete, metaclass_of_models
 
 if TYPE_CHECKING:
     from .pydantic_internals import ModelMetaclass
@@ -42,7 +45,31 @@ class HparamsMeta(ModelMetaclass):
             }
             if safe:
                 _rename(namespace, hints, safe, _names_of(bases))
+        if n_registered() and any(map(holds_field_types, hints.values())):
+            return mcs._with_field_types(name, bases, namespace, **options)
         return super().__new__(mcs, name, bases, namespace, **options)
+
+    @classmethod
+    def _with_field_types(
+        mcs,
+        name: str,
+        bases: tuple[type, ...],
+        namespace: dict[str, Any],
+        **options: Any,
+    ) -> type:
+        """Return a class in whose fields pydantic leaves registered classes alone."""
+        # It then takes any class, so that those that are not registered are told here.
+        config = {"arbitrary_types_allowed": True}
+        namespace["model_config"] = config | namespace.get("model_config", {})
+        cls = super().__new__(mcs, name, bases, namespace, **options)
+        unknown = unknown_class(cls) if is_complete(cls) else None
+        if unknown is not None:
+            raise PydanticSchemaGenerationError(
+                f"{name}: nobody said how files hold a {unknown.__qualname__}; "
+                "burnish.config.register_field_type does, or deriving it from "
+                "burnish.config.Serializable"
+            )
+        return cls
 
 
 def _rename(

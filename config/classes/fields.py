@@ -28,6 +28,7 @@ from typing import (
     get_origin,
 )
 
+from .field_types import is_field_type
 from .pydantic_internals import is_complete
 
 if TYPE_CHECKING:
@@ -35,6 +36,8 @@ if TYPE_CHECKING:
 
 MISSING: Any = dataclasses.MISSING
 """Stands for a default that there is not."""
+
+_PLAIN: tuple[object, ...] = (int, float, str, bool)
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,9 +90,9 @@ class ClassField:
 
 
 def is_struct(annotation: object) -> TypeGuard[type]:
-    """Return whether ``annotation`` is a class with fields."""
+    """Return whether ``annotation`` is a class with fields; no type of one's own."""
     cls = class_of(annotation)
-    if not isinstance(cls, type):
+    if not isinstance(cls, type) or is_field_type(cls):
         return False
     # A model's class takes long to say that it has not what a dataclass has.
     return is_model(cls) or dataclasses.is_dataclass(cls)
@@ -252,12 +255,20 @@ def is_mapping(annotation: object) -> bool:
     """Return whether ``annotation`` is a dict or another mapping, but no struct."""
     origin = get_origin(annotation) or annotation
     is_kind = isinstance(origin, type) and issubclass(origin, Mapping)
-    return is_kind and not is_struct(origin)
+    return is_kind and not is_struct(origin) and not is_field_type(origin)
 
 
 def structs_in(annotation: object) -> list[type]:
     """Return the classes with fields among the alternatives, in order."""
     return [member for member in members(annotation) if is_struct(member)]
+
+
+def field_types_in(annotation: object) -> list[object]:
+    """Return the types of one's own among the alternatives, in order."""
+    # Most fields declare one of these, and nothing else.
+    if annotation in _PLAIN:
+        return []
+    return [member for member in members(annotation) if is_field_type(member)]
 
 
 def mapping_in(annotation: object) -> object:
@@ -295,6 +306,7 @@ def is_sequence(annotation: object) -> bool:
         isinstance(origin, type)
         and issubclass(origin, kinds)
         and not issubclass(origin, text)
+        and not is_field_type(origin)
     )
 
 

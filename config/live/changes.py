@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from ..classes.editable import editable_paths, is_editable
+from ..classes.field_types import Ctx, is_field_type
 from ..classes.fields import (
     declared_items,
     is_struct_value,
@@ -60,15 +61,16 @@ def changes_between(before: object, after: object) -> list[Change]:
     return [_change(path, a, b) for path, a, b, _ in differences]
 
 
-def apply_changes(config: C, changes: Iterable[Change]) -> C:
+def apply_changes(config: C, changes: Iterable[Change], ctx: Ctx | None = None) -> C:
     """Return a copy of ``config`` with ``changes`` made, checked as a file is.
 
-    Raises ConfigError, with its path, for one that does not fit.
+    ``ctx`` is what `Serializable.deserialize` gets. Raises ConfigError, with its path,
+    for one that does not fit.
     """
     root: dict[str, Any] = {"": encode(config)}
     for change in changes:
         _put(root, change)
-    return build(type(config), root[""])  # type: ignore[no-any-return]  # of its class
+    return build(type(config), root[""], ctx=ctx)  # type: ignore[no-any-return]  # of its class
 
 
 def marked_values(config: object) -> dict[str, str]:
@@ -166,6 +168,8 @@ def _of_fields(
 
 
 def _has_same_items(before: Any, after: Any) -> bool:
+    if is_field_type(type(before)):
+        return False
     if is_mapping_value(before) and is_mapping_value(after):
         return not is_struct_value(before) and before.keys() == after.keys()
     is_same_kind = type(before) is type(after)

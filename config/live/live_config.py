@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
+from ..classes.field_types import Ctx
 from ..errors import ConfigError, Problem
 from ..files import dumps
 from ..formats import config_format_of
@@ -53,8 +54,9 @@ class Proposal:
 class LiveConfig(Generic[C]):
     """A config that follows its file; one process of a run has it.
 
-    ``config`` is what is in force. `look` says what is to change, and whoever made
-    the change says so with `accept` or `refuse`. No file makes any of them raise.
+    ``config`` is what is in force, and ``ctx`` what its `Serializable` fields are made
+    with. `look` says what is to change, and whoever made the change says so with
+    `accept` or `refuse`. No file makes any of them raise.
     """
 
     def __init__(
@@ -67,8 +69,9 @@ class LiveConfig(Generic[C]):
         past: Sequence[Edit] = (),
         overrides: Sequence[str] = (),
         step: int = 0,
+        ctx: Ctx | None = None,
     ) -> None:
-        self.config = config
+        self.config, self._ctx = config, ctx
         # One that is named is in force, whatever else lies in the folder.
         there = file or config_file(folder)
         self._file = LiveFile(there or folder / f"{NAME}{suffix}")
@@ -149,7 +152,7 @@ class LiveConfig(Generic[C]):
 
     def _proposal(self, tree: Any, text: str) -> Proposal | None:
         """Return what the file changes. Raises ConfigError for what it may not."""
-        config = build(type(self.config), tree)
+        config = build(type(self.config), tree, ctx=self._ctx)
         missing = [*unwritten_fields(config, tree)]
         if missing:
             raise ConfigError("", [_missing(missing)])
@@ -174,7 +177,7 @@ class LiveConfig(Generic[C]):
             return
         try:
             tree = reading.tree
-            config: C = build(type(self.config), tree)
+            config: C = build(type(self.config), tree, ctx=self._ctx)
             is_whole = not [*unwritten_fields(config, tree)]
         except Exception:  # a user's class may raise anything, and `look` tells it
             return
@@ -191,7 +194,7 @@ class LiveConfig(Generic[C]):
         config = self.config
         for edit in ahead:
             with suppress(ConfigError):
-                config = apply_changes(config, edit.changes)
+                config = apply_changes(config, edit.changes, self._ctx)
         return config
 
     def _note(self, verdict: Any, step: int, **facts: Any) -> Edit:
@@ -212,7 +215,8 @@ class LiveConfig(Generic[C]):
 
     def _write(self, config: C) -> None:
         try:
-            text = dumps(config, config_format_of(self.file).name) + "\n"
+            form = config_format_of(self.file).name
+            text = dumps(config, form, ctx=self._ctx) + "\n"
             self._file.write(text)
         except (OSError, ConfigError, ImportError) as error:
             LOG.warning("%s could not be written: %s", self.file, error)

@@ -12,11 +12,14 @@ from dataclasses import dataclass, field
 from decimal import Decimal, InvalidOperation
 from typing import Any, Union
 
+from ..classes.field_types import Ctx
 from ..classes.fields import (
+    MISSING,
     ClassField,
     allows_none,
     computed_of,
     extra_of,
+    field_types_in,
     fields_of,
     is_mapping,
     is_sequence,
@@ -41,8 +44,9 @@ from ..schedule.number import as_kind, schedule_of, start_of
 from ..schedule.schedule import Schedule, looks_scheduled
 from ..short_text import first_names, short_repr
 from ..spelling import did_you_mean
-from ..tree import Ident, Rounded, Weak, is_dict, is_items
+from ..tree import Rounded, Weak, bare, is_dict, is_items
 from ..versioned import upgrade
+from .own_types import OwnTypeText, own_type_value
 from .pydantic_check import check
 
 _NUMBERS = (int, float, bool)
@@ -68,6 +72,8 @@ class Preparation:
     """Makes one tree ready, and notes what it found on the way."""
 
     ignore_extra: bool = False
+    ctx: Ctx = field(default_factory=lambda: {})
+    """What `Serializable.deserialize` gets beside the data."""
     problems: list[Problem] = field(default_factory=lambda: [])
     schedules: list[Place] = field(default_factory=lambda: [])
 
@@ -79,6 +85,15 @@ class Preparation:
         steps: tuple[Step, ...] = (),
     ) -> object:
         """Return ``tree`` as pydantic takes it for ``annotation``."""
+        if field_types_in(annotation):
+            try:
+                obj = own_type_value(annotation, tree, path, self.ctx)
+            except ConfigError as error:
+                self.problems.extend(error.problems)
+                return tree
+            if obj is not MISSING:
+                return obj
+            tree = tree.otherwise if isinstance(tree, OwnTypeText) else tree
         if tree is None or type(tree) in _NUMBERS or annotation is type(tree) is str:
             return tree
         if isinstance(tree, Rounded):
@@ -95,7 +110,7 @@ class Preparation:
                 return self._dict(member, tree, path, steps)
             if is_items(tree) and is_sequence(member):
                 return self._items(member, tree, path, steps)
-        return _bare(tree)
+        return bare(tree)
 
     def _number(
         self, annotation: object, number: Rounded, path: str
@@ -145,7 +160,7 @@ class Preparation:
             if name in fields_by_name:
                 self._field(fields_by_name[name], name, item, path, steps, prepared)
             elif extra == "allow":
-                prepared[name] = _bare(item)
+                prepared[name] = bare(item)
             elif name not in computed_of(cls) and not ignored:
                 self._unknown(cls, name, path, fields_by_name)
         for f in fields.values():
@@ -184,7 +199,7 @@ class Preparation:
         self, cls: type, tree: object, path: str, steps: tuple[Step, ...]
     ) -> "tuple[dict[str, Any], Preparation] | None":
         """Return ``tree`` prepared for ``cls``, None if ``cls`` refuses it."""
-        trial = Preparation(ignore_extra=self.ignore_extra)
+        trial = Preparation(ignore_extra=self.ignore_extra, ctx=self.ctx)
         prepared = trial._struct(cls, tree, path, steps)
         if trial.problems:
             return None
@@ -362,19 +377,6 @@ def _with_old(
             tree[name] = _with_old(type(value), value, tree[name], old_value)
         elif is_default(f, value):
             tree[name] = old_value
-    return tree
-
-
-def _bare(tree: Any) -> Any:
-    """Return ``tree`` of plain dicts and strings, for a type that says no more."""
-    if isinstance(tree, Ident):
-        return str(tree)
-    if isinstance(tree, Rounded):
-        return float(tree)
-    if is_dict(tree):
-        return {_bare(k): _bare(item) for k, item in tree.items()}
-    if type(tree) in (list, tuple):
-        return type(tree)(_bare(item) for item in tree)
     return tree
 
 

@@ -1,10 +1,11 @@
 """A value written as text, read as its field's type says."""
 
 import enum
-from typing import Any
+from typing import Any, Union
 
 from ..classes.fields import (
     allows_none,
+    field_types_in,
     is_mapping,
     is_sequence,
     is_struct,
@@ -16,6 +17,7 @@ from ..ron import read
 from ..schedule.schedule import looks_scheduled
 from ..short_text import short_repr
 from ..tree import BeyondFloatError, Ident, is_dict
+from .own_types import OwnTypeText
 
 _BOOLS = {
     **dict.fromkeys(("true", "True", "TRUE", "t", "T", "1"), True),
@@ -32,6 +34,8 @@ def from_text(annotation: object, text: str, path: str) -> object:
     that fails, or the field cannot hold what it gives, the text itself is tried.
     Raises ConfigError naming ``path``.
     """
+    if field_types_in(annotation):
+        return _own_type_text(annotation, text, path)
     kinds = [m for m in members(annotation) if m is not type(None)]
     # A text is taken as it stands, so that nobody has to quote for RON and for a shell.
     if kinds == [str] and not allows_none(annotation):
@@ -44,6 +48,17 @@ def from_text(annotation: object, text: str, path: str) -> object:
     if kinds == [bool]:
         return _bool(annotation, bare, path)
     return _fitting(kinds, bare, text, path)
+
+
+def _own_type_text(annotation: object, text: str, path: str) -> object:
+    bare = text.strip()
+    if allows_none(annotation) and bare in _NONES:
+        return None
+    as_ron = from_text(Any, text, path)
+    own = field_types_in(annotation)
+    others = [kind for kind in members(annotation) if kind not in own]
+    otherwise = from_text(Union[tuple(others)], text, path) if others else as_ron  # noqa: UP007
+    return OwnTypeText((as_ron, text), otherwise)
 
 
 def _is_number(kinds: list[object], text: str) -> bool:

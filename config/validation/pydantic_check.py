@@ -4,7 +4,9 @@ from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
+from ..classes.field_types import n_registered
 from ..classes.fields import fields_of, is_model
+from ..classes.known_classes import unknown_class
 from ..classes.pydantic_internals import validator_of_model
 from ..errors import ConfigError, Problem
 from ..path import child
@@ -13,6 +15,13 @@ from ..tree import is_dict, is_items
 
 if TYPE_CHECKING:
     from pydantic import ValidationError
+
+
+_UNKNOWN_CLASS = (
+    "A class of your own is told by burnish.config.register_field_type, or is a "
+    "burnish.config.Serializable; a state with modules is read by "
+    "burnish.train.load_state, or by HyperState"
+)
 
 
 def check(annotation: object, tree: object, problems: Sequence[Problem] = ()) -> object:
@@ -33,25 +42,50 @@ def check(annotation: object, tree: object, problems: Sequence[Problem] = ()) ->
     return value
 
 
-@cache
 def validator_of(annotation: Any) -> Any:
     """Return what validates values of ``annotation``.
 
     Raises TypeError for a type that no configuration can have.
     """
+    return _validator_of(annotation, n_registered())
+
+
+@cache
+def _validator_of(annotation: Any, n_field_types: int) -> Any:
     from pydantic import PydanticUserError, TypeAdapter
+    from pydantic.errors import PydanticSchemaGenerationError
 
     try:
         if is_model(annotation):
             fields_of(annotation)
             return validator_of_model(annotation)
-        return TypeAdapter(annotation)
+        try:
+            return TypeAdapter(annotation)
+        except PydanticSchemaGenerationError:
+            if unknown_class(annotation) is not None:
+                raise
+            return _with_field_types(annotation)
     except (PydanticUserError, RecursionError) as unsupported:
         name = getattr(annotation, "__qualname__", str(annotation))
         reason = str(unsupported).split("\n", 1)[0]
         if isinstance(unsupported, RecursionError):
             reason = "a type within itself needs a name, by typing.TypeAliasType"
+        elif isinstance(unsupported, PydanticSchemaGenerationError):
+            reason = f"{reason.split('. ')[0].removesuffix('.')}. {_UNKNOWN_CLASS}"
         raise TypeError(f"{name} cannot be a configuration: {reason}") from unsupported
+
+
+def _with_field_types(annotation: Any) -> Any:
+    """Return what validates ``annotation``, objects of registered classes as they are.
+
+    They were made before pydantic sees them, and it knows nothing of their classes.
+    """
+    from pydantic import ConfigDict, TypeAdapter
+    from typing_extensions import TypeAliasType
+
+    # Under a name of its own, since a dataclass is not to be given a configuration.
+    named: Any = TypeAliasType("named", annotation)  # pyright: ignore[reportGeneralTypeIssues]  # of no use as a type
+    return TypeAdapter(named, config=ConfigDict(arbitrary_types_allowed=True))
 
 
 def _problems(tree: object, validation_error: "ValidationError") -> list[Problem]:

@@ -8,6 +8,7 @@ import enum
 from collections.abc import Mapping, Sequence, Set
 from typing import Any, get_args, get_origin
 
+from ..classes.field_types import Ctx, is_field_type
 from ..classes.fields import (
     declared_as,
     is_abstract,
@@ -33,11 +34,14 @@ _ITEMS = (list, tuple)
 _PLAIN = frozenset([type(None), bool, int, float, str])
 
 
-def check_read_back(value: object, tree: object, *, annotation: object = None) -> None:
+def check_read_back(
+    value: object, tree: object, *, annotation: object = None, ctx: Ctx | None = None
+) -> None:
     """Raise ConfigError unless ``tree`` is read as ``value`` where it was written.
 
-    ``annotation`` is what the place declares, the class of ``value`` if left out. A
-    container without a class has no reader, so only its texts and numbers count.
+    ``annotation`` is what the place declares, the class of ``value`` if left out, and
+    ``ctx`` what `Serializable.deserialize` gets. A container without a class has no
+    reader, so only its texts and numbers count.
     """
     if annotation is None and not is_struct_value(value):
         _refuse(first_misread(Any, to_plain(encode(value)), to_plain(tree), ""))
@@ -45,7 +49,7 @@ def check_read_back(value: object, tree: object, *, annotation: object = None) -
     declared = type(value) if annotation is None else annotation
     read = build if isinstance(tree, NamedStruct) else build_plain
     try:
-        again = read(declared, tree, source="")
+        again = read(declared, tree, source="", ctx=ctx)
     except ConfigError as error:
         problems = [
             Problem(p.path, f"cannot be read again: {p.message}")
@@ -71,6 +75,9 @@ def first_misread(
         )
     if is_struct_value(value):
         return _in_struct(annotation, value, again, path)
+    if is_field_type(type(value)):
+        is_same = _is_same_scalar(annotation, value, again)
+        return None if is_same else _misread(value, again, path)
     if is_mapping_value(value) and is_mapping_value(again):
         return _in_mapping(annotation, value, again, path)
     if isinstance(value, Set) and isinstance(again, Set):
@@ -158,7 +165,10 @@ def _same_sets(value: Set[object], again: Set[object]) -> bool:
 def _is_same_scalar(annotation: object, value: object, again: object) -> bool:
     """Return whether two values without items are one, as far as the field says."""
     if type(value) is type(again):
-        return _equal(value, again)
+        # Objects may be equal to none but themselves, so their data is compared.
+        pair = (value, again)
+        is_own = is_field_type(type(value))
+        return _equal(*map(encode, pair) if is_own else pair)
     is_number = isinstance(value, int | float) and isinstance(again, int | float)
     if is_number and not isinstance(value, enum.Enum):
         return type(value) not in members(annotation) and value == again

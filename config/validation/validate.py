@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from functools import cache
 from typing import Any
 
+from ..classes.field_types import Ctx, is_field_type, n_registered
 from ..classes.fields import (
     fields_of,
     is_mapping,
@@ -32,17 +33,19 @@ def build(
     overrides: Iterable[str] = (),
     ignore_extra: bool = False,
     added: Rules | None = None,
+    ctx: Ctx | None = None,
 ) -> Any:
     """Return the object of type ``annotation`` that ``tree`` describes.
 
-    ``added`` are upgrade rules to try after those that the classes have.  Raises
-    ConfigError with every problem at once, each with its path.
+    ``added`` are upgrade rules to try after those that the classes have, ``ctx`` is
+    what `Serializable.deserialize` gets.  Raises ConfigError with every problem at
+    once, each with its path.
     """
     try:
         is_old = _has_versions(annotation) or added
         upgraded = upgrade(annotation, tree, added) if is_old else tree
         overridden = apply_overrides(annotation, upgraded, overrides)
-        preparation = Preparation(ignore_extra=ignore_extra)
+        preparation = Preparation(ignore_extra=ignore_extra, ctx=ctx or {})
         prepared = preparation.value(annotation, overridden.tree)
         problems = [*overridden.problems, *preparation.problems]
         config = check(annotation, prepared, problems)
@@ -52,7 +55,11 @@ def build(
 
 
 def build_plain(
-    annotation: object, tree: object, source: str, overrides: Iterable[str] = ()
+    annotation: object,
+    tree: object,
+    source: str,
+    overrides: Iterable[str] = (),
+    ctx: Ctx | None = None,
 ) -> Any:
     """Return the same as `build` of ``tree``, faster where pydantic does all of it.
 
@@ -70,7 +77,7 @@ def build_plain(
         except ValidationError:
             # A schedule's text is no number to pydantic; and our errors say more.
             pass
-    return build(annotation, tree, source=source, overrides=overrides)
+    return build(annotation, tree, source=source, overrides=overrides, ctx=ctx)
 
 
 def put_back(config: object, places: Iterable[Place]) -> Any:
@@ -104,9 +111,13 @@ def _put(value: Any, steps: tuple[Step, ...], place: Place) -> Any:
     return value
 
 
-@cache
 def _is_strict(annotation: object) -> bool:
     """Return whether pydantic alone refuses all that `build` refuses."""
+    return _is_strict_among(annotation, n_registered())
+
+
+@cache
+def _is_strict_among(annotation: object, n_field_types: int) -> bool:
     return _strict(annotation, set())
 
 
@@ -116,6 +127,8 @@ def _strict(annotation: object, visited: set[object]) -> bool:
     if is_choice(annotation):
         return False
     for member in kinds:
+        if is_field_type(member):
+            return False
         if is_mapping(member) or is_sequence(member):
             args = getattr(member, "__args__", ())
             # Keys that are converted may become one.

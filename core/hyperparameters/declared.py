@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from ...config.classes.annotations import annotations_of
+from ...config.classes.field_types import is_field_type
 from ...config.classes.fields import (
     computed_of,
     fields_of,
@@ -106,8 +107,10 @@ def needs_class(hint: Hint) -> bool:
     kinds = (enum.Enum, pathlib.PurePath, set, frozenset)
     for member in members(hint):
         origin = typing.get_origin(member) or member
-        if is_struct(origin) or (
-            isinstance(origin, type) and issubclass(origin, kinds)
+        if (
+            is_struct(origin)
+            or is_field_type(origin)
+            or (isinstance(origin, type) and issubclass(origin, kinds))
         ):
             return True
         if origin is not typing.Literal and any(

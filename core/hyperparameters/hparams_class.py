@@ -18,6 +18,7 @@ import torch
 from pydantic import TypeAdapter, ValidationError
 from torch import nn
 
+from ...config.classes.field_types import Ctx
 from ...config.classes.fields import fields_of, is_struct
 from ...config.files import load
 from ...config.hparams import Hparams, define_hparams
@@ -45,10 +46,11 @@ class ModuleHparams(Hparams):
         ignore_extra: bool = False,
         *,
         key: str | None = None,
+        ctx: Ctx | None = None,
     ) -> Self:
         """Return the hyperparameters in ``file``, also in a module's config.json."""
         values: Any = load(dict[str, Any], file, key=key)
-        return load(cls, cls._arguments(values), overrides, ignore_extra)
+        return load(cls, cls._arguments(values), overrides, ignore_extra, ctx=ctx)
 
     @classmethod
     def _arguments(cls, values: Any) -> Any:

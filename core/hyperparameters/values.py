@@ -22,6 +22,7 @@ from typing import Any, TypeGuard
 import torch
 from torch import nn
 
+from ...config.classes.field_types import is_field_type
 from ...config.classes.fields import is_struct_value, members
 from ...config.plain.codec import AS_THEY_ARE
 from ...config.plain.enums import member_value
@@ -112,7 +113,7 @@ def plain_value(value: Any, hint: Hint, where: str) -> Any:
         return str(value)
     if isinstance(value, os.PathLike):
         return os.fspath(value)  # pyright: ignore[reportUnknownArgumentType, reportUnknownVariableType]  # a path
-    if is_struct_value(value):
+    if is_struct_value(value) or is_field_type(type(value)):
         return _struct(value, hint, where)
     # Subclasses of numbers and texts are stored as these, enums apart.
     for kind in (int, float, str):

@@ -14,6 +14,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from ...config.classes.field_types import is_field_type
 from ...config.classes.fields import fields_of, is_model, is_struct_value
 from ...config.path import join
 from ...config.plain.kinds import in_order
@@ -338,6 +339,8 @@ class Writer:
             return self._class(value, path, depth)  # pyright: ignore[reportUnknownArgumentType]  # any class
         if is_plain_struct(type(value)):
             return self._struct(value, hint, path, depth)
+        if is_field_type(type(value)):
+            return plain_value(value, hint, path)
         if is_struct_value(value) or isinstance(value, Tensor):
             plain_struct = plain_value(value, hint, path)
             return _add_computed(value, plain_struct) if self.extended else plain_struct

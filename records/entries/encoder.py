@@ -9,6 +9,7 @@ from typing import Any, ClassVar, Self
 import numpy as np
 import torch
 
+from ...config.classes.field_types import registered_type_of
 from ...config.path import join
 from ...config.plain.codec import TAGGED_DEPTH, Encode, Encoding, Kind, Language, Node
 from ...config.plain.digits import digits_of
@@ -19,7 +20,7 @@ from ..tensors.memory import Ties, shape_of
 from ..tensors.tensor_classes import is_wrapper
 from .entries import Entries
 from .entry import Entry
-from .field_types import UNDECLARED_TYPE, field_type_of, registered
+from .field_types import UNDECLARED_TYPE, registered
 from .keys import by_texts, check_text_key
 from .nodes import escape, renumbered
 from .stored_wrappers import StoredWrappers
@@ -196,7 +197,7 @@ def _undeclared_record(encoder: Encoder, value: Any, path: str, depth: int) -> N
 
 
 def _registered(encoder: Encoder, value: Any, path: str, depth: int) -> Node:
-    field_type = field_type_of(type(value))
+    field_type = registered_type_of(type(value))
     if field_type is None:
         raise encoder.refusal(value, path)
     # What reads it declares nothing of what is inside.

@@ -226,7 +226,7 @@ def test_a_file_where_the_class_is_expected_is_answered_with_the_right_order() -
     with pytest.raises(TypeError, match=r"loads\(Config, text\)"):
         texts("(n: 1)", Config)
     with pytest.raises(TypeError, match=r"is Config\(.*expected a file: dump\(config"):
-        dump("c.json", Config())  # type: ignore[arg-type]  # swapped
+        dump("c.json", Config())  # type: ignore[call-overload]  # swapped
 
 
 def test_the_method_load_takes_overrides_where_the_function_does(
@@ -246,3 +246,41 @@ def test_a_character_that_json_escapes_as_two_is_one_in_yaml_too() -> None:
     read = loads(dict[str, Any], text, "yaml")
 
     assert read == json.loads(text)
+
+
+@pytest.mark.parametrize("format", ["ron", "json", "yaml"])
+@pytest.mark.parametrize("elide_defaults", [False, True])
+def test_dump_without_a_file_returns_the_text(
+    format: str, elide_defaults: bool, tmp_path: Path
+) -> None:
+    config = Config(n=5)
+    file = tmp_path / f"config.{format}"
+
+    text = dump(config, format=format, elide_defaults=elide_defaults)
+    dump(config, file, format=format, elide_defaults=elide_defaults)
+
+    assert text == dumps(config, format, elide_defaults=elide_defaults)
+    assert file.read_text() == f"{text}\n"
+    assert loads(Config, text, format) == config
+
+
+def test_dump_returns_ron_unless_told_otherwise() -> None:
+    assert dump(Part()) == dumps(Part())
+    assert dump(Part(), None) == dumps(Part())
+
+
+def test_the_method_dump_returns_the_text_too(tmp_path: Path) -> None:
+    class Settings(Hparams):
+        steps: int = 3
+
+    assert Settings().dump() == "Settings(\n    steps: 3,\n)"
+    assert Settings().dump(format="json") == '{\n  "steps": 3\n}'
+    assert Settings().dump(tmp_path / "a.ron") is None
+
+
+def test_a_format_that_is_not_that_of_the_suffix_is_refused(tmp_path: Path) -> None:
+    file = tmp_path / "config.yaml"
+
+    with pytest.raises(ValueError, match=r"read as yaml, and format='json'"):
+        dump(Part(), file, format="json")
+    assert not file.exists()

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar, get_origin
 
 from ...config.classes.editable import editable_paths
+from ...config.classes.field_types import Ctx
 from ...config.errors import ConfigError
 from ...config.files import check_config_class, load, loads
 from ...config.live.history import HISTORY, Edit, read_history, standing_overrides
@@ -63,13 +64,14 @@ class HyperState(Generic[C, S]):
         every: int = 1,
         rng: bool = True,
         edits: LiveEdits[C] | None = None,
+        ctx: Ctx | None = None,
     ) -> None:
         if keep_last < 1 or every < 1:
             raise ValueError(
                 f"keep_last and every are from 1 on, got {keep_last}, {every}"
             )
         self.state = state
-        self._source, self._rng = config, rng
+        self._source, self._rng, self._ctx = config, rng, ctx
         self._keep_last, self._every = keep_last, every
         self._folders = folders
         self._edits = edits
@@ -137,18 +139,19 @@ class HyperState(Generic[C, S]):
         initial_file = None if path is None else Path(path)
         file = initial_file
         if source is not None:
-            check_texts(source)
+            check_texts(source / CONFIG, source / STATE)
             file = source / CONFIG
         past = [] if source is None else read_history(source / HISTORY)
         words = override_texts(overrides)
         changes = standing_overrides(words, past)
-        config = load(config_cls, file, changes, ignore_extra)
         context = dict(ctx or {})
+        config = load(config_cls, file, changes, ignore_extra, ctx=context)
 
         def begin() -> S:
             return _begin_state(initial_state, config, context, state_cls)
 
         options: dict[str, Any] = {"keep_last": keep_last, "every": every, "rng": rng}
+        options["ctx"] = context
 
         def run_of(state: S) -> "HyperState[C, S]":
             run = cls(config, state, folders=folders, **options)
@@ -158,12 +161,16 @@ class HyperState(Generic[C, S]):
         if source is None:
             return run_of(begin())
         edited = text_before_edit(source)
-        stored_config = load(config_cls, file, [], ignore_extra) if changes else config
+        stored_config = config
+        if changes:
+            stored_config = load(config_cls, file, [], ignore_extra, ctx=context)
         is_changed = stored_config != config or edited is not None
         if edited is not None:
             # What the classes of now cannot read is nothing to compare with.
             with suppress(ConfigError):
-                stored_config = loads(config_cls, edited, ignore_extra=ignore_extra)
+                stored_config = loads(
+                    config_cls, edited, ignore_extra=ignore_extra, ctx=context
+                )
 
         def begin_before() -> S:
             return _begin_state(initial_state, stored_config, context, state_cls)
@@ -214,7 +221,9 @@ class HyperState(Generic[C, S]):
         if is_writer():
             folders.prepare()
             with folders.new(name) as scratch:
-                split = write_state(scratch, self._source, self.state, rng=self._rng)
+                split = write_state(
+                    scratch, self._source, self.state, rng=self._rng, ctx=self._ctx
+                )
                 if self._edits is not None:
                     self._edits.write_history(scratch / HISTORY)
             for deferred in split.pending:
@@ -269,8 +278,11 @@ class HyperState(Generic[C, S]):
                 past=past,
                 overrides=overrides,
                 step=number,
+                ctx=self._ctx,
             )
-        self._edits = LiveEdits(live, number=number, every=every, on_edit=on_edit)
+        self._edits = LiveEdits(
+            live, number=number, every=every, on_edit=on_edit, ctx=self._ctx
+        )
 
     def _take(self, config: C) -> Callable[[], None]:
         """Put ``config`` in force, and return what puts the one of now back."""

@@ -6,6 +6,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
+from ...config.classes.field_types import Ctx
 from ...config.live.changes import Change, apply_changes
 from ...config.live.history import Edit
 from ...config.live.live_config import LOG, LiveConfig, Proposal
@@ -35,9 +36,10 @@ class LiveEdits(Generic[C]):
         every: int = 20,
         on_edit: OnEdit | None = None,
         annotate: Callable[[Change], Change] = lambda change: change,
+        ctx: Ctx | None = None,
     ) -> None:
         self._live, self._every, self._on_edit = live, every, on_edit
-        self._annotate = annotate
+        self._annotate, self._ctx = annotate, ctx
         self._n_processes = n_processes()
         self._turn = number // every
 
@@ -103,7 +105,7 @@ class LiveEdits(Generic[C]):
     ) -> tuple[C, str]:
         """Return the config in force and what stands against it, if anything."""
         try:
-            edited = apply_changes(config, proposal.changes)
+            edited = apply_changes(config, proposal.changes, self._ctx)
             undos.append(take(edited))
             if self._on_edit is not None and proposal.changes:
                 self._on_edit(edited, proposal.changes)

@@ -12,11 +12,13 @@ from torch import nn
 from ...config.classes.fields import (
     ClassField,
     allows_none,
+    field_types_in,
     fields_of,
     is_struct,
     item_type,
     members,
 )
+from ...config.classes.serializable import deserialized
 from ...config.classes.union_choice import struct_for
 from ...config.errors import ConfigError, Problem
 from ...config.path import child, path_below
@@ -29,9 +31,9 @@ from ...records.errors import RecordMismatchError
 from ..checkpoints.rng import kept_generators
 from .blob_markers import LEGACY_SUFFIX, checked_file, has_blobs, is_marker
 from .digests import check_digest
+from .field_marks import PENDING, Lazy
 from .lazy_fields import Deferred, Origin, View, at
 from .legacy_objects import read_legacy_object
-from .serializable import PENDING, Lazy, deserialized
 from .state_objects import open_object, restore_object, serializable_class
 
 
@@ -41,7 +43,8 @@ class Restoring:
 
     origin: Origin
     config: Any
-    initial_state: Callable[[], Any]
+    initial_state: Callable[[], Any] | None
+    """Makes a state anew; None where no program is there to do it."""
     ctx: dict[str, Any]
     ignore_extra: bool = False
     hyperparameters: Literal["compare", "ignore"] | None = None
@@ -75,6 +78,8 @@ class Restoring:
         """Return what stands at ``path``. ConfigError has the path of what is wrong."""
         if is_marker(tree) and path in self._places:
             return self.blob(path)
+        if field_types_in(annotation):
+            return self._checked_plain_data(annotation, tree, path)
         cls = struct_for(annotation, tree) if not is_marker(tree) else None
         if cls is not None and (has_blobs(tree) or _holds_objects(cls)):
             return self._struct(cls, tree, path)
@@ -119,7 +124,16 @@ class Restoring:
     def deserialized(self, data: Any, annotation: Any, file: str) -> Any:
         """Return what the class in ``annotation`` makes of ``data``."""
         cls = serializable_class(annotation, file)
-        return deserialized(cls, data, self.config, self.view, self.ctx)
+        try:
+            return deserialized(
+                cls, data, self.ctx, config=self.config, state=self.view
+            )
+        except Exception as error:  # users' code
+            names = ", ".join(map(repr, self.ctx)) or "nothing"
+            error.add_note(
+                f"in {cls.__qualname__}.deserialize, for {file}; ctx holds {names}"
+            )
+            raise
 
     def module_at(self, path: str) -> nn.Module:
         """Return the module at ``path``. KeyError if no object is there."""
@@ -132,6 +146,13 @@ class Restoring:
 
     def initial_object(self, path: str) -> Any:
         """Return what the program itself makes at ``path`` when a run begins."""
+        if self.initial_state is None:
+            problem = (
+                f"{path}: only the program can make it, and its record fills it: "
+                "HyperState.load(Config, State, begin, path=folder) does. Classes with "
+                "@burnish.module and Serializable ones come back by themselves"
+            )
+            raise RecordMismatchError(str(self.folder), [problem])
         if self._template is None:
             self._template = self.initial_state()
             # The template binds its objects to each other, so all of them are filled.
@@ -154,6 +175,9 @@ class Restoring:
                     checked_file(tree, path, self.folder),
                     annotation,
                 )
+        elif field_types_in(annotation):
+            # Its data is its own affair, texts that look like markers too.
+            return
         elif is_dict(tree):
             cls = struct_for(annotation, tree)
             fields = {} if cls is None else fields_of(cls)
@@ -228,7 +252,7 @@ class Restoring:
         """Return plain data, checked against its type as configurations are."""
         if annotation is None:
             annotation = Any
-        preparation = Preparation(ignore_extra=self.ignore_extra)
+        preparation = Preparation(ignore_extra=self.ignore_extra, ctx=self.ctx)
         try:
             prepared = preparation.value(annotation, tree)
             checked = check(annotation, prepared, preparation.problems)

@@ -9,6 +9,7 @@ from typing import Any, Literal, TypeVar
 
 from torch import nn
 
+from ...config.classes.field_types import Ctx
 from ...config.files import dump, read_tree
 from ...config.formats import config_format_named
 from ...config.storage.replacement import write_text
@@ -32,17 +33,25 @@ CONFIG, STATE, RNG = "config.ron", "state.ron", "rng.mpk"
 """The files of a checkpoint, beside one record for each object of the state."""
 
 
-def write_state(folder: Path, config: object, state: object, *, rng: bool) -> Split:
+def write_state(
+    folder: Path,
+    config: object,
+    state: object,
+    *,
+    rng: bool,
+    ctx: Ctx | None = None,
+) -> Split:
     """Write a checkpoint into ``folder``, and return what it consists of.
 
-    Objects that were not read since the state was restored are copied as files.
+    ``ctx`` is what `Serializable` fields of the config are read again with. Objects
+    that were not read since the state was restored are copied as files.
     """
     split, tree = _split(state)
     modules = {p: v for p, v in split.blobs.items() if isinstance(v, nn.Module)}
     descriptions = {p: description_of(v, modules) for p, v in split.blobs.items()}
     if any(description.kind == FILLED for description in descriptions.values()):
         descriptions = {p: beside_filled(d) for p, d in descriptions.items()}
-    dump(config, folder / CONFIG)
+    dump(config, folder / CONFIG, ctx=ctx)
     beside = SavedWith((folder / CONFIG).read_text(), rng).metadata()
     digests: dict[str, str] = {}
     for path, value in split.blobs.items():
@@ -67,19 +76,21 @@ def read_state(
     folder: Path,
     cls: type[S],
     config: object,
-    begin: Callable[[], S],
+    begin: Callable[[], S] | None,
     ctx: dict[str, Any],
     *,
     ignore_extra: bool,
     hyperparameters: Literal["compare", "ignore"] | None = None,
     begin_before: Callable[[], S] | None = None,
+    text: str = STATE,
 ) -> S:
     """Return the state in ``folder``; ``begin`` makes one anew where that is needed.
 
+    Without ``begin`` what only a program can make is a RecordMismatchError.
     ``begin_before`` makes that of the stored config, if the stored objects may be
-    others than those of ``config``.
+    others than those of ``config``. ``text`` is the file that says it.
     """
-    tree, _ = read_tree(folder / STATE)
+    tree, _ = read_tree(folder / text)
     if has_versions(cls):
         tree = upgrade(cls, tree)
     # What is lazy is read later, wherever the program is then.
@@ -93,7 +104,7 @@ def read_state(
         hyperparameters,
     )
     state: S = restoring.state(cls, tree)
-    if begin_before is not None:
+    if begin is not None and begin_before is not None:
         check_change(
             folder,
             restoring.files,
@@ -104,12 +115,12 @@ def read_state(
     return state
 
 
-def check_texts(folder: Path) -> None:
+def check_texts(*files: Path) -> None:
     """Raise RecordFormatError if a text is empty, which would mean all defaults."""
-    for name in (CONFIG, STATE):
-        if not (folder / name).read_text(errors="replace").strip():
+    for file in files:
+        if not file.read_text(errors="replace").strip():
             raise RecordFormatError(
-                str(folder / name),
+                str(file),
                 "an empty file",
                 "the text that was saved",
                 "Copy it again, or use an older checkpoint.",

@@ -16,7 +16,14 @@ import numpy as np
 import torch
 from torch import nn
 
-from ...config.classes.fields import members
+from ...config.classes.field_types import (
+    decoded,
+    encoded,
+    is_field_type,
+    registered_type_of,
+)
+from ...config.classes.fields import field_types_in, members
+from ...config.classes.serializable import Serializable
 from ...config.process.transaction import Transaction, all_or_nothing
 from ...core.hyperparameters.reader import planned
 from ...core.hyperparameters.record_metadata import factory_of, recorded_hparams
@@ -39,7 +46,6 @@ from ..checkpoints.part_kinds import (
 )
 from ..plain import record_of, value_of
 from .rebuild_optimizer import Modules, binding_of, rebuild_optimizer
-from .serializable import Serializable
 
 KEY = "blob"
 """Where a record's metadata says what kind of object it is of."""
@@ -52,8 +58,10 @@ _GENERATORS: Mapping[str, Callable[[], Any]] = {
 }
 
 SERIALIZED, BOUND, GENERATOR, FILLED = "serialized", "bound", "generator", "filled"
+OWN_TYPE = "own type"
 """More kinds: what deserializes itself, optimizers over modules of the state,
-generators, and what is filled into the object that ``initial_state`` makes."""
+generators, what is filled into the object that ``initial_state`` makes, and what a
+registered class makes of its data."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,8 +94,8 @@ class Description:
 
         ``beside`` is metadata that all objects of a state have.
         """
-        if isinstance(value, Serializable):
-            record: Record | FlatRecord = record_of(value.serialize(), name)
+        if is_field_type(type(value)):
+            record: Record | FlatRecord = record_of(encoded(value), name)
         else:
             record = part_of(name, value).record()
         try:
@@ -177,6 +185,31 @@ class _Serialized(ObjectKind):
 
     def beside_filled(self, description: Description) -> Description:
         return Description(SERIALIZED, description.part, about=True)
+
+
+class _OwnType(ObjectKind):
+    """What somebody registered: the data that stands for it."""
+
+    name = OWN_TYPE
+
+    def description(
+        self, value: object, part: str, modules: Modules
+    ) -> Description | None:
+        if registered_type_of(type(value)) is None:
+            return None
+        return Description(OWN_TYPE, VALUE)
+
+    def restore(self, source: StoredObject, state: StateInRestoring) -> Any:
+        kinds = field_types_in(source.annotation)
+        if not kinds:
+            problem = "its field declares no class that burnish.config was told of"
+            raise _mismatch(source, problem)
+        data = value_of(source.record)
+        try:
+            return decoded(kinds[0], data, {})
+        except Exception as error:  # users' code, on data of a file
+            problem = f"{type(error).__name__}: {error!s:.200}"
+            raise _mismatch(source, problem) from error
 
 
 class _Bound(ObjectKind):
@@ -300,6 +333,7 @@ class _Filled(ObjectKind):
 
 _KINDS: tuple[ObjectKind, ...] = (
     _Serialized(),
+    _OwnType(),
     _Bound(),
     _Module(),
     _Generator(),
@@ -336,8 +370,13 @@ def restore_object(
 
 
 def _unknown(source: StoredObject, content: str) -> RecordMismatchError:
-    problem = f"{source.path}: found {content}, expected one that this version writes"
-    return RecordMismatchError(source.record.reading.file, [problem])
+    problem = f"found {content}, expected one that this version writes"
+    return _mismatch(source, problem)
+
+
+def _mismatch(source: StoredObject, problem: str) -> RecordMismatchError:
+    file = source.record.reading.file
+    return RecordMismatchError(file, [f"{source.path}: {problem}"])
 
 
 def open_object(

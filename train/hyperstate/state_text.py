@@ -10,12 +10,14 @@ from urllib.parse import quote
 import numpy as np
 import torch
 
+from ...config.classes.field_types import encoded, is_field_type
 from ...config.classes.fields import is_struct_value, item_type, members, stored_fields
+from ...config.classes.serializable import Serializable
 from ...config.encode import encode
 from ...config.path import child
 from ..checkpoints.part_kinds import VALUE, kind_of
 from .blob_markers import marker_of
-from .serializable import MARK, PENDING, Lazy, Serializable
+from .field_marks import MARK, PENDING, Lazy
 
 SUFFIX = ".mpk"
 
@@ -97,7 +99,18 @@ def is_blob(value: object) -> bool:
     """Return whether ``value`` is stored as a record."""
     if isinstance(value, Serializable | torch.Tensor | np.ndarray):
         return True
+    if is_field_type(type(value)):
+        return _holds_arrays(encoded(value))
     return not is_struct_value(value) and kind_of(value) != VALUE
+
+
+def _holds_arrays(data: object) -> bool:
+    """Return whether there is more in ``data`` than texts can hold."""
+    if isinstance(data, Mapping):
+        return any(map(_holds_arrays, data.values()))
+    if isinstance(data, list | tuple):
+        return any(map(_holds_arrays, data))
+    return isinstance(data, torch.Tensor | np.ndarray | np.generic | bytes | bytearray)
 
 
 def is_blob_field(annotation: object) -> bool:

@@ -173,7 +173,7 @@ def test_the_last_registration_counts() -> None:
     ("arguments", "problem"),
     [
         (("Rotation", str, str), r"takes a class, got 'Rotation'"),
-        ((dict, dict, dict), r"records hold dict without being told how"),
+        ((dict, dict, dict), r"files hold dict without being told how"),
         ((Mode, 3, Mode), r"encode is a function of one value, got 3"),
     ],
 )

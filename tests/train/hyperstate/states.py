@@ -104,7 +104,7 @@ class Old(Serializable):
         return {"number": np.array([self.number])}
 
     @classmethod
-    def deserialize(cls, data: Any, ctx: Any) -> "Old":  # type: ignore[override]  # pyright: ignore[reportIncompatibleMethodOverride]  # the older signature
+    def deserialize(cls, data: Any, ctx: Any) -> "Old":
         return cls(int(data["number"][0]) + ctx["config"].width)
 
 

@@ -1,0 +1,49 @@
+"""What a state says about how its fields are stored: Blob and Lazy."""
+
+from typing import Annotated, Any, TypeVar
+
+T = TypeVar("T")
+
+
+class _Mark:
+    """Says that a field is stored as a record of its own."""
+
+    def __repr__(self) -> str:
+        return "blob"
+
+
+MARK = _Mark()
+
+Blob = Annotated[T, MARK]
+"""``Blob[T]`` is a ``T`` that is stored as a record file, and not in the text.
+
+Tensors, arrays, modules, optimizers and the like always are; large plain data may be.
+"""
+
+
+class Lazy:
+    """Base of states whose stored objects are read when they are first touched.
+
+    A restored instance is filled without calling ``__init__``; the ``__post_init__`` of
+    a dataclass is called, and what it touches is read.
+    """
+
+    def __getattribute__(self, name: str) -> Any:
+        # Not __getattr__: the default of a field would be found on the class.
+        attributes: dict[str, Any] = object.__getattribute__(self, "__dict__")
+        pending = attributes.get(PENDING)
+        if pending and name in pending:
+            value = pending[name].load()
+            object.__setattr__(self, name, value)
+            pending.pop(name, None)
+            return value
+        return object.__getattribute__(self, name)
+
+    def __setattr__(self, name: str, value: object) -> None:
+        attributes: dict[str, Any] = object.__getattribute__(self, "__dict__")
+        super().__setattr__(name, value)
+        attributes.get(PENDING, {}).pop(name, None)
+
+
+PENDING = "_burnish_pending"
+"""Where a lazy instance keeps the fields that were not touched yet."""

@@ -1,0 +1,57 @@
+"""A state read from its file, where no run is: to look at, to test, to export."""
+
+import errno
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+from .state_folder import STATE, check_texts, read_state
+
+S = TypeVar("S")
+
+
+def load_state(
+    cls: type[S],
+    file: str | os.PathLike[str],
+    ctx: Mapping[str, Any] | None = None,
+    *,
+    ignore_extra: bool = False,
+    hyperparameters: Literal["compare", "ignore"] | None = None,
+) -> S:
+    """Return the state in ``file``, a ``state.ron`` or the folder of a checkpoint.
+
+    ``ctx`` is what `Serializable.deserialize` gets, beside "state": most often
+    ``{"config": config}``. The records beside the file are read and verified, and the
+    random generators of the program stay where they are. ``ignore_extra`` drops stored
+    fields that ``cls`` does not have; ``hyperparameters`` is that of `HyperState.load`.
+    Raises RecordMismatchError for an object that only a program can make, ConfigError,
+    RecordError or FileNotFoundError, naming file and field.
+    """
+    text = _state_file(Path(os.fsdecode(file)))
+    context = dict(ctx or {})
+    return read_state(
+        text.parent,
+        cls,
+        context.get("config"),
+        None,
+        context,
+        ignore_extra=ignore_extra,
+        hyperparameters=hyperparameters,
+        text=text.name,
+    )
+
+
+def _state_file(place: Path) -> Path:
+    """Return the text of the state at ``place``. FileNotFoundError if none is there."""
+    text = place / STATE if place.is_dir() else place
+    if text.exists():
+        check_texts(text)
+        return text
+    message = "no such file"
+    if place.is_dir():
+        inside = sorted(folder.parent.name for folder in place.glob(f"*/{STATE}"))
+        message = f"the folder holds no {STATE}"
+        if inside:
+            message += f"; of a run say which checkpoint: {', '.join(inside[-8:])}"
+    raise FileNotFoundError(errno.ENOENT, message, str(text))
