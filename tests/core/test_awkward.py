@@ -8,16 +8,15 @@ from torch import Tensor, nn
 
 import burnish
 
+from ..formats_of_records import SUFFIXES
 from .awkward import ZOO, example  # noqa: TID251  # a neighbour, not the package
-
-FORMATS = ["mpk", "mpk.zst", "json", "safetensors"]
 
 NOT_IN_SAFETENSORS = {"BufferFromParameter", "Complex", "ExtraState"}
 """Modules whose transient buffers, complex numbers or extra state would be lost."""
 
 CASES = [
     (name, suffix)
-    for suffix in FORMATS
+    for suffix in SUFFIXES
     for name in ZOO
     if suffix != "safetensors" or name not in NOT_IN_SAFETENSORS
 ]

@@ -40,6 +40,31 @@ def test_gradients_are_values_that_leave_the_module_alone() -> None:
         adaptor.apply_gradients(None, net, {"unknown": torch.ones(2)})
 
 
+def test_gradients_of_a_module_are_those_that_its_parameters_have() -> None:
+    net = plist(torch.ones(2), torch.ones(3), torch.ones(4))
+    net[2].requires_grad_(False)
+    net[0].sum().backward()
+
+    grads = Gradients.from_module(net)
+
+    ids = {p.path: p.id for p in named_params(net)}
+    assert set(grads) == {ids["0"]}
+    # No copy: zero_grad(set_to_none=False) and a clip in place are seen.
+    assert grads[ids["0"]] is net[0].grad
+
+
+def test_a_step_with_the_gradients_of_a_module_is_the_step_of_its_optimizer() -> None:
+    net, peer = layers(), layers()
+    x = torch.ones(3, 8)
+    for module in (net, peer):
+        module(x).square().sum().backward()
+
+    AdamW().bind(net, lr=1e-2).apply_gradients(None, net, Gradients.from_module(net))
+    AdamW().bind(peer, lr=1e-2).step()
+
+    assert distance(net, peer) == 0
+
+
 def test_accumulated_gradients_are_sums_and_begin_anew() -> None:
     net: Any = nn.Linear(20, 20)
     accumulator = GradientsAccumulator()

@@ -1,4 +1,4 @@
-"""Every recorder, and a record for each."""
+"""A record that is stored by every recorder."""
 
 import torch
 
@@ -7,19 +7,7 @@ from burnish.records import (
     FlatRecord,
     ParamId,
     Record,
-    Recorder,
 )
-
-RECORDERS = {
-    "mpk": Recorder(),
-    "mpk.zst": Recorder(compression="zst"),
-    "mpk.gz": Recorder(compression="gz"),
-    "json": Recorder("json"),
-    "json base64": Recorder("json", payload="base64"),
-    "json.gz": Recorder("json", "gz"),
-    "json.zst": Recorder("json", "zst"),
-    "safetensors": Recorder("safetensors"),
-}
 
 
 def example() -> FlatRecord:

@@ -16,25 +16,17 @@ from burnish.records import (
     Precision,
     PrecisionError,
     Record,
-    Recorder,
     RecordError,
     open_record,
     verify_file,
 )
 
-RECORDERS = {
-    "mpk": Recorder(),
-    "mpk.zst": Recorder("mpk", "zst"),
-    "mpk.gz": Recorder("mpk", "gz"),
-    "json": Recorder("json"),
-    "base64.json": Recorder("json", payload="base64"),
-    "json.zst": Recorder("json", "zst"),
-    "safetensors": Recorder("safetensors"),
-}
+from ..formats_of_records import OWN_RECORDERS
+
 PRECISIONS = [None, "half", Precision(param="bfloat16", underflow="error")]
 CASES = [
     (suffix, precision)
-    for suffix in RECORDERS
+    for suffix in OWN_RECORDERS
     # What JSON adds is the same for each.
     for precision in (PRECISIONS[:1] if "json" in suffix else PRECISIONS)
 ]
@@ -86,7 +78,7 @@ def check(file: Any) -> None:
             assert bool((entry.tensor().abs() == 1).all())
 
 
-@pytest.mark.parametrize("suffix", RECORDERS)
+@pytest.mark.parametrize("suffix", OWN_RECORDERS)
 def test_a_file_saved_while_a_thread_changes_the_values_verifies(
     suffix: str, tmp_path: Path
 ) -> None:
@@ -95,7 +87,7 @@ def test_a_file_saved_while_a_thread_changes_the_values_verifies(
 
     with changed_by_a_thread(record):
         for i in range(n_saves):
-            RECORDERS[suffix].save(record, file, precision=PRECISIONS[i % 3])  # type: ignore[arg-type]  # a precision
+            OWN_RECORDERS[suffix].save(record, file, precision=PRECISIONS[i % 3])  # type: ignore[arg-type]  # a precision
 
             check(file)
 
@@ -121,7 +113,7 @@ def test_a_stream_that_changes_the_values_as_it_is_written_verifies(
     record = changing_record()
     stream = ChangingFile(lambda: change(record))
 
-    RECORDERS[suffix].save(record, stream, precision=precision)
+    OWN_RECORDERS[suffix].save(record, stream, precision=precision)
 
     check(stream.getvalue())
 
@@ -132,10 +124,10 @@ def test_a_stream_whose_sums_come_first_ends_early_if_the_values_change(
 ) -> None:
     record = changing_record()
     stream = ChangingFile(lambda: change(record))
-    whole = len(RECORDERS["safetensors"].dumps(record, precision=precision))
+    whole = len(OWN_RECORDERS["safetensors"].dumps(record, precision=precision))
 
     with pytest.raises(RecordError, match=r"layers\.\d: its values changed while"):
-        RECORDERS["safetensors"].save(record, stream, precision=precision)
+        OWN_RECORDERS["safetensors"].save(record, stream, precision=precision)
 
     assert len(stream.getvalue()) < whole
     with pytest.raises(RecordError):
@@ -148,7 +140,7 @@ def test_progress_may_change_the_values_in_between(
 ) -> None:
     record, file = changing_record(), tmp_path / f"x.{suffix}"
 
-    RECORDERS[suffix].save(
+    OWN_RECORDERS[suffix].save(
         record, file, precision=precision, progress=lambda *_: change(record)
     )
 
@@ -167,7 +159,9 @@ def test_a_value_out_of_range_that_appears_meanwhile_is_refused_or_not_stored(
             tensor.fill_(1.0 if float(tensor.max()) > 1 else 1e6)
 
     with suppress(PrecisionError):
-        RECORDERS[suffix].save(record, file, precision="half", progress=grow_and_shrink)
+        OWN_RECORDERS[suffix].save(
+            record, file, precision="half", progress=grow_and_shrink
+        )
 
     if file.exists():
         check(file)
@@ -183,5 +177,5 @@ def test_the_sums_of_a_file_that_can_be_written_over_come_in_at_the_end(
     record.save(tmp_path / "x.safetensors", metadata=metadata)
 
     written = (tmp_path / "x.safetensors").read_bytes()
-    assert written == RECORDERS["safetensors"].dumps(record, metadata=metadata)
+    assert written == OWN_RECORDERS["safetensors"].dumps(record, metadata=metadata)
     assert verify_file(tmp_path / "x.safetensors", strict=True).n_entries == 2

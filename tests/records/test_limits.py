@@ -16,19 +16,9 @@ from burnish.records.flat_record import FlatRecord
 from burnish.records.limits import TEXT, WORD, text_cost
 from burnish.records.recorder import Recorder
 
+from ..formats_of_records import RECORDERS, SUFFIXES
 from .hostile_files import entry
 
-RECORDERS = {
-    "mpk": Recorder(),
-    "mpk.zst": Recorder("mpk", "zst"),
-    "mpk.gz": Recorder("mpk", "gz"),
-    "json": Recorder("json"),
-    "json base64": Recorder("json", payload="base64"),
-    "json.gz": Recorder("json", "gz"),
-    "json.zst": Recorder("json", "zst"),
-    "safetensors": Recorder("safetensors"),
-    "bpk": Recorder("bpk"),
-}
 W = torch.arange(3.0)
 
 
@@ -83,7 +73,7 @@ GROWING: dict[str, Callable[[int], Any]] = {
 
 
 @pytest.mark.parametrize("kind", GROWING)
-@pytest.mark.parametrize("name", ["mpk", "mpk.zst", "json", "safetensors", "bpk"])
+@pytest.mark.parametrize("name", [*SUFFIXES, "bpk"])
 def test_plain_data_is_read_up_to_the_limit_and_refused_by_name_beyond(
     name: str, kind: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -201,7 +191,7 @@ REFUSED: dict[str, tuple[Callable[[], FlatRecord], str]] = {
 
 
 @pytest.mark.parametrize("case", REFUSED)
-@pytest.mark.parametrize("name", ["mpk", "mpk.zst", "json", "safetensors", "bpk"])
+@pytest.mark.parametrize("name", [*SUFFIXES, "bpk"])
 def test_what_cannot_be_read_is_refused_by_name(name: str, case: str) -> None:
     written, problem = REFUSED[case]
 

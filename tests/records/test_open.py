@@ -22,6 +22,7 @@ from burnish.records import (
     verify_file,
 )
 
+from ..formats_of_records import OWN_RECORDERS
 from .opened import TENSORS
 
 
@@ -107,7 +108,7 @@ def test_a_file_without_checksums_is_verified_none_and_an_error_if_strict(
             verify_file(name, strict=True)
 
 
-@pytest.mark.parametrize("suffix", ["mpk", "mpk.zst", "json", "json.gz", "safetensors"])
+@pytest.mark.parametrize("suffix", OWN_RECORDERS)
 @pytest.mark.parametrize("tensors", [TENSORS, {}], ids=["some", "none"])
 def test_every_file_of_ours_passes_a_strict_verification(
     suffix: str, tensors: dict[str, torch.Tensor], tmp_path: Path

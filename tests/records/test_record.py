@@ -17,6 +17,7 @@ from burnish.records import (
     open_record,
 )
 
+from ..formats_of_records import OWN_RECORDERS
 from .typed_records import Mode, Moments
 
 
@@ -44,9 +45,9 @@ def example() -> State:
     )
 
 
-@pytest.mark.parametrize("suffix", [".mpk", ".mpk.zst", ".mpk.gz", ".json", ".json.gz"])
+@pytest.mark.parametrize("suffix", [s for s in OWN_RECORDERS if s != "safetensors"])
 def test_every_kind_of_field_comes_back(suffix: str, tmp_path: Path) -> None:
-    file = tmp_path / f"state{suffix}"
+    file = tmp_path / f"state.{suffix}"
 
     example().save(file)
     back = State.load(file)

@@ -20,7 +20,8 @@ from burnish.records import (
 )
 from burnish.records.record_writer import PRESETS
 
-from .recorders import RECORDERS, example
+from ..formats_of_records import OWN_RECORDERS
+from .recorders import example
 
 
 def test_the_presets_are_what_their_names_say(tmp_path: Path) -> None:
@@ -106,16 +107,16 @@ def test_a_wrong_preset_lists_those_that_there_are() -> None:
         example().save(recorder="fast")
 
 
-@pytest.mark.parametrize("content", RECORDERS)
-@pytest.mark.parametrize("reader", RECORDERS)
+@pytest.mark.parametrize("content", OWN_RECORDERS)
+@pytest.mark.parametrize("reader", OWN_RECORDERS)
 def test_a_recorder_loads_its_own_format_and_names_both_for_another(
     content: str, reader: str, tmp_path: Path
 ) -> None:
     file = tmp_path / f"x.{content.split()[0]}"
-    RECORDERS[content].save(example(), file)
-    recorder = RECORDERS[reader]
+    OWN_RECORDERS[content].save(example(), file)
+    recorder = OWN_RECORDERS[reader]
 
-    if RECORDERS[content].format == recorder.format:
+    if OWN_RECORDERS[content].format == recorder.format:
         assert "steps" in recorder.load(file)
         assert "steps" in recorder.loads(file.read_bytes())
         return
@@ -156,7 +157,7 @@ def test_a_name_of_another_format_than_the_recorders_is_refused_on_saving(
 
 
 @pytest.mark.parametrize("name", ["x", "x.weights", "x.debug", "net.v1"])
-@pytest.mark.parametrize("recorder", RECORDERS.values(), ids=RECORDERS)
+@pytest.mark.parametrize("recorder", OWN_RECORDERS.values(), ids=OWN_RECORDERS)
 def test_whatever_a_recorder_writes_under_a_name_opens_under_it(
     name: str, recorder: Recorder, tmp_path: Path
 ) -> None:

@@ -22,7 +22,8 @@ from burnish.records.io.source import Source
 from burnish.records.record_writer import LIBRARY
 from burnish.records.writing.contents import Contents
 
-from .recorders import RECORDERS, example
+from ..formats_of_records import OWN_RECORDERS
+from .recorders import example
 
 PRECISIONS = {
     None: torch.float32,
@@ -33,7 +34,7 @@ PRECISIONS = {
 }
 
 
-@pytest.mark.parametrize("recorder", RECORDERS.values(), ids=RECORDERS)
+@pytest.mark.parametrize("recorder", OWN_RECORDERS.values(), ids=OWN_RECORDERS)
 @pytest.mark.parametrize("precision", PRECISIONS)
 def test_every_recorder_stores_every_precision_exactly(
     recorder: Recorder, precision: str | None
@@ -54,7 +55,7 @@ def test_every_recorder_stores_every_precision_exactly(
     assert back["head.weight"] is back["layers.0.weight"]
 
 
-@pytest.mark.parametrize("recorder", RECORDERS.values(), ids=RECORDERS)
+@pytest.mark.parametrize("recorder", OWN_RECORDERS.values(), ids=OWN_RECORDERS)
 def test_equal_records_give_equal_bytes_however_often(recorder: Recorder) -> None:
     record = example()
 
@@ -65,7 +66,7 @@ def test_equal_records_give_equal_bytes_however_often(recorder: Recorder) -> Non
     assert again == first
 
 
-@pytest.mark.parametrize("recorder", RECORDERS.values(), ids=RECORDERS)
+@pytest.mark.parametrize("recorder", OWN_RECORDERS.values(), ids=OWN_RECORDERS)
 def test_metadata_comes_back(recorder: Recorder) -> None:
     metadata = {"epoch": 3, "loss": 0.25, "tags": ["a", "é"], "nested": {"none": None}}
 

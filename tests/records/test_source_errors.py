@@ -12,6 +12,8 @@ import burnish
 from burnish.records import Record, RecordFormatError, open_record
 from burnish.train import HyperState
 
+from ..formats_of_records import OWN_RECORDERS
+
 
 class Net(burnish.Module):
     def __init__(self) -> None:
@@ -19,10 +21,7 @@ class Net(burnish.Module):
         self.lin = nn.Linear(8, 8)
 
 
-FORMATS = ["mpk", "mpk.zst", "mpk.gz", "json", "json.gz", "json.zst", "safetensors"]
-
-
-@pytest.mark.parametrize("suffix", [*FORMATS, "pt"])
+@pytest.mark.parametrize("suffix", [*OWN_RECORDERS, "pt"])
 @pytest.mark.parametrize("share", [0.0, 0.2, 0.5, 0.9])
 def test_a_file_that_was_cut_short_is_called_truncated(
     suffix: str, share: float, tmp_path: Path

@@ -18,6 +18,8 @@ from burnish.core.blueprint import Blueprint
 from burnish.records import RecordMismatchError
 from burnish.train import Checkpoints
 
+from ...formats_of_records import SUFFIXES
+
 
 class Leaky(nn.Module):
     """An activation of a user's own, which nobody decorated."""
@@ -96,7 +98,7 @@ def test_another_argument_is_refused_on_every_way(way: str, tmp_path: Path) -> N
         WAYS[way](Net(kind="gelu"), tmp_path, Net)
 
 
-@pytest.mark.parametrize("suffix", ["mpk", "mpk.zst", "json", "safetensors", "mpk.gz"])
+@pytest.mark.parametrize("suffix", [*SUFFIXES, "mpk.gz"])
 def test_every_format_knows_what_it_is_of(suffix: str, tmp_path: Path) -> None:
     file = tmp_path / f"net.{suffix}"
     configured().save_record(file)
@@ -419,7 +421,7 @@ def test_a_parameter_whose_flag_differs_from_that_of_its_twin_keeps_it(
     assert built.a.data_ptr() == built.b.data_ptr()
 
 
-@pytest.mark.parametrize("suffix", ["mpk", "mpk.zst", "json", "safetensors", None])
+@pytest.mark.parametrize("suffix", [*SUFFIXES, None])
 def test_what_was_frozen_is_frozen_again_in_a_new_module(
     suffix: str | None, tmp_path: Path
 ) -> None:

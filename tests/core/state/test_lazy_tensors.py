@@ -8,6 +8,8 @@ from torch import Tensor, nn
 import burnish
 from burnish.records import RecordError, RecordMismatchError
 
+from ...formats_of_records import SUFFIXES
+
 
 @burnish.module
 class Lazy(nn.Module):
@@ -31,7 +33,7 @@ def used(width: int = 3) -> Lazy:
     return module.eval()
 
 
-@pytest.mark.parametrize("suffix", ["mpk", "mpk.zst", "json", "safetensors", "pt"])
+@pytest.mark.parametrize("suffix", [*SUFFIXES, "pt"])
 def test_a_lazy_module_takes_its_shapes_from_the_record_as_torch_lets_it(
     suffix: str, tmp_path: Path
 ) -> None:

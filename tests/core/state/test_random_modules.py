@@ -15,9 +15,8 @@ from torch import Tensor, nn
 import burnish
 from burnish.core import from_record, into_record
 
+from ...formats_of_records import SUFFIXES
 from .random_modules import RandomModule  # a neighbour, not the package
-
-FORMATS = ["live", "mpk", "mpk.zst", "json", "safetensors"]
 
 
 @pytest.fixture(autouse=True)
@@ -143,7 +142,7 @@ def check(seed: int, suffix: str, folder: Path) -> None:
 
 
 @pytest.mark.filterwarnings("ignore:Initializing zero-element tensors")
-@pytest.mark.parametrize("suffix", FORMATS)
+@pytest.mark.parametrize("suffix", ["live", *SUFFIXES])
 def test_a_random_module_comes_back_with_its_values_and_what_shares_memory(
     suffix: str, tmp_path: Path
 ) -> None:

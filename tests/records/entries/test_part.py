@@ -14,6 +14,8 @@ import burnish
 from burnish.config import RenameField
 from burnish.records import Record, RecordMismatchError, open_record
 
+from ...formats_of_records import SUFFIXES
+
 
 class Net(burnish.Module):
     def __init__(self, width: int = 4) -> None:
@@ -152,7 +154,7 @@ def test_a_name_that_a_part_lacks_is_answered_with_those_that_are_there() -> Non
         _ = record.encoder[7]
 
 
-@pytest.mark.parametrize("suffix", ["mpk", "mpk.zst", "json", "safetensors"])
+@pytest.mark.parametrize("suffix", SUFFIXES)
 @pytest.mark.parametrize(
     "again", [copy.copy, copy.deepcopy, lambda part: pickle.loads(pickle.dumps(part))]
 )

@@ -9,20 +9,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from burnish.records import Record, open_record
-from burnish.records.recorder import Recorder
 from burnish.records.tensors.dtypes import BY_NAME
+
+from ...formats_of_records import RECORDERS
 
 Same = Callable[[torch.Tensor, torch.Tensor], bool]
 
-RECORDERS = {
-    "mpk": Recorder(),
-    "mpk.zst": Recorder("mpk", "zst"),
-    "mpk.gz": Recorder("mpk", "gz"),
-    "json": Recorder("json"),
-    "base64": Recorder("json", payload="base64"),
-    "safetensors": Recorder("safetensors"),
-    "bpk": Recorder("bpk"),
-}
 WITHOUT_BURN = {
     dtype for name, dtype in BY_NAME.items() if name.startswith(("complex", "float8"))
 }

@@ -12,6 +12,7 @@ from burnish.records import (
     verify_file,
 )
 
+from ...formats_of_records import SUFFIXES
 from ..opened import TENSORS
 
 
@@ -54,7 +55,7 @@ def test_a_flipped_bit_is_caught_and_can_be_waived(file: Path) -> None:
     assert torch.equal(open_record(file)["steps"], TENSORS["steps"])
 
 
-@pytest.mark.parametrize("ending", ["mpk", "mpk.zst", "json", "safetensors"])
+@pytest.mark.parametrize("ending", SUFFIXES)
 def test_what_is_read_after_closing_is_no_damage(ending: str, tmp_path: Path) -> None:
     file = tmp_path / f"m.{ending}"
     Record.from_state_dict(TENSORS).save(file)

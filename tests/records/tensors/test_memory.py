@@ -14,9 +14,10 @@ from torch import Tensor, nn
 import burnish
 from burnish.core import from_record, into_record, load_record
 from burnish.optim import AdamW
-from burnish.records import FlatRecord, Record, Recorder, RecordError
+from burnish.records import FlatRecord, Record, RecordError
 from burnish.records.tensors.memory import values_of
 
+from ...formats_of_records import OWN_RECORDERS
 from ..opaque import OPAQUE, in_child, process_group
 
 
@@ -46,14 +47,6 @@ class Net(nn.Module):
         self.inner._buffers["value"] = value  # pyright: ignore[reportPrivateUsage]
 
 
-RECORDERS = {
-    "mpk": Recorder(),
-    "zst": Recorder(compression="zst"),
-    "json": Recorder(format="json"),
-    "safetensors": Recorder(format="safetensors"),
-}
-
-
 def outcome(work: Callable[[], object]) -> str:
     try:
         return f"returned {type(work()).__name__}"
@@ -70,7 +63,7 @@ def attempts(make: Callable[[], Tensor]) -> dict[str, str]:
         "fill": lambda: load_record(Net(tensor), filled),
         "build": lambda: from_record(lambda: Net(make()), filled),
     }
-    for name, recorder in RECORDERS.items():
+    for name, recorder in OWN_RECORDERS.items():
         save = partial(burnish.save_record, recorder=recorder)
         dumps, box = recorder.dumps, partial(Box, torch.ones(1))
         ways[f"module as {name}"] = partial(_after, save, Net, tensor)

@@ -13,14 +13,13 @@ from torch.utils.dlpack import from_dlpack, to_dlpack  # type: ignore[attr-defin
 import burnish
 from burnish.core import from_record, into_record, report_of
 
+from ....formats_of_records import SUFFIXES
 from .built import Views, scripted, scripted_conversion, seeded, sevens
-
-FORMATS = ["mpk", "mpk.zst", "json", "safetensors"]
 
 pytestmark = pytest.mark.usefixtures("poisoned_memory")
 
 
-@pytest.mark.parametrize("suffix", FORMATS)
+@pytest.mark.parametrize("suffix", SUFFIXES)
 def test_what_shows_the_memory_of_a_parameter_shows_its_stored_values(
     suffix: str, tmp_path: Path
 ) -> None:
