@@ -175,32 +175,53 @@ def _run_hydra(
     prog: str, folder: Path, name: str, words: Sequence[str], task: Task
 ) -> int:
     import hydra
-    from hydra.core.global_hydra import GlobalHydra
-    from hydra.core.hydra_config import HydraConfig
-    from omegaconf import DictConfig, OmegaConf
 
     status = 0
 
-    def checked(config: DictConfig) -> None:
+    def run_task(config: Any) -> None:
         nonlocal status
-        try:
-            tree: Any = OmegaConf.to_container(
-                config, resolve=True, throw_on_missing=True
+        # One job of a sweep that failed is a failure of the sweep.
+        status = max(status, _status_of_task(task, config, folder))
+
+    try:
+        with _hydra_argv(prog, words), _own_logging():
+            decorate = hydra.main(
+                version_base="1.3", config_path=str(folder), config_name=name
             )
-            _silence_lightning()
-            task(tree, Path(HydraConfig.get().runtime.output_dir))
-        except KeyboardInterrupt:
-            raise
-        except SystemExit as ending:
-            # Lightning ends the program at Ctrl-C.
-            if isinstance(ending.__context__, KeyboardInterrupt):
-                raise ending.__context__ from None
-            # A status of 0 would tell that all was done, and the task is not.
-            print(f"error: the model ended the program: {ending!r}", file=sys.stderr)
-            status = 2
-        except Exception as error:  # a user's model may raise anything
-            print(f"error: {_text(error, folder)}", file=sys.stderr)
-            status = 2
+            decorate(run_task)()
+    except SystemExit as ending:
+        return 2 if ending.code else 0
+    return status
+
+
+def _status_of_task(task: Task, config: Any, folder: Path) -> int:
+    """Run the task with a configuration of Hydra, and return the program's status."""
+    from hydra.core.hydra_config import HydraConfig
+    from omegaconf import OmegaConf
+
+    try:
+        tree: Any = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
+        _silence_lightning()
+        task(tree, Path(HydraConfig.get().runtime.output_dir))
+    except KeyboardInterrupt:
+        raise
+    except SystemExit as ending:
+        # Lightning ends the program at Ctrl-C.
+        if isinstance(ending.__context__, KeyboardInterrupt):
+            raise ending.__context__ from None
+        # A status of 0 would tell that all was done, and the task is not.
+        print(f"error: the model ended the program: {ending!r}", file=sys.stderr)
+        return 2
+    except Exception as error:  # a user's model may raise anything
+        print(f"error: {_text(error, folder)}", file=sys.stderr)
+        return 2
+    return 0
+
+
+@contextmanager
+def _hydra_argv(prog: str, words: Sequence[str]) -> Generator[None]:
+    """Let Hydra, which reads the program's arguments, find ``words`` there."""
+    from hydra.core.global_hydra import GlobalHydra
 
     before = sys.argv
     # Hydra takes words that set something side by side only.
@@ -210,17 +231,10 @@ def _run_hydra(
     sys.argv = [prog, *options, job, *settings]
     GlobalHydra.instance().clear()
     try:
-        with _own_logging():
-            decorate = hydra.main(
-                version_base="1.3", config_path=str(folder), config_name=name
-            )
-            decorate(checked)()
-    except SystemExit as ending:
-        return 2 if ending.code else 0
+        yield
     finally:
         sys.argv = before
         GlobalHydra.instance().clear()
-    return status
 
 
 @contextmanager

@@ -6,25 +6,42 @@ from itertools import islice
 
 _SHORT = reprlib.Repr()
 _SHORT.maxstring = _SHORT.maxother = 60
+# The default of 6 levels of 6 items each is a text of a megabyte.
+_SHORT.maxlevel = 3
 
 
 def short_repr(value: object, limit: int = 60) -> str:
     """Return ``repr(value)``, cut off after about ``limit`` characters.
 
-    Long texts and containers are cut before they are rendered; what has no repr, such
-    as a number of over 4,300 digits, is called by its type.
+    Long texts and containers are cut before they are rendered, however deep they
+    nest; what has no repr, such as a number of over 4,300 digits, is called by its
+    type.
     """
     if isinstance(value, str | bytes) and len(value) > limit:
         return f"{value[:limit]!r}..."
     try:
-        is_long = isinstance(value, list | tuple | dict | set) and len(value) > limit
-        text = _SHORT.repr(value) if is_long else repr(value)
+        text = _SHORT.repr(value) if _is_large(value, limit) else repr(value)
     except Exception:  # a user's repr may raise anything
         return f"<{type(value).__qualname__}>"
     return text if len(text) <= limit else f"{text[:limit]}..."
 
 
+def _is_large(value: object, limit: int) -> bool:
+    """Return whether containers hold more, at all depths, than a message quotes."""
+    waiting, room = [value], limit
+    while waiting and room >= 0:
+        item = waiting.pop()
+        if isinstance(item, str | bytes):
+            room -= len(item) // limit
+        elif isinstance(item, list | tuple | set | dict):
+            room -= len(item)
+            if room >= 0:
+                waiting += item.values() if isinstance(item, dict) else item
+    return room < 0
+
+
 def first_names(names: Iterable[str], most: int) -> str:
     """Return the first ``most`` of ``names``, and three dots where there are more."""
-    first = [*islice(names, most + 1)]
-    return ", ".join(first[:most]) + (", ..." if len(first) > most else "")
+    some_names = [*islice(names, most + 1)]
+    text = ", ".join(some_names[:most])
+    return f"{text}, ..." if len(some_names) > most else text

@@ -75,19 +75,19 @@ def _on_device(output: Any, device: torch.device | str | None) -> Any:
 
 
 def _joined(batches: Sequence[Any], where: str) -> Any:
-    first = batches[0]
-    if isinstance(first, Tensor):
-        if first.ndim == 0:
+    output = batches[0]
+    if isinstance(output, Tensor):
+        if output.ndim == 0:
             raise ValueError(f"{where} is one number for a batch: it has no rows")
         return torch.cat(list(batches))
-    if isinstance(first, Mapping):
+    if isinstance(output, Mapping):
         return {
             key: _joined([b[key] for b in batches], f"{where}[{key!r}]")
-            for key in first
+            for key in output
         }
-    if type(first) in (tuple, list):
+    if type(output) in (tuple, list):
         columns = zip(*batches, strict=True)
-        return type(first)(
+        return type(output)(
             _joined(column, f"{where}[{i}]") for i, column in enumerate(columns)
         )
-    raise TypeError(f"{where}: expected tensors, got {first!r:.60}")
+    raise TypeError(f"{where}: expected tensors, got {output!r:.60}")

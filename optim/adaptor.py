@@ -26,7 +26,7 @@ from .bound.plain_values import as_stored
 from .bound.state_check import BESIDE
 from .bound.weight_precision import WeightPrecision
 from .clipping import Clip
-from .groups import Group, place
+from .groups import Group, PlacedGroup, place
 from .schedulers.scheduler import Scheduler
 from .stepping.report import EngineReport, report_of
 from .stepping.step_runner import StepRunner
@@ -97,38 +97,28 @@ class OptimizerAdaptor(torch.optim.Optimizer):
         self.state_dtype = state_dtype
         self.master_dtype = master_dtype
         self.rounding, self.seed = rounding, seed
+        precision = WeightPrecision(
+            state_dtype=state_dtype,
+            master_dtype=master_dtype,
+            rounding=rounding,
+            seed=seed,
+        )
         params = BoundParams(module)
         self._bound = BoundState(
-            optimizer,
-            params,
-            lr,
-            precision=WeightPrecision(
-                state_dtype=state_dtype,
-                master_dtype=master_dtype,
-                rounding=rounding,
-                seed=seed,
-            ),
-            clip=clip,
-            nonfinite=nonfinite,
+            optimizer, params, lr, precision=precision, clip=clip, nonfinite=nonfinite
         )
         self._runner = StepRunner(self._bound, fused)
-        group_plans = place(module, params.params, groups, optimizer, lr)
-        for group in group_plans:
-            for param in group.params:
-                # init() refuses a parameter that it does not take before all else.
-                self._bound.initial_states.blank(group.optimizer, param.tensor)
-        groups_of_torch: list[dict[str, Any]] = [
-            {
-                "params": [param.tensor for param in group.params],
-                "optimizer": group.optimizer,
-                "lr": group.lr,
-                "clip": group.clip,
-            }
-            for group in group_plans
-        ]
+        placed_groups = place(module, params.params, groups, optimizer, lr)
+        self._ask_for_states(placed_groups)
         values = GroupOptions(optimizer).values()
         defaults = {"lr": first_rate(lr), **values, "maximize": maximize}
-        super().__init__(groups_of_torch, defaults)
+        super().__init__([group.param_group() for group in placed_groups], defaults)
+
+    def _ask_for_states(self, groups: Sequence[PlacedGroup]) -> None:
+        """Let init() refuse a parameter that it does not take before all else."""
+        for group in groups:
+            for param in group.params:
+                self._bound.initial_states.blank(group.optimizer, param.tensor)
 
     @property
     def clip(self) -> Clip | None:

@@ -67,7 +67,7 @@ class ClipGlobalNorm:
         norm = float(torch.nn.utils.get_total_norm([_dense(g) for g in grads]))
         factor = self.max_norm / (norm + 1e-6)
         # A factor of 1 is told too: whether a step is scaled must not depend on its
-        # gradients, or they would choose the engine. No number stays no number.
+        # gradients, or they would choose the engine. NaN stays NaN.
         return Clipped(grads, scale=1.0 if factor >= 1.0 else factor)
 
 

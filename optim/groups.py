@@ -98,13 +98,22 @@ class Group:
 
 
 @dataclass(slots=True)
-class Placed:
+class PlacedGroup:
     """A group with the parameters that are in it."""
 
     optimizer: TensorOptimizer[Any]
     lr: "float | Scheduler"
     clip: "Clip | None"
     params: "list[Param]"
+
+    def param_group(self) -> dict[str, Any]:
+        """Return the group as a torch.optim.Optimizer is given one."""
+        return {
+            "params": [param.tensor for param in self.params],
+            "optimizer": self.optimizer,
+            "lr": self.lr,
+            "clip": self.clip,
+        }
 
 
 def place(
@@ -113,28 +122,30 @@ def place(
     groups: Sequence[Group],
     base: TensorOptimizer[Any],
     lr: "float | Scheduler",
-) -> list[Placed]:
+) -> list[PlacedGroup]:
     """Return every parameter in one group: the last that matches, or the first of all.
 
     Groups that later ones leave without a parameter are dropped. Raises ValueError
     for a group that nothing matches.
     """
     owners = _types(module)
-    group_plans = [Placed(base, lr, None, [])]
+    placed_groups = [PlacedGroup(base, lr, None, [])]
     for group in groups:
         own_lr = lr if group.lr is None else group.lr
-        group_plans.append(Placed(group.optimizer_of(base), own_lr, group.clip, []))
+        placed_groups.append(
+            PlacedGroup(group.optimizer_of(base), own_lr, group.clip, [])
+        )
     has_match = [False] * len(groups)
     for param in params:
         chosen = 0
         for i, group in enumerate(groups):
             if _matches(group, param, owners.get(id(param.tensor), ())):
                 chosen, has_match[i] = i + 1, True
-        group_plans[chosen].params.append(param)
+        placed_groups[chosen].params.append(param)
     for group, any_match in zip(groups, has_match, strict=True):
         if not any_match:
             raise ValueError(_no_match(group, params))
-    return [group for group in group_plans if group.params]
+    return [group for group in placed_groups if group.params]
 
 
 def _is_pattern(value: object) -> bool:

@@ -112,7 +112,12 @@ class RecordDecoder:
             if member is None:
                 raise self._mismatch(path, node, f"a member of {hint.__qualname__}")
             return member
-        container = origin or hint
+        return self._plain_value(hint, node, path)
+
+    def _plain_value(self, hint: Any, node: Node, path: str) -> Any:
+        """Return ``node`` as a container, as a scalar, or as what nothing declares."""
+        container, args = typing.get_origin(hint) or hint, typing.get_args(hint)
+        tag, content = tag_of(node) if isinstance(node, dict) else (None, node)
         if typing.is_typeddict(container):
             return self._typed_dict(container, node, path)
         if isinstance(container, type) and issubclass(container, tuple | dict):

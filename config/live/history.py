@@ -55,9 +55,9 @@ class Edit:
     """Edits that lay ahead of a resumed run, and that this one takes the place of."""
 
     def __str__(self) -> str:
-        what = "; ".join(map(str, self.changes)) or self.problem
-        what = what or ", ".join(self.overrides) or "as configured"
-        return f"step {self.step}, {self.time}, {self.verdict} ({self.by}): {what}"
+        content = "; ".join(map(str, self.changes)) or self.problem
+        content = content or ", ".join(self.overrides) or "as configured"
+        return f"step {self.step}, {self.time}, {self.verdict} ({self.by}): {content}"
 
 
 @dataclass(slots=True)

@@ -244,13 +244,13 @@ def config_file(folder: Path) -> Path | None:
 
     Raises ConfigError if there are two, since only one can be in force.
     """
-    files = [folder / f"{NAME}{suffix}" for suffix in SUFFIXES]
-    there = [file for file in files if os.path.lexists(file)]
-    if len(there) > 1:
-        names = " and ".join(file.name for file in there)
+    candidates = [folder / f"{NAME}{suffix}" for suffix in SUFFIXES]
+    files = [file for file in candidates if os.path.lexists(file)]
+    if len(files) > 1:
+        names = " and ".join(file.name for file in files)
         message = f"found {names}, expected one config; move the others away"
         raise ConfigError(str(folder), [Problem("", message)])
-    return there[0] if there else None
+    return files[0] if files else None
 
 
 def suffix_of(file: Path | None) -> str:

@@ -42,7 +42,7 @@ def paused_collection() -> Generator[None]:
     Pauses may overlap, in one thread and in several; the last one ends it.
     """
     pause = object()
-    # An interrupt may come in place of either `end`, and the other is made.
+    # An interrupt may replace one call of `end`: the other is still made.
     try:
         try:
             _pauses.begin(pause)

@@ -100,10 +100,10 @@ def _add_single_moves(
     """Add fields that have the name of one that went nowhere, if defaults tell."""
     names = clashing - taken.names
     pairs = _unique_pairs(before, after, names, _is_same_field, with_others=True)
-    for old, new in pairs.items():
-        is_told = {old, new} & names and _is_telling(before.fields[old])
-        if is_told and not {old, new} & taken.names:
-            taken.new_names[old] = new
+    for source, target in pairs.items():
+        is_told = {source, target} & names and _is_telling(before.fields[source])
+        if is_told and not {source, target} & taken.names:
+            taken.new_names[source] = target
 
 
 def _unique_pairs(
@@ -129,14 +129,16 @@ def _unique_pairs(
         if n in names or (with_others and n not in before.fields)
     ]
     pairs = [
-        (old, new)
-        for old in old_names
-        for new in new_names
-        if old != new and is_one(before.fields[old], after.fields[new])
+        (source, target)
+        for source in old_names
+        for target in new_names
+        if source != target and is_one(before.fields[source], after.fields[target])
     ]
-    sources, targets = [old for old, _ in pairs], [new for _, new in pairs]
+    sources, targets = [source for source, _ in pairs], [target for _, target in pairs]
     return {
-        old: new for old, new in pairs if sources.count(old) == targets.count(new) == 1
+        source: target
+        for source, target in pairs
+        if sources.count(source) == targets.count(target) == 1
     }
 
 

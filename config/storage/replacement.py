@@ -36,7 +36,7 @@ def replacement(path: str | os.PathLike[str]) -> Generator[int]:
             return
         folder, name = _place(file)
         scratch = _scratch(folder, name)
-        # An interrupt may come in place of either `discard`, and the other is made.
+        # An interrupt may replace one call of `discard`: the other is still made.
         try:
             try:
                 remove_abandoned(folder, name)

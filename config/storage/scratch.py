@@ -100,7 +100,7 @@ def lock_scratch(
 ) -> Generator[Scratch]:
     """Give a temporary, which is removed after the block unless it was renamed."""
     scratch = Scratch(folder, final, remove)
-    # An interrupt may come in place of either `discard`, and the other is made.
+    # An interrupt may replace one call of `discard`: the other is still made.
     try:
         try:
             scratch.make(make)

@@ -157,17 +157,12 @@ def _edits_for_value(
         parts, [*selectors[:-1], head] if head else selectors[:-1]
     )
     owner_nodes = owner_parts.nodes()
-    is_name_of_all = bool(owner_nodes) and all(
-        name in argument_names(node.cls) for node in owner_nodes
-    )
     # A name may be that of an argument and of a part: configure("act", nn.GELU) means
     # the argument if that takes modules, and the part at any longer path.
-    is_module_argument = is_name_of_all and _holds_modules(owner_nodes, name)
-    if is_module and not is_module_argument and target_parts.nodes():
+    means_argument = _is_module_argument(owner_nodes, name)
+    if is_module and not means_argument and target_parts.nodes():
         return _put(target_parts, value, {})
-    if is_name_of_all or (
-        owner_nodes and all(takes(node.cls, name) for node in owner_nodes)
-    ):
+    if owner_nodes and all(takes(node.cls, name) for node in owner_nodes):
         return _argument_edits(owner_parts.target, {name: snapshot(value)})
     if target_parts.nodes():
         raise SettingError(
@@ -201,8 +196,10 @@ def _edits_by_name(
     return [*_argument_edits(parts.target, arguments), *swaps]
 
 
-def _holds_modules(nodes: Sequence[ConstructionNode], name: str) -> bool:
-    """Return whether the argument ``name`` is one for modules or their classes."""
+def _is_module_argument(nodes: Sequence[ConstructionNode], name: str) -> bool:
+    """Return whether all take the argument ``name``, for modules or their classes."""
+    if not nodes or not all(name in argument_names(node.cls) for node in nodes):
+        return False
     values = [node.arguments.get(name) for node in nodes]
     return all(
         value is None or callable(value) or stands_for_module(value) for value in values

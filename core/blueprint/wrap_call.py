@@ -17,17 +17,17 @@ def wrap(parts: Parts, around: Any, blueprint_of: BlueprintMaker) -> SetArgument
         _check_wrappable(node, parts.draft.tree)
     place = blueprint_of(Wrapped, {})
     if is_module_class(around):
-        outer = as_blueprint(functools.partial(around, place), blueprint_of)
+        wrapper = as_blueprint(functools.partial(around, place), blueprint_of)
     elif callable(around):
-        outer = around(place)
+        wrapper = around(place)
     else:
         raise TypeError(f"expected a function of the part, got {around!r:.80}")
-    if not isinstance(outer, Unbuilt):
+    if not isinstance(wrapper, Unbuilt):
         raise TypeError(
-            f"expected the blueprint that goes around the part, got {outer!r:.80}: "
+            f"expected the blueprint that goes around the part, got {wrapper!r:.80}: "
             "lambda part: Blueprint(nn.Sequential, part, ...)"
         )
-    definition = definition_of(outer)
+    definition = definition_of(wrapper)
     if definition.edits:
         raise SettingError(
             parts.paths[0],
@@ -39,14 +39,14 @@ def wrap(parts: Parts, around: Any, blueprint_of: BlueprintMaker) -> SetArgument
         cls=definition.cls,
         arguments=definition.arguments,
         keeps_arguments=False,
-        wraps_at=_place_in(outer, parts.paths[0]),
+        wraps_at=_place_in(wrapper, parts.paths[0]),
     )
 
 
-def _place_in(outer: Unbuilt, path: str) -> str:
+def _place_in(wrapper: Unbuilt, path: str) -> str:
     """Return where the wrapped part stands inside of what is around it."""
-    arguments = definition_of(outer).arguments
-    names: list[str] = getattr(outer, "isinstance")(Wrapped).list_names()  # noqa: B009
+    arguments = definition_of(wrapper).arguments
+    names: list[str] = getattr(wrapper, "isinstance")(Wrapped).list_names()  # noqa: B009
     if not has_place(arguments) or not names or names == [""]:
         raise SettingError(
             path,

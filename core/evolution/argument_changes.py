@@ -4,7 +4,7 @@ Records hold them, and a module is built of them again: an argument that the cla
 not take any more, or a new one that must be given, ends that.
 """
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from functools import partial
 
 from torch import nn
@@ -46,6 +46,23 @@ def compare_arguments(
         else [n for n in upgraded_names if n not in new_arguments]
     )
     added_names = [name for name in new_arguments if name not in upgraded_names]
+    changes = _removals(removed_names, added_names, names)
+    message = "new argument without a default, which older records lack (or AddDefault)"
+    required_names = (name for name in added_names if new_arguments[name])
+    return [
+        *changes,
+        *(RecordChange(name, message, Severity.ERROR) for name in required_names),
+    ]
+
+
+def _removals(
+    removed_names: list[str], added_names: list[str], stored_names: Collection[str]
+) -> list[RecordChange]:
+    """Return what became of removed arguments.
+
+    The new names of those that were most likely renamed are taken out of
+    ``added_names``.
+    """
     changes: list[RecordChange] = []
     for name in removed_names:
         # Where one went and one came, it was most likely renamed.
@@ -55,25 +72,15 @@ def compare_arguments(
         message = "argument removed"
         if candidate is not None and similarity(name, candidate) >= likely:
             added_names.remove(candidate)
-            message, rule = (
-                f"argument renamed to {candidate}",
-                RenameField(name, candidate),
-            )
-        if name in names:
+            rule = RenameField(name, candidate)
+            message = f"argument renamed to {candidate}"
+        if name in stored_names:
             # The rule would take the tensors below that name along.
-            changes.append(
-                RecordChange(
-                    name, f"{message}, and a part has its name", Severity.ERROR
-                )
-            )
+            message = f"{message}, and a part has its name"
+            changes.append(RecordChange(name, message, Severity.ERROR))
         else:
             changes.append(RecordChange(name, message, Severity.WARN, rule))
-    message = "new argument without a default, which older records lack (or AddDefault)"
-    required_names = (name for name in added_names if new_arguments[name])
-    return [
-        *changes,
-        *(RecordChange(name, message, Severity.ERROR) for name in required_names),
-    ]
+    return changes
 
 
 _LIKELY = 0.5

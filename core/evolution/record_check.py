@@ -51,7 +51,7 @@ class RecordChecker:
         try:
             module = build_blank(target, hparams)
         except HyperparameterError:
-            # Without its new arguments it cannot be built, and that is the answer.
+            # The class cannot be built without new arguments, and that is the answer.
             self._compare_arguments(cls)
             if cls is None or not self.changes:
                 raise

@@ -10,8 +10,8 @@ from torch import nn
 
 from ...config.path import join
 from ...config.plain.codec import AS_THEY_ARE
+from ...config.short_text import short_repr
 from ..errors import HyperparameterError
-from ..modules.one_line import one_line
 from ..modules.signature import call
 from .capture import builder_of
 from .module_plan import (
@@ -106,7 +106,7 @@ class Build:
             path, _, name = path.rpartition(".")
             below = join(name, below)
         raise HyperparameterError(
-            ref.path, f"nothing was built at {one_line(ref.target)}"
+            ref.path, f"nothing was built at {short_repr(ref.target)}"
         )
 
     def _descend(self, module: nn.Module, path: str, ref: Reference) -> nn.Module:
@@ -115,7 +115,7 @@ class Build:
             if child is None:
                 raise HyperparameterError(
                     ref.path,
-                    f"{one_line(ref.target)} has no module {one_line(name)}",
+                    f"{short_repr(ref.target)} has no module {short_repr(name)}",
                 )
             module = child
         return module

@@ -15,7 +15,7 @@ from torch import nn
 
 from ...config.classes.fields import is_struct_value
 from ...config.registry import Registry
-from ..modules.one_line import one_line
+from ...config.short_text import short_repr
 from .torch_layers import is_torch_layer, layer_arguments
 from .values import description
 
@@ -173,7 +173,7 @@ def _snapshot(value: Any) -> object:
     if kind is dict:
         return {key: _snapshot(item) for key, item in value.items()}
     if isinstance(value, torch.Tensor) or _is_array(kind):
-        # What the module keeps of it is its own affair: the note holds no memory.
+        # The note must not keep the memory alive: that is for the module to decide.
         return Described(description(value))
     if kind is set or (not isinstance(value, nn.Module) and is_struct_value(value)):
         return _copy_or_itself(value, {})
@@ -240,7 +240,7 @@ def register_hparams(
     """
     if not (isinstance(cls, type) and issubclass(cls, nn.Module)):  # pyright: ignore[reportUnnecessaryIsInstance]  # users pass anything
         raise TypeError(
-            f"hyperparameters are those of module classes, got {one_line(cls)}"
+            f"hyperparameters are those of module classes, got {short_repr(cls)}"
         )
     _getters.register(cls, value=(getter, build, subclasses))
 

@@ -8,9 +8,9 @@ from torch import nn
 
 from ...config.path import join
 from ...config.plain.codec import TAGGED_DEPTH
+from ...config.short_text import short_repr
 from ...config.spelling import did_you_mean
 from ..errors import HyperparameterError
-from ..modules.one_line import one_line
 from ..modules.registry import Node
 from ..modules.signature import VARIADIC, parameters_of, takes_any_name
 from .declared import computed_fields
@@ -48,7 +48,8 @@ def _is_computed(cls: type[nn.Module], node: Node, name: str, path: str) -> bool
     if computed[name] != node[name]:
         raise HyperparameterError(
             join(path, name),
-            f"is computed as {one_line(computed[name])}, found {one_line(node[name])}",
+            f"is computed as {short_repr(computed[name])}, found "
+            f"{short_repr(node[name])}",
         )
     return True
 
@@ -58,7 +59,9 @@ def check_stored(cls: type[nn.Module], node: Node, path: str) -> None:
     unstored: Any = node.get(UNSTORED, {})
     if not isinstance(unstored, Mapping):
         where = join(path, UNSTORED)
-        raise HyperparameterError(where, f"expected a dict, found {one_line(unstored)}")
+        raise HyperparameterError(
+            where, f"expected a dict, found {short_repr(unstored)}"
+        )
     name = cls.__qualname__
     for argument, description in unstored.items():
         if argument == ALL:
@@ -79,12 +82,14 @@ def check_defaults(cls: type[nn.Module], node: Node, path: str) -> None:
     defaults: Any = node.get(DEFAULTS, {})
     if not isinstance(defaults, Mapping):
         where = join(path, DEFAULTS)
-        raise HyperparameterError(where, f"expected a dict, found {one_line(defaults)}")
+        raise HyperparameterError(
+            where, f"expected a dict, found {short_repr(defaults)}"
+        )
     for name, stored_default in defaults.items():
         parameter = parameters_of(cls).get(name)
         if parameter is None or name in node or parameter.default is Parameter.empty:
             continue
-        default = named_default(parameter.default) or one_line(parameter.default)
+        default = named_default(parameter.default) or short_repr(parameter.default)
         if default != stored_default:
             raise HyperparameterError(
                 join(path, f"{name!s:.60}"),

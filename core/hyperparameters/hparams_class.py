@@ -22,8 +22,8 @@ from ...config.classes.field_types import Ctx
 from ...config.classes.fields import fields_of, is_struct
 from ...config.files import load
 from ...config.hparams import Hparams, define_hparams
+from ...config.short_text import short_repr
 from ..errors import HyperparameterError
-from ..modules.one_line import one_line
 from ..modules.signature import parameters_of
 from .declared import Hint, declared_type, dict_of, hints_of, is_constrained, list_of
 from .values import RESERVED, is_child
@@ -148,7 +148,7 @@ def _problems(validation_error: ValidationError, unchecked: set[str]) -> str:
         where = ".".join(map(str, error["loc"]))
         if not unchecked or (error["loc"] and error["loc"][0] not in unchecked):
             message = str(error["msg"]).removeprefix("Value error, ")
-            problems.append(f"{where}: {message}, found {one_line(error['input'])}")
+            problems.append(f"{where}: {message}, found {short_repr(error['input'])}")
     return "; ".join(problems)
 
 

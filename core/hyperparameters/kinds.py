@@ -13,10 +13,10 @@ from torch import nn
 from ...config.classes.fields import members
 from ...config.path import join
 from ...config.plain.codec import AS_THEY_ARE
+from ...config.short_text import short_repr
 from ...config.tree import MAX_DEPTH
 from ...records.errors import RecordError
 from ..errors import HyperparameterError
-from ..modules.one_line import one_line
 from ..modules.registry import Node
 from .capture import builder_of
 from .declared import (
@@ -152,7 +152,7 @@ def spec_of(
         isinstance(i, _TYPES_TO_TELL) for i in value
     ):
         raise TypeError(
-            f"{path}: {one_line(value)} is a set of more than numbers and texts"
+            f"{path}: {short_repr(value)} is a set of more than numbers and texts"
         )
     read_value = _read_back(plain_value, hint, path, read)
     if read_value is _UNKNOWN:
@@ -197,7 +197,7 @@ def _spec(value: object, read_value: object, path: str) -> Spec:
     name = None if _is_same_type(value, read_value) else _name_of(value)
     if name is None and not _is_same_type(value, read_value):
         raise TypeError(
-            f"{path}: {one_line(value)} is a {type(value).__qualname__} and would be "
+            f"{path}: {short_repr(value)} is a {type(value).__qualname__} and would be "
             "read "
             f"back as a {type(read_value).__qualname__}. Pass that, or set it after "
             "building"
@@ -256,7 +256,7 @@ def kinds_of(node: Node, path: str) -> dict[str, Spec]:
     """Return what arguments were, by name; raise HyperparameterError for no kind."""
     specs = node.get(KINDS, {})
     if not isinstance(specs, Mapping) or not all(_is_spec(s) for s in specs.values()):
-        message = f"expected {list(TYPES_OF_KINDS)}, found {one_line(specs)}"
+        message = f"expected {list(TYPES_OF_KINDS)}, found {short_repr(specs)}"
         raise HyperparameterError(join(path, KINDS), message)
     return dict(specs)
 
@@ -283,7 +283,7 @@ def range_of(items: Sequence[Any], path: str) -> range:
             numbers[0], numbers[-1] + (1 if step > 0 else -1), step
         )
     if len(numbers) < len(items) or list(numbers_of_range) != numbers:
-        raise HyperparameterError(path, f"expected a range, found {one_line(items)}")
+        raise HyperparameterError(path, f"expected a range, found {short_repr(items)}")
     return numbers_of_range
 
 
@@ -296,7 +296,7 @@ def containers_of(node: Node, path: str) -> dict[str, type[nn.Module]]:
     ):
         raise HyperparameterError(
             join(path, CONTAINERS),
-            f"expected {list(classes)}, found {one_line(class_names)}",
+            f"expected {list(classes)}, found {short_repr(class_names)}",
         )
     return {name: classes[kind] for name, kind in class_names.items()}
 

@@ -16,12 +16,12 @@ from torch import nn
 from ...config.classes.fields import fields_of
 from ...config.classes.union_choice import struct_for
 from ...config.path import join
+from ...config.short_text import short_repr
 from ...config.spelling import did_you_mean
 from ...config.tree import MAX_DEPTH
 from ...records.tensors.dtypes import ALL as DTYPES
 from ..errors import HyperparameterError
 from ..modules.functions import function_named
-from ..modules.one_line import one_line
 from ..modules.registry import MODULE, NAME, Node, class_named
 from ..modules.signature import parameters_of
 from .build import Build
@@ -89,7 +89,7 @@ def planned(
 ) -> Callable[[], nn.Module]:
     """Return what builds the module, once everything was found good."""
     if not isinstance(hparams, Mapping):  # pyright: ignore[reportUnnecessaryIsInstance]  # files say anything
-        raise HyperparameterError("", f"expected a dict, found {one_line(hparams)}")
+        raise HyperparameterError("", f"expected a dict, found {short_repr(hparams)}")
     planner = Planner(_moved_modules(hparams, cls))
     try:
         if cls is not None:
@@ -113,7 +113,7 @@ def _moved_modules(
 def _check_class(cls: type[nn.Module], hparams: Mapping[str, Any]) -> None:
     """Refuse hyperparameters that are known to be those of an unrelated class."""
     if not (isinstance(cls, type) and issubclass(cls, nn.Module)):  # pyright: ignore[reportUnnecessaryIsInstance]  # users pass anything
-        raise TypeError(f"cls is a class of modules, got {one_line(cls)}")
+        raise TypeError(f"cls is a class of modules, got {short_repr(cls)}")
     if NAME not in hparams or hparams[NAME] == cls.__qualname__:
         return
     try:
@@ -203,10 +203,14 @@ class Planner:
             return self.value(value, hint, path, depth)
         is_list = parameter.kind is Parameter.VAR_POSITIONAL
         if is_list and not isinstance(value, list | tuple):
-            raise HyperparameterError(path, f"expected a list, found {one_line(value)}")
+            raise HyperparameterError(
+                path, f"expected a list, found {short_repr(value)}"
+            )
         is_dict = parameter.kind is Parameter.VAR_KEYWORD
         if is_dict and not isinstance(value, Mapping):
-            raise HyperparameterError(path, f"expected a dict, found {one_line(value)}")
+            raise HyperparameterError(
+                path, f"expected a dict, found {short_repr(value)}"
+            )
         return self.value(value, hint, path, depth)
 
     def _for_builder(
@@ -255,10 +259,10 @@ class Planner:
             return self._mapping(value, kinded, path, depth)
         if not isinstance(value, list | tuple):
             return _as_declared(restored_value(value, hint), hint, path)
-        plain = PlainItems(kinded, 0)
+        plain_items = PlainItems(kinded, 0)
         items = [
             item
-            if plain.has(item)
+            if plain_items.has(item)
             else self.value(item, kinded.item(i), join(path, i), depth + 1)
             for i, item in enumerate(value)
         ]
@@ -284,13 +288,13 @@ class Planner:
         if needs_class(hint):
             return _as_declared(dict(value), hint, path)
         items: dict[Any, Any] = {}
-        plain = PlainItems(kinded, "")
+        plain_items = PlainItems(kinded, "")
         for key, item in value.items():
             if not isinstance(key, str):
                 raise HyperparameterError(
-                    path, f"expected a text as key, found {one_line(key)}"
+                    path, f"expected a text as key, found {short_repr(key)}"
                 )
-            if not plain.has(item):
+            if not plain_items.has(item):
                 item = self.value(item, kinded.item(key), join(path, key), depth + 1)
             items[restored_key(key, hint)] = item
         return OrderedDict(items) if takes(hint, OrderedDict) else items
@@ -318,7 +322,7 @@ class Planner:
         if not isinstance(target, str) or len(value) > 1:
             raise HyperparameterError(
                 path,
-                f"expected {{{REF!r}: path}} alone, found {one_line(dict(value))}",
+                f"expected {{{REF!r}: path}} alone, found {short_repr(dict(value))}",
             )
         # A module is built before it is referred to, and so it is planned before.
         if not any(
@@ -326,7 +330,7 @@ class Planner:
         ):
             raise HyperparameterError(
                 path,
-                f"refers to {one_line(target)}, and no module before it stands there",
+                f"refers to {short_repr(target)}, and no module before it stands there",
             )
         return Reference(path, target)
 
@@ -334,7 +338,7 @@ class Planner:
         node = value[CLASS]
         if not isinstance(node, Mapping) or len(value) > 1:
             raise HyperparameterError(
-                path, f"expected a class, found {one_line(dict(value))}"
+                path, f"expected a class, found {short_repr(dict(value), 100)}"
             )
         cls = class_named(node, path, moved_modules=self._moved_modules)
         parameters, hints = parameters_of(cls), hints_of(cls)
@@ -361,14 +365,15 @@ class Planner:
             pairs = value.items()
         else:
             raise HyperparameterError(
-                path, f"expected the items of a {cls.__name__}, found {one_line(value)}"
+                path,
+                f"expected the items of a {cls.__name__}, found {short_repr(value)}",
             )
         items: dict[str, Any] = {}
         for name, item in pairs:
             where = join(path, name)
             if not isinstance(name, str) or not isinstance(item, Mapping):
                 raise HyperparameterError(
-                    where, f"expected a module, found {one_line(item)}"
+                    where, f"expected a module, found {short_repr(item)}"
                 )
             items[name] = self.value(item, Any, where, depth + 1)
         self._planned.add(path)
@@ -401,7 +406,7 @@ def _function(value: Mapping[str, Any], path: str) -> Callable[..., Any]:
     names = value[FUNCTION]
     if not isinstance(names, Mapping) or len(value) > 1:
         raise HyperparameterError(
-            path, f"expected a function, found {one_line(dict(value))}"
+            path, f"expected a function, found {short_repr(dict(value), 100)}"
         )
     function, keywords = function_named(names, path), names.get(KEYWORDS, {})
     if not isinstance(keywords, Mapping) or not all(
@@ -409,7 +414,7 @@ def _function(value: Mapping[str, Any], path: str) -> Callable[..., Any]:
     ):
         raise HyperparameterError(
             join(path, KEYWORDS),
-            f"expected numbers and texts by name, found {one_line(keywords)}",
+            f"expected numbers and texts by name, found {short_repr(keywords)}",
         )
     return functools.partial(function, **keywords) if KEYWORDS in names else function
 
@@ -425,7 +430,7 @@ def _values(value: Mapping[str, Any], path: str) -> Values:
     if shape is None or not is_shape or dtype is None or len(value) > 1:
         raise HyperparameterError(
             path,
-            f"expected the shape and dtype of a tensor, found {one_line(dict(value))}",
+            f"expected a tensor's shape and dtype, found {short_repr(dict(value))}",
         )
     return Values(tuple(shape), dtype, form.get("parameter") is True)
 

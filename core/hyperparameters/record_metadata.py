@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 
 from torch import nn
 
+from ...config.short_text import short_repr
 from ...config.spelling import did_you_mean
 from ...records.calls import home_of
 from ...records.entries.entries import Entries, library_part
@@ -14,7 +15,6 @@ from ...records.errors import RecordError, RecordMismatchError, RecordVersionErr
 from ..errors import HyperparameterError
 from ..modules.class_identity import is_of_a_parent, is_same_class
 from ..modules.classes import declared_class, is_decorated
-from ..modules.one_line import one_line
 from ..modules.registry import NAME, Node, names_of
 from ..modules.signature import parameters_of, takes_any_name
 from ..modules.tree import Places, places_of
@@ -107,14 +107,7 @@ def factory_of(
         if stored_node is None:
             return lambda: cls(*args, **kwargs)
     if stored_node is None:
-        problem = _problem_of_call(cls, (), {})
-        if problem is None:
-            return cls
-        raise RecordMismatchError(
-            file,
-            [f"found no hyperparameters, expected those of {cls.__qualname__}"],
-            f"Pass them: {cls.__qualname__}.from_record(file, ...) ({problem}).",
-        )
+        return _checked_factory(cls, file)
     try:
         return planned(stored_node, cls)  # type: ignore[return-value]  # it builds the class that it is given
     except RecordVersionError:
@@ -123,17 +116,36 @@ def factory_of(
         # What is stored does not fit the class, but the call alone does.
         if passed_arguments and _problem_of_call(cls, args, kwargs) is None:
             return lambda: cls(*args, **kwargs)
-        if stored_node.get(NAME) == cls.__qualname__:
-            cure = _cure_of_change(cls, stored_node, error)
-            raise RecordMismatchError(file, [str(error)], cure) from error
-        raise RecordMismatchError(
-            file,
-            [
-                f"found hyperparameters of {stored_node.get(NAME)}, expected those of "
-                f"{cls.__qualname__}: {error}"
-            ],
-            "Load it with its own class, or pass the arguments to from_record.",
-        ) from error
+        raise _misfit(file, cls, stored_node, error) from error
+
+
+def _checked_factory(cls: type[M], file: str) -> Callable[[], M]:
+    """Return ``cls``, if it can be called without arguments, which no file has."""
+    problem = _problem_of_call(cls, (), {})
+    if problem is None:
+        return cls
+    raise RecordMismatchError(
+        file,
+        [f"found no hyperparameters, expected those of {cls.__qualname__}"],
+        f"Pass them: {cls.__qualname__}.from_record(file, ...) ({problem}).",
+    )
+
+
+def _misfit(
+    file: str, cls: type[nn.Module], stored_node: Node, error: Exception
+) -> RecordMismatchError:
+    """Return the error for stored hyperparameters of which no ``cls`` can be built."""
+    if stored_node.get(NAME) == cls.__qualname__:
+        cure = _cure_of_change(cls, stored_node, error)
+        return RecordMismatchError(file, [str(error)], cure)
+    return RecordMismatchError(
+        file,
+        [
+            f"found hyperparameters of {stored_node.get(NAME)}, expected those of "
+            f"{cls.__qualname__}: {error}"
+        ],
+        "Load it with its own class, or pass the arguments to from_record.",
+    )
 
 
 def _cure_of_change(cls: type[nn.Module], stored_node: Node, error: Exception) -> str:
@@ -287,5 +299,5 @@ def _are_names_known(
 def _mapping(node: Node, key: str) -> Mapping[str, Any]:
     value: Any = node.get(key, {})
     if not isinstance(value, Mapping):
-        raise HyperparameterError(key, f"expected a dict, found {one_line(value)}")
+        raise HyperparameterError(key, f"expected a dict, found {short_repr(value)}")
     return value  # pyright: ignore[reportUnknownVariableType]  # data

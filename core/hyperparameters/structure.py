@@ -61,7 +61,7 @@ class Structure:
             numbers = self._numbers_to_compare(owners)
             of_number = ((n, _change(owners[n], self.rows[n])) for n in numbers)
             return _group_by_node((self.prefixes[n], node) for n, node in of_number)
-        # Of a wrapper and what it wraps, which stand at one path, the latter.
+        # A wrapper and what it wraps stand at one path: what is wrapped counts.
         parts = dict(places)
         rows = dict(zip(self.prefixes, self.rows, strict=True))
         nodes = [(p, _change(owner, rows.get(p))) for p, owner in parts.items()]
@@ -71,7 +71,7 @@ class Structure:
         """Return the numbers of the parts that may be different."""
         pairs = zip(owners, self.rows, strict=True)
         try:
-            # Every save passes here, and nearly always all is as it was.
+            # Every save runs this, and nearly always nothing was changed.
             return [
                 n
                 for n, (owner, (cls, get, values, _, _)) in enumerate(pairs)

@@ -26,9 +26,9 @@ from ...config.classes.field_types import is_field_type
 from ...config.classes.fields import is_struct_value, members
 from ...config.plain.codec import AS_THEY_ARE
 from ...config.plain.enums import member_value
+from ...config.short_text import short_repr
 from ...config.spelling import did_you_mean
 from ...records.tensors.dtypes import ALL as DTYPES
-from ..modules.one_line import one_line
 from .declared import Hint, declares, takes
 
 REF, CLASS, TENSOR, CONTAINERS = "__ref__", "__class__", "__tensor__", "__containers__"
@@ -136,7 +136,7 @@ def plain_key(value: Any, hint: Hint, where: str) -> str:
     is_declared = isinstance(value, int) and int in _key_types(hint)
     if not isinstance(value, str) and not is_declared:
         raise TypeError(
-            f"{where}: the key {one_line(value)} of a dict is a "
+            f"{where}: the key {short_repr(value)} of a dict is a "
             f"{type(value).__name__}, "
             "and files have texts as keys. Use texts, or annotate dict[int, ...]."
         )
@@ -183,7 +183,7 @@ def _key_types(hint: Hint) -> tuple[Any, ...]:
 
 def _enum(value: enum.Enum, hint: Hint, where: str) -> Any:
     stored_value = member_value(value, (bool, int, float, str))
-    # One of an IntEnum or a StrEnum equals its value, and yet ``is`` tells them apart.
+    # A member of an IntEnum or a StrEnum equals its value, but ``is`` tells them apart.
     if declares(hint, value):
         return stored_value
     raise TypeError(
@@ -204,7 +204,7 @@ def _struct(value: Any, hint: Hint, where: str) -> Any:
 
 
 def _no_plain_data(value: Any, where: str) -> TypeError:
-    problem = f"{_a(type(value).__name__)} is no plain data: {one_line(value)}"
+    problem = f"{_a(type(value).__name__)} is no plain data: {short_repr(value, 100)}"
     if hasattr(value, "burnish_description"):
         problem = f"{value.burnish_description} is no plain data"
     is_function = isinstance(value, types.FunctionType)

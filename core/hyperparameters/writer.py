@@ -9,6 +9,7 @@ constructor, defaults filled, and every direct child: a dict, a list of dicts fo
 
 import functools
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from inspect import Parameter
 from typing import Any
 
@@ -18,11 +19,11 @@ from ...config.classes.field_types import is_field_type
 from ...config.classes.fields import fields_of, is_model, is_struct_value
 from ...config.path import join
 from ...config.plain.kinds import in_order
+from ...config.short_text import short_repr
 from ..errors import HyperparameterError
 from ..modules.classes import declared_class, is_decorated
 from ..modules.functions import FUNCTIONS, function_names
 from ..modules.module_argument import check_module
-from ..modules.one_line import one_line
 from ..modules.registry import class_named, names_of
 from ..modules.signature import VARIADIC, parameters_of
 from ..modules.tree import unwrapped
@@ -194,10 +195,7 @@ class Writer:
     ) -> dict[str, Any]:
         hints, parameters = hints_of(cls), parameters_of(cls)
         node: dict[str, Any] = {}
-        containers: dict[str, str] = {}
-        kinds: dict[str, Any] = {}
-        unstored: dict[str, str] = {}
-        defaults: dict[str, str] = {}
+        notes = _Notes()
         for name, value in arguments.items():
             parameter = parameters.get(name)
             kind = Parameter.KEYWORD_ONLY if parameter is None else parameter.kind
@@ -205,23 +203,16 @@ class Writer:
                 continue
             is_default = parameter is not None and value is parameter.default
             if is_default and isinstance(value, FUNCTIONS | functools.partial):
-                # The constructor has it, under whatever name by then.
-                if self.partial and (default := named_default(value)):
-                    defaults[name] = default
+                # The constructor supplies it again, whatever it is called by then.
+                if self.partial:
+                    notes.add_default(name, value)
                 continue
             hint, n_met = hints.get(name, Any), len(self.paths_by_id)
+            where = join(path, name)
             try:
-                plain_argument = self._argument(
-                    value, kind, hint, join(path, name), depth + 1
-                )
+                plain_argument = self._argument(value, kind, hint, where, depth + 1)
                 spec = kind_of(
-                    cls,
-                    parameter,
-                    value,
-                    hint,
-                    plain_argument,
-                    join(path, name),
-                    planned_value,
+                    cls, parameter, value, hint, plain_argument, where, planned_value
                 )
             except (TypeError, HyperparameterError):
                 # An untouched default is made again by the constructor.
@@ -230,21 +221,18 @@ class Writer:
                 # What was met on the way is in no node: nothing may refer to it.
                 self._forget(n_met)
                 if kind is Parameter.VAR_KEYWORD:
-                    node[name], specs = self._plain_items(name, value, hint, unstored)
-                    kinds |= {name: [None, specs]} if specs else {}
+                    node[name] = self._plain_items(name, value, hint, notes)
                 elif not is_default:
-                    unstored[name] = description(value)
-                elif self.partial and (default := named_default(value)):
-                    defaults[name] = default
+                    notes.unstored[name] = description(value)
+                elif self.partial:
+                    notes.add_default(name, value)
                 continue
             node[name] = plain_argument
             if type(value) in CONTAINERS_OF_TORCH and REF not in plain_argument:
-                containers[name] = type(value).__name__
+                notes.containers[name] = type(value).__name__
             if spec is not None:
-                kinds[name] = spec
-        notes = {CONTAINERS: containers, KINDS: kinds}
-        notes |= {UNSTORED: unstored, DEFAULTS: defaults}
-        return node | {key: note for key, note in notes.items() if note}
+                notes.kinds[name] = spec
+        return node | notes.node()
 
     def _argument(
         self, value: Any, kind: Any, hint: Hint, path: str, depth: int
@@ -258,9 +246,9 @@ class Writer:
         return self.value(value, hint, path, depth)
 
     def _plain_items(
-        self, name: str, items: Mapping[str, Any], hint: Hint, unstored: dict[str, str]
-    ) -> tuple[HparamsDict, dict[str, Any]]:
-        """Return those of ``**name`` that are plain data and kinds; note the others."""
+        self, name: str, items: Mapping[str, Any], hint: Hint, notes: "_Notes"
+    ) -> HparamsDict:
+        """Return those of ``**name`` that are plain data; note kinds and the others."""
         plain_items, specs = HparamsDict(), dict[str, Any]()
         for key, item in items.items():
             n_met = len(self.paths_by_id)
@@ -269,12 +257,14 @@ class Writer:
                 spec = spec_of(item, hint, plain_item, join(name, key), planned_value)
             except (TypeError, HyperparameterError):
                 self._forget(n_met)
-                unstored[key] = description(item)
+                notes.unstored[key] = description(item)
                 continue
             plain_items[key] = plain_item
             if spec is not None:
                 specs[key] = spec
-        return plain_items, specs
+        if specs:
+            notes.kinds[name] = [None, specs]
+        return plain_items
 
     def _forget(self, n_met: int) -> None:
         """Drop the modules that were met after the first ``n_met``."""
@@ -351,9 +341,9 @@ class Writer:
         return plain_value(value, hint, path)
 
     def _items(self, items: Any, hint: Hint, path: str, depth: int) -> list[Any]:
-        # Sets have another order in each process, and equal modules give equal bytes.
+        # Sets have another order in each process, but equal modules give equal bytes.
         ordered = in_order(items) if isinstance(items, set | frozenset) else items
-        # Of most items nothing is asked: their paths and hints take longest.
+        # Most items are plain: computing their paths and hints would take longest.
         return [
             item
             if is_plain(item)
@@ -379,16 +369,17 @@ class Writer:
     def _struct(self, value: Any, hint: Hint, path: str, depth: int) -> HparamsDict:
         check_declared(value, hint, path)
         plain_fields = HparamsDict()
-        for name, field in fields_of(type(value)).items():
-            where, item = join(path, name), getattr(value, name)
-            plain_fields[name] = self.value(item, field.annotation, where, depth + 1)
+        for name, declared_field in fields_of(type(value)).items():
+            item, annotation = getattr(value, name), declared_field.annotation
+            where = join(path, name)
+            plain_fields[name] = self.value(item, annotation, where, depth + 1)
         return plain_fields
 
     def _class(self, value: Any, path: str, depth: int) -> HparamsDict:
         cls: Any = value.func if isinstance(value, functools.partial) else value
         if not (isinstance(cls, type) and issubclass(cls, nn.Module)):
             raise TypeError(
-                f"{path}: {one_line(value)} is no plain data. Of classes and "
+                f"{path}: {short_repr(value)} is no plain data. Of classes and "
                 "functions, only those of modules, functions that are registered "
                 "(burnish.register_function) and partials of them by keyword can be "
                 "kept."
@@ -401,6 +392,35 @@ class Writer:
                 raise TypeError(f"{path}: pass arguments of a partial by keyword")
             node |= self._plain_arguments(cls, value.keywords, path, depth)
         return HparamsDict({CLASS: node})
+
+
+@dataclass(slots=True)
+class _Notes:
+    """What a node says of its arguments beside their values, by their names."""
+
+    containers: dict[str, str] = field(default_factory=dict[str, str])
+    """The classes of torch's containers, which are written by their items."""
+    kinds: dict[str, Any] = field(default_factory=dict[str, Any])
+    """What values are beyond plain data."""
+    unstored: dict[str, str] = field(default_factory=dict[str, str])
+    """What the values were that no file can hold."""
+    defaults: dict[str, str] = field(default_factory=dict[str, str])
+    """The names of defaults that the constructor makes again."""
+
+    def add_default(self, name: str, value: object) -> None:
+        """Note what the default of ``name`` is called, if it has a name."""
+        if default := named_default(value):
+            self.defaults[name] = default
+
+    def node(self) -> dict[str, Any]:
+        """Return the notes under their keys in a node, in the order of files."""
+        notes = {
+            CONTAINERS: self.containers,
+            KINDS: self.kinds,
+            UNSTORED: self.unstored,
+            DEFAULTS: self.defaults,
+        }
+        return {key: note for key, note in notes.items() if note}
 
 
 def _function_node(value: object, path: str) -> HparamsDict | None:

@@ -12,9 +12,9 @@ from torch.nn import functional, init
 from torch.overrides import get_overridable_functions
 
 from ...config.registry import Registry
+from ...config.short_text import short_repr
 from ...config.spelling import did_you_mean
 from ..errors import UnknownClassError
-from .one_line import one_line
 from .registry import MODULE, NAME, REGISTERED
 
 FUNCTIONS = types.FunctionType | types.BuiltinFunctionType
@@ -43,7 +43,7 @@ def register_function(function: Any = None, *, name: str | None = None) -> Any:
         raise TypeError(f"the name of a function is a str with text in it: {name!r}")
     if not isinstance(function, FUNCTIONS):
         raise TypeError(
-            f"only functions are registered so, got {one_line(function)}; a class of "
+            f"only functions are registered so, got {short_repr(function)}; a class of "
             "modules by burnish.register_class"
         )
     if "<" in function.__qualname__ and name is None:
@@ -91,9 +91,9 @@ def function_named(names: Mapping[str, Any], path: str = "") -> Callable[..., An
         hint = did_you_mean(place[1][:80], known_names)
         raise UnknownClassError(
             path,
-            f"the function {one_line(where)} is not known here. Files import nothing: "
-            "import the module that defines it, and if you trust it, decorate it with "
-            f"@burnish.register_function.{hint}",
+            f"the function {short_repr(where, 200)} is not known here. Files import "
+            "nothing: import the module that defines it, and if you trust it, decorate "
+            f"it with @burnish.register_function.{hint}",
         )
     return function
 

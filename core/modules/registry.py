@@ -10,11 +10,11 @@ from typing import Any, TypeAlias, TypeVar, overload
 from torch import Tensor, nn
 
 from ...config.registry import Registry
+from ...config.short_text import short_repr
 from ...config.spelling import did_you_mean
 from ...records.tensors.tensor_classes import allow_tensor_classes
 from ..errors import UnknownClassError
 from .classes import torch_classes
-from .one_line import one_line
 
 _M = TypeVar("_M", bound=nn.Module)
 
@@ -160,15 +160,17 @@ def _torch_places() -> Mapping[tuple[str, str], type[nn.Module]]:
 def _check(cls: object) -> None:
     if not (isinstance(cls, type) and issubclass(cls, nn.Module)):
         raise TypeError(
-            f"only classes of modules can be known to files, got {one_line(cls)}"
+            f"only classes of modules can be known to files, got {short_repr(cls)}"
         )
 
 
 def _refusal(module: str, name: str, registered: object) -> str:
     where = f"{module}.{name}"
-    message = f"the class {one_line(where)} is not known here"
+    message = f"the class {short_repr(where, 200)} is not known here"
     if isinstance(registered, str):
-        message = f"no class is registered as {one_line(registered)}, and {message}"
+        message = (
+            f"no class is registered as {short_repr(registered, 200)}, and {message}"
+        )
     message += ". Files import nothing: "
     cure = f"burnish.register_class(NewName, name={name[:60]!r})"
     renamed = f" If the class was renamed: {cure}."
@@ -192,7 +194,7 @@ def _refusal(module: str, name: str, registered: object) -> str:
 
 
 def _node_text(node: Node) -> str:
-    return f"{one_line(dict(node))}"
+    return short_repr(dict(node), 100)
 
 
 _places: Registry[tuple[str, str], type[nn.Module]] = Registry()

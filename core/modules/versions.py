@@ -74,7 +74,7 @@ def check_rules(cls: type, version: int, rules: Mapping[int, Sequence[Any]]) -> 
                 f"{of_step!r:.60}"
             )
         for rule in of_step:
-            # A user's own rule need not derive from ours: it has the same verbs.
+            # A user's own rule need not derive from ours: it has the same methods.
             is_rule = all(callable(getattr(rule, n, None)) for n in ("rename", "apply"))
             if isinstance(rule, type) or not is_rule:
                 raise TypeError(

@@ -31,18 +31,25 @@ Changes = dict[str, Mapping[str, Any]]
 
 def stored_changes(hparams: Mapping[str, Any], record: Entries) -> Changes:
     """Return what had come to stand at each path, an empty node where nothing does."""
-    changes: Changes = {}
-    items: Any = hparams.get(CHANGED, [])
-    for item in items if isinstance(items, list) else [None]:
-        match item:
+    pairs = pairs_of_paths_and_node(hparams.get(CHANGED, []), CHANGED, record)
+    return {path: node for paths, node in pairs for path in paths}
+
+
+def pairs_of_paths_and_node(
+    pairs: object, key: str, record: Entries
+) -> list[tuple[list[str], Mapping[str, Any]]]:
+    """Return what stands under ``key``; RecordMismatchError if it is something else."""
+    checked_pairs: list[tuple[list[str], Mapping[str, Any]]] = []
+    for pair in pairs if isinstance(pairs, list) else [None]:
+        match pair:
             case [list() as paths, Mapping() as node] if all(
                 isinstance(path, str) for path in paths
             ) and isinstance(node.get(ATTRIBUTES, {}), Mapping):
-                changes |= dict.fromkeys(paths, node)
+                checked_pairs.append((paths, node))
             case _:
-                problem = f"{CHANGED}: expected pairs of paths and a module"
+                problem = f"{key}: expected pairs of paths and a module"
                 raise RecordMismatchError(record.reading.file, [problem])
-    return changes
+    return checked_pairs
 
 
 def apply_attributes(module: nn.Module, changes: Changes) -> bool:

@@ -12,6 +12,7 @@ import torch
 from torch import nn
 
 from ...config.path import join
+from ...config.short_text import short_repr
 from ...records.errors import RecordError
 from ...records.tensors.dtypes import ALL as DTYPES
 from ..hyperparameters.capture import builder_of
@@ -39,7 +40,6 @@ from ..modules.class_identity import (
     takes_the_same,
 )
 from ..modules.classes import declared_class
-from ..modules.one_line import one_line
 from ..modules.registry import NAME, class_named
 from ..modules.signature import parameters_of, takes_any_name
 
@@ -134,7 +134,7 @@ class HparamsComparison:
             self._untouched(name, stored_node, live_node, where)
         elif cls is not None and not _takes(cls, name):
             self.unknown.append(
-                f"{where}: stored {one_line(stored_node[name])}, and "
+                f"{where}: stored {short_repr(stored_node[name])}, and "
                 f"{cls.__qualname__} takes no such argument"
             )
         elif cls is not None and _is_placement(cls, name):
@@ -194,7 +194,7 @@ class HparamsComparison:
                 self._nested(stored_value, live_value, path)
                 return
             if REF in stored_value or REF in live_value:
-                # Where a shared module is told first depends on what else is told.
+                # Which path a shared module is written at depends on those before.
                 return
             for key in _keys(stored_value, live_value):
                 stored_item = stored_value.get(key, ABSENT)
@@ -361,16 +361,16 @@ def _keys(stored_node: Node, live_node: Node) -> list[str]:
 
 def difference(path: str, stored_value: Any, live_value: Any) -> str:
     """Return the line of a report or of an error about ``path``."""
-    stored_text = one_line(_readable(stored_value))
-    live_text = one_line(_readable(live_value))
+    stored_text = short_repr(_readable(stored_value), 100)
+    live_text = short_repr(_readable(live_value), 100)
     return f"{path}: stored {stored_text}, the module has {live_text}"
 
 
 def difference_from_default(path: str, default: Any, live_value: Any) -> str:
     """Return the line about an argument that is not stored."""
     default_text, live_text = (
-        one_line(_readable(default)),
-        one_line(_readable(live_value)),
+        short_repr(_readable(default), 100),
+        short_repr(_readable(live_value), 100),
     )
     is_known = default is not DEFAULT
     reason = (

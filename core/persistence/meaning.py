@@ -22,7 +22,14 @@ from ..modules.tree import Places, places_of, unwrapped
 from ..state.loading.cures import IGNORE
 from ..state.uninitialized.streams import Streams
 from ..state.uninitialized.uninitialized import call_unfilled
-from .changes import ChangedParts, Changes, apply_attributes, is_below, stored_changes
+from .changes import (
+    ChangedParts,
+    Changes,
+    apply_attributes,
+    is_below,
+    pairs_of_paths_and_node,
+    stored_changes,
+)
 from .comparison import HparamsComparison
 from .likeness import first_difference
 
@@ -182,19 +189,7 @@ def _result(
     """Return the paths that a blueprint changed, with what stood there."""
     blueprint: Any = hparams.get(BLUEPRINT)
     pairs: Any = blueprint.get(RESULT, []) if isinstance(blueprint, Mapping) else []
-    parts: list[tuple[list[str], Mapping[str, Any]]] = []
-    for item in pairs if isinstance(pairs, list) else [None]:
-        match item:
-            case [list() as paths, Mapping() as node] if all(
-                isinstance(path, str) for path in paths
-            ):
-                parts.append((paths, node))
-            case _:
-                raise RecordMismatchError(
-                    record.reading.file,
-                    [f"{BLUEPRINT}.{RESULT}: expected pairs of paths and a module"],
-                )
-    return parts
+    return pairs_of_paths_and_node(pairs, f"{BLUEPRINT}.{RESULT}", record)
 
 
 def _compare_parts(
@@ -207,7 +202,6 @@ def _compare_parts(
 ) -> None:
     """Compare the stored parts with what stands where rules have ``carried`` them."""
     modules = _by_path(places)
-    origin: Any = inner_module.__dict__.get(ORIGIN)
     is_whole_changed = _changes_whole(record)
     # A path that a file names again and again is looked at once.
     nodes = {path: node for paths, node in reversed(parts) for path in paths}
@@ -215,9 +209,9 @@ def _compare_parts(
         if len(comparison.differing) + len(comparison.unknown) > _MOST:
             return
         path = carried[stored_path]
-        part = None if path is None else modules.get(path)
         if path is None:
             continue
+        part = modules.get(path)
         if part is None:
             hint = did_you_mean(path, modules) if len(comparison.differing) < 20 else ""
             comparison.differing.append(
@@ -228,9 +222,7 @@ def _compare_parts(
         part = unwrapped(part)
         cls = declared_class(type(part))
         if is_same_class(node, cls):
-            live_node = own_node(part)
-            if ALL in live_node.get(UNSTORED, {}) and origin is not None:
-                live_node = origin.part(inner_module, path, part) or live_node
+            live_node = _live_node(inner_module, path, part)
             if path or is_whole_changed or ALL not in live_node.get(UNSTORED, {}):
                 comparison.module(node, live_node, cls, path)
         elif path:
@@ -238,6 +230,17 @@ def _compare_parts(
                 f"{path}: stored {node.get(NAME)!s:.80}, the module has "
                 f"{cls.__qualname__}"
             )
+
+
+def _live_node(
+    inner_module: nn.Module, path: str, part: nn.Module
+) -> Mapping[str, Any]:
+    """Return what is known of a part; its blueprint may know what nobody noted."""
+    node = own_node(part)
+    origin: Any = inner_module.__dict__.get(ORIGIN)
+    if ALL in node.get(UNSTORED, {}) and origin is not None:
+        node = origin.part(inner_module, path, part) or node
+    return node
 
 
 def _find_untold_changes(

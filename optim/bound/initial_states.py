@@ -166,7 +166,7 @@ def _part(params: list[Tensor], states: States) -> None:
     group = set(params)
     for param, fields in states.items():
         if param not in group:
-            # Somebody may have put there what is no dict.
+            # Users can write to `optimizer.state`: an entry may be no dict.
             values = fields.values() if hasattr(fields, "values") else ()
             occupied.update(filter(None, map(_address, (param, *values))))
     dicts = set[int]()

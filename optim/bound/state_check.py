@@ -2,7 +2,7 @@
 
 import dataclasses
 import re
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from functools import lru_cache
 from numbers import Number
 from typing import Any, get_type_hints
@@ -39,10 +39,7 @@ def checked_state(
     one element become numbers again. What tools kept ``beside`` the fields comes along
     as it is.
     """
-    expected: dict[str, Any] = {}
-    if blank is not None:
-        declared = dataclasses.fields(type(blank))
-        expected = {f.name: getattr(blank, f.name) for f in declared}
+    expected = {} if blank is None else fields_of(blank)
     extras = {name: stored_fields[name] for name in beside if name in stored_fields}
     values = {
         name: value
@@ -54,13 +51,9 @@ def checked_state(
     expected = {name: v for name, v in expected.items() if name not in absent}
     for name in left_out(blank, stored_fields):
         values.pop(name, None)
-    unknown = values.keys() - expected.keys()
-    if unknown:
-        has = ", ".join(expected) or "nothing"
-        problems.append(
-            f"{path}: the stored state has {', '.join(sorted(unknown))}, and that of "
-            f"{kind} has {has}"
-        )
+    problem = _problem_of_names(kind, values, expected)
+    if problem is not None:
+        problems.append(f"{path}: {problem}")
         return {}
     fields = {
         name: value
@@ -69,6 +62,19 @@ def checked_state(
         and (value := _field(path, name, usual, values, blank, problems)) is not None
     }
     return {**{n: v for n, v in extras.items() if n not in expected}, **fields}
+
+
+def _problem_of_names(
+    kind: str, stored_names: Iterable[str], expected_names: Iterable[str]
+) -> str | None:
+    unknown = set(stored_names).difference(expected_names)
+    if not unknown:
+        return None
+    has = ", ".join(expected_names) or "nothing"
+    return (
+        f"the stored state has {', '.join(sorted(unknown))}, and that of {kind} has "
+        f"{has}"
+    )
 
 
 def left_out(blank: Any, stored_fields: Mapping[str, Any]) -> list[str]:

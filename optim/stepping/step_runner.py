@@ -89,7 +89,7 @@ class StepRunner:
         except StepFailed as failure:
             failure.moved = self._stepped(turns.n_run, grads) + failure.moved
             raise
-        # A rate of the caller's is no step of the schedules.
+        # A learning rate that the caller passes does not advance the schedules.
         if lr is None:
             bound.advance_schedules()
 

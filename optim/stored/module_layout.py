@@ -71,9 +71,10 @@ class ModuleLayout:
             if not _is_shape(shape)
         ]
         problems += [
-            f"{path}: found it tied to {first!r:.40}, expected the path of a parameter"
-            for path, first in ties.items()
-            if first not in params
+            f"{path}: found it tied to {tied_path!r:.40}, expected the path of a "
+            "parameter"
+            for path, tied_path in ties.items()
+            if tied_path not in params
         ]
         if problems:
             raise RecordMismatchError(file, problems)

@@ -129,9 +129,9 @@ class RearrangedState:
         return len(leaves) == 1 and _numel(leaves[0]) == _numel(self.entry)
 
     def _rearranged(self, column: list[Tensor]) -> Tensor:
-        first = column[0]
+        device = column[0].device
         tensors = {
-            id(leaf): value.detach().to(first.device)
+            id(leaf): value.detach().to(device)
             for leaf, value in zip(leaves_of(self.entry), column, strict=True)
         }
         with torch.no_grad():
@@ -141,8 +141,8 @@ class RearrangedState:
             tensor = rearranged(
                 self.entry, lambda leaf: torch.view_as_complex(tensors[id(leaf)])
             )
-            whole = tensor.clone(memory_format=torch.contiguous_format)
-            return torch.view_as_real(whole)
+            contiguous = tensor.clone(memory_format=torch.contiguous_format)
+            return torch.view_as_real(contiguous)
 
 
 def probe_shape(n_dims: int) -> tuple[int, ...]:

@@ -66,7 +66,7 @@ def _hooked(
 ) -> Generator[None]:
     """Let torch call ``before`` as the last and ``after`` as the first of the hooks."""
     handles: list[Any] = []
-    # An interrupt may come in place of either `_remove`, and the other is made.
+    # An interrupt may replace one call of `_remove`: the other is still made.
     try:
         try:
             with uninterrupted():

@@ -1,7 +1,7 @@
 """Entries under other names: what `open_record(rename=...)` does."""
 
 import dataclasses
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Protocol, TypeAlias, TypeVar, cast
 
 from ...config.spelling import did_you_mean
@@ -21,6 +21,8 @@ class RenameRule(Protocol):
 Renames: TypeAlias = Mapping[str, str] | Iterable[RenameRule]
 """Old paths (or beginnings of them) to new ones, or rewrite rules in their order."""
 
+Renamer: TypeAlias = Callable[[str], str | None]
+"""Gives a path its new name, or None to drop what has it."""
 
 E = TypeVar("E", bound=Entries)
 
@@ -31,27 +33,11 @@ def rename_record(record: E, rename: Renames, file: str) -> tuple[E, dict[str, s
     ValueError for a name that nothing has; `RecordMismatchError` where two entries
     would get one name. ``file`` is for the messages.
     """
-    renamer = renamer_of(record.by_path(), rename)
-    renamed: dict[str, str] = {}
-    owner: dict[str, str] = {}
+    new_names = _NewNames(renamer_of(record.by_path(), rename), file)
     entries: list[Entry] = []
-
-    def new_name(path: str) -> str | None:
-        new_path = renamer(path)
-        if new_path is not None:
-            # Extra state is plain data and tensors under one path.
-            if owner.get(new_path, path) != path:
-                raise RecordMismatchError(
-                    file,
-                    [f"{owner[new_path]} and {path} are both renamed to {new_path}"],
-                )
-            owner[new_path] = path
-            if new_path != path:
-                renamed[path] = new_path
-        return new_path
-
     for entry in record.entries():
-        paths = [n for p in (entry.path, *entry.ties) if (n := new_name(p)) is not None]
+        new_paths = (new_names.of(path) for path in (entry.path, *entry.ties))
+        paths = [path for path in new_paths if path is not None]
         if paths:
             renamed_entry = dataclasses.replace(
                 entry, path=paths[0], ties=tuple(paths[1:])
@@ -62,51 +48,73 @@ def rename_record(record: E, rename: Renames, file: str) -> tuple[E, dict[str, s
             "rename= is for records of modules; this one has declared fields"
         )
     tree = {
-        n: v for p, v in (record.tree or {}).items() if (n := new_name(p)) is not None
+        new_path: value
+        for path, value in (record.tree or {}).items()
+        if (new_path := new_names.of(path)) is not None
     }
-    return record.replaced(entries=entries, tree=tree), renamed
+    return record.replaced(entries=entries, tree=tree), new_names.changed
 
 
-def renamer_of(paths: Collection[str], rename: Renames) -> Callable[[str], str | None]:
+class _NewNames:
+    """The names of one record's entries, each of which only one entry may have."""
+
+    def __init__(self, renamer: Renamer, file: str) -> None:
+        self.renamer, self.file = renamer, file
+        self.changed: dict[str, str] = {}
+        self.owners: dict[str, str] = {}
+
+    def of(self, path: str) -> str | None:
+        """Return the new name of ``path``; None if it is dropped."""
+        new_path = self.renamer(path)
+        if new_path is None:
+            return None
+        # Extra state is plain data and tensors under one path.
+        owner = self.owners.get(new_path, path)
+        if owner != path:
+            problem = f"{owner} and {path} are both renamed to {new_path}"
+            raise RecordMismatchError(self.file, [problem])
+        self.owners[new_path] = path
+        if new_path != path:
+            self.changed[path] = new_path
+        return new_path
+
+
+def renamer_of(paths: Collection[str], rename: Renames) -> Renamer:
     """Return what gives each of ``paths`` its new name, or None to drop it.
 
     ValueError for a name that none of them has.
     """
-    if not isinstance(rename, Mapping):
-        rules = list(rename)
-        for rule in rules:
-            if not callable(getattr(rule, "rename", None)):
-                raise TypeError(
-                    f"rename: {rule!r:.60} is no rewrite rule; give a dict of paths, "
-                    "or rules such as RenameField(old, new)"
-                )
+    if isinstance(rename, Mapping):
+        return _by_prefixes(paths, dict(cast("Mapping[str, str]", rename)))
+    return _by_rules(list(rename))
 
-        def by_rules(path: str) -> str | None:
-            for rule in rules:
-                new_path = rule.rename(path)
-                if new_path is None:
-                    return None
-                path = new_path
-            return path
 
-        return by_rules
-    names = dict(cast("Mapping[str, str]", rename))
-    for old_path, new_path in names.items():
-        if not isinstance(old_path, str) or not isinstance(new_path, str):  # pyright: ignore[reportUnnecessaryIsInstance]  # users pass anything
+def _by_rules(rules: Sequence[RenameRule]) -> Renamer:
+    for rule in rules:
+        if not callable(getattr(rule, "rename", None)):
             raise TypeError(
-                f"rename: {old_path!r} to {new_path!r}; both are paths, or beginnings "
-                "of them. To leave an entry out, use exclude="
+                f"rename: {rule!r:.60} is no rewrite rule; give a dict of paths, "
+                "or rules such as RenameField(old, new)"
             )
-        if not any(p == old_path or p.startswith(old_path + ".") for p in paths):
-            hint = did_you_mean(old_path, _beginnings(paths))
-            if "*" in old_path or "{" in old_path:
-                example = f"RenameField({old_path!r}, {new_path!r})"
-                hint = f" Patterns are rules: rename=[{example}]"
-            raise ValueError(f"rename: nothing is stored at {old_path!r}.{hint}")
-    longest = sorted(names, key=len, reverse=True)
 
-    def by_prefix(path: str) -> str | None:
-        for old_path in longest:
+    def new_name(path: str) -> str | None:
+        for rule in rules:
+            new_path = rule.rename(path)
+            if new_path is None:
+                return None
+            path = new_path
+        return path
+
+    return new_name
+
+
+def _by_prefixes(paths: Collection[str], names: dict[str, str]) -> Renamer:
+    for old_path, new_path in names.items():
+        _check_prefix(paths, old_path, new_path)
+    longest_first = sorted(names, key=len, reverse=True)
+
+    def new_name(path: str) -> str | None:
+        for old_path in longest_first:
             if path.startswith(old_path + "."):
                 # Of an empty new name, what stood below moves up.
                 return (names[old_path] + path[len(old_path) :]).removeprefix(".")
@@ -114,7 +122,22 @@ def renamer_of(paths: Collection[str], rename: Renames) -> Callable[[str], str |
                 return names[old_path] or _refuse_empty(old_path)
         return path
 
-    return by_prefix
+    return new_name
+
+
+def _check_prefix(paths: Collection[str], old_path: object, new_path: object) -> None:
+    """Raise for an old name that nothing has, or for what is no pair of names."""
+    if not isinstance(old_path, str) or not isinstance(new_path, str):
+        raise TypeError(
+            f"rename: {old_path!r} to {new_path!r}; both are paths, or beginnings "
+            "of them. To leave an entry out, use exclude="
+        )
+    if not any(p == old_path or p.startswith(old_path + ".") for p in paths):
+        hint = did_you_mean(old_path, _beginnings(paths))
+        if "*" in old_path or "{" in old_path:
+            example = f"RenameField({old_path!r}, {new_path!r})"
+            hint = f" Patterns are rules: rename=[{example}]"
+        raise ValueError(f"rename: nothing is stored at {old_path!r}.{hint}")
 
 
 def _refuse_empty(path: str) -> str:

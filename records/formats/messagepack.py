@@ -169,39 +169,7 @@ def document_digest(source: Source) -> bytes:
 
 def _read_header(source: Source, budget: int) -> tuple[Any, int]:
     """Return the header and where `data` begins."""
-    head = source.read(0, min(source.size, _FIRST_READ))
-    if bytes(head[: len(MAGIC)]) != MAGIC:
-        raise RecordFormatError(
-            source.name, "other first bytes", "those of an .mpk file"
-        )
-    if len(head) < _BEFORE_HEADER:
-        raise RecordFormatError(source.name, f"only {len(head)} bytes", cure=TRUNCATED)
-    version = head[len(MAGIC)]
-    if version != VERSION:
-        raise RecordVersionError(source.name, version, VERSION, "the file's format")
-    if bytes(head[len(MAGIC) + 1 : _BEFORE_HEADER - 4]) != _HEADER:
-        raise RecordFormatError(source.name, "no header after the version")
-    length = int.from_bytes(head[_BEFORE_HEADER - 4 : _BEFORE_HEADER], "big")
-    data = _BEFORE_HEADER + length + _AFTER_HEADER - 1
-    if length > min(MAX_HEADER, allowance(budget)) or data + 5 > source.size:
-        raise RecordFormatError(
-            source.name,
-            f"a header of {length:,} bytes in a file of {source.size:,}",
-            cure=TRUNCATED,
-        )
-    remainder = (
-        b"" if data + 5 <= len(head) else source.read(len(head), data + 5 - len(head))
-    )
-    head = memoryview(b"".join((head, remainder)))
-    packed = head[_BEFORE_HEADER : _BEFORE_HEADER + length]
-    after = bytes(head[_BEFORE_HEADER + length : data])
-    if (
-        after[: len(_HEADER_SUM)] != _HEADER_SUM
-        or after[-len(_DATA) + 1 :] != _DATA[:-1]
-    ):
-        raise RecordFormatError(source.name, "something else than a checksum and data")
-    if after[len(_HEADER_SUM) : len(_HEADER_SUM) + 8] != xxhash.xxh3_64_digest(packed):
-        raise RecordChecksumError(source.name, "the header")
+    packed, data = _packed_header(source, budget)
     reader = MessagePackReader(packed, source.name, allowance(budget))
     if reader.is_small:
         header = reader.value()
@@ -214,6 +182,49 @@ def _read_header(source: Source, budget: int) -> tuple[Any, int]:
     if not isinstance(pad, bytes) or any(pad) or len(pad) >= ALIGN or data % ALIGN:
         raise RecordFormatError(source.name, "a header that does not end in its pad")
     return header, data
+
+
+def _packed_header(source: Source, budget: int) -> tuple[memoryview, int]:
+    """Return the bytes of the header, compared with their sum, and where `data` is."""
+    head = source.read(0, min(source.size, _FIRST_READ))
+    length = _header_length(head, source)
+    data = _BEFORE_HEADER + length + _AFTER_HEADER - 1
+    if length > min(MAX_HEADER, allowance(budget)) or data + 5 > source.size:
+        raise RecordFormatError(
+            source.name,
+            f"a header of {length:,} bytes in a file of {source.size:,}",
+            cure=TRUNCATED,
+        )
+    remainder = (
+        b"" if data + 5 <= len(head) else source.read(len(head), data + 5 - len(head))
+    )
+    whole_head = memoryview(b"".join((head, remainder)))
+    packed = whole_head[_BEFORE_HEADER : _BEFORE_HEADER + length]
+    after = bytes(whole_head[_BEFORE_HEADER + length : data])
+    if (
+        after[: len(_HEADER_SUM)] != _HEADER_SUM
+        or after[-len(_DATA) + 1 :] != _DATA[:-1]
+    ):
+        raise RecordFormatError(source.name, "something else than a checksum and data")
+    if after[len(_HEADER_SUM) : len(_HEADER_SUM) + 8] != xxhash.xxh3_64_digest(packed):
+        raise RecordChecksumError(source.name, "the header")
+    return packed, data
+
+
+def _header_length(head: bytes | memoryview, source: Source) -> int:
+    """Return the length that the first bytes say, if they are those of a document."""
+    if bytes(head[: len(MAGIC)]) != MAGIC:
+        raise RecordFormatError(
+            source.name, "other first bytes", "those of an .mpk file"
+        )
+    if len(head) < _BEFORE_HEADER:
+        raise RecordFormatError(source.name, f"only {len(head)} bytes", cure=TRUNCATED)
+    version = head[len(MAGIC)]
+    if version != VERSION:
+        raise RecordVersionError(source.name, version, VERSION, "the file's format")
+    if bytes(head[len(MAGIC) + 1 : _BEFORE_HEADER - 4]) != _HEADER:
+        raise RecordFormatError(source.name, "no header after the version")
+    return int.from_bytes(head[_BEFORE_HEADER - 4 : _BEFORE_HEADER], "big")
 
 
 def _checked_layout(

@@ -75,18 +75,7 @@ def header_of(record: Entries, dtypes: Sequence[torch.dtype]) -> Plain:
         "type": record.type_name,
         "metadata": metadata,
         "tree": record.tree,
-        "tensors": {
-            "path": [e.path for e in entries],
-            "kind": [e.kind for e in entries],
-            "id": [e.id for e in entries],
-            "dtype": _names_of(dtypes, entries),
-            "shape": [list(e.shape) for e in entries],
-            "requires_grad": [e.requires_grad for e in entries],
-            "ties": [[i, list(e.ties)] for i, e in enumerate(entries) if e.ties],
-            "memory_format": [
-                [i, e.memory_format] for i, e in enumerate(entries) if e.memory_format
-            ],
-        },
+        "tensors": _columns(entries, dtypes),
     }
     try:
         check_names(entries, "record")
@@ -101,6 +90,22 @@ def header_of(record: Entries, dtypes: Sequence[torch.dtype]) -> Plain:
         raise RecordError(f"plain data that cannot be stored: {error}") from error
     check_arrays(record, dtypes)
     return header
+
+
+def _columns(entries: Sequence[Entry], dtypes: Sequence[torch.dtype]) -> Plain:
+    """Return what is said of entries, column by column."""
+    return {
+        "path": [e.path for e in entries],
+        "kind": [e.kind for e in entries],
+        "id": [e.id for e in entries],
+        "dtype": _names_of(dtypes, entries),
+        "shape": [list(e.shape) for e in entries],
+        "requires_grad": [e.requires_grad for e in entries],
+        "ties": [[i, list(e.ties)] for i, e in enumerate(entries) if e.ties],
+        "memory_format": [
+            [i, e.memory_format] for i, e in enumerate(entries) if e.memory_format
+        ],
+    }
 
 
 def plain_of(reader: Reader, file: str, added: Mapping[str, Column]) -> Plain:

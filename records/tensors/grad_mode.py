@@ -14,7 +14,7 @@ def no_grad() -> Generator[None]:
     without gradients.
     """
     before = torch.is_grad_enabled()
-    # An interrupt may come in place of either call, and the other is made.
+    # An interrupt may replace one of the two calls: the other is still made.
     try:
         try:
             torch.set_grad_enabled(False)

@@ -7,6 +7,7 @@ have one `storage_of`. What a load reads is *mapped* or new, and nobody else's
 tensors that have *none*, or none that can be read: `unreadable` says why.
 """
 
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, Generic, TypeVar
 
@@ -156,32 +157,14 @@ def unreadable(tensor: Tensor) -> str | None:
     A DTensor can be read where all its values are in this process.
     """
     memory = _memory(tensor)
-    kind = type(memory).__name__
     if is_distributed(tensor) and _is_spread(tensor):
         return (
             "a DTensor whose values are in several processes. Gather it in all of "
             "them (full_tensor()) and save the plain tensor in one."
         )
-    if nn.parameter.is_lazy(memory):
-        return (
-            "a lazy tensor that has no shape yet. Run the module once on an example "
-            "of its input, then save or load it."
-        )
-    if memory.is_meta:
-        return (
-            "a tensor on the meta device, which has no values. Build the module with "
-            "from_record or skip_init, or move it with to_empty(device=...)."
-        )
-    if is_inside_functorch(memory):
-        return (
-            "a tensor inside a transformation of torch.func, which has no memory of "
-            "its own. Save or load the module outside of it."
-        )
-    if memory.is_nested:
-        return (
-            "a nested tensor, which has no one shape. Store its values() and "
-            "offsets() as tensors, or leave it out."
-        )
+    for hinders, problem in _HINDRANCES:
+        if hinders(memory):
+            return problem
     if memory.layout is not torch.strided:
         return (
             f"a tensor of layout {memory.layout} cannot be stored. Store "
@@ -198,9 +181,35 @@ def unreadable(tensor: Tensor) -> str | None:
     if _is_elsewhere(memory) or not memory.numel() or address_of(memory):
         return None
     return (
-        f"a {kind} has no memory of its own to read or to fill. Use the tensors that "
-        "it is made of, or leave it out."
+        f"a {type(memory).__name__} has no memory of its own to read or to fill. Use "
+        "the tensors that it is made of, or leave it out."
     )
+
+
+# In this order: of a tensor that is not there yet, no later question has an answer.
+_HINDRANCES: tuple[tuple[Callable[[Tensor], bool], str], ...] = (
+    (
+        nn.parameter.is_lazy,
+        "a lazy tensor that has no shape yet. Run the module once on an example of its "
+        "input, then save or load it.",
+    ),
+    (
+        lambda memory: memory.is_meta,
+        "a tensor on the meta device, which has no values. Build the module with "
+        "from_record or skip_init, or move it with to_empty(device=...).",
+    ),
+    (
+        is_inside_functorch,
+        "a tensor inside a transformation of torch.func, which has no memory of its "
+        "own. Save or load the module outside of it.",
+    ),
+    (
+        lambda memory: memory.is_nested,
+        "a nested tensor, which has no one shape. Store its values() and offsets() as "
+        "tensors, or leave it out.",
+    ),
+)
+"""Why no bytes of a tensor can be read, and the cure."""
 
 
 def contiguous_address(tensor: Tensor) -> int:

@@ -31,11 +31,16 @@ without_functions: Callable[[], AbstractContextManager[Any]] = (
 storage_address: Callable[[torch.UntypedStorage], int] = attrgetter("_cdata")
 """Which storage the Python object refers to: there may be several objects for one."""
 
-n_storage_users: Callable[[int], int] = torch._C._storage_Use_Count
-"""How many tensors and storage objects stand on the storage at an address.
+_n_storage_users: Callable[[int], int] = torch._C._storage_Use_Count
+"""How many tensors and Python objects refer to the storage at an address."""
 
-The object that was asked for its address is one of them.
-"""
+
+def n_tensors_on(tensor: Tensor) -> int:
+    """Return how many tensors stand on the memory of ``tensor``, itself included."""
+    storage = tensor.untyped_storage()
+    # The Python object that is asked for the address refers to the storage too.
+    return _n_storage_users(storage_address(storage)) - 1
+
 
 make_subclass: Callable[..., Any] = torch.Tensor._make_subclass
 """Return a tensor of a subclass on the memory of another, without its constructor."""

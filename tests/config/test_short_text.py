@@ -15,8 +15,20 @@ def test_a_value_of_any_size_is_cut_off(value: object) -> None:
     assert len(short_repr(value)) < 70
 
 
+def test_a_value_of_any_depth_is_cut_off() -> None:
+    deep: list[object] = []
+    for _ in range(100_000):
+        deep = [deep]
+
+    assert short_repr(deep) == "[[[[...]]]]"
+    assert len(short_repr([["x" * 10**6] * 9] * 9)) < 70
+
+
 def test_a_short_value_is_its_repr() -> None:
     assert short_repr({"lr": 0.1}) == "{'lr': 0.1}"
+    assert short_repr({"b": [[1, 2], {"y": 3, "x": ()}]}) == (
+        "{'b': [[1, 2], {'y': 3, 'x': ()}]}"
+    )
 
 
 def test_what_has_no_repr_is_called_by_its_type() -> None:

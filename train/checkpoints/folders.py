@@ -224,7 +224,7 @@ def atomic_folder(folder: Path) -> Generator[Path]:
 def remove_folder(folder: Path) -> None:
     """Remove ``folder`` at once for those who look for it, and then what it holds."""
     doomed = folder.with_name(scratch_name(folder.name))
-    # An interrupt may come in place of either removal, and the other is made.
+    # An interrupt may replace one of the removals: the other is still made.
     try:
         try:
             with suppress(FileNotFoundError):
@@ -263,7 +263,7 @@ def turn(parent: Descriptor) -> Generator[bool]:
     still. Such writers see what others do in between, and try again.
     """
     end = time.monotonic() + _MOST_SECONDS
-    # An interrupt may come in place of either `unlock`, and the other is made. Forked
+    # An interrupt may replace one call of `unlock`: the other is still made. Forked
     # processes have the folder open too, so closing is not enough.
     try:
         try:
@@ -305,7 +305,7 @@ def _replace(scratch: Scratch, folder: Path) -> None:
     retired = folder.with_name(
         scratch_name(folder.name).removesuffix(".tmp") + _RETIRED
     )
-    # An interrupt may come in place of either `_settle`, and the other is made.
+    # An interrupt may replace one call of `_settle`: the other is still made.
     try:
         try:
             os.rename(folder, retired)

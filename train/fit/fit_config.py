@@ -183,9 +183,9 @@ def _check_names(model: Any, source: str) -> None:
     for path, hparams, find in chosen:
         try:
             find(hparams.module_name, may_import=True)
-        except (ValueError, TypeError) as wrong:
-            problem = Problem(f"{MODEL}.{path}.module_name", str(wrong))
-            raise ConfigError(source, [problem]) from wrong
+        except (ValueError, TypeError) as error:
+            problem = Problem(f"{MODEL}.{path}.module_name", str(error))
+            raise ConfigError(source, [problem]) from error
 
 
 def classes_of(tree: dict[str, Any]) -> tuple[Any, Any]:
@@ -206,8 +206,8 @@ def classes_of(tree: dict[str, Any]) -> tuple[Any, Any]:
             raise ConfigError("", [Problem(path, message)])
         try:
             cls: Any = class_named(name, kind, role)
-        except (ValueError, TypeError) as wrong:
-            raise ConfigError("", [Problem(path, str(wrong))]) from wrong
+        except (ValueError, TypeError) as error:
+            raise ConfigError("", [Problem(path, str(error))]) from error
         if cls.hparams_schema is None:
             message = f"{name} does not say its hyperparameters: {kind.__name__}[H]"
             raise ConfigError("", [Problem(path, message)])
@@ -273,8 +273,8 @@ def _section(cls: Any, tree: dict[str, Any], name: str, source: str) -> Any:
 
     try:
         return load(cls, tree.get(name) or {})
-    except ConfigError as wrong:
-        problems = [Problem(f"{name}.{p.path}", p.message) for p in wrong.problems]
+    except ConfigError as error:
+        problems = [Problem(f"{name}.{p.path}", p.message) for p in error.problems]
         raise ConfigError(source, problems) from None
 
 

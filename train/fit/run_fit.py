@@ -35,7 +35,7 @@ def fit(config: FitConfig, folder: Path) -> Trainer:
     history, live = History(), beginning.live_run(data)
     trainer = _trainer(config, beginning.trainer_options(), folder, [history, live])
     if resumed is not None and is_checkpoint(resumed):
-        # Tells what does not fit, by path, before anything is begun.
+        # Loading names what does not fit by its path, before training begins.
         load_record(model, Checkpoint.read(resumed)[MODEL])
     started, problem = time.monotonic(), ""
     try:

@@ -212,8 +212,8 @@ class Restoring:
                 continue
             try:
                 values[part.attribute] = self.value(part.annotation, item, below)
-            except ConfigError as wrong:
-                problems += wrong.problems
+            except ConfigError as error:
+                problems += error.problems
         if problems:
             raise ConfigError(str(self.folder / "state.ron"), problems)
         # A constructor knows its defaults, those that are made of other fields too.
@@ -256,9 +256,9 @@ class Restoring:
         try:
             prepared = preparation.value(annotation, tree)
             checked = check(annotation, prepared, preparation.problems)
-        except ConfigError as wrong:
+        except ConfigError as error:
             problems = [
-                Problem(path_below(path, p.path), p.message) for p in wrong.problems
+                Problem(path_below(path, p.path), p.message) for p in error.problems
             ]
             raise ConfigError("", problems) from None
         except TypeError:

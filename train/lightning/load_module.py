@@ -37,29 +37,40 @@ def load_lightning(
             f"load_lightning: the first argument is {cls!r:.60}, expected the class of "
             "the module, and then the checkpoint: load_lightning(MyModule, folder)"
         )
-    if not is_checkpoint(path):
-        if hparams_file is None:
-            module: M | None = rebuilt(cls, path, map_location, strict, **kwargs)
-            if module is not None:
-                return module
-        inherited: Any = super(_first_of_ours(cls), cls).load_from_checkpoint
-        loaded: M = inherited(
-            path,
-            map_location=map_location,
-            hparams_file=hparams_file,
-            strict=strict,
-            weights_only=weights_only,
-            **kwargs,
-        )
-        return loaded
-    checkpoint = read_checkpoint(path, map_location)
+    if is_checkpoint(path):
+        checkpoint = read_checkpoint(path, map_location)
+        is_strict = True if strict is None else strict
+        return _from_records(cls, checkpoint, hparams_file, kwargs, is_strict)
+    if hparams_file is None:
+        module: M | None = rebuilt(cls, path, map_location, strict, **kwargs)
+        if module is not None:
+            return module
+    inherited: Any = super(_first_of_ours(cls), cls).load_from_checkpoint
+    loaded: M = inherited(
+        path,
+        map_location=map_location,
+        hparams_file=hparams_file,
+        strict=strict,
+        weights_only=weights_only,
+        **kwargs,
+    )
+    return loaded
+
+
+def _from_records(
+    cls: type[M],
+    checkpoint: dict[str, Any],
+    hparams_file: Any,
+    kwargs: dict[str, Any],
+    is_strict: bool,
+) -> M:
+    """Return the module of class ``cls`` that our own ``checkpoint`` holds."""
     record = Record.from_state_dict(checkpoint["state_dict"])
     is_changed = bool(kwargs) or hparams_file is not None
     if STORED in checkpoint and not is_changed:
         ours = {"hparams": checkpoint[STORED]}
         record = record.replaced(metadata={**record.metadata, "burnish": ours})
     build = _factory(cls, checkpoint, record, hparams_file, kwargs)
-    is_strict = True if strict is None else strict
     model = from_record(build, record, strict=is_strict)
     model.on_load_checkpoint(checkpoint)
     return model

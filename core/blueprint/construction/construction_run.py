@@ -366,7 +366,7 @@ def _note_blueprints_around(frames: list[Frame]) -> None:
     """Note in the nodes of one construction what the runs mean to each other."""
     for i, frame in enumerate(frames):
         frame.node.is_inside_another = i < len(frames) - 1
-        outer_edits = (edit for outer in frames[:i] for edit in outer.node.edits)
+        outer_edits = (edit for around in frames[:i] for edit in around.node.edits)
         frame.is_replaced = frame.is_replaced or any(
             isinstance(edit, SetArguments) and edit.is_replacement
             for edit in outer_edits

@@ -408,9 +408,9 @@ def _until_wrapped(edits: Sequence[Edit], edit: Edit) -> Sequence[Edit]:
 
     Those that come after the part was wrapped are of what is around it.
     """
-    position = next((i for i, other in enumerate(edits) if other is edit), 0)
-    rest = enumerate(edits[position + 1 :], position + 1)
-    return edits[: next((i for i, other in rest if _is_wrap(other)), len(edits))]
+    position = next((i for i, e in enumerate(edits) if e is edit), 0)
+    later_edits = enumerate(edits[position + 1 :], position + 1)
+    return edits[: next((i for i, e in later_edits if _is_wrap(e)), len(edits))]
 
 
 def _is_wrap(edit: Edit) -> bool:

@@ -68,7 +68,7 @@ def dry_run(
     `ConstructionError` with the path.
     """
     edit_index, n_rounds = EditIndex(edits), 0
-    discoveries = _Discoveries(expected)
+    discoveries = _Discoveries(expected, known_classes)
     initializing: _Initializing = call_unfilled
     assign_edits(expected, edit_index)
     while n_rounds < _MAX_ROUNDS:
@@ -78,21 +78,15 @@ def dry_run(
         except BlueprintError as error:
             # A class without a hook may have raised because its edits did not reach
             # it, so the error counts only when all classes had one.
-            if runs.unhooked_classes <= known_classes:
-                if initializing is call_filled or not isinstance(
-                    error, ConstructionError
-                ):
-                    raise
-                # Compiled code that reads weights does not ask through Python, and
-                # finds values only where the initializers have run.
-                initializing = call_filled
+            if discoveries.add(runs):
                 continue
-            discoveries.add(runs.unhooked_classes - known_classes)
-            known_classes |= runs.constructed_classes | runs.unhooked_classes
+            if initializing is call_filled or not isinstance(error, ConstructionError):
+                raise
+            # Compiled code that reads weights does not ask through Python, and finds
+            # values only where the initializers have run.
+            initializing = call_filled
             continue
-        all_hooked = runs.unhooked_classes <= known_classes
-        discoveries.add(runs.unhooked_classes - known_classes)
-        known_classes |= runs.constructed_classes | runs.unhooked_classes
+        all_hooked = not discoveries.add(runs)
         if not assign_edits(tree, edit_index) and all_hooked:
             # Torch's draws fill parameters; those of Python or numpy may choose what
             # is constructed, and then no run tells what the next one makes.
@@ -171,16 +165,23 @@ def _argument_difference(
 class _Discoveries:
     """Counts the classes that runs met for the first time, so that runs end."""
 
-    def __init__(self, root: ConstructionNode) -> None:
-        self.root, self.n_runs = root, 0
+    def __init__(
+        self, root: ConstructionNode, known_classes: set[type[nn.Module]]
+    ) -> None:
+        self.root, self.known_classes = root, known_classes
+        self.n_runs = 0
         self.names: Counter[str] = Counter()
 
-    def add(self, classes: set[type[nn.Module]]) -> None:
-        """Count those of one run; raise if every run makes classes of its own."""
-        if not classes:
-            return
-        names = {f"{cls.__module__}.{cls.__qualname__}" for cls in classes}
-        self.names.update(names)
+    def add(self, runs: ConstructionRuns) -> bool:
+        """Add the classes of a run to the known ones; return whether some were new.
+
+        Raises `NotRepeatedError` if every run makes classes of its own.
+        """
+        new_classes = runs.unhooked_classes - self.known_classes
+        self.known_classes |= runs.constructed_classes | runs.unhooked_classes
+        if not new_classes:
+            return False
+        self.names.update({f"{c.__module__}.{c.__qualname__}" for c in new_classes})
         self.n_runs += 1
         name, n_times = self.names.most_common(1)[0]
         if n_times > _MAX_OF_ONE_NAME or self.n_runs > _MAX_DISCOVERIES:
@@ -189,6 +190,7 @@ class _Discoveries:
                 f"{self.root.original_cls.__qualname__} makes a new class in each run, "
                 f"such as {name}. Make the class once, outside of the constructor.",
             )
+        return True
 
 
 def call_root_constructor(

@@ -88,9 +88,9 @@ class FromLogs(_LogPart):
         """Return the value; KeyError says what there is."""
         logs = self.__dict__.get(_LOGS, {})
         if self.key not in logs:
-            known = [*logs] or "nothing"
+            keys = [*logs] or "nothing"
             raise KeyError(
-                f"nothing is logged as {self.key!r} yet; there is {known}. "
+                f"nothing is logged as {self.key!r} yet; there is {keys}. "
                 "log_output, log_input and LogTensor log in what a blueprint built."
             )
         return logs[self.key]

@@ -215,41 +215,51 @@ def _decode_edit(item: object, decoder: Decoder, path: str) -> Edit:
     if do == "set":
         return _decode_set_arguments(item, target, by, decoder, path)
     if do in ("call", "style"):
-        args = [decoder.value(v, Any, path) for v in _list(item, "args", path)]
-        keywords = _mapping(item, "kwargs", path).items()
+        args, kwargs = _decode_call(item, decoder, path)
         return CallMethod(
             target=target,
             by=by,
             name=_text(item, "name", path),
             function=_unresolved,
             is_style=do == "style",
-            args=tuple(args),
-            kwargs={n: decoder.value(v, Any, path) for n, v in keywords},
+            args=args,
+            kwargs=kwargs,
         )
     if do in ("insert", "remove"):
         return _decode_change(item, do, target, by, decoder, path)
     if do == "initialize":
-        tensors = _list(item, "tensors", path)
+        args, kwargs = _decode_call(item, decoder, path)
         return Initialize(
             target=target,
             by=by,
             function=_init_function(_text(item, "name", path), path),
-            tensors=tuple(str(name) for name in tensors),
-            args=tuple(decoder.value(v, Any, path) for v in _list(item, "args", path)),
-            kwargs={
-                n: decoder.value(v, Any, path)
-                for n, v in _mapping(item, "kwargs", path).items()
-            },
+            tensors=tuple(str(name) for name in _list(item, "tensors", path)),
+            args=args,
+            kwargs=kwargs,
         )
     if do in _HOOK_KINDS:
-        kind: HookKind = do
-        keys, named_keys = _list(item, "keys", path), _mapping(item, "named", path)
-        if not all(isinstance(k, str) for k in keys):
-            raise FormatError(path, f"'keys' are texts, found {keys!r:.60}")
-        return AddHook(
-            target=target, by=by, kind=kind, keys=tuple(keys), named=dict(named_keys)
-        )
+        return _decode_hook(item, do, target, by, path)
     raise FormatError(path, f"nothing is known that does {do!r:.60}")
+
+
+def _decode_call(
+    item: Mapping[str, Any], decoder: Decoder, path: str
+) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """Return the arguments of a call, by position and by name."""
+    args = [decoder.value(value, Any, path) for value in _list(item, "args", path)]
+    keywords = _mapping(item, "kwargs", path).items()
+    return tuple(args), {n: decoder.value(v, Any, path) for n, v in keywords}
+
+
+def _decode_hook(
+    item: Mapping[str, Any], kind: HookKind, target: Target, by: str, path: str
+) -> AddHook:
+    keys, named_keys = _list(item, "keys", path), _mapping(item, "named", path)
+    if not all(isinstance(k, str) for k in keys):
+        raise FormatError(path, f"'keys' are texts, found {keys!r:.60}")
+    return AddHook(
+        target=target, by=by, kind=kind, keys=tuple(keys), named=dict(named_keys)
+    )
 
 
 def _decode_set_arguments(

@@ -108,8 +108,8 @@ def replacements_by(edits: Sequence[Edit], latest: Edit) -> dict[int, Edit | Non
     # Edits before a part was wrapped are those of the part; the same target means what
     # is around it since then.
     n_wrapped = max((i + 1 for i, edit in enumerate(edits) if _wraps(edit)), default=0)
-    first = 0 if latest.is_replacement else n_wrapped
-    for edit in edits[first:]:
+    begin = 0 if latest.is_replacement else n_wrapped
+    for edit in edits[begin:]:
         # An edit that a call made comes and goes with the call, and replaces no other.
         if edit.is_logged != latest.is_logged:
             continue

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from ....config.process.transaction import Transaction, Undo
 from ....records.tensors.grad_mode import no_grad
-from ....records.tensors.torch_internals import n_storage_users, storage_address
+from ....records.tensors.torch_internals import n_tensors_on
 from ..tensor_writes import assign, copy_into
 from ..uninitialized.build import UnfilledBuild
 
@@ -146,6 +146,4 @@ def assign_all(fillings: Iterable[Filling], build: UnfilledBuild | None) -> list
 
 def is_shown(tensors: list[Tensor]) -> bool:
     """Return whether other tensors than these stand on their memory."""
-    # The storage object that is asked counts as one more.
-    storage = tensors[0].untyped_storage()
-    return n_storage_users(storage_address(storage)) > len(tensors) + 1
+    return n_tensors_on(tensors[0]) > len(tensors)

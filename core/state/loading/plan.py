@@ -1,8 +1,7 @@
 """What a load will do, decided and checked before anything is changed."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -113,165 +112,172 @@ def plan_load(
     Raises `RecordMismatchError` that lists all that does not fit, with what was found
     ``differing`` before.
     """
-    file = record.reading.file
     if record.is_typed:
         description = f"a record of type {record.type_name}, which has declared fields"
         problem = f"found {description}, expected one of a module"
-        raise RecordMismatchError(file, [problem], cure_of_typed(record))
-    plan, problems = LoadPlan(), list[str]()
+        cure = cure_of_typed(record)
+        raise RecordMismatchError(record.reading.file, [problem], cure)
+    plan = LoadPlan()
     stored_entries = _by_path(record, content, plan)
-    resizing = Resizing(places, stored_entries)
-    used_entries, misfits = _match(
-        content, stored_entries, record, plan, problems, resizing
-    )
-    problems += form_problems(content.extra, record)
-    n_misfits = len(problems)
-    _check_left_over(
-        content, record, stored_entries, used_entries, allowed, plan, problems
-    )
-    is_matched = len(problems) == n_misfits
-    if not problems and not allowed.is_empty_allowed:
-        problems += _nothing_matched(content, stored_entries, plan)
-        is_matched = not problems
+    matching = _Matching(content, record, stored_entries, plan)
+    matching.match(Resizing(places, stored_entries))
+    problems = [*matching.problems, *form_problems(content.extra, record)]
+    left_over = matching.left_over(allowed)
+    is_matched = not left_over
+    if not problems and not left_over and not allowed.is_empty_allowed:
+        left_over = _nothing_matched(content, stored_entries, plan)
+        is_matched = not left_over
+    problems += left_over
     # Trying the code of classes takes copies of modules: only what fits is tried.
     code = [] if problems else list(conversions(places, stored_entries, record))
     problems += code
     if problems or differing:
         cure = cure_of(
             record,
-            {p: e.shape for p, e in stored_entries.items() if e.kind != "transient"},
-            {e.path: e.shape for e in content.entries if e.kind != "transient"},
-            misfits,
+            _shapes(stored_entries.items()),
+            _shapes((entry.path, entry) for entry in content.entries),
+            matching.misfits,
             is_matched=is_matched,
         )
         if code:
             cure = f"{cure} {CURE}"
         ignore = f" {IGNORE}" if differing else ""
-        raise RecordMismatchError(file, [*problems, *differing], f"{cure}{ignore}")
+        raise RecordMismatchError(
+            record.reading.file, [*problems, *differing], f"{cure}{ignore}"
+        )
     _finish_report(plan, record)
     return plan
 
 
-def _match(
-    content: ModuleContent,
-    stored_entries: dict[str, Entry],
-    record: Entries,
-    plan: LoadPlan,
-    problems: list[str],
-    resizing: Resizing,
-) -> tuple[set[int], list[str]]:
-    """Put what fits into ``plan``; return the stored entries in use, and misfits."""
-    used_entries: set[int] = set()
-    misfits: dict[str, list[str]] = {}
-    keeps_stored = record.reading.dtype is not None
-    for target in content.entries:
-        stored_entry = stored_entries.get(target.path)
-        # Records of other programs may have each path of a tied tensor by itself.
-        if target.ties:
-            stored_entry = _only_one(target, stored_entries, used_entries, problems)
-        if stored_entry is None:
-            if target.kind != "transient":
-                plan.missing.append(target)
-            continue
+def _shapes(entries: Iterable[tuple[str, Entry]]) -> dict[str, tuple[int, ...]]:
+    """Return the shapes of what is meant to be stored, by path."""
+    return {path: e.shape for path, e in entries if e.kind != "transient"}
+
+
+@dataclass(slots=True)
+class _Matching:
+    """A module's entries beside the stored ones: a plan of what fits, and problems."""
+
+    content: ModuleContent
+    record: Entries
+    stored_entries: dict[str, Entry]
+    plan: LoadPlan
+    problems: list[str] = field(default_factory=list[str])
+    misfits: list[str] = field(default_factory=list[str])
+    """Paths at which both sides have an entry, and the stored one does not fit."""
+    used_entries: set[int] = field(default_factory=set[int])
+    """Which of the stored entries are the module's, by identity."""
+
+    def match(self, resizing: Resizing) -> None:
+        """Put what fits into the plan; note what of it does not fit."""
+        paths_by_problem: dict[str, list[str]] = {}
+        for target in self.content.entries:
+            # Records of other programs may have each path of a tied tensor by itself.
+            stored_entry = (
+                self._only_one(target)
+                if target.ties
+                else self.stored_entries.get(target.path)
+            )
+            if stored_entry is None:
+                if target.kind != "transient":
+                    self.plan.missing.append(target)
+                continue
+            problem = self._plan_step(target, stored_entry, resizing)
+            if problem is not None:
+                paths_by_problem.setdefault(problem, []).append(target.path)
+        for problem, paths in paths_by_problem.items():
+            self.problems += [f"{name}: {problem}" for name in group_paths(paths)]
+            self.misfits += paths
+
+    def _plan_step(
+        self, target: Entry, stored_entry: Entry, resizing: Resizing
+    ) -> str | None:
+        """Plan how ``stored_entry`` fills ``target``; return why it does not fit."""
+        report = self.plan.report
         dtype = target.dtype
-        if keeps_stored and _takes_stored_dtype(target, stored_entry, record):
+        if _takes_stored_dtype(target, stored_entry, self.record):
             dtype = stored_entry.dtype
         problem = misfit(stored_entry, target, dtype)
         if problem is not None and resizing.allows(target, stored_entry):
-            plan.report.changed.append(f"{target.path}: took the stored shape")
+            report.changed.append(f"{target.path}: took the stored shape")
             problem = misfit_of_dtype(stored_entry, dtype)
+        is_repeated = id(stored_entry) in self.used_entries
+        self.used_entries.add(id(stored_entry))
         if problem is not None and target.kind == "transient":
             # It is a cache, and may have grown: the module makes its own.
-            plan.report.changed.append(f"{target.path}: {problem}; left as it was")
-            used_entries.add(id(stored_entry))
-            continue
-        if problem is not None:
-            misfits.setdefault(problem, []).append(target.path)
+            report.changed.append(f"{target.path}: {problem}; left as it was")
+            return None
         tensors: list[Tensor] = [target.source]  # type: ignore[list-item]  # a module's are live
-        if target.path in content.twins:
-            tensors += content.twins[target.path]
-        plan.steps.append(
-            LoadStep(
-                target, stored_entry, dtype, tensors, id(stored_entry) in used_entries
-            )
+        if target.path in self.content.twins:
+            tensors += self.content.twins[target.path]
+        self.plan.steps.append(
+            LoadStep(target, stored_entry, dtype, tensors, is_repeated)
         )
-        used_entries.add(id(stored_entry))
-    for problem, paths in misfits.items():
-        problems += [f"{name}: {problem}" for name in group_paths(paths)]
-    return used_entries, [path for paths in misfits.values() for path in paths]
+        return problem
+
+    def _only_one(self, target: Entry) -> Entry | None:
+        """Return the stored entry of a tied tensor; several must be equal."""
+        match: Entry | None = None
+        for path in (target.path, *target.ties):
+            candidate = self.stored_entries.get(path)
+            if candidate is None or candidate is match:
+                continue
+            if match is None:
+                match = candidate
+                continue
+            self.used_entries.add(id(candidate))
+            if not _equal(match, candidate):
+                self.problems.append(
+                    f"{match.path} and {candidate.path}: found two different tensors, "
+                    "expected one, since they are tied in the module; leave one of "
+                    "them out with open_record(exclude=...)"
+                )
+        return match
+
+    def left_over(self, allowed: Allowed) -> list[str]:
+        """Report what only one side has; return the problems with what may not be."""
+        plan, tree = self.plan, self.record.tree or {}
+        for path in self.content.extra:
+            (plan.extra if path in tree else plan.missing).append(path)
+        unexpected = self._unexpected(tree)
+        plan.report.missing = [_path(item) for item in plan.missing]
+        plan.report.unexpected = [_path(item) for item in unexpected]
+        left_out = _is_left_out(self.record)
+        bad_missing = [
+            m for m in plan.missing if not allowed.allows_missing(m) and not left_out(m)
+        ]
+        bad_unexpected = [u for u in unexpected if not allowed.allows_unexpected(u)]
+        return [
+            *_problem_lines(bad_missing, "expected {}, found nothing", bad_unexpected),
+            *_problem_lines(bad_unexpected, "found {}, expected nothing", plan.missing),
+        ]
+
+    def _unexpected(self, tree: Mapping[str, object]) -> list[Entry | str]:
+        """Return stored entries, and paths of extra state, that the module lacks."""
+        # A tied entry stands at several paths, and is one thing too many.
+        entries = {id(entry): entry for entry in self.stored_entries.values()}
+        return [
+            *(
+                entry
+                for key, entry in entries.items()
+                if key not in self.used_entries and entry.kind != "transient"
+            ),
+            *(path for path in tree if path not in self.content.extra),
+        ]
 
 
 def _takes_stored_dtype(target: Entry, stored_entry: Entry, record: Entries) -> bool:
+    if record.reading.dtype is None:
+        return False
     if not (stored_entry.dtype.is_floating_point and target.dtype.is_floating_point):
         return False
     return target.kind == "parameter" or record.reading.dtype == "stored"
-
-
-def _only_one(
-    target: Entry,
-    stored_entries: dict[str, Entry],
-    used_entries: set[int],
-    problems: list[str],
-) -> Entry | None:
-    """Return the stored entry of a tied tensor; several must be equal."""
-    match: Entry | None = None
-    for path in (target.path, *target.ties):
-        candidate = stored_entries.get(path)
-        if candidate is None or candidate is match:
-            continue
-        if match is None:
-            match = candidate
-            continue
-        used_entries.add(id(candidate))
-        if not _equal(match, candidate):
-            problems.append(
-                f"{match.path} and {candidate.path}: found two different tensors, "
-                "expected one, since they are tied in the module; leave one of them "
-                "out with open_record(exclude=...)"
-            )
-    return match
 
 
 def _equal(a: Entry, b: Entry) -> bool:
     if a.shape != b.shape or a.dtype is not b.dtype:
         return False
     return same_bits(values_of(a.tensor(), a.path), values_of(b.tensor(), b.path))
-
-
-def _check_left_over(
-    content: ModuleContent,
-    record: Entries,
-    stored_entries: dict[str, Entry],
-    used_entries: set[int],
-    allowed: Allowed,
-    plan: LoadPlan,
-    problems: list[str],
-) -> None:
-    tree: dict[str, Any] = record.tree or {}
-    for path in content.extra:
-        (plan.extra if path in tree else plan.missing).append(path)
-    # A tied entry stands at several paths, and is one thing too many.
-    unexpected: list[Entry | str] = [
-        entry
-        for key, entry in {
-            id(entry): entry for entry in stored_entries.values()
-        }.items()
-        if key not in used_entries and entry.kind != "transient"
-    ]
-    unexpected += [path for path in tree if path not in content.extra]
-    plan.report.missing = [_path(item) for item in plan.missing]
-    plan.report.unexpected = [_path(item) for item in unexpected]
-    left_out = _is_left_out(record)
-    bad_missing = [
-        m for m in plan.missing if not allowed.allows_missing(m) and not left_out(m)
-    ]
-    bad_unexpected = [u for u in unexpected if not allowed.allows_unexpected(u)]
-    problems += _problem_lines(
-        bad_missing, "expected {}, found nothing", bad_unexpected
-    )
-    problems += _problem_lines(
-        bad_unexpected, "found {}, expected nothing", plan.missing
-    )
 
 
 def _nothing_matched(
@@ -303,6 +309,8 @@ def _problem_lines(
     items: Iterable[Entry | str], sentence: str, other_side: Iterable[Entry | str]
 ) -> list[str]:
     by_path = {_path(item): item for item in items}
+    if not by_path:
+        return []
     candidates = list(group_paths(_path(candidate) for candidate in other_side))[:500]
     lines: list[str] = []
     for name, members in group_paths(by_path).items():

@@ -10,8 +10,7 @@ from torch import Tensor, nn
 
 from ....records.tensors.torch_internals import (
     make_subclass,
-    n_storage_users,
-    storage_address,
+    n_tensors_on,
 )
 from .memory import (
     BLANK_TENSOR,
@@ -197,11 +196,7 @@ class UnfilledBuild:
 
     def _look_at_holders(self, tape: Tape, n_parameters: int) -> None:
         """Notice random numbers that are not a parameter's, whose turn matters."""
-        storage = tape.body.untyped_storage()
-        if (
-            n_storage_users(storage_address(storage))
-            > n_parameters + tape.n_bodies() + 1
-        ):
+        if n_tensors_on(tape.body) > n_parameters + tape.n_bodies():
             self._has_foreign_draws = True
 
     def supply(self, tensors: list[Tensor]) -> bool:
@@ -212,16 +207,15 @@ class UnfilledBuild:
         tape = self._owners.pop(id(tensors[0]), None)
         if tape is None:
             return False
-        storage = tensors[0].untyped_storage()
         n_bodies = tape.n_bodies() if tape.has_views else 1
-        # The storage object that is asked counts as one more.
-        if n_storage_users(storage_address(storage)) == len(tensors) + n_bodies + 1:
+        if n_tensors_on(tensors[0]) == len(tensors) + n_bodies:
             tape.steps = []
             del tape.body
             return True
-        # The values cover all of the memory, or somebody sees what they leave: there
-        # the initializers' values have to be.
-        if tensors[0].nbytes == storage.nbytes() and is_dense(tensors[0]):
+        # Where the values do not cover all of the memory, other tensors may show the
+        # remainder, which must hold what the initializers write.
+        n_bytes = tensors[0].untyped_storage().nbytes()
+        if tensors[0].nbytes == n_bytes and is_dense(tensors[0]):
             tape.steps = []
         else:
             tape.play_alone()
@@ -237,8 +231,7 @@ class UnfilledBuild:
         for tape in tapes:
             if not tape.steps:
                 continue
-            storage = tape.body.untyped_storage()
-            if n_storage_users(storage_address(storage)) > tape.n_bodies() + 1:
+            if n_tensors_on(tape.body) > tape.n_bodies():
                 tape.play_alone()
             tape.steps = []
 

@@ -1,12 +1,11 @@
-"""Whose a memory is while a module is built, and what stands for it meanwhile."""
+"""Who else uses the memory of a parameter, and the blanks that stand for it."""
 
 import torch
 from torch import Tensor
 
 from ....records.tensors.torch_internals import (
     have_one_implementation,
-    n_storage_users,
-    storage_address,
+    n_tensors_on,
 )
 
 
@@ -29,10 +28,7 @@ def stands_alone(data: Tensor, n_tensors: int) -> bool:
 
     Memory that torch cannot resize is another's: numpy's, a file's, a process's.
     """
-    storage = data.untyped_storage()
-    # The storage object that is asked counts as one more.
-    n_users = n_storage_users(storage_address(storage))
-    return n_users == n_tensors + 1 and storage.resizable()
+    return n_tensors_on(data) == n_tensors and data.untyped_storage().resizable()
 
 
 def is_dense(tensor: Tensor) -> bool:

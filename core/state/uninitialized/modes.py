@@ -49,7 +49,7 @@ def call_under(mode: _Mode, function: Callable[[], T]) -> T:
 def in_force(mode: _Mode) -> Generator[None]:
     """Enter a mode for a block that is no function; see `call_under`."""
     entered_mode = _Inner(mode)
-    # An interrupt may come in place of either call, and the other is made.
+    # An interrupt may replace one of the two calls: the other is still made.
     try:
         try:
             entered_mode.enter()

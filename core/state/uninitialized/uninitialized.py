@@ -37,7 +37,7 @@ def skip_init() -> Generator[None]:
     """
     _install()
     build, outer_build = UnfilledBuild(), _current.get()
-    # An interrupt may come in place of either call, and the other is made.
+    # An interrupt may replace one of the two calls: the other is still made.
     try:
         try:
             _current.set(build)

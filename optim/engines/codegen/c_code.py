@@ -41,51 +41,58 @@ def c_source(program: Program, master: int | None = None) -> str:
     for dtype in program.dtypes:
         if dtype not in MEMORY:
             raise NotElementwise(f"a tensor of its state is {dtype}")
-    targets = set(slots(program))
-    # restrict, and ivdep in the frame, promise the compiler that the tensors of a row
-    # share no memory: Bucket.locate refuses parameters that do, and states have storage
-    # of their own.
-    pointers = ", ".join(
-        f"{'' if i in targets else 'const '}{MEMORY[program.dtypes[i]]} *restrict b{i}"
-        for i in range(program.n_inputs)
-    )
-    wide = any(d is torch.float64 for d in program.dtypes)
-    # torch takes the constants to float where tensors are float32 or narrower; in
-    # double they would give another last digit.
-    scalar = "double" if wide else "float"
-    n_constants = 1 + max(
-        (_highest(args) for _, args in program.ops.values()), default=-1
-    )
-    lines = [
-        f"const {_compute(program, i)} v{i} = {_load(program, i)};"
-        for i in range(program.n_inputs)
-    ]
-    lines += [_statement(program, i, *op) for i, op in program.ops.items()]
-    # All values of an element are read before the first is stored, so a result may take
-    # the place of what another one came from.
-    lines += [
-        f"b{slot}[i] = {_store(program, slot, out)};"
-        for slot, out in zip(slots(program), program.outs, strict=True)
-        if slot != out
-    ]
-    if master is not None:
-        rounding = _rounded(f"(float)v{master}", program.dtypes[0])
-        lines.insert(program.n_inputs, _COUNTED % rounding)
-    arguments = ", ".join(
-        f"({MEMORY[program.dtypes[i]]} *)row[{i + 2}] + from"
-        for i in range(program.n_inputs)
-    )
-    body = "\n    ".join(lines)
     width = program.n_inputs + 2 + program.rounds
     return _FRAME % {
         "rounding": _ROUNDING % MULTIPLIERS_OF_C if program.rounds else "",
         "stream": f"stream_of(row[{width - 1}], turn)" if program.rounds else "0",
-        "pointers": pointers,
-        "constants": _constants(n_constants, scalar),
-        "body": body,
-        "arguments": arguments,
+        "pointers": _pointers(program),
+        "constants": _constants(program),
+        "body": "\n    ".join(_statements(program, master)),
+        "arguments": _arguments(program),
         "width": width,
     }
+
+
+def _pointers(program: Program) -> str:
+    """Return the parameters that point to the tensors of a row."""
+    targets = set(slots(program))
+    # restrict, and ivdep in the frame, promise the compiler that the tensors of a row
+    # share no memory: Bucket.locate refuses parameters that do, and states have storage
+    # of their own.
+    return ", ".join(
+        f"{'' if i in targets else 'const '}{MEMORY[program.dtypes[i]]} *restrict b{i}"
+        for i in range(program.n_inputs)
+    )
+
+
+def _arguments(program: Program) -> str:
+    """Return what is passed for `_pointers`: the addresses in a row of the table."""
+    return ", ".join(
+        f"({MEMORY[program.dtypes[i]]} *)row[{i + 2}] + from"
+        for i in range(program.n_inputs)
+    )
+
+
+def _statements(program: Program, master: int | None) -> list[str]:
+    """Return what is done to one element: read all, compute, store."""
+    reads = [
+        f"const {_compute(program, i)} v{i} = {_load(program, i)};"
+        for i in range(program.n_inputs)
+    ]
+    if master is not None:
+        reads.append(_COUNTED % _rounded(f"(float)v{master}", program.dtypes[0]))
+    # All values of an element are read before the first is stored, so a result may take
+    # the place of what another one came from.
+    stores = [
+        f"b{slot}[i] = {_store(program, slot, out)};"
+        for slot, out in zip(slots(program), program.outs, strict=True)
+        if slot != out
+    ]
+    return [
+        *reads,
+        *(_statement(program, i, *op) for i, op in program.ops.items()),
+        *stores,
+    ]
 
 
 def _highest(args: tuple[Arg, ...]) -> int:
@@ -93,8 +100,15 @@ def _highest(args: tuple[Arg, ...]) -> int:
     return max(numbers, default=-1)
 
 
-def _constants(count: int, scalar: str) -> str:
-    return " ".join(f"const {scalar} c{k} = ({scalar})c[{k}];" for k in range(count))
+def _constants(program: Program) -> str:
+    # torch takes the constants to float where tensors are float32 or narrower; in
+    # double they would give another last digit.
+    is_wide = any(dtype is torch.float64 for dtype in program.dtypes)
+    scalar = "double" if is_wide else "float"
+    highest = max((_highest(args) for _, args in program.ops.values()), default=-1)
+    return " ".join(
+        f"const {scalar} c{k} = ({scalar})c[{k}];" for k in range(highest + 1)
+    )
 
 
 def _compute(program: Program, i: int) -> str:

@@ -97,8 +97,8 @@ def _indices(value: Any) -> Tensor:
 
     if any(type(p) not in (Replicate, Shard) for p in value.placements):
         # How others cut is their own affair: the whole is cut as they do.
-        whole = torch.arange(value.numel()).view(value.shape)
-        return _share(whole, value.device_mesh, value.placements)
+        indices = torch.arange(value.numel()).view(value.shape)
+        return _share(indices, value.device_mesh, value.placements)
     index, width = torch.zeros((), dtype=torch.int64), value.numel()
     for dim, size in enumerate(value.shape):
         width //= max(size, 1)
@@ -123,8 +123,8 @@ def bits_of_run(
 ) -> Tensor:
     """Return 32 random bits, as int32, of elements from ``start`` on."""
     runs: list[Tensor] = []
-    for first in range(start - start % _RUN, start + count, _RUN):
-        low, high = max(first, start), min(first + _RUN, start + count)
+    for begin in range(start - start % _RUN, start + count, _RUN):
+        low, high = max(begin, start), min(begin + _RUN, start + count)
         index = torch.arange(high - low, dtype=torch.int32, device=device)
         room = torch.empty_like(index)
         fill_bits(room, torch.empty_like(room), index, stream, low)
@@ -187,9 +187,9 @@ def bits_of_several(
         for half in (words & np.uint64(0xFFFFFFFF), words >> np.uint64(32))
     )
     # Every parameter begins at 0: what the count runs on from is taken away.
-    first = (low.long() - (ends - counts)).to(torch.int32)
+    offsets = (low.long() - (ends - counts)).to(torch.int32)
     bits = torch.arange(sum(sizes), dtype=torch.int32, device=device)
-    bits += first.repeat_interleave(counts)
+    bits += offsets.repeat_interleave(counts)
     _mix(bits, torch.empty_like(bits), high.repeat_interleave(counts))
     return bits
 
