@@ -1,7 +1,17 @@
 """`@burnish.module` and `burnish.Module`: what a class of modules gains."""
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeVar, Unpack, cast, overload
+from typing import (
+    TYPE_CHECKING,
+    Any,
+    ClassVar,
+    Literal,
+    Self,
+    TypeVar,
+    Unpack,
+    cast,
+    overload,
+)
 
 from torch import nn
 
@@ -29,8 +39,10 @@ from .state.loading.allowed import Allowed
 
 if TYPE_CHECKING:
     import os
+    from pathlib import Path
 
     from ..records.flat_record import FlatRecord
+    from ..records.io.save_handle import SaveHandle
     from ..records.io.sink import Destination, File
     from ..records.readable import Readable
     from ..records.report import LoadReport
@@ -57,19 +69,37 @@ class _Methods:
     def save_record(self, **options: "Unpack[ModuleSaveOptions]") -> bytes: ...
     @overload
     def save_record(
-        self, file: "File", **options: "Unpack[ModuleSaveOptions]"
+        self,
+        file: "File",
+        *,
+        wait: Literal[True] = True,
+        **options: "Unpack[ModuleSaveOptions]",
     ) -> None: ...
+    @overload
+    def save_record(
+        self,
+        file: "File",
+        *,
+        wait: Literal[False],
+        **options: "Unpack[ModuleSaveOptions]",
+    ) -> "SaveHandle[Path]": ...
     @method_of_modules
     @explain_calls("net.save_record(file{})", "write", is_home=False)
     def save_record(
-        self, file: "Destination" = ..., **options: "Unpack[ModuleSaveOptions]"
-    ) -> bytes | None:
+        self,
+        file: "Destination" = ...,
+        *,
+        wait: bool = True,
+        **options: "Unpack[ModuleSaveOptions]",
+    ) -> "bytes | SaveHandle[Path] | None":
         """Write the record to ``file``, or return it as bytes when that is left out.
 
         The options are those of `burnish.save_record`.
         """
         module, save = cast(nn.Module, self), cast(Any, _save_record)
-        saved: bytes | None = save(module, file, **options)
+        saved: bytes | SaveHandle[Path] | None = save(
+            module, file, wait=wait, **options
+        )
         return saved
 
     @method_of_modules

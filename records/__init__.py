@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     )
     from .flat_record import FlatRecord
     from .format import Format, WriteOptions
+    from .io.save_handle import SaveHandle
     from .open import Verified, open_record, verify_file
     from .precision import Precision
     from .record import Record
@@ -46,6 +47,7 @@ __all__ = [  # noqa: RUF022  # plainly sorted, as a test of all packages has it
     "RecordMismatchError",
     "RecordVersionError",
     "Recorder",
+    "SaveHandle",
     "StoredContents",
     "Verified",
     "WriteOptions",
@@ -68,6 +70,7 @@ _MODULES = {
     ),
     "flat_record": ("FlatRecord",),
     "format": ("Format", "WriteOptions"),
+    "io.save_handle": ("SaveHandle",),
     "open": ("Verified", "open_record", "verify_file"),
     "precision": ("Precision",),
     "record": ("Record",),

@@ -4,6 +4,7 @@ import io
 import os
 from collections.abc import Mapping
 from contextlib import ExitStack
+from copy import deepcopy
 from dataclasses import dataclass
 from typing import Any, TypedDict
 
@@ -12,6 +13,8 @@ from .calls import explain_calls
 from .entries.conventions import Convention, check_convention, convention_of
 from .entries.encoder import Storable
 from .entries.entries import Entries
+from .entries.entry import Entry
+from .errors import RecordError
 from .format import (
     CODECS,
     Format,
@@ -26,9 +29,10 @@ from .format import (
 )
 from .header.metadata import combine_metadata
 from .io.compression import Codec, codec_named, compressed_names
-from .io.sink import Destination, File, Progress, StreamSink, open_sink
+from .io.save_handle import join_saves
+from .io.sink import Destination, File, Progress, Sink, StreamSink, open_sink
 from .nest import check_precision
-from .precision import Precision, PrecisionLike
+from .precision import Precision, PrecisionLike, RecordPrecision
 
 
 class SaveOptions(TypedDict, total=False):
@@ -113,11 +117,27 @@ class RecordWriter:
         progress: Progress | None = None,
     ) -> bytes:
         """Return ``record`` as bytes."""
+        memory = io.BytesIO()
+        writable = self.prepare(record, precision=precision, metadata=metadata)
+        writable.write(StreamSink(memory), progress)
+        return memory.getvalue()
+
+    def prepare(
+        self,
+        record: Storable,
+        *,
+        precision: PrecisionLike = None,
+        metadata: Mapping[str, Any] | None = None,
+        note: str = "",
+    ) -> "WritableRecord":
+        """Return ``record`` with all that its file says, checked, to be written later.
+
+        It refers to the live tensors. ``note`` says in errors where it belongs.
+        """
         chosen = self._precision(precision)
         flat = _describe(record, chosen, metadata)
-        memory = io.BytesIO()
-        self._write(flat, StreamSink(memory), chosen, progress)
-        return memory.getvalue()
+        self._check(flat, chosen)
+        return WritableRecord(self, flat, chosen.of_record(flat), note)
 
     def _write_to(
         self,
@@ -128,10 +148,11 @@ class RecordWriter:
         progress: Progress | None,
     ) -> None:
         """Save as `save` does, under a name that is known to agree."""
-        chosen = self._precision(precision)
-        flat = _describe(record, chosen, metadata)
-        with open_sink(file) as sink:
-            self._write(flat, sink, chosen, progress)
+        if isinstance(file, str | os.PathLike):
+            # Of two saves to one file, the later one is what it holds in the end.
+            join_saves(file)
+        writable = self.prepare(record, precision=precision, metadata=metadata)
+        writable.save(file, progress)
 
     def _precision(self, precision: PrecisionLike) -> Precision:
         chosen = self.precision if precision is None else precision
@@ -152,14 +173,9 @@ class RecordWriter:
                 f"Name the file *{ending}, or leave recorder= out."
             )
 
-    def _write(
-        self,
-        flat: Entries,
-        sink: Any,
-        precision: Precision,
-        progress: Progress | None,
-    ) -> None:
-        form, codec = self.parts()
+    def _check(self, flat: Entries, precision: Precision) -> None:
+        """Raise ValueError for what the format cannot hold, or not in this way."""
+        form, _ = self.parts()
         if not form.is_writable:
             raise ValueError(
                 f"the format {form.name!r} is only read; write 'mpk' or 'safetensors'"
@@ -172,17 +188,6 @@ class RecordWriter:
         self._check_convention(flat)
         check_precision(flat, precision)
         precision.warn_of_unmatched(flat)
-        with ExitStack() as stack:
-            if codec is not None:
-                sink = stack.enter_context(codec.compressed(sink, self.level))
-            write_record(
-                form,
-                flat,
-                sink,
-                WriteOptions(level=self.level, payload=self.payload),
-                precision=precision.of_record(flat),
-                progress=progress,
-            )
 
     @property
     def written_convention(self) -> Convention:
@@ -200,6 +205,49 @@ class RecordWriter:
                 f"of {convention}, and only its module knows which of them differ. "
                 "Write the module: save_record(module, file, recorder=...)."
             )
+
+
+@dataclass(frozen=True, slots=True)
+class WritableRecord:
+    """A record with what writes it: all is checked, and the writing is left."""
+
+    writer: RecordWriter
+    entries: Entries
+    precision: RecordPrecision
+    note: str = ""
+    """Where the record belongs, added to its errors."""
+
+    def save(self, file: File, progress: Progress | None = None) -> None:
+        """Write to ``file``; a path stays as it was if that fails."""
+        try:
+            with open_sink(file) as sink:
+                self.write(sink, progress)
+        except RecordError as error:
+            if self.note:
+                error.add_note(self.note)
+            raise
+
+    def write(self, sink: Sink, progress: Progress | None = None) -> None:
+        """Write to ``sink``, converting on the way."""
+        form, codec = self.writer.parts()
+        with ExitStack() as stack:
+            if codec is not None:
+                sink = stack.enter_context(codec.compressed(sink, self.writer.level))
+            write_record(
+                form,
+                self.entries,
+                sink,
+                WriteOptions(level=self.writer.level, payload=self.writer.payload),
+                precision=self.precision,
+                progress=progress,
+            )
+
+    def with_entries(self, entries: list[Entry]) -> "WritableRecord":
+        """Return the same record over ``entries``, which are as the file has them."""
+        flat = self.entries
+        # The metadata may be a dict that its owner goes on to change.
+        copy = flat.replaced(entries=entries, metadata=deepcopy(flat.metadata))
+        return WritableRecord(self.writer, copy, _AS_IT_IS.of_record(copy), self.note)
 
 
 _AS_IT_IS = Precision()

@@ -70,7 +70,7 @@ FLOORS = {
         ("stored_contents",),
         ("format",),
         ("record_writer", "source_errors"),
-        ("formats", "readable"),
+        ("background_saves", "formats", "readable"),
         ("flat_record",),
         ("open", "record_decoder"),
         ("declared", "recorder"),

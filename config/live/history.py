@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -88,9 +88,10 @@ class History:
             self.unwritten.clear()
         return edit
 
-    def write(self, file: Path) -> None:
-        """Write the edits up to now to another file."""
-        write_file(file, b"".join(map(_line, self.edits)))
+
+def write_history(file: Path, edits: Sequence[Edit]) -> None:
+    """Write ``edits`` to a file of their own."""
+    write_file(file, b"".join(map(_line, edits)))
 
 
 def read_history(file: Path) -> list[Edit]:

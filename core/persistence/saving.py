@@ -3,7 +3,8 @@
 from collections.abc import Mapping
 from collections.abc import Set as AbstractSet
 from functools import partial
-from typing import Any, TypeAlias, Unpack, get_args, get_origin, overload
+from pathlib import Path
+from typing import Any, Literal, TypeAlias, Unpack, get_args, get_origin, overload
 
 import numpy as np
 import torch
@@ -11,10 +12,12 @@ from torch import nn
 
 from ...config.patterns import Patterns
 from ...config.process.gc_pause import paused_collection
+from ...records.background_saves import save_in_background
 from ...records.calls import explain_calls
 from ...records.entries.encoder import Storable
 from ...records.entries.select import selected
 from ...records.flat_record import FlatRecord, flat_record
+from ...records.io.save_handle import SaveHandle
 from ...records.io.sink import Destination, File, Progress
 from ...records.nest import record_of_data
 from ...records.precision import PrecisionLike
@@ -102,8 +105,20 @@ class ModuleSaveOptions(SaveOptions, total=False):
 def save_record(module: Savable, **options: Unpack[ModuleSaveOptions]) -> bytes: ...
 @overload
 def save_record(
-    module: Savable, file: File, **options: Unpack[ModuleSaveOptions]
+    module: Savable,
+    file: File,
+    *,
+    wait: Literal[True] = True,
+    **options: Unpack[ModuleSaveOptions],
 ) -> None: ...
+@overload
+def save_record(
+    module: Savable,
+    file: File,
+    *,
+    wait: Literal[False],
+    **options: Unpack[ModuleSaveOptions],
+) -> SaveHandle[Path]: ...
 @explain_calls("burnish.save_record(module, file{})", "write")
 def save_record(
     module: Savable,
@@ -115,7 +130,8 @@ def save_record(
     exclude: Patterns | None = None,
     metadata: Mapping[str, Any] | None = None,
     progress: Progress | None = None,
-) -> bytes | None:
+    wait: bool = True,
+) -> bytes | SaveHandle[Path] | None:
     """Write the record of ``module`` to ``file``, or return it as bytes without one.
 
     ``precision`` concerns floating parameters and is applied chunk by chunk while
@@ -126,6 +142,11 @@ def save_record(
     or plain data with tensors, however they nest. ``open_record(file).to_data()`` gives
     it back, and where a state dict is in it, `load_record` finds it. TypeError names
     the path of an object that is no plain data.
+
+    With ``wait=False`` a copy of all that is saved is made, and a thread writes that
+    while the program goes on: what is changed later is not in the file. Returned is a
+    handle, whose ``wait()`` raises what went wrong; so does the next such save. One of
+    them goes on at a time, and the program does not end before it has.
     """
     if not _is_data(module):
         check_module(module, "save_record")
@@ -137,6 +158,9 @@ def save_record(
             record = to_burn(_record_of(module, only, exclude), places_of(module))
         else:
             record = _record_of(module, only, exclude)
+    if not wait:
+        writable = writer.prepare(record, precision=precision, metadata=metadata)
+        return save_in_background(writable, file, progress)
     return save_with(
         writer, record, file, precision=precision, metadata=metadata, progress=progress
     )

@@ -29,7 +29,7 @@ def parallel_map(work: Callable[[_T], _R], items: Sequence[_T]) -> Iterator[_R]:
         waiting: deque[Future[_R]] = deque()
         try:
             for item in items:
-                waiting.append(pool.submit(work, item))
+                waiting.append(_begun(pool, work, item))
                 if len(waiting) > n_threads:
                     yield waiting.popleft().result()
             while waiting:
@@ -37,3 +37,17 @@ def parallel_map(work: Callable[[_T], _R], items: Sequence[_T]) -> Iterator[_R]:
         finally:
             for future in waiting:
                 future.cancel()
+
+
+def _begun(
+    pool: ThreadPoolExecutor, work: Callable[[_T], _R], item: _T
+) -> "Future[_R]":
+    """Return ``work`` of ``item`` as the pool does it, or done here if it cannot."""
+    try:
+        return pool.submit(work, item)
+    except RuntimeError:
+        # The process has as many threads as it may have, or Python is ending, and what
+        # goes on in the background until then finds no pool that begins anything.
+        future: Future[_R] = Future()
+        future.set_result(work(item))
+        return future

@@ -114,12 +114,7 @@ def write_over(sink: Sink, offset: int, buffer: bytes) -> None:
 @contextmanager
 def open_sink(file: File) -> Generator[Sink]:
     """Open ``file`` for writing; a path appears whole at the end or stays as it was."""
-    if isinstance(file, str) and "://" in file:
-        raise ValueError(
-            f"{file}: a record is written to a path of this machine, or to a binary "
-            "file that is open. Open the URL for writing (with fsspec.open(url, 'wb') "
-            "as file), and save to that file."
-        )
+    check_destination(file)
     if isinstance(file, str | os.PathLike):
         with replacement(file) as fd:
             yield FileSink(fd)
@@ -132,4 +127,14 @@ def open_sink(file: File) -> Generator[Sink]:
             "a record is written to a path or to a binary file that is open, got "
             f"{file!r:.80}"
             + ("; os.fsdecode makes a path of bytes" if isinstance(file, bytes) else "")
+        )
+
+
+def check_destination(file: File) -> None:
+    """Raise ValueError for a URL."""
+    if isinstance(file, str) and "://" in file:
+        raise ValueError(
+            f"{file}: a record is written to a path of this machine, or to a binary "
+            "file that is open. Open the URL for writing (with fsspec.open(url, 'wb') "
+            "as file), and save to that file."
         )

@@ -9,7 +9,7 @@ import torch
 import xxhash
 
 from ..entries.entry import Entry
-from ..errors import PrecisionError, RecordError
+from ..errors import PrecisionError
 from ..io.sink import Buffer, FileSink, Sink
 from ..precision import RecordPrecision
 from ..tensors.conversion import convert
@@ -22,6 +22,7 @@ from .payload import (
     is_private,
     is_undisturbed,
     pieces,
+    resized,
     row_of,
     stored_tensor,
 )
@@ -77,10 +78,7 @@ class BatchWriter:
             tensor = stored_tensor(entry)
             address = row_of(tensor)
         if tensor.shape != entry.shape:
-            raise RecordError(
-                f"{entry.path}: the tensor's shape became {tuple(tensor.shape)} after "
-                f"its record was made with {entry.shape}; make the record again"
-            )
+            raise resized(entry, tensor)
         # Booleans take the long way, since views may have other bytes than 0 and 1.
         is_short = size + len(frame) <= _SMALL and dtype is not torch.bool
         if not (is_short and (address or not size)):

@@ -9,6 +9,7 @@ from typing import ClassVar, Literal, NamedTuple, Protocol, TypeAlias
 import torch
 
 from ..entries.entry import Entry, Kind
+from ..errors import RecordError
 from ..precision import RecordPrecision
 from ..tensors.conversion import convert
 from ..tensors.memory import values_of
@@ -75,22 +76,40 @@ def pieces(
                 ctypes.memmove(out.data_ptr(), piece.data_ptr(), piece.nbytes)
                 yield out
         return
-    rounding = precision.rounding(entry)
     scratch = torch.empty(min(limit, tensor.numel()), dtype=dtype, device="cpu")
-    for piece in _pieces(tensor.detach(), limit):
+    for piece in row_major_pieces(tensor.detach(), limit):
         out = scratch[: piece.numel()]
-        if dtype is torch.bool:
-            # Views may have other bytes than 0 and 1, which no reader takes.
-            yield torch.ne(piece.reshape(-1).view(torch.uint8), 0, out=out)
-            continue
-        # The range is checked before the conversion, so both must see one state of the
-        # values, whatever another thread writes meanwhile.
-        values = piece.reshape(-1)
-        if not (is_undisturbed() and is_private(tensor)):
-            values = values.clone()
-        n_zeroed = convert(values, out, entry.path, rounding)
-        precision.count_zeroed(entry.path, n_zeroed)
+        convert_piece(piece, out, entry, tensor, precision)
         yield out
+
+
+def convert_piece(
+    piece: torch.Tensor,
+    out: torch.Tensor,
+    entry: Entry,
+    tensor: torch.Tensor,
+    precision: RecordPrecision,
+) -> None:
+    """Write a piece of the entry's ``tensor`` to ``out`` as the file has it."""
+    if out.dtype is torch.bool:
+        # Views may have other bytes than 0 and 1, which no reader takes.
+        torch.ne(piece.reshape(-1).view(torch.uint8), 0, out=out)
+        return
+    # The range is checked before the conversion, so both must see one state of the
+    # values, whatever another thread writes meanwhile.
+    values = piece.reshape(-1)
+    if not (is_undisturbed() and is_private(tensor)):
+        values = values.clone()
+    n_zeroed = convert(values, out, entry.path, precision.rounding(entry))
+    precision.count_zeroed(entry.path, n_zeroed)
+
+
+def resized(entry: Entry, tensor: torch.Tensor) -> RecordError:
+    """Return the error of a tensor that has another shape than its entry."""
+    return RecordError(
+        f"{entry.path}: the tensor's shape became {tuple(tensor.shape)} after its "
+        f"record was made with {entry.shape}; make the record again"
+    )
 
 
 def stored_tensor(entry: Entry) -> torch.Tensor:
@@ -152,7 +171,7 @@ def is_private(tensor: torch.Tensor) -> bool:
     return storage.resizable() and not storage.is_shared()
 
 
-def _pieces(tensor: torch.Tensor, limit: int) -> Iterator[torch.Tensor]:
+def row_major_pieces(tensor: torch.Tensor, limit: int) -> Iterator[torch.Tensor]:
     """Return the tensor in row-major order as parts of at most ``limit`` values."""
     if tensor.numel() <= limit or not tensor.ndim:
         if tensor.numel():
@@ -166,6 +185,6 @@ def _pieces(tensor: torch.Tensor, limit: int) -> Iterator[torch.Tensor]:
     row = tensor.numel() // tensor.shape[0]
     if row > limit:
         for part in tensor.unbind(0):
-            yield from _pieces(part, limit)
+            yield from row_major_pieces(part, limit)
         return
     yield from torch.split(tensor, max(1, limit // row))

@@ -2,7 +2,7 @@
 
 import errno
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -16,10 +16,11 @@ from ...config.spelling import did_you_mean
 from ...records.calls import home_of
 from ...records.errors import RecordError, RecordFormatError, RecordMismatchError
 from ...records.flat_record import FlatRecord
+from ...records.io.save_handle import SaveHandle
 from ...records.open import digest_of, open_record, verify_file
 from ..plain import value_of
 from .manifest import FILE, Manifest, PartRow
-from .part_kinds import VALUE, fill, other_flags, part_of
+from .part_kinds import VALUE, PartRecord, fill, other_flags
 
 Number = int | float
 
@@ -29,7 +30,8 @@ class Checkpoint(os.PathLike[str]):
     """A folder with one record per part; ``checkpoint["model"]`` opens a part."""
 
     folder: Path
-    manifest: Manifest
+    source: Manifest | SaveHandle[Manifest]
+    """What it holds, or the save that goes on and will say so."""
 
     @classmethod
     def read(cls, folder: str | os.PathLike[str]) -> "Checkpoint":
@@ -43,26 +45,40 @@ class Checkpoint(os.PathLike[str]):
         cls,
         folder: Path,
         step: int,
-        parts: Mapping[str, object],
+        parts: Iterable[PartRecord],
         values: Mapping[str, Number],
         *,
-        suffix: str = ".mpk",
         info: Mapping[str, Any] | None = None,
     ) -> None:
         """Write one record per part into ``folder``, then what it holds."""
         rows: dict[str, PartRow] = {}
-        for name, value in parts.items():
-            part, file = part_of(name, value), f"{name}{suffix}"
-            try:
-                part.record().save(folder / file)
-            except RecordError as error:
-                error.add_note(f"in the part {name!r} of the checkpoint")
-                raise
-            rows[name] = PartRow(file, part.kind, digest_of(folder / file))
+        for part in parts:
+            file = folder / part.file
+            part.record.save(file)
+            rows[part.name] = PartRow(part.file, part.kind, digest_of(file))
         manifest = Manifest(
             step=step, values=dict(values), parts=rows, info=dict(info or {})
         )
         manifest.write(folder)
+
+    @property
+    def manifest(self) -> Manifest:
+        """What the folder holds, once it is written; raises what the save raised."""
+        saved = self.source
+        return saved if isinstance(saved, Manifest) else saved.wait()
+
+    def wait(self, timeout: float | None = None) -> "Checkpoint":
+        """Return this, once it is on the disk, or raise the error of the save.
+
+        TimeoutError after ``timeout`` seconds; the save goes on.
+        """
+        if not isinstance(self.source, Manifest):
+            self.source.wait(timeout)
+        return self
+
+    def done(self) -> bool:
+        """Return whether its save has ended, well or not."""
+        return isinstance(self.source, Manifest) or self.source.done()
 
     @property
     def step(self) -> int:
@@ -126,6 +142,8 @@ class Checkpoint(os.PathLike[str]):
         return str(self.folder)
 
     def __repr__(self) -> str:
+        if not self.done():
+            return f"Checkpoint({str(self.folder)!r}: being saved)"
         numbers = "".join(f", {n}={v:.6g}" for n, v in self.values.items())
         return f"Checkpoint({str(self.folder)!r}: {', '.join(self.parts)}{numbers})"
 

@@ -2,26 +2,31 @@
 
 import math
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 import torch
 
 from ...config.process.interrupts import leaving_nothing_open
 from ...config.spelling import did_you_mean
+from ...records.background_saves import BackgroundSaves, Records
 from ...records.calls import explain_calls
 from ...records.errors import RecordFormatError
-from .checkpoint import Checkpoint
+from ...records.io.save_handle import SaveHandle, join_saves
+from .checkpoint import Checkpoint, Number
 from .distributed import (
     check_generators,
     is_writer,
     local_folder,
+    n_processes,
     refuse_sharded,
     wait_for_writer,
 )
+from .end_signal import EndSignal
 from .folders import Folders
-from .manifest import FILE
+from .manifest import FILE, Manifest
+from .part_kinds import PartRecord, part_records
 from .rng import Generators
 
 RNG = "rng"
@@ -43,6 +48,15 @@ class Checkpoints:
     The newest ``keep_last`` stay (None: all), and the best: ``("loss", 1)`` keeps the
     one with the lowest loss, ``("accuracy", 3, "max")`` the three with the highest
     accuracy. Under `torch.distributed` the first process writes and the others wait.
+
+    With ``wait=False`` a save copies its parts, and a thread writes them while the run
+    goes on; what it returns has ``wait()``. One save goes on at a time, and one copy is
+    in memory, which serves all saves. What looks at the folder waits for it, and so
+    does the end of the program. `wait`, and the end of ``with Checkpoints(...)``, raise
+    the error of a save that failed; else the next save does. Several processes wait.
+
+    ``on_signal=signal.SIGTERM`` notes that signal: the next save is waited for, and
+    ends the program with SystemExit. A loop that saves rarely asks `is_ending`.
     """
 
     @explain_calls("burnish.Checkpoints(folder{})", "write", is_home=False)
@@ -53,6 +67,8 @@ class Checkpoints:
         keep_last: int | None = 3,
         keep_best: "str | tuple[str, int] | tuple[str, int, str] | None" = None,
         suffix: str = ".mpk",
+        wait: bool = True,
+        on_signal: int | None = None,
     ) -> None:
         if keep_last is not None and keep_last < 1:
             raise ValueError(f"keep_last must be at least 1 or None, got {keep_last}")
@@ -62,6 +78,9 @@ class Checkpoints:
         self.keep_best = None if keep_best is None else _ranking(keep_best)
         self.suffix = suffix
         self._folders = Folders(root=local_folder(folder), marker=FILE)
+        self._wait = wait
+        self._signal = None if on_signal is None else EndSignal(on_signal)
+        self._saves = BackgroundSaves(keeps_memory=True)
 
     @property
     def folder(self) -> Path:
@@ -71,17 +90,17 @@ class Checkpoints:
     @property
     def steps(self) -> list[int]:
         """The steps that can be restored, in order."""
-        return [*self._folders.by_number()]
+        return [*self._by_number()]
 
     @property
     def latest(self) -> int | None:
         """The newest step, None if nothing is saved."""
-        return max(self._folders.by_number(), default=None)
+        return max(self._by_number(), default=None)
 
     @property
     def best(self) -> int | None:
         """The best step by ``keep_best``, None if none has that number."""
-        return next(iter(self._ranked(self._folders.by_number())), None)
+        return next(iter(self._ranked(self._by_number())), None)
 
     def __getitem__(self, step: "int | Literal['latest', 'best']") -> Checkpoint:
         """Return a checkpoint to look into. KeyError if there is none."""
@@ -113,7 +132,7 @@ class Checkpoints:
 
     def _number_and_folders(self, step: object) -> tuple[Any, dict[int, Path]]:
         """Return the number that ``step`` means, and all folders, of one moment."""
-        folders = self._folders.by_number()
+        folders = self._by_number()
         if step == "latest":
             return max(folders, default=None), folders
         if step == "best":
@@ -121,7 +140,12 @@ class Checkpoints:
         return step, folders
 
     def __contains__(self, step: object) -> bool:
-        return step in self._folders.by_number()
+        return step in self._by_number()
+
+    def _by_number(self) -> dict[int, Path]:
+        """Return the folders by number, once no save of this process goes on."""
+        join_saves(self.folder)
+        return self._folders.by_number()
 
     @explain_calls("checkpoints.save(step, model=net{})", "write", is_home=False)
     def save(self, step: int, /, *, rng: bool = False, **parts: object) -> Checkpoint:
@@ -131,6 +155,9 @@ class Checkpoints:
         the random generators. A step that is there already is replaced. Then older
         checkpoints beyond what is to be kept are removed. A failed or killed save
         leaves all others as they were. TypeError names the path of what is no data.
+
+        Where saves are not waited for, this returns once a copy is made, and raises
+        the error of the save before if nobody has seen it; nothing is saved then.
         """
         number = _step(step, "save")
         _check_rng(rng)
@@ -147,18 +174,49 @@ class Checkpoints:
         refuse_sharded(objects.items())
         if rng:
             objects[RNG] = Generators()
-        if is_writer():
-            self._folders.prepare()
-            name = self._folders.name(number)
-            with self._folders.new(name) as scratch:
-                Checkpoint.write(scratch, number, objects, values, suffix=self.suffix)
-                manifest = Checkpoint.read(scratch).manifest
-            self._forget(number)
-            wait_for_writer()
-            # Another run that writes here may have removed it by now.
-            return Checkpoint(self._folders.root / name, manifest)
-        wait_for_writer()
-        return self[number]
+        self._finish_saves()
+        checkpoint = self._save(number, objects, values)
+        if self._signal is not None and self._signal.has_come():
+            checkpoint.wait()
+            raise self._signal.end()
+        return checkpoint
+
+    @property
+    def is_ending(self) -> bool:
+        """Whether the signal of ``on_signal`` has come: the next save ends the run.
+
+        Where several processes train together, all of them have to ask.
+        """
+        return self._signal is not None and self._signal.has_come()
+
+    def prepare(self, *, rng: bool = False, **parts: object) -> None:
+        """Take the memory for a copy of ``parts`` now, so that no save has to.
+
+        For ``wait=False``, before the first save: new memory costs more than copying.
+        """
+        objects = {n: p for n, p in parts.items() if _as_number(p) is None}
+        if rng:
+            objects[RNG] = Generators()
+        self._saves.prepare([p.record for p in part_records(objects, self.suffix)])
+
+    def wait(self) -> None:
+        """Return once the last save is on the disk; raise its error, if that is new."""
+        self._saves.finish()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: object, error: BaseException | None, at: object) -> None:
+        try:
+            self.wait()
+        except Exception as failure:
+            if error is None:
+                raise
+            error.add_note(f"the last save has failed as well: {failure}")
+        if self._signal is not None:
+            self._signal.release()
+            if error is None and self._signal.has_come_here:
+                raise self._signal.end()
 
     @leaving_nothing_open
     def restore(
@@ -183,6 +241,7 @@ class Checkpoints:
         # Loading may draw random numbers, so the generators come last.
         filled = {**parts, **({RNG: Generators()} if rng else {})}
         for n_more_tries in reversed(range(_TRIES)):
+            join_saves(self.folder)
             if step == "latest" and not self._folders.complete():
                 return 0
             checkpoint = self[step]
@@ -200,10 +259,54 @@ class Checkpoints:
     def __repr__(self) -> str:
         # Debuggers and logs show what is broken too, and may not fail over it.
         try:
-            steps = str(self.steps)
+            steps = str([*self._folders.by_number()])
         except OSError as error:
             steps = f"<{error.strerror}>"
         return f"Checkpoints({str(self.folder)!r}, steps={steps})"
+
+    def _save(
+        self, number: int, objects: Mapping[str, object], values: Mapping[str, Number]
+    ) -> Checkpoint:
+        if is_writer():
+            self._folders.prepare()
+            source = self._begin(number, objects, values)
+            wait_for_writer()
+            # Another run that writes here may have removed it by now.
+            return Checkpoint(self.folder / self._folders.name(number), source)
+        wait_for_writer()
+        return self[number]
+
+    def _finish_saves(self) -> None:
+        """Wait for the last save, and for those of others in this process."""
+        self._saves.finish()
+        join_saves(self.folder)
+
+    def _begin(
+        self, number: int, objects: Mapping[str, object], values: Mapping[str, Number]
+    ) -> Manifest | SaveHandle[Manifest]:
+        """Write a checkpoint, or begin to, if saves are not waited for."""
+        parts = part_records(objects, self.suffix)
+        # Others would read what the first process has not written yet.
+        if self._wait or n_processes() > 1:
+            return self._commit(number, parts, values)
+        live_parts = [*parts]
+
+        def write(snapshot: Records) -> Manifest:
+            copies = map(PartRecord.with_record, live_parts, snapshot)
+            return self._commit(number, copies, values)
+
+        records = [part.record for part in live_parts]
+        return self._saves.begin(records, write, self.folder)
+
+    def _commit(
+        self, number: int, parts: Iterable[PartRecord], values: Mapping[str, Number]
+    ) -> Manifest:
+        """Write a checkpoint; once it is there, remove what need not be kept."""
+        with self._folders.new(self._folders.name(number)) as scratch:
+            Checkpoint.write(scratch, number, parts, values)
+            manifest = Manifest.read(scratch)
+        self._forget(number)
+        return manifest
 
     def _forget(self, newest: int) -> None:
         """Remove what is beyond ``keep_last`` and not among the best."""
@@ -286,6 +389,11 @@ def _check_name(name: str) -> None:
             f"checkpoints.save takes no {name!r}: a run that resumes to the bit needs "
             "every part whole, as it is. It is an option of burnish.save_record, which "
             f"writes a file for others: burnish.save_record(model, file, {name}=...)"
+        )
+    if name == "wait":
+        raise TypeError(
+            "checkpoints.save takes no 'wait'; whether saves are waited for is said "
+            "once: burnish.Checkpoints(folder, wait=False)"
         )
     if name == "hyperparameters":
         raise ValueError(

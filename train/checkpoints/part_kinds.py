@@ -8,7 +8,8 @@ import copy
 import inspect
 import random
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, ClassVar, Protocol, runtime_checkable
 
@@ -24,9 +25,10 @@ from ...core.state.identity import named_params
 from ...core.state.loading.allowed import Allowed
 from ...optim.adaptor import OptimizerAdaptor, restore_optimizer
 from ...optim.lbfgs import LBFGSAdaptor, restore_lbfgs
-from ...records.errors import RecordMismatchError
+from ...records.errors import RecordError, RecordMismatchError
 from ...records.flat_record import FlatRecord
 from ...records.record import Record
+from ...records.record_writer import WritableRecord, writer_for
 from ...records.report import LoadReport
 from ..plain import record_of, value_of
 from .rng import Generators
@@ -308,6 +310,33 @@ _KINDS: tuple[type[Part], ...] = (
     _ValuePart,
 )
 """The first that suits an object is its kind: a module has a state dict as well."""
+
+
+@dataclass(frozen=True, slots=True)
+class PartRecord:
+    """A part of a checkpoint as a record that is about to be written."""
+
+    name: str
+    kind: str
+    file: str
+    record: WritableRecord
+
+    def with_record(self, record: WritableRecord) -> "PartRecord":
+        """Return the same part with a copy of its record."""
+        return replace(self, record=record)
+
+
+def part_records(parts: Mapping[str, object], suffix: str) -> Iterator[PartRecord]:
+    """Return the record of each part, made when its turn comes."""
+    for name, value in parts.items():
+        part, file = part_of(name, value), f"{name}{suffix}"
+        note = f"in the part {name!r} of the checkpoint"
+        try:
+            record = writer_for(file).prepare(part.record(), note=note)
+        except RecordError as error:
+            error.add_note(note)
+            raise
+        yield PartRecord(name, part.kind, file, record)
 
 
 def part_of(name: str, value: object) -> Part:

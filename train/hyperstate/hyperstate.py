@@ -4,6 +4,7 @@ import inspect
 import os
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar, get_origin
 
@@ -18,11 +19,14 @@ from ...config.schedule import at as scheduled_at
 from ...config.schedule.number import replace_numbers
 from ...config.spelling import did_you_mean
 from ...config.validation.overrides import override_texts
+from ...records.background_saves import BackgroundSaves, Records
 from ...records.calls import explain_calls
+from ...records.io.save_handle import join_saves
 from ..checkpoints.distributed import (
     check_generators,
     is_writer,
     local_folder,
+    n_processes,
     refuse_sharded,
     wait_for_writer,
 )
@@ -33,11 +37,12 @@ from .live_edits import LiveEdits, OnEdit
 from .state_folder import (
     CONFIG,
     STATE,
+    StateFiles,
     check_texts,
     read_state,
     restore_generators,
+    state_files,
     text_before_edit,
-    write_state,
 )
 
 if TYPE_CHECKING:
@@ -65,6 +70,7 @@ class HyperState(Generic[C, S]):
         rng: bool = True,
         edits: LiveEdits[C] | None = None,
         ctx: Ctx | None = None,
+        wait: bool = True,
     ) -> None:
         if keep_last < 1 or every < 1:
             raise ValueError(
@@ -74,6 +80,7 @@ class HyperState(Generic[C, S]):
         self._source, self._rng, self._ctx = config, rng, ctx
         self._keep_last, self._every = keep_last, every
         self._folders = folders
+        self._wait, self._saves = wait, BackgroundSaves(keeps_memory=True)
         self._edits = edits
         self._bound = BoundOptimizers()
         if folders is not None:
@@ -108,6 +115,7 @@ class HyperState(Generic[C, S]):
         hyperparameters: Literal["compare", "ignore"] | None = None,
         on_edit: OnEdit | None = None,
         edit_every: int = 20,
+        wait: bool = True,
     ) -> "HyperState[C, S]":
         """Return the newest checkpoint in ``checkpoint_dir``, or a run that begins.
 
@@ -127,6 +135,8 @@ class HyperState(Generic[C, S]):
         the config at the top of ``checkpoint_dir``; ``on_edit(config, changes)`` is
         called then, and what it raises refuses the change. With several processes the
         file is looked at every ``edit_every`` numbers of the state.
+        With ``wait=False`` a save copies the state, and a thread writes the copy while
+        the run goes on, as `Checkpoints` does; `wait` raises what went wrong.
         Raises ConfigError, RecordError, or FileNotFoundError, naming file and field.
         """
         check_config_class(config_cls, "HyperState.load(Config, State, begin)")
@@ -135,6 +145,7 @@ class HyperState(Generic[C, S]):
         if checkpoint_dir is not None:
             root = local_folder(checkpoint_dir)
             folders = Folders(root=root, key=key, marker=STATE)
+            join_saves(root)
         source = _source(path, folders, key)
         initial_file = None if path is None else Path(path)
         file = initial_file
@@ -151,7 +162,7 @@ class HyperState(Generic[C, S]):
             return _begin_state(initial_state, config, context, state_cls)
 
         options: dict[str, Any] = {"keep_last": keep_last, "every": every, "rng": rng}
-        options["ctx"] = context
+        options |= {"ctx": context, "wait": wait}
 
         def run_of(state: S) -> "HyperState[C, S]":
             run = cls(config, state, folders=folders, **options)
@@ -210,7 +221,10 @@ class HyperState(Generic[C, S]):
 
     @leaving_nothing_open
     def save(self) -> Path:
-        """Write the checkpoint of the state as it is now, and return its folder."""
+        """Write the checkpoint of the state as it is now, and return its folder.
+
+        Where saves are not waited for, the folder is there after `wait`.
+        """
         folders = self._folders
         if folders is None:
             raise ValueError("there is no folder to save to; load with checkpoint_dir=")
@@ -218,19 +232,45 @@ class HyperState(Generic[C, S]):
         refuse_sharded(
             vars(self.state).items() if hasattr(self.state, "__dict__") else ()
         )
+        self._saves.finish()
+        join_saves(folders.root)
         if is_writer():
             folders.prepare()
-            with folders.new(name) as scratch:
-                split = write_state(
-                    scratch, self._source, self.state, rng=self._rng, ctx=self._ctx
-                )
-                if self._edits is not None:
-                    self._edits.write_history(scratch / HISTORY)
-            for deferred in split.pending:
-                deferred.origin.folder = folders.root / name
-            folders.retire(folders.root / name, keep=self._keep_last - 1)
+            files = state_files(
+                self._source,
+                self.state,
+                rng=self._rng,
+                ctx=self._ctx,
+                edits=None if self._edits is None else self._edits.known,
+            )
+            self._write(folders, name, files)
         wait_for_writer()
         return folders.root / name
+
+    def wait(self) -> None:
+        """Return once the last save is on the disk; raise its error, if that is new."""
+        self._saves.finish()
+
+    def _write(self, folders: Folders, name: str, files: StateFiles) -> None:
+        """Write a checkpoint, or begin to, if saves are not waited for."""
+        # Others would read what the first process has not written yet.
+        if self._wait or n_processes() > 1:
+            self._commit(folders, name, files)
+            return
+        records = dict(files.records)
+
+        def write(snapshot: Records) -> None:
+            copies = zip(records, snapshot, strict=True)
+            self._commit(folders, name, replace(files, records=copies))
+
+        self._saves.begin([*records.values()], write, folders.root)
+
+    def _commit(self, folders: Folders, name: str, files: StateFiles) -> None:
+        """Write a checkpoint; once it is there, retire the older ones."""
+        with folders.new(name) as scratch:
+            files.write(scratch)
+        files.move_pending(folders.root / name)
+        folders.retire(folders.root / name, keep=self._keep_last - 1)
 
     @property
     def edits(self) -> tuple[Edit, ...]:

@@ -3,7 +3,6 @@
 import json
 from collections.abc import Callable
 from dataclasses import asdict, replace
-from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 from ...config.classes.field_types import Ctx
@@ -48,10 +47,10 @@ class LiveEdits(Generic[C]):
         """What happened to the config up to now; on the first process alone."""
         return () if self._live is None else tuple(self._live.history.edits)
 
-    def write_history(self, file: Path) -> None:
-        """Write what happened up to now, where this process knows it."""
-        if self._live is not None:
-            self._live.history.write(file)
+    @property
+    def known(self) -> tuple[Edit, ...] | None:
+        """What happened up to now; None where another process knows it."""
+        return None if self._live is None else self.edits
 
     def look(
         self, number: Callable[[], int], config: C, take: Callable[[C], Undo]

@@ -28,6 +28,7 @@ from ...config.validation.normalize import Preparation
 from ...config.validation.pydantic_check import check
 from ...config.validation.validate import put_back
 from ...records.errors import RecordMismatchError
+from ...records.io.save_handle import join_saves
 from ..checkpoints.rng import kept_generators
 from .blob_markers import LEGACY_SUFFIX, checked_file, has_blobs, is_marker
 from .digests import check_digest
@@ -111,6 +112,8 @@ class Restoring:
         return obj
 
     def _make(self, path: str, file: str, annotation: Any) -> Any:
+        # A save that goes on ends by moving what was not read yet.
+        join_saves(self.folder.parent)
         if file.endswith(LEGACY_SUFFIX):
             data = read_legacy_object(self.folder / file, path)
             return self.deserialized(data, annotation, str(self.folder / file))

@@ -3,25 +3,28 @@
 import errno
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 from torch import nn
 
 from ...config.classes.field_types import Ctx
-from ...config.files import dump, read_tree
+from ...config.files import check_text, read_tree
 from ...config.formats import config_format_named
+from ...config.live.history import HISTORY, Edit, write_history
 from ...config.storage.replacement import write_text
 from ...config.tree import NamedStruct
 from ...config.versioned import has_versions, upgrade
 from ...records.errors import RecordFormatError
 from ...records.open import digest_of, open_record
+from ...records.record_writer import WritableRecord, writer_for
 from ..checkpoints.rng import Generators
 from ..plain import record_of, value_of
 from .config_change import check_change
 from .digests import check_digest, read_digests, write_digests
-from .lazy_fields import Origin
+from .lazy_fields import Deferred, Origin
 from .restoring import Restoring
 from .saved_with import SavedWith
 from .state_objects import FILLED, beside_filled, description_of
@@ -33,43 +36,74 @@ CONFIG, STATE, RNG = "config.ron", "state.ron", "rng.mpk"
 """The files of a checkpoint, beside one record for each object of the state."""
 
 
-def write_state(
-    folder: Path,
+@dataclass(frozen=True, slots=True)
+class StateFiles:
+    """What the folder of a checkpoint is to hold."""
+
+    config: str
+    state: str
+    """The texts."""
+    records: Iterable[tuple[str, WritableRecord]]
+    """Of each object, by its file; gone through once."""
+    pending: Sequence[Deferred]
+    """Fields that nobody read since the state was restored: files are copied."""
+    edits: Sequence[Edit] | None
+    """What was edited up to now, where this process knows it."""
+
+    def write(self, folder: Path) -> None:
+        """Write all files into ``folder``."""
+        write_text(folder / CONFIG, self.config)
+        digests: dict[str, str] = {}
+        for file, record in self.records:
+            record.save(folder / file)
+            digests[file] = digest_of(folder / file)
+        for deferred in self.pending:
+            for file in deferred.files():
+                shutil.copyfile(deferred.origin.folder / file, folder / file)
+                # Nobody read it: a digest of the copy would make a wrong file right.
+                if file in deferred.origin.digests:
+                    digests[file] = deferred.origin.digests[file]
+        write_digests(folder, digests)
+        if self.edits is not None:
+            write_history(folder / HISTORY, self.edits)
+        write_text(folder / STATE, self.state)
+
+    def move_pending(self, folder: Path) -> None:
+        """Let fields that wait be read from ``folder``, which has their files now."""
+        for deferred in self.pending:
+            deferred.origin.folder = folder
+
+
+def state_files(
     config: object,
     state: object,
     *,
     rng: bool,
     ctx: Ctx | None = None,
-) -> Split:
-    """Write a checkpoint into ``folder``, and return what it consists of.
+    edits: Sequence[Edit] | None = None,
+) -> StateFiles:
+    """Return what a checkpoint holds of ``state``, its records made one by one.
 
-    ``ctx`` is what `Serializable` fields of the config are read again with. Objects
-    that were not read since the state was restored are copied as files.
+    ``ctx`` is what `Serializable` fields of the config are read again with.
     """
     split, tree = _split(state)
     modules = {p: v for p, v in split.blobs.items() if isinstance(v, nn.Module)}
     descriptions = {p: description_of(v, modules) for p, v in split.blobs.items()}
     if any(description.kind == FILLED for description in descriptions.values()):
         descriptions = {p: beside_filled(d) for p, d in descriptions.items()}
-    dump(config, folder / CONFIG, ctx=ctx)
-    beside = SavedWith((folder / CONFIG).read_text(), rng).metadata()
-    digests: dict[str, str] = {}
-    for path, value in split.blobs.items():
-        file = split.files[id(value)]
-        descriptions[path].write(path, value, folder / file, beside)
-        digests[file] = digest_of(folder / file)
-    for deferred in split.pending:
-        for file in deferred.files():
-            shutil.copyfile(deferred.origin.folder / file, folder / file)
-            # Nobody read it: a digest of the copy would make a wrong file right.
-            if file in deferred.origin.digests:
-                digests[file] = deferred.origin.digests[file]
-    if rng:
-        record_of(Generators().state_dict()).save(folder / RNG)
-        digests[RNG] = digest_of(folder / RNG)
-    write_digests(folder, digests)
-    write_text(folder / STATE, config_format_named("ron").write(tree))
-    return split
+    form = config_format_named("ron")
+    config_text = check_text(config, form, elide_defaults=False, ctx=ctx)
+    beside = SavedWith(config_text, rng).metadata()
+
+    def records() -> Iterator[tuple[str, WritableRecord]]:
+        for path, value in split.blobs.items():
+            file = split.files[id(value)]
+            yield file, descriptions[path].record_of(path, value, file, beside)
+        if rng:
+            state_of_all = record_of(Generators().state_dict())
+            yield RNG, writer_for(RNG).prepare(state_of_all)
+
+    return StateFiles(config_text, form.write(tree), records(), split.pending, edits)
 
 
 def read_state(

@@ -34,6 +34,7 @@ from ...records.errors import RecordError, RecordMismatchError
 from ...records.flat_record import FlatRecord
 from ...records.open import open_record
 from ...records.record import Record
+from ...records.record_writer import WritableRecord, writer_for
 from ..checkpoints.part_kinds import (
     MODULE,
     RECORD,
@@ -87,10 +88,10 @@ class Description:
             )
         return cls(metadata["kind"], str(metadata.get("part")), metadata.get("about"))
 
-    def write(
-        self, name: str, value: object, file: Path, beside: Mapping[str, Any]
-    ) -> None:
-        """Write the record of ``value`` to ``file``. TypeError for what is no data.
+    def record_of(
+        self, name: str, value: object, file: str, beside: Mapping[str, Any]
+    ) -> WritableRecord:
+        """Return the record of ``value`` for ``file``. TypeError for what is no data.
 
         ``beside`` is metadata that all objects of a state have.
         """
@@ -98,11 +99,11 @@ class Description:
             record: Record | FlatRecord = record_of(encoded(value), name)
         else:
             record = part_of(name, value).record()
-        try:
-            record.save(file, metadata={KEY: asdict(self), **beside})
-        except RecordError as error:
-            error.add_note(f"in {name} of the state")
-            raise
+        return writer_for(file).prepare(
+            record,
+            metadata={KEY: asdict(self), **beside},
+            note=f"in {name} of the state",
+        )
 
 
 class StateInRestoring(Protocol):

@@ -30,7 +30,8 @@ class RecordCheckpoint(ModelCheckpoint):
     """Saves checkpoints as `RecordIO` does; takes what ``ModelCheckpoint`` takes.
 
     Without ``filename`` the best are named after epoch and monitored value. It makes
-    the trainer read and write records, so that resuming needs nothing else.
+    the trainer read and write records, so that resuming needs nothing else. With
+    ``wait=False`` training goes on while a copy is written, as `RecordIO` says.
     """
 
     FILE_EXTENSION = ""
@@ -40,6 +41,8 @@ class RecordCheckpoint(ModelCheckpoint):
         dirpath: Any = None,
         filename: str | None = None,
         monitor: str | None = None,
+        *,
+        wait: bool = True,
         **options: Any,
     ) -> None:
         if filename is None and monitor is not None:
@@ -47,6 +50,7 @@ class RecordCheckpoint(ModelCheckpoint):
             filename = f"epoch={{epoch}}-{name}={{{monitor}:.4f}}"
             options["auto_insert_metric_name"] = False
         super().__init__(dirpath, filename, monitor, **options)
+        self._wait = wait
         self._generators: dict[str, Any] | None = None
         self._epoch_ended = False
         self._loaders: list[dict[str, Any]] = []
@@ -56,7 +60,7 @@ class RecordCheckpoint(ModelCheckpoint):
         strategy: Any = trainer.strategy
         # Another plugin was chosen on purpose.
         if type(strategy.checkpoint_io) in (TorchCheckpointIO, ReadingIO):
-            strategy.checkpoint_io = RecordIO()
+            strategy.checkpoint_io = RecordIO(wait=self._wait)
         super().setup(trainer, pl_module, stage)
 
     def on_save_checkpoint(
@@ -102,6 +106,20 @@ class RecordCheckpoint(ModelCheckpoint):
             # Lightning began the epoch, which draws its order, before this hook.
             iter(vars(trainer.fit_loop).get("_data_fetcher") or ())
         self._generators = None
+
+    def file_exists(self, filepath: Any, trainer: Trainer) -> bool:
+        """Return whether a checkpoint has this name, or is about to have it."""
+        writer: Any = trainer.strategy.checkpoint_io
+        is_begun = isinstance(writer, RecordIO) and writer.is_saving(filepath)
+        return super().file_exists(filepath, trainer) or is_begun
+
+    @staticmethod
+    def _link_checkpoint(trainer: Trainer, filepath: str, linkpath: str) -> None:
+        # The link takes the place of an older checkpoint: what it leads to is there.
+        writer: Any = trainer.strategy.checkpoint_io
+        if isinstance(writer, RecordIO):
+            writer.finish()
+        ModelCheckpoint._link_checkpoint(trainer, filepath, linkpath)
 
     def _format_checkpoint_name(
         self,

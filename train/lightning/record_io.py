@@ -1,7 +1,7 @@
 """Lightning's checkpoints as records: folders that appear whole, and no pickle."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, TypeVar
@@ -10,10 +10,13 @@ import torch
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.plugins.io import CheckpointIO, TorchCheckpointIO
 
+from ...records.background_saves import BackgroundSaves, Records
 from ...records.record import Record
 from ..checkpoints.checkpoint import Checkpoint
+from ..checkpoints.distributed import n_processes
 from ..checkpoints.folders import atomic_folder, recover, remove_folder, sweep
 from ..checkpoints.manifest import FILE
+from ..checkpoints.part_kinds import PartRecord, part_records
 
 M = TypeVar("M", bound=LightningModule)
 
@@ -22,6 +25,9 @@ MODEL, TRAINING = "model", "training"
 
 STORED = "burnish_hparams"
 """Where a checkpoint has what its module is made of, as records of modules have it."""
+
+SUFFIX = ".mpk"
+"""Of the files of its parts."""
 
 _EXTRA = "state_dict_extra"
 _PEOPLE = ("epoch", "global_step", "hyper_parameters", "datamodule_hyper_parameters")
@@ -32,7 +38,17 @@ class RecordIO(CheckpointIO):
 
     Give it to ``Trainer(plugins=[RecordIO()])``, or use `RecordCheckpoint`, which
     does. Files that Lightning wrote itself are read too.
+
+    With ``wait=False`` a save copies the checkpoint, and a thread writes the copy while
+    training goes on. The next save, a load and the end of the trainer's run wait for
+    it, and raise its error; what is to be removed goes once a save has ended well.
+    Several processes wait for each save.
     """
+
+    def __init__(self, *, wait: bool = True) -> None:
+        self._wait, self._saves = wait, BackgroundSaves(keeps_memory=True)
+        self._unneeded: list[Path] = []
+        self._saving: Path | None = None
 
     def save_checkpoint(
         self,
@@ -44,9 +60,12 @@ class RecordIO(CheckpointIO):
 
         TypeError names the path of what is no plain data.
         """
-        folder = _local(path)
+        folder = _local(path).absolute()
         if storage_options is not None:
             raise TypeError("records are saved without storage_options")
+        self.finish()
+        with suppress(ValueError):
+            self._unneeded.remove(folder)
         folder.parent.mkdir(parents=True, exist_ok=True)
         recover(folder.parent)
         sweep(folder.parent, ".+")
@@ -61,8 +80,50 @@ class RecordIO(CheckpointIO):
         parts = {MODEL: Record.from_state_dict(tensors), TRAINING: training_state}
         about = _for_people(training_state)
         step = int(checkpoint.get("global_step", 0))
+        records = part_records(parts, SUFFIX)
+        if self._wait or n_processes() > 1:
+            self._commit(folder, step, records, about)
+            return
+        live_records = [*records]
+
+        def write(snapshot: Records) -> None:
+            copies = map(PartRecord.with_record, live_records, snapshot)
+            self._commit(folder, step, copies, about)
+
+        self._saving = folder
+        self._saves.begin([part.record for part in live_records], write, folder)
+
+    def finish(self) -> None:
+        """Return once the last save is on the disk; raise its error, if that is new."""
+        self._saves.finish()
+        self._saving = None
+        if self._saves.ended_well:
+            self._remove_unneeded()
+
+    def is_saving(self, path: object) -> bool:
+        """Return whether ``path`` is a checkpoint that may not be there yet."""
+        return self._saving is not None and _local(path).absolute() == self._saving
+
+    def teardown(self) -> None:
+        """Wait for the last save, and raise its error."""
+        self.finish()
+
+    def _commit(
+        self,
+        folder: Path,
+        step: int,
+        parts: Iterable[PartRecord],
+        about: Mapping[str, Any],
+    ) -> None:
         with atomic_folder(folder) as scratch:
             Checkpoint.write(scratch, step, parts, {}, info=about)
+        self._remove_unneeded()
+
+    def _remove_unneeded(self) -> None:
+        """Remove what waited for a save to end well; each by one thread alone."""
+        with suppress(IndexError):
+            while True:
+                _remove(self._unneeded.pop())
 
     def load_checkpoint(
         self,
@@ -71,17 +132,21 @@ class RecordIO(CheckpointIO):
         weights_only: bool | None = None,
     ) -> dict[str, Any]:
         """Return what was saved, every byte verified. Raises `RecordError`."""
+        self.finish()
         if not is_checkpoint(path) and Path(path).is_dir():
             raise FileNotFoundError(f"{path} is a folder without {FILE}")
         return ReadingIO().load_checkpoint(path, map_location, weights_only)
 
     def remove_checkpoint(self, path: Any) -> None:
-        """Remove the folder ``path``."""
-        folder = Path(path)
-        if folder.is_dir():
-            remove_folder(folder)
-        else:
-            folder.unlink(missing_ok=True)
+        """Remove the folder ``path``, after the save that goes on if there is one."""
+        folder = _local(path).absolute()
+        if self._saving is None:
+            _remove(folder)
+            return
+        self._unneeded.append(folder)
+        # The save may have ended in the meantime, and looked before.
+        if self._saves.ended_well:
+            self._remove_unneeded()
 
 
 class ReadingIO(TorchCheckpointIO):
@@ -131,6 +196,13 @@ def read_checkpoint(path: Any, map_location: Any | None = None) -> dict[str, Any
             for key, value in state_dict.items()
         }
     return {**training_state, "state_dict": state_dict}
+
+
+def _remove(folder: Path) -> None:
+    if folder.is_dir():
+        remove_folder(folder)
+    else:
+        folder.unlink(missing_ok=True)
 
 
 def _local(path: Any) -> Path:

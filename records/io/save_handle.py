@@ -1,0 +1,173 @@
+"""SaveHandle: a save that a thread writes while the program goes on, and ends after."""
+
+import atexit
+import os
+import sys
+import threading
+import traceback
+from collections.abc import Callable
+from types import TracebackType
+from typing import Any, Generic, TypeVar
+
+from ...config.process.interrupts import uninterrupted
+
+T = TypeVar("T")
+
+
+class SaveHandle(Generic[T]):
+    """A save that goes on in a thread of its own, for whoever wants to wait for it.
+
+    The program does not end before the save has. Its error is raised by `wait`; if
+    nobody asks, it is printed when the program ends.
+    """
+
+    def __init__(self, write: Callable[[], T], place: str | os.PathLike[str]) -> None:
+        self.place = os.path.realpath(place)
+        """The file or folder that is written."""
+        self._write: Callable[[], T] | None = write
+        self._result: T | None = None
+        self._error: BaseException | None = None
+        self._traceback: TracebackType | None = None
+        self._pid = os.getpid()
+        self._end = threading.Event()
+        # Named, since a thread that a daemon starts would be a daemon too, which the
+        # interpreter does not wait for.
+        self._thread = threading.Thread(
+            target=self._run, name="burnish save", daemon=False
+        )
+
+    def start(self) -> None:
+        """Begin to write; where no thread can be had, write before this returns."""
+        with uninterrupted():
+            _handles.add(self)
+            try:
+                self._thread.start()
+            except RuntimeError:
+                # The process has as many as it may have, or Python is ending.
+                self._run()
+
+    def done(self) -> bool:
+        """Return whether the save has ended, well or not."""
+        return self._end.is_set()
+
+    def wait(self, timeout: float | None = None) -> T:
+        """Return once all is on the disk, or raise the error of the save.
+
+        TimeoutError after ``timeout`` seconds; the save goes on. RuntimeError in a
+        process that was forked while it went on: the save is its parent's.
+        """
+        self.join(timeout)
+        if not self._end.is_set():
+            raise TimeoutError(
+                f"{self.place}: not yet written after {timeout:g} s; the save goes on"
+            )
+        _handles.discard(self)
+        if self._error is not None:
+            # The same error may be raised again: without the frames of the last time.
+            raise self._error.with_traceback(self._traceback)
+        return self._result  # type: ignore[return-value]  # what `write` returned
+
+    def join(self, timeout: float | None = None) -> None:
+        """Return once the save has ended, or after ``timeout``; its error stays.
+
+        RuntimeError where it could never end.
+        """
+        if self.is_parents:
+            raise RuntimeError(
+                f"{self.place}: this save belongs to process {self._pid}, from which "
+                "this one was forked while it went on; wait for it there"
+            )
+        if threading.current_thread() is self._thread:
+            raise RuntimeError(f"{self.place}: a save cannot wait for itself to end")
+        self._end.wait(timeout)
+
+    @property
+    def has_unseen_error(self) -> bool:
+        """Whether the save failed, and `wait` has raised that to nobody yet."""
+        return self._error is not None and self in _handles
+
+    @property
+    def succeeded(self) -> bool:
+        """Whether the save has ended, and all is on the disk."""
+        return self._end.is_set() and self._error is None
+
+    @property
+    def is_parents(self) -> bool:
+        """Whether this process was forked while the save went on in its parent."""
+        return not self._end.is_set() and os.getpid() != self._pid
+
+    def __repr__(self) -> str:
+        state = "going on" if not self.done() else "failed" if self._error else "done"
+        return f"SaveHandle({self.place!r}, {state})"
+
+    def _run(self) -> None:
+        write, self._write = self._write, None
+        assert write is not None  # a save is started once
+        try:
+            self._result = write()
+        except BaseException as error:
+            _clear_frames(error)
+            self._error, self._traceback = error, error.__traceback__
+        # What it wrote may be large, and whoever waits goes on when this is set.
+        del write
+        if self._error is None:
+            _handles.discard(self)
+        elif not threading.main_thread().is_alive():
+            self.print_error()
+        self._end.set()
+
+    def print_error(self) -> None:
+        """Say on stderr what nobody can ask for any more."""
+        _handles.discard(self)
+        if self._error is not None and sys.stderr is not None:  # pyright: ignore[reportUnnecessaryComparison]  # None under pythonw
+            print(
+                f"burnish: {self.place} was not saved, and nobody waited for the save:",
+                file=sys.stderr,
+            )
+            traceback.print_exception(self._error)
+
+
+def join_saves(place: str | os.PathLike[str]) -> None:
+    """Return once nothing is being written to ``place``; errors stay with saves."""
+    if _handles:
+        file = os.path.realpath(place)
+        for handle in [*_handles]:
+            if handle.place == file:
+                handle.join()
+
+
+def _clear_frames(error: BaseException) -> None:
+    """Let go of what the frames of an error hold: a copy of all that was saved."""
+    cause: BaseException | None = error
+    while cause is not None:
+        traceback.clear_frames(cause.__traceback__)
+        cause = cause.__context__
+
+
+_handles: set[SaveHandle[Any]] = set()
+"""Saves that go on, and failed ones whose error nobody has seen.
+
+There is no lock, which a fork or an interrupt could leave locked: each step is one that
+no other thread can split.
+"""
+
+
+def _join_all() -> None:
+    for handle in [*_handles]:
+        if threading.current_thread() is not handle._thread:  # pyright: ignore[reportPrivateUsage]  # a part of it
+            handle.join()
+
+
+def _print_errors() -> None:
+    for handle in [*_handles]:
+        handle.join()
+        handle.print_error()
+
+
+# A child has none of its parent's threads: one that was forked in the middle of a save
+# would have its locks and its open temporary, and nobody to close them. Where the wait
+# is interrupted the child leaves the save alone all the same.
+os.register_at_fork(before=lambda: _join_all(), after_in_child=_handles.clear)
+
+# Python has waited for the threads by then.
+atexit.register(_print_errors)

@@ -1,0 +1,137 @@
+"""Staging: memory that records are copied into, to be written while they change."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from itertools import accumulate
+from typing import NamedTuple, TypeAlias
+
+import torch
+from torch import Tensor
+
+from ..entries.entry import Entry
+from ..errors import RecordError
+from ..precision import RecordPrecision
+from ..tensors.grad_mode import no_grad, ordinary_tensors
+from ..tensors.torch_internals import copy_tensors
+from .payload import (
+    CHUNK,
+    convert_piece,
+    resized,
+    row_major_pieces,
+    stored_size,
+    stored_tensor,
+)
+
+_ALIGNMENT = 64
+"""Of each tensor in the memory, in bytes: a line of a core's cache."""
+
+Copies: TypeAlias = list[list[Entry]]
+"""The entries of each record, over the staging memory."""
+
+
+class StagedRecord(NamedTuple):
+    """The entries of a record that is to be copied, and how they are stored."""
+
+    entries: list[Entry]
+    dtypes: list[torch.dtype]
+    precision: RecordPrecision
+    note: str = ""
+    """Where the record belongs, added to its errors."""
+
+
+class Staging:
+    """Memory for one copy of what is saved, used again from save to save.
+
+    New memory costs three times what copying costs, since the system gives it out page
+    by page. Whoever makes copies has the memory until it is given back; who finds none
+    gets memory of its own, so that no two snapshots ever share it.
+    """
+
+    def __init__(self) -> None:
+        self._spare: list[Tensor] = []
+
+    def prepare(self, records: Sequence[StagedRecord]) -> None:
+        """Have memory for ``records`` ready, every page of it touched."""
+        memory = self._take(sum(_sizes(records)))
+        self.give_back(memory.zero_())
+
+    def copy(self, records: Sequence[StagedRecord]) -> tuple[Copies, Tensor]:
+        """Return the records' entries with values of now, and the memory they are in.
+
+        Values are converted on the way. Raises `RecordError` for a tensor without
+        values, and `PrecisionError` for one that its dtype cannot hold.
+        """
+        sizes = _sizes(records)
+        memory = self._take(sum(sizes))
+        starts = iter([0, *accumulate(sizes)])
+        copies: Copies = []
+        with no_grad():
+            for record in records:
+                try:
+                    copies.append(_copied(record, memory, starts))
+                except RecordError as error:
+                    if record.note:
+                        error.add_note(record.note)
+                    raise
+        return copies, memory
+
+    def give_back(self, memory: Tensor) -> None:
+        """Keep ``memory``, in which nobody has anything any more, for the next copy."""
+        self._spare[:] = [memory]
+
+    def _take(self, size: int) -> Tensor:
+        """Return at least ``size`` bytes, which are nobody else's from now on."""
+        # One step takes it: of two threads, one has it. What is too small is freed
+        # before there is more.
+        with suppress(IndexError):
+            memory = self._spare.pop()
+            if len(memory) >= size:
+                return memory
+            del memory
+        with ordinary_tensors():
+            return torch.empty(size, dtype=torch.uint8, device="cpu")
+
+
+def _sizes(records: Sequence[StagedRecord]) -> list[int]:
+    """Return the room of each entry, in bytes."""
+    return [
+        -(-stored_size(entry, dtype) // _ALIGNMENT) * _ALIGNMENT
+        for record in records
+        for entry, dtype in zip(record.entries, record.dtypes, strict=True)
+    ]
+
+
+def _copied(record: StagedRecord, memory: Tensor, starts: Iterator[int]) -> list[Entry]:
+    copies: list[Entry] = []
+    places: list[Tensor] = []
+    values: list[Tensor] = []
+    for entry, dtype in zip(record.entries, record.dtypes, strict=True):
+        start = next(starts)
+        row = memory[start : start + stored_size(entry, dtype)].view(dtype)
+        tensor = stored_tensor(entry)
+        if tensor.shape != entry.shape:
+            raise resized(entry, tensor)
+        if tensor.dtype is not dtype:
+            _convert(entry, tensor, row, record.precision)
+        elif entry.is_stored:
+            # What was read from a file is let go of at once.
+            row.view(entry.shape).copy_(tensor)
+        else:
+            places.append(row.view(entry.shape))
+            values.append(tensor)
+        copies.append(entry.with_tensor(row.view(entry.shape)))
+    if places:
+        # One call, whose large copies all threads of torch make together.
+        copy_tensors(places, values)
+    return copies
+
+
+def _convert(
+    entry: Entry, tensor: Tensor, row: Tensor, precision: RecordPrecision
+) -> None:
+    """Convert a tensor into ``row``, as much at a time as fits a core's cache."""
+    start = 0
+    for piece in row_major_pieces(tensor.detach(), CHUNK // row.itemsize):
+        out = row[start : start + piece.numel()]
+        convert_piece(piece, out, entry, tensor, precision)
+        start += piece.numel()

@@ -1,0 +1,169 @@
+"""Lightning's checkpoints that nobody waits for: none is missing when it is needed."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch.utils.data import DataLoader, TensorDataset
+
+from burnish.train import Checkpoint, RecordCheckpoint, RecordIO, load_lightning
+
+from ...records.gates import Gate
+from .models import SHORT_RUNS, Plain, trainer
+
+torch.set_num_threads(1)
+
+
+pytestmark = SHORT_RUNS
+
+
+class GatedWrite:
+    """Stands still where the parts are written, and fails there if it is told to."""
+
+    def __init__(self) -> None:
+        self.gate = Gate()
+        self.error: BaseException | None = None
+        self._write = Checkpoint.write
+
+    def __call__(self, *args: Any, **kwargs: Any) -> None:
+        self.gate()
+        if self.error is not None:
+            raise self.error
+        self._write(*args, **kwargs)
+
+
+@pytest.fixture
+def gated(monkeypatch: pytest.MonkeyPatch) -> Iterator[GatedWrite]:
+    gated = GatedWrite()
+    monkeypatch.setattr(Checkpoint, "write", gated)
+    yield gated
+    gated.gate.open()
+
+
+def tree(value: float) -> dict[str, Any]:
+    return {"global_step": 1, "state_dict": {"w": torch.full((3,), value)}}
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(name for name in os.listdir(folder) if not name.startswith("."))
+
+
+def test_a_checkpoint_is_what_it_was_at_the_call_and_a_load_waits(
+    tmp_path: Path, gated: GatedWrite
+) -> None:
+    writer, checkpoint = RecordIO(wait=False), tree(1.0)
+
+    writer.save_checkpoint(checkpoint, tmp_path / "last")
+    gated.gate.wait_for_arrival()
+    checkpoint["state_dict"]["w"].fill_(2)
+    is_begun = writer.is_saving(tmp_path / "last")
+    gated.gate.open()
+
+    assert (
+        writer.load_checkpoint(tmp_path / "last")["state_dict"]["w"].tolist() == [1] * 3
+    )
+    assert is_begun
+    assert not writer.is_saving(tmp_path / "last")
+
+
+def test_what_is_to_be_removed_goes_when_the_new_one_is_there(
+    tmp_path: Path, gated: GatedWrite
+) -> None:
+    writer = RecordIO(wait=False)
+    gated.gate.open()
+    writer.save_checkpoint(tree(1.0), tmp_path / "a")
+    writer.finish()
+    gated.gate = Gate()
+
+    writer.save_checkpoint(tree(2.0), tmp_path / "b")
+    gated.gate.wait_for_arrival()
+    writer.remove_checkpoint(tmp_path / "a")
+    before = names(tmp_path)
+    gated.gate.open()
+    writer.teardown()
+
+    assert before == ["a"]
+    assert names(tmp_path) == ["b"]
+
+
+def test_a_save_that_fails_removes_nothing(tmp_path: Path, gated: GatedWrite) -> None:
+    writer = RecordIO(wait=False)
+    gated.gate.open()
+    writer.save_checkpoint(tree(1.0), tmp_path / "a")
+    writer.finish()
+    gated.error = OSError(28, "No space left on device")
+
+    writer.save_checkpoint(tree(2.0), tmp_path / "b")
+    writer.remove_checkpoint(tmp_path / "a")
+    with pytest.raises(OSError, match="No space left"):
+        writer.save_checkpoint(tree(3.0), tmp_path / "c")
+
+    assert names(tmp_path) == ["a"]
+    gated.error = None
+    writer.save_checkpoint(tree(3.0), tmp_path / "c")
+    writer.teardown()
+    assert names(tmp_path) == ["c"]
+
+
+def test_a_removal_after_the_save_has_ended_is_made_at_once(tmp_path: Path) -> None:
+    writer = RecordIO(wait=False)
+    writer.save_checkpoint(tree(1.0), tmp_path / "a")
+    writer._saves.join()  # pyright: ignore[reportPrivateUsage]  # nobody has asked yet
+
+    writer.remove_checkpoint(tmp_path / "a")
+
+    assert names(tmp_path) == []
+
+
+@pytest.mark.parametrize("save_last", [True, "link"])
+def test_a_run_is_saved_and_resumed_as_one_that_waits(
+    save_last: Any, tmp_path: Path
+) -> None:
+    callback = RecordCheckpoint(
+        tmp_path, monitor="train_loss", save_last=save_last, wait=False
+    )
+    loader: Any = DataLoader(TensorDataset(torch.randn(20, 10)), 5)
+    model = Plain(4)
+    run = trainer(tmp_path, 3, callbacks=[callback])
+    run.fit(model, loader)
+
+    again = load_lightning(Plain, callback.last_model_path)
+    resumed = trainer(tmp_path, 4, callbacks=[callback])
+    resumed.fit(Plain(4), loader, ckpt_path=callback.last_model_path)
+
+    assert torch.equal(again.layer.weight, model.layer.weight)
+    assert resumed.current_epoch == 4
+    assert Path(callback.best_model_path).name in names(tmp_path)
+    assert len([name for name in names(tmp_path) if name.startswith("epoch")]) == 1
+
+
+def test_the_end_of_a_run_raises_the_error_of_its_last_save(
+    tmp_path: Path, gated: GatedWrite
+) -> None:
+    gated.error = OSError(28, "No space left on device")
+    gated.gate.open()
+    callback = RecordCheckpoint(tmp_path, wait=False)
+    loader: Any = DataLoader(TensorDataset(torch.randn(20, 10)), 5)
+
+    with pytest.raises(OSError, match="No space left"):
+        trainer(tmp_path, 1, callbacks=[callback]).fit(Plain(4), loader)
+
+
+def test_a_name_that_is_being_written_is_taken(
+    tmp_path: Path, gated: GatedWrite
+) -> None:
+    callback = RecordCheckpoint(tmp_path, wait=False)
+    run = trainer(tmp_path, 1, callbacks=[callback])
+    writer = RecordIO(wait=False)
+    run.strategy.checkpoint_io = writer  # type: ignore[misc]  # has a setter
+
+    writer.save_checkpoint(tree(1.0), tmp_path / "a")
+    gated.gate.wait_for_arrival()
+    is_taken = callback.file_exists(str(tmp_path / "a"), run)
+    gated.gate.open()
+
+    assert is_taken
+    writer.teardown()
