@@ -233,6 +233,7 @@ TESTED_IN = {
     "config/validation/normalize.py": "config/validation/test_overrides.py",
     "config/validation/parse_value.py": "config/validation/test_overrides.py",
     "config/validation/pydantic_check.py": "config/validation/test_overrides.py",
+    "core/blueprint/tree/computed_values.py": "core/blueprint/edits/test_computed.py",
     "core/errors.py": "core/hyperparameters/test_reader.py",
     "core/evolution/record_changes.py": "core/evolution/test_record_check.py",
     "core/hyperparameters/module_plan.py": "core/hyperparameters/test_build.py",

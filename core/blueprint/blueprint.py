@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Any, Generic, NoReturn, Self, TypeVar, cast
 
 from torch import nn
 
-from ...config.spelling import did_you_mean
 from ..hyperparameters.module_plan import passed_values
 from ..hyperparameters.values import BLUEPRINT
 from ..modules.registry import allow_classes
@@ -14,7 +13,6 @@ from .construction.construct import construct
 from .construction.construction_run import ConstructionRuns, current_runs
 from .construction.draft import Draft
 from .edits.edits import CallMethod, Definition, Edit, Moment, Unbuilt
-from .errors import SettingError
 from .parts import Parts
 from .selection import Selection, Session
 from .stored.provenance import note_provenance
@@ -27,11 +25,10 @@ from .stored.serialization import (
 )
 from .tree.arguments import (
     Arguments,
-    argument_names,
     bind,
     check_configurable,
+    check_name,
     merge_arguments,
-    takes,
 )
 from .tree.construction_node import ConstructionNode
 from .tree.module_values import snapshot
@@ -248,15 +245,8 @@ def build_stored(cls: type[nn.Module], node: Mapping[str, Any]) -> nn.Module:
 def _bound(
     cls: type[nn.Module], args: tuple[object, ...], kwargs: Mapping[str, object]
 ) -> Arguments:
-    unknown = next((n for n in kwargs if not takes(cls, n)), None)
-    if unknown is not None:
-        names = argument_names(cls)
-        raise SettingError(
-            "",
-            f"{cls.__qualname__} takes no argument {unknown!r}."
-            f"{did_you_mean(unknown, names)} "
-            f"It takes: {', '.join(names) or 'nothing'}.",
-        )
+    for name in kwargs:
+        check_name(cls, name, "")
     return {
         n: snapshot(value, Blueprint.of_arguments)
         for n, value in bind(cls, args, kwargs).items()

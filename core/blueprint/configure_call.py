@@ -14,6 +14,8 @@ from .tree.arguments import (
     argument_names,
     check_configurable,
     edited_call_of,
+    settable_names,
+    taken_text,
     takes,
     var_keyword_of,
 )
@@ -207,8 +209,7 @@ def _is_module_argument(nodes: Sequence[ConstructionNode], name: str) -> bool:
 
 
 def _unknown(node: ConstructionNode, name: str, parts: Parts) -> SettingError:
-    names, child_names = argument_names(node.cls), parts.child_names(node.path)
-    argument_text = ", ".join(names) or "nothing"
+    names, child_names = settable_names(node.cls), parts.child_names(node.path)
     child_text = (
         f" Its parts are: {', '.join(child_names[:12])}." if child_names else ""
     )
@@ -216,5 +217,5 @@ def _unknown(node: ConstructionNode, name: str, parts: Parts) -> SettingError:
         node.path,
         f"{node.cls.__qualname__} takes no argument {name!r}."
         f"{did_you_mean(name, [*names, *child_names])} "
-        f"It takes: {argument_text}.{child_text}",
+        f"It takes: {taken_text(node.cls)}.{child_text}",
     )

@@ -13,6 +13,7 @@ from ...config.spelling import did_you_mean
 from ...config.storage.replacement import write_text
 from ..modules.signature import VARIADIC, parameters_of
 from .construction.draft import Draft
+from .edits.computed import Computed
 from .edits.edits import CallMethod, Edit, SetArguments, short
 from .edits.selector import children
 from .errors import BlueprintError, SettingError
@@ -49,6 +50,7 @@ def call_text(node: ConstructionNode) -> str:
     """Return the class and the arguments that were passed: ``Linear(3, 4)``."""
     parameters = parameters_of(node.cls)
     words: list[str] = []
+    unknown = {n for n, computed in node.computed.items() if computed.problem}
     for name, value in node.arguments.items():
         kind = parameters[name].kind if name in parameters else None
         if kind in VARIADIC and isinstance(value, tuple | list):
@@ -56,7 +58,7 @@ def call_text(node: ConstructionNode) -> str:
         elif kind in VARIADIC and isinstance(value, dict):
             words += [f"{n}={short(item)}" for n, item in value.items()]
         else:
-            words.append(f"{name}={short(value)}")
+            words.append(f"{name}={'?' if name in unknown else short(value)}")
     words += [f"{name}=?" for name in node.missing_sizes if name not in node.arguments]
     if not node.paths:
         words += [f"{n}=?" for n in missing_arguments(node.cls, node.arguments)]
@@ -236,17 +238,28 @@ def _argument_sources(
         if not isinstance(edit, SetArguments):
             continue
         if name in edit.arguments and (last_swap is None or last_swap.keeps_arguments):
-            yield ArgumentSource(edit.by, edit.arguments[name], _edit_text(edit))
+            value = _computed_value(node, name, edit.arguments[name])
+            yield ArgumentSource(edit.by, value, _edit_text(edit))
         if edit.cls is not None and last_swap is None:
             last_swap = edit
     passed = transfer_arguments(node.passed_arguments, node.original_cls, node.cls)
     if name in passed and (last_swap is None or last_swap.keeps_arguments):
-        yield ArgumentSource(_maker(draft, node), passed[name])
+        value = _computed_value(node, name, passed[name])
+        how = str(passed[name]) if isinstance(passed[name], Computed) else ""
+        yield ArgumentSource(_maker(draft, node), value, how)
     if name in node.missing_sizes:
         yield ArgumentSource("nobody", None, "an example tells: build(example)")
     parameter = parameters_of(node.cls).get(name)
     if parameter is not None and parameter.default is not parameter.empty:
         yield ArgumentSource("default", parameter.default, node.cls.__qualname__)
+
+
+def _computed_value(node: ConstructionNode, name: str, value: Any) -> Any:
+    """Return ``value``, or what it was computed to be."""
+    computed = node.computed.get(name)
+    if not isinstance(value, Computed) or computed is None or computed.problem:
+        return value
+    return computed.value
 
 
 def _edits_by_strength(node: ConstructionNode) -> list[Edit]:

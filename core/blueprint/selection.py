@@ -21,6 +21,7 @@ from .edits.edits import (
     Initialize,
     SetArguments,
     Unbuilt,
+    check_initializer,
 )
 from .edits.marks import marked_methods, moment_of, style_named, styles_of
 from .edits.selector import Selector
@@ -171,6 +172,7 @@ class Selection:
             raise TypeError(
                 f"expected a function of torch.nn.init, got {function!r:.80}"
             )
+        check_initializer(function, args, kwargs)
         names = (tensors,) if isinstance(tensors, str) else tuple(tensors)
         edit = Initialize(
             target=self._parts.target,

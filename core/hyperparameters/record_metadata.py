@@ -66,7 +66,8 @@ def recorded_hparams(
         node = Writer(bare=True, partial=True).node(module, "")
     except (HyperparameterError, TypeError, RecursionError) as error:
         # Weights can be stored all the same; whoever builds from the file is told.
-        return {**names_of(cls), UNSTORED: {ALL: str(error)[:300]}}
+        reason = f"holds what no file can: {error}"
+        return {**names_of(cls), UNSTORED: {ALL: reason[:300]}}
     node.update(note_of_changes(module, places or places_of(module)))
     return _storable_node(node)
 

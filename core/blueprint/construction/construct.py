@@ -14,6 +14,7 @@ from ...state.uninitialized.streams import Streams
 from ..edits.edits import AddHook, CallMethod, Edit, Initialize, SetArguments
 from ..errors import BlueprintError, NotRepeatedError, SettingError
 from ..tree.arguments import Arguments, missing_arguments
+from ..tree.computed_values import check_computed, inferred_values
 from ..tree.construction_node import ConstructionNode, first_difference
 from ..tree.edit_log import EditIndex
 from ..tree.infer_sizes import infer_sizes
@@ -52,6 +53,7 @@ def construct(
     # what is completed in another run has to be up to date.
     if missing_sizes_of(draft):
         draft.refresh()
+    check_computed(draft.tree, is_whole=True)
     sizes = _sizes_of_example(draft, args, kwargs)
     expected = _with_edits(draft.tree, [*draft.edits, *sizes]) if sizes else draft.tree
     run, logs = _construct_whole(draft, expected)
@@ -235,10 +237,19 @@ def _initialize(
             parts = [part for part, part_edit in edits_by_module if part_edit is edit]
             edit_by_id.update((id(p), edit) for p in _meant_parameters(parts, edit))
     with no_grad():
-        for parameter in root.parameters() if edit_by_id else ():
+        for path, parameter in root.named_parameters() if edit_by_id else ():
             last_edit = edit_by_id.get(id(parameter))
             if last_edit is not None:
-                last_edit.function(parameter, *last_edit.args, **last_edit.kwargs)
+                _fill(path, parameter, last_edit)
+
+
+def _fill(path: str, parameter: nn.Parameter, edit: Initialize) -> None:
+    try:
+        edit.function(parameter, *edit.args, **edit.kwargs)
+    except Exception as error:  # a user's function may raise anything
+        shape, reason = tuple(parameter.shape), f"{type(error).__name__}: {error}"
+        message = f"{edit} raised {reason} (for a parameter of {shape})"
+        raise SettingError(path, message) from error
 
 
 def _meant_parameters(
@@ -376,6 +387,7 @@ class _CompleteLayer:
             return
         self._has_run = True
         sizes = infer_sizes(node.cls, node.arguments, tensors)
+        sizes |= inferred_values(node, tensors)
         # One construction may stand in several places, as copies of it do.
         first_sizes = self._sizes_by_path.setdefault(node.path, sizes)
         if first_sizes != sizes:

@@ -7,6 +7,7 @@ import itertools
 from collections import OrderedDict
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 from torch import nn
@@ -14,6 +15,7 @@ from torch import nn
 from ....config.path import join
 from ...modules.signature import spread
 from ...modules.tree import places_of
+from ..edits.computed import Computed, ComputedValue, computed_in, with_values
 from ..edits.edits import (
     END,
     CallMethod,
@@ -26,7 +28,8 @@ from ..edits.edits import (
     name_in_dict,
 )
 from ..errors import NotRepeatedError, SettingError
-from ..tree.arguments import Arguments, bind, edited_call
+from ..tree.arguments import Arguments, ConstructorCall, bind, edited_call
+from ..tree.computed_values import known_arguments_of
 from ..tree.construction_node import ConstructionNode, InnerTree, describe_value
 from ..tree.infer_sizes import missing_sizes, placeholder_sizes
 from ..tree.module_values import build_values
@@ -51,6 +54,11 @@ class Frame:
         self.changes: list[tuple[nn.Module, ChangeItems]] = []
         self.is_replaced = node.is_foreign
         """Whether a run further out put something else here than this run knows."""
+
+    @property
+    def expected_computed(self) -> Mapping[str, ComputedValue]:
+        """What was computed for it after the last time."""
+        return {} if self.expected is None else self.expected.computed
 
     @property
     def expected_children(self) -> "list[ConstructionNode]":
@@ -263,7 +271,8 @@ class ConstructionRuns:
             # Most constructions of a real build have no edits: their arguments go
             # through unbound, which costs nothing.
             is_root = len(self.active[-1].frames) == 2
-            if self._is_described or edits or is_root:
+            is_computed = any(frame.expected_computed for frame in frames)
+            if self._is_described or edits or is_root or is_computed:
                 arguments = bind(cls, args, kwargs)
                 self._call_init(init, module, arguments, frames, edits, is_root=is_root)
             else:
@@ -292,10 +301,14 @@ class ConstructionRuns:
     ) -> None:
         call = edited_call(type(module), passed_arguments, edits)
         arguments = call.arguments
+        sources = computed_in(arguments)
+        computed = self._computed_values(frames, call, sources) if sources else {}
         if self._is_described:
             arguments = self._describe_arguments(
-                frames, passed_arguments, call.cls, arguments
+                frames, passed_arguments, call, computed
             )
+        elif computed:
+            arguments = with_values(arguments, computed)
         if call.cls is not type(module):
             # __new__ of the class that was called has run already; the module that
             # the maker is about to get becomes one of the other class.
@@ -316,21 +329,72 @@ class ConstructionRuns:
         self,
         frames: list[Frame],
         passed_arguments: Arguments,
-        cls: type[nn.Module],
-        arguments: Arguments,
+        call: ConstructorCall,
+        computed: dict[str, ComputedValue],
     ) -> Arguments:
+        """Note the call in the nodes; return its arguments with what stands in."""
+        cls, arguments = call.cls, with_values(call.arguments, computed)
         sizes = missing_sizes(cls, arguments)
+        examples = {n: v.value for n, v in computed.items() if v.source.is_of_example}
         described_passed = describe_value(passed_arguments)
-        described_arguments = describe_value(arguments)
+        described_arguments = describe_value(
+            {name: value for name, value in arguments.items() if name not in examples}
+        )
         inner_edits: tuple[Edit, ...] = ()
         for frame in reversed(frames):
             node = frame.node
             node.cls, node.passed_arguments = cls, described_passed
-            node.arguments, node.missing_sizes = described_arguments, sizes
+            node.arguments, node.computed = described_arguments, computed
+            node.missing_sizes = (*sizes, *examples)
             # For a run further out, the edits of those inside are a part of the maker.
             node.inner_edits = inner_edits
             inner_edits += node.edits
         return arguments | placeholder_sizes(cls, arguments) if sizes else arguments
+
+    def _computed_values(
+        self,
+        frames: list[Frame],
+        call: ConstructorCall,
+        sources: Mapping[str, Computed],
+    ) -> dict[str, ComputedValue]:
+        """Return what the last run told of ``sources``, or a guess until one tells.
+
+        A run further out sees more of what a part computes with.
+        """
+        values: dict[str, ComputedValue] = {}
+        for name, source in sources.items():
+            if source.is_of_example and "." in name:
+                raise SettingError(
+                    name,
+                    "only a whole argument is computed of an example, not an item of "
+                    "one. Compute the list.",
+                )
+            values[name] = next(
+                (
+                    replace(frame.expected_computed[name], source=source)
+                    for frame in frames
+                    if name in frame.expected_computed
+                ),
+                ComputedValue(source, self._guess(source, call), "it is not known yet"),
+            )
+        return values
+
+    def _guess(self, source: Computed, call: ConstructorCall) -> Any:
+        """Return what ``source`` gives of arguments around it, or the placeholder.
+
+        A constructor may refuse a placeholder, as one that divides by a number does.
+        """
+        nodes = [frame.node for frame in reversed(self.active[0].frames[1:-1])]
+        own_node = ConstructionNode(call.cls, cls=call.cls, arguments=call.arguments)
+        known_values = [known_arguments_of(node) for node in (own_node, *nodes)]
+        try:
+            values = [
+                next(known[path] for known in known_values if path in known)
+                for path in source.paths
+            ]
+            return source.function(*values) if values else source.placeholder
+        except Exception:  # a user's function, on what may be no value of it
+            return source.placeholder
 
     def _edit_result(
         self, module: nn.Module, frames: list[Frame], edits: Iterable[Edit]

@@ -27,6 +27,7 @@ from ..tree.arguments import (
     edited_call_of,
     missing_arguments,
 )
+from ..tree.computed_values import has_computed
 from ..tree.construction_node import ConstructionNode, describe_value, is_repeatable
 from ..tree.edit_log import (
     EditIndex,
@@ -74,6 +75,8 @@ class Draft:
         """The number of paths below each that has some; None until it is asked for."""
         self._nodes_by_target: dict[Target, list[ConstructionNode]] = {}
         self._leaves = LeafCache()
+        self._has_computed = False
+        """Whether arguments are computed, of those of any other part."""
         self._dry_run_if_complete(self.tree, [])
 
     def copy(self) -> "Draft":
@@ -244,6 +247,8 @@ class Draft:
         """Edit constructions that make no others, in place; False if some do."""
         if not isinstance(edit, SetArguments) or not self.is_complete:
             return False
+        if self._has_computed:
+            return False  # Somebody may compute with what this one becomes.
         edited_by_key: dict[object, ConstructionNode | None] = {}
         edited_nodes: list[ConstructionNode] = []
         for node in nodes:
@@ -286,13 +291,15 @@ class Draft:
         changed_nodes = self._makers(nodes) if isinstance(edit, ChangeItems) else nodes
         subtree = self._smallest_subtree(changed_nodes)
         # A dry run writes into the nodes it is given: if it raises, the tree is whole.
-        copy = subtree.copy()
-        if subtree is self.tree:
-            self._dry_run_if_complete(copy, edits)
-        else:
+        new_subtree = None
+        if subtree is not self.tree:
             new_subtree = dry_run(
-                copy, concerning(edits, subtree.path), self.known_classes
+                subtree.copy(), concerning(edits, subtree.path), self.known_classes
             )
+        if new_subtree is None or has_computed(new_subtree):
+            # What is computed may be of parts that only the whole has.
+            self._dry_run_if_complete(self.tree.copy(), edits)
+        else:
             _check_names(new_subtree)
             self._replace_subtree(subtree, new_subtree)
         self.edits = edits
@@ -310,6 +317,7 @@ class Draft:
     def _take_tree(self, tree: ConstructionNode) -> None:
         _check_names(tree)
         self.tree, self.is_stale = tree, False
+        self._has_computed = has_computed(tree)
         self._nodes_by_path = self._n_paths_below = None
         self._nodes_by_target = {}
 
@@ -347,7 +355,9 @@ class Draft:
 
         That is a part that can be constructed alone, or the whole.
         """
-        if len(nodes) != 1 or len(nodes[0].paths) != 1 or nodes[0].is_copied:
+        if self._has_computed or len(nodes) != 1:
+            return self.tree
+        if len(nodes[0].paths) != 1 or nodes[0].is_copied:
             return self.tree
         subtree = nodes[0]
         # A module that the maker passed is used up, and a blueprint inside of the
@@ -388,6 +398,7 @@ class Draft:
             "cls",
             "arguments",
             "missing_sizes",
+            "computed",
         ):
             setattr(subtree, name, getattr(new_subtree, name))
         self.is_stale, self._nodes_by_target = True, {}

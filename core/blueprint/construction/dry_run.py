@@ -18,14 +18,22 @@ from ...modules.classes import torch_classes
 from ...modules.signature import spread
 from ...state.uninitialized.streams import Streams
 from ...state.uninitialized.uninitialized import call_filled, call_unfilled
+from ..edits.computed import computed_in
 from ..edits.edits import Edit, SetArguments, with_replacements
 from ..errors import (
     BlueprintError,
     ConstructionError,
     NotRepeatedError,
+    SettingError,
     WrongArgumentsError,
 )
 from ..tree.arguments import Arguments, ConstructorCall, check_arguments, edited_call_of
+from ..tree.computed_values import (
+    altered_trees,
+    assign_computed,
+    check_computed,
+    first_computed_difference,
+)
 from ..tree.construction_node import (
     ConstructionNode,
     describe_value,
@@ -49,6 +57,9 @@ _MAX_DISCOVERIES = 100
 _MAX_OF_ONE_NAME = 4
 """Runs in which a class of one name may be new; in more, each run makes its own."""
 
+_MAX_COMPUTED = 8
+"""Runs until computed values have settled: one that is from another one needs one."""
+
 _seeds = itertools.count(1)
 
 _Initializing: TypeAlias = Callable[[Callable[[], Any]], Any]
@@ -68,6 +79,7 @@ def dry_run(
     `ConstructionError` with the path.
     """
     edit_index, n_rounds = EditIndex(edits), 0
+    computing = _Computing()
     discoveries = _Discoveries(expected, known_classes)
     initializing: _Initializing = call_unfilled
     assign_edits(expected, edit_index)
@@ -87,7 +99,10 @@ def dry_run(
             initializing = call_filled
             continue
         all_hooked = not discoveries.add(runs)
-        if not assign_edits(tree, edit_index) and all_hooked:
+        has_new_edits = assign_edits(tree, edit_index)
+        has_new_values = computing.assign(tree, counts=not has_new_edits and all_hooked)
+        if not has_new_edits and not has_new_values and all_hooked:
+            computing.check(tree, known_classes, initializing)
             # Torch's draws fill parameters; those of Python or numpy may choose what
             # is constructed, and then no run tells what the next one makes.
             if has_drawn:
@@ -160,6 +175,59 @@ def _argument_difference(
                     f"{short_repr(other_value)} then"
                 )
     return None
+
+
+class _Computing:
+    """Follows the computed arguments from run to run, so that circles are noticed."""
+
+    def __init__(self) -> None:
+        self._n_rounds = 0
+
+    def assign(self, tree: ConstructionNode, *, counts: bool) -> bool:
+        """Give values to what is computed in ``tree``; return whether any is new.
+
+        Raises `SettingError` where they go on changing; ``counts`` is whether nothing
+        else changed in this run.
+        """
+        changed_place = assign_computed(tree)
+        self._n_rounds += counts and changed_place is not None
+        n_values = sum(len(node.computed) for node in tree.walk())
+        if changed_place and self._n_rounds > min(n_values, _MAX_COMPUTED) + 1:
+            raise _computed_from_itself(changed_place)
+        return changed_place is not None
+
+    def check(
+        self,
+        tree: ConstructionNode,
+        known_classes: set[type[nn.Module]],
+        initializing: _Initializing,
+    ) -> None:
+        """Raise where a function raised, or a value would be computed from itself.
+
+        A constructor may pass on what it got, so each value is tried with another one:
+        what it is computed from must not follow.
+        """
+        check_computed(tree, is_whole=False)
+        for altered_tree, paths in altered_trees(tree):
+            runs = ConstructionRuns(is_described=True)
+            try:
+                other_tree, _ = _run_once(
+                    altered_tree, runs, known_classes, initializing
+                )
+                assign_computed(other_tree)
+            except BlueprintError:
+                continue  # Not every constructor takes every number.
+            place = first_computed_difference(tree, other_tree, paths)
+            if place is not None:
+                raise _computed_from_itself(place)
+
+
+def _computed_from_itself(place: str) -> SettingError:
+    return SettingError(
+        place,
+        "what it is computed from follows it in turn, through a constructor: a circle. "
+        "Set one of them to a number. (Or its function gives another value each time.)",
+    )
 
 
 class _Discoveries:
@@ -316,6 +384,8 @@ class LeafCache:
         edits = (*with_replacements(node.edits, replacements), edit)
         call = edited_call_of(node, edits)
         check_arguments(call, node.path, edit)
+        if computed_in(call.arguments):
+            return None
         if not self._is_leaf(call, node.path):
             return None
         edited_node = node.without_children()

@@ -4,6 +4,7 @@ An edit names its target by path or pattern, and is compared by identity: two th
 the same are two, since the order of the log decides who wins.
 """
 
+import inspect
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -177,6 +178,25 @@ class Initialize(Edit):
     def __str__(self) -> str:
         name = getattr(self.function, "__name__", short(self.function))
         return f"initialize({name}, tensors={self.tensors})"
+
+
+def check_initializer(
+    function: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]
+) -> None:
+    """Raise TypeError unless ``function`` takes a tensor and these arguments."""
+    try:
+        signature = inspect.signature(function)
+    except (TypeError, ValueError):  # one in C has none
+        return
+    try:
+        signature.bind(None, *args, **kwargs)
+    except TypeError as error:
+        name = getattr(function, "__name__", short(function))
+        raise TypeError(
+            f"initialize: {name}{signature} does not take this: {error}. Names of "
+            "parameters go by tensors=('weight', 'bias'), and parts are selected "
+            f"before: bp.isinstance(nn.Linear).initialize({name})"
+        ) from None
 
 
 @dataclass(frozen=True, slots=True, eq=False)

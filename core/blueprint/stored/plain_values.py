@@ -24,6 +24,7 @@ from ...hyperparameters.declared import hints_of
 from ...hyperparameters.values import plain_value
 from ...modules.functions import function_named, function_names
 from ...modules.registry import class_named, names_of
+from ..edits.computed import Computed
 from ..edits.edits import Unbuilt
 from ..errors import FormatError
 
@@ -165,6 +166,31 @@ def _encode_function(encoding: Encoding, value: object, path: str, depth: int) -
     return {"__function__": names}
 
 
+def _encode_computed(
+    encoding: Encoding, value: Computed, path: str, depth: int
+) -> Node:
+    names = function_names(value.function)
+    if names is None:
+        raise TypeError(
+            f"{path}: {value} cannot be stored: of functions, only those of torch and "
+            "registered ones are known by name. Define it at the top of a module, "
+            "with @burnish.register_function."
+        )
+    return {
+        "__computed__": {
+            "function": names,
+            "paths": list(value.paths),
+            "placeholder": encoding.encode(value.placeholder, path, depth + 1),
+        }
+    }
+
+
+def _decode_computed(decoding: Decoder, data: Any, path: str, depth: int) -> Computed:
+    placeholder = decoding.decode(data["placeholder"], path, depth + 1)
+    function = function_named(data["function"])
+    return Computed(function, *data["paths"], placeholder=placeholder)
+
+
 def _encode_module(encoding: Encoding, value: nn.Module, path: str, depth: int) -> Node:
     from ...hyperparameters.writer import get_hparams
 
@@ -220,6 +246,13 @@ _LANGUAGE = Language(
             },
             tag="__blueprint__",
             decode=lambda decoding, data, path, depth: decoding.blueprint(data),
+        ),
+        Kind(
+            types=Computed,
+            encode=_encode_computed,
+            tag="__computed__",
+            decode=_decode_computed,
+            is_deep=True,
         ),
         Kind(
             types=functools.partial,

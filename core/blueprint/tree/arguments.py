@@ -15,6 +15,7 @@ from ....config.path import join
 from ....config.spelling import did_you_mean
 from ...hyperparameters.declared import hints_of
 from ...modules.classes import by_class
+from ...modules.keywords_read import keywords_read
 from ...modules.signature import VARIADIC, parameters_of
 from ..edits.edits import Edit, SetArguments
 from ..edits.wrapped import WrappedCall, filled
@@ -47,7 +48,28 @@ def takes(cls: type[nn.Module], name: str) -> bool:
     parameter = parameters_of(cls).get(name)
     if parameter is not None and parameter.kind not in VARIADIC:
         return True
-    return var_keyword_of(cls) is not None
+    if var_keyword_of(cls) is None:
+        return False
+    names = keywords_read(cls)
+    return names is None or name in names
+
+
+def settable_names(cls: type[nn.Module]) -> list[str]:
+    """Return the names that ``cls`` is known to take, those out of ``**kwargs`` too."""
+    names = keywords_read(cls) if var_keyword_of(cls) is not None else None
+    return [*argument_names(cls), *sorted(names or ())]
+
+
+def taken_text(cls: type[nn.Module]) -> str:
+    """Return what ``cls`` takes, in words, for an error that misses a name there."""
+    text = ", ".join(argument_names(cls)) or "nothing"
+    var_keyword = var_keyword_of(cls)
+    names = None if var_keyword is None else keywords_read(cls)
+    if names is None:
+        return text
+    read = ", ".join(sorted(names))
+    of_keywords = f"reads only {read} of" if names else "never reads"
+    return f"{text}; its constructor {of_keywords} **{var_keyword}"
 
 
 def var_keyword_of(cls: type[nn.Module]) -> str | None:
@@ -194,12 +216,10 @@ def check_name(cls: type[nn.Module], name: str, path: str) -> None:
     """Raise `SettingError` if ``cls`` takes no argument ``name``."""
     if takes(cls, name) or name in parameters_of(cls):
         return
-    names = argument_names(cls)
-    takes_what = ", ".join(names) or "nothing"
     raise SettingError(
         path,
         f"{cls.__qualname__} takes no argument {name!r}."
-        f"{did_you_mean(name, names)} It takes: {takes_what}.",
+        f"{did_you_mean(name, settable_names(cls))} It takes: {taken_text(cls)}.",
     )
 
 

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from ..edits.computed import ComputedValue
 from ..edits.edits import Edit
 from ..edits.wrapped import WrappedCall
 
@@ -39,6 +40,8 @@ class ConstructionNode:
     """The arguments by name, after all edits."""
     missing_sizes: tuple[str, ...] = ()
     """The arguments that only an example can tell."""
+    computed: dict[str, ComputedValue] = field(default_factory=dict[str, ComputedValue])
+    """What was computed in the arguments, by name, or by path below one."""
     inner_tree: "InnerTree | None" = None
     """What a blueprint that its maker built sees of it, if it is the root of one."""
     is_inside_another: bool = False
@@ -86,6 +89,7 @@ class ConstructionNode:
             cls=self.cls,
             arguments=self.arguments,
             missing_sizes=self.missing_sizes,
+            computed=self.computed,
             inner_tree=self.inner_tree,
             is_inside_another=self.is_inside_another,
             is_foreign=self.is_foreign,

@@ -36,11 +36,14 @@ def infer_sizes(
     cls: type[nn.Module], arguments: Mapping[str, Any], inputs: tuple[Tensor, ...]
 ) -> Arguments:
     """Return the sizes of ``cls`` that ``arguments`` lack, as ``inputs`` have them."""
+    names = missing_sizes(cls, arguments)
+    if not names:
+        return {}
     reader = next(
         reader for base, (_, reader) in _SIZES.items() if issubclass(cls, base)
     )
     sizes = reader(inputs, arguments)
-    return {name: sizes[name] for name in missing_sizes(cls, arguments)}
+    return {name: sizes[name] for name in names}
 
 
 @by_class

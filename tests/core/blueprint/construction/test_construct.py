@@ -204,3 +204,25 @@ class TestInitialize:
     def test_no_function_is_refused_at_once(self) -> None:
         with pytest.raises(TypeError, match=r"of torch\.nn\.init, got 'zeros_'"):
             Blueprint(nn.Linear, 2, 2).initialize("zeros_")  # type: ignore[arg-type]  # no function
+
+    def test_arguments_that_it_does_not_take_are_refused_at_once(self) -> None:
+        bp = Blueprint(nn.Linear, 2, 2)
+        calls: list[tuple[Any, Any]]
+        calls = [(("weight",), {}), ((), {"targets": nn.Linear})]
+
+        for args, kwargs in calls:
+            with pytest.raises(TypeError, match="parts are selected before"):
+                bp.initialize(nn.init.zeros_, *args, **kwargs)
+
+        assert bp.create()
+
+    def test_what_it_raises_comes_with_the_parameter(self) -> None:
+        bp = Blueprint(nn.Sequential, Blueprint(nn.Linear, 2, 2))
+        bp.initialize(nn.init.kaiming_normal_, tensors=("weight", "bias"))
+
+        with pytest.raises(SettingError) as refused:
+            bp.create()
+
+        assert str(refused.value).startswith("0.bias: initialize(kaiming_normal_")
+        assert "raised ValueError: Fan in" in str(refused.value)
+        assert "a parameter of (2,)" in str(refused.value)
