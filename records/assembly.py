@@ -15,7 +15,7 @@ from .record_view import Branch, entries_of_branch
 
 
 def assembled(
-    parts: Mapping[str, Any], type_name: str, metadata: Mapping[str, Any]
+    parts: Mapping[str, object], type_name: str, metadata: Mapping[str, object]
 ) -> Entries:
     """Return the record of ``parts`` by name; tensors are shared, ties are found.
 
@@ -40,7 +40,7 @@ def assembled(
     )
 
 
-def _by_path(parts: Mapping[str, Any], prefix: str) -> Iterator[tuple[str, Any]]:
+def _by_path(parts: Mapping[str, object], prefix: str) -> Iterator[tuple[str, Any]]:
     for name, part in parts.items():
         if not isinstance(name, str):  # pyright: ignore[reportUnnecessaryIsInstance]  # users pass anything
             raise TypeError(f"{prefix or 'record'}: names are texts, found {name!r}")

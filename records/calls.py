@@ -119,7 +119,9 @@ class _Call:
         """The keywords that the function takes itself."""
         return _keywords(self.function)
 
-    def problem(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> str | None:
+    def problem(
+        self, args: tuple[Any, ...], kwargs: Mapping[str, object]
+    ) -> str | None:
         """Return what is wrong with the arguments of a call; None if they fit."""
         signature = inspect.signature(self.function)
         takes_any = any(p.kind is p.VAR_KEYWORD for p in signature.parameters.values())

@@ -50,7 +50,7 @@ class Declared:
     def check(
         self,
         cls: type[Storable],
-        values: Mapping[str, Any],
+        values: Mapping[str, object],
         nodes: Mapping[str, Node],
         path: str,
     ) -> None:
@@ -61,7 +61,9 @@ class Declared:
             if type(value) not in kinds[name]:
                 self._value(hints[name], value, nodes[name], path, name)
 
-    def _value(self, hint: Any, value: Any, node: Node, path: str, name: str) -> None:
+    def _value(
+        self, hint: Any, value: object, node: Node, path: str, name: str
+    ) -> None:
         if type(value) is hint and (hint in _PLAIN or isinstance(value, Storable)):
             # The fields of a record were checked when it was encoded.
             return
@@ -109,7 +111,7 @@ class Declared:
             )
 
 
-def _check_key(hint: Any, key: object, text: str, path: str) -> None:
+def _check_key(hint: object, key: object, text: str, path: str) -> None:
     """Raise TypeError for a key that its hint would make another one of."""
     try:
         again = key_of_text(hint, text)

@@ -34,7 +34,9 @@ class FlatRecord(RecordView, Storable):
     _of_class: ClassVar[tuple[str, Callable[[], dict[str, Any]]]] = ("", dict)
     """What the record of a module is called, and what it says of the class now."""
 
-    def __init__(self, parts: Mapping[str, Any] | None = None, /, **named: Any) -> None:
+    def __init__(
+        self, parts: Mapping[str, object] | None = None, /, **named: object
+    ) -> None:
         """Put a record together by hand: ``Net.Record(encoder=..., scale=tensor)``.
 
         A part is a tensor (a Parameter is a parameter), the record of a module or what
@@ -60,7 +62,7 @@ class FlatRecord(RecordView, Storable):
         vars(self)["_flat"] = entries._content
 
     @classmethod
-    def from_state_dict(cls, state_dict: Mapping[str, Any]) -> "FlatRecord":
+    def from_state_dict(cls, state_dict: Mapping[str, object]) -> "FlatRecord":
         """Return the record of a state dict of torch, its tensors shared."""
         return flat_record(record_of_state_dict(state_dict))
 

@@ -137,14 +137,14 @@ class NodeOfLeaf:
     number: int
 
 
-def _index(value: Any) -> Any:
+def _index(value: object) -> Any:
     children = _children(value)
     if not children and not isinstance(value, Mapping):
         return value
     return {key: _index(item) for key, item in children.items()}
 
 
-def _children(value: Any) -> dict[str, Any]:
+def _children(value: object) -> dict[str, Any]:
     """Return the items of a dict or a sequence by text; none of anything else.
 
     The items of a tensor that wraps others are these.
@@ -185,7 +185,7 @@ def _as_stored(entry: Entry, by_stand_in: Mapping[int, Entry]) -> Entry:
     )
 
 
-def _is_state_dict(value: Mapping[Any, Any]) -> bool:
+def _is_state_dict(value: Mapping[Any, object]) -> bool:
     """Return whether these are names and tensors, or torch says they are a module's."""
     if not value or not all(isinstance(key, str) for key in value):
         return False
@@ -258,7 +258,7 @@ class _NestEncoder(Encoder):
         return no_data(value, path, cure)
 
 
-def _tuple(encoding: Encoding, value: Any, path: str, depth: int) -> Node:
+def _tuple(encoding: Encoding, value: object, path: str, depth: int) -> Node:
     if is_named_tuple(value):
         raise no_named_tuple(value, path)
     return TUPLES.encode(encoding, value, path, depth)

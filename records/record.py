@@ -47,7 +47,7 @@ class Record(Storable):
     __match_args__: ClassVar[tuple[str, ...]] = ()
     __dataclass_fields__: ClassVar[dict[str, dataclasses.Field[Any]]]
 
-    def __init_subclass__(cls, **kwargs: Any) -> None:
+    def __init_subclass__(cls, **kwargs: object) -> None:
         super().__init_subclass__(**kwargs)
         reserved = [name for name in annotations_of(cls) if name in _RESERVED]
         if reserved:

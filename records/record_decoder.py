@@ -194,7 +194,7 @@ class RecordDecoder:
             raise mismatch(self._file, path, problem, expected)
         return value
 
-    def _scalar(self, hint: Any, container: Any, node: Node, path: str) -> Any:
+    def _scalar(self, hint: object, container: object, node: Node, path: str) -> Any:
         """Return what is no container, and no container of declared items, either."""
         tag, content = tag_of(node) if isinstance(node, dict) else (None, node)
         if tag in LEAVES:
@@ -316,7 +316,7 @@ class RecordDecoder:
             for text, item in pairs
         }
 
-    def _key(self, hint: Any, text: str, path: str) -> Any:
+    def _key(self, hint: object, text: str, path: str) -> Any:
         if hint is str:
             return text
         try:
@@ -330,7 +330,7 @@ class RecordDecoder:
 
 
 def _wrapper_at(
-    place: str, file: str, form: Form, parts: Mapping[str, Any], path: str
+    place: str, file: str, form: Form, parts: Mapping[str, object], path: str
 ) -> torch.Tensor:
     """Return the tensor of a form that stands at ``path`` in what is at ``place``."""
     return make_wrapper(form, parts, join(place, path) if path else place, file=file)
@@ -385,5 +385,5 @@ def _concrete(
     return None
 
 
-def _name_of_hint(hint: Any) -> str:
+def _name_of_hint(hint: object) -> str:
     return getattr(hint, "__name__", str(hint))

@@ -44,7 +44,7 @@ class ReadByName:
         """Return names and what stands there, each read when it is reached."""
         return ItemsView(self._mapping())
 
-    def get(self, name: str, default: Any = None) -> Any:
+    def get(self, name: str, default: object = None) -> Any:
         """Return what stands at ``name``, or ``default`` if nothing does."""
         try:
             return self[name]
@@ -214,7 +214,7 @@ class Branch(ReadByName):
         names = [*self._index]
         return f"{where}; there are {first_names(names, 8)}."
 
-    def _value(self, item: Any, parts: Sequence[str]) -> Any:
+    def _value(self, item: object, parts: Sequence[str]) -> Any:
         if isinstance(item, dict):
             return Branch(item, self._record, (*self._parts, *parts))
         if isinstance(item, Entry):

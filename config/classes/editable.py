@@ -1,7 +1,7 @@
 """Fields that a person may change while a run goes on, and how a class marks them."""
 
 from collections.abc import Iterator
-from typing import Annotated, Any, TypeVar, get_args, get_origin
+from typing import Annotated, TypeVar, get_args, get_origin
 
 from ..path import child, join
 from .fields import (
@@ -33,7 +33,7 @@ It is a float to all else. In `Hparams`, ``Hparam(0.1, editable=True)`` says the
 """
 
 
-def is_editable(annotation: Any) -> bool:
+def is_editable(annotation: object) -> bool:
     """Return whether a field of this type is marked, or an alternative of it is."""
     if get_origin(annotation) is Annotated:
         kind, *marks = get_args(annotation)
@@ -42,7 +42,7 @@ def is_editable(annotation: Any) -> bool:
     return len(alternatives) > 1 and any(map(is_editable, get_args(annotation)))
 
 
-def editable_paths(cls: Any) -> dict[str, object]:
+def editable_paths(cls: object) -> dict[str, object]:
     """Return the types of the fields of ``cls`` that are marked, by path.
 
     ``*`` stands for any item of a list or a dict. What is inside of a marked field may

@@ -59,7 +59,7 @@ def register_field_type(
     _field_types.register(cls, value=FieldType(encode, decode))
 
 
-def registered_type_of(cls: Any) -> FieldType | None:
+def registered_type_of(cls: object) -> FieldType | None:
     """Return what was registered for exactly ``cls``; None for anything else."""
     return _field_types.get(cls) if isinstance(cls, type) else None
 

@@ -42,7 +42,7 @@ def check(annotation: object, tree: object, problems: Sequence[Problem] = ()) ->
     return value
 
 
-def validator_of(annotation: Any) -> Any:
+def validator_of(annotation: object) -> Any:
     """Return what validates values of ``annotation``.
 
     Raises TypeError for a type that no configuration can have.
@@ -75,7 +75,7 @@ def _validator_of(annotation: Any, n_field_types: int) -> Any:
         raise TypeError(f"{name} cannot be a configuration: {reason}") from unsupported
 
 
-def _with_field_types(annotation: Any) -> Any:
+def _with_field_types(annotation: object) -> Any:
     """Return what validates ``annotation``, objects of registered classes as they are.
 
     They were made before pydantic sees them, and it knows nothing of their classes.
@@ -106,7 +106,7 @@ def _problems(tree: object, validation_error: "ValidationError") -> list[Problem
     ]
 
 
-def _message(error: Mapping[str, Any]) -> str:
+def _message(error: Mapping[str, object]) -> str:
     if error["type"] == "missing":
         return "missing value"
     message = str(error["msg"]).removeprefix("Value error, ")

@@ -119,7 +119,10 @@ def _is_same_plain(value: object, again: object) -> bool:
 
 
 def _in_mapping(
-    annotation: object, value: Mapping[Any, Any], again: Mapping[Any, object], path: str
+    annotation: object,
+    value: Mapping[Any, object],
+    again: Mapping[Any, object],
+    path: str,
 ) -> Problem | None:
     if len(value) != len(again):
         return _misread(value, again, path)

@@ -43,7 +43,7 @@ class RecordChecker:
         self,
         old: RecordSchema,
         target: Target,
-        hparams: Mapping[str, Any] | None = None,
+        hparams: Mapping[str, object] | None = None,
     ) -> None:
         self.old, self.new = old, old
         self.changes: list[RecordChange] = []
@@ -119,7 +119,7 @@ class RecordChecker:
 def assert_records_load(
     file: str | os.PathLike[str],
     target: Target,
-    hparams: Mapping[str, Any] | None = None,
+    hparams: Mapping[str, object] | None = None,
 ) -> None:
     """Raise AssertionError with a report if old records would not load any more.
 

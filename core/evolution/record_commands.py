@@ -20,7 +20,7 @@ DEFAULT_FILE = "record-schema.json"
 _MOST_BYTES = 64 << 20
 
 
-def is_target(value: Any) -> bool:
+def is_target(value: object) -> bool:
     """Return whether records can be those of ``value``: a module, or what makes one."""
     if isinstance(value, type):
         return issubclass(value, nn.Module)

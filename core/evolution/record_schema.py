@@ -81,7 +81,9 @@ class RecordSchema:
         return FlatRecord.of(entries, metadata={"burnish": ours}, type_name=self.name)
 
 
-def schema_of(target: Target, hparams: Mapping[str, Any] | None = None) -> RecordSchema:
+def schema_of(
+    target: Target, hparams: Mapping[str, object] | None = None
+) -> RecordSchema:
     """Return the form of the records of ``target``, which is built without values.
 
     ``hparams`` are those of a class that needs arguments.
@@ -101,7 +103,7 @@ def schema_of(target: Target, hparams: Mapping[str, Any] | None = None) -> Recor
 def dump_schema(
     target: Target,
     file: str | os.PathLike[str],
-    hparams: Mapping[str, Any] | None = None,
+    hparams: Mapping[str, object] | None = None,
 ) -> None:
     """Write the form of ``target``'s records to ``file``: JSON, a tensor a line."""
     schema = schema_of(target, hparams)
@@ -154,7 +156,9 @@ def _flags(flags: Any) -> dict[str, bool] | None:
     return None if flags is None else {str(n): bool(flag) for n, flag in flags.items()}
 
 
-def build_blank(target: Target, hparams: Mapping[str, Any] | None = None) -> nn.Module:
+def build_blank(
+    target: Target, hparams: Mapping[str, object] | None = None
+) -> nn.Module:
     """Return the module of ``target`` on the meta device where that is possible."""
     if isinstance(target, nn.Module):
         return target

@@ -100,7 +100,7 @@ def check_defaults(cls: type[nn.Module], node: Node, path: str) -> None:
 
 
 def check_complete(
-    cls: type[nn.Module], arguments: Mapping[str, Any], path: str
+    cls: type[nn.Module], arguments: Mapping[str, object], path: str
 ) -> None:
     """Raise for an argument without a default that is not there."""
     missing = [

@@ -155,7 +155,7 @@ def _hint_of_default(default: object) -> Hint:
     return type(default) if tells else Any
 
 
-def _hints_one_by_one(function: Any) -> dict[str, Any]:
+def _hints_one_by_one(function: object) -> dict[str, Any]:
     hints: dict[str, Any] = {}
     for name, annotation in annotations_of(function).items():
         holder = type("Holder", (), {"__annotations__": {name: annotation}})

@@ -34,7 +34,7 @@ class ModuleHparams(Hparams):
     """Base of the classes made from a signature; reads a module's dict and file too."""
 
     @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> Self:
+    def from_dict(cls, values: Mapping[str, object]) -> Self:
         """Return the hyperparameters in a dict, also in that of a module."""
         return load(cls, cls._arguments(values))
 
@@ -92,7 +92,7 @@ def checker(cls: type[nn.Module]) -> Callable[[Mapping[str, Any]], None] | None:
         return None
     adapter, fields = TypeAdapter[Any](typed_class), fields_of(typed_class)
 
-    def check(arguments: Mapping[str, Any]) -> None:
+    def check(arguments: Mapping[str, object]) -> None:
         plain_arguments, unchecked = _plain_arguments(cls, arguments, fields)
         # In JSON a text may be a path or an enum, and even so "3" is no 3.
         try:
@@ -123,7 +123,7 @@ def _checking_class(cls: type[nn.Module]) -> Any:
 
 
 def _plain_arguments(
-    cls: type[nn.Module], arguments: Mapping[str, Any], fields: Mapping[str, Any]
+    cls: type[nn.Module], arguments: Mapping[str, object], fields: Mapping[str, object]
 ) -> tuple[dict[str, Any], set[str]]:
     """Return the arguments as plain data, and the names of those that are none."""
     hints, parameters = hints_of(cls), parameters_of(cls)

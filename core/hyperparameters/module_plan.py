@@ -78,7 +78,7 @@ def passed_values(node: Node) -> dict[str, Any]:
     return arguments
 
 
-def has_plans(value: Any) -> bool:
+def has_plans(value: object) -> bool:
     """Return whether anything in ``value`` is still to be made."""
     if type(value) in AS_THEY_ARE:
         return False

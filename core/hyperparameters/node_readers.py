@@ -22,6 +22,6 @@ def register_node_reader(key: str, read: NodeReader) -> None:
     _readers.register(key, value=read)
 
 
-def node_reader(node: Mapping[str, Any]) -> NodeReader | None:
+def node_reader(node: Mapping[str, object]) -> NodeReader | None:
     """Return what reads ``node``, None if its class and arguments say all."""
     return next((read for key, read in _readers.items() if key in node), None)

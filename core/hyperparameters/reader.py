@@ -68,11 +68,11 @@ M = TypeVar("M", bound=nn.Module)
 
 
 @overload
-def from_hyperparameters(hparams: Mapping[str, Any]) -> nn.Module: ...
+def from_hyperparameters(hparams: Mapping[str, object]) -> nn.Module: ...
 @overload
-def from_hyperparameters(hparams: Mapping[str, Any], cls: type[M]) -> M: ...
+def from_hyperparameters(hparams: Mapping[str, object], cls: type[M]) -> M: ...
 def from_hyperparameters(
-    hparams: Mapping[str, Any], cls: type[nn.Module] | None = None
+    hparams: Mapping[str, object], cls: type[nn.Module] | None = None
 ) -> nn.Module:
     """Return the module that ``hparams`` describe, each built once by its constructor.
 
@@ -85,7 +85,7 @@ def from_hyperparameters(
 
 
 def planned(
-    hparams: Mapping[str, Any], cls: type[nn.Module] | None = None
+    hparams: Mapping[str, object], cls: type[nn.Module] | None = None
 ) -> Callable[[], nn.Module]:
     """Return what builds the module, once everything was found good."""
     if not isinstance(hparams, Mapping):  # pyright: ignore[reportUnnecessaryIsInstance]  # files say anything
@@ -101,7 +101,7 @@ def planned(
 
 
 def _moved_modules(
-    hparams: Mapping[str, Any], cls: type[nn.Module] | None
+    hparams: Mapping[str, object], cls: type[nn.Module] | None
 ) -> dict[str, str]:
     """Return where the module of the class in hand has moved to, for its neighbours."""
     module = hparams.get(MODULE)
@@ -110,7 +110,7 @@ def _moved_modules(
     return {module: cls.__module__}
 
 
-def _check_class(cls: type[nn.Module], hparams: Mapping[str, Any]) -> None:
+def _check_class(cls: type[nn.Module], hparams: Mapping[str, object]) -> None:
     """Refuse hyperparameters that are known to be those of an unrelated class."""
     if not (isinstance(cls, type) and issubclass(cls, nn.Module)):  # pyright: ignore[reportUnnecessaryIsInstance]  # users pass anything
         raise TypeError(f"cls is a class of modules, got {short_repr(cls)}")
@@ -131,7 +131,7 @@ def _check_class(cls: type[nn.Module], hparams: Mapping[str, Any]) -> None:
         )
 
 
-def planned_value(value: Any, hint: Hint, path: str) -> Any:
+def planned_value(value: object, hint: Hint, path: str) -> Any:
     """Return what plain data, at ``path`` and declared as ``hint``, is read as."""
     return Planner({}).value(value, hint, path, 0)
 
@@ -197,7 +197,7 @@ class Planner:
         return arguments
 
     def _argument(
-        self, parameter: Parameter, value: Any, hint: Hint, path: str, depth: int
+        self, parameter: Parameter, value: object, hint: Hint, path: str, depth: int
     ) -> Any:
         if isinstance(value, PassedArgument):
             return self.value(value, hint, path, depth)
@@ -228,7 +228,7 @@ class Planner:
         self,
         cls: type[nn.Module],
         name: str,
-        value: Any,
+        value: object,
         hint: Hint,
         path: str,
         depth: int,
@@ -245,7 +245,7 @@ class Planner:
             return (OrderedDict(planned[0]),) if is_named else planned
         return tuples(planned) if isinstance(planned, list) else planned
 
-    def value(self, value: Any, hint: Hint, path: str, depth: int) -> Any:
+    def value(self, value: object, hint: Hint, path: str, depth: int) -> Any:
         """Return ``value`` with a plan for each module in it."""
         self.check_depth(path, depth)
         if isinstance(value, PassedArgument):
@@ -317,7 +317,7 @@ class Planner:
             values[name] = self.value(item, hint, where, depth + 1)
         return StructPlan(cls, path, values)
 
-    def _reference(self, value: Mapping[str, Any], path: str) -> Reference:
+    def _reference(self, value: Mapping[str, object], path: str) -> Reference:
         target = value[REF]
         if not isinstance(target, str) or len(value) > 1:
             raise HyperparameterError(
@@ -334,7 +334,7 @@ class Planner:
             )
         return Reference(path, target)
 
-    def _class(self, value: Mapping[str, Any], path: str, depth: int) -> Any:
+    def _class(self, value: Mapping[str, object], path: str, depth: int) -> Any:
         node = value[CLASS]
         if not isinstance(node, Mapping) or len(value) > 1:
             raise HyperparameterError(
@@ -354,7 +354,7 @@ class Planner:
         return PartialPlan(cls, arguments) if arguments else cls
 
     def _container(
-        self, cls: type[nn.Module], value: Any, path: str, depth: int
+        self, cls: type[nn.Module], value: object, path: str, depth: int
     ) -> ContainerPlan:
         self.check_depth(path, depth)
         if isinstance(value, list | tuple) and cls is not nn.ModuleDict:
@@ -387,7 +387,7 @@ class Planner:
             )
 
 
-def _as_declared(value: Any, hint: Hint, path: str) -> Any:
+def _as_declared(value: object, hint: Hint, path: str) -> Any:
     """Return ``value`` as the enum, dataclass or set that ``hint`` declares."""
     if value is None or not needs_class(hint) or has_plans(value):
         return value
@@ -401,7 +401,7 @@ def _as_declared(value: Any, hint: Hint, path: str) -> Any:
         raise HyperparameterError(path, str(error)) from error
 
 
-def _function(value: Mapping[str, Any], path: str) -> Callable[..., Any]:
+def _function(value: Mapping[str, object], path: str) -> Callable[..., Any]:
     """Return the known function that is named, or a partial of it."""
     names = value[FUNCTION]
     if not isinstance(names, Mapping) or len(value) > 1:
@@ -419,7 +419,7 @@ def _function(value: Mapping[str, Any], path: str) -> Callable[..., Any]:
     return functools.partial(function, **keywords) if KEYWORDS in names else function
 
 
-def _values(value: Mapping[str, Any], path: str) -> Values:
+def _values(value: Mapping[str, object], path: str) -> Values:
     stored_form = value[TENSOR]
     form: Mapping[str, Any] = stored_form if isinstance(stored_form, Mapping) else {}
     shape, dtype = form.get("shape"), DTYPES.get(str(form.get("dtype")))

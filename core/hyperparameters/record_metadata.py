@@ -167,7 +167,7 @@ def _cure_of_change(cls: type[nn.Module], stored_node: Node, error: Exception) -
     )
 
 
-def _check_no_options(cls: type[nn.Module], kwargs: Mapping[str, Any]) -> None:
+def _check_no_options(cls: type[nn.Module], kwargs: Mapping[str, object]) -> None:
     """Raise TypeError for an option of reading or loading among the arguments."""
     if takes_any_name(cls):
         return
@@ -198,7 +198,7 @@ def is_part(record: Entries) -> bool:
 
 
 def _overlay_or_none(
-    stored_node: Node, cls: type[nn.Module], passed: Mapping[str, Any]
+    stored_node: Node, cls: type[nn.Module], passed: Mapping[str, object]
 ) -> Mapping[str, Any] | None:
     try:
         return overlay_arguments(stored_node, cls, passed)
@@ -207,7 +207,7 @@ def _overlay_or_none(
 
 
 def _problem_of_call(
-    cls: type[nn.Module], args: tuple[Any, ...], kwargs: Mapping[str, Any]
+    cls: type[nn.Module], args: tuple[Any, ...], kwargs: Mapping[str, object]
 ) -> str | None:
     """Return why ``cls`` cannot be called like this; None if it can."""
     try:
@@ -218,7 +218,7 @@ def _problem_of_call(
 
 
 def arguments_by_name(
-    cls: type[nn.Module], args: tuple[Any, ...], kwargs: Mapping[str, Any]
+    cls: type[nn.Module], args: tuple[Any, ...], kwargs: Mapping[str, object]
 ) -> dict[str, Any]:
     """Return what a call of ``cls`` passes; nothing if ``cls`` takes no such call."""
     signature = inspect.Signature([*parameters_of(cls).values()])
@@ -229,7 +229,7 @@ def arguments_by_name(
 
 
 def overlay_arguments(
-    stored_node: Node, cls: type[nn.Module], arguments: Mapping[str, Any]
+    stored_node: Node, cls: type[nn.Module], arguments: Mapping[str, object]
 ) -> Mapping[str, Any] | None:
     """Return ``stored_node`` with ``arguments`` in the place of its own.
 
@@ -277,7 +277,7 @@ def _passed_entries(
 
 
 def _are_names_known(
-    node: Node, cls: type[nn.Module], arguments: Mapping[str, Any]
+    node: Node, cls: type[nn.Module], arguments: Mapping[str, object]
 ) -> bool:
     """Return whether ``arguments`` are told apart from the stored ones by name.
 

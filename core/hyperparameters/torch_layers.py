@@ -132,7 +132,7 @@ def _parameter_dict(module: nn.ParameterDict) -> dict[str, Any]:
     return {"parameters": {name: _form_of(value) for name, value in module.items()}}
 
 
-def _form_of(value: Any) -> Any:
+def _form_of(value: object) -> Any:
     return Values.of(value) if isinstance(value, Tensor) else value
 
 
@@ -188,7 +188,7 @@ def _transformer_layer(module: Any) -> dict[str, Any]:
     }
 
 
-def _activation(activation: Any) -> Any:
+def _activation(activation: object) -> Any:
     if activation is functional.relu:
         return "relu"
     return "gelu" if activation is functional.gelu else activation

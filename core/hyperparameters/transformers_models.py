@@ -42,11 +42,11 @@ def _plain_argument(value: Any, config: Any) -> Any:
     return _plain_config((config if type(value) is type(config) else value).to_dict())
 
 
-def _is_config(value: Any) -> bool:
+def _is_config(value: object) -> bool:
     return hasattr(value, "model_type") and callable(getattr(value, "to_dict", None))
 
 
-def _plain_config(value: Any) -> Any:
+def _plain_config(value: object) -> Any:
     """Return a configuration as JSON has it; dtypes are texts in it already."""
     if isinstance(value, Mapping):
         return {str(key): _plain_config(item) for key, item in value.items()}  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]  # data
@@ -63,7 +63,7 @@ def _build(cls: Any, arguments: Mapping[str, Any]) -> nn.Module:
     return call(cls, built_arguments)
 
 
-def is_config_dict(value: Any) -> bool:
+def is_config_dict(value: object) -> bool:
     """Return whether ``value`` is a configuration as `config.json` has it."""
     return isinstance(value, Mapping) and "model_type" in value
 
@@ -80,7 +80,7 @@ def config_object(cls: Any, config: Mapping[str, Any]) -> Any:
     return config_class.from_dict(fields)
 
 
-def _config_class(kind: Any, default_class: Any) -> Any:
+def _config_class(kind: object, default_class: object) -> Any:
     """Return the class of another model's configuration, of those that are loaded."""
     auto = sys.modules.get("transformers.models.auto.configuration_auto")
     mapping: Any = getattr(auto, "CONFIG_MAPPING", {})

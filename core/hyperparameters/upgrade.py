@@ -44,7 +44,7 @@ _NOTES = frozenset({UNSTORED, DEFAULTS, KINDS, CONTAINERS})
 """Keys of hyperparameters under which something is said of arguments, by name."""
 
 
-def _renamed_notes(notes: Any, above: str, rule: RewriteRule) -> Any:
+def _renamed_notes(notes: object, above: str, rule: RewriteRule) -> Any:
     """Return what is said of arguments, and of items in them, under their new names.
 
     ``above`` begins the paths of those of ``notes``, with its last dot.

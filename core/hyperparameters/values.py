@@ -131,7 +131,7 @@ def is_plain(value: object) -> bool:
     return cls in AS_THEY_ARE and (cls is not str or value not in DTYPES)
 
 
-def plain_key(value: Any, hint: Hint, where: str) -> str:
+def plain_key(value: object, hint: Hint, where: str) -> str:
     """Return a key of a dict as the text that JSON makes of it."""
     is_declared = isinstance(value, int) and int in _key_types(hint)
     if not isinstance(value, str) and not is_declared:
@@ -147,7 +147,7 @@ def plain_key(value: Any, hint: Hint, where: str) -> str:
     return str(value)
 
 
-def restored_value(value: Any, hint: Hint) -> Any:
+def restored_value(value: object, hint: Hint) -> Any:
     """Return a value without items as the constructor takes it."""
     if isinstance(value, str) and not takes(hint, str):
         if value in DTYPES and (
@@ -192,7 +192,7 @@ def _enum(value: enum.Enum, hint: Hint, where: str) -> Any:
     )
 
 
-def _struct(value: Any, hint: Hint, where: str) -> Any:
+def _struct(value: object, hint: Hint, where: str) -> Any:
     from ...config.encode import encode, to_plain
     from ...config.errors import ConfigError
 

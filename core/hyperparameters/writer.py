@@ -169,7 +169,7 @@ class Writer:
         return node
 
     def node_of(
-        self, cls: type[nn.Module], arguments: Mapping[str, Any]
+        self, cls: type[nn.Module], arguments: Mapping[str, object]
     ) -> HparamsDict:
         """Return the hyperparameters of a ``cls`` that was made of ``arguments``."""
         return HparamsDict(
@@ -246,7 +246,7 @@ class Writer:
         return self.value(value, hint, path, depth)
 
     def _plain_items(
-        self, name: str, items: Mapping[str, Any], hint: Hint, notes: "_Notes"
+        self, name: str, items: Mapping[str, object], hint: Hint, notes: "_Notes"
     ) -> HparamsDict:
         """Return those of ``**name`` that are plain data; note kinds and the others."""
         plain_items, specs = HparamsDict(), dict[str, Any]()
@@ -306,7 +306,7 @@ class Writer:
             return list(nodes.values())
         return HparamsDict(nodes)
 
-    def value(self, value: Any, hint: Hint, path: str, depth: int) -> Any:
+    def value(self, value: object, hint: Hint, path: str, depth: int) -> Any:
         """Return ``value``, an argument or in one, as plain data."""
         check_depth(path, depth)
         if isinstance(value, nn.Module):
@@ -352,7 +352,7 @@ class Writer:
         ]
 
     def _mapping(
-        self, mapping: Mapping[Any, Any], hint: Hint, path: str, depth: int
+        self, mapping: Mapping[Any, object], hint: Hint, path: str, depth: int
     ) -> HparamsDict:
         plain_items = HparamsDict()
         for key, item in mapping.items():
@@ -366,7 +366,7 @@ class Writer:
             )
         return plain_items
 
-    def _struct(self, value: Any, hint: Hint, path: str, depth: int) -> HparamsDict:
+    def _struct(self, value: object, hint: Hint, path: str, depth: int) -> HparamsDict:
         check_declared(value, hint, path)
         plain_fields = HparamsDict()
         for name, declared_field in fields_of(type(value)).items():
@@ -375,7 +375,7 @@ class Writer:
             plain_fields[name] = self.value(item, annotation, where, depth + 1)
         return plain_fields
 
-    def _class(self, value: Any, path: str, depth: int) -> HparamsDict:
+    def _class(self, value: object, path: str, depth: int) -> HparamsDict:
         cls: Any = value.func if isinstance(value, functools.partial) else value
         if not (isinstance(cls, type) and issubclass(cls, nn.Module)):
             raise TypeError(
@@ -444,7 +444,7 @@ def _tensor(values: Values) -> HparamsDict:
     return HparamsDict({TENSOR: form | {"parameter": values.is_parameter}})
 
 
-def _add_computed(value: Any, plain_struct: Any) -> Any:
+def _add_computed(value: object, plain_struct: object) -> Any:
     """Return the fields of a struct with those that it computes of them."""
     if not is_model(type(value)):
         return plain_struct

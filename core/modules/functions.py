@@ -29,7 +29,7 @@ def register_function(function: F, *, name: str | None = None) -> F: ...
 def register_function(
     function: None = None, *, name: str | None = None
 ) -> Callable[[F], F]: ...
-def register_function(function: Any = None, *, name: str | None = None) -> Any:
+def register_function(function: object = None, *, name: str | None = None) -> Any:
     """Let files name ``function``, an argument of modules; by ``name`` too.
 
     Also a decorator. Functions of torch that take tensors are known without it. A file
@@ -72,7 +72,7 @@ def function_names(function: object) -> dict[str, str] | None:
     return {MODULE: place_of_torch[0], NAME: place_of_torch[1]}
 
 
-def function_named(names: Mapping[str, Any], path: str = "") -> Callable[..., Any]:
+def function_named(names: Mapping[str, object], path: str = "") -> Callable[..., Any]:
     """Return the known function that ``names`` stands for.
 
     Raises `UnknownClassError`, which tells what to register, for all else.

@@ -35,7 +35,7 @@ def takes_any_name(cls: type[nn.Module]) -> bool:
     return Parameter.VAR_KEYWORD in kinds
 
 
-def call(cls: type[nn.Module], arguments: Mapping[str, Any]) -> nn.Module:
+def call(cls: type[nn.Module], arguments: Mapping[str, object]) -> nn.Module:
     """Return ``cls`` of ``arguments``, of which the variadic ones come as one each."""
     args, kwargs = spread(cls, arguments)
     if not _take(_receivers(cls), args, kwargs):
@@ -49,7 +49,7 @@ def call(cls: type[nn.Module], arguments: Mapping[str, Any]) -> nn.Module:
 
 
 def spread(
-    cls: type[nn.Module], arguments: Mapping[str, Any]
+    cls: type[nn.Module], arguments: Mapping[str, object]
 ) -> tuple[list[Any], dict[str, Any]]:
     """Return ``arguments`` as a call of ``cls`` takes them: by name where it can.
 
@@ -123,7 +123,7 @@ def _take(
 
 
 def _positional(
-    cls: type[nn.Module], parameter: Parameter, arguments: Mapping[str, Any]
+    cls: type[nn.Module], parameter: Parameter, arguments: Mapping[str, object]
 ) -> list[Any]:
     if parameter.name in arguments:
         return [arguments[parameter.name]]

@@ -59,7 +59,7 @@ def _versions_of_torch(places: Places) -> dict[str, int]:
     }
 
 
-def check_rules(cls: type, version: int, rules: Mapping[int, Sequence[Any]]) -> None:
+def check_rules(cls: type, version: int, rules: Mapping[int, Sequence[object]]) -> None:
     """Raise for rules that lead from no older version, and for what is no rule."""
     for step, of_step in rules.items():
         if not 0 <= step < version:

@@ -29,7 +29,7 @@ from .comparison import HparamsComparison, Named, difference
 Changes = dict[str, Mapping[str, Any]]
 
 
-def stored_changes(hparams: Mapping[str, Any], record: Entries) -> Changes:
+def stored_changes(hparams: Mapping[str, object], record: Entries) -> Changes:
     """Return what had come to stand at each path, an empty node where nothing does."""
     pairs = pairs_of_paths_and_node(hparams.get(CHANGED, []), CHANGED, record)
     return {path: node for paths, node in pairs for path in paths}
@@ -88,7 +88,7 @@ class ChangedParts:
             if path is not None and self._is_read(path):
                 self._compare(path, node)
 
-    def _compare(self, path: str, node: Mapping[str, Any]) -> None:
+    def _compare(self, path: str, node: Mapping[str, object]) -> None:
         part = self.modules.get(path)
         if part is None:
             if node and not is_below(path, self._absent):
@@ -159,7 +159,7 @@ class ChangedParts:
         lines.append(f"{path}: stored {text:.80}, the module has {live_part:.80}")
 
 
-def _is_synchronized(node: Mapping[str, Any], cls: type[nn.Module]) -> bool:
+def _is_synchronized(node: Mapping[str, object], cls: type[nn.Module]) -> bool:
     """Return whether ``cls`` is what training on several devices makes of a norm."""
     is_norm = str(node.get(NAME)).startswith("BatchNorm")
     return is_norm and issubclass(cls, nn.SyncBatchNorm)

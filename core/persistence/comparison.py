@@ -150,7 +150,7 @@ class HparamsComparison:
                 stored_node[name], live_node.get(name, default), where, self.differing
             )
 
-    def _unstorable(self, stored_value: Any, live_value: Any, path: str) -> None:
+    def _unstorable(self, stored_value: object, live_value: object, path: str) -> None:
         """Compare what is no plain data by its name: functions and classes have one.
 
         Objects (connections, clocks) are another in each process; None is none.
@@ -180,7 +180,7 @@ class HparamsComparison:
                 self.differing.append(difference(path, Named(stored_name), live_value))
 
     def _value(
-        self, stored_value: Any, live_value: Any, path: str, lines: list[str]
+        self, stored_value: object, live_value: object, path: str, lines: list[str]
     ) -> None:
         if isinstance(stored_value, Mapping) and isinstance(live_value, Mapping):
             if CLASS in stored_value and CLASS in live_value:
@@ -234,7 +234,7 @@ class HparamsComparison:
             )
 
 
-def _are_one_function(*sides: Any) -> bool:
+def _are_one_function(*sides: object) -> bool:
     """Return whether both sides call a function by one name, where files had only that.
 
     The module is left out, since torch has many functions in several.
@@ -242,7 +242,7 @@ def _are_one_function(*sides: Any) -> bool:
     return len({_last_name(side) for side in sides}) == 1
 
 
-def _last_name(side: Any) -> object:
+def _last_name(side: object) -> object:
     if isinstance(side, Named) and " of " not in side.text:
         return side.text.rpartition(".")[2]
     names: Any = side.get(FUNCTION) if isinstance(side, Mapping) else None
@@ -275,7 +275,7 @@ def _arguments_in(node: Node, cls: type[nn.Module] | None) -> list[str]:
     ]
 
 
-def _is_child(module: nn.Module, name: str, value: Any) -> bool:
+def _is_child(module: nn.Module, name: str, value: object) -> bool:
     """Return whether ``value`` stands for what ``module`` has as its child ``name``."""
     node = value.get(CLASS, value) if isinstance(value, Mapping) else None
     child = module._modules.get(name)
@@ -334,11 +334,11 @@ def _default(cls: type[nn.Module] | None, name: str) -> Any:
         return DEFAULT
 
 
-def _is_dtype(value: Any) -> bool:
+def _is_dtype(value: object) -> bool:
     return isinstance(value, str) and value in DTYPES
 
 
-def _equal(stored_value: Any, live_value: Any) -> bool:
+def _equal(stored_value: object, live_value: object) -> bool:
     if isinstance(stored_value, float) and isinstance(live_value, float):
         return stored_value == live_value or (
             math.isnan(stored_value) and math.isnan(live_value)
@@ -359,14 +359,14 @@ def _keys(stored_node: Node, live_node: Node) -> list[str]:
     return [*stored_node, *(k for k in live_node if k not in stored_node)]
 
 
-def difference(path: str, stored_value: Any, live_value: Any) -> str:
+def difference(path: str, stored_value: object, live_value: object) -> str:
     """Return the line of a report or of an error about ``path``."""
     stored_text = short_repr(_readable(stored_value), 100)
     live_text = short_repr(_readable(live_value), 100)
     return f"{path}: stored {stored_text}, the module has {live_text}"
 
 
-def difference_from_default(path: str, default: Any, live_value: Any) -> str:
+def difference_from_default(path: str, default: object, live_value: object) -> str:
     """Return the line about an argument that is not stored."""
     default_text, live_text = (
         short_repr(_readable(default), 100),
@@ -379,7 +379,7 @@ def difference_from_default(path: str, default: Any, live_value: Any) -> str:
     return f"{path}: not stored ({reason}), the module has {live_text}"
 
 
-def _readable(value: Any) -> Any:
+def _readable(value: object) -> Any:
     """Return ``value`` with modules and classes by their names."""
     if isinstance(value, Mapping):
         for mark in (CLASS, FUNCTION):

@@ -101,7 +101,7 @@ class _Likeness:
                     return f"{where}: the module has other values"
         return None
 
-    def _are_alike(self, a: Any, b: Any) -> bool:
+    def _are_alike(self, a: object, b: object) -> bool:
         if a is b:
             return True
         if isinstance(a, nn.Module) and id(a) in self._stored_paths:
@@ -120,7 +120,7 @@ class _Likeness:
         self._compared[id(a), id(b)] = (a, b)
         return self._are_items_alike(_contents(a), _contents(b))
 
-    def _are_items_alike(self, a: Any, b: Any) -> bool:
+    def _are_items_alike(self, a: object, b: object) -> bool:
         if a is None or b is None:
             return False
         if isinstance(a, list) and isinstance(b, list):
@@ -202,7 +202,7 @@ def _contents(value: Any) -> Any:
     return _of_object(value)
 
 
-def _of_mapping(value: Mapping[Any, Any]) -> list[Any] | None:
+def _of_mapping(value: Mapping[Any, object]) -> list[Any] | None:
     if not _is_plain(value):
         return None
     keys = sorted(value, key=repr)
@@ -223,7 +223,7 @@ def _of_function(function: types.FunctionType) -> list[Any] | None:
     return [function.__code__, closure, *defaults]
 
 
-def _of_object(value: Any) -> Any:
+def _of_object(value: object) -> Any:
     """Return what pickle would make of ``value``, as lists."""
     reduce: Callable[[int], Any] = value.__reduce_ex__
     try:

@@ -103,7 +103,7 @@ def _is_result_alike(
 
 
 def _rebuilt(
-    hparams: Mapping[str, Any], inner_module: nn.Module, changes: Changes
+    hparams: Mapping[str, object], inner_module: nn.Module, changes: Changes
 ) -> nn.Module | None:
     """Return the stored module without its values; None if it cannot be built."""
     streams = Streams()
@@ -143,7 +143,7 @@ def compare_ties(
     (comparison.noted if is_chosen else comparison.unknown).extend(parted)
 
 
-def check_meaning(module: nn.Module, hparams: Any, file: str) -> None:
+def check_meaning(module: nn.Module, hparams: object, file: str) -> None:
     """Raise `RecordMismatchError` if ``module`` is not what ``hparams`` says.
 
     For weights that come in another way than by our records.
@@ -184,7 +184,7 @@ def note(
 
 
 def _result(
-    hparams: Mapping[str, Any], record: Entries
+    hparams: Mapping[str, object], record: Entries
 ) -> list[tuple[list[str], Mapping[str, Any]]]:
     """Return the paths that a blueprint changed, with what stood there."""
     blueprint: Any = hparams.get(BLUEPRINT)
@@ -278,7 +278,7 @@ def _changes_whole(record: Entries) -> bool:
     return any(isinstance(e, Mapping) and e.get("at") in ("", [""]) for e in entries)
 
 
-def _tape(hparams: Mapping[str, Any]) -> list[Any]:
+def _tape(hparams: Mapping[str, object]) -> list[Any]:
     """Return the stored changes of a blueprint."""
     blueprint: Any = hparams.get(BLUEPRINT)
     tape: Any = blueprint.get("tape") if isinstance(blueprint, Mapping) else None

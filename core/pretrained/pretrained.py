@@ -85,7 +85,7 @@ def save_pretrained(
     format: Literal["safetensors", "mpk"] = "safetensors",
     precision: PrecisionLike = None,
     max_shard_size: int | str = "5GB",
-    metadata: Mapping[str, Any] | None = None,
+    metadata: Mapping[str, object] | None = None,
     progress: Progress | None = None,
 ) -> None:
     """Write ``module`` into ``folder``: `config.json` and `model.safetensors`.
@@ -258,7 +258,7 @@ def _is_of_transformers(content: FolderContent, cls: type[nn.Module] | None) -> 
     )
 
 
-def _config(module: nn.Module, hparams: Mapping[str, Any]) -> dict[str, Any]:
+def _config(module: nn.Module, hparams: Mapping[str, object]) -> dict[str, Any]:
     """Return what `config.json` says: ours, or what transformers itself would say."""
     config: Any = getattr(unwrapped(module), "config", None)
     if hasattr(type(unwrapped(module)), "config_class") and hasattr(config, "to_dict"):

@@ -50,7 +50,7 @@ class FolderContent:
     """Whether the hyperparameters are ours; if not, the file is another library's."""
 
 
-def read_folder(folder: str, **reading: Any) -> FolderContent:
+def read_folder(folder: str, **reading: object) -> FolderContent:
     """Return what ``folder`` holds; ``reading`` is how `open_record` opens the weights.
 
     A save that takes place meanwhile is waited for: the answer is the old content or
@@ -73,14 +73,14 @@ def read_folder(folder: str, **reading: Any) -> FolderContent:
                 raise
 
 
-def digest(hparams: Mapping[str, Any]) -> str:
+def digest(hparams: Mapping[str, object]) -> str:
     """Return what tells one set of hyperparameters from another."""
     arguments = {key: value for key, value in hparams.items() if key != SAVE}
     text = json.dumps(arguments, sort_keys=True, separators=(",", ":"))
     return xxhash.xxh3_64_hexdigest(text.encode())
 
 
-def write_config(folder: str, config: Mapping[str, Any]) -> None:
+def write_config(folder: str, config: Mapping[str, object]) -> None:
     """Replace `config.json`."""
     write_text(os.path.join(folder, CONFIG), json.dumps(config, indent=2) + "\n")
 
@@ -119,7 +119,7 @@ def _content(folder: str, **reading: Any) -> FolderContent:
     return FolderContent(config, record, "__module__" in config)
 
 
-def _weights(folder: str, config: Mapping[str, Any] | None) -> str:
+def _weights(folder: str, config: Mapping[str, object] | None) -> str:
     """Return the file with the weights: the one that `config.json` was saved with."""
     weight_files = [
         name for name in KINDS if os.path.isfile(os.path.join(folder, name))
@@ -153,7 +153,7 @@ def _saved_with(file: str) -> str | None:
     return None if hparams is None else digest(hparams)
 
 
-def _hparams_in(metadata: Any) -> Mapping[str, Any] | None:
+def _hparams_in(metadata: object) -> Mapping[str, Any] | None:
     ours = metadata.get("burnish") if isinstance(metadata, Mapping) else None
     hparams = ours.get("hparams") if isinstance(ours, Mapping) else None
     return hparams if isinstance(hparams, Mapping) else None

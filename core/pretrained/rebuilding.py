@@ -3,7 +3,6 @@
 """Whether hyperparameters make the module that they were taken from."""
 
 from collections.abc import Mapping
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -19,7 +18,7 @@ from ..state.uninitialized.modes import construct_on
 from ..state.uninitialized.uninitialized import build_unfilled
 
 
-def check_rebuilds(module: nn.Module, hparams: Mapping[str, Any]) -> None:
+def check_rebuilds(module: nn.Module, hparams: Mapping[str, object]) -> None:
     """Raise `HyperparameterError` if ``hparams`` do not make the tensors of ``module``.
 
     The module is built once more, without values, and forgotten: what was added,
@@ -53,7 +52,7 @@ def check_rebuilds(module: nn.Module, hparams: Mapping[str, Any]) -> None:
         )
 
 
-def _skeleton(module: nn.Module, hparams: Mapping[str, Any]) -> nn.Module:
+def _skeleton(module: nn.Module, hparams: Mapping[str, object]) -> nn.Module:
     """Return a module of ``hparams`` whose values nobody computed."""
     build = planned(hparams, declared_class(type(unwrapped(module))))
     generator = torch.get_rng_state()

@@ -101,7 +101,7 @@ def set_generation(model: Any, generation_config: Mapping[str, Any]) -> None:
         )
 
 
-def _class_of(config: Mapping[str, Any]) -> type[nn.Module]:
+def _class_of(config: Mapping[str, object]) -> type[nn.Module]:
     architectures = config.get("architectures")
     names = (
         [n for n in architectures if isinstance(n, str)]
@@ -120,7 +120,7 @@ def _class_of(config: Mapping[str, Any]) -> type[nn.Module]:
     )
 
 
-def _rename_base_model(cls: Any, record: "FlatRecord") -> "FlatRecord | None":
+def _rename_base_model(cls: object, record: "FlatRecord") -> "FlatRecord | None":
     """Return the record with the name of the base model before its paths, or without.
 
     A model with a head is filled from the file of a bare model, and the other way.
@@ -134,7 +134,7 @@ def _rename_base_model(cls: Any, record: "FlatRecord") -> "FlatRecord | None":
     return open_record(record, rename=renames)
 
 
-def _ignores(cls: Any, kind: str) -> Callable[[Any], bool]:
+def _ignores(cls: object, kind: str) -> Callable[[Any], bool]:
     """Return what tells the entries that the class says may be ``kind``."""
     listed = getattr(cls, f"_keys_to_ignore_on_load_{kind}", None) or ()
     expressions = [re.compile(text) for text in listed]

@@ -81,7 +81,7 @@ def _state_dict_of(owner: nn.Module) -> Mapping[str, Any]:
     return state
 
 
-def _tensors(state: Mapping[Any, Any], prefix: str) -> Iterator[tuple[str, Tensor]]:
+def _tensors(state: Mapping[Any, object], prefix: str) -> Iterator[tuple[str, Tensor]]:
     for name, value in state.items():
         path = f"{prefix}{name}"
         if isinstance(value, Tensor):

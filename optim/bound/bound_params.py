@@ -270,7 +270,7 @@ class _Nowhere(io.RawIOBase):
 class _Probe(pickle.Pickler):
     """Pickles all but the numbers of tensors and arrays."""
 
-    def persistent_id(self, obj: Any) -> str | None:
+    def persistent_id(self, obj: object) -> str | None:
         return "data" if isinstance(obj, Tensor | np.ndarray) else None
 
 

@@ -243,7 +243,7 @@ class BoundState:
         self,
         param: Tensor,
         index: int,
-        stored_fields: Mapping[str, Any],
+        stored_fields: Mapping[str, object],
         problems: list[str],
         beside: Collection[str],
     ) -> dict[str, Any]:

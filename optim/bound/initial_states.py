@@ -125,7 +125,7 @@ class InitialStates:
                 fields |= self._arena(index, params).house(param, lacking)
 
     def compute_dtype(
-        self, param: Tensor, fields: Fields, blank: Any
+        self, param: Tensor, fields: Fields, blank: object
     ) -> torch.dtype | None:
         """Return the dtype to compute in where it is not the parameter's."""
         wide = self.precision.compute_dtype(param)

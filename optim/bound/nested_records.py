@@ -7,7 +7,7 @@ from ...records.record import Record
 from .plain_values import as_held
 
 
-def as_dicts(value: Any) -> Any:
+def as_dicts(value: object) -> Any:
     """Return a value with the records in it as dicts of their fields."""
     if isinstance(value, Record):
         return {name: as_dicts(field) for name, field in value.fields().items()}
@@ -18,7 +18,7 @@ def as_dicts(value: Any) -> Any:
     return value
 
 
-def as_declared(hint: Any, usual: Any, value: Any) -> Any:
+def as_declared(hint: object, usual: object, value: object) -> Any:
     """Return a stored value with the records that ``hint``, or ``usual``, has there.
 
     Raises TypeError where the fields of a record are other ones.
@@ -40,7 +40,7 @@ def as_declared(hint: Any, usual: Any, value: Any) -> Any:
     return as_held(usual, value)
 
 
-def _record(cls: type[Record], usual: Any, fields: dict[str, Any]) -> Record:
+def _record(cls: type[Record], usual: object, fields: dict[str, Any]) -> Record:
     hints = typing.get_type_hints(cls)
     return cls(
         **{
@@ -50,7 +50,7 @@ def _record(cls: type[Record], usual: Any, fields: dict[str, Any]) -> Record:
     )
 
 
-def _record_in(hint: Any) -> type[Record] | None:
+def _record_in(hint: object) -> type[Record] | None:
     """Return the record type that ``hint`` is, or that it allows beside None."""
     if typing.get_origin(hint) in (list, tuple, dict):
         return None

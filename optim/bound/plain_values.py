@@ -15,7 +15,7 @@ _NAMED = torch.dtype | torch.layout | torch.memory_format
 """What torch has under the name that it shows."""
 
 
-def as_stored(value: Any) -> Any:
+def as_stored(value: object) -> Any:
     """Return a value as plain data, at any depth; unchanged where that cannot be.
 
     A member of an Enum becomes its name, a number or text of numpy that of Python, a
@@ -41,7 +41,7 @@ def as_stored(value: Any) -> Any:
     return value
 
 
-def is_plain(value: Any) -> bool:
+def is_plain(value: object) -> bool:
     """Return whether ``torch.load(weights_only=True)`` and records read it back."""
     if isinstance(value, list | tuple):
         return all(map(is_plain, value))  # pyright: ignore[reportUnknownArgumentType]  # items are any value
@@ -50,7 +50,7 @@ def is_plain(value: Any) -> bool:
     return value is None or type(value) in (bool, int, float, str)
 
 
-def as_held(current: Any, data: Any) -> Any:
+def as_held(current: object, data: object) -> Any:
     """Return a stored hyperparameter as the kind of value that stands there now."""
     if isinstance(current, Enum) and isinstance(data, str):
         return _member(type(current), data)

@@ -28,8 +28,8 @@ from .plain_values import as_held
 def checked_state(
     path: str,
     kind: str,
-    blank: Any,
-    stored_fields: Mapping[str, Any],
+    blank: object,
+    stored_fields: Mapping[str, object],
     problems: list[str],
     beside: Collection[str] = (),
 ) -> dict[str, Any]:
@@ -77,7 +77,7 @@ def _problem_of_names(
     )
 
 
-def left_out(blank: Any, stored_fields: Mapping[str, Any]) -> list[str]:
+def left_out(blank: object, stored_fields: Mapping[str, object]) -> list[str]:
     """Return what a stored state kept for its weight, and one like ``blank`` does not.
 
     It was saved by an optimizer with master weights, and this one has none.
@@ -157,7 +157,7 @@ def check_values(path: str, param: Tensor) -> None:
         )
 
 
-def check_held(path: str, param: Tensor, fields: Any, blank: Any) -> None:
+def check_held(path: str, param: Tensor, fields: object, blank: object) -> None:
     """Check the state that stands in ``optim.state``: anybody may have changed it.
 
     Raises ValueError unless it has what a step needs; numbers that torch keeps as
@@ -176,7 +176,7 @@ def check_held(path: str, param: Tensor, fields: Any, blank: Any) -> None:
         )
 
 
-def _misfits(param: Tensor, fields: dict[str, Any], blank: Any) -> Iterator[str]:
+def _misfits(param: Tensor, fields: dict[str, Any], blank: object) -> Iterator[str]:
     for name, usual in fields_of(blank).items() if blank is not None else ():
         value = fields.get(name)
         if value is None:
@@ -194,7 +194,7 @@ def _misfits(param: Tensor, fields: dict[str, Any], blank: Any) -> Iterator[str]
             fields[name] = _as_number(usual, value)
 
 
-def _misfit(usual: Any, value: Any) -> str:
+def _misfit(usual: object, value: object) -> str:
     """Return what is wrong with the value of a field that begins as ``usual``."""
     if isinstance(usual, Tensor):
         return _misfit_of_tensor(usual, value)
@@ -209,7 +209,7 @@ def _misfit(usual: Any, value: Any) -> str:
     return "" if isinstance(value, Number) else f"is {value!r:.40}, expected a number"
 
 
-def _misfit_of_tensor(usual: Tensor, value: Any) -> str:
+def _misfit_of_tensor(usual: Tensor, value: object) -> str:
     if not isinstance(value, Tensor):
         return f"is {value!r:.40}, expected a tensor"
     if value.shape != usual.shape:
@@ -240,7 +240,7 @@ def _share(usual: Tensor, value: Tensor) -> Tensor:
     return share_of(value, usual) if is_sharded else value
 
 
-def _optional(blank: Any) -> frozenset[str]:
+def _optional(blank: object) -> frozenset[str]:
     """Return the fields that may be None: by their types, or since they begin so."""
     begin_as_none = {name for name, usual in fields_of(blank).items() if usual is None}
     return _nullable(author_type(type(blank))) | begin_as_none

@@ -52,7 +52,7 @@ class WeightPrecision:
             wide = torch.promote_types(wide, self.master_dtype)
         return torch.promote_types(wide, torch.float32) if self.rounds(param) else wide
 
-    def blank(self, param: Tensor, state: Any) -> Any:
+    def blank(self, param: Tensor, state: object) -> Any:
         """Return an author's state with what is kept for ``param``, without values."""
         if self.rounds(param):
             return extended(state, rounding_step=0, rounding_key=0)

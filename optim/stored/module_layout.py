@@ -56,7 +56,7 @@ class ModuleLayout:
         return data
 
     @classmethod
-    def read(cls, data: Any, file: str) -> "ModuleLayout":
+    def read(cls, data: object, file: str) -> "ModuleLayout":
         """Return what `as_data` gave; an older file has none, and gives an empty one.
 
         Raises RecordMismatchError for anything else.
@@ -82,7 +82,7 @@ class ModuleLayout:
         return cls(versions, shapes, ties)
 
 
-def _mapping(data: Any) -> Mapping[str, Any]:
+def _mapping(data: object) -> Mapping[str, Any]:
     return data if isinstance(data, Mapping) else {}
 
 

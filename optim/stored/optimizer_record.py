@@ -80,7 +80,7 @@ def _description(bound: BoundState, record: OptimizerRecord) -> dict[str, Any]:
 
 def load_record(
     runner: StepRunner,
-    source: Any,
+    source: object,
     hyperparameters: str,
     rename: Rename | None,
     strict: bool,
@@ -215,7 +215,7 @@ _CURE_OF_GROUPS = (
 )
 
 
-def _name_of(source: Any) -> str:
+def _name_of(source: object) -> str:
     """Return what an error calls a source of a record."""
     if isinstance(source, str | os.PathLike):
         return str(source)

@@ -93,7 +93,7 @@ class RearrangedState:
             for part in self.parts
         ]
 
-    def _value(self, name: str, column: list[Any], blank: Any, probe: Any) -> Any:
+    def _value(self, name: str, column: list[Any], blank: object, probe: object) -> Any:
         kind = type(column[0])
         if any(type(value) is not kind for value in column):
             raise BeginsAnewError(f"the parts do not all have {name}")
@@ -106,7 +106,9 @@ class RearrangedState:
         shape = tuple(column[0].shape)
         raise BeginsAnewError(f"{name} of shape {shape} is kept for a whole tensor")
 
-    def _is_of_elements(self, column: list[Tensor], blank: Any, probe: Any) -> bool:
+    def _is_of_elements(
+        self, column: list[Tensor], blank: object, probe: object
+    ) -> bool:
         # By chance a tensor may have the shape of its parameter, as the sides of a
         # square have in SOAP: what is kept for each element has that of any parameter.
         pair = (2,) if self.is_complex else ()
@@ -150,7 +152,7 @@ def probe_shape(n_dims: int) -> tuple[int, ...]:
     return tuple(range(2, 2 + n_dims))
 
 
-def _plain(state: Any) -> Fields:
+def _plain(state: object) -> Fields:
     return (
         {} if state is None else {n: as_dicts(v) for n, v in fields_of(state).items()}
     )
@@ -160,7 +162,7 @@ def _numel(entry: Entry) -> int:
     return torch.Size(entry.shape).numel()
 
 
-def _flat(value: Any, name: str = "") -> Iterator[tuple[str, Any]]:
+def _flat(value: object, name: str = "") -> Iterator[tuple[str, Any]]:
     """Yield what is in a nest, each with its path."""
     if not isinstance(value, dict | list | tuple):
         yield name, value
@@ -169,7 +171,7 @@ def _flat(value: Any, name: str = "") -> Iterator[tuple[str, Any]]:
         yield from _flat(item, f"{name}.{key}" if name else str(key))
 
 
-def _nested(like: Any, values: Fields, name: str = "") -> Any:
+def _nested(like: object, values: Fields, name: str = "") -> Any:
     """Return the nest ``like`` with the ``values`` by path, without what they lack."""
     if not isinstance(like, dict | list | tuple):
         return values[name]

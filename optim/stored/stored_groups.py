@@ -142,7 +142,7 @@ def _changed_engines(runner: StepRunner, sources: list[StoredGroups]) -> list[st
     return messages
 
 
-def _different(values: Iterable[Any]) -> list[Any]:
+def _different(values: Iterable[object]) -> list[Any]:
     """Return the values without those that were there before."""
     different: list[Any] = []
     for value in values:
@@ -151,5 +151,5 @@ def _different(values: Iterable[Any]) -> list[Any]:
     return different
 
 
-def _listed(values: Iterable[Any]) -> str:
+def _listed(values: Iterable[object]) -> str:
     return " and ".join(map(str, values))

@@ -37,11 +37,11 @@ def load_state_dict(
     groups_before = [dict(group) for group in bound.current_groups()]
     states: States = {}
 
-    def check(_: Any, final_dict: dict[str, Any]) -> None:
+    def check(_: object, final_dict: dict[str, Any]) -> None:
         # The last of the hooks: it sees what those of the user made of the dict.
         states.update(_states(bound, final_dict))
 
-    def restore(_: Any) -> None:
+    def restore(_: object) -> None:
         bound.replace_states(bound.housed(states))
         for group, before in zip(bound.groups, groups_before, strict=True):
             for name in (BESIDE, LAYOUT):

@@ -160,7 +160,9 @@ class Encoder(Encoding):
         return wrapper_node(form, parts)
 
 
-def _mapping(encoder: Encoder, value: Mapping[Any, Any], path: str, depth: int) -> Node:
+def _mapping(
+    encoder: Encoder, value: Mapping[Any, object], path: str, depth: int
+) -> Node:
     """Return a dict by texts; which keys they were, the hint of its field says."""
     if not all(type(key) is str for key in value):
         value = by_texts(value, path)
@@ -168,7 +170,7 @@ def _mapping(encoder: Encoder, value: Mapping[Any, Any], path: str, depth: int) 
 
 
 def _texts_mapping(
-    encoder: Encoder, value: Mapping[Any, Any], path: str, depth: int
+    encoder: Encoder, value: Mapping[Any, object], path: str, depth: int
 ) -> Node:
     """Return a dict by texts where nothing says which keys they were, if not texts."""
     for key in value:
@@ -187,16 +189,16 @@ def _integer(encoder: Encoder, value: int, path: str, depth: int) -> Node:
     return int(value) if is_short else {"$int": digits_of(value, path)}
 
 
-def _undeclared_enum(encoder: Encoder, value: Any, path: str, depth: int) -> Node:
+def _undeclared_enum(encoder: Encoder, value: object, path: str, depth: int) -> Node:
     raise TypeError(f"{path}: {value!r} {UNDECLARED_ENUM}")
 
 
-def _undeclared_record(encoder: Encoder, value: Any, path: str, depth: int) -> Node:
+def _undeclared_record(encoder: Encoder, value: object, path: str, depth: int) -> Node:
     name = type(value).__qualname__
     raise TypeError(f"{path}: a {name} {UNDECLARED_RECORD.format(name)}")
 
 
-def _registered(encoder: Encoder, value: Any, path: str, depth: int) -> Node:
+def _registered(encoder: Encoder, value: object, path: str, depth: int) -> Node:
     field_type = registered_type_of(type(value))
     if field_type is None:
         raise encoder.refusal(value, path)
@@ -204,7 +206,7 @@ def _registered(encoder: Encoder, value: Any, path: str, depth: int) -> Node:
     return encoder.undeclared().encode(field_type.encode(value), path, depth + 1)
 
 
-def _undeclared_type(encoder: Encoder, value: Any, path: str, depth: int) -> Node:
+def _undeclared_type(encoder: Encoder, value: object, path: str, depth: int) -> Node:
     raise TypeError(f"{path}: a {type(value).__qualname__} {UNDECLARED_TYPE}")
 
 

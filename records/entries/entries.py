@@ -329,7 +329,7 @@ def selection(
     return chosen, {path: renumbered(node, number) for path, node in extra.items()}
 
 
-def library_part(metadata: Mapping[str, Any]) -> Mapping[str, Any]:
+def library_part(metadata: Mapping[str, object]) -> Mapping[str, Any]:
     """Return what the library itself says in ``metadata``, whatever a file has there.
 
     Of a module's record: versions, hyperparameters, and whether it is a part.

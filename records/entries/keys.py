@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 from ...config.plain.enums import member_name, member_of
 
 
-def by_texts(value: Mapping[Any, Any], path: str) -> dict[str, Any]:
+def by_texts(value: Mapping[Any, object], path: str) -> dict[str, Any]:
     """Return ``value`` by the texts of its keys, since JSON is written of nothing else.
 
     TypeError names ``path`` if a key has no text, or two have the same.
@@ -72,7 +72,7 @@ def key_of_text(hint: Any, text: str) -> Any:
     raise LookupError(text)
 
 
-def name_of_key_hint(hint: Any) -> str:
+def name_of_key_hint(hint: object) -> str:
     """Return in words which keys ``hint`` declares."""
     name = getattr(hint, "__name__", str(hint))
     return f"keys of {name}"

@@ -51,7 +51,7 @@ class NodeDecoding(Decoding):
         self.look_up = leaf
         self._record, self._wrap = record, wrap
 
-    def tag_of(self, node: Any) -> tuple[str | None, Any]:
+    def tag_of(self, node: object) -> tuple[str | None, Any]:
         """Return a map's tag and checked content, or None and the map itself."""
         return tag_of(node)
 
@@ -157,11 +157,11 @@ def escape(key: str) -> str:
     return key.replace("\\", "\\\\").replace(".", "\\.").replace("\0", "\\0")
 
 
-def _is_index(content: Any) -> bool:
+def _is_index(content: object) -> bool:
     return type(content) is int and content >= 0
 
 
-def _is_record(content: Any) -> bool:
+def _is_record(content: object) -> bool:
     return (
         isinstance(content, list)
         and len(content) == 2
@@ -171,7 +171,7 @@ def _is_record(content: Any) -> bool:
     )
 
 
-def _is_pairs(content: Any) -> bool:
+def _is_pairs(content: object) -> bool:
     pairs: Sequence[Any] = content if isinstance(content, list) else [None]
     return all(
         isinstance(p, list) and len(p) == 2 and isinstance(p[0], str) for p in pairs

@@ -71,7 +71,7 @@ def _move_up(entry: Entry, prefix: str) -> Entry:
     return dataclasses.replace(entry, path=paths[0], ties=tuple(paths[1:]))
 
 
-def _metadata(metadata: Mapping[str, Any], path: str) -> dict[str, Any]:
+def _metadata(metadata: Mapping[str, object], path: str) -> dict[str, Any]:
     ours = dict(library_part(metadata))
     in_file: Any = ours.pop("versions", None)
     versions: Mapping[str, Any] = in_file if isinstance(in_file, Mapping) else {}

@@ -69,7 +69,7 @@ def no_named_tuple(value: object, path: str) -> TypeError:
     return no_data(value, path, "store it as a plain tuple or dict")
 
 
-def _enum(encoding: Encoding, value: Any, path: str, depth: int) -> Node:
+def _enum(encoding: Encoding, value: object, path: str, depth: int) -> Node:
     if isinstance(value, int | float | str | bytes):
         raise no_data(value, path, "store its .value")
     raise no_data(value, path, "give its class state_dict and load_state_dict")
@@ -83,7 +83,7 @@ def _defaultdict(encoding: Encoding, value: Any, path: str, depth: int) -> Node:
 
 
 def _mapping(
-    encoding: Encoding, value: Mapping[Any, Any], path: str, depth: int
+    encoding: Encoding, value: Mapping[Any, object], path: str, depth: int
 ) -> Node:
     if all(isinstance(k, str) and not k.startswith("$") for k in value):
         return {str(k): v for k, v in encoding.fields(value, path, depth).items()}

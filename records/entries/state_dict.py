@@ -32,7 +32,7 @@ EXTRA_STATE = "_extra_state"
 """How torch calls what a module keeps beside its tensors; it may be any data."""
 
 
-def record_of_state_dict(state_dict: Mapping[str, Any]) -> Entries:
+def record_of_state_dict(state_dict: Mapping[str, object]) -> Entries:
     """Return the record of a state dict; its tensors are shared, ties are found.
 
     Values that are no tensors become plain data beside the entries, with the tensors
@@ -125,7 +125,7 @@ class Collected:
         self._paths.add(path)
 
 
-def class_versions_of(state_dict: Mapping[str, Any]) -> dict[str, int]:
+def class_versions_of(state_dict: Mapping[str, object]) -> dict[str, int]:
     """Return the version of each module's class, which torch hangs on its dict."""
     versions: Any = getattr(state_dict, "_metadata", None)
     if not isinstance(versions, Mapping):
@@ -139,7 +139,7 @@ def class_versions_of(state_dict: Mapping[str, Any]) -> dict[str, int]:
     }
 
 
-def _refuse_checkpoint(content: Mapping[Any, Any]) -> None:
+def _refuse_checkpoint(content: Mapping[Any, object]) -> None:
     """Raise TypeError for a dict that holds a state dict, beside other things perhaps.
 
     Its weights would become extra state of a module, which no module takes.
@@ -195,7 +195,7 @@ def _detached(entry: Entry) -> torch.Tensor:
 
 
 def with_class_versions(
-    state_dict: OrderedDict[str, Any], versions: Mapping[str, Any]
+    state_dict: OrderedDict[str, Any], versions: Mapping[str, object]
 ) -> OrderedDict[str, Any]:
     """Return ``state_dict``, which says the versions of its classes as torch does."""
     if versions:

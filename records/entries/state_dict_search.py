@@ -16,7 +16,7 @@ _Keys: TypeAlias = tuple[Any, ...]
 _DEEPEST = 4
 
 
-def state_dict_in(content: Any, file: str, read: str) -> Mapping[str, Any]:
+def state_dict_in(content: object, file: str, read: str) -> Mapping[str, Any]:
     """Return the state dict that is nearest to the top; error if there are several.
 
     Weights that stand beside it are told in a warning. ``read`` is the expression that
@@ -71,7 +71,7 @@ def _warn_of_rest(paths: list[_Keys], path: _Keys, file: str, read: str) -> None
     )
 
 
-def _is_state_dict(item: Any) -> bool:
+def _is_state_dict(item: object) -> bool:
     """Return whether these are names and tensors, of extra state perhaps too.
 
     Where there are more tensors below, a loss or the state of a generator says
@@ -87,7 +87,7 @@ def _is_state_dict(item: Any) -> bool:
     return not is_container and any(map(_is_weight, item.values()))
 
 
-def _is_weight(value: Any) -> bool:
+def _is_weight(value: object) -> bool:
     return (
         isinstance(value, torch.Tensor)
         and value.is_floating_point()
@@ -95,7 +95,7 @@ def _is_weight(value: Any) -> bool:
     )
 
 
-def _holds_tensors(value: Any) -> bool:
+def _holds_tensors(value: object) -> bool:
     """Return whether there are tensors inside a map or a list."""
     stack, met_ids = [value], set[int]()
     while stack:

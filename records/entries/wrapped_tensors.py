@@ -43,7 +43,7 @@ class StandIn(Tensor):
     parts: Mapping[str, Any]
 
     @classmethod
-    def of(cls, form: Form, parts: Mapping[str, Any], path: str = "") -> "StandIn":
+    def of(cls, form: Form, parts: Mapping[str, object], path: str = "") -> "StandIn":
         """Return what stands for a wrapper of ``form``."""
         stand_in = torch.empty(0, device="cpu").as_subclass(cls)
         stand_in.form, stand_in.parts = form, parts
@@ -54,7 +54,9 @@ class StandIn(Tensor):
         return list(self.parts), None
 
     @classmethod
-    def __tensor_unflatten__(cls, parts: Any, context: Any, *size: Any) -> Tensor:
+    def __tensor_unflatten__(
+        cls, parts: object, context: object, *size: object
+    ) -> Tensor:
         """Raise: nothing is stored as one."""
         raise TypeError("a stand-in is no tensor")
 
@@ -179,7 +181,7 @@ class _RefusalError(Exception):
     """What is wrong with a tensor that was made, in words."""
 
 
-def _allowed_class(form: Form, parts: Mapping[str, Any]) -> type[Tensor]:
+def _allowed_class(form: Form, parts: Mapping[str, object]) -> type[Tensor]:
     if not is_form(form) or form["tensors"] != [*parts]:
         raise _RefusalError(f"{short_repr(form, 100)} is no form of a tensor")
     module, name = form[CLASS]
@@ -263,14 +265,14 @@ class _ContextDecoding(PlainDecoding):
 
 
 def _mapping(
-    encoding: Encoding, value: Mapping[Any, Any], path: str, depth: int
+    encoding: Encoding, value: Mapping[Any, object], path: str, depth: int
 ) -> Node:
     if not all(type(key) is str for key in value):
         raise encoding.refusal(value, path)
     return encoding.fields(value, path, depth)
 
 
-def _object(encoding: Encoding, value: Any, path: str, depth: int) -> Node:
+def _object(encoding: Encoding, value: object, path: str, depth: int) -> Node:
     if not dataclasses.is_dataclass(value) or isinstance(value, type):
         raise encoding.refusal(value, path)
     fields = {f.name: getattr(value, f.name) for f in dataclasses.fields(value)}

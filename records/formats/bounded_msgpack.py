@@ -23,7 +23,7 @@ from ..limits import (
 )
 
 
-def pack_bounded(node: Any, limit: int) -> bytes:
+def pack_bounded(node: object, limit: int) -> bytes:
     """Return ``node`` as MessagePack of at most ``limit`` bytes, or RecordError."""
     packer = msgpack.Packer(autoreset=False, use_bin_type=True)
     try:
@@ -105,7 +105,7 @@ class MessagePackReader:
                 f"a header of {len(self._data):,}",
             )
 
-    def _run(self, step: Callable[..., Any], *args: Any) -> Any:
+    def _run(self, step: Callable[..., Any], *args: object) -> Any:
         try:
             return step(*args)
         except (ValueError, msgpack.UnpackException, RecursionError) as error:

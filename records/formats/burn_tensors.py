@@ -94,8 +94,8 @@ def record_of_tensors(
     tensors: Sequence[BurnTensor],
     source: Source,
     *,
-    metadata: Any,
-    tree: Any = None,
+    metadata: object,
+    tree: object = None,
     type_name: str = "",
 ) -> Entries:
     """Return the record of checked ``tensors``; those on the same bytes are tied.

@@ -177,7 +177,7 @@ def _texts_and_scalars(header: Mapping[str, Any]) -> dict[str, Any]:
     return tables
 
 
-def _scalars(values: Any) -> dict[str, Any] | None:
+def _scalars(values: object) -> dict[str, Any] | None:
     """Return numbers as Burn tells them; None for what is no map of numbers."""
     if not isinstance(values, dict):
         return None
@@ -191,7 +191,7 @@ def _scalars(values: Any) -> dict[str, Any] | None:
     return scalars
 
 
-def _number(node: Any) -> Any:
+def _number(node: object) -> Any:
     """Return ``node``, or the number that its tag says."""
     tag, content = tag_of(node) if isinstance(node, dict) else (None, node)
     return scalar(tag, content) if tag in ("$int", "$float") else node
@@ -263,7 +263,7 @@ def _our_value(data: bytes, file: str, budget: int) -> Any:
     return value
 
 
-def _in_order(tensors: list[BurnTensor], ties: Any, file: str) -> list[BurnTensor]:
+def _in_order(tensors: list[BurnTensor], ties: object, file: str) -> list[BurnTensor]:
     """Return ``tensors`` with the names of a tied one as ``ties`` has them."""
     if not isinstance(ties, list) or not all(map(_are_texts, ties)):
         raise RecordFormatError(file, "damaged ties under the key 'burnish'")
@@ -271,14 +271,14 @@ def _in_order(tensors: list[BurnTensor], ties: Any, file: str) -> list[BurnTenso
     return sorted(tensors, key=lambda tensor: ranks.get(tensor.name, 0))
 
 
-def _are_texts(value: Any) -> bool:
+def _are_texts(value: object) -> bool:
     return isinstance(value, list) and set(map(type, value)) <= {str}
 
 
 _OUR_KEYS = {OURS, "metadata", "tree", "ties"}
 
 
-def _type_in(metadata: Any) -> str:
+def _type_in(metadata: object) -> str:
     """Return the name of the class that the record was made from."""
     ours = metadata.get(OURS) if isinstance(metadata, dict) else None  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]  # any map
     name = ours.get("type") if isinstance(ours, dict) else None  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]  # any map

@@ -3,7 +3,6 @@
 import struct
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
 from ..errors import TRUNCATED, RecordFormatError, RecordVersionError
 from ..io.source import Source
@@ -44,7 +43,7 @@ class BurnpackHeader:
     """Numbers beside the tensors, in records of optimizers and schedulers."""
 
 
-def head_of(tables: Mapping[str, Any]) -> bytes:
+def head_of(tables: Mapping[str, object]) -> bytes:
     """Return a file up to its first tensor: ``tables`` as CBOR, and zeros."""
     text = packed(tables)
     head = MAGIC + struct.pack("<HI", VERSION, len(text)) + text

@@ -152,7 +152,7 @@ class CborReader:
         return self._data[self._at - count : self._at]
 
 
-def packed(node: Any) -> bytes:
+def packed(node: object) -> bytes:
     """Return ``node`` as CBOR: dicts, lists, texts, numbers, booleans and nil."""
     parts: list[bytes] = []
     _pack(node, parts)

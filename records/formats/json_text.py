@@ -1,7 +1,6 @@
 """Plain data as JSON text that every tool gives back unchanged."""
 
 import math
-from typing import Any
 
 import orjson
 
@@ -10,7 +9,7 @@ from ..errors import RecordError
 from ..limits import odd_text, unstorable_text
 
 
-def plain_text(node: Any) -> bytes:
+def plain_text(node: object) -> bytes:
     """Return ``node`` in one line; RecordError for what JSON cannot hold."""
     try:
         return orjson.dumps(portable(node))

@@ -95,7 +95,7 @@ def _members(text: bytes, file: str, budget: int) -> Iterator[tuple[str, Any]]:
         raise reader.error("something after the end")
 
 
-def _checked_metadata(value: Any, file: str) -> dict[str, str]:
+def _checked_metadata(value: object, file: str) -> dict[str, str]:
     if not isinstance(value, dict) or not all(
         isinstance(text, str)
         for text in value.values()  # pyright: ignore[reportUnknownVariableType]  # any map
@@ -104,7 +104,7 @@ def _checked_metadata(value: Any, file: str) -> dict[str, str]:
     return value  # pyright: ignore[reportUnknownVariableType]  # checked above
 
 
-def _checked_tensor(name: str, value: Any, file: str) -> Tensor:
+def _checked_tensor(name: str, value: object, file: str) -> Tensor:
     subject = f"{name!r:.80}"
     if not isinstance(value, dict) or set(value) != {"dtype", "shape", "data_offsets"}:  # pyright: ignore[reportUnknownArgumentType]  # any map
         raise RecordFormatError(

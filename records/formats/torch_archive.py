@@ -193,7 +193,7 @@ def _explain(error: Exception) -> tuple[str, str, str]:
     return f"a damaged file of torch ({type(error).__name__}: {text[:120]})", "", ""
 
 
-def _lightning_metadata(content: Any, file: str) -> dict[str, Any]:
+def _lightning_metadata(content: object, file: str) -> dict[str, Any]:
     """Return as metadata what a checkpoint of Lightning tells of its module.
 
     That is the blueprint, if one built it.

@@ -110,7 +110,7 @@ def _names_of(names: Container[str], noun: str) -> Column:
 def _pairs_with(noun: str, is_fine: Callable[[Any], bool]) -> Column:
     """Return the column of pairs: the number of an entry, and something fine."""
 
-    def is_pair(pair: Any) -> bool:
+    def is_pair(pair: object) -> bool:
         return (
             isinstance(pair, list)
             and len(pair) == 2
@@ -121,7 +121,7 @@ def _pairs_with(noun: str, is_fine: Callable[[Any], bool]) -> Column:
     return Column(noun, lambda pairs: all(map(is_pair, pairs)), is_pair)
 
 
-def _is_ties(value: Any) -> bool:
+def _is_ties(value: object) -> bool:
     return isinstance(value, list) and bool(value) and set(map(type, value)) <= {str}
 
 

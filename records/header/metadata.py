@@ -9,7 +9,7 @@ from .columns import is_size, is_text
 
 
 def combine_metadata(
-    recorded: Mapping[str, Any], users: Mapping[str, Any] | None
+    recorded: Mapping[str, object], users: Mapping[str, object] | None
 ) -> dict[str, Any]:
     """Return the metadata of a record with that of the user, who has the last word.
 

@@ -171,7 +171,7 @@ def _is_number(value: object) -> bool:
     return type(value) in (int, float)
 
 
-def _is_numbers(value: Any) -> bool:
+def _is_numbers(value: object) -> bool:
     return isinstance(value, tuple) and bool(value) and all(map(_is_number, value))
 
 

@@ -19,13 +19,13 @@ M = TypeVar("M", bound=LightningModule)
 
 def load_lightning(
     cls: type[M],
-    path: Any,
-    map_location: Any = None,
+    path: object,
+    map_location: object = None,
     *,
-    hparams_file: Any = None,
+    hparams_file: object = None,
     strict: bool | None = None,
     weights_only: bool | None = None,
-    **kwargs: Any,
+    **kwargs: object,
 ) -> M:
     """Return the module of class ``cls`` that a checkpoint holds.
 
@@ -60,7 +60,7 @@ def load_lightning(
 def _from_records(
     cls: type[M],
     checkpoint: dict[str, Any],
-    hparams_file: Any,
+    hparams_file: object,
     kwargs: dict[str, Any],
     is_strict: bool,
 ) -> M:

@@ -12,7 +12,7 @@ class TypedHparams:
 
     hparams_schema: ClassVar[Any] = None
 
-    def __init_subclass__(cls, **kwargs: Any) -> None:
+    def __init_subclass__(cls, **kwargs: object) -> None:
         super().__init_subclass__(**kwargs)
         if "hparams_schema" in cls.__dict__:
             return
@@ -40,7 +40,7 @@ class TypedHparams:
         ]
         return next(iter(annotated or parameters))
 
-    def check_hparams(self, hparams: Any, base: str) -> Any:
+    def check_hparams(self, hparams: object, base: str) -> Any:
         """Return ``hparams`` as the declared class. TypeError for another."""
         name, schema = type(self).__name__, self.hparams_schema
         if schema is None:

@@ -69,5 +69,5 @@ class StoredExtra:
         return RecordMismatchError(self._file, [problem])
 
 
-def _set(module: nn.Module | WrapperForm, state: Any) -> None:
+def _set(module: nn.Module | WrapperForm, state: object) -> None:
     module.set_extra_state(state)

@@ -67,7 +67,7 @@ class UnfilledBuild:
             self._cover(data, tape, UnfilledView)
         return self._shell(tape, tape.body, requires_grad)
 
-    def alias(self, data: Any, requires_grad: bool) -> nn.Parameter | None:
+    def alias(self, data: object, requires_grad: bool) -> nn.Parameter | None:
         """Return an unfilled tensor as one more parameter on its memory and tape."""
         if not isinstance(data, Unfilled):
             return None
@@ -87,7 +87,7 @@ class UnfilledBuild:
         tape.note(function, body, (), {})
         return self.view(body, tape)
 
-    def adopt(self, parameter: Any, data: object) -> Any:
+    def adopt(self, parameter: object, data: object) -> Any:
         """Let a parameter that another library's patch made note its initializers."""
         # A patch may return a class of its own, whose behaviour is not ours to change.
         if type(parameter) is not nn.Parameter:

@@ -53,7 +53,7 @@ class _Guard(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch decla
         )
 
 
-def _is_blank(value: Any) -> bool:
+def _is_blank(value: object) -> bool:
     if isinstance(value, list | tuple):
         return any(map(_is_blank, value))
     return isinstance(value, torch.Tensor) and _dtype_of(value) is BLANK

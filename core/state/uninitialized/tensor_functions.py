@@ -134,9 +134,9 @@ def _fits_uniform(
 
 def _fits_kaiming(
     body: torch.Tensor,
-    a: Any = 0,
-    mode: Any = "fan_in",
-    nonlinearity: Any = "leaky_relu",
+    a: object = 0,
+    mode: object = "fan_in",
+    nonlinearity: object = "leaky_relu",
     generator: None = None,
 ) -> bool:
     return (
@@ -147,7 +147,7 @@ def _fits_kaiming(
     )
 
 
-def _fits_constant(body: torch.Tensor, val: Any) -> bool:
+def _fits_constant(body: torch.Tensor, val: object) -> bool:
     return _is_within(body, val)
 
 
@@ -176,7 +176,7 @@ def _succeeds(
     shape: torch.Size,
     dtype: torch.dtype,
     names: tuple[str, ...],
-    *values: Any,
+    *values: object,
 ) -> bool:
     return _try(function, shape, dtype, names, values)
 

@@ -93,7 +93,7 @@ class UnfilledView(Unfilled):
     plain: ClassVar[type[torch.Tensor]] = torch.Tensor
 
 
-def note(function: Function, tensor: object, *args: Any) -> bool:
+def note(function: Function, tensor: object, *args: object) -> bool:
     """Put a call on the tape of ``tensor``; False if it must be run now."""
     return isinstance(tensor, Unfilled) and _note(
         function, tensor, args, {}, is_tried=True
@@ -150,11 +150,11 @@ def _views(
     return views[0] if isinstance(bodies, Tensor) else type(bodies)(views)
 
 
-def _body_of(value: Any) -> Any:
+def _body_of(value: object) -> Any:
     return value._body if isinstance(value, Unfilled) else value
 
 
-def _is_plain(values: Iterable[Any]) -> bool:
+def _is_plain(values: Iterable[object]) -> bool:
     """Return whether no tensor is among ``values``, nor a list that may hold some."""
     for value in values:
         if type(value) is tuple:
@@ -165,7 +165,7 @@ def _is_plain(values: Iterable[Any]) -> bool:
     return True
 
 
-def _close_all(values: Iterable[Any]) -> None:
+def _close_all(values: Iterable[object]) -> None:
     for value in values:
         if isinstance(value, Unfilled):
             value._tape.close()
@@ -198,7 +198,7 @@ def _method(name: str) -> Function:
     """Return the initializer as a method, which Python finds before torch does."""
     function: Function = getattr(torch.Tensor, name)
 
-    def noted(self: Unfilled, *args: Any, **kwargs: Any) -> Any:
+    def noted(self: Unfilled, *args: object, **kwargs: object) -> Any:
         if _note(function, self, args, kwargs):
             return self
         self._tape.close()

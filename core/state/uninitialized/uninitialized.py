@@ -120,7 +120,7 @@ def _install() -> None:
     _calibrate()
 
 
-def _call_in(build: Any, function: Callable[[], T]) -> T:
+def _call_in(build: object, function: Callable[[], T]) -> T:
     outer_build = _current.get()
 
     def run() -> T:
@@ -141,7 +141,7 @@ def _asking_new(constructor: Function) -> Function:
     is_native = constructor.__module__ == nn.Parameter.__module__
 
     def __new__(
-        cls: type[nn.Parameter], data: Any = None, requires_grad: bool = True
+        cls: type[nn.Parameter], data: object = None, requires_grad: bool = True
     ) -> Any:
         build = _current.get()
         if build is None or build.is_over:
@@ -194,7 +194,7 @@ def _draws_quietly(*numbers: Any) -> bool:
 def _watched_state(set_state: Function) -> Function:
     """Look where the generator stands before it is put back to where it was."""
 
-    def set_rng_state(*args: Any, **kwargs: Any) -> Any:
+    def set_rng_state(*args: object, **kwargs: object) -> Any:
         build = _current.get()
         if build is not None and not build.is_over:
             build.look_at_return()
