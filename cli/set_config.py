@@ -12,16 +12,19 @@ def main(argv: Sequence[str]) -> int:
     """Write what ``argv`` says into the run's config, and return the exit status."""
     options = _parser().parse_args(argv)
     from ..config.errors import ConfigError
-    from ..config.live.request import request_edit
+    from ..config.live.request import last_refusal, request_edit
 
     words = " ".join(options.overrides)
     try:
+        refusal = last_refusal(Path(options.run))
         file = request_edit(
             Path(options.run), options.overrides, f"burnish set {words}"
         )
     except (ConfigError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
+    if refusal:
+        print(f"what was asked for before was refused, and still stands: {refusal}")
     print(
         f"{file}: asked for {words}. The run takes it over at its next step, or says "
         f"in {file.name}.refused why not."

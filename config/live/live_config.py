@@ -104,7 +104,7 @@ class LiveConfig(Generic[C]):
         if reading.is_gone:
             self._write_again()
         elif reading.problem:
-            self._refuse(step(), reading.problem, self.file.name)
+            self._refuse(step(), reading.problem, self.file.name, reading.text)
         else:
             return self._checked(step, reading)
         return None
@@ -132,22 +132,29 @@ class LiveConfig(Generic[C]):
         if proposal.replayed is not None:
             self._ahead.remove(proposal.replayed)
             drops = (proposal.replayed.id,)
-        self._refuse(step, problem, proposal.by, drops)
+        self._refuse(step, problem, proposal.by, proposal.text, drops)
 
     def _refuse(
-        self, step: int, problem: str, by: str, drops: tuple[int, ...] = ()
+        self,
+        step: int,
+        problem: str,
+        by: str,
+        refused_text: str,
+        drops: tuple[int, ...] = (),
     ) -> None:
         text = f"{self.file.name} was not taken over at step {step}: {problem}"
         LOG.warning("%s: the edit was refused: %s", self.file, problem)
         self._note("refused", step, by=by, problem=problem, drops=drops)
         with suppress(OSError):
             write_text(self._refusal_file, f"{text}\n")
+        self._remove_note(refused_text)
 
     def _checked(self, step: Callable[[], int], reading: Reading) -> Proposal | None:
         try:
             return self._proposal(reading.tree, reading.text)
         except Exception as error:  # a user's class may raise anything
-            self._refuse(step(), error_text(error), self._who(reading.text))
+            text = reading.text
+            self._refuse(step(), error_text(error), self._who(text), text)
             return None
 
     def _proposal(self, tree: Any, text: str) -> Proposal | None:
@@ -184,6 +191,7 @@ class LiveConfig(Generic[C]):
         is_final = not _differ(config, final)
         if _differ(config, left_behind) and not is_final:
             return
+        self._remove_refusal()
         if is_final and is_whole:
             self._file.skip()
         else:
@@ -227,12 +235,19 @@ class LiveConfig(Generic[C]):
 
     def _remove_notes(self, text: str) -> None:
         """Remove what is said beside the file, whose ``text`` is in force now."""
-        with suppress(OSError):
-            os.unlink(self._refusal_file)
+        self._remove_refusal()
+        self._remove_note(text)
+
+    def _remove_note(self, text: str) -> None:
+        """Forget who asked for the file's ``text``, which has its answer."""
         with edit_lock(self.file.parent, wait_seconds=0) as is_ours:
             # Who has written the file since has left a note that nobody read yet.
             if is_ours and self._file.read_now().text == text:
                 RequestNote.beside(self.file).remove()
+
+    def _remove_refusal(self) -> None:
+        with suppress(OSError):
+            os.unlink(self._refusal_file)
 
     @property
     def _refusal_file(self) -> Path:

@@ -2,6 +2,7 @@
 
 import copy
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -10,14 +11,18 @@ from ..files import read_text, read_tree
 from ..path import parts
 from ..short_text import first_names
 from ..spelling import did_you_mean
+from ..storage.opening import read_file
 from ..storage.replacement import write_text
 from ..tree import is_dict
 from ..validation.overrides import override_texts, split_override
 from ..validation.parse_value import from_text
 from .changes import key_in
 from .edit_lock import edit_lock
-from .live_config import config_file
+from .live_config import REFUSED, config_file
 from .request_note import RequestNote
+
+_MOST_BYTES = 4096
+"""Of a refusal that is told."""
 
 _MOST_SECONDS = 10.0
 """How long another command may take; one that stands still is told."""
@@ -49,6 +54,16 @@ def request_edit(folder: Path, overrides: Iterable[str], by: str) -> Path:
         RequestNote.beside(file).add(by, before, text)
         write_text(file, text)
     return file
+
+
+def last_refusal(folder: Path) -> str:
+    """Return why the config at the top of a run was refused, empty if it was not."""
+    file = config_file(folder)
+    if file is not None:
+        with suppress(OSError):
+            refusal = read_file(file.with_name(file.name + REFUSED), _MOST_BYTES)
+            return refusal.decode(errors="replace").strip()
+    return ""
 
 
 def _config_in(folder: Path) -> Path:

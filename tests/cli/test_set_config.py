@@ -33,3 +33,14 @@ def test_a_wrong_word_ends_with_an_error_and_changes_nothing(
     error = capsys.readouterr().err
     assert "the file has no 'lrr'" in error
     assert "no config is at its top" in error
+
+
+def test_a_refusal_that_still_stands_is_told(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "config.ron").write_text(RON)
+    (tmp_path / "config.ron.refused").write_text("lr: a rate of -1\n")
+
+    assert main(["set", str(tmp_path), "optim.name=lion"]) == 0
+
+    assert "still stands: lr: a rate of -1" in capsys.readouterr().out

@@ -20,13 +20,11 @@ from ..hyperstate.live_edits import LiveEdits
 from ..lightning.data_module import DataModule
 from ..lightning.model import Model
 from .fit_config import DATA, MODEL, RUN
-from .optimizer_arguments import OptimizerArguments
+from .optimizer_arguments import KWARGS, OptimizerArguments
 from .trainer_limits import take_limits
 
 FILE = f"{NAME}.yaml"
 """What a run's folder has at its top."""
-
-_KWARGS = f"{MODEL}.optimizer.kwargs"
 
 
 class LiveRun(Callback):
@@ -115,10 +113,10 @@ class LiveRun(Callback):
         kwargs = _kwargs(self._config)
         arguments.held = {*self._held}
         arguments.follow(kwargs)
-        new = {key for key in kwargs if child(_KWARGS, key) in self._start.new_paths}
+        new = {key for key in kwargs if child(KWARGS, key) in self._start.new_paths}
         for key in new:
             if arguments.is_scheduled(key):
-                LOG.warning("%s: the scheduler was resumed, and sets %s", _KWARGS, key)
+                LOG.warning("%s: the scheduler was resumed, and sets %s", KWARGS, key)
         arguments.renew({key for key in new if not arguments.is_scheduled(key)})
 
     def _take(self, config: Hparams) -> Undo:
@@ -146,7 +144,7 @@ class LiveRun(Callback):
     def _annotate(self, change: Change) -> Change:
         """Return ``change`` with what it means for a scheduler, if anything."""
         names = parts(change.path)
-        kwargs = parts(_KWARGS)
+        kwargs = parts(KWARGS)
         is_argument = names[: len(kwargs)] == kwargs
         if self._arguments is None or not is_argument or change.note:
             return change

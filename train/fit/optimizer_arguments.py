@@ -6,10 +6,15 @@ from typing import Any
 import torch
 from lightning.pytorch import Trainer
 
+from ...config.errors import ConfigError, Problem
 from ...config.path import child
 from ...config.process.transaction import Undo, undo_all
 from ...config.short_text import short_repr
-from ..hyperstate.bound_optimizers import Bond, Group
+from ..hyperstate.bound_optimizers import Bond, Group, check_as_torch
+from .fit_config import MODEL
+
+KWARGS = f"{MODEL}.optimizer.kwargs"
+"""Where the config has them."""
 
 _ABSENT = object()
 
@@ -56,17 +61,18 @@ class OptimizerArguments:
     def take(self, before: Mapping[str, Any], after: Mapping[str, Any]) -> Undo:
         """Give groups what ``after`` says otherwise, and return what takes it back.
 
-        Raises ValueError, and changes nothing, for what a running optimizer cannot
+        Raises ConfigError, and changes nothing, for what a running optimizer cannot
         change, or refuses.
         """
         undos: list[Undo] = []
         held, self._taken_away = {*self.held}, set()
         undos.append(lambda: setattr(self, "held", held))
-        names = [*dict.fromkeys((*before, *after))]
+        changed: list[Bond] = []
         try:
-            for key in names:
+            for key in dict.fromkeys((*before, *after)):
                 if before.get(key, _ABSENT) != after.get(key, _ABSENT):
-                    self._change(key, after, undos)
+                    changed += self._change(key, after, undos)
+            self._check_as_torch(changed)
         except BaseException:
             undo_all(undos)
             raise
@@ -102,27 +108,42 @@ class OptimizerArguments:
             return any("max_momentum" in group for group in driven)
         return key == "lr" and bool(driven)
 
-    def _change(self, key: str, after: Mapping[str, Any], undos: list[Undo]) -> None:
+    @staticmethod
+    def _check_as_torch(changed: list[Bond]) -> None:
+        try:
+            check_as_torch(changed)
+        except ConfigError as error:
+            [problem] = error.problems
+            raise _refusal(problem.path, problem.message) from error
+
+    def _change(
+        self, key: str, after: Mapping[str, Any], undos: list[Undo]
+    ) -> list[Bond]:
         bonds = [bond for bond in self._bonds if bond.key == key]
         if not bonds or key not in after:
             why = self._problems.get(key) or (
                 "no group of the optimizer has it from the config as a number, so that "
                 "it cannot change while the run goes on"
             )
-            raise ValueError(f"optimizer.kwargs.{key}: {why}")
+            raise _refusal(key, why)
         for bond in bonds:
             if not bond.is_alike(after[key]):
-                raise ValueError(
-                    f"optimizer.kwargs.{key}: expected a number, or as many as the "
-                    f"optimizer has, found {short_repr(after[key])}"
-                )
+                expected = "expected a number, or as many as the optimizer has"
+                raise _refusal(key, f"{expected}, found {short_repr(after[key])}")
             bond.update(after, undos)
-        for bond in bonds:
-            bond.check_range()
-            bond.check_as_torch()
+        try:
+            for bond in bonds:
+                bond.check_range()
+        except ValueError as error:
+            raise _refusal(key, str(error)) from error
         if self.is_scheduled(key):
             self._taken_away.add(key)
             self.held.add(key)
+        return bonds
+
+
+def _refusal(key: str, message: str) -> ConfigError:
+    return ConfigError("", [Problem(child(KWARGS, key), message)])
 
 
 def _has(group: Group, key: str, value: object) -> bool:

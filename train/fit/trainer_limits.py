@@ -6,8 +6,9 @@ from typing import Any
 
 from lightning.pytorch import Trainer
 
+from ...config.errors import ConfigError, Problem
 from ...config.process.transaction import Undo, undo_all
-from .fit_config import TrainerHparams
+from .fit_config import RUN, TrainerHparams
 
 
 def take_limits(
@@ -15,7 +16,7 @@ def take_limits(
 ) -> Undo:
     """Give ``trainer`` the numbers that ``after`` has otherwise, and return the undo.
 
-    Raises ValueError, and changes nothing, for one that it would refuse.
+    Raises ConfigError, and changes nothing, for one that it would refuse.
     """
     changed = {name: after[name] for name in _HOLDERS if after[name] != before[name]}
     for name, value in changed.items():
@@ -38,11 +39,16 @@ _HOLDERS: dict[str, Callable[[Trainer], Any]] = {
 
 
 def _check(trainer: Trainer, name: str, value: Any) -> None:
+    problem = ""
     if name in ("max_epochs", "max_steps") and (value is None or value < -1):
-        raise ValueError(f"{name}: expected a count, or -1 for no end, found {value}")
-    if name != "gradient_clip_val":
-        return
-    if value is not None and value < 0:
-        raise ValueError(f"{name}: expected a number from 0 on, or null, found {value}")
-    if not trainer.lightning_module.automatic_optimization:
-        raise ValueError(f"{name}: the model clips its gradients itself, or does not")
+        problem = f"expected a count, or -1 for no end, found {value}"
+    elif name == "gradient_clip_val" and value is not None and value < 0:
+        problem = f"expected a number from 0 on, or null, found {value}"
+    elif name == "gradient_clip_val" and not _clips(trainer):
+        problem = "the model clips its gradients itself, or does not"
+    if problem:
+        raise ConfigError("", [Problem(f"{RUN}.trainer.{name}", problem)])
+
+
+def _clips(trainer: Trainer) -> bool:
+    return bool(trainer.lightning_module.automatic_optimization)

@@ -1,12 +1,14 @@
 """Optimizers whose groups follow the config: a schedule, and an edit of a live run."""
 
 import dataclasses
+from collections.abc import Iterable
 from functools import partial
 from inspect import signature
 from typing import Any
 
 import torch
 
+from ...config.errors import ConfigError, Problem
 from ...config.path import parts
 from ...config.process.transaction import Undo, undo_all
 from ...config.short_text import short_repr
@@ -53,13 +55,17 @@ class BoundOptimizers:
     def edit(self, config: Any) -> Undo:
         """Do as `update` for a ``config`` that a person wrote.
 
-        Raises ValueError also for what an optimizer of torch would refuse when it is
+        Raises ConfigError also for what an optimizer of torch would refuse when it is
         made, and its step would take without a word.
         """
+        before = [bond.value for bond in self._bonds]
         undo = self.update(config)
         try:
-            for bond in self._bonds:
-                bond.check_as_torch()
+            check_as_torch(
+                bond
+                for bond, value in zip(self._bonds, before, strict=True)
+                if bond.value != value
+            )
         except BaseException:
             undo()
             raise
@@ -85,7 +91,7 @@ class Bond:
 
     def __init__(self, group: Group, key: str, path: str, owner: Any = None) -> None:
         self.group, self.key, self.path = group, key, path
-        self._owner = owner
+        self.owner = owner
         """The optimizer, if it is known, which tells what it refuses."""
         self.value: Any = None
         """What the config said last."""
@@ -138,20 +144,6 @@ class Bond:
             values = {n: self.group[n] for n in names if n in self.group}
             dataclasses.replace(template, **values)
 
-    def check_as_torch(self) -> None:
-        """Raise ValueError for what an optimizer of torch refuses when it is made."""
-        cls = type(self._owner)
-        if not f"{cls.__module__}.".startswith("torch.optim."):
-            return
-        names = signature(cls).parameters.keys() - _ENGINE_CHOICES
-        values = {
-            name: value.item() if isinstance(value, torch.Tensor) else value
-            for name, value in self.group.items()
-            if name in names
-        }
-        # Of two dimensions, since Muon takes no other parameter.
-        cls([torch.zeros(1, 1, requires_grad=True)], **values)
-
     def _set(self, value: Any) -> None:
         current = self.group[self.key]
         if isinstance(current, torch.Tensor):
@@ -170,6 +162,32 @@ class Bond:
             self._set(current)
 
         return undo
+
+
+def check_as_torch(bonds: "Iterable[Bond]") -> None:
+    """Raise ConfigError for what an optimizer of torch refuses when it is made.
+
+    ``bonds`` are those whose values are new, of any optimizers.
+    """
+    for bond in bonds:
+        cls = type(bond.owner)
+        if f"{cls.__module__}.".startswith("torch.optim."):
+            try:
+                _make_like(cls, bond.group)
+            except ValueError as error:
+                problem = Problem(bond.path, f"{cls.__name__} refuses it: {error}")
+                raise ConfigError("", [problem]) from error
+
+
+def _make_like(cls: Any, group: Group) -> None:
+    names = signature(cls).parameters.keys() - _ENGINE_CHOICES
+    values = {
+        name: value.item() if isinstance(value, torch.Tensor) else value
+        for name, value in group.items()
+        if name in names
+    }
+    # Of two dimensions, since Muon takes no other parameter.
+    cls([torch.zeros(1, 1, requires_grad=True)], **values)
 
 
 def _is_number(value: object) -> bool:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -68,7 +69,7 @@ class View:
 def at(state: Any, path: str) -> Any:
     """Return what stands at ``path``, by attributes and items; None if nothing does."""
     node = state
-    for name in parts(path):
+    for name in _parts(path):
         if isinstance(node, Mapping):
             node = next((v for k, v in node.items() if str(k) == name), None)
         elif isinstance(node, list | tuple):
@@ -76,6 +77,10 @@ def at(state: Any, path: str) -> Any:
         else:
             node = getattr(node, name, None)
     return node
+
+
+# A run asks for the same few paths at each of its steps.
+_parts = lru_cache(maxsize=256)(parts)
 
 
 def _files(tree: Any) -> list[str]:

@@ -237,8 +237,11 @@ def test_who_asked_for_what_is_refused_is_told(tmp_path: Path, clocks: Clocks) -
     request_edit(tmp_path, ["optim.lr=13"], "burnish set optim.lr=13")
 
     look(live, 1, clocks)
+    request_edit(tmp_path, ["optim.lr=12"], "burnish set optim.lr=12")
+    look(live, 2, clocks)
 
-    assert live.history.edits[-1].by == "burnish set optim.lr=13"
+    asked = [edit.by for edit in live.history.edits[1:]]
+    assert asked == ["burnish set optim.lr=13", "burnish set optim.lr=12"]
 
 
 def test_the_note_of_a_command_that_comes_while_an_edit_is_made_stays(
@@ -256,6 +259,18 @@ def test_the_note_of_a_command_that_comes_while_an_edit_is_made_stays(
     assert second is not None
     assert second.by == "one; another"
     assert in_force(live) == (0.2, 0.5, 10)
+
+
+def test_a_refusal_of_the_past_is_gone_when_a_run_begins_with_its_file(
+    tmp_path: Path,
+) -> None:
+    begin(tmp_path)
+    refusal = tmp_path / "config.ron.refused"
+    refusal.write_text("of the past")
+
+    begin(tmp_path)
+
+    assert not refusal.exists()
 
 
 @contextmanager

@@ -210,12 +210,12 @@ def test_gradients_are_clipped_from_an_edit_on(run: Runner) -> None:
 
 WRONG = {
     "a field that is not marked": ("width=9", "is not marked with"),
-    "a negative rate": (f"{LR}=-1", "Invalid learning rate"),
+    "a negative rate": (f"{LR}=-1", f"{LR}: SGD refuses it: Invalid learning rate: -1"),
     "no number": (f"{LR}=fast", "expected a number, or as many"),
     "a switch": ("seed=9", "is not marked with"),
     "what the model refuses": ("scale=13", "unlucky"),
     "what its field refuses": ("scale=-1", "greater than or equal to 0"),
-    "no count": ("max_epochs=null", "expected a count"),
+    "no count": ("max_epochs=null", "run_config.trainer.max_epochs: expected a count"),
 }
 
 
@@ -247,7 +247,7 @@ def test_arguments_that_a_group_has_not_are_refused(
     run({3: run.set(f"optimizer.kwargs={json.dumps(kwargs_of(kwargs))}")})
 
     message = (run.folder / "config.yaml.refused").read_text()
-    assert f"optimizer.kwargs.{problem}: no group" in message
+    assert f"model_config.optimizer.kwargs.{problem}: no group" in message
 
 
 def kwargs_of(text: str) -> Any:
