@@ -132,7 +132,7 @@ def fill_wildcards(pattern: Sequence[str], values: Sequence[str]) -> tuple[str, 
 
 def is_pattern(path: str) -> bool:
     """Return whether ``path`` can name more than one thing."""
-    return any(mark in path for mark in "*{")
+    return "*" in path or "{" in path
 
 
 def _matcher(pattern: Pattern) -> Callable[[str, object], bool]:

@@ -33,19 +33,20 @@ def uninterrupted() -> Generator[None]:
         return
     pending: list[tuple[int, FrameType | None]] = []
     handlers: dict[int, Any] = {}
+    replaced: dict[int, Any] = {}
     # An exception may come in place of either `restore`, and the other is made.
     try:
         try:
             for number in _SIGNALS:
                 handler = signal.getsignal(number)
                 if callable(handler):
-                    handlers[number] = handler
+                    handlers[number] = replaced[number] = handler
                     signal.signal(number, lambda *caught: pending.append(caught))
             yield
         finally:
-            _restore(handlers)
+            _restore(replaced)
     finally:
-        _restore(handlers)
+        _restore(replaced)
     for number, frame in pending:
         handlers[number](number, frame)
 
@@ -103,6 +104,8 @@ def leaving_nothing_open(function: Callable[P, R]) -> Callable[P, R]:
     return call
 
 
-def _restore(handlers: dict[int, Any]) -> None:
-    for number, handler in handlers.items():
+def _restore(replaced: dict[int, Any]) -> None:
+    while replaced:
+        number, handler = next(iter(replaced.items()))
         signal.signal(number, handler)
+        replaced.pop(number, None)
