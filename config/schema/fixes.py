@@ -81,7 +81,8 @@ def _names_in(kind: t.Type) -> Iterator[str]:
 
 def _deleted_structs(comparison: StructComparison) -> list[tuple[str, ...]]:
     """Return the outermost structs whose name is no field, or another new one, now."""
-    new_names = {c.new_name for c in comparison.changes if isinstance(c, FieldRenamed)}
+    renames = [c for c in comparison.changes if isinstance(c, FieldRenamed)]
+    old_names, new_names = {c.field for c in renames}, {c.new_name for c in renames}
     deleted: list[tuple[str, ...]] = []
     pending: list[tuple[tuple[str, ...], t.Struct, t.Struct]]
     pending = [((), comparison.old, comparison.new)]
@@ -89,7 +90,7 @@ def _deleted_structs(comparison: StructComparison) -> list[tuple[str, ...]]:
         path, before, now = pending.pop()
         for name, field in before.fields.items():
             field_path = (*path, name)
-            if not isinstance(field.type, t.Struct):
+            if not isinstance(field.type, t.Struct) or field_path in old_names:
                 continue
             after = now.fields[name].type if name in now.fields else None
             if isinstance(after, t.Struct):

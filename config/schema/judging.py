@@ -34,8 +34,8 @@ from .outcome import ByHand, Harmless, Misread
 from .samples import is_known, samples_of
 from .trial import Finding, Moves, Trial
 
-_N_ROUNDS = 3
-"""How often rules that do not help are taken out and the others tried again."""
+_N_ROUNDS = 5
+"""How often rules are tried: some that do not help go, and some that help come."""
 
 
 def judge(
@@ -56,6 +56,11 @@ def judge(
         remaining = [f for f in findings if not _is_known_error(judged, f)]
         if not remaining:
             return judged
+        restored = [_restore(comparison, remaining) for comparison in judged]
+        if restored != judged:
+            # Files that failed for another change show this one only now.
+            judged = restored
+            continue
         judged = [_mark_unhelpful(comparison, remaining) for comparison in judged]
         judged = _add_misread(judged, _unexplained_findings(judged, remaining))
     return judged
@@ -115,6 +120,18 @@ def _mark_harmless(
         return Harmless(change.field, change)
 
     return replace(comparison, changes=[judge_change(c) for c in comparison.changes])
+
+
+def _restore(comparison: StructComparison, findings: list[Finding]) -> StructComparison:
+    """Return the changes, those not harmless any more that files take notice of."""
+    changes = [
+        change.change
+        if isinstance(change, Harmless)
+        and any(_concerns(comparison.path, change, f) for f in findings)
+        else change
+        for change in comparison.changes
+    ]
+    return replace(comparison, changes=changes)
 
 
 def _mark_unhelpful(

@@ -170,8 +170,14 @@ def _chains(pairs: Mapping[str, str], removed: Set[str]) -> Iterator[dict[str, s
 
 
 def _has_other_type(before: t.Field, after: t.Field) -> bool:
-    types = before.type, after.type
-    return before.type != after.type and not any(isinstance(k, t.Struct) for k in types)
+    match before.type, after.type:
+        case t.Struct(name), t.Struct(new_name):
+            # One of the same name is the same struct, whatever has changed in it.
+            return name != new_name
+        case (t.Struct(), _) | (_, t.Struct()):
+            return False
+        case _:
+            return before.type != after.type
 
 
 def _overlap(before: t.Field, after: t.Field) -> bool:

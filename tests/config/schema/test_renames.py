@@ -1,5 +1,6 @@
 """Renames are recognized."""
 
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import pytest
@@ -164,6 +165,38 @@ def test_types_alike_that_changed_places_are_in_doubt_and_the_report_says_why(
     assert "if the names changed places, it takes RenameField('x', 'y')" in (
         checker.report()
     )
+
+
+@dataclass
+class Encoder:
+    width: int = 1
+
+
+@dataclass
+class Decoder:
+    depth: str = "deep"
+
+
+def test_structs_that_take_each_other_s_names_are_moved_whole() -> None:
+    old = struct(("a", Encoder), ("b", Decoder))
+    new = struct(("a", Decoder), ("b", Encoder))
+
+    newer = new_version(new, {0: check(old, new).proposed_fixes})
+    loaded = loads(newer, '(a: (width: 5), b: (depth: "flat"))')
+
+    assert (loaded.a, loaded.b) == (Decoder("flat"), Encoder(5))
+    assert check(old, newer).compatible
+
+
+def test_a_default_that_changed_beside_a_swap_keeps_its_old_meaning() -> None:
+    old = struct(("a", int, 1), ("b", str, "s"), ("lr", float, 0.1))
+    new = struct(("a", str, "s"), ("b", int, 1), ("lr", float, 0.2))
+
+    newer = new_version(new, {0: check(old, new).proposed_fixes})
+    loaded = loads(newer, "(a: 7)")
+
+    assert (loaded.a, loaded.b, loaded.lr) == ("s", 7, 0.1)
+    assert check(old, newer).compatible
 
 
 def test_fields_of_one_type_are_taken_for_what_files_call_them() -> None:
