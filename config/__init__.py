@@ -8,7 +8,7 @@ if TYPE_CHECKING:
     from .classes.editable import Editable
     from .classes.field_types import register_field_type
     from .classes.serializable import Serializable
-    from .command_line import command
+    from .command_line import Program, command
     from .errors import ConfigError, ConfigSyntaxError, ConfigVersionError, Problem
     from .files import dump, dumps, load, loads
     from .help_text import describe
@@ -40,6 +40,7 @@ __all__ = [
     "Hparams",
     "MapFieldValue",
     "Problem",
+    "Program",
     "RejectValues",
     "RenameField",
     "RewriteRule",
@@ -64,7 +65,7 @@ _MODULES = {
     "errors": ["ConfigError", "ConfigSyntaxError", "ConfigVersionError", "Problem"],
     "files": ["dump", "dumps", "load", "loads"],
     "hparams": ["Hparam", "Hparams"],
-    "command_line": ["command"],
+    "command_line": ["Program", "command"],
     "rewriting.rewrite_rule": ["RewriteRule"],
     "rules": [
         "AddDefault",

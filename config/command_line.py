@@ -4,7 +4,9 @@ import functools
 import os
 import sys
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, TypeVar
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Generic, Protocol, TypeVar, cast
 
 from .classes.docstrings import summary_of
 from .errors import ConfigError
@@ -19,9 +21,44 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 R = TypeVar("R")
+Argument = TypeVar("Argument", contravariant=True)
+Result = TypeVar("Result", covariant=True)
 
 
-def command(cls: type[T]) -> Callable[[Callable[[T], R]], Callable[..., R]]:
+class Program(Protocol[Argument, Result]):
+    """A function of one argument that reads the command line when it gets none."""
+
+    __name__: str
+
+    def __call__(self, argv: Sequence[str] | Argument | None = None) -> Result:
+        """Return the function's result for ``argv``, or for what its words ask for."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Option:
+    """An option that a program takes beside ``--config`` and the fields."""
+
+    name: str
+    """With its dashes."""
+    metavar: str
+    """What stands for its value in the help."""
+    help: str
+    replaces_config: bool = False
+    """Whether ``--config`` cannot be given beside it."""
+
+
+@dataclass(frozen=True, slots=True)
+class CommandLine:
+    """What a program's words ask for."""
+
+    config: str | None
+    overrides: list[str]
+    options: dict[str, str | None]
+    """The values of further options, by their names with dashes."""
+
+
+def command(cls: type[T]) -> Callable[[Callable[[T], R]], Program[T, R]]:
     """Make a function of a config a program: ``--config FILE a.b=value ... --help``.
 
     The decorated function reads the command line when called without arguments, or
@@ -29,60 +66,123 @@ def command(cls: type[T]) -> Callable[[Callable[[T], R]], Callable[..., R]]:
     Mistakes are told on stderr with exit status 1 (2 for wrong options).
     """
 
-    def decorate(function: Callable[[T], R]) -> Callable[..., R]:
+    def read(line: CommandLine) -> T:
+        return load(cls, line.config, line.overrides)
+
+    return ProgramKind(config_cls=cls, argument_cls=cls, read=read).decorate
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProgramKind(Generic[T]):
+    """How words become the one argument of a program's function."""
+
+    config_cls: type
+    """Whose fields the words set."""
+    argument_cls: type[T]
+    """Of what the function takes."""
+    read: Callable[[CommandLine], T]
+    """Makes it; a mistake in words or files is one of ``mistakes``."""
+    options: tuple[Option, ...] = ()
+    mistakes: tuple[type[Exception], ...] = (OSError, ValueError, ImportError)
+    """Errors that are told in words, and end the program with status 1."""
+    setting: Callable[[], AbstractContextManager[object]] = nullcontext
+    """What is around reading and the function."""
+    tells_mistakes: Callable[[], bool] = lambda: True
+    """Whether this process says them; of several that fail alike one does."""
+
+    def decorate(self, function: Callable[[T], R]) -> Program[T, R]:
+        """Return ``function`` as a program."""
+
         @functools.wraps(function)
         def program(argv: Sequence[str] | T | None = None) -> R:
-            if isinstance(argv, cls):
+            if isinstance(argv, self.argument_cls):
                 return function(argv)
             words: object = sys.argv[1:] if argv is None else argv
             if isinstance(words, str) or not isinstance(words, Sequence):
                 raise TypeError(
-                    f"a program is called with a {cls.__name__}, or with the words of "
-                    f"a command line, as in main(['a.b=1']), got {short_repr(words)}"
+                    f"a program is called with a {self.argument_cls.__name__}, or with "
+                    "the words of a command line, as in main(['a.b=1']), got "
+                    f"{short_repr(words)}"
                 )
             with taking_any_text():
-                config = _config(cls, function, list(words))
-            return function(config)
+                line = self._command_line(function, list(words))
+            with self.setting():
+                with taking_any_text():
+                    argument = self._argument(line)
+                return function(argument)
 
-        return program
+        return cast("Program[T, R]", program)
 
-    return decorate
+    def _command_line(
+        self, function: Callable[..., object], words: list[str]
+    ) -> CommandLine:
+        """Return what ``words`` ask for, or end the program with help or an error."""
+        parser = _parser(self, function)
+        # argparse takes `--a.b=1` for an option of ours; parse_known hands it back as
+        # one that it does not know, and the message below says how a field is set.
+        parsed, unknown = parser.parse_known_intermixed_args(words)
+        if unknown:
+            parser.error(_unknown_words(unknown))
+        files = [word for word in parsed.overrides if _is_file(word)]
+        if files:
+            parser.error(f"a file is given as --config {files[0]}")
+        if parsed.help is not None:
+            _show_help(parser, self.config_cls, parsed.help)
+            raise SystemExit(0)
+        options = {option.name: vars(parsed)[option.name] for option in self.options}
+        return CommandLine(parsed.config, parsed.overrides, options)
+
+    def _argument(self, line: CommandLine) -> T:
+        """Return what the function is called with, or end the program."""
+        try:
+            return self.read(line)
+        except self.mistakes as error:
+            if self.tells_mistakes():
+                print(f"error: {error_text(error)}", file=sys.stderr)
+                print(_similar(self.config_cls, error), end="", file=sys.stderr)
+            raise SystemExit(1) from None
 
 
-def _config(cls: type[T], function: Callable[..., object], words: list[str]) -> T:
-    """Return the config that the command line asks for, or end the program."""
+def _parser(kind: ProgramKind[T], function: Callable[..., object]) -> "ArgumentParser":
     from argparse import ArgumentParser, RawDescriptionHelpFormatter
 
+    usages = [f"[{option.name} {option.metavar}]" for option in kind.options]
+    usage = ["%(prog)s", "[--config FILE]", *usages, "[path=value ...]"]
     parser = ArgumentParser(
         prog=os.path.basename(sys.argv[0]),
-        description=function.__doc__ or summary_of(cls) or None,
-        usage="%(prog)s [--config FILE] [path=value ...] [--help [NAME]]",
+        description=function.__doc__ or summary_of(kind.config_cls) or None,
+        usage=" ".join([*usage, "[--help [NAME]]"]),
         formatter_class=RawDescriptionHelpFormatter,
         add_help=False,
         allow_abbrev=False,
     )
+    beginning = parser.add_mutually_exclusive_group()
+    about = "a .json, .yaml or .ron file to start from"
+    beginning.add_argument("--config", metavar="FILE", type=_name, help=about)
+    for option in kind.options:
+        place = beginning if option.replaces_config else parser
+        place.add_argument(
+            option.name,
+            metavar=option.metavar,
+            dest=option.name,
+            type=_name,
+            help=option.help,
+        )
     add = parser.add_argument
-    add("--config", metavar="FILE", help="a .json, .yaml or .ron file to start from")
     add("overrides", nargs="*", metavar="path=value", help="set a field, as in a.b=1")
-    # argparse takes `--a.b=1` for an option of ours; parse_known hands it back as one
-    # that it does not know, and the message below says how a field is set.
     about = "show this, or the fields with names like NAME"
     add("-h", "--help", nargs="?", const="", metavar="NAME", help=about)
-    options, unknown = parser.parse_known_intermixed_args(words)
-    if unknown:
-        parser.error(_unknown_words(unknown))
-    files = [word for word in options.overrides if _is_file(word)]
-    if files:
-        parser.error(f"a file is given as --config {files[0]}")
-    if options.help is not None:
-        _show_help(parser, cls, options.help)
-        raise SystemExit(0)
-    try:
-        return load(cls, options.config, options.overrides)
-    except (ConfigError, OSError, ValueError, ImportError) as error:
-        print(f"error: {error_text(error)}", file=sys.stderr)
-        print(_similar(cls, error), end="", file=sys.stderr)
-        raise SystemExit(1) from None
+    return parser
+
+
+def _name(word: str) -> str:
+    """Return ``word``, which is a name of a file or a folder."""
+    from argparse import ArgumentTypeError
+
+    # A variable of the shell that is not set would mean the folder of now.
+    if not word:
+        raise ArgumentTypeError("expected a name, got an empty text")
+    return word
 
 
 def _unknown_words(words: list[str]) -> str:

@@ -224,7 +224,11 @@ def _build(
 
 def read_text(path: Path) -> str:
     """Return the text in a file. ConfigSyntaxError if it is too large, or no UTF-8."""
-    data = read_file(path, MAX_BYTES)
+    return text_of(read_file(path, MAX_BYTES))
+
+
+def text_of(data: bytes) -> str:
+    """Return the text of a file. ConfigSyntaxError if it is too large, or no UTF-8."""
     if len(data) > MAX_BYTES:
         raise ConfigSyntaxError(f"larger than {MAX_BYTES >> 20} MiB")
     try:

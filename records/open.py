@@ -3,7 +3,7 @@
 import dataclasses
 import os
 from contextlib import nullcontext
-from typing import Any, Literal
+from typing import Any, BinaryIO, Literal
 
 import torch
 
@@ -103,7 +103,7 @@ def verify_file(file: Readable, *, strict: bool = False) -> "Verified":
     return Verified(record.reading.file, len(record.entries()), size, checked)
 
 
-def digest_of(file: str | os.PathLike[str]) -> str:
+def digest_of(file: str | os.PathLike[str] | BinaryIO) -> str:
     """Return what tells the content of ``file`` from any other, in hexadecimal.
 
     Files whose sums cover every byte are not read for it, but in those places.

@@ -279,7 +279,9 @@ TESTED_IN = {
     "train/fit/run_fit.py": "cli/test_fit.py",
     "train/fit/trainer_limits.py": "train/fit/test_live_run.py",
     "train/hyperstate/blob_markers.py": "train/hyperstate/test_state_text.py",
+    "train/hyperstate/initial_state.py": "train/hyperstate/test_hyperstate.py",
     "train/hyperstate/saved_with.py": "train/hyperstate/test_digests.py",
+    "train/hyperstate/stored_files.py": "train/hyperstate/test_sent_files.py",
 }
 """Source files whose behavior stands in a test of another name, below ``tests``.
 

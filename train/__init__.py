@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from .hyperstate.field_marks import Blob, Lazy
     from .hyperstate.hyperstate import HyperState
     from .hyperstate.load_state import load_state
+    from .hyperstate.stateful_command import stateful_command
     from .lightning.data_module import DataModule
     from .lightning.load_module import load_lightning
     from .lightning.model import Model
@@ -50,6 +51,7 @@ __all__ = [
     "load_lightning",
     "load_state",
     "register_named",
+    "stateful_command",
 ]
 
 _HOME = {
@@ -75,6 +77,7 @@ _HOME = {
     "load_lightning": "lightning.load_module",
     "load_state": "hyperstate.load_state",
     "register_named": "class_lookup",
+    "stateful_command": "hyperstate.stateful_command",
 }
 
 

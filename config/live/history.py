@@ -97,13 +97,21 @@ def write_history(file: Path, edits: Sequence[Edit]) -> None:
 def read_history(file: Path) -> list[Edit]:
     """Return the edits in ``file``, none if there is no file.
 
-    A line that a kill cut off, or that a hand damaged, is left out. OSError for what
-    is no file, or cannot be read: edits would be lost if a run went on without them.
+    OSError for what is no file, or cannot be read: edits would be lost if a run went
+    on without them.
     """
     try:
-        text = read_file(file, _MOST_BYTES).decode(errors="replace")
+        return edits_in(read_file(file, _MOST_BYTES))
     except (FileNotFoundError, NotADirectoryError):
         return []
+
+
+def edits_in(data: bytes | bytearray) -> list[Edit]:
+    """Return the edits in the bytes of a history.
+
+    A line that a kill cut off, or that a hand damaged, is left out.
+    """
+    text = data.decode(errors="replace")
     return [
         edit for line in text.splitlines() if (edit := edit_of_line(line)) is not None
     ]

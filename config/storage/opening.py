@@ -19,28 +19,34 @@ class IrregularFileError(OSError):
     """Something else than a file with content stands where one should be read."""
 
 
-def open_regular(path: str | os.PathLike[str]) -> Descriptor:
+def open_regular(
+    path: str | os.PathLike[str], *, dir_fd: int | None = None
+) -> Descriptor:
     """Return the regular file ``path``, open for reading.
+
+    With ``dir_fd`` it is one in that folder, whatever the folder is called by now.
 
     A named pipe would wait for its writer, and a device may never end:
     `IrregularFileError` for both, IsADirectoryError for a folder.
     """
     file = os.fsdecode(path)
     # Even a short opening of a pipe or a device has effects on its other side.
-    _check(os.stat(file).st_mode, file)
-    opened = Descriptor(file, os.O_RDONLY | os.O_NONBLOCK)
+    _check(os.stat(file, dir_fd=dir_fd).st_mode, file)
+    opened = Descriptor(file, os.O_RDONLY | os.O_NONBLOCK, dir_fd=dir_fd)
     # Another file may have taken the name since.
     _check(os.fstat(opened.fd).st_mode, file)
     os.set_blocking(opened.fd, True)
     return opened
 
 
-def read_file(path: str | os.PathLike[str], most: int) -> bytes:
+def read_file(
+    path: str | os.PathLike[str], most: int, *, dir_fd: int | None = None
+) -> bytes:
     """Return the content of the regular file ``path``, or its first ``most`` + 1 bytes.
 
     Raises as `open_regular` does.
     """
-    opened = open_regular(path)
+    opened = open_regular(path, dir_fd=dir_fd)
     # A file may grow while it is read, and some have content but no size.
     size = max(os.fstat(opened.fd).st_size, 1 << 16)
     content = bytearray()

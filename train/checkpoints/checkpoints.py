@@ -14,6 +14,7 @@ from ...records.background_saves import BackgroundSaves, Records
 from ...records.calls import explain_calls
 from ...records.errors import RecordFormatError
 from ...records.io.save_handle import SaveHandle, join_saves
+from .agreement import agreed
 from .checkpoint import Checkpoint, Number
 from .distributed import (
     check_generators,
@@ -21,7 +22,6 @@ from .distributed import (
     local_folder,
     n_processes,
     refuse_sharded,
-    wait_for_writer,
 )
 from .end_signal import EndSignal
 from .folders import Folders
@@ -267,14 +267,17 @@ class Checkpoints:
     def _save(
         self, number: int, objects: Mapping[str, object], values: Mapping[str, Number]
     ) -> Checkpoint:
-        if is_writer():
+        def begin() -> Manifest | SaveHandle[Manifest] | None:
+            if not is_writer():
+                return None
             self._folders.prepare()
-            source = self._begin(number, objects, values)
-            wait_for_writer()
-            # Another run that writes here may have removed it by now.
-            return Checkpoint(self.folder / self._folders.name(number), source)
-        wait_for_writer()
-        return self[number]
+            return self._begin(number, objects, values)
+
+        source = agreed(begin)
+        if source is None:
+            return self[number]
+        # Another run that writes here may have removed it by now.
+        return Checkpoint(self.folder / self._folders.name(number), source)
 
     def _finish_saves(self) -> None:
         """Wait for the last save, and for those of others in this process."""

@@ -19,32 +19,66 @@ def is_writer() -> bool:
     return not _is_running() or torch.distributed.get_rank() == 0
 
 
-def wait_for_writer() -> None:
-    """Wait until every process of the group has come here."""
-    if _is_running():
-        torch.distributed.barrier()
-
-
 def n_processes() -> int:
     """Return how many processes train together."""
     return torch.distributed.get_world_size() if _is_running() else 1
 
 
-def broadcast_text(text: str) -> str:
-    """Return what the first process gives, on every process of the group."""
+def rank() -> int:
+    """Return the number of this process in its group; 0 if it is the only one."""
+    return torch.distributed.get_rank() if _is_running() else 0
+
+
+def broadcast_text(text: str, *, source: int = 0) -> str:
+    """Return what process ``source`` gives, on every process of the group."""
     if not _is_running():
         return text
-    data = text.encode()
-    device = _device()
+    data = text.encode(errors="surrogatepass")
+    size = torch.tensor([len(data)], dtype=torch.int64, device=_device())
+    torch.distributed.broadcast(size, source)
+    content = bytearray(data if rank() == source else int(size))
+    broadcast_into(memoryview(content), source=source)
+    return content.decode(errors="surrogatepass")
+
+
+def broadcast_into(memory: memoryview, *, source: int = 0) -> None:
+    """Have the bytes of process ``source`` in ``memory``, as long on every process."""
+    if not len(memory) or not _is_running():
+        return
+    here = torch.frombuffer(memory, dtype=torch.uint8)
+    message = here.to(_device())
+    torch.distributed.broadcast(message, source)
+    here.copy_(message)
+
+
+def gathered(data: bytes) -> list[bytes]:
+    """Return what each process gives, in their order, on every process."""
+    if not _is_running():
+        return [data]
+    device, n = _device(), n_processes()
+    sizes = [torch.zeros(1, dtype=torch.int64, device=device) for _ in range(n)]
     size = torch.tensor([len(data)], dtype=torch.int64, device=device)
-    torch.distributed.broadcast(size, 0)
-    if not int(size):
-        return ""
-    content = torch.empty(int(size), dtype=torch.uint8, device=device)
-    if is_writer():
-        content.copy_(torch.frombuffer(bytearray(data), dtype=torch.uint8))
-    torch.distributed.broadcast(content, 0)
-    return bytes(content.tolist()).decode()
+    torch.distributed.all_gather(sizes, size)
+    # Messages are equally long, so the shorter ones are filled up.
+    most = max(int(size) for size in sizes)
+    message = torch.zeros(most, dtype=torch.uint8)
+    if data:
+        message[: len(data)] = torch.frombuffer(bytearray(data), dtype=torch.uint8)
+    messages = [torch.empty(most, dtype=torch.uint8, device=device) for _ in range(n)]
+    torch.distributed.all_gather(messages, message.to(device))
+    return [
+        message.cpu().numpy().tobytes()[: int(size)]
+        for message, size in zip(messages, sizes, strict=True)
+    ]
+
+
+def lowest(number: int) -> int:
+    """Return the lowest number that a process of the group gives."""
+    if not _is_running():
+        return number
+    message = torch.tensor([number], dtype=torch.int64, device=_device())
+    torch.distributed.all_reduce(message, torch.distributed.ReduceOp.MIN)
+    return int(message)
 
 
 def is_any(flag: bool) -> bool:

@@ -1,7 +1,6 @@
 """What a changed config would make, held beside what a checkpoint brings back."""
 
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -13,8 +12,10 @@ from ...optim.bound.param_groups import plain_group
 from ...records.errors import RecordMismatchError
 from ..checkpoints.part_kinds import MODULE
 from ..checkpoints.rng import kept_generators
+from .blob_markers import LEGACY_SUFFIX
 from .lazy_fields import at
 from .state_objects import BOUND, FILLED, Description, open_object
+from .stored_files import StoredFiles
 
 _CURE = (
     "The checkpoint builds it as it was saved, whatever the config says. Take the "
@@ -25,48 +26,47 @@ _CURE = (
 
 
 def check_change(
-    folder: Path,
+    stored: StoredFiles,
     files: Mapping[str, str],
     begin_before: Callable[[], Any],
     begin_now: Callable[[], Any],
     *,
     is_allowed: bool,
 ) -> None:
-    """Compare what a run would begin with now with the objects in ``folder``.
+    """Compare what a run would begin with now with the objects that are ``stored``.
 
     ``files`` are those of the objects by path. Raises RecordMismatchError for a module
     of other hyperparameters, unless ``is_allowed``; warns of an optimizer's.
     """
-    kinds = {path: _kind(folder / file, path) for path, file in files.items()}
+    kinds = {path: _kind(stored, file, path) for path, file in files.items()}
     with kept_generators():
         now = begin_now()
         before = begin_before() if {BOUND, FILLED} & {*kinds.values()} else None
     for path, kind in kinds.items():
         current = at(now, path)
         if kind == MODULE and isinstance(current, nn.Module) and not is_allowed:
-            _check_module(folder / files[path], path, current)
+            _check_module(stored, files[path], path, current)
         if kind in (BOUND, FILLED) and isinstance(current, torch.optim.Optimizer):
             _warn_of_optimizer(path, at(before, path), current)
 
 
-def _kind(file: Path, path: str) -> str:
-    return (
-        Description.read(open_object(file, path)).kind
-        if file.suffix != ".msgpack"
-        else ""
-    )
+def _kind(stored: StoredFiles, file: str, path: str) -> str:
+    if file.endswith(LEGACY_SUFFIX):
+        return ""
+    return Description.read(open_object(stored, file, path)).kind
 
 
-def _check_module(file: Path, path: str, module: nn.Module) -> None:
-    metadata: Any = open_object(file, path).metadata.get("burnish", {})
+def _check_module(stored: StoredFiles, file: str, path: str, module: nn.Module) -> None:
+    metadata: Any = open_object(stored, file, path).metadata.get("burnish", {})
+    name = str(stored.file(file))
     try:
-        check_meaning(module, metadata.get("hparams"), str(file))
+        check_meaning(module, metadata.get("hparams"), name)
     except RecordMismatchError as error:
         problems = [
             f"{path}.{problem.replace('the module has', 'the config makes')}"
             for problem in error.problems
         ]
-        raise RecordMismatchError(str(file), problems, _CURE) from None
+        raise RecordMismatchError(name, problems, _CURE) from None
 
 
 def _warn_of_optimizer(

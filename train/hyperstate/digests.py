@@ -7,16 +7,14 @@ hold its own digest. The file reads like that of ``sha256sum``.
 from collections.abc import Mapping
 from pathlib import Path
 
-from ...config.storage.opening import read_file
 from ...config.storage.replacement import write_text
 from ...records.errors import RecordFormatError
 from ...records.open import digest_of, verify_file
+from .stored_files import MOST_BYTES, StoredFiles
 
 FILE = "digests.txt"
 
 _HEAD = "# Of the records beside it; remove the line of one that you replaced.\n"
-
-_MOST_BYTES = 64 << 20
 
 
 def write_digests(folder: Path, digests: Mapping[str, str]) -> None:
@@ -25,16 +23,15 @@ def write_digests(folder: Path, digests: Mapping[str, str]) -> None:
     write_text(folder / FILE, _HEAD + "".join(lines))
 
 
-def read_digests(folder: Path) -> dict[str, str]:
-    """Return the digests in ``folder``; none of a checkpoint that is older than they.
+def read_digests(files: StoredFiles) -> dict[str, str]:
+    """Return the digests among ``files``; none of a checkpoint older than they.
 
     RecordFormatError for a file of something else, or an empty one.
     """
-    file = folder / FILE
-    if not file.exists():
+    if not files.has(FILE):
         return {}
     try:
-        text = read_file(file, _MOST_BYTES)[:_MOST_BYTES].decode()
+        text = files.data(FILE, MOST_BYTES)[:MOST_BYTES].decode()
         # A file that was cut off would pass for one whose lines were removed.
         if not text.startswith("#"):
             raise ValueError("the first line is no comment")
@@ -46,21 +43,21 @@ def read_digests(folder: Path) -> dict[str, str]:
         return {name.strip(): digest for digest, name in pairs}
     except ValueError as error:
         raise RecordFormatError(
-            str(file),
+            str(files.file(FILE)),
             f"digests that cannot be read ({error!s:.100})",
             "the ones that were saved",
             "Copy the file again, or use an older checkpoint.",
         ) from error
 
 
-def check_digest(file: Path, digests: Mapping[str, str]) -> None:
-    """Raise RecordFormatError if ``file`` is whole, and not what was saved."""
-    expected = digests.get(file.name)
-    if expected is None or digest_of(file) == expected:
+def check_digest(files: StoredFiles, name: str, digests: Mapping[str, str]) -> None:
+    """Raise RecordFormatError if the file ``name`` is whole, and not what was saved."""
+    expected = digests.get(name)
+    if expected is None or digest_of(files.readable(name)) == expected:
         return
-    verify_file(file)
+    verify_file(files.readable(name))
     raise RecordFormatError(
-        str(file),
+        str(files.file(name)),
         "a record that was not saved with this checkpoint",
         f"the one whose digest {FILE} has",
         "Copy the folder again, or use another checkpoint. If you replaced the file on "

@@ -1,18 +1,16 @@
 """HyperState: the config and the state of a run, and their checkpoints."""
 
-import inspect
 import os
-from collections.abc import Callable, Iterable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar, get_origin
+from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
 
 from ...config.classes.editable import editable_paths
 from ...config.classes.field_types import Ctx
-from ...config.errors import ConfigError
-from ...config.files import check_config_class, load, loads
-from ...config.live.history import HISTORY, Edit, read_history, standing_overrides
+from ...config.files import check_config_class
+from ...config.live.history import Edit
 from ...config.live.live_config import LiveConfig, suffix_of
 from ...config.process.interrupts import leaving_nothing_open
 from ...config.schedule import at as scheduled_at
@@ -22,28 +20,29 @@ from ...config.validation.overrides import override_texts
 from ...records.background_saves import BackgroundSaves, Records
 from ...records.calls import explain_calls
 from ...records.io.save_handle import join_saves
+from ..checkpoints.agreement import agreed
 from ..checkpoints.distributed import (
-    check_generators,
     is_writer,
     local_folder,
     n_processes,
     refuse_sharded,
-    wait_for_writer,
 )
 from ..checkpoints.folders import LATEST, Folders
+from ..checkpoints.process_generators import gathered_generators
+from .beginning import Beginning, Request, with_beginning
 from .bound_optimizers import BoundOptimizers
+from .initial_state import InitialState
 from .lazy_fields import at
 from .live_edits import LiveEdits, OnEdit
+from .sent_files import sent_files
 from .state_folder import (
-    CONFIG,
     STATE,
     StateFiles,
-    check_texts,
     read_state,
     restore_generators,
     state_files,
-    text_before_edit,
 )
+from .stored_files import StoredFiles
 
 if TYPE_CHECKING:
     import torch
@@ -83,8 +82,7 @@ class HyperState(Generic[C, S]):
         self._wait, self._saves = wait, BackgroundSaves(keeps_memory=True)
         self._edits = edits
         self._bound = BoundOptimizers()
-        if folders is not None:
-            check_generators(rng)
+        self._origin: Path | None = None
         self._is_scheduled = _has_schedules(config)
         self._config = config
         if folders is not None:
@@ -134,77 +132,78 @@ class HyperState(Generic[C, S]):
         Fields that are marked as editable may be changed while the run goes on, in
         the config at the top of ``checkpoint_dir``; ``on_edit(config, changes)`` is
         called then, and what it raises refuses the change. With several processes the
-        file is looked at every ``edit_every`` numbers of the state.
+        file is looked at every ``edit_every`` numbers of the state; the first process
+        reads what the others get, and all return or raise the same.
         With ``wait=False`` a save copies the state, and a thread writes the copy while
         the run goes on, as `Checkpoints` does; `wait` raises what went wrong.
         Raises ConfigError, RecordError, or FileNotFoundError, naming file and field.
         """
-        check_config_class(config_cls, "HyperState.load(Config, State, begin)")
-        key = checkpoint_key or "step"
-        folders = None
-        if checkpoint_dir is not None:
-            root = local_folder(checkpoint_dir)
-            folders = Folders(root=root, key=key, marker=STATE)
-            join_saves(root)
-        source = _source(path, folders, key)
-        initial_file = None if path is None else Path(path)
-        file = initial_file
-        if source is not None:
-            check_texts(source / CONFIG, source / STATE)
-            file = source / CONFIG
-        past = [] if source is None else read_history(source / HISTORY)
-        words = override_texts(overrides)
-        changes = standing_overrides(words, past)
-        context = dict(ctx or {})
-        config = load(config_cls, file, changes, ignore_extra, ctx=context)
-
-        def begin() -> S:
-            return _begin_state(initial_state, config, context, state_cls)
-
         options: dict[str, Any] = {"keep_last": keep_last, "every": every, "rng": rng}
-        options |= {"ctx": context, "wait": wait}
+        key, context = checkpoint_key or "step", dict(ctx or {})
 
-        def run_of(state: S) -> "HyperState[C, S]":
-            run = cls(config, state, folders=folders, **options)
-            run._watch(initial_file, past, words, every=edit_every, on_edit=on_edit)
-            return run
+        def asked() -> Request[C]:
+            check_config_class(config_cls, "HyperState.load(Config, State, begin)")
+            return Request(
+                config_cls=config_cls,
+                state_cls=state_cls,
+                path=None if path is None else Path(path),
+                folders=None
+                if checkpoint_dir is None
+                else _folders(checkpoint_dir, key),
+                key=key,
+                overrides=override_texts(overrides),
+                ignore_extra=ignore_extra,
+                options={**options, "edit_every": edit_every},
+                ctx=context,
+            )
 
-        if source is None:
-            return run_of(begin())
-        edited = text_before_edit(source)
-        stored_config = config
-        if changes:
-            stored_config = load(config_cls, file, [], ignore_extra, ctx=context)
-        is_changed = stored_config != config or edited is not None
-        if edited is not None:
-            # What the classes of now cannot read is nothing to compare with.
-            with suppress(ConfigError):
-                stored_config = loads(
-                    config_cls, edited, ignore_extra=ignore_extra, ctx=context
+        request = agreed(asked)
+        initial = InitialState(initial_state, state_cls, context)
+
+        def begun(beginning: Beginning[C]) -> "HyperState[C, S]":
+            files = sent_files(beginning.files)
+
+            def run_of_state() -> "HyperState[C, S]":
+                state = _state(
+                    beginning,
+                    files,
+                    initial,
+                    ignore_extra=ignore_extra,
+                    hyperparameters=hyperparameters,
+                )
+                folders = request.folders
+                return cls(
+                    beginning.config,
+                    state,
+                    folders=folders,
+                    ctx=context,
+                    wait=wait,
+                    **options,
                 )
 
-        def begin_before() -> S:
-            return _begin_state(initial_state, stored_config, context, state_cls)
+            run = agreed(run_of_state)
+            if files is not None:
+                run._origin = files.folder
+                if rng:
+                    restore_generators(files)
+            agreed(
+                lambda: run._watch(
+                    request, beginning, every=edit_every, on_edit=on_edit
+                )
+            )
+            return run
 
-        state = read_state(
-            source,
-            state_cls,
-            config,
-            begin,
-            context,
-            ignore_extra=ignore_extra,
-            hyperparameters=hyperparameters,
-            begin_before=begin_before if is_changed else None,
-        )
-        run = run_of(state)
-        if rng:
-            restore_generators(source)
-        return run
+        return with_beginning(request, begun)
 
     @property
     def config(self) -> C:
         """The config, its scheduled numbers as the state asked for at the last step."""
         return self._config
+
+    @property
+    def origin(self) -> Path | None:
+        """The checkpoint that the run went on from; None if it began."""
+        return self._origin
 
     def step(self) -> None:
         """Take over edits, bring schedules up to the state, and keep a checkpoint.
@@ -234,17 +233,20 @@ class HyperState(Generic[C, S]):
         )
         self._saves.finish()
         join_saves(folders.root)
-        if is_writer():
+        generators = gathered_generators() if self._rng else None
+
+        def write() -> None:
             folders.prepare()
             files = state_files(
                 self._source,
                 self.state,
-                rng=self._rng,
+                generators,
                 ctx=self._ctx,
                 edits=None if self._edits is None else self._edits.known,
             )
             self._write(folders, name, files)
-        wait_for_writer()
+
+        agreed(lambda: write() if is_writer() else None)
         return folders.root / name
 
     def wait(self) -> None:
@@ -297,9 +299,8 @@ class HyperState(Generic[C, S]):
 
     def _watch(
         self,
-        initial_file: Path | None,
-        past: Sequence[Edit],
-        overrides: Sequence[str],
+        request: Request[C],
+        beginning: Beginning[C],
         *,
         every: int,
         on_edit: OnEdit | None,
@@ -314,9 +315,9 @@ class HyperState(Generic[C, S]):
             live = LiveConfig(
                 self._folders.root,
                 self._source,
-                suffix=suffix_of(initial_file),
-                past=past,
-                overrides=overrides,
+                suffix=suffix_of(request.path),
+                past=beginning.past,
+                overrides=request.overrides,
                 step=number,
                 ctx=self._ctx,
             )
@@ -366,56 +367,34 @@ class HyperState(Generic[C, S]):
         return step
 
 
-def _source(
-    path: str | os.PathLike[str] | None, folders: Folders | None, key: str
-) -> Path | None:
-    """Return the checkpoint to restore: the run's newest, or the one at ``path``."""
-    complete = {} if folders is None else folders.complete()
-    if complete:
-        return complete[max(complete)]
-    if path is None:
-        return None
-    place = Path(path)
-    if not place.suffix and not place.exists():
-        raise FileNotFoundError(
-            f"{place} does not exist; expected a config file or a folder of checkpoints"
-        )
-    if not place.is_dir():
-        return None
-    if (place / STATE).exists() and (place / CONFIG).exists():
-        return place
-    inside = Folders(root=place, key=key, marker=STATE).complete()
-    if not inside:
-        raise FileNotFoundError(
-            f"{place} is neither a config file nor a checkpoint: expected {CONFIG} and "
-            f"{STATE} in it, or folders like {LATEST}{key}{50:012d}"
-        )
-    return inside[max(inside)]
-
-
-def _begin_state(
-    initial_state: Callable[..., S], config: Any, ctx: dict[str, Any], cls: type[S]
+def _state(
+    beginning: Beginning[Any],
+    files: StoredFiles | None,
+    initial: InitialState[S],
+    *,
+    ignore_extra: bool,
+    hyperparameters: Literal["compare", "ignore"] | None,
 ) -> S:
-    """Return the state that a run begins with; TypeError if it is none of ``cls``."""
-    state = _call_initial_state(initial_state, config, ctx)
-    expected = get_origin(cls) or cls
-    if not isinstance(state, expected):
-        raise TypeError(
-            f"{getattr(initial_state, '__qualname__', 'initial_state')} returned a "
-            f"{type(state).__qualname__}, expected a {expected.__qualname__}, as "
-            "HyperState.load(Config, State, begin) was told"
-        )
-    return state
+    """Return the state in ``files``, or the one that a run begins with."""
+    if files is None:
+        return initial(beginning.config)
+    stored_config = beginning.stored_config
+    return read_state(
+        files,
+        initial.cls,
+        beginning.config,
+        partial(initial, beginning.config),
+        initial.ctx,
+        ignore_extra=ignore_extra,
+        hyperparameters=hyperparameters,
+        begin_before=None if stored_config is None else partial(initial, stored_config),
+    )
 
 
-def _call_initial_state(
-    initial_state: Callable[..., S], config: Any, ctx: dict[str, Any]
-) -> S:
-    try:
-        inspect.signature(initial_state).bind(config, ctx)
-    except TypeError:
-        return initial_state(config)
-    return initial_state(config, ctx)
+def _folders(checkpoint_dir: str | os.PathLike[str], key: str) -> Folders:
+    root = local_folder(checkpoint_dir)
+    join_saves(root)
+    return Folders(root=root, key=key, marker=STATE)
 
 
 def _has_schedules(config: Any) -> bool:

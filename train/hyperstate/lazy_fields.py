@@ -3,7 +3,6 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
-from pathlib import Path
 from typing import Any
 
 from ...config.classes.fields import fields_of
@@ -11,14 +10,15 @@ from ...config.path import parts
 from ...config.spelling import did_you_mean
 from ...config.tree import is_dict, is_items
 from .blob_markers import blob_file
+from .stored_files import StoredFiles
 
 
 @dataclass(slots=True)
 class Origin:
     """The checkpoint that a state was restored from."""
 
-    folder: Path
-    """Where its records lie; a newer checkpoint that has them takes its place."""
+    files: StoredFiles
+    """Its records; those of a newer checkpoint that has them take their place."""
     made: dict[str, Any] = field(default_factory=dict[str, Any])
     """The objects that were restored, by file."""
     digests: Mapping[str, str] = field(default_factory=dict[str, str])

@@ -1,21 +1,20 @@
 """Objects in checkpoints of the older HyperState: MessagePack with arrays in it."""
 
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
-from ...config.storage.opening import read_file
 from ...records.errors import RecordFormatError
+from .stored_files import StoredFiles
 
 
-def read_legacy_object(file: Path, path: str) -> Any:
-    """Return the plain data in ``file``. Raises RecordFormatError for other content."""
+def read_legacy_object(files: StoredFiles, name: str, path: str) -> Any:
+    """Return the plain data in a file. Raises RecordFormatError for other content."""
     import msgpack
 
     try:
-        data = read_file(file, file.stat().st_size)
+        data = files.data(name)
     except FileNotFoundError as error:
         error.strerror = f"the file of the state's {path!r} is missing"
         raise
@@ -23,7 +22,7 @@ def read_legacy_object(file: Path, path: str) -> Any:
         return msgpack.unpackb(data, strict_map_key=False, object_hook=_decode_array)
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         content = f"no MessagePack of plain data and arrays ({error!s:.100})"
-        raise RecordFormatError(str(file), content) from error
+        raise RecordFormatError(str(files.file(name)), content) from error
 
 
 def _decode_array(tree: dict[Any, Any]) -> Any:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 from .state_folder import STATE, check_texts, read_state
+from .stored_files import StoredFiles
 
 S = TypeVar("S")
 
@@ -31,7 +32,8 @@ def load_state(
     text = _state_file(Path(os.fsdecode(file)))
     context = dict(ctx or {})
     return read_state(
-        text.parent,
+        # What is lazy is read later, wherever the program is then.
+        StoredFiles(text.parent.absolute()),
         cls,
         context.get("config"),
         None,
@@ -46,7 +48,7 @@ def _state_file(place: Path) -> Path:
     """Return the text of the state at ``place``. FileNotFoundError if none is there."""
     text = place / STATE if place.is_dir() else place
     if text.exists():
-        check_texts(text)
+        check_texts(StoredFiles(text.parent), text.name)
         return text
     message = "no such file"
     if place.is_dir():

@@ -60,8 +60,8 @@ class Restoring:
 
     @property
     def folder(self) -> Path:
-        """Where the records lie."""
-        return self.origin.folder
+        """Where the records lie, as errors tell it."""
+        return self.origin.files.folder
 
     @property
     def files(self) -> dict[str, str]:
@@ -115,13 +115,13 @@ class Restoring:
         # A save that goes on ends by moving what was not read yet.
         join_saves(self.folder.parent)
         if file.endswith(LEGACY_SUFFIX):
-            data = read_legacy_object(self.folder / file, path)
+            data = read_legacy_object(self.origin.files, file, path)
             return self.deserialized(data, annotation, str(self.folder / file))
-        record = open_object(self.folder / file, path, self.hyperparameters)
+        record = open_object(self.origin.files, file, path, self.hyperparameters)
         # A program that fills its own objects changes them one by one, so each is whole
         # and the one that was saved before it is handed on.
         record.load_all()
-        check_digest(self.folder / file, self.origin.digests)
+        check_digest(self.origin.files, file, self.origin.digests)
         return restore_object(record, path, annotation, self)
 
     def deserialized(self, data: Any, annotation: Any, file: str) -> Any:

@@ -6,11 +6,12 @@ People edit the config of a checkpoint and move its files; the objects tell of i
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass
-from pathlib import Path
+from fnmatch import fnmatchcase
 from typing import Any
 
 from ...records.errors import RecordError
 from ...records.open import open_record
+from .stored_files import StoredFiles
 
 KEY = "saved_with"
 """Where it stands in a record's metadata."""
@@ -30,14 +31,16 @@ class SavedWith:
         return {KEY: asdict(self)}
 
     @classmethod
-    def read_all(cls, folder: Path) -> "Iterator[SavedWith]":
-        """Return what each object in ``folder`` tells.
+    def read_all(cls, files: StoredFiles) -> "Iterator[SavedWith]":
+        """Return what each object among ``files`` tells.
 
         Older files tell nothing, and damage is told by whoever reads the object.
         """
-        for file in sorted(folder.glob("state.*.mpk")):
+        for name in files.names():
+            if not fnmatchcase(name, "state.*.mpk"):
+                continue
             with suppress(RecordError, OSError):
-                metadata: object = open_record(file).metadata.get(KEY)
+                metadata: object = open_record(files.readable(name)).metadata.get(KEY)
                 if isinstance(metadata, Mapping) and isinstance(
                     metadata["config"], str
                 ):

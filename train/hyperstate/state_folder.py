@@ -1,9 +1,8 @@
 """The folder of one HyperState checkpoint: texts for people, records for objects."""
 
 import errno
-import os
 import shutil
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, TypeVar
@@ -11,7 +10,7 @@ from typing import Any, Literal, TypeVar
 from torch import nn
 
 from ...config.classes.field_types import Ctx
-from ...config.files import check_text, read_tree
+from ...config.files import check_text
 from ...config.formats import config_format_named
 from ...config.live.history import HISTORY, Edit, write_history
 from ...config.storage.replacement import write_text
@@ -20,6 +19,8 @@ from ...config.versioned import has_versions, upgrade
 from ...records.errors import RecordFormatError
 from ...records.open import digest_of, open_record
 from ...records.record_writer import WritableRecord, writer_for
+from ..checkpoints.agreement import agreed
+from ..checkpoints.process_generators import state_of_process
 from ..checkpoints.rng import Generators
 from ..plain import record_of, value_of
 from .config_change import check_change
@@ -29,6 +30,7 @@ from .restoring import Restoring
 from .saved_with import SavedWith
 from .state_objects import FILLED, beside_filled, description_of
 from .state_text import Split
+from .stored_files import MOST_BYTES, StoredFiles
 
 S = TypeVar("S")
 
@@ -59,7 +61,7 @@ class StateFiles:
             digests[file] = digest_of(folder / file)
         for deferred in self.pending:
             for file in deferred.files():
-                shutil.copyfile(deferred.origin.folder / file, folder / file)
+                shutil.copyfile(deferred.origin.files.file(file), folder / file)
                 # Nobody read it: a digest of the copy would make a wrong file right.
                 if file in deferred.origin.digests:
                     digests[file] = deferred.origin.digests[file]
@@ -71,20 +73,20 @@ class StateFiles:
     def move_pending(self, folder: Path) -> None:
         """Let fields that wait be read from ``folder``, which has their files now."""
         for deferred in self.pending:
-            deferred.origin.folder = folder
+            deferred.origin.files = StoredFiles(folder)
 
 
 def state_files(
     config: object,
     state: object,
-    *,
-    rng: bool,
+    generators: Mapping[str, Any] | None,
     ctx: Ctx | None = None,
     edits: Sequence[Edit] | None = None,
 ) -> StateFiles:
     """Return what a checkpoint holds of ``state``, its records made one by one.
 
-    ``ctx`` is what `Serializable` fields of the config are read again with.
+    ``generators`` is the state of the random ones, None if it is not kept; ``ctx`` is
+    what `Serializable` fields of the config are read again with.
     """
     split, tree = _split(state)
     modules = {p: v for p, v in split.blobs.items() if isinstance(v, nn.Module)}
@@ -93,21 +95,20 @@ def state_files(
         descriptions = {p: beside_filled(d) for p, d in descriptions.items()}
     form = config_format_named("ron")
     config_text = check_text(config, form, elide_defaults=False, ctx=ctx)
-    beside = SavedWith(config_text, rng).metadata()
+    beside = SavedWith(config_text, generators is not None).metadata()
 
     def records() -> Iterator[tuple[str, WritableRecord]]:
         for path, value in split.blobs.items():
             file = split.files[id(value)]
             yield file, descriptions[path].record_of(path, value, file, beside)
-        if rng:
-            state_of_all = record_of(Generators().state_dict())
-            yield RNG, writer_for(RNG).prepare(state_of_all)
+        if generators is not None:
+            yield RNG, writer_for(RNG).prepare(record_of(generators))
 
     return StateFiles(config_text, form.write(tree), records(), split.pending, edits)
 
 
 def read_state(
-    folder: Path,
+    files: StoredFiles,
     cls: type[S],
     config: object,
     begin: Callable[[], S] | None,
@@ -118,19 +119,17 @@ def read_state(
     begin_before: Callable[[], S] | None = None,
     text: str = STATE,
 ) -> S:
-    """Return the state in ``folder``; ``begin`` makes one anew where that is needed.
+    """Return the state in ``files``; ``begin`` makes one anew where that is needed.
 
     Without ``begin`` what only a program can make is a RecordMismatchError.
     ``begin_before`` makes that of the stored config, if the stored objects may be
     others than those of ``config``. ``text`` is the file that says it.
     """
-    tree, _ = read_tree(folder / text)
+    tree = files.tree(text)
     if has_versions(cls):
         tree = upgrade(cls, tree)
-    # What is lazy is read later, wherever the program is then.
-    folder = folder.absolute()
     restoring = Restoring(
-        Origin(folder, digests=read_digests(folder)),
+        Origin(files, digests=read_digests(files)),
         config,
         begin,
         ctx,
@@ -140,7 +139,7 @@ def read_state(
     state: S = restoring.state(cls, tree)
     if begin is not None and begin_before is not None:
         check_change(
-            folder,
+            files,
             restoring.files,
             begin_before,
             begin,
@@ -149,44 +148,56 @@ def read_state(
     return state
 
 
-def check_texts(*files: Path) -> None:
+def check_texts(files: StoredFiles, *names: str) -> None:
     """Raise RecordFormatError if a text is empty, which would mean all defaults."""
-    for file in files:
-        if not file.read_text(errors="replace").strip():
+    for name in names:
+        if not files.data(name, MOST_BYTES).strip():
             raise RecordFormatError(
-                str(file),
+                str(files.file(name)),
                 "an empty file",
                 "the text that was saved",
                 "Copy it again, or use an older checkpoint.",
             )
 
 
-def text_before_edit(folder: Path) -> str | None:
+def text_before_edit(files: StoredFiles) -> str | None:
     """Return the config that objects were saved with, if none was with that of now.
 
     An object that was not read since an earlier step was saved with the config of then.
     """
-    texts = [saved.config for saved in SavedWith.read_all(folder)]
-    is_edited = (folder / CONFIG).read_text() not in texts
+    texts = [saved.config for saved in SavedWith.read_all(files)]
+    is_edited = files.text(CONFIG).replace("\r\n", "\n") not in texts
     return texts[0] if texts and is_edited else None
 
 
-def restore_generators(folder: Path) -> None:
-    """Put the random generators where they stood, if the checkpoint has them.
+def stored_generators(files: StoredFiles) -> dict[str, Any] | None:
+    """Return where the random generators of this process stood, if that was saved.
 
-    FileNotFoundError if it had them when it was saved.
+    FileNotFoundError if it was and is gone.
     """
-    if os.path.lexists(folder / RNG):
-        state = value_of(open_record(folder / RNG))
-        check_digest(folder / RNG, read_digests(folder))
+    name = str(files.file(RNG))
+    if files.has(RNG):
+        states = value_of(open_record(files.readable(RNG)))
+        check_digest(files, RNG, read_digests(files))
+        return state_of_process(states, name)
+    if not any(saved.rng for saved in SavedWith.read_all(files)):
+        return None
+    raise FileNotFoundError(
+        errno.ENOENT,
+        "the random generators that were saved are missing; copy the file again, "
+        "or go on with other random numbers: HyperState.load(..., rng=False)",
+        name,
+    )
+
+
+def restore_generators(files: StoredFiles) -> None:
+    """Put the random generators of each process where they stood, or of none.
+
+    Nothing happens if the checkpoint has none. Raises as `stored_generators`.
+    """
+    state = agreed(lambda: stored_generators(files))
+    if state is not None:
         Generators().load_state_dict(state)
-    elif any(saved.rng for saved in SavedWith.read_all(folder)):
-        raise FileNotFoundError(
-            errno.ENOENT,
-            "the random generators that were saved are missing; copy the file again, "
-            "or go on with other random numbers: HyperState.load(..., rng=False)",
-            str(folder / RNG),
-        )
 
 
 def _split(state: object) -> tuple[Split, Any]:

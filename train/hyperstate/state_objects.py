@@ -9,7 +9,6 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from functools import partial
-from pathlib import Path
 from typing import Any, ClassVar, Literal, Protocol
 
 import numpy as np
@@ -47,6 +46,7 @@ from ..checkpoints.part_kinds import (
 )
 from ..plain import record_of, value_of
 from .rebuild_optimizer import Modules, binding_of, rebuild_optimizer
+from .stored_files import StoredFiles
 
 KEY = "blob"
 """Where a record's metadata says what kind of object it is of."""
@@ -381,13 +381,14 @@ def _mismatch(source: StoredObject, problem: str) -> RecordMismatchError:
 
 
 def open_object(
-    file: Path,
+    files: StoredFiles,
+    file: str,
     name: str,
     hyperparameters: Literal["compare", "ignore"] | None = None,
 ) -> FlatRecord:
-    """Return the record at ``file``. FileNotFoundError that names the field."""
+    """Return the record in ``file``. FileNotFoundError that names the field."""
     try:
-        return open_record(file, hyperparameters=hyperparameters)
+        return open_record(files.readable(file), hyperparameters=hyperparameters)
     except FileNotFoundError as error:
         error.strerror = f"the file of the state's {name!r} is missing"
         raise

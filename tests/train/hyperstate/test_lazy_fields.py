@@ -25,9 +25,9 @@ def test_lazy_fields_are_read_when_touched(
 
     real = state_objects.open_object
 
-    def counted(file: Path, name: str, *options: Any) -> Any:
+    def counted(files: Any, file: str, name: str, *options: Any) -> Any:
         opened.append(name)
-        return real(file, name)
+        return real(files, file, name, *options)
 
     monkeypatch.setattr(restoring, "open_object", counted)
 

@@ -1,0 +1,62 @@
+"""Each process goes on with its own random numbers."""
+
+import random
+from pathlib import Path
+
+import pytest
+import torch
+
+from burnish.records import RecordMismatchError
+from burnish.train.checkpoints.process_generators import (
+    gathered_generators,
+    generators_after_success,
+    state_of_process,
+)
+from burnish.train.checkpoints.rng import Generators
+
+from ..forked_processes import in_two_processes
+
+
+def drawn() -> list[float]:
+    return [random.random(), *torch.rand(2).tolist()]  # no secret
+
+
+def test_each_process_draws_again_what_it_drew(tmp_path: Path) -> None:
+    def act(rank: int) -> None:
+        random.seed(rank)
+        stored = gathered_generators()
+        expected = drawn()
+        Generators().load_state_dict(state_of_process(stored, "rng.mpk"))
+
+        assert drawn() == expected
+        both = [state["torch"].tolist() for state in stored["processes"]]
+        assert both[0] != both[1]
+
+    in_two_processes(act, tmp_path)
+
+
+def test_generators_of_other_numbers_of_processes_are_refused() -> None:
+    alone = gathered_generators()
+
+    assert state_of_process(alone, "rng.mpk") is alone
+    with pytest.raises(
+        RecordMismatchError, match=r"of 2 processes, expected those of 1"
+    ):
+        state_of_process({"processes": [alone, alone]}, "rng.mpk")
+
+
+def test_generators_stay_where_they_were_if_something_fails() -> None:
+    def draw_and_fail() -> None:
+        with generators_after_success():
+            drawn()
+            raise ValueError
+
+    torch.manual_seed(3)
+    random.seed(3)
+    expected = drawn()
+    torch.manual_seed(3)
+    random.seed(3)
+
+    with pytest.raises(ValueError, match=r"^$"):
+        draw_and_fail()
+    assert drawn() == expected

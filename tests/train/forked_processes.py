@@ -1,0 +1,53 @@
+"""Runs something in two processes of one group, forked from the test."""
+
+import os
+import signal
+import traceback
+from collections.abc import Callable
+from datetime import timedelta
+from pathlib import Path
+
+import torch
+from torch import distributed as dist
+
+_SECONDS = 20
+
+
+def in_two_processes(act: Callable[[int], object], folder: Path) -> None:
+    """Call ``act`` with 0 and with 1, each in a process of its own, and wait.
+
+    AssertionError with the traceback of each process in which it raised. What waits
+    for a process that never comes is an error too.
+    """
+    folder.mkdir(exist_ok=True)
+    children = [_forked(act, rank, folder) for rank in range(2)]
+    statuses = [os.waitpid(child, 0)[1] for child in children]
+    reports = [file.read_text() for file in sorted(folder.glob("error*.txt"))]
+    assert statuses == [0, 0], "\n".join(reports) or statuses
+
+
+def _forked(act: Callable[[int], object], rank: int, folder: Path) -> int:
+    child = os.fork()
+    if child:
+        return child
+    signal.alarm(_SECONDS)
+    status = 1
+    try:
+        dist.init_process_group(
+            "gloo",
+            init_method=f"file://{folder}/meeting",
+            rank=rank,
+            world_size=2,
+            timeout=timedelta(seconds=_SECONDS - 5),
+        )
+        torch.manual_seed(rank)
+        act(rank)
+        # Neither leaves while the other is still in a message with it.
+        dist.barrier()
+        status = 0
+    except BaseException:
+        (folder / f"error{rank}.txt").write_text(
+            f"process {rank}: {traceback.format_exc()}"
+        )
+    finally:
+        os._exit(status)

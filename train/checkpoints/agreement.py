@@ -1,0 +1,105 @@
+"""All processes of a run go on, or all of them raise the same error.
+
+Where one raises alone, the others wait at their next message until the group's
+time is over, and go on from another state than it does.
+"""
+
+import builtins
+import json
+from collections.abc import Callable
+from dataclasses import asdict
+from typing import Any, TypeVar
+
+from ...config import errors as config_errors
+from ...config.errors import Problem
+from ...records import errors as record_errors
+from .distributed import broadcast_text, lowest, n_processes, rank
+
+T = TypeVar("T")
+
+
+def agreed(act: Callable[[], T]) -> T:
+    """Return what ``act`` returns here, once it has returned on every process.
+
+    If it raises on some of them, all raise the error of the first of these. ``act``
+    may not wait for other processes. Whoever calls this has waited for all.
+    """
+    if n_processes() == 1:
+        return act()
+    error: Exception | None = None
+    result: Any = None
+    try:
+        result = act()
+    except Exception as raised:  # whatever it is, the others have to hear of it
+        error = raised
+    failed = lowest(rank() if error is not None else n_processes())
+    if failed == n_processes():
+        returned: T = result
+        return returned
+    text = broadcast_text("" if error is None else _text(error), source=failed)
+    if error is not None and failed == rank():
+        raise error
+    raise _error(text, failed) from error
+
+
+def _text(error: Exception) -> str:
+    """Return ``error`` as JSON; nothing is pickled, since anybody's class may be in it.
+
+    A class that others may not know is told by its words.
+    """
+    cls = type(error)
+    if _class_named(cls.__name__) is cls or isinstance(error, OSError):
+        name = cls.__name__ if _class_named(cls.__name__) is cls else "OSError"
+        try:
+            return json.dumps({"class": name, "args": _args(error)}, default=_problem)
+        except (TypeError, ValueError):
+            pass
+    words = str(error)
+    base = next(base for base in cls.__mro__ if _is_made_of(base, words))
+    return json.dumps({"class": base.__name__, "args": [words]})
+
+
+def _is_made_of(cls: type, words: str) -> bool:
+    """Return whether ``cls`` is one of Python's errors that are their words alone."""
+    if vars(builtins).get(cls.__name__) is not cls:
+        return False
+    try:
+        return str(cls(words)) == words
+    except TypeError:
+        return False
+
+
+def _args(error: Exception) -> list[Any]:
+    if isinstance(error, OSError) and error.errno is not None:
+        # What says where, and what to do, is in attributes that may be set later.
+        file = error.filename
+        return [error.errno, error.strerror, None if file is None else str(file)]
+    return list(error.args)
+
+
+def _problem(value: object) -> Any:
+    if isinstance(value, Problem):
+        return {"problem": asdict(value)}
+    raise TypeError(f"no plain data: {value!r:.60}")
+
+
+def _error(text: str, failed: int) -> Exception:
+    """Return the error that process ``failed`` told of."""
+    facts = json.loads(text, object_hook=_problem_again)
+    cls = _class_named(facts["class"]) or RuntimeError
+    error = cls(*facts["args"])
+    error.add_note(f"on process {failed} of {n_processes()}")
+    return error
+
+
+def _problem_again(facts: dict[str, Any]) -> Any:
+    return Problem(**facts["problem"]) if "problem" in facts else facts
+
+
+def _class_named(name: str) -> type[Exception] | None:
+    """Return an error class of ours or of Python's."""
+    for home in (config_errors, record_errors, builtins):
+        cls = getattr(home, name, None)
+        if isinstance(cls, type) and issubclass(cls, Exception):
+            return cls
+    return None

@@ -1,0 +1,59 @@
+"""The random generators of all processes of a run, kept together."""
+
+from collections.abc import Generator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+from ...records.errors import RecordMismatchError
+from ...records.open import open_record
+from ..plain import record_of, value_of
+from .distributed import gathered, n_processes, rank
+from .rng import Generators
+
+_PROCESSES = "processes"
+"""Under which the states of several processes stand, in their order."""
+
+
+def gathered_generators() -> dict[str, Any]:
+    """Return the state of the generators of every process of the group, on each.
+
+    Of a process that is alone it is its own, as `Generators.state_dict` has it.
+    """
+    state = Generators().state_dict()
+    if n_processes() == 1:
+        return state
+    states = gathered(record_of(state).save())
+    return {_PROCESSES: [value_of(open_record(data)) for data in states]}
+
+
+def state_of_process(stored: Mapping[str, Any], file: str) -> dict[str, Any]:
+    """Return what ``stored`` has of this process.
+
+    RecordMismatchError if it was saved by more processes than there are, or by fewer:
+    two of them would draw the same numbers, or some would be lost.
+    """
+    states = stored.get(_PROCESSES, [stored])
+    if len(states) != n_processes():
+        raise RecordMismatchError(
+            file,
+            [
+                f"found the random generators of {len(states)} processes, expected "
+                f"those of {n_processes()}, as many as there are now"
+            ],
+            "Start as many processes as before, or pass rng=False and seed each from "
+            "its rank and the step.",
+        )
+    state: dict[str, Any] = states[rank()]
+    return state
+
+
+@contextmanager
+def generators_after_success() -> Generator[None]:
+    """Leave every generator as it was before the block if the block raises."""
+    generators = Generators()
+    before = generators.state_dict()
+    try:
+        yield
+    except BaseException:
+        generators.load_state_dict(before)
+        raise

@@ -1,0 +1,276 @@
+"""What a run begins with, or goes on from, the same on all of its processes."""
+
+import json
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Generic, TypeVar, get_origin
+
+from ...config.classes.field_types import Ctx
+from ...config.classes.fields import fields_of, is_struct
+from ...config.errors import ConfigError
+from ...config.files import dumps, load, loads
+from ...config.live.history import HISTORY, Edit, edits_in, standing_overrides
+from ...config.schema.derive import type_of
+from ...config.validation.validate import build
+from ..checkpoints.agreement import agreed
+from ..checkpoints.distributed import (
+    broadcast_text,
+    is_any,
+    is_writer,
+    n_processes,
+    rank,
+)
+from ..checkpoints.folders import LATEST, Folders
+from ..checkpoints.process_generators import generators_after_success
+from .digests import FILE as DIGESTS
+from .state_folder import CONFIG, STATE, check_texts, text_before_edit
+from .stored_files import StoredFiles
+
+C = TypeVar("C")
+T = TypeVar("T")
+
+TRIES = 16
+"""How often a reader looks again for what a writer has removed meanwhile."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request(Generic[C]):
+    """What decides which config and which checkpoint a run has."""
+
+    config_cls: type[C]
+    state_cls: type
+    path: Path | None
+    """A config file, a checkpoint or a folder of them."""
+    folders: Folders | None
+    """The run's own checkpoints, which come first."""
+    key: str
+    overrides: list[str]
+    ignore_extra: bool
+    options: dict[str, object]
+    """All else that the processes of a run have to agree on."""
+    ctx: dict[str, Any]
+    """What `Serializable` fields of the config are read with; each process has its own.
+    """
+
+    def facts(self) -> dict[str, str]:
+        """Return what is to be the same on all processes, by what it is called."""
+        return {
+            "config_cls": self.config_cls.__qualname__,
+            "the field of its config_cls": _fields_text(self.config_cls),
+            "state_cls": _class_of(self.state_cls).__qualname__,
+            "the fields of its state_cls": ", ".join(_field_names(self.state_cls)),
+            "checkpoint_key": self.key,
+            "a checkpoint_dir": "no" if self.folders is None else "yes",
+            "overrides": repr(self.overrides),
+            "ignore_extra": repr(self.ignore_extra),
+            **{name: repr(option) for name, option in self.options.items()},
+        }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Beginning(Generic[C]):
+    """What was found for a request."""
+
+    config: C
+    stored_config: C | None = None
+    """With which the stored objects were made, where it is not ``config``."""
+    files: StoredFiles | None = None
+    """The checkpoint to go on from; on the first process alone."""
+    past: tuple[Edit, ...] = ()
+    """The edits up to it; on the first process alone."""
+
+    def is_outdated(self) -> bool:
+        """Return whether another checkpoint has taken the place of this one since."""
+        return is_any(self.files is not None and not self.files.is_current)
+
+    def close(self) -> None:
+        """Let go of the folder of the checkpoint."""
+        if self.files is not None:
+            self.files.close()
+
+
+def shared_beginning(request: Request[C]) -> Beginning[C]:
+    """Return what the first process finds for ``request``, on all processes.
+
+    The config is the first one's too. Raises ValueError for processes that ask for
+    different things, and what `find_beginning` does.
+    """
+    if n_processes() == 1:
+        return find_beginning(request)
+    _check_alike(request)
+    beginning = agreed(lambda: find_beginning(request) if is_writer() else None)
+    texts = agreed(
+        lambda: None if beginning is None else _texts(beginning, request.ctx)
+    )
+    config, stored_config = json.loads(broadcast_text(json.dumps(texts)))
+
+    def read(text: str) -> C:
+        return loads(request.config_cls, text, ctx=request.ctx)
+
+    def received() -> Beginning[C]:
+        stored = None if stored_config is None else read(stored_config)
+        return beginning or Beginning(config=read(config), stored_config=stored)
+
+    return agreed(received)
+
+
+def with_beginning(request: Request[C], act: Callable[[Beginning[C]], T]) -> T:
+    """Return what ``act`` makes of what the run begins with or goes on from.
+
+    It is called again if another checkpoint took the place of that one meanwhile, and
+    the random generators are as they were if it raises.
+    """
+    for n_more_tries in reversed(range(TRIES)):
+        beginning = shared_beginning(request)
+        try:
+            with generators_after_success():
+                return act(beginning)
+        except Exception:
+            if not n_more_tries or not beginning.is_outdated():
+                raise
+        finally:
+            beginning.close()
+    raise AssertionError("the last try returns or raises")
+
+
+def find_beginning(request: Request[C]) -> Beginning[C]:
+    """Return the newest checkpoint of the run, or what is at the request's path.
+
+    Raises ConfigError, RecordError, or FileNotFoundError, naming file and field.
+    """
+    for n_more_tries in reversed(range(TRIES)):
+        folder = _source(request.path, request.folders, request.key)
+        if folder is None:
+            break
+        files: StoredFiles | None = None
+        try:
+            files = StoredFiles.of_folder(folder, (CONFIG, STATE, DIGESTS, HISTORY))
+            return _going_on(request, files)
+        except Exception:
+            is_current = files is not None and files.is_current
+            if is_current or not n_more_tries:
+                raise
+            # Else a run that writes has removed or replaced it.
+    config = load(
+        request.config_cls,
+        request.path,
+        request.overrides,
+        request.ignore_extra,
+        ctx=request.ctx,
+    )
+    return Beginning(config=config)
+
+
+def _going_on(request: Request[C], files: StoredFiles) -> Beginning[C]:
+    check_texts(files, CONFIG, STATE)
+    past = edits_in(files.data(HISTORY)) if files.has(HISTORY) else []
+    changes = standing_overrides(request.overrides, past)
+
+    def stored(overrides: Iterable[str]) -> Any:
+        return build(
+            request.config_cls,
+            files.tree(CONFIG),
+            source=str(files.file(CONFIG)),
+            overrides=overrides,
+            ignore_extra=request.ignore_extra,
+            ctx=request.ctx,
+        )
+
+    config: C = stored(changes)
+    stored_config: C = stored(()) if changes else config
+    edited = text_before_edit(files)
+    is_changed = stored_config != config or edited is not None
+    if edited is not None:
+        # What the classes of now cannot read is nothing to compare with.
+        with suppress(ConfigError):
+            stored_config = loads(
+                request.config_cls,
+                edited,
+                ignore_extra=request.ignore_extra,
+                ctx=request.ctx,
+            )
+    return Beginning(
+        config=config,
+        stored_config=stored_config if is_changed else None,
+        files=files,
+        past=tuple(past),
+    )
+
+
+def _texts(beginning: Beginning[Any], ctx: Ctx) -> tuple[str, str | None]:
+    stored = beginning.stored_config
+    text = dumps(beginning.config, ctx=ctx)
+    return text, None if stored is None else dumps(stored, ctx=ctx)
+
+
+def _check_alike(request: Request[Any]) -> None:
+    """Raise ValueError on all processes if one asks for something else."""
+    facts = agreed(request.facts)
+    of_first: dict[str, str] = json.loads(broadcast_text(json.dumps(facts)))
+    agreed(lambda: _compare(facts, of_first))
+
+
+def _compare(facts: dict[str, str], of_first: dict[str, str]) -> None:
+    for name, fact in facts.items():
+        if fact != of_first[name]:
+            here, there = _first_difference(fact, of_first[name])
+            raise ValueError(
+                f"process {rank()} loads the run with {name} {here}, and process 0 "
+                f"with {name} {there}; all processes of a run load it alike"
+            )
+
+
+def _first_difference(text: str, other: str) -> tuple[str, str]:
+    """Return the first lines that differ, or the rest of what is the longer one."""
+    lines, others = text.splitlines(), other.splitlines()
+    n_lines = max(len(lines), len(others))
+    lines += ["(no more)"] * (n_lines - len(lines))
+    others += ["(no more)"] * (n_lines - len(others))
+    return next(
+        (line, another)
+        for line, another in zip(lines, others, strict=True)
+        if line != another
+    )
+
+
+def _fields_text(cls: type) -> str:
+    """Return the fields of a config, a line each, without defaults: some are drawn."""
+    if not is_struct(_class_of(cls)):
+        return ""
+    fields = fields_of(cls).values()
+    return "\n".join(f"{field.name}: {type_of(field.annotation)}" for field in fields)
+
+
+def _field_names(cls: type) -> list[str]:
+    return [*fields_of(cls)] if is_struct(_class_of(cls)) else []
+
+
+def _class_of(cls: Any) -> type:
+    origin: type = get_origin(cls) or cls
+    return origin
+
+
+def _source(path: Path | None, folders: Folders | None, key: str) -> Path | None:
+    """Return the checkpoint to restore: the run's newest, or the one at ``path``."""
+    complete = {} if folders is None else folders.complete()
+    if complete:
+        return complete[max(complete)]
+    if path is None:
+        return None
+    if not path.suffix and not path.exists():
+        raise FileNotFoundError(
+            f"{path} does not exist; expected a config file or a folder of checkpoints"
+        )
+    if not path.is_dir():
+        return None
+    if (path / STATE).exists() and (path / CONFIG).exists():
+        return path
+    inside = Folders(root=path, key=key, marker=STATE).complete()
+    if not inside:
+        raise FileNotFoundError(
+            f"{path} is neither a config file nor a checkpoint: expected {CONFIG} and "
+            f"{STATE} in it, or folders like {LATEST}{key}{50:012d}"
+        )
+    return inside[max(inside)]

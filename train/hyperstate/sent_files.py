@@ -1,0 +1,103 @@
+"""The files of a checkpoint, sent to the processes of a run by the first of them."""
+
+import json
+import os
+import stat
+from pathlib import Path
+
+from ...config.storage.descriptor import Descriptor
+from ...config.storage.opening import open_regular
+from ..checkpoints.agreement import agreed
+from ..checkpoints.distributed import (
+    broadcast_into,
+    broadcast_text,
+    is_writer,
+    n_processes,
+)
+from .stored_files import StoredFiles
+
+_MOST_BYTES = 16 << 20
+"""Of one message, so that no process has a second copy of a large file."""
+
+
+def sent_files(files: StoredFiles | None) -> StoredFiles | None:
+    """Return ``files`` on the first process, and what it sent of them on the others.
+
+    Those hold all in memory until the state is restored, and read no folder. Raises
+    OSError on all if the first process cannot read a file.
+    """
+    if n_processes() == 1:
+        return files
+    folder = None if files is None else files.opened
+    opened = agreed(lambda: None if folder is None else _open_all(folder))
+    sizes = {name: os.fstat(file.fd).st_size for name, file in (opened or {}).items()}
+    facts = None if files is None else [str(files.folder), sizes]
+    told = json.loads(broadcast_text(json.dumps(facts)))
+    if told is None:
+        return None
+    contents: dict[str, bytes | bytearray] = {}
+    problems: list[Exception] = []
+    for name, size in told[1].items():
+        if opened is None:
+            contents[name] = _received(size)
+        else:
+            problems += _send(opened[name], size)
+    agreed(lambda: _raise_first(problems))
+    return files if is_writer() else StoredFiles(Path(told[0]), contents, is_here=False)
+
+
+def _open_all(folder: Descriptor) -> dict[str, Descriptor]:
+    """Return the files of a checkpoint, open: whoever removes them now is late."""
+    names = [name for name in sorted(os.listdir(folder.fd)) if _is_part(folder, name)]
+    return {name: open_regular(name, dir_fd=folder.fd) for name in names}
+
+
+def _is_part(folder: Descriptor, name: str) -> bool:
+    """Return whether ``name`` is a file of a checkpoint; people may put others there.
+
+    What is no regular file is not sent, and told by the first process, which reads it.
+    """
+    try:
+        mode = os.stat(name, dir_fd=folder.fd).st_mode
+    except FileNotFoundError:  # it is being removed, or a link that leads to nothing
+        return False
+    return stat.S_ISREG(mode) and name.startswith(_PREFIXES)
+
+
+_PREFIXES = ("config.", "state.", "rng.", "digests.")
+
+
+def _send(file: Descriptor, size: int) -> list[Exception]:
+    """Send ``size`` bytes whatever happens, and return what did."""
+    problem: list[Exception] = []
+    for start in range(0, size, _MOST_BYTES):
+        message = memoryview(bytearray(min(_MOST_BYTES, size - start)))
+        if not problem:
+            try:
+                _fill(file, message, start)
+            except OSError as error:
+                problem.append(error)
+        broadcast_into(message)
+    return problem
+
+
+def _fill(file: Descriptor, message: memoryview, start: int) -> None:
+    n_read = 0
+    while n_read < len(message):
+        n_more = os.preadv(file.fd, [message[n_read:]], start + n_read)
+        if not n_more:
+            raise OSError("a file of the checkpoint became shorter while it was sent")
+        n_read += n_more
+
+
+def _received(size: int) -> bytearray:
+    content = bytearray(size)
+    view = memoryview(content)
+    for start in range(0, size, _MOST_BYTES):
+        broadcast_into(view[start : start + _MOST_BYTES])
+    return content
+
+
+def _raise_first(problems: list[Exception]) -> None:
+    if problems:
+        raise problems[0]

@@ -1,0 +1,135 @@
+"""The files of one checkpoint: in a folder, or as another process sent them."""
+
+import errno
+import os
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, BinaryIO, cast
+
+from ...config.errors import ConfigSyntaxError
+from ...config.files import text_of
+from ...config.formats import config_format_of
+from ...config.storage.descriptor import Descriptor, open_folder
+from ...config.storage.opening import read_file
+
+MOST_BYTES = 1 << 30
+"""Of a text; whoever reads it says what is too long for a config, say."""
+
+
+@dataclass(frozen=True, slots=True)
+class StoredFiles:
+    """The files of a checkpoint, by name.
+
+    What is in ``contents`` is taken from there, all else from the folder.
+    """
+
+    folder: Path
+    """Where they lie, or lay for the process that sent them."""
+    contents: Mapping[str, bytes | bytearray] = field(
+        default_factory=dict[str, bytes | bytearray]
+    )
+    is_here: bool = True
+    """Whether this process can read the folder itself."""
+    opened: Descriptor | None = None
+    """The folder that was looked at, which another may have replaced since."""
+
+    @classmethod
+    def of_folder(cls, folder: Path, texts: Iterable[str] = ()) -> "StoredFiles":
+        """Return the files in ``folder``; ``texts`` are held as they are now.
+
+        A text that is not there is left out.
+        """
+        # What is lazy is read later, wherever the program is then.
+        folder = folder.absolute()
+        opened = open_folder(str(folder))
+        contents = {
+            name: data
+            for name in texts
+            if (data := _text(opened, folder, name)) is not None
+        }
+        return cls(folder, contents, opened=opened)
+
+    def close(self) -> None:
+        """Let go of the folder; its files can be read as long as it has its name."""
+        if self.opened is not None:
+            self.opened.close()
+
+    @property
+    def is_current(self) -> bool:
+        """Whether the folder that was looked at is still the one of that name.
+
+        It has to be open: else the file system gives another one its number.
+        """
+        if self.opened is None:
+            return True
+        try:
+            status = os.stat(self.folder)
+        except FileNotFoundError:
+            return False
+        return os.path.samestat(os.fstat(self.opened.fd), status)
+
+    def names(self) -> list[str]:
+        """Return the names of all files, in order."""
+        here = os.listdir(self.folder) if self.is_here else []
+        return sorted({*here, *self.contents})
+
+    def has(self, name: str) -> bool:
+        """Return whether there is a file ``name``, or a link that leads to none."""
+        is_here = self.is_here and os.path.lexists(self.folder / name)
+        return name in self.contents or is_here
+
+    def file(self, name: str) -> Path:
+        """Return where ``name`` lies, as errors tell it."""
+        return self.folder / name
+
+    def readable(self, name: str) -> Path | BinaryIO:
+        """Return what records are read from. FileNotFoundError, now or when read."""
+        content = self.contents.get(name)
+        if content is not None:
+            return cast("BinaryIO", _Content(str(self.file(name)), content))
+        if not self.is_here:
+            raise FileNotFoundError(
+                errno.ENOENT, os.strerror(errno.ENOENT), str(self.file(name))
+            )
+        return self.file(name)
+
+    def data(self, name: str, most: int | None = None) -> bytes:
+        """Return the bytes of a file, or the first ``most`` + 1."""
+        source = self.readable(name)
+        if not isinstance(source, Path):
+            return source.read()
+        return read_file(source, source.stat().st_size if most is None else most)
+
+    def text(self, name: str) -> str:
+        """Return the text in a file. ConfigSyntaxError if it is none."""
+        return text_of(self.data(name, MOST_BYTES))
+
+    def tree(self, name: str) -> Any:
+        """Return what a text says, before any class has looked at it."""
+        try:
+            return config_format_of(self.file(name)).read(self.text(name))
+        except ConfigSyntaxError as error:
+            raise error.within(str(self.file(name))) from None
+
+
+def _text(opened: Descriptor, folder: Path, name: str) -> bytes | None:
+    """Return the bytes of a text in a folder that may be renamed meanwhile."""
+    try:
+        return read_file(name, MOST_BYTES, dir_fd=opened.fd)
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        error.filename = str(folder / name)
+        raise
+
+
+class _Content:
+    """Bytes under a name, for whoever reads records."""
+
+    def __init__(self, name: str, content: bytes | bytearray) -> None:
+        self.name, self._content = name, content
+
+    def read(self) -> bytes | bytearray:
+        """Return all of them; they are nobody's to change."""
+        return self._content
