@@ -177,11 +177,11 @@ class LBFGSAdaptor(torch.optim.LBFGS):
         return report
 
     def _settle_group(
-        self, stored: dict[str, Any], report: LoadReport, *, is_restoring: bool
+        self, stored_fields: dict[str, Any], report: LoadReport, *, is_restoring: bool
     ) -> None:
         """Restore or compare the hyperparameters."""
         group = self.param_groups[0]
-        for name, value in stored.items():
+        for name, value in stored_fields.items():
             if name not in self.defaults:
                 report.unexpected.append(name)
             elif is_restoring:

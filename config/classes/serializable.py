@@ -50,8 +50,8 @@ def deserialized(
     try:
         inspect.signature(make).bind(data, config, state, ctx)
     except TypeError:
-        known = {name: value for name, value in around.items() if value is not None}
-        obj = make(data, {**known, **ctx})
+        keywords = {name: value for name, value in around.items() if value is not None}
+        obj = make(data, {**keywords, **ctx})
     else:
         obj = make(data, config, state, dict(ctx))
     if not isinstance(obj, cls):

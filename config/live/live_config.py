@@ -73,8 +73,8 @@ class LiveConfig(Generic[C]):
     ) -> None:
         self.config, self._ctx = config, ctx
         # One that is named is in force, whatever else lies in the folder.
-        there = file or config_file(folder)
-        self._file = LiveFile(there or folder / f"{NAME}{suffix}")
+        start_file = file or config_file(folder)
+        self._file = LiveFile(start_file or folder / f"{NAME}{suffix}")
         edits = read_history(folder / HISTORY)
         last_id = max((edit.id for edit in (*edits, *past)), default=0)
         self.history = History(folder / HISTORY, [*past], last_id)

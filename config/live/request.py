@@ -132,8 +132,8 @@ def _places(node: Any, path: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
 
 def _is_short_for(names: tuple[str, ...], place: tuple[str, ...]) -> bool:
     """Return whether ``place`` ends as ``names`` and has the others on its way."""
-    rest = iter(place)
-    return place[-1] == names[-1] and all(name in rest for name in names)
+    names_of_place = iter(place)
+    return place[-1] == names[-1] and all(name in names_of_place for name in names)
 
 
 def _key(node: Any, name: str, path: str) -> Any:

@@ -259,11 +259,12 @@ class NameInDoubt(Change):
 
     def diagnostic(self) -> str:
         """Say both readings, and what either takes."""
-        name, other = self.field[-1], self.other[-1]
+        name, other_name = self.field[-1], self.other[-1]
         return (
-            f"type changed from {self.old} to {self.new}, and {other} is {self.old} "
-            f"now: if the names changed places, it takes RenameField({name!r}, "
-            f"{other!r}) by way of a third name, else a MapFieldValue where it stands"
+            f"type changed from {self.old} to {self.new}, and {other_name} is "
+            f"{self.old} now: if the names changed places, it takes "
+            f"RenameField({name!r}, {other_name!r}) by way of a third name, else a "
+            "MapFieldValue where it stands"
         )
 
 

@@ -59,16 +59,16 @@ class _Walk:
     def struct(self, before: t.Struct, after: t.Struct, path: Path) -> Iterator[Change]:
         if before.is_open and not after.is_open:
             yield ExtraForbidden(path)
-        taken = taken_names(before, after)
-        new_names = taken.new_names
+        name_moves = taken_names(before, after)
+        new_names = name_moves.new_names
         names_in_use = {*new_names.values()}
         for name, field in after.fields.items():
             if name in names_in_use:
                 continue
             if name not in before.fields or name in new_names:
                 yield from _additions(field, (*path, name), False)
-            elif name in taken.in_doubt:
-                other_path = (*path, taken.in_doubt[name])
+            elif name in name_moves.in_doubt:
+                other_path = (*path, name_moves.in_doubt[name])
                 types = before.fields[name].type, field.type
                 yield NameInDoubt((*path, name), other_path, *types)
             else:

@@ -55,9 +55,9 @@ def _own_type_text(annotation: object, text: str, path: str) -> object:
     if allows_none(annotation) and bare in _NONES:
         return None
     as_ron = from_text(Any, text, path)
-    own = field_types_in(annotation)
-    others = [kind for kind in members(annotation) if kind not in own]
-    otherwise = from_text(Union[tuple(others)], text, path) if others else as_ron  # noqa: UP007
+    registered = field_types_in(annotation)
+    kinds = tuple(kind for kind in members(annotation) if kind not in registered)
+    otherwise = from_text(Union[kinds], text, path) if kinds else as_ron  # noqa: UP007
     return OwnTypeText((as_ron, text), otherwise)
 
 

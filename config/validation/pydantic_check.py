@@ -84,8 +84,8 @@ def _with_field_types(annotation: object) -> Any:
     from typing_extensions import TypeAliasType
 
     # Under a name of its own, since a dataclass is not to be given a configuration.
-    named: Any = TypeAliasType("named", annotation)  # pyright: ignore[reportGeneralTypeIssues]  # of no use as a type
-    return TypeAdapter(named, config=ConfigDict(arbitrary_types_allowed=True))
+    alias: Any = TypeAliasType("named", annotation)  # pyright: ignore[reportGeneralTypeIssues]  # of no use as a type
+    return TypeAdapter(alias, config=ConfigDict(arbitrary_types_allowed=True))
 
 
 def _problems(tree: object, validation_error: "ValidationError") -> list[Problem]:

@@ -7,11 +7,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ...records.tensors.memory import is_dense
 from .bucket import Bucket, Engine, Unfit
 from .choice import choose, is_elementwise, usable_kernel
 from .loop import Loop, checked, matching_grad, state_of, tensor_of
 from .memory.entangled import entangled
-from .memory.tensor_form import is_dense, is_plain
+from .memory.tensor_form import is_plain
 from .portions import StepFailed
 from .stacked import SIDE, Stacked
 from .torch_fused import TorchFused

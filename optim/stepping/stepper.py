@@ -214,11 +214,11 @@ def _filled_fields(blank: Any) -> Fields:
     return {name: value for name, value in fields.items() if value is not None}
 
 
-def _completed(fields: Fields, first: Fields) -> Fields:
-    """Return the state that a step will find; what it lacks begins as in ``first``."""
+def _completed(fields: Fields, initial_fields: Fields) -> Fields:
+    """Return the state that a step will find; what it lacks begins anew."""
     if not fields:
-        return first
-    lacking = {k: v for k, v in first.items() if k in KEPT and k not in fields}
+        return initial_fields
+    lacking = {k: v for k, v in initial_fields.items() if k in KEPT and k not in fields}
     return {**fields, **lacking} if lacking else fields
 
 

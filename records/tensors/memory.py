@@ -212,6 +212,21 @@ _HINDRANCES: tuple[tuple[Callable[[Tensor], bool], str], ...] = (
 """Why no bytes of a tensor can be read, and the cure."""
 
 
+def is_dense(tensor: Tensor) -> bool:
+    """Return whether the elements fill one run of memory, in any order, each once."""
+    if tensor.is_contiguous():
+        return True
+    if tensor.numel() == 0:
+        return False
+    expected = 1
+    for stride, size in sorted(zip(tensor.stride(), tensor.shape, strict=True)):
+        if size != 1:
+            if stride != expected:
+                return False
+            expected *= size
+    return True
+
+
 def contiguous_address(tensor: Tensor) -> int:
     """Return where the bytes of an ordinary tensor lie in a row; 0 if that is unsure.
 

@@ -27,9 +27,9 @@ def is_wrapper(tensor: Tensor) -> bool:
 @contextmanager
 def allow_tensor_classes(*classes: type[Tensor]) -> Generator[None]:
     """Let files name ``classes`` inside the block, in this thread or task alone."""
-    named = {(cls.__module__, cls.__qualname__): cls for cls in classes}
+    classes_by_name = {(cls.__module__, cls.__qualname__): cls for cls in classes}
     # A context variable: another thread or task does not trust what this one does.
-    token = _allowed.set({**_allowed.get(), **named})
+    token = _allowed.set({**_allowed.get(), **classes_by_name})
     try:
         yield
     finally:

@@ -73,11 +73,11 @@ def _history(edits: Sequence[Edit]) -> str:
 
 def _lines(edit: Edit) -> list[tuple[str, ...]]:
     """Return the rows of an edit: one for each field, or one that says what it was."""
-    first = (str(edit.step), edit.time, edit.by)
+    cells = (str(edit.step), edit.time, edit.by)
     if edit.verdict == "applied" and edit.changes:
-        return [(*first, c.path, c.before, c.after, c.note) for c in edit.changes]
+        return [(*cells, c.path, c.before, c.after, c.note) for c in edit.changes]
     words = {"begun": "the run began, or went on", "applied": "nothing changed"}
-    return [(*first, "", "", "", words.get(edit.verdict, f"refused: {edit.problem}"))]
+    return [(*cells, "", "", "", words.get(edit.verdict, f"refused: {edit.problem}"))]
 
 
 def _row(cells: Sequence[str]) -> str:

@@ -101,8 +101,8 @@ class LiveRun(Callback):
 
     def state_dict(self) -> dict[str, Any]:
         """Return what was edited, as plain data."""
-        held = self._held if self._arguments is None else self._arguments.held
-        return {"edits": [*map(edit_line, self.edits)], "held": sorted(held)}
+        held_paths = self._held if self._arguments is None else self._arguments.held
+        return {"edits": [*map(edit_line, self.edits)], "held": sorted(held_paths)}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Hold again what edits took from schedulers; the rest was read before."""
@@ -113,11 +113,13 @@ class LiveRun(Callback):
         kwargs = _kwargs(self._config)
         arguments.held = {*self._held}
         arguments.follow(kwargs)
-        new = {key for key in kwargs if child(KWARGS, key) in self._start.new_paths}
-        for key in new:
+        new_keys = {
+            key for key in kwargs if child(KWARGS, key) in self._start.new_paths
+        }
+        for key in new_keys:
             if arguments.is_scheduled(key):
                 LOG.warning("%s: the scheduler was resumed, and sets %s", KWARGS, key)
-        arguments.renew({key for key in new if not arguments.is_scheduled(key)})
+        arguments.renew({key for key in new_keys if not arguments.is_scheduled(key)})
 
     def _take(self, config: Hparams) -> Undo:
         """Put ``config`` in force, and return what puts the one of now back."""
@@ -157,20 +159,20 @@ def set_hparams(part: Any, before: Hparams, after: Hparams) -> Undo:
 
     What Lightning keeps of them in checkpoints is what is in force as well.
     """
-    old: Any = part.thparams
+    earlier_hparams: Any = part.thparams
     changed = {
         field.attribute: after[name]
         for name, field in fields_of(type(after)).items()
         if after[name] != before[name]
     }
-    part.thparams = old.model_copy(update=changed)
+    part.thparams = earlier_hparams.model_copy(update=changed)
     stored = part.hparams.get(part.hparams_argument())
     if stored is None:
-        return lambda: setattr(part, "thparams", old)
+        return lambda: setattr(part, "thparams", earlier_hparams)
     part.hparams[part.hparams_argument()] = part.thparams.to_dict()
 
     def undo() -> None:
-        part.thparams = old
+        part.thparams = earlier_hparams
         part.hparams[part.hparams_argument()] = stored
 
     return undo

@@ -44,8 +44,8 @@ class Parallel(nn.ModuleDict):
         for name, output in outputs.items():
             if isinstance(output, Mapping):
                 # What an item passes on is not to undo what one before it changed.
-                new = {k: v for k, v in output.items() if v is not inputs.get(k)}
-                merged.update(new)
+                additions = {k: v for k, v in output.items() if v is not inputs.get(k)}
+                merged.update(additions)
             elif name.isdecimal():
                 raise ValueError(
                     f"item {name} gives no dict: give it a name, or set_output_map."

@@ -8,6 +8,7 @@ from weakref import ref
 import torch
 from torch import Tensor, nn
 
+from ....records.tensors.memory import is_dense
 from ....records.tensors.torch_internals import (
     make_subclass,
     n_tensors_on,
@@ -15,7 +16,6 @@ from ....records.tensors.torch_internals import (
 from .memory import (
     BLANK_TENSOR,
     can_require_grad,
-    is_dense,
     is_ordinary,
     stands_alone,
 )

@@ -31,15 +31,6 @@ def stands_alone(data: Tensor, n_tensors: int) -> bool:
     return n_tensors_on(data) == n_tensors and data.untyped_storage().resizable()
 
 
-def is_dense(tensor: Tensor) -> bool:
-    """Return whether ``tensor`` has each element of its memory once."""
-    if tensor.is_contiguous():
-        return True
-    strides = tensor.stride()
-    order = sorted(range(tensor.ndim), key=strides.__getitem__, reverse=True)
-    return tensor.permute(order).is_contiguous()
-
-
 def can_require_grad(tensor: Tensor) -> bool:
     """Return whether torch lets tensors of its dtype require grad."""
     return tensor.is_floating_point() or tensor.is_complex()

@@ -6,7 +6,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .tensor_form import copied, is_dense, is_plain
+from ....records.tensors.memory import is_dense
+from .tensor_form import copied, is_plain
 
 BLOCK = 128 * 1024
 """Elements of a block: a few of them fit the shared cache, calls cost little."""

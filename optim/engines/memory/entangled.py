@@ -6,9 +6,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ....records.tensors.memory import spanned_bytes
+from ....records.tensors.memory import is_dense, spanned_bytes
 from .ranges import do_ranges_meet
-from .tensor_form import is_dense, is_plain
+from .tensor_form import is_plain
 
 
 class Entanglement:

@@ -13,21 +13,6 @@ def is_plain(tensor: Tensor) -> bool:
     return type(tensor) is torch.Tensor or type(tensor) is torch.nn.Parameter
 
 
-def is_dense(tensor: Tensor) -> bool:
-    """Return whether the elements fill one run of memory, in any order, each once."""
-    if tensor.is_contiguous():
-        return True
-    if tensor.numel() == 0:
-        return False
-    expected = 1
-    for stride, size in sorted(zip(tensor.stride(), tensor.shape, strict=True)):
-        if size != 1:
-            if stride != expected:
-                return False
-            expected *= size
-    return True
-
-
 def is_sharded(tensor: Any) -> bool:
     """Return whether ``tensor`` lies on more than one process (a DTensor)."""
     mesh = getattr(tensor, "device_mesh", None)

@@ -214,15 +214,15 @@ def _signed(number: int) -> int:
 
 def _mix(bits: Tensor, spare: Tensor, middle: Tensor | int) -> None:
     """Make bits of counters, in place; products and sums wrap, as in C."""
-    first, second, third = map(_signed, MULTIPLIERS)
+    factor, second_factor, third_factor = map(_signed, MULTIPLIERS)
     _shift_in(bits, spare, 16)
-    bits.mul_(first)
+    bits.mul_(factor)
     _shift_in(bits, spare, 15)
     bits.add_(middle)
     _shift_in(bits, spare, 16)
-    bits.mul_(second)
+    bits.mul_(second_factor)
     _shift_in(bits, spare, 15)
-    bits.mul_(third)
+    bits.mul_(third_factor)
 
 
 def _shift_in(bits: Tensor, spare: Tensor, by: int) -> None:

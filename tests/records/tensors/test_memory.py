@@ -15,7 +15,7 @@ import burnish
 from burnish.core import from_record, into_record, load_record
 from burnish.optim import AdamW
 from burnish.records import FlatRecord, Record, RecordError
-from burnish.records.tensors.memory import values_of
+from burnish.records.tensors.memory import is_dense, values_of
 
 from ...formats_of_records import OWN_RECORDERS
 from ..opaque import OPAQUE, in_child, process_group
@@ -342,3 +342,9 @@ def test_a_tensor_in_several_processes_is_refused_unless_each_has_it_whole() -> 
 
     assert part.startswith("RecordError: part: a DTensor whose values are in several")
     assert whole == "returned bytes"
+
+
+def test_a_transposed_tensor_has_each_element_once_and_a_slice_does_not() -> None:
+    assert is_dense(torch.zeros(3, 4).t())
+    assert not is_dense(torch.zeros(3, 4)[:, ::2])
+    assert not is_dense(torch.zeros(1).expand(3))

@@ -1,18 +1,11 @@
-"""Whose a memory is."""
+"""What stands for the memory of parameters, and who else uses it."""
 
 import torch
 
 from burnish.core.state.uninitialized.memory import (
     can_require_grad,
-    is_dense,
     is_ordinary,
 )
-
-
-def test_a_transposed_tensor_has_each_element_once_and_a_slice_does_not() -> None:
-    assert is_dense(torch.zeros(3, 4).t())
-    assert not is_dense(torch.zeros(3, 4)[:, ::2])
-    assert not is_dense(torch.zeros(1).expand(3))
 
 
 def test_what_has_no_values_in_memory_is_not_ordinary() -> None:
