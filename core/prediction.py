@@ -58,6 +58,12 @@ def predict(
 
 def _tensor(array: Any, dtype: torch.dtype) -> Tensor:
     is_rows = isinstance(array, Sequence) and all(isinstance(r, Tensor) for r in array)
+    shapes = {tuple(row.shape) for row in array} if is_rows else set()
+    if len(shapes) > 1:
+        raise ValueError(
+            f"the rows of an input have different shapes: {sorted(shapes)}. Several "
+            "inputs are several arguments: predict(module, a, b)"
+        )
     tensor = torch.stack(list(array)) if is_rows and array else torch.as_tensor(array)
     return tensor.to(dtype) if tensor.is_floating_point() else tensor
 

@@ -73,3 +73,8 @@ def test_what_does_not_fit_is_refused() -> None:
         burnish.predict(net)
     with pytest.raises(ValueError, match="one number for a batch"):
         burnish.predict(nn.MSELoss(), torch.ones(2), torch.ones(2))
+
+
+def test_several_inputs_in_a_tuple_are_told_to_be_several_arguments() -> None:
+    with pytest.raises(ValueError, match=r"predict\(module, a, b\)"):
+        burnish.predict(nn.Bilinear(2, 3, 4), (torch.zeros(7, 2), torch.zeros(7, 3)))

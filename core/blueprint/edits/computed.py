@@ -71,8 +71,14 @@ def computed_in(arguments: Mapping[str, Any]) -> dict[str, Computed]:
 def with_values(
     arguments: Mapping[str, Any], values: Mapping[str, ComputedValue]
 ) -> dict[str, Any]:
-    """Return ``arguments`` with ``values`` in the places that `computed_in` names."""
-    return {name: _filled(name, value, values) for name, value in arguments.items()}
+    """Return ``arguments`` with ``values`` in the places that `computed_in` names.
+
+    All other values are the same objects.
+    """
+    filled = dict(arguments)
+    for name in {place.partition(".")[0] for place in values}:
+        filled[name] = _filled(name, arguments[name], values)
+    return filled
 
 
 def _inside(path: str, value: Any) -> Iterator[tuple[str, Computed]]:

@@ -330,3 +330,24 @@ def test_the_same_seed_gives_the_same_weights_as_numbers_would() -> None:
     b = numbers.build().state_dict()
 
     assert all(torch.equal(a[name], b[name]) for name in b)
+
+
+def test_arguments_beside_a_computed_one_stay_the_objects_that_they_are() -> None:
+    shared: list[int] = []
+
+    class Notes(nn.Module):
+        def __init__(self, notes: list[int], width: int = 2) -> None:
+            super().__init__()
+            self.notes, self.width = notes, width
+
+    class Maker(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.a, self.b = Notes(shared), Notes(shared, 3)
+
+    width = Computed(four_times, "b.width")
+    built: Any = Blueprint(Maker).configure("a", width=width).build()
+
+    assert built.a.width == 12
+    assert built.a.notes is shared
+    assert built.b.notes is shared
