@@ -19,7 +19,10 @@ import torch
 from torch import Tensor, nn
 
 from burnish.optim import ClipValue, ImpureStepError, SimpleOptimizer
+from burnish.optim.bound.weight_precision import WeightPrecision
 from burnish.optim.engines import choice, foreach
+from burnish.optim.engines.tracing.extended_state import KEPT
+from burnish.optim.engines.tracing.stochastic_rounding import rounded
 from burnish.records import Record
 
 from .batch import collecting, compiled_together, small_blocks
@@ -61,6 +64,7 @@ class Case:
     options: dict[str, Any] = field(init=False)
     n_steps: int = field(init=False)
     is_special: bool = field(init=False)
+    precision: WeightPrecision = field(init=False)
 
     def __post_init__(self) -> None:
         rng = random.Random(f"{self.seed} {self.number}")
@@ -84,6 +88,16 @@ class Case:
         if rng.random() < 0.1:
             self.options["state_dtype"] = torch.float32
         self.rng_state = rng.getrandbits(32)
+        # Asked last, and of other numbers, so that all else is drawn as ever.
+        draw = self.rng("precision").random()
+        if draw < 0.2:
+            wide = torch.float32 if draw < 0.15 else torch.float64
+            self.options["master_dtype"] = wide
+        elif draw < 0.4:
+            self.options |= {"rounding": "stochastic", "seed": self.number}
+        self.precision = WeightPrecision(
+            **{k: v for k, v in self.options.items() if k in _OF_PRECISION}
+        )
 
     @property
     def is_small(self) -> bool:
@@ -136,6 +150,7 @@ class Case:
         return [0.1, 0.1, 0.05, 0.01, 0.2][step]
 
 
+_OF_PRECISION = ("state_dtype", "master_dtype", "rounding", "seed")
 _SPECIAL = [0.0, -0.0, math.inf, -math.inf, math.nan, 1e-42, 1e-30, 6e4, 1.0, -1.0]
 SIZES = [0, 1, 2, 3, 7, 12, 15, 16, 17, 31, 33, 48, 64, 65, 100, 130, 257]
 
@@ -219,7 +234,7 @@ def as_written(
     grads = case.grads(params, step)
     for i, param in enumerate(params):
         if grads[i] is not None and states[i] is None:
-            states[i] = first_state(case, param)
+            states[i] = first_state(case, param, i)
     for i, (param, grad) in enumerate(zip(params, grads, strict=True)):
         stored = states[i]
         if grad is None or stored is None:
@@ -230,16 +245,16 @@ def as_written(
         param.copy_(new)
 
 
-def first_state(case: Case, param: Tensor) -> Fields:
-    """Return the fields of the state before the first step."""
-    wide = case.options.get("state_dtype")
-    first = case.simple.init(param if wide is None else param.to(wide))
-    return cloned(first, param)
+def first_state(case: Case, param: Tensor, i: int) -> Fields:
+    """Return the fields of the state before the first step, of parameter ``i``."""
+    first = case.simple.init(param.to(case.precision.state_dtype_of(param)))
+    beside = case.precision.beside(param, str(i))
+    return cloned({**first.fields(), **beside}, param)
 
 
-def cloned(state: Any, param: Tensor) -> Fields:
+def cloned(fields: Fields, param: Tensor) -> Fields:
     """Return the fields of a state, with tensors of their own, formed as ``param``."""
-    fields = {k: _own(v) for k, v in state.fields().items() if v is not None}
+    fields = {k: _own(v) for k, v in fields.items() if v is not None}
     for name, value in fields.items():
         if isinstance(value, Tensor) and value.shape == param.shape:
             room = torch.empty_strided(param.shape, param.stride(), dtype=value.dtype)
@@ -257,17 +272,20 @@ def _own(value: Any) -> Any:
 
 def called(
     case: Case, tensor: Any, grad: Any, stored: Fields, step: int
-) -> tuple[Any, Any]:
-    """Return what the step gives for one parameter, and what is done around it."""
+) -> tuple[Any, Fields]:
+    """Return the new parameter and its state's fields, with all done around a step."""
     simple, dtype = case.simple, tensor.dtype
+    weight, kept = tensor, {k: v for k, v in stored.items() if k in KEPT}
+    if "master" in kept:
+        # A weight that is no longer the rounding of its master gives it anew.
+        master = kept["master"]
+        is_rounding = master.to(dtype) == weight
+        tensor = torch.where(is_rounding, master, weight.to(master.dtype))
     state_type = type(simple).init.__globals__["State"]  # type: ignore[attr-defined]  # it was drawn
     state = object.__new__(state_type)
     names = state_type.__dataclass_fields__
     vars(state).update({name: stored.get(name) for name in names})
-    wide = case.options.get("state_dtype")
-    if wide is not None:
-        wide = torch.promote_types(wide, dtype)
-        wide = None if wide is dtype and case.options["state_dtype"] is dtype else wide
+    wide = _compute_dtype(case, dtype)
     before = vars(state).copy()
     if wide is not None:
         tensor, grad = tensor.to(wide), grad.to(wide)
@@ -286,14 +304,41 @@ def called(
     if [a._version for a in arguments] != versions:
         raise ImpureStepError("changed an argument")
     if wide is not None:
-        new = new.to(dtype)
+        new, kept = _closed(new, dtype, kept)
         for name, value in vars(new_state).items():
             old = before.get(name)
             both = isinstance(value, Tensor | Interval) and isinstance(old, type(value))
             if both and value.dtype.is_floating_point:
                 vars(new_state)[name] = value.to(old.dtype)
     _check(tensor if wide is None else None, dtype, new, before, new_state)
-    return new, new_state
+    return new, {**new_state.fields(), **kept}
+
+
+def _compute_dtype(case: Case, dtype: torch.dtype) -> torch.dtype | None:
+    """Return what a step is computed in, if it is not what its tensors have."""
+    weight, state_dtype = torch.empty(0, dtype=dtype), case.options.get("state_dtype")
+    wide = case.precision.compute_dtype(weight)
+    return None if wide is dtype and state_dtype in (None, dtype) else wide
+
+
+def _closed(new: Any, dtype: torch.dtype, kept: Fields) -> tuple[Any, Fields]:
+    """Return the new weight and what is kept for it, of what the step gave."""
+    if "master" in kept:
+        master = new.to(kept["master"].dtype)
+        return master.to(dtype), {"master": master}
+    if "rounding_step" not in kept:
+        return new.to(dtype), kept
+    turn, key = kept["rounding_step"], kept["rounding_key"]
+
+    def bits_added(value: Tensor) -> Tensor:
+        return rounded(value.to(torch.float32), dtype, key, turn)
+
+    if isinstance(new, Interval):
+        # The same bits are added to both ends, which keeps their order.
+        new = Interval(bits_added(new.low), bits_added(new.high), new.free)
+    else:
+        new = bits_added(new)
+    return new, {**kept, "rounding_step": turn + 1}
 
 
 def _check(
@@ -452,7 +497,7 @@ def _judge(
         return  # what was stepped, and is compared itself, shares its memory
     stored = old[i]
     if stored is None:
-        stored = first_state(case, before[i])
+        stored = first_state(case, before[i], i)
     as_intervals: Fields = {
         k: Interval(v, v) if isinstance(v, Tensor) else v for k, v in stored.items()
     }
@@ -464,7 +509,7 @@ def _judge(
         step,
     )
     for name in wrong:
-        interval = new if name == "tensor" else vars(new_state)[name[6:]]
+        interval = new if name == "tensor" else new_state[name[6:]]
         ours, right = pairs[name]
         if not bool(interval.holds(right).all()):
             raise AssertionError(f"the loop is outside: {name} {interval.low} {right}")

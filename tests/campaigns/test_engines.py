@@ -77,3 +77,12 @@ def test_c_that_reads_behind_a_tensor_is_noticed_and_passed_by() -> None:
 
     assert [number for number, _ in faults] == [1]
     assert "heap-buffer-overflow" in faults[0][1]
+
+
+def test_masters_and_stochastic_rounding_are_drawn() -> None:
+    half = [c for n in range(60) if (c := Case(n, 7)).dtype.itemsize == 2]
+
+    params = [(case, case.params()[0]) for case in half]
+
+    assert any(case.precision.has_master(param) for case, param in params)
+    assert any(case.precision.rounds(param) for case, param in params)

@@ -5,7 +5,7 @@ weight keeps it: the step moves the master, and the weight is its rounding. Roun
 or down at random keeps it on average, and needs to know how often it was done.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import Field, dataclass
 from functools import lru_cache
 from typing import Any, ClassVar
@@ -133,17 +133,32 @@ def closed(tensor: Any, state: Any, weight: Any, stored: Any) -> tuple[Any, Any]
             f"{type(stored).__name__}"
         )
     fields = dict(_fields_of(state))
-    if MASTER in stored.kept:
-        master = fields[MASTER] = tensor.to(vars(stored)[MASTER].dtype)
-        weight = master.to(weight.dtype)
-    else:
-        weight = _rounded(tensor, weight.dtype, vars(stored))
-        fields |= {k: v for k, v in vars(stored).items() if k in stored.kept}
-        fields[ROUNDING_STEP] += 1
+    weight = close_fields(fields, tensor, weight, stored.kept, vars(stored))
     return weight, _filled(type(stored), fields)
 
 
-def _rounded(tensor: Any, dtype: torch.dtype, kept: dict[str, Any]) -> Any:
+def close_fields(
+    fields: dict[str, Any],
+    tensor: Any,
+    weight: Any,
+    kept: Collection[str],
+    stored_fields: Mapping[str, Any],
+) -> Any:
+    """Return the weight to store, and add to ``fields`` what is kept beside them.
+
+    ``kept`` are the names of that, and ``stored_fields`` have it as it was.
+    """
+    if MASTER in kept:
+        master = fields[MASTER] = tensor.to(stored_fields[MASTER].dtype)
+        return master.to(weight.dtype)
+    turn = stored_fields[ROUNDING_STEP]
+    fields[ROUNDING_STEP] = turn + 1
+    if ROUNDING_KEY in stored_fields:
+        fields[ROUNDING_KEY] = stored_fields[ROUNDING_KEY]
+    return _rounded(tensor, weight.dtype, stored_fields)
+
+
+def _rounded(tensor: Any, dtype: torch.dtype, kept: Mapping[str, Any]) -> Any:
     """Return what a step made, rounded stochastically."""
     exact = tensor.to(torch.float32)
     if type(exact) is StandIn:

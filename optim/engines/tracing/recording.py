@@ -27,8 +27,10 @@ class Recording:
         "constants",
         "dtypes",
         "has_tensors",
+        "head",
         "inputs",
         "like",
+        "n_fixed",
         "n_inputs",
         "names",
         "ops",
@@ -48,24 +50,36 @@ class Recording:
         self.dtypes = list(dtypes)
         self.names = names
         self.like = like
-        self.n_inputs = len(dtypes)
+        self.n_inputs = self.n_fixed = len(dtypes)
         self.reads_shape = False
         self.has_tensors = False
         """Whether a number was a tensor, which is one to parameters of some shapes."""
         self.inputs: list[Any] = []
         """The stand-ins of the inputs."""
         self.pool: list[Any] = []
-        """Those of the other values, for the next recording."""
+        """Those of the values behind the fixed ones, for the next recording."""
+        self.head: Any = None
+        """What each recording begins with, where that is always the same."""
         self.shared = set[int]()
         """Values that two tensors may have in common, or each for itself."""
 
     def clear(self) -> None:
-        """Forget what was recorded; the inputs stay."""
+        """Forget what was recorded, the head too; the inputs stay."""
+        if self.head is not None:
+            self.head, self.pool, self.n_fixed = None, [], self.n_inputs
+        self.rewind([])
+
+    def fix(self, head: Any) -> None:
+        """Let recordings begin with what was recorded up to now, which is ``head``."""
+        self.head, self.pool, self.n_fixed = head, [], len(self.dtypes)
+
+    def rewind(self, ops: list[Op]) -> None:
+        """Forget what was recorded behind the fixed values, which ``ops`` give."""
         # The lists are new ones: the last trace holds those, and an engine compares
         # them with the next. The dtypes are cut, so its key is good until now only.
-        self.ops = []
+        self.ops = [*ops]
         self.constants = []
-        del self.dtypes[self.n_inputs :]
+        del self.dtypes[self.n_fixed :]
         self.reads_shape = self.has_tensors = False
         if self.shared:
             self.shared.clear()

@@ -163,7 +163,7 @@ def result(tape: Recording, dtype: torch.dtype) -> StandIn:
     dtypes, pool = tape.dtypes, tape.pool
     number = len(dtypes)
     dtypes.append(dtype)
-    place = number - tape.n_inputs
+    place = number - tape.n_fixed
     if place < len(pool):
         usual: StandIn = pool[place]
         if getrefcount(usual) == _POOLED and usual.dtype is dtype:

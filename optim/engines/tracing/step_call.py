@@ -59,12 +59,28 @@ class StepCall:
         """Return the new tensor and the new state."""
         if not self.maximize and self.is_plain:
             return _pair(self.simple.step(self.lr, tensor, grad, state))
-        weight, stored_state = tensor, state
-        tensor, state = opened(weight, stored_state)
-        author_state = state
-        if self.compute is not None:
-            tensor, grad = tensor.to(self.compute), grad.to(self.compute)
-            state = cast_state(state, lambda name: self.compute)
+        if self.compute is None:
+            return self.stepped(tensor, grad, state)
+        wide = self.widened(tensor, grad, state)
+        return self.narrowed(*self.stepped(*wide), tensor, state)
+
+    def widened(self, tensor: Any, grad: Any, state: Any) -> tuple[Any, Any, Any]:
+        """Return what the step sees of its arguments: in `compute`, of the master."""
+        compute = self.compute
+        tensor, state = opened(tensor, state)
+        tensor, grad = tensor.to(compute), grad.to(compute)
+        return tensor, grad, cast_state(state, lambda name: compute)
+
+    def narrowed(
+        self, tensor: Any, state: Any, weight: Any, stored: Any
+    ) -> tuple[Any, Any]:
+        """Return what is stored of a step's results, in the dtypes of what came."""
+        fields = {} if stored is None else vars(stored)
+        state = cast_state(state, lambda name: getattr(fields.get(name), "dtype", None))
+        return closed(tensor, state, weight, stored)
+
+    def stepped(self, tensor: Any, grad: Any, state: Any) -> tuple[Any, Any]:
+        """Return what the step gives for arguments in the dtype to compute in."""
         if self.scale is not None:
             grad = grad * self.scale
         if self.limit is not None:
@@ -75,16 +91,10 @@ class StepCall:
         # other numbers, or an error, once the parameter needs no conversion.
         before = versions(tensor, grad, state)
         arguments = tensor, grad, state
-        new_tensor, state = _pair(self.simple.step(self.lr, tensor, grad, state))
+        results = _pair(self.simple.step(self.lr, tensor, grad, state))
         if versions(*arguments) != before:
             raise ImpureStepError(CHANGED_IN_PLACE)
-        if self.compute is not None:
-            stored_fields = {} if author_state is None else vars(author_state)
-            state = cast_state(
-                state, lambda name: getattr(stored_fields.get(name), "dtype", None)
-            )
-            return closed(new_tensor, state, weight, stored_state)
-        return new_tensor, state
+        return results
 
 
 CHANGED_IN_PLACE = (
@@ -95,14 +105,15 @@ CHANGED_IN_PLACE = (
 
 def versions(tensor: Any, grad: Any, state: Any) -> list[int]:
     """Return numbers that change when an argument of a step is written to."""
+    if type(tensor) is StandIn:  # at every step
+        fields = {} if state is None else state.__dict__
+        return [tensor.id, grad.id] + [
+            v.id for v in fields.values() if type(v) is StandIn
+        ]
     arguments = [tensor, grad]
     if state is not None:
         arguments += [v for v in vars(state).values() if isinstance(v, torch.Tensor)]
-    return [
-        a.id if type(a) is StandIn else tensor_version(a)
-        for a in arguments
-        if type(a) is StandIn or not a.is_inference()
-    ]
+    return [tensor_version(a) for a in arguments if not a.is_inference()]
 
 
 def _pair(result: Any) -> tuple[Any, Any]:

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from . import operations  # noqa: F401  # pyright: ignore[reportUnusedImport]  # gives the stand-in its operations
-from .extended_state import MASTER, kept_names, rounds
+from .extended_state import MASTER, close_fields, kept_names, rounds
 from .recording import ImpureStepError, NotElementwise, Op, Recording
 from .stand_in import StandIn, stand_in
 from .step_call import StepCall
@@ -87,21 +87,18 @@ def trace(step: StepCall, layout: BucketLayout, scalars: dict[str, Any]) -> Trac
     where it breaks its contract.
     """
     tape = layout.tape
-    tape.clear()
-    ins = tape.inputs
     try:
-        tensor, state = step(ins[0], ins[1], layout.state(ins[2:], scalars))
+        tensor, values = _recorded(step, layout, scalars)
     except (NotElementwise, ImpureStepError):
+        tape.clear()
         raise
     except Exception as error:
+        tape.clear()
         # A stand-in is no tensor; what is really wrong shows on a real one.
         raise NotElementwise(f"recording it raised {error!r:.80}") from error
-    if type(state) is not (layout.state_type or type(None)):
-        raise NotElementwise("it returns a state of another type")
     outs = [tensor]
     changed = scalars
-    if state is not None:
-        values = state.__dict__
+    if values is not None:
         outs += [values[name] for name in layout.tensors]
         changed = {name: values[name] for name in scalars}
         if not all([type(value) in _NUMBERS for value in changed.values()]):  # noqa: C419  # a list is faster
@@ -111,6 +108,110 @@ def trace(step: StepCall, layout: BucketLayout, scalars: dict[str, Any]) -> Trac
     outs_at = _results(layout, outs)
     reads, author = tape.reads_shape, type(step.simple)
     return Trace(tape.ops, tape.constants, outs_at, changed, reads, tape, author)
+
+
+@dataclass(slots=True)
+class _Head:
+    """What a step computed in another dtype begins with, recorded once."""
+
+    compute: torch.dtype
+    ops: list[Op]
+    tensor: StandIn
+    grad: StandIn
+    state_type: Any
+    """The author's; None where there is no state."""
+    fields: dict[str, Any]
+    """The tensors of the author's state, and what is None in it."""
+    dtypes: list[tuple[str, torch.dtype]]
+    """In which dtype each of these tensors is stored."""
+    kept: frozenset[str]
+    """What is kept beside the author's state."""
+    master: dict[str, Any]
+    """The master weight by its name, where there is one."""
+
+    @classmethod
+    def of(cls, step: StepCall, layout: BucketLayout, scalars: Any) -> "_Head":
+        """Record it on the tape of ``layout``, and fix it there."""
+        tape = layout.tape
+        tape.clear()
+        ins = tape.inputs
+        stored = layout.state(ins[2:], scalars)
+        tensor, grad, state = step.widened(ins[0], ins[1], stored)
+        fields = {} if state is None else vars(state)
+        fields = {name: v for name, v in fields.items() if name not in scalars}
+        state_type = None if state is None else type(state)
+        inputs = dict(zip(layout.tensors, ins[2:], strict=True))
+        head = cls(
+            compute=tensor.dtype,
+            ops=tape.ops,
+            tensor=tensor,
+            grad=grad,
+            state_type=state_type,
+            fields=fields,
+            dtypes=[(name, v.dtype) for name, v in inputs.items() if name in fields],
+            kept=kept_names(layout.state_type),
+            master={name: v for name, v in inputs.items() if name == MASTER},
+        )
+        tape.fix(head)
+        return head
+
+    def state(self, scalars: dict[str, Any]) -> Any:
+        """Return the author's state with the numbers of this step."""
+        if self.state_type is None:
+            return None
+        state: Any = object.__new__(self.state_type)
+        fields = state.__dict__
+        fields.update(self.fields)
+        fields.update(scalars)
+        for name in self.kept:
+            fields.pop(name, None)
+        return state
+
+    def narrowed(
+        self, tensor: Any, state: Any, weight: StandIn, scalars: dict[str, Any]
+    ) -> tuple[Any, dict[str, Any] | None]:
+        """Return the new weight and the fields to store, of what a step gave.
+
+        As `StepCall.narrowed` does for tensors.
+        """
+        fields = dict(_fields(state, self.state_type) or {})
+        for name, dtype in self.dtypes:
+            value = fields.get(name)
+            if type(value) is not StandIn or value.dtype is dtype:
+                continue
+            if value.is_floating_point():
+                fields[name] = value.to(dtype)
+        if self.kept:
+            stored = self.master or scalars
+            return close_fields(fields, tensor, weight, self.kept, stored), fields
+        return tensor.to(weight.dtype), None if state is None else fields
+
+
+def _recorded(
+    step: StepCall, layout: BucketLayout, scalars: dict[str, Any]
+) -> tuple[Any, dict[str, Any] | None]:
+    """Return the new tensor and the fields that ``step`` gives for stand-ins."""
+    tape = layout.tape
+    ins = tape.inputs
+    if step.compute is None:
+        tape.clear()
+        tensor, state = step(ins[0], ins[1], layout.state(ins[2:], scalars))
+        return tensor, _fields(state, layout.state_type)
+    # Every step comes here, and converts what it is given in the same way.
+    head: _Head | None = tape.head
+    if head is None or head.compute is not step.compute:
+        head = _Head.of(step, layout, scalars)
+    else:
+        tape.rewind(head.ops)
+    tensor, state = step.stepped(head.tensor, head.grad, head.state(scalars))
+    return head.narrowed(tensor, state, ins[0], scalars)
+
+
+def _fields(state: Any, state_type: Any) -> dict[str, Any] | None:
+    """Return the fields of a state that a step returned, which has to be of a type."""
+    if type(state) is not (state_type or type(None)):
+        raise NotElementwise("it returns a state of another type")
+    return None if state is None else state.__dict__
 
 
 # A subclass is refused: numpy's float64 is a float as well, and would be stored in a
