@@ -91,6 +91,8 @@ class RecordDecoder:
 
     def value(self, hint: Any, node: Node, path: str) -> Any:
         """Return ``node`` as what ``hint`` declares."""
+        if hint is Any:  # as most values of large records are declared
+            return self._undeclared(node, path)
         origin, args = typing.get_origin(hint), typing.get_args(hint)
         if origin in (typing.Annotated, typing.Final):
             return self.value(args[0], node, path)

@@ -5,9 +5,11 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
+from ...config.process.gc_pause import paused_collection
 from ...config.process.transaction import Transaction, all_or_nothing
 from ...records.errors import RecordMismatchError
-from ...records.flat_record import FlatRecord
+from ...records.flat_record import FlatRecord, flat_record
+from ...records.readable import entries_in
 from ...records.report import LoadReport
 from ...records.tensors.grad_mode import ordinary_tensors
 from ..bound.bound_state import BoundState
@@ -103,6 +105,7 @@ def load_record(
 
 
 @ordinary_tensors()
+@paused_collection()
 def fill_optimizer(
     runner: StepRunner,
     source: Any,
@@ -119,7 +122,7 @@ def fill_optimizer(
     bound = runner.bound
     bound.current_groups()
     is_record = isinstance(source, OptimizerRecord)
-    record = source if is_record else OptimizerRecord.load(source)
+    record = source if is_record else _read(source)
     report = LoadReport(verified="live" if is_record else "all")
     problems = _Problems(_name_of(source), record.kind)
     matching = match_states(bound.params, record, rename, problems.file)
@@ -140,6 +143,15 @@ def fill_optimizer(
     bound.forget_rates()
     settle_groups(runner, record.groups, sources, report, is_restoring=is_restoring)
     return report
+
+
+def _read(source: Any) -> OptimizerRecord:
+    """Return the record in ``source``, all of it read and verified."""
+    entries = entries_in(source)
+    # One map of the file serves all states: thousands of small ones have no reads of
+    # their own.
+    entries.load_all()
+    return flat_record(entries).typed(OptimizerRecord)
 
 
 @dataclass(slots=True)
