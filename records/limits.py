@@ -32,9 +32,17 @@ MOST_PER_BYTE = 120
 """What a byte of plain data takes at most: three are a map of an empty text and nil."""
 
 
-def allowance(size: int) -> int:
-    """Return what the values of a file of ``size`` bytes may take in memory."""
-    return FREE + size
+PER_ENTRY = 2048
+"""Memory that is granted for what declared fields say of an entry, beside the rest."""
+
+
+def allowance(size: int, n_entries: int = 0) -> int:
+    """Return what the values of a file of ``size`` bytes may take in memory.
+
+    Where a file says its number of entries before all else, what stands around them
+    counts no more than they do: as many states of one number each may be stored.
+    """
+    return FREE + size + PER_ENTRY * n_entries
 
 
 def text_cost(data: bytes | memoryview) -> int:

@@ -62,7 +62,7 @@ class MessagePack(Format):
         with paused_collection():
             layout = DocumentLayout.of(contents.sizes)
             head = document_head(contents, layout, planes=())
-            check_readable(head, len(head) + layout.end)
+            check_readable(head, len(head) + layout.end, len(layout.sizes))
         sink.write(head)
         contents.write_payloads(
             sink, layout.frames(), parts=layout.parts(), part_size=PART
@@ -106,16 +106,17 @@ def document_head(
     )
 
 
-def check_readable(head: bytes, size: int) -> None:
+def check_readable(head: bytes, size: int, n_entries: int) -> None:
     """Raise RecordError if no reader would take ``head`` in a file of ``size`` bytes.
 
     ``head`` is what `document_head` returned.
     """
     packed = memoryview(head)[_BEFORE_HEADER : -_AFTER_HEADER - 4]
-    if is_small(packed, allowance(size)):
+    limit = allowance(size, _payloads(n_entries, size))
+    if is_small(packed, limit):
         return
     try:
-        plain_of(MessagePackReader(packed, "", allowance(size)), "", _COLUMNS)
+        plain_of(MessagePackReader(packed, "", limit), "", _COLUMNS)
     except RecordFormatError as error:
         raise RecordError(
             "more metadata or plain data than a reader takes, for a file of "
@@ -170,7 +171,9 @@ def document_digest(source: Source) -> bytes:
 def _read_header(source: Source, budget: int) -> tuple[Any, int]:
     """Return the header and where `data` begins."""
     packed, data = _packed_header(source, budget)
-    reader = MessagePackReader(packed, source.name, allowance(budget))
+    n_items = int.from_bytes(source.read(data + 1, 4), "big")
+    limit = allowance(budget, _payloads(n_items // 2, budget))
+    reader = MessagePackReader(packed, source.name, limit)
     if reader.is_small:
         header = reader.value()
     else:
@@ -225,6 +228,14 @@ def _header_length(head: bytes | memoryview, source: Source) -> int:
     if bytes(head[len(MAGIC) + 1 : _BEFORE_HEADER - 4]) != _HEADER:
         raise RecordFormatError(source.name, "no header after the version")
     return int.from_bytes(head[_BEFORE_HEADER - 4 : _BEFORE_HEADER], "big")
+
+
+def _payloads(n_entries: int, size: int) -> int:
+    """Return of how many entries a file of ``size`` bytes has payloads at most.
+
+    The number is not checked yet where it is asked for; each payload is aligned.
+    """
+    return min(n_entries, size // ALIGN)
 
 
 def _checked_layout(

@@ -56,7 +56,7 @@ class ZstdMessagePack(Format):
         for i, payload in enumerate(contents.payloads()):
             writer.payload(payload, (frames[i], *parts.get(i, ())))
         writer.surroundings(document_tail(contents.sums))
-        check_readable(head, MOST_RATIO * writer.close())
+        check_readable(head, MOST_RATIO * writer.close(), len(layout.sizes))
 
     def decode(self, source: Source) -> Entries:
         """Return the record; what is not touched stays compressed."""

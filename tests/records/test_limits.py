@@ -116,6 +116,34 @@ def test_the_number_of_entries_has_no_limit(
     check_equal(found, many)
 
 
+class SmallState(Record):
+    path: str
+    values: dict[str, Any]
+
+
+class SmallStates(Record):
+    states: dict[str, SmallState]
+
+
+@pytest.mark.parametrize("name", ["mpk", "mpk.zst"])
+def test_the_number_of_small_states_has_no_limit(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("burnish.records.limits.FREE", 1 << 16)
+    moment = torch.tensor(0.5)
+    states = {
+        f"layers.{i}": SmallState(
+            f"layers.{i}", {"step": i, "m": moment + i, "v": moment - i}
+        )
+        for i in range(2000)
+    }
+
+    data = RECORDERS[name].dumps(SmallStates(states))
+
+    again = SmallStates.load(data)
+    assert again.states["layers.1999"].values["m"] == 1999.5
+
+
 ODD: dict[str, Any] = {
     "": 1, "\0": 2, "\n": "a\r\n", "$x": 3, "$tensor": "no", "__metadata__": "x",
     "format": "y", "é": "ü", "\u2028": "z", "a\\": "q", '"': '"', "a.b": "c", "w": "d",
