@@ -18,9 +18,14 @@ from .payload import (
     convert_piece,
     resized,
     row_major_pieces,
+    row_of,
     stored_size,
     stored_tensor,
 )
+from .row_copies import RowCopy, copy_rows
+
+_SHORT = 64 << 10
+"""Tensors up to this many bytes are copied together, in one call of torch."""
 
 _ALIGNMENT = 64
 """Of each tensor in the memory, in bytes: a line of a core's cache."""
@@ -64,15 +69,17 @@ class Staging:
         sizes = _sizes(records)
         memory = self._take(sum(sizes))
         starts = iter([0, *accumulate(sizes)])
+        rows = _Rows()
         copies: Copies = []
         with no_grad():
             for record in records:
                 try:
-                    copies.append(_copied(record, memory, starts))
+                    copies.append(rows.add(record, memory, starts))
                 except RecordError as error:
                     if record.note:
                         error.add_note(record.note)
                     raise
+            rows.fill()
         return copies, memory
 
     def give_back(self, memory: Tensor) -> None:
@@ -101,29 +108,49 @@ def _sizes(records: Sequence[StagedRecord]) -> list[int]:
     ]
 
 
-def _copied(record: StagedRecord, memory: Tensor, starts: Iterator[int]) -> list[Entry]:
-    copies: list[Entry] = []
-    places: list[Tensor] = []
-    values: list[Tensor] = []
-    for entry, dtype in zip(record.entries, record.dtypes, strict=True):
-        start = next(starts)
-        row = memory[start : start + stored_size(entry, dtype)].view(dtype)
-        tensor = stored_tensor(entry)
-        if tensor.shape != entry.shape:
-            raise resized(entry, tensor)
-        if tensor.dtype is not dtype:
-            _convert(entry, tensor, row, record.precision)
-        elif entry.is_stored:
-            # What was read from a file is let go of at once.
-            row.view(entry.shape).copy_(tensor)
-        else:
-            places.append(row.view(entry.shape))
-            values.append(tensor)
-        copies.append(entry.with_tensor(row.view(entry.shape)))
-    if places:
-        # One call, whose large copies all threads of torch make together.
-        copy_tensors(places, values)
-    return copies
+class _Rows:
+    """The places of entries in the memory, and the tensors whose values they get."""
+
+    def __init__(self) -> None:
+        self._targets: list[Tensor] = []
+        self._sources: list[Tensor] = []
+
+    def add(
+        self, record: StagedRecord, memory: Tensor, starts: Iterator[int]
+    ) -> list[Entry]:
+        """Return the entries of ``record`` over ``memory``, which `fill` completes."""
+        copies: list[Entry] = []
+        for entry, dtype in zip(record.entries, record.dtypes, strict=True):
+            start = next(starts)
+            row = memory[start : start + stored_size(entry, dtype)].view(dtype)
+            target = row.view(entry.shape)
+            tensor = stored_tensor(entry)
+            if tensor.shape != entry.shape:
+                raise resized(entry, tensor)
+            if tensor.dtype is not dtype:
+                _convert(entry, tensor, row, record.precision)
+            elif entry.is_stored:
+                # What was read from a file is let go of at once.
+                target.copy_(tensor)
+            else:
+                self._targets.append(target)
+                self._sources.append(tensor)
+            copies.append(entry.with_tensor(target))
+        return copies
+
+    def fill(self) -> None:
+        """Copy large rows by several threads, and all else in one call."""
+        rows: list[RowCopy] = []
+        others: list[tuple[Tensor, Tensor]] = []
+        for target, source in zip(self._targets, self._sources, strict=True):
+            address = row_of(source) if source.nbytes > _SHORT else 0
+            if address:
+                rows.append(RowCopy(target.data_ptr(), address, source.nbytes))
+            else:
+                others.append((target, source))
+        copy_rows(rows, self)
+        if others:
+            copy_tensors([pair[0] for pair in others], [pair[1] for pair in others])
 
 
 def _convert(

@@ -1,6 +1,9 @@
 """Gates at which a save in the background stands still until a test opens them."""
 
+import errno
 import threading
+from collections.abc import Callable
+from typing import Any
 
 LONG = 60.0
 """Seconds after which something that should happen is taken not to."""
@@ -25,3 +28,22 @@ class Gate:
 
     def open(self) -> None:
         self._opening.set()
+
+
+class GatedCall:
+    """Takes the place of a function: stands still at a gate, then calls or fails."""
+
+    def __init__(self, function: Callable[..., Any]) -> None:
+        self._function = function
+        self.gate = Gate()
+        self.error: BaseException | None = None
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        self.gate()
+        if self.error is not None:
+            raise self.error
+        return self._function(*args, **kwargs)
+
+
+def full_disk() -> OSError:
+    return OSError(errno.ENOSPC, "No space left on device")

@@ -1,6 +1,5 @@
 """Saves that nobody waits for: what was saved is in the file, and nothing later."""
 
-import errno
 import os
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -19,7 +18,7 @@ from burnish.records.record_writer import WritableRecord
 from burnish.records.writing import staging
 
 from ..formats_of_records import OWN_RECORDERS
-from .gates import LONG, Gate
+from .gates import LONG, Gate, full_disk
 
 
 @pytest.fixture
@@ -214,7 +213,7 @@ def test_of_two_saves_to_one_file_the_later_one_stays(
 
 
 def fail(*progress: object) -> None:
-    raise OSError(errno.ENOSPC, "No space left on device")
+    raise full_disk()
 
 
 def test_an_error_that_nobody_has_seen_is_raised_by_the_next_save(

@@ -7,7 +7,8 @@ import torch
 from torch import nn
 
 import burnish
-from burnish.records import FlatRecord, LoadReport, Recorder, Verified
+from burnish.records import FlatRecord, LoadReport, Recorder, SaveHandle, Verified
+from burnish.train import Checkpoint
 
 
 class Net(burnish.Module, name="typing/net"):
@@ -49,6 +50,17 @@ def test_loading_gives_what_was_asked_for() -> None:
 
     assert assert_type(back.step, int) == 1
     assert torch.equal(assert_type(back.m, torch.Tensor), state.m)
+
+
+def test_saves_that_nobody_waits_for_give_a_handle(tmp_path: Path) -> None:
+    net, file = Net(), tmp_path / "net.mpk"
+
+    handle = assert_type(net.save_record(file, wait=False), SaveHandle[Path])
+    assert_type(burnish.save_record(net, file, wait=False), SaveHandle[Path])
+    saved = burnish.Checkpoints(tmp_path, wait=False).save(1, net=net)
+    assert_type(saved.wait(), Checkpoint)
+
+    assert assert_type(handle.wait(), Path) == file
 
 
 def test_parameters_come_with_their_ids() -> None:

@@ -17,42 +17,23 @@ from burnish.records.io.save_handle import SaveHandle
 from burnish.records.writing.staging import Staging
 from burnish.train import Checkpoint, Checkpoints
 
-from ...records.gates import LONG, Gate
+from ...records.gates import LONG, Gate, GatedCall, full_disk
 from ..killed import killed_everywhere
 from .runs import filled, net, same
 
 torch.set_num_threads(1)
 
 
-class GatedWrite:
-    """Stands still where the parts are written, and fails there if it is told to."""
-
-    def __init__(self) -> None:
-        self.gate = Gate()
-        self.error: BaseException | None = None
-        self._write = Checkpoint.write
-
-    def __call__(self, *args: Any, **kwargs: Any) -> None:
-        self.gate()
-        if self.error is not None:
-            raise self.error
-        self._write(*args, **kwargs)
-
-
 @pytest.fixture
-def gated(monkeypatch: pytest.MonkeyPatch) -> Iterator[GatedWrite]:
-    gated = GatedWrite()
+def gated(monkeypatch: pytest.MonkeyPatch) -> Iterator[GatedCall]:
+    gated = GatedCall(Checkpoint.write)
     monkeypatch.setattr(Checkpoint, "write", gated)
     yield gated
     gated.gate.open()
 
 
-def full_disk() -> OSError:
-    return OSError(28, "No space left on device")
-
-
 def test_a_checkpoint_holds_the_run_as_it_was_at_the_call(
-    tmp_path: Path, gated: GatedWrite
+    tmp_path: Path, gated: GatedCall
 ) -> None:
     model, other = filled(net(), 1.0), net()
     optim = torch.optim.AdamW(model.parameters())
@@ -107,7 +88,7 @@ LOOKS: dict[str, Callable[[Checkpoints], object]] = {
 
 @pytest.mark.parametrize("look", LOOKS)
 def test_who_looks_at_a_run_waits_for_its_save(
-    look: str, tmp_path: Path, gated: GatedWrite, monkeypatch: pytest.MonkeyPatch
+    look: str, tmp_path: Path, gated: GatedCall, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run = Checkpoints(tmp_path, keep_best="loss", wait=False)
     saved = run.save(2, value={"n": 2}, loss=1.0)
@@ -142,7 +123,7 @@ def test_a_save_of_the_same_step_replaces_the_one_that_goes_on(tmp_path: Path) -
 
 
 def test_older_checkpoints_go_when_the_new_one_is_there(
-    tmp_path: Path, gated: GatedWrite
+    tmp_path: Path, gated: GatedCall
 ) -> None:
     run = Checkpoints(tmp_path, keep_last=1, wait=False)
     gated.gate.open()
@@ -160,7 +141,7 @@ def test_older_checkpoints_go_when_the_new_one_is_there(
 
 
 def test_a_save_that_fails_removes_nothing_and_the_next_save_says_so(
-    tmp_path: Path, gated: GatedWrite
+    tmp_path: Path, gated: GatedCall
 ) -> None:
     run = Checkpoints(tmp_path, keep_last=1, wait=False)
     gated.gate.open()
@@ -181,7 +162,7 @@ def test_a_save_that_fails_removes_nothing_and_the_next_save_says_so(
 
 
 def test_the_end_of_a_with_block_waits_and_raises(
-    tmp_path: Path, gated: GatedWrite
+    tmp_path: Path, gated: GatedCall
 ) -> None:
     gated.error = full_disk()
     gated.gate.open()
@@ -194,7 +175,7 @@ def test_the_end_of_a_with_block_waits_and_raises(
 
 
 def test_an_error_of_the_block_goes_first_and_notes_that_of_the_save(
-    tmp_path: Path, gated: GatedWrite
+    tmp_path: Path, gated: GatedCall
 ) -> None:
     gated.error = full_disk()
     gated.gate.open()
@@ -246,7 +227,7 @@ def test_what_is_no_data_is_said_by_the_call(tmp_path: Path) -> None:
 
 
 def test_a_checkpoint_that_is_being_saved_says_so(
-    tmp_path: Path, gated: GatedWrite
+    tmp_path: Path, gated: GatedCall
 ) -> None:
     run = Checkpoints(tmp_path, wait=False)
 

@@ -13,33 +13,18 @@ from burnish.records.io.save_handle import SaveHandle
 from burnish.train import HyperState
 from burnish.train.hyperstate.state_folder import StateFiles
 
-from ...records.gates import LONG, Gate
+from ...records.gates import LONG, Gate, GatedCall, full_disk
 from .states import Config, LazyState, advance, begin_lazy, load, train, weights
 
 torch.set_num_threads(1)
 
 
-class GatedWrite:
-    """Stands still where the files are written, and fails there if it is told to."""
-
-    def __init__(self) -> None:
-        self.gate = Gate()
-        self.error: BaseException | None = None
-        self._write = StateFiles.write
-
-    def write(self, files: StateFiles, folder: Path) -> None:
-        self.gate()
-        if self.error is not None:
-            raise self.error
-        self._write(files, folder)
-
-
 @pytest.fixture
-def gated(monkeypatch: pytest.MonkeyPatch) -> Iterator[GatedWrite]:
-    gated = GatedWrite()
+def gated(monkeypatch: pytest.MonkeyPatch) -> Iterator[GatedCall]:
+    gated = GatedCall(StateFiles.write)
 
     def write(files: StateFiles, folder: Path) -> None:
-        gated.write(files, folder)
+        gated(files, folder)
 
     monkeypatch.setattr(StateFiles, "write", write)
     yield gated
@@ -47,7 +32,7 @@ def gated(monkeypatch: pytest.MonkeyPatch) -> Iterator[GatedWrite]:
 
 
 def test_a_state_is_saved_as_it_was_at_the_step(
-    tmp_path: Path, gated: GatedWrite
+    tmp_path: Path, gated: GatedCall
 ) -> None:
     run = load(tmp_path, wait=False)
     train(run.state, 2)
@@ -79,7 +64,7 @@ def test_the_folder_is_to_the_byte_the_one_that_is_waited_for(tmp_path: Path) ->
 
 
 def test_older_states_are_retired_when_the_new_one_is_there(
-    tmp_path: Path, gated: GatedWrite
+    tmp_path: Path, gated: GatedCall
 ) -> None:
     run = load(tmp_path, keep_last=2, wait=False)
     gated.gate.open()
@@ -101,13 +86,13 @@ def test_older_states_are_retired_when_the_new_one_is_there(
 
 
 def test_a_save_that_fails_is_told_by_the_next_one_and_leaves_the_older(
-    tmp_path: Path, gated: GatedWrite
+    tmp_path: Path, gated: GatedCall
 ) -> None:
     run = load(tmp_path, wait=False)
     gated.gate.open()
     advance(run, 1)
     run.wait()
-    gated.error = OSError(28, "No space left on device")
+    gated.error = full_disk()
 
     advance(run, 2)
     with pytest.raises(OSError, match="the disk is full"):
@@ -121,7 +106,7 @@ def test_a_save_that_fails_is_told_by_the_next_one_and_leaves_the_older(
 
 
 def test_a_lazy_field_waits_for_the_save_that_moves_its_file(
-    tmp_path: Path, gated: GatedWrite, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, gated: GatedCall, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def lazy_run() -> HyperState[Config, LazyState]:
         return HyperState.load(

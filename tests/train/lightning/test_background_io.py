@@ -11,7 +11,7 @@ from torch.utils.data import DataLoader, TensorDataset
 
 from burnish.train import Checkpoint, RecordCheckpoint, RecordIO, load_lightning
 
-from ...records.gates import Gate
+from ...records.gates import Gate, GatedCall, full_disk
 from .models import SHORT_RUNS, Plain, trainer
 
 torch.set_num_threads(1)
@@ -20,24 +20,9 @@ torch.set_num_threads(1)
 pytestmark = SHORT_RUNS
 
 
-class GatedWrite:
-    """Stands still where the parts are written, and fails there if it is told to."""
-
-    def __init__(self) -> None:
-        self.gate = Gate()
-        self.error: BaseException | None = None
-        self._write = Checkpoint.write
-
-    def __call__(self, *args: Any, **kwargs: Any) -> None:
-        self.gate()
-        if self.error is not None:
-            raise self.error
-        self._write(*args, **kwargs)
-
-
 @pytest.fixture
-def gated(monkeypatch: pytest.MonkeyPatch) -> Iterator[GatedWrite]:
-    gated = GatedWrite()
+def gated(monkeypatch: pytest.MonkeyPatch) -> Iterator[GatedCall]:
+    gated = GatedCall(Checkpoint.write)
     monkeypatch.setattr(Checkpoint, "write", gated)
     yield gated
     gated.gate.open()
@@ -52,7 +37,7 @@ def names(folder: Path) -> list[str]:
 
 
 def test_a_checkpoint_is_what_it_was_at_the_call_and_a_load_waits(
-    tmp_path: Path, gated: GatedWrite
+    tmp_path: Path, gated: GatedCall
 ) -> None:
     writer, checkpoint = RecordIO(wait=False), tree(1.0)
 
@@ -70,7 +55,7 @@ def test_a_checkpoint_is_what_it_was_at_the_call_and_a_load_waits(
 
 
 def test_what_is_to_be_removed_goes_when_the_new_one_is_there(
-    tmp_path: Path, gated: GatedWrite
+    tmp_path: Path, gated: GatedCall
 ) -> None:
     writer = RecordIO(wait=False)
     gated.gate.open()
@@ -89,12 +74,12 @@ def test_what_is_to_be_removed_goes_when_the_new_one_is_there(
     assert names(tmp_path) == ["b"]
 
 
-def test_a_save_that_fails_removes_nothing(tmp_path: Path, gated: GatedWrite) -> None:
+def test_a_save_that_fails_removes_nothing(tmp_path: Path, gated: GatedCall) -> None:
     writer = RecordIO(wait=False)
     gated.gate.open()
     writer.save_checkpoint(tree(1.0), tmp_path / "a")
     writer.finish()
-    gated.error = OSError(28, "No space left on device")
+    gated.error = full_disk()
 
     writer.save_checkpoint(tree(2.0), tmp_path / "b")
     writer.remove_checkpoint(tmp_path / "a")
@@ -141,9 +126,9 @@ def test_a_run_is_saved_and_resumed_as_one_that_waits(
 
 
 def test_the_end_of_a_run_raises_the_error_of_its_last_save(
-    tmp_path: Path, gated: GatedWrite
+    tmp_path: Path, gated: GatedCall
 ) -> None:
-    gated.error = OSError(28, "No space left on device")
+    gated.error = full_disk()
     gated.gate.open()
     callback = RecordCheckpoint(tmp_path, wait=False)
     loader: Any = DataLoader(TensorDataset(torch.randn(20, 10)), 5)
@@ -153,7 +138,7 @@ def test_the_end_of_a_run_raises_the_error_of_its_last_save(
 
 
 def test_a_name_that_is_being_written_is_taken(
-    tmp_path: Path, gated: GatedWrite
+    tmp_path: Path, gated: GatedCall
 ) -> None:
     callback = RecordCheckpoint(tmp_path, wait=False)
     run = trainer(tmp_path, 1, callbacks=[callback])

@@ -1,0 +1,70 @@
+"""copy_rows: the bytes of many tensors copied by several threads at once."""
+
+import ctypes
+import threading
+from collections import deque
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from typing import NamedTuple
+
+import torch
+
+_PIECE = 4 << 20
+"""Bytes that a thread copies at once."""
+
+_FEW = 8 << 20
+"""Up to so many bytes are not worth the start of a thread."""
+
+
+class RowCopy(NamedTuple):
+    """Bytes in a row that go elsewhere; who has copies made keeps both alive."""
+
+    target: int
+    source: int
+    size: int
+
+
+def copy_rows(rows: Sequence[RowCopy], alive: object) -> None:
+    """Copy all rows, by as many threads as torch computes with.
+
+    ``alive`` holds the memory. Torch itself copies a tensor by all threads, which wait
+    for each other at the end of each; here whoever is free takes the next piece, so
+    that on a machine with other work nobody waits for a thread that does not run.
+    """
+    pieces = deque(_pieces(rows))
+
+    def work(_: object = alive) -> None:
+        # A thread that goes on after an interrupt has the memory still.
+        with suppress(IndexError):
+            while True:
+                ctypes.memmove(*pieces.popleft())
+
+    helpers = _helpers(rows)
+    threads = [
+        threading.Thread(target=work, name="burnish copy", daemon=True)
+        for _ in range(helpers)
+    ]
+    try:
+        # Where the process has as many threads as it may have, fewer do.
+        with suppress(RuntimeError):
+            for thread in threads:
+                thread.start()
+        work()
+    finally:
+        pieces.clear()
+    for thread in threads:
+        if thread.ident is not None:
+            thread.join()
+
+
+def _helpers(rows: Sequence[RowCopy]) -> int:
+    """Return how many threads help the one that calls."""
+    size = sum(row.size for row in rows)
+    return min(torch.get_num_threads() - 1, size // _FEW)
+
+
+def _pieces(rows: Sequence[RowCopy]) -> Iterator[RowCopy]:
+    for target, source, size in rows:
+        for start in range(0, size, _PIECE):
+            length = min(_PIECE, size - start)
+            yield RowCopy(target + start, source + start, length)
