@@ -18,7 +18,7 @@ import torch
 from pydantic import TypeAdapter, ValidationError
 from torch import nn
 
-from ...config.classes.field_types import Ctx
+from ...config.classes.field_types import Ctx, is_field_type
 from ...config.classes.fields import fields_of, is_struct
 from ...config.files import load
 from ...config.hparams import Hparams, define_hparams
@@ -178,6 +178,8 @@ def json_hint(hint: Any) -> Any:
         return Annotated[(json_hint(args[0]), *hint.__metadata__)]
     if origin in (Union, types.UnionType):
         return functools.reduce(operator.or_, map(json_hint, args))
+    if is_field_type(hint):
+        return hint
     container: Any = origin
     if origin in (list, tuple, dict, set, frozenset) and args:
         return container[tuple(a if a is ... else json_hint(a) for a in args)]

@@ -14,6 +14,7 @@ from typing import Any, cast
 import torch
 from torch import nn
 
+from ....config.classes.field_types import is_field_type
 from ....config.classes.fields import is_struct_value
 from ....config.path import join
 from ....config.plain.codec import NON_FINITE, Decoding, Encoding, Kind, Language, Node
@@ -216,7 +217,9 @@ def _encode_other(
         hint_text = "pass what it is made from, as numbers, texts and dicts"
         message = f"{path}: {name} is no plain data ({error}); {hint_text}"
         raise TypeError(message) from error
-    is_declared = is_struct_value(value) or isinstance(value, enum.Enum)
+    cls = type(value)
+    is_declared = is_struct_value(value) or issubclass(cls, enum.Enum)
+    is_declared = is_declared or is_field_type(cls)
     return {_DECLARED: data} if is_declared else data
 
 

@@ -1,0 +1,99 @@
+"""Arguments of types of one's own: plain data in hyperparameters, and back."""
+
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+
+import burnish
+from burnish.config import Serializable, register_field_type
+from burnish.core.blueprint import Blueprint
+from burnish.core.errors import HyperparameterError
+
+
+class Span(Serializable):
+    def __init__(self, start: int, end: int) -> None:
+        self.start, self.end = start, end
+
+    def serialize(self) -> Any:
+        return {"start": self.start, "end": self.end}
+
+    @classmethod
+    def deserialize(cls, data: Any, ctx: Any) -> "Span":
+        return cls(data["start"], data["end"])
+
+
+class Tag:
+    """Of another library."""
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+
+
+register_field_type(Tag, encode=lambda tag: tag.text, decode=Tag)
+
+
+NO_TAG = Tag("none")
+
+
+class Windowed(burnish.Module):
+    def __init__(
+        self, span: Span, tags: list[Tag] | None = None, tag: Tag = NO_TAG
+    ) -> None:
+        super().__init__()
+        self.span, self.tags, self.tag = span, tags or [], tag
+        self.layer = nn.Linear(span.end - span.start, 1)
+
+
+def facts(net: Any) -> Any:
+    return net.span.start, net.span.end, [t.text for t in net.tags], net.tag.text
+
+
+FACTS = (1, 4, ["a", "b"], "c")
+
+
+def windowed() -> Any:
+    return Windowed(Span(1, 4), [Tag("a"), Tag("b")], Tag("c"))
+
+
+def test_hyperparameters_hold_the_data_alone() -> None:
+    hparams = windowed().hparams
+
+    assert hparams["span"] == {"start": 1, "end": 4}
+    assert hparams["tags"] == ["a", "b"]
+    assert hparams["tag"] == "c"
+
+
+def test_a_module_is_built_again_of_them() -> None:
+    assert facts(burnish.from_hyperparameters(windowed().hparams)) == FACTS
+
+
+def test_a_record_brings_them_back() -> None:
+    net = windowed()
+
+    again = Windowed.from_record(net.save_record())
+
+    assert facts(again) == FACTS
+    assert torch.equal(again.layer.weight, net.layer.weight)
+
+
+def test_typed_hyperparameters_take_them() -> None:
+    hparams: Any = Windowed.Hparams(span=Span(1, 4), tags=[Tag("a"), Tag("b")])
+
+    again = type(hparams).loads(hparams.dump())
+
+    assert facts(Windowed(**again)) == (1, 4, ["a", "b"], "none")
+
+
+def test_a_blueprint_in_a_file_holds_them() -> None:
+    blueprint = Blueprint(Windowed, Span(1, 4), tag=Tag("c"))
+
+    assert facts(Blueprint.from_dict(blueprint.to_dict()).create()) == (1, 4, [], "c")
+
+
+def test_data_that_the_class_refuses_is_told_with_its_path() -> None:
+    hparams = {**windowed().hparams, "span": {"start": 1}}
+
+    with pytest.raises(HyperparameterError, match=r"span.*no Span"):
+        burnish.from_hyperparameters(hparams)
