@@ -138,6 +138,12 @@ def edits_ahead(edits: Iterable[Edit], past: Iterable[Edit]) -> list[Edit]:
     return [edit for edit in ahead if edit.changes]
 
 
+def last_overrides(edits: Iterable[Edit]) -> tuple[str, ...]:
+    """Return those that the run was begun with the last time."""
+    begun = [edit.overrides for edit in edits if edit.verdict == "begun"]
+    return begun[-1] if begun else ()
+
+
 def standing_overrides(overrides: Iterable[str], past: Iterable[Edit]) -> list[str]:
     """Return ``overrides`` without those that the run had, and that were edited since.
 

@@ -56,7 +56,9 @@ class LiveConfig(Generic[C]):
 
     ``config`` is what is in force, and ``ctx`` what its `Serializable` fields are made
     with. `look` says what is to change, and whoever made the change says so with
-    `accept` or `refuse`. No file makes any of them raise.
+    `accept` or `refuse`. No file makes any of them raise. ``stored`` is what was in
+    force at this state before, where that was another one: the file then says what the
+    run left behind, and is no person's wish.
     """
 
     def __init__(
@@ -67,6 +69,7 @@ class LiveConfig(Generic[C]):
         suffix: str = ".ron",
         file: Path | None = None,
         past: Sequence[Edit] = (),
+        stored: C | None = None,
         overrides: Sequence[str] = (),
         step: int = 0,
         ctx: Ctx | None = None,
@@ -83,7 +86,9 @@ class LiveConfig(Generic[C]):
         begun = self._note("begun", step, overrides=tuple(overrides))
         self._ahead = edits_ahead([*edits, begun], past)
         with edit_lock(folder, wait_seconds=_MOST_SECONDS):
-            self._begin(self._final(before), self._final(self._ahead))
+            was_in_force = config if stored is None else stored
+            left_behind = self._after(was_in_force, before)
+            self._begin(left_behind, self._final(self._ahead))
 
     @property
     def file(self) -> Path:
@@ -199,8 +204,10 @@ class LiveConfig(Generic[C]):
 
     def _final(self, ahead: Iterable[Edit]) -> C:
         """Return the config after edits that lie ahead, but for those that fail."""
-        config = self.config
-        for edit in ahead:
+        return self._after(self.config, ahead)
+
+    def _after(self, config: C, edits: Iterable[Edit]) -> C:
+        for edit in edits:
             with suppress(ConfigError):
                 config = apply_changes(config, edit.changes, self._ctx)
         return config

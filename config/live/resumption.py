@@ -13,7 +13,7 @@ from ..errors import ConfigError
 from ..path import parts
 from ..validation.overrides import split_override
 from .changes import Change, apply_changes, marked_values, values_within
-from .history import Edit, edits_ahead
+from .history import Edit, edits_ahead, last_overrides
 
 C = TypeVar("C")
 
@@ -48,7 +48,7 @@ def resume_config(
     overrides = _texts(values)
     if values == values_left_behind(edits):
         # Put together from the run's own config, which says what was edited.
-        overrides = _last_overrides(edits)
+        overrides = last_overrides(edits)
         config = _with_values(config, _values(overrides))
     begun = Edit(id=0, verdict="begun", step=0, time="", overrides=overrides)
     in_force = _after(config, edits_ahead([*past, begun], ()))
@@ -64,7 +64,7 @@ def resume_config(
 
 def values_left_behind(edits: Sequence[Edit]) -> dict[str, str]:
     """Return what marked fields had, as RON, when the last of ``edits`` was made."""
-    values = _values(_last_overrides(edits))
+    values = _values(last_overrides(edits))
     for edit in edits_ahead(edits, ()):
         for change in edit.changes:
             _replace(values, change)
@@ -108,11 +108,6 @@ def _texts(values: Mapping[str, str]) -> tuple[str, ...]:
 def _values(overrides: Iterable[str]) -> dict[str, str]:
     pairs = map(split_override, overrides)
     return {path: value for path, sign, value in pairs if sign}
-
-
-def _last_overrides(edits: Sequence[Edit]) -> tuple[str, ...]:
-    begun = [edit.overrides for edit in edits if edit.verdict == "begun"]
-    return begun[-1] if begun else ()
 
 
 def _replace(values: dict[str, str], change: Change) -> None:

@@ -11,7 +11,14 @@ from ...config.classes.field_types import Ctx
 from ...config.classes.fields import fields_of, is_struct
 from ...config.errors import ConfigError
 from ...config.files import dumps, load, loads
-from ...config.live.history import HISTORY, Edit, edits_in, standing_overrides
+from ...config.live.history import (
+    HISTORY,
+    Edit,
+    edits_in,
+    last_overrides,
+    read_history,
+    standing_overrides,
+)
 from ...config.schema.derive import type_of
 from ...config.validation.validate import build
 from ..checkpoints.agreement import agreed
@@ -161,6 +168,26 @@ def find_beginning(request: Request[C]) -> Beginning[C]:
         ctx=request.ctx,
     )
     return Beginning(config=config)
+
+
+def config_before(request: Request[C], beginning: Beginning[C]) -> C | None:
+    """Return what was in force at this state before, None where nothing tells.
+
+    A run that came to no checkpoint was begun with the words in its history.
+    """
+    if beginning.files is not None or request.folders is None:
+        return beginning.stored_config
+    edits = read_history(request.folders.root / HISTORY)
+    with suppress(ConfigError):
+        if edits:
+            return load(
+                request.config_cls,
+                request.path,
+                last_overrides(edits),
+                request.ignore_extra,
+                ctx=request.ctx,
+            )
+    return None
 
 
 def _going_on(request: Request[C], files: StoredFiles) -> Beginning[C]:

@@ -29,7 +29,7 @@ from ..checkpoints.distributed import (
 )
 from ..checkpoints.folders import LATEST, Folders
 from ..checkpoints.process_generators import gathered_generators
-from .beginning import Beginning, Request, with_beginning
+from .beginning import Beginning, Request, config_before, with_beginning
 from .bound_optimizers import BoundOptimizers
 from .initial_state import InitialState
 from .lazy_fields import at
@@ -317,6 +317,7 @@ class HyperState(Generic[C, S]):
                 self._source,
                 suffix=suffix_of(request.path),
                 past=beginning.past,
+                stored=config_before(request, beginning),
                 overrides=request.overrides,
                 step=number,
                 ctx=self._ctx,

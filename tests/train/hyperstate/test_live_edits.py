@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -215,6 +216,22 @@ def test_the_words_that_began_the_run_do_not_undo_an_edit(
     assert (again.config.optim.lr, again.config.optim.weight_decay) == (0.01, 0.1)
     assert lr_of(again) == 0.01
     assert other.config.optim.lr == lr_of(other) == 0.7
+
+
+@pytest.mark.parametrize("every", [1, 100])
+def test_a_new_word_is_not_undone_by_the_file_that_the_run_left_behind(
+    tmp_path: Path, clocks: Clocks, every: int
+) -> None:
+    """Also where the run came to no checkpoint."""
+    train(start(tmp_path, every=every, overrides=["optim.lr=0.3"]), 3, {}, clocks)
+
+    with warnings.catch_warnings(action="ignore"):
+        again = start(tmp_path, every=every, overrides=["optim.lr=0.7"])
+    train(again, 6, {}, clocks)
+
+    assert again.config.optim.lr == lr_of(again) == 0.7
+    assert load(Config, tmp_path / "config.ron").optim.lr == 0.7
+    assert [edit.verdict for edit in again.edits][-1] == "begun"
 
 
 EDITS = {3: "optim.lr=0.03", 5: "optim.weight_decay=0.2", 8: "optim.lr=0.5"}
