@@ -5,7 +5,6 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
-from ..config.process.interrupts import uninterrupted
 from .header.header import header_of
 from .io.save_handle import SaveHandle
 from .io.sink import Destination, Progress, check_destination
@@ -58,10 +57,8 @@ class BackgroundSaves:
                 if self._keeps_memory:
                     self._staging.give_back(memory)
 
-        handle = SaveHandle(write_snapshot, place)
-        with uninterrupted():
-            self._last = handle
-            handle.start()
+        handle = self._last = SaveHandle(write_snapshot, place)
+        handle.start()
         return handle
 
     def finish(self) -> None:

@@ -9,8 +9,6 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Any, Generic, TypeVar
 
-from ...config.process.interrupts import uninterrupted
-
 T = TypeVar("T")
 
 
@@ -30,21 +28,17 @@ class SaveHandle(Generic[T]):
         self._traceback: TracebackType | None = None
         self._pid = os.getpid()
         self._end = threading.Event()
-        # Named, since a thread that a daemon starts would be a daemon too, which the
-        # interpreter does not wait for.
-        self._thread = threading.Thread(
-            target=self._run, name="burnish save", daemon=False
-        )
+        self._thread = _SaveThread(self)
 
     def start(self) -> None:
         """Begin to write; where no thread can be had, write before this returns."""
-        with uninterrupted():
-            _handles.add(self)
-            try:
-                self._thread.start()
-            except RuntimeError:
-                # The process has as many as it may have, or Python is ending.
-                self._run()
+        try:
+            self._thread.start()
+        except RuntimeError:
+            # The process has as many as it may have, or Python is ending.
+            self.run()
+            if not isinstance(self._error, Exception | None):
+                self.wait()  # an interrupt, which is the caller's
 
     def done(self) -> bool:
         """Return whether the save has ended, well or not."""
@@ -61,14 +55,14 @@ class SaveHandle(Generic[T]):
             raise TimeoutError(
                 f"{self.place}: not yet written after {timeout:g} s; the save goes on"
             )
-        _handles.discard(self)
         if self._error is not None:
+            _unseen_failures.discard(self)
             # The same error may be raised again: without the frames of the last time.
             raise self._error.with_traceback(self._traceback)
         return self._result  # type: ignore[return-value]  # what `write` returned
 
     def join(self, timeout: float | None = None) -> None:
-        """Return once the save has ended, or after ``timeout``; its error stays.
+        """Return once the save does not go on, or after ``timeout``; its error stays.
 
         RuntimeError where it could never end.
         """
@@ -79,12 +73,14 @@ class SaveHandle(Generic[T]):
             )
         if threading.current_thread() is self._thread:
             raise RuntimeError(f"{self.place}: a save cannot wait for itself to end")
-        self._end.wait(timeout)
+        # An interrupt may have come before its thread began.
+        if self._thread.ident is not None:
+            self._end.wait(timeout)
 
     @property
     def has_unseen_error(self) -> bool:
         """Whether the save failed, and `wait` has raised that to nobody yet."""
-        return self._error is not None and self in _handles
+        return self in _unseen_failures
 
     @property
     def succeeded(self) -> bool:
@@ -100,7 +96,8 @@ class SaveHandle(Generic[T]):
         state = "going on" if not self.done() else "failed" if self._error else "done"
         return f"SaveHandle({self.place!r}, {state})"
 
-    def _run(self) -> None:
+    def run(self) -> None:
+        """Write, in the thread that calls; an error is kept."""
         write, self._write = self._write, None
         assert write is not None  # a save is started once
         try:
@@ -110,15 +107,15 @@ class SaveHandle(Generic[T]):
             self._error, self._traceback = error, error.__traceback__
         # What it wrote may be large, and whoever waits goes on when this is set.
         del write
-        if self._error is None:
-            _handles.discard(self)
-        elif not threading.main_thread().is_alive():
-            self.print_error()
+        if self._error is not None:
+            _unseen_failures.add(self)
+            if not threading.main_thread().is_alive():
+                self.print_error()
         self._end.set()
 
     def print_error(self) -> None:
         """Say on stderr what nobody can ask for any more."""
-        _handles.discard(self)
+        _unseen_failures.discard(self)
         if self._error is not None and sys.stderr is not None:  # pyright: ignore[reportUnnecessaryComparison]  # None under pythonw
             print(
                 f"burnish: {self.place} was not saved, and nobody waited for the save:",
@@ -129,9 +126,10 @@ class SaveHandle(Generic[T]):
 
 def join_saves(place: str | os.PathLike[str]) -> None:
     """Return once nothing is being written to ``place``; errors stay with saves."""
-    if _handles:
+    handles = _handles()
+    if handles:
         file = os.path.realpath(place)
-        for handle in [*_handles]:
+        for handle in handles:
             if handle.place == file:
                 handle.join()
 
@@ -144,30 +142,46 @@ def _clear_frames(error: BaseException) -> None:
         cause = cause.__context__
 
 
-_handles: set[SaveHandle[Any]] = set()
-"""Saves that go on, and failed ones whose error nobody has seen.
+class _SaveThread(threading.Thread):
+    """The thread of one save; no daemon, even if a daemon starts it: Python waits."""
 
-There is no lock, which a fork or an interrupt could leave locked: each step is one that
-no other thread can split.
-"""
+    def __init__(self, handle: SaveHandle[Any]) -> None:
+        super().__init__(name="burnish save", daemon=False)
+        self.handle = handle
+
+    def run(self) -> None:
+        self.handle.run()
+
+
+def _handles() -> list[SaveHandle[Any]]:
+    """Return the saves that go on in other threads of this process."""
+    # Python's own list of threads: no interrupt leaves one that never began in it, and
+    # a child has none of its parent's.
+    return [
+        thread.handle
+        for thread in threading.enumerate()
+        if isinstance(thread, _SaveThread) and thread is not threading.current_thread()
+    ]
+
+
+_unseen_failures: set[SaveHandle[Any]] = set()
+"""Saves whose error nobody has seen yet; there is no lock to be left locked."""
 
 
 def _join_all() -> None:
-    for handle in [*_handles]:
-        if threading.current_thread() is not handle._thread:  # pyright: ignore[reportPrivateUsage]  # a part of it
-            handle.join()
+    for handle in _handles():
+        handle.join()
 
 
 def _print_errors() -> None:
-    for handle in [*_handles]:
-        handle.join()
+    for handle in [*_unseen_failures]:
         handle.print_error()
 
 
-# A child has none of its parent's threads: one that was forked in the middle of a save
-# would have its locks and its open temporary, and nobody to close them. Where the wait
-# is interrupted the child leaves the save alone all the same.
-os.register_at_fork(before=lambda: _join_all(), after_in_child=_handles.clear)
+# A child that was forked in the middle of a save would have its locks and its open
+# temporary, and no thread to close them. Where the wait is interrupted the child leaves
+# the save alone all the same.
+os.register_at_fork(before=lambda: _join_all(), after_in_child=_unseen_failures.clear)
 
 # Python has waited for the threads by then.
 atexit.register(_print_errors)

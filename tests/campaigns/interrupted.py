@@ -24,6 +24,7 @@ from burnish import config
 from burnish.core.blueprint import Blueprint
 from burnish.optim import AdamW
 from burnish.optim.schedulers import Linear
+from burnish.records.io.save_handle import join_saves
 from burnish.train import Checkpoints
 
 from .injection import injected
@@ -103,6 +104,8 @@ def cases() -> dict[str, Case]:
     found["optimizer.load_state_dict"] = _state_dict
     found["Checkpoints.save"] = _checkpoint
     found["Checkpoints.restore"] = _restoring
+    found["save.mpk, wait=False"] = _background_save
+    found["Checkpoints.save, wait=False"] = _background_checkpoint
     return found
 
 
@@ -219,6 +222,32 @@ def _fresh(root: Path) -> Path:
 def _saving(file: str, save: Callable[[Any, Path], object], folder: Path) -> Run:
     save(_OLD, folder / file)
     return Run(lambda: save(_NEW, folder / file), lambda: _files(folder))
+
+
+def _background_save(folder: Path) -> Run:
+    file = folder / "net.mpk"
+    burnish.save_record(_OLD, file)
+
+    def save() -> None:
+        try:
+            burnish.save_record(_NEW, file, wait=False).wait()
+        finally:
+            join_saves(file)
+
+    return Run(save, lambda: _files(folder))
+
+
+def _background_checkpoint(folder: Path) -> Run:
+    run = Checkpoints(folder, keep_last=1, wait=False)
+    run.save(1, net=_OLD).wait()
+
+    def save() -> None:
+        try:
+            run.save(2, net=_NEW).wait()
+        finally:
+            join_saves(folder)
+
+    return Run(save, lambda: _files(folder))
 
 
 def _dump(net: Net, file: Path) -> None:

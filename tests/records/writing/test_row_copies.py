@@ -7,7 +7,6 @@ from collections.abc import Iterator
 import pytest
 import torch
 
-from burnish.records.writing import row_copies
 from burnish.records.writing.row_copies import RowCopy, copy_rows
 
 SIZES = (1 << 20, 9 << 20, 4 << 20, 1, (16 << 20) + 5)
@@ -61,7 +60,7 @@ def test_helpers_take_pieces_beside_the_one_that_calls(
             helpers.wait(60)
         memmove(*row)
 
-    monkeypatch.setattr(row_copies.ctypes, "memmove", noted)
+    monkeypatch.setattr(ctypes, "memmove", noted)
     copy_rows(tensors.rows, tensors)
 
     assert tensors.are_equal
@@ -95,7 +94,7 @@ def test_an_interrupt_ends_all_threads(monkeypatch: pytest.MonkeyPatch) -> None:
         assert interrupted.wait(60)
         memmove(*row)
 
-    monkeypatch.setattr(row_copies.ctypes, "memmove", interrupt)
+    monkeypatch.setattr(ctypes, "memmove", interrupt)
     with pytest.raises(KeyboardInterrupt):
         copy_rows(tensors.rows, tensors)
     for thread in threading.enumerate():
