@@ -108,7 +108,11 @@ def _fit_to(
     """
     places = places_of(module)
     translation, absent = from_burn(record, places)
-    return upgrade_record(translation, places), places, replace(allowed, absent=absent)
+    return (
+        upgrade_record(translation, places),
+        places,
+        replace(allowed, absent=allowed.absent | absent),
+    )
 
 
 def _fill(

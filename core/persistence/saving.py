@@ -54,6 +54,13 @@ def _record_of(
     module: nn.Module, only: Patterns | None = None, exclude: Patterns | None = None
 ) -> FlatRecord:
     """Return a record of the live tensors that are chosen; others may be without."""
+    return chosen_record(module, only, exclude)[0]
+
+
+def chosen_record(
+    module: nn.Module, only: Patterns | None, exclude: Patterns | None
+) -> tuple[FlatRecord, frozenset[str]]:
+    """Return what `into_record` does of what is chosen, and the paths of all else."""
     places = places_of(module)
     content = content_of(
         places,
@@ -68,13 +75,17 @@ def _record_of(
         if only is not None or exclude is not None:
             ours[PART] = True
     metadata = {"burnish": ours} if ours else {}
-    record = record_type(type(inner_module)).of(
+    whole = record_type(type(inner_module)).of(
         content.entries,
         tree=content.tree,
         metadata=metadata,
         type_name=type(inner_module).__qualname__,
     )
-    return record.select(only=only, exclude=exclude, absent=content.formless)
+    if only is None and exclude is None:
+        return whole, frozenset()
+    record = whole.select(only=only, exclude=exclude, absent=content.formless)
+    paths = {*whole.by_path(), *content.tree, *content.formless}
+    return record, frozenset(paths.difference(record.by_path(), record.tree or ()))
 
 
 Savable: TypeAlias = (

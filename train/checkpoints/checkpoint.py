@@ -55,7 +55,9 @@ class Checkpoint(os.PathLike[str]):
         for part in parts:
             file = folder / part.file
             part.record.save(file)
-            rows[part.name] = PartRow(part.file, part.kind, digest_of(file))
+            rows[part.name] = PartRow(
+                part.file, part.kind, digest_of(file), part.left_out
+            )
         manifest = Manifest(
             step=step, values=dict(values), parts=rows, info=dict(info or {})
         )
@@ -193,7 +195,8 @@ class Checkpoint(os.PathLike[str]):
     ) -> None:
         file = str(self.file(name))
         try:
-            fill(name, part, record, self.manifest.parts[name].kind, transaction)
+            row = self.manifest.parts[name]
+            fill(name, part, record, row.kind, transaction, row.left_out)
             if isinstance(part, nn.Module):
                 _warn_of_flags(name, part, record)
         except RecordMismatchError as error:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Literal, Self
 
 import torch
+from torch import nn
 
 from ...config.process.interrupts import leaving_nothing_open
 from ...config.spelling import did_you_mean
@@ -16,6 +17,7 @@ from ...records.errors import RecordFormatError
 from ...records.io.save_handle import SaveHandle, join_saves
 from .agreement import agreed
 from .checkpoint import Checkpoint, Number
+from .choice import Choice, PatternsOfParts
 from .distributed import (
     check_generators,
     is_writer,
@@ -35,7 +37,7 @@ RNG = "rng"
 _TRIES = 16
 """How often a reader looks again for what a writer has removed meanwhile."""
 
-_OF_SAVE_RECORD = frozenset({"precision", "recorder", "only", "exclude"})
+_OF_SAVE_RECORD = frozenset({"precision", "recorder"})
 """Options of `burnish.save_record` that would else be stored as parts."""
 
 
@@ -48,6 +50,10 @@ class Checkpoints:
     The newest ``keep_last`` stay (None: all), and the best: ``("loss", 1)`` keeps the
     one with the lowest loss, ``("accuracy", 3, "max")`` the three with the highest
     accuracy. Under `torch.distributed` the first process writes and the others wait.
+
+    ``only`` and ``exclude`` are patterns of the paths that are saved of the modules, as
+    in `burnish.save_record`, or such patterns by the name of a part. A restore fills
+    what was saved, leaves the rest of the module as it is, and warns that it did.
 
     With ``wait=False`` a save copies its parts, and a thread writes them while the run
     goes on; what it returns has ``wait()``. One save goes on at a time, and one copy is
@@ -67,6 +73,8 @@ class Checkpoints:
         keep_last: int | None = 3,
         keep_best: "str | tuple[str, int] | tuple[str, int, str] | None" = None,
         suffix: str = ".mpk",
+        only: PatternsOfParts | None = None,
+        exclude: PatternsOfParts | None = None,
         wait: bool = True,
         on_signal: int | None = None,
     ) -> None:
@@ -77,6 +85,7 @@ class Checkpoints:
         self.keep_last = keep_last
         self.keep_best = None if keep_best is None else _ranking(keep_best)
         self.suffix = suffix
+        self._choice = Choice(only, exclude)
         self._folders = Folders(root=local_folder(folder), marker=FILE)
         self._wait = wait
         self._signal = None if on_signal is None else EndSignal(on_signal)
@@ -171,6 +180,7 @@ class Checkpoints:
                 f"as in checkpoints.save({number}, model=net)"
             )
         self._check_ranking(values)
+        self._choice.check([n for n, p in objects.items() if isinstance(p, nn.Module)])
         refuse_sharded(objects.items())
         if rng:
             objects[RNG] = Generators()
@@ -197,7 +207,8 @@ class Checkpoints:
         objects = {n: p for n, p in parts.items() if _as_number(p) is None}
         if rng:
             objects[RNG] = Generators()
-        self._saves.prepare([p.record for p in part_records(objects, self.suffix)])
+        parts_of_copy = part_records(objects, self.suffix, self._choice)
+        self._saves.prepare([part.record for part in parts_of_copy])
 
     def wait(self) -> None:
         """Return once the last save is on the disk; raise its error, if that is new."""
@@ -288,7 +299,7 @@ class Checkpoints:
         self, number: int, objects: Mapping[str, object], values: Mapping[str, Number]
     ) -> Manifest | SaveHandle[Manifest]:
         """Write a checkpoint, or begin to, if saves are not waited for."""
-        parts = part_records(objects, self.suffix)
+        parts = part_records(objects, self.suffix, self._choice)
         # Others would read what the first process has not written yet.
         if self._wait or n_processes() > 1:
             return self._commit(number, parts, values)
@@ -387,6 +398,12 @@ def _as_number(part: object) -> int | float | None:
 
 
 def _check_name(name: str) -> None:
+    if name in ("only", "exclude"):
+        raise TypeError(
+            f"checkpoints.save takes no {name!r}; what of modules is saved is said "
+            f"once: burnish.Checkpoints(folder, {name}=...). For a file of others: "
+            f"burnish.save_record(model, file, {name}=...)"
+        )
     if name in _OF_SAVE_RECORD:
         raise TypeError(
             f"checkpoints.save takes no {name!r}: a run that resumes to the bit needs "

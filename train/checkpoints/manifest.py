@@ -26,6 +26,8 @@ class PartRow(NamedTuple):
     kind: str
     digest: str | None = None
     """Of the record that was saved; None in manifests that are older than digests."""
+    left_out: frozenset[str] = frozenset()
+    """Paths of a module's tensors that were not saved, since others were chosen."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,6 +54,7 @@ class Manifest:
                     "file": row.file,
                     "kind": row.kind,
                     **({"digest": row.digest} if row.digest else {}),
+                    **({"left_out": sorted(row.left_out)} if row.left_out else {}),
                 }
                 for name, row in self.parts.items()
             },
@@ -74,7 +77,10 @@ class Manifest:
                 values={str(n): _number(v) for n, v in dict(tree["values"]).items()},
                 parts={
                     str(name): PartRow(
-                        _name_in_folder(part["file"]), str(part["kind"]), _digest(part)
+                        _name_in_folder(part["file"]),
+                        str(part["kind"]),
+                        _digest(part),
+                        frozenset(map(str, part.get("left_out", ()))),
                     )
                     for name, part in dict(tree["parts"]).items()
                 },

@@ -8,7 +8,7 @@ import copy
 import inspect
 import random
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, ClassVar, Protocol, runtime_checkable
@@ -20,7 +20,7 @@ from torch import nn
 from ...config.process.transaction import Transaction
 from ...config.process.user_warning import warn_user
 from ...core.persistence.loading import fill_module
-from ...core.persistence.saving import into_record
+from ...core.persistence.saving import chosen_record, into_record
 from ...core.state.identity import named_params
 from ...core.state.loading.allowed import Allowed
 from ...optim.adaptor import OptimizerAdaptor, restore_optimizer
@@ -31,6 +31,7 @@ from ...records.record import Record
 from ...records.record_writer import WritableRecord, writer_for
 from ...records.report import LoadReport
 from ..plain import record_of, value_of
+from .choice import WHOLE, Choice
 from .rng import Generators
 
 MODULE, RECORD, STATE, VALUE = "module", "record", "state", "value"
@@ -72,8 +73,16 @@ class Part(ABC):
     fillable_from: ClassVar[tuple[str, ...]]
     """The kinds of stored parts that such an object can be filled from."""
 
-    def __init__(self, name: str, value: Any) -> None:
+    def __init__(
+        self, name: str, value: Any, left_out: frozenset[str] = frozenset()
+    ) -> None:
         self.name, self.value = name, value
+        self.left_out = left_out
+        """Paths of what a record of it does not have: others were chosen."""
+
+    def choose(self, choice: Choice) -> Record | FlatRecord:
+        """Return the record of what ``choice`` leaves; note in `left_out` the rest."""
+        return self.record()
 
     @staticmethod
     @abstractmethod
@@ -128,10 +137,17 @@ class _ModulePart(Part):
     def record(self) -> Record | FlatRecord:
         return into_record(self.value)
 
+    def choose(self, choice: Choice) -> Record | FlatRecord:
+        only, exclude = choice.of(self.name)
+        record, self.left_out = chosen_record(self.value, only, exclude)
+        return record
+
     def fill(
         self, record: FlatRecord, stored_kind: str, transaction: Transaction
     ) -> None:
-        fill_module(self.value, record, Allowed(), transaction)
+        allowed = Allowed(absent=self.left_out)
+        report = fill_module(self.value, record, allowed, transaction)
+        _warn_of_left_out(self.name, [p for p in report.missing if p in self.left_out])
 
 
 class _TypedRecordPart(Part):
@@ -296,6 +312,16 @@ class _ValuePart(Part):
         self.value.update(content) if is_dict else self.value.extend(content)
 
 
+def _warn_of_left_out(name: str, paths: Sequence[str]) -> None:
+    if paths:
+        warn_user(
+            f"{name}: {len(paths)} of its tensors stay as they are ({paths[0]}"
+            f"{', ...' * (len(paths) > 1)}): the checkpoint was saved without them, "
+            "by only= or exclude=. Load them before you train on",
+            RuntimeWarning,
+        )
+
+
 def _warn_of_changes(name: str, report: object) -> None:
     for change in getattr(report, "changed", ()):
         warn_user(f"{name}: {change}", RuntimeWarning)
@@ -320,23 +346,30 @@ class PartRecord:
     kind: str
     file: str
     record: WritableRecord
+    left_out: frozenset[str] = frozenset()
+    """Paths of a module's tensors that are not in the record."""
 
     def with_record(self, record: WritableRecord) -> "PartRecord":
         """Return the same part with a copy of its record."""
         return replace(self, record=record)
 
 
-def part_records(parts: Mapping[str, object], suffix: str) -> Iterator[PartRecord]:
-    """Return the record of each part, made when its turn comes."""
+def part_records(
+    parts: Mapping[str, object], suffix: str, choice: Choice = WHOLE
+) -> Iterator[PartRecord]:
+    """Return the record of each part, made when its turn comes.
+
+    ValueError for a pattern of ``choice`` that matches nothing in a module.
+    """
     for name, value in parts.items():
         part, file = part_of(name, value), f"{name}{suffix}"
         note = f"in the part {name!r} of the checkpoint"
         try:
-            record = writer_for(file).prepare(part.record(), note=note)
-        except RecordError as error:
+            record = writer_for(file).prepare(part.choose(choice), note=note)
+        except (RecordError, ValueError) as error:
             error.add_note(note)
             raise
-        yield PartRecord(name, part.kind, file, record)
+        yield PartRecord(name, part.kind, file, record, part.left_out)
 
 
 def part_of(name: str, value: object) -> Part:
@@ -355,15 +388,17 @@ def fill(
     record: FlatRecord,
     stored_kind: str,
     transaction: Transaction,
+    left_out: frozenset[str] = frozenset(),
 ) -> None:
     """Give ``value`` the state in ``record``, which was stored as ``stored_kind``.
 
+    ``left_out`` are the paths of a module that its record need not have.
     Raises RecordMismatchError, or what the object's own ``load_state_dict`` raises.
     """
     # The file decides: a module that was stored as a state dict is filled as one.
     for kind in _KINDS:
         if stored_kind in kind.fillable_from and kind.suits(value):
-            return kind(name, value).fill(record, stored_kind, transaction)
+            return kind(name, value, left_out).fill(record, stored_kind, transaction)
     raise _unfit(name, value, record, stored_kind)
 
 

@@ -16,7 +16,7 @@ class Allowed:
     is_empty_allowed: bool = False
     """Whether a record may fill nothing at all."""
     absent: frozenset[str] = frozenset()
-    """Paths of what the program that wrote the record does not know of."""
+    """Paths of what the program that wrote the record left out, or does not know."""
     arguments: frozenset[str] = frozenset()
     """Arguments of the module that its reader passed, whatever is stored."""
 
