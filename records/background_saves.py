@@ -9,6 +9,7 @@ from .header.header import header_of
 from .io.save_handle import SaveHandle
 from .io.sink import Destination, Progress, check_destination
 from .record_writer import WritableRecord
+from .writing.payload import saved_from_snapshot
 from .writing.staging import StagedRecord, Staging
 
 T = TypeVar("T")
@@ -51,7 +52,8 @@ class BackgroundSaves:
 
         def write_snapshot() -> T:
             try:
-                return write(snapshot)
+                with saved_from_snapshot():
+                    return write(snapshot)
             finally:
                 snapshot.clear()
                 if self._keeps_memory:

@@ -66,6 +66,9 @@ class CheckpointHparams(Hparams):
     save_last: bool = True
     save_top_k: int = Hparam(default=3, ge=-1)
     every_n_epochs: int = Hparam(default=1, ge=1)
+    wait: bool = Hparam(
+        default=True, description="whether training waits until each is written"
+    )
 
 
 class EarlyStoppingHparams(Hparams):

@@ -3,7 +3,9 @@
 import ctypes
 import math
 import sys
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import ClassVar, Literal, NamedTuple, Protocol, TypeAlias
 
 import torch
@@ -152,12 +154,26 @@ def row_of(tensor: torch.Tensor) -> int:
         return 0
 
 
-def is_undisturbed() -> bool:
-    """Return whether no other code could run while this thread does not call it.
+@contextmanager
+def saved_from_snapshot() -> Generator[None]:
+    """Say that nobody else knows the memory of what is saved in the block."""
+    before = _is_snapshot.set(True)
+    try:
+        yield
+    finally:
+        _is_snapshot.reset(before)
 
-    Not beside other threads, under a tracer, or with a GPU that may be copying.
+
+_is_snapshot = ContextVar("_is_snapshot", default=False)
+
+
+def is_undisturbed() -> bool:
+    """Return whether nobody changes values while this thread does not let them.
+
+    Others could beside other threads, under a tracer, or with a GPU that may be
+    copying; of a snapshot nobody else knows.
     """
-    return (
+    return _is_snapshot.get() or (
         len(sys._current_frames()) == 1  # pyright: ignore[reportPrivateUsage]  # documented
         and sys.gettrace() is None
         and not torch.cuda.is_initialized()  # type: ignore[no-untyped-call]  # of torch

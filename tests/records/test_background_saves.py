@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import torch
+from tests.wrapper_tensor import Int8
 from torch import nn
 
 import burnish
@@ -110,6 +111,21 @@ def test_tensors_of_every_dtype_and_order_are_written_as_ever(
     handle = burnish.save_record(record, tmp_path / "odd.mpk", wait=False)
 
     assert handle.wait(LONG).read_bytes() == record.save()
+
+
+def test_tensors_that_wrap_others_are_copied_as_these(
+    tmp_path: Path, gate: Gate
+) -> None:
+    weight = Int8.of(torch.rand(4, 6))
+    data = {"weight": weight}
+    expected = burnish.save_record(data)
+
+    handle = burnish.save_record(data, tmp_path / "int8.mpk", wait=False, progress=gate)
+    gate.wait_for_arrival()
+    weight.data_.zero_()
+    gate.open()
+
+    assert handle.wait(LONG).read_bytes() == expected
 
 
 def test_what_lies_in_a_file_is_copied_before_that_is_closed(

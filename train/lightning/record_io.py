@@ -11,6 +11,7 @@ from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.plugins.io import CheckpointIO, TorchCheckpointIO
 
 from ...records.background_saves import BackgroundSaves, Records
+from ...records.io.save_handle import join_saves
 from ...records.record import Record
 from ..checkpoints.checkpoint import Checkpoint
 from ..checkpoints.distributed import n_processes
@@ -177,6 +178,7 @@ def is_checkpoint(path: object) -> bool:
     """Return whether ``path`` is a folder that `RecordIO` wrote."""
     if not isinstance(path, str | Path):
         return False
+    join_saves(path)
     if not Path(path).exists():
         with suppress(OSError):
             recover(Path(path).parent)

@@ -1,10 +1,13 @@
 """The bytes of entries: what is gathered, converted and written together."""
 
+import sys
+
 import pytest
 import torch
 from torch import nn
 
 from burnish.records import Record, Recorder, open_record
+from burnish.records.writing.payload import is_undisturbed, saved_from_snapshot
 
 
 def test_a_lone_vector_that_learns_is_converted_without_a_warning() -> None:
@@ -32,3 +35,15 @@ def test_booleans_of_other_bytes_than_0_and_1_are_stored_as_what_they_mean(
 
     assert torch.equal(open_record(data)["a"], raw != 0)
     assert torch.equal(open_record(data)["b"], raw[::2] != 0)
+
+
+def test_values_are_safe_from_others_in_a_snapshot_alone(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(sys, "_current_frames", lambda: {1: None, 2: None})
+
+    with saved_from_snapshot():
+        in_snapshot = is_undisturbed()
+
+    assert in_snapshot
+    assert not is_undisturbed()
