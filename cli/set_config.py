@@ -24,7 +24,11 @@ def main(argv: Sequence[str]) -> int:
         print(f"error: {error}", file=sys.stderr)
         return 2
     if refusal:
-        print(f"what was asked for before was refused, and still stands: {refusal}")
+        print(f"before this the run refused the file: {refusal.removesuffix('.')}.")
+        print(
+            "What these words do not set still stands, and nothing is taken over until "
+            "it is set to what the run has."
+        )
     print(
         f"{file}: asked for {words}. The run takes it over at its next step, or says "
         f"in {file.name}.refused why not."

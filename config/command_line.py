@@ -15,6 +15,7 @@ from .help_text import describe
 from .process.streams import taking_any_text
 from .process.user_traceback import error_text
 from .short_text import short_repr
+from .spelling import did_you_mean
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser
@@ -122,7 +123,7 @@ class ProgramKind(Generic[T]):
         # one that it does not know, and the message below says how a field is set.
         parsed, unknown = parser.parse_known_intermixed_args(words)
         if unknown:
-            parser.error(_unknown_words(unknown))
+            parser.error(_unknown_words(unknown, words, self.options))
         files = [word for word in parsed.overrides if _is_file(word)]
         if files:
             parser.error(f"a file is given as --config {files[0]}")
@@ -185,10 +186,26 @@ def _name(word: str) -> str:
     return word
 
 
-def _unknown_words(words: list[str]) -> str:
-    fields = [word.lstrip("-") for word in words if "=" in word]
-    hint = f"; a field is set without dashes: {fields[0]}" if fields else ""
-    return f"unrecognized arguments: {' '.join(words)}{hint}"
+def _unknown_words(
+    unknown: list[str], words: list[str], options: tuple[Option, ...]
+) -> str:
+    names = ["--config", "--help", *(option.name for option in options)]
+    hint = did_you_mean(unknown[0].split("=", 1)[0], names)
+    if hint:
+        return f"unrecognized arguments: {' '.join(unknown)}.{hint}"
+    field = _without_dashes(unknown[0], words)
+    hint = f"; a field is set without dashes: {field}" if field else ""
+    return f"unrecognized arguments: {' '.join(unknown)}{hint}"
+
+
+def _without_dashes(word: str, words: list[str]) -> str:
+    """Return the override that ``--a.b=1``, or ``--a.b 1``, may mean, empty if none."""
+    name = word.lstrip("-")
+    if "=" in name or not name:
+        return name
+    place = words.index(word) if word in words else len(words)
+    value = [*words[place + 1 : place + 2], "-"][0]
+    return "" if value.startswith("-") or "=" in value else f"{name}={value}"
 
 
 def _is_file(word: str) -> bool:

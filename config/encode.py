@@ -317,7 +317,9 @@ def _leaf(obj: object, path: str) -> object:
     except (PydanticSerializationError, ValueError, RecursionError):
         name = type(obj).__qualname__
         raise _unwritable(
-            path, f"a {name} has no form as text: {short_repr(obj)}"
+            path,
+            f"a {name} has no form as text: {short_repr(obj)}. "
+            "burnish.config.register_field_type says how files hold a class of yours",
         ) from None
 
 

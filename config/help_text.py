@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import get_args
 
 from .classes.docstrings import docs_of
+from .classes.editable import is_editable
 from .classes.fields import (
     MISSING,
     ClassField,
@@ -26,6 +27,7 @@ _COLUMN = 40
 def describe(cls: type, query: str = "") -> str:
     """Return one line for each field of ``cls``: name, type, default, doc.
 
+    Fields that may be edited while a run goes on are marked ``(editable)``.
     Structs are indented below their field.  With a ``query`` only the fields whose
     names are like it, most alike first, with their whole paths.
     """
@@ -63,11 +65,15 @@ def _lines(
             field.name,
             depth,
             str(type_of(field.annotation)),
-            _default(field, below),
+            _default(field, below) + _mark(field),
             docs.get(field.attribute, ""),
         )
         if below is not None and below not in (*above, cls):
             yield from _lines(below, field_path, depth + 1, (*above, cls))
+
+
+def _mark(field: ClassField) -> str:
+    return "  (editable)" if is_editable(field.annotation) else ""
 
 
 def _struct_in(annotation: object) -> type | None:

@@ -198,6 +198,7 @@ class Loose(nn.Module):
 
     def __init__(self, *values: Any, **named: Any) -> None:
         super().__init__()
+        del named  # a blueprint refuses names that are never read
 
 
 @burnish.module
@@ -278,6 +279,7 @@ class Typed(nn.Module):
         **named: Any,
     ) -> None:
         super().__init__()
+        del named
 
 
 def blueprint_edges() -> Blueprint[Any]:

@@ -47,7 +47,14 @@ class HparamsMeta(ModelMetaclass):
                 _rename(namespace, hints, safe, _names_of(bases))
         if n_registered() and any(map(holds_field_types, hints.values())):
             return mcs._with_field_types(name, bases, namespace, **options)
-        return super().__new__(mcs, name, bases, namespace, **options)
+        try:
+            return super().__new__(mcs, name, bases, namespace, **options)
+        except PydanticSchemaGenerationError as error:
+            unknown = next(filter(None, map(unknown_class, hints.values())), None)
+            if unknown is None:
+                raise
+            # pydantic's cure, arbitrary_types_allowed, makes a class without files.
+            raise _unknown_class_error(name, unknown) from error
 
     @classmethod
     def _with_field_types(
@@ -64,12 +71,16 @@ class HparamsMeta(ModelMetaclass):
         cls = super().__new__(mcs, name, bases, namespace, **options)
         unknown = unknown_class(cls) if is_complete(cls) else None
         if unknown is not None:
-            raise PydanticSchemaGenerationError(
-                f"{name}: nobody said how files hold a {unknown.__qualname__}; "
-                "burnish.config.register_field_type does, or deriving it from "
-                "burnish.config.Serializable"
-            )
+            raise _unknown_class_error(name, unknown)
         return cls
+
+
+def _unknown_class_error(name: str, unknown: type) -> PydanticSchemaGenerationError:
+    return PydanticSchemaGenerationError(
+        f"{name}: nobody said how files hold a {unknown.__qualname__}; "
+        "burnish.config.register_field_type does, or deriving it from "
+        "burnish.config.Serializable"
+    )
 
 
 def _rename(

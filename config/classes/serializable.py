@@ -12,8 +12,9 @@ class Serializable(ABC):
     ``serialize`` returns plain data: dicts, lists, numbers, text; in a state arrays and
     tensors too. ``deserialize(cls, data, ctx)`` gets it back: in ``ctx`` is what the
     caller of ``load`` put there, and for the objects of a state "config" and "state",
-    whose fields are restored when they are touched. ``(cls, data, config, state, ctx)``
-    does too. A field of a config is read before there is a config or a state.
+    whose fields are restored when they are touched. ``(cls, data)`` and
+    ``(cls, data, config, state, ctx)`` do too. A field of a config is read before there
+    is a config or a state.
     """
 
     @abstractmethod
@@ -47,16 +48,24 @@ def deserialized(
     """Return what ``cls.deserialize`` makes of ``data``. TypeError if it is another."""
     make: Callable[..., Any] = cls.deserialize
     around = {"config": config, "state": state}
-    try:
-        inspect.signature(make).bind(data, config, state, ctx)
-    except TypeError:
-        keywords = {name: value for name, value in around.items() if value is not None}
-        obj = make(data, {**keywords, **ctx})
-    else:
+    keywords = {name: value for name, value in around.items() if value is not None}
+    if _takes(make, 4):
         obj = make(data, config, state, dict(ctx))
+    elif _takes(make, 1) and not _takes(make, 2):
+        obj = make(data)
+    else:
+        obj = make(data, {**keywords, **ctx})
     if not isinstance(obj, cls):
         raise TypeError(
             f"{cls.__qualname__}.deserialize returned a {type(obj).__qualname__}; "
             f"it must return the {cls.__qualname__}"
         )
     return obj
+
+
+def _takes(function: Callable[..., Any], n_arguments: int) -> bool:
+    try:
+        inspect.signature(function).bind(*[None] * n_arguments)
+    except TypeError:
+        return False
+    return True

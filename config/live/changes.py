@@ -55,9 +55,10 @@ def changes_between(before: object, after: object) -> list[Change]:
     every path, for what differs in a field that may not be edited.
     """
     differences = [*_differences(before, after, type(before), "", False)]
-    refused = [path for path, _, _, is_marked in differences if not is_marked]
+    refused = [(path, a) for path, a, _, is_marked in differences if not is_marked]
     if refused:
-        raise ConfigError("", [_unmarked(path, type(before)) for path in refused])
+        cls = type(before)
+        raise ConfigError("", [_unmarked(path, a, cls) for path, a in refused])
     return [_change(path, a, b) for path, a, b, _ in differences]
 
 
@@ -198,13 +199,14 @@ def _change(
     return Change(path=path, before=_text(*before), after=_text(*after), note=note)
 
 
-def _unmarked(path: str, cls: Any) -> Problem:
+def _unmarked(path: str, before: tuple[object, object], cls: Any) -> Problem:
     marked = editable_paths(cls)
     allowed = f"What can: {first_names(marked, 8)}" if marked else "None is"
     return Problem(
         path,
         "cannot be edited while the run goes on, since the field is not marked with "
-        f"editable=True. {allowed}. For another value begin a run with it",
+        f"editable=True. {allowed}. The run has {_short(_text(*before))}: put that "
+        "back, and begin a run with another value",
     )
 
 

@@ -1,6 +1,7 @@
 """An edit that a command asks a run for, written to the config in its folder."""
 
 import copy
+import os
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -69,13 +70,23 @@ def last_refusal(folder: Path) -> str:
 def _config_in(folder: Path) -> Path:
     """Return the config at the top of a run. ConfigError if there is none."""
     file = config_file(folder)
-    if file is None:
+    if file is not None and not _is_checkpoint(folder):
+        return file
+    if not folder.is_dir():
+        message = "there is no such folder; expected that of a run that goes on"
+    elif file is not None:
+        # Its texts may be edited, but no run looks at them while it goes on.
+        message = f"a checkpoint of a run; the run's own folder is {folder.parent}"
+    else:
         message = (
             "no config is at its top; expected the folder of a run whose config has "
             "editable fields (burnish.config.Hparam(editable=True))"
         )
-        raise ConfigError(str(folder), [Problem("", message)])
-    return file
+    raise ConfigError(str(folder), [Problem("", message)])
+
+
+def _is_checkpoint(folder: Path) -> bool:
+    return os.path.lexists(folder / "state.ron")
 
 
 def _edited(tree: Any, overrides: Iterable[str], file: Path) -> Any:

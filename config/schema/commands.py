@@ -113,7 +113,10 @@ def _differences(upgraded: UpgradedFile) -> str:
 
 def _load_stored(file: str) -> t.Struct:
     if not Path(file).exists():
-        raise ValueError(f"{file} does not exist; write it with the dump command first")
+        raise ValueError(
+            f"{file} does not exist; write it with the dump command first, of the "
+            "class as it was when the older files were written"
+        )
     return load_schema(file)
 
 

@@ -265,7 +265,9 @@ class _Cursor:
         if cls is None:
             kind = getattr(self.annotation, "__name__", str(self.annotation))
             where = self.path or "the configuration"
-            return _problem(path, f"unknown field: {where} is {kind}, without fields")
+            whole = f"; set all of it: {self.path}=..." if self.path else ""
+            message = f"unknown field: {where} is {kind}, without fields{whole}"
+            return _problem(path, message)
         fields = fields_of(cls)
         hint = did_you_mean(name, fields) or f" Its fields are: {', '.join(fields)}."
         return _problem(path, f"unknown field for {cls.__name__}.{hint}")

@@ -62,7 +62,10 @@ def _schema(target: Target, name: str, file: str, hparams_file: str | None) -> i
     if name not in ("check", "upgrade"):
         raise ValueError(f"{name} is for config classes; records have dump and check")
     if not Path(file).exists():
-        raise ValueError(f"{file} does not exist; write it with the dump command first")
+        raise ValueError(
+            f"{file} does not exist; write it with the dump command first, of the "
+            "class as it was when the older files were written"
+        )
     checker = RecordChecker(load_schema(file), target, hparams)
     print(checker.report())
     if not checker.compatible:

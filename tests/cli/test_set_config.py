@@ -32,7 +32,7 @@ def test_a_wrong_word_ends_with_an_error_and_changes_nothing(
     assert (tmp_path / "config.ron").read_text() == RON
     error = capsys.readouterr().err
     assert "the file has no 'lrr'" in error
-    assert "no config is at its top" in error
+    assert "gone: there is no such folder" in error
 
 
 def test_a_refusal_that_still_stands_is_told(
@@ -43,4 +43,6 @@ def test_a_refusal_that_still_stands_is_told(
 
     assert main(["set", str(tmp_path), "optim.name=lion"]) == 0
 
-    assert "still stands: lr: a rate of -1" in capsys.readouterr().out
+    out = capsys.readouterr().out
+    assert "refused the file: lr: a rate of -1." in out
+    assert "still stands, and nothing is taken over until" in out

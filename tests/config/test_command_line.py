@@ -144,6 +144,9 @@ def test_a_program_called_with_one_text_is_told_what_it_takes() -> None:
     ("words", "line"),
     [
         (["--opt.lr=0.2"], "a field is set without dashes: opt.lr=0.2"),
+        (["--opt.lr", "0.2"], "a field is set without dashes: opt.lr=0.2"),
+        (["--confg", "c.yaml"], "Did you mean '--config'?"),
+        (["-v"], "unrecognized arguments: -v\n"),
         (["c.yaml"], "a file is given as --config c.yaml"),
     ],
 )

@@ -1,7 +1,7 @@
 from dataclasses import dataclass, field
 from typing import Literal
 
-from burnish.config import Hparam, Hparams, describe
+from burnish.config import Editable, Hparam, Hparams, describe
 
 
 @dataclass
@@ -109,3 +109,16 @@ def test_a_struct_within_itself_is_described_once() -> None:
 class Tree(Hparams):
     children: list["Tree"] = Hparam(default_factory=list)
     name: str = ""
+
+
+def test_fields_that_may_be_edited_say_so() -> None:
+    class Live(Hparams):
+        lr: float = Hparam(0.1, editable=True)
+        betas: Editable[tuple[float, float]] = (0.9, 0.99)
+        width: int = 8
+
+    lr, betas, width = describe(Live).splitlines()
+
+    assert lr == "lr: float = 0.1  (editable)"
+    assert betas.endswith("  (editable)")
+    assert width == "width: int = 8"

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Annotated, Any, NamedTuple
 
 import pytest
+from pydantic import create_model
 from pydantic.errors import PydanticSchemaGenerationError
 
 from burnish.config import (
@@ -493,3 +494,15 @@ def test_edits_of_a_run_compare_the_data() -> None:
 def test_types_that_files_hold_anyway_are_refused(cls: Any) -> None:
     with pytest.raises(TypeError, match="without being told how"):
         register_field_type(cls, encode=str, decode=cls)
+
+
+def test_a_class_of_hyperparameters_tells_how_a_class_of_ones_own_is_declared() -> None:
+    class Opaque:
+        pass
+
+    with pytest.raises(PydanticSchemaGenerationError) as caught:
+        create_model("Config", __base__=Hparams, item=list[Opaque])
+
+    assert "nobody said how files hold a" in str(caught.value)
+    assert "register_field_type" in str(caught.value)
+    assert "arbitrary_types_allowed" not in str(caught.value)

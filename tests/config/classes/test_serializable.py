@@ -44,6 +44,15 @@ def test_the_shorter_signature_gets_all_of_it_in_ctx() -> None:
     assert obj.arguments == (1, {"a": 2, "config": 3, "state": 4})
 
 
+def test_a_class_that_wants_no_ctx_gets_the_data_alone() -> None:
+    class OfData(OfAll):
+        @classmethod
+        def deserialize(cls, data: Any) -> "OfData":  # type: ignore[override]  # short
+            return cls(data)
+
+    assert deserialized(OfData, 1, {"a": 2}, config=3).arguments == (1,)
+
+
 def test_what_is_not_there_is_not_in_ctx() -> None:
     assert deserialized(OfCtx, 1, {}).arguments == (1, {})
 

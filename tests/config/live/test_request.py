@@ -111,6 +111,22 @@ def test_a_whole_path_is_that_place_whatever_else_fits(tmp_path: Path) -> None:
 def test_a_folder_without_a_config_is_told(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="no config is at its top"):
         request_edit(tmp_path, ["lr=1"], "a test")
+    with pytest.raises(ConfigError, match="gone: there is no such folder"):
+        request_edit(tmp_path / "gone", ["lr=1"], "a test")
+
+
+def test_a_checkpoint_of_a_run_is_none(run: Path) -> None:
+    checkpoint = run / "latest-step000000000001"
+    checkpoint.mkdir()
+    (checkpoint / "config.ron").write_text("(lr: 0.1)")
+    (checkpoint / "state.ron").write_text("(step: 1)")
+
+    with pytest.raises(
+        ConfigError, match="a checkpoint of a run; the run's own folder"
+    ):
+        request_edit(checkpoint, ["lr=0.5"], "a test")
+
+    assert (checkpoint / "config.ron").read_text() == "(lr: 0.1)"
 
 
 def test_a_request_that_waits_stays_noted_when_another_comes(run: Path) -> None:

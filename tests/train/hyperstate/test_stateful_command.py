@@ -160,7 +160,8 @@ def test_mistakes_are_told_in_a_line_with_status_one(
     [
         (["--config", "a.ron", "--resume-from", "b"], "not allowed with argument"),
         (["--checkpoint-dir", ""], "expected a name, got an empty text"),
-        (["--checkpoint-dri", "x"], "unrecognized arguments"),
+        (["--checkpoint-dri", "x"], "Did you mean '--checkpoint-dir'?"),
+        (["--checkpoint_dir=x"], "Did you mean '--checkpoint-dir'?"),
         (["--resume-from"], "expected one argument"),
     ],
 )
