@@ -20,6 +20,7 @@ from ...config.process.transaction import (
 )
 from ...records.calls import explain_calls
 from ...records.entries.entries import Entries
+from ...records.entries.entry import Entry
 from ...records.entries.select import selected
 from ...records.flat_record import FlatRecord
 from ...records.nest import state_dict_within
@@ -222,10 +223,10 @@ def _from_record(
     return module
 
 
-def _left_out(record: Entries) -> Callable[[str], bool]:
+def _left_out(record: Entries) -> Callable[[Entry | str], bool]:
     """Return whether the reader of the file asked not to have a path."""
     only, exclude = record.reading.only, record.reading.exclude
-    return lambda path: not selected(path, only, exclude)
+    return lambda item: not selected(item, only, exclude)
 
 
 def module_record(

@@ -65,7 +65,7 @@ def chosen_record(
     content = content_of(
         places,
         identify(places),
-        is_left_out=lambda path: not selected(path, only, exclude),
+        is_left_out=lambda item: not selected(item, only, exclude),
     )
     inner_module = unwrapped(module)
     ours = recorded_versions(places)

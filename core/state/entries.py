@@ -14,6 +14,7 @@ from ...config.plain.codec import Node
 from ...records.entries.encoder import Encoder
 from ...records.entries.entry import Entry, Kind, MemoryFormat, ParamId
 from ...records.entries.nodes import renumbered
+from ...records.entries.select import wrappers_around
 from ...records.entries.wrapped_tensors import parts_of
 from ...records.errors import RecordError
 from ...records.tensors.memory import (
@@ -46,10 +47,20 @@ class ModuleContent:
     """The modules that have extra state, and the forms of wrappers, by its path."""
     twins: dict[str, list[Tensor]] = field(default_factory=dict[str, list[Tensor]])
     """Other tensors over the memory of an entry, by its path."""
-    formless: dict[str, str] = field(default_factory=dict[str, str])
-    """Why a tensor without a shape or values is no entry, by its path."""
+    formless: dict[str, tuple[str, Entry]] = field(
+        default_factory=dict[str, tuple[str, Entry]]
+    )
+    """Why a tensor without a shape or values is none of the entries, by its path, and
+    what patterns are asked about in its place."""
     is_partial: bool = False
     """Whether a class said to skip fields."""
+
+    @property
+    def wrappers(self) -> frozenset[str]:
+        """The paths of tensors that wrap others."""
+        return frozenset(
+            path for path, told in self.extra.items() if isinstance(told, WrapperForm)
+        )
 
 
 def content_of(
@@ -57,7 +68,7 @@ def content_of(
     ids: dict[int, ParamId] | None = None,
     *,
     encode: bool = True,
-    is_left_out: Callable[[str], bool] | None = None,
+    is_left_out: Callable[[Entry | str], bool] | None = None,
 ) -> ModuleContent:
     """Return what the module at ``places`` stores; the tensors are the live ones.
 
@@ -95,7 +106,7 @@ def _add_tensors(
         address = _ordinary_address(tensor)
         if not address:
             if problem := _without_form(tensor):
-                content.formless[path] = problem
+                content.formless[path] = problem, _formless_entry(path, kind, tensor)
                 continue
             address = address_of(tensor)
         is_shared = address in views.first
@@ -108,7 +119,8 @@ def _add_tensors(
         try:
             entry = _entry_of(path, kind, tensor, ids.get(key))
         except RuntimeError:
-            content.formless[path] = unreadable(tensor) or "a tensor without a shape"
+            problem = unreadable(tensor) or "a tensor without a shape"
+            content.formless[path] = problem, _formless_entry(path, kind, tensor)
             continue
         content.entries.append(entry)
         by_tensor[key] = entry
@@ -139,6 +151,13 @@ def _entry_of(path: str, kind: Kind, tensor: Tensor, param_id: ParamId | None) -
     if len(shape) > 3:
         entry.memory_format = memory_format_of(tensor)
     return entry
+
+
+def _formless_entry(path: str, kind: Kind, tensor: object) -> Entry:
+    """Return what patterns are asked about: what is known of ``tensor``, no values."""
+    blank = torch.empty(0, dtype=torch.uint8)
+    requires_grad = isinstance(tensor, Tensor) and tensor.requires_grad
+    return Entry(path, kind, torch.uint8, (0,), blank, requires_grad=requires_grad)
 
 
 def _set_ties(entries: Iterable[Entry], ties: dict[int, dict[str, None]]) -> None:
@@ -279,13 +298,14 @@ def _leave_out(content: ModuleContent, places: Places) -> None:
 
 
 def _check_form(
-    content: ModuleContent, is_left_out: Callable[[str], bool] | None
+    content: ModuleContent, is_left_out: Callable[[Entry | str], bool] | None
 ) -> None:
-    problems = [
-        f"{path}: {problem}"
-        for path, problem in content.formless.items()
-        if is_left_out is None or not is_left_out(path)
-    ]
+    wrappers = content.wrappers if content.formless else frozenset[str]()
+    problems: list[str] = []
+    for path, (problem, entry) in content.formless.items():
+        entry.ties = tuple(wrappers_around(path, wrappers))
+        if is_left_out is None or not is_left_out(entry):
+            problems.append(f"{path}: {problem}")
     if problems:
         raise RecordError("\n".join(problems))
 

@@ -8,6 +8,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from ...config.patterns import Patterns, matches
+from ...records.entries.entry import Entry
 from ...records.entries.state_dict import EXTRA_STATE
 from ...records.errors import RecordError
 from ...records.tensors.memory import storage_of
@@ -21,7 +22,7 @@ def has_extra_state(module: nn.Module) -> bool:
 
 
 def check_state_dict(
-    places: Places, is_left_out: Callable[[str], bool] | None = None
+    places: Places, is_left_out: Callable[[Entry | str], bool] | None = None
 ) -> None:
     """Raise `RecordError` for a module that keeps tensors that only it knows of.
 

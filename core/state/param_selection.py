@@ -4,10 +4,11 @@
 
 from torch import nn
 
-from ...config.patterns import Patterns, as_patterns, matches
+from ...config.patterns import Patterns, matches
 from ...config.short_text import first_names, short_repr
 from ...config.spelling import did_you_mean
 from ...records.entries.entry import Param
+from ...records.entries.select import unmatched
 from ..modules.module_argument import check_module
 from ..modules.tree import Places, places_of
 from .identity import identify
@@ -16,8 +17,8 @@ from .identity import identify
 def select_params(module: nn.Module, patterns: Patterns, verb: str) -> list[Param]:
     """Return the parameters that match at any of their paths, each once.
 
-    A predicate gets a `Param`, and may pick none; ValueError where nothing has a name
-    that ``patterns`` give.
+    A predicate gets a `Param`, and may pick none; ValueError for a path or a pattern,
+    one of several too, that nothing matches.
     """
     check_module(module, verb)
     places = places_of(module)
@@ -26,8 +27,10 @@ def select_params(module: nn.Module, patterns: Patterns, verb: str) -> list[Para
     for param in params:
         if matches(patterns, param.path, param):
             selected.setdefault(id(param.tensor), param)
-    if not selected and not any(map(callable, as_patterns(patterns))):
-        raise ValueError(_no_match(verb, patterns, params, places))
+    paths = [param.path for param in params]
+    # Of several patterns a misspelt one would pass among the others.
+    for pattern, _ in unmatched(patterns, paths):
+        raise ValueError(_no_match(verb, pattern, params, places))
     return list(selected.values())
 
 
@@ -42,15 +45,13 @@ def _at_every_path(places: Places) -> list[Param]:
     ]
 
 
-def _no_match(
-    verb: str, patterns: Patterns, params: list[Param], places: Places
-) -> str:
+def _no_match(verb: str, pattern: str, params: list[Param], places: Places) -> str:
     paths = [param.path for param in params]
-    if isinstance(patterns, str) and f"{patterns}." in {prefix for prefix, _ in places}:
-        hint = f" {patterns} is a module: {verb}(net, '{patterns}.**')."
+    if f"{pattern}." in {prefix for prefix, _ in places}:
+        hint = f" {pattern} is a module: {verb}(net, '{pattern}.**')."
     else:
-        hint = did_you_mean(patterns, paths) if isinstance(patterns, str) else ""
+        hint = did_you_mean(pattern, paths)
     return (
-        f"{verb}: {short_repr(patterns)} matches no parameter; there are "
+        f"{verb}: {short_repr(pattern)} matches no parameter; there are "
         f"{first_names(paths, 8) or 'none'}.{hint}"
     )

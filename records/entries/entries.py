@@ -12,8 +12,8 @@ from ...config.plain.codec import Node
 from ..tensors.arrays import array_of_tensor
 from .entry import Entry
 from .nodes import decode, leaves_of, renumbered
-from .select import check_selection, selected
-from .wrapped_tensors import make_wrapper
+from .select import check_selection, selected, wrappers_around
+from .wrapped_tensors import CLASS, make_wrapper
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -314,9 +314,16 @@ def selection(
     exclude: Patterns | None,
 ) -> tuple[list[Entry], dict[str, Node]]:
     """Return the entries and the plain data by path that are chosen."""
-    chosen = [entry for entry in entries if selected(entry, only, exclude)]
+    wrappers = wrappers_in(tree)
+    chosen = [entry for entry in entries if selected(entry, only, exclude, wrappers)]
+    # A wrapper is of use with all that it is made of, and is chosen with it.
+    whole = _whole_wrappers(wrappers, entries, {id(entry) for entry in chosen})
     # Numbers in the plain data count entries, so those it names must all stay.
-    extra = {p: n for p, n in tree.items() if selected(p, only, exclude)}
+    extra = {
+        path: node
+        for path, node in tree.items()
+        if (path in whole if path in wrappers else selected(path, only, exclude))
+    }
     place = {id(entry): i for i, entry in enumerate(chosen)}
     number = {i: place[id(e)] for i, e in enumerate(entries) if id(e) in place}
     for path, node in extra.items():
@@ -327,6 +334,27 @@ def selection(
                     "tensor in it, is not; choose both or none"
                 )
     return chosen, {path: renumbered(node, number) for path, node in extra.items()}
+
+
+def wrappers_in(tree: Mapping[str, Node]) -> frozenset[str]:
+    """Return the paths in ``tree`` at which stands what is said of wrappers."""
+    return frozenset(
+        path for path, node in tree.items() if isinstance(node, dict) and CLASS in node
+    )
+
+
+def _whole_wrappers(
+    wrappers: frozenset[str], entries: Sequence[Entry], chosen_ids: set[int]
+) -> set[str]:
+    """Return those of ``wrappers`` of which all parts are chosen."""
+    if not wrappers:
+        return set()
+    has_part: dict[bool, set[str]] = {True: set(), False: set()}
+    for entry in entries:
+        for path in (entry.path, *entry.ties):
+            around = wrappers_around(path, wrappers)
+            has_part[id(entry) in chosen_ids].update(around)
+    return has_part[True] - has_part[False]
 
 
 def library_part(metadata: Mapping[str, object]) -> Mapping[str, Any]:

@@ -52,15 +52,14 @@ def below(record: E, path: str) -> E:
 
 
 def _below(record: Entries, prefix: str) -> tuple[list[Entry], dict[str, Node]]:
-    def is_below(item: object) -> bool:
-        return any(name.startswith(prefix) for name in _names(item))
+    def is_below(entry: Entry) -> bool:
+        return any(name.startswith(prefix) for name in _names(entry))
 
     return selection(record.entries(), record.tree or {}, is_below, None)
 
 
-def _names(item: object) -> tuple[str, ...]:
-    """Return the names of an entry, or of what has only a name."""
-    return (item.path, *item.ties) if isinstance(item, Entry) else (str(item),)
+def _names(entry: Entry) -> tuple[str, ...]:
+    return (entry.path, *entry.ties)
 
 
 def _move_up(entry: Entry, prefix: str) -> Entry:
@@ -102,7 +101,13 @@ def _left_out(
     if only is None and exclude is None:
         return None
 
-    def is_left_out(item: object) -> bool:
-        return not any(selected(prefix + name, only, exclude) for name in _names(item))
+    def is_left_out(entry: Entry) -> bool:
+        # Each name is asked for by itself: of the whole, more may be left out.
+        return not any(
+            selected(
+                dataclasses.replace(entry, path=prefix + name, ties=()), only, exclude
+            )
+            for name in _names(entry)
+        )
 
     return is_left_out

@@ -1,6 +1,8 @@
 """Which entries a pattern chooses."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterator, Sequence
+
+import torch
 
 from ...config.patterns import Patterns, as_patterns, matchers
 from ...config.spelling import did_you_mean
@@ -8,12 +10,43 @@ from .entry import Entry
 
 
 def selected(
-    item: Entry | str, only: Patterns | None, exclude: Patterns | None
+    item: Entry | str,
+    only: Patterns | None,
+    exclude: Patterns | None,
+    wrappers: Container[str] = (),
 ) -> bool:
-    """Return whether ``item`` is chosen: any of its paths matches, none is excluded."""
-    if only is not None and not _any(matchers(only), item):
+    """Return whether ``item`` is chosen: any of its paths matches, none is excluded.
+
+    A text is the path of plain data, which predicates see as an entry of kind "extra".
+    What the tensors at the paths of ``wrappers`` are made of has their names as well.
+    """
+    if only is None and exclude is None:
+        return True
+    entry = data_entry(item) if isinstance(item, str) else item
+    paths = [*dict.fromkeys(_names(entry, wrappers))]
+    if only is not None and not _any(matchers(only), entry, paths):
         return False
-    return exclude is None or not _any(matchers(exclude), item)
+    return exclude is None or not _any(matchers(exclude), entry, paths)
+
+
+def data_entry(path: str) -> Entry:
+    """Return an entry that stands for the plain data at ``path``."""
+    return Entry(path, "extra", torch.uint8, (0,), torch.empty(0, dtype=torch.uint8))
+
+
+def wrappers_around(path: str, wrappers: Container[str]) -> Iterator[str]:
+    """Yield the paths of the wrappers that what stands at ``path`` is a part of."""
+    if not wrappers:
+        return
+    for i, character in enumerate(path):
+        if character == "." and path[:i] in wrappers:
+            yield path[:i]
+
+
+def _names(entry: Entry, wrappers: Container[str]) -> Iterator[str]:
+    for path in (entry.path, *entry.ties):
+        yield path
+        yield from wrappers_around(path, wrappers)
 
 
 def check_selection(
@@ -30,7 +63,7 @@ def check_selection(
 def unmatched(
     patterns: Patterns | None, paths: Sequence[str]
 ) -> Iterator[tuple[str, str]]:
-    """Return the patterns that match none of ``paths``, each with what may be meant.
+    """Yield the patterns that match none of ``paths``, each with what may be meant.
 
     What a predicate chooses is its own affair.
     """
@@ -46,9 +79,7 @@ def unmatched(
             yield pattern, did_you_mean(pattern, paths)
 
 
-def _any(tests: Sequence[Callable[[str, object], bool]], item: Entry | str) -> bool:
-    if isinstance(item, str):
-        # A name without an entry is all that a predicate can be asked about.
-        return any(test(item, item) for test in tests)
-    paths = (item.path, *item.ties)
-    return any(test(path, item) for test in tests for path in paths)
+def _any(
+    tests: Sequence[Callable[[str, object], bool]], entry: Entry, paths: Sequence[str]
+) -> bool:
+    return any(test(path, entry) for test in tests for path in paths)

@@ -173,3 +173,13 @@ def test_a_predicate_may_match_nothing_and_what_is_no_module_is_refused() -> Non
         burnish.freeze([], "**")  # type: ignore[arg-type]  # the point
     with pytest.raises(TypeError, match="pattern is a str or a predicate"):
         burnish.freeze(Tied(), True)  # type: ignore[arg-type]  # the point
+
+
+@pytest.mark.parametrize("verb", [burnish.freeze, burnish.thaw, burnish.num_params])
+def test_a_misspelt_pattern_among_others_changes_nothing(verb: Any) -> None:
+    net = Tied()
+
+    with pytest.raises(ValueError, match=r"'hed\.\*\*' matches no parameter"):
+        verb(net, ["body.**", "hed.**"])
+
+    assert frozen(net) == []

@@ -1,9 +1,11 @@
 """Which differences between a record and a module are allowed."""
 
+from collections.abc import Container
 from dataclasses import dataclass
 
-from ....config.patterns import Patterns, matches
+from ....config.patterns import Patterns
 from ....records.entries.entry import Entry
+from ....records.entries.select import selected
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,20 +22,18 @@ class Allowed:
     arguments: frozenset[str] = frozenset()
     """Arguments of the module that its reader passed, whatever is stored."""
 
+    wrappers: Container[str] = ()
+    """Paths of tensors that wrap others, in the record or in the module."""
+
     def allows_missing(self, item: Entry | str) -> bool:
         """Return whether the record need not have ``item``."""
-        if not self.strict or _matches(self.missing, item):
+        if not self.strict or self._matches(self.missing, item):
             return True
         return (item if isinstance(item, str) else item.path) in self.absent
 
     def allows_unexpected(self, item: Entry | str) -> bool:
         """Return whether the module need not have ``item``."""
-        return not self.strict or _matches(self.unexpected, item)
+        return not self.strict or self._matches(self.unexpected, item)
 
-
-def _matches(patterns: Patterns | None, item: Entry | str) -> bool:
-    if patterns is None:
-        return False
-    if isinstance(item, str):
-        return matches(patterns, item)
-    return any(matches(patterns, path, item) for path in (item.path, *item.ties))
+    def _matches(self, patterns: Patterns | None, item: Entry | str) -> bool:
+        return patterns is not None and selected(item, patterns, None, self.wrappers)

@@ -1,13 +1,13 @@
 """What a load will do, decided and checked before anything is changed."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor, nn
 
 from ....config.spelling import did_you_mean
-from ....records.entries.entries import Entries
+from ....records.entries.entries import Entries, wrappers_in
 from ....records.entries.entry import Entry, ParamId
 from ....records.entries.select import selected
 from ....records.errors import RecordMismatchError
@@ -242,7 +242,9 @@ class _Matching:
         unexpected = self._unexpected(tree)
         plan.report.missing = [_path(item) for item in plan.missing]
         plan.report.unexpected = [_path(item) for item in unexpected]
-        left_out = _is_left_out(self.record)
+        wrappers = self.content.wrappers | wrappers_in(tree)
+        allowed = replace(allowed, wrappers=wrappers)
+        left_out = _is_left_out(self.record, wrappers)
         bad_missing = [
             m for m in plan.missing if not allowed.allows_missing(m) and not left_out(m)
         ]
@@ -298,11 +300,13 @@ def _nothing_matched(
     ]
 
 
-def _is_left_out(record: Entries) -> Callable[[Entry | str], bool]:
+def _is_left_out(
+    record: Entries, wrappers: Container[str]
+) -> Callable[[Entry | str], bool]:
     """Return whether the reader of the file asked not to have an item."""
     only = record.reading.only
     exclude = record.reading.exclude
-    return lambda item: not selected(item, only, exclude)
+    return lambda item: not selected(item, only, exclude, wrappers)
 
 
 def _problem_lines(

@@ -188,3 +188,61 @@ def test_weights_of_torchao_are_saved_and_loaded(tmp_path: Path) -> None:
 
         for module in (other, again):
             assert torch.equal(module(X), net(X))
+
+
+@pytest.mark.parametrize(
+    "choice",
+    [
+        {"only": "first.weight"},
+        {"only": "*.weight"},
+        {"only": "first.weight.**"},
+        {"only": lambda entry: entry.path.startswith("first.weight")},
+        {"exclude": ["*.bias", "second.**"]},
+    ],
+)
+def test_a_wrapper_that_is_chosen_is_stored_and_read_with_all_that_it_is_made_of(
+    choice: Any,
+) -> None:
+    net: Any = quantized(Net())
+
+    chosen = open_record(net.save_record(**choice))
+    read = open_record(net.save_record(), **choice)
+
+    for record in (chosen, read):
+        other: Any = quantized(Net())
+        report = other.load_record(record, strict=False)
+        assert {"first.weight.data_", "first.weight.scale"} <= set(report.loaded)
+        assert torch.equal(
+            other.first.weight.dequantized(), net.first.weight.dequantized()
+        )
+
+
+@pytest.mark.parametrize("name", ["first.weight", "**.weight", "first.{weight,x}"])
+def test_a_wrapper_that_is_left_out_is_left_out_with_all_that_it_is_made_of(
+    name: str,
+) -> None:
+    net = quantized(Net())
+    other: Any = quantized(Net())
+    before = other.first.weight.dequantized()
+
+    assert not [p for p in open_record(net.save_record(exclude=name)) if name in p]
+    report = other.load_record(open_record(net.save_record(), exclude=name))
+
+    assert "first.weight.data_" in report.missing
+    assert torch.equal(other.first.weight.dequantized(), before)
+
+
+def test_a_wrapper_may_be_missing_by_its_path() -> None:
+    net, other = quantized(Net()), quantized(Net())
+    data = net.save_record(exclude="first.weight")
+
+    report = other.load_record(data, allow_missing="first.weight")
+
+    assert "first.weight.scale" in report.missing
+
+
+def test_a_wrapper_is_not_stored_without_a_part_of_it() -> None:
+    record = open_record(quantized(Net()).save_record(exclude="first.weight.scale"))
+
+    assert "first.weight" not in record.extra()
+    assert "first.weight.data_" in record

@@ -1,13 +1,17 @@
 """Patterns choose entries; one that chooses nothing is a mistake."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
+from torch import nn
 
+import burnish
 from burnish.records import (
     Entry,
     FlatRecord,
+    RecordError,
     open_record,
 )
 
@@ -43,3 +47,59 @@ def test_a_pattern_that_matches_nothing_is_a_mistake(file: Path) -> None:
         ValueError, match=r"exclude='head\.wait' matches .*'head\.weight'"
     ):
         open_record(file, exclude="head.wait")
+
+
+class Counting(nn.Module):
+    """A layer, and extra state beside it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer, self.n_calls = nn.Linear(2, 2), 0
+        self.layer.bias.requires_grad_(False)
+
+    def get_extra_state(self) -> dict[str, Any]:
+        return {"n_calls": self.n_calls, "mean": torch.ones(2)}
+
+    def set_extra_state(self, state: dict[str, Any]) -> None:
+        self.n_calls = state["n_calls"]
+
+
+@pytest.mark.parametrize(
+    ("predicate", "paths"),
+    [
+        (burnish.trainable, ["layer.weight"]),
+        (lambda entry: entry.path == "layer.bias", ["layer.bias"]),
+        (lambda entry: entry.dtype is torch.float64 or entry.nbytes > 8, None),
+    ],
+)
+def test_predicates_see_extra_state_as_an_entry(
+    predicate: Any, paths: list[str] | None
+) -> None:
+    module = Counting()
+
+    record = open_record(burnish.save_record(module, only=predicate))
+
+    assert list(record) == (paths or ["layer.weight"])
+    assert record.extra() == {}
+    report = burnish.load_record(
+        module, record, allow_missing=lambda entry: not entry.requires_grad or True
+    )
+    assert report.loaded == list(record)
+
+
+def test_a_predicate_tells_extra_state_by_its_kind() -> None:
+    module = Counting()
+    module.n_calls = 3
+
+    data = burnish.save_record(module, only=lambda entry: entry.kind == "extra")
+
+    other = Counting()
+    burnish.load_record(other, data, strict=False)
+    assert other.n_calls == 3
+
+
+def test_a_predicate_is_asked_about_parameters_that_have_no_shape_yet() -> None:
+    lazy = nn.LazyLinear(2)
+
+    with pytest.raises(RecordError, match="weight"):
+        burnish.save_record(lazy, only=burnish.trainable)
