@@ -30,7 +30,12 @@ class BackgroundSaves:
 
     def prepare(self, records: Records) -> None:
         """Have memory ready for a snapshot of ``records``, which takes a while."""
+        self.join()
         self._staging.prepare([_staged(record) for record in records])
+
+    def free(self) -> None:
+        """Let go of the memory, where no save goes on, until the next one."""
+        self._staging.free()
 
     def begin(
         self,

@@ -109,9 +109,10 @@ class SaveHandle(Generic[T]):
         del write
         if self._error is not None:
             _unseen_failures.add(self)
-            if not threading.main_thread().is_alive():
-                self.print_error()
         self._end.set()
+        # At the end of a program somebody may still ask until its main thread ends.
+        if self._error is not None and not threading.main_thread().is_alive():
+            self.print_error()
 
     def print_error(self) -> None:
         """Say on stderr what nobody can ask for any more."""

@@ -86,6 +86,10 @@ class Staging:
         """Keep ``memory``, in which nobody has anything any more, for the next copy."""
         self._spare[:] = [memory]
 
+    def free(self) -> None:
+        """Let go of the memory that nobody has."""
+        self._spare.clear()
+
     def _take(self, size: int) -> Tensor:
         """Return at least ``size`` bytes, which are nobody else's from now on."""
         # One step takes it: of two threads, one has it. What is too small is freed

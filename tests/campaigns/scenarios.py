@@ -1,5 +1,6 @@
 """What the crash campaign saves: every way of this library, and two peers."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -78,6 +79,18 @@ OURS: dict[str, Scenario] = {
     **{f"save_record, {suffix}": _record(suffix) for suffix in SUFFIXES},
     "Checkpoints.save": Scenario(
         lambda folder, value: Checkpoints(folder).save(1, net=_net(value)), _checkpoint
+    ),
+    "save_record, wait=False": replace(
+        _record(".mpk"),
+        save=lambda folder, value: burnish.save_record(
+            _net(value), folder / "net.mpk", wait=False
+        ).wait(),
+    ),
+    "Checkpoints.save, wait=False": Scenario(
+        lambda folder, value: (
+            Checkpoints(folder, wait=False).save(1, net=_net(value)).wait()
+        ),
+        _checkpoint,
     ),
     "save_pretrained": Scenario(
         lambda folder, value: burnish.save_pretrained(_net(value), folder / "folder"),

@@ -14,7 +14,7 @@ from .together import killed_at_random, together
 @pytest.mark.skipif(compiler() is None, reason="calls are failed by a C library")
 def test_whichever_system_call_fails_the_old_file_or_the_new_is_whole() -> None:
     kinds = "EIO;short write;kill -9"
-    names = ["save_record, .mpk", "config.dump"]
+    names = ["save_record, .mpk", "save_record, wait=False", "config.dump"]
 
     outcomes = run_preloaded("tests.campaigns.failing", "2", kinds, ";".join(names))
 

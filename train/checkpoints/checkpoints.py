@@ -224,6 +224,8 @@ class Checkpoints:
             if error is None:
                 raise
             error.add_note(f"the last save has failed as well: {failure}")
+        finally:
+            self._saves.free()
         if self._signal is not None:
             self._signal.release()
             if error is None and self._signal.has_come_here:

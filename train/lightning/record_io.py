@@ -106,8 +106,11 @@ class RecordIO(CheckpointIO):
         return self._saving is not None and _local(path).absolute() == self._saving
 
     def teardown(self) -> None:
-        """Wait for the last save, and raise its error."""
-        self.finish()
+        """Wait for the last save, and raise its error; let go of the copy's memory."""
+        try:
+            self.finish()
+        finally:
+            self._saves.free()
 
     def _commit(
         self,

@@ -18,6 +18,7 @@ from burnish.records.writing.staging import Staging
 from burnish.train import Checkpoint, Checkpoints
 
 from ...records.gates import LONG, Gate, GatedCall, full_disk
+from ..forked_processes import in_two_processes
 from ..killed import killed_everywhere
 from .runs import filled, net, same
 
@@ -206,10 +207,12 @@ def test_one_memory_serves_all_saves_and_can_be_had_before(
     run.prepare(model=model, rng=True)
     prepared = run._saves._staging._spare[0].data_ptr()  # pyright: ignore[reportPrivateUsage]  # nobody else sees it
     monkeypatch.setattr(Staging, "copy", noted)
-    for step in range(3):
-        run.save(step, model=model, rng=True).wait(LONG)
+    with run:
+        for step in range(3):
+            run.save(step, model=model, rng=True).wait(LONG)
 
     assert addresses == [prepared] * 3
+    assert run._saves._staging._spare == []  # pyright: ignore[reportPrivateUsage]  # given back
 
 
 def test_what_is_no_data_is_said_by_the_call(tmp_path: Path) -> None:
@@ -273,6 +276,18 @@ def test_workers_of_a_loader_leave_the_save_to_their_parent(tmp_path: Path) -> N
     run.wait()
     assert run.steps == [0, 1, 2]
     assert len(os.listdir(tmp_path)) == 3
+
+
+def test_several_processes_wait_for_their_saves(tmp_path: Path) -> None:
+    def act(rank: int) -> None:
+        run = Checkpoints(tmp_path / "run", wait=False)
+
+        saved = run.save(1, value={"n": 1})
+
+        assert saved.done()
+        assert Checkpoints(tmp_path / "run").latest == 1
+
+    in_two_processes(act, tmp_path / "meeting")
 
 
 def test_a_signal_has_the_next_save_end_the_program(tmp_path: Path) -> None:

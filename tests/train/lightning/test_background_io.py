@@ -1,6 +1,7 @@
 """Lightning's checkpoints that nobody waits for: none is missing when it is needed."""
 
 import os
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -10,8 +11,9 @@ import torch
 from torch.utils.data import DataLoader, TensorDataset
 
 from burnish.train import Checkpoint, RecordCheckpoint, RecordIO, load_lightning
+from burnish.train.lightning.record_io import is_checkpoint
 
-from ...records.gates import Gate, GatedCall, full_disk
+from ...records.gates import LONG, Gate, GatedCall, full_disk
 from .models import SHORT_RUNS, Plain, trainer
 
 torch.set_num_threads(1)
@@ -52,6 +54,24 @@ def test_a_checkpoint_is_what_it_was_at_the_call_and_a_load_waits(
     )
     assert is_begun
     assert not writer.is_saving(tmp_path / "last")
+
+
+def test_who_asks_for_a_checkpoint_by_its_path_waits_for_it(
+    tmp_path: Path, gated: GatedCall
+) -> None:
+    writer, answers = RecordIO(wait=False), list[bool]()
+    writer.save_checkpoint(tree(1.0), tmp_path / "last")
+    gated.gate.wait_for_arrival()
+
+    asker = threading.Thread(
+        target=lambda: answers.append(is_checkpoint(tmp_path / "last"))
+    )
+    asker.start()
+    gated.gate.open()
+    asker.join(LONG)
+
+    assert answers == [True]
+    writer.teardown()
 
 
 def test_what_is_to_be_removed_goes_when_the_new_one_is_there(
