@@ -17,7 +17,7 @@ from typing import Any
 
 import torch
 from harness import MIB, Row, Samples, extra_memory, no_fsync, race, scratch
-from models import gpt2
+from models import ManyLinear, gpt2
 from torch import nn
 from torch.distributed.checkpoint.staging import DefaultStager, StagingOptions
 from torch.distributed.checkpoint.state_dict_saver import async_save
@@ -25,14 +25,18 @@ from torch.distributed.checkpoint.state_dict_saver import async_save
 from burnish.train import Checkpoints
 
 THREADS = 2
-PAIRS = 5
+PAIRS = 4
 
 
 def run() -> list[Row]:
-    return rows_of(gpt2(), "GPT-2 and AdamW, 1.5 GB", PAIRS)
+    # Of many small tensors Python's own work is most of either save.
+    return [
+        *rows_of(gpt2(), "GPT-2 and AdamW, 1.5 GB", at_most=0.3),
+        *rows_of(ManyLinear(), "5,000 of 64x64 and AdamW, 246 MB"),
+    ]
 
 
-def rows_of(net: nn.Module, case: str, pairs: int) -> list[Row]:
+def rows_of(net: nn.Module, case: str, *, at_most: float | None = None) -> list[Row]:
     """Return the answers for a module and its AdamW."""
     # A forked process, in which memory is measured, has none of torch's threads.
     torch.set_num_threads(1)
@@ -42,10 +46,11 @@ def rows_of(net: nn.Module, case: str, pairs: int) -> list[Row]:
         torch.set_num_threads(THREADS)
         first = first_row(Path(folder), net, optim, case)
         runs = Runs(Path(folder), net, optim)
-        samples = race(runs.runners(), pairs=pairs, before=runs.settle)
-        whole = race(runs.whole_runners(), pairs=pairs, before=runs.settle)
+        samples = race(runs.runners(), pairs=PAIRS, before=runs.settle)
+        whole = race(runs.whole_runners(), pairs=PAIRS, before=runs.settle)
         runs.settle()
-    return [*blocked_rows(samples, case), whole_row(whole, case), first, memory]
+    blocked = blocked_rows(samples, case, at_most)
+    return [*blocked, whole_row(whole, case), first, memory]
 
 
 def stepped(net: nn.Module) -> torch.optim.Optimizer:
@@ -124,11 +129,13 @@ class Runs:
         self._pending.append(thread.join)
 
 
-def blocked_rows(samples: dict[str, Samples], case: str) -> list[Row]:
+def blocked_rows(
+    samples: dict[str, Samples], case: str, at_most: float | None
+) -> list[Row]:
     ours, waiting = samples["ours"], samples["waiting"]
     return [
         Row.timed(
-            "blocked, against waiting", case, ours, waiting, at_most=0.3, by="wall"
+            "blocked, against waiting", case, ours, waiting, at_most=at_most, by="wall"
         ),
         Row.timed("blocked, against waiting", case, ours, waiting, by="cpu"),
         Row.timed("blocked, against DCP", case, ours, samples["dcp"], by="wall"),
@@ -176,4 +183,4 @@ def memory_row(
     held += [t for state in optim.state.values() for t in state.values()]
     size = sum(t.nbytes for t in {id(t): t for t in held}.values()) / MIB
     shutil.rmtree(folder / "memory")
-    return Row.sized("memory for the copy", case, extra, size, "MiB", at_most=1.05)
+    return Row.sized("memory for the copy", case, extra, size, "MiB")

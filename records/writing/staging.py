@@ -1,9 +1,11 @@
 """Staging: memory that records are copied into, to be written while they change."""
 
+import math
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
-from itertools import accumulate
-from typing import NamedTuple, TypeAlias
+from itertools import groupby
+from operator import itemgetter
+from typing import Any, NamedTuple, TypeAlias
 
 import torch
 from torch import Tensor
@@ -12,6 +14,7 @@ from ..entries.entry import Entry
 from ..errors import RecordError
 from ..precision import RecordPrecision
 from ..tensors.grad_mode import no_grad, ordinary_tensors
+from ..tensors.memory import ORDINARY
 from ..tensors.torch_internals import copy_tensors
 from .payload import (
     CHUNK,
@@ -68,18 +71,18 @@ class Staging:
         """
         sizes = _sizes(records)
         memory = self._take(sum(sizes))
-        starts = iter([0, *accumulate(sizes)])
-        rows = _Rows()
+        rows = _rows(memory, [t for r in records for t in r.dtypes], sizes)
+        filling = _Filling()
         copies: Copies = []
         with no_grad():
             for record in records:
                 try:
-                    copies.append(rows.add(record, memory, starts))
+                    copies.append(filling.add(record, rows))
                 except RecordError as error:
                     if record.note:
                         error.add_note(record.note)
                     raise
-            rows.fill()
+            filling.make()
         return copies, memory
 
     def give_back(self, memory: Tensor) -> None:
@@ -112,23 +115,38 @@ def _sizes(records: Sequence[StagedRecord]) -> list[int]:
     ]
 
 
-class _Rows:
+def _rows(
+    memory: Tensor, dtypes: Sequence[torch.dtype], sizes: Sequence[int]
+) -> Iterator[Tensor]:
+    """Return the room of each entry, as values of its dtype."""
+    start = 0
+    for dtype, run in groupby(zip(dtypes, sizes, strict=True), itemgetter(0)):
+        lengths = [size // dtype.itemsize for _, size in run]
+        stop = start + sum(lengths) * dtype.itemsize
+        # One call of torch makes the rooms of all entries of one dtype.
+        yield from memory[start:stop].view(dtype).split(lengths)
+        start = stop
+
+
+class _Filling:
     """The places of entries in the memory, and the tensors whose values they get."""
 
     def __init__(self) -> None:
         self._targets: list[Tensor] = []
         self._sources: list[Tensor] = []
 
-    def add(
-        self, record: StagedRecord, memory: Tensor, starts: Iterator[int]
-    ) -> list[Entry]:
-        """Return the entries of ``record`` over ``memory``, which `fill` completes."""
+    def add(self, record: StagedRecord, rows: Iterator[Tensor]) -> list[Entry]:
+        """Return the entries of ``record`` over ``rows``, which `make` fills."""
         copies: list[Entry] = []
         for entry, dtype in zip(record.entries, record.dtypes, strict=True):
-            start = next(starts)
-            row = memory[start : start + stored_size(entry, dtype)].view(dtype)
+            row = next(rows)
+            count = math.prod(entry.shape)
+            row = row if row.numel() == count else row[:count]
             target = row.view(entry.shape)
-            tensor = stored_tensor(entry)
+            # The usual case first: a live tensor with its values in a row.
+            tensor: Any = entry.source
+            if type(tensor) not in ORDINARY or not row_of(tensor):
+                tensor = stored_tensor(entry)
             if tensor.shape != entry.shape:
                 raise resized(entry, tensor)
             if tensor.dtype is not dtype:
@@ -142,7 +160,7 @@ class _Rows:
             copies.append(entry.with_tensor(target))
         return copies
 
-    def fill(self) -> None:
+    def make(self) -> None:
         """Copy large rows by several threads, and all else in one call."""
         rows: list[RowCopy] = []
         others: list[tuple[Tensor, Tensor]] = []
