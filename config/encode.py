@@ -48,24 +48,26 @@ def encode(
     *,
     elide_defaults: bool = False,
     annotation: object = None,
-    written: object = None,
+    source_tree: object = None,
 ) -> Any:
     """Return ``obj`` as a tree; schedules become their text, enums their values.
 
     With ``elide_defaults`` fields that equal their default are left out, but where
     ``annotation``, the place's type, leaves open of which class a struct is, and where
-    the tree ``written`` names them.  Raises ConfigError for a value that has no form as
-    text, with its path.
+    the tree ``source_tree`` names them. Raises ConfigError for a value that has no form
+    as text, with its path.
     """
     declared = type(obj) if annotation is None else annotation
-    return _value(obj, declared, "", Elision(written) if elide_defaults else None, 0)
+    return _value(
+        obj, declared, "", Elision(source_tree) if elide_defaults else None, 0
+    )
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Elision:
     """What may be left out of a tree: defaults that nobody wrote."""
 
-    written: object = None
+    source: object = None
     """What a file says of this place, None if there is no file, or it says nothing."""
 
     def names(self, field: ClassField) -> bool:
@@ -74,27 +76,27 @@ class Elision:
 
     def of_field(self, field: ClassField) -> "Elision":
         """Return the same for what is in ``field``."""
-        name, written = self._name_of(field), self.written
-        return Elision(written[name]) if name and is_dict(written) else _OF_DEFAULTS
+        name, source = self._name_of(field), self.source
+        return Elision(source[name]) if name and is_dict(source) else _OF_DEFAULTS
 
     def of_items(self) -> "dict[str, Elision]":
         """Return the same for items of a list or a dict, by index or key as text.
 
         A file has keys as text that are enums or numbers in Python.
         """
-        written = self.written
-        if is_items(written):
-            return {str(i): Elision(item) for i, item in enumerate(written)}
-        pairs = written.items() if is_dict(written) else ()
+        source = self.source
+        if is_items(source):
+            return {str(i): Elision(item) for i, item in enumerate(source)}
+        pairs = source.items() if is_dict(source) else ()
         return {str(key): Elision(item) for key, item in pairs}
 
     def _name_of(self, field: ClassField) -> str | None:
-        written = self.written
-        if not is_dict(written):
+        source = self.source
+        if not is_dict(source):
             return None
         # A struct that old defaults alone made be is not one that somebody wrote.
-        names = (n for n in field.names if n in written)
-        return next((n for n in names if not isinstance(written[n], Weak)), None)
+        names = (n for n in field.names if n in source)
+        return next((n for n in names if not isinstance(source[n], Weak)), None)
 
 
 _OF_DEFAULTS = Elision()
@@ -210,10 +212,10 @@ def _mapping(
     depth: int,
 ) -> dict[object, object]:
     tree: dict[object, object] = {}
-    written = {} if elide is None else elide.of_items()
+    source_items = {} if elide is None else elide.of_items()
     for key, item, declared in declared_items(annotation, obj):
         text = _key(key, path)
-        below = elide and written.get(str(text), _OF_DEFAULTS)
+        below = elide and source_items.get(str(text), _OF_DEFAULTS)
         tree[text] = _value(item, declared, child(path, key), below, depth + 1)
     if len(tree) < len(obj):
         raise _unwritable(path, "two of its keys are written alike")
@@ -231,10 +233,10 @@ def _items(
 ) -> object:
     # A set's items stand in no order, so that those of a file cannot be told apart.
     is_set = isinstance(obj, Set)
-    written = {} if elide is None or is_set else elide.of_items()
+    source_items = {} if elide is None or is_set else elide.of_items()
     items: list[object] = []
     for i, item, declared in declared_items(annotation, obj):
-        below = elide and written.get(str(i), _OF_DEFAULTS)
+        below = elide and source_items.get(str(i), _OF_DEFAULTS)
         items.append(_value(item, declared, child(path, i), below, depth + 1))
     if is_set:
         items = in_order(items)

@@ -28,7 +28,7 @@ from .bound.weight_precision import WeightPrecision
 from .clipping import Clip
 from .groups import Group, PlacedGroup, place
 from .schedulers.scheduler import Scheduler
-from .stepping.report import EngineReport, report_of
+from .stepping.report import EngineReport
 from .stepping.step_runner import StepRunner
 from .tensor_optimizer import TensorOptimizer
 
@@ -384,4 +384,4 @@ def engine_report(adaptor: OptimizerAdaptor) -> EngineReport:
             f"engine_report takes what bind returned, got a {name}; of a wrapper, pass "
             "the optimizer inside"
         )
-    return report_of(adaptor._runner)  # pyright: ignore[reportPrivateUsage]  # of this file
+    return adaptor._runner.report()  # pyright: ignore[reportPrivateUsage]  # of this file

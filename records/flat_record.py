@@ -8,7 +8,8 @@ from .calls import explain_calls
 from .entries.encoder import Encoder, Storable
 from .entries.entries import Entries
 from .entries.entry import Entry
-from .entries.nested import nested_entries
+from .entries.extra_state import extra_state
+from .entries.nested import nested_entries, nested_node
 from .entries.show import show_entries
 from .entries.state_dict import record_of_state_dict, state_dict_of
 from .nest import data_of, state_dict_within
@@ -116,6 +117,10 @@ class FlatRecord(RecordView, Storable):
         """Return the first level of the record by name."""
         return {name: self._branch[name] for name in self._branch}
 
+    def extra(self) -> dict[str, Any]:
+        """Return a module's extra state by path, decoded; empty for other records."""
+        return extra_state(self)
+
     def typed(self, cls: type[R]) -> R:
         """Return the record as ``cls``, its fields checked; read when touched."""
         return cls._of_entries(self)
@@ -141,7 +146,7 @@ class FlatRecord(RecordView, Storable):
         return show_entries(self)
 
     def _encode_into(self, encoder: Encoder, path: str, depth: int) -> Node:
-        return encoder.add_entries(self, path)
+        return nested_node(self, encoder, path)
 
     @classmethod
     def _of_entries(cls, entries: Entries) -> Self:

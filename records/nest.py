@@ -34,7 +34,8 @@ from .entries.state_dict import (
     with_class_versions,
 )
 from .entries.state_dict_search import state_dict_in
-from .entries.wrapped_tensors import StandIn, Wrap, make_wrapper
+from .entries.wrapped_tensors import StandIn, make_wrapper
+from .entries.wrapper_forms import Wrap
 from .precision import Precision
 
 E = TypeVar("E", bound=Entries)
@@ -213,7 +214,7 @@ def _value_of(
     ``wrap`` returns those that wrap others, which are made without it.
     """
     make = partial(make_wrapper, file=record.reading.file)
-    fields = decode(record.tree, leaf, wrap=wrap or make)
+    fields = decode(record.tree, leaf, wrap or make)
     if not is_nest(record):
         return fields
     node = fields if record.type_name == OF_DICT else fields["value"]

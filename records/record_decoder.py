@@ -22,7 +22,8 @@ from .entries.entries import Entries, leaf_value
 from .entries.keys import key_of_text, name_of_key_hint
 from .entries.node_names import mismatch, name_of
 from .entries.nodes import LEAVES, decode, escape, tag_of
-from .entries.wrapped_tensors import Form, make_wrapper, wrapper_in
+from .entries.wrapped_tensors import make_wrapper
+from .entries.wrapper_forms import Form, wrapper_in
 from .errors import RecordMismatchError
 from .field_hints import default_of, has_default, hints_of
 from .flat_record import FlatRecord, nested_record
@@ -178,7 +179,7 @@ class RecordDecoder:
     def _undeclared(self, node: Node, path: str) -> Any:
         """Return ``node`` as what it is, where nothing declares that."""
         wrap = partial(_wrapper_at, path, self._file)
-        return decode(node, self._leaf, partial(self._nested, path=path), wrap)
+        return decode(node, self._leaf, wrap, partial(self._nested, path=path))
 
     def _registered(
         self, cls: type, field_type: FieldType, node: Node, path: str

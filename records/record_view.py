@@ -18,7 +18,8 @@ from .entries.entries import Entries, leaf_value
 from .entries.entry import Entry
 from .entries.nodes import decode, tag_of
 from .entries.part import below, part_of
-from .entries.wrapped_tensors import make_wrapper, wrapper_in
+from .entries.wrapped_tensors import make_wrapper
+from .entries.wrapper_forms import wrapper_in
 from .nest import NodeOfLeaf, index_of_nest, is_nest, state_dict_within
 
 
@@ -221,7 +222,7 @@ class Branch(ReadByName):
             return item.tensor()
         if isinstance(item, _PlainNode):
             wrap = partial(make_wrapper, file=self._record.reading.file)
-            return decode(item.node, self._leaf, self._nested, wrap)
+            return decode(item.node, self._leaf, wrap, self._nested)
         if isinstance(item, NodeOfLeaf):
             return self._leaf(item.tag, item.number)
         return item

@@ -159,7 +159,7 @@ class LiveConfig(Generic[C]):
             return self._proposal(reading.tree, reading.text)
         except Exception as error:  # a user's class may raise anything
             text = reading.text
-            self._refuse(step(), error_text(error), self._who(text), text)
+            self._refuse(step(), error_text(error), self._authors(text), text)
             return None
 
     def _proposal(self, tree: Any, text: str) -> Proposal | None:
@@ -175,7 +175,7 @@ class LiveConfig(Generic[C]):
         if not changes and not self._ahead:
             self._remove_notes(text)
             return None
-        return Proposal(changes=tuple(changes), by=self._who(text), text=text)
+        return Proposal(changes=tuple(changes), by=self._authors(text), text=text)
 
     def _begin(self, left_behind: C, final: C) -> None:
         """Have the file say what will be in force, unless somebody changed it.
@@ -236,9 +236,9 @@ class LiveConfig(Generic[C]):
         except (OSError, ConfigError, ImportError) as error:
             LOG.warning("%s could not be written: %s", self.file, error)
 
-    def _who(self, text: str) -> str:
+    def _authors(self, text: str) -> str:
         """Return what wrote ``text``: a command that says so beside it, or a hand."""
-        return RequestNote.beside(self.file).who(text) or self.file.name
+        return RequestNote.beside(self.file).authors(text) or self.file.name
 
     def _remove_notes(self, text: str) -> None:
         """Remove what is said beside the file, whose ``text`` is in force now."""

@@ -30,7 +30,7 @@ class RequestNote:
         """Return the note of a config, which need not be there."""
         return cls(config_file.with_name(config_file.name + ENDING))
 
-    def who(self, text: str) -> str:
+    def authors(self, text: str) -> str:
         """Return who asked for ``text``, all of them; empty if nobody did."""
         with suppress(OSError, ValueError, TypeError, KeyError, RecursionError):
             note = json.loads(read_file(self.file, _MOST_BYTES))
@@ -43,7 +43,7 @@ class RequestNote:
 
         Those whose requests still wait in ``before`` stay noted.
         """
-        waiting = self.who(before)
+        waiting = self.authors(before)
         everybody = f"{waiting}; {by}" if waiting else by
         write_text(self.file, json.dumps({"text": text, "by": everybody}))
 

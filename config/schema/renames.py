@@ -60,50 +60,50 @@ def taken_names(before: t.Struct, after: t.Struct) -> TakenNames:
         if _has_other_type(before.fields[name], after.fields[name])
     }
     clashing = {n for n in changed if not _overlap(before.fields[n], after.fields[n])}
-    taken = TakenNames({}, {})
-    _add_circles(taken, before, after, changed, clashing)
-    _add_chains(taken, before, after, changed)
-    _add_single_moves(taken, before, after, clashing)
-    return taken
+    moves = TakenNames({}, {})
+    _add_circles(moves, before, after, changed, clashing)
+    _add_chains(moves, before, after, changed)
+    _add_single_moves(moves, before, after, clashing)
+    return moves
 
 
 def _add_circles(
-    taken: TakenNames,
+    moves: TakenNames,
     before: t.Struct,
     after: t.Struct,
     changed: Set[str],
     clashing: Set[str],
 ) -> None:
     for is_one in (_is_same_field, _is_same_type):
-        pairs = _unique_pairs(before, after, changed - taken.names, is_one)
+        pairs = _unique_pairs(before, after, changed - moves.names, is_one)
         for circle in _circles(pairs):
             has_telling = is_one is _is_same_field and any(
                 _is_telling(before.fields[name]) for name in circle
             )
-            taken.add(circle, is_sure=has_telling or not clashing.isdisjoint(circle))
+            moves.add(circle, is_sure=has_telling or not clashing.isdisjoint(circle))
 
 
 def _add_chains(
-    taken: TakenNames, before: t.Struct, after: t.Struct, changed: Set[str]
+    moves: TakenNames, before: t.Struct, after: t.Struct, changed: Set[str]
 ) -> None:
     pairs = _unique_pairs(
-        before, after, changed - taken.names, _is_same_field, with_others=True
+        before, after, changed - moves.names, _is_same_field, with_others=True
     )
     for chain in _chains(pairs, before.fields.keys() - after.fields.keys()):
         is_sure = all(_is_telling(before.fields[name]) for name in chain)
-        taken.add(chain, is_sure=is_sure)
+        moves.add(chain, is_sure=is_sure)
 
 
 def _add_single_moves(
-    taken: TakenNames, before: t.Struct, after: t.Struct, clashing: Set[str]
+    moves: TakenNames, before: t.Struct, after: t.Struct, clashing: Set[str]
 ) -> None:
     """Add fields that have the name of one that went nowhere, if defaults tell."""
-    names = clashing - taken.names
+    names = clashing - moves.names
     pairs = _unique_pairs(before, after, names, _is_same_field, with_others=True)
     for source, target in pairs.items():
         is_told = {source, target} & names and _is_telling(before.fields[source])
-        if is_told and not {source, target} & taken.names:
-            taken.new_names[source] = target
+        if is_told and not {source, target} & moves.names:
+            moves.new_names[source] = target
 
 
 def _unique_pairs(
@@ -183,9 +183,9 @@ def _has_other_type(before: t.Field, after: t.Field) -> bool:
 def _overlap(before: t.Field, after: t.Field) -> bool:
     """Return whether some values of the one type, None aside, are of the other too."""
     return any(
-        t.is_subtype(old, new) or t.is_subtype(new, old)
-        for old in t.alternatives(before.type)
-        for new in t.alternatives(after.type)
+        t.is_subtype(type_before, type_after) or t.is_subtype(type_after, type_before)
+        for type_before in t.alternatives(before.type)
+        for type_after in t.alternatives(after.type)
     )
 
 

@@ -37,7 +37,7 @@ def upgraded_file(cls: type, file: Path, *, include_defaults: bool) -> UpgradedF
     before = read_text(file)
     # A value that the config does not keep is told, however it is written then.
     after = form.write(
-        encode(config, elide_defaults=True, written=written_part(cls, tree))
+        encode(config, elide_defaults=True, source_tree=written_part(cls, tree))
     )
     check_read_back(config, form.read(after))
     if include_defaults:

@@ -8,7 +8,7 @@ from typing import ParamSpec, TypeVar
 import torch
 from torch import Tensor, nn
 
-from ...records.record import Record
+from ...records.entries.encoder import Storable
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -51,14 +51,14 @@ def _cure(value: object, verb: str) -> str:
             f"burnish.from_record({name}, file)."
         )
     is_file = isinstance(value, str | bytes | os.PathLike)
-    if is_file or (isinstance(value, Record) and verb == "load_record"):
+    if is_file or (isinstance(value, Storable) and verb == "load_record"):
         return f"The module comes first: {verb}(module, ...)."
     if isinstance(value, torch.optim.Optimizer):
         return (
             "An optimizer of burnish.optim has the verbs itself, optimizer.save_record"
             "(file) and optimizer.load_record(file); burnish.Checkpoints stores any."
         )
-    if isinstance(value, Record):
+    if isinstance(value, Storable):
         return "A record has verbs of its own: record.save(file)."
     if isinstance(value, Mapping):
         return _cure_of_mapping(dict(value))

@@ -10,12 +10,8 @@ from torch import Tensor, nn
 from ...records.entries.entries import Entries
 from ...records.entries.entry import Entry
 from ...records.entries.stored_wrappers import StoredWrappers
-from ...records.entries.wrapped_tensors import (
-    CLASS,
-    form_difference,
-    form_of,
-    is_same_form,
-)
+from ...records.entries.wrapped_tensors import form_of
+from ...records.entries.wrapper_forms import CLASS, form_difference, is_same_form
 from ...records.errors import RecordMismatchError
 from ...records.tensors.tensor_classes import allowed_tensor_class, is_wrapper
 from ..modules.tree import Places

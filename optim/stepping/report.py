@@ -1,9 +1,11 @@
 """What each group of an optimizer runs on, and why."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
+from ..engines.plan import Plan
 from ..engines.tracing.extended_state import is_extended
-from .step_runner import StepRunner
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,11 +41,13 @@ class EngineReport(tuple[EngineRow, ...]):
         return "\n".join(map(str, self)) or "nothing to step"
 
 
-def report_of(runner: StepRunner) -> EngineReport:
-    """Return what each group ran on at the last step, or would run on at the first."""
+def report_of_plans(
+    groups: Sequence[Mapping[str, Any]], plans: Sequence[Plan]
+) -> EngineReport:
+    """Return what each of ``groups`` runs on, by its plan."""
     rows: list[EngineRow] = []
-    for index, plan in enumerate(runner.plans()):
-        name = str(runner.bound.groups[index]["kind"])
+    for index, (group, plan) in enumerate(zip(groups, plans, strict=True)):
+        name = str(group["kind"])
         for bucket in plan.buckets:
             count = len(bucket.params)
             renewals = (
@@ -60,11 +64,3 @@ def report_of(runner: StepRunner) -> EngineReport:
                 )
             )
     return EngineReport(rows)
-
-
-def engine_names(runner: StepRunner) -> list[str]:
-    """Return by group the engines in use, joined where there are several."""
-    names: list[set[str]] = [set() for _ in runner.bound.groups]
-    for row in report_of(runner):
-        names[row.group].add(row.engine)
-    return ["+".join(sorted(group_names)) for group_names in names]

@@ -15,6 +15,7 @@ from ..engines.memory.tensor_form import is_sharded
 from ..engines.plan import Plan
 from ..engines.portions import StepFailed
 from ..errors import NonFiniteGradientError
+from .report import EngineReport, report_of_plans
 from .stepper import Stepper
 from .turns import Turns
 
@@ -63,6 +64,17 @@ class StepRunner:
             for index, (_, scale, limit) in enumerate(self.bound.clipped(none))
         ]
         return [self.stepper.plan_of(index, call) for index, call in enumerate(calls)]
+
+    def report(self) -> EngineReport:
+        """Return what each group ran on at the last step, or would at the first."""
+        return report_of_plans(self.bound.groups, self.plans())
+
+    def engine_names(self) -> list[str]:
+        """Return by group the engines in use, joined where there are several."""
+        names: list[set[str]] = [set() for _ in self.bound.groups]
+        for row in self.report():
+            names[row.group].add(row.engine)
+        return ["+".join(sorted(group_names)) for group_names in names]
 
     def _warn_if_apart(self, grads: GroupGrads) -> None:
         """Say what the copy of an optimizer lacks, at its first step."""

@@ -17,7 +17,6 @@ from ..bound.initial_states import States
 from ..bound.nested_records import as_dicts
 from ..bound.param_groups import plain_hyperparameters, schedule_data
 from ..bound.state_check import what_is_left_out
-from ..stepping.report import engine_names
 from ..stepping.step_runner import StepRunner
 from .matching import Matching, Rename, match_states
 from .module_layout import ModuleLayout
@@ -34,7 +33,7 @@ def into_record(runner: StepRunner) -> OptimizerRecord:
             "this optimizer has no groups (optim.param_groups is empty), so there is "
             "nothing to save; add one: optim.add_param_group({'params': [...]})"
         )
-    groups = _stored_groups(bound, engine_names(runner))
+    groups = _stored_groups(bound, runner.engine_names())
     states = _stored_states(bound)
     record = OptimizerRecord(groups[0].kind, bound.is_training, groups, states)
     record.metadata["optimizer"] = _description(bound, record)

@@ -51,7 +51,8 @@ class RearrangedState:
         if len(parts) < len(self.parts):
             path = self.origins[[*self.parts].index(None)]
             raise BeginsAnewError(f"{path} has no state")
-        blank, probe = dict(_flat(_plain(self.blank))), dict(_flat(_plain(self.probe)))
+        blank = dict(_flat(_as_fields(self.blank)))
+        probe = dict(_flat(_as_fields(self.probe)))
         names = dict.fromkeys(name for part in parts for name in part)
         values: Fields = {}
         for name in names:
@@ -152,7 +153,7 @@ def probe_shape(n_dims: int) -> tuple[int, ...]:
     return tuple(range(2, 2 + n_dims))
 
 
-def _plain(state: object) -> Fields:
+def _as_fields(state: object) -> Fields:
     return (
         {} if state is None else {n: as_dicts(v) for n, v in fields_of(state).items()}
     )

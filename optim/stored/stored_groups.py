@@ -10,7 +10,6 @@ from ...records.report import LoadReport
 from ..bound.bound_state import BoundState
 from ..bound.param_groups import plain_hyperparameters, restore_schedule
 from ..bound.plain_values import as_held
-from ..stepping.report import engine_names
 from ..stepping.step_runner import StepRunner
 from .record_types import GroupState
 
@@ -130,7 +129,7 @@ def _left_out(group_states: list[GroupState], sources: list[StoredGroups]) -> li
 
 
 def _changed_engines(runner: StepRunner, sources: list[StoredGroups]) -> list[str]:
-    current, messages = engine_names(runner), list[str]()
+    current, messages = runner.engine_names(), list[str]()
     for source in sources:
         names = {n for state in source.groups for n in state.engine.split("+") if n}
         before, engine = "+".join(sorted(names)), current[source.index]

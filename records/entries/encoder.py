@@ -1,6 +1,5 @@
 """Encoder: values as nodes, and the tensors among them as entries."""
 
-import dataclasses
 import enum
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
@@ -22,9 +21,9 @@ from .entries import Entries
 from .entry import Entry
 from .field_types import UNDECLARED_TYPE, registered
 from .keys import by_texts, check_text_key
-from .nodes import escape, renumbered
-from .stored_wrappers import StoredWrappers
-from .wrapped_tensors import form_of, parts_by_name, wrapper_node
+from .nodes import escape
+from .wrapped_tensors import form_of, parts_by_name
+from .wrapper_forms import wrapper_node
 
 UNDECLARED_ENUM = (
     "would come back as a text, its name, since nothing declares what it is; store its "
@@ -93,22 +92,6 @@ class Encoder(Encoding):
         encoder.entries, encoder._ties = self.entries, self._ties
         encoder.wrapper_classes = self.wrapper_classes
         return encoder
-
-    def add_entries(self, record: Entries, path: str) -> Node:
-        """Add the entries of ``record`` under ``path``, and return its node."""
-        number = dict[int, int]()
-        for i, entry in enumerate(record.entries()):
-            number[i] = len(self.entries)
-            ties = tuple(join(path, tie) for tie in entry.ties)
-            self.entries.append(
-                dataclasses.replace(entry, path=join(path, entry.path), ties=ties)
-            )
-        if record.is_typed:
-            return renumbered(record.tree, number)
-        nested: dict[str, Any] = {}
-        for place, node in _nodes_by_path(record).items():
-            _nest(nested, place, renumbered(node, number))
-        return {"$record": [record.type_name, nested]}
 
     def move_to(self, entries: list[Entry]) -> dict[int, int]:
         """Append the tensors to ``entries``, as those of extra state.
@@ -215,39 +198,6 @@ def _numpy_scalar(encoder: Encoder, value: Any, path: str, depth: int) -> Node:
     if isinstance(number, bool | int | float | str | bytes):
         return encoder.encode(number, path, depth)
     raise encoder.refusal(value, path)
-
-
-def _nest(nested: dict[str, Any], path: str, node: Node) -> None:
-    *parents, name = path.split(".")
-    for part in parents:
-        nested = nested.setdefault(part, {})
-    nested[name] = node
-
-
-def _nodes_by_path(record: Entries) -> dict[str, Node]:
-    """Return what stands at each path of a module's record, wrappers as one node."""
-    wrappers = StoredWrappers(record)
-    owners = wrappers.outermost()
-    number = {id(entry): i for i, entry in enumerate(record.entries())}
-
-    def part(entry: Entry) -> Node:
-        return {"$tensor": number[id(entry)]}
-
-    def wrap(form: object, parts: Mapping[str, Node], path: str) -> Node:
-        return wrapper_node(record.tree[path], [*parts.values()])
-
-    nodes: dict[str, Node] = {
-        place: part(entry)
-        for entry in record.entries()
-        for place in (entry.path, *entry.ties)
-        if entry.kind != "extra" and place not in owners
-    }
-    for place, node in (record.tree or {}).items():
-        if place not in wrappers.forms:
-            nodes[place] = node
-        elif place not in owners:
-            nodes[place] = wrappers.assembled(place, part, wrap)
-    return nodes
 
 
 def _tensor(encoder: Encoder, tensor: torch.Tensor, path: str, depth: int) -> Node:

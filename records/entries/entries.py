@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, Self, TypeAlias
 
 import torch
@@ -11,9 +10,9 @@ from ...config.patterns import Patterns
 from ...config.plain.codec import Node
 from ..tensors.arrays import array_of_tensor
 from .entry import Entry
-from .nodes import decode, leaves_of, renumbered
+from .nodes import leaves_of, renumbered
 from .select import check_selection, selected, wrappers_around
-from .wrapped_tensors import CLASS, make_wrapper
+from .wrapper_forms import CLASS
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -159,16 +158,6 @@ class Entries:
             self.__dict__["_by_path"] = by_path
         return by_path
 
-    def extra(self) -> dict[str, Any]:
-        """Return a module's extra state by path, decoded; empty for other records."""
-        if self.is_typed or not self.tree:
-            return {}
-        wrap = partial(make_wrapper, file=self.reading.file)
-        return {
-            path: decode(node, self._leaf, wrap=wrap)
-            for path, node in self.tree.items()
-        }
-
     def select(
         self,
         *,
@@ -302,9 +291,6 @@ class Entries:
         return {
             "_flat": replace(self._content, entries=entries, source=None, check=None)
         }
-
-    def _leaf(self, tag: str, number: int) -> object:
-        return leaf_value(self.entries(), tag, number)
 
 
 def selection(

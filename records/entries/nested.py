@@ -1,15 +1,18 @@
 """A record inside a record, where no field declares what it is."""
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from ...config.path import join
 from ...config.plain.codec import Node
+from .encoder import Encoder
 from .entries import Entries
 from .entry import Entry
 from .node_names import mismatch, name_of
 from .nodes import escape, leaves_of, renumbered, tag_of
-from .wrapped_tensors import wrapper_in
+from .stored_wrappers import StoredWrappers
+from .wrapper_forms import wrapper_in, wrapper_node
 
 
 def nested_entries(
@@ -22,45 +25,118 @@ def nested_entries(
     tag, content = tag_of(node)
     if tag != "$record":
         raise mismatch(file, path, name_of(node), "a record")
-    nested: dict[int, Entry] = {}
-    nodes: dict[str, Node] = {}
-
-    def collect(part: Node, at: str) -> None:
-        if isinstance(part, dict):
-            wrapper = wrapper_in(part)
-            if wrapper is not None:
-                nodes[at], parts = wrapper
-                for name, item in parts.items():
-                    collect(item, join(at, name))
-                return
-            tag, content = tag_of(part)
-            if tag == "$tensor":
-                if content in nested:
-                    nested[content].ties += (at,)
-                    return
-                nested[content] = dataclasses.replace(
-                    entries[content], path=at, ties=()
-                )
-                return
-            if tag is None and content:
-                for key, item in content.items():
-                    collect(item, join(at, escape(key)))
-                return
-        nodes[at] = part
-
-    collect(content[1], "")
+    record_inside = _NestedRecord(entries)
+    record_inside.add(content[1], "")
+    record_inside.add_entries_of_plain_data()
     # Numbers in the plain data count the entries of the whole; here they count these.
-    for at, part in nodes.items():
-        for number in leaves_of(part):
-            if number not in nested:
-                e = entries[number]
-                nested[number] = dataclasses.replace(
-                    e, path=f"{at}.{number}", kind="extra", ties=()
-                )
-    new_numbers = {number: i for i, number in enumerate(nested)}
+    new_numbers = {number: i for i, number in enumerate(record_inside.entries)}
     return Entries.of(
-        list(nested.values()),
-        tree={at: renumbered(part, new_numbers) for at, part in nodes.items()},
+        list(record_inside.entries.values()),
+        tree={
+            at: renumbered(part, new_numbers)
+            for at, part in record_inside.nodes.items()
+        },
         metadata={},
         type_name=content[0],
     )
+
+
+class _NestedRecord:
+    """The entries of a record inside another by number, and the plain data beside."""
+
+    def __init__(self, entries_of_whole: Sequence[Entry]) -> None:
+        self._entries_of_whole = entries_of_whole
+        self.entries: dict[int, Entry] = {}
+        self.nodes: dict[str, Node] = {}
+
+    def add(self, node: Node, path: str) -> None:
+        """Add ``node``, which stands at ``path``, and all that is below it."""
+        if not isinstance(node, dict):
+            self.nodes[path] = node
+            return
+        wrapper = wrapper_in(node)
+        if wrapper is not None:
+            self.nodes[path], parts = wrapper
+            for name, part in parts.items():
+                self.add(part, join(path, name))
+            return
+        tag, content = tag_of(node)
+        if tag == "$tensor":
+            self._add_entry(content, path)
+        elif tag is None and content:
+            for key, part in content.items():
+                self.add(part, join(path, escape(key)))
+        else:
+            self.nodes[path] = node
+
+    def add_entries_of_plain_data(self) -> None:
+        """Add what the plain data names and no path of the record does."""
+        for path, node in self.nodes.items():
+            for number in leaves_of(node):
+                if number not in self.entries:
+                    self.entries[number] = dataclasses.replace(
+                        self._entries_of_whole[number],
+                        path=f"{path}.{number}",
+                        kind="extra",
+                        ties=(),
+                    )
+
+    def _add_entry(self, number: int, path: str) -> None:
+        if number in self.entries:
+            self.entries[number].ties += (path,)
+        else:
+            entry = self._entries_of_whole[number]
+            self.entries[number] = dataclasses.replace(entry, path=path, ties=())
+
+
+def nested_node(record: Entries, encoder: Encoder, path: str) -> Node:
+    """Return the node of ``record``, its entries added to the encoder's under ``path``.
+
+    `nested_entries` undoes it.
+    """
+    number = dict[int, int]()
+    for i, entry in enumerate(record.entries()):
+        number[i] = len(encoder.entries)
+        ties = tuple(join(path, tie) for tie in entry.ties)
+        encoder.entries.append(
+            dataclasses.replace(entry, path=join(path, entry.path), ties=ties)
+        )
+    if record.is_typed:
+        return renumbered(record.tree, number)
+    nested: dict[str, Any] = {}
+    for place, node in _nodes_by_path(record).items():
+        _nest(nested, place, renumbered(node, number))
+    return {"$record": [record.type_name, nested]}
+
+
+def _nodes_by_path(record: Entries) -> dict[str, Node]:
+    """Return what stands at each path of a module's record, wrappers as one node."""
+    wrappers = StoredWrappers(record)
+    owners = wrappers.outermost()
+    number = {id(entry): i for i, entry in enumerate(record.entries())}
+
+    def part(entry: Entry) -> Node:
+        return {"$tensor": number[id(entry)]}
+
+    def wrap(form: object, parts: Mapping[str, Node], path: str) -> Node:
+        return wrapper_node(record.tree[path], [*parts.values()])
+
+    nodes: dict[str, Node] = {
+        place: part(entry)
+        for entry in record.entries()
+        for place in (entry.path, *entry.ties)
+        if entry.kind != "extra" and place not in owners
+    }
+    for place, node in (record.tree or {}).items():
+        if place not in wrappers.forms:
+            nodes[place] = node
+        elif place not in owners:
+            nodes[place] = wrappers.assembled(place, part, wrap)
+    return nodes
+
+
+def _nest(nested: dict[str, Any], path: str, node: Node) -> None:
+    *parents, name = path.split(".")
+    for part in parents:
+        nested = nested.setdefault(part, {})
+    nested[name] = node

@@ -3,7 +3,7 @@
 from ...config.plain.codec import Node
 from ..errors import RecordMismatchError
 from .nodes import scalar, tag_of
-from .wrapped_tensors import wrapper_in
+from .wrapper_forms import wrapper_in
 
 
 def mismatch(file: str, path: str, content: str, expected: str) -> RecordMismatchError:

@@ -8,7 +8,7 @@ and maps with string keys. Everything else is a map of one key that begins with 
     {"$tuple": [...]}  {"$enum": name}  {"$int": digits}  {"$float": "nan"}
     {"$dict": [[key, node], ...]}                   a dict with a key that begins with $
 
-A tensor that wraps others is such a dict, too (`wrapped_tensors.wrapper_node`).
+A tensor that wraps others is such a dict, too (`wrapper_forms.wrapper_node`).
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -17,7 +17,7 @@ from typing import Any
 from ...config.path import join
 from ...config.plain.codec import NON_FINITE, Decode, Decoding, Node
 from ...config.plain.digits import integer_of, is_digits
-from .wrapped_tensors import Wrap, make_wrapper, wrapper_in
+from .wrapper_forms import Wrap, wrapper_in
 
 LEAVES = frozenset({"$tensor", "$array", "$bytes"})
 """What stands for an entry, by its tag."""
@@ -26,16 +26,16 @@ LEAVES = frozenset({"$tensor", "$array", "$bytes"})
 def decode(
     node: Node,
     leaf: Callable[[str, int], object],
+    wrap: Wrap,
     record: Callable[[Node], object] | None = None,
-    wrap: Wrap = make_wrapper,
 ) -> Any:
     """Return the value of ``node`` without knowing its type.
 
     ``leaf`` makes the value of a tensor, array or bytes from its tag and number,
-    ``record`` one of a record's node, which is a dict without it, and ``wrap`` a tensor
-    that wraps others. ValueError says what is wrong with the node.
+    ``wrap`` a tensor that wraps others, and ``record`` one of a record's node, which is
+    a dict without it. ValueError says what is wrong with the node.
     """
-    return NodeDecoding(leaf, record, wrap).decode(node)
+    return NodeDecoding(leaf, wrap, record).decode(node)
 
 
 class NodeDecoding(Decoding):
@@ -44,8 +44,8 @@ class NodeDecoding(Decoding):
     def __init__(
         self,
         leaf: Callable[[str, int], object],
-        record: Callable[[Node], object] | None,
         wrap: Wrap,
+        record: Callable[[Node], object] | None,
     ) -> None:
         super().__init__(_DECODERS)
         self.look_up = leaf

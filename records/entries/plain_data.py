@@ -15,27 +15,25 @@ import torch
 from ...config.path import join
 from ...config.plain.codec import (
     TAGGED_DEPTH,
-    Decoding,
     Encoding,
     Kind,
     Language,
     Node,
 )
-from ...config.plain.kinds import FACTORIES, defaultdict_of, making, tagged, text
+from ...config.plain.kinds import (
+    FACTORIES,
+    PlainDecoding,
+    defaultdict_of,
+    making,
+    tagged,
+    text,
+)
 from ..errors import RecordFormatError
 from ..tensors.dtypes import dtype_named, name_of_dtype
 
 MAX_DEPTH = TAGGED_DEPTH // 2 - 2
 """How deep plain data nests: a tagged value takes two levels of the record around it.
 """
-
-
-class PlainDecoding(Decoding):
-    """Makes values of what a record gives, whose tensors and tuples are made."""
-
-    def leaf(self, node: Node, path: str, depth: int) -> Any:
-        """Return what a record gives as it is: tensors, arrays, bytes and tuples."""
-        return tuple(self.items(node, path, depth)) if type(node) is tuple else node
 
 
 def plain_value(node: Node, language: Language, file: str) -> Any:

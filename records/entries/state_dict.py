@@ -13,6 +13,7 @@ from ..tensors.tensor_classes import is_wrapper
 from .encoder import Encoder
 from .entries import Entries
 from .entry import Entry
+from .extra_state import extra_state
 from .nodes import renumbered
 from .stored_wrappers import StoredWrappers
 from .wrapped_tensors import form_of, parts_of
@@ -185,7 +186,7 @@ def state_dict_of(record: Entries) -> dict[str, Any]:
     for path in wrappers.forms:
         if path not in owners and path not in state:
             state[path] = wrappers.tensor(path, _detached)
-    extra = record.extra()
+    extra = extra_state(record)
     state.update({p: v for p, v in extra.items() if p not in wrappers.forms})
     return state
 

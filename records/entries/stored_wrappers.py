@@ -12,7 +12,8 @@ from ..errors import RecordFormatError, RecordMismatchError
 from .entries import Entries
 from .entry import Entry
 from .nodes import decode
-from .wrapped_tensors import CLASS, Form, is_form, make_wrapper
+from .wrapped_tensors import make_wrapper
+from .wrapper_forms import CLASS, Form, is_form
 
 T = TypeVar("T")
 
@@ -87,7 +88,7 @@ def _stored_forms(record: Entries) -> Iterator[tuple[str, Form]]:
     for path, node in (record.tree or {}).items():
         if not isinstance(node, dict) or CLASS not in node:
             continue
-        form: Any = decode(node, lambda tag, number: None)
+        form: Any = decode(node, lambda tag, number: None, make_wrapper)
         if not is_form(form):
             raise RecordFormatError(
                 record.reading.file,

@@ -9,31 +9,26 @@ fields and in nests, both stand in one node.
 import dataclasses
 import enum
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, TypeAlias
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from ...config.path import join
 from ...config.plain.codec import Encoding, Kind, Language, Node
-from ...config.plain.kinds import lists, text
+from ...config.plain.kinds import PlainDecoding, lists, text
 from ...config.short_text import short_repr
 from ..errors import RecordError, RecordMismatchError
 from ..tensors.dtypes import ALL as DTYPES
 from ..tensors.tensor_classes import allowed_tensor_class, is_wrapper
-from .plain_data import PlainDecoding
-
-CLASS = "__tensor_class__"
-"""The key of a form under which the module and the name of the class stand."""
-
-Form: TypeAlias = Mapping[str, Any]
-"""What is said of a wrapper beside its parts, as plain data."""
-
-Wrap: TypeAlias = Callable[[Form, Mapping[str, Any], str], object]
-"""Returns what stands for a form and its parts: ``wrap(form, parts, path)``."""
-
-_TAG = "$wrapper"
+from .wrapper_forms import (
+    CLASS,
+    Form,
+    form_difference,
+    is_form,
+    is_same_form,
+)
 
 
 class StandIn(Tensor):
@@ -90,66 +85,6 @@ def parts_of(tensor: Tensor, path: str) -> Iterator[tuple[str, Tensor]]:
     if is_wrapper(tensor):
         for name, part in parts_by_name(tensor, path).items():
             yield from parts_of(part, join(path, name))
-
-
-def is_form(form: object) -> bool:
-    """Return whether a file's plain data is a form that `form_of` may have given."""
-
-    def are(kind: type, items: object) -> bool:
-        return isinstance(items, list) and all(type(item) is kind for item in items)
-
-    return (
-        isinstance(form, Mapping)
-        and [*form] == [CLASS, "shape", "stride", "requires_grad", "tensors", "context"]
-        and are(str, form[CLASS])
-        and len(form[CLASS]) == 2
-        and are(int, form["shape"])
-        and are(int, form["stride"])
-        and len(form["shape"]) == len(form["stride"])
-        and are(str, form["tensors"])
-        and len({*form["tensors"]}) == len(form["tensors"])
-    )
-
-
-def is_same_form(a: Form, b: Form) -> bool:
-    """Return whether two forms say the same, whatever is trained."""
-    return all(a[key] == b[key] for key in a if key != "requires_grad")
-
-
-def form_difference(stored_form: Form, living_form: Form, owner: str) -> str:
-    """Return in words where a form differs from that of what ``owner`` has."""
-    keys = [key for key in stored_form if stored_form[key] != living_form[key]]
-    return "; ".join(
-        f"stored {key.strip('_')} {short_repr(stored_form[key], 100)}, {owner} has "
-        f"{short_repr(living_form[key], 100)}"
-        for key in keys
-        if key != "requires_grad"
-    )
-
-
-def wrapper_node(form: Node, parts: Sequence[Node]) -> Node:
-    """Return a wrapper as one node: a dict of a single key, which every reader has."""
-    return {"$dict": [[_TAG, [form, [*parts]]]]}
-
-
-def wrapper_in(node: Node) -> tuple[Node, dict[str, Node]] | None:
-    """Return the form and the parts by name of a wrapper's node; None for any other.
-
-    Parts whose names the form does not tell are numbered: no wrapper is made of these.
-    """
-    pairs = node.get("$dict") if isinstance(node, dict) else None
-    if not isinstance(pairs, list) or len(pairs) != 1 or pairs[0][0] != _TAG:
-        return None
-    content = pairs[0][1]
-    if not (isinstance(content, list) and len(content) == 2):
-        return None
-    form, parts = content
-    if not (isinstance(form, dict) and CLASS in form and isinstance(parts, list)):
-        return None
-    names = form.get("tensors")
-    if not isinstance(names, list) or len({*map(str, names)}) != len(parts):
-        names = range(len(parts))
-    return form, dict(zip(map(str, names), parts, strict=True))
 
 
 def make_wrapper(

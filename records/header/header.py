@@ -17,6 +17,7 @@ from ..entries.entries import Entries
 from ..entries.entry import Entry, ParamId
 from ..entries.nodes import LEAVES, decode, tag_of
 from ..entries.path_checks import check_names
+from ..entries.wrapped_tensors import make_wrapper
 from ..errors import RecordError, RecordFormatError
 from ..tensors.dtypes import BY_NAME, NAME_OF
 from .columns import (
@@ -136,7 +137,7 @@ def record_of(
     is_typed = header["kind"] == "record"
     try:
         check_tree(header["tree"], len(entries), is_typed=is_typed)
-        metadata = decode(header["metadata"], _no_leaf)
+        metadata = decode(header["metadata"], _no_leaf, make_wrapper)
     except (ValueError, RecursionError) as error:
         raise RecordFormatError(file, f"damaged plain data: {error}") from error
     check_metadata(metadata, file)

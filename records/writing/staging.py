@@ -163,16 +163,16 @@ class _Filling:
     def make(self) -> None:
         """Copy large rows by several threads, and all else in one call."""
         rows: list[RowCopy] = []
-        others: list[tuple[Tensor, Tensor]] = []
+        pairs: list[tuple[Tensor, Tensor]] = []
         for target, source in zip(self._targets, self._sources, strict=True):
             address = row_of(source) if source.nbytes > _SHORT else 0
             if address:
                 rows.append(RowCopy(target.data_ptr(), address, source.nbytes))
             else:
-                others.append((target, source))
+                pairs.append((target, source))
         copy_rows(rows, self)
-        if others:
-            copy_tensors([pair[0] for pair in others], [pair[1] for pair in others])
+        if pairs:
+            copy_tensors([pair[0] for pair in pairs], [pair[1] for pair in pairs])
 
 
 def _convert(

@@ -45,10 +45,10 @@ def broadcast_into(memory: memoryview, *, source: int = 0) -> None:
     """Have the bytes of process ``source`` in ``memory``, as long on every process."""
     if not len(memory) or not _is_running():
         return
-    here = torch.frombuffer(memory, dtype=torch.uint8)
-    message = here.to(_device())
+    target = torch.frombuffer(memory, dtype=torch.uint8)
+    message = target.to(_device())
     torch.distributed.broadcast(message, source)
-    here.copy_(message)
+    target.copy_(message)
 
 
 def gathered(data: bytes) -> list[bytes]:

@@ -26,13 +26,13 @@ def gathered_generators() -> dict[str, Any]:
     return {_PROCESSES: [value_of(open_record(data)) for data in states]}
 
 
-def state_of_process(stored: Mapping[str, Any], file: str) -> dict[str, Any]:
-    """Return what ``stored`` has of this process.
+def state_of_process(stored_states: Mapping[str, Any], file: str) -> dict[str, Any]:
+    """Return what ``stored_states`` has of this process.
 
     RecordMismatchError if it was saved by more processes than there are, or by fewer:
     two of them would draw the same numbers, or some would be lost.
     """
-    states = stored.get(_PROCESSES, [stored])
+    states = stored_states.get(_PROCESSES, [stored_states])
     if len(states) != n_processes():
         raise RecordMismatchError(
             file,

@@ -24,10 +24,9 @@ from ...config.live.resumption import (
 from ...config.storage.replacement import write_text
 from ..checkpoints.checkpoint import Checkpoint
 from ..checkpoints.folders import refuse_obstacle
-from ..lightning.data_module import DataModule
 from ..lightning.record_io import TRAINING, is_checkpoint
 from .fit_config import RUN, FitConfig, file_tree
-from .live_run import FILE, LiveRun, stored_edits
+from .stored_edits import FILE, stored_edits
 
 LAST = "last"
 _MOST_SECONDS = 5.0
@@ -72,10 +71,6 @@ class Beginning:
             past=past,
             start=start,
         )
-
-    def live_run(self, data: DataModule[Any]) -> LiveRun:
-        """Return what follows the config."""
-        return LiveRun(self.folder, self.start, self.composed, self.past, data)
 
     def trainer_options(self) -> dict[str, Any]:
         """Return the arguments of the Trainer."""

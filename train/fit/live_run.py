@@ -1,8 +1,7 @@
 """A run of ``burnish fit`` follows the config in its folder while it trains."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 from lightning.pytorch import Callback, LightningModule, Trainer
@@ -10,21 +9,18 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from ...config.classes.fields import fields_of
 from ...config.hparams import Hparams
 from ...config.live.changes import Change
-from ...config.live.history import Edit, edit_line, edit_of_line
-from ...config.live.live_config import LOG, NAME, LiveConfig
-from ...config.live.resumption import Resumption
+from ...config.live.history import Edit, edit_line
+from ...config.live.live_config import LOG, LiveConfig
 from ...config.path import child, parts
 from ...config.process.transaction import Undo, undo_all
 from ..checkpoints.distributed import is_writer
 from ..hyperstate.live_edits import LiveEdits
 from ..lightning.data_module import DataModule
-from ..lightning.model import Model
+from .beginning import Beginning
 from .fit_config import DATA, MODEL, RUN
 from .optimizer_arguments import KWARGS, OptimizerArguments
+from .stored_edits import FILE, LIVE_RUN
 from .trainer_limits import take_limits
-
-FILE = f"{NAME}.yaml"
-"""What a run's folder has at its top."""
 
 
 class LiveRun(Callback):
@@ -35,19 +31,24 @@ class LiveRun(Callback):
 
     def __init__(
         self,
-        folder: Path,
-        start: Resumption[Hparams],
-        composed: Hparams,
-        past: Sequence[Edit],
+        beginning: Beginning,
         data: DataModule[Any],
+        on_edit: Callable[[Sequence[Change]], object],
     ) -> None:
-        self._folder, self._start, self._past = folder, start, past
-        self._composed, self._data = composed, data
-        self._config = start.config
+        """Follow what ``beginning`` has in force, and tell ``on_edit`` of changes."""
+        self._folder, self._start = beginning.folder, beginning.start
+        self._composed, self._past = beginning.composed, beginning.past
+        self._data, self._on_edit = data, on_edit
+        self._config = self._start.config
         self._held: set[str] = set()
         self._arguments: OptimizerArguments | None = None
         self._step = -1
         self._edits: LiveEdits[Hparams] | None = None
+
+    @property
+    def state_key(self) -> str:
+        """Under what Lightning keeps the state."""
+        return LIVE_RUN
 
     @property
     def config(self) -> Hparams:
@@ -140,8 +141,7 @@ class LiveRun(Callback):
         return lambda: undo_all(undos)
 
     def _tell_model(self, config: Hparams, changes: tuple[Change, ...]) -> None:
-        if isinstance(self._model, Model):
-            self._model.on_edit(changes)
+        self._on_edit(changes)
 
     def _annotate(self, change: Change) -> Change:
         """Return ``change`` with what it means for a scheduler, if anything."""
@@ -166,23 +166,16 @@ def set_hparams(part: Any, before: Hparams, after: Hparams) -> Undo:
         if after[name] != before[name]
     }
     part.thparams = earlier_hparams.model_copy(update=changed)
-    stored = part.hparams.get(part.hparams_argument())
-    if stored is None:
+    lightning_hparams = part.hparams.get(part.hparams_argument())
+    if lightning_hparams is None:
         return lambda: setattr(part, "thparams", earlier_hparams)
     part.hparams[part.hparams_argument()] = part.thparams.to_dict()
 
     def undo() -> None:
         part.thparams = earlier_hparams
-        part.hparams[part.hparams_argument()] = stored
+        part.hparams[part.hparams_argument()] = lightning_hparams
 
     return undo
-
-
-def stored_edits(state: Any) -> list[Edit]:
-    """Return the edits in the training state of a checkpoint, none if it has none."""
-    callback: Any = state.get("callbacks", {}).get(LiveRun.__qualname__, {})
-    edits = map(edit_of_line, callback.get("edits", ()))
-    return [edit for edit in edits if edit is not None]
 
 
 def _kwargs(config: Hparams) -> dict[str, Any]:

@@ -65,8 +65,8 @@ class OptimizerArguments:
         change, or refuses.
         """
         undos: list[Undo] = []
-        held, self._taken_away = {*self.held}, set()
-        undos.append(lambda: setattr(self, "held", held))
+        held_before, self._taken_away = {*self.held}, set()
+        undos.append(lambda: setattr(self, "held", held_before))
         changed: list[Bond] = []
         try:
             for key in dict.fromkeys((*before, *after)):

@@ -17,6 +17,7 @@ from .beginning import Beginning, file_text
 from .fit_config import FitConfig, LoggerHparams
 from .history import History
 from .html_report import write_report
+from .live_run import LiveRun
 
 
 def fit(config: FitConfig, folder: Path) -> Trainer:
@@ -32,7 +33,7 @@ def fit(config: FitConfig, folder: Path) -> Trainer:
         seed_everything(config.run.seed, verbose=False)
     data = config.data_class(config.data)
     model = config.model_class(_with_folder(config.model, folder))
-    history, live = History(), beginning.live_run(data)
+    history, live = History(), LiveRun(beginning, data, model.on_edit)
     trainer = _trainer(config, beginning.trainer_options(), folder, [history, live])
     if resumed is not None and is_checkpoint(resumed):
         # Loading names what does not fit by its path, before training begins.

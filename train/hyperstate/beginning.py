@@ -32,8 +32,8 @@ from ..checkpoints.distributed import (
 from ..checkpoints.folders import LATEST, Folders
 from ..checkpoints.process_generators import generators_after_success
 from .digests import FILE as DIGESTS
-from .state_folder import CONFIG, STATE, check_texts, text_before_edit
-from .stored_files import StoredFiles
+from .saved_with import text_before_edit
+from .stored_files import CONFIG, STATE, StoredFiles, check_texts
 
 C = TypeVar("C")
 T = TypeVar("T")
@@ -117,8 +117,10 @@ def shared_beginning(request: Request[C]) -> Beginning[C]:
         return loads(request.config_cls, text, ctx=request.ctx)
 
     def received() -> Beginning[C]:
-        stored = None if stored_config is None else read(stored_config)
-        return beginning or Beginning(config=read(config), stored_config=stored)
+        config_of_state = None if stored_config is None else read(stored_config)
+        return beginning or Beginning(
+            config=read(config), stored_config=config_of_state
+        )
 
     return agreed(received)
 
@@ -195,7 +197,7 @@ def _going_on(request: Request[C], files: StoredFiles) -> Beginning[C]:
     past = edits_in(files.data(HISTORY)) if files.has(HISTORY) else []
     changes = standing_overrides(request.overrides, past)
 
-    def stored(overrides: Iterable[str]) -> Any:
+    def read_config(overrides: Iterable[str]) -> Any:
         return build(
             request.config_cls,
             files.tree(CONFIG),
@@ -205,8 +207,8 @@ def _going_on(request: Request[C], files: StoredFiles) -> Beginning[C]:
             ctx=request.ctx,
         )
 
-    config: C = stored(changes)
-    stored_config: C = stored(()) if changes else config
+    config: C = read_config(changes)
+    stored_config: C = read_config(()) if changes else config
     edited = text_before_edit(files)
     is_changed = stored_config != config or edited is not None
     if edited is not None:
@@ -227,9 +229,9 @@ def _going_on(request: Request[C], files: StoredFiles) -> Beginning[C]:
 
 
 def _texts(beginning: Beginning[Any], ctx: Ctx) -> tuple[str, str | None]:
-    stored = beginning.stored_config
+    stored_config = beginning.stored_config
     text = dumps(beginning.config, ctx=ctx)
-    return text, None if stored is None else dumps(stored, ctx=ctx)
+    return text, None if stored_config is None else dumps(stored_config, ctx=ctx)
 
 
 def _check_alike(request: Request[Any]) -> None:
@@ -242,10 +244,10 @@ def _check_alike(request: Request[Any]) -> None:
 def _compare(facts: dict[str, str], of_first: dict[str, str]) -> None:
     for name, fact in facts.items():
         if fact != of_first[name]:
-            here, there = _first_difference(fact, of_first[name])
+            line, line_of_first = _first_difference(fact, of_first[name])
             raise ValueError(
-                f"process {rank()} loads the run with {name} {here}, and process 0 "
-                f"with {name} {there}; all processes of a run load it alike"
+                f"process {rank()} loads the run with {name} {line}, and process 0 "
+                f"with {name} {line_of_first}; all processes of a run load it alike"
             )
 
 

@@ -26,39 +26,41 @@ _CURE = (
 
 
 def check_change(
-    stored: StoredFiles,
+    stored_files: StoredFiles,
     files: Mapping[str, str],
     begin_before: Callable[[], Any],
     begin_now: Callable[[], Any],
     *,
     is_allowed: bool,
 ) -> None:
-    """Compare what a run would begin with now with the objects that are ``stored``.
+    """Compare what a run would begin with now with the stored objects.
 
     ``files`` are those of the objects by path. Raises RecordMismatchError for a module
     of other hyperparameters, unless ``is_allowed``; warns of an optimizer's.
     """
-    kinds = {path: _kind(stored, file, path) for path, file in files.items()}
+    kinds = {path: _kind(stored_files, file, path) for path, file in files.items()}
     with kept_generators():
         now = begin_now()
         before = begin_before() if {BOUND, FILLED} & {*kinds.values()} else None
     for path, kind in kinds.items():
         current = at(now, path)
         if kind == MODULE and isinstance(current, nn.Module) and not is_allowed:
-            _check_module(stored, files[path], path, current)
+            _check_module(stored_files, files[path], path, current)
         if kind in (BOUND, FILLED) and isinstance(current, torch.optim.Optimizer):
             _warn_of_optimizer(path, at(before, path), current)
 
 
-def _kind(stored: StoredFiles, file: str, path: str) -> str:
+def _kind(stored_files: StoredFiles, file: str, path: str) -> str:
     if file.endswith(LEGACY_SUFFIX):
         return ""
-    return Description.read(open_object(stored, file, path)).kind
+    return Description.read(open_object(stored_files, file, path)).kind
 
 
-def _check_module(stored: StoredFiles, file: str, path: str, module: nn.Module) -> None:
-    metadata: Any = open_object(stored, file, path).metadata.get("burnish", {})
-    name = str(stored.file(file))
+def _check_module(
+    stored_files: StoredFiles, file: str, path: str, module: nn.Module
+) -> None:
+    metadata: Any = open_object(stored_files, file, path).metadata.get("burnish", {})
+    name = str(stored_files.file(file))
     try:
         check_meaning(module, metadata.get("hparams"), name)
     except RecordMismatchError as error:

@@ -36,13 +36,12 @@ from .lazy_fields import at
 from .live_edits import LiveEdits, OnEdit
 from .sent_files import sent_files
 from .state_folder import (
-    STATE,
     StateFiles,
     read_state,
     restore_generators,
     state_files,
 )
-from .stored_files import StoredFiles
+from .stored_files import STATE, StoredFiles
 
 if TYPE_CHECKING:
     import torch
@@ -141,15 +140,13 @@ class HyperState(Generic[C, S]):
         options: dict[str, Any] = {"keep_last": keep_last, "every": every, "rng": rng}
         key, context = checkpoint_key or "step", dict(ctx or {})
 
-        def asked() -> Request[C]:
+        def request_of_call() -> Request[C]:
             check_config_class(config_cls, "HyperState.load(Config, State, begin)")
             return Request(
                 config_cls=config_cls,
                 state_cls=state_cls,
                 path=None if path is None else Path(path),
-                folders=None
-                if checkpoint_dir is None
-                else _folders(checkpoint_dir, key),
+                folders=_folders(checkpoint_dir, key),
                 key=key,
                 overrides=override_texts(overrides),
                 ignore_extra=ignore_extra,
@@ -157,43 +154,27 @@ class HyperState(Generic[C, S]):
                 ctx=context,
             )
 
-        request = agreed(asked)
+        request = agreed(request_of_call)
         initial = InitialState(initial_state, state_cls, context)
+        read = partial(_state, initial, ignore_extra, hyperparameters)
 
-        def begun(beginning: Beginning[C]) -> "HyperState[C, S]":
+        def run_from(beginning: Beginning[C]) -> "HyperState[C, S]":
             files = sent_files(beginning.files)
-
-            def run_of_state() -> "HyperState[C, S]":
-                state = _state(
-                    beginning,
-                    files,
-                    initial,
-                    ignore_extra=ignore_extra,
-                    hyperparameters=hyperparameters,
-                )
-                folders = request.folders
-                return cls(
+            run = agreed(
+                lambda: cls(
                     beginning.config,
-                    state,
-                    folders=folders,
+                    read(beginning, files),
+                    folders=request.folders,
                     ctx=context,
                     wait=wait,
                     **options,
                 )
-
-            run = agreed(run_of_state)
-            if files is not None:
-                run._origin = files.folder
-                if rng:
-                    restore_generators(files)
-            agreed(
-                lambda: run._watch(
-                    request, beginning, every=edit_every, on_edit=on_edit
-                )
             )
+            run._resume(files)
+            agreed(lambda: run._watch(request, beginning, edit_every, on_edit))
             return run
 
-        return with_beginning(request, begun)
+        return with_beginning(request, run_from)
 
     @property
     def config(self) -> C:
@@ -242,7 +223,7 @@ class HyperState(Generic[C, S]):
                 self.state,
                 generators,
                 ctx=self._ctx,
-                edits=None if self._edits is None else self._edits.known,
+                edits=None if self._edits is None else self._edits.known_edits,
             )
             self._write(folders, name, files)
 
@@ -297,11 +278,17 @@ class HyperState(Generic[C, S]):
     def __repr__(self) -> str:
         return f"HyperState(config={self._config!r}, state={self.state!r})"
 
+    def _resume(self, files: StoredFiles | None) -> None:
+        """Go on where ``files`` stand, with their random numbers; or just begin."""
+        if files is not None:
+            self._origin = files.folder
+            if self._rng:
+                restore_generators(files)
+
     def _watch(
         self,
         request: Request[C],
         beginning: Beginning[C],
-        *,
         every: int,
         on_edit: OnEdit | None,
     ) -> None:
@@ -369,12 +356,11 @@ class HyperState(Generic[C, S]):
 
 
 def _state(
-    beginning: Beginning[Any],
-    files: StoredFiles | None,
     initial: InitialState[S],
-    *,
     ignore_extra: bool,
     hyperparameters: Literal["compare", "ignore"] | None,
+    beginning: Beginning[Any],
+    files: StoredFiles | None,
 ) -> S:
     """Return the state in ``files``, or the one that a run begins with."""
     if files is None:
@@ -392,7 +378,9 @@ def _state(
     )
 
 
-def _folders(checkpoint_dir: str | os.PathLike[str], key: str) -> Folders:
+def _folders(checkpoint_dir: str | os.PathLike[str] | None, key: str) -> Folders | None:
+    if checkpoint_dir is None:
+        return None
     root = local_folder(checkpoint_dir)
     join_saves(root)
     return Folders(root=root, key=key, marker=STATE)

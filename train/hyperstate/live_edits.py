@@ -48,7 +48,7 @@ class LiveEdits(Generic[C]):
         return () if self._live is None else tuple(self._live.history.edits)
 
     @property
-    def known(self) -> tuple[Edit, ...] | None:
+    def known_edits(self) -> tuple[Edit, ...] | None:
         """What happened up to now; None where another process knows it."""
         return None if self._live is None else self.edits
 

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
-from .state_folder import STATE, check_texts, read_state
-from .stored_files import StoredFiles
+from .state_folder import read_state
+from .stored_files import STATE, StoredFiles, check_texts
 
 S = TypeVar("S")
 

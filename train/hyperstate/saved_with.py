@@ -11,7 +11,7 @@ from typing import Any
 
 from ...records.errors import RecordError
 from ...records.open import open_record
-from .stored_files import StoredFiles
+from .stored_files import CONFIG, StoredFiles
 
 KEY = "saved_with"
 """Where it stands in a record's metadata."""
@@ -45,3 +45,13 @@ class SavedWith:
                     metadata["config"], str
                 ):
                     yield cls(metadata["config"], metadata["rng"] is True)
+
+
+def text_before_edit(files: StoredFiles) -> str | None:
+    """Return the config that objects were saved with, if none was with that of now.
+
+    An object that was not read since an earlier step was saved with the config of then.
+    """
+    texts = [saved.config for saved in SavedWith.read_all(files)]
+    is_edited = files.text(CONFIG).replace("\r\n", "\n") not in texts
+    return texts[0] if texts and is_edited else None

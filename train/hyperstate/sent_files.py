@@ -32,18 +32,20 @@ def sent_files(files: StoredFiles | None) -> StoredFiles | None:
     opened = agreed(lambda: None if folder is None else _open_all(folder))
     sizes = {name: os.fstat(file.fd).st_size for name, file in (opened or {}).items()}
     facts = None if files is None else [str(files.folder), sizes]
-    told = json.loads(broadcast_text(json.dumps(facts)))
-    if told is None:
+    answer = json.loads(broadcast_text(json.dumps(facts)))
+    if answer is None:
         return None
     contents: dict[str, bytes | bytearray] = {}
     problems: list[Exception] = []
-    for name, size in told[1].items():
+    for name, size in answer[1].items():
         if opened is None:
             contents[name] = _received(size)
         else:
             problems += _send(opened[name], size)
     agreed(lambda: _raise_first(problems))
-    return files if is_writer() else StoredFiles(Path(told[0]), contents, is_here=False)
+    return (
+        files if is_writer() else StoredFiles(Path(answer[0]), contents, is_here=False)
+    )
 
 
 def _open_all(folder: Descriptor) -> dict[str, Descriptor]:

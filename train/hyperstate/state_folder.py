@@ -16,7 +16,6 @@ from ...config.live.history import HISTORY, Edit, write_history
 from ...config.storage.replacement import write_text
 from ...config.tree import NamedStruct
 from ...config.versioned import has_versions, upgrade
-from ...records.errors import RecordFormatError
 from ...records.open import digest_of, open_record
 from ...records.record_writer import WritableRecord, writer_for
 from ..checkpoints.agreement import agreed
@@ -30,12 +29,9 @@ from .restoring import Restoring
 from .saved_with import SavedWith
 from .state_objects import FILLED, beside_filled, description_of
 from .state_text import Split
-from .stored_files import MOST_BYTES, StoredFiles
+from .stored_files import CONFIG, RNG, STATE, StoredFiles
 
 S = TypeVar("S")
-
-CONFIG, STATE, RNG = "config.ron", "state.ron", "rng.mpk"
-"""The files of a checkpoint, beside one record for each object of the state."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,28 +142,6 @@ def read_state(
             is_allowed=hyperparameters == "ignore",
         )
     return state
-
-
-def check_texts(files: StoredFiles, *names: str) -> None:
-    """Raise RecordFormatError if a text is empty, which would mean all defaults."""
-    for name in names:
-        if not files.data(name, MOST_BYTES).strip():
-            raise RecordFormatError(
-                str(files.file(name)),
-                "an empty file",
-                "the text that was saved",
-                "Copy it again, or use an older checkpoint.",
-            )
-
-
-def text_before_edit(files: StoredFiles) -> str | None:
-    """Return the config that objects were saved with, if none was with that of now.
-
-    An object that was not read since an earlier step was saved with the config of then.
-    """
-    texts = [saved.config for saved in SavedWith.read_all(files)]
-    is_edited = files.text(CONFIG).replace("\r\n", "\n") not in texts
-    return texts[0] if texts and is_edited else None
 
 
 def stored_generators(files: StoredFiles) -> dict[str, Any] | None:

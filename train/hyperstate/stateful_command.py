@@ -12,7 +12,7 @@ from ..checkpoints.distributed import is_writer
 from ..checkpoints.process_group import launched_process_group
 from .hyperstate import HyperState
 from .live_edits import OnEdit
-from .state_folder import CONFIG, STATE
+from .stored_files import CONFIG, STATE
 
 C = TypeVar("C")
 S = TypeVar("S")
@@ -91,16 +91,22 @@ def stateful_command(
     def decorate(
         function: Callable[[HyperState[C, S]], R],
     ) -> Program[HyperState[C, S], R]:
-        @functools.wraps(function)
-        def finished(run: HyperState[C, S]) -> R:
-            result = function(run)
-            # Nobody else would hear of a last save that failed after it.
-            run.wait()
-            return result
-
-        return kind.decorate(finished)
+        return kind.decorate(_waiting_for_saves(function))
 
     return decorate
+
+
+def _waiting_for_saves(
+    function: Callable[[HyperState[C, S]], R],
+) -> Callable[[HyperState[C, S]], R]:
+    @functools.wraps(function)
+    def finished(run: HyperState[C, S]) -> R:
+        result = function(run)
+        # Nobody else would hear of a last save that failed after it.
+        run.wait()
+        return result
+
+    return finished
 
 
 def _beginning(line: CommandLine) -> Path | None:

@@ -12,6 +12,10 @@ from ...config.files import text_of
 from ...config.formats import config_format_of
 from ...config.storage.descriptor import Descriptor, open_folder
 from ...config.storage.opening import read_file
+from ...records.errors import RecordFormatError
+
+CONFIG, STATE, RNG = "config.ron", "state.ron", "rng.mpk"
+"""The files of a checkpoint, beside one record for each object of the state."""
 
 MOST_BYTES = 1 << 30
 """Of a text; whoever reads it says what is too long for a config, say."""
@@ -71,8 +75,8 @@ class StoredFiles:
 
     def names(self) -> list[str]:
         """Return the names of all files, in order."""
-        here = os.listdir(self.folder) if self.is_here else []
-        return sorted({*here, *self.contents})
+        in_folder = os.listdir(self.folder) if self.is_here else []
+        return sorted({*in_folder, *self.contents})
 
     def has(self, name: str) -> bool:
         """Return whether there is a file ``name``, or a link that leads to none."""
@@ -111,6 +115,18 @@ class StoredFiles:
             return config_format_of(self.file(name)).read(self.text(name))
         except ConfigSyntaxError as error:
             raise error.within(str(self.file(name))) from None
+
+
+def check_texts(files: StoredFiles, *names: str) -> None:
+    """Raise RecordFormatError if a text is empty, which would mean all defaults."""
+    for name in names:
+        if not files.data(name, MOST_BYTES).strip():
+            raise RecordFormatError(
+                str(files.file(name)),
+                "an empty file",
+                "the text that was saved",
+                "Copy it again, or use an older checkpoint.",
+            )
 
 
 def _text(opened: Descriptor, folder: Path, name: str) -> bytes | None:

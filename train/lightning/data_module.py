@@ -36,8 +36,8 @@ class DataModule(TypedHparams, LightningDataModule, Generic[H]):
         self.val: Any = None
         self.test: Any = None
         if not isinstance(self.full, IterableDataset):
-            self.train, self.val, *rest = self._split()
-            self.test = rest[0] if rest else None
+            self.train, self.val, *further_parts = self._split()
+            self.test = further_parts[0] if further_parts else None
         self._train_loader: Any = None
 
     @abstractmethod

@@ -389,7 +389,7 @@ class ConstructionRuns:
         known_values = [known_arguments_of(node) for node in (own_node, *nodes)]
         try:
             values = [
-                next(known[path] for known in known_values if path in known)
+                next(by_path[path] for by_path in known_values if path in by_path)
                 for path in source.paths
             ]
             return source.function(*values) if values else source.placeholder

@@ -75,7 +75,7 @@ def altered_trees(
     groups: dict[object, set[tuple[str, str]]] = {}
     for node in root.walk():
         for name, computed in node.computed.items():
-            if node.paths and not computed.problem and _other(computed.value):
+            if node.paths and not computed.problem and _alternative(computed.value):
                 source = computed.source
                 # A constructor that is run anew makes the same function anew.
                 code = getattr(source.function, "__code__", source.function)
@@ -86,7 +86,7 @@ def altered_trees(
         tree = root.copy()
         for node in tree.walk():
             node.computed = {
-                name: replace(computed, value=_other(computed.value))
+                name: replace(computed, value=_alternative(computed.value))
                 if (node.path, name) in places
                 else computed
                 for name, computed in node.computed.items()
@@ -106,15 +106,15 @@ def first_computed_difference(
     )
     for path, name in sorted(places):
         other_node = other_nodes.get(path)
-        other = None if other_node is None else other_node.computed.get(name)
-        if other is None or other.problem:
+        earlier = None if other_node is None else other_node.computed.get(name)
+        if earlier is None or earlier.problem:
             continue
-        if not is_same_value(nodes[path].computed[name].value, other.value):
+        if not is_same_value(nodes[path].computed[name].value, earlier.value):
             return join(path, name)
     return None
 
 
-def _other(value: object) -> Any:
+def _alternative(value: object) -> Any:
     """Return a number that is not ``value`` but may do as well, None if none is."""
     if isinstance(value, bool) or not isinstance(value, int):
         return None
@@ -179,7 +179,9 @@ class _TreeValues:
                 return computed.value
             values = known_arguments_of(owner)
             if owner_argument in values:
-                return _known(values[owner_argument], join(owner.path, owner_argument))
+                return _checked_value(
+                    values[owner_argument], join(owner.path, owner_argument)
+                )
         raise _UnknownValueError(self._nothing_called(path))
 
     def _nothing_called(self, path: str) -> str:
@@ -215,7 +217,7 @@ def known_arguments_of(node: ConstructionNode) -> Arguments:
     return values | dict.fromkeys(node.missing_sizes, left_out)
 
 
-def _known(value: object, place: str) -> object:
+def _checked_value(value: object, place: str) -> object:
     if isinstance(value, Unbuilt):
         names = argument_names(definition_of(value).cls)
         example = join(place, names[0]) if names else "width"

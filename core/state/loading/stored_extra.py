@@ -9,6 +9,7 @@ from torch import nn
 
 from ....config.process.transaction import Undo
 from ....records.entries.entries import Entries
+from ....records.entries.extra_state import extra_state
 from ....records.entries.state_dict import EXTRA_STATE
 from ....records.errors import RecordMismatchError
 from ..entries import ModuleContent
@@ -22,7 +23,7 @@ class StoredExtra:
     def __init__(self, content: ModuleContent, plan: LoadPlan, record: Entries) -> None:
         self._file = record.reading.file
         self._modules = {path: content.extra[path] for path in plan.extra}
-        extra = record.extra() if plan.extra else {}
+        extra = extra_state(record) if plan.extra else {}
         # Live ones may be what a module overwrites when it is given another's.
         self._stored: dict[str, Any] = copy.deepcopy(
             {path: extra[path] for path in plan.extra}

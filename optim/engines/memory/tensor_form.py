@@ -1,11 +1,18 @@
 """How the elements of a tensor lie in memory, and copies that lie as another does."""
 
-from typing import Any
+from typing import Any, Protocol, Self, runtime_checkable
 
 import torch
 from torch import Tensor
 
-from ....records.record import Record
+
+@runtime_checkable
+class _RecordLike(Protocol):
+    """What engines know of a record in a state: it has fields, and copies itself."""
+
+    def fields(self) -> dict[str, Any]: ...
+
+    def clone(self) -> Self: ...
 
 
 def is_plain(tensor: Tensor) -> bool:
@@ -42,7 +49,7 @@ def owned(value: Any) -> Any:
     """Return a value whose tensors have storage of their own."""
     if isinstance(value, Tensor):
         return value.detach().clone(memory_format=torch.preserve_format)
-    if isinstance(value, Record):
+    if isinstance(value, _RecordLike):
         return value.clone()
     if isinstance(value, list | tuple):
         return type(value)(owned(item) for item in value)  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]  # items are any value

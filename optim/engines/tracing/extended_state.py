@@ -123,32 +123,32 @@ def opened(weight: Any, state: Any) -> tuple[Any, Any]:
     return torch.where(is_rounding, master, widened), author
 
 
-def closed(tensor: Any, state: Any, weight: Any, stored: Any) -> tuple[Any, Any]:
+def closed(tensor: Any, state: Any, weight: Any, stored_state: Any) -> tuple[Any, Any]:
     """Return the weight and the state to store, of what a step made of `opened`."""
-    if not isinstance(stored, ExtendedState):
+    if not isinstance(stored_state, ExtendedState):
         return tensor.to(weight.dtype), state
-    if type(state) is not (stored.author or type(None)):
+    if type(state) is not (stored_state.author or type(None)):
         raise ImpureStepError(
             f"step() returns a {type(state).__name__} as state, and it came as a "
-            f"{type(stored).__name__}"
+            f"{type(stored_state).__name__}"
         )
     fields = dict(_fields_of(state))
-    weight = close_fields(fields, tensor, weight, stored.kept, vars(stored))
-    return weight, _filled(type(stored), fields)
+    weight = close_fields(fields, tensor, weight, stored_state.kept, vars(stored_state))
+    return weight, _filled(type(stored_state), fields)
 
 
 def close_fields(
     fields: dict[str, Any],
     tensor: Any,
     weight: Any,
-    kept: Collection[str],
+    names: Collection[str],
     stored_fields: Mapping[str, Any],
 ) -> Any:
     """Return the weight to store, and add to ``fields`` what is kept beside them.
 
-    ``kept`` are the names of that, and ``stored_fields`` have it as it was.
+    ``names`` are the names of that, and ``stored_fields`` have it as it was.
     """
-    if MASTER in kept:
+    if MASTER in names:
         master = fields[MASTER] = tensor.to(stored_fields[MASTER].dtype)
         return master.to(weight.dtype)
     turn = stored_fields[ROUNDING_STEP]
@@ -158,13 +158,15 @@ def close_fields(
     return _rounded(tensor, weight.dtype, stored_fields)
 
 
-def _rounded(tensor: Any, dtype: torch.dtype, kept: Mapping[str, Any]) -> Any:
+def _rounded(tensor: Any, dtype: torch.dtype, stored_fields: Mapping[str, Any]) -> Any:
     """Return what a step made, rounded stochastically."""
     exact = tensor.to(torch.float32)
     if type(exact) is StandIn:
         # Whoever runs what is recorded has the keys of the parameters.
         return round_stand_in(exact, dtype)
-    return rounded(exact, dtype, kept.get(ROUNDING_KEY, 0), kept[ROUNDING_STEP])
+    return rounded(
+        exact, dtype, stored_fields.get(ROUNDING_KEY, 0), stored_fields[ROUNDING_STEP]
+    )
 
 
 def n_renewed(weight: torch.Tensor, master: torch.Tensor) -> torch.Tensor:
@@ -179,12 +181,12 @@ def n_renewed(weight: torch.Tensor, master: torch.Tensor) -> torch.Tensor:
 def _author_state(state: ExtendedState) -> Any:
     if state.author is None:
         return None
-    inner: Any = object.__new__(state.author)
-    fields = inner.__dict__
+    author_state: Any = object.__new__(state.author)
+    fields = author_state.__dict__
     fields.update(state.__dict__)
     for name in state.kept:
         fields.pop(name, None)
-    return inner
+    return author_state
 
 
 def _fields_of(state: Any) -> dict[str, Any]:

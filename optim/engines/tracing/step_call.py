@@ -72,12 +72,12 @@ class StepCall:
         return tensor, grad, cast_state(state, lambda name: compute)
 
     def narrowed(
-        self, tensor: Any, state: Any, weight: Any, stored: Any
+        self, tensor: Any, state: Any, weight: Any, stored_state: Any
     ) -> tuple[Any, Any]:
         """Return what is stored of a step's results, in the dtypes of what came."""
-        fields = {} if stored is None else vars(stored)
+        fields = {} if stored_state is None else vars(stored_state)
         state = cast_state(state, lambda name: getattr(fields.get(name), "dtype", None))
-        return closed(tensor, state, weight, stored)
+        return closed(tensor, state, weight, stored_state)
 
     def stepped(self, tensor: Any, grad: Any, state: Any) -> tuple[Any, Any]:
         """Return what the step gives for arguments in the dtype to compute in."""

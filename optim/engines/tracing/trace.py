@@ -135,8 +135,8 @@ class _Head:
         tape = layout.tape
         tape.clear()
         ins = tape.inputs
-        stored = layout.state(ins[2:], scalars)
-        tensor, grad, state = step.widened(ins[0], ins[1], stored)
+        state_before = layout.state(ins[2:], scalars)
+        tensor, grad, state = step.widened(ins[0], ins[1], state_before)
         fields = {} if state is None else vars(state)
         fields = {name: v for name, v in fields.items() if name not in scalars}
         state_type = None if state is None else type(state)
@@ -182,8 +182,10 @@ class _Head:
             if value.is_floating_point():
                 fields[name] = value.to(dtype)
         if self.kept:
-            stored = self.master or scalars
-            return close_fields(fields, tensor, weight, self.kept, stored), fields
+            stored_fields = self.master or scalars
+            return close_fields(
+                fields, tensor, weight, self.kept, stored_fields
+            ), fields
         return tensor.to(weight.dtype), None if state is None else fields
 
 

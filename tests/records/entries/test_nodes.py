@@ -1,5 +1,6 @@
 """Plain data comes back, or is refused when it would come back otherwise."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import pytest
@@ -18,6 +19,7 @@ from burnish.records.entries.nodes import (
     tag_of,
     unique_map,
 )
+from burnish.records.entries.wrapper_forms import Form
 
 from ..typed_records import Anything, Mode
 
@@ -42,12 +44,16 @@ def _number(tag: str, number: int) -> object:
     return tag, number
 
 
+def _wrapped(form: Form, parts: Mapping[str, object], path: str) -> object:
+    return form, parts
+
+
 @settings(max_examples=60, deadline=None)
 @given(_VALUES)
 def test_a_value_comes_back_from_its_node(value: object) -> None:
     node = Encoder().encode(value, "field")
 
-    assert repr(decode(node, _number)) == repr(value)
+    assert repr(decode(node, _number, _wrapped)) == repr(value)
 
 
 @pytest.mark.parametrize(
@@ -64,7 +70,7 @@ def test_a_value_comes_back_from_its_node(value: object) -> None:
 )
 def test_a_tag_that_holds_something_else_is_an_error(node: object) -> None:
     with pytest.raises(ValueError, match="holds something else"):
-        decode(node, _number)
+        decode(node, _number, _wrapped)
 
 
 def test_a_tag_of_no_language_is_an_error() -> None:

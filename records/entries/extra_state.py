@@ -1,0 +1,17 @@
+"""What modules keep beside parameters and buffers, as values made of plain data."""
+
+from functools import partial
+from typing import Any
+
+from .entries import Entries, leaf_value
+from .nodes import decode
+from .wrapped_tensors import make_wrapper
+
+
+def extra_state(record: Entries) -> dict[str, Any]:
+    """Return a module's extra state by path, decoded; empty for other records."""
+    if record.is_typed or not record.tree:
+        return {}
+    leaf = partial(leaf_value, record.entries())
+    wrap = partial(make_wrapper, file=record.reading.file)
+    return {path: decode(node, leaf, wrap) for path, node in record.tree.items()}
