@@ -37,7 +37,7 @@ class Program(Protocol[Argument, Result]):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Option:
+class CommandOption:
     """An option that a program takes beside ``--config`` and the fields."""
 
     name: str
@@ -83,7 +83,7 @@ class ProgramKind(Generic[T]):
     """Of what the function takes."""
     read: Callable[[CommandLine], T]
     """Makes it; a mistake in words or files is one of ``mistakes``."""
-    options: tuple[Option, ...] = ()
+    options: tuple[CommandOption, ...] = ()
     mistakes: tuple[type[Exception], ...] = (OSError, ValueError, ImportError)
     """Errors that are told in words, and end the program with status 1."""
     setting: Callable[[], AbstractContextManager[object]] = nullcontext

@@ -19,7 +19,7 @@ from ..config.patterns import Patterns, as_patterns, matchers
 from ..records.calls import explain_calls
 from .blueprint.lightning import reopen_blueprints
 from .hyperparameters.capture import ask_back, capture
-from .hyperparameters.declared import declared_type, hints_of, is_constrained
+from .hyperparameters.declared import argument_hints, declared_type, is_constrained
 from .hyperparameters.reader import from_hyperparameters
 from .hyperparameters.record_metadata import arguments_by_name, factory_of
 from .hyperparameters.structure import note_structure
@@ -207,7 +207,7 @@ def _checker_of(cls: type[nn.Module]) -> Callable[[Mapping[str, Any]], None] | N
 
     None for a class that declares nothing: annotations alone are no check.
     """
-    hints = hints_of(cls)
+    hints = argument_hints(cls)
     is_bounded = any(is_constrained(hints[name]) for name in parameters_of(cls))
     if declared_type(cls) is None and not is_bounded:
         return None

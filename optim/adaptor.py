@@ -17,7 +17,7 @@ from ..records.tensors.torch_internals import (
     step_hooks,
     untraced,
 )
-from .bound.bind_arguments import check_arguments
+from .bound.bind_arguments import check_bind_arguments
 from .bound.bound_params import BoundParams
 from .bound.bound_state import BoundState
 from .bound.group_options import GroupOptions
@@ -80,7 +80,7 @@ class OptimizerAdaptor(torch.optim.Optimizer):
         nonfinite: Literal["pass", "skip", "error"] = "pass",
         fused: bool | None = None,
     ) -> None:
-        check_arguments(
+        check_bind_arguments(
             optimizer,
             module,
             groups=groups,
@@ -231,9 +231,9 @@ class OptimizerAdaptor(torch.optim.Optimizer):
 
     def into_record(self) -> "OptimizerRecord":
         """Return the state by parameter ID; it refers to the live tensors."""
-        from .stored.optimizer_record import into_record
+        from .stored.optimizer_record import record_of_optimizer
 
-        return into_record(self._runner)
+        return record_of_optimizer(self._runner)
 
     @overload
     def save_record(self, **options: object) -> bytes: ...
@@ -265,9 +265,11 @@ class OptimizerAdaptor(torch.optim.Optimizer):
         the state of a parameter that is no longer there. A parameter without stored
         state may be new, or one that was never stepped; the report names it.
         """
-        from .stored.optimizer_record import load_record
+        from .stored.optimizer_record import load_optimizer_record
 
-        return load_record(self._runner, source, hyperparameters, rename, strict)
+        return load_optimizer_record(
+            self._runner, source, hyperparameters, rename, strict
+        )
 
     def state_dict(self) -> dict[str, Any]:
         """Return torch's state dict; what else is of a group stands in it as text."""

@@ -23,7 +23,7 @@ from .entries.field_types import UNDECLARED_TYPE
 from .entries.keys import check_text_key, key_of_text
 from .entries.nodes import escape
 from .errors import RecordMismatchError
-from .field_hints import hints_of
+from .field_hints import hints_of_fields
 from .record_decoder import RecordDecoder
 from .tensors.tensor_classes import allow_tensor_classes, is_wrapper
 
@@ -34,7 +34,7 @@ def _kinds_of(cls: type[Storable]) -> dict[str, frozenset[Any]]:
     if kinds is None:
         kinds = {
             name: _PLAIN.intersection(members(hint))
-            for name, hint in hints_of(cls).items()
+            for name, hint in hints_of_fields(cls).items()
         }
         setattr(cls, _KINDS, kinds)
     return kinds
@@ -55,7 +55,7 @@ class Declared:
         path: str,
     ) -> None:
         """Raise TypeError with the path of a value that its field would not take."""
-        hints, kinds = hints_of(cls), _kinds_of(cls)
+        hints, kinds = hints_of_fields(cls), _kinds_of(cls)
         for name, value in values.items():
             # Nearly all values of large records: nothing of them has to be read.
             if type(value) not in kinds[name]:

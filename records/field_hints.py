@@ -7,7 +7,7 @@ from typing import Any
 from .entries.encoder import Storable
 
 
-def hints_of(cls: type[Storable]) -> dict[str, Any]:
+def hints_of_fields(cls: type[Storable]) -> dict[str, Any]:
     """Return what each field of ``cls`` is declared to be.
 
     Raises TypeError for an annotation that names what its module does not have.

@@ -24,7 +24,7 @@ from .entries.plain_data import (
     is_named_tuple,
     no_data,
     no_named_tuple,
-    plain_value,
+    value_of_node,
 )
 from .entries.state_dict import (
     EXTRA_STATE,
@@ -34,7 +34,7 @@ from .entries.state_dict import (
     with_class_versions,
 )
 from .entries.state_dict_search import state_dict_in
-from .entries.wrapped_tensors import StandIn, make_wrapper
+from .entries.wrapped_tensors import UnmadeWrapper, make_wrapper
 from .entries.wrapper_forms import Wrap
 from .precision import Precision
 
@@ -104,7 +104,7 @@ def state_dict_within(record: E, keys: Sequence[str] = ()) -> E:
             stand_ins[number] = values.expand(entry.shape) if entry.shape else values[0]
         return stand_ins[number]
 
-    content, file = _value_of(record, leaf, StandIn.of), record.reading.file
+    content, file = _value_of(record, leaf, UnmadeWrapper.of), record.reading.file
     read = f"burnish.open_record({file!r}).to_data()"
     for key in keys:
         content, read = _children(content)[key], f"{read}[{key!r}]"
@@ -126,7 +126,7 @@ def index_of_nest(record: Entries) -> dict[str, Any]:
     def leaf(tag: str, number: int) -> object:
         return entries[number] if tag == "$tensor" else NodeOfLeaf(tag, number)
 
-    index = _index(_value_of(record, leaf, StandIn.of))
+    index = _index(_value_of(record, leaf, UnmadeWrapper.of))
     return index if isinstance(index, dict) else {"value": index}
 
 
@@ -150,7 +150,7 @@ def _children(value: object) -> dict[str, Any]:
 
     The items of a tensor that wraps others are these.
     """
-    if isinstance(value, StandIn):
+    if isinstance(value, UnmadeWrapper):
         return dict(value.parts)
     if isinstance(value, Mapping):
         return {str(key): item for key, item in value.items()}
@@ -218,7 +218,7 @@ def _value_of(
     if not is_nest(record):
         return fields
     node = fields if record.type_name == OF_DICT else fields["value"]
-    return plain_value(node, _LANGUAGE, record.reading.file)
+    return value_of_node(node, _LANGUAGE, record.reading.file)
 
 
 class _NestEncoder(Encoder):

@@ -20,12 +20,12 @@ from ..config.spelling import did_you_mean
 from .entries.encoder import Storable, declares_fields
 from .entries.entries import Entries, leaf_value
 from .entries.keys import key_of_text, name_of_key_hint
-from .entries.node_names import mismatch, name_of
+from .entries.node_names import mismatch, node_name
 from .entries.nodes import LEAVES, decode, escape, tag_of
 from .entries.wrapped_tensors import make_wrapper
 from .entries.wrapper_forms import Form, wrapper_in
 from .errors import RecordMismatchError
-from .field_hints import default_of, has_default, hints_of
+from .field_hints import default_of, has_default, hints_of_fields
 from .flat_record import FlatRecord, nested_record
 from .special_types import MAKERS, exact_float, numpy_scalar
 from .tensors.tensor_classes import allow_tensor_classes
@@ -78,7 +78,7 @@ class RecordDecoder:
         self._check_names(cls, fields, name, nodes, path)
         record = cls.__new__(cls)
         vars(record)["_metadata"] = self._record.metadata
-        hints = hints_of(cls)
+        hints = hints_of_fields(cls)
         pending: dict[str, Callable[[], Any]] = {}
         for name, field in fields.items():
             if name in nodes:
@@ -190,10 +190,12 @@ class RecordDecoder:
         try:
             value = field_type.decode(data)
         except Exception as error:  # users' code, on data of a file
-            problem = f"{name_of(node)} ({type(error).__name__}: {error!s:.200})"
+            problem = f"{node_name(node)} ({type(error).__name__}: {error!s:.200})"
             raise mismatch(self._file, path, problem, expected) from error
         if type(value) is not cls:
-            problem = f"{name_of(node)} (decode returned a {type(value).__qualname__})"
+            problem = (
+                f"{node_name(node)} (decode returned a {type(value).__qualname__})"
+            )
             raise mismatch(self._file, path, problem, expected)
         return value
 
@@ -251,7 +253,7 @@ class RecordDecoder:
         items = dict(content) if tag in (None, "$dict") else None
         hints = typing.get_type_hints(cls)
         if items is None or not cls.__required_keys__ <= items.keys() <= hints.keys():
-            keys = name_of(node) if items is None else f"the keys {sorted(items)}"
+            keys = node_name(node) if items is None else f"the keys {sorted(items)}"
             expected = f"a {cls.__name__} of {sorted(hints)}"
             raise mismatch(self._file, path, keys, expected)
         return {
@@ -329,7 +331,7 @@ class RecordDecoder:
             raise mismatch(self._file, path, f"the key {text!r}", expected) from None
 
     def _mismatch(self, path: str, node: Node, expected: str) -> RecordMismatchError:
-        return mismatch(self._file, path, name_of(node), expected)
+        return mismatch(self._file, path, node_name(node), expected)
 
 
 def _wrapper_at(

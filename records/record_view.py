@@ -17,7 +17,7 @@ from ..config.spelling import did_you_mean
 from .entries.entries import Entries, leaf_value
 from .entries.entry import Entry
 from .entries.nodes import decode, tag_of
-from .entries.part import below, part_of
+from .entries.part import below, part_below
 from .entries.wrapped_tensors import make_wrapper
 from .entries.wrapper_forms import wrapper_in
 from .nest import NodeOfLeaf, index_of_nest, is_nest, state_dict_within
@@ -159,7 +159,7 @@ class Branch(ReadByName):
     def at(self, path: str) -> Any:
         """Return what stands at the dotted ``path``; KeyError if nothing does."""
         item: Any = self._index
-        parts = split(path)
+        parts = names_on_path(path)
         for part in parts:
             if not isinstance(item, dict) or part not in item:
                 raise KeyError(f"nothing is stored at {path!r}{self._neighbors()}")
@@ -169,7 +169,7 @@ class Branch(ReadByName):
     def has(self, path: object) -> bool:
         """Return whether anything stands at ``path``."""
         item: Any = self._index
-        for part in split(path) if isinstance(path, str) else [""]:
+        for part in names_on_path(path) if isinstance(path, str) else [""]:
             if not isinstance(item, dict) or part not in item:
                 return False
             item = item[part]
@@ -246,7 +246,7 @@ class Branch(ReadByName):
         """Return what stands in the branch as a record, under its names there."""
         if is_nest(self._record):
             return state_dict_within(self._record, self._parts)
-        return part_of(self._record, self._path)
+        return part_below(self._record, self._path)
 
 
 def _branch_at(record: RecordView, parts: tuple[str, ...]) -> Branch:
@@ -285,7 +285,7 @@ def index_of(entries: Sequence[Entry], tree: Node, *, typed: bool) -> dict[str, 
     return index
 
 
-def split(path: str) -> list[str]:
+def names_on_path(path: str) -> list[str]:
     """Return the parts of a path; a backslash takes the dot after it into a part."""
     if "\\" not in path:
         return path.split(".")

@@ -8,7 +8,7 @@ import torch
 
 from .entries.entries import Entries
 from .errors import RecordError, RecordFormatError
-from .header.header import Plain, record_of
+from .header.header import Plain, record_of_header
 from .io.lazy_payload import LazyPayload
 from .io.sink import Buffer
 from .io.source import ClosedFileError, Maps, MemorySource, Source
@@ -43,7 +43,7 @@ class StoredContents:
 
     def record(self, source: Source, form: Traits) -> Entries:
         """Return the record, each payload read and verified when it is touched."""
-        record = record_of(self.header, source.name)
+        record = record_of_header(self.header, source.name)
         entries = record.entries()
         if len(self.payloads) != len(entries) or (
             self.sums is not None and len(self.sums) != 8 * len(entries)

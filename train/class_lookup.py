@@ -43,7 +43,7 @@ def scheduler_named(name: str, *, may_import: bool) -> Any:
     return _find_class(name, classes, kinds, "a scheduler", may_import=may_import)
 
 
-def class_named(name: str, kind: type[T], role: str) -> type[T]:
+def user_class(name: str, kind: type[T], role: str) -> type[T]:
     """Return the class of the user's called ``name``; its module is imported."""
     cls: type[T] = _find_class(name, dict(_registered), (kind,), role, may_import=True)
     return cls

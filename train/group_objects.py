@@ -21,21 +21,21 @@ from ..optim.tensor_optimizer import hyperparameters
 _CLIPS: dict[str, type[Clip]] = {cls.__name__: cls for cls in get_args(Clip)}
 
 
-def name_of(cls: type) -> str:
+def class_name(cls: type) -> str:
     """Return the name by which `simple_class` finds a class."""
     return f"{cls.__module__}:{cls.__qualname__}"
 
 
 def simple_class(name: str) -> type[SimpleOptimizer[Any]] | None:
     """Return the newest class of that module and name; None if none is defined."""
-    return next((c for c in _simple_classes() if name_of(c) == name), None)
+    return next((c for c in _simple_classes() if class_name(c) == name), None)
 
 
 def required_class(name: str) -> type[SimpleOptimizer[Any]]:
     """Return what `simple_class` does. ValueError if there is none."""
     cls = simple_class(name)
     if cls is None:
-        hint = did_you_mean(name, map(name_of, _simple_classes()))
+        hint = did_you_mean(name, map(class_name, _simple_classes()))
         raise ValueError(
             f"no optimizer {name!r} is defined here; import the module that defines "
             f"it.{hint}"
@@ -61,7 +61,7 @@ def _simple_classes() -> Iterable[type[SimpleOptimizer[Any]]]:
 def _optimizer_node(
     encoding: Encoding, optimizer: SimpleOptimizer[Any], path: str, depth: int
 ) -> Node:
-    name = name_of(type(optimizer))
+    name = class_name(type(optimizer))
     has_other_state = not dataclasses.is_dataclass(optimizer) and vars(optimizer)
     if simple_class(name) is not type(optimizer) or has_other_state:
         raise TypeError(

@@ -22,7 +22,7 @@ from ..records.entries.plain_data import (
     is_named_tuple,
     no_data,
     no_named_tuple,
-    plain_value,
+    value_of_node,
 )
 from ..records.flat_record import FlatRecord
 from ..records.record import Record
@@ -48,7 +48,7 @@ def value_of(record: FlatRecord) -> Any:
 
     Raises `RecordError` for a file that holds something else.
     """
-    return plain_value(record.typed(PlainData).value, _LANGUAGE, record.reading.file)
+    return value_of_node(record.typed(PlainData).value, _LANGUAGE, record.reading.file)
 
 
 class _CheckpointEncoding(Encoding):

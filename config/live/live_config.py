@@ -19,7 +19,7 @@ from ..validation.validate import build
 from .changes import Change, apply_changes, changes_between, unwritten_fields
 from .edit_lock import edit_lock
 from .history import HISTORY, Edit, History, edits_ahead, read_history
-from .live_file import LiveFile, Reading
+from .live_file import FileReading, LiveFile
 from .request_note import RequestNote
 
 C = TypeVar("C")
@@ -154,7 +154,9 @@ class LiveConfig(Generic[C]):
             write_text(self._refusal_file, f"{text}\n")
         self._remove_note(refused_text)
 
-    def _checked(self, step: Callable[[], int], reading: Reading) -> Proposal | None:
+    def _checked(
+        self, step: Callable[[], int], reading: FileReading
+    ) -> Proposal | None:
         try:
             return self._proposal(reading.tree, reading.text)
         except Exception as error:  # a user's class may raise anything
@@ -275,7 +277,7 @@ def config_file(folder: Path) -> Path | None:
     return files[0] if files else None
 
 
-def suffix_of(file: Path | None) -> str:
+def config_suffix(file: Path | None) -> str:
     """Return the suffix of the config that a run begins with, RON's if it has none."""
     suffix = "" if file is None else file.suffix.lower()
     return suffix if suffix in SUFFIXES else SUFFIXES[0]

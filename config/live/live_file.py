@@ -26,7 +26,7 @@ _GONE: _Signature = ()
 
 
 @dataclass(frozen=True, slots=True)
-class Reading:
+class FileReading:
     """What a look found where something is new."""
 
     tree: Any = None
@@ -54,7 +54,7 @@ class LiveFile:
         self._noticed_at = 0.0
         self._n_failures = 0
 
-    def look(self) -> Reading | None:
+    def look(self) -> FileReading | None:
         """Return what is new since the last look, None for nothing.
 
         A file that was changed a moment ago, or cannot be read, is nothing new until
@@ -76,12 +76,12 @@ class LiveFile:
         self._notice(signature)
         return self._read(signature) if self._is_settled(status) else None
 
-    def read_now(self) -> Reading:
+    def read_now(self) -> FileReading:
         """Return what the file says at this moment, settled or not; look goes on."""
         try:
             return _read(self.file)
         except (OSError, ValueError) as error:
-            return Reading(problem=str(error), is_gone=not self.is_there)
+            return FileReading(problem=str(error), is_gone=not self.is_there)
 
     def skip(self) -> None:
         """Take the file as it is now for known, unless it changed a moment ago.
@@ -113,7 +113,7 @@ class LiveFile:
         """Replace the file, which the next looks read; OSError if that fails."""
         write_text(self.file, text)
 
-    def _look_at_nothing(self) -> Reading | None:
+    def _look_at_nothing(self) -> FileReading | None:
         if self._known == _GONE:
             return None
         self._notice(_GONE)
@@ -122,7 +122,7 @@ class LiveFile:
         self._known = _GONE
         is_gone = not self.is_there
         problem = "is gone" if is_gone else "cannot be reached; is it a broken link?"
-        return Reading(problem=f"{self.file.name} {problem}", is_gone=is_gone)
+        return FileReading(problem=f"{self.file.name} {problem}", is_gone=is_gone)
 
     def _notice(self, signature: _Signature) -> None:
         if signature != self._noticed:
@@ -138,20 +138,20 @@ class LiveFile:
         is_noticed = self._noticed is not None
         return is_noticed and monotonic() - self._noticed_at >= SETTLED_SECONDS
 
-    def _read(self, signature: _Signature) -> Reading | None:
+    def _read(self, signature: _Signature) -> FileReading | None:
         try:
             reading = _read(self.file)
         except (OSError, ValueError) as error:
             self._n_failures += 1
             if self._n_failures < _MOST_FAILURES:
                 return None
-            reading = Reading(problem=str(error))
+            reading = FileReading(problem=str(error))
         # What was changed while it was read has another signature at the next look.
         self._known = signature
         return reading
 
 
-def _read(file: Path) -> Reading:
+def _read(file: Path) -> FileReading:
     """Return what ``file`` says. ConfigError, or OSError for what is no file."""
     form = config_format_of(file)
     try:
@@ -159,6 +159,6 @@ def _read(file: Path) -> Reading:
         # Nothing stands for all defaults elsewhere; here it is a file half written.
         if not text.strip():
             raise ConfigSyntaxError("the file is empty")
-        return Reading(tree=form.read(text), text=text)
+        return FileReading(tree=form.read(text), text=text)
     except ConfigSyntaxError as error:
         raise error.within(file.name) from None

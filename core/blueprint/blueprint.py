@@ -31,7 +31,7 @@ from .tree.arguments import (
     merge_arguments,
 )
 from .tree.construction_node import ConstructionNode
-from .tree.module_values import snapshot
+from .tree.module_values import frozen_value
 
 if TYPE_CHECKING:
     from .render import Diagram, Explanation
@@ -153,9 +153,9 @@ class Blueprint(Selection, Unbuilt, Generic[M]):
             return cast("Blueprint[M]", cls._read(data, module_class, 0))
 
     def __repr__(self) -> str:
-        from .render import text_of
+        from .render import tree_text
 
-        return text_of(self._session.draft, "")
+        return tree_text(self._session.draft, "")
 
     __str__ = __repr__
 
@@ -248,7 +248,7 @@ def _bound(
     for name in kwargs:
         check_name(cls, name, "")
     return {
-        n: snapshot(value, Blueprint.of_arguments)
+        n: frozen_value(value, Blueprint.of_arguments)
         for n, value in bind(cls, args, kwargs).items()
     }
 

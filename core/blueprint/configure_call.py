@@ -14,9 +14,9 @@ from .tree.arguments import (
     argument_names,
     check_configurable,
     edited_call_of,
+    has_argument,
     settable_names,
     taken_text,
-    takes,
     var_keyword_of,
 )
 from .tree.construction_node import ConstructionNode
@@ -164,7 +164,7 @@ def _edits_for_value(
     means_argument = _is_module_argument(owner_nodes, name)
     if is_module and not means_argument and target_parts.nodes():
         return _put(target_parts, value, {})
-    if owner_nodes and all(takes(node.cls, name) for node in owner_nodes):
+    if owner_nodes and all(has_argument(node.cls, name) for node in owner_nodes):
         return _argument_edits(owner_parts.target, {name: snapshot(value)})
     if target_parts.nodes():
         raise SettingError(
@@ -191,7 +191,7 @@ def _edits_by_name(
         if not is_argument and stands_for_module(value) and parts.select(name).nodes():
             swaps += _put(parts.select(name), value, {})
             continue
-        unfit = next((node for node in nodes if not takes(node.cls, name)), None)
+        unfit = next((node for node in nodes if not has_argument(node.cls, name)), None)
         if unfit is not None and name != var_keyword_of(unfit.cls):
             raise _unknown(unfit, name, parts)
         arguments[name] = snapshot(value)

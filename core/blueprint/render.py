@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from rich.tree import Tree
 
 
-def text_of(draft: Draft, path: str) -> str:
+def tree_text(draft: Draft, path: str) -> str:
     """Return the tree at ``path`` as it would be built; equal neighbours are one line.
 
     Where the constructors raise, the text says so: debuggers show it unasked.

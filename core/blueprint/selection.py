@@ -28,8 +28,8 @@ from .edits.selector import Selector
 from .errors import AlreadyBuiltError
 from .parts import Parts
 from .tree.construction_node import ConstructionNode
-from .tree.module_values import BlueprintMaker, as_blueprint, snapshot
-from .wrap_call import wrap
+from .tree.module_values import BlueprintMaker, as_blueprint, frozen_value
+from .wrap_call import wrap_parts
 
 
 class Selection:
@@ -317,10 +317,10 @@ class Selection:
         return f"Selection({', '.join(map(repr, self._parts.paths))})"
 
     def __str__(self) -> str:
-        from .render import text_of
+        from .render import tree_text
 
         return "\n".join(
-            text_of(self._session.draft, path) for path in self._parts.paths
+            tree_text(self._session.draft, path) for path in self._parts.paths
         )
 
     def _title(self) -> str:
@@ -395,7 +395,7 @@ class Session:
 
     def snapshot(self, value: Any) -> Any:
         """Return ``value`` so that later changes of it change no blueprint."""
-        return snapshot(value, self._blueprint_of)
+        return frozen_value(value, self._blueprint_of)
 
     def as_blueprint(self, value: object) -> Unbuilt:
         """Return a blueprint of what ``value`` stands for."""
@@ -403,7 +403,7 @@ class Session:
 
     def wrap(self, parts: Parts, around: Any) -> Edit:
         """Return the edit that puts what ``around`` makes around ``parts``."""
-        return wrap(parts, around, self._blueprint_of)
+        return wrap_parts(parts, around, self._blueprint_of)
 
     def take(self, edits: list[Edit], *, allow_empty: bool = False) -> None:
         """Put ``edits`` on the log, all or none."""

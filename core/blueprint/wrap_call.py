@@ -11,7 +11,7 @@ from .tree.construction_node import ConstructionNode
 from .tree.module_values import BlueprintMaker, as_blueprint, is_module_class
 
 
-def wrap(parts: Parts, around: Any, blueprint_of: BlueprintMaker) -> SetArguments:
+def wrap_parts(parts: Parts, around: Any, blueprint_of: BlueprintMaker) -> SetArguments:
     """Return the edit that puts what ``around`` makes of a part around ``parts``."""
     for node in parts.existing_nodes():
         _check_wrappable(node, parts.draft.tree)

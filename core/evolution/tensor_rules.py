@@ -16,7 +16,7 @@ from ...config.patterns import fill_wildcards, n_wildcards, wildcard_values
 from ...config.rewriting.rewrite_rule import RewriteRule
 from ...records.entries.entry import Entry
 from ...records.errors import RecordError
-from ..state.loading.derived import Cut, Joined, Stacked, Taken, Turned, derive
+from ..state.loading.derived import Cut, Joined, StackedTensors, Taken, Turned, derive
 
 Table: TypeAlias = dict[str, Entry]
 """Entries by path; one that is tied stands at each of its paths."""
@@ -153,7 +153,7 @@ class StackTensors(TensorRule):
                 raise RecordError(f"{self}: the numbers of {paths[0]} have gaps")
             entries = [table[path] for path in paths]
             stacks[_fill_pattern(self.into, outer_wildcards)] = derive(
-                entries, Stacked(self.dim)
+                entries, StackedTensors(self.dim)
             )
             layer_paths.update(paths)
         return {p: e for p, e in table.items() if p not in layer_paths} | stacks

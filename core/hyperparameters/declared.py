@@ -32,7 +32,7 @@ Hint: TypeAlias = Any
 
 
 @by_class
-def hints_of(cls: type[nn.Module]) -> Mapping[str, Hint]:
+def argument_hints(cls: type[nn.Module]) -> Mapping[str, Hint]:
     """Return what each argument of ``cls`` is declared to be, Any where it is not.
 
     A default that is no plain data tells as much as an annotation.
@@ -130,7 +130,7 @@ def dict_of(hint: Hint) -> Hint:
     return dict[str, hint]
 
 
-def takes(hint: Hint, *kinds: type) -> bool:
+def allows_kinds(hint: Hint, *kinds: type) -> bool:
     """Return whether values of any of ``kinds`` are declared by ``hint``."""
     return any((typing.get_origin(m) or m) in kinds for m in members(hint))
 

@@ -25,7 +25,14 @@ from ...config.hparams import Hparams, define_hparams
 from ...config.short_text import short_repr
 from ..errors import HyperparameterError
 from ..modules.signature import parameters_of
-from .declared import Hint, declared_type, dict_of, hints_of, is_constrained, list_of
+from .declared import (
+    Hint,
+    argument_hints,
+    declared_type,
+    dict_of,
+    is_constrained,
+    list_of,
+)
 from .values import RESERVED, is_child
 from .writer import Writer
 
@@ -65,7 +72,7 @@ class ModuleHparams(Hparams):
 
 def hparams_class(cls: type[nn.Module]) -> type[Hparams]:
     """Return a class of hyperparameters with a field for each argument of ``cls``."""
-    hints = hints_of(cls)
+    hints = argument_hints(cls)
     fields = {
         name: _field(cls, parameter, hints[name])
         for name, parameter in parameters_of(cls).items()
@@ -113,7 +120,7 @@ def _checking_class(cls: type[nn.Module]) -> Any:
             is_struct(declared) and fields_of(declared).keys() <= parameters.keys()
         )
         return declared if is_checkable else None
-    hints = hints_of(cls)
+    hints = argument_hints(cls)
     fields = {
         name: _field(cls, parameter, hints[name])
         for name, parameter in parameters.items()
@@ -126,7 +133,7 @@ def _plain_arguments(
     cls: type[nn.Module], arguments: Mapping[str, object], fields: Mapping[str, object]
 ) -> tuple[dict[str, Any], set[str]]:
     """Return the arguments as plain data, and the names of those that are none."""
-    hints, parameters = hints_of(cls), parameters_of(cls)
+    hints, parameters = argument_hints(cls), parameters_of(cls)
     plain_arguments: dict[str, Any] = {}
     unchecked: set[str] = set()
     for name in fields:

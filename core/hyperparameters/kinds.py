@@ -21,13 +21,13 @@ from ..modules.registry import Node
 from .capture import builder_of
 from .declared import (
     Hint,
+    allows_kinds,
     dict_of,
     has_one_item_hint,
     is_plain_struct,
     item_hint,
     list_of,
     needs_class,
-    takes,
 )
 from .module_plan import ModulePlan, PartialPlan, Reference, StructPlan
 from .torch_layers import is_torch_layer
@@ -98,7 +98,7 @@ class PlainItems:
         is_bare = is_alike and not isinstance(hint, HintWithKinds)
         self._has_numbers = is_bare and not needs_class(hint)
         self._has_texts = self._has_numbers and (
-            takes(hint, str) or not takes(hint, torch.dtype, torch.device)
+            allows_kinds(hint, str) or not allows_kinds(hint, torch.dtype, torch.device)
         )
 
     def has(self, item: object) -> bool:
@@ -118,7 +118,7 @@ def declared_hint(parameter: Parameter | None, hint: Hint) -> Hint:
     return dict_of(hint) if kind is Parameter.VAR_KEYWORD else hint
 
 
-def kind_of(
+def kind_spec(
     cls: type[nn.Module],
     parameter: Parameter | None,
     value: object,

@@ -27,7 +27,7 @@ from ..modules.signature import parameters_of
 from .build import Build
 from .capture import builder_of
 from .checks import check_complete, check_defaults, check_no_argument, check_stored
-from .declared import Hint, hints_of, is_plain_struct, needs_class, takes
+from .declared import Hint, allows_kinds, argument_hints, is_plain_struct, needs_class
 from .kinds import (
     HintWithKinds,
     PlainItems,
@@ -169,7 +169,7 @@ class Planner:
     ) -> dict[str, Any]:
         if builder_of(cls) is not None:
             return self._for_builder(cls, node, path, depth)
-        parameters, hints = parameters_of(cls), hints_of(cls)
+        parameters, hints = parameters_of(cls), argument_hints(cls)
         check_stored(cls, node, path)
         check_defaults(cls, node, path)
         containers, kinds = containers_of(node, path), kinds_of(node, path)
@@ -297,7 +297,7 @@ class Planner:
             if not plain_items.has(item):
                 item = self.value(item, kinded.item(key), join(path, key), depth + 1)
             items[restored_key(key, hint)] = item
-        return OrderedDict(items) if takes(hint, OrderedDict) else items
+        return OrderedDict(items) if allows_kinds(hint, OrderedDict) else items
 
     def _struct(
         self,
@@ -341,7 +341,7 @@ class Planner:
                 path, f"expected a class, found {short_repr(dict(value), 100)}"
             )
         cls = class_named(node, path, moved_modules=self._moved_modules)
-        parameters, hints = parameters_of(cls), hints_of(cls)
+        parameters, hints = parameters_of(cls), argument_hints(cls)
         kinds = kinds_of(node, path)
         arguments: dict[str, Any] = {}
         for name, item in node.items():

@@ -29,7 +29,7 @@ from ...config.plain.enums import member_value
 from ...config.short_text import short_repr
 from ...config.spelling import did_you_mean
 from ...records.tensors.dtypes import ALL as DTYPES
-from .declared import Hint, declares, takes
+from .declared import Hint, allows_kinds, declares
 
 REF, CLASS, TENSOR, CONTAINERS = "__ref__", "__class__", "__tensor__", "__containers__"
 FUNCTION, KEYWORDS = "__function__", "keywords"
@@ -100,7 +100,7 @@ def plain_value(value: Any, hint: Hint, where: str) -> Any:
     Raises TypeError that names the argument for one that no file can hold.
     """
     # A dtype is stored as its name, so that a text of that name would come back as one.
-    if isinstance(value, str) and value in DTYPES and not takes(hint, str):
+    if isinstance(value, str) and value in DTYPES and not allows_kinds(hint, str):
         raise TypeError(
             f"{where}: the text {value!r} reads back as the dtype unless the argument "
             "is annotated with str"
@@ -149,14 +149,14 @@ def plain_key(value: object, hint: Hint, where: str) -> str:
 
 def restored_value(value: object, hint: Hint) -> Any:
     """Return a value without items as the constructor takes it."""
-    if isinstance(value, str) and not takes(hint, str):
+    if isinstance(value, str) and not allows_kinds(hint, str):
         if value in DTYPES and (
-            takes(hint, torch.dtype) or not takes(hint, torch.device)
+            allows_kinds(hint, torch.dtype) or not allows_kinds(hint, torch.device)
         ):
             return DTYPES[value]
-        if takes(hint, torch.dtype) and f"torch.{value}" in DTYPES:
+        if allows_kinds(hint, torch.dtype) and f"torch.{value}" in DTYPES:
             return DTYPES[f"torch.{value}"]
-        if takes(hint, torch.device):
+        if allows_kinds(hint, torch.device):
             return torch.device(value)
     return value
 
@@ -170,9 +170,9 @@ def restored_key(key: str, hint: Hint) -> Any:
 
 def restored_sequence(items: Sequence[Any], hint: Hint) -> Any:
     """Return ``items`` as the kind of sequence that is declared."""
-    if takes(hint, torch.Size) and not takes(hint, tuple, list):
+    if allows_kinds(hint, torch.Size) and not allows_kinds(hint, tuple, list):
         return torch.Size(items) if all(type(n) is int for n in items) else items
-    if takes(hint, tuple, torch.Size) and not takes(hint, list):
+    if allows_kinds(hint, tuple, torch.Size) and not allows_kinds(hint, list):
         return tuple(items)
     return list(items)
 

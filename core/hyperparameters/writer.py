@@ -32,14 +32,14 @@ from .capture import known_arguments
 from .checks import check_depth
 from .declared import (
     Hint,
+    argument_hints,
     computed_fields,
     dict_of,
-    hints_of,
     is_plain_struct,
     item_hint,
     list_of,
 )
-from .kinds import kind_of, spec_of
+from .kinds import kind_spec, spec_of
 from .reader import planned_value
 from .torch_layers import Template, Values
 from .values import (
@@ -193,7 +193,7 @@ class Writer:
     def _plain_arguments(
         self, cls: type[nn.Module], arguments: Mapping[str, Any], path: str, depth: int
     ) -> dict[str, Any]:
-        hints, parameters = hints_of(cls), parameters_of(cls)
+        hints, parameters = argument_hints(cls), parameters_of(cls)
         node: dict[str, Any] = {}
         notes = _Notes()
         for name, value in arguments.items():
@@ -211,7 +211,7 @@ class Writer:
             where = join(path, name)
             try:
                 plain_argument = self._argument(value, kind, hint, where, depth + 1)
-                spec = kind_of(
+                spec = kind_spec(
                     cls, parameter, value, hint, plain_argument, where, planned_value
                 )
             except (TypeError, HyperparameterError):

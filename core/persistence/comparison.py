@@ -16,7 +16,7 @@ from ...config.short_text import short_repr
 from ...records.errors import RecordError
 from ...records.tensors.dtypes import ALL as DTYPES
 from ..hyperparameters.capture import builder_of
-from ..hyperparameters.declared import hints_of, takes
+from ..hyperparameters.declared import allows_kinds, argument_hints
 from ..hyperparameters.upgrade import upgraded_node
 from ..hyperparameters.values import (
     ALL,
@@ -313,7 +313,7 @@ def _is_placement(cls: type[nn.Module], name: str) -> bool:
     """Return whether an argument is a device or a dtype, which loading decides."""
     if name in ("device", "dtype"):
         return True
-    return takes(hints_of(cls).get(name), torch.device, torch.dtype)
+    return allows_kinds(argument_hints(cls).get(name), torch.device, torch.dtype)
 
 
 def _default(cls: type[nn.Module] | None, name: str) -> Any:
@@ -328,7 +328,7 @@ def _default(cls: type[nn.Module] | None, name: str) -> Any:
     if parameter.default is Parameter.empty:
         return DEFAULT
     try:
-        hint = hints_of(cls).get(name, Any)
+        hint = argument_hints(cls).get(name, Any)
         return Writer(partial=True).value(parameter.default, hint, name, 0)
     except (TypeError, RecordError):
         return DEFAULT

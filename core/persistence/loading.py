@@ -45,7 +45,7 @@ from ..state.uninitialized.memory import BLANK
 from ..state.uninitialized.uninitialized import build_unfilled, rebuild
 from ..state.wrapped_tensors import make_wrappers
 from .burn_convention import explained, from_burn
-from .meaning import compare_ties, compared, note
+from .meaning import compare_ties, compared, lines_of_report
 
 M = TypeVar("M", bound=nn.Module)
 
@@ -254,7 +254,7 @@ def _plan_filling(
     differing = comparison.differing if is_refused else ()
     plan = plan_load(content, record, allowed, differing, places)
     compare_ties(comparison, plan.split_parameters, module, record)
-    plan.report.changed += note(
+    plan.report.changed += lines_of_report(
         comparison, record, is_ignored=is_ignored, is_new=is_new
     )
     return plan

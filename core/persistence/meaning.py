@@ -155,10 +155,10 @@ def check_meaning(module: nn.Module, hparams: object, file: str) -> None:
     if comparison.differing:
         cure = "Train the module that was saved, or load its weights into this one."
         raise RecordMismatchError(file, comparison.differing, cure)
-    note(comparison, record, is_ignored=False)
+    lines_of_report(comparison, record, is_ignored=False)
 
 
-def note(
+def lines_of_report(
     comparison: HparamsComparison,
     record: Entries,
     *,

@@ -40,7 +40,7 @@ from .pretrained_folder import (
     write_generation,
 )
 from .rebuilding import check_rebuilds
-from .shards import INDEX, size_of, split, write_shards
+from .shards import INDEX, entries_by_shard, size_of, write_shards
 
 M = TypeVar("M", bound=nn.Module)
 
@@ -109,7 +109,9 @@ def save_pretrained(
     )
     path = os.path.realpath(os.fsdecode(folder))
     os.makedirs(path, exist_ok=True)
-    shards = split(record, most, precision) if format == "safetensors" else []
+    shards = (
+        entries_by_shard(record, most, precision) if format == "safetensors" else []
+    )
     if len(shards) > 1:
         files = write_shards(
             record, shards, path, precision=precision, progress=progress

@@ -46,7 +46,9 @@ def size_of(text: int | str) -> int:
     return int(float(match[1]) * _UNITS[match[2].upper()])
 
 
-def split(record: FlatRecord, most: int, precision: PrecisionLike) -> list[list[Entry]]:
+def entries_by_shard(
+    record: FlatRecord, most: int, precision: PrecisionLike
+) -> list[list[Entry]]:
     """Return the entries in groups of at most ``most`` bytes, one entry at least."""
     entries = [entry for entry in record.entries() if entry.kind != "transient"]
     dtypes = Precision.of(precision).of_record(record).stored_dtypes(entries)

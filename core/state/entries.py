@@ -15,7 +15,7 @@ from ...records.entries.encoder import Encoder
 from ...records.entries.entry import Entry, Kind, MemoryFormat, ParamId
 from ...records.entries.nodes import renumbered
 from ...records.entries.select import wrappers_around
-from ...records.entries.wrapped_tensors import parts_of
+from ...records.entries.wrapped_tensors import tensors_within
 from ...records.errors import RecordError
 from ...records.tensors.memory import (
     ORDINARY,
@@ -201,7 +201,7 @@ def _unwrapped_rows(
             unwrapped.append((path, kind, tensor))
             continue
         inner_kind: Kind = "transient" if kind == "transient" else "buffer"
-        for where, part in parts_of(tensor, path):
+        for where, part in tensors_within(tensor, path):
             if not is_wrapper(part):
                 unwrapped.append((where, inner_kind, part))
             elif forms is not None and kind != "transient":

@@ -10,7 +10,7 @@ from ..groups import Group
 from ..tensor_optimizer import TensorOptimizer
 
 
-def check_arguments(
+def check_bind_arguments(
     optimizer: object,
     module: object,
     *,

@@ -11,9 +11,10 @@ from torch import Tensor
 from ...config.process.user_warning import warn_user
 from ...records.tensors.torch_internals import untraced
 from ..clipping import Clip, ClippedGroup, clip_by_group
-from ..engines.loop import state_of, tensor_of
+from ..engines.loop import state_of
+from ..engines.memory.tensor_form import stepped_tensor
 from ..engines.tracing.extended_state import MASTER, kept_names, opened
-from ..engines.tracing.state_fields import fields_of
+from ..engines.tracing.state_fields import fields_of_state
 from ..engines.tracing.step_call import StepCall, cast_state
 from ..schedulers.scheduler import Scheduler
 from ..tensor_optimizer import TensorOptimizer
@@ -209,7 +210,7 @@ class BoundState:
                     continue
                 check_held(self.params.path_of(param), param, fields, blank)
                 compute = self.initial_states.compute_dtype(param, fields, blank)
-                _move(move, tensor_of(param), fields, type(blank), compute)
+                _move(move, stepped_tensor(param), fields, type(blank), compute)
         self.is_training = to_train
 
     def blank(self, index: int, param: Tensor) -> Any:
@@ -223,7 +224,7 @@ class BoundState:
             values = self.states.get(param)
             if isinstance(values, dict):  # pyright: ignore[reportUnnecessaryIsInstance]  # tools write there
                 blank = self.blank(index, param)
-                fields = {} if blank is None else fields_of(blank)
+                fields = {} if blank is None else fields_of_state(blank)
                 names |= dict.fromkeys(n for n in values if n not in fields)
         return list(names)
 

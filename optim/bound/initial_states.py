@@ -6,12 +6,17 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..engines.loop import follow, tensor_of
+from ..engines.loop import follow
 from ..engines.memory.arena import Arena
 from ..engines.memory.entangled import overlaps_itself
-from ..engines.memory.tensor_form import copied, has_form_of, is_plain
-from ..engines.tracing.generators import kept_generators
-from ..engines.tracing.state_fields import fields_of
+from ..engines.memory.tensor_form import (
+    copied,
+    has_form_of,
+    is_plain_tensor,
+    stepped_tensor,
+)
+from ..engines.tracing.generators import watched_generators
+from ..engines.tracing.state_fields import fields_of_state
 from ..engines.tracing.step_call import StepFunctions
 from .state_check import check_held
 from .weight_precision import WeightPrecision
@@ -102,11 +107,11 @@ class InitialStates:
         # All are made before any is stored: init() may raise for the last of them.
         initial: States = {}
         for param in lacking:
-            tensor = tensor_of(param)
+            tensor = stepped_tensor(param)
             if not param.is_complex():
                 tensor = tensor.to(self.precision.state_dtype_of(param))
             state = simple.init(tensor)
-            fields = {} if state is None else fields_of(state)
+            fields = {} if state is None else fields_of_state(state)
             fields |= self.precision.beside(param, self.path_of(param))
             initial[param] = arena.house(param, fields)
         states.update(initial)
@@ -188,7 +193,7 @@ def _part(params: list[Tensor], states: States) -> None:
 
 def _address(value: Any) -> int:
     """Return where a plain tensor lies, 0 for all that is none or is empty."""
-    is_tensor = isinstance(value, Tensor) and is_plain(value)
+    is_tensor = isinstance(value, Tensor) and is_plain_tensor(value)
     return value.data_ptr() if is_tensor and value.layout is torch.strided else 0
 
 
@@ -201,15 +206,15 @@ def _blank(
             "that a step would write one over another; give it memory of its own: "
             "param.data = param.data.clone(memory_format=torch.contiguous_format)"
         )
-    tensor = tensor_of(param)
+    tensor = stepped_tensor(param)
     dtype = tensor.dtype if param.is_complex() else dtype
-    if is_plain(param):
+    if is_plain_tensor(param):
         like = torch.empty_like(tensor, dtype=dtype, device="meta")
     else:
         like = torch.zeros_like(tensor, dtype=dtype)
     # This call only looks at init(): the draws belong to the call that makes the state
     # to step with, or a resumed run would draw other numbers than this one.
-    with torch.no_grad(), kept_generators(param.device):
+    with torch.no_grad(), watched_generators(param.device):
         try:
             state = simple.init(like)
         except Exception:

@@ -20,7 +20,7 @@ from ..engines.tracing.extended_state import (
     author_type,
     kept_names,
 )
-from ..engines.tracing.state_fields import field_names, fields_of
+from ..engines.tracing.state_fields import field_names, fields_of_state
 from .nested_records import as_declared
 from .plain_values import as_held
 
@@ -39,7 +39,7 @@ def checked_state(
     one element become numbers again. What tools kept ``beside`` the fields comes along
     as it is.
     """
-    expected = {} if blank is None else fields_of(blank)
+    expected = {} if blank is None else fields_of_state(blank)
     extras = {name: stored_fields[name] for name in beside if name in stored_fields}
     values = {
         name: value
@@ -177,7 +177,7 @@ def check_held(path: str, param: Tensor, fields: object, blank: object) -> None:
 
 
 def _misfits(param: Tensor, fields: dict[str, Any], blank: object) -> Iterator[str]:
-    for name, usual in fields_of(blank).items() if blank is not None else ():
+    for name, usual in fields_of_state(blank).items() if blank is not None else ():
         value = fields.get(name)
         if value is None:
             if name in kept_names(type(blank)):
@@ -242,7 +242,9 @@ def _share(usual: Tensor, value: Tensor) -> Tensor:
 
 def _optional(blank: object) -> frozenset[str]:
     """Return the fields that may be None: by their types, or since they begin so."""
-    begin_as_none = {name for name, usual in fields_of(blank).items() if usual is None}
+    begin_as_none = {
+        name for name, usual in fields_of_state(blank).items() if usual is None
+    }
     return _nullable(author_type(type(blank))) | begin_as_none
 
 

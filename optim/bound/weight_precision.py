@@ -7,8 +7,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from ..engines.loop import tensor_of
-from ..engines.memory.tensor_form import is_plain
+from ..engines.memory.tensor_form import is_plain_tensor, stepped_tensor
 from ..engines.tracing.extended_state import (
     MASTER,
     ROUNDING_KEY,
@@ -58,8 +57,8 @@ class WeightPrecision:
             return extended(state, rounding_step=0, rounding_key=0)
         if not self.has_master(param):
             return state
-        tensor, dtype = tensor_of(param), self.master_dtype
-        if is_plain(param):
+        tensor, dtype = stepped_tensor(param), self.master_dtype
+        if is_plain_tensor(param):
             return extended(
                 state, master=torch.empty_like(tensor, dtype=dtype, device="meta")
             )
@@ -74,7 +73,7 @@ class WeightPrecision:
             return {k: v for k, v in fields.items() if k not in present}
         if MASTER in present or not self.has_master(param):
             return {}
-        return {MASTER: tensor_of(param).to(self.master_dtype)}
+        return {MASTER: stepped_tensor(param).to(self.master_dtype)}
 
 
 def is_narrower(param: Tensor, dtype: torch.dtype) -> bool:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from .bucket import Bucket, Engine
-from .tracing.state_fields import field_names, fields_of
+from .tracing.state_fields import field_names, fields_of_state
 from .tracing.step_call import StepCall
 from .tracing.trace import BucketLayout
 
@@ -90,7 +90,7 @@ def _random(numbers: torch.Generator, like: Tensor) -> Tensor:
 
 def _initial_fields(step: StepCall, tensor: Tensor) -> dict[str, Any]:
     state = step.simple.init(tensor)
-    fields = {} if state is None else fields_of(state)
+    fields = {} if state is None else fields_of_state(state)
     return {
         name: value.clone() if isinstance(value, Tensor) else value
         for name, value in fields.items()

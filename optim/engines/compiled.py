@@ -11,7 +11,7 @@ from ...config.process.user_warning import warn_user
 from .blocks import Blocks
 from .bucket import Bucket, Job
 from .codegen.c_code import c_source
-from .codegen.compiler import CompileError, load
+from .codegen.compiler import CompileError, load_library
 from .codegen.program import program_of
 from .renewals import Renewals
 from .self_check import agrees
@@ -120,7 +120,7 @@ def _compile(
     """Return the program, or in words why there is none."""
     try:
         master = None if layout.master is None else layout.master + 2
-        run = load(c_source(program_of(trace.tape, trace.outs), master)).run
+        run = load_library(c_source(program_of(trace.tape, trace.outs), master)).run
     except (NotElementwise, CompileError) as problem:
         return _warned_of(str(problem))
     run.argtypes = [ctypes.c_void_p, ctypes.c_int64, ctypes.c_void_p, ctypes.c_int64]

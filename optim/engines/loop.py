@@ -7,11 +7,11 @@ import torch
 from torch import Tensor
 
 from .bucket import Bucket, Job
-from .memory.tensor_form import owned
+from .memory.tensor_form import owned, stepped_tensor
 from .portions import Portion, StepFailed, Write, job_of, memory_of
 from .tracing.extended_state import MASTER, kept_names
 from .tracing.recording import ImpureStepError
-from .tracing.state_fields import field_names, fields_of
+from .tracing.state_fields import field_names, fields_of_state
 from .tracing.step_call import CHANGED_IN_PLACE, StepCall, versions
 
 
@@ -34,7 +34,7 @@ class Loop:
 def _computed(bucket: Bucket, i: int, grad: Tensor, step: StepCall) -> Write:
     """Return what writes the step of one parameter."""
     param, fields = bucket.params[i], bucket.states[i]
-    tensor = tensor_of(param)
+    tensor = stepped_tensor(param)
     follow(fields, tensor.device)
     state = state_of(bucket.layout.state_type, fields)
     try:
@@ -80,12 +80,6 @@ def _homes(fields: dict[str, Any]) -> list[Any]:
     return [memory_of(t) for t in fields.values() if isinstance(t, Tensor)]
 
 
-def tensor_of(param: Tensor) -> Tensor:
-    """Return the parameter's memory without autograd; a complex one as real pairs."""
-    tensor = param.detach()
-    return torch.view_as_real(tensor) if tensor.is_complex() else tensor
-
-
 def follow(fields: dict[str, Any], device: torch.device) -> None:
     """Move the tensors of a state to ``device``."""
     for name, value in fields.items():
@@ -94,7 +88,7 @@ def follow(fields: dict[str, Any], device: torch.device) -> None:
 
 
 def matching_grad(grad: Tensor, param: Tensor) -> Tensor:
-    """Return a gradient that goes with `tensor_of` a parameter, dense and real.
+    """Return a gradient that goes with a parameter's `stepped_tensor`: dense and real.
 
     Raises ValueError for one of another shape, which a step would broadcast, and for
     a complex one of a real parameter or the other way round.
@@ -159,7 +153,7 @@ def keep(fields: dict[str, Any], state: Any, tensor: Tensor) -> None:
     """Write a returned state into the stored one, in storage of its own."""
     if state is None:
         return
-    values = fields_of(state)
+    values = fields_of_state(state)
     ours = set(_homes(fields))
     for name, value in values.items():
         home = fields.get(name)

@@ -10,9 +10,9 @@ from torch import Tensor
 from ...records.tensors.memory import is_dense
 from .bucket import Bucket, Engine, Unfit
 from .choice import choose, is_elementwise, usable_kernel
-from .loop import Loop, checked, matching_grad, state_of, tensor_of
+from .loop import Loop, checked, matching_grad, state_of
 from .memory.entangled import entangled
-from .memory.tensor_form import is_plain
+from .memory.tensor_form import is_plain_tensor, stepped_tensor
 from .portions import StepFailed
 from .stacked import SIDE, Stacked
 from .torch_fused import TorchFused
@@ -271,7 +271,7 @@ class BucketPlanner:
         if key in self.tried:
             return
         i = min(range(len(bucket.params)), key=bucket.sizes.__getitem__)
-        tensor = tensor_of(bucket.params[i]).clone()
+        tensor = stepped_tensor(bucket.params[i]).clone()
         fields = {
             k: v.clone() if isinstance(v, Tensor) else v
             for k, v in bucket.states[i].items()
@@ -288,7 +288,7 @@ class BucketPlanner:
 
 def _obstacle(param: Tensor, grad: Tensor, fields: StateFields) -> tuple[str, bool]:
     """Return why only the loop can step this, and whether the gradient is why."""
-    if param.is_complex() or not (is_plain(param) or _is_fake(param)):
+    if param.is_complex() or not (is_plain_tensor(param) or _is_fake(param)):
         return f"the parameter is a {type(param).__name__} of {param.dtype}", False
     if not is_dense(param):
         return "the parameter's elements do not fill one run of memory", False

@@ -19,9 +19,9 @@ from ..engines.plan import BucketPlanner, Plan, Slot
 from ..engines.portions import StepFailed
 from ..engines.renewals import Renewals
 from ..engines.tracing.extended_state import KEPT
-from ..engines.tracing.generators import kept_generators
+from ..engines.tracing.generators import watched_generators
 from ..engines.tracing.recording import ImpureStepError, NotElementwise
-from ..engines.tracing.state_fields import fields_of, tensor_names
+from ..engines.tracing.state_fields import fields_of_state, tensor_names
 from ..engines.tracing.step_call import StepCall, StepFunctions
 
 Grads = list[Tensor | None]
@@ -109,7 +109,7 @@ class Stepper:
         # No backward pass has run: a gradient in the form of its parameter is likely.
         grads: Grads = [p.detach() for p in params]
         slots = self._slots(params, grads, fields, blanks)
-        with kept_generators(torch.device("cpu")):
+        with watched_generators(torch.device("cpu")):
             return self.planner.plan(slots, call, is_dry=True)
 
     def _plan(
@@ -148,7 +148,7 @@ class Stepper:
         slots = self._slots(params, grads, fields, blanks)
         # Planning runs the step on copies, and draws then that the run did not make:
         # whether a step is planned anew must not change the numbers of the run.
-        with kept_generators(params[0].device if params else torch.device("cpu")):
+        with watched_generators(params[0].device if params else torch.device("cpu")):
             plan = self.planner.plan(slots, call)
         for bucket in plan.buckets:
             bucket.renewals = self.renewals.setdefault(index, Renewals())
@@ -210,7 +210,7 @@ class Stepper:
 
 
 def _filled_fields(blank: Any) -> Fields:
-    fields = {} if blank is None else fields_of(blank)
+    fields = {} if blank is None else fields_of_state(blank)
     return {name: value for name, value in fields.items() if value is not None}
 
 

@@ -25,7 +25,7 @@ from .stored_groups import StoredGroups, settle_groups, stored_groups_of
 from .taken_states import TakenStates
 
 
-def into_record(runner: StepRunner) -> OptimizerRecord:
+def record_of_optimizer(runner: StepRunner) -> OptimizerRecord:
     """Return the state; it refers to the live tensors. Raises ValueError for none."""
     bound = runner.bound
     if not bound.groups:
@@ -79,7 +79,7 @@ def _description(bound: BoundState, record: OptimizerRecord) -> dict[str, Any]:
     return description
 
 
-def load_record(
+def load_optimizer_record(
     runner: StepRunner,
     source: object,
     hyperparameters: str,
@@ -114,7 +114,7 @@ def fill_optimizer(
     rename: Rename | None = None,
     strict: bool = True,
 ) -> LoadReport:
-    """Load as `load_record` does, together with what else is changed.
+    """Load as `load_optimizer_record` does, together with what else is changed.
 
     ``is_restoring`` takes the stored hyperparameters over.
     """

@@ -12,11 +12,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ...core.state.loading.derived import is_rearranged, leaves_of, rearranged
+from ...core.state.loading.derived import is_rearranged, rearranged, source_entries
 from ...records.entries.entry import Entry
 from ..bound.nested_records import as_dicts
 from ..engines.tracing.extended_state import KEPT
-from ..engines.tracing.state_fields import fields_of
+from ..engines.tracing.state_fields import fields_of_state
 
 Fields = dict[str, Any]
 """A state as plain data, by field."""
@@ -33,7 +33,7 @@ class RearrangedState:
     entry: Entry
     """The parameter, as rules computed it from stored ones, without values."""
     origins: Sequence[str]
-    """The stored paths of `leaves_of` the entry."""
+    """The stored paths of `source_entries` of the entry."""
     parts: Sequence[Fields | None]
     """The stored states of those; None where there is none."""
     blank: Any
@@ -116,7 +116,9 @@ class RearrangedState:
         forms = [
             (blank, self.entry.shape),
             (probe, probe_shape(len(self.entry.shape))),
-            *zip(column, [leaf.shape for leaf in leaves_of(self.entry)], strict=True),
+            *zip(
+                column, [leaf.shape for leaf in source_entries(self.entry)], strict=True
+            ),
         ]
         return all(
             isinstance(tensor, Tensor) and tuple(tensor.shape) == (*shape, *pair)
@@ -128,14 +130,14 @@ class RearrangedState:
         if not tensor.is_floating_point() and not tensor.is_complex():
             return True
         # A sum over all elements is the same in another order.
-        leaves = leaves_of(self.entry)
+        leaves = source_entries(self.entry)
         return len(leaves) == 1 and _numel(leaves[0]) == _numel(self.entry)
 
     def _rearranged(self, column: list[Tensor]) -> Tensor:
         device = column[0].device
         tensors = {
             id(leaf): value.detach().to(device)
-            for leaf, value in zip(leaves_of(self.entry), column, strict=True)
+            for leaf, value in zip(source_entries(self.entry), column, strict=True)
         }
         with torch.no_grad():
             if not self.is_complex:
@@ -155,7 +157,9 @@ def probe_shape(n_dims: int) -> tuple[int, ...]:
 
 def _as_fields(state: object) -> Fields:
     return (
-        {} if state is None else {n: as_dicts(v) for n, v in fields_of(state).items()}
+        {}
+        if state is None
+        else {n: as_dicts(v) for n, v in fields_of_state(state).items()}
     )
 
 

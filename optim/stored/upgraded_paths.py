@@ -9,7 +9,7 @@ from torch import nn
 from ...core.evolution.upgrading import upgrade_record
 from ...core.modules.tree import places_of
 from ...core.modules.versions import versions_of
-from ...core.state.loading.derived import leaves_of
+from ...core.state.loading.derived import source_entries
 from ...records.entries.entries import Entries
 from ...records.entries.entry import Entry
 from ...records.errors import RecordVersionError
@@ -83,8 +83,8 @@ class UpgradedPaths:
         return not self.candidates(path) and path not in self.sources
 
     def origins(self, entry: Entry) -> list[str]:
-        """Return the stored paths of the `leaves_of` an entry."""
-        return [self.stored_paths[id(leaf.source)] for leaf in leaves_of(entry)]
+        """Return the stored paths of the `source_entries` of an entry."""
+        return [self.stored_paths[id(leaf.source)] for leaf in source_entries(entry)]
 
     def _record(self, file: str) -> Entries:
         """Return the parameters as a record of their module, without values."""
@@ -116,7 +116,7 @@ class UpgradedPaths:
 
     def _note(self, upgraded: Entries) -> None:
         for path, entry in upgraded.by_path().items():
-            if leaves_of(entry) == [entry]:
+            if source_entries(entry) == [entry]:
                 self.moved.setdefault(self.origins(entry)[0], []).append(path)
             else:
                 self.computed[path] = entry

@@ -10,7 +10,7 @@ from ...config.patterns import Patterns
 from ...config.plain.codec import Node
 from ..tensors.arrays import array_of_tensor
 from .entry import Entry
-from .nodes import leaves_of, renumbered
+from .nodes import entry_numbers, renumbered
 from .select import check_selection, selected, wrappers_around
 from .wrapper_forms import CLASS
 
@@ -313,7 +313,7 @@ def selection(
     place = {id(entry): i for i, entry in enumerate(chosen)}
     number = {i: place[id(e)] for i, e in enumerate(entries) if id(e) in place}
     for path, node in extra.items():
-        for i in leaves_of(node):
+        for i in entry_numbers(node):
             if i not in number:
                 raise ValueError(
                     f"{path}: the plain data there is chosen, and {entries[i].path}, a "

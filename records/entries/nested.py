@@ -9,8 +9,8 @@ from ...config.plain.codec import Node
 from .encoder import Encoder
 from .entries import Entries
 from .entry import Entry
-from .node_names import mismatch, name_of
-from .nodes import escape, leaves_of, renumbered, tag_of
+from .node_names import mismatch, node_name
+from .nodes import entry_numbers, escape, renumbered, tag_of
 from .stored_wrappers import StoredWrappers
 from .wrapper_forms import wrapper_in, wrapper_node
 
@@ -24,7 +24,7 @@ def nested_entries(
     """
     tag, content = tag_of(node)
     if tag != "$record":
-        raise mismatch(file, path, name_of(node), "a record")
+        raise mismatch(file, path, node_name(node), "a record")
     record_inside = _NestedRecord(entries)
     record_inside.add(content[1], "")
     record_inside.add_entries_of_plain_data()
@@ -72,7 +72,7 @@ class _NestedRecord:
     def add_entries_of_plain_data(self) -> None:
         """Add what the plain data names and no path of the record does."""
         for path, node in self.nodes.items():
-            for number in leaves_of(node):
+            for number in entry_numbers(node):
                 if number not in self.entries:
                     self.entries[number] = dataclasses.replace(
                         self._entries_of_whole[number],

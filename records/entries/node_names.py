@@ -13,7 +13,7 @@ def mismatch(file: str, path: str, content: str, expected: str) -> RecordMismatc
     )
 
 
-def name_of(node: Node) -> str:
+def node_name(node: Node) -> str:
     """Return what ``node`` is in words."""
     if isinstance(node, dict) and len(node) == 1:
         if wrapper_in(node):

@@ -107,17 +107,17 @@ def renumbered(node: Node, number: Mapping[int, int]) -> Node:
     return {key: renumbered(item, number) for key, item in node.items()}
 
 
-def leaves_of(node: Node, tags: frozenset[str] = LEAVES) -> Iterator[int]:
+def entry_numbers(node: Node, tags: frozenset[str] = LEAVES) -> Iterator[int]:
     """Return the numbers of the entries in ``node``, in order; of some tags alone."""
     if isinstance(node, list):
         for item in node:
-            yield from leaves_of(item, tags)
+            yield from entry_numbers(item, tags)
     elif isinstance(node, dict):
         for key, item in node.items():
             if key in tags:
                 yield item
             elif key not in LEAVES:
-                yield from leaves_of(item, tags)
+                yield from entry_numbers(item, tags)
 
 
 def tag_of(node: Node) -> tuple[str | None, Any]:
@@ -151,7 +151,7 @@ def scalar(tag: str, content: Any) -> object:
 
 
 def escape(key: str) -> str:
-    """Return a dict's key as one part of a path; ``record_view.split`` undoes it."""
+    """Return a dict's key as one part of a path; ``names_on_path`` undoes it."""
     if not key:
         return "\\e"
     return key.replace("\\", "\\\\").replace(".", "\\.").replace("\0", "\\0")

@@ -13,7 +13,7 @@ from .select import selected
 E = TypeVar("E", bound=Entries)
 
 
-def part_of(record: E, path: str) -> E:
+def part_below(record: E, path: str) -> E:
     """Return what stands below ``path``, under the names that it has there.
 
     The hyperparameters of the whole say nothing of a part, so it has none; the

@@ -36,7 +36,7 @@ MAX_DEPTH = TAGGED_DEPTH // 2 - 2
 """
 
 
-def plain_value(node: Node, language: Language, file: str) -> Any:
+def value_of_node(node: Node, language: Language, file: str) -> Any:
     """Return the value of ``node``, which a record of ``file`` gives.
 
     Raises `RecordFormatError` where tags hold something else than they must.

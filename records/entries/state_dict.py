@@ -16,7 +16,7 @@ from .entry import Entry
 from .extra_state import extra_state
 from .nodes import renumbered
 from .stored_wrappers import StoredWrappers
-from .wrapped_tensors import form_of, parts_of
+from .wrapped_tensors import form_of, tensors_within
 
 USUAL_NAMES = (
     "state_dict",
@@ -88,7 +88,7 @@ class Collected:
 
     def _add_wrapper(self, path: str, tensor: torch.Tensor) -> None:
         """Add what a wrapper is made of, and its form as plain data."""
-        for where, part in parts_of(tensor, path):
+        for where, part in tensors_within(tensor, path):
             if is_wrapper(part):
                 self.add_plain(where, form_of(part, where))
                 continue

@@ -31,14 +31,16 @@ from .wrapper_forms import (
 )
 
 
-class StandIn(Tensor):
+class UnmadeWrapper(Tensor):
     """A wrapper that is not made: its form and its parts, whoever has the class."""
 
     form: Form
     parts: Mapping[str, Any]
 
     @classmethod
-    def of(cls, form: Form, parts: Mapping[str, object], path: str = "") -> "StandIn":
+    def of(
+        cls, form: Form, parts: Mapping[str, object], path: str = ""
+    ) -> "UnmadeWrapper":
         """Return what stands for a wrapper of ``form``."""
         stand_in = torch.empty(0, device="cpu").as_subclass(cls)
         stand_in.form, stand_in.parts = form, parts
@@ -58,7 +60,7 @@ class StandIn(Tensor):
 
 def form_of(tensor: Tensor, path: str) -> dict[str, Any]:
     """Return the form of a wrapper; `RecordError` for what is no plain data in it."""
-    if isinstance(tensor, StandIn):
+    if isinstance(tensor, UnmadeWrapper):
         return dict(tensor.form)
     names, context = _flattened(tensor, path)
     cls = type(tensor)
@@ -74,17 +76,17 @@ def form_of(tensor: Tensor, path: str) -> dict[str, Any]:
 
 def parts_by_name(tensor: Tensor, path: str) -> dict[str, Any]:
     """Return the tensors that a wrapper is made of, which may be wrappers too."""
-    if isinstance(tensor, StandIn):
+    if isinstance(tensor, UnmadeWrapper):
         return dict(tensor.parts)
     return {name: getattr(tensor, name) for name in _flattened(tensor, path)[0]}
 
 
-def parts_of(tensor: Tensor, path: str) -> Iterator[tuple[str, Tensor]]:
+def tensors_within(tensor: Tensor, path: str) -> Iterator[tuple[str, Tensor]]:
     """Yield ``tensor``, and all that wrappers in it are made of, by path."""
     yield path, tensor
     if is_wrapper(tensor):
         for name, part in parts_by_name(tensor, path).items():
-            yield from parts_of(part, join(path, name))
+            yield from tensors_within(part, join(path, name))
 
 
 def make_wrapper(

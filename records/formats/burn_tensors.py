@@ -11,7 +11,7 @@ from ..entries.entries import Entries
 from ..entries.entry import Entry, ParamId, Payload
 from ..errors import RecordFormatError
 from ..header.columns import is_shape
-from ..header.header import record_of
+from ..header.header import record_of_header
 from ..io.lazy_payload import LazyPayload
 from ..io.source import Source
 from ..stored_contents import Decoded
@@ -110,7 +110,7 @@ def record_of_tensors(
         "tree": tree,
         "tensors": _table_of(groups),
     }
-    record = record_of(header, source.name)
+    record = record_of_header(header, source.name)
     for entry, group in zip(record.entries(), groups, strict=True):
         entry.source = _payload(entry, group[0], source)
     record.hold(source, has_sums=False)

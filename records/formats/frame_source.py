@@ -8,7 +8,7 @@ import numpy as np
 import zstandard
 
 from ..errors import RecordChecksumError, RecordFormatError
-from ..io.source import Source, check_range, fresh_memory
+from ..io.source import Source, check_extent, fresh_memory
 from .zstd_frames import MARK, MOST_CONTENT, decompressor, read_table
 
 _MOST_KEPT = 4
@@ -41,7 +41,7 @@ class FrameSource:
 
     def read(self, offset: int, count: int) -> memoryview:
         """Return ``count`` bytes of the content at ``offset``, decoded."""
-        check_range(self, offset, count)
+        check_extent(self, offset, count)
         for start, content in self._kept:
             if start <= offset and offset + count <= start + len(content):
                 part = memoryview(content)[offset - start :][:count]

@@ -16,12 +16,12 @@ from ..entries.entries import Entries
 from ..errors import RecordError, RecordFormatError, RecordVersionError
 from ..format import Format, WriteOptions
 from ..header.columns import is_text
-from ..header.header import record_of
+from ..header.header import record_of_header
 from ..io.foreign import foreign_json
 from ..io.sink import Sink
 from ..io.source import MemorySource, Source
 from ..limits import TEXT, WORD, allowance
-from ..writing.contents import Contents, Payload
+from ..writing.contents import Contents, RowPayload
 from .json_reader import JsonReader, most_memory
 from .json_text import plain_text
 from .json_values import Text, base64_text, number_lines
@@ -102,7 +102,7 @@ class Json(Format):
                 "It is no record, or somebody removed the key, which says "
                 f'its version: "burnish": {VERSION}.',
             )
-        record = record_of({"tree": None, "metadata": {}, **header}, source.name)
+        record = record_of_header({"tree": None, "metadata": {}, **header}, source.name)
         for entry, text in zip(record.entries(), texts, strict=True):
             text.dtype, text.shape = entry.dtype, entry.shape
             entry.source = text
@@ -156,7 +156,7 @@ def _rows_of(header: dict[str, Any]) -> Iterator[dict[str, Any]]:
 
 
 def _write_row(
-    payload: Payload, row: dict[str, Any], sink: Sink, *, is_base64: bool
+    payload: RowPayload, row: dict[str, Any], sink: Sink, *, is_base64: bool
 ) -> None:
     sink.write(plain_text(row)[:-1])
     if is_base64:

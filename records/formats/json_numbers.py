@@ -23,12 +23,12 @@ _NAN = re.compile("nan:[0-9a-f]+")
 _MINUS_ZERO = re.compile(rb"-0(?![.eE0-9])")
 
 
-def parts_of(values: torch.Tensor) -> torch.Tensor:
+def real_numbers(values: torch.Tensor) -> torch.Tensor:
     """Return complex values as real and imaginary ones in turn; others unchanged."""
     return torch.view_as_real(values).view(-1) if values.is_complex() else values
 
 
-def text_of(values: torch.Tensor) -> bytes:
+def text_of_numbers(values: torch.Tensor) -> bytes:
     """Return the flat, real ``values`` as JSON numbers separated by commas."""
     if not values.dtype.is_floating_point:
         return _dumps(values)

@@ -9,30 +9,30 @@ import xxhash
 
 from ..errors import RecordChecksumError, RecordFormatError
 from ..io.source import ClosedFileError, Maps, Source
-from ..writing.contents import Payload
+from ..writing.contents import RowPayload
 from ..writing.payload import byte_view
-from .json_numbers import LINE, numbers_of, parts_of, text_of
+from .json_numbers import LINE, numbers_of, real_numbers, text_of_numbers
 
 _PIECE = 1 << 20
 _ONE_LINE = 16
 
 
-def number_lines(payload: Payload) -> Iterator[bytes]:
+def number_lines(payload: RowPayload) -> Iterator[bytes]:
     """Return the values of ``payload`` as the text between brackets."""
     dtype = payload.row.dtype
     is_long = payload.row.size > _ONE_LINE * dtype.itemsize
     line = b"\n" if is_long else b""
     separator = line
     for chunk in payload:
-        parts = parts_of(torch.frombuffer(chunk, dtype=dtype))
+        parts = real_numbers(torch.frombuffer(chunk, dtype=dtype))
         for start in range(0, parts.numel(), LINE):
             yield separator
-            yield text_of(parts[start : start + LINE])
+            yield text_of_numbers(parts[start : start + LINE])
             separator = b"," + line
     yield line
 
 
-def base64_text(payload: Payload) -> Iterator[bytes]:
+def base64_text(payload: RowPayload) -> Iterator[bytes]:
     """Return the bytes of ``payload`` as one base64 text, in parts."""
     carry = b""
     for chunk in payload:

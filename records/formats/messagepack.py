@@ -25,7 +25,7 @@ from ..errors import (
 )
 from ..format import Format, WriteOptions
 from ..header.columns import Column, are_sizes, is_size
-from ..header.header import plain_of, record_of
+from ..header.header import plain_of, record_of_header
 from ..io.lazy_payload import LazyPayload
 from ..io.sink import Sink
 from ..io.source import Source
@@ -140,7 +140,7 @@ def read_document(source: Source, budget: int | None = None) -> Entries:
     what every file may; the default is the size of the source.
     """
     header, data = _read_header(source, source.size if budget is None else budget)
-    record = record_of(header, source.name, added=_COLUMNS)
+    record = record_of_header(header, source.name, added=_COLUMNS)
     entries = record.entries()
     layout = _checked_layout(header["tensors"], entries, source, data)
     planes = _checked_planes(header["tensors"]["planes"], entries, source.name)

@@ -8,7 +8,7 @@ from ..entries.entries import Entries
 from ..entries.entry import Entry
 from ..errors import RecordFormatError, RecordVersionError
 from ..header.columns import Column
-from ..header.header import plain_of, record_of
+from ..header.header import plain_of, record_of_header
 from ..io.source import Source
 from ..tensors.dtypes import NAME_OF
 from .json_reader import JsonReader, quick_value
@@ -34,7 +34,7 @@ def our_record(
         raise RecordVersionError(file, version, VERSION, "its key 'burnish'")
     if type(version) is not int or version != VERSION:
         raise RecordFormatError(file, "damaged metadata under the key 'burnish'")
-    record = record_of(fields, file, added=_COLUMNS)
+    record = record_of_header(fields, file, added=_COLUMNS)
     names = _stored_names(record.entries(), tensors, file)
     for name, entry in zip(names, record.entries(), strict=True):
         if tensors[name][:2] != (entry.dtype, list(entry.shape)):
@@ -110,7 +110,7 @@ def foreign_record(
         "tree": None,
         "tensors": table,
     }
-    record = record_of(header, source.name)
+    record = record_of_header(header, source.name)
     record.metadata.update(texts)
     return record
 

@@ -14,7 +14,7 @@ from ..format import Format, WriteOptions
 from ..io.sink import Sink
 from ..io.source import Source
 from ..tensors.byte_planes import PLANED
-from ..writing.contents import Contents, Payload
+from ..writing.contents import Contents, RowPayload
 from .frame_source import FrameSource
 from .layout import PART, DocumentLayout
 from .messagepack import (
@@ -86,7 +86,7 @@ class _Writer:
             else:
                 self._frames.matches(part)
 
-    def payload(self, payload: Payload, frames: Sequence[bytes]) -> None:
+    def payload(self, payload: RowPayload, frames: Sequence[bytes]) -> None:
         """Write a payload, framed as the document has it."""
         dtype, following = payload.row.dtype, iter(frames)
         room = PART if len(frames) > 1 else sys.maxsize

@@ -123,7 +123,7 @@ def plain_of(reader: Reader, file: str, added: Mapping[str, Column]) -> Plain:
     return header
 
 
-def record_of(
+def record_of_header(
     header: Node, file: str, *, added: Mapping[str, Column] = MappingProxyType({})
 ) -> Entries:
     """Return the record that a header describes; its entries have no source yet.

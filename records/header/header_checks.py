@@ -8,7 +8,7 @@ import torch
 
 from ..entries.entries import Entries
 from ..entries.entry import Entry
-from ..entries.nodes import leaves_of
+from ..entries.nodes import entry_numbers
 from ..errors import RecordError, RecordFormatError
 from ..tensors.arrays import WITHOUT_ARRAYS
 from .columns import COLUMNS, MEMORY_FORMATS, MOST_DIMENSIONS, checked_column
@@ -39,7 +39,7 @@ def check_arrays(record: Entries, dtypes: Sequence[torch.dtype]) -> None:
     """Raise `RecordError` for an array that no field would take back."""
     if not record.tree or WITHOUT_ARRAYS.isdisjoint(dtypes):
         return
-    for number in leaves_of(record.tree, frozenset({"$array"})):
+    for number in entry_numbers(record.tree, frozenset({"$array"})):
         if dtypes[number] in WITHOUT_ARRAYS:
             path = record.entries()[number].path
             raise RecordError(

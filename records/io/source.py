@@ -106,7 +106,7 @@ class FileSource:
 
     def read(self, offset: int, count: int) -> memoryview:
         """Return ``count`` bytes at ``offset``; RecordFormatError if there are less."""
-        check_range(self, offset, count)
+        check_extent(self, offset, count)
         fd, buffer, n_read = self._open_fd(), fresh_memory(count), 0
         while n_read < count:
             got = os.preadv(fd, [buffer[n_read : n_read + (1 << 30)]], offset + n_read)
@@ -117,7 +117,7 @@ class FileSource:
 
     def view(self, offset: int, count: int) -> memoryview:
         """Return ``count`` bytes at ``offset``, many of them in a map of their own."""
-        check_range(self, offset, count)
+        check_extent(self, offset, count)
         if count >= _WINDOW and self.may_map:
             start = offset - offset % GRANULARITY
             # Not every file can be mapped, nor any number of maps be had.
@@ -171,7 +171,7 @@ class _WholeFile:
     def read(self, offset: int, count: int) -> memoryview:
         """Return ``count`` bytes at ``offset`` of it, without a copy."""
         if not 0 <= offset <= offset + count <= self.size:
-            check_range(self, offset, count)
+            check_extent(self, offset, count)
         return self._content[offset : offset + count]
 
     view = read
@@ -193,7 +193,7 @@ class MemorySource:
 
     def read(self, offset: int, count: int) -> memoryview:
         """Return ``count`` bytes at ``offset``, without a copy."""
-        check_range(self, offset, count)
+        check_extent(self, offset, count)
         return self._data[offset : offset + count]
 
     def view(self, offset: int, count: int) -> memoryview:
@@ -229,7 +229,7 @@ class StreamSource:
 
     def read(self, offset: int, count: int) -> memoryview:
         """Return ``count`` bytes at ``offset``; RecordFormatError if there are less."""
-        check_range(self, offset, count)
+        check_extent(self, offset, count)
         pieces = bytearray()
         # The place in the file is the file object's: one thread at a time moves it.
         with self._lock:
@@ -261,7 +261,7 @@ def _early_end(file: str) -> RecordFormatError:
     return RecordFormatError(file, "an end while it was read", cure=TRUNCATED)
 
 
-def check_range(source: Source, offset: int, count: int) -> None:
+def check_extent(source: Source, offset: int, count: int) -> None:
     """Raise `RecordFormatError` unless the source has ``count`` bytes at ``offset``."""
     if offset < 0 or count < 0 or offset + count > source.size:
         raise RecordFormatError(

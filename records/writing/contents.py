@@ -60,11 +60,11 @@ class Contents:
         """A row for each payload, in the order of the header's columns."""
         return [self._row(i) for i in range(len(self._entries))]
 
-    def payload(self, number: int) -> "Payload":
+    def payload(self, number: int) -> "RowPayload":
         """Return the payload of row ``number``."""
-        return Payload(self, number)
+        return RowPayload(self, number)
 
-    def payloads(self) -> Iterator["Payload"]:
+    def payloads(self) -> Iterator["RowPayload"]:
         """Return every payload, in the order of the rows."""
         return map(self.payload, range(len(self._entries)))
 
@@ -170,7 +170,7 @@ class Contents:
             self._progress(self._n_done, self._n_bytes, self._entries[i].path)
 
 
-class Payload:
+class RowPayload:
     """The bytes of one row, in chunks; iterate over it once.
 
     A chunk is a memoryview of at most 1 MiB, of whole values, and valid until the next

@@ -62,7 +62,7 @@ def collecting() -> Generator[dict[str, None]]:
         raise Collected
 
     with (
-        mock.patch.object(compiled, "load", load),
+        mock.patch.object(compiled, "load_library", load),
         mock.patch.object(compiled, "_programs", {}),
         mock.patch.object(compiled, "_warned", {str(Collected())}),
     ):
@@ -79,14 +79,14 @@ def compiled_together(sources: list[str]) -> Generator[None]:
         subprocess.run(command, check=True, capture_output=True)
         programs = ctypes.CDLL(str(library))
     places = {source: k for k, source in enumerate(sources)}
-    usual = compiler.load
+    usual = compiler.load_library
 
     def load(source: str) -> object:
         k = places.get(source)
         return usual(source) if k is None else SimpleNamespace(run=programs[f"run_{k}"])
 
     with (
-        mock.patch.object(compiled, "load", load),
+        mock.patch.object(compiled, "load_library", load),
         mock.patch.object(compiled, "_programs", {}),
     ):
         yield

@@ -11,7 +11,7 @@ import burnish
 import burnish.train
 from burnish import optim
 from burnish.train import OptimizerHparams
-from burnish.train.group_objects import name_of, simple_class
+from burnish.train.group_objects import class_name, simple_class
 
 OPTIMIZERS = {
     "adadelta:Adadelta": optim.Adadelta,
@@ -38,7 +38,7 @@ OPTIMIZERS = {
 def test_an_optimizer_has_the_name_that_checkpoints_hold(name: str) -> None:
     stored_name = f"burnish.optim.{name}"
 
-    assert name_of(OPTIMIZERS[name]) == stored_name
+    assert class_name(OPTIMIZERS[name]) == stored_name
     assert simple_class(stored_name) is OPTIMIZERS[name]
 
 

@@ -60,7 +60,7 @@ class Generators:
 
 
 @contextmanager
-def kept_generators() -> Generator[None]:
+def restored_generators() -> Generator[None]:
     """Leave every generator after the block where it was before."""
     generators = Generators()
     before = generators.state_dict()

@@ -33,7 +33,7 @@ _MOST_SECONDS = 5.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Beginning:
+class FitBeginning:
     """The state and the config that a run has when it begins."""
 
     folder: Path
@@ -48,7 +48,7 @@ class Beginning:
     """What is in force there."""
 
     @classmethod
-    def of(cls, config: FitConfig, folder: Path) -> "Beginning":
+    def of(cls, config: FitConfig, folder: Path) -> "FitBeginning":
         """Return where the run begins, with its config in ``folder``."""
         place = config.run.resume_from_checkpoint
         checkpoint = checkpoint_of(place, folder)

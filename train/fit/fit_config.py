@@ -11,7 +11,7 @@ from ...config.errors import ConfigError, Problem
 from ...config.hparams import Hparam, Hparams, define_hparams
 from ...config.short_text import short_repr
 from ...config.spelling import did_you_mean
-from ..class_lookup import class_named, optimizer_named, scheduler_named
+from ..class_lookup import optimizer_named, scheduler_named, user_class
 
 MODEL, DATA, RUN = "model_config", "data_config", "run_config"
 SECTIONS = (MODEL, DATA, RUN)
@@ -205,7 +205,7 @@ def classes_of(tree: dict[str, Any]) -> tuple[Any, Any]:
             message = f"missing: the class of {role}, as in my_package.module.Class"
             raise ConfigError("", [Problem(path, message)])
         try:
-            cls: Any = class_named(name, kind, role)
+            cls: Any = user_class(name, kind, role)
         except (ValueError, TypeError) as error:
             raise ConfigError("", [Problem(path, str(error))]) from error
         if cls.hparams_schema is None:

@@ -16,7 +16,7 @@ from ...config.process.transaction import Undo, undo_all
 from ..checkpoints.distributed import is_writer
 from ..hyperstate.live_edits import LiveEdits
 from ..lightning.data_module import DataModule
-from .beginning import Beginning
+from .beginning import FitBeginning
 from .fit_config import DATA, MODEL, RUN
 from .optimizer_arguments import KWARGS, OptimizerArguments
 from .stored_edits import FILE, LIVE_RUN
@@ -31,7 +31,7 @@ class LiveRun(Callback):
 
     def __init__(
         self,
-        beginning: Beginning,
+        beginning: FitBeginning,
         data: DataModule[Any],
         on_edit: Callable[[Sequence[Change]], object],
     ) -> None:

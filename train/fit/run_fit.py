@@ -13,7 +13,7 @@ from ..lightning.data_module import DataModule
 from ..lightning.model import Model
 from ..lightning.record_checkpoint import RecordCheckpoint
 from ..lightning.record_io import MODEL, is_checkpoint
-from .beginning import Beginning, file_text
+from .beginning import FitBeginning, file_text
 from .fit_config import FitConfig, LoggerHparams
 from .history import History
 from .html_report import write_report
@@ -27,7 +27,7 @@ def fit(config: FitConfig, folder: Path) -> Trainer:
     report is written too if training ends with an error, which is raised again.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    beginning = Beginning.of(config, folder)
+    beginning = FitBeginning.of(config, folder)
     resumed = beginning.checkpoint
     if config.run.seed is not None:
         seed_everything(config.run.seed, verbose=False)

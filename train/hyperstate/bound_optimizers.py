@@ -14,7 +14,7 @@ from ...config.process.transaction import Undo, undo_all
 from ...config.short_text import short_repr
 from ...config.spelling import did_you_mean
 from ...optim.tensor_optimizer import TensorOptimizer, hyperparameters
-from .lazy_fields import at
+from .lazy_fields import value_in_state
 
 Group = dict[str, Any]
 
@@ -108,7 +108,7 @@ class Bond:
                 "would be passed over; bind the optimizer with a number, and put the "
                 f"schedule into the config: {self.path}=step: 0.1@0 cos 0.0@1000"
             )
-        value = at(config, self.path) if parts(self.path) else None
+        value = value_in_state(config, self.path) if parts(self.path) else None
         if not self.is_alike(value):
             raise ValueError(
                 f"{self.key}={self.path!r}: expected the path of a number in the "
@@ -124,7 +124,7 @@ class Bond:
 
     def update(self, config: Any, undos: list[Undo]) -> None:
         """Give the group what ``config`` says, unless it said so the last time."""
-        value = at(config, self.path)
+        value = value_in_state(config, self.path)
         if value == self.value:
             return
         undos.append(self._undo())

@@ -11,9 +11,9 @@ from ...core.persistence.meaning import check_meaning
 from ...optim.bound.param_groups import plain_group
 from ...records.errors import RecordMismatchError
 from ..checkpoints.part_kinds import MODULE
-from ..checkpoints.rng import kept_generators
+from ..checkpoints.rng import restored_generators
 from .blob_markers import LEGACY_SUFFIX
-from .lazy_fields import at
+from .lazy_fields import value_in_state
 from .state_objects import BOUND, FILLED, Description, open_object
 from .stored_files import StoredFiles
 
@@ -39,15 +39,15 @@ def check_change(
     of other hyperparameters, unless ``is_allowed``; warns of an optimizer's.
     """
     kinds = {path: _kind(stored_files, file, path) for path, file in files.items()}
-    with kept_generators():
+    with restored_generators():
         now = begin_now()
         before = begin_before() if {BOUND, FILLED} & {*kinds.values()} else None
     for path, kind in kinds.items():
-        current = at(now, path)
+        current = value_in_state(now, path)
         if kind == MODULE and isinstance(current, nn.Module) and not is_allowed:
             _check_module(stored_files, files[path], path, current)
         if kind in (BOUND, FILLED) and isinstance(current, torch.optim.Optimizer):
-            _warn_of_optimizer(path, at(before, path), current)
+            _warn_of_optimizer(path, value_in_state(before, path), current)
 
 
 def _kind(stored_files: StoredFiles, file: str, path: str) -> str:

@@ -11,7 +11,7 @@ from ...config.classes.editable import editable_paths
 from ...config.classes.field_types import Ctx
 from ...config.files import check_config_class
 from ...config.live.history import Edit
-from ...config.live.live_config import LiveConfig, suffix_of
+from ...config.live.live_config import LiveConfig, config_suffix
 from ...config.process.interrupts import leaving_nothing_open
 from ...config.schedule import at as scheduled_at
 from ...config.schedule.number import replace_numbers
@@ -32,7 +32,7 @@ from ..checkpoints.process_generators import gathered_generators
 from .beginning import Beginning, Request, config_before, with_beginning
 from .bound_optimizers import BoundOptimizers
 from .initial_state import InitialState
-from .lazy_fields import at
+from .lazy_fields import value_in_state
 from .live_edits import LiveEdits, OnEdit
 from .sent_files import sent_files
 from .state_folder import (
@@ -302,7 +302,7 @@ class HyperState(Generic[C, S]):
             live = LiveConfig(
                 self._folders.root,
                 self._source,
-                suffix=suffix_of(request.path),
+                suffix=config_suffix(request.path),
                 past=beginning.past,
                 stored=config_before(request, beginning),
                 overrides=request.overrides,
@@ -344,7 +344,7 @@ class HyperState(Generic[C, S]):
     def _number(self) -> int:
         """Return the number that names checkpoints. ValueError if it is none."""
         key = "step" if self._folders is None else self._folders.key
-        step = at(self.state, key)
+        step = value_in_state(self.state, key)
         if isinstance(step, bool) or not isinstance(step, int) or step < 0:
             names = [name for name in dir(self.state) if not name.startswith("_")]
             hint = did_you_mean(key, names) if step is None else ""

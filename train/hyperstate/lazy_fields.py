@@ -66,7 +66,7 @@ class View:
         return self._values[name]
 
 
-def at(state: Any, path: str) -> Any:
+def value_in_state(state: Any, path: str) -> Any:
     """Return what stands at ``path``, by attributes and items; None if nothing does."""
     node = state
     for name in _parts(path):

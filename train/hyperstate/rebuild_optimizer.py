@@ -19,7 +19,7 @@ from ...optim.simple import SimpleOptimizer
 from ...optim.tensor_optimizer import hyperparameters
 from ...records.errors import RecordMismatchError
 from ...records.flat_record import FlatRecord
-from ..group_objects import name_of, required_class, simple_class
+from ..group_objects import class_name, required_class, simple_class
 from ..plain import value_of
 
 Modules = Mapping[str, nn.Module]
@@ -49,7 +49,7 @@ def binding_of(optimizer: torch.optim.Optimizer, modules: Modules) -> Any:
             return None
         return {
             "kind": kind,
-            "kinds": [name_of(type(g["optimizer"])) for g in optimizer.param_groups],
+            "kinds": [class_name(type(g["optimizer"])) for g in optimizer.param_groups],
             "groups": groups,
             "module": at,
             "schedules": _schedules_of(optimizer),
@@ -129,7 +129,7 @@ def _is_described_group(group: Mapping[str, Any]) -> bool:
     values = [group[name] for name in hyperparameters(simple)]
     return (
         group.get("clip") is None
-        and simple_class(name_of(type(simple))) is type(simple)
+        and simple_class(class_name(type(simple))) is type(simple)
         and (schedule is None or is_findable(schedule))
         and all(map(_is_plain, values))
     )

@@ -29,11 +29,11 @@ from ...config.validation.pydantic_check import check
 from ...config.validation.validate import put_back
 from ...records.errors import RecordMismatchError
 from ...records.io.save_handle import join_saves
-from ..checkpoints.rng import kept_generators
+from ..checkpoints.rng import restored_generators
 from .blob_markers import LEGACY_SUFFIX, checked_file, has_blobs, is_marker
 from .digests import check_digest
 from .field_marks import PENDING, Lazy
-from .lazy_fields import Deferred, Origin, View, at
+from .lazy_fields import Deferred, Origin, View, value_in_state
 from .legacy_objects import read_legacy_object
 from .state_objects import open_object, restore_object, serializable_class
 
@@ -103,7 +103,7 @@ class Restoring:
         self._active.append(path)
         try:
             # Constructors on the way may draw random numbers that the run never drew.
-            with kept_generators():
+            with restored_generators():
                 obj = self._make(path, file, annotation)
         finally:
             self._active.pop()
@@ -162,7 +162,7 @@ class Restoring:
             for object_path in self._places:
                 if object_path not in self._active:
                     self.blob(object_path)
-        target = at(self._template, path)
+        target = value_in_state(self._template, path)
         if target is None:
             raise RecordMismatchError(
                 str(self.folder),

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
-from ...config.command_line import CommandLine, Option, Program, ProgramKind
+from ...config.command_line import CommandLine, CommandOption, Program, ProgramKind
 from ...records.errors import RecordError
 from ..checkpoints.distributed import is_writer
 from ..checkpoints.process_group import launched_process_group
@@ -18,12 +18,12 @@ C = TypeVar("C")
 S = TypeVar("S")
 R = TypeVar("R")
 
-_CHECKPOINT_DIR = Option(
+_CHECKPOINT_DIR = CommandOption(
     name="--checkpoint-dir",
     metavar="DIR",
     help="where checkpoints are kept; the newest in it is gone on from",
 )
-_RESUME_FROM = Option(
+_RESUME_FROM = CommandOption(
     name="--resume-from",
     metavar="PATH",
     help="a run's folder, a checkpoint or its state.ron to begin with, which stays as "

@@ -15,7 +15,7 @@ from ..edits.edits import AddHook, CallMethod, Edit, Initialize, SetArguments
 from ..errors import BlueprintError, NotRepeatedError, SettingError
 from ..tree.arguments import Arguments, missing_arguments
 from ..tree.computed_values import check_computed, inferred_values
-from ..tree.construction_node import ConstructionNode, first_difference
+from ..tree.construction_node import ConstructionNode, tree_difference
 from ..tree.edit_log import EditIndex
 from ..tree.infer_sizes import infer_sizes
 from .construction_run import SERIAL, ConstructionRun, ConstructionRuns, current_runs
@@ -172,7 +172,7 @@ def _construct_once(
     run.place(module, runs.first_serial)
     # The numbers are for this run alone, and copies or pickles would carry them on.
     runs.unmark(module)
-    _check_repeated(first_difference(expected, run.root))
+    _check_repeated(tree_difference(expected, run.root))
     if runs.unhooked_classes:
         names = ", ".join(cls.__qualname__ for cls in runs.unhooked_classes)
         _check_repeated(("", f"{names} was made only the second time"))

@@ -36,9 +36,9 @@ from ..tree.edit_log import (
     Shift,
     WrapShift,
     concerning,
-    matches,
     paths_of,
     replacements_by,
+    target_matches,
 )
 from ..tree.infer_sizes import missing_sizes
 from .dry_run import LeafCache, dry_run
@@ -226,7 +226,9 @@ class Draft:
 
     def _match(self, target: Target) -> list[ConstructionNode]:
         if isinstance(target, str) and is_pattern(target):
-            paths = [path for path in self.nodes_by_path if matches(target, path)]
+            paths = [
+                path for path in self.nodes_by_path if target_matches(target, path)
+            ]
         else:
             paths = [path for path in paths_of(target) if path in self.nodes_by_path]
         # One module may stand at several of the paths.

@@ -37,8 +37,8 @@ from ..tree.computed_values import (
 from ..tree.construction_node import (
     ConstructionNode,
     describe_value,
-    first_difference,
     is_repeatable,
+    tree_difference,
 )
 from ..tree.edit_log import EditIndex
 from ..tree.infer_sizes import missing_sizes, placeholder_sizes
@@ -152,7 +152,7 @@ def _check_chance(
     """Raise `NotRepeatedError` if another seed makes another tree than ``tree``."""
     runs = ConstructionRuns(is_described=True)
     other_tree, _ = _run_once(tree, runs, known_classes, initializing)
-    problem = first_difference(tree, other_tree) or _argument_difference(
+    problem = tree_difference(tree, other_tree) or _argument_difference(
         tree, other_tree
     )
     if problem is not None:

@@ -21,7 +21,7 @@ from ....config.plain.codec import NON_FINITE, Decoding, Encoding, Kind, Languag
 from ....config.plain.kinds import by_value, float_name, lists, making, sequence, text
 from ....config.tree import MAX_DEPTH
 from ....records.tensors.dtypes import ALL
-from ...hyperparameters.declared import hints_of
+from ...hyperparameters.declared import argument_hints
 from ...hyperparameters.values import plain_value
 from ...modules.functions import function_named, function_names
 from ...modules.registry import class_named, names_of
@@ -36,14 +36,14 @@ def encode_arguments(
     cls: type[nn.Module], arguments: Mapping[str, object], path: str
 ) -> dict[str, Any]:
     """Return the arguments of ``cls`` as data; TypeError names what is none."""
-    hints = {} if cls is nn.Module else hints_of(cls)
+    hints = {} if cls is nn.Module else argument_hints(cls)
     return {
-        name: encode(value, hints.get(name, Any), join(path, name))
+        name: encode_plain(value, hints.get(name, Any), join(path, name))
         for name, value in arguments.items()
     }
 
 
-def encode(value: Any, hint: Any, path: str) -> Node:
+def encode_plain(value: Any, hint: Any, path: str) -> Node:
     """Return ``value`` as data; TypeError names what is none."""
     return _BlueprintEncoding(hint).encode(value, path)
 
@@ -65,7 +65,7 @@ class _BlueprintEncoding(Encoding):
 
 
 class Decoder(Decoding):
-    """Reads what `encode` gave; classes are known ones, nothing is imported."""
+    """Reads what `encode_plain` gave; classes are known ones, nothing is imported."""
 
     def __init__(self, blueprint: Callable[[object], Unbuilt]) -> None:
         """Read blueprints among the values with ``blueprint``."""
@@ -76,7 +76,7 @@ class Decoder(Decoding):
         self, cls: type[nn.Module], arguments: Mapping[str, object], path: str
     ) -> dict[str, Any]:
         """Return the arguments of ``cls``."""
-        hints = {} if cls is nn.Module else hints_of(cls)
+        hints = {} if cls is nn.Module else argument_hints(cls)
         return {
             name: self.value(value, hints.get(name, Any), join(path, name))
             for name, value in arguments.items()

@@ -41,7 +41,7 @@ from ..edits.marks import marked_methods, moment_of, style_named
 from ..edits.wrapped import has_place
 from ..errors import FormatError, SettingError
 from ..tree.arguments import check_configurable
-from .plain_values import Decoder, encode, encode_arguments
+from .plain_values import Decoder, encode_arguments, encode_plain
 
 VERSION = 1
 _HOOK_KINDS: tuple[HookKind, ...] = get_args(HookKind)
@@ -171,18 +171,20 @@ def _encode_edit(edit: Edit) -> dict[str, Any]:
     if isinstance(edit, CallMethod):
         do = "style" if edit.is_style else "call"
         return {"do": do, **head, "name": edit.name} | {
-            "args": [encode(v, Any, where) for v in edit.args],
-            "kwargs": {n: encode(v, Any, where) for n, v in edit.kwargs.items()},
+            "args": [encode_plain(v, Any, where) for v in edit.args],
+            "kwargs": {n: encode_plain(v, Any, where) for n, v in edit.kwargs.items()},
         }
     if isinstance(edit, ChangeItems):
-        item = {} if edit.item is None else {"item": encode(edit.item, Any, where)}
+        item = (
+            {} if edit.item is None else {"item": encode_plain(edit.item, Any, where)}
+        )
         name = {"name": edit.name} if edit.name else {}
         return {"do": edit.kind, **head, "key": edit.key, **name, **item}
     if isinstance(edit, Initialize):
         return {"do": "initialize", **head, "name": _init_name(edit, where)} | {
             "tensors": list(edit.tensors),
-            "args": [encode(v, Any, where) for v in edit.args],
-            "kwargs": {n: encode(v, Any, where) for n, v in edit.kwargs.items()},
+            "args": [encode_plain(v, Any, where) for v in edit.args],
+            "kwargs": {n: encode_plain(v, Any, where) for n, v in edit.kwargs.items()},
         }
     if not isinstance(edit, AddHook):
         raise TypeError(f"{where}: {type(edit).__name__} is no entry of a tape")
@@ -193,7 +195,7 @@ def _encode_edit(edit: Edit) -> dict[str, Any]:
 def _encode_set_arguments(edit: SetArguments, where: str) -> dict[str, Any]:
     data: dict[str, Any] = {"do": "set"}
     if edit.cls is not None:
-        data["class"] = encode(edit.cls, Any, where)
+        data["class"] = encode_plain(edit.cls, Any, where)
     if not edit.keeps_arguments:
         data["keep"] = False
     if edit.wraps_at:

@@ -13,7 +13,7 @@ from torch import nn
 from ....config.classes.fields import members
 from ....config.path import join
 from ....config.spelling import did_you_mean
-from ...hyperparameters.declared import hints_of
+from ...hyperparameters.declared import argument_hints
 from ...modules.classes import by_class
 from ...modules.keywords_read import keywords_read
 from ...modules.signature import VARIADIC, parameters_of
@@ -43,7 +43,7 @@ def argument_names(cls: type[nn.Module]) -> list[str]:
     return [n for n, p in parameters_of(cls).items() if p.kind not in VARIADIC]
 
 
-def takes(cls: type[nn.Module], name: str) -> bool:
+def has_argument(cls: type[nn.Module], name: str) -> bool:
     """Return whether ``cls`` takes an argument called ``name``."""
     parameter = parameters_of(cls).get(name)
     if parameter is not None and parameter.kind not in VARIADIC:
@@ -214,7 +214,7 @@ def check_arguments(call: ConstructorCall, path: str, setting: SetArguments) -> 
 
 def check_name(cls: type[nn.Module], name: str, path: str) -> None:
     """Raise `SettingError` if ``cls`` takes no argument ``name``."""
-    if takes(cls, name) or name in parameters_of(cls):
+    if has_argument(cls, name) or name in parameters_of(cls):
         return
     raise SettingError(
         path,
@@ -239,7 +239,7 @@ def check_type(cls: type[nn.Module], name: str, value: object, path: str) -> Non
     None is left to the constructor, since sizes may be left out; so is all that is
     declared as more than numbers, texts and None.
     """
-    declared = members(hints_of(cls).get(name, Any))
+    declared = members(argument_hints(cls).get(name, Any))
     if type(value) not in _PLAIN or not all(
         kind in _TYPES_OF_DECLARED for kind in declared
     ):

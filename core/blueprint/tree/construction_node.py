@@ -111,7 +111,7 @@ class InnerTree:
         return InnerTree(self.tree.copy(), self.edits)
 
 
-def first_difference(
+def tree_difference(
     expected: ConstructionNode, actual: ConstructionNode
 ) -> tuple[str, str] | None:
     """Return the path at which two trees differ, and how; None if they are alike."""
@@ -123,7 +123,7 @@ def first_difference(
     # A child too many is named only if all before it agree: the first difference is
     # the cause of those that follow.
     for pair in zip(expected.children, actual.children, strict=False):
-        inner_difference = first_difference(*pair)
+        inner_difference = tree_difference(*pair)
         if inner_difference is not None:
             return inner_difference
     n_expected, n_actual = len(expected.children), len(actual.children)

@@ -17,7 +17,7 @@ from ..edits.edits import (
     name_in_dict,
 )
 from ..errors import SettingError
-from .arguments import takes
+from .arguments import has_argument
 from .construction_node import ConstructionNode
 
 
@@ -55,11 +55,11 @@ class EditIndex:
     def _of_path(self, path: str) -> Iterable[tuple[int, Edit]]:
         yield from self._exact.get(path, ())
         for i, edit in self._patterns:
-            if matches(edit.target, path):
+            if target_matches(edit.target, path):
                 yield i, edit
 
 
-def matches(target: Target, path: str) -> bool:
+def target_matches(target: Target, path: str) -> bool:
     """Return whether ``target`` means ``path``."""
     if not isinstance(target, str) or not is_pattern(target):
         return path in paths_of(target)
@@ -133,7 +133,7 @@ def _is_inside(target: Target, outer_target: Target) -> bool:
     if isinstance(target, str) and is_pattern(target):
         return False
     return all(
-        any(matches(outer_target, path[:i]) for i in _ends_of_names(path))
+        any(target_matches(outer_target, path[:i]) for i in _ends_of_names(path))
         for path in paths_of(target)
     )
 
@@ -149,7 +149,7 @@ def _remainder(earlier: SetArguments, latest: SetArguments) -> SetArguments | No
     names = {n: v for n, v in earlier.arguments.items() if n not in latest.arguments}
     cls, keeps_arguments = earlier.cls, earlier.keeps_arguments
     if latest.cls is not None:
-        names = {n: v for n, v in names.items() if takes(latest.cls, n)}
+        names = {n: v for n, v in names.items() if has_argument(latest.cls, n)}
         # An edit that dropped the maker's arguments still drops them; the class of any
         # other is overridden.
         if earlier.keeps_arguments:

@@ -55,14 +55,14 @@ def _construct_wrapped(call: WrappedCall, *, is_of_root: bool) -> nn.Module:
     return call.cls(*args, **kwargs)
 
 
-def snapshot(value: Any, blueprint_of: BlueprintMaker) -> Any:
+def frozen_value(value: Any, blueprint_of: BlueprintMaker) -> Any:
     """Return ``value`` so that later changes of it change no blueprint."""
     if isinstance(value, Unbuilt):
         return value.new()
     if type(value) in (list, tuple):
-        return type(value)(snapshot(item, blueprint_of) for item in value)
+        return type(value)(frozen_value(item, blueprint_of) for item in value)
     if type(value) is dict:
-        return {key: snapshot(item, blueprint_of) for key, item in value.items()}
+        return {key: frozen_value(item, blueprint_of) for key, item in value.items()}
     if isinstance(value, nn.Module) and _is_plain_layer(value):
         return as_blueprint(value, blueprint_of)
     return value

@@ -56,11 +56,11 @@ class Derived:
             return self.compute(tensors).clone(memory_format=torch.contiguous_format)
 
 
-def leaves_of(entry: Entry) -> list[Entry]:
+def source_entries(entry: Entry) -> list[Entry]:
     """Return each entry that ``entry`` is computed from, in order; itself if none."""
     if not isinstance(entry.source, Derived):
         return [entry]
-    leaves = [leaf for part in entry.source.entries for leaf in leaves_of(part)]
+    leaves = [leaf for part in entry.source.entries for leaf in source_entries(part)]
     return [*{id(leaf): leaf for leaf in leaves}.values()]
 
 
@@ -117,7 +117,7 @@ class Joined(Rearrangement):
 
 
 @dataclass(frozen=True, slots=True)
-class Stacked(Rearrangement):
+class StackedTensors(Rearrangement):
     """Several along a new dimension."""
 
     dim: int

@@ -21,7 +21,7 @@ from ..wrapped_tensors import form_problems
 from .allowed import Allowed
 from .conversion import misfit, misfit_of_dtype
 from .cures import IGNORE, cure_of, cure_of_typed
-from .derived import Derived, leaves_of
+from .derived import Derived, source_entries
 from .loading_code import CURE, conversions
 from .resizing import Resizing
 
@@ -363,7 +363,7 @@ def _finish_report(plan: LoadPlan, record: Entries) -> None:
     report.loaded = [step.target.path for step in plan.steps] + plan.extra
     report.renamed = {**record.reading.renamed, **report.renamed}
     report.derived = {
-        step.target.path: [leaf.path for leaf in leaves_of(step.stored)]
+        step.target.path: [leaf.path for leaf in source_entries(step.stored)]
         for step in plan.steps
         if isinstance(step.stored.source, Derived)
     }

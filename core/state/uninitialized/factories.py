@@ -40,7 +40,7 @@ def check_callable(factory: object) -> None:
         ) from None
 
 
-def takes(cls: object, argument: str) -> bool:
+def constructor_takes(cls: object, argument: str) -> bool:
     """Return whether ``cls`` is a class whose constructor has this argument."""
     if not isinstance(cls, type):
         return False
@@ -54,7 +54,7 @@ def arguments_go_to_lambda(args: tuple[object, ...], keyword: str) -> str | None
     """Return how to give ``keyword``, an argument of the class in ``args``."""
     callee = args[0] if args else None
     cls = type(callee) if isinstance(callee, nn.Module) else callee
-    if not (isinstance(cls, type) and takes(cls, keyword)):
+    if not (isinstance(cls, type) and constructor_takes(cls, keyword)):
         return None
     name = cls.__qualname__
     calls = f"burnish.from_record(lambda: {name}({keyword}=...), file)"
@@ -68,7 +68,7 @@ def arguments_go_to_file(args: tuple[Any, ...], keyword: str) -> str | None:
     if len(args) < 2:
         return None
     folder, cls = args[:2]
-    if not (isinstance(cls, type) and takes(cls, keyword)):
+    if not (isinstance(cls, type) and constructor_takes(cls, keyword)):
         return None
     name = cls.__qualname__
     file = os.path.join(os.fsdecode(folder), "model.safetensors")

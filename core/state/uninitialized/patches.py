@@ -10,7 +10,9 @@ Function = Callable[..., Any]
 _lock = threading.Lock()
 
 
-def wrap(owner: object, name: str, around: Callable[[Function], Function]) -> None:
+def patch_function(
+    owner: object, name: str, around: Callable[[Function], Function]
+) -> None:
     """Let ``around(what stands there)`` stand at ``owner.name``, if ours does not yet.
 
     What stood there is called by ours, so patches of other libraries keep their effect

@@ -93,7 +93,7 @@ class UnfilledView(Unfilled):
     plain: ClassVar[type[torch.Tensor]] = torch.Tensor
 
 
-def note(function: Function, tensor: object, *args: object) -> bool:
+def note_call(function: Function, tensor: object, *args: object) -> bool:
     """Put a call on the tape of ``tensor``; False if it must be run now."""
     return isinstance(tensor, Unfilled) and _note(
         function, tensor, args, {}, is_tried=True

@@ -17,8 +17,8 @@ from .build import UnfilledBuild
 from .draws import NotedDraws
 from .modes import call_under, construct_on
 from .past_python import blanks_guarded, call_guarded
-from .patches import Function, wrap
-from .unfilled import UnfilledParameter, close, note
+from .patches import Function, patch_function
+from .unfilled import UnfilledParameter, close, note_call
 
 T = TypeVar("T")
 
@@ -113,10 +113,10 @@ _current: ContextVar[Any] = ContextVar("burnish_build", default=None)
 
 
 def _install() -> None:
-    wrap(nn.Parameter, "__new__", _asking_new)
-    wrap(nn.init, TRUNCATED_NORMAL, _noting_truncated_normal)
+    patch_function(nn.Parameter, "__new__", _asking_new)
+    patch_function(nn.init, TRUNCATED_NORMAL, _noting_truncated_normal)
     for owner in (torch, torch.random):
-        wrap(owner, "set_rng_state", _watched_state)
+        patch_function(owner, "set_rng_state", _watched_state)
     _calibrate()
 
 
@@ -176,7 +176,7 @@ def _noting_truncated_normal(initializer: Function) -> Function:
         generator: torch.Generator | None = None,
     ) -> Any:
         is_sound = generator is None and _draws_quietly(mean, std, a, b)
-        if is_sound and note(initializer, tensor, mean, std, a, b):
+        if is_sound and note_call(initializer, tensor, mean, std, a, b):
             return tensor
         return initializer(tensor, mean, std, a, b, generator=generator)
 

@@ -36,7 +36,7 @@ class CompileError(Exception):
     """No program could be made of a source; the message says why."""
 
 
-def load(source: str) -> ctypes.CDLL:
+def load_library(source: str) -> ctypes.CDLL:
     """Return the library that ``source`` compiles to, from the cache if it is there.
 
     Raises CompileError.

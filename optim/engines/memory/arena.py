@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from ....records.tensors.memory import is_dense
-from .tensor_form import copied, is_plain
+from .tensor_form import copied, is_plain_tensor
 
 BLOCK = 128 * 1024
 """Elements of a block: a few of them fit the shared cache, calls cost little."""
@@ -94,6 +94,6 @@ def _is_like(param: Tensor, value: Tensor) -> bool:
         type(value) is torch.Tensor
         and value.shape == param.shape
         and value.device == param.device
-        and is_plain(param)
+        and is_plain_tensor(param)
         and is_dense(param)
     )

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from ....records.tensors.memory import is_dense, spanned_bytes
 from .ranges import do_ranges_meet
-from .tensor_form import is_plain
+from .tensor_form import is_plain_tensor
 
 
 class Entanglement:
@@ -120,7 +120,11 @@ def _owners(cluster: list[tuple[int, int, int, bool]]) -> set[int]:
 
 def _extent(tensor: Tensor) -> tuple[int, int]:
     """Return where the elements begin and end; equal for what has no memory."""
-    if tensor.layout is not torch.strided or tensor.is_meta or not is_plain(tensor):
+    if (
+        tensor.layout is not torch.strided
+        or tensor.is_meta
+        or not is_plain_tensor(tensor)
+    ):
         return 0, 0
     if tensor.is_contiguous():
         start = tensor.data_ptr()

@@ -15,7 +15,7 @@ class _RecordLike(Protocol):
     def clone(self) -> Self: ...
 
 
-def is_plain(tensor: Tensor) -> bool:
+def is_plain_tensor(tensor: Tensor) -> bool:
     """Return whether ``tensor`` is no subclass that gives operations other meanings."""
     return type(tensor) is torch.Tensor or type(tensor) is torch.nn.Parameter
 
@@ -28,7 +28,9 @@ def is_sharded(tensor: Any) -> bool:
 
 def has_form_of(param: Tensor, value: Tensor) -> bool:
     """Return whether ``value`` can lie in memory as ``param`` does."""
-    return value.shape == param.shape and is_plain(param) and is_plain(value)
+    return (
+        value.shape == param.shape and is_plain_tensor(param) and is_plain_tensor(value)
+    )
 
 
 def copied(param: Tensor, value: Any) -> Any:
@@ -56,3 +58,9 @@ def owned(value: Any) -> Any:
     if isinstance(value, dict):
         return {key: owned(item) for key, item in value.items()}  # pyright: ignore[reportUnknownVariableType]  # items are any value
     return value
+
+
+def stepped_tensor(param: Tensor) -> Tensor:
+    """Return the parameter's memory without autograd; a complex one as real pairs."""
+    tensor = param.detach()
+    return torch.view_as_real(tensor) if tensor.is_complex() else tensor

@@ -64,7 +64,7 @@ def _tensor(state: bytes) -> torch.Tensor:
 
 
 @contextmanager
-def kept_generators(device: torch.device) -> Generator[GeneratorWatch]:
+def watched_generators(device: torch.device) -> Generator[GeneratorWatch]:
     """Put the generators of Python, numpy, torch and ``device`` back at the end."""
     watch = GeneratorWatch(device)
     try:

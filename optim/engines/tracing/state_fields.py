@@ -21,7 +21,7 @@ None is the type of no state, which stores nothing.
 """
 
 
-def fields_of(state: Any) -> dict[str, Any]:
+def fields_of_state(state: Any) -> dict[str, Any]:
     """Return the fields of a state by name."""
     return {name: getattr(state, name) for name in field_names(type(state))}
 
@@ -33,5 +33,5 @@ def declared(state_type: type | None, fields: dict[str, Any]) -> dict[str, Any]:
 
 def tensor_names(state: Any) -> set[str]:
     """Return the fields of a state, or of none, that hold tensors."""
-    fields = {} if state is None else fields_of(state)
+    fields = {} if state is None else fields_of_state(state)
     return {name for name, value in fields.items() if isinstance(value, Tensor)}

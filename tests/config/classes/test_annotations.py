@@ -12,7 +12,7 @@ from burnish.config.classes.annotations import (
     is_class_variable,
 )
 from burnish.config.hparams import Hparams
-from burnish.core.hyperparameters.declared import hints_of
+from burnish.core.hyperparameters.declared import argument_hints
 
 if TYPE_CHECKING:
     from torch import nn
@@ -28,7 +28,7 @@ def test_names_that_only_type_checkers_import_leave_the_other_annotations_known(
     class Net:
         def __init__(self, width: int, inner: "nn.Module") -> None: ...
 
-    hints = hints_of(typing.cast("type[nn.Module]", Net))
+    hints = argument_hints(typing.cast("type[nn.Module]", Net))
 
     assert set(annotations_of(Net.__init__)) == {"width", "inner", "return"}
     assert (hints["width"], hints["inner"]) == (int, Any)

@@ -15,7 +15,7 @@ from burnish.config import ConfigError, Editable, Hparams, dump, load
 from burnish.config.live import live_config
 from burnish.config.live.changes import apply_changes
 from burnish.config.live.history import HISTORY, Edit, read_history
-from burnish.config.live.live_config import LiveConfig, config_file, suffix_of
+from burnish.config.live.live_config import LiveConfig, config_file, config_suffix
 from burnish.config.live.request import request_edit
 
 from .clocks import Clocks
@@ -85,13 +85,13 @@ def test_each_format_is_followed(tmp_path: Path, suffix: str, clocks: Clocks) ->
 def test_the_suffix_is_that_of_the_config_that_the_run_begins_with() -> None:
     names = ("a.yaml", "a.JSON", "folder", "a.txt")
 
-    assert [suffix_of(Path(name)) for name in names] == [
+    assert [config_suffix(Path(name)) for name in names] == [
         ".yaml",
         ".json",
         ".ron",
         ".ron",
     ]
-    assert suffix_of(None) == ".ron"
+    assert config_suffix(None) == ".ron"
 
 
 def test_two_configs_in_a_folder_are_told(tmp_path: Path) -> None:

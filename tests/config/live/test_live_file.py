@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from burnish.config.live.live_file import LiveFile, Reading
+from burnish.config.live.live_file import FileReading, LiveFile
 
 from .clocks import Clocks
 
@@ -28,7 +28,7 @@ def live(file: Path, clocks: Clocks) -> LiveFile:
     return live
 
 
-def look(live: LiveFile) -> Reading:
+def look(live: LiveFile) -> FileReading:
     reading = live.look()
     assert reading is not None
     return reading
@@ -269,7 +269,7 @@ def test_a_writer_that_never_stops_gives_whole_texts_alone(
         "    with open(sys.argv[1], 'w') as f:\n"
         "        f.write('(lr: 0.'); f.flush(); f.write(f'{n}5, ok: true)')\n"
     )
-    readings: list[Reading] = []
+    readings: list[FileReading] = []
     clocks.wall_ahead = 0.0
 
     with subprocess.Popen([sys.executable, "-c", code, str(file)]) as writer:

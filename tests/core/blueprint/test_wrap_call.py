@@ -13,7 +13,7 @@ import burnish
 from burnish.core import allow_classes
 from burnish.core.blueprint import Blueprint, after_init
 from burnish.core.blueprint.errors import FormatError, SettingError
-from burnish.core.blueprint.wrap_call import wrap
+from burnish.core.blueprint.wrap_call import wrap_parts
 
 
 class Block(nn.Module):
@@ -333,6 +333,6 @@ def test_nothing_and_the_whole_cannot_be_wrapped() -> None:
 def test_it_is_one_edit() -> None:
     bp = Blueprint(Net)
 
-    edit = wrap(bp["blocks.0.conv"]._parts, Residual, Blueprint.of_arguments)
+    edit = wrap_parts(bp["blocks.0.conv"]._parts, Residual, Blueprint.of_arguments)
 
     assert (edit.cls, edit.target, edit.wraps_at) == (Residual, "blocks.0.conv", "conv")

@@ -9,7 +9,7 @@ from torch import nn
 
 from burnish.config import Hparam
 from burnish.core.hyperparameters.declared import (
-    hints_of,
+    argument_hints,
     is_constrained,
     item_hint,
     needs_class,
@@ -34,7 +34,7 @@ Net.__init__.__annotations__["absent"] = "Nowhere"
 
 
 def test_a_default_that_is_no_plain_data_declares_its_type() -> None:
-    hints = hints_of(Net)
+    hints = argument_hints(Net)
 
     assert hints["width"] is int
     assert hints["mode"] is Mode
@@ -42,7 +42,7 @@ def test_a_default_that_is_no_plain_data_declares_its_type() -> None:
 
 
 def test_an_annotation_that_names_nothing_costs_the_others_nothing() -> None:
-    assert hints_of(Net)["absent"] is Any
+    assert argument_hints(Net)["absent"] is Any
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from burnish.records import (
 from burnish.records.entries.encoder import Encoder
 from burnish.records.entries.nodes import (
     decode,
-    leaves_of,
+    entry_numbers,
     renumbered,
     tag_of,
     unique_map,
@@ -88,9 +88,9 @@ def test_entries_are_numbered_anew_wherever_they_stand() -> None:
 
     moved = renumbered(node, {0: 5, 1: 7})
 
-    assert list(leaves_of(node)) == [0, 1]
-    assert list(leaves_of(moved)) == [5, 7]
-    assert list(leaves_of(moved, frozenset({"$bytes"}))) == [7]
+    assert list(entry_numbers(node)) == [0, 1]
+    assert list(entry_numbers(moved)) == [5, 7]
+    assert list(entry_numbers(moved, frozenset({"$bytes"}))) == [7]
 
 
 def test_a_key_that_stands_twice_is_an_error() -> None:

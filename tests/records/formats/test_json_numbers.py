@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from burnish.records import (
     open_record,
 )
-from burnish.records.formats.json_numbers import numbers_of, text_of
+from burnish.records.formats.json_numbers import numbers_of, text_of_numbers
 
 from .json_files import Same, saved
 
@@ -25,8 +25,8 @@ def test_what_json_has_no_number_for_is_a_string() -> None:
     values = torch.tensor([float("inf"), -float("inf"), float("nan"), 1.0])
     odd = torch.tensor([0x7FC00001]).to(torch.int32).view(torch.float32)
 
-    assert text_of(values) == b'"inf","-inf","nan",1.0'
-    assert text_of(odd) == b'"nan:7fc00001"'
+    assert text_of_numbers(values) == b'"inf","-inf","nan",1.0'
+    assert text_of_numbers(odd) == b'"nan:7fc00001"'
 
 
 @given(st.lists(st.floats(width=32), max_size=50))
@@ -34,7 +34,7 @@ def test_what_json_has_no_number_for_is_a_string() -> None:
 def test_any_float32_is_its_text(values: list[float]) -> None:
     tensor = torch.tensor(values, dtype=torch.float32)
 
-    back = numbers_of(text_of(tensor), torch.float32)
+    back = numbers_of(text_of_numbers(tensor), torch.float32)
 
     assert torch.equal(back.view(torch.int32), tensor.view(torch.int32))
 
@@ -44,7 +44,7 @@ def test_any_float32_is_its_text(values: list[float]) -> None:
 def test_any_float64_is_its_text(values: list[float]) -> None:
     tensor = torch.tensor(values, dtype=torch.float64)
 
-    back = numbers_of(text_of(tensor), torch.float64)
+    back = numbers_of(text_of_numbers(tensor), torch.float64)
 
     assert torch.equal(back.view(torch.int64), tensor.view(torch.int64))
 
@@ -133,7 +133,7 @@ def test_a_nan_of_other_bits_is_read_and_written_by_its_bits(
 
     values = numbers_of(text, dtype)
 
-    assert text_of(values) == text
+    assert text_of_numbers(values) == text
     assert values[0] == 1
     assert values[1].isnan()
     assert values[2] == 2

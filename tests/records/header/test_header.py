@@ -11,7 +11,7 @@ from burnish.config.tree import MAX_DEPTH
 from burnish.records import RecordError, RecordFormatError, open_record
 from burnish.records.entries.entry import Entry
 from burnish.records.flat_record import FlatRecord
-from burnish.records.header.header import check_tree, record_of
+from burnish.records.header.header import check_tree, record_of_header
 from burnish.records.recorder import Recorder
 
 from ..hostile_files import FILES, entry, small, with_header
@@ -189,7 +189,7 @@ def test_an_entry_without_a_source_says_so_when_it_is_read() -> None:
         "kind": "module", "type": "N", "metadata": {}, "tree": None, "tensors": table,
     }  # fmt: skip
 
-    record = record_of(header, "f")
+    record = record_of_header(header, "f")
 
     with pytest.raises(RuntimeError, match="before its format gave it a source"):
         record.load_all()

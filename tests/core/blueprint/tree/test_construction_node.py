@@ -7,8 +7,8 @@ from torch import nn
 from burnish.core.blueprint.tree.construction_node import (
     ConstructionNode,
     describe_value,
-    first_difference,
     is_repeatable,
+    tree_difference,
 )
 
 
@@ -20,11 +20,11 @@ def sequence(*layers: type[nn.Module]) -> ConstructionNode:
 def test_trees_that_are_alike_have_no_difference() -> None:
     tree = sequence(nn.Linear, nn.ReLU)
 
-    assert first_difference(tree, tree.copy()) is None
+    assert tree_difference(tree, tree.copy()) is None
 
 
 def test_the_first_difference_of_two_trees_is_named_with_its_path() -> None:
-    difference = first_difference(
+    difference = tree_difference(
         sequence(nn.Linear, nn.ReLU, nn.GELU), sequence(nn.Linear, nn.Tanh)
     )
 
@@ -35,7 +35,7 @@ def test_the_first_difference_of_two_trees_is_named_with_its_path() -> None:
 
 
 def test_a_construction_that_only_one_tree_has_is_named() -> None:
-    difference = first_difference(sequence(nn.Linear), sequence(nn.Linear, nn.ReLU))
+    difference = tree_difference(sequence(nn.Linear), sequence(nn.Linear, nn.ReLU))
 
     assert difference == ("1", "ReLU at 1 was made only the second time")
 

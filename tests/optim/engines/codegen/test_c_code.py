@@ -12,7 +12,7 @@ from torch import Tensor
 
 from burnish.optim import AdamW, Muon, SimpleOptimizer
 from burnish.optim.engines import compiled
-from burnish.optim.engines.codegen.compiler import FLAGS, load
+from burnish.optim.engines.codegen.compiler import FLAGS, load_library
 from burnish.records import Record
 
 from ...nets import drive, engine_names, layers, plist
@@ -229,9 +229,9 @@ def test_the_loop_is_made_of_vectors(
 
     def kept(source: str) -> Any:
         sources.append(source)
-        return load(source)
+        return load_library(source)
 
-    monkeypatch.setattr(compiled, "load", kept)
+    monkeypatch.setattr(compiled, "load_library", kept)
     monkeypatch.setattr(compiled, "_programs", {})
     net = layers(dtype)
     drive(AdamW().bind(net, lr=1e-3, fused=True, **options), net, 1)

@@ -130,8 +130,8 @@ def test_a_cut_program_is_compiled_again(tmp_path: Path) -> None:
 
 
 def test_the_default_never_runs_a_compiler(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(compiler, "load", None)
-    monkeypatch.setattr(compiled, "load", None)
+    monkeypatch.setattr(compiler, "load_library", None)
+    monkeypatch.setattr(compiled, "load_library", None)
     net = Net(large=False)
 
     drive(UserAdamW().bind(net, lr=1e-2), net, 1)
