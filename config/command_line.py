@@ -187,7 +187,7 @@ def _name(word: str) -> str:
 
 
 def _unknown_words(
-    unknown: list[str], words: list[str], options: tuple[Option, ...]
+    unknown: list[str], words: list[str], options: tuple[CommandOption, ...]
 ) -> str:
     names = ["--config", "--help", *(option.name for option in options)]
     hint = did_you_mean(unknown[0].split("=", 1)[0], names)

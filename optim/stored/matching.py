@@ -35,7 +35,7 @@ class ComputedMatch:
     origins: list[str]
     """The stored paths of what it was computed from."""
     parts: list[ParamState | None]
-    """The states of `leaves_of` the entry; at least one is there."""
+    """The states of `source_entries` of the entry; at least one is there."""
 
     @property
     def states(self) -> list[ParamState]:
