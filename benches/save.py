@@ -42,6 +42,8 @@ def run() -> list[Row]:
     for case, save, state, full, half in cases:
         with scratch() as folder, no_fsync():
             rows += speed_rows(folder, case, save, state, full, half)
+            rows += thread_rows(folder, case, save, state, None)
+            rows += thread_rows(folder, case, save, state, "half")
     return rows
 
 
@@ -100,6 +102,40 @@ def speed_rows(
     ]
 
 
+def thread_rows(
+    folder: str, case: str, save: Save, state: State, precision: Literal["half"] | None
+) -> list[Row]:
+    """Return what two threads take of the time of one, of the peer's, of a write's."""
+    mine, theirs = f"{folder}/net.mpk", f"{folder}/net.safetensors"
+    save(mine, precision=precision)
+    content = Path(mine).read_bytes()
+
+    def on(threads: int) -> None:
+        torch.set_num_threads(threads)
+        save(mine, precision=precision)
+        torch.set_num_threads(1)
+
+    def peer() -> None:
+        save_as_half(state, theirs) if precision else save_safetensors(state(), theirs)
+
+    times = race(
+        {
+            "1 thread": lambda: on(1),
+            "safetensors": peer,
+            "write() alone": lambda: Path(mine).write_bytes(content),
+            "2 threads": lambda: on(2),
+        },
+        before=lambda: remove(mine, theirs),
+    )
+    two = times.pop("2 threads")
+    question = f"save {precision or 'full'}, 2 threads to"
+    return [
+        Row.timed(f"{question} {name}, {by}", case, two, samples, by=by)
+        for by in _CLOCKS
+        for name, samples in times.items()
+    ]
+
+
 def save_as_half(state: State, file: str) -> None:
     save_safetensors({path: t.half() for path, t in state().items()}, file)
 
@@ -107,3 +143,6 @@ def save_as_half(state: State, file: str) -> None:
 def remove(*files: str) -> None:
     for file in files:
         Path(file).unlink(missing_ok=True)
+
+
+_CLOCKS: tuple[Literal["wall", "cpu"], ...] = ("wall", "cpu")

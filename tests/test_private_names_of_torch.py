@@ -45,7 +45,6 @@ PLACES = {
     "torch._fused_sgd_": "the engine torch_fused",
     "torch._has_compatible_shallow_copy_type": "may become a parameter's",
     "torch._neg_view": "tries values on memory that shows them negated",
-    "torch._utils._flatten_dense_tensors": "converts many small tensors in one call",
     "torch.Tensor._make_subclass": "unfilled parameters",
     "torch.Tensor._version": "sees that a tensor changed between two steps",
     "torch.autograd._profiler_enabled": "whether a step is named",

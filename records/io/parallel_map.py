@@ -1,17 +1,17 @@
 """parallel_map: work for several threads, results in order, few of them waiting."""
 
-import os
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
+
+from .helpers import thread_count
 
 _T = TypeVar("_T")
 _R = TypeVar("_R")
 
 _FEW = 32
 """Up to so many items are not worth the start of threads."""
-_MOST_THREADS = 4
 
 
 def parallel_map(work: Callable[[_T], _R], items: Sequence[_T]) -> Iterator[_R]:
@@ -20,7 +20,7 @@ def parallel_map(work: Callable[[_T], _R], items: Sequence[_T]) -> Iterator[_R]:
     For work that lets go of Python's lock. An exception of ``work`` is raised when its
     result is due, and the rest is not begun.
     """
-    n_threads = min(_MOST_THREADS, os.cpu_count() or 1)
+    n_threads = thread_count()
     if len(items) <= _FEW or n_threads < 2:
         yield from map(work, items)
         return

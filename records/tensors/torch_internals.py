@@ -8,8 +8,9 @@ of a module (``_parameters``, ``_buffers``, ``_modules``), on which code of user
 as well, are the only ones that are read where they are needed.
 """
 
+import ctypes
 from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from importlib import import_module
 from operator import attrgetter
 from typing import Any, TypeVar
@@ -51,10 +52,6 @@ negated_view: Callable[[Tensor], Tensor] = torch._neg_view  # pyright: ignore[re
 have_one_implementation: Callable[[Tensor, Tensor], bool]
 have_one_implementation = vars(torch)["_has_compatible_shallow_copy_type"]
 """Whether assigning the second to ``data`` of the first keeps the tensor object."""
-
-flatten: Callable[[list[Tensor]], Tensor]
-flatten = vars(torch)["_utils"]._flatten_dense_tensors
-"""Copy the values of many tensors into one row, in one call."""
 
 is_inside_functorch: Callable[[Tensor], bool]
 is_inside_functorch = torch._C._functorch.is_functorch_wrapped_tensor  # pyright: ignore[reportAttributeAccessIssue]  # has no types
@@ -126,6 +123,21 @@ tensor_version: Callable[[Any], int] = attrgetter("_version")
 copy_tensors: Callable[[list[Tensor], list[Tensor]], Any]
 copy_tensors = vars(torch)["_foreach_copy_"]
 """Copy the second list of tensors into the first, in one call."""
+
+
+def compute_in_this_thread_alone() -> None:
+    """Let what torch computes in this thread be done by no other; others keep theirs.
+
+    A thread of Python has a team of threads of its own, beside that of the main one,
+    and two teams on one machine's cores wait for each other. `torch.set_num_threads`
+    would say it for all threads that begin later; OpenMP says it for one.
+    """
+    # Torch sets the number of a new thread when it is first asked for it.
+    torch.get_num_threads()
+    # A build of torch without OpenMP has a pool that all threads share.
+    with suppress(OSError, AttributeError):
+        ctypes.CDLL(torch._C.__file__).omp_set_num_threads(1)
+
 
 fused_adam: Callable[..., Any] = vars(torch)["_fused_adam_"]
 fused_adamw: Callable[..., Any] = vars(torch)["_fused_adamw_"]

@@ -2,7 +2,8 @@
 
 import ctypes
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import Any
 
 import torch
@@ -10,15 +11,15 @@ import xxhash
 
 from ..entries.entry import Entry
 from ..errors import PrecisionError
-from ..io.sink import Buffer, FileSink, Sink
+from ..io.sink import Buffer
 from ..precision import RecordPrecision
 from ..tensors.conversion import convert
-from ..tensors.grad_mode import no_grad
 from ..tensors.memory import ORDINARY
-from ..tensors.torch_internals import flatten
 from .payload import (
     CHUNK,
+    Scratch,
     byte_view,
+    is_plain,
     is_private,
     is_undisturbed,
     pieces,
@@ -26,6 +27,7 @@ from .payload import (
     row_of,
     stored_tensor,
 )
+from .pipeline import Pipeline
 from .sums import Sums
 
 _SMALL = CHUNK // 4
@@ -45,26 +47,26 @@ class BatchWriter:
 
     def __init__(
         self,
-        sink: Sink,
+        pipeline: Pipeline,
         precision: RecordPrecision,
         sums: Sums,
         *,
         at_once: bool,
     ) -> None:
-        self._sink, self._precision, self._sums = sink, precision, sums
-        # A stream is somebody else's code, which may run between the hash of a payload
-        # and its write; a file descriptor is not.
-        self._at_once = at_once and isinstance(sink, FileSink)
+        """``at_once``: no code but the library's runs between hash and write."""
+        self._pipeline = pipeline
+        self._precision, self._sums, self._at_once = precision, sums, at_once
         self._is_undisturbed = False
         self._buffers: list[Buffer] = []
         # Buffers are bare addresses: the tensors behind them must outlive the write.
         self._alive: list[torch.Tensor] = []
         self._n_waiting = 0
         self._digests: list[tuple[int, bytes]] = []
-        self._group: list[tuple[int, Entry, torch.Tensor, int, bytes]] = []
+        self._group: list[tuple[int, Entry, int, bytes]] = []
         self._group_types: tuple[torch.dtype, torch.dtype] | None = None
         self._group_size = 0
-        self._scratch: dict[torch.dtype, torch.Tensor] = {}
+        self._gathered, self._group_values = Scratch(), torch.empty(0, device="cpu")
+        self._scratch = Scratch(pipeline.depth + 1)
 
     def add(
         self, number: int, entry: Entry, dtype: torch.dtype, size: int, frame: bytes
@@ -74,25 +76,80 @@ class BatchWriter:
         # is, without the questions of `stored_tensor`.
         tensor: Any = entry.source
         address = row_of(tensor) if type(tensor) in ORDINARY else 0
-        if not address:
-            tensor = stored_tensor(entry)
-            address = row_of(tensor)
+        if address:
+            self._add(number, entry, tensor, address, dtype, size, frame)
+        else:
+            add = partial(self._add_stored, number, entry, dtype, size, frame)
+            self._where_it_can_be_read(entry, add)
+
+    def add_parts(
+        self,
+        number: int,
+        entry: Entry,
+        dtype: torch.dtype,
+        size: int,
+        frames: Sequence[bytes],
+        part_size: int,
+    ) -> None:
+        """Do so with a frame before each ``part_size`` bytes of the payload."""
+        write = partial(
+            self._write_parts, number, entry, dtype, size, frames, part_size
+        )
+        self._where_it_can_be_read(entry, write)
+
+    def flush(self) -> None:
+        """Write what was gathered."""
+        self._close_group()
+        self._write_buffers()
+
+    def _where_it_can_be_read(self, entry: Entry, write: Callable[[], object]) -> None:
+        """Call ``write`` in the thread of the save, unless any thread can read it.
+
+        Modes and streams are a thread's own, and a subclass is code of users.
+        """
+        if not self._pipeline.has_helper or is_plain(entry.source):
+            write()
+            return
+        self.flush()
+
+        def write_out() -> None:
+            write()
+            self.flush()
+
+        self._pipeline.call_and_wait(write_out)
+
+    def _add_stored(
+        self, number: int, entry: Entry, dtype: torch.dtype, size: int, frame: bytes
+    ) -> None:
+        tensor = stored_tensor(entry)
+        self._add(number, entry, tensor, row_of(tensor), dtype, size, frame)
+
+    def _add(
+        self,
+        number: int,
+        entry: Entry,
+        tensor: torch.Tensor,
+        address: int,
+        dtype: torch.dtype,
+        size: int,
+        frame: bytes,
+    ) -> None:
         if tensor.shape != entry.shape:
             raise resized(entry, tensor)
         # Booleans take the long way, since views may have other bytes than 0 and 1.
         is_short = size + len(frame) <= _SMALL and dtype is not torch.bool
         if not (is_short and (address or not size)):
-            self.add_parts(number, entry, dtype, size, (frame,))
+            self._write_parts(number, entry, dtype, size, (frame,))
         elif tensor.dtype is dtype:
             self._add_small(number, tensor, address, size, frame)
         elif entry.kind in self._precision.zeroable:
             # A group is converted in one call, which cannot say of whose values some
             # became 0: so only entries join it that nobody counts them for.
-            self._add_to_group(number, entry, tensor, dtype, size, frame)
+            self._add_to_group(number, entry, tensor, address, dtype, size, frame)
         else:
-            self.add_parts(number, entry, dtype, size, (frame,))
+            self._write_parts(number, entry, dtype, size, (frame,))
 
-    def add_parts(
+    def _write_parts(
         self,
         number: int,
         entry: Entry,
@@ -105,31 +162,31 @@ class BatchWriter:
         self.flush()
         # The sum has to be known before the last chunk goes out: a payload that changed
         # since its first reading is refused while the file can still be given up.
-        total, following, n_room, n_left = (
-            xxhash.xxh3_64(),
-            iter(frames),
-            part_size,
-            size,
-        )
-        self._sink.write(next(following))
-        for piece in pieces(entry, dtype, self._precision, at_once=self._at_once):
+        total, following = xxhash.xxh3_64(), iter(frames)
+        n_room, n_left = part_size, size
+        self._pipeline.write(next(following))
+        for piece in self._pieces(entry, dtype):
             buffer = byte_view(piece)
             total.update(buffer)
             n_left -= len(buffer)
             if not n_left:
                 self._sums.add(number, total.digest())
             while len(buffer) > n_room:
-                self._sink.writev((buffer[:n_room], next(following)))
+                self._pipeline.writev((buffer[:n_room], next(following)))
                 buffer, n_room = buffer[n_room:], part_size
-            self._sink.write(buffer)
+            self._pipeline.write(buffer)
             n_room -= len(buffer)
         if not size:
             self._sums.add(number, total.digest())
 
-    def flush(self) -> None:
-        """Write what was gathered."""
-        self._close_group()
-        self._write_buffers()
+    def _pieces(self, entry: Entry, dtype: torch.dtype) -> Iterator[torch.Tensor]:
+        return pieces(
+            entry,
+            dtype,
+            self._precision,
+            at_once=self._at_once,
+            scratch=self._scratch,
+        )
 
     def _add_small(
         self,
@@ -164,6 +221,7 @@ class BatchWriter:
         number: int,
         entry: Entry,
         tensor: torch.Tensor,
+        address: int,
         dtype: torch.dtype,
         size: int,
         frame: bytes,
@@ -173,13 +231,23 @@ class BatchWriter:
         if types != self._group_types or self._group_size + size > CHUNK:
             self._close_group()
             self._group_types = types
-        self._group.append((number, entry, tensor, size, frame))
+            self._group_values = self._gathered.take(
+                tensor.dtype, CHUNK // dtype.itemsize
+            )
+        # Copied at once: the check of its values and their conversion see one state,
+        # whatever another thread writes meanwhile.
+        start = self._group_size // dtype.itemsize * tensor.itemsize
+        if size:
+            ctypes.memmove(
+                self._group_values.data_ptr() + start, address, tensor.nbytes
+            )
+        self._group.append((number, entry, size, frame))
         self._group_size += size
 
     def _write_buffers(self) -> None:
         if self._buffers:
             self._sums.add_all(self._digests)
-            self._sink.writev(self._buffers)
+            self._pipeline.writev(self._buffers)
             self._buffers, self._alive, self._digests = [], [], []
             self._n_waiting = 0
 
@@ -189,19 +257,10 @@ class BatchWriter:
             return
         # Emptied first: a group that cannot be converted must not meet the next flush.
         group, (_, dtype) = self._group, self._group_types
+        count = self._group_size // dtype.itemsize
         self._group, self._group_types, self._group_size = [], None, 0
         self._write_buffers()
-        with no_grad():
-            flat = flatten([tensor for _, _, tensor, _, _ in group])
-        scratch = self._scratch.get(dtype)
-        if scratch is None:
-            scratch = self._scratch[dtype] = torch.empty(
-                CHUNK // dtype.itemsize, dtype=dtype, device="cpu"
-            )
-        out = scratch[: flat.numel()]
-        # Flattening one 1-d parameter returns that parameter itself, which others may
-        # change between the check of its values and their conversion.
-        values = flat.detach() if len(group) > 1 else flat.detach().clone()
+        values, out = self._group_values[:count], self._scratch.take(dtype, count)
         try:
             rounding = self._precision.rounding(group[0][1])
             convert(values, out, group[0][1].path, rounding)
@@ -211,7 +270,7 @@ class BatchWriter:
                 next(pieces(entry, dtype, self._precision, at_once=False), None)
             raise
         view, start = byte_view(out), 0
-        for number, _, _, size, frame in group:
+        for number, _, size, frame in group:
             buffer = view[start : start + size]
             start += size
             self._digests.append((number, xxhash.xxh3_64_digest(buffer)))

@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 
 import torch
 import xxhash
@@ -9,11 +10,14 @@ import xxhash
 from ..entries.entries import Entries
 from ..errors import RecordError
 from ..header.header import Plain, header_of
-from ..io.sink import Buffer, Progress, Sink
+from ..io.helpers import may_have_help
+from ..io.sink import Buffer, FileSink, Progress, Sink
 from ..precision import RecordPrecision
 from ..tensors.byte_planes import BLOCK, blocks, planes_of
+from ..tensors.memory import ORDINARY
 from .batches import BatchWriter
 from .payload import Layout, Row, Traits, byte_view, pieces, stored_size
+from .pipeline import Pipeline
 from .sums import Sums
 
 
@@ -83,20 +87,35 @@ class Contents:
         ``frames`` are by row. ``parts`` gives, by row, the frames before each further
         ``part_size`` bytes of a payload.
         """
-        entries, dtypes, sizes = self._entries, self.dtypes, self.sizes
-        at_once = self._progress is None
-        writer = BatchWriter(sink, self._precision, self._sums, at_once=at_once)
-        for i in range(len(self._entries)) if order is None else order:
-            frame = frames[i] if frames is not None else b""
-            entry, dtype, size = entries[i], dtypes[i], sizes[i]
-            if i in parts:
-                heads = (frame, *parts[i])
-                writer.add_parts(i, entry, dtype, size, heads, part_size)
-            else:
-                writer.add(i, entry, dtype, size, frame)
-            if self._progress is not None:
-                self._advance(i)
-        writer.flush()
+        pipeline = Pipeline(sink, has_helper=self._pays_help(sink))
+        # A stream is somebody else's code, which may run between the hash of a payload
+        # and its write, as the caller's of progress; a file descriptor is not.
+        at_once = self._progress is None and isinstance(sink, FileSink)
+        writer = BatchWriter(pipeline, self._precision, self._sums, at_once=at_once)
+        heads = frames or [b""] * len(self._entries)
+
+        def write_all() -> None:
+            for i in range(len(self._entries)) if order is None else order:
+                entry, dtype, size = self._entries[i], self.dtypes[i], self.sizes[i]
+                if i in parts:
+                    writer.add_parts(
+                        i, entry, dtype, size, (heads[i], *parts[i]), part_size
+                    )
+                else:
+                    writer.add(i, entry, dtype, size, heads[i])
+                if self._progress is not None:
+                    pipeline.call_in_turn(partial(self._advance, i))
+            writer.flush()
+
+        pipeline.run(write_all)
+
+    def _pays_help(self, sink: Sink) -> bool:
+        """Return whether a second thread makes a save into ``sink`` shorter."""
+        if self._n_bytes < _FEW or isinstance(sink, _Nowhere) or not may_have_help():
+            return False
+        # What only the caller's thread may read, the helper waits for.
+        n_ordinary = sum(type(entry.source) in ORDINARY for entry in self._entries)
+        return n_ordinary > 0.9 * len(self._entries)
 
     @property
     def sums(self) -> bytes:
@@ -168,6 +187,10 @@ class Contents:
         self._n_done += self.sizes[i]
         if self._progress is not None:
             self._progress(self._n_done, self._n_bytes, self._entries[i].path)
+
+
+_FEW = 8 << 20
+"""Fewer bytes are written before a thread has begun."""
 
 
 class RowPayload:

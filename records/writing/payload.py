@@ -12,9 +12,11 @@ import torch
 
 from ..entries.entry import Entry, Kind
 from ..errors import RecordError
+from ..io.helpers import is_only_thread
 from ..precision import RecordPrecision
 from ..tensors.conversion import convert
-from ..tensors.memory import values_of
+from ..tensors.grad_mode import ordinary_tensors
+from ..tensors.memory import ORDINARY, unreadable, values_of
 
 CHUNK = 1 << 20
 """Bytes of output that are converted at once: they fit a core's own cache."""
@@ -50,20 +52,48 @@ class Traits(Protocol):
     """Whether its files have a checksum for each payload."""
 
 
+class Scratch:
+    """Memory for what is converted or copied, used again and again.
+
+    What is in it stays until ``n_buffers`` more were asked for.
+    """
+
+    def __init__(self, n_buffers: int = 1) -> None:
+        self._buffers: list[torch.Tensor | None] = [None] * n_buffers
+        self._number = 0
+
+    def take(self, dtype: torch.dtype, count: int) -> torch.Tensor:
+        """Return room for ``count`` values, in place of those of the oldest buffer."""
+        self._number = (self._number + 1) % len(self._buffers)
+        size = count * dtype.itemsize
+        buffer = self._buffers[self._number]
+        if buffer is None or len(buffer) < size:
+            with ordinary_tensors():
+                buffer = torch.empty(size, dtype=torch.uint8, device="cpu")
+            self._buffers[self._number] = buffer
+        return buffer[:size].view(dtype)
+
+
 def pieces(
-    entry: Entry, dtype: torch.dtype, precision: RecordPrecision, *, at_once: bool
+    entry: Entry,
+    dtype: torch.dtype,
+    precision: RecordPrecision,
+    *,
+    at_once: bool,
+    scratch: Scratch | None = None,
 ) -> Iterator[torch.Tensor]:
     """Return the entry's values at ``dtype`` as flat tensors of about `CHUNK` bytes.
 
-    A piece is valid until the next one is asked for, and nobody else changes it.
-    ``at_once`` says that nobody else's code runs before that either, so that it may
-    be the entry's own memory where no other thread could write to it.
+    A piece is valid until the next one is asked for, or as long as ``scratch`` keeps
+    it, and nobody else changes it. ``at_once`` says that nobody else's code runs before
+    that either, so that it may be the entry's own memory where no other thread could
+    write to it.
     """
     tensor = stored_tensor(entry)
     if not tensor.numel():
         return
     limit = CHUNK // dtype.itemsize
-    scratch: torch.Tensor | None = None
+    scratch = scratch or Scratch()
     # Values that are stored as they are need no conversion, and perhaps no copy.
     if tensor.dtype is dtype and row_of(tensor) and dtype is not torch.bool:
         for piece in torch.split(tensor.detach().view(-1), limit):
@@ -71,16 +101,13 @@ def pieces(
             if at_once and is_undisturbed() and is_private(tensor):
                 yield piece
             else:
-                if scratch is None:
-                    scratch = torch.empty_like(piece)
-                out = scratch[: piece.numel()]
+                out = scratch.take(dtype, piece.numel())
                 # The bytes alone: copy_ would ask torch's dispatcher about both.
                 ctypes.memmove(out.data_ptr(), piece.data_ptr(), piece.nbytes)
                 yield out
         return
-    scratch = torch.empty(min(limit, tensor.numel()), dtype=dtype, device="cpu")
     for piece in row_major_pieces(tensor.detach(), limit):
-        out = scratch[: piece.numel()]
+        out = scratch.take(dtype, piece.numel())
         convert_piece(piece, out, entry, tensor, precision)
         yield out
 
@@ -167,16 +194,23 @@ def saved_from_snapshot() -> Generator[None]:
 _is_snapshot = ContextVar("_is_snapshot", default=False)
 
 
+def is_plain(source: object) -> bool:
+    """Return whether the source is a tensor that any thread can read alike.
+
+    So are those in main memory that neither a subclass nor a transformation of torch
+    stands before.
+    """
+    return type(source) in ORDINARY and source.is_cpu and unreadable(source) is None  # type: ignore[attr-defined,arg-type]  # a tensor
+
+
 def is_undisturbed() -> bool:
     """Return whether nobody changes values while this thread does not let them.
 
-    Others could beside other threads, under a tracer, or with a GPU that may be
+    Others could beside threads of theirs, under a tracer, or with a GPU that may be
     copying; of a snapshot nobody else knows.
     """
     return _is_snapshot.get() or (
-        len(sys._current_frames()) == 1  # pyright: ignore[reportPrivateUsage]  # documented
-        and sys.gettrace() is None
-        and not torch.cuda.is_initialized()  # type: ignore[no-untyped-call]  # of torch
+        is_only_thread() and sys.gettrace() is None and not torch.cuda.is_initialized()  # type: ignore[no-untyped-call]  # of torch
     )
 
 
