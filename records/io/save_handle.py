@@ -51,6 +51,8 @@ class SaveHandle(Generic[T]):
         process that was forked while it went on: the save is its parent's.
         """
         self.join(timeout)
+        if not self._end.is_set() and timeout is None:
+            raise RuntimeError(f"{self.place}: the save never began; save again")
         if not self._end.is_set():
             raise TimeoutError(
                 f"{self.place}: not yet written after {timeout:g} s; the save goes on"

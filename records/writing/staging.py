@@ -124,7 +124,7 @@ def _rows(
         lengths = [size // dtype.itemsize for _, size in run]
         stop = start + sum(lengths) * dtype.itemsize
         # One call of torch makes the rooms of all entries of one dtype.
-        yield from memory[start:stop].view(dtype).split(lengths)
+        yield from torch.split(memory[start:stop].view(dtype), lengths)
         start = stop
 
 

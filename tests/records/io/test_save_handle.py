@@ -108,6 +108,14 @@ def test_without_a_thread_to_be_had_a_save_is_written_at_once(
     assert writers == [threading.current_thread()]
 
 
+def test_nobody_waits_for_a_save_that_never_began() -> None:
+    handle = SaveHandle(lambda: None, "place")
+
+    handle.join()
+    with pytest.raises(RuntimeError, match="never began"):
+        handle.wait()
+
+
 def test_a_save_does_not_wait_for_itself() -> None:
     handles: list[SaveHandle[object]] = []
     ready = threading.Event()
