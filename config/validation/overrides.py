@@ -265,8 +265,8 @@ class _Cursor:
         if cls is None:
             kind = getattr(self.annotation, "__name__", str(self.annotation))
             where = self.path or "the configuration"
-            whole = f"; set all of it: {self.path}=..." if self.path else ""
-            message = f"unknown field: {where} is {kind}, without fields{whole}"
+            hint = f"; set all of it: {self.path}=..." if self.path else ""
+            message = f"unknown field: {where} is {kind}, without fields{hint}"
             return _problem(path, message)
         fields = fields_of(cls)
         hint = did_you_mean(name, fields) or f" Its fields are: {', '.join(fields)}."

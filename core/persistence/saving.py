@@ -75,17 +75,17 @@ def chosen_record(
         if only is not None or exclude is not None:
             ours[PART] = True
     metadata = {"burnish": ours} if ours else {}
-    whole = record_type(type(inner_module)).of(
+    record = record_type(type(inner_module)).of(
         content.entries,
         tree=content.tree,
         metadata=metadata,
         type_name=type(inner_module).__qualname__,
     )
     if only is None and exclude is None:
-        return whole, frozenset()
-    record = whole.select(only=only, exclude=exclude, absent=content.formless)
-    paths = {*whole.by_path(), *content.tree, *content.formless}
-    return record, frozenset(paths.difference(record.by_path(), record.tree or ()))
+        return record, frozenset()
+    chosen = record.select(only=only, exclude=exclude, absent=content.formless)
+    paths = {*record.by_path(), *content.tree, *content.formless}
+    return chosen, frozenset(paths.difference(chosen.by_path(), chosen.tree or ()))
 
 
 Savable: TypeAlias = (

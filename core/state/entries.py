@@ -59,7 +59,7 @@ class ModuleContent:
     def wrappers(self) -> frozenset[str]:
         """The paths of tensors that wrap others."""
         return frozenset(
-            path for path, told in self.extra.items() if isinstance(told, WrapperForm)
+            path for path, value in self.extra.items() if isinstance(value, WrapperForm)
         )
 
 

@@ -17,7 +17,7 @@ from .tracing.trace import BucketLayout, Trace, trace
 
 
 @dataclass(frozen=True, slots=True)
-class Choice:
+class EngineChoice:
     """An engine, or None where the step runs as it is written."""
 
     engine: Engine | None
@@ -29,11 +29,11 @@ class Choice:
 
 def choose(
     step: StepCall, layout: BucketLayout, numbers: dict[str, Any], fused: bool | None
-) -> Choice:
+) -> EngineChoice:
     """Return the engine for a step; it follows from what is stored and configured."""
     kernel = usable_kernel(step, layout, fused)
     if kernel is not None:
-        return Choice(TorchFused(kernel), "torch has a kernel for it")
+        return EngineChoice(TorchFused(kernel), "torch has a kernel for it")
     choice = _recorded(step, layout, numbers, fused)
     reason = _why_no_kernel(step, layout, fused)
     return replace(choice, why=f"{choice.why}{reason}")
@@ -67,33 +67,33 @@ def _kernel(step: StepCall, layout: BucketLayout, fused: bool | None) -> Kernel 
 
 def _recorded(
     step: StepCall, layout: BucketLayout, numbers: dict[str, Any], fused: bool | None
-) -> Choice:
+) -> EngineChoice:
     """Return the engine for a step that is recorded; see `choose`."""
     watch = GeneratorWatch(layout.like.device)
     try:
         recorded = trace(step, layout, numbers)
     except NotElementwise as reason:
         draws = watch.has_drawn() or drawing_in(step.simple.step, step.simple)
-        return Choice(None, str(reason), may_change=not draws)
+        return EngineChoice(None, str(reason), may_change=not draws)
     if watch.has_drawn():
-        return Choice(None, "it draws random numbers")
+        return EngineChoice(None, "it draws random numbers")
     name = drawing_in(step.simple.step, step.simple)
     if name is not None:
-        return Choice(None, f"it may draw random numbers ({name})")
+        return EngineChoice(None, f"it may draw random numbers ({name})")
     reads_shape = recorded.reads_shape or recorded.tape.has_tensors
     try:
         if layout.like.device.type != "cpu":
             listable(recorded, layout, step, numbers)
             why = "elementwise, on an accelerator"
-            return Choice(Foreach(), why, reads_shape)
+            return EngineChoice(Foreach(), why, reads_shape)
         if fused and compiled(recorded, layout, step, numbers) is not None:
-            return Choice(Compiled(), "elementwise", reads_shape)
+            return EngineChoice(Compiled(), "elementwise", reads_shape)
         replayable(recorded, layout, step, numbers)
     except Unfit as unfit:
-        return Choice(None, str(unfit), reads_shape)
+        return EngineChoice(None, str(unfit), reads_shape)
     refusal = why_not_compiled(recorded) if fused else ""
     why = f"elementwise; not compiled: {refusal}" if refusal else "elementwise"
-    return Choice(Blocks(), why, reads_shape)
+    return EngineChoice(Blocks(), why, reads_shape)
 
 
 def is_elementwise(

@@ -303,12 +303,17 @@ def selection(
     wrappers = wrappers_in(tree)
     chosen = [entry for entry in entries if selected(entry, only, exclude, wrappers)]
     # A wrapper is of use with all that it is made of, and is chosen with it.
-    whole = _whole_wrappers(wrappers, entries, {id(entry) for entry in chosen})
+    ids = {id(entry) for entry in chosen}
+    chosen_wrappers = _whole_wrappers(wrappers, entries, ids)
     # Numbers in the plain data count entries, so those it names must all stay.
     extra = {
         path: node
         for path, node in tree.items()
-        if (path in whole if path in wrappers else selected(path, only, exclude))
+        if (
+            path in chosen_wrappers
+            if path in wrappers
+            else selected(path, only, exclude)
+        )
     }
     place = {id(entry): i for i, entry in enumerate(chosen)}
     number = {i: place[id(e)] for i, e in enumerate(entries) if id(e) in place}

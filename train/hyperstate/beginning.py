@@ -4,6 +4,7 @@ import json
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any, Generic, TypeVar, get_origin
 
@@ -251,17 +252,12 @@ def _compare(facts: dict[str, str], of_first: dict[str, str]) -> None:
             )
 
 
-def _first_difference(text: str, other: str) -> tuple[str, str]:
+def _first_difference(text: str, text_of_first: str) -> tuple[str, str]:
     """Return the first lines that differ, or the rest of what is the longer one."""
-    lines, others = text.splitlines(), other.splitlines()
-    n_lines = max(len(lines), len(others))
-    lines += ["(no more)"] * (n_lines - len(lines))
-    others += ["(no more)"] * (n_lines - len(others))
-    return next(
-        (line, another)
-        for line, another in zip(lines, others, strict=True)
-        if line != another
+    lines = zip_longest(
+        text.splitlines(), text_of_first.splitlines(), fillvalue="(no more)"
     )
+    return next((line, of_first) for line, of_first in lines if line != of_first)
 
 
 def _fields_text(cls: type) -> str:
