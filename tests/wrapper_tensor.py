@@ -73,3 +73,12 @@ class Int8(torch.Tensor):
             return cls(a.data_, a.scale, a.scheme, a.dtype)
         plain = [a.dequantized() if isinstance(a, Int8) else a for a in args]
         return function(*plain, **(kwargs or {}))
+
+
+def configs_of_torchao(quantization: Any) -> tuple[Any, ...]:
+    """Return how weights are quantized in tests with torchao."""
+    return (
+        quantization.Int8WeightOnlyConfig(),
+        quantization.Int8DynamicActivationInt8WeightConfig(),
+        quantization.IntxWeightOnlyConfig(weight_dtype=vars(torch)["int4"]),
+    )

@@ -34,36 +34,32 @@ def agrees(
         return True
     # A mode that fakes tensors would leave nothing to compare.
     with torch.no_grad(), without_dispatch_modes():
-        return _agrees(run, trace, layout, step, scalars)
+        ours = _made_up_tensors(layout)
+        theirs = [t.clone() for t in ours]
+        try:
+            state = layout.state(theirs[2:], scalars)
+            tensor, new_state = step(theirs[0], theirs[1], state)
+        except Exception:
+            return False  # what is wrong with it shows when it runs as it is written
+        expected = [tensor, *(vars(new_state)[name] for name in layout.tensors)]
+        run(ours, trace.constants)
+        # What passed through a narrow dtype is no better than that.
+        tolerance = max(_TOLERANCE.get(dtype, 0.0) for dtype in trace.tape.dtypes)
+        pairs = zip([ours[0], *ours[2:]], expected, strict=True)
+        return all(_close(a, b, tolerance) for a, b in pairs)
 
 
-def _agrees(
-    run: Callable[[list[Tensor], list[float]], None],
-    trace: Trace,
-    layout: BucketLayout,
-    step: StepCall,
-    scalars: dict[str, Any],
-) -> bool:
+def _made_up_tensors(layout: BucketLayout) -> list[Tensor]:
+    """Return a parameter, a gradient and the tensors of a state, the same each time."""
     generator = torch.Generator().manual_seed(0)
     tensors = [
         torch.randn(_COUNT, generator=generator, dtype=torch.float64, device="cpu")
         for _ in layout.dtypes
     ]
-    ours = [
+    return [
         _values(t, dtype, is_state=i > 1)
         for i, (t, dtype) in enumerate(zip(tensors, layout.dtypes, strict=True))
     ]
-    theirs = [t.clone() for t in ours]
-    try:
-        tensor, state = step(theirs[0], theirs[1], layout.state(theirs[2:], scalars))
-    except Exception:
-        return False  # what is wrong with it shows when it runs as it is written
-    expected = [tensor, *(vars(state)[name] for name in layout.tensors)]
-    run(ours, trace.constants)
-    # What passed through a narrow dtype is no better than that.
-    tolerance = max(_TOLERANCE.get(dtype, 0.0) for dtype in trace.tape.dtypes)
-    pairs = zip([ours[0], *ours[2:]], expected, strict=True)
-    return all(_close(a, b, tolerance) for a, b in pairs)
 
 
 def _values(values: Tensor, dtype: torch.dtype, *, is_state: bool) -> Tensor:

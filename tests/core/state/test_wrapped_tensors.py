@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 import torch
-from tests.wrapper_tensor import Int8, Scheme
+from tests.wrapper_tensor import Int8, Scheme, configs_of_torchao
 from torch import nn
 
 import burnish
@@ -170,12 +170,7 @@ def test_a_context_that_is_no_plain_data_is_refused_with_its_path() -> None:
 
 def test_weights_of_torchao_are_saved_and_loaded(tmp_path: Path) -> None:
     quantization = pytest.importorskip("torchao.quantization")
-    configs = (
-        quantization.Int8WeightOnlyConfig(),
-        quantization.Int8DynamicActivationInt8WeightConfig(),
-        quantization.IntxWeightOnlyConfig(weight_dtype=vars(torch)["int4"]),
-    )
-    for config in configs:
+    for config in configs_of_torchao(quantization):
         net, other = Net(32), Net(32)
         for module in (net, other):
             quantization.quantize_(module, config)

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 import torch
-from tests.wrapper_tensor import Int8, Scheme
+from tests.wrapper_tensor import Int8, Scheme, configs_of_torchao
 from torch import nn
 
 import burnish
@@ -354,12 +354,7 @@ def test_wrappers_inside_of_wrappers_come_back() -> None:
 
 def test_weights_of_torchao_in_state_dicts_and_nests_come_back(tmp_path: Path) -> None:
     quantization = pytest.importorskip("torchao.quantization")
-    configs = (
-        quantization.Int8WeightOnlyConfig(),
-        quantization.Int8DynamicActivationInt8WeightConfig(),
-        quantization.IntxWeightOnlyConfig(weight_dtype=vars(torch)["int4"]),
-    )
-    for config in configs:
+    for config in configs_of_torchao(quantization):
         nets = [nn.Sequential(nn.Linear(32, 32)) for _ in range(4)]
         for net in nets:
             quantization.quantize_(net, config)

@@ -14,13 +14,13 @@ import pytest
 import torch
 from torch import nn
 
-from burnish import module
 from burnish.config import Editable, dump, load
 from burnish.config.live.history import HISTORY, read_history
 from burnish.train import HyperState
 
 from ...config.live.clocks import Clocks, clocks
 from ..killed import killed_everywhere
+from .states import Net
 
 __all__ = ["clocks"]
 
@@ -38,13 +38,6 @@ class Optim:
 class Config:
     optim: Optim = field(default_factory=Optim)
     width: int = 3
-
-
-@module
-class Net(nn.Module):
-    def __init__(self, width: int) -> None:
-        super().__init__()
-        self.layer = nn.Linear(width, width)
 
 
 @dataclass
