@@ -4,8 +4,9 @@ A tree is made of ``None bool int float str list tuple dict``, and of `NamedStru
 `Ident`, which RON adds to what JSON and YAML have; rewrite rules add `Weak`.
 """
 
+import copy
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from decimal import Decimal, InvalidOperation
 from typing import Any, Self, TypeGuard
 
@@ -108,6 +109,32 @@ class Ident(str):
     __slots__ = ()
 
 
+class StructWord(Ident):
+    """A bare word that is the name of a class, so that rules find a struct in it."""
+
+    __slots__ = ()
+
+
+_LEAVES = (str, int, float, bool, type(None), Ident, Rounded)
+
+
+def mark_struct_words(tree: Any, names: Collection[str]) -> Any:
+    """Return ``tree`` with bare words among ``names`` as `StructWord`.
+
+    Dicts and lists are changed in place; they must stand once, as of `unshared`.
+    """
+    if isinstance(tree, Ident):
+        return StructWord(tree) if tree in names else tree
+    if is_dict(tree):
+        for key, item in tree.items():
+            tree[key] = mark_struct_words(item, names)
+    elif type(tree) is list:
+        tree[:] = [mark_struct_words(item, names) for item in tree]
+    elif type(tree) is tuple:
+        return tuple(mark_struct_words(item, names) for item in tree)
+    return tree
+
+
 def check_bounds(tree: object) -> None:
     """Raise ConfigSyntaxError if ``tree`` is nested too deep or stands for too much."""
     level: list[object] = [{"": tree}]
@@ -128,6 +155,27 @@ def too_deep(line: int | None = None, column: int | None = None) -> ConfigSyntax
     """Return the error for nesting beyond `MAX_DEPTH`."""
     message = f"nested over {MAX_DEPTH} levels deep, which no configuration needs"
     return ConfigSyntaxError(message, line, column)
+
+
+def unshared(tree: Any, depth: int = 0) -> Any:
+    """Return a copy of ``tree`` in which each dict, list and tuple stands once.
+
+    What an alias of YAML names twice, or a program put into two places, is one object:
+    a change of the one would be a change of the other.  Raises ConfigSyntaxError for a
+    tree that is within itself.
+    """
+    if depth > MAX_DEPTH + 1:
+        raise too_deep()
+    if is_dict(tree):
+        copied = copy.copy(tree)
+        for key, item in tree.items():
+            copied[key] = unshared(item, depth + 1)
+        return copied
+    if is_items(tree):
+        items = [unshared(item, depth + 1) for item in tree]
+        kind: Any = type(tree)
+        return items if kind is list else getattr(kind, "_make", kind)(items)
+    return tree if type(tree) in _LEAVES else copy.deepcopy(tree)
 
 
 def is_dict(value: object) -> TypeGuard[dict[Any, Any]]:

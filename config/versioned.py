@@ -1,9 +1,9 @@
 """Classes of configuration that have a version, and files that are older."""
 
-import copy
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeGuard
+from functools import cache
+from typing import Any, TypeGuard, get_args
 
 from .classes.fields import (
     class_of,
@@ -19,7 +19,15 @@ from .errors import ConfigError, ConfigVersionError, Problem
 from .path import child, path_below
 from .rewriting.rewrite_rule import RewriteRule
 from .short_text import short_repr
-from .tree import Weak, is_dict, is_items
+from .tree import (
+    Ident,
+    NamedStruct,
+    Weak,
+    is_dict,
+    is_items,
+    mark_struct_words,
+    unshared,
+)
 
 
 class Versioned:
@@ -82,7 +90,7 @@ def upgrade(annotation: object, tree: object, added: Rules | None = None) -> Any
     ``added`` are tried after the rules that the classes have.  Raises
     ConfigVersionError for a struct that is newer than its class.
     """
-    return _Upgrade(added or {}).value(annotation, copy.deepcopy(tree), "")
+    return _Upgrade(added or {}).value(annotation, unshared(tree), "")
 
 
 def written_part(annotation: object, tree: object) -> Any:
@@ -91,7 +99,7 @@ def written_part(annotation: object, tree: object) -> Any:
     What is in it somebody wrote, whatever it was called then.
     """
     try:
-        return _Upgrade({}, supplies=False).value(annotation, copy.deepcopy(tree), "")
+        return _Upgrade({}, supplies=False).value(annotation, unshared(tree), "")
     except Exception:  # a user's rule may count on a default of one before it
         return upgrade(annotation, tree)
 
@@ -126,14 +134,17 @@ class _Upgrade:
         return tree if struct is None else self._struct(struct, tree, path)
 
     def _struct(self, cls: type, tree: object, path: str) -> object:
+        rules: list[RewriteRule] = []
         if is_versioned(cls):
-            # RON reads a struct without fields as the empty tuple; rules need fields.
-            tree = {} if tree == () else tree
+            tree = _with_fields(tree)
             version = _take_version(cls, tree, path)
-            rules = upgrade_rules_of(cls)
+            rules_by_version = upgrade_rules_of(cls)
             for step in range(version, cls.version()):
-                self._apply(rules.get(step, ()), tree, path)
-        self._apply(self.added.get(cls, ()), tree, path)
+                rules += rules_by_version.get(step, ())
+        rules += self.added.get(cls, ())
+        if rules:
+            tree = mark_struct_words(_with_fields(tree), _struct_names(cls))
+            self._apply(rules, tree, path)
         if is_dict(tree):
             for field in fields_of(cls).values():
                 for name in field.names & tree.keys():
@@ -147,6 +158,27 @@ class _Upgrade:
             is_supply = getattr(rule, "supplies_default", False)
             if self.supplies or not is_supply:
                 _apply(rule, tree, path)
+
+
+def _with_fields(tree: object) -> object:
+    """Return the dict that rules need for a struct that RON has as ``()`` or a word."""
+    if isinstance(tree, Ident):
+        return NamedStruct(str(tree))
+    return {} if tree == () else tree
+
+
+@cache
+def _struct_names(cls: type) -> frozenset[str]:
+    """Return what the classes in ``cls`` are called, itself included."""
+    visited: set[object] = set()
+    waiting: list[object] = [cls]
+    while waiting:
+        for member in members(waiting.pop()):
+            if is_struct(member) and member not in visited:
+                visited.add(member)
+                waiting += [field.annotation for field in fields_of(member).values()]
+            waiting += get_args(member)
+    return frozenset(getattr(struct, "__name__", "") for struct in visited)
 
 
 def _take_version(cls: type[Versioned], tree: object, path: str) -> int:

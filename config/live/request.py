@@ -1,6 +1,5 @@
 """An edit that a command asks a run for, written to the config in its folder."""
 
-import copy
 import os
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
@@ -14,7 +13,7 @@ from ..short_text import first_names
 from ..spelling import did_you_mean
 from ..storage.opening import read_file
 from ..storage.replacement import write_text
-from ..tree import is_dict
+from ..tree import is_dict, unshared
 from ..validation.overrides import override_texts, split_override
 from ..validation.parse_value import from_text
 from .changes import key_in
@@ -91,7 +90,7 @@ def _is_checkpoint(folder: Path) -> bool:
 
 def _edited(tree: Any, overrides: Iterable[str], file: Path) -> Any:
     """Return ``tree`` with other values. ConfigError with all that is wrong."""
-    edited, problems = copy.deepcopy(tree), list[Problem]()
+    edited, problems = unshared(tree), list[Problem]()
     for override in override_texts(overrides):
         try:
             _put(edited, override)

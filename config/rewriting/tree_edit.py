@@ -1,6 +1,7 @@
 """Places in a raw tree: finding them by pattern, and changing what is there."""
 
 import copy
+import itertools
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -9,16 +10,22 @@ from ..errors import ConfigError, Problem
 from ..path import child, item_index
 from ..patterns import is_pattern, wildcard_values
 from ..short_text import short_repr
-from ..tree import Weak, is_dict, is_items
+from ..tree import NamedStruct, StructWord, Weak, is_dict, is_items
 
 
 @dataclass(frozen=True, slots=True)
 class Site:
     """One item of a container somewhere in a tree."""
 
-    container: Any
+    top: Any
+    """The tree that the path begins in."""
     key: Any
     parent: "Site | None"
+
+    @property
+    def container(self) -> Any:
+        """What this is an item of, as it is now: a tuple is replaced with its items."""
+        return self.top if self.parent is None else self.parent.value
 
     @property
     def value(self) -> Any:
@@ -50,6 +57,19 @@ class Site:
             self.parent.set(tuple(items))
         else:
             self.container[self.key] = value
+
+    def enter(self, name: str) -> Any:
+        """Return what stands here for a rule that goes on to ``name``.
+
+        A struct that is written without fields gets a place for them.
+        """
+        value = self.value
+        is_unit = isinstance(value, tuple) and not value and item_index(name) is None
+        if not is_unit and not isinstance(value, StructWord):
+            return value
+        fields = NamedStruct(str(value) if isinstance(value, StructWord) else "")
+        self.set(fields)
+        return fields
 
     def remove(self) -> None:
         """Take the value away."""
@@ -115,7 +135,7 @@ def supply_default(tree: object, field: Sequence[str], default: object) -> None:
     """Insert ``default`` at every place of the pattern that has no value."""
     wild = [i for i, part in enumerate(field) if is_pattern(part)]
     if not wild:
-        _supply_at(tree, field, default)
+        _supply_at(None, tree, field, default)
         return
     # A default has no place of its own to be found by: the last wildcard must exist in
     # the file, and the names after it are made where they lack.
@@ -123,20 +143,25 @@ def supply_default(tree: object, field: Sequence[str], default: object) -> None:
     if start == len(field):
         raise ValueError(f"the default of {'.'.join(field)!r} needs a name at its end")
     for site, _ in find_sites(tree, field[:start]):
-        _supply_at(site.value, field[start:], default)
+        _supply_at(site, site.enter(field[start]), field[start:], default)
 
 
-def _supply_at(container: object, names: Sequence[str], default: object) -> None:
-    for name in names[:-1]:
+def _supply_at(
+    site: Site | None, container: object, names: Sequence[str], default: object
+) -> None:
+    """Insert ``default`` at ``names`` within ``container``, the value of ``site``."""
+    for name, next_name in itertools.pairwise(names):
+        key: Any = name
         if is_items(container):
-            index = item_index(name)
-            if index is None or not 0 <= index < len(container):
+            key = item_index(name)
+            if key is None or not 0 <= key < len(container):
                 return
-            container = container[index]
         elif is_dict(container):
-            container = container.setdefault(name, Weak())
+            container.setdefault(name, Weak())
         else:
             return
+        site = Site(container, key, site)
+        container = site.enter(next_name)
     if not is_dict(container):
         return
     field_name = names[-1]
@@ -168,6 +193,8 @@ def _enter(container: Any, name: str, path: str, weak: bool) -> Any:
         raise _problem(child(path, name), f"there are only {len(items)} items")
     if container.get(name) is None or container.get(name) == ():
         container[name] = Weak() if weak else {}
+    elif isinstance(container[name], StructWord):
+        container[name] = NamedStruct(str(container[name]))
     elif isinstance(container[name], Weak) and not weak:
         container[name] = dict(container[name])
     entered = container[name]
@@ -183,7 +210,8 @@ def _children(value: object, parent: Site | None) -> list[Site]:
         keys = list(value)
     elif is_items(value):
         keys = range(len(value))
-    return [Site(value, key, parent) for key in keys]
+    top = value if parent is None else parent.top
+    return [Site(top, key, parent) for key in keys]
 
 
 def _problem(path: str, message: str) -> ConfigError:

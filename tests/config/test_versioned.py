@@ -18,6 +18,7 @@ from burnish.config import (
     RewriteRule,
     Versioned,
     dumps,
+    load,
     loads,
 )
 
@@ -436,3 +437,127 @@ def test_a_default_that_is_an_object_of_structs_reads_as_their_fields() -> None:
             return {0: [AddDefault("opts", [Opt(1.0, 2.0), Opt()])]}
 
     assert loads(Run, "{}", format="json") == Run([Opt(1.0, 2.0), Opt()])
+
+
+@dataclass
+class Tenfold(Versioned):
+    rate: float = 1.0
+
+    @classmethod
+    def version(cls) -> int:
+        return 1
+
+    @classmethod
+    def upgrade_rules(cls) -> Rules:
+        return {0: [MapFieldValue("rate", lambda rate: rate * 10)]}
+
+
+@dataclass
+class TwoRates:
+    a: Tenfold = field(default_factory=Tenfold)
+    b: Tenfold = field(default_factory=Tenfold)
+    others: list[Tenfold] = field(default_factory=list[Tenfold])
+
+
+def test_what_an_alias_names_in_several_places_is_upgraded_once_in_each() -> None:
+    old = loads(TwoRates, "a: &a {rate: 2}\nb: *a\nothers: [*a, *a]", "yaml")
+    new = loads(TwoRates, "a: &a {version: 1, rate: 2}\nb: *a", "yaml")
+
+    assert [old.a.rate, old.b.rate, *(o.rate for o in old.others)] == [20.0] * 4
+    assert (new.a.rate, new.b.rate) == (2.0, 2.0)
+
+
+def test_a_dict_that_a_program_put_into_two_places_is_upgraded_once_in_each() -> None:
+    rate = {"rate": 2}
+    tree = {"a": rate, "b": rate}
+
+    upgraded = load(TwoRates, tree)
+
+    assert (upgraded.a.rate, upgraded.b.rate) == (20.0, 20.0)
+    assert tree == {"a": {"rate": 2}, "b": {"rate": 2}}
+
+
+def test_a_tree_within_itself_is_refused() -> None:
+    tree: dict[str, Any] = {}
+    tree["a"] = tree
+
+    with pytest.raises(ConfigError, match="nested over 128 levels"):
+        load(TwoRates, tree)
+
+
+@dataclass
+class Tuples(Versioned):
+    flat: tuple[int, ...] = ()
+    deep: tuple[tuple[int, ...], ...] = ()
+
+    @classmethod
+    def version(cls) -> int:
+        return 1
+
+    @classmethod
+    def upgrade_rules(cls) -> Rules:
+        return {
+            0: [
+                MapFieldValue("flat.*", lambda number: number * 10),
+                MapFieldValue("deep.*.*", lambda number: number * 10),
+            ]
+        }
+
+
+def test_every_item_of_a_tuple_is_mapped() -> None:
+    config = loads(Tuples, "(flat: (1, 2, 3), deep: ((1, 2), (3, 4)))")
+
+    assert config == Tuples((10, 20, 30), ((10, 20), (30, 40)))
+
+
+@dataclass
+class Piece:
+    size: int = 2
+    word: str = ""
+
+
+@dataclass
+class WithPieces(Versioned):
+    one: Piece = field(default_factory=Piece)
+    maybe: Piece | None = None
+    items: list[Piece] = field(default_factory=list[Piece])
+    by_name: dict[str, Piece] = field(default_factory=dict[str, Piece])
+    both: tuple[Piece, ...] = ()
+    word: str = ""
+
+    @classmethod
+    def version(cls) -> int:
+        return 1
+
+    @classmethod
+    def upgrade_rules(cls) -> Rules:
+        fields = ("one", "maybe", "items.*", "by_name.*", "both.*")
+        return {
+            0: [ChangeDefault(f"{path}.size", 1, 2) for path in fields]
+            + [RenameField("moved", "one.word")]
+        }
+
+
+@pytest.mark.parametrize(
+    "piece", ["()", "Piece()", "Piece", '(word: "")', "Some(Piece)"]
+)
+def test_old_defaults_hold_in_a_struct_however_it_is_written_without_fields(
+    piece: str,
+) -> None:
+    config = loads(
+        WithPieces,
+        f'(one: {piece}, maybe: {piece}, items: [{piece}], by_name: {{"a": {piece}}}, '
+        f"both: ({piece}, {piece}), word: Piece)",
+    )
+
+    old = Piece(size=1)
+    assert config == WithPieces(old, old, [old], {"a": old}, (old, old), "Piece")
+
+
+@pytest.mark.parametrize("text", ["WithPieces", "()", "WithPieces()", ""])
+def test_old_defaults_hold_in_a_file_without_fields(text: str) -> None:
+    assert loads(WithPieces, text).one.size == 1
+
+
+def test_a_value_moves_into_a_struct_that_is_a_bare_word() -> None:
+    assert loads(WithPieces, "(one: Piece, moved: abc)").one.word == "abc"

@@ -210,3 +210,12 @@ def test_a_writer_that_stands_still_is_told_and_nothing_is_changed(
         request_edit(run, ["lr=0.5"], "a test")
 
     assert (run / "config.ron").read_text() == RON
+
+
+def test_what_an_alias_names_in_two_places_is_set_in_one(tmp_path: Path) -> None:
+    file = tmp_path / "config.yaml"
+    file.write_text("a: &a {lr: 1}\nb: *a\nsizes: [&size [1], *size]\n")
+
+    request_edit(tmp_path, ["a.lr=5", "sizes.0.0=7"], "a test")
+
+    assert read_tree(file)[0] == {"a": {"lr": 5}, "b": {"lr": 1}, "sizes": [[7], [1]]}
