@@ -1,5 +1,6 @@
 """``burnish upgrade``: rewrite records at the newest version of their classes."""
 
+import os
 import sys
 from argparse import ArgumentParser
 from collections.abc import Sequence
@@ -16,6 +17,7 @@ def main(argv: Sequence[str]) -> int:
 
     target = None
     try:
+        _check_no_class_among(options.files)
         if options.module is not None:
             target = find_target(options.module)
             if not is_target(target):
@@ -26,6 +28,13 @@ def main(argv: Sequence[str]) -> int:
         print(f"error: {error}", file=sys.stderr)
         return 2
     return run_upgrade(target, options.files)
+
+
+def _check_no_class_among(files: Sequence[str]) -> None:
+    """Raise TargetError for a class that stands where the files are named."""
+    for name in files:
+        if ".py:" in name and not os.path.lexists(name):
+            raise TargetError(f"{name} is no file; a class is given as -m {name}")
 
 
 def _parser() -> ArgumentParser:

@@ -7,8 +7,8 @@ from ..config.short_text import short_repr
 from .state.param_selection import select_params
 
 
-def freeze(module: nn.Module, patterns: Patterns) -> list[str]:
-    """Train the parameters that match no longer; return their paths.
+def freeze(module: nn.Module, patterns: Patterns = "**") -> list[str]:
+    """Train the parameters that match, or all, no longer; return their paths.
 
     They require no gradient, and the one that they have is dropped: an optimizer that
     is bound to them leaves them and its state of them as they are. Running statistics
@@ -24,8 +24,8 @@ def freeze(module: nn.Module, patterns: Patterns) -> list[str]:
     return [param.path for param in params]
 
 
-def thaw(module: nn.Module, patterns: Patterns) -> list[str]:
-    """Train the parameters that match again; return their paths.
+def thaw(module: nn.Module, patterns: Patterns = "**") -> list[str]:
+    """Train the parameters that match, or all, again; return their paths.
 
     Those of whole numbers stay as they are, since they have no gradient. ValueError
     where a path or pattern matches nothing else.

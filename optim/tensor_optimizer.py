@@ -112,8 +112,11 @@ _OF_TORCH = {
     "differentiable": "steps are not differentiated",
     "fused": "it goes to bind: bind(net, lr=..., fused=...)",
     "maximize": "it goes to bind: bind(net, lr=..., maximize=True)",
+    "master_dtype": "it goes to bind: bind(net, lr=..., master_dtype=...)",
+    "state_dtype": "it goes to bind: bind(net, lr=..., state_dtype=...)",
+    "rounding": "it goes to bind: bind(net, lr=..., rounding=...)",
 }
-"""What torch's optimizers are told and simple ones are not, and why."""
+"""What a constructor of simple optimizers is not told, and why."""
 
 
 def _own_fields(cls: type) -> list[str]:

@@ -140,6 +140,15 @@ class RecordView(ReadByName, Entries):
         raise NotImplementedError
 
 
+def _method_hint(name: str) -> str:
+    """Return how a part of a record does what records have the method ``name`` for."""
+    if name == "to_data":
+        return " A part is data where the whole is: open_record(file).to_data()."
+    if name in ("to_state_dict", "save", "select"):
+        return f" A part becomes a record by burnish.open_record(part).{name}(...)."
+    return ""
+
+
 class Branch(ReadByName):
     """What stands below one name of a record, by attribute, item or path."""
 
@@ -188,7 +197,7 @@ class Branch(ReadByName):
             # A copy begins empty, and is asked for methods that it may have.
             raise AttributeError(name)
         if name.startswith("__") or name not in self._index:
-            hint = did_you_mean(name, self._index)
+            hint = _method_hint(name) or did_you_mean(name, self._index)
             raise AttributeError(
                 f"nothing is stored at {name!r}{self._neighbors()}{hint}"
             )

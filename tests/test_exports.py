@@ -55,3 +55,17 @@ def test_an_unknown_name_is_an_attribute_error() -> None:
 
     with pytest.raises(AttributeError, match="no_such_name"):
         _ = package.no_such_name
+
+
+@pytest.mark.parametrize(
+    ("name", "home"),
+    [
+        ("save", "burnish.save_record"),
+        ("unfreeze", "burnish.thaw"),
+        ("HyperState", "burnish.train.HyperState"),
+        ("AdamW", "burnish.optim.AdamW"),
+    ],
+)
+def test_names_that_are_elsewhere_are_told(name: str, home: str) -> None:
+    with pytest.raises(AttributeError, match=home):
+        getattr(importlib.import_module("burnish"), name)

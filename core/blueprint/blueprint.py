@@ -53,7 +53,7 @@ class Blueprint(Selection, Unbuilt, Generic[M]):
 
     def __init__(self, cls: type[M], /, *args: Any, **kwargs: Any) -> None:
         if not (isinstance(cls, type) and issubclass(cls, nn.Module)):  # pyright: ignore[reportUnnecessaryIsInstance]  # users pass anything
-            raise TypeError(f"a blueprint is one of a module class, got {cls!r:.80}")
+            raise TypeError(_no_class(cls))
         check_configurable(cls)
         self._set_up(Draft(cls, _bound(cls, args, kwargs)))
 
@@ -260,3 +260,13 @@ def _calls(edits: Sequence[Edit], moment: Moment) -> list[CallMethod]:
 
 def _from_pickle(cls: type[M], data: Mapping[str, Any]) -> "Blueprint[M]":
     return Blueprint.from_dict(data, cls)
+
+
+def _no_class(value: object) -> str:
+    if isinstance(value, nn.Module):
+        name = type(value).__name__
+        return (
+            f"a blueprint is one of a module class, got a {name} that is built "
+            f"already: pass its class and arguments, Blueprint({name}, ...)"
+        )
+    return f"a blueprint is one of a module class, got {value!r:.80}"

@@ -19,7 +19,7 @@ def wrap_parts(parts: Parts, around: Any, blueprint_of: BlueprintMaker) -> SetAr
     if is_module_class(around):
         wrapper = as_blueprint(functools.partial(around, place), blueprint_of)
     elif callable(around):
-        wrapper = around(place)
+        wrapper = _around_place(around, place)
     else:
         raise TypeError(f"expected a function of the part, got {around!r:.80}")
     if not isinstance(wrapper, Unbuilt):
@@ -41,6 +41,18 @@ def wrap_parts(parts: Parts, around: Any, blueprint_of: BlueprintMaker) -> SetAr
         keeps_arguments=False,
         wraps_at=_place_in(wrapper, parts.paths[0]),
     )
+
+
+def _around_place(around: Any, place: Any) -> Any:
+    try:
+        return around(place)
+    except TypeError as error:
+        if "Blueprint" not in str(error):
+            raise
+        raise TypeError(
+            f"{error}. The part is not built yet, and so is what goes around it: "
+            "lambda part: Blueprint(nn.Sequential, part, ...)"
+        ) from error
 
 
 def _place_in(wrapper: Unbuilt, path: str) -> str:

@@ -56,7 +56,9 @@ def _cure(value: object, verb: str) -> str:
     if isinstance(value, torch.optim.Optimizer):
         return (
             "An optimizer of burnish.optim has the verbs itself, optimizer.save_record"
-            "(file) and optimizer.load_record(file); burnish.Checkpoints stores any."
+            "(file) and optimizer.load_record(file); of any other store the state "
+            "dict, save_record(optimizer.state_dict(), file), or let "
+            "burnish.Checkpoints store it."
         )
     if isinstance(value, Storable):
         return "A record has verbs of its own: record.save(file)."

@@ -47,8 +47,10 @@ def _at_every_path(places: Places) -> list[Param]:
 
 def _no_match(verb: str, pattern: str, params: list[Param], places: Places) -> str:
     paths = [param.path for param in params]
-    if f"{pattern}." in {prefix for prefix, _ in places}:
-        hint = f" {pattern} is a module: {verb}(net, '{pattern}.**')."
+    # One star stands for one name, and what is below a module has more.
+    name = pattern.removesuffix(".*")
+    if f"{name}." in {prefix for prefix, _ in places}:
+        hint = f" {name} is a module: {verb}(net, '{name}.**')."
     else:
         hint = did_you_mean(pattern, paths)
     return (

@@ -62,10 +62,11 @@ def check_dtypes(state_dtype: object, master_dtype: object) -> None:
     if state_dtype is not None and not (
         isinstance(state_dtype, torch.dtype) and state_dtype.is_floating_point
     ):
-        raise ValueError(f"state_dtype must be a floating dtype, got {state_dtype}")
+        raise ValueError(f"state_dtype must be a floating dtype, got {state_dtype!r}")
     if master_dtype not in (None, torch.float32, torch.float64):
         raise ValueError(
-            f"master_dtype is torch.float32, torch.float64 or None, got {master_dtype}"
+            "master_dtype is torch.float32, torch.float64 or None, got "
+            f"{master_dtype!r:.60}"
         )
 
 

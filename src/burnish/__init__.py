@@ -87,10 +87,34 @@ def __getattr__(name: str) -> "Any":
     if name in _PACKAGES:
         return import_module(f".{name}", __name__)
     if name not in __all__:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        raise AttributeError(
+            f"module {__name__!r} has no attribute {name!r}{_hint(name)}"
+        )
     value = getattr(import_module(f".{_HOME.get(name, 'core')}", __name__), name)
     globals()[name] = value
     return value
+
+
+_ELSEWHERE = {
+    "save": "burnish.save_record(module, file)",
+    "load": "burnish.load_record(module, file), or burnish.open_record(file)",
+    "unfreeze": "burnish.thaw(module)",
+    "Blueprint": "burnish.core.blueprint.Blueprint",
+}
+
+
+def _hint(name: str) -> str:
+    """Return where what other libraries have under ``name`` is here."""
+    from importlib import import_module
+
+    if name in _ELSEWHERE:
+        return f"; it is {_ELSEWHERE[name]}"
+    if name.startswith("_"):
+        return ""
+    for package in ("config", "records", "core", "optim", "train"):
+        if name in import_module(f".{package}", __name__).__all__:
+            return f"; it is burnish.{package}.{name}"
+    return ""
 
 
 def __dir__() -> list[str]:

@@ -183,3 +183,19 @@ def test_a_misspelt_pattern_among_others_changes_nothing(verb: Any) -> None:
         verb(net, ["body.**", "hed.**"])
 
     assert frozen(net) == []
+
+
+def test_without_patterns_all_of_a_module_is_meant() -> None:
+    net = nn.Sequential(nn.Linear(2, 2), nn.Linear(2, 1))
+
+    assert burnish.freeze(net[0]) == ["weight", "bias"]
+    assert not net[0].weight.requires_grad
+    assert net[1].weight.requires_grad
+    assert len(burnish.thaw(net)) == 4
+
+
+def test_one_star_below_a_module_is_answered_with_two() -> None:
+    net = nn.Sequential(nn.Sequential(nn.Linear(2, 2)))
+
+    with pytest.raises(ValueError, match=r"freeze\(net, '0\.\*\*'\)"):
+        burnish.freeze(net, "0.*")
