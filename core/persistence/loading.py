@@ -12,6 +12,7 @@ from torch import nn
 
 from ...config.patterns import Patterns
 from ...config.process.gc_pause import paused_collection
+from ...config.process.interrupts import call_with_end
 from ...config.process.transaction import (
     Transaction,
     Undo,
@@ -23,6 +24,8 @@ from ...records.entries.entries import Entries
 from ...records.entries.entry import Entry
 from ...records.entries.select import selected
 from ...records.flat_record import FlatRecord
+from ...records.io.source import Maps
+from ...records.io.sums_ahead import SumsAhead
 from ...records.nest import state_dict_within
 from ...records.open import open_record
 from ...records.readable import Readable
@@ -125,7 +128,14 @@ def _fill(
 ) -> LoadReport:
     content = content_of(places, encode=False, is_left_out=_left_out(record))
     plan = _plan_filling(module, content, record, places, allowed)
-    fillings = read_fillings(plan, record)
+    maps = Maps()
+    ahead = SumsAhead(maps)
+
+    def read() -> list[Filling]:
+        ahead.begin(step.stored for step in plan.steps)
+        return read_fillings(plan, record, maps)
+
+    fillings = call_with_end(read, ahead.end)
     parted_numbers = [
         i
         for i, (tensors, values) in enumerate(fillings)
@@ -174,8 +184,16 @@ def from_record(
 
 def build_from_record(factory: Callable[[], M], record: Entries, allowed: Allowed) -> M:
     """Return what ``factory`` builds, filled from ``record``."""
+    maps = Maps()
+    ahead = SumsAhead(maps)
+
+    def build() -> M:
+        # Helpers hash while the constructor runs.
+        ahead.begin(record.entries())
+        return all_or_nothing(partial(_from_record, factory, record, allowed, maps))
+
     with paused_collection():
-        return all_or_nothing(partial(_from_record, factory, record, allowed))
+        return call_with_end(build, ahead.end)
 
 
 def report_of(module: nn.Module) -> LoadReport | None:
@@ -190,6 +208,7 @@ def _from_record(
     factory: Callable[[], M],
     record: Entries,
     allowed: Allowed,
+    maps: Maps,
     transaction: Transaction,
 ) -> M:
     module, build = build_unfilled(factory, record.reading.device)
@@ -206,10 +225,10 @@ def _from_record(
     if build is not None and any(entry.dtype is BLANK for entry in content.entries):
         # Code past Python took a blank for the values of a parameter.
         factory = partial(rebuild, factory, build)
-        return _from_record(factory, stored_record, allowed, transaction)
+        return _from_record(factory, stored_record, allowed, maps, transaction)
     with explained(stored_record, places):
         plan = _plan_filling(module, content, record, places, allowed, is_new=True)
-    fillings = read_fillings(plan, record, is_kept=True)
+    fillings = read_fillings(plan, record, maps, is_kept=True)
     parted_numbers = assign_all(fillings, build)
     _report_views(plan, parted_numbers)
     if build is not None:

@@ -33,7 +33,13 @@ class LazyPayload:
                 return self._joined(source)
             data = self._bytes(source)
             if source.verify and self.sum is not None:
-                self._compare(xxhash.xxh3_64_digest(data), self.sum, source)
+                ahead = None if maps is None else maps.sums_ahead
+                digest = (
+                    xxhash.xxh3_64_digest(data)
+                    if ahead is None
+                    else ahead.digest(self, data)
+                )
+                self._compare(digest, self.sum, source)
             return tensor_of(data, self)
         except RecordChecksumError as error:
             # Compressed content knows its frames, and not whose they are.

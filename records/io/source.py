@@ -60,6 +60,14 @@ def digest_of_bytes(source: Source) -> bytes:
     return total.digest()
 
 
+class DigestsAhead(Protocol):
+    """What has begun to hash payloads."""
+
+    def digest(self, payload: Any, data: memoryview) -> bytes:
+        """Return the xxh3-64 sum of ``data``, the bytes of ``payload``."""
+        ...
+
+
 class Maps:
     """The sources that one load reads, each mapped once, and for this load alone.
 
@@ -68,6 +76,8 @@ class Maps:
 
     def __init__(self) -> None:
         self._mapped: dict[int, tuple[Source, Source]] = {}
+        self.sums_ahead: DigestsAhead | None = None
+        """Who hashes payloads before they are read; None: nobody."""
 
     def of(self, source: Source) -> Source:
         """Return ``source`` as this load reads it."""
@@ -76,6 +86,15 @@ class Maps:
             # The source is held with its map, so that its id stays its own.
             pair = self._mapped[id(source)] = (source, source.mapped())
         return pair[1]
+
+    def mapped_bytes(
+        self, source: Source, offset: int, count: int
+    ) -> memoryview | None:
+        """Return what the load will read there; None where it is not mapped."""
+        mapped = self.of(source)
+        if not isinstance(mapped, _WholeFile) or offset + count > mapped.size:
+            return None
+        return mapped.read(offset, count)
 
 
 class FileSource:

@@ -16,15 +16,15 @@ from .plan import LoadPlan
 
 
 def read_fillings(
-    plan: LoadPlan, record: Entries, *, is_kept: bool = False
+    plan: LoadPlan, record: Entries, maps: Maps, *, is_kept: bool = False
 ) -> list[Filling]:
     """Read, verify and convert all values before anything is changed.
 
-    With ``is_kept`` they become somebody's memory, and are nobody else's.
+    ``maps`` are those of this load, and no other has read from them. With ``is_kept``
+    the values become somebody's memory, and are nobody else's.
     """
     check_fillable(step.target for step in plan.steps)
     _check_readable(record)
-    maps = Maps()
     record.check(maps)
     are_live = any(step.stored.is_live for step in plan.steps)
     if record.verified in ("touched", "all"):

@@ -1,0 +1,139 @@
+"""SumsAhead: sums of payloads that helpers compute before a load asks for them."""
+
+import threading
+from collections import deque
+from collections.abc import Iterable
+
+import xxhash
+
+from ...config.process.interrupts import uninterrupted
+from ..entries.entry import Entry
+from .helpers import may_have_help, start_helper, thread_count
+from .lazy_payload import LazyPayload
+from .source import Maps
+
+_FEW = 8 << 20
+"""So many bytes are hashed before a thread has begun."""
+_SHORT = 64 << 10
+"""A payload up to this long is hashed where it is read."""
+_CHUNK = 4 << 20
+"""Bytes after which a helper looks whether it has to end."""
+
+
+class SumsAhead:
+    """Has helpers hash what a load will read, from ``begin`` to ``end``.
+
+    A sum is compared where the payload is read, as if it had been computed there: so
+    errors are the same, and no value is used before. What no helper has begun, the
+    load hashes itself; while it waits for one, it hashes what comes last.
+    """
+
+    def __init__(self, maps: Maps) -> None:
+        self._maps = maps
+        self._jobs: dict[int, _Job] = {}
+        self._waiting: deque[_Job] = deque()
+        self._threads: list[threading.Thread] = []
+        self._is_over = False
+
+    def begin(self, entries: Iterable[Entry]) -> None:
+        """Begin to hash what of ``entries`` lies in mapped files."""
+        if not may_have_help():
+            return
+        for entry in entries:
+            payload = entry.source
+            # What somebody has by now is not read again.
+            if entry.touched is None and isinstance(payload, LazyPayload):
+                self._add(payload)
+        if sum(len(job.data) for job in self._jobs.values()) < _FEW:
+            return
+        self._waiting.extend(self._jobs.values())
+        self._maps.sums_ahead = self
+        for _ in range(thread_count() - 1):
+            start_helper(self._work, self._threads)
+
+    def digest(self, payload: LazyPayload, data: memoryview) -> bytes:
+        """Return the sum of ``data``, which is what ``payload`` has in the map."""
+        job = self._jobs.get(id(payload))
+        if job is None or job.claim():
+            return xxhash.xxh3_64_digest(data)
+        while job.digest is None and self._has_helpers():
+            # As long as there is something else to do, this thread does that.
+            other = self._next(from_end=True)
+            if other is None:
+                job.has_digest.wait(_PATIENCE)
+            else:
+                self._hash(other)
+        return job.digest or xxhash.xxh3_64_digest(data)
+
+    def end(self) -> None:
+        """Have the helpers end, and wait for that."""
+        self._is_over = True
+        with uninterrupted():
+            for thread in self._threads:
+                thread.join()
+        self._maps.sums_ahead = None
+        self._jobs.clear()
+        self._waiting.clear()
+
+    def _add(self, payload: LazyPayload) -> None:
+        is_whole = len(payload.pieces) == 1 and not payload.is_planes
+        if not is_whole or payload.sum is None or not payload.source.verify:
+            return
+        offset, count = payload.pieces[0]
+        if count > _SHORT:
+            data = self._maps.mapped_bytes(payload.source, offset, count)
+            if data is not None:
+                self._jobs[id(payload)] = _Job(data)
+
+    def _work(self) -> None:
+        while (job := self._next(from_end=False)) is not None:
+            self._hash(job)
+
+    def _next(self, *, from_end: bool) -> "_Job | None":
+        """Return a job that nobody has begun, which is the caller's from now on."""
+        try:
+            while not self._is_over:
+                job = self._waiting.pop() if from_end else self._waiting.popleft()
+                if job.claim():
+                    return job
+        except IndexError:
+            pass
+        return None
+
+    def _hash(self, job: "_Job") -> None:
+        total = xxhash.xxh3_64()
+        for start in range(0, len(job.data), _CHUNK):
+            if self._is_over:
+                return
+            total.update(job.data[start : start + _CHUNK])
+        job.digest = total.digest()
+        job.has_digest.set()
+
+    def _has_helpers(self) -> bool:
+        """Return whether one still runs: none does in a process that was forked."""
+        return any(thread.is_alive() for thread in self._threads)
+
+
+class _Job:
+    """The bytes of a payload, and their sum once it is known."""
+
+    __slots__ = ("_claims", "data", "digest", "has_digest")
+
+    def __init__(self, data: memoryview) -> None:
+        self.data = data
+        self.digest: bytes | None = None
+        self.has_digest = threading.Event()
+        self._claims = [None]
+
+    def claim(self) -> bool:
+        """Return True to the first thread that asks."""
+        try:
+            # One step, which no other thread can split.
+            self._claims.pop()
+        except IndexError:
+            return False
+        return True
+
+
+_PATIENCE = 0.05
+"""Seconds after which whoever waits for a helper looks whether it still runs."""
