@@ -5,9 +5,11 @@ Garbage is collected as ever. Peers: the meta device with safetensors, and `__in
 with `torch.load`.
 """
 
+import mmap
 from collections.abc import Callable
 
 import torch
+import xxhash
 from harness import Row, forked, race, scratch
 from models import ManyBlocks, gpt2
 from peers import load_safetensors, load_torch, save_safetensors, save_torch
@@ -44,13 +46,26 @@ def gpt2_rows(folder: str) -> list[Row]:
         isolated=True,
         collecting=True,
     )
+    shared = race(
+        {
+            "one": lambda: on_threads(1, folder),
+            "two": lambda: on_threads(2, folder),
+            "hash": lambda: hash_of(f"{folder}/net.mpk"),
+        },
+        isolated=True,
+        collecting=True,
+    )
     assert_equal(gpt2, folder)
+    one, two, hashed = shared["one"], shared["two"], shared["hash"]
     lazy, verified = times["lazy"], times["verified"]
     meta, init = times["meta"], times["init"]
     return [
         Row.timed("verify=False / meta + safetensors", case, lazy, meta, at_most=0.45),
         Row.timed("verified / init + torch.load", case, verified, init, at_most=0.1),
         Row.timed("verified / meta + safetensors", case, verified, meta),
+        Row.timed("verified, 2 threads to 1, wall", case, two, one, by="wall"),
+        Row.timed("verified, 2 threads to 1, cpu", case, two, one),
+        Row.timed("verified, 2 threads / hash, wall", case, two, hashed, by="wall"),
     ]
 
 
@@ -90,6 +105,18 @@ def write(module: nn.Module, folder: str) -> None:
 def ours(build: Build, folder: str, *, verify: bool) -> nn.Module:
     file = burnish.open_record(f"{folder}/net.mpk", verify=verify)
     return burnish.from_record(build, file)
+
+
+def on_threads(count: int, folder: str) -> nn.Module:
+    torch.set_num_threads(count)
+    return ours(gpt2, folder, verify=True)
+
+
+def hash_of(file: str) -> bytes:
+    """Return the sum of a file, as one thread computes it over a map."""
+    with open(file, "rb") as opened:
+        pages = mmap.mmap(opened.fileno(), 0, access=mmap.ACCESS_READ)
+    return xxhash.xxh3_64_digest(pages)
 
 
 def init_and_torch(build: Build, folder: str) -> nn.Module:

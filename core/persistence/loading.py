@@ -2,7 +2,7 @@
 # The tables of nn.Module have no public names.
 """The ways into a module: fill a living one, or build one without init."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from functools import partial
 from typing import Literal, TypedDict, TypeVar
@@ -132,7 +132,7 @@ def _fill(
     ahead = SumsAhead(maps)
 
     def read() -> list[Filling]:
-        ahead.begin(step.stored for step in plan.steps)
+        ahead.begin(_stored_payloads(step.stored for step in plan.steps))
         return read_fillings(plan, record, maps)
 
     fillings = call_with_end(read, ahead.end)
@@ -189,7 +189,7 @@ def build_from_record(factory: Callable[[], M], record: Entries, allowed: Allowe
 
     def build() -> M:
         # Helpers hash while the constructor runs.
-        ahead.begin(record.entries())
+        ahead.begin(_stored_payloads(record.entries()))
         return all_or_nothing(partial(_from_record, factory, record, allowed, maps))
 
     with paused_collection():
@@ -240,6 +240,11 @@ def _from_record(
         plan.report.initialized = _not_supplied(places, content, fillings)
     _reports[module] = plan.report
     return module
+
+
+def _stored_payloads(entries: Iterable[Entry]) -> Iterator[object]:
+    """Return what a load reads of ``entries``: not what somebody has by now."""
+    return (entry.source for entry in entries if entry.touched is None)
 
 
 def _left_out(record: Entries) -> Callable[[Entry | str], bool]:

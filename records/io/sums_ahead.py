@@ -7,7 +7,6 @@ from collections.abc import Iterable
 import xxhash
 
 from ...config.process.interrupts import uninterrupted
-from ..entries.entry import Entry
 from .helpers import may_have_help, start_helper, thread_count
 from .lazy_payload import LazyPayload
 from .source import Maps
@@ -35,14 +34,12 @@ class SumsAhead:
         self._threads: list[threading.Thread] = []
         self._is_over = False
 
-    def begin(self, entries: Iterable[Entry]) -> None:
-        """Begin to hash what of ``entries`` lies in mapped files."""
+    def begin(self, payloads: Iterable[object]) -> None:
+        """Begin to hash what of ``payloads`` lies in mapped files."""
         if not may_have_help():
             return
-        for entry in entries:
-            payload = entry.source
-            # What somebody has by now is not read again.
-            if entry.touched is None and isinstance(payload, LazyPayload):
+        for payload in payloads:
+            if isinstance(payload, LazyPayload):
                 self._add(payload)
         if sum(len(job.data) for job in self._jobs.values()) < _FEW:
             return

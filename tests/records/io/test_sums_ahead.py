@@ -215,7 +215,7 @@ def test_the_sums_are_those_of_the_payloads(tmp_path: Path) -> None:
     with burnish.open_record(tmp_path / "r.mpk") as record:
         maps = Maps()
         ahead = SumsAhead(maps)
-        ahead.begin(record.entries())
+        ahead.begin(entry.source for entry in record.entries())
         digests = [
             ahead.digest(entry.source, memoryview(t.numpy()).cast("B"))  # type: ignore[arg-type]
             for entry, t in zip(record.entries(), tensors.values(), strict=True)
